@@ -1,0 +1,2 @@
+//! The `overlapped` program.
+fn main() {}

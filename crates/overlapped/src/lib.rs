@@ -1,0 +1,1 @@
+//! Blocking Rust with overlapped I/O.

@@ -1,0 +1,138 @@
+//! What can be asked of a port, as plain data, and the table of what is in flight.
+//!
+//! An [`Op`] names a descriptor, memory and a few flags. It owns nothing: whoever submits it keeps
+//! the descriptor open and the memory valid until the operation's terminal completion (first law).
+//! A backend has one match that prepares an `Op` and one that finishes it, per group, so a new
+//! operation is a few arms and the compiler lists the missing ones.
+//!
+//! This folder imports no sibling: everything else stands on it.
+
+mod addr;
+mod message;
+mod table;
+
+use std::os::fd::RawFd;
+
+pub(crate) use addr::SocketAddrBuf;
+pub(crate) use message::Message;
+pub(crate) use table::{Full, Table, Token};
+
+/// The longest transfer that Linux does in one call (`MAX_RW_COUNT`, read(2)). Lengths in a ring
+/// entry are 32 bits wide: an unclamped 4 GiB would become 0, a false end of file.
+pub(crate) const TRANSFER_MAX: usize = 0x7fff_f000;
+
+/// `len`, clamped to what one operation may transfer.
+pub(crate) fn clamp(len: usize) -> u32 {
+    len.min(TRANSFER_MAX) as u32
+}
+
+/// One operation, as data. Pointers follow the rule in the module's comment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Op {
+    /// Sockets.
+    Net(Net),
+    /// Files, pipes, terminals.
+    Fs(Fs),
+    /// Waits until a descriptor is ready; transfers nothing. Result 0.
+    Ready {
+        /// The descriptor.
+        fd: RawFd,
+        /// What to wait for.
+        interest: Interest,
+    },
+}
+
+/// Operations on sockets. `nonblocking` makes the operation fail with `EAGAIN` where it would
+/// wait (the ring ignores `O_NONBLOCK`, so the object remembers it and says it here).
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Net {
+    /// accept4(2) with `SOCK_CLOEXEC | SOCK_NONBLOCK`. Result: the new descriptor.
+    Accept { fd: RawFd, addr: *mut SocketAddrBuf, nonblocking: bool },
+    /// connect(2). Result 0.
+    Connect { fd: RawFd, addr: *const SocketAddrBuf },
+    /// recv(2). Result: bytes received, 0 at end of stream. `last_empty`: the socket was last seen
+    /// empty, so waiting first saves an attempt.
+    Recv { fd: RawFd, buf: *mut u8, len: u32, peek: bool, nonblocking: bool, last_empty: bool },
+    /// send(2) with `MSG_NOSIGNAL`. Result: bytes sent.
+    Send { fd: RawFd, buf: *const u8, len: u32, nonblocking: bool },
+    /// recvmsg(2): vectored. Result: bytes received.
+    RecvMsg { fd: RawFd, message: *mut Message<'static>, nonblocking: bool, last_empty: bool },
+    /// sendmsg(2) with `MSG_NOSIGNAL`: vectored. Result: bytes sent.
+    SendMsg { fd: RawFd, message: *const Message<'static>, nonblocking: bool },
+}
+
+/// Operations on files, pipes and terminals.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Fs {
+    /// pread(2) at `offset`, or read(2) where there is none. Result: bytes read.
+    Read { fd: RawFd, buf: *mut u8, len: u32, offset: Option<u64> },
+    /// pwrite(2) at `offset`, or write(2) where there is none. Result: bytes written.
+    Write { fd: RawFd, buf: *const u8, len: u32, offset: Option<u64> },
+}
+
+/// What [`Op::Ready`] waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Interest {
+    /// Something to read, or the end, or an error.
+    Readable,
+    /// Room to write, or an error.
+    Writable,
+}
+
+impl Op {
+    /// A short name for dumps and verdicts.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Op::Net(Net::Accept { .. }) => "accept",
+            Op::Net(Net::Connect { .. }) => "connect",
+            Op::Net(Net::Recv { peek: true, .. }) => "peek",
+            Op::Net(Net::Recv { .. } | Net::RecvMsg { .. }) => "recv",
+            Op::Net(Net::Send { .. } | Net::SendMsg { .. }) => "send",
+            Op::Fs(Fs::Read { .. }) => "read",
+            Op::Fs(Fs::Write { .. }) => "write",
+            Op::Ready { interest: Interest::Readable, .. } => "readable",
+            Op::Ready { interest: Interest::Writable, .. } => "writable",
+        }
+    }
+
+    /// The descriptor the operation works on.
+    pub(crate) fn fd(&self) -> RawFd {
+        match *self {
+            Op::Net(
+                Net::Accept { fd, .. }
+                | Net::Connect { fd, .. }
+                | Net::Recv { fd, .. }
+                | Net::Send { fd, .. }
+                | Net::RecvMsg { fd, .. }
+                | Net::SendMsg { fd, .. },
+            )
+            | Op::Fs(Fs::Read { fd, .. } | Fs::Write { fd, .. })
+            | Op::Ready { fd, .. } => fd,
+        }
+    }
+}
+
+/// How one operation ended: exactly one per submitted token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Completion {
+    /// Which operation.
+    pub(crate) token: Token,
+    /// What came of it.
+    pub(crate) outcome: Outcome,
+}
+
+/// The result of an operation in the kernel's form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// The operation's value, or the negated errno.
+    pub(crate) result: i32,
+    /// After a receive: the socket is known to hold more (`IORING_CQE_F_SOCK_NONEMPTY`).
+    pub(crate) more_to_read: bool,
+}
+
+impl Outcome {
+    /// An outcome that says nothing about more data.
+    pub(crate) fn of(result: i32) -> Outcome {
+        Outcome { result, more_to_read: false }
+    }
+}

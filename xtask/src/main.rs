@@ -1,2 +1,70 @@
-//! Repository programs.
-fn main() {}
+//! `cargo xtask`: see the library for what each program does.
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use xtask::{ci, tidy, torture};
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Programs that hold the rules of this repository"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    program: Program,
+}
+
+#[derive(Subcommand)]
+enum Program {
+    /// Checks imports, outside calls, unsafe, sizes and words.
+    Tidy,
+    /// Runs what a change must pass: all steps, or those named.
+    Ci {
+        /// The steps to run, in the order of the list.
+        #[arg(value_enum)]
+        steps: Vec<ci::Step>,
+        /// Steps to leave out, with commas between them.
+        #[arg(long, value_enum, value_delimiter = ',')]
+        without: Vec<ci::Step>,
+    },
+    /// Runs the danger tests with their full figures and writes them to RELIABILITY.md.
+    Torture {
+        /// Cases such as P1 or S10; all where none is named.
+        cases: Vec<String>,
+        /// One port instead of all that the case names.
+        #[arg(long, value_enum)]
+        port: Option<torture::Port>,
+        /// Prints the cases and runs nothing.
+        #[arg(long)]
+        list: bool,
+    },
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let root = xtask::root();
+    let passed = match Arguments::parse().program {
+        Program::Tidy => {
+            let report = tidy::check_repository(&root)?;
+            print!("{report}");
+            report.passed()
+        }
+        Program::Ci { steps, without } => ci::run(&root, &steps, &without)?,
+        Program::Torture { list: true, .. } => {
+            print!("{}", torture::list());
+            true
+        }
+        Program::Torture {
+            cases,
+            port,
+            list: false,
+        } => torture::run(&root, &cases, port)?,
+    };
+    Ok(if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

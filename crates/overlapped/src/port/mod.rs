@@ -9,11 +9,34 @@
 //! A driver starts operations, is asked to cancel them, and hands out completions when waited on.
 //! It runs no user code. For every submitted token exactly one completion comes out, unless
 //! `submit` itself says [`Submitted::Done`]. A cancel decides nothing: the completion does.
+//!
+//! Shutdown: [`Driver::drain`] cancels everything and reaps every completion; only then is the
+//! ring or the poller closed, because closing is not a barrier. Dropping a driver drains it.
+
+pub(crate) mod attempt;
+mod choose;
+pub(crate) mod clock;
+pub(crate) mod control;
+mod doctor;
+mod notifier;
+pub(crate) mod offload;
+mod owned;
+mod poll;
+pub(crate) mod resolve;
+#[cfg(test)]
+mod tests;
+mod uring;
 
 use std::io;
 use std::time::Duration;
 
 use crate::op::{Completion, Op, Outcome, Token};
+
+pub use choose::PortChoice;
+pub(crate) use choose::PortConfig;
+pub use doctor::{Finding, Report, report};
+pub use notifier::Notifier;
+pub use owned::{Descriptor, Done, Event, OperationId, Port, Request};
 
 /// What came of a submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +47,14 @@ pub(crate) enum Submitted {
     Done(Outcome),
 }
 
+/// Whether `result` says that the operation was cut off without having done anything: cancelled,
+/// or interrupted by a signal. None of these is for users.
+pub(crate) fn is_cancelled(result: i32) -> bool {
+    /// What an interrupted call answers inside the kernel; the ring lets it out for some opens.
+    const ERESTARTSYS: i32 = 512;
+    [-libc::ECANCELED, -libc::EINTR, -ERESTARTSYS].contains(&result)
+}
+
 /// One backend, chosen at run time.
 pub(crate) enum Driver {
     Uring(Box<uring::Uring>),
@@ -32,7 +63,17 @@ pub(crate) enum Driver {
 
 impl Driver {
     /// Opens the best backend that `config` and this machine allow.
-    pub(crate) fn open(config: &PortConfig) -> io::Result<Driver>;
+    pub(crate) fn open(config: &PortConfig) -> io::Result<Driver> {
+        choose::open(config)
+    }
+
+    /// The backend's name: `"uring"` or `"poll"`, as `OVERLAPPED_PORT` spells it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Driver::Uring(_) => "uring",
+            Driver::Poll(_) => "poll",
+        }
+    }
 
     /// Starts `op`.
     ///
@@ -41,19 +82,65 @@ impl Driver {
     /// the descriptor in `op` stays open, and every pointer in it stays valid for what the
     /// operation does with it (reads, writes) and is not accessed by anybody else. `token` is not
     /// in flight already.
-    pub(crate) unsafe fn submit(&mut self, token: Token, op: &Op) -> Submitted;
+    #[inline]
+    pub(crate) unsafe fn submit(&mut self, token: Token, op: &Op) -> Submitted {
+        match self {
+            // SAFETY: the caller's promise is exactly the backend's.
+            Driver::Uring(uring) => unsafe { uring.submit(token, op) },
+            // SAFETY: as above.
+            Driver::Poll(poll) => unsafe { poll.submit(token, op) },
+        }
+    }
 
     /// Asks to end `token` early. Never lost, never decides: the completion says what happened.
-    pub(crate) fn cancel(&mut self, token: Token);
+    pub(crate) fn cancel(&mut self, token: Token) {
+        match self {
+            Driver::Uring(uring) => uring.cancel(token),
+            Driver::Poll(poll) => poll.cancel(token),
+        }
+    }
 
     /// Appends what has completed, waiting for at most `timeout` (`None`: until something
     /// happens; zero: not at all) where nothing has. May return early with nothing.
-    pub(crate) fn wait(&mut self, timeout: Option<Duration>, out: &mut Vec<Completion>) -> io::Result<()>;
+    pub(crate) fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        out: &mut Vec<Completion>,
+    ) -> io::Result<()> {
+        match self {
+            Driver::Uring(uring) => uring.wait(timeout, out),
+            Driver::Poll(poll) => poll.wait(timeout, out),
+        }
+    }
 
     /// Whether a `wait(ZERO)` is likely to find something or has something to submit. One or two
     /// loads, no system call.
-    pub(crate) fn has_work(&self) -> bool;
+    #[inline]
+    pub(crate) fn has_work(&self) -> bool {
+        match self {
+            Driver::Uring(uring) => uring.has_work(),
+            Driver::Poll(poll) => poll.has_work(),
+        }
+    }
 
     /// A handle that ends a `wait` early, from any thread.
-    pub(crate) fn notifier(&self) -> Notifier;
+    pub(crate) fn notifier(&self) -> Notifier {
+        match self {
+            Driver::Uring(uring) => uring.notifier(),
+            Driver::Poll(poll) => poll.notifier(),
+        }
+    }
+
+    /// Cancels everything and appends every completion that is still due. Takes as long as the
+    /// slowest operation that cannot be cancelled. Nothing may be submitted afterwards.
+    ///
+    /// A driver that is dropped drains itself, but then nobody looks at the completions: a
+    /// descriptor accepted at the last moment would stay open. So whoever has operations in
+    /// flight calls this and looks.
+    pub(crate) fn drain(&mut self, out: &mut Vec<Completion>) {
+        match self {
+            Driver::Uring(uring) => uring.drain(out),
+            Driver::Poll(poll) => poll.drain(out),
+        }
+    }
 }

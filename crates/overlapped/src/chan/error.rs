@@ -1,0 +1,88 @@
+//! Why a send or a receive did not happen.
+
+use std::fmt;
+
+use crate::sched::Verdict;
+
+/// Why a value was not sent; the value comes back.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError<T> {
+    /// The channel is closing, and nobody waits to receive.
+    Closed(T),
+    /// The time limit, or the deadline set by `timeout`, passed first.
+    TimedOut(T),
+    /// Nobody is left who could ever receive.
+    Deadlock(T, Verdict),
+    /// Nobody waits to receive, and the caller may not wait: a `try_send`, inside `no_switch`, or
+    /// while unwinding.
+    WouldBlock(T),
+}
+
+impl<T> SendError<T> {
+    /// The value that was not sent.
+    pub fn into_inner(self) -> T {
+        match self {
+            SendError::Closed(value)
+            | SendError::TimedOut(value)
+            | SendError::Deadlock(value, _)
+            | SendError::WouldBlock(value) => value,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            SendError::Closed(_) => "Closed",
+            SendError::TimedOut(_) => "TimedOut",
+            SendError::Deadlock(..) => "Deadlock",
+            SendError::WouldBlock(_) => "WouldBlock",
+        }
+    }
+}
+
+impl<T> fmt::Debug for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}(..)", self.name())
+    }
+}
+
+impl<T> fmt::Display for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SendError::Closed(_) => "sending on a closing channel",
+            SendError::TimedOut(_) => "the deadline passed before anybody received",
+            SendError::Deadlock(_, verdict) => return verdict.fmt(f),
+            SendError::WouldBlock(_) => "nobody waits to receive, and the caller may not wait",
+        })
+    }
+}
+
+impl<T> std::error::Error for SendError<T> {}
+
+/// Why nothing was received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// The channel is closing, and nobody waits to send.
+    Closed,
+    /// The time limit, or the deadline set by `timeout`, passed first.
+    TimedOut,
+    /// Nobody is left who could ever send: receiving without a sender.
+    Deadlock(Verdict),
+    /// Nobody waits to send, and the caller may not wait: a `try_recv`, inside `no_switch`, or
+    /// while unwinding.
+    WouldBlock,
+}
+
+impl fmt::Display for RecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RecvError::Closed => "receiving on a closing channel",
+            RecvError::TimedOut => "the deadline passed before anybody sent",
+            RecvError::Deadlock(verdict) => return verdict.fmt(f),
+            RecvError::WouldBlock => "nobody waits to send, and the caller may not wait",
+        })
+    }
+}
+
+impl std::error::Error for RecvError {}

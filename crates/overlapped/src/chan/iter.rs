@@ -1,0 +1,55 @@
+//! Iteration: receives until the channel is closing and nobody waits to send.
+
+use super::Channel;
+
+/// See [`Channel::iter`].
+#[derive(Debug)]
+pub struct Iter<'a, T> {
+    channel: &'a Channel<T>,
+}
+
+impl<'a, T> Iter<'a, T> {
+    pub(super) fn new(channel: &'a Channel<T>) -> Iter<'a, T> {
+        Iter { channel }
+    }
+}
+
+impl<T> Iterator for Iter<'_, T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        self.channel.recv().ok()
+    }
+}
+
+/// The owning iterator of a [`Channel`]; as [`Iter`].
+#[derive(Debug)]
+pub struct IntoIter<T> {
+    channel: Channel<T>,
+}
+
+impl<T> Iterator for IntoIter<T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        self.channel.recv().ok()
+    }
+}
+
+impl<T> IntoIterator for Channel<T> {
+    type Item = T;
+    type IntoIter = IntoIter<T>;
+
+    fn into_iter(self) -> IntoIter<T> {
+        IntoIter { channel: self }
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Channel<T> {
+    type Item = T;
+    type IntoIter = Iter<'a, T>;
+
+    fn into_iter(self) -> Iter<'a, T> {
+        self.iter()
+    }
+}

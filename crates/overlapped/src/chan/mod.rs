@@ -1,0 +1,212 @@
+//! Channels: a rendezvous between tasklets of one thread, with Stackless Python's semantics.
+//!
+//! A channel has no buffer. A sender and a receiver meet; the value goes from one's stack to the
+//! other's. Whoever comes first waits in the channel's queue, first come, first served, so the
+//! queue holds senders or receivers, never both: that is its [`balance`](Channel::balance).
+//!
+//! What happens to the *order of running* when a partner is waiting already is the channel's
+//! [`Handover`]. Written for a ready queue `[a, b]`, the caller `c` and the partner `p`:
+//!
+//! | handover | the caller's call returns | order of running |
+//! |---|---|---|
+//! | prefers the partner's side | when its turn comes | `p a b c` |
+//! | prefers the caller's side, or `Neither` | at once | `c a b p` |
+//! | `Yield` | when its turn comes | `a b p c` |
+//!
+//! So by default a send runs the receiver at once, and a receive goes on at once.
+//!
+//! What differs from the original: [`close`](Channel::close) wakes those who are blocked (the
+//! original leaves a blocked receiver waiting for ever, which its own authors call ill conceived);
+//! exceptions travel as `Channel<Result<T, E>>`. Left out, for want of a meaning in a typed,
+//! compiled language: pickling, preemption by opcode count, `bind` of an argument tuple, `throw`.
+
+mod error;
+mod iter;
+mod transfer;
+
+use std::fmt;
+use std::rc::Rc;
+use core::time::Duration;
+
+pub use error::{RecvError, SendError};
+pub use iter::{IntoIter, Iter};
+use transfer::{Core, Patience};
+
+/// Who runs next when a partner is waiting: the original's `preference` and `schedule_all`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Handover {
+    /// The receiver runs at once (`preference = -1`).
+    #[default]
+    Receiver,
+    /// The sender runs at once (`preference = 1`).
+    Sender,
+    /// The caller goes on; the partner goes to the end (`preference = 0`).
+    Neither,
+    /// The partner goes to the end and the caller gives way to everybody (`schedule_all`).
+    Yield,
+}
+
+/// A rendezvous of any number of senders and receivers on one thread. Cloning gives another handle
+/// to the same channel.
+///
+/// ```
+/// use overlapped::{run, spawn, Channel};
+/// run(|| {
+///     let channel = Channel::new();
+///     let questions = channel.clone();
+///     let asker = spawn(move || questions.send("what is the time?"));
+///     assert_eq!(channel.recv(), Ok("what is the time?"));
+///     asker.join().unwrap().unwrap();
+/// }).unwrap();
+/// ```
+pub struct Channel<T> {
+    core: Rc<Core<T>>,
+}
+
+impl<T> Channel<T> {
+    /// An open channel that prefers receivers.
+    pub fn new() -> Channel<T> {
+        Channel::with_handover(Handover::default())
+    }
+
+    /// An open channel with this handover.
+    pub fn with_handover(handover: Handover) -> Channel<T> {
+        Channel { core: Rc::new(Core::new(handover)) }
+    }
+
+    /// Hands `value` to a receiver; waits until there is one.
+    ///
+    /// # Errors
+    /// [`SendError`] gives the value back and says why. Outside a scheduler nobody could ever
+    /// receive, so a send that would wait is a deadlock at once.
+    #[inline]
+    pub fn send(&self, value: T) -> Result<(), SendError<T>> {
+        self.core.send(value, Patience::Forever)
+    }
+
+    /// Takes a value from a sender; waits until there is one.
+    ///
+    /// # Errors
+    /// [`RecvError`] says when. Outside a scheduler a receive that would wait is a deadlock at once.
+    #[inline]
+    pub fn recv(&self) -> Result<T, RecvError> {
+        self.core.recv(Patience::Forever)
+    }
+
+    /// Hands `value` to a receiver that is waiting already. Never switches: the receiver goes to
+    /// the end of the ready queue.
+    ///
+    /// # Errors
+    /// [`SendError::WouldBlock`] where nobody waits, [`SendError::Closed`] on a closing channel.
+    pub fn try_send(&self, value: T) -> Result<(), SendError<T>> {
+        self.core.send(value, Patience::None)
+    }
+
+    /// Takes a value from a sender that is waiting already. Never switches.
+    ///
+    /// # Errors
+    /// [`RecvError::WouldBlock`] where nobody waits, [`RecvError::Closed`] on a closing channel.
+    pub fn try_recv(&self) -> Result<T, RecvError> {
+        self.core.recv(Patience::None)
+    }
+
+    /// As [`send`](Channel::send), for at most `limit`.
+    ///
+    /// # Errors
+    /// Also [`SendError::TimedOut`].
+    pub fn send_timeout(&self, value: T, limit: Duration) -> Result<(), SendError<T>> {
+        self.core.send(value, Patience::Until(crate::time::deadline_in(limit)))
+    }
+
+    /// As [`recv`](Channel::recv), for at most `limit`.
+    ///
+    /// # Errors
+    /// Also [`RecvError::TimedOut`].
+    pub fn recv_timeout(&self, limit: Duration) -> Result<T, RecvError> {
+        self.core.recv(Patience::Until(crate::time::deadline_in(limit)))
+    }
+
+    /// Sends every item, and says how many: the original's `send_sequence`.
+    ///
+    /// # Errors
+    /// Those of [`send`](Channel::send), with the item that was not sent. Pass `&mut iterator` to
+    /// keep the rest.
+    pub fn send_all(&self, items: impl IntoIterator<Item = T>) -> Result<usize, SendError<T>> {
+        let mut sent = 0;
+        for item in items {
+            self.send(item)?;
+            sent += 1;
+        }
+        Ok(sent)
+    }
+
+    /// Receives until the channel is closing and nobody waits to send. Ends, too, at an error.
+    pub fn iter(&self) -> Iter<'_, T> {
+        Iter::new(self)
+    }
+
+    /// The number of waiting senders, or minus the number of waiting receivers.
+    pub fn balance(&self) -> isize {
+        self.core.balance()
+    }
+
+    /// Who runs next when a partner is waiting.
+    pub fn handover(&self) -> Handover {
+        self.core.handover()
+    }
+
+    /// Changes [`handover`](Channel::handover), from the next meeting on.
+    pub fn set_handover(&self, handover: Handover) {
+        self.core.set_handover(handover);
+    }
+
+    /// Closes the channel: from now on a call that would block fails with `Closed`, and those who
+    /// are blocked are woken: receivers with [`RecvError::Closed`], senders with their value in
+    /// [`SendError::Closed`].
+    pub fn close(&self) {
+        self.core.close(true);
+    }
+
+    /// Closes the channel, but lets senders that wait already be received from: the original's
+    /// `close`. Blocked receivers are woken all the same.
+    pub fn close_draining(&self) {
+        self.core.close(false);
+    }
+
+    /// Opens a closing or closed channel again.
+    pub fn open(&self) {
+        self.core.open();
+    }
+
+    /// Whether it was closed and not opened since.
+    pub fn is_closing(&self) -> bool {
+        self.core.is_closing()
+    }
+
+    /// Whether it is closing and nobody waits in it.
+    pub fn is_closed(&self) -> bool {
+        self.is_closing() && self.balance() == 0
+    }
+}
+
+impl<T> Default for Channel<T> {
+    fn default() -> Channel<T> {
+        Channel::new()
+    }
+}
+
+impl<T> Clone for Channel<T> {
+    fn clone(&self) -> Channel<T> {
+        Channel { core: Rc::clone(&self.core) }
+    }
+}
+
+impl<T> fmt::Debug for Channel<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Channel")
+            .field("balance", &self.balance())
+            .field("handover", &self.handover())
+            .field("closing", &self.is_closing())
+            .finish()
+    }
+}

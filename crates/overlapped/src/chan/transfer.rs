@@ -1,0 +1,238 @@
+//! The meeting: from one stack to the other.
+//!
+//! A waiter's `Tcb::slot` points to an `Option<T>` on its own stack: empty for a receiver, full for
+//! a sender. Its partner fills or empties it and wakes the waiter. The waiter's frame stays until
+//! it has been taken out of the queue, by a partner or by whoever cuts its wait short, so the
+//! pointer is good for as long as the waiter is in the queue. Only `send` and `recv` of one
+//! `Core<T>` put waiters into its queue, so the pointer is to an `Option<T>` of that very `T`.
+
+use std::cell::{Cell, UnsafeCell};
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+use super::{Handover, RecvError, SendError};
+use crate::sched::{
+    ChannelEvent, Here, NEVER, State, TcbPtr, Verdict, WaitQueue, Waiting, Wake, here,
+};
+use crate::task::take_verdict;
+use crate::task::wait::{checkpoint, deliver_kill, leave, park};
+
+/// How long a call may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Not at all, and no switch either.
+    None,
+    /// As long as it takes.
+    Forever,
+    /// Until then, on the port's clock.
+    Until(u64),
+}
+
+/// What the handles of a channel share.
+pub(super) struct Core<T> {
+    waiting: WaitQueue,
+    handover: Cell<Handover>,
+    closing: Cell<bool>,
+    /// Values go in and come out, so `T` must be invariant: `&'static str` sent for, `&'a str` sent
+    /// would be a dangling reference.
+    values: PhantomData<Cell<T>>,
+}
+
+/// Why a waiter has nothing to show.
+enum Failure {
+    Closed,
+    TimedOut,
+    Deadlock(Verdict),
+    WouldBlock,
+}
+
+impl<T> Core<T> {
+    pub(super) fn new(handover: Handover) -> Core<T> {
+        Core {
+            waiting: WaitQueue::default(),
+            handover: Cell::new(handover),
+            closing: Cell::new(false),
+            values: PhantomData,
+        }
+    }
+
+    pub(super) fn handover(&self) -> Handover {
+        self.handover.get()
+    }
+
+    pub(super) fn set_handover(&self, handover: Handover) {
+        self.handover.set(handover);
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.get()
+    }
+
+    pub(super) fn open(&self) {
+        self.closing.set(false);
+    }
+
+    pub(super) fn balance(&self) -> isize {
+        let len = self.waiting.queue.len().cast_signed();
+        if self.waiting.senders.get() { len } else { -len }
+    }
+
+    pub(super) fn close(&self, wake_senders: bool) {
+        self.closing.set(true);
+        let Some(here) = here() else { return };
+        if self.waiting.senders.get() && !wake_senders {
+            return;
+        }
+        while let Some(waiter) = self.waiting.queue.pop_front() {
+            here.wake(waiter, Wake::Closed);
+        }
+    }
+
+    #[inline]
+    pub(super) fn send(&self, value: T, patience: Patience) -> Result<(), SendError<T>> {
+        let slot = UnsafeCell::new(Some(value));
+        match self.meet(&slot, true, patience) {
+            Ok(()) => Ok(()),
+            Err(failure) => {
+                let value = slot.into_inner().expect("a failed send keeps its value");
+                Err(match failure {
+                    Failure::Closed => SendError::Closed(value),
+                    Failure::TimedOut => SendError::TimedOut(value),
+                    Failure::Deadlock(verdict) => SendError::Deadlock(value, verdict),
+                    Failure::WouldBlock => SendError::WouldBlock(value),
+                })
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn recv(&self, patience: Patience) -> Result<T, RecvError> {
+        let slot = UnsafeCell::new(None);
+        match self.meet(&slot, false, patience) {
+            Ok(()) => Ok(slot.into_inner().expect("a receive that succeeded has its value")),
+            Err(Failure::Closed) => Err(RecvError::Closed),
+            Err(Failure::TimedOut) => Err(RecvError::TimedOut),
+            Err(Failure::Deadlock(verdict)) => Err(RecvError::Deadlock(verdict)),
+            Err(Failure::WouldBlock) => Err(RecvError::WouldBlock),
+        }
+    }
+
+    /// Moves a value between `slot` and a partner's, now or after a wait.
+    #[inline]
+    fn meet(
+        &self,
+        slot: &UnsafeCell<Option<T>>,
+        sending: bool,
+        patience: Patience,
+    ) -> Result<(), Failure> {
+        let Some(here) = here() else { return Err(self.outside(patience)) };
+        let may_wait = checkpoint(here).is_ok() && patience != Patience::None;
+        // First, because the observer may use the channel itself.
+        self.tell(here, sending);
+        if self.has_partner(sending)
+            && let Some(partner) = self.waiting.queue.pop_front()
+        {
+            self.exchange(here, slot, partner, sending);
+            self.hand_over(here, partner, sending, may_wait);
+            return Ok(());
+        }
+        if self.closing.get() {
+            return Err(Failure::Closed);
+        }
+        if !may_wait {
+            return Err(Failure::WouldBlock);
+        }
+        self.wait(here, slot, sending, patience)
+    }
+
+    /// Whether those who wait, if any, are of the other side.
+    #[inline]
+    fn has_partner(&self, sending: bool) -> bool {
+        self.waiting.senders.get() != sending && self.waiting.queue.front().is_some()
+    }
+
+    /// Moves the value between the caller's slot and its partner's.
+    #[inline]
+    fn exchange(&self, here: Here, slot: &UnsafeCell<Option<T>>, partner: TcbPtr, sending: bool) {
+        let theirs = here.block(partner).slot.get().cast::<Option<T>>();
+        // SAFETY: the partner was in this channel's queue, so its slot is an `Option<T>` on its
+        // stack (module comment). Both tasklets are suspended or here: nobody else looks at either.
+        let (mine, theirs) = unsafe { (&mut *slot.get(), &mut *theirs) };
+        if sending {
+            *theirs = mine.take();
+        } else {
+            *mine = theirs.take();
+        }
+    }
+
+    /// Makes the partner ready, in the order that the handover says.
+    #[inline]
+    fn hand_over(&self, here: Here, partner: TcbPtr, sending: bool, may_switch: bool) {
+        here.unpark(partner, Wake::Done);
+        let prefers_partner = match self.handover.get() {
+            Handover::Receiver => sending,
+            Handover::Sender => !sending,
+            Handover::Neither | Handover::Yield => false,
+        };
+        if prefers_partner && may_switch {
+            here.ready.push_front(partner);
+        } else {
+            here.ready.push_back(partner);
+            if self.handover.get() != Handover::Yield || !may_switch {
+                return;
+            }
+        }
+        let me = here.me();
+        me.state.set(State::Ready);
+        here.ready.push_back(here.me_ptr());
+        leave(here, me);
+    }
+
+    /// Waits in the queue for a partner.
+    #[inline]
+    fn wait(
+        &self,
+        here: Here,
+        slot: &UnsafeCell<Option<T>>,
+        sending: bool,
+        patience: Patience,
+    ) -> Result<(), Failure> {
+        let me = here.me();
+        let own = if let Patience::Until(until) = patience { until } else { NEVER };
+        me.slot.set(slot.get().cast());
+        self.waiting.senders.set(sending);
+        self.waiting.queue.push_back(here.me_ptr());
+        let waiting = Waiting::Channel { queue: NonNull::from(&self.waiting), sending };
+        match park(here, waiting, own.min(me.deadline.get())) {
+            Wake::Done => Ok(()),
+            Wake::Closed => Err(Failure::Closed),
+            Wake::TimedOut => Err(Failure::TimedOut),
+            Wake::Deadlock => Err(Failure::Deadlock(take_verdict(here))),
+            Wake::Killed => {
+                deliver_kill(here);
+                unreachable!("a killed wait ends in an exit")
+            }
+        }
+    }
+
+    /// Outside a scheduler nobody waits in the queue, and nobody ever will.
+    #[cold]
+    fn outside(&self, patience: Patience) -> Failure {
+        match patience {
+            _ if self.closing.get() => Failure::Closed,
+            Patience::None => Failure::WouldBlock,
+            Patience::Forever | Patience::Until(_) => Failure::Deadlock(Verdict::new(Vec::new())),
+        }
+    }
+
+    #[inline]
+    fn tell(&self, here: Here, sending: bool) {
+        if here.observer.is_some() {
+            let will_block = !self.has_partner(sending);
+            let channel = (&raw const self.waiting).addr();
+            let tasklet = here.me().id;
+            let event = ChannelEvent { channel, tasklet, sending, will_block };
+            here.tell(|observer| observer.channel(event));
+        }
+    }
+}

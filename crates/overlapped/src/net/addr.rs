@@ -1,0 +1,126 @@
+//! Names to addresses, without blocking others.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::{iter, option, slice, vec};
+
+use crate::port::resolve;
+use crate::task::{UnblockError, unblock};
+
+/// What can be turned into socket addresses: std's trait of that name, with std's implementations.
+/// Names are looked up on a pool thread, so that only the calling tasklet waits.
+pub trait ToSocketAddrs {
+    /// Yields the addresses.
+    type Iter: Iterator<Item = SocketAddr>;
+
+    /// The addresses, in the order in which to try them.
+    ///
+    /// # Errors
+    /// What the resolver says, `InvalidInput` for a malformed address, `TimedOut` at the deadline.
+    fn to_socket_addrs(&self) -> io::Result<Self::Iter>;
+}
+
+/// Implements the trait for types that are addresses already.
+macro_rules! already_an_address {
+    ($($from:ty),*) => {$(
+        impl ToSocketAddrs for $from {
+            type Iter = option::IntoIter<SocketAddr>;
+
+            fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
+                Ok(Some(SocketAddr::from(*self)).into_iter())
+            }
+        }
+    )*};
+}
+
+already_an_address!(
+    SocketAddr, SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16), (Ipv6Addr, u16)
+);
+
+impl ToSocketAddrs for (&str, u16) {
+    type Iter = vec::IntoIter<SocketAddr>;
+
+    fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
+        let (host, port) = *self;
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(ip, port)].into_iter());
+        }
+        let host = host.to_owned();
+        match unblock(move || resolve::lookup(&host, port)) {
+            Ok(found) => found.map(Vec::into_iter),
+            Err(error) => Err(explain(error)),
+        }
+    }
+}
+
+impl ToSocketAddrs for (String, u16) {
+    type Iter = vec::IntoIter<SocketAddr>;
+
+    fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
+        (&*self.0, self.1).to_socket_addrs()
+    }
+}
+
+impl ToSocketAddrs for str {
+    type Iter = vec::IntoIter<SocketAddr>;
+
+    fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
+        if let Ok(addr) = self.parse() {
+            return Ok(vec![addr].into_iter());
+        }
+        let invalid = |text| io::Error::new(io::ErrorKind::InvalidInput, text);
+        let (host, port) = self.rsplit_once(':').ok_or(invalid("invalid socket address"))?;
+        let port = port.parse().map_err(|_| invalid("invalid port value"))?;
+        (host, port).to_socket_addrs()
+    }
+}
+
+impl ToSocketAddrs for String {
+    type Iter = vec::IntoIter<SocketAddr>;
+
+    fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
+        (**self).to_socket_addrs()
+    }
+}
+
+impl<'a> ToSocketAddrs for &'a [SocketAddr] {
+    type Iter = iter::Cloned<slice::Iter<'a, SocketAddr>>;
+
+    fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
+        Ok(self.iter().cloned())
+    }
+}
+
+impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {
+    type Iter = T::Iter;
+
+    fn to_socket_addrs(&self) -> io::Result<T::Iter> {
+        (**self).to_socket_addrs()
+    }
+}
+
+fn explain(error: UnblockError) -> io::Error {
+    let kind = match error {
+        UnblockError::TimedOut => io::ErrorKind::TimedOut,
+        UnblockError::WouldBlock => io::ErrorKind::WouldBlock,
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error.to_string())
+}
+
+/// Does `f` with each address until one succeeds, as std's `each_addr`.
+pub(super) fn first_that<T>(
+    addrs: impl ToSocketAddrs,
+    mut f: impl FnMut(SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut last = None;
+    for addr in addrs.to_socket_addrs()? {
+        match f(addr) {
+            Ok(done) => return Ok(done),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidInput, "could not resolve to any addresses")
+    }))
+}

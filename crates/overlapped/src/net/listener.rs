@@ -1,0 +1,151 @@
+//! `TcpListener`, method by method as in std.
+
+use std::fmt;
+use std::io;
+use std::iter::FusedIterator;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+
+use super::addr::first_that;
+use super::socket::{Limit, Socket};
+use super::{TcpStream, ToSocketAddrs};
+use crate::op::{Net, Op, SocketAddrBuf};
+use crate::port::control;
+
+/// A TCP server socket; the counterpart of `std::net::TcpListener`.
+///
+/// Any number of tasklets may wait in [`accept`](TcpListener::accept); each connection goes to one.
+///
+/// ```no_run
+/// use std::io::{Read, Write};
+/// overlapped::run(|| {
+///     let listener = overlapped::net::TcpListener::bind("127.0.0.1:7")?;
+///     for stream in listener.incoming() {
+///         let mut stream = stream?;
+///         overlapped::spawn(move || {
+///             let mut buf = [0; 4096];
+///             while let Ok(n @ 1..) = stream.read(&mut buf) {
+///                 if stream.write_all(&buf[..n]).is_err() {
+///                     break;
+///                 }
+///             }
+///         });
+///     }
+///     std::io::Result::Ok(())
+/// }).unwrap().unwrap();
+/// ```
+pub struct TcpListener {
+    pub(super) socket: Socket,
+}
+
+impl TcpListener {
+    /// Listens on the first address that can be bound, with `SO_REUSEADDR` set, as std.
+    ///
+    /// # Errors
+    /// The last address's error.
+    pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<TcpListener> {
+        first_that(addr, |addr| {
+            Ok(TcpListener { socket: Socket::fresh(control::tcp_listener(&addr)?) })
+        })
+    }
+
+    /// The address that it listens on.
+    ///
+    /// # Errors
+    /// Those of getsockname(2).
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        control::local_addr(self.socket.as_fd())
+    }
+
+    /// Another handle to the same socket.
+    ///
+    /// # Errors
+    /// Those of fcntl(2), for want of descriptors first of all.
+    pub fn try_clone(&self) -> io::Result<TcpListener> {
+        Ok(TcpListener { socket: self.socket.try_clone()? })
+    }
+
+    /// Waits for a connection.
+    ///
+    /// # Errors
+    /// Those of accept(2). At the limit of descriptors (`EMFILE`) the connection stays in the
+    /// queue, so back off and call again.
+    pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let mut from = SocketAddrBuf::empty();
+        let op = Op::Net(Net::Accept {
+            fd: self.socket.raw(),
+            addr: &raw mut from,
+            nonblocking: false,
+        });
+        // SAFETY: `from` stands on this frame until `perform` returns.
+        let outcome = unsafe { self.socket.perform(&op, Limit::Read) }?;
+        // SAFETY: the kernel has just made this descriptor for us; nobody else knows it.
+        let stream = TcpStream::of(unsafe { OwnedFd::from_raw_fd(outcome.result) });
+        Ok((stream, from.to_std()?))
+    }
+
+    /// The connections, one after another, for ever.
+    pub fn incoming(&self) -> Incoming<'_> {
+        Incoming { listener: self }
+    }
+
+    /// Sets the IP time to live of accepted connections.
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        control::set_ttl(self.socket.as_fd(), ttl)
+    }
+
+    /// The IP time to live.
+    ///
+    /// # Errors
+    /// Those of getsockopt(2).
+    pub fn ttl(&self) -> io::Result<u32> {
+        control::ttl(self.socket.as_fd())
+    }
+
+    /// Takes the pending error (`SO_ERROR`).
+    ///
+    /// # Errors
+    /// Those of getsockopt(2).
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        control::take_error(self.socket.as_fd())
+    }
+
+    /// In non-blocking mode an accept that would wait fails with `WouldBlock`. Unlike some systems'
+    /// accept(2), this does not reach the accepted streams; it does not in std on Linux either.
+    ///
+    /// # Errors
+    /// None; std's signature.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.socket.set_nonblocking(nonblocking);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for TcpListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("TcpListener");
+        if let Ok(addr) = self.local_addr() {
+            out.field("addr", &addr);
+        }
+        out.field("fd", &self.socket.raw()).finish()
+    }
+}
+
+/// The connections of a listener; see [`TcpListener::incoming`].
+#[derive(Debug)]
+pub struct Incoming<'a> {
+    listener: &'a TcpListener,
+}
+
+impl Iterator for Incoming<'_> {
+    type Item = io::Result<TcpStream>;
+
+    fn next(&mut self) -> Option<io::Result<TcpStream>> {
+        Some(self.listener.accept().map(|(stream, _)| stream))
+    }
+}
+
+impl FusedIterator for Incoming<'_> {}

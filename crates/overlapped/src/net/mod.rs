@@ -1,0 +1,68 @@
+//! TCP with std's own signatures, blocking only the calling tasklet.
+//!
+//! | here | as in std, and |
+//! |---|---|
+//! | [`TcpListener`], [`TcpStream`] | any number of tasklets may wait on one; both are `Send` |
+//! | [`ToSocketAddrs`] | names are resolved on a pool thread |
+//! | [`wait_readable`], [`wait_writable`] | for any descriptor: the door for other libraries |
+//!
+//! Descriptors are kept in non-blocking mode inside; [`TcpStream::set_nonblocking`] is remembered by
+//! the object, and the mode is put right when it turns into a std type or a raw descriptor. Clones
+//! share that mode and the time limits, as they do in std. Outside a scheduler every call blocks
+//! the thread, as std's do.
+
+mod addr;
+mod convert;
+mod listener;
+mod socket;
+mod stream;
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
+pub use addr::ToSocketAddrs;
+pub use listener::{Incoming, TcpListener};
+pub use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6};
+pub use stream::TcpStream;
+
+use crate::op::{Interest, Op};
+use crate::task::wait::perform;
+
+/// Waits until `descriptor` has something to read, or an end, or an error. Regular files always do.
+///
+/// # Errors
+/// `TimedOut` at the deadline set by [`timeout`](crate::time::timeout); what the port says of a
+/// descriptor that it cannot watch.
+///
+/// ```
+/// use std::io::{Read, Write};
+/// overlapped::run(|| {
+///     let (mut rx, mut tx) = std::io::pipe().unwrap();
+///     let reader = overlapped::spawn(move || {
+///         overlapped::net::wait_readable(&rx).unwrap();
+///         let mut byte = [0];
+///         rx.read(&mut byte).unwrap();
+///         byte[0]
+///     });
+///     overlapped::yield_now();
+///     tx.write_all(&[7]).unwrap();
+///     assert_eq!(reader.join().unwrap(), 7);
+/// }).unwrap();
+/// ```
+pub fn wait_readable(descriptor: impl AsFd) -> io::Result<()> {
+    ready(&descriptor, Interest::Readable)
+}
+
+/// Waits until `descriptor` has room to write, or an error.
+///
+/// # Errors
+/// As [`wait_readable`].
+pub fn wait_writable(descriptor: impl AsFd) -> io::Result<()> {
+    ready(&descriptor, Interest::Writable)
+}
+
+fn ready(descriptor: &impl AsFd, interest: Interest) -> io::Result<()> {
+    let fd = descriptor.as_fd().as_raw_fd();
+    // SAFETY: the borrow keeps the descriptor open until this returns; no memory is involved.
+    unsafe { perform(&Op::Ready { fd, interest }, None) }.map(|_| ())
+}

@@ -1,0 +1,127 @@
+//! What listeners and streams share: the descriptor, and what the object remembers for it.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use crate::op::{Op, Outcome};
+use crate::port::control;
+use crate::task::wait::{perform, perform_now};
+use crate::time::{Duration, deadline_in};
+
+/// What clones of a socket share, because they share it in the kernel.
+#[derive(Debug, Default)]
+struct Modes {
+    nonblocking: AtomicBool,
+    /// Nanoseconds; 0: no limit.
+    read_limit: AtomicU64,
+    write_limit: AtomicU64,
+}
+
+/// Which of the two time limits an operation obeys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Limit {
+    Read,
+    Write,
+    None,
+}
+
+/// A socket in non-blocking mode.
+#[derive(Debug)]
+pub(super) struct Socket {
+    fd: OwnedFd,
+    modes: Arc<Modes>,
+    /// The last receive found no more, so the next may wait first. A hint.
+    pub(super) last_empty: AtomicBool,
+}
+
+impl Socket {
+    /// A socket that this library made: in non-blocking mode, no limits.
+    pub(super) fn fresh(fd: OwnedFd) -> Socket {
+        Socket { fd, modes: Arc::default(), last_empty: AtomicBool::new(false) }
+    }
+
+    /// A socket from elsewhere: its mode and limits are remembered. An error of fcntl(2) or
+    /// getsockopt(2) means that it is no such thing, and shows at the first call on it.
+    pub(super) fn adopt(fd: OwnedFd) -> Socket {
+        let socket = Socket::fresh(fd);
+        let nanos = |limit: io::Result<Option<Duration>>| match limit {
+            Ok(Some(limit)) => as_nanos(limit),
+            _ => 0,
+        };
+        let (fd, modes) = (socket.fd.as_fd(), &socket.modes);
+        modes.nonblocking.store(control::nonblocking(fd).unwrap_or(false), Relaxed);
+        modes.read_limit.store(nanos(control::read_timeout(fd)), Relaxed);
+        modes.write_limit.store(nanos(control::write_timeout(fd)), Relaxed);
+        let _ = control::set_nonblocking(fd, true);
+        socket
+    }
+
+    /// The descriptor, in the mode that `set_nonblocking` asked for.
+    pub(super) fn give_up(self) -> OwnedFd {
+        let _ = control::set_nonblocking(self.fd.as_fd(), self.modes.nonblocking.load(Relaxed));
+        self.fd
+    }
+
+    pub(super) fn try_clone(&self) -> io::Result<Socket> {
+        let fd = control::duplicate(self.fd.as_fd())?;
+        let last_empty = AtomicBool::new(false);
+        Ok(Socket { fd, modes: Arc::clone(&self.modes), last_empty })
+    }
+
+    pub(super) fn set_nonblocking(&self, nonblocking: bool) {
+        self.modes.nonblocking.store(nonblocking, Relaxed);
+    }
+
+    /// Sets a limit in the kernel too, for the day when the descriptor leaves this library.
+    pub(super) fn set_limit(&self, which: Limit, limit: Option<Duration>) -> io::Result<()> {
+        let (place, set): (_, fn(BorrowedFd<'_>, Option<Duration>) -> io::Result<()>) = match which {
+            Limit::Read => (&self.modes.read_limit, control::set_read_timeout),
+            Limit::Write => (&self.modes.write_limit, control::set_write_timeout),
+            Limit::None => unreachable!("only the two limits are set"),
+        };
+        set(self.fd.as_fd(), limit)?;
+        place.store(limit.map_or(0, as_nanos), Relaxed);
+        Ok(())
+    }
+
+    pub(super) fn limit(&self, which: Limit) -> Option<Duration> {
+        let nanos = match which {
+            Limit::Read => self.modes.read_limit.load(Relaxed),
+            Limit::Write => self.modes.write_limit.load(Relaxed),
+            Limit::None => 0,
+        };
+        (nanos != 0).then(|| Duration::from_nanos(nanos))
+    }
+
+    /// Performs an operation on this socket, with its mode and limit.
+    ///
+    /// # Safety
+    /// Every pointer in `op` is valid for what the operation does with it until this returns, and
+    /// used by nobody else; its descriptor is this socket's.
+    pub(super) unsafe fn perform(&self, op: &Op, which: Limit) -> io::Result<Outcome> {
+        debug_assert_eq!(op.fd(), self.fd.as_raw_fd());
+        if self.modes.nonblocking.load(Relaxed) {
+            // SAFETY: handed on; the borrow of `self` keeps the descriptor open.
+            return unsafe { perform_now(op) };
+        }
+        let limit = self.limit(which).map(deadline_in);
+        // SAFETY: as above.
+        unsafe { perform(op, limit) }
+    }
+
+    pub(super) fn raw(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+fn as_nanos(limit: Duration) -> u64 {
+    u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX).max(1)
+}

@@ -1,0 +1,342 @@
+//! `TcpStream`, method by method as in std.
+
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::ToSocketAddrs;
+use super::addr::first_that;
+use super::socket::{Limit, Socket};
+use crate::op::{Message, Net, Op, SocketAddrBuf, clamp};
+use crate::port::control;
+use crate::task::wait::perform;
+use crate::time::{Duration, deadline_in};
+
+/// A TCP connection; the counterpart of `std::net::TcpStream`.
+///
+/// Reading and writing block only the calling tasklet. Several tasklets may use one stream at once,
+/// through `&TcpStream` or clones; each byte goes to one of them.
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use overlapped::net::{TcpListener, TcpStream};
+/// overlapped::run(|| {
+///     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+///     let addr = listener.local_addr().unwrap();
+///     overlapped::spawn(move || {
+///         let (mut peer, _) = listener.accept().unwrap();
+///         std::io::copy(&mut peer.try_clone().unwrap(), &mut peer).unwrap();
+///     });
+///     let mut stream = TcpStream::connect(addr).unwrap();
+///     stream.write_all(b"hello").unwrap();
+///     stream.shutdown(std::net::Shutdown::Write).unwrap();
+///     let mut answer = String::new();
+///     stream.read_to_string(&mut answer).unwrap();
+///     assert_eq!(answer, "hello");
+/// }).unwrap();
+/// ```
+pub struct TcpStream {
+    pub(super) socket: Socket,
+}
+
+impl TcpStream {
+    /// Opens a connection to the first address that answers. Names are resolved on a pool thread.
+    ///
+    /// # Errors
+    /// The last address's error.
+    pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<TcpStream> {
+        first_that(addr, |addr| TcpStream::connect_until(addr, None))
+    }
+
+    /// Opens a connection to one address, for at most `limit`.
+    ///
+    /// # Errors
+    /// `TimedOut` at the limit, `InvalidInput` for a limit of zero, as std.
+    pub fn connect_timeout(addr: &SocketAddr, limit: Duration) -> io::Result<TcpStream> {
+        if limit.is_zero() {
+            let text = "cannot set a 0 duration timeout";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        match TcpStream::connect_until(*addr, Some(deadline_in(limit))) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(io::Error::new(io::ErrorKind::TimedOut, "connection timed out"))
+            }
+            result => result,
+        }
+    }
+
+    fn connect_until(addr: SocketAddr, limit: Option<u64>) -> io::Result<TcpStream> {
+        let stream = TcpStream::of(control::tcp_stream(&addr)?);
+        let to = SocketAddrBuf::from(addr);
+        let op = Op::Net(Net::Connect { fd: stream.socket.raw(), addr: &raw const to });
+        // SAFETY: `to` stands on this frame until `perform` returns.
+        unsafe { perform(&op, limit) }?;
+        Ok(stream)
+    }
+
+    pub(super) fn of(fd: std::os::fd::OwnedFd) -> TcpStream {
+        TcpStream { socket: Socket::fresh(fd) }
+    }
+
+    /// The other side's address.
+    ///
+    /// # Errors
+    /// Those of getpeername(2), `NotConnected` first of all.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        control::peer_addr(self.socket.as_fd())
+    }
+
+    /// This side's address.
+    ///
+    /// # Errors
+    /// Those of getsockname(2).
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        control::local_addr(self.socket.as_fd())
+    }
+
+    /// Shuts down reading, writing, or both. Tasklets that wait on the stream are woken by it.
+    ///
+    /// # Errors
+    /// Those of shutdown(2).
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        control::shutdown(self.socket.as_fd(), how)
+    }
+
+    /// Another handle to the same connection. Clones share mode and time limits, as in std.
+    ///
+    /// # Errors
+    /// Those of fcntl(2), for want of descriptors first of all.
+    pub fn try_clone(&self) -> io::Result<TcpStream> {
+        Ok(TcpStream { socket: self.socket.try_clone()? })
+    }
+
+    /// Limits how long a read may wait; `None`: for ever. A read that reaches the limit fails with
+    /// `WouldBlock`, as on Unix in std, and has consumed nothing.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a limit of zero, as std.
+    pub fn set_read_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
+        self.socket.set_limit(Limit::Read, limit)
+    }
+
+    /// Limits how long a write may wait; as [`set_read_timeout`](TcpStream::set_read_timeout).
+    ///
+    /// # Errors
+    /// `InvalidInput` for a limit of zero, as std.
+    pub fn set_write_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
+        self.socket.set_limit(Limit::Write, limit)
+    }
+
+    /// The read limit.
+    ///
+    /// # Errors
+    /// None; std's signature.
+    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
+        Ok(self.socket.limit(Limit::Read))
+    }
+
+    /// The write limit.
+    ///
+    /// # Errors
+    /// None; std's signature.
+    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
+        Ok(self.socket.limit(Limit::Write))
+    }
+
+    /// Receives without consuming: the next read sees the same bytes.
+    ///
+    /// # Errors
+    /// As a read.
+    pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.receive(buf, true)
+    }
+
+    fn receive(&self, buf: &mut [u8], peek: bool) -> io::Result<usize> {
+        let last_empty = &self.socket.last_empty;
+        let op = Op::Net(Net::Recv {
+            fd: self.socket.raw(),
+            buf: buf.as_mut_ptr(),
+            len: clamp(buf.len()),
+            peek,
+            nonblocking: false,
+            last_empty: last_empty.load(Relaxed),
+        });
+        // SAFETY: `buf` is borrowed for this call, and `perform` returns after the completion.
+        let outcome = unsafe { self.socket.perform(&op, Limit::Read) }?;
+        last_empty.store(!outcome.more_to_read && !peek, Relaxed);
+        Ok(outcome.result as usize)
+    }
+
+    /// Sends small writes at once (`TCP_NODELAY`).
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        control::set_nodelay(self.socket.as_fd(), nodelay)
+    }
+
+    /// Whether small writes are sent at once.
+    ///
+    /// # Errors
+    /// Those of getsockopt(2).
+    pub fn nodelay(&self) -> io::Result<bool> {
+        control::nodelay(self.socket.as_fd())
+    }
+
+    /// How long closing waits for unsent data (`SO_LINGER`).
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
+        control::set_linger(self.socket.as_fd(), linger)
+    }
+
+    /// How long closing waits for unsent data.
+    ///
+    /// # Errors
+    /// Those of getsockopt(2).
+    pub fn linger(&self) -> io::Result<Option<Duration>> {
+        control::linger(self.socket.as_fd())
+    }
+
+    /// Acknowledges at once (`TCP_QUICKACK`), as `std::os::linux::net::TcpStreamExt`.
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    #[cfg(target_os = "linux")]
+    pub fn set_quickack(&self, quickack: bool) -> io::Result<()> {
+        control::set_quickack(self.socket.as_fd(), quickack)
+    }
+
+    /// Whether it acknowledges at once.
+    ///
+    /// # Errors
+    /// Those of getsockopt(2).
+    #[cfg(target_os = "linux")]
+    pub fn quickack(&self) -> io::Result<bool> {
+        control::quickack(self.socket.as_fd())
+    }
+
+    /// Sets the IP time to live.
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        control::set_ttl(self.socket.as_fd(), ttl)
+    }
+
+    /// The IP time to live.
+    ///
+    /// # Errors
+    /// Those of getsockopt(2).
+    pub fn ttl(&self) -> io::Result<u32> {
+        control::ttl(self.socket.as_fd())
+    }
+
+    /// Takes the pending error (`SO_ERROR`).
+    ///
+    /// # Errors
+    /// Those of getsockopt(2).
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        control::take_error(self.socket.as_fd())
+    }
+
+    /// In non-blocking mode a call that would wait fails with `WouldBlock`, for this handle and its
+    /// clones.
+    ///
+    /// # Errors
+    /// None; std's signature.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.socket.set_nonblocking(nonblocking);
+        Ok(())
+    }
+}
+
+impl Read for &TcpStream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.receive(buf, false)
+    }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let last_empty = &self.socket.last_empty;
+        let mut message = Message::from_slices_mut(bufs);
+        let op = Op::Net(Net::RecvMsg {
+            fd: self.socket.raw(),
+            message: (&raw mut message).cast(),
+            nonblocking: false,
+            last_empty: last_empty.load(Relaxed),
+        });
+        // SAFETY: the header and the slices are borrowed for this call, and `perform` returns after
+        // the completion.
+        let outcome = unsafe { self.socket.perform(&op, Limit::Read) }?;
+        last_empty.store(!outcome.more_to_read, Relaxed);
+        Ok(outcome.result as usize)
+    }
+}
+
+impl Write for &TcpStream {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let op = Op::Net(Net::Send {
+            fd: self.socket.raw(),
+            buf: buf.as_ptr(),
+            len: clamp(buf.len()),
+            nonblocking: false,
+        });
+        // SAFETY: `buf` is borrowed for this call, and `perform` returns after the completion.
+        Ok(unsafe { self.socket.perform(&op, Limit::Write) }?.result as usize)
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let message = Message::from_slices(bufs);
+        let op = Op::Net(Net::SendMsg {
+            fd: self.socket.raw(),
+            message: (&raw const message).cast(),
+            nonblocking: false,
+        });
+        // SAFETY: as in `read_vectored`.
+        Ok(unsafe { self.socket.perform(&op, Limit::Write) }?.result as usize)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for TcpStream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buf)
+    }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        (&*self).read_vectored(bufs)
+    }
+}
+
+impl Write for TcpStream {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        (&*self).write(buf)
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&*self).write_vectored(bufs)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for TcpStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("TcpStream");
+        if let Ok(addr) = self.local_addr() {
+            out.field("addr", &addr);
+        }
+        if let Ok(peer) = self.peer_addr() {
+            out.field("peer", &peer);
+        }
+        out.field("fd", &self.socket.raw()).finish()
+    }
+}

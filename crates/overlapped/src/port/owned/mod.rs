@@ -1,0 +1,253 @@
+//! The completion port for everybody: owned things only, no tasklets needed.
+//!
+//! ```text
+//! Request ──submit──▶ Held in the table ──▶ Driver ──▶ kernel
+//! Event   ◀──wait──── taken out again   ◀── Driver ◀──
+//! ```
+//!
+//! Who owns what: from `submit` until the event, the port holds the descriptor (so that its number
+//! cannot be used again) and the memory, as raw parts that nothing else can reach. The event gives
+//! both back. So no safe code can free, move or look at memory that the kernel writes to:
+//!
+//! - an operation ends: the event is built from what was held;
+//! - the port is dropped: the driver is drained, the events are built and dropped, which also
+//!   closes sockets accepted at the last moment;
+//! - the port is forgotten: what it holds is leaked, never freed;
+//! - the driver fails for good: the same.
+//!
+//! Why the port is `!Send`: the ring belongs to the thread that opened it.
+
+mod event;
+mod held;
+mod request;
+
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::{Driver, Notifier, PortChoice, PortConfig, Submitted, control};
+use crate::op::{Completion, Table, Token};
+
+pub use event::{Done, Event};
+use held::Held;
+use request::Kind;
+pub use request::{Descriptor, Request};
+
+/// How many operations a port carries at once, unless [`Port::limit`] says otherwise.
+const LIMIT: usize = 1 << 20;
+
+/// Tells ports apart, so that an id of one means nothing to another.
+static PORTS: AtomicU32 = AtomicU32::new(0);
+
+/// Names one operation of one port, for [`Port::cancel`] and in its [`Event`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OperationId {
+    port: u32,
+    token: Token,
+}
+
+/// A completion port: requests go in, each with a key of your choice; events come out when they
+/// have completed.
+///
+/// ```
+/// use overlapped::port::{Done, Port, Request};
+/// use std::io::Write;
+///
+/// let (reader, mut writer) = std::io::pipe()?;
+/// let mut port = Port::open()?;
+/// port.submit(7, Request::read(reader, Vec::with_capacity(100)))?;
+/// writer.write_all(b"hello")?;
+///
+/// let mut events = Vec::new();
+/// while events.is_empty() {
+///     port.wait(None, &mut events)?;
+/// }
+/// let event = events.remove(0);
+/// assert_eq!(event.key, 7);
+/// assert!(matches!(event.result, Ok(Done::Transferred(5))));
+/// assert_eq!(event.buffer.unwrap(), b"hello");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Dropping
+/// Cancels what is in flight and waits until the kernel has let go of it. That takes as long as
+/// the slowest operation that cannot be cancelled, such as a read that a disk has begun.
+pub struct Port {
+    /// Before `held`: while it is dropped, the memory is still there.
+    driver: Driver,
+    held: Table<Held>,
+    limit: usize,
+    number: u32,
+    /// Requests that ended inside `submit`.
+    ended: Vec<Completion>,
+    /// What the driver hands out; empty between two waits.
+    completions: Vec<Completion>,
+    thread: PhantomData<*const ()>,
+}
+
+impl Port {
+    /// Opens a port with [`PortChoice::Auto`].
+    ///
+    /// # Errors
+    /// `InvalidInput` where the variable `OVERLAPPED_PORT` has a value that is no backend's name.
+    /// Otherwise the system's reason: no descriptors or memory left.
+    pub fn open() -> io::Result<Port> {
+        Port::with(PortChoice::Auto)
+    }
+
+    /// Opens a port on the chosen backend.
+    ///
+    /// # Errors
+    /// As for [`Port::open`]; for [`PortChoice::Uring`] also why io_uring was refused, and the
+    /// remedy.
+    pub fn with(choice: PortChoice) -> io::Result<Port> {
+        Port::with_config(&PortConfig::new(choice), LIMIT)
+    }
+
+    pub(crate) fn with_config(config: &PortConfig, limit: usize) -> io::Result<Port> {
+        Ok(Port {
+            driver: Driver::open(config)?,
+            held: Table::new(limit),
+            limit,
+            number: PORTS.fetch_add(1, Ordering::Relaxed),
+            ended: Vec::new(),
+            completions: Vec::new(),
+            thread: PhantomData,
+        })
+    }
+
+    /// Which backend this is: `"uring"` or `"poll"`.
+    pub fn name(&self) -> &'static str {
+        self.driver.name()
+    }
+
+    /// How many requests have been submitted and have not come back as events.
+    pub fn in_flight(&self) -> usize {
+        self.held.len()
+    }
+
+    /// How many requests can be in flight at once: 1,048,576.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Starts `request`. Its [`Event`] comes out of [`Port::wait`] and carries `key`.
+    ///
+    /// # Errors
+    /// The request has not been started and is dropped:
+    /// - `QuotaExceeded`: [`Port::limit`] requests are in flight;
+    /// - `InvalidInput`: the request makes no sense, as its constructor describes: no room in the
+    ///   buffer, a start behind its end, a regular file where only streams can be.
+    ///
+    /// Everything that the operation itself comes to is in the event.
+    pub fn submit(&mut self, key: u64, request: Request) -> io::Result<OperationId> {
+        request.check()?;
+        self.prepare_descriptor(&request)?;
+        if self.held.len() == self.limit {
+            let text = "too many operations are in flight: wait for some to complete";
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, text));
+        }
+        let Ok(token) = self.held.insert(Held::new(key, request)) else {
+            unreachable!("the table has the same limit");
+        };
+        let op = self.held.get_mut(token).expect("it was just inserted").op();
+        // SAFETY: `Held` keeps the descriptor open and its memory valid, and gives nobody else
+        // access, until `finish` takes it out of the table, which happens when the completion is
+        // there. If the port is forgotten, the table is, too. The table made the token.
+        if let Submitted::Done(outcome) = unsafe { self.driver.submit(token, &op) } {
+            self.ended.push(Completion { token, outcome });
+        }
+        Ok(OperationId {
+            port: self.number,
+            token,
+        })
+    }
+
+    /// `accept` and `connect` know no flag against waiting: for readiness they need `O_NONBLOCK`.
+    fn prepare_descriptor(&self, request: &Request) -> io::Result<()> {
+        match (&self.driver, &request.kind) {
+            (Driver::Poll(_), Kind::Accept | Kind::Connect(_)) => {
+                control::set_nonblocking(request.descriptor.as_fd(), true)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks to end an operation early. Its event comes all the same and says what happened: it
+    /// may have succeeded first. Does nothing for operations whose event has come, or of another
+    /// port.
+    pub fn cancel(&mut self, id: OperationId) {
+        if id.port != self.number {
+            return;
+        }
+        if let Some(held) = self.held.get_mut(id.token) {
+            held.cancelled = true;
+            self.driver.cancel(id.token);
+        }
+    }
+
+    /// Appends the events of what has completed and returns how many those are. Where nothing
+    /// has, waits until something does, a [`Notifier`] is used, or `timeout` has passed (`None`:
+    /// without limit; zero: not at all). May return early with nothing.
+    ///
+    /// # Errors
+    /// The backend itself failed. What is in flight stays so.
+    pub fn wait(&mut self, timeout: Option<Duration>, out: &mut Vec<Event>) -> io::Result<usize> {
+        let timeout = if self.ended.is_empty() {
+            timeout
+        } else {
+            Some(Duration::ZERO)
+        };
+        let mut completions = std::mem::take(&mut self.completions);
+        let waited = self.driver.wait(timeout, &mut completions);
+        completions.append(&mut self.ended);
+        let count = completions.len();
+        out.reserve(count);
+        for completion in completions.drain(..) {
+            out.push(self.finish(completion));
+        }
+        self.completions = completions;
+        // What has come is handed out even so; the next wait fails again.
+        if count == 0 {
+            waited.map(|()| 0)
+        } else {
+            Ok(count)
+        }
+    }
+
+    fn finish(&mut self, completion: Completion) -> Event {
+        let held = self.held.remove(completion.token);
+        let held = held.expect("every completion belongs to one request in flight");
+        let id = OperationId {
+            port: self.number,
+            token: completion.token,
+        };
+        held.finish(id, completion.outcome)
+    }
+
+    /// A handle that ends a [`Port::wait`] early, from any thread.
+    pub fn notifier(&self) -> Notifier {
+        self.driver.notifier()
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        let mut completions = std::mem::take(&mut self.ended);
+        self.driver.drain(&mut completions);
+        for completion in completions {
+            drop(self.finish(completion));
+        }
+    }
+}
+
+impl std::fmt::Debug for Port {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Port")
+            .field("name", &self.name())
+            .field("in_flight", &self.in_flight())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,262 @@
+//! The readiness backend: epoll, kqueue or event ports through the `polling` crate.
+//!
+//! ```text
+//! submit ─▶ try at once ─▶ Done
+//!              │ would wait
+//!              ▼
+//!           queue of its descriptor and direction ─▶ ready ─▶ try again ─▶ out
+//!              │ cancel
+//!              ▼
+//!           done (ECANCELED) ─────────────────────────────────────────────▶ out
+//! ```
+//!
+//! Each descriptor has two queues, for readers and for writers, with any number of waiters, served
+//! in order until one would wait again. A descriptor is registered with the poller exactly while
+//! a queue of it is not empty, and the registration is deleted before the last waiter's completion
+//! is handed out: whoever gets a completion may close the descriptor, and a number that is used
+//! again never meets an old registration.
+//!
+//! No memory is touched by anybody but `submit` and `wait`, on this thread. So leaving is easy:
+//! `drain` empties the queues.
+//!
+//! Regular files are done in place, in `submit`: they are always ready, so readiness has nothing
+//! to offer, and the pool for blocking work may not be given borrowed memory.
+//!
+//! Why not let epoll refuse such descriptors: it does (EPERM), but the first try never says "would
+//! wait" for them, so none gets that far.
+
+mod queues;
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{BorrowedFd, RawFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use polling::{Event, Events, PollMode, Poller};
+
+use super::attempt::{self, would_wait};
+use super::{Notifier, Submitted};
+use crate::op::{Completion, Interest, Op, Outcome, Token};
+use queues::{Queues, Waiter};
+
+pub(crate) struct Poll {
+    poller: Arc<Poller>,
+    /// Room for what one wait finds.
+    events: Events,
+    /// The descriptors that it has found; empty between two waits.
+    fired: Vec<RawFd>,
+    /// Exactly the registered descriptors.
+    waiting: HashMap<RawFd, Queues>,
+    /// Where each waiting token stands.
+    places: HashMap<Token, (RawFd, Interest)>,
+    /// Completions to be handed out by the next wait.
+    done: Vec<Completion>,
+}
+
+impl Poll {
+    pub(super) fn open() -> io::Result<Poll> {
+        Ok(Poll {
+            poller: Arc::new(Poller::new()?),
+            events: Events::new(),
+            fired: Vec::new(),
+            waiting: HashMap::new(),
+            places: HashMap::new(),
+            done: Vec::new(),
+        })
+    }
+
+    /// # Safety
+    /// As for [`Driver::submit`](super::Driver::submit).
+    pub(super) unsafe fn submit(&mut self, token: Token, op: &Op) -> Submitted {
+        // SAFETY: the caller's promise.
+        let outcome = unsafe { attempt::start(op) };
+        if !would_wait(op, outcome) || attempt::nonblocking(op) {
+            return Submitted::Done(outcome);
+        }
+        let (fd, interest) = (op.fd(), attempt::interest(op));
+        let queues = self.waiting.entry(fd).or_default();
+        queues.of(interest).push_back(Waiter { token, op: *op });
+        // SAFETY: the descriptor is open until the completion of the waiter just queued.
+        if let Err(error) = unsafe { register(&self.poller, fd, queues) } {
+            // Nobody else is hurt: a registration that was there is still there.
+            queues.of(interest).pop_back();
+            if queues.is_empty() {
+                self.waiting.remove(&fd);
+            }
+            return Submitted::Done(Outcome::of(-errno(&error)));
+        }
+        let previous = self.places.insert(token, (fd, interest));
+        assert!(previous.is_none(), "{token:?} is in flight already");
+        Submitted::Pending
+    }
+
+    pub(super) fn cancel(&mut self, token: Token) {
+        // Not waiting: it has completed, and that decides.
+        let Some((fd, interest)) = self.places.remove(&token) else {
+            return;
+        };
+        let queues = self
+            .waiting
+            .get_mut(&fd)
+            .expect("a waiting token has a queue");
+        let queue = queues.of(interest);
+        let place = queue.iter().position(|waiter| waiter.token == token);
+        queue.remove(place.expect("a waiting token is in its queue"));
+        self.done.push(Completion {
+            token,
+            outcome: Outcome::of(-libc::ECANCELED),
+        });
+        self.settle(fd);
+    }
+
+    pub(super) fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        out: &mut Vec<Completion>,
+    ) -> io::Result<()> {
+        let timeout = if self.done.is_empty() {
+            timeout
+        } else {
+            Some(Duration::ZERO)
+        };
+        self.events.clear();
+        let result = if timeout == Some(Duration::ZERO) && self.waiting.is_empty() {
+            Ok(0)
+        } else {
+            self.poller.wait(&mut self.events, timeout)
+        };
+        if result.is_ok() {
+            self.serve();
+        }
+        out.append(&mut self.done);
+        result.map(drop)
+    }
+
+    /// Tries again what has become ready.
+    fn serve(&mut self) {
+        let Poll {
+            events,
+            waiting,
+            places,
+            done,
+            ..
+        } = self;
+        for event in events.iter() {
+            let queues = waiting.get_mut(&(event.key as RawFd));
+            let queues = queues.expect("only descriptors with waiters are registered");
+            queues.fired();
+            let readable = event.readable.then_some(Interest::Readable);
+            let writable = event.writable.then_some(Interest::Writable);
+            for interest in readable.into_iter().chain(writable) {
+                let queue = queues.of(interest);
+                while let Some(Waiter { token, op }) = queue.front() {
+                    // SAFETY: promised at `submit` until the completion, which is yet to come.
+                    let outcome = unsafe { attempt::resume(op) };
+                    if would_wait(op, outcome) {
+                        break;
+                    }
+                    places.remove(token);
+                    done.push(Completion {
+                        token: *token,
+                        outcome,
+                    });
+                    queue.pop_front();
+                }
+            }
+            // Urgent data makes a descriptor ready for good, and receives do not take it. Unless
+            // only changes count from now on, every wait would return at once.
+            if event.is_priority() && !queues.of(Interest::Readable).is_empty() {
+                queues.only_changes();
+            }
+        }
+        let mut fired = std::mem::take(&mut self.fired);
+        fired.extend(self.events.iter().map(|event| event.key as RawFd));
+        for fd in fired.drain(..) {
+            self.settle(fd);
+        }
+        self.fired = fired;
+    }
+
+    /// Brings the registration of `fd` in line with its queues.
+    fn settle(&mut self, fd: RawFd) {
+        // Some pollers report the two directions as two events.
+        let Some(queues) = self.waiting.get_mut(&fd) else {
+            return;
+        };
+        if queues.is_empty() {
+            self.waiting.remove(&fd);
+            // SAFETY: the last waiter's completion has not been handed out, so the descriptor is
+            // still open.
+            let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+            self.poller
+                .delete(fd)
+                .expect("a registered descriptor can be deleted");
+            return;
+        }
+        // SAFETY: the waiters in the queues keep the descriptor open.
+        if let Err(error) = unsafe { register(&self.poller, fd, queues) } {
+            let outcome = Outcome::of(-errno(&error));
+            for Waiter { token, .. } in queues.take() {
+                self.places.remove(&token);
+                self.done.push(Completion { token, outcome });
+            }
+            self.waiting.remove(&fd);
+            // SAFETY: as above.
+            let _ = self.poller.delete(unsafe { BorrowedFd::borrow_raw(fd) });
+        }
+    }
+
+    pub(super) fn has_work(&self) -> bool {
+        !self.done.is_empty()
+    }
+
+    pub(super) fn notifier(&self) -> Notifier {
+        Notifier::of_poller(Arc::clone(&self.poller))
+    }
+
+    pub(super) fn drain(&mut self, out: &mut Vec<Completion>) {
+        let tokens: Vec<Token> = self.places.keys().copied().collect();
+        for token in tokens {
+            self.cancel(token);
+        }
+        out.append(&mut self.done);
+    }
+}
+
+impl Drop for Poll {
+    fn drop(&mut self) {
+        self.drain(&mut Vec::new());
+    }
+}
+
+/// Makes the registration of `fd` what `queues` want.
+///
+/// # Safety
+/// `fd` is open, and stays open until the registration is deleted.
+unsafe fn register(poller: &Poller, fd: RawFd, queues: &mut Queues) -> io::Result<()> {
+    let wanted = queues.wanted();
+    if queues.registered == Some(wanted) {
+        return Ok(());
+    }
+    let event = Event::new(fd as usize, wanted.readable, wanted.writable);
+    let mode = if wanted.only_changes {
+        PollMode::Edge
+    } else {
+        PollMode::Oneshot
+    };
+    if queues.is_known {
+        // SAFETY: the caller's promise.
+        poller.modify_with_mode(unsafe { BorrowedFd::borrow_raw(fd) }, event, mode)?;
+    } else {
+        // SAFETY: the caller's promise.
+        unsafe { poller.add_with_mode(fd, event, mode) }?;
+        queues.is_known = true;
+    }
+    queues.registered = Some(wanted);
+    Ok(())
+}
+
+fn errno(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(libc::EIO)
+}

@@ -1,0 +1,7 @@
+//! One set of tests for every backend. Each runs on the ring, on the ring with every operation
+//! forced to its fallback, and on readiness.
+
+mod cancel;
+mod ops;
+mod pressure;
+mod rig;

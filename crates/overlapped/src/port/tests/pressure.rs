@@ -1,0 +1,302 @@
+//! Full queues, many operations, leaving in the middle, and being woken.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use super::rig::{PATIENCE, Rig, everywhere, everywhere_with, listener, open_fds, pair};
+use crate::op::{Fs, Interest, Net, Op, SocketAddrBuf};
+use crate::port::{Driver, PortChoice, PortConfig};
+
+/// `few` in everyday runs, `all` where OVERLAPPED_TORTURE is set.
+pub(super) fn rounds(few: usize, all: usize) -> usize {
+    if std::env::var_os("OVERLAPPED_TORTURE").is_some() {
+        all
+    } else {
+        few
+    }
+}
+
+fn overflows(rig: &Rig) -> u64 {
+    match &rig.driver {
+        Driver::Uring(uring) => uring.overflows(),
+        Driver::Poll(_) => 0,
+    }
+}
+
+/// P5.
+#[test]
+fn no_completion_is_lost_when_they_do_not_fit_into_the_ring() {
+    everywhere_with(8, 16, |rig| {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let mut memory = vec![[0u8; 1]; 4_096];
+        for place in &mut memory {
+            let (fd, buf, len) = (reader.as_raw_fd(), place.as_mut_ptr(), 1);
+            // SAFETY: `memory` and the pipe live until every operation's end.
+            unsafe {
+                rig.start(Op::Fs(Fs::Read {
+                    fd,
+                    buf,
+                    len,
+                    offset: None,
+                }))
+            };
+        }
+        assert_eq!(rig.in_flight(), 4_096);
+        writer.write_all(&[1; 4_096]).unwrap();
+        let results = rig.end_all();
+        assert_eq!(results.len(), 4_096);
+        assert!(results.iter().all(|&result| result == 1), "{}", rig.kind);
+        assert!(memory.iter().all(|place| *place == [1]));
+        if rig.is_uring() {
+            assert!(
+                overflows(rig) >= 1,
+                "{}: void, nothing overflowed",
+                rig.kind
+            );
+        }
+    });
+}
+
+/// P6.
+#[test]
+fn a_thousand_cancels_get_through_a_queue_of_eight() {
+    everywhere_with(8, 16, |rig| {
+        let (reader, _writer) = std::io::pipe().unwrap();
+        let mut memory = vec![[0u8; 1]; 1_000];
+        let mut tokens = Vec::new();
+        for place in &mut memory {
+            let (fd, buf, len) = (reader.as_raw_fd(), place.as_mut_ptr(), 1);
+            // SAFETY: `memory` and the pipe live until every operation's end.
+            tokens.push(unsafe {
+                rig.start(Op::Fs(Fs::Read {
+                    fd,
+                    buf,
+                    len,
+                    offset: None,
+                }))
+            });
+        }
+        for token in tokens {
+            rig.driver.cancel(token);
+        }
+        let results = rig.end_all();
+        assert_eq!(results.len(), 1_000);
+        assert!(
+            results.iter().all(|&result| result == -libc::ECANCELED),
+            "{}",
+            rig.kind
+        );
+    });
+}
+
+/// P3, on the port's level.
+#[test]
+fn a_driver_that_is_dropped_in_the_middle_leaves_nothing_behind() {
+    let rounds = rounds(1, 100);
+    let config = |choice| PortConfig {
+        entries: 64,
+        cq_entries: 128,
+        ..PortConfig::new(choice)
+    };
+    for choice in [PortChoice::Uring, PortChoice::Poll] {
+        for _ in 0..rounds {
+            let before = open_fds();
+            let Ok(mut rig) = Rig::open("", &config(choice)) else {
+                eprintln!("SKIPPED: no {choice:?} here");
+                break;
+            };
+            let (ours, _peer) = pair();
+            let (pipe, _writer) = std::io::pipe().unwrap();
+            let listener = listener();
+            let file = tempfile::tempfile().unwrap();
+            let mut memory = vec![[0u8; 64]; 1_000];
+            let mut addrs: Vec<_> = (0..1_000).map(|_| SocketAddrBuf::empty()).collect();
+            let (len, nonblocking, last_empty) = (64, false, false);
+            for (i, (place, addr)) in memory.iter_mut().zip(&mut addrs).enumerate() {
+                let (fd, buf) = (ours.as_raw_fd(), place.as_mut_ptr());
+                let op = match i % 5 {
+                    0 => Op::Net(Net::Recv {
+                        fd,
+                        buf,
+                        len,
+                        peek: false,
+                        nonblocking,
+                        last_empty,
+                    }),
+                    1 => Op::Fs(Fs::Read {
+                        fd: pipe.as_raw_fd(),
+                        buf,
+                        len,
+                        offset: None,
+                    }),
+                    2 => Op::Fs(Fs::Read {
+                        fd: file.as_raw_fd(),
+                        buf,
+                        len,
+                        offset: Some(0),
+                    }),
+                    3 => Op::Ready {
+                        fd,
+                        interest: Interest::Readable,
+                    },
+                    _ => {
+                        let (fd, addr) = (listener.as_raw_fd(), &raw mut *addr);
+                        Op::Net(Net::Accept {
+                            fd,
+                            addr,
+                            nonblocking,
+                        })
+                    }
+                };
+                // SAFETY: all of it lives until the rig has been dropped, which drains.
+                unsafe { rig.start(op) };
+            }
+            let start = Instant::now();
+            drop(rig);
+            assert!(start.elapsed() < Duration::from_secs(1), "{choice:?}");
+            memory.fill([0xaa; 64]);
+            drop((ours, _peer, pipe, _writer, listener, file));
+            // Other tests run beside this one: the count must come back, sooner or later.
+            let late = Instant::now() + PATIENCE;
+            while open_fds() > before && Instant::now() < late {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            assert!(open_fds() <= before, "{choice:?}: descriptors are left");
+            assert!(memory.iter().all(|place| *place == [0xaa; 64]));
+        }
+    }
+}
+
+#[test]
+fn a_notifier_ends_a_wait_from_another_thread() {
+    everywhere(|rig| {
+        for pause in [0, 20] {
+            let notifier = rig.driver.notifier();
+            let waker = std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(pause));
+                notifier.notify();
+            });
+            let start = Instant::now();
+            rig.driver.wait(Some(PATIENCE), &mut Vec::new()).unwrap();
+            assert!(start.elapsed() < PATIENCE / 2, "{}: not woken", rig.kind);
+            waker.join().unwrap();
+        }
+    });
+}
+
+/// P13, on the port's level: what was left before a notification is seen after the wake-up.
+#[test]
+fn no_notification_is_lost() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let rounds = rounds(2_000, 250_000);
+    everywhere(|rig| {
+        let left = std::sync::Arc::new(AtomicUsize::new(0));
+        let senders: Vec<_> = (0..4)
+            .map(|_| {
+                let (left, notifier) = (left.clone(), rig.driver.notifier());
+                std::thread::spawn(move || {
+                    for _ in 0..rounds {
+                        left.fetch_add(1, Ordering::Relaxed);
+                        notifier.notify();
+                    }
+                })
+            })
+            .collect();
+        let mut got = 0;
+        while got < 4 * rounds {
+            let start = Instant::now();
+            rig.driver.wait(Some(PATIENCE), &mut Vec::new()).unwrap();
+            assert!(
+                start.elapsed() < PATIENCE / 2,
+                "{}: {got} of {}",
+                rig.kind,
+                4 * rounds
+            );
+            got += left.swap(0, Ordering::Relaxed);
+        }
+        for sender in senders {
+            sender.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn waiting_respects_its_limit() {
+    everywhere(|rig| {
+        // The ring's own first read is submitted here.
+        rig.turn(Duration::ZERO);
+        let start = Instant::now();
+        rig.turn(Duration::ZERO);
+        assert!(start.elapsed() < Duration::from_millis(20));
+        let start = Instant::now();
+        rig.turn(Duration::from_millis(30));
+        let took = start.elapsed();
+        assert!(took >= Duration::from_millis(29), "{}: {took:?}", rig.kind);
+        assert!(!rig.driver.has_work());
+    });
+}
+
+/// P4: a number that is used again never meets an operation of its past.
+#[test]
+fn a_descriptors_number_used_again_gets_no_foreign_bytes() {
+    let rounds = rounds(500, 100_000);
+    everywhere(|rig| {
+        for round in 0..rounds {
+            let (ours, mut peer) = pair();
+            let mut byte = [0u8; 1];
+            let (fd, buf, len) = (ours.as_raw_fd(), byte.as_mut_ptr(), 1);
+            let (peek, nonblocking, last_empty) = (false, false, false);
+            let op = Op::Net(Net::Recv {
+                fd,
+                buf,
+                len,
+                peek,
+                nonblocking,
+                last_empty,
+            });
+            // SAFETY: `byte` and `ours` live until the operation's end.
+            let token = unsafe { rig.start(op) };
+            if round % 2 == 0 {
+                rig.turn(Duration::ZERO);
+            }
+            if round % 3 == 0 {
+                rig.driver.cancel(token);
+                assert_eq!(rig.end(token), -libc::ECANCELED);
+            } else {
+                peer.write_all(&[round as u8]).unwrap();
+                assert_eq!(rig.end(token), 1);
+                assert_eq!(byte[0], round as u8, "{}", rig.kind);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_lot_of_accepts_wait_on_one_listener() {
+    everywhere(|rig| {
+        let listener = listener();
+        let mut addrs: Vec<_> = (0..50).map(|_| SocketAddrBuf::empty()).collect();
+        for addr in &mut addrs {
+            let (fd, addr) = (listener.as_raw_fd(), &raw mut *addr);
+            // SAFETY: `addrs` and `listener` live until every operation's end.
+            unsafe {
+                rig.start(Op::Net(Net::Accept {
+                    fd,
+                    addr,
+                    nonblocking: false,
+                }))
+            };
+        }
+        rig.turn(Duration::ZERO);
+        let to = listener.local_addr().unwrap();
+        let peers: Vec<_> = (0..50).map(|_| TcpStream::connect(to).unwrap()).collect();
+        for fd in rig.end_all() {
+            assert!(fd >= 0, "{}: {fd}", rig.kind);
+            // SAFETY: the operation's result is a new descriptor.
+            drop(unsafe { <TcpStream as std::os::fd::FromRawFd>::from_raw_fd(fd) });
+        }
+        drop(peers);
+    });
+}

@@ -1,0 +1,348 @@
+//! The io_uring backend.
+//!
+//! ```text
+//! submit ─▶ [backlog ─▶] submission queue ─▶ enter ─▶ kernel ─▶ completion queue ─▶ wait ─▶ out
+//! ```
+//!
+//! An entry is in exactly one of these places; entries never overtake each other on the way to
+//! the kernel, so a cancel always finds its target started. The backlog is empty unless the
+//! kernel would not take a full queue; it is flushed before anything else is queued.
+//!
+//! Who owns what: the memory in an entry is the submitter's, valid until the completion is in
+//! `out`. Two kinds of entry are the backend's own, recognised by the top bit of their user data:
+//! cancels, and the read of the eventfd through which notifiers end a wait. Both are counted, and
+//! reaped like everything else.
+//!
+//! Operations that the kernel lacks go another way: tried by a plain system call, polled for in
+//! the ring, tried again (`aside`).
+//!
+//! Shutdown: `drain` cancels everything, again and again, until nothing is in flight. Only then
+//! are the ring and the eventfd's buffer released. If the kernel will not let us wait, nothing
+//! says when it stops writing to borrowed memory, and the process is aborted.
+
+mod prepare;
+mod ring;
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use io_uring::cqueue;
+use io_uring::squeue::Entry;
+
+use super::attempt::{self, would_wait};
+use super::notifier::EventFd;
+use super::{Notifier, PortConfig, Submitted, clock};
+use crate::op::{Completion, Op, Outcome, Token};
+
+pub(crate) use ring::Opcodes;
+pub(super) use ring::{Ring, USED};
+
+/// Tokens never have this bit.
+const INTERNAL: u64 = 1 << 63;
+const CANCEL: u64 = INTERNAL;
+const WAKE: u64 = INTERNAL | 1;
+
+/// How long a wait may sleep while the kernel does not take what is queued.
+const HELD_BACK: Duration = Duration::from_millis(1);
+
+/// Nanoseconds after which a drain asks again to cancel what has not ended. (A cancel misses an operation that
+/// a worker is just about to take up.)
+const ASK_AGAIN: u64 = 10_000_000;
+
+/// An operation that the ring only polls for.
+struct Aside {
+    op: Op,
+    /// A cancel may meet the moment between two polls, and must not be lost there.
+    cancelled: bool,
+}
+
+pub(crate) struct Uring {
+    ring: Ring,
+    backlog: VecDeque<Entry>,
+    /// Tokens whose completion has not been handed out.
+    in_flight: usize,
+    /// The backend's own entries that have not completed.
+    internal: usize,
+    /// What is done by polling in the ring: see [`Uring::submit_aside`].
+    aside: HashMap<u64, Aside>,
+    /// Those of `aside` that have become ready; empty between two waits.
+    ready: Vec<(Token, Op)>,
+    wake: Arc<EventFd>,
+    /// Where the kernel puts the eventfd's count. From `Box::into_raw`; freed after the drain.
+    wake_count: *mut u64,
+    closing: bool,
+    /// How often completions did not fit into the ring.
+    overflows: u64,
+}
+
+impl Uring {
+    /// The error is the kernel's own, or `Unsupported` and says what is missing.
+    pub(super) fn open(config: &PortConfig) -> io::Result<Uring> {
+        let ring = Ring::open(config)?;
+        let mut uring = Uring {
+            ring,
+            backlog: VecDeque::new(),
+            in_flight: 0,
+            internal: 0,
+            aside: HashMap::new(),
+            ready: Vec::new(),
+            wake: Arc::new(EventFd::open()?),
+            wake_count: Box::into_raw(Box::new(0)),
+            closing: false,
+            overflows: 0,
+        };
+        uring.arm_wake();
+        Ok(uring)
+    }
+
+    /// # Safety
+    /// As for [`Driver::submit`](super::Driver::submit).
+    #[inline]
+    pub(super) unsafe fn submit(&mut self, token: Token, op: &Op) -> Submitted {
+        debug_assert!(!self.closing, "submitted after the drain");
+        // What must not wait is not worth a round through the ring, which ignores O_NONBLOCK.
+        if attempt::nonblocking(op) {
+            // SAFETY: the caller's promise covers this call.
+            return Submitted::Done(unsafe { attempt::attempt(op) });
+        }
+        if matches!(op, Op::Ready { .. }) || self.ring.missing().has(prepare::code(op)) {
+            // SAFETY: the caller's promise.
+            return unsafe { self.submit_aside(token, op) };
+        }
+        // SAFETY: the caller's promise holds now and until the completion.
+        unsafe { self.push(prepare::prepare(op).user_data(token.to_bits())) };
+        self.in_flight += 1;
+        Submitted::Pending
+    }
+
+    /// Starts what the ring does not do by itself: [`Op::Ready`], whose result is not the
+    /// kernel's, and operations whose opcode is missing.
+    ///
+    /// # Safety
+    /// As for [`Driver::submit`](super::Driver::submit).
+    #[cold]
+    unsafe fn submit_aside(&mut self, token: Token, op: &Op) -> Submitted {
+        if !matches!(op, Op::Ready { .. }) {
+            // SAFETY: the caller's promise.
+            let outcome = unsafe { attempt::start(op) };
+            if !would_wait(op, outcome) {
+                return Submitted::Done(outcome);
+            }
+        }
+        let previous = self.aside.insert(
+            token.to_bits(),
+            Aside {
+                op: *op,
+                cancelled: false,
+            },
+        );
+        assert!(previous.is_none(), "{token:?} is in flight already");
+        self.in_flight += 1;
+        self.poll_aside(token, op);
+        Submitted::Pending
+    }
+
+    fn poll_aside(&mut self, token: Token, op: &Op) {
+        let entry = prepare::ready(op.fd(), attempt::interest(op)).user_data(token.to_bits());
+        // SAFETY: a poll has no memory; the descriptor is open until the token's completion.
+        unsafe { self.push(entry) };
+    }
+
+    pub(super) fn cancel(&mut self, token: Token) {
+        if let Some(aside) = self.aside.get_mut(&token.to_bits()) {
+            aside.cancelled = true;
+        }
+        self.push_internal(prepare::cancel(token).user_data(CANCEL));
+    }
+
+    fn arm_wake(&mut self) {
+        let entry = prepare::wake(self.wake.raw(), self.wake_count);
+        self.push_internal(entry.user_data(WAKE));
+    }
+
+    fn push_internal(&mut self, entry: Entry) {
+        self.internal += 1;
+        // SAFETY: a cancel has no memory. The eventfd and its count live until `drop`, after the
+        // drain has reaped the read.
+        unsafe { self.push(entry) };
+    }
+
+    /// # Safety
+    /// As for [`Ring::push`].
+    #[inline]
+    unsafe fn push(&mut self, entry: Entry) {
+        // SAFETY: the caller's promise.
+        if self.backlog.is_empty() && unsafe { self.ring.push(&entry) } {
+            return;
+        }
+        self.backlog.push_back(entry);
+        self.flush();
+    }
+
+    /// Moves the backlog into the queue and the queue into the kernel, as far as it takes them.
+    #[cold]
+    fn flush(&mut self) {
+        loop {
+            while let Some(entry) = self.backlog.front() {
+                // SAFETY: promised when the entry was pushed; it has not completed since.
+                if !unsafe { self.ring.push(entry) } {
+                    break;
+                }
+                self.backlog.pop_front();
+            }
+            if self.backlog.is_empty() {
+                return;
+            }
+            // EINTR, EBUSY (completions must be reaped first), EAGAIN (no memory for requests):
+            // the next wait goes on.
+            match self.ring.submit(self.ring.queued()) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return,
+            }
+        }
+    }
+
+    pub(super) fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        out: &mut Vec<Completion>,
+    ) -> io::Result<()> {
+        let mut timeout = timeout;
+        if !self.backlog.is_empty() {
+            self.flush();
+            if !self.backlog.is_empty() {
+                timeout = Some(timeout.map_or(HELD_BACK, |timeout| timeout.min(HELD_BACK)));
+            }
+        }
+        let hints = self.ring.hints();
+        self.overflows += u64::from(hints.overflow);
+        let queued = self.ring.queued();
+        let sleep = timeout != Some(Duration::ZERO) && !self.ring.has_completions();
+        let result = if queued > 0 || sleep || hints.overflow || hints.taskrun {
+            self.ring.submit_and_get(queued, sleep, timeout)
+        } else {
+            Ok(0)
+        };
+        self.reap(out);
+        match result {
+            Ok(_) => Ok(()),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EINTR | libc::ETIME | libc::EBUSY | libc::EAGAIN) => Ok(()),
+                _ => Err(error),
+            },
+        }
+    }
+
+    fn reap(&mut self, out: &mut Vec<Completion>) {
+        let mut woken = false;
+        for entry in self.ring.completions() {
+            let bits = entry.user_data();
+            if bits & INTERNAL != 0 {
+                self.internal -= 1;
+                woken |= bits == WAKE;
+                continue;
+            }
+            let token = Token::from_bits(bits);
+            let mut outcome = Outcome {
+                result: entry.result(),
+                more_to_read: cqueue::sock_nonempty(entry.flags()),
+            };
+            if !self.aside.is_empty()
+                && let Some(Aside { op, .. }) = self.aside.get(&bits)
+            {
+                if !matches!(op, Op::Ready { .. }) && outcome.result >= 0 {
+                    self.ready.push((token, *op));
+                    continue;
+                }
+                outcome = Outcome::of(outcome.result.min(0));
+                self.aside.remove(&bits);
+            }
+            self.in_flight -= 1;
+            out.push(Completion { token, outcome });
+        }
+        if !self.ready.is_empty() {
+            self.resume_aside(out);
+        }
+        if woken {
+            self.wake.clear();
+            if !self.closing {
+                self.arm_wake();
+            }
+        }
+    }
+
+    /// Tries again what has become ready.
+    #[cold]
+    fn resume_aside(&mut self, out: &mut Vec<Completion>) {
+        for (token, op) in std::mem::take(&mut self.ready) {
+            // SAFETY: promised at `submit` until the completion, which has not been handed out.
+            let mut outcome = unsafe { attempt::resume(&op) };
+            if would_wait(&op, outcome) {
+                if !self.aside[&token.to_bits()].cancelled {
+                    self.poll_aside(token, &op);
+                    continue;
+                }
+                outcome = Outcome::of(-libc::ECANCELED);
+            }
+            self.aside.remove(&token.to_bits());
+            self.in_flight -= 1;
+            out.push(Completion { token, outcome });
+        }
+    }
+
+    #[inline]
+    pub(super) fn has_work(&self) -> bool {
+        let hints = self.ring.hints();
+        hints.overflow
+            || hints.taskrun
+            || self.ring.has_completions()
+            || self.ring.queued() > 0
+            || !self.backlog.is_empty()
+    }
+
+    pub(super) fn notifier(&self) -> Notifier {
+        Notifier::of_event(Arc::clone(&self.wake))
+    }
+
+    pub(super) fn drain(&mut self, out: &mut Vec<Completion>) {
+        self.closing = true;
+        let mut ask_at = 0;
+        while self.in_flight + self.internal > 0 {
+            if clock::until(ask_at) == Duration::ZERO {
+                ask_at = clock::nanos() + ASK_AGAIN;
+                for aside in self.aside.values_mut() {
+                    aside.cancelled = true;
+                }
+                self.push_internal(prepare::cancel_all().user_data(CANCEL));
+            }
+            if let Err(error) = self.wait(Some(clock::until(ask_at)), out) {
+                eprintln!(
+                    "overlapped: io_uring cannot be waited on ({error}) with {} operations in \
+                     flight: aborting, because the kernel may still write to their memory",
+                    self.in_flight
+                );
+                std::process::abort();
+            }
+        }
+    }
+
+    /// How often completions did not fit into the ring.
+    #[cfg(test)]
+    pub(super) fn overflows(&self) -> u64 {
+        self.overflows
+    }
+}
+
+impl Drop for Uring {
+    fn drop(&mut self) {
+        // A copy in a child of fork(2): neither the ring nor the operations are ours.
+        if self.ring.is_foreign() {
+            return;
+        }
+        self.drain(&mut Vec::new());
+        // SAFETY: made by `Box::into_raw` and freed nowhere else; the read into it was reaped.
+        drop(unsafe { Box::from_raw(self.wake_count) });
+    }
+}

@@ -1,0 +1,132 @@
+//! Cutting a wait short: kills, deadlines, verdicts and closed channels.
+//!
+//! All but one kind of wait end at once. A pending operation does not: it is asked to end, and its
+//! completion decides (first law).
+
+use super::{Ending, NEVER, Sched, State, Tcb, TcbPtr, Verdict, Waiting, Wake};
+
+impl Sched {
+    /// Asks a tasklet to end. Takes effect where it waits, or at its next suspension point.
+    pub(crate) fn kill(&self, tcb: TcbPtr) {
+        let block = self.block(tcb);
+        if block.is_over() {
+            return;
+        }
+        block.killed.set(true);
+        if block.state.get() == State::Waiting && block.shields.get() == 0 {
+            self.cut_short(tcb, Wake::Killed);
+        }
+    }
+
+    /// Ends a wait early, or asks its operation to end.
+    pub(crate) fn cut_short(&self, tcb: TcbPtr, why: Wake) {
+        let block = self.block(tcb);
+        match block.waiting.get() {
+            Waiting::Nothing => unreachable!("a waiting tasklet waits for something"),
+            Waiting::Op { token, .. } => {
+                if !block.cut.replace(true) {
+                    self.driver.borrow_mut().cancel(token);
+                }
+                // The deadline has done its part; the operation's end is what counts now.
+                if block.wait_until.get() != NEVER {
+                    block.wait_until.set(NEVER);
+                    self.timed_waits.set(self.timed_waits.get() - 1);
+                }
+            }
+            Waiting::Scope(_) => {
+                if why != Wake::TimedOut {
+                    self.kill_scope(tcb);
+                }
+            }
+            _ => {
+                self.unlink(block, tcb);
+                self.wake(tcb, why);
+            }
+        }
+    }
+
+    /// Takes a waiting tasklet out of whatever would wake it.
+    pub(super) fn unlink(&self, block: &Tcb, tcb: TcbPtr) {
+        match block.waiting.get() {
+            Waiting::Channel { queue, .. } => {
+                // SAFETY: a channel outlives those who wait in it: each of them borrows it.
+                unsafe { queue.as_ref() }.queue.remove(tcb);
+            }
+            Waiting::Join(target) => self.block(target).joiner.set(None),
+            Waiting::Remote { token, .. } => {
+                self.remote_waits.borrow_mut().remove(token);
+            }
+            Waiting::Nothing
+            | Waiting::Op { .. }
+            | Waiting::Sleep
+            | Waiting::Paused
+            | Waiting::Scope(_) => {}
+        }
+    }
+
+    /// Passes a kill on to the tasklets of the scope that `owner` waits for.
+    fn kill_scope(&self, owner: TcbPtr) {
+        let Waiting::Scope(scope) = self.block(owner).waiting.get() else { return };
+        self.each(|tcb, block| {
+            if block.scope.get() == Some(scope) {
+                self.kill(tcb);
+            }
+        });
+    }
+
+    /// Begins the shutdown: everybody is killed, now and at every suspension point to come.
+    pub(super) fn end_all(&self) {
+        if !self.ending.replace(true) {
+            self.grace_until.set(self.read_clock().saturating_add(self.limits.grace_ns));
+        }
+        self.each(|tcb, _| self.kill(tcb));
+    }
+
+    /// Nobody runs and nobody is left to wake anyone: tells the last waiter whose call can return
+    /// an error; where there is none, `run` itself.
+    pub(super) fn deadlock(&self) {
+        let mut waiters = Vec::new();
+        let mut last: Option<(u64, TcbPtr)> = None;
+        self.each(|tcb, block| {
+            waiters.push(self.describe(block));
+            let can_fail = matches!(block.waiting.get(), Waiting::Channel { .. } | Waiting::Join(_));
+            let parked_at = block.parked_at.get();
+            if block.state.get() == State::Waiting
+                && can_fail
+                && last.is_none_or(|(order, _)| parked_at > order)
+            {
+                last = Some((parked_at, tcb));
+            }
+        });
+        waiters.reverse();
+        let verdict = Verdict::new(waiters);
+        if let Some((_, tcb)) = last {
+            self.block(tcb).extra_or_new(|extra| extra.verdict = Some(verdict));
+            self.cut_short(tcb, Wake::Deadlock);
+        } else if self.ending.get() {
+            // Killed already, and still nobody can go on: shielded for ever.
+            self.grace_until.set(0);
+        } else {
+            *self.verdict.borrow_mut() = Some(verdict);
+            self.end_all();
+        }
+    }
+
+    /// Parks for good whoever has outlived the grace time. Their operations have ended.
+    pub(super) fn abandon(&self, tcb: TcbPtr) {
+        let block = self.block(tcb);
+        if block.state.get() == State::Waiting {
+            self.unlink(block, tcb);
+        }
+        block.ending.set(Ending::Abandoned);
+        self.say_over(block);
+        self.timers.borrow_mut().disarm(tcb);
+        // SAFETY: the fiber is not running: this is the hub. Nothing resumes it any more.
+        if let Some(fiber) = unsafe { (*block.fiber.get()).take() } {
+            // The pool keeps the slab of a stack that never came back.
+            std::mem::forget(fiber);
+        }
+        self.counters.abandoned.set(self.counters.abandoned.get() + 1);
+        tracing::warn!(tasklet = block.id, name = block.name(), "outlived the grace time; parked for good");
+    }
+}

@@ -1,0 +1,114 @@
+//! Looking outside: the inbox, the timers and the port. Runs nothing, only moves tasklets to the
+//! ready queue (third law).
+
+use std::time::Duration;
+
+use super::{Message, NEVER, Sched, State, Waiting, Wake};
+
+/// What a look outside led to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Go on: somebody may be ready.
+    Again,
+    /// Nobody is ready, and nobody is left who could wake anyone.
+    Hopeless,
+}
+
+impl Sched {
+    /// Looks outside without waiting.
+    pub(super) fn look(&self) {
+        self.read_inbox();
+        self.fire_timers();
+        if self.driver.borrow().has_work() {
+            self.reap(Some(Duration::ZERO));
+        }
+    }
+
+    /// Looks outside, and waits there until there is something to do. `until`: no longer than that,
+    /// on the port's clock.
+    pub(super) fn look_or_sleep(&self, until: u64) -> Look {
+        self.look();
+        if self.ready.len() > 0 {
+            return Look::Again;
+        }
+        if !self.inbox.fall_asleep() {
+            return Look::Again;
+        }
+        let look = if self.someone_can_wake() {
+            let until = until.min(self.timers.borrow().next());
+            let timeout = (until != NEVER)
+                .then(|| Duration::from_nanos(until.saturating_sub(self.now.get())));
+            self.reap(timeout);
+            Look::Again
+        } else {
+            Look::Hopeless
+        };
+        self.inbox.wake_up();
+        look
+    }
+
+    /// Whether something that somebody waits for can still happen.
+    fn someone_can_wake(&self) -> bool {
+        self.table.borrow().len() > 0
+            || self.timed_waits.get() > 0
+            || self.remote_waits.borrow().len() > 0
+            || self.inbox.handles() > 0
+    }
+
+    /// Moves completions from the port to the ready queue.
+    pub(super) fn reap(&self, timeout: Option<Duration>) {
+        let mut reaped = self.reaped.borrow_mut();
+        if let Err(error) = self.driver.borrow_mut().wait(timeout, &mut reaped) {
+            // Operations in flight point into living stacks. Without the port nobody can say when
+            // they end, so no tasklet may go on, and none may be given up.
+            eprintln!("overlapped: the completion port failed: {error}; aborting");
+            std::process::abort();
+        }
+        let mut table = self.table.borrow_mut();
+        for completion in reaped.drain(..) {
+            let owner = table.remove(completion.token);
+            let tcb = owner.expect("a completion names an operation in flight");
+            self.block(tcb).outcome.set(completion.outcome);
+            self.wake(tcb, Wake::Done);
+        }
+    }
+
+    fn read_inbox(&self) {
+        let mut messages = self.messages.borrow_mut();
+        self.inbox.drain(&mut messages);
+        for message in messages.drain(..) {
+            match message {
+                Message::Wake(token) => {
+                    let waiter = self.remote_waits.borrow_mut().remove(token);
+                    if let Some(tcb) = waiter {
+                        self.wake(tcb, Wake::Done);
+                    }
+                }
+                Message::Kill(token) => {
+                    let target = self.remotes.borrow_mut().get_mut(token).copied();
+                    if let Some(tcb) = target {
+                        self.kill(tcb);
+                    }
+                }
+            }
+        }
+    }
+
+    fn fire_timers(&self) {
+        if self.timers.borrow().next() == NEVER {
+            return;
+        }
+        let now = self.read_clock();
+        loop {
+            let due = self.timers.borrow_mut().pop_due(now);
+            let Some(tcb) = due else { break };
+            let block = self.block(tcb);
+            debug_assert_eq!(block.state.get(), State::Waiting);
+            let why = match block.waiting.get() {
+                Waiting::Sleep => Wake::Done,
+                _ => Wake::TimedOut,
+            };
+            self.cut_short(tcb, why);
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! The scheduler: who is ready, who waits for what, and the loop between them and the port.
+//!
+//! ```text
+//!            spawn ──▶ ready queue ──▶ run (run.rs): one switch ──▶ the tasklet
+//!                          ▲                                          │ park (task/wait.rs)
+//!                          │ wake                                     ▼
+//!   port completions ──────┤                              waiting: op, channel, join, time …
+//!   due timers ────────────┤
+//!   inbox (other threads) ─┘
+//! ```
+//!
+//! One scheduler per thread, on the stack of [`run`](crate::run). Everything in it is touched by
+//! that thread only, except the [`Inbox`]. It runs no user code: closures, results and locals are
+//! dropped on a tasklet's stack.
+//!
+//! Shutdown: (1) `ending` is set and everybody is killed; (2) the loop goes on until all have ended;
+//! (3) who outlives the grace time is abandoned: its operation is cancelled and reaped, its stack
+//! leaked; (4) the port is drained and closed.
+
+mod cut;
+mod idle;
+mod inbox;
+mod run;
+mod tasklet;
+mod witness;
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use crate::op::{Completion, Table, Token};
+use crate::port::{Driver, clock};
+use crate::stack::Pool;
+use crate::stack::overflow::{self, Culprit};
+use crate::switch::Fiber;
+
+pub(crate) use inbox::{Inbox, Message};
+pub(crate) use run::{Parts, enter};
+pub(crate) use tasklet::{
+    Ending, NEVER, Queue, Span, State, Tcb, TcbPtr, VTable, Waiting, Wake, release, retain,
+};
+pub use witness::{ChannelEvent, Observer, Verdict, Waiter};
+
+/// The queue of those who wait in one channel: all senders or all receivers.
+#[derive(Default)]
+pub(crate) struct WaitQueue {
+    pub(crate) queue: Queue,
+    /// Whether they are senders; means nothing while the queue is empty.
+    pub(crate) senders: Cell<bool>,
+}
+
+/// What a scope and its tasklets share; lives in the frame of `scope`.
+#[derive(Default)]
+pub(crate) struct ScopeState {
+    /// Tasklets of the scope that have not ended.
+    pub(crate) live: Cell<usize>,
+    /// The tasklet that waits for them in `Waiting::Scope`.
+    pub(crate) owner: Cell<Option<TcbPtr>>,
+    /// One of them panicked and nobody joined it.
+    pub(crate) panicked: Cell<bool>,
+}
+
+/// Addresses of a suspended tasklet's frames, taken by itself in `task::wait`.
+#[derive(Clone)]
+pub(crate) struct Trace {
+    pub(crate) addresses: [usize; Trace::DEPTH],
+    pub(crate) len: usize,
+}
+
+impl Trace {
+    /// The most frames a trace holds.
+    pub(crate) const DEPTH: usize = 64;
+}
+
+/// What the user configured, resolved.
+pub(crate) struct Limits {
+    pub(crate) tasklets_max: usize,
+    pub(crate) operations_max: usize,
+    pub(crate) stack_size: usize,
+    pub(crate) grace_ns: u64,
+}
+
+/// Counters for `stats`.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) spawned: Cell<u64>,
+    pub(crate) switches: Cell<u64>,
+    pub(crate) operations: Cell<u64>,
+    pub(crate) abandoned: Cell<u64>,
+}
+
+/// One thread's scheduler.
+pub(crate) struct Sched {
+    pub(crate) running: Cell<Option<TcbPtr>>,
+    pub(crate) ready: Queue,
+    /// Started by nobody yet: they wait for a free stack.
+    pub(crate) starved: Queue,
+    pub(crate) all: Cell<Option<TcbPtr>>,
+    pub(crate) live: Cell<usize>,
+    pub(crate) limits: Limits,
+    pub(crate) counters: Counters,
+    pub(crate) observer: Option<Box<dyn Observer>>,
+    /// Shutting down: everybody is killed at every suspension point.
+    pub(crate) ending: Cell<bool>,
+    grace_until: Cell<u64>,
+    /// The port's clock as of the last look, for what need not be exact.
+    pub(crate) now: Cell<u64>,
+    order: Cell<u64>,
+    pub(crate) timed_waits: Cell<usize>,
+    pub(crate) timers: RefCell<tasklet::Timers>,
+    pub(crate) driver: RefCell<Driver>,
+    pub(crate) table: RefCell<Table<TcbPtr>>,
+    reaped: RefCell<Vec<Completion>>,
+    pub(crate) pool: RefCell<Pool>,
+    idle: RefCell<Vec<Fiber>>,
+    pub(crate) inbox: Arc<Inbox>,
+    messages: RefCell<Vec<Message>>,
+    /// Who waits for a wake from another thread.
+    pub(crate) remote_waits: RefCell<Table<TcbPtr>>,
+    /// Who has a `Remote` handle.
+    pub(crate) remotes: RefCell<Table<TcbPtr>>,
+    /// The verdict that no waiter could be given.
+    verdict: RefCell<Option<Verdict>>,
+    /// Somebody asks for everybody's backtrace.
+    pub(crate) tracing: Cell<bool>,
+    next_id: Cell<u64>,
+    /// Who ran last; kept only where there is an observer.
+    ran_last: Cell<u64>,
+}
+
+thread_local! {
+    /// The scheduler whose tasklet runs on this thread.
+    static CURRENT: Cell<Option<NonNull<Sched>>> = const { Cell::new(None) };
+}
+
+/// The scheduler that the calling tasklet belongs to.
+///
+/// It exists only in code that runs on a tasklet's stack. The scheduler stays until the last of its
+/// tasklets has ended or will never run again, so it is there whenever such code runs.
+#[derive(Clone, Copy)]
+pub(crate) struct Here(NonNull<Sched>);
+
+impl Deref for Here {
+    type Target = Sched;
+
+    #[inline]
+    fn deref(&self) -> &Sched {
+        // SAFETY: see the type's comment.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+/// The scheduler of the calling tasklet, if this is one.
+#[inline]
+pub(crate) fn here() -> Option<Here> {
+    CURRENT.with(Cell::get).map(Here)
+}
+
+impl Here {
+    /// The calling tasklet.
+    #[inline]
+    pub(crate) fn me(&self) -> &Tcb {
+        let running = self.running.get();
+        // SAFETY: code that has a `Here` runs in a tasklet, which `running` names and which lives.
+        unsafe { running.unwrap_unchecked().as_ref() }
+    }
+
+    /// The calling tasklet, as a pointer.
+    #[inline]
+    pub(crate) fn me_ptr(&self) -> TcbPtr {
+        NonNull::from(self.me())
+    }
+}
+
+impl Sched {
+    /// Takes in a new tasklet and queues it at the end. The scheduler's reference is the caller's.
+    pub(crate) fn adopt(&self, tcb: TcbPtr) {
+        let block = self.block(tcb);
+        let old = self.all.replace(Some(tcb));
+        block.all_next.set(old);
+        if let Some(old) = old {
+            self.block(old).all_prev.set(Some(tcb));
+        }
+        self.live.set(self.live.get() + 1);
+        self.counters.spawned.set(self.counters.spawned.get() + 1);
+        self.ready.push_back(tcb);
+    }
+
+    pub(crate) fn next_id(&self) -> u64 {
+        let id = self.next_id.get();
+        self.next_id.set(id + 1);
+        id
+    }
+
+    /// A living tasklet's block.
+    #[inline]
+    pub(crate) fn block<'a>(&'a self, tcb: TcbPtr) -> &'a Tcb {
+        // SAFETY: every pointer that the scheduler keeps is to a tasklet that it holds a reference
+        // to, and it forgets the pointer before it gives that reference back.
+        unsafe { &*tcb.as_ptr() }
+    }
+
+    /// Every living tasklet, the youngest first.
+    pub(crate) fn each(&self, mut f: impl FnMut(TcbPtr, &Tcb)) {
+        let mut at = self.all.get();
+        while let Some(tcb) = at {
+            let block = self.block(tcb);
+            at = block.all_next.get();
+            f(tcb, block);
+        }
+    }
+
+    /// Tells the observer, if there is one, that `running` has been switched to.
+    #[inline]
+    pub(crate) fn tell_switched(&self) {
+        if self.observer.is_some() {
+            let next = self.me().id;
+            let previous = self.ran_last.replace(next);
+            self.tell(|observer| observer.switched((previous != 0).then_some(previous), next));
+        }
+    }
+
+    /// Tells the observer, if there is one. On a tasklet's stack; the observer must not suspend.
+    #[inline]
+    pub(crate) fn tell(&self, f: impl FnOnce(&dyn Observer)) {
+        if let Some(observer) = &self.observer {
+            let no_switch = &self.me().no_switch;
+            no_switch.set(no_switch.get() + 1);
+            let told = catch_unwind(AssertUnwindSafe(|| f(&**observer)));
+            no_switch.set(no_switch.get() - 1);
+            if let Err(payload) = told {
+                // The panic hook has printed it; an observer only looks on, so nothing ends.
+                std::mem::forget(payload);
+            }
+        }
+    }
+
+    /// The running tasklet.
+    #[inline]
+    fn me(&self) -> &Tcb {
+        match self.running.get() {
+            Some(tcb) => self.block(tcb),
+            None => unreachable!("called by a tasklet"),
+        }
+    }
+
+    /// A number that grows with every parking.
+    #[inline]
+    pub(crate) fn next_order(&self) -> u64 {
+        let order = self.order.get() + 1;
+        self.order.set(order);
+        order
+    }
+
+    /// Makes a waiting tasklet ready, at the end. It must be in no queue any more.
+    #[inline]
+    pub(crate) fn wake(&self, tcb: TcbPtr, why: Wake) {
+        self.unpark(tcb, why);
+        self.ready.push_back(tcb);
+    }
+
+    /// Makes a waiting tasklet ready without queueing it: the caller does.
+    #[inline]
+    pub(crate) fn unpark(&self, tcb: TcbPtr, why: Wake) {
+        let block = self.block(tcb);
+        assert!(block.state.get() == State::Waiting, "only a waiting tasklet can be woken");
+        block.wake.set(why);
+        block.waiting.set(Waiting::Nothing);
+        block.state.set(State::Ready);
+        if block.wait_until.get() != NEVER {
+            block.wait_until.set(NEVER);
+            self.timed_waits.set(self.timed_waits.get() - 1);
+        }
+    }
+
+    /// Reads the port's clock.
+    pub(crate) fn read_clock(&self) -> u64 {
+        let now = clock::nanos();
+        self.now.set(now);
+        now
+    }
+
+    /// A line for a verdict or a dump.
+    pub(crate) fn describe(&self, block: &Tcb) -> Waiter {
+        let on = match (block.state.get(), block.waiting.get()) {
+            (State::New, _) => "not started".to_owned(),
+            (State::Ready, _) => "ready".to_owned(),
+            (State::Running, _) => "running".to_owned(),
+            (State::Done, _) => "done".to_owned(),
+            (State::Waiting, waiting) => match waiting {
+                Waiting::Nothing => "waking up".to_owned(),
+                Waiting::Op { name, fd, .. } => format!("{name} on descriptor {fd}"),
+                Waiting::Channel { queue, sending } => {
+                    let way = if sending { "sending to" } else { "receiving from" };
+                    format!("{way} channel {queue:p}")
+                }
+                Waiting::Join(target) => format!("joining tasklet {}", self.block(target).id),
+                Waiting::Sleep => "sleeping".to_owned(),
+                Waiting::Paused => "paused".to_owned(),
+                Waiting::Scope(_) => "the end of its scope".to_owned(),
+                Waiting::Remote { what, .. } => what.to_owned(),
+            },
+        };
+        Waiter { id: block.id, name: block.name(), on }
+    }
+
+    /// Registers the caller for a wake from another thread.
+    pub(crate) fn remote_wait(&self, tcb: TcbPtr) -> Token {
+        match self.remote_waits.borrow_mut().insert(tcb) {
+            Ok(token) => token,
+            Err(_) => unreachable!("the table of remote waits has no limit of its own"),
+        }
+    }
+}
+
+/// Installs the report of stack overflows; once per process, and its stack once per thread.
+pub(crate) fn report_overflows() -> io::Result<()> {
+    // SAFETY: `culprit` reads a const-initialised thread-local and plain cells of this thread, and
+    // names stay where they are from a tasklet's first run to its end.
+    unsafe { overflow::install(culprit) }?;
+    overflow::ensure_alt_stack();
+    Ok(())
+}
+
+/// The tasklet running on this thread, if `fault` is in its stack's guard. Async-signal-safe.
+fn culprit(fault: usize) -> Option<Culprit> {
+    let here = here()?;
+    let me = here.me();
+    let guard = me.guard.get();
+    if !(guard.start..guard.end).contains(&fault) {
+        return None;
+    }
+    let name = me.extra(|extra| {
+        let name = extra?.name.as_deref()?;
+        Some((name.as_ptr(), name.len()))
+    });
+    let (name, name_len) = name.unwrap_or((std::ptr::null(), 0));
+    let asked = me.stack_size.get();
+    let stack_size = if asked == 0 { here.limits.stack_size } else { asked };
+    Some(Culprit { name, name_len, id: me.id, stack_size })
+}

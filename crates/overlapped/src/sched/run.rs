@@ -1,0 +1,334 @@
+//! The run loop: one ready tasklet after another, and a look outside in between.
+
+use std::cell::{Cell, RefCell};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use super::idle::Look;
+use super::{
+    CURRENT, Counters, Ending, Inbox, Limits, NEVER, Observer, Queue, Sched, Span, State, Tcb,
+    TcbPtr, Verdict, Wake, release, tasklet::Timers,
+};
+use crate::op::Table;
+use crate::port::Driver;
+use crate::stack::{Pool, TakeError};
+use crate::switch::{Fiber, Job, Paused, Suspender};
+
+/// The most switches between two looks outside.
+const SWITCHES_MAX: u32 = 64;
+/// The most time between two looks outside, as far as tasklets give way, in nanoseconds.
+const LOOK_EVERY_NS: u64 = 1_000_000;
+/// How many fibers stay ready for reuse; the stacks of the rest go back to the pool.
+const IDLE_MAX: usize = 256;
+
+/// How a run ended, besides main's own result.
+pub(crate) struct Ended {
+    /// The verdict that no waiter could be given.
+    pub(crate) verdict: Option<Verdict>,
+}
+
+/// What opens a scheduler.
+pub(crate) struct Parts {
+    pub(crate) limits: Limits,
+    pub(crate) observer: Option<Box<dyn Observer>>,
+    pub(crate) driver: Driver,
+    pub(crate) pool: Pool,
+}
+
+/// Runs a scheduler on this thread: `main` is its first tasklet. With `until_main`, the others are
+/// killed when main has ended. Returns when all have ended.
+///
+/// # Safety
+/// What `main`'s closure borrows outlives this call.
+pub(crate) unsafe fn enter(
+    parts: Parts,
+    until_main: bool,
+    main: impl FnOnce(&Sched) -> TcbPtr,
+) -> Ended {
+    let notifier = parts.driver.notifier();
+    let sched = Sched {
+        running: Cell::new(None),
+        ready: Queue::default(),
+        starved: Queue::default(),
+        all: Cell::new(None),
+        live: Cell::new(0),
+        table: RefCell::new(Table::new(parts.limits.operations_max)),
+        limits: parts.limits,
+        counters: Counters::default(),
+        observer: parts.observer,
+        ending: Cell::new(false),
+        grace_until: Cell::new(NEVER),
+        now: Cell::new(0),
+        order: Cell::new(0),
+        timed_waits: Cell::new(0),
+        timers: RefCell::new(Timers::default()),
+        driver: RefCell::new(parts.driver),
+        reaped: RefCell::new(Vec::new()),
+        pool: RefCell::new(parts.pool),
+        idle: RefCell::new(Vec::new()),
+        inbox: Arc::new(Inbox::new(move || notifier.notify())),
+        messages: RefCell::new(Vec::new()),
+        remote_waits: RefCell::new(Table::new(usize::MAX)),
+        remotes: RefCell::new(Table::new(usize::MAX)),
+        verdict: RefCell::new(None),
+        tracing: Cell::new(false),
+        next_id: Cell::new(1),
+        ran_last: Cell::new(0),
+    };
+    sched.read_clock();
+    let main = main(&sched);
+    sched.adopt(main);
+    let no_way_out = AbortOnUnwind;
+    sched.run_loop(main, until_main);
+    std::mem::forget(no_way_out);
+    sched.leave()
+}
+
+impl Sched {
+    /// The loop. It returns when nobody lives, or the survivors are parked for good.
+    fn run_loop(&self, main: TcbPtr, until_main: bool) {
+        let mut budget = Budget::new(self.now.get());
+        while self.live.get() > 0 {
+            if let Some(tcb) = self.ready.pop_front() {
+                self.switch_to(tcb);
+                if self.tracing.get() {
+                    self.trace_everybody();
+                }
+                if !budget.spend() {
+                    self.look();
+                    budget.renew(self.read_clock());
+                }
+            } else if self.look_or_sleep(self.grace_until.get()) == Look::Hopeless {
+                self.deadlock();
+            }
+            if !self.ending.get() {
+                // The handle's reference is the caller's, so main's block is there to the end.
+                if self.block(main).is_over() && (until_main || self.has_panicked(main)) {
+                    self.end_all();
+                }
+            } else if self.grace_until.get() <= self.now.get() {
+                self.abandon_all();
+                return;
+            }
+        }
+    }
+
+    fn has_panicked(&self, main: TcbPtr) -> bool {
+        self.block(main).ending.get() == Ending::Panicked
+    }
+
+    /// Runs one tasklet until it parks, yields or ends.
+    #[inline]
+    fn switch_to(&self, tcb: TcbPtr) {
+        let block = self.block(tcb);
+        // SAFETY: only the hub, which this is, reaches a fiber, and none is running.
+        let fiber = unsafe { &mut *block.fiber.get() };
+        let fiber = match fiber {
+            Some(fiber) => fiber,
+            None => match self.take_fiber(block.stack_size.get()) {
+                Some(fresh) => {
+                    let (start, end) = fresh.guard();
+                    block.guard.set(Span { start, end });
+                    fiber.insert(fresh)
+                }
+                None => return self.starve(tcb),
+            },
+        };
+        block.state.set(State::Running);
+        self.running.set(Some(tcb));
+        self.counters.switches.set(self.counters.switches.get() + 1);
+        CURRENT.with(|current| current.set(Some(NonNull::from(self))));
+        let paused = fiber.resume(tcb.as_ptr().cast_const().cast());
+        CURRENT.with(|current| current.set(None));
+        self.running.set(None);
+        if paused == Paused::Finished {
+            self.bury(tcb);
+        }
+    }
+
+    /// Waits for a stack with others, or says why there will never be one.
+    #[cold]
+    fn starve(&self, tcb: TcbPtr) {
+        let others_hold_stacks = self.pool.borrow().in_use() > 0;
+        assert!(others_hold_stacks, "the first stack was made before the loop began");
+        self.block(tcb).is_starved.set(true);
+        self.starved.push_back(tcb);
+    }
+
+    fn take_fiber(&self, size: usize) -> Option<Fiber> {
+        if size == 0
+            && let Some(fiber) = self.idle.borrow_mut().pop()
+        {
+            return Some(fiber);
+        }
+        self.make_fiber(size)
+    }
+
+    #[cold]
+    fn make_fiber(&self, size: usize) -> Option<Fiber> {
+        let mut pool = self.pool.borrow_mut();
+        match pool.take((size != 0).then_some(size)) {
+            Ok(stack) => Some(Fiber::new(stack, body)),
+            Err(TakeError::Limit | TakeError::Os(_)) => {
+                // Idle fibers hold stacks of the default size that this one might do without.
+                for fiber in self.idle.borrow_mut().drain(..) {
+                    pool.give(fiber.retire());
+                }
+                pool.take((size != 0).then_some(size)).ok().map(|stack| Fiber::new(stack, body))
+            }
+        }
+    }
+
+    /// Takes a tasklet that has ended out of everything, and gives its stack to the next.
+    fn bury(&self, tcb: TcbPtr) {
+        let block = self.block(tcb);
+        // SAFETY: the hub again; the fiber came back from its job.
+        let fiber = unsafe { (*block.fiber.get()).take() };
+        let fiber = fiber.expect("a tasklet that ran has a fiber");
+        let mut idle = self.idle.borrow_mut();
+        if block.stack_size.get() == 0 && idle.len() < IDLE_MAX {
+            idle.push(fiber);
+        } else {
+            self.pool.borrow_mut().give(fiber.retire());
+        }
+        drop(idle);
+        if let Some(starved) = self.starved.pop_front() {
+            self.block(starved).is_starved.set(false);
+            self.ready.push_front(starved);
+        }
+        self.forget(tcb);
+    }
+
+    /// Unlinks a tasklet from the list of the living and gives up the scheduler's reference.
+    fn forget(&self, tcb: TcbPtr) {
+        let block = self.block(tcb);
+        let (prev, next) = (block.all_prev.take(), block.all_next.take());
+        match prev {
+            Some(prev) => self.block(prev).all_next.set(next),
+            None => self.all.set(next),
+        }
+        if let Some(next) = next {
+            self.block(next).all_prev.set(prev);
+        }
+        self.live.set(self.live.get() - 1);
+        // SAFETY: the scheduler's reference, and no queue or list names the block any more.
+        unsafe { release(tcb) };
+    }
+
+    /// What every tasklet does last, on its own stack: tells whoever waits for its end.
+    pub(super) fn say_over(&self, block: &Tcb) {
+        if let Some(joiner) = block.joiner.take() {
+            self.wake(joiner, Wake::Done);
+        }
+        if let Some(scope) = block.scope.get() {
+            // SAFETY: `scope` does not return before its last tasklet has said this.
+            let scope = unsafe { scope.as_ref() };
+            scope.live.set(scope.live.get() - 1);
+            if scope.live.get() == 0
+                && let Some(owner) = scope.owner.take()
+            {
+                self.wake(owner, Wake::Done);
+            }
+        }
+        let remote = block.extra(|extra| extra?.remote.take());
+        if let Some((token, over)) = remote {
+            over.store(true, std::sync::atomic::Ordering::Release);
+            self.remotes.borrow_mut().remove(token);
+        }
+    }
+
+    /// Resumes every suspended tasklet that was asked for its trace, just for that.
+    #[cold]
+    fn trace_everybody(&self) {
+        self.tracing.set(false);
+        self.each(|tcb, block| {
+            let asked = block.extra(|extra| extra.is_some_and(|extra| extra.trace.is_some()));
+            // SAFETY: only the hub, which this is, reaches a fiber, and none is running.
+            if asked && let Some(fiber) = unsafe { &mut *block.fiber.get() } {
+                fiber.resume(tcb.as_ptr().cast_const().cast());
+            }
+        });
+    }
+
+    /// Ends the operations of those who outlived the grace time, then parks them for good.
+    #[cold]
+    fn abandon_all(&self) {
+        self.each(|_, block| {
+            if let super::Waiting::Op { token, .. } = block.waiting.get()
+                && !block.cut.replace(true)
+            {
+                self.driver.borrow_mut().cancel(token);
+            }
+        });
+        while self.table.borrow().len() > 0 {
+            self.reap(None);
+        }
+        self.each(|tcb, _| self.abandon(tcb));
+    }
+
+    /// Steps 4: nothing is in flight; the inbox, the stacks and the port are closed.
+    fn leave(self) -> Ended {
+        assert_eq!(self.table.borrow().len(), 0, "nothing is in flight at the end");
+        self.inbox.close();
+        let mut pool = self.pool.borrow_mut();
+        for fiber in self.idle.borrow_mut().drain(..) {
+            pool.give(fiber.retire());
+        }
+        drop(pool);
+        Ended { verdict: self.verdict.take() }
+    }
+}
+
+/// Runs one tasklet from its first instruction to its last, on its own stack.
+fn body(job: Job, suspender: &Suspender) {
+    let tcb: TcbPtr = NonNull::new(job.cast_mut().cast()).expect("a job is never null");
+    let here = super::here().expect("a fiber runs in a scheduler");
+    let block = here.block(tcb);
+    block.suspender.set(suspender);
+    here.tell_switched();
+    // SAFETY: the scheduler runs each tasklet once, on its own stack.
+    unsafe { (block.vtable.run)(tcb) };
+    block.state.set(State::Done);
+    here.timers.borrow_mut().disarm(tcb);
+    here.say_over(block);
+}
+
+/// Makes a bug in the loop end the process: unwinding from here would free stacks in use.
+struct AbortOnUnwind;
+
+impl Drop for AbortOnUnwind {
+    fn drop(&mut self) {
+        eprintln!("overlapped: a panic in the scheduler; aborting");
+        std::process::abort();
+    }
+}
+
+/// When to look outside: after 64 switches, or sooner where so many take longer than 1 ms.
+struct Budget {
+    left: u32,
+    size: u32,
+    since: u64,
+}
+
+impl Budget {
+    fn new(now: u64) -> Budget {
+        Budget { left: SWITCHES_MAX, size: SWITCHES_MAX, since: now }
+    }
+
+    /// Counts a switch; false when it is time to look.
+    #[inline]
+    fn spend(&mut self) -> bool {
+        self.left -= 1;
+        self.left > 0
+    }
+
+    /// Begins anew, with as many switches as the last ones suggest for the time.
+    fn renew(&mut self, now: u64) {
+        let took = now.saturating_sub(self.since).max(1);
+        let fitting = u64::from(self.size).saturating_mul(LOOK_EVERY_NS) / took;
+        self.size = fitting.clamp(1, u64::from(SWITCHES_MAX)) as u32;
+        self.left = self.size;
+        self.since = now;
+    }
+}
+

@@ -1,0 +1,277 @@
+//! The tasklet control block: one allocation per tasklet, from `spawn` to the last handle's drop.
+//!
+//! ```text
+//!   Task<F, T>  = Tcb (this file: links, state, what it waits for)  +  closure, later result
+//!   refs        = 1 for the scheduler while the tasklet lives  +  1 for its handle
+//! ```
+//!
+//! Who may touch what: only the thread whose scheduler owns the tasklet, so every field is a plain
+//! `Cell`. Nothing here is reachable from another thread: a `Remote` handle knows a token and the
+//! inbox, not the block.
+//!
+//! States, and where the block is linked meanwhile (it is in one queue at most):
+//!
+//! | [`State`] | linked in | leaves by |
+//! |---|---|---|
+//! | `New` | ready queue, or the queue for a free stack | first switch → `Running` |
+//! | `Ready` | ready queue | switch → `Running`; pause → `Waiting(Paused)` |
+//! | `Running` | nowhere; it is `Sched::running` | park → `Waiting`; yield → `Ready`; end → `Done` |
+//! | `Waiting` | the channel's queue for `Waiting::Channel`, else nowhere | `Sched::wake` → `Ready` |
+//! | `Done` | nowhere | never |
+
+use std::cell::{Cell, UnsafeCell};
+use std::ptr::NonNull;
+
+use crate::op::{Outcome, Token};
+use crate::switch::{Fiber, Suspender};
+
+mod queue;
+mod timers;
+
+pub(crate) use queue::Queue;
+pub(super) use timers::Timers;
+use timers::NOT_ARMED;
+
+/// A pointer to a control block. Valid while a reference is counted for whoever holds it.
+pub(crate) type TcbPtr = NonNull<Tcb>;
+
+/// A range of addresses.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Span {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+/// No deadline.
+pub(crate) const NEVER: u64 = u64::MAX;
+
+/// Where a tasklet is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Spawned, never run: it has no stack yet.
+    New,
+    /// Queued to go on.
+    Ready,
+    /// On its stack now.
+    Running,
+    /// Suspended until somebody wakes it; `Tcb::waiting` says by what.
+    Waiting,
+    /// Ended: its closure and frames are gone.
+    Done,
+}
+
+/// What a suspended tasklet waits for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Waiting {
+    /// Nothing: it runs or is ready.
+    Nothing,
+    /// An operation's terminal completion. The only wait that nobody can cut short.
+    Op { token: Token, name: &'static str, fd: i32 },
+    /// A partner in a channel.
+    Channel { queue: NonNull<super::WaitQueue>, sending: bool },
+    /// Another tasklet's end.
+    Join(TcbPtr),
+    /// A point in time only.
+    Sleep,
+    /// Somebody's `resume`.
+    Paused,
+    /// The end of a scope's tasklets.
+    Scope(NonNull<super::ScopeState>),
+    /// Another thread's wake; `what` for dumps.
+    Remote { token: Token, what: &'static str },
+}
+
+/// Why a suspended tasklet goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// What it waited for has happened.
+    Done,
+    /// Its deadline passed.
+    TimedOut,
+    /// It was killed.
+    Killed,
+    /// Nobody is left who could wake it.
+    Deadlock,
+    /// Its channel was closed.
+    Closed,
+}
+
+/// The type-erased half of `Task<F, T>`.
+pub(crate) struct VTable {
+    /// Runs the closure, or drops it where the tasklet was killed before it started; keeps or
+    /// drops the result. Never unwinds. On the tasklet's own stack.
+    pub(crate) run: unsafe fn(TcbPtr),
+    /// Frees the allocation. The closure and the result are gone by then.
+    pub(crate) free: unsafe fn(TcbPtr),
+}
+
+/// How a tasklet ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Not yet.
+    Alive,
+    /// Its closure returned.
+    Returned,
+    /// Its closure panicked.
+    Panicked,
+    /// It was killed.
+    Killed,
+    /// It outlived the grace time and is parked for good.
+    Abandoned,
+}
+
+/// The control block. Hot fields first.
+#[repr(C)]
+pub(crate) struct Tcb {
+    pub(crate) next: Cell<Option<TcbPtr>>,
+    pub(crate) prev: Cell<Option<TcbPtr>>,
+    pub(crate) state: Cell<State>,
+    pub(crate) wake: Cell<Wake>,
+    /// A kill was asked for and has not been delivered.
+    pub(crate) killed: Cell<bool>,
+    /// The pending operation has been asked to end, by a kill or by a deadline.
+    pub(crate) cut: Cell<bool>,
+    /// `shield` depth: kills are held off.
+    pub(crate) shields: Cell<u16>,
+    /// `no_switch` depth: suspensions fail.
+    pub(crate) no_switch: Cell<u16>,
+    /// The stack and context, from the first run to the end.
+    pub(crate) fiber: UnsafeCell<Option<Fiber>>,
+    pub(crate) suspender: Cell<*const Suspender>,
+    /// Its stack's guard; the usable part begins at its end.
+    pub(crate) guard: Cell<Span>,
+    pub(crate) waiting: Cell<Waiting>,
+    /// Until when the present wait lasts, in nanoseconds of the port's clock, or [`NEVER`].
+    pub(crate) wait_until: Cell<u64>,
+    /// Where a channel partner puts or finds the value: an `Option<T>` on this tasklet's stack.
+    pub(crate) slot: Cell<*mut ()>,
+    /// What the last operation returned.
+    pub(crate) outcome: Cell<Outcome>,
+    /// The deadline that `timeout` set, or [`NEVER`].
+    pub(crate) deadline: Cell<u64>,
+    /// Its place in the timer heap, or [`NOT_ARMED`].
+    pub(crate) timer_at: Cell<u32>,
+    pub(crate) refs: Cell<u32>,
+    pub(crate) vtable: &'static VTable,
+    pub(crate) id: u64,
+    pub(crate) ending: Cell<Ending>,
+    /// The handle is gone: the tasklet drops its own result.
+    pub(crate) detached: Cell<bool>,
+    /// It waits in `Sched::starved` for a stack.
+    pub(crate) is_starved: Cell<bool>,
+    /// Who waits for its end in `join`.
+    pub(crate) joiner: Cell<Option<TcbPtr>>,
+    /// The scope it belongs to.
+    pub(crate) scope: Cell<Option<NonNull<super::ScopeState>>>,
+    /// Every living tasklet of the scheduler, for dumps and shutdown.
+    pub(crate) all_next: Cell<Option<TcbPtr>>,
+    pub(crate) all_prev: Cell<Option<TcbPtr>>,
+    /// When the present wait began, on the scheduler's coarse clock; breaks ties by order.
+    pub(crate) since: Cell<u64>,
+    /// The order of parking, for "the last waiter".
+    pub(crate) parked_at: Cell<u64>,
+    /// Rarely used parts, made when first needed.
+    pub(crate) extra: UnsafeCell<Option<Box<Extra>>>,
+    /// Stack size asked for, in bytes; 0 for the default.
+    pub(crate) stack_size: Cell<usize>,
+}
+
+/// The rarely used parts of a control block.
+#[derive(Default)]
+pub(crate) struct Extra {
+    pub(crate) name: Option<Box<str>>,
+    /// Its entry in `Sched::remotes` and the flag that other threads read.
+    pub(crate) remote: Option<(Token, std::sync::Arc<std::sync::atomic::AtomicBool>)>,
+    /// Tasklet-local values, by the address of their key.
+    pub(crate) locals: Vec<(usize, std::rc::Rc<dyn std::any::Any>)>,
+    /// The verdict behind `Wake::Deadlock`.
+    pub(crate) verdict: Option<super::Verdict>,
+    /// A dump asks for a backtrace here.
+    pub(crate) trace: Option<NonNull<super::Trace>>,
+}
+
+impl Tcb {
+    /// A block for a tasklet that has not started, with one reference for the scheduler and one for
+    /// the handle.
+    pub(crate) fn new(vtable: &'static VTable, id: u64) -> Tcb {
+        Tcb {
+            next: Cell::new(None),
+            prev: Cell::new(None),
+            state: Cell::new(State::New),
+            wake: Cell::new(Wake::Done),
+            killed: Cell::new(false),
+            cut: Cell::new(false),
+            shields: Cell::new(0),
+            no_switch: Cell::new(0),
+            fiber: UnsafeCell::new(None),
+            suspender: Cell::new(std::ptr::null()),
+            guard: Cell::new(Span::default()),
+            waiting: Cell::new(Waiting::Nothing),
+            wait_until: Cell::new(NEVER),
+            slot: Cell::new(std::ptr::null_mut()),
+            outcome: Cell::new(Outcome::of(0)),
+            deadline: Cell::new(NEVER),
+            timer_at: Cell::new(NOT_ARMED),
+            refs: Cell::new(2),
+            vtable,
+            id,
+            ending: Cell::new(Ending::Alive),
+            detached: Cell::new(false),
+            is_starved: Cell::new(false),
+            joiner: Cell::new(None),
+            scope: Cell::new(None),
+            all_next: Cell::new(None),
+            all_prev: Cell::new(None),
+            since: Cell::new(0),
+            parked_at: Cell::new(0),
+            extra: UnsafeCell::new(None),
+            stack_size: Cell::new(0),
+        }
+    }
+
+    /// The rarely used parts, where there are any. The closure must not reach this block again.
+    pub(crate) fn extra<R>(&self, f: impl FnOnce(Option<&mut Extra>) -> R) -> R {
+        // SAFETY: the block is only touched by its own thread, and `f` is one of this crate's
+        // closures, each of which only reads or replaces fields: it neither calls user code nor
+        // comes back here, so this is the only reference.
+        f(unsafe { (*self.extra.get()).as_deref_mut() })
+    }
+
+    /// The rarely used parts, made if need be. The closure must not reach this block again.
+    pub(crate) fn extra_or_new<R>(&self, f: impl FnOnce(&mut Extra) -> R) -> R {
+        // SAFETY: as in `extra`.
+        f(unsafe { (*self.extra.get()).get_or_insert_default() })
+    }
+
+    /// The name given to `Builder::name`.
+    pub(crate) fn name(&self) -> Option<String> {
+        self.extra(|extra| extra?.name.as_deref().map(String::from))
+    }
+
+    /// Whether it has ended or is parked for good.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ending.get() != Ending::Alive
+    }
+}
+
+/// Takes one more reference.
+pub(crate) fn retain(tcb: TcbPtr) {
+    // SAFETY: the caller holds a reference, so the block is there.
+    let refs = unsafe { &tcb.as_ref().refs };
+    refs.set(refs.get() + 1);
+}
+
+/// Gives one reference back; the last one frees the block.
+///
+/// # Safety
+/// The caller owns the reference and does not use `tcb` afterwards.
+pub(crate) unsafe fn release(tcb: TcbPtr) {
+    // SAFETY: the caller's reference keeps the block there until here.
+    let block = unsafe { tcb.as_ref() };
+    let refs = block.refs.get() - 1;
+    block.refs.set(refs);
+    if refs == 0 {
+        // SAFETY: nobody else holds a reference.
+        unsafe { (block.vtable.free)(tcb) };
+    }
+}

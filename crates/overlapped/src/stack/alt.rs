@@ -1,0 +1,128 @@
+//! The stack that the fault handler runs on.
+//!
+//! After an overflow there is no room on the tasklet's stack, so the handler needs another one. std
+//! gives one to its own threads, but not to threads made by others (a C program that calls a Rust
+//! library). A scheduler thread therefore calls [`ensure_alt_stack`] before it runs tasklets.
+//!
+//! **States.** *Nothing to do*: the thread has a sufficient one. *Installed*: ours, a mapping with
+//! a guard page, in a thread-local. When the thread ends, what was there before is restored and the
+//! mapping goes, unless somebody has replaced it since, who may restore it later: then it stays
+//! mapped for ever.
+
+use std::cell::RefCell;
+use std::io;
+use std::ptr;
+
+use super::sys;
+
+/// Room for our handler and a predecessor, beside the frame the kernel writes.
+const ROOM: usize = 32 * 1024;
+/// What an existing alternate stack must have beside that frame.
+const ROOM_MIN: usize = 4 * 1024;
+
+/// An alternate stack of ours. It stays on its thread.
+struct Installed {
+    mapping: *mut libc::c_void,
+    len: usize,
+    ours: *mut libc::c_void,
+    before: libc::stack_t,
+}
+
+thread_local! {
+    /// The handler does not look at it, so that it need not be async-signal-safe.
+    static INSTALLED: RefCell<Option<Installed>> = const { RefCell::new(None) };
+}
+
+/// Makes sure that this thread's fault handler has a stack to run on, until the thread ends.
+///
+/// Where the system refuses (no memory), an overflow still kills the process, but without a word:
+/// no reason not to run.
+pub(crate) fn ensure_alt_stack() {
+    // A thread that is already destroying its thread-locals runs no tasklets.
+    _ = INSTALLED.try_with(|installed| {
+        if let Ok(Some(new)) = install() {
+            // Somebody replaced the one before by one that is too small: drop keeps it mapped.
+            drop(installed.replace(Some(new)));
+        }
+    });
+}
+
+/// `None`: the thread has a sufficient one.
+fn install() -> io::Result<Option<Installed>> {
+    let frame = signal_frame_max();
+    let before = current()?;
+    if before.ss_flags & libc::SS_DISABLE == 0 && before.ss_size >= frame + ROOM_MIN {
+        return Ok(None);
+    }
+    let page = sys::page_size();
+    let size = (frame + ROOM).next_multiple_of(page);
+    let len = page + size;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    let rights = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: a new anonymous mapping at an address of the kernel's choice.
+    let mapping = unsafe { libc::mmap(ptr::null_mut(), len, rights, flags, -1, 0) };
+    if mapping == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    let ours = mapping.wrapping_byte_add(page);
+    let stack = libc::stack_t {
+        ss_sp: ours,
+        ss_flags: 0,
+        ss_size: size,
+    };
+    // SAFETY: the first page of a mapping nobody else knows becomes the guard; the rest is writable
+    // memory that stays mapped for as long as it is the thread's alternate stack.
+    let done = unsafe {
+        libc::mprotect(mapping, page, libc::PROT_NONE) == 0
+            && libc::sigaltstack(&stack, ptr::null_mut()) == 0
+    };
+    if !done {
+        let error = io::Error::last_os_error();
+        // SAFETY: the mapping is ours and was not installed.
+        unsafe { libc::munmap(mapping, len) };
+        return Err(error);
+    }
+    Ok(Some(Installed {
+        mapping,
+        len,
+        ours,
+        before,
+    }))
+}
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        let still_ours = current().is_ok_and(|now| now.ss_sp == self.ours);
+        // SAFETY: ours is what the thread has, and the value never left its thread, so restoring
+        // undoes exactly what `install` did. It fails while a handler runs on it, and then
+        // it must stay.
+        if still_ours && unsafe { libc::sigaltstack(&self.before, ptr::null_mut()) } == 0 {
+            // SAFETY: the mapping is ours and no thread's alternate stack any more.
+            unsafe { libc::munmap(self.mapping, self.len) };
+        }
+    }
+}
+
+fn current() -> io::Result<libc::stack_t> {
+    let mut now = libc::stack_t {
+        ss_sp: ptr::null_mut(),
+        ss_flags: 0,
+        ss_size: 0,
+    };
+    // SAFETY: null changes nothing, and `now` is writable.
+    match unsafe { libc::sigaltstack(ptr::null(), &mut now) } {
+        0 => Ok(now),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Bytes the kernel writes to deliver a signal: the processor's registers, more than the constant
+/// `MINSIGSTKSZ` where they are wide (AVX-512, AMX).
+fn signal_frame_max() -> usize {
+    #[cfg(target_os = "linux")]
+    // SAFETY: getauxval only reads; it answers 0 for what it does not know.
+    let told = unsafe { libc::getauxval(libc::AT_MINSIGSTKSZ) } as usize;
+    #[cfg(not(target_os = "linux"))]
+    let told = 0;
+    told.max(libc::MINSIGSTKSZ)
+}

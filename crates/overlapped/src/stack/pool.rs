@@ -1,0 +1,265 @@
+//! The pool: lends stacks, takes them back, and keeps them hot.
+//!
+//! Sizes are rounded up to powers of two; each is a class with its own slabs and its own list of
+//! pooled stacks. The list is a stack itself: what came back last, with its lines still in the
+//! cache, is lent next. So what lies deep in the list has been idle longest, and the shortest the
+//! list has been since the last [`Pool::trim`] tells exactly how many stacks nobody needed in that
+//! time: those are trimmed.
+//!
+//! ```text
+//!   pooled:  0 ───── clean ────────── low_water ───────────── len
+//!            │ no pages │ idle since the   │ lent at least once   │ ← lent next
+//!            │          │ last trim: trim  │ since then: hot      │
+//! ```
+
+use std::io;
+use std::marker::PhantomData;
+
+use super::slab::{GuardKind, Slab, is_exhaustion};
+use super::{GUARD, Guards, Stack, TakeError};
+
+/// log2 of the smallest slot: guard and stack, 64 KiB each.
+const MIN_SHIFT: u8 = 17;
+/// log2 of the largest slot, 1 TiB: more is a mistake.
+const MAX_SHIFT: u8 = 40;
+const CLASSES: usize = (MAX_SHIFT - MIN_SHIFT) as usize + 1;
+
+/// Slots of a class's first slab; each further one has `SLAB_GROWTH` times as many. A million
+/// default stacks are some twenty reservations.
+const SLAB_FIRST: usize = 16;
+const SLAB_GROWTH: usize = 4;
+const SLAB_MAX: usize = 65_536;
+/// No reservation is larger, unless a single slot is.
+const SLAB_MAX_BYTES: usize = 16 << 30;
+
+/// Pooled stacks of each class that are never trimmed.
+const HOT: usize = 64;
+/// Stacks that one call of `trim` handles: at 1 to 2 µs each it holds the scheduler up for hardly
+/// more than 0.2 ms.
+const TRIM_BATCH: usize = 128;
+
+/// How a [`Pool`] is set up. Sizes are address space including the guard (64 KiB), rounded up to a
+/// power of two, at least 128 KiB.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StackConfig {
+    /// Size of a stack when none is asked for.
+    pub(crate) size: usize,
+    pub(crate) guards: Guards,
+    /// Stacks lent at the same time, forgotten ones included.
+    pub(crate) max: usize,
+}
+
+/// The stacks of one size.
+#[derive(Debug, Default)]
+struct Class {
+    pooled: Vec<Stack>,
+    /// The first so many of `pooled` were trimmed, unless `low_water` is below.
+    clean: usize,
+    /// The shortest that `pooled` has been since the last trim.
+    low_water: usize,
+    /// Index of the slab with fresh slots; earlier ones of this class are used up.
+    current: Option<u32>,
+}
+
+/// Lends stacks and takes them back. It belongs to one thread.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    classes: [Class; CLASSES],
+    slabs: Vec<Slab>,
+    guard_kind: GuardKind,
+    default_class: usize,
+    in_use: usize,
+    forgotten: usize,
+    max: usize,
+    not_send: PhantomData<*mut ()>,
+}
+
+impl Pool {
+    /// A pool that has reserved nothing yet.
+    pub(crate) fn new(config: StackConfig) -> Pool {
+        Pool {
+            classes: std::array::from_fn(|_| Class::default()),
+            slabs: Vec::new(),
+            guard_kind: config.guards.into(),
+            default_class: class_of(config.size).unwrap_or(CLASSES - 1),
+            in_use: 0,
+            forgotten: 0,
+            max: config.max,
+            not_send: PhantomData,
+        }
+    }
+
+    /// Lends the stack of this size that was given back last, or a fresh one.
+    #[inline]
+    pub(crate) fn take(&mut self, size: Option<usize>) -> Result<Stack, TakeError> {
+        let class = match size {
+            None => self.default_class,
+            Some(size) => class_of(size).ok_or_else(too_large)?,
+        };
+        if self.in_use + self.forgotten >= self.max {
+            return Err(self.exhausted());
+        }
+        let pool = &mut self.classes[class];
+        let stack = match pool.pooled.pop() {
+            Some(stack) => {
+                pool.low_water = pool.low_water.min(pool.pooled.len());
+                stack
+            }
+            None => self.take_fresh(class)?,
+        };
+        self.in_use += 1;
+        Ok(stack)
+    }
+
+    /// Takes a stack back. Nothing on it may be referred to any more.
+    ///
+    /// # Panics
+    /// If the stack is another pool's.
+    #[inline]
+    pub(crate) fn give(&mut self, stack: Stack) {
+        self.assert_ours(&stack);
+        self.in_use -= 1;
+        self.classes[usize::from(stack.shift - MIN_SHIFT)]
+            .pooled
+            .push(stack);
+    }
+
+    /// Leaks a stack that may still be referred to: it is never lent again and never unmapped. It
+    /// goes on counting against the maximum, because its memory does.
+    pub(crate) fn forget(&mut self, stack: Stack) {
+        self.assert_ours(&stack);
+        self.in_use -= 1;
+        self.forgotten += 1;
+    }
+
+    /// Returns the memory of stacks that nobody took since the last call, except a few; to be
+    /// called now and then (once a second, say). `true`: there are more, call again soon.
+    pub(crate) fn trim(&mut self) -> bool {
+        let mut budget = TRIM_BATCH;
+        for class in &mut self.classes {
+            let clean = class.clean.min(class.low_water);
+            let idle = class.low_water.min(class.pooled.len().saturating_sub(HOT));
+            let end = idle.min(clean + budget).max(clean);
+            for stack in &class.pooled[clean..end] {
+                // SAFETY: the stack is pooled, so nothing on it is referred to.
+                unsafe { self.slabs[stack.slab as usize].discard(stack.pages()) };
+            }
+            budget -= end - clean;
+            class.clean = end;
+            if end < idle {
+                // `low_water` stays: what was idle is still to be done.
+                return true;
+            }
+            class.low_water = class.pooled.len();
+        }
+        false
+    }
+
+    /// Stacks that are lent.
+    pub(crate) fn in_use(&self) -> usize {
+        self.in_use
+    }
+
+    /// Stacks that were given back and wait to be lent again.
+    pub(crate) fn pooled(&self) -> usize {
+        self.classes.iter().map(|class| class.pooled.len()).sum()
+    }
+
+    /// Lends a fresh slot of `class`, from a new slab if need be.
+    #[cold]
+    #[inline(never)]
+    fn take_fresh(&mut self, class: usize) -> Result<Stack, TakeError> {
+        if let Some(index) = self.classes[class].current {
+            let slab = &mut self.slabs[index as usize];
+            if let Some(lent) = slab.lend(index, &mut self.guard_kind) {
+                return lent.map_err(|error| self.refused(error));
+            }
+        }
+        let shift = MIN_SHIFT + class as u8;
+        let slots = self.next_slab_slots(class, shift);
+        let slab = Slab::reserve(shift, slots).map_err(|error| self.refused(error))?;
+        let index = u32::try_from(self.slabs.len()).expect("memory ends before slabs do");
+        self.slabs.push(slab);
+        self.classes[class].current = Some(index);
+        let slab = &mut self.slabs[index as usize];
+        let lent = slab
+            .lend(index, &mut self.guard_kind)
+            .expect("a new slab has a fresh slot");
+        lent.map_err(|error| self.refused(error))
+    }
+
+    /// Every stack of the class is lent, so that no more than `max` allows can be asked for.
+    fn next_slab_slots(&self, class: usize, shift: u8) -> usize {
+        let grown = match self.classes[class].current {
+            Some(index) => self.slabs[index as usize]
+                .slots()
+                .saturating_mul(SLAB_GROWTH),
+            None => SLAB_FIRST,
+        };
+        let allowed = self.max - self.in_use - self.forgotten;
+        grown
+            .min(SLAB_MAX)
+            .min(SLAB_MAX_BYTES >> shift)
+            .min(allowed)
+            .max(1)
+    }
+
+    /// What the system's refusal means for the caller.
+    fn refused(&self, error: io::Error) -> TakeError {
+        match is_exhaustion(&error) && self.in_use > 0 {
+            true => TakeError::Limit,
+            false => TakeError::Os(error),
+        }
+    }
+
+    /// The maximum is reached.
+    #[cold]
+    fn exhausted(&self) -> TakeError {
+        self.refused(io::Error::from_raw_os_error(libc::ENOMEM))
+    }
+
+    #[inline]
+    fn assert_ours(&self, stack: &Stack) {
+        let slab = self.slabs.get(stack.slab as usize);
+        assert!(
+            slab.is_some_and(|slab| slab.contains(stack)),
+            "a stack of another pool"
+        );
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let mut given = vec![0; self.slabs.len()];
+        for stack in self
+            .classes
+            .iter_mut()
+            .flat_map(|class| class.pooled.drain(..))
+        {
+            given[stack.slab as usize] += 1;
+        }
+        for (slab, given) in self.slabs.drain(..).zip(given) {
+            if given == slab.lent() {
+                // SAFETY: as many stacks came back as were lent, each at most once because a
+                // `Stack` is not `Clone`; they were pooled, so that nothing on them is referred to.
+                unsafe { slab.unmap() };
+            }
+        }
+    }
+}
+
+/// The class of stacks with at least `size` bytes; `None` if there is none as large.
+#[inline]
+fn class_of(size: usize) -> Option<usize> {
+    let size = size.max(2 * GUARD).checked_next_power_of_two()?;
+    let class = size.trailing_zeros() as usize - usize::from(MIN_SHIFT);
+    (class < CLASSES).then_some(class)
+}
+
+#[cold]
+fn too_large() -> TakeError {
+    TakeError::Os(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "stack size above 1 TiB",
+    ))
+}

@@ -1,0 +1,160 @@
+//! A slab: one reservation, cut into slots that are lent for the first time in ascending order.
+//!
+//! A slot gets its guard when it is first lent, because a guard costs 0.6 µs and a part of a page
+//! table, or two mappings; so a slab that is never used up costs nothing. A guard is never removed.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::sys::{self, Mapping};
+use super::{GUARD, Guards, Stack};
+
+/// Guards made by `mprotect` in the whole process: every pool draws from the same mappings.
+static PROTECTED: AtomicUsize = AtomicUsize::new(0);
+
+/// What `PROTECTED` may grow to. A program that has used up its mappings cannot start a thread or
+/// allocate a large block, and usually aborts; so a quarter of them, at most 4,096, is left alone.
+static PROTECTED_MAX: LazyLock<usize> = LazyLock::new(|| {
+    let limit = sys::mapping_limit();
+    (limit - (limit / 4).min(4096)) / 2
+});
+
+/// How the next guard is made. Starts as configured, and goes from `Mark` to `Protect` for good
+/// when the kernel does not have guard marks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GuardKind {
+    /// To be tried: the first mark is checked.
+    MarkUntested,
+    Mark,
+    Protect,
+}
+
+impl From<Guards> for GuardKind {
+    fn from(guards: Guards) -> GuardKind {
+        match guards {
+            Guards::Auto => GuardKind::MarkUntested,
+            Guards::Mprotect => GuardKind::Protect,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Slab {
+    mapping: Mapping,
+    /// log2 of a slot's size.
+    shift: u8,
+    slots: usize,
+    /// Slots below this one have been lent at least once.
+    lent: usize,
+    /// Guards that count in [`PROTECTED`].
+    protected: usize,
+}
+
+impl Slab {
+    /// Reserves `slots` slots, or fewer if there is no room for as many.
+    pub(super) fn reserve(shift: u8, mut slots: usize) -> io::Result<Slab> {
+        loop {
+            match Mapping::reserve(slots << shift) {
+                Ok(mapping) => {
+                    return Ok(Slab {
+                        mapping,
+                        shift,
+                        slots,
+                        lent: 0,
+                        protected: 0,
+                    });
+                }
+                Err(error) if is_exhaustion(&error) && slots > 1 => slots /= 2,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    pub(super) fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// How many slots were lent at least once.
+    pub(super) fn lent(&self) -> usize {
+        self.lent
+    }
+
+    /// Whether the stack is one of this slab's: its size is, and it begins in here.
+    #[inline]
+    pub(super) fn contains(&self, stack: &Stack) -> bool {
+        let offset = stack.low.get().wrapping_sub(self.mapping.start().get());
+        stack.shift == self.shift && offset < self.slots << self.shift
+    }
+
+    /// Lends the next fresh slot. `None`: there is none left. `index` is this slab's.
+    pub(super) fn lend(&mut self, index: u32, kind: &mut GuardKind) -> Option<io::Result<Stack>> {
+        if self.lent == self.slots {
+            return None;
+        }
+        let low = self.mapping.start().get() + (self.lent << self.shift);
+        let low = NonZeroUsize::new(low).expect("it is above the start, which is not zero");
+        if let Err(error) = self.guard(low.get(), kind) {
+            return Some(Err(error));
+        }
+        let stack = Stack::new(low, self.shift, index, self.lent);
+        self.lent += 1;
+        Some(Ok(stack))
+    }
+
+    /// Makes the guard of the fresh slot at `low`.
+    fn guard(&mut self, low: usize, kind: &mut GuardKind) -> io::Result<()> {
+        if *kind != GuardKind::Protect {
+            // SAFETY: the slot was never lent, so nobody uses it.
+            match unsafe { self.mapping.mark_guard(low) } {
+                Ok(()) if *kind == GuardKind::Mark => return Ok(()),
+                // Both ends are looked at, once for each pool.
+                Ok(()) if !sys::is_readable(low) && !sys::is_readable(low + GUARD - 8) => {
+                    *kind = GuardKind::Mark;
+                    return Ok(());
+                }
+                Ok(()) => *kind = GuardKind::Protect,
+                Err(error) if is_exhaustion(&error) => return Err(error),
+                // EINVAL before Linux 6.13 and in locked memory, EPERM or ENOSYS in a sandbox.
+                Err(_) => *kind = GuardKind::Protect,
+            }
+        }
+        if PROTECTED.fetch_add(1, Ordering::Relaxed) >= *PROTECTED_MAX {
+            PROTECTED.fetch_sub(1, Ordering::Relaxed);
+            return Err(io::Error::from_raw_os_error(libc::ENOMEM));
+        }
+        // SAFETY: as above.
+        let done = unsafe { self.mapping.protect_guard(low) };
+        match done {
+            Ok(()) => self.protected += 1,
+            Err(_) => _ = PROTECTED.fetch_sub(1, Ordering::Relaxed),
+        }
+        done
+    }
+
+    /// Returns the memory of a stack of this slab to the kernel; the guard stays.
+    ///
+    /// # Safety
+    /// The stack is pooled: nothing on it is referred to.
+    pub(super) unsafe fn discard(&self, pages: Range<usize>) {
+        // SAFETY: the caller's promise.
+        unsafe { self.mapping.discard(pages) };
+    }
+
+    /// Gives the addresses back.
+    ///
+    /// # Safety
+    /// Every stack that was lent has been given back and is never used again.
+    pub(super) unsafe fn unmap(self) {
+        // SAFETY: the caller's promise; slots that were never lent are used by nobody.
+        unsafe { self.mapping.unmap() };
+        PROTECTED.fetch_sub(self.protected, Ordering::Relaxed);
+    }
+}
+
+/// Whether the error says that there is no room (now), as opposed to "never".
+pub(super) fn is_exhaustion(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::EAGAIN))
+}

@@ -1,0 +1,455 @@
+//! Handles: `Tasklet<T>` for the spawner's thread, `Remote` for any other.
+//!
+//! Why two: everything in a control block is plain cells of one thread, so a `Tasklet` costs no
+//! atomic instruction; and the scheduler must know whether another thread could still wake
+//! somebody, or its deadlock verdicts would be guesses. A `Remote` says so by existing.
+
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::spawn::{Made, Returned, drop_quietly, note_panic};
+use super::wait::{checkpoint, deliver_kill, park};
+use crate::op::Token;
+use crate::sched::{
+    Ending, Here, Inbox, Message, State, Tcb, TcbPtr, Verdict, Waiting, Wake, here, release, retain,
+};
+
+/// A tasklet's number, unique within its scheduler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskletId(pub(crate) u64);
+
+impl fmt::Display for TaskletId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// An owned permission to join a tasklet, and the handle to control it: the counterpart of
+/// `std::thread::JoinHandle`. Dropping it detaches the tasklet.
+///
+/// It stays on its thread; [`Tasklet::remote`] gives a handle for others.
+pub struct Tasklet<T> {
+    tcb: TcbPtr,
+    take: unsafe fn(TcbPtr) -> Option<Returned<T>>,
+    result: PhantomData<T>,
+}
+
+impl<T> Tasklet<T> {
+    #[inline]
+    pub(super) fn new(made: Made<T>) -> Tasklet<T> {
+        Tasklet { tcb: made.tcb, take: made.take, result: PhantomData }
+    }
+
+    #[inline]
+    fn block(&self) -> &Tcb {
+        // SAFETY: the handle's reference keeps the block there, and a handle is on its thread.
+        unsafe { self.tcb.as_ref() }
+    }
+
+    /// Waits until the tasklet has ended, and gives its result.
+    ///
+    /// # Errors
+    /// [`JoinError`] says how else it ended, or why the wait did.
+    #[inline]
+    pub fn join(self) -> Result<T, JoinError> {
+        if !self.is_finished() {
+            self.wait()?;
+        }
+        self.take_result()
+    }
+
+    fn wait(&self) -> Result<(), JoinError> {
+        // Not over: its scheduler runs, so this is one of its tasklets.
+        let here = here().ok_or(JoinError::WouldBlock)?;
+        checkpoint(here).map_err(|_| JoinError::WouldBlock)?;
+        self.block().joiner.set(Some(here.me_ptr()));
+        match park(here, Waiting::Join(self.tcb), here.me().deadline.get()) {
+            Wake::Done | Wake::Closed => Ok(()),
+            Wake::TimedOut => Err(JoinError::TimedOut),
+            Wake::Deadlock => Err(JoinError::Deadlock(take_verdict(here))),
+            Wake::Killed => {
+                deliver_kill(here);
+                unreachable!("a killed wait ends in an exit")
+            }
+        }
+    }
+
+    fn take_result(&self) -> Result<T, JoinError> {
+        match self.block().ending.get() {
+            Ending::Abandoned => return Err(JoinError::Abandoned),
+            Ending::Killed => return Err(JoinError::Killed),
+            Ending::Alive => unreachable!("the wait is over"),
+            Ending::Returned | Ending::Panicked => {}
+        }
+        // SAFETY: `take` is of the tasklet's own types (both came from `make`), and it is over.
+        match unsafe { (self.take)(self.tcb) } {
+            Some(result) => result.map_err(JoinError::Panicked),
+            None => unreachable!("the result is taken once: join consumes the handle"),
+        }
+    }
+
+    /// Whether it has ended. Never waits.
+    #[inline]
+    pub fn is_finished(&self) -> bool {
+        self.block().is_over()
+    }
+
+    /// Asks the tasklet to end: it unwinds, with [`TaskletExit`](super::TaskletExit), at the
+    /// suspension point where it is or at the next one it comes to. Not started: its closure is
+    /// dropped. Ended: nothing happens.
+    ///
+    /// This only asks. An operation that completes all the same hands over its result first, so no
+    /// byte is lost, and [`shield`](super::shield) holds a kill off.
+    pub fn kill(&self) {
+        if self.is_finished() {
+            return;
+        }
+        if let Some(here) = here() {
+            here.kill(self.tcb);
+        }
+    }
+
+    /// The name given to [`Builder::name`](super::Builder::name).
+    pub fn name(&self) -> Option<String> {
+        self.block().name()
+    }
+
+    /// Its number.
+    pub fn id(&self) -> TaskletId {
+        TaskletId(self.block().id)
+    }
+
+    /// Takes the tasklet out of the ready queue until [`resume`](Tasklet::resume).
+    ///
+    /// # Errors
+    /// [`PauseError::Blocked`] while it waits for something, [`PauseError::Finished`] after its end.
+    pub fn pause(&self) -> Result<(), PauseError> {
+        let block = self.block();
+        let here = self.living()?;
+        match (block.state.get(), block.waiting.get()) {
+            (State::Waiting, Waiting::Paused) => Ok(()),
+            (State::Running, _) => {
+                super::pause();
+                Ok(())
+            }
+            (State::Ready | State::New, _) if !block.is_starved.get() => {
+                here.ready.remove(self.tcb);
+                block.state.set(State::Waiting);
+                block.waiting.set(Waiting::Paused);
+                block.parked_at.set(here.next_order());
+                Ok(())
+            }
+            _ => Err(PauseError::Blocked),
+        }
+    }
+
+    /// Puts a paused tasklet at the end of the ready queue. One that is ready stays where it is.
+    ///
+    /// # Errors
+    /// [`PauseError::Blocked`] while it waits for something, [`PauseError::Finished`] after its end.
+    pub fn resume(&self) -> Result<(), PauseError> {
+        let block = self.block();
+        let here = self.living()?;
+        match (block.state.get(), block.waiting.get()) {
+            (State::Waiting, Waiting::Paused) => here.wake(self.tcb, Wake::Done),
+            (State::Waiting, _) => return Err(PauseError::Blocked),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Switches to the tasklet now; the caller stays queued. Those queued between the two come
+    /// after it, as in a ring that is turned until the tasklet is in front.
+    ///
+    /// # Errors
+    /// [`PauseError::Blocked`] while it waits for something, [`PauseError::Finished`] after its end.
+    pub fn run_now(&self) -> Result<(), PauseError> {
+        let block = self.block();
+        let here = self.living()?;
+        if checkpoint(here).is_err() {
+            return Err(PauseError::Blocked);
+        }
+        match (block.state.get(), block.waiting.get()) {
+            (State::Running, _) => return Ok(()),
+            (State::Waiting, Waiting::Paused) => {
+                here.wake(self.tcb, Wake::Done);
+            }
+            (State::Ready | State::New, _) if block.is_starved.get() => {
+                return Err(PauseError::Blocked);
+            }
+            (State::Ready | State::New, _) => {}
+            _ => return Err(PauseError::Blocked),
+        }
+        here.ready.rotate_out(self.tcb, here.me_ptr());
+        here.ready.push_front(self.tcb);
+        here.me().state.set(State::Ready);
+        super::wait::leave(here, here.me());
+        deliver_kill(here);
+        Ok(())
+    }
+
+    /// A handle for other threads. While one exists, the scheduler holds that its tasklet could
+    /// still be woken, so it gives no deadlock verdict.
+    ///
+    /// ```
+    /// overlapped::run(|| {
+    ///     let tasklet = overlapped::spawn(|| overlapped::time::sleep(std::time::Duration::MAX));
+    ///     let remote = tasklet.remote();
+    ///     std::thread::spawn(move || remote.kill());
+    ///     assert!(matches!(tasklet.join(), Err(overlapped::JoinError::Killed)));
+    /// }).unwrap();
+    /// ```
+    pub fn remote(&self) -> Remote {
+        remote_of(self.tcb, self.block())
+    }
+
+    fn living(&self) -> Result<Here, PauseError> {
+        if self.is_finished() {
+            return Err(PauseError::Finished);
+        }
+        here().ok_or(PauseError::Blocked)
+    }
+}
+
+impl<T> Drop for Tasklet<T> {
+    #[inline]
+    fn drop(&mut self) {
+        let block = self.block();
+        block.detached.set(true);
+        if matches!(block.ending.get(), Ending::Returned | Ending::Panicked) {
+            // SAFETY: as in `take_result`; it is over.
+            if let Some(result) = unsafe { (self.take)(self.tcb) } {
+                note_panic(block, block.ending.get());
+                drop_quietly(result);
+            }
+        }
+        // SAFETY: the handle's own reference, for the last time.
+        unsafe { release(self.tcb) };
+    }
+}
+
+impl<T> fmt::Debug for Tasklet<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tasklet")
+            .field("id", &self.block().id)
+            .field("name", &self.name())
+            .field("finished", &self.is_finished())
+            .finish()
+    }
+}
+
+/// The verdict that came with `Wake::Deadlock`.
+pub(crate) fn take_verdict(here: Here) -> Verdict {
+    let verdict = here.me().extra(|extra| extra?.verdict.take());
+    verdict.expect("a deadlock's wake comes with its verdict")
+}
+
+fn remote_of(tcb: TcbPtr, block: &Tcb) -> Remote {
+    let Some(here) = here().filter(|_| !block.is_over()) else {
+        let over = Arc::new(AtomicBool::new(true));
+        return Remote { link: None, over, id: block.id, name: block.name() };
+    };
+    let known = block.extra(|extra| extra?.remote.clone());
+    let (token, over) = known.unwrap_or_else(|| {
+        let Ok(token) = here.remotes.borrow_mut().insert(tcb) else {
+            unreachable!("the table of remotes has no limit of its own")
+        };
+        let over = Arc::new(AtomicBool::new(false));
+        block.extra_or_new(|extra| extra.remote = Some((token, over.clone())));
+        (token, over)
+    });
+    let link = Some(Link::new(here.inbox.clone(), token));
+    Remote { link, over, id: block.id, name: block.name() }
+}
+
+/// A handle to a tasklet for any thread: `Send`, `Sync`, cheap to clone. It outlives the tasklet
+/// and its scheduler; then it does nothing.
+#[derive(Clone)]
+pub struct Remote {
+    link: Option<Link>,
+    over: Arc<AtomicBool>,
+    id: u64,
+    name: Option<String>,
+}
+
+/// A counted way to a scheduler.
+struct Link {
+    inbox: Arc<Inbox>,
+    token: Token,
+}
+
+impl Link {
+    fn new(inbox: Arc<Inbox>, token: Token) -> Link {
+        inbox.add_handle();
+        Link { inbox, token }
+    }
+}
+
+impl Clone for Link {
+    fn clone(&self) -> Link {
+        Link::new(self.inbox.clone(), self.token)
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.inbox.remove_handle();
+    }
+}
+
+impl Remote {
+    /// Asks the tasklet to end, as [`Tasklet::kill`] does.
+    pub fn kill(&self) {
+        if let Some(link) = &self.link {
+            // Closed: the scheduler has ended, and the tasklet with it.
+            let _ = link.inbox.post(Message::Kill(link.token));
+        }
+    }
+
+    /// Whether it has ended.
+    pub fn is_finished(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// The tasklet's number.
+    pub fn id(&self) -> TaskletId {
+        TaskletId(self.id)
+    }
+
+    /// The tasklet's name.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote").field("id", &self.id).field("name", &self.name).finish()
+    }
+}
+
+/// A tasklet seen by itself or by its neighbours: the counterpart of `std::thread::Thread`.
+pub struct Current {
+    tcb: TcbPtr,
+}
+
+impl Current {
+    pub(super) fn of(here: Here) -> Current {
+        let tcb = here.me_ptr();
+        retain(tcb);
+        Current { tcb }
+    }
+
+    fn block(&self) -> &Tcb {
+        // SAFETY: the reference taken in `of` keeps the block there, and this is on its thread.
+        unsafe { self.tcb.as_ref() }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> TaskletId {
+        TaskletId(self.block().id)
+    }
+
+    /// The name given to [`Builder::name`](super::Builder::name).
+    pub fn name(&self) -> Option<String> {
+        self.block().name()
+    }
+
+    /// A handle for other threads.
+    pub fn remote(&self) -> Remote {
+        remote_of(self.tcb, self.block())
+    }
+}
+
+impl Drop for Current {
+    fn drop(&mut self) {
+        // SAFETY: the reference taken in `of`, for the last time.
+        unsafe { release(self.tcb) };
+    }
+}
+
+impl fmt::Debug for Current {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Current").field("id", &self.id()).field("name", &self.name()).finish()
+    }
+}
+
+/// How a tasklet ended, if not by returning; or why the wait for it did.
+#[non_exhaustive]
+pub enum JoinError {
+    /// Its closure panicked; this is the panic's payload.
+    Panicked(Box<dyn Any + Send>),
+    /// It was killed.
+    Killed,
+    /// It outlived the grace time of its scheduler's shutdown and was parked for good.
+    Abandoned,
+    /// It waits for ever, and so would the caller.
+    Deadlock(Verdict),
+    /// The deadline set by [`timeout`](crate::time::timeout) passed first.
+    TimedOut,
+    /// It has not ended, and the caller may not wait: inside `no_switch`, while unwinding, or
+    /// outside the scheduler.
+    WouldBlock,
+}
+
+impl fmt::Debug for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JoinError::Panicked(_) => f.write_str("Panicked(..)"),
+            JoinError::Killed => f.write_str("Killed"),
+            JoinError::Abandoned => f.write_str("Abandoned"),
+            JoinError::Deadlock(verdict) => f.debug_tuple("Deadlock").field(verdict).finish(),
+            JoinError::TimedOut => f.write_str("TimedOut"),
+            JoinError::WouldBlock => f.write_str("WouldBlock"),
+        }
+    }
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JoinError::Panicked(payload) => {
+                let text = payload
+                    .downcast_ref::<&str>()
+                    .copied()
+                    .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+                match text {
+                    Some(text) => write!(f, "the tasklet panicked: {text}"),
+                    None => f.write_str("the tasklet panicked"),
+                }
+            }
+            JoinError::Killed => f.write_str("the tasklet was killed"),
+            JoinError::Abandoned => f.write_str("the tasklet outlived its scheduler's grace time"),
+            JoinError::Deadlock(verdict) => verdict.fmt(f),
+            JoinError::TimedOut => f.write_str("the deadline passed before the tasklet ended"),
+            JoinError::WouldBlock => f.write_str("the tasklet has not ended and the caller may not wait"),
+        }
+    }
+}
+
+impl std::error::Error for JoinError {}
+
+/// Why a tasklet cannot be paused, resumed or switched to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PauseError {
+    /// It waits for something, and only that can wake it; or it has not got a stack yet.
+    Blocked,
+    /// It has ended.
+    Finished,
+}
+
+impl fmt::Display for PauseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PauseError::Blocked => "the tasklet waits for something",
+            PauseError::Finished => "the tasklet has ended",
+        })
+    }
+}
+
+impl std::error::Error for PauseError {}
+

@@ -1,0 +1,90 @@
+//! Tasklet-local values.
+//!
+//! A value is made at the first access in each tasklet and dropped at the tasklet's end, on its own
+//! stack. Values are kept by the address of their key, which is a static.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::spawn::drop_quietly;
+use crate::sched::{Tcb, here};
+
+/// A value of which every tasklet has its own. Outside a scheduler, every thread has its own.
+///
+/// ```
+/// use std::cell::Cell;
+/// use overlapped::{run, spawn, task::Local};
+///
+/// static COUNT: Local<Cell<u32>> = Local::new(|| Cell::new(0));
+///
+/// run(|| {
+///     COUNT.with(|count| count.set(7));
+///     let other = spawn(|| COUNT.with(Cell::get));
+///     assert_eq!(other.join().unwrap(), 0);
+///     assert_eq!(COUNT.with(Cell::get), 7);
+/// }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct Local<T: 'static> {
+    init: fn() -> T,
+}
+
+type Values = Vec<(usize, Rc<dyn Any>)>;
+
+thread_local! {
+    /// The values of code outside a scheduler.
+    static OUTSIDE: RefCell<Values> = const { RefCell::new(Vec::new()) };
+}
+
+/// How often the end of a tasklet drops values that destructors have made anew.
+const ROUNDS_MAX: usize = 8;
+
+impl<T: 'static> Local<T> {
+    /// A key whose values are made by `init`.
+    pub const fn new(init: fn() -> T) -> Local<T> {
+        Local { init }
+    }
+
+    /// Gives `f` the calling tasklet's value, made first if need be.
+    pub fn with<R>(&'static self, f: impl FnOnce(&T) -> R) -> R {
+        let value = self.find().unwrap_or_else(|| {
+            // `init` is the user's: it may reach for locals itself, so nothing is borrowed here.
+            let made: Rc<dyn Any> = Rc::new((self.init)());
+            let key = self.key();
+            with_values(|values| values.push((key, made.clone())));
+            made
+        });
+        match value.downcast_ref::<T>() {
+            Some(value) => f(value),
+            None => unreachable!("a static's address names one key"),
+        }
+    }
+
+    fn key(&'static self) -> usize {
+        (&raw const *self).addr()
+    }
+
+    fn find(&'static self) -> Option<Rc<dyn Any>> {
+        let key = self.key();
+        with_values(|values| values.iter().find(|(at, _)| *at == key).map(|(_, rc)| rc.clone()))
+    }
+}
+
+fn with_values<R>(f: impl FnOnce(&mut Values) -> R) -> R {
+    match here() {
+        Some(here) => here.me().extra_or_new(|extra| f(&mut extra.locals)),
+        None => OUTSIDE.with_borrow_mut(f),
+    }
+}
+
+/// Drops the values of a tasklet that has ended. On its own stack.
+pub(super) fn drop_all(me: &Tcb) {
+    for _ in 0..ROUNDS_MAX {
+        let values = me.extra(|extra| extra.map(|extra| std::mem::take(&mut extra.locals)));
+        match values {
+            Some(values) if !values.is_empty() => drop_quietly(values),
+            _ => return,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What a tasklet may say about itself: give way, pause, hold off kills, forbid waiting.
+
+use std::cell::Cell;
+use std::panic::resume_unwind;
+
+use super::handle::Current;
+use super::wait::{checkpoint, deliver_kill, give_way, park};
+use crate::sched::{NEVER, Tcb, Waiting, here};
+
+/// What a killed tasklet unwinds with. It prints no message and ends the tasklet silently.
+///
+/// A `catch_unwind` that meets it should resume it; one that does not has outlived that kill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TaskletExit;
+
+/// Delivers a kill: unwinds the calling tasklet.
+#[cold]
+pub(crate) fn exit_now(me: &Tcb) -> ! {
+    me.killed.set(false);
+    if cfg!(panic = "abort") {
+        eprintln!(
+            "overlapped: tasklet {} was killed, but this program is built with panic=abort, which \
+             leaves no way to unwind it; build with panic=unwind, or do not kill",
+            me.id
+        );
+        std::process::abort();
+    }
+    resume_unwind(Box::new(TaskletExit))
+}
+
+/// Lets every other ready tasklet run before the caller goes on. Outside a scheduler it yields the
+/// thread. A suspension point: a pending kill is delivered here.
+///
+/// # Panics
+/// Inside [`no_switch`].
+#[inline]
+pub fn yield_now() {
+    let Some(here) = here() else { return std::thread::yield_now() };
+    match checkpoint(here) {
+        Ok(()) => {}
+        Err(super::wait::Refusal::Unwinding) => return,
+        Err(refusal) => panic!("yield_now {}", refusal.reason()),
+    }
+    give_way(here);
+    deliver_kill(here);
+}
+
+/// Takes the caller out of the ready queue until somebody calls [`Tasklet::resume`] on it. Outside
+/// a scheduler and while unwinding it returns at once.
+///
+/// # Panics
+/// Inside [`no_switch`].
+///
+/// [`Tasklet::resume`]: super::Tasklet::resume
+pub fn pause() {
+    let Some(here) = here() else { return };
+    match checkpoint(here) {
+        Ok(()) => {}
+        Err(super::wait::Refusal::Unwinding) => return,
+        Err(refusal) => panic!("pause {}", refusal.reason()),
+    }
+    park(here, Waiting::Paused, NEVER);
+    deliver_kill(here);
+}
+
+/// The calling tasklet.
+///
+/// # Panics
+/// Outside a scheduler; [`in_tasklet`] tells.
+pub fn current() -> Current {
+    match here() {
+        Some(here) => Current::of(here),
+        None => panic!("overlapped::current: not called by a tasklet"),
+    }
+}
+
+/// Whether the caller is a tasklet: whether a call that waits blocks it alone.
+pub fn in_tasklet() -> bool {
+    here().is_some()
+}
+
+/// Counts up a field of the caller's block for as long as it lives.
+struct Depth(Option<crate::sched::Here>, fn(&Tcb) -> &Cell<u16>);
+
+impl Depth {
+    fn enter(field: fn(&Tcb) -> &Cell<u16>) -> Depth {
+        let here = here();
+        if let Some(here) = here {
+            let depth = field(here.me());
+            depth.set(depth.get().checked_add(1).expect("nested 65,535 deep"));
+        }
+        Depth(here, field)
+    }
+}
+
+impl Drop for Depth {
+    fn drop(&mut self) {
+        if let Some(here) = self.0 {
+            let depth = (self.1)(here.me());
+            depth.set(depth.get() - 1);
+        }
+    }
+}
+
+/// Runs `f` with kills held off: one that comes meanwhile is delivered at the first suspension
+/// point after `f`. Deadlines are not held off.
+///
+/// ```
+/// use overlapped::{run, spawn, task::shield, yield_now};
+/// run(|| {
+///     let done = std::rc::Rc::new(std::cell::Cell::new(false));
+///     let seen = done.clone();
+///     let tasklet = spawn(move || shield(|| { yield_now(); seen.set(true) }));
+///     yield_now();
+///     tasklet.kill();
+///     tasklet.join().unwrap();
+///     assert!(done.get());
+/// }).unwrap();
+/// ```
+pub fn shield<T>(f: impl FnOnce() -> T) -> T {
+    let _depth = Depth::enter(|me| &me.shields);
+    f()
+}
+
+/// Runs `f` with suspension forbidden: a call in it that would wait returns an error (`WouldBlock`
+/// and its like), and one that has no error to return panics.
+///
+/// **This is the one thing to know about second law**: a tasklet never changes thread, so
+/// thread-locals stay right, but a crate that keeps a *stack-disciplined* pointer in a thread-local
+/// (`scoped-tls`, some parsers and allocators' scopes) expects that what is entered last is left
+/// first. Two tasklets that suspend inside such a call interleave, and its pointer dangles. Wrap
+/// the call in `no_switch`, and a suspension inside it becomes an error instead.
+///
+/// ```
+/// use overlapped::{run, task::no_switch, Channel, RecvError};
+/// run(|| {
+///     let channel = Channel::<u8>::new();
+///     assert_eq!(no_switch(|| channel.recv()), Err(RecvError::WouldBlock));
+/// }).unwrap();
+/// ```
+pub fn no_switch<T>(f: impl FnOnce() -> T) -> T {
+    let _depth = Depth::enter(|me| &me.no_switch);
+    f()
+}

@@ -1,0 +1,96 @@
+//! Waiting for another thread: foreign blocking code on a pool thread.
+//!
+//! The job owns all it works on, so a killed waiter may leave at once: the job runs on, and its
+//! result is dropped on the pool's thread.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::wait::{checkpoint, deliver_kill, park};
+use crate::port::offload;
+use crate::sched::{Message, Waiting, Wake, here};
+
+/// Why [`unblock`] has no result.
+#[non_exhaustive]
+pub enum UnblockError {
+    /// The closure panicked on the pool's thread; this is the payload.
+    Panicked(Box<dyn Any + Send>),
+    /// The deadline set by [`timeout`](crate::time::timeout) passed first; the closure runs on.
+    TimedOut,
+    /// The caller may not wait: it is unwinding, or inside `no_switch`. The closure was dropped.
+    WouldBlock,
+}
+
+type Slot<T> = Arc<Mutex<Option<Result<T, Box<dyn Any + Send>>>>>;
+
+/// Runs `f` on a pool of threads for blocking work and blocks the calling tasklet only: the door
+/// for foreign code that blocks its thread (a database driver, `getaddrinfo`, a long computation).
+/// Outside a scheduler `f` runs where it is called.
+///
+/// The pool is bounded (500 threads); beyond that, calls queue.
+///
+/// # Errors
+/// [`UnblockError`] says when.
+///
+/// ```
+/// overlapped::run(|| {
+///     let sum = overlapped::task::unblock(|| (1..=10u64).sum::<u64>()).unwrap();
+///     assert_eq!(sum, 55);
+/// }).unwrap();
+/// ```
+pub fn unblock<F, T>(f: F) -> Result<T, UnblockError>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let Some(here) = here() else {
+        return catch_unwind(AssertUnwindSafe(f)).map_err(UnblockError::Panicked);
+    };
+    checkpoint(here).map_err(|_| UnblockError::WouldBlock)?;
+    let slot: Slot<T> = Arc::default();
+    let token = here.remote_wait(here.me_ptr());
+    let job = {
+        let (slot, inbox) = (slot.clone(), here.inbox.clone());
+        move || {
+            let result = catch_unwind(AssertUnwindSafe(f));
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+            drop(slot);
+            // Closed: the scheduler has ended, and the waiter with it.
+            let _ = inbox.post(Message::Wake(token));
+        }
+    };
+    offload::offload(job);
+    let waiting = Waiting::Remote { token, what: "a pool thread" };
+    match park(here, waiting, here.me().deadline.get()) {
+        Wake::Done => {}
+        Wake::TimedOut => return Err(UnblockError::TimedOut),
+        Wake::Killed => {
+            deliver_kill(here);
+            unreachable!("a killed wait ends in an exit")
+        }
+        Wake::Closed | Wake::Deadlock => unreachable!("no channel, and the job is yet to wake it"),
+    }
+    let result = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let result = result.expect("the job leaves its result before it wakes the waiter");
+    result.map_err(UnblockError::Panicked)
+}
+
+impl fmt::Debug for UnblockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for UnblockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            UnblockError::Panicked(_) => "the closure given to unblock panicked",
+            UnblockError::TimedOut => "the deadline passed before the closure was done",
+            UnblockError::WouldBlock => "the caller may not wait here",
+        })
+    }
+}
+
+impl std::error::Error for UnblockError {}

@@ -1,0 +1,170 @@
+//! Scopes: tasklets that borrow from their parent's frame, as `std::thread::scope`.
+//!
+//! The scope's wait cannot be left before the last tasklet has ended: its frame is what they
+//! borrow. A kill or a verdict that reaches the waiting parent passes as a kill to the children and
+//! takes effect after the last one. Children take over the parent's deadline.
+
+use std::any::Any;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::ptr::NonNull;
+use std::thread;
+
+use super::spawn::{admit, make};
+use super::wait::{deliver_kill, park};
+use super::{Builder, JoinError, SpawnError, Tasklet};
+use crate::sched::{Here, NEVER, ScopeState, Waiting, here};
+
+/// Where scoped tasklets are spawned; see [`scope`].
+pub struct Scope<'scope, 'env: 'scope> {
+    state: ScopeState,
+    scope: PhantomData<&'scope mut &'scope ()>,
+    env: PhantomData<&'env mut &'env ()>,
+}
+
+/// A scoped tasklet's handle, with the methods of [`Tasklet`].
+pub struct ScopedTasklet<'scope, T> {
+    tasklet: Tasklet<T>,
+    scope: PhantomData<&'scope ()>,
+}
+
+/// Runs `f`, which may spawn tasklets that borrow from the caller, and returns when all of them
+/// have ended.
+///
+/// # Panics
+/// If a tasklet of the scope panicked and was not joined, as `std::thread::scope` does.
+///
+/// ```
+/// overlapped::run(|| {
+///     let mut counts = [0; 3];
+///     overlapped::scope(|s| {
+///         for (i, count) in counts.iter_mut().enumerate() {
+///             s.spawn(move || *count = i * 10);
+///         }
+///     });
+///     assert_eq!(counts, [0, 10, 20]);
+/// }).unwrap();
+/// ```
+pub fn scope<'env, F, T>(f: F) -> T
+where
+    F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
+{
+    let scope =
+        Scope { state: ScopeState::default(), scope: PhantomData, env: PhantomData };
+    let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
+    if let Some(here) = here() {
+        scope.wait(here, result.as_ref().err());
+    }
+    match result {
+        Err(payload) => resume_unwind(payload),
+        Ok(_) if scope.state.panicked.get() => panic!("a scoped tasklet panicked"),
+        Ok(value) => {
+            if let Some(here) = here().filter(|_| !thread::panicking()) {
+                deliver_kill(here);
+            }
+            value
+        }
+    }
+}
+
+impl<'scope> Scope<'scope, '_> {
+    /// Spawns a tasklet that may borrow what outlives the scope.
+    ///
+    /// # Panics
+    /// Where [`Builder::spawn_scoped`] returns an error.
+    #[track_caller]
+    pub fn spawn<F, T>(&'scope self, f: F) -> ScopedTasklet<'scope, T>
+    where
+        F: FnOnce() -> T + 'scope,
+        T: 'scope,
+    {
+        match Builder::new().spawn_scoped(self, f) {
+            Ok(tasklet) => tasklet,
+            Err(error) => panic!("Scope::spawn: {error}"),
+        }
+    }
+
+    /// Returns when no tasklet of the scope is left. `payload`: what `f` unwound with.
+    fn wait(&self, here: Here, payload: Option<&Box<dyn Any + Send>>) {
+        let me = here.me();
+        let state = NonNull::from(&self.state);
+        // The body was killed, or the tasklets are: they will not be waited for to finish.
+        let exit = payload.is_some_and(|payload| payload.is::<super::TaskletExit>());
+        if exit || (me.killed.get() && me.shields.get() == 0) {
+            kill_children(here, state);
+        }
+        // `spawn_scoped` refuses where this could not wait, so there is nobody to wait for then.
+        while self.state.live.get() > 0 {
+            assert!(!thread::panicking(), "no scoped tasklet is spawned while unwinding");
+            self.state.owner.set(Some(here.me_ptr()));
+            park(here, Waiting::Scope(state), NEVER);
+        }
+    }
+}
+
+fn kill_children(here: Here, state: NonNull<ScopeState>) {
+    here.each(|tcb, block| {
+        if block.scope.get() == Some(state) {
+            here.kill(tcb);
+        }
+    });
+}
+
+impl Builder {
+    /// Spawns a tasklet of `scope`.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`], and [`SpawnError::CannotWait`] while the caller is unwinding or inside
+    /// `no_switch`.
+    pub fn spawn_scoped<'scope, F, T>(
+        self,
+        scope: &'scope Scope<'scope, '_>,
+        f: F,
+    ) -> Result<ScopedTasklet<'scope, T>, SpawnError>
+    where
+        F: FnOnce() -> T + 'scope,
+        T: 'scope,
+    {
+        let here = admit()?;
+        if thread::panicking() || here.me().no_switch.get() > 0 {
+            return Err(SpawnError::CannotWait);
+        }
+        let state = NonNull::from(&scope.state);
+        // SAFETY: `scope()` returns only when `live` is 0, that is after the closure has run and
+        // dropped its captures. The result is either dropped by the tasklet before that, or taken
+        // through the handle, which cannot outlive 'scope; and what a leaked handle leaves in the
+        // block is never touched again.
+        let made = unsafe { make(&here, f) };
+        scope.state.live.set(scope.state.live.get() + 1);
+        here.block(made.tcb).deadline.set(here.me().deadline.get());
+        let made = self.place(here, made, Some(state));
+        Ok(ScopedTasklet { tasklet: Tasklet::new(made), scope: PhantomData })
+    }
+}
+
+impl<T> ScopedTasklet<'_, T> {
+    /// As [`Tasklet::join`].
+    ///
+    /// # Errors
+    /// As [`Tasklet::join`].
+    pub fn join(self) -> Result<T, JoinError> {
+        self.tasklet.join()
+    }
+
+    /// The handle's other methods.
+    pub fn handle(&self) -> &Tasklet<T> {
+        &self.tasklet
+    }
+}
+
+impl<T> std::fmt::Debug for ScopedTasklet<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.tasklet.fmt(f)
+    }
+}
+
+impl std::fmt::Debug for Scope<'_, '_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scope").field("live", &self.state.live.get()).finish()
+    }
+}

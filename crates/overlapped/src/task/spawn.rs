@@ -1,0 +1,290 @@
+//! Spawning: the closure becomes a `Task<F, T>`, one allocation with its control block.
+//!
+//! The closure is moved to the tasklet's own stack when it first runs; the result takes its place
+//! in the allocation and stays for the handle. Who drops what:
+//!
+//! | what | by whom |
+//! |---|---|
+//! | closure of a tasklet killed before its start | the tasklet, on its own stack |
+//! | result, handle gone | the tasklet, on its own stack |
+//! | result, handle there | `join`'s caller, or whoever drops the handle |
+//! | locals | the tasklet, on its own stack |
+
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+
+use super::{Tasklet, TaskletExit, local};
+use crate::sched::{Ending, Here, ScopeState, Sched, Tcb, TcbPtr, VTable, here};
+
+/// What a tasklet's closure came to.
+pub(crate) type Returned<T> = Result<T, Box<dyn Any + Send>>;
+
+enum Stage<F, T> {
+    Closure(F),
+    Result(Returned<T>),
+    Empty,
+}
+
+/// A control block with its closure, later its result. The block is first: a pointer to the one is
+/// a pointer to the other.
+#[repr(C)]
+struct Task<F, T> {
+    tcb: Tcb,
+    stage: UnsafeCell<Stage<F, T>>,
+}
+
+impl<F: FnOnce() -> T, T> Task<F, T> {
+    const VTABLE: VTable = VTable { run: Self::run, free: Self::free };
+
+    fn allocate(f: F, id: u64) -> TcbPtr {
+        let tcb = Tcb::new(&Self::VTABLE, id);
+        let stage: UnsafeCell<Stage<F, T>> = UnsafeCell::new(Stage::Closure(f));
+        let task = Box::new(Task { tcb, stage });
+        NonNull::from(Box::leak(task)).cast()
+    }
+
+    /// `VTable::run`.
+    ///
+    /// # Safety
+    /// `tcb` was made by `allocate` of the same types, and this is called once.
+    unsafe fn run(tcb: TcbPtr) {
+        // SAFETY: the block is the first field of a `Task<F, T>` (repr(C)), and the pointer came
+        // from the whole box.
+        let task = unsafe { tcb.cast::<Task<F, T>>().as_ref() };
+        // SAFETY: nobody else touches the stage before `ending` says that the tasklet is over.
+        let closure = unsafe { std::mem::replace(&mut *task.stage.get(), Stage::Empty) };
+        let Stage::Closure(f) = closure else { unreachable!("a tasklet runs once") };
+        let (result, mut ending) = if task.tcb.killed.get() {
+            (catch_unwind(AssertUnwindSafe(|| drop(f))).err().map(Err), Ending::Killed)
+        } else {
+            (Some(catch_unwind(AssertUnwindSafe(f))), Ending::Returned)
+        };
+        local::drop_all(&task.tcb);
+        let result = match result {
+            Some(Err(payload)) if payload.is::<TaskletExit>() => {
+                ending = Ending::Killed;
+                None
+            }
+            Some(Err(payload)) => {
+                ending = Ending::Panicked;
+                Some(Err(payload))
+            }
+            result => result,
+        };
+        if task.tcb.detached.get() {
+            note_panic(&task.tcb, ending);
+            drop_quietly(result);
+        } else if let Some(result) = result {
+            // SAFETY: as above.
+            unsafe { *task.stage.get() = Stage::Result(result) };
+        }
+        task.tcb.ending.set(ending);
+    }
+
+    /// `VTable::free`.
+    ///
+    /// # Safety
+    /// Nobody holds a reference any more, and the types are those of `allocate`.
+    unsafe fn free(tcb: TcbPtr) {
+        // SAFETY: the pointer came from `Box::leak` of this very type.
+        drop(unsafe { Box::from_raw(tcb.cast::<Task<F, T>>().as_ptr()) });
+    }
+
+    /// Takes the result for the handle.
+    ///
+    /// # Safety
+    /// The types are those of `allocate`, and the tasklet is over.
+    unsafe fn take(tcb: TcbPtr) -> Option<Returned<T>> {
+        // SAFETY: the caller's handle keeps the block there; it is over, so `run` is done with the
+        // stage, and a handle belongs to this thread.
+        let task = unsafe { tcb.cast::<Task<F, T>>().as_ref() };
+        // SAFETY: as above.
+        match unsafe { std::mem::replace(&mut *task.stage.get(), Stage::Empty) } {
+            Stage::Result(result) => Some(result),
+            Stage::Closure(_) => unreachable!("an over tasklet has no closure"),
+            Stage::Empty => None,
+        }
+    }
+}
+
+/// Tells the scope of a tasklet that panicked and that nobody will join.
+pub(super) fn note_panic(tcb: &Tcb, ending: Ending) {
+    if ending == Ending::Panicked
+        && let Some(scope) = tcb.scope.get()
+    {
+        // SAFETY: `scope` returns after its last tasklet has ended and its last handle, which
+        // borrows it, is gone.
+        unsafe { scope.as_ref() }.panicked.set(true);
+    }
+}
+
+/// Drops a value of the user's; a panic in its destructor has been printed by the panic hook and
+/// goes no further, and a payload that panics when dropped is forgotten.
+pub(crate) fn drop_quietly<T>(value: T) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value)))
+        && let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload)))
+    {
+        std::mem::forget(second);
+    }
+}
+
+/// A tasklet that has been made and not yet queued.
+pub(crate) struct Made<T> {
+    pub(crate) tcb: TcbPtr,
+    pub(crate) take: unsafe fn(TcbPtr) -> Option<Returned<T>>,
+}
+
+/// Makes a tasklet's block.
+///
+/// # Safety
+/// Whatever `F` and `T` borrow outlives the tasklet: its run and its result.
+pub(crate) unsafe fn make<F: FnOnce() -> T, T>(sched: &Sched, f: F) -> Made<T> {
+    Made { tcb: Task::<F, T>::allocate(f, sched.next_id()), take: Task::<F, T>::take }
+}
+
+/// Why a tasklet could not be spawned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// The caller is not a tasklet: no scheduler runs on this thread. Wrap the program in
+    /// [`overlapped::run`](crate::run).
+    NoScheduler,
+    /// There are as many tasklets as `Config::tasklets_max` allows.
+    Limit,
+    /// The scheduler is shutting down and everybody is being killed.
+    ShuttingDown,
+    /// A scoped tasklet must be waited for, and the caller may not wait: it is unwinding, or inside
+    /// `no_switch`.
+    CannotWait,
+}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SpawnError::NoScheduler => {
+                "no scheduler runs on this thread; call this inside overlapped::run"
+            }
+            SpawnError::Limit => "too many tasklets; raise Config::tasklets_max",
+            SpawnError::ShuttingDown => "the scheduler is shutting down",
+            SpawnError::CannotWait => "the caller may not wait for a scoped tasklet here",
+        })
+    }
+}
+
+impl std::error::Error for SpawnError {}
+
+/// Runs `f` in a new tasklet of the caller's scheduler, which starts when it is its turn.
+///
+/// The counterpart of `std::thread::spawn`. The closure need not be `Send`: a tasklet never changes
+/// thread. The tasklet takes a stack when it first runs, so spawning does not fail for want of one.
+///
+/// # Panics
+/// Where [`Builder::spawn`] returns an error.
+///
+/// ```
+/// overlapped::run(|| {
+///     let tasklet = overlapped::spawn(|| 6 * 7);
+///     assert_eq!(tasklet.join().unwrap(), 42);
+/// }).unwrap();
+/// ```
+#[track_caller]
+#[inline]
+pub fn spawn<F, T>(f: F) -> Tasklet<T>
+where
+    F: FnOnce() -> T + 'static,
+    T: 'static,
+{
+    match Builder::new().spawn(f) {
+        Ok(tasklet) => tasklet,
+        Err(error) => panic!("overlapped::spawn: {error}"),
+    }
+}
+
+/// Names a tasklet and sizes its stack before it is spawned, as `std::thread::Builder` does.
+///
+/// ```
+/// overlapped::run(|| {
+///     let tasklet = overlapped::Builder::new()
+///         .name("parser")
+///         .stack_size(1 << 20)
+///         .spawn(|| overlapped::current().name())
+///         .unwrap();
+///     assert_eq!(tasklet.join().unwrap().as_deref(), Some("parser"));
+/// }).unwrap();
+/// ```
+#[derive(Debug, Default)]
+#[must_use = "a builder does nothing until spawn is called"]
+pub struct Builder {
+    name: Option<Box<str>>,
+    stack_size: usize,
+}
+
+impl Builder {
+    /// A tasklet without a name, on a stack of the scheduler's default size.
+    pub fn new() -> Builder {
+        Builder::default()
+    }
+
+    /// Names the tasklet, for dumps, verdicts and overflow reports.
+    pub fn name(mut self, name: impl Into<String>) -> Builder {
+        self.name = Some(name.into().into_boxed_str());
+        self
+    }
+
+    /// The address space of its stack in bytes, guard included, rounded up to a power of two. Memory
+    /// is committed page by page as it is used.
+    pub fn stack_size(mut self, bytes: usize) -> Builder {
+        self.stack_size = bytes;
+        self
+    }
+
+    /// Spawns the tasklet.
+    ///
+    /// # Errors
+    /// [`SpawnError`] says when.
+    #[inline]
+    pub fn spawn<F, T>(self, f: F) -> Result<Tasklet<T>, SpawnError>
+    where
+        F: FnOnce() -> T + 'static,
+        T: 'static,
+    {
+        let here = admit()?;
+        // SAFETY: both are 'static.
+        let made = unsafe { make(&here, f) };
+        Ok(Tasklet::new(self.place(here, made, None)))
+    }
+
+    /// Puts the builder's settings into a new tasklet and queues it.
+    #[inline]
+    pub(super) fn place<T>(
+        self,
+        here: Here,
+        made: Made<T>,
+        scope: Option<NonNull<ScopeState>>,
+    ) -> Made<T> {
+        let block = here.block(made.tcb);
+        if self.name.is_some() {
+            block.extra_or_new(|extra| extra.name = self.name);
+        }
+        block.stack_size.set(self.stack_size);
+        block.scope.set(scope);
+        here.adopt(made.tcb);
+        made
+    }
+}
+
+/// The caller's scheduler, if it may have one more tasklet.
+#[inline]
+pub(super) fn admit() -> Result<Here, SpawnError> {
+    let here = here().ok_or(SpawnError::NoScheduler)?;
+    if here.ending.get() {
+        return Err(SpawnError::ShuttingDown);
+    }
+    if here.live.get() >= here.limits.tasklets_max {
+        return Err(SpawnError::Limit);
+    }
+    Ok(here)
+}

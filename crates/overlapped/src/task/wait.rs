@@ -1,0 +1,267 @@
+//! The suspension point: nowhere else does a tasklet leave its stack.
+//!
+//! ```text
+//! perform(op)   an operation: submit, park until its terminal completion, read the outcome
+//! park(…)       anything else: a channel, a join, a deadline, a wake from another thread
+//! give_way()    stays ready, lets the others run
+//!    └──▶ leave() ──▶ hub … hub ──▶ back in leave()
+//! ```
+//!
+//! First law: `perform` has no way out between `submit` and the completion. A kill or a deadline
+//! that comes meanwhile makes the scheduler cancel the operation, and *the outcome* decides what
+//! the caller gets: a result is a result, and the kill stays pending for the next call.
+
+use std::io;
+use std::thread;
+
+use crate::op::{Full, Op, Outcome};
+use crate::port::{self, Submitted, clock};
+use crate::sched::{Here, NEVER, State, Tcb, Trace, Waiting, Wake, here};
+
+/// Why a call may not wait here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The tasklet is unwinding: std's panic count is per thread, so it must not switch.
+    Unwinding,
+    /// It is inside `no_switch`.
+    NoSwitch,
+}
+
+/// The operations that may end at once, one after another, before others get a turn.
+const INLINE_MAX: u64 = 64;
+
+/// What every call that may wait does first: delivers a pending kill, and tells whether the call
+/// may wait at all.
+#[inline]
+pub(crate) fn checkpoint(here: Here) -> Result<(), Refusal> {
+    let me = here.me();
+    if thread::panicking() {
+        return Err(Refusal::Unwinding);
+    }
+    if is_doomed(here, me) {
+        super::exit_now(me);
+    }
+    if me.no_switch.get() > 0 {
+        return Err(Refusal::NoSwitch);
+    }
+    Ok(())
+}
+
+#[inline]
+fn is_doomed(here: Here, me: &Tcb) -> bool {
+    (me.killed.get() || here.ending.get()) && me.shields.get() == 0
+}
+
+/// Delivers a kill that came while the tasklet waited. Never returns then.
+#[inline]
+pub(crate) fn deliver_kill(here: Here) {
+    if is_doomed(here, here.me()) {
+        super::exit_now(here.me());
+    }
+}
+
+/// Parks the calling tasklet until somebody wakes it, or until the port's clock shows `until`.
+/// The caller has passed the [`checkpoint`] and has linked the tasklet to whoever wakes it.
+#[inline]
+pub(crate) fn park(here: Here, waiting: Waiting, until: u64) -> Wake {
+    let me = here.me();
+    me.waiting.set(waiting);
+    me.state.set(State::Waiting);
+    me.parked_at.set(here.next_order());
+    me.since.set(here.now.get());
+    if until != NEVER {
+        me.wait_until.set(until);
+        here.timed_waits.set(here.timed_waits.get() + 1);
+        here.timers.borrow_mut().arm(here.me_ptr(), until);
+    }
+    leave(here, me);
+    me.wake.get()
+}
+
+/// Lets everybody else who is ready run first.
+#[inline]
+pub(crate) fn give_way(here: Here) {
+    let me = here.me();
+    me.state.set(State::Ready);
+    here.ready.push_back(here.me_ptr());
+    leave(here, me);
+}
+
+/// Leaves the stack, after the caller has said in its block where it stands. Comes back when the
+/// hub switches to it for good; a visit for a backtrace goes on waiting.
+#[inline]
+pub(crate) fn leave(here: Here, me: &Tcb) {
+    // SAFETY: the suspender was set when this tasklet's job began on this fiber, and lives on it.
+    let suspender = unsafe { &*me.suspender.get() };
+    suspender.suspend();
+    while me.state.get() != State::Running {
+        trace_myself(me);
+        suspender.suspend();
+    }
+    here.tell_switched();
+}
+
+/// Bytes of stack that taking a backtrace may need.
+const TRACE_ROOM: usize = 16 * 1024;
+
+/// Writes down the addresses of this stack's frames for a dump. Allocates nothing.
+#[cold]
+fn trace_myself(me: &Tcb) {
+    let Some(mut wanted) = me.extra(|extra| extra?.trace.take()) else { return };
+    // SAFETY: whoever asked waits, with the trace alive, until every visit is over.
+    let trace: &mut Trace = unsafe { wanted.as_mut() };
+    let here = (&raw const trace).addr();
+    if here.saturating_sub(me.guard.get().end) < TRACE_ROOM {
+        return;
+    }
+    backtrace::trace(|frame| {
+        trace.addresses[trace.len] = frame.ip().addr();
+        trace.len += 1;
+        trace.len < Trace::DEPTH
+    });
+}
+
+/// Performs `op`, blocking the calling tasklet only; outside a scheduler, the thread. `limit`: the
+/// call's own limit (a read timeout), on the port's clock; it ends with `WouldBlock`, as std's do.
+///
+/// # Safety
+/// Until this returns, the descriptor in `op` stays open, and every pointer in it is valid for what
+/// the operation does with it and used by nobody else.
+pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<Outcome> {
+    let Some(here) = here() else {
+        // SAFETY: handed on to the caller.
+        let result = finish(unsafe { port::attempt::blocking(op, limit) });
+        return result.map_err(|error| match limit {
+            Some(limit) if error.kind() == io::ErrorKind::TimedOut && clock::nanos() >= limit => {
+                timed_out(false)
+            }
+            _ => error,
+        });
+    };
+    if let Err(refusal) = checkpoint(here) {
+        // SAFETY: handed on to the caller.
+        let outcome = unsafe { port::attempt::attempt(op) };
+        return finish(outcome).map_err(|error| refusal.explain(error));
+    }
+    let me = here.me();
+    let limit = limit.unwrap_or(NEVER);
+    let until = limit.min(me.deadline.get());
+    if until != NEVER && here.read_clock() >= until {
+        return Err(timed_out(me.deadline.get() <= limit));
+    }
+    loop {
+        // SAFETY: handed on to the caller; `submit_and_park` returns after the completion.
+        let outcome = unsafe { submit_and_park(here, op, until) }?;
+        if !was_cut(outcome) {
+            return finish(outcome);
+        }
+        if me.cut.get() {
+            deliver_kill(here);
+            return Err(timed_out(me.deadline.get() <= limit));
+        }
+        // A signal came between; std retries where the call says so, and so does this.
+    }
+}
+
+/// Performs `op` if it need not wait, for sockets in non-blocking mode. Never suspends.
+///
+/// # Safety
+/// As for [`perform`].
+pub(crate) unsafe fn perform_now(op: &Op) -> io::Result<Outcome> {
+    // SAFETY: handed on to the caller.
+    finish(unsafe { port::attempt::attempt(op) })
+}
+
+/// One submission and its terminal completion. The only exits are: not submitted, done at once, or
+/// completed.
+///
+/// # Safety
+/// As for [`perform`].
+unsafe fn submit_and_park(here: Here, op: &Op, until: u64) -> io::Result<Outcome> {
+    let me = here.me();
+    let token = match here.table.borrow_mut().insert(here.me_ptr()) {
+        Ok(token) => token,
+        Err((Full, _)) => return Err(too_many()),
+    };
+    me.cut.set(false);
+    let operations = here.counters.operations.get() + 1;
+    here.counters.operations.set(operations);
+    let no_way_out = AbortOnUnwind;
+    // SAFETY: the caller keeps everything valid until this returns, which it does after the
+    // completion or where there will be none; it cannot unwind in between.
+    let submitted = unsafe { here.driver.borrow_mut().submit(token, op) };
+    let outcome = match submitted {
+        Submitted::Done(outcome) => {
+            here.table.borrow_mut().remove(token);
+            if operations % INLINE_MAX == 0 {
+                give_way(here);
+            }
+            outcome
+        }
+        Submitted::Pending => {
+            let wake = park(here, Waiting::Op { token, name: op.name(), fd: op.fd() }, until);
+            // Soundness rests on it: nobody but the completion wakes who waits for an operation.
+            assert_eq!(wake, Wake::Done, "an operation's wait ends with its completion");
+            me.outcome.get()
+        }
+    };
+    std::mem::forget(no_way_out);
+    Ok(outcome)
+}
+
+/// Makes a bug between submission and completion end the process rather than the first law.
+struct AbortOnUnwind;
+
+impl Drop for AbortOnUnwind {
+    fn drop(&mut self) {
+        eprintln!("overlapped: a panic while the kernel holds a tasklet's memory; aborting");
+        std::process::abort();
+    }
+}
+
+/// Whether the kernel says that the operation was cut off: cancelled, or interrupted by a signal.
+fn was_cut(outcome: Outcome) -> bool {
+    port::is_cancelled(outcome.result)
+}
+
+/// The outcome as std gives it.
+fn finish(outcome: Outcome) -> io::Result<Outcome> {
+    if outcome.result < 0 {
+        return Err(io::Error::from_raw_os_error(-outcome.result));
+    }
+    Ok(outcome)
+}
+
+/// The deadline's error (`timeout`), or the error that std gives for a socket's own limit.
+fn timed_out(by_deadline: bool) -> io::Error {
+    if by_deadline {
+        return io::Error::new(io::ErrorKind::TimedOut, "the deadline set by timeout has passed");
+    }
+    io::Error::new(io::ErrorKind::WouldBlock, "the time limit of this socket has passed")
+}
+
+#[cold]
+fn too_many() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::QuotaExceeded,
+        "too many operations in flight; raise Config::operations_max",
+    )
+}
+
+impl Refusal {
+    /// `error`, or, where it only says that the call would have to wait, why it may not.
+    fn explain(self, error: io::Error) -> io::Error {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            return io::Error::new(io::ErrorKind::WouldBlock, self.reason());
+        }
+        error
+    }
+
+    /// The sentence for an error.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Refusal::Unwinding => "would wait, but this tasklet is unwinding",
+            Refusal::NoSwitch => "would wait, but this is inside no_switch",
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Time: the port's clock, sleeping, deadlines, intervals.
+//!
+//! [`timeout`] does not abandon its closure: it sets a deadline which the calls inside obey by
+//! returning errors, so nothing is unwound, no lock is poisoned and no byte is lost.
+
+pub use core::time::Duration;
+
+use core::ops::{Add, AddAssign, Sub, SubAssign};
+
+use crate::port::clock;
+use crate::sched::{NEVER, Waiting, here};
+use crate::task::wait::{Refusal, checkpoint, deliver_kill, park};
+
+/// A point on the port's monotonic clock; the counterpart of `std::time::Instant`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant {
+    nanos: u64,
+}
+
+impl Instant {
+    /// Now.
+    pub fn now() -> Instant {
+        Instant { nanos: clock::nanos() }
+    }
+
+    /// Time since `earlier`, or zero where that is later.
+    pub fn duration_since(&self, earlier: Instant) -> Duration {
+        self.saturating_duration_since(earlier)
+    }
+
+    /// Time since `earlier`, or `None` where that is later.
+    pub fn checked_duration_since(&self, earlier: Instant) -> Option<Duration> {
+        self.nanos.checked_sub(earlier.nanos).map(Duration::from_nanos)
+    }
+
+    /// Time since `earlier`, or zero where that is later.
+    pub fn saturating_duration_since(&self, earlier: Instant) -> Duration {
+        self.checked_duration_since(earlier).unwrap_or_default()
+    }
+
+    /// Time since this point.
+    pub fn elapsed(&self) -> Duration {
+        Instant::now().duration_since(*self)
+    }
+
+    /// The point `duration` later, or `None` beyond the clock's range (584 years).
+    pub fn checked_add(&self, duration: Duration) -> Option<Instant> {
+        let nanos = self.nanos.checked_add(u64::try_from(duration.as_nanos()).ok()?)?;
+        (nanos != NEVER).then_some(Instant { nanos })
+    }
+
+    /// The point `duration` earlier, or `None` before the clock's begin.
+    pub fn checked_sub(&self, duration: Duration) -> Option<Instant> {
+        let nanos = self.nanos.checked_sub(u64::try_from(duration.as_nanos()).ok()?)?;
+        Some(Instant { nanos })
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Instant;
+
+    /// # Panics
+    /// Beyond the clock's range; [`Instant::checked_add`] does not.
+    fn add(self, duration: Duration) -> Instant {
+        self.checked_add(duration).expect("overflow when adding duration to instant")
+    }
+}
+
+impl AddAssign<Duration> for Instant {
+    fn add_assign(&mut self, duration: Duration) {
+        *self = *self + duration;
+    }
+}
+
+impl Sub<Duration> for Instant {
+    type Output = Instant;
+
+    /// # Panics
+    /// Before the clock's begin; [`Instant::checked_sub`] does not.
+    fn sub(self, duration: Duration) -> Instant {
+        self.checked_sub(duration).expect("overflow when subtracting duration from instant")
+    }
+}
+
+impl SubAssign<Duration> for Instant {
+    fn sub_assign(&mut self, duration: Duration) {
+        *self = *self - duration;
+    }
+}
+
+impl Sub<Instant> for Instant {
+    type Output = Duration;
+
+    fn sub(self, earlier: Instant) -> Duration {
+        self.duration_since(earlier)
+    }
+}
+
+/// The deadline `duration` from now on the port's clock; far ones never come.
+pub(crate) fn deadline_in(duration: Duration) -> u64 {
+    Instant::now().checked_add(duration).map_or(NEVER, |instant| instant.nanos)
+}
+
+/// Blocks the calling tasklet for at least `duration`; outside a scheduler, the thread.
+///
+/// A deadline set by [`timeout`] ends it early, since it has no error to return. While unwinding it
+/// returns at once.
+///
+/// # Panics
+/// Inside [`no_switch`](crate::task::no_switch).
+///
+/// ```
+/// use overlapped::time::{Duration, Instant, sleep};
+/// overlapped::run(|| {
+///     let begin = Instant::now();
+///     let naps = [0; 100].map(|_| overlapped::spawn(|| sleep(Duration::from_millis(20))));
+///     for nap in naps {
+///         nap.join().unwrap();
+///     }
+///     assert!(begin.elapsed() < Duration::from_secs(2), "they overlap");
+/// }).unwrap();
+/// ```
+pub fn sleep(duration: Duration) {
+    sleep_to(deadline_in(duration));
+}
+
+/// Blocks the calling tasklet until `instant`; as [`sleep`] otherwise.
+///
+/// # Panics
+/// Inside [`no_switch`](crate::task::no_switch).
+pub fn sleep_until(instant: Instant) {
+    sleep_to(instant.nanos);
+}
+
+fn sleep_to(until: u64) {
+    let Some(here) = here() else {
+        while let left @ 1.. = until.saturating_sub(clock::nanos()) {
+            std::thread::sleep(Duration::from_nanos(left));
+        }
+        return;
+    };
+    match checkpoint(here) {
+        Ok(()) => {}
+        Err(Refusal::Unwinding) => return,
+        Err(refusal) => panic!("sleep {}", refusal.reason()),
+    }
+    // A sleep to the end of time is still a timer that somebody waits for.
+    let until = until.min(here.me().deadline.get()).min(NEVER - 1);
+    park(here, Waiting::Sleep, until);
+    deliver_kill(here);
+}
+
+/// Runs `f` with a deadline `duration` from now: calls inside that wait return an error when it has
+/// passed (`TimedOut`, or their own variant). What `f` returns is returned.
+///
+/// Nested deadlines: the earliest counts. `sleep` ends at the deadline; locks are not cut. Outside
+/// a scheduler `f` runs without a deadline.
+///
+/// ```
+/// use overlapped::{Channel, RecvError, time::{Duration, timeout}};
+/// overlapped::run(|| {
+///     let channel = Channel::<u8>::new();
+///     let received = timeout(Duration::from_millis(10), || channel.recv());
+///     assert_eq!(received, Err(RecvError::TimedOut));
+/// }).unwrap();
+/// ```
+pub fn timeout<T>(duration: Duration, f: impl FnOnce() -> T) -> T {
+    let Some(here) = here() else { return f() };
+    let me = here.me();
+    let outer = me.deadline.get();
+    me.deadline.set(outer.min(deadline_in(duration)));
+    let _restore = Restore { outer };
+    f()
+}
+
+/// Puts the outer deadline back.
+struct Restore {
+    outer: u64,
+}
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        if let Some(here) = here() {
+            here.me().deadline.set(self.outer);
+        }
+    }
+}
+
+/// Ticks at a fixed period; see [`interval`].
+#[derive(Debug)]
+pub struct Interval {
+    next: Instant,
+    period: Duration,
+}
+
+/// An interval whose first tick comes one `period` from now. Ticks missed while nobody waited come
+/// at once, one after another.
+///
+/// ```
+/// use overlapped::time::{Duration, Instant, interval};
+/// overlapped::run(|| {
+///     let begin = Instant::now();
+///     let mut ticks = interval(Duration::from_millis(5));
+///     ticks.tick();
+///     ticks.tick();
+///     assert!(begin.elapsed() >= Duration::from_millis(10));
+/// }).unwrap();
+/// ```
+pub fn interval(period: Duration) -> Interval {
+    Interval { next: Instant::now() + period, period }
+}
+
+impl Interval {
+    /// Waits for the next tick, and gives the time for which it was meant.
+    pub fn tick(&mut self) -> Instant {
+        let due = self.next;
+        sleep_until(due);
+        self.next = due + self.period;
+        due
+    }
+}

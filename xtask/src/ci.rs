@@ -1,0 +1,283 @@
+//! What a change must pass, as steps that can be chosen. Runnable at home: nothing here knows of a
+//! CI machine.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+
+use crate::exec::{self, Invocation};
+use crate::tidy;
+
+/// One thing that must hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Step {
+    /// The format.
+    Fmt,
+    /// The rules about the text.
+    Tidy,
+    /// The lints.
+    Clippy,
+    /// The documentation, with every link.
+    Doc,
+    /// All tests, on the port that this machine chooses.
+    Tests,
+    /// All tests on the readiness port.
+    TestsPoll,
+    /// All tests while the kernel refuses io_uring.
+    TestsRefused,
+    /// Every interleaving of what crosses threads.
+    Loom,
+    /// The benchmarks compile.
+    Bench,
+}
+
+/// How a step ended.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    /// And what was counted.
+    Passed(String),
+    Failed(String),
+    Skipped(String),
+}
+
+/// All tests but those of the benchmarks, which are programs to measure with.
+const TESTS: &str = "test --workspace --exclude overlapped-bench";
+
+/// The cfg that puts loom's types under ours. Not `loom` itself: dependencies know that name and
+/// would change too, for which they are not set up.
+const LOOM_CFG: &str = "--cfg overlapped_loom";
+
+/// For each step. A test that hangs is a result, too.
+const LIMIT: Duration = Duration::from_secs(15 * 60);
+
+/// Runs `steps` (all where none is named) except `without`; whether none of them failed.
+pub fn run(root: &Path, steps: &[Step], without: &[Step]) -> anyhow::Result<bool> {
+    let all = Step::value_variants();
+    let chosen =
+        |step: &&Step| (steps.is_empty() || steps.contains(step)) && !without.contains(step);
+    let mut results = Vec::new();
+    for &step in all.iter().filter(chosen) {
+        println!("\n== {} ==", name(step));
+        let begin = Instant::now();
+        let verdict = perform(root, step)?;
+        let seconds = begin.elapsed().as_secs_f64();
+        let line = format!("{:<14} {seconds:>7.1} s  {}", name(step), text(&verdict));
+        println!("{line}");
+        results.push((line, verdict));
+    }
+    let count = |wanted: fn(&Verdict) -> bool| results.iter().filter(|(_, v)| wanted(v)).count();
+    let passed = count(|verdict| matches!(verdict, Verdict::Passed(_)));
+    let failed = count(|verdict| matches!(verdict, Verdict::Failed(_)));
+    let skipped = count(|verdict| matches!(verdict, Verdict::Skipped(_)));
+    println!("\n== summary ==");
+    results.iter().for_each(|(line, _)| println!("{line}"));
+    println!("ci: {passed} passed, {failed} failed, {skipped} skipped");
+    Ok(failed == 0 && passed > 0)
+}
+
+fn name(step: Step) -> String {
+    step.to_possible_value()
+        .map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+fn text(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Passed(counted) => format!("passed  {counted}"),
+        Verdict::Failed(reason) => format!("FAILED  {reason}"),
+        Verdict::Skipped(reason) => format!("SKIPPED  {reason}"),
+    }
+}
+
+fn perform(root: &Path, step: Step) -> anyhow::Result<Verdict> {
+    match step {
+        Step::Fmt => plain(root, &Invocation::cargo("fmt --all --check")),
+        Step::Tidy => {
+            let report = tidy::check_repository(root)?;
+            print!("{report}");
+            let counted = format!("{} checks", report.checks);
+            Ok(if report.passed() {
+                Verdict::Passed(counted)
+            } else {
+                Verdict::Failed(format!("{} findings", report.findings.len()))
+            })
+        }
+        Step::Clippy => plain(
+            root,
+            &Invocation::cargo("clippy --workspace --all-targets -- -D warnings"),
+        ),
+        Step::Doc => {
+            let doc = Invocation::cargo("doc --workspace --exclude overlapped-bench --no-deps");
+            plain(root, &doc.env("RUSTDOCFLAGS", "-Dwarnings"))
+        }
+        Step::Tests => tests(root, &Invocation::cargo(TESTS)),
+        Step::TestsPoll => tests(
+            root,
+            &Invocation::cargo(TESTS).env("OVERLAPPED_PORT", "poll"),
+        ),
+        Step::TestsRefused => match refused(root, "EPERM")? {
+            Refused::Held { tests, refusals } => Ok(Verdict::Passed(format!(
+                "{tests} tests, {refusals} refusals of io_uring"
+            ))),
+            Refused::Failed(reason) => Ok(Verdict::Failed(reason)),
+            Refused::Impossible(reason) => {
+                println!("SKIPPED: nothing has shown that the suite passes without io_uring");
+                Ok(Verdict::Skipped(reason))
+            }
+        },
+        Step::Loom => {
+            let target = target(root).join("loom");
+            let loom = Invocation::cargo("test -p overlapped --lib --release loom_")
+                .env("RUSTFLAGS", LOOM_CFG)
+                .env("CARGO_TARGET_DIR", &target.to_string_lossy());
+            tests(root, &loom)
+        }
+        Step::Bench => plain(root, &Invocation::cargo("build -p overlapped-bench")),
+    }
+}
+
+fn plain(root: &Path, invocation: &Invocation) -> anyhow::Result<Verdict> {
+    println!("$ {invocation}");
+    Ok(match exec::run(root, invocation, LIMIT)?.failure {
+        None => Verdict::Passed(String::new()),
+        Some(reason) => Verdict::Failed(reason),
+    })
+}
+
+fn tests(root: &Path, invocation: &Invocation) -> anyhow::Result<Verdict> {
+    println!("$ {invocation}");
+    let ran = exec::run(root, invocation, LIMIT)?;
+    let counted = Counted::of(&ran.lines);
+    Ok(match ran.failure {
+        Some(reason) => Verdict::Failed(format!("{reason}; {counted}")),
+        None if counted.passed == 0 => Verdict::Failed("no test ran".to_owned()),
+        None => Verdict::Passed(counted.to_string()),
+    })
+}
+
+fn target(root: &Path) -> std::path::PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into)
+}
+
+/// What the suite did while io_uring was refused.
+#[derive(Debug)]
+pub enum Refused {
+    /// Every test passed, and the refusal was seen.
+    Held {
+        /// How many passed.
+        tests: u64,
+        /// How many calls of io_uring_setup(2) were refused.
+        refusals: u64,
+    },
+    /// With the reason.
+    Failed(String),
+    /// strace is missing or may not trace.
+    Impossible(String),
+}
+
+/// Runs all tests while io_uring_setup(2) fails with `errno`.
+pub fn refused(root: &Path, errno: &str) -> anyhow::Result<Refused> {
+    let target = target(root);
+    std::fs::create_dir_all(&target)?;
+    let log = target.join(format!("refused-{errno}.strace"));
+    // Only a call that is traced is tampered with: `trace=none` would refuse nothing.
+    let strace = Invocation::new("strace", "-f --seccomp-bpf -qq -e signal=none -o")
+        .arg(&log.to_string_lossy())
+        .arg("-etrace=io_uring_setup")
+        .arg(&format!("-einject=io_uring_setup:error={errno}"))
+        .without_env("OVERLAPPED_PORT");
+    if !Invocation::new("true", "").under(strace.clone()).probe() {
+        return Ok(Refused::Impossible(
+            "strace is missing or may not trace here".to_owned(),
+        ));
+    }
+    let build = Invocation::cargo(TESTS).arg("--no-run");
+    if let Some(reason) = exec::run(root, &build, LIMIT)?.failure {
+        return Ok(Refused::Failed(reason));
+    }
+    let suite = Invocation::cargo(TESTS).under(strace);
+    println!("$ {suite}");
+    let ran = exec::run(root, &suite, LIMIT)?;
+    let counted = Counted::of(&ran.lines);
+    let log = String::from_utf8_lossy(&std::fs::read(&log)?).into_owned();
+    let refusals = log
+        .lines()
+        .filter(|line| line.contains("(INJECTED)"))
+        .count() as u64;
+    Ok(match ran.failure {
+        Some(reason) => Refused::Failed(format!("{reason}; {counted}")),
+        None if counted.passed == 0 => Refused::Failed("no test ran".to_owned()),
+        None if refusals == 0 => Refused::Failed("void: no test asked for io_uring".to_owned()),
+        None => Refused::Held {
+            tests: counted.passed,
+            refusals,
+        },
+    })
+}
+
+/// The sum of what test programs say at their ends.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Counted {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+impl Counted {
+    fn of(lines: &[String]) -> Counted {
+        let mut counted = Counted::default();
+        for line in lines
+            .iter()
+            .filter_map(|line| line.trim().strip_prefix("test result: "))
+        {
+            let number = |kind: &str| -> u64 {
+                let part = line
+                    .split([';', '.'])
+                    .find_map(|part| part.trim().strip_suffix(kind));
+                part.and_then(|number| number.trim().parse().ok())
+                    .unwrap_or(0)
+            };
+            counted.passed += number("passed");
+            counted.failed += number("failed");
+            counted.ignored += number("ignored");
+        }
+        counted
+    }
+}
+
+impl std::fmt::Display for Counted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Counted {
+            passed,
+            failed,
+            ignored,
+        } = self;
+        write!(
+            f,
+            "{passed} tests passed, {failed} failed, {ignored} ignored"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_results_of_all_test_programs_are_summed() {
+        let lines = [
+            "test a ... ok",
+            "test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished",
+            "test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out",
+        ];
+        let counted = Counted::of(&lines.map(str::to_owned));
+        assert_eq!(
+            counted,
+            Counted {
+                passed: 7,
+                failed: 3,
+                ignored: 1
+            }
+        );
+    }
+}

@@ -1,0 +1,276 @@
+//! Runs one program with a time limit and keeps what it said.
+
+use std::fmt;
+use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+/// A program with its arguments and the environment that differs from ours.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Invocation {
+    program: String,
+    arguments: Vec<String>,
+    set: Vec<(String, String)>,
+    unset: Vec<String>,
+}
+
+impl Invocation {
+    /// `program` with `arguments`, which are parted at spaces.
+    pub fn new(program: &str, arguments: &str) -> Invocation {
+        let arguments = arguments.split_whitespace().map(str::to_owned).collect();
+        Invocation {
+            program: program.to_owned(),
+            arguments,
+            ..Invocation::default()
+        }
+    }
+
+    /// Cargo with `arguments`.
+    pub fn cargo(arguments: &str) -> Invocation {
+        Invocation::new("cargo", arguments)
+    }
+
+    /// With one more argument, spaces and all.
+    pub fn arg(mut self, argument: &str) -> Invocation {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// With a variable set.
+    pub fn env(mut self, name: &str, value: &str) -> Invocation {
+        self.set.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Without a variable that we may have.
+    pub fn without_env(mut self, name: &str) -> Invocation {
+        self.unset.push(name.to_owned());
+        self
+    }
+
+    /// Runs it as an argument of `outer`, with the environment of both.
+    pub fn under(self, outer: Invocation) -> Invocation {
+        let Invocation {
+            program,
+            mut arguments,
+            mut set,
+            mut unset,
+        } = outer;
+        arguments.push(self.program);
+        arguments.extend(self.arguments);
+        set.extend(self.set);
+        unset.extend(self.unset);
+        Invocation {
+            program,
+            arguments,
+            set,
+            unset,
+        }
+    }
+
+    fn command(&self) -> Command {
+        // Cargo tells its children which of the installed ones it is.
+        let own = (self.program == "cargo")
+            .then(|| std::env::var_os("CARGO"))
+            .flatten();
+        let mut command = Command::new(own.unwrap_or_else(|| self.program.clone().into()));
+        command.args(&self.arguments);
+        self.unset.iter().for_each(|name| {
+            command.env_remove(name);
+        });
+        command.envs(self.set.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Runs it silently; whether it ended well.
+    pub fn probe(&self) -> bool {
+        let mut command = self.command();
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    }
+}
+
+/// As it would be typed into a shell.
+impl fmt::Display for Invocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in &self.set {
+            write!(f, "{name}={} ", quoted(value))?;
+        }
+        write!(f, "{}", self.program)?;
+        self.arguments
+            .iter()
+            .try_for_each(|argument| write!(f, " {}", quoted(argument)))
+    }
+}
+
+fn quoted(text: &str) -> String {
+    if text.contains(' ') {
+        format!("'{text}'")
+    } else {
+        text.to_owned()
+    }
+}
+
+/// How a program ended.
+#[derive(Debug)]
+pub struct Ran {
+    /// `None`: well; else the reason.
+    pub failure: Option<String>,
+    /// What it wrote, to either stream, in its order.
+    pub lines: Vec<String>,
+}
+
+/// Runs `invocation` in `root`, repeating its output here. After `limit` it is killed with all that
+/// it started.
+pub fn run(root: &Path, invocation: &Invocation, limit: Duration) -> io::Result<Ran> {
+    let (output, input) = io::pipe()?;
+    let mut command = invocation.command();
+    command
+        .current_dir(root)
+        .stdin(Stdio::null())
+        .stdout(input.try_clone()?)
+        .stderr(input);
+    if io::stdout().is_terminal() {
+        // Behind a pipe, cargo would not know.
+        command.env("CARGO_TERM_COLOR", "always");
+    }
+    let mut child = command.spawn()?;
+    // It holds our end for writing: the output would never end.
+    drop(command);
+    let lines = follow(output);
+    let deadline = Instant::now() + limit;
+    let mut said = Vec::new();
+    let mut failure = None;
+    let mut ended = false;
+    loop {
+        match lines.recv_timeout(Duration::from_secs(1)) {
+            Ok(line) => {
+                println!("{line}");
+                said.push(line);
+            }
+            // What outlives the program may hold its output open: nobody waits for that.
+            Err(RecvTimeoutError::Timeout) if ended => break,
+            Err(RecvTimeoutError::Timeout) => ended = child.try_wait()?.is_some(),
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if failure.is_none() && !ended && Instant::now() > deadline {
+            failure = Some(format!("killed after {} s", limit.as_secs()));
+            kill_all(&mut child);
+        }
+    }
+    // Its output may end long before it does.
+    while child.try_wait()?.is_none() {
+        if failure.is_none() && Instant::now() > deadline {
+            failure = Some(format!("killed after {} s", limit.as_secs()));
+            kill_all(&mut child);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let status = child.wait()?;
+    let failure = failure.or_else(|| (!status.success()).then(|| status.to_string()));
+    Ok(Ran {
+        failure,
+        lines: said,
+    })
+}
+
+/// Sends each line as it comes. Ends with the stream.
+fn follow(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut stream = BufReader::new(stream);
+        let mut line = Vec::new();
+        while stream
+            .read_until(b'\n', &mut line)
+            .is_ok_and(|length| length > 0)
+        {
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            if sender.send(text).is_err() {
+                return;
+            }
+            line.clear();
+        }
+    });
+    lines
+}
+
+/// Kills `child` and what it started. Not by process group: an interrupt from the terminal shall
+/// reach them all, so they stay in ours.
+fn kill_all(child: &mut Child) {
+    let mut family = vec![child.id()];
+    let parents = parents();
+    let mut at = 0;
+    while at < family.len() {
+        let parent = family[at];
+        let children = parents
+            .iter()
+            .filter(|(_, of)| *of == parent)
+            .map(|(id, _)| *id);
+        family.extend(children);
+        at += 1;
+    }
+    let ids = family.iter().map(|id| format!(" {id}")).collect::<String>();
+    Invocation::new("kill", &format!("-KILL{ids}")).probe();
+    // Already dead is as good as killed.
+    let _ = child.kill();
+}
+
+/// Every process with its parent (proc(5), `stat`: the fourth field, after the name in brackets).
+fn parents() -> Vec<(u32, u32)> {
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let parent = |entry: io::Result<std::fs::DirEntry>| {
+        let entry = entry.ok()?;
+        let id = entry.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        let (_, rest) = stat.rsplit_once(')')?;
+        Some((id, rest.split_whitespace().nth(1)?.parse().ok()?))
+    };
+    entries.filter_map(parent).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, limit: Duration) -> Ran {
+        run(
+            Path::new("."),
+            &Invocation::new("sh", "-c").arg(script),
+            limit,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn lines_are_kept_and_a_bad_end_is_told() {
+        let ran = shell("echo one; echo two >&2; exit 3", Duration::from_secs(60));
+        assert_eq!(ran.lines, ["one", "two"]);
+        assert!(ran.failure.unwrap().contains('3'));
+    }
+
+    #[test]
+    fn a_program_that_hangs_is_killed_with_its_children() {
+        let begin = Instant::now();
+        let ran = shell("sleep 300 & sleep 300; echo never", Duration::from_secs(1));
+        assert!(ran.failure.unwrap().contains("killed"));
+        assert!(begin.elapsed() < Duration::from_secs(30));
+        assert!(ran.lines.is_empty());
+    }
+
+    #[test]
+    fn an_invocation_reads_as_typed() {
+        let inner = Invocation::cargo("test p1_").env("A", "b c");
+        let outer = Invocation::new("strace", "-f");
+        assert_eq!(
+            inner.under(outer).to_string(),
+            "A='b c' strace -f cargo test p1_"
+        );
+    }
+}

@@ -1,0 +1,26 @@
+//! Programs that hold the rules of this repository. Each prints how many checks it ran, and fails
+//! where that number is zero.
+//!
+//! ```text
+//! tidy     imports, outside calls, unsafe, sizes, words: rules about the text of the project
+//! ci       what a change must pass, as steps that can be chosen
+//! torture  the danger tests with their full figures; writes the table in RELIABILITY.md
+//! exec     runs one program with a time limit and keeps what it said
+//! ```
+
+#![forbid(unsafe_code)]
+
+pub mod ci;
+pub mod exec;
+pub mod tidy;
+pub mod torture;
+
+use std::path::{Path, PathBuf};
+
+/// The repository's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask lies in the root")
+        .to_path_buf()
+}

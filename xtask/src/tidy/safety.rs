@@ -1,0 +1,69 @@
+//! `unsafe` in one crate, corosensei in two rooms.
+
+use super::Report;
+use super::source::{Source, Tree};
+use super::table::{COROSENSEI, COROSENSEI_NEVER, COROSENSEI_ROOMS, CRATES_WITH_UNSAFE, UNSAFE};
+
+pub(crate) fn check(sources: &[Source<'_>], report: &mut Report) {
+    for source in sources {
+        let mut words = Vec::new();
+        collect(&source.trees_with_tests, &mut words);
+        let may_be_unsafe = CRATES_WITH_UNSAFE
+            .iter()
+            .any(|name| source.path.starts_with(name));
+        let may_switch = source
+            .room()
+            .is_some_and(|room| COROSENSEI_ROOMS.contains(&room));
+        for (word, line) in words {
+            let place = (source.path, line);
+            if word == "unsafe" {
+                report.check(
+                    may_be_unsafe,
+                    place,
+                    &UNSAFE,
+                    "`unsafe` in this crate".into(),
+                );
+            } else if word == "corosensei" {
+                let what = "corosensei is named outside of switch/ and stack/".into();
+                report.check(may_switch, place, &COROSENSEI, what);
+            } else if COROSENSEI_NEVER.contains(&word) {
+                report.check(false, place, &COROSENSEI, format!("`{word}` appears"));
+            }
+        }
+        if is_crate_root(source.path) && !may_be_unsafe {
+            let what = "the crate root lacks #![forbid(unsafe_code)]".into();
+            report.check(
+                forbids_unsafe(&source.trees),
+                (source.path, 1),
+                &UNSAFE,
+                what,
+            );
+        }
+    }
+}
+
+fn collect<'a>(trees: &'a [Tree], words: &mut Vec<(&'a str, usize)>) {
+    for tree in trees {
+        match tree {
+            Tree::Ident { name, line } => words.push((name, *line)),
+            Tree::Group { trees, .. } => collect(trees, words),
+            Tree::Punct { .. } | Tree::Literal { .. } => {}
+        }
+    }
+}
+
+fn is_crate_root(path: &str) -> bool {
+    path.ends_with("src/lib.rs") || path.ends_with("src/main.rs") || path.contains("src/bin/")
+}
+
+fn forbids_unsafe(trees: &[Tree]) -> bool {
+    trees.windows(3).any(|three| match three {
+        [hash, bang, Tree::Group { trees, .. }] if hash.is_sign('#') && bang.is_sign('!') => {
+            let mut words = Vec::new();
+            collect(trees, &mut words);
+            matches!(words.as_slice(), [("forbid", _), rest @ ..]
+                if rest.iter().any(|(word, _)| *word == "unsafe_code"))
+        }
+        _ => false,
+    })
+}

@@ -1,0 +1,290 @@
+//! The rules as data: rooms and what each may import, names from outside, sizes, words.
+
+/// A rule, for the message of a finding.
+#[derive(Debug)]
+pub struct Rule {
+    /// Stands in brackets in the message.
+    pub name: &'static str,
+    /// Why it is held.
+    pub why: &'static str,
+    /// What to do about a finding.
+    pub remedy: &'static str,
+}
+
+/// Imports between rooms of the library.
+pub static IMPORTS: Rule = Rule {
+    name: "imports",
+    why: "imports point one way (net fs time chan … → task → sched → op port switch stack), so \
+          that a room can be read, tested and replaced without those above it",
+    remedy: "move the code to the room it belongs to, or pass the value in; a new room or a new \
+             direction is entered in ROOMS in xtask/src/tidy/table.rs, with its reason",
+};
+
+/// Calls to the system past the port.
+pub static CALLS: Rule = Rule {
+    name: "calls",
+    why: "whatever reaches the system goes through the port, so that a simulated port can stand in \
+          for the whole machine",
+    remedy: "call `crate::port` (control for calls that never wait, the clock for the time); a \
+             name that does nothing by itself is entered in FOREIGN in xtask/src/tidy/table.rs",
+};
+
+/// `unsafe` outside the library.
+pub static UNSAFE: Rule = Rule {
+    name: "unsafe",
+    why: "the library is the only crate with unsafe code, so that it is the only one to review \
+          for it",
+    remedy: "remove it, or move it into crates/overlapped behind a safe function; a crate root \
+             begins with #![forbid(unsafe_code)]",
+};
+
+/// Names of corosensei.
+pub static COROSENSEI: Rule = Rule {
+    name: "corosensei",
+    why: "a stack is unwound only at its own suspension point: forced from outside it would be \
+          freed with operations in flight (first law)",
+    remedy: "use crate::switch; to end a tasklet, kill it and go on scheduling",
+};
+
+/// Sizes of files, functions, folders and lines.
+pub static SIZES: Rule = Rule {
+    name: "sizes",
+    why: "what does not fit on a few screens is not read",
+    remedy: "split it along its nouns; a limit is a number in xtask/src/tidy/table.rs",
+};
+
+/// Paths and hosts of one machine, and talk about the work.
+pub static WORDS: Rule = Rule {
+    name: "words",
+    why: "the text is for readers who have neither the machine nor the talk it came from",
+    remedy: "say what holds and why, or take the path from the environment",
+};
+
+/// A file that is not Rust, or a row of this table that names a file that is gone.
+pub static BROKEN: Rule = Rule {
+    name: "broken",
+    why: "what cannot be looked at is not held",
+    remedy: "repair the file, or the row in xtask/src/tidy/table.rs that names it",
+};
+
+/// Folders that hold nothing of the project.
+pub const FOLDERS_SKIPPED: &[&str] = &[".git", "target"];
+
+/// Where the library lies.
+pub const LIBRARY: &str = "crates/overlapped/src/";
+
+/// A room of the library: its name, and the rooms that it may import. `lib.rs` may import all.
+///
+/// Downwards only. Rooms of the first layer do not reach the scheduler: what they need of it,
+/// `task` gives them. Sideways only where a reason is written beside it.
+pub const ROOMS: &[(&str, &[&str])] = &[
+    ("net", &["task", "port", "op", "io", "time"]), // deadlines; std-shaped traits
+    ("fs", &["task", "port", "op", "io", "time"]),
+    ("process", &["task", "port", "op", "io", "time", "fs"]), // a child's pipes are files
+    ("signal", &["task", "port", "op", "time", "chan"]),      // signals arrive in a channel
+    ("thread", &["task", "port", "op", "time", "sync"]),      // a handle that another thread joins
+    ("sync", &["task", "port", "op", "time"]),
+    ("chan", &["task", "port", "op", "time"]), // deadlines; never net
+    ("io", &["task", "port", "op", "time"]),
+    ("time", &["task", "port", "op"]),
+    ("task", &["sched", "port", "op", "switch", "stack"]),
+    ("sched", &["port", "op", "switch", "stack"]),
+    ("port", &["op"]),
+    ("switch", &["stack"]), // a fiber runs on a stack of the pool
+    ("op", &[]),
+    ("stack", &[]),
+];
+
+/// A module outside of the library that reaches the system, and its names that do not.
+#[derive(Debug)]
+pub struct Foreign {
+    /// The path that leads to it; `core` counts as `std`.
+    pub module: &'static [&'static str],
+    /// Types and the like that may be named anywhere.
+    pub allowed: &'static [&'static str],
+    /// Functions of those types that are calls all the same.
+    pub denied: &'static [&'static str],
+    /// Whether NAMES_IN_CAPITALS are constants, allowed.
+    pub constants: bool,
+    /// Whether its names stand in modules of their own (`rustix::io::Errno`).
+    pub nested: bool,
+}
+
+const fn foreign(module: &'static [&'static str], allowed: &'static [&'static str]) -> Foreign {
+    Foreign {
+        module,
+        allowed,
+        denied: &[],
+        constants: false,
+        nested: false,
+    }
+}
+
+/// Every such module.
+pub const FOREIGN: &[Foreign] = &[
+    Foreign {
+        constants: true,
+        ..foreign(
+            &["libc"],
+            &[
+                "c_char",
+                "c_int",
+                "c_long",
+                "c_short",
+                "c_uint",
+                "c_ulong",
+                "c_void",
+                "iovec",
+                "mode_t",
+                "msghdr",
+                "off_t",
+                "off64_t",
+                "pid_t",
+                "siginfo_t",
+                "size_t",
+                "sockaddr",
+                "sockaddr_in",
+                "sockaddr_in6",
+                "sockaddr_storage",
+                "sockaddr_un",
+                "socklen_t",
+                "ssize_t",
+                "timespec",
+                "timeval",
+            ],
+        )
+    },
+    Foreign {
+        nested: true,
+        ..foreign(&["rustix"], &["Errno"])
+    },
+    foreign(
+        &["socket2"],
+        &["Domain", "Protocol", "SockAddr", "SockAddrStorage", "Type"],
+    ),
+    foreign(
+        &["std", "net"],
+        &[
+            "AddrParseError",
+            "IpAddr",
+            "Ipv4Addr",
+            "Ipv6Addr",
+            "Shutdown",
+            "SocketAddr",
+            "SocketAddrV4",
+            "SocketAddrV6",
+            "ToSocketAddrs",
+        ],
+    ),
+    foreign(&["std", "os", "unix", "net"], &["SocketAddr"]),
+    foreign(
+        &["std", "fs"],
+        &["FileTimes", "FileType", "Metadata", "Permissions"],
+    ),
+    foreign(
+        &["std", "os", "unix", "fs"],
+        &[
+            "DirEntryExt",
+            "FileExt",
+            "FileTypeExt",
+            "MetadataExt",
+            "OpenOptionsExt",
+            "PermissionsExt",
+        ],
+    ),
+    Foreign {
+        denied: &["now", "elapsed"],
+        ..foreign(
+            &["std", "time"],
+            &[
+                "Duration",
+                "Instant",
+                "SystemTime",
+                "SystemTimeError",
+                "UNIX_EPOCH",
+            ],
+        )
+    },
+    // `abort` ends the machine that a simulated port would stand in for.
+    foreign(
+        &["std", "process"],
+        &[
+            "ExitCode",
+            "ExitStatus",
+            "Output",
+            "Stdio",
+            "Termination",
+            "abort",
+        ],
+    ),
+    foreign(&["std", "os", "unix", "process"], &["ExitStatusExt"]),
+];
+
+/// Rooms below the rule about calls: they are the way to the system.
+pub const ROOMS_THAT_CALL: &[&str] = &["port", "stack"];
+
+/// Files of conversions between std's, socket2's and libc's forms of the same value.
+pub const CONVERSIONS: &[&str] = &["op/addr.rs", "op/message.rs", "net/convert.rs"];
+
+/// Crates that may have `unsafe`; bench has raw loops to compare with.
+pub const CRATES_WITH_UNSAFE: &[&str] = &["crates/overlapped/", "crates/bench/"];
+
+/// Functions of corosensei that appear nowhere.
+pub const COROSENSEI_NEVER: &[&str] = &["force_unwind", "force_reset"];
+
+/// Rooms that may name corosensei.
+pub const COROSENSEI_ROOMS: &[&str] = &["switch", "stack"];
+
+/// Code lines of one file. Counted without comments, blank lines and tests, as all sizes.
+pub const FILE_LINES_MAX: usize = 400;
+/// Code lines of one function; one whose body is a single exhaustive match may exceed it.
+pub const FUNCTION_LINES_MAX: usize = 70;
+/// Characters of one line of a Rust file.
+pub const COLUMNS_MAX: usize = 100;
+/// Rust files in one folder besides its `mod.rs`.
+pub const FOLDER_FILES_MAX: usize = 8;
+/// Folders where any number may stand: crate roots, and folders in which Cargo finds programs.
+pub const FOLDERS_OF_ANY_SIZE: &[&str] = &["src", "tests", "examples", "benches", "fuzz_targets"];
+/// The heart: if it outgrows this, the design is wrong, not the number.
+pub const HEART: &[(&str, usize)] = &[
+    ("crates/overlapped/src/task/wait.rs", 150),
+    ("crates/overlapped/src/sched/run.rs", 250),
+];
+
+/// Beginnings of paths that mean one machine only. Tests may use them.
+pub const MACHINE_PATHS: &[&str] = &["/home/", "/root/", "/work/", "/tmp/"];
+/// Hosts of registries and mirrors.
+pub const HOSTS: &[&str] = &[
+    "index.crates.io",
+    "static.crates.io",
+    "registry.npmjs.org",
+    "pypi.org",
+    "pythonhosted.org",
+    "proxy.golang.org",
+    "deb.debian.org",
+    "archive.ubuntu.com",
+    "artifactory",
+    "rsproxy",
+];
+/// Talk about how the text came about.
+pub const TALK: &[&str] = &[
+    "acceptance criteria",
+    "as an ai",
+    "as discussed",
+    "as instructed",
+    "as requested",
+    "chatgpt",
+    "claude",
+    "fixme",
+    "language model",
+    "subagent",
+    "sub-agent",
+    "the brief says",
+    "the issue asks",
+    "the issue says",
+    "the task asks",
+    "the user asked",
+    "the user wants",
+];
+/// The file that must name them.
+pub const WORDS_EXEMPT: &[&str] = &["xtask/src/tidy/table.rs"];

@@ -17,9 +17,12 @@ pub mod torture;
 
 use std::path::{Path, PathBuf};
 
-/// The repository's root.
+/// The repository's root. Asked of cargo at run time: clones may share one target folder, and with
+/// it a program that another of them compiled.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    let own = std::env::var("CARGO_MANIFEST_DIR");
+    let own = own.unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+    Path::new(&own)
         .parent()
         .expect("xtask lies in the root")
         .to_path_buf()

@@ -1,2 +1,136 @@
-//! Benchmarks.
-fn main() {}
+//! `overlapped` and its peers, measured in one run.
+//!
+//! ```text
+//! main            reads the arguments
+//!  → harness::rounds   for each round, case and subject (order rotated): one fresh child process
+//!    → harness::child  re-executes this program as `measure SUITE SUBJECT CASE`
+//!      → tasklets | echo   what a case does, in terms of the `Subject` trait; pinned to a core
+//!        → subjects::*     one file per library: the code its user would write
+//!    ← one line of JSON: the metrics of that child
+//!  → harness::report   medians, spreads and paired ratios, as a table or as JSON lines
+//! ```
+//!
+//! A subject never shares a process with another one, and an echo server never shares a core with
+//! the load. Only ratios taken in the same run say something: the machine's mood changes within
+//! minutes, and alternating rounds let it change for all subjects alike.
+
+mod echo;
+mod harness;
+mod subjects;
+mod tasklets;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::process::ExitCode;
+
+/// Measures overlapped and its peers in one run, alternating rounds.
+#[derive(Parser)]
+#[command(name = "overlapped-bench")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Spawning, switching, channels, and the memory of parked tasks.
+    Tasklets(Options),
+    /// TCP echo of 64 bytes over loopback.
+    Echo(Options),
+    /// One measurement, in a child process of a run.
+    #[command(hide = true)]
+    Measure {
+        suite: Suite,
+        subject: subjects::Name,
+        case: String,
+        #[arg(long)]
+        quick: bool,
+    },
+    /// An echo server, in a child process of a measurement.
+    #[command(hide = true)]
+    Serve { subject: subjects::Name },
+}
+
+/// What to run and how to print it.
+#[derive(Args, Clone)]
+struct Options {
+    /// Shorter measurements, fewer rounds, without the million parked tasks.
+    #[arg(long)]
+    quick: bool,
+    /// One JSON object per line on stdout instead of the table.
+    #[arg(long)]
+    json: bool,
+    /// Only these subjects.
+    #[arg(long = "subject", num_args = 1..)]
+    subjects: Vec<subjects::Name>,
+    /// Only these cases (for echo: the number of connections).
+    #[arg(long = "case", num_args = 1..)]
+    cases: Vec<String>,
+    /// Rounds; 3 when quick, else 7.
+    #[arg(long)]
+    rounds: Option<usize>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Suite {
+    Tasklets,
+    Echo,
+}
+
+impl Suite {
+    fn name(self) -> &'static str {
+        match self {
+            Suite::Tasklets => "tasklets",
+            Suite::Echo => "echo",
+        }
+    }
+
+    fn cases(self, quick: bool) -> Vec<&'static str> {
+        match self {
+            Suite::Tasklets => tasklets::cases(quick),
+            Suite::Echo => echo::CASES.to_vec(),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Tasklets(options) => harness::rounds::run(Suite::Tasklets, &options),
+        Command::Echo(options) => harness::rounds::run(Suite::Echo, &options),
+        Command::Measure {
+            suite,
+            subject,
+            case,
+            quick,
+        } => measure(suite, subject, &case, quick),
+        Command::Serve { subject } => {
+            harness::child::pin(harness::child::SERVER_CORE);
+            harness::child::die_with_parent();
+            harness::child::raise_descriptor_limit();
+            subject.subject().serve()
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(suite: Suite, subject: subjects::Name, case: &str, quick: bool) -> Result<(), String> {
+    harness::child::die_with_parent();
+    harness::child::raise_descriptor_limit();
+    let report = match suite {
+        Suite::Tasklets => {
+            harness::child::pin(harness::child::SERVER_CORE);
+            tasklets::measure(subject, case, quick)?
+        }
+        Suite::Echo => {
+            harness::child::pin(harness::child::LOAD_CORE);
+            echo::measure(subject, case, quick)?
+        }
+    };
+    println!("{}", report.to_json());
+    Ok(())
+}

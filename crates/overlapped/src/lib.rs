@@ -1,5 +1,4 @@
 //! Blocking Rust with overlapped I/O.
-#![allow(dead_code)]
 pub mod chan;
 pub mod net;
 pub mod port;

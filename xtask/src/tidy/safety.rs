@@ -2,7 +2,9 @@
 
 use super::Report;
 use super::source::{Source, Tree};
-use super::table::{COROSENSEI, COROSENSEI_NEVER, COROSENSEI_ROOMS, CRATES_WITH_UNSAFE, UNSAFE};
+use super::table::{
+    BENCH, COROSENSEI, COROSENSEI_NEVER, COROSENSEI_ROOMS, CRATES_WITH_UNSAFE, UNSAFE,
+};
 
 pub(crate) fn check(sources: &[Source<'_>], report: &mut Report) {
     for source in sources {
@@ -11,9 +13,10 @@ pub(crate) fn check(sources: &[Source<'_>], report: &mut Report) {
         let may_be_unsafe = CRATES_WITH_UNSAFE
             .iter()
             .any(|name| source.path.starts_with(name));
-        let may_switch = source
+        let in_room = source
             .room()
             .is_some_and(|room| COROSENSEI_ROOMS.contains(&room));
+        let may_switch = in_room || source.path.starts_with(BENCH);
         for (word, line) in words {
             let place = (source.path, line);
             if word == "unsafe" {

@@ -24,9 +24,9 @@ mod error;
 mod iter;
 mod transfer;
 
+use core::time::Duration;
 use std::fmt;
 use std::rc::Rc;
-use core::time::Duration;
 
 pub use error::{RecvError, SendError};
 pub use iter::{IntoIter, Iter};
@@ -71,7 +71,9 @@ impl<T> Channel<T> {
 
     /// An open channel with this handover.
     pub fn with_handover(handover: Handover) -> Channel<T> {
-        Channel { core: Rc::new(Core::new(handover)) }
+        Channel {
+            core: Rc::new(Core::new(handover)),
+        }
     }
 
     /// Hands `value` to a receiver; waits until there is one.
@@ -79,7 +81,7 @@ impl<T> Channel<T> {
     /// # Errors
     /// [`SendError`] gives the value back and says why. Outside a scheduler nobody could ever
     /// receive, so a send that would wait is a deadlock at once.
-    #[inline]
+    #[inline(always)]
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
         self.core.send(value, Patience::Forever)
     }
@@ -88,7 +90,7 @@ impl<T> Channel<T> {
     ///
     /// # Errors
     /// [`RecvError`] says when. Outside a scheduler a receive that would wait is a deadlock at once.
-    #[inline]
+    #[inline(always)]
     pub fn recv(&self) -> Result<T, RecvError> {
         self.core.recv(Patience::Forever)
     }
@@ -115,7 +117,8 @@ impl<T> Channel<T> {
     /// # Errors
     /// Also [`SendError::TimedOut`].
     pub fn send_timeout(&self, value: T, limit: Duration) -> Result<(), SendError<T>> {
-        self.core.send(value, Patience::Until(crate::time::deadline_in(limit)))
+        self.core
+            .send(value, Patience::Until(crate::time::deadline_in(limit)))
     }
 
     /// As [`recv`](Channel::recv), for at most `limit`.
@@ -123,7 +126,8 @@ impl<T> Channel<T> {
     /// # Errors
     /// Also [`RecvError::TimedOut`].
     pub fn recv_timeout(&self, limit: Duration) -> Result<T, RecvError> {
-        self.core.recv(Patience::Until(crate::time::deadline_in(limit)))
+        self.core
+            .recv(Patience::Until(crate::time::deadline_in(limit)))
     }
 
     /// Sends every item, and says how many: the original's `send_sequence`.
@@ -197,7 +201,9 @@ impl<T> Default for Channel<T> {
 
 impl<T> Clone for Channel<T> {
     fn clone(&self) -> Channel<T> {
-        Channel { core: Rc::clone(&self.core) }
+        Channel {
+            core: Rc::clone(&self.core),
+        }
     }
 }
 

@@ -74,7 +74,11 @@ impl<T> Core<T> {
 
     pub(super) fn balance(&self) -> isize {
         let len = self.waiting.queue.len().cast_signed();
-        if self.waiting.senders.get() { len } else { -len }
+        if self.waiting.senders.get() {
+            len
+        } else {
+            -len
+        }
     }
 
     pub(super) fn close(&self, wake_senders: bool) {
@@ -88,7 +92,7 @@ impl<T> Core<T> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn send(&self, value: T, patience: Patience) -> Result<(), SendError<T>> {
         let slot = UnsafeCell::new(Some(value));
         match self.meet(&slot, true, patience) {
@@ -105,11 +109,13 @@ impl<T> Core<T> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn recv(&self, patience: Patience) -> Result<T, RecvError> {
         let slot = UnsafeCell::new(None);
         match self.meet(&slot, false, patience) {
-            Ok(()) => Ok(slot.into_inner().expect("a receive that succeeded has its value")),
+            Ok(()) => Ok(slot
+                .into_inner()
+                .expect("a receive that succeeded has its value")),
             Err(Failure::Closed) => Err(RecvError::Closed),
             Err(Failure::TimedOut) => Err(RecvError::TimedOut),
             Err(Failure::Deadlock(verdict)) => Err(RecvError::Deadlock(verdict)),
@@ -118,14 +124,16 @@ impl<T> Core<T> {
     }
 
     /// Moves a value between `slot` and a partner's, now or after a wait.
-    #[inline]
+    #[inline(always)]
     fn meet(
         &self,
         slot: &UnsafeCell<Option<T>>,
         sending: bool,
         patience: Patience,
     ) -> Result<(), Failure> {
-        let Some(here) = here() else { return Err(self.outside(patience)) };
+        let Some(here) = here() else {
+            return Err(self.outside(patience));
+        };
         let may_wait = checkpoint(here).is_ok() && patience != Patience::None;
         // First, because the observer may use the channel itself.
         self.tell(here, sending);
@@ -146,13 +154,13 @@ impl<T> Core<T> {
     }
 
     /// Whether those who wait, if any, are of the other side.
-    #[inline]
+    #[inline(always)]
     fn has_partner(&self, sending: bool) -> bool {
         self.waiting.senders.get() != sending && self.waiting.queue.front().is_some()
     }
 
     /// Moves the value between the caller's slot and its partner's.
-    #[inline]
+    #[inline(always)]
     fn exchange(&self, here: Here, slot: &UnsafeCell<Option<T>>, partner: TcbPtr, sending: bool) {
         let theirs = here.block(partner).slot.get().cast::<Option<T>>();
         // SAFETY: the partner was in this channel's queue, so its slot is an `Option<T>` on its
@@ -166,7 +174,7 @@ impl<T> Core<T> {
     }
 
     /// Makes the partner ready, in the order that the handover says.
-    #[inline]
+    #[inline(always)]
     fn hand_over(&self, here: Here, partner: TcbPtr, sending: bool, may_switch: bool) {
         here.unpark(partner, Wake::Done);
         let prefers_partner = match self.handover.get() {
@@ -189,7 +197,7 @@ impl<T> Core<T> {
     }
 
     /// Waits in the queue for a partner.
-    #[inline]
+    #[inline(always)]
     fn wait(
         &self,
         here: Here,
@@ -198,11 +206,18 @@ impl<T> Core<T> {
         patience: Patience,
     ) -> Result<(), Failure> {
         let me = here.me();
-        let own = if let Patience::Until(until) = patience { until } else { NEVER };
+        let own = if let Patience::Until(until) = patience {
+            until
+        } else {
+            NEVER
+        };
         me.slot.set(slot.get().cast());
         self.waiting.senders.set(sending);
         self.waiting.queue.push_back(here.me_ptr());
-        let waiting = Waiting::Channel { queue: NonNull::from(&self.waiting), sending };
+        let waiting = Waiting::Channel {
+            queue: NonNull::from(&self.waiting),
+            sending,
+        };
         match park(here, waiting, own.min(me.deadline.get())) {
             Wake::Done => Ok(()),
             Wake::Closed => Err(Failure::Closed),
@@ -225,13 +240,18 @@ impl<T> Core<T> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn tell(&self, here: Here, sending: bool) {
         if here.observer.is_some() {
             let will_block = !self.has_partner(sending);
             let channel = (&raw const self.waiting).addr();
             let tasklet = here.me().id;
-            let event = ChannelEvent { channel, tasklet, sending, will_block };
+            let event = ChannelEvent {
+                channel,
+                tasklet,
+                sending,
+                will_block,
+            };
             here.tell(|observer| observer.channel(event));
         }
     }

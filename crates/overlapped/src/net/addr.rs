@@ -34,7 +34,12 @@ macro_rules! already_an_address {
 }
 
 already_an_address!(
-    SocketAddr, SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16), (Ipv6Addr, u16)
+    SocketAddr,
+    SocketAddrV4,
+    SocketAddrV6,
+    (IpAddr, u16),
+    (Ipv4Addr, u16),
+    (Ipv6Addr, u16)
 );
 
 impl ToSocketAddrs for (&str, u16) {
@@ -69,7 +74,9 @@ impl ToSocketAddrs for str {
             return Ok(vec![addr].into_iter());
         }
         let invalid = |text| io::Error::new(io::ErrorKind::InvalidInput, text);
-        let (host, port) = self.rsplit_once(':').ok_or(invalid("invalid socket address"))?;
+        let (host, port) = self
+            .rsplit_once(':')
+            .ok_or(invalid("invalid socket address"))?;
         let port = port.parse().map_err(|_| invalid("invalid port value"))?;
         (host, port).to_socket_addrs()
     }
@@ -121,6 +128,9 @@ pub(super) fn first_that<T>(
         }
     }
     Err(last.unwrap_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidInput, "could not resolve to any addresses")
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "could not resolve to any addresses",
+        )
     }))
 }

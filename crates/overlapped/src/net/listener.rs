@@ -45,7 +45,9 @@ impl TcpListener {
     /// The last address's error.
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<TcpListener> {
         first_that(addr, |addr| {
-            Ok(TcpListener { socket: Socket::fresh(control::tcp_listener(&addr)?) })
+            Ok(TcpListener {
+                socket: Socket::fresh(control::tcp_listener(&addr)?),
+            })
         })
     }
 
@@ -62,7 +64,9 @@ impl TcpListener {
     /// # Errors
     /// Those of fcntl(2), for want of descriptors first of all.
     pub fn try_clone(&self) -> io::Result<TcpListener> {
-        Ok(TcpListener { socket: self.socket.try_clone()? })
+        Ok(TcpListener {
+            socket: self.socket.try_clone()?,
+        })
     }
 
     /// Waits for a connection.
@@ -103,6 +107,23 @@ impl TcpListener {
     /// Those of getsockopt(2).
     pub fn ttl(&self) -> io::Result<u32> {
         control::ttl(self.socket.as_fd())
+    }
+
+    /// Whether an IPv6 socket takes no IPv4 connections. Deprecated in std, because it has no effect
+    /// after the socket has been bound.
+    ///
+    /// # Errors
+    /// Those of getsockopt(2).
+    pub fn only_v6(&self) -> io::Result<bool> {
+        control::only_v6(self.socket.as_fd())
+    }
+
+    /// Sets [`only_v6`](TcpListener::only_v6).
+    ///
+    /// # Errors
+    /// Those of setsockopt(2): `InvalidInput`, since the socket is bound.
+    pub fn set_only_v6(&self, only_v6: bool) -> io::Result<()> {
+        control::set_only_v6(self.socket.as_fd(), only_v6)
     }
 
     /// Takes the pending error (`SO_ERROR`).

@@ -24,7 +24,6 @@ struct Modes {
 pub(super) enum Limit {
     Read,
     Write,
-    None,
 }
 
 /// A socket in non-blocking mode.
@@ -39,7 +38,11 @@ pub(super) struct Socket {
 impl Socket {
     /// A socket that this library made: in non-blocking mode, no limits.
     pub(super) fn fresh(fd: OwnedFd) -> Socket {
-        Socket { fd, modes: Arc::default(), last_empty: AtomicBool::new(false) }
+        Socket {
+            fd,
+            modes: Arc::default(),
+            last_empty: AtomicBool::new(false),
+        }
     }
 
     /// A socket from elsewhere: its mode and limits are remembered. An error of fcntl(2) or
@@ -51,9 +54,15 @@ impl Socket {
             _ => 0,
         };
         let (fd, modes) = (socket.fd.as_fd(), &socket.modes);
-        modes.nonblocking.store(control::nonblocking(fd).unwrap_or(false), Relaxed);
-        modes.read_limit.store(nanos(control::read_timeout(fd)), Relaxed);
-        modes.write_limit.store(nanos(control::write_timeout(fd)), Relaxed);
+        modes
+            .nonblocking
+            .store(control::nonblocking(fd).unwrap_or(false), Relaxed);
+        modes
+            .read_limit
+            .store(nanos(control::read_timeout(fd)), Relaxed);
+        modes
+            .write_limit
+            .store(nanos(control::write_timeout(fd)), Relaxed);
         let _ = control::set_nonblocking(fd, true);
         socket
     }
@@ -67,7 +76,11 @@ impl Socket {
     pub(super) fn try_clone(&self) -> io::Result<Socket> {
         let fd = control::duplicate(self.fd.as_fd())?;
         let last_empty = AtomicBool::new(false);
-        Ok(Socket { fd, modes: Arc::clone(&self.modes), last_empty })
+        Ok(Socket {
+            fd,
+            modes: Arc::clone(&self.modes),
+            last_empty,
+        })
     }
 
     pub(super) fn set_nonblocking(&self, nonblocking: bool) {
@@ -76,10 +89,10 @@ impl Socket {
 
     /// Sets a limit in the kernel too, for the day when the descriptor leaves this library.
     pub(super) fn set_limit(&self, which: Limit, limit: Option<Duration>) -> io::Result<()> {
-        let (place, set): (_, fn(BorrowedFd<'_>, Option<Duration>) -> io::Result<()>) = match which {
+        let (place, set): (_, fn(BorrowedFd<'_>, Option<Duration>) -> io::Result<()>) = match which
+        {
             Limit::Read => (&self.modes.read_limit, control::set_read_timeout),
             Limit::Write => (&self.modes.write_limit, control::set_write_timeout),
-            Limit::None => unreachable!("only the two limits are set"),
         };
         set(self.fd.as_fd(), limit)?;
         place.store(limit.map_or(0, as_nanos), Relaxed);
@@ -90,7 +103,6 @@ impl Socket {
         let nanos = match which {
             Limit::Read => self.modes.read_limit.load(Relaxed),
             Limit::Write => self.modes.write_limit.load(Relaxed),
-            Limit::None => 0,
         };
         (nanos != 0).then(|| Duration::from_nanos(nanos))
     }

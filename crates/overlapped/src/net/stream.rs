@@ -60,9 +60,10 @@ impl TcpStream {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         match TcpStream::connect_until(*addr, Some(deadline_in(limit))) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                Err(io::Error::new(io::ErrorKind::TimedOut, "connection timed out"))
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "connection timed out",
+            )),
             result => result,
         }
     }
@@ -70,14 +71,19 @@ impl TcpStream {
     fn connect_until(addr: SocketAddr, limit: Option<u64>) -> io::Result<TcpStream> {
         let stream = TcpStream::of(control::tcp_stream(&addr)?);
         let to = SocketAddrBuf::from(addr);
-        let op = Op::Net(Net::Connect { fd: stream.socket.raw(), addr: &raw const to });
+        let op = Op::Net(Net::Connect {
+            fd: stream.socket.raw(),
+            addr: &raw const to,
+        });
         // SAFETY: `to` stands on this frame until `perform` returns.
         unsafe { perform(&op, limit) }?;
         Ok(stream)
     }
 
     pub(super) fn of(fd: std::os::fd::OwnedFd) -> TcpStream {
-        TcpStream { socket: Socket::fresh(fd) }
+        TcpStream {
+            socket: Socket::fresh(fd),
+        }
     }
 
     /// The other side's address.
@@ -109,7 +115,9 @@ impl TcpStream {
     /// # Errors
     /// Those of fcntl(2), for want of descriptors first of all.
     pub fn try_clone(&self) -> io::Result<TcpStream> {
-        Ok(TcpStream { socket: self.socket.try_clone()? })
+        Ok(TcpStream {
+            socket: self.socket.try_clone()?,
+        })
     }
 
     /// Limits how long a read may wait; `None`: for ever. A read that reaches the limit fails with

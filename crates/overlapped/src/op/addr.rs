@@ -34,7 +34,10 @@ impl SocketAddrBuf {
         // of any family stands in it, initialised.
         let addr = unsafe { SockAddr::new(copy, self.len) };
         addr.as_socket().ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidData, "the peer's address is neither IPv4 nor IPv6")
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the peer's address is neither IPv4 nor IPv6",
+            )
         })
     }
 }
@@ -43,7 +46,10 @@ impl From<SocketAddr> for SocketAddrBuf {
     fn from(addr: SocketAddr) -> SocketAddrBuf {
         let addr = SockAddr::from(addr);
         let len = addr.len();
-        SocketAddrBuf { storage: addr.as_storage(), len }
+        SocketAddrBuf {
+            storage: addr.as_storage(),
+            len,
+        }
     }
 }
 

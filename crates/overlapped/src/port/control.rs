@@ -167,7 +167,7 @@ pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 }
 
 /// Raises the soft limit on open descriptors to the hard one and returns both, as they are now.
-pub(crate) fn raise_fd_limit() -> io::Result<(u64, u64)> {
+pub fn raise_fd_limit() -> io::Result<(u64, u64)> {
     let Rlimit { current, maximum } = rustix::process::getrlimit(Resource::Nofile);
     if current != maximum {
         let wanted = Rlimit {

@@ -34,6 +34,7 @@ use crate::op::{Completion, Op, Outcome, Token};
 
 pub use choose::PortChoice;
 pub(crate) use choose::PortConfig;
+pub use control::raise_fd_limit;
 pub use doctor::{Finding, Report, report};
 pub use notifier::Notifier;
 pub use owned::{Descriptor, Done, Event, OperationId, Port, Request};

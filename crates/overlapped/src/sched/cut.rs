@@ -66,7 +66,9 @@ impl Sched {
 
     /// Passes a kill on to the tasklets of the scope that `owner` waits for.
     fn kill_scope(&self, owner: TcbPtr) {
-        let Waiting::Scope(scope) = self.block(owner).waiting.get() else { return };
+        let Waiting::Scope(scope) = self.block(owner).waiting.get() else {
+            return;
+        };
         self.each(|tcb, block| {
             if block.scope.get() == Some(scope) {
                 self.kill(tcb);
@@ -77,7 +79,8 @@ impl Sched {
     /// Begins the shutdown: everybody is killed, now and at every suspension point to come.
     pub(super) fn end_all(&self) {
         if !self.ending.replace(true) {
-            self.grace_until.set(self.read_clock().saturating_add(self.limits.grace_ns));
+            self.grace_until
+                .set(self.read_clock().saturating_add(self.limits.grace_ns));
         }
         self.each(|tcb, _| self.kill(tcb));
     }
@@ -89,7 +92,10 @@ impl Sched {
         let mut last: Option<(u64, TcbPtr)> = None;
         self.each(|tcb, block| {
             waiters.push(self.describe(block));
-            let can_fail = matches!(block.waiting.get(), Waiting::Channel { .. } | Waiting::Join(_));
+            let can_fail = matches!(
+                block.waiting.get(),
+                Waiting::Channel { .. } | Waiting::Join(_)
+            );
             let parked_at = block.parked_at.get();
             if block.state.get() == State::Waiting
                 && can_fail
@@ -101,7 +107,8 @@ impl Sched {
         waiters.reverse();
         let verdict = Verdict::new(waiters);
         if let Some((_, tcb)) = last {
-            self.block(tcb).extra_or_new(|extra| extra.verdict = Some(verdict));
+            self.block(tcb)
+                .extra_or_new(|extra| extra.verdict = Some(verdict));
             self.cut_short(tcb, Wake::Deadlock);
         } else if self.ending.get() {
             // Killed already, and still nobody can go on: shielded for ever.
@@ -126,7 +133,51 @@ impl Sched {
             // The pool keeps the slab of a stack that never came back.
             std::mem::forget(fiber);
         }
-        self.counters.abandoned.set(self.counters.abandoned.get() + 1);
-        tracing::warn!(tasklet = block.id, name = block.name(), "outlived the grace time; parked for good");
+        self.counters
+            .abandoned
+            .set(self.counters.abandoned.get() + 1);
+        tracing::warn!(
+            tasklet = block.id,
+            name = block.name(),
+            "outlived the grace time; parked for good"
+        );
+    }
+
+    /// Ends the operations of those who outlived the grace time, then parks them for good.
+    #[cold]
+    pub(super) fn abandon_all(&self) {
+        self.each(|_, block| {
+            if let Waiting::Op { token, .. } = block.waiting.get()
+                && !block.cut.replace(true)
+            {
+                self.driver.borrow_mut().cancel(token);
+            }
+        });
+        while self.table.borrow().len() > 0 {
+            self.reap(None);
+        }
+        self.each(|tcb, _| self.abandon(tcb));
+    }
+
+    /// What every tasklet does last, on its own stack: tells whoever waits for its end.
+    pub(super) fn say_over(&self, block: &Tcb) {
+        if let Some(joiner) = block.joiner.take() {
+            self.wake(joiner, Wake::Done);
+        }
+        if let Some(scope) = block.scope.get() {
+            // SAFETY: `scope` does not return before its last tasklet has said this.
+            let scope = unsafe { scope.as_ref() };
+            scope.live.set(scope.live.get() - 1);
+            if scope.live.get() == 0
+                && let Some(owner) = scope.owner.take()
+            {
+                self.wake(owner, Wake::Done);
+            }
+        }
+        let remote = block.extra(|extra| extra?.remote.take());
+        if let Some((token, over)) = remote {
+            over.store(true, std::sync::atomic::Ordering::Release);
+            self.remotes.borrow_mut().remove(token);
+        }
     }
 }

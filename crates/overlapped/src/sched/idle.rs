@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use super::{Message, NEVER, Sched, State, Waiting, Wake};
 
+/// How often idle stacks are looked through, in nanoseconds.
+const TRIM_EVERY_NS: u64 = 1_000_000_000;
+
 /// What a look outside led to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Look {
@@ -35,7 +38,7 @@ impl Sched {
             return Look::Again;
         }
         let look = if self.someone_can_wake() {
-            let until = until.min(self.timers.borrow().next());
+            let until = until.min(self.timers.borrow().next()).min(self.trim());
             let timeout = (until != NEVER)
                 .then(|| Duration::from_nanos(until.saturating_sub(self.now.get())));
             self.reap(timeout);
@@ -45,6 +48,21 @@ impl Sched {
         };
         self.inbox.wake_up();
         look
+    }
+
+    /// Returns the memory of stacks that nobody has used for a second; says when to call again.
+    fn trim(&self) -> u64 {
+        let mut pool = self.pool.borrow_mut();
+        if !pool.is_trimmable() {
+            return NEVER;
+        }
+        let now = self.read_clock();
+        if self.trim_at.get() <= now {
+            let more = pool.trim();
+            self.trim_at
+                .set(if more { now } else { now + TRIM_EVERY_NS });
+        }
+        self.trim_at.get()
     }
 
     /// Whether something that somebody waits for can still happen.

@@ -10,12 +10,12 @@
 //! poster reads that flag *after* it has pushed (under the same lock). So either the look finds
 //! the message, or the poster finds the flag. `loom_no_wake_is_lost` goes through every order.
 
-#[cfg(loom)]
+#[cfg(overlapped_loom)]
 use loom::sync::{
     Mutex,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
-#[cfg(not(loom))]
+#[cfg(not(overlapped_loom))]
 use std::sync::{
     Mutex,
     atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -83,7 +83,11 @@ impl Inbox {
     /// Says that the scheduler is about to sleep; false if it must not, because something has come.
     pub(crate) fn fall_asleep(&self) -> bool {
         self.asleep.store(true, Ordering::Release);
-        if self.lock().as_ref().is_some_and(|messages| !messages.is_empty()) {
+        if self
+            .lock()
+            .as_ref()
+            .is_some_and(|messages| !messages.is_empty())
+        {
             self.full.store(true, Ordering::Relaxed);
             self.wake_up();
             return false;
@@ -122,12 +126,14 @@ impl Inbox {
         self.handles.load(Ordering::Relaxed)
     }
 
-    #[cfg(not(loom))]
+    #[cfg(not(overlapped_loom))]
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Vec<Message>>> {
-        self.messages.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.messages
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    #[cfg(loom)]
+    #[cfg(overlapped_loom)]
     fn lock(&self) -> loom::sync::MutexGuard<'_, Option<Vec<Message>>> {
         self.messages.lock().unwrap()
     }

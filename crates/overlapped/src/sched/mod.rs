@@ -106,6 +106,8 @@ pub(crate) struct Sched {
     /// Shutting down: everybody is killed at every suspension point.
     pub(crate) ending: Cell<bool>,
     grace_until: Cell<u64>,
+    /// When idle stacks are looked through next.
+    trim_at: Cell<u64>,
     /// The port's clock as of the last look, for what need not be exact.
     pub(crate) now: Cell<u64>,
     order: Cell<u64>,
@@ -266,7 +268,10 @@ impl Sched {
     #[inline]
     pub(crate) fn unpark(&self, tcb: TcbPtr, why: Wake) {
         let block = self.block(tcb);
-        assert!(block.state.get() == State::Waiting, "only a waiting tasklet can be woken");
+        assert!(
+            block.state.get() == State::Waiting,
+            "only a waiting tasklet can be woken"
+        );
         block.wake.set(why);
         block.waiting.set(Waiting::Nothing);
         block.state.set(State::Ready);
@@ -294,7 +299,11 @@ impl Sched {
                 Waiting::Nothing => "waking up".to_owned(),
                 Waiting::Op { name, fd, .. } => format!("{name} on descriptor {fd}"),
                 Waiting::Channel { queue, sending } => {
-                    let way = if sending { "sending to" } else { "receiving from" };
+                    let way = if sending {
+                        "sending to"
+                    } else {
+                        "receiving from"
+                    };
                     format!("{way} channel {queue:p}")
                 }
                 Waiting::Join(target) => format!("joining tasklet {}", self.block(target).id),
@@ -304,7 +313,11 @@ impl Sched {
                 Waiting::Remote { what, .. } => what.to_owned(),
             },
         };
-        Waiter { id: block.id, name: block.name(), on }
+        Waiter {
+            id: block.id,
+            name: block.name(),
+            on,
+        }
     }
 
     /// Registers the caller for a wake from another thread.
@@ -339,6 +352,15 @@ fn culprit(fault: usize) -> Option<Culprit> {
     });
     let (name, name_len) = name.unwrap_or((std::ptr::null(), 0));
     let asked = me.stack_size.get();
-    let stack_size = if asked == 0 { here.limits.stack_size } else { asked };
-    Some(Culprit { name, name_len, id: me.id, stack_size })
+    let stack_size = if asked == 0 {
+        here.limits.stack_size
+    } else {
+        asked
+    };
+    Some(Culprit {
+        name,
+        name_len,
+        id: me.id,
+        stack_size,
+    })
 }

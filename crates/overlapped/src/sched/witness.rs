@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::Sched;
+
 /// A deadlock's verdict: nothing runs, nothing is in flight, and nobody outside could wake anyone.
 ///
 /// It lists every tasklet that waited at that moment. Cheap to clone.
@@ -25,7 +27,9 @@ pub struct Waiter {
 
 impl Verdict {
     pub(crate) fn new(waiters: Vec<Waiter>) -> Verdict {
-        Verdict { waiters: waiters.into() }
+        Verdict {
+            waiters: waiters.into(),
+        }
     }
 
     /// Everybody who waited.
@@ -49,9 +53,14 @@ const LINES_MAX: usize = 16;
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.waiters.is_empty() {
-            return f.write_str("deadlock: no scheduler runs on this thread, so nobody could wake it");
+            return f
+                .write_str("deadlock: no scheduler runs on this thread, so nobody could wake it");
         }
-        write!(f, "deadlock: {} waiting, nobody left to wake them", self.waiters.len())?;
+        write!(
+            f,
+            "deadlock: {} waiting, nobody left to wake them",
+            self.waiters.len()
+        )?;
         for waiter in self.waiters.iter().take(LINES_MAX) {
             write!(f, "; {waiter}")?;
         }
@@ -89,5 +98,20 @@ pub trait Observer {
     /// A tasklet sends or receives.
     fn channel(&self, event: ChannelEvent) {
         let _ = event;
+    }
+}
+
+impl Sched {
+    /// Resumes every suspended tasklet that was asked for its trace, just for that.
+    #[cold]
+    pub(super) fn trace_everybody(&self) {
+        self.tracing.set(false);
+        self.each(|tcb, block| {
+            let asked = block.extra(|extra| extra.is_some_and(|extra| extra.trace.is_some()));
+            // SAFETY: only the hub, which this is, reaches a fiber, and none is running.
+            if asked && let Some(fiber) = unsafe { &mut *block.fiber.get() } {
+                fiber.resume(tcb.as_ptr().cast_const().cast());
+            }
+        });
     }
 }

@@ -145,6 +145,7 @@ impl Stack {
     }
 
     /// The addresses that code on this stack may use.
+    #[cfg(test)]
     pub(crate) fn usable(&self) -> Range<usize> {
         self.low.get() + GUARD..self.base.get()
     }
@@ -159,15 +160,19 @@ impl Stack {
         self.low.get() + GUARD..self.low.get() + self.size()
     }
 
-    /// The high-water mark in bytes, in whole pages: from the base to the deepest page that is in
-    /// memory. A recycled stack tells what was committed since it was last trimmed, whoever did it.
-    /// Pages that were swapped out do not count.
-    pub(crate) fn used(&self) -> usize {
-        let pages = self.pages();
-        match sys::first_resident(pages.clone()) {
-            Some(deepest) => self.base.get().saturating_sub(deepest),
-            None => 0,
-        }
+    #[cfg(test)]
+    fn used(&self) -> usize {
+        used(self.pages().start, self.base.get())
+    }
+}
+
+/// The high-water mark in bytes, in whole pages, of a stack between `low`, the end of its guard, and
+/// `top`: from there to the deepest page that is in memory. A recycled stack tells what was
+/// committed since it was last trimmed, whoever did it. Pages that were swapped out do not count.
+pub(crate) fn used(low: usize, top: usize) -> usize {
+    match sys::first_resident(low..top.next_multiple_of(sys::page_size())) {
+        Some(deepest) => top.saturating_sub(deepest),
+        None => 0,
     }
 }
 

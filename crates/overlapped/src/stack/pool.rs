@@ -45,7 +45,7 @@ pub(crate) struct StackConfig {
     /// Size of a stack when none is asked for.
     pub(crate) size: usize,
     pub(crate) guards: Guards,
-    /// Stacks lent at the same time, forgotten ones included.
+    /// Stacks lent at the same time, dropped (leaked) ones included.
     pub(crate) max: usize,
 }
 
@@ -69,7 +69,6 @@ pub(crate) struct Pool {
     guard_kind: GuardKind,
     default_class: usize,
     in_use: usize,
-    forgotten: usize,
     max: usize,
     not_send: PhantomData<*mut ()>,
 }
@@ -83,7 +82,6 @@ impl Pool {
             guard_kind: config.guards.into(),
             default_class: class_of(config.size).unwrap_or(CLASSES - 1),
             in_use: 0,
-            forgotten: 0,
             max: config.max,
             not_send: PhantomData,
         }
@@ -96,7 +94,7 @@ impl Pool {
             None => self.default_class,
             Some(size) => class_of(size).ok_or_else(too_large)?,
         };
-        if self.in_use + self.forgotten >= self.max {
+        if self.in_use >= self.max {
             return Err(self.exhausted());
         }
         let pool = &mut self.classes[class];
@@ -124,14 +122,6 @@ impl Pool {
             .push(stack);
     }
 
-    /// Leaks a stack that may still be referred to: it is never lent again and never unmapped. It
-    /// goes on counting against the maximum, because its memory does.
-    pub(crate) fn forget(&mut self, stack: Stack) {
-        self.assert_ours(&stack);
-        self.in_use -= 1;
-        self.forgotten += 1;
-    }
-
     /// Returns the memory of stacks that nobody took since the last call, except a few; to be
     /// called now and then (once a second, say). `true`: there are more, call again soon.
     pub(crate) fn trim(&mut self) -> bool {
@@ -155,12 +145,19 @@ impl Pool {
         false
     }
 
-    /// Stacks that are lent.
+    /// Whether [`Pool::trim`] would find enough to be worth a call.
+    pub(crate) fn is_trimmable(&self) -> bool {
+        let dirty = |class: &Class| class.pooled.len() - class.clean.min(class.low_water);
+        self.classes.iter().any(|class| dirty(class) > HOT)
+    }
+
+    /// Stacks that are lent, or were and leaked.
     pub(crate) fn in_use(&self) -> usize {
         self.in_use
     }
 
     /// Stacks that were given back and wait to be lent again.
+    #[cfg(test)]
     pub(crate) fn pooled(&self) -> usize {
         self.classes.iter().map(|class| class.pooled.len()).sum()
     }
@@ -196,7 +193,7 @@ impl Pool {
                 .saturating_mul(SLAB_GROWTH),
             None => SLAB_FIRST,
         };
-        let allowed = self.max - self.in_use - self.forgotten;
+        let allowed = self.max - self.in_use;
         grown
             .min(SLAB_MAX)
             .min(SLAB_MAX_BYTES >> shift)

@@ -159,7 +159,9 @@ impl Config {
             guards: self.guards,
             max: self.stacks_max,
         });
-        let first = pool.take(None).map_err(|error| RunError::Stack(error.into()))?;
+        let first = pool
+            .take(None)
+            .map_err(|error| RunError::Stack(error.into()))?;
         pool.give(first);
         if self.overflow_report {
             sched::report_overflows().map_err(RunError::Stack)?;
@@ -172,18 +174,29 @@ impl Config {
             grace_ns: u64::try_from(self.grace.as_nanos()).unwrap_or(u64::MAX),
         };
         let mut main: Option<Main<T>> = None;
-        let parts = Parts { limits, observer: self.observer, driver, pool };
+        let parts = Parts {
+            limits,
+            observer: self.observer,
+            driver,
+            pool,
+        };
         // SAFETY: `enter` returns when main has ended or will never run again, so whatever `f`
         // borrows outlives it; the result is taken below.
         let ended = unsafe {
             sched::enter(parts, until_main, |sched| {
                 let made = make(sched, f);
-                main = Some(Main { tcb: made.tcb, take: made.take });
+                main = Some(Main {
+                    tcb: made.tcb,
+                    take: made.take,
+                });
                 made.tcb
             })
         };
         let main = main.expect("enter makes main first");
-        let tasklet = Tasklet::new(Made { tcb: main.tcb, take: main.take });
+        let tasklet = Tasklet::new(Made {
+            tcb: main.tcb,
+            take: main.take,
+        });
         if let Some(verdict) = ended.verdict {
             return Err(RunError::Deadlock(verdict));
         }

@@ -5,12 +5,13 @@
 //! all with less than 16 KiB of stack left) and goes on waiting. Symbols are resolved afterwards,
 //! on the stack of whoever prints the dump.
 
+use core::time::Duration;
 use std::fmt;
 use std::ptr::NonNull;
-use core::time::Duration;
 
 use super::wait::leave;
-use crate::sched::{Here, Sched, State, Trace, Waiter, here};
+use crate::sched::{Here, Sched, State, Tcb, Trace, Waiter, here};
+use crate::stack;
 
 /// Every tasklet of the caller's scheduler at one moment; prints one line each, and a backtrace
 /// with the alternate form (`{:#}`).
@@ -54,9 +55,15 @@ impl Dump {
 /// }).unwrap();
 /// ```
 pub fn dump() -> Dump {
-    let Some(here) = here() else { return Dump { lines: Vec::new() } };
+    let Some(here) = here() else {
+        return Dump { lines: Vec::new() };
+    };
     let may_leave = !std::thread::panicking() && here.me().no_switch.get() == 0;
-    let traces = if may_leave { visit_everybody(here) } else { Vec::new() };
+    let traces = if may_leave {
+        visit_everybody(here)
+    } else {
+        Vec::new()
+    };
     let now = here.read_clock();
     let mut lines = Vec::new();
     here.each(|_, block| {
@@ -85,7 +92,13 @@ fn visit_everybody(here: Here) -> Vec<(u64, Vec<usize>)> {
             suspended.push(tcb);
         }
     });
-    let mut traces = vec![Trace { addresses: [0; Trace::DEPTH], len: 0 }; suspended.len()];
+    let mut traces = vec![
+        Trace {
+            addresses: [0; Trace::DEPTH],
+            len: 0
+        };
+        suspended.len()
+    ];
     let first = traces.as_mut_ptr();
     for (i, &tcb) in suspended.iter().enumerate() {
         // SAFETY: `i` is within the vector, which stays as it is until every visit is over.
@@ -133,6 +146,36 @@ impl fmt::Display for Dump {
         }
         Ok(())
     }
+}
+
+/// Bytes of stack that taking a backtrace may need.
+const TRACE_ROOM: usize = 16 * 1024;
+
+/// Writes down the addresses of this stack's frames for a dump. Allocates nothing.
+#[cold]
+pub(super) fn trace_myself(me: &Tcb) {
+    let Some(mut wanted) = me.extra(|extra| extra?.trace.take()) else {
+        return;
+    };
+    // SAFETY: whoever asked waits, with the trace alive, until every visit is over.
+    let trace: &mut Trace = unsafe { wanted.as_mut() };
+    let here = (&raw const trace).addr();
+    if here.saturating_sub(me.guard.get().end) < TRACE_ROOM {
+        return;
+    }
+    backtrace::trace(|frame| {
+        trace.addresses[trace.len] = frame.ip().addr();
+        trace.len += 1;
+        trace.len < Trace::DEPTH
+    });
+}
+
+/// How much of its stack the calling tasklet has ever had in memory, in bytes, in whole pages: the
+/// high-water mark, also of tasklets that had this stack before. `None` outside a scheduler.
+pub fn stack_used() -> Option<usize> {
+    let here = here()?;
+    let me = here.me();
+    Some(stack::used(me.guard.get().end, me.suspender.get().addr()))
 }
 
 /// The scheduler's counters at one moment.

@@ -67,7 +67,12 @@ impl<T: 'static> Local<T> {
 
     fn find(&'static self) -> Option<Rc<dyn Any>> {
         let key = self.key();
-        with_values(|values| values.iter().find(|(at, _)| *at == key).map(|(_, rc)| rc.clone()))
+        with_values(|values| {
+            values
+                .iter()
+                .find(|(at, _)| *at == key)
+                .map(|(_, rc)| rc.clone())
+        })
     }
 }
 
@@ -79,7 +84,15 @@ fn with_values<R>(f: impl FnOnce(&mut Values) -> R) -> R {
 }
 
 /// Drops the values of a tasklet that has ended. On its own stack.
+#[inline]
 pub(super) fn drop_all(me: &Tcb) {
+    if me.extra(|extra| extra.is_some()) {
+        drop_rounds(me);
+    }
+}
+
+#[cold]
+fn drop_rounds(me: &Tcb) {
     for _ in 0..ROUNDS_MAX {
         let values = me.extra(|extra| extra.map(|extra| std::mem::take(&mut extra.locals)));
         match values {

@@ -14,27 +14,26 @@
 //! | [`dump`], [`stats`], [`Observer`] | look inside |
 
 mod entry;
-mod handle;
 mod inspect;
 mod local;
 mod modes;
+mod refusal;
 mod remote;
-mod scope;
 mod spawn;
 pub(crate) mod wait;
 
 pub use entry::{Config, RunError, run, run_until};
-pub use handle::{Current, JoinError, PauseError, Remote, Tasklet, TaskletId};
-pub use inspect::{Dump, DumpLine, Stats, dump, stats};
+pub use inspect::{Dump, DumpLine, Stats, dump, stack_used, stats};
 pub use local::Local;
-pub(crate) use handle::take_verdict;
 pub(crate) use modes::exit_now;
-pub use modes::{
-    TaskletExit, current, in_tasklet, no_switch, pause, shield, yield_now,
-};
+pub use modes::{TaskletExit, current, in_tasklet, no_switch, pause, shield, yield_now};
+pub(crate) use refusal::Refusal;
 pub use remote::{UnblockError, unblock};
-pub use scope::{Scope, ScopedTasklet, scope};
-pub use spawn::{Builder, SpawnError, spawn};
+pub(crate) use spawn::take_verdict;
+pub use spawn::{
+    Builder, Current, JoinError, PauseError, Remote, Scope, ScopedTasklet, SpawnError, Tasklet,
+    TaskletId, scope, spawn,
+};
 
 pub use crate::sched::{ChannelEvent, Observer, Verdict, Waiter};
 pub use crate::stack::Guards;

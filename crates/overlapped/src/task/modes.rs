@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::panic::resume_unwind;
 
-use super::handle::Current;
+use super::Current;
+use super::refusal::Refusal;
 use super::wait::{checkpoint, deliver_kill, give_way, park};
 use crate::sched::{NEVER, Tcb, Waiting, here};
 
@@ -33,12 +34,14 @@ pub(crate) fn exit_now(me: &Tcb) -> ! {
 ///
 /// # Panics
 /// Inside [`no_switch`].
-#[inline]
+#[inline(always)]
 pub fn yield_now() {
-    let Some(here) = here() else { return std::thread::yield_now() };
+    let Some(here) = here() else {
+        return std::thread::yield_now();
+    };
     match checkpoint(here) {
         Ok(()) => {}
-        Err(super::wait::Refusal::Unwinding) => return,
+        Err(Refusal::Unwinding) => return,
         Err(refusal) => panic!("yield_now {}", refusal.reason()),
     }
     give_way(here);
@@ -56,7 +59,7 @@ pub fn pause() {
     let Some(here) = here() else { return };
     match checkpoint(here) {
         Ok(()) => {}
-        Err(super::wait::Refusal::Unwinding) => return,
+        Err(Refusal::Unwinding) => return,
         Err(refusal) => panic!("pause {}", refusal.reason()),
     }
     park(here, Waiting::Paused, NEVER);

@@ -12,27 +12,22 @@
 //! the caller gets: a result is a result, and the kill stays pending for the next call.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::thread;
 
+use super::inspect::trace_myself;
+use super::refusal::{Refusal, timed_out, too_many};
 use crate::op::{Full, Op, Outcome};
 use crate::port::{self, Submitted, clock};
-use crate::sched::{Here, NEVER, State, Tcb, Trace, Waiting, Wake, here};
-
-/// Why a call may not wait here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// The tasklet is unwinding: std's panic count is per thread, so it must not switch.
-    Unwinding,
-    /// It is inside `no_switch`.
-    NoSwitch,
-}
+use crate::sched::{Here, NEVER, State, Tcb, Waiting, Wake, here};
+use crate::switch::Suspender;
 
 /// The operations that may end at once, one after another, before others get a turn.
 const INLINE_MAX: u64 = 64;
 
 /// What every call that may wait does first: delivers a pending kill, and tells whether the call
 /// may wait at all.
-#[inline]
+#[inline(always)]
 pub(crate) fn checkpoint(here: Here) -> Result<(), Refusal> {
     let me = here.me();
     if thread::panicking() {
@@ -47,13 +42,13 @@ pub(crate) fn checkpoint(here: Here) -> Result<(), Refusal> {
     Ok(())
 }
 
-#[inline]
+#[inline(always)]
 fn is_doomed(here: Here, me: &Tcb) -> bool {
     (me.killed.get() || here.ending.get()) && me.shields.get() == 0
 }
 
 /// Delivers a kill that came while the tasklet waited. Never returns then.
-#[inline]
+#[inline(always)]
 pub(crate) fn deliver_kill(here: Here) {
     if is_doomed(here, here.me()) {
         super::exit_now(here.me());
@@ -62,7 +57,7 @@ pub(crate) fn deliver_kill(here: Here) {
 
 /// Parks the calling tasklet until somebody wakes it, or until the port's clock shows `until`.
 /// The caller has passed the [`checkpoint`] and has linked the tasklet to whoever wakes it.
-#[inline]
+#[inline(always)]
 pub(crate) fn park(here: Here, waiting: Waiting, until: u64) -> Wake {
     let me = here.me();
     me.waiting.set(waiting);
@@ -79,7 +74,7 @@ pub(crate) fn park(here: Here, waiting: Waiting, until: u64) -> Wake {
 }
 
 /// Lets everybody else who is ready run first.
-#[inline]
+#[inline(always)]
 pub(crate) fn give_way(here: Here) {
     let me = here.me();
     me.state.set(State::Ready);
@@ -89,36 +84,27 @@ pub(crate) fn give_way(here: Here) {
 
 /// Leaves the stack, after the caller has said in its block where it stands. Comes back when the
 /// hub switches to it for good; a visit for a backtrace goes on waiting.
-#[inline]
+#[inline(always)]
 pub(crate) fn leave(here: Here, me: &Tcb) {
     // SAFETY: the suspender was set when this tasklet's job began on this fiber, and lives on it.
     let suspender = unsafe { &*me.suspender.get() };
+    let hot = MaybeUninit::<u8>::uninit();
+    me.hot.set(hot.as_ptr().cast());
     suspender.suspend();
-    while me.state.get() != State::Running {
-        trace_myself(me);
-        suspender.suspend();
+    if me.state.get() != State::Running {
+        answer_visits(me, suspender);
     }
     here.tell_switched();
 }
 
-/// Bytes of stack that taking a backtrace may need.
-const TRACE_ROOM: usize = 16 * 1024;
-
-/// Writes down the addresses of this stack's frames for a dump. Allocates nothing.
+/// The hub came only for a backtrace, perhaps several times.
 #[cold]
-fn trace_myself(me: &Tcb) {
-    let Some(mut wanted) = me.extra(|extra| extra?.trace.take()) else { return };
-    // SAFETY: whoever asked waits, with the trace alive, until every visit is over.
-    let trace: &mut Trace = unsafe { wanted.as_mut() };
-    let here = (&raw const trace).addr();
-    if here.saturating_sub(me.guard.get().end) < TRACE_ROOM {
-        return;
+#[inline(never)]
+fn answer_visits(me: &Tcb, suspender: &Suspender) {
+    while me.state.get() != State::Running {
+        trace_myself(me);
+        suspender.suspend();
     }
-    backtrace::trace(|frame| {
-        trace.addresses[trace.len] = frame.ip().addr();
-        trace.len += 1;
-        trace.len < Trace::DEPTH
-    });
 }
 
 /// Performs `op`, blocking the calling tasklet only; outside a scheduler, the thread. `limit`: the
@@ -152,7 +138,7 @@ pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<Outcome>
     loop {
         // SAFETY: handed on to the caller; `submit_and_park` returns after the completion.
         let outcome = unsafe { submit_and_park(here, op, until) }?;
-        if !was_cut(outcome) {
+        if !port::is_cancelled(outcome.result) {
             return finish(outcome);
         }
         if me.cut.get() {
@@ -199,9 +185,21 @@ unsafe fn submit_and_park(here: Here, op: &Op, until: u64) -> io::Result<Outcome
             outcome
         }
         Submitted::Pending => {
-            let wake = park(here, Waiting::Op { token, name: op.name(), fd: op.fd() }, until);
+            let wake = park(
+                here,
+                Waiting::Op {
+                    token,
+                    name: op.name(),
+                    fd: op.fd(),
+                },
+                until,
+            );
             // Soundness rests on it: nobody but the completion wakes who waits for an operation.
-            assert_eq!(wake, Wake::Done, "an operation's wait ends with its completion");
+            assert_eq!(
+                wake,
+                Wake::Done,
+                "an operation's wait ends with its completion"
+            );
             me.outcome.get()
         }
     };
@@ -219,49 +217,10 @@ impl Drop for AbortOnUnwind {
     }
 }
 
-/// Whether the kernel says that the operation was cut off: cancelled, or interrupted by a signal.
-fn was_cut(outcome: Outcome) -> bool {
-    port::is_cancelled(outcome.result)
-}
-
 /// The outcome as std gives it.
 fn finish(outcome: Outcome) -> io::Result<Outcome> {
     if outcome.result < 0 {
         return Err(io::Error::from_raw_os_error(-outcome.result));
     }
     Ok(outcome)
-}
-
-/// The deadline's error (`timeout`), or the error that std gives for a socket's own limit.
-fn timed_out(by_deadline: bool) -> io::Error {
-    if by_deadline {
-        return io::Error::new(io::ErrorKind::TimedOut, "the deadline set by timeout has passed");
-    }
-    io::Error::new(io::ErrorKind::WouldBlock, "the time limit of this socket has passed")
-}
-
-#[cold]
-fn too_many() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::QuotaExceeded,
-        "too many operations in flight; raise Config::operations_max",
-    )
-}
-
-impl Refusal {
-    /// `error`, or, where it only says that the call would have to wait, why it may not.
-    fn explain(self, error: io::Error) -> io::Error {
-        if error.kind() == io::ErrorKind::WouldBlock {
-            return io::Error::new(io::ErrorKind::WouldBlock, self.reason());
-        }
-        error
-    }
-
-    /// The sentence for an error.
-    pub(crate) fn reason(self) -> &'static str {
-        match self {
-            Refusal::Unwinding => "would wait, but this tasklet is unwinding",
-            Refusal::NoSwitch => "would wait, but this is inside no_switch",
-        }
-    }
 }

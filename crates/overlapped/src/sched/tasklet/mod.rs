@@ -29,8 +29,8 @@ mod queue;
 mod timers;
 
 pub(crate) use queue::Queue;
-pub(super) use timers::Timers;
 use timers::NOT_ARMED;
+pub(super) use timers::Timers;
 
 /// A pointer to a control block. Valid while a reference is counted for whoever holds it.
 pub(crate) type TcbPtr = NonNull<Tcb>;
@@ -66,9 +66,16 @@ pub(crate) enum Waiting {
     /// Nothing: it runs or is ready.
     Nothing,
     /// An operation's terminal completion. The only wait that nobody can cut short.
-    Op { token: Token, name: &'static str, fd: i32 },
+    Op {
+        token: Token,
+        name: &'static str,
+        fd: i32,
+    },
     /// A partner in a channel.
-    Channel { queue: NonNull<super::WaitQueue>, sending: bool },
+    Channel {
+        queue: NonNull<super::WaitQueue>,
+        sending: bool,
+    },
     /// Another tasklet's end.
     Join(TcbPtr),
     /// A point in time only.
@@ -116,6 +123,8 @@ pub(crate) enum Ending {
     Panicked,
     /// It was killed.
     Killed,
+    /// It never ran: the stack that it asked for cannot be made.
+    NoStack,
     /// It outlived the grace time and is parked for good.
     Abandoned,
 }
@@ -131,13 +140,15 @@ pub(crate) struct Tcb {
     pub(crate) killed: Cell<bool>,
     /// The pending operation has been asked to end, by a kill or by a deadline.
     pub(crate) cut: Cell<bool>,
+    /// Where its stack is hot: near its suspended position.
+    pub(crate) hot: Cell<*const ()>,
+    pub(crate) suspender: Cell<*const Suspender>,
     /// `shield` depth: kills are held off.
     pub(crate) shields: Cell<u16>,
     /// `no_switch` depth: suspensions fail.
     pub(crate) no_switch: Cell<u16>,
     /// The stack and context, from the first run to the end.
     pub(crate) fiber: UnsafeCell<Option<Fiber>>,
-    pub(crate) suspender: Cell<*const Suspender>,
     /// Its stack's guard; the usable part begins at its end.
     pub(crate) guard: Cell<Span>,
     pub(crate) waiting: Cell<Waiting>,
@@ -172,6 +183,8 @@ pub(crate) struct Tcb {
     pub(crate) parked_at: Cell<u64>,
     /// Rarely used parts, made when first needed.
     pub(crate) extra: UnsafeCell<Option<Box<Extra>>>,
+    /// The stack that it asked for cannot be made.
+    pub(crate) no_stack: Cell<bool>,
     /// Stack size asked for, in bytes; 0 for the default.
     pub(crate) stack_size: Cell<usize>,
 }
@@ -193,6 +206,7 @@ pub(crate) struct Extra {
 impl Tcb {
     /// A block for a tasklet that has not started, with one reference for the scheduler and one for
     /// the handle.
+    #[inline(always)]
     pub(crate) fn new(vtable: &'static VTable, id: u64) -> Tcb {
         Tcb {
             next: Cell::new(None),
@@ -201,10 +215,11 @@ impl Tcb {
             wake: Cell::new(Wake::Done),
             killed: Cell::new(false),
             cut: Cell::new(false),
+            hot: Cell::new(std::ptr::null()),
+            suspender: Cell::new(std::ptr::null()),
             shields: Cell::new(0),
             no_switch: Cell::new(0),
             fiber: UnsafeCell::new(None),
-            suspender: Cell::new(std::ptr::null()),
             guard: Cell::new(Span::default()),
             waiting: Cell::new(Waiting::Nothing),
             wait_until: Cell::new(NEVER),
@@ -225,6 +240,7 @@ impl Tcb {
             since: Cell::new(0),
             parked_at: Cell::new(0),
             extra: UnsafeCell::new(None),
+            no_stack: Cell::new(false),
             stack_size: Cell::new(0),
         }
     }

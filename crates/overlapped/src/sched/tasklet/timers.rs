@@ -106,7 +106,9 @@ impl Timers {
         loop {
             let first = at * ARITY + 1;
             let last = (first + ARITY).min(self.heap.len());
-            let Some(least) = (first..last).min_by_key(|&child| self.heap[child].when) else { break };
+            let Some(least) = (first..last).min_by_key(|&child| self.heap[child].when) else {
+                break;
+            };
             if self.heap[at].when <= self.heap[least].when {
                 break;
             }

@@ -10,12 +10,12 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::spawn::{Made, Returned, drop_quietly, note_panic};
-use super::wait::{checkpoint, deliver_kill, park};
+use super::{Made, Returned, drop_quietly, note_panic};
 use crate::op::Token;
 use crate::sched::{
     Ending, Here, Inbox, Message, State, Tcb, TcbPtr, Verdict, Waiting, Wake, here, release, retain,
 };
+use crate::task::wait::{checkpoint, deliver_kill, park};
 
 /// A tasklet's number, unique within its scheduler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,8 +39,12 @@ pub struct Tasklet<T> {
 
 impl<T> Tasklet<T> {
     #[inline]
-    pub(super) fn new(made: Made<T>) -> Tasklet<T> {
-        Tasklet { tcb: made.tcb, take: made.take, result: PhantomData }
+    pub(in crate::task) fn new(made: Made<T>) -> Tasklet<T> {
+        Tasklet {
+            tcb: made.tcb,
+            take: made.take,
+            result: PhantomData,
+        }
     }
 
     #[inline]
@@ -53,7 +57,7 @@ impl<T> Tasklet<T> {
     ///
     /// # Errors
     /// [`JoinError`] says how else it ended, or why the wait did.
-    #[inline]
+    #[inline(always)]
     pub fn join(self) -> Result<T, JoinError> {
         if !self.is_finished() {
             self.wait()?;
@@ -61,6 +65,7 @@ impl<T> Tasklet<T> {
         self.take_result()
     }
 
+    #[inline(always)]
     fn wait(&self) -> Result<(), JoinError> {
         // Not over: its scheduler runs, so this is one of its tasklets.
         let here = here().ok_or(JoinError::WouldBlock)?;
@@ -81,6 +86,7 @@ impl<T> Tasklet<T> {
         match self.block().ending.get() {
             Ending::Abandoned => return Err(JoinError::Abandoned),
             Ending::Killed => return Err(JoinError::Killed),
+            Ending::NoStack => return Err(JoinError::NoStack),
             Ending::Alive => unreachable!("the wait is over"),
             Ending::Returned | Ending::Panicked => {}
         }
@@ -97,12 +103,12 @@ impl<T> Tasklet<T> {
         self.block().is_over()
     }
 
-    /// Asks the tasklet to end: it unwinds, with [`TaskletExit`](super::TaskletExit), at the
+    /// Asks the tasklet to end: it unwinds, with [`TaskletExit`](crate::task::TaskletExit), at the
     /// suspension point where it is or at the next one it comes to. Not started: its closure is
     /// dropped. Ended: nothing happens.
     ///
     /// This only asks. An operation that completes all the same hands over its result first, so no
-    /// byte is lost, and [`shield`](super::shield) holds a kill off.
+    /// byte is lost, and [`shield`](crate::task::shield) holds a kill off.
     pub fn kill(&self) {
         if self.is_finished() {
             return;
@@ -132,7 +138,7 @@ impl<T> Tasklet<T> {
         match (block.state.get(), block.waiting.get()) {
             (State::Waiting, Waiting::Paused) => Ok(()),
             (State::Running, _) => {
-                super::pause();
+                crate::task::pause();
                 Ok(())
             }
             (State::Ready | State::New, _) if !block.is_starved.get() => {
@@ -186,7 +192,7 @@ impl<T> Tasklet<T> {
         here.ready.rotate_out(self.tcb, here.me_ptr());
         here.ready.push_front(self.tcb);
         here.me().state.set(State::Ready);
-        super::wait::leave(here, here.me());
+        crate::task::wait::leave(here, here.me());
         deliver_kill(here);
         Ok(())
     }
@@ -250,7 +256,12 @@ pub(crate) fn take_verdict(here: Here) -> Verdict {
 fn remote_of(tcb: TcbPtr, block: &Tcb) -> Remote {
     let Some(here) = here().filter(|_| !block.is_over()) else {
         let over = Arc::new(AtomicBool::new(true));
-        return Remote { link: None, over, id: block.id, name: block.name() };
+        return Remote {
+            link: None,
+            over,
+            id: block.id,
+            name: block.name(),
+        };
     };
     let known = block.extra(|extra| extra?.remote.clone());
     let (token, over) = known.unwrap_or_else(|| {
@@ -262,7 +273,12 @@ fn remote_of(tcb: TcbPtr, block: &Tcb) -> Remote {
         (token, over)
     });
     let link = Some(Link::new(here.inbox.clone(), token));
-    Remote { link, over, id: block.id, name: block.name() }
+    Remote {
+        link,
+        over,
+        id: block.id,
+        name: block.name(),
+    }
 }
 
 /// A handle to a tasklet for any thread: `Send`, `Sync`, cheap to clone. It outlives the tasklet
@@ -327,7 +343,10 @@ impl Remote {
 
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Remote").field("id", &self.id).field("name", &self.name).finish()
+        f.debug_struct("Remote")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .finish()
     }
 }
 
@@ -337,7 +356,7 @@ pub struct Current {
 }
 
 impl Current {
-    pub(super) fn of(here: Here) -> Current {
+    pub(in crate::task) fn of(here: Here) -> Current {
         let tcb = here.me_ptr();
         retain(tcb);
         Current { tcb }
@@ -373,7 +392,10 @@ impl Drop for Current {
 
 impl fmt::Debug for Current {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Current").field("id", &self.id()).field("name", &self.name()).finish()
+        f.debug_struct("Current")
+            .field("id", &self.id())
+            .field("name", &self.name())
+            .finish()
     }
 }
 
@@ -384,6 +406,8 @@ pub enum JoinError {
     Panicked(Box<dyn Any + Send>),
     /// It was killed.
     Killed,
+    /// It never ran: a stack of the size that it asked for cannot be made.
+    NoStack,
     /// It outlived the grace time of its scheduler's shutdown and was parked for good.
     Abandoned,
     /// It waits for ever, and so would the caller.
@@ -400,6 +424,7 @@ impl fmt::Debug for JoinError {
         match self {
             JoinError::Panicked(_) => f.write_str("Panicked(..)"),
             JoinError::Killed => f.write_str("Killed"),
+            JoinError::NoStack => f.write_str("NoStack"),
             JoinError::Abandoned => f.write_str("Abandoned"),
             JoinError::Deadlock(verdict) => f.debug_tuple("Deadlock").field(verdict).finish(),
             JoinError::TimedOut => f.write_str("TimedOut"),
@@ -422,10 +447,15 @@ impl fmt::Display for JoinError {
                 }
             }
             JoinError::Killed => f.write_str("the tasklet was killed"),
+            JoinError::NoStack => {
+                f.write_str("the system cannot make a stack of the size the tasklet asked for")
+            }
             JoinError::Abandoned => f.write_str("the tasklet outlived its scheduler's grace time"),
             JoinError::Deadlock(verdict) => verdict.fmt(f),
             JoinError::TimedOut => f.write_str("the deadline passed before the tasklet ended"),
-            JoinError::WouldBlock => f.write_str("the tasklet has not ended and the caller may not wait"),
+            JoinError::WouldBlock => {
+                f.write_str("the tasklet has not ended and the caller may not wait")
+            }
         }
     }
 }
@@ -452,4 +482,3 @@ impl fmt::Display for PauseError {
 }
 
 impl std::error::Error for PauseError {}
-

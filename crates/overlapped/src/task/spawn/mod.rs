@@ -10,14 +10,21 @@
 //! | result, handle there | `join`'s caller, or whoever drops the handle |
 //! | locals | the tasklet, on its own stack |
 
+mod handle;
+mod scope;
+
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
-use super::{Tasklet, TaskletExit, local};
-use crate::sched::{Ending, Here, ScopeState, Sched, Tcb, TcbPtr, VTable, here};
+use super::{TaskletExit, local};
+pub(crate) use handle::take_verdict;
+pub use handle::{Current, JoinError, PauseError, Remote, Tasklet, TaskletId};
+pub use scope::{Scope, ScopedTasklet, scope};
+
+use crate::sched::{Ending, Here, Sched, ScopeState, Tcb, TcbPtr, VTable, here};
 
 /// What a tasklet's closure came to.
 pub(crate) type Returned<T> = Result<T, Box<dyn Any + Send>>;
@@ -37,13 +44,25 @@ struct Task<F, T> {
 }
 
 impl<F: FnOnce() -> T, T> Task<F, T> {
-    const VTABLE: VTable = VTable { run: Self::run, free: Self::free };
+    const VTABLE: VTable = VTable {
+        run: Self::run,
+        free: Self::free,
+    };
 
+    #[inline(always)]
     fn allocate(f: F, id: u64) -> TcbPtr {
-        let tcb = Tcb::new(&Self::VTABLE, id);
-        let stage: UnsafeCell<Stage<F, T>> = UnsafeCell::new(Stage::Closure(f));
-        let task = Box::new(Task { tcb, stage });
-        NonNull::from(Box::leak(task)).cast()
+        let mut task = Box::<Task<F, T>>::new_uninit();
+        // In place: a block is several cache lines, too many to be built here and copied there.
+        let place = task.as_mut_ptr();
+        // SAFETY: both fields of fresh memory of that very type, each written once.
+        unsafe {
+            (&raw mut (*place).tcb).write(Tcb::new(&Self::VTABLE, id));
+            (&raw mut (*place).stage).write(UnsafeCell::new(Stage::Closure(f)));
+        }
+        // SAFETY: all fields have been written; a box is not null.
+        let task = unsafe { Box::into_raw(task.assume_init()) };
+        // SAFETY: a box is not null.
+        unsafe { NonNull::new_unchecked(task) }.cast()
     }
 
     /// `VTable::run`.
@@ -56,9 +75,20 @@ impl<F: FnOnce() -> T, T> Task<F, T> {
         let task = unsafe { tcb.cast::<Task<F, T>>().as_ref() };
         // SAFETY: nobody else touches the stage before `ending` says that the tasklet is over.
         let closure = unsafe { std::mem::replace(&mut *task.stage.get(), Stage::Empty) };
-        let Stage::Closure(f) = closure else { unreachable!("a tasklet runs once") };
-        let (result, mut ending) = if task.tcb.killed.get() {
-            (catch_unwind(AssertUnwindSafe(|| drop(f))).err().map(Err), Ending::Killed)
+        let Stage::Closure(f) = closure else {
+            unreachable!("a tasklet runs once")
+        };
+        let no_stack = task.tcb.no_stack.get();
+        let (result, mut ending) = if task.tcb.killed.get() || no_stack {
+            let ending = if no_stack {
+                Ending::NoStack
+            } else {
+                Ending::Killed
+            };
+            (
+                catch_unwind(AssertUnwindSafe(|| drop(f))).err().map(Err),
+                ending,
+            )
         } else {
             (Some(catch_unwind(AssertUnwindSafe(f))), Ending::Returned)
         };
@@ -142,7 +172,10 @@ pub(crate) struct Made<T> {
 /// # Safety
 /// Whatever `F` and `T` borrow outlives the tasklet: its run and its result.
 pub(crate) unsafe fn make<F: FnOnce() -> T, T>(sched: &Sched, f: F) -> Made<T> {
-    Made { tcb: Task::<F, T>::allocate(f, sched.next_id()), take: Task::<F, T>::take }
+    Made {
+        tcb: Task::<F, T>::allocate(f, sched.next_id()),
+        take: Task::<F, T>::take,
+    }
 }
 
 /// Why a tasklet could not be spawned.

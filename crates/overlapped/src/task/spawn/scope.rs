@@ -10,10 +10,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::thread;
 
-use super::spawn::{admit, make};
-use super::wait::{deliver_kill, park};
 use super::{Builder, JoinError, SpawnError, Tasklet};
+use super::{admit, make};
 use crate::sched::{Here, NEVER, ScopeState, Waiting, here};
+use crate::task::wait::{deliver_kill, park};
 
 /// Where scoped tasklets are spawned; see [`scope`].
 pub struct Scope<'scope, 'env: 'scope> {
@@ -49,8 +49,11 @@ pub fn scope<'env, F, T>(f: F) -> T
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
-    let scope =
-        Scope { state: ScopeState::default(), scope: PhantomData, env: PhantomData };
+    let scope = Scope {
+        state: ScopeState::default(),
+        scope: PhantomData,
+        env: PhantomData,
+    };
     let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
     if let Some(here) = here() {
         scope.wait(here, result.as_ref().err());
@@ -89,13 +92,16 @@ impl<'scope> Scope<'scope, '_> {
         let me = here.me();
         let state = NonNull::from(&self.state);
         // The body was killed, or the tasklets are: they will not be waited for to finish.
-        let exit = payload.is_some_and(|payload| payload.is::<super::TaskletExit>());
+        let exit = payload.is_some_and(|payload| payload.is::<crate::task::TaskletExit>());
         if exit || (me.killed.get() && me.shields.get() == 0) {
             kill_children(here, state);
         }
         // `spawn_scoped` refuses where this could not wait, so there is nobody to wait for then.
         while self.state.live.get() > 0 {
-            assert!(!thread::panicking(), "no scoped tasklet is spawned while unwinding");
+            assert!(
+                !thread::panicking(),
+                "no scoped tasklet is spawned while unwinding"
+            );
             self.state.owner.set(Some(here.me_ptr()));
             park(here, Waiting::Scope(state), NEVER);
         }
@@ -138,7 +144,10 @@ impl Builder {
         scope.state.live.set(scope.state.live.get() + 1);
         here.block(made.tcb).deadline.set(here.me().deadline.get());
         let made = self.place(here, made, Some(state));
-        Ok(ScopedTasklet { tasklet: Tasklet::new(made), scope: PhantomData })
+        Ok(ScopedTasklet {
+            tasklet: Tasklet::new(made),
+            scope: PhantomData,
+        })
     }
 }
 
@@ -165,6 +174,8 @@ impl<T> std::fmt::Debug for ScopedTasklet<'_, T> {
 
 impl std::fmt::Debug for Scope<'_, '_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Scope").field("live", &self.state.live.get()).finish()
+        f.debug_struct("Scope")
+            .field("live", &self.state.live.get())
+            .finish()
     }
 }

@@ -1,0 +1,212 @@
+//! The echo load, one and the same for all servers: a closed loop over io_uring.
+//!
+//! Each connection sends a message, waits for its echo, checks every byte, and sends the next
+//! one. All connections share a ring with one thread; what one wait brings is answered with one
+//! submission. A send posts no completion, so a round trip costs the load one completion and
+//! less than any server: it must not be the bottleneck, and says what it needs itself.
+
+use super::syscalls::cpu_time;
+use hdrhistogram::Histogram;
+use io_uring::types::{Fixed, SubmitArgs, Timespec};
+use io_uring::{IoUring, opcode, squeue};
+use std::net::{Ipv4Addr, TcpStream};
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+/// The size of a message.
+pub(crate) const MESSAGE_BYTES: usize = 64;
+/// `IORING_RECVSEND_POLL_FIRST`: the echo is never there yet.
+const POLL_FIRST: u16 = 1;
+/// The user data of sends, whose completions tell of failures only.
+const SEND: u64 = u64::MAX;
+/// A server that does not answer within this time has failed.
+const SILENCE_MAX: Timespec = Timespec::new().sec(5);
+
+/// Longer latencies count as this.
+const LATENCY_NS_MAX: u64 = 10_000_000_000;
+
+type Message = [u8; MESSAGE_BYTES];
+
+struct Connection {
+    stream: TcpStream,
+    /// In boxes, because the kernel holds their addresses.
+    out: Box<Message>,
+    echo: Box<Message>,
+    received: usize,
+    sent_at: Instant,
+}
+
+/// Connected clients, idle between phases.
+pub(crate) struct Load {
+    // The ring comes first, so that it is gone before the buffers.
+    ring: IoUring,
+    connections: Vec<Connection>,
+    sequence: u64,
+}
+
+/// What one phase brought.
+pub(crate) struct Phase {
+    pub(crate) round_trips: u64,
+    pub(crate) took: Duration,
+    /// The load's own processor time.
+    pub(crate) load_cpu: Duration,
+    /// Latencies in nanoseconds.
+    pub(crate) latencies: Histogram<u64>,
+}
+
+impl Load {
+    /// Opens the connections, one after the other.
+    pub(crate) fn connect(port: u16, connections: usize) -> Result<Load, String> {
+        let ring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .build((2 * connections).next_power_of_two() as u32)
+            .map_err(|error| format!("no ring for the load: {error}"))?;
+        let connections: Result<Vec<Connection>, std::io::Error> = (0..connections)
+            .map(|_| {
+                let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+                stream.set_nodelay(true)?;
+                Ok(Connection {
+                    stream,
+                    out: Box::new([0; MESSAGE_BYTES]),
+                    echo: Box::new([0; MESSAGE_BYTES]),
+                    received: 0,
+                    sent_at: Instant::now(),
+                })
+            })
+            .collect();
+        let connections = connections.map_err(|error| format!("connect: {error}"))?;
+        let sockets: Vec<i32> = connections.iter().map(|c| c.stream.as_raw_fd()).collect();
+        ring.submitter()
+            .register_files(&sockets)
+            .map_err(|error| format!("register files: {error}"))?;
+        Ok(Load {
+            ring,
+            connections,
+            sequence: 0,
+        })
+    }
+
+    /// Runs all connections for a time, then waits for the echoes under way.
+    pub(crate) fn run(&mut self, time: Duration) -> Result<Phase, String> {
+        let mut latencies = Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3)
+            .map_err(|error| format!("no histogram: {error}"))?;
+        let cpu_before = cpu_time(std::process::id())?;
+        let start = Instant::now();
+        for index in 0..self.connections.len() {
+            self.send(index, start)?;
+        }
+        let mut under_way = self.connections.len();
+        let mut arrived = Vec::with_capacity(under_way);
+        while under_way > 0 {
+            self.wait()?;
+            arrived.extend(self.ring.completion().map(|e| (e.user_data(), e.result())));
+            // One clock for the whole batch: reading it for each would cost the load too much.
+            let now = Instant::now();
+            let go_on = now - start < time;
+            for (token, result) in arrived.drain(..) {
+                if !self.receive(token, result)? {
+                    continue;
+                }
+                let index = token as usize;
+                let latency = now - self.connections[index].sent_at;
+                latencies.saturating_record(latency.as_nanos() as u64);
+                if go_on {
+                    self.send(index, now)?;
+                } else {
+                    under_way -= 1;
+                }
+            }
+        }
+        Ok(Phase {
+            round_trips: latencies.len(),
+            took: start.elapsed(),
+            load_cpu: cpu_time(std::process::id())? - cpu_before,
+            latencies,
+        })
+    }
+
+    /// Queues the next message and the receive of its echo.
+    fn send(&mut self, index: usize, now: Instant) -> Result<(), String> {
+        self.sequence += 1;
+        let connection = &mut self.connections[index];
+        // Every message differs from the one before and from those of the others.
+        for (eight, salt) in connection.out.chunks_exact_mut(8).zip(1..) {
+            eight.copy_from_slice(&(self.sequence.wrapping_mul(salt)).to_le_bytes());
+        }
+        connection.received = 0;
+        connection.sent_at = now;
+        let send = opcode::Send::new(
+            Fixed(index as u32),
+            connection.out.as_ptr(),
+            MESSAGE_BYTES as u32,
+        )
+        .flags(libc::MSG_NOSIGNAL)
+        .build()
+        .flags(squeue::Flags::SKIP_SUCCESS)
+        .user_data(SEND);
+        self.push(&send)?;
+        self.queue_receive(index)
+    }
+
+    fn queue_receive(&mut self, index: usize) -> Result<(), String> {
+        let connection = &mut self.connections[index];
+        let rest = &mut connection.echo[connection.received..];
+        let receive = opcode::Recv::new(Fixed(index as u32), rest.as_mut_ptr(), rest.len() as u32)
+            .ioprio(POLL_FIRST)
+            .build()
+            .user_data(index as u64);
+        self.push(&receive)
+    }
+
+    /// Takes what a completion brought; true when the echo is whole.
+    fn receive(&mut self, token: u64, result: i32) -> Result<bool, String> {
+        if result < 0 {
+            return Err(format!(
+                "the load: {}",
+                std::io::Error::from_raw_os_error(-result)
+            ));
+        }
+        if token == SEND {
+            // Success is skipped, so this was a short send, which the kernel does not do with 64 B.
+            return Err(format!("only {result} bytes were sent"));
+        }
+        let index = token as usize;
+        let connection = &mut self.connections[index];
+        if result == 0 {
+            return Err("the server has closed a connection".into());
+        }
+        connection.received += result as usize;
+        if connection.received < MESSAGE_BYTES {
+            self.queue_receive(index)?;
+            return Ok(false);
+        }
+        if connection.echo != connection.out {
+            return Err("a wrong echo".into());
+        }
+        Ok(true)
+    }
+
+    fn push(&mut self, entry: &squeue::Entry) -> Result<(), String> {
+        // SAFETY: the buffers are boxed in connections that live as long as the ring; `out` is not
+        // written again before its echo has come, and `echo` not read before its completion.
+        while unsafe { self.ring.submission().push(entry) }.is_err() {
+            self.ring
+                .submit()
+                .map_err(|error| format!("submit: {error}"))?;
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self) -> Result<(), String> {
+        let arguments = SubmitArgs::new().timespec(&SILENCE_MAX);
+        match self.ring.submitter().submit_with_args(1, &arguments) {
+            Ok(_) => Ok(()),
+            Err(error) if error.raw_os_error() == Some(libc::ETIME) => {
+                Err("the server has not answered for 5 s".into())
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(format!("the load waits: {error}")),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! compio: completion based, buffers given away and got back. Its default runtime, io_uring only.
+//! It has no channels of its own: `local-channel` is what fits a single thread best.
+
+use super::{ADDRESS, BUFFER_BYTES, Subject, announce, say, yield_once};
+use crate::harness::memory::Memory;
+use crate::tasklets::{Parking, YIELDS_AROUND, YieldClock};
+use compio::BufResult;
+use compio::io::{AsyncRead, AsyncWriteExt};
+use compio::net::{TcpListener, TcpStream};
+use compio::runtime::{Runtime, spawn};
+use local_channel::mpsc;
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+pub(crate) struct Compio;
+
+fn runtime() -> Result<Runtime, String> {
+    Runtime::new().map_err(say)
+}
+
+fn gone<E>(_: E) -> String {
+    "a task ended early".into()
+}
+
+impl Subject for Compio {
+    fn spawn_join(&self, n: u64) -> Result<Duration, String> {
+        runtime()?.block_on(async {
+            let start = Instant::now();
+            for _ in 0..n {
+                spawn(async {}).await.map_err(gone)?;
+            }
+            Ok(start.elapsed())
+        })
+    }
+
+    fn yields(&self, tasks: usize, rounds: u64) -> Result<Duration, String> {
+        let clock = Rc::new(YieldClock::new(tasks));
+        runtime()?.block_on(async {
+            let all: Vec<_> = (0..tasks)
+                .map(|_| {
+                    let clock = clock.clone();
+                    spawn(async move {
+                        for _ in 0..YIELDS_AROUND {
+                            yield_once().await;
+                        }
+                        clock.begin();
+                        for _ in 0..rounds {
+                            yield_once().await;
+                        }
+                        clock.end();
+                        for _ in 0..YIELDS_AROUND {
+                            yield_once().await;
+                        }
+                    })
+                })
+                .collect();
+            for task in all {
+                task.await.map_err(gone)?;
+            }
+            clock.took()
+        })
+    }
+
+    fn channel_round_trip(&self, n: u64) -> Result<Duration, String> {
+        runtime()?.block_on(async {
+            let (there, mut arrived) = mpsc::channel::<u64>();
+            let (back, mut returned) = mpsc::channel::<u64>();
+            let answering = spawn(async move {
+                while let Some(value) = arrived.recv().await {
+                    if back.send(value + 1).is_err() {
+                        break;
+                    }
+                }
+            });
+            let asking = spawn(async move {
+                let start = Instant::now();
+                for value in 0..n {
+                    there.send(value).map_err(gone)?;
+                    assert_eq!(returned.recv().await, Some(value + 1));
+                }
+                Ok(start.elapsed())
+            });
+            let took = asking.await.map_err(gone)?;
+            answering.await.map_err(gone)?;
+            took
+        })
+    }
+
+    fn remark(&self) -> Option<&'static str> {
+        Some("local_channel::mpsc (unbounded)")
+    }
+
+    fn parked(&self, n: usize) -> Result<Memory, String> {
+        runtime()?.block_on(async {
+            let bell = Rc::new(Notify::new());
+            let waiting = Rc::new(Cell::new(0));
+            let parking = Parking::begin();
+            for _ in 0..n {
+                let (bell, waiting) = (bell.clone(), waiting.clone());
+                spawn(async move {
+                    waiting.set(waiting.get() + 1);
+                    bell.notified().await;
+                })
+                .detach();
+            }
+            while waiting.get() < n {
+                yield_once().await;
+            }
+            let added = parking.full();
+            bell.notify_waiters();
+            Ok(added)
+        })
+    }
+
+    fn serve(&self) -> Result<(), String> {
+        runtime()?.block_on(async {
+            let listener = TcpListener::bind(ADDRESS).await.map_err(say)?;
+            announce(listener.local_addr().map_err(say)?);
+            loop {
+                let (stream, _) = listener.accept().await.map_err(say)?;
+                spawn(echo(stream)).detach();
+            }
+        })
+    }
+}
+
+async fn echo(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut buffer = Vec::with_capacity(BUFFER_BYTES);
+    loop {
+        buffer.clear();
+        let BufResult(result, filled) = stream.read(buffer).await;
+        if result? == 0 {
+            return Ok(());
+        }
+        let BufResult(result, emptied) = stream.write_all(filled).await;
+        result?;
+        buffer = emptied;
+    }
+}

@@ -1,0 +1,117 @@
+//! Go: `go/main.go`, built with the Go on this machine at first use, beside this program in the
+//! target folder. A child of ours runs it and passes its figures on; as an echo server it
+//! replaces our process, so that the process measured is Go's alone.
+
+use super::{Subject, say};
+use crate::harness::child;
+use crate::harness::memory::Memory;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+pub(crate) struct Go;
+
+const SOURCE: &str = include_str!("../../go/main.go");
+
+fn folder() -> Result<PathBuf, String> {
+    let program = std::env::current_exe().map_err(say)?;
+    Ok(program.with_file_name("overlapped-bench-go"))
+}
+
+/// The built program. One core has one processor of Go's scheduler, whatever the machine has.
+fn program() -> Result<Command, String> {
+    let mut command = Command::new(folder()?.join("main"));
+    command.env("GOMAXPROCS", "1");
+    Ok(command)
+}
+
+/// Runs it and reads the numbers it prints.
+fn numbers(arguments: &[&str]) -> Result<Vec<f64>, String> {
+    let output = program()?.args(arguments).output().map_err(say)?;
+    if !output.status.success() {
+        let text = String::from_utf8_lossy(&output.stderr);
+        return Err(format!(
+            "{}: {}",
+            output.status,
+            text.lines().next().unwrap_or_default()
+        ));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.split_whitespace()
+        .map(|word| word.parse().map_err(say))
+        .collect()
+}
+
+fn nanoseconds(arguments: &[&str]) -> Result<Duration, String> {
+    let numbers = numbers(arguments)?;
+    let nanoseconds = numbers.first().ok_or("it printed nothing")?;
+    Ok(Duration::from_nanos(*nanoseconds as u64))
+}
+
+impl Subject for Go {
+    fn prepare(&self) -> Result<(), String> {
+        let folder = folder()?;
+        let source = folder.join("main.go");
+        let built = folder.join("main").exists();
+        if built && std::fs::read_to_string(&source).is_ok_and(|text| text == SOURCE) {
+            return Ok(());
+        }
+        std::fs::create_dir_all(&folder).map_err(say)?;
+        std::fs::write(&source, SOURCE).map_err(say)?;
+        // A single file of the standard library alone: no modules, no network.
+        let output = Command::new("go")
+            .args(["build", "-o", "main", "main.go"])
+            .current_dir(&folder)
+            .env("GOFLAGS", "-mod=mod")
+            .env("GOPROXY", "off")
+            .output()
+            .map_err(|error| format!("no Go on this machine: {error}"))?;
+        if !output.status.success() {
+            // Otherwise the next run would take the old program for this source.
+            let _ = std::fs::remove_file(&source);
+            return Err(format!(
+                "go build: {}",
+                String::from_utf8_lossy(&output.stderr)
+            ));
+        }
+        Ok(())
+    }
+
+    fn spawn_join(&self, n: u64) -> Result<Duration, String> {
+        nanoseconds(&["spawn_join", &n.to_string()])
+    }
+
+    fn yields(&self, tasks: usize, rounds: u64) -> Result<Duration, String> {
+        nanoseconds(&["yield", &tasks.to_string(), &rounds.to_string()])
+    }
+
+    fn channel_round_trip(&self, n: u64) -> Result<Duration, String> {
+        nanoseconds(&["channel", &n.to_string()])
+    }
+
+    fn remark(&self) -> Option<&'static str> {
+        Some("unbuffered chan")
+    }
+
+    fn parked(&self, n: usize) -> Result<Memory, String> {
+        match numbers(&["parked", &n.to_string()])?[..] {
+            [rss_kib, page_tables_kib, mappings] => Ok(Memory {
+                rss_kib,
+                page_tables_kib,
+                mappings: mappings.max(0.0) as usize,
+            }),
+            _ => Err("it printed something else".into()),
+        }
+    }
+
+    fn parked_kib_estimate(&self) -> f64 {
+        4.0
+    }
+
+    fn serve(&self) -> Result<(), String> {
+        // The death signal outlives the exec; set again in case that ever changes.
+        child::die_with_parent();
+        Err(say(program()?.arg("echo").exec()))
+    }
+}

@@ -1,0 +1,128 @@
+//! The subjects: for each library the code that its user would write, and nothing cleverer.
+//!
+//! All run on one thread (or one worker), because the question is what a core can do. Echo
+//! servers: accept, no delay, a task per connection, a buffer of 4 KiB, read, write all.
+
+mod compio;
+mod go;
+mod may;
+mod monoio;
+mod overlapped;
+mod raw;
+mod tokio;
+
+use crate::harness::memory::Memory;
+use ::overlapped::port::PortChoice;
+use clap::ValueEnum;
+use overlapped::Overlapped;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The buffer of a connection.
+pub(crate) const BUFFER_BYTES: usize = 4096;
+/// Where a server listens: a port of the kernel's choice.
+pub(crate) const ADDRESS: &str = "127.0.0.1:0";
+
+/// What every subject can do. Each method runs in a process of its own.
+pub(crate) trait Subject {
+    /// Whether it can run here; may build what it needs. Called once, before the rounds.
+    fn prepare(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Spawns and joins `n` empty tasks, one after the other.
+    fn spawn_join(&self, n: u64) -> Result<Duration, String>;
+
+    /// `tasks` tasks yield `rounds` times each, in turn; see [`crate::tasklets::YieldClock`].
+    fn yields(&self, tasks: usize, rounds: u64) -> Result<Duration, String>;
+
+    /// A number goes to another task and comes back, `n` times.
+    fn channel_round_trip(&self, n: u64) -> Result<Duration, String>;
+
+    /// Which channel that is, where the library leaves a choice.
+    fn remark(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The memory added while `n` tasks wait for something.
+    fn parked(&self, n: usize) -> Result<Memory, String>;
+
+    /// What a parked task may need at worst, to refuse what does not fit.
+    fn parked_kib_estimate(&self) -> f64 {
+        2.0
+    }
+
+    /// Listens, prints the port (see [`announce`]) and echoes until it is killed.
+    fn serve(&self) -> Result<(), String>;
+}
+
+/// The subjects' names, ours first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
+pub(crate) enum Name {
+    OverlappedUring,
+    OverlappedPoll,
+    Tokio,
+    May,
+    Compio,
+    Monoio,
+    Raw,
+    Go,
+}
+
+impl Name {
+    /// Whether this is our library.
+    pub(crate) fn is_ours(self) -> bool {
+        matches!(self, Name::OverlappedUring | Name::OverlappedPoll)
+    }
+
+    pub(crate) fn subject(self) -> Box<dyn Subject> {
+        match self {
+            Name::OverlappedUring => Box::new(Overlapped {
+                port: PortChoice::Uring,
+            }),
+            Name::OverlappedPoll => Box::new(Overlapped {
+                port: PortChoice::Poll,
+            }),
+            Name::Tokio => Box::new(tokio::Tokio),
+            Name::May => Box::new(may::May),
+            Name::Compio => Box::new(compio::Compio),
+            Name::Monoio => Box::new(monoio::Monoio),
+            Name::Raw => Box::new(raw::Raw),
+            Name::Go => Box::new(go::Go),
+        }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.to_possible_value() {
+            Some(value) => f.write_str(value.get_name()),
+            None => Err(fmt::Error),
+        }
+    }
+}
+
+/// Tells the load where to connect.
+pub(crate) fn announce(address: SocketAddr) {
+    println!("{}", address.port());
+}
+
+/// An error as a sentence.
+pub(crate) fn say(error: impl fmt::Display) -> String {
+    error.to_string()
+}
+
+/// Yields once, for executors without a function for it.
+async fn yield_once() {
+    let mut yielded = false;
+    std::future::poll_fn(|context| {
+        if yielded {
+            return std::task::Poll::Ready(());
+        }
+        yielded = true;
+        context.waker().wake_by_ref();
+        std::task::Poll::Pending
+    })
+    .await;
+}

@@ -1,0 +1,52 @@
+//! Errors of the suspension point: why a call may not wait, or waits no longer.
+
+use std::io;
+
+/// Why a call may not wait here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The tasklet is unwinding: std's panic count is per thread, so it must not switch.
+    Unwinding,
+    /// It is inside `no_switch`.
+    NoSwitch,
+}
+
+/// The deadline's error (`timeout`), or the error that std gives for a socket's own limit.
+pub(super) fn timed_out(by_deadline: bool) -> io::Error {
+    if by_deadline {
+        return io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the deadline set by timeout has passed",
+        );
+    }
+    io::Error::new(
+        io::ErrorKind::WouldBlock,
+        "the time limit of this socket has passed",
+    )
+}
+
+#[cold]
+pub(super) fn too_many() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::QuotaExceeded,
+        "too many operations in flight; raise Config::operations_max",
+    )
+}
+
+impl Refusal {
+    /// `error`, or, where it only says that the call would have to wait, why it may not.
+    pub(super) fn explain(self, error: io::Error) -> io::Error {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            return io::Error::new(io::ErrorKind::WouldBlock, self.reason());
+        }
+        error
+    }
+
+    /// The sentence for an error.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Refusal::Unwinding => "would wait, but this tasklet is unwinding",
+            Refusal::NoSwitch => "would wait, but this is inside no_switch",
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! The public completion port, on both backends.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use overlapped::port::{Descriptor, Done, Event, Port, PortChoice, Request};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs `test` on every backend that this machine has.
+fn everywhere(test: impl Fn(&mut Port)) {
+    for choice in [PortChoice::Uring, PortChoice::Poll] {
+        match Port::with(choice) {
+            Ok(mut port) => test(&mut port),
+            Err(error) if choice == PortChoice::Uring => {
+                eprintln!("SKIPPED: no io_uring here, not tested on it: {error}");
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// The next event.
+fn next(port: &mut Port) -> Event {
+    let late = Instant::now() + PATIENCE;
+    let mut events = Vec::new();
+    while events.is_empty() {
+        assert!(Instant::now() < late, "{}: nothing comes", port.name());
+        // One at a time would need a shorter list; the tests have one in flight.
+        port.wait(Some(PATIENCE), &mut events).unwrap();
+    }
+    assert_eq!(events.len(), 1);
+    events.remove(0)
+}
+
+fn count(event: &Event) -> usize {
+    match event.result {
+        Ok(Done::Transferred(count)) => count,
+        ref other => panic!("{other:?}"),
+    }
+}
+
+/// Two connected sockets as std makes them: blocking.
+fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (ours, _) = listener.accept().unwrap();
+    (ours, peer)
+}
+
+#[test]
+fn a_conversation_over_sockets_that_block() {
+    everywhere(|port| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let listener = Descriptor::from(listener);
+        let accept = port.submit(1, Request::accept(&listener)).unwrap();
+        let mut none = Vec::new();
+        port.wait(Some(Duration::from_millis(5)), &mut none)
+            .unwrap();
+        assert!(none.is_empty(), "nobody has connected");
+
+        let mut client = TcpStream::connect(addr).unwrap();
+        let event = next(port);
+        assert_eq!((event.key, event.id), (1, accept));
+        let Ok(Done::Accepted { socket, peer }) = event.result else {
+            panic!("{event:?}")
+        };
+        assert_eq!(peer, Some(client.local_addr().unwrap()));
+
+        let socket = Descriptor::from(socket);
+        port.submit(2, Request::recv(&socket, Vec::with_capacity(16)))
+            .unwrap();
+        client.write_all(b"ping").unwrap();
+        let event = next(port);
+        assert_eq!((event.key, count(&event)), (2, 4));
+        let buffer = event.buffer.unwrap();
+        assert_eq!(buffer, b"ping");
+
+        port.submit(3, Request::send(&socket, buffer, 1)).unwrap();
+        assert_eq!(count(&next(port)), 3);
+        let mut answer = [0; 3];
+        client.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"ing");
+        assert_eq!(port.in_flight(), 0);
+    });
+}
+
+#[test]
+fn a_connect_and_readiness() {
+    everywhere(|port| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let socket = Descriptor::stream_for(&addr).unwrap();
+        port.submit(1, Request::connect(&socket, addr)).unwrap();
+        assert!(matches!(next(port).result, Ok(Done::Connected)));
+        let (mut peer, _) = listener.accept().unwrap();
+        port.submit(2, Request::writable(&socket)).unwrap();
+        assert!(matches!(next(port).result, Ok(Done::Ready)));
+        port.submit(3, Request::readable(&socket)).unwrap();
+        peer.write_all(b"x").unwrap();
+        assert!(matches!(next(port).result, Ok(Done::Ready)));
+    });
+}
+
+#[test]
+fn receives_append_and_never_reallocate() {
+    everywhere(|port| {
+        let (ours, mut peer) = pair();
+        let ours = Descriptor::from(ours);
+        let mut buffer = Vec::with_capacity(8);
+        buffer.extend_from_slice(b"abc");
+        let room = buffer.capacity();
+        peer.write_all(b"0123456789").unwrap();
+        port.submit(0, Request::recv(&ours, buffer)).unwrap();
+        let buffer = next(port).buffer.unwrap();
+        assert_eq!(buffer.capacity(), room);
+        assert_eq!(buffer, b"abc01234");
+        let error = port.submit(0, Request::recv(&ours, buffer)).unwrap_err();
+        assert_eq!(
+            error.kind(),
+            ErrorKind::InvalidInput,
+            "a full buffer is no end of stream"
+        );
+    });
+}
+
+#[test]
+fn files_go_by_offset_and_their_cursors_are_refused() {
+    everywhere(|port| {
+        let file = Descriptor::from(tempfile::tempfile().unwrap());
+        port.submit(0, Request::write_at(&file, b"0123456789".to_vec(), 2, 4))
+            .unwrap();
+        assert_eq!(count(&next(port)), 8);
+        port.submit(0, Request::read_at(&file, Vec::with_capacity(100), 2))
+            .unwrap();
+        assert_eq!(next(port).buffer.unwrap(), b"\0\x0023456789");
+        for request in [
+            Request::read(&file, Vec::with_capacity(1)),
+            Request::write(&file, vec![1], 0),
+        ] {
+            let error = port.submit(0, request).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            assert!(error.to_string().contains("read_at"), "{error}");
+        }
+        let null = Descriptor::from(File::options().write(true).open("/dev/null").unwrap());
+        port.submit(0, Request::write(&null, vec![1; 10], 0))
+            .unwrap();
+        assert_eq!(count(&next(port)), 10);
+    });
+}
+
+#[test]
+fn a_cancelled_operation_gives_everything_back() {
+    everywhere(|port| {
+        let (ours, _peer) = pair();
+        let id = port
+            .submit(9, Request::recv(ours, Vec::with_capacity(77)))
+            .unwrap();
+        port.wait(Some(Duration::ZERO), &mut Vec::new()).unwrap();
+        port.cancel(id);
+        port.cancel(id);
+        let event = next(port);
+        assert!(event.is_cancelled(), "{event:?}");
+        assert_eq!(event.buffer.unwrap().capacity(), 77);
+        event.descriptor.into_inner().expect("the only owner");
+        port.cancel(id);
+        assert_eq!(port.wait(Some(Duration::ZERO), &mut Vec::new()).unwrap(), 0);
+    });
+}
+
+#[test]
+fn an_id_of_one_port_means_nothing_to_another() {
+    everywhere(|port| {
+        let mut other = Port::open().unwrap();
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let (foreign, _writer) = std::io::pipe().unwrap();
+        port.submit(1, Request::read(reader, Vec::with_capacity(4)))
+            .unwrap();
+        let id = other
+            .submit(1, Request::read(foreign, Vec::with_capacity(4)))
+            .unwrap();
+        port.cancel(id);
+        port.wait(Some(Duration::from_millis(5)), &mut Vec::new())
+            .unwrap();
+        writer.write_all(b"safe").unwrap();
+        assert_eq!(count(&next(port)), 4);
+    });
+}
+
+#[test]
+fn requests_that_make_no_sense_are_refused_before_they_start() {
+    everywhere(|port| {
+        let (ours, _peer) = pair();
+        let ours = Descriptor::from(ours);
+        for request in [
+            Request::recv(&ours, Vec::new()),
+            Request::send(&ours, vec![1; 3], 4),
+            Request::read_at(&ours, Vec::with_capacity(1), u64::MAX),
+        ] {
+            let error = port.submit(0, request).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+        }
+        assert_eq!(port.in_flight(), 0);
+    });
+}
+
+#[test]
+fn errors_of_operations_come_as_events() {
+    everywhere(|port| {
+        let file = Descriptor::from(tempfile::tempfile().unwrap());
+        port.submit(5, Request::recv(&file, Vec::with_capacity(3)))
+            .unwrap();
+        let event = next(port);
+        assert_eq!(
+            event.result.unwrap_err().raw_os_error(),
+            Some(libc::ENOTSOCK)
+        );
+        assert_eq!(event.buffer.unwrap().capacity(), 3);
+        let gone = {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            listener.local_addr().unwrap()
+        };
+        let socket = Descriptor::stream_for(&gone).unwrap();
+        port.submit(6, Request::connect(socket, gone)).unwrap();
+        let error = next(port).result.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    });
+}
+
+/// How many descriptors this process has open.
+fn open_fds() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Waits until other tests' descriptors are gone, too.
+fn assert_fds_return_to(before: usize) {
+    let late = Instant::now() + PATIENCE;
+    while open_fds() > before && Instant::now() < late {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(open_fds() <= before, "descriptors are left");
+}
+
+#[test]
+fn a_port_dropped_in_the_middle_closes_and_frees_everything() {
+    let before = open_fds();
+    for choice in [PortChoice::Uring, PortChoice::Poll] {
+        let Ok(mut port) = Port::with(choice) else {
+            eprintln!("SKIPPED: no {choice:?} here");
+            continue;
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let listener = Descriptor::from(listener);
+        let (pipe, _writer) = std::io::pipe().unwrap();
+        let pipe = Descriptor::from(pipe);
+        for key in 0..500 {
+            port.submit(key, Request::accept(&listener)).unwrap();
+            port.submit(key, Request::read(&pipe, Vec::with_capacity(1000)))
+                .unwrap();
+        }
+        // Sockets accepted at the last moment are nobody's but the port's.
+        let _clients: Vec<_> = (0..50).map(|_| TcpStream::connect(addr).unwrap()).collect();
+        let start = Instant::now();
+        drop(port);
+        assert!(start.elapsed() < Duration::from_secs(1));
+    }
+    assert_fds_return_to(before);
+}
+
+#[test]
+fn a_forgotten_port_leaks_and_harms_nobody() {
+    everywhere(|port| {
+        let choice = if port.name() == "poll" {
+            PortChoice::Poll
+        } else {
+            PortChoice::Uring
+        };
+        let mut port = Port::with(choice).unwrap();
+        let (ours, mut peer) = pair();
+        port.submit(0, Request::recv(ours, Vec::with_capacity(4096)))
+            .unwrap();
+        port.wait(Some(Duration::ZERO), &mut Vec::new()).unwrap();
+        std::mem::forget(port);
+        // Memory that had been freed would be given out again here.
+        let probes: Vec<Vec<u8>> = (0..100).map(|_| vec![0; 4096]).collect();
+        peer.write_all(&[0xff; 4096]).unwrap();
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(
+            probes
+                .iter()
+                .all(|probe| probe.iter().all(|&byte| byte == 0))
+        );
+    });
+}
+
+#[test]
+fn wait_appends_to_what_is_there() {
+    everywhere(|port| {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let reader = Descriptor::from(reader);
+        writer.write_all(b"ab").unwrap();
+        let mut events = Vec::new();
+        for key in [1, 2] {
+            port.submit(key, Request::read(&reader, Vec::with_capacity(1)))
+                .unwrap();
+            let before = events.len();
+            while events.len() == before {
+                port.wait(None, &mut events).unwrap();
+            }
+        }
+        assert_eq!(
+            events.iter().map(|event| event.key).collect::<Vec<_>>(),
+            [1, 2]
+        );
+    });
+}
+
+#[test]
+fn a_notifier_wakes_a_port_from_another_thread_and_may_outlive_it() {
+    everywhere(|port| {
+        let notifier = port.notifier();
+        let waker = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(10));
+            notifier.notify();
+        });
+        let start = Instant::now();
+        port.wait(Some(PATIENCE), &mut Vec::new()).unwrap();
+        assert!(start.elapsed() < PATIENCE / 2);
+        waker.join().unwrap();
+    });
+    let late = Port::open().unwrap().notifier();
+    late.notify();
+}
+
+#[test]
+fn the_environment_chooses_and_a_bad_choice_is_a_clear_error() {
+    const VARIABLE: &str = "OVERLAPPED_PORT_TEST_EXPECTS";
+    if let Ok(expected) = std::env::var(VARIABLE) {
+        match Port::open() {
+            Ok(port) => assert_eq!(port.name(), expected),
+            Err(error) => {
+                assert_eq!(expected, "error");
+                assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            }
+        }
+        return;
+    }
+    for (value, expected) in [("poll", "poll"), ("epoll", "error")] {
+        let name = "the_environment_chooses_and_a_bad_choice_is_a_clear_error";
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name])
+            .env("OVERLAPPED_PORT", value)
+            .env(VARIABLE, expected)
+            .stdout(std::process::Stdio::null())
+            .status()
+            .unwrap();
+        assert!(status.success(), "{value}");
+    }
+}

@@ -89,7 +89,8 @@ impl<T> Channel<T> {
     /// Takes a value from a sender; waits until there is one.
     ///
     /// # Errors
-    /// [`RecvError`] says when. Outside a scheduler a receive that would wait is a deadlock at once.
+    /// [`RecvError`] says when. Outside a scheduler a receive that would wait is a deadlock at
+    /// once.
     #[inline(always)]
     pub fn recv(&self) -> Result<T, RecvError> {
         self.core.recv(Patience::Forever)

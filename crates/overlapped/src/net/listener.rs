@@ -109,8 +109,8 @@ impl TcpListener {
         control::ttl(self.socket.as_fd())
     }
 
-    /// Whether an IPv6 socket takes no IPv4 connections. Deprecated in std, because it has no effect
-    /// after the socket has been bound.
+    /// Whether an IPv6 socket takes no IPv4 connections. Deprecated in std, because it has no
+    /// effect after the socket has been bound.
     ///
     /// # Errors
     /// Those of getsockopt(2).

@@ -6,10 +6,10 @@
 //! | [`ToSocketAddrs`] | names are resolved on a pool thread |
 //! | [`wait_readable`], [`wait_writable`] | for any descriptor: the door for other libraries |
 //!
-//! Descriptors are kept in non-blocking mode inside; [`TcpStream::set_nonblocking`] is remembered by
-//! the object, and the mode is put right when it turns into a std type or a raw descriptor. Clones
-//! share that mode and the time limits, as they do in std. Outside a scheduler every call blocks
-//! the thread, as std's do.
+//! Descriptors are kept in non-blocking mode inside; [`TcpStream::set_nonblocking`] is remembered
+//! by the object, and the mode is put right when it turns into a std type or a raw descriptor.
+//! Clones share that mode and the time limits, as they do in std. Outside a scheduler every call
+//! blocks the thread, as std's do.
 
 mod addr;
 mod convert;

@@ -43,7 +43,8 @@ pub(crate) struct Inbox {
     /// A hint that `messages` is not empty, so that a busy scheduler need not lock.
     full: AtomicBool,
     asleep: AtomicBool,
-    /// Handles in other threads that could wake somebody: while there are any, nothing is a deadlock.
+    /// Handles in other threads that could wake somebody: while there are any, nothing is a
+    /// deadlock.
     handles: AtomicUsize,
     notify: Box<dyn Fn() + Send + Sync>,
 }

@@ -13,11 +13,12 @@
 //! that thread only, except the [`Inbox`]. It runs no user code: closures, results and locals are
 //! dropped on a tasklet's stack.
 //!
-//! Shutdown: (1) `ending` is set and everybody is killed; (2) the loop goes on until all have ended;
-//! (3) who outlives the grace time is abandoned: its operation is cancelled and reaped, its stack
-//! leaked; (4) the port is drained and closed.
+//! Shutdown: (1) `ending` is set and everybody is killed; (2) the loop goes on until all have
+//! ended; (3) who outlives the grace time is abandoned: its operation is cancelled and reaped, its
+//! stack leaked; (4) the port is drained and closed.
 
 mod cut;
+mod enter;
 mod idle;
 mod inbox;
 mod run;
@@ -37,8 +38,8 @@ use crate::stack::Pool;
 use crate::stack::overflow::{self, Culprit};
 use crate::switch::Fiber;
 
+pub(crate) use enter::{AbortOnUnwind, Parts, enter};
 pub(crate) use inbox::{Inbox, Message};
-pub(crate) use run::{Parts, enter};
 pub(crate) use tasklet::{
     Ending, NEVER, Queue, Span, State, Tcb, TcbPtr, VTable, Waiting, Wake, release, retain,
 };

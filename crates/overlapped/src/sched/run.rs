@@ -1,17 +1,10 @@
 //! The run loop: one ready tasklet after another, and a look outside in between.
 
-use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
-use std::sync::Arc;
 
 use super::idle::Look;
-use super::{
-    CURRENT, Counters, Ending, Inbox, Limits, NEVER, Observer, Queue, Sched, Span, State, Tcb,
-    TcbPtr, Verdict, release, tasklet::Timers,
-};
-use crate::op::Table;
-use crate::port::Driver;
-use crate::stack::{Pool, TakeError};
+use super::{CURRENT, Ending, Sched, Span, State, Tcb, TcbPtr, release};
+use crate::stack::TakeError;
 use crate::switch::{Fiber, Job, Paused, Suspender, prefetch};
 
 /// The most switches between two looks outside.
@@ -21,73 +14,9 @@ const LOOK_EVERY_NS: u64 = 1_000_000;
 /// How many fibers stay ready for reuse; the stacks of the rest go back to the pool.
 const IDLE_MAX: usize = 256;
 
-/// How a run ended, besides main's own result.
-pub(crate) struct Ended {
-    /// The verdict that no waiter could be given.
-    pub(crate) verdict: Option<Verdict>,
-}
-
-/// What opens a scheduler.
-pub(crate) struct Parts {
-    pub(crate) limits: Limits,
-    pub(crate) observer: Option<Box<dyn Observer>>,
-    pub(crate) driver: Driver,
-    pub(crate) pool: Pool,
-}
-
-/// Runs a scheduler on this thread: `main` is its first tasklet. With `until_main`, the others are
-/// killed when main has ended. Returns when all have ended.
-///
-/// # Safety
-/// What `main`'s closure borrows outlives this call.
-pub(crate) unsafe fn enter(
-    parts: Parts,
-    until_main: bool,
-    main: impl FnOnce(&Sched) -> TcbPtr,
-) -> Ended {
-    let notifier = parts.driver.notifier();
-    let sched = Sched {
-        running: Cell::new(None),
-        ready: Queue::default(),
-        starved: Queue::default(),
-        all: Cell::new(None),
-        live: Cell::new(0),
-        table: RefCell::new(Table::new(parts.limits.operations_max)),
-        limits: parts.limits,
-        counters: Counters::default(),
-        observer: parts.observer,
-        ending: Cell::new(false),
-        grace_until: Cell::new(NEVER),
-        trim_at: Cell::new(0),
-        now: Cell::new(0),
-        order: Cell::new(0),
-        timed_waits: Cell::new(0),
-        timers: RefCell::new(Timers::default()),
-        driver: RefCell::new(parts.driver),
-        reaped: RefCell::new(Vec::new()),
-        pool: RefCell::new(parts.pool),
-        idle: RefCell::new(Vec::new()),
-        inbox: Arc::new(Inbox::new(move || notifier.notify())),
-        messages: RefCell::new(Vec::new()),
-        remote_waits: RefCell::new(Table::new(usize::MAX)),
-        remotes: RefCell::new(Table::new(usize::MAX)),
-        verdict: RefCell::new(None),
-        tracing: Cell::new(false),
-        next_id: Cell::new(1),
-        ran_last: Cell::new(0),
-    };
-    sched.read_clock();
-    let main = main(&sched);
-    sched.adopt(main);
-    let no_way_out = AbortOnUnwind;
-    sched.run_loop(main, until_main);
-    std::mem::forget(no_way_out);
-    sched.leave()
-}
-
 impl Sched {
     /// The loop. It returns when nobody lives, or the survivors are parked for good.
-    fn run_loop(&self, main: TcbPtr, until_main: bool) {
+    pub(super) fn run_loop(&self, main: TcbPtr, until_main: bool) {
         let mut budget = Budget::new(self.now.get());
         while self.live.get() > 0 {
             if let Some(tcb) = self.ready.pop_front() {
@@ -244,24 +173,6 @@ impl Sched {
         // SAFETY: the scheduler's reference, and no queue or list names the block any more.
         unsafe { release(tcb) };
     }
-
-    /// Nothing is in flight; the inbox, the stacks and the port are closed.
-    fn leave(self) -> Ended {
-        assert_eq!(
-            self.table.borrow().len(),
-            0,
-            "nothing is in flight at the end"
-        );
-        self.inbox.close();
-        let mut pool = self.pool.borrow_mut();
-        for fiber in self.idle.borrow_mut().drain(..) {
-            pool.give(fiber.retire());
-        }
-        drop(pool);
-        Ended {
-            verdict: self.verdict.take(),
-        }
-    }
 }
 
 /// Runs one tasklet from its first instruction to its last, on its own stack.
@@ -276,16 +187,6 @@ fn body(job: Job, suspender: &Suspender) {
     block.state.set(State::Done);
     here.timers.borrow_mut().disarm(tcb);
     here.say_over(block);
-}
-
-/// Makes a bug in the loop end the process: unwinding from here would free stacks in use.
-struct AbortOnUnwind;
-
-impl Drop for AbortOnUnwind {
-    fn drop(&mut self) {
-        eprintln!("overlapped: a panic in the scheduler; aborting");
-        std::process::abort();
-    }
 }
 
 /// When to look outside: after 64 switches, or sooner where so many take longer than 1 ms.

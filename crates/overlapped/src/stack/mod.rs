@@ -166,7 +166,8 @@ impl Stack {
     }
 }
 
-/// The high-water mark in bytes, in whole pages, of a stack between `low`, the end of its guard, and
+/// The high-water mark in bytes, in whole pages, of a stack between `low`, the end of its guard,
+/// and
 /// `top`: from there to the deepest page that is in memory. A recycled stack tells what was
 /// committed since it was last trimmed, whoever did it. Pages that were swapped out do not count.
 pub(crate) fn used(low: usize, top: usize) -> usize {

@@ -101,13 +101,15 @@ impl Config {
         self
     }
 
-    /// The most tasklets at a time, started or not; beyond, spawning is an error. Default: 67,108,864.
+    /// The most tasklets at a time, started or not; beyond, spawning is an error. Default:
+    /// 67,108,864.
     pub fn tasklets_max(mut self, tasklets: usize) -> Config {
         self.tasklets_max = tasklets.max(1);
         self
     }
 
-    /// The most operations in flight; beyond, a call fails with `QuotaExceeded`. Default: 4,194,304.
+    /// The most operations in flight; beyond, a call fails with `QuotaExceeded`. Default:
+    /// 4,194,304.
     pub fn operations_max(mut self, operations: usize) -> Config {
         self.operations_max = operations.max(1);
         self

@@ -19,7 +19,7 @@ use super::inspect::trace_myself;
 use super::refusal::{Refusal, timed_out, too_many};
 use crate::op::{Full, Op, Outcome};
 use crate::port::{self, Submitted, clock};
-use crate::sched::{Here, NEVER, State, Tcb, Waiting, Wake, here};
+use crate::sched::{AbortOnUnwind, Here, NEVER, State, Tcb, Waiting, Wake, here};
 use crate::switch::Suspender;
 
 /// The operations that may end at once, one after another, before others get a turn.
@@ -172,7 +172,7 @@ unsafe fn submit_and_park(here: Here, op: &Op, until: u64) -> io::Result<Outcome
     me.cut.set(false);
     let operations = here.counters.operations.get() + 1;
     here.counters.operations.set(operations);
-    let no_way_out = AbortOnUnwind;
+    let no_way_out = AbortOnUnwind("while the kernel holds a tasklet's memory");
     // SAFETY: the caller keeps everything valid until this returns, which it does after the
     // completion or where there will be none; it cannot unwind in between.
     let submitted = unsafe { here.driver.borrow_mut().submit(token, op) };
@@ -205,16 +205,6 @@ unsafe fn submit_and_park(here: Here, op: &Op, until: u64) -> io::Result<Outcome
     };
     std::mem::forget(no_way_out);
     Ok(outcome)
-}
-
-/// Makes a bug between submission and completion end the process rather than the first law.
-struct AbortOnUnwind;
-
-impl Drop for AbortOnUnwind {
-    fn drop(&mut self) {
-        eprintln!("overlapped: a panic while the kernel holds a tasklet's memory; aborting");
-        std::process::abort();
-    }
 }
 
 /// The outcome as std gives it.

@@ -47,8 +47,8 @@ const WAKE: u64 = INTERNAL | 1;
 /// How long a wait may sleep while the kernel does not take what is queued.
 const HELD_BACK: Duration = Duration::from_millis(1);
 
-/// Nanoseconds after which a drain asks again to cancel what has not ended. (A cancel misses an operation that
-/// a worker is just about to take up.)
+/// Nanoseconds after which a drain asks again to cancel what has not ended. (A cancel misses an
+/// operation that a worker is just about to take up.)
 const ASK_AGAIN: u64 = 10_000_000;
 
 /// An operation that the ring only polls for.

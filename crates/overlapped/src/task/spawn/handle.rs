@@ -131,7 +131,8 @@ impl<T> Tasklet<T> {
     /// Takes the tasklet out of the ready queue until [`resume`](Tasklet::resume).
     ///
     /// # Errors
-    /// [`PauseError::Blocked`] while it waits for something, [`PauseError::Finished`] after its end.
+    /// [`PauseError::Blocked`] while it waits for something, [`PauseError::Finished`] after its
+    /// end.
     pub fn pause(&self) -> Result<(), PauseError> {
         let block = self.block();
         let here = self.living()?;
@@ -155,7 +156,8 @@ impl<T> Tasklet<T> {
     /// Puts a paused tasklet at the end of the ready queue. One that is ready stays where it is.
     ///
     /// # Errors
-    /// [`PauseError::Blocked`] while it waits for something, [`PauseError::Finished`] after its end.
+    /// [`PauseError::Blocked`] while it waits for something, [`PauseError::Finished`] after its
+    /// end.
     pub fn resume(&self) -> Result<(), PauseError> {
         let block = self.block();
         let here = self.living()?;
@@ -171,7 +173,8 @@ impl<T> Tasklet<T> {
     /// after it, as in a ring that is turned until the tasklet is in front.
     ///
     /// # Errors
-    /// [`PauseError::Blocked`] while it waits for something, [`PauseError::Finished`] after its end.
+    /// [`PauseError::Blocked`] while it waits for something, [`PauseError::Finished`] after its
+    /// end.
     pub fn run_now(&self) -> Result<(), PauseError> {
         let block = self.block();
         let here = self.living()?;

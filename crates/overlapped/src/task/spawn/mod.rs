@@ -267,8 +267,8 @@ impl Builder {
         self
     }
 
-    /// The address space of its stack in bytes, guard included, rounded up to a power of two. Memory
-    /// is committed page by page as it is used.
+    /// The address space of its stack in bytes, guard included, rounded up to a power of two.
+    /// Memory is committed page by page as it is used.
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = bytes;
         self

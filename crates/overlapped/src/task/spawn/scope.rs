@@ -120,7 +120,8 @@ impl Builder {
     /// Spawns a tasklet of `scope`.
     ///
     /// # Errors
-    /// As [`Builder::spawn`], and [`SpawnError::CannotWait`] while the caller is unwinding or inside
+    /// As [`Builder::spawn`], and [`SpawnError::CannotWait`] while the caller is unwinding or
+    /// inside
     /// `no_switch`.
     pub fn spawn_scoped<'scope, F, T>(
         self,

@@ -1,0 +1,105 @@
+//! The way in and out: a scheduler is made on the caller's stack, runs, and is taken apart.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use super::tasklet::Timers;
+use super::{Counters, Inbox, Limits, NEVER, Observer, Queue, Sched, TcbPtr, Verdict};
+use crate::op::Table;
+use crate::port::Driver;
+use crate::stack::Pool;
+
+/// How a run ended, besides main's own result.
+pub(crate) struct Ended {
+    /// The verdict that no waiter could be given.
+    pub(crate) verdict: Option<Verdict>,
+}
+
+/// What opens a scheduler.
+pub(crate) struct Parts {
+    pub(crate) limits: Limits,
+    pub(crate) observer: Option<Box<dyn Observer>>,
+    pub(crate) driver: Driver,
+    pub(crate) pool: Pool,
+}
+
+/// Runs a scheduler on this thread: `main` is its first tasklet. With `until_main`, the others are
+/// killed when main has ended. Returns when all have ended.
+///
+/// # Safety
+/// What `main`'s closure borrows outlives this call.
+pub(crate) unsafe fn enter(
+    parts: Parts,
+    until_main: bool,
+    main: impl FnOnce(&Sched) -> TcbPtr,
+) -> Ended {
+    let notifier = parts.driver.notifier();
+    let sched = Sched {
+        running: Cell::new(None),
+        ready: Queue::default(),
+        starved: Queue::default(),
+        all: Cell::new(None),
+        live: Cell::new(0),
+        table: RefCell::new(Table::new(parts.limits.operations_max)),
+        limits: parts.limits,
+        counters: Counters::default(),
+        observer: parts.observer,
+        ending: Cell::new(false),
+        grace_until: Cell::new(NEVER),
+        trim_at: Cell::new(0),
+        now: Cell::new(0),
+        order: Cell::new(0),
+        timed_waits: Cell::new(0),
+        timers: RefCell::new(Timers::default()),
+        driver: RefCell::new(parts.driver),
+        reaped: RefCell::new(Vec::new()),
+        pool: RefCell::new(parts.pool),
+        idle: RefCell::new(Vec::new()),
+        inbox: Arc::new(Inbox::new(move || notifier.notify())),
+        messages: RefCell::new(Vec::new()),
+        remote_waits: RefCell::new(Table::new(usize::MAX)),
+        remotes: RefCell::new(Table::new(usize::MAX)),
+        verdict: RefCell::new(None),
+        tracing: Cell::new(false),
+        next_id: Cell::new(1),
+        ran_last: Cell::new(0),
+    };
+    sched.read_clock();
+    let main = main(&sched);
+    sched.adopt(main);
+    let no_way_out = AbortOnUnwind("in the scheduler");
+    sched.run_loop(main, until_main);
+    std::mem::forget(no_way_out);
+    sched.leave()
+}
+
+impl Sched {
+    /// Nothing is in flight; the inbox, the stacks and the port are closed.
+    fn leave(self) -> Ended {
+        assert_eq!(
+            self.table.borrow().len(),
+            0,
+            "nothing is in flight at the end"
+        );
+        self.inbox.close();
+        let mut pool = self.pool.borrow_mut();
+        for fiber in self.idle.borrow_mut().drain(..) {
+            pool.give(fiber.retire());
+        }
+        drop(pool);
+        Ended {
+            verdict: self.verdict.take(),
+        }
+    }
+}
+
+/// Makes a bug end the process where unwinding would free memory that is still in use: stacks under
+/// the scheduler, or buffers under the kernel. Forgotten on the way out.
+pub(crate) struct AbortOnUnwind(pub(crate) &'static str);
+
+impl Drop for AbortOnUnwind {
+    fn drop(&mut self) {
+        eprintln!("overlapped: a panic {}; aborting", self.0);
+        std::process::abort();
+    }
+}

@@ -1,7 +1,7 @@
 // The subject "go" of overlapped-bench: the same cases, as a Go programmer would write them.
 //
 //	main spawn_join N | yield TASKS ROUNDS | channel N   prints nanoseconds
-//	main parked N                                        prints RSS and page tables in KiB, mappings
+//	main parked N                                        prints added RSS and page tables in KiB, mappings
 //	main echo                                            prints its port and serves
 package main
 
@@ -139,7 +139,7 @@ func memory() (rss, pte, mappings int) {
 func parked(n int) {
 	bell := make(chan struct{})
 	var waiting int64
-	rss, pte, mappings := memory()
+	rss, pte, _ := memory()
 	for i := 0; i < n; i++ {
 		go func() {
 			atomic.AddInt64(&waiting, 1)
@@ -150,8 +150,8 @@ func parked(n int) {
 		runtime.Gosched()
 	}
 	runtime.Gosched()
-	rssNow, pteNow, mappingsNow := memory()
-	fmt.Println(rssNow-rss, pteNow-pte, mappingsNow-mappings)
+	rssNow, pteNow, mappings := memory()
+	fmt.Println(rssNow-rss, pteNow-pte, mappings)
 }
 
 func serve() {

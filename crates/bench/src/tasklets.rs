@@ -59,7 +59,7 @@ pub(crate) fn measure(name: Name, case: &str, quick: bool) -> Result<Report, Str
                 (added.rss_kib + added.page_tables_kib) / tasks as f64,
             );
             report.notes.push(format!(
-                "{tasks} parked: {:.0} MiB resident, {:.1} MiB of page tables, {} mappings more",
+                "{tasks} parked: {:.0} MiB resident, {:.1} MiB of page tables, {} mappings in the process",
                 added.rss_kib / 1024.0,
                 added.page_tables_kib / 1024.0,
                 added.mappings

@@ -21,9 +21,7 @@ pub struct Instant {
 impl Instant {
     /// Now.
     pub fn now() -> Instant {
-        Instant {
-            nanos: clock::nanos(),
-        }
+        Instant { nanos: clock::nanos() }
     }
 
     /// Time since `earlier`, or zero where that is later.
@@ -33,9 +31,7 @@ impl Instant {
 
     /// Time since `earlier`, or `None` where that is later.
     pub fn checked_duration_since(&self, earlier: Instant) -> Option<Duration> {
-        self.nanos
-            .checked_sub(earlier.nanos)
-            .map(Duration::from_nanos)
+        self.nanos.checked_sub(earlier.nanos).map(Duration::from_nanos)
     }
 
     /// Time since `earlier`, or zero where that is later.
@@ -50,17 +46,13 @@ impl Instant {
 
     /// The point `duration` later, or `None` beyond the clock's range (584 years).
     pub fn checked_add(&self, duration: Duration) -> Option<Instant> {
-        let nanos = self
-            .nanos
-            .checked_add(u64::try_from(duration.as_nanos()).ok()?)?;
+        let nanos = self.nanos.checked_add(u64::try_from(duration.as_nanos()).ok()?)?;
         (nanos != NEVER).then_some(Instant { nanos })
     }
 
     /// The point `duration` earlier, or `None` before the clock's begin.
     pub fn checked_sub(&self, duration: Duration) -> Option<Instant> {
-        let nanos = self
-            .nanos
-            .checked_sub(u64::try_from(duration.as_nanos()).ok()?)?;
+        let nanos = self.nanos.checked_sub(u64::try_from(duration.as_nanos()).ok()?)?;
         Some(Instant { nanos })
     }
 }
@@ -71,8 +63,7 @@ impl Add<Duration> for Instant {
     /// # Panics
     /// Beyond the clock's range; [`Instant::checked_add`] does not.
     fn add(self, duration: Duration) -> Instant {
-        self.checked_add(duration)
-            .expect("overflow when adding duration to instant")
+        self.checked_add(duration).expect("overflow when adding duration to instant")
     }
 }
 
@@ -88,8 +79,7 @@ impl Sub<Duration> for Instant {
     /// # Panics
     /// Before the clock's begin; [`Instant::checked_sub`] does not.
     fn sub(self, duration: Duration) -> Instant {
-        self.checked_sub(duration)
-            .expect("overflow when subtracting duration from instant")
+        self.checked_sub(duration).expect("overflow when subtracting duration from instant")
     }
 }
 
@@ -109,9 +99,7 @@ impl Sub<Instant> for Instant {
 
 /// The deadline `duration` from now on the port's clock; far ones never come.
 pub(crate) fn deadline_in(duration: Duration) -> u64 {
-    Instant::now()
-        .checked_add(duration)
-        .map_or(NEVER, |instant| instant.nanos)
+    Instant::now().checked_add(duration).map_or(NEVER, |instant| instant.nanos)
 }
 
 /// Blocks the calling tasklet for at least `duration`; outside a scheduler, the thread.
@@ -220,10 +208,7 @@ pub struct Interval {
 /// }).unwrap();
 /// ```
 pub fn interval(period: Duration) -> Interval {
-    Interval {
-        next: Instant::now() + period,
-        period,
-    }
+    Interval { next: Instant::now() + period, period }
 }
 
 impl Interval {

@@ -52,7 +52,10 @@ fn each_connection_goes_to_exactly_one_of_the_tasklets_that_accept() {
                 let listener = listener.clone();
                 spawn(move || {
                     let accept = |_| listener.accept().unwrap();
-                    (0..EACH).map(accept).map(|(stream, from)| (stream, from.port())).collect::<Vec<_>>()
+                    (0..EACH)
+                        .map(accept)
+                        .map(|(stream, from)| (stream, from.port()))
+                        .collect::<Vec<_>>()
                 })
             })
             .collect();
@@ -162,7 +165,10 @@ fn a_deadline_ends_every_call_with_timed_out() {
             let error = timeout(ms(20), call).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::TimedOut, "{name}");
             assert!(begin.elapsed() >= ms(20) && begin.elapsed() < ms(500), "{name}");
-            assert_eq!(timeout(Duration::ZERO, || listener.accept()).unwrap_err().kind(), ErrorKind::TimedOut);
+            assert_eq!(
+                timeout(Duration::ZERO, || listener.accept()).unwrap_err().kind(),
+                ErrorKind::TimedOut
+            );
         }
     })
     .unwrap();
@@ -329,7 +335,11 @@ fn a_tasklet_that_only_yields_does_not_keep_the_network_from_others() {
             let stop = Rc::new(Cell::new(false));
             let spinner = spawn({
                 let stop = stop.clone();
-                move || while !stop.get() { yield_now() }
+                move || {
+                    while !stop.get() {
+                        yield_now()
+                    }
+                }
             });
             let echo = spawn(move || {
                 let mut buf = [0; 1];

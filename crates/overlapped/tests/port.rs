@@ -58,21 +58,17 @@ fn a_conversation_over_sockets_that_block() {
         let listener = Descriptor::from(listener);
         let accept = port.submit(1, Request::accept(&listener)).unwrap();
         let mut none = Vec::new();
-        port.wait(Some(Duration::from_millis(5)), &mut none)
-            .unwrap();
+        port.wait(Some(Duration::from_millis(5)), &mut none).unwrap();
         assert!(none.is_empty(), "nobody has connected");
 
         let mut client = TcpStream::connect(addr).unwrap();
         let event = next(port);
         assert_eq!((event.key, event.id), (1, accept));
-        let Ok(Done::Accepted { socket, peer }) = event.result else {
-            panic!("{event:?}")
-        };
+        let Ok(Done::Accepted { socket, peer }) = event.result else { panic!("{event:?}") };
         assert_eq!(peer, Some(client.local_addr().unwrap()));
 
         let socket = Descriptor::from(socket);
-        port.submit(2, Request::recv(&socket, Vec::with_capacity(16)))
-            .unwrap();
+        port.submit(2, Request::recv(&socket, Vec::with_capacity(16))).unwrap();
         client.write_all(b"ping").unwrap();
         let event = next(port);
         assert_eq!((event.key, count(&event)), (2, 4));
@@ -119,11 +115,7 @@ fn receives_append_and_never_reallocate() {
         assert_eq!(buffer.capacity(), room);
         assert_eq!(buffer, b"abc01234");
         let error = port.submit(0, Request::recv(&ours, buffer)).unwrap_err();
-        assert_eq!(
-            error.kind(),
-            ErrorKind::InvalidInput,
-            "a full buffer is no end of stream"
-        );
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "a full buffer is no end of stream");
     });
 }
 
@@ -131,23 +123,19 @@ fn receives_append_and_never_reallocate() {
 fn files_go_by_offset_and_their_cursors_are_refused() {
     everywhere(|port| {
         let file = Descriptor::from(tempfile::tempfile().unwrap());
-        port.submit(0, Request::write_at(&file, b"0123456789".to_vec(), 2, 4))
-            .unwrap();
+        port.submit(0, Request::write_at(&file, b"0123456789".to_vec(), 2, 4)).unwrap();
         assert_eq!(count(&next(port)), 8);
-        port.submit(0, Request::read_at(&file, Vec::with_capacity(100), 2))
-            .unwrap();
+        port.submit(0, Request::read_at(&file, Vec::with_capacity(100), 2)).unwrap();
         assert_eq!(next(port).buffer.unwrap(), b"\0\x0023456789");
-        for request in [
-            Request::read(&file, Vec::with_capacity(1)),
-            Request::write(&file, vec![1], 0),
-        ] {
+        for request in
+            [Request::read(&file, Vec::with_capacity(1)), Request::write(&file, vec![1], 0)]
+        {
             let error = port.submit(0, request).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
             assert!(error.to_string().contains("read_at"), "{error}");
         }
         let null = Descriptor::from(File::options().write(true).open("/dev/null").unwrap());
-        port.submit(0, Request::write(&null, vec![1; 10], 0))
-            .unwrap();
+        port.submit(0, Request::write(&null, vec![1; 10], 0)).unwrap();
         assert_eq!(count(&next(port)), 10);
     });
 }
@@ -156,9 +144,7 @@ fn files_go_by_offset_and_their_cursors_are_refused() {
 fn a_cancelled_operation_gives_everything_back() {
     everywhere(|port| {
         let (ours, _peer) = pair();
-        let id = port
-            .submit(9, Request::recv(ours, Vec::with_capacity(77)))
-            .unwrap();
+        let id = port.submit(9, Request::recv(ours, Vec::with_capacity(77))).unwrap();
         port.wait(Some(Duration::ZERO), &mut Vec::new()).unwrap();
         port.cancel(id);
         port.cancel(id);
@@ -177,14 +163,10 @@ fn an_id_of_one_port_means_nothing_to_another() {
         let mut other = Port::open().unwrap();
         let (reader, mut writer) = std::io::pipe().unwrap();
         let (foreign, _writer) = std::io::pipe().unwrap();
-        port.submit(1, Request::read(reader, Vec::with_capacity(4)))
-            .unwrap();
-        let id = other
-            .submit(1, Request::read(foreign, Vec::with_capacity(4)))
-            .unwrap();
+        port.submit(1, Request::read(reader, Vec::with_capacity(4))).unwrap();
+        let id = other.submit(1, Request::read(foreign, Vec::with_capacity(4))).unwrap();
         port.cancel(id);
-        port.wait(Some(Duration::from_millis(5)), &mut Vec::new())
-            .unwrap();
+        port.wait(Some(Duration::from_millis(5)), &mut Vec::new()).unwrap();
         writer.write_all(b"safe").unwrap();
         assert_eq!(count(&next(port)), 4);
     });
@@ -211,13 +193,9 @@ fn requests_that_make_no_sense_are_refused_before_they_start() {
 fn errors_of_operations_come_as_events() {
     everywhere(|port| {
         let file = Descriptor::from(tempfile::tempfile().unwrap());
-        port.submit(5, Request::recv(&file, Vec::with_capacity(3)))
-            .unwrap();
+        port.submit(5, Request::recv(&file, Vec::with_capacity(3))).unwrap();
         let event = next(port);
-        assert_eq!(
-            event.result.unwrap_err().raw_os_error(),
-            Some(libc::ENOTSOCK)
-        );
+        assert_eq!(event.result.unwrap_err().raw_os_error(), Some(libc::ENOTSOCK));
         assert_eq!(event.buffer.unwrap().capacity(), 3);
         let gone = {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -259,8 +237,7 @@ fn a_port_dropped_in_the_middle_closes_and_frees_everything() {
         let pipe = Descriptor::from(pipe);
         for key in 0..500 {
             port.submit(key, Request::accept(&listener)).unwrap();
-            port.submit(key, Request::read(&pipe, Vec::with_capacity(1000)))
-                .unwrap();
+            port.submit(key, Request::read(&pipe, Vec::with_capacity(1000))).unwrap();
         }
         // Sockets accepted at the last moment are nobody's but the port's.
         let _clients: Vec<_> = (0..50).map(|_| TcpStream::connect(addr).unwrap()).collect();
@@ -274,26 +251,17 @@ fn a_port_dropped_in_the_middle_closes_and_frees_everything() {
 #[test]
 fn a_forgotten_port_leaks_and_harms_nobody() {
     everywhere(|port| {
-        let choice = if port.name() == "poll" {
-            PortChoice::Poll
-        } else {
-            PortChoice::Uring
-        };
+        let choice = if port.name() == "poll" { PortChoice::Poll } else { PortChoice::Uring };
         let mut port = Port::with(choice).unwrap();
         let (ours, mut peer) = pair();
-        port.submit(0, Request::recv(ours, Vec::with_capacity(4096)))
-            .unwrap();
+        port.submit(0, Request::recv(ours, Vec::with_capacity(4096))).unwrap();
         port.wait(Some(Duration::ZERO), &mut Vec::new()).unwrap();
         std::mem::forget(port);
         // Memory that had been freed would be given out again here.
         let probes: Vec<Vec<u8>> = (0..100).map(|_| vec![0; 4096]).collect();
         peer.write_all(&[0xff; 4096]).unwrap();
         std::thread::sleep(Duration::from_millis(5));
-        assert!(
-            probes
-                .iter()
-                .all(|probe| probe.iter().all(|&byte| byte == 0))
-        );
+        assert!(probes.iter().all(|probe| probe.iter().all(|&byte| byte == 0)));
     });
 }
 
@@ -305,17 +273,13 @@ fn wait_appends_to_what_is_there() {
         writer.write_all(b"ab").unwrap();
         let mut events = Vec::new();
         for key in [1, 2] {
-            port.submit(key, Request::read(&reader, Vec::with_capacity(1)))
-                .unwrap();
+            port.submit(key, Request::read(&reader, Vec::with_capacity(1))).unwrap();
             let before = events.len();
             while events.len() == before {
                 port.wait(None, &mut events).unwrap();
             }
         }
-        assert_eq!(
-            events.iter().map(|event| event.key).collect::<Vec<_>>(),
-            [1, 2]
-        );
+        assert_eq!(events.iter().map(|event| event.key).collect::<Vec<_>>(), [1, 2]);
     });
 }
 

@@ -1,6 +1,7 @@
 //! The memory of this process, from `/proc/self`.
 
-/// Resident memory and page tables, in KiB, and the number of mappings.
+/// Resident memory and page tables, in KiB, and the number of mappings, which is always that of
+/// the whole process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Memory {
     pub(crate) rss_kib: f64,
@@ -20,12 +21,12 @@ impl Memory {
         }
     }
 
-    /// What was added since `before`.
+    /// What was added since `before`; the mappings are those of now.
     pub(crate) fn since(self, before: Memory) -> Memory {
         Memory {
             rss_kib: self.rss_kib - before.rss_kib,
             page_tables_kib: self.page_tables_kib - before.page_tables_kib,
-            mappings: self.mappings.saturating_sub(before.mappings),
+            mappings: self.mappings,
         }
     }
 }

@@ -71,9 +71,7 @@ impl<T> Channel<T> {
 
     /// An open channel with this handover.
     pub fn with_handover(handover: Handover) -> Channel<T> {
-        Channel {
-            core: Rc::new(Core::new(handover)),
-        }
+        Channel { core: Rc::new(Core::new(handover)) }
     }
 
     /// Hands `value` to a receiver; waits until there is one.
@@ -118,8 +116,7 @@ impl<T> Channel<T> {
     /// # Errors
     /// Also [`SendError::TimedOut`].
     pub fn send_timeout(&self, value: T, limit: Duration) -> Result<(), SendError<T>> {
-        self.core
-            .send(value, Patience::Until(crate::time::deadline_in(limit)))
+        self.core.send(value, Patience::Until(crate::time::deadline_in(limit)))
     }
 
     /// As [`recv`](Channel::recv), for at most `limit`.
@@ -127,8 +124,7 @@ impl<T> Channel<T> {
     /// # Errors
     /// Also [`RecvError::TimedOut`].
     pub fn recv_timeout(&self, limit: Duration) -> Result<T, RecvError> {
-        self.core
-            .recv(Patience::Until(crate::time::deadline_in(limit)))
+        self.core.recv(Patience::Until(crate::time::deadline_in(limit)))
     }
 
     /// Sends every item, and says how many: the original's `send_sequence`.
@@ -202,9 +198,7 @@ impl<T> Default for Channel<T> {
 
 impl<T> Clone for Channel<T> {
     fn clone(&self) -> Channel<T> {
-        Channel {
-            core: Rc::clone(&self.core),
-        }
+        Channel { core: Rc::clone(&self.core) }
     }
 }
 

@@ -74,11 +74,7 @@ impl<T> Core<T> {
 
     pub(super) fn balance(&self) -> isize {
         let len = self.waiting.queue.len().cast_signed();
-        if self.waiting.senders.get() {
-            len
-        } else {
-            -len
-        }
+        if self.waiting.senders.get() { len } else { -len }
     }
 
     pub(super) fn close(&self, wake_senders: bool) {
@@ -113,9 +109,7 @@ impl<T> Core<T> {
     pub(super) fn recv(&self, patience: Patience) -> Result<T, RecvError> {
         let slot = UnsafeCell::new(None);
         match self.meet(&slot, false, patience) {
-            Ok(()) => Ok(slot
-                .into_inner()
-                .expect("a receive that succeeded has its value")),
+            Ok(()) => Ok(slot.into_inner().expect("a receive that succeeded has its value")),
             Err(Failure::Closed) => Err(RecvError::Closed),
             Err(Failure::TimedOut) => Err(RecvError::TimedOut),
             Err(Failure::Deadlock(verdict)) => Err(RecvError::Deadlock(verdict)),
@@ -206,18 +200,11 @@ impl<T> Core<T> {
         patience: Patience,
     ) -> Result<(), Failure> {
         let me = here.me();
-        let own = if let Patience::Until(until) = patience {
-            until
-        } else {
-            NEVER
-        };
+        let own = if let Patience::Until(until) = patience { until } else { NEVER };
         me.slot.set(slot.get().cast());
         self.waiting.senders.set(sending);
         self.waiting.queue.push_back(here.me_ptr());
-        let waiting = Waiting::Channel {
-            queue: NonNull::from(&self.waiting),
-            sending,
-        };
+        let waiting = Waiting::Channel { queue: NonNull::from(&self.waiting), sending };
         match park(here, waiting, own.min(me.deadline.get())) {
             Wake::Done => Ok(()),
             Wake::Closed => Err(Failure::Closed),
@@ -236,7 +223,9 @@ impl<T> Core<T> {
         match patience {
             _ if self.closing.get() => Failure::Closed,
             Patience::None => Failure::WouldBlock,
-            Patience::Forever | Patience::Until(_) => Failure::Deadlock(Verdict::new(Vec::new())),
+            Patience::Forever | Patience::Until(_) => {
+                Failure::Deadlock(Verdict::new(Vec::new(), 0))
+            }
         }
     }
 
@@ -246,12 +235,7 @@ impl<T> Core<T> {
             let will_block = !self.has_partner(sending);
             let channel = (&raw const self.waiting).addr();
             let tasklet = here.me().id;
-            let event = ChannelEvent {
-                channel,
-                tasklet,
-                sending,
-                will_block,
-            };
+            let event = ChannelEvent { channel, tasklet, sending, will_block };
             here.tell(|observer| observer.channel(event));
         }
     }

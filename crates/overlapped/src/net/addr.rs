@@ -74,9 +74,7 @@ impl ToSocketAddrs for str {
             return Ok(vec![addr].into_iter());
         }
         let invalid = |text| io::Error::new(io::ErrorKind::InvalidInput, text);
-        let (host, port) = self
-            .rsplit_once(':')
-            .ok_or(invalid("invalid socket address"))?;
+        let (host, port) = self.rsplit_once(':').ok_or(invalid("invalid socket address"))?;
         let port = port.parse().map_err(|_| invalid("invalid port value"))?;
         (host, port).to_socket_addrs()
     }
@@ -128,9 +126,6 @@ pub(super) fn first_that<T>(
         }
     }
     Err(last.unwrap_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "could not resolve to any addresses",
-        )
+        io::Error::new(io::ErrorKind::InvalidInput, "could not resolve to any addresses")
     }))
 }

@@ -45,9 +45,7 @@ impl TcpListener {
     /// The last address's error.
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<TcpListener> {
         first_that(addr, |addr| {
-            Ok(TcpListener {
-                socket: Socket::fresh(control::tcp_listener(&addr)?),
-            })
+            Ok(TcpListener { socket: Socket::fresh(control::tcp_listener(&addr)?) })
         })
     }
 
@@ -64,9 +62,7 @@ impl TcpListener {
     /// # Errors
     /// Those of fcntl(2), for want of descriptors first of all.
     pub fn try_clone(&self) -> io::Result<TcpListener> {
-        Ok(TcpListener {
-            socket: self.socket.try_clone()?,
-        })
+        Ok(TcpListener { socket: self.socket.try_clone()? })
     }
 
     /// Waits for a connection.
@@ -76,11 +72,8 @@ impl TcpListener {
     /// queue, so back off and call again.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let mut from = SocketAddrBuf::empty();
-        let op = Op::Net(Net::Accept {
-            fd: self.socket.raw(),
-            addr: &raw mut from,
-            nonblocking: false,
-        });
+        let op =
+            Op::Net(Net::Accept { fd: self.socket.raw(), addr: &raw mut from, nonblocking: false });
         // SAFETY: `from` stands on this frame until `perform` returns.
         let outcome = unsafe { self.socket.perform(&op, Limit::Read) }?;
         // SAFETY: the kernel has just made this descriptor for us; nobody else knows it.

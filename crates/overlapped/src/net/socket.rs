@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use crate::op::{Op, Outcome};
-use crate::port::control;
+use crate::port::{control, offload};
+use crate::task::in_tasklet;
 use crate::task::wait::{perform, perform_now};
 use crate::time::{Duration, deadline_in};
 
@@ -17,6 +18,8 @@ struct Modes {
     /// Nanoseconds; 0: no limit.
     read_limit: AtomicU64,
     write_limit: AtomicU64,
+    /// Closing may wait for unsent data (`SO_LINGER`), whatever the mode.
+    lingers: AtomicBool,
 }
 
 /// Which of the two time limits an operation obeys.
@@ -29,7 +32,8 @@ pub(super) enum Limit {
 /// A socket in non-blocking mode.
 #[derive(Debug)]
 pub(super) struct Socket {
-    fd: OwnedFd,
+    /// There until the drop.
+    fd: Option<OwnedFd>,
     modes: Arc<Modes>,
     /// The last receive found no more, so the next may wait first. A hint.
     pub(super) last_empty: AtomicBool,
@@ -38,11 +42,7 @@ pub(super) struct Socket {
 impl Socket {
     /// A socket that this library made: in non-blocking mode, no limits.
     pub(super) fn fresh(fd: OwnedFd) -> Socket {
-        Socket {
-            fd,
-            modes: Arc::default(),
-            last_empty: AtomicBool::new(false),
-        }
+        Socket { fd: Some(fd), modes: Arc::default(), last_empty: AtomicBool::new(false) }
     }
 
     /// A socket from elsewhere: its mode and limits are remembered. An error of fcntl(2) or
@@ -53,34 +53,25 @@ impl Socket {
             Ok(Some(limit)) => as_nanos(limit),
             _ => 0,
         };
-        let (fd, modes) = (socket.fd.as_fd(), &socket.modes);
-        modes
-            .nonblocking
-            .store(control::nonblocking(fd).unwrap_or(false), Relaxed);
-        modes
-            .read_limit
-            .store(nanos(control::read_timeout(fd)), Relaxed);
-        modes
-            .write_limit
-            .store(nanos(control::write_timeout(fd)), Relaxed);
+        let (fd, modes) = (socket.as_fd(), &socket.modes);
+        modes.nonblocking.store(control::nonblocking(fd).unwrap_or(false), Relaxed);
+        modes.read_limit.store(nanos(control::read_timeout(fd)), Relaxed);
+        modes.write_limit.store(nanos(control::write_timeout(fd)), Relaxed);
+        modes.lingers.store(matches!(control::linger(fd), Ok(Some(_))), Relaxed);
         let _ = control::set_nonblocking(fd, true);
         socket
     }
 
     /// The descriptor, in the mode that `set_nonblocking` asked for.
-    pub(super) fn give_up(self) -> OwnedFd {
-        let _ = control::set_nonblocking(self.fd.as_fd(), self.modes.nonblocking.load(Relaxed));
-        self.fd
+    pub(super) fn give_up(mut self) -> OwnedFd {
+        let _ = control::set_nonblocking(self.as_fd(), self.modes.nonblocking.load(Relaxed));
+        self.fd.take().expect("a socket has its descriptor until it is dropped")
     }
 
     pub(super) fn try_clone(&self) -> io::Result<Socket> {
-        let fd = control::duplicate(self.fd.as_fd())?;
+        let fd = control::duplicate(self.as_fd())?;
         let last_empty = AtomicBool::new(false);
-        Ok(Socket {
-            fd,
-            modes: Arc::clone(&self.modes),
-            last_empty,
-        })
+        Ok(Socket { fd: Some(fd), modes: Arc::clone(&self.modes), last_empty })
     }
 
     pub(super) fn set_nonblocking(&self, nonblocking: bool) {
@@ -94,7 +85,7 @@ impl Socket {
             Limit::Read => (&self.modes.read_limit, control::set_read_timeout),
             Limit::Write => (&self.modes.write_limit, control::set_write_timeout),
         };
-        set(self.fd.as_fd(), limit)?;
+        set(self.as_fd(), limit)?;
         place.store(limit.map_or(0, as_nanos), Relaxed);
         Ok(())
     }
@@ -113,7 +104,7 @@ impl Socket {
     /// Every pointer in `op` is valid for what the operation does with it until this returns, and
     /// used by nobody else; its descriptor is this socket's.
     pub(super) unsafe fn perform(&self, op: &Op, which: Limit) -> io::Result<Outcome> {
-        debug_assert_eq!(op.fd(), self.fd.as_raw_fd());
+        debug_assert_eq!(op.fd(), self.raw());
         if self.modes.nonblocking.load(Relaxed) {
             // SAFETY: handed on; the borrow of `self` keeps the descriptor open.
             return unsafe { perform_now(op) };
@@ -123,14 +114,30 @@ impl Socket {
         unsafe { perform(op, limit) }
     }
 
+    pub(super) fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
+        control::set_linger(self.as_fd(), linger)?;
+        self.modes.lingers.store(linger.is_some(), Relaxed);
+        Ok(())
+    }
+
     pub(super) fn raw(&self) -> RawFd {
-        self.fd.as_raw_fd()
+        self.as_fd().as_raw_fd()
+    }
+}
+
+impl Drop for Socket {
+    /// Closes the descriptor: on a pool thread where that may wait, so that no neighbour does.
+    fn drop(&mut self) {
+        let fd = self.fd.take();
+        if fd.is_some() && self.modes.lingers.load(Relaxed) && in_tasklet() {
+            offload::offload(move || drop(fd));
+        }
     }
 }
 
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.fd.as_ref().expect("a socket has its descriptor until it is dropped").as_fd()
     }
 }
 

@@ -60,10 +60,9 @@ impl TcpStream {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         match TcpStream::connect_until(*addr, Some(deadline_in(limit))) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "connection timed out",
-            )),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(io::Error::new(io::ErrorKind::TimedOut, "connection timed out"))
+            }
             result => result,
         }
     }
@@ -71,19 +70,14 @@ impl TcpStream {
     fn connect_until(addr: SocketAddr, limit: Option<u64>) -> io::Result<TcpStream> {
         let stream = TcpStream::of(control::tcp_stream(&addr)?);
         let to = SocketAddrBuf::from(addr);
-        let op = Op::Net(Net::Connect {
-            fd: stream.socket.raw(),
-            addr: &raw const to,
-        });
+        let op = Op::Net(Net::Connect { fd: stream.socket.raw(), addr: &raw const to });
         // SAFETY: `to` stands on this frame until `perform` returns.
         unsafe { perform(&op, limit) }?;
         Ok(stream)
     }
 
     pub(super) fn of(fd: std::os::fd::OwnedFd) -> TcpStream {
-        TcpStream {
-            socket: Socket::fresh(fd),
-        }
+        TcpStream { socket: Socket::fresh(fd) }
     }
 
     /// The other side's address.
@@ -115,9 +109,7 @@ impl TcpStream {
     /// # Errors
     /// Those of fcntl(2), for want of descriptors first of all.
     pub fn try_clone(&self) -> io::Result<TcpStream> {
-        Ok(TcpStream {
-            socket: self.socket.try_clone()?,
-        })
+        Ok(TcpStream { socket: self.socket.try_clone()? })
     }
 
     /// Limits how long a read may wait; `None`: for ever. A read that reaches the limit fails with
@@ -193,12 +185,13 @@ impl TcpStream {
         control::nodelay(self.socket.as_fd())
     }
 
-    /// How long closing waits for unsent data (`SO_LINGER`).
+    /// How long closing waits for unsent data (`SO_LINGER`). A tasklet's close waits on a pool
+    /// thread.
     ///
     /// # Errors
     /// Those of setsockopt(2).
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        control::set_linger(self.socket.as_fd(), linger)
+        self.socket.set_linger(linger)
     }
 
     /// How long closing waits for unsent data.
@@ -268,6 +261,10 @@ impl Read for &TcpStream {
     }
 
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        // readv(2), which std calls, answers this at once; recvmsg(2) would wait.
+        if bufs.iter().all(|slice| slice.is_empty()) {
+            return Ok(0);
+        }
         let last_empty = &self.socket.last_empty;
         let mut message = Message::from_slices_mut(bufs);
         let op = Op::Net(Net::RecvMsg {
@@ -297,6 +294,9 @@ impl Write for &TcpStream {
     }
 
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        if bufs.iter().all(|slice| slice.is_empty()) {
+            return Ok(0);
+        }
         let message = Message::from_slices(bufs);
         let op = Op::Net(Net::SendMsg {
             fd: self.socket.raw(),

@@ -46,10 +46,7 @@ impl From<SocketAddr> for SocketAddrBuf {
     fn from(addr: SocketAddr) -> SocketAddrBuf {
         let addr = SockAddr::from(addr);
         let len = addr.len();
-        SocketAddrBuf {
-            storage: addr.as_storage(),
-            len,
-        }
+        SocketAddrBuf { storage: addr.as_storage(), len }
     }
 }
 

@@ -16,9 +16,7 @@ pub(crate) struct Message<'a> {
 
 impl std::fmt::Debug for Message<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Message")
-            .field("slices", &self.header.msg_iovlen)
-            .finish()
+        f.debug_struct("Message").field("slices", &self.header.msg_iovlen).finish()
     }
 }
 
@@ -39,10 +37,7 @@ impl<'a> Message<'a> {
         // std guarantees that IoSlice and IoSliceMut are ABI compatible with iovec on Unix.
         header.msg_iov = slices;
         header.msg_iovlen = count.min(SLICES_MAX) as _;
-        Message {
-            header,
-            slices: PhantomData,
-        }
+        Message { header, slices: PhantomData }
     }
 
     /// For the kernel.

@@ -47,65 +47,27 @@ pub(crate) enum Op {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Net {
     /// accept4(2) with `SOCK_CLOEXEC | SOCK_NONBLOCK`. Result: the new descriptor.
-    Accept {
-        fd: RawFd,
-        addr: *mut SocketAddrBuf,
-        nonblocking: bool,
-    },
+    Accept { fd: RawFd, addr: *mut SocketAddrBuf, nonblocking: bool },
     /// connect(2). Result 0.
-    Connect {
-        fd: RawFd,
-        addr: *const SocketAddrBuf,
-    },
+    Connect { fd: RawFd, addr: *const SocketAddrBuf },
     /// recv(2). Result: bytes received, 0 at end of stream. `last_empty`: the socket was last seen
     /// empty, so waiting first saves an attempt.
-    Recv {
-        fd: RawFd,
-        buf: *mut u8,
-        len: u32,
-        peek: bool,
-        nonblocking: bool,
-        last_empty: bool,
-    },
+    Recv { fd: RawFd, buf: *mut u8, len: u32, peek: bool, nonblocking: bool, last_empty: bool },
     /// send(2) with `MSG_NOSIGNAL`. Result: bytes sent.
-    Send {
-        fd: RawFd,
-        buf: *const u8,
-        len: u32,
-        nonblocking: bool,
-    },
+    Send { fd: RawFd, buf: *const u8, len: u32, nonblocking: bool },
     /// recvmsg(2): vectored. Result: bytes received.
-    RecvMsg {
-        fd: RawFd,
-        message: *mut Message<'static>,
-        nonblocking: bool,
-        last_empty: bool,
-    },
+    RecvMsg { fd: RawFd, message: *mut Message<'static>, nonblocking: bool, last_empty: bool },
     /// sendmsg(2) with `MSG_NOSIGNAL`: vectored. Result: bytes sent.
-    SendMsg {
-        fd: RawFd,
-        message: *const Message<'static>,
-        nonblocking: bool,
-    },
+    SendMsg { fd: RawFd, message: *const Message<'static>, nonblocking: bool },
 }
 
 /// Operations on files, pipes and terminals.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fs {
     /// pread(2) at `offset`, or read(2) where there is none. Result: bytes read.
-    Read {
-        fd: RawFd,
-        buf: *mut u8,
-        len: u32,
-        offset: Option<u64>,
-    },
+    Read { fd: RawFd, buf: *mut u8, len: u32, offset: Option<u64> },
     /// pwrite(2) at `offset`, or write(2) where there is none. Result: bytes written.
-    Write {
-        fd: RawFd,
-        buf: *const u8,
-        len: u32,
-        offset: Option<u64>,
-    },
+    Write { fd: RawFd, buf: *const u8, len: u32, offset: Option<u64> },
 }
 
 /// What [`Op::Ready`] waits for.
@@ -128,14 +90,8 @@ impl Op {
             Op::Net(Net::Send { .. } | Net::SendMsg { .. }) => "send",
             Op::Fs(Fs::Read { .. }) => "read",
             Op::Fs(Fs::Write { .. }) => "write",
-            Op::Ready {
-                interest: Interest::Readable,
-                ..
-            } => "readable",
-            Op::Ready {
-                interest: Interest::Writable,
-                ..
-            } => "writable",
+            Op::Ready { interest: Interest::Readable, .. } => "readable",
+            Op::Ready { interest: Interest::Writable, .. } => "writable",
         }
     }
 
@@ -177,9 +133,6 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// An outcome that says nothing about more data.
     pub(crate) fn of(result: i32) -> Outcome {
-        Outcome {
-            result,
-            more_to_read: false,
-        }
+        Outcome { result, more_to_read: false }
     }
 }

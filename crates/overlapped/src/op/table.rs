@@ -72,12 +72,7 @@ pub(crate) struct Table<O> {
 impl<O> Table<O> {
     /// An empty table that holds `limit` owners at most.
     pub(crate) fn new(limit: usize) -> Table<O> {
-        Table {
-            slots: Vec::new(),
-            free: NONE,
-            live: 0,
-            limit: limit.min(NONE as usize),
-        }
+        Table { slots: Vec::new(), free: NONE, live: 0, limit: limit.min(NONE as usize) }
     }
 
     /// How many owners it holds.
@@ -93,10 +88,7 @@ impl<O> Table<O> {
         self.live += 1;
         if self.free == NONE {
             let slot = self.slots.len() as u32;
-            self.slots.push(Slot {
-                generation: 0,
-                entry: Entry::Used(owner),
-            });
+            self.slots.push(Slot { generation: 0, entry: Entry::Used(owner) });
             return Ok(Token::new(slot, 0));
         }
         let slot = self.free;
@@ -112,10 +104,11 @@ impl<O> Table<O> {
     /// The owner behind `token`, while it is in flight.
     pub(crate) fn get_mut(&mut self, token: Token) -> Option<&mut O> {
         match self.slots.get_mut(token.slot()) {
-            Some(Slot {
-                generation,
-                entry: Entry::Used(owner),
-            }) if *generation == token.generation() => Some(owner),
+            Some(Slot { generation, entry: Entry::Used(owner) })
+                if *generation == token.generation() =>
+            {
+                Some(owner)
+            }
             _ => None,
         }
     }
@@ -137,13 +130,10 @@ impl<O> Table<O> {
     /// Every owner with its token.
     #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Token, &O)> {
-        self.slots
-            .iter()
-            .enumerate()
-            .filter_map(|(slot, place)| match &place.entry {
-                Entry::Used(owner) => Some((Token::new(slot as u32, place.generation), owner)),
-                Entry::Free(_) => None,
-            })
+        self.slots.iter().enumerate().filter_map(|(slot, place)| match &place.entry {
+            Entry::Used(owner) => Some((Token::new(slot as u32, place.generation), owner)),
+            Entry::Free(_) => None,
+        })
     }
 }
 

@@ -30,11 +30,7 @@ const PIPE_BUF: usize = libc::PIPE_BUF;
 pub(crate) unsafe fn attempt(op: &Op) -> Outcome {
     // SAFETY: the caller's promise.
     let outcome = unsafe { start(op) };
-    if would_wait(op, outcome) {
-        Outcome::of(-libc::EAGAIN)
-    } else {
-        outcome
-    }
+    if would_wait(op, outcome) { Outcome::of(-libc::EAGAIN) } else { outcome }
 }
 
 /// Does `op` to its end, blocking the thread, for callers that are no tasklets. `-ETIMEDOUT`
@@ -100,18 +96,8 @@ pub(super) unsafe fn start(op: &Op) -> Outcome {
     Outcome::of(unsafe {
         match *op {
             Op::Net(ref net) => start_net(net),
-            Op::Fs(Fs::Read {
-                fd,
-                buf,
-                len,
-                offset,
-            }) => read(fd, buf, len as usize, offset),
-            Op::Fs(Fs::Write {
-                fd,
-                buf,
-                len,
-                offset,
-            }) => write(fd, buf, len as usize, offset),
+            Op::Fs(Fs::Read { fd, buf, len, offset }) => read(fd, buf, len as usize, offset),
+            Op::Fs(Fs::Write { fd, buf, len, offset }) => write(fd, buf, len as usize, offset),
             Op::Ready { fd, interest } => poll_now(fd, interest),
         }
     })
@@ -136,20 +122,14 @@ unsafe fn start_net(net: &Net) -> i32 {
         // SAFETY: `addr` is valid for writes; its `len` says how much room there is.
         Net::Accept { fd, addr, .. } => retried(|| unsafe {
             let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-            libc::accept4(
-                fd,
-                (&raw mut (*addr).storage).cast(),
-                &raw mut (*addr).len,
-                flags,
-            ) as isize
+            libc::accept4(fd, (&raw mut (*addr).storage).cast(), &raw mut (*addr).len, flags)
+                as isize
         }),
         // SAFETY: `addr` is valid for reads and holds `len` bytes of address.
         Net::Connect { fd, addr } => retried(|| unsafe {
             libc::connect(fd, (&raw const (*addr).storage).cast(), (*addr).len) as isize
         }),
-        Net::Recv {
-            fd, buf, len, peek, ..
-        } => {
+        Net::Recv { fd, buf, len, peek, .. } => {
             let flags = libc::MSG_DONTWAIT | if peek { libc::MSG_PEEK } else { 0 };
             // SAFETY: `buf` is valid for writes of `len` bytes.
             retried(|| unsafe { libc::recv(fd, buf.cast(), len as usize, flags) })
@@ -207,10 +187,7 @@ unsafe fn read(fd: RawFd, buf: *mut u8, len: usize, offset: Option<u64>) -> i32 
         Err(errno) => -errno,
         Ok(Kind::Disk) => plain(),
         Ok(Kind::Socket | Kind::Stream) => {
-            let slice = libc::iovec {
-                iov_base: buf,
-                iov_len: len,
-            };
+            let slice = libc::iovec { iov_base: buf, iov_len: len };
             // SAFETY: one slice, valid by the caller's promise.
             let done = retried(|| unsafe { libc::preadv2(fd, &slice, 1, -1, libc::RWF_NOWAIT) });
             if done != -libc::EOPNOTSUPP {
@@ -242,10 +219,7 @@ unsafe fn write(fd: RawFd, buf: *const u8, len: usize, offset: Option<u64>) -> i
         // SAFETY: the caller's promise. write(2) would raise SIGPIPE.
         Ok(Kind::Socket) => retried(|| unsafe { libc::send(fd, buf, len, SEND_FLAGS) }),
         Ok(Kind::Stream) => {
-            let slice = libc::iovec {
-                iov_base: buf.cast_mut(),
-                iov_len: len,
-            };
+            let slice = libc::iovec { iov_base: buf.cast_mut(), iov_len: len };
             // SAFETY: one slice, valid by the caller's promise; pwritev2 only reads from it.
             let done = retried(|| unsafe { libc::pwritev2(fd, &slice, 1, -1, libc::RWF_NOWAIT) });
             if done != -libc::EOPNOTSUPP {
@@ -307,20 +281,10 @@ pub(super) fn poll_bits(interest: Interest) -> i16 {
 
 /// Waits until `fd` is ready (true) or the time `limit` has come (false).
 fn poll(fd: RawFd, interest: Interest, limit: Option<u64>) -> Result<bool, i32> {
-    let mut entry = libc::pollfd {
-        fd,
-        events: poll_bits(interest),
-        revents: 0,
-    };
+    let mut entry = libc::pollfd { fd, events: poll_bits(interest), revents: 0 };
     loop {
         // Zero is in the past; it needs no clock.
-        let left = limit.map(|limit| {
-            if limit == 0 {
-                Duration::ZERO
-            } else {
-                clock::until(limit)
-            }
-        });
+        let left = limit.map(|limit| if limit == 0 { Duration::ZERO } else { clock::until(limit) });
         let left = left.map(|left| libc::timespec {
             tv_sec: left.as_secs().try_into().unwrap_or(libc::time_t::MAX),
             tv_nsec: left.subsec_nanos().into(),
@@ -355,9 +319,7 @@ fn retried(mut call: impl FnMut() -> isize) -> i32 {
 }
 
 fn errno() -> i32 {
-    io::Error::last_os_error()
-        .raw_os_error()
-        .expect("an error of the system has a number")
+    io::Error::last_os_error().raw_os_error().expect("an error of the system has a number")
 }
 
 /// Keeps SIGPIPE from this thread until the guard is dropped: a write to a pipe that nobody reads
@@ -373,10 +335,7 @@ pub(crate) fn block_sigpipe() -> SigpipeGuard {
     // SAFETY: all places are valid; both calls succeed for valid arguments and fill their sets.
     unsafe {
         assert_eq!(libc::sigpending(pending.as_mut_ptr()), 0);
-        assert_eq!(
-            libc::pthread_sigmask(libc::SIG_BLOCK, &set, before.as_mut_ptr()),
-            0
-        );
+        assert_eq!(libc::pthread_sigmask(libc::SIG_BLOCK, &set, before.as_mut_ptr()), 0);
         SigpipeGuard {
             was_pending: libc::sigismember(pending.as_ptr(), libc::SIGPIPE) == 1,
             was_blocked: libc::sigismember(before.as_ptr(), libc::SIGPIPE) == 1,
@@ -409,10 +368,7 @@ impl Drop for SigpipeGuard {
             return;
         }
         let set = sigpipe_set();
-        let now = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
+        let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: valid sets and a valid time; a null info pointer is allowed.
         unsafe {
             if !self.was_pending {

@@ -39,22 +39,14 @@ pub(crate) struct PortConfig {
 impl Default for PortConfig {
     fn default() -> PortConfig {
         let (choice, without) = (PortChoice::Auto, Opcodes::default());
-        PortConfig {
-            choice,
-            entries: 256,
-            cq_entries: 4096,
-            without,
-        }
+        PortConfig { choice, entries: 256, cq_entries: 4096, without }
     }
 }
 
 impl PortConfig {
     /// The default sizes with `choice`.
     pub(crate) fn new(choice: PortChoice) -> PortConfig {
-        PortConfig {
-            choice,
-            ..PortConfig::default()
-        }
+        PortConfig { choice, ..PortConfig::default() }
     }
 }
 

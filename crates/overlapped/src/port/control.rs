@@ -48,10 +48,7 @@ pub(crate) fn peer_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
 
 fn to_std(addr: &SockAddr) -> io::Result<SocketAddr> {
     addr.as_socket().ok_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "the address is neither IPv4 nor IPv6",
-        )
+        io::Error::new(io::ErrorKind::InvalidInput, "the address is neither IPv4 nor IPv6")
     })
 }
 
@@ -137,12 +134,10 @@ pub(crate) fn set_write_timeout(fd: BorrowedFd<'_>, timeout: Option<Duration>) -
 
 fn checked(timeout: Option<Duration>) -> io::Result<Option<Duration>> {
     if timeout == Some(Duration::ZERO) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "cannot set a 0 duration timeout",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "cannot set a 0 duration timeout"));
     }
-    Ok(timeout)
+    // The kernel counts microseconds and takes 0 for "never".
+    Ok(timeout.map(|timeout| timeout.max(Duration::from_micros(1))))
 }
 
 /// `O_NONBLOCK`.
@@ -170,10 +165,7 @@ pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 pub fn raise_fd_limit() -> io::Result<(u64, u64)> {
     let Rlimit { current, maximum } = rustix::process::getrlimit(Resource::Nofile);
     if current != maximum {
-        let wanted = Rlimit {
-            current: maximum,
-            maximum,
-        };
+        let wanted = Rlimit { current: maximum, maximum };
         rustix::process::setrlimit(Resource::Nofile, wanted)?;
     }
     let maximum = maximum.unwrap_or(u64::MAX);
@@ -212,19 +204,13 @@ mod tests {
         let error = set_read_timeout(stream.as_fd(), Some(Duration::ZERO)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         set_read_timeout(stream.as_fd(), Some(Duration::from_secs(2))).unwrap();
-        assert_eq!(
-            read_timeout(stream.as_fd()).unwrap(),
-            Some(Duration::from_secs(2))
-        );
+        assert_eq!(read_timeout(stream.as_fd()).unwrap(), Some(Duration::from_secs(2)));
     }
 
     #[test]
     fn the_limit_on_descriptors_is_raised_to_the_hard_one() {
         let (soft, hard) = raise_fd_limit().unwrap();
         assert_eq!(soft, hard);
-        assert_eq!(
-            rustix::process::getrlimit(Resource::Nofile).current,
-            Some(soft)
-        );
+        assert_eq!(rustix::process::getrlimit(Resource::Nofile).current, Some(soft));
     }
 }

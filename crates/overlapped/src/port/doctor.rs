@@ -44,12 +44,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Finding {
-            subject,
-            value,
-            remedy,
-        } in &self.findings
-        {
+        for Finding { subject, value, remedy } in &self.findings {
             writeln!(f, "{subject:<24} {value}")?;
             if let Some(remedy) = remedy {
                 writeln!(f, "{:<24} → {remedy}", "")?;
@@ -61,10 +56,7 @@ impl fmt::Display for Report {
 
 /// Looks at this machine. Opens a port and closes it again; changes nothing.
 pub fn report() -> Report {
-    let mut report = Report {
-        port: "none",
-        findings: Vec::new(),
-    };
+    let mut report = Report { port: "none", findings: Vec::new() };
     add_port(&mut report);
     add_kernel(&mut report);
     add_uring(&mut report);
@@ -75,11 +67,7 @@ pub fn report() -> Report {
 
 fn add_port(report: &mut Report) {
     if let Err(error) = from_environment() {
-        report.add(
-            "port",
-            error,
-            Some("unset OVERLAPPED_PORT, or set it to one of these"),
-        );
+        report.add("port", error, Some("unset OVERLAPPED_PORT, or set it to one of these"));
         return;
     }
     match Driver::open(&PortConfig::default()) {
@@ -121,47 +109,25 @@ fn add_uring(report: &mut Report) {
             // One sentence for what happened, the rest for what to do.
             let text = explain(&error);
             let (what, remedy) = text.split_once("Remedy: ").unwrap_or((&text, ""));
-            report.add(
-                "io_uring",
-                what.trim(),
-                Some(remedy).filter(|text| !text.is_empty()),
-            );
+            report.add("io_uring", what.trim(), Some(remedy).filter(|text| !text.is_empty()));
             return;
         }
     };
     let params = ring.params();
-    let sizes = format!(
-        "yes, {} entries, {} completions",
-        params.sq_entries(),
-        params.cq_entries()
-    );
+    let sizes =
+        format!("yes, {} entries, {} completions", params.sq_entries(), params.cq_entries());
     report.add("io_uring", sizes, None);
     let features = [
-        (
-            params.is_feature_no_iowait(),
-            "NO_IOWAIT",
-            "Linux 6.15: idle is not shown as iowait",
-        ),
-        (
-            params.is_feature_recvsend_bundle(),
-            "RECVSEND_BUNDLE",
-            "Linux 6.10",
-        ),
+        (params.is_feature_no_iowait(), "NO_IOWAIT", "Linux 6.15: idle is not shown as iowait"),
+        (params.is_feature_recvsend_bundle(), "RECVSEND_BUNDLE", "Linux 6.10"),
         (params.is_feature_min_timeout(), "MIN_TIMEOUT", "Linux 6.12"),
     ];
     for (there, name, remedy) in features {
         let value = if there { "yes" } else { "no" };
-        report.add(
-            &format!("io_uring {name}"),
-            value,
-            (!there).then_some(remedy),
-        );
+        report.add(&format!("io_uring {name}"), value, (!there).then_some(remedy));
     }
-    let missing: Vec<&str> = USED
-        .into_iter()
-        .filter(|&(code, _)| ring.missing().has(code))
-        .map(|op| op.1)
-        .collect();
+    let missing: Vec<&str> =
+        USED.into_iter().filter(|&(code, _)| ring.missing().has(code)).map(|op| op.1).collect();
     if missing.is_empty() {
         report.add("io_uring operations", format!("all {}", USED.len()), None);
     } else {
@@ -178,18 +144,11 @@ fn add_limits(report: &mut Report) {
     let limit = |resource| {
         let limit = getrlimit(resource);
         let text = |value: Option<u64>| value.map_or("unlimited".to_owned(), |n| n.to_string());
-        (
-            format!("soft {}, hard {}", text(limit.current), text(limit.maximum)),
-            limit,
-        )
+        (format!("soft {}, hard {}", text(limit.current), text(limit.maximum)), limit)
     };
     let (text, files) = limit(Resource::Nofile);
     let few = files.current.is_some_and(|soft| soft < 4096);
-    report.add(
-        "open files",
-        text,
-        few.then_some("`ulimit -n` with more: one per connection"),
-    );
+    report.add("open files", text, few.then_some("`ulimit -n` with more: one per connection"));
     let (text, _) = limit(Resource::Memlock);
     report.add("locked memory", text, None);
     if let Ok(maps) = std::fs::read_to_string("/proc/sys/vm/max_map_count") {
@@ -219,10 +178,8 @@ fn guard_regions() -> io::Result<()> {
     const MADV_GUARD_INSTALL: libc::c_int = 102;
     // The largest page size of any machine; madvise wants whole pages.
     const LENGTH: usize = 64 << 10;
-    let (protection, flags) = (
-        libc::PROT_READ | libc::PROT_WRITE,
-        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-    );
+    let (protection, flags) =
+        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
     // SAFETY: a fresh private mapping at an address of the kernel's choice touches nothing of
     // ours; it is advised about and unmapped whole, and never accessed.
     unsafe {
@@ -231,11 +188,7 @@ fn guard_regions() -> io::Result<()> {
             return Err(io::Error::last_os_error());
         }
         let advised = libc::madvise(memory, LENGTH, MADV_GUARD_INSTALL);
-        let result = if advised == 0 {
-            Ok(())
-        } else {
-            Err(io::Error::last_os_error())
-        };
+        let result = if advised == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
         libc::munmap(memory, LENGTH);
         result
     }

@@ -48,6 +48,9 @@ pub(crate) enum Submitted {
     Done(Outcome),
 }
 
+/// The errno with which std's sockets end at their time limit.
+pub(crate) const WOULD_BLOCK: i32 = libc::EAGAIN;
+
 /// Whether `result` says that the operation was cut off without having done anything: cancelled,
 /// or interrupted by a signal. None of these is for users.
 pub(crate) fn is_cancelled(result: i32) -> bool {

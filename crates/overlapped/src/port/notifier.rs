@@ -61,10 +61,7 @@ impl EventFd {
         // Without EFD_NONBLOCK, so that a read in the ring waits on every kernel. A write cannot
         // block: `pending` keeps the counter at 1.
         let fd = eventfd(0, EventfdFlags::CLOEXEC)?;
-        Ok(EventFd {
-            fd,
-            pending: AtomicBool::new(false),
-        })
+        Ok(EventFd { fd, pending: AtomicBool::new(false) })
     }
 
     fn notify(&self) {
@@ -72,11 +69,7 @@ impl EventFd {
             return;
         }
         while let Err(error) = rustix::io::write(&self.fd, &1u64.to_ne_bytes()) {
-            assert_eq!(
-                error,
-                rustix::io::Errno::INTR,
-                "the port's own eventfd works"
-            );
+            assert_eq!(error, rustix::io::Errno::INTR, "the port's own eventfd works");
         }
     }
 

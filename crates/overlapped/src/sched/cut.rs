@@ -6,19 +6,28 @@
 use super::{Ending, NEVER, Sched, State, Tcb, TcbPtr, Verdict, Waiting, Wake};
 
 impl Sched {
-    /// Asks a tasklet to end. Takes effect where it waits, or at its next suspension point.
+    /// Asks a tasklet to end. Takes effect where it waits, or at its next suspension point. Who
+    /// waits for a scope passes it on to the scope's tasklets.
     pub(crate) fn kill(&self, tcb: TcbPtr) {
-        let block = self.block(tcb);
-        if block.is_over() {
-            return;
-        }
-        block.killed.set(true);
-        if block.state.get() == State::Waiting && block.shields.get() == 0 {
-            self.cut_short(tcb, Wake::Killed);
+        let mut asked = vec![tcb];
+        while let Some(tcb) = asked.pop() {
+            let block = self.block(tcb);
+            if block.is_over() {
+                continue;
+            }
+            block.killed.set(true);
+            if block.state.get() != State::Waiting || block.shields.get() > 0 {
+                continue;
+            }
+            match block.waiting.get() {
+                // SAFETY: the scope is in the frame of its owner, which waits for it.
+                Waiting::Scope(scope) => unsafe { scope.as_ref() }.each(|child| asked.push(child)),
+                _ => self.cut_short(tcb, Wake::Killed),
+            }
         }
     }
 
-    /// Ends a wait early, or asks its operation to end.
+    /// Ends a wait early, or asks its operation to end. The wait for a scope cannot be ended.
     pub(crate) fn cut_short(&self, tcb: TcbPtr, why: Wake) {
         let block = self.block(tcb);
         match block.waiting.get() {
@@ -33,11 +42,7 @@ impl Sched {
                     self.timed_waits.set(self.timed_waits.get() - 1);
                 }
             }
-            Waiting::Scope(_) => {
-                if why != Wake::TimedOut {
-                    self.kill_scope(tcb);
-                }
-            }
+            Waiting::Scope(_) => {}
             _ => {
                 self.unlink(block, tcb);
                 self.wake(tcb, why);
@@ -64,23 +69,10 @@ impl Sched {
         }
     }
 
-    /// Passes a kill on to the tasklets of the scope that `owner` waits for.
-    fn kill_scope(&self, owner: TcbPtr) {
-        let Waiting::Scope(scope) = self.block(owner).waiting.get() else {
-            return;
-        };
-        self.each(|tcb, block| {
-            if block.scope.get() == Some(scope) {
-                self.kill(tcb);
-            }
-        });
-    }
-
     /// Begins the shutdown: everybody is killed, now and at every suspension point to come.
     pub(super) fn end_all(&self) {
         if !self.ending.replace(true) {
-            self.grace_until
-                .set(self.read_clock().saturating_add(self.limits.grace_ns));
+            self.grace_until.set(self.read_clock().saturating_add(self.limits.grace_ns));
         }
         self.each(|tcb, _| self.kill(tcb));
     }
@@ -89,13 +81,15 @@ impl Sched {
     /// an error; where there is none, `run` itself.
     pub(super) fn deadlock(&self) {
         let mut waiters = Vec::new();
+        let mut count = 0;
         let mut last: Option<(u64, TcbPtr)> = None;
         self.each(|tcb, block| {
-            waiters.push(self.describe(block));
-            let can_fail = matches!(
-                block.waiting.get(),
-                Waiting::Channel { .. } | Waiting::Join(_)
-            );
+            count += 1;
+            if count <= Verdict::WAITERS_MAX {
+                waiters.push(self.describe(block));
+            }
+            let can_fail =
+                matches!(block.waiting.get(), Waiting::Channel { .. } | Waiting::Join(_));
             let parked_at = block.parked_at.get();
             if block.state.get() == State::Waiting
                 && can_fail
@@ -105,10 +99,9 @@ impl Sched {
             }
         });
         waiters.reverse();
-        let verdict = Verdict::new(waiters);
+        let verdict = Verdict::new(waiters, count);
         if let Some((_, tcb)) = last {
-            self.block(tcb)
-                .extra_or_new(|extra| extra.verdict = Some(verdict));
+            self.block(tcb).extra_or_new(|extra| extra.verdict = Some(verdict));
             self.cut_short(tcb, Wake::Deadlock);
         } else if self.ending.get() {
             // Killed already, and still nobody can go on: shielded for ever.
@@ -122,6 +115,7 @@ impl Sched {
     /// Parks for good whoever has outlived the grace time. Their operations have ended.
     pub(super) fn abandon(&self, tcb: TcbPtr) {
         let block = self.block(tcb);
+        let seen = self.describe(block);
         if block.state.get() == State::Waiting {
             self.unlink(block, tcb);
         }
@@ -133,19 +127,20 @@ impl Sched {
             // The pool keeps the slab of a stack that never came back.
             std::mem::forget(fiber);
         }
-        self.counters
-            .abandoned
-            .set(self.counters.abandoned.get() + 1);
-        tracing::warn!(
-            tasklet = block.id,
-            name = block.name(),
-            "outlived the grace time; parked for good"
-        );
+        self.abandoned.borrow_mut().push(seen);
     }
 
     /// Ends the operations of those who outlived the grace time, then parks them for good.
+    ///
+    /// Not main: it borrows from whoever called `run`, and so may its own threads; `run` cannot
+    /// return before it has ended, and it never will.
     #[cold]
-    pub(super) fn abandon_all(&self) {
+    pub(super) fn abandon_all(&self, main: TcbPtr) {
+        if !self.block(main).is_over() {
+            let main = self.describe(self.block(main));
+            eprintln!("overlapped: the first tasklet outlived the grace time ({main}); aborting");
+            std::process::abort();
+        }
         self.each(|_, block| {
             if let Waiting::Op { token, .. } = block.waiting.get()
                 && !block.cut.replace(true)
@@ -167,8 +162,8 @@ impl Sched {
         if let Some(scope) = block.scope.get() {
             // SAFETY: `scope` does not return before its last tasklet has said this.
             let scope = unsafe { scope.as_ref() };
-            scope.live.set(scope.live.get() - 1);
-            if scope.live.get() == 0
+            scope.remove(block);
+            if scope.first.get().is_none()
                 && let Some(owner) = scope.owner.take()
             {
                 self.wake(owner, Wake::Done);

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use super::tasklet::Timers;
-use super::{Counters, Inbox, Limits, NEVER, Observer, Queue, Sched, TcbPtr, Verdict};
+use super::{Counters, Inbox, Limits, NEVER, Observer, Queue, Sched, TcbPtr, Verdict, Waiter};
 use crate::op::Table;
 use crate::port::Driver;
 use crate::stack::Pool;
@@ -13,6 +13,8 @@ use crate::stack::Pool;
 pub(crate) struct Ended {
     /// The verdict that no waiter could be given.
     pub(crate) verdict: Option<Verdict>,
+    /// Who outlived the grace time and was parked for good.
+    pub(crate) abandoned: Vec<Waiter>,
 }
 
 /// What opens a scheduler.
@@ -38,6 +40,7 @@ pub(crate) unsafe fn enter(
         running: Cell::new(None),
         ready: Queue::default(),
         starved: Queue::default(),
+        tried_starved: Cell::new(false),
         all: Cell::new(None),
         live: Cell::new(0),
         table: RefCell::new(Table::new(parts.limits.operations_max)),
@@ -59,9 +62,11 @@ pub(crate) unsafe fn enter(
         messages: RefCell::new(Vec::new()),
         remote_waits: RefCell::new(Table::new(usize::MAX)),
         remotes: RefCell::new(Table::new(usize::MAX)),
+        abandoned: RefCell::new(Vec::new()),
         verdict: RefCell::new(None),
         tracing: Cell::new(false),
         next_id: Cell::new(1),
+        telling: Cell::new(false),
         ran_last: Cell::new(0),
     };
     sched.read_clock();
@@ -76,20 +81,14 @@ pub(crate) unsafe fn enter(
 impl Sched {
     /// Nothing is in flight; the inbox, the stacks and the port are closed.
     fn leave(self) -> Ended {
-        assert_eq!(
-            self.table.borrow().len(),
-            0,
-            "nothing is in flight at the end"
-        );
+        assert_eq!(self.table.borrow().len(), 0, "nothing is in flight at the end");
         self.inbox.close();
         let mut pool = self.pool.borrow_mut();
         for fiber in self.idle.borrow_mut().drain(..) {
             pool.give(fiber.retire());
         }
         drop(pool);
-        Ended {
-            verdict: self.verdict.take(),
-        }
+        Ended { verdict: self.verdict.take(), abandoned: self.abandoned.take() }
     }
 }
 

@@ -21,10 +21,11 @@ impl Sched {
     /// Looks outside without waiting.
     pub(super) fn look(&self) {
         self.read_inbox();
-        self.fire_timers();
+        // Before the timers: what has come must not be called late because we were.
         if self.driver.borrow().has_work() {
             self.reap(Some(Duration::ZERO));
         }
+        self.fire_timers();
     }
 
     /// Looks outside, and waits there until there is something to do. `until`: no longer than that,
@@ -39,9 +40,9 @@ impl Sched {
         }
         let look = if self.someone_can_wake() {
             let until = until.min(self.timers.borrow().next()).min(self.trim());
-            let timeout = (until != NEVER)
-                .then(|| Duration::from_nanos(until.saturating_sub(self.now.get())));
-            self.reap(timeout);
+            let left = || Duration::from_nanos(until.saturating_sub(self.read_clock()));
+            self.reap((until != NEVER).then(left));
+            self.read_clock();
             Look::Again
         } else {
             Look::Hopeless
@@ -59,8 +60,7 @@ impl Sched {
         let now = self.read_clock();
         if self.trim_at.get() <= now {
             let more = pool.trim();
-            self.trim_at
-                .set(if more { now } else { now + TRIM_EVERY_NS });
+            self.trim_at.set(if more { now } else { now + TRIM_EVERY_NS });
         }
         self.trim_at.get()
     }

@@ -84,11 +84,7 @@ impl Inbox {
     /// Says that the scheduler is about to sleep; false if it must not, because something has come.
     pub(crate) fn fall_asleep(&self) -> bool {
         self.asleep.store(true, Ordering::Release);
-        if self
-            .lock()
-            .as_ref()
-            .is_some_and(|messages| !messages.is_empty())
-        {
+        if self.lock().as_ref().is_some_and(|messages| !messages.is_empty()) {
             self.full.store(true, Ordering::Relaxed);
             self.wake_up();
             return false;
@@ -129,9 +125,7 @@ impl Inbox {
 
     #[cfg(not(overlapped_loom))]
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Vec<Message>>> {
-        self.messages
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.messages.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     #[cfg(overlapped_loom)]

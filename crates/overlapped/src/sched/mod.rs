@@ -56,12 +56,48 @@ pub(crate) struct WaitQueue {
 /// What a scope and its tasklets share; lives in the frame of `scope`.
 #[derive(Default)]
 pub(crate) struct ScopeState {
-    /// Tasklets of the scope that have not ended.
-    pub(crate) live: Cell<usize>,
+    /// Tasklets of the scope that have not ended, linked through their blocks.
+    pub(crate) first: Cell<Option<TcbPtr>>,
     /// The tasklet that waits for them in `Waiting::Scope`.
     pub(crate) owner: Cell<Option<TcbPtr>>,
     /// One of them panicked and nobody joined it.
     pub(crate) panicked: Cell<bool>,
+}
+
+impl ScopeState {
+    /// Takes in a new tasklet.
+    pub(crate) fn add(&self, tcb: TcbPtr, block: &Tcb) {
+        let old = self.first.replace(Some(tcb));
+        block.scope_next.set(old);
+        if let Some(old) = old {
+            // SAFETY: a scope links living tasklets only.
+            unsafe { old.as_ref() }.scope_prev.set(Some(tcb));
+        }
+    }
+
+    /// Lets go of one that has ended.
+    fn remove(&self, block: &Tcb) {
+        let (prev, next) = (block.scope_prev.take(), block.scope_next.take());
+        match prev {
+            // SAFETY: as in `add`.
+            Some(prev) => unsafe { prev.as_ref() }.scope_next.set(next),
+            None => self.first.set(next),
+        }
+        if let Some(next) = next {
+            // SAFETY: as in `add`.
+            unsafe { next.as_ref() }.scope_prev.set(prev);
+        }
+    }
+
+    /// Its living tasklets.
+    pub(crate) fn each(&self, mut f: impl FnMut(TcbPtr)) {
+        let mut at = self.first.get();
+        while let Some(tcb) = at {
+            // SAFETY: as in `add`.
+            at = unsafe { tcb.as_ref() }.scope_next.get();
+            f(tcb);
+        }
+    }
 }
 
 /// Addresses of a suspended tasklet's frames, taken by itself in `task::wait`.
@@ -90,7 +126,6 @@ pub(crate) struct Counters {
     pub(crate) spawned: Cell<u64>,
     pub(crate) switches: Cell<u64>,
     pub(crate) operations: Cell<u64>,
-    pub(crate) abandoned: Cell<u64>,
 }
 
 /// One thread's scheduler.
@@ -99,6 +134,7 @@ pub(crate) struct Sched {
     pub(crate) ready: Queue,
     /// Started by nobody yet: they wait for a free stack.
     pub(crate) starved: Queue,
+    tried_starved: Cell<bool>,
     pub(crate) all: Cell<Option<TcbPtr>>,
     pub(crate) live: Cell<usize>,
     pub(crate) limits: Limits,
@@ -125,11 +161,15 @@ pub(crate) struct Sched {
     pub(crate) remote_waits: RefCell<Table<TcbPtr>>,
     /// Who has a `Remote` handle.
     pub(crate) remotes: RefCell<Table<TcbPtr>>,
+    /// Who was parked for good.
+    abandoned: RefCell<Vec<Waiter>>,
     /// The verdict that no waiter could be given.
     verdict: RefCell<Option<Verdict>>,
     /// Somebody asks for everybody's backtrace.
     pub(crate) tracing: Cell<bool>,
     next_id: Cell<u64>,
+    /// The observer is being told something.
+    telling: Cell<bool>,
     /// Who ran last; kept only where there is an observer.
     ran_last: Cell<u64>,
 }
@@ -143,7 +183,7 @@ thread_local! {
 ///
 /// It exists only in code that runs on a tasklet's stack. The scheduler stays until the last of its
 /// tasklets has ended or will never run again, so it is there whenever such code runs.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Here(NonNull<Sched>);
 
 impl Deref for Here {
@@ -171,17 +211,21 @@ impl Here {
         unsafe { running.unwrap_unchecked().as_ref() }
     }
 
-    /// The calling tasklet, as a pointer.
+    /// The calling tasklet, as a pointer to its whole allocation.
     #[inline]
     pub(crate) fn me_ptr(&self) -> TcbPtr {
-        NonNull::from(self.me())
+        // SAFETY: as in `me`.
+        unsafe { self.running.get().unwrap_unchecked() }
     }
 }
 
 impl Sched {
     /// Takes in a new tasklet and queues it at the end. The scheduler's reference is the caller's.
+    /// In a shutdown it is killed before it starts.
+    #[inline]
     pub(crate) fn adopt(&self, tcb: TcbPtr) {
         let block = self.block(tcb);
+        block.killed.set(self.ending.get());
         let old = self.all.replace(Some(tcb));
         block.all_next.set(old);
         if let Some(old) = old {
@@ -230,10 +274,16 @@ impl Sched {
     #[inline]
     pub(crate) fn tell(&self, f: impl FnOnce(&dyn Observer)) {
         if let Some(observer) = &self.observer {
-            let no_switch = &self.me().no_switch;
-            no_switch.set(no_switch.get() + 1);
+            if self.telling.replace(true) {
+                return; // What the observer does itself is not observed.
+            }
+            let me = self.me();
+            me.no_switch.set(me.no_switch.get() + 1);
+            me.shields.set(me.shields.get() + 1);
             let told = catch_unwind(AssertUnwindSafe(|| f(&**observer)));
-            no_switch.set(no_switch.get() - 1);
+            me.shields.set(me.shields.get() - 1);
+            me.no_switch.set(me.no_switch.get() - 1);
+            self.telling.set(false);
             if let Err(payload) = told {
                 // The panic hook has printed it; an observer only looks on, so nothing ends.
                 std::mem::forget(payload);
@@ -269,11 +319,11 @@ impl Sched {
     #[inline]
     pub(crate) fn unpark(&self, tcb: TcbPtr, why: Wake) {
         let block = self.block(tcb);
-        assert!(
-            block.state.get() == State::Waiting,
-            "only a waiting tasklet can be woken"
-        );
-        block.wake.set(why);
+        assert!(block.state.get() == State::Waiting, "only a waiting tasklet can be woken");
+        // Who was ready before it was paused goes on with the reason it was woken for.
+        if !matches!(block.waiting.get(), Waiting::Paused) {
+            block.wake.set(why);
+        }
         block.waiting.set(Waiting::Nothing);
         block.state.set(State::Ready);
         if block.wait_until.get() != NEVER {
@@ -300,11 +350,7 @@ impl Sched {
                 Waiting::Nothing => "waking up".to_owned(),
                 Waiting::Op { name, fd, .. } => format!("{name} on descriptor {fd}"),
                 Waiting::Channel { queue, sending } => {
-                    let way = if sending {
-                        "sending to"
-                    } else {
-                        "receiving from"
-                    };
+                    let way = if sending { "sending to" } else { "receiving from" };
                     format!("{way} channel {queue:p}")
                 }
                 Waiting::Join(target) => format!("joining tasklet {}", self.block(target).id),
@@ -314,11 +360,7 @@ impl Sched {
                 Waiting::Remote { what, .. } => what.to_owned(),
             },
         };
-        Waiter {
-            id: block.id,
-            name: block.name(),
-            on,
-        }
+        Waiter { id: block.id, name: block.name(), on }
     }
 
     /// Registers the caller for a wake from another thread.
@@ -353,15 +395,6 @@ fn culprit(fault: usize) -> Option<Culprit> {
     });
     let (name, name_len) = name.unwrap_or((std::ptr::null(), 0));
     let asked = me.stack_size.get();
-    let stack_size = if asked == 0 {
-        here.limits.stack_size
-    } else {
-        asked
-    };
-    Some(Culprit {
-        name,
-        name_len,
-        id: me.id,
-        stack_size,
-    })
+    let stack_size = if asked == 0 { here.limits.stack_size } else { asked };
+    Some(Culprit { name, name_len, id: me.id, stack_size })
 }

@@ -29,7 +29,9 @@ impl Sched {
                     self.look();
                     budget.renew(self.read_clock());
                 }
-            } else if self.look_or_sleep(self.grace_until.get()) == Look::Hopeless {
+            } else if self.look_or_sleep(self.grace_until.get()) == Look::Hopeless
+                && !self.try_starved()
+            {
                 self.deadlock();
             }
             if !self.ending.get() {
@@ -38,7 +40,7 @@ impl Sched {
                     self.end_all();
                 }
             } else if self.grace_until.get() <= self.now.get() {
-                self.abandon_all();
+                self.abandon_all(main);
                 return;
             }
         }
@@ -92,14 +94,25 @@ impl Sched {
         }
     }
 
+    /// Lets everybody who waits for a stack try again, once after each stack that came back: the
+    /// one that was tried first may have asked for a size that is not to be had.
+    #[cold]
+    fn try_starved(&self) -> bool {
+        if self.starved.len() == 0 || self.tried_starved.replace(true) {
+            return false;
+        }
+        while let Some(starved) = self.starved.pop_front() {
+            self.block(starved).is_starved.set(false);
+            self.ready.push_back(starved);
+        }
+        true
+    }
+
     /// Waits for a stack with others, or says why there will never be one.
     #[cold]
     fn starve(&self, tcb: TcbPtr) {
         let others_hold_stacks = self.pool.borrow().in_use() > 0;
-        assert!(
-            others_hold_stacks,
-            "the first stack was made before the loop began"
-        );
+        assert!(others_hold_stacks, "the first stack was made before the loop began");
         self.block(tcb).is_starved.set(true);
         self.starved.push_back(tcb);
     }
@@ -151,6 +164,7 @@ impl Sched {
             self.pool.borrow_mut().give(fiber.retire());
         }
         drop(idle);
+        self.tried_starved.set(false);
         if let Some(starved) = self.starved.pop_front() {
             self.block(starved).is_starved.set(false);
             self.ready.push_front(starved);
@@ -198,11 +212,7 @@ struct Budget {
 
 impl Budget {
     fn new(now: u64) -> Budget {
-        Budget {
-            left: SWITCHES_MAX,
-            size: SWITCHES_MAX,
-            since: now,
-        }
+        Budget { left: SWITCHES_MAX, size: SWITCHES_MAX, since: now }
     }
 
     /// Counts a switch; false when it is time to look.

@@ -7,10 +7,11 @@ use super::Sched;
 
 /// A deadlock's verdict: nothing runs, nothing is in flight, and nobody outside could wake anyone.
 ///
-/// It lists every tasklet that waited at that moment. Cheap to clone.
+/// It lists the tasklets that waited at that moment. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     waiters: Arc<[Waiter]>,
+    count: usize,
 }
 
 /// One line of a [`Verdict`] or of a dump.
@@ -26,13 +27,19 @@ pub struct Waiter {
 }
 
 impl Verdict {
-    pub(crate) fn new(waiters: Vec<Waiter>) -> Verdict {
-        Verdict {
-            waiters: waiters.into(),
-        }
+    /// The most waiters that a verdict describes.
+    pub(crate) const WAITERS_MAX: usize = 64;
+
+    pub(crate) fn new(waiters: Vec<Waiter>, count: usize) -> Verdict {
+        Verdict { waiters: waiters.into(), count }
     }
 
-    /// Everybody who waited.
+    /// How many tasklets waited.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Who waited: the youngest 64 of them.
     pub fn waiters(&self) -> &[Waiter] {
         &self.waiters
     }
@@ -56,16 +63,12 @@ impl fmt::Display for Verdict {
             return f
                 .write_str("deadlock: no scheduler runs on this thread, so nobody could wake it");
         }
-        write!(
-            f,
-            "deadlock: {} waiting, nobody left to wake them",
-            self.waiters.len()
-        )?;
+        write!(f, "deadlock: {} waiting, nobody left to wake them", self.count)?;
         for waiter in self.waiters.iter().take(LINES_MAX) {
             write!(f, "; {waiter}")?;
         }
-        if self.waiters.len() > LINES_MAX {
-            write!(f, "; and {} more", self.waiters.len() - LINES_MAX)?;
+        if self.count > LINES_MAX {
+            write!(f, "; and {} more", self.count - LINES_MAX)?;
         }
         Ok(())
     }

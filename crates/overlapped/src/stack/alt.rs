@@ -65,11 +65,7 @@ fn install() -> io::Result<Option<Installed>> {
         return Err(io::Error::last_os_error());
     }
     let ours = mapping.wrapping_byte_add(page);
-    let stack = libc::stack_t {
-        ss_sp: ours,
-        ss_flags: 0,
-        ss_size: size,
-    };
+    let stack = libc::stack_t { ss_sp: ours, ss_flags: 0, ss_size: size };
     // SAFETY: the first page of a mapping nobody else knows becomes the guard; the rest is writable
     // memory that stays mapped for as long as it is the thread's alternate stack.
     let done = unsafe {
@@ -82,12 +78,7 @@ fn install() -> io::Result<Option<Installed>> {
         unsafe { libc::munmap(mapping, len) };
         return Err(error);
     }
-    Ok(Some(Installed {
-        mapping,
-        len,
-        ours,
-        before,
-    }))
+    Ok(Some(Installed { mapping, len, ours, before }))
 }
 
 impl Drop for Installed {
@@ -104,11 +95,7 @@ impl Drop for Installed {
 }
 
 fn current() -> io::Result<libc::stack_t> {
-    let mut now = libc::stack_t {
-        ss_sp: ptr::null_mut(),
-        ss_flags: 0,
-        ss_size: 0,
-    };
+    let mut now = libc::stack_t { ss_sp: ptr::null_mut(), ss_flags: 0, ss_size: 0 };
     // SAFETY: null changes nothing, and `now` is writable.
     match unsafe { libc::sigaltstack(ptr::null(), &mut now) } {
         0 => Ok(now),

@@ -130,13 +130,7 @@ impl Stack {
     fn new(low: NonZeroUsize, shift: u8, slab: u32, slot: usize) -> Stack {
         let end = low.get() + (1 << shift);
         let base = NonZeroUsize::new(end - colour(slot)).expect("a slot is larger than its colour");
-        Stack {
-            low,
-            base,
-            slab,
-            shift,
-            not_send: PhantomData,
-        }
+        Stack { low, base, slab, shift, not_send: PhantomData }
     }
 
     /// Bytes of address space, guard included: what a size means everywhere in this module.

@@ -172,10 +172,7 @@ fn set_default(signal: c_int) {
 
 /// Writes the line. One `write`, so that lines of several threads do not mix.
 fn report(culprit: &Culprit) {
-    let mut line = Line {
-        bytes: [0; 512],
-        len: 0,
-    };
+    let mut line = Line { bytes: [0; 512], len: 0 };
     line.text(b"overlapped: tasklet ");
     if !culprit.name.is_null() && culprit.name_len > 0 {
         // SAFETY: `install` demands that `lookup` returns readable names.

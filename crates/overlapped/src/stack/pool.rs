@@ -117,9 +117,7 @@ impl Pool {
     pub(crate) fn give(&mut self, stack: Stack) {
         self.assert_ours(&stack);
         self.in_use -= 1;
-        self.classes[usize::from(stack.shift - MIN_SHIFT)]
-            .pooled
-            .push(stack);
+        self.classes[usize::from(stack.shift - MIN_SHIFT)].pooled.push(stack);
     }
 
     /// Returns the memory of stacks that nobody took since the last call, except a few; to be
@@ -179,26 +177,18 @@ impl Pool {
         self.slabs.push(slab);
         self.classes[class].current = Some(index);
         let slab = &mut self.slabs[index as usize];
-        let lent = slab
-            .lend(index, &mut self.guard_kind)
-            .expect("a new slab has a fresh slot");
+        let lent = slab.lend(index, &mut self.guard_kind).expect("a new slab has a fresh slot");
         lent.map_err(|error| self.refused(error))
     }
 
     /// Every stack of the class is lent, so that no more than `max` allows can be asked for.
     fn next_slab_slots(&self, class: usize, shift: u8) -> usize {
         let grown = match self.classes[class].current {
-            Some(index) => self.slabs[index as usize]
-                .slots()
-                .saturating_mul(SLAB_GROWTH),
+            Some(index) => self.slabs[index as usize].slots().saturating_mul(SLAB_GROWTH),
             None => SLAB_FIRST,
         };
         let allowed = self.max - self.in_use;
-        grown
-            .min(SLAB_MAX)
-            .min(SLAB_MAX_BYTES >> shift)
-            .min(allowed)
-            .max(1)
+        grown.min(SLAB_MAX).min(SLAB_MAX_BYTES >> shift).min(allowed).max(1)
     }
 
     /// What the system's refusal means for the caller.
@@ -218,21 +208,14 @@ impl Pool {
     #[inline]
     fn assert_ours(&self, stack: &Stack) {
         let slab = self.slabs.get(stack.slab as usize);
-        assert!(
-            slab.is_some_and(|slab| slab.contains(stack)),
-            "a stack of another pool"
-        );
+        assert!(slab.is_some_and(|slab| slab.contains(stack)), "a stack of another pool");
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
         let mut given = vec![0; self.slabs.len()];
-        for stack in self
-            .classes
-            .iter_mut()
-            .flat_map(|class| class.pooled.drain(..))
-        {
+        for stack in self.classes.iter_mut().flat_map(|class| class.pooled.drain(..)) {
             given[stack.slab as usize] += 1;
         }
         for (slab, given) in self.slabs.drain(..).zip(given) {
@@ -255,8 +238,5 @@ fn class_of(size: usize) -> Option<usize> {
 
 #[cold]
 fn too_large() -> TakeError {
-    TakeError::Os(io::Error::new(
-        io::ErrorKind::InvalidInput,
-        "stack size above 1 TiB",
-    ))
+    TakeError::Os(io::Error::new(io::ErrorKind::InvalidInput, "stack size above 1 TiB"))
 }

@@ -59,13 +59,7 @@ impl Slab {
         loop {
             match Mapping::reserve(slots << shift) {
                 Ok(mapping) => {
-                    return Ok(Slab {
-                        mapping,
-                        shift,
-                        slots,
-                        lent: 0,
-                        protected: 0,
-                    });
+                    return Ok(Slab { mapping, shift, slots, lent: 0, protected: 0 });
                 }
                 Err(error) if is_exhaustion(&error) && slots > 1 => slots /= 2,
                 Err(error) => return Err(error),

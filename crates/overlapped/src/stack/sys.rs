@@ -176,7 +176,5 @@ pub(super) fn mapping_limit() -> usize {
     /// Linux's default.
     const DEFAULT: usize = 65_530;
     let text = std::fs::read_to_string("/proc/sys/vm/max_map_count");
-    text.ok()
-        .and_then(|text| text.trim().parse().ok())
-        .unwrap_or(DEFAULT)
+    text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(DEFAULT)
 }

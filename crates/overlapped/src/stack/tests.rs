@@ -18,14 +18,9 @@ fn child(module: &str, test: &str, case: &str) -> Output {
     let module = module.split_once("::").expect("a module of this crate").1;
     let name = format!("{module}::{test}");
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command
-        .args(["--exact", &name, "--nocapture", "--test-threads=1"])
-        .env(CASE, case);
+    command.args(["--exact", &name, "--nocapture", "--test-threads=1"]).env(CASE, case);
     let output = command.output().unwrap();
     let stdout = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        stdout.contains("running 1 test"),
-        "no such test: {name}\n{stdout}"
-    );
+    assert!(stdout.contains("running 1 test"), "no such test: {name}\n{stdout}");
     output
 }

@@ -86,10 +86,7 @@ impl Fiber {
             frame.add(1).write(0);
         }
         // SAFETY: an address within a mapping is not null.
-        Fiber {
-            link: unsafe { NonNull::new_unchecked(link) },
-            stack,
-        }
+        Fiber { link: unsafe { NonNull::new_unchecked(link) }, stack }
     }
 
     /// Runs the fiber until it waits or finishes its job. A fiber that waits in the middle of a job
@@ -103,13 +100,7 @@ impl Fiber {
         // SAFETY: a fiber that is not running is suspended, at the position in `fiber`; `&mut self`
         // and the caller's duty not to resume a running fiber see to that. The first time, that is
         // the frame which `new` made.
-        unsafe {
-            switch(
-                link.hub.as_ptr(),
-                link.fiber.get(),
-                (&raw const *link).cast(),
-            )
-        };
+        unsafe { switch(link.hub.as_ptr(), link.fiber.get(), (&raw const *link).cast()) };
         link.paused.get()
     }
 

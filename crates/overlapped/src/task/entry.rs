@@ -6,7 +6,7 @@ use std::panic::resume_unwind;
 use std::time::Duration;
 
 use super::spawn::{Made, Returned, make};
-use super::{Observer, Tasklet};
+use super::{JoinError, Observer, Tasklet};
 use crate::port::{self, Driver, PortChoice, PortConfig};
 use crate::sched::{self, Limits, Parts, Verdict};
 use crate::stack::{self, Guards, Pool, StackConfig};
@@ -115,8 +115,11 @@ impl Config {
         self
     }
 
-    /// How long a shutdown waits for killed tasklets to end before it parks them for good.
-    /// Default: 5 s.
+    /// How long a shutdown waits for killed tasklets to end before it parks them for good: they
+    /// never run again, and their stacks are leaked. Default: 5 s.
+    ///
+    /// The first tasklet may borrow from the caller, so it cannot be parked for good: if it
+    /// outlives the grace time, the process is aborted with a message.
     pub fn grace(mut self, grace: Duration) -> Config {
         self.grace = grace;
         self
@@ -161,9 +164,7 @@ impl Config {
             guards: self.guards,
             max: self.stacks_max,
         });
-        let first = pool
-            .take(None)
-            .map_err(|error| RunError::Stack(error.into()))?;
+        let first = pool.take(None).map_err(|error| RunError::Stack(error.into()))?;
         pool.give(first);
         if self.overflow_report {
             sched::report_overflows().map_err(RunError::Stack)?;
@@ -176,33 +177,29 @@ impl Config {
             grace_ns: u64::try_from(self.grace.as_nanos()).unwrap_or(u64::MAX),
         };
         let mut main: Option<Main<T>> = None;
-        let parts = Parts {
-            limits,
-            observer: self.observer,
-            driver,
-            pool,
-        };
+        let parts = Parts { limits, observer: self.observer, driver, pool };
         // SAFETY: `enter` returns when main has ended or will never run again, so whatever `f`
         // borrows outlives it; the result is taken below.
         let ended = unsafe {
             sched::enter(parts, until_main, |sched| {
                 let made = make(sched, f);
-                main = Some(Main {
-                    tcb: made.tcb,
-                    take: made.take,
-                });
+                main = Some(Main { tcb: made.tcb, take: made.take });
                 made.tcb
             })
         };
         let main = main.expect("enter makes main first");
-        let tasklet = Tasklet::new(Made {
-            tcb: main.tcb,
-            take: main.take,
-        });
-        if let Some(verdict) = ended.verdict {
-            return Err(RunError::Deadlock(verdict));
+        let tasklet = Tasklet::new(Made { tcb: main.tcb, take: main.take });
+        for tasklet in &ended.abandoned {
+            tracing::warn!("parked for good, since it outlived the grace time: {tasklet}");
         }
-        tasklet.into_result()
+        match tasklet.join() {
+            Err(JoinError::Panicked(payload)) => resume_unwind(payload),
+            result => match (ended.verdict, result) {
+                (Some(verdict), _) => Err(RunError::Deadlock(verdict)),
+                (None, Ok(value)) => Ok(value),
+                (None, Err(_)) => Err(RunError::Killed),
+            },
+        }
     }
 }
 
@@ -210,18 +207,6 @@ impl Config {
 struct Main<T> {
     tcb: sched::TcbPtr,
     take: unsafe fn(sched::TcbPtr) -> Option<Returned<T>>,
-}
-
-impl<T> Tasklet<T> {
-    /// Main's result; its panic goes on.
-    fn into_result(self) -> Result<T, RunError> {
-        match self.join() {
-            Ok(value) => Ok(value),
-            Err(super::JoinError::Panicked(payload)) => resume_unwind(payload),
-            Err(super::JoinError::Abandoned) => Err(RunError::Abandoned),
-            Err(_) => Err(RunError::Killed),
-        }
-    }
 }
 
 impl fmt::Debug for Config {
@@ -255,8 +240,6 @@ pub enum RunError {
     Deadlock(Verdict),
     /// The first tasklet was killed, so there is no result.
     Killed,
-    /// The first tasklet outlived the grace time and was parked for good.
-    Abandoned,
 }
 
 impl fmt::Display for RunError {
@@ -267,7 +250,6 @@ impl fmt::Display for RunError {
             RunError::Stack(error) => write!(f, "no stack: {error}"),
             RunError::Deadlock(verdict) => verdict.fmt(f),
             RunError::Killed => f.write_str("the first tasklet was killed"),
-            RunError::Abandoned => f.write_str("the first tasklet outlived the grace time"),
         }
     }
 }

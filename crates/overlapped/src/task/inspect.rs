@@ -59,11 +59,7 @@ pub fn dump() -> Dump {
         return Dump { lines: Vec::new() };
     };
     let may_leave = !std::thread::panicking() && here.me().no_switch.get() == 0;
-    let traces = if may_leave {
-        visit_everybody(here)
-    } else {
-        Vec::new()
-    };
+    let traces = if may_leave { visit_everybody(here) } else { Vec::new() };
     let now = here.read_clock();
     let mut lines = Vec::new();
     here.each(|_, block| {
@@ -92,13 +88,7 @@ fn visit_everybody(here: Here) -> Vec<(u64, Vec<usize>)> {
             suspended.push(tcb);
         }
     });
-    let mut traces = vec![
-        Trace {
-            addresses: [0; Trace::DEPTH],
-            len: 0
-        };
-        suspended.len()
-    ];
+    let mut traces = vec![Trace { addresses: [0; Trace::DEPTH], len: 0 }; suspended.len()];
     let first = traces.as_mut_ptr();
     for (i, &tcb) in suspended.iter().enumerate() {
         // SAFETY: `i` is within the vector, which stays as it is until every visit is over.

@@ -67,12 +67,7 @@ impl<T: 'static> Local<T> {
 
     fn find(&'static self) -> Option<Rc<dyn Any>> {
         let key = self.key();
-        with_values(|values| {
-            values
-                .iter()
-                .find(|(at, _)| *at == key)
-                .map(|(_, rc)| rc.clone())
-        })
+        with_values(|values| values.iter().find(|(at, _)| *at == key).map(|(_, rc)| rc.clone()))
     }
 }
 
@@ -83,7 +78,8 @@ fn with_values<R>(f: impl FnOnce(&mut Values) -> R) -> R {
     }
 }
 
-/// Drops the values of a tasklet that has ended. On its own stack.
+/// Drops the values of a tasklet that has ended. On its own stack: what is left after a few rounds,
+/// because destructors make it anew, is forgotten rather than dropped elsewhere.
 #[inline]
 pub(super) fn drop_all(me: &Tcb) {
     if me.extra(|extra| extra.is_some()) {
@@ -93,11 +89,12 @@ pub(super) fn drop_all(me: &Tcb) {
 
 #[cold]
 fn drop_rounds(me: &Tcb) {
+    let take = || me.extra(|extra| extra.map(|extra| std::mem::take(&mut extra.locals)));
     for _ in 0..ROUNDS_MAX {
-        let values = me.extra(|extra| extra.map(|extra| std::mem::take(&mut extra.locals)));
-        match values {
-            Some(values) if !values.is_empty() => drop_quietly(values),
+        match take() {
+            Some(values) if !values.is_empty() => values.into_iter().for_each(drop_quietly),
             _ => return,
         }
     }
+    std::mem::forget(take());
 }

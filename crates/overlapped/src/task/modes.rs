@@ -6,7 +6,7 @@ use std::panic::resume_unwind;
 use super::Current;
 use super::refusal::Refusal;
 use super::wait::{checkpoint, deliver_kill, give_way, park};
-use crate::sched::{NEVER, Tcb, Waiting, here};
+use crate::sched::{Here, NEVER, Tcb, Waiting, here};
 
 /// What a killed tasklet unwinds with. It prints no message and ends the tasklet silently.
 ///
@@ -16,7 +16,12 @@ pub struct TaskletExit;
 
 /// Delivers a kill: unwinds the calling tasklet.
 #[cold]
-pub(crate) fn exit_now(me: &Tcb) -> ! {
+pub(crate) fn exit_now(here: Here) -> ! {
+    let me = here.me();
+    if me.outlived_kill.replace(true) && me.no_switch.get() == 0 {
+        // It has caught a kill and gone on. In a loop that does so, others must get their turn.
+        give_way(here);
+    }
     me.killed.set(false);
     if cfg!(panic = "abort") {
         eprintln!(
@@ -83,7 +88,7 @@ pub fn in_tasklet() -> bool {
 }
 
 /// Counts up a field of the caller's block for as long as it lives.
-struct Depth(Option<crate::sched::Here>, fn(&Tcb) -> &Cell<u16>);
+struct Depth(Option<Here>, fn(&Tcb) -> &Cell<u16>);
 
 impl Depth {
     fn enter(field: fn(&Tcb) -> &Cell<u16>) -> Depth {

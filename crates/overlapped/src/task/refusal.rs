@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::port;
+
 /// Why a call may not wait here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -14,15 +16,9 @@ pub(crate) enum Refusal {
 /// The deadline's error (`timeout`), or the error that std gives for a socket's own limit.
 pub(super) fn timed_out(by_deadline: bool) -> io::Error {
     if by_deadline {
-        return io::Error::new(
-            io::ErrorKind::TimedOut,
-            "the deadline set by timeout has passed",
-        );
+        return io::Error::new(io::ErrorKind::TimedOut, "the deadline set by timeout has passed");
     }
-    io::Error::new(
-        io::ErrorKind::WouldBlock,
-        "the time limit of this socket has passed",
-    )
+    io::Error::from_raw_os_error(port::WOULD_BLOCK)
 }
 
 #[cold]

@@ -62,10 +62,7 @@ where
         }
     };
     offload::offload(job);
-    let waiting = Waiting::Remote {
-        token,
-        what: "a pool thread",
-    };
+    let waiting = Waiting::Remote { token, what: "a pool thread" };
     match park(here, waiting, here.me().deadline.get()) {
         Wake::Done => {}
         Wake::TimedOut => return Err(UnblockError::TimedOut),

@@ -34,7 +34,7 @@ pub(crate) fn checkpoint(here: Here) -> Result<(), Refusal> {
         return Err(Refusal::Unwinding);
     }
     if is_doomed(here, me) {
-        super::exit_now(me);
+        super::exit_now(here);
     }
     if me.no_switch.get() > 0 {
         return Err(Refusal::NoSwitch);
@@ -51,7 +51,7 @@ fn is_doomed(here: Here, me: &Tcb) -> bool {
 #[inline(always)]
 pub(crate) fn deliver_kill(here: Here) {
     if is_doomed(here, here.me()) {
-        super::exit_now(here.me());
+        super::exit_now(here);
     }
 }
 
@@ -133,7 +133,12 @@ pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<Outcome>
     let limit = limit.unwrap_or(NEVER);
     let until = limit.min(me.deadline.get());
     if until != NEVER && here.read_clock() >= until {
-        return Err(timed_out(me.deadline.get() <= limit));
+        if me.deadline.get() <= limit {
+            return Err(timed_out(true));
+        }
+        // A socket's own limit bounds the waiting only: what is there is given, as in std.
+        // SAFETY: handed on to the caller.
+        return finish(unsafe { port::attempt::attempt(op) });
     }
     loop {
         // SAFETY: handed on to the caller; `submit_and_park` returns after the completion.
@@ -185,21 +190,9 @@ unsafe fn submit_and_park(here: Here, op: &Op, until: u64) -> io::Result<Outcome
             outcome
         }
         Submitted::Pending => {
-            let wake = park(
-                here,
-                Waiting::Op {
-                    token,
-                    name: op.name(),
-                    fd: op.fd(),
-                },
-                until,
-            );
+            let wake = park(here, Waiting::Op { token, name: op.name(), fd: op.fd() }, until);
             // Soundness rests on it: nobody but the completion wakes who waits for an operation.
-            assert_eq!(
-                wake,
-                Wake::Done,
-                "an operation's wait ends with its completion"
-            );
+            assert_eq!(wake, Wake::Done, "an operation's wait ends with its completion");
             me.outcome.get()
         }
     };

@@ -42,11 +42,7 @@ struct RawVec {
 impl RawVec {
     fn new(vec: Vec<u8>) -> RawVec {
         let mut vec = ManuallyDrop::new(vec);
-        RawVec {
-            start: vec.as_mut_ptr(),
-            len: vec.len(),
-            capacity: vec.capacity(),
-        }
+        RawVec { start: vec.as_mut_ptr(), len: vec.len(), capacity: vec.capacity() }
     }
 
     /// The vector again, longer by `grown`.
@@ -55,10 +51,7 @@ impl RawVec {
     /// Called once for each `new`; the kernel is done with the memory, and has written the
     /// `grown` bytes behind the length.
     unsafe fn into_vec(self, grown: usize) -> Vec<u8> {
-        assert!(
-            grown <= self.capacity - self.len,
-            "more was received than there was room for"
-        );
+        assert!(grown <= self.capacity - self.len, "more was received than there was room for");
         // SAFETY: the parts are those of a vector that was taken apart and not put together since;
         // the bytes up to the new length are initialised, by the caller's promise.
         unsafe { Vec::from_raw_parts(self.start, self.len + grown, self.capacity) }
@@ -67,10 +60,7 @@ impl RawVec {
     /// The room behind the length.
     fn room(self) -> (*mut u8, u32) {
         // SAFETY: the length is within the allocation.
-        (
-            unsafe { self.start.add(self.len) },
-            clamp(self.capacity - self.len),
-        )
+        (unsafe { self.start.add(self.len) }, clamp(self.capacity - self.len))
     }
 
     /// The bytes from `start` on.
@@ -93,12 +83,7 @@ impl Held {
             Kind::Write(buffer, start, offset) => Work::Write(RawVec::new(buffer), start, offset),
             Kind::Ready(interest) => Work::Ready(interest),
         };
-        Held {
-            key,
-            descriptor: ManuallyDrop::new(descriptor),
-            work,
-            cancelled: false,
-        }
+        Held { key, descriptor: ManuallyDrop::new(descriptor), work, cancelled: false }
     }
 
     /// The operation. Its pointers are valid until `finish`.
@@ -106,50 +91,24 @@ impl Held {
         let fd = self.descriptor.as_raw_fd();
         let nonblocking = false;
         match self.work {
-            Work::Accept(addr) => Op::Net(Net::Accept {
-                fd,
-                addr,
-                nonblocking,
-            }),
+            Work::Accept(addr) => Op::Net(Net::Accept { fd, addr, nonblocking }),
             Work::Connect(addr) => Op::Net(Net::Connect { fd, addr }),
             Work::Recv(buffer) => {
                 let (buf, len) = buffer.room();
                 let (peek, last_empty) = (false, false);
-                Op::Net(Net::Recv {
-                    fd,
-                    buf,
-                    len,
-                    peek,
-                    nonblocking,
-                    last_empty,
-                })
+                Op::Net(Net::Recv { fd, buf, len, peek, nonblocking, last_empty })
             }
             Work::Send(buffer, start) => {
                 let (buf, len) = buffer.rest(start);
-                Op::Net(Net::Send {
-                    fd,
-                    buf,
-                    len,
-                    nonblocking,
-                })
+                Op::Net(Net::Send { fd, buf, len, nonblocking })
             }
             Work::Read(buffer, offset) => {
                 let (buf, len) = buffer.room();
-                Op::Fs(Fs::Read {
-                    fd,
-                    buf,
-                    len,
-                    offset,
-                })
+                Op::Fs(Fs::Read { fd, buf, len, offset })
             }
             Work::Write(buffer, start, offset) => {
                 let (buf, len) = buffer.rest(start);
-                Op::Fs(Fs::Write {
-                    fd,
-                    buf,
-                    len,
-                    offset,
-                })
+                Op::Fs(Fs::Write { fd, buf, len, offset })
             }
             Work::Ready(interest) => Op::Ready { fd, interest },
         }
@@ -157,12 +116,7 @@ impl Held {
 
     /// The event, when the operation has ended with `outcome`.
     pub(super) fn finish(self, id: OperationId, outcome: Outcome) -> Event {
-        let Held {
-            key,
-            descriptor,
-            work,
-            cancelled,
-        } = self;
+        let Held { key, descriptor, work, cancelled } = self;
         let done = match outcome.result {
             done @ 0.. => Ok(done as usize),
             error => Err(error_of(-error, cancelled)),
@@ -188,27 +142,16 @@ impl Held {
                 Work::Ready(_) => (transferred.map(|_| Done::Ready), None),
             }
         };
-        Event {
-            key,
-            id,
-            result,
-            descriptor: ManuallyDrop::into_inner(descriptor),
-            buffer,
-        }
+        Event { key, id, result, descriptor: ManuallyDrop::into_inner(descriptor), buffer }
     }
 }
 
 fn accepted(done: io::Result<Done>, addr: &SocketAddrBuf) -> io::Result<Done> {
     done.map(|done| {
-        let Done::Transferred(fd) = done else {
-            unreachable!("made so by the caller")
-        };
+        let Done::Transferred(fd) = done else { unreachable!("made so by the caller") };
         // SAFETY: a successful accept's result is a new descriptor that nobody else knows.
         let socket = unsafe { OwnedFd::from_raw_fd(fd as i32) };
-        Done::Accepted {
-            socket,
-            peer: addr.to_std().ok(),
-        }
+        Done::Accepted { socket, peer: addr.to_std().ok() }
     })
 }
 

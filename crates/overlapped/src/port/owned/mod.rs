@@ -159,10 +159,7 @@ impl Port {
         if let Submitted::Done(outcome) = unsafe { self.driver.submit(token, &op) } {
             self.ended.push(Completion { token, outcome });
         }
-        Ok(OperationId {
-            port: self.number,
-            token,
-        })
+        Ok(OperationId { port: self.number, token })
     }
 
     /// `accept` and `connect` know no flag against waiting: for readiness they need `O_NONBLOCK`.
@@ -195,11 +192,7 @@ impl Port {
     /// # Errors
     /// The backend itself failed. What is in flight stays so.
     pub fn wait(&mut self, timeout: Option<Duration>, out: &mut Vec<Event>) -> io::Result<usize> {
-        let timeout = if self.ended.is_empty() {
-            timeout
-        } else {
-            Some(Duration::ZERO)
-        };
+        let timeout = if self.ended.is_empty() { timeout } else { Some(Duration::ZERO) };
         let mut completions = std::mem::take(&mut self.completions);
         let waited = self.driver.wait(timeout, &mut completions);
         completions.append(&mut self.ended);
@@ -210,20 +203,13 @@ impl Port {
         }
         self.completions = completions;
         // What has come is handed out even so; the next wait fails again.
-        if count == 0 {
-            waited.map(|()| 0)
-        } else {
-            Ok(count)
-        }
+        if count == 0 { waited.map(|()| 0) } else { Ok(count) }
     }
 
     fn finish(&mut self, completion: Completion) -> Event {
         let held = self.held.remove(completion.token);
         let held = held.expect("every completion belongs to one request in flight");
-        let id = OperationId {
-            port: self.number,
-            token: completion.token,
-        };
+        let id = OperationId { port: self.number, token: completion.token };
         held.finish(id, completion.outcome)
     }
 

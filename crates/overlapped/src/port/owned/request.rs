@@ -186,10 +186,7 @@ impl Request {
     }
 
     fn new(descriptor: impl Into<Descriptor>, kind: Kind) -> Request {
-        Request {
-            descriptor: descriptor.into(),
-            kind,
-        }
+        Request { descriptor: descriptor.into(), kind }
     }
 
     /// Whether it makes sense; see [`Port::submit`](super::Port::submit).
@@ -212,9 +209,7 @@ impl Request {
             match attempt::kind(self.descriptor.as_raw_fd()) {
                 Err(errno) => return Err(io::Error::from_raw_os_error(errno)),
                 Ok(attempt::Kind::Disk) => {
-                    return Err(invalid(
-                        "a file's cursor cannot be shared: use read_at, write_at",
-                    ));
+                    return Err(invalid("a file's cursor cannot be shared: use read_at, write_at"));
                 }
                 Ok(attempt::Kind::Socket | attempt::Kind::Stream) => {}
             }

@@ -96,17 +96,11 @@ impl Poll {
         let Some((fd, interest)) = self.places.remove(&token) else {
             return;
         };
-        let queues = self
-            .waiting
-            .get_mut(&fd)
-            .expect("a waiting token has a queue");
+        let queues = self.waiting.get_mut(&fd).expect("a waiting token has a queue");
         let queue = queues.of(interest);
         let place = queue.iter().position(|waiter| waiter.token == token);
         queue.remove(place.expect("a waiting token is in its queue"));
-        self.done.push(Completion {
-            token,
-            outcome: Outcome::of(-libc::ECANCELED),
-        });
+        self.done.push(Completion { token, outcome: Outcome::of(-libc::ECANCELED) });
         self.settle(fd);
     }
 
@@ -115,11 +109,7 @@ impl Poll {
         timeout: Option<Duration>,
         out: &mut Vec<Completion>,
     ) -> io::Result<()> {
-        let timeout = if self.done.is_empty() {
-            timeout
-        } else {
-            Some(Duration::ZERO)
-        };
+        let timeout = if self.done.is_empty() { timeout } else { Some(Duration::ZERO) };
         self.events.clear();
         let result = if timeout == Some(Duration::ZERO) && self.waiting.is_empty() {
             Ok(0)
@@ -135,13 +125,7 @@ impl Poll {
 
     /// Tries again what has become ready.
     fn serve(&mut self) {
-        let Poll {
-            events,
-            waiting,
-            places,
-            done,
-            ..
-        } = self;
+        let Poll { events, waiting, places, done, .. } = self;
         for event in events.iter() {
             let queues = waiting.get_mut(&(event.key as RawFd));
             let queues = queues.expect("only descriptors with waiters are registered");
@@ -157,10 +141,7 @@ impl Poll {
                         break;
                     }
                     places.remove(token);
-                    done.push(Completion {
-                        token: *token,
-                        outcome,
-                    });
+                    done.push(Completion { token: *token, outcome });
                     queue.pop_front();
                 }
             }
@@ -189,9 +170,7 @@ impl Poll {
             // SAFETY: the last waiter's completion has not been handed out, so the descriptor is
             // still open.
             let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-            self.poller
-                .delete(fd)
-                .expect("a registered descriptor can be deleted");
+            self.poller.delete(fd).expect("a registered descriptor can be deleted");
             return;
         }
         // SAFETY: the waiters in the queues keep the descriptor open.
@@ -208,7 +187,8 @@ impl Poll {
     }
 
     pub(super) fn has_work(&self) -> bool {
-        !self.done.is_empty()
+        // The poller cannot say without being asked; busy tasklets must not keep others waiting.
+        !self.done.is_empty() || !self.waiting.is_empty()
     }
 
     pub(super) fn notifier(&self) -> Notifier {
@@ -240,11 +220,7 @@ unsafe fn register(poller: &Poller, fd: RawFd, queues: &mut Queues) -> io::Resul
         return Ok(());
     }
     let event = Event::new(fd as usize, wanted.readable, wanted.writable);
-    let mode = if wanted.only_changes {
-        PollMode::Edge
-    } else {
-        PollMode::Oneshot
-    };
+    let mode = if wanted.only_changes { PollMode::Edge } else { PollMode::Oneshot };
     if queues.is_known {
         // SAFETY: the caller's promise.
         poller.modify_with_mode(unsafe { BorrowedFd::borrow_raw(fd) }, event, mode)?;

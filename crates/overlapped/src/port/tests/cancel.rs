@@ -21,39 +21,13 @@ fn whatever_waits_can_be_cancelled() {
         let mut addr = SocketAddrBuf::empty();
         let mut memory = [0; 16];
         let (buf, len, nonblocking) = (memory.as_mut_ptr(), 16, false);
-        let accept = Net::Accept {
-            fd: listener.as_raw_fd(),
-            addr: &raw mut addr,
-            nonblocking,
-        };
+        let accept = Net::Accept { fd: listener.as_raw_fd(), addr: &raw mut addr, nonblocking };
         for op in [
-            Op::Net(Net::Recv {
-                fd,
-                buf,
-                len,
-                peek: false,
-                nonblocking,
-                last_empty: false,
-            }),
-            Op::Net(Net::Recv {
-                fd,
-                buf,
-                len,
-                peek: false,
-                nonblocking,
-                last_empty: true,
-            }),
+            Op::Net(Net::Recv { fd, buf, len, peek: false, nonblocking, last_empty: false }),
+            Op::Net(Net::Recv { fd, buf, len, peek: false, nonblocking, last_empty: true }),
             Op::Net(accept),
-            Op::Fs(Fs::Read {
-                fd: pipe.as_raw_fd(),
-                buf,
-                len,
-                offset: None,
-            }),
-            Op::Ready {
-                fd,
-                interest: Interest::Readable,
-            },
+            Op::Fs(Fs::Read { fd: pipe.as_raw_fd(), buf, len, offset: None }),
+            Op::Ready { fd, interest: Interest::Readable },
         ] {
             // At once, and after the kernel has seen it.
             for settled in [false, true] {
@@ -82,14 +56,7 @@ fn any_number_may_wait_on_one_descriptor_and_each_can_be_cancelled() {
         for place in &mut memory {
             let (buf, len, peek) = (place.as_mut_ptr(), 1, false);
             let (nonblocking, last_empty) = (false, false);
-            let op = Op::Net(Net::Recv {
-                fd,
-                buf,
-                len,
-                peek,
-                nonblocking,
-                last_empty,
-            });
+            let op = Op::Net(Net::Recv { fd, buf, len, peek, nonblocking, last_empty });
             // SAFETY: `memory` and `ours` live until every operation's end.
             tokens.push(unsafe { rig.start(op) });
         }
@@ -101,11 +68,7 @@ fn any_number_may_wait_on_one_descriptor_and_each_can_be_cancelled() {
             assert_eq!(rig.end(*token), -libc::ECANCELED);
         }
         peer.write_all(&[5; 50]).unwrap();
-        assert!(
-            rig.end_all().iter().all(|&result| result == 1),
-            "{}",
-            rig.kind
-        );
+        assert!(rig.end_all().iter().all(|&result| result == 1), "{}", rig.kind);
         assert_eq!(memory.iter().filter(|place| place[0] == 5).count(), 50);
     });
 }
@@ -138,14 +101,7 @@ fn no_received_byte_is_lost_to_a_race_with_cancel() {
             let mut byte = [0u8; 8];
             let (buf, len, peek) = (byte.as_mut_ptr(), 1, false);
             let (nonblocking, last_empty) = (false, round % 2 == 0);
-            let op = Op::Net(Net::Recv {
-                fd,
-                buf,
-                len,
-                peek,
-                nonblocking,
-                last_empty,
-            });
+            let op = Op::Net(Net::Recv { fd, buf, len, peek, nonblocking, last_empty });
             // SAFETY: `byte` and `ours` live until the operation's end.
             let token = unsafe { rig.start(op) };
             rig.turn(Duration::ZERO);
@@ -175,14 +131,7 @@ fn no_received_byte_is_lost_to_a_race_with_cancel() {
         loop {
             let (buf, len, peek) = (rest.as_mut_ptr(), rounds as u32, false);
             let (nonblocking, last_empty) = (true, false);
-            let op = Op::Net(Net::Recv {
-                fd,
-                buf,
-                len,
-                peek,
-                nonblocking,
-                last_empty,
-            });
+            let op = Op::Net(Net::Recv { fd, buf, len, peek, nonblocking, last_empty });
             // SAFETY: `rest` and `ours` outlive the call.
             match unsafe { attempt(&op) }.result {
                 0 => break,
@@ -191,11 +140,7 @@ fn no_received_byte_is_lost_to_a_race_with_cancel() {
             }
         }
         let sent: Vec<u8> = (1..=rounds).map(|round| round as u8).collect();
-        assert_eq!(
-            seen, sent,
-            "{}: {received} received, {cancelled} cancelled",
-            rig.kind
-        );
+        assert_eq!(seen, sent, "{}: {received} received, {cancelled} cancelled", rig.kind);
         let enough = rounds / 100;
         assert!(
             received >= enough && cancelled >= enough,

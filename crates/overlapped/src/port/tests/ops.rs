@@ -13,42 +13,20 @@ use crate::port::clock;
 fn recv(fd: RawFd, buf: &mut [u8]) -> Op {
     let (buf, len) = (buf.as_mut_ptr(), clamp(buf.len()));
     let (peek, nonblocking, last_empty) = (false, false, false);
-    Op::Net(Net::Recv {
-        fd,
-        buf,
-        len,
-        peek,
-        nonblocking,
-        last_empty,
-    })
+    Op::Net(Net::Recv { fd, buf, len, peek, nonblocking, last_empty })
 }
 
 fn send(fd: RawFd, bytes: &[u8]) -> Op {
     let (buf, len) = (bytes.as_ptr(), clamp(bytes.len()));
-    Op::Net(Net::Send {
-        fd,
-        buf,
-        len,
-        nonblocking: false,
-    })
+    Op::Net(Net::Send { fd, buf, len, nonblocking: false })
 }
 
 fn read(fd: RawFd, buf: &mut [u8], offset: Option<u64>) -> Op {
-    Op::Fs(Fs::Read {
-        fd,
-        buf: buf.as_mut_ptr(),
-        len: clamp(buf.len()),
-        offset,
-    })
+    Op::Fs(Fs::Read { fd, buf: buf.as_mut_ptr(), len: clamp(buf.len()), offset })
 }
 
 fn write(fd: RawFd, bytes: &[u8], offset: Option<u64>) -> Op {
-    Op::Fs(Fs::Write {
-        fd,
-        buf: bytes.as_ptr(),
-        len: clamp(bytes.len()),
-        offset,
-    })
+    Op::Fs(Fs::Write { fd, buf: bytes.as_ptr(), len: clamp(bytes.len()), offset })
 }
 
 /// Starts `op` and waits for its end.
@@ -65,10 +43,7 @@ fn a_receive_waits_for_data_and_says_the_end_with_zero() {
         let mut buf = [0; 16];
         // SAFETY: `buf` and `ours` live until the operation's end.
         let token = unsafe { rig.start(recv(ours.as_raw_fd(), &mut buf)) };
-        assert!(
-            rig.is_waiting(token),
-            "O_NONBLOCK must not turn waiting into an error"
-        );
+        assert!(rig.is_waiting(token), "O_NONBLOCK must not turn waiting into an error");
         peer.write_all(b"hello").unwrap();
         assert_eq!(rig.end(token), 5);
         assert_eq!(&buf[..5], b"hello");
@@ -140,64 +115,24 @@ fn nonblocking_is_honoured_by_every_socket_operation() {
         let message = (&raw mut message).cast::<Message<'static>>();
         let mut addr = SocketAddrBuf::empty();
         let (nonblocking, last_empty) = (true, false);
-        let accept = Net::Accept {
-            fd: listener.as_raw_fd(),
-            addr: &raw mut addr,
-            nonblocking,
-        };
+        let accept = Net::Accept { fd: listener.as_raw_fd(), addr: &raw mut addr, nonblocking };
         let mut other = [0; 16];
         let (buf, len, peek) = (other.as_mut_ptr(), 16, false);
         for op in [
             accept,
-            Net::Recv {
-                fd,
-                buf,
-                len,
-                peek,
-                nonblocking,
-                last_empty,
-            },
-            Net::RecvMsg {
-                fd,
-                message,
-                nonblocking,
-                last_empty,
-            },
+            Net::Recv { fd, buf, len, peek, nonblocking, last_empty },
+            Net::RecvMsg { fd, message, nonblocking, last_empty },
         ] {
-            assert_eq!(
-                whole(rig, Op::Net(op)),
-                -libc::EAGAIN,
-                "{}: {op:?}",
-                rig.kind
-            );
+            assert_eq!(whole(rig, Op::Net(op)), -libc::EAGAIN, "{}: {op:?}", rig.kind);
         }
         let bytes = vec![0; 1 << 20];
         let (buf, len) = (bytes.as_ptr(), clamp(bytes.len()));
         let mut sent = 0;
-        while let count @ 1.. = whole(
-            rig,
-            Op::Net(Net::Send {
-                fd,
-                buf,
-                len,
-                nonblocking,
-            }),
-        ) {
+        while let count @ 1.. = whole(rig, Op::Net(Net::Send { fd, buf, len, nonblocking })) {
             sent += count;
         }
         assert!(sent > 0);
-        assert_eq!(
-            whole(
-                rig,
-                Op::Net(Net::Send {
-                    fd,
-                    buf,
-                    len,
-                    nonblocking
-                })
-            ),
-            -libc::EAGAIN
-        );
+        assert_eq!(whole(rig, Op::Net(Net::Send { fd, buf, len, nonblocking })), -libc::EAGAIN);
     });
 }
 
@@ -209,22 +144,10 @@ fn a_send_to_a_full_socket_waits_and_may_come_out_short() {
         let fd = ours.as_raw_fd();
         // A first send takes what fits. (The ring finishes it as a short one, too.)
         let count = whole(rig, send(fd, &bytes));
-        assert!(
-            count > 0 && (count as usize) < bytes.len(),
-            "{}: {count}",
-            rig.kind
-        );
+        assert!(count > 0 && (count as usize) < bytes.len(), "{}: {count}", rig.kind);
         let (buf, len) = (bytes.as_ptr(), clamp(bytes.len()));
         let mut sent = count as usize;
-        while let more @ 1.. = whole(
-            rig,
-            Op::Net(Net::Send {
-                fd,
-                buf,
-                len,
-                nonblocking: true,
-            }),
-        ) {
+        while let more @ 1.. = whole(rig, Op::Net(Net::Send { fd, buf, len, nonblocking: true })) {
             sent += more as usize;
         }
         // SAFETY: `bytes` and `ours` live until the operation's end.
@@ -243,11 +166,7 @@ fn a_send_to_a_full_socket_waits_and_may_come_out_short() {
         assert!(count > 0, "{}: {count}", rig.kind);
         sent += count as usize;
         ours.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(
-            reader.join().unwrap(),
-            sent,
-            "bytes sent are bytes received"
-        );
+        assert_eq!(reader.join().unwrap(), sent, "bytes sent are bytes received");
     });
 }
 
@@ -256,24 +175,10 @@ fn vectored_transfers_go_through_every_slice() {
     everywhere(|rig| {
         let (ours, mut peer) = pair();
         let fd = ours.as_raw_fd();
-        let slices = [
-            IoSlice::new(b"one "),
-            IoSlice::new(b""),
-            IoSlice::new(b"two"),
-        ];
+        let slices = [IoSlice::new(b"one "), IoSlice::new(b""), IoSlice::new(b"two")];
         let message = Message::from_slices(&slices);
         let message = (&raw const message).cast::<Message<'static>>();
-        assert_eq!(
-            whole(
-                rig,
-                Op::Net(Net::SendMsg {
-                    fd,
-                    message,
-                    nonblocking: false
-                })
-            ),
-            7
-        );
+        assert_eq!(whole(rig, Op::Net(Net::SendMsg { fd, message, nonblocking: false })), 7);
         let mut got = [0; 7];
         peer.read_exact(&mut got).unwrap();
         assert_eq!(&got, b"one two");
@@ -284,14 +189,8 @@ fn vectored_transfers_go_through_every_slice() {
         let message = (&raw mut message).cast::<Message<'static>>();
         let (nonblocking, last_empty) = (false, true);
         // SAFETY: all of it lives until the operation's end.
-        let token = unsafe {
-            rig.start(Op::Net(Net::RecvMsg {
-                fd,
-                message,
-                nonblocking,
-                last_empty,
-            }))
-        };
+        let token =
+            unsafe { rig.start(Op::Net(Net::RecvMsg { fd, message, nonblocking, last_empty })) };
         assert!(rig.is_waiting(token));
         peer.write_all(b"abcdef").unwrap();
         assert_eq!(rig.end(token), 6);
@@ -306,13 +205,7 @@ fn an_accept_waits_and_gives_a_non_blocking_socket_and_its_peer() {
         let mut addr = SocketAddrBuf::empty();
         let (fd, addr) = (listener.as_raw_fd(), &raw mut addr);
         // SAFETY: `addr` and `listener` live until the operation's end.
-        let token = unsafe {
-            rig.start(Op::Net(Net::Accept {
-                fd,
-                addr,
-                nonblocking: false,
-            }))
-        };
+        let token = unsafe { rig.start(Op::Net(Net::Accept { fd, addr, nonblocking: false })) };
         assert!(rig.is_waiting(token));
         let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let fd = rig.end(token);
@@ -332,10 +225,7 @@ fn an_accept_waits_and_gives_a_non_blocking_socket_and_its_peer() {
 fn connect_to(rig: &mut Rig, to: SocketAddr) -> (i32, TcpStream) {
     let socket = TcpStream::from(crate::port::control::tcp_stream(&to).unwrap());
     let addr = SocketAddrBuf::from(to);
-    let op = Op::Net(Net::Connect {
-        fd: socket.as_raw_fd(),
-        addr: &raw const addr,
-    });
+    let op = Op::Net(Net::Connect { fd: socket.as_raw_fd(), addr: &raw const addr });
     (whole(rig, op), socket)
 }
 
@@ -358,18 +248,13 @@ fn a_connect_that_takes_time_can_be_cancelled() {
         // A full backlog swallows connection requests.
         let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
         let listener = listener.unwrap();
-        listener
-            .bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into())
-            .unwrap();
+        listener.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
         listener.listen(0).unwrap();
         let to = listener.local_addr().unwrap().as_socket().unwrap();
         let _first = TcpStream::connect(to).unwrap();
         let socket = TcpStream::from(crate::port::control::tcp_stream(&to).unwrap());
         let addr = SocketAddrBuf::from(to);
-        let op = Op::Net(Net::Connect {
-            fd: socket.as_raw_fd(),
-            addr: &raw const addr,
-        });
+        let op = Op::Net(Net::Connect { fd: socket.as_raw_fd(), addr: &raw const addr });
         // SAFETY: `addr` and `socket` live until the operation's end.
         let token = unsafe { rig.start(op) };
         assert!(rig.is_waiting(token), "{}", rig.kind);
@@ -389,11 +274,7 @@ fn files_are_read_and_written_at_offsets_and_at_the_cursor() {
         assert_eq!(&buf, b"\0\x00012345");
         assert_eq!(whole(rig, read(fd, &mut buf, Some(100))), 0);
         assert_eq!(whole(rig, read(fd, &mut buf, None)), 8);
-        assert_eq!(
-            whole(rig, read(fd, &mut buf, None)),
-            7,
-            "the cursor has moved"
-        );
+        assert_eq!(whole(rig, read(fd, &mut buf, None)), 7, "the cursor has moved");
         assert_eq!(whole(rig, write(fd, b"end", None)), 3);
         assert_eq!(file.metadata().unwrap().len(), 18);
     });
@@ -410,11 +291,7 @@ fn pipes_wait_in_both_modes_and_both_directions() {
             let mut buf = [0; 8];
             // SAFETY: `buf` and the pipe live until the operation's end.
             let token = unsafe { rig.start(read(reader.as_raw_fd(), &mut buf, None)) };
-            assert!(
-                rig.is_waiting(token),
-                "{}, nonblocking {nonblocking}",
-                rig.kind
-            );
+            assert!(rig.is_waiting(token), "{}, nonblocking {nonblocking}", rig.kind);
             (&writer).write_all(b"pipe").unwrap();
             assert_eq!(rig.end(token), 4);
 
@@ -422,19 +299,11 @@ fn pipes_wait_in_both_modes_and_both_directions() {
             assert_eq!(whole(rig, write(writer.as_raw_fd(), &bytes, None)), 65536);
             // SAFETY: as above.
             let token = unsafe { rig.start(write(writer.as_raw_fd(), &bytes, None)) };
-            assert!(
-                rig.is_waiting(token),
-                "{}, nonblocking {nonblocking}",
-                rig.kind
-            );
+            assert!(rig.is_waiting(token), "{}, nonblocking {nonblocking}", rig.kind);
             let mut room = vec![0; 65536];
             reader.read_exact(&mut room).unwrap();
             let count = rig.end(token);
-            assert!(
-                count > 0,
-                "{}, nonblocking {nonblocking}: {count}",
-                rig.kind
-            );
+            assert!(count > 0, "{}, nonblocking {nonblocking}: {count}", rig.kind);
         }
     });
 }
@@ -444,40 +313,15 @@ fn readiness_is_reported_without_touching_the_data() {
     everywhere(|rig| {
         let (ours, mut peer) = pair();
         let fd = ours.as_raw_fd();
-        assert_eq!(
-            whole(
-                rig,
-                Op::Ready {
-                    fd,
-                    interest: Interest::Writable
-                }
-            ),
-            0
-        );
+        assert_eq!(whole(rig, Op::Ready { fd, interest: Interest::Writable }), 0);
         // SAFETY: `ours` lives until the operation's end.
-        let token = unsafe {
-            rig.start(Op::Ready {
-                fd,
-                interest: Interest::Readable,
-            })
-        };
+        let token = unsafe { rig.start(Op::Ready { fd, interest: Interest::Readable }) };
         assert!(rig.is_waiting(token));
         peer.write_all(b"x").unwrap();
         assert_eq!(rig.end(token), 0);
         let file = tempfile::tempfile().unwrap();
         let fd = file.as_raw_fd();
-        assert_eq!(
-            whole(
-                rig,
-                Op::Ready {
-                    fd,
-                    interest: Interest::Readable
-                }
-            ),
-            0,
-            "{}",
-            rig.kind
-        );
+        assert_eq!(whole(rig, Op::Ready { fd, interest: Interest::Readable }), 0, "{}", rig.kind);
     });
 }
 
@@ -489,10 +333,7 @@ fn a_closed_descriptor_is_an_error_of_the_operation() {
             recv(100_000, &mut buf),
             read(100_000, &mut buf, None),
             read(100_000, &mut buf, Some(0)),
-            Op::Ready {
-                fd: 100_000,
-                interest: Interest::Readable,
-            },
+            Op::Ready { fd: 100_000, interest: Interest::Readable },
         ] {
             assert_eq!(whole(rig, op), -libc::EBADF, "{}: {op:?}", rig.kind);
         }
@@ -509,21 +350,14 @@ fn lengths_above_two_gigabytes_are_no_false_end_of_file() {
         let len = 1 << 32;
         // SAFETY: a fresh private mapping, unmapped below, used by the kernel only.
         let memory = unsafe {
-            let (protection, flags) = (
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-            );
+            let (protection, flags) =
+                (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
             let flags = flags | libc::MAP_NORESERVE;
             libc::mmap(std::ptr::null_mut(), len, protection, flags, -1, 0)
         };
         assert_ne!(memory, libc::MAP_FAILED);
         let (fd, buf) = (reader.as_raw_fd(), memory.cast());
-        let op = Op::Fs(Fs::Read {
-            fd,
-            buf,
-            len: clamp(len),
-            offset: None,
-        });
+        let op = Op::Fs(Fs::Read { fd, buf, len: clamp(len), offset: None });
         assert_eq!(whole(rig, op), 3, "{}", rig.kind);
         // SAFETY: the mapping made above; the operation has ended.
         unsafe { libc::munmap(memory, len) };
@@ -564,17 +398,11 @@ fn no_socket_and_no_pipe_raises_sigpipe() {
             let mut broken = 0;
             for _ in 0..rounds {
                 let result = whole(rig, send(ours.as_raw_fd(), b"x"));
-                assert!(
-                    [-libc::EPIPE, -libc::ECONNRESET].contains(&result),
-                    "{result}"
-                );
+                assert!([-libc::EPIPE, -libc::ECONNRESET].contains(&result), "{result}");
                 broken += usize::from(result == -libc::EPIPE);
                 let result = whole(rig, write(ours.as_raw_fd(), b"x", None));
                 assert_eq!(result, -libc::EPIPE, "{}", rig.kind);
-                assert_eq!(
-                    whole(rig, write(writer.as_raw_fd(), b"x", None)),
-                    -libc::EPIPE
-                );
+                assert_eq!(whole(rig, write(writer.as_raw_fd(), b"x", None)), -libc::EPIPE);
             }
             assert!(broken + 1 >= rounds);
             // Whatever is pending now must be gone with the guard, or the process is.
@@ -590,9 +418,7 @@ fn urgent_data_does_not_make_waiting_busy() {
         let mut buf = [0; 4];
         // SAFETY: `buf` and `ours` live until the operation's end.
         let token = unsafe { rig.start(recv(ours.as_raw_fd(), &mut buf)) };
-        socket2::SockRef::from(&peer)
-            .send_out_of_band(b"!")
-            .unwrap();
+        socket2::SockRef::from(&peer).send_out_of_band(b"!").unwrap();
         let (start, mut turns) = (Instant::now(), 0);
         while start.elapsed() < Duration::from_millis(60) {
             rig.turn(Duration::from_millis(20));
@@ -628,10 +454,7 @@ fn outside_a_scheduler_an_operation_blocks_the_thread_or_times_out() {
     let to = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = SocketAddrBuf::from(to.local_addr().unwrap());
     let socket = crate::port::control::tcp_stream(&to.local_addr().unwrap()).unwrap();
-    let op = Op::Net(Net::Connect {
-        fd: socket.as_raw_fd(),
-        addr: &raw const addr,
-    });
+    let op = Op::Net(Net::Connect { fd: socket.as_raw_fd(), addr: &raw const addr });
     // SAFETY: `addr` and `socket` outlive the call.
     assert_eq!(unsafe { blocking(&op, None) }.result, 0);
 }

@@ -11,11 +11,7 @@ use crate::port::{Driver, PortChoice, PortConfig};
 
 /// `few` in everyday runs, `all` where OVERLAPPED_TORTURE is set.
 pub(super) fn rounds(few: usize, all: usize) -> usize {
-    if std::env::var_os("OVERLAPPED_TORTURE").is_some() {
-        all
-    } else {
-        few
-    }
+    if std::env::var_os("OVERLAPPED_TORTURE").is_some() { all } else { few }
 }
 
 fn overflows(rig: &Rig) -> u64 {
@@ -34,14 +30,7 @@ fn no_completion_is_lost_when_they_do_not_fit_into_the_ring() {
         for place in &mut memory {
             let (fd, buf, len) = (reader.as_raw_fd(), place.as_mut_ptr(), 1);
             // SAFETY: `memory` and the pipe live until every operation's end.
-            unsafe {
-                rig.start(Op::Fs(Fs::Read {
-                    fd,
-                    buf,
-                    len,
-                    offset: None,
-                }))
-            };
+            unsafe { rig.start(Op::Fs(Fs::Read { fd, buf, len, offset: None })) };
         }
         assert_eq!(rig.in_flight(), 4_096);
         writer.write_all(&[1; 4_096]).unwrap();
@@ -50,11 +39,7 @@ fn no_completion_is_lost_when_they_do_not_fit_into_the_ring() {
         assert!(results.iter().all(|&result| result == 1), "{}", rig.kind);
         assert!(memory.iter().all(|place| *place == [1]));
         if rig.is_uring() {
-            assert!(
-                overflows(rig) >= 1,
-                "{}: void, nothing overflowed",
-                rig.kind
-            );
+            assert!(overflows(rig) >= 1, "{}: void, nothing overflowed", rig.kind);
         }
     });
 }
@@ -69,25 +54,14 @@ fn a_thousand_cancels_get_through_a_queue_of_eight() {
         for place in &mut memory {
             let (fd, buf, len) = (reader.as_raw_fd(), place.as_mut_ptr(), 1);
             // SAFETY: `memory` and the pipe live until every operation's end.
-            tokens.push(unsafe {
-                rig.start(Op::Fs(Fs::Read {
-                    fd,
-                    buf,
-                    len,
-                    offset: None,
-                }))
-            });
+            tokens.push(unsafe { rig.start(Op::Fs(Fs::Read { fd, buf, len, offset: None })) });
         }
         for token in tokens {
             rig.driver.cancel(token);
         }
         let results = rig.end_all();
         assert_eq!(results.len(), 1_000);
-        assert!(
-            results.iter().all(|&result| result == -libc::ECANCELED),
-            "{}",
-            rig.kind
-        );
+        assert!(results.iter().all(|&result| result == -libc::ECANCELED), "{}", rig.kind);
     });
 }
 
@@ -95,11 +69,7 @@ fn a_thousand_cancels_get_through_a_queue_of_eight() {
 #[test]
 fn a_driver_that_is_dropped_in_the_middle_leaves_nothing_behind() {
     let rounds = rounds(1, 100);
-    let config = |choice| PortConfig {
-        entries: 64,
-        cq_entries: 128,
-        ..PortConfig::new(choice)
-    };
+    let config = |choice| PortConfig { entries: 64, cq_entries: 128, ..PortConfig::new(choice) };
     for choice in [PortChoice::Uring, PortChoice::Poll] {
         for _ in 0..rounds {
             let before = open_fds();
@@ -117,37 +87,13 @@ fn a_driver_that_is_dropped_in_the_middle_leaves_nothing_behind() {
             for (i, (place, addr)) in memory.iter_mut().zip(&mut addrs).enumerate() {
                 let (fd, buf) = (ours.as_raw_fd(), place.as_mut_ptr());
                 let op = match i % 5 {
-                    0 => Op::Net(Net::Recv {
-                        fd,
-                        buf,
-                        len,
-                        peek: false,
-                        nonblocking,
-                        last_empty,
-                    }),
-                    1 => Op::Fs(Fs::Read {
-                        fd: pipe.as_raw_fd(),
-                        buf,
-                        len,
-                        offset: None,
-                    }),
-                    2 => Op::Fs(Fs::Read {
-                        fd: file.as_raw_fd(),
-                        buf,
-                        len,
-                        offset: Some(0),
-                    }),
-                    3 => Op::Ready {
-                        fd,
-                        interest: Interest::Readable,
-                    },
+                    0 => Op::Net(Net::Recv { fd, buf, len, peek: false, nonblocking, last_empty }),
+                    1 => Op::Fs(Fs::Read { fd: pipe.as_raw_fd(), buf, len, offset: None }),
+                    2 => Op::Fs(Fs::Read { fd: file.as_raw_fd(), buf, len, offset: Some(0) }),
+                    3 => Op::Ready { fd, interest: Interest::Readable },
                     _ => {
                         let (fd, addr) = (listener.as_raw_fd(), &raw mut *addr);
-                        Op::Net(Net::Accept {
-                            fd,
-                            addr,
-                            nonblocking,
-                        })
+                        Op::Net(Net::Accept { fd, addr, nonblocking })
                     }
                 };
                 // SAFETY: all of it lives until the rig has been dropped, which drains.
@@ -208,12 +154,7 @@ fn no_notification_is_lost() {
         while got < 4 * rounds {
             let start = Instant::now();
             rig.driver.wait(Some(PATIENCE), &mut Vec::new()).unwrap();
-            assert!(
-                start.elapsed() < PATIENCE / 2,
-                "{}: {got} of {}",
-                rig.kind,
-                4 * rounds
-            );
+            assert!(start.elapsed() < PATIENCE / 2, "{}: {got} of {}", rig.kind, 4 * rounds);
             got += left.swap(0, Ordering::Relaxed);
         }
         for sender in senders {
@@ -248,14 +189,7 @@ fn a_descriptors_number_used_again_gets_no_foreign_bytes() {
             let mut byte = [0u8; 1];
             let (fd, buf, len) = (ours.as_raw_fd(), byte.as_mut_ptr(), 1);
             let (peek, nonblocking, last_empty) = (false, false, false);
-            let op = Op::Net(Net::Recv {
-                fd,
-                buf,
-                len,
-                peek,
-                nonblocking,
-                last_empty,
-            });
+            let op = Op::Net(Net::Recv { fd, buf, len, peek, nonblocking, last_empty });
             // SAFETY: `byte` and `ours` live until the operation's end.
             let token = unsafe { rig.start(op) };
             if round % 2 == 0 {
@@ -281,13 +215,7 @@ fn a_lot_of_accepts_wait_on_one_listener() {
         for addr in &mut addrs {
             let (fd, addr) = (listener.as_raw_fd(), &raw mut *addr);
             // SAFETY: `addrs` and `listener` live until every operation's end.
-            unsafe {
-                rig.start(Op::Net(Net::Accept {
-                    fd,
-                    addr,
-                    nonblocking: false,
-                }))
-            };
+            unsafe { rig.start(Op::Net(Net::Accept { fd, addr, nonblocking: false })) };
         }
         rig.turn(Duration::ZERO);
         let to = listener.local_addr().unwrap();

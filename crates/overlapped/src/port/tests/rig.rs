@@ -23,12 +23,7 @@ pub(super) struct Rig {
 impl Rig {
     pub(super) fn open(kind: &'static str, config: &PortConfig) -> io::Result<Rig> {
         let driver = Driver::open(config)?;
-        Ok(Rig {
-            driver,
-            table: Table::new(1 << 20),
-            ended: HashMap::new(),
-            kind,
-        })
+        Ok(Rig { driver, table: Table::new(1 << 20), ended: HashMap::new(), kind })
     }
 
     pub(super) fn is_uring(&self) -> bool {
@@ -47,9 +42,7 @@ impl Rig {
     }
 
     fn note(&mut self, token: Token, outcome: Outcome) {
-        self.table
-            .remove(token)
-            .expect("one completion per token in flight");
+        self.table.remove(token).expect("one completion per token in flight");
         assert_eq!(self.ended.insert(token, outcome), None);
     }
 
@@ -73,11 +66,7 @@ impl Rig {
             if let Some(outcome) = self.ended.remove(&token) {
                 return outcome;
             }
-            assert!(
-                Instant::now() < late,
-                "{}: {token:?} does not end",
-                self.kind
-            );
+            assert!(Instant::now() < late, "{}: {token:?} does not end", self.kind);
             self.turn(Duration::from_secs(1));
         }
     }
@@ -94,18 +83,10 @@ impl Rig {
     pub(super) fn end_all(&mut self) -> Vec<i32> {
         let late = Instant::now() + PATIENCE;
         while self.table.len() > 0 {
-            assert!(
-                Instant::now() < late,
-                "{}: {} left",
-                self.kind,
-                self.table.len()
-            );
+            assert!(Instant::now() < late, "{}: {} left", self.kind, self.table.len());
             self.turn(Duration::from_secs(1));
         }
-        self.ended
-            .drain()
-            .map(|(_, outcome)| outcome.result)
-            .collect()
+        self.ended.drain().map(|(_, outcome)| outcome.result).collect()
     }
 
     pub(super) fn in_flight(&self) -> usize {
@@ -122,21 +103,13 @@ impl Drop for Rig {
 
 /// Every ring operation forced to its fallback.
 pub(super) fn without_everything() -> Opcodes {
-    USED.iter()
-        .fold(Opcodes::default(), |set, (code, _)| set.with(*code))
+    USED.iter().fold(Opcodes::default(), |set, (code, _)| set.with(*code))
 }
 
 /// Runs `test` on every backend that this machine has, with rings of `entries` and `cq_entries`.
 pub(super) fn everywhere_with(entries: u32, cq_entries: u32, test: impl Fn(&mut Rig)) {
-    let plain = PortConfig {
-        entries,
-        cq_entries,
-        ..PortConfig::new(PortChoice::Uring)
-    };
-    let fallback = PortConfig {
-        without: without_everything(),
-        ..plain.clone()
-    };
+    let plain = PortConfig { entries, cq_entries, ..PortConfig::new(PortChoice::Uring) };
+    let fallback = PortConfig { without: without_everything(), ..plain.clone() };
     for (kind, config) in [
         ("uring", plain),
         ("uring by fallbacks", fallback),

@@ -131,13 +131,7 @@ impl Uring {
                 return Submitted::Done(outcome);
             }
         }
-        let previous = self.aside.insert(
-            token.to_bits(),
-            Aside {
-                op: *op,
-                cancelled: false,
-            },
-        );
+        let previous = self.aside.insert(token.to_bits(), Aside { op: *op, cancelled: false });
         assert!(previous.is_none(), "{token:?} is in flight already");
         self.in_flight += 1;
         self.poll_aside(token, op);

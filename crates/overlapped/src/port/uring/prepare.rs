@@ -36,91 +36,41 @@ pub(super) fn code(op: &Op) -> u8 {
 #[inline]
 pub(super) unsafe fn prepare(op: &Op) -> Entry {
     match *op {
-        Op::Net(Net::Accept {
-            fd,
-            addr,
-            nonblocking: _,
-        }) => {
+        Op::Net(Net::Accept { fd, addr, nonblocking: _ }) => {
             let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
             // SAFETY: only places are named here; nothing is read or written.
             let (storage, len) = unsafe { (&raw mut (*addr).storage, &raw mut (*addr).len) };
-            opcode::Accept::new(Fd(fd), storage.cast(), len)
-                .flags(flags)
-                .build()
+            opcode::Accept::new(Fd(fd), storage.cast(), len).flags(flags).build()
         }
         Op::Net(Net::Connect { fd, addr }) => {
             // SAFETY: the caller's promise.
             let (storage, len) = unsafe { (&raw const (*addr).storage, (*addr).len) };
             opcode::Connect::new(Fd(fd), storage.cast(), len).build()
         }
-        Op::Net(Net::Recv {
-            fd,
-            buf,
-            len,
-            peek,
-            nonblocking: _,
-            last_empty,
-        }) => {
+        Op::Net(Net::Recv { fd, buf, len, peek, nonblocking: _, last_empty }) => {
             check(len);
             let flags = if peek { libc::MSG_PEEK } else { 0 };
-            opcode::Recv::new(Fd(fd), buf, len)
-                .flags(flags)
-                .ioprio(first(last_empty))
-                .build()
+            opcode::Recv::new(Fd(fd), buf, len).flags(flags).ioprio(first(last_empty)).build()
         }
-        Op::Net(Net::Send {
-            fd,
-            buf,
-            len,
-            nonblocking: _,
-        }) => {
+        Op::Net(Net::Send { fd, buf, len, nonblocking: _ }) => {
             check(len);
-            opcode::Send::new(Fd(fd), buf, len)
-                .flags(libc::MSG_NOSIGNAL)
-                .build()
+            opcode::Send::new(Fd(fd), buf, len).flags(libc::MSG_NOSIGNAL).build()
         }
-        Op::Net(Net::RecvMsg {
-            fd,
-            message,
-            nonblocking: _,
-            last_empty,
-        }) => {
+        Op::Net(Net::RecvMsg { fd, message, nonblocking: _, last_empty }) => {
             let message = Message::as_ptr(message).cast_mut();
-            opcode::RecvMsg::new(Fd(fd), message)
-                .ioprio(first(last_empty))
-                .build()
+            opcode::RecvMsg::new(Fd(fd), message).ioprio(first(last_empty)).build()
         }
-        Op::Net(Net::SendMsg {
-            fd,
-            message,
-            nonblocking: _,
-        }) => {
+        Op::Net(Net::SendMsg { fd, message, nonblocking: _ }) => {
             let flags = libc::MSG_NOSIGNAL as u32;
-            opcode::SendMsg::new(Fd(fd), Message::as_ptr(message))
-                .flags(flags)
-                .build()
+            opcode::SendMsg::new(Fd(fd), Message::as_ptr(message)).flags(flags).build()
         }
-        Op::Fs(Fs::Read {
-            fd,
-            buf,
-            len,
-            offset,
-        }) => {
+        Op::Fs(Fs::Read { fd, buf, len, offset }) => {
             check(len);
-            opcode::Read::new(Fd(fd), buf, len)
-                .offset(offset.unwrap_or(AT_CURSOR))
-                .build()
+            opcode::Read::new(Fd(fd), buf, len).offset(offset.unwrap_or(AT_CURSOR)).build()
         }
-        Op::Fs(Fs::Write {
-            fd,
-            buf,
-            len,
-            offset,
-        }) => {
+        Op::Fs(Fs::Write { fd, buf, len, offset }) => {
             check(len);
-            opcode::Write::new(Fd(fd), buf, len)
-                .offset(offset.unwrap_or(AT_CURSOR))
-                .build()
+            opcode::Write::new(Fd(fd), buf, len).offset(offset.unwrap_or(AT_CURSOR)).build()
         }
         Op::Ready { fd, interest } => ready(fd, interest),
     }
@@ -143,9 +93,7 @@ pub(super) fn cancel_all() -> Entry {
 
 /// Reads the eventfd `fd` into the eight bytes at `count`.
 pub(super) fn wake(fd: i32, count: *mut u64) -> Entry {
-    opcode::Read::new(types::Fd(fd), count.cast(), 8)
-        .offset(AT_CURSOR)
-        .build()
+    opcode::Read::new(types::Fd(fd), count.cast(), 8).offset(AT_CURSOR).build()
 }
 
 #[inline]

@@ -111,14 +111,7 @@ impl Ring {
             enter_flags |= EnterFlags::REGISTERED_RING.bits();
         }
         let (io, process) = (ManuallyDrop::new(io), std::process::id());
-        Ok(Ring {
-            io,
-            process,
-            enter_fd,
-            enter_flags,
-            missing,
-            thread: PhantomData,
-        })
+        Ok(Ring { io, process, enter_fd, enter_flags, missing, thread: PhantomData })
     }
 
     pub(in crate::port) fn missing(&self) -> Opcodes {
@@ -157,10 +150,7 @@ impl Ring {
     pub(super) fn hints(&self) -> Hints {
         // SAFETY: as in `queued`.
         let queue = unsafe { self.io.submission_shared() };
-        Hints {
-            overflow: queue.cq_overflow(),
-            taskrun: queue.taskrun(),
-        }
+        Hints { overflow: queue.cq_overflow(), taskrun: queue.taskrun() }
     }
 
     /// Whether completions can be taken without a system call.
@@ -229,11 +219,7 @@ impl Ring {
                 size,
             )
         };
-        if result < 0 {
-            Err(io::Error::last_os_error())
-        } else {
-            Ok(result as u32)
-        }
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as u32) }
     }
 }
 
@@ -245,11 +231,7 @@ impl Drop for Ring {
             return;
         }
         if self.enter_fd != self.io.as_raw_fd() {
-            let mut argument = RegisterFd {
-                offset: self.enter_fd as u32,
-                reserved: 0,
-                data: 0,
-            };
+            let mut argument = RegisterFd { offset: self.enter_fd as u32, reserved: 0, data: 0 };
             let _ = unregister_fd(self.io.as_raw_fd(), &mut argument);
         }
         // SAFETY: `io` is not used again.
@@ -308,11 +290,7 @@ struct RegisterFd {
 impl RegisterFd {
     /// At any free index.
     fn any(fd: RawFd) -> RegisterFd {
-        RegisterFd {
-            offset: u32::MAX,
-            reserved: 0,
-            data: fd as u64,
-        }
+        RegisterFd { offset: u32::MAX, reserved: 0, data: fd as u64 }
     }
 }
 
@@ -333,9 +311,5 @@ fn register(fd: RawFd, code: u32, argument: &mut RegisterFd) -> io::Result<()> {
     // SAFETY: both codes take an array of `io_uring_rsrc_update`, here of one, read and written
     // during the call only.
     let result = unsafe { libc::syscall(libc::SYS_io_uring_register, fd, code, argument, 1) };
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -66,16 +66,9 @@ pub(crate) enum Waiting {
     /// Nothing: it runs or is ready.
     Nothing,
     /// An operation's terminal completion. The only wait that nobody can cut short.
-    Op {
-        token: Token,
-        name: &'static str,
-        fd: i32,
-    },
+    Op { token: Token, name: &'static str, fd: i32 },
     /// A partner in a channel.
-    Channel {
-        queue: NonNull<super::WaitQueue>,
-        sending: bool,
-    },
+    Channel { queue: NonNull<super::WaitQueue>, sending: bool },
     /// Another tasklet's end.
     Join(TcbPtr),
     /// A point in time only.
@@ -174,6 +167,11 @@ pub(crate) struct Tcb {
     pub(crate) joiner: Cell<Option<TcbPtr>>,
     /// The scope it belongs to.
     pub(crate) scope: Cell<Option<NonNull<super::ScopeState>>>,
+    /// The other tasklets of its scope.
+    pub(crate) scope_next: Cell<Option<TcbPtr>>,
+    pub(crate) scope_prev: Cell<Option<TcbPtr>>,
+    /// It has been given a kill already and lives on.
+    pub(crate) outlived_kill: Cell<bool>,
     /// Every living tasklet of the scheduler, for dumps and shutdown.
     pub(crate) all_next: Cell<Option<TcbPtr>>,
     pub(crate) all_prev: Cell<Option<TcbPtr>>,
@@ -235,6 +233,9 @@ impl Tcb {
             is_starved: Cell::new(false),
             joiner: Cell::new(None),
             scope: Cell::new(None),
+            scope_next: Cell::new(None),
+            scope_prev: Cell::new(None),
+            outlived_kill: Cell::new(false),
             all_next: Cell::new(None),
             all_prev: Cell::new(None),
             since: Cell::new(0),

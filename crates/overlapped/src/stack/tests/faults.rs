@@ -19,12 +19,8 @@ thread_local! {
 fn lookup(fault: usize) -> Option<Culprit> {
     let (start, end) = GUARD_NOW.get();
     let name = "parser\n7";
-    let culprit = Culprit {
-        name: name.as_ptr(),
-        name_len: name.len(),
-        id: 4711,
-        stack_size: 256 * 1024,
-    };
+    let culprit =
+        Culprit { name: name.as_ptr(), name_len: name.len(), id: 4711, stack_size: 256 * 1024 };
     (start..end).contains(&fault).then_some(culprit)
 }
 
@@ -38,11 +34,7 @@ fn install_here() {
 }
 
 fn pool(guards: Guards) -> Pool {
-    Pool::new(StackConfig {
-        size: SIZE_DEFAULT,
-        guards,
-        max: 100_000,
-    })
+    Pool::new(StackConfig { size: SIZE_DEFAULT, guards, max: 100_000 })
 }
 
 fn child(test: &str, case: &str) -> Output {
@@ -52,12 +44,7 @@ fn child(test: &str, case: &str) -> Output {
 #[track_caller]
 fn assert_died(output: &Output, named: bool) {
     let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(
-        output.status.signal(),
-        Some(libc::SIGSEGV),
-        "{:?} {text}",
-        output.status
-    );
+    assert_eq!(output.status.signal(), Some(libc::SIGSEGV), "{:?} {text}", output.status);
     let line = "overlapped: tasklet 'parser?7' (id 4711) overflowed its stack of 256 KiB; \
                 give it more with Builder::stack_size\n";
     assert_eq!(text.matches(line).count(), usize::from(named), "{text}");
@@ -71,11 +58,7 @@ fn write_to(address: usize) {
 #[inline(never)]
 fn recurse(depth: u64) -> u64 {
     let frame = std::hint::black_box([depth; 64]);
-    if depth == u64::MAX {
-        0
-    } else {
-        recurse(depth + 1) + frame[63]
-    }
+    if depth == u64::MAX { 0 } else { recurse(depth + 1) + frame[63] }
 }
 
 #[test]
@@ -135,11 +118,7 @@ fn a_frame_that_jumps_up_to_60_kib_below_the_stack_is_caught() {
     };
     install_here();
     let (kib, guards) = case.split_once(' ').unwrap();
-    let mut pool = pool(if guards == "auto" {
-        Guards::Auto
-    } else {
-        Guards::Mprotect
-    });
+    let mut pool = pool(if guards == "auto" { Guards::Auto } else { Guards::Mprotect });
     let _below = pool.take(None).unwrap();
     let stack = pool.take(None).unwrap();
     run_on(stack.guard());
@@ -218,11 +197,7 @@ fn other_faults_go_to_the_predecessor() {
         }
         for case in ["default", "ignore", "std", "default sent", "once"] {
             let output = child(test, case);
-            assert_eq!(
-                output.status.signal(),
-                Some(libc::SIGSEGV),
-                "{case}: {output:?}"
-            );
+            assert_eq!(output.status.signal(), Some(libc::SIGSEGV), "{case}: {output:?}");
         }
         assert!(child(test, "ignore sent").status.success());
         let output = child(test, "std overflow");
@@ -279,9 +254,7 @@ fn with_mprotect_the_surplus_waits_and_recovers() {
     assert!(matches!(error, TakeError::Limit), "{error:?}");
     assert!((10_000..50_000).contains(&stacks.len()), "{}", stacks.len());
     // The rest of the program still can map memory and start threads.
-    std::thread::spawn(|| vec![1u8; 1 << 24].len())
-        .join()
-        .unwrap();
+    std::thread::spawn(|| vec![1u8; 1 << 24].len()).join().unwrap();
     pool.give(stacks.pop().unwrap());
     let stack = pool.take(None).unwrap();
     assert!(matches!(pool.take(None), Err(TakeError::Limit)));
@@ -297,11 +270,7 @@ fn with_mprotect_the_surplus_waits_and_recovers() {
 #[test]
 fn a_thread_without_an_alternate_stack_gets_one_until_it_ends() {
     let read = || {
-        let mut now = libc::stack_t {
-            ss_sp: std::ptr::null_mut(),
-            ss_flags: 0,
-            ss_size: 0,
-        };
+        let mut now = libc::stack_t { ss_sp: std::ptr::null_mut(), ss_flags: 0, ss_size: 0 };
         // SAFETY: null changes nothing.
         unsafe { libc::sigaltstack(std::ptr::null(), &mut now) };
         now
@@ -311,11 +280,8 @@ fn a_thread_without_an_alternate_stack_gets_one_until_it_ends() {
         ensure_alt_stack();
         let sufficient = before.ss_flags & libc::SS_DISABLE == 0;
         assert!(!sufficient || read().ss_sp == before.ss_sp);
-        let none = libc::stack_t {
-            ss_sp: std::ptr::null_mut(),
-            ss_flags: libc::SS_DISABLE,
-            ss_size: 0,
-        };
+        let none =
+            libc::stack_t { ss_sp: std::ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
         // SAFETY: no handler is running; std's own is restored below.
         unsafe { libc::sigaltstack(&none, std::ptr::null_mut()) };
         ensure_alt_stack();

@@ -6,18 +6,11 @@ use corosensei::stack::Stack as _;
 use corosensei::{Coroutine, CoroutineResult};
 
 fn config(max: usize) -> StackConfig {
-    StackConfig {
-        size: SIZE_DEFAULT,
-        guards: Guards::Auto,
-        max,
-    }
+    StackConfig { size: SIZE_DEFAULT, guards: Guards::Auto, max }
 }
 
 fn mappings() -> usize {
-    std::fs::read_to_string("/proc/self/maps")
-        .unwrap()
-        .lines()
-        .count()
+    std::fs::read_to_string("/proc/self/maps").unwrap().lines().count()
 }
 
 /// A field of /proc/self/status in KiB.
@@ -40,10 +33,7 @@ struct Instant(Duration);
 
 impl Instant {
     fn now() -> Instant {
-        let mut now = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
+        let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: `now` is writable.
         unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut now) };
         Instant(Duration::new(now.tv_sec as u64, now.tv_nsec as u32))
@@ -79,19 +69,10 @@ fn the_stack_given_back_last_is_taken_first() {
 #[test]
 fn sizes_are_rounded_up_to_powers_of_two() {
     let mut pool = Pool::new(config(8));
-    for (asked, size) in [
-        (0, 128),
-        (128, 128),
-        (129, 256),
-        (1000, 1024),
-        (1 << 20, 1 << 20),
-    ] {
+    for (asked, size) in [(0, 128), (128, 128), (129, 256), (1000, 1024), (1 << 20, 1 << 20)] {
         let stack = pool.take(Some(asked * 1024)).unwrap();
         assert_eq!(stack.size(), size * 1024);
-        assert_eq!(
-            stack.guard(),
-            stack.limit().get()..stack.limit().get() + GUARD
-        );
+        assert_eq!(stack.guard(), stack.limit().get()..stack.limit().get() + GUARD);
         assert_eq!(stack.usable(), stack.guard().end..stack.base().get());
         assert!(stack.usable().len() >= size * 1024 - GUARD - 1536);
         assert_eq!(stack.base().get() % 64, 0);
@@ -109,9 +90,7 @@ fn stacks_of_all_sizes_are_disjoint() {
     let mut pool = Pool::new(config(1000));
     let mut ranges = Vec::new();
     for index in 0..600 {
-        let stack = pool
-            .take([None, Some(1 << 17), Some(1 << 19)][index % 3])
-            .unwrap();
+        let stack = pool.take([None, Some(1 << 17), Some(1 << 19)][index % 3]).unwrap();
         ranges.push(stack.limit().get()..stack.limit().get() + stack.size());
     }
     ranges.sort_by_key(|range| range.start);
@@ -130,10 +109,7 @@ fn at_the_maximum_there_is_a_limit_until_one_is_given_back() {
     drop(c);
     let _d = pool.take(None).unwrap();
     assert!(matches!(pool.take(None), Err(TakeError::Limit)));
-    assert!(matches!(
-        Pool::new(config(0)).take(None),
-        Err(TakeError::Os(_))
-    ));
+    assert!(matches!(Pool::new(config(0)).take(None), Err(TakeError::Os(_))));
 }
 
 #[test]
@@ -144,10 +120,7 @@ fn without_address_space_there_is_a_limit_and_then_an_error() {
         return assert!(output.status.success(), "{output:?}");
     }
     let room = status_kib("VmSize") as u64 * 1024 + (4 << 20);
-    let limit = libc::rlimit {
-        rlim_cur: room,
-        rlim_max: room,
-    };
+    let limit = libc::rlimit { rlim_cur: room, rlim_max: room };
     // SAFETY: the structure is readable.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
     let mut pool = Pool::new(config(1000));
@@ -302,9 +275,7 @@ fn a_hundred_thousand_guarded_stacks_are_few_mappings() {
         return assert!(output.status.success(), "{output:?}");
     }
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release
-        .split(['.', '-'])
-        .map_while(|part| part.parse::<u32>().ok());
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
     if (numbers.next(), numbers.next()) < (Some(6), Some(13)) {
         return println!("skipped: Linux {release} has no guard marks");
     }
@@ -327,9 +298,7 @@ fn a_million_stacks_cost_less_than_five_kib_each() {
     stacks.resize_with(COUNT, || None);
     let before = (status_kib("VmRSS"), status_kib("VmPTE"), mappings());
     let start = Instant::now();
-    stacks
-        .iter_mut()
-        .for_each(|slot| *slot = Some(pool.take(None).unwrap()));
+    stacks.iter_mut().for_each(|slot| *slot = Some(pool.take(None).unwrap()));
     let taken = start.elapsed();
     stacks.iter().flatten().for_each(|stack| touch(stack, 1));
     let touched = start.elapsed() - taken;
@@ -347,21 +316,12 @@ fn a_million_stacks_cost_less_than_five_kib_each() {
     );
     assert!(each <= 5.0);
     let start = Instant::now();
-    stacks
-        .into_iter()
-        .flatten()
-        .for_each(|stack| pool.give(stack));
-    println!(
-        "give {:.1} ns",
-        start.elapsed().as_nanos() as f64 / COUNT as f64
-    );
+    stacks.into_iter().flatten().for_each(|stack| pool.give(stack));
+    println!("give {:.1} ns", start.elapsed().as_nanos() as f64 / COUNT as f64);
     let start = Instant::now();
     pool.trim();
     while pool.trim() {}
-    println!(
-        "trim {:.0} ns each",
-        start.elapsed().as_nanos() as f64 / COUNT as f64
-    );
+    println!("trim {:.0} ns each", start.elapsed().as_nanos() as f64 / COUNT as f64);
     let start = Instant::now();
     drop(pool);
     println!(
@@ -383,19 +343,11 @@ fn what_take_and_give_cost() {
         let stack = std::hint::black_box(pool.take(None).unwrap());
         pool.give(stack);
     }
-    println!(
-        "take + give: {:.2} ns",
-        start.elapsed().as_nanos() as f64 / f64::from(ROUNDS)
-    );
+    println!("take + give: {:.2} ns", start.elapsed().as_nanos() as f64 / f64::from(ROUNDS));
     let start = Instant::now();
     for _ in 0..ROUNDS / 60 {
         let lent: [Stack; 60] = std::array::from_fn(|_| pool.take(None).unwrap());
-        std::hint::black_box(lent)
-            .into_iter()
-            .for_each(|stack| pool.give(stack));
+        std::hint::black_box(lent).into_iter().for_each(|stack| pool.give(stack));
     }
-    println!(
-        "60 takes, 60 gives: {:.2} ns a pair",
-        start.elapsed().as_nanos() as f64 / 20e6
-    );
+    println!("60 takes, 60 gives: {:.2} ns a pair", start.elapsed().as_nanos() as f64 / 20e6);
 }

@@ -40,11 +40,7 @@ pub struct Tasklet<T> {
 impl<T> Tasklet<T> {
     #[inline]
     pub(in crate::task) fn new(made: Made<T>) -> Tasklet<T> {
-        Tasklet {
-            tcb: made.tcb,
-            take: made.take,
-            result: PhantomData,
-        }
+        Tasklet { tcb: made.tcb, take: made.take, result: PhantomData }
     }
 
     #[inline]
@@ -140,6 +136,10 @@ impl<T> Tasklet<T> {
             (State::Waiting, Waiting::Paused) => Ok(()),
             (State::Running, _) => {
                 crate::task::pause();
+                Ok(())
+            }
+            // A kill is on its way to it: it shall have it.
+            (State::Ready | State::New, _) if block.killed.get() && block.shields.get() == 0 => {
                 Ok(())
             }
             (State::Ready | State::New, _) if !block.is_starved.get() => {
@@ -259,12 +259,7 @@ pub(crate) fn take_verdict(here: Here) -> Verdict {
 fn remote_of(tcb: TcbPtr, block: &Tcb) -> Remote {
     let Some(here) = here().filter(|_| !block.is_over()) else {
         let over = Arc::new(AtomicBool::new(true));
-        return Remote {
-            link: None,
-            over,
-            id: block.id,
-            name: block.name(),
-        };
+        return Remote { link: None, over, id: block.id, name: block.name() };
     };
     let known = block.extra(|extra| extra?.remote.clone());
     let (token, over) = known.unwrap_or_else(|| {
@@ -276,12 +271,7 @@ fn remote_of(tcb: TcbPtr, block: &Tcb) -> Remote {
         (token, over)
     });
     let link = Some(Link::new(here.inbox.clone(), token));
-    Remote {
-        link,
-        over,
-        id: block.id,
-        name: block.name(),
-    }
+    Remote { link, over, id: block.id, name: block.name() }
 }
 
 /// A handle to a tasklet for any thread: `Send`, `Sync`, cheap to clone. It outlives the tasklet
@@ -346,10 +336,7 @@ impl Remote {
 
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Remote")
-            .field("id", &self.id)
-            .field("name", &self.name)
-            .finish()
+        f.debug_struct("Remote").field("id", &self.id).field("name", &self.name).finish()
     }
 }
 
@@ -395,10 +382,7 @@ impl Drop for Current {
 
 impl fmt::Debug for Current {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Current")
-            .field("id", &self.id())
-            .field("name", &self.name())
-            .finish()
+        f.debug_struct("Current").field("id", &self.id()).field("name", &self.name()).finish()
     }
 }
 

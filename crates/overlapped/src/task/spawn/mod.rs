@@ -44,10 +44,7 @@ struct Task<F, T> {
 }
 
 impl<F: FnOnce() -> T, T> Task<F, T> {
-    const VTABLE: VTable = VTable {
-        run: Self::run,
-        free: Self::free,
-    };
+    const VTABLE: VTable = VTable { run: Self::run, free: Self::free };
 
     #[inline(always)]
     fn allocate(f: F, id: u64) -> TcbPtr {
@@ -75,20 +72,11 @@ impl<F: FnOnce() -> T, T> Task<F, T> {
         let task = unsafe { tcb.cast::<Task<F, T>>().as_ref() };
         // SAFETY: nobody else touches the stage before `ending` says that the tasklet is over.
         let closure = unsafe { std::mem::replace(&mut *task.stage.get(), Stage::Empty) };
-        let Stage::Closure(f) = closure else {
-            unreachable!("a tasklet runs once")
-        };
+        let Stage::Closure(f) = closure else { unreachable!("a tasklet runs once") };
         let no_stack = task.tcb.no_stack.get();
         let (result, mut ending) = if task.tcb.killed.get() || no_stack {
-            let ending = if no_stack {
-                Ending::NoStack
-            } else {
-                Ending::Killed
-            };
-            (
-                catch_unwind(AssertUnwindSafe(|| drop(f))).err().map(Err),
-                ending,
-            )
+            let ending = if no_stack { Ending::NoStack } else { Ending::Killed };
+            (catch_unwind(AssertUnwindSafe(|| drop(f))).err().map(Err), ending)
         } else {
             (Some(catch_unwind(AssertUnwindSafe(f))), Ending::Returned)
         };
@@ -107,6 +95,7 @@ impl<F: FnOnce() -> T, T> Task<F, T> {
         if task.tcb.detached.get() {
             note_panic(&task.tcb, ending);
             drop_quietly(result);
+            local::drop_all(&task.tcb);
         } else if let Some(result) = result {
             // SAFETY: as above.
             unsafe { *task.stage.get() = Stage::Result(result) };
@@ -172,10 +161,7 @@ pub(crate) struct Made<T> {
 /// # Safety
 /// Whatever `F` and `T` borrow outlives the tasklet: its run and its result.
 pub(crate) unsafe fn make<F: FnOnce() -> T, T>(sched: &Sched, f: F) -> Made<T> {
-    Made {
-        tcb: Task::<F, T>::allocate(f, sched.next_id()),
-        take: Task::<F, T>::take,
-    }
+    Made { tcb: Task::<F, T>::allocate(f, sched.next_id()), take: Task::<F, T>::take }
 }
 
 /// Why a tasklet could not be spawned.
@@ -187,8 +173,6 @@ pub enum SpawnError {
     NoScheduler,
     /// There are as many tasklets as `Config::tasklets_max` allows.
     Limit,
-    /// The scheduler is shutting down and everybody is being killed.
-    ShuttingDown,
     /// A scoped tasklet must be waited for, and the caller may not wait: it is unwinding, or inside
     /// `no_switch`.
     CannotWait,
@@ -201,7 +185,6 @@ impl fmt::Display for SpawnError {
                 "no scheduler runs on this thread; call this inside overlapped::run"
             }
             SpawnError::Limit => "too many tasklets; raise Config::tasklets_max",
-            SpawnError::ShuttingDown => "the scheduler is shutting down",
             SpawnError::CannotWait => "the caller may not wait for a scoped tasklet here",
         })
     }
@@ -213,6 +196,7 @@ impl std::error::Error for SpawnError {}
 ///
 /// The counterpart of `std::thread::spawn`. The closure need not be `Send`: a tasklet never changes
 /// thread. The tasklet takes a stack when it first runs, so spawning does not fail for want of one.
+/// During a shutdown the new tasklet is killed before it starts, and its closure dropped.
 ///
 /// # Panics
 /// Where [`Builder::spawn`] returns an error.
@@ -304,6 +288,10 @@ impl Builder {
         }
         block.stack_size.set(self.stack_size);
         block.scope.set(scope);
+        if let Some(scope) = scope {
+            // SAFETY: the scope is alive: its handle is what the caller spawned through.
+            unsafe { scope.as_ref() }.add(made.tcb, block);
+        }
         here.adopt(made.tcb);
         made
     }
@@ -313,9 +301,6 @@ impl Builder {
 #[inline]
 pub(super) fn admit() -> Result<Here, SpawnError> {
     let here = here().ok_or(SpawnError::NoScheduler)?;
-    if here.ending.get() {
-        return Err(SpawnError::ShuttingDown);
-    }
     if here.live.get() >= here.limits.tasklets_max {
         return Err(SpawnError::Limit);
     }

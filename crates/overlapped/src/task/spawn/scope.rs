@@ -18,6 +18,8 @@ use crate::task::wait::{deliver_kill, park};
 /// Where scoped tasklets are spawned; see [`scope`].
 pub struct Scope<'scope, 'env: 'scope> {
     state: ScopeState,
+    /// The scheduler whose tasklet waits at the end; spawning through any other is refused.
+    home: Option<Here>,
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
 }
@@ -49,13 +51,10 @@ pub fn scope<'env, F, T>(f: F) -> T
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
-    let scope = Scope {
-        state: ScopeState::default(),
-        scope: PhantomData,
-        env: PhantomData,
-    };
+    let scope =
+        Scope { state: ScopeState::default(), home: here(), scope: PhantomData, env: PhantomData };
     let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
-    if let Some(here) = here() {
+    if let Some(here) = scope.home {
         scope.wait(here, result.as_ref().err());
     }
     match result {
@@ -90,39 +89,26 @@ impl<'scope> Scope<'scope, '_> {
     /// Returns when no tasklet of the scope is left. `payload`: what `f` unwound with.
     fn wait(&self, here: Here, payload: Option<&Box<dyn Any + Send>>) {
         let me = here.me();
-        let state = NonNull::from(&self.state);
         // The body was killed, or the tasklets are: they will not be waited for to finish.
         let exit = payload.is_some_and(|payload| payload.is::<crate::task::TaskletExit>());
         if exit || (me.killed.get() && me.shields.get() == 0) {
-            kill_children(here, state);
+            self.state.each(|child| here.kill(child));
         }
         // `spawn_scoped` refuses where this could not wait, so there is nobody to wait for then.
-        while self.state.live.get() > 0 {
-            assert!(
-                !thread::panicking(),
-                "no scoped tasklet is spawned while unwinding"
-            );
+        while self.state.first.get().is_some() {
+            assert!(!thread::panicking(), "no scoped tasklet is spawned while unwinding");
             self.state.owner.set(Some(here.me_ptr()));
-            park(here, Waiting::Scope(state), NEVER);
+            park(here, Waiting::Scope(NonNull::from(&self.state)), NEVER);
         }
     }
-}
-
-fn kill_children(here: Here, state: NonNull<ScopeState>) {
-    here.each(|tcb, block| {
-        if block.scope.get() == Some(state) {
-            here.kill(tcb);
-        }
-    });
 }
 
 impl Builder {
     /// Spawns a tasklet of `scope`.
     ///
     /// # Errors
-    /// As [`Builder::spawn`], and [`SpawnError::CannotWait`] while the caller is unwinding or
-    /// inside
-    /// `no_switch`.
+    /// As [`Builder::spawn`]; [`SpawnError::NoScheduler`] also where the scope was opened outside;
+    /// [`SpawnError::CannotWait`] while the caller is unwinding or inside `no_switch`.
     pub fn spawn_scoped<'scope, F, T>(
         self,
         scope: &'scope Scope<'scope, '_>,
@@ -133,22 +119,21 @@ impl Builder {
         T: 'scope,
     {
         let here = admit()?;
+        if scope.home != Some(here) {
+            return Err(SpawnError::NoScheduler);
+        }
         if thread::panicking() || here.me().no_switch.get() > 0 {
             return Err(SpawnError::CannotWait);
         }
         let state = NonNull::from(&scope.state);
-        // SAFETY: `scope()` returns only when `live` is 0, that is after the closure has run and
-        // dropped its captures. The result is either dropped by the tasklet before that, or taken
-        // through the handle, which cannot outlive 'scope; and what a leaked handle leaves in the
-        // block is never touched again.
+        // SAFETY: `scope()` returns only when no tasklet of it is left, that is after the closure
+        // has run and dropped its captures; if one is parked for good, so is its parent. The result
+        // is either dropped by the tasklet before that, or taken through the handle, which cannot
+        // outlive 'scope; and what a leaked handle leaves in the block is never touched again.
         let made = unsafe { make(&here, f) };
-        scope.state.live.set(scope.state.live.get() + 1);
         here.block(made.tcb).deadline.set(here.me().deadline.get());
         let made = self.place(here, made, Some(state));
-        Ok(ScopedTasklet {
-            tasklet: Tasklet::new(made),
-            scope: PhantomData,
-        })
+        Ok(ScopedTasklet { tasklet: Tasklet::new(made), scope: PhantomData })
     }
 }
 
@@ -175,8 +160,6 @@ impl<T> std::fmt::Debug for ScopedTasklet<'_, T> {
 
 impl std::fmt::Debug for Scope<'_, '_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Scope")
-            .field("live", &self.state.live.get())
-            .finish()
+        f.debug_struct("Scope").field("empty", &self.state.first.get().is_none()).finish()
     }
 }

@@ -169,10 +169,8 @@ impl Sched {
                 self.wake(owner, Wake::Done);
             }
         }
-        let remote = block.extra(|extra| extra?.remote.take());
-        if let Some((token, over)) = remote {
-            over.store(true, std::sync::atomic::Ordering::Release);
-            self.remotes.borrow_mut().remove(token);
+        if let Some(line) = block.extra(|extra| extra?.line.take()) {
+            self.remotes.borrow_mut().remove(line.hang_up());
         }
     }
 }

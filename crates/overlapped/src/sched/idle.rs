@@ -105,6 +105,11 @@ impl Sched {
                 Message::Kill(token) => {
                     let target = self.remotes.borrow_mut().get_mut(token).copied();
                     if let Some(tcb) = target {
+                        self.block(tcb).extra(|extra| {
+                            if let Some(line) = extra.and_then(|extra| extra.line.as_ref()) {
+                                line.answer();
+                            }
+                        });
                         self.kill(tcb);
                     }
                 }

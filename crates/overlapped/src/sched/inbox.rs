@@ -12,12 +12,12 @@
 
 #[cfg(overlapped_loom)]
 use loom::sync::{
-    Mutex,
+    Arc, Mutex,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 #[cfg(not(overlapped_loom))]
 use std::sync::{
-    Mutex,
+    Arc, Mutex,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
@@ -102,23 +102,8 @@ impl Inbox {
         *self.lock() = None;
     }
 
-    /// Counts a handle that another thread may hold.
-    pub(crate) fn add_handle(&self) {
-        self.handles.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Uncounts it. The scheduler is woken: this may have been the last hope of its waiters. Under
-    /// the lock, for the reason why `post` pushes under it.
-    pub(crate) fn remove_handle(&self) {
-        let messages = self.lock();
-        self.handles.fetch_sub(1, Ordering::Relaxed);
-        drop(messages);
-        if self.asleep.swap(false, Ordering::AcqRel) {
-            (self.notify)();
-        }
-    }
-
-    /// How many handles are counted. Reliable after `fall_asleep`.
+    /// How many handles in other threads could still wake somebody. Reliable after `fall_asleep`,
+    /// because they are counted under the lock.
     pub(crate) fn handles(&self) -> usize {
         self.handles.load(Ordering::Relaxed)
     }
@@ -131,5 +116,72 @@ impl Inbox {
     #[cfg(overlapped_loom)]
     fn lock(&self) -> loom::sync::MutexGuard<'_, Option<Vec<Message>>> {
         self.messages.lock().unwrap()
+    }
+}
+
+/// What one tasklet's handles in other threads share with its scheduler.
+pub(crate) struct Line {
+    inbox: Arc<Inbox>,
+    token: Token,
+    over: AtomicBool,
+    /// A kill has been posted and not been read yet, so that a storm of them is one message.
+    asked: AtomicBool,
+    /// Changes under the inbox's lock; counted there too while the tasklet lives.
+    handles: AtomicUsize,
+}
+
+impl Line {
+    pub(crate) fn new(inbox: Arc<Inbox>, token: Token) -> Line {
+        let (over, asked) = (AtomicBool::new(false), AtomicBool::new(false));
+        Line { inbox, token, over, asked, handles: AtomicUsize::new(0) }
+    }
+
+    /// One more handle.
+    pub(crate) fn add_handle(&self) {
+        let messages = self.inbox.lock();
+        if !self.is_over() {
+            self.handles.fetch_add(1, Ordering::Relaxed);
+            self.inbox.handles.fetch_add(1, Ordering::Relaxed);
+        }
+        drop(messages);
+    }
+
+    /// One handle less. The scheduler is woken: it may have been the last hope of its waiters.
+    pub(crate) fn remove_handle(&self) {
+        let messages = self.inbox.lock();
+        if !self.is_over() {
+            self.handles.fetch_sub(1, Ordering::Relaxed);
+            self.inbox.handles.fetch_sub(1, Ordering::Relaxed);
+        }
+        drop(messages);
+        if self.inbox.asleep.swap(false, Ordering::AcqRel) {
+            (self.inbox.notify)();
+        }
+    }
+
+    /// The tasklet is over: its handles are hope no more. Returns its token.
+    pub(crate) fn hang_up(&self) -> Token {
+        let messages = self.inbox.lock();
+        self.over.store(true, Ordering::Release);
+        self.inbox.handles.fetch_sub(self.handles.load(Ordering::Relaxed), Ordering::Relaxed);
+        drop(messages);
+        self.token
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// Asks for the tasklet's end.
+    pub(crate) fn kill(&self) {
+        if !self.is_over() && !self.asked.swap(true, Ordering::AcqRel) {
+            // Closed: the scheduler has ended, and the tasklet with it.
+            let _ = self.inbox.post(Message::Kill(self.token));
+        }
+    }
+
+    /// The kill has been read; the next one is another.
+    pub(crate) fn answer(&self) {
+        self.asked.store(false, Ordering::Release);
     }
 }

@@ -39,7 +39,7 @@ use crate::stack::overflow::{self, Culprit};
 use crate::switch::Fiber;
 
 pub(crate) use enter::{AbortOnUnwind, Parts, enter};
-pub(crate) use inbox::{Inbox, Message};
+pub(crate) use inbox::{Inbox, Line, Message};
 pub(crate) use tasklet::{
     Ending, NEVER, Queue, Span, State, Tcb, TcbPtr, VTable, Waiting, Wake, release, retain,
 };

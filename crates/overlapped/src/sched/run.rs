@@ -4,6 +4,7 @@ use std::ptr::NonNull;
 
 use super::idle::Look;
 use super::{CURRENT, Ending, Sched, Span, State, Tcb, TcbPtr, release};
+use crate::port::clock;
 use crate::stack::TakeError;
 use crate::switch::{Fiber, Job, Paused, Suspender, prefetch};
 
@@ -11,6 +12,8 @@ use crate::switch::{Fiber, Job, Paused, Suspender, prefetch};
 const SWITCHES_MAX: u32 = 64;
 /// The most time between two looks outside, as far as tasklets give way, in nanoseconds.
 const LOOK_EVERY_NS: u64 = 1_000_000;
+/// Switches between two glances at the coarse clock.
+const GLANCE_EVERY: u32 = 8;
 /// How many fibers stay ready for reuse; the stacks of the rest go back to the pool.
 const IDLE_MAX: usize = 256;
 
@@ -219,7 +222,12 @@ impl Budget {
     #[inline]
     fn spend(&mut self) -> bool {
         self.left -= 1;
-        self.left > 0
+        self.left > 0 && (!self.left.is_multiple_of(GLANCE_EVERY) || !self.is_overdue())
+    }
+
+    /// A glance at the coarse clock: quick switches may be followed by slow ones.
+    fn is_overdue(&self) -> bool {
+        clock::coarse_nanos() > self.since + LOOK_EVERY_NS
     }
 
     /// Begins anew, with as many switches as the last ones suggest for the time.

@@ -3,7 +3,7 @@
 //! A value is made at the first access in each tasklet and dropped at the tasklet's end, on its own
 //! stack. Values are kept by the address of their key, which is a static.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -30,7 +30,9 @@ pub struct Local<T: 'static> {
     init: fn() -> T,
 }
 
-type Values = Vec<(usize, Rc<dyn Any>)>;
+/// Keys are references to statics, but promoted constants may share an address with other types.
+type Key = (usize, TypeId);
+type Values = Vec<(Key, Rc<dyn Any>)>;
 
 thread_local! {
     /// The values of code outside a scheduler.
@@ -57,12 +59,12 @@ impl<T: 'static> Local<T> {
         });
         match value.downcast_ref::<T>() {
             Some(value) => f(value),
-            None => unreachable!("a static's address names one key"),
+            None => unreachable!("the key names the type"),
         }
     }
 
-    fn key(&'static self) -> usize {
-        (&raw const *self).addr()
+    fn key(&'static self) -> Key {
+        ((&raw const *self).addr(), TypeId::of::<T>())
     }
 
     fn find(&'static self) -> Option<Rc<dyn Any>> {

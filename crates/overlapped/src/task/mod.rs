@@ -18,8 +18,8 @@ mod inspect;
 mod local;
 mod modes;
 mod refusal;
-mod remote;
 mod spawn;
+mod unblock;
 pub(crate) mod wait;
 
 pub use entry::{Config, RunError, run, run_until};
@@ -28,12 +28,12 @@ pub use local::Local;
 pub(crate) use modes::exit_now;
 pub use modes::{TaskletExit, current, in_tasklet, no_switch, pause, shield, yield_now};
 pub(crate) use refusal::Refusal;
-pub use remote::{UnblockError, unblock};
 pub(crate) use spawn::take_verdict;
 pub use spawn::{
     Builder, Current, JoinError, PauseError, Remote, Scope, ScopedTasklet, SpawnError, Tasklet,
     TaskletId, scope, spawn,
 };
+pub use unblock::{UnblockError, unblock};
 
 pub use crate::sched::{ChannelEvent, Observer, Verdict, Waiter};
 pub use crate::stack::Guards;

@@ -19,8 +19,10 @@
 //! | `Waiting` | the channel's queue for `Waiting::Channel`, else nowhere | `Sched::wake` → `Ready` |
 //! | `Done` | nowhere | never |
 
+use std::any::{Any, TypeId};
 use std::cell::{Cell, UnsafeCell};
 use std::ptr::NonNull;
+use std::rc::Rc;
 
 use crate::op::{Outcome, Token};
 use crate::switch::{Fiber, Suspender};
@@ -191,10 +193,10 @@ pub(crate) struct Tcb {
 #[derive(Default)]
 pub(crate) struct Extra {
     pub(crate) name: Option<Box<str>>,
-    /// Its entry in `Sched::remotes` and the flag that other threads read.
-    pub(crate) remote: Option<(Token, std::sync::Arc<std::sync::atomic::AtomicBool>)>,
-    /// Tasklet-local values, by the address of their key.
-    pub(crate) locals: Vec<(usize, std::rc::Rc<dyn std::any::Any>)>,
+    /// What its handles in other threads share with it; it is in `Sched::remotes` then.
+    pub(crate) line: Option<std::sync::Arc<super::Line>>,
+    /// Tasklet-local values, by the address and type of their key.
+    pub(crate) locals: Vec<((usize, TypeId), Rc<dyn Any>)>,
     /// The verdict behind `Wake::Deadlock`.
     pub(crate) verdict: Option<super::Verdict>,
     /// A dump asks for a backtrace here.

@@ -7,13 +7,11 @@
 use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::remote::{Remote, remote_of};
 use super::{Made, Returned, drop_quietly, note_panic};
-use crate::op::Token;
 use crate::sched::{
-    Ending, Here, Inbox, Message, State, Tcb, TcbPtr, Verdict, Waiting, Wake, here, release, retain,
+    Ending, Here, State, Tcb, TcbPtr, Verdict, Waiting, Wake, here, release, retain,
 };
 use crate::task::wait::{checkpoint, deliver_kill, park};
 
@@ -254,90 +252,6 @@ impl<T> fmt::Debug for Tasklet<T> {
 pub(crate) fn take_verdict(here: Here) -> Verdict {
     let verdict = here.me().extra(|extra| extra?.verdict.take());
     verdict.expect("a deadlock's wake comes with its verdict")
-}
-
-fn remote_of(tcb: TcbPtr, block: &Tcb) -> Remote {
-    let Some(here) = here().filter(|_| !block.is_over()) else {
-        let over = Arc::new(AtomicBool::new(true));
-        return Remote { link: None, over, id: block.id, name: block.name() };
-    };
-    let known = block.extra(|extra| extra?.remote.clone());
-    let (token, over) = known.unwrap_or_else(|| {
-        let Ok(token) = here.remotes.borrow_mut().insert(tcb) else {
-            unreachable!("the table of remotes has no limit of its own")
-        };
-        let over = Arc::new(AtomicBool::new(false));
-        block.extra_or_new(|extra| extra.remote = Some((token, over.clone())));
-        (token, over)
-    });
-    let link = Some(Link::new(here.inbox.clone(), token));
-    Remote { link, over, id: block.id, name: block.name() }
-}
-
-/// A handle to a tasklet for any thread: `Send`, `Sync`, cheap to clone. It outlives the tasklet
-/// and its scheduler; then it does nothing.
-#[derive(Clone)]
-pub struct Remote {
-    link: Option<Link>,
-    over: Arc<AtomicBool>,
-    id: u64,
-    name: Option<String>,
-}
-
-/// A counted way to a scheduler.
-struct Link {
-    inbox: Arc<Inbox>,
-    token: Token,
-}
-
-impl Link {
-    fn new(inbox: Arc<Inbox>, token: Token) -> Link {
-        inbox.add_handle();
-        Link { inbox, token }
-    }
-}
-
-impl Clone for Link {
-    fn clone(&self) -> Link {
-        Link::new(self.inbox.clone(), self.token)
-    }
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.inbox.remove_handle();
-    }
-}
-
-impl Remote {
-    /// Asks the tasklet to end, as [`Tasklet::kill`] does.
-    pub fn kill(&self) {
-        if let Some(link) = &self.link {
-            // Closed: the scheduler has ended, and the tasklet with it.
-            let _ = link.inbox.post(Message::Kill(link.token));
-        }
-    }
-
-    /// Whether it has ended.
-    pub fn is_finished(&self) -> bool {
-        self.over.load(Ordering::Acquire)
-    }
-
-    /// The tasklet's number.
-    pub fn id(&self) -> TaskletId {
-        TaskletId(self.id)
-    }
-
-    /// The tasklet's name.
-    pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
-    }
-}
-
-impl fmt::Debug for Remote {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Remote").field("id", &self.id).field("name", &self.name).finish()
-    }
 }
 
 /// A tasklet seen by itself or by its neighbours: the counterpart of `std::thread::Thread`.

@@ -11,6 +11,7 @@
 //! | locals | the tasklet, on its own stack |
 
 mod handle;
+mod remote;
 mod scope;
 
 use std::any::Any;
@@ -21,7 +22,8 @@ use std::ptr::NonNull;
 
 use super::{TaskletExit, local};
 pub(crate) use handle::take_verdict;
-pub use handle::{Current, JoinError, PauseError, Remote, Tasklet, TaskletId};
+pub use handle::{Current, JoinError, PauseError, Tasklet, TaskletId};
+pub use remote::Remote;
 pub use scope::{Scope, ScopedTasklet, scope};
 
 use crate::sched::{Ending, Here, Sched, ScopeState, Tcb, TcbPtr, VTable, here};

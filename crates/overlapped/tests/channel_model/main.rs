@@ -1,0 +1,166 @@
+//! S10: channels and the ready queue against a reference model.
+//!
+//! A failure prints its seed and program; `OVERLAPPED_SEED=…` replays it.
+
+mod model;
+mod program;
+#[path = "../rig/mod.rs"]
+mod rig;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use model::Model;
+use overlapped::task::PauseError;
+use overlapped::{Channel, RecvError, RunError, SendError, Tasklet, run, spawn, yield_now};
+use program::{Event, History, Out, Program, STEPS, Step, value};
+
+/// The real thing that a program plays on.
+struct Stage {
+    channels: Vec<Channel<usize>>,
+    handles: RefCell<Vec<Rc<Tasklet<()>>>>,
+    events: RefCell<Vec<Event>>,
+}
+
+impl Stage {
+    fn run(program: &Rc<Program>) -> History {
+        let channels = program.handovers.iter().map(|&h| Channel::with_handover(h)).collect();
+        let stage =
+            Rc::new(Stage { channels, handles: RefCell::default(), events: RefCell::default() });
+        let ended = run(|| {
+            for t in 0..program.scripts.len() {
+                let (own, program) = (stage.clone(), program.clone());
+                let handle = spawn(move || own.play(t, &program.scripts[t]));
+                stage.handles.borrow_mut().push(Rc::new(handle));
+            }
+        });
+        let left = match ended {
+            Ok(()) => Vec::new(),
+            // The first one is main, which is over: the scripts are 2, 3, …
+            Err(RunError::Deadlock(verdict)) => {
+                verdict.waiters().iter().map(|waiter| waiter.id as usize - 2).collect()
+            }
+            Err(other) => panic!("{other}"),
+        };
+        stage.handles.take();
+        History { events: stage.events.take(), left }
+    }
+
+    fn play(&self, t: usize, script: &[Step]) {
+        for (pc, &step) in script.iter().enumerate() {
+            let out = self.step(value(t, pc), step);
+            let mut balances = [0; 4];
+            for (balance, channel) in balances.iter_mut().zip(&self.channels) {
+                *balance = channel.balance();
+            }
+            self.events.borrow_mut().push((t, pc, out, balances));
+        }
+    }
+
+    fn step(&self, value: usize, step: Step) -> Out {
+        let handle = |t: usize| self.handles.borrow()[t].clone();
+        match step {
+            Step::Send(c) => sent(value, self.channels[c].send(value)),
+            Step::TrySend(c) => sent(value, self.channels[c].try_send(value)),
+            Step::Recv(c) => got(self.channels[c].recv()),
+            Step::TryRecv(c) => got(self.channels[c].try_recv()),
+            Step::Close(c) => done(self.channels[c].close()),
+            Step::Drain(c) => done(self.channels[c].close_draining()),
+            Step::Open(c) => done(self.channels[c].open()),
+            Step::Prefer(c, handover) => done(self.channels[c].set_handover(handover)),
+            Step::Yield => done(yield_now()),
+            Step::Kill(t) => done(handle(t).kill()),
+            Step::Pause(t) => changed(handle(t).pause()),
+            Step::Resume(t) => changed(handle(t).resume()),
+            Step::RunNow(t) => changed(handle(t).run_now()),
+        }
+    }
+}
+
+fn done((): ()) -> Out {
+    Out::Ok
+}
+
+fn changed(result: Result<(), PauseError>) -> Out {
+    match result {
+        Ok(()) => Out::Ok,
+        Err(PauseError::Blocked) => Out::Blocked,
+        Err(_) => Out::Finished,
+    }
+}
+
+fn sent(value: usize, result: Result<(), SendError<usize>>) -> Out {
+    let Err(error) = result else { return Out::Ok };
+    let out = match &error {
+        SendError::Closed(_) => Out::Closed,
+        SendError::WouldBlock(_) => Out::WouldBlock,
+        SendError::Deadlock(_, verdict) => Out::Deadlock(verdict.waiters().len()),
+        other => panic!("{other}"),
+    };
+    assert_eq!(error.into_inner(), value, "a failed send gives its own value back");
+    out
+}
+
+fn got(result: Result<usize, RecvError>) -> Out {
+    match result {
+        Ok(value) => Out::Got(value),
+        Err(RecvError::Closed) => Out::Closed,
+        Err(RecvError::WouldBlock) => Out::WouldBlock,
+        Err(RecvError::Deadlock(verdict)) => Out::Deadlock(verdict.waiters().len()),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+/// Plays one program on both and compares; gives the number of events.
+fn compare(seed: u64) -> usize {
+    let program = Rc::new(Program::random(seed));
+    let expected = Model::run(&program);
+    let real = Stage::run(&program);
+    if real != expected {
+        let same = real.events.iter().zip(&expected.events).take_while(|(a, b)| a == b).count();
+        panic!(
+            "OVERLAPPED_SEED={seed} replays this.\n{program:#?}\nafter {same} equal events {:?}\n\
+             real:  {:?} … left {:?}\nmodel: {:?} … left {:?}",
+            &expected.events[same.saturating_sub(4)..same],
+            real.events.get(same),
+            real.left,
+            expected.events.get(same),
+            expected.left,
+        );
+    }
+    real.events.len()
+}
+
+#[test]
+fn s10_random_programs_run_in_the_order_of_the_reference_model() {
+    if let Ok(seed) = std::env::var("OVERLAPPED_SEED") {
+        compare(seed.parse().expect("a number"));
+        return;
+    }
+    let programs = rig::rounds(2_000, 1_000_000);
+    let events: usize = (0..programs as u64).map(compare).sum();
+    // Half of the steps are never reached: their tasklet was killed, or paused for good.
+    assert!(events > programs * STEPS / 4, "the programs get somewhere: {events} events");
+    rig::report("S10", programs, &format!("programs of {STEPS} steps, {events} events in order"));
+}
+
+#[test]
+fn the_programs_reach_every_outcome() {
+    let mut seen = [0usize; 8];
+    for seed in 0..500 {
+        let history = Model::run(&Program::random(seed));
+        seen[7] += usize::from(!history.left.is_empty());
+        for (_, _, out, _) in history.events {
+            seen[match out {
+                Out::Ok => 0,
+                Out::Got(_) => 1,
+                Out::Closed => 2,
+                Out::WouldBlock => 3,
+                Out::Deadlock(_) => 4,
+                Out::Blocked => 5,
+                Out::Finished => 6,
+            }] += 1;
+        }
+    }
+    assert!(seen.iter().all(|&count| count >= 10), "{seen:?}");
+}

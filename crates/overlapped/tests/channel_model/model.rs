@@ -1,0 +1,284 @@
+//! The reference: one ring of runnable tasklets and any number of channels, from the facts about
+//! Stackless. "The end" is the place just before the current one.
+
+use std::collections::VecDeque;
+
+use overlapped::Handover;
+
+use crate::program::{History, Out, Program, Step, value};
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Life {
+    Ready,
+    /// In a channel; `true`: sending.
+    Waits(usize, bool),
+    Paused,
+    Over,
+}
+
+#[derive(Debug, Clone)]
+struct Actor {
+    life: Life,
+    started: bool,
+    pc: usize,
+    killed: bool,
+    /// The outcome that its present call returns when it runs again.
+    out: Out,
+    /// Its present call delivers a kill when it comes back.
+    fragile: bool,
+    blocked_at: usize,
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    waiting: VecDeque<usize>,
+    senders: bool,
+    closing: bool,
+}
+
+pub(crate) struct Model<'a> {
+    program: &'a Program,
+    handovers: Vec<Handover>,
+    /// The ring, without the current one; its front runs next, its back is "the end".
+    ring: VecDeque<usize>,
+    actors: Vec<Actor>,
+    lines: Vec<Line>,
+    clock: usize,
+    history: History,
+}
+
+impl Model<'_> {
+    pub(crate) fn run(program: &Program) -> History {
+        let fresh = Actor {
+            life: Life::Ready,
+            started: false,
+            pc: 0,
+            killed: false,
+            out: Out::Ok,
+            fragile: false,
+            blocked_at: 0,
+        };
+        let mut model = Model {
+            program,
+            handovers: program.handovers.clone(),
+            ring: (0..program.scripts.len()).collect(),
+            actors: vec![fresh; program.scripts.len()],
+            lines: program.handovers.iter().map(|_| Line::default()).collect(),
+            clock: 0,
+            history: History::default(),
+        };
+        loop {
+            while let Some(t) = model.ring.pop_front() {
+                model.go_on(t);
+            }
+            let alive: Vec<_> =
+                (0..model.actors.len()).filter(|&t| model.actors[t].life != Life::Over).collect();
+            let blocked =
+                alive.iter().filter(|&&t| matches!(model.actors[t].life, Life::Waits(..)));
+            match blocked.max_by_key(|&&t| model.actors[t].blocked_at) {
+                Some(&last) => model.release(last, Out::Deadlock(alive.len())),
+                None if alive.is_empty() => return model.history,
+                // All of them are paused: `run` gets the verdict and kills them, youngest first.
+                None => {
+                    for &t in alive.iter().rev() {
+                        model.actors[t].killed = true;
+                        model.release(t, model.actors[t].out);
+                    }
+                    model.history.left = alive;
+                }
+            }
+        }
+    }
+
+    /// Runs one until it leaves.
+    fn go_on(&mut self, t: usize) {
+        let actor = &mut self.actors[t];
+        actor.life = Life::Ready;
+        let started = std::mem::replace(&mut actor.started, true);
+        if actor.killed && (!started || actor.fragile) {
+            actor.life = Life::Over;
+            return;
+        }
+        if started {
+            self.log(t, self.actors[t].out);
+        }
+        while let Some(&step) = self.program.scripts[t].get(self.actors[t].pc) {
+            self.actors[t].fragile = false;
+            match self.step(t, step) {
+                Some(out) => self.log(t, out),
+                None => return,
+            }
+        }
+        self.actors[t].life = Life::Over;
+    }
+
+    fn log(&mut self, t: usize, out: Out) {
+        let mut balances = [0; 4];
+        for (balance, line) in balances.iter_mut().zip(&self.lines) {
+            let waiting = line.waiting.len().cast_signed();
+            *balance = if line.senders { waiting } else { -waiting };
+        }
+        self.history.events.push((t, self.actors[t].pc, out, balances));
+        self.actors[t].pc += 1;
+    }
+
+    /// Takes `t` out of its channel, to the end of the ring.
+    fn release(&mut self, t: usize, out: Out) {
+        if let Life::Waits(c, _) = self.actors[t].life {
+            self.lines[c].waiting.retain(|&other| other != t);
+        }
+        self.actors[t].life = Life::Ready;
+        self.actors[t].out = out;
+        self.ring.push_back(t);
+    }
+
+    /// One step of the current one; `None`: it has left, or is over.
+    fn step(&mut self, t: usize, step: Step) -> Option<Out> {
+        let over = |model: &Model<'_>, other: usize| model.actors[other].life == Life::Over;
+        let can_be_killed = match step {
+            Step::Send(_) | Step::Recv(_) | Step::TrySend(_) | Step::TryRecv(_) | Step::Yield => {
+                true
+            }
+            Step::RunNow(other) => !over(self, other),
+            Step::Pause(other) => other == t,
+            _ => false,
+        };
+        if can_be_killed && self.actors[t].killed {
+            self.actors[t].life = Life::Over;
+            return None;
+        }
+        match step {
+            Step::Send(c) => self.meet(t, c, true, true),
+            Step::Recv(c) => self.meet(t, c, false, true),
+            Step::TrySend(c) => self.meet(t, c, true, false),
+            Step::TryRecv(c) => self.meet(t, c, false, false),
+            Step::Close(c) | Step::Drain(c) => {
+                self.lines[c].closing = true;
+                if !self.lines[c].senders || matches!(step, Step::Close(_)) {
+                    while let Some(&waiter) = self.lines[c].waiting.front() {
+                        self.release(waiter, Out::Closed);
+                    }
+                }
+                Some(Out::Ok)
+            }
+            Step::Open(c) => {
+                self.lines[c].closing = false;
+                Some(Out::Ok)
+            }
+            Step::Prefer(c, handover) => {
+                self.handovers[c] = handover;
+                Some(Out::Ok)
+            }
+            Step::Yield => {
+                self.suspend(t, true);
+                self.ring.push_back(t);
+                None
+            }
+            Step::Kill(other) => {
+                if !over(self, other) {
+                    self.actors[other].killed = true;
+                    let out = self.actors[other].out;
+                    match self.actors[other].life {
+                        Life::Waits(..) => {
+                            self.actors[other].fragile = true;
+                            self.release(other, out);
+                        }
+                        Life::Paused => self.release(other, out),
+                        Life::Ready | Life::Over => {}
+                    }
+                }
+                Some(Out::Ok)
+            }
+            Step::Pause(other) => match self.actors[other].life {
+                Life::Over => Some(Out::Finished),
+                Life::Waits(..) => Some(Out::Blocked),
+                Life::Paused => Some(Out::Ok),
+                Life::Ready if other == t => {
+                    self.suspend(t, true);
+                    self.actors[t].life = Life::Paused;
+                    None
+                }
+                Life::Ready => {
+                    // A kill that is on its way arrives all the same.
+                    if !self.actors[other].killed {
+                        self.ring.retain(|&queued| queued != other);
+                        self.actors[other].life = Life::Paused;
+                    }
+                    Some(Out::Ok)
+                }
+            },
+            Step::Resume(other) => match self.actors[other].life {
+                Life::Over => Some(Out::Finished),
+                Life::Waits(..) => Some(Out::Blocked),
+                Life::Paused => {
+                    self.release(other, self.actors[other].out);
+                    Some(Out::Ok)
+                }
+                Life::Ready => Some(Out::Ok),
+            },
+            Step::RunNow(other) => match self.actors[other].life {
+                Life::Over => Some(Out::Finished),
+                Life::Waits(..) => Some(Out::Blocked),
+                Life::Ready if other == t => Some(Out::Ok),
+                life => {
+                    if life == Life::Paused {
+                        self.release(other, self.actors[other].out);
+                    }
+                    self.suspend(t, true);
+                    self.ring.push_back(t);
+                    // The ring is turned until the other one is the current one.
+                    let at = self.ring.iter().position(|&queued| queued == other)?;
+                    self.ring.rotate_left(at);
+                    None
+                }
+            },
+        }
+    }
+
+    /// The current one leaves in the middle of a call that will return `Ok`.
+    fn suspend(&mut self, t: usize, fragile: bool) {
+        self.actors[t].out = Out::Ok;
+        self.actors[t].fragile = fragile;
+    }
+
+    fn meet(&mut self, t: usize, c: usize, sending: bool, may_wait: bool) -> Option<Out> {
+        let pc = self.actors[t].pc;
+        let has_partner = self.lines[c].senders != sending && !self.lines[c].waiting.is_empty();
+        if !has_partner {
+            if self.lines[c].closing {
+                return Some(Out::Closed);
+            }
+            if !may_wait {
+                return Some(Out::WouldBlock);
+            }
+            self.clock += 1;
+            self.actors[t].blocked_at = self.clock;
+            self.actors[t].life = Life::Waits(c, sending);
+            self.suspend(t, false);
+            self.lines[c].senders = sending;
+            self.lines[c].waiting.push_back(t);
+            return None;
+        }
+        let partner = self.lines[c].waiting[0];
+        let (mine, theirs) = if sending {
+            (Out::Ok, Out::Got(value(t, pc)))
+        } else {
+            (Out::Got(value(partner, self.actors[partner].pc)), Out::Ok)
+        };
+        self.release(partner, theirs);
+        let handover = self.handovers[c];
+        let prefers_partner =
+            handover == if sending { Handover::Receiver } else { Handover::Sender };
+        if !may_wait || !(prefers_partner || handover == Handover::Yield) {
+            return Some(mine);
+        }
+        self.suspend(t, false);
+        self.actors[t].out = mine;
+        self.ring.push_back(t);
+        if prefers_partner {
+            self.ring.retain(|&queued| queued != partner);
+            self.ring.push_front(partner);
+        }
+        None
+    }
+}

@@ -1,0 +1,94 @@
+//! Random programs, and what is written down while they run.
+
+use overlapped::Handover;
+
+use crate::rig::Rng;
+
+pub(crate) const STEPS: usize = 50;
+pub(crate) const HANDOVERS: [Handover; 4] =
+    [Handover::Receiver, Handover::Sender, Handover::Neither, Handover::Yield];
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Step {
+    Send(usize),
+    Recv(usize),
+    TrySend(usize),
+    TryRecv(usize),
+    Close(usize),
+    Drain(usize),
+    Open(usize),
+    Prefer(usize, Handover),
+    Yield,
+    Kill(usize),
+    Pause(usize),
+    Resume(usize),
+    RunNow(usize),
+}
+
+/// What a step came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Out {
+    Ok,
+    Got(usize),
+    Closed,
+    WouldBlock,
+    /// With the number of tasklets in the verdict.
+    Deadlock(usize),
+    Blocked,
+    Finished,
+}
+
+/// One line of a history: who, which step, its outcome, every channel's balance.
+pub(crate) type Event = (usize, usize, Out, [isize; 4]);
+
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct History {
+    pub(crate) events: Vec<Event>,
+    /// Who was left, where nobody could be given the verdict.
+    pub(crate) left: Vec<usize>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) handovers: Vec<Handover>,
+    pub(crate) scripts: Vec<Vec<Step>>,
+}
+
+impl Program {
+    pub(crate) fn random(seed: u64) -> Program {
+        let mut rng = Rng(seed);
+        let channels = 1 + rng.below(4);
+        let actors = 2 + rng.below(4);
+        let bystanders = rng.below(4);
+        let handovers = (0..channels).map(|_| HANDOVERS[rng.below(4)]).collect();
+        let mut scripts = vec![Vec::new(); actors];
+        for _ in 0..STEPS {
+            let actor = rng.below(actors);
+            let c = rng.below(channels);
+            let t = rng.below(actors + bystanders);
+            scripts[actor].push(match rng.below(32) {
+                0..9 => Step::Send(c),
+                9..18 => Step::Recv(c),
+                18 => Step::TrySend(c),
+                19 => Step::TryRecv(c),
+                20 => Step::Close(c),
+                21 => Step::Drain(c),
+                22..24 => Step::Open(c),
+                24 => Step::Prefer(c, HANDOVERS[rng.below(4)]),
+                25..27 => Step::Yield,
+                27 => Step::Kill(t),
+                28 => Step::Pause(t),
+                29..31 => Step::Resume(t),
+                _ => Step::RunNow(t),
+            });
+        }
+        let extra = (0..bystanders).map(|_| vec![Step::Yield; rng.below(12)]);
+        scripts.extend(extra.collect::<Vec<_>>());
+        Program { handovers, scripts }
+    }
+}
+
+/// The value that a step sends.
+pub(crate) fn value(tasklet: usize, pc: usize) -> usize {
+    tasklet * 1000 + pc
+}

@@ -51,12 +51,8 @@ impl Drop for Server {
 /// One case of one subject; this process is the load.
 pub(crate) fn measure(name: Name, case: &str, quick: bool) -> Result<Report, String> {
     let connections: usize = case.parse().map_err(|_| "no number of connections")?;
-    let [warm_up, timed, counted] = if quick {
-        [100, 500, 150]
-    } else {
-        [250, 2000, 300]
-    }
-    .map(Duration::from_millis);
+    let [warm_up, timed, counted] =
+        if quick { [100, 500, 150] } else { [250, 2000, 300] }.map(Duration::from_millis);
     let server = Server::start(name)?;
     let mut load = Load::connect(server.port, connections)?;
     load.run(warm_up)?;
@@ -76,9 +72,7 @@ pub(crate) fn measure(name: Name, case: &str, quick: bool) -> Result<Report, Str
 
     match syscalls(&server, &mut load, counted) {
         Ok(each) => report.push(format!("{case}_server_syscalls"), "calls", each),
-        Err(why) => report
-            .notes
-            .push(format!("!!! server_syscalls SKIPPED: {why}")),
+        Err(why) => report.notes.push(format!("!!! server_syscalls SKIPPED: {why}")),
     }
     Ok(report)
 }

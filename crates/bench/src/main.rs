@@ -96,12 +96,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Tasklets(options) => harness::rounds::run(Suite::Tasklets, &options),
         Command::Echo(options) => harness::rounds::run(Suite::Echo, &options),
-        Command::Measure {
-            suite,
-            subject,
-            case,
-            quick,
-        } => measure(suite, subject, &case, quick),
+        Command::Measure { suite, subject, case, quick } => measure(suite, subject, &case, quick),
         Command::Serve { subject } => {
             harness::child::pin(harness::child::SERVER_CORE);
             harness::child::die_with_parent();

@@ -53,13 +53,9 @@ pub(crate) fn measure(name: Name, case: &str, quick: bool) -> Result<Report, Str
             let tasks: usize = tasks.parse().map_err(|_| "no number of tasks")?;
             room_for(name, tasks)?;
             let added = subject.parked(tasks)?;
-            report.push(
-                case,
-                "KiB",
-                (added.rss_kib + added.page_tables_kib) / tasks as f64,
-            );
+            report.push(case, "KiB", (added.rss_kib + added.page_tables_kib) / tasks as f64);
             report.notes.push(format!(
-                "{tasks} parked: {:.0} MiB resident, {:.1} MiB of page tables, {} mappings in the process",
+                "{tasks} parked: {:.0} MiB resident, {:.1} MiB of page tables, {} mappings in all",
                 added.rss_kib / 1024.0,
                 added.page_tables_kib / 1024.0,
                 added.mappings
@@ -140,8 +136,7 @@ impl YieldClock {
     pub(crate) fn end(&self) {
         let earlier = self.enders.fetch_add(1, Ordering::Relaxed);
         if earlier == 0 {
-            self.in_turn
-                .store(self.beginners.load(Ordering::Relaxed), Ordering::Relaxed);
+            self.in_turn.store(self.beginners.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         if earlier + 1 == self.tasks {
             let begun = self.begun.get_or_init(Instant::now);
@@ -158,10 +153,7 @@ impl YieldClock {
         if in_turn < self.tasks {
             return Err(not_in_turn(in_turn, self.tasks));
         }
-        self.took
-            .get()
-            .copied()
-            .ok_or_else(|| "not all tasks have ended".into())
+        self.took.get().copied().ok_or_else(|| "not all tasks have ended".into())
     }
 }
 
@@ -177,9 +169,7 @@ pub(crate) struct Parking {
 
 impl Parking {
     pub(crate) fn begin() -> Parking {
-        Parking {
-            before: Memory::now(),
-        }
+        Parking { before: Memory::now() }
     }
 
     pub(crate) fn full(&self) -> Memory {

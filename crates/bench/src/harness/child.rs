@@ -34,19 +34,12 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn push(&mut self, case: impl Into<String>, unit: &str, value: f64) {
-        self.metrics.push(Metric {
-            case: case.into(),
-            unit: unit.into(),
-            value,
-        });
+        self.metrics.push(Metric { case: case.into(), unit: unit.into(), value });
     }
 
     pub(crate) fn to_json(&self) -> Value {
-        let metrics: Vec<Value> = self
-            .metrics
-            .iter()
-            .map(|m| json!([m.case, m.unit, m.value]))
-            .collect();
+        let metrics: Vec<Value> =
+            self.metrics.iter().map(|m| json!([m.case, m.unit, m.value])).collect();
         json!({ "metrics": metrics, "notes": self.notes })
     }
 
@@ -145,10 +138,7 @@ pub(crate) fn die_with_parent() {
 /// A thousand connections need more descriptors than the usual soft limit of 1024.
 pub(crate) fn raise_descriptor_limit() {
     let hard = rustix::process::getrlimit(Resource::Nofile).maximum;
-    let limit = Rlimit {
-        current: hard,
-        maximum: hard,
-    };
+    let limit = Rlimit { current: hard, maximum: hard };
     // Refused: connecting will fail with EMFILE, which says it all.
     let _ = rustix::process::setrlimit(Resource::Nofile, limit);
 }

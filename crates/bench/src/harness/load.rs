@@ -86,11 +86,7 @@ impl Load {
         ring.submitter()
             .register_files(&sockets)
             .map_err(|error| format!("register files: {error}"))?;
-        Ok(Load {
-            ring,
-            connections,
-            sequence: 0,
-        })
+        Ok(Load { ring, connections, sequence: 0 })
     }
 
     /// Runs all connections for a time, then waits for the echoes under way.
@@ -142,15 +138,12 @@ impl Load {
         }
         connection.received = 0;
         connection.sent_at = now;
-        let send = opcode::Send::new(
-            Fixed(index as u32),
-            connection.out.as_ptr(),
-            MESSAGE_BYTES as u32,
-        )
-        .flags(libc::MSG_NOSIGNAL)
-        .build()
-        .flags(squeue::Flags::SKIP_SUCCESS)
-        .user_data(SEND);
+        let send =
+            opcode::Send::new(Fixed(index as u32), connection.out.as_ptr(), MESSAGE_BYTES as u32)
+                .flags(libc::MSG_NOSIGNAL)
+                .build()
+                .flags(squeue::Flags::SKIP_SUCCESS)
+                .user_data(SEND);
         self.push(&send)?;
         self.queue_receive(index)
     }
@@ -168,10 +161,7 @@ impl Load {
     /// Takes what a completion brought; true when the echo is whole.
     fn receive(&mut self, token: u64, result: i32) -> Result<bool, String> {
         if result < 0 {
-            return Err(format!(
-                "the load: {}",
-                std::io::Error::from_raw_os_error(-result)
-            ));
+            return Err(format!("the load: {}", std::io::Error::from_raw_os_error(-result)));
         }
         if token == SEND {
             // Success is skipped, so this was a short send, which the kernel does not do with 64 B.
@@ -197,9 +187,7 @@ impl Load {
         // SAFETY: the buffers are boxed in connections that live as long as the ring; `out` is not
         // written again before its echo has come, and `echo` not read before its completion.
         while unsafe { self.ring.submission().push(entry) }.is_err() {
-            self.ring
-                .submit()
-                .map_err(|error| format!("submit: {error}"))?;
+            self.ring.submit().map_err(|error| format!("submit: {error}"))?;
         }
         Ok(())
     }

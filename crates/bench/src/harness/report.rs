@@ -31,18 +31,10 @@ impl Table {
             let known = self.rows.iter().position(|row| row.case == metric.case);
             let row = known.unwrap_or_else(|| {
                 let (case, unit) = (metric.case, metric.unit);
-                self.rows.push(Row {
-                    case,
-                    unit,
-                    values: BTreeMap::new(),
-                });
+                self.rows.push(Row { case, unit, values: BTreeMap::new() });
                 self.rows.len() - 1
             });
-            self.rows[row]
-                .values
-                .entry(subject)
-                .or_default()
-                .insert(round, metric.value);
+            self.rows[row].values.entry(subject).or_default().insert(round, metric.value);
         }
     }
 }
@@ -78,10 +70,7 @@ pub(crate) fn print_json(suite: Suite, table: &Table) {
 pub(crate) fn print_table(suite: Suite, table: &Table) {
     for row in &table.rows {
         println!("\n{} {} ({})", suite.name(), row.case, row.unit);
-        println!(
-            "  {:<18} {:>12} {:>12} {:>12} {:>5}",
-            "subject", "median", "min", "max", "runs"
-        );
+        println!("  {:<18} {:>12} {:>12} {:>12} {:>5}", "subject", "median", "min", "max", "runs");
         for (subject, rounds) in &row.values {
             let (median, min, max) = figures(rounds);
             println!(

@@ -46,10 +46,7 @@ pub(crate) fn run(suite: Suite, options: &Options) -> Result<(), String> {
                         table.add(round, subject, report.metrics);
                     }
                     Err(why) => {
-                        loud(&format!(
-                            "{} {case}: {subject} SKIPPED: {why}",
-                            suite.name()
-                        ));
+                        loud(&format!("{} {case}: {subject} SKIPPED: {why}", suite.name()));
                         failed.insert((subject, *case));
                     }
                 }
@@ -78,11 +75,8 @@ fn measure(suite: Suite, subject: Name, case: &str, quick: bool) -> Result<Repor
 
 /// The subjects asked for that can run here; preparing one may build it.
 fn subjects(suite: Suite, options: &Options) -> Vec<Name> {
-    let asked = if options.subjects.is_empty() {
-        Name::value_variants()
-    } else {
-        &options.subjects[..]
-    };
+    let asked =
+        if options.subjects.is_empty() { Name::value_variants() } else { &options.subjects[..] };
     let mut able = Vec::new();
     for &subject in asked {
         match subject.subject().prepare() {
@@ -104,30 +98,16 @@ fn cases(suite: Suite, options: &Options) -> Result<Vec<&'static str>, String> {
     };
     for asked in &options.cases {
         if !all.iter().any(|case| fits(case, asked)) {
-            return Err(format!(
-                "no case {asked} in {}; there are {all:?}",
-                suite.name()
-            ));
+            return Err(format!("no case {asked} in {}; there are {all:?}", suite.name()));
         }
     }
-    Ok(all
-        .into_iter()
-        .filter(|case| options.cases.iter().any(|a| fits(case, a)))
-        .collect())
+    Ok(all.into_iter().filter(|case| options.cases.iter().any(|a| fits(case, a))).collect())
 }
 
 fn progress(round: usize, rounds: usize, suite: Suite, subject: Name, report: &Report) {
-    let figures: Vec<String> = report
-        .metrics
-        .iter()
-        .map(|m| format!("{} {:.4} {}", m.case, m.value, m.unit))
-        .collect();
-    eprintln!(
-        "[{}/{rounds}] {} {subject}: {}",
-        round + 1,
-        suite.name(),
-        figures.join(", ")
-    );
+    let figures: Vec<String> =
+        report.metrics.iter().map(|m| format!("{} {:.4} {}", m.case, m.value, m.unit)).collect();
+    eprintln!("[{}/{rounds}] {} {subject}: {}", round + 1, suite.name(), figures.join(", "));
 }
 
 fn loud(sentence: &str) {

@@ -40,9 +40,7 @@ impl Syscalls {
                 .inherit(true)
                 .build()
                 .map_err(|error| format!("perf_event_open: {error}"))?;
-            counter
-                .enable()
-                .map_err(|error| format!("perf enable: {error}"))?;
+            counter.enable().map_err(|error| format!("perf enable: {error}"))?;
             counters.push(counter);
         }
         Ok(Syscalls { counters })
@@ -52,11 +50,7 @@ impl Syscalls {
     pub(crate) fn count(&mut self) -> Result<u64, String> {
         self.counters
             .iter_mut()
-            .map(|counter| {
-                counter
-                    .read()
-                    .map_err(|error| format!("perf read: {error}"))
-            })
+            .map(|counter| counter.read().map_err(|error| format!("perf read: {error}")))
             .sum()
     }
 }
@@ -65,10 +59,7 @@ impl Syscalls {
 /// (`/proc/PID/stat` has ticks of 10 ms).
 pub(crate) fn cpu_time(process: u32) -> Result<Duration, String> {
     let mut clock: libc::clockid_t = 0;
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: both pointers are to live locals of the type the calls fill in.
     let failed = unsafe {
         libc::clock_getcpuclockid(process as libc::pid_t, &mut clock) != 0

@@ -31,16 +31,10 @@ fn numbers(arguments: &[&str]) -> Result<Vec<f64>, String> {
     let output = program()?.args(arguments).output().map_err(say)?;
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr);
-        return Err(format!(
-            "{}: {}",
-            output.status,
-            text.lines().next().unwrap_or_default()
-        ));
+        return Err(format!("{}: {}", output.status, text.lines().next().unwrap_or_default()));
     }
     let text = String::from_utf8_lossy(&output.stdout);
-    text.split_whitespace()
-        .map(|word| word.parse().map_err(say))
-        .collect()
+    text.split_whitespace().map(|word| word.parse().map_err(say)).collect()
 }
 
 fn nanoseconds(arguments: &[&str]) -> Result<Duration, String> {
@@ -70,10 +64,7 @@ impl Subject for Go {
         if !output.status.success() {
             // Otherwise the next run would take the old program for this source.
             let _ = std::fs::remove_file(&source);
-            return Err(format!(
-                "go build: {}",
-                String::from_utf8_lossy(&output.stderr)
-            ));
+            return Err(format!("go build: {}", String::from_utf8_lossy(&output.stderr)));
         }
         Ok(())
     }
@@ -96,11 +87,9 @@ impl Subject for Go {
 
     fn parked(&self, n: usize) -> Result<Memory, String> {
         match numbers(&["parked", &n.to_string()])?[..] {
-            [rss_kib, page_tables_kib, mappings] => Ok(Memory {
-                rss_kib,
-                page_tables_kib,
-                mappings: mappings.max(0.0) as usize,
-            }),
+            [rss_kib, page_tables_kib, mappings] => {
+                Ok(Memory { rss_kib, page_tables_kib, mappings: mappings.max(0.0) as usize })
+            }
             _ => Err("it printed something else".into()),
         }
     }

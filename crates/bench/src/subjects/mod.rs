@@ -78,12 +78,8 @@ impl Name {
 
     pub(crate) fn subject(self) -> Box<dyn Subject> {
         match self {
-            Name::OverlappedUring => Box::new(Overlapped {
-                port: PortChoice::Uring,
-            }),
-            Name::OverlappedPoll => Box::new(Overlapped {
-                port: PortChoice::Poll,
-            }),
+            Name::OverlappedUring => Box::new(Overlapped { port: PortChoice::Uring }),
+            Name::OverlappedPoll => Box::new(Overlapped { port: PortChoice::Poll }),
             Name::Tokio => Box::new(tokio::Tokio),
             Name::May => Box::new(may::May),
             Name::Compio => Box::new(compio::Compio),

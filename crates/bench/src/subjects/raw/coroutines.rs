@@ -24,10 +24,8 @@ struct Slab {
 impl Slab {
     fn reserve(stacks: usize) -> Result<Rc<Slab>, String> {
         let bytes = stacks * STACK_BYTES;
-        let (protection, flags) = (
-            ProtFlags::READ | ProtFlags::WRITE,
-            MapFlags::PRIVATE | MapFlags::NORESERVE,
-        );
+        let (protection, flags) =
+            (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::NORESERVE);
         // SAFETY: a fresh anonymous mapping at an address of the kernel's choice, and advice on it.
         let start = unsafe {
             let start = mmap_anonymous(std::ptr::null_mut(), bytes, protection, flags)
@@ -42,10 +40,7 @@ impl Slab {
     fn piece(self: &Rc<Slab>, index: usize) -> Piece {
         assert!((index + 1) * STACK_BYTES <= self.bytes);
         let limit = self.start as usize + index * STACK_BYTES;
-        Piece {
-            limit,
-            _slab: self.clone(),
-        }
+        Piece { limit, _slab: self.clone() }
     }
 }
 

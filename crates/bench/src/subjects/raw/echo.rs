@@ -80,10 +80,7 @@ pub(super) fn serve() -> Result<(), String> {
     push(&mut ring, &accept())?;
     loop {
         ring.submit_and_wait(1).map_err(say)?;
-        completions.extend(
-            ring.completion()
-                .map(|entry| (entry.user_data(), entry.result())),
-        );
+        completions.extend(ring.completion().map(|entry| (entry.user_data(), entry.result())));
         for (token, result) in completions.drain(..) {
             if token == ACCEPT {
                 let index = connections.len();
@@ -104,19 +101,12 @@ pub(super) fn serve() -> Result<(), String> {
 
 fn connection(fd: i32) -> Result<Connection, String> {
     if fd < 0 {
-        return Err(format!(
-            "accept: {}",
-            std::io::Error::from_raw_os_error(-fd)
-        ));
+        return Err(format!("accept: {}", std::io::Error::from_raw_os_error(-fd)));
     }
     // SAFETY: the accept has just given us this descriptor, and nobody else owns it.
     let stream = unsafe { TcpStream::from_raw_fd(fd) };
     stream.set_nodelay(true).map_err(say)?;
-    Ok(Connection {
-        stream: Some(stream),
-        buffer: Box::new([0; BUFFER_BYTES]),
-        unsent: 0..0,
-    })
+    Ok(Connection { stream: Some(stream), buffer: Box::new([0; BUFFER_BYTES]), unsent: 0..0 })
 }
 
 fn push(ring: &mut IoUring, entry: &squeue::Entry) -> Result<(), String> {

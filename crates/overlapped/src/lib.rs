@@ -1,4 +1,70 @@
-//! Blocking Rust with overlapped I/O.
+//! Ordinary blocking Rust with overlapped I/O: a call blocks only its own tasklet, while the kernel
+//! completes the operation underneath.
+//!
+//! **First of all:** tasklets share their thread. A tasklet never moves to another one, so
+//! thread-locals stay right; but a crate that keeps a *stack-disciplined* pointer in a thread-local
+//! (`scoped-tls` and its like) must not be suspended in the middle. Wrap such a call in
+//! [`task::no_switch`], and a suspension inside it becomes an error.
+//!
+//! ```no_run
+//! use std::io::{Read, Write};
+//! use overlapped::net::TcpListener;
+//!
+//! overlapped::run(|| {
+//!     let listener = TcpListener::bind("127.0.0.1:7007")?;
+//!     for stream in listener.incoming() {
+//!         let mut stream = stream?;
+//!         overlapped::spawn(move || {
+//!             let mut buf = [0; 4096];
+//!             while let Ok(n @ 1..) = stream.read(&mut buf) {
+//!                 if stream.write_all(&buf[..n]).is_err() {
+//!                     break;
+//!                 }
+//!             }
+//!         });
+//!     }
+//!     std::io::Result::Ok(())
+//! })
+//! .unwrap()
+//! .unwrap();
+//! ```
+//!
+//! # The map
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`run`], [`run_until`], [`Config`] | the way in: a scheduler on this thread |
+//! | [`task`] | tasklets: [`spawn`], [`scope`], join, kill, shield, locals, dumps |
+//! | [`chan`] | [`Channel`]: a rendezvous with Stackless Python's semantics |
+//! | [`time`] | `sleep`, `timeout`, intervals on the port's clock |
+//! | [`net`] | `TcpListener`, `TcpStream`: std's methods, blocking the tasklet only |
+//! | [`port`] | the completion port itself, usable without tasklets |
+//!
+//! # Four laws
+//!
+//! 1. **Terminal completion first.** A call that waits on an operation does not return or unwind,
+//!    and its stack is not freed, before that operation's last completion has been reaped. Kills and
+//!    timeouts only *request* a cancel, and a cancel decides nothing: if the operation ends other
+//!    than cancelled, the call returns that result. No received byte is ever lost to a race.
+//!    *(tests: `p1_…`, `p2_…`, `p3_…` in `tests/net_dangers.rs`)*
+//! 2. **A tasklet never changes thread.** A stack stays where it first ran, so there are no data
+//!    races between tasklets and no stale addresses of thread-locals. What this does not help, see
+//!    above. *(test: `s11_…` in `tests/tasklets.rs`)*
+//! 3. **The port reaps, the scheduler runs.** Completions go to the ready queue first; user code
+//!    runs after, and never on the scheduler's own stack. *(tests: `s6_…` in `tests/kill.rs`,
+//!    `p14_…` in `tests/tasklets.rs`)*
+//! 4. **Everything has a limit**: operations in flight, tasklets, stacks. At a limit there is an
+//!    error value or back-pressure, never silent loss. *(tests: `s3_…` in `tests/stacks.rs`,
+//!    `p5_…` in the port's unit tests)*
+//!
+//! # Outside a scheduler
+//!
+//! Every call does what std's does: it blocks the thread. [`spawn`] panics there,
+//! [`Builder::spawn`] returns [`SpawnError::NoScheduler`], and a channel operation that would wait
+//! is a deadlock at once. Code on other runtimes meets this one through [`task::unblock`] (blocking
+//! code, on a pool thread), [`net::wait_readable`] (any descriptor) and [`Remote`] (from other
+//! threads). tokio inside a tasklet blocks the whole thread: give it a thread of its own.
+
 pub mod chan;
 pub mod net;
 pub mod port;

@@ -11,8 +11,8 @@ use std::time::Duration;
 use overlapped::task::{self, pause, shield, unblock};
 use overlapped::time::sleep;
 use overlapped::{
-    Channel, Config, JoinError, RunError, Tasklet, current, net, run, run_until, scope,
-    spawn, yield_now,
+    Channel, Config, JoinError, RunError, Tasklet, current, net, run, run_until, scope, spawn,
+    yield_now,
 };
 use rig::quiet_panic;
 

@@ -80,12 +80,16 @@ impl Socket {
 
     /// Sets a limit in the kernel too, for the day when the descriptor leaves this library.
     pub(super) fn set_limit(&self, which: Limit, limit: Option<Duration>) -> io::Result<()> {
-        let (place, set): (_, fn(BorrowedFd<'_>, Option<Duration>) -> io::Result<()>) = match which
-        {
-            Limit::Read => (&self.modes.read_limit, control::set_read_timeout),
-            Limit::Write => (&self.modes.write_limit, control::set_write_timeout),
+        let place = match which {
+            Limit::Read => {
+                control::set_read_timeout(self.as_fd(), limit)?;
+                &self.modes.read_limit
+            }
+            Limit::Write => {
+                control::set_write_timeout(self.as_fd(), limit)?;
+                &self.modes.write_limit
+            }
         };
-        set(self.as_fd(), limit)?;
         place.store(limit.map_or(0, as_nanos), Relaxed);
         Ok(())
     }

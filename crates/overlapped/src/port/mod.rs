@@ -8,9 +8,9 @@
 //!
 //! A driver starts operations, is asked to cancel them, and hands out completions when waited on.
 //! It runs no user code. For every submitted token exactly one completion comes out, unless
-//! `submit` itself says [`Submitted::Done`]. A cancel decides nothing: the completion does.
+//! `submit` itself says `Submitted::Done`. A cancel decides nothing: the completion does.
 //!
-//! Shutdown: [`Driver::drain`] cancels everything and reaps every completion; only then is the
+//! Shutdown: `Driver::drain` cancels everything and reaps every completion; only then is the
 //! ring or the poller closed, because closing is not a barrier. Dropping a driver drains it.
 
 pub(crate) mod attempt;

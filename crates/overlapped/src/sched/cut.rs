@@ -3,6 +3,8 @@
 //! All but one kind of wait end at once. A pending operation does not: it is asked to end, and its
 //! completion decides (first law).
 
+use std::mem::ManuallyDrop;
+
 use super::{Ending, NEVER, Sched, State, Tcb, TcbPtr, Verdict, Waiting, Wake};
 
 impl Sched {
@@ -125,7 +127,7 @@ impl Sched {
         // SAFETY: the fiber is not running: this is the hub. Nothing resumes it any more.
         if let Some(fiber) = unsafe { (*block.fiber.get()).take() } {
             // The pool keeps the slab of a stack that never came back.
-            std::mem::forget(fiber);
+            let _ = ManuallyDrop::new(fiber);
         }
         self.abandoned.borrow_mut().push(seen);
     }

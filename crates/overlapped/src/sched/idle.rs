@@ -25,17 +25,15 @@ impl Sched {
         if self.driver.borrow().has_work() {
             self.reap(Some(Duration::ZERO));
         }
+        self.read_clock();
         self.fire_timers();
     }
 
     /// Looks outside, and waits there until there is something to do. `until`: no longer than that,
-    /// on the port's clock.
+    /// on the port's clock. One call of the port submits, waits and reaps.
     pub(super) fn look_or_sleep(&self, until: u64) -> Look {
-        self.look();
-        if self.ready.len() > 0 {
-            return Look::Again;
-        }
-        if !self.inbox.fall_asleep() {
+        self.read_inbox();
+        if self.ready.len() > 0 || !self.inbox.fall_asleep() {
             return Look::Again;
         }
         let look = if self.someone_can_wake() {
@@ -43,6 +41,7 @@ impl Sched {
             let left = || Duration::from_nanos(until.saturating_sub(self.read_clock()));
             self.reap((until != NEVER).then(left));
             self.read_clock();
+            self.fire_timers();
             Look::Again
         } else {
             Look::Hopeless
@@ -118,10 +117,7 @@ impl Sched {
     }
 
     fn fire_timers(&self) {
-        if self.timers.borrow().next() == NEVER {
-            return;
-        }
-        let now = self.read_clock();
+        let now = self.now.get();
         loop {
             let due = self.timers.borrow_mut().pop_due(now);
             let Some(tcb) = due else { break };

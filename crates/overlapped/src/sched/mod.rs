@@ -244,7 +244,7 @@ impl Sched {
 
     /// A living tasklet's block.
     #[inline]
-    pub(crate) fn block<'a>(&'a self, tcb: TcbPtr) -> &'a Tcb {
+    pub(crate) fn block(&self, tcb: TcbPtr) -> &Tcb {
         // SAFETY: every pointer that the scheduler keeps is to a tasklet that it holds a reference
         // to, and it forgets the pointer before it gives that reference back.
         unsafe { &*tcb.as_ptr() }

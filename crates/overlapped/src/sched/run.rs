@@ -30,7 +30,7 @@ impl Sched {
                 }
                 if !budget.spend() {
                     self.look();
-                    budget.renew(self.read_clock());
+                    budget.renew(self.now.get());
                 }
             } else if self.look_or_sleep(self.grace_until.get()) == Look::Hopeless
                 && !self.try_starved()

@@ -184,7 +184,7 @@ unsafe fn submit_and_park(here: Here, op: &Op, until: u64) -> io::Result<Outcome
     let outcome = match submitted {
         Submitted::Done(outcome) => {
             here.table.borrow_mut().remove(token);
-            if operations % INLINE_MAX == 0 {
+            if operations.is_multiple_of(INLINE_MAX) {
                 give_way(here);
             }
             outcome

@@ -71,10 +71,7 @@ impl Server {
     }
 
     fn stopper(&self) -> Stopper {
-        Stopper {
-            stop: Arc::clone(&self.stop),
-            notifier: self.port.notifier(),
-        }
+        Stopper { stop: Arc::clone(&self.stop), notifier: self.port.notifier() }
     }
 
     /// Serves until told to stop. Connections end then; dropping the port waits for the kernel.
@@ -129,13 +126,7 @@ impl Server {
     }
 
     fn transferred(&mut self, event: Event) {
-        let Event {
-            key,
-            result,
-            descriptor,
-            buffer,
-            ..
-        } = event;
+        let Event { key, result, descriptor, buffer, .. } = event;
         let mut buffer = buffer.expect("transfers have buffers");
         let state = self.connections.remove(&key).expect("it is in flight");
         match (state, result) {
@@ -161,11 +152,7 @@ impl Server {
     }
 
     fn send(&mut self, key: u64, socket: Descriptor, buffer: Vec<u8>, start: usize) {
-        self.start(
-            key,
-            State::Sending(start),
-            Request::send(socket, buffer, start),
-        );
+        self.start(key, State::Sending(start), Request::send(socket, buffer, start));
     }
 
     fn start(&mut self, key: u64, state: State, request: Request) {
@@ -198,14 +185,10 @@ fn self_test() -> io::Result<Totals> {
     let server = Server::bind("127.0.0.1:0")?;
     let (addr, stopper) = (server.addr, server.stopper());
     let clients = std::thread::spawn(move || {
-        let clients: Vec<_> = (0..8u8)
-            .map(|seed| std::thread::spawn(move || client(addr, seed)))
-            .collect();
-        let outcome: io::Result<()> = resetting_client(addr).and(
-            clients
-                .into_iter()
-                .try_for_each(|client| client.join().expect("no panic")),
-        );
+        let clients: Vec<_> =
+            (0..8u8).map(|seed| std::thread::spawn(move || client(addr, seed))).collect();
+        let outcome: io::Result<()> = resetting_client(addr)
+            .and(clients.into_iter().try_for_each(|client| client.join().expect("no panic")));
         stopper.stop();
         outcome
     });
@@ -219,9 +202,7 @@ fn client(addr: SocketAddr, seed: u8) -> io::Result<()> {
     const SIZE: usize = 4 << 20;
     let stream = TcpStream::connect(addr)?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-    let bytes: Vec<u8> = (0..SIZE)
-        .map(|i| (i as u8).wrapping_mul(31) ^ seed)
-        .collect();
+    let bytes: Vec<u8> = (0..SIZE).map(|i| (i as u8).wrapping_mul(31) ^ seed).collect();
     let mut echo = Vec::with_capacity(SIZE);
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
@@ -249,11 +230,7 @@ fn serve(addr: &str) -> io::Result<Totals> {
     let server = Server::bind(addr)?;
     let stopper = server.stopper();
     ctrlc::set_handler(move || stopper.stop()).map_err(io::Error::other)?;
-    println!(
-        "echo on {} over {}; Ctrl-C stops",
-        server.addr,
-        server.port.name()
-    );
+    println!("echo on {} over {}; Ctrl-C stops", server.addr, server.port.name());
     io::stdout().flush()?;
     server.run()
 }
@@ -292,12 +269,7 @@ mod tests {
     /// The processor time that a child has used.
     fn cpu_time(child: u32) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap();
-        let fields: Vec<&str> = stat
-            .rsplit(')')
-            .next()
-            .unwrap()
-            .split_whitespace()
-            .collect();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
         let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
         Duration::from_millis(ticks * 10)
     }
@@ -307,10 +279,7 @@ mod tests {
     fn a_server_without_descriptors_rests_and_goes_on_when_some_are_free() {
         const VARIABLE: &str = "PORT_ECHO_TEST_FEW";
         if std::env::var_os(VARIABLE).is_some() {
-            let few = rustix::process::Rlimit {
-                current: Some(64),
-                maximum: Some(64),
-            };
+            let few = rustix::process::Rlimit { current: Some(64), maximum: Some(64) };
             rustix::process::setrlimit(rustix::process::Resource::Nofile, few).unwrap();
             serve("127.0.0.1:0").unwrap();
             return;
@@ -336,26 +305,18 @@ mod tests {
 
         // When the server's backlog is full as well, further ones would wait for a minute.
         let patience = Duration::from_millis(200);
-        let clients: Vec<_> = (0..count)
-            .map_while(|_| TcpStream::connect_timeout(&addr, patience).ok())
-            .collect();
+        let clients: Vec<_> =
+            (0..count).map_while(|_| TcpStream::connect_timeout(&addr, patience).ok()).collect();
         assert!(clients.len() > 64);
         std::thread::sleep(Duration::from_millis(200));
         let before = cpu_time(child.id());
         std::thread::sleep(Duration::from_millis(held));
         let used = cpu_time(child.id()) - before;
-        assert!(
-            used < Duration::from_millis(held / 10),
-            "{used:?} of processor time"
-        );
+        assert!(used < Duration::from_millis(held / 10), "{used:?} of processor time");
         drop(clients);
         let start = Instant::now();
         client(addr, 1).unwrap();
-        assert!(
-            start.elapsed() < Duration::from_secs(1),
-            "{:?}",
-            start.elapsed()
-        );
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
 
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();

@@ -213,39 +213,80 @@ fn open_fds() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// Waits until other tests' descriptors are gone, too.
-fn assert_fds_return_to(before: usize) {
-    let late = Instant::now() + PATIENCE;
-    while open_fds() > before && Instant::now() < late {
-        std::thread::sleep(Duration::from_millis(1));
+/// Runs `body` in a process of its own, where it may change and count what belongs to processes.
+fn alone(test: &str, body: impl Fn()) {
+    const VARIABLE: &str = "OVERLAPPED_TEST_ALONE";
+    if std::env::var_os(VARIABLE).is_some() {
+        return body();
     }
-    assert!(open_fds() <= before, "descriptors are left");
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads", "1"])
+        .env(VARIABLE, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}\n{text}{errors}", output.status);
+    assert!(text.contains("1 passed"), "no such test: {test}");
+    eprint!("{errors}");
 }
 
 #[test]
 fn a_port_dropped_in_the_middle_closes_and_frees_everything() {
-    let before = open_fds();
-    for choice in [PortChoice::Uring, PortChoice::Poll] {
-        let Ok(mut port) = Port::with(choice) else {
-            eprintln!("SKIPPED: no {choice:?} here");
-            continue;
-        };
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap();
-        let listener = Descriptor::from(listener);
-        let (pipe, _writer) = std::io::pipe().unwrap();
-        let pipe = Descriptor::from(pipe);
-        for key in 0..500 {
-            port.submit(key, Request::accept(&listener)).unwrap();
-            port.submit(key, Request::read(&pipe, Vec::with_capacity(1000))).unwrap();
+    alone("a_port_dropped_in_the_middle_closes_and_frees_everything", || {
+        for choice in [PortChoice::Uring, PortChoice::Poll] {
+            let before = open_fds();
+            leave_in_the_middle(choice);
+            assert_eq!(open_fds(), before, "{choice:?}");
         }
-        // Sockets accepted at the last moment are nobody's but the port's.
-        let _clients: Vec<_> = (0..50).map(|_| TcpStream::connect(addr).unwrap()).collect();
-        let start = Instant::now();
-        drop(port);
-        assert!(start.elapsed() < Duration::from_secs(1));
+    });
+}
+
+fn leave_in_the_middle(choice: PortChoice) {
+    let Ok(mut port) = Port::with(choice) else {
+        eprintln!("SKIPPED: no {choice:?} here");
+        return;
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let listener = Descriptor::from(listener);
+    let (pipe, _writer) = std::io::pipe().unwrap();
+    let pipe = Descriptor::from(pipe);
+    for key in 0..500 {
+        port.submit(key, Request::accept(&listener)).unwrap();
+        port.submit(key, Request::read(&pipe, Vec::with_capacity(1000))).unwrap();
     }
-    assert_fds_return_to(before);
+    // Sockets accepted at the last moment are nobody's but the port's.
+    let _clients: Vec<_> = (0..50).map(|_| TcpStream::connect(addr).unwrap()).collect();
+    let start = Instant::now();
+    drop(port);
+    assert!(start.elapsed() < Duration::from_secs(1));
+}
+
+#[test]
+fn a_write_to_a_socket_raises_no_sigpipe() {
+    alone("a_write_to_a_socket_raises_no_sigpipe", || {
+        // SAFETY: a valid signal and disposition.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+        everywhere(|port| {
+            let (ours, peer) = pair();
+            drop(peer);
+            let ours = Descriptor::from(ours);
+            let mut buffer = vec![1; 10];
+            loop {
+                port.submit(0, Request::write(&ours, buffer, 0)).unwrap();
+                let event = next(port);
+                match event.result {
+                    Ok(_) => buffer = event.buffer.unwrap(),
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => break,
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+                        buffer = event.buffer.unwrap();
+                    }
+                }
+            }
+        });
+    });
 }
 
 #[test]

@@ -34,6 +34,10 @@ pub(crate) fn checkpoint(here: Here) -> Result<(), Refusal> {
         return Err(Refusal::Unwinding);
     }
     if is_doomed(here, me) {
+        if me.last_drops.get() {
+            // A destructor at its end: it shall finish, as one does that runs while unwinding.
+            return Err(Refusal::Unwinding);
+        }
         super::exit_now(here);
     }
     if me.no_switch.get() > 0 {

@@ -144,6 +144,7 @@ impl Port {
     /// Everything that the operation itself comes to is in the event.
     pub fn submit(&mut self, key: u64, request: Request) -> io::Result<OperationId> {
         request.check()?;
+        let request = request.settle()?;
         self.prepare_descriptor(&request)?;
         if self.held.len() == self.limit {
             let text = "too many operations are in flight: wait for some to complete";

@@ -149,8 +149,8 @@ impl Request {
     /// Writes `buffer[start..]` to a pipe, terminal or socket. May write less: continue at a later
     /// start. A regular file is refused, for the reason given at [`Request::read`].
     ///
-    /// On the readiness backend a pipe that nobody reads raises SIGPIPE, unless the process
-    /// ignores it, as Rust programs do by default.
+    /// A pipe that nobody reads raises SIGPIPE, unless the process ignores it, as Rust programs do
+    /// by default. Sockets never do.
     pub fn write(stream: impl Into<Descriptor>, buffer: Vec<u8>, start: usize) -> Request {
         Request::new(stream, Kind::Write(buffer, start, None))
     }
@@ -205,16 +205,26 @@ impl Request {
             }
             _ => {}
         }
-        if let Kind::Read(_, None) | Kind::Write(_, _, None) = &self.kind {
-            match attempt::kind(self.descriptor.as_raw_fd()) {
-                Err(errno) => return Err(io::Error::from_raw_os_error(errno)),
-                Ok(attempt::Kind::Disk) => {
-                    return Err(invalid("a file's cursor cannot be shared: use read_at, write_at"));
-                }
-                Ok(attempt::Kind::Socket | attempt::Kind::Stream) => {}
-            }
-        }
         Ok(())
+    }
+
+    /// Refuses a file's cursor, and makes transfers on sockets what they should be: write(2) on a
+    /// socket raises SIGPIPE.
+    pub(super) fn settle(self) -> io::Result<Request> {
+        let Request { descriptor, kind } = self;
+        if !matches!(kind, Kind::Read(_, None) | Kind::Write(_, _, None)) {
+            return Ok(Request { descriptor, kind });
+        }
+        let stands_for = attempt::kind(descriptor.as_raw_fd());
+        let kind = match (kind, stands_for.map_err(io::Error::from_raw_os_error)?) {
+            (_, attempt::Kind::Disk) => {
+                return Err(invalid("a file's cursor cannot be shared: use read_at, write_at"));
+            }
+            (Kind::Read(buffer, None), attempt::Kind::Socket) => Kind::Recv(buffer),
+            (Kind::Write(buffer, start, None), attempt::Kind::Socket) => Kind::Send(buffer, start),
+            (kind, _) => kind,
+        };
+        Ok(Request { descriptor, kind })
     }
 }
 

@@ -19,6 +19,8 @@
 //! No memory is touched by anybody but `submit` and `wait`, on this thread. So leaving is easy:
 //! `drain` empties the queues.
 //!
+//! After fork(2) the child's copy shares the parent's epoll instance: it leaves it alone.
+//!
 //! Regular files are done in place, in `submit`: they are always ready, so readiness has nothing
 //! to offer, and the pool for blocking work may not be given borrowed memory.
 //!
@@ -52,6 +54,8 @@ pub(crate) struct Poll {
     places: HashMap<Token, (RawFd, Interest)>,
     /// Completions to be handed out by the next wait.
     done: Vec<Completion>,
+    /// Which process opened it.
+    process: u32,
 }
 
 impl Poll {
@@ -63,6 +67,7 @@ impl Poll {
             waiting: HashMap::new(),
             places: HashMap::new(),
             done: Vec::new(),
+            process: std::process::id(),
         })
     }
 
@@ -196,6 +201,11 @@ impl Poll {
     }
 
     pub(super) fn drain(&mut self, out: &mut Vec<Completion>) {
+        if self.process != std::process::id() {
+            // Never the last owner, so that the poller's own destructor does not run either.
+            std::mem::forget(Arc::clone(&self.poller));
+            return;
+        }
         let tokens: Vec<Token> = self.places.keys().copied().collect();
         for token in tokens {
             self.cancel(token);

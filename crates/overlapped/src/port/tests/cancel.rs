@@ -9,7 +9,6 @@ use std::time::Duration;
 use super::pressure::rounds;
 use super::rig::{everywhere, listener, pair};
 use crate::op::{Fs, Interest, Net, Op, SocketAddrBuf};
-use crate::port::attempt::attempt;
 
 #[test]
 fn whatever_waits_can_be_cancelled() {
@@ -73,6 +72,12 @@ fn any_number_may_wait_on_one_descriptor_and_each_can_be_cancelled() {
     });
 }
 
+fn reach(step: &AtomicUsize, round: usize) {
+    while step.load(Ordering::Acquire) < round {
+        std::thread::yield_now();
+    }
+}
+
 /// P1: cancels race with a peer that writes at any moment.
 #[test]
 fn no_received_byte_is_lost_to_a_race_with_cancel() {
@@ -80,18 +85,16 @@ fn no_received_byte_is_lost_to_a_race_with_cancel() {
     everywhere(|rig| {
         let (ours, mut peer) = pair();
         let fd = ours.as_raw_fd();
-        let go = Arc::new(AtomicUsize::new(0));
+        // What the writer may do, is about to do, and has done.
+        let steps = Arc::new([const { AtomicUsize::new(0) }; 3]);
         let writer = std::thread::spawn({
-            let go = Arc::clone(&go);
+            let steps = Arc::clone(&steps);
             move || {
                 for round in 1..=rounds {
-                    while go.load(Ordering::Acquire) < round {
-                        std::thread::yield_now();
-                    }
-                    for _ in 0..round % 97 * 13 {
-                        std::hint::spin_loop();
-                    }
+                    reach(&steps[0], round);
+                    steps[1].store(round, Ordering::Release);
                     peer.write_all(&[round as u8]).unwrap();
+                    steps[2].store(round, Ordering::Release);
                 }
                 peer
             }
@@ -105,40 +108,44 @@ fn no_received_byte_is_lost_to_a_race_with_cancel() {
             // SAFETY: `byte` and `ours` live until the operation's end.
             let token = unsafe { rig.start(op) };
             rig.turn(Duration::ZERO);
-            go.store(round, Ordering::Release);
-            for _ in 0..round % 89 * 17 {
+            steps[0].store(round, Ordering::Release);
+            // Before, during and after the write; then a few steps this way or that.
+            match round / 2 % 4 {
+                0 => {}
+                1 => reach(&steps[1], round),
+                _ => reach(&steps[2], round),
+            }
+            for _ in 0..round % 61 * 8 {
                 std::hint::spin_loop();
             }
-            if round % 3 == 0 {
+            if round / 2 % 4 != 2 {
                 rig.turn(Duration::ZERO);
             }
             rig.driver.cancel(token);
             match rig.end(token) {
                 1 => {
                     received += 1;
-                    seen.push(byte[0]);
                 }
                 result => {
                     assert_eq!(result, -libc::ECANCELED, "{}", rig.kind);
                     assert_eq!(byte, [0; 8], "a cancelled receive has written");
                     cancelled += 1;
+                    // The byte is still to be had.
+                    // SAFETY: as above.
+                    let token = unsafe { rig.start(op) };
+                    assert_eq!(rig.end(token), 1);
                 }
             }
+            seen.push(byte[0]);
         }
-        let peer = writer.join().unwrap();
-        let mut rest = vec![0u8; rounds];
-        peer.shutdown(std::net::Shutdown::Write).unwrap();
-        loop {
-            let (buf, len, peek) = (rest.as_mut_ptr(), rounds as u32, false);
-            let (nonblocking, last_empty) = (true, false);
-            let op = Op::Net(Net::Recv { fd, buf, len, peek, nonblocking, last_empty });
-            // SAFETY: `rest` and `ours` outlive the call.
-            match unsafe { attempt(&op) }.result {
-                0 => break,
-                count @ 1.. => seen.extend_from_slice(&rest[..count as usize]),
-                errno => assert_eq!(errno, -libc::EAGAIN),
-            }
-        }
+        drop(writer.join().unwrap());
+        let mut rest = [0u8; 1];
+        let (buf, len, peek) = (rest.as_mut_ptr(), 1, false);
+        let (nonblocking, last_empty) = (false, false);
+        let op = Op::Net(Net::Recv { fd, buf, len, peek, nonblocking, last_empty });
+        // SAFETY: `rest` and `ours` live until the operation's end.
+        let token = unsafe { rig.start(op) };
+        assert_eq!(rig.end(token), 0, "nothing is left but the end");
         let sent: Vec<u8> = (1..=rounds).map(|round| round as u8).collect();
         assert_eq!(seen, sent, "{}: {received} received, {cancelled} cancelled", rig.kind);
         let enough = rounds / 100;

@@ -5,8 +5,8 @@ use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-use super::rig::{PATIENCE, Rig, everywhere, everywhere_with, listener, open_fds, pair};
-use crate::op::{Fs, Interest, Net, Op, SocketAddrBuf};
+use super::rig::{PATIENCE, Rig, alone, everywhere, everywhere_with, listener, open_fds, pair};
+use crate::op::{Fs, Interest, Net, Op, SocketAddrBuf, Table};
 use crate::port::{Driver, PortChoice, PortConfig};
 
 /// `few` in everyday runs, `all` where OVERLAPPED_TORTURE is set.
@@ -65,54 +65,88 @@ fn a_thousand_cancels_get_through_a_queue_of_eight() {
     });
 }
 
+/// The operations have become ready, and have not been looked at, when the cancels come.
+#[test]
+fn a_cancel_is_not_lost_between_readiness_and_the_next_try() {
+    everywhere_with(8, 16, |rig| {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let mut memory = vec![[0u8; 1]; 100];
+        let mut tokens = Vec::new();
+        for place in &mut memory {
+            let (fd, buf, len) = (reader.as_raw_fd(), place.as_mut_ptr(), 1);
+            // SAFETY: `memory` and the pipe live until every operation's end.
+            tokens.push(unsafe { rig.start(Op::Fs(Fs::Read { fd, buf, len, offset: None })) });
+        }
+        assert!(rig.is_waiting(tokens[0]));
+        writer.write_all(&[1]).unwrap();
+        rig.turn(Duration::ZERO);
+        for token in tokens {
+            rig.driver.cancel(token);
+        }
+        let results = rig.end_all();
+        assert_eq!(results.iter().filter(|&&result| result == 1).count(), 1, "{}", rig.kind);
+        let cancelled = results.iter().filter(|&&result| result == -libc::ECANCELED).count();
+        assert_eq!(cancelled, 99, "{}", rig.kind);
+    });
+}
+
 /// P3, on the port's level.
 #[test]
 fn a_driver_that_is_dropped_in_the_middle_leaves_nothing_behind() {
-    let rounds = rounds(1, 100);
-    let config = |choice| PortConfig { entries: 64, cq_entries: 128, ..PortConfig::new(choice) };
-    for choice in [PortChoice::Uring, PortChoice::Poll] {
-        for _ in 0..rounds {
-            let before = open_fds();
-            let Ok(mut rig) = Rig::open("", &config(choice)) else {
-                eprintln!("SKIPPED: no {choice:?} here");
-                break;
-            };
-            let (ours, _peer) = pair();
-            let (pipe, _writer) = std::io::pipe().unwrap();
-            let listener = listener();
-            let file = tempfile::tempfile().unwrap();
-            let mut memory = vec![[0u8; 64]; 1_000];
-            let mut addrs: Vec<_> = (0..1_000).map(|_| SocketAddrBuf::empty()).collect();
-            let (len, nonblocking, last_empty) = (64, false, false);
-            for (i, (place, addr)) in memory.iter_mut().zip(&mut addrs).enumerate() {
-                let (fd, buf) = (ours.as_raw_fd(), place.as_mut_ptr());
-                let op = match i % 5 {
-                    0 => Op::Net(Net::Recv { fd, buf, len, peek: false, nonblocking, last_empty }),
-                    1 => Op::Fs(Fs::Read { fd: pipe.as_raw_fd(), buf, len, offset: None }),
-                    2 => Op::Fs(Fs::Read { fd: file.as_raw_fd(), buf, len, offset: Some(0) }),
-                    3 => Op::Ready { fd, interest: Interest::Readable },
-                    _ => {
-                        let (fd, addr) = (listener.as_raw_fd(), &raw mut *addr);
-                        Op::Net(Net::Accept { fd, addr, nonblocking })
-                    }
-                };
-                // SAFETY: all of it lives until the rig has been dropped, which drains.
-                unsafe { rig.start(op) };
+    let name =
+        "port::tests::pressure::a_driver_that_is_dropped_in_the_middle_leaves_nothing_behind";
+    alone(name, || {
+        for choice in [PortChoice::Uring, PortChoice::Poll] {
+            for _ in 0..rounds(2, 100) {
+                let before = open_fds();
+                leave_in_the_middle(choice);
+                assert_eq!(open_fds(), before, "{choice:?}");
             }
-            let start = Instant::now();
-            drop(rig);
-            assert!(start.elapsed() < Duration::from_secs(1), "{choice:?}");
-            memory.fill([0xaa; 64]);
-            drop((ours, _peer, pipe, _writer, listener, file));
-            // Other tests run beside this one: the count must come back, sooner or later.
-            let late = Instant::now() + PATIENCE;
-            while open_fds() > before && Instant::now() < late {
-                std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+}
+
+fn leave_in_the_middle(choice: PortChoice) {
+    let config = PortConfig { entries: 64, cq_entries: 128, ..PortConfig::new(choice) };
+    let Ok(mut driver) = Driver::open(&config) else {
+        eprintln!("SKIPPED: no {choice:?} here");
+        return;
+    };
+    let mut table = Table::new(1_000);
+    let (ours, peer) = pair();
+    let (pipe, writer) = std::io::pipe().unwrap();
+    let listener = listener();
+    let file = tempfile::tempfile().unwrap();
+    let mut memory = vec![[0u8; 64]; 1_000];
+    let mut addrs: Vec<_> = (0..1_000).map(|_| SocketAddrBuf::empty()).collect();
+    let (len, peek, nonblocking, last_empty) = (64, false, false, false);
+    for (i, (place, addr)) in memory.iter_mut().zip(&mut addrs).enumerate() {
+        let (fd, buf) = (ours.as_raw_fd(), place.as_mut_ptr());
+        let op = match i % 5 {
+            0 => Op::Net(Net::Recv { fd, buf, len, peek, nonblocking, last_empty }),
+            1 => Op::Fs(Fs::Read { fd: pipe.as_raw_fd(), buf, len, offset: None }),
+            2 => Op::Fs(Fs::Read { fd: file.as_raw_fd(), buf, len, offset: Some(0) }),
+            3 => Op::Ready { fd, interest: Interest::Readable },
+            _ => {
+                let (fd, addr) = (listener.as_raw_fd(), &raw mut *addr);
+                Op::Net(Net::Accept { fd, addr, nonblocking })
             }
-            assert!(open_fds() <= before, "{choice:?}: descriptors are left");
-            assert!(memory.iter().all(|place| *place == [0xaa; 64]));
+        };
+        let token = table.insert(()).unwrap();
+        // SAFETY: all of it lives until the driver has been dropped, which drains.
+        unsafe { driver.submit(token, &op) };
+        if i == 500 {
+            driver.wait(Some(Duration::ZERO), &mut Vec::new()).unwrap();
         }
     }
+    let start = Instant::now();
+    drop(driver);
+    assert!(start.elapsed() < Duration::from_secs(1), "{choice:?}");
+    memory.fill([0xaa; 64]);
+    (&peer).write_all(&[1; 64]).unwrap();
+    (&writer).write_all(&[1; 64]).unwrap();
+    drop(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+    assert!(memory.iter().all(|place| *place == [0xaa; 64]), "{choice:?}: written to");
 }
 
 #[test]
@@ -226,5 +260,41 @@ fn a_lot_of_accepts_wait_on_one_listener() {
             drop(unsafe { <TcpStream as std::os::fd::FromRawFd>::from_raw_fd(fd) });
         }
         drop(peers);
+    });
+}
+
+#[test]
+fn a_childs_copy_of_a_driver_leaves_the_parents_alone() {
+    alone("port::tests::pressure::a_childs_copy_of_a_driver_leaves_the_parents_alone", || {
+        everywhere(|rig| {
+            let (reader, mut writer) = std::io::pipe().unwrap();
+            let mut byte = [0u8; 1];
+            let (fd, buf, len) = (reader.as_raw_fd(), byte.as_mut_ptr(), 1);
+            // SAFETY: `byte` and the pipe live until the operation's end.
+            let token = unsafe { rig.start(Op::Fs(Fs::Read { fd, buf, len, offset: None })) };
+            rig.turn(Duration::ZERO);
+            // SAFETY: the other thread of this process waits for this one and holds no lock; the
+            // child only drops its copy.
+            let child = unsafe { libc::fork() };
+            if child == 0 {
+                rig.driver.drain(&mut Vec::new());
+                // SAFETY: the parent's copy is another process's; this one is not used again.
+                unsafe {
+                    std::ptr::drop_in_place(&raw mut rig.driver);
+                    libc::_exit(0);
+                }
+            }
+            let mut status = 0;
+            // SAFETY: a child of ours and a place for its status.
+            assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+            assert_eq!(status, 0, "{}: the child died", rig.kind);
+            writer.write_all(&[1]).unwrap();
+            assert_eq!(rig.end(token), 1);
+            let notifier = rig.driver.notifier();
+            notifier.notify();
+            let start = Instant::now();
+            rig.driver.wait(Some(PATIENCE), &mut Vec::new()).unwrap();
+            assert!(start.elapsed() < PATIENCE / 2, "{}: the notifier is gone", rig.kind);
+        });
     });
 }

@@ -73,6 +73,8 @@ pub(crate) struct Uring {
     /// Where the kernel puts the eventfd's count. From `Box::into_raw`; freed after the drain.
     wake_count: *mut u64,
     closing: bool,
+    /// The kernel had no memory for a completion that did not fit: it will never come.
+    lost: bool,
     /// How often completions did not fit into the ring.
     overflows: u64,
 }
@@ -91,6 +93,7 @@ impl Uring {
             wake: Arc::new(EventFd::open()?),
             wake_count: Box::into_raw(Box::new(0)),
             closing: false,
+            lost: false,
             overflows: 0,
         };
         uring.arm_wake();
@@ -224,7 +227,10 @@ impl Uring {
             Ok(_) => Ok(()),
             Err(error) => match error.raw_os_error() {
                 Some(libc::EINTR | libc::ETIME | libc::EBUSY | libc::EAGAIN) => Ok(()),
-                _ => Err(error),
+                errno => {
+                    self.lost |= errno == Some(libc::EBADR);
+                    Err(error)
+                }
             },
         }
     }
@@ -301,6 +307,10 @@ impl Uring {
     }
 
     pub(super) fn drain(&mut self, out: &mut Vec<Completion>) {
+        // A copy in a child of fork(2): neither the ring nor the operations are its own.
+        if self.ring.is_foreign() {
+            return;
+        }
         self.closing = true;
         let mut ask_at = 0;
         while self.in_flight + self.internal > 0 {
@@ -311,10 +321,11 @@ impl Uring {
                 }
                 self.push_internal(prepare::cancel_all().user_data(CANCEL));
             }
-            if let Err(error) = self.wait(Some(clock::until(ask_at)), out) {
+            let result = self.wait(Some(clock::until(ask_at)), out);
+            if self.lost || result.is_err() {
                 eprintln!(
-                    "overlapped: io_uring cannot be waited on ({error}) with {} operations in \
-                     flight: aborting, because the kernel may still write to their memory",
+                    "overlapped: {} operations are in flight and io_uring cannot say when they \
+                     end ({result:?}): aborting, because it may still write to their memory",
                     self.in_flight
                 );
                 std::process::abort();
@@ -331,12 +342,11 @@ impl Uring {
 
 impl Drop for Uring {
     fn drop(&mut self) {
-        // A copy in a child of fork(2): neither the ring nor the operations are ours.
-        if self.ring.is_foreign() {
-            return;
-        }
         self.drain(&mut Vec::new());
-        // SAFETY: made by `Box::into_raw` and freed nowhere else; the read into it was reaped.
+        let is_idle = self.in_flight + self.internal == 0;
+        assert!(is_idle || self.ring.is_foreign(), "the ring is closed with operations in flight");
+        // SAFETY: made by `Box::into_raw` and freed nowhere else; the read into it was reaped, or
+        // is another process's.
         drop(unsafe { Box::from_raw(self.wake_count) });
     }
 }

@@ -172,6 +172,8 @@ pub(crate) struct Tcb {
     /// The other tasklets of its scope.
     pub(crate) scope_next: Cell<Option<TcbPtr>>,
     pub(crate) scope_prev: Cell<Option<TcbPtr>>,
+    /// Its closure is done, or never ran, and what it leaves behind is being dropped.
+    pub(crate) last_drops: Cell<bool>,
     /// It has been given a kill already and lives on.
     pub(crate) outlived_kill: Cell<bool>,
     /// Every living tasklet of the scheduler, for dumps and shutdown.
@@ -237,6 +239,7 @@ impl Tcb {
             scope: Cell::new(None),
             scope_next: Cell::new(None),
             scope_prev: Cell::new(None),
+            last_drops: Cell::new(false),
             outlived_kill: Cell::new(false),
             all_next: Cell::new(None),
             all_prev: Cell::new(None),

@@ -77,11 +77,13 @@ impl<F: FnOnce() -> T, T> Task<F, T> {
         let Stage::Closure(f) = closure else { unreachable!("a tasklet runs once") };
         let no_stack = task.tcb.no_stack.get();
         let (result, mut ending) = if task.tcb.killed.get() || no_stack {
+            task.tcb.last_drops.set(true);
             let ending = if no_stack { Ending::NoStack } else { Ending::Killed };
             (catch_unwind(AssertUnwindSafe(|| drop(f))).err().map(Err), ending)
         } else {
             (Some(catch_unwind(AssertUnwindSafe(f))), Ending::Returned)
         };
+        task.tcb.last_drops.set(true);
         local::drop_all(&task.tcb);
         let result = match result {
             Some(Err(payload)) if payload.is::<TaskletExit>() => {

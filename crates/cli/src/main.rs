@@ -1,2 +1,125 @@
-//! The `overlapped` program.
-fn main() {}
+//! The `overlapped` program: one file per subcommand, and no subcommand is the tour.
+//!
+//! Results go to standard output, what happens meanwhile to standard error (`RUST_LOG` chooses how
+//! much of it). An error is one sentence about what failed and one about what helps.
+
+#![forbid(unsafe_code)]
+
+mod doctor;
+mod serve;
+mod signals;
+mod tour;
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand, ValueEnum};
+use overlapped::port::PortChoice;
+use overlapped::{JoinError, RunError};
+use tracing_subscriber::EnvFilter;
+
+/// Blocking Rust with overlapped I/O: tasklets and servers over a completion port.
+///
+/// Without a subcommand it shows what the library does on this machine, measured now, in less than
+/// half a minute.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Environment:\n  \
+    OVERLAPPED_PORT  uring or poll, as --port, for every program that uses the library\n  \
+    RUST_LOG         error, warn, info (default), debug, trace: what is told on standard error"
+)]
+struct Arguments {
+    /// The completion port: how this program asks the kernel. Not a TCP port; that is part of
+    /// `--listen`.
+    #[arg(long, global = true, value_enum, default_value_t = PortName::Auto)]
+    port: PortName,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(serve::Arguments),
+    Doctor(doctor::Arguments),
+    Tour(tour::Arguments),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PortName {
+    /// What OVERLAPPED_PORT says, else the best that works here
+    Auto,
+    /// io_uring: the kernel does the operation, then says so
+    Uring,
+    /// readiness (epoll): the kernel says when to try; more system calls, works everywhere
+    Poll,
+}
+
+impl From<PortName> for PortChoice {
+    fn from(name: PortName) -> PortChoice {
+        match name {
+            PortName::Auto => PortChoice::Auto,
+            PortName::Uring => PortChoice::Uring,
+            PortName::Poll => PortChoice::Poll,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let told = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(told)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+    let port = arguments.port.into();
+    let done = match arguments.command {
+        Some(Command::Serve(serve)) => serve::main(port, &serve),
+        Some(Command::Doctor(doctor)) => doctor::main(port, &doctor),
+        Some(Command::Tour(tour)) => tour::main(port, &tour),
+        None => tour::main(port, &tour::Arguments::default()),
+    };
+    match done {
+        Ok(code) => code,
+        // Whoever reads our output has read enough, as in `overlapped doctor | head -1`.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("overlapped: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error of [`say`].
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    error.is::<Saying>() && error.root_cause().downcast_ref().is_some_and(closed)
+}
+
+/// Marks an error as one of writing to standard output.
+#[derive(Debug)]
+struct Saying;
+
+impl std::fmt::Display for Saying {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("cannot write to standard output")
+    }
+}
+
+/// A [`JoinError`] holds a panic's payload, which need not be `Sync`, so `?` cannot convert it.
+fn unjoined(error: JoinError) -> anyhow::Error {
+    anyhow::anyhow!("{error}")
+}
+
+/// A [`RunError`] spells out its source itself, so that is left out of the chain.
+fn unrun(error: RunError) -> anyhow::Error {
+    anyhow::anyhow!("{error}")
+}
+
+/// Writes to standard output, at once. Unlike `print!`, a closed pipe is an error, not a panic.
+fn say(text: impl std::fmt::Display) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    write!(out, "{text}").and_then(|()| out.flush()).context(Saying)
+}

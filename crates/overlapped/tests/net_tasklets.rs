@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use overlapped::net::{TcpListener, TcpStream, wait_readable, wait_writable};
-use overlapped::task::{shield, unblock};
+use overlapped::task::unblock;
 use overlapped::time::{sleep, timeout};
 use overlapped::{Config, JoinError, run, run_until, scope, spawn, yield_now};
 
@@ -26,19 +26,6 @@ fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     (client, listener.accept().unwrap().0)
-}
-
-/// Runs `f` in a scheduler on a thread of its own, and fails where it does not end in time.
-fn in_time(limit: Duration, f: impl FnOnce() + Send + 'static) {
-    let (done, wait) = std::sync::mpsc::channel();
-    let thread = std::thread::spawn(move || {
-        f();
-        let _ = done.send(());
-    });
-    match wait.recv_timeout(limit) {
-        Err(std::sync::mpsc::RecvTimeoutError::Timeout) => panic!("it hangs"),
-        _ => thread.join().unwrap(),
-    }
 }
 
 #[test]
@@ -323,92 +310,6 @@ fn a_kill_during_any_call_loses_no_connection_and_no_byte() {
             while timeout(ms(1), || listener.accept()).is_ok() {}
         }
         assert!(bytes > 0 && outcomes[1] > 0, "void: {outcomes:?}");
-    })
-    .unwrap();
-}
-
-#[test]
-fn a_tasklet_that_only_yields_does_not_keep_the_network_from_others() {
-    in_time(Duration::from_secs(10), || {
-        run(|| {
-            let (mut tx, mut rx) = pair();
-            let stop = Rc::new(Cell::new(false));
-            let spinner = spawn({
-                let stop = stop.clone();
-                move || {
-                    while !stop.get() {
-                        yield_now()
-                    }
-                }
-            });
-            let echo = spawn(move || {
-                let mut buf = [0; 1];
-                while rx.read(&mut buf).unwrap() == 1 {
-                    sleep(ms(1));
-                    rx.write_all(&buf).unwrap();
-                }
-            });
-            let begin = Instant::now();
-            for _ in 0..20 {
-                tx.write_all(b"x").unwrap();
-                tx.read_exact(&mut [0]).unwrap();
-            }
-            assert!(begin.elapsed() < ms(1_000), "20 echoes took {:?}", begin.elapsed());
-            drop(tx);
-            echo.join().unwrap();
-            stop.set(true);
-            spinner.join().unwrap();
-        })
-        .unwrap();
-    });
-}
-
-#[test]
-fn bytes_that_came_in_time_are_not_late_because_the_thread_was_busy() {
-    run(|| {
-        let (mut tx, mut rx) = pair();
-        for _ in 0..20 {
-            rx.set_read_timeout(Some(ms(20))).unwrap();
-            let reader = spawn(move || (rx.read(&mut [0; 8]).map_err(|e| e.kind()), rx));
-            yield_now();
-            tx.write_all(b"x").unwrap();
-            yield_now();
-            std::thread::sleep(ms(30));
-            let (result, back) = reader.join().unwrap();
-            assert_eq!(result, Ok(1));
-            rx = back;
-        }
-    })
-    .unwrap();
-}
-
-#[test]
-fn the_grace_time_ends_though_nothing_but_a_shielded_accept_is_left() {
-    in_time(Duration::from_secs(3), || {
-        Config::new()
-            .grace(ms(100))
-            .run_until(|| {
-                let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-                spawn(move || shield(|| listener.accept()).map(drop));
-                yield_now();
-            })
-            .unwrap();
-    });
-}
-
-#[test]
-fn closing_a_socket_that_lingers_blocks_nobody_else() {
-    run(|| {
-        let (tx, rx) = pair();
-        tx.set_linger(Some(Duration::from_secs(1))).unwrap();
-        tx.set_write_timeout(Some(ms(10))).unwrap();
-        while (&tx).write(&[0; 1 << 16]).is_ok() {}
-        let closer = spawn(move || drop(tx));
-        let begin = Instant::now();
-        sleep(ms(10));
-        assert!(begin.elapsed() < ms(200), "a close held up a neighbour for {:?}", begin.elapsed());
-        drop(rx);
-        closer.join().unwrap();
     })
     .unwrap();
 }

@@ -102,6 +102,19 @@ impl<O> Table<O> {
     }
 
     /// The owner behind `token`, while it is in flight.
+    #[inline]
+    pub(crate) fn get(&self, token: Token) -> Option<&O> {
+        match self.slots.get(token.slot()) {
+            Some(Slot { generation, entry: Entry::Used(owner) })
+                if *generation == token.generation() =>
+            {
+                Some(owner)
+            }
+            _ => None,
+        }
+    }
+
+    /// The owner behind `token`, to change it.
     pub(crate) fn get_mut(&mut self, token: Token) -> Option<&mut O> {
         match self.slots.get_mut(token.slot()) {
             Some(Slot { generation, entry: Entry::Used(owner) })

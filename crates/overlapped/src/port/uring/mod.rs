@@ -194,7 +194,7 @@ impl Uring {
             }
             // EINTR, EBUSY (completions must be reaped first), EAGAIN (no memory for requests):
             // the next wait goes on.
-            match self.ring.submit(self.ring.queued()) {
+            match self.ring.submit(self.ring.hints().queued) {
                 Ok(1..) => {}
                 Ok(0) | Err(_) => return,
             }
@@ -215,10 +215,9 @@ impl Uring {
         }
         let hints = self.ring.hints();
         self.overflows += u64::from(hints.overflow);
-        let queued = self.ring.queued();
         let sleep = timeout != Some(Duration::ZERO) && !self.ring.has_completions();
-        let result = if queued > 0 || sleep || hints.overflow || hints.taskrun {
-            self.ring.submit_and_get(queued, sleep, timeout)
+        let result = if sleep || hints.queued > 0 || hints.overflow || hints.taskrun {
+            self.ring.submit_and_get(hints.queued, sleep, timeout)
         } else {
             Ok(0)
         };
@@ -295,11 +294,8 @@ impl Uring {
     #[inline]
     pub(super) fn has_work(&self) -> bool {
         let hints = self.ring.hints();
-        hints.overflow
-            || hints.taskrun
-            || self.ring.has_completions()
-            || self.ring.queued() > 0
-            || !self.backlog.is_empty()
+        let is_quiet = hints.queued == 0 && !hints.overflow && !hints.taskrun;
+        !is_quiet || self.ring.has_completions() || !self.backlog.is_empty()
     }
 
     pub(super) fn notifier(&self) -> Notifier {

@@ -63,9 +63,11 @@ impl Opcodes {
     }
 }
 
-/// What the kernel has ready, as it says in the ring.
+/// What an `enter` would find to do, as the submission queue tells without one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hints {
+    /// Entries to submit.
+    pub(super) queued: u32,
     /// Completions did not fit into the ring and wait in the kernel.
     pub(super) overflow: bool,
     /// Completions wait for the next `enter` to produce them.
@@ -138,25 +140,19 @@ impl Ring {
         unsafe { self.io.submission().push(entry) }.is_ok()
     }
 
-    /// How many entries the next `enter` will submit.
-    #[inline]
-    pub(super) fn queued(&self) -> u32 {
-        // SAFETY: `self` is not shared between threads, and the queue's view ends here, so no
-        // other one exists.
-        unsafe { self.io.submission_shared() }.len() as u32
-    }
-
     #[inline]
     pub(super) fn hints(&self) -> Hints {
-        // SAFETY: as in `queued`.
+        // SAFETY: `self` is not shared between threads, and the queue's view ends here, so no
+        // other one exists.
         let queue = unsafe { self.io.submission_shared() };
-        Hints { overflow: queue.cq_overflow(), taskrun: queue.taskrun() }
+        let (queued, overflow) = (queue.len() as u32, queue.cq_overflow());
+        Hints { queued, overflow, taskrun: queue.taskrun() }
     }
 
     /// Whether completions can be taken without a system call.
     #[inline]
     pub(super) fn has_completions(&self) -> bool {
-        // SAFETY: as in `queued`, for the other queue.
+        // SAFETY: as in `hints`, for the other queue.
         !unsafe { self.io.completion_shared() }.is_empty()
     }
 

@@ -1,0 +1,60 @@
+//! `overlapped doctor`: what this machine offers, and how to get what is missing.
+//!
+//! Exit code 0 where a port works, be it io_uring or readiness: a missing feature is a warning in
+//! the text, not a failure, because every program runs all the same. Exit code 1 where none does,
+//! or where the port asked for with `--port` is refused.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use overlapped::port::{self, Port, PortChoice};
+
+use crate::say;
+
+/// Says which completion port is used here, what the kernel has, and how to get what is missing.
+///
+/// Changes nothing. Lines that begin with an arrow say what helps. Exit code: 0 where the programs
+/// run here (on io_uring or, with a warning, on readiness), 1 where they cannot.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {}
+
+pub(crate) fn main(choice: PortChoice, _: &Arguments) -> anyhow::Result<ExitCode> {
+    let report = port::report();
+    let mut text = String::new();
+    for finding in &report.findings {
+        writeln!(text, "{:<25} {}", finding.subject, finding.value)?;
+        if let Some(remedy) = &finding.remedy {
+            writeln!(text, "{:<25} → {remedy}", "")?;
+        }
+    }
+    let (verdict, code) = verdict(choice, report.port);
+    say(format_args!("{text}\n{verdict}\n"))?;
+    Ok(code)
+}
+
+/// One sentence, and the exit code. `used` is what `Auto` leads to.
+fn verdict(choice: PortChoice, used: &str) -> (String, ExitCode) {
+    if choice != PortChoice::Auto {
+        return match Port::with(choice) {
+            Ok(port) => (format!("--port {}: it works here.", port.name()), ExitCode::SUCCESS),
+            Err(error) => (format!("--port: refused. {error}"), ExitCode::FAILURE),
+        };
+    }
+    let uring = Port::with(PortChoice::Uring).is_ok();
+    let text = match (used, uring) {
+        ("uring", _) => "Good: programs use io_uring here.",
+        ("poll", true) => {
+            "Warning: OVERLAPPED_PORT=poll is set, so programs use readiness. io_uring would work; \
+             unset the variable to use it."
+        }
+        ("poll", false) => {
+            "Warning: io_uring does not work here, so programs use readiness: the same results, \
+             more system calls. The arrows above say what helps."
+        }
+        _ => {
+            let text = "Bad: no completion port works here. The lines above say why.";
+            return (text.to_owned(), ExitCode::FAILURE);
+        }
+    };
+    (text.to_owned(), ExitCode::SUCCESS)
+}

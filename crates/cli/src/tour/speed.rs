@@ -1,0 +1,68 @@
+//! What the parts that need no kernel take, each in a loop long enough for the clock.
+
+use anyhow::anyhow;
+use overlapped::time::Instant;
+use overlapped::{Channel, spawn, yield_now};
+
+use super::{Effort, grouped};
+use crate::unjoined;
+
+const ROUNDS: usize = 1_000_000;
+
+/// Runs `f`, which does something `rounds` times, and says how long once takes.
+fn each(rounds: usize, f: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<String> {
+    let begin = Instant::now();
+    f()?;
+    let nanos = begin.elapsed().as_nanos() as f64 / rounds as f64;
+    Ok(format!("{nanos:.0} ns, mean of {}", grouped(rounds as u64)))
+}
+
+pub(super) fn spawn_and_join(effort: Effort) -> anyhow::Result<String> {
+    let rounds = effort.of(ROUNDS);
+    each(rounds, || {
+        for round in 0..rounds {
+            let answer = spawn(move || round).join().map_err(unjoined)?;
+            std::hint::black_box(answer);
+        }
+        Ok(())
+    })
+}
+
+/// A value to another tasklet and its answer: two channels, two switches.
+pub(super) fn there_and_back(effort: Effort) -> anyhow::Result<String> {
+    let rounds = effort.of(ROUNDS);
+    let (questions, answers) = (Channel::new(), Channel::new());
+    let partner = spawn({
+        let (questions, answers) = (questions.clone(), answers.clone());
+        move || {
+            for question in questions.iter() {
+                if answers.send(question).is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    let text = each(rounds, || {
+        for round in 0..rounds {
+            questions.send(round).map_err(|error| anyhow!("{error}"))?;
+            answers.recv()?;
+        }
+        Ok(())
+    })?;
+    questions.close();
+    partner.join().map_err(unjoined)?;
+    Ok(text)
+}
+
+/// One tasklet gives way to another, which does the same.
+pub(super) fn give_way(effort: Effort) -> anyhow::Result<String> {
+    let rounds = effort.of(ROUNDS);
+    let half = rounds.div_ceil(2);
+    let text = each(2 * half, || {
+        let partner = spawn(move || (0..half).for_each(|_| yield_now()));
+        (0..half).for_each(|_| yield_now());
+        partner.join().map_err(unjoined)?;
+        Ok(())
+    })?;
+    Ok(format!("{text}, looks at the completion port included"))
+}

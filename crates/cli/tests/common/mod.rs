@@ -1,0 +1,203 @@
+//! The program under test as a child process, and what the tests see of it from outside.
+#![allow(dead_code, reason = "each test program uses some of it")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use overlapped::port::{Port, PortChoice};
+
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_overlapped");
+
+/// Whether the tests are to run with their full figures.
+pub(crate) fn torture() -> bool {
+    std::env::var_os("OVERLAPPED_TORTURE").is_some_and(|value| value == "1")
+}
+
+/// Runs `test` on the port that `OVERLAPPED_PORT` names, else on each that works here, at the same
+/// time.
+pub(crate) fn on_each_port(test: impl Fn(&str) + Sync) {
+    match std::env::var("OVERLAPPED_PORT") {
+        Ok(port) if !port.is_empty() => return test(&port),
+        _ => {}
+    }
+    thread::scope(|scope| {
+        scope.spawn(|| test("poll"));
+        match Port::with(PortChoice::Uring) {
+            Ok(_) => test("uring"),
+            Err(error) => println!("SKIPPED: the test on io_uring: {error}"),
+        }
+    });
+}
+
+/// Whether a client is installed; says so loudly where it is not.
+pub(crate) fn has_client(name: &str) -> bool {
+    let found = Command::new("sh")
+        .args(["-c", &format!("command -v {name}")])
+        .stdout(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !found {
+        println!("SKIPPED: the check with {name}, which is not installed");
+    }
+    found
+}
+
+/// Runs one of the scripts in `tests/clients` to its end; `None` where there is no Python.
+pub(crate) fn python(script: &str, arguments: &[String]) -> Option<String> {
+    Some(finish_python(start_python(script, arguments)?))
+}
+
+/// Starts such a script with its streams piped.
+pub(crate) fn start_python(script: &str, arguments: &[String]) -> Option<Child> {
+    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "clients", script].iter().collect();
+    has_client("python3").then(|| {
+        let mut command = Command::new("python3");
+        command.arg(path).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.spawn().unwrap()
+    })
+}
+
+pub(crate) fn finish_python(child: Child) -> String {
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "the client failed: {}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The program, run to its end.
+pub(crate) fn run(arguments: &[&str]) -> Output {
+    Command::new(PROGRAM).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Both streams as text.
+pub(crate) fn text(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+/// A running `serve echo`. Dropping it kills it.
+pub(crate) struct Server {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    pub(crate) addr: SocketAddr,
+    pub(crate) first_line: String,
+}
+
+impl Server {
+    pub(crate) fn start(port: &str, arguments: &[&str]) -> Server {
+        Server::launch(Command::new(PROGRAM), port, arguments)
+    }
+
+    /// With a hard limit on open files, which it cannot raise.
+    pub(crate) fn start_with_descriptors(port: &str, limit: usize) -> Server {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {limit} && exec {PROGRAM} \"$@\""), "sh"]);
+        Server::launch(command, port, &[])
+    }
+
+    fn launch(mut command: Command, port: &str, arguments: &[&str]) -> Server {
+        command.args(["--port", port, "serve", "echo", "--listen", "127.0.0.1:0"]).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut first_line = String::new();
+        stdout.read_line(&mut first_line).unwrap();
+        let addr = first_line.split_whitespace().nth(2).and_then(|addr| addr.parse().ok());
+        let Some(addr) = addr else {
+            let output = child.wait_with_output().unwrap();
+            panic!("it does not listen: {first_line:?}, {}", text(&output).1)
+        };
+        Server { child, stdout, addr, first_line }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.addr).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream
+    }
+
+    /// Open descriptors.
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.id())).unwrap().count()
+    }
+
+    /// Waits until it has at most `most` open descriptors, and says how many it has in the end.
+    pub(crate) fn settle(&self, most: usize, limit: Duration) -> usize {
+        let begin = Instant::now();
+        while self.descriptors() > most && begin.elapsed() < limit {
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.descriptors()
+    }
+
+    /// Processor time used so far, all threads, user and system.
+    pub(crate) fn cpu(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
+        // After the name, which may contain anything: utime is the 12th field, stime the 13th, in
+        // hundredths of a second (proc_pid_stat(5); USER_HZ is 100 on every Linux).
+        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        let ticks: u64 = [11, 12].iter().map(|&i| fields[i].parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 10)
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// Sends a signal and waits for the end.
+    pub(crate) fn stop(mut self, signal: &str) -> Stopped {
+        let begin = Instant::now();
+        self.signal(signal);
+        let mut stdout = String::new();
+        self.stdout.read_to_string(&mut stdout).unwrap();
+        let status = self.child.wait().unwrap();
+        let after = begin.elapsed();
+        let mut stderr = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        Stopped { status, after, stdout, stderr }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a server said at its end.
+#[derive(Debug)]
+pub(crate) struct Stopped {
+    pub(crate) status: ExitStatus,
+    pub(crate) after: Duration,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Stopped {
+    /// The number after `word` in the totals.
+    pub(crate) fn count(&self, word: &str) -> u64 {
+        let (_, rest) = self.stdout.split_once(&format!("{word} ")).expect(word);
+        rest.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
+    }
+}
+
+/// Sends `bytes` and expects them back; how long that took.
+pub(crate) fn round_trip(stream: &mut TcpStream, bytes: &[u8]) -> Duration {
+    let begin = Instant::now();
+    stream.write_all(bytes).unwrap();
+    let mut answer = vec![0; bytes.len()];
+    stream.read_exact(&mut answer).unwrap();
+    assert!(answer == bytes, "the answer differs");
+    begin.elapsed()
+}

@@ -1,0 +1,212 @@
+//! `serve echo` with real clients: bytes, crowds, limits.
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use common::{Server, finish_python, has_client, on_each_port, python, round_trip, start_python};
+
+fn target(server: &Server, more: &[String]) -> Vec<String> {
+    let mut arguments = vec![server.addr.ip().to_string(), server.addr.port().to_string()];
+    arguments.extend_from_slice(more);
+    arguments
+}
+
+#[test]
+fn the_first_line_says_where_it_listens_and_on_which_port() {
+    on_each_port(|port| {
+        let server = Server::start(port, &[]);
+        let expected = format!("listening on {} (port {port})\n", server.addr);
+        assert_eq!(server.first_line, expected);
+        assert_ne!(server.addr.port(), 0);
+    });
+}
+
+#[test]
+fn many_megabytes_come_back_with_the_same_sha256() {
+    on_each_port(|port| {
+        let server = Server::start(port, &[]);
+        let megabytes: u64 = if common::torture() { 1024 } else { 64 };
+        let begin = Instant::now();
+        let Some(said) = python("bulk.py", &target(&server, &[megabytes.to_string()])) else {
+            return;
+        };
+        let seconds = begin.elapsed().as_secs_f64();
+        let [sent, received, count] = said.split_whitespace().collect::<Vec<_>>()[..] else {
+            panic!("the client said {said:?}")
+        };
+        assert_eq!(sent, received);
+        assert_eq!(count.parse(), Ok(megabytes << 20));
+        let stopped = server.stop("TERM");
+        assert_eq!(stopped.count("bytes        in"), megabytes << 20);
+        assert_eq!(stopped.count("out"), megabytes << 20);
+        println!("{port}: {megabytes} MiB there and back in {seconds:.2} s");
+    });
+}
+
+/// The shell's own pipes feed the client, so that its half-close is what ends the transfer.
+fn through_a_pipe(server: &Server, client: &str) {
+    let megabytes = if common::torture() { 256 } else { 16 };
+    let (host, port) = (server.addr.ip(), server.addr.port());
+    let client = client.replace("HOST", &host.to_string()).replace("PORT", &port.to_string());
+    let script = format!(
+        "set -e; dir=$(mktemp -d); trap 'rm -r \"$dir\"' EXIT; \
+         head -c {megabytes}M /dev/urandom > \"$dir/data\"; \
+         sha256sum < \"$dir/data\"; {client} < \"$dir/data\" | sha256sum"
+    );
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    let sums = String::from_utf8(output.stdout).unwrap();
+    let [sent, received] = sums.lines().collect::<Vec<_>>()[..] else {
+        panic!("{client} gave {sums:?}, {}", String::from_utf8_lossy(&output.stderr))
+    };
+    assert_eq!(sent, received, "{client}");
+}
+
+#[test]
+fn socat_gets_back_what_it_sent() {
+    if has_client("socat") {
+        on_each_port(|port| {
+            through_a_pipe(&Server::start(port, &[]), "socat -t 10 - TCP:HOST:PORT")
+        });
+    }
+}
+
+#[test]
+fn nc_gets_back_what_it_sent() {
+    if has_client("nc") {
+        on_each_port(|port| through_a_pipe(&Server::start(port, &[]), "nc -N HOST PORT"));
+    }
+}
+
+#[test]
+fn a_thousand_clients_half_of_them_killed_in_mid_transfer_leave_nothing_behind() {
+    on_each_port(|port| {
+        let server = Server::start(port, &[]);
+        // Whatever the first connection allocates for good is there before the count.
+        round_trip(&mut server.connect(), b"first");
+        sleep(Duration::from_millis(50));
+        let before = server.descriptors();
+        let Some(said) = python("crowd.py", &target(&server, &["1000".to_owned()])) else { return };
+        assert_eq!(said, "connected 1000\n500 500\n");
+        let after = server.settle(before, Duration::from_secs(3));
+        assert_eq!(after, before, "descriptors are left open");
+        round_trip(&mut server.connect(), b"still alive");
+        let stopped = server.stop("TERM");
+        assert!(stopped.status.success(), "{stopped:?}");
+        assert_eq!(stopped.count("accepted"), 1002);
+        assert!(stopped.count("peak") >= 1000, "{stopped:?}");
+        assert_eq!(stopped.count("left"), 0);
+        assert_eq!(stopped.count("refusal"), 0);
+    });
+}
+
+#[test]
+fn p8_without_free_descriptors_the_acceptor_idles_and_goes_on_when_there_are_some() {
+    on_each_port(|port| {
+        const LIMIT: usize = 64;
+        let server = Server::start_with_descriptors(port, LIMIT);
+        let Some(mut crowd) = start_python("hold.py", &target(&server, &["1000".to_owned()]))
+        else {
+            return;
+        };
+        let mut said = String::new();
+        BufReader::new(crowd.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
+        assert_eq!(said, "held 1000\n");
+        sleep(Duration::from_millis(300));
+        let full = server.descriptors();
+        assert!(full >= LIMIT - 2, "void: only {full} descriptors are in use");
+        let held = Duration::from_secs(if common::torture() { 5 } else { 2 });
+        let (begin, before) = (Instant::now(), server.cpu());
+        sleep(held);
+        let load = (server.cpu() - before).as_secs_f64() / begin.elapsed().as_secs_f64() * 100.0;
+        assert!(load < 10.0, "{load:.1} % CPU while starved");
+        // A client that came last and waits behind the others. All of them get served.
+        let mut late = server.connect();
+        late.write_all(b"late").unwrap();
+        drop(crowd.stdin.take());
+        let released = Instant::now();
+        late.read_exact(&mut [0; 4]).unwrap();
+        let again = released.elapsed();
+        assert!(again < Duration::from_secs(1), "accepting again after {again:?}");
+        finish_python(crowd);
+        let stopped = server.stop("INT");
+        assert!(stopped.status.success(), "{stopped:?}");
+        assert_eq!(stopped.count("accepted"), 1001, "{stopped:?}");
+        assert_eq!(stopped.count("left"), 0);
+        let complaints = stopped.stderr.matches("cannot accept").count() as u64;
+        assert!((1..=held.as_secs() + 3).contains(&complaints), "{complaints} in the log");
+        println!(
+            "RELIABILITY P8 1001 {port}: {load:.1} % CPU while starved for {} s, accepting again \
+             after {} ms",
+            held.as_secs(),
+            again.as_millis()
+        );
+    });
+}
+
+#[test]
+fn at_the_most_connections_further_clients_wait_and_none_is_lost() {
+    on_each_port(|port| {
+        let server = Server::start(port, &["--max-connections", "4"]);
+        let mut seated: Vec<TcpStream> = (0..4).map(|_| server.connect()).collect();
+        for stream in &mut seated {
+            round_trip(stream, b"seated");
+        }
+        let mut waiting: Vec<TcpStream> = (0..8).map(|_| server.connect()).collect();
+        for stream in &mut waiting {
+            stream.write_all(b"waiting").unwrap();
+            stream.set_read_timeout(Some(Duration::from_millis(30))).unwrap();
+            stream.read(&mut [0; 7]).expect_err("nobody has a seat for it");
+            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        }
+        // Each that leaves makes room for the next.
+        for mut stream in waiting {
+            drop(seated.remove(0));
+            let mut answer = [0; 7];
+            stream.read_exact(&mut answer).unwrap();
+            assert_eq!(&answer, b"waiting");
+            seated.push(stream);
+        }
+        let stopped = server.stop("TERM");
+        assert_eq!(stopped.count("accepted"), 12);
+        assert_eq!(stopped.count("peak"), 4);
+        assert_eq!(stopped.count("open at the stop"), 4);
+        assert_eq!(stopped.count("left"), 0);
+    });
+}
+
+#[test]
+fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
+    on_each_port(|port| {
+        let server = Server::start(port, &["--idle-timeout", "300ms"]);
+        let (mut idle, mut busy) = (server.connect(), server.connect());
+        let begin = Instant::now();
+        for _ in 0..10 {
+            sleep(Duration::from_millis(80));
+            round_trip(&mut busy, b"busy");
+        }
+        assert_eq!(idle.read(&mut [0; 1]).unwrap(), 0, "closed after {:?}", begin.elapsed());
+        round_trip(&mut busy, b"still there");
+        let stopped = server.stop("TERM");
+        assert_eq!(stopped.count("idleness"), 1, "{stopped:?}");
+        assert_eq!(stopped.count("errors"), 0);
+    });
+}
+
+#[test]
+fn a_client_that_does_not_read_is_closed_as_idle_too() {
+    on_each_port(|port| {
+        let server = Server::start(port, &["--idle-timeout", "300ms"]);
+        let before = server.descriptors();
+        let mut stream = server.connect();
+        stream.set_write_timeout(Some(Duration::from_secs(3))).unwrap();
+        // Writes until both ends' buffers are full and the server has given up.
+        while stream.write_all(&[7; 1 << 16]).is_ok() {}
+        assert_eq!(server.settle(before, Duration::from_secs(2)), before);
+        assert_eq!(server.stop("TERM").count("idleness"), 1);
+    });
+}

@@ -1,0 +1,114 @@
+//! The program's other answers: errors with their remedies, the doctor, the tour.
+
+mod common;
+
+use std::net::TcpListener;
+use std::process::Command;
+
+use common::{PROGRAM, on_each_port, run, text};
+
+#[test]
+fn a_port_in_use_is_said_with_its_holder_and_the_remedy() {
+    let held = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = held.local_addr().unwrap().to_string();
+    let output = run(&["serve", "echo", "--listen", &addr]);
+    let (stdout, stderr) = text(&output);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stdout, "");
+    assert!(stderr.contains(&format!("cannot listen on {addr}")), "{stderr}");
+    assert!(stderr.contains(&format!("(process {})", std::process::id())), "{stderr}");
+    assert!(stderr.contains("ss -ltnp"), "{stderr}");
+    assert!(stderr.contains("--listen"), "{stderr}");
+}
+
+#[test]
+fn an_address_that_is_none_is_said_with_an_example() {
+    let output = run(&["serve", "echo", "--listen", "nonsense"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output).1.contains("host:port, such as 127.0.0.1:7007"));
+}
+
+#[test]
+fn a_limit_of_zero_is_refused() {
+    for arguments in [["--max-connections", "0"], ["--idle-timeout", "0s"]] {
+        let output = run(&[&["serve", "echo"], &arguments[..]].concat());
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_doctor_names_the_port_in_use() {
+    on_each_port(|port| {
+        let mut doctor = Command::new(PROGRAM);
+        let output = doctor.arg("doctor").env("OVERLAPPED_PORT", port).output().unwrap();
+        let (stdout, stderr) = text(&output);
+        assert_eq!(output.status.code(), Some(0), "{stderr}");
+        assert!(stdout.lines().any(|line| line.split_whitespace().eq(["port", port])), "{stdout}");
+        for subject in ["kernel", "io_uring", "open files", "guard regions"] {
+            assert!(stdout.contains(subject), "{subject} is missing in\n{stdout}");
+        }
+        let verdict = if port == "uring" { "Good: " } else { "Warning: " };
+        assert!(stdout.lines().last().unwrap().starts_with(verdict), "{stdout}");
+    });
+}
+
+#[test]
+fn a_closed_pipe_ends_the_doctor_quietly() {
+    let script = format!("{PROGRAM} doctor | true; echo ${{PIPESTATUS[0]}}");
+    let Ok(output) = Command::new("bash").args(["-c", &script]).output() else {
+        println!("SKIPPED: the check with bash, which is not installed");
+        return;
+    };
+    assert_eq!(text(&output), ("0\n".to_owned(), String::new()));
+}
+
+#[test]
+fn the_tour_has_a_line_for_every_step() {
+    on_each_port(|port| {
+        let mut tour = Command::new(PROGRAM);
+        tour.args(["tour", "--quick"]).env("OVERLAPPED_PORT", port);
+        let output = tour.output().unwrap();
+        let (stdout, stderr) = text(&output);
+        assert!(output.status.success(), "{stderr}");
+        for (step, result) in [
+            ("port", port),
+            ("echo", "every byte compared"),
+            ("waiting tasklets", "KiB each"),
+            ("spawn and join", " ns"),
+            ("channel, there and back", " ns"),
+            ("yield", " ns"),
+            ("kill", "the tasklet was killed"),
+            ("deadlock", "deadlock: 3 waiting"),
+        ] {
+            let line = stdout.lines().find(|line| line.starts_with(step));
+            assert!(line.is_some_and(|line| line.contains(result)), "{step} in\n{stdout}");
+        }
+    });
+}
+
+#[test]
+fn the_tour_is_what_runs_without_a_subcommand() {
+    if cfg!(debug_assertions) {
+        let (stdout, stderr) = text(&run(&[]));
+        assert!(stdout.contains("every byte compared"), "{stdout}{stderr}");
+    } else {
+        println!("SKIPPED: the whole tour, which takes its time in a release build");
+    }
+}
+
+#[test]
+fn with_few_descriptors_the_tour_says_what_it_left_out() {
+    let script = format!("ulimit -n 64 && exec {PROGRAM} tour --quick");
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    let (stdout, stderr) = text(&output);
+    assert!(output.status.success(), "{stderr}");
+    assert!(stdout.contains("LIMITED to 20 clients"), "{stdout}");
+}
+
+#[test]
+fn the_help_names_every_subcommand() {
+    let (stdout, _) = text(&run(&["--help"]));
+    for word in ["serve", "doctor", "tour", "OVERLAPPED_PORT", "RUST_LOG"] {
+        assert!(stdout.contains(word), "{word} is missing in\n{stdout}");
+    }
+}

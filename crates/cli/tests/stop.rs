@@ -1,0 +1,78 @@
+//! How the server ends: signals with connections pending.
+
+mod common;
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use common::{Server, on_each_port, round_trip};
+
+fn stops_cleanly(port: &str, signal: &str) {
+    let server = Server::start(port, &[]);
+    // One in the middle of a conversation, many that never said anything.
+    let mut talker = server.connect();
+    round_trip(&mut talker, b"hello");
+    let silent: Vec<_> = (0..100).map(|_| server.connect()).collect();
+    round_trip(&mut talker, b"everybody before is accepted");
+    let stopped = server.stop(signal);
+    assert_eq!(stopped.status.code(), Some(0), "{stopped:?}");
+    assert!(stopped.after < Duration::from_secs(1), "{stopped:?}");
+    assert!(stopped.stdout.starts_with(&format!("stopped by SIG{signal}\n")), "{stopped:?}");
+    assert_eq!(stopped.count("left"), 0);
+    assert_eq!(stopped.count("errors"), 0);
+    assert!(stopped.count("open at the stop") >= 1);
+    // Closed, not hanging: an end or a reset for everybody.
+    for mut stream in silent {
+        assert!(matches!(stream.read(&mut [0; 1]), Ok(0) | Err(_)));
+    }
+    assert_eq!(talker.read(&mut [0; 1]).unwrap(), 0);
+}
+
+#[test]
+fn ctrl_c_stops_it_cleanly_with_connections_pending() {
+    on_each_port(|port| stops_cleanly(port, "INT"));
+}
+
+#[test]
+fn sigterm_stops_it_cleanly_with_connections_pending() {
+    on_each_port(|port| stops_cleanly(port, "TERM"));
+}
+
+#[test]
+fn a_signal_stops_it_while_a_client_does_not_read() {
+    on_each_port(|port| {
+        let server = Server::start(port, &[]);
+        let stream = server.connect();
+        stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+        while std::io::Write::write_all(&mut (&stream), &[7; 1 << 16]).is_ok() {}
+        let stopped = server.stop("TERM");
+        assert_eq!(stopped.status.code(), Some(0), "{stopped:?}");
+        assert!(stopped.after < Duration::from_secs(1), "{stopped:?}");
+        assert_eq!(stopped.count("left"), 0);
+    });
+}
+
+#[test]
+fn a_signal_stops_it_while_all_seats_are_taken() {
+    on_each_port(|port| {
+        let server = Server::start(port, &["--max-connections", "1"]);
+        let (mut seated, _waiting) = (server.connect(), server.connect());
+        round_trip(&mut seated, b"seated");
+        let stopped = server.stop("INT");
+        assert_eq!(stopped.status.code(), Some(0), "{stopped:?}");
+        assert!(stopped.after < Duration::from_secs(1), "{stopped:?}");
+    });
+}
+
+#[test]
+fn an_idle_server_takes_no_processor_time() {
+    on_each_port(|port| {
+        let server = Server::start(port, &[]);
+        let _silent: Vec<_> = (0..10).map(|_| server.connect()).collect();
+        std::thread::sleep(Duration::from_millis(100));
+        let (begin, before) = (Instant::now(), server.cpu());
+        std::thread::sleep(Duration::from_secs(1));
+        let used = server.cpu() - before;
+        assert!(used <= Duration::from_millis(20), "{used:?} in {:?}", begin.elapsed());
+    });
+}

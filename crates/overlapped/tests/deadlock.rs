@@ -1,0 +1,262 @@
+//! Who is told of a deadlock, and what keeps one from being called.
+
+mod rig;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use overlapped::task::{self, pause, shield, unblock};
+use overlapped::time::{sleep, timeout};
+use overlapped::{
+    Builder, Channel, JoinError, RecvError, RunError, SendError, Tasklet, current, net, run, scope,
+    spawn, yield_now,
+};
+
+fn is_verdict<T>(result: &Result<T, RecvError>) -> bool {
+    matches!(result, Err(RecvError::Deadlock(_)))
+}
+
+#[test]
+fn the_last_runnable_tasklet_that_blocks_gets_it_at_that_call() {
+    run(|| {
+        let channel = Channel::<u8>::new();
+        let inner = channel.clone();
+        let other = spawn(move || inner.recv());
+        yield_now();
+        assert!(is_verdict(&channel.recv()), "main blocked last");
+        assert_eq!(channel.balance(), -1, "its wait is over, the other's is not");
+        channel.send(1).unwrap();
+        assert_eq!(other.join().unwrap(), Ok(1));
+        assert!(matches!(channel.send(2), Err(SendError::Deadlock(2, _))));
+    })
+    .unwrap();
+}
+
+#[test]
+fn main_gets_it_when_the_last_other_tasklet_ends() {
+    run(|| {
+        let channel = Channel::<u8>::new();
+        drop(spawn(yield_now));
+        assert!(is_verdict(&channel.recv()));
+        let other = spawn(pause);
+        assert!(matches!(other.join(), Err(JoinError::Deadlock(_))));
+    })
+    .map_err(|error| assert!(matches!(error, RunError::Deadlock(_))))
+    .unwrap_err();
+}
+
+#[test]
+fn the_waiters_are_told_one_after_another_the_last_one_first() {
+    let order = Rc::new(RefCell::new(Vec::new()));
+    run(|| {
+        let channel = Channel::<u8>::new();
+        for i in 0..5 {
+            let (channel, order) = (channel.clone(), order.clone());
+            drop(spawn(move || {
+                assert!(is_verdict(&channel.recv()));
+                order.borrow_mut().push(i);
+            }));
+        }
+    })
+    .unwrap();
+    assert_eq!(*order.borrow(), [4, 3, 2, 1, 0]);
+}
+
+#[test]
+fn a_verdict_says_who_waits_on_what() {
+    run(|| {
+        let channel = Channel::<u8>::new();
+        let (a, b) = (channel.clone(), channel.clone());
+        drop(Builder::new().name("reader").spawn(move || a.recv()).unwrap());
+        let joined = Builder::new().name("sleeper").spawn(pause).unwrap();
+        let (name, id) = (joined.name(), joined.id());
+        assert_eq!(name.as_deref(), Some("sleeper"));
+        drop(Builder::new().name("joiner").spawn(move || drop(joined.join())).unwrap());
+        drop(Builder::new().name("parent").spawn(|| scope(|s| drop(s.spawn(pause)))).unwrap());
+        (0..2).for_each(|_| yield_now());
+        let Err(RecvError::Deadlock(verdict)) = b.recv() else { panic!("nobody could send") };
+        let text = verdict.to_string();
+        println!("{text}");
+        for part in [
+            "6 waiting",
+            "tasklet 1: receiving from channel 0x",
+            "'reader': receiving from channel 0x",
+            "'sleeper': paused",
+            &format!("'joiner': joining tasklet {id}"),
+            "'parent': the end of its scope",
+        ] {
+            assert!(text.contains(part), "{part:?} is missing in {text}");
+        }
+        assert_eq!(verdict.waiters().len(), 6);
+        assert_eq!(verdict.waiters()[0].id, 1);
+    })
+    .map_err(|error| assert!(matches!(error, RunError::Deadlock(_)), "{error}"))
+    .unwrap_err();
+}
+
+#[test]
+fn run_gets_it_where_nobody_can_be_told() {
+    let ended = run(|| drop((0..3).map(|_| spawn(pause)).collect::<Vec<_>>()));
+    let Err(RunError::Deadlock(verdict)) = ended else { panic!("{ended:?}") };
+    assert_eq!(verdict.waiters().len(), 3);
+    let ended = run(pause);
+    assert!(matches!(ended, Err(RunError::Deadlock(_))), "main itself is paused");
+}
+
+#[test]
+fn shielded_tasklets_are_told_too() {
+    run(|| {
+        let told = spawn(|| shield(|| Channel::<u8>::new().recv()));
+        assert!(is_verdict(&told.join().unwrap()));
+    })
+    .unwrap();
+}
+
+#[test]
+fn whatever_can_still_happen_keeps_it_away() {
+    run(|| {
+        let channel = Channel::<u8>::new();
+        let later = |f: Box<dyn FnOnce()>| {
+            let channel = channel.clone();
+            drop(spawn(move || {
+                f();
+                channel.send(1).unwrap();
+            }));
+        };
+        later(Box::new(|| sleep(Duration::from_millis(10))));
+        assert_eq!(channel.recv(), Ok(1), "a timer");
+        later(Box::new(|| unblock(|| std::thread::sleep(Duration::from_millis(10))).unwrap()));
+        assert_eq!(channel.recv(), Ok(1), "a pool thread");
+        let listener = net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let thread = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(10));
+            std::net::TcpStream::connect(address).unwrap()
+        });
+        later(Box::new(move || drop(listener.accept().unwrap())));
+        assert_eq!(channel.recv(), Ok(1), "an operation");
+        drop(thread.join().unwrap());
+        let begin = Instant::now();
+        let limit = Duration::from_millis(10);
+        assert_eq!(channel.recv_timeout(limit), Err(RecvError::TimedOut), "its own limit");
+        assert_eq!(timeout(limit, || channel.recv()), Err(RecvError::TimedOut), "a deadline");
+        assert!(begin.elapsed() >= 2 * limit);
+        assert!(is_verdict(&channel.recv()), "and now nothing is left");
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_remote_in_a_thread_keeps_it_away_until_it_is_dropped() {
+    run(|| {
+        let channel = Channel::<u8>::new();
+        for clones in 1..4 {
+            let remotes = vec![current().remote(); clones];
+            let threads: Vec<_> = remotes
+                .into_iter()
+                .enumerate()
+                .map(|(i, remote)| {
+                    std::thread::spawn(move || {
+                        std::thread::sleep(Duration::from_millis(10 * (i as u64 + 1)));
+                        drop(remote);
+                    })
+                })
+                .collect();
+            let begin = Instant::now();
+            assert!(is_verdict(&channel.recv()));
+            assert!(begin.elapsed() >= Duration::from_millis(10 * clones as u64), "too early");
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+        }
+    })
+    .unwrap();
+}
+
+#[test]
+fn the_handle_of_a_tasklet_that_is_over_keeps_nothing_away() {
+    run(|| {
+        let tasklet = spawn(|| ());
+        let (remote, second) = (tasklet.remote(), tasklet.remote());
+        tasklet.join().unwrap();
+        let third = remote.clone();
+        drop(second);
+        assert!(is_verdict(&Channel::<u8>::new().recv()));
+        drop((remote, third));
+        assert!(is_verdict(&Channel::<u8>::new().recv()));
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_scope_passes_its_end_on_to_children_that_nobody_can_tell() {
+    let ended = run(|| {
+        let waits = spawn(|| scope(|s| drop(s.spawn(pause))));
+        drop(waits);
+    });
+    assert!(matches!(ended, Err(RunError::Deadlock(_))));
+}
+
+#[test]
+fn who_waits_for_a_stack_is_no_deadlock_while_one_can_come_free() {
+    let ended = overlapped::Config::new().stacks_max(3).run(|| {
+        let channel = Channel::new();
+        let tasklets: Vec<Tasklet<u32>> = (0..20)
+            .map(|i| {
+                let channel = channel.clone();
+                spawn(move || {
+                    channel.send(i).unwrap();
+                    i
+                })
+            })
+            .collect();
+        let sum: u32 = (0..20).map(|_| channel.recv().unwrap()).sum();
+        let joined: u32 = tasklets.into_iter().map(|tasklet| tasklet.join().unwrap()).sum();
+        (sum, joined)
+    });
+    assert_eq!(ended.unwrap(), (190, 190));
+    // All stacks are held by those who wait for the ones without.
+    let ended = overlapped::Config::new().stacks_max(2).run(|| {
+        let channel = Channel::<u8>::new();
+        let (a, b) = (channel.clone(), channel.clone());
+        let holder = spawn(move || a.recv());
+        let starved = spawn(move || b.send(1));
+        let told = is_verdict(&holder.join().unwrap());
+        (told, matches!(starved.join(), Err(JoinError::Deadlock(_)) | Ok(Err(_))))
+    });
+    assert_eq!(ended.unwrap(), (true, true));
+}
+
+#[test]
+fn outside_a_scheduler_a_channel_says_so_at_once() {
+    let channel = Channel::new();
+    assert!(matches!(channel.send(3), Err(SendError::Deadlock(3, _))));
+    let limit = Duration::from_secs(60);
+    assert!(matches!(channel.send_timeout(3, limit), Err(SendError::Deadlock(3, _))));
+    assert!(is_verdict(&channel.recv()) && is_verdict(&channel.recv_timeout(limit)));
+    assert_eq!(channel.try_recv(), Err(RecvError::WouldBlock));
+    assert!(matches!(channel.try_send(3), Err(SendError::WouldBlock(3))));
+    let Err(RecvError::Deadlock(verdict)) = channel.recv() else { unreachable!() };
+    assert!(verdict.to_string().contains("no scheduler runs on this thread"));
+    channel.close();
+    assert_eq!(channel.recv(), Err(RecvError::Closed));
+    assert_eq!(channel.iter().next(), None);
+    channel.open();
+    assert_eq!(run(|| channel.try_recv()).unwrap(), Err(RecvError::WouldBlock));
+}
+
+#[test]
+fn thousands_of_waiters_are_told_in_time() {
+    let waiters = rig::rounds(5_000, 20_000);
+    let begin = Instant::now();
+    run(|| {
+        let channel = Channel::<u8>::new();
+        for _ in 0..waiters {
+            let channel = channel.clone();
+            drop(spawn(move || assert!(is_verdict(&channel.recv()))));
+        }
+    })
+    .unwrap();
+    println!("{waiters} verdicts in {:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+    drop(task::stats());
+}

@@ -1,0 +1,383 @@
+//! The dangers of `dangers.md` that concern sockets, in one process: P1, P2, P3, P10, P11.
+//!
+//! Each prints `RELIABILITY <id> <checks> <figure>` on success. With `OVERLAPPED_TORTURE=1` they run
+//! as many rounds as the table of dangers asks for.
+
+use std::cell::Cell;
+use std::hash::{DefaultHasher, Hasher};
+use std::io::{Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use overlapped::net::{TcpListener, TcpStream, wait_readable};
+use overlapped::task::unblock;
+use overlapped::time::{sleep, timeout};
+use overlapped::{Channel, JoinError, run, run_until, spawn, yield_now};
+use socket2::SockRef;
+
+fn torture() -> bool {
+    std::env::var_os("OVERLAPPED_TORTURE").is_some_and(|value| value == "1")
+}
+
+fn rounds(ci: usize, full: usize) -> usize {
+    if torture() { full } else { ci }
+}
+
+fn report(id: &str, checks: usize, figure: &str) {
+    assert!(checks > 0, "void: nothing was checked");
+    println!("RELIABILITY {id} {checks} {figure}");
+}
+
+fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (client, listener.accept().unwrap().0)
+}
+
+/// Numbers that look random and are the same in every run.
+struct Lcg(u64);
+
+impl Lcg {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % n
+    }
+}
+
+/// These tests look at the whole process, or at the clock, so they run one at a time.
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[test]
+fn p1_a_cancel_against_a_success_loses_no_byte_and_doubles_none() {
+    let _alone = alone();
+    let (rounds, least) = (rounds(6_000, 100_000), rounds(20, 1_000));
+    // Killed with nothing, killed but given bytes first, given bytes before the kill, late, in time.
+    let [nothing, both, bytes_only, late, in_time] = run(|| {
+        let (tx, rx) = pair();
+        // The peer is another thread, so that bytes come at any moment of ours.
+        let (go, told) = std::sync::mpsc::channel::<(u64, u8)>();
+        let mut peer = std::net::TcpStream::from(tx);
+        peer.set_nodelay(true).unwrap();
+        let writer = std::thread::spawn(move || {
+            for (spin, byte) in told {
+                let begin = Instant::now();
+                while begin.elapsed() < Duration::from_nanos(spin) {
+                    std::hint::spin_loop();
+                }
+                peer.write_all(&[byte]).unwrap();
+            }
+        });
+        let rx = Rc::new(rx);
+        let mut random = Lcg(7);
+        let mut counts = [0usize; 5];
+        for round in 0..rounds {
+            let byte = round as u8;
+            let got = Rc::new(Cell::new(None));
+            let window = 40_000 * (1 + round as u64 % 4);
+            go.send((random.below(window), byte)).unwrap();
+            if round % 2 == 0 {
+                let reader = spawn({
+                    let (rx, got) = (rx.clone(), got.clone());
+                    move || {
+                        let mut buf = [!byte; 4];
+                        let n = (&*rx).read(&mut buf).unwrap();
+                        assert_eq!((n, buf[0]), (1, byte));
+                        got.set(Some(buf[0]));
+                        yield_now();
+                    }
+                });
+                let begin = Instant::now();
+                let until = Duration::from_nanos(random.below(window));
+                if round % 6 == 0 {
+                    // It stands before the reader in the line, so the kill finds the reader with
+                    // its bytes, but not yet running.
+                    wait_readable(&*rx).unwrap();
+                }
+                while round % 6 != 0 && begin.elapsed() < until {
+                    yield_now();
+                }
+                let before = got.get().is_some();
+                reader.kill();
+                let killed = matches!(reader.join(), Err(JoinError::Killed));
+                match (got.get(), before) {
+                    (None, _) => counts[0] += usize::from(killed),
+                    (Some(_), false) => counts[1] += 1,
+                    (Some(_), true) => counts[2] += 1,
+                }
+            } else {
+                let limit = Duration::from_nanos(random.below(window));
+                let mut buf = [!byte; 4];
+                match timeout(limit, || (&*rx).read(&mut buf)) {
+                    Ok(n) => {
+                        assert_eq!((n, buf[0]), (1, byte));
+                        got.set(Some(byte));
+                        counts[4] += 1;
+                    }
+                    Err(error) => {
+                        assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+                        assert_eq!(buf, [!byte; 4], "late, and yet the buffer was written");
+                        counts[3] += 1;
+                    }
+                }
+            }
+            if got.get().is_none() {
+                let mut buf = [0; 4];
+                let n = timeout(Duration::from_secs(5), || (&*rx).read(&mut buf)).unwrap();
+                assert_eq!((n, buf[0]), (1, byte), "round {round}: what nobody saw is still there");
+            }
+        }
+        drop(go);
+        writer.join().unwrap();
+        assert_eq!((&*rx).read(&mut [0; 4]).unwrap(), 0, "not one byte more");
+        counts
+    })
+    .unwrap();
+    let figure = format!(
+        "killed empty-handed {nothing}, killed with bytes {both}, bytes first {bytes_only}, late {late}, \
+         in time {in_time}; lost 0, doubled 0"
+    );
+    for count in [nothing, both, bytes_only, late, in_time] {
+        assert!(count >= least, "void: an outcome is too rare: {figure}");
+    }
+    report("P1", rounds, &figure);
+}
+
+#[test]
+fn p2_no_byte_of_a_recycled_stack_changes_after_a_kill_in_recv() {
+    let _alone = alone();
+    const TASKLETS: usize = 200;
+    let rounds = rounds(10, 40);
+    let mut checks = 0usize;
+    run(|| {
+        let pairs: Vec<_> = (0..TASKLETS).map(|_| pair()).collect();
+        let (txs, rxs): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        let rxs: Vec<_> = rxs.into_iter().map(Rc::new).collect();
+        let txs: Vec<_> = txs.into_iter().map(std::net::TcpStream::from).collect();
+        for round in 0..rounds {
+            let writers: Vec<_> = txs.iter().map(|tx| tx.try_clone().unwrap()).collect();
+            let peers = std::thread::spawn(move || {
+                for mut tx in writers {
+                    tx.write_all(&[0xEE; 16 * 1024]).unwrap();
+                }
+            });
+            let blocked: Vec<_> = rxs
+                .iter()
+                .map(|rx| {
+                    let rx = rx.clone();
+                    spawn(move || {
+                        let mut buf = [0u8; 16 * 1024];
+                        let _ = (&*rx).read(&mut buf).unwrap();
+                        std::hint::black_box(&mut buf);
+                        sleep(Duration::from_secs(60));
+                    })
+                })
+                .collect();
+            for _ in 0..round % 7 {
+                yield_now();
+            }
+            blocked.iter().for_each(|tasklet| tasklet.kill());
+            blocked.into_iter().for_each(|tasklet| assert!(tasklet.join().is_err()));
+            // The same stacks again, filled; the peers go on writing.
+            let filled: Vec<_> = (0..TASKLETS)
+                .map(|_| {
+                    spawn(|| {
+                        let mut pattern = [0x5A_u8; 20 * 1024];
+                        std::hint::black_box(&mut pattern);
+                        sleep(Duration::from_millis(3));
+                        std::hint::black_box(&mut pattern).iter().filter(|&&b| b != 0x5A).count()
+                    })
+                })
+                .collect();
+            for tasklet in filled {
+                assert_eq!(tasklet.join().unwrap(), 0, "bytes changed in a recycled stack");
+                checks += 1;
+            }
+            let mut sink = vec![0; 1 << 16];
+            unblock(move || peers.join().unwrap()).unwrap();
+            for rx in &rxs {
+                while timeout(Duration::from_micros(1), || (&**rx).read(&mut sink)).is_ok() {}
+            }
+        }
+    })
+    .unwrap();
+    report("P2", checks, "0 bytes changed in recycled stacks");
+}
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+fn mappings() -> usize {
+    std::fs::read_to_string("/proc/self/maps").unwrap().lines().count()
+}
+
+#[test]
+fn p3_leaving_with_a_thousand_operations_in_flight_takes_less_than_a_second_and_leaves_nothing() {
+    let _alone = alone();
+    let rounds = rounds(9, 300);
+    let leave = |round: usize| {
+        let begin = Rc::new(Cell::new(None));
+        let main = || {
+            let listener = Rc::new(TcpListener::bind("127.0.0.1:0").unwrap());
+            let (full, _peer) = pair();
+            let (full, channel) = (Rc::new(full), Channel::<u8>::new());
+            let tasklets: Vec<_> = (0..1_000)
+                .map(|i| {
+                    let (listener, full, channel) =
+                        (listener.clone(), full.clone(), channel.clone());
+                    spawn(move || match i % 6 {
+                        0 => drop(listener.accept()),
+                        1 => drop((&*full).read(&mut [0; 512])),
+                        2 => sleep(Duration::from_secs(3_600)),
+                        3 => drop(channel.recv()),
+                        4 => drop(wait_readable(&*full)),
+                        _ => drop((&*full).write_all(&[0; 1 << 16])),
+                    })
+                })
+                .collect();
+            sleep(Duration::from_millis(5));
+            begin.set(Some(Instant::now()));
+            match round % 3 {
+                0 => {}
+                1 => tasklets.iter().for_each(|tasklet| tasklet.kill()),
+                _ => std::panic::resume_unwind(Box::new("leaving")),
+            }
+        };
+        let left = catch_unwind(AssertUnwindSafe(|| match round % 3 {
+            0 => run_until(main).unwrap(),
+            _ => run(main).unwrap(),
+        }));
+        assert_eq!(left.is_err(), round % 3 == 2);
+        begin.get().unwrap().elapsed()
+    };
+    for round in 0..3 {
+        leave(round);
+    }
+    let before = (descriptors(), mappings());
+    let slowest = (0..rounds).map(leave).max().unwrap();
+    assert!(slowest < Duration::from_secs(1), "leaving took {slowest:?}");
+    assert_eq!(descriptors(), before.0, "descriptors are left");
+    // The allocator may map an arena or two, once.
+    assert!(mappings() <= before.1 + 4, "mappings: {} before, {} after", before.1, mappings());
+    report("P3", rounds * 1_000, &format!("slowest leave {} ms", slowest.as_millis()));
+}
+
+#[test]
+fn p10_partial_writes_lose_nothing() {
+    let _alone = alone();
+    let rounds = rounds(24, 200);
+    let shorts = run(|| {
+        let mut random = Lcg(3);
+        for round in 0..rounds {
+            let (tx, rx) = pair();
+            SockRef::from(&tx).set_send_buffer_size(4096).unwrap();
+            tx.set_nodelay(true).unwrap();
+            let bytes: Vec<u8> = (0..1 << 20).map(|_| random.below(256) as u8).collect();
+            let mut hasher = DefaultHasher::new();
+            hasher.write(&bytes);
+            let expected = hasher.finish();
+            let vectored = round % 3 == 2;
+            let writer = spawn(move || {
+                let mut calls = 0;
+                let mut rest = &bytes[..];
+                while !rest.is_empty() {
+                    let (a, b) = rest.split_at(rest.len() / 2);
+                    let slices = [std::io::IoSlice::new(a), std::io::IoSlice::new(b)];
+                    let n =
+                        if vectored { (&tx).write_vectored(&slices) } else { (&tx).write(rest) };
+                    rest = &rest[n.unwrap()..];
+                    calls += 1;
+                }
+                calls
+            });
+            let size = [1, 3, 100, 1_000, 4_096, 65_536][round % 6];
+            let (mut hasher, mut seen) = (DefaultHasher::new(), Vec::with_capacity(1 << 20));
+            let mut buf = vec![0; size];
+            while let n @ 1.. = (&rx).read(&mut buf).unwrap() {
+                seen.extend_from_slice(&buf[..n]);
+                // A reader of single bytes would take minutes: it takes the first 10,000 so.
+                if seen.len() > 10_000 && size < 1_000 {
+                    buf.resize(30_000, 0);
+                }
+            }
+            hasher.write(&seen);
+            assert_eq!((seen.len(), hasher.finish()), (1 << 20, expected), "round {round}");
+            assert!(writer.join().unwrap() > 1, "void: one write took all");
+        }
+        rounds
+    })
+    .unwrap();
+    report("P10", shorts, "1 MiB each through 4 KiB send buffers, hashes equal");
+}
+
+extern "C" fn on_signal(_: libc::c_int) {
+    SIGNALS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+}
+
+static SIGNALS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+
+#[test]
+fn p11_signals_are_invisible() {
+    let _alone = alone();
+    // SAFETY: a zeroed sigaction is valid; the handler touches an atomic only.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = on_signal as *const () as usize;
+        assert_eq!(libc::sigaction(libc::SIGUSR1, &action, std::ptr::null_mut()), 0);
+    }
+    // SAFETY: no preconditions.
+    let me = unsafe { libc::pthread_self() };
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let kicker = std::thread::spawn({
+        let stop = stop.clone();
+        move || {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                // SAFETY: the thread that made this one joins it before it ends.
+                unsafe { libc::pthread_kill(me, libc::SIGUSR1) };
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    });
+    let length = Duration::from_secs(rounds(1, 10) as u64);
+    let mut echoes = 0;
+    run_until(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                spawn(move || {
+                    let mut buf = [0; 64];
+                    while let n @ 1.. = stream.read(&mut buf).unwrap() {
+                        sleep(Duration::from_micros(300));
+                        stream.write_all(&buf[..n]).unwrap();
+                    }
+                });
+            }
+        });
+        let begin = Instant::now();
+        while begin.elapsed() < length {
+            let mut stream = TcpStream::connect(addr).unwrap();
+            for i in 0..50u32 {
+                stream.write_all(&i.to_le_bytes()).unwrap();
+                let mut buf = [0; 4];
+                stream.read_exact(&mut buf).unwrap();
+                assert_eq!(buf, i.to_le_bytes());
+                echoes += 1;
+            }
+            let idle = timeout(Duration::from_millis(4), || stream.read(&mut [0; 4]));
+            assert_eq!(idle.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+        }
+    })
+    .unwrap();
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    kicker.join().unwrap();
+    let signals = SIGNALS.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(signals > 100, "void: {signals} signals");
+    report("P11", echoes, &format!("{signals} signals, none visible"));
+}

@@ -1,0 +1,231 @@
+//! What may keep nobody waiting: busy neighbours, lingering closes, full peers, slow names.
+
+use std::cell::{Cell, RefCell};
+use std::io::{BufWriter, ErrorKind, Read, Write};
+use std::rc::Rc;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use overlapped::net::{TcpListener, TcpStream};
+use overlapped::task::shield;
+use overlapped::time::{sleep, timeout};
+use overlapped::{Config, run, run_until, spawn, yield_now};
+use socket2::SockRef;
+
+/// Those that look at the clock run one at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (client, listener.accept().unwrap().0)
+}
+
+/// Runs `f` in a scheduler on a thread of its own, and fails where it does not end in time.
+fn in_time(limit: Duration, f: impl FnOnce() + Send + 'static) {
+    let (done, wait) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        f();
+        let _ = done.send(());
+    });
+    match wait.recv_timeout(limit) {
+        Err(std::sync::mpsc::RecvTimeoutError::Timeout) => panic!("it hangs"),
+        _ => thread.join().unwrap(),
+    }
+}
+
+#[test]
+fn a_tasklet_that_only_yields_does_not_keep_the_network_from_others() {
+    in_time(Duration::from_secs(10), || {
+        run(|| {
+            let (mut tx, mut rx) = pair();
+            let stop = Rc::new(Cell::new(false));
+            let spinner = spawn({
+                let stop = stop.clone();
+                move || {
+                    while !stop.get() {
+                        yield_now()
+                    }
+                }
+            });
+            let echo = spawn(move || {
+                let mut buf = [0; 1];
+                while rx.read(&mut buf).unwrap() == 1 {
+                    sleep(ms(1));
+                    rx.write_all(&buf).unwrap();
+                }
+            });
+            let begin = Instant::now();
+            for _ in 0..20 {
+                tx.write_all(b"x").unwrap();
+                tx.read_exact(&mut [0]).unwrap();
+            }
+            assert!(begin.elapsed() < ms(1_000), "20 echoes took {:?}", begin.elapsed());
+            drop(tx);
+            echo.join().unwrap();
+            stop.set(true);
+            spinner.join().unwrap();
+        })
+        .unwrap();
+    });
+}
+
+#[test]
+fn bytes_that_came_in_time_are_not_late_because_the_thread_was_busy() {
+    run(|| {
+        let (mut tx, mut rx) = pair();
+        for _ in 0..20 {
+            rx.set_read_timeout(Some(ms(20))).unwrap();
+            let reader = spawn(move || (rx.read(&mut [0; 8]).map_err(|e| e.kind()), rx));
+            yield_now();
+            tx.write_all(b"x").unwrap();
+            yield_now();
+            std::thread::sleep(ms(30));
+            let (result, back) = reader.join().unwrap();
+            assert_eq!(result, Ok(1));
+            rx = back;
+        }
+    })
+    .unwrap();
+}
+
+#[test]
+fn the_grace_time_ends_though_nothing_but_a_shielded_accept_is_left() {
+    in_time(Duration::from_secs(3), || {
+        Config::new()
+            .grace(ms(100))
+            .run_until(|| {
+                let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+                spawn(move || shield(|| listener.accept()).map(drop));
+                yield_now();
+            })
+            .unwrap();
+    });
+}
+
+#[test]
+fn closing_a_socket_that_lingers_blocks_nobody_else() {
+    run(|| {
+        let (tx, rx) = pair();
+        tx.set_linger(Some(Duration::from_secs(1))).unwrap();
+        tx.set_write_timeout(Some(ms(10))).unwrap();
+        while (&tx).write(&[0; 1 << 16]).is_ok() {}
+        let closer = spawn(move || drop(tx));
+        let begin = Instant::now();
+        sleep(ms(10));
+        assert!(begin.elapsed() < ms(200), "a close held up a neighbour for {:?}", begin.elapsed());
+        drop(rx);
+        closer.join().unwrap();
+    })
+    .unwrap();
+}
+
+#[test]
+fn p16_unwinding_against_peers_that_do_not_read_delays_nobody() {
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let torture = std::env::var_os("OVERLAPPED_TORTURE").is_some_and(|value| value == "1");
+    let tasklets = if torture { 1_000 } else { 200 };
+    let latest = Rc::new(RefCell::new(Duration::ZERO));
+    run_until(|| {
+        let mut peers = Vec::new();
+        let full: Vec<_> = (0..tasklets)
+            .map(|_| {
+                let (tx, rx) = pair();
+                SockRef::from(&tx).set_send_buffer_size(4096).unwrap();
+                SockRef::from(&rx).set_recv_buffer_size(4096).unwrap();
+                peers.push(rx);
+                spawn(move || {
+                    let mut out = BufWriter::with_capacity(32 * 1024, tx);
+                    loop {
+                        out.write_all(&[1; 10_000]).unwrap();
+                    }
+                })
+            })
+            .collect();
+        spawn({
+            let latest = latest.clone();
+            move || loop {
+                let begin = Instant::now();
+                sleep(Duration::from_millis(5));
+                let late = begin.elapsed() - Duration::from_millis(5);
+                latest.replace_with(|latest| late.max(*latest));
+            }
+        });
+        sleep(Duration::from_millis(300));
+        latest.replace(Duration::ZERO);
+        full.iter().for_each(|tasklet| tasklet.kill());
+        sleep(Duration::from_millis(100));
+        assert!(
+            full.into_iter().all(|tasklet| tasklet.is_finished()),
+            "somebody waits while unwinding"
+        );
+        drop(peers);
+    })
+    .unwrap();
+    let latest = *latest.borrow();
+    assert!(latest < Duration::from_millis(50), "a neighbour's timer was {latest:?} late");
+    println!("RELIABILITY P16 {tasklets} worst lateness {} us", latest.as_micros());
+}
+
+#[test]
+fn looking_up_a_name_blocks_the_caller_only() {
+    run(|| {
+        let ticks = Rc::new(Cell::new(0));
+        let ticker = spawn({
+            let ticks = ticks.clone();
+            move || loop {
+                sleep(ms(1));
+                ticks.set(ticks.get() + 1);
+            }
+        });
+        for _ in 0..20 {
+            let listener = TcpListener::bind("localhost:0").unwrap();
+            TcpStream::connect(("localhost", listener.local_addr().unwrap().port())).unwrap();
+        }
+        let begin = Instant::now();
+        assert!(TcpStream::connect("no-such-host.invalid:80").is_err());
+        let took = begin.elapsed().as_millis() as usize;
+        assert!(ticks.get() + 5 >= took / 4, "{} ticks in {took} ms", ticks.get());
+        let late = timeout(Duration::ZERO, || TcpStream::connect("localhost:80"));
+        assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
+        let looking = spawn(|| TcpStream::connect("no-such-host.invalid:80").map(drop));
+        yield_now();
+        looking.kill();
+        assert!(looking.join().is_err());
+        ticker.kill();
+    })
+    .unwrap();
+}
+
+#[test]
+fn descriptors_waited_for_by_two_schedulers_wake_both() {
+    let (tx, rx) = std::thread::spawn(|| run(pair).unwrap()).join().unwrap();
+    let rx = std::sync::Arc::new(rx);
+    let threads: Vec<_> = (0..2)
+        .map(|_| {
+            let rx = rx.clone();
+            std::thread::spawn(move || {
+                run(|| {
+                    overlapped::net::wait_readable(&*rx).unwrap();
+                    let mut seen = 0;
+                    while let n @ 1.. = (&*rx).read(&mut [0; 7]).unwrap() {
+                        seen += n;
+                    }
+                    seen
+                })
+                .unwrap()
+            })
+        })
+        .collect();
+    for _ in 0..100 {
+        (&tx).write_all(&[1; 100]).unwrap();
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    drop(tx);
+    let seen: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+    assert_eq!(seen, 10_000, "each byte to one of them");
+}

@@ -112,7 +112,10 @@ impl Drop for Busy {
             1 => {
                 let read = self.socket.read(&mut [0; 8]);
                 let kind = read.map_err(|error| error.kind());
-                assert!(!unwinding || matches!(kind, Err(std::io::ErrorKind::WouldBlock) | Ok(0)), "{kind:?}");
+                assert!(
+                    !unwinding || matches!(kind, Err(std::io::ErrorKind::WouldBlock) | Ok(0)),
+                    "{kind:?}"
+                );
             }
             2 => {
                 let sent = self.channel.send(1);
@@ -278,7 +281,11 @@ fn s9_no_value_is_lost_or_doubled_when_waiters_are_killed() {
         }
     })
     .unwrap();
-    rig::report("S9", killed, &format!("kills in channel queues, {passed} values passed, all seen"));
+    rig::report(
+        "S9",
+        killed,
+        &format!("kills in channel queues, {passed} values passed, all seen"),
+    );
 }
 
 #[test]

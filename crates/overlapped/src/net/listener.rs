@@ -77,7 +77,8 @@ impl TcpListener {
         // SAFETY: `from` stands on this frame until `perform` returns.
         let outcome = unsafe { self.socket.perform(&op, Limit::Read) }?;
         // SAFETY: the kernel has just made this descriptor for us; nobody else knows it.
-        let stream = TcpStream::of(unsafe { OwnedFd::from_raw_fd(outcome.result) });
+        let fd = unsafe { OwnedFd::from_raw_fd(outcome.result) };
+        let stream = TcpStream { socket: self.socket.child(fd) };
         Ok((stream, from.to_std()?))
     }
 

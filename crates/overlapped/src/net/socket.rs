@@ -45,6 +45,14 @@ impl Socket {
         Socket { fd: Some(fd), modes: Arc::default(), last_empty: AtomicBool::new(false) }
     }
 
+    /// A socket that this one accepted: Linux has it take over the time limits.
+    pub(super) fn child(&self, fd: OwnedFd) -> Socket {
+        let child = Socket::fresh(fd);
+        child.modes.read_limit.store(self.modes.read_limit.load(Relaxed), Relaxed);
+        child.modes.write_limit.store(self.modes.write_limit.load(Relaxed), Relaxed);
+        child
+    }
+
     /// A socket from elsewhere: its mode and limits are remembered. An error of fcntl(2) or
     /// getsockopt(2) means that it is no such thing, and shows at the first call on it.
     pub(super) fn adopt(fd: OwnedFd) -> Socket {
@@ -57,7 +65,7 @@ impl Socket {
         modes.nonblocking.store(control::nonblocking(fd).unwrap_or(false), Relaxed);
         modes.read_limit.store(nanos(control::read_timeout(fd)), Relaxed);
         modes.write_limit.store(nanos(control::write_timeout(fd)), Relaxed);
-        modes.lingers.store(matches!(control::linger(fd), Ok(Some(_))), Relaxed);
+        modes.lingers.store(may_wait(control::linger(fd).unwrap_or(None)), Relaxed);
         let _ = control::set_nonblocking(fd, true);
         socket
     }
@@ -120,7 +128,7 @@ impl Socket {
 
     pub(super) fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
         control::set_linger(self.as_fd(), linger)?;
-        self.modes.lingers.store(linger.is_some(), Relaxed);
+        self.modes.lingers.store(may_wait(linger), Relaxed);
         Ok(())
     }
 
@@ -143,6 +151,11 @@ impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_ref().expect("a socket has its descriptor until it is dropped").as_fd()
     }
+}
+
+/// Whether closing may wait: a linger time of zero resets the connection at once.
+fn may_wait(linger: Option<Duration>) -> bool {
+    linger.is_some_and(|time| !time.is_zero())
 }
 
 fn as_nanos(limit: Duration) -> u64 {

@@ -35,7 +35,7 @@ impl SocketAddrBuf {
         let addr = unsafe { SockAddr::new(copy, self.len) };
         addr.as_socket().ok_or_else(|| {
             io::Error::new(
-                io::ErrorKind::InvalidData,
+                io::ErrorKind::InvalidInput,
                 "the peer's address is neither IPv4 nor IPv6",
             )
         })

@@ -68,7 +68,10 @@ impl From<PortName> for PortChoice {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let told = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // The doctor itself says what the library would warn of.
+    let level =
+        if matches!(arguments.command, Some(Command::Doctor(_))) { "error" } else { "info" };
+    let told = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(told)
         .with_writer(io::stderr)

@@ -76,3 +76,18 @@ fn an_idle_server_takes_no_processor_time() {
         assert!(used <= Duration::from_millis(20), "{used:?} in {:?}", begin.elapsed());
     });
 }
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    on_each_port(|port| {
+        let server = Server::start(port, &[]);
+        let _silent = server.connect();
+        // Stopped, it gets both at the same moment, when it goes on.
+        for signal in ["STOP", "INT", "TERM"] {
+            server.signal(signal);
+        }
+        let stopped = server.stop("CONT");
+        assert!(matches!(stopped.status.code(), Some(130 | 143)), "{stopped:?}");
+        assert_eq!(stopped.stdout, "", "no totals: it ended at once");
+    });
+}

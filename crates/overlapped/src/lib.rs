@@ -81,3 +81,8 @@ pub use task::{
     Builder, Config, JoinError, Remote, RunError, SpawnError, Tasklet, current, run, run_until,
     scope, spawn, yield_now,
 };
+
+/// The README's examples, compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

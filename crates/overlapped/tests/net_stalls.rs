@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use overlapped::net::{TcpListener, TcpStream};
-use overlapped::task::shield;
+use overlapped::task::{shield, unblock};
 use overlapped::time::{sleep, timeout};
 use overlapped::{Config, run, run_until, spawn, yield_now};
 use socket2::SockRef;
@@ -77,20 +77,35 @@ fn a_tasklet_that_only_yields_does_not_keep_the_network_from_others() {
 #[test]
 fn bytes_that_came_in_time_are_not_late_because_the_thread_was_busy() {
     run(|| {
-        let (mut tx, mut rx) = pair();
-        for _ in 0..20 {
+        for _ in 0..10 {
+            let (tx, mut rx) = pair();
             rx.set_read_timeout(Some(ms(20))).unwrap();
-            let reader = spawn(move || (rx.read(&mut [0; 8]).map_err(|e| e.kind()), rx));
+            let reader = spawn(move || rx.read(&mut [0; 8]).map_err(|error| error.kind()));
             yield_now();
-            tx.write_all(b"x").unwrap();
-            yield_now();
+            let writer = std::thread::spawn(move || {
+                std::thread::sleep(ms(5));
+                (&tx).write_all(b"x").unwrap();
+                tx
+            });
             std::thread::sleep(ms(30));
-            let (result, back) = reader.join().unwrap();
-            assert_eq!(result, Ok(1));
-            rx = back;
+            let _tx = writer.join().unwrap();
+            assert_eq!(reader.join().unwrap(), Ok(1));
         }
     })
     .unwrap();
+}
+
+#[test]
+fn a_sleeping_scheduler_is_woken_by_other_threads_again_and_again() {
+    in_time(Duration::from_secs(10), || {
+        run(|| {
+            for i in 0..200u64 {
+                let nap = Duration::from_micros(i % 7 * 100);
+                unblock(move || std::thread::sleep(nap)).unwrap();
+            }
+        })
+        .unwrap();
+    });
 }
 
 #[test]
@@ -109,6 +124,7 @@ fn the_grace_time_ends_though_nothing_but_a_shielded_accept_is_left() {
 
 #[test]
 fn closing_a_socket_that_lingers_blocks_nobody_else() {
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     run(|| {
         let (tx, rx) = pair();
         tx.set_linger(Some(Duration::from_secs(1))).unwrap();
@@ -124,12 +140,27 @@ fn closing_a_socket_that_lingers_blocks_nobody_else() {
     .unwrap();
 }
 
+/// Counts the writes that happen while its tasklet unwinds.
+struct Counting(TcpStream, Rc<Cell<usize>>);
+
+impl Write for Counting {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        self.1.set(self.1.get() + usize::from(std::thread::panicking()));
+        self.0.write(buf)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
 #[test]
 fn p16_unwinding_against_peers_that_do_not_read_delays_nobody() {
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let torture = std::env::var_os("OVERLAPPED_TORTURE").is_some_and(|value| value == "1");
     let tasklets = if torture { 1_000 } else { 200 };
     let latest = Rc::new(RefCell::new(Duration::ZERO));
+    let flushes = Rc::new(Cell::new(0));
     run_until(|| {
         let mut peers = Vec::new();
         let full: Vec<_> = (0..tasklets)
@@ -138,11 +169,14 @@ fn p16_unwinding_against_peers_that_do_not_read_delays_nobody() {
                 SockRef::from(&tx).set_send_buffer_size(4096).unwrap();
                 SockRef::from(&rx).set_recv_buffer_size(4096).unwrap();
                 peers.push(rx);
+                let flushes = flushes.clone();
                 spawn(move || {
-                    let mut out = BufWriter::with_capacity(32 * 1024, tx);
-                    loop {
-                        out.write_all(&[1; 10_000]).unwrap();
-                    }
+                    tx.set_write_timeout(Some(ms(5))).unwrap();
+                    while (&tx).write(&[0; 1 << 16]).is_ok() {}
+                    tx.set_write_timeout(None).unwrap();
+                    let mut out = BufWriter::with_capacity(32 * 1024, Counting(tx, flushes));
+                    out.write_all(&[1; 10_000]).unwrap();
+                    sleep(Duration::from_secs(3_600));
                 })
             })
             .collect();
@@ -155,7 +189,7 @@ fn p16_unwinding_against_peers_that_do_not_read_delays_nobody() {
                 latest.replace_with(|latest| late.max(*latest));
             }
         });
-        sleep(Duration::from_millis(300));
+        sleep(Duration::from_millis(500));
         latest.replace(Duration::ZERO);
         full.iter().for_each(|tasklet| tasklet.kill());
         sleep(Duration::from_millis(100));
@@ -166,6 +200,7 @@ fn p16_unwinding_against_peers_that_do_not_read_delays_nobody() {
         drop(peers);
     })
     .unwrap();
+    assert!(flushes.get() >= tasklets, "void: {} writes while unwinding", flushes.get());
     let latest = *latest.borrow();
     assert!(latest < Duration::from_millis(50), "a neighbour's timer was {latest:?} late");
     println!("RELIABILITY P16 {tasklets} worst lateness {} us", latest.as_micros());

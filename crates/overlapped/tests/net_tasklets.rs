@@ -332,3 +332,67 @@ fn the_limit_on_operations_is_an_error_value() {
     });
     done.unwrap();
 }
+
+#[test]
+fn killing_one_of_several_waiters_leaves_the_others_their_turn() {
+    for victim in 0..4 {
+        run(|| {
+            let (mut tx, rx) = pair();
+            let rx = Rc::new(rx);
+            let (full_tx, mut full_rx) = pair();
+            let full_tx = Rc::new(full_tx);
+            let readers: Vec<_> = (0..4)
+                .map(|_| {
+                    let rx = rx.clone();
+                    spawn(move || (&*rx).read(&mut [0; 1]).unwrap())
+                })
+                .collect();
+            let writers: Vec<_> = (0..4)
+                .map(|_| {
+                    let tx = full_tx.clone();
+                    spawn(move || (&*tx).write_all(&[1; 1 << 23]).unwrap())
+                })
+                .collect();
+            sleep(ms(10));
+            readers[victim].kill();
+            writers[victim].kill();
+            sleep(ms(2));
+            tx.write_all(&[7; 3]).unwrap();
+            let ends: Vec<_> = readers.into_iter().map(|reader| reader.join().ok()).collect();
+            let expected: Vec<_> = (0..4).map(|i| (i != victim).then_some(1)).collect();
+            assert_eq!(ends, expected);
+            drop((tx, full_tx));
+            let received = timeout(Duration::from_secs(20), || {
+                std::io::copy(&mut full_rx, &mut std::io::sink()).unwrap()
+            });
+            assert!(received >= 3 << 23, "{received}");
+            for (i, writer) in writers.into_iter().enumerate() {
+                assert_eq!(writer.join().is_ok(), i != victim);
+            }
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn a_connect_that_nobody_answers_can_be_killed_and_timed_out() {
+    let listener =
+        socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    listener.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+    listener.listen(0).unwrap();
+    let addr = listener.local_addr().unwrap().as_socket().unwrap();
+    run(|| {
+        let connecting: Vec<_> = (0..20).map(|_| spawn(move || TcpStream::connect(addr))).collect();
+        sleep(ms(20));
+        let waiting = connecting.iter().filter(|tasklet| !tasklet.is_finished()).count();
+        assert!(waiting > 0, "void: all of them were answered");
+        let begin = Instant::now();
+        connecting.iter().for_each(|tasklet| tasklet.kill());
+        let killed = connecting.into_iter().map(|tasklet| tasklet.join());
+        assert_eq!(killed.filter(|end| matches!(end, Err(JoinError::Killed))).count(), waiting);
+        let late = timeout(ms(20), || TcpStream::connect(addr)).unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::TimedOut);
+        assert!(begin.elapsed() < ms(500));
+    })
+    .unwrap();
+}

@@ -122,6 +122,6 @@ fn serve(
         Ok(never) => match never {},
     }
     totals.note_stop();
-    tracing::info!(connections = totals.open_at_stop(), "stopping; once more stops at once");
+    tracing::debug!(connections = totals.open_at_stop(), "stopping; once more stops at once");
     stopper.join().map_err(unjoined)?.context("cannot wait for signals")
 }

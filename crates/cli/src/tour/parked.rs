@@ -12,7 +12,7 @@ const TASKLETS: u64 = 1_000_000;
 /// Between two looks at the clock.
 const BATCH: usize = 20_000;
 /// Where pages are slow to come by, fewer tasklets keep the tour short.
-const TIME_MAX: Duration = Duration::from_secs(10);
+const TIME_MAX: Duration = Duration::from_secs(15);
 /// A page of stack, a control block, and the stack's share of page tables, rounded up.
 const BYTES_EACH: u64 = 5 << 10;
 /// Where the system does not say how much memory there is.

@@ -10,14 +10,16 @@
 //! poster reads that flag *after* it has pushed (under the same lock). So either the look finds
 //! the message, or the poster finds the flag. `loom_no_wake_is_lost` goes through every order.
 
+use std::sync::Arc;
+
 #[cfg(overlapped_loom)]
 use loom::sync::{
-    Arc, Mutex,
+    Mutex,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 #[cfg(not(overlapped_loom))]
 use std::sync::{
-    Arc, Mutex,
+    Mutex,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
@@ -83,7 +85,7 @@ impl Inbox {
 
     /// Says that the scheduler is about to sleep; false if it must not, because something has come.
     pub(crate) fn fall_asleep(&self) -> bool {
-        self.asleep.store(true, Ordering::Release);
+        self.asleep.swap(true, Ordering::AcqRel);
         if self.lock().as_ref().is_some_and(|messages| !messages.is_empty()) {
             self.full.store(true, Ordering::Relaxed);
             self.wake_up();
@@ -94,7 +96,7 @@ impl Inbox {
 
     /// Says that the scheduler is awake.
     pub(crate) fn wake_up(&self) {
-        self.asleep.store(false, Ordering::Release);
+        self.asleep.swap(false, Ordering::AcqRel);
     }
 
     /// From now on nobody listens.
@@ -182,6 +184,10 @@ impl Line {
 
     /// The kill has been read; the next one is another.
     pub(crate) fn answer(&self) {
-        self.asked.store(false, Ordering::Release);
+        self.asked.swap(false, Ordering::AcqRel);
     }
 }
+
+#[cfg(all(test, overlapped_loom))]
+#[path = "inbox_tests.rs"]
+mod tests;

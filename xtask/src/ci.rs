@@ -77,8 +77,7 @@ pub fn run(root: &Path, steps: &[Step], without: &[Step]) -> anyhow::Result<bool
 }
 
 fn name(step: Step) -> String {
-    step.to_possible_value()
-        .map_or_else(String::new, |value| value.get_name().to_owned())
+    step.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 fn text(verdict: &Verdict) -> String {
@@ -102,23 +101,19 @@ fn perform(root: &Path, step: Step) -> anyhow::Result<Verdict> {
                 Verdict::Failed(format!("{} findings", report.findings.len()))
             })
         }
-        Step::Clippy => plain(
-            root,
-            &Invocation::cargo("clippy --workspace --all-targets -- -D warnings"),
-        ),
+        Step::Clippy => {
+            plain(root, &Invocation::cargo("clippy --workspace --all-targets -- -D warnings"))
+        }
         Step::Doc => {
             let doc = Invocation::cargo("doc --workspace --exclude overlapped-bench --no-deps");
             plain(root, &doc.env("RUSTDOCFLAGS", "-Dwarnings"))
         }
         Step::Tests => tests(root, &Invocation::cargo(TESTS)),
-        Step::TestsPoll => tests(
-            root,
-            &Invocation::cargo(TESTS).env("OVERLAPPED_PORT", "poll"),
-        ),
+        Step::TestsPoll => tests(root, &Invocation::cargo(TESTS).env("OVERLAPPED_PORT", "poll")),
         Step::TestsRefused => match refused(root, "EPERM")? {
-            Refused::Held { tests, refusals } => Ok(Verdict::Passed(format!(
-                "{tests} tests, {refusals} refusals of io_uring"
-            ))),
+            Refused::Held { tests, refusals } => {
+                Ok(Verdict::Passed(format!("{tests} tests, {refusals} refusals of io_uring")))
+            }
             Refused::Failed(reason) => Ok(Verdict::Failed(reason)),
             Refused::Impossible(reason) => {
                 println!("SKIPPED: nothing has shown that the suite passes without io_uring");
@@ -187,9 +182,7 @@ pub fn refused(root: &Path, errno: &str) -> anyhow::Result<Refused> {
         .arg(&format!("-einject=io_uring_setup:error={errno}"))
         .without_env("OVERLAPPED_PORT");
     if !Invocation::new("true", "").under(strace.clone()).probe() {
-        return Ok(Refused::Impossible(
-            "strace is missing or may not trace here".to_owned(),
-        ));
+        return Ok(Refused::Impossible("strace is missing or may not trace here".to_owned()));
     }
     let build = Invocation::cargo(TESTS).arg("--no-run");
     if let Some(reason) = exec::run(root, &build, LIMIT)?.failure {
@@ -200,18 +193,12 @@ pub fn refused(root: &Path, errno: &str) -> anyhow::Result<Refused> {
     let ran = exec::run(root, &suite, LIMIT)?;
     let counted = Counted::of(&ran.lines);
     let log = String::from_utf8_lossy(&std::fs::read(&log)?).into_owned();
-    let refusals = log
-        .lines()
-        .filter(|line| line.contains("(INJECTED)"))
-        .count() as u64;
+    let refusals = log.lines().filter(|line| line.contains("(INJECTED)")).count() as u64;
     Ok(match ran.failure {
         Some(reason) => Refused::Failed(format!("{reason}; {counted}")),
         None if counted.passed == 0 => Refused::Failed("no test ran".to_owned()),
         None if refusals == 0 => Refused::Failed("void: no test asked for io_uring".to_owned()),
-        None => Refused::Held {
-            tests: counted.passed,
-            refusals,
-        },
+        None => Refused::Held { tests: counted.passed, refusals },
     })
 }
 
@@ -226,16 +213,10 @@ struct Counted {
 impl Counted {
     fn of(lines: &[String]) -> Counted {
         let mut counted = Counted::default();
-        for line in lines
-            .iter()
-            .filter_map(|line| line.trim().strip_prefix("test result: "))
-        {
+        for line in lines.iter().filter_map(|line| line.trim().strip_prefix("test result: ")) {
             let number = |kind: &str| -> u64 {
-                let part = line
-                    .split([';', '.'])
-                    .find_map(|part| part.trim().strip_suffix(kind));
-                part.and_then(|number| number.trim().parse().ok())
-                    .unwrap_or(0)
+                let part = line.split([';', '.']).find_map(|part| part.trim().strip_suffix(kind));
+                part.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
             };
             counted.passed += number("passed");
             counted.failed += number("failed");
@@ -247,15 +228,8 @@ impl Counted {
 
 impl std::fmt::Display for Counted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Counted {
-            passed,
-            failed,
-            ignored,
-        } = self;
-        write!(
-            f,
-            "{passed} tests passed, {failed} failed, {ignored} ignored"
-        )
+        let Counted { passed, failed, ignored } = self;
+        write!(f, "{passed} tests passed, {failed} failed, {ignored} ignored")
     }
 }
 
@@ -271,13 +245,6 @@ mod tests {
             "test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out",
         ];
         let counted = Counted::of(&lines.map(str::to_owned));
-        assert_eq!(
-            counted,
-            Counted {
-                passed: 7,
-                failed: 3,
-                ignored: 1
-            }
-        );
+        assert_eq!(counted, Counted { passed: 7, failed: 3, ignored: 1 });
     }
 }

@@ -20,11 +20,7 @@ impl Invocation {
     /// `program` with `arguments`, which are parted at spaces.
     pub fn new(program: &str, arguments: &str) -> Invocation {
         let arguments = arguments.split_whitespace().map(str::to_owned).collect();
-        Invocation {
-            program: program.to_owned(),
-            arguments,
-            ..Invocation::default()
-        }
+        Invocation { program: program.to_owned(), arguments, ..Invocation::default() }
     }
 
     /// Cargo with `arguments`.
@@ -52,29 +48,17 @@ impl Invocation {
 
     /// Runs it as an argument of `outer`, with the environment of both.
     pub fn under(self, outer: Invocation) -> Invocation {
-        let Invocation {
-            program,
-            mut arguments,
-            mut set,
-            mut unset,
-        } = outer;
+        let Invocation { program, mut arguments, mut set, mut unset } = outer;
         arguments.push(self.program);
         arguments.extend(self.arguments);
         set.extend(self.set);
         unset.extend(self.unset);
-        Invocation {
-            program,
-            arguments,
-            set,
-            unset,
-        }
+        Invocation { program, arguments, set, unset }
     }
 
     fn command(&self) -> Command {
         // Cargo tells its children which of the installed ones it is.
-        let own = (self.program == "cargo")
-            .then(|| std::env::var_os("CARGO"))
-            .flatten();
+        let own = (self.program == "cargo").then(|| std::env::var_os("CARGO")).flatten();
         let mut command = Command::new(own.unwrap_or_else(|| self.program.clone().into()));
         command.args(&self.arguments);
         self.unset.iter().for_each(|name| {
@@ -87,10 +71,7 @@ impl Invocation {
     /// Runs it silently; whether it ended well.
     pub fn probe(&self) -> bool {
         let mut command = self.command();
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.status().is_ok_and(|status| status.success())
     }
 }
@@ -102,18 +83,12 @@ impl fmt::Display for Invocation {
             write!(f, "{name}={} ", quoted(value))?;
         }
         write!(f, "{}", self.program)?;
-        self.arguments
-            .iter()
-            .try_for_each(|argument| write!(f, " {}", quoted(argument)))
+        self.arguments.iter().try_for_each(|argument| write!(f, " {}", quoted(argument)))
     }
 }
 
 fn quoted(text: &str) -> String {
-    if text.contains(' ') {
-        format!("'{text}'")
-    } else {
-        text.to_owned()
-    }
+    if text.contains(' ') { format!("'{text}'") } else { text.to_owned() }
 }
 
 /// How a program ended.
@@ -130,11 +105,7 @@ pub struct Ran {
 pub fn run(root: &Path, invocation: &Invocation, limit: Duration) -> io::Result<Ran> {
     let (output, input) = io::pipe()?;
     let mut command = invocation.command();
-    command
-        .current_dir(root)
-        .stdin(Stdio::null())
-        .stdout(input.try_clone()?)
-        .stderr(input);
+    command.current_dir(root).stdin(Stdio::null()).stdout(input.try_clone()?).stderr(input);
     if io::stdout().is_terminal() {
         // Behind a pipe, cargo would not know.
         command.env("CARGO_TERM_COLOR", "always");
@@ -173,10 +144,7 @@ pub fn run(root: &Path, invocation: &Invocation, limit: Duration) -> io::Result<
     }
     let status = child.wait()?;
     let failure = failure.or_else(|| (!status.success()).then(|| status.to_string()));
-    Ok(Ran {
-        failure,
-        lines: said,
-    })
+    Ok(Ran { failure, lines: said })
 }
 
 /// Sends each line as it comes. Ends with the stream.
@@ -185,10 +153,7 @@ fn follow(stream: impl Read + Send + 'static) -> Receiver<String> {
     std::thread::spawn(move || {
         let mut stream = BufReader::new(stream);
         let mut line = Vec::new();
-        while stream
-            .read_until(b'\n', &mut line)
-            .is_ok_and(|length| length > 0)
-        {
+        while stream.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
             let text = String::from_utf8_lossy(&line).trim_end().to_owned();
             if sender.send(text).is_err() {
                 return;
@@ -207,10 +172,7 @@ fn kill_all(child: &mut Child) {
     let mut at = 0;
     while at < family.len() {
         let parent = family[at];
-        let children = parents
-            .iter()
-            .filter(|(_, of)| *of == parent)
-            .map(|(id, _)| *id);
+        let children = parents.iter().filter(|(_, of)| *of == parent).map(|(id, _)| *id);
         family.extend(children);
         at += 1;
     }
@@ -240,12 +202,7 @@ mod tests {
     use super::*;
 
     fn shell(script: &str, limit: Duration) -> Ran {
-        run(
-            Path::new("."),
-            &Invocation::new("sh", "-c").arg(script),
-            limit,
-        )
-        .unwrap()
+        run(Path::new("."), &Invocation::new("sh", "-c").arg(script), limit).unwrap()
     }
 
     #[test]
@@ -268,9 +225,6 @@ mod tests {
     fn an_invocation_reads_as_typed() {
         let inner = Invocation::cargo("test p1_").env("A", "b c");
         let outer = Invocation::new("strace", "-f");
-        assert_eq!(
-            inner.under(outer).to_string(),
-            "A='b c' strace -f cargo test p1_"
-        );
+        assert_eq!(inner.under(outer).to_string(), "A='b c' strace -f cargo test p1_");
     }
 }

@@ -22,8 +22,5 @@ use std::path::{Path, PathBuf};
 pub fn root() -> PathBuf {
     let own = std::env::var("CARGO_MANIFEST_DIR");
     let own = own.unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
-    Path::new(&own)
-        .parent()
-        .expect("xtask lies in the root")
-        .to_path_buf()
+    Path::new(&own).parent().expect("xtask lies in the root").to_path_buf()
 }

@@ -8,10 +8,7 @@ use clap::{Parser, Subcommand};
 use xtask::{ci, tidy, torture};
 
 #[derive(Parser)]
-#[command(
-    name = "cargo xtask",
-    about = "Programs that hold the rules of this repository"
-)]
+#[command(name = "cargo xtask", about = "Programs that hold the rules of this repository")]
 struct Arguments {
     #[command(subcommand)]
     program: Program,
@@ -56,15 +53,7 @@ fn main() -> anyhow::Result<ExitCode> {
             print!("{}", torture::list());
             true
         }
-        Program::Torture {
-            cases,
-            port,
-            list: false,
-        } => torture::run(&root, &cases, port)?,
+        Program::Torture { cases, port, list: false } => torture::run(&root, &cases, port)?,
     };
-    Ok(if passed {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -8,10 +8,7 @@ const ROOT: &str = "#![forbid(unsafe_code)]\n";
 fn found(files: &[(&str, &str)]) -> Vec<String> {
     let files: Vec<File> = files
         .iter()
-        .map(|(path, text)| File {
-            path: (*path).to_owned(),
-            text: (*text).to_owned(),
-        })
+        .map(|(path, text)| File { path: (*path).to_owned(), text: (*text).to_owned() })
         .collect();
     let report = tidy::check(&files);
     assert!(report.checks > 0, "nothing was looked at");
@@ -38,83 +35,40 @@ fn fails(path: &str, text: &str, rule: &str, line: usize) {
 fn the_repository_is_tidy() {
     let report = tidy::check_repository(&xtask::root()).unwrap();
     println!("{report}");
-    assert!(
-        report.checks > 1_000,
-        "it looked at next to nothing: {report}"
-    );
+    assert!(report.checks > 1_000, "it looked at next to nothing: {report}");
     assert!(report.passed(), "\n{report}");
 }
 
 #[test]
 fn a_finding_names_place_rule_reason_and_remedy() {
     let path = "crates/overlapped/src/op/mod.rs".to_owned();
-    let report = tidy::check(&[File {
-        path,
-        text: "\nuse crate::task::wait;\n".into(),
-    }]);
+    let report = tidy::check(&[File { path, text: "\nuse crate::task::wait;\n".into() }]);
     let text = report.to_string();
     assert!(text.starts_with("crates/overlapped/src/op/mod.rs:2: [imports] `op` imports `task`"));
-    assert!(
-        text.contains("why:    ") && text.contains("remedy: "),
-        "{text}"
-    );
+    assert!(text.contains("why:    ") && text.contains("remedy: "), "{text}");
 }
 
 #[test]
 fn imports_downwards_pass() {
-    passes(
-        "net/tcp.rs",
-        "use crate::{op::Op, task::wait};\nuse super::addr::X;\n",
-    );
+    passes("net/tcp.rs", "use crate::{op::Op, task::wait};\nuse super::addr::X;\n");
     passes("net/tcp.rs", "use crate::time::Deadline;\n");
     passes("chan/mod.rs", "use crate::sched::Verdict;\n");
     passes("task/spawn.rs", "use crate::sched::current;\n");
     passes("port/uring/ring.rs", "use super::super::super::op::Op;\n");
     passes("lib.rs", "pub use crate::net::TcpStream;\n");
-    passes(
-        "op/mod.rs",
-        "//! As `crate::net::X` says.\nconst X: &str = \"crate::net::X\";\n",
-    );
-    passes(
-        "op/mod.rs",
-        "pub(crate) struct A;\npub(in crate::op) struct B;\n",
-    );
+    passes("op/mod.rs", "//! As `crate::net::X` says.\nconst X: &str = \"crate::net::X\";\n");
+    passes("op/mod.rs", "pub(crate) struct A;\npub(in crate::op) struct B;\n");
 }
 
 #[test]
 fn imports_upwards_and_sideways_fail() {
     fails("op/mod.rs", "\nuse crate::port::Driver;\n", "imports", 2);
-    fails(
-        "stack/pool.rs",
-        "use super::super::switch::Fiber;\n",
-        "imports",
-        1,
-    );
-    fails(
-        "chan/mod.rs",
-        "use crate::{\n    task,\n    net::TcpStream,\n};\n",
-        "imports",
-        3,
-    );
+    fails("stack/pool.rs", "use super::super::switch::Fiber;\n", "imports", 1);
+    fails("chan/mod.rs", "use crate::{\n    task,\n    net::TcpStream,\n};\n", "imports", 3);
     fails("net/tcp.rs", "use crate::sched::Scheduler;\n", "imports", 1);
-    fails(
-        "sched/run.rs",
-        "fn f() {\n    crate::task::spawn();\n}\n",
-        "imports",
-        2,
-    );
-    fails(
-        "sched/run.rs",
-        "fn f() {\n    assert!(crate::task::ok());\n}\n",
-        "imports",
-        2,
-    );
-    fails(
-        "op/table.rs",
-        "mod a {\n    use super::super::super::task::X;\n}\n",
-        "imports",
-        2,
-    );
+    fails("sched/run.rs", "fn f() {\n    crate::task::spawn();\n}\n", "imports", 2);
+    fails("sched/run.rs", "fn f() {\n    assert!(crate::task::ok());\n}\n", "imports", 2);
+    fails("op/table.rs", "mod a {\n    use super::super::super::task::X;\n}\n", "imports", 2);
     fails("task/spawn.rs", "use crate::*;\n", "imports", 1);
 }
 
@@ -126,72 +80,30 @@ fn an_unknown_room_fails() {
 
 #[test]
 fn tests_may_import_and_call_anything() {
-    passes(
-        "op/mod.rs",
-        "#[cfg(test)]\nmod tests {\n    use crate::task::X;\n}\n",
-    );
+    passes("op/mod.rs", "#[cfg(test)]\nmod tests {\n    use crate::task::X;\n}\n");
     passes(
         "op/mod.rs",
         "#[cfg(all(test, not(loom)))]\nuse {crate::task::X, std::fs};\nfn f() {}\n",
     );
-    passes(
-        "op/mod.rs",
-        "#[cfg(test)]\nfn f<A, B>(a: A, b: B) { libc::read(); }\n",
-    );
-    passes(
-        "op/mod.rs",
-        "struct A {\n    #[cfg(test)]\n    a: crate::task::X,\n    b: u8,\n}\n",
-    );
-    fails(
-        "op/mod.rs",
-        "#[cfg(not(test))]\nuse crate::task::X;\n",
-        "imports",
-        2,
-    );
-    fails(
-        "op/mod.rs",
-        "#[cfg(any(test, unix))]\nuse crate::task::X;\n",
-        "imports",
-        2,
-    );
-    fails(
-        "op/mod.rs",
-        "#[cfg(test)]\nmod a {}\nuse crate::task::X;\n",
-        "imports",
-        3,
-    );
+    passes("op/mod.rs", "#[cfg(test)]\nfn f<A, B>(a: A, b: B) { libc::read(); }\n");
+    passes("op/mod.rs", "struct A {\n    #[cfg(test)]\n    a: crate::task::X,\n    b: u8,\n}\n");
+    fails("op/mod.rs", "#[cfg(not(test))]\nuse crate::task::X;\n", "imports", 2);
+    fails("op/mod.rs", "#[cfg(any(test, unix))]\nuse crate::task::X;\n", "imports", 2);
+    fails("op/mod.rs", "#[cfg(test)]\nmod a {}\nuse crate::task::X;\n", "imports", 3);
     let inside = ("crates/overlapped/src/op/judge.rs", "use crate::task::X;\n");
-    let tests_only = (
-        "crates/overlapped/src/op/mod.rs",
-        "#[cfg(test)]\nmod judge;\n",
-    );
+    let tests_only = ("crates/overlapped/src/op/mod.rs", "#[cfg(test)]\nmod judge;\n");
     assert_eq!(found(&[tests_only, inside]), [""; 0]);
     let always = ("crates/overlapped/src/op/mod.rs", "mod judge;\n");
-    assert_eq!(
-        found(&[always, inside]),
-        ["imports crates/overlapped/src/op/judge.rs:1"]
-    );
+    assert_eq!(found(&[always, inside]), ["imports crates/overlapped/src/op/judge.rs:1"]);
 }
 
 #[test]
 fn names_that_do_nothing_by_themselves_pass() {
-    passes(
-        "net/tcp.rs",
-        "use std::net::{Ipv4Addr, Shutdown, SocketAddr, ToSocketAddrs};\n",
-    );
+    passes("net/tcp.rs", "use std::net::{Ipv4Addr, Shutdown, SocketAddr, ToSocketAddrs};\n");
     passes("net/tcp.rs", "use std::net;\nfn f(a: net::SocketAddr) {}\n");
-    passes(
-        "time.rs",
-        "use std::time::{self, Duration, Instant};\nconst A: time::Duration = B;\n",
-    );
-    passes(
-        "task/spawn.rs",
-        "fn f() -> libc::c_int {\n    -libc::ECANCELED\n}\n",
-    );
-    passes(
-        "fs/mod.rs",
-        "use rustix::io;\nfn f(e: io::Errno) -> bool { e == io::Errno::AGAIN }\n",
-    );
+    passes("time.rs", "use std::time::{self, Duration, Instant};\nconst A: time::Duration = B;\n");
+    passes("task/spawn.rs", "fn f() -> libc::c_int {\n    -libc::ECANCELED\n}\n");
+    passes("fs/mod.rs", "use rustix::io;\nfn f(e: io::Errno) -> bool { e == io::Errno::AGAIN }\n");
     passes("sync/mod.rs", "fn f() -> ! { std::process::abort() }\n");
 }
 
@@ -209,73 +121,25 @@ fn calls_past_the_port_fail() {
         "calls",
         3,
     );
-    fails(
-        "fs/mod.rs",
-        "fn f() {\n    std::fs::read(a);\n}\n",
-        "calls",
-        2,
-    );
+    fails("fs/mod.rs", "fn f() {\n    std::fs::read(a);\n}\n", "calls", 2);
     fails("fs/mod.rs", "use std::{io, fs::File};\n", "calls", 1);
-    fails(
-        "time.rs",
-        "fn f() {\n    std::time::Instant::now();\n}\n",
-        "calls",
-        2,
-    );
-    fails(
-        "time.rs",
-        "use std::time::Instant;\nfn f() { Instant::now(); }\n",
-        "calls",
-        2,
-    );
-    fails(
-        "time.rs",
-        "use std::time::Instant;\nfn f(a: Instant) { a.elapsed(); }\n",
-        "calls",
-        2,
-    );
-    fails(
-        "task/spawn.rs",
-        "fn f(a: &[u8]) {\n    g(&a[..libc::getpid()]);\n}\n",
-        "calls",
-        2,
-    );
-    fails(
-        "task/spawn.rs",
-        "use libc::{c_int, read};\nfn f() { read(); }\n",
-        "calls",
-        1,
-    );
+    fails("time.rs", "fn f() {\n    std::time::Instant::now();\n}\n", "calls", 2);
+    fails("time.rs", "use std::time::Instant;\nfn f() { Instant::now(); }\n", "calls", 2);
+    fails("time.rs", "use std::time::Instant;\nfn f(a: Instant) { a.elapsed(); }\n", "calls", 2);
+    fails("task/spawn.rs", "fn f(a: &[u8]) {\n    g(&a[..libc::getpid()]);\n}\n", "calls", 2);
+    fails("task/spawn.rs", "use libc::{c_int, read};\nfn f() { read(); }\n", "calls", 1);
     fails("task/spawn.rs", "use libc::*;\n", "calls", 1);
     fails("net/mod.rs", "use rustix::net::bind;\n", "calls", 1);
-    fails(
-        "net/mod.rs",
-        "use rustix::net;\nfn f() { net::bind(a); }\n",
-        "calls",
-        2,
-    );
-    fails(
-        "net/mod.rs",
-        "fn f() -> socket2::Socket { a }\n",
-        "calls",
-        1,
-    );
+    fails("net/mod.rs", "use rustix::net;\nfn f() { net::bind(a); }\n", "calls", 2);
+    fails("net/mod.rs", "fn f() -> socket2::Socket { a }\n", "calls", 1);
 }
 
 #[test]
 fn the_port_stacks_and_conversions_may_call() {
-    for path in [
-        "port/control.rs",
-        "stack/pool.rs",
-        "net/convert.rs",
-        "op/addr.rs",
-    ] {
+    for path in ["port/control.rs", "stack/pool.rs", "net/convert.rs", "op/addr.rs"] {
         passes(path, "use std::fs::File;\nfn f() { libc::getpid(); }\n");
     }
-    assert_eq!(
-        found(&[("crates/serve/src/drain.rs", "use std::fs::File;\n")]),
-        [""; 0]
-    );
+    assert_eq!(found(&[("crates/serve/src/drain.rs", "use std::fs::File;\n")]), [""; 0]);
 }
 
 #[test]
@@ -283,29 +147,16 @@ fn unsafe_stands_in_the_library_only() {
     let block = "fn f() {\n    unsafe { g() }\n}\n";
     passes("op/table.rs", block);
     assert_eq!(found(&[("crates/bench/src/raw.rs", block)]), [""; 0]);
-    assert_eq!(
-        found(&[("crates/serve/src/a.rs", block)]),
-        ["unsafe crates/serve/src/a.rs:2"]
-    );
-    assert_eq!(
-        found(&[("crates/serve/tests/a.rs", block)]),
-        ["unsafe crates/serve/tests/a.rs:2"]
-    );
+    assert_eq!(found(&[("crates/serve/src/a.rs", block)]), ["unsafe crates/serve/src/a.rs:2"]);
+    assert_eq!(found(&[("crates/serve/tests/a.rs", block)]), ["unsafe crates/serve/tests/a.rs:2"]);
     let text = "// unsafe\nconst A: &str = \"unsafe\";\n";
     assert_eq!(found(&[("crates/serve/src/a.rs", text)]), [""; 0]);
 }
 
 #[test]
 fn crate_roots_forbid_unsafe() {
-    for path in [
-        "crates/serve/src/lib.rs",
-        "crates/cli/src/main.rs",
-        "crates/a/src/bin/b.rs",
-    ] {
-        assert_eq!(
-            found(&[(path, "//! A crate.\n")]),
-            [format!("unsafe {path}:1")]
-        );
+    for path in ["crates/serve/src/lib.rs", "crates/cli/src/main.rs", "crates/a/src/bin/b.rs"] {
+        assert_eq!(found(&[(path, "//! A crate.\n")]), [format!("unsafe {path}:1")]);
         assert_eq!(found(&[(path, ROOT)]), [""; 0]);
     }
     passes("lib.rs", "//! The library.\n");
@@ -315,24 +166,9 @@ fn crate_roots_forbid_unsafe() {
 fn corosensei_stays_in_its_rooms() {
     passes("switch/mod.rs", "use corosensei::Coroutine;\n");
     passes("stack/mod.rs", "impl corosensei::stack::Stack for A {}\n");
-    fails(
-        "sched/run.rs",
-        "use corosensei::Coroutine;\n",
-        "corosensei",
-        1,
-    );
-    fails(
-        "switch/mod.rs",
-        "fn f() {\n    c.force_unwind();\n}\n",
-        "corosensei",
-        2,
-    );
-    fails(
-        "switch/mod.rs",
-        "#[cfg(test)]\nfn f() { c.force_reset(); }\n",
-        "corosensei",
-        2,
-    );
+    fails("sched/run.rs", "use corosensei::Coroutine;\n", "corosensei", 1);
+    fails("switch/mod.rs", "fn f() {\n    c.force_unwind();\n}\n", "corosensei", 2);
+    fails("switch/mod.rs", "#[cfg(test)]\nfn f() { c.force_reset(); }\n", "corosensei", 2);
 }
 
 #[test]
@@ -347,10 +183,7 @@ fn files_have_a_size_without_comments_blank_lines_and_tests() {
     fails("task/wait.rs", &text(151), "sizes", 1);
     passes("sched/run.rs", &text(250));
     fails("sched/run.rs", &text(251), "sizes", 1);
-    assert_eq!(
-        found(&[("crates/overlapped/tests/a.rs", &text(1_000))]),
-        [""; 0]
-    );
+    assert_eq!(found(&[("crates/overlapped/tests/a.rs", &text(1_000))]), [""; 0]);
     let documented = "/// Says.\n///\n/// More.\nconst A: u8 = 0;\n".repeat(400);
     passes("net/a.rs", &documented);
 }
@@ -359,24 +192,14 @@ fn files_have_a_size_without_comments_blank_lines_and_tests() {
 fn functions_have_a_size_unless_they_are_one_exhaustive_match() {
     let body = |count: usize| "    g();\n\n    // Why.\n".repeat(count);
     passes("net/a.rs", &format!("fn f() {{\n{}}}\n", body(68)));
-    fails(
-        "net/a.rs",
-        &format!("\nfn f() {{\n{}}}\n", body(69)),
-        "sizes",
-        2,
-    );
+    fails("net/a.rs", &format!("\nfn f() {{\n{}}}\n", body(69)), "sizes", 2);
     let arms = |rest: &str| {
         let arms: String = (0..80).map(|arm| format!("    A{arm} => g(),\n")).collect();
         format!("fn f() {{\n    match a.b(&c) {{\n{arms}{rest}    }}\n}}\n")
     };
     passes("net/a.rs", &arms("    Some(_) => g(),\n"));
     fails("net/a.rs", &arms("    _ => g(),\n"), "sizes", 1);
-    fails(
-        "net/a.rs",
-        &arms("").replace("match", "g();\n    match"),
-        "sizes",
-        1,
-    );
+    fails("net/a.rs", &arms("").replace("match", "g();\n    match"), "sizes", 1);
 }
 
 #[test]
@@ -397,10 +220,7 @@ fn folders_have_at_most_eight_files_besides_the_front() {
         found(&files)
     };
     assert_eq!(check("crates/overlapped/src/net", 8), [""; 0]);
-    assert_eq!(
-        check("crates/overlapped/src/net", 9),
-        ["sizes crates/overlapped/src/net:1"]
-    );
+    assert_eq!(check("crates/overlapped/src/net", 9), ["sizes crates/overlapped/src/net:1"]);
     assert_eq!(check("crates/overlapped/tests", 20), [""; 0]);
     assert_eq!(check("crates/serve/src", 20), [""; 0]);
 }
@@ -408,34 +228,17 @@ fn folders_have_at_most_eight_files_besides_the_front() {
 #[test]
 fn the_heart_may_not_move_away_from_its_limit() {
     let files = [("crates/overlapped/src/task/mod.rs", "")];
-    assert_eq!(
-        found(&files),
-        ["broken crates/overlapped/src/task/wait.rs:1"]
-    );
+    assert_eq!(found(&files), ["broken crates/overlapped/src/task/wait.rs:1"]);
     passes("task/wait.rs", "");
 }
 
 #[test]
 fn machine_paths_stand_in_tests_only() {
     for path in ["/home/me/a", "/root/a", "/work/a", "/tmp/a"] {
-        assert_eq!(
-            found(&[("README.md", &format!("run `{path}`\n"))]),
-            ["words README.md:1"]
-        );
-        fails(
-            "net/mod.rs",
-            &format!("\n/// In {path}.\nconst A: u8 = 0;\n"),
-            "words",
-            2,
-        );
-        passes(
-            "net/mod.rs",
-            &format!("#[cfg(test)]\nconst A: &str = \"{path}\";\n"),
-        );
-        assert_eq!(
-            found(&[("crates/cli/tests/a.rs", &format!("// {path}\n"))]),
-            [""; 0]
-        );
+        assert_eq!(found(&[("README.md", &format!("run `{path}`\n"))]), ["words README.md:1"]);
+        fails("net/mod.rs", &format!("\n/// In {path}.\nconst A: u8 = 0;\n"), "words", 2);
+        passes("net/mod.rs", &format!("#[cfg(test)]\nconst A: &str = \"{path}\";\n"));
+        assert_eq!(found(&[("crates/cli/tests/a.rs", &format!("// {path}\n"))]), [""; 0]);
         let inside = format!("https://example.org{path} and $HOME{path} and .{path}\n");
         assert_eq!(found(&[("README.md", &inside)]), [""; 0]);
     }
@@ -445,18 +248,9 @@ fn machine_paths_stand_in_tests_only() {
 fn hosts_of_registries_and_talk_stand_nowhere() {
     let host = ["index.crates", "io"].join(".");
     let talk = ["as dis", "cussed"].concat();
-    assert_eq!(
-        found(&[(".ci/run", &format!("curl {host}\n"))]),
-        ["words .ci/run:1"]
-    );
-    assert_eq!(
-        found(&[("README.md", &format!("Done {talk}.\n"))]),
-        ["words README.md:1"]
-    );
-    assert_eq!(
-        found(&[("README.md", "See docs.rs and crates.io; claudere.\n")]),
-        [""; 0]
-    );
+    assert_eq!(found(&[(".ci/run", &format!("curl {host}\n"))]), ["words .ci/run:1"]);
+    assert_eq!(found(&[("README.md", &format!("Done {talk}.\n"))]), ["words README.md:1"]);
+    assert_eq!(found(&[("README.md", "See docs.rs and crates.io; claudere.\n")]), [""; 0]);
 }
 
 #[test]

@@ -16,7 +16,6 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
 use overlapped::port::PortChoice;
-use overlapped::{JoinError, RunError};
 use tracing_subscriber::EnvFilter;
 
 /// Blocking Rust with overlapped I/O: tasklets and servers over a completion port.
@@ -109,16 +108,6 @@ impl std::fmt::Display for Saying {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("cannot write to standard output")
     }
-}
-
-/// A [`JoinError`] holds a panic's payload, which need not be `Sync`, so `?` cannot convert it.
-fn unjoined(error: JoinError) -> anyhow::Error {
-    anyhow::anyhow!("{error}")
-}
-
-/// A [`RunError`] spells out its source itself, so that is left out of the chain.
-fn unrun(error: RunError) -> anyhow::Error {
-    anyhow::anyhow!("{error}")
 }
 
 /// Writes to standard output, at once. Unlike `print!`, a closed pipe is an error, not a panic.

@@ -20,31 +20,18 @@ pub(crate) fn check(sources: &[Source<'_>], report: &mut Report) {
                 continue;
             };
             let Some(import) = imports.get(first.as_str()) else {
-                report.check(
-                    allows(path),
-                    place,
-                    &CALLS,
-                    format!("names `{}`", path.text()),
-                );
+                report.check(allows(path), place, &CALLS, format!("names `{}`", path.text()));
                 continue;
             };
             // A refused import has its own finding: its uses are not told again.
-            let import = Path {
-                segments: import.to_vec(),
-                ..path.clone()
-            };
-            let whole = Path {
-                segments: [&import.segments, rest].concat(),
-                ..path.clone()
-            };
+            let import = Path { segments: import.to_vec(), ..path.clone() };
+            let whole = Path { segments: [&import.segments, rest].concat(), ..path.clone() };
             let holds = !allows(&import) || allows(&whole);
             report.check(holds, place, &CALLS, format!("names `{}`", whole.text()));
         }
         let has_clock = imports.values().any(|path| {
             path.starts_with(&["std".into(), "time".into()])
-                && path
-                    .last()
-                    .is_some_and(|name| name == "Instant" || name == "SystemTime")
+                && path.last().is_some_and(|name| name == "Instant" || name == "SystemTime")
         });
         if has_clock {
             methods(&source.trees, source.path, report);
@@ -56,9 +43,7 @@ fn is_held(source: &Source<'_>) -> bool {
     let Some(path) = source.path.strip_prefix(LIBRARY) else {
         return false;
     };
-    let calls = source
-        .room()
-        .is_some_and(|room| ROOMS_THAT_CALL.contains(&room));
+    let calls = source.room().is_some_and(|room| ROOMS_THAT_CALL.contains(&room));
     !calls && !CONVERSIONS.contains(&path)
 }
 
@@ -87,9 +72,7 @@ fn allows(path: &Path) -> bool {
     {
         *first = "std";
     }
-    let foreign = FOREIGN
-        .iter()
-        .find(|foreign| segments.starts_with(foreign.module));
+    let foreign = FOREIGN.iter().find(|foreign| segments.starts_with(foreign.module));
     foreign.is_none_or(|foreign| allows_name(foreign, &segments[foreign.module.len()..], path.glob))
 }
 
@@ -108,9 +91,7 @@ fn allows_name(foreign: &Foreign, rest: &[&str], glob: bool) -> bool {
     match rest {
         [] => !glob,
         [name, then @ ..] => {
-            let denied = then
-                .first()
-                .is_some_and(|function| foreign.denied.contains(function));
+            let denied = then.first().is_some_and(|function| foreign.denied.contains(function));
             (foreign.allowed.contains(name) || is_constant(name)) && !denied
         }
     }

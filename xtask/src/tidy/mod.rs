@@ -43,12 +43,7 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Finding {
-            path,
-            line,
-            rule,
-            what,
-        } = self;
+        let Finding { path, line, rule, what } = self;
         writeln!(f, "{path}:{line}: [{}] {what}", rule.name)?;
         writeln!(f, "    why:    {}", rule.why)?;
         writeln!(f, "    remedy: {}", rule.remedy)
@@ -75,12 +70,7 @@ impl Report {
     fn check(&mut self, holds: bool, place: (&str, usize), rule: &'static Rule, what: String) {
         self.checks += 1;
         if !holds {
-            self.findings.push(Finding {
-                path: place.0.to_owned(),
-                line: place.1,
-                rule,
-                what,
-            });
+            self.findings.push(Finding { path: place.0.to_owned(), line: place.1, rule, what });
         }
     }
 }
@@ -90,34 +80,21 @@ impl fmt::Display for Report {
         for finding in &self.findings {
             write!(f, "{finding}")?;
         }
-        let Report {
-            findings,
-            files,
-            checks,
-        } = self;
-        writeln!(
-            f,
-            "tidy: {} findings, {files} files, {checks} checks",
-            findings.len()
-        )
+        let Report { findings, files, checks } = self;
+        writeln!(f, "tidy: {} findings, {files} files, {checks} checks", findings.len())
     }
 }
 
 /// Holds every rule against `files`.
 pub fn check(files: &[File]) -> Report {
-    let mut report = Report {
-        files: files.len(),
-        ..Report::default()
-    };
+    let mut report = Report { files: files.len(), ..Report::default() };
     let sources = source::read_all(files, &mut report);
     imports::check(&sources, &mut report);
     calls::check(&sources, &mut report);
     safety::check(&sources, &mut report);
     sizes::check(&sources, &mut report);
     words::check(files, &sources, &mut report);
-    report
-        .findings
-        .sort_by(|a, b| (&a.path, a.line).cmp(&(&b.path, b.line)));
+    report.findings.sort_by(|a, b| (&a.path, a.line).cmp(&(&b.path, b.line)));
     report
 }
 
@@ -141,11 +118,7 @@ fn collect(root: &Path, folder: &str, files: &mut Vec<File>) -> anyhow::Result<(
         if table::FOLDERS_SKIPPED.contains(&name.as_str()) {
             continue;
         }
-        let path = if folder.is_empty() {
-            name
-        } else {
-            format!("{folder}/{name}")
-        };
+        let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
         let kind = entry.file_type()?;
         if kind.is_dir() {
             collect(root, &path, files)?;

@@ -23,11 +23,7 @@ impl Path {
     /// For messages.
     pub(crate) fn text(&self) -> String {
         let text = self.segments.join("::");
-        if self.glob {
-            format!("{text}::*")
-        } else {
-            text
-        }
+        if self.glob { format!("{text}::*") } else { text }
     }
 
     /// Whether it stands in a `use`.
@@ -49,12 +45,7 @@ pub(crate) fn imports(paths: &[Path]) -> HashMap<&str, &[String]> {
     paths
         .iter()
         .filter(named)
-        .map(|path| {
-            (
-                path.imported_as.as_deref().unwrap_or_default(),
-                path.segments.as_slice(),
-            )
-        })
+        .map(|path| (path.imported_as.as_deref().unwrap_or_default(), path.segments.as_slice()))
         .collect()
 }
 
@@ -63,22 +54,14 @@ fn walk(trees: &[Tree], modules: &mut Vec<String>, found: &mut Vec<Path>) {
     while at < trees.len() {
         match &trees[at..] {
             [Tree::Ident { name, .. }, rest @ ..] if name == "use" && begins_use(rest) => {
-                let length = rest
-                    .iter()
-                    .position(|tree| tree.is_sign(';'))
-                    .unwrap_or(rest.len());
+                let length = rest.iter().position(|tree| tree.is_sign(';')).unwrap_or(rest.len());
                 use_tree(&rest[..length], &[], modules, found);
                 at += length + 1;
             }
-            [
-                Tree::Ident { name, .. },
-                Tree::Ident { name: module, .. },
-                body,
-                ..,
-            ] if name == "mod" && matches!(body, Tree::Group { .. }) => {
-                let Tree::Group { trees: inside, .. } = body else {
-                    unreachable!("matched above")
-                };
+            [Tree::Ident { name, .. }, Tree::Ident { name: module, .. }, body, ..]
+                if name == "mod" && matches!(body, Tree::Group { .. }) =>
+            {
+                let Tree::Group { trees: inside, .. } = body else { unreachable!("matched above") };
                 modules.push(module.clone());
                 walk(inside, modules, found);
                 modules.pop();
@@ -89,13 +72,7 @@ fn walk(trees: &[Tree], modules: &mut Vec<String>, found: &mut Vec<Path>) {
                 if segments.len() > 1 && !continues(&trees[..at]) {
                     let modules = modules.clone();
                     let imported_as = None;
-                    found.push(Path {
-                        segments,
-                        line: *line,
-                        imported_as,
-                        glob: false,
-                        modules,
-                    });
+                    found.push(Path { segments, line: *line, imported_as, glob: false, modules });
                 }
                 at = end;
             }
@@ -159,18 +136,11 @@ fn use_tree(trees: &[Tree], prefix: &[String], modules: &[String], found: &mut V
                     segments.push(name.clone());
                 }
             }
-            Tree::Punct {
-                sign: '*',
-                line: place,
-            } => {
+            Tree::Punct { sign: '*', line: place } => {
                 line = *place;
                 glob = true;
             }
-            Tree::Group {
-                delimiter: Delimiter::Brace,
-                trees: inside,
-                ..
-            } => {
+            Tree::Group { delimiter: Delimiter::Brace, trees: inside, .. } => {
                 for part in inside.split(|tree| tree.is_sign(',')) {
                     if !part.is_empty() {
                         use_tree(part, &segments, modules, found);
@@ -182,16 +152,6 @@ fn use_tree(trees: &[Tree], prefix: &[String], modules: &[String], found: &mut V
         }
         at += 1;
     }
-    let imported_as = if glob {
-        None
-    } else {
-        alias.or_else(|| segments.last().cloned())
-    };
-    found.push(Path {
-        segments,
-        line,
-        imported_as,
-        glob,
-        modules: modules.to_vec(),
-    });
+    let imported_as = if glob { None } else { alias.or_else(|| segments.last().cloned()) };
+    found.push(Path { segments, line, imported_as, glob, modules: modules.to_vec() });
 }

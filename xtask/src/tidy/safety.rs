@@ -10,22 +10,13 @@ pub(crate) fn check(sources: &[Source<'_>], report: &mut Report) {
     for source in sources {
         let mut words = Vec::new();
         collect(&source.trees_with_tests, &mut words);
-        let may_be_unsafe = CRATES_WITH_UNSAFE
-            .iter()
-            .any(|name| source.path.starts_with(name));
-        let in_room = source
-            .room()
-            .is_some_and(|room| COROSENSEI_ROOMS.contains(&room));
+        let may_be_unsafe = CRATES_WITH_UNSAFE.iter().any(|name| source.path.starts_with(name));
+        let in_room = source.room().is_some_and(|room| COROSENSEI_ROOMS.contains(&room));
         let may_switch = in_room || source.path.starts_with(BENCH);
         for (word, line) in words {
             let place = (source.path, line);
             if word == "unsafe" {
-                report.check(
-                    may_be_unsafe,
-                    place,
-                    &UNSAFE,
-                    "`unsafe` in this crate".into(),
-                );
+                report.check(may_be_unsafe, place, &UNSAFE, "`unsafe` in this crate".into());
             } else if word == "corosensei" {
                 let what = "corosensei is named outside of switch/ and stack/".into();
                 report.check(may_switch, place, &COROSENSEI, what);
@@ -35,12 +26,7 @@ pub(crate) fn check(sources: &[Source<'_>], report: &mut Report) {
         }
         if is_crate_root(source.path) && !may_be_unsafe {
             let what = "the crate root lacks #![forbid(unsafe_code)]".into();
-            report.check(
-                forbids_unsafe(&source.trees),
-                (source.path, 1),
-                &UNSAFE,
-                what,
-            );
+            report.check(forbids_unsafe(&source.trees), (source.path, 1), &UNSAFE, what);
         }
     }
 }

@@ -17,12 +17,7 @@ pub(crate) fn check(sources: &[Source<'_>], report: &mut Report) {
         for (index, line) in source.text.lines().enumerate() {
             let columns = line.chars().count();
             let what = format!("{columns} columns, {COLUMNS_MAX} at most");
-            report.check(
-                columns <= COLUMNS_MAX,
-                (source.path, index + 1),
-                &SIZES,
-                what,
-            );
+            report.check(columns <= COLUMNS_MAX, (source.path, index + 1), &SIZES, what);
         }
         let lines = source.code_lines();
         let heart = HEART.iter().find(|(path, _)| *path == source.path);
@@ -37,26 +32,15 @@ pub(crate) fn check(sources: &[Source<'_>], report: &mut Report) {
         }
     }
     for (folder, files) in folders {
-        let free = folder
-            .split('/')
-            .rev()
-            .take(1)
-            .any(|name| FOLDERS_OF_ANY_SIZE.contains(&name));
+        let free = folder.split('/').rev().take(1).any(|name| FOLDERS_OF_ANY_SIZE.contains(&name));
         let what = format!("{files} files besides mod.rs, {FOLDER_FILES_MAX} at most");
         report.check(free || files <= FOLDER_FILES_MAX, (folder, 1), &SIZES, what);
     }
     for (path, _) in HEART {
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let room = sources
-            .iter()
-            .any(|source| source.path == format!("{folder}/mod.rs"));
+        let room = sources.iter().any(|source| source.path == format!("{folder}/mod.rs"));
         let there = sources.iter().any(|source| source.path == *path);
-        report.check(
-            there || !room,
-            (path, 1),
-            &BROKEN,
-            "the heart's file is not there".into(),
-        );
+        report.check(there || !room, (path, 1), &BROKEN, "the heart's file is not there".into());
     }
 }
 
@@ -65,24 +49,15 @@ fn functions(trees: &[Tree], lines: &BTreeSet<usize>, path: &str, report: &mut R
         if let Tree::Group { trees, .. } = tree {
             functions(trees, lines, path, report);
         }
-        let [
-            Tree::Ident { name: word, line },
-            Tree::Ident { name, .. },
-            rest @ ..,
-        ] = &trees[at..]
+        let [Tree::Ident { name: word, line }, Tree::Ident { name, .. }, rest @ ..] = &trees[at..]
         else {
             continue;
         };
         if word != "fn" {
             continue;
         }
-        let end = rest
-            .iter()
-            .find(|tree| tree.is_sign(';') || brace(tree).is_some());
-        let Some(Tree::Group {
-            trees: body, close, ..
-        }) = end
-        else {
+        let end = rest.iter().find(|tree| tree.is_sign(';') || brace(tree).is_some());
+        let Some(Tree::Group { trees: body, close, .. }) = end else {
             continue;
         };
         let length = lines.range(*line..=*close).count();
@@ -94,11 +69,7 @@ fn functions(trees: &[Tree], lines: &BTreeSet<usize>, path: &str, report: &mut R
 
 fn brace(tree: &Tree) -> Option<&[Tree]> {
     match tree {
-        Tree::Group {
-            delimiter: Delimiter::Brace,
-            trees,
-            ..
-        } => Some(trees),
+        Tree::Group { delimiter: Delimiter::Brace, trees, .. } => Some(trees),
         _ => None,
     }
 }

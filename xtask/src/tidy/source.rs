@@ -10,24 +10,10 @@ use super::{File, Report};
 /// A token with the line it stands on.
 #[derive(Debug)]
 pub(crate) enum Tree {
-    Ident {
-        name: String,
-        line: usize,
-    },
-    Punct {
-        sign: char,
-        line: usize,
-    },
-    Literal {
-        first: usize,
-        last: usize,
-    },
-    Group {
-        delimiter: Delimiter,
-        trees: Vec<Tree>,
-        open: usize,
-        close: usize,
-    },
+    Ident { name: String, line: usize },
+    Punct { sign: char, line: usize },
+    Literal { first: usize, last: usize },
+    Group { delimiter: Delimiter, trees: Vec<Tree>, open: usize, close: usize },
 }
 
 impl Tree {
@@ -62,11 +48,7 @@ pub(crate) struct Source<'a> {
 impl Source<'_> {
     /// Whether `line` belongs to a test.
     pub(crate) fn in_test(&self, line: usize) -> bool {
-        self.is_test
-            || self
-                .tests
-                .iter()
-                .any(|&(first, last)| (first..=last).contains(&line))
+        self.is_test || self.tests.iter().any(|&(first, last)| (first..=last).contains(&line))
     }
 
     /// The room of the library that it lies in: `None` outside of the library and for `lib.rs`.
@@ -92,9 +74,7 @@ fn collect_lines(trees: &[Tree], lines: &mut BTreeSet<usize>) {
                 lines.insert(*line);
             }
             Tree::Literal { first, last } => lines.extend(*first..=*last),
-            Tree::Group {
-                trees, open, close, ..
-            } => {
+            Tree::Group { trees, open, close, .. } => {
                 lines.extend([*open, *close]);
                 collect_lines(trees, lines);
             }
@@ -104,10 +84,7 @@ fn collect_lines(trees: &[Tree], lines: &mut BTreeSet<usize>) {
 
 /// Whether a path is one of tests by its place.
 pub(crate) fn is_test_path(path: &str) -> bool {
-    path.split('/')
-        .rev()
-        .skip(1)
-        .any(|folder| folder == "tests")
+    path.split('/').rev().skip(1).any(|folder| folder == "tests")
 }
 
 /// Reads every Rust file among `files`.
@@ -121,12 +98,7 @@ pub(crate) fn read_all<'a>(files: &'a [File], report: &mut Report) -> Vec<Source
             }
             Err(error) => {
                 let line = error.span().start().line;
-                report.check(
-                    false,
-                    (&file.path, line),
-                    &BROKEN,
-                    format!("no Rust: {error}"),
-                );
+                report.check(false, (&file.path, line), &BROKEN, format!("no Rust: {error}"));
             }
         }
     }
@@ -150,32 +122,16 @@ pub(crate) fn read_all<'a>(files: &'a [File], report: &mut Report) -> Vec<Source
 fn test_module_paths(source: &Source<'_>) -> Vec<String> {
     let stem = source.path.strip_suffix(".rs").unwrap_or(source.path);
     let (folder, name) = stem.rsplit_once('/').unwrap_or(("", stem));
-    let below = if matches!(name, "mod" | "lib" | "main") {
-        folder
-    } else {
-        stem
-    };
-    source
-        .test_modules
-        .iter()
-        .map(|module| format!("{below}/{module}"))
-        .collect()
+    let below = if matches!(name, "mod" | "lib" | "main") { folder } else { stem };
+    source.test_modules.iter().map(|module| format!("{below}/{module}")).collect()
 }
 
 fn read(file: &File) -> Result<Source<'_>, proc_macro2::LexError> {
     let stream: TokenStream = file.text.parse()?;
     let lines: Vec<&str> = file.text.lines().collect();
-    let mut all = Pruner {
-        lines: &lines,
-        keep_tests: true,
-        tests: vec![],
-        test_modules: vec![],
-    };
+    let mut all = Pruner { lines: &lines, keep_tests: true, tests: vec![], test_modules: vec![] };
     let trees_with_tests = all.prune(stream.clone());
-    let mut code = Pruner {
-        keep_tests: false,
-        ..all
-    };
+    let mut code = Pruner { keep_tests: false, ..all };
     let trees = code.prune(stream);
     Ok(Source {
         path: &file.path,
@@ -205,15 +161,10 @@ impl Pruner<'_> {
             match attribute(&tokens, at) {
                 Some(found) if self.is_comment(&tokens[at]) => at = found.end,
                 Some(found) if !self.keep_tests && is_test_attribute(&found.content) => {
-                    let end = if found.inner {
-                        tokens.len()
-                    } else {
-                        item_end(&tokens, found.end)
-                    };
+                    let end = if found.inner { tokens.len() } else { item_end(&tokens, found.end) };
                     let last = tokens[end - 1].span().end().line;
                     self.tests.push((tokens[at].span().start().line, last));
-                    self.test_modules
-                        .extend(declared_module(&tokens[found.end..end]));
+                    self.test_modules.extend(declared_module(&tokens[found.end..end]));
                     at = end;
                 }
                 _ => {
@@ -228,14 +179,8 @@ impl Pruner<'_> {
     fn tree(&mut self, token: &TokenTree) -> Tree {
         let (first, last) = (token.span().start().line, token.span().end().line);
         match token {
-            TokenTree::Ident(ident) => Tree::Ident {
-                name: ident.to_string(),
-                line: first,
-            },
-            TokenTree::Punct(punct) => Tree::Punct {
-                sign: punct.as_char(),
-                line: first,
-            },
+            TokenTree::Ident(ident) => Tree::Ident { name: ident.to_string(), line: first },
+            TokenTree::Punct(punct) => Tree::Punct { sign: punct.as_char(), line: first },
             TokenTree::Literal(_) => Tree::Literal { first, last },
             TokenTree::Group(group) => Tree::Group {
                 delimiter: group.delimiter(),
@@ -275,11 +220,7 @@ fn attribute(tokens: &[TokenTree], at: usize) -> Option<Attribute> {
     match tokens.get(place) {
         Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Bracket => {
             let content = group.stream().into_iter().collect();
-            Some(Attribute {
-                content,
-                inner,
-                end: place + 1,
-            })
+            Some(Attribute { content, inner, end: place + 1 })
         }
         _ => None,
     }
@@ -333,26 +274,14 @@ fn item_end(tokens: &[TokenTree], mut at: usize) -> usize {
         })
         .collect();
     let has = |words: &[&str]| head.iter().any(|word| words.contains(&word.as_str()));
-    let with_body = has(&[
-        "fn",
-        "impl",
-        "struct",
-        "enum",
-        "trait",
-        "mod",
-        "union",
-        "macro_rules",
-    ]);
+    let with_body = has(&["fn", "impl", "struct", "enum", "trait", "mod", "union", "macro_rules"]);
     let to_semicolon = !with_body && has(&["use", "static", "const", "type", "let"]);
     let ends = |token: &TokenTree| match token {
         TokenTree::Punct(p) if p.as_char() == ';' => true,
         TokenTree::Punct(p) if p.as_char() == ',' => !with_body && !to_semicolon,
         token => is_brace(token) && !to_semicolon,
     };
-    tokens[at..]
-        .iter()
-        .position(ends)
-        .map_or(tokens.len(), |offset| at + offset + 1)
+    tokens[at..].iter().position(ends).map_or(tokens.len(), |offset| at + offset + 1)
 }
 
 fn is_brace(token: &TokenTree) -> bool {
@@ -362,12 +291,11 @@ fn is_brace(token: &TokenTree) -> bool {
 /// The name in `mod name;`.
 fn declared_module(item: &[TokenTree]) -> Option<String> {
     match item {
-        [
-            ..,
-            TokenTree::Ident(word),
-            TokenTree::Ident(name),
-            TokenTree::Punct(end),
-        ] if word == "mod" && end.as_char() == ';' => Some(name.to_string()),
+        [.., TokenTree::Ident(word), TokenTree::Ident(name), TokenTree::Punct(end)]
+            if word == "mod" && end.as_char() == ';' =>
+        {
+            Some(name.to_string())
+        }
         _ => None,
     }
 }

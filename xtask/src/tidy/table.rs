@@ -111,13 +111,7 @@ pub struct Foreign {
 }
 
 const fn foreign(module: &'static [&'static str], allowed: &'static [&'static str]) -> Foreign {
-    Foreign {
-        module,
-        allowed,
-        denied: &[],
-        constants: false,
-        nested: false,
-    }
+    Foreign { module, allowed, denied: &[], constants: false, nested: false }
 }
 
 /// Every such module.
@@ -154,14 +148,8 @@ pub const FOREIGN: &[Foreign] = &[
             ],
         )
     },
-    Foreign {
-        nested: true,
-        ..foreign(&["rustix"], &["Errno"])
-    },
-    foreign(
-        &["socket2"],
-        &["Domain", "Protocol", "SockAddr", "SockAddrStorage", "Type"],
-    ),
+    Foreign { nested: true, ..foreign(&["rustix"], &["Errno"]) },
+    foreign(&["socket2"], &["Domain", "Protocol", "SockAddr", "SockAddrStorage", "Type"]),
     foreign(
         &["std", "net"],
         &[
@@ -177,10 +165,7 @@ pub const FOREIGN: &[Foreign] = &[
         ],
     ),
     foreign(&["std", "os", "unix", "net"], &["SocketAddr"]),
-    foreign(
-        &["std", "fs"],
-        &["FileTimes", "FileType", "Metadata", "Permissions"],
-    ),
+    foreign(&["std", "fs"], &["FileTimes", "FileType", "Metadata", "Permissions"]),
     foreign(
         &["std", "os", "unix", "fs"],
         &[
@@ -196,26 +181,13 @@ pub const FOREIGN: &[Foreign] = &[
         denied: &["now", "elapsed"],
         ..foreign(
             &["std", "time"],
-            &[
-                "Duration",
-                "Instant",
-                "SystemTime",
-                "SystemTimeError",
-                "UNIX_EPOCH",
-            ],
+            &["Duration", "Instant", "SystemTime", "SystemTimeError", "UNIX_EPOCH"],
         )
     },
     // `abort` ends the machine that a simulated port would stand in for.
     foreign(
         &["std", "process"],
-        &[
-            "ExitCode",
-            "ExitStatus",
-            "Output",
-            "Stdio",
-            "Termination",
-            "abort",
-        ],
+        &["ExitCode", "ExitStatus", "Output", "Stdio", "Termination", "abort"],
     ),
     foreign(&["std", "os", "unix", "process"], &["ExitStatusExt"]),
 ];
@@ -249,10 +221,8 @@ pub const FOLDER_FILES_MAX: usize = 8;
 /// Folders where any number may stand: crate roots, and folders in which Cargo finds programs.
 pub const FOLDERS_OF_ANY_SIZE: &[&str] = &["src", "tests", "examples", "benches", "fuzz_targets"];
 /// The heart: if it outgrows this, the design is wrong, not the number.
-pub const HEART: &[(&str, usize)] = &[
-    ("crates/overlapped/src/task/wait.rs", 150),
-    ("crates/overlapped/src/sched/run.rs", 250),
-];
+pub const HEART: &[(&str, usize)] =
+    &[("crates/overlapped/src/task/wait.rs", 150), ("crates/overlapped/src/sched/run.rs", 250)];
 
 /// Beginnings of paths that mean one machine only. Tests may use them.
 pub const MACHINE_PATHS: &[&str] = &["/home/", "/root/", "/work/", "/tmp/"];

@@ -5,10 +5,7 @@ use super::table::{HOSTS, MACHINE_PATHS, TALK, WORDS, WORDS_EXEMPT};
 use super::{File, Report};
 
 pub(crate) fn check(files: &[File], sources: &[Source<'_>], report: &mut Report) {
-    for file in files
-        .iter()
-        .filter(|file| !WORDS_EXEMPT.contains(&file.path.as_str()))
-    {
+    for file in files.iter().filter(|file| !WORDS_EXEMPT.contains(&file.path.as_str())) {
         let source = sources.iter().find(|source| source.path == file.path);
         for (index, line) in file.text.lines().enumerate() {
             let number = index + 1;

@@ -27,61 +27,24 @@ pub(crate) enum Answer {
 const BOTH: &[Port] = &[Port::Uring, Port::Poll];
 
 const fn both(id: &'static str, promise: &'static str) -> Case {
-    Case {
-        id,
-        promise,
-        ports: BOTH,
-        answer: Answer::Tests,
-    }
+    Case { id, promise, ports: BOTH, answer: Answer::Tests }
 }
 
 const fn uring(id: &'static str, promise: &'static str) -> Case {
-    Case {
-        id,
-        promise,
-        ports: &[Port::Uring],
-        answer: Answer::Tests,
-    }
+    Case { id, promise, ports: &[Port::Uring], answer: Answer::Tests }
 }
 
 /// Every case, in the order of the table.
 pub(crate) const CASES: &[Case] = &[
-    both(
-        "P1",
-        "A cancel that races with data ends in exactly one completion and loses no byte.",
-    ),
-    both(
-        "P2",
-        "A killed tasklet's buffer is never written to after its stack is used again.",
-    ),
-    both(
-        "P3",
-        "Leaving with operations in flight takes < 1 s and leaks no descriptor or mapping.",
-    ),
-    both(
-        "P4",
-        "A descriptor number that is used again never receives another's bytes.",
-    ),
-    uring(
-        "P5",
-        "When the completion queue overflows, no completion is lost.",
-    ),
-    uring(
-        "P6",
-        "A cancel is delivered although the submission queue is full.",
-    ),
-    both(
-        "P8",
-        "Without free descriptors, accept idles (< 10 % CPU) and goes on within 1 s.",
-    ),
-    both(
-        "P9",
-        "Writing to closed sockets and pipes returns EPIPE and never kills the process.",
-    ),
-    both(
-        "P10",
-        "write_all delivers every byte in order through partial writes.",
-    ),
+    both("P1", "A cancel that races with data ends in exactly one completion and loses no byte."),
+    both("P2", "A killed tasklet's buffer is never written to after its stack is used again."),
+    both("P3", "Leaving with operations in flight takes < 1 s and leaks no descriptor or mapping."),
+    both("P4", "A descriptor number that is used again never receives another's bytes."),
+    uring("P5", "When the completion queue overflows, no completion is lost."),
+    uring("P6", "A cancel is delivered although the submission queue is full."),
+    both("P8", "Without free descriptors, accept idles (< 10 % CPU) and goes on within 1 s."),
+    both("P9", "Writing to closed sockets and pipes returns EPIPE and never kills the process."),
+    both("P10", "write_all delivers every byte in order through partial writes."),
     both("P11", "Signals are never visible as EINTR."),
     Case {
         id: "P12",
@@ -90,45 +53,15 @@ pub(crate) const CASES: &[Case] = &[
         answer: Answer::SuiteWithout(&["EPERM", "ENOSYS"]),
     },
     both("P13", "No wake from another thread is lost."),
-    both(
-        "P14",
-        "A tasklet that is always ready delays timers by < 50 ms (p99).",
-    ),
-    both(
-        "P16",
-        "Unwinding against a peer that does not read delays neighbours by < 50 ms.",
-    ),
-    both(
-        "S1",
-        "A stack overflow names the tasklet and leaves its neighbour's memory intact.",
-    ),
-    both(
-        "S3",
-        "100,000 parked tasklets take < 1,000 mappings; at the limit the surplus waits.",
-    ),
-    both(
-        "S4",
-        "A million tasklets leave memory (within 5 MiB) and mappings as they were.",
-    ),
-    both(
-        "S5",
-        "A panic reaches join, drops everything exactly once, and harms no neighbour.",
-    ),
-    both(
-        "S6",
-        "A kill has its documented result in every state of a tasklet.",
-    ),
+    both("P14", "A tasklet that is always ready delays timers by < 50 ms (p99)."),
+    both("P16", "Unwinding against a peer that does not read delays neighbours by < 50 ms."),
+    both("S1", "A stack overflow names the tasklet and leaves its neighbour's memory intact."),
+    both("S3", "100,000 parked tasklets take < 1,000 mappings; at the limit the surplus waits."),
+    both("S4", "A million tasklets leave memory (within 5 MiB) and mappings as they were."),
+    both("S5", "A panic reaches join, drops everything exactly once, and harms no neighbour."),
+    both("S6", "A kill has its documented result in every state of a tasklet."),
     both("S7", "No tasklet ever sees a neighbour's unwinding."),
-    both(
-        "S9",
-        "A kill in a channel's queue neither loses nor doubles a value.",
-    ),
-    both(
-        "S10",
-        "Channels keep order, balance and deadlock verdicts as the reference model does.",
-    ),
-    both(
-        "S11",
-        "no_switch turns a suspension inside a thread-local's scope into an error.",
-    ),
+    both("S9", "A kill in a channel's queue neither loses nor doubles a value."),
+    both("S10", "Channels keep order, balance and deadlock verdicts as the reference model does."),
+    both("S11", "no_switch turns a suspension inside a thread-local's scope into an error."),
 ];

@@ -71,11 +71,7 @@ pub fn run(root: &Path, wanted: &[String], port: Option<Port>) -> anyhow::Result
     }
     let (mut passed, mut failed) = (0, 0);
     for case in chosen {
-        for &on in case
-            .ports
-            .iter()
-            .filter(|on| port.is_none_or(|port| port == **on))
-        {
+        for &on in case.ports.iter().filter(|on| port.is_none_or(|port| port == **on)) {
             println!("\n== {} on {}: {} ==", case.id, on.name(), case.promise);
             let result = perform(root, case, on)?;
             let text = match &result {
@@ -109,10 +105,7 @@ fn choose(wanted: &[String]) -> anyhow::Result<Vec<&'static Case>> {
 }
 
 fn record(figures: &mut Figures, case: &Case, port: Port, text: String) {
-    let figure = Figure {
-        text,
-        date: date(SystemTime::now()),
-    };
+    let figure = Figure { text, date: date(SystemTime::now()) };
     figures.insert((case.id.to_owned(), port.name().to_owned()), figure);
 }
 
@@ -131,9 +124,7 @@ fn perform(root: &Path, case: &Case, port: Port) -> anyhow::Result<Result<String
                 .env("OVERLAPPED_PORT", port.name());
             println!("$ {tests}");
             let ran = exec::run(root, &tests, LIMIT)?;
-            Ok(ran
-                .failure
-                .map_or_else(|| measured(case.id, &ran.lines), Err))
+            Ok(ran.failure.map_or_else(|| measured(case.id, &ran.lines), Err))
         }
         Answer::SuiteWithout(errors) => {
             let mut checks = 0;
@@ -145,10 +136,7 @@ fn perform(root: &Path, case: &Case, port: Port) -> anyhow::Result<Result<String
                 }
             }
             let errors = errors.join(" and ");
-            let figure = format!(
-                "{} tests passed, io_uring refused with {errors}",
-                parted(checks)
-            );
+            let figure = format!("{} tests passed, io_uring refused with {errors}", parted(checks));
             Ok(Ok(figure))
         }
     }
@@ -167,20 +155,13 @@ fn measured(id: &str, lines: &[String]) -> Result<String, String> {
         if words.next() != Some(id) {
             continue;
         }
-        let count = words
-            .next()
-            .and_then(|count| count.replace(['_', ','], "").parse().ok());
+        let count = words.next().and_then(|count| count.replace(['_', ','], "").parse().ok());
         let count: u64 = count.ok_or_else(|| format!("no number of checks in `{said}`"))?;
         if count == 0 {
             return Err(format!("0 checks in `{said}`"));
         }
         checks += count;
-        figures.extend(
-            words
-                .next()
-                .map(str::trim)
-                .filter(|figure| !figure.is_empty()),
-        );
+        figures.extend(words.next().map(str::trim).filter(|figure| !figure.is_empty()));
     }
     match checks {
         0 => Err("no test said what it measured".to_owned()),
@@ -203,9 +184,7 @@ fn parted(number: u64) -> String {
 /// The day of `time` in UTC, by the civil calendar (Howard Hinnant, "chrono-compatible low-level
 /// date algorithms", `civil_from_days`; years from 1970 on).
 fn date(time: SystemTime) -> String {
-    let seconds = time
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
+    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let days = seconds / 86_400 + 719_468;
     let era = days / 146_097;
     let day_of_era = days % 146_097;
@@ -214,11 +193,7 @@ fn date(time: SystemTime) -> String {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02}")
 }
@@ -237,10 +212,7 @@ mod tests {
             "test p1_a ... RELIABILITY P1 100000 no byte lost\nok\n\
              RELIABILITY P10 7 not ours\nRELIABILITY P1 5 other",
         );
-        assert_eq!(
-            measured("P1", &said).unwrap(),
-            "100,005 checks: no byte lost; other"
-        );
+        assert_eq!(measured("P1", &said).unwrap(), "100,005 checks: no byte lost; other");
     }
 
     #[test]

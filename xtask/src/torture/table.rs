@@ -49,10 +49,7 @@ pub(crate) fn read(document: &str) -> anyhow::Result<Figures> {
             && !date.starts_with('-')
             && *id != "#"
         {
-            let figure = Figure {
-                text: text.replace('\u{0}', "|"),
-                date: (*date).to_owned(),
-            };
+            let figure = Figure { text: text.replace('\u{0}', "|"), date: (*date).to_owned() };
             figures.insert(((*id).to_owned(), (*port).to_owned()), figure);
         }
     }
@@ -83,12 +80,8 @@ fn row(case: &Case, port: Port, figures: &Figures) -> String {
 }
 
 fn parts(document: &str) -> anyhow::Result<(&str, &str, &str)> {
-    let (before, rest) = document
-        .split_once(BEGIN)
-        .context("the table's first marker is gone")?;
-    let (table, after) = rest
-        .split_once(END)
-        .context("the table's last marker is gone")?;
+    let (before, rest) = document.split_once(BEGIN).context("the table's first marker is gone")?;
+    let (table, after) = rest.split_once(END).context("the table's last marker is gone")?;
     if after.contains(BEGIN) {
         bail!("there are two tables");
     }
@@ -102,37 +95,21 @@ mod tests {
 
     #[test]
     fn a_row_that_did_not_run_stays_and_the_text_around_the_table_too() {
-        let old = Figure {
-            text: "100 checks: a|b".into(),
-            date: "2026-01-31".into(),
-        };
+        let old = Figure { text: "100 checks: a|b".into(), date: "2026-01-31".into() };
         let key = |id: &str, port: &str| (id.to_owned(), port.to_owned());
         let mut figures = Figures::from([(key("P1", "poll"), old.clone())]);
         let first = write(&format!("{}after\n", empty()), CASES, &figures).unwrap();
 
         figures = read(&first).unwrap();
-        assert_eq!(
-            figures,
-            Figures::from([(key("P1", "poll"), old)]),
-            "rows never run are none"
-        );
-        let new = Figure {
-            text: "FAILED: x".into(),
-            date: "2026-02-01".into(),
-        };
+        assert_eq!(figures, Figures::from([(key("P1", "poll"), old)]), "rows never run are none");
+        let new = Figure { text: "FAILED: x".into(), date: "2026-02-01".into() };
         figures.insert(key("S1", "uring"), new);
         let second = write(&first, CASES, &figures).unwrap();
 
         assert_eq!(read(&second).unwrap(), figures);
         assert!(second.starts_with("# Reliability\n") && second.ends_with("after\n"));
         let rows = CASES.iter().map(|case| case.ports.len()).sum::<usize>();
-        assert_eq!(
-            second
-                .lines()
-                .filter(|line| line.contains("xtask torture "))
-                .count(),
-            rows
-        );
+        assert_eq!(second.lines().filter(|line| line.contains("xtask torture ")).count(), rows);
     }
 
     #[test]

@@ -28,8 +28,8 @@ use overlapped::port::PortChoice;
 use overlapped::time::Duration;
 use overlapped::{Config, JoinError, spawn, task};
 
+use crate::say;
 use crate::signals::StopSignals;
-use crate::{say, unjoined, unrun};
 use totals::Totals;
 
 /// Runs a server until Ctrl-C or SIGTERM, then prints totals.
@@ -86,7 +86,7 @@ pub(crate) fn main(port: PortChoice, arguments: &Arguments) -> anyhow::Result<Ex
     let signals = StopSignals::register().context("cannot handle Ctrl-C and SIGTERM")?;
     let totals = Rc::new(Totals::new());
     let serve = || serve(echo, signals, &totals);
-    let stopped = Config::new().port(port).run_until(serve).map_err(unrun)??;
+    let stopped = Config::new().port(port).run_until(serve)??;
     say(format_args!("stopped by {stopped}\n{totals}"))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -118,10 +118,10 @@ fn serve(
     });
     match acceptor.join() {
         Err(JoinError::Killed) => {}
-        Err(error) => return Err(unjoined(error).context("the acceptor ended")),
+        Err(error) => return Err(anyhow::Error::new(error).context("the acceptor ended")),
         Ok(never) => match never {},
     }
     totals.note_stop();
     tracing::debug!(connections = totals.open_at_stop(), "stopping; once more stops at once");
-    stopper.join().map_err(unjoined)?.context("cannot wait for signals")
+    stopper.join()?.context("cannot wait for signals")
 }

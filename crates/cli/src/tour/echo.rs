@@ -8,7 +8,6 @@ use overlapped::time::Instant;
 use overlapped::{Channel, JoinError, scope, spawn, yield_now};
 
 use super::{Effort, grouped};
-use crate::unjoined;
 
 const CLIENTS: usize = 1000;
 const MESSAGE_BYTES: usize = 64;
@@ -30,7 +29,7 @@ pub(super) fn step(effort: Effort) -> anyhow::Result<String> {
     match server.join() {
         Err(JoinError::Killed) => {}
         Ok(error) => return Err(error).context("accepting failed"),
-        Err(error) => return Err(unjoined(error)),
+        Err(error) => return Err(error.into()),
     }
     let mut text = format!(
         "{} clients, {} round trips of {MESSAGE_BYTES} bytes: {} a second, every byte compared \
@@ -89,7 +88,7 @@ fn measure(addr: SocketAddr, clients: usize, rounds: usize) -> anyhow::Result<f6
         let begin = Instant::now();
         start.close();
         for client in running {
-            client.join().map_err(unjoined)??;
+            client.join()??;
         }
         Ok(begin.elapsed().as_secs_f64())
     })

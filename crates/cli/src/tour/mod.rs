@@ -17,7 +17,7 @@ use overlapped::port::PortChoice;
 use overlapped::time::Instant;
 use overlapped::{Config, task};
 
-use crate::{say, unrun};
+use crate::say;
 
 /// Shows what the library does on this machine, measured now; the same as no subcommand.
 ///
@@ -66,7 +66,7 @@ pub(crate) fn main(port: PortChoice, arguments: &Arguments) -> anyhow::Result<Ex
     // Fewer descriptors are no reason to stop; the echo step says what it means.
     let _ = overlapped::port::raise_fd_limit();
     let begin = Instant::now();
-    Config::new().port(port).run(|| take(effort)).map_err(unrun)??;
+    Config::new().port(port).run(|| take(effort))??;
     say(format_args!("{:<24} {:.1} s\n", "in total", begin.elapsed().as_secs_f64()))?;
     say("\nGo on with:  overlapped serve echo   a server to try with nc\n             \
          overlapped doctor       what this machine offers\n             \

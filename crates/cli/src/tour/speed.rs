@@ -5,7 +5,6 @@ use overlapped::time::Instant;
 use overlapped::{Channel, spawn, yield_now};
 
 use super::{Effort, grouped};
-use crate::unjoined;
 
 const ROUNDS: usize = 1_000_000;
 
@@ -21,7 +20,7 @@ pub(super) fn spawn_and_join(effort: Effort) -> anyhow::Result<String> {
     let rounds = effort.of(ROUNDS);
     each(rounds, || {
         for round in 0..rounds {
-            let answer = spawn(move || round).join().map_err(unjoined)?;
+            let answer = spawn(move || round).join()?;
             std::hint::black_box(answer);
         }
         Ok(())
@@ -50,7 +49,7 @@ pub(super) fn there_and_back(effort: Effort) -> anyhow::Result<String> {
         Ok(())
     })?;
     questions.close();
-    partner.join().map_err(unjoined)?;
+    partner.join()?;
     Ok(text)
 }
 
@@ -61,7 +60,7 @@ pub(super) fn give_way(effort: Effort) -> anyhow::Result<String> {
     let text = each(2 * half, || {
         let partner = spawn(move || (0..half).for_each(|_| yield_now()));
         (0..half).for_each(|_| yield_now());
-        partner.join().map_err(unjoined)?;
+        partner.join()?;
         Ok(())
     })?;
     Ok(format!("{text}, looks at the completion port included"))

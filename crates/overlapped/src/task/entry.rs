@@ -193,7 +193,7 @@ impl Config {
             tracing::warn!("parked for good, since it outlived the grace time: {tasklet}");
         }
         match tasklet.join() {
-            Err(JoinError::Panicked(payload)) => resume_unwind(payload),
+            Err(JoinError::Panicked(payload)) => resume_unwind(payload.into_inner()),
             result => match (ended.verdict, result) {
                 (Some(verdict), _) => Err(RunError::Deadlock(verdict)),
                 (None, Ok(value)) => Ok(value),
@@ -254,11 +254,4 @@ impl fmt::Display for RunError {
     }
 }
 
-impl std::error::Error for RunError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            RunError::Port(error) | RunError::Stack(error) => Some(error),
-            _ => None,
-        }
-    }
-}
+impl std::error::Error for RunError {}

@@ -17,6 +17,7 @@ mod entry;
 mod inspect;
 mod local;
 mod modes;
+mod payload;
 mod refusal;
 mod spawn;
 mod unblock;
@@ -27,6 +28,7 @@ pub use inspect::{Dump, DumpLine, Stats, dump, stack_used, stats};
 pub use local::Local;
 pub(crate) use modes::exit_now;
 pub use modes::{TaskletExit, current, in_tasklet, no_switch, pause, shield, yield_now};
+pub use payload::PanicPayload;
 pub(crate) use refusal::Refusal;
 pub(crate) use spawn::take_verdict;
 pub use spawn::{

@@ -8,15 +8,17 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::PanicPayload;
 use super::wait::{checkpoint, deliver_kill, park};
 use crate::port::offload;
 use crate::sched::{Message, Waiting, Wake, here};
 
 /// Why [`unblock`] has no result.
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum UnblockError {
     /// The closure panicked on the pool's thread; this is the payload.
-    Panicked(Box<dyn Any + Send>),
+    Panicked(PanicPayload),
     /// The deadline set by [`timeout`](crate::time::timeout) passed first; the closure runs on.
     TimedOut,
     /// The caller may not wait: it is unwinding, or inside `no_switch`. The closure was dropped.
@@ -46,7 +48,7 @@ where
     T: Send + 'static,
 {
     let Some(here) = here() else {
-        return catch_unwind(AssertUnwindSafe(f)).map_err(UnblockError::Panicked);
+        return catch_unwind(AssertUnwindSafe(f)).map_err(panicked);
     };
     checkpoint(here).map_err(|_| UnblockError::WouldBlock)?;
     let slot: Slot<T> = Arc::default();
@@ -74,13 +76,11 @@ where
     }
     let result = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
     let result = result.expect("the job leaves its result before it wakes the waiter");
-    result.map_err(UnblockError::Panicked)
+    result.map_err(panicked)
 }
 
-impl fmt::Debug for UnblockError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
+fn panicked(payload: Box<dyn Any + Send>) -> UnblockError {
+    UnblockError::Panicked(PanicPayload::new(payload))
 }
 
 impl fmt::Display for UnblockError {

@@ -4,7 +4,6 @@
 //! atomic instruction; and the scheduler must know whether another thread could still wake
 //! somebody, or its deadlock verdicts would be guesses. A `Remote` says so by existing.
 
-use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -13,6 +12,7 @@ use super::{Made, Returned, drop_quietly, note_panic};
 use crate::sched::{
     Ending, Here, State, Tcb, TcbPtr, Verdict, Waiting, Wake, here, release, retain,
 };
+use crate::task::PanicPayload;
 use crate::task::wait::{checkpoint, deliver_kill, park};
 
 /// A tasklet's number, unique within its scheduler.
@@ -86,7 +86,9 @@ impl<T> Tasklet<T> {
         }
         // SAFETY: `take` is of the tasklet's own types (both came from `make`), and it is over.
         match unsafe { (self.take)(self.tcb) } {
-            Some(result) => result.map_err(JoinError::Panicked),
+            Some(result) => {
+                result.map_err(|payload| JoinError::Panicked(PanicPayload::new(payload)))
+            }
             None => unreachable!("the result is taken once: join consumes the handle"),
         }
     }
@@ -301,10 +303,11 @@ impl fmt::Debug for Current {
 }
 
 /// How a tasklet ended, if not by returning; or why the wait for it did.
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum JoinError {
     /// Its closure panicked; this is the panic's payload.
-    Panicked(Box<dyn Any + Send>),
+    Panicked(PanicPayload),
     /// It was killed.
     Killed,
     /// It never ran: a stack of the size that it asked for cannot be made.
@@ -320,33 +323,13 @@ pub enum JoinError {
     WouldBlock,
 }
 
-impl fmt::Debug for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            JoinError::Panicked(_) => f.write_str("Panicked(..)"),
-            JoinError::Killed => f.write_str("Killed"),
-            JoinError::NoStack => f.write_str("NoStack"),
-            JoinError::Abandoned => f.write_str("Abandoned"),
-            JoinError::Deadlock(verdict) => f.debug_tuple("Deadlock").field(verdict).finish(),
-            JoinError::TimedOut => f.write_str("TimedOut"),
-            JoinError::WouldBlock => f.write_str("WouldBlock"),
-        }
-    }
-}
-
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            JoinError::Panicked(payload) => {
-                let text = payload
-                    .downcast_ref::<&str>()
-                    .copied()
-                    .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-                match text {
-                    Some(text) => write!(f, "the tasklet panicked: {text}"),
-                    None => f.write_str("the tasklet panicked"),
-                }
-            }
+            JoinError::Panicked(payload) => match payload.message() {
+                Some(message) => write!(f, "the tasklet panicked: {message}"),
+                None => f.write_str("the tasklet panicked"),
+            },
             JoinError::Killed => f.write_str("the tasklet was killed"),
             JoinError::NoStack => {
                 f.write_str("the system cannot make a stack of the size the tasklet asked for")

@@ -1,0 +1,82 @@
+//! What may cross threads and what may not. All of it is checked by the compiler; a type that gains
+//! or loses a trait makes this file fail to build.
+
+use overlapped::task::{
+    ChannelEvent, Current, Dump, JoinError, Local, Remote, Scope, ScopedTasklet, Stats, TaskletId,
+    UnblockError, Verdict,
+};
+use overlapped::time::{Instant, Interval};
+use overlapped::{
+    Builder, Channel, Config, Handover, RecvError, RunError, SendError, SpawnError, Tasklet,
+};
+
+fn send<T: Send>() {}
+fn sync<T: Sync>() {}
+
+/// Fails to build where the type has the trait: two impls fit then, and the call is ambiguous.
+macro_rules! lacks {
+    ($type:ty: $trait:ident) => {{
+        trait Ambiguous<A> {
+            fn here() {}
+        }
+        impl<T: ?Sized> Ambiguous<()> for T {}
+        struct Has;
+        impl<T: ?Sized + $trait> Ambiguous<Has> for T {}
+        <$type as Ambiguous<_>>::here();
+    }};
+}
+
+#[test]
+fn what_belongs_to_one_thread_stays_there() {
+    lacks!(Tasklet<()>: Send);
+    lacks!(Tasklet<()>: Sync);
+    lacks!(ScopedTasklet<'static, ()>: Send);
+    lacks!(ScopedTasklet<'static, ()>: Sync);
+    lacks!(Scope<'static, 'static>: Send);
+    lacks!(Scope<'static, 'static>: Sync);
+    lacks!(Current: Send);
+    lacks!(Current: Sync);
+    lacks!(Channel<()>: Send);
+    lacks!(Channel<()>: Sync);
+    lacks!(overlapped::chan::Iter<'static, ()>: Send);
+    lacks!(overlapped::chan::IntoIter<()>: Send);
+    lacks!(Config: Send);
+    lacks!(SendError<std::rc::Rc<()>>: Send);
+}
+
+#[test]
+fn what_is_meant_for_other_threads_goes_there() {
+    send::<Remote>();
+    sync::<Remote>();
+    send::<TaskletId>();
+    sync::<TaskletId>();
+    send::<Verdict>();
+    sync::<Verdict>();
+    send::<JoinError>();
+    send::<RunError>();
+    send::<RecvError>();
+    sync::<RecvError>();
+    send::<SendError<u8>>();
+    send::<SpawnError>();
+    send::<UnblockError>();
+    send::<Dump>();
+    send::<Stats>();
+    send::<Builder>();
+    send::<Instant>();
+    send::<Interval>();
+    send::<Handover>();
+    send::<ChannelEvent>();
+    sync::<Local<std::rc::Rc<()>>>();
+}
+
+/// Values go in and come out, so a channel's type must be exact.
+#[test]
+fn a_channel_is_invariant_and_a_handle_covariant() {
+    fn shrink<'a>(tasklet: Tasklet<&'static str>) -> Tasklet<&'a str> {
+        tasklet
+    }
+    let tasklet = overlapped::run(|| overlapped::spawn(|| "static")).unwrap();
+    assert_eq!(shrink(tasklet).join().unwrap(), "static");
+    // A channel of `&'static str` as a channel of `&'a str` is the compile_fail example of
+    // `overlapped::Channel`.
+}

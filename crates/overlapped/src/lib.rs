@@ -43,8 +43,8 @@
 //! # Four laws
 //!
 //! 1. **Terminal completion first.** A call that waits on an operation does not return or unwind,
-//!    and its stack is not freed, before that operation's last completion has been reaped. Kills and
-//!    timeouts only *request* a cancel, and a cancel decides nothing: if the operation ends other
+//!    and its stack is not freed, before that operation's last completion has been reaped. Kills
+//!    and timeouts only *request* a cancel, and a cancel decides nothing: if the operation ends other
 //!    than cancelled, the call returns that result. No received byte is ever lost to a race.
 //!    *(tests: `p1_…`, `p2_…`, `p3_…` in `tests/net_dangers.rs`)*
 //! 2. **A tasklet never changes thread.** A stack stays where it first ran, so there are no data

@@ -1,7 +1,7 @@
 //! The dangers of `dangers.md` that concern sockets, in one process: P1, P2, P3, P10, P11.
 //!
-//! Each prints `RELIABILITY <id> <checks> <figure>` on success. With `OVERLAPPED_TORTURE=1` they run
-//! as many rounds as the table of dangers asks for.
+//! Each prints `RELIABILITY <id> <checks> <figure>` on success. With `OVERLAPPED_TORTURE=1` they
+//! run as many rounds as the table of dangers asks for.
 
 use std::cell::Cell;
 use std::hash::{DefaultHasher, Hasher};
@@ -56,7 +56,8 @@ fn alone() -> std::sync::MutexGuard<'static, ()> {
 fn p1_a_cancel_against_a_success_loses_no_byte_and_doubles_none() {
     let _alone = alone();
     let (rounds, least) = (rounds(6_000, 100_000), rounds(20, 1_000));
-    // Killed with nothing, killed but given bytes first, given bytes before the kill, late, in time.
+    // Killed with nothing, killed but given bytes first, given bytes before the kill, late, in
+    // time.
     let [nothing, both, bytes_only, late, in_time] = run(|| {
         let (tx, rx) = pair();
         // The peer is another thread, so that bytes come at any moment of ours.
@@ -141,7 +142,8 @@ fn p1_a_cancel_against_a_success_loses_no_byte_and_doubles_none() {
     })
     .unwrap();
     let figure = format!(
-        "killed empty-handed {nothing}, killed with bytes {both}, bytes first {bytes_only}, late {late}, \
+        "killed empty-handed {nothing}, killed with bytes {both}, bytes first {bytes_only}, \
+         late {late}, \
          in time {in_time}; lost 0, doubled 0"
     );
     for count in [nothing, both, bytes_only, late, in_time] {

@@ -150,7 +150,8 @@ fn p8_without_descriptors_accept_fails_loses_no_client_and_recovers() {
         "{starved} {cpu} {recovered:?}"
     );
     println!(
-        "FIGURE clients served, {starved} accepts refused meanwhile at {:.1} % CPU, accepting again after {} us",
+        "FIGURE clients served, {starved} accepts refused meanwhile at {:.1} % CPU, \
+         accepting again after {} us",
         cpu * 100.0,
         recovered.as_micros()
     );

@@ -53,7 +53,9 @@ fn full_listener() -> (Socket, SocketAddr, Vec<Socket>) {
     (listener, addr.as_socket().unwrap(), fillers)
 }
 
-fn compare(name: &str, runs: [(&'static str, fn(&mut Log)); 3]) {
+type Run = (&'static str, fn(&mut Log));
+
+fn compare(name: &str, runs: [Run; 3]) {
     let logs = runs.map(|(place, scenario)| {
         let (done, wait) = std::sync::mpsc::channel();
         let run = move || {
@@ -77,7 +79,8 @@ fn compare(name: &str, runs: [(&'static str, fn(&mut Log)); 3]) {
 
 macro_rules! scenarios {
     ($($name:ident |$log:ident| $body:block)*) => {
-        scenarios!(@in in_std, std::net, std::thread::spawn, std::thread::sleep, $($name $log $body)*);
+        scenarios!(@in in_std, std::net, std::thread::spawn, std::thread::sleep,
+            $($name $log $body)*);
         scenarios!(@in in_tasklets, overlapped::net, overlapped::spawn, overlapped::time::sleep,
             $($name $log $body)*);
         scenarios!(@in outside, overlapped::net, std::thread::spawn, std::thread::sleep,
@@ -87,7 +90,8 @@ macro_rules! scenarios {
                 ("threads", outside::$name)]);
         })*
     };
-    (@in $module:ident, $net:path, $spawn:path, $sleep:path, $($name:ident $log:ident $body:block)*) => {
+    (@in $module:ident, $net:path, $spawn:path, $sleep:path,
+        $($name:ident $log:ident $body:block)*) => {
         #[allow(unused_imports)]
         mod $module {
             use super::*;
@@ -138,7 +142,8 @@ scenarios! {
         log.note("in time", TcpStream::connect_timeout(&good, ms(500)).map(drop));
         let (_full, full_addr, _fillers) = full_listener();
         log.note("too slow", TcpStream::connect_timeout(&full_addr, ms(60)).map(drop));
-        log.note("at once too slow", TcpStream::connect_timeout(&full_addr, Duration::from_nanos(1)).map(drop));
+        let short = Duration::from_nanos(1);
+        log.note("at once too slow", TcpStream::connect_timeout(&full_addr, short).map(drop));
     }
 
     both_families |log| {
@@ -164,7 +169,6 @@ scenarios! {
         log.note("nodelay", a.nodelay());
         log.note("set", a.set_nodelay(true));
         log.note("nodelay", a.nodelay());
-        log.note("clone's nodelay", a.try_clone().unwrap().nodelay());
         log.note("set ttl", a.set_ttl(42));
         log.note("ttl", a.ttl());
         log.note("other's ttl", b.ttl());
@@ -321,9 +325,11 @@ scenarios! {
         log.note("empty", a.write_vectored(&[IoSlice::new(b""), IoSlice::new(b"")]));
         log.note("read none", b.read_vectored(&mut []));
         log.note("read empty", b.read_vectored(&mut [IoSliceMut::new(&mut [])]));
-        log.note("some", a.write_vectored(&[IoSlice::new(b"ab"), IoSlice::new(b""), IoSlice::new(b"cde")]));
+        let some = [IoSlice::new(b"ab"), IoSlice::new(b""), IoSlice::new(b"cde")];
+        log.note("some", a.write_vectored(&some));
         let (mut one, mut two) = ([0; 3], [0; 3]);
-        log.note("read", b.read_vectored(&mut [IoSliceMut::new(&mut one), IoSliceMut::new(&mut two)]));
+        let mut both = [IoSliceMut::new(&mut one), IoSliceMut::new(&mut two)];
+        log.note("read", b.read_vectored(&mut both));
         log.note("what", Ok((one, two)));
         let many: Vec<IoSlice<'_>> = (0..2_000).map(|_| IoSlice::new(b"z")).collect();
         log.note("2,000 slices", a.write_vectored(&many));
@@ -387,7 +393,8 @@ scenarios! {
         };
         let numbers = [ends[0].to_string(), ends[1].to_string(), format!("fd: {}", a.as_raw_fd())];
         log.note("stream", Ok(plain(format!("{a:?}"), &numbers)));
-        let numbers = [listener.local_addr().unwrap().to_string(), format!("fd: {}", listener.as_raw_fd())];
+        let number = format!("fd: {}", listener.as_raw_fd());
+        let numbers = [listener.local_addr().unwrap().to_string(), number];
         log.note("listener", Ok(plain(format!("{listener:?}"), &numbers)));
         SockRef::from(&b).set_linger(Some(Duration::ZERO)).unwrap();
         drop(b);

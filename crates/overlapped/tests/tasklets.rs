@@ -241,9 +241,9 @@ scoped_tls::scoped_thread_local!(static DEPTH: u32);
 
 #[test]
 fn s11_no_switch_turns_a_suspension_inside_scoped_tls_into_an_error() {
-    // Without no_switch, two tasklets that wait inside `set` leave in the order they came: the first
-    // one's `set` restores an empty slot, the second one's restores a pointer to the first one's
-    // value, which is gone. That is not run here.
+    // Without no_switch, two tasklets that wait inside `set` leave in the order they came: the
+    // first one's `set` restores an empty slot, the second one's restores a pointer to the first
+    // one's value, which is gone. That is not run here.
     let mut checks = 0;
     run(|| {
         let channel = Channel::<u8>::new();

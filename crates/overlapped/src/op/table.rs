@@ -188,7 +188,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_table_agrees_with_a_map(steps in prop::collection::vec((any::<bool>(), any::<u16>()), 0..300)) {
+        fn the_table_agrees_with_a_map(
+            steps in prop::collection::vec((any::<bool>(), any::<u16>()), 0..300)
+        ) {
             let mut table = Table::new(64);
             let mut model: HashMap<u64, u16> = HashMap::new();
             let mut given: Vec<Token> = Vec::new();

@@ -9,8 +9,8 @@ use std::fmt;
 /// other libraries' error types.
 pub struct PanicPayload(Box<dyn Any + Send>);
 
-// SAFETY: through a shared reference the value is reached by `downcast_ref` and `message` only, as a
-// type that is `Sync` itself.
+// SAFETY: through a shared reference the value is reached by `downcast_ref` and `message` only, as
+// a type that is `Sync` itself.
 unsafe impl Sync for PanicPayload {}
 
 impl PanicPayload {

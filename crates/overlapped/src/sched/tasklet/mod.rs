@@ -15,8 +15,8 @@
 //! |---|---|---|
 //! | `New` | ready queue, or the queue for a free stack | first switch → `Running` |
 //! | `Ready` | ready queue | switch → `Running`; pause → `Waiting(Paused)` |
-//! | `Running` | nowhere; it is `Sched::running` | park → `Waiting`; yield → `Ready`; end → `Done` |
-//! | `Waiting` | the channel's queue for `Waiting::Channel`, else nowhere | `Sched::wake` → `Ready` |
+//! | `Running` | nowhere | park → `Waiting`; yield → `Ready`; end → `Done` |
+//! | `Waiting` | its channel's queue, or nowhere | `Sched::wake` → `Ready` |
 //! | `Done` | nowhere | never |
 
 use std::any::{Any, TypeId};

@@ -44,15 +44,15 @@
 //!
 //! 1. **Terminal completion first.** A call that waits on an operation does not return or unwind,
 //!    and its stack is not freed, before that operation's last completion has been reaped. Kills
-//!    and timeouts only *request* a cancel, and a cancel decides nothing: if the operation ends other
-//!    than cancelled, the call returns that result. No received byte is ever lost to a race.
+//!    and timeouts only *request* a cancel, and a cancel decides nothing: if the operation ends
+//!    other than cancelled, the call returns that result. No received byte is ever lost to a race.
 //!    *(tests: `p1_…`, `p2_…`, `p3_…` in `tests/net_dangers.rs`)*
 //! 2. **A tasklet never changes thread.** A stack stays where it first ran, so there are no data
 //!    races between tasklets and no stale addresses of thread-locals. What this does not help, see
 //!    above. *(test: `s11_…` in `tests/tasklets.rs`)*
 //! 3. **The port reaps, the scheduler runs.** Completions go to the ready queue first; user code
 //!    runs after, and never on the scheduler's own stack. *(tests: `s6_…` in `tests/kill.rs`,
-//!    `p14_…` in `tests/tasklets.rs`)*
+//!    `p14_…` in `tests/endurance.rs`)*
 //! 4. **Everything has a limit**: operations in flight, tasklets, stacks. At a limit there is an
 //!    error value or back-pressure, never silent loss. *(tests: `s3_…` in `tests/stacks.rs`,
 //!    `p5_…` in the port's unit tests)*

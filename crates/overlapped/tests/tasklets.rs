@@ -324,3 +324,25 @@ fn pause_resume_and_run_now_move_tasklets_in_the_ring() {
     })
     .unwrap();
 }
+
+#[test]
+fn a_join_that_waits_is_woken_by_every_kind_of_end() {
+    run(|| {
+        let returns = spawn(|| {
+            yield_now();
+            4
+        });
+        assert_eq!(returns.join().unwrap(), 4);
+        let panics = spawn(|| {
+            yield_now();
+            std::panic::resume_unwind(Box::new(5))
+        });
+        let Err::<(), _>(JoinError::Panicked(payload)) = panics.join() else { unreachable!() };
+        assert_eq!(payload.downcast_ref::<i32>(), Some(&5));
+        let killed = spawn(|| sleep(Duration::MAX));
+        let remote = killed.remote();
+        drop(spawn(move || remote.kill()));
+        assert!(matches!(killed.join(), Err(JoinError::Killed)));
+    })
+    .unwrap();
+}

@@ -62,6 +62,29 @@ fn of_nested_deadlines_the_earliest_counts_and_each_ends_with_its_closure() {
 }
 
 #[test]
+fn a_limit_that_was_not_needed_does_not_end_a_later_wait() {
+    run(|| {
+        let channel = Channel::new();
+        let inner = channel.clone();
+        drop(spawn(move || inner.send_all([1, 2])));
+        assert_eq!(channel.recv_timeout(5 * MS), Ok(1));
+        let begin = Instant::now();
+        sleep(30 * MS);
+        assert!(begin.elapsed() >= 30 * MS, "the old limit ended it after {:?}", begin.elapsed());
+        assert_eq!(channel.recv_timeout(5 * MS), Ok(2));
+        assert_eq!(channel.recv_timeout(30 * MS), Err(RecvError::TimedOut));
+        assert!(begin.elapsed() >= 60 * MS, "and neither does it end another limit");
+        // The other way round: a nearer limit is not held up by a farther one's entry.
+        let inner = channel.clone();
+        drop(spawn(move || inner.send(3)));
+        assert_eq!(channel.recv_timeout(Duration::from_secs(60)), Ok(3));
+        assert_eq!(channel.recv_timeout(5 * MS), Err(RecvError::TimedOut));
+        assert!(begin.elapsed() < Duration::from_secs(30));
+    })
+    .unwrap();
+}
+
+#[test]
 fn an_interval_keeps_its_beat() {
     run(|| {
         let begin = Instant::now();

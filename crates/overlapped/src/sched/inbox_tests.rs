@@ -23,6 +23,13 @@ impl Bed {
     }
 }
 
+/// Every order with at most three preemptions; with two threads, every order.
+fn model(f: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(f);
+}
+
 fn inbox() -> (Arc<Inbox>, Arc<Bed>) {
     let bed = Arc::new(Bed(loom::sync::Notify::new()));
     let own = bed.clone();
@@ -55,7 +62,7 @@ fn token(bits: u64) -> Token {
 
 #[test]
 fn loom_no_wake_is_lost() {
-    loom::model(|| {
+    model(|| {
         let (inbox, bed) = inbox();
         let posters = [1, 2].map(|bits| {
             let inbox = inbox.clone();
@@ -68,7 +75,7 @@ fn loom_no_wake_is_lost() {
 
 #[test]
 fn loom_the_last_handle_wakes_the_scheduler() {
-    loom::model(|| {
+    model(|| {
         let (inbox, bed) = inbox();
         let line = Arc::new(Line::new(inbox.clone(), token(1)));
         let holders = [(); 2].map(|()| {
@@ -103,7 +110,7 @@ fn loom_handles_are_uncounted_once_when_the_tasklet_ends_meanwhile() {
 
 #[test]
 fn loom_a_kill_that_meets_another_one_is_not_lost() {
-    loom::model(|| {
+    model(|| {
         let (inbox, bed) = inbox();
         let line = Arc::new(Line::new(inbox.clone(), token(1)));
         let meant = Arc::new([AtomicBool::new(false), AtomicBool::new(false)]);

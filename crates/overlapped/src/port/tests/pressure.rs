@@ -21,9 +21,9 @@ fn overflows(rig: &Rig) -> u64 {
     }
 }
 
-/// P5.
 #[test]
-fn no_completion_is_lost_when_they_do_not_fit_into_the_ring() {
+fn p5_no_completion_is_lost_when_they_do_not_fit_into_the_ring() {
+    let seen = std::cell::Cell::new(0);
     everywhere_with(8, 16, |rig| {
         let (reader, mut writer) = std::io::pipe().unwrap();
         let mut memory = vec![[0u8; 1]; 4_096];
@@ -40,13 +40,14 @@ fn no_completion_is_lost_when_they_do_not_fit_into_the_ring() {
         assert!(memory.iter().all(|place| *place == [1]));
         if rig.is_uring() {
             assert!(overflows(rig) >= 1, "{}: void, nothing overflowed", rig.kind);
+            seen.set(seen.get() + overflows(rig));
         }
     });
+    println!("RELIABILITY P5 4096 completions, none lost; overflows seen: {}", seen.get());
 }
 
-/// P6.
 #[test]
-fn a_thousand_cancels_get_through_a_queue_of_eight() {
+fn p6_a_thousand_cancels_get_through_a_queue_of_eight() {
     everywhere_with(8, 16, |rig| {
         let (reader, _writer) = std::io::pipe().unwrap();
         let mut memory = vec![[0u8; 1]; 1_000];
@@ -63,6 +64,7 @@ fn a_thousand_cancels_get_through_a_queue_of_eight() {
         assert_eq!(results.len(), 1_000);
         assert!(results.iter().all(|&result| result == -libc::ECANCELED), "{}", rig.kind);
     });
+    println!("RELIABILITY P6 1000 cancels through a queue of 8, all delivered");
 }
 
 /// The operations have become ready, and have not been looked at, when the cancels come.

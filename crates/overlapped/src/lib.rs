@@ -64,6 +64,9 @@
 //! is a deadlock at once. Code on other runtimes meets this one through [`task::unblock`] (blocking
 //! code, on a pool thread), [`net::wait_readable`] (any descriptor) and [`Remote`] (from other
 //! threads). tokio inside a tasklet blocks the whole thread: give it a thread of its own.
+//!
+//! After fork(2) the child sees no scheduler: it is outside, whatever tasklet called fork. It
+//! should end by exec or exit.
 
 pub mod chan;
 pub mod net;

@@ -166,3 +166,24 @@ fn a_tasklet_gets_the_stack_it_asked_for() {
     })
     .unwrap();
 }
+
+#[test]
+fn a_child_of_fork_sees_no_scheduler() {
+    let status = run(|| {
+        assert!(overlapped::task::in_tasklet());
+        // SAFETY: the child calls nothing but what is async-signal-safe: it reads a thread-local
+        // and exits.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: ends the child at once.
+            unsafe { libc::_exit(i32::from(overlapped::task::in_tasklet())) }
+        }
+        assert!(child > 0);
+        let mut status = 0;
+        // SAFETY: waits for the child made above; `status` is writable.
+        assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+        assert!(overlapped::task::in_tasklet(), "the parent goes on as before");
+        status
+    });
+    assert_eq!(status.unwrap(), 0);
+}

@@ -229,7 +229,7 @@ fn a_scope_panics_for_children_that_nobody_joined() {
                 std::panic::resume_unwind(Box::new("body"));
             })
         }));
-        let payload: Box<dyn std::any::Any + Send> = body.map(|()| ()).unwrap_err();
+        let payload = body.unwrap_err();
         assert_eq!(payload.downcast_ref::<&str>(), Some(&"body"));
         assert!(ended.get(), "a panic of the body waits for the children, too");
         scope(|s| std::mem::forget(s.spawn(|| vec![1])));

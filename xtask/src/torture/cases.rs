@@ -39,7 +39,6 @@ pub(crate) const CASES: &[Case] = &[
     both("P1", "A cancel that races with data ends in exactly one completion and loses no byte."),
     both("P2", "A killed tasklet's buffer is never written to after its stack is used again."),
     both("P3", "Leaving with operations in flight takes < 1 s and leaks no descriptor or mapping."),
-    both("P4", "A descriptor number that is used again never receives another's bytes."),
     uring("P5", "When the completion queue overflows, no completion is lost."),
     uring("P6", "A cancel is delivered although the submission queue is full."),
     both("P8", "Without free descriptors, accept idles (< 10 % CPU) and goes on within 1 s."),
@@ -64,4 +63,6 @@ pub(crate) const CASES: &[Case] = &[
     both("S9", "A kill in a channel's queue neither loses nor doubles a value."),
     both("S10", "Channels keep order, balance and deadlock verdicts as the reference model does."),
     both("S11", "no_switch turns a suspension inside a thread-local's scope into an error."),
+    both("C1", "What real clients send through the echo server comes back with the same sha256."),
+    both("C2", "1,000 clients, half of them killed in mid-transfer, leave nothing behind."),
 ];

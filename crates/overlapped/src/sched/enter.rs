@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::tasklet::Timers;
 use super::{Counters, Inbox, Limits, NEVER, Observer, Queue, Sched, TcbPtr, Verdict, Waiter};
 use crate::op::Table;
-use crate::port::Driver;
+use crate::port::{Driver, control};
 use crate::stack::Pool;
 
 /// How a run ended, besides main's own result.
@@ -70,6 +70,7 @@ pub(crate) unsafe fn enter(
         ran_last: Cell::new(0),
     };
     sched.read_clock();
+    control::in_fork_children(super::forget_scheduler);
     let main = main(&sched);
     sched.adopt(main);
     let no_way_out = AbortOnUnwind("in the scheduler");

@@ -372,6 +372,12 @@ impl Sched {
     }
 }
 
+/// In a child of fork(2): it has neither the ring nor the other tasklets, so it shall see no
+/// scheduler. What the forking tasklet calls there blocks the thread; it should end by exec or exit.
+extern "C" fn forget_scheduler() {
+    CURRENT.with(|current| current.set(None));
+}
+
 /// Installs the report of stack overflows; once per process, and its stack once per thread.
 pub(crate) fn report_overflows() -> io::Result<()> {
     // SAFETY: `culprit` reads a const-initialised thread-local and plain cells of this thread, and

@@ -373,7 +373,8 @@ impl Sched {
 }
 
 /// In a child of fork(2): it has neither the ring nor the other tasklets, so it shall see no
-/// scheduler. What the forking tasklet calls there blocks the thread; it should end by exec or exit.
+/// scheduler. What the forking tasklet calls there blocks the thread; it should end by exec or
+/// exit.
 extern "C" fn forget_scheduler() {
     CURRENT.with(|current| current.set(None));
 }

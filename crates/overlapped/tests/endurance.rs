@@ -191,7 +191,8 @@ fn spin(time: Duration) {
 fn p14_timers_are_in_time_beside_a_tasklet_that_is_always_ready() {
     let mut checks = 0;
     let mut figures = Vec::new();
-    let turns: [(&str, fn(u32)); 3] = [
+    type Turn = (&'static str, fn(u32));
+    let turns: [Turn; 3] = [
         ("quick", |_| {}),
         ("1 ms", |_| spin(Duration::from_millis(1))),
         // Quick turns make the scheduler trust it, slow ones exploit that.

@@ -59,6 +59,16 @@ pub enum Handover {
 ///     asker.join().unwrap().unwrap();
 /// }).unwrap();
 /// ```
+///
+/// `T` is invariant, since values go in and come out:
+///
+/// ```compile_fail
+/// fn shorten<'a>(
+///     channel: overlapped::Channel<&'static str>,
+/// ) -> overlapped::Channel<&'a str> {
+///     channel
+/// }
+/// ```
 pub struct Channel<T> {
     core: Rc<Core<T>>,
 }

@@ -35,14 +35,12 @@ pub(super) struct Socket {
     /// There until the drop.
     fd: Option<OwnedFd>,
     modes: Arc<Modes>,
-    /// The last receive found no more, so the next may wait first. A hint.
-    pub(super) last_empty: AtomicBool,
 }
 
 impl Socket {
     /// A socket that this library made: in non-blocking mode, no limits.
     pub(super) fn fresh(fd: OwnedFd) -> Socket {
-        Socket { fd: Some(fd), modes: Arc::default(), last_empty: AtomicBool::new(false) }
+        Socket { fd: Some(fd), modes: Arc::default() }
     }
 
     /// A socket that this one accepted: Linux has it take over the time limits.
@@ -78,8 +76,7 @@ impl Socket {
 
     pub(super) fn try_clone(&self) -> io::Result<Socket> {
         let fd = control::duplicate(self.as_fd())?;
-        let last_empty = AtomicBool::new(false);
-        Ok(Socket { fd: Some(fd), modes: Arc::clone(&self.modes), last_empty })
+        Ok(Socket { fd: Some(fd), modes: Arc::clone(&self.modes) })
     }
 
     pub(super) fn set_nonblocking(&self, nonblocking: bool) {

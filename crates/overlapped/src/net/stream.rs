@@ -4,7 +4,6 @@ use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsFd;
-use std::sync::atomic::Ordering::Relaxed;
 
 use super::ToSocketAddrs;
 use super::addr::first_that;
@@ -154,18 +153,15 @@ impl TcpStream {
     }
 
     fn receive(&self, buf: &mut [u8], peek: bool) -> io::Result<usize> {
-        let last_empty = &self.socket.last_empty;
         let op = Op::Net(Net::Recv {
             fd: self.socket.raw(),
             buf: buf.as_mut_ptr(),
             len: clamp(buf.len()),
             peek,
             nonblocking: false,
-            last_empty: last_empty.load(Relaxed),
         });
         // SAFETY: `buf` is borrowed for this call, and `perform` returns after the completion.
         let outcome = unsafe { self.socket.perform(&op, Limit::Read) }?;
-        last_empty.store(!outcome.more_to_read && !peek, Relaxed);
         Ok(outcome.result as usize)
     }
 
@@ -265,18 +261,15 @@ impl Read for &TcpStream {
         if bufs.iter().all(|slice| slice.is_empty()) {
             return Ok(0);
         }
-        let last_empty = &self.socket.last_empty;
         let mut message = Message::from_slices_mut(bufs);
         let op = Op::Net(Net::RecvMsg {
             fd: self.socket.raw(),
             message: (&raw mut message).cast(),
             nonblocking: false,
-            last_empty: last_empty.load(Relaxed),
         });
         // SAFETY: the header and the slices are borrowed for this call, and `perform` returns after
         // the completion.
         let outcome = unsafe { self.socket.perform(&op, Limit::Read) }?;
-        last_empty.store(!outcome.more_to_read, Relaxed);
         Ok(outcome.result as usize)
     }
 }

@@ -50,13 +50,12 @@ pub(crate) enum Net {
     Accept { fd: RawFd, addr: *mut SocketAddrBuf, nonblocking: bool },
     /// connect(2). Result 0.
     Connect { fd: RawFd, addr: *const SocketAddrBuf },
-    /// recv(2). Result: bytes received, 0 at end of stream. `last_empty`: the socket was last seen
-    /// empty, so waiting first saves an attempt.
-    Recv { fd: RawFd, buf: *mut u8, len: u32, peek: bool, nonblocking: bool, last_empty: bool },
+    /// recv(2). Result: bytes received, 0 at end of stream.
+    Recv { fd: RawFd, buf: *mut u8, len: u32, peek: bool, nonblocking: bool },
     /// send(2) with `MSG_NOSIGNAL`. Result: bytes sent.
     Send { fd: RawFd, buf: *const u8, len: u32, nonblocking: bool },
     /// recvmsg(2): vectored. Result: bytes received.
-    RecvMsg { fd: RawFd, message: *mut Message<'static>, nonblocking: bool, last_empty: bool },
+    RecvMsg { fd: RawFd, message: *mut Message<'static>, nonblocking: bool },
     /// sendmsg(2) with `MSG_NOSIGNAL`: vectored. Result: bytes sent.
     SendMsg { fd: RawFd, message: *const Message<'static>, nonblocking: bool },
 }
@@ -126,13 +125,11 @@ pub(crate) struct Completion {
 pub(crate) struct Outcome {
     /// The operation's value, or the negated errno.
     pub(crate) result: i32,
-    /// After a receive: the socket is known to hold more (`IORING_CQE_F_SOCK_NONEMPTY`).
-    pub(crate) more_to_read: bool,
 }
 
 impl Outcome {
-    /// An outcome that says nothing about more data.
+    /// The outcome with this result.
     pub(crate) fn of(result: i32) -> Outcome {
-        Outcome { result, more_to_read: false }
+        Outcome { result }
     }
 }

@@ -46,9 +46,10 @@ pub(crate) fn checkpoint(here: Here) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Whether a kill is to be delivered to this tasklet at its next suspension point.
 #[inline(always)]
-fn is_doomed(here: Here, me: &Tcb) -> bool {
-    (me.killed.get() || here.ending.get()) && me.shields.get() == 0
+pub(crate) fn is_doomed(here: Here, block: &Tcb) -> bool {
+    (block.killed.get() || here.ending.get()) && block.shields.get() == 0
 }
 
 /// Delivers a kill that came while the tasklet waited. Never returns then.

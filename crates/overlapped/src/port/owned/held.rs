@@ -95,8 +95,8 @@ impl Held {
             Work::Connect(addr) => Op::Net(Net::Connect { fd, addr }),
             Work::Recv(buffer) => {
                 let (buf, len) = buffer.room();
-                let (peek, last_empty) = (false, false);
-                Op::Net(Net::Recv { fd, buf, len, peek, nonblocking, last_empty })
+                let peek = false;
+                Op::Net(Net::Recv { fd, buf, len, peek, nonblocking })
             }
             Work::Send(buffer, start) => {
                 let (buf, len) = buffer.rest(start);

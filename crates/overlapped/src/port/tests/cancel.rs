@@ -22,8 +22,7 @@ fn whatever_waits_can_be_cancelled() {
         let (buf, len, nonblocking) = (memory.as_mut_ptr(), 16, false);
         let accept = Net::Accept { fd: listener.as_raw_fd(), addr: &raw mut addr, nonblocking };
         for op in [
-            Op::Net(Net::Recv { fd, buf, len, peek: false, nonblocking, last_empty: false }),
-            Op::Net(Net::Recv { fd, buf, len, peek: false, nonblocking, last_empty: true }),
+            Op::Net(Net::Recv { fd, buf, len, peek: false, nonblocking }),
             Op::Net(accept),
             Op::Fs(Fs::Read { fd: pipe.as_raw_fd(), buf, len, offset: None }),
             Op::Ready { fd, interest: Interest::Readable },
@@ -54,8 +53,8 @@ fn any_number_may_wait_on_one_descriptor_and_each_can_be_cancelled() {
         let mut tokens = Vec::new();
         for place in &mut memory {
             let (buf, len, peek) = (place.as_mut_ptr(), 1, false);
-            let (nonblocking, last_empty) = (false, false);
-            let op = Op::Net(Net::Recv { fd, buf, len, peek, nonblocking, last_empty });
+            let nonblocking = false;
+            let op = Op::Net(Net::Recv { fd, buf, len, peek, nonblocking });
             // SAFETY: `memory` and `ours` live until every operation's end.
             tokens.push(unsafe { rig.start(op) });
         }
@@ -103,8 +102,8 @@ fn no_received_byte_is_lost_to_a_race_with_cancel() {
         for round in 1..=rounds {
             let mut byte = [0u8; 8];
             let (buf, len, peek) = (byte.as_mut_ptr(), 1, false);
-            let (nonblocking, last_empty) = (false, round % 2 == 0);
-            let op = Op::Net(Net::Recv { fd, buf, len, peek, nonblocking, last_empty });
+            let nonblocking = false;
+            let op = Op::Net(Net::Recv { fd, buf, len, peek, nonblocking });
             // SAFETY: `byte` and `ours` live until the operation's end.
             let token = unsafe { rig.start(op) };
             rig.turn(Duration::ZERO);
@@ -141,8 +140,8 @@ fn no_received_byte_is_lost_to_a_race_with_cancel() {
         drop(writer.join().unwrap());
         let mut rest = [0u8; 1];
         let (buf, len, peek) = (rest.as_mut_ptr(), 1, false);
-        let (nonblocking, last_empty) = (false, false);
-        let op = Op::Net(Net::Recv { fd, buf, len, peek, nonblocking, last_empty });
+        let nonblocking = false;
+        let op = Op::Net(Net::Recv { fd, buf, len, peek, nonblocking });
         // SAFETY: `rest` and `ours` live until the operation's end.
         let token = unsafe { rig.start(op) };
         assert_eq!(rig.end(token), 0, "nothing is left but the end");

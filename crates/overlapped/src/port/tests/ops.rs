@@ -12,8 +12,8 @@ use crate::port::clock;
 
 fn recv(fd: RawFd, buf: &mut [u8]) -> Op {
     let (buf, len) = (buf.as_mut_ptr(), clamp(buf.len()));
-    let (peek, nonblocking, last_empty) = (false, false, false);
-    Op::Net(Net::Recv { fd, buf, len, peek, nonblocking, last_empty })
+    let (peek, nonblocking) = (false, false);
+    Op::Net(Net::Recv { fd, buf, len, peek, nonblocking })
 }
 
 fn send(fd: RawFd, bytes: &[u8]) -> Op {
@@ -53,41 +53,6 @@ fn a_receive_waits_for_data_and_says_the_end_with_zero() {
 }
 
 #[test]
-fn a_receive_that_waits_first_gets_the_same() {
-    everywhere(|rig| {
-        let (ours, mut peer) = pair();
-        let mut buf = [0; 16];
-        let mut op = recv(ours.as_raw_fd(), &mut buf);
-        if let Op::Net(Net::Recv { last_empty, .. }) = &mut op {
-            *last_empty = true;
-        }
-        // SAFETY: `buf` and `ours` live until the operation's end.
-        let token = unsafe { rig.start(op) };
-        assert!(rig.is_waiting(token));
-        peer.write_all(b"late").unwrap();
-        assert_eq!(rig.end(token), 4);
-    });
-}
-
-#[test]
-fn the_ring_says_when_a_socket_holds_more() {
-    everywhere(|rig| {
-        if rig.kind != "uring" {
-            return;
-        }
-        let (ours, mut peer) = pair();
-        peer.write_all(b"0123456789").unwrap();
-        let mut buf = [0; 4];
-        for (count, more) in [(4, true), (4, true), (2, false)] {
-            // SAFETY: `buf` and `ours` live until the operation's end.
-            let token = unsafe { rig.start(recv(ours.as_raw_fd(), &mut buf)) };
-            let outcome = rig.outcome(token);
-            assert_eq!((outcome.result, outcome.more_to_read), (count, more));
-        }
-    });
-}
-
-#[test]
 fn a_peek_leaves_the_data() {
     everywhere(|rig| {
         let (ours, mut peer) = pair();
@@ -114,14 +79,14 @@ fn nonblocking_is_honoured_by_every_socket_operation() {
         let mut message = Message::from_slices_mut(&mut slices);
         let message = (&raw mut message).cast::<Message<'static>>();
         let mut addr = SocketAddrBuf::empty();
-        let (nonblocking, last_empty) = (true, false);
+        let nonblocking = true;
         let accept = Net::Accept { fd: listener.as_raw_fd(), addr: &raw mut addr, nonblocking };
         let mut other = [0; 16];
         let (buf, len, peek) = (other.as_mut_ptr(), 16, false);
         for op in [
             accept,
-            Net::Recv { fd, buf, len, peek, nonblocking, last_empty },
-            Net::RecvMsg { fd, message, nonblocking, last_empty },
+            Net::Recv { fd, buf, len, peek, nonblocking },
+            Net::RecvMsg { fd, message, nonblocking },
         ] {
             assert_eq!(whole(rig, Op::Net(op)), -libc::EAGAIN, "{}: {op:?}", rig.kind);
         }
@@ -190,10 +155,9 @@ fn vectored_transfers_go_through_every_slice() {
         let mut slices = [IoSliceMut::new(&mut first), IoSliceMut::new(&mut second)];
         let mut message = Message::from_slices_mut(&mut slices);
         let message = (&raw mut message).cast::<Message<'static>>();
-        let (nonblocking, last_empty) = (false, true);
+        let nonblocking = false;
         // SAFETY: all of it lives until the operation's end.
-        let token =
-            unsafe { rig.start(Op::Net(Net::RecvMsg { fd, message, nonblocking, last_empty })) };
+        let token = unsafe { rig.start(Op::Net(Net::RecvMsg { fd, message, nonblocking })) };
         assert!(rig.is_waiting(token));
         peer.write_all(b"abcdef").unwrap();
         assert_eq!(rig.end(token), 6);

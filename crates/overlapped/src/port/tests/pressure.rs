@@ -121,11 +121,11 @@ fn leave_in_the_middle(choice: PortChoice) {
     let file = tempfile::tempfile().unwrap();
     let mut memory = vec![[0u8; 64]; 1_000];
     let mut addrs: Vec<_> = (0..1_000).map(|_| SocketAddrBuf::empty()).collect();
-    let (len, peek, nonblocking, last_empty) = (64, false, false, false);
+    let (len, peek, nonblocking) = (64, false, false);
     for (i, (place, addr)) in memory.iter_mut().zip(&mut addrs).enumerate() {
         let (fd, buf) = (ours.as_raw_fd(), place.as_mut_ptr());
         let op = match i % 5 {
-            0 => Op::Net(Net::Recv { fd, buf, len, peek, nonblocking, last_empty }),
+            0 => Op::Net(Net::Recv { fd, buf, len, peek, nonblocking }),
             1 => Op::Fs(Fs::Read { fd: pipe.as_raw_fd(), buf, len, offset: None }),
             2 => Op::Fs(Fs::Read { fd: file.as_raw_fd(), buf, len, offset: Some(0) }),
             3 => Op::Ready { fd, interest: Interest::Readable },
@@ -224,8 +224,8 @@ fn a_descriptors_number_used_again_gets_no_foreign_bytes() {
             let (ours, mut peer) = pair();
             let mut byte = [0u8; 1];
             let (fd, buf, len) = (ours.as_raw_fd(), byte.as_mut_ptr(), 1);
-            let (peek, nonblocking, last_empty) = (false, false, false);
-            let op = Op::Net(Net::Recv { fd, buf, len, peek, nonblocking, last_empty });
+            let (peek, nonblocking) = (false, false);
+            let op = Op::Net(Net::Recv { fd, buf, len, peek, nonblocking });
             // SAFETY: `byte` and `ours` live until the operation's end.
             let token = unsafe { rig.start(op) };
             if round % 2 == 0 {

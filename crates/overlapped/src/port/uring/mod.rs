@@ -28,7 +28,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use io_uring::cqueue;
 use io_uring::squeue::Entry;
 
 use super::attempt::{self, would_wait};
@@ -244,10 +243,7 @@ impl Uring {
                 continue;
             }
             let token = Token::from_bits(bits);
-            let mut outcome = Outcome {
-                result: entry.result(),
-                more_to_read: cqueue::sock_nonempty(entry.flags()),
-            };
+            let mut outcome = Outcome::of(entry.result());
             if !self.aside.is_empty()
                 && let Some(Aside { op, .. }) = self.aside.get(&bits)
             {

@@ -7,9 +7,6 @@ use io_uring::{opcode, types};
 use crate::op::{Fs, Interest, Message, Net, Op, TRANSFER_MAX, Token};
 use crate::port::attempt::poll_bits;
 
-/// Arm a poll before the first try (`IORING_RECVSEND_POLL_FIRST`).
-const POLL_FIRST: u16 = 1;
-
 /// The offset that means "at the file's cursor".
 const AT_CURSOR: u64 = u64::MAX;
 
@@ -47,18 +44,18 @@ pub(super) unsafe fn prepare(op: &Op) -> Entry {
             let (storage, len) = unsafe { (&raw const (*addr).storage, (*addr).len) };
             opcode::Connect::new(Fd(fd), storage.cast(), len).build()
         }
-        Op::Net(Net::Recv { fd, buf, len, peek, nonblocking: _, last_empty }) => {
+        Op::Net(Net::Recv { fd, buf, len, peek, nonblocking: _ }) => {
             check(len);
             let flags = if peek { libc::MSG_PEEK } else { 0 };
-            opcode::Recv::new(Fd(fd), buf, len).flags(flags).ioprio(first(last_empty)).build()
+            opcode::Recv::new(Fd(fd), buf, len).flags(flags).build()
         }
         Op::Net(Net::Send { fd, buf, len, nonblocking: _ }) => {
             check(len);
             opcode::Send::new(Fd(fd), buf, len).flags(libc::MSG_NOSIGNAL).build()
         }
-        Op::Net(Net::RecvMsg { fd, message, nonblocking: _, last_empty }) => {
+        Op::Net(Net::RecvMsg { fd, message, nonblocking: _ }) => {
             let message = Message::as_ptr(message).cast_mut();
-            opcode::RecvMsg::new(Fd(fd), message).ioprio(first(last_empty)).build()
+            opcode::RecvMsg::new(Fd(fd), message).build()
         }
         Op::Net(Net::SendMsg { fd, message, nonblocking: _ }) => {
             let flags = libc::MSG_NOSIGNAL as u32;
@@ -94,11 +91,6 @@ pub(super) fn cancel_all() -> Entry {
 /// Reads the eventfd `fd` into the eight bytes at `count`.
 pub(super) fn wake(fd: i32, count: *mut u64) -> Entry {
     opcode::Read::new(types::Fd(fd), count.cast(), 8).offset(AT_CURSOR).build()
-}
-
-#[inline]
-fn first(last_empty: bool) -> u16 {
-    if last_empty { POLL_FIRST } else { 0 }
 }
 
 #[inline]

@@ -13,7 +13,7 @@ use crate::sched::{
     Ending, Here, State, Tcb, TcbPtr, Verdict, Waiting, Wake, here, release, retain,
 };
 use crate::task::PanicPayload;
-use crate::task::wait::{checkpoint, deliver_kill, park};
+use crate::task::wait::{checkpoint, deliver_kill, is_doomed, park};
 
 /// A tasklet's number, unique within its scheduler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -139,9 +139,7 @@ impl<T> Tasklet<T> {
                 Ok(())
             }
             // A kill is on its way to it: it shall have it.
-            (State::Ready | State::New, _) if block.killed.get() && block.shields.get() == 0 => {
-                Ok(())
-            }
+            (State::Ready | State::New, _) if is_doomed(here, block) => Ok(()),
             (State::Ready | State::New, _) if !block.is_starved.get() => {
                 here.ready.remove(self.tcb);
                 block.state.set(State::Waiting);

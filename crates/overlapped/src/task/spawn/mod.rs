@@ -20,6 +20,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
+use super::wait::is_doomed;
 use super::{TaskletExit, local};
 pub(crate) use handle::take_verdict;
 pub use handle::{Current, JoinError, PauseError, Tasklet, TaskletId};
@@ -292,11 +293,16 @@ impl Builder {
         }
         block.stack_size.set(self.stack_size);
         block.scope.set(scope);
+        here.adopt(made.tcb);
         if let Some(scope) = scope {
             // SAFETY: the scope is alive: its handle is what the caller spawned through.
-            unsafe { scope.as_ref() }.add(made.tcb, block);
+            let scope = unsafe { scope.as_ref() };
+            scope.add(made.tcb, block);
+            // The owner waits and has been killed: it has passed the kill on to its tasklets.
+            if scope.owner.get().is_some_and(|owner| is_doomed(here, here.block(owner))) {
+                block.killed.set(true);
+            }
         }
-        here.adopt(made.tcb);
         made
     }
 }

@@ -258,5 +258,5 @@ fn thousands_of_waiters_are_told_in_time() {
     .unwrap();
     println!("{waiters} verdicts in {:?}", begin.elapsed());
     assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
-    drop(task::stats());
+    let _ = task::stats();
 }

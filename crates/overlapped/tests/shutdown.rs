@@ -53,7 +53,7 @@ fn who_outlives_the_grace_time_is_parked_for_good() {
         survivor.kill();
         assert!(matches!(survivor.join(), Err(JoinError::Abandoned)));
         for _ in 0..10 {
-            run(|| (0..100).for_each(|_| drop(spawn(|| yield_now())))).unwrap();
+            run(|| (0..100).for_each(|_| drop(spawn(yield_now)))).unwrap();
         }
         let pattern: *const [u8; 4096] =
             std::ptr::with_exposed_provenance(ADDRESS.load(Ordering::Relaxed));

@@ -74,8 +74,16 @@ fn s1_an_overflow_ends_the_process_naming_the_tasklet() {
     rig::report("S1", children, "children overflowed, each named the tasklet, canaries intact");
 }
 
+/// Mappings are counted for the whole process, so that those who make many take turns.
+static MAPPINGS: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    MAPPINGS.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 #[test]
 fn s3_many_parked_tasklets_need_few_mappings() {
+    let _alone = alone();
     let parked = rig::rounds(20_000, 100_000);
     let before = rig::mappings();
     let most = run(|| {
@@ -101,6 +109,7 @@ fn s3_many_parked_tasklets_need_few_mappings() {
 
 #[test]
 fn s3_with_mprotect_the_surplus_waits_for_stacks_and_runs() {
+    let _alone = alone();
     let tasklets = rig::rounds(40_000, 100_000);
     let (parked, starved, ran) = Config::new()
         .guards(Guards::Mprotect)

@@ -64,12 +64,30 @@ impl Stage {
             Step::TrySend(c) => sent(value, self.channels[c].try_send(value)),
             Step::Recv(c) => got(self.channels[c].recv()),
             Step::TryRecv(c) => got(self.channels[c].try_recv()),
-            Step::Close(c) => done(self.channels[c].close()),
-            Step::Drain(c) => done(self.channels[c].close_draining()),
-            Step::Open(c) => done(self.channels[c].open()),
-            Step::Prefer(c, handover) => done(self.channels[c].set_handover(handover)),
-            Step::Yield => done(yield_now()),
-            Step::Kill(t) => done(handle(t).kill()),
+            Step::Close(c) => {
+                self.channels[c].close();
+                done()
+            }
+            Step::Drain(c) => {
+                self.channels[c].close_draining();
+                done()
+            }
+            Step::Open(c) => {
+                self.channels[c].open();
+                done()
+            }
+            Step::Prefer(c, handover) => {
+                self.channels[c].set_handover(handover);
+                done()
+            }
+            Step::Yield => {
+                yield_now();
+                done()
+            }
+            Step::Kill(t) => {
+                handle(t).kill();
+                done()
+            }
             Step::Pause(t) => changed(handle(t).pause()),
             Step::Resume(t) => changed(handle(t).resume()),
             Step::RunNow(t) => changed(handle(t).run_now()),
@@ -77,7 +95,7 @@ impl Stage {
     }
 }
 
-fn done((): ()) -> Out {
+fn done() -> Out {
     Out::Ok
 }
 

@@ -316,7 +316,9 @@ mod tests {
         drop(clients);
         let start = Instant::now();
         client(addr, 1).unwrap();
-        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        // Under strace, or on a busy machine, a second is not enough to be sure.
+        let limit = if held > 1_000 { 1 } else { 10 };
+        assert!(start.elapsed() < Duration::from_secs(limit), "{:?}", start.elapsed());
 
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();

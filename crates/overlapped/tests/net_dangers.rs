@@ -3,7 +3,7 @@
 //! Each prints `RELIABILITY <id> <checks> <figure>` on success. With `OVERLAPPED_TORTURE=1` they
 //! run as many rounds as the table of dangers asks for.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::hash::{DefaultHasher, Hasher};
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -82,6 +82,28 @@ fn p1_a_cancel_against_a_success_loses_no_byte_and_doubles_none() {
             let window = 40_000 * (1 + round as u64 % 4);
             go.send((random.below(window), byte)).unwrap();
             if round % 2 == 0 {
+                // Who kills first notes whether the reader had its bytes by then.
+                let victim = Rc::new(RefCell::new(None::<overlapped::Tasklet<()>>));
+                let before = Rc::new(Cell::new(None));
+                let strike = {
+                    let (victim, before, got) = (victim.clone(), before.clone(), got.clone());
+                    move || {
+                        if let (Some(reader), None) = (&*victim.borrow(), before.get()) {
+                            before.set(Some(got.get().is_some()));
+                            reader.kill();
+                        }
+                    }
+                };
+                // One killer stands before the reader in the line for the bytes, another one behind
+                // it: whichever the kernel wakes first, one of them often finds the reader with its
+                // bytes, but not yet running.
+                let early = (round % 4 == 0).then(|| {
+                    let (rx, strike) = (rx.clone(), strike.clone());
+                    spawn(move || {
+                        let _ = timeout(Duration::from_millis(1), || wait_readable(&*rx));
+                        strike();
+                    })
+                });
                 let reader = spawn({
                     let (rx, got) = (rx.clone(), got.clone());
                     move || {
@@ -92,21 +114,23 @@ fn p1_a_cancel_against_a_success_loses_no_byte_and_doubles_none() {
                         yield_now();
                     }
                 });
+                *victim.borrow_mut() = Some(reader);
                 let begin = Instant::now();
                 let until = Duration::from_nanos(random.below(window));
                 if round % 4 == 0 {
-                    // It stands before or behind the reader in the line, so the kill often finds
-                    // the reader with its bytes, but not yet running.
-                    if round % 8 == 0 {
-                        yield_now();
-                    }
+                    yield_now();
                     let _ = timeout(Duration::from_millis(1), || wait_readable(&*rx));
                 }
                 while round % 4 != 0 && begin.elapsed() < until {
                     yield_now();
                 }
-                let before = got.get().is_some();
-                reader.kill();
+                strike();
+                if let Some(early) = early {
+                    early.kill();
+                    let _ = early.join();
+                }
+                let reader = victim.take().unwrap();
+                let before = before.get() == Some(true);
                 let killed = matches!(reader.join(), Err(JoinError::Killed));
                 match (got.get(), before) {
                     (None, _) => counts[0] += usize::from(killed),

@@ -20,6 +20,7 @@ fn recurse(depth: u64) -> u64 {
 fn overflow(path: &str) {
     use std::os::unix::fs::FileExt;
     let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
+    let (begin, begun) = std::sync::mpsc::channel();
     run(|| {
         drop(
             Builder::new()
@@ -36,6 +37,7 @@ fn overflow(path: &str) {
                             let intact = seen.iter().all(|&byte| byte == 0x5a);
                             file.write_all_at(if intact { b"intact" } else { b"broken" }, 0)
                                 .unwrap();
+                            let _ = begin.send(());
                         }
                     });
                     let _ = canary.as_ptr().expose_provenance();
@@ -45,7 +47,7 @@ fn overflow(path: &str) {
                 .unwrap(),
         );
         yield_now();
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        begun.recv().unwrap();
         let culprit = Builder::new().name("culprit").spawn(|| recurse(0)).unwrap();
         drop(culprit.join());
     })

@@ -22,8 +22,9 @@
 //! Why by hand, where corosensei takes 2 ns: it leaves a stack by `ret` and enters one by `call`,
 //! which the processor's return predictor likes as long as nothing returns in between. But a
 //! tasklet suspends inside functions (`read`, `recv`), and their returns are what comes next: two
-//! mispredictions for each switch. Measured, resume and suspend: 3 ns where the suspension is
-//! inlined into the coroutine's body, 31 ns one function deep. With jumps instead, 3 ns in both.
+//! mispredictions for each switch. Measured with corosensei, resume and suspend: 3 ns where the
+//! suspension is inlined into the coroutine's body, 31 ns one function deep. With jumps instead, a
+//! yield through the whole scheduler went from 35 to 10 ns.
 
 #[cfg(all(target_arch = "x86_64", unix, not(overlapped_portable_switch)))]
 mod by_hand;

@@ -22,6 +22,7 @@
 
 mod prepare;
 mod ring;
+mod spin;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -37,6 +38,7 @@ use crate::op::{Completion, Op, Outcome, Token};
 
 pub(crate) use ring::Opcodes;
 pub(super) use ring::{Ring, USED};
+use spin::{Spin, WATCH};
 
 /// Tokens never have this bit.
 const INTERNAL: u64 = 1 << 63;
@@ -49,6 +51,9 @@ const HELD_BACK: Duration = Duration::from_millis(1);
 /// Nanoseconds after which a drain asks again to cancel what has not ended. (A cancel misses an
 /// operation that a worker is just about to take up.)
 const ASK_AGAIN: u64 = 10_000_000;
+
+/// Looks at the ring's memory between two looks at the clock.
+const LOOKS_EACH_TIME: u32 = 8;
 
 /// An operation that the ring only polls for.
 struct Aside {
@@ -68,6 +73,7 @@ pub(crate) struct Uring {
     aside: HashMap<u64, Aside>,
     /// Those of `aside` that have become ready; empty between two waits.
     ready: Vec<(Token, Op)>,
+    spin: Spin,
     wake: Arc<EventFd>,
     /// Where the kernel puts the eventfd's count. From `Box::into_raw`; freed after the drain.
     wake_count: *mut u64,
@@ -89,6 +95,7 @@ impl Uring {
             internal: 0,
             aside: HashMap::new(),
             ready: Vec::new(),
+            spin: Spin::default(),
             wake: Arc::new(EventFd::open()?),
             wake_count: Box::into_raw(Box::new(0)),
             closing: false,
@@ -212,17 +219,11 @@ impl Uring {
                 timeout = Some(timeout.map_or(HELD_BACK, |timeout| timeout.min(HELD_BACK)));
             }
         }
-        let hints = self.ring.hints();
-        self.overflows += u64::from(hints.overflow);
         let sleep = timeout != Some(Duration::ZERO) && !self.ring.has_completions();
-        let result = if sleep || hints.queued > 0 || hints.overflow || hints.taskrun {
-            self.ring.submit_and_get(hints.queued, sleep, timeout)
-        } else {
-            Ok(0)
-        };
+        let result = if sleep { self.sleep(timeout) } else { self.look() };
         self.reap(out);
         match result {
-            Ok(_) => Ok(()),
+            Ok(()) => Ok(()),
             Err(error) => match error.raw_os_error() {
                 Some(libc::EINTR | libc::ETIME | libc::EBUSY | libc::EAGAIN) => Ok(()),
                 errno => {
@@ -231,6 +232,53 @@ impl Uring {
                 }
             },
         }
+    }
+
+    /// Submits what is queued and has produced what is due.
+    fn look(&mut self) -> io::Result<()> {
+        let hints = self.ring.hints();
+        self.overflows += u64::from(hints.overflow);
+        if hints.queued > 0 || hints.overflow || hints.taskrun {
+            self.ring.submit_and_get(hints.queued, false, None)?;
+        }
+        Ok(())
+    }
+
+    /// The same, and waits for at most `timeout` if there is nothing.
+    fn sleep(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        if self.spin.is_wanted() {
+            self.look()?;
+            if self.ring.has_completions() {
+                return Ok(());
+            }
+            let found = self.watch(timeout);
+            self.spin.watched(found);
+            if found {
+                return self.look();
+            }
+        }
+        let began = clock::nanos();
+        let hints = self.ring.hints();
+        self.overflows += u64::from(hints.overflow);
+        let result = self.ring.submit_and_get(hints.queued, true, timeout);
+        self.spin.slept(Duration::from_nanos(clock::nanos() - began));
+        result.map(drop)
+    }
+
+    /// Looks at the ring's memory until there is something to do, for a moment.
+    fn watch(&self, timeout: Option<Duration>) -> bool {
+        let time = timeout.map_or(WATCH, |timeout| timeout.min(WATCH));
+        let end = clock::nanos() + time.as_nanos() as u64;
+        while clock::nanos() < end {
+            for _ in 0..LOOKS_EACH_TIME {
+                let hints = self.ring.hints();
+                if hints.taskrun || hints.overflow || self.ring.has_completions() {
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+        }
+        false
     }
 
     fn reap(&mut self, out: &mut Vec<Completion>) {

@@ -22,6 +22,7 @@ mod refusal;
 mod spawn;
 mod unblock;
 pub(crate) mod wait;
+pub(crate) mod waiter;
 
 pub use entry::{Config, RunError, run, run_until};
 pub use inspect::{Dump, DumpLine, Stats, dump, stack_used, stats};

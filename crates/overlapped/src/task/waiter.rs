@@ -1,0 +1,236 @@
+//! One wait that anybody may end, once, from any thread: what locks, queues and channels between
+//! threads are made of.
+//!
+//! ```text
+//! prepare ─▶ (Wait, Waker)     the Waker goes where others find it, under the owner's lock
+//! Wait::park                   until woken, killed, or too late
+//! Waker::wake                  same scheduler: to its ready queue; else through its inbox
+//! ```
+//!
+//! A tasklet blocks itself only; a plain thread blocks as std's locks do. A wake before the park is
+//! not lost. A wake after the wait has ended does nothing: whoever hands something over decides
+//! under its own lock who has got it, never by the wake.
+//!
+//! While a `Wait` exists, the scheduler takes it that somebody outside may end it, so there is no
+//! deadlock verdict.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use super::refusal::Refusal;
+use super::wait::{checkpoint, deliver_kill, park};
+use crate::op::Token;
+use crate::port::clock;
+use crate::sched::{Inbox, Message, NEVER, State, Waiting, Wake, here};
+
+/// How a [`Wait`] ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// By its [`Waker`].
+    Yes,
+    /// By the time.
+    TimedOut,
+    /// By a kill. The caller takes its waker back from where it put it, then calls [`leave`].
+    Killed,
+}
+
+/// The right to park once. Not `Send`.
+#[must_use = "it waits only when parked"]
+pub(crate) struct Wait {
+    place: Place,
+    thread: PhantomData<*const ()>,
+}
+
+enum Place {
+    Tasklet(Token),
+    Thread(Arc<Flag>),
+}
+
+/// A plain thread that waits.
+struct Flag {
+    woken: AtomicBool,
+    thread: Thread,
+}
+
+/// Ends one [`Wait`].
+#[derive(Clone)]
+pub(crate) struct Waker(Target);
+
+#[derive(Clone)]
+enum Target {
+    Tasklet(Arc<Inbox>, Token),
+    Thread(Arc<Flag>),
+}
+
+/// Prepares a wait of the calling tasklet, or thread. A suspension point: a pending kill is
+/// delivered here, so no lock may be held and nothing half done. From here to the park the caller
+/// waits for nothing else.
+///
+/// # Errors
+/// The caller may not wait.
+pub(crate) fn prepare() -> Result<(Wait, Waker), Refusal> {
+    let (place, target) = match here() {
+        Some(here) => {
+            checkpoint(here)?;
+            let token = here.remote_wait(here.me_ptr());
+            (Place::Tasklet(token), Target::Tasklet(Arc::clone(&here.inbox), token))
+        }
+        None => {
+            let flag = Arc::new(Flag { woken: AtomicBool::new(false), thread: thread::current() });
+            (Place::Thread(Arc::clone(&flag)), Target::Thread(flag))
+        }
+    };
+    Ok((Wait { place, thread: PhantomData }, Waker(target)))
+}
+
+/// The calling tasklet's deadline (`time::timeout`) on the port's clock; [`NEVER`] without one.
+pub(crate) fn deadline() -> u64 {
+    here().map_or(NEVER, |here| here.me().deadline.get())
+}
+
+/// Delivers the kill that ended a wait.
+pub(crate) fn leave() {
+    if let Some(here) = here() {
+        deliver_kill(here);
+    }
+}
+
+impl Wait {
+    /// Blocks until woken, killed, or the port's clock shows `until`. `what`: for dumps.
+    pub(crate) fn park(self, what: &'static str, until: u64) -> Woken {
+        match &self.place {
+            Place::Thread(flag) => flag.park(until),
+            Place::Tasklet(token) => {
+                let here = here().expect("a wait is parked by the tasklet that prepared it");
+                match park(here, Waiting::Remote { token: *token, what }, until) {
+                    Wake::Done => Woken::Yes,
+                    Wake::TimedOut => Woken::TimedOut,
+                    Wake::Killed => Woken::Killed,
+                    Wake::Closed | Wake::Deadlock => unreachable!("it waits for no channel"),
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Wait {
+    /// Whoever has not parked, or was woken by something else, is not to be woken any more.
+    fn drop(&mut self) {
+        if let (Place::Tasklet(token), Some(here)) = (&self.place, here()) {
+            here.remote_waits.borrow_mut().remove(*token);
+        }
+    }
+}
+
+impl Waker {
+    /// Ends the wait, if it has not ended.
+    pub(crate) fn wake(&self) {
+        match &self.0 {
+            Target::Thread(flag) => {
+                flag.woken.store(true, Ordering::Release);
+                flag.thread.unpark();
+            }
+            Target::Tasklet(inbox, token) => wake_tasklet(inbox, *token),
+        }
+    }
+}
+
+fn wake_tasklet(inbox: &Arc<Inbox>, token: Token) {
+    if let Some(here) = here().filter(|here| Arc::ptr_eq(&here.inbox, inbox)) {
+        let waiter = here.remote_waits.borrow().get(token).copied();
+        let Some(waiter) = waiter else { return };
+        if here.block(waiter).state.get() == State::Waiting {
+            here.remote_waits.borrow_mut().remove(token);
+            here.wake(waiter, Wake::Done);
+            return;
+        }
+        // It has not parked yet: the inbox is read after it has.
+    }
+    // Closed: the scheduler has ended, and the waiter with it.
+    let _ = inbox.post(Message::Wake(token));
+}
+
+impl Flag {
+    fn park(&self, until: u64) -> Woken {
+        while !self.woken.load(Ordering::Acquire) {
+            if until == NEVER {
+                thread::park();
+                continue;
+            }
+            let left = clock::until(until);
+            if left == Duration::ZERO {
+                return Woken::TimedOut;
+            }
+            thread::park_timeout(left);
+        }
+        Woken::Yes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::{run, spawn, yield_now};
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    #[test]
+    fn a_wake_before_the_park_is_not_lost() {
+        run(|| {
+            let (wait, waker) = prepare().unwrap();
+            waker.wake();
+            assert_eq!(wait.park("a test", NEVER), Woken::Yes);
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn another_tasklet_or_thread_ends_the_wait() {
+        run(|| {
+            for from_thread in [false, true] {
+                let (wait, waker) = prepare().unwrap();
+                if from_thread {
+                    thread::spawn(move || waker.wake());
+                } else {
+                    spawn(move || waker.wake());
+                }
+                assert_eq!(wait.park("a test", NEVER), Woken::Yes);
+            }
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_thread_waits_as_well() {
+        let (wait, waker) = prepare().unwrap();
+        thread::spawn(move || waker.wake());
+        assert_eq!(wait.park("a test", NEVER), Woken::Yes);
+        let (wait, _waker) = prepare().unwrap();
+        assert_eq!(wait.park("a test", clock::nanos() + 1_000_000), Woken::TimedOut);
+    }
+
+    #[test]
+    fn a_wake_after_the_end_does_nothing_and_a_kill_ends_the_wait() {
+        run(|| {
+            let kept = Rc::new(RefCell::new(None));
+            let place = Rc::clone(&kept);
+            let victim = spawn(move || {
+                let (wait, waker) = prepare().unwrap();
+                *place.borrow_mut() = Some(waker);
+                let woken = wait.park("a test", NEVER);
+                assert_eq!(woken, Woken::Killed);
+                leave();
+            });
+            yield_now();
+            victim.kill();
+            assert!(victim.join().is_err());
+            let waker = kept.take().unwrap();
+            waker.wake();
+            assert!(crate::sched::here().unwrap().remote_waits.borrow().len() == 0);
+        })
+        .unwrap();
+    }
+}

@@ -8,10 +8,9 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::PanicPayload;
-use super::wait::{checkpoint, deliver_kill, park};
+use super::waiter::{self, Woken};
+use super::{PanicPayload, in_tasklet};
 use crate::port::offload;
-use crate::sched::{Message, Waiting, Wake, here};
 
 /// Why [`unblock`] has no result.
 #[derive(Debug)]
@@ -47,32 +46,22 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let Some(here) = here() else {
+    if !in_tasklet() {
         return catch_unwind(AssertUnwindSafe(f)).map_err(panicked);
-    };
-    checkpoint(here).map_err(|_| UnblockError::WouldBlock)?;
+    }
+    let (wait, waker) = waiter::prepare().map_err(|_| UnblockError::WouldBlock)?;
     let slot: Slot<T> = Arc::default();
-    let token = here.remote_wait(here.me_ptr());
-    let job = {
-        let (slot, inbox) = (slot.clone(), here.inbox.clone());
-        move || {
-            let result = catch_unwind(AssertUnwindSafe(f));
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-            drop(slot);
-            // Closed: the scheduler has ended, and the waiter with it.
-            let _ = inbox.post(Message::Wake(token));
-        }
-    };
-    offload::offload(job);
-    let waiting = Waiting::Remote { token, what: "a pool thread" };
-    match park(here, waiting, here.me().deadline.get()) {
-        Wake::Done => {}
-        Wake::TimedOut => return Err(UnblockError::TimedOut),
-        Wake::Killed => {
-            deliver_kill(here);
-            unreachable!("a killed wait ends in an exit")
-        }
-        Wake::Closed | Wake::Deadlock => unreachable!("no channel, and the job is yet to wake it"),
+    let theirs = slot.clone();
+    offload::offload(move || {
+        let result = catch_unwind(AssertUnwindSafe(f));
+        *theirs.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        drop(theirs);
+        waker.wake();
+    });
+    match wait.park("a pool thread", waiter::deadline()) {
+        Woken::Yes => {}
+        Woken::TimedOut => return Err(UnblockError::TimedOut),
+        Woken::Killed => waiter::leave(),
     }
     let result = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
     let result = result.expect("the job leaves its result before it wakes the waiter");

@@ -92,10 +92,11 @@ pub(crate) fn deadline() -> u64 {
 }
 
 /// Delivers the kill that ended a wait.
-pub(crate) fn leave() {
+pub(crate) fn leave() -> ! {
     if let Some(here) = here() {
         deliver_kill(here);
     }
+    unreachable!("only a tasklet that must end is woken by a kill")
 }
 
 impl Wait {

@@ -38,6 +38,7 @@
 //! | [`chan`] | [`Channel`]: a rendezvous with Stackless Python's semantics |
 //! | [`time`] | `sleep`, `timeout`, intervals on the port's clock |
 //! | [`net`] | `TcpListener`, `TcpStream`: std's methods, blocking the tasklet only |
+//! | [`io`] | `pipe`: std's names, blocking the tasklet only |
 //! | [`port`] | the completion port itself, usable without tasklets |
 //!
 //! # Four laws
@@ -69,12 +70,14 @@
 //! should end by exec or exit.
 
 pub mod chan;
+pub mod io;
 pub mod net;
 pub mod port;
 pub mod task;
 pub mod time;
 
 mod op;
+mod pipe;
 mod sched;
 mod stack;
 mod switch;

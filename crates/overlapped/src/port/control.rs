@@ -9,6 +9,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::fs::OFlags;
+use rustix::pipe::PipeFlags;
 use rustix::process::{Resource, Rlimit};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
@@ -159,6 +160,11 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
 /// Another descriptor for the same open file, close-on-exec.
 pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     fd.try_clone_to_owned()
+}
+
+/// An anonymous pipe: reading end, writing end. Close-on-exec, in blocking mode.
+pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?)
 }
 
 /// Has `f` called in every child of fork(2), by the thread that forked. Once per process.

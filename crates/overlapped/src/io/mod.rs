@@ -1,0 +1,3 @@
+//! Pipes and copying with std's names, blocking only the calling tasklet.
+
+pub use crate::pipe::{PipeReader, PipeWriter, pipe};

@@ -1,0 +1,124 @@
+//! Anonymous pipes, and the moving of bytes between descriptors.
+//!
+//! The ends are in blocking mode, so that they can be given to a child process or to std as they
+//! are. Nothing here needs `O_NONBLOCK`: the port asks for each operation not to block (pipe ends
+//! that pipe(2) made know `RWF_NOWAIT`), and the ring never minds the mode.
+//!
+//! Below `net`, `fs` and `process`, whose streams end in descriptors, too: `io` stands above them
+//! all, and shows what is public here under std's names.
+
+mod convert;
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use crate::op::{Fs, Op, clamp};
+use crate::port::control;
+use crate::task::wait::perform;
+
+/// An anonymous pipe, close-on-exec; the counterpart of `std::io::pipe`.
+///
+/// # Errors
+/// Those of pipe(2): no descriptors left.
+///
+/// ```
+/// use std::io::{Read, Write};
+/// overlapped::run(|| {
+///     let (mut reader, mut writer) = overlapped::io::pipe().unwrap();
+///     overlapped::spawn(move || writer.write_all(b"through the kernel").unwrap());
+///     let mut text = String::new();
+///     reader.read_to_string(&mut text).unwrap();
+///     assert_eq!(text, "through the kernel");
+/// }).unwrap();
+/// ```
+pub fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
+    let (reader, writer) = control::pipe()?;
+    Ok((PipeReader { fd: reader }, PipeWriter { fd: writer }))
+}
+
+/// The reading end of a pipe; the counterpart of `std::io::PipeReader`.
+///
+/// A read blocks only the calling tasklet. 0 bytes: every writing end is closed.
+#[derive(Debug)]
+pub struct PipeReader {
+    fd: OwnedFd,
+}
+
+/// The writing end of a pipe; the counterpart of `std::io::PipeWriter`.
+///
+/// A write blocks only the calling tasklet. Where nobody reads any more it fails with `BrokenPipe`;
+/// inside a scheduler SIGPIPE is never raised, whatever the process does about it.
+#[derive(Debug)]
+pub struct PipeWriter {
+    fd: OwnedFd,
+}
+
+impl PipeReader {
+    /// Another handle to the same end; each byte goes to one of them.
+    ///
+    /// # Errors
+    /// Those of fcntl(2): no descriptors left.
+    pub fn try_clone(&self) -> io::Result<PipeReader> {
+        Ok(PipeReader { fd: control::duplicate(self.as_fd())? })
+    }
+}
+
+impl PipeWriter {
+    /// Another handle to the same end; the reader sees the end when the last one is closed.
+    ///
+    /// # Errors
+    /// Those of fcntl(2): no descriptors left.
+    pub fn try_clone(&self) -> io::Result<PipeWriter> {
+        Ok(PipeWriter { fd: control::duplicate(self.as_fd())? })
+    }
+}
+
+/// Reads from a descriptor at its cursor, blocking the calling tasklet only.
+pub(crate) fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
+    let (fd, len) = (fd.as_raw_fd(), clamp(buf.len()));
+    let op = Op::Fs(Fs::Read { fd, buf: buf.as_mut_ptr(), len, offset: None });
+    // SAFETY: descriptor and buffer are borrowed for this call, and `perform` returns after the
+    // completion.
+    Ok(unsafe { perform(&op, None) }?.result as usize)
+}
+
+/// Writes to a descriptor at its cursor, blocking the calling tasklet only. No socket: the write
+/// would raise SIGPIPE.
+pub(crate) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
+    let (fd, len) = (fd.as_raw_fd(), clamp(buf.len()));
+    let op = Op::Fs(Fs::Write { fd, buf: buf.as_ptr(), len, offset: None });
+    // SAFETY: as in `read`.
+    Ok(unsafe { perform(&op, None) }?.result as usize)
+}
+
+impl Read for &PipeReader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        read(self.as_fd(), buf)
+    }
+}
+
+impl Read for PipeReader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        read(self.as_fd(), buf)
+    }
+}
+
+impl Write for &PipeWriter {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        write(self.as_fd(), buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Write for PipeWriter {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        write(self.as_fd(), buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

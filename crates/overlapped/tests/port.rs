@@ -1,8 +1,9 @@
 //! The public completion port, on both backends.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use overlapped::port::{Descriptor, Done, Event, Port, PortChoice, Request};
@@ -120,23 +121,91 @@ fn receives_append_and_never_reallocate() {
 }
 
 #[test]
-fn files_go_by_offset_and_their_cursors_are_refused() {
+fn files_go_by_offset() {
     everywhere(|port| {
         let file = Descriptor::from(tempfile::tempfile().unwrap());
         port.submit(0, Request::write_at(&file, b"0123456789".to_vec(), 2, 4)).unwrap();
         assert_eq!(count(&next(port)), 8);
         port.submit(0, Request::read_at(&file, Vec::with_capacity(100), 2)).unwrap();
         assert_eq!(next(port).buffer.unwrap(), b"\0\x0023456789");
-        for request in
-            [Request::read(&file, Vec::with_capacity(1)), Request::write(&file, vec![1], 0)]
-        {
-            let error = port.submit(0, request).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::InvalidInput);
-            assert!(error.to_string().contains("read_at"), "{error}");
-        }
         let null = Descriptor::from(File::options().write(true).open("/dev/null").unwrap());
         port.submit(0, Request::write(&null, vec![1; 10], 0)).unwrap();
         assert_eq!(count(&next(port)), 10);
+    });
+}
+
+/// As many events as were submitted, in the order in which they came.
+fn all(port: &mut Port) -> Vec<Event> {
+    let mut events = Vec::new();
+    while port.in_flight() > 0 {
+        port.wait(Some(PATIENCE), &mut events).unwrap();
+    }
+    events
+}
+
+#[test]
+fn transfers_at_a_files_cursor_are_done_in_the_order_of_submission() {
+    const BLOCK: usize = 5_000;
+    const BLOCKS: u64 = 100;
+    everywhere(|port| {
+        let mut file = tempfile::tempfile().unwrap();
+        // Duplicates share the cursor.
+        let twin = Descriptor::from(file.try_clone().unwrap());
+        let one = Descriptor::from(file.try_clone().unwrap());
+        let either = |key: u64| if key.is_multiple_of(2) { &one } else { &twin };
+        for key in 0..BLOCKS {
+            port.submit(key, Request::write(either(key), vec![key as u8; BLOCK], 0)).unwrap();
+        }
+        let keys: Vec<u64> = all(port).iter().map(|event| event.key).collect();
+        assert_eq!(keys, (0..BLOCKS).collect::<Vec<_>>(), "{}", port.name());
+        let whole = std::fs::read(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap();
+        assert_eq!(whole.len(), BLOCK * BLOCKS as usize, "{}: written over", port.name());
+        for (key, block) in whole.chunks(BLOCK).enumerate() {
+            assert!(block.iter().all(|&byte| byte == key as u8), "{}: {key}", port.name());
+        }
+        // What is in the page cache is read in place, one after another: nothing could go wrong.
+        file.sync_all().unwrap();
+        // SAFETY: an open descriptor.
+        unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+        file.rewind().unwrap();
+        for key in 0..=BLOCKS {
+            port.submit(key, Request::read(either(key), Vec::with_capacity(BLOCK))).unwrap();
+        }
+        for (key, event) in all(port).into_iter().enumerate() {
+            let expected = vec![key as u8; if key < BLOCKS as usize { BLOCK } else { 0 }];
+            assert_eq!((event.key, event.buffer.unwrap()), (key as u64, expected));
+        }
+    });
+}
+
+#[test]
+fn whoever_waits_for_a_cursor_can_give_up_and_holds_up_nobody() {
+    everywhere(|port| {
+        let file = Descriptor::from(tempfile::tempfile().unwrap());
+        let ids: Vec<_> = (0..10)
+            .map(|key| port.submit(key, Request::write(&file, vec![key as u8; 100], 0)).unwrap())
+            .collect();
+        for &id in ids.iter().skip(1).step_by(2) {
+            port.cancel(id);
+            port.cancel(id);
+        }
+        let mut written = Vec::new();
+        for event in all(port) {
+            if event.is_cancelled() {
+                assert_eq!(event.key % 2, 1);
+                assert_eq!(event.buffer.unwrap(), [event.key as u8; 100]);
+            } else {
+                assert_eq!(count(&event), 100);
+                written.push(event.key as u8);
+            }
+        }
+        port.submit(0, Request::read_at(&file, Vec::with_capacity(2000), 0)).unwrap();
+        let whole = next(port).buffer.unwrap();
+        assert_eq!(whole, written.iter().flat_map(|&key| [key; 100]).collect::<Vec<_>>());
+        assert!(written.len() >= 5, "nobody else was cancelled");
+        if port.name() == "uring" {
+            assert_eq!(written, [0, 2, 4, 6, 8], "they had not started");
+        }
     });
 }
 
@@ -252,7 +321,9 @@ fn leave_in_the_middle(choice: PortChoice) {
     let listener = Descriptor::from(listener);
     let (pipe, _writer) = std::io::pipe().unwrap();
     let pipe = Descriptor::from(pipe);
+    let file = Descriptor::from(tempfile::tempfile().unwrap());
     for key in 0..500 {
+        port.submit(key, Request::write(&file, vec![1; 1000], 0)).unwrap();
         port.submit(key, Request::accept(&listener)).unwrap();
         port.submit(key, Request::read(&pipe, Vec::with_capacity(1000))).unwrap();
     }

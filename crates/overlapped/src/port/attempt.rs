@@ -247,19 +247,25 @@ pub(super) enum Kind {
 
 /// What `fd` stands for, or an errno.
 pub(super) fn kind(fd: RawFd) -> Result<Kind, i32> {
-    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    identity(fd).map(|(kind, _)| kind)
+}
+
+/// What `fd` stands for, and the device and number of its file; or an errno.
+pub(super) fn identity(fd: RawFd) -> Result<(Kind, (u64, u64)), i32> {
+    let mut stat = MaybeUninit::<libc::stat64>::uninit();
     // SAFETY: `stat` is valid for writes.
-    let failed = retried(|| unsafe { libc::fstat(fd, stat.as_mut_ptr()) as isize });
+    let failed = retried(|| unsafe { libc::fstat64(fd, stat.as_mut_ptr()) as isize });
     if failed < 0 {
         return Err(-failed);
     }
     // SAFETY: fstat succeeded and so has filled it.
-    let mode = unsafe { stat.assume_init() }.st_mode;
-    Ok(match mode & libc::S_IFMT {
+    let stat = unsafe { stat.assume_init() };
+    let kind = match stat.st_mode & libc::S_IFMT {
         libc::S_IFREG | libc::S_IFDIR | libc::S_IFBLK => Kind::Disk,
         libc::S_IFSOCK => Kind::Socket,
         _ => Kind::Stream,
-    })
+    };
+    Ok((kind, (stat.st_dev, stat.st_ino)))
 }
 
 /// 0 where `fd` is ready, `-EAGAIN` where not.

@@ -7,6 +7,7 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+use super::cursors::FileId;
 use super::request::{Descriptor, Kind, Request};
 use super::{Done, Event, OperationId};
 use crate::op::{Fs, Interest, Net, Op, Outcome, SocketAddrBuf, clamp};
@@ -16,6 +17,8 @@ pub(super) struct Held {
     key: u64,
     descriptor: ManuallyDrop<Descriptor>,
     work: Work,
+    /// The file whose cursor it uses.
+    pub(super) file: Option<FileId>,
     /// Somebody asked to end it early.
     pub(super) cancelled: bool,
 }
@@ -72,7 +75,7 @@ impl RawVec {
 }
 
 impl Held {
-    pub(super) fn new(key: u64, request: Request) -> Held {
+    pub(super) fn new(key: u64, request: Request, file: Option<FileId>) -> Held {
         let Request { descriptor, kind } = request;
         let work = match kind {
             Kind::Accept => Work::Accept(Box::into_raw(Box::new(SocketAddrBuf::empty()))),
@@ -83,7 +86,7 @@ impl Held {
             Kind::Write(buffer, start, offset) => Work::Write(RawVec::new(buffer), start, offset),
             Kind::Ready(interest) => Work::Ready(interest),
         };
-        Held { key, descriptor: ManuallyDrop::new(descriptor), work, cancelled: false }
+        Held { key, descriptor: ManuallyDrop::new(descriptor), work, file, cancelled: false }
     }
 
     /// The operation. Its pointers are valid until `finish`.
@@ -116,7 +119,7 @@ impl Held {
 
     /// The event, when the operation has ended with `outcome`.
     pub(super) fn finish(self, id: OperationId, outcome: Outcome) -> Event {
-        let Held { key, descriptor, work, cancelled } = self;
+        let Held { key, descriptor, work, file: _, cancelled } = self;
         let done = match outcome.result {
             done @ 0.. => Ok(done as usize),
             error => Err(error_of(-error, cancelled)),

@@ -15,8 +15,11 @@
 //! - the port is forgotten: what it holds is leaked, never freed;
 //! - the driver fails for good: the same.
 //!
+//! Transfers at a file's cursor queue, first come first served, one in flight per file (`cursors`).
+//!
 //! Why the port is `!Send`: the ring belongs to the thread that opened it.
 
+mod cursors;
 mod event;
 mod held;
 mod request;
@@ -28,8 +31,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::{Driver, Notifier, PortChoice, PortConfig, Submitted, control};
-use crate::op::{Completion, Table, Token};
+use crate::op::{Completion, Outcome, Table, Token};
 
+use cursors::Cursors;
 pub use event::{Done, Event};
 use held::Held;
 use request::Kind;
@@ -37,6 +41,9 @@ pub use request::{Descriptor, Request};
 
 /// How many operations a port carries at once, unless [`Port::limit`] says otherwise.
 const LIMIT: usize = 1 << 20;
+
+/// How a request ends that was never started.
+const CANCELLED: Outcome = Outcome { result: -libc::ECANCELED };
 
 /// Tells ports apart, so that an id of one means nothing to another.
 static PORTS: AtomicU32 = AtomicU32::new(0);
@@ -80,7 +87,9 @@ pub struct Port {
     held: Table<Held>,
     limit: usize,
     number: u32,
-    /// Requests that ended inside `submit`.
+    /// Who waits for whom at the cursors of files.
+    cursors: Cursors,
+    /// Requests that ended inside `submit`, or waiting for a cursor.
     ended: Vec<Completion>,
     /// What the driver hands out; empty between two waits.
     completions: Vec<Completion>,
@@ -112,6 +121,7 @@ impl Port {
             held: Table::new(limit),
             limit,
             number: PORTS.fetch_add(1, Ordering::Relaxed),
+            cursors: Cursors::default(),
             ended: Vec::new(),
             completions: Vec::new(),
             thread: PhantomData,
@@ -139,28 +149,46 @@ impl Port {
     /// The request has not been started and is dropped:
     /// - `QuotaExceeded`: [`Port::limit`] requests are in flight;
     /// - `InvalidInput`: the request makes no sense, as its constructor describes: no room in the
-    ///   buffer, a start behind its end, a regular file where only streams can be.
+    ///   buffer, a start behind its end.
     ///
     /// Everything that the operation itself comes to is in the event.
     pub fn submit(&mut self, key: u64, request: Request) -> io::Result<OperationId> {
         request.check()?;
-        let request = request.settle()?;
+        let (request, file) = request.settle()?;
         self.prepare_descriptor(&request)?;
         if self.held.len() == self.limit {
             let text = "too many operations are in flight: wait for some to complete";
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, text));
         }
-        let Ok(token) = self.held.insert(Held::new(key, request)) else {
+        let Ok(token) = self.held.insert(Held::new(key, request, file)) else {
             unreachable!("the table has the same limit");
         };
-        let op = self.held.get_mut(token).expect("it was just inserted").op();
-        // SAFETY: `Held` keeps the descriptor open and its memory valid, and gives nobody else
-        // access, until `finish` takes it out of the table, which happens when the completion is
-        // there. If the port is forgotten, the table is, too. The table made the token.
-        if let Submitted::Done(outcome) = unsafe { self.driver.submit(token, &op) } {
-            self.ended.push(Completion { token, outcome });
+        if file.is_none_or(|file| self.cursors.enter(file, token)) {
+            self.start(token);
         }
         Ok(OperationId { port: self.number, token })
+    }
+
+    /// Hands what is held under `token` to the driver, and whoever waits for its cursor after it,
+    /// as long as they end at once.
+    fn start(&mut self, token: Token) {
+        let mut next = Some(token);
+        while let Some(token) = next.take() {
+            let op = self.held.get_mut(token).expect("it was inserted and has not ended").op();
+            // SAFETY: `Held` keeps the descriptor open and its memory valid, and gives nobody else
+            // access, until `finish` takes it out of the table, which happens when the completion
+            // is there. If the port is forgotten, the table is, too. The table made the token.
+            if let Submitted::Done(outcome) = unsafe { self.driver.submit(token, &op) } {
+                next = self.end(token, outcome);
+            }
+        }
+    }
+
+    /// Notes the end of `token`, and says who may use its cursor now.
+    fn end(&mut self, token: Token, outcome: Outcome) -> Option<Token> {
+        self.ended.push(Completion { token, outcome });
+        let file = self.held.get_mut(token).expect("it has not been handed out").file?;
+        self.cursors.leave(file, token)
     }
 
     /// `accept` and `connect` know no flag against waiting: for readiness they need `O_NONBLOCK`.
@@ -182,7 +210,12 @@ impl Port {
         }
         if let Some(held) = self.held.get_mut(id.token) {
             held.cancelled = true;
-            self.driver.cancel(id.token);
+            let file = held.file;
+            if file.is_some_and(|file| self.cursors.give_up(file, id.token)) {
+                self.ended.push(Completion { token: id.token, outcome: CANCELLED });
+            } else {
+                self.driver.cancel(id.token);
+            }
         }
     }
 
@@ -196,13 +229,19 @@ impl Port {
         let timeout = if self.ended.is_empty() { timeout } else { Some(Duration::ZERO) };
         let mut completions = std::mem::take(&mut self.completions);
         let waited = self.driver.wait(timeout, &mut completions);
-        completions.append(&mut self.ended);
-        let count = completions.len();
-        out.reserve(count);
-        for completion in completions.drain(..) {
-            out.push(self.finish(completion));
+        for Completion { token, outcome } in completions.drain(..) {
+            if let Some(next) = self.end(token, outcome) {
+                self.start(next);
+            }
         }
         self.completions = completions;
+        let mut ended = std::mem::take(&mut self.ended);
+        let count = ended.len();
+        out.reserve(count);
+        for completion in ended.drain(..) {
+            out.push(self.finish(completion));
+        }
+        self.ended = ended;
         // What has come is handed out even so; the next wait fails again.
         if count == 0 { waited.map(|()| 0) } else { Ok(count) }
     }
@@ -223,6 +262,8 @@ impl Port {
 impl Drop for Port {
     fn drop(&mut self) {
         let mut completions = std::mem::take(&mut self.ended);
+        let waiting = self.cursors.take_waiting();
+        completions.extend(waiting.map(|token| Completion { token, outcome: CANCELLED }));
         self.driver.drain(&mut completions);
         for completion in completions {
             drop(self.finish(completion));

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
+use super::cursors::FileId;
 use crate::op::Interest;
 use crate::port::{attempt, control};
 
@@ -138,16 +139,19 @@ impl Request {
         Request::new(socket, Kind::Send(buffer, start))
     }
 
-    /// Reads from a pipe, terminal or socket, appending to `buffer`. 0 bytes: the end.
+    /// Reads from a pipe, terminal or socket, or at a file's cursor, appending to `buffer`.
+    /// 0 bytes: the end.
     ///
-    /// A regular file is refused: two such reads at once would race for its cursor, and which of
-    /// them gets which bytes would be left to chance. Remedy: [`Request::read_at`].
+    /// What goes through a file's cursor is done in the order of submission, one at a time: each
+    /// request on the same file waits in the port until the one before has ended. Others do not
+    /// wait, and neither does [`Request::read_at`], of which any number go at once. Another port
+    /// knows nothing of this one's requests: use one port for one cursor.
     pub fn read(stream: impl Into<Descriptor>, buffer: Vec<u8>) -> Request {
         Request::new(stream, Kind::Read(buffer, None))
     }
 
-    /// Writes `buffer[start..]` to a pipe, terminal or socket. May write less: continue at a later
-    /// start. A regular file is refused, for the reason given at [`Request::read`].
+    /// Writes `buffer[start..]` to a pipe, terminal or socket, or at a file's cursor. May write
+    /// less: continue at a later start. Files: in order, as [`Request::read`] has it.
     ///
     /// A pipe that nobody reads raises SIGPIPE, unless the process ignores it, as Rust programs do
     /// by default. Sockets never do.
@@ -208,23 +212,22 @@ impl Request {
         Ok(())
     }
 
-    /// Refuses a file's cursor, and makes transfers on sockets what they should be: write(2) on a
-    /// socket raises SIGPIPE.
-    pub(super) fn settle(self) -> io::Result<Request> {
+    /// Makes transfers on sockets what they should be (write(2) on a socket raises SIGPIPE), and
+    /// tells the file whose cursor is to be used, if there is one.
+    pub(super) fn settle(self) -> io::Result<(Request, Option<FileId>)> {
         let Request { descriptor, kind } = self;
         if !matches!(kind, Kind::Read(_, None) | Kind::Write(_, _, None)) {
-            return Ok(Request { descriptor, kind });
+            return Ok((Request { descriptor, kind }, None));
         }
-        let stands_for = attempt::kind(descriptor.as_raw_fd());
-        let kind = match (kind, stands_for.map_err(io::Error::from_raw_os_error)?) {
-            (_, attempt::Kind::Disk) => {
-                return Err(invalid("a file's cursor cannot be shared: use read_at, write_at"));
-            }
+        let stands_for = attempt::identity(descriptor.as_raw_fd());
+        let (stands_for, file) = stands_for.map_err(io::Error::from_raw_os_error)?;
+        let kind = match (kind, stands_for) {
             (Kind::Read(buffer, None), attempt::Kind::Socket) => Kind::Recv(buffer),
             (Kind::Write(buffer, start, None), attempt::Kind::Socket) => Kind::Send(buffer, start),
             (kind, _) => kind,
         };
-        Ok(Request { descriptor, kind })
+        let file = (stands_for == attempt::Kind::Disk).then_some(file);
+        Ok((Request { descriptor, kind }, file))
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::mem::ManuallyDrop;
 
-use super::{Ending, NEVER, Sched, State, Tcb, TcbPtr, Verdict, Waiting, Wake};
+use super::{Ending, Message, NEVER, Sched, State, Tcb, TcbPtr, Verdict, Waiting, Wake};
 
 impl Sched {
     /// Asks a tasklet to end. Takes effect where it waits, or at its next suspension point. Who
@@ -71,10 +71,12 @@ impl Sched {
         }
     }
 
-    /// Begins the shutdown: everybody is killed, now and at every suspension point to come.
+    /// Begins the shutdown, of the whole group: everybody is killed, now and at every suspension
+    /// point to come.
     pub(super) fn end_all(&self) {
         if !self.ending.replace(true) {
             self.grace_until.set(self.read_clock().saturating_add(self.limits.grace_ns));
+            self.group.post_others(self.member, || Message::End);
         }
         self.each(|tcb, _| self.kill(tcb));
     }
@@ -118,8 +120,13 @@ impl Sched {
     pub(super) fn abandon(&self, tcb: TcbPtr) {
         let block = self.block(tcb);
         let seen = self.describe(block);
-        if block.state.get() == State::Waiting {
-            self.unlink(block, tcb);
+        match block.state.get() {
+            State::Waiting => self.unlink(block, tcb),
+            _ if block.is_starved.get() => self.starved.remove(tcb),
+            _ => self.ready.remove(tcb),
+        }
+        if block.wait_until.replace(NEVER) != NEVER {
+            self.timed_waits.set(self.timed_waits.get() - 1);
         }
         block.ending.set(Ending::Abandoned);
         self.say_over(block);
@@ -129,7 +136,12 @@ impl Sched {
             // The pool keeps the slab of a stack that never came back.
             let _ = ManuallyDrop::new(fiber);
         }
+        if let Some(tell) = block.extra(|extra| extra?.on_abandon.take()) {
+            tell();
+        }
         self.abandoned.borrow_mut().push(seen);
+        // Its reference stays: whatever points into its stack may look at the block.
+        self.unlist(tcb);
     }
 
     /// Ends the operations of those who outlived the grace time, then parks them for good.
@@ -137,8 +149,8 @@ impl Sched {
     /// Not main: it borrows from whoever called `run`, and so may its own threads; `run` cannot
     /// return before it has ended, and it never will.
     #[cold]
-    pub(super) fn abandon_all(&self, main: TcbPtr) {
-        if !self.block(main).is_over() {
+    pub(super) fn abandon_all(&self, main: Option<TcbPtr>) {
+        if let Some(main) = main.filter(|main| !self.block(*main).is_over()) {
             let main = self.describe(self.block(main));
             eprintln!("overlapped: the first tasklet outlived the grace time ({main}); aborting");
             std::process::abort();
@@ -154,6 +166,8 @@ impl Sched {
             self.reap(None);
         }
         self.each(|tcb, _| self.abandon(tcb));
+        // For those who may still come from other threads.
+        self.grace_until.set(self.read_clock().saturating_add(self.limits.grace_ns));
     }
 
     /// What every tasklet does last, on its own stack: tells whoever waits for its end.

@@ -4,7 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use super::tasklet::Timers;
-use super::{Counters, Inbox, Limits, NEVER, Observer, Queue, Sched, TcbPtr, Verdict, Waiter};
+use super::{
+    Counters, Group, Inbox, Limits, NEVER, Observer, Queue, Sched, TcbPtr, Verdict, Waiter,
+};
 use crate::op::Table;
 use crate::port::{Driver, control};
 use crate::stack::Pool;
@@ -19,24 +21,24 @@ pub(crate) struct Ended {
 
 /// What opens a scheduler.
 pub(crate) struct Parts {
+    /// The schedulers of the run, and which of them this becomes.
+    pub(crate) group: Arc<Group>,
+    pub(crate) member: usize,
     pub(crate) limits: Limits,
     pub(crate) observer: Option<Box<dyn Observer>>,
     pub(crate) driver: Driver,
     pub(crate) pool: Pool,
 }
 
-/// Runs a scheduler on this thread: `main` is its first tasklet. With `until_main`, the others are
-/// killed when main has ended. Returns when all have ended.
-///
-/// # Safety
-/// What `main`'s closure borrows outlives this call.
-pub(crate) unsafe fn enter(
-    parts: Parts,
-    until_main: bool,
-    main: impl FnOnce(&Sched) -> TcbPtr,
-) -> Ended {
+/// Opens a scheduler on this thread and enters it into its group; `run` gives it its life.
+pub(crate) fn open(parts: Parts) -> Opened {
     let notifier = parts.driver.notifier();
-    let sched = Sched {
+    let inbox = Arc::new(Inbox::new(move || notifier.notify()));
+    parts.group.enter(parts.member, Arc::clone(&inbox));
+    Opened(Sched {
+        group: parts.group,
+        member: parts.member,
+        inbox,
         running: Cell::new(None),
         ready: Queue::default(),
         starved: Queue::default(),
@@ -58,7 +60,6 @@ pub(crate) unsafe fn enter(
         reaped: RefCell::new(Vec::new()),
         pool: RefCell::new(parts.pool),
         idle: RefCell::new(Vec::new()),
-        inbox: Arc::new(Inbox::new(move || notifier.notify())),
         messages: RefCell::new(Vec::new()),
         remote_waits: RefCell::new(Table::new(usize::MAX)),
         remotes: RefCell::new(Table::new(usize::MAX)),
@@ -68,22 +69,41 @@ pub(crate) unsafe fn enter(
         next_id: Cell::new(1),
         telling: Cell::new(false),
         ran_last: Cell::new(0),
-    };
-    sched.read_clock();
-    control::in_fork_children(super::forget_scheduler);
-    let main = main(&sched);
-    sched.adopt(main);
-    let no_way_out = AbortOnUnwind("in the scheduler");
-    sched.run_loop(main, until_main);
-    std::mem::forget(no_way_out);
-    sched.leave()
+    })
+}
+
+/// A scheduler that has not begun.
+pub(crate) struct Opened(Sched);
+
+impl Opened {
+    /// Runs the scheduler. `main`: makes its first tasklet; with `until_main` everybody else in the
+    /// group is killed when that has ended. Returns when everybody in the group has ended.
+    ///
+    /// # Safety
+    /// What `main`'s closure borrows outlives this call.
+    pub(crate) unsafe fn run(
+        self,
+        until_main: bool,
+        main: Option<impl FnOnce(&Sched) -> TcbPtr>,
+    ) -> Ended {
+        let sched = self.0;
+        sched.read_clock();
+        control::in_fork_children(super::forget_scheduler);
+        let main = main.map(|main| main(&sched));
+        if let Some(main) = main {
+            sched.adopt(main);
+        }
+        let no_way_out = AbortOnUnwind("in the scheduler");
+        sched.run_loop(main, until_main);
+        std::mem::forget(no_way_out);
+        sched.leave()
+    }
 }
 
 impl Sched {
-    /// Nothing is in flight; the inbox, the stacks and the port are closed.
+    /// Nothing is in flight, and the inbox is closed; now the stacks and the port are.
     fn leave(self) -> Ended {
         assert_eq!(self.table.borrow().len(), 0, "nothing is in flight at the end");
-        self.inbox.close();
         let mut pool = self.pool.borrow_mut();
         for fiber in self.idle.borrow_mut().drain(..) {
             pool.give(fiber.retire());

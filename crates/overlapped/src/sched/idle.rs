@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::group::Rest;
 use super::{Message, NEVER, Sched, State, Waiting, Wake};
 use crate::switch::prefetch;
 
@@ -19,6 +20,8 @@ pub(super) enum Look {
     Again,
     /// Nobody is ready, and nobody is left who could wake anyone.
     Hopeless,
+    /// Everybody in the group has ended.
+    Over,
 }
 
 impl Sched {
@@ -33,25 +36,41 @@ impl Sched {
         self.fire_timers();
     }
 
-    /// Looks outside, and waits there until there is something to do. `until`: no longer than that,
-    /// on the port's clock. One call of the port submits, waits and reaps.
-    pub(super) fn look_or_sleep(&self, until: u64) -> Look {
+    /// Looks outside, and waits there until there is something to do, or the grace time is over.
+    /// One call of the port submits, waits and reaps.
+    pub(super) fn look_or_sleep(&self) -> Look {
         self.read_inbox();
         if self.ready.len() > 0 || !self.inbox.fall_asleep() {
             return Look::Again;
         }
-        let look = if self.someone_can_wake() {
-            let until = until.min(self.timers.borrow().next()).min(self.trim());
-            let left = || Duration::from_nanos(until.saturating_sub(self.read_clock()));
-            self.reap((until != NEVER).then(left));
-            self.read_clock();
-            self.fire_timers();
+        let look = if self.live.get() > 0 && self.someone_can_wake() {
+            self.sleep();
             Look::Again
         } else {
-            Look::Hopeless
+            if self.try_starved() {
+                self.inbox.wake_up();
+                return Look::Again;
+            }
+            match self.group.rest(self.member, self.live.get() > 0) {
+                Rest::Sleep => {
+                    self.sleep();
+                    self.group.rise(self.member);
+                    Look::Again
+                }
+                Rest::Hopeless => Look::Hopeless,
+                Rest::Over => Look::Over,
+            }
         };
         self.inbox.wake_up();
         look
+    }
+
+    fn sleep(&self) {
+        let until = self.grace_until.get().min(self.timers.borrow().next()).min(self.trim());
+        let left = || Duration::from_nanos(until.saturating_sub(self.read_clock()));
+        self.reap((until != NEVER).then(left));
+        self.read_clock();
+        self.fire_timers();
     }
 
     /// Returns the memory of stacks that nobody has used for a second; says when to call again.
@@ -123,6 +142,8 @@ impl Sched {
                         self.kill(tcb);
                     }
                 }
+                Message::Spawn(job) => self.adopt(job(self)),
+                Message::End => self.end_all(),
             }
         }
     }

@@ -23,16 +23,23 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
+use super::{Sched, TcbPtr};
 use crate::op::Token;
 
 /// What another thread may ask of a scheduler.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Message {
     /// Wake the tasklet that waits under this token, if it still does.
     Wake(Token),
     /// Kill the tasklet registered under this token, if it still lives.
     Kill(Token),
+    /// Make this tasklet.
+    Spawn(Job),
+    /// Kill everybody.
+    End,
 }
+
+/// A closure on its way to another thread: it makes a tasklet out of itself and runs nothing.
+pub(crate) type Job = Box<dyn FnOnce(&Sched) -> TcbPtr + Send>;
 
 /// The scheduler has ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -67,10 +74,15 @@ impl Inbox {
     pub(crate) fn post(&self, message: Message) -> Result<(), Closed> {
         self.lock().as_mut().ok_or(Closed)?.push(message);
         self.full.store(true, Ordering::Release);
+        self.wake();
+        Ok(())
+    }
+
+    /// Wakes the scheduler if it sleeps.
+    pub(super) fn wake(&self) {
         if self.asleep.swap(false, Ordering::AcqRel) {
             (self.notify)();
         }
-        Ok(())
     }
 
     /// Moves what has come to `out`.
@@ -99,24 +111,34 @@ impl Inbox {
         self.asleep.swap(false, Ordering::AcqRel);
     }
 
-    /// From now on nobody listens.
-    pub(crate) fn close(&self) {
-        *self.lock() = None;
-    }
-
     /// How many handles in other threads could still wake somebody. Reliable after `fall_asleep`,
     /// because they are counted under the lock.
     pub(crate) fn handles(&self) -> usize {
         self.handles.load(Ordering::Relaxed)
     }
 
+    /// Counts a handle in another thread that could wake somebody here.
+    pub(crate) fn add_handle(&self) {
+        let messages = self.lock();
+        self.handles.fetch_add(1, Ordering::Relaxed);
+        drop(messages);
+    }
+
+    /// One handle less. The scheduler is woken: it may have been the last hope of its waiters.
+    pub(crate) fn remove_handle(&self) {
+        let messages = self.lock();
+        self.handles.fetch_sub(1, Ordering::Relaxed);
+        drop(messages);
+        self.wake();
+    }
+
     #[cfg(not(overlapped_loom))]
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Vec<Message>>> {
+    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, Option<Vec<Message>>> {
         self.messages.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     #[cfg(overlapped_loom)]
-    fn lock(&self) -> loom::sync::MutexGuard<'_, Option<Vec<Message>>> {
+    pub(super) fn lock(&self) -> loom::sync::MutexGuard<'_, Option<Vec<Message>>> {
         self.messages.lock().unwrap()
     }
 }
@@ -156,9 +178,7 @@ impl Line {
             self.inbox.handles.fetch_sub(1, Ordering::Relaxed);
         }
         drop(messages);
-        if self.inbox.asleep.swap(false, Ordering::AcqRel) {
-            (self.inbox.notify)();
-        }
+        self.inbox.wake();
     }
 
     /// The tasklet is over: its handles are hope no more. Returns its token.

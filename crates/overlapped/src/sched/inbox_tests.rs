@@ -6,6 +6,7 @@ use std::sync::Arc;
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
 
+use crate::sched::group::{Group, Rest};
 use super::{Inbox, Line, Message};
 use crate::op::Token;
 
@@ -142,13 +143,58 @@ fn loom_a_kill_that_meets_another_one_is_not_lost() {
 fn loom_a_closed_inbox_refuses_and_is_quiet() {
     loom::model(|| {
         let (inbox, _) = inbox();
+        let group = Group::new(1, 1);
+        group.enter(0, inbox.clone());
         let own = inbox.clone();
-        let poster = thread::spawn(move || drop(own.post(Message::Wake(token(1)))));
-        inbox.close();
-        let mut seen = Vec::new();
+        let poster = thread::spawn(move || own.post(Message::Wake(token(1))).is_ok());
+        let is_over = group.rest(0, false) == Rest::Over;
+        assert_ne!(is_over, poster.join().unwrap(), "what was taken in keeps the group up");
+        assert_eq!(inbox.post(Message::Wake(token(2))).is_err(), is_over);
+    });
+}
+
+/// A member of a group as far as the group knows it: each message says how often it is still to be
+/// passed on. Returns how many came.
+fn member(group: &Group, index: usize, inbox: &Inbox, bed: &Bed) -> usize {
+    let (mut seen, mut count) = (Vec::new(), 0);
+    loop {
         inbox.drain(&mut seen);
-        assert!(seen.is_empty());
-        assert!(inbox.post(Message::Wake(token(2))).is_err());
-        poster.join().unwrap();
+        for message in seen.drain(..) {
+            let Message::Wake(left) = message else { unreachable!("only wakes are sent") };
+            count += 1;
+            if left.to_bits() > 0 {
+                let next = Message::Wake(token(left.to_bits() - 1));
+                assert!(group.post(1 - index, next).is_ok(), "closed while somebody is up");
+            }
+        }
+        if inbox.fall_asleep() {
+            let rest = group.rest(index, false);
+            if rest == Rest::Sleep {
+                bed.sleep();
+                group.rise(index);
+            }
+            inbox.wake_up();
+            if rest == Rest::Over {
+                return count;
+            }
+        }
+    }
+}
+
+#[test]
+fn loom_a_group_is_over_when_all_rest_and_nothing_is_on_its_way() {
+    model(|| {
+        let group = Arc::new(Group::new(2, 1));
+        let members = [0, 1].map(|index| {
+            let (inbox, bed) = inbox();
+            group.enter(index, inbox.clone());
+            (inbox, bed)
+        });
+        group.post(0, Message::Wake(token(2))).unwrap_or_else(|_| unreachable!());
+        let [first, second] = members;
+        let others = group.clone();
+        let thread = thread::spawn(move || member(&others, 1, &second.0, &second.1));
+        let count = member(&group, 0, &first.0, &first.1);
+        assert_eq!((count, thread.join().unwrap()), (2, 1));
     });
 }

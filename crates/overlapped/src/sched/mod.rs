@@ -9,7 +9,8 @@
 //!   inbox (other threads) ─┘
 //! ```
 //!
-//! One scheduler per thread, on the stack of [`run`](crate::run). Everything in it is touched by
+//! One scheduler per thread, on the stack of [`run`](crate::run) or of a thread that it started;
+//! a run's schedulers are a [`Group`]. Everything in it is touched by
 //! that thread only, except the [`Inbox`]. It runs no user code: closures, results and locals are
 //! dropped on a tasklet's stack.
 //!
@@ -19,6 +20,7 @@
 
 mod cut;
 mod enter;
+mod group;
 mod idle;
 mod inbox;
 mod run;
@@ -38,8 +40,9 @@ use crate::stack::Pool;
 use crate::stack::overflow::{self, Culprit};
 use crate::switch::Fiber;
 
-pub(crate) use enter::{AbortOnUnwind, Parts, enter};
-pub(crate) use inbox::{Inbox, Line, Message};
+pub(crate) use enter::{AbortOnUnwind, Ended, Parts, open};
+pub(crate) use group::Group;
+pub(crate) use inbox::{Inbox, Job, Line, Message};
 pub(crate) use tasklet::{
     Ending, NEVER, Queue, Span, State, Tcb, TcbPtr, VTable, Waiting, Wake, release, retain,
 };
@@ -155,6 +158,9 @@ pub(crate) struct Sched {
     reaped: RefCell<Vec<Completion>>,
     pub(crate) pool: RefCell<Pool>,
     idle: RefCell<Vec<Fiber>>,
+    /// The schedulers of this run, and which of them this is.
+    pub(crate) group: Arc<Group>,
+    pub(crate) member: usize,
     pub(crate) inbox: Arc<Inbox>,
     messages: RefCell<Vec<Message>>,
     /// Who waits for a wake from another thread.

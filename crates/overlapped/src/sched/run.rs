@@ -18,10 +18,11 @@ const GLANCE_EVERY: u32 = 8;
 const IDLE_MAX: usize = 256;
 
 impl Sched {
-    /// The loop. It returns when nobody lives, or the survivors are parked for good.
-    pub(super) fn run_loop(&self, main: TcbPtr, until_main: bool) {
+    /// The loop. It returns when nobody lives in the whole group; survivors of the grace time do
+    /// not count, they are parked for good.
+    pub(super) fn run_loop(&self, main: Option<TcbPtr>, until_main: bool) {
         let mut budget = Budget::new(self.now.get());
-        while self.live.get() > 0 {
+        loop {
             if let Some(tcb) = self.ready.pop_front() {
                 self.prefetch_next();
                 self.switch_to(tcb);
@@ -32,19 +33,22 @@ impl Sched {
                     self.look();
                     budget.renew(self.now.get());
                 }
-            } else if self.look_or_sleep(self.grace_until.get()) == Look::Hopeless
-                && !self.try_starved()
-            {
-                self.deadlock();
+            } else {
+                match self.look_or_sleep() {
+                    Look::Again => {}
+                    Look::Hopeless => self.deadlock(),
+                    Look::Over => return,
+                }
             }
-            if !self.ending.get() {
+            if self.ending.get() {
+                if self.grace_until.get() <= self.now.get() {
+                    self.abandon_all(main);
+                }
+            } else if let Some(main) = main {
                 // The handle's reference is the caller's, so main's block is there to the end.
                 if self.block(main).is_over() && (until_main || self.has_panicked(main)) {
                     self.end_all();
                 }
-            } else if self.grace_until.get() <= self.now.get() {
-                self.abandon_all(main);
-                return;
             }
         }
     }
@@ -101,7 +105,7 @@ impl Sched {
     /// Lets everybody who waits for a stack try again, once after each stack that came back: the
     /// one that was tried first may have asked for a size that is not to be had.
     #[cold]
-    fn try_starved(&self) -> bool {
+    pub(super) fn try_starved(&self) -> bool {
         if self.starved.len() == 0 || self.tried_starved.replace(true) {
             return false;
         }
@@ -176,8 +180,15 @@ impl Sched {
         self.forget(tcb);
     }
 
-    /// Unlinks a tasklet from the list of the living and gives up the scheduler's reference.
+    /// Gives up the scheduler's reference to a tasklet that has ended.
     fn forget(&self, tcb: TcbPtr) {
+        self.unlist(tcb);
+        // SAFETY: the scheduler's reference, and no queue or list names the block any more.
+        unsafe { release(tcb) };
+    }
+
+    /// Takes a tasklet out of the list of the living.
+    pub(super) fn unlist(&self, tcb: TcbPtr) {
         let block = self.block(tcb);
         let (prev, next) = (block.all_prev.take(), block.all_next.take());
         match prev {
@@ -188,8 +199,6 @@ impl Sched {
             self.block(next).all_prev.set(prev);
         }
         self.live.set(self.live.get() - 1);
-        // SAFETY: the scheduler's reference, and no queue or list names the block any more.
-        unsafe { release(tcb) };
     }
 }
 

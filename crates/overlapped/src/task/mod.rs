@@ -6,7 +6,8 @@
 //! | | |
 //! |---|---|
 //! | [`spawn`], [`Builder`], [`scope`] | begin one |
-//! | [`Tasklet`], [`Remote`] | join, kill, pause; from this thread, from others |
+//! | [`place`], [`place_on_each`], [`Spawner`] | begin one on another thread's scheduler |
+//! | [`Tasklet`], [`Placed`], [`Remote`] | join, kill, pause; from this thread, from others |
 //! | [`yield_now`], [`pause`] | give way |
 //! | [`shield`], [`no_switch`] | hold kills off; forbid waiting |
 //! | [`unblock`] | foreign blocking code, on a pool thread |
@@ -33,8 +34,8 @@ pub use payload::PanicPayload;
 pub(crate) use refusal::Refusal;
 pub(crate) use spawn::take_verdict;
 pub use spawn::{
-    Builder, Current, JoinError, PauseError, Remote, Scope, ScopedTasklet, SpawnError, Tasklet,
-    TaskletId, scope, spawn,
+    Builder, Current, JoinError, PauseError, Placed, Remote, Scope, ScopedTasklet, SpawnError,
+    Spawner, Tasklet, TaskletId, place, place_on, place_on_each, schedulers, scope, spawn, spawner,
 };
 pub use unblock::{UnblockError, unblock};
 

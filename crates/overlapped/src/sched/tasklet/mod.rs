@@ -201,6 +201,8 @@ pub(crate) struct Extra {
     pub(crate) locals: Vec<((usize, TypeId), Rc<dyn Any>)>,
     /// The verdict behind `Wake::Deadlock`.
     pub(crate) verdict: Option<super::Verdict>,
+    /// Tells others that it was parked for good. Runs nothing of the user's.
+    pub(crate) on_abandon: Option<Box<dyn FnOnce()>>,
     /// A dump asks for a backtrace here.
     pub(crate) trace: Option<NonNull<super::Trace>>,
 }

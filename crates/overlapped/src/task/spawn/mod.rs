@@ -11,6 +11,7 @@
 //! | locals | the tasklet, on its own stack |
 
 mod handle;
+mod place;
 mod remote;
 mod scope;
 
@@ -24,6 +25,7 @@ use super::wait::is_doomed;
 use super::{TaskletExit, local};
 pub(crate) use handle::take_verdict;
 pub use handle::{Current, JoinError, PauseError, Tasklet, TaskletId};
+pub use place::{Placed, Spawner, place, place_on, place_on_each, schedulers, spawner};
 pub use remote::Remote;
 pub use scope::{Scope, ScopedTasklet, scope};
 
@@ -181,6 +183,8 @@ pub enum SpawnError {
     /// A scoped tasklet must be waited for, and the caller may not wait: it is unwinding, or inside
     /// `no_switch`.
     CannotWait,
+    /// The run has ended.
+    Ended,
 }
 
 impl fmt::Display for SpawnError {
@@ -190,6 +194,7 @@ impl fmt::Display for SpawnError {
                 "no scheduler runs on this thread; call this inside overlapped::run"
             }
             SpawnError::Limit => "too many tasklets; raise Config::tasklets_max",
+            SpawnError::Ended => "the run has ended",
             SpawnError::CannotWait => "the caller may not wait for a scoped tasklet here",
         })
     }

@@ -1,15 +1,19 @@
 //! The only way in: `run`, `run_until`, and the `Config` beside them.
 
+mod crew;
+
 use std::fmt;
 use std::io;
 use std::panic::resume_unwind;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::spawn::{Made, Returned, make};
 use super::{JoinError, Observer, Tasklet};
 use crate::port::{self, Driver, PortChoice, PortConfig};
-use crate::sched::{self, Limits, Parts, Verdict};
+use crate::sched::{self, Group, Limits, Parts, Sched, Verdict};
 use crate::stack::{self, Guards, Pool, StackConfig};
+use crew::Crew;
 
 /// Runs `f` as the first tasklet of a new scheduler on this thread, and returns its result when `f`
 /// and every tasklet have ended.
@@ -39,9 +43,17 @@ pub fn run_until<T>(f: impl FnOnce() -> T) -> Result<T, RunError> {
     Config::new().run_until(f)
 }
 
-/// How a scheduler is set up. Every setting has a default that serves most programs.
+/// How a run is set up. Every setting has a default that serves most programs.
 #[must_use = "a configuration does nothing until run is called"]
 pub struct Config {
+    threads: usize,
+    settings: Settings,
+    observer: Option<Box<dyn Observer>>,
+}
+
+/// What all schedulers of a run have in common.
+#[derive(Debug, Clone)]
+struct Settings {
     port: PortChoice,
     stack_size: usize,
     guards: Guards,
@@ -49,13 +61,12 @@ pub struct Config {
     tasklets_max: usize,
     operations_max: usize,
     grace: Duration,
-    observer: Option<Box<dyn Observer>>,
     overflow_report: bool,
 }
 
 impl Default for Config {
     fn default() -> Config {
-        Config {
+        let settings = Settings {
             port: PortChoice::Auto,
             stack_size: stack::SIZE_DEFAULT,
             guards: Guards::Auto,
@@ -63,9 +74,9 @@ impl Default for Config {
             tasklets_max: 1 << 26,
             operations_max: 1 << 22,
             grace: Duration::from_secs(5),
-            observer: None,
             overflow_report: true,
-        }
+        };
+        Config { threads: 1, settings, observer: None }
     }
 }
 
@@ -75,43 +86,63 @@ impl Config {
         Config::default()
     }
 
+    /// On how many threads: each has a scheduler and a port of its own, and the calling one is the
+    /// first. A tasklet stays where it begins; [`place`](super::place) puts one elsewhere. Default:
+    /// 1.
+    ///
+    /// The other limits here are for each scheduler.
+    ///
+    /// ```
+    /// use overlapped::{Config, task};
+    ///
+    /// let sum = Config::new().threads(2).run(|| {
+    ///     let parts: Vec<_> = (0..4u64).map(|n| task::place(move || n * n)).collect();
+    ///     parts.into_iter().map(|part| part.join().unwrap()).sum::<u64>()
+    /// });
+    /// assert_eq!(sum.unwrap(), 14);
+    /// ```
+    pub fn threads(mut self, threads: usize) -> Config {
+        self.threads = threads.max(1);
+        self
+    }
+
     /// Which completion port. Default: the environment's `OVERLAPPED_PORT`, else the best.
     pub fn port(mut self, choice: PortChoice) -> Config {
-        self.port = choice;
+        self.settings.port = choice;
         self
     }
 
     /// Address space of a stack in bytes, guard included, rounded up to a power of two. Default:
     /// 256 KiB with a 64 KiB guard; memory is committed page by page as it is used.
     pub fn stack_size(mut self, bytes: usize) -> Config {
-        self.stack_size = bytes;
+        self.settings.stack_size = bytes;
         self
     }
 
     /// How stacks are guarded. Default: the cheapest way that the kernel has.
     pub fn guards(mut self, guards: Guards) -> Config {
-        self.guards = guards;
+        self.settings.guards = guards;
         self
     }
 
     /// The most stacks at a time. Tasklets that would need one more start when one is free.
     /// Default: 4,194,304.
     pub fn stacks_max(mut self, stacks: usize) -> Config {
-        self.stacks_max = stacks.max(1);
+        self.settings.stacks_max = stacks.max(1);
         self
     }
 
     /// The most tasklets at a time, started or not; beyond, spawning is an error. Default:
     /// 67,108,864.
     pub fn tasklets_max(mut self, tasklets: usize) -> Config {
-        self.tasklets_max = tasklets.max(1);
+        self.settings.tasklets_max = tasklets.max(1);
         self
     }
 
     /// The most operations in flight; beyond, a call fails with `QuotaExceeded`. Default:
     /// 4,194,304.
     pub fn operations_max(mut self, operations: usize) -> Config {
-        self.operations_max = operations.max(1);
+        self.settings.operations_max = operations.max(1);
         self
     }
 
@@ -121,11 +152,11 @@ impl Config {
     /// The first tasklet may borrow from the caller, so it cannot be parked for good: if it
     /// outlives the grace time, the process is aborted with a message.
     pub fn grace(mut self, grace: Duration) -> Config {
-        self.grace = grace;
+        self.settings.grace = grace;
         self
     }
 
-    /// Who is told of switches and channel actions.
+    /// Who is told of switches and channel actions on the calling thread's scheduler.
     pub fn observer(mut self, observer: impl Observer + 'static) -> Config {
         self.observer = Some(Box::new(observer));
         self
@@ -134,7 +165,7 @@ impl Config {
     /// Whether a stack overflow is reported with the tasklet's name (default), by a handler for
     /// SIGSEGV and SIGBUS that passes on all else. The process ends either way.
     pub fn overflow_report(mut self, report: bool) -> Config {
-        self.overflow_report = report;
+        self.settings.overflow_report = report;
         self
     }
 
@@ -158,35 +189,26 @@ impl Config {
         if sched::here().is_some() {
             return Err(RunError::Nested);
         }
-        let driver = Driver::open(&PortConfig::new(self.port)).map_err(RunError::Port)?;
-        let mut pool = Pool::new(StackConfig {
-            size: self.stack_size,
-            guards: self.guards,
-            max: self.stacks_max,
-        });
-        let first = pool.take(None).map_err(|error| RunError::Stack(error.into()))?;
-        pool.give(first);
-        if self.overflow_report {
-            sched::report_overflows().map_err(RunError::Stack)?;
-        }
+        let group = Arc::new(Group::new(self.threads, self.settings.tasklets_max));
+        let parts = parts(&self.settings, Arc::clone(&group), 0, self.observer)?;
+        let opened = sched::open(parts);
+        let crew = Crew::muster(&self.settings, &group)?;
         let _sigpipe = port::attempt::block_sigpipe();
-        let limits = Limits {
-            tasklets_max: self.tasklets_max,
-            operations_max: self.operations_max,
-            stack_size: self.stack_size,
-            grace_ns: u64::try_from(self.grace.as_nanos()).unwrap_or(u64::MAX),
-        };
+        crew.begin();
         let mut main: Option<Main<T>> = None;
-        let parts = Parts { limits, observer: self.observer, driver, pool };
-        // SAFETY: `enter` returns when main has ended or will never run again, so whatever `f`
-        // borrows outlives it; the result is taken below.
-        let ended = unsafe {
-            sched::enter(parts, until_main, |sched| {
-                let made = make(sched, f);
-                main = Some(Main { tcb: made.tcb, take: made.take });
-                made.tcb
-            })
+        let first = |sched: &Sched| {
+            // SAFETY: see below.
+            let made = unsafe { make(sched, f) };
+            main = Some(Main { tcb: made.tcb, take: made.take });
+            made.tcb
         };
+        // SAFETY: it returns when main has ended or will never run again, so whatever `f` borrows
+        // outlives it; the result is taken below.
+        let mut ended = unsafe { opened.run(until_main, Some(first)) };
+        for other in crew.end() {
+            ended.verdict = ended.verdict.or(other.verdict);
+            ended.abandoned.extend(other.abandoned);
+        }
         let main = main.expect("enter makes main first");
         let tasklet = Tasklet::new(Made { tcb: main.tcb, take: main.take });
         for tasklet in &ended.abandoned {
@@ -203,6 +225,33 @@ impl Config {
     }
 }
 
+/// What opens one scheduler.
+fn parts(
+    settings: &Settings,
+    group: Arc<Group>,
+    member: usize,
+    observer: Option<Box<dyn Observer>>,
+) -> Result<Parts, RunError> {
+    let driver = Driver::open(&PortConfig::new(settings.port)).map_err(RunError::Port)?;
+    let mut pool = Pool::new(StackConfig {
+        size: settings.stack_size,
+        guards: settings.guards,
+        max: settings.stacks_max,
+    });
+    let first = pool.take(None).map_err(|error| RunError::Stack(error.into()))?;
+    pool.give(first);
+    if settings.overflow_report {
+        sched::report_overflows().map_err(RunError::Stack)?;
+    }
+    let limits = Limits {
+        tasklets_max: settings.tasklets_max,
+        operations_max: settings.operations_max,
+        stack_size: settings.stack_size,
+        grace_ns: u64::try_from(settings.grace.as_nanos()).unwrap_or(u64::MAX),
+    };
+    Ok(Parts { group, member, limits, observer, driver, pool })
+}
+
 /// Main's block and the way to its result.
 struct Main<T> {
     tcb: sched::TcbPtr,
@@ -212,15 +261,9 @@ struct Main<T> {
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
-            .field("port", &self.port)
-            .field("stack_size", &self.stack_size)
-            .field("guards", &self.guards)
-            .field("stacks_max", &self.stacks_max)
-            .field("tasklets_max", &self.tasklets_max)
-            .field("operations_max", &self.operations_max)
-            .field("grace", &self.grace)
+            .field("threads", &self.threads)
+            .field("settings", &self.settings)
             .field("observer", &self.observer.is_some())
-            .field("overflow_report", &self.overflow_report)
             .finish()
     }
 }
@@ -235,6 +278,8 @@ pub enum RunError {
     Port(io::Error),
     /// Not even one stack could be made.
     Stack(io::Error),
+    /// A thread could not be started.
+    Thread(io::Error),
     /// Tasklets were left that nobody could wake, and none of them waited in a call that could
     /// have said so. They were killed.
     Deadlock(Verdict),
@@ -248,6 +293,7 @@ impl fmt::Display for RunError {
             RunError::Nested => f.write_str("run inside a run; use scope or spawn"),
             RunError::Port(error) => write!(f, "no completion port: {error}"),
             RunError::Stack(error) => write!(f, "no stack: {error}"),
+            RunError::Thread(error) => write!(f, "no thread: {error}"),
             RunError::Deadlock(verdict) => verdict.fmt(f),
             RunError::Killed => f.write_str("the first tasklet was killed"),
         }

@@ -1,0 +1,351 @@
+//! Placing work: a `Send` closure goes to another scheduler and becomes a tasklet there.
+//!
+//! ```text
+//!   place ──▶ Promise (with the closure) ──inbox──▶ a tasklet: runs it, keeps the promise
+//!     └─────▶ Placed  (handle, for any thread) ◀── Shared ◀──────────┘
+//! ```
+//!
+//! Placed before it starts, never moved after (second law). The closure is dropped on a tasklet's
+//! stack where it was killed before its start, and by the caller where the scheduler has ended.
+//! A promise that is dropped unkept says *killed*; so whoever joins always gets an answer.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{JoinError, Remote, Returned, SpawnError, Tasklet, drop_quietly, make};
+use crate::sched::{Group, Inbox, Job, Message, here};
+use crate::task::waiter::{self, Waker, Woken};
+use crate::task::{PanicPayload, TaskletExit, current};
+
+/// How many schedulers this run has: `Config::threads`. Outside a scheduler: 0.
+pub fn schedulers() -> usize {
+    here().map_or(0, |here| here.group.len())
+}
+
+/// Runs `f` in a new tasklet on the scheduler of this run that carries the fewest placed tasklets.
+///
+/// With one scheduler that is the caller's own. To share something with what has been placed, use
+/// what threads use: `Arc`, atomics, channels that cross threads.
+///
+/// # Panics
+/// Where [`place_on`] returns an error.
+///
+/// ```
+/// overlapped::Config::new().threads(2).run(|| {
+///     let there = overlapped::task::place(|| std::thread::current().id());
+///     there.join().unwrap();
+/// }).unwrap();
+/// ```
+#[track_caller]
+pub fn place<F, T>(f: F) -> Placed<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let place = here().map_or(0, |here| here.group.least_loaded());
+    match place_on(place, f) {
+        Ok(placed) => placed,
+        Err(error) => panic!("overlapped::task::place: {error}"),
+    }
+}
+
+/// Runs `f` in a new tasklet on the scheduler with this index, from 0, which is the one on the
+/// thread that called `run`.
+///
+/// # Errors
+/// `NoScheduler` outside a scheduler and for an index that no scheduler has; `Limit` where
+/// `Config::tasklets_max` placed tasklets live there already; `Ended` where the run is over.
+pub fn place_on<F, T>(scheduler: usize, f: F) -> Result<Placed<T>, SpawnError>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let here = here().ok_or(SpawnError::NoScheduler)?;
+    if scheduler >= here.group.len() {
+        return Err(SpawnError::NoScheduler);
+    }
+    send(&here.group, scheduler, f)
+}
+
+/// Runs a copy of `f` on every scheduler of this run, with the scheduler's index: the way to serve
+/// one address on all cores.
+///
+/// # Errors
+/// As [`place_on`]. What has been placed by then runs on.
+///
+/// ```
+/// let places = overlapped::Config::new().threads(3).run(|| {
+///     let all = overlapped::task::place_on_each(|index| index).unwrap();
+///     all.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
+/// });
+/// assert_eq!(places.unwrap(), [0, 1, 2]);
+/// ```
+pub fn place_on_each<F, T>(f: F) -> Result<Vec<Placed<T>>, SpawnError>
+where
+    F: FnOnce(usize) -> T + Clone + Send + 'static,
+    T: Send + 'static,
+{
+    let place = |index| {
+        let f = f.clone();
+        place_on(index, move || f(index))
+    };
+    (0..schedulers().max(1)).map(place).collect()
+}
+
+/// The way into a scheduler for other threads: spawns `Send` closures there. Cheap to clone.
+///
+/// It does not keep the run from ending. While one exists, its scheduler gives no deadlock verdict.
+pub struct Spawner {
+    group: Arc<Group>,
+    inbox: Arc<Inbox>,
+    scheduler: usize,
+}
+
+/// The way into the caller's scheduler.
+///
+/// # Errors
+/// `NoScheduler` outside a scheduler.
+///
+/// ```
+/// overlapped::run(|| {
+///     let spawner = overlapped::task::spawner().unwrap();
+///     let answer = overlapped::task::unblock(move || spawner.spawn(|| 6 * 7).unwrap());
+///     assert_eq!(answer.unwrap().join().unwrap(), 42);
+/// }).unwrap();
+/// ```
+pub fn spawner() -> Result<Spawner, SpawnError> {
+    let here = here().ok_or(SpawnError::NoScheduler)?;
+    Ok(Spawner::new(Arc::clone(&here.group), Arc::clone(&here.inbox), here.member))
+}
+
+impl Spawner {
+    fn new(group: Arc<Group>, inbox: Arc<Inbox>, scheduler: usize) -> Spawner {
+        inbox.add_handle();
+        Spawner { group, inbox, scheduler }
+    }
+
+    /// Runs `f` in a new tasklet there.
+    ///
+    /// # Errors
+    /// `Limit` and `Ended`, as [`place_on`]; the closure has been dropped.
+    pub fn spawn<F, T>(&self, f: F) -> Result<Placed<T>, SpawnError>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        send(&self.group, self.scheduler, f)
+    }
+}
+
+impl Clone for Spawner {
+    fn clone(&self) -> Spawner {
+        Spawner::new(Arc::clone(&self.group), Arc::clone(&self.inbox), self.scheduler)
+    }
+}
+
+impl Drop for Spawner {
+    fn drop(&mut self) {
+        self.inbox.remove_handle();
+    }
+}
+
+impl fmt::Debug for Spawner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spawner").field("scheduler", &self.scheduler).finish_non_exhaustive()
+    }
+}
+
+fn send<F, T>(group: &Arc<Group>, scheduler: usize, f: F) -> Result<Placed<T>, SpawnError>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    if !group.add_placed(scheduler) {
+        return Err(SpawnError::Limit);
+    }
+    let shared = Arc::new(Shared::default());
+    let promise = Promise { shared: Arc::clone(&shared), group: Arc::clone(group), scheduler };
+    let placed = Placed { shared };
+    let job: Job = Box::new(move |sched| {
+        // SAFETY: both are 'static.
+        let made = unsafe { make(sched, move || promise.keep(f)) };
+        let tcb = made.tcb;
+        drop(Tasklet::new(made));
+        tcb
+    });
+    group.post(scheduler, Message::Spawn(job)).map_err(|_| SpawnError::Ended)?;
+    Ok(placed)
+}
+
+/// What a placed tasklet shares with its handle.
+struct Shared<T>(Mutex<State<T>>);
+
+struct State<T> {
+    outcome: Option<Result<T, JoinError>>,
+    /// Set once; the outcome may have been taken since.
+    is_over: bool,
+    is_killed: bool,
+    /// The handle is gone: nobody wants the outcome.
+    is_detached: bool,
+    /// While it runs and somebody holds the handle.
+    remote: Option<Remote>,
+    joiner: Option<Waker>,
+}
+
+impl<T> Default for Shared<T> {
+    fn default() -> Shared<T> {
+        Shared(Mutex::new(State {
+            outcome: None,
+            is_over: false,
+            is_killed: false,
+            is_detached: false,
+            remote: None,
+            joiner: None,
+        }))
+    }
+}
+
+impl<T> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The tasklet has its turn; false where it was killed before.
+    fn begin(&self) -> bool {
+        let is_wanted = !self.lock().is_detached;
+        let mut remote = is_wanted.then(|| current().remote());
+        let mut state = self.lock();
+        if !state.is_detached {
+            state.remote = remote.take();
+        }
+        let begins = !state.is_killed;
+        drop(state);
+        drop(remote);
+        begins
+    }
+
+    /// It has ended, for whatever reason came first.
+    fn end(&self, outcome: Result<T, JoinError>) {
+        let mut state = self.lock();
+        if state.is_over {
+            return;
+        }
+        state.is_over = true;
+        let unwanted = if state.is_detached {
+            Some(outcome)
+        } else {
+            state.outcome = Some(outcome);
+            None
+        };
+        let (remote, joiner) = (state.remote.take(), state.joiner.take());
+        drop(state);
+        drop(remote);
+        drop_quietly(unwanted);
+        if let Some(joiner) = joiner {
+            joiner.wake();
+        }
+    }
+}
+
+/// The tasklet's side: it will say how it ended.
+struct Promise<T> {
+    shared: Arc<Shared<T>>,
+    group: Arc<Group>,
+    scheduler: usize,
+}
+
+impl<T: Send + 'static> Promise<T> {
+    fn keep(self, f: impl FnOnce() -> T) {
+        if !self.shared.begin() {
+            return;
+        }
+        if let Some(here) = here() {
+            let shared = Arc::clone(&self.shared);
+            let tell: Box<dyn FnOnce()> = Box::new(move || shared.end(Err(JoinError::Abandoned)));
+            here.me().extra_or_new(|extra| extra.on_abandon = Some(tell));
+        }
+        let returned: Returned<T> = catch_unwind(AssertUnwindSafe(f));
+        self.shared.end(returned.map_err(|payload| {
+            if payload.is::<TaskletExit>() {
+                JoinError::Killed
+            } else {
+                JoinError::Panicked(PanicPayload::new(payload))
+            }
+        }));
+    }
+}
+
+impl<T> Drop for Promise<T> {
+    fn drop(&mut self) {
+        self.shared.end(Err(JoinError::Killed));
+        self.group.remove_placed(self.scheduler);
+    }
+}
+
+/// The handle of a placed tasklet, for any thread. Dropping it detaches the tasklet.
+#[must_use = "dropping the handle detaches the tasklet"]
+pub struct Placed<T> {
+    shared: Arc<Shared<T>>,
+}
+
+impl<T> Placed<T> {
+    /// Waits until the tasklet has ended, and gives its result. A tasklet that calls this blocks
+    /// itself only; outside a scheduler it blocks the thread.
+    ///
+    /// # Errors
+    /// [`JoinError`] says how else it ended, or why the wait did. A run that is over has killed it.
+    pub fn join(self) -> Result<T, JoinError> {
+        loop {
+            let outcome = self.shared.lock().outcome.take();
+            if let Some(outcome) = outcome {
+                return outcome;
+            }
+            let (wait, waker) = waiter::prepare().map_err(|_| JoinError::WouldBlock)?;
+            let mut state = self.shared.lock();
+            if state.is_over {
+                continue;
+            }
+            state.joiner = Some(waker);
+            drop(state);
+            match wait.park("a placed tasklet", waiter::deadline()) {
+                Woken::Yes => {}
+                Woken::TimedOut => return Err(JoinError::TimedOut),
+                Woken::Killed => waiter::leave(),
+            }
+        }
+    }
+
+    /// Whether it has ended. Never waits.
+    pub fn is_finished(&self) -> bool {
+        self.shared.lock().is_over
+    }
+
+    /// Asks it to end, as [`Tasklet::kill`] does. Not started: its closure is dropped.
+    pub fn kill(&self) {
+        let mut state = self.shared.lock();
+        state.is_killed = true;
+        let remote = state.remote.clone();
+        drop(state);
+        if let Some(remote) = remote {
+            remote.kill();
+        }
+    }
+}
+
+impl<T> Drop for Placed<T> {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.is_detached = true;
+        let (outcome, remote) = (state.outcome.take(), state.remote.take());
+        drop(state);
+        drop(remote);
+        drop_quietly(outcome);
+    }
+}
+
+impl<T> fmt::Debug for Placed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Placed").field("finished", &self.is_finished()).finish_non_exhaustive()
+    }
+}

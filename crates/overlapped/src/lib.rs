@@ -39,6 +39,7 @@
 //! | [`time`] | `sleep`, `timeout`, intervals on the port's clock |
 //! | [`net`] | `TcpListener`, `TcpStream`: std's methods, blocking the tasklet only |
 //! | [`io`] | `pipe`: std's names, blocking the tasklet only |
+//! | [`process`] | `Command`, `Child`: std's child processes |
 //! | [`port`] | the completion port itself, usable without tasklets |
 //!
 //! # Four laws
@@ -73,6 +74,7 @@ pub mod chan;
 pub mod io;
 pub mod net;
 pub mod port;
+pub mod process;
 pub mod task;
 pub mod time;
 

@@ -199,6 +199,26 @@ fn p9_writing_to_what_is_closed_is_an_error_and_not_a_signal() {
             wait_writable(&tx).unwrap();
             assert_eq!(tx.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
         }
+        // Through the port, from several tasklets at once; a child's input is such a pipe, too.
+        let (rx, tx) = overlapped::io::pipe().unwrap();
+        drop(rx);
+        let tx = Rc::new(tx);
+        let writers = [(); 4].map(|()| {
+            let tx = tx.clone();
+            spawn(move || {
+                for _ in 0..rounds / 4 {
+                    assert_eq!((&*tx).write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
+                }
+            })
+        });
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        let mut ended = overlapped::process::Command::new("true");
+        let mut ended = ended.stdin(Stdio::piped()).spawn().unwrap();
+        let mut stdin = ended.stdin.take().unwrap();
+        ended.wait().unwrap();
+        for _ in 0..rounds {
+            assert_eq!(stdin.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
+        }
     })
     .unwrap();
     // The run leaves the thread as it was, and no signal behind.
@@ -212,7 +232,7 @@ fn p9_writing_to_what_is_closed_is_an_error_and_not_a_signal() {
     }
     println!(
         "FIGURE {} EPIPE each time on sockets and pipes, SIGPIPE at its default",
-        checks + rounds
+        checks + 2 * rounds + rounds / 4 * 4
     );
 }
 

@@ -190,7 +190,16 @@ pub const FOREIGN: &[Foreign] = &[
     // `abort` ends the machine that a simulated port would stand in for.
     foreign(
         &["std", "process"],
-        &["ExitCode", "ExitStatus", "Output", "Stdio", "Termination", "abort"],
+        &[
+            "CommandArgs",
+            "CommandEnvs",
+            "ExitCode",
+            "ExitStatus",
+            "Output",
+            "Stdio",
+            "Termination",
+            "abort",
+        ],
     ),
     foreign(&["std", "os", "unix", "process"], &["ExitStatusExt"]),
 ];

@@ -37,6 +37,13 @@ macro_rules! conversions {
             }
         }
 
+        /// For a child process; std wants the detour over `OwnedFd`.
+        impl From<$ours> for std::process::Stdio {
+            fn from(ours: $ours) -> std::process::Stdio {
+                OwnedFd::from(ours).into()
+            }
+        }
+
         impl AsFd for $ours {
             fn as_fd(&self) -> BorrowedFd<'_> {
                 self.socket.as_fd()

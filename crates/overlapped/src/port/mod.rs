@@ -4,6 +4,7 @@
 //! task, sched ──▶ Driver ──▶ uring | poll          (private: borrowed memory, `Op`)
 //! user        ──▶ Port   ──▶ Driver                (public: owned memory, `Request`)
 //! net, time   ──▶ control, clock                   (calls that never wait, and the time)
+//! process …   ──▶ host                             (children and signals)
 //! ```
 //!
 //! A driver starts operations, is asked to cancel them, and hands out completions when waited on.
@@ -18,6 +19,7 @@ mod choose;
 pub(crate) mod clock;
 pub(crate) mod control;
 mod doctor;
+pub(crate) mod host;
 mod notifier;
 pub(crate) mod offload;
 mod owned;

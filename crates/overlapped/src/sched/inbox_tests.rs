@@ -6,9 +6,9 @@ use std::sync::Arc;
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
 
-use crate::sched::group::{Group, Rest};
 use super::{Inbox, Line, Message};
 use crate::op::Token;
+use crate::sched::group::{Group, Rest};
 
 /// The port as far as the inbox knows it: a place to sleep, and a way to be woken there.
 struct Bed(loom::sync::Notify);

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::rig::{Rig, alone, everywhere, listener, pair};
 use crate::op::{Fs, Interest, Message, Net, Op, SocketAddrBuf, clamp};
-use crate::port::attempt::{attempt, block_sigpipe, blocking};
+use crate::port::attempt::{attempt, blocking};
 use crate::port::clock;
+use crate::port::host::sigpipe::hold_off;
 
 fn recv(fd: RawFd, buf: &mut [u8]) -> Op {
     let (buf, len) = (buf.as_mut_ptr(), clamp(buf.len()));
@@ -357,7 +358,7 @@ fn no_socket_and_no_pipe_raises_sigpipe() {
                 let op = Op::Net(Net::SendMsg { fd, message, nonblocking: false });
                 assert_eq!(whole(rig, op), -libc::EPIPE, "{}", rig.kind);
             }
-            let guard = block_sigpipe();
+            let guard = hold_off();
             for _ in 0..rounds {
                 let result = whole(rig, write(ours.as_raw_fd(), b"x", None));
                 assert_eq!(result, -libc::EPIPE, "{}", rig.kind);

@@ -92,7 +92,7 @@ fn serve(
     // Nobody listens where another one has failed; then no word comes either.
     let _ = report.send(Ok(()));
     word.recv().ok()?;
-    let _sigpipe = port::attempt::block_sigpipe();
+    let _sigpipe = port::host::sigpipe::hold_off();
     // SAFETY: there is no first tasklet.
     Some(unsafe { opened.run(false, None::<fn(&Sched) -> TcbPtr>) })
 }

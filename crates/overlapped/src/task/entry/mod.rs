@@ -193,7 +193,7 @@ impl Config {
         let parts = parts(&self.settings, Arc::clone(&group), 0, self.observer)?;
         let opened = sched::open(parts);
         let crew = Crew::muster(&self.settings, &group)?;
-        let _sigpipe = port::attempt::block_sigpipe();
+        let _sigpipe = port::host::sigpipe::hold_off();
         crew.begin();
         let mut main: Option<Main<T>> = None;
         let first = |sched: &Sched| {

@@ -1,0 +1,7 @@
+//! Calls that concern the whole process rather than one descriptor: children, signals.
+//!
+//! As in `control`, none of them waits for what another process or the network does, except where
+//! the name says so: those run on plain threads only.
+
+pub(crate) mod process;
+pub(crate) mod sigpipe;

@@ -1,0 +1,186 @@
+//! A child process and the wait for its end.
+//!
+//! The wait has two steps: until the child has ended, which changes nothing, and the release of
+//! what the system keeps of it, which waits for nothing. A kill or a deadline can only come in the
+//! first, so no end of a child is ever taken and then lost.
+
+use std::fmt;
+use std::io;
+use std::os::fd::AsFd;
+use std::process::{ExitStatus, Output};
+
+use super::gather::{gather, wait_readable};
+use super::{ChildStderr, ChildStdin, ChildStdout};
+use crate::port::host::process as host;
+use crate::port::offload::offload;
+use crate::task::{UnblockError, in_tasklet, unblock};
+
+/// A running or ended child process; the counterpart of `std::process::Child`.
+///
+/// Dropping it neither ends the child nor releases what the system keeps of an ended one (a
+/// zombie), as in std; see [`Command::kill_on_drop`](super::Command::kill_on_drop).
+pub struct Child {
+    /// Where the child's standard input is written to, if it was
+    /// [`Stdio::piped`](super::Stdio::piped).
+    pub stdin: Option<ChildStdin>,
+    /// Where the child's standard output is read from, if it was piped.
+    pub stdout: Option<ChildStdout>,
+    /// Where the child's standard error is read from, if it was piped.
+    pub stderr: Option<ChildStderr>,
+    /// There until the drop.
+    process: Option<host::Child>,
+    kill_on_drop: bool,
+}
+
+impl Child {
+    pub(super) fn new(mut process: host::Child, kill_on_drop: bool) -> Child {
+        Child {
+            stdin: process.stdin.take().map(ChildStdin::from),
+            stdout: process.stdout.take().map(ChildStdout::from),
+            stderr: process.stderr.take().map(ChildStderr::from),
+            process: Some(process),
+            kill_on_drop,
+        }
+    }
+
+    /// The process's number.
+    ///
+    /// ```
+    /// use overlapped::process::Command;
+    /// let mut child = Command::new("true").spawn().unwrap();
+    /// assert_ne!(child.id(), overlapped::process::id());
+    /// assert!(child.wait().unwrap().success());
+    /// ```
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().map_or(0, host::Child::id)
+    }
+
+    /// Ends the child by SIGKILL. Never waits; [`wait`](Child::wait) afterwards.
+    ///
+    /// # Errors
+    /// Those of kill(2). None where the child has ended, as in std.
+    pub fn kill(&mut self) -> io::Result<()> {
+        host::kill(self.process())
+    }
+
+    /// Waits for the child's end and releases what the system keeps of it. Closes its standard
+    /// input first, so that a child which reads to the end of it does end.
+    ///
+    /// Blocks only the calling tasklet. A kill or a deadline leaves the child as it is, and the
+    /// next wait gets its status. After the end, every call gives the same status.
+    ///
+    /// # Errors
+    /// `TimedOut` at the deadline set by [`timeout`](crate::time::timeout); those of waitpid(2):
+    /// `ECHILD` where SIGCHLD is ignored.
+    ///
+    /// ```
+    /// use overlapped::{process::Command, run, time::{Duration, timeout}};
+    /// run(|| {
+    ///     let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+    ///     let waited = timeout(Duration::from_millis(5), || child.wait());
+    ///     assert_eq!(waited.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+    ///     child.kill().unwrap();
+    ///     assert!(!child.wait().unwrap().success());
+    /// }).unwrap();
+    /// ```
+    pub fn wait(&mut self) -> io::Result<ExitStatus> {
+        drop(self.stdin.take());
+        if !in_tasklet() {
+            return host::wait(self.process());
+        }
+        loop {
+            if let Some(status) = self.try_wait()? {
+                return Ok(status);
+            }
+            if let Err(error) = self.wait_for_end() {
+                return self.try_wait()?.ok_or(error);
+            }
+        }
+    }
+
+    /// Blocks the calling tasklet until the child has ended, and leaves it as it is.
+    fn wait_for_end(&mut self) -> io::Result<()> {
+        let process = self.process();
+        if let Ok(end) = host::pidfd(process) {
+            return wait_readable(end.as_fd());
+        }
+        let id = process.id();
+        match unblock(move || host::wait_for_end(id)) {
+            Ok(waited) => waited,
+            Err(UnblockError::TimedOut) => Err(io::ErrorKind::TimedOut.into()),
+            Err(error @ UnblockError::WouldBlock) => {
+                Err(io::Error::new(io::ErrorKind::WouldBlock, error))
+            }
+            Err(error) => Err(io::Error::other(error.to_string())),
+        }
+    }
+
+    /// The child's status if it has ended. Never waits.
+    ///
+    /// # Errors
+    /// Those of waitpid(2).
+    pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        host::try_wait(self.process())
+    }
+
+    /// Waits for the child's end and gives what it has written, as far as its streams were piped.
+    /// Closes its standard input first. Both streams are read at once, so that neither can fill up
+    /// and stop the child.
+    ///
+    /// # Errors
+    /// As [`wait`](Child::wait), and those of reading; what was read is lost then, and the child is
+    /// dropped.
+    ///
+    /// ```
+    /// use overlapped::process::{Command, Stdio};
+    /// overlapped::run(|| {
+    ///     let mut echo = Command::new("echo");
+    ///     let child = echo.arg("hello").stdout(Stdio::piped()).spawn().unwrap();
+    ///     assert_eq!(child.wait_with_output().unwrap().stdout, b"hello\n");
+    /// }).unwrap();
+    /// ```
+    pub fn wait_with_output(mut self) -> io::Result<Output> {
+        drop(self.stdin.take());
+        let (stdout, stderr) = gather(self.stdout.take(), self.stderr.take())?;
+        let status = self.wait()?;
+        Ok(Output { status, stdout, stderr })
+    }
+
+    fn process(&mut self) -> &mut host::Child {
+        self.process.as_mut().expect("a child has its process until it is dropped")
+    }
+}
+
+impl Drop for Child {
+    /// With `kill_on_drop`: ends the child. Its release waits for the system to have ended it: on a
+    /// pool thread, so that no neighbour does.
+    fn drop(&mut self) {
+        if !self.kill_on_drop {
+            return;
+        }
+        let Some(mut process) = self.process.take() else { return };
+        if !matches!(host::try_wait(&mut process), Ok(None)) {
+            return;
+        }
+        // Refused where the child has changed its user: then it runs on, and nobody waits for it.
+        if host::kill(&mut process).is_err() {
+            return;
+        }
+        if in_tasklet() {
+            offload(move || _ = host::wait(&mut process));
+        } else {
+            _ = host::wait(&mut process);
+        }
+    }
+}
+
+impl fmt::Debug for Child {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Child")
+            .field("id", &self.id())
+            .field("stdin", &self.stdin)
+            .field("stdout", &self.stdout)
+            .field("stderr", &self.stderr)
+            .finish_non_exhaustive()
+    }
+}

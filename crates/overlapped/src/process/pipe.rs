@@ -1,0 +1,136 @@
+//! The near ends of a child's pipes.
+//!
+//! As all pipes of this library they are in blocking mode and need no other: the port asks for each
+//! operation not to block. So they leave for std or for another child as they are.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::process::Stdio;
+
+use crate::op::{Fs, Op, clamp};
+use crate::pipe;
+use crate::task::wait::perform_now;
+
+/// The end of a pipe that a child's standard input reads from; the counterpart of
+/// `std::process::ChildStdin`.
+///
+/// Closed by dropping it, and by waiting for the child. Writing to a child that has ended fails
+/// with `BrokenPipe`.
+pub struct ChildStdin {
+    fd: OwnedFd,
+}
+
+/// The end of a pipe that a child's standard output writes to; the counterpart of
+/// `std::process::ChildStdout`.
+pub struct ChildStdout {
+    fd: OwnedFd,
+}
+
+/// The end of a pipe that a child's standard error writes to; the counterpart of
+/// `std::process::ChildStderr`.
+pub struct ChildStderr {
+    fd: OwnedFd,
+}
+
+impl Write for &ChildStdin {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        pipe::write(self.as_fd(), buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Write for ChildStdin {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        pipe::write(self.as_fd(), buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+macro_rules! readable {
+    ($($ours:ident),*) => {$(
+        impl Read for $ours {
+            fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+                pipe::read(self.as_fd(), buf)
+            }
+        }
+
+        impl $ours {
+            /// Reads what is there; `WouldBlock` where that is nothing.
+            pub(super) fn read_now(&self, buf: &mut [u8]) -> io::Result<usize> {
+                let (fd, len) = (self.as_raw_fd(), clamp(buf.len()));
+                let op = Op::Fs(Fs::Read { fd, buf: buf.as_mut_ptr(), len, offset: None });
+                // SAFETY: descriptor and buffer are borrowed for this call, which does not wait.
+                Ok(unsafe { perform_now(&op) }?.result as usize)
+            }
+        }
+    )*};
+}
+
+readable!(ChildStdout, ChildStderr);
+
+macro_rules! conversions {
+    ($($ours:ident),*) => {$(
+        impl From<OwnedFd> for $ours {
+            fn from(fd: OwnedFd) -> $ours {
+                $ours { fd }
+            }
+        }
+
+        impl From<std::process::$ours> for $ours {
+            fn from(theirs: std::process::$ours) -> $ours {
+                OwnedFd::from(theirs).into()
+            }
+        }
+
+        impl From<$ours> for OwnedFd {
+            fn from(ours: $ours) -> OwnedFd {
+                ours.fd
+            }
+        }
+
+        impl From<$ours> for std::process::$ours {
+            fn from(ours: $ours) -> std::process::$ours {
+                ours.fd.into()
+            }
+        }
+
+        impl From<$ours> for Stdio {
+            fn from(ours: $ours) -> Stdio {
+                ours.fd.into()
+            }
+        }
+
+        impl AsFd for $ours {
+            fn as_fd(&self) -> BorrowedFd<'_> {
+                self.fd.as_fd()
+            }
+        }
+
+        impl AsRawFd for $ours {
+            fn as_raw_fd(&self) -> RawFd {
+                self.fd.as_raw_fd()
+            }
+        }
+
+        impl IntoRawFd for $ours {
+            fn into_raw_fd(self) -> RawFd {
+                self.fd.into_raw_fd()
+            }
+        }
+
+        impl fmt::Debug for $ours {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($ours)).field("fd", &self.as_raw_fd()).finish()
+            }
+        }
+    )*};
+}
+
+conversions!(ChildStdin, ChildStdout, ChildStderr);

@@ -8,12 +8,14 @@
 //! This folder imports no sibling: everything else stands on it.
 
 mod addr;
+mod fs;
 mod message;
 mod table;
 
 use std::os::fd::RawFd;
 
 pub(crate) use addr::SocketAddrBuf;
+pub(crate) use fs::{Fs, StatBuf};
 pub(crate) use message::Message;
 pub(crate) use table::{Full, Table, Token};
 
@@ -60,15 +62,6 @@ pub(crate) enum Net {
     SendMsg { fd: RawFd, message: *const Message<'static>, nonblocking: bool },
 }
 
-/// Operations on files, pipes and terminals.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Fs {
-    /// pread(2) at `offset`, or read(2) where there is none. Result: bytes read.
-    Read { fd: RawFd, buf: *mut u8, len: u32, offset: Option<u64> },
-    /// pwrite(2) at `offset`, or write(2) where there is none. Result: bytes written.
-    Write { fd: RawFd, buf: *const u8, len: u32, offset: Option<u64> },
-}
-
 /// What [`Op::Ready`] waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Interest {
@@ -87,8 +80,7 @@ impl Op {
             Op::Net(Net::Recv { peek: true, .. }) => "peek",
             Op::Net(Net::Recv { .. } | Net::RecvMsg { .. }) => "recv",
             Op::Net(Net::Send { .. } | Net::SendMsg { .. }) => "send",
-            Op::Fs(Fs::Read { .. }) => "read",
-            Op::Fs(Fs::Write { .. }) => "write",
+            Op::Fs(fs) => fs.name(),
             Op::Ready { interest: Interest::Readable, .. } => "readable",
             Op::Ready { interest: Interest::Writable, .. } => "writable",
         }
@@ -105,8 +97,8 @@ impl Op {
                 | Net::RecvMsg { fd, .. }
                 | Net::SendMsg { fd, .. },
             )
-            | Op::Fs(Fs::Read { fd, .. } | Fs::Write { fd, .. })
             | Op::Ready { fd, .. } => fd,
+            Op::Fs(ref fs) => fs.fd(),
         }
     }
 }

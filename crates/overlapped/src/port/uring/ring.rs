@@ -36,7 +36,7 @@ const NEEDED: [(u8, &str); 3] = [
 ];
 
 /// The opcodes that are used where the kernel has them.
-pub(in crate::port) const USED: [(u8, &str); 10] = [
+pub(in crate::port) const USED: [(u8, &str); 21] = [
     (opcode::Accept::CODE, "ACCEPT"),
     (opcode::Connect::CODE, "CONNECT"),
     (opcode::Recv::CODE, "RECV"),
@@ -45,6 +45,17 @@ pub(in crate::port) const USED: [(u8, &str); 10] = [
     (opcode::SendMsg::CODE, "SENDMSG"),
     (opcode::Read::CODE, "READ"),
     (opcode::Write::CODE, "WRITE"),
+    (opcode::Readv::CODE, "READV"),
+    (opcode::Writev::CODE, "WRITEV"),
+    (opcode::Fsync::CODE, "FSYNC"),
+    (opcode::Ftruncate::CODE, "FTRUNCATE"),
+    (opcode::OpenAt::CODE, "OPENAT"),
+    (opcode::Statx::CODE, "STATX"),
+    (opcode::RenameAt::CODE, "RENAMEAT"),
+    (opcode::UnlinkAt::CODE, "UNLINKAT"),
+    (opcode::MkDirAt::CODE, "MKDIRAT"),
+    (opcode::LinkAt::CODE, "LINKAT"),
+    (opcode::SymlinkAt::CODE, "SYMLINKAT"),
     (opcode::PollAdd::CODE, "POLL_ADD"),
     (opcode::AsyncCancel::CODE, "ASYNC_CANCEL"),
 ];

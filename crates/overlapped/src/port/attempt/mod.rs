@@ -11,16 +11,18 @@
 //! `O_NONBLOCK`. Regular files, directories and block devices are always ready in poll(2)'s
 //! sense: they are done in place, which may wait for the disk.
 
+mod fs;
+mod net;
+
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-use crate::op::{Fs, Interest, Message, Net, Op, Outcome};
+use crate::op::{Fs, Interest, Net, Op, Outcome};
 use crate::port::clock;
 
-/// POLLOUT on a pipe promises that this much can be written without waiting (pipe(7)).
-const PIPE_BUF: usize = libc::PIPE_BUF;
+pub(super) use fs::STAT_MASK;
 
 /// Tries `op` once without waiting; `-EAGAIN` where it would wait. A connect that is under way
 /// answers `-EAGAIN`, too: it goes on in the kernel.
@@ -55,9 +57,10 @@ pub(crate) unsafe fn blocking(op: &Op, limit: Option<u64>) -> Outcome {
 
 /// Whether `outcome` means that `op` has not ended and wants readiness.
 pub(super) fn would_wait(op: &Op, outcome: Outcome) -> bool {
-    match op {
+    match *op {
         // EAGAIN from connect means "no port left" or "backlog full", and is an end.
         Op::Net(Net::Connect { .. }) => outcome.result == -libc::EINPROGRESS,
+        Op::Fs(ref fs) if !fs::is_transfer(fs) => false,
         _ => outcome.result == -libc::EAGAIN,
     }
 }
@@ -80,9 +83,10 @@ pub(super) fn nonblocking(op: &Op) -> bool {
 pub(super) fn interest(op: &Op) -> Interest {
     match *op {
         Op::Net(Net::Accept { .. } | Net::Recv { .. } | Net::RecvMsg { .. })
-        | Op::Fs(Fs::Read { .. }) => Interest::Readable,
-        Op::Net(Net::Connect { .. } | Net::Send { .. } | Net::SendMsg { .. })
-        | Op::Fs(Fs::Write { .. }) => Interest::Writable,
+        | Op::Fs(Fs::Read { .. } | Fs::ReadVectored { .. }) => Interest::Readable,
+        Op::Net(Net::Connect { .. } | Net::Send { .. } | Net::SendMsg { .. }) | Op::Fs(_) => {
+            Interest::Writable
+        }
         Op::Ready { interest, .. } => interest,
     }
 }
@@ -95,9 +99,8 @@ pub(super) unsafe fn start(op: &Op) -> Outcome {
     // SAFETY: the caller's promise, handed on.
     Outcome::of(unsafe {
         match *op {
-            Op::Net(ref net) => start_net(net),
-            Op::Fs(Fs::Read { fd, buf, len, offset }) => read(fd, buf, len as usize, offset),
-            Op::Fs(Fs::Write { fd, buf, len, offset }) => write(fd, buf, len as usize, offset),
+            Op::Net(ref net) => net::start(net),
+            Op::Fs(ref fs) => fs::start(fs),
             Op::Ready { fd, interest } => poll_now(fd, interest),
         }
     })
@@ -109,128 +112,9 @@ pub(super) unsafe fn start(op: &Op) -> Outcome {
 /// As for [`attempt`].
 pub(super) unsafe fn resume(op: &Op) -> Outcome {
     match *op {
-        Op::Net(Net::Connect { fd, .. }) => Outcome::of(connect_result(fd)),
+        Op::Net(Net::Connect { fd, .. }) => Outcome::of(net::connect_result(fd)),
         // SAFETY: the caller's promise.
         _ => unsafe { start(op) },
-    }
-}
-
-/// # Safety
-/// As for [`attempt`].
-unsafe fn start_net(net: &Net) -> i32 {
-    match *net {
-        // SAFETY: `addr` is valid for writes; its `len` says how much room there is.
-        Net::Accept { fd, addr, .. } => retried(|| unsafe {
-            let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-            libc::accept4(fd, (&raw mut (*addr).storage).cast(), &raw mut (*addr).len, flags)
-                as isize
-        }),
-        // SAFETY: `addr` is valid for reads and holds `len` bytes of address.
-        Net::Connect { fd, addr } => retried(|| unsafe {
-            libc::connect(fd, (&raw const (*addr).storage).cast(), (*addr).len) as isize
-        }),
-        Net::Recv { fd, buf, len, peek, .. } => {
-            let flags = libc::MSG_DONTWAIT | if peek { libc::MSG_PEEK } else { 0 };
-            // SAFETY: `buf` is valid for writes of `len` bytes.
-            retried(|| unsafe { libc::recv(fd, buf.cast(), len as usize, flags) })
-        }
-        Net::Send { fd, buf, len, .. } => {
-            // SAFETY: `buf` is valid for reads of `len` bytes.
-            retried(|| unsafe { libc::send(fd, buf.cast(), len as usize, SEND_FLAGS) })
-        }
-        Net::RecvMsg { fd, message, .. } => {
-            // SAFETY: the header and the slices behind it are valid for writes. The kernel writes
-            // into the header's own fields only, so a retry finds it as it was.
-            retried(|| unsafe {
-                libc::recvmsg(fd, Message::as_ptr(message).cast_mut(), libc::MSG_DONTWAIT)
-            })
-        }
-        Net::SendMsg { fd, message, .. } => {
-            // SAFETY: the header and the slices behind it are valid for reads.
-            retried(|| unsafe { libc::sendmsg(fd, Message::as_ptr(message), SEND_FLAGS) })
-        }
-    }
-}
-
-const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-
-/// How a connect that was under way has ended, or `-EINPROGRESS`.
-fn connect_result(fd: RawFd) -> i32 {
-    match poll_now(fd, Interest::Writable) {
-        0 => {}
-        errno if errno == -libc::EAGAIN => return -libc::EINPROGRESS,
-        errno => return errno,
-    }
-    let mut error: libc::c_int = 0;
-    let mut len = size_of::<libc::c_int>() as libc::socklen_t;
-    // SAFETY: both places are valid for writes and `len` is the room behind `error`.
-    let failed = retried(|| unsafe {
-        let error = (&raw mut error).cast();
-        libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_ERROR, error, &raw mut len) as isize
-    });
-    if failed < 0 { failed } else { -error }
-}
-
-/// # Safety
-/// `buf` is valid for writes of `len` bytes.
-unsafe fn read(fd: RawFd, buf: *mut u8, len: usize, offset: Option<u64>) -> i32 {
-    let buf = buf.cast();
-    if let Some(offset) = offset {
-        // SAFETY: the caller's promise.
-        return retried(|| unsafe { libc::pread64(fd, buf, len, offset as i64) });
-    }
-    let plain = || {
-        // SAFETY: the caller's promise.
-        retried(|| unsafe { libc::read(fd, buf, len) })
-    };
-    match kind(fd) {
-        Err(errno) => -errno,
-        Ok(Kind::Disk) => plain(),
-        Ok(Kind::Socket | Kind::Stream) => {
-            let slice = libc::iovec { iov_base: buf, iov_len: len };
-            // SAFETY: one slice, valid by the caller's promise.
-            let done = retried(|| unsafe { libc::preadv2(fd, &slice, 1, -1, libc::RWF_NOWAIT) });
-            if done != -libc::EOPNOTSUPP {
-                return done;
-            }
-            match poll_now(fd, Interest::Readable) {
-                0 => plain(),
-                errno => errno,
-            }
-        }
-    }
-}
-
-/// # Safety
-/// `buf` is valid for reads of `len` bytes.
-unsafe fn write(fd: RawFd, buf: *const u8, len: usize, offset: Option<u64>) -> i32 {
-    let buf = buf.cast();
-    if let Some(offset) = offset {
-        // SAFETY: the caller's promise.
-        return retried(|| unsafe { libc::pwrite64(fd, buf, len, offset as i64) });
-    }
-    let plain = |len: usize| {
-        // SAFETY: the caller's promise; `len` is not more than was promised.
-        retried(|| unsafe { libc::write(fd, buf, len) })
-    };
-    match kind(fd) {
-        Err(errno) => -errno,
-        Ok(Kind::Disk) => plain(len),
-        // SAFETY: the caller's promise. write(2) would raise SIGPIPE.
-        Ok(Kind::Socket) => retried(|| unsafe { libc::send(fd, buf, len, SEND_FLAGS) }),
-        Ok(Kind::Stream) => {
-            let slice = libc::iovec { iov_base: buf.cast_mut(), iov_len: len };
-            // SAFETY: one slice, valid by the caller's promise; pwritev2 only reads from it.
-            let done = retried(|| unsafe { libc::pwritev2(fd, &slice, 1, -1, libc::RWF_NOWAIT) });
-            if done != -libc::EOPNOTSUPP {
-                return done;
-            }
-            // A longer write in blocking mode would wait for the rest.
-            match poll_now(fd, Interest::Writable) {
-                0 => plain(len.min(PIPE_BUF)),
-                errno => errno,
-            }
-        }
     }
 }
 
@@ -267,6 +151,8 @@ pub(super) fn identity(fd: RawFd) -> Result<(Kind, (u64, u64)), i32> {
     };
     Ok((kind, (stat.st_dev, stat.st_ino)))
 }
+
+const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 
 /// 0 where `fd` is ready, `-EAGAIN` where not.
 fn poll_now(fd: RawFd, interest: Interest) -> i32 {

@@ -1,0 +1,117 @@
+//! Operations on files, as data.
+
+use std::ffi::c_char;
+use std::os::fd::RawFd;
+
+/// Operations on files, pipes and terminals. Paths end in a zero byte.
+#[derive(Debug, Clone, Copy)]
+#[allow(dead_code, reason = "the room `fs` makes them")]
+pub(crate) enum Fs {
+    /// pread(2) at `offset`, or read(2) where there is none. Result: bytes read.
+    Read { fd: RawFd, buf: *mut u8, len: u32, offset: Option<u64> },
+    /// pwrite(2) at `offset`, or write(2) where there is none. Result: bytes written.
+    Write { fd: RawFd, buf: *const u8, len: u32, offset: Option<u64> },
+    /// preadv(2) or readv(2) into `count` slices, 1,024 at most. Result: bytes read.
+    ReadVectored { fd: RawFd, slices: *const libc::iovec, count: u32, offset: Option<u64> },
+    /// pwritev(2) or writev(2). Result: bytes written.
+    WriteVectored { fd: RawFd, slices: *const libc::iovec, count: u32, offset: Option<u64> },
+    /// fsync(2), or fdatasync(2). Result 0.
+    Sync { fd: RawFd, data_only: bool },
+    /// ftruncate(2). Result 0.
+    SetLen { fd: RawFd, len: u64 },
+    /// openat(2), relative to the working directory. Result: the new descriptor.
+    Open { path: *const c_char, flags: i32, mode: u32 },
+    /// statx(2) of everything that [`StatBuf`] holds. Result 0.
+    Stat { at: RawFd, path: *const c_char, flags: i32, out: *mut StatBuf },
+    /// rename(2). Result 0.
+    Rename { from: *const c_char, to: *const c_char },
+    /// unlinkat(2): unlink(2), or rmdir(2). Result 0.
+    Unlink { path: *const c_char, directory: bool },
+    /// mkdir(2). Result 0.
+    MakeDir { path: *const c_char, mode: u32 },
+    /// link(2). Result 0.
+    Link { from: *const c_char, to: *const c_char },
+    /// symlink(2): `link` shall lead to `target`. Result 0.
+    Symlink { target: *const c_char, link: *const c_char },
+}
+
+impl Fs {
+    /// A short name for dumps and verdicts.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Fs::Read { .. } | Fs::ReadVectored { .. } => "read",
+            Fs::Write { .. } | Fs::WriteVectored { .. } => "write",
+            Fs::Sync { .. } => "sync",
+            Fs::SetLen { .. } => "truncate",
+            Fs::Open { .. } => "open",
+            Fs::Stat { .. } => "stat",
+            Fs::Rename { .. } => "rename",
+            Fs::Unlink { .. } => "unlink",
+            Fs::MakeDir { .. } => "mkdir",
+            Fs::Link { .. } => "link",
+            Fs::Symlink { .. } => "symlink",
+        }
+    }
+
+    /// The descriptor it works on, or from which its path leads.
+    pub(super) fn fd(&self) -> RawFd {
+        match *self {
+            Fs::Read { fd, .. }
+            | Fs::Write { fd, .. }
+            | Fs::ReadVectored { fd, .. }
+            | Fs::WriteVectored { fd, .. }
+            | Fs::Sync { fd, .. }
+            | Fs::SetLen { fd, .. }
+            | Fs::Stat { at: fd, .. } => fd,
+            Fs::Open { .. }
+            | Fs::Rename { .. }
+            | Fs::Unlink { .. }
+            | Fs::MakeDir { .. }
+            | Fs::Link { .. }
+            | Fs::Symlink { .. } => libc::AT_FDCWD,
+        }
+    }
+}
+
+/// What the kernel says of a file: `struct statx` (statx(2)), as far as it is used here.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+#[allow(dead_code, reason = "the room `fs` reads it")]
+pub(crate) struct StatBuf {
+    /// Which fields are filled.
+    pub(crate) mask: u32,
+    pub(crate) block_size: u32,
+    attributes: u64,
+    pub(crate) links: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) mode: u16,
+    pad: u16,
+    pub(crate) inode: u64,
+    pub(crate) size: u64,
+    pub(crate) blocks: u64,
+    attributes_mask: u64,
+    pub(crate) accessed: StatTime,
+    pub(crate) created: StatTime,
+    pub(crate) changed: StatTime,
+    pub(crate) modified: StatTime,
+    pub(crate) rdev_major: u32,
+    pub(crate) rdev_minor: u32,
+    pub(crate) dev_major: u32,
+    pub(crate) dev_minor: u32,
+    /// Later kernels write here.
+    rest: [u64; 14],
+}
+
+/// A time in a [`StatBuf`]: seconds since 1970, perhaps negative, and nanoseconds to be added.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C)]
+#[allow(dead_code, reason = "the room `fs` reads it")]
+pub(crate) struct StatTime {
+    pub(crate) seconds: i64,
+    pub(crate) nanos: u32,
+    pad: i32,
+}
+
+const _: () = assert!(size_of::<StatBuf>() == 256);
+const _: () = assert!(std::mem::offset_of!(StatBuf, dev_minor) == 140);

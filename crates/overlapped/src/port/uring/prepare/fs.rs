@@ -1,0 +1,71 @@
+//! Entries for files.
+
+use io_uring::opcode;
+use io_uring::squeue::Entry;
+use io_uring::types::{Fd, FsyncFlags};
+
+use super::{AT_CURSOR, check};
+use crate::op::Fs;
+use crate::port::attempt::STAT_MASK;
+
+/// Where relative paths begin.
+const HERE: Fd = Fd(libc::AT_FDCWD);
+
+pub(super) fn code(fs: &Fs) -> u8 {
+    match fs {
+        Fs::Read { .. } => opcode::Read::CODE,
+        Fs::Write { .. } => opcode::Write::CODE,
+        Fs::ReadVectored { .. } => opcode::Readv::CODE,
+        Fs::WriteVectored { .. } => opcode::Writev::CODE,
+        Fs::Sync { .. } => opcode::Fsync::CODE,
+        Fs::SetLen { .. } => opcode::Ftruncate::CODE,
+        Fs::Open { .. } => opcode::OpenAt::CODE,
+        Fs::Stat { .. } => opcode::Statx::CODE,
+        Fs::Rename { .. } => opcode::RenameAt::CODE,
+        Fs::Unlink { .. } => opcode::UnlinkAt::CODE,
+        Fs::MakeDir { .. } => opcode::MkDirAt::CODE,
+        Fs::Link { .. } => opcode::LinkAt::CODE,
+        Fs::Symlink { .. } => opcode::SymlinkAt::CODE,
+    }
+}
+
+#[inline]
+pub(super) fn prepare(fs: &Fs) -> Entry {
+    match *fs {
+        Fs::Read { fd, buf, len, offset } => {
+            check(len);
+            opcode::Read::new(Fd(fd), buf, len).offset(offset.unwrap_or(AT_CURSOR)).build()
+        }
+        Fs::Write { fd, buf, len, offset } => {
+            check(len);
+            opcode::Write::new(Fd(fd), buf, len).offset(offset.unwrap_or(AT_CURSOR)).build()
+        }
+        Fs::ReadVectored { fd, slices, count, offset } => {
+            let offset = offset.unwrap_or(AT_CURSOR);
+            opcode::Readv::new(Fd(fd), slices, count).offset(offset).build()
+        }
+        Fs::WriteVectored { fd, slices, count, offset } => {
+            let offset = offset.unwrap_or(AT_CURSOR);
+            opcode::Writev::new(Fd(fd), slices, count).offset(offset).build()
+        }
+        Fs::Sync { fd, data_only } => {
+            let flags = if data_only { FsyncFlags::DATASYNC } else { FsyncFlags::empty() };
+            opcode::Fsync::new(Fd(fd)).flags(flags).build()
+        }
+        Fs::SetLen { fd, len } => opcode::Ftruncate::new(Fd(fd), len).build(),
+        Fs::Open { path, flags, mode } => {
+            opcode::OpenAt::new(HERE, path).flags(flags | libc::O_LARGEFILE).mode(mode).build()
+        }
+        Fs::Stat { at, path, flags, out } => {
+            opcode::Statx::new(Fd(at), path, out.cast()).flags(flags).mask(STAT_MASK).build()
+        }
+        Fs::Rename { from, to } => opcode::RenameAt::new(HERE, from, HERE, to).build(),
+        Fs::Unlink { path, directory } => {
+            let flags = if directory { libc::AT_REMOVEDIR } else { 0 };
+            opcode::UnlinkAt::new(HERE, path).flags(flags).build()
+        }
+        Fs::MakeDir { path, mode } => opcode::MkDirAt::new(HERE, path).mode(mode).build(),
+        Fs::Link { from, to } => opcode::LinkAt::new(HERE, from, HERE, to).build(),
+        Fs::Symlink { target, link } => opcode::SymlinkAt::new(HERE, target, link).build(),
+    }
+}

@@ -91,3 +91,29 @@ fn a_second_signal_ends_it_at_once() {
         assert_eq!(stopped.stdout, "", "no totals: it ended at once");
     });
 }
+
+#[test]
+fn sigquit_shows_every_tasklet_and_the_server_goes_on() {
+    on_each_port(|port| {
+        let server = Server::start(port, &[]);
+        let mut clients: Vec<_> = (0..5).map(|_| server.connect()).collect();
+        for client in &mut clients {
+            round_trip(client, b"before");
+        }
+        server.signal("QUIT");
+        for client in &mut clients {
+            round_trip(client, b"meanwhile");
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        for client in &mut clients {
+            round_trip(client, b"after");
+        }
+        let stopped = server.stop("TERM");
+        assert_eq!(stopped.status.code(), Some(0), "{stopped:?}");
+        let sessions = stopped.stderr.matches("'echo 127.0.0.1:").count();
+        assert_eq!(sessions, 5, "{}", stopped.stderr);
+        assert!(stopped.stderr.contains("accept on descriptor"), "{}", stopped.stderr);
+        assert!(stopped.stderr.contains("overlapped::serve::echo::echo"), "{}", stopped.stderr);
+        assert_eq!(stopped.count("left"), 0);
+    });
+}

@@ -40,6 +40,7 @@
 //! | [`net`] | `TcpListener`, `TcpStream`: std's methods, blocking the tasklet only |
 //! | [`io`] | `pipe`: std's names, blocking the tasklet only |
 //! | [`process`] | `Command`, `Child`: std's child processes |
+//! | [`signal`] | `ctrl_c`, and any signal as a stream |
 //! | [`port`] | the completion port itself, usable without tasklets |
 //!
 //! # Four laws
@@ -75,6 +76,7 @@ pub mod io;
 pub mod net;
 pub mod port;
 pub mod process;
+pub mod signal;
 pub mod task;
 pub mod time;
 

@@ -1,10 +1,11 @@
 //! `overlapped serve`: servers.
 //!
 //! ```text
-//! main tasklet     binds, spawns the two below, waits for the acceptor's end
+//! main tasklet     binds, spawns those below, waits for the acceptor's end
 //! ├ acceptor       accepts for ever (accept.rs); ends by being killed
 //! │ └ sessions     one tasklet per connection (echo.rs)
-//! └ stopper        waits for a signal, then kills the acceptor
+//! ├ stopper        waits for a signal, then kills the acceptor
+//! └ a tasklet that shows all of them at SIGQUIT
 //! ```
 //!
 //! Shutdown: when the acceptor has ended, the main tasklet returns, and `run_until` kills the
@@ -29,7 +30,7 @@ use overlapped::time::Duration;
 use overlapped::{Config, JoinError, spawn, task};
 
 use crate::say;
-use crate::signals::StopSignals;
+use crate::signals::{self, StopSignals};
 use totals::Totals;
 
 /// Runs a server until Ctrl-C or SIGTERM, then prints totals.
@@ -48,7 +49,8 @@ enum Protocol {
 ///
 /// One tasklet per connection, all on one thread. Prints `listening on ADDR (port uring)` as soon
 /// as clients may come. Ctrl-C or SIGTERM: closes all connections, prints totals, exit code 0. A
-/// second signal ends it at once.
+/// second signal ends it at once. SIGQUIT (Ctrl-\): shows every tasklet, what it waits for and
+/// where, on standard error, and goes on.
 ///
 /// Try it:  overlapped serve echo &   then   nc 127.0.0.1 7007
 #[derive(clap::Args)]
@@ -105,6 +107,7 @@ fn serve(
         connections: echo.max_connections.map_or(usize::MAX, NonZeroUsize::get),
         idle: echo.idle_timeout,
     };
+    signals::dump_on_quit().context("cannot handle SIGQUIT")?;
     let acceptor = spawn({
         let totals = totals.clone();
         move || accept::accept_for_ever(&listener, &limits, &totals)

@@ -4,4 +4,5 @@
 //! the name says so: those run on plain threads only.
 
 pub(crate) mod process;
+pub(crate) mod signals;
 pub(crate) mod sigpipe;

@@ -1,0 +1,231 @@
+//! Signals as events. Those that would end the process are sent to children of this program.
+
+mod rig;
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use overlapped::net::{TcpListener, TcpStream};
+use overlapped::signal::{
+    self, SIGCHLD, SIGINT, SIGTERM, SIGURG, SIGUSR1, SIGUSR2, SIGWINCH, Signals,
+};
+use overlapped::time::{sleep, timeout};
+use overlapped::{JoinError, run, run_until, spawn, yield_now};
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn raise(signal: i32) {
+    // SAFETY: sends a signal to this process, for which a handler is installed.
+    assert_eq!(unsafe { libc::kill(libc::getpid(), signal) }, 0);
+}
+
+/// This program again, for `test`, with its output to be read line by line.
+fn start(test: &str) -> (Child, BufReader<ChildStdout>) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--nocapture", "--test-threads=1"])
+        .env("OVERLAPPED_TEST_CHILD", "child")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    (child, stdout)
+}
+
+/// The rest of the line that begins with `word`.
+fn line(stdout: &mut BufReader<ChildStdout>, word: &str) -> String {
+    let mut line = String::new();
+    loop {
+        line.clear();
+        assert_ne!(stdout.read_line(&mut line).unwrap(), 0, "no line with {word}");
+        if let Some((_, rest)) = line.split_once(word) {
+            return rest.trim().to_owned();
+        }
+    }
+}
+
+fn send(child: &Child, signal: i32) {
+    // SAFETY: the child is running or a zombie of this process, so the number is its own.
+    assert_eq!(unsafe { libc::kill(child.id().cast_signed(), signal) }, 0);
+}
+
+#[test]
+fn ctrl_c_is_an_event_and_what_is_pending_goes_on() {
+    const NAME: &str = "ctrl_c_is_an_event_and_what_is_pending_goes_on";
+    if rig::asked().is_some() {
+        return run(|| {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let addr = listener.local_addr().unwrap();
+            let accept = spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut text = String::new();
+                stream.read_to_string(&mut text).unwrap();
+                text
+            });
+            let nap = spawn(|| sleep(ms(300)));
+            let mut sleeper = overlapped::process::Command::new("sleep").arg("0.2").spawn();
+            let sleeper = spawn(move || sleeper.as_mut().unwrap().wait());
+            let told = [(); 3].map(|()| spawn(signal::ctrl_c));
+            yield_now();
+            println!("READY");
+            for waiter in told {
+                waiter.join().unwrap().unwrap();
+            }
+            println!("TOLD");
+            let mut stream = TcpStream::connect(addr).unwrap();
+            stream.write_all(b"after Ctrl-C").unwrap();
+            drop(stream);
+            nap.join().unwrap();
+            assert!(sleeper.join().unwrap().unwrap().success());
+            println!("PENDING {}", accept.join().unwrap());
+            // With nobody waiting it does nothing.
+            println!("AGAIN");
+            sleep(ms(100));
+            println!("STILL there");
+        })
+        .unwrap();
+    }
+    let (mut child, mut stdout) = start(NAME);
+    line(&mut stdout, "READY");
+    send(&child, SIGINT);
+    line(&mut stdout, "TOLD");
+    assert_eq!(line(&mut stdout, "PENDING"), "after Ctrl-C");
+    line(&mut stdout, "AGAIN");
+    send(&child, SIGINT);
+    assert_eq!(line(&mut stdout, "STILL"), "there");
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn without_a_listener_ctrl_c_ends_the_process() {
+    const NAME: &str = "without_a_listener_ctrl_c_ends_the_process";
+    if rig::asked().is_some() {
+        return run(|| {
+            println!("READY");
+            sleep(Duration::from_secs(60));
+        })
+        .unwrap();
+    }
+    let (mut child, mut stdout) = start(NAME);
+    line(&mut stdout, "READY");
+    send(&child, SIGINT);
+    assert_eq!(child.wait().unwrap().signal(), Some(SIGINT));
+}
+
+#[test]
+fn every_listener_gets_every_signal() {
+    let mut outside = Signals::new([SIGUSR1, SIGUSR2]).unwrap();
+    let elsewhere = std::thread::spawn(move || [outside.recv().unwrap(), outside.recv().unwrap()]);
+    run(|| {
+        let listeners = [(); 10].map(|()| {
+            let mut signals = Signals::new([SIGUSR1]).unwrap();
+            signals.add(SIGUSR2).unwrap();
+            spawn(move || (&mut signals).take(2).map(Result::unwrap).collect::<Vec<_>>())
+        });
+        yield_now();
+        raise(SIGUSR1);
+        sleep(ms(20));
+        raise(SIGUSR2);
+        for listener in listeners {
+            assert_eq!(listener.join().unwrap(), [SIGUSR1, SIGUSR2]);
+        }
+    })
+    .unwrap();
+    assert_eq!(elsewhere.join().unwrap(), [SIGUSR1, SIGUSR2]);
+}
+
+#[test]
+fn a_signal_that_came_before_anybody_waited_is_kept() {
+    run(|| {
+        let mut signals = Signals::new([SIGWINCH, SIGURG]).unwrap();
+        assert_eq!(signals.try_recv(), None);
+        raise(SIGURG);
+        raise(SIGWINCH);
+        raise(SIGWINCH);
+        sleep(ms(5));
+        let mut both = [signals.recv().unwrap(), signals.recv().unwrap()];
+        both.sort_unstable();
+        assert_eq!(both, [SIGURG, SIGWINCH]);
+        assert_eq!(signals.try_recv(), None, "two of a kind are one");
+        let late = timeout(ms(5), || signals.recv());
+        assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
+    })
+    .unwrap();
+}
+
+#[test]
+fn no_signal_is_lost_to_a_kill() {
+    const NAME: &str = "no_signal_is_lost_to_a_kill";
+    if rig::asked().is_none() {
+        // Alone in its process: the signal is one that others raise here, too.
+        let output = rig::child(NAME, "alone");
+        assert!(output.status.success(), "{}", rig::said(&output));
+        return;
+    }
+    let rounds = rig::rounds(300, 20_000);
+    let (mut before, mut after) = (0, 0);
+    run(|| {
+        let signals = Signals::new([SIGUSR1]).unwrap();
+        let signals = std::rc::Rc::new(std::cell::RefCell::new(signals));
+        for round in 0..rounds {
+            let theirs = signals.clone();
+            let waiter = spawn(move || theirs.borrow_mut().recv());
+            yield_now();
+            let pause = Duration::from_micros(round as u64 * 13 % 150);
+            let thread = std::thread::spawn(move || {
+                std::thread::sleep(pause);
+                raise(SIGUSR1);
+            });
+            if round % 2 == 0 {
+                sleep(Duration::from_micros(100));
+                waiter.kill();
+            }
+            match waiter.join() {
+                Ok(signal) => {
+                    assert_eq!(signal.unwrap(), SIGUSR1);
+                    before += 1;
+                }
+                Err(JoinError::Killed) => {
+                    let waited = timeout(Duration::from_secs(5), || signals.borrow_mut().recv());
+                    assert_eq!(waited.unwrap(), SIGUSR1);
+                    after += 1;
+                }
+                Err(error) => panic!("{error}"),
+            }
+            thread.join().unwrap();
+            assert_eq!(signals.borrow_mut().try_recv(), None);
+        }
+    })
+    .unwrap();
+    println!("{before} before the kill, {after} after it");
+}
+
+#[test]
+fn what_cannot_be_waited_for_is_an_error() {
+    for signal in [libc::SIGKILL, libc::SIGSTOP, libc::SIGSEGV, 0, -1, 1_000_000] {
+        let error = Signals::new([SIGUSR1, signal]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{signal}");
+    }
+    assert_eq!(signal::name(SIGTERM), Some("SIGTERM"));
+    assert_eq!(signal::name(1_000_000), None);
+}
+
+#[test]
+fn listeners_come_and_go() {
+    run_until(|| {
+        for _ in 0..100 {
+            let waiter = spawn(|| Signals::new([SIGCHLD]).unwrap().recv());
+            yield_now();
+            waiter.kill();
+            assert!(matches!(waiter.join(), Err(JoinError::Killed)));
+        }
+        // The last one, of a hundred and one, still gets its signal.
+        let mut signals = Signals::new([SIGCHLD]).unwrap();
+        raise(SIGCHLD);
+        assert_eq!(signals.recv().unwrap(), SIGCHLD);
+    })
+    .unwrap();
+}

@@ -9,11 +9,13 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::{EventfdFlags, eventfd};
+
+use super::uring::{RUNG, send_message};
 
 /// A handle that ends a port's `wait` early, from any thread. Clones wake the same port.
 #[derive(Clone)]
@@ -50,23 +52,40 @@ impl fmt::Debug for Notifier {
     }
 }
 
-/// An eventfd and whether it has been written to since it was last read.
+/// A ring's bell: a message into the ring, or an eventfd that the ring reads.
 pub(super) struct EventFd {
     fd: OwnedFd,
+    /// A duplicate, so that the number is the ring's for as long as anybody may ring.
+    ring: OwnedFd,
+    /// Whether the kernel takes messages.
+    takes_messages: AtomicBool,
+    /// It has been rung, and the ring has not noticed yet.
     pending: AtomicBool,
 }
 
 impl EventFd {
-    pub(super) fn open() -> io::Result<EventFd> {
+    pub(super) fn open(ring: BorrowedFd<'_>, takes_messages: bool) -> io::Result<EventFd> {
         // Without EFD_NONBLOCK, so that a read in the ring waits on every kernel. A write cannot
         // block: `pending` keeps the counter at 1.
         let fd = eventfd(0, EventfdFlags::CLOEXEC)?;
-        Ok(EventFd { fd, pending: AtomicBool::new(false) })
+        let ring = rustix::io::fcntl_dupfd_cloexec(ring, 0)?;
+        let (takes_messages, pending) = (AtomicBool::new(takes_messages), AtomicBool::new(false));
+        Ok(EventFd { fd, ring, takes_messages, pending })
     }
 
     fn notify(&self) {
         if self.pending.swap(true, Ordering::AcqRel) {
             return;
+        }
+        if self.takes_messages.load(Ordering::Relaxed) {
+            match send_message(self.ring.as_fd(), RUNG) {
+                Ok(()) => return,
+                // Anything else may work the next time.
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                    self.takes_messages.store(false, Ordering::Relaxed);
+                }
+                Err(_) => {}
+            }
         }
         while let Err(error) = rustix::io::write(&self.fd, &1u64.to_ne_bytes()) {
             assert_eq!(error, rustix::io::Errno::INTR, "the port's own eventfd works");

@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::op::{Op, Outcome, Table, Token};
-use crate::port::uring::{Opcodes, USED};
+use crate::port::uring::{MESSAGE, Opcodes, USED};
 use crate::port::{Driver, PortChoice, PortConfig, Submitted};
 
 /// Long enough for any machine; nothing waits for it but a failing test.
@@ -103,7 +103,7 @@ impl Drop for Rig {
 
 /// Every ring operation forced to its fallback.
 pub(super) fn without_everything() -> Opcodes {
-    USED.iter().fold(Opcodes::default(), |set, (code, _)| set.with(*code))
+    USED.iter().fold(Opcodes::default().with(MESSAGE), |set, (code, _)| set.with(*code))
 }
 
 /// Runs `test` on every backend that this machine has, with rings of `entries` and `cq_entries`.

@@ -11,7 +11,8 @@
 //! Who owns what: the memory in an entry is the submitter's, valid until the completion is in
 //! `out`. Two kinds of entry are the backend's own, recognised by the top bit of their user data:
 //! cancels, and the read of the eventfd through which notifiers end a wait. Both are counted, and
-//! reaped like everything else.
+//! reaped like everything else. Where the kernel has `MSG_RING` without a ring (6.13), notifiers
+//! use that instead, and the read stays in flight, for a day on which a message is refused.
 //!
 //! Operations that the kernel lacks go another way: tried by a plain system call, polled for in
 //! the ring, tried again (`aside`).
@@ -37,13 +38,15 @@ use super::{Notifier, PortConfig, Submitted, clock};
 use crate::op::{Completion, Op, Outcome, Token};
 
 pub(crate) use ring::Opcodes;
-pub(super) use ring::{Ring, USED};
+pub(super) use ring::{MESSAGE, Ring, USED, send_message};
 use spin::{Spin, WATCH};
 
 /// Tokens never have this bit.
 const INTERNAL: u64 = 1 << 63;
 const CANCEL: u64 = INTERNAL;
 const WAKE: u64 = INTERNAL | 1;
+/// What notifiers send from other threads. Not an entry of this ring, so it is not counted.
+pub(super) const RUNG: u64 = INTERNAL | 2;
 
 /// How long a wait may sleep while the kernel does not take what is queued.
 const HELD_BACK: Duration = Duration::from_millis(1);
@@ -88,6 +91,7 @@ impl Uring {
     /// The error is the kernel's own, or `Unsupported` and says what is missing.
     pub(super) fn open(config: &PortConfig) -> io::Result<Uring> {
         let ring = Ring::open(config)?;
+        let wake = Arc::new(EventFd::open(ring.fd(), !ring.missing().has(MESSAGE))?);
         let mut uring = Uring {
             ring,
             backlog: VecDeque::new(),
@@ -96,7 +100,7 @@ impl Uring {
             aside: HashMap::new(),
             ready: Vec::new(),
             spin: Spin::default(),
-            wake: Arc::new(EventFd::open()?),
+            wake,
             wake_count: Box::into_raw(Box::new(0)),
             closing: false,
             lost: false,
@@ -282,9 +286,13 @@ impl Uring {
     }
 
     fn reap(&mut self, out: &mut Vec<Completion>) {
-        let mut woken = false;
+        let (mut woken, mut rung) = (false, false);
         for entry in self.ring.completions() {
             let bits = entry.user_data();
+            if bits == RUNG {
+                rung = true;
+                continue;
+            }
             if bits & INTERNAL != 0 {
                 self.internal -= 1;
                 woken |= bits == WAKE;
@@ -308,9 +316,9 @@ impl Uring {
         if !self.ready.is_empty() {
             self.resume_aside(out);
         }
-        if woken {
+        if woken || rung {
             self.wake.clear();
-            if !self.closing {
+            if woken && !self.closing {
                 self.arm_wake();
             }
         }

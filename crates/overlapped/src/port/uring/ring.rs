@@ -11,12 +11,12 @@
 use std::io;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 use io_uring::squeue::Entry;
 use io_uring::types::{SubmitArgs, Timespec};
-use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode};
+use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode, types};
 
 use crate::port::PortConfig;
 
@@ -133,6 +133,12 @@ impl Ring {
 
     pub(in crate::port) fn params(&self) -> &io_uring::Parameters {
         self.io.params()
+    }
+
+    /// Where other threads send messages.
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the ring's own descriptor, open as long as the ring is.
+        unsafe { BorrowedFd::borrow_raw(self.io.as_raw_fd()) }
     }
 
     /// Whether this is a copy that fork(2) made.
@@ -286,6 +292,18 @@ fn check(io: &IoUring, probe: &Probe) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, text))
 }
 
+/// What [`send_message`] sends.
+pub(in crate::port) const MESSAGE: u8 = opcode::MsgRingData::CODE;
+
+/// Posts a completion with `user_data` to the ring `fd` of another thread: `MSG_RING` without a
+/// ring of one's own (Linux 6.13, `io_uring_register_sync_msg(3)`).
+pub(in crate::port) fn send_message(fd: BorrowedFd<'_>, user_data: u64) -> io::Result<()> {
+    const IORING_REGISTER_SEND_MSG_RING: u32 = 31;
+    let ring = types::Fd(fd.as_raw_fd());
+    let mut entry = opcode::MsgRingData::new(ring, 0, user_data, None).build();
+    register(-1, IORING_REGISTER_SEND_MSG_RING, &mut entry)
+}
+
 /// `io_uring_rsrc_update`, as (un)registering a ring descriptor takes it.
 #[repr(C)]
 struct RegisterFd {
@@ -313,10 +331,10 @@ fn unregister_fd(fd: RawFd, argument: &mut RegisterFd) -> io::Result<()> {
     register(fd, IORING_UNREGISTER_RING_FDS, argument)
 }
 
-fn register(fd: RawFd, code: u32, argument: &mut RegisterFd) -> io::Result<()> {
+fn register<T>(fd: RawFd, code: u32, argument: &mut T) -> io::Result<()> {
     let argument = std::ptr::from_mut(argument);
-    // SAFETY: both codes take an array of `io_uring_rsrc_update`, here of one, read and written
-    // during the call only.
+    // SAFETY: the codes take an array of `io_uring_rsrc_update`, here of one, or one submission
+    // entry without memory of its own; read and written during the call only.
     let result = unsafe { libc::syscall(libc::SYS_io_uring_register, fd, code, argument, 1) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

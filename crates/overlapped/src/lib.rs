@@ -37,10 +37,11 @@
 //! | [`task`] | tasklets: [`spawn`], [`scope`], join, kill, shield, locals, dumps |
 //! | [`chan`] | [`Channel`]: a rendezvous with Stackless Python's semantics |
 //! | [`time`] | `sleep`, `timeout`, intervals on the port's clock |
-//! | [`net`] | `TcpListener`, `TcpStream`: std's methods, blocking the tasklet only |
+//! | [`net`] | `TcpListener`, `TcpStream`, `UdpSocket`: std's methods, blocking the tasklet only |
 //! | [`io`] | `pipe`: std's names, blocking the tasklet only |
 //! | [`process`] | `Command`, `Child`: std's child processes |
 //! | [`signal`] | `ctrl_c`, and any signal as a stream |
+//! | [`os`] | what only some systems have, at std's paths: Unix sockets |
 //! | [`port`] | the completion port itself, usable without tasklets |
 //!
 //! # Four laws
@@ -74,6 +75,7 @@
 pub mod chan;
 pub mod io;
 pub mod net;
+pub mod os;
 pub mod port;
 pub mod process;
 pub mod signal;

@@ -1,32 +1,17 @@
 //! Every call on `TcpListener` and `TcpStream` answers what std's answers.
 //!
-//! Each scenario below is compiled three times, with std's types in threads, with ours in tasklets,
-//! and with ours in plain threads, and the three logs of results are compared: values, error kinds
-//! and raw errors.
+//! How they are compared: `against_std`.
+
+#[macro_use]
+mod against_std;
 
 use std::io::{self, BufRead, BufReader, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
+use against_std::{Log, ms};
 use socket2::{Domain, SockRef, Socket, Type};
-
-/// What happened, one line per call.
-#[derive(Default)]
-struct Log(Vec<String>);
-
-impl Log {
-    fn note(&mut self, what: &str, result: io::Result<impl std::fmt::Debug>) {
-        self.0.push(match result {
-            Ok(value) => format!("{what}: {value:?}"),
-            Err(error) => format!("{what}: {:?} {:?}", error.kind(), error.raw_os_error()),
-        });
-    }
-}
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
 
 fn any_v4() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
@@ -53,64 +38,18 @@ fn full_listener() -> (Socket, SocketAddr, Vec<Socket>) {
     (listener, addr.as_socket().unwrap(), fillers)
 }
 
-type Run = (&'static str, fn(&mut Log));
-
-fn compare(name: &str, runs: [Run; 3]) {
-    let logs = runs.map(|(place, scenario)| {
-        let (done, wait) = std::sync::mpsc::channel();
-        let run = move || {
-            let mut log = Log::default();
-            if place == "tasklets" {
-                overlapped::run(|| scenario(&mut log)).unwrap();
-            } else {
-                scenario(&mut log);
-            }
-            let _ = done.send(log.0);
-        };
-        std::thread::spawn(run);
-        let log = wait.recv_timeout(Duration::from_secs(20));
-        (place, log.unwrap_or_else(|_| panic!("{name}: {place} hangs or panicked")))
-    });
-    assert!(!logs[0].1.is_empty(), "{name} compares nothing");
-    for (place, log) in &logs[1..] {
-        assert_eq!(log, &logs[0].1, "{name}: {place} (left) against std (right)");
-    }
-}
-
-macro_rules! scenarios {
-    ($($name:ident |$log:ident| $body:block)*) => {
-        scenarios!(@in in_std, std::net, std::thread::spawn, std::thread::sleep,
-            $($name $log $body)*);
-        scenarios!(@in in_tasklets, overlapped::net, overlapped::spawn, overlapped::time::sleep,
-            $($name $log $body)*);
-        scenarios!(@in outside, overlapped::net, std::thread::spawn, std::thread::sleep,
-            $($name $log $body)*);
-        $(#[test] fn $name() {
-            compare(stringify!($name), [("std", in_std::$name), ("tasklets", in_tasklets::$name),
-                ("threads", outside::$name)]);
-        })*
-    };
-    (@in $module:ident, $net:path, $spawn:path, $sleep:path,
-        $($name:ident $log:ident $body:block)*) => {
-        #[allow(unused_imports)]
-        mod $module {
-            use super::*;
-            use $net as net;
-            use net::{TcpListener, TcpStream};
-            use $spawn as spawn;
-            use $sleep as sleep;
-            /// Two ends of one connection.
-            fn pair() -> (TcpStream, TcpStream) {
-                let listener = TcpListener::bind(any_v4()).unwrap();
-                let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-                (client, listener.accept().unwrap().0)
-            }
-            $(pub(super) fn $name($log: &mut Log) $body)*
-        }
-    };
-}
-
 scenarios! {
+    with {
+        use net::{TcpListener, TcpStream};
+
+        /// Two ends of one connection.
+        fn pair() -> (TcpStream, TcpStream) {
+            let listener = TcpListener::bind(any_v4()).unwrap();
+            let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            (client, listener.accept().unwrap().0)
+        }
+    }
+
     binding_and_names |log| {
         let first = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = first.local_addr().unwrap();

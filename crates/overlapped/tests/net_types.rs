@@ -7,7 +7,8 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
-use overlapped::net::{Incoming, TcpListener, TcpStream, ToSocketAddrs};
+use overlapped::net::{Incoming, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
+use overlapped::os::unix::net as unix;
 use overlapped::{run, spawn, yield_now};
 
 fn pair() -> (TcpStream, TcpStream) {
@@ -42,8 +43,14 @@ fn the_types_have_the_traits_that_stds_have() {
     common::<std::net::TcpListener>();
     common::<TcpStream>();
     common::<TcpListener>();
+    common::<UdpSocket>();
+    common::<unix::UnixStream>();
+    common::<unix::UnixListener>();
+    common::<unix::UnixDatagram>();
     transfers::<TcpStream>();
     transfers::<&TcpStream>();
+    transfers::<unix::UnixStream>();
+    transfers::<&unix::UnixStream>();
     resolves::<(&str, u16)>();
     resolves::<(String, u16)>();
     resolves::<&[SocketAddr]>();
@@ -51,6 +58,8 @@ fn the_types_have_the_traits_that_stds_have() {
     resolves::<&&String>();
     fn iterates<T: Iterator + Debug + Send + Sync>() {}
     iterates::<Incoming<'static>>();
+    iterates::<unix::Incoming<'static>>();
+    iterates::<<&'static unix::UnixListener as IntoIterator>::IntoIter>();
 }
 
 #[test]
@@ -79,6 +88,21 @@ fn a_std_type_gets_the_mode_that_was_asked_for() {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             listener.set_nonblocking(asked).unwrap();
             assert_eq!(is_nonblocking(std::net::TcpListener::from(listener).as_raw_fd()), asked);
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            assert!(is_close_on_exec(socket.as_raw_fd()));
+            socket.set_nonblocking(asked).unwrap();
+            assert_eq!(is_nonblocking(std::net::UdpSocket::from(socket).as_raw_fd()), asked);
+            for socket in <[_; 2]>::from(unix::UnixStream::pair().unwrap()) {
+                assert!(is_close_on_exec(socket.as_raw_fd()));
+                socket.set_nonblocking(asked).unwrap();
+                let theirs = std::os::unix::net::UnixStream::from(socket);
+                assert_eq!(is_nonblocking(theirs.as_raw_fd()), asked);
+            }
+            let (socket, _other) = unix::UnixDatagram::pair().unwrap();
+            assert!(is_close_on_exec(socket.as_raw_fd()));
+            socket.set_nonblocking(asked).unwrap();
+            let theirs = std::os::unix::net::UnixDatagram::from(socket);
+            assert_eq!(is_nonblocking(theirs.as_raw_fd()), asked);
         }
     })
     .unwrap();

@@ -8,11 +8,12 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use super::socket::Socket;
-use super::{TcpListener, TcpStream};
+use super::unix::{UnixDatagram, UnixListener, UnixStream};
+use super::{TcpListener, TcpStream, UdpSocket};
 
-/// The conversions of one socket type.
+/// The conversions of the socket types of one of std's modules.
 macro_rules! conversions {
-    ($($ours:ident),*) => {$(
+    ($std:path: $($ours:ident),*) => {$(
         impl From<OwnedFd> for $ours {
             fn from(fd: OwnedFd) -> $ours {
                 $ours { socket: Socket::adopt(fd) }
@@ -25,17 +26,21 @@ macro_rules! conversions {
             }
         }
 
-        impl From<std::net::$ours> for $ours {
-            fn from(theirs: std::net::$ours) -> $ours {
-                OwnedFd::from(theirs).into()
-            }
-        }
+        const _: () = {
+            use $std as std_net;
 
-        impl From<$ours> for std::net::$ours {
-            fn from(ours: $ours) -> std::net::$ours {
-                OwnedFd::from(ours).into()
+            impl From<std_net::$ours> for $ours {
+                fn from(theirs: std_net::$ours) -> $ours {
+                    OwnedFd::from(theirs).into()
+                }
             }
-        }
+
+            impl From<$ours> for std_net::$ours {
+                fn from(ours: $ours) -> std_net::$ours {
+                    OwnedFd::from(ours).into()
+                }
+            }
+        };
 
         /// For a child process; std wants the detour over `OwnedFd`.
         impl From<$ours> for std::process::Stdio {
@@ -71,4 +76,5 @@ macro_rules! conversions {
     )*};
 }
 
-conversions!(TcpListener, TcpStream);
+conversions!(std::net: TcpListener, TcpStream, UdpSocket);
+conversions!(std::os::unix::net: UnixDatagram, UnixListener, UnixStream);

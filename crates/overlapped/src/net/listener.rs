@@ -4,12 +4,11 @@ use std::fmt;
 use std::io;
 use std::iter::FusedIterator;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use super::addr::first_that;
-use super::socket::{Limit, Socket};
+use super::socket::Socket;
 use super::{TcpStream, ToSocketAddrs};
-use crate::op::{Net, Op, SocketAddrBuf};
 use crate::port::control;
 
 /// A TCP server socket; the counterpart of `std::net::TcpListener`.
@@ -45,7 +44,7 @@ impl TcpListener {
     /// The last address's error.
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<TcpListener> {
         first_that(addr, |addr| {
-            Ok(TcpListener { socket: Socket::fresh(control::tcp_listener(&addr)?) })
+            Ok(TcpListener { socket: Socket::fresh(control::tcp::listener(&addr)?) })
         })
     }
 
@@ -54,7 +53,7 @@ impl TcpListener {
     /// # Errors
     /// Those of getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        control::local_addr(self.socket.as_fd())
+        control::socket::local_addr(self.socket.as_fd())
     }
 
     /// Another handle to the same socket.
@@ -71,13 +70,7 @@ impl TcpListener {
     /// Those of accept(2). At the limit of descriptors (`EMFILE`) the connection stays in the
     /// queue, so back off and call again.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let mut from = SocketAddrBuf::empty();
-        let op =
-            Op::Net(Net::Accept { fd: self.socket.raw(), addr: &raw mut from, nonblocking: false });
-        // SAFETY: `from` stands on this frame until `perform` returns.
-        let outcome = unsafe { self.socket.perform(&op, Limit::Read) }?;
-        // SAFETY: the kernel has just made this descriptor for us; nobody else knows it.
-        let fd = unsafe { OwnedFd::from_raw_fd(outcome.result) };
+        let (fd, from) = self.socket.accept()?;
         let stream = TcpStream { socket: self.socket.child(fd) };
         Ok((stream, from.to_std()?))
     }
@@ -92,7 +85,7 @@ impl TcpListener {
     /// # Errors
     /// Those of setsockopt(2).
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        control::set_ttl(self.socket.as_fd(), ttl)
+        control::socket::set_ttl(self.socket.as_fd(), ttl)
     }
 
     /// The IP time to live.
@@ -100,7 +93,7 @@ impl TcpListener {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn ttl(&self) -> io::Result<u32> {
-        control::ttl(self.socket.as_fd())
+        control::socket::ttl(self.socket.as_fd())
     }
 
     /// Whether an IPv6 socket takes no IPv4 connections. Deprecated in std, because it has no
@@ -109,7 +102,7 @@ impl TcpListener {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn only_v6(&self) -> io::Result<bool> {
-        control::only_v6(self.socket.as_fd())
+        control::socket::only_v6(self.socket.as_fd())
     }
 
     /// Sets [`only_v6`](TcpListener::only_v6).
@@ -117,7 +110,7 @@ impl TcpListener {
     /// # Errors
     /// Those of setsockopt(2): `InvalidInput`, since the socket is bound.
     pub fn set_only_v6(&self, only_v6: bool) -> io::Result<()> {
-        control::set_only_v6(self.socket.as_fd(), only_v6)
+        control::socket::set_only_v6(self.socket.as_fd(), only_v6)
     }
 
     /// Takes the pending error (`SO_ERROR`).
@@ -125,7 +118,7 @@ impl TcpListener {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        control::take_error(self.socket.as_fd())
+        control::socket::take_error(self.socket.as_fd())
     }
 
     /// In non-blocking mode an accept that would wait fails with `WouldBlock`. Unlike some systems'

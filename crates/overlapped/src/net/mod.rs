@@ -1,8 +1,9 @@
-//! TCP with std's own signatures, blocking only the calling tasklet.
+//! Sockets with std's own signatures, blocking only the calling tasklet.
 //!
 //! | here | as in std, and |
 //! |---|---|
-//! | [`TcpListener`], [`TcpStream`] | any number of tasklets may wait on one; both are `Send` |
+//! | [`TcpListener`], [`TcpStream`], [`UdpSocket`] | any number may wait on one; all are `Send` |
+//! | [`os::unix::net`](crate::os::unix::net) | the same for sockets of the Unix family |
 //! | [`ToSocketAddrs`] | names are resolved on a pool thread |
 //! | [`wait_readable`], [`wait_writable`] | for any descriptor: the door for other libraries |
 //!
@@ -16,6 +17,8 @@ mod convert;
 mod listener;
 mod socket;
 mod stream;
+mod udp;
+pub(crate) mod unix;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -24,6 +27,7 @@ pub use addr::ToSocketAddrs;
 pub use listener::{Incoming, TcpListener};
 pub use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6};
 pub use stream::TcpStream;
+pub use udp::UdpSocket;
 
 use crate::op::{Interest, Op};
 use crate::task::wait::perform;

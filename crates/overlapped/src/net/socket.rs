@@ -1,11 +1,14 @@
-//! What listeners and streams share: the descriptor, and what the object remembers for it.
+//! What all sockets share: the descriptor, what the object remembers for it, and the transfers.
+//!
+//! A transfer puts its operation on this stack; `perform` returns after the terminal completion, so
+//! the borrows of descriptor and memory outlast it.
 
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use crate::op::{Op, Outcome};
+use crate::op::{Interest, Message, Net, Op, Outcome, SocketAddrBuf, clamp};
 use crate::port::{control, offload};
 use crate::task::in_tasklet;
 use crate::task::wait::{perform, perform_now};
@@ -61,9 +64,9 @@ impl Socket {
         };
         let (fd, modes) = (socket.as_fd(), &socket.modes);
         modes.nonblocking.store(control::nonblocking(fd).unwrap_or(false), Relaxed);
-        modes.read_limit.store(nanos(control::read_timeout(fd)), Relaxed);
-        modes.write_limit.store(nanos(control::write_timeout(fd)), Relaxed);
-        modes.lingers.store(may_wait(control::linger(fd).unwrap_or(None)), Relaxed);
+        modes.read_limit.store(nanos(control::socket::read_timeout(fd)), Relaxed);
+        modes.write_limit.store(nanos(control::socket::write_timeout(fd)), Relaxed);
+        modes.lingers.store(may_wait(control::socket::linger(fd).unwrap_or(None)), Relaxed);
         let _ = control::set_nonblocking(fd, true);
         socket
     }
@@ -83,15 +86,19 @@ impl Socket {
         self.modes.nonblocking.store(nonblocking, Relaxed);
     }
 
+    pub(super) fn is_nonblocking(&self) -> bool {
+        self.modes.nonblocking.load(Relaxed)
+    }
+
     /// Sets a limit in the kernel too, for the day when the descriptor leaves this library.
     pub(super) fn set_limit(&self, which: Limit, limit: Option<Duration>) -> io::Result<()> {
         let place = match which {
             Limit::Read => {
-                control::set_read_timeout(self.as_fd(), limit)?;
+                control::socket::set_read_timeout(self.as_fd(), limit)?;
                 &self.modes.read_limit
             }
             Limit::Write => {
-                control::set_write_timeout(self.as_fd(), limit)?;
+                control::socket::set_write_timeout(self.as_fd(), limit)?;
                 &self.modes.write_limit
             }
         };
@@ -112,9 +119,10 @@ impl Socket {
     /// # Safety
     /// Every pointer in `op` is valid for what the operation does with it until this returns, and
     /// used by nobody else; its descriptor is this socket's.
-    pub(super) unsafe fn perform(&self, op: &Op, which: Limit) -> io::Result<Outcome> {
+    unsafe fn perform(&self, op: Net, which: Limit) -> io::Result<Outcome> {
+        let op = &Op::Net(op);
         debug_assert_eq!(op.fd(), self.raw());
-        if self.modes.nonblocking.load(Relaxed) {
+        if self.is_nonblocking() {
             // SAFETY: handed on; the borrow of `self` keeps the descriptor open.
             return unsafe { perform_now(op) };
         }
@@ -123,8 +131,119 @@ impl Socket {
         unsafe { perform(op, limit) }
     }
 
+    /// accept(2): the new socket, and who it is.
+    pub(super) fn accept(&self) -> io::Result<(OwnedFd, SocketAddrBuf)> {
+        let mut from = SocketAddrBuf::empty();
+        let op = Net::Accept { fd: self.raw(), addr: &raw mut from, nonblocking: false };
+        // SAFETY: `from` stands on this frame.
+        let outcome = unsafe { self.perform(op, Limit::Read) }?;
+        // SAFETY: the kernel has just made this descriptor for us; nobody else knows it.
+        Ok((unsafe { OwnedFd::from_raw_fd(outcome.result) }, from))
+    }
+
+    pub(super) fn receive(&self, buf: &mut [u8], peek: bool) -> io::Result<usize> {
+        let (fd, len, buf) = (self.raw(), clamp(buf.len()), buf.as_mut_ptr());
+        let op = Net::Recv { fd, buf, len, peek, nonblocking: false };
+        // SAFETY: `buf` is borrowed for this call.
+        Ok(unsafe { self.perform(op, Limit::Read) }?.result as usize)
+    }
+
+    pub(super) fn receive_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        // readv(2), which std calls, answers this at once; recvmsg(2) would wait.
+        if bufs.iter().all(|slice| slice.is_empty()) {
+            return Ok(0);
+        }
+        let mut message = Message::from_slices_mut(bufs);
+        self.receive_message(&mut message, false)
+    }
+
+    /// One datagram, and who sent it.
+    pub(super) fn receive_from(
+        &self,
+        buf: &mut [u8],
+        peek: bool,
+    ) -> io::Result<(usize, SocketAddrBuf)> {
+        let mut from = SocketAddrBuf::empty();
+        let mut slice = [IoSliceMut::new(buf)];
+        let mut message = Message::from_slices_mut(&mut slice).with_sender(&mut from);
+        let count = self.receive_message(&mut message, peek)?;
+        from.len = message.addr_len();
+        Ok((count, from))
+    }
+
+    fn receive_message(&self, message: &mut Message<'_>, peek: bool) -> io::Result<usize> {
+        let message = std::ptr::from_mut(message).cast();
+        let op = Net::RecvMsg { fd: self.raw(), message, peek, nonblocking: false };
+        // SAFETY: the header borrows its slices and its address, and is borrowed for this call.
+        Ok(unsafe { self.perform(op, Limit::Read) }?.result as usize)
+    }
+
+    pub(super) fn send(&self, buf: &[u8]) -> io::Result<usize> {
+        let (fd, len, buf) = (self.raw(), clamp(buf.len()), buf.as_ptr());
+        let op = Net::Send { fd, buf, len, nonblocking: false };
+        // SAFETY: `buf` is borrowed for this call.
+        Ok(unsafe { self.perform(op, Limit::Write) }?.result as usize)
+    }
+
+    pub(super) fn send_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        if bufs.iter().all(|slice| slice.is_empty()) {
+            return Ok(0);
+        }
+        self.send_message(&Message::from_slices(bufs), false)
+    }
+
+    /// One datagram to `to`. `nonblocking`: fails where it would wait, whatever the mode.
+    pub(super) fn send_to(
+        &self,
+        buf: &[u8],
+        to: &SocketAddrBuf,
+        nonblocking: bool,
+    ) -> io::Result<usize> {
+        let slice = [IoSlice::new(buf)];
+        self.send_message(&Message::from_slices(&slice).with_receiver(to), nonblocking)
+    }
+
+    fn send_message(&self, message: &Message<'_>, nonblocking: bool) -> io::Result<usize> {
+        let message = std::ptr::from_ref(message).cast();
+        let op = Net::SendMsg { fd: self.raw(), message, nonblocking };
+        // SAFETY: as in `receive_message`; the kernel only reads.
+        Ok(unsafe { self.perform(op, Limit::Write) }?.result as usize)
+    }
+
+    /// One datagram to where it is connected, for sockets of the Unix family.
+    ///
+    /// Never by the ring's own send: the system copies the bytes before it looks whether the
+    /// receiver's queue is full, and when the ring tries again it sends what is left: nothing.
+    pub(super) fn send_when_ready(&self, buf: &[u8]) -> io::Result<usize> {
+        let limit = self.limit(Limit::Write).map(deadline_in);
+        let (fd, len, buf) = (self.raw(), clamp(buf.len()), buf.as_ptr());
+        let send = Net::Send { fd, buf, len, nonblocking: true };
+        loop {
+            // SAFETY: `buf` is borrowed for this call.
+            match unsafe { self.perform(send, Limit::Write) } {
+                Err(error) if is_would_wait(&error) && !self.is_nonblocking() => {}
+                result => return Ok(result?.result as usize),
+            }
+            let ready = Op::Ready { fd, interest: Interest::Writable };
+            // SAFETY: the borrow of `self` keeps the descriptor open; no memory is involved.
+            unsafe { perform(&ready, limit) }?;
+        }
+    }
+
+    /// connect(2), for at most until `limit`.
+    pub(super) fn connect(
+        &self,
+        to: &SocketAddrBuf,
+        nonblocking: bool,
+        limit: Option<u64>,
+    ) -> io::Result<()> {
+        let op = Op::Net(Net::Connect { fd: self.raw(), addr: to, nonblocking });
+        // SAFETY: `to` is borrowed for this call, `self` keeps the descriptor open.
+        unsafe { perform(&op, limit) }.map(drop)
+    }
+
     pub(super) fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        control::set_linger(self.as_fd(), linger)?;
+        control::socket::set_linger(self.as_fd(), linger)?;
         self.modes.lingers.store(may_wait(linger), Relaxed);
         Ok(())
     }
@@ -148,6 +267,11 @@ impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_ref().expect("a socket has its descriptor until it is dropped").as_fd()
     }
+}
+
+/// Whether this is the system's "would wait", and not that the caller may not wait.
+pub(super) fn is_would_wait(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EAGAIN)
 }
 
 /// Whether closing may wait: a linger time of zero resets the connection at once.

@@ -8,9 +8,7 @@ use std::os::fd::AsFd;
 use super::ToSocketAddrs;
 use super::addr::first_that;
 use super::socket::{Limit, Socket};
-use crate::op::{Message, Net, Op, SocketAddrBuf, clamp};
 use crate::port::control;
-use crate::task::wait::perform;
 use crate::time::{Duration, deadline_in};
 
 /// A TCP connection; the counterpart of `std::net::TcpStream`.
@@ -67,11 +65,8 @@ impl TcpStream {
     }
 
     fn connect_until(addr: SocketAddr, limit: Option<u64>) -> io::Result<TcpStream> {
-        let stream = TcpStream::of(control::tcp_stream(&addr)?);
-        let to = SocketAddrBuf::from(addr);
-        let op = Op::Net(Net::Connect { fd: stream.socket.raw(), addr: &raw const to });
-        // SAFETY: `to` stands on this frame until `perform` returns.
-        unsafe { perform(&op, limit) }?;
+        let stream = TcpStream::of(control::tcp::stream(&addr)?);
+        stream.socket.connect(&addr.into(), false, limit)?;
         Ok(stream)
     }
 
@@ -84,7 +79,7 @@ impl TcpStream {
     /// # Errors
     /// Those of getpeername(2), `NotConnected` first of all.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        control::peer_addr(self.socket.as_fd())
+        control::socket::peer_addr(self.socket.as_fd())
     }
 
     /// This side's address.
@@ -92,7 +87,7 @@ impl TcpStream {
     /// # Errors
     /// Those of getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        control::local_addr(self.socket.as_fd())
+        control::socket::local_addr(self.socket.as_fd())
     }
 
     /// Shuts down reading, writing, or both. Tasklets that wait on the stream are woken by it.
@@ -100,7 +95,7 @@ impl TcpStream {
     /// # Errors
     /// Those of shutdown(2).
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        control::shutdown(self.socket.as_fd(), how)
+        control::socket::shutdown(self.socket.as_fd(), how)
     }
 
     /// Another handle to the same connection. Clones share mode and time limits, as in std.
@@ -149,20 +144,7 @@ impl TcpStream {
     /// # Errors
     /// As a read.
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.receive(buf, true)
-    }
-
-    fn receive(&self, buf: &mut [u8], peek: bool) -> io::Result<usize> {
-        let op = Op::Net(Net::Recv {
-            fd: self.socket.raw(),
-            buf: buf.as_mut_ptr(),
-            len: clamp(buf.len()),
-            peek,
-            nonblocking: false,
-        });
-        // SAFETY: `buf` is borrowed for this call, and `perform` returns after the completion.
-        let outcome = unsafe { self.socket.perform(&op, Limit::Read) }?;
-        Ok(outcome.result as usize)
+        self.socket.receive(buf, true)
     }
 
     /// Sends small writes at once (`TCP_NODELAY`).
@@ -170,7 +152,7 @@ impl TcpStream {
     /// # Errors
     /// Those of setsockopt(2).
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        control::set_nodelay(self.socket.as_fd(), nodelay)
+        control::tcp::set_nodelay(self.socket.as_fd(), nodelay)
     }
 
     /// Whether small writes are sent at once.
@@ -178,7 +160,7 @@ impl TcpStream {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn nodelay(&self) -> io::Result<bool> {
-        control::nodelay(self.socket.as_fd())
+        control::tcp::nodelay(self.socket.as_fd())
     }
 
     /// How long closing waits for unsent data (`SO_LINGER`). A tasklet's close waits on a pool
@@ -195,7 +177,7 @@ impl TcpStream {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn linger(&self) -> io::Result<Option<Duration>> {
-        control::linger(self.socket.as_fd())
+        control::socket::linger(self.socket.as_fd())
     }
 
     /// Acknowledges at once (`TCP_QUICKACK`), as `std::os::linux::net::TcpStreamExt`.
@@ -204,7 +186,7 @@ impl TcpStream {
     /// Those of setsockopt(2).
     #[cfg(target_os = "linux")]
     pub fn set_quickack(&self, quickack: bool) -> io::Result<()> {
-        control::set_quickack(self.socket.as_fd(), quickack)
+        control::tcp::set_quickack(self.socket.as_fd(), quickack)
     }
 
     /// Whether it acknowledges at once.
@@ -213,7 +195,7 @@ impl TcpStream {
     /// Those of getsockopt(2).
     #[cfg(target_os = "linux")]
     pub fn quickack(&self) -> io::Result<bool> {
-        control::quickack(self.socket.as_fd())
+        control::tcp::quickack(self.socket.as_fd())
     }
 
     /// Sets the IP time to live.
@@ -221,7 +203,7 @@ impl TcpStream {
     /// # Errors
     /// Those of setsockopt(2).
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        control::set_ttl(self.socket.as_fd(), ttl)
+        control::socket::set_ttl(self.socket.as_fd(), ttl)
     }
 
     /// The IP time to live.
@@ -229,7 +211,7 @@ impl TcpStream {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn ttl(&self) -> io::Result<u32> {
-        control::ttl(self.socket.as_fd())
+        control::socket::ttl(self.socket.as_fd())
     }
 
     /// Takes the pending error (`SO_ERROR`).
@@ -237,7 +219,7 @@ impl TcpStream {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        control::take_error(self.socket.as_fd())
+        control::socket::take_error(self.socket.as_fd())
     }
 
     /// In non-blocking mode a call that would wait fails with `WouldBlock`, for this handle and its
@@ -253,51 +235,21 @@ impl TcpStream {
 
 impl Read for &TcpStream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.receive(buf, false)
+        self.socket.receive(buf, false)
     }
 
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        // readv(2), which std calls, answers this at once; recvmsg(2) would wait.
-        if bufs.iter().all(|slice| slice.is_empty()) {
-            return Ok(0);
-        }
-        let mut message = Message::from_slices_mut(bufs);
-        let op = Op::Net(Net::RecvMsg {
-            fd: self.socket.raw(),
-            message: (&raw mut message).cast(),
-            nonblocking: false,
-        });
-        // SAFETY: the header and the slices are borrowed for this call, and `perform` returns after
-        // the completion.
-        let outcome = unsafe { self.socket.perform(&op, Limit::Read) }?;
-        Ok(outcome.result as usize)
+        self.socket.receive_vectored(bufs)
     }
 }
 
 impl Write for &TcpStream {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        let op = Op::Net(Net::Send {
-            fd: self.socket.raw(),
-            buf: buf.as_ptr(),
-            len: clamp(buf.len()),
-            nonblocking: false,
-        });
-        // SAFETY: `buf` is borrowed for this call, and `perform` returns after the completion.
-        Ok(unsafe { self.socket.perform(&op, Limit::Write) }?.result as usize)
+        self.socket.send(buf)
     }
 
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        if bufs.iter().all(|slice| slice.is_empty()) {
-            return Ok(0);
-        }
-        let message = Message::from_slices(bufs);
-        let op = Op::Net(Net::SendMsg {
-            fd: self.socket.raw(),
-            message: (&raw const message).cast(),
-            nonblocking: false,
-        });
-        // SAFETY: as in `read_vectored`.
-        Ok(unsafe { self.socket.perform(&op, Limit::Write) }?.result as usize)
+        self.socket.send_vectored(bufs)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,7 +1,11 @@
-//! A socket address in the kernel's form, for accept and connect. Conversions only.
+//! A socket address in the kernel's form, for accept, connect and datagrams. Conversions only.
 
+use std::ffi::OsStr;
 use std::io;
 use std::net::SocketAddr;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net as unix;
 
 use socket2::{SockAddr, SockAddrStorage};
 
@@ -24,29 +28,99 @@ impl SocketAddrBuf {
 
     /// The address that the kernel wrote.
     pub(crate) fn to_std(&self) -> io::Result<SocketAddr> {
-        let mut copy = SockAddrStorage::zeroed();
-        // SAFETY: `sockaddr_storage` is plain bytes, valid for every bit pattern of its fields,
-        // and both places are whole `SockAddrStorage` values that do not overlap.
-        unsafe {
-            std::ptr::copy_nonoverlapping(&raw const self.storage, &raw mut copy, 1);
-        }
-        // SAFETY: the storage was zeroed and then filled by the kernel up to `len`, so an address
-        // of any family stands in it, initialised.
-        let addr = unsafe { SockAddr::new(copy, self.len) };
-        addr.as_socket().ok_or_else(|| {
+        self.to_socket2().as_socket().ok_or_else(|| {
             io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "the peer's address is neither IPv4 nor IPv6",
             )
         })
     }
+
+    /// The address that the kernel wrote, for sockets of the Unix family.
+    ///
+    /// A path of 108 bytes, which leaves no room for an end, cannot be told by std's type, nor be
+    /// bound by it. It comes out as unnamed: an error would take the message with it.
+    pub(crate) fn to_unix(&self) -> io::Result<unix::SocketAddr> {
+        let unnamed = || unix::SocketAddr::from_pathname("");
+        match self.family() {
+            libc::AF_UNIX => {}
+            // Linux writes nothing for a sender without a name.
+            _ if self.len == 0 => return unnamed(),
+            libc::AF_UNSPEC => return unnamed(),
+            _ => {
+                let text = "file descriptor did not correspond to a Unix socket";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            }
+        }
+        match self.path() {
+            [] => unnamed(),
+            [0, name @ ..] => unix::SocketAddr::from_abstract_name(name),
+            path => {
+                let path = path.split(|&byte| byte == 0).next().unwrap_or_default();
+                unix::SocketAddr::from_pathname(OsStr::from_bytes(path)).or_else(|_| unnamed())
+            }
+        }
+    }
+
+    fn family(&self) -> libc::c_int {
+        let storage = (&raw const self.storage).cast::<libc::sockaddr_storage>();
+        // SAFETY: `SockAddrStorage` is a transparent `sockaddr_storage`, borrowed and initialised.
+        libc::c_int::from(unsafe { (*storage).ss_family })
+    }
+
+    /// The bytes behind the family that `len` covers.
+    fn path(&self) -> &[u8] {
+        let room = size_of::<SockAddrStorage>();
+        // SAFETY: the storage is borrowed with the result; every byte of it was zeroed first.
+        let bytes: &[u8] =
+            unsafe { std::slice::from_raw_parts((&raw const self.storage).cast(), room) };
+        let begin = std::mem::offset_of!(libc::sockaddr_un, sun_path);
+        bytes.get(begin..(self.len as usize).min(room)).unwrap_or_default()
+    }
+
+    fn copy(&self) -> SockAddrStorage {
+        let mut copy = SockAddrStorage::zeroed();
+        // SAFETY: `sockaddr_storage` is plain bytes, valid for every bit pattern of its fields,
+        // and both places are whole `SockAddrStorage` values that do not overlap.
+        unsafe {
+            std::ptr::copy_nonoverlapping(&raw const self.storage, &raw mut copy, 1);
+        }
+        copy
+    }
+
+    /// The address as socket2 has it.
+    pub(crate) fn to_socket2(&self) -> SockAddr {
+        // SAFETY: the storage was zeroed and then filled by the kernel or from an address, so one
+        // of any family stands in it, initialised.
+        unsafe { SockAddr::new(self.copy(), self.len) }
+    }
+}
+
+impl From<SockAddr> for SocketAddrBuf {
+    fn from(addr: SockAddr) -> SocketAddrBuf {
+        let len = addr.len();
+        SocketAddrBuf { storage: addr.as_storage(), len }
+    }
 }
 
 impl From<SocketAddr> for SocketAddrBuf {
     fn from(addr: SocketAddr) -> SocketAddrBuf {
-        let addr = SockAddr::from(addr);
-        let len = addr.len();
-        SocketAddrBuf { storage: addr.as_storage(), len }
+        SockAddr::from(addr).into()
+    }
+}
+
+impl From<&unix::SocketAddr> for SocketAddrBuf {
+    fn from(addr: &unix::SocketAddr) -> SocketAddrBuf {
+        let mut bytes = Vec::new();
+        if let Some(path) = addr.as_pathname() {
+            bytes.extend_from_slice(path.as_os_str().as_bytes());
+        } else if let Some(name) = addr.as_abstract_name() {
+            bytes.push(0);
+            bytes.extend_from_slice(name);
+        }
+        // socket2 takes a leading zero for an abstract name, as Linux does, and nothing for none.
+        let addr = SockAddr::unix(OsStr::from_bytes(&bytes));
+        addr.expect("an address that std has made fits").into()
     }
 }
 
@@ -59,6 +133,40 @@ mod tests {
         for text in ["127.0.0.1:80", "[::1]:65535", "[fe80::1%7]:9"] {
             let addr: SocketAddr = text.parse().unwrap();
             assert_eq!(SocketAddrBuf::from(addr).to_std().unwrap(), addr);
+        }
+    }
+
+    #[test]
+    fn unix_addresses_survive_it_too() {
+        let longest = "x".repeat(107);
+        for path in ["", "a", "/a/b c", &longest] {
+            let addr = unix::SocketAddr::from_pathname(path).unwrap();
+            let back = SocketAddrBuf::from(&addr).to_unix().unwrap();
+            assert_eq!(back.as_pathname(), addr.as_pathname());
+            assert_eq!(back.is_unnamed(), path.is_empty());
+        }
+        for name in [&b""[..], b"a\0b", &[7; 107]] {
+            let addr = unix::SocketAddr::from_abstract_name(name).unwrap();
+            let back = SocketAddrBuf::from(&addr).to_unix().unwrap();
+            assert_eq!(back.as_abstract_name(), Some(name));
+        }
+        assert!(SocketAddrBuf::empty().to_unix().unwrap().is_unnamed(), "nothing was written");
+        let written = SocketAddrBuf::from(SockAddr::unix("a").unwrap());
+        assert!(SocketAddrBuf { len: 0, ..written }.to_unix().unwrap().is_unnamed());
+        let inet = SocketAddrBuf::from("127.0.0.1:80".parse::<SocketAddr>().unwrap());
+        assert_eq!(inet.to_unix().unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert!(SocketAddrBuf::from(SockAddr::unix("/a").unwrap()).to_std().is_err());
+    }
+
+    #[test]
+    fn a_path_without_an_end_is_an_address_without_a_name() {
+        let mut addr = SocketAddrBuf::from(SockAddr::unix("x").unwrap());
+        let place = (&raw mut addr.storage).cast::<libc::sockaddr_un>();
+        // SAFETY: the storage has room for any address and is borrowed by nobody else.
+        unsafe { (*place).sun_path = [b'x' as _; 108] };
+        for len in [110, 111, 128, 200] {
+            addr.len = len;
+            assert!(addr.to_unix().unwrap().is_unnamed());
         }
     }
 }

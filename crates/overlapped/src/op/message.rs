@@ -1,13 +1,15 @@
-//! A `msghdr` over std's I/O slices, for vectored transfers on sockets. Conversions only.
+//! A `msghdr` over std's I/O slices, for vectored transfers and datagrams. Conversions only.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::marker::PhantomData;
 
+use super::SocketAddrBuf;
+
 /// The most slices one transfer takes (`UIO_MAXIOV`, readv(2)); std hides it by clamping, too.
 const SLICES_MAX: usize = 1024;
 
-/// A message header that borrows its slices. Its address goes to the kernel, so it must stay where
-/// it is until the operation's terminal completion.
+/// A message header that borrows its slices and its receiver or sender. Its own address goes to the
+/// kernel, so it must stay where it is until the operation's terminal completion.
 #[repr(transparent)]
 pub(crate) struct Message<'a> {
     header: libc::msghdr,
@@ -38,6 +40,25 @@ impl<'a> Message<'a> {
         header.msg_iov = slices;
         header.msg_iovlen = count.min(SLICES_MAX) as _;
         Message { header, slices: PhantomData }
+    }
+
+    /// Sends to this address.
+    pub(crate) fn with_receiver(mut self, addr: &'a SocketAddrBuf) -> Message<'a> {
+        self.header.msg_name = (&raw const addr.storage).cast_mut().cast();
+        self.header.msg_namelen = addr.len;
+        self
+    }
+
+    /// Has the sender's address put there, but for its length: see [`Message::addr_len`].
+    pub(crate) fn with_sender(mut self, addr: &'a mut SocketAddrBuf) -> Message<'a> {
+        self.header.msg_name = (&raw mut addr.storage).cast();
+        self.header.msg_namelen = addr.len;
+        self
+    }
+
+    /// After a receive: the length of the sender's address.
+    pub(crate) fn addr_len(&self) -> libc::socklen_t {
+        self.header.msg_namelen
     }
 
     /// For the kernel.

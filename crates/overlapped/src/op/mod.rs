@@ -50,15 +50,15 @@ pub(crate) enum Op {
 pub(crate) enum Net {
     /// accept4(2) with `SOCK_CLOEXEC | SOCK_NONBLOCK`. Result: the new descriptor.
     Accept { fd: RawFd, addr: *mut SocketAddrBuf, nonblocking: bool },
-    /// connect(2). Result 0.
-    Connect { fd: RawFd, addr: *const SocketAddrBuf },
+    /// connect(2). Result 0. `nonblocking`: for families whose connect is never under way.
+    Connect { fd: RawFd, addr: *const SocketAddrBuf, nonblocking: bool },
     /// recv(2). Result: bytes received, 0 at end of stream.
     Recv { fd: RawFd, buf: *mut u8, len: u32, peek: bool, nonblocking: bool },
     /// send(2) with `MSG_NOSIGNAL`. Result: bytes sent.
     Send { fd: RawFd, buf: *const u8, len: u32, nonblocking: bool },
-    /// recvmsg(2): vectored. Result: bytes received.
-    RecvMsg { fd: RawFd, message: *mut Message<'static>, nonblocking: bool },
-    /// sendmsg(2) with `MSG_NOSIGNAL`: vectored. Result: bytes sent.
+    /// recvmsg(2): vectored, or with the sender's address. Result: bytes received.
+    RecvMsg { fd: RawFd, message: *mut Message<'static>, peek: bool, nonblocking: bool },
+    /// sendmsg(2) with `MSG_NOSIGNAL`: vectored, or to an address. Result: bytes sent.
     SendMsg { fd: RawFd, message: *const Message<'static>, nonblocking: bool },
 }
 
@@ -77,7 +77,7 @@ impl Op {
         match self {
             Op::Net(Net::Accept { .. }) => "accept",
             Op::Net(Net::Connect { .. }) => "connect",
-            Op::Net(Net::Recv { peek: true, .. }) => "peek",
+            Op::Net(Net::Recv { peek: true, .. } | Net::RecvMsg { peek: true, .. }) => "peek",
             Op::Net(Net::Recv { .. } | Net::RecvMsg { .. }) => "recv",
             Op::Net(Net::Send { .. } | Net::SendMsg { .. }) => "send",
             Op::Fs(fs) => fs.name(),

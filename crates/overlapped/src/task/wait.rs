@@ -148,14 +148,15 @@ pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<Outcome>
     loop {
         // SAFETY: handed on to the caller; `submit_and_park` returns after the completion.
         let outcome = unsafe { submit_and_park(here, op, until) }?;
-        if !port::is_cancelled(outcome.result) {
+        if let Some(outcome) = port::attempt::end(op, outcome) {
             return finish(outcome);
         }
         if me.cut.get() {
             deliver_kill(here);
             return Err(timed_out(me.deadline.get() <= limit));
         }
-        // A signal came between; std retries where the call says so, and so does this.
+        // A signal came between (std retries where the call says so), or others were quicker for
+        // so long that the ring has given up.
     }
 }
 

@@ -20,7 +20,7 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 use crate::op::{Fs, Interest, Net, Op, Outcome};
-use crate::port::clock;
+use crate::port::{clock, is_cancelled};
 
 pub(super) use fs::STAT_MASK;
 
@@ -70,12 +70,13 @@ pub(super) fn nonblocking(op: &Op) -> bool {
     match *op {
         Op::Net(
             Net::Accept { nonblocking, .. }
+            | Net::Connect { nonblocking, .. }
             | Net::Recv { nonblocking, .. }
             | Net::Send { nonblocking, .. }
             | Net::RecvMsg { nonblocking, .. }
             | Net::SendMsg { nonblocking, .. },
         ) => nonblocking,
-        Op::Net(Net::Connect { .. }) | Op::Fs(_) | Op::Ready { .. } => false,
+        Op::Fs(_) | Op::Ready { .. } => false,
     }
 }
 
@@ -113,8 +114,31 @@ pub(super) unsafe fn start(op: &Op) -> Outcome {
 pub(super) unsafe fn resume(op: &Op) -> Outcome {
     match *op {
         Op::Net(Net::Connect { fd, .. }) => Outcome::of(net::connect_result(fd)),
-        // SAFETY: the caller's promise.
-        _ => unsafe { start(op) },
+        _ => {
+            // SAFETY: the caller's promise.
+            let outcome = unsafe { start(op) };
+            if would_wait(op, outcome) { shut_down(op).unwrap_or(outcome) } else { outcome }
+        }
+    }
+}
+
+/// What a backend's outcome says to whoever waits for `op`; `None` where it has not ended and is to
+/// be submitted again: cancelled, interrupted, or given up.
+///
+/// The ring tries an operation for as many as 128 wakes, and then for a last time on a worker. Some
+/// operations look at `O_NONBLOCK` there, and say that they would wait.
+#[inline]
+pub(crate) fn end(op: &Op, outcome: Outcome) -> Option<Outcome> {
+    if is_cancelled(outcome.result) {
+        return None;
+    }
+    if would_wait(op, outcome) && !nonblocking(op) { shut_down(op) } else { Some(outcome) }
+}
+
+fn shut_down(op: &Op) -> Option<Outcome> {
+    match op {
+        Op::Net(net) => net::shut_down(net),
+        Op::Fs(_) | Op::Ready { .. } => None,
     }
 }
 
@@ -173,7 +197,13 @@ pub(super) fn poll_bits(interest: Interest) -> i16 {
 
 /// Waits until `fd` is ready (true) or the time `limit` has come (false).
 fn poll(fd: RawFd, interest: Interest, limit: Option<u64>) -> Result<bool, i32> {
-    let mut entry = libc::pollfd { fd, events: poll_bits(interest), revents: 0 };
+    poll_for(fd, poll_bits(interest), limit).map(|ready| ready != 0)
+}
+
+/// Waits until one of `bits` is there, or an error or a hang-up, and says which; 0 where the time
+/// `limit` has come.
+fn poll_for(fd: RawFd, bits: i16, limit: Option<u64>) -> Result<i16, i32> {
+    let mut entry = libc::pollfd { fd, events: bits, revents: 0 };
     loop {
         // Zero is in the past; it needs no clock.
         let left = limit.map(|limit| if limit == 0 { Duration::ZERO } else { clock::until(limit) });
@@ -185,9 +215,9 @@ fn poll(fd: RawFd, interest: Interest, limit: Option<u64>) -> Result<bool, i32> 
         // SAFETY: one entry, valid for writes; `left` is null or points to a live timespec.
         let ready = unsafe { libc::ppoll(&raw mut entry, 1, left, std::ptr::null()) };
         match ready {
-            0 => return Ok(false),
+            0 => return Ok(0),
             1.. if entry.revents & libc::POLLNVAL != 0 => return Err(libc::EBADF),
-            1.. => return Ok(true),
+            1.. => return Ok(entry.revents),
             _ => match errno() {
                 libc::EINTR => {}
                 errno => return Err(errno),

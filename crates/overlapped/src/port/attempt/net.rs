@@ -2,8 +2,8 @@
 
 use std::os::fd::RawFd;
 
-use super::{SEND_FLAGS, poll_now, retried};
-use crate::op::{Interest, Message, Net};
+use super::{SEND_FLAGS, poll_for, poll_now, retried};
+use crate::op::{Interest, Message, Net, Outcome};
 
 /// # Safety
 /// As for [`attempt`](super::attempt).
@@ -16,7 +16,7 @@ pub(super) unsafe fn start(net: &Net) -> i32 {
                 as isize
         }),
         // SAFETY: `addr` is valid for reads and holds `len` bytes of address.
-        Net::Connect { fd, addr } => retried(|| unsafe {
+        Net::Connect { fd, addr, .. } => retried(|| unsafe {
             libc::connect(fd, (&raw const (*addr).storage).cast(), (*addr).len) as isize
         }),
         Net::Recv { fd, buf, len, peek, .. } => {
@@ -28,18 +28,30 @@ pub(super) unsafe fn start(net: &Net) -> i32 {
             // SAFETY: `buf` is valid for reads of `len` bytes.
             retried(|| unsafe { libc::send(fd, buf.cast(), len as usize, SEND_FLAGS) })
         }
-        Net::RecvMsg { fd, message, .. } => {
-            // SAFETY: the header and the slices behind it are valid for writes. The kernel writes
-            // into the header's own fields only, so a retry finds it as it was.
-            retried(|| unsafe {
-                libc::recvmsg(fd, Message::as_ptr(message).cast_mut(), libc::MSG_DONTWAIT)
-            })
+        Net::RecvMsg { fd, message, peek, .. } => {
+            let flags = libc::MSG_DONTWAIT | if peek { libc::MSG_PEEK } else { 0 };
+            // SAFETY: the header, its slices and its address are valid for writes. The kernel
+            // writes into the header's own fields only where it succeeds, so a retry finds it as
+            // it was.
+            retried(|| unsafe { libc::recvmsg(fd, Message::as_ptr(message).cast_mut(), flags) })
         }
         Net::SendMsg { fd, message, .. } => {
-            // SAFETY: the header and the slices behind it are valid for reads.
+            // SAFETY: the header, its slices and its address are valid for reads.
             retried(|| unsafe { libc::sendmsg(fd, Message::as_ptr(message), SEND_FLAGS) })
         }
     }
+}
+
+/// The end of an operation that would wait on a socket that takes nothing more: what the blocking
+/// call says. Sockets of the Unix family answer "would wait" for ever there, and are always ready.
+pub(super) fn shut_down(net: &Net) -> Option<Outcome> {
+    let (fd, end) = match *net {
+        Net::Recv { fd, .. } | Net::RecvMsg { fd, .. } => (fd, 0),
+        Net::Accept { fd, .. } => (fd, -libc::EINVAL),
+        Net::Connect { .. } | Net::Send { .. } | Net::SendMsg { .. } => return None,
+    };
+    let ready = poll_for(fd, libc::POLLRDHUP, Some(0)).ok()?;
+    (ready & libc::POLLRDHUP != 0).then(|| Outcome::of(end))
 }
 
 /// How a connect that was under way has ended, or `-EINPROGRESS`.

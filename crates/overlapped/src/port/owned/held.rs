@@ -95,7 +95,7 @@ impl Held {
         let nonblocking = false;
         match self.work {
             Work::Accept(addr) => Op::Net(Net::Accept { fd, addr, nonblocking }),
-            Work::Connect(addr) => Op::Net(Net::Connect { fd, addr }),
+            Work::Connect(addr) => Op::Net(Net::Connect { fd, addr, nonblocking: false }),
             Work::Recv(buffer) => {
                 let (buf, len) = buffer.room();
                 let peek = false;

@@ -21,7 +21,7 @@ impl Descriptor {
     /// # Errors
     /// The system's reason, such as no descriptors left.
     pub fn stream_for(addr: &SocketAddr) -> io::Result<Descriptor> {
-        Ok(control::tcp_stream(addr)?.into())
+        Ok(control::tcp::stream(addr)?.into())
     }
 
     /// The descriptor itself, where this is its last clone; otherwise gives the clone back.

@@ -1,7 +1,7 @@
 //! Each operation, and the traps that give wrong data silently.
 
 use std::io::{IoSlice, IoSliceMut, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::time::{Duration, Instant};
 
@@ -87,7 +87,7 @@ fn nonblocking_is_honoured_by_every_socket_operation() {
         for op in [
             accept,
             Net::Recv { fd, buf, len, peek, nonblocking },
-            Net::RecvMsg { fd, message, nonblocking },
+            Net::RecvMsg { fd, message, peek, nonblocking },
         ] {
             assert_eq!(whole(rig, Op::Net(op)), -libc::EAGAIN, "{}: {op:?}", rig.kind);
         }
@@ -158,11 +158,46 @@ fn vectored_transfers_go_through_every_slice() {
         let message = (&raw mut message).cast::<Message<'static>>();
         let nonblocking = false;
         // SAFETY: all of it lives until the operation's end.
-        let token = unsafe { rig.start(Op::Net(Net::RecvMsg { fd, message, nonblocking })) };
+        let token =
+            unsafe { rig.start(Op::Net(Net::RecvMsg { fd, message, peek: false, nonblocking })) };
         assert!(rig.is_waiting(token));
         peer.write_all(b"abcdef").unwrap();
         assert_eq!(rig.end(token), 6);
         assert_eq!((&first, &second[..3]), (b"abc", &b"def"[..]));
+    });
+}
+
+#[test]
+fn datagrams_go_to_an_address_and_come_with_their_senders() {
+    everywhere(|rig| {
+        let bound = || UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (ours, peer) = (bound(), bound());
+        let fd = ours.as_raw_fd();
+        let to = SocketAddrBuf::from(peer.local_addr().unwrap());
+        let slices = [IoSlice::new(b"one "), IoSlice::new(b"datagram")];
+        let message = Message::from_slices(&slices).with_receiver(&to);
+        let message = (&raw const message).cast::<Message<'static>>();
+        assert_eq!(whole(rig, Op::Net(Net::SendMsg { fd, message, nonblocking: false })), 12);
+        let mut got = [0; 99];
+        assert_eq!(peer.recv_from(&mut got).unwrap(), (12, ours.local_addr().unwrap()));
+
+        for (peek, text) in [(true, "first"), (false, "second")] {
+            let mut buf = [0; 4];
+            let mut slices = [IoSliceMut::new(&mut buf)];
+            let mut from = SocketAddrBuf::empty();
+            let mut message = Message::from_slices_mut(&mut slices).with_sender(&mut from);
+            let place = (&raw mut message).cast::<Message<'static>>();
+            let op = Net::RecvMsg { fd, message: place, peek, nonblocking: false };
+            // SAFETY: all of it lives until the operation's end.
+            let token = unsafe { rig.start(Op::Net(op)) };
+            assert_eq!(rig.is_waiting(token), peek, "{}: what was peeked at is left", rig.kind);
+            peer.send_to(text.as_bytes(), ours.local_addr().unwrap()).unwrap();
+            assert_eq!(rig.end(token), 4, "{}: cut", rig.kind);
+            let len = message.addr_len();
+            from.len = len;
+            assert_eq!(from.to_std().unwrap(), peer.local_addr().unwrap());
+            assert_eq!(&buf, b"firs");
+        }
     });
 }
 
@@ -191,9 +226,10 @@ fn an_accept_waits_and_gives_a_non_blocking_socket_and_its_peer() {
 }
 
 fn connect_to(rig: &mut Rig, to: SocketAddr) -> (i32, TcpStream) {
-    let socket = TcpStream::from(crate::port::control::tcp_stream(&to).unwrap());
+    let socket = TcpStream::from(crate::port::control::tcp::stream(&to).unwrap());
     let addr = SocketAddrBuf::from(to);
-    let op = Op::Net(Net::Connect { fd: socket.as_raw_fd(), addr: &raw const addr });
+    let op =
+        Op::Net(Net::Connect { fd: socket.as_raw_fd(), addr: &raw const addr, nonblocking: false });
     (whole(rig, op), socket)
 }
 
@@ -220,9 +256,13 @@ fn a_connect_that_takes_time_can_be_cancelled() {
         listener.listen(0).unwrap();
         let to = listener.local_addr().unwrap().as_socket().unwrap();
         let _first = TcpStream::connect(to).unwrap();
-        let socket = TcpStream::from(crate::port::control::tcp_stream(&to).unwrap());
+        let socket = TcpStream::from(crate::port::control::tcp::stream(&to).unwrap());
         let addr = SocketAddrBuf::from(to);
-        let op = Op::Net(Net::Connect { fd: socket.as_raw_fd(), addr: &raw const addr });
+        let op = Op::Net(Net::Connect {
+            fd: socket.as_raw_fd(),
+            addr: &raw const addr,
+            nonblocking: false,
+        });
         // SAFETY: `addr` and `socket` live until the operation's end.
         let token = unsafe { rig.start(op) };
         assert!(rig.is_waiting(token), "{}", rig.kind);
@@ -412,8 +452,9 @@ fn outside_a_scheduler_an_operation_blocks_the_thread_or_times_out() {
     writer.join().unwrap();
     let to = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = SocketAddrBuf::from(to.local_addr().unwrap());
-    let socket = crate::port::control::tcp_stream(&to.local_addr().unwrap()).unwrap();
-    let op = Op::Net(Net::Connect { fd: socket.as_raw_fd(), addr: &raw const addr });
+    let socket = crate::port::control::tcp::stream(&to.local_addr().unwrap()).unwrap();
+    let op =
+        Op::Net(Net::Connect { fd: socket.as_raw_fd(), addr: &raw const addr, nonblocking: false });
     // SAFETY: `addr` and `socket` outlive the call.
     assert_eq!(unsafe { blocking(&op, None) }.result, 0);
 }

@@ -29,7 +29,7 @@ pub(super) unsafe fn prepare(net: &Net) -> Entry {
             let (storage, len) = unsafe { (&raw mut (*addr).storage, &raw mut (*addr).len) };
             opcode::Accept::new(Fd(fd), storage.cast(), len).flags(flags).build()
         }
-        Net::Connect { fd, addr } => {
+        Net::Connect { fd, addr, nonblocking: _ } => {
             // SAFETY: the caller's promise.
             let (storage, len) = unsafe { (&raw const (*addr).storage, (*addr).len) };
             opcode::Connect::new(Fd(fd), storage.cast(), len).build()
@@ -43,9 +43,10 @@ pub(super) unsafe fn prepare(net: &Net) -> Entry {
             check(len);
             opcode::Send::new(Fd(fd), buf, len).flags(libc::MSG_NOSIGNAL).build()
         }
-        Net::RecvMsg { fd, message, nonblocking: _ } => {
+        Net::RecvMsg { fd, message, peek, nonblocking: _ } => {
+            let flags = if peek { libc::MSG_PEEK as u32 } else { 0 };
             let message = Message::as_ptr(message).cast_mut();
-            opcode::RecvMsg::new(Fd(fd), message).build()
+            opcode::RecvMsg::new(Fd(fd), message).flags(flags).build()
         }
         Net::SendMsg { fd, message, nonblocking: _ } => {
             let flags = libc::MSG_NOSIGNAL as u32;

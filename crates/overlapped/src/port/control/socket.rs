@@ -1,0 +1,108 @@
+//! What sockets of all kinds have.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use socket2::{SockAddr, SockRef};
+
+/// getsockname(2).
+pub(crate) fn local_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+    to_std(&SockRef::from(&fd).local_addr()?)
+}
+
+/// getpeername(2).
+pub(crate) fn peer_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+    to_std(&SockRef::from(&fd).peer_addr()?)
+}
+
+fn to_std(addr: &SockAddr) -> io::Result<SocketAddr> {
+    addr.as_socket().ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidInput, "the address is neither IPv4 nor IPv6")
+    })
+}
+
+/// `IP_TTL`, as std has it.
+pub(crate) fn ttl(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    SockRef::from(&fd).ttl_v4()
+}
+
+/// `IP_TTL`, as std has it.
+pub(crate) fn set_ttl(fd: BorrowedFd<'_>, ttl: u32) -> io::Result<()> {
+    SockRef::from(&fd).set_ttl_v4(ttl)
+}
+
+/// `IPV6_V6ONLY`.
+pub(crate) fn only_v6(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    SockRef::from(&fd).only_v6()
+}
+
+/// `IPV6_V6ONLY`.
+pub(crate) fn set_only_v6(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    SockRef::from(&fd).set_only_v6(on)
+}
+
+/// `SO_LINGER`.
+pub(crate) fn linger(fd: BorrowedFd<'_>) -> io::Result<Option<Duration>> {
+    SockRef::from(&fd).linger()
+}
+
+/// `SO_LINGER`.
+pub(crate) fn set_linger(fd: BorrowedFd<'_>, linger: Option<Duration>) -> io::Result<()> {
+    SockRef::from(&fd).set_linger(linger)
+}
+
+/// `SO_ERROR`, which reading clears.
+pub(crate) fn take_error(fd: BorrowedFd<'_>) -> io::Result<Option<io::Error>> {
+    SockRef::from(&fd).take_error()
+}
+
+/// shutdown(2).
+pub(crate) fn shutdown(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
+    SockRef::from(&fd).shutdown(how)
+}
+
+/// `SO_RCVTIMEO`; no operation of a port obeys it, a blocking socket made of this one will.
+pub(crate) fn read_timeout(fd: BorrowedFd<'_>) -> io::Result<Option<Duration>> {
+    SockRef::from(&fd).read_timeout()
+}
+
+/// `SO_RCVTIMEO`. As in std, a timeout of zero is an error (`InvalidInput`).
+pub(crate) fn set_read_timeout(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<()> {
+    SockRef::from(&fd).set_read_timeout(checked(timeout)?)
+}
+
+/// `SO_SNDTIMEO`.
+pub(crate) fn write_timeout(fd: BorrowedFd<'_>) -> io::Result<Option<Duration>> {
+    SockRef::from(&fd).write_timeout()
+}
+
+/// `SO_SNDTIMEO`. As in std, a timeout of zero is an error (`InvalidInput`).
+pub(crate) fn set_write_timeout(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<()> {
+    SockRef::from(&fd).set_write_timeout(checked(timeout)?)
+}
+
+fn checked(timeout: Option<Duration>) -> io::Result<Option<Duration>> {
+    if timeout == Some(Duration::ZERO) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "cannot set a 0 duration timeout"));
+    }
+    // The kernel counts microseconds and takes 0 for "never".
+    Ok(timeout.map(|timeout| timeout.max(Duration::from_micros(1))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::port::control::tcp;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_timeout_of_zero_is_refused_as_in_std() {
+        let stream = tcp::stream(&"127.0.0.1:9".parse().unwrap()).unwrap();
+        let error = set_read_timeout(stream.as_fd(), Some(Duration::ZERO)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        set_read_timeout(stream.as_fd(), Some(Duration::from_secs(2))).unwrap();
+        assert_eq!(read_timeout(stream.as_fd()).unwrap(), Some(Duration::from_secs(2)));
+    }
+}

@@ -1,0 +1,88 @@
+//! UDP sockets: creation, options.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+
+/// A UDP socket bound to `addr`.
+pub(crate) fn socket(addr: &SocketAddr) -> io::Result<OwnedFd> {
+    let kind = Type::DGRAM.nonblocking().cloexec();
+    let socket = Socket::new(Domain::for_address(*addr), kind, Some(Protocol::UDP))?;
+    socket.bind(&SockAddr::from(*addr))?;
+    Ok(socket.into())
+}
+
+/// connect(2), which only remembers the address.
+pub(crate) fn connect(fd: BorrowedFd<'_>, addr: &SocketAddr) -> io::Result<()> {
+    SockRef::from(&fd).connect(&SockAddr::from(*addr))
+}
+
+/// `SO_BROADCAST`.
+pub(crate) fn broadcast(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    SockRef::from(&fd).broadcast()
+}
+
+/// `SO_BROADCAST`.
+pub(crate) fn set_broadcast(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    SockRef::from(&fd).set_broadcast(on)
+}
+
+/// `IP_MULTICAST_LOOP`.
+pub(crate) fn multicast_loop_v4(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    SockRef::from(&fd).multicast_loop_v4()
+}
+
+/// `IP_MULTICAST_LOOP`.
+pub(crate) fn set_multicast_loop_v4(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    SockRef::from(&fd).set_multicast_loop_v4(on)
+}
+
+/// `IP_MULTICAST_TTL`.
+pub(crate) fn multicast_ttl_v4(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    SockRef::from(&fd).multicast_ttl_v4()
+}
+
+/// `IP_MULTICAST_TTL`.
+pub(crate) fn set_multicast_ttl_v4(fd: BorrowedFd<'_>, ttl: u32) -> io::Result<()> {
+    SockRef::from(&fd).set_multicast_ttl_v4(ttl)
+}
+
+/// `IPV6_MULTICAST_LOOP`.
+pub(crate) fn multicast_loop_v6(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    SockRef::from(&fd).multicast_loop_v6()
+}
+
+/// `IPV6_MULTICAST_LOOP`.
+pub(crate) fn set_multicast_loop_v6(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    SockRef::from(&fd).set_multicast_loop_v6(on)
+}
+
+/// `IP_ADD_MEMBERSHIP`.
+pub(crate) fn join_v4(
+    fd: BorrowedFd<'_>,
+    group: &Ipv4Addr,
+    interface: &Ipv4Addr,
+) -> io::Result<()> {
+    SockRef::from(&fd).join_multicast_v4(group, interface)
+}
+
+/// `IP_DROP_MEMBERSHIP`.
+pub(crate) fn leave_v4(
+    fd: BorrowedFd<'_>,
+    group: &Ipv4Addr,
+    interface: &Ipv4Addr,
+) -> io::Result<()> {
+    SockRef::from(&fd).leave_multicast_v4(group, interface)
+}
+
+/// `IPV6_ADD_MEMBERSHIP`.
+pub(crate) fn join_v6(fd: BorrowedFd<'_>, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
+    SockRef::from(&fd).join_multicast_v6(group, interface)
+}
+
+/// `IPV6_DROP_MEMBERSHIP`.
+pub(crate) fn leave_v6(fd: BorrowedFd<'_>, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
+    SockRef::from(&fd).leave_multicast_v6(group, interface)
+}

@@ -1,0 +1,82 @@
+//! Scenarios that are compiled three times, with std's types in threads, with ours in tasklets, and
+//! with ours in plain threads, and whose three logs of results are compared: values, error kinds
+//! and raw errors.
+#![allow(dead_code, reason = "every test program uses a part of it")]
+
+use std::io;
+use std::time::Duration;
+
+/// What happened, one line per call.
+#[derive(Default)]
+pub(crate) struct Log(Vec<String>);
+
+impl Log {
+    pub(crate) fn note(&mut self, what: &str, result: io::Result<impl std::fmt::Debug>) {
+        self.0.push(match result {
+            Ok(value) => format!("{what}: {value:?}"),
+            Err(error) => format!("{what}: {:?} {:?}", error.kind(), error.raw_os_error()),
+        });
+    }
+}
+
+pub(crate) fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+type Run = (&'static str, fn(&mut Log));
+
+pub(crate) fn compare(name: &str, runs: [Run; 3]) {
+    let logs = runs.map(|(place, scenario)| {
+        let (done, wait) = std::sync::mpsc::channel();
+        let run = move || {
+            let mut log = Log::default();
+            if place == "tasklets" {
+                overlapped::run(|| scenario(&mut log)).unwrap();
+            } else {
+                scenario(&mut log);
+            }
+            let _ = done.send(log.0);
+        };
+        std::thread::spawn(run);
+        let log = wait.recv_timeout(Duration::from_secs(20));
+        (place, log.unwrap_or_else(|_| panic!("{name}: {place} hangs or panicked")))
+    });
+    assert!(!logs[0].1.is_empty(), "{name} compares nothing");
+    for (place, log) in &logs[1..] {
+        assert_eq!(log, &logs[0].1, "{name}: {place} (left) against std (right)");
+    }
+}
+
+/// The scenarios of one test program. In each, `net`, `unix`, `spawn` and `sleep` are std's or
+/// ours; what stands in `with` is compiled beside them.
+macro_rules! scenarios {
+    (with { $($with:tt)* } $($name:ident |$log:ident| $body:block)*) => {
+        scenarios!(@in in_std,
+            (std::net, std::os::unix::net, std::thread::spawn, std::thread::sleep),
+            { $($with)* } $($name $log $body)*);
+        scenarios!(@in in_tasklets,
+            (overlapped::net, overlapped::os::unix::net, overlapped::spawn,
+                overlapped::time::sleep),
+            { $($with)* } $($name $log $body)*);
+        scenarios!(@in outside,
+            (overlapped::net, overlapped::os::unix::net, std::thread::spawn, std::thread::sleep),
+            { $($with)* } $($name $log $body)*);
+        $(#[test] fn $name() {
+            $crate::against_std::compare(stringify!($name), [("std", in_std::$name),
+                ("tasklets", in_tasklets::$name), ("threads", outside::$name)]);
+        })*
+    };
+    (@in $module:ident, ($net:path, $unix:path, $spawn:path, $sleep:path),
+        { $($with:tt)* } $($name:ident $log:ident $body:block)*) => {
+        #[allow(unused_imports)]
+        mod $module {
+            use super::*;
+            use $net as net;
+            use $unix as unix;
+            use $spawn as spawn;
+            use $sleep as sleep;
+            $($with)*
+            $(pub(super) fn $name($log: &mut Log) $body)*
+        }
+    };
+}

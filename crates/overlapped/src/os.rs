@@ -9,4 +9,9 @@ pub mod unix {
     pub mod net {
         pub use crate::net::unix::{Incoming, SocketAddr, UnixDatagram, UnixListener, UnixStream};
     }
+
+    /// What `Command` has on Unix only.
+    pub mod process {
+        pub use crate::process::CommandExt;
+    }
 }

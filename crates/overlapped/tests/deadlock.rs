@@ -152,6 +152,7 @@ fn a_remote_in_a_thread_keeps_it_away_until_it_is_dropped() {
     run(|| {
         let channel = Channel::<u8>::new();
         for clones in 1..4 {
+            let begin = Instant::now();
             let remotes = vec![current().remote(); clones];
             let threads: Vec<_> = remotes
                 .into_iter()
@@ -163,7 +164,6 @@ fn a_remote_in_a_thread_keeps_it_away_until_it_is_dropped() {
                     })
                 })
                 .collect();
-            let begin = Instant::now();
             assert!(is_verdict(&channel.recv()));
             assert!(begin.elapsed() >= Duration::from_millis(10 * clones as u64), "too early");
             threads.into_iter().for_each(|thread| thread.join().unwrap());

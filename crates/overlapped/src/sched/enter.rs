@@ -69,6 +69,7 @@ pub(crate) fn open(parts: Parts) -> Opened {
         next_id: Cell::new(1),
         telling: Cell::new(false),
         ran_last: Cell::new(0),
+        errno: control::errno_place(),
     })
 }
 

@@ -178,6 +178,8 @@ pub(crate) struct Sched {
     telling: Cell<bool>,
     /// Who ran last; kept only where there is an observer.
     ran_last: Cell<u64>,
+    /// This thread's errno. Asking for the place at every switch would take as long as the rest.
+    errno: NonNull<i32>,
 }
 
 thread_local! {
@@ -209,6 +211,23 @@ pub(crate) fn here() -> Option<Here> {
 }
 
 impl Here {
+    /// Calls `f` and puts errno back. It has hardly ever changed, and looking first costs 0.3 to
+    /// 0.8 ns a switch; writing always costs 1.5 to 2.
+    #[inline(always)]
+    pub(crate) fn keep_errno(&self, f: impl FnOnce()) {
+        let place = self.errno;
+        // SAFETY: the place is this thread's, which has made the scheduler and runs it, and stays
+        // as long as the thread. Nobody has a reference to it.
+        let before = unsafe { place.read() };
+        f();
+        // SAFETY: as above; a tasklet does not change its thread.
+        unsafe {
+            if place.read() != before {
+                place.write(before);
+            }
+        }
+    }
+
     /// The calling tasklet.
     #[inline]
     pub(crate) fn me(&self) -> &Tcb {

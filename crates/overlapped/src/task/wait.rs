@@ -88,16 +88,17 @@ pub(crate) fn give_way(here: Here) {
 }
 
 /// Leaves the stack, after the caller has said in its block where it stands. Comes back when the
-/// hub switches to it for good; a visit for a backtrace goes on waiting.
+/// hub switches to it for good; a visit for a backtrace goes on waiting. errno belongs to the
+/// thread, so it is kept here for C code that looks at it after a callback that waited.
 #[inline(always)]
 pub(crate) fn leave(here: Here, me: &Tcb) {
     // SAFETY: the suspender was set when this tasklet's job began on this fiber, and lives on it.
     let suspender = unsafe { &*me.suspender.get() };
     let hot = MaybeUninit::<u8>::uninit();
     me.hot.set(hot.as_ptr().cast());
-    suspender.suspend();
+    here.keep_errno(|| suspender.suspend());
     if me.state.get() != State::Running {
-        answer_visits(me, suspender);
+        answer_visits(here, me, suspender);
     }
     here.tell_switched();
 }
@@ -105,10 +106,10 @@ pub(crate) fn leave(here: Here, me: &Tcb) {
 /// The hub came only for a backtrace, perhaps several times.
 #[cold]
 #[inline(never)]
-fn answer_visits(me: &Tcb, suspender: &Suspender) {
+fn answer_visits(here: Here, me: &Tcb, suspender: &Suspender) {
     while me.state.get() != State::Running {
         trace_myself(me);
-        suspender.suspend();
+        here.keep_errno(|| suspender.suspend());
     }
 }
 

@@ -42,6 +42,13 @@ pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?)
 }
 
+/// Where the calling thread's errno is, as long as that thread lives.
+pub(crate) fn errno_place() -> std::ptr::NonNull<i32> {
+    // SAFETY: the call has no conditions.
+    let place = unsafe { libc::__errno_location() };
+    std::ptr::NonNull::new(place).expect("errno has a place")
+}
+
 /// Has `f` called in every child of fork(2), by the thread that forked. Once per process.
 ///
 /// `f` is called where little is allowed: it must be async-signal-safe (pthread_atfork(3)).

@@ -82,7 +82,7 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     // It names every type that it can copy between, so it stands above them; what they need of
     // pipes is in `pipe`.
     ("io", &["task", "port", "op", "time", "pipe", "net", "fs", "process"]),
-    ("net", &["task", "port", "op", "time"]), // deadlines
+    ("net", &["task", "port", "op", "time", "pipe"]), // deadlines; `io::copy` moves through pipes
     ("fs", &["task", "port", "op", "time", "pipe"]),
     ("process", &["task", "port", "op", "time", "pipe", "fs"]), // a child's pipes are pipes
     ("signal", &["task", "port", "op", "time", "chan"]),        // signals arrive in a channel

@@ -1,3 +1,19 @@
 //! Pipes and copying with std's names, blocking only the calling tasklet.
+//!
+//! | here | as in std, and |
+//! |---|---|
+//! | [`pipe`], [`PipeReader`], [`PipeWriter`] | any number of tasklets may wait on one end |
+//! | [`copy`] | between this library's streams the bytes do not pass through user space |
+//! | [`transfer`], [`transfer_up_to`] | not in std: the same between any two descriptors |
+//!
+//! Everything else is std's own, so that a change of the import is enough: `use overlapped::io`
+//! instead of `use std::io`.
 
-pub use crate::pipe::{PipeReader, PipeWriter, pipe};
+mod copy;
+
+pub use std::io::*;
+
+pub use crate::pipe::{
+    PipeReader, PipeWriter, Side, TransferError, pipe, transfer, transfer_up_to,
+};
+pub use copy::copy;

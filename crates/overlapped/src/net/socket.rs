@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use crate::op::{Interest, Message, Net, Op, Outcome, SocketAddrBuf, clamp};
+use crate::pipe::{End, Side};
 use crate::port::{control, offload};
 use crate::task::in_tasklet;
 use crate::task::wait::{perform, perform_now};
@@ -240,6 +241,18 @@ impl Socket {
         let op = Op::Net(Net::Connect { fd: self.raw(), addr: to, nonblocking });
         // SAFETY: `to` is borrowed for this call, `self` keeps the descriptor open.
         unsafe { perform(&op, limit) }.map(drop)
+    }
+
+    /// For `io::copy`; not in non-blocking mode, where every read and write may fail by itself.
+    pub(super) fn end(&self, side: Side) -> Option<End<'_>> {
+        if self.modes.nonblocking.load(Relaxed) {
+            return None;
+        }
+        let which = match side {
+            Side::Source => Limit::Read,
+            Side::Sink => Limit::Write,
+        };
+        End::new(self.as_fd(), self.limit(which)).ok()
     }
 
     pub(super) fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {

@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 use super::ToSocketAddrs;
 use super::addr::first_that;
 use super::socket::{Limit, Socket};
+use crate::pipe::{End, Endpoint, Side};
 use crate::port::control;
 use crate::time::{Duration, deadline_in};
 
@@ -230,6 +231,12 @@ impl TcpStream {
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
         self.socket.set_nonblocking(nonblocking);
         Ok(())
+    }
+}
+
+impl Endpoint for TcpStream {
+    fn end(&self, side: Side) -> Option<End<'_>> {
+        self.socket.end(side)
     }
 }
 

@@ -15,6 +15,10 @@ pub(crate) enum Fs {
     ReadVectored { fd: RawFd, slices: *const libc::iovec, count: u32, offset: Option<u64> },
     /// pwritev(2) or writev(2). Result: bytes written.
     WriteVectored { fd: RawFd, slices: *const libc::iovec, count: u32, offset: Option<u64> },
+    /// splice(2) at the cursors; one side is a pipe. Result: bytes moved, 0 at the end. `EAGAIN`
+    /// where a pipe or a socket is not ready: which one, and waiting for it, is the caller's part.
+    /// `on_disk`: the other side is a file, which a worker shall wait for where the port has any.
+    Splice { from: RawFd, to: RawFd, len: u32, on_disk: bool },
     /// fsync(2), or fdatasync(2). Result 0.
     Sync { fd: RawFd, data_only: bool },
     /// ftruncate(2). Result 0.
@@ -41,6 +45,7 @@ impl Fs {
         match self {
             Fs::Read { .. } | Fs::ReadVectored { .. } => "read",
             Fs::Write { .. } | Fs::WriteVectored { .. } => "write",
+            Fs::Splice { .. } => "splice",
             Fs::Sync { .. } => "sync",
             Fs::SetLen { .. } => "truncate",
             Fs::Open { .. } => "open",
@@ -60,6 +65,7 @@ impl Fs {
             | Fs::Write { fd, .. }
             | Fs::ReadVectored { fd, .. }
             | Fs::WriteVectored { fd, .. }
+            | Fs::Splice { from: fd, .. }
             | Fs::Sync { fd, .. }
             | Fs::SetLen { fd, .. }
             | Fs::Stat { at: fd, .. } => fd,

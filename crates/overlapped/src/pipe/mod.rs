@@ -8,6 +8,7 @@
 //! all, and shows what is public here under std's names.
 
 mod convert;
+mod transfer;
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -15,6 +16,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use crate::op::{Fs, Op, clamp};
 use crate::port::control;
 use crate::task::wait::perform;
+
+pub(crate) use transfer::{End, between};
+pub use transfer::{Side, TransferError, transfer, transfer_up_to};
 
 /// An anonymous pipe, close-on-exec; the counterpart of `std::io::pipe`.
 ///
@@ -70,6 +74,37 @@ impl PipeWriter {
     /// Those of fcntl(2): no descriptors left.
     pub fn try_clone(&self) -> io::Result<PipeWriter> {
         Ok(PipeWriter { fd: control::duplicate(self.as_fd())? })
+    }
+}
+
+/// A stream with a descriptor, between which and others `io::copy` moves bytes in the kernel.
+pub(crate) trait Endpoint {
+    /// The descriptor, and how to wait for it; `None` where the stream must be read or written
+    /// itself, because it is in non-blocking mode.
+    fn end(&self, side: Side) -> Option<End<'_>>;
+}
+
+impl<T: Endpoint> Endpoint for &T {
+    fn end(&self, side: Side) -> Option<End<'_>> {
+        (**self).end(side)
+    }
+}
+
+impl<T: Endpoint> Endpoint for &mut T {
+    fn end(&self, side: Side) -> Option<End<'_>> {
+        (**self).end(side)
+    }
+}
+
+impl Endpoint for PipeReader {
+    fn end(&self, _: Side) -> Option<End<'_>> {
+        End::new(self.as_fd(), None).ok()
+    }
+}
+
+impl Endpoint for PipeWriter {
+    fn end(&self, _: Side) -> Option<End<'_>> {
+        End::new(self.as_fd(), None).ok()
     }
 }
 

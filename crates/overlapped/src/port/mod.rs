@@ -81,6 +81,15 @@ impl Driver {
         }
     }
 
+    /// Whether the kernel does `op` meanwhile, where it has to wait for a disk. If not, the calling
+    /// thread waits for the disk.
+    pub(crate) fn waits_for_disks(&self, op: &Op) -> bool {
+        match self {
+            Driver::Uring(uring) => uring.does(op),
+            Driver::Poll(_) => false,
+        }
+    }
+
     /// Starts `op`.
     ///
     /// # Safety

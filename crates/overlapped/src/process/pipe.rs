@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::process::Stdio;
 
 use crate::op::{Fs, Op, clamp};
-use crate::pipe;
+use crate::pipe::{self, End, Endpoint, Side};
 use crate::task::wait::perform_now;
 
 /// The end of a pipe that a child's standard input reads from; the counterpart of
@@ -77,6 +77,12 @@ readable!(ChildStdout, ChildStderr);
 
 macro_rules! conversions {
     ($($ours:ident),*) => {$(
+        impl Endpoint for $ours {
+            fn end(&self, _: Side) -> Option<End<'_>> {
+                End::new(self.as_fd(), None).ok()
+            }
+        }
+
         impl From<OwnedFd> for $ours {
             fn from(fd: OwnedFd) -> $ours {
                 $ours { fd }

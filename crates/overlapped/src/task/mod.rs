@@ -30,6 +30,7 @@ pub use inspect::{Dump, DumpLine, Stats, dump, stack_used, stats};
 pub use local::Local;
 pub(crate) use modes::exit_now;
 pub use modes::{TaskletExit, current, in_tasklet, no_switch, pause, shield, yield_now};
+pub(crate) use modes::{breathe, port_waits_for_disks};
 pub use payload::PanicPayload;
 pub(crate) use refusal::Refusal;
 pub(crate) use spawn::take_verdict;
@@ -37,6 +38,7 @@ pub use spawn::{
     Builder, Current, JoinError, PauseError, Placed, Remote, Scope, ScopedTasklet, SpawnError,
     Spawner, Tasklet, TaskletId, place, place_on, place_on_each, schedulers, scope, spawn, spawner,
 };
+pub(crate) use unblock::unblock_to_end;
 pub use unblock::{UnblockError, unblock};
 
 pub use crate::sched::{ChannelEvent, Observer, Verdict, Waiter};

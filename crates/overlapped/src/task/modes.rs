@@ -1,11 +1,13 @@
 //! What a tasklet may say about itself: give way, pause, hold off kills, forbid waiting.
 
 use std::cell::Cell;
+use std::io;
 use std::panic::resume_unwind;
 
 use super::Current;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, timed_out};
 use super::wait::{checkpoint, deliver_kill, give_way, park};
+use crate::op::Op;
 use crate::sched::{Here, NEVER, Tcb, Waiting, here};
 
 /// What a killed tasklet unwinds with. It prints no message and ends the tasklet silently.
@@ -51,6 +53,30 @@ pub fn yield_now() {
     }
     give_way(here);
     deliver_kill(here);
+}
+
+/// For calls that go on for long without having to wait: delivers a pending kill, obeys the
+/// deadline, and gives way. Where the caller may not switch, it goes on.
+///
+/// # Errors
+/// `TimedOut`: the deadline has passed.
+pub(crate) fn breathe() -> io::Result<()> {
+    let Some(here) = here() else { return Ok(()) };
+    if checkpoint(here).is_err() {
+        return Ok(());
+    }
+    let deadline = here.me().deadline.get();
+    if deadline != NEVER && here.read_clock() >= deadline {
+        return Err(timed_out(true));
+    }
+    give_way(here);
+    deliver_kill(here);
+    Ok(())
+}
+
+/// Whether the kernel does `op` meanwhile, where it has to wait for a disk.
+pub(crate) fn port_waits_for_disks(op: &Op) -> bool {
+    here().is_some_and(|here| here.driver.borrow().waits_for_disks(op))
 }
 
 /// Takes the caller out of the ready queue until somebody calls [`Tasklet::resume`] on it. Outside

@@ -5,12 +5,13 @@
 
 use std::any::Any;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::waiter::{self, Woken};
-use super::{PanicPayload, in_tasklet};
+use super::waiter::{self, Waker, Woken};
+use super::{PanicPayload, in_tasklet, shield};
 use crate::port::offload;
+use crate::sched::NEVER;
 
 /// Why [`unblock`] has no result.
 #[derive(Debug)]
@@ -50,6 +51,40 @@ where
         return catch_unwind(AssertUnwindSafe(f)).map_err(panicked);
     }
     let (wait, waker) = waiter::prepare().map_err(|_| UnblockError::WouldBlock)?;
+    let slot = begin(f, waker);
+    match wait.park("a pool thread", waiter::deadline()) {
+        Woken::Yes => {}
+        Woken::TimedOut => return Err(UnblockError::TimedOut),
+        Woken::Killed => waiter::leave(),
+    }
+    result_in(&slot).map_err(panicked)
+}
+
+/// As [`unblock`], for a job that the caller must see the end of: neither a kill nor a deadline
+/// ends the wait, so `f` should be short. Where the caller may not wait, `f` runs in place.
+pub(crate) fn unblock_to_end<F, T>(f: F) -> T
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    if !in_tasklet() {
+        return f();
+    }
+    shield(|| {
+        let Ok((wait, waker)) = waiter::prepare() else { return f() };
+        let slot = begin(f, waker);
+        let woken = wait.park("a pool thread", NEVER);
+        assert_eq!(woken, Woken::Yes, "nothing else ends a shielded wait without a deadline");
+        result_in(&slot).unwrap_or_else(|payload| resume_unwind(payload))
+    })
+}
+
+/// Has `f` run on a pool thread; `waker` then says that the result is there.
+fn begin<F, T>(f: F, waker: Waker) -> Slot<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
     let slot: Slot<T> = Arc::default();
     let theirs = slot.clone();
     offload::offload(move || {
@@ -58,14 +93,12 @@ where
         drop(theirs);
         waker.wake();
     });
-    match wait.park("a pool thread", waiter::deadline()) {
-        Woken::Yes => {}
-        Woken::TimedOut => return Err(UnblockError::TimedOut),
-        Woken::Killed => waiter::leave(),
-    }
+    slot
+}
+
+fn result_in<T>(slot: &Slot<T>) -> Result<T, Box<dyn Any + Send>> {
     let result = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let result = result.expect("the job leaves its result before it wakes the waiter");
-    result.map_err(panicked)
+    result.expect("the job leaves its result before it wakes the waiter")
 }
 
 fn panicked(payload: Box<dyn Any + Send>) -> UnblockError {

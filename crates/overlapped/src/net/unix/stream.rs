@@ -9,6 +9,7 @@ use std::path::Path;
 use super::SocketAddr;
 use super::patience::patiently;
 use crate::net::socket::{Limit, Socket};
+use crate::pipe::{End, Endpoint, Side};
 use crate::port::control;
 use crate::port::control::unix;
 use crate::time::Duration;
@@ -149,6 +150,12 @@ impl UnixStream {
     /// Those of shutdown(2).
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         control::socket::shutdown(self.socket.as_fd(), how)
+    }
+}
+
+impl Endpoint for UnixStream {
+    fn end(&self, side: Side) -> Option<End<'_>> {
+        self.socket.end(side)
     }
 }
 

@@ -4,6 +4,7 @@ use std::os::fd::RawFd;
 
 use super::{Kind, SEND_FLAGS, kind, poll_now, retried};
 use crate::op::{Fs, Interest, StatBuf};
+use crate::port::control::splice::splice;
 
 /// POLLOUT on a pipe promises that this much can be written without waiting (pipe(7)).
 const PIPE_BUF: usize = libc::PIPE_BUF;
@@ -22,6 +23,7 @@ pub(super) unsafe fn start(fs: &Fs) -> i32 {
             Fs::WriteVectored { fd, slices, count, offset } => {
                 write_vectored(fd, slices, count as i32, offset)
             }
+            Fs::Splice { from, to, len, on_disk: _ } => splice(from, to, len as usize),
             Fs::Sync { fd, data_only: false } => retried(|| libc::fsync(fd) as isize),
             Fs::Sync { fd, data_only: true } => retried(|| libc::fdatasync(fd) as isize),
             Fs::SetLen { fd, len } => retried(|| libc::ftruncate64(fd, len as i64) as isize),
@@ -55,7 +57,9 @@ pub(super) fn is_transfer(fs: &Fs) -> bool {
         Fs::Read { .. } | Fs::Write { .. } | Fs::ReadVectored { .. } | Fs::WriteVectored { .. } => {
             true
         }
-        Fs::Sync { .. }
+        // It has two sides: whoever asked knows which one to wait for.
+        Fs::Splice { .. }
+        | Fs::Sync { .. }
         | Fs::SetLen { .. }
         | Fs::Open { .. }
         | Fs::Stat { .. }

@@ -76,6 +76,7 @@ pub(super) fn nonblocking(op: &Op) -> bool {
             | Net::RecvMsg { nonblocking, .. }
             | Net::SendMsg { nonblocking, .. },
         ) => nonblocking,
+        Op::Fs(Fs::Splice { on_disk, .. }) => !on_disk,
         Op::Fs(_) | Op::Ready { .. } => false,
     }
 }

@@ -5,6 +5,7 @@
 //! here are close-on-exec and non-blocking from their first moment.
 
 pub(crate) mod socket;
+pub(crate) mod splice;
 pub(crate) mod tcp;
 pub(crate) mod udp;
 pub(crate) mod unix;

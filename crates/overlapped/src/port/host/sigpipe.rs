@@ -29,7 +29,9 @@ pub(crate) fn hold_off() -> SigpipeGuard {
         libc::sigismember(pending.as_ptr(), libc::SIGPIPE) == 1
     };
     let was_blocked = mask(libc::SIG_BLOCK);
-    HELD_OFF.set(!was_blocked);
+    if !was_blocked {
+        HELD_OFF.set(true);
+    }
     SigpipeGuard { was_pending, was_blocked, thread: PhantomData }
 }
 

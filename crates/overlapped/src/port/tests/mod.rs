@@ -5,3 +5,4 @@ mod cancel;
 mod ops;
 mod pressure;
 mod rig;
+mod splice;

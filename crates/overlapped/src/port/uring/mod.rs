@@ -110,6 +110,11 @@ impl Uring {
         Ok(uring)
     }
 
+    /// Whether the ring itself does `op`, rather than a system call of this thread.
+    pub(super) fn does(&self, op: &Op) -> bool {
+        !attempt::nonblocking(op) && !self.ring.missing().has(prepare::code(op))
+    }
+
     /// # Safety
     /// As for [`Driver::submit`](super::Driver::submit).
     #[inline]

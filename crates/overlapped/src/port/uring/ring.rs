@@ -36,7 +36,7 @@ const NEEDED: [(u8, &str); 3] = [
 ];
 
 /// The opcodes that are used where the kernel has them.
-pub(in crate::port) const USED: [(u8, &str); 21] = [
+pub(in crate::port) const USED: [(u8, &str); 22] = [
     (opcode::Accept::CODE, "ACCEPT"),
     (opcode::Connect::CODE, "CONNECT"),
     (opcode::Recv::CODE, "RECV"),
@@ -45,6 +45,7 @@ pub(in crate::port) const USED: [(u8, &str); 21] = [
     (opcode::SendMsg::CODE, "SENDMSG"),
     (opcode::Read::CODE, "READ"),
     (opcode::Write::CODE, "WRITE"),
+    (opcode::Splice::CODE, "SPLICE"),
     (opcode::Readv::CODE, "READV"),
     (opcode::Writev::CODE, "WRITEV"),
     (opcode::Fsync::CODE, "FSYNC"),

@@ -17,6 +17,7 @@ pub(super) fn code(fs: &Fs) -> u8 {
         Fs::Write { .. } => opcode::Write::CODE,
         Fs::ReadVectored { .. } => opcode::Readv::CODE,
         Fs::WriteVectored { .. } => opcode::Writev::CODE,
+        Fs::Splice { .. } => opcode::Splice::CODE,
         Fs::Sync { .. } => opcode::Fsync::CODE,
         Fs::SetLen { .. } => opcode::Ftruncate::CODE,
         Fs::Open { .. } => opcode::OpenAt::CODE,
@@ -47,6 +48,12 @@ pub(super) fn prepare(fs: &Fs) -> Entry {
         Fs::WriteVectored { fd, slices, count, offset } => {
             let offset = offset.unwrap_or(AT_CURSOR);
             opcode::Writev::new(Fd(fd), slices, count).offset(offset).build()
+        }
+        Fs::Splice { from, to, len, on_disk: _ } => {
+            check(len);
+            // A worker does it, and must not be held up by a pipe.
+            let flags = libc::SPLICE_F_NONBLOCK | libc::SPLICE_F_MOVE;
+            opcode::Splice::new(Fd(from), -1, Fd(to), -1, len).flags(flags).build()
         }
         Fs::Sync { fd, data_only } => {
             let flags = if data_only { FsyncFlags::DATASYNC } else { FsyncFlags::empty() };

@@ -1,0 +1,167 @@
+//! Through user space: for what splice(2) cannot do.
+
+use std::io;
+use std::os::fd::AsRawFd;
+
+use super::{End, Failure, Files, Side, Transfer};
+use crate::op::{Fs, Net, Op, clamp};
+use crate::port::control::splice::{self, Kind};
+use crate::task::wait::{perform, perform_now};
+use crate::task::{breathe, unblock_to_end};
+use crate::time::deadline_in;
+
+/// The first buffer: what waits for a silent source should be small.
+const SIZE: usize = 8 << 10;
+
+/// What it grows to where the source fills it.
+const SIZE_MAX: usize = 64 << 10;
+
+/// How much a pool thread reads and writes between files at a time.
+const PART: usize = 256 << 10;
+
+/// A buffer with bytes on their way, `start..end`. However it is left, they go where they can.
+struct Buffer<'a> {
+    memory: Vec<u8>,
+    start: usize,
+    end: usize,
+    from: End<'a>,
+    to: End<'a>,
+}
+
+impl Buffer<'_> {
+    fn read(&mut self, most: usize) -> io::Result<usize> {
+        let room = self.memory.len().min(most);
+        let (fd, buf, len) = (self.from.fd.as_raw_fd(), self.memory.as_mut_ptr(), clamp(room));
+        let op = match self.from.kind {
+            Kind::Socket | Kind::BlockingSocket => {
+                Op::Net(Net::Recv { fd, buf, len, peek: false, nonblocking: false })
+            }
+            _ => Op::Fs(Fs::Read { fd, buf, len, offset: None }),
+        };
+        // SAFETY: descriptor and buffer are borrowed until `perform` returns, and `len` is not more
+        // than the buffer has.
+        let read = unsafe { perform(&op, self.from.patience.map(deadline_in)) }?.result as usize;
+        (self.start, self.end) = (0, read);
+        Ok(read)
+    }
+
+    fn write_op(&self) -> Op {
+        let bytes = &self.memory[self.start..self.end];
+        let (fd, buf, len) = (self.to.fd.as_raw_fd(), bytes.as_ptr(), clamp(bytes.len()));
+        match self.to.kind {
+            Kind::Socket | Kind::BlockingSocket => {
+                Op::Net(Net::Send { fd, buf, len, nonblocking: false })
+            }
+            _ => Op::Fs(Fs::Write { fd, buf, len, offset: None }),
+        }
+    }
+
+    fn write(&mut self) -> io::Result<usize> {
+        let op = self.write_op();
+        // SAFETY: as in `read`; the buffer is only read from.
+        let written = unsafe { perform(&op, self.to.patience.map(deadline_in)) }?.result as usize;
+        self.start += written;
+        Ok(written)
+    }
+
+    /// As [`Channel::settle`](super::channel).
+    fn settle(&mut self) -> (usize, Vec<u8>) {
+        let held = self.end - self.start;
+        if held == 0 || self.from.is_file() && splice::seek_back(self.from.fd, held).is_ok() {
+            self.start = self.end;
+            return (0, Vec::new());
+        }
+        let before = self.start;
+        while self.start < self.end {
+            // SAFETY: as in `write`; this does not wait.
+            match unsafe { perform_now(&self.write_op()) } {
+                Ok(outcome) if outcome.result > 0 => self.start += outcome.result as usize,
+                _ => break,
+            }
+        }
+        let rest = self.memory[self.start..self.end].to_vec();
+        let went_on = self.start - before;
+        self.start = self.end;
+        (went_on, rest)
+    }
+}
+
+impl Drop for Buffer<'_> {
+    /// A kill: the tasklet is unwinding.
+    fn drop(&mut self) {
+        let _nobody_takes_it = self.settle();
+    }
+}
+
+impl Transfer<'_> {
+    /// `bytes` have been taken already.
+    pub(super) fn by_buffer(&mut self, bytes: Vec<u8>) -> Result<(), Failure> {
+        let end = bytes.len();
+        let mut buffer = Buffer { memory: bytes, start: 0, end, from: self.from, to: self.to };
+        let ended = self.around(&mut buffer);
+        let (went_on, rest) = buffer.settle();
+        self.note(went_on);
+        ended.map_err(|failure| Failure { undelivered: rest, ..failure })
+    }
+
+    fn around(&mut self, buffer: &mut Buffer<'_>) -> Result<(), Failure> {
+        let mut size = SIZE;
+        loop {
+            while buffer.start < buffer.end {
+                match buffer.write().map_err(Failure::of_sink)? {
+                    0 => return Err(Failure::of_sink(io::ErrorKind::WriteZero.into())),
+                    written => self.note(written),
+                }
+            }
+            if self.left == 0 {
+                return Ok(());
+            }
+            buffer.memory.resize(size, 0);
+            let read = buffer.read(self.part(size)).map_err(Failure::of_source)?;
+            if read == 0 {
+                return Ok(());
+            }
+            if read == size {
+                size = (2 * size).min(SIZE_MAX);
+            }
+        }
+    }
+
+    /// Between files: a pool thread reads and writes.
+    pub(super) fn by_copying(&mut self) -> Result<(), Failure> {
+        let mut files = self.duplicates()?;
+        let mut memory = vec![0; self.part(PART)];
+        while self.left > 0 {
+            breathe().map_err(Failure::of_source)?;
+            let part = self.part(PART);
+            let copied;
+            (files, memory, copied) = unblock_to_end(move || {
+                let copied = copy_once(&files, &mut memory[..part]);
+                (files, memory, copied)
+            });
+            let (written, result) = copied;
+            self.note(written);
+            match result {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err((side, error)) => return Err(Failure::of(side, error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many bytes were written, and how many were read, or what failed.
+fn copy_once(files: &Files, memory: &mut [u8]) -> (usize, Result<usize, (Side, io::Error)>) {
+    let read = match splice::read(&files.from, memory) {
+        Ok(read) => read,
+        Err(error) => return (0, Err((Side::Source, error))),
+    };
+    let (written, result) = splice::write_all(&files.to, &memory[..read]);
+    if let Err(error) = result {
+        use std::os::fd::AsFd;
+        let _ = splice::seek_back(files.from.as_fd(), read - written);
+        return (written, Err((Side::Sink, error)));
+    }
+    (written, Ok(read))
+}

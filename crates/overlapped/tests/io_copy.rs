@@ -1,0 +1,186 @@
+//! `io::copy`: what std's does, on this library's streams and on everything else.
+
+mod moving;
+
+use std::cell::Cell;
+use std::io::{BufRead, BufReader, BufWriter, Cursor, ErrorKind, Read, Take, Write};
+use std::net::Shutdown;
+use std::rc::Rc;
+use std::time::Duration;
+
+use moving::{pair, pattern};
+use overlapped::io::{PipeReader, copy, pipe};
+use overlapped::net::TcpStream;
+use overlapped::time::timeout;
+use overlapped::{Tasklet, run, spawn};
+
+/// A socket that gives `bytes` and ends.
+fn feeding(bytes: &[u8]) -> TcpStream {
+    let (from, mut peer) = pair();
+    let bytes = bytes.to_vec();
+    spawn(move || peer.write_all(&bytes));
+    from
+}
+
+/// A socket, and everything that is written to it.
+fn collecting() -> (TcpStream, Tasklet<Vec<u8>>) {
+    let (to, mut peer) = pair();
+    let reader = spawn(move || {
+        let mut bytes = Vec::new();
+        peer.read_to_end(&mut bytes).unwrap();
+        bytes
+    });
+    (to, reader)
+}
+
+#[test]
+fn everything_is_copied_whatever_stands_around_the_streams() {
+    let whole = pattern(500_000);
+    type Copying = fn(TcpStream, TcpStream) -> std::io::Result<u64>;
+    let ways: [(&str, Copying); 9] = [
+        ("plain", |mut from, mut to| copy(&mut from, &mut to)),
+        ("shared", |from, to| copy(&mut &from, &mut &to)),
+        ("exclusive", |mut from, mut to| copy(&mut &mut from, &mut &mut to)),
+        ("buffered", |from, to| copy(&mut BufReader::new(from), &mut BufWriter::new(to))),
+        ("shared and buffered", |from, to| {
+            copy(&mut BufReader::new(&from), &mut BufWriter::new(&to))
+        }),
+        ("to a trait object", |mut from, mut to| copy(&mut from, &mut to as &mut dyn Write)),
+        ("from a trait object", |mut from, mut to| copy(&mut from as &mut dyn Read, &mut to)),
+        ("boxed", |from, to| {
+            copy(&mut (Box::new(from) as Box<dyn Read>), &mut (Box::new(to) as Box<dyn Write>))
+        }),
+        ("by std", |mut from, mut to| std::io::copy(&mut from, &mut to)),
+    ];
+    run(|| {
+        for (way, copying) in ways {
+            let (to, collected) = collecting();
+            let copied = copying(feeding(&whole), to).unwrap();
+            assert_eq!(copied, whole.len() as u64, "{way}");
+            assert!(collected.join().unwrap() == whole, "{way}");
+        }
+    })
+    .unwrap();
+}
+
+#[test]
+fn what_a_buffer_holds_already_comes_first() {
+    let whole = pattern(300_000);
+    run(|| {
+        let (to, collected) = collecting();
+        let mut from = BufReader::with_capacity(10_000, feeding(&whole));
+        let mut to = BufWriter::with_capacity(10_000, to);
+        to.write_all(b"head").unwrap();
+        let mut first = [0; 5];
+        from.read_exact(&mut first).unwrap();
+        assert!(!from.buffer().is_empty());
+        assert_eq!(copy(&mut from, &mut to).unwrap(), 299_995);
+        assert!(from.fill_buf().unwrap().is_empty());
+        drop(to);
+        let got = collected.join().unwrap();
+        assert!(got[..4] == *b"head" && got[4..] == whole[5..]);
+    })
+    .unwrap();
+}
+
+#[test]
+fn take_ends_a_copy_and_what_is_left_of_it_is_counted() {
+    let whole = pattern(300_000);
+    run(|| {
+        let (mut to, collected) = collecting();
+        let mut from: Take<TcpStream> = feeding(&whole).take(250_000);
+        assert_eq!(copy(&mut from, &mut to).unwrap(), 250_000);
+        assert_eq!(from.limit(), 0);
+        from.set_limit(60_000);
+        assert_eq!(copy(&mut from, &mut to).unwrap(), 50_000);
+        assert_eq!(from.limit(), 10_000);
+        drop(to);
+        assert!(collected.join().unwrap() == whole);
+    })
+    .unwrap();
+}
+
+#[test]
+fn pipes_and_sockets_mix() {
+    let whole = pattern(300_000);
+    run(|| {
+        let (reader, mut writer) = pipe().unwrap();
+        let mut from = feeding(&whole);
+        let first = spawn(move || copy(&mut from, &mut writer).unwrap());
+        let (mut to, collected) = collecting();
+        assert_eq!(copy(&mut &reader, &mut to).unwrap(), 300_000);
+        drop(to);
+        assert_eq!(first.join().unwrap(), 300_000);
+        assert!(collected.join().unwrap() == whole);
+    })
+    .unwrap();
+}
+
+#[test]
+fn other_readers_and_writers_are_read_and_written() {
+    struct Shouting<R>(R, Rc<Cell<usize>>);
+    impl<R: Read> Read for Shouting<R> {
+        fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+            if self.1.get().is_multiple_of(3) {
+                self.1.set(self.1.get() + 1);
+                return Err(ErrorKind::Interrupted.into());
+            }
+            self.1.set(self.1.get() + 1);
+            let n = self.0.read(buf)?;
+            buf[..n].make_ascii_uppercase();
+            Ok(n)
+        }
+    }
+    run(|| {
+        let text = b"quietly ".repeat(20_000);
+        let (mut to, collected) = collecting();
+        let calls = Rc::new(Cell::new(0));
+        let copied = copy(&mut Shouting(feeding(&text), calls.clone()), &mut to).unwrap();
+        assert_eq!(copied, text.len() as u64);
+        assert!(calls.get() > 2);
+        drop(to);
+        assert!(collected.join().unwrap() == text.to_ascii_uppercase());
+        let mut memory = Vec::new();
+        assert_eq!(copy(&mut Cursor::new(&text), &mut memory).unwrap(), text.len() as u64);
+        assert!(memory == text);
+    })
+    .unwrap();
+}
+
+#[test]
+fn modes_and_limits_of_the_streams_count() {
+    run(|| {
+        let ((mut from, _peer), (mut to, _other)) = (pair(), pair());
+        from.set_nonblocking(true).unwrap();
+        let kind = |result: std::io::Result<u64>| result.unwrap_err().kind();
+        assert_eq!(kind(copy(&mut from, &mut to)), ErrorKind::WouldBlock);
+        from.set_nonblocking(false).unwrap();
+        from.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+        assert_eq!(kind(copy(&mut from, &mut to)), ErrorKind::WouldBlock);
+        from.set_read_timeout(None).unwrap();
+        let late = timeout(Duration::from_millis(5), || copy(&mut from, &mut to));
+        assert_eq!(kind(late), ErrorKind::TimedOut);
+        to.set_write_timeout(Some(Duration::from_millis(5))).unwrap();
+        let mut endless = feeding(&pattern(40_000_000));
+        assert_eq!(kind(copy(&mut endless, &mut to)), ErrorKind::WouldBlock);
+        let (mut from, mut peer) = pair();
+        to.shutdown(Shutdown::Write).unwrap();
+        peer.write_all(b"x").unwrap();
+        let error = copy(&mut from, &mut to).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EPIPE));
+    })
+    .unwrap();
+}
+
+#[test]
+fn outside_a_scheduler_it_is_std_s() {
+    let (mut reader, mut writer): (PipeReader, _) = pipe().unwrap();
+    let thread = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        copy(&mut reader, &mut bytes).unwrap();
+        bytes
+    });
+    assert_eq!(copy(&mut &b"to a thread"[..], &mut writer).unwrap(), 11);
+    drop(writer);
+    assert_eq!(thread.join().unwrap(), b"to a thread");
+}

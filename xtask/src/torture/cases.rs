@@ -54,6 +54,10 @@ pub(crate) const CASES: &[Case] = &[
     both("P13", "No wake from another thread is lost."),
     both("P14", "A tasklet that is always ready delays timers by < 50 ms (p99)."),
     both("P16", "Unwinding against a peer that does not read delays neighbours by < 50 ms."),
+    both(
+        "P17",
+        "A transfer that is cut short loses no byte, and a killed one leaves nothing open.",
+    ),
     both("S1", "A stack overflow names the tasklet and leaves its neighbour's memory intact."),
     both("S2", "Frames of 4 to 60 KiB without stack probes cannot jump the guard."),
     both("S3", "100,000 parked tasklets take < 1,000 mappings; at the limit the surplus waits."),

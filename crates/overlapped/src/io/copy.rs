@@ -6,9 +6,9 @@
 //! Everything else, wrappers of others above all, is read and written: nobody knows what they do
 //! with the bytes.
 //!
-//! Rejected: a trait that says what descriptor a reader has, for its bound would make `copy` refuse
-//! what std's takes; and asking through `Read` itself (a read of nothing that the stream answers on the
-//! side) would be passed on by wrappers that limit, count or decode.
+//! Rejected: a trait that says what descriptor a reader has, because its bound would make `copy`
+//! refuse what std's takes; and asking through `Read` itself (a read of nothing that the stream
+//! answers on the side), because wrappers that limit, count or decode would pass it on.
 
 use std::any::TypeId;
 use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Take, Write};

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod doctor;
+mod get;
 mod serve;
 mod signals;
 mod tour;
@@ -40,6 +41,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Get(get::Arguments),
     Serve(serve::Arguments),
     Doctor(doctor::Arguments),
     Tour(tour::Arguments),
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
         .init();
     let port = arguments.port.into();
     let done = match arguments.command {
+        Some(Command::Get(get)) => get::main(port, &get),
         Some(Command::Serve(serve)) => serve::main(port, &serve),
         Some(Command::Doctor(doctor)) => doctor::main(port, &doctor),
         Some(Command::Tour(tour)) => tour::main(port, &tour),

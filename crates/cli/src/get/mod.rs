@@ -1,0 +1,378 @@
+//! `overlapped get`: downloads, many at a time.
+//!
+//! ```text
+//! main tasklet    spawns the two below, waits for the crowd's end
+//! ├ crowd         a scope of N workers
+//! │ └ workers     each takes the next URL of the list until none is left (download.rs)
+//! └ stopper       waits for a signal, then kills the crowd
+//! ```
+//!
+//! A worker is ordinary blocking code: ureq reads from a socket, and the file is written to. What
+//! makes it many at a time is that each call blocks its tasklet only.
+//!
+//! | file | one job |
+//! |---|---|
+//! | `plan` | arguments to a list of downloads |
+//! | `download` | one of them: attempts, ranges, the name |
+//! | `part` | the file while it is not complete |
+//! | `name` | names that are safe, whoever proposes them |
+//! | `agent`, `transport` | the HTTP client over tasklets, its limits and whom it trusts |
+//! | `failure` | why not, and whether to try again |
+//! | `progress` | bars |
+
+mod agent;
+mod download;
+mod failure;
+mod name;
+mod part;
+mod plan;
+mod progress;
+mod transport;
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use anyhow::Context;
+use indicatif::HumanBytes;
+use overlapped::port::PortChoice;
+use overlapped::time::{Duration, Instant};
+use overlapped::{Builder, Config, JoinError, scope, spawn};
+
+use crate::say;
+use crate::signals::StopSignals;
+use agent::{Limits, agent};
+use download::{Downloader, Manner, Outcome};
+use plan::Plan;
+use progress::Progress;
+
+/// Downloads URLs, many at a time.
+///
+/// Each file is saved under the name that the server or the URL gives it, in this folder or in the
+/// one that --output names. It gets that name when all of it has come; until then it is called
+/// *.part. Failed attempts are repeated and go on where the last one ended. Failures are listed at
+/// the end, the rest goes on.
+///
+///   overlapped get https://example.com/a.iso https://example.com/b.iso
+///   overlapped get -o page.html https://example.com/     one URL to one file
+///   overlapped get -o isos/ -i urls.txt                  a list of URLs into a folder
+///   overlapped get --resume -o isos/ -i urls.txt         goes on after Ctrl-C or a failure
+///   overlapped get --compare -i urls.txt                 one by one against all at once
+///
+/// Exit code: 0 when every file is there, 1 when one is not, 130 after Ctrl-C.
+#[derive(clap::Args)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "Environment:\n  \
+    HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY   a proxy to go through, and what not\n  \
+    SSL_CERT_FILE, SSL_CERT_DIR                    whom to trust instead of the system's list"
+)]
+pub(crate) struct Arguments {
+    /// What to download, http or https; - reads URLs from standard input
+    #[arg(value_name = "URL", required_unless_present = "input")]
+    urls: Vec<String>,
+    /// Reads URLs from a file, one a line; - is standard input; lines that begin with # are skipped
+    #[arg(short, long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Where to save: a folder, made where it is missing; or, for a single URL, a file
+    #[arg(short, long, value_name = "FILE|DIR")]
+    output: Option<PathBuf>,
+    /// Downloads at a time
+    #[arg(short, long, value_name = "N", default_value = "50")]
+    jobs: NonZeroUsize,
+    /// Goes on with what an earlier run has left (*.part), and skips files that are there
+    #[arg(short = 'c', long)]
+    resume: bool,
+    /// Replaces files that are there; without it, that is a failure
+    #[arg(long)]
+    overwrite: bool,
+    /// Downloads everything twice: first one by one, to be thrown away, then at once; prints both
+    /// times, and how many times as fast the second was
+    #[arg(long)]
+    compare: bool,
+    /// Attempts after the first, when the network or the server fails; not where the answer is
+    /// final, as 404 is
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    retries: u32,
+    /// The pause before the second attempt; it doubles with each one, up to a minute
+    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = duration)]
+    retry_delay: Duration,
+    /// Gives an attempt up when nothing has come for so long; there is no limit on the whole
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    timeout: Duration,
+    /// Trusts the certificates in this file (PEM), and no others
+    #[arg(long, value_name = "FILE")]
+    cacert: Option<PathBuf>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("must be longer than nothing".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(format!("{error}; write it as 500ms, 30s or 5m")),
+    }
+}
+
+pub(crate) fn main(port: PortChoice, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let plan = Plan::of(arguments)?;
+    if let Err(error) = overlapped::port::raise_fd_limit() {
+        tracing::info!("the limit on open files stays as it is: {error}");
+    }
+    let signals = StopSignals::register().context("cannot handle Ctrl-C and SIGTERM")?;
+    let run = Rc::new(Run::new(arguments, plan)?);
+    let stopped = Config::new().port(port).run_until(|| run.clone().until_stopped(signals))??;
+    run.report(stopped)
+}
+
+/// One call of the program.
+struct Run {
+    plan: Plan,
+    jobs: usize,
+    manner: Manner,
+    compare: bool,
+    timeout: Duration,
+    cacert: Option<PathBuf>,
+    /// With the places in the plan.
+    outcomes: RefCell<Vec<(usize, Outcome)>>,
+    left: Rc<Cell<usize>>,
+    progress: Rc<Progress>,
+    /// How long one by one took, and how long at once.
+    times: [Cell<Duration>; 2],
+}
+
+impl Run {
+    fn new(arguments: &Arguments, plan: Plan) -> anyhow::Result<Run> {
+        let manner = Manner {
+            resume: arguments.resume,
+            overwrite: arguments.overwrite,
+            retries: arguments.retries,
+            retry_delay: arguments.retry_delay,
+        };
+        let phases = if arguments.compare { 2 } else { 1 };
+        Ok(Run {
+            jobs: arguments.jobs.get().min(plan.items.len().max(1)),
+            progress: Rc::new(Progress::new(plan.items.len() * phases)),
+            plan,
+            manner,
+            compare: arguments.compare,
+            timeout: arguments.timeout,
+            cacert: arguments.cacert.clone(),
+            outcomes: RefCell::default(),
+            left: Rc::default(),
+            times: Default::default(),
+        })
+    }
+
+    /// Downloads everything, or gives the name of the signal that came first.
+    fn until_stopped(
+        self: Rc<Run>,
+        mut signals: StopSignals,
+    ) -> anyhow::Result<Option<&'static str>> {
+        let crowd = spawn({
+            let run = self.clone();
+            move || run.all()
+        });
+        let stop = crowd.remote();
+        let stopper = spawn(move || {
+            let signal = signals.wait();
+            stop.kill();
+            // From here on a second signal ends the process; see signals.rs.
+            signal
+        });
+        match crowd.join() {
+            Ok(done) => done.map(|()| None),
+            Err(JoinError::Killed) => Ok(Some(stopper.join()?.context("cannot wait for signals")?)),
+            Err(error) => Err(anyhow::Error::new(error).context("the downloads ended")),
+        }
+    }
+
+    fn all(&self) -> anyhow::Result<()> {
+        if self.compare {
+            // Beside the real ones, so that it is the same disk.
+            let folder =
+                tempfile::Builder::new().prefix(".overlapped-").tempdir_in(&self.plan.folder);
+            let folder = folder.context("cannot make a folder for the first downloads")?;
+            let manner = Manner { resume: false, overwrite: true, ..self.manner };
+            let downloader = self.downloader(folder.path().to_owned(), manner, 1)?;
+            let begin = Instant::now();
+            self.phase(&downloader, 1, |_, _| {});
+            self.times[0].set(begin.elapsed());
+        }
+        let downloader = self.downloader(self.plan.folder.clone(), self.manner, self.jobs)?;
+        let begin = Instant::now();
+        self.phase(&downloader, self.jobs, |place, outcome| {
+            self.tell(place, &outcome);
+            self.outcomes.borrow_mut().push((place, outcome));
+        });
+        self.times[1].set(begin.elapsed());
+        Ok(())
+    }
+
+    fn downloader(
+        &self,
+        folder: PathBuf,
+        manner: Manner,
+        jobs: usize,
+    ) -> anyhow::Result<Downloader> {
+        let cacert = self.cacert.as_deref();
+        let limits = Limits { timeout: self.timeout, connections: jobs, cacert };
+        Ok(Downloader {
+            agent: agent(limits)?,
+            folder,
+            manner,
+            names: self.plan.names(),
+            progress: self.progress.clone(),
+            left: self.left.clone(),
+        })
+    }
+
+    /// So many workers, each taking the next download until none is left.
+    fn phase(&self, downloader: &Downloader, jobs: usize, done: impl Fn(usize, Outcome)) {
+        let next = Cell::new(0);
+        let work = || {
+            while let Some(item) = self.plan.items.get(next.get()) {
+                let place = next.replace(next.get() + 1);
+                let outcome = downloader.download(item);
+                self.progress.count();
+                done(place, outcome);
+            }
+        };
+        scope(|s| {
+            for worker in 0..jobs {
+                let spawned = Builder::new().name(format!("get {worker}")).spawn_scoped(s, work);
+                if let Err(error) = spawned {
+                    tracing::warn!("only {worker} downloads at a time: {error}");
+                    break;
+                }
+            }
+        });
+    }
+
+    /// One line for what is there now. Failures are listed at the end.
+    fn tell(&self, place: usize, outcome: &Outcome) {
+        match outcome {
+            Outcome::Saved { path, bytes } => {
+                self.progress.say(format_args!(
+                    "{:>11}  {}\n",
+                    HumanBytes(*bytes).to_string(),
+                    path.display()
+                ));
+            }
+            Outcome::There { path } => {
+                self.progress.say(format_args!("{:>11}  {}\n", "was there", path.display()));
+            }
+            Outcome::Failed { text, .. } => {
+                tracing::debug!("{}: {text}", self.plan.items[place].shown);
+            }
+        }
+    }
+
+    /// What there is to say at the end.
+    fn report(&self, stopped: Option<&'static str>) -> anyhow::Result<ExitCode> {
+        self.progress.end()?;
+        let mut outcomes = self.outcomes.borrow_mut();
+        outcomes.sort_by_key(|(place, _)| *place);
+        let count =
+            |wanted: fn(&Outcome) -> bool| outcomes.iter().filter(|(_, o)| wanted(o)).count();
+        let saved = count(|outcome| matches!(outcome, Outcome::Saved { .. }));
+        let there = count(|outcome| matches!(outcome, Outcome::There { .. }));
+        let mut text = format!("{saved} of {} saved", self.plan.items.len());
+        if there > 0 {
+            text += &format!(", {there} were there");
+        }
+        say(text + &self.speed(&outcomes) + "\n")?;
+        if let Some(text) = self.comparison() {
+            say(text)?;
+        }
+        let mut failures = String::new();
+        for (place, outcome) in outcomes.iter() {
+            if let Outcome::Failed { text, kept } = outcome {
+                failures += &format!("failed: {}: {text}\n", self.plan.items[*place].shown);
+                if let Some(part) = kept {
+                    failures += &format!("        --resume goes on with {}\n", part.display());
+                }
+            }
+        }
+        complain(&failures);
+        Ok(match stopped {
+            Some(signal) => {
+                complain(&self.how_to_go_on(signal));
+                ExitCode::from(if signal == "SIGTERM" { 143 } else { 130 })
+            }
+            None if saved + there == self.plan.items.len() => ExitCode::SUCCESS,
+            None => ExitCode::FAILURE,
+        })
+    }
+
+    fn speed(&self, outcomes: &[(usize, Outcome)]) -> String {
+        let bytes = |outcome: &Outcome| match outcome {
+            Outcome::Saved { bytes, .. } => *bytes,
+            _ => 0,
+        };
+        let bytes: u64 = outcomes.iter().map(|(_, outcome)| bytes(outcome)).sum();
+        let seconds = self.times[1].get().as_secs_f64();
+        if bytes == 0 || seconds == 0.0 {
+            return String::new();
+        }
+        let rate = HumanBytes((bytes as f64 / seconds) as u64);
+        format!(": {} in {seconds:.2} s, {rate}/s", HumanBytes(bytes))
+    }
+
+    fn comparison(&self) -> Option<String> {
+        let [one_by_one, at_once] = [&self.times[0], &self.times[1]].map(|t| t.get().as_secs_f64());
+        if one_by_one == 0.0 || at_once == 0.0 {
+            return None;
+        }
+        Some(format!(
+            "one by one {one_by_one:.2} s, {} at a time {at_once:.2} s: {:.1} times as fast\n",
+            self.jobs,
+            one_by_one / at_once
+        ))
+    }
+
+    fn how_to_go_on(&self, signal: &str) -> String {
+        let unfinished = match self.left.get() {
+            0 => "nothing is left unfinished".to_owned(),
+            1 => "1 unfinished file is kept as *.part".to_owned(),
+            left => format!("{left} unfinished files are kept as *.part"),
+        };
+        let command = if self.plan.from_stdin {
+            "the same command, the same list, and --resume".to_owned()
+        } else {
+            let arguments = std::env::args().skip(1).filter(|argument| argument != "--resume");
+            let arguments: Vec<_> = arguments.map(|argument| quoted(&argument)).collect();
+            format!("overlapped {} --resume", arguments.join(" "))
+        };
+        format!("stopped by {signal}; {unfinished}. To go on:\n  {command}\n")
+    }
+}
+
+/// As a shell takes it.
+fn quoted(argument: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    if !argument.is_empty() && argument.chars().all(is_plain) {
+        return argument.to_owned();
+    }
+    format!("'{}'", argument.replace('\'', "'\\''"))
+}
+
+/// To standard error, which may be closed.
+fn complain(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_quoted_for_the_shell() {
+        assert_eq!(quoted("http://host/a?b=c&d"), "'http://host/a?b=c&d'");
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+        assert_eq!(quoted("http://host/a.iso"), "http://host/a.iso");
+        assert_eq!(quoted(""), "''");
+    }
+}

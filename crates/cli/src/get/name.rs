@@ -1,0 +1,230 @@
+//! What a download is called: a plain file name, whoever proposes it.
+//!
+//! A server may propose anything: `../../.ssh/authorized_keys`, a name with escape sequences for
+//! the terminal, one of a megabyte. What [`clean`] lets through is one visible name of moderate
+//! length, that no option parser takes for an option and that is never one of our own unfinished
+//! files.
+
+use std::collections::HashSet;
+
+use percent_encoding::percent_decode_str;
+use ureq::http::Uri;
+
+/// Ends the name of a file that is not complete.
+pub(super) const UNFINISHED: &str = ".part";
+/// Ends the name of what is known about such a file.
+pub(super) const NOTE: &str = ".note";
+/// Bytes. File systems take 255, and the names of unfinished files are longer.
+const LENGTH_MAX: usize = 200;
+/// Bytes of an extension that is kept where a name is cut.
+const EXTENSION_MAX: usize = 20;
+
+/// The last part of the URL's path.
+pub(super) fn from_url(uri: &Uri) -> String {
+    let path = uri.path();
+    // Decoded last, so that an encoded slash is part of the name, and goes with its front.
+    let last = path.rsplit('/').next().unwrap_or(path);
+    clean(&percent_decode_str(last).decode_utf8_lossy()).unwrap_or_else(|| "index.html".to_owned())
+}
+
+/// The file name of a `Content-Disposition` (RFC 6266), where it has one.
+pub(super) fn from_disposition(header: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(header);
+    let (mut plain, mut extended) = (None, None);
+    for (key, value) in parameters(&text) {
+        match key.as_str() {
+            "filename" if plain.is_none() => plain = Some(value),
+            "filename*" if extended.is_none() => extended = decode_extended(&value),
+            _ => {}
+        }
+    }
+    clean(&extended.or(plain)?)
+}
+
+/// The parameters behind the first semicolon, with lower-case keys and unquoted values.
+fn parameters(header: &str) -> Vec<(String, String)> {
+    let (mut found, mut part) = (Vec::new(), String::new());
+    let (mut quoted, mut escaped) = (false, false);
+    let mut parts = Vec::new();
+    for c in header.chars() {
+        match c {
+            _ if escaped => {
+                part.push(c);
+                escaped = false;
+            }
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            ';' if !quoted => parts.push(std::mem::take(&mut part)),
+            _ => part.push(c),
+        }
+    }
+    parts.push(part);
+    for part in parts.iter().skip(1) {
+        if let Some((key, value)) = part.split_once('=') {
+            found.push((key.trim().to_ascii_lowercase(), value.trim().to_owned()));
+        }
+    }
+    found
+}
+
+/// The value of an extended parameter (RFC 8187): `UTF-8'en'%e2%82%ac.txt`.
+fn decode_extended(value: &str) -> Option<String> {
+    let (charset, rest) = value.split_once('\'')?;
+    let (_, encoded) = rest.split_once('\'')?;
+    let bytes = percent_decode_str(encoded);
+    match charset.to_ascii_lowercase().as_str() {
+        "utf-8" => bytes.decode_utf8().ok().map(Into::into),
+        "iso-8859-1" => Some(bytes.map(char::from).collect()),
+        _ => None,
+    }
+}
+
+/// Makes a file name of what somebody proposes; `None` where nothing is left of it.
+pub(super) fn clean(proposed: &str) -> Option<String> {
+    let last = proposed.rsplit(['/', '\\']).next()?;
+    let plain: String = last.chars().map(|c| if is_harmful(c) { '_' } else { c }).collect();
+    // Neither hidden, nor `.`, nor `..`.
+    let hides = |c: char| c == '.' || c.is_whitespace();
+    let visible = plain.trim_start_matches(hides).trim_end_matches(hides);
+    if visible.is_empty() {
+        return None;
+    }
+    let mut name =
+        if visible.starts_with('-') { format!("_{visible}") } else { visible.to_owned() };
+    if name.len() > LENGTH_MAX {
+        name = cut(&name);
+    }
+    if [UNFINISHED, NOTE].iter().any(|ending| name.ends_with(ending)) {
+        name.push('_');
+    }
+    Some(name)
+}
+
+/// Control characters would speak to the terminal, and those of direction make a name read as
+/// another one.
+fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}')
+}
+
+/// The beginning and the extension.
+fn cut(name: &str) -> String {
+    let extension = match name.rsplit_once('.') {
+        Some((_, extension)) if extension.len() <= EXTENSION_MAX => {
+            &name[name.len() - extension.len() - 1..]
+        }
+        _ => "",
+    };
+    let mut end = LENGTH_MAX - extension.len();
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{extension}", &name[..end])
+}
+
+/// The names that the downloads of one run have got. No two get the same one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Names {
+    taken: HashSet<String>,
+}
+
+impl Names {
+    /// The name itself, or where another download has it, with a number before the extension.
+    pub(super) fn claim(&mut self, name: &str) -> String {
+        if self.taken.insert(name.to_owned()) {
+            return name.to_owned();
+        }
+        let (stem, extension) = match name.rsplit_once('.') {
+            Some((stem, extension)) if !stem.is_empty() => (stem, format!(".{extension}")),
+            _ => (name, String::new()),
+        };
+        (1_u64..)
+            .map(|number| format!("{stem}-{number}{extension}"))
+            .find(|numbered| self.taken.insert(numbered.clone()))
+            .expect("there are more numbers than downloads")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_by_the_last_part_of_its_path() {
+        for (url, name) in [
+            ("http://host/a/b/file.tar.gz?query=1/2", "file.tar.gz"),
+            ("http://host/a%20b.txt", "a b.txt"),
+            ("http://host", "index.html"),
+            ("http://host/folder/", "index.html"),
+            ("http://host/..", "index.html"),
+            ("http://host/%2e%2e", "index.html"),
+            ("http://host/..%2f..%2fetc%2fpasswd", "passwd"),
+            ("http://host/..%5c..%5cboot.ini", "boot.ini"),
+            ("http://host/%2Ebashrc", "bashrc"),
+            ("http://host/%E2%82%AC.txt", "€.txt"),
+            ("http://host/%FF", "\u{fffd}"),
+        ] {
+            assert_eq!(from_url(&url.parse().unwrap()), name, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_server_names_by_content_disposition() {
+        for (header, name) in [
+            ("attachment; filename=plain.txt", Some("plain.txt")),
+            ("attachment; filename=\"two words.txt\"", Some("two words.txt")),
+            ("inline;FileName=\"a;b.txt\"; size=3", Some("a;b.txt")),
+            ("attachment; filename=\"say \\\"hi\\\".txt\"", Some("say \"hi\".txt")),
+            ("attachment; filename=\"x\"; filename*=UTF-8''%e2%82%ac.txt", Some("€.txt")),
+            ("attachment; filename*=iso-8859-1'en'%A3.txt", Some("£.txt")),
+            ("attachment; filename*=klingon''x; filename=\"fallback\"", Some("fallback")),
+            ("attachment; filename=\"../../.ssh/authorized_keys\"", Some("authorized_keys")),
+            ("attachment; filename=\"C:\\\\boot.ini\"", Some("boot.ini")),
+            ("attachment; filename*=UTF-8''..%2f..%2fx", Some("x")),
+            ("attachment; filename=\"..\"", None),
+            ("attachment; filename=\"\"", None),
+            ("attachment; filename", None),
+            ("attachment", None),
+            ("", None),
+            ("attachment; filename=\"unclosed.txt", Some("unclosed.txt")),
+        ] {
+            assert_eq!(from_disposition(header.as_bytes()).as_deref(), name, "{header}");
+        }
+    }
+
+    #[test]
+    fn no_name_is_hidden_an_option_or_one_of_our_own() {
+        for (proposed, name) in [
+            ("...hidden", "hidden"),
+            (" . .x", "x"),
+            ("-rf", "_-rf"),
+            ("a\u{1b}[31mb\r\n", "a_[31mb__"),
+            ("annexe\u{202e}txt.exe", "annexe_txt.exe"),
+            ("film.part", "film.part_"),
+            ("film.part.note", "film.part.note_"),
+            ("name.. ", "name"),
+        ] {
+            let cleaned = clean(proposed).unwrap();
+            assert_eq!(cleaned, name, "{proposed:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_name_is_cut_before_its_extension() {
+        let name = clean(&format!("{}.tar.gz", "ä".repeat(500))).unwrap();
+        assert!(name.len() <= LENGTH_MAX && name.ends_with("ä.gz"), "{name}");
+        assert!(clean(&"x".repeat(5000)).unwrap().len() <= LENGTH_MAX);
+        assert!(clean(&format!("x.{}", "y".repeat(5000))).unwrap().len() <= LENGTH_MAX);
+    }
+
+    #[test]
+    fn the_same_name_twice_gets_a_number() {
+        let mut names = Names::default();
+        for expected in ["a.txt", "a-1.txt", "a-2.txt"] {
+            assert_eq!(names.claim("a.txt"), expected);
+        }
+        assert_eq!(names.claim("a-1.txt"), "a-1-1.txt");
+        assert_eq!([names.claim("x"), names.claim("x")], ["x", "x-1"]);
+    }
+}

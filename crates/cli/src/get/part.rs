@@ -1,0 +1,348 @@
+//! A file on its way: written beside its final name, and moved there when all of it has come.
+//!
+//! ```text
+//! NAME.1a2b3c4d.part        what has come so far; the number stands for the URL
+//! NAME.1a2b3c4d.part.note   which version of it that is, where the server can go on with it
+//! NAME                      nothing, until the file is complete
+//! ```
+//!
+//! A [`Part`] has nothing on the disk at first. [`adopt`](Part::adopt) takes up what an earlier run
+//! left, [`restart`](Part::restart) begins anew; from then on it is open and locked, so that two
+//! processes never write into one. It ends by [`finish`](Part::finish), or by being dropped: then
+//! what can be gone on with stays, and anything else is removed. That holds for a killed tasklet,
+//! too, and so for Ctrl-C.
+
+use std::cell::Cell;
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use overlapped::task::shield;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use std::fs::{self, File, OpenOptions};
+
+use super::name::{NOTE, UNFINISHED};
+
+/// Which version of a resource the bytes are from: without it, the rest might be another one's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Version {
+    /// What `If-Range` takes: a strong entity tag, or a date of modification.
+    pub(super) validator: String,
+    /// Bytes of the whole.
+    pub(super) length: Option<u64>,
+}
+
+impl Version {
+    fn to_note(&self, url: &str) -> String {
+        let length = self.length.map_or(String::new(), |length| format!("length {length}\n"));
+        format!("url {url}\nversion {}\n{length}", self.validator)
+    }
+
+    /// `None`: it is about another URL, or damaged.
+    fn from_note(note: &str, url: &str) -> Option<Version> {
+        let mut fields = note.lines().filter_map(|line| line.split_once(' '));
+        let mut field = |key| fields.find(|(name, _)| *name == key).map(|(_, value)| value);
+        if field("url")? != url {
+            return None;
+        }
+        let validator = field("version")?.to_owned();
+        let length = match field("length") {
+            Some(length) => Some(length.parse().ok()?),
+            None => None,
+        };
+        Some(Version { validator, length })
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Part {
+    path: PathBuf,
+    note: PathBuf,
+    url: String,
+    open: Option<Open>,
+    /// How many parts of this run stayed.
+    left: Rc<Cell<usize>>,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: File,
+    length: u64,
+    version: Option<Version>,
+}
+
+impl Part {
+    /// The part of `url`, which will be called like `name`. Touches nothing.
+    pub(super) fn new(folder: &Path, name: &str, url: &str, left: Rc<Cell<usize>>) -> Part {
+        let path = folder.join(format!("{name}.{:08x}{UNFINISHED}", hash(url)));
+        let mut note = path.clone().into_os_string();
+        note.push(NOTE);
+        Part { path, note: note.into(), url: url.to_owned(), open: None, left }
+    }
+
+    /// Takes up what an earlier run has left, if that can be gone on with.
+    pub(super) fn adopt(&mut self) -> io::Result<()> {
+        let note = match fs::read_to_string(&self.note) {
+            Ok(note) => note,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let Some(version) = Version::from_note(&note, &self.url) else { return Ok(()) };
+        let file = self.acquire()?;
+        let length = file.metadata()?.len();
+        self.open = Some(Open { file, length, version: Some(version) });
+        Ok(())
+    }
+
+    /// How much there is, and of which version; `None` where the server is to begin at the first
+    /// byte.
+    pub(super) fn known(&self) -> Option<(u64, &Version)> {
+        let open = self.open.as_ref()?;
+        let version = open.version.as_ref()?;
+        let fits = version.length.is_none_or(|whole| open.length <= whole);
+        (open.length > 0 && fits).then_some((open.length, version))
+    }
+
+    /// Bytes so far.
+    pub(super) fn length(&self) -> u64 {
+        self.open.as_ref().map_or(0, |open| open.length)
+    }
+
+    /// Begins anew with the first byte of this version, if the server names one.
+    pub(super) fn restart(&mut self, version: Option<Version>) -> io::Result<()> {
+        if self.open.is_none() {
+            self.open = Some(Open { file: self.acquire()?, length: 0, version: None });
+        }
+        let open = self.open.as_mut().ok_or(ErrorKind::NotConnected)?;
+        // At no moment there is a note for bytes that are not its version's.
+        open.version = None;
+        gone(fs::remove_file(&self.note))?;
+        open.file.set_len(0)?;
+        open.length = 0;
+        if let Some(version) = &version {
+            fs::write(&self.note, version.to_note(&self.url))?;
+        }
+        open.version = version;
+        Ok(())
+    }
+
+    /// Writes what has come.
+    pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let open = self.open.as_mut().ok_or(ErrorKind::NotConnected)?;
+        open.file.write_all(bytes)?;
+        open.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Gives the complete file its name. A file of that name is an error, unless it is to be
+    /// replaced; at no moment the name stands for anything but a whole file.
+    pub(super) fn finish(&mut self, name: &Path, replace: bool) -> io::Result<()> {
+        // A kill shall find either the part or the file, not both.
+        shield(|| {
+            if replace { fs::rename(&self.path, name) } else { rename_new(&self.path, name) }?;
+            self.open = None;
+            gone(fs::remove_file(&self.note))
+        })
+    }
+
+    /// Where it stays after a failure, if it can be gone on with.
+    pub(super) fn kept(&self) -> Option<&Path> {
+        self.known().map(|_| &*self.path)
+    }
+
+    /// Opens the file and locks it.
+    fn acquire(&self) -> io::Result<File> {
+        loop {
+            let mut options = OpenOptions::new();
+            // Appending, so that truncating needs no seeking. Never through somebody's link.
+            options.append(true).create(true).custom_flags(libc::O_NOFOLLOW);
+            let file = options.open(&self.path)?;
+            // Any other error: this file system has no locks.
+            if flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
+                let text = format!("{} is being written by another process", self.path.display());
+                return Err(io::Error::new(ErrorKind::ResourceBusy, text));
+            }
+            // Its last owner may have moved it to its final name meanwhile.
+            let (ours, named) = (file.metadata()?, fs::symlink_metadata(&self.path));
+            match named {
+                Ok(named) if named.ino() == ours.ino() && named.dev() == ours.dev() => {}
+                _ => continue,
+            }
+            if ours.nlink() == 1 {
+                return Ok(file);
+            }
+            // It has its final name already, and a crash kept this one: leave the file alone.
+            fs::remove_file(&self.path)?;
+        }
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if self.open.is_none() {
+            return;
+        }
+        if self.known().is_some() {
+            self.left.set(self.left.get() + 1);
+        } else {
+            let _ = fs::remove_file(&self.path);
+            let _ = fs::remove_file(&self.note);
+        }
+    }
+}
+
+/// It is as well that it was not there.
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Renames a file without replacing another one.
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::hard_link(from, to) {
+        Ok(()) => fs::remove_file(from),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
+        // A file system without hard links; a look has to do.
+        Err(_) if fs::symlink_metadata(to).is_err() => fs::rename(from, to),
+        Err(_) => Err(ErrorKind::AlreadyExists.into()),
+    }
+}
+
+/// FNV-1a: the same in every run, and long enough for the URLs of one folder that share a name.
+fn hash(url: &str) -> u32 {
+    url.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const URL: &str = "http://host/name";
+
+    fn part(folder: &Path) -> Part {
+        Part::new(folder, "name", URL, Rc::default())
+    }
+
+    fn version() -> Option<Version> {
+        Some(Version { validator: "\"v1\"".to_owned(), length: Some(10) })
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_is_left_is_taken_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut first = part(folder.path());
+        first.restart(version()).unwrap();
+        first.append(b"01234").unwrap();
+        let left = first.left.clone();
+        drop(first);
+        assert_eq!(left.get(), 1);
+        assert_eq!(names(folder.path()).len(), 2);
+
+        let mut second = part(folder.path());
+        second.adopt().unwrap();
+        assert_eq!(second.known(), Some((5, &version().unwrap())));
+        second.append(b"56789").unwrap();
+        second.finish(&folder.path().join("name"), false).unwrap();
+        drop(second);
+        assert_eq!(names(folder.path()), ["name"]);
+        assert_eq!(fs::read(folder.path().join("name")).unwrap(), b"0123456789");
+    }
+
+    #[test]
+    fn what_cannot_be_gone_on_with_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        for (version, bytes) in [(None, &b"01234"[..]), (version(), b"")] {
+            let mut part = part(folder.path());
+            part.restart(version).unwrap();
+            part.append(bytes).unwrap();
+            drop(part);
+            assert_eq!(names(folder.path()), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn a_note_that_does_not_fit_is_not_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let note = version().unwrap().to_note(URL);
+        assert_eq!(Version::from_note(&note, URL), version());
+        for (bytes, note) in [
+            ("01234", note.replace("host", "other")),
+            ("01234", note.replace("version", "v")),
+            ("01234", note.replace("10", "many")),
+            ("01234", String::new()),
+            // Longer than the whole.
+            ("0123456789x", note.clone()),
+        ] {
+            let mut part = part(folder.path());
+            fs::write(&part.path, bytes).unwrap();
+            fs::write(&part.note, &note).unwrap();
+            part.adopt().unwrap();
+            assert_eq!(part.known(), None, "{note}");
+            part.restart(None).unwrap();
+            assert_eq!(fs::read(&part.path).unwrap(), b"");
+        }
+    }
+
+    #[test]
+    fn a_file_that_exists_is_not_replaced_unless_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = folder.path().join("name");
+        fs::write(&name, "old").unwrap();
+        let mut part = part(folder.path());
+        part.restart(version()).unwrap();
+        part.append(b"new").unwrap();
+        let refused = part.finish(&name, false).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&name).unwrap(), b"old");
+        part.finish(&name, true).unwrap();
+        assert_eq!(fs::read(&name).unwrap(), b"new");
+    }
+
+    #[test]
+    fn two_never_write_into_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut first = part(folder.path());
+        first.restart(version()).unwrap();
+        first.append(b"01234").unwrap();
+        let busy = part(folder.path()).restart(version()).unwrap_err();
+        assert_eq!(busy.kind(), ErrorKind::ResourceBusy);
+        assert_eq!(part(folder.path()).adopt().unwrap_err().kind(), ErrorKind::ResourceBusy);
+        assert_eq!(first.length(), 5);
+    }
+
+    #[test]
+    fn a_complete_file_with_both_names_is_not_touched_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut part = part(folder.path());
+        let name = folder.path().join("name");
+        fs::write(&name, "complete").unwrap();
+        fs::hard_link(&name, &part.path).unwrap();
+        part.restart(None).unwrap();
+        part.append(b"x").unwrap();
+        assert_eq!(fs::read(&name).unwrap(), b"complete");
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_part_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut part = part(folder.path());
+        let victim = folder.path().join("victim");
+        fs::write(&victim, "untouched").unwrap();
+        std::os::unix::fs::symlink(&victim, &part.path).unwrap();
+        part.restart(None).unwrap_err();
+        assert_eq!(fs::read(&victim).unwrap(), b"untouched");
+    }
+}

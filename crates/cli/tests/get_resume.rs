@@ -1,0 +1,456 @@
+//! `overlapped get` when something comes between: cut connections, changed files, Ctrl-C.
+
+mod common;
+mod site;
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::Child;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{on_each_port, text};
+use site::{
+    Authority, Out, Request, Site, Then, answer, answer_cut, answer_range, bytes, command, get,
+    names, start_get,
+};
+
+const WHOLE: usize = 1_000_000;
+const CUT: usize = 400_000;
+const TAG: &str = "ETag: \"v1\"\r\n";
+
+fn told(output: &std::process::Output) -> (Option<i32>, String, String) {
+    let (stdout, stderr) = text(output);
+    (output.status.code(), stdout, stderr)
+}
+
+/// The one unfinished file of a folder, and the length of what it holds.
+fn unfinished(folder: &Path) -> u64 {
+    let names = names(folder);
+    let [part, note] = &names[..] else { panic!("{names:?}") };
+    assert!(part.starts_with("file.") && part.ends_with(".part"), "{names:?}");
+    assert_eq!(note, &format!("{part}.note"));
+    fs::metadata(folder.join(part)).unwrap().len()
+}
+
+/// Cuts the first answer, and then does `then`.
+fn site_that_cuts_first(
+    fields: &'static str,
+    then: impl Fn(&Request, Out<'_>) -> io::Result<Then> + Send + Sync + 'static,
+) -> Site {
+    let asked = AtomicUsize::new(0);
+    Site::start(move |request, out| match asked.fetch_add(1, Ordering::SeqCst) {
+        0 => answer_cut(out, fields, &bytes(WHOLE), CUT, Then::Close),
+        _ => then(request, out),
+    })
+}
+
+/// Continues where it is asked to, if it is still the same version.
+fn continues(request: &Request, out: Out<'_>, fields: &str, validator: &str) -> io::Result<Then> {
+    match (request.range(), request.header("if-range")) {
+        (Some(start), Some(version)) if version == validator => {
+            answer_range(out, fields, &bytes(WHOLE), start)
+        }
+        _ => answer(out, "200 OK", fields, &bytes(WHOLE)),
+    }
+}
+
+#[test]
+fn a_cut_connection_is_gone_on_with_in_the_same_run() {
+    on_each_port(|port| {
+        let folder = tempfile::tempdir().unwrap();
+        let site = site_that_cuts_first(TAG, |request, out| continues(request, out, TAG, "\"v1\""));
+        let (code, stdout, stderr) = told(&get(port, folder.path(), &[&site.url("/file")]));
+        assert_eq!(code, Some(0), "{stdout}{stderr}");
+        assert_eq!(fs::read(folder.path().join("file")).unwrap(), bytes(WHOLE));
+        assert_eq!(names(folder.path()), ["file"]);
+        let requests = site.requests();
+        assert_eq!(requests.len(), 2);
+        assert_eq!((requests[0].range(), requests[0].header("if-range")), (None, None));
+        assert_eq!(requests[1].range(), Some(CUT), "no byte twice");
+        assert_eq!(requests[1].header("if-range"), Some("\"v1\""));
+    });
+}
+
+#[test]
+fn a_later_run_goes_on_where_the_first_ended() {
+    on_each_port(|port| {
+        let folder = tempfile::tempdir().unwrap();
+        let site = site_that_cuts_first(TAG, |request, out| continues(request, out, TAG, "\"v1\""));
+        let url = site.url("/file");
+        let (code, _, stderr) = told(&get(port, folder.path(), &["--retries", "0", &url]));
+        assert_eq!(code, Some(1));
+        assert!(stderr.contains("after 400000 bytes"), "{stderr}");
+        assert!(stderr.contains("--resume goes on with file."), "{stderr}");
+        assert_eq!(unfinished(folder.path()), CUT as u64);
+
+        let (code, stdout, stderr) = told(&get(port, folder.path(), &["--resume", &url]));
+        assert_eq!(code, Some(0), "{stdout}{stderr}");
+        assert_eq!(site.requests().last().unwrap().range(), Some(CUT));
+        assert_eq!(fs::read(folder.path().join("file")).unwrap(), bytes(WHOLE));
+        assert_eq!(names(folder.path()), ["file"]);
+    });
+}
+
+#[test]
+fn without_resume_a_later_run_begins_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = site_that_cuts_first(TAG, |request, out| continues(request, out, TAG, "\"v1\""));
+    let url = site.url("/file");
+    assert_eq!(get("poll", folder.path(), &["--retries", "0", &url]).status.code(), Some(1));
+    assert_eq!(get("poll", folder.path(), &[&url]).status.code(), Some(0));
+    assert_eq!(site.requests().last().unwrap().range(), None);
+    assert_eq!(fs::read(folder.path().join("file")).unwrap(), bytes(WHOLE));
+    assert_eq!(names(folder.path()), ["file"]);
+}
+
+#[test]
+fn a_date_of_modification_does_as_well_if_it_is_reliable() {
+    const DATED: &str = "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+                         Date: Sun, 06 Nov 1994 09:00:00 GMT\r\n";
+    let folder = tempfile::tempdir().unwrap();
+    let modified = "Sun, 06 Nov 1994 08:49:37 GMT";
+    let site = site_that_cuts_first(DATED, |request, out| continues(request, out, DATED, modified));
+    assert_eq!(get("poll", folder.path(), &[&site.url("/file")]).status.code(), Some(0));
+    assert_eq!(site.requests()[1].header("if-range"), Some(modified));
+    assert_eq!(fs::read(folder.path().join("file")).unwrap(), bytes(WHOLE));
+}
+
+#[test]
+fn bytes_of_two_versions_never_meet() {
+    let other = || bytes(WHOLE + 7)[7..].to_vec();
+    // What the server does when it is asked to go on, after its file has changed.
+    type Behaviour = fn(Out<'_>, &[u8], usize) -> io::Result<Then>;
+    let behaviours: &[(&str, &'static str, Behaviour)] = &[
+        ("ignores ranges", TAG, |out, other, _| answer(out, "200 OK", "ETag: \"v2\"\r\n", other)),
+        ("ignores If-Range, with its tag", TAG, |out, other, start| {
+            answer_range(out, "ETag: \"v2\"\r\n", other, start)
+        }),
+        ("sends another range", TAG, |out, other, start| answer_range(out, TAG, other, start - 1)),
+        ("sends a part of no range", TAG, |out, other, start| {
+            answer(out, "206 Partial Content", TAG, &other[start..])
+        }),
+        ("knows no such range", TAG, |out, _, _| {
+            answer(out, "416 Range Not Satisfiable", "Content-Range: bytes */3\r\n", b"")
+        }),
+        ("has no version", "", |out, other, _| answer(out, "200 OK", "", other)),
+        ("has a weak version", "ETag: W/\"v1\"\r\n", |out, other, _| {
+            answer(out, "200 OK", "", other)
+        }),
+    ];
+    for (name, fields, behaviour) in behaviours {
+        let folder = tempfile::tempdir().unwrap();
+        let site = site_that_cuts_first(fields, move |request, out| match request.range() {
+            Some(start) => behaviour(out, &other(), start),
+            None => answer(out, "200 OK", "ETag: \"v2\"\r\n", &other()),
+        });
+        let (code, stdout, stderr) =
+            told(&get("poll", folder.path(), &["--retries", "1", &site.url("/file")]));
+        assert_eq!(code, Some(0), "{name}: {stdout}{stderr}");
+        assert!(fs::read(folder.path().join("file")).unwrap() == other(), "{name}");
+        assert_eq!(names(folder.path()), ["file"], "{name}");
+    }
+}
+
+#[test]
+fn a_part_that_is_complete_is_only_renamed() {
+    let folder = tempfile::tempdir().unwrap();
+    // Everything comes, but not the end that was announced.
+    let site = Site::start(|request, out| match request.range() {
+        None => {
+            write!(out, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n{TAG}\r\n")?;
+            write!(out, "{WHOLE:x}\r\n")?;
+            out.write_all(&bytes(WHOLE))?;
+            out.flush()?;
+            Ok(Then::Reset)
+        }
+        Some(start) => {
+            assert_eq!(start, WHOLE);
+            let range = format!("Content-Range: bytes */{WHOLE}\r\n");
+            answer(out, "416 Range Not Satisfiable", &range, b"")
+        }
+    });
+    let (code, stdout, stderr) = told(&get("poll", folder.path(), &[&site.url("/file")]));
+    // A reset may take the last bytes with it; then the range that is asked for is not this one.
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    assert_eq!(fs::read(folder.path().join("file")).unwrap(), bytes(WHOLE));
+    assert_eq!(names(folder.path()), ["file"]);
+}
+
+/// Bodies that end too early, in every framing.
+#[test]
+fn what_is_cut_never_gets_its_name() {
+    on_each_port(|port| {
+        let folder = tempfile::tempdir().unwrap();
+        let body = || bytes(WHOLE);
+        let cut = move |request: &Request, out: Out<'_>| match request.path.as_str() {
+            "/length" => answer_cut(out, "", &body(), CUT, Then::Cut),
+            "/length-reset" => answer_cut(out, "", &body(), CUT, Then::Reset),
+            "/length-tag" => answer_cut(out, TAG, &body(), 0, Then::Cut),
+            "/chunked" => {
+                write!(out, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+                write!(out, "{CUT:x}\r\n")?;
+                out.write_all(&body()[..CUT])?;
+                write!(out, "\r\n")?;
+                out.flush()?;
+                Ok(Then::Cut)
+            }
+            "/until-close" => {
+                write!(out, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
+                out.write_all(&body()[..CUT])?;
+                out.flush()?;
+                // The client has read what there is, so that a reset takes nothing with it.
+                thread::sleep(Duration::from_millis(100));
+                Ok(Then::Reset)
+            }
+            path => panic!("{path}"),
+        };
+        let paths = ["/length", "/length-reset", "/length-tag", "/chunked", "/until-close"];
+        let authority = Authority::new("trusted");
+        let elsewhere = tempfile::tempdir().unwrap();
+        let trusted = authority.write(elsewhere.path());
+        for site in [Site::start(cut), Site::start_tls(&authority, cut)] {
+            let urls = paths.map(|path| site.url(path));
+            let mut arguments = vec!["--retries", "1", "--cacert", trusted.to_str().unwrap()];
+            arguments.extend(urls.iter().map(String::as_str));
+            let (code, stdout, stderr) = told(&get(port, folder.path(), &arguments));
+            assert_eq!(code, Some(1), "{stdout}{stderr}");
+            assert!(stdout.contains("0 of 5 saved"), "{stdout}{stderr}");
+            assert_eq!(names(folder.path()), [""; 0], "{stderr}");
+            assert_eq!(site.requests().len(), 10, "each was tried twice");
+        }
+    });
+}
+
+/// TLS says when it ends; an end that it has not said may be somebody else's doing.
+#[test]
+fn an_end_of_tls_without_farewell_is_no_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new("trusted");
+    let trusted = authority.write(folder.path());
+    let site = Site::start_tls(&authority, |request, out| {
+        write!(out, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nsome of it")?;
+        out.flush()?;
+        Ok(if request.path == "/said" { Then::Close } else { Then::Cut })
+    });
+    let arguments = ["--retries", "0", "--cacert", trusted.to_str().unwrap()];
+    let (said, cut) = (site.url("/said"), site.url("/cut"));
+    let (code, _, stderr) =
+        told(&get("poll", folder.path(), &[&arguments[..], &[&said, &cut]].concat()));
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("/cut: cut off: "), "{stderr}");
+    assert_eq!(names(folder.path()), ["authority.pem", "said"]);
+}
+
+#[test]
+fn bodies_in_chunks_and_until_the_close_are_whole() {
+    on_each_port(|port| {
+        let folder = tempfile::tempdir().unwrap();
+        let site = Site::start(|request, out| {
+            if request.path == "/chunked" {
+                write!(out, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+                for chunk in bytes(WHOLE).chunks(77_777) {
+                    write!(out, "{:x}\r\n", chunk.len())?;
+                    out.write_all(chunk)?;
+                    write!(out, "\r\n")?;
+                }
+                write!(out, "0\r\n\r\n")?;
+                out.flush()?;
+                return Ok(Then::Keep);
+            }
+            write!(out, "HTTP/1.0 200 OK\r\n\r\n")?;
+            out.write_all(&bytes(WHOLE))?;
+            out.flush()?;
+            Ok(Then::Close)
+        });
+        let (chunked, close) = (site.url("/chunked"), site.url("/close"));
+        let (code, stdout, stderr) = told(&get(port, folder.path(), &[&chunked, &close]));
+        assert_eq!(code, Some(0), "{stdout}{stderr}");
+        for name in ["chunked", "close"] {
+            assert!(fs::read(folder.path().join(name)).unwrap() == bytes(WHOLE), "{name}");
+        }
+    });
+}
+
+#[test]
+fn two_processes_do_not_write_into_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::start(|_, out| {
+        write!(out, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n01")?;
+        out.flush()?;
+        thread::sleep(Duration::from_secs(1));
+        out.write_all(b"23")?;
+        out.flush()?;
+        Ok(Then::Keep)
+    });
+    let url = site.url("/file");
+    let first = start_get("poll", folder.path(), &[&url]);
+    wait_for(|| !names(folder.path()).is_empty());
+    let (code, _, stderr) = told(&get("poll", folder.path(), &[&url]));
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("is being written by another process"), "{stderr}");
+    assert_eq!(told(&first.wait_with_output().unwrap()).0, Some(0));
+    assert_eq!(fs::read(folder.path().join("file")).unwrap(), b"0123");
+}
+
+fn wait_for(mut condition: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !condition() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "it does not come to that");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let kill = format!("kill -{name} {}", child.id());
+    assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+}
+
+#[test]
+fn ctrl_c_keeps_what_has_come_and_says_how_to_go_on() {
+    on_each_port(|port| {
+        let folder = tempfile::tempdir().unwrap();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let seen = asked.clone();
+        let site = Site::start(move |request, out| {
+            if request.path == "/small" {
+                return answer(out, "200 OK", "", b"small");
+            }
+            if asked.fetch_add(1, Ordering::SeqCst) == 0 {
+                answer_cut(out, TAG, &bytes(WHOLE), CUT, Then::Keep)?;
+                thread::sleep(Duration::from_secs(10));
+                return Ok(Then::Cut);
+            }
+            continues(request, out, TAG, "\"v1\"")
+        });
+        let (small, file) = (site.url("/small"), site.url("/file?a=b&c"));
+        let child = start_get(port, folder.path(), &["-o", "./", &small, &file]);
+        let part = || {
+            fs::read_dir(folder.path())
+                .unwrap()
+                .flatten()
+                .find(|entry| entry.path().extension().is_some_and(|extension| extension == "part"))
+        };
+        wait_for(|| part().is_some_and(|part| part.metadata().unwrap().len() == CUT as u64));
+        wait_for(|| folder.path().join("small").exists());
+        let begin = Instant::now();
+        signal(&child, "INT");
+        let (code, stdout, stderr) = told(&child.wait_with_output().unwrap());
+        assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+        assert_eq!(code, Some(130), "{stdout}{stderr}");
+        assert!(stdout.contains("1 of 2 saved"), "{stdout}");
+        assert!(stderr.contains("stopped by SIGINT; 1 unfinished file is kept"), "{stderr}");
+        let again = stderr.lines().last().unwrap().trim();
+        assert!(again.starts_with("overlapped --port") && again.ends_with("--resume"), "{again}");
+        fs::remove_file(folder.path().join("small")).unwrap();
+        assert_eq!(unfinished(folder.path()), CUT as u64);
+
+        // What it says is what one can do, in a shell.
+        let again = again.replacen("overlapped", common::PROGRAM, 1);
+        let mut shell = std::process::Command::new("sh");
+        let output = shell.args(["-c", &again]).current_dir(folder.path()).output().unwrap();
+        assert_eq!(told(&output).0, Some(0), "{:?}", told(&output));
+        assert_eq!(fs::read(folder.path().join("file")).unwrap(), bytes(WHOLE));
+        assert_eq!(names(folder.path()), ["file", "small"]);
+        assert_eq!(seen.load(Ordering::SeqCst), 2);
+    });
+}
+
+/// Stopped at any moment: a name stands for the whole file, or for nothing, and `--resume` ends
+/// what was begun.
+#[test]
+fn no_half_file_whenever_it_is_stopped() {
+    let rounds = if common::torture() { 50 } else { 3 };
+    on_each_port(|port| {
+        let site = Site::start(|request, out| {
+            let whole = bytes(WHOLE);
+            let start = request.range().unwrap_or(0);
+            let status = if start > 0 { "206 Partial Content" } else { "200 OK" };
+            write!(out, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n{TAG}", WHOLE - start)?;
+            if start > 0 {
+                write!(out, "Content-Range: bytes {start}-{}/{WHOLE}\r\n", WHOLE - 1)?;
+            }
+            write!(out, "\r\n")?;
+            for chunk in whole[start..].chunks(100_000) {
+                out.write_all(chunk)?;
+                out.flush()?;
+                thread::sleep(Duration::from_millis(5));
+            }
+            Ok(Then::Keep)
+        });
+        let urls: Vec<_> = (0..10).map(|file| site.url(&format!("/{file}"))).collect();
+        let mut arguments = vec!["--resume", "--jobs", "4"];
+        arguments.extend(urls.iter().map(String::as_str));
+        let (mut stops, mut halves) = (0, 0);
+        for round in 0..rounds {
+            let folder = tempfile::tempdir().unwrap();
+            for interruption in 0.. {
+                let child = start_get(port, folder.path(), &arguments);
+                // Later and later, or a busy machine would never get to its end.
+                let spread = (round * 7 + interruption * 3) % 10 * 10;
+                thread::sleep(Duration::from_millis(20 + spread + interruption * 20));
+                signal(&child, if interruption % 3 == 2 { "KILL" } else { "INT" });
+                let output = child.wait_with_output().unwrap();
+                for name in names(folder.path()) {
+                    if name.contains(".part") {
+                        halves += 1;
+                    } else {
+                        let saved = fs::read(folder.path().join(&name)).unwrap();
+                        assert!(saved == bytes(WHOLE), "{name} has {} bytes", saved.len());
+                    }
+                }
+                if output.status.code() == Some(0) {
+                    break;
+                }
+                stops += 1;
+                assert!(interruption < 50, "it never ends: {:?}", told(&output));
+            }
+            assert_eq!(names(folder.path()).len(), 10);
+        }
+        println!("{port}: {stops} stops, {halves} unfinished files seen, none under its name");
+        assert!(stops >= rounds && halves > 0, "{stops} stops: not a test");
+    });
+}
+
+/// What is asked of a proxy reaches the server through it.
+#[test]
+fn a_proxy_is_gone_through() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::start(|_, out| answer(out, "200 OK", "", b"by way of the proxy"));
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", proxy.local_addr().unwrap());
+    let (asked, port) = (Arc::new(AtomicUsize::new(0)), site.port());
+    let counted = asked.clone();
+    thread::spawn(move || -> io::Result<()> {
+        for client in proxy.incoming() {
+            let client = client?;
+            let mut head = String::new();
+            let mut reader = io::BufReader::new(client.try_clone()?);
+            while !head.ends_with("\r\n\r\n") {
+                io::BufRead::read_line(&mut reader, &mut head)?;
+            }
+            assert!(head.starts_with(&format!("CONNECT localhost:{port} ")), "{head}");
+            counted.fetch_add(1, Ordering::SeqCst);
+            let server = std::net::TcpStream::connect(("127.0.0.1", port))?;
+            write!(&client, "HTTP/1.1 200 OK\r\n\r\n")?;
+            let (mut there, mut back) = (server.try_clone()?, client);
+            thread::spawn(move || io::copy(&mut reader, &mut there));
+            thread::spawn(move || io::copy(&mut &server, &mut back));
+        }
+        Ok(())
+    });
+    let output =
+        command("poll", folder.path(), &[&site.url("/file")]).env("http_proxy", url).output();
+    assert_eq!(told(&output.unwrap()).0, Some(0));
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    assert_eq!(fs::read(folder.path().join("file")).unwrap(), b"by way of the proxy");
+    let socks = command("poll", folder.path(), &[&site.url("/x")])
+        .env("ALL_PROXY", "socks5://127.0.0.1:1")
+        .output();
+    let (code, _, stderr) = told(&socks.unwrap());
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("SOCKS proxy, which this program cannot use"), "{stderr}");
+}

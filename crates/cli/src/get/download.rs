@@ -238,7 +238,13 @@ impl Download<'_> {
         if head.status != StatusCode::PARTIAL_CONTENT {
             self.part.restart(version(&head.headers, length)).map_err(unwritable)?;
         }
-        let whole = length.and_then(|length| self.part.length().checked_add(length));
+        let whole = match (head.status, self.part.known()) {
+            // A server may send less than the rest; the next attempt goes on behind it.
+            (StatusCode::PARTIAL_CONTENT, Some((_, Version { length: Some(whole), .. }))) => {
+                Some(*whole)
+            }
+            _ => length.and_then(|length| self.part.length().checked_add(length)),
+        };
         self.bar.show(self.part.length(), whole);
         let mut body = body.into_reader();
         let mut buffer = vec![0; BUFFER];

@@ -1,10 +1,11 @@
 //! `overlapped get`: downloads, many at a time.
 //!
 //! ```text
-//! main tasklet    spawns the two below, waits for the crowd's end
+//! main tasklet    spawns those below, waits for the crowd's end
 //! ├ crowd         a scope of N workers
 //! │ └ workers     each takes the next URL of the list until none is left (download.rs)
-//! └ stopper       waits for a signal, then kills the crowd
+//! ├ stopper       waits for a signal, then kills the crowd
+//! └ a tasklet that shows all of them at SIGQUIT
 //! ```
 //!
 //! A worker is ordinary blocking code: ureq reads from a socket, and the file is written to. What
@@ -43,7 +44,7 @@ use overlapped::time::{Duration, Instant};
 use overlapped::{Builder, Config, JoinError, scope, spawn};
 
 use crate::say;
-use crate::signals::StopSignals;
+use crate::signals::{self, StopSignals};
 use agent::{Limits, agent};
 use download::{Downloader, Manner, Outcome};
 use plan::Plan;
@@ -62,7 +63,8 @@ use progress::Progress;
 ///   overlapped get --resume -o isos/ -i urls.txt         goes on after Ctrl-C or a failure
 ///   overlapped get --compare -i urls.txt                 one by one against all at once
 ///
-/// Exit code: 0 when every file is there, 1 when one is not, 130 after Ctrl-C.
+/// Exit code: 0 when every file is there, 1 when one is not, 130 after Ctrl-C. Ctrl-\ (SIGQUIT) shows
+/// what every download waits for, and goes on.
 #[derive(clap::Args)]
 #[command(
     verbatim_doc_comment,
@@ -171,6 +173,7 @@ impl Run {
         self: Rc<Run>,
         mut signals: StopSignals,
     ) -> anyhow::Result<Option<&'static str>> {
+        signals::dump_on_quit().context("cannot handle SIGQUIT")?;
         let crowd = spawn({
             let run = self.clone();
             move || run.all()

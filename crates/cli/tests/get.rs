@@ -49,7 +49,7 @@ fn no_more_at_a_time_than_jobs() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let site = Site::start(|request, out| {
-            thread::sleep(Duration::from_millis(20));
+            thread::sleep(Duration::from_millis(60));
             answer(out, "200 OK", "", request.path.as_bytes())
         });
         let urls: Vec<_> = (0..12).map(|page| site.url(&format!("/page-{page}"))).collect();

@@ -108,7 +108,7 @@ fn with_few_descriptors_the_tour_says_what_it_left_out() {
 #[test]
 fn the_help_names_every_subcommand() {
     let (stdout, _) = text(&run(&["--help"]));
-    for word in ["serve", "doctor", "tour", "OVERLAPPED_PORT", "RUST_LOG"] {
+    for word in ["get", "serve", "doctor", "tour", "OVERLAPPED_PORT", "RUST_LOG"] {
         assert!(stdout.contains(word), "{word} is missing in\n{stdout}");
     }
 }

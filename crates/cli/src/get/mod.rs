@@ -63,8 +63,8 @@ use progress::Progress;
 ///   overlapped get --resume -o isos/ -i urls.txt         goes on after Ctrl-C or a failure
 ///   overlapped get --compare -i urls.txt                 one by one against all at once
 ///
-/// Exit code: 0 when every file is there, 1 when one is not, 130 after Ctrl-C. Ctrl-\ (SIGQUIT) shows
-/// what every download waits for, and goes on.
+/// Exit code: 0 when every file is there, 1 when one is not, 130 after Ctrl-C. SIGQUIT (Ctrl-\)
+/// shows what every download waits for, and goes on.
 #[derive(clap::Args)]
 #[command(
     verbatim_doc_comment,

@@ -31,6 +31,12 @@ struct Buffer<'a> {
 impl Buffer<'_> {
     fn read(&mut self, most: usize) -> io::Result<usize> {
         let room = self.memory.len().min(most);
+        if self.from.is_file()
+            && let Ok(read) = splice::read_cached(self.from.fd, &mut self.memory[..room])
+        {
+            (self.start, self.end) = (0, read);
+            return Ok(read);
+        }
         let (fd, buf, len) = (self.from.fd.as_raw_fd(), self.memory.as_mut_ptr(), clamp(room));
         let op = match self.from.kind {
             Kind::Socket | Kind::BlockingSocket => {
@@ -105,7 +111,8 @@ impl Transfer<'_> {
     }
 
     fn around(&mut self, buffer: &mut Buffer<'_>) -> Result<(), Failure> {
-        let mut size = SIZE;
+        let known = if self.from.is_file() { splice::left(self.from.fd).unwrap_or(0) } else { 0 };
+        let mut size = usize::try_from(known).unwrap_or(SIZE_MAX).clamp(SIZE, SIZE_MAX);
         loop {
             while buffer.start < buffer.end {
                 match buffer.write().map_err(Failure::of_sink)? {

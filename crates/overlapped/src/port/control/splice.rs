@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::fs::{FileType, OFlags, SeekFrom};
-use rustix::io::Errno;
+use rustix::io::{Errno, ReadWriteFlags};
 use rustix::pipe::{PipeFlags, SpliceFlags};
 
 /// What a descriptor stands for, as far as moving goes.
@@ -105,6 +105,14 @@ pub(crate) fn take(pipe: BorrowedFd<'_>, bytes: usize) -> Vec<u8> {
         }
     }
     taken
+}
+
+/// Reads at a file's cursor what is in memory; `WouldBlock` where that is nothing.
+pub(crate) fn read_cached(file: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
+    let mut slices = [io::IoSliceMut::new(buf)];
+    let at_cursor = u64::MAX;
+    let read = || rustix::io::preadv2(file, &mut slices, at_cursor, ReadWriteFlags::NOWAIT);
+    Ok(rustix::io::retry_on_intr(read)?)
 }
 
 /// Reads at the cursor, blocking the thread: for pool threads, and for regular files.

@@ -38,6 +38,7 @@
 //! | [`chan`] | [`Channel`]: a rendezvous with Stackless Python's semantics |
 //! | [`time`] | `sleep`, `timeout`, intervals on the port's clock |
 //! | [`net`] | `TcpListener`, `TcpStream`, `UdpSocket`: std's methods, blocking the tasklet only |
+//! | [`fs`] | `File`, `OpenOptions`, `read`, `copy`, `read_dir` …: std's names |
 //! | [`io`] | `pipe`: std's names, blocking the tasklet only |
 //! | [`process`] | `Command`, `Child`: std's child processes |
 //! | [`signal`] | `ctrl_c`, and any signal as a stream |
@@ -73,6 +74,7 @@
 //! should end by exec or exit.
 
 pub mod chan;
+pub mod fs;
 pub mod io;
 pub mod net;
 pub mod os;

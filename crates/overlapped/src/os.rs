@@ -2,9 +2,19 @@
 
 /// Unix.
 pub mod unix {
+    /// What files have on Unix only. The traits are std's: they work on this library's types.
+    pub mod fs {
+        pub use std::os::unix::fs::{
+            DirBuilderExt, DirEntryExt, FileExt, FileTypeExt, MetadataExt, OpenOptionsExt,
+            PermissionsExt,
+        };
+
+        pub use crate::fs::unix::{chown, fchown, lchown, symlink};
+    }
+
     /// Sockets of the Unix family, with std's own signatures, blocking only the calling tasklet.
     ///
-    /// [`SocketAddr`] is std's own type; abstract names are made by
+    /// [`SocketAddr`](net::SocketAddr) is std's own type; abstract names are made by
     /// `std::os::linux::net::SocketAddrExt`.
     pub mod net {
         pub use crate::net::unix::{Incoming, SocketAddr, UnixDatagram, UnixListener, UnixStream};

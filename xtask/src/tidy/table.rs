@@ -173,6 +173,7 @@ pub const FOREIGN: &[Foreign] = &[
     foreign(
         &["std", "os", "unix", "fs"],
         &[
+            "DirBuilderExt",
             "DirEntryExt",
             "FileExt",
             "FileTypeExt",
@@ -209,7 +210,8 @@ pub const FOREIGN: &[Foreign] = &[
 pub const ROOMS_THAT_CALL: &[&str] = &["port", "stack"];
 
 /// Files of conversions between std's, socket2's and libc's forms of the same value.
-pub const CONVERSIONS: &[&str] = &["op/addr.rs", "op/message.rs", "net/convert.rs"];
+pub const CONVERSIONS: &[&str] =
+    &["op/addr.rs", "op/message.rs", "net/convert.rs", "fs/file/convert.rs"];
 
 /// The benchmarks.
 pub const BENCH: &str = "crates/bench/";

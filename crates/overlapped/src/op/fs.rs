@@ -5,7 +5,6 @@ use std::os::fd::RawFd;
 
 /// Operations on files, pipes and terminals. Paths end in a zero byte.
 #[derive(Debug, Clone, Copy)]
-#[allow(dead_code, reason = "the room `fs` makes them")]
 pub(crate) enum Fs {
     /// pread(2) at `offset`, or read(2) where there is none. Result: bytes read.
     Read { fd: RawFd, buf: *mut u8, len: u32, offset: Option<u64> },
@@ -82,7 +81,6 @@ impl Fs {
 /// What the kernel says of a file: `struct statx` (statx(2)), as far as it is used here.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
-#[allow(dead_code, reason = "the room `fs` reads it")]
 pub(crate) struct StatBuf {
     /// Which fields are filled.
     pub(crate) mask: u32,
@@ -112,7 +110,6 @@ pub(crate) struct StatBuf {
 /// A time in a [`StatBuf`]: seconds since 1970, perhaps negative, and nanoseconds to be added.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]
-#[allow(dead_code, reason = "the room `fs` reads it")]
 pub(crate) struct StatTime {
     pub(crate) seconds: i64,
     pub(crate) nanos: u32,

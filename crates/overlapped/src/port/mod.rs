@@ -5,6 +5,7 @@
 //! user        ──▶ Port   ──▶ Driver                (public: owned memory, `Request`)
 //! net, time   ──▶ control, clock                   (calls that never wait, and the time)
 //! process …   ──▶ host                             (children and signals)
+//! fs          ──▶ disk                             (what no port does with files)
 //! ```
 //!
 //! A driver starts operations, is asked to cancel them, and hands out completions when waited on.
@@ -18,6 +19,7 @@ pub(crate) mod attempt;
 mod choose;
 pub(crate) mod clock;
 pub(crate) mod control;
+pub(crate) mod disk;
 mod doctor;
 pub(crate) mod host;
 mod notifier;

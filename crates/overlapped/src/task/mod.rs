@@ -14,6 +14,7 @@
 //! | [`Local`] | tasklet-local values |
 //! | [`dump`], [`stats`], [`Observer`] | look inside |
 
+pub(crate) mod aside;
 mod entry;
 mod inspect;
 mod local;
@@ -21,10 +22,11 @@ mod modes;
 mod payload;
 mod refusal;
 mod spawn;
-mod unblock;
 pub(crate) mod wait;
 pub(crate) mod waiter;
 
+pub(crate) use aside::unblock_to_end;
+pub use aside::{UnblockError, unblock};
 pub use entry::{Config, RunError, run, run_until};
 pub use inspect::{Dump, DumpLine, Stats, dump, stack_used, stats};
 pub use local::Local;
@@ -32,14 +34,12 @@ pub(crate) use modes::exit_now;
 pub use modes::{TaskletExit, current, in_tasklet, no_switch, pause, shield, yield_now};
 pub(crate) use modes::{breathe, port_waits_for_disks};
 pub use payload::PanicPayload;
-pub(crate) use refusal::Refusal;
+pub(crate) use refusal::{Refusal, deadline_passed};
 pub(crate) use spawn::take_verdict;
 pub use spawn::{
     Builder, Current, JoinError, PauseError, Placed, Remote, Scope, ScopedTasklet, SpawnError,
     Spawner, Tasklet, TaskletId, place, place_on, place_on_each, schedulers, scope, spawn, spawner,
 };
-pub(crate) use unblock::unblock_to_end;
-pub use unblock::{UnblockError, unblock};
 
 pub use crate::sched::{ChannelEvent, Observer, Verdict, Waiter};
 pub use crate::stack::Guards;

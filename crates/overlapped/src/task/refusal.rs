@@ -21,6 +21,12 @@ pub(super) fn timed_out(by_deadline: bool) -> io::Error {
     io::Error::from_raw_os_error(port::WOULD_BLOCK)
 }
 
+/// The error of a call that the deadline set by `timeout` ends.
+#[cold]
+pub(crate) fn deadline_passed() -> io::Error {
+    timed_out(true)
+}
+
 #[cold]
 pub(super) fn too_many() -> io::Error {
     io::Error::new(

@@ -23,7 +23,7 @@ use crate::sched::{AbortOnUnwind, Here, NEVER, State, Tcb, Waiting, Wake, here};
 use crate::switch::Suspender;
 
 /// The operations that may end at once, one after another, before others get a turn.
-const INLINE_MAX: u64 = 64;
+pub(super) const INLINE_MAX: u64 = 64;
 
 /// What every call that may wait does first: delivers a pending kill, and tells whether the call
 /// may wait at all.

@@ -45,6 +45,18 @@ pub(super) unsafe fn start(fs: &Fs) -> i32 {
     }
 }
 
+/// Reads what is in the page cache, at `offset` or at the cursor. `-EAGAIN` or `-EOPNOTSUPP` where
+/// the disk would have to be asked; short where it would have to be asked for the rest.
+///
+/// # Safety
+/// `buf` is valid for writes of `len` bytes.
+pub(crate) unsafe fn read_cached(fd: RawFd, buf: *mut u8, len: u32, offset: Option<u64>) -> i32 {
+    let slice = libc::iovec { iov_base: buf.cast(), iov_len: len as usize };
+    let offset = offset.map_or(-1, |offset| offset as i64);
+    // SAFETY: one slice, valid by the caller's promise.
+    retried(|| unsafe { libc::preadv2(fd, &slice, 1, offset, libc::RWF_NOWAIT) })
+}
+
 /// Everything in a [`StatBuf`], as std asks for it.
 pub(in crate::port) const STAT_MASK: u32 = libc::STATX_BASIC_STATS | libc::STATX_BTIME;
 

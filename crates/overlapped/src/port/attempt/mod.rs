@@ -23,6 +23,7 @@ use crate::op::{Fs, Interest, Net, Op, Outcome};
 use crate::port::{clock, is_cancelled};
 
 pub(super) use fs::STAT_MASK;
+pub(crate) use fs::read_cached;
 
 /// Tries `op` once without waiting; `-EAGAIN` where it would wait. A connect that is under way
 /// answers `-EAGAIN`, too: it goes on in the kernel.
@@ -228,7 +229,7 @@ fn poll_for(fd: RawFd, bits: i16, limit: Option<u64>) -> Result<i16, i32> {
 }
 
 /// The result of `call` in the kernel's form; interrupted calls are made again.
-fn retried(mut call: impl FnMut() -> isize) -> i32 {
+pub(super) fn retried(mut call: impl FnMut() -> isize) -> i32 {
     loop {
         let result = call();
         if result >= 0 {

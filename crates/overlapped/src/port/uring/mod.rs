@@ -25,7 +25,7 @@ mod prepare;
 mod ring;
 mod spin;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,8 +51,8 @@ pub(super) const RUNG: u64 = INTERNAL | 2;
 /// How long a wait may sleep while the kernel does not take what is queued.
 const HELD_BACK: Duration = Duration::from_millis(1);
 
-/// Nanoseconds after which a drain asks again to cancel what has not ended. (A cancel misses an
-/// operation that a worker is just about to take up.)
+/// Nanoseconds after which what has been asked to end, and has not, is asked again. (A cancel
+/// misses an operation that a worker is just about to take up.)
 const ASK_AGAIN: u64 = 10_000_000;
 
 /// Looks at the ring's memory between two looks at the clock.
@@ -74,6 +74,9 @@ pub(crate) struct Uring {
     internal: usize,
     /// What is done by polling in the ring: see [`Uring::submit_aside`].
     aside: HashMap<u64, Aside>,
+    /// Cancelled and not completed; when they are asked again.
+    asked: HashSet<Token>,
+    ask_at: u64,
     /// Those of `aside` that have become ready; empty between two waits.
     ready: Vec<(Token, Op)>,
     spin: Spin,
@@ -98,6 +101,8 @@ impl Uring {
             in_flight: 0,
             internal: 0,
             aside: HashMap::new(),
+            asked: HashSet::new(),
+            ask_at: 0,
             ready: Vec::new(),
             spin: Spin::default(),
             wake,
@@ -166,7 +171,24 @@ impl Uring {
         if let Some(aside) = self.aside.get_mut(&token.to_bits()) {
             aside.cancelled = true;
         }
+        if self.asked.is_empty() {
+            self.ask_at = clock::nanos() + ASK_AGAIN;
+        }
+        self.asked.insert(token);
         self.push_internal(prepare::cancel(token).user_data(CANCEL));
+    }
+
+    /// Asks those who have not ended again, where it is time. Says how long a wait may be.
+    #[cold]
+    fn ask_again(&mut self) -> Duration {
+        if clock::until(self.ask_at) == Duration::ZERO {
+            self.ask_at = clock::nanos() + ASK_AGAIN;
+            let tokens: Vec<Token> = self.asked.iter().copied().collect();
+            for token in tokens {
+                self.push_internal(prepare::cancel(token).user_data(CANCEL));
+            }
+        }
+        clock::until(self.ask_at)
     }
 
     fn arm_wake(&mut self) {
@@ -227,6 +249,10 @@ impl Uring {
             if !self.backlog.is_empty() {
                 timeout = Some(timeout.map_or(HELD_BACK, |timeout| timeout.min(HELD_BACK)));
             }
+        }
+        if !self.asked.is_empty() {
+            let left = self.ask_again();
+            timeout = Some(timeout.map_or(left, |timeout| timeout.min(left)));
         }
         let sleep = timeout != Some(Duration::ZERO) && !self.ring.has_completions();
         let result = if sleep { self.sleep(timeout) } else { self.look() };
@@ -315,6 +341,9 @@ impl Uring {
                 outcome = Outcome::of(outcome.result.min(0));
                 self.aside.remove(&bits);
             }
+            if !self.asked.is_empty() {
+                self.asked.remove(&token);
+            }
             self.in_flight -= 1;
             out.push(Completion { token, outcome });
         }
@@ -343,6 +372,7 @@ impl Uring {
                 outcome = Outcome::of(-libc::ECANCELED);
             }
             self.aside.remove(&token.to_bits());
+            self.asked.remove(&token);
             self.in_flight -= 1;
             out.push(Completion { token, outcome });
         }
@@ -365,6 +395,7 @@ impl Uring {
             return;
         }
         self.closing = true;
+        self.asked.clear();
         let mut ask_at = 0;
         while self.in_flight + self.internal > 0 {
             if clock::until(ask_at) == Duration::ZERO {

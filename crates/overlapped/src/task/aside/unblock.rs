@@ -8,10 +8,10 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::waiter::{self, Waker, Woken};
-use super::{PanicPayload, in_tasklet, shield};
 use crate::port::offload;
 use crate::sched::NEVER;
+use crate::task::waiter::{self, Waker, Woken};
+use crate::task::{PanicPayload, in_tasklet, shield};
 
 /// Why [`unblock`] has no result.
 #[derive(Debug)]

@@ -5,6 +5,14 @@
 //! pointer. The pool is the `blocking` crate's: one per process, threads start on demand, end
 //! after some idle seconds, and there are 500 at most (`BLOCKING_MAX_THREADS`); further jobs
 //! queue. Nobody waits for the pool at the process's end.
+//!
+//! Calls that may wait for ever would use those threads up: they have their own (`patient`).
+
+mod patient;
+
+#[cfg(test)]
+pub(crate) use patient::patient_calls;
+pub(crate) use patient::{Patience, wait_patiently};
 
 /// Runs `job` on a thread of the pool. A panic inside is the job's own to catch.
 pub(crate) fn offload(job: impl FnOnce() + Send + 'static) {

@@ -1,0 +1,162 @@
+//! std's traits for reading, writing and seeking.
+
+use std::io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+
+use super::File;
+use super::cursor::Cursor;
+use super::transfer::Memory;
+use crate::port::disk::at_once;
+
+impl File {
+    fn read_into(&self, buf: &mut [u8], offset: Option<u64>) -> io::Result<usize> {
+        // SAFETY: borrowed for this call.
+        unsafe { self.transfer(Memory::Into(buf.as_mut_ptr(), buf.len()), offset) }
+    }
+
+    fn write_from(&self, buf: &[u8], offset: Option<u64>) -> io::Result<usize> {
+        // SAFETY: borrowed for this call.
+        unsafe { self.transfer(Memory::From(buf.as_ptr(), buf.len()), offset) }
+    }
+
+    /// Reads from the cursor to the end, behind what `buf` holds.
+    pub(in crate::fs) fn append_to(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
+        let before = buf.len();
+        let expected = self.bytes_left();
+        buf.try_reserve(expected).map_err(io::Error::from)?;
+        loop {
+            let room = buf.spare_capacity_mut();
+            if room.is_empty() {
+                // It may just have ended where it was expected to: no reason to grow then.
+                let mut probe = [0; 32];
+                let count = self.read_into(&mut probe, None)?;
+                if count == 0 {
+                    break;
+                }
+                buf.try_reserve(count).map_err(io::Error::from)?;
+                buf.extend_from_slice(&probe[..count]);
+                buf.try_reserve(probe.len()).map_err(io::Error::from)?;
+                continue;
+            }
+            let memory = Memory::Into(room.as_mut_ptr().cast(), room.len());
+            // SAFETY: borrowed until the next use of `buf`.
+            let count = unsafe { self.transfer(memory, None) }?;
+            if count == 0 {
+                break;
+            }
+            // SAFETY: so many bytes behind the length have been written to.
+            unsafe { buf.set_len(buf.len() + count) };
+        }
+        Ok(buf.len() - before)
+    }
+
+    /// From the cursor to the end, as far as can be told: room to be made.
+    fn bytes_left(&self) -> usize {
+        let size = at_once::stat_of(self.as_fd()).map_or(0, |stat| stat.size);
+        let at = at_once::seek(self.as_fd(), SeekFrom::Current(0)).unwrap_or(0);
+        usize::try_from(size.saturating_sub(at)).unwrap_or(0)
+    }
+}
+
+impl Read for &File {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.read_into(buf, None)
+    }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        // SAFETY: borrowed for this call; std promises that a slice of these is one of iovecs.
+        unsafe { self.transfer(Memory::IntoSlices(bufs.as_ptr().cast(), bufs.len()), None) }
+    }
+
+    fn read_to_end(&mut self, buf: &mut Vec<u8>) -> io::Result<usize> {
+        self.append_to(buf)
+    }
+
+    fn read_to_string(&mut self, buf: &mut String) -> io::Result<usize> {
+        let mut bytes = Vec::new();
+        let result = self.append_to(&mut bytes);
+        match String::from_utf8(bytes) {
+            Ok(text) if buf.is_empty() => *buf = text,
+            Ok(text) => buf.push_str(&text),
+            Err(_) => {
+                let text = "stream did not contain valid UTF-8";
+                return result.and(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
+            }
+        }
+        result
+    }
+}
+
+impl Write for &File {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.write_from(buf, None)
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        // SAFETY: as in `read_vectored`.
+        unsafe { self.transfer(Memory::FromSlices(bufs.as_ptr().cast(), bufs.len()), None) }
+    }
+
+    /// Does nothing, as std's: nothing is held back. [`File::sync_all`] waits for the disk.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for &File {
+    /// Waits for its turn at the cursor, then moves it.
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let _turn = Cursor::enter(&*self.cursor)?;
+        at_once::seek(self.as_fd(), to)
+    }
+}
+
+impl Read for File {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buf)
+    }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        (&*self).read_vectored(bufs)
+    }
+
+    fn read_to_end(&mut self, buf: &mut Vec<u8>) -> io::Result<usize> {
+        (&*self).read_to_end(buf)
+    }
+
+    fn read_to_string(&mut self, buf: &mut String) -> io::Result<usize> {
+        (&*self).read_to_string(buf)
+    }
+}
+
+impl Write for File {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        (&*self).write(buf)
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&*self).write_vectored(bufs)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for File {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        (&*self).seek(to)
+    }
+}
+
+/// Many of these may be in flight on one file; the cursor stays where it is.
+impl FileExt for File {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.read_into(buf, Some(offset))
+    }
+
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        self.write_from(buf, Some(offset))
+    }
+}

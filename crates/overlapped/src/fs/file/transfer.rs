@@ -1,0 +1,365 @@
+//! Moving bytes between memory and a file: by which way, and in which order.
+//!
+//! | the file is | at the cursor | at an offset |
+//! |---|---|---|
+//! | on a disk | in turn; from the page cache in place, else ring or pool | the same, at once |
+//! | a FIFO, a terminal, a device | by the port, as pipes | by the port |
+//! | a socket | received and sent: write(2) would raise SIGPIPE | an error |
+//!
+//! **In place**: what is in the page cache is read by a call that never waits (`RWF_NOWAIT`).
+//! **Pool**: the readiness backend has nothing for disks, so a thread of the pool reads or writes
+//! memory of its own, from or to which the caller copies.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::File;
+use super::cursor::{Cursor, Turn};
+use crate::fs::AlignedBuf;
+use crate::op::{Fs, Net, Op, clamp};
+use crate::port::attempt::{attempt, read_cached};
+use crate::port::disk::at_once::{self, FileKind};
+use crate::task::aside::{Way, in_place, on_pool, way};
+use crate::task::wait::perform;
+
+/// The most that a job of the pool copies at once. A longer transfer is several jobs.
+const COPY_MAX: usize = 16 << 20;
+
+/// What a page's size is a multiple of.
+const SECTOR: u64 = 512;
+
+/// The memory of one transfer. Everything in it is borrowed by whoever made it.
+#[derive(Clone, Copy)]
+pub(super) enum Memory {
+    /// To be written to by a read.
+    Into(*mut u8, usize),
+    /// To be read from by a write.
+    From(*const u8, usize),
+    /// Slices to be written to.
+    IntoSlices(*const libc::iovec, usize),
+    /// Slices to be read from.
+    FromSlices(*const libc::iovec, usize),
+}
+
+/// `IOV_MAX`: further slices are left for the next call, as std does.
+const SLICES_MAX: usize = 1024;
+
+impl Memory {
+    fn op(self, fd: i32, offset: Option<u64>) -> Op {
+        let count = |count: usize| count.min(SLICES_MAX) as u32;
+        Op::Fs(match self {
+            Memory::Into(buf, len) => Fs::Read { fd, buf, len: clamp(len), offset },
+            Memory::From(buf, len) => Fs::Write { fd, buf, len: clamp(len), offset },
+            Memory::IntoSlices(slices, n) => {
+                Fs::ReadVectored { fd, slices, count: count(n), offset }
+            }
+            Memory::FromSlices(slices, n) => {
+                Fs::WriteVectored { fd, slices, count: count(n), offset }
+            }
+        })
+    }
+
+    fn is_read(self) -> bool {
+        matches!(self, Memory::Into(..) | Memory::IntoSlices(..))
+    }
+
+    /// All of it, as far as one call takes it.
+    ///
+    /// # Safety
+    /// The slices are valid.
+    unsafe fn slices(self) -> Vec<libc::iovec> {
+        match self {
+            Memory::Into(buf, len) => vec![libc::iovec { iov_base: buf.cast(), iov_len: len }],
+            Memory::From(buf, len) => {
+                vec![libc::iovec { iov_base: buf.cast_mut().cast(), iov_len: len }]
+            }
+            Memory::IntoSlices(slices, n) | Memory::FromSlices(slices, n) => {
+                // SAFETY: the caller's promise.
+                unsafe { std::slice::from_raw_parts(slices, n.min(SLICES_MAX)) }.to_vec()
+            }
+        }
+    }
+
+    /// The first slice that is not empty, for what cannot be done with several.
+    ///
+    /// # Safety
+    /// The slices are valid.
+    unsafe fn first(self) -> Memory {
+        // SAFETY: the caller's promise.
+        let slices = unsafe { self.slices() };
+        let full = slices.iter().find(|slice| slice.iov_len > 0);
+        let (start, len) =
+            full.map_or((std::ptr::null_mut(), 0), |slice| (slice.iov_base, slice.iov_len));
+        if self.is_read() {
+            Memory::Into(start.cast(), len)
+        } else {
+            Memory::From(start.cast_const().cast(), len)
+        }
+    }
+}
+
+impl File {
+    /// Reads or writes, blocking the calling tasklet only. Returns the bytes moved.
+    ///
+    /// # Safety
+    /// The memory is valid for what it is for, and used by nobody else, until this returns.
+    pub(super) unsafe fn transfer(&self, memory: Memory, offset: Option<u64>) -> io::Result<usize> {
+        // SAFETY: handed on to the caller, for each of them.
+        unsafe {
+            match self.file_kind()? {
+                FileKind::Disk { direct } => self.by_disk(memory, offset, direct),
+                FileKind::Socket if offset.is_none() => self.by_socket(memory.first()),
+                FileKind::Stream | FileKind::Socket => self.by_port(memory, offset),
+            }
+        }
+    }
+
+    fn file_kind(&self) -> io::Result<FileKind> {
+        const KINDS: [FileKind; 4] = [
+            FileKind::Disk { direct: false },
+            FileKind::Disk { direct: true },
+            FileKind::Socket,
+            FileKind::Stream,
+        ];
+        if let Some(known) = KINDS.get(usize::from(self.kind.load(Relaxed)).wrapping_sub(1)) {
+            return Ok(*known);
+        }
+        let kind = at_once::kind(self.as_fd())?;
+        let place = KINDS.iter().position(|known| *known == kind);
+        self.kind.store(place.map_or(0, |place| place as u8 + 1), Relaxed);
+        Ok(kind)
+    }
+
+    /// # Safety
+    /// As for [`File::transfer`].
+    unsafe fn by_port(&self, memory: Memory, offset: Option<u64>) -> io::Result<usize> {
+        let op = memory.op(self.fd.as_raw_fd(), offset);
+        // SAFETY: the caller's promise; the borrow of `self` keeps the descriptor open.
+        Ok(unsafe { perform(&op, None) }?.result as usize)
+    }
+
+    /// # Safety
+    /// As for [`File::transfer`].
+    unsafe fn by_socket(&self, memory: Memory) -> io::Result<usize> {
+        let (fd, nonblocking) = (self.fd.as_raw_fd(), false);
+        let op = match memory {
+            Memory::Into(buf, len) => {
+                let (len, peek) = (clamp(len), false);
+                Net::Recv { fd, buf, len, peek, nonblocking }
+            }
+            Memory::From(buf, len) => Net::Send { fd, buf, len: clamp(len), nonblocking },
+            Memory::IntoSlices(..) | Memory::FromSlices(..) => {
+                unreachable!("one slice is asked for")
+            }
+        };
+        // SAFETY: as in `by_port`.
+        Ok(unsafe { perform(&Op::Net(op), None) }?.result as usize)
+    }
+
+    /// # Safety
+    /// As for [`File::transfer`].
+    unsafe fn by_disk(
+        &self,
+        memory: Memory,
+        offset: Option<u64>,
+        direct: bool,
+    ) -> io::Result<usize> {
+        let op = memory.op(self.fd.as_raw_fd(), offset);
+        let way = way(&op);
+        if way == Way::Pool {
+            // SAFETY: the caller's promise.
+            return unsafe { self.by_pool(memory, offset, direct) };
+        }
+        let _turn = match offset {
+            None => Some(Cursor::enter(&*self.cursor)?),
+            Some(_) => None,
+        };
+        if way == Way::InPlace {
+            // SAFETY: the caller's promise; the borrow of `self` keeps the descriptor open.
+            return result(unsafe { attempt(&op) }.result);
+        }
+        let (mut memory, mut offset) = (memory, offset);
+        let mut done = 0;
+        if let Memory::Into(..) = memory
+            && !direct
+        {
+            // SAFETY: the caller's promise.
+            match unsafe { self.read_cache(memory, offset) }? {
+                Cached::All(count) => return Ok(count),
+                Cached::Part(count) => {
+                    // SAFETY: so many bytes were written into it.
+                    (memory, offset) = unsafe { rest(memory, offset, count) };
+                    done = count;
+                }
+            }
+        }
+        // SAFETY: the caller's promise.
+        match unsafe { self.by_port(memory, offset) } {
+            Err(_) if done > 0 => Ok(done),
+            more => more.map(|more| done + more),
+        }
+    }
+
+    /// Reads what is in the page cache.
+    ///
+    /// # Safety
+    /// As for [`File::transfer`]; the memory is one slice to be written to.
+    unsafe fn read_cache(&self, memory: Memory, offset: Option<u64>) -> io::Result<Cached> {
+        let fd = self.fd.as_raw_fd();
+        let (mut memory, mut offset) = (memory, offset);
+        let mut done = 0;
+        loop {
+            let Memory::Into(buf, len) = memory else { unreachable!("the caller's promise") };
+            // SAFETY: the caller's promise.
+            let count = match in_place(|| unsafe { read_cached(fd, buf, clamp(len), offset) })? {
+                count @ 0.. => count as usize,
+                errno if errno == -libc::EAGAIN || errno == -libc::EOPNOTSUPP => {
+                    return Ok(Cached::Part(done));
+                }
+                _ if done > 0 => return Ok(Cached::All(done)),
+                errno => return Err(io::Error::from_raw_os_error(-errno)),
+            };
+            done += count;
+            // The cache holds whole pages: what ends inside of one ends with the file.
+            let ends_inside = offset
+                .is_some_and(|offset| !(offset.wrapping_add(count as u64)).is_multiple_of(SECTOR));
+            if count == 0 || count == len || ends_inside {
+                return Ok(Cached::All(done));
+            }
+            // SAFETY: so many bytes were written into it.
+            (memory, offset) = unsafe { rest(memory, offset, count) };
+        }
+    }
+
+    /// # Safety
+    /// As for [`File::transfer`].
+    #[cold]
+    unsafe fn by_pool(
+        &self,
+        memory: Memory,
+        offset: Option<u64>,
+        direct: bool,
+    ) -> io::Result<usize> {
+        // The job takes the turn with it, so that it is over when the job is, whoever waits for it.
+        let mut turn = match offset {
+            None => Some(Cursor::enter(Arc::clone(&self.cursor))?),
+            Some(_) => None,
+        };
+        let (mut memory, mut offset) = (memory, offset);
+        let mut done = 0;
+        loop {
+            let is_one_read = matches!(memory, Memory::Into(..));
+            if is_one_read && !direct {
+                // SAFETY: the caller's promise.
+                match unsafe { self.read_cache(memory, offset) } {
+                    Ok(Cached::All(count)) => return Ok(done + count),
+                    Ok(Cached::Part(count)) => {
+                        // SAFETY: so many bytes were written into it.
+                        (memory, offset) = unsafe { rest(memory, offset, count) };
+                        done += count;
+                    }
+                    Err(_) if done > 0 => return Ok(done),
+                    Err(error) => return Err(error),
+                }
+            }
+            // SAFETY: the caller's promise.
+            let count = match unsafe { self.job(memory, offset, turn) } {
+                Ok((count, back)) => {
+                    turn = back;
+                    count
+                }
+                Err(_) if done > 0 => return Ok(done),
+                Err(error) => return Err(error),
+            };
+            done += count;
+            let goes_on = count == COPY_MAX
+                && matches!(memory, Memory::Into(_, len) | Memory::From(_, len) if len > count);
+            if !goes_on {
+                return Ok(done);
+            }
+            // SAFETY: so many bytes were moved.
+            (memory, offset) = unsafe { rest(memory, offset, count) };
+        }
+    }
+
+    /// One job, which works on memory of its own and gives the turn back.
+    ///
+    /// # Safety
+    /// As for [`File::transfer`].
+    unsafe fn job(
+        &self,
+        memory: Memory,
+        offset: Option<u64>,
+        turn: Option<Turn<Arc<Cursor>>>,
+    ) -> io::Result<(usize, Option<Turn<Arc<Cursor>>>)> {
+        let file = Arc::clone(&self.fd);
+        // SAFETY: the caller's promise.
+        let slices = unsafe { memory.slices() };
+        let total = slices.iter().fold(0, |sum: usize, slice| sum.saturating_add(slice.iov_len));
+        let mut copy = AlignedBuf::new(total.min(COPY_MAX));
+        if memory.is_read() {
+            let (count, copy, turn) = on_pool("read", move |_| {
+                let (fd, buf, len) = (file.as_raw_fd(), copy.as_mut_ptr(), clamp(copy.len()));
+                // SAFETY: the copy is this job's own, as long as it says.
+                let count =
+                    result(unsafe { attempt(&Op::Fs(Fs::Read { fd, buf, len, offset })) }.result)?;
+                Ok((count, copy, turn))
+            })?;
+            let mut from = &copy[..count];
+            for slice in slices {
+                let (here, rest) = from.split_at(slice.iov_len.min(from.len()));
+                // SAFETY: the slice has room for them, and is nobody else's.
+                unsafe {
+                    std::ptr::copy_nonoverlapping(here.as_ptr(), slice.iov_base.cast(), here.len());
+                }
+                from = rest;
+            }
+            return Ok((count, turn));
+        }
+        let mut at = &mut copy[..];
+        for slice in slices {
+            let (here, rest) = at.split_at_mut(slice.iov_len.min(at.len()));
+            // SAFETY: the slice has at least so many bytes.
+            unsafe {
+                std::ptr::copy_nonoverlapping(slice.iov_base.cast(), here.as_mut_ptr(), here.len());
+            }
+            at = rest;
+        }
+        on_pool("write", move |_| {
+            let (fd, buf, len) = (file.as_raw_fd(), copy.as_ptr(), clamp(copy.len()));
+            let op = Op::Fs(Fs::Write { fd, buf, len, offset });
+            // SAFETY: as above.
+            let count = result(unsafe { attempt(&op) }.result)?;
+            Ok((count, turn))
+        })
+    }
+}
+
+/// What the page cache had.
+enum Cached {
+    /// All there is to be had.
+    All(usize),
+    /// So much, and the rest is on the disk.
+    Part(usize),
+}
+
+/// What is left of a transfer after `count` bytes.
+///
+/// # Safety
+/// The memory is one slice of at least so many bytes.
+unsafe fn rest(memory: Memory, offset: Option<u64>, count: usize) -> (Memory, Option<u64>) {
+    let memory = match memory {
+        // SAFETY: within the slice, by the caller's promise.
+        Memory::Into(buf, len) => Memory::Into(unsafe { buf.add(count) }, len - count),
+        // SAFETY: as above.
+        Memory::From(buf, len) => Memory::From(unsafe { buf.add(count) }, len - count),
+        Memory::IntoSlices(..) | Memory::FromSlices(..) => unreachable!("the caller's promise"),
+    };
+    (memory, offset.map(|offset| offset.wrapping_add(count as u64)))
+}
+
+fn result(result: i32) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
+}

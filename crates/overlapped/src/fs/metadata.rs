@@ -1,0 +1,279 @@
+//! What the kernel says of a file.
+
+use std::fmt;
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::op::{StatBuf, StatTime};
+
+/// Facts about a file; the counterpart of `std::fs::Metadata`, whose values std alone can make.
+///
+/// std's `MetadataExt` of Unix works on it, too.
+///
+/// ```
+/// overlapped::run(|| {
+///     let metadata = overlapped::fs::metadata(".")?;
+///     assert!(metadata.is_dir());
+///     std::io::Result::Ok(())
+/// }).unwrap().unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Metadata {
+    stat: StatBuf,
+}
+
+impl Metadata {
+    pub(super) fn of(stat: StatBuf) -> Metadata {
+        Metadata { stat }
+    }
+
+    /// What kind of file it is.
+    #[must_use]
+    pub fn file_type(&self) -> FileType {
+        FileType { mode: self.stat.mode.into() }
+    }
+
+    /// Whether it is a directory.
+    #[must_use]
+    pub fn is_dir(&self) -> bool {
+        self.file_type().is_dir()
+    }
+
+    /// Whether it is a regular file.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        self.file_type().is_file()
+    }
+
+    /// Whether it is a symbolic link, which only [`symlink_metadata`](super::symlink_metadata)
+    /// shows.
+    #[must_use]
+    pub fn is_symlink(&self) -> bool {
+        self.file_type().is_symlink()
+    }
+
+    /// Its size in bytes.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "as std's")]
+    pub fn len(&self) -> u64 {
+        self.stat.size
+    }
+
+    /// Its permissions.
+    #[must_use]
+    pub fn permissions(&self) -> Permissions {
+        Permissions::from_mode(self.stat.mode.into())
+    }
+
+    /// When its contents were last changed.
+    ///
+    /// # Errors
+    /// `InvalidData` for a time that no `SystemTime` can hold.
+    pub fn modified(&self) -> io::Result<SystemTime> {
+        time(self.stat.modified)
+    }
+
+    /// When its contents were last read, as far as the file system keeps it.
+    ///
+    /// # Errors
+    /// As [`modified`](Metadata::modified).
+    pub fn accessed(&self) -> io::Result<SystemTime> {
+        time(self.stat.accessed)
+    }
+
+    /// When it was made.
+    ///
+    /// # Errors
+    /// `Unsupported` where the file system does not keep it.
+    pub fn created(&self) -> io::Result<SystemTime> {
+        if self.stat.mask & libc::STATX_BTIME == 0 {
+            let text = "creation time is not available for the filesystem";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        }
+        time(self.stat.created)
+    }
+}
+
+fn time(time: StatTime) -> io::Result<SystemTime> {
+    let seconds = Duration::from_secs(time.seconds.unsigned_abs());
+    let whole = if time.seconds < 0 {
+        UNIX_EPOCH.checked_sub(seconds)
+    } else {
+        UNIX_EPOCH.checked_add(seconds)
+    };
+    let exact = whole.and_then(|whole| whole.checked_add(Duration::from_nanos(time.nanos.into())));
+    exact.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "invalid timestamp"))
+}
+
+impl MetadataExt for Metadata {
+    fn dev(&self) -> u64 {
+        device(self.stat.dev_major, self.stat.dev_minor)
+    }
+    fn ino(&self) -> u64 {
+        self.stat.inode
+    }
+    fn mode(&self) -> u32 {
+        self.stat.mode.into()
+    }
+    fn nlink(&self) -> u64 {
+        self.stat.links.into()
+    }
+    fn uid(&self) -> u32 {
+        self.stat.uid
+    }
+    fn gid(&self) -> u32 {
+        self.stat.gid
+    }
+    fn rdev(&self) -> u64 {
+        device(self.stat.rdev_major, self.stat.rdev_minor)
+    }
+    fn size(&self) -> u64 {
+        self.stat.size
+    }
+    fn atime(&self) -> i64 {
+        self.stat.accessed.seconds
+    }
+    fn atime_nsec(&self) -> i64 {
+        self.stat.accessed.nanos.into()
+    }
+    fn mtime(&self) -> i64 {
+        self.stat.modified.seconds
+    }
+    fn mtime_nsec(&self) -> i64 {
+        self.stat.modified.nanos.into()
+    }
+    fn ctime(&self) -> i64 {
+        self.stat.changed.seconds
+    }
+    fn ctime_nsec(&self) -> i64 {
+        self.stat.changed.nanos.into()
+    }
+    fn blksize(&self) -> u64 {
+        self.stat.block_size.into()
+    }
+    fn blocks(&self) -> u64 {
+        self.stat.blocks
+    }
+}
+
+/// A device's number as Linux and glibc write it (makedev(3)).
+fn device(major: u32, minor: u32) -> u64 {
+    let (major, minor) = (u64::from(major), u64::from(minor));
+    (major & 0xffff_f000) << 32 | (major & 0xfff) << 8 | (minor & 0xffff_ff00) << 12 | minor & 0xff
+}
+
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Metadata");
+        out.field("file_type", &self.file_type());
+        out.field("permissions", &self.permissions());
+        out.field("len", &self.len());
+        for (name, time) in [
+            ("modified", self.modified()),
+            ("accessed", self.accessed()),
+            ("created", self.created()),
+        ] {
+            if let Ok(time) = time {
+                out.field(name, &time);
+            }
+        }
+        out.finish_non_exhaustive()
+    }
+}
+
+/// A kind of file; the counterpart of `std::fs::FileType`. std's `FileTypeExt` of Unix works on it,
+/// too.
+#[derive(Clone, Copy)]
+pub struct FileType {
+    /// The whole mode, or the bits of its kind.
+    mode: u32,
+}
+
+impl FileType {
+    pub(super) fn of(mode: u32) -> FileType {
+        FileType { mode }
+    }
+
+    fn bits(self) -> u32 {
+        self.mode & libc::S_IFMT
+    }
+
+    /// Whether it is a directory.
+    #[must_use]
+    pub fn is_dir(&self) -> bool {
+        self.bits() == libc::S_IFDIR
+    }
+
+    /// Whether it is a regular file.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        self.bits() == libc::S_IFREG
+    }
+
+    /// Whether it is a symbolic link.
+    #[must_use]
+    pub fn is_symlink(&self) -> bool {
+        self.bits() == libc::S_IFLNK
+    }
+}
+
+impl FileTypeExt for FileType {
+    fn is_block_device(&self) -> bool {
+        self.bits() == libc::S_IFBLK
+    }
+    fn is_char_device(&self) -> bool {
+        self.bits() == libc::S_IFCHR
+    }
+    fn is_fifo(&self) -> bool {
+        self.bits() == libc::S_IFIFO
+    }
+    fn is_socket(&self) -> bool {
+        self.bits() == libc::S_IFSOCK
+    }
+}
+
+impl PartialEq for FileType {
+    fn eq(&self, other: &FileType) -> bool {
+        self.bits() == other.bits()
+    }
+}
+
+impl Eq for FileType {}
+
+impl std::hash::Hash for FileType {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.bits().hash(state);
+    }
+}
+
+impl fmt::Debug for FileType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileType")
+            .field("is_file", &self.is_file())
+            .field("is_dir", &self.is_dir())
+            .field("is_symlink", &self.is_symlink())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_before_1970_and_devices_are_those_of_libc() {
+        let mut stat = StatBuf::default();
+        stat.modified.seconds = -2;
+        stat.modified.nanos = 500_000_000;
+        let metadata = Metadata::of(stat);
+        assert_eq!(metadata.modified().unwrap(), UNIX_EPOCH - Duration::from_millis(1500));
+        assert_eq!(metadata.created().unwrap_err().kind(), io::ErrorKind::Unsupported);
+        (stat.modified.seconds, stat.modified.nanos) = (i64::MAX, u32::MAX);
+        assert!(Metadata::of(stat).modified().is_err());
+        for (major, minor) in [(8, 1), (259, 70_000), (0xfff_ffff, 0xfff_ffff)] {
+            assert_eq!(device(major, minor), libc::makedev(major, minor));
+        }
+    }
+}

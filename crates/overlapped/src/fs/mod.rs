@@ -1,0 +1,42 @@
+//! Files and directories with std's own signatures, blocking only the calling tasklet.
+//!
+//! | here | as in std, and |
+//! |---|---|
+//! | [`File`], [`OpenOptions`] | any number of tasklets may use one file |
+//! | [`Metadata`], [`FileType`] | of this library, because std alone can make its own |
+//! | [`Permissions`], [`FileTimes`] | std's own types |
+//! | [`read`], [`write`](write()), [`copy`], [`rename`], … | |
+//! | [`AlignedBuf`] | memory for files opened with `O_DIRECT` |
+//!
+//! The traits of `std::os::unix::fs` (`FileExt`, `OpenOptionsExt`, `MetadataExt` …) work on these
+//! types; its functions are in [`os::unix::fs`](crate::os::unix::fs).
+//!
+//! Who does it: on io_uring the ring, wherever it has the operation; what it has not (listing
+//! directories, reading links, permissions and times), and on readiness everything that may wait
+//! for a disk, a thread of the pool, on memory of its own. What is in the page cache is read in
+//! place. Opens of FIFOs and devices, and waits for locks, may last for ever: they have threads of
+//! their own, so that they hold up nobody else. Outside a scheduler every call blocks the thread,
+//! as std's do.
+
+mod aligned;
+mod dir;
+mod errand;
+mod file;
+mod metadata;
+mod open;
+mod paths;
+pub(crate) mod unix;
+mod whole;
+
+pub use std::fs::{FileTimes, Permissions};
+
+pub use aligned::AlignedBuf;
+pub use dir::{DirBuilder, DirEntry, ReadDir, create_dir, create_dir_all, read_dir};
+pub use file::{File, TryLockError};
+pub use metadata::{FileType, Metadata};
+pub use open::OpenOptions;
+pub use paths::{
+    canonicalize, exists, hard_link, metadata, read_link, remove_dir, remove_dir_all, remove_file,
+    rename, set_permissions, symlink_metadata,
+};
+pub use whole::{copy, read, read_to_string, write};

@@ -1,0 +1,252 @@
+//! `OpenOptions`, and the opening itself.
+//!
+//! An open may wait for ever: a FIFO waits for its other side, a device for whatever it likes. Such
+//! opens have threads of their own (`port::offload`), so that they hold up nobody else, and keep
+//! their meaning. Everything else goes to the ring. Which it is, is asked before:
+//!
+//! ```text
+//! O_EXCL, O_DIRECTORY, O_PATH, O_NONBLOCK? ──yes──────────────────▶ ring: never waits for ever
+//!      │ no
+//! the kernel's cache of names ── a FIFO or a device ──────────────▶ thread of its own
+//!      │ not in it      └─────── anything else, nothing ──────────▶ ring
+//!      ▼
+//! O_CREAT: try it with O_EXCL ── made ─▶ done
+//!      │ there is something
+//! ring: stat ── a FIFO or a device ───────────────────────────────▶ thread of its own
+//!      └─────── anything else ────────────────────────────────────▶ ring
+//! ```
+//!
+//! What is asked is a question of speed, not of meaning, except for one case that the ring itself
+//! gets wrong: it first tries an open with `O_NONBLOCK`, so a FIFO that has replaced a file between
+//! the question and the open does not wait for its other side.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use super::File;
+use super::errand::{Base, Errand, c_path, stat};
+use crate::port::disk::at_once::{Cached, cached};
+use crate::port::disk::open_patiently;
+use crate::task::aside::{may_wait, on_patient_thread};
+use crate::task::in_tasklet;
+
+/// How a file is to be opened; the counterpart of `std::fs::OpenOptions`. std's `OpenOptionsExt` of
+/// Unix works on it, too.
+///
+/// ```
+/// use std::io::Write;
+/// use overlapped::fs::OpenOptions;
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("log");
+/// overlapped::run(|| {
+///     let mut log = OpenOptions::new().append(true).create(true).open(&path)?;
+///     writeln!(log, "another line")
+/// }).unwrap().unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    read: bool,
+    write: bool,
+    append: bool,
+    truncate: bool,
+    create: bool,
+    create_new: bool,
+    custom_flags: i32,
+    mode: u32,
+}
+
+impl Default for OpenOptions {
+    fn default() -> OpenOptions {
+        OpenOptions::new()
+    }
+}
+
+impl OpenOptions {
+    /// Nothing is asked for yet.
+    #[must_use]
+    pub fn new() -> OpenOptions {
+        OpenOptions {
+            read: false,
+            write: false,
+            append: false,
+            truncate: false,
+            create: false,
+            create_new: false,
+            custom_flags: 0,
+            mode: 0o666,
+        }
+    }
+
+    /// To read from it.
+    pub fn read(&mut self, read: bool) -> &mut Self {
+        self.read = read;
+        self
+    }
+
+    /// To write to it.
+    pub fn write(&mut self, write: bool) -> &mut Self {
+        self.write = write;
+        self
+    }
+
+    /// To write at its end, wherever that is by then.
+    pub fn append(&mut self, append: bool) -> &mut Self {
+        self.append = append;
+        self
+    }
+
+    /// To empty it first.
+    pub fn truncate(&mut self, truncate: bool) -> &mut Self {
+        self.truncate = truncate;
+        self
+    }
+
+    /// To make it where it is not there.
+    pub fn create(&mut self, create: bool) -> &mut Self {
+        self.create = create;
+        self
+    }
+
+    /// To make it, and to fail where something is there.
+    pub fn create_new(&mut self, create_new: bool) -> &mut Self {
+        self.create_new = create_new;
+        self
+    }
+
+    /// Opens the file. A FIFO waits for its other side, as in std, and blocks only the calling
+    /// tasklet.
+    ///
+    /// # Errors
+    /// Those of open(2); `InvalidInput` for flags that make no sense together, as std.
+    pub fn open<P: AsRef<Path>>(&self, path: P) -> io::Result<File> {
+        self.open_at(path.as_ref())
+    }
+
+    fn open_at(&self, path: &Path) -> io::Result<File> {
+        let path = c_path(path)?;
+        let flags = libc::O_CLOEXEC
+            | self.access()?
+            | self.creation()?
+            | self.custom_flags & !libc::O_ACCMODE;
+        Ok(File::fresh(open(path, flags, self.mode)?))
+    }
+
+    fn access(&self) -> io::Result<i32> {
+        match (self.read, self.write, self.append) {
+            (true, false, false) => Ok(libc::O_RDONLY),
+            (false, true, false) => Ok(libc::O_WRONLY),
+            (true, true, false) => Ok(libc::O_RDWR),
+            (false, _, true) => Ok(libc::O_WRONLY | libc::O_APPEND),
+            (true, _, true) => Ok(libc::O_RDWR | libc::O_APPEND),
+            (false, false, false) if self.create || self.create_new || self.truncate => {
+                Err(invalid("creating or truncating a file requires write or append access"))
+            }
+            (false, false, false) => Err(io::Error::from_raw_os_error(libc::EINVAL)),
+        }
+    }
+
+    fn creation(&self) -> io::Result<i32> {
+        let makes = self.truncate || self.create || self.create_new;
+        match (self.write, self.append) {
+            (true, false) => {}
+            (false, false) if makes => {
+                return Err(invalid(
+                    "creating or truncating a file requires write or append access",
+                ));
+            }
+            (_, true) if self.truncate && !self.create_new => {
+                return Err(invalid("creating or truncating a file requires write access"));
+            }
+            (false, false) | (_, true) => {}
+        }
+        Ok(match (self.create, self.truncate, self.create_new) {
+            (false, false, false) => 0,
+            (true, false, false) => libc::O_CREAT,
+            (false, true, false) => libc::O_TRUNC,
+            (true, true, false) => libc::O_CREAT | libc::O_TRUNC,
+            (_, _, true) => libc::O_CREAT | libc::O_EXCL,
+        })
+    }
+}
+
+impl OpenOptionsExt for OpenOptions {
+    fn mode(&mut self, mode: u32) -> &mut Self {
+        self.mode = mode;
+        self
+    }
+
+    fn custom_flags(&mut self, flags: i32) -> &mut Self {
+        self.custom_flags = flags;
+        self
+    }
+}
+
+fn invalid(text: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text)
+}
+
+/// Flags with which no open waits for anybody.
+const NEVER_WAITS: i32 = libc::O_DIRECTORY | libc::O_PATH | libc::O_NONBLOCK;
+
+/// open(2), blocking the calling tasklet only.
+pub(super) fn open(path: CString, flags: i32, mode: u32) -> io::Result<OwnedFd> {
+    let is_exclusive = flags & libc::O_CREAT != 0 && flags & libc::O_EXCL != 0;
+    if !in_tasklet() || is_exclusive || flags & NEVER_WAITS != 0 {
+        return open_disk(path, flags, mode);
+    }
+    if !may_wait() {
+        return open_now(path, flags, mode);
+    }
+    let follow = flags & libc::O_NOFOLLOW == 0;
+    let known = match cached(Base::Here.raw(), &path, follow) {
+        Cached::Found(stat) => Some(stat.mode.into()),
+        Cached::Failed(_) => None,
+        Cached::Unknown => {
+            if flags & libc::O_CREAT != 0 {
+                match open_disk(path.clone(), flags | libc::O_EXCL, mode) {
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    result => return result,
+                }
+            }
+            stat(Base::Here, path.clone(), follow).ok().map(|stat| stat.mode.into())
+        }
+    };
+    if !known.is_some_and(may_wait_for_ever) {
+        return open_disk(path, flags, mode);
+    }
+    let opened = on_patient_thread("an open that may wait for ever", move |patience| {
+        open_patiently(&path, flags, mode, patience)
+    });
+    opened.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
+}
+
+/// Whether opening a file of this kind may wait for somebody.
+pub(super) fn may_wait_for_ever(mode: u32) -> bool {
+    matches!(mode & libc::S_IFMT, libc::S_IFIFO | libc::S_IFCHR)
+}
+
+fn open_disk(path: CString, flags: i32, mode: u32) -> io::Result<OwnedFd> {
+    let (fd, _) = Errand::Open { path, flags, mode }.run()?;
+    // SAFETY: a successful open's result is a new descriptor that nobody else knows.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// For a caller that may not wait: files as ever, of others one attempt.
+fn open_now(path: CString, flags: i32, mode: u32) -> io::Result<OwnedFd> {
+    let stat = stat(Base::Here, path.clone(), true);
+    if !stat.is_ok_and(|stat| may_wait_for_ever(stat.mode.into())) {
+        return open_disk(path, flags, mode);
+    }
+    let fd = open_disk(path, flags | libc::O_NONBLOCK, mode).map_err(|error| {
+        match error.raw_os_error() {
+            // A FIFO without a reader.
+            Some(libc::ENXIO) => io::ErrorKind::WouldBlock.into(),
+            _ => error,
+        }
+    })?;
+    crate::port::control::set_nonblocking(std::os::fd::AsFd::as_fd(&fd), false)?;
+    Ok(fd)
+}

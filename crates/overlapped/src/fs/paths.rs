@@ -1,0 +1,111 @@
+//! Names: making, moving, looking up and removing them.
+
+use std::fs::Permissions;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Metadata;
+use super::errand::{Base, Errand, c_path, stat};
+use crate::port::disk;
+use crate::task::aside::on_pool;
+
+/// What the kernel says of a file; symbolic links are followed.
+///
+/// # Errors
+/// Those of statx(2): `NotFound` first of all.
+pub fn metadata<P: AsRef<Path>>(path: P) -> io::Result<Metadata> {
+    stat(Base::Here, c_path(path.as_ref())?, true).map(Metadata::of)
+}
+
+/// What the kernel says of a file, or of the symbolic link itself.
+///
+/// # Errors
+/// Those of statx(2).
+pub fn symlink_metadata<P: AsRef<Path>>(path: P) -> io::Result<Metadata> {
+    stat(Base::Here, c_path(path.as_ref())?, false).map(Metadata::of)
+}
+
+/// Whether there is something under this path; symbolic links are followed.
+///
+/// # Errors
+/// Those of statx(2), except for `NotFound`: it could not be found out.
+pub fn exists<P: AsRef<Path>>(path: P) -> io::Result<bool> {
+    match metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives a file another name; what has that name is replaced.
+///
+/// # Errors
+/// Those of rename(2).
+pub fn rename<P: AsRef<Path>, Q: AsRef<Path>>(from: P, to: Q) -> io::Result<()> {
+    let (from, to) = (c_path(from.as_ref())?, c_path(to.as_ref())?);
+    Errand::Rename { from, to }.run().map(drop)
+}
+
+/// Removes a file, or a symbolic link.
+///
+/// # Errors
+/// Those of unlink(2).
+pub fn remove_file<P: AsRef<Path>>(path: P) -> io::Result<()> {
+    Errand::Unlink { path: c_path(path.as_ref())?, directory: false }.run().map(drop)
+}
+
+/// Removes an empty directory.
+///
+/// # Errors
+/// Those of rmdir(2).
+pub fn remove_dir<P: AsRef<Path>>(path: P) -> io::Result<()> {
+    Errand::Unlink { path: c_path(path.as_ref())?, directory: true }.run().map(drop)
+}
+
+/// Removes a directory and all that is in it. Symbolic links are removed, never followed, also when
+/// somebody puts them in the way meanwhile.
+///
+/// The whole removal is one job of the pool. Killed, it stops at the next entry.
+///
+/// # Errors
+/// The first one; what was removed before stays so.
+pub fn remove_dir_all<P: AsRef<Path>>(path: P) -> io::Result<()> {
+    let path = c_path(path.as_ref())?;
+    on_pool("a removal", move |stop| disk::remove_tree(&path, || stop.is_set()))
+}
+
+/// Makes another name for a file (a hard link).
+///
+/// # Errors
+/// Those of linkat(2).
+pub fn hard_link<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Result<()> {
+    let (from, to) = (c_path(original.as_ref())?, c_path(link.as_ref())?);
+    Errand::Link { from, to }.run().map(drop)
+}
+
+/// Where a symbolic link leads.
+///
+/// # Errors
+/// Those of readlink(2): `InvalidInput` where it is no link.
+pub fn read_link<P: AsRef<Path>>(path: P) -> io::Result<PathBuf> {
+    let path = path.as_ref().to_owned();
+    on_pool("readlink", move |_| disk::read_link(&path))
+}
+
+/// The absolute path, without symbolic links and dots.
+///
+/// # Errors
+/// Those of realpath(3): everything on the way must be there.
+pub fn canonicalize<P: AsRef<Path>>(path: P) -> io::Result<PathBuf> {
+    let path = path.as_ref().to_owned();
+    on_pool("realpath", move |_| disk::canonicalize(&path))
+}
+
+/// Changes a file's permissions; symbolic links are followed.
+///
+/// # Errors
+/// Those of chmod(2).
+pub fn set_permissions<P: AsRef<Path>>(path: P, permissions: Permissions) -> io::Result<()> {
+    let path = path.as_ref().to_owned();
+    on_pool("chmod", move |_| disk::set_permissions(&path, permissions))
+}

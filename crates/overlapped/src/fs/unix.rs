@@ -1,0 +1,46 @@
+//! What std has in `std::os::unix::fs`.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use super::errand::{Errand, c_path};
+use crate::port::{control, disk};
+use crate::task::aside::on_pool;
+
+/// Makes a symbolic link.
+///
+/// # Errors
+/// Those of symlink(2).
+pub fn symlink<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Result<()> {
+    let (target, link) = (c_path(original.as_ref())?, c_path(link.as_ref())?);
+    Errand::Symlink { target, link }.run().map(drop)
+}
+
+/// Changes a file's owner and group, as far as they are given; symbolic links are followed.
+///
+/// # Errors
+/// Those of chown(2).
+pub fn chown<P: AsRef<Path>>(dir: P, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+    let path = dir.as_ref().to_owned();
+    on_pool("chown", move |_| disk::change_owner(&path, (uid, gid), true))
+}
+
+/// Changes the owner and group of a file, or of the symbolic link itself.
+///
+/// # Errors
+/// Those of lchown(2).
+pub fn lchown<P: AsRef<Path>>(dir: P, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+    let path = dir.as_ref().to_owned();
+    on_pool("lchown", move |_| disk::change_owner(&path, (uid, gid), false))
+}
+
+/// Changes an open file's owner and group.
+///
+/// # Errors
+/// Those of fchown(2).
+pub fn fchown<F: AsFd>(fd: F, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+    // A killed caller may close his own before the job has ended.
+    let fd = control::duplicate(fd.as_fd())?;
+    on_pool("fchown", move |_| disk::change_owner_of(&fd, (uid, gid)))
+}

@@ -1,0 +1,88 @@
+//! Whole files in one call.
+
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use super::errand::{Base, c_path, stat};
+use super::open::may_wait_for_ever;
+use super::{File, OpenOptions};
+use crate::port::disk;
+use crate::task::aside::on_pool;
+
+/// Reads a whole file.
+///
+/// # Errors
+/// Those of opening and reading.
+///
+/// ```
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("numbers");
+/// overlapped::run(|| {
+///     overlapped::fs::write(&path, [1, 2, 3])?;
+///     assert_eq!(overlapped::fs::read(&path)?, [1, 2, 3]);
+///     std::io::Result::Ok(())
+/// }).unwrap().unwrap();
+/// ```
+pub fn read<P: AsRef<Path>>(path: P) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let mut bytes = Vec::new();
+    file.append_to(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads a whole file of UTF-8.
+///
+/// # Errors
+/// Those of opening and reading; `InvalidData` where it is not UTF-8.
+pub fn read_to_string<P: AsRef<Path>>(path: P) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Makes `contents` the whole contents of a file, made where it is not there.
+///
+/// # Errors
+/// Those of opening and writing.
+pub fn write<P: AsRef<Path>, C: AsRef<[u8]>>(path: P, contents: C) -> io::Result<()> {
+    File::create(path)?.write_all(contents.as_ref())
+}
+
+/// Copies the contents and the permissions of a file to another, made where it is not there,
+/// emptied where it is. Returns the bytes copied. The kernel copies, where it can, without moving
+/// anything through this process; file systems that share blocks share them.
+///
+/// The whole copy is one job of the pool. Killed, it stops within some milliseconds, and leaves a
+/// part of the copy behind.
+///
+/// # Errors
+/// `InvalidInput` where `from` is no regular file; those of opening, reading and writing.
+pub fn copy<P: AsRef<Path>, Q: AsRef<Path>>(from: P, to: Q) -> io::Result<u64> {
+    let (from, to) = (from.as_ref().to_owned(), to.as_ref().to_owned());
+    let waits = |path: &Path| -> io::Result<bool> {
+        let stat = stat(Base::Here, c_path(path)?, true);
+        Ok(stat.is_ok_and(|stat| may_wait_for_ever(stat.mode.into())))
+    };
+    if waits(&from)? || waits(&to)? {
+        return copy_by_hand(&from, &to);
+    }
+    on_pool("a copy", move |stop| disk::copy(&from, &to, || stop.is_set()))
+}
+
+/// For FIFOs and devices, whose opens and transfers may wait for ever.
+fn copy_by_hand(from: &Path, to: &Path) -> io::Result<u64> {
+    let mut source = File::open(from)?;
+    let metadata = source.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, disk::NO_FILE));
+    }
+    let permissions = metadata.permissions();
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(permissions.mode());
+    let mut target = options.open(to)?;
+    if target.metadata()?.is_file() {
+        target.set_permissions(permissions)?;
+    }
+    io::copy(&mut source, &mut target)
+}

@@ -1,0 +1,155 @@
+//! What the kernel knows without asking a disk or a server.
+
+use std::ffi::CStr;
+use std::io::{self, SeekFrom};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::PathBuf;
+
+use crate::op::StatBuf;
+use crate::port::attempt::{self, Kind, retried};
+
+/// What a descriptor stands for, as far as transfers go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    /// Regular file, directory, block device: always ready; transfers at the cursor queue.
+    Disk {
+        /// Past the page cache (`O_DIRECT`).
+        direct: bool,
+    },
+    /// A socket, although it is called a file.
+    Socket,
+    /// FIFO, terminal, other device.
+    Stream,
+}
+
+/// What `fd` stands for.
+pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<FileKind> {
+    match attempt::kind(fd.as_raw_fd()).map_err(io::Error::from_raw_os_error)? {
+        Kind::Disk => Ok(FileKind::Disk { direct: flags(fd)? & libc::O_DIRECT != 0 }),
+        Kind::Socket => Ok(FileKind::Socket),
+        Kind::Stream => Ok(FileKind::Stream),
+    }
+}
+
+/// The file's status flags (`F_GETFL`).
+pub(crate) fn flags(fd: BorrowedFd<'_>) -> io::Result<i32> {
+    // SAFETY: an open descriptor; no pointers.
+    check(retried(|| unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) } as isize))
+}
+
+/// Moves the cursor.
+pub(crate) fn seek(fd: BorrowedFd<'_>, to: SeekFrom) -> io::Result<u64> {
+    let (offset, whence) = match to {
+        // As std: what does not fit becomes negative, and an error.
+        SeekFrom::Start(offset) => (offset as i64, libc::SEEK_SET),
+        SeekFrom::End(offset) => (offset, libc::SEEK_END),
+        SeekFrom::Current(offset) => (offset, libc::SEEK_CUR),
+    };
+    // SAFETY: an open descriptor; no pointers.
+    let at = unsafe { libc::lseek64(fd.as_raw_fd(), offset, whence) };
+    u64::try_from(at).map_err(|_| io::Error::last_os_error())
+}
+
+/// Where the file was when it was opened, as /proc tells; for people.
+pub(crate) fn path_of(fd: BorrowedFd<'_>) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()
+}
+
+/// flock(2) without waiting.
+pub(crate) fn try_lock(fd: BorrowedFd<'_>, how: Lock) -> io::Result<()> {
+    // SAFETY: an open descriptor; no pointers.
+    check(retried(|| unsafe { libc::flock(fd.as_raw_fd(), how.flags() | libc::LOCK_NB) } as isize))
+        .map(drop)
+}
+
+/// What flock(2) is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lock {
+    Exclusive,
+    Shared,
+    None,
+}
+
+impl Lock {
+    pub(super) fn flags(self) -> i32 {
+        match self {
+            Lock::Exclusive => libc::LOCK_EX,
+            Lock::Shared => libc::LOCK_SH,
+            Lock::None => libc::LOCK_UN,
+        }
+    }
+}
+
+/// What stands under a path, as far as the kernel's cache of names tells.
+#[derive(Debug, Clone, Copy)]
+#[expect(clippy::large_enum_variant, reason = "looked at once, where it was returned to")]
+pub(crate) enum Cached {
+    /// This.
+    Found(StatBuf),
+    /// Nothing, or nothing that can be reached: an errno.
+    Failed(i32),
+    /// The disk, or a server, would have to be asked.
+    Unknown,
+}
+
+/// Looks `path`, which leads on from the directory `at`, up in the kernel's cache of names. Opens
+/// nothing.
+pub(crate) fn cached(at: RawFd, path: &CStr, follow: bool) -> Cached {
+    let nofollow = if follow { 0 } else { libc::O_NOFOLLOW };
+    let how = OpenHow {
+        flags: (libc::O_PATH | libc::O_CLOEXEC | nofollow) as u64,
+        mode: 0,
+        resolve: libc::RESOLVE_CACHED,
+    };
+    // SAFETY: a path that ends in a zero byte, and a structure of the size given.
+    let fd = retried(|| unsafe {
+        let (how, size) = (&raw const how, size_of::<OpenHow>());
+        libc::syscall(libc::SYS_openat2, at, path.as_ptr(), how, size) as isize
+    });
+    if fd < 0 {
+        return match -fd {
+            // Not in the cache; no descriptors for this detour; a kernel or a sandbox without it.
+            libc::EAGAIN
+            | libc::EMFILE
+            | libc::ENFILE
+            | libc::ENOMEM
+            | libc::ENOSYS
+            | libc::EPERM
+            | libc::EINVAL => Cached::Unknown,
+            errno => Cached::Failed(errno),
+        };
+    }
+    // SAFETY: a new descriptor that nobody else knows.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    stat_of(fd.as_fd()).map_or(Cached::Unknown, Cached::Found)
+}
+
+/// Whether what the kernel has is all there is: the file lies on a disk of this machine, not with
+/// a server that might know better. (Those, and some others, have no device.)
+pub(crate) fn is_local(stat: &StatBuf) -> bool {
+    stat.dev_major != 0
+}
+
+/// The status of an open file as the kernel has it, without asking a server.
+pub(crate) fn stat_of(fd: BorrowedFd<'_>) -> Option<StatBuf> {
+    let mut out = StatBuf::default();
+    let flags = libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC;
+    // SAFETY: an empty path, and a place of the size that statx(2) writes to.
+    let result = retried(|| unsafe {
+        let out = (&raw mut out).cast();
+        libc::statx(fd.as_raw_fd(), c"".as_ptr(), flags, attempt::STAT_MASK, out) as isize
+    });
+    (result == 0).then_some(out)
+}
+
+/// `struct open_how` (openat2(2)).
+#[repr(C)]
+struct OpenHow {
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+}
+
+pub(super) fn check(result: i32) -> io::Result<i32> {
+    if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(result) }
+}

@@ -1,0 +1,88 @@
+//! Calls that may wait for a disk or a file server. They run on pool threads (or outside of a
+//! scheduler), and own what they work on.
+//!
+//! std makes most of them: its errors are the ones wanted.
+
+use std::fs::{File, FileTimes, Permissions};
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use super::at_once::{Lock, check};
+use crate::port::offload::Patience;
+
+pub(crate) use super::copy::{NO_FILE, copy};
+pub(crate) use super::listing::{Batch, Entry, open_listing, read_batch};
+pub(crate) use super::tree::remove_tree;
+
+/// std's view of a descriptor, which stays its owner's.
+fn as_file(fd: &OwnedFd) -> ManuallyDrop<File> {
+    // SAFETY: open as long as `fd` is borrowed, and never closed by this copy.
+    ManuallyDrop::new(unsafe { File::from_raw_fd(fd.as_raw_fd()) })
+}
+
+/// futimens(2).
+pub(crate) fn set_times(fd: &OwnedFd, times: FileTimes) -> io::Result<()> {
+    as_file(fd).set_times(times)
+}
+
+/// fchmod(2).
+pub(crate) fn set_permissions_of(fd: &OwnedFd, permissions: Permissions) -> io::Result<()> {
+    as_file(fd).set_permissions(permissions)
+}
+
+/// chmod(2).
+pub(crate) fn set_permissions(path: &Path, permissions: Permissions) -> io::Result<()> {
+    std::fs::set_permissions(path, permissions)
+}
+
+/// chown(2), or lchown(2).
+pub(crate) fn change_owner(
+    path: &Path,
+    (uid, gid): (Option<u32>, Option<u32>),
+    follow: bool,
+) -> io::Result<()> {
+    if follow {
+        std::os::unix::fs::chown(path, uid, gid)
+    } else {
+        std::os::unix::fs::lchown(path, uid, gid)
+    }
+}
+
+/// fchown(2).
+pub(crate) fn change_owner_of(
+    fd: &OwnedFd,
+    (uid, gid): (Option<u32>, Option<u32>),
+) -> io::Result<()> {
+    std::os::unix::fs::fchown(fd, uid, gid)
+}
+
+/// readlink(2).
+pub(crate) fn read_link(path: &Path) -> io::Result<PathBuf> {
+    std::fs::read_link(path)
+}
+
+/// realpath(3).
+pub(crate) fn canonicalize(path: &Path) -> io::Result<PathBuf> {
+    std::fs::canonicalize(path)
+}
+
+/// flock(2): may wait for ever.
+pub(crate) fn lock(fd: &OwnedFd, how: Lock, patience: &Patience) -> io::Result<()> {
+    // SAFETY: an open descriptor; no pointers.
+    check(patience.call(|| unsafe { libc::flock(fd.as_raw_fd(), how.flags()) } as isize)).map(drop)
+}
+
+/// open(2) where it may wait for ever.
+pub(crate) fn open_patiently(
+    path: &std::ffi::CStr,
+    flags: i32,
+    mode: u32,
+    patience: &Patience,
+) -> io::Result<OwnedFd> {
+    // SAFETY: a path that ends in a zero byte.
+    let fd = check(patience.call(|| unsafe { libc::open64(path.as_ptr(), flags, mode) } as isize))?;
+    // SAFETY: a new descriptor that nobody else knows.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}

@@ -1,0 +1,80 @@
+//! Removing a directory with everything in it.
+//!
+//! Every step goes from an open directory to a name in it, never through a path: whoever replaces
+//! a directory by a symbolic link meanwhile cannot lead the removal elsewhere.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::listing::{Batch, read_batch};
+
+/// A directory that is being emptied.
+struct Level {
+    dir: OwnedFd,
+    name: CString,
+    left: std::vec::IntoIter<super::Entry>,
+}
+
+/// Removes the directory `root` and all that is in it; of a symbolic link, the link. `stopped` says
+/// whether to give up between two entries, with `ECANCELED`.
+pub(crate) fn remove_tree(root: &CStr, stopped: impl Fn() -> bool) -> io::Result<()> {
+    let stat = rustix::fs::lstat(root)?;
+    if FileType::from_raw_mode(stat.st_mode).is_symlink() {
+        return Ok(rustix::fs::unlink(root)?);
+    }
+    let mut levels = vec![enter(CWD, root)?];
+    while let Some(level) = levels.last_mut() {
+        if stopped() {
+            return Err(io::Error::from_raw_os_error(libc::ECANCELED));
+        }
+        let Some(entry) = next(level)? else {
+            let Some(done) = levels.pop() else { break };
+            let parent = levels.last().map_or(CWD, |level| level.dir.as_fd());
+            gone_is_fine(rustix::fs::unlinkat(parent, &done.name, AtFlags::REMOVEDIR))?;
+            continue;
+        };
+        let name = CString::new(entry.name.into_vec())?;
+        let may_be_dir = entry.kind.is_none_or(|kind| kind == libc::S_IFDIR);
+        if !may_be_dir {
+            gone_is_fine(rustix::fs::unlinkat(&level.dir, &name, AtFlags::empty()))?;
+            continue;
+        }
+        match enter(level.dir.as_fd(), &name) {
+            Ok(deeper) => levels.push(deeper),
+            Err(Errno::NOTDIR | Errno::LOOP) => {
+                gone_is_fine(rustix::fs::unlinkat(&level.dir, &name, AtFlags::empty()))?;
+            }
+            Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// The next entry of the directory, read on where there are none left.
+fn next(level: &mut Level) -> io::Result<Option<super::Entry>> {
+    if level.left.len() == 0 {
+        let batch: Batch = read_batch(&level.dir)?;
+        level.left = batch.into_iter();
+    }
+    Ok(level.left.next())
+}
+
+fn enter(parent: BorrowedFd<'_>, name: &CStr) -> Result<Level, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = super::retry(|| rustix::fs::openat(parent, name, flags, Mode::empty()))?;
+    Ok(Level { dir, name: name.to_owned(), left: Batch::new().into_iter() })
+}
+
+/// Somebody else may have removed it first.
+fn gone_is_fine(result: Result<(), Errno>) -> io::Result<()> {
+    match result {
+        Err(Errno::NOENT) => Ok(()),
+        result => Ok(result?),
+    }
+}

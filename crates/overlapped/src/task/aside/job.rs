@@ -1,0 +1,310 @@
+//! A job on a thread of a pool, and the wait for it.
+//!
+//! ```text
+//! Queued ──▶ Running ──▶ Done     the waiter takes the result
+//!    │          └──────▶ Left     killed: the result is dropped by the thread, when it comes
+//!    └─────────────────▶ Left     killed or too late: the job is not begun
+//! ```
+//!
+//! The job owns all it works on, so a killed waiter leaves at once. A deadline is obeyed as by the
+//! port: a job that has not begun never will; one that has begun is asked to stop, and *its result*
+//! decides.
+
+use std::cell::Cell;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::port::offload::{self, Patience};
+use crate::port::{clock, is_cancelled};
+use crate::sched::NEVER;
+use crate::task::in_tasklet;
+use crate::task::refusal::timed_out;
+use crate::task::waiter::{self, Wait, Waker, Woken};
+
+/// Tells a job that nobody wants its result any more, or not at any price.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Whether the job should end early, with `ECANCELED`.
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+enum Stage<T> {
+    Queued(Waker),
+    Running(Waker),
+    Left,
+    Done(io::Result<T>),
+}
+
+struct Shared<T> {
+    stage: Mutex<Stage<T>>,
+    stop: Stop,
+}
+
+/// Runs `job` on a thread of the pool for what ends by itself, and waits for it. In place outside
+/// a scheduler, and where the caller may not wait. `what`: for dumps.
+///
+/// # Errors
+/// The job's own; `TimedOut` where the deadline came first.
+pub(crate) fn on_pool<T: Send + 'static>(
+    what: &'static str,
+    job: impl FnOnce(&Stop) -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    if !in_tasklet() {
+        return job(&Stop::default());
+    }
+    let Ok((wait, waker)) = waiter::prepare() else {
+        return job(&Stop::default());
+    };
+    if has_passed(waiter::deadline()) {
+        return Err(timed_out(true));
+    }
+    let shared = Shared::new(waker);
+    let theirs = Arc::clone(&shared);
+    offload::offload(move || theirs.run(job));
+    shared.wait(what, wait, None)
+}
+
+/// Runs `job` on a thread for what may wait for ever, and waits for it: whoever leaves has the call
+/// interrupted. Outside a scheduler in place. `None`: the caller may not wait, and `job` has been
+/// dropped.
+///
+/// # Errors
+/// As for [`on_pool`], and where no thread could be had.
+pub(crate) fn on_patient_thread<T: Send + 'static>(
+    what: &'static str,
+    job: impl FnOnce(&Patience) -> io::Result<T> + Send + 'static,
+) -> Option<io::Result<T>> {
+    if !in_tasklet() {
+        return Some(job(&Patience::default()));
+    }
+    let (wait, waker) = waiter::prepare().ok()?;
+    if has_passed(waiter::deadline()) {
+        return Some(Err(timed_out(true)));
+    }
+    let shared = Shared::new(waker);
+    let theirs = Arc::clone(&shared);
+    let patience = Patience::default();
+    let line = patience.clone();
+    let started = offload::wait_patiently(move || theirs.run(|_| job(&line)));
+    Some(started.and_then(|()| shared.wait(what, wait, Some(patience))))
+}
+
+fn has_passed(deadline: u64) -> bool {
+    deadline != NEVER && clock::nanos() >= deadline
+}
+
+impl<T> Shared<T> {
+    fn new(waker: Waker) -> Arc<Shared<T>> {
+        Arc::new(Shared { stage: Mutex::new(Stage::Queued(waker)), stop: Stop::default() })
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Stage<T>> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the pool's thread does.
+    fn run(&self, job: impl FnOnce(&Stop) -> io::Result<T>) {
+        {
+            let mut stage = self.stage();
+            match std::mem::replace(&mut *stage, Stage::Left) {
+                Stage::Queued(waker) => *stage = Stage::Running(waker),
+                _ => return,
+            }
+        }
+        let result = catch_unwind(AssertUnwindSafe(|| job(&self.stop)));
+        let result = result.unwrap_or_else(|_| Err(io::Error::other("a job of the pool panicked")));
+        let mut stage = self.stage();
+        if let Stage::Running(waker) = &*stage {
+            let waker = waker.clone();
+            *stage = Stage::Done(result);
+            drop(stage);
+            waker.wake();
+        }
+        // Else nobody waits: what came, a descriptor perhaps, is dropped here.
+    }
+
+    /// What the waiter does.
+    fn wait(
+        &self,
+        what: &'static str,
+        mut wait: Wait,
+        patience: Option<Patience>,
+    ) -> io::Result<T> {
+        let leaving = Leaving { shared: self, patience, armed: Cell::new(true) };
+        let mut until = waiter::deadline();
+        let mut late = false;
+        loop {
+            if wait.park(what, until) == Woken::Killed {
+                waiter::leave();
+            }
+            if let Some(result) = self.settle() {
+                leaving.armed.set(false);
+                return result.map_err(|error| match error.raw_os_error() {
+                    Some(errno) if late && is_cancelled(-errno) => timed_out(true),
+                    _ => error,
+                });
+            }
+            // The deadline has passed and the job is running: only its end counts now.
+            (late, until) = (true, NEVER);
+            leaving.ask();
+            let (again, waker) = waiter::prepare().map_err(|_| timed_out(true))?;
+            wait = again;
+            if let Stage::Running(place) = &mut *self.stage() {
+                *place = waker;
+            } else {
+                // It ended meanwhile, and has woken nobody.
+                waker.wake();
+            }
+        }
+    }
+
+    /// The result, or that there will be none; `None` while the job is running.
+    fn settle(&self) -> Option<io::Result<T>> {
+        let mut stage = self.stage();
+        match std::mem::replace(&mut *stage, Stage::Left) {
+            Stage::Done(result) => Some(result),
+            // It will not begin any more.
+            Stage::Queued(_) | Stage::Left => Some(Err(timed_out(true))),
+            running @ Stage::Running(_) => {
+                *stage = running;
+                None
+            }
+        }
+    }
+}
+
+/// A waiter that may be unwound at any moment.
+struct Leaving<'a, T> {
+    shared: &'a Shared<T>,
+    patience: Option<Patience>,
+    armed: Cell<bool>,
+}
+
+impl<T> Leaving<'_, T> {
+    /// Asks the job to end.
+    fn ask(&self) {
+        self.shared.stop.set();
+        if let Some(patience) = &self.patience {
+            patience.interrupt();
+        }
+    }
+}
+
+impl<T> Drop for Leaving<'_, T> {
+    fn drop(&mut self) {
+        if self.armed.get() {
+            let left = std::mem::replace(&mut *self.shared.stage(), Stage::Left);
+            drop(left);
+            self.ask();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::{run, spawn, yield_now};
+    use crate::time::{Duration, sleep, timeout};
+    use std::sync::mpsc;
+
+    #[test]
+    fn a_job_gives_its_result_and_its_panic_is_an_error() {
+        run(|| {
+            assert_eq!(on_pool("a test", |_| Ok(7)).unwrap(), 7);
+            let error = on_pool("a test", |_| -> io::Result<()> {
+                std::panic::resume_unwind(Box::new("quietly"))
+            });
+            assert!(error.is_err());
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_killed_waiter_leaves_at_once_and_the_job_is_asked_to_stop() {
+        run(|| {
+            let (tx, rx) = mpsc::channel();
+            let waiter = spawn(move || {
+                on_pool("a test", move |stop| {
+                    tx.send("began").unwrap();
+                    while !stop.is_set() {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                    tx.send("stopped").unwrap();
+                    Ok(())
+                })
+            });
+            yield_now();
+            assert_eq!(rx.recv().unwrap(), "began");
+            waiter.kill();
+            assert!(waiter.join().is_err());
+            assert_eq!(rx.recv().unwrap(), "stopped");
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_deadline_asks_a_running_job_to_stop_and_the_result_decides() {
+        run(|| {
+            let stubborn = timeout(Duration::from_millis(5), || {
+                on_pool("a test", |stop| {
+                    while !stop.is_set() {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                    Ok("done all the same")
+                })
+            });
+            assert_eq!(stubborn.unwrap(), "done all the same");
+            let obedient = timeout(Duration::from_millis(5), || {
+                on_pool("a test", |stop| -> io::Result<()> {
+                    while !stop.is_set() {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                    Err(io::Error::from_raw_os_error(libc::ECANCELED))
+                })
+            });
+            assert_eq!(obedient.unwrap_err().kind(), io::ErrorKind::TimedOut);
+            let never_begun = timeout(Duration::ZERO, || on_pool("a test", |_| Ok(())));
+            assert_eq!(never_begun.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_call_that_waits_for_ever_is_interrupted_by_a_kill_and_by_a_deadline() {
+        run(|| {
+            let forever = |patience: &Patience| {
+                // SAFETY: no pointers.
+                let result = patience.call(|| unsafe { libc::pause() } as isize);
+                assert_eq!(result, -libc::EINTR);
+                Err::<(), _>(io::Error::from_raw_os_error(libc::EINTR))
+            };
+            let late = timeout(Duration::from_millis(20), || {
+                on_patient_thread("a test", forever).unwrap()
+            });
+            assert_eq!(late.unwrap_err().kind(), io::ErrorKind::TimedOut);
+            let victims: Vec<_> =
+                (0..50).map(|_| spawn(move || on_patient_thread("a test", forever))).collect();
+            sleep(Duration::from_millis(10));
+            victims.iter().for_each(|victim| victim.kill());
+            for victim in victims {
+                assert!(victim.join().is_err());
+            }
+            let late = crate::time::Instant::now() + Duration::from_secs(10);
+            while offload::patient_calls() > 0 {
+                assert!(crate::time::Instant::now() < late, "threads are left behind");
+                sleep(Duration::from_millis(5));
+            }
+        })
+        .unwrap();
+    }
+}

@@ -1,0 +1,10 @@
+//! Waiting for what is done beside the port: by a thread of a pool, or at once, in place.
+
+mod in_place;
+mod job;
+mod unblock;
+
+pub(crate) use in_place::{Way, in_place, may_wait, way};
+pub(crate) use job::{on_patient_thread, on_pool};
+pub(crate) use unblock::unblock_to_end;
+pub use unblock::{UnblockError, unblock};

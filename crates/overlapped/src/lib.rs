@@ -39,7 +39,7 @@
 //! | [`time`] | `sleep`, `timeout`, intervals on the port's clock |
 //! | [`net`] | `TcpListener`, `TcpStream`, `UdpSocket`: std's methods, blocking the tasklet only |
 //! | [`fs`] | `File`, `OpenOptions`, `read`, `copy`, `read_dir` …: std's names |
-//! | [`io`] | `pipe`: std's names, blocking the tasklet only |
+//! | [`io`] | `pipe`, `stdin`, `stdout`, `stderr`: std's names, blocking the tasklet only |
 //! | [`process`] | `Command`, `Child`: std's child processes |
 //! | [`signal`] | `ctrl_c`, and any signal as a stream |
 //! | [`os`] | what only some systems have, at std's paths: Unix sockets |

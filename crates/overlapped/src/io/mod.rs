@@ -1,15 +1,17 @@
-//! Pipes and copying with std's names, blocking only the calling tasklet.
+//! Pipes, copying and standard streams with std's names, blocking only the calling tasklet.
 //!
 //! | here | as in std, and |
 //! |---|---|
 //! | [`pipe`], [`PipeReader`], [`PipeWriter`] | any number of tasklets may wait on one end |
 //! | [`copy`] | between this library's streams the bytes do not pass through user space |
+//! | [`stdin`], [`stdout`], [`stderr`] | what is shared with other processes keeps its mode |
 //! | [`transfer`], [`transfer_up_to`] | not in std: the same between any two descriptors |
 //!
 //! Everything else is std's own, so that a change of the import is enough: `use overlapped::io`
 //! instead of `use std::io`.
 
 mod copy;
+mod stdio;
 
 pub use std::io::*;
 
@@ -17,3 +19,4 @@ pub use crate::pipe::{
     PipeReader, PipeWriter, Side, TransferError, pipe, transfer, transfer_up_to,
 };
 pub use copy::copy;
+pub use stdio::{Stderr, StderrLock, Stdin, StdinLock, Stdout, StdoutLock, stderr, stdin, stdout};

@@ -91,6 +91,21 @@ pub(crate) fn deadline() -> u64 {
     here().map_or(NEVER, |here| here.me().deadline.get())
 }
 
+/// No deadline.
+pub(crate) const FOR_EVER: u64 = NEVER;
+
+/// Tells the calling tasklet, or plain thread, from all others in this process that live now. Never
+/// 0.
+pub(crate) fn caller() -> usize {
+    thread_local! {
+        static PLACE: u8 = const { 0 };
+    }
+    match here() {
+        Some(here) => here.me_ptr().addr().get(),
+        None => PLACE.with(|place| (&raw const *place).addr()),
+    }
+}
+
 /// Delivers the kill that ended a wait.
 pub(crate) fn leave() -> ! {
     if let Some(here) = here() {

@@ -6,3 +6,4 @@
 pub(crate) mod process;
 pub(crate) mod signals;
 pub(crate) mod sigpipe;
+pub(crate) mod terminal;

@@ -28,6 +28,14 @@ pub(crate) fn exec(command: &mut Command) -> io::Error {
     sigpipe::let_through(|| command.exec())
 }
 
+/// Has `f` called when this process exits: by exit(3), or by a return from `main`. It must not
+/// unwind.
+pub(crate) fn at_exit(f: extern "C" fn()) {
+    // SAFETY: a function of the right type that stays for ever. Failure, for want of memory, means
+    // that it is not called.
+    _ = unsafe { libc::atexit(f) };
+}
+
 /// Kills a child. Not an error where it has ended.
 pub(crate) fn kill(child: &mut Child) -> io::Result<()> {
     child.kill()

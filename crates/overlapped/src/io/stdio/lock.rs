@@ -1,0 +1,153 @@
+//! The lock of a standard stream: taken in turns, by tasklets and by plain threads.
+//!
+//! std's locks stop the thread; a tasklet that waits for a slow terminal with the lock held would
+//! stop it for good. This one lets the tasklet wait. It is handed over in the order of coming, and
+//! whoever has it may take it again, as in std.
+//!
+//! While a tasklet unwinds it cannot wait: a call that has an error to return returns it, and
+//! `lock()` ends the process with a message.
+
+use std::cell::{RefCell, RefMut};
+use std::collections::VecDeque;
+use std::marker::PhantomData;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::task::Refusal;
+use crate::task::waiter::{self, FOR_EVER, Waker, Woken};
+
+/// A value behind such a lock.
+pub(super) struct Locked<T> {
+    turns: Mutex<Turns>,
+    value: RefCell<T>,
+    /// For dumps and messages.
+    name: &'static str,
+}
+
+// SAFETY: the value is reached through a guard only, and guards exist on one side at a time: that
+// of the owner in `turns`, a tasklet or a thread. Neither moves between threads, nor does a guard.
+// What one owner did happens before the next one's doings, by the mutex around `turns`.
+unsafe impl<T: Send> Sync for Locked<T> {}
+
+/// Whose turn it is, and who waits.
+#[derive(Default)]
+struct Turns {
+    /// 0: nobody.
+    owner: usize,
+    /// How many guards the owner has.
+    depth: usize,
+    waiting: VecDeque<(usize, Waker)>,
+}
+
+impl Turns {
+    /// Takes a free lock, or one that is the caller's.
+    fn take(&mut self, me: usize) -> bool {
+        if self.owner != 0 && self.owner != me {
+            return false;
+        }
+        self.owner = me;
+        self.depth += 1;
+        true
+    }
+}
+
+/// The right to use the value; not `Send`.
+pub(super) struct Guard<'a, T> {
+    locked: &'a Locked<T>,
+    owner: PhantomData<*const ()>,
+}
+
+impl<T> Locked<T> {
+    pub(super) fn new(name: &'static str, value: T) -> Locked<T> {
+        Locked { turns: Mutex::default(), value: RefCell::new(value), name }
+    }
+
+    /// Waits for the lock.
+    ///
+    /// # Panics
+    /// Inside `no_switch`, if it would wait.
+    pub(super) fn lock(&self) -> Guard<'_, T> {
+        match self.lock_or_refuse() {
+            Ok(guard) => guard,
+            Err(Refusal::Unwinding) => {
+                eprintln!(
+                    "overlapped: an unwinding tasklet would wait for the lock of {}, which \
+                     another one holds; aborting",
+                    self.name
+                );
+                std::process::abort();
+            }
+            Err(refusal) => panic!("the lock of {} {}", self.name, refusal.reason()),
+        }
+    }
+
+    /// Waits for the lock, if the caller may wait.
+    pub(super) fn lock_or_refuse(&self) -> Result<Guard<'_, T>, Refusal> {
+        let me = waiter::caller();
+        if self.turns().take(me) {
+            return Ok(self.guard());
+        }
+        let (wait, waker) = waiter::prepare()?;
+        let mut turns = self.turns();
+        if turns.take(me) {
+            return Ok(self.guard());
+        }
+        turns.waiting.push_back((me, waker));
+        drop(turns);
+        match wait.park(self.name, FOR_EVER) {
+            Woken::Yes => Ok(self.guard()),
+            Woken::Killed => {
+                let mut turns = self.turns();
+                turns.waiting.retain(|(who, _)| *who != me);
+                let was_handed = turns.owner == me;
+                drop(turns);
+                if was_handed {
+                    drop(self.guard());
+                }
+                waiter::leave()
+            }
+            Woken::TimedOut => unreachable!("it waits without a limit"),
+        }
+    }
+
+    /// The lock if it is free or the caller's; never waits for anything.
+    pub(super) fn try_lock(&self) -> Option<Guard<'_, T>> {
+        let mut turns = self.turns.try_lock().ok()?;
+        turns.take(waiter::caller()).then(|| self.guard())
+    }
+
+    fn guard(&self) -> Guard<'_, T> {
+        Guard { locked: self, owner: PhantomData }
+    }
+
+    fn turns(&self) -> MutexGuard<'_, Turns> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<'a, T> Guard<'a, T> {
+    /// The value. `None`: the owner is using it by another guard.
+    pub(super) fn try_value(&self) -> Option<RefMut<'a, T>> {
+        self.locked.value.try_borrow_mut().ok()
+    }
+
+    /// The value, where no other guard keeps it: a stream does not call its users.
+    pub(super) fn value(&self) -> RefMut<'a, T> {
+        self.locked.value.borrow_mut()
+    }
+}
+
+impl<T> Drop for Guard<'_, T> {
+    fn drop(&mut self) {
+        let mut turns = self.locked.turns();
+        turns.depth -= 1;
+        if turns.depth > 0 {
+            return;
+        }
+        turns.owner = 0;
+        if let Some((next, waker)) = turns.waiting.pop_front() {
+            turns.take(next);
+            drop(turns);
+            waker.wake();
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Standard input, output and error with std's names, blocking only the calling tasklet.
+//!
+//! ```text
+//! stdin()   ─▶ lock ─▶ BufReader  ─▶ raw ─▶ the port
+//! stdout()  ─▶ lock ─▶ LineWriter ─▶ raw ─▶ the port
+//! stderr()  ─▶ lock ───────────────▶ raw ─▶ the port
+//! ```
+//!
+//! What the three descriptors stand for is shared with other processes: its flags are left alone
+//! (see `raw`). The locks let tasklets wait, too. Outside a scheduler every call blocks the thread.
+
+mod input;
+mod lock;
+mod output;
+mod raw;
+
+pub use input::{Stdin, StdinLock, stdin};
+pub use output::{Stderr, StderrLock, Stdout, StdoutLock, stderr, stdout};

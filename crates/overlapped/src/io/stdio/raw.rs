@@ -1,0 +1,124 @@
+//! The three descriptors themselves: reading and writing without a buffer.
+//!
+//! Other processes share what is behind them, so no flag is ever set on it. Files, pipes and
+//! sockets do not need it: the port asks for each operation not to block. A terminal is opened once
+//! more; where that is refused, it is asked whether it is ready before each attempt, and a reader
+//! in another process can then still make an attempt block.
+//!
+//! A descriptor that is closed reads as an end and swallows what is written, as in std.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use crate::op::{Fs, Interest, Op, clamp};
+use crate::port::attempt;
+use crate::port::host::terminal::{self, Identity};
+use crate::task::wait::{perform, perform_now};
+
+/// The process is exiting: nobody may wait as a tasklet any more.
+static EXITING: AtomicBool = AtomicBool::new(false);
+
+/// From now on everything blocks the thread.
+pub(super) fn note_exit() {
+    EXITING.store(true, Relaxed);
+}
+
+/// One of the three.
+pub(super) struct Raw {
+    fd: RawFd,
+    /// The device that was behind it when it was last looked at, and the terminal that it is.
+    device: Option<(Identity, Option<Terminal>)>,
+}
+
+/// The terminal under a description of its own, if that could be had.
+struct Terminal(Option<OwnedFd>);
+
+impl Raw {
+    pub(super) fn new(fd: RawFd) -> Raw {
+        Raw { fd, device: None }
+    }
+
+    fn fd(&self) -> BorrowedFd<'static> {
+        // SAFETY: the standard streams stay open as long as the process, as std takes it, too;
+        // where one is closed all the same, calls on it fail, and nothing here relies on more.
+        unsafe { BorrowedFd::borrow_raw(self.fd) }
+    }
+
+    /// The terminal behind the descriptor, if that is one. Looked at anew each time: a program may
+    /// put something else there.
+    fn terminal(&mut self) -> Option<&Terminal> {
+        let found = terminal::candidate(self.fd())?;
+        if self.device.as_ref().is_none_or(|(known, _)| *known != found) {
+            let is_one = terminal::is_terminal(self.fd());
+            self.device = Some((found, is_one.then(|| Terminal(terminal::reopen(self.fd())))));
+        }
+        self.device.as_ref()?.1.as_ref()
+    }
+
+    /// Performs the operation that `op` makes for a descriptor.
+    ///
+    /// # Safety
+    /// The memory in it is valid until this returns, and used by nobody else.
+    unsafe fn perform(
+        &mut self,
+        interest: Interest,
+        op: impl Fn(RawFd) -> Op,
+    ) -> io::Result<usize> {
+        let shared = self.fd;
+        if EXITING.load(Relaxed) {
+            // SAFETY: the caller's promise.
+            let outcome = unsafe { attempt::blocking(&op(shared), None) };
+            return match outcome.result {
+                done @ 0.. => Ok(done as usize),
+                failed => Err(io::Error::from_raw_os_error(-failed)),
+            };
+        }
+        let Some(Terminal(own)) = self.terminal() else {
+            // SAFETY: the caller's promise; for the descriptor, see `fd`.
+            return Ok(unsafe { perform(&op(shared), None) }?.result as usize);
+        };
+        let fd = own.as_ref().map_or(shared, |own| own.as_fd().as_raw_fd());
+        loop {
+            // SAFETY: no memory; the descriptor is ours, or see `fd`.
+            unsafe { perform(&Op::Ready { fd, interest }, None) }?;
+            // SAFETY: the caller's promise.
+            match unsafe { perform_now(&op(fd)) } {
+                // Somebody else was quicker.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                result => return Ok(result?.result as usize),
+            }
+        }
+    }
+}
+
+/// What std makes of a descriptor that is not open.
+fn or_closed<T>(result: io::Result<T>, closed: T) -> io::Result<T> {
+    match result {
+        Err(error) if error.raw_os_error() == Some(libc::EBADF) => Ok(closed),
+        result => result,
+    }
+}
+
+impl Read for Raw {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let (buf, len) = (buf.as_mut_ptr(), clamp(buf.len()));
+        let op = |fd| Op::Fs(Fs::Read { fd, buf, len, offset: None });
+        // SAFETY: `buf` is borrowed for this call.
+        or_closed(unsafe { self.perform(Interest::Readable, op) }, 0)
+    }
+}
+
+impl Write for Raw {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let (len, all) = (clamp(buf.len()), buf.len());
+        let buf = buf.as_ptr();
+        let op = |fd| Op::Fs(Fs::Write { fd, buf, len, offset: None });
+        // SAFETY: `buf` is borrowed for this call.
+        or_closed(unsafe { self.perform(Interest::Writable, op) }, all)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

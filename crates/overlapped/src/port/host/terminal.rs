@@ -1,0 +1,47 @@
+//! Terminals, and what else a standard stream may be.
+//!
+//! A terminal cannot be asked for an attempt that does not wait, except by `O_NONBLOCK`, which is a
+//! property of the open file description: setting it on standard input would set it for the shell
+//! and for every other program on that terminal. So the terminal is opened once more, which makes
+//! a description of this process alone.
+
+use std::io::IsTerminal;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{FileType, Mode, OFlags};
+
+/// Tells files apart, as far as fstat(2) does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    device: u64,
+    number: u64,
+}
+
+/// The file behind `fd` if it may be a terminal; `None`: it is none.
+pub(crate) fn candidate(fd: BorrowedFd<'_>) -> Option<Identity> {
+    let stat = rustix::fs::fstat(fd).ok()?;
+    let is_device = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
+    is_device.then_some(Identity { device: stat.st_dev, number: stat.st_ino })
+}
+
+/// Whether it is a terminal.
+pub(crate) fn is_terminal(fd: BorrowedFd<'_>) -> bool {
+    fd.is_terminal()
+}
+
+/// The terminal behind `fd` under a description of its own, which does not block. `None` where
+/// that cannot be had: it belongs to somebody else, there is no procfs, or it is the master's side
+/// of a pseudo-terminal, whose file opens another one.
+pub(crate) fn reopen(fd: BorrowedFd<'_>) -> Option<OwnedFd> {
+    let mut number: libc::c_uint = 0;
+    // SAFETY: the call writes one number, to a place that is one.
+    let is_master = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGPTN, &raw mut number) } == 0;
+    if is_master {
+        return None;
+    }
+    let rights = rustix::fs::fcntl_getfl(fd).ok()? & OFlags::RWMODE;
+    let flags = rights | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let own = rustix::fs::open(path, flags, Mode::empty()).ok()?;
+    (candidate(std::os::fd::AsFd::as_fd(&own)) == candidate(fd)).then_some(own)
+}

@@ -1,0 +1,398 @@
+//! The standard streams. Each test starts this program again as a child whose streams it holds:
+//! pipes that nobody reads, terminals that are stopped, descriptors that are closed.
+
+mod rig;
+
+use std::fs::File;
+use std::io::{BufRead, ErrorKind, Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use overlapped::io::{stderr, stdin, stdout};
+use overlapped::time::sleep;
+use overlapped::{Channel, JoinError, run, run_until, spawn, yield_now};
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// This program again, for `test` alone.
+fn again(test: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args([test, "--exact", "--nocapture", "--test-threads=1"])
+        .env("OVERLAPPED_TEST_CHILD", test)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// What comes after `mark` in the child's output, which begins with the test harness's own.
+fn after<'a>(text: &'a [u8], mark: &str) -> &'a [u8] {
+    let at = text.windows(mark.len()).position(|window| window == mark.as_bytes());
+    let at = at.unwrap_or_else(|| panic!("no {mark}: {}", String::from_utf8_lossy(text)));
+    &text[at + mark.len()..]
+}
+
+/// Ends the child's process before the harness writes more.
+fn leave() -> ! {
+    std::process::exit(0)
+}
+
+/// Counts on beside the rest, every 5 ms.
+fn ticks() -> std::rc::Rc<std::cell::Cell<u32>> {
+    let count = std::rc::Rc::new(std::cell::Cell::new(0));
+    let theirs = count.clone();
+    spawn(move || {
+        loop {
+            sleep(ms(5));
+            theirs.set(theirs.get() + 1);
+        }
+    });
+    count
+}
+
+fn is_nonblocking(fd: i32) -> bool {
+    // SAFETY: reads the flags of an open descriptor.
+    unsafe { libc::fcntl(fd, libc::F_GETFL) & libc::O_NONBLOCK != 0 }
+}
+
+/// A pseudo-terminal: the user's side and the program's.
+fn terminal() -> (File, File) {
+    let (mut master, mut slave) = (-1, -1);
+    // SAFETY: both places are valid; null asks for no name and for default settings.
+    unsafe {
+        let null = std::ptr::null_mut();
+        assert_eq!(libc::openpty(&mut master, &mut slave, null, null.cast(), null.cast()), 0);
+        for fd in [master, slave] {
+            libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+        }
+        (File::from_raw_fd(master), File::from_raw_fd(slave))
+    }
+}
+
+/// Reads from a terminal's user's side until `mark` has come.
+fn until(master: &mut File, mark: &str) -> String {
+    let (mut text, mut buf) = (String::new(), [0; 4096]);
+    while !text.contains(mark) {
+        let mut wanted = libc::pollfd { fd: master.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one entry, valid for writes.
+        let ready = unsafe { libc::poll(&mut wanted, 1, 10_000) };
+        assert_eq!(ready, 1, "waits for {mark:?} after {text:?}");
+        let n = master.read(&mut buf).unwrap();
+        text.push_str(&String::from_utf8_lossy(&buf[..n]));
+    }
+    text
+}
+
+#[test]
+fn reading_standard_input_blocks_only_the_tasklet() {
+    const NAME: &str = "reading_standard_input_blocks_only_the_tasklet";
+    if rig::asked().is_some() {
+        run_until(|| {
+            let ticks = ticks();
+            let mut first = String::new();
+            assert_eq!(stdin().read_line(&mut first).unwrap(), 6);
+            let lines: Vec<String> = stdin().lines().take(2).map(Result::unwrap).collect();
+            let mut rest = String::new();
+            stdin().read_to_string(&mut rest).unwrap();
+            println!("GOT {first:?} {lines:?} {rest:?}");
+            assert!(ticks.get() > 20, "{} ticks", ticks.get());
+        })
+        .unwrap();
+        leave();
+    }
+    let mut child = again(NAME).stdin(Stdio::piped()).spawn().unwrap();
+    let mut theirs = child.stdin.take().unwrap();
+    for part in ["fir", "st\nsec", "ond\nthird\nfou", "rth"] {
+        std::thread::sleep(ms(60));
+        theirs.write_all(part.as_bytes()).unwrap();
+    }
+    drop(theirs);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", rig::said(&output));
+    let said = String::from_utf8_lossy(after(&output.stdout, "GOT ")).into_owned();
+    assert_eq!(said.trim(), r#""first\n" ["second", "third"] "fourth""#);
+}
+
+#[test]
+fn writing_where_nobody_reads_blocks_only_the_tasklet() {
+    const NAME: &str = "writing_where_nobody_reads_blocks_only_the_tasklet";
+    if rig::asked().is_some() {
+        run_until(|| {
+            let ticks = ticks();
+            let errors = spawn(|| stderr().write_all(&vec![b'e'; 300_000]).unwrap());
+            stdout().write_all(b"\nMARK\n").unwrap();
+            stdout().write_all(&vec![b'o'; 300_000]).unwrap();
+            errors.join().unwrap();
+            writeln!(stdout(), "\nTICKS {}", ticks.get()).unwrap();
+        })
+        .unwrap();
+        leave();
+    }
+    let mut child = again(NAME).spawn().unwrap();
+    std::thread::sleep(ms(300));
+    let mut errors = child.stderr.take().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut all = Vec::new();
+        errors.read_to_end(&mut all).unwrap();
+        all
+    });
+    let output = child.wait_with_output().unwrap();
+    let errors = reader.join().unwrap();
+    assert_eq!(errors.iter().filter(|&&byte| byte == b'e').count(), 300_000);
+    let body = after(&output.stdout, "\nMARK\n");
+    assert!(body[..300_000].iter().all(|&byte| byte == b'o'));
+    let ticks = String::from_utf8_lossy(after(body, "TICKS ")).trim().parse::<u32>().unwrap();
+    assert!(ticks > 20, "{ticks} ticks while nobody read for 300 ms");
+}
+
+#[test]
+fn a_shared_description_keeps_its_mode() {
+    const NAME: &str = "a_shared_description_keeps_its_mode";
+    if rig::asked().is_some() {
+        run(|| {
+            let mut line = String::new();
+            stdin().read_line(&mut line).unwrap();
+            writeln!(stdout(), "MODE {}", is_nonblocking(0) || is_nonblocking(1)).unwrap();
+            // As long as the user likes to look.
+            stdin().read_line(&mut line).unwrap();
+        })
+        .unwrap();
+        leave();
+    }
+    let (rx, mut tx) = std::io::pipe().unwrap();
+    let ours = rx.try_clone().unwrap();
+    let mut child = again(NAME).stdin(rx).spawn().unwrap();
+    tx.write_all(b"x\n").unwrap();
+    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+    let mode = lines.find_map(|line| Some(line.unwrap().split_once("MODE ")?.1.to_owned()));
+    assert_eq!(mode.unwrap(), "false");
+    assert!(!is_nonblocking(ours.as_raw_fd()));
+    drop(tx);
+    assert!(child.wait().unwrap().success());
+    let (mut master, slave) = terminal();
+    let mut child = on_terminal(NAME, &slave);
+    master.write_all(b"x\n").unwrap();
+    until(&mut master, "MODE false");
+    assert!(!is_nonblocking(slave.as_raw_fd()), "the terminal's other users would notice");
+    master.write_all(b"x\n").unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+/// The child with its three streams on a terminal, which is its controlling one.
+fn on_terminal(test: &str, slave: &File) -> Child {
+    let mut command = again(test);
+    let stream = || Stdio::from(slave.try_clone().unwrap());
+    command.stdin(stream()).stdout(stream()).stderr(stream());
+    // SAFETY: both calls are async-signal-safe.
+    unsafe {
+        command.pre_exec(|| {
+            libc::setsid();
+            libc::ioctl(0, libc::TIOCSCTTY, 0);
+            Ok(())
+        });
+    }
+    command.spawn().unwrap()
+}
+
+#[test]
+fn a_terminal_blocks_only_the_tasklet() {
+    const NAME: &str = "a_terminal_blocks_only_the_tasklet";
+    if rig::asked().is_some() {
+        run_until(|| {
+            let ticks = ticks();
+            assert!(stdin().is_terminal() && stdout().is_terminal());
+            writeln!(stdout(), "ASK").unwrap();
+            let reader = spawn(|| stdin().lines().next().unwrap().unwrap());
+            sleep(ms(100));
+            assert!(!reader.is_finished() && ticks.get() > 10);
+            let line = reader.join().unwrap();
+            writeln!(stderr(), "HEARD {line}").unwrap();
+            // The user stops the output (Ctrl-S), and much is to be written.
+            assert_eq!(stdin().lines().next().unwrap().unwrap(), "stopped");
+            let before = ticks.get();
+            let begin = Instant::now();
+            for _ in 0..200 {
+                writeln!(stdout(), "{:100}", "much").unwrap();
+            }
+            let took = begin.elapsed().as_millis() as u32;
+            let ticked = ticks.get() - before;
+            writeln!(stdout(), "TOOK {}", took >= 200 && ticked >= 5).unwrap();
+            // A reader that is killed takes no line with it.
+            let killed = spawn(|| stdin().lines().next());
+            yield_now();
+            killed.kill();
+            assert!(matches!(killed.join(), Err(JoinError::Killed)));
+            writeln!(stdout(), "MORE").unwrap();
+            let line = stdin().lines().next().unwrap().unwrap();
+            writeln!(stdout(), "LAST {line}").unwrap();
+        })
+        .unwrap();
+        leave();
+    }
+    let (mut master, slave) = terminal();
+    let mut child = on_terminal(NAME, &slave);
+    until(&mut master, "ASK");
+    std::thread::sleep(ms(150));
+    master.write_all(b"an answer\n").unwrap();
+    until(&mut master, "HEARD an answer");
+    // SAFETY: stops and starts the output of an open terminal.
+    assert_eq!(unsafe { libc::tcflow(slave.as_raw_fd(), libc::TCOOFF) }, 0);
+    master.write_all(b"stopped\n").unwrap();
+    std::thread::sleep(ms(300));
+    // SAFETY: as above.
+    assert_eq!(unsafe { libc::tcflow(slave.as_raw_fd(), libc::TCOON) }, 0);
+    let text = until(&mut master, "MORE");
+    assert_eq!(text.matches("much").count(), 200);
+    assert!(text.contains("TOOK true"), "{text}");
+    master.write_all(b"word\n").unwrap();
+    until(&mut master, "LAST word");
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn output_is_kept_by_lines_and_written_at_the_exit() {
+    const NAME: &str = "output_is_kept_by_lines_and_written_at_the_exit";
+    if rig::asked().is_some() {
+        run(|| {
+            let mut out = stdout();
+            write!(out, "\nMARK\nbegun ").unwrap();
+            writeln!(stderr(), "FIRST").unwrap();
+            // A whole line: what was begun comes out with it. std's is a buffer of its own.
+            println!("by println");
+            writeln!(out, "and ended").unwrap();
+            write!(out, "flushed ").unwrap();
+            out.flush().unwrap();
+            println!("by println");
+            write!(out, "at the exit").unwrap();
+            // From a tasklet, too.
+            leave();
+        })
+        .unwrap();
+    }
+    let output = again(NAME).output().unwrap();
+    assert!(output.status.success(), "{}", rig::said(&output));
+    let body = String::from_utf8_lossy(after(&output.stdout, "\nMARK\n")).into_owned();
+    assert_eq!(body, "by println\nbegun and ended\nflushed by println\nat the exit");
+}
+
+#[test]
+fn closed_streams_read_as_an_end_and_swallow() {
+    const NAME: &str = "closed_streams_read_as_an_end_and_swallow";
+    if rig::asked().is_some() {
+        let checked = run(|| {
+            // std opens /dev/null for what is closed at the start, so they are closed here.
+            for fd in 0..3 {
+                // SAFETY: nothing relies on the streams of this child any more.
+                unsafe { libc::close(fd) };
+            }
+            let mut text = String::new();
+            stdin().read_to_string(&mut text).unwrap();
+            let written = stdout().write_all(b"gone\n").and_then(|()| stdout().flush());
+            text.is_empty() && written.is_ok() && stderr().write(b"gone").unwrap() == 4
+        });
+        std::process::exit(if checked.unwrap() { 7 } else { 1 });
+    }
+    let output = again(NAME).output().unwrap();
+    assert_eq!(output.status.code(), Some(7), "{}", rig::said(&output));
+}
+
+#[test]
+fn a_reader_that_is_gone_is_an_error_and_no_signal() {
+    const NAME: &str = "a_reader_that_is_gone_is_an_error_and_no_signal";
+    if rig::asked().is_some() {
+        // SAFETY: sets a default disposition.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+        run(|| {
+            // Begun here: what the test harness has to say is out by now.
+            println!("\nMARK");
+            let error = loop {
+                match stdout().write_all(&[b'\n'; 1000]) {
+                    Ok(()) => {}
+                    Err(error) => break error,
+                }
+            };
+            writeln!(stderr(), "ERROR {:?}", error.kind()).unwrap();
+        })
+        .unwrap();
+        leave();
+    }
+    let mut child = again(NAME).spawn().unwrap();
+    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap() == "MARK"));
+    drop(lines);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(after(&output.stderr, "ERROR "), b"BrokenPipe\n");
+    assert!(output.status.success());
+}
+
+#[test]
+fn a_lock_is_handed_on_in_turn_and_never_stops_the_thread() {
+    const NAME: &str = "a_lock_is_handed_on_in_turn_and_never_stops_the_thread";
+    if rig::asked().is_some() {
+        run_until(|| {
+            let ticks = ticks();
+            let mut lock = stdout().lock();
+            // The owner takes it again.
+            writeln!(stdout(), "\nMARK").unwrap();
+            write!(lock, "a").unwrap();
+            let order = Channel::<&str>::new();
+            let write = |text: &'static str| {
+                let order = order.clone();
+                spawn(move || {
+                    let mut lock = stdout().lock();
+                    order.send(text).unwrap();
+                    for _ in 0..3 {
+                        write!(lock, "{text}").unwrap();
+                        sleep(ms(1));
+                    }
+                })
+            };
+            let writers = [write("b"), write("c")];
+            yield_now();
+            let killed = spawn(|| drop(stdout().lock()));
+            let thread = std::thread::spawn(|| write!(stdout().lock(), "d").unwrap());
+            sleep(ms(60));
+            killed.kill();
+            assert!(matches!(killed.join(), Err(JoinError::Killed)));
+            // Who may not wait gets an error.
+            let refused = spawn(|| overlapped::task::no_switch(|| stdout().write(b"x")));
+            let refused = refused.join().unwrap().unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::WouldBlock);
+            assert!(ticks.get() > 5, "the thread went on");
+            write!(lock, "a").unwrap();
+            drop(lock);
+            assert_eq!((order.recv(), order.recv()), (Ok("b"), Ok("c")));
+            writers.into_iter().for_each(|writer| writer.join().unwrap());
+            thread.join().unwrap();
+            writeln!(stdout()).unwrap();
+        })
+        .unwrap();
+        leave();
+    }
+    let output = again(NAME).output().unwrap();
+    assert!(output.status.success(), "{}", rig::said(&output));
+    let body = String::from_utf8_lossy(after(&output.stdout, "\nMARK\n")).into_owned();
+    assert!(["aabbbcccd\n", "aadbbbccc\n", "aabbbdccc\n"].contains(&body.as_str()), "{body:?}");
+}
+
+#[test]
+fn outside_a_scheduler_the_streams_are_as_stds() {
+    const NAME: &str = "outside_a_scheduler_the_streams_are_as_stds";
+    if rig::asked().is_some() {
+        let mut text = String::new();
+        stdin().lock().read_to_string(&mut text).unwrap();
+        writeln!(stdout().lock(), "\nMARK\n{text}").unwrap();
+        write!(stdout(), "kept").unwrap();
+        leave();
+    }
+    let file = tempfile::tempfile().unwrap();
+    (&file).write_all(b"from a file").unwrap();
+    std::io::Seek::rewind(&mut &file).unwrap();
+    let output = again(NAME).stdin(OwnedFd::from(file)).output().unwrap();
+    assert_eq!(after(&output.stdout, "\nMARK\n"), b"from a file\nkept");
+}

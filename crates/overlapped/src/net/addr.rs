@@ -18,6 +18,28 @@ pub trait ToSocketAddrs {
     /// # Errors
     /// What the resolver says, `InvalidInput` for a malformed address, `TimedOut` at the deadline.
     fn to_socket_addrs(&self) -> io::Result<Self::Iter>;
+
+    /// Whether the addresses are those of one host, any of which will do. Then a connect tries
+    /// them side by side instead of one after another.
+    #[doc(hidden)]
+    fn is_name(&self) -> bool {
+        false
+    }
+}
+
+/// The addresses of `host`, looked up on a pool thread: only the calling tasklet waits.
+///
+/// ```
+/// overlapped::run(|| {
+///     let addrs: Vec<_> = overlapped::net::lookup_host("localhost:80").unwrap().collect();
+///     assert!(addrs.iter().all(|addr| addr.ip().is_loopback() && addr.port() == 80));
+/// }).unwrap();
+/// ```
+///
+/// # Errors
+/// As [`ToSocketAddrs::to_socket_addrs`].
+pub fn lookup_host<A: ToSocketAddrs>(host: A) -> io::Result<A::Iter> {
+    host.to_socket_addrs()
 }
 
 /// Implements the trait for types that are addresses already.
@@ -56,6 +78,10 @@ impl ToSocketAddrs for (&str, u16) {
             Err(error) => Err(explain(error)),
         }
     }
+
+    fn is_name(&self) -> bool {
+        true
+    }
 }
 
 impl ToSocketAddrs for (String, u16) {
@@ -63,6 +89,10 @@ impl ToSocketAddrs for (String, u16) {
 
     fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
         (&*self.0, self.1).to_socket_addrs()
+    }
+
+    fn is_name(&self) -> bool {
+        true
     }
 }
 
@@ -78,6 +108,10 @@ impl ToSocketAddrs for str {
         let port = port.parse().map_err(|_| invalid("invalid port value"))?;
         (host, port).to_socket_addrs()
     }
+
+    fn is_name(&self) -> bool {
+        true
+    }
 }
 
 impl ToSocketAddrs for String {
@@ -85,6 +119,10 @@ impl ToSocketAddrs for String {
 
     fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
         (**self).to_socket_addrs()
+    }
+
+    fn is_name(&self) -> bool {
+        true
     }
 }
 
@@ -102,6 +140,10 @@ impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {
     fn to_socket_addrs(&self) -> io::Result<T::Iter> {
         (**self).to_socket_addrs()
     }
+
+    fn is_name(&self) -> bool {
+        (**self).is_name()
+    }
 }
 
 fn explain(error: UnblockError) -> io::Error {
@@ -116,10 +158,18 @@ fn explain(error: UnblockError) -> io::Error {
 /// Does `f` with each address until one succeeds, as std's `each_addr`.
 pub(super) fn first_that<T>(
     addrs: impl ToSocketAddrs,
+    f: impl FnMut(SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    first_of(addrs.to_socket_addrs()?, f)
+}
+
+/// The same with addresses.
+pub(super) fn first_of<T>(
+    addrs: impl IntoIterator<Item = SocketAddr>,
     mut f: impl FnMut(SocketAddr) -> io::Result<T>,
 ) -> io::Result<T> {
     let mut last = None;
-    for addr in addrs.to_socket_addrs()? {
+    for addr in addrs {
         match f(addr) {
             Ok(done) => return Ok(done),
             Err(error) => last = Some(error),

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`TcpListener`], [`TcpStream`], [`UdpSocket`] | any number may wait on one; all are `Send` |
 //! | [`os::unix::net`](crate::os::unix::net) | the same for sockets of the Unix family |
-//! | [`ToSocketAddrs`] | names are resolved on a pool thread |
+//! | [`ToSocketAddrs`], [`lookup_host`] | names are resolved on a pool thread |
+//! | [`BindOptions`], [`Keepalive`] | options that std has no name for |
 //! | [`wait_readable`], [`wait_writable`] | for any descriptor: the door for other libraries |
 //!
 //! Descriptors are kept in non-blocking mode inside; [`TcpStream::set_nonblocking`] is remembered
@@ -14,7 +15,9 @@
 
 mod addr;
 mod convert;
+mod eyeballs;
 mod listener;
+mod options;
 mod socket;
 mod stream;
 mod udp;
@@ -23,8 +26,9 @@ pub(crate) mod unix;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
-pub use addr::ToSocketAddrs;
+pub use addr::{ToSocketAddrs, lookup_host};
 pub use listener::{Incoming, TcpListener};
+pub use options::{BindOptions, Keepalive};
 pub use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6};
 pub use stream::TcpStream;
 pub use udp::UdpSocket;
@@ -54,7 +58,7 @@ use crate::task::wait::perform;
 /// }).unwrap();
 /// ```
 pub fn wait_readable(descriptor: impl AsFd) -> io::Result<()> {
-    ready(&descriptor, Interest::Readable)
+    ready(&descriptor, Interest::Readable, None)
 }
 
 /// Waits until `descriptor` has room to write, or an error.
@@ -62,11 +66,11 @@ pub fn wait_readable(descriptor: impl AsFd) -> io::Result<()> {
 /// # Errors
 /// As [`wait_readable`].
 pub fn wait_writable(descriptor: impl AsFd) -> io::Result<()> {
-    ready(&descriptor, Interest::Writable)
+    ready(&descriptor, Interest::Writable, None)
 }
 
-fn ready(descriptor: &impl AsFd, interest: Interest) -> io::Result<()> {
+fn ready(descriptor: &impl AsFd, interest: Interest, limit: Option<u64>) -> io::Result<()> {
     let fd = descriptor.as_fd().as_raw_fd();
     // SAFETY: the borrow keeps the descriptor open until this returns; no memory is involved.
-    unsafe { perform(&Op::Ready { fd, interest }, None) }.map(|_| ())
+    unsafe { perform(&Op::Ready { fd, interest }, limit) }.map(|_| ())
 }

@@ -6,7 +6,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsFd;
 
 use super::ToSocketAddrs;
-use super::addr::first_that;
+use super::eyeballs;
 use super::socket::{Limit, Socket};
 use crate::pipe::{End, Endpoint, Side};
 use crate::port::control;
@@ -40,12 +40,17 @@ pub struct TcpStream {
 }
 
 impl TcpStream {
-    /// Opens a connection to the first address that answers. Names are resolved on a pool thread.
+    /// Opens a connection to the first address that answers.
+    ///
+    /// Addresses are tried one after another, as in std. A name is resolved on a pool thread; its
+    /// addresses are tried side by side (Happy Eyeballs, RFC 8305): families alternate, the next
+    /// attempt starts when the last one has failed or has taken 250 ms, the first success wins and
+    /// the other attempts are given up.
     ///
     /// # Errors
     /// The last address's error.
     pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<TcpStream> {
-        first_that(addr, |addr| TcpStream::connect_until(addr, None))
+        eyeballs::connect(addr)
     }
 
     /// Opens a connection to one address, for at most `limit`.
@@ -65,7 +70,7 @@ impl TcpStream {
         }
     }
 
-    fn connect_until(addr: SocketAddr, limit: Option<u64>) -> io::Result<TcpStream> {
+    pub(super) fn connect_until(addr: SocketAddr, limit: Option<u64>) -> io::Result<TcpStream> {
         let stream = TcpStream::of(control::tcp::stream(&addr)?);
         stream.socket.connect(&addr.into(), false, limit)?;
         Ok(stream)

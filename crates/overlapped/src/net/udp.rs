@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 
 use super::addr::first_that;
 use super::socket::{Limit, Socket};
-use super::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use super::{BindOptions, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use crate::port::control;
 use crate::port::control::udp;
 use crate::time::Duration;
@@ -44,7 +44,7 @@ impl UdpSocket {
     /// # Errors
     /// The last address's error.
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<UdpSocket> {
-        first_that(addr, |addr| Ok(UdpSocket { socket: Socket::fresh(udp::socket(&addr)?) }))
+        UdpSocket::bind_with(addr, &BindOptions::new())
     }
 
     /// Receives one datagram, and tells who sent it.

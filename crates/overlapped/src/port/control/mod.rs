@@ -1,5 +1,6 @@
-//! Calls that never wait, for the std-shaped rooms, by subject: [`tcp`], [`udp`], [`unix`], and
-//! [`socket`] for what sockets of all kinds have. Here: what any descriptor has, and the process.
+//! Calls that never wait, for the std-shaped rooms, by subject: sockets of all kinds
+//! ([`socket`]), [`tcp`], [`udp`], [`unix`], several that connect ([`watch`]), pipes ([`splice`]).
+//! Here: what any descriptor has, and the process.
 //!
 //! Everything is on borrowed descriptors and gives `io::Result` with std's kinds. Sockets made
 //! here are close-on-exec and non-blocking from their first moment.
@@ -9,6 +10,7 @@ pub(crate) mod splice;
 pub(crate) mod tcp;
 pub(crate) mod udp;
 pub(crate) mod unix;
+pub(crate) mod watch;
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};

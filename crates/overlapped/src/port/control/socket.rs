@@ -53,6 +53,31 @@ pub(crate) fn set_linger(fd: BorrowedFd<'_>, linger: Option<Duration>) -> io::Re
     SockRef::from(&fd).set_linger(linger)
 }
 
+/// `SO_REUSEPORT`.
+pub(crate) fn set_reuse_port(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    SockRef::from(&fd).set_reuse_port(on)
+}
+
+/// `SO_RCVBUF`.
+pub(crate) fn recv_buffer_size(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    SockRef::from(&fd).recv_buffer_size()
+}
+
+/// `SO_RCVBUF`.
+pub(crate) fn set_recv_buffer_size(fd: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
+    SockRef::from(&fd).set_recv_buffer_size(bytes.min(i32::MAX as usize))
+}
+
+/// `SO_SNDBUF`.
+pub(crate) fn send_buffer_size(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    SockRef::from(&fd).send_buffer_size()
+}
+
+/// `SO_SNDBUF`.
+pub(crate) fn set_send_buffer_size(fd: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
+    SockRef::from(&fd).set_send_buffer_size(bytes.min(i32::MAX as usize))
+}
+
 /// `SO_ERROR`, which reading clears.
 pub(crate) fn take_error(fd: BorrowedFd<'_>) -> io::Result<Option<io::Error>> {
     SockRef::from(&fd).take_error()

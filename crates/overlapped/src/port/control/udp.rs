@@ -6,12 +6,15 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
-/// A UDP socket bound to `addr`.
+/// A UDP socket that can be bound to `addr`.
 pub(crate) fn socket(addr: &SocketAddr) -> io::Result<OwnedFd> {
     let kind = Type::DGRAM.nonblocking().cloexec();
-    let socket = Socket::new(Domain::for_address(*addr), kind, Some(Protocol::UDP))?;
-    socket.bind(&SockAddr::from(*addr))?;
-    Ok(socket.into())
+    Ok(Socket::new(Domain::for_address(*addr), kind, Some(Protocol::UDP))?.into())
+}
+
+/// bind(2).
+pub(crate) fn bind(fd: BorrowedFd<'_>, addr: &SocketAddr) -> io::Result<()> {
+    SockRef::from(&fd).bind(&SockAddr::from(*addr))
 }
 
 /// connect(2), which only remembers the address.

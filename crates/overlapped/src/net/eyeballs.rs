@@ -1,0 +1,155 @@
+//! One connection to a name that has several addresses: Happy Eyeballs, RFC 8305.
+//!
+//! ```text
+//! order: families alternate, the resolver's first one first (section 4)
+//!    └──▶ start the next ──▶ wait: one has succeeded ──▶ it wins, the others are closed
+//!              ▲                   one has failed  ──┐
+//!              └────────────── 250 ms (section 5) ◀──┘
+//! ```
+//!
+//! An attempt is a connect that is under way in the kernel, on a socket of this frame. The caller
+//! waits for all of them in one operation, on the descriptor of a poller that watches them, so no
+//! memory is in flight and no tasklet is needed. A loser ends by being closed: there is nothing to
+//! reap. A kill or a deadline ends the wait, and with the frame everything else.
+//!
+//! The resolver gives both families at once (getaddrinfo), so there is no waiting for the second
+//! one's answer (section 3).
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::addr::{first_of, first_that};
+use super::socket::is_would_wait;
+use super::{SocketAddr, TcpStream, ToSocketAddrs, ready};
+use crate::op::Interest;
+use crate::port::control::tcp::{self, Connecting};
+use crate::port::control::watch::Watch;
+use crate::time::{Duration, deadline_in};
+
+/// RFC 8305's recommended Connection Attempt Delay.
+const DELAY: Duration = Duration::from_millis(250);
+
+/// Connects to one of `addr`'s addresses: of a name's, to the first that answers; of a list, to the
+/// first that can be connected to, one after another.
+pub(super) fn connect(addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
+    let one = |addr| TcpStream::connect_until(addr, None);
+    if !addr.is_name() {
+        return first_that(addr, one);
+    }
+    let addrs: Vec<SocketAddr> = addr.to_socket_addrs()?.collect();
+    if addrs.len() < 2 {
+        return first_of(addrs, one);
+    }
+    match Watch::new() {
+        Ok(watch) => race(&addrs, watch).map(TcpStream::of),
+        // No descriptors left for a poller; perhaps there is one for a socket.
+        Err(_) => first_of(addrs, one),
+    }
+}
+
+/// The attempts under way, and what became of the others.
+struct Race<'a> {
+    addrs: &'a [SocketAddr],
+    under_way: Watch,
+    /// The error of the last address in the resolver's order, as std gives.
+    error: Option<(usize, io::Error)>,
+}
+
+fn race(addrs: &[SocketAddr], under_way: Watch) -> io::Result<OwnedFd> {
+    let mut race = Race { addrs, under_way, error: None };
+    let mut order = interleaved(addrs).into_iter().peekable();
+    loop {
+        match order.next() {
+            Some(index) => {
+                if let Some(winner) = race.start(index)? {
+                    return Ok(winner);
+                }
+            }
+            None if race.under_way.is_empty() => {
+                let (_, error) = race.error.expect("every attempt has failed, and there were some");
+                return Err(error);
+            }
+            None => {}
+        }
+        if race.under_way.is_empty() {
+            continue;
+        }
+        let limit = order.peek().map(|_| deadline_in(DELAY));
+        if let Some(winner) = race.wait(limit)? {
+            return Ok(winner);
+        }
+    }
+}
+
+impl Race<'_> {
+    /// Starts an attempt; the socket where that was all.
+    fn start(&mut self, index: usize) -> io::Result<Option<OwnedFd>> {
+        match tcp::start_connect(&self.addrs[index]) {
+            Ok(Connecting::Done(socket)) => return Ok(Some(socket)),
+            Ok(Connecting::UnderWay(socket)) => self.under_way.add(index, socket)?,
+            Err(error) => self.note(index, error),
+        }
+        Ok(None)
+    }
+
+    /// Waits until an attempt succeeds, one fails, or the next one is due.
+    fn wait(&mut self, limit: Option<u64>) -> io::Result<Option<OwnedFd>> {
+        loop {
+            match ready(&self.under_way.as_fd(), Interest::Readable, limit) {
+                Err(error) if is_would_wait(&error) => return Ok(None),
+                result => result?,
+            }
+            let mut failed = false;
+            for (index, socket) in self.under_way.ended()? {
+                match tcp::connected(socket.as_fd()) {
+                    Ok(()) => return Ok(Some(socket)),
+                    Err(error) => self.note(index, error),
+                }
+                failed = true;
+            }
+            if failed {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn note(&mut self, index: usize, error: io::Error) {
+        if self.error.as_ref().is_none_or(|&(last, _)| index > last) {
+            self.error = Some((index, error));
+        }
+    }
+}
+
+/// The places of `addrs` in the order in which to try them.
+fn interleaved(addrs: &[SocketAddr]) -> Vec<usize> {
+    let is_first_family = |&index: &usize| addrs[index].is_ipv6() == addrs[0].is_ipv6();
+    let (first, second): (Vec<_>, Vec<_>) = (0..addrs.len()).partition(is_first_family);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut order = Vec::with_capacity(addrs.len());
+    while order.len() < addrs.len() {
+        order.extend(first.next());
+        order.extend(second.next());
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_alternate_and_each_keeps_its_order() {
+        let order = |families: &str| {
+            let addrs: Vec<SocketAddr> = families
+                .chars()
+                .map(|family| if family == '6' { "[::1]:1" } else { "1.1.1.1:1" }.parse().unwrap())
+                .collect();
+            interleaved(&addrs)
+        };
+        assert_eq!(order(""), [0; 0]);
+        assert_eq!(order("4"), [0]);
+        assert_eq!(order("66644"), [0, 3, 1, 4, 2]);
+        assert_eq!(order("46664"), [0, 1, 4, 2, 3]);
+        assert_eq!(order("444"), [0, 1, 2]);
+    }
+}

@@ -40,6 +40,14 @@ func main() {
 		parked(number(2))
 	case "echo":
 		serve()
+	case "random_read":
+		fmt.Println(randomRead(os.Args[2], number(3), number(4)).Nanoseconds())
+	case "small_files":
+		fmt.Println(smallFiles(os.Args[2], number(3), number(4)).Nanoseconds())
+	case "copy_big":
+		fmt.Println(copyBig(os.Args[2], os.Args[3]).Nanoseconds())
+	case "copy_tree":
+		fmt.Println(copyTree(os.Args[2], os.Args[3], number(4)).Nanoseconds())
 	default:
 		panic("unknown case")
 	}

@@ -4,7 +4,7 @@
 //! main            reads the arguments
 //!  → harness::rounds   for each round, case and subject (order rotated): one fresh child process
 //!    → harness::child  re-executes this program as `measure SUITE SUBJECT CASE`
-//!      → tasklets | echo   what a case does, in terms of the `Subject` trait; pinned to a core
+//!      → tasklets | echo | files   what a case does, in terms of the `Subject` trait; pinned to a core
 //!        → subjects::*     one file per library: the code its user would write
 //!    ← one line of JSON: the metrics of that child
 //!  → harness::report   medians, spreads and paired ratios, as a table or as JSON lines
@@ -15,6 +15,7 @@
 //! minutes, and alternating rounds let it change for all subjects alike.
 
 mod echo;
+mod files;
 mod harness;
 mod subjects;
 mod tasklets;
@@ -36,6 +37,8 @@ enum Command {
     Tasklets(Options),
     /// TCP echo of 64 bytes over loopback.
     Echo(Options),
+    /// Reading and copying files in the page cache.
+    Files(Options),
     /// One measurement, in a child process of a run.
     #[command(hide = true)]
     Measure {
@@ -74,6 +77,7 @@ struct Options {
 enum Suite {
     Tasklets,
     Echo,
+    Files,
 }
 
 impl Suite {
@@ -81,6 +85,7 @@ impl Suite {
         match self {
             Suite::Tasklets => "tasklets",
             Suite::Echo => "echo",
+            Suite::Files => "files",
         }
     }
 
@@ -88,6 +93,19 @@ impl Suite {
         match self {
             Suite::Tasklets => tasklets::cases(quick),
             Suite::Echo => echo::CASES.to_vec(),
+            Suite::Files => files::CASES.to_vec(),
+        }
+    }
+
+    /// Who takes part, when nobody is named.
+    fn subjects(self) -> Vec<subjects::Name> {
+        use subjects::Name;
+        let all = Name::value_variants().iter().copied();
+        match self {
+            Suite::Files => all.filter(|name| *name != Name::May).collect(),
+            Suite::Tasklets | Suite::Echo => {
+                all.filter(|name| !matches!(name, Name::Pread | Name::Cp)).collect()
+            }
         }
     }
 }
@@ -96,6 +114,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Tasklets(options) => harness::rounds::run(Suite::Tasklets, &options),
         Command::Echo(options) => harness::rounds::run(Suite::Echo, &options),
+        Command::Files(options) => harness::rounds::run(Suite::Files, &options),
         Command::Measure { suite, subject, case, quick } => measure(suite, subject, &case, quick),
         Command::Serve { subject } => {
             harness::child::pin(harness::child::SERVER_CORE);
@@ -120,6 +139,10 @@ fn measure(suite: Suite, subject: subjects::Name, case: &str, quick: bool) -> Re
         Suite::Tasklets => {
             harness::child::pin(harness::child::SERVER_CORE);
             tasklets::measure(subject, case, quick)?
+        }
+        Suite::Files => {
+            harness::child::pin(harness::child::SERVER_CORE);
+            files::measure(subject, case, quick)?
         }
         Suite::Echo => {
             harness::child::pin(harness::child::LOAD_CORE);

@@ -68,7 +68,7 @@ pub(crate) fn measure(name: Name, case: &str, quick: bool) -> Result<Report, Str
 
 /// Repeats `pass` with more and more items until it lasts as long as the budget; nanoseconds an
 /// item in the last pass.
-fn ns_each(
+pub(crate) fn ns_each(
     budget: Duration,
     mut items: u64,
     mut pass: impl FnMut(u64) -> Result<Duration, String>,

@@ -7,7 +7,6 @@ use super::child::{self, Report};
 use super::report::{self, Table};
 use crate::subjects::Name;
 use crate::{Options, Suite};
-use clap::ValueEnum;
 use std::collections::HashSet;
 
 /// Memory hardly varies, and a million parked tasks take long.
@@ -76,9 +75,9 @@ fn measure(suite: Suite, subject: Name, case: &str, quick: bool) -> Result<Repor
 /// The subjects asked for that can run here; preparing one may build it.
 fn subjects(suite: Suite, options: &Options) -> Vec<Name> {
     let asked =
-        if options.subjects.is_empty() { Name::value_variants() } else { &options.subjects[..] };
+        if options.subjects.is_empty() { suite.subjects() } else { options.subjects.clone() };
     let mut able = Vec::new();
-    for &subject in asked {
+    for subject in asked {
         match subject.subject().prepare() {
             Ok(()) => able.push(subject),
             Err(why) => loud(&format!("{}: {subject} SKIPPED: {why}", suite.name())),

@@ -1,4 +1,4 @@
-//! Go: `go/main.go`, built with the Go on this machine at first use, beside this program in the
+//! Go: the programs in `go/`, built into one with the Go on this machine at first use, beside this program in the
 //! target folder. A child of ours runs it and passes its figures on; as an echo server it
 //! replaces our process, so that the process measured is Go's alone.
 
@@ -12,7 +12,10 @@ use std::time::Duration;
 
 pub(crate) struct Go;
 
-const SOURCE: &str = include_str!("../../go/main.go");
+const SOURCES: [(&str, &str); 2] = [
+    ("main.go", include_str!("../../go/main.go")),
+    ("files.go", include_str!("../../go/files.go")),
+];
 
 fn folder() -> Result<PathBuf, String> {
     let program = std::env::current_exe().map_err(say)?;
@@ -37,7 +40,8 @@ fn numbers(arguments: &[&str]) -> Result<Vec<f64>, String> {
     text.split_whitespace().map(|word| word.parse().map_err(say)).collect()
 }
 
-fn nanoseconds(arguments: &[&str]) -> Result<Duration, String> {
+/// Runs it and reads the nanoseconds it prints.
+pub(super) fn nanoseconds(arguments: &[&str]) -> Result<Duration, String> {
     let numbers = numbers(arguments)?;
     let nanoseconds = numbers.first().ok_or("it printed nothing")?;
     Ok(Duration::from_nanos(*nanoseconds as u64))
@@ -46,24 +50,29 @@ fn nanoseconds(arguments: &[&str]) -> Result<Duration, String> {
 impl Subject for Go {
     fn prepare(&self) -> Result<(), String> {
         let folder = folder()?;
-        let source = folder.join("main.go");
-        let built = folder.join("main").exists();
-        if built && std::fs::read_to_string(&source).is_ok_and(|text| text == SOURCE) {
+        let program = folder.join("main");
+        let same = |(name, text): &(&str, &str)| {
+            std::fs::read_to_string(folder.join(name)).is_ok_and(|found| found == *text)
+        };
+        if program.exists() && SOURCES.iter().all(same) {
             return Ok(());
         }
         std::fs::create_dir_all(&folder).map_err(say)?;
-        std::fs::write(&source, SOURCE).map_err(say)?;
-        // A single file of the standard library alone: no modules, no network.
+        // A failed build would leave the old program beside these sources.
+        let _ = std::fs::remove_file(&program);
+        for (name, text) in SOURCES {
+            std::fs::write(folder.join(name), text).map_err(say)?;
+        }
+        // The standard library alone: no modules, no network.
         let output = Command::new("go")
-            .args(["build", "-o", "main", "main.go"])
+            .args(["build", "-o", "main"])
+            .args(SOURCES.map(|(name, _)| name))
             .current_dir(&folder)
             .env("GOFLAGS", "-mod=mod")
             .env("GOPROXY", "off")
             .output()
             .map_err(|error| format!("no Go on this machine: {error}"))?;
         if !output.status.success() {
-            // Otherwise the next run would take the old program for this source.
-            let _ = std::fs::remove_file(&source);
             return Err(format!("go build: {}", String::from_utf8_lossy(&output.stderr)));
         }
         Ok(())

@@ -4,6 +4,7 @@
 //! servers: accept, no delay, a task per connection, a buffer of 4 KiB, read, write all.
 
 mod compio;
+pub(crate) mod files;
 mod go;
 mod may;
 mod monoio;
@@ -24,6 +25,9 @@ pub(crate) const BUFFER_BYTES: usize = 4096;
 /// Where a server listens: a port of the kernel's choice.
 pub(crate) const ADDRESS: &str = "127.0.0.1:0";
 
+/// Why a subject has no result where it has nothing of the kind.
+pub(crate) const ABSENT: &str = "it has no such thing";
+
 /// What every subject can do. Each method runs in a process of its own.
 pub(crate) trait Subject {
     /// Whether it can run here; may build what it needs. Called once, before the rounds.
@@ -32,13 +36,19 @@ pub(crate) trait Subject {
     }
 
     /// Spawns and joins `n` empty tasks, one after the other.
-    fn spawn_join(&self, n: u64) -> Result<Duration, String>;
+    fn spawn_join(&self, _n: u64) -> Result<Duration, String> {
+        Err(ABSENT.into())
+    }
 
     /// `tasks` tasks yield `rounds` times each, in turn; see [`crate::tasklets::YieldClock`].
-    fn yields(&self, tasks: usize, rounds: u64) -> Result<Duration, String>;
+    fn yields(&self, _tasks: usize, _rounds: u64) -> Result<Duration, String> {
+        Err(ABSENT.into())
+    }
 
     /// A number goes to another task and comes back, `n` times.
-    fn channel_round_trip(&self, n: u64) -> Result<Duration, String>;
+    fn channel_round_trip(&self, _n: u64) -> Result<Duration, String> {
+        Err(ABSENT.into())
+    }
 
     /// Which channel that is, where the library leaves a choice.
     fn remark(&self) -> Option<&'static str> {
@@ -46,7 +56,9 @@ pub(crate) trait Subject {
     }
 
     /// The memory added while `n` tasks wait for something.
-    fn parked(&self, n: usize) -> Result<Memory, String>;
+    fn parked(&self, _n: usize) -> Result<Memory, String> {
+        Err(ABSENT.into())
+    }
 
     /// What a parked task may need at worst, to refuse what does not fit.
     fn parked_kib_estimate(&self) -> f64 {
@@ -54,7 +66,9 @@ pub(crate) trait Subject {
     }
 
     /// Listens, prints the port (see [`announce`]) and echoes until it is killed.
-    fn serve(&self) -> Result<(), String>;
+    fn serve(&self) -> Result<(), String> {
+        Err(ABSENT.into())
+    }
 }
 
 /// The subjects' names, ours first.
@@ -68,6 +82,10 @@ pub(crate) enum Name {
     Monoio,
     Raw,
     Go,
+    /// One thread and std's calls; files only.
+    Pread,
+    /// The program cp; files only.
+    Cp,
 }
 
 impl Name {
@@ -86,9 +104,15 @@ impl Name {
             Name::Monoio => Box::new(monoio::Monoio),
             Name::Raw => Box::new(raw::Raw),
             Name::Go => Box::new(go::Go),
+            Name::Pread | Name::Cp => Box::new(NoTasks),
         }
     }
 }
+
+/// Those that only read and copy files.
+struct NoTasks;
+
+impl Subject for NoTasks {}
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

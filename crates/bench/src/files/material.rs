@@ -7,6 +7,8 @@ use crate::subjects::say;
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What one random read asks for.
 pub(crate) const BLOCK_BYTES: usize = 4096;
@@ -24,6 +26,22 @@ pub(crate) fn folder() -> Result<PathBuf, String> {
     let folder = program.with_file_name("overlapped-bench-files");
     fs::create_dir_all(&folder).map_err(say)?;
     Ok(folder)
+}
+
+/// A name for a copy, new each time.
+///
+/// ext4 searches long for inodes that were not deleted a minute ago, and creating files near a copy
+/// just removed takes ten times as long. In a folder with the attribute T every folder is placed in
+/// another group of inodes, by a hash of its name.
+pub(crate) fn target() -> Result<PathBuf, String> {
+    let copies = folder()?.join("copies");
+    if !copies.exists() {
+        fs::create_dir(&copies).map_err(say)?;
+        // Refused by other file systems, which need it not.
+        let _ = Command::new("chattr").arg("+T").arg(&copies).stderr(Stdio::null()).status();
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(say)?;
+    Ok(copies.join(format!("{}-{}", std::process::id(), now.as_nanos())))
 }
 
 /// A file of so many MiB, in the page cache.

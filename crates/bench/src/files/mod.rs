@@ -41,7 +41,7 @@ pub(crate) fn measure(name: Name, case: &str, quick: bool) -> Result<Report, Str
         "copy_big" => {
             let mebibytes = if quick { 256 } else { 1024 };
             let from = material::big(mebibytes)?;
-            let took = copied(&material::folder()?.join("copy"), |to| {
+            let took = copied(|to| {
                 let took = subject.copy_big(&from, to)?;
                 material::check_big(&from, to)?;
                 Ok(took)
@@ -50,7 +50,7 @@ pub(crate) fn measure(name: Name, case: &str, quick: bool) -> Result<Report, Str
         }
         "copy_tree" => {
             let tree = Tree::made()?;
-            let took = copied(&material::folder()?.join("tree-copy"), |to| {
+            let took = copied(|to| {
                 let took = subject.copy_tree(&tree.root, to)?;
                 Tree { root: to.to_path_buf() }.check()?;
                 Ok(took)
@@ -63,13 +63,11 @@ pub(crate) fn measure(name: Name, case: &str, quick: bool) -> Result<Report, Str
     Ok(report)
 }
 
-/// Copies once to warm up and once for the clock; nothing is left.
-fn copied(to: &Path, copy: impl Fn(&Path) -> Result<Duration, String>) -> Result<Duration, String> {
-    remove(to)?;
-    copy(to)?;
-    remove(to)?;
-    let took = copy(to);
-    remove(to)?;
+/// Copies to where nothing is, and leaves nothing.
+fn copied(copy: impl Fn(&Path) -> Result<Duration, String>) -> Result<Duration, String> {
+    let to = material::target()?;
+    let took = copy(&to);
+    remove(&to)?;
     took
 }
 

@@ -2,7 +2,7 @@
 //
 //	main spawn_join N | yield TASKS ROUNDS | channel N   prints nanoseconds
 //	main parked N                                        prints added RSS and page tables in KiB, mappings
-//	main echo                                            prints its port and serves
+//	main echo BUFFER                                     prints its port and serves
 package main
 
 import (
@@ -39,7 +39,9 @@ func main() {
 	case "parked":
 		parked(number(2))
 	case "echo":
-		serve()
+		serve(number(2))
+	case "wake":
+		fmt.Println(wake(number(2), number(3)).Nanoseconds())
 	case "random_read":
 		fmt.Println(randomRead(os.Args[2], number(3), number(4)).Nanoseconds())
 	case "small_files":
@@ -162,7 +164,7 @@ func parked(n int) {
 	fmt.Println(rssNow-rss, pteNow-pte, mappings)
 }
 
-func serve() {
+func serve(bufferBytes int) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		panic(err)
@@ -173,13 +175,13 @@ func serve() {
 		if err != nil {
 			panic(err)
 		}
-		go echo(stream) // Go sets TCP_NODELAY by itself.
+		go echo(stream, bufferBytes) // Go sets TCP_NODELAY by itself.
 	}
 }
 
-func echo(stream net.Conn) {
+func echo(stream net.Conn, bufferBytes int) {
 	defer stream.Close()
-	buffer := make([]byte, 4096)
+	buffer := make([]byte, bufferBytes)
 	for {
 		n, err := stream.Read(buffer)
 		if err != nil {

@@ -3,17 +3,29 @@
 //! This process is the load; the server is its child. After a warm-up the same connections run
 //! two phases: one with clocks only, then a short one with the system calls of the server
 //! counted, as counting slows it down.
+//!
+//! The case `parked_connection` opens many connections instead, each of which makes one round trip
+//! and then says nothing: it tells what the server's process holds for each. Suite `threads` is the
+//! same with a server on two threads, and nobody pinned.
 
 use crate::harness::child::{Report, this_program};
-use crate::harness::load::Load;
+use crate::harness::load::{Load, MESSAGE_BYTES};
+use crate::harness::memory::Memory;
 use crate::harness::syscalls::{Syscalls, cpu_time};
-use crate::subjects::Name;
-use std::io::{BufRead, BufReader};
+use crate::subjects::{Name, Server as Kind};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
 /// The numbers of connections.
-pub(crate) const CASES: [&str; 3] = ["1", "50", "1000"];
+pub(crate) const CASES: [&str; 4] = ["1", "50", "1000", "parked_connection"];
+
+/// The numbers of connections to a server on two threads.
+pub(crate) const CASES_ON_TWO: [&str; 2] = ["50", "1000"];
+
+/// Connections that are open, and idle, when memory is looked at.
+const PARKED: usize = 10_000;
 
 /// A server under test, killed when dropped.
 struct Server {
@@ -22,9 +34,9 @@ struct Server {
 }
 
 impl Server {
-    fn start(name: Name) -> Result<Server, String> {
+    fn start(name: Name, kind: Kind) -> Result<Server, String> {
         let mut process = this_program()
-            .args(["serve", &name.to_string()])
+            .args(["serve", &name.to_string(), &kind.to_string()])
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| format!("cannot start the server: {error}"))?;
@@ -50,10 +62,52 @@ impl Drop for Server {
 
 /// One case of one subject; this process is the load.
 pub(crate) fn measure(name: Name, case: &str, quick: bool) -> Result<Report, String> {
+    match case {
+        "parked_connection" => parked(name),
+        _ => round_trips(name, Kind::Echo, case, quick),
+    }
+}
+
+/// One case of one subject on two threads.
+pub(crate) fn measure_on_two(name: Name, case: &str, quick: bool) -> Result<Report, String> {
+    round_trips(name, Kind::OnTwo, case, quick)
+}
+
+/// What the server's process holds for each idle connection.
+fn parked(name: Name) -> Result<Report, String> {
+    let server = Server::start(name, Kind::Parked)?;
+    let connect = || {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        let mut echo = [0; MESSAGE_BYTES];
+        stream.write_all(&[1; MESSAGE_BYTES])?;
+        stream.read_exact(&mut echo)?;
+        Ok(stream)
+    };
+    let said = |error: std::io::Error| format!("a connection: {error}");
+    // The first ones set up what is there once: pools, slabs, rings.
+    let mut connections = Vec::with_capacity(2 * PARKED);
+    for _ in 0..PARKED / 10 {
+        connections.push(connect().map_err(said)?);
+    }
+    let before = Memory::of(server.process.id());
+    let more = PARKED - connections.len();
+    for _ in 0..more {
+        connections.push(connect().map_err(said)?);
+    }
+    let added = Memory::of(server.process.id()).since(before);
+    let mut report = Report::default();
+    let each = (added.rss_kib + added.page_tables_kib) / more as f64;
+    report.push("parked_connection", "KiB", each);
+    Ok(report)
+}
+
+fn round_trips(name: Name, kind: Kind, case: &str, quick: bool) -> Result<Report, String> {
     let connections: usize = case.parse().map_err(|_| "no number of connections")?;
     let [warm_up, timed, counted] =
         if quick { [100, 500, 150] } else { [250, 2000, 300] }.map(Duration::from_millis);
-    let server = Server::start(name)?;
+    let server = Server::start(name, kind)?;
     let mut load = Load::connect(server.port, connections)?;
     load.run(warm_up)?;
 

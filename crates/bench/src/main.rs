@@ -4,7 +4,7 @@
 //! main            reads the arguments
 //!  → harness::rounds   for each round, case and subject (order rotated): one fresh child process
 //!    → harness::child  re-executes this program as `measure SUITE SUBJECT CASE`
-//!      → tasklets | echo | files   what a case does, in terms of the `Subject` trait; pinned to a core
+//!      → tasklets | echo | files | wake   what a case does, in terms of a trait; pinned to a core
 //!        → subjects::*     one file per library: the code its user would write
 //!    ← one line of JSON: the metrics of that child
 //!  → harness::report   medians, spreads and paired ratios, as a table or as JSON lines
@@ -19,6 +19,7 @@ mod files;
 mod harness;
 mod subjects;
 mod tasklets;
+mod wake;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::process::ExitCode;
@@ -37,6 +38,10 @@ enum Command {
     Tasklets(Options),
     /// TCP echo of 64 bytes over loopback.
     Echo(Options),
+    /// The same over two threads of a server, which the load shares two cores with.
+    Threads(Options),
+    /// Values that go to a task on another thread, and back.
+    Wake(Options),
     /// Reading and copying files in the page cache.
     Files(Options),
     /// One measurement, in a child process of a run.
@@ -50,7 +55,7 @@ enum Command {
     },
     /// An echo server, in a child process of a measurement.
     #[command(hide = true)]
-    Serve { subject: subjects::Name },
+    Serve { subject: subjects::Name, kind: subjects::Server },
 }
 
 /// What to run and how to print it.
@@ -78,6 +83,8 @@ enum Suite {
     Tasklets,
     Echo,
     Files,
+    Threads,
+    Wake,
 }
 
 impl Suite {
@@ -86,6 +93,8 @@ impl Suite {
             Suite::Tasklets => "tasklets",
             Suite::Echo => "echo",
             Suite::Files => "files",
+            Suite::Threads => "threads",
+            Suite::Wake => "wake",
         }
     }
 
@@ -94,17 +103,21 @@ impl Suite {
             Suite::Tasklets => tasklets::cases(quick),
             Suite::Echo => echo::CASES.to_vec(),
             Suite::Files => files::CASES.to_vec(),
+            Suite::Threads => echo::CASES_ON_TWO.to_vec(),
+            Suite::Wake => wake::CASES.to_vec(),
         }
     }
 
     /// Who takes part, when nobody is named.
     fn subjects(self) -> Vec<subjects::Name> {
-        use subjects::Name;
+        use subjects::Name::{self, *};
         let all = Name::value_variants().iter().copied();
         match self {
-            Suite::Files => all.filter(|name| *name != Name::May).collect(),
+            Suite::Threads => vec![OverlappedUring, OverlappedPoll, Tokio, May, Go],
+            Suite::Wake => vec![OverlappedUring, OverlappedPoll, Tokio, Raw, Go],
+            Suite::Files => all.filter(|name| *name != May).collect(),
             Suite::Tasklets | Suite::Echo => {
-                all.filter(|name| !matches!(name, Name::Pread | Name::Cp)).collect()
+                all.filter(|name| !matches!(name, Pread | Cp)).collect()
             }
         }
     }
@@ -114,13 +127,17 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Tasklets(options) => harness::rounds::run(Suite::Tasklets, &options),
         Command::Echo(options) => harness::rounds::run(Suite::Echo, &options),
+        Command::Threads(options) => harness::rounds::run(Suite::Threads, &options),
+        Command::Wake(options) => harness::rounds::run(Suite::Wake, &options),
         Command::Files(options) => harness::rounds::run(Suite::Files, &options),
         Command::Measure { suite, subject, case, quick } => measure(suite, subject, &case, quick),
-        Command::Serve { subject } => {
-            harness::child::pin(harness::child::SERVER_CORE);
+        Command::Serve { subject, kind } => {
+            if kind != subjects::Server::OnTwo {
+                harness::child::pin(harness::child::SERVER_CORE);
+            }
             harness::child::die_with_parent();
             harness::child::raise_descriptor_limit();
-            subject.subject().serve()
+            kind.run(&*subject.subject())
         }
     };
     match outcome {
@@ -148,6 +165,8 @@ fn measure(suite: Suite, subject: subjects::Name, case: &str, quick: bool) -> Re
             harness::child::pin(harness::child::LOAD_CORE);
             echo::measure(subject, case, quick)?
         }
+        Suite::Threads => echo::measure_on_two(subject, case, quick)?,
+        Suite::Wake => wake::measure(subject, case, quick)?,
     };
     println!("{}", report.to_json());
     Ok(())

@@ -12,8 +12,14 @@ pub(crate) struct Memory {
 impl Memory {
     /// What this process holds now.
     pub(crate) fn now() -> Memory {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+        Memory::of(std::process::id())
+    }
+
+    /// What a process holds now.
+    pub(crate) fn of(process: u32) -> Memory {
+        let read = |file| std::fs::read_to_string(format!("/proc/{process}/{file}"));
+        let status = read("status").unwrap_or_default();
+        let maps = read("maps").unwrap_or_default();
         Memory {
             rss_kib: field_kib(&status, "VmRSS:"),
             page_tables_kib: field_kib(&status, "VmPTE:"),

@@ -93,7 +93,8 @@ fn cases(suite: Suite, options: &Options) -> Result<Vec<&'static str>, String> {
         return Ok(all);
     }
     let fits = |case: &str, asked: &str| {
-        case == asked || (suite == Suite::Echo && asked.split('_').next() == Some(case))
+        let by_number = matches!(suite, Suite::Echo | Suite::Threads);
+        case == asked || (by_number && asked.split('_').next() == Some(case))
     };
     for asked in &options.cases {
         if !all.iter().any(|case| fits(case, asked)) {

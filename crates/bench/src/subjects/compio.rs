@@ -1,7 +1,7 @@
 //! compio: completion based, buffers given away and got back. Its default runtime, io_uring only.
 //! It has no channels of its own: `local-channel` is what fits a single thread best.
 
-use super::{ADDRESS, BUFFER_BYTES, Subject, announce, say, yield_once};
+use super::{ADDRESS, BUFFER_BYTES, PARKED_BUFFER_BYTES, Subject, announce, say, yield_once};
 use crate::harness::memory::Memory;
 use crate::tasklets::{Parking, YIELDS_AROUND, YieldClock};
 use compio::BufResult;
@@ -115,20 +115,28 @@ impl Subject for Compio {
     }
 
     fn serve(&self) -> Result<(), String> {
-        runtime()?.block_on(async {
-            let listener = TcpListener::bind(ADDRESS).await.map_err(say)?;
-            announce(listener.local_addr().map_err(say)?);
-            loop {
-                let (stream, _) = listener.accept().await.map_err(say)?;
-                spawn(echo(stream)).detach();
-            }
-        })
+        serve(BUFFER_BYTES)
+    }
+
+    fn serve_parked(&self) -> Result<(), String> {
+        serve(PARKED_BUFFER_BYTES)
     }
 }
 
-async fn echo(mut stream: TcpStream) -> std::io::Result<()> {
+fn serve(bytes: usize) -> Result<(), String> {
+    runtime()?.block_on(async {
+        let listener = TcpListener::bind(ADDRESS).await.map_err(say)?;
+        announce(listener.local_addr().map_err(say)?);
+        loop {
+            let (stream, _) = listener.accept().await.map_err(say)?;
+            spawn(echo(stream, bytes)).detach();
+        }
+    })
+}
+
+async fn echo(mut stream: TcpStream, bytes: usize) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut buffer = Vec::with_capacity(BUFFER_BYTES);
+    let mut buffer = Vec::with_capacity(bytes);
     loop {
         buffer.clear();
         let BufResult(result, filled) = stream.read(buffer).await;

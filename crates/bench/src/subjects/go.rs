@@ -1,8 +1,8 @@
-//! Go: the programs in `go/`, built into one with the Go on this machine at first use, beside this program in the
+//! Go: the sources in `go/`, built into one program with the Go on this machine at first use, beside this program in the
 //! target folder. A child of ours runs it and passes its figures on; as an echo server it
 //! replaces our process, so that the process measured is Go's alone.
 
-use super::{Subject, say};
+use super::{BUFFER_BYTES, PARKED_BUFFER_BYTES, Subject, say};
 use crate::harness::child;
 use crate::harness::memory::Memory;
 use std::os::unix::process::CommandExt;
@@ -12,9 +12,10 @@ use std::time::Duration;
 
 pub(crate) struct Go;
 
-const SOURCES: [(&str, &str); 2] = [
+const SOURCES: [(&str, &str); 3] = [
     ("main.go", include_str!("../../go/main.go")),
     ("files.go", include_str!("../../go/files.go")),
+    ("wake.go", include_str!("../../go/wake.go")),
 ];
 
 fn folder() -> Result<PathBuf, String> {
@@ -22,16 +23,23 @@ fn folder() -> Result<PathBuf, String> {
     Ok(program.with_file_name("overlapped-bench-go"))
 }
 
-/// The built program. One core has one processor of Go's scheduler, whatever the machine has.
-fn program() -> Result<Command, String> {
+/// The built program, with as many processors of Go's scheduler as it is to have cores.
+fn program(processors: usize) -> Result<Command, String> {
     let mut command = Command::new(folder()?.join("main"));
-    command.env("GOMAXPROCS", "1");
+    command.env("GOMAXPROCS", processors.to_string());
     Ok(command)
 }
 
+/// Becomes an echo server.
+fn serve(processors: usize, buffer: usize) -> Result<(), String> {
+    // The death signal outlives the exec; set again in case that ever changes.
+    child::die_with_parent();
+    Err(say(program(processors)?.args(["echo", &buffer.to_string()]).exec()))
+}
+
 /// Runs it and reads the numbers it prints.
-fn numbers(arguments: &[&str]) -> Result<Vec<f64>, String> {
-    let output = program()?.args(arguments).output().map_err(say)?;
+fn numbers(processors: usize, arguments: &[&str]) -> Result<Vec<f64>, String> {
+    let output = program(processors)?.args(arguments).output().map_err(say)?;
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr);
         return Err(format!("{}: {}", output.status, text.lines().next().unwrap_or_default()));
@@ -42,7 +50,12 @@ fn numbers(arguments: &[&str]) -> Result<Vec<f64>, String> {
 
 /// Runs it and reads the nanoseconds it prints.
 pub(super) fn nanoseconds(arguments: &[&str]) -> Result<Duration, String> {
-    let numbers = numbers(arguments)?;
+    nanoseconds_on(1, arguments)
+}
+
+/// The same on so many processors.
+pub(super) fn nanoseconds_on(processors: usize, arguments: &[&str]) -> Result<Duration, String> {
+    let numbers = numbers(processors, arguments)?;
     let nanoseconds = numbers.first().ok_or("it printed nothing")?;
     Ok(Duration::from_nanos(*nanoseconds as u64))
 }
@@ -95,7 +108,7 @@ impl Subject for Go {
     }
 
     fn parked(&self, n: usize) -> Result<Memory, String> {
-        match numbers(&["parked", &n.to_string()])?[..] {
+        match numbers(1, &["parked", &n.to_string()])?[..] {
             [rss_kib, page_tables_kib, mappings] => {
                 Ok(Memory { rss_kib, page_tables_kib, mappings: mappings.max(0.0) as usize })
             }
@@ -108,8 +121,14 @@ impl Subject for Go {
     }
 
     fn serve(&self) -> Result<(), String> {
-        // The death signal outlives the exec; set again in case that ever changes.
-        child::die_with_parent();
-        Err(say(program()?.arg("echo").exec()))
+        serve(1, BUFFER_BYTES)
+    }
+
+    fn serve_parked(&self) -> Result<(), String> {
+        serve(1, PARKED_BUFFER_BYTES)
+    }
+
+    fn serve_on_two(&self) -> Result<(), String> {
+        serve(2, BUFFER_BYTES)
     }
 }

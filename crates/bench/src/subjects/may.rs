@@ -1,7 +1,7 @@
 //! may: stackful coroutines with stealing schedulers, here with one worker and its own default
 //! stack size.
 
-use super::{ADDRESS, BUFFER_BYTES, Subject, announce, say};
+use super::{ADDRESS, BUFFER_BYTES, PARKED_BUFFER_BYTES, Subject, announce, say};
 use crate::harness::memory::Memory;
 use crate::tasklets::{Parking, YIELDS_AROUND, YieldClock};
 use may::coroutine::{sleep, yield_now};
@@ -20,7 +20,14 @@ pub(crate) struct May;
 fn inside<T: Send + 'static>(
     f: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
-    may::config().set_workers(1);
+    inside_of(1, f)
+}
+
+fn inside_of<T: Send + 'static>(
+    workers: usize,
+    f: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    may::config().set_workers(workers);
     go!(f).join().map_err(panicked)?
 }
 
@@ -125,20 +132,30 @@ impl Subject for May {
     }
 
     fn serve(&self) -> Result<(), String> {
-        inside(|| {
-            let listener = TcpListener::bind(ADDRESS).map_err(say)?;
-            announce(listener.local_addr().map_err(say)?);
-            loop {
-                let (stream, _) = listener.accept().map_err(say)?;
-                go!(move || echo(stream));
-            }
-        })
+        inside(listen::<BUFFER_BYTES>)
+    }
+
+    fn serve_parked(&self) -> Result<(), String> {
+        inside(listen::<PARKED_BUFFER_BYTES>)
+    }
+
+    fn serve_on_two(&self) -> Result<(), String> {
+        inside_of(2, listen::<BUFFER_BYTES>)
     }
 }
 
-fn echo(mut stream: TcpStream) -> std::io::Result<()> {
+fn listen<const BYTES: usize>() -> Result<(), String> {
+    let listener = TcpListener::bind(ADDRESS).map_err(say)?;
+    announce(listener.local_addr().map_err(say)?);
+    loop {
+        let (stream, _) = listener.accept().map_err(say)?;
+        go!(move || echo::<BYTES>(stream));
+    }
+}
+
+fn echo<const BYTES: usize>(mut stream: TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut buffer = [0; BUFFER_BYTES];
+    let mut buffer = [0; BYTES];
     loop {
         let n = stream.read(&mut buffer)?;
         if n == 0 {

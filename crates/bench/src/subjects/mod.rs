@@ -11,6 +11,7 @@ mod monoio;
 mod overlapped;
 mod raw;
 mod tokio;
+pub(crate) mod wake;
 
 use crate::harness::memory::Memory;
 use ::overlapped::port::PortChoice;
@@ -22,6 +23,8 @@ use std::time::Duration;
 
 /// The buffer of a connection.
 pub(crate) const BUFFER_BYTES: usize = 4096;
+/// The buffer of a connection whose memory is measured, on the task's stack or in its future.
+pub(crate) const PARKED_BUFFER_BYTES: usize = 1024;
 /// Where a server listens: a port of the kernel's choice.
 pub(crate) const ADDRESS: &str = "127.0.0.1:0";
 
@@ -68,6 +71,35 @@ pub(crate) trait Subject {
     /// Listens, prints the port (see [`announce`]) and echoes until it is killed.
     fn serve(&self) -> Result<(), String> {
         Err(ABSENT.into())
+    }
+
+    /// The same with a buffer of [`PARKED_BUFFER_BYTES`].
+    fn serve_parked(&self) -> Result<(), String> {
+        Err(ABSENT.into())
+    }
+
+    /// The same on two threads.
+    fn serve_on_two(&self) -> Result<(), String> {
+        Err(ABSENT.into())
+    }
+}
+
+/// The kinds of echo servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Server {
+    Echo,
+    Parked,
+    OnTwo,
+}
+
+impl Server {
+    /// Serves until it is killed.
+    pub(crate) fn run(self, subject: &dyn Subject) -> Result<(), String> {
+        match self {
+            Server::Echo => subject.serve(),
+            Server::Parked => subject.serve_parked(),
+            Server::OnTwo => subject.serve_on_two(),
+        }
     }
 }
 
@@ -116,10 +148,21 @@ impl Subject for NoTasks {}
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.to_possible_value() {
-            Some(value) => f.write_str(value.get_name()),
-            None => Err(fmt::Error),
-        }
+        argument(self, f)
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        argument(self, f)
+    }
+}
+
+/// A value as the command line has it.
+fn argument(value: &impl ValueEnum, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match value.to_possible_value() {
+        Some(value) => f.write_str(value.get_name()),
+        None => Err(fmt::Error),
     }
 }
 

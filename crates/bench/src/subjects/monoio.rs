@@ -2,7 +2,7 @@
 //! benchmarks do.
 //! It has no channels of its own: `local-channel` is what fits a single thread best.
 
-use super::{ADDRESS, BUFFER_BYTES, Subject, announce, say};
+use super::{ADDRESS, BUFFER_BYTES, PARKED_BUFFER_BYTES, Subject, announce, say};
 use crate::harness::memory::Memory;
 use crate::tasklets::Parking;
 use local_channel::mpsc;
@@ -92,20 +92,28 @@ impl Subject for Monoio {
     }
 
     fn serve(&self) -> Result<(), String> {
-        runtime()?.block_on(async {
-            let listener = TcpListener::bind(ADDRESS).map_err(say)?;
-            announce(listener.local_addr().map_err(say)?);
-            loop {
-                let (stream, _) = listener.accept().await.map_err(say)?;
-                spawn(echo(stream));
-            }
-        })
+        serve(BUFFER_BYTES)
+    }
+
+    fn serve_parked(&self) -> Result<(), String> {
+        serve(PARKED_BUFFER_BYTES)
     }
 }
 
-async fn echo(mut stream: TcpStream) -> std::io::Result<()> {
+fn serve(bytes: usize) -> Result<(), String> {
+    runtime()?.block_on(async {
+        let listener = TcpListener::bind(ADDRESS).map_err(say)?;
+        announce(listener.local_addr().map_err(say)?);
+        loop {
+            let (stream, _) = listener.accept().await.map_err(say)?;
+            spawn(echo(stream, bytes));
+        }
+    })
+}
+
+async fn echo(mut stream: TcpStream, bytes: usize) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut buffer = Vec::with_capacity(BUFFER_BYTES);
+    let mut buffer = Vec::with_capacity(bytes);
     loop {
         let (result, filled) = stream.read(buffer).await;
         if result? == 0 {

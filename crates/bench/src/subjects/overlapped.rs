@@ -1,10 +1,11 @@
 //! overlapped, once for each of its ports. Everything as in its README: `run`, `spawn`, `join`.
 
-use super::{ADDRESS, BUFFER_BYTES, Subject, announce, say};
+use super::{ADDRESS, BUFFER_BYTES, PARKED_BUFFER_BYTES, Subject, announce, say};
 use crate::harness::memory::Memory;
 use crate::tasklets::{Parking, YIELDS_AROUND, YieldClock};
 use overlapped::net::{TcpListener, TcpStream};
 use overlapped::port::PortChoice;
+use overlapped::task::place;
 use overlapped::{Channel, Config, spawn, yield_now};
 use std::cell::Cell;
 use std::io::{Read, Write};
@@ -118,20 +119,31 @@ impl Subject for Overlapped {
     }
 
     fn serve(&self) -> Result<(), String> {
-        self.run(|| {
-            let listener = TcpListener::bind(ADDRESS).map_err(say)?;
-            announce(listener.local_addr().map_err(say)?);
-            loop {
-                let (stream, _) = listener.accept().map_err(say)?;
-                spawn(move || echo(stream));
-            }
-        })
+        self.run(|| listen(|stream| drop(spawn(move || echo::<BUFFER_BYTES>(stream)))))
+    }
+
+    fn serve_parked(&self) -> Result<(), String> {
+        self.run(|| listen(|stream| drop(spawn(move || echo::<PARKED_BUFFER_BYTES>(stream)))))
+    }
+
+    fn serve_on_two(&self) -> Result<(), String> {
+        let echo = |stream| drop(place(move || echo::<BUFFER_BYTES>(stream)));
+        Config::new().port(self.port).threads(2).run(|| listen(echo)).map_err(say)?
     }
 }
 
-fn echo(mut stream: TcpStream) -> std::io::Result<()> {
+fn listen(start: impl Fn(TcpStream)) -> Result<(), String> {
+    let listener = TcpListener::bind(ADDRESS).map_err(say)?;
+    announce(listener.local_addr().map_err(say)?);
+    loop {
+        let (stream, _) = listener.accept().map_err(say)?;
+        start(stream);
+    }
+}
+
+fn echo<const BYTES: usize>(mut stream: TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut buffer = [0; BUFFER_BYTES];
+    let mut buffer = [0; BYTES];
     loop {
         let n = stream.read(&mut buffer)?;
         if n == 0 {

@@ -1,7 +1,7 @@
 //! tokio, current thread: what `#[tokio::main(flavor = "current_thread")]` gives, with tasks
 //! spawned by `tokio::spawn`.
 
-use super::{ADDRESS, BUFFER_BYTES, Subject, announce, say};
+use super::{ADDRESS, BUFFER_BYTES, PARKED_BUFFER_BYTES, Subject, announce, say};
 use crate::harness::memory::Memory;
 use crate::tasklets::{Parking, YIELDS_AROUND, YieldClock};
 use std::sync::Arc;
@@ -109,14 +109,41 @@ impl Subject for Tokio {
     }
 
     fn serve(&self) -> Result<(), String> {
-        runtime()?.block_on(async {
-            let listener = TcpListener::bind(ADDRESS).await.map_err(say)?;
-            announce(listener.local_addr().map_err(say)?);
-            loop {
-                let (stream, _) = listener.accept().await.map_err(say)?;
-                tokio::spawn(echo(stream));
-            }
-        })
+        runtime()?.block_on(listen(echo))
+    }
+
+    fn serve_parked(&self) -> Result<(), String> {
+        runtime()?.block_on(listen(echo_in_future))
+    }
+
+    fn serve_on_two(&self) -> Result<(), String> {
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        runtime.map_err(say)?.block_on(listen(echo))
+    }
+}
+
+async fn listen<F>(echo: impl Fn(TcpStream) -> F) -> Result<(), String>
+where
+    F: Future<Output = std::io::Result<()>> + Send + 'static,
+{
+    let listener = TcpListener::bind(ADDRESS).await.map_err(say)?;
+    announce(listener.local_addr().map_err(say)?);
+    loop {
+        let (stream, _) = listener.accept().await.map_err(say)?;
+        tokio::spawn(echo(stream));
+    }
+}
+
+/// As [`echo`], with its buffer in the future itself.
+async fn echo_in_future(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut buffer = [0; PARKED_BUFFER_BYTES];
+    loop {
+        let n = stream.read(&mut buffer).await?;
+        if n == 0 {
+            return Ok(());
+        }
+        stream.write_all(&buffer[..n]).await?;
     }
 }
 

@@ -1,11 +1,109 @@
-//! overlapped::fs, once for each port: std's names.
+//! overlapped::fs, once for each port: what one would write with std::fs, in tasklets.
 
-use super::Files;
+use super::{Files, Pair, say, share};
+use crate::files::TASKS;
+use crate::files::material::{
+    BLOCK_BYTES, Places, SMALL_BYTES_MAX, TREE_FILES, Tree, is_block, is_small,
+};
+use ::overlapped::fs::{self, File};
 use ::overlapped::port::PortChoice;
+use ::overlapped::{Config, scope};
+use std::cell::RefCell;
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 pub(crate) struct Overlapped {
-    #[allow(dead_code)]
     pub(crate) port: PortChoice,
 }
 
-impl Files for Overlapped {}
+impl Overlapped {
+    /// Runs the tasks, and says how long they took.
+    fn tasks(&self, task: impl Fn(usize) -> std::io::Result<()>) -> Result<Duration, String> {
+        self.run(|| {
+            let start = Instant::now();
+            let task = &task;
+            scope(|scope| {
+                let all: Vec<_> = (0..TASKS).map(|n| scope.spawn(move || task(n))).collect();
+                all.into_iter().try_for_each(|one| one.join().map_err(say)?.map_err(say))
+            })?;
+            Ok(start.elapsed())
+        })
+    }
+
+    fn run<T>(&self, f: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+        Config::new().port(self.port).run(f).map_err(say)?
+    }
+}
+
+impl Files for Overlapped {
+    fn random_reads(&self, file: &Path, reads: u64) -> Result<Duration, String> {
+        let file = File::open(file).map_err(say)?;
+        let blocks = file.metadata().map_err(say)?.len() / BLOCK_BYTES as u64;
+        self.tasks(|task| {
+            let mut places = Places::new(task, blocks);
+            let mut buffer = [0; BLOCK_BYTES];
+            for _ in 0..share(reads, task) {
+                let block = places.next();
+                let n = file.read_at(&mut buffer, block * BLOCK_BYTES as u64)?;
+                assert!(is_block(block, &buffer[..n]));
+            }
+            Ok(())
+        })
+    }
+
+    fn small_files(&self, tree: &Tree, files: u64) -> Result<Duration, String> {
+        self.tasks(|task| {
+            let mut buffer = [0; SMALL_BYTES_MAX];
+            for number in (task as u64..files).step_by(TASKS).map(|n| n % TREE_FILES) {
+                let mut file = File::open(tree.path(number))?;
+                let bytes = file.metadata()?.len() as usize;
+                file.read_exact(&mut buffer[..bytes])?;
+                assert!(is_small(number, &buffer[..bytes]));
+            }
+            Ok(())
+        })
+    }
+
+    fn copy_big(&self, from: &Path, to: &Path) -> Result<Duration, String> {
+        self.run(|| {
+            let start = Instant::now();
+            fs::copy(from, to).map_err(say)?;
+            Ok(start.elapsed())
+        })
+    }
+
+    fn copy_tree(&self, from: &Path, to: &Path) -> Result<Duration, String> {
+        let start = Instant::now();
+        let mut files = Vec::new();
+        self.run(|| folders(from, to, &mut files).map_err(say))?;
+        let files = RefCell::new(files);
+        self.tasks(|_| {
+            let next = || files.borrow_mut().pop();
+            while let Some((from, to)) = next() {
+                fs::copy(from, to)?;
+            }
+            Ok(())
+        })?;
+        Ok(start.elapsed())
+    }
+
+    fn remark(&self, case: &str) -> Option<&'static str> {
+        case.starts_with("copy").then_some("overlapped::fs::copy")
+    }
+}
+
+fn folders(from: &Path, to: &Path, files: &mut Vec<Pair>) -> std::io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            folders(&entry.path(), &target, files)?;
+        } else {
+            files.push((entry.path(), target));
+        }
+    }
+    Ok(())
+}

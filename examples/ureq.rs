@@ -37,7 +37,7 @@ fn agent(trusted: &CertificateDer<'_>) -> Agent {
         .proxy(None)
         .build();
     let connector = ().chain(transport::Tcp).chain(RustlsConnector::default());
-    Agent::with_parts(config, connector, transport::Names)
+    Agent::with_parts(config, connector, transport::Names::default())
 }
 
 /// Answers every request with its path, until the client has had enough.

@@ -71,7 +71,7 @@ pub(super) fn agent(limits: Limits<'_>) -> anyhow::Result<Agent> {
     // A proxy's connection, or else our own; then TLS; and all of it watched.
     let connector = ().chain(ConnectProxyConnector::default()).chain(Tcp);
     let connector = connector.chain(RustlsConnector::default()).chain(Watch);
-    Ok(Agent::with_parts(config, connector, Names))
+    Ok(Agent::with_parts(config, connector, Names::default()))
 }
 
 fn certificates_in(file: &Path) -> anyhow::Result<RootCerts> {

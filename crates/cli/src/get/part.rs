@@ -6,6 +6,8 @@
 //! NAME                      nothing, until the file is complete
 //! ```
 //!
+//! The note is written when there is something worth keeping; a small file never gets one.
+//!
 //! A [`Part`] has nothing on the disk at first. [`adopt`](Part::adopt) takes up what an earlier run
 //! left, [`restart`](Part::restart) begins anew; from then on it is open and locked, so that two
 //! processes never write into one. It ends by [`finish`](Part::finish), or by being dropped: then
@@ -24,6 +26,9 @@ use rustix::io::Errno;
 use std::fs::{self, File, OpenOptions};
 
 use super::name::{NOTE, UNFINISHED};
+
+/// Bytes that are worth being gone on with in another run. What is smaller is had anew.
+const WORTH_KEEPING: u64 = 64 << 10;
 
 /// Which version of a resource the bytes are from: without it, the rest might be another one's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +77,8 @@ struct Open {
     file: File,
     length: u64,
     version: Option<Version>,
+    /// Whether the note is there.
+    noted: bool,
 }
 
 impl Part {
@@ -93,7 +100,7 @@ impl Part {
         let Some(version) = Version::from_note(&note, &self.url) else { return Ok(()) };
         let file = self.acquire()?;
         let length = file.metadata()?.len();
-        self.open = Some(Open { file, length, version: Some(version) });
+        self.open = Some(Open { file, length, version: Some(version), noted: true });
         Ok(())
     }
 
@@ -113,18 +120,21 @@ impl Part {
 
     /// Begins anew with the first byte of this version, if the server names one.
     pub(super) fn restart(&mut self, version: Option<Version>) -> io::Result<()> {
-        if self.open.is_none() {
-            self.open = Some(Open { file: self.acquire()?, length: 0, version: None });
-        }
-        let open = self.open.as_mut().ok_or(ErrorKind::NotConnected)?;
-        // At no moment there is a note for bytes that are not its version's.
+        let open = match &mut self.open {
+            Some(open) => open,
+            None => {
+                let file = self.acquire()?;
+                self.open.insert(Open { file, length: 0, version: None, noted: true })
+            }
+        };
         open.version = None;
-        gone(fs::remove_file(&self.note))?;
+        if open.noted {
+            // At no moment there is a note for bytes that are not its version's.
+            gone(fs::remove_file(&self.note))?;
+            open.noted = false;
+        }
         open.file.set_len(0)?;
         open.length = 0;
-        if let Some(version) = &version {
-            fs::write(&self.note, version.to_note(&self.url))?;
-        }
         open.version = version;
         Ok(())
     }
@@ -134,6 +144,13 @@ impl Part {
         let open = self.open.as_mut().ok_or(ErrorKind::NotConnected)?;
         open.file.write_all(bytes)?;
         open.length += bytes.len() as u64;
+        if let Some(version) = &open.version
+            && !open.noted
+            && open.length >= WORTH_KEEPING
+        {
+            fs::write(&self.note, version.to_note(&self.url))?;
+            open.noted = true;
+        }
         Ok(())
     }
 
@@ -143,14 +160,17 @@ impl Part {
         // A kill shall find either the part or the file, not both.
         shield(|| {
             if replace { fs::rename(&self.path, name) } else { rename_new(&self.path, name) }?;
-            self.open = None;
-            gone(fs::remove_file(&self.note))
+            match self.open.take() {
+                Some(Open { noted: true, .. }) => gone(fs::remove_file(&self.note)),
+                _ => Ok(()),
+            }
         })
     }
 
     /// Where it stays after a failure, if it can be gone on with.
     pub(super) fn kept(&self) -> Option<&Path> {
-        self.known().map(|_| &*self.path)
+        let noted = self.open.as_ref()?.noted;
+        self.known().filter(|_| noted).map(|_| &*self.path)
     }
 
     /// Opens the file and locks it.
@@ -185,7 +205,7 @@ impl Drop for Part {
         if self.open.is_none() {
             return;
         }
-        if self.known().is_some() {
+        if self.kept().is_some() {
             self.left.set(self.left.get() + 1);
         } else {
             let _ = fs::remove_file(&self.path);
@@ -243,9 +263,10 @@ mod tests {
     #[test]
     fn what_is_left_is_taken_up() {
         let folder = tempfile::tempdir().unwrap();
-        let mut first = part(folder.path());
+        let (kept, mut first) = (vec![7; WORTH_KEEPING as usize], part(folder.path()));
+        let version = || version().map(|version| Version { length: None, ..version });
         first.restart(version()).unwrap();
-        first.append(b"01234").unwrap();
+        first.append(&kept).unwrap();
         let left = first.left.clone();
         drop(first);
         assert_eq!(left.get(), 1);
@@ -253,18 +274,23 @@ mod tests {
 
         let mut second = part(folder.path());
         second.adopt().unwrap();
-        assert_eq!(second.known(), Some((5, &version().unwrap())));
-        second.append(b"56789").unwrap();
+        assert_eq!(second.known(), Some((WORTH_KEEPING, &version().unwrap())));
+        second.append(b"the rest").unwrap();
         second.finish(&folder.path().join("name"), false).unwrap();
         drop(second);
         assert_eq!(names(folder.path()), ["name"]);
-        assert_eq!(fs::read(folder.path().join("name")).unwrap(), b"0123456789");
+        let whole = [&kept, &b"the rest"[..]].concat();
+        assert!(fs::read(folder.path().join("name")).unwrap() == whole);
     }
 
     #[test]
     fn what_cannot_be_gone_on_with_is_removed() {
         let folder = tempfile::tempdir().unwrap();
-        for (version, bytes) in [(None, &b"01234"[..]), (version(), b"")] {
+        let large = vec![7; WORTH_KEEPING as usize];
+        // Of no version; longer than the whole; empty; small.
+        for (version, bytes) in
+            [(None, &large[..]), (version(), &large), (version(), b""), (version(), b"01234")]
+        {
             let mut part = part(folder.path());
             part.restart(version).unwrap();
             part.append(bytes).unwrap();
@@ -316,11 +342,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut first = part(folder.path());
         first.restart(version()).unwrap();
-        first.append(b"01234").unwrap();
+        first.append(&vec![7; WORTH_KEEPING as usize]).unwrap();
         let busy = part(folder.path()).restart(version()).unwrap_err();
         assert_eq!(busy.kind(), ErrorKind::ResourceBusy);
         assert_eq!(part(folder.path()).adopt().unwrap_err().kind(), ErrorKind::ResourceBusy);
-        assert_eq!(first.length(), 5);
+        assert_eq!(first.length(), WORTH_KEEPING);
     }
 
     #[test]

@@ -15,10 +15,12 @@
 //! Time limits are deadlines of the tasklet ([`timeout`]), not options of the socket, so that they
 //! cost no system call.
 
+use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use overlapped::net::{TcpStream, ToSocketAddrs};
-use overlapped::time::timeout;
+use overlapped::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use overlapped::time::{Duration, Instant, timeout};
 use ureq::Error;
 use ureq::config::Config;
 use ureq::http::Uri;
@@ -43,8 +45,34 @@ fn within<T>(limit: NextTimeout, call: impl FnOnce() -> io::Result<T>) -> Result
 
 /// Looks names up on a pool thread. ureq's own resolver blocks the thread meanwhile, and all
 /// tasklets with it.
-#[derive(Debug)]
-pub(crate) struct Names;
+///
+/// ureq asks for every request, also for one on a connection that it has; so what was found is
+/// remembered for a while.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    /// Never locked by a tasklet that waits.
+    known: Mutex<HashMap<String, (Instant, Vec<SocketAddr>)>>,
+}
+
+impl Names {
+    /// As long as curl does.
+    const REMEMBERED: Duration = Duration::from_secs(60);
+
+    fn known(&self) -> MutexGuard<'_, HashMap<String, (Instant, Vec<SocketAddr>)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look_up(&self, name: String, limit: NextTimeout) -> Result<Vec<SocketAddr>, Error> {
+        if let Some((since, found)) = self.known().get(&name)
+            && since.elapsed() < Names::REMEMBERED
+        {
+            return Ok(found.clone());
+        }
+        let found: Vec<_> = within(limit, || name.to_socket_addrs())?.collect();
+        self.known().insert(name, (Instant::now(), found.clone()));
+        Ok(found)
+    }
+}
 
 impl Resolver for Names {
     fn resolve(
@@ -57,10 +85,10 @@ impl Resolver for Names {
         let scheme = uri.scheme().ok_or_else(whole)?;
         let authority = uri.authority().ok_or_else(whole)?;
         let name = DefaultResolver::host_and_port(scheme, authority).ok_or_else(whole)?;
-        let found = within(limit, || name.to_socket_addrs())?;
+        let found = self.look_up(name, limit)?;
         let mut addrs = self.empty();
         // ureq's array has room for so many; its push panics beyond.
-        for addr in config.ip_family().keep_wanted(found).take(16) {
+        for addr in config.ip_family().keep_wanted(found.into_iter()).take(16) {
             addrs.push(addr);
         }
         if addrs.is_empty() { Err(Error::HostNotFound) } else { Ok(addrs) }

@@ -1,10 +1,10 @@
 //! The client: ureq over tasklets, with its limits, and with whom it trusts.
 
-use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
+use overlapped::fs;
 use overlapped::time::Duration;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::transport::{

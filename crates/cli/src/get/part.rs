@@ -20,10 +20,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use overlapped::fs::{self, File, OpenOptions, TryLockError};
 use overlapped::task::shield;
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
-use std::fs::{self, File, OpenOptions};
 
 use super::name::{NOTE, UNFINISHED};
 
@@ -77,7 +75,7 @@ struct Open {
     file: File,
     length: u64,
     version: Option<Version>,
-    /// Whether the note is there.
+    /// Whether there may be a note.
     noted: bool,
 }
 
@@ -97,11 +95,10 @@ impl Part {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         };
-        let Some(version) = Version::from_note(&note, &self.url) else { return Ok(()) };
-        let file = self.acquire()?;
-        let length = file.metadata()?.len();
-        self.open = Some(Open { file, length, version: Some(version), noted: true });
-        Ok(())
+        match Version::from_note(&note, &self.url) {
+            Some(version) => self.acquire(Some(version)),
+            None => Ok(()),
+        }
     }
 
     /// How much there is, and of which version; `None` where the server is to begin at the first
@@ -120,13 +117,10 @@ impl Part {
 
     /// Begins anew with the first byte of this version, if the server names one.
     pub(super) fn restart(&mut self, version: Option<Version>) -> io::Result<()> {
-        let open = match &mut self.open {
-            Some(open) => open,
-            None => {
-                let file = self.acquire()?;
-                self.open.insert(Open { file, length: 0, version: None, noted: true })
-            }
-        };
+        if self.open.is_none() {
+            self.acquire(None)?;
+        }
+        let open = self.open.as_mut().ok_or(ErrorKind::NotConnected)?;
         open.version = None;
         if open.noted {
             // At no moment there is a note for bytes that are not its version's.
@@ -169,34 +163,42 @@ impl Part {
 
     /// Where it stays after a failure, if it can be gone on with.
     pub(super) fn kept(&self) -> Option<&Path> {
-        let noted = self.open.as_ref()?.noted;
-        self.known().filter(|_| noted).map(|_| &*self.path)
+        let is_noted = self.open.as_ref()?.noted;
+        self.known().filter(|_| is_noted).map(|_| &*self.path)
     }
 
-    /// Opens the file and locks it.
-    fn acquire(&self) -> io::Result<File> {
-        loop {
+    /// Opens the file and locks it. `version`: which one its bytes are from.
+    fn acquire(&mut self, version: Option<Version>) -> io::Result<()> {
+        while self.open.is_none() {
             let mut options = OpenOptions::new();
             // Appending, so that truncating needs no seeking. Never through somebody's link.
             options.append(true).create(true).custom_flags(libc::O_NOFOLLOW);
             let file = options.open(&self.path)?;
-            // Any other error: this file system has no locks.
-            if flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
-                let text = format!("{} is being written by another process", self.path.display());
-                return Err(io::Error::new(ErrorKind::ResourceBusy, text));
-            }
-            // Its last owner may have moved it to its final name meanwhile.
-            let (ours, named) = (file.metadata()?, fs::symlink_metadata(&self.path));
-            match named {
-                Ok(named) if named.ino() == ours.ino() && named.dev() == ours.dev() => {}
-                _ => continue,
-            }
-            if ours.nlink() == 1 {
-                return Ok(file);
-            }
+            // A kill shall not leave an empty file that nobody removes.
+            self.open = shield(|| self.take(file, version.clone()))?;
+        }
+        Ok(())
+    }
+
+    /// `None`: that was no part any more.
+    fn take(&self, file: File, version: Option<Version>) -> io::Result<Option<Open>> {
+        // Any other error: this file system has no locks.
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            let text = format!("{} is being written by another process", self.path.display());
+            return Err(io::Error::new(ErrorKind::ResourceBusy, text));
+        }
+        // Its last owner may have moved it to its final name meanwhile.
+        let (ours, named) = (file.metadata()?, fs::symlink_metadata(&self.path));
+        match named {
+            Ok(named) if named.ino() == ours.ino() && named.dev() == ours.dev() => {}
+            _ => return Ok(None),
+        }
+        if ours.nlink() != 1 {
             // It has its final name already, and a crash kept this one: leave the file alone.
             fs::remove_file(&self.path)?;
+            return Ok(None);
         }
+        Ok(Some(Open { file, length: ours.len(), version, noted: true }))
     }
 }
 

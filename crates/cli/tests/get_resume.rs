@@ -370,7 +370,7 @@ fn ctrl_c_keeps_what_has_come_and_says_how_to_go_on() {
 /// what was begun.
 #[test]
 fn c3_no_half_file_whenever_it_is_stopped() {
-    let rounds = if common::torture() { 10 } else { 1 };
+    let rounds = if common::torture() { 50 } else { 1 };
     on_each_port(|port| {
         let site = Site::start(|request, out| {
             let whole = bytes(WHOLE);

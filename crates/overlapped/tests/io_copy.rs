@@ -3,12 +3,15 @@
 mod moving;
 
 use std::cell::Cell;
-use std::io::{BufRead, BufReader, BufWriter, Cursor, ErrorKind, Read, Take, Write};
+use std::io::{
+    BufRead, BufReader, BufWriter, Cursor, ErrorKind, Read, Seek, SeekFrom, Take, Write,
+};
 use std::net::Shutdown;
 use std::rc::Rc;
 use std::time::Duration;
 
 use moving::{pair, pattern};
+use overlapped::fs::{self, File};
 use overlapped::io::{PipeReader, copy, pipe};
 use overlapped::net::TcpStream;
 use overlapped::time::timeout;
@@ -112,6 +115,87 @@ fn pipes_and_sockets_mix() {
         drop(to);
         assert_eq!(first.join().unwrap(), 300_000);
         assert!(collected.join().unwrap() == whole);
+    })
+    .unwrap();
+}
+
+#[test]
+fn files_are_copied_at_their_cursors() {
+    let whole = pattern(300_000);
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+    run(|| {
+        fs::write(&one, &whole).unwrap();
+        let (mut from, mut to) = (File::open(&one).unwrap(), File::create(&other).unwrap());
+        from.seek(SeekFrom::Start(1_000)).unwrap();
+        to.write_all(b"head").unwrap();
+        assert_eq!(copy(&mut BufReader::new(&from), &mut BufWriter::new(&to)).unwrap(), 299_000);
+        assert_eq!(from.stream_position().unwrap(), 300_000);
+        assert_eq!(to.stream_position().unwrap(), 299_004);
+        let copied = fs::read(&other).unwrap();
+        assert!(copied[..4] == *b"head" && copied[4..] == whole[1_000..]);
+        let (mut to, collected) = collecting();
+        from.rewind().unwrap();
+        assert_eq!(copy(&mut from, &mut to).unwrap(), 300_000);
+        drop(to);
+        assert!(collected.join().unwrap() == whole);
+        let mut to = File::create(&other).unwrap();
+        assert_eq!(copy(&mut feeding(&whole), &mut to).unwrap(), 300_000);
+        assert!(fs::read(&other).unwrap() == whole);
+        let mut appended = File::options().append(true).open(&other).unwrap();
+        from.rewind().unwrap();
+        assert_eq!(copy(&mut from, &mut appended).unwrap(), 300_000);
+        assert!(fs::read(&other).unwrap() == [&whole[..], &whole].concat());
+    })
+    .unwrap();
+}
+
+#[test]
+fn several_at_once_at_one_cursor_get_every_byte_once() {
+    // Clones share the cursor: no byte is copied twice, and none is left out.
+    let whole = pattern(5_000_000);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    std::fs::write(&path, &whole).unwrap();
+    run(|| {
+        let from = File::open(&path).unwrap();
+        let copies: Vec<_> = (0..8)
+            .map(|copier| {
+                let mut from = from.try_clone().unwrap();
+                let (mut to, collected) = collecting();
+                let mover = spawn(move || match copier % 2 {
+                    0 => copy(&mut from, &mut to).unwrap(),
+                    _ => std::io::copy(&mut from, &mut to).unwrap(),
+                });
+                (mover, collected)
+            })
+            .collect();
+        let mut counts = [0usize; 256];
+        let mut total = 0;
+        for (mover, collected) in copies {
+            total += mover.join().unwrap();
+            for byte in collected.join().unwrap() {
+                counts[usize::from(byte)] += 1;
+            }
+        }
+        assert_eq!(total, whole.len() as u64);
+        let mut expected = [0usize; 256];
+        whole.iter().for_each(|&byte| expected[usize::from(byte)] += 1);
+        assert!(counts == expected);
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_file_copied_to_a_handle_of_its_own_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    run(|| {
+        fs::write(&path, pattern(100_000)).unwrap();
+        let from = File::options().read(true).write(true).open(&path).unwrap();
+        let mut to = from.try_clone().unwrap();
+        let copied = timeout(Duration::from_secs(5), || copy(&mut (&from).take(10), &mut to));
+        assert!(copied.is_ok_and(|copied| copied <= 10));
     })
     .unwrap();
 }

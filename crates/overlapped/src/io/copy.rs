@@ -13,6 +13,7 @@
 use std::any::TypeId;
 use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Take, Write};
 
+use crate::fs::File;
 use crate::net::TcpStream;
 use crate::net::unix::UnixStream;
 use crate::pipe::{End, Endpoint, PipeReader, PipeWriter, Side, between};
@@ -27,7 +28,7 @@ const SIZE_MAX: usize = 64 << 10;
 /// Copies everything from a reader to a writer, and returns how many bytes; the counterpart of
 /// `std::io::copy`.
 ///
-/// Between this library's sockets and pipes the bytes do not pass through user space (see
+/// Between this library's files, sockets and pipes the bytes do not pass through user space (see
 /// [`transfer`](super::transfer)); that holds for `&T`, `&mut T`, `BufReader<T>`, `BufWriter<T>`
 /// and `Take<T>`, too. Everything else is copied through a buffer of 8 to 64 KiB, on the heap.
 ///
@@ -252,10 +253,10 @@ macro_rules! sinks {
 }
 
 sources!(
-    TcpStream, UnixStream, PipeReader, ChildStdout, ChildStderr;
-    shared: TcpStream, UnixStream, PipeReader
+    File, TcpStream, UnixStream, PipeReader, ChildStdout, ChildStderr;
+    shared: File, TcpStream, UnixStream, PipeReader
 );
-sinks!(TcpStream, UnixStream, PipeWriter, ChildStdin);
+sinks!(File, TcpStream, UnixStream, PipeWriter, ChildStdin);
 
 #[cfg(test)]
 mod tests {

@@ -17,7 +17,7 @@ use crate::op::{Fs, Op, clamp};
 use crate::port::control;
 use crate::task::wait::perform;
 
-pub(crate) use transfer::{End, between};
+pub(crate) use transfer::{End, Turns, between};
 pub use transfer::{Side, TransferError, transfer, transfer_up_to};
 
 /// An anonymous pipe, close-on-exec; the counterpart of `std::io::pipe`.

@@ -5,7 +5,14 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use super::File;
+use crate::pipe::{End, Endpoint, Side};
 use crate::port::control;
+
+impl Endpoint for File {
+    fn end(&self, _: Side) -> Option<End<'_>> {
+        Some(End::new(self.as_fd(), None).ok()?.in_turn(&*self.cursor))
+    }
+}
 
 /// The descriptor may have clones outside: transfers at their common cursor are not put in order
 /// with those of this file.

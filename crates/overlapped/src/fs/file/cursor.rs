@@ -20,6 +20,7 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::pipe::Turns;
 use crate::task::waiter::{self, Waker, Woken};
 use crate::task::{Refusal, deadline_passed};
 
@@ -129,6 +130,14 @@ impl Cursor {
             }
             None => self.state.store(FREE, Ordering::Release),
         }
+    }
+}
+
+impl Turns for Cursor {
+    fn during(&self, f: &mut dyn FnMut()) -> io::Result<()> {
+        let _turn = Cursor::enter(self)?;
+        f();
+        Ok(())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::AsRawFd;
 
-use super::{End, Failure, Files, Side, Transfer};
+use super::{End, Failure, Files, Side, Transfer, in_turn};
 use crate::op::{Fs, Net, Op, clamp};
 use crate::port::control::splice::{self, Kind};
 use crate::task::wait::{perform, perform_now};
@@ -30,11 +30,17 @@ struct Buffer<'a> {
 
 impl Buffer<'_> {
     fn read(&mut self, most: usize) -> io::Result<usize> {
+        let from = self.from;
+        let read = in_turn(&[&from], || self.read_once(most))?;
+        (self.start, self.end) = (0, read);
+        Ok(read)
+    }
+
+    fn read_once(&mut self, most: usize) -> io::Result<usize> {
         let room = self.memory.len().min(most);
         if self.from.is_file()
             && let Ok(read) = splice::read_cached(self.from.fd, &mut self.memory[..room])
         {
-            (self.start, self.end) = (0, read);
             return Ok(read);
         }
         let (fd, buf, len) = (self.from.fd.as_raw_fd(), self.memory.as_mut_ptr(), clamp(room));
@@ -46,9 +52,7 @@ impl Buffer<'_> {
         };
         // SAFETY: descriptor and buffer are borrowed until `perform` returns, and `len` is not more
         // than the buffer has.
-        let read = unsafe { perform(&op, self.from.patience.map(deadline_in)) }?.result as usize;
-        (self.start, self.end) = (0, read);
-        Ok(read)
+        Ok(unsafe { perform(&op, self.from.patience.map(deadline_in)) }?.result as usize)
     }
 
     fn write_op(&self) -> Op {
@@ -65,7 +69,8 @@ impl Buffer<'_> {
     fn write(&mut self) -> io::Result<usize> {
         let op = self.write_op();
         // SAFETY: as in `read`; the buffer is only read from.
-        let written = unsafe { perform(&op, self.to.patience.map(deadline_in)) }?.result as usize;
+        let write = || unsafe { perform(&op, self.to.patience.map(deadline_in)) };
+        let written = in_turn(&[&self.to], write)?.result as usize;
         self.start += written;
         Ok(written)
     }
@@ -142,10 +147,15 @@ impl Transfer<'_> {
             breathe().map_err(Failure::of_source)?;
             let part = self.part(PART);
             let copied;
-            (files, memory, copied) = unblock_to_end(move || {
-                let copied = copy_once(&files, &mut memory[..part]);
-                (files, memory, copied)
-            });
+            (files, memory, copied) = match in_turn(&[&self.from, &self.to], || {
+                Ok(unblock_to_end(move || {
+                    let copied = copy_once(&files, &mut memory[..part]);
+                    (files, memory, copied)
+                }))
+            }) {
+                Ok(done) => done,
+                Err(error) => return Err(Failure::of_source(error)),
+            };
             let (written, result) = copied;
             self.note(written);
             match result {

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::leg::{Leg, leg, wait_for};
 use super::{End, Ended, Failure, Side, Transfer};
-use crate::port::control::splice::{self, Kind};
+use crate::port::control::splice;
 use crate::task::breathe;
 
 /// A pipe holds this much unless it is asked to hold more (pipe(7)).
@@ -36,12 +36,11 @@ impl<'a> Channel<'a> {
     }
 
     fn fill(&self, most: usize) -> Result<Leg, Failure> {
-        leg(&self.from, &End { fd: self.writer.as_fd(), kind: Kind::Pipe, patience: None }, most)
+        leg(&self.from, &End::ours(self.writer.as_fd()), most)
     }
 
     fn drain(&self) -> Result<Leg, Failure> {
-        let reader = End { fd: self.reader.as_fd(), kind: Kind::Pipe, patience: None };
-        leg(&reader, &self.to, self.held)
+        leg(&End::ours(self.reader.as_fd()), &self.to, self.held)
     }
 
     /// Gives the bytes on their way back to a file, or on to the sink, as far as that goes without

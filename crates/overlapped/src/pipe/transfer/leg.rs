@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::AsRawFd;
 
-use super::{End, Failure, Side};
+use super::{End, Failure, Side, in_turn};
 use crate::op::{Fs, Interest, Op, clamp};
 use crate::port::control;
 use crate::port::control::splice::{self, Kind};
@@ -27,13 +27,14 @@ pub(super) fn leg(from: &End<'_>, to: &End<'_>, len: usize) -> Result<Leg, Failu
     let on_disk = from.is_file() || to.is_file();
     let (raw, len) = ((from.fd.as_raw_fd(), to.fd.as_raw_fd()), clamp(len));
     let op = Op::Fs(Fs::Splice { from: raw.0, to: raw.1, len, on_disk });
-    let moved = if on_disk && in_tasklet() && !port_waits_for_disks(&op) {
-        in_the_pool(from, to, len as usize)
-    } else {
+    let splice = || {
+        if on_disk && in_tasklet() && !port_waits_for_disks(&op) {
+            return in_the_pool(from, to, len as usize);
+        }
         // SAFETY: both descriptors are borrowed until this returns; there is no memory.
         unsafe { perform(&op, None) }.map(|outcome| outcome.result as usize)
     };
-    match moved {
+    match in_turn(&[from, to], splice) {
         Ok(moved) => Ok(Leg::Moved(moved)),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Leg::Blocked),
         Err(error) => match error.raw_os_error() {

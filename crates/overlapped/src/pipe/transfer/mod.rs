@@ -107,6 +107,17 @@ pub(crate) struct End<'a> {
     kind: Kind,
     /// How long it may be waited for at a time: a stream's own limit.
     patience: Option<Duration>,
+    /// Whose turn it is at a file's cursor.
+    turns: Option<&'a dyn Turns>,
+}
+
+/// A file's cursor that others may want to use, too.
+pub(crate) trait Turns {
+    /// Calls `f` when it is the caller's turn.
+    ///
+    /// # Errors
+    /// `f` has not been called: the deadline has passed, or the caller may not wait.
+    fn during(&self, f: &mut dyn FnMut()) -> io::Result<()>;
 }
 
 impl<'a> End<'a> {
@@ -116,7 +127,17 @@ impl<'a> End<'a> {
             let text = "a datagram socket is no stream: use recv and send";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        Ok(End { fd, kind, patience })
+        Ok(End { fd, kind, patience, turns: None })
+    }
+
+    /// With the queue for its cursor.
+    pub(crate) fn in_turn(self, turns: &'a dyn Turns) -> End<'a> {
+        End { turns: Some(turns), ..self }
+    }
+
+    /// One end of a pipe of our own.
+    fn ours(fd: BorrowedFd<'a>) -> End<'a> {
+        End { fd, kind: Kind::Pipe, patience: None, turns: None }
     }
 
     fn is_file(&self) -> bool {
@@ -138,6 +159,21 @@ pub(crate) fn between(from: End<'_>, to: End<'_>, limit: u64) -> Result<u64, Tra
         Ok(()) => Ok(transfer.delivered),
         Err(failure) => Err(failure.after(transfer.delivered)),
     }
+}
+
+/// Makes a call that moves the cursors of `ends`, when it is its turn.
+fn in_turn<T>(ends: &[&End<'_>], call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let Some((end, others)) = ends.split_first() else { return call() };
+    // Two handles of one file share its cursor: one turn is enough.
+    let same = |turns: &dyn Turns| {
+        others
+            .iter()
+            .any(|other| other.turns.is_some_and(|theirs| std::ptr::addr_eq(theirs, turns)))
+    };
+    let Some(turns) = end.turns.filter(|turns| !same(*turns)) else { return in_turn(others, call) };
+    let (mut call, mut done) = (Some(call), None);
+    turns.during(&mut || done = call.take().map(|call| in_turn(others, call)))?;
+    done.expect("a turn calls what it is for")
 }
 
 struct Transfer<'a> {
@@ -207,10 +243,15 @@ impl Transfer<'_> {
             breathe().map_err(Failure::of_source)?;
             let part = self.part(RANGE);
             let copied;
-            (files, copied) = unblock_to_end(move || {
-                let copied = splice::copy_range(&files.from, &files.to, part);
-                (files, copied)
-            });
+            (files, copied) = match in_turn(&[&self.from, &self.to], || {
+                Ok(unblock_to_end(move || {
+                    let copied = splice::copy_range(&files.from, &files.to, part);
+                    (files, copied)
+                }))
+            }) {
+                Ok(done) => done,
+                Err(error) => return Err(Failure::of_source(error)),
+            };
             match copied {
                 // Some files have no end to copy to, and are read all the same (/proc).
                 Ok(0) if self.delivered == 0 => return Ok(Ended::UNFIT),

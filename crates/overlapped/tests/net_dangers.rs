@@ -1,16 +1,20 @@
-//! The dangers of `dangers.md` that concern sockets, in one process: P1, P2, P3, P10, P11.
+//! The dangers of `dangers.md` that concern sockets, in one process: P1, P2, P3, P4, P10,
+//! P11.
 //!
 //! Each prints `RELIABILITY <id> <checks> <figure>` on success. With `OVERLAPPED_TORTURE=1` they
 //! run as many rounds as the table of dangers asks for.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hasher};
 use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use overlapped::net::{TcpListener, TcpStream, wait_readable};
+use overlapped::os::unix::net::UnixStream;
 use overlapped::task::unblock;
 use overlapped::time::{sleep, timeout};
 use overlapped::{Channel, JoinError, run, run_until, spawn, yield_now};
@@ -306,6 +310,120 @@ fn p3_leaving_with_a_thousand_operations_in_flight_takes_less_than_a_second_and_
     // The allocator may map an arena or two, once.
     assert!(mappings() <= before.1 + 4, "mappings: {} before, {} after", before.1, mappings());
     report("P3", rounds * 1_000, &format!("slowest leave {} ms", slowest.as_millis()));
+}
+
+/// A connection whose bytes all say which one it is.
+trait Connection: Sized + AsRawFd + 'static {
+    fn pair() -> (Self, Self);
+    fn receive(&self, buf: &mut [u8]) -> std::io::Result<usize>;
+    fn send(&self, buf: &[u8]) -> std::io::Result<usize>;
+}
+
+macro_rules! connection {
+    ($stream:ty, $pair:expr) => {
+        impl Connection for $stream {
+            fn pair() -> (Self, Self) {
+                $pair
+            }
+
+            fn receive(&self, buf: &mut [u8]) -> std::io::Result<usize> {
+                (&*self).read(buf)
+            }
+
+            fn send(&self, buf: &[u8]) -> std::io::Result<usize> {
+                (&*self).write(buf)
+            }
+        }
+    };
+}
+
+connection!(TcpStream, pair());
+connection!(UnixStream, UnixStream::pair().unwrap());
+
+/// Sends what belongs to connection `tag`, in pieces of odd sizes, until it cannot.
+fn send_tagged<S: Connection>(stream: &S, tag: u64, size: usize) {
+    let bytes = tag.to_le_bytes().repeat(size / 8 + 2);
+    let mut sent = 0;
+    while let Ok(n) = stream.send(&bytes[sent % 8..][..size]) {
+        sent += n;
+        yield_now();
+    }
+}
+
+/// Receives until the end; how many bytes were of connection `tag`. All are, or it panics.
+fn receive_tagged<S: Connection>(stream: &S, tag: u64, count: &Cell<usize>) {
+    const SIZE: usize = 3_000;
+    let expected = tag.to_le_bytes().repeat(SIZE / 8 + 2);
+    let mut at = 0;
+    let mut buf = [0; SIZE];
+    while let Ok(n @ 1..) = stream.receive(&mut buf) {
+        let is_ours = buf[..n] == expected[at % 8..][..n];
+        assert!(is_ours, "a foreign byte in connection {tag}: {:?}", &buf[..n]);
+        at += n;
+        count.set(count.get() + n);
+    }
+}
+
+/// One connection: both of its ends have reads and writes pending when one end is killed, which
+/// closes it. Says which number the killed end had.
+fn connect_and_kill<S: Connection>(tag: u64, random: &mut Lcg, bytes: &Rc<Cell<usize>>) -> i32 {
+    let (ours, theirs) = S::pair();
+    let number = ours.as_raw_fd();
+    // Small pieces may be received, large ones fill the connection up and wait.
+    let sizes = [1 + random.below(100) as usize, 30_000];
+    let which = random.below(2) as usize;
+    let ends = [(ours, sizes[which]), (theirs, sizes[1 - which])].map(|(stream, size)| {
+        let (stream, bytes) = (Rc::new(stream), bytes.clone());
+        let reader = stream.clone();
+        [
+            spawn(move || receive_tagged(&*reader, tag, &bytes)),
+            spawn(move || send_tagged(&*stream, tag, size)),
+        ]
+    });
+    for _ in 0..random.below(12) {
+        yield_now();
+    }
+    let [killed, other] = ends;
+    killed.iter().for_each(|tasklet| tasklet.kill());
+    let joined = killed.into_iter().map(|tasklet| tasklet.join()).collect::<Vec<_>>();
+    for result in joined.into_iter().chain(other.map(|tasklet| tasklet.join())) {
+        assert!(matches!(result, Ok(()) | Err(JoinError::Killed)), "{result:?}");
+    }
+    number
+}
+
+#[test]
+fn p4_a_number_used_again_brings_no_foreign_byte() {
+    let _alone = alone();
+    const SLOTS: usize = 8;
+    let rounds = rounds(1_600, 100_000) / SLOTS;
+    let (bytes, again) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+    run(|| {
+        let numbers = Rc::new(RefCell::new(HashSet::new()));
+        let slots: Vec<_> = (0..SLOTS)
+            .map(|slot| {
+                let (bytes, again, numbers) = (bytes.clone(), again.clone(), numbers.clone());
+                spawn(move || {
+                    let mut random = Lcg(slot as u64);
+                    for round in 0..rounds {
+                        let tag = (1 + round * SLOTS + slot) as u64;
+                        let number = match random.below(4) {
+                            0 => connect_and_kill::<TcpStream>(tag, &mut random, &bytes),
+                            _ => connect_and_kill::<UnixStream>(tag, &mut random, &bytes),
+                        };
+                        let is_new = numbers.borrow_mut().insert(number);
+                        again.set(again.get() + usize::from(!is_new));
+                    }
+                })
+            })
+            .collect();
+        slots.into_iter().for_each(|slot| slot.join().unwrap());
+    })
+    .unwrap();
+    let (bytes, again) = (bytes.get(), again.get());
+    assert!(again * 10 >= rounds * SLOTS * 9, "void: only {again} numbers were used again");
+    assert!(bytes > rounds * SLOTS * 100, "void: only {bytes} bytes were received");
+    report("P4", again, &format!("{} MiB received, 0 foreign bytes", bytes >> 20));
 }
 
 #[test]

@@ -39,6 +39,7 @@ pub(crate) const CASES: &[Case] = &[
     both("P1", "A cancel that races with data ends in exactly one completion and loses no byte."),
     both("P2", "A killed tasklet's buffer is never written to after its stack is used again."),
     both("P3", "Leaving with operations in flight takes < 1 s and leaks no descriptor or mapping."),
+    both("P4", "A descriptor's number that is used again brings no byte of its last connection."),
     uring("P5", "When the completion queue overflows, no completion is lost."),
     uring("P6", "A cancel is delivered although the submission queue is full."),
     both("P8", "Without free descriptors, accept idles (< 10 % CPU) and goes on within 1 s."),

@@ -2,13 +2,13 @@
 //!
 //! | bug | test |
 //! |---|---|
-//! | two datagrams to one address merged into one | `datagrams.rs`: `two_datagrams_to_one_address_stay_two` |
-//! | `getaddrinfo` blocks everybody | `net_stalls.rs`: `looking_up_a_name_blocks_the_caller_only` |
-//! | a completion for an operation that had ended at once is taken for the next one's | below |
+//! | two datagrams to one address merged into one | in `datagrams.rs`: `two_datagrams_…` |
+//! | `getaddrinfo` blocks everybody | in `net_stalls.rs`: `looking_up_a_name_…` |
+//! | a completion is taken for that of an operation which had ended at once | below |
 //! | 50 ms polling | below |
-//! | Ctrl-C kills the process while operations are pending | `signals.rs`: `ctrl_c_is_an_event_and_what_is_pending_goes_on` |
+//! | Ctrl-C kills the process while operations are pending | in `signals.rs`: `ctrl_c_is_…` |
 //! | a socket closed by one tasklet leaves another blocked on it | below |
-//! | state leaks when a connection gets a closed one's descriptor | `net_dangers.rs`: `p4_…` |
+//! | state leaks to the next user of a descriptor's number | in `net_dangers.rs`: `p4_…` |
 
 use std::io::{ErrorKind, Read, Write};
 use std::rc::Rc;

@@ -158,7 +158,9 @@ fn measure(suite: Suite, subject: subjects::Name, case: &str, quick: bool) -> Re
             tasklets::measure(subject, case, quick)?
         }
         Suite::Files => {
-            harness::child::pin(harness::child::SERVER_CORE);
+            if case != files::ON_ALL_CORES {
+                harness::child::pin(harness::child::SERVER_CORE);
+            }
             files::measure(subject, case, quick)?
         }
         Suite::Echo => {

@@ -4,11 +4,13 @@
 //! that reads something else is found out.
 
 use crate::subjects::say;
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 /// What one random read asks for.
 pub(crate) const BLOCK_BYTES: usize = 4096;
@@ -28,20 +30,49 @@ pub(crate) fn folder() -> Result<PathBuf, String> {
     Ok(folder)
 }
 
-/// A name for a copy, new each time.
+/// Where copies go, in turn.
+const SLOTS: usize = 100;
+/// Inodes of a flexible group of groups in ext4, as it is usually made.
+const INODES_IN_A_GROUP: u64 = 16 * 8192;
+
+/// A name for a copy: in the folder where none has been removed for the longest time.
 ///
-/// ext4 searches long for inodes that were not deleted a minute ago, and creating files near a copy
-/// just removed takes ten times as long. In a folder with the attribute T every folder is placed in
-/// another group of inodes, by a hash of its name.
+/// ext4 leaves alone, for some minutes, inodes that were just deleted, and looks at all of them
+/// for each file it makes: near a copy just removed that takes ten times as long. So there are
+/// folders in different groups of inodes.
 pub(crate) fn target() -> Result<PathBuf, String> {
     let copies = folder()?.join("copies");
     if !copies.exists() {
-        fs::create_dir(&copies).map_err(say)?;
-        // Refused by other file systems, which need it not.
-        let _ = Command::new("chattr").arg("+T").arg(&copies).stderr(Stdio::null()).status();
+        make_slots(&copies).map_err(say)?;
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(say)?;
-    Ok(copies.join(format!("{}-{}", std::process::id(), now.as_nanos())))
+    let mut oldest: Option<(SystemTime, PathBuf)> = None;
+    for slot in fs::read_dir(&copies).map_err(say)?.flatten() {
+        let used = slot.metadata().and_then(|found| found.modified()).map_err(say)?;
+        if oldest.as_ref().is_none_or(|(earlier, _)| used < *earlier) {
+            oldest = Some((used, slot.path()));
+        }
+    }
+    let (_, slot) = oldest.ok_or("no folder for copies")?;
+    Ok(slot.join("copy"))
+}
+
+fn make_slots(copies: &Path) -> std::io::Result<()> {
+    let beside = copies.with_extension("part");
+    fs::create_dir(&beside)?;
+    // In a folder with the attribute T, ext4 places every folder by a hash of its name. Other file
+    // systems refuse it, and need no such thing.
+    let _ = Command::new("chattr").arg("+T").arg(&beside).stderr(Stdio::null()).status();
+    let mut groups = HashSet::new();
+    for name in 0..10 * SLOTS {
+        let slot = beside.join(name.to_string());
+        fs::create_dir(&slot)?;
+        if !groups.insert(fs::metadata(&slot)?.ino() / INODES_IN_A_GROUP) && groups.len() > 1 {
+            fs::remove_dir(&slot)?;
+        } else if groups.len() == SLOTS {
+            break;
+        }
+    }
+    fs::rename(beside, copies)
 }
 
 /// A file of so many MiB, in the page cache.

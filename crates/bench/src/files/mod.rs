@@ -1,8 +1,8 @@
 //! Suite `files`: what is in the page cache is read and copied, so that the disk has no say.
 //!
 //! Everything runs on one core, pool threads and kernel workers included: the question is what
-//! each way costs, not how many cores it takes. Subjects that have tasks work with
-//! [`TASKS`] of them.
+//! each way costs, not how many cores it takes. Only [`ON_ALL_CORES`] asks how long somebody has to
+//! wait. Subjects that have tasks work with [`TASKS`] of them.
 
 pub(crate) mod material;
 
@@ -14,7 +14,11 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The names of the cases, in their order.
-pub(crate) const CASES: [&str; 4] = ["random_read_4k", "small_files", "copy_big", "copy_tree"];
+pub(crate) const CASES: [&str; 5] =
+    ["random_read_4k", "small_files", "copy_big", "copy_tree", ON_ALL_CORES];
+
+/// The case that may use all cores.
+pub(crate) const ON_ALL_CORES: &str = "copy_tree_all_cores";
 
 /// How many tasks work at the same time.
 pub(crate) const TASKS: usize = 64;
@@ -48,7 +52,7 @@ pub(crate) fn measure(name: Name, case: &str, quick: bool) -> Result<Report, Str
             })?;
             report.push(case, "MiB/s", mebibytes as f64 / took.as_secs_f64());
         }
-        "copy_tree" => {
+        "copy_tree" | ON_ALL_CORES => {
             let tree = Tree::made()?;
             let took = copied(|to| {
                 let took = subject.copy_tree(&tree.root, to)?;

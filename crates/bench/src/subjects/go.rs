@@ -1,6 +1,6 @@
-//! Go: the sources in `go/`, built into one program with the Go on this machine at first use, beside
-//! this program in the target folder. A child of ours runs it and passes its figures on; as an echo
-//! server it replaces our process, so that the process measured is Go's alone.
+//! Go: the sources in `go/`, built into one program with this machine's Go at first use, beside
+//! this program in the target folder. A child of ours runs it and passes its figures on; as an
+//! echo server it replaces our process, so that the process measured is Go's alone.
 
 use super::{BUFFER_BYTES, PARKED_BUFFER_BYTES, Subject, say};
 use crate::harness::child;

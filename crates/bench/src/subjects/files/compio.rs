@@ -110,7 +110,9 @@ impl Files for Compio {
     fn remark(&self, case: &str) -> Option<&'static str> {
         match case {
             "copy_big" => Some("read_at and write_all_at, 256 KiB"),
-            "copy_tree" => Some("folders by std, files by read_at and write_all_at"),
+            _ if case.starts_with("copy_tree") => {
+                Some("folders by std, files by read_at and write_all_at")
+            }
             _ => None,
         }
     }

@@ -3,7 +3,8 @@
 use super::Files;
 use crate::files::TASKS;
 use crate::files::material::Tree;
-use crate::subjects::go::nanoseconds;
+use crate::harness::child;
+use crate::subjects::go::{nanoseconds, nanoseconds_on};
 use std::path::Path;
 use std::time::Duration;
 
@@ -28,7 +29,8 @@ impl Files for Go {
     }
 
     fn copy_tree(&self, from: &Path, to: &Path) -> Result<Duration, String> {
-        nanoseconds(&["copy_tree", text(from)?, text(to)?, &TASKS.to_string()])
+        let tasks = TASKS.to_string();
+        nanoseconds_on(child::cores(), &["copy_tree", text(from)?, text(to)?, &tasks])
     }
 
     fn remark(&self, case: &str) -> Option<&'static str> {

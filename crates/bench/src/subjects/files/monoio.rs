@@ -113,7 +113,9 @@ impl Files for Monoio {
     fn remark(&self, case: &str) -> Option<&'static str> {
         match case {
             "copy_big" => Some("read_at and write_all_at, 256 KiB; permissions are not kept"),
-            "copy_tree" => Some("folders by std, files by read_at and write_all_at"),
+            _ if case.starts_with("copy_tree") => {
+                Some("folders by std, files by read_at and write_all_at")
+            }
             _ => None,
         }
     }

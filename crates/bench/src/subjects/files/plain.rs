@@ -92,6 +92,6 @@ impl Files for Cp {
     }
 
     fn remark(&self, case: &str) -> Option<&'static str> {
-        (case == "copy_tree").then_some("cp -r")
+        case.starts_with("copy_tree").then_some("cp -r")
     }
 }

@@ -108,7 +108,7 @@ impl Files for Tokio {
     fn remark(&self, case: &str) -> Option<&'static str> {
         match case {
             "random_read_4k" => Some("tokio::fs::File: seek, read"),
-            "copy_big" | "copy_tree" => Some("tokio::fs::copy"),
+            _ if case.starts_with("copy") => Some("tokio::fs::copy"),
             _ => None,
         }
     }

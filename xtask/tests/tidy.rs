@@ -58,6 +58,7 @@ fn imports_downwards_pass() {
     passes("lib.rs", "pub use crate::net::TcpStream;\n");
     passes("op/mod.rs", "//! As `crate::net::X` says.\nconst X: &str = \"crate::net::X\";\n");
     passes("op/mod.rs", "pub(crate) struct A;\npub(in crate::op) struct B;\n");
+    passes("chan/mod.rs", "macro_rules! m { () => { $crate::net::f() } }\n");
 }
 
 #[test]

@@ -90,7 +90,7 @@ mod sched;
 mod stack;
 mod switch;
 
-pub use chan::{Channel, Handover, RecvError, SendError};
+pub use chan::{Channel, Handover, RecvError, Select, SendError};
 pub use task::{
     Builder, Config, JoinError, Remote, RunError, SpawnError, Tasklet, current, run, run_until,
     scope, spawn, yield_now,

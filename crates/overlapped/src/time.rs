@@ -97,6 +97,13 @@ impl Sub<Instant> for Instant {
     }
 }
 
+impl Instant {
+    /// On the port's clock.
+    pub(crate) fn to_nanos(self) -> u64 {
+        self.nanos
+    }
+}
+
 /// The deadline `duration` from now on the port's clock; far ones never come.
 pub(crate) fn deadline_in(duration: Duration) -> u64 {
     Instant::now().checked_add(duration).map_or(NEVER, |instant| instant.nanos)

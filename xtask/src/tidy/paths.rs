@@ -96,6 +96,8 @@ fn continues(before: &[Tree]) -> bool {
         // A range (`..path`) begins anew.
         [.., a, b] if a.is_sign('.') && b.is_sign('.') => false,
         [.., dot] if dot.is_sign('.') => true,
+        // `$crate` in a macro: a name for whoever uses the macro, not an import.
+        [.., dollar] if dollar.is_sign('$') => true,
         [.., owner, a, b] if a.is_sign(':') && b.is_sign(':') => owner.is_sign('>'),
         _ => false,
     }

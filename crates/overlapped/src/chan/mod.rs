@@ -22,6 +22,7 @@
 
 mod error;
 mod iter;
+mod select;
 mod transfer;
 
 use core::time::Duration;
@@ -30,6 +31,7 @@ use std::rc::Rc;
 
 pub use error::{RecvError, SendError};
 pub use iter::{IntoIter, Iter};
+pub use select::Select;
 use transfer::{Core, Patience};
 
 /// Who runs next when a partner is waiting: the original's `preference` and `schedule_all`.

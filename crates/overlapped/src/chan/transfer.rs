@@ -1,10 +1,10 @@
 //! The meeting: from one stack to the other.
 //!
-//! A waiter's `Tcb::slot` points to an `Option<T>` on its own stack: empty for a receiver, full for
-//! a sender. Its partner fills or empties it and wakes the waiter. The waiter's frame stays until
-//! it has been taken out of the queue, by a partner or by whoever cuts its wait short, so the
-//! pointer is good for as long as the waiter is in the queue. Only `send` and `recv` of one
-//! `Core<T>` put waiters into its queue, so the pointer is to an `Option<T>` of that very `T`.
+//! The slot of a waiter's seat points to an `Option<T>`: empty for a receiver, full for a sender.
+//! Its partner fills or empties it and wakes the waiter. The waiter's frame stays until the seat
+//! has been taken out of the queue, by a partner or by whoever cuts its wait short, so the pointer
+//! is good for as long as the seat is in the queue. Only sends and receives of one `Core<T>` put
+//! seats into its queues, so the pointer is to an `Option<T>` of that very `T`.
 
 use std::cell::{Cell, UnsafeCell};
 use std::marker::PhantomData;
@@ -12,7 +12,8 @@ use std::ptr::NonNull;
 
 use super::{Handover, RecvError, SendError};
 use crate::sched::{
-    ChannelEvent, Here, NEVER, State, TcbPtr, Verdict, WaitQueue, Waiting, Wake, here,
+    Alternative, ChannelEvent, Here, NEVER, Place, SeatPtr, State, Verdict, WaitQueue, Waiting,
+    Wake, here, seat_of,
 };
 use crate::task::take_verdict;
 use crate::task::wait::{checkpoint, deliver_kill, leave, park};
@@ -73,18 +74,19 @@ impl<T> Core<T> {
     }
 
     pub(super) fn balance(&self) -> isize {
-        let len = self.waiting.queue.len().cast_signed();
-        if self.waiting.senders.get() { len } else { -len }
+        let len = |sending| self.waiting.side(sending).len().cast_signed();
+        len(true) - len(false)
     }
 
     pub(super) fn close(&self, wake_senders: bool) {
         self.closing.set(true);
         let Some(here) = here() else { return };
-        if self.waiting.senders.get() && !wake_senders {
-            return;
-        }
-        while let Some(waiter) = self.waiting.queue.pop_front() {
-            here.wake(waiter, Wake::Closed);
+        for sending in [true, false] {
+            while (wake_senders || !sending)
+                && let Some(waiter) = self.waiting.side(sending).pop_front()
+            {
+                here.grant(waiter, Wake::Closed);
+            }
         }
     }
 
@@ -131,10 +133,8 @@ impl<T> Core<T> {
         let may_wait = checkpoint(here).is_ok() && patience != Patience::None;
         // First, because the observer may use the channel itself.
         self.tell(here, sending);
-        if self.has_partner(sending)
-            && let Some(partner) = self.waiting.queue.pop_front()
-        {
-            self.exchange(here, slot, partner, sending);
+        if let Some(partner) = self.waiting.side(!sending).pop_front() {
+            self.exchange(slot, partner, sending);
             self.hand_over(here, partner, sending, may_wait);
             return Ok(());
         }
@@ -147,18 +147,56 @@ impl<T> Core<T> {
         self.wait(here, slot, sending, patience)
     }
 
-    /// Whether those who wait, if any, are of the other side.
+    /// Whether an alternative of a select can happen at once.
+    pub(super) fn is_ready(&self, sending: bool) -> bool {
+        self.has_partner(sending) || self.closing.get()
+    }
+
+    /// Makes such an alternative happen, which is ready.
+    pub(super) fn seize(
+        &self,
+        here: Option<Here>,
+        slot: &UnsafeCell<Option<T>>,
+        sending: bool,
+        may_switch: bool,
+    ) -> Wake {
+        let Some(here) = here else { return Wake::Closed };
+        match self.waiting.side(!sending).pop_front() {
+            Some(partner) => {
+                self.exchange(slot, partner, sending);
+                self.hand_over(here, partner, sending, may_switch);
+                Wake::Done
+            }
+            None => Wake::Closed,
+        }
+    }
+
+    /// Has an alternative of a select wait for a partner.
+    pub(super) fn sit(
+        &self,
+        alternative: &Alternative,
+        slot: &UnsafeCell<Option<T>>,
+        sending: bool,
+    ) {
+        alternative.seat.slot.set(slot.get().cast());
+        self.waiting.side(sending).push_back(alternative.as_seat());
+        alternative.place.set(Place::Channel { queue: NonNull::from(&self.waiting), sending });
+    }
+
+    /// Whether somebody of the other side waits.
     #[inline(always)]
     fn has_partner(&self, sending: bool) -> bool {
-        self.waiting.senders.get() != sending && self.waiting.queue.front().is_some()
+        self.waiting.side(!sending).front().is_some()
     }
 
     /// Moves the value between the caller's slot and its partner's.
     #[inline(always)]
-    fn exchange(&self, here: Here, slot: &UnsafeCell<Option<T>>, partner: TcbPtr, sending: bool) {
-        let theirs = here.block(partner).slot.get().cast::<Option<T>>();
-        // SAFETY: the partner was in this channel's queue, so its slot is an `Option<T>` on its
-        // stack (module comment). Both tasklets are suspended or here: nobody else looks at either.
+    fn exchange(&self, slot: &UnsafeCell<Option<T>>, partner: SeatPtr, sending: bool) {
+        // SAFETY: whoever sits in a queue lives, and its seat with it.
+        let theirs = unsafe { partner.as_ref() }.slot.get().cast::<Option<T>>();
+        // SAFETY: the partner was in this channel's queue, so its slot is an `Option<T>` that its
+        // frame keeps (module comment). Both tasklets are suspended or here: nobody else looks at
+        // either.
         let (mine, theirs) = unsafe { (&mut *slot.get(), &mut *theirs) };
         if sending {
             *theirs = mine.take();
@@ -169,25 +207,29 @@ impl<T> Core<T> {
 
     /// Makes the partner ready, in the order that the handover says.
     #[inline(always)]
-    fn hand_over(&self, here: Here, partner: TcbPtr, sending: bool, may_switch: bool) {
-        here.unpark(partner, Wake::Done);
+    fn hand_over(&self, here: Here, partner: SeatPtr, sending: bool, may_switch: bool) {
+        let partner = here.claim(partner, Wake::Done);
         let prefers_partner = match self.handover.get() {
             Handover::Receiver => sending,
             Handover::Sender => !sending,
             Handover::Neither | Handover::Yield => false,
         };
-        if prefers_partner && may_switch {
-            here.ready.push_front(partner);
-        } else {
-            here.ready.push_back(partner);
-            if self.handover.get() != Handover::Yield || !may_switch {
-                return;
+        let mut gives_way = self.handover.get() == Handover::Yield && may_switch;
+        if let Some(partner) = partner {
+            here.unpark(partner, Wake::Done);
+            if prefers_partner && may_switch {
+                here.ready.push_front(partner);
+                gives_way = true;
+            } else {
+                here.ready.push_back(partner);
             }
         }
-        let me = here.me();
-        me.state.set(State::Ready);
-        here.ready.push_back(here.me_ptr());
-        leave(here, me);
+        if gives_way {
+            let me = here.me();
+            me.state.set(State::Ready);
+            here.ready.push_back(here.me_ptr());
+            leave(here, me);
+        }
     }
 
     /// Waits in the queue for a partner.
@@ -201,9 +243,8 @@ impl<T> Core<T> {
     ) -> Result<(), Failure> {
         let me = here.me();
         let own = if let Patience::Until(until) = patience { until } else { NEVER };
-        me.slot.set(slot.get().cast());
-        self.waiting.senders.set(sending);
-        self.waiting.queue.push_back(here.me_ptr());
+        me.seat.slot.set(slot.get().cast());
+        self.waiting.side(sending).push_back(seat_of(here.me_ptr()));
         let waiting = Waiting::Channel { queue: NonNull::from(&self.waiting), sending };
         match park(here, waiting, own.min(me.deadline.get())) {
             Wake::Done => Ok(()),
@@ -230,7 +271,7 @@ impl<T> Core<T> {
     }
 
     #[inline(always)]
-    fn tell(&self, here: Here, sending: bool) {
+    pub(super) fn tell(&self, here: Here, sending: bool) {
         if here.observer.is_some() {
             let will_block = !self.has_partner(sending);
             let channel = (&raw const self.waiting).addr();

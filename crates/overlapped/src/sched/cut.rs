@@ -5,7 +5,7 @@
 
 use std::mem::ManuallyDrop;
 
-use super::{Ending, Message, NEVER, Sched, State, Tcb, TcbPtr, Verdict, Waiting, Wake};
+use super::{Ending, Message, Sched, State, Tcb, TcbPtr, Verdict, Waiting, Wake, seat_of};
 
 impl Sched {
     /// Asks a tasklet to end. Takes effect where it waits, or at its next suspension point. Who
@@ -38,12 +38,11 @@ impl Sched {
                 if !block.cut.replace(true) {
                     self.driver.borrow_mut().cancel(token);
                 }
-                // The deadline has done its part; the operation's end is what counts now.
-                if block.wait_until.get() != NEVER {
-                    block.wait_until.set(NEVER);
-                    self.timed_waits.set(self.timed_waits.get() - 1);
-                }
+                // The operation's end is what counts now.
+                self.forget_deadline(block);
             }
+            // SAFETY: it waits, so its frame is there.
+            Waiting::Select(choice) => self.cut_choice(unsafe { choice.as_ref() }, why),
             Waiting::Scope(_) => {}
             _ => {
                 self.unlink(block, tcb);
@@ -55,10 +54,14 @@ impl Sched {
     /// Takes a waiting tasklet out of whatever would wake it.
     pub(super) fn unlink(&self, block: &Tcb, tcb: TcbPtr) {
         match block.waiting.get() {
-            Waiting::Channel { queue, .. } => {
+            Waiting::Channel { queue, sending } => {
                 // SAFETY: a channel outlives those who wait in it: each of them borrows it.
-                unsafe { queue.as_ref() }.queue.remove(tcb);
+                unsafe { queue.as_ref() }.side(sending).remove(seat_of(tcb));
             }
+            // SAFETY: it waits, so its frame is there.
+            Waiting::Select(choice) => self.give_up(unsafe { choice.as_ref() }),
+            // SAFETY: a group outlives whoever waits for its members.
+            Waiting::Member(bell) => unsafe { bell.as_ref() }.set(None),
             Waiting::Join(target) => self.block(target).joiner.set(None),
             Waiting::Remote { token, .. } => {
                 self.remote_waits.borrow_mut().remove(token);
@@ -92,8 +95,7 @@ impl Sched {
             if count <= Verdict::WAITERS_MAX {
                 waiters.push(self.describe(block));
             }
-            let can_fail =
-                matches!(block.waiting.get(), Waiting::Channel { .. } | Waiting::Join(_));
+            let can_fail = block.waiting.get().can_fail();
             let parked_at = block.parked_at.get();
             if block.state.get() == State::Waiting
                 && can_fail
@@ -125,9 +127,7 @@ impl Sched {
             _ if block.is_starved.get() => self.starved.remove(tcb),
             _ => self.ready.remove(tcb),
         }
-        if block.wait_until.replace(NEVER) != NEVER {
-            self.timed_waits.set(self.timed_waits.get() - 1);
-        }
+        self.forget_deadline(block);
         block.ending.set(Ending::Abandoned);
         self.say_over(block);
         self.timers.borrow_mut().disarm(tcb);
@@ -156,10 +156,13 @@ impl Sched {
             std::process::abort();
         }
         self.each(|_, block| {
-            if let Waiting::Op { token, .. } = block.waiting.get()
-                && !block.cut.replace(true)
-            {
-                self.driver.borrow_mut().cancel(token);
+            match block.waiting.get() {
+                Waiting::Op { token, .. } if !block.cut.replace(true) => {
+                    self.driver.borrow_mut().cancel(token);
+                }
+                // SAFETY: it waits, so its frame is there.
+                Waiting::Select(choice) => self.give_up(unsafe { choice.as_ref() }),
+                _ => {}
             }
         });
         while self.table.borrow().len() > 0 {
@@ -173,7 +176,7 @@ impl Sched {
     /// What every tasklet does last, on its own stack: tells whoever waits for its end.
     pub(super) fn say_over(&self, block: &Tcb) {
         if let Some(joiner) = block.joiner.take() {
-            self.wake(joiner, Wake::Done);
+            self.grant(joiner, Wake::Done);
         }
         if let Some(scope) = block.scope.get() {
             // SAFETY: `scope` does not return before its last tasklet has said this.

@@ -54,6 +54,7 @@ pub(crate) fn open(parts: Parts) -> Opened {
         trim_at: Cell::new(0),
         now: Cell::new(0),
         order: Cell::new(0),
+        dice: Cell::new(1),
         timed_waits: Cell::new(0),
         timers: RefCell::new(Timers::default()),
         driver: RefCell::new(parts.driver),

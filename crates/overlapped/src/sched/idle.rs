@@ -113,9 +113,8 @@ impl Sched {
                 prefetch(owner.as_ptr().cast_const().cast());
             }
             let owner = table.remove(completion.token);
-            let tcb = owner.expect("a completion names an operation in flight");
-            self.block(tcb).outcome.set(completion.outcome);
-            self.wake(tcb, Wake::Done);
+            let seat = owner.expect("a completion names an operation in flight");
+            self.complete(seat, completion.outcome);
         }
         reaped.clear();
     }

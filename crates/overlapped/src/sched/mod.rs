@@ -28,7 +28,6 @@ mod tasklet;
 mod witness;
 
 use std::cell::{Cell, RefCell};
-use std::io;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -37,23 +36,31 @@ use std::sync::Arc;
 use crate::op::{Completion, Table, Token};
 use crate::port::{Driver, clock};
 use crate::stack::Pool;
-use crate::stack::overflow::{self, Culprit};
 use crate::switch::Fiber;
 
 pub(crate) use enter::{AbortOnUnwind, Ended, Parts, open};
 pub(crate) use group::Group;
 pub(crate) use inbox::{Inbox, Job, Line, Message};
 pub(crate) use tasklet::{
-    Ending, NEVER, Queue, Span, State, Tcb, TcbPtr, VTable, Waiting, Wake, release, retain,
+    Alternative, Bell, Choice, Ending, NEVER, Place, Queue, Seat, SeatPtr, Span, State, Tcb,
+    TcbPtr, VTable, Waiting, Wake, release, retain, seat_of,
 };
+pub(crate) use witness::report_overflows;
 pub use witness::{ChannelEvent, Observer, Verdict, Waiter};
 
-/// The queue of those who wait in one channel: all senders or all receivers.
+/// Those who wait in one channel: senders or receivers. Both only where one select offers both.
 #[derive(Default)]
 pub(crate) struct WaitQueue {
-    pub(crate) queue: Queue,
-    /// Whether they are senders; means nothing while the queue is empty.
-    pub(crate) senders: Cell<bool>,
+    senders: Queue<Seat>,
+    receivers: Queue<Seat>,
+}
+
+impl WaitQueue {
+    /// Those who send, or those who receive.
+    #[inline(always)]
+    pub(crate) fn side(&self, sending: bool) -> &Queue<Seat> {
+        if sending { &self.senders } else { &self.receivers }
+    }
 }
 
 /// What a scope and its tasklets share; lives in the frame of `scope`.
@@ -134,9 +141,9 @@ pub(crate) struct Counters {
 /// One thread's scheduler.
 pub(crate) struct Sched {
     pub(crate) running: Cell<Option<TcbPtr>>,
-    pub(crate) ready: Queue,
+    pub(crate) ready: Queue<Tcb>,
     /// Started by nobody yet: they wait for a free stack.
-    pub(crate) starved: Queue,
+    pub(crate) starved: Queue<Tcb>,
     tried_starved: Cell<bool>,
     pub(crate) all: Cell<Option<TcbPtr>>,
     pub(crate) live: Cell<usize>,
@@ -151,10 +158,13 @@ pub(crate) struct Sched {
     /// The port's clock as of the last look, for what need not be exact.
     pub(crate) now: Cell<u64>,
     order: Cell<u64>,
+    /// The state of [`Sched::dice`].
+    dice: Cell<u64>,
     pub(crate) timed_waits: Cell<usize>,
     pub(crate) timers: RefCell<tasklet::Timers>,
     pub(crate) driver: RefCell<Driver>,
-    pub(crate) table: RefCell<Table<TcbPtr>>,
+    /// Who waits for which operation.
+    pub(crate) table: RefCell<Table<SeatPtr>>,
     reaped: RefCell<Vec<Completion>>,
     pub(crate) pool: RefCell<Pool>,
     idle: RefCell<Vec<Fiber>>,
@@ -333,6 +343,17 @@ impl Sched {
         order
     }
 
+    /// A number that nobody foresees, the same in every run: which of several is to be first.
+    pub(crate) fn dice(&self) -> u64 {
+        // xorshift64*; its upper half is the better one.
+        let mut x = self.dice.get();
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.dice.set(x);
+        x.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32
+    }
+
     /// Makes a waiting tasklet ready, at the end. It must be in no queue any more.
     #[inline]
     pub(crate) fn wake(&self, tcb: TcbPtr, why: Wake) {
@@ -364,30 +385,6 @@ impl Sched {
         now
     }
 
-    /// A line for a verdict or a dump.
-    pub(crate) fn describe(&self, block: &Tcb) -> Waiter {
-        let on = match (block.state.get(), block.waiting.get()) {
-            (State::New, _) => "not started".to_owned(),
-            (State::Ready, _) => "ready".to_owned(),
-            (State::Running, _) => "running".to_owned(),
-            (State::Done, _) => "done".to_owned(),
-            (State::Waiting, waiting) => match waiting {
-                Waiting::Nothing => "waking up".to_owned(),
-                Waiting::Op { name, fd, .. } => format!("{name} on descriptor {fd}"),
-                Waiting::Channel { queue, sending } => {
-                    let way = if sending { "sending to" } else { "receiving from" };
-                    format!("{way} channel {queue:p}")
-                }
-                Waiting::Join(target) => format!("joining tasklet {}", self.block(target).id),
-                Waiting::Sleep => "sleeping".to_owned(),
-                Waiting::Paused => "paused".to_owned(),
-                Waiting::Scope(_) => "the end of its scope".to_owned(),
-                Waiting::Remote { what, .. } => what.to_owned(),
-            },
-        };
-        Waiter { id: block.id, name: block.name(), on }
-    }
-
     /// Registers the caller for a wake from another thread.
     pub(crate) fn remote_wait(&self, tcb: TcbPtr) -> Token {
         match self.remote_waits.borrow_mut().insert(tcb) {
@@ -402,31 +399,4 @@ impl Sched {
 /// exit.
 extern "C" fn forget_scheduler() {
     CURRENT.with(|current| current.set(None));
-}
-
-/// Installs the report of stack overflows; once per process, and its stack once per thread.
-pub(crate) fn report_overflows() -> io::Result<()> {
-    // SAFETY: `culprit` reads a const-initialised thread-local and plain cells of this thread, and
-    // names stay where they are from a tasklet's first run to its end.
-    unsafe { overflow::install(culprit) }?;
-    overflow::ensure_alt_stack();
-    Ok(())
-}
-
-/// The tasklet running on this thread, if `fault` is in its stack's guard. Async-signal-safe.
-fn culprit(fault: usize) -> Option<Culprit> {
-    let here = here()?;
-    let me = here.me();
-    let guard = me.guard.get();
-    if !(guard.start..guard.end).contains(&fault) {
-        return None;
-    }
-    let name = me.extra(|extra| {
-        let name = extra?.name.as_deref()?;
-        Some((name.as_ptr(), name.len()))
-    });
-    let (name, name_len) = name.unwrap_or((std::ptr::null(), 0));
-    let asked = me.stack_size.get();
-    let stack_size = if asked == 0 { here.limits.stack_size } else { asked };
-    Some(Culprit { name, name_len, id: me.id, stack_size })
 }

@@ -92,11 +92,11 @@ impl Sched {
     #[inline(always)]
     fn prefetch_next(&self) {
         if let Some(next) = self.ready.front() {
-            let next = self.block(next);
-            prefetch(next.hot.get());
-            prefetch(next.hot.get().wrapping_byte_add(64));
-            prefetch(next.suspender.get().cast());
-            if let Some(second) = next.next.get() {
+            let block = self.block(next);
+            prefetch(block.hot.get());
+            prefetch(block.hot.get().wrapping_byte_add(64));
+            prefetch(block.suspender.get().cast());
+            if let Some(second) = self.ready.after(next) {
                 prefetch(second.as_ptr().cast_const().cast());
             }
         }

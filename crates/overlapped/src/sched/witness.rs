@@ -1,9 +1,13 @@
-//! What others are told: verdicts (who waits on what), and the observer's callbacks.
+//! What others are told: verdicts (who waits on what), the observer's callbacks, and who it was
+//! that overflowed his stack.
 
 use std::fmt;
+use std::io;
+use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::Sched;
+use super::{Choice, Place, Sched, State, Tcb, WaitQueue, Waiting, here};
+use crate::stack::overflow::{self, Culprit};
 
 /// A deadlock's verdict: nothing runs, nothing is in flight, and nobody outside could wake anyone.
 ///
@@ -105,6 +109,47 @@ pub trait Observer {
 }
 
 impl Sched {
+    /// A line for a verdict or a dump.
+    pub(crate) fn describe(&self, block: &Tcb) -> Waiter {
+        let on = match (block.state.get(), block.waiting.get()) {
+            (State::New, _) => "not started".to_owned(),
+            (State::Ready, _) => "ready".to_owned(),
+            (State::Running, _) => "running".to_owned(),
+            (State::Done, _) => "done".to_owned(),
+            (State::Waiting, waiting) => match waiting {
+                Waiting::Nothing => "waking up".to_owned(),
+                Waiting::Op { name, fd, .. } => format!("{name} on descriptor {fd}"),
+                Waiting::Channel { queue, sending } => describe_channel(queue, sending),
+                Waiting::Join(target) => format!("joining tasklet {}", self.block(target).id),
+                // SAFETY: it waits, so its frame is there.
+                Waiting::Select(choice) => self.describe_choice(unsafe { choice.as_ref() }),
+                Waiting::Member(_) => "the end of a member of its group".to_owned(),
+                Waiting::Sleep => "sleeping".to_owned(),
+                Waiting::Paused => "paused".to_owned(),
+                Waiting::Scope(_) => "the end of its scope".to_owned(),
+                Waiting::Remote { what, .. } => what.to_owned(),
+            },
+        };
+        Waiter { id: block.id, name: block.name(), on }
+    }
+
+    fn describe_choice(&self, choice: &Choice) -> String {
+        let mut seats = Vec::new();
+        choice.each(|alternative| match alternative.place.get() {
+            Place::Nowhere => {}
+            Place::Channel { queue, sending } => seats.push(describe_channel(queue, sending)),
+            Place::Join(target) => {
+                seats.push(format!("joining tasklet {}", self.block(target).id));
+            }
+            Place::Op { name, fd, .. } => seats.push(format!("{name} on descriptor {fd}")),
+        });
+        seats.reverse();
+        format!(
+            "selecting: {}",
+            if seats.is_empty() { "a time".into() } else { seats.join(" or ") }
+        )
+    }
+
     /// Resumes every suspended tasklet that was asked for its trace, just for that.
     #[cold]
     pub(super) fn trace_everybody(&self) {
@@ -117,4 +162,36 @@ impl Sched {
             }
         });
     }
+}
+
+fn describe_channel(queue: NonNull<WaitQueue>, sending: bool) -> String {
+    let way = if sending { "sending to" } else { "receiving from" };
+    format!("{way} channel {queue:p}")
+}
+
+/// Installs the report of stack overflows; once per process, and its stack once per thread.
+pub(crate) fn report_overflows() -> io::Result<()> {
+    // SAFETY: `culprit` reads a const-initialised thread-local and plain cells of this thread, and
+    // names stay where they are from a tasklet's first run to its end.
+    unsafe { overflow::install(culprit) }?;
+    overflow::ensure_alt_stack();
+    Ok(())
+}
+
+/// The tasklet running on this thread, if `fault` is in its stack's guard. Async-signal-safe.
+fn culprit(fault: usize) -> Option<Culprit> {
+    let here = here()?;
+    let me = here.me();
+    let guard = me.guard.get();
+    if !(guard.start..guard.end).contains(&fault) {
+        return None;
+    }
+    let name = me.extra(|extra| {
+        let name = extra?.name.as_deref()?;
+        Some((name.as_ptr(), name.len()))
+    });
+    let (name, name_len) = name.unwrap_or((std::ptr::null(), 0));
+    let asked = me.stack_size.get();
+    let stack_size = if asked == 0 { here.limits.stack_size } else { asked };
+    Some(Culprit { name, name_len, id: me.id, stack_size })
 }

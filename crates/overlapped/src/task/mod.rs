@@ -15,7 +15,9 @@
 //! | [`dump`], [`stats`], [`Observer`] | look inside |
 
 pub(crate) mod aside;
+pub(crate) mod choose;
 mod entry;
+mod group;
 mod inspect;
 mod local;
 mod modes;
@@ -27,7 +29,9 @@ pub(crate) mod waiter;
 
 pub(crate) use aside::unblock_to_end;
 pub use aside::{UnblockError, unblock};
+pub use choose::{Joinable, WaitError, wait_all, wait_any};
 pub use entry::{Config, RunError, run, run_until};
+pub use group::{Map, TaskletGroup, map};
 pub use inspect::{Dump, DumpLine, Stats, dump, stack_used, stats};
 pub use local::Local;
 pub(crate) use modes::exit_now;

@@ -28,7 +28,7 @@ pub(crate) fn deadline_passed() -> io::Error {
 }
 
 #[cold]
-pub(super) fn too_many() -> io::Error {
+pub(in crate::task) fn too_many() -> io::Error {
     io::Error::new(
         io::ErrorKind::QuotaExceeded,
         "too many operations in flight; raise Config::operations_max",

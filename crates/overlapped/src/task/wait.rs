@@ -19,7 +19,7 @@ use super::inspect::trace_myself;
 use super::refusal::{Refusal, timed_out, too_many};
 use crate::op::{Full, Op, Outcome};
 use crate::port::{self, Submitted, clock};
-use crate::sched::{AbortOnUnwind, Here, NEVER, State, Tcb, Waiting, Wake, here};
+use crate::sched::{AbortOnUnwind, Here, NEVER, State, Tcb, Waiting, Wake, here, seat_of};
 use crate::switch::Suspender;
 
 /// The operations that may end at once, one after another, before others get a turn.
@@ -177,7 +177,7 @@ pub(crate) unsafe fn perform_now(op: &Op) -> io::Result<Outcome> {
 /// As for [`perform`].
 unsafe fn submit_and_park(here: Here, op: &Op, until: u64) -> io::Result<Outcome> {
     let me = here.me();
-    let token = match here.table.borrow_mut().insert(here.me_ptr()) {
+    let token = match here.table.borrow_mut().insert(seat_of(here.me_ptr())) {
         Ok(token) => token,
         Err((Full, _)) => return Err(too_many()),
     };

@@ -57,7 +57,7 @@ pub(crate) unsafe fn blocking(op: &Op, limit: Option<u64>) -> Outcome {
 }
 
 /// Whether `outcome` means that `op` has not ended and wants readiness.
-pub(super) fn would_wait(op: &Op, outcome: Outcome) -> bool {
+pub(crate) fn would_wait(op: &Op, outcome: Outcome) -> bool {
     match *op {
         // EAGAIN from connect means "no port left" or "backlog full", and is an end.
         Op::Net(Net::Connect { .. }) => outcome.result == -libc::EINPROGRESS,
@@ -197,6 +197,13 @@ pub(super) fn poll_bits(interest: Interest) -> i16 {
     }
 }
 
+/// Waits until one of `ops` need not wait any more (true) or the time `limit` has come (false).
+pub(crate) fn any_ready(ops: &[Op], limit: Option<u64>) -> io::Result<bool> {
+    let entry = |op: &Op| libc::pollfd { fd: op.fd(), events: poll_bits(interest(op)), revents: 0 };
+    let mut entries: Vec<_> = ops.iter().map(entry).collect();
+    poll_entries(&mut entries, limit).map_err(io::Error::from_raw_os_error)
+}
+
 /// Waits until `fd` is ready (true) or the time `limit` has come (false).
 fn poll(fd: RawFd, interest: Interest, limit: Option<u64>) -> Result<bool, i32> {
     poll_for(fd, poll_bits(interest), limit).map(|ready| ready != 0)
@@ -205,7 +212,12 @@ fn poll(fd: RawFd, interest: Interest, limit: Option<u64>) -> Result<bool, i32> 
 /// Waits until one of `bits` is there, or an error or a hang-up, and says which; 0 where the time
 /// `limit` has come.
 fn poll_for(fd: RawFd, bits: i16, limit: Option<u64>) -> Result<i16, i32> {
-    let mut entry = libc::pollfd { fd, events: bits, revents: 0 };
+    let mut entry = [libc::pollfd { fd, events: bits, revents: 0 }];
+    poll_entries(&mut entry, limit).map(|_| entry[0].revents)
+}
+
+/// Waits until one of `entries` is ready (true) or the time `limit` has come (false).
+fn poll_entries(entries: &mut [libc::pollfd], limit: Option<u64>) -> Result<bool, i32> {
     loop {
         // Zero is in the past; it needs no clock.
         let left = limit.map(|limit| if limit == 0 { Duration::ZERO } else { clock::until(limit) });
@@ -214,12 +226,14 @@ fn poll_for(fd: RawFd, bits: i16, limit: Option<u64>) -> Result<i16, i32> {
             tv_nsec: left.subsec_nanos().into(),
         });
         let left = left.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-        // SAFETY: one entry, valid for writes; `left` is null or points to a live timespec.
-        let ready = unsafe { libc::ppoll(&raw mut entry, 1, left, std::ptr::null()) };
+        let count = entries.len() as libc::nfds_t;
+        // SAFETY: as many entries, valid for writes; `left` is null or points to a live timespec.
+        let ready = unsafe { libc::ppoll(entries.as_mut_ptr(), count, left, std::ptr::null()) };
+        let is_closed = |entry: &libc::pollfd| entry.revents & libc::POLLNVAL != 0;
         match ready {
-            0 => return Ok(0),
-            1.. if entry.revents & libc::POLLNVAL != 0 => return Err(libc::EBADF),
-            1.. => return Ok(entry.revents),
+            0 => return Ok(false),
+            1.. if entries.iter().any(is_closed) => return Err(libc::EBADF),
+            1.. => return Ok(true),
             _ => match errno() {
                 libc::EINTR => {}
                 errno => return Err(errno),

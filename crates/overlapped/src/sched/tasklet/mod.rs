@@ -27,10 +27,14 @@ use std::rc::Rc;
 use crate::op::{Outcome, Token};
 use crate::switch::{Fiber, Suspender};
 
+mod choice;
 mod queue;
+mod seat;
 mod timers;
 
 pub(crate) use queue::Queue;
+use seat::Sitter;
+pub(crate) use seat::{Alternative, Bell, Choice, Place, Seat, SeatPtr, seat_of};
 use timers::NOT_ARMED;
 pub(super) use timers::Timers;
 
@@ -73,6 +77,10 @@ pub(crate) enum Waiting {
     Channel { queue: NonNull<super::WaitQueue>, sending: bool },
     /// Another tasklet's end.
     Join(TcbPtr),
+    /// The first of several alternatives.
+    Select(NonNull<Choice>),
+    /// The end of a member of its group.
+    Member(NonNull<Bell>),
     /// A point in time only.
     Sleep,
     /// Somebody's `resume`.
@@ -81,6 +89,24 @@ pub(crate) enum Waiting {
     Scope(NonNull<super::ScopeState>),
     /// Another thread's wake; `what` for dumps.
     Remote { token: Token, what: &'static str },
+}
+
+impl Waiting {
+    /// Whether the call that waits can return a deadlock's verdict.
+    pub(crate) fn can_fail(self) -> bool {
+        match self {
+            Waiting::Channel { .. }
+            | Waiting::Join(_)
+            | Waiting::Select(_)
+            | Waiting::Member(_) => true,
+            Waiting::Nothing
+            | Waiting::Op { .. }
+            | Waiting::Sleep
+            | Waiting::Paused
+            | Waiting::Scope(_)
+            | Waiting::Remote { .. } => false,
+        }
+    }
 }
 
 /// Why a suspended tasklet goes on.
@@ -127,8 +153,8 @@ pub(crate) enum Ending {
 /// The control block. Hot fields first.
 #[repr(C)]
 pub(crate) struct Tcb {
-    pub(crate) next: Cell<Option<TcbPtr>>,
-    pub(crate) prev: Cell<Option<TcbPtr>>,
+    /// Where it waits for others, and what links it into queues.
+    pub(crate) seat: Seat,
     pub(crate) state: Cell<State>,
     pub(crate) wake: Cell<Wake>,
     /// A kill was asked for and has not been delivered.
@@ -149,8 +175,6 @@ pub(crate) struct Tcb {
     pub(crate) waiting: Cell<Waiting>,
     /// Until when the present wait lasts, in nanoseconds of the port's clock, or [`NEVER`].
     pub(crate) wait_until: Cell<u64>,
-    /// Where a channel partner puts or finds the value: an `Option<T>` on this tasklet's stack.
-    pub(crate) slot: Cell<*mut ()>,
     /// What the last operation returned.
     pub(crate) outcome: Cell<Outcome>,
     /// The deadline that `timeout` set, or [`NEVER`].
@@ -166,7 +190,7 @@ pub(crate) struct Tcb {
     /// It waits in `Sched::starved` for a stack.
     pub(crate) is_starved: Cell<bool>,
     /// Who waits for its end in `join`.
-    pub(crate) joiner: Cell<Option<TcbPtr>>,
+    pub(crate) joiner: Bell,
     /// The scope it belongs to.
     pub(crate) scope: Cell<Option<NonNull<super::ScopeState>>>,
     /// The other tasklets of its scope.
@@ -213,8 +237,7 @@ impl Tcb {
     #[inline(always)]
     pub(crate) fn new(vtable: &'static VTable, id: u64) -> Tcb {
         Tcb {
-            next: Cell::new(None),
-            prev: Cell::new(None),
+            seat: Seat::of_tasklet(),
             state: Cell::new(State::New),
             wake: Cell::new(Wake::Done),
             killed: Cell::new(false),
@@ -227,7 +250,6 @@ impl Tcb {
             guard: Cell::new(Span::default()),
             waiting: Cell::new(Waiting::Nothing),
             wait_until: Cell::new(NEVER),
-            slot: Cell::new(std::ptr::null_mut()),
             outcome: Cell::new(Outcome::of(0)),
             deadline: Cell::new(NEVER),
             timer_at: Cell::new(NOT_ARMED),

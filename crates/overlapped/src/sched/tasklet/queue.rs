@@ -1,95 +1,126 @@
-//! Queues of tasklets, linked through their control blocks: the ready queue and every channel's.
+//! Queues: of tasklets that are ready, and of seats in a channel.
 //!
-//! A tasklet is in one queue at most, so two link fields serve all of them, and taking one out of
-//! the middle costs the same as taking the first.
+//! The links are in the elements themselves, as their first field, so that queueing allocates
+//! nothing and taking one out of the middle costs the same as taking the first. A tasklet is in one
+//! queue at most, so one pair of links in its block serves them all; a select, which waits in
+//! several, brings a seat for each.
 
 use std::cell::Cell;
+use std::ptr::NonNull;
 
-use super::{Tcb, TcbPtr};
+/// The links of an element; its first field.
+#[repr(C)]
+#[derive(Default)]
+pub(crate) struct Links {
+    next: Cell<Option<NonNull<Links>>>,
+    prev: Cell<Option<NonNull<Links>>>,
+}
+
+/// What can be queued.
+///
+/// # Safety
+/// The type is `repr(C)` and [`Links`] is its first field, or the first field of that.
+pub(crate) unsafe trait Linked {}
 
 /// A doubly linked queue.
-#[derive(Default)]
-pub(crate) struct Queue {
-    head: Cell<Option<TcbPtr>>,
-    tail: Cell<Option<TcbPtr>>,
+pub(crate) struct Queue<N> {
+    head: Cell<Option<NonNull<N>>>,
+    tail: Cell<Option<NonNull<N>>>,
     len: Cell<usize>,
 }
 
-// SAFETY of the dereferences below: a queue links living tasklets only. The scheduler holds a
-// reference to each, and unlinks it before it gives that reference back.
-fn block<'a>(tcb: TcbPtr) -> &'a Tcb {
-    // SAFETY: see above.
-    unsafe { &*tcb.as_ptr() }
+impl<N> Default for Queue<N> {
+    fn default() -> Queue<N> {
+        Queue { head: Cell::new(None), tail: Cell::new(None), len: Cell::new(0) }
+    }
 }
 
-impl Queue {
+// SAFETY of the dereferences below: a queue links living elements only. Blocks: the scheduler holds
+// a reference to each, and unlinks it before it gives that reference back. Seats of a select: its
+// frame stays until all of them have been unlinked.
+#[inline(always)]
+fn links<'a, N: Linked>(element: NonNull<N>) -> &'a Links {
+    // SAFETY: see above; the links are the first field.
+    unsafe { element.cast::<Links>().as_ref() }
+}
+
+impl<N: Linked> Queue<N> {
     pub(crate) fn len(&self) -> usize {
         self.len.get()
     }
 
     #[inline]
-    pub(crate) fn front(&self) -> Option<TcbPtr> {
+    pub(crate) fn front(&self) -> Option<NonNull<N>> {
         self.head.get()
     }
 
+    /// The one behind `element`, which is in this queue.
     #[inline]
-    pub(crate) fn push_back(&self, tcb: TcbPtr) {
-        let old = self.tail.replace(Some(tcb));
-        block(tcb).prev.set(old);
-        block(tcb).next.set(None);
+    pub(crate) fn after(&self, element: NonNull<N>) -> Option<NonNull<N>> {
+        links(element).next.get().map(NonNull::cast)
+    }
+
+    #[inline]
+    pub(crate) fn push_back(&self, element: NonNull<N>) {
+        let old = self.tail.replace(Some(element));
+        links(element).prev.set(old.map(NonNull::cast));
+        links(element).next.set(None);
         match old {
-            Some(old) => block(old).next.set(Some(tcb)),
-            None => self.head.set(Some(tcb)),
+            Some(old) => links(old).next.set(Some(element.cast())),
+            None => self.head.set(Some(element)),
         }
         self.len.set(self.len.get() + 1);
     }
 
     #[inline]
-    pub(crate) fn push_front(&self, tcb: TcbPtr) {
-        let old = self.head.replace(Some(tcb));
-        block(tcb).next.set(old);
-        block(tcb).prev.set(None);
+    pub(crate) fn push_front(&self, element: NonNull<N>) {
+        let old = self.head.replace(Some(element));
+        links(element).next.set(old.map(NonNull::cast));
+        links(element).prev.set(None);
         match old {
-            Some(old) => block(old).prev.set(Some(tcb)),
-            None => self.tail.set(Some(tcb)),
+            Some(old) => links(old).prev.set(Some(element.cast())),
+            None => self.tail.set(Some(element)),
         }
         self.len.set(self.len.get() + 1);
     }
 
     #[inline]
-    pub(crate) fn pop_front(&self) -> Option<TcbPtr> {
-        let tcb = self.head.get()?;
-        let next = block(tcb).next.get();
-        self.head.set(next);
+    pub(crate) fn pop_front(&self) -> Option<NonNull<N>> {
+        let element = self.head.get()?;
+        let next = links(element).next.get();
+        self.head.set(next.map(NonNull::cast));
         match next {
-            Some(next) => block(next).prev.set(None),
+            // SAFETY: linked, so it lives; see above.
+            Some(next) => unsafe { next.as_ref() }.prev.set(None),
             None => self.tail.set(None),
         }
         self.len.set(self.len.get() - 1);
-        Some(tcb)
+        Some(element)
     }
 
-    /// Takes `tcb` out; it must be in this queue.
-    pub(crate) fn remove(&self, tcb: TcbPtr) {
-        let (prev, next) = (block(tcb).prev.take(), block(tcb).next.take());
+    /// Takes `element` out; it must be in this queue.
+    pub(crate) fn remove(&self, element: NonNull<N>) {
+        let (prev, next) = (links(element).prev.take(), links(element).next.take());
         match prev {
-            Some(prev) => block(prev).next.set(next),
-            None => self.head.set(next),
+            // SAFETY: linked, so it lives; see above.
+            Some(prev) => unsafe { prev.as_ref() }.next.set(next),
+            None => self.head.set(next.map(NonNull::cast)),
         }
         match next {
-            Some(next) => block(next).prev.set(prev),
-            None => self.tail.set(prev),
+            // SAFETY: as above.
+            Some(next) => unsafe { next.as_ref() }.prev.set(prev),
+            None => self.tail.set(prev.map(NonNull::cast)),
         }
         self.len.set(self.len.get() - 1);
     }
 
-    /// Makes the ring begin after `tcb`, which leaves the queue, with `caller` at the place where
-    /// the ring's current one stands: `[x… tcb y…]` becomes `[y… caller x…]`.
-    pub(crate) fn rotate_out(&self, tcb: TcbPtr, caller: TcbPtr) {
+    /// Makes the ring begin after `element`, which leaves the queue, with `caller` at the place
+    /// where the ring's current one stands: `[x… element y…]` becomes `[y… caller x…]`.
+    pub(crate) fn rotate_out(&self, element: NonNull<N>, caller: NonNull<N>) {
         self.push_back(caller);
         while let Some(first) = self.front() {
-            if first == tcb {
-                self.remove(tcb);
+            if first == element {
+                self.remove(element);
                 return;
             }
             self.remove(first);

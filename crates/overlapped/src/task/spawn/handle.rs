@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use super::remote::{Remote, remote_of};
 use super::{Made, Returned, drop_quietly, note_panic};
 use crate::sched::{
-    Ending, Here, State, Tcb, TcbPtr, Verdict, Waiting, Wake, here, release, retain,
+    Ending, Here, State, Tcb, TcbPtr, Verdict, Waiting, Wake, here, release, retain, seat_of,
 };
 use crate::task::PanicPayload;
 use crate::task::wait::{checkpoint, deliver_kill, is_doomed, park};
@@ -41,6 +41,11 @@ impl<T> Tasklet<T> {
         Tasklet { tcb: made.tcb, take: made.take, result: PhantomData }
     }
 
+    /// Whose handle it is.
+    pub(in crate::task) fn tcb(&self) -> TcbPtr {
+        self.tcb
+    }
+
     #[inline]
     fn block(&self) -> &Tcb {
         // SAFETY: the handle's reference keeps the block there, and a handle is on its thread.
@@ -53,10 +58,14 @@ impl<T> Tasklet<T> {
     /// [`JoinError`] says how else it ended, or why the wait did.
     #[inline(always)]
     pub fn join(self) -> Result<T, JoinError> {
-        if !self.is_finished() {
-            self.wait()?;
-        }
+        self.wait_end()?;
         self.take_result()
+    }
+
+    /// Waits until the tasklet has ended.
+    #[inline(always)]
+    pub(in crate::task) fn wait_end(&self) -> Result<(), JoinError> {
+        if self.is_finished() { Ok(()) } else { self.wait() }
     }
 
     #[inline(always)]
@@ -64,7 +73,7 @@ impl<T> Tasklet<T> {
         // Not over: its scheduler runs, so this is one of its tasklets.
         let here = here().ok_or(JoinError::WouldBlock)?;
         checkpoint(here).map_err(|_| JoinError::WouldBlock)?;
-        self.block().joiner.set(Some(here.me_ptr()));
+        self.block().joiner.set(Some(seat_of(here.me_ptr())));
         match park(here, Waiting::Join(self.tcb), here.me().deadline.get()) {
             Wake::Done | Wake::Closed => Ok(()),
             Wake::TimedOut => Err(JoinError::TimedOut),

@@ -22,7 +22,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
 use super::wait::is_doomed;
-use super::{TaskletExit, local};
+use super::{TaskletExit, WaitError, local};
 pub(crate) use handle::take_verdict;
 pub use handle::{Current, JoinError, PauseError, Tasklet, TaskletId};
 pub use place::{Placed, Spawner, place, place_on, place_on_each, schedulers, spawner};
@@ -172,7 +172,7 @@ pub(crate) unsafe fn make<F: FnOnce() -> T, T>(sched: &Sched, f: F) -> Made<T> {
 }
 
 /// Why a tasklet could not be spawned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SpawnError {
     /// The caller is not a tasklet: no scheduler runs on this thread. Wrap the program in
@@ -180,11 +180,13 @@ pub enum SpawnError {
     NoScheduler,
     /// There are as many tasklets as `Config::tasklets_max` allows.
     Limit,
-    /// A scoped tasklet must be waited for, and the caller may not wait: it is unwinding, or inside
-    /// `no_switch`.
+    /// A scoped tasklet must be waited for, or its group is full, and the caller may not wait: it
+    /// is unwinding, or inside `no_switch`.
     CannotWait,
     /// The run has ended.
     Ended,
+    /// Its group is full, and the wait for a member's end ended otherwise.
+    Wait(WaitError),
 }
 
 impl fmt::Display for SpawnError {
@@ -195,7 +197,10 @@ impl fmt::Display for SpawnError {
             }
             SpawnError::Limit => "too many tasklets; raise Config::tasklets_max",
             SpawnError::Ended => "the run has ended",
-            SpawnError::CannotWait => "the caller may not wait for a scoped tasklet here",
+            SpawnError::CannotWait => {
+                "a tasklet must be waited for, and the caller may not wait here"
+            }
+            SpawnError::Wait(error) => return error.fmt(f),
         })
     }
 }
@@ -314,7 +319,7 @@ impl Builder {
 
 /// The caller's scheduler, if it may have one more tasklet.
 #[inline]
-pub(super) fn admit() -> Result<Here, SpawnError> {
+pub(in crate::task) fn admit() -> Result<Here, SpawnError> {
     let here = here().ok_or(SpawnError::NoScheduler)?;
     if here.live.get() >= here.limits.tasklets_max {
         return Err(SpawnError::Limit);

@@ -1,0 +1,33 @@
+//! Why nothing happened.
+
+use std::fmt;
+
+use crate::sched::Verdict;
+
+/// Why a wait for one of several things ended with none of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// The time limit, or the deadline set by [`timeout`](crate::time::timeout), passed first.
+    TimedOut,
+    /// Nobody is left who could make one of them happen.
+    Deadlock(Verdict),
+    /// None of them can happen at once, and the caller may not wait: a `try_wait`, inside
+    /// `no_switch`, or while unwinding.
+    WouldBlock,
+    /// There is nothing to wait for: no alternative, or none that takes part.
+    Empty,
+}
+
+impl fmt::Display for WaitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            WaitError::TimedOut => "the deadline passed before anything happened",
+            WaitError::Deadlock(verdict) => return verdict.fmt(f),
+            WaitError::WouldBlock => "nothing can happen at once, and the caller may not wait",
+            WaitError::Empty => "there is nothing to wait for",
+        })
+    }
+}
+
+impl std::error::Error for WaitError {}

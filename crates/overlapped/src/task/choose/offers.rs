@@ -1,0 +1,167 @@
+//! What may happen besides channels: a tasklet's end, a descriptor's readiness, a time.
+
+use std::cell::Cell;
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+
+use super::Offer;
+use crate::op::{Interest, Op};
+use crate::port::{Submitted, attempt};
+use crate::sched::{Alternative, Choice, Here, Place, Tcb, TcbPtr, release, retain};
+use crate::task::Tasklet;
+use crate::task::refusal::too_many;
+
+/// A point in time.
+pub(crate) struct Timer {
+    alternative: Alternative,
+    due: u64,
+}
+
+impl Timer {
+    /// `due`: on the port's clock.
+    pub(crate) fn new(due: u64) -> Timer {
+        Timer { alternative: Alternative::new(), due }
+    }
+}
+
+impl Offer for Timer {
+    fn alternative(&self) -> &Alternative {
+        &self.alternative
+    }
+
+    fn is_ready(&self, now: u64) -> bool {
+        self.due <= now
+    }
+
+    fn due(&self) -> u64 {
+        self.due
+    }
+}
+
+/// A tasklet's end.
+pub(crate) struct Joining {
+    alternative: Alternative,
+    /// With a reference of its own.
+    target: Option<TcbPtr>,
+}
+
+impl Joining {
+    /// Of this tasklet, or of none.
+    pub(crate) fn new<T>(handle: Option<&Tasklet<T>>) -> Joining {
+        let target = handle.map(Tasklet::tcb);
+        target.into_iter().for_each(retain);
+        Joining { alternative: Alternative::new(), target }
+    }
+
+    fn block(&self) -> Option<&Tcb> {
+        // SAFETY: the reference taken in `new` keeps the block there.
+        self.target.map(|target| unsafe { target.as_ref() })
+    }
+}
+
+impl Drop for Joining {
+    fn drop(&mut self) {
+        if let Some(target) = self.target {
+            // SAFETY: the reference taken in `new`, for the last time.
+            unsafe { release(target) };
+        }
+    }
+}
+
+impl Offer for Joining {
+    fn alternative(&self) -> &Alternative {
+        &self.alternative
+    }
+
+    fn is_active(&self) -> bool {
+        self.target.is_some()
+    }
+
+    fn is_ready(&self, _: u64) -> bool {
+        self.block().is_none_or(Tcb::is_over)
+    }
+
+    fn sit(&self, _: Here, _: &Choice) -> bool {
+        if let (Some(target), Some(block)) = (self.target, self.block()) {
+            block.joiner.set(Some(self.alternative.as_seat()));
+            self.alternative.place.set(Place::Join(target));
+        }
+        false
+    }
+}
+
+/// A descriptor's readiness.
+pub(crate) struct Readiness<'a> {
+    alternative: Alternative,
+    fd: RawFd,
+    interest: Interest,
+    /// It could not even be asked for.
+    refused: Cell<bool>,
+    open: PhantomData<BorrowedFd<'a>>,
+}
+
+impl<'a> Readiness<'a> {
+    pub(crate) fn new(fd: BorrowedFd<'a>, interest: Interest) -> Readiness<'a> {
+        Readiness {
+            alternative: Alternative::new(),
+            fd: fd.as_raw_fd(),
+            interest,
+            refused: Cell::new(false),
+            open: PhantomData,
+        }
+    }
+
+    fn op(&self) -> Op {
+        Op::Ready { fd: self.fd, interest: self.interest }
+    }
+
+    /// What came of it, once it has happened.
+    pub(crate) fn result(&self) -> io::Result<()> {
+        match self.alternative.outcome.get().result {
+            _ if self.refused.get() => Err(too_many()),
+            errno @ ..0 => Err(io::Error::from_raw_os_error(-errno)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Offer for Readiness<'_> {
+    fn alternative(&self) -> &Alternative {
+        &self.alternative
+    }
+
+    fn is_ready(&self, _: u64) -> bool {
+        // SAFETY: the descriptor is borrowed, so it is open; no memory is involved.
+        let outcome = unsafe { attempt::attempt(&self.op()) };
+        self.alternative.outcome.set(outcome);
+        !attempt::would_wait(&self.op(), outcome)
+    }
+
+    fn sit(&self, here: Here, choice: &Choice) -> bool {
+        let op = self.op();
+        let Ok(token) = here.table.borrow_mut().insert(self.alternative.as_seat()) else {
+            self.refused.set(true);
+            return true;
+        };
+        here.counters.operations.set(here.counters.operations.get() + 1);
+        // SAFETY: the descriptor is borrowed for longer than `choose` runs, which returns after the
+        // operation's completion; no memory is involved.
+        match unsafe { here.driver.borrow_mut().submit(token, &op) } {
+            Submitted::Done(outcome) => {
+                here.table.borrow_mut().remove(token);
+                self.alternative.outcome.set(outcome);
+                true
+            }
+            Submitted::Pending => {
+                choice.in_flight.set(choice.in_flight.get() + 1);
+                self.alternative.place.set(Place::Op { token, name: op.name(), fd: self.fd });
+                false
+            }
+        }
+    }
+
+    fn operation(&self) -> Option<Op> {
+        Some(self.op())
+    }
+}

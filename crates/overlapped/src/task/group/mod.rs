@@ -1,0 +1,232 @@
+//! Many tasklets, so many at a time: [`TaskletGroup`] for whatever comes, [`map`] for the items of
+//! an iterator.
+
+mod map;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::ptr::NonNull;
+use std::rc::Rc;
+
+pub use map::{Map, map};
+
+use super::wait::{checkpoint, deliver_kill, park};
+use super::{Builder, JoinError, SpawnError, Tasklet, WaitError, take_verdict};
+use crate::sched::{Bell, Waiting, Wake, here, seat_of};
+
+/// Tasklets that belong together: so many at a time, joined in whatever order they end, and killed
+/// when the group is dropped.
+///
+/// Results of members that have ended are kept until they are joined. Where that may be many, call
+/// [`join_next`](TaskletGroup::join_next) in between, or use [`map`], which holds its source back.
+///
+/// ```
+/// use overlapped::{run, task::TaskletGroup, time::{Duration, sleep}};
+/// run(|| {
+///     let mut group = TaskletGroup::new(10);
+///     for n in 0..100 {
+///         group.spawn(move || {
+///             sleep(Duration::from_millis(1));
+///             n
+///         }).unwrap();
+///         assert!(group.running() <= 10);
+///     }
+///     let sum: i32 = group.join_all().into_iter().map(|result| result.unwrap()).sum();
+///     assert_eq!(sum, 4950);
+/// }).unwrap();
+/// ```
+pub struct TaskletGroup<T> {
+    limit: usize,
+    next: u64,
+    /// By the order of spawning.
+    members: BTreeMap<u64, Tasklet<T>>,
+    state: Rc<State>,
+}
+
+/// What a group shares with its members.
+#[derive(Default)]
+struct State {
+    running: Cell<usize>,
+    /// Who has ended and has not been joined, in that order.
+    ended: RefCell<VecDeque<u64>>,
+    /// The group's owner, while it waits for a member's end.
+    bell: Bell,
+}
+
+/// In a member's closure; dropped at its end, and with the closure of one that never ran.
+struct Membership {
+    state: Rc<State>,
+    number: u64,
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.state.running.set(self.state.running.get() - 1);
+        self.state.ended.borrow_mut().push_back(self.number);
+        if let (Some(here), Some(seat)) = (here(), self.state.bell.take()) {
+            here.grant(seat, Wake::Done);
+        }
+    }
+}
+
+impl<T: 'static> TaskletGroup<T> {
+    /// A group of at most `limit` running members; at least one. `usize::MAX`: any number.
+    pub fn new(limit: usize) -> TaskletGroup<T> {
+        TaskletGroup {
+            limit: limit.max(1),
+            next: 0,
+            members: BTreeMap::new(),
+            state: Rc::default(),
+        }
+    }
+
+    /// Spawns a member. While the group is full, waits for one to end.
+    ///
+    /// # Errors
+    /// Those of [`Builder::spawn`]; [`SpawnError::CannotWait`] and [`SpawnError::Wait`] where the
+    /// group is full. `f` is dropped then.
+    pub fn spawn(&mut self, f: impl FnOnce() -> T + 'static) -> Result<(), SpawnError> {
+        self.spawn_by(Builder::new(), f)
+    }
+
+    /// As [`spawn`](TaskletGroup::spawn), with a name or a stack size.
+    ///
+    /// # Errors
+    /// As [`spawn`](TaskletGroup::spawn).
+    pub fn spawn_by(
+        &mut self,
+        builder: Builder,
+        f: impl FnOnce() -> T + 'static,
+    ) -> Result<(), SpawnError> {
+        while self.running() >= self.limit {
+            self.wait().map_err(|error| match error {
+                WaitError::WouldBlock => SpawnError::CannotWait,
+                error => SpawnError::Wait(error),
+            })?;
+        }
+        let number = self.next;
+        self.next += 1;
+        self.state.running.set(self.running() + 1);
+        let membership = Membership { state: Rc::clone(&self.state), number };
+        let tasklet = builder.spawn(move || {
+            let _membership = membership;
+            f()
+        });
+        match tasklet {
+            Ok(tasklet) => {
+                self.members.insert(number, tasklet);
+                Ok(())
+            }
+            Err(error) => {
+                self.state.ended.borrow_mut().retain(|&ended| ended != number);
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits for the next member to end and gives its result, in the order of their ends. `None`
+    /// when all have been joined.
+    ///
+    /// An error of the wait itself (a deadline, a verdict) is given in place of a result; the
+    /// members are as they were then.
+    pub fn join_next(&mut self) -> Option<Result<T, JoinError>> {
+        if self.members.is_empty() {
+            return None;
+        }
+        loop {
+            let number = self.state.ended.borrow().front().copied();
+            let Some(number) = number else {
+                match self.wait() {
+                    Ok(()) => continue,
+                    Err(WaitError::TimedOut) => return Some(Err(JoinError::TimedOut)),
+                    Err(WaitError::Deadlock(verdict)) => {
+                        return Some(Err(JoinError::Deadlock(verdict)));
+                    }
+                    Err(_) => return Some(Err(JoinError::WouldBlock)),
+                }
+            };
+            // Its closure has ended; what it leaves behind may take a moment more.
+            return match self.members[&number].wait_end() {
+                Ok(()) => {
+                    self.state.ended.borrow_mut().pop_front();
+                    self.members.remove(&number).map(Tasklet::join)
+                }
+                Err(error) => Some(Err(error)),
+            };
+        }
+    }
+
+    /// Joins all members that have not been joined: their results in the order of spawning.
+    ///
+    /// An error of a wait itself (a deadline, a verdict) stands in the place of the result, and
+    /// the tasklet is killed.
+    pub fn join_all(mut self) -> Vec<Result<T, JoinError>> {
+        let mut results = Vec::with_capacity(self.members.len());
+        while let Some(member) = self.members.first_entry() {
+            // It stays in its place meanwhile: a kill of the caller shall find it.
+            let waited = member.get().wait_end();
+            let member = member.remove();
+            if waited.is_err() {
+                member.kill();
+            }
+            results.push(waited.and_then(|()| member.join()));
+        }
+        results
+    }
+}
+
+impl<T> TaskletGroup<T> {
+    /// How many members run, or are ready to.
+    pub fn running(&self) -> usize {
+        self.state.running.get()
+    }
+
+    /// How many members have not been joined.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether all members have been joined.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Asks all members to end, as [`Tasklet::kill`] does. They are still there to be joined.
+    pub fn kill_all(&self) {
+        self.members.values().for_each(Tasklet::kill);
+    }
+
+    /// Waits until a member ends.
+    fn wait(&self) -> Result<(), WaitError> {
+        let here = here().ok_or(WaitError::WouldBlock)?;
+        checkpoint(here).map_err(|_| WaitError::WouldBlock)?;
+        let bell = &self.state.bell;
+        bell.set(Some(seat_of(here.me_ptr())));
+        match park(here, Waiting::Member(NonNull::from(bell)), here.me().deadline.get()) {
+            Wake::Done | Wake::Closed => Ok(()),
+            Wake::TimedOut => Err(WaitError::TimedOut),
+            Wake::Deadlock => Err(WaitError::Deadlock(take_verdict(here))),
+            Wake::Killed => {
+                deliver_kill(here);
+                unreachable!("a killed wait ends in an exit")
+            }
+        }
+    }
+}
+
+impl<T> Drop for TaskletGroup<T> {
+    fn drop(&mut self) {
+        self.kill_all();
+    }
+}
+
+impl<T> fmt::Debug for TaskletGroup<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskletGroup")
+            .field("limit", &self.limit)
+            .field("running", &self.running())
+            .field("len", &self.len())
+            .finish()
+    }
+}

@@ -11,9 +11,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use model::Model;
-use overlapped::task::PauseError;
-use overlapped::{Channel, RecvError, RunError, SendError, Tasklet, run, spawn, yield_now};
-use program::{Event, History, Out, Program, STEPS, Step, value};
+use overlapped::task::{PauseError, WaitError};
+use overlapped::{Channel, RecvError, RunError, Select, SendError, Tasklet, run, spawn, yield_now};
+use program::{Chosen, Event, History, Offers, Out, Program, STEPS, Step, offered, value};
 
 /// The real thing that a program plays on.
 struct Stage {
@@ -64,6 +64,8 @@ impl Stage {
             Step::TrySend(c) => sent(value, self.channels[c].try_send(value)),
             Step::Recv(c) => got(self.channels[c].recv()),
             Step::TryRecv(c) => got(self.channels[c].try_recv()),
+            Step::Select(offers) => self.select(value, &offers, true),
+            Step::TrySelect(offers) => self.select(value, &offers, false),
             Step::Close(c) => {
                 self.channels[c].close();
                 done()
@@ -91,6 +93,50 @@ impl Stage {
             Step::Pause(t) => changed(handle(t).pause()),
             Step::Resume(t) => changed(handle(t).resume()),
             Step::RunNow(t) => changed(handle(t).run_now()),
+        }
+    }
+}
+
+impl Stage {
+    fn select(&self, base: usize, offers: &Offers, may_wait: bool) -> Out {
+        let mut values = [0, 1, 2].map(|i| Some(offered(base, i)));
+        let mut select = Select::new().biased();
+        for (i, (offer, value)) in offers.iter().zip(&mut values).enumerate() {
+            let Some((c, sending)) = *offer else { continue };
+            let (channel, own) = (&self.channels[c], offered(base, i));
+            select = if sending {
+                select.send(channel, value, move |sent| match sent {
+                    Ok(()) => (i, Chosen::Sent),
+                    Err(SendError::Closed(back)) => {
+                        assert_eq!(back, own, "a closed send gives its own value back");
+                        (i, Chosen::Closed)
+                    }
+                    Err(other) => panic!("{other}"),
+                })
+            } else {
+                select.recv(channel, move |got| match got {
+                    Ok(got) => (i, Chosen::Got(got)),
+                    Err(RecvError::Closed) => (i, Chosen::Closed),
+                    Err(other) => panic!("{other}"),
+                })
+            };
+        }
+        let ended = if may_wait { select.wait() } else { select.try_wait() };
+        let taken = values.iter().filter(|value| value.is_none()).count();
+        match ended {
+            Ok((i, chosen)) => {
+                let sends = offers[i].is_some_and(|(_, sending)| sending);
+                assert_eq!((taken, values[i].is_none()), (usize::from(sends), sends));
+                Out::Chose(i, chosen)
+            }
+            Err(error) => {
+                assert_eq!(taken, 0, "nothing is taken where nothing happened");
+                match error {
+                    WaitError::WouldBlock => Out::WouldBlock,
+                    WaitError::Deadlock(verdict) => Out::Deadlock(verdict.waiters().len()),
+                    other => panic!("{other}"),
+                }
+            }
         }
     }
 }
@@ -164,7 +210,7 @@ fn s10_random_programs_run_in_the_order_of_the_reference_model() {
 
 #[test]
 fn the_programs_reach_every_outcome() {
-    let mut seen = [0usize; 8];
+    let mut seen = [0usize; 11];
     for seed in 0..500 {
         let history = Model::run(&Program::random(seed));
         seen[7] += usize::from(!history.left.is_empty());
@@ -177,6 +223,9 @@ fn the_programs_reach_every_outcome() {
                 Out::Deadlock(_) => 4,
                 Out::Blocked => 5,
                 Out::Finished => 6,
+                Out::Chose(_, Chosen::Sent) => 8,
+                Out::Chose(_, Chosen::Got(_)) => 9,
+                Out::Chose(_, Chosen::Closed) => 10,
             }] += 1;
         }
     }

@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 
 use overlapped::Handover;
 
-use crate::program::{History, Out, Program, Step, value};
+use crate::program::{Chosen, History, Offers, Out, Program, Step, offered, value};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Life {
     Ready,
-    /// In a channel; `true`: sending.
-    Waits(usize, bool),
+    /// In one channel, or in several.
+    Waits,
     Paused,
     Over,
 }
@@ -29,10 +29,29 @@ struct Actor {
     blocked_at: usize,
 }
 
+/// Who waits, and with which alternative of a select.
+#[derive(Debug, Clone, Copy)]
+struct Seat {
+    t: usize,
+    alternative: Option<usize>,
+}
+
+impl Seat {
+    /// The outcome of the call that waits here.
+    fn out(self, chosen: Chosen) -> Out {
+        match (self.alternative, chosen) {
+            (Some(alternative), _) => Out::Chose(alternative, chosen),
+            (None, Chosen::Sent) => Out::Ok,
+            (None, Chosen::Got(value)) => Out::Got(value),
+            (None, Chosen::Closed) => Out::Closed,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Line {
-    waiting: VecDeque<usize>,
-    senders: bool,
+    /// Receivers, senders.
+    sides: [VecDeque<Seat>; 2],
     closing: bool,
 }
 
@@ -73,8 +92,7 @@ impl Model<'_> {
             }
             let alive: Vec<_> =
                 (0..model.actors.len()).filter(|&t| model.actors[t].life != Life::Over).collect();
-            let blocked =
-                alive.iter().filter(|&&t| matches!(model.actors[t].life, Life::Waits(..)));
+            let blocked = alive.iter().filter(|&&t| model.actors[t].life == Life::Waits);
             match blocked.max_by_key(|&&t| model.actors[t].blocked_at) {
                 Some(&last) => model.release(last, Out::Deadlock(alive.len())),
                 None if alive.is_empty() => return model.history,
@@ -115,17 +133,16 @@ impl Model<'_> {
     fn log(&mut self, t: usize, out: Out) {
         let mut balances = [0; 4];
         for (balance, line) in balances.iter_mut().zip(&self.lines) {
-            let waiting = line.waiting.len().cast_signed();
-            *balance = if line.senders { waiting } else { -waiting };
+            *balance = line.sides[1].len().cast_signed() - line.sides[0].len().cast_signed();
         }
         self.history.events.push((t, self.actors[t].pc, out, balances));
         self.actors[t].pc += 1;
     }
 
-    /// Takes `t` out of its channel, to the end of the ring.
+    /// Takes `t` out of its channels, to the end of the ring.
     fn release(&mut self, t: usize, out: Out) {
-        if let Life::Waits(c, _) = self.actors[t].life {
-            self.lines[c].waiting.retain(|&other| other != t);
+        for side in self.lines.iter_mut().flat_map(|line| &mut line.sides) {
+            side.retain(|seat| seat.t != t);
         }
         self.actors[t].life = Life::Ready;
         self.actors[t].out = out;
@@ -136,9 +153,8 @@ impl Model<'_> {
     fn step(&mut self, t: usize, step: Step) -> Option<Out> {
         let over = |model: &Model<'_>, other: usize| model.actors[other].life == Life::Over;
         let can_be_killed = match step {
-            Step::Send(_) | Step::Recv(_) | Step::TrySend(_) | Step::TryRecv(_) | Step::Yield => {
-                true
-            }
+            Step::Send(_) | Step::Recv(_) | Step::TrySend(_) | Step::TryRecv(_) => true,
+            Step::Select(_) | Step::TrySelect(_) | Step::Yield => true,
             Step::RunNow(other) => !over(self, other),
             Step::Pause(other) => other == t,
             _ => false,
@@ -148,15 +164,19 @@ impl Model<'_> {
             return None;
         }
         match step {
-            Step::Send(c) => self.meet(t, c, true, true),
-            Step::Recv(c) => self.meet(t, c, false, true),
-            Step::TrySend(c) => self.meet(t, c, true, false),
-            Step::TryRecv(c) => self.meet(t, c, false, false),
+            Step::Send(c) => self.meet(t, [Some((c, true)), None, None], false, true),
+            Step::Recv(c) => self.meet(t, [Some((c, false)), None, None], false, true),
+            Step::TrySend(c) => self.meet(t, [Some((c, true)), None, None], false, false),
+            Step::TryRecv(c) => self.meet(t, [Some((c, false)), None, None], false, false),
+            Step::Select(offers) => self.meet(t, offers, true, true),
+            Step::TrySelect(offers) => self.meet(t, offers, true, false),
             Step::Close(c) | Step::Drain(c) => {
                 self.lines[c].closing = true;
-                if !self.lines[c].senders || matches!(step, Step::Close(_)) {
-                    while let Some(&waiter) = self.lines[c].waiting.front() {
-                        self.release(waiter, Out::Closed);
+                for side in [1, 0] {
+                    while (side == 0 || matches!(step, Step::Close(_)))
+                        && let Some(&seat) = self.lines[c].sides[side].front()
+                    {
+                        self.release(seat.t, seat.out(Chosen::Closed));
                     }
                 }
                 Some(Out::Ok)
@@ -179,7 +199,7 @@ impl Model<'_> {
                     self.actors[other].killed = true;
                     let out = self.actors[other].out;
                     match self.actors[other].life {
-                        Life::Waits(..) => {
+                        Life::Waits => {
                             self.actors[other].fragile = true;
                             self.release(other, out);
                         }
@@ -191,7 +211,7 @@ impl Model<'_> {
             }
             Step::Pause(other) => match self.actors[other].life {
                 Life::Over => Some(Out::Finished),
-                Life::Waits(..) => Some(Out::Blocked),
+                Life::Waits => Some(Out::Blocked),
                 Life::Paused => Some(Out::Ok),
                 Life::Ready if other == t => {
                     self.suspend(t, true);
@@ -209,7 +229,7 @@ impl Model<'_> {
             },
             Step::Resume(other) => match self.actors[other].life {
                 Life::Over => Some(Out::Finished),
-                Life::Waits(..) => Some(Out::Blocked),
+                Life::Waits => Some(Out::Blocked),
                 Life::Paused => {
                     self.release(other, self.actors[other].out);
                     Some(Out::Ok)
@@ -218,7 +238,7 @@ impl Model<'_> {
             },
             Step::RunNow(other) => match self.actors[other].life {
                 Life::Over => Some(Out::Finished),
-                Life::Waits(..) => Some(Out::Blocked),
+                Life::Waits => Some(Out::Blocked),
                 Life::Ready if other == t => Some(Out::Ok),
                 life => {
                     if life == Life::Paused {
@@ -241,32 +261,55 @@ impl Model<'_> {
         self.actors[t].fragile = fragile;
     }
 
-    fn meet(&mut self, t: usize, c: usize, sending: bool, may_wait: bool) -> Option<Out> {
+    /// The first of `offers` that can happen, does.
+    fn meet(&mut self, t: usize, offers: Offers, selects: bool, may_wait: bool) -> Option<Out> {
         let pc = self.actors[t].pc;
-        let has_partner = self.lines[c].senders != sending && !self.lines[c].waiting.is_empty();
-        if !has_partner {
-            if self.lines[c].closing {
-                return Some(Out::Closed);
-            }
-            if !may_wait {
-                return Some(Out::WouldBlock);
-            }
-            self.clock += 1;
-            self.actors[t].blocked_at = self.clock;
-            self.actors[t].life = Life::Waits(c, sending);
-            self.suspend(t, false);
-            self.lines[c].senders = sending;
-            self.lines[c].waiting.push_back(t);
-            return None;
-        }
-        let partner = self.lines[c].waiting[0];
-        let (mine, theirs) = if sending {
-            (Out::Ok, Out::Got(value(t, pc)))
-        } else {
-            (Out::Got(value(partner, self.actors[partner].pc)), Out::Ok)
+        let seat = |at: usize| Seat { t, alternative: selects.then_some(at) };
+        let own = |seat: Seat, pc: usize| match seat.alternative {
+            Some(alternative) => offered(value(seat.t, pc), alternative),
+            None => value(seat.t, pc),
         };
-        self.release(partner, theirs);
-        let handover = self.handovers[c];
+        let offers = offers.into_iter().enumerate().filter_map(|(at, offer)| Some((at, offer?)));
+        let offers: Vec<_> = offers.collect();
+        for &(at, (c, sending)) in &offers {
+            let Some(&partner) = self.lines[c].sides[usize::from(!sending)].front() else {
+                if self.lines[c].closing {
+                    return Some(seat(at).out(Chosen::Closed));
+                }
+                continue;
+            };
+            let (mine, theirs) = if sending {
+                (Chosen::Sent, Chosen::Got(own(seat(at), pc)))
+            } else {
+                (Chosen::Got(own(partner, self.actors[partner.t].pc)), Chosen::Sent)
+            };
+            let mine = seat(at).out(mine);
+            self.release(partner.t, partner.out(theirs));
+            return self.hand_over(t, partner.t, self.handovers[c], sending, may_wait, mine);
+        }
+        if !may_wait {
+            return Some(Out::WouldBlock);
+        }
+        self.clock += 1;
+        self.actors[t].blocked_at = self.clock;
+        self.actors[t].life = Life::Waits;
+        self.suspend(t, false);
+        for (at, (c, sending)) in offers {
+            self.lines[c].sides[usize::from(sending)].push_back(seat(at));
+        }
+        None
+    }
+
+    /// Who goes on after a meeting: `t`, or the partner, which is ready at the end of the ring.
+    fn hand_over(
+        &mut self,
+        t: usize,
+        partner: usize,
+        handover: Handover,
+        sending: bool,
+        may_wait: bool,
+        mine: Out,
+    ) -> Option<Out> {
         let prefers_partner =
             handover == if sending { Handover::Receiver } else { Handover::Sender };
         if !may_wait || !(prefers_partner || handover == Handover::Yield) {

@@ -14,6 +14,9 @@ pub(crate) enum Step {
     Recv(usize),
     TrySend(usize),
     TryRecv(usize),
+    /// The first of these that can happen, in this order; waits for one of them.
+    Select(Offers),
+    TrySelect(Offers),
     Close(usize),
     Drain(usize),
     Open(usize),
@@ -25,17 +28,29 @@ pub(crate) enum Step {
     RunNow(usize),
 }
 
+/// Up to three alternatives: a channel, and whether to send.
+pub(crate) type Offers = [Option<(usize, bool)>; 3];
+
 /// What a step came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Out {
     Ok,
     Got(usize),
     Closed,
+    /// Of a select: which alternative, and what came of it.
+    Chose(usize, Chosen),
     WouldBlock,
     /// With the number of tasklets in the verdict.
     Deadlock(usize),
     Blocked,
     Finished,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Chosen {
+    Sent,
+    Got(usize),
+    Closed,
 }
 
 /// One line of a history: who, which step, its outcome, every channel's balance.
@@ -66,9 +81,15 @@ impl Program {
             let actor = rng.below(actors);
             let c = rng.below(channels);
             let t = rng.below(actors + bystanders);
+            let mut offers = [Some((c, rng.below(2) == 0)), None, None];
+            for offer in &mut offers[1..] {
+                *offer = (rng.below(3) > 0).then(|| (rng.below(channels), rng.below(2) == 0));
+            }
             scripts[actor].push(match rng.below(32) {
-                0..9 => Step::Send(c),
-                9..18 => Step::Recv(c),
+                0..6 => Step::Send(c),
+                6..12 => Step::Recv(c),
+                12..17 => Step::Select(offers),
+                17 => Step::TrySelect(offers),
                 18 => Step::TrySend(c),
                 19 => Step::TryRecv(c),
                 20 => Step::Close(c),
@@ -91,4 +112,9 @@ impl Program {
 /// The value that a step sends.
 pub(crate) fn value(tasklet: usize, pc: usize) -> usize {
     tasklet * 1000 + pc
+}
+
+/// The value that an alternative of a select sends, where its step's value is `value`.
+pub(crate) fn offered(value: usize, alternative: usize) -> usize {
+    value + (alternative + 1) * 1_000_000
 }

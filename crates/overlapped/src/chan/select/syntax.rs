@@ -74,7 +74,10 @@ macro_rules! __select {
     (@arms $how:tt $arms:tt default => $body:expr $(,)?) => {
         $crate::__select!(@wait $how try_wait $arms {
             ::core::result::Result::Err($crate::task::WaitError::WouldBlock) => {
-                ::core::result::Result::Ok($body)
+                let value = $body;
+                #[allow(unreachable_code)]
+                let value = ::core::result::Result::Ok(value);
+                value
             }
         })
     };
@@ -105,7 +108,11 @@ macro_rules! __select {
         let ended = $crate::__select!(@chain $how $({ $slot $kind $args })*).$wait();
         match ended {
             ::core::result::Result::Ok(()) => {
-                ::core::result::Result::Ok($crate::__select!(@pick $({ $slot $p $body })*))
+                let value = $crate::__select!(@pick $({ $slot $p $body })*);
+                // Where every body breaks or returns.
+                #[allow(unreachable_code)]
+                let value = ::core::result::Result::Ok(value);
+                value
             }
             $($($default)*)?
             ::core::result::Result::Err(error) => ::core::result::Result::Err(error),

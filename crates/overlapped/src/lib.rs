@@ -34,8 +34,8 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`run`], [`run_until`], [`Config`] | the way in: a scheduler on this thread |
-//! | [`task`] | tasklets: [`spawn`], [`scope`], join, kill, shield, locals, dumps |
-//! | [`chan`] | [`Channel`]: a rendezvous with Stackless Python's semantics |
+//! | [`task`] | tasklets: [`spawn`], [`scope`], groups, join, kill, shield, locals, dumps |
+//! | [`chan`] | [`Channel`]: a rendezvous with Stackless Python's semantics; [`Select`] |
 //! | [`time`] | `sleep`, `timeout`, intervals on the port's clock |
 //! | [`net`] | `TcpListener`, `TcpStream`, `UdpSocket`: std's methods, blocking the tasklet only |
 //! | [`fs`] | `File`, `OpenOptions`, `read`, `copy`, `read_dir` …: std's names |

@@ -8,6 +8,7 @@
 //! | [`spawn`], [`Builder`], [`scope`] | begin one |
 //! | [`place`], [`place_on_each`], [`Spawner`] | begin one on another thread's scheduler |
 //! | [`Tasklet`], [`Placed`], [`Remote`] | join, kill, pause; from this thread, from others |
+//! | [`wait_any`], [`wait_all`], [`TaskletGroup`], [`map`] | many of them |
 //! | [`yield_now`], [`pause`] | give way |
 //! | [`shield`], [`no_switch`] | hold kills off; forbid waiting |
 //! | [`unblock`] | foreign blocking code, on a pool thread |

@@ -58,9 +58,10 @@ impl Sched {
                 self.block(tcb).outcome.set(outcome);
                 self.wake(tcb, Wake::Done);
             }
-            // SAFETY: its select waits for every one of its operations.
             Sitter::Select(alternative) => {
-                self.complete_select(unsafe { alternative.as_ref() }, outcome);
+                // SAFETY: its select waits for every one of its operations.
+                let alternative = unsafe { alternative.as_ref() };
+                self.complete_select(alternative, outcome);
             }
         }
     }

@@ -171,16 +171,16 @@ fn wait<'a>(
     }
     assert_eq!(choice.in_flight.get(), 0, "a select goes on after its operations have ended");
     std::mem::forget(no_way_out);
-    let find = |it: &dyn Fn(&dyn Offer) -> bool| offers.clone().position(|offer| it(offer));
+    let mut offers = offers;
     if let Some(happened) = choice.happened.get() {
         let it = |offer: &dyn Offer| std::ptr::eq(offer.alternative(), happened.as_ptr());
-        return find(&it).map(|at| Ok((at, wake)));
+        return offers.position(it).map(|at| Ok((at, wake)));
     }
     match wake {
         Wake::Done | Wake::Closed => None,
         Wake::TimedOut if due <= limit => {
             let it = |offer: &dyn Offer| offer.is_active() && offer.due() == due;
-            find(&it).map(|at| Ok((at, Wake::Done)))
+            offers.position(it).map(|at| Ok((at, Wake::Done)))
         }
         Wake::TimedOut => Some(Err(WaitError::TimedOut)),
         Wake::Deadlock => Some(Err(WaitError::Deadlock(take_verdict(here)))),

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use super::Offer;
 use crate::op::{Interest, Op};
 use crate::port::{Submitted, attempt};
-use crate::sched::{Alternative, Choice, Here, Place, Tcb, TcbPtr, release, retain};
+use crate::sched::{Alternative, Choice, Here, NEVER, Place, Tcb, TcbPtr, release, retain};
 use crate::task::Tasklet;
 use crate::task::refusal::too_many;
 
@@ -21,7 +21,8 @@ pub(crate) struct Timer {
 impl Timer {
     /// `due`: on the port's clock.
     pub(crate) fn new(due: u64) -> Timer {
-        Timer { alternative: Alternative::new(), due }
+        // The end of time is still a time that somebody waits for.
+        Timer { alternative: Alternative::new(), due: due.min(NEVER - 1) }
     }
 }
 

@@ -1,0 +1,386 @@
+//! Many tasklets: the first of them to end, all of them, so many at a time.
+
+mod rig;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use overlapped::task::{self, TaskletGroup, WaitError, map, no_switch, wait_all, wait_any};
+use overlapped::time::{Duration, Instant, sleep, timeout};
+use overlapped::{
+    Builder, Channel, Config, JoinError, SpawnError, Tasklet, run, run_until, scope, spawn,
+    yield_now,
+};
+use rig::Rng;
+
+const MS: Duration = Duration::from_millis(1);
+const FOR_EVER: Duration = Duration::from_secs(60);
+
+/// Counts those that are inside at the same time.
+#[derive(Clone, Default)]
+struct Crowd(Rc<Cell<usize>>, Rc<Cell<usize>>);
+
+impl Crowd {
+    fn inside(&self, f: impl FnOnce()) {
+        self.0.set(self.0.get() + 1);
+        self.1.set(self.1.get().max(self.0.get()));
+        f();
+        self.0.set(self.0.get() - 1);
+    }
+
+    fn most(&self) -> usize {
+        self.1.get()
+    }
+}
+
+#[test]
+fn wait_any_gives_them_in_the_order_of_their_ends() {
+    run(|| {
+        let naps = [3, 1, 4, 0, 2];
+        let nap = |turns: usize| {
+            spawn(move || {
+                (0..turns).for_each(|_| yield_now());
+                turns
+            })
+        };
+        let mut handles: Vec<Tasklet<usize>> = naps.into_iter().map(nap).collect();
+        let mut left = Vec::from(naps);
+        for turns in 0..5 {
+            let (at, ended) = wait_any(&mut handles).unwrap();
+            assert_eq!(ended.unwrap(), turns);
+            assert_eq!(left.remove(at), turns, "the index is the one it had");
+            assert_eq!(handles.len(), left.len());
+        }
+        assert_eq!(wait_any(&mut handles).err(), Some(WaitError::Empty));
+    })
+    .unwrap();
+}
+
+#[test]
+fn wait_any_takes_panics_and_kills_and_leaves_the_rest_when_it_fails() {
+    run_until(|| {
+        let mut handles = vec![
+            spawn(|| sleep(FOR_EVER)),
+            spawn(|| rig::quiet_panic("boom")),
+            spawn(|| sleep(FOR_EVER)),
+        ];
+        let (at, ended) = wait_any(&mut handles).unwrap();
+        assert!(at == 1 && matches!(ended, Err(JoinError::Panicked(_))));
+        handles[1].kill();
+        let (at, ended) = wait_any(&mut handles).unwrap();
+        assert!(at == 1 && matches!(ended, Err(JoinError::Killed)));
+        let cut = timeout(2 * MS, || wait_any(&mut handles));
+        assert_eq!(cut.err(), Some(WaitError::TimedOut));
+        assert_eq!(no_switch(|| wait_any(&mut handles)).err(), Some(WaitError::WouldBlock));
+        assert_eq!(handles.len(), 1);
+        let mut paused = vec![spawn(task::pause), spawn(task::pause)];
+        handles[0].kill();
+        assert!(wait_any(&mut handles).unwrap().1.is_err());
+        assert!(matches!(wait_any(&mut paused).err(), Some(WaitError::Deadlock(_))));
+        scope(|s| {
+            let mut children: Vec<_> = (0..3).map(|i| s.spawn(move || i)).collect();
+            while let Ok((_, ended)) = wait_any(&mut children) {
+                ended.unwrap();
+            }
+        });
+    })
+    .unwrap();
+}
+
+#[test]
+fn wait_all_keeps_the_order_of_the_handles() {
+    run(|| {
+        let nap = |i: u32| {
+            spawn(move || {
+                (0..10 - i).for_each(|_| yield_now());
+                if i == 3 { rig::quiet_panic("three") } else { i }
+            })
+        };
+        let handles: Vec<_> = (0..5).map(nap).collect();
+        let results = wait_all(handles);
+        for (i, result) in results.into_iter().enumerate() {
+            match result {
+                Ok(value) => assert_eq!(value as usize, i),
+                Err(JoinError::Panicked(_)) => assert_eq!(i, 3),
+                Err(other) => panic!("{other}"),
+            }
+        }
+        assert!(wait_all(Vec::<Tasklet<()>>::new()).is_empty());
+    })
+    .unwrap();
+}
+
+#[test]
+fn map_keeps_the_order_and_its_limit() {
+    let crowd = Crowd::default();
+    let seen = crowd.clone();
+    run(move || {
+        let mut rng = Rng(1);
+        let items: Vec<(usize, usize)> = (0..500).map(|i| (i, rng.below(8))).collect();
+        let crowd = crowd.clone();
+        let results = map(16, items, move |(i, turns)| {
+            crowd.inside(|| (0..turns).for_each(|_| yield_now()));
+            i
+        });
+        let results: Result<Vec<_>, _> = results.collect();
+        assert_eq!(results.unwrap(), (0..500).collect::<Vec<_>>());
+    })
+    .unwrap();
+    assert_eq!(seen.most(), 16);
+}
+
+#[test]
+fn map_takes_no_item_before_there_is_room_for_it() {
+    run(|| {
+        let taken = Rc::new(Cell::new(0));
+        let count = taken.clone();
+        let items = (0..).inspect(move |_| count.set(count.get() + 1));
+        let mut results = map(4, items, |i: u32| i);
+        assert_eq!((taken.get(), results.size_hint().1), (0, None));
+        for i in 0..10 {
+            assert_eq!(results.next().unwrap().unwrap(), i);
+            sleep(MS);
+            assert_eq!(taken.get(), i + 4, "a slow consumer holds the source back");
+        }
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_panic_in_map_stands_in_its_item_s_place() {
+    run(|| {
+        let results = map(3, 0..9, |i| {
+            yield_now();
+            if i % 3 == 1 { rig::quiet_panic(i) } else { i }
+        });
+        let results: Vec<_> = results.map(|result| result.ok()).collect();
+        let expected: Vec<_> = (0..9).map(|i| (i % 3 != 1).then_some(i)).collect();
+        assert_eq!(results, expected);
+    })
+    .unwrap();
+}
+
+/// Says whether its tasklet was killed.
+struct Told(Rc<RefCell<Vec<usize>>>, usize);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0.borrow_mut().push(self.1);
+    }
+}
+
+#[test]
+fn dropping_map_or_killing_its_consumer_kills_what_it_has_begun() {
+    let begin = Instant::now();
+    for how in 0..3 {
+        let told: Rc<RefCell<Vec<usize>>> = Rc::default();
+        let seen = told.clone();
+        run(move || {
+            let told = told.clone();
+            let consumer = spawn(move || {
+                let mut results = map(3, 0..10, move |i| {
+                    let _told = Told(told.clone(), i);
+                    if i > 0 {
+                        sleep(FOR_EVER);
+                    }
+                });
+                results.next().unwrap().unwrap();
+                match how {
+                    0 => drop(results),
+                    1 => drop(results.next()),
+                    _ => {
+                        let cut = timeout(2 * MS, || results.next());
+                        assert!(matches!(cut, Some(Err(JoinError::TimedOut))), "{cut:?}");
+                    }
+                }
+            });
+            (0..5).for_each(|_| yield_now());
+            if how == 1 {
+                consumer.kill();
+            }
+            assert_eq!(consumer.join().is_ok(), how != 1);
+        })
+        .unwrap();
+        let mut told = seen.take();
+        told.sort_unstable();
+        // Begun: one more for each result that was asked for.
+        assert_eq!(told, if how == 0 { vec![0, 1, 2] } else { vec![0, 1, 2, 3] }, "{how}");
+    }
+    assert!(begin.elapsed() < FOR_EVER / 2, "nobody sleeps on");
+}
+
+#[test]
+fn map_goes_on_with_fewer_at_the_limit_of_tasklets() {
+    let config = Config::new().tasklets_max(4);
+    let results: Vec<u32> =
+        config.run(|| map(100, 0..50, |i| i * 2).map(Result::unwrap).collect()).unwrap();
+    assert_eq!(results, (0..50).map(|i| i * 2).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_full_group_makes_spawn_wait() {
+    let crowd = Crowd::default();
+    let seen = crowd.clone();
+    run(move || {
+        let mut group = TaskletGroup::new(5);
+        let mut rng = Rng(3);
+        for i in 0..200 {
+            let (crowd, turns) = (crowd.clone(), rng.below(6));
+            let work = move || {
+                crowd.inside(|| (0..turns).for_each(|_| yield_now()));
+                i
+            };
+            group.spawn(work).unwrap();
+        }
+        assert_eq!(group.len(), 200);
+        let results: Result<Vec<_>, _> = group.join_all().into_iter().collect();
+        assert_eq!(results.unwrap(), (0..200).collect::<Vec<_>>(), "in the order of spawning");
+    })
+    .unwrap();
+    assert_eq!(seen.most(), 5);
+}
+
+#[test]
+fn join_next_gives_members_in_the_order_of_their_ends() {
+    run(|| {
+        let mut group = TaskletGroup::new(usize::MAX);
+        for turns in [2, 0, 3, 1] {
+            let work = move || {
+                (0..turns).for_each(|_| yield_now());
+                if turns == 1 { rig::quiet_panic(turns) } else { turns }
+            };
+            group.spawn_by(Builder::new().name("member"), work).unwrap();
+        }
+        assert_eq!(group.running(), 4);
+        let mut ends = Vec::new();
+        while let Some(ended) = group.join_next() {
+            ends.push(ended.ok());
+        }
+        assert_eq!(ends, [Some(0), None, Some(2), Some(3)]);
+        assert!(group.is_empty() && group.running() == 0);
+        // A group can be used again.
+        group.spawn(|| 9).unwrap();
+        assert_eq!(group.join_next().unwrap().unwrap(), 9);
+        assert!(group.join_next().is_none());
+    })
+    .unwrap();
+}
+
+#[test]
+fn dropping_a_group_kills_its_members_also_those_that_have_not_begun() {
+    let begin = Instant::now();
+    for kill_owner in [false, true] {
+        let told: Rc<RefCell<Vec<usize>>> = Rc::default();
+        let seen = told.clone();
+        run(move || {
+            let told = told.clone();
+            let owner = spawn(move || {
+                let mut group = TaskletGroup::new(usize::MAX);
+                for i in 0..4 {
+                    if i == 2 {
+                        yield_now();
+                    }
+                    let told = Told(told.clone(), i);
+                    group
+                        .spawn(move || {
+                            let _told = told;
+                            sleep(FOR_EVER);
+                        })
+                        .unwrap();
+                }
+                if kill_owner {
+                    group.join_all();
+                }
+            });
+            (0..4).for_each(|_| yield_now());
+            owner.kill();
+            assert_eq!(owner.join().is_ok(), !kill_owner);
+        })
+        .unwrap();
+        let mut told = seen.take();
+        told.sort_unstable();
+        assert_eq!(told, [0, 1, 2, 3]);
+    }
+    assert!(begin.elapsed() < FOR_EVER / 2, "nobody sleeps on");
+}
+
+#[test]
+fn a_wait_for_room_obeys_deadlines_verdicts_and_no_switch() {
+    run(|| {
+        let mut group = TaskletGroup::new(2);
+        let channel = Channel::<u8>::new();
+        for _ in 0..2 {
+            let channel = channel.clone();
+            group.spawn(move || channel.recv()).unwrap();
+        }
+        let cut = timeout(2 * MS, || group.spawn(|| Ok(0)));
+        assert_eq!(cut, Err(SpawnError::Wait(WaitError::TimedOut)));
+        let cut = timeout(2 * MS, || group.join_next());
+        assert!(matches!(cut, Some(Err(JoinError::TimedOut))));
+        // Its wait is over: a member's end does not wake it from another one.
+        group.kill_all();
+        let begin = Instant::now();
+        sleep(5 * MS);
+        assert!(begin.elapsed() >= 5 * MS);
+        assert_eq!(group.running(), 0);
+        for _ in 0..2 {
+            assert!(matches!(group.join_next(), Some(Err(JoinError::Killed))));
+            let channel = channel.clone();
+            group.spawn(move || channel.recv()).unwrap();
+        }
+        yield_now();
+        assert_eq!(no_switch(|| group.spawn(|| Ok(0))), Err(SpawnError::CannotWait));
+        assert!(matches!(no_switch(|| group.join_next()), Some(Err(JoinError::WouldBlock))));
+        // Main is the last to wait, so the verdict is its own.
+        let told = group.spawn(|| Ok(0));
+        let Err(SpawnError::Wait(WaitError::Deadlock(verdict))) = told else { panic!("{told:?}") };
+        let text = verdict.to_string();
+        assert!(text.contains("tasklet 1: the end of a member of its group"), "{text}");
+        assert!(matches!(group.join_next(), Some(Err(JoinError::Deadlock(_)))));
+        assert_eq!((group.len(), group.running()), (2, 2));
+        group.kill_all();
+        assert!(matches!(group.join_next(), Some(Err(JoinError::Killed))));
+        group.spawn(|| Ok(7)).unwrap();
+        let rest: Vec<_> = group.join_all().into_iter().map(Result::ok).collect();
+        assert_eq!(rest, [None, Some(Ok(7))]);
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_member_that_cannot_be_spawned_takes_no_room() {
+    let config = Config::new().tasklets_max(2);
+    config
+        .run(|| {
+            let mut group = TaskletGroup::new(1);
+            let other = spawn(task::pause);
+            assert_eq!(group.spawn(|| 1), Err(SpawnError::Limit));
+            assert_eq!((group.running(), group.len()), (0, 0));
+            yield_now();
+            other.resume().unwrap();
+            other.join().unwrap();
+            group.spawn(|| 2).unwrap();
+            assert_eq!(group.join_next().unwrap().unwrap(), 2);
+        })
+        .unwrap();
+    let mut group = TaskletGroup::new(1);
+    assert_eq!(group.spawn(|| 1), Err(SpawnError::NoScheduler));
+}
+
+#[test]
+fn thousands_pass_through_a_group_in_time() {
+    let items = rig::rounds(20_000, 1_000_000);
+    run(|| {
+        let mut group = TaskletGroup::new(1_000);
+        let mut sum = 0;
+        for i in 0..items {
+            group.spawn(move || i).unwrap();
+            if group.len() > 2_000 {
+                sum += group.join_next().unwrap().unwrap();
+            }
+        }
+        sum += group.join_all().into_iter().map(Result::unwrap).sum::<usize>();
+        assert_eq!(sum, items * (items - 1) / 2);
+    })
+    .unwrap();
+}

@@ -151,6 +151,10 @@ impl Part {
     /// Gives the complete file its name. A file of that name is an error, unless it is to be
     /// replaced; at no moment the name stands for anything but a whole file.
     pub(super) fn finish(&mut self, name: &Path, replace: bool) -> io::Result<()> {
+        if let Some(open) = &self.open {
+            // Or a crash of the system could leave the name without the bytes.
+            open.file.sync_data()?;
+        }
         // A kill shall find either the part or the file, not both.
         shield(|| {
             if replace { fs::rename(&self.path, name) } else { rename_new(&self.path, name) }?;

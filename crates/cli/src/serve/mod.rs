@@ -99,6 +99,7 @@ fn serve(
     mut signals: StopSignals,
     totals: &Rc<Totals>,
 ) -> anyhow::Result<&'static str> {
+    signals::dump_on_quit().context("cannot handle SIGQUIT")?;
     let listener =
         TcpListener::bind(&*echo.listen).map_err(|error| bind::explain(&echo.listen, &error))?;
     let port = task::stats().map_or("none", |stats| stats.port);
@@ -107,7 +108,6 @@ fn serve(
         connections: echo.max_connections.map_or(usize::MAX, NonZeroUsize::get),
         idle: echo.idle_timeout,
     };
-    signals::dump_on_quit().context("cannot handle SIGQUIT")?;
     let acceptor = spawn({
         let totals = totals.clone();
         move || accept::accept_for_ever(&listener, &limits, &totals)

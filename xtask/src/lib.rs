@@ -2,16 +2,18 @@
 //! where that number is zero.
 //!
 //! ```text
-//! tidy     imports, outside calls, unsafe, sizes, words: rules about the text of the project
-//! ci       what a change must pass, as steps that can be chosen
-//! torture  the danger tests with their full figures; writes the table in RELIABILITY.md
-//! exec     runs one program with a time limit and keeps what it said
+//! tidy       imports, outside calls, unsafe, sizes, words: rules about the text of the project
+//! ci         what a change must pass, as steps that can be chosen
+//! torture    the danger tests with their full figures; writes the table in RELIABILITY.md
+//! std_items  what std's blocking types have, as a list
+//! exec       runs one program with a time limit and keeps what it said
 //! ```
 
 #![forbid(unsafe_code)]
 
 pub mod ci;
 pub mod exec;
+pub mod std_items;
 pub mod tidy;
 pub mod torture;
 

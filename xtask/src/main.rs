@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{ci, tidy, torture};
+use xtask::{ci, std_items, tidy, torture};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Programs that hold the rules of this repository")]
@@ -27,6 +27,8 @@ enum Program {
         #[arg(long, value_enum, value_delimiter = ',')]
         without: Vec<ci::Step>,
     },
+    /// Lists what std's blocking types have, from the installed documentation.
+    StdItems,
     /// Runs the danger tests with their full figures and writes them to RELIABILITY.md.
     Torture {
         /// Cases such as P1 or S10; all where none is named.
@@ -49,6 +51,10 @@ fn main() -> anyhow::Result<ExitCode> {
             report.passed()
         }
         Program::Ci { steps, without } => ci::run(&root, &steps, &without)?,
+        Program::StdItems => {
+            println!("std-items: {} items", std_items::write(&root)?);
+            true
+        }
         Program::Torture { list: true, .. } => {
             print!("{}", torture::list());
             true

@@ -1,9 +1,10 @@
 //! Everything that std's blocking types have is here, in the same shape, or is a line in
 //! docs/std.md.
 //!
-//! `docs/std-items.txt` lists what std has. Below, each function of it is given the same type twice,
-//! std's and ours: that is what the compiler checks. The tests hold the three lists together.
+//! `docs/std-items.txt` lists what std has. Below, each function of it is given the same type
+//! twice, std's and ours: that is what the compiler checks. The tests hold the three lists together.
 #![allow(deprecated, reason = "what std deprecates is there, too")]
+#![allow(clippy::type_complexity, reason = "a shape is a type written out")]
 #![allow(clippy::incompatible_msrv, reason = "the list is that of the newest std")]
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,7 +2,7 @@
 //! docs/std.md.
 //!
 //! `docs/std-items.txt` lists what std has. Below, each function of it is given the same type
-//! twice, std's and ours: that is what the compiler checks. The tests hold the three lists together.
+//! twice, std's and ours: that is what the compiler checks. The tests hold the lists together.
 #![allow(deprecated, reason = "what std deprecates is there, too")]
 #![allow(clippy::type_complexity, reason = "a shape is a type written out")]
 #![allow(clippy::incompatible_msrv, reason = "the list is that of the newest std")]

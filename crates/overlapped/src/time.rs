@@ -161,8 +161,10 @@ fn sleep_to(until: u64) {
 /// Runs `f` with a deadline `duration` from now: calls inside that wait return an error when it has
 /// passed (`TimedOut`, or their own variant). What `f` returns is returned.
 ///
-/// Nested deadlines: the earliest counts. `sleep` ends at the deadline; locks are not cut. Outside
-/// a scheduler `f` runs without a deadline.
+/// Nested deadlines: the earliest counts, whichever is the inner one. `sleep` ends at the deadline;
+/// locks and [`block_on`](crate::task::block_on) are not cut. Tasklets that `f` spawns have no
+/// deadline, except those of a [`scope`](crate::scope()), which it waits for. Outside a scheduler
+/// `f` runs without a deadline.
 ///
 /// ```
 /// use overlapped::{Channel, RecvError, time::{Duration, timeout}};
@@ -194,15 +196,35 @@ impl Drop for Restore {
     }
 }
 
+/// What an [`Interval`] does about ticks that were missed because nobody waited for them. tokio's
+/// names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum MissedTickBehavior {
+    /// They come at once, one after another, until the interval has caught up: as many ticks as
+    /// periods.
+    #[default]
+    Burst,
+    /// The late one comes at once, and the next one a whole period after that: never two ticks
+    /// closer together than a period.
+    Delay,
+    /// The late one comes at once, the others that were missed do not come at all, and the next one
+    /// keeps the old beat.
+    Skip,
+}
+
 /// Ticks at a fixed period; see [`interval`].
 #[derive(Debug)]
 pub struct Interval {
     next: Instant,
     period: Duration,
+    missed: MissedTickBehavior,
 }
 
-/// An interval whose first tick comes one `period` from now. Ticks missed while nobody waited come
-/// at once, one after another.
+/// An interval whose first tick comes one `period` from now. (tokio's comes at once.) What becomes
+/// of missed ticks says [`set_missed_tick_behavior`](Interval::set_missed_tick_behavior).
+///
+/// # Panics
+/// Where `period` is zero.
 ///
 /// ```
 /// use overlapped::time::{Duration, Instant, interval};
@@ -215,15 +237,65 @@ pub struct Interval {
 /// }).unwrap();
 /// ```
 pub fn interval(period: Duration) -> Interval {
-    Interval { next: Instant::now() + period, period }
+    assert!(!period.is_zero(), "an interval's period must not be zero");
+    Interval { next: far(Instant::now(), period), period, missed: MissedTickBehavior::default() }
+}
+
+/// The point `duration` later, at most the last one there is.
+fn far(instant: Instant, duration: Duration) -> Instant {
+    instant.checked_add(duration).unwrap_or(Instant { nanos: NEVER - 1 })
 }
 
 impl Interval {
     /// Waits for the next tick, and gives the time for which it was meant.
+    ///
+    /// A deadline set by [`timeout`] ends the wait early, as it ends [`sleep`]; the tick has not
+    /// come then, and the next call waits for it again.
+    ///
+    /// # Panics
+    /// Inside [`no_switch`](crate::task::no_switch).
     pub fn tick(&mut self) -> Instant {
         let due = self.next;
         sleep_until(due);
-        self.next = due + self.period;
+        let now = Instant::now();
+        if now < due {
+            return due;
+        }
+        self.next = match self.missed {
+            MissedTickBehavior::Burst => far(due, self.period),
+            _ if now < far(due, self.period) => far(due, self.period),
+            MissedTickBehavior::Delay => far(now, self.period),
+            MissedTickBehavior::Skip => {
+                let late = now.duration_since(due).as_nanos() % self.period.as_nanos();
+                let left = self.period.as_nanos() - late;
+                far(now, Duration::from_nanos(u64::try_from(left).unwrap_or(u64::MAX)))
+            }
+        };
         due
+    }
+
+    /// When the next tick comes: for [`Select::at`](crate::chan::Select::at).
+    pub fn due(&self) -> Instant {
+        self.next
+    }
+
+    /// Has the next tick come one period from now.
+    pub fn reset(&mut self) {
+        self.next = far(Instant::now(), self.period);
+    }
+
+    /// The time between two ticks.
+    pub fn period(&self) -> Duration {
+        self.period
+    }
+
+    /// What becomes of missed ticks.
+    pub fn missed_tick_behavior(&self) -> MissedTickBehavior {
+        self.missed
+    }
+
+    /// Changes what becomes of missed ticks, from the next call of [`tick`](Interval::tick) on.
+    pub fn set_missed_tick_behavior(&mut self, behavior: MissedTickBehavior) {
+        self.missed = behavior;
     }
 }

@@ -1,6 +1,7 @@
 //! What may cross threads and what may not. All of it is checked by the compiler; a type that gains
 //! or loses a trait makes this file fail to build.
 
+use overlapped::task;
 use overlapped::task::{
     ChannelEvent, Current, Dump, JoinError, Local, Remote, Scope, ScopedTasklet, Stats, TaskletId,
     UnblockError, Verdict,
@@ -42,6 +43,9 @@ fn what_belongs_to_one_thread_stays_there() {
     lacks!(overlapped::chan::IntoIter<()>: Send);
     lacks!(Config: Send);
     lacks!(SendError<std::rc::Rc<()>>: Send);
+    lacks!(overlapped::Select<'static, ()>: Send);
+    lacks!(task::TaskletGroup<()>: Send);
+    lacks!(task::Map<std::ops::Range<u8>, fn(u8) -> u8, u8>: Send);
 }
 
 #[test]
@@ -59,6 +63,8 @@ fn what_is_meant_for_other_threads_goes_there() {
     send::<SendError<u8>>();
     send::<SpawnError>();
     send::<UnblockError>();
+    send::<task::WaitError>();
+    sync::<task::WaitError>();
     send::<Dump>();
     send::<Stats>();
     send::<Builder>();

@@ -4,6 +4,7 @@
 //! completion decides (first law).
 
 use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Ending, Message, Sched, State, Tcb, TcbPtr, Verdict, Waiting, Wake, seat_of};
 
@@ -178,6 +179,9 @@ impl Sched {
         if let Some(joiner) = block.joiner.take() {
             self.grant(joiner, Wake::Done);
         }
+        if let Some(waker) = block.extra(|extra| extra?.waker.take()) {
+            self.wake_executor(block, waker);
+        }
         if let Some(scope) = block.scope.get() {
             // SAFETY: `scope` does not return before its last tasklet has said this.
             let scope = unsafe { scope.as_ref() };
@@ -190,6 +194,22 @@ impl Sched {
         }
         if let Some(line) = block.extra(|extra| extra?.line.take()) {
             self.remotes.borrow_mut().remove(line.hang_up());
+        }
+    }
+
+    /// Tells whoever polls a tasklet's end: the executor's code, on the tasklet's own stack.
+    #[cold]
+    fn wake_executor(&self, block: &Tcb, waker: std::task::Waker) {
+        if self.running.get().is_none() {
+            // Parked for good by the hub, which runs nobody's code; all who could poll end, too.
+            return std::mem::forget(waker);
+        }
+        block.no_switch.set(block.no_switch.get() + 1);
+        let told = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+        block.no_switch.set(block.no_switch.get() - 1);
+        if let Err(payload) = told {
+            // The panic hook has printed it, and this tasklet has ended.
+            std::mem::forget(payload);
         }
     }
 }

@@ -12,12 +12,14 @@
 //! | [`yield_now`], [`pause`] | give way |
 //! | [`shield`], [`no_switch`] | hold kills off; forbid waiting |
 //! | [`unblock`] | foreign blocking code, on a pool thread |
+//! | [`block_on`] | futures |
 //! | [`Local`] | tasklet-local values |
 //! | [`dump`], [`stats`], [`Observer`] | look inside |
 
 pub(crate) mod aside;
 pub(crate) mod choose;
 mod entry;
+mod future;
 mod group;
 mod inspect;
 mod local;
@@ -32,6 +34,7 @@ pub(crate) use aside::unblock_to_end;
 pub use aside::{UnblockError, unblock};
 pub use choose::{Joinable, WaitError, wait_all, wait_any};
 pub use entry::{Config, RunError, run, run_until};
+pub use future::block_on;
 pub use group::{Map, TaskletGroup, map};
 pub use inspect::{Dump, DumpLine, Stats, dump, stack_used, stats};
 pub use local::Local;

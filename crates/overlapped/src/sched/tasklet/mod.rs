@@ -227,6 +227,8 @@ pub(crate) struct Extra {
     pub(crate) verdict: Option<super::Verdict>,
     /// Tells others that it was parked for good. Runs nothing of the user's.
     pub(crate) on_abandon: Option<Box<dyn FnOnce()>>,
+    /// An executor that polls its end.
+    pub(crate) waker: Option<std::task::Waker>,
     /// A dump asks for a backtrace here.
     pub(crate) trace: Option<NonNull<super::Trace>>,
 }

@@ -47,7 +47,7 @@ impl<T> Tasklet<T> {
     }
 
     #[inline]
-    fn block(&self) -> &Tcb {
+    pub(in crate::task) fn block(&self) -> &Tcb {
         // SAFETY: the handle's reference keeps the block there, and a handle is on its thread.
         unsafe { self.tcb.as_ref() }
     }
@@ -85,7 +85,7 @@ impl<T> Tasklet<T> {
         }
     }
 
-    fn take_result(&self) -> Result<T, JoinError> {
+    pub(in crate::task) fn take_result(&self) -> Result<T, JoinError> {
         match self.block().ending.get() {
             Ending::Abandoned => return Err(JoinError::Abandoned),
             Ending::Killed => return Err(JoinError::Killed),
@@ -98,7 +98,7 @@ impl<T> Tasklet<T> {
             Some(result) => {
                 result.map_err(|payload| JoinError::Panicked(PanicPayload::new(payload)))
             }
-            None => unreachable!("the result is taken once: join consumes the handle"),
+            None => Err(JoinError::Taken),
         }
     }
 
@@ -321,6 +321,8 @@ pub enum JoinError {
     NoStack,
     /// It outlived the grace time of its scheduler's shutdown and was parked for good.
     Abandoned,
+    /// Its result has been given already: the handle was polled as a future to its end.
+    Taken,
     /// It waits for ever, and so would the caller.
     Deadlock(Verdict),
     /// The deadline set by [`timeout`](crate::time::timeout) passed first.
@@ -341,6 +343,7 @@ impl fmt::Display for JoinError {
             JoinError::NoStack => {
                 f.write_str("the system cannot make a stack of the size the tasklet asked for")
             }
+            JoinError::Taken => f.write_str("the tasklet's result has been given already"),
             JoinError::Abandoned => f.write_str("the tasklet outlived its scheduler's grace time"),
             JoinError::Deadlock(verdict) => verdict.fmt(f),
             JoinError::TimedOut => f.write_str("the deadline passed before the tasklet ended"),

@@ -146,6 +146,11 @@ impl<T> ScopedTasklet<'_, T> {
         self.tasklet.join()
     }
 
+    /// For this crate only: whoever swaps it for another could take it out of its scope.
+    pub(in crate::task) fn tasklet_mut(&mut self) -> &mut Tasklet<T> {
+        &mut self.tasklet
+    }
+
     /// The handle's other methods.
     pub fn handle(&self) -> &Tasklet<T> {
         &self.tasklet

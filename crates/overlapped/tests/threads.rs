@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use overlapped::net::{BindOptions, TcpListener, TcpStream};
 use overlapped::task::{self, Placed, place, place_on, place_on_each, spawner};
 use overlapped::{Channel, Config, JoinError, RunError, SpawnError, spawn, time, yield_now};
 
@@ -248,10 +249,10 @@ fn the_grace_time_holds_on_every_thread() {
 fn a_stream_may_be_accepted_here_and_served_there() {
     threads(2)
         .run(|| {
-            let listener = overlapped::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let addr = listener.local_addr().unwrap();
             let client = spawn(move || {
-                let mut stream = overlapped::net::TcpStream::connect(addr).unwrap();
+                let mut stream = TcpStream::connect(addr).unwrap();
                 stream.write_all(b"over").unwrap();
                 let mut answer = [0; 4];
                 stream.read_exact(&mut answer).unwrap();
@@ -268,6 +269,50 @@ fn a_stream_may_be_accepted_here_and_served_there() {
             assert_eq!(&client.join().unwrap(), b"revo");
         })
         .unwrap();
+}
+
+/// The system spreads connections over all listeners of one address (socket(7), `SO_REUSEPORT`).
+#[test]
+fn one_address_is_served_on_every_scheduler() {
+    const CLIENTS: usize = 200;
+    let options = BindOptions::new().reuse_port(true);
+    let first = TcpListener::bind_with("127.0.0.1:0", &options).unwrap();
+    let addr = first.local_addr().unwrap();
+    drop(first);
+    let served_on = threads(3).run_until(move || {
+        let (ready, listening) = std::sync::mpsc::channel();
+        let servers = place_on_each(move |index| {
+            let options = BindOptions::new().reuse_port(true);
+            let listener = TcpListener::bind_with(addr, &options).unwrap();
+            ready.send(()).unwrap();
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                spawn(move || stream.write_all(&[index as u8]).unwrap());
+            }
+        })
+        .unwrap();
+        for _ in 0..servers.len() {
+            while listening.try_recv().is_err() {
+                time::sleep(Duration::from_millis(1));
+            }
+        }
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|_| {
+                spawn(move || {
+                    let mut index = [0];
+                    TcpStream::connect(addr).unwrap().read_exact(&mut index).unwrap();
+                    index[0]
+                })
+            })
+            .collect();
+        let served_on: Vec<u8> = clients.into_iter().map(|one| one.join().unwrap()).collect();
+        drop(servers);
+        served_on
+    });
+    let served_on = served_on.unwrap();
+    assert_eq!(served_on.len(), CLIENTS);
+    // With 200 connections, one of three getting none has a chance of 1 in 10^35.
+    assert_eq!(served_on.into_iter().collect::<HashSet<_>>(), HashSet::from([0, 1, 2]));
 }
 
 #[test]

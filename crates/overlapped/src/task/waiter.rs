@@ -15,16 +15,15 @@
 //! deadlock verdict.
 
 use std::marker::PhantomData;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, Thread};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::refusal::Refusal;
 use super::wait::{checkpoint, deliver_kill, park};
 use crate::op::Token;
 use crate::port::clock;
-use crate::sched::{Inbox, Message, NEVER, State, Waiting, Wake, here};
+pub(crate) use crate::sched::NEVER;
+use crate::sched::{Inbox, Message, State, Waiting, Wake, here};
 
 /// How a [`Wait`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,10 +48,12 @@ enum Place {
     Thread(Arc<Flag>),
 }
 
-/// A plain thread that waits.
+/// What a plain thread waits for. Not std's `park`: the token that it would take may be meant for
+/// somebody else in that thread.
+#[derive(Default)]
 struct Flag {
-    woken: AtomicBool,
-    thread: Thread,
+    woken: Mutex<bool>,
+    changed: Condvar,
 }
 
 /// Ends one [`Wait`].
@@ -79,7 +80,7 @@ pub(crate) fn prepare() -> Result<(Wait, Waker), Refusal> {
             (Place::Tasklet(token), Target::Tasklet(Arc::clone(&here.inbox), token))
         }
         None => {
-            let flag = Arc::new(Flag { woken: AtomicBool::new(false), thread: thread::current() });
+            let flag = Arc::<Flag>::default();
             (Place::Thread(Arc::clone(&flag)), Target::Thread(flag))
         }
     };
@@ -146,8 +147,8 @@ impl Waker {
     pub(crate) fn wake(&self) {
         match &self.0 {
             Target::Thread(flag) => {
-                flag.woken.store(true, Ordering::Release);
-                flag.thread.unpark();
+                *flag.lock() = true;
+                flag.changed.notify_one();
             }
             Target::Tasklet(inbox, token) => wake_tasklet(inbox, *token),
         }
@@ -170,17 +171,23 @@ fn wake_tasklet(inbox: &Arc<Inbox>, token: Token) {
 }
 
 impl Flag {
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.woken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn park(&self, until: u64) -> Woken {
-        while !self.woken.load(Ordering::Acquire) {
+        let mut woken = self.lock();
+        while !*woken {
             if until == NEVER {
-                thread::park();
+                woken = self.changed.wait(woken).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             let left = clock::until(until);
             if left == Duration::ZERO {
                 return Woken::TimedOut;
             }
-            thread::park_timeout(left);
+            let waited = self.changed.wait_timeout(woken, left);
+            woken = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         Woken::Yes
     }
@@ -192,6 +199,7 @@ mod tests {
     use crate::task::{run, spawn, yield_now};
     use std::cell::RefCell;
     use std::rc::Rc;
+    use std::thread;
 
     #[test]
     fn a_wake_before_the_park_is_not_lost() {
@@ -226,6 +234,16 @@ mod tests {
         assert_eq!(wait.park("a test", NEVER), Woken::Yes);
         let (wait, _waker) = prepare().unwrap();
         assert_eq!(wait.park("a test", clock::nanos() + 1_000_000), Woken::TimedOut);
+    }
+
+    #[test]
+    fn a_threads_own_token_survives_its_waits() {
+        thread::current().unpark();
+        let (wait, _waker) = prepare().unwrap();
+        assert_eq!(wait.park("a test", clock::nanos() + 1_000_000), Woken::TimedOut);
+        let begin = clock::nanos();
+        thread::park_timeout(Duration::from_secs(10));
+        assert!(clock::nanos() - begin < 5_000_000_000, "the token is still there");
     }
 
     #[test]

@@ -36,6 +36,8 @@
 //! | [`run`], [`run_until`], [`Config`] | the way in: a scheduler on this thread |
 //! | [`task`] | tasklets: [`spawn`], [`scope`], groups, join, kill, shield, locals, dumps |
 //! | [`chan`] | [`Channel`]: a rendezvous with Stackless Python's semantics; [`Select`] |
+//! | [`sync`] | locks, semaphores, `mpsc` and `oneshot`, across threads |
+//! | [`thread`] | `std::thread` on tasklets |
 //! | [`time`] | `sleep`, `timeout`, intervals on the port's clock |
 //! | [`net`] | `TcpListener`, `TcpStream`, `UdpSocket`: std's methods, blocking the tasklet only |
 //! | [`fs`] | `File`, `OpenOptions`, `read`, `copy`, `read_dir` …: std's names |
@@ -81,7 +83,9 @@ pub mod os;
 pub mod port;
 pub mod process;
 pub mod signal;
+pub mod sync;
 pub mod task;
+pub mod thread;
 pub mod time;
 
 mod op;

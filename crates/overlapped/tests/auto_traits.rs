@@ -1,11 +1,19 @@
 //! What may cross threads and what may not. All of it is checked by the compiler; a type that gains
 //! or loses a trait makes this file fail to build.
 
+use std::cell::Cell;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+
+use overlapped::sync::{
+    Barrier, Condvar, Event, LazyLock, Mutex, MutexGuard, OnceLock, OwnedSemaphorePermit, RwLock,
+    RwLockReadGuard, RwLockWriteGuard, Semaphore, mpsc, oneshot,
+};
 use overlapped::task;
 use overlapped::task::{
     ChannelEvent, Current, Dump, JoinError, Local, Remote, Scope, ScopedTasklet, Stats, TaskletId,
     UnblockError, Verdict,
 };
+use overlapped::thread;
 use overlapped::time::{Instant, Interval};
 use overlapped::{
     Builder, Channel, Config, Handover, RecvError, RunError, SendError, SpawnError, Tasklet,
@@ -73,6 +81,53 @@ fn what_is_meant_for_other_threads_goes_there() {
     send::<Handover>();
     send::<ChannelEvent>();
     sync::<Local<std::rc::Rc<()>>>();
+}
+
+#[test]
+fn locks_channels_and_handles_cross_threads_as_stds_do() {
+    fn unwind_safe<T: UnwindSafe + RefUnwindSafe>() {}
+    type Local = std::rc::Rc<()>;
+    send::<Mutex<Cell<u8>>>();
+    sync::<Mutex<Cell<u8>>>();
+    lacks!(Mutex<Local>: Send);
+    lacks!(Mutex<Local>: Sync);
+    lacks!(MutexGuard<'static, u8>: Send);
+    sync::<MutexGuard<'static, u8>>();
+    lacks!(MutexGuard<'static, Cell<u8>>: Sync);
+    send::<RwLock<Cell<u8>>>();
+    sync::<RwLock<u8>>();
+    lacks!(RwLock<Cell<u8>>: Sync);
+    lacks!(RwLockReadGuard<'static, u8>: Send);
+    lacks!(RwLockWriteGuard<'static, u8>: Send);
+    sync::<RwLockReadGuard<'static, u8>>();
+    sync::<RwLockWriteGuard<'static, u8>>();
+    unwind_safe::<Mutex<Cell<u8>>>();
+    unwind_safe::<RwLock<Cell<u8>>>();
+    send::<(Condvar, Barrier, Event, Semaphore, OwnedSemaphorePermit)>();
+    sync::<(Condvar, Barrier, Event, Semaphore, OwnedSemaphorePermit)>();
+    unwind_safe::<(Condvar, Barrier, Event, Semaphore)>();
+    send::<OnceLock<Cell<u8>>>();
+    sync::<OnceLock<u8>>();
+    lacks!(OnceLock<Cell<u8>>: Sync);
+    send::<LazyLock<Cell<u8>>>();
+    sync::<LazyLock<u8>>();
+    lacks!(LazyLock<Cell<u8>>: Sync);
+    send::<mpsc::Sender<Cell<u8>>>();
+    sync::<mpsc::Sender<Cell<u8>>>();
+    sync::<mpsc::SyncSender<Cell<u8>>>();
+    lacks!(mpsc::Sender<Local>: Send);
+    send::<mpsc::Receiver<Cell<u8>>>();
+    lacks!(mpsc::Receiver<u8>: Sync);
+    lacks!(mpsc::Receiver<Local>: Send);
+    unwind_safe::<mpsc::Receiver<Local>>();
+    unwind_safe::<mpsc::Sender<Local>>();
+    send::<(oneshot::Sender<Cell<u8>>, oneshot::Receiver<Cell<u8>>)>();
+    lacks!(oneshot::Receiver<Local>: Send);
+    send::<thread::JoinHandle<Cell<u8>>>();
+    sync::<thread::JoinHandle<Cell<u8>>>();
+    lacks!(thread::JoinHandle<Local>: Send);
+    send::<(thread::Thread, thread::ThreadId, thread::Builder)>();
+    sync::<(thread::Thread, thread::ThreadId, thread::Builder)>();
 }
 
 /// Values go in and come out, so a channel's type must be exact.

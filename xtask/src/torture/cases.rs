@@ -70,6 +70,11 @@ pub(crate) const CASES: &[Case] = &[
     both("S9", "A kill in a channel's queue neither loses nor doubles a value."),
     both("S10", "Channels keep order, balance and deadlock verdicts as the reference model does."),
     both("S11", "no_switch turns a suspension inside a thread-local's scope into an error."),
+    both("K1", "Kills in the queues of locks shared by threads lose no lock, permit or waiter."),
+    both(
+        "K2",
+        "Kills and time limits at a channel between threads neither lose nor double a value.",
+    ),
     both("C1", "What real clients send through the echo server comes back with the same sha256."),
     both("C2", "1,000 clients, half of them killed in mid-transfer, leave nothing behind."),
     both("C3", "Stopped at any moment, `get` leaves no half file under a name, and can go on."),

@@ -54,6 +54,9 @@ const COLOURS: usize = 24;
 
 const CACHE_LINE: usize = 64;
 
+/// The most that a stack's base is lowered by.
+pub(crate) const COLOUR_MAX: usize = COLOURS * CACHE_LINE;
+
 /// How stacks are protected against overflow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Guards {

@@ -6,6 +6,7 @@
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::spawn::drop_quietly;
 use crate::sched::{Tcb, here};
@@ -77,6 +78,32 @@ fn with_values<R>(f: impl FnOnce(&mut Values) -> R) -> R {
     match here() {
         Some(here) => here.me().extra_or_new(|extra| f(&mut extra.locals)),
         None => OUTSIDE.with_borrow_mut(f),
+    }
+}
+
+/// What the room `thread` knows a tasklet by.
+pub(crate) type Identity = Arc<dyn Any + Send + Sync>;
+
+/// The calling tasklet's identity, which it keeps to its very end; made by `make`, of its name, if
+/// it has none. `None` outside a scheduler.
+pub(crate) fn identity<T: Any + Send + Sync>(
+    make: impl FnOnce(Option<String>) -> Arc<T>,
+) -> Option<Identity> {
+    let here = here()?;
+    let me = here.me();
+    let known = me.extra(|extra| extra?.identity.clone());
+    Some(known.unwrap_or_else(|| {
+        let made: Identity = make(me.name());
+        me.extra_or_new(|extra| extra.identity = Some(made.clone()));
+        made
+    }))
+}
+
+/// Drops the calling tasklet's values. It has nothing more to do.
+pub(crate) fn drop_locals() {
+    if let Some(here) = here() {
+        here.me().last_drops.set(true);
+        drop_all(here.me());
     }
 }
 

@@ -38,9 +38,9 @@ pub use future::block_on;
 pub use group::{Map, TaskletGroup, map};
 pub use inspect::{Dump, DumpLine, Stats, dump, stack_used, stats};
 pub use local::Local;
-pub(crate) use modes::exit_now;
+pub(crate) use local::{drop_locals, identity};
 pub use modes::{TaskletExit, current, in_tasklet, no_switch, pause, shield, yield_now};
-pub(crate) use modes::{breathe, port_waits_for_disks};
+pub(crate) use modes::{breathe, exit_now, on_abandon, port_waits_for_disks};
 pub use payload::PanicPayload;
 pub(crate) use refusal::{Refusal, deadline_passed};
 pub(crate) use spawn::take_verdict;
@@ -51,3 +51,5 @@ pub use spawn::{
 
 pub use crate::sched::{ChannelEvent, Observer, Verdict, Waiter};
 pub use crate::stack::Guards;
+/// What a stack needs besides the bytes that are used: its guard and its colour.
+pub(crate) const STACK_OVERHEAD: usize = crate::stack::GUARD + crate::stack::COLOUR_MAX;

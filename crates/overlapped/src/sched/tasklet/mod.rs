@@ -223,6 +223,8 @@ pub(crate) struct Extra {
     pub(crate) line: Option<std::sync::Arc<super::Line>>,
     /// Tasklet-local values, by the address and type of their key.
     pub(crate) locals: Vec<((usize, TypeId), Rc<dyn Any>)>,
+    /// What the room `thread` knows it by.
+    pub(crate) identity: Option<std::sync::Arc<dyn Any + Send + Sync>>,
     /// The verdict behind `Wake::Deadlock`.
     pub(crate) verdict: Option<super::Verdict>,
     /// Tells others that it was parked for good. Runs nothing of the user's.

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{JoinError, Remote, Returned, SpawnError, Tasklet, drop_quietly, make};
 use crate::sched::{Group, Inbox, Job, Message, here};
 use crate::task::waiter::{self, Waker, Woken};
-use crate::task::{PanicPayload, TaskletExit, current};
+use crate::task::{PanicPayload, TaskletExit, current, on_abandon};
 
 /// How many schedulers this run has: `Config::threads`. Outside a scheduler: 0.
 pub fn schedulers() -> usize {
@@ -260,11 +260,8 @@ impl<T: Send + 'static> Promise<T> {
         if !self.shared.begin() {
             return;
         }
-        if let Some(here) = here() {
-            let shared = Arc::clone(&self.shared);
-            let tell: Box<dyn FnOnce()> = Box::new(move || shared.end(Err(JoinError::Abandoned)));
-            here.me().extra_or_new(|extra| extra.on_abandon = Some(tell));
-        }
+        let shared = Arc::clone(&self.shared);
+        on_abandon(move || shared.end(Err(JoinError::Abandoned)));
         let returned: Returned<T> = catch_unwind(AssertUnwindSafe(f));
         self.shared.end(returned.map_err(|payload| {
             if payload.is::<TaskletExit>() {

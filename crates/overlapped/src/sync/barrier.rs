@@ -1,0 +1,83 @@
+//! A meeting of a fixed number.
+
+use std::fmt;
+
+use super::base::gathering::Gathering;
+use super::base::lock::refuse;
+use crate::sched::NEVER;
+
+const WHAT: &str = "a Barrier";
+
+/// `std::sync::Barrier` that blocks the calling tasklet only; outside a scheduler, the thread.
+///
+/// A tasklet that is killed while it waits does not count any more. Deadlines of
+/// [`timeout`](crate::time::timeout) do not cut the wait.
+///
+/// ```
+/// use overlapped::sync::Barrier;
+///
+/// overlapped::run(|| {
+///     let barrier = Barrier::new(3);
+///     let leaders: usize = overlapped::scope(|s| {
+///         let parts = [(); 3].map(|()| s.spawn(|| barrier.wait().is_leader()));
+///         parts.into_iter().map(|part| usize::from(part.join().unwrap())).sum()
+///     });
+///     assert_eq!(leaders, 1);
+/// }).unwrap();
+/// ```
+pub struct Barrier {
+    gathering: Gathering,
+    n: usize,
+}
+
+/// What [`Barrier::wait`] returns.
+pub struct BarrierWaitResult(bool);
+
+impl BarrierWaitResult {
+    /// Whether the caller is the one of its round that is told so: the last to come.
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        self.0
+    }
+}
+
+impl Barrier {
+    /// A barrier for `n`; 0 is as 1.
+    pub const fn new(n: usize) -> Barrier {
+        Barrier { gathering: Gathering::new(), n }
+    }
+
+    /// Waits until `n` have come, who then all go on; the barrier is ready for the next round.
+    ///
+    /// # Panics
+    /// If it would have to wait inside [`no_switch`](crate::task::no_switch).
+    pub fn wait(&self) -> BarrierWaitResult {
+        let held = self.gathering.hold();
+        if held.waiting() + 1 >= self.n {
+            held.release_all();
+            return BarrierWaitResult(true);
+        }
+        drop(held);
+        // Preparing to wait may let others run, and the last of them may come: then it is this one.
+        match self.gathering.join(|held| held.waiting() + 1 < self.n) {
+            Ok(Some(mut place)) => {
+                place.wait(WHAT, NEVER);
+                BarrierWaitResult(false)
+            }
+            Ok(None) => self.wait(),
+            Err(refusal) => refuse(refusal, WHAT, (&raw const *self).cast()),
+        }
+    }
+}
+
+impl fmt::Debug for Barrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Barrier").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for BarrierWaitResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BarrierWaitResult").field("is_leader", &self.is_leader()).finish()
+    }
+}

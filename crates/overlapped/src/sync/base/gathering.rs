@@ -1,0 +1,95 @@
+//! Waiters that are let go together, or one after another: [`Condvar`](crate::sync::Condvar),
+//! [`Barrier`](crate::sync::Barrier), [`Event`](crate::sync::Event).
+
+use std::sync::{Mutex, MutexGuard};
+
+use super::queue::{Key, Queue, wake_all};
+use super::rt::lock;
+use crate::task::Refusal;
+use crate::task::waiter::{self, Wait, Woken};
+
+/// Who has gathered; made when the first one comes.
+pub(in crate::sync) struct Gathering {
+    queue: Mutex<Option<Box<Queue<()>>>>,
+}
+
+/// Under the gathering's lock.
+pub(in crate::sync) struct Held<'a>(MutexGuard<'a, Option<Box<Queue<()>>>>);
+
+impl Gathering {
+    pub(in crate::sync) const fn new() -> Gathering {
+        Gathering { queue: Mutex::new(None) }
+    }
+
+    pub(in crate::sync) fn hold(&self) -> Held<'_> {
+        Held(lock(&self.queue))
+    }
+
+    /// Joins those who wait, if `stay` says so under the gathering's lock; `None` if not.
+    ///
+    /// Preparing to wait is a suspension point: a pending kill unwinds here.
+    pub(in crate::sync) fn join(
+        &self,
+        stay: impl FnOnce(&mut Held<'_>) -> bool,
+    ) -> Result<Option<Place<'_>>, Refusal> {
+        let (wait, waker) = waiter::prepare()?;
+        let mut held = self.hold();
+        if !stay(&mut held) {
+            return Ok(None);
+        }
+        let key = held.0.get_or_insert_with(|| Box::new(Queue::new())).push((), waker);
+        Ok(Some(Place { gathering: self, key, wait: Some(wait) }))
+    }
+
+    /// Lets the first one go.
+    pub(in crate::sync) fn release_one(&self) {
+        let mut held = self.hold();
+        let waker = held.0.as_mut().and_then(|queue| queue.grant_first());
+        drop(held);
+        wake_all(waker);
+    }
+}
+
+impl Held<'_> {
+    pub(in crate::sync) fn waiting(&self) -> usize {
+        self.0.as_ref().map_or(0, |queue| queue.waiting())
+    }
+
+    /// Lets everybody go who is there.
+    pub(in crate::sync) fn release_all(mut self) {
+        let wakers = self.0.as_mut().map_or_else(Vec::new, |queue| queue.grant_all());
+        drop(self);
+        wake_all(wakers);
+    }
+}
+
+/// A place among those who wait. Dropped, the waiter has left.
+pub(in crate::sync) struct Place<'a> {
+    gathering: &'a Gathering,
+    key: Key,
+    wait: Option<Wait>,
+}
+
+impl Place<'_> {
+    /// Waits; whether the caller has been let go, before the port's clock showed `until`.
+    pub(in crate::sync) fn wait(&mut self, what: &'static str, until: u64) -> bool {
+        let wait = self.wait.take().expect("a place is waited in once");
+        if wait.park(what, until) == Woken::Killed {
+            waiter::leave();
+        }
+        self.is_released()
+    }
+
+    pub(in crate::sync) fn is_released(&self) -> bool {
+        let held = self.gathering.hold();
+        held.0.as_ref().is_some_and(|queue| queue.is_granted(self.key))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(queue) = &mut *self.gathering.hold().0 {
+            queue.remove(self.key);
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Loom goes through every order of what takes, gives back and hands over permits:
+//! `RUSTFLAGS="--cfg overlapped_loom" cargo test -p overlapped --release --lib loom_`.
+//!
+//! The core is compiled once more, over loom's types and over a wait that loom knows.
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+
+use self::permits::{Ask, Permits, Without};
+use self::rt::{AtomicUsize, Life, Mutex};
+
+#[allow(dead_code, reason = "the models use a part of it")]
+#[path = "permits.rs"]
+mod permits;
+#[allow(dead_code, reason = "permits use a part of it")]
+#[path = "queue.rs"]
+mod queue;
+
+/// What the core stands on, here: a wait that a waker or a kill ends.
+mod rt {
+    use std::cell::RefCell;
+
+    use loom::sync::{Arc, Condvar, MutexGuard};
+
+    pub(super) use crate::task::Refusal;
+    pub(super) use crate::task::waiter::Woken;
+    pub(super) use loom::sync::Mutex;
+    pub(super) use loom::sync::atomic::{AtomicUsize, Ordering};
+
+    loom::thread_local! {
+        static ME: RefCell<Option<Life>> = RefCell::new(None);
+    }
+
+    /// What a kill reaches a thread by.
+    #[derive(Clone)]
+    pub(super) struct Life(Arc<Mutex<(bool, Option<Waker>)>>);
+
+    impl Life {
+        pub(super) fn new() -> Life {
+            Life(Arc::new(Mutex::new((false, None))))
+        }
+
+        /// The calling thread can be killed from now on.
+        pub(super) fn begin(&self) {
+            ME.with(|me| *me.borrow_mut() = Some(self.clone()));
+        }
+
+        pub(super) fn kill(&self) {
+            let mut life = lock(&self.0);
+            life.0 = true;
+            let waiting = life.1.take();
+            drop(life);
+            if let Some(waker) = waiting {
+                waker.end(Woken::Killed);
+            }
+        }
+    }
+
+    pub(super) struct Wait(Waker);
+
+    #[derive(Clone)]
+    pub(super) struct Waker(Arc<(Mutex<Option<Woken>>, Condvar)>);
+
+    impl Waker {
+        pub(super) fn wake(&self) {
+            self.end(Woken::Yes);
+        }
+
+        fn end(&self, how: Woken) {
+            lock(&self.0.0).get_or_insert(how);
+            self.0.1.notify_one();
+        }
+    }
+
+    impl Wait {
+        pub(super) fn park(self, _: &'static str, _: u64) -> Woken {
+            let mut woken = lock(&self.0.0.0);
+            loop {
+                match *woken {
+                    Some(woken) => return woken,
+                    None => woken = self.0.0.1.wait(woken).unwrap(),
+                }
+            }
+        }
+    }
+
+    /// Who was killed may not wait any more: instead of unwinding it gets an error.
+    pub(super) fn prepare() -> Result<(Wait, Waker), Refusal> {
+        let waker = Waker(Arc::new((Mutex::new(None), Condvar::new())));
+        if let Some(me) = ME.with(|me| me.borrow().clone()) {
+            let mut life = lock(&me.0);
+            if life.0 {
+                return Err(Refusal::NoSwitch);
+            }
+            life.1 = Some(waker.clone());
+        }
+        Ok((Wait(waker.clone()), waker))
+    }
+
+    /// The next `prepare` tells.
+    pub(super) fn leave() {}
+
+    pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+        mutex.lock().unwrap()
+    }
+}
+
+const EXCLUSIVE: Ask = Ask { permits: ALL, exclusive: true, what: "", until: u64::MAX };
+const SHARED: Ask = Ask { permits: 1, exclusive: false, what: "", until: u64::MAX };
+const ALL: usize = 2;
+
+/// A lock with two readers at most, and what it protects.
+struct Guarded {
+    permits: Permits,
+    value: UnsafeCell<usize>,
+}
+
+impl Guarded {
+    fn new() -> Arc<Guarded> {
+        let word = AtomicUsize::new(Permits::word(ALL));
+        let permits = Permits::of(word, Mutex::new(None));
+        Arc::new(Guarded { permits, value: UnsafeCell::new(0) })
+    }
+
+    fn acquire(&self, ask: &Ask) -> Result<(), Without> {
+        if self.permits.try_acquire(ask.permits) { Ok(()) } else { self.permits.acquire(ask) }
+    }
+
+    /// For who has all permits. Loom finds anybody else who is there.
+    fn change(&self) {
+        // SAFETY: loom checks it.
+        self.value.with_mut(|value| unsafe { *value += 1 });
+        self.permits.release(ALL);
+    }
+
+    /// For who has one permit.
+    fn read(&self) -> usize {
+        // SAFETY: loom checks it.
+        let value = self.value.with(|value| unsafe { *value });
+        self.permits.release(1);
+        value
+    }
+
+    /// At the end all permits are there, and the word is open.
+    fn check(&self, changes: usize) {
+        assert!(self.permits.take_all(ALL), "{} free", self.permits.free());
+        // SAFETY: loom checks it.
+        assert_eq!(self.value.with(|value| unsafe { *value }), changes);
+    }
+}
+
+/// Every order with at most three preemptions. With two, some mistakes in `seize` are missed.
+fn model(f: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(f);
+}
+
+/// Runs `part` in two more threads.
+fn three(lock: &Arc<Guarded>, part: fn(usize, &Guarded)) {
+    let others = [1, 2].map(|i| {
+        let lock = lock.clone();
+        thread::spawn(move || part(i, &lock))
+    });
+    part(0, lock);
+    others.into_iter().for_each(|other| other.join().unwrap());
+}
+
+#[test]
+fn loom_an_owner_is_alone_and_nobody_is_forgotten() {
+    model(|| {
+        let lock = Guarded::new();
+        three(&lock, |_, lock| {
+            lock.acquire(&EXCLUSIVE).unwrap();
+            lock.change();
+        });
+        lock.check(3);
+    });
+}
+
+#[test]
+fn loom_one_who_comes_again_and_again_does_not_keep_another_out() {
+    model(|| {
+        let lock = Guarded::new();
+        let other = {
+            let lock = lock.clone();
+            thread::spawn(move || {
+                for _ in 0..3 {
+                    lock.acquire(&EXCLUSIVE).unwrap();
+                    lock.change();
+                }
+            })
+        };
+        lock.acquire(&EXCLUSIVE).unwrap();
+        lock.change();
+        other.join().unwrap();
+        lock.check(4);
+    });
+}
+
+#[test]
+fn loom_readers_and_a_writer() {
+    model(|| {
+        let lock = Guarded::new();
+        three(&lock, |i, lock| {
+            if i == 0 {
+                lock.acquire(&EXCLUSIVE).unwrap();
+                lock.change();
+            } else {
+                lock.acquire(&SHARED).unwrap();
+                lock.read();
+            }
+        });
+        lock.check(1);
+    });
+}
+
+/// Starts somebody who asks for permits and may be killed, while the caller has the lock. Gives 1
+/// if it got them; as an owner it makes a change then.
+fn victim(lock: &Arc<Guarded>, life: &Life, ask: Ask) -> thread::JoinHandle<usize> {
+    let (lock, life) = (lock.clone(), life.clone());
+    thread::spawn(move || {
+        life.begin();
+        let acquired = lock.acquire(&ask).is_ok();
+        match ask.exclusive {
+            true if acquired => lock.change(),
+            false if acquired => drop(lock.read()),
+            _ => {}
+        }
+        usize::from(acquired)
+    })
+}
+
+#[test]
+fn loom_who_is_killed_passes_on_what_it_was_offered() {
+    model(|| {
+        let lock = Guarded::new();
+        lock.acquire(&EXCLUSIVE).unwrap();
+        let life = Life::new();
+        let victim = victim(&lock, &life, EXCLUSIVE);
+        let other = {
+            let (lock, life) = (lock.clone(), life.clone());
+            thread::spawn(move || {
+                life.kill();
+                lock.acquire(&EXCLUSIVE).unwrap();
+                lock.change();
+            })
+        };
+        lock.change();
+        let acquired = victim.join().unwrap();
+        other.join().unwrap();
+        lock.check(2 + acquired);
+    });
+}
+
+#[test]
+fn loom_a_killed_reader_gives_its_permit_back() {
+    model(|| {
+        let lock = Guarded::new();
+        lock.acquire(&EXCLUSIVE).unwrap();
+        let life = Life::new();
+        let victim = victim(&lock, &life, SHARED);
+        let killer = {
+            let life = life.clone();
+            thread::spawn(move || life.kill())
+        };
+        lock.change();
+        lock.acquire(&EXCLUSIVE).unwrap();
+        lock.change();
+        killer.join().unwrap();
+        victim.join().unwrap();
+        lock.check(2);
+    });
+}
+
+#[test]
+fn loom_what_is_seized_from_one_who_has_not_come_is_given_to_it_later() {
+    model(|| {
+        let lock = Guarded::new();
+        lock.acquire(&EXCLUSIVE).unwrap();
+        let other = {
+            let lock = lock.clone();
+            thread::spawn(move || {
+                lock.acquire(&EXCLUSIVE).unwrap();
+                lock.change();
+            })
+        };
+        lock.change();
+        // The other one is on its way; it may come too late, and the lock be handed over to it.
+        let mut changes = 2;
+        if lock.permits.try_acquire(ALL) {
+            lock.change();
+            changes += 1;
+        }
+        if lock.permits.seize(ALL) {
+            lock.change();
+            changes += 1;
+        }
+        other.join().unwrap();
+        lock.check(changes);
+    });
+}

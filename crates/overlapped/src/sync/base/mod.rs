@@ -1,0 +1,36 @@
+//! What the rooms of `sync` are made of.
+//!
+//! | | |
+//! |---|---|
+//! | [`queue`] | who waits, in order |
+//! | [`permits`] | permits that are waited for and handed over |
+//! | [`lock`] | permits as a lock: who holds it, poison, who may not wait |
+//! | [`gathering`] | waiters that are let go together or one by one |
+//!
+//! A std mutex guards each queue. It is held for a few steps and never across a wait, a wake, or
+//! the drop of a user's value.
+
+pub(super) mod gathering;
+pub(super) mod lock;
+pub(super) mod permits;
+pub(super) mod queue;
+
+#[cfg(all(test, overlapped_loom))]
+mod loom_tests;
+
+/// What the core stands on; loom has its own.
+mod rt {
+    pub(super) use std::sync::Mutex;
+    pub(super) use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{MutexGuard, PoisonError};
+
+    pub(super) use crate::task::Refusal;
+    pub(super) use crate::task::waiter::{Waker, Woken, leave, prepare};
+
+    /// No user code runs under such a lock, so nothing is half done where one is poisoned.
+    pub(in crate::sync) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+        mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) use rt::lock as lock_state;

@@ -1,0 +1,344 @@
+//! Permits: what [`Mutex`](crate::sync::Mutex), [`RwLock`](crate::sync::RwLock) and
+//! [`Semaphore`](crate::sync::Semaphore) are made of. A lock's owner holds all of them, a reader
+//! one.
+//!
+//! One word tells how many are free, and whether newcomers may take any: it is CLOSED while
+//! somebody waits and is not on its way. Who finds enough and the word open has them by one atomic
+//! instruction; so does who gives them back to an open word. All else happens under the queue's
+//! lock, which is held for a few steps, never across a wait or a wake.
+//!
+//! ```text
+//!                     ┌── shared ─────────▶ permits are handed over to it
+//! first in the queue ─┤                                                      enough ─▶ takes them
+//!  and enough is free └── exclusive ──▶ woken, the word is opened ──▶ comes ─┤
+//!                                                                            └ too late ─▶ CLOSED;
+//!                                                             next time they are handed over to it
+//! ```
+//!
+//! Why an exclusive waiter is only woken, the first time: until it runs, on another thread perhaps
+//! after everybody who is ready there, the lock would be idle if it were its own already, and so
+//! on for each one in the queue. So others may overtake it while it is on its way; *once*, for if
+//! it comes too late, the word is closed to newcomers and the next release hands over. Shared
+//! permits are handed over at once: they keep nobody out but who wants all.
+//!
+//! Whoever leaves the queue without taking what it was offered (a kill, a time limit) passes it on.
+
+use super::queue::{Key, Queue, wake_all};
+use super::rt::{self, AtomicUsize, Mutex, Ordering, Refusal, Waker, Woken, lock};
+
+/// Newcomers may not take permits.
+const CLOSED: usize = 1;
+/// One permit in the word.
+const ONE: usize = 2;
+
+/// The most permits there can be.
+pub(in crate::sync) const PERMITS_MAX: usize = usize::MAX / (2 * ONE);
+
+/// Made at the first contention.
+pub(in crate::sync) type Waiters = Option<Box<Queue<Want>>>;
+
+/// See the module's comment.
+pub(in crate::sync) struct Permits {
+    /// Free permits and [`CLOSED`].
+    word: AtomicUsize,
+    queue: Mutex<Waiters>,
+}
+
+/// What one waiter wants.
+pub(in crate::sync) struct Want {
+    permits: usize,
+    /// All of a lock's permits: it is woken first, and handed them only after it came too late.
+    exclusive: bool,
+    /// It has been woken and may find enough. Only the first is ever on its way.
+    on_its_way: bool,
+    /// It has come too late once.
+    late: bool,
+}
+
+/// What a caller asks for.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::sync) struct Ask {
+    pub(in crate::sync) permits: usize,
+    pub(in crate::sync) exclusive: bool,
+    /// For dumps.
+    pub(in crate::sync) what: &'static str,
+    /// How long, on the port's clock.
+    pub(in crate::sync) until: u64,
+}
+
+/// Why a caller has got nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::sync) enum Without {
+    TimedOut,
+    /// It would have to wait and may not.
+    Refused(Refusal),
+}
+
+impl Permits {
+    /// The parts are made by the caller, so that this can be `const` with std's types and be
+    /// compiled with loom's.
+    pub(in crate::sync) const fn of(word: AtomicUsize, queue: Mutex<Waiters>) -> Permits {
+        Permits { word, queue }
+    }
+
+    /// The word for so many free permits.
+    pub(in crate::sync) const fn word(permits: usize) -> usize {
+        assert!(permits <= PERMITS_MAX, "too many permits");
+        permits * ONE
+    }
+
+    /// How many are free.
+    pub(in crate::sync) fn free(&self) -> usize {
+        self.word.load(Ordering::Relaxed) / ONE
+    }
+
+    /// Takes all of `all` permits, if nobody has any and nobody waits.
+    #[inline]
+    pub(in crate::sync) fn take_all(&self, all: usize) -> bool {
+        let (free, acquire) = (all * ONE, Ordering::Acquire);
+        self.word.compare_exchange(free, 0, acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Takes permits, if there are enough and newcomers may.
+    #[inline]
+    pub(in crate::sync) fn try_acquire(&self, permits: usize) -> bool {
+        let mut word = self.word.load(Ordering::Relaxed);
+        while word & CLOSED == 0 && word / ONE >= permits {
+            match self.swap(word, word - permits * ONE) {
+                Ok(()) => return true,
+                Err(now) => word = now,
+            }
+        }
+        false
+    }
+
+    /// Whether somebody waits for what is given back next.
+    pub(in crate::sync) fn is_closed(&self) -> bool {
+        self.word.load(Ordering::Relaxed) & CLOSED != 0
+    }
+
+    /// Gives permits back.
+    #[inline]
+    pub(in crate::sync) fn release(&self, permits: usize) {
+        let word = self.word.fetch_add(permits * ONE, Ordering::Release);
+        if word & CLOSED != 0 {
+            self.serve();
+        }
+    }
+
+    /// Waits for permits. A suspension point: a kill unwinds out of it.
+    pub(in crate::sync) fn acquire(&self, ask: &Ask) -> Result<(), Without> {
+        let (mut wait, waker) = rt::prepare().map_err(Without::Refused)?;
+        let Some(key) = self.take_or_queue(ask, waker) else { return Ok(()) };
+        let place = Place { permits: self, key };
+        loop {
+            match wait.park(ask.what, ask.until) {
+                Woken::Yes if place.arrive() => return place.forget(),
+                Woken::Yes => {}
+                Woken::TimedOut => {
+                    return if place.leave() { Ok(()) } else { Err(Without::TimedOut) };
+                }
+                Woken::Killed => rt::leave(),
+            }
+            let again = rt::prepare().map_err(Without::Refused)?;
+            if place.renew(again.1) {
+                return place.forget();
+            }
+            wait = again.0;
+        }
+    }
+
+    /// Takes permits past everybody who waits, even those that have been handed over to somebody
+    /// who has not run since: for who cannot wait.
+    pub(in crate::sync) fn seize(&self, permits: usize) -> bool {
+        let mut waiters = lock(&self.queue);
+        let mut word = self.word.load(Ordering::Acquire);
+        loop {
+            if word / ONE >= permits {
+                match self.swap(word, word - permits * ONE) {
+                    Ok(()) => return true,
+                    Err(now) => word = now,
+                }
+                continue;
+            }
+            let Some(queue) = &mut *waiters else { return false };
+            let Some(key) = queue.find_granted(|want| want.exclusive) else { return false };
+            queue.revoke(key);
+            let want = queue.want(key);
+            (want.late, want.on_its_way) = (true, false);
+            let back = want.permits;
+            self.word.fetch_or(CLOSED, Ordering::Relaxed);
+            word = self.word.fetch_add(back * ONE, Ordering::AcqRel) + back * ONE;
+        }
+    }
+
+    fn swap(&self, old: usize, new: usize) -> Result<(), usize> {
+        let swapped =
+            self.word.compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Acquire);
+        swapped.map(drop)
+    }
+
+    /// Takes permits, or queues the caller and closes the word, in one step as far as a release
+    /// can see.
+    fn take_or_queue(&self, ask: &Ask, waker: Waker) -> Option<Key> {
+        let mut waiters = lock(&self.queue);
+        let queue = waiters.get_or_insert_with(|| Box::new(Queue::new()));
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            let open = word & CLOSED == 0;
+            let swapped = if open && word / ONE >= ask.permits {
+                match self.swap(word, word - ask.permits * ONE) {
+                    Ok(()) => return None,
+                    Err(now) => Err(now),
+                }
+            } else if open && queue.waiting() == 0 {
+                self.swap(word, word | CLOSED)
+            } else {
+                Ok(()) // Closed already, or the first is on its way and will see to it.
+            };
+            match swapped {
+                Ok(()) => break,
+                Err(now) => word = now,
+            }
+        }
+        let Ask { permits, exclusive, .. } = *ask;
+        Some(queue.push(Want { permits, exclusive, on_its_way: false, late: false }, waker))
+    }
+
+    /// Sees to it that the first in the queue gets its due.
+    #[cold]
+    fn serve(&self) {
+        let mut waiters = lock(&self.queue);
+        let Some(queue) = &mut *waiters else { return };
+        let wakers = self.serve_queue(queue);
+        drop(waiters);
+        wake_all(wakers);
+    }
+
+    /// After it: the word is closed if and only if somebody waits and the first is not on its way.
+    fn serve_queue(&self, queue: &mut Queue<Want>) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        let mut word = self.word.load(Ordering::Acquire);
+        loop {
+            let Some(key) = queue.first() else {
+                self.word.fetch_and(!CLOSED, Ordering::Relaxed);
+                return wakers;
+            };
+            let want = queue.want(key);
+            if want.on_its_way {
+                return wakers;
+            }
+            let (permits, waits_first) = (want.permits, want.exclusive && !want.late);
+            let swapped = if word / ONE < permits {
+                match self.swap(word, word | CLOSED) {
+                    Ok(()) => return wakers,
+                    Err(now) => Err(now),
+                }
+            } else if waits_first {
+                want.on_its_way = true;
+                wakers.extend(queue.take_waker(key));
+                self.word.fetch_and(!CLOSED, Ordering::Relaxed);
+                return wakers;
+            } else {
+                let left = word - permits * ONE;
+                self.swap(word, left).map(|()| {
+                    wakers.extend(queue.grant(key));
+                    left
+                })
+            };
+            word = swapped.unwrap_or_else(|now| now);
+        }
+    }
+}
+
+/// A waiter's place in the queue. Dropped by unwinding, it passes on what it was offered.
+struct Place<'a> {
+    permits: &'a Permits,
+    key: Key,
+}
+
+impl Place<'_> {
+    /// The waiter has been woken; whether it has its permits now. It has left the queue then.
+    fn arrive(&self) -> bool {
+        let mut waiters = lock(&self.permits.queue);
+        let queue = queue_of(&mut waiters);
+        if queue.is_granted(self.key) {
+            queue.remove(self.key);
+            return true;
+        }
+        let wanted = queue.want(self.key).permits;
+        let mut word = self.permits.word.load(Ordering::Relaxed);
+        loop {
+            let enough = word / ONE >= wanted;
+            let new = if enough { word - wanted * ONE } else { word | CLOSED };
+            match self.permits.swap(word, new) {
+                Ok(()) if enough => break,
+                Ok(()) => {
+                    let want = queue.want(self.key);
+                    (want.on_its_way, want.late) = (false, true);
+                    return false;
+                }
+                Err(now) => word = now,
+            }
+        }
+        queue.remove(self.key);
+        let wakers = self.permits.serve_queue(queue);
+        drop(waiters);
+        wake_all(wakers);
+        true
+    }
+
+    /// The waiter is about to wait again; true if it need not, for it has been handed its permits
+    /// meanwhile and has left the queue.
+    fn renew(&self, waker: Waker) -> bool {
+        let mut waiters = lock(&self.permits.queue);
+        let queue = queue_of(&mut waiters);
+        let granted = queue.is_granted(self.key);
+        if granted {
+            queue.remove(self.key);
+        } else {
+            queue.renew(self.key, waker);
+        }
+        granted
+    }
+
+    /// The waiter leaves before it was woken; whether it has been handed its permits all the same.
+    fn leave(self) -> bool {
+        let granted = self.quit(true);
+        std::mem::forget(self);
+        granted
+    }
+
+    /// Out of the queue. Permits that have been handed over are kept, if `keep`, or passed on.
+    fn quit(&self, keep: bool) -> bool {
+        let mut waiters = lock(&self.permits.queue);
+        let queue = queue_of(&mut waiters);
+        let (want, granted) = queue.remove(self.key);
+        if granted && keep {
+            return true;
+        }
+        if granted {
+            self.permits.word.fetch_add(want.permits * ONE, Ordering::Release);
+        }
+        let wakers = self.permits.serve_queue(queue);
+        drop(waiters);
+        wake_all(wakers);
+        granted
+    }
+
+    /// It has left the queue already.
+    fn forget<E>(self) -> Result<(), E> {
+        std::mem::forget(self);
+        Ok(())
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.quit(false);
+    }
+}
+
+fn queue_of(waiters: &mut Waiters) -> &mut Queue<Want> {
+    waiters.as_mut().expect("it was made when the first waiter came")
+}

@@ -1,0 +1,213 @@
+//! Waiting until somebody says that a value has changed.
+
+use std::fmt;
+use std::sync::{LockResult, PoisonError};
+use std::time::Duration;
+
+use super::base::gathering::{Gathering, Place};
+use super::base::lock::refuse;
+use super::mutex::{MutexGuard, Suspended};
+use crate::sched::NEVER;
+use crate::task::{Refusal, waiter};
+use crate::time;
+
+const WHAT: &str = "a Condvar";
+
+/// `std::sync::Condvar` for a [`Mutex`] of this module.
+///
+/// Those who wait are woken in order. A notification given to a tasklet that is killed before it
+/// has the mutex again goes to the next one. A deadline of [`timeout`](crate::time::timeout) cuts
+/// [`wait_timeout`](Condvar::wait_timeout) and [`wait_timeout_while`](Condvar::wait_timeout_while),
+/// which then say that they timed out; the others have no way to say so and are not cut.
+///
+/// Unlike std's, it may be used with several mutexes.
+///
+/// ```
+/// use std::collections::VecDeque;
+/// use overlapped::sync::{Condvar, Mutex};
+///
+/// overlapped::run(|| {
+///     let (jobs, more) = (Mutex::new(VecDeque::new()), Condvar::new());
+///     overlapped::scope(|s| {
+///         s.spawn(|| {
+///             let jobs = jobs.lock().unwrap();
+///             let mut jobs = more.wait_while(jobs, |jobs| jobs.is_empty()).unwrap();
+///             assert_eq!(jobs.pop_front(), Some("a job"));
+///         });
+///         s.spawn(|| {
+///             jobs.lock().unwrap().push_back("a job");
+///             more.notify_one();
+///         });
+///     });
+/// }).unwrap();
+/// ```
+pub struct Condvar {
+    gathering: Gathering,
+}
+
+/// Whether a timed wait ended because of the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaitTimeoutResult(bool);
+
+impl WaitTimeoutResult {
+    /// Whether the time ended the wait.
+    pub fn timed_out(&self) -> bool {
+        self.0
+    }
+}
+
+impl Condvar {
+    /// A condition variable for which nobody waits.
+    pub const fn new() -> Condvar {
+        Condvar { gathering: Gathering::new() }
+    }
+
+    /// Gives the lock up, waits for a notification, and takes the lock again. Nothing comes
+    /// between giving it up and waiting. It may return without a notification.
+    ///
+    /// # Errors
+    /// The guard in an error, if the mutex is poisoned.
+    ///
+    /// # Panics
+    /// Inside [`no_switch`](crate::task::no_switch).
+    pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
+        match self.wait_until(guard.suspend(), NEVER) {
+            Ok((locked, _)) => locked,
+            // The lock is given up where this panics; where it ends the process, nobody minds.
+            Err((_suspended, refusal)) => refuse(refusal, WHAT, (&raw const *self).cast()),
+        }
+    }
+
+    /// Waits as long as `condition` holds.
+    ///
+    /// # Errors
+    /// The guard in an error, if the mutex is poisoned.
+    ///
+    /// # Panics
+    /// If it would have to wait inside [`no_switch`](crate::task::no_switch).
+    pub fn wait_while<'a, T, F>(
+        &self,
+        mut guard: MutexGuard<'a, T>,
+        mut condition: F,
+    ) -> LockResult<MutexGuard<'a, T>>
+    where
+        F: FnMut(&mut T) -> bool,
+    {
+        while condition(&mut *guard) {
+            guard = self.wait(guard)?;
+        }
+        Ok(guard)
+    }
+
+    /// As [`Condvar::wait`], but for `dur` at most. Where it may not wait at all (unwinding, inside
+    /// [`no_switch`](crate::task::no_switch)), it says at once that it timed out.
+    ///
+    /// # Errors
+    /// The guard in an error, if the mutex is poisoned.
+    pub fn wait_timeout<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        dur: Duration,
+    ) -> LockResult<(MutexGuard<'a, T>, WaitTimeoutResult)> {
+        let until = time::deadline_in(dur).min(waiter::deadline());
+        let (locked, notified) = match self.wait_until(guard.suspend(), until) {
+            Ok(ended) => ended,
+            Err((suspended, _)) => (suspended.resume(), false),
+        };
+        let result = WaitTimeoutResult(!notified);
+        match locked {
+            Ok(guard) => Ok((guard, result)),
+            Err(error) => Err(PoisonError::new((error.into_inner(), result))),
+        }
+    }
+
+    /// Waits as long as `condition` holds, for `dur` at most.
+    ///
+    /// # Errors
+    /// The guard in an error, if the mutex is poisoned.
+    pub fn wait_timeout_while<'a, T, F>(
+        &self,
+        mut guard: MutexGuard<'a, T>,
+        dur: Duration,
+        mut condition: F,
+    ) -> LockResult<(MutexGuard<'a, T>, WaitTimeoutResult)>
+    where
+        F: FnMut(&mut T) -> bool,
+    {
+        let end = time::Instant::now().checked_add(dur);
+        loop {
+            if !condition(&mut *guard) {
+                return Ok((guard, WaitTimeoutResult(false)));
+            }
+            let left = end.map_or(Duration::MAX, |end| end.duration_since(time::Instant::now()));
+            if left == Duration::ZERO {
+                return Ok((guard, WaitTimeoutResult(true)));
+            }
+            let (again, result) = self.wait_timeout(guard, left)?;
+            guard = again;
+            if result.timed_out() {
+                let holds = condition(&mut *guard);
+                return Ok((guard, WaitTimeoutResult(holds)));
+            }
+        }
+    }
+
+    /// Wakes the one who has waited longest, if somebody waits.
+    pub fn notify_one(&self) {
+        self.gathering.release_one();
+    }
+
+    /// Wakes everybody who waits.
+    pub fn notify_all(&self) {
+        self.gathering.hold().release_all();
+    }
+
+    /// Waits without the lock, takes it again, and says whether there was a notification. Gives
+    /// the lock back where the caller may not wait.
+    fn wait_until<'a, T>(
+        &self,
+        suspended: Suspended<'a, T>,
+        until: u64,
+    ) -> Result<Ended<'a, T>, (Suspended<'a, T>, Refusal)> {
+        let place = match self.gathering.join(|_| true) {
+            Ok(place) => place.expect("it always joins"),
+            Err(refusal) => return Err((suspended, refusal)),
+        };
+        let mut waiter = Waiter { condvar: self, place, passes_on: true };
+        let mutex = suspended.unlock();
+        let notified = waiter.place.wait(WHAT, until);
+        let locked = mutex.lock();
+        waiter.passes_on = false;
+        Ok((locked, notified))
+    }
+}
+
+/// A wait that has ended: the lock again, and whether there was a notification.
+type Ended<'a, T> = (LockResult<MutexGuard<'a, T>>, bool);
+
+/// Dropped by unwinding, it passes its notification on.
+struct Waiter<'a> {
+    condvar: &'a Condvar,
+    place: Place<'a>,
+    passes_on: bool,
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        if self.passes_on && self.place.is_released() {
+            self.condvar.notify_one();
+        }
+    }
+}
+
+impl Default for Condvar {
+    fn default() -> Condvar {
+        Condvar::new()
+    }
+}
+
+impl fmt::Debug for Condvar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Condvar").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,102 @@
+//! A flag that can be waited for.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::base::gathering::Gathering;
+use super::base::lock::refuse;
+use crate::sched::NEVER;
+use crate::task::{Refusal, waiter};
+use crate::time;
+
+const WHAT: &str = "an Event";
+
+/// A flag that any number of tasklets and threads wait for. Once set it stays so, and nobody waits,
+/// until it is cleared.
+///
+/// Who waits when [`set`](Event::set) is called goes on, even if the flag is cleared before it
+/// runs.
+///
+/// ```
+/// use overlapped::sync::Event;
+///
+/// overlapped::run(|| {
+///     let ready = Event::new();
+///     overlapped::scope(|s| {
+///         s.spawn(|| ready.wait());
+///         s.spawn(|| ready.set());
+///     });
+///     assert!(ready.is_set());
+/// }).unwrap();
+/// ```
+pub struct Event {
+    set: AtomicBool,
+    gathering: Gathering,
+}
+
+impl Event {
+    /// An event that is not set.
+    pub const fn new() -> Event {
+        Event { set: AtomicBool::new(false), gathering: Gathering::new() }
+    }
+
+    /// Sets the flag and wakes everybody who waits. What was written before is seen after the wait.
+    pub fn set(&self) {
+        let held = self.gathering.hold();
+        self.set.store(true, Ordering::Release);
+        held.release_all();
+    }
+
+    /// Takes the flag back: from now on [`wait`](Event::wait) waits.
+    pub fn clear(&self) {
+        self.set.store(false, Ordering::Release);
+    }
+
+    /// Whether the flag is set.
+    pub fn is_set(&self) -> bool {
+        self.set.load(Ordering::Acquire)
+    }
+
+    /// Waits until the flag is set. A deadline of [`timeout`](crate::time::timeout) does not cut
+    /// it.
+    ///
+    /// # Panics
+    /// If it would have to wait inside [`no_switch`](crate::task::no_switch).
+    pub fn wait(&self) {
+        match self.wait_until(NEVER) {
+            Ok(_) => {}
+            Err(refusal) => refuse(refusal, WHAT, (&raw const *self).cast()),
+        }
+    }
+
+    /// Waits until the flag is set, for `timeout` at most; whether it was set. A deadline cuts it,
+    /// too. Where it may not wait at all (unwinding, inside
+    /// [`no_switch`](crate::task::no_switch)), it says at once how the flag stands.
+    pub fn wait_timeout(&self, timeout: Duration) -> bool {
+        let until = time::deadline_in(timeout).min(waiter::deadline());
+        self.wait_until(until).unwrap_or_else(|_| self.is_set())
+    }
+
+    fn wait_until(&self, until: u64) -> Result<bool, Refusal> {
+        if self.is_set() {
+            return Ok(true);
+        }
+        match self.gathering.join(|_| !self.is_set())? {
+            Some(mut place) => Ok(place.wait(WHAT, until)),
+            None => Ok(true),
+        }
+    }
+}
+
+impl Default for Event {
+    fn default() -> Event {
+        Event::new()
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event").field("set", &self.is_set()).finish_non_exhaustive()
+    }
+}

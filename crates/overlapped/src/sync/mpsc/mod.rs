@@ -1,0 +1,226 @@
+//! Channels between threads: `std::sync::mpsc` that blocks the calling tasklet only.
+//!
+//! The names, the semantics and the errors are std's; a change of the `use` line is enough. The
+//! ends may be in tasklets of any scheduler and in plain threads. (Between tasklets of one thread,
+//! [`Channel`](crate::Channel) is quicker and tells of deadlocks.)
+//!
+//! What std does not know:
+//!
+//! - **A kill** unwinds out of `send` and `recv`. No value is lost or doubled by it.
+//! - **A deadline** of [`timeout`](crate::time::timeout): `recv` gives [`RecvError`], `send` gives
+//!   the value back in a [`SendError`], `recv_timeout` says `Timeout`.
+//! - **A call that may not wait** (unwinding, inside [`no_switch`](crate::task::no_switch)) makes
+//!   one attempt; then it returns the same errors.
+//!
+//! Std's [`RecvError`] and [`SendError`] cannot say which it was. Where a deadline is set,
+//! `try_recv` tells whether the channel is empty or disconnected.
+//!
+//! The tasklets of the receiver's thread may share it: then each value goes to one of them.
+
+mod iter;
+mod shared;
+
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use std::sync::mpsc::{RecvError, RecvTimeoutError, SendError, TryRecvError, TrySendError};
+
+pub use iter::{IntoIter, Iter, TryIter};
+pub(crate) use shared::Nothing;
+pub(in crate::sync) use shared::{Shared, Unsent};
+
+use crate::task::waiter;
+use crate::time;
+
+/// A channel without a limit: [`Sender::send`] never waits.
+///
+/// ```
+/// use overlapped::sync::mpsc::channel;
+///
+/// overlapped::run(|| {
+///     let (sender, receiver) = channel();
+///     std::thread::spawn(move || (0..3).for_each(|n| sender.send(n).unwrap()));
+///     // Blocks this tasklet, not the others of this thread.
+///     assert_eq!(receiver.iter().collect::<Vec<_>>(), [0, 1, 2]);
+/// }).unwrap();
+/// ```
+pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
+    let shared = Arc::new(Shared::new(usize::MAX));
+    (Sender { shared: Arc::clone(&shared) }, Receiver { shared, thread: PhantomData })
+}
+
+/// A channel that holds `bound` values; one more waits for room. With 0 a send waits for a
+/// receiver.
+///
+/// ```
+/// use overlapped::{scope, sync::mpsc::sync_channel};
+///
+/// overlapped::run(|| {
+///     let (sender, receiver) = sync_channel(1);
+///     scope(|s| {
+///         s.spawn(move || (0..5).for_each(|n| sender.send(n).unwrap()));
+///         s.spawn(move || assert_eq!(receiver.iter().sum::<i32>(), 10));
+///     });
+/// }).unwrap();
+/// ```
+pub fn sync_channel<T>(bound: usize) -> (SyncSender<T>, Receiver<T>) {
+    let shared = Arc::new(Shared::new(bound));
+    (SyncSender { shared: Arc::clone(&shared) }, Receiver { shared, thread: PhantomData })
+}
+
+/// The sending end of a [`channel`].
+pub struct Sender<T> {
+    shared: Arc<Shared<T>>,
+}
+
+/// The sending end of a [`sync_channel`].
+pub struct SyncSender<T> {
+    shared: Arc<Shared<T>>,
+}
+
+/// The receiving end of a channel. It may be moved to another thread, not shared with one.
+pub struct Receiver<T> {
+    shared: Arc<Shared<T>>,
+    thread: PhantomData<Cell<()>>,
+}
+
+impl<T> UnwindSafe for Receiver<T> {}
+impl<T> RefUnwindSafe for Receiver<T> {}
+
+impl<T> Sender<T> {
+    /// Sends a value. Never waits. That it was sent does not mean that it will be received.
+    ///
+    /// # Errors
+    /// The value in an error, if the receiver is gone.
+    pub fn send(&self, t: T) -> Result<(), SendError<T>> {
+        self.shared.try_send(t).map_err(Unsent::into_error)
+    }
+}
+
+impl<T> SyncSender<T> {
+    /// Sends a value, and waits for room.
+    ///
+    /// # Errors
+    /// The value in an error, if the receiver is gone or goes meanwhile; see the
+    /// [module](crate::sync::mpsc) for deadlines.
+    pub fn send(&self, t: T) -> Result<(), SendError<T>> {
+        self.shared.send(t).map_err(Unsent::into_error)
+    }
+
+    /// Sends a value, if there is room; with a bound of 0, if somebody waits to receive.
+    ///
+    /// # Errors
+    /// The value in an error that says why.
+    pub fn try_send(&self, t: T) -> Result<(), TrySendError<T>> {
+        self.shared.try_send(t).map_err(|unsent| match unsent {
+            Unsent::Full(value) => TrySendError::Full(value),
+            Unsent::Disconnected(value) => TrySendError::Disconnected(value),
+        })
+    }
+}
+
+impl<T> Receiver<T> {
+    /// Takes a value, if there is one.
+    ///
+    /// # Errors
+    /// [`TryRecvError`] says why there is none.
+    pub fn try_recv(&self) -> Result<T, TryRecvError> {
+        self.shared.try_recv().map_err(|nothing| match nothing {
+            Nothing::Disconnected => TryRecvError::Disconnected,
+            Nothing::Empty | Nothing::TimedOut | Nothing::Refused => TryRecvError::Empty,
+        })
+    }
+
+    /// Waits for a value.
+    ///
+    /// # Errors
+    /// If all senders are gone and all values received; see the [module](crate::sync::mpsc) for
+    /// deadlines.
+    pub fn recv(&self) -> Result<T, RecvError> {
+        self.shared.recv(waiter::deadline()).map_err(|_| RecvError)
+    }
+
+    /// Waits for a value, for `timeout` at most.
+    ///
+    /// # Errors
+    /// [`RecvTimeoutError`] says why there is none.
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
+        let until = time::deadline_in(timeout).min(waiter::deadline());
+        self.shared.recv(until).map_err(|nothing| match nothing {
+            Nothing::Disconnected => RecvTimeoutError::Disconnected,
+            Nothing::Empty | Nothing::TimedOut | Nothing::Refused => RecvTimeoutError::Timeout,
+        })
+    }
+
+    /// Every value, as [`Receiver::recv`] gives them, until it gives an error.
+    pub fn iter(&self) -> Iter<'_, T> {
+        Iter::new(self)
+    }
+
+    /// The values that are there. Never waits.
+    pub fn try_iter(&self) -> TryIter<'_, T> {
+        TryIter::new(self)
+    }
+}
+
+impl<T> Unsent<T> {
+    pub(in crate::sync) fn into_error(self) -> SendError<T> {
+        match self {
+            Unsent::Full(value) | Unsent::Disconnected(value) => SendError(value),
+        }
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Sender<T> {
+        self.shared.add_sender();
+        Sender { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<T> Clone for SyncSender<T> {
+    fn clone(&self) -> SyncSender<T> {
+        self.shared.add_sender();
+        SyncSender { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        self.shared.remove_sender();
+    }
+}
+
+impl<T> Drop for SyncSender<T> {
+    fn drop(&mut self) {
+        self.shared.remove_sender();
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        self.shared.remove_receiver();
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for SyncSender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SyncSender").finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").finish_non_exhaustive()
+    }
+}

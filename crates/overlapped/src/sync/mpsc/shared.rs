@@ -1,0 +1,296 @@
+//! What the ends of a channel share: one state under one lock.
+//!
+//! ```text
+//!   send ──▶ values ──▶ recv          room: at once
+//!   send ──▶ blocked senders, each with its value; recv moves the first one's into the room that
+//!            it made, and wakes it
+//!   recv ──▶ waiting receivers; send wakes the first
+//! ```
+//!
+//! A value lies in `values`, or with its blocked sender, until a receiver that runs takes it: a
+//! wake only says that it is worth looking. So a receiver that is killed on its way has nothing to
+//! lose; if it was told of a value, it tells the next. A sender's value is its own until the state
+//! says otherwise, whatever ends its wait.
+//!
+//! With no room (a rendezvous), a value is taken in only for a receiver that waits.
+//!
+//! There is one `Receiver`, which only one thread at a time can reach; but its tasklets may share
+//! it, so several may wait.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use super::super::base::lock_state;
+use super::super::base::queue::{Key, Queue, wake_all};
+use crate::task::Refusal;
+use crate::task::waiter::{self, Waker, Woken};
+
+/// An empty buffer that has grown beyond this is given back.
+const KEPT_MAX: usize = 1024;
+
+/// See the module's comment.
+pub(in crate::sync) struct Shared<T> {
+    state: Mutex<State<T>>,
+}
+
+struct State<T> {
+    values: VecDeque<T>,
+    room: usize,
+    senders: usize,
+    /// The receiver is there.
+    receiving: bool,
+    receivers: Queue<()>,
+    /// Each with its value, which is gone when it has been taken in.
+    blocked: Queue<Option<T>>,
+}
+
+/// Why there is nothing to be received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nothing {
+    /// Not yet.
+    Empty,
+    /// No sender is left.
+    Disconnected,
+    TimedOut,
+    /// The caller may not wait.
+    Refused,
+}
+
+/// Why a value was not sent; it comes back.
+#[derive(Debug)]
+pub(in crate::sync) enum Unsent<T> {
+    /// There is no room, and the caller does not want to wait, or may not, or has waited.
+    Full(T),
+    /// The receiver is gone.
+    Disconnected(T),
+}
+
+impl<T> State<T> {
+    fn has_room(&self) -> bool {
+        match self.room {
+            0 => self.receivers.waiting() > 0,
+            room => self.values.len() < room,
+        }
+    }
+
+    /// Takes the oldest value, and lets a blocked sender's into the room that it leaves. Gives that
+    /// sender's waker.
+    fn take(&mut self) -> Option<(T, Option<Waker>)> {
+        let Some(value) = self.values.pop_front() else {
+            return self.take_blocked();
+        };
+        let mut waker = None;
+        if self.room > 0
+            && let Some((next, its)) = self.take_blocked()
+        {
+            self.values.push_back(next);
+            waker = its;
+        }
+        if self.values.is_empty() && self.values.capacity() > KEPT_MAX {
+            self.values = VecDeque::new();
+        }
+        Some((value, waker))
+    }
+
+    fn take_blocked(&mut self) -> Option<(T, Option<Waker>)> {
+        let first = self.blocked.first()?;
+        let value = self.blocked.want(first).take();
+        Some((value.expect("a blocked sender has its value"), self.blocked.grant(first)))
+    }
+
+    /// The oldest value, or why there is none.
+    fn look(&mut self) -> Result<(T, Option<Waker>), Nothing> {
+        let over = if self.senders == 0 { Nothing::Disconnected } else { Nothing::Empty };
+        self.take().ok_or(over)
+    }
+
+    /// Takes the value in, if there is room. Gives the waker of whoever shall look for it.
+    fn put(&mut self, value: T) -> Result<Option<Waker>, Unsent<T>> {
+        if !self.receiving {
+            return Err(Unsent::Disconnected(value));
+        }
+        if !self.has_room() {
+            return Err(Unsent::Full(value));
+        }
+        self.values.push_back(value);
+        Ok(self.receivers.grant_first())
+    }
+}
+
+impl<T> Shared<T> {
+    /// With one sender, one receiver, and room for so many values.
+    pub(in crate::sync) fn new(room: usize) -> Shared<T> {
+        let (receivers, blocked) = (Queue::new(), Queue::new());
+        let values = VecDeque::new();
+        Shared {
+            state: Mutex::new(State {
+                values,
+                room,
+                senders: 1,
+                receiving: true,
+                receivers,
+                blocked,
+            }),
+        }
+    }
+
+    /// Sends without waiting.
+    pub(in crate::sync) fn try_send(&self, value: T) -> Result<(), Unsent<T>> {
+        let put = lock_state(&self.state).put(value);
+        put.map(wake_all)
+    }
+
+    /// Sends, and waits for room until the caller's deadline.
+    pub(in crate::sync) fn send(&self, value: T) -> Result<(), Unsent<T>> {
+        let value = match self.try_send(value) {
+            Err(Unsent::Full(value)) => value,
+            sent => return sent,
+        };
+        let (wait, waker) = match waiter::prepare() {
+            Ok(prepared) => prepared,
+            Err(Refusal::Unwinding | Refusal::NoSwitch) => return Err(Unsent::Full(value)),
+        };
+        let mut state = lock_state(&self.state);
+        let value = match state.put(value) {
+            Ok(waker) => {
+                drop(state);
+                wake_all(waker);
+                return Ok(());
+            }
+            Err(Unsent::Full(value)) => value,
+            Err(gone) => return Err(gone),
+        };
+        let key = state.blocked.push(Some(value), waker);
+        drop(state);
+        let sender = Blocked { shared: self, key };
+        if wait.park("room in an mpsc channel", waiter::deadline()) == Woken::Killed {
+            waiter::leave();
+        }
+        match sender.quit() {
+            (None, _) => Ok(()),
+            (Some(value), true) => Err(Unsent::Disconnected(value)),
+            (Some(value), false) => Err(Unsent::Full(value)),
+        }
+    }
+
+    /// Receives without waiting.
+    pub(in crate::sync) fn try_recv(&self) -> Result<T, Nothing> {
+        let looked = lock_state(&self.state).look();
+        let (value, waker) = looked?;
+        wake_all(waker);
+        Ok(value)
+    }
+
+    /// Receives, and waits until the port's clock shows `until`.
+    pub(in crate::sync) fn recv(&self, until: u64) -> Result<T, Nothing> {
+        let mut late = false;
+        loop {
+            match self.try_recv() {
+                Err(Nothing::Empty) if late => return Err(Nothing::TimedOut),
+                Err(Nothing::Empty) => {}
+                ended => return ended,
+            }
+            let (wait, waker) = waiter::prepare().map_err(|_| Nothing::Refused)?;
+            let mut state = lock_state(&self.state);
+            if let Ok((value, waker)) = state.look() {
+                drop(state);
+                wake_all(waker);
+                return Ok(value);
+            }
+            if state.senders == 0 {
+                return Err(Nothing::Disconnected);
+            }
+            let key = state.receivers.push((), waker);
+            drop(state);
+            let mut receiver = Waiting { shared: self, key, passes_on: true };
+            match wait.park("an mpsc channel", until) {
+                Woken::Yes => {}
+                Woken::TimedOut => late = true,
+                Woken::Killed => waiter::leave(),
+            }
+            // What it was told of, it looks for itself.
+            receiver.passes_on = false;
+        }
+    }
+
+    /// Whether a receive would not wait.
+    pub(in crate::sync) fn is_ready(&self) -> bool {
+        let state = lock_state(&self.state);
+        state.senders == 0 || !state.values.is_empty()
+    }
+
+    /// One more sender.
+    pub(in crate::sync) fn add_sender(&self) {
+        lock_state(&self.state).senders += 1;
+    }
+
+    /// One sender less. The last one wakes those who wait for what will not come.
+    pub(in crate::sync) fn remove_sender(&self) {
+        let mut state = lock_state(&self.state);
+        state.senders -= 1;
+        let over = state.senders == 0;
+        let wakers = if over { state.receivers.grant_all() } else { Vec::new() };
+        drop(state);
+        wake_all(wakers);
+    }
+
+    /// The receiver is gone: blocked senders get their values back, and what has been taken in is
+    /// dropped.
+    pub(in crate::sync) fn remove_receiver(&self) {
+        let mut state = lock_state(&self.state);
+        state.receiving = false;
+        let values = std::mem::take(&mut state.values);
+        let wakers = state.blocked.grant_all();
+        drop(state);
+        wake_all(wakers);
+        drop(values);
+    }
+}
+
+/// A blocked sender's place. Dropped by unwinding, it takes its value with it, if that is still
+/// there.
+struct Blocked<'a, T> {
+    shared: &'a Shared<T>,
+    key: Key,
+}
+
+impl<T> Blocked<'_, T> {
+    /// Leaves the queue; the value if nobody has taken it, and whether the receiver is gone.
+    fn quit(self) -> (Option<T>, bool) {
+        let left = self.remove();
+        std::mem::forget(self);
+        left
+    }
+
+    fn remove(&self) -> (Option<T>, bool) {
+        lock_state(&self.shared.state).blocked.remove(self.key)
+    }
+}
+
+impl<T> Drop for Blocked<'_, T> {
+    fn drop(&mut self) {
+        let (value, _) = self.remove();
+        drop(value);
+    }
+}
+
+/// A waiting receiver's place. Dropped by unwinding, it tells the next one of the value that it was
+/// told of.
+struct Waiting<'a, T> {
+    shared: &'a Shared<T>,
+    key: Key,
+    passes_on: bool,
+}
+
+impl<T> Drop for Waiting<'_, T> {
+    fn drop(&mut self) {
+        let mut state = lock_state(&self.shared.state);
+        let ((), told) = state.receivers.remove(self.key);
+        let mut waker = None;
+        if told && self.passes_on && !state.values.is_empty() {
+            waker = state.receivers.grant_first();
+        }
+        drop(state);
+        wake_all(waker);
+    }
+}

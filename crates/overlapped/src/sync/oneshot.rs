@@ -1,0 +1,126 @@
+//! A channel for one value, between tasklets of any scheduler and plain threads.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use std::sync::mpsc::{RecvError, RecvTimeoutError, SendError, TryRecvError};
+
+pub(crate) use super::mpsc::Nothing;
+use super::mpsc::{Shared, Unsent};
+use crate::task::waiter;
+use crate::time;
+
+/// A channel for one value: an answer, a result, a signal to go on.
+///
+/// What is said of kills and deadlines at [`mpsc`](super::mpsc) holds here as well.
+///
+/// ```
+/// use overlapped::sync::oneshot;
+///
+/// overlapped::run(|| {
+///     let (sender, receiver) = oneshot::channel();
+///     std::thread::spawn(move || sender.send(6 * 7));
+///     assert_eq!(receiver.recv(), Ok(42));
+/// }).unwrap();
+/// ```
+pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
+    let shared = Arc::new(Shared::new(1));
+    (Sender { shared: Arc::clone(&shared) }, Receiver { shared })
+}
+
+/// The end that sends. Dropped, it tells the receiver that nothing will come.
+pub struct Sender<T> {
+    shared: Arc<Shared<T>>,
+}
+
+/// The end that receives.
+pub struct Receiver<T> {
+    shared: Arc<Shared<T>>,
+}
+
+impl<T> Sender<T> {
+    /// Sends the value. Never waits.
+    ///
+    /// # Errors
+    /// The value in an error, if the receiver is gone.
+    pub fn send(self, value: T) -> Result<(), SendError<T>> {
+        self.shared.try_send(value).map_err(Unsent::into_error)
+    }
+}
+
+impl<T> Sender<T> {
+    /// One more sender; who comes first sends the value.
+    pub(crate) fn another(&self) -> Sender<T> {
+        self.shared.add_sender();
+        Sender { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<T> Receiver<T> {
+    /// Waits for the value.
+    ///
+    /// # Errors
+    /// If the sender is gone and there is no value, or it has been received; at a deadline of
+    /// [`timeout`](crate::time::timeout), after which it may be asked for again.
+    pub fn recv(&self) -> Result<T, RecvError> {
+        self.recv_until(waiter::deadline()).map_err(|_| RecvError)
+    }
+
+    /// Waits for the value, for `timeout` at most.
+    ///
+    /// # Errors
+    /// [`RecvTimeoutError`] says why there is none.
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
+        let until = time::deadline_in(timeout).min(waiter::deadline());
+        self.recv_until(until).map_err(|nothing| match nothing {
+            Nothing::Disconnected => RecvTimeoutError::Disconnected,
+            Nothing::Empty | Nothing::TimedOut | Nothing::Refused => RecvTimeoutError::Timeout,
+        })
+    }
+
+    /// Takes the value, if it is there.
+    ///
+    /// # Errors
+    /// [`TryRecvError`] says why it is not.
+    pub fn try_recv(&self) -> Result<T, TryRecvError> {
+        self.shared.try_recv().map_err(|nothing| match nothing {
+            Nothing::Disconnected => TryRecvError::Disconnected,
+            Nothing::Empty | Nothing::TimedOut | Nothing::Refused => TryRecvError::Empty,
+        })
+    }
+
+    /// Waits for the value until the port's clock shows `until`.
+    pub(crate) fn recv_until(&self, until: u64) -> Result<T, Nothing> {
+        self.shared.recv(until)
+    }
+
+    /// Whether the sender has sent the value or is gone.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.shared.is_ready()
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        self.shared.remove_sender();
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        self.shared.remove_receiver();
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,189 @@
+//! Permits to be taken and given back.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use super::base::lock::refuse;
+use super::base::permits::{Ask, PERMITS_MAX, Permits, Without};
+use crate::sched::NEVER;
+use crate::task::waiter;
+use crate::time;
+
+const WHAT: &str = "a Semaphore";
+
+/// Lets so many in at a time, and the others wait: a limit for connections, jobs, memory.
+///
+/// Strictly first come, first served, also by those who ask for many permits at once: permits are
+/// handed over to the first who waits as soon as there are enough for it, and nobody overtakes it.
+///
+/// A tasklet that is killed while it waits leaves the queue. Deadlines of
+/// [`timeout`](crate::time::timeout) cut [`acquire_timeout`](Semaphore::acquire_timeout) only: the
+/// other calls have no error to return.
+///
+/// ```
+/// use overlapped::{run, scope, sync::Semaphore, time::sleep};
+///
+/// run(|| {
+///     let limit = Semaphore::new(2);
+///     scope(|s| {
+///         for _ in 0..10 {
+///             s.spawn(|| {
+///                 let _permit = limit.acquire();
+///                 sleep(std::time::Duration::from_millis(1)); // At most two of them are here.
+///             });
+///         }
+///     });
+///     assert_eq!(limit.available_permits(), 2);
+/// }).unwrap();
+/// ```
+pub struct Semaphore {
+    permits: Permits,
+}
+
+/// Permits of a [`Semaphore`], given back when dropped.
+#[must_use = "if unused the permits are given back at once"]
+#[derive(Debug)]
+pub struct SemaphorePermit<'a> {
+    semaphore: &'a Semaphore,
+    permits: usize,
+}
+
+/// As [`SemaphorePermit`], with a share in its semaphore: it can be moved to other tasklets and
+/// threads.
+#[must_use = "if unused the permits are given back at once"]
+#[derive(Debug)]
+pub struct OwnedSemaphorePermit {
+    semaphore: Arc<Semaphore>,
+    permits: usize,
+}
+
+impl Semaphore {
+    /// The most permits that a semaphore can have.
+    pub const MAX_PERMITS: usize = PERMITS_MAX;
+
+    /// A semaphore with so many permits.
+    ///
+    /// # Panics
+    /// Beyond [`Semaphore::MAX_PERMITS`].
+    pub const fn new(permits: usize) -> Semaphore {
+        let word = AtomicUsize::new(Permits::word(permits));
+        Semaphore { permits: Permits::of(word, Mutex::new(None)) }
+    }
+
+    /// How many permits nobody has.
+    pub fn available_permits(&self) -> usize {
+        self.permits.free()
+    }
+
+    /// Waits for one permit.
+    ///
+    /// # Panics
+    /// If it would have to wait inside [`no_switch`](crate::task::no_switch).
+    pub fn acquire(&self) -> SemaphorePermit<'_> {
+        self.acquire_many(1)
+    }
+
+    /// Waits for so many permits, and takes them together.
+    ///
+    /// # Panics
+    /// As [`Semaphore::acquire`].
+    pub fn acquire_many(&self, permits: usize) -> SemaphorePermit<'_> {
+        self.wait_for(permits);
+        SemaphorePermit { semaphore: self, permits }
+    }
+
+    /// As [`Semaphore::acquire_many`], for permits that can be moved to other tasklets and threads.
+    ///
+    /// # Panics
+    /// As [`Semaphore::acquire`].
+    pub fn acquire_owned(self: Arc<Semaphore>, permits: usize) -> OwnedSemaphorePermit {
+        self.wait_for(permits);
+        OwnedSemaphorePermit { semaphore: self, permits }
+    }
+
+    /// Waits for so many permits, for `timeout` at most; `None`: they were not to be had. Where it
+    /// may not wait at all (unwinding, inside [`no_switch`](crate::task::no_switch)), it says so at
+    /// once.
+    pub fn acquire_timeout(
+        &self,
+        permits: usize,
+        timeout: Duration,
+    ) -> Option<SemaphorePermit<'_>> {
+        let until = time::deadline_in(timeout).min(waiter::deadline());
+        self.wait_until(permits, until).ok()?;
+        Some(SemaphorePermit { semaphore: self, permits })
+    }
+
+    /// Takes so many permits, if they are there and nobody waits.
+    pub fn try_acquire(&self, permits: usize) -> Option<SemaphorePermit<'_>> {
+        let taken = self.permits.try_acquire(permits);
+        taken.then(|| SemaphorePermit { semaphore: self, permits })
+    }
+
+    /// As [`Semaphore::try_acquire`], for permits that can be moved to other tasklets and threads.
+    pub fn try_acquire_owned(self: Arc<Semaphore>, permits: usize) -> Option<OwnedSemaphorePermit> {
+        let taken = self.permits.try_acquire(permits);
+        taken.then(|| OwnedSemaphorePermit { semaphore: self, permits })
+    }
+
+    /// Adds permits that nobody has had.
+    ///
+    /// # Panics
+    /// Beyond [`Semaphore::MAX_PERMITS`].
+    pub fn add_permits(&self, permits: usize) {
+        let most = PERMITS_MAX.checked_sub(self.available_permits());
+        assert!(most.is_some_and(|most| permits <= most), "too many permits");
+        self.permits.release(permits);
+    }
+
+    fn wait_for(&self, permits: usize) {
+        match self.wait_until(permits, NEVER) {
+            Ok(()) => {}
+            Err(Without::Refused(refusal)) => refuse(refusal, WHAT, (&raw const *self).cast()),
+            Err(Without::TimedOut) => unreachable!("it waits as long as it takes"),
+        }
+    }
+
+    fn wait_until(&self, permits: usize, until: u64) -> Result<(), Without> {
+        if self.permits.try_acquire(permits) {
+            return Ok(());
+        }
+        self.permits.acquire(&Ask { permits, exclusive: false, what: WHAT, until })
+    }
+}
+
+impl SemaphorePermit<'_> {
+    /// Never gives the permits back: there are fewer from now on.
+    pub fn forget(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl OwnedSemaphorePermit {
+    /// Never gives the permits back: there are fewer from now on.
+    pub fn forget(mut self) {
+        self.permits = 0;
+    }
+}
+
+impl Drop for SemaphorePermit<'_> {
+    fn drop(&mut self) {
+        self.semaphore.permits.release(self.permits);
+    }
+}
+
+impl Drop for OwnedSemaphorePermit {
+    fn drop(&mut self) {
+        self.semaphore.permits.release(self.permits);
+    }
+}
+
+impl fmt::Debug for Semaphore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let permits = self.available_permits();
+        f.debug_struct("Semaphore").field("permits", &permits).finish_non_exhaustive()
+    }
+}

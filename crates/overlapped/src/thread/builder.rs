@@ -1,0 +1,134 @@
+//! Spawning.
+
+use std::io;
+
+use super::handle::{JoinHandle, joined};
+use super::scoped::{Scope, ScopedJoinHandle};
+use super::this::Identity;
+use crate::task::{self, SpawnError};
+
+/// Runs `f` in a new tasklet of the caller's scheduler: `std::thread::spawn`. Neither the closure
+/// nor its result need be `Send`; with a result that is not, the handle is not either.
+///
+/// # Panics
+/// Where [`Builder::spawn`] returns an error: outside a scheduler, to begin with.
+///
+/// ```
+/// overlapped::run(|| {
+///     let handle = overlapped::thread::spawn(|| "done");
+///     assert_eq!(handle.join().unwrap(), "done");
+/// }).unwrap();
+/// ```
+#[track_caller]
+pub fn spawn<F, T>(f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + 'static,
+    T: 'static,
+{
+    match Builder::new().spawn(f) {
+        Ok(handle) => handle,
+        Err(error) => panic!("overlapped::thread::spawn: {error}"),
+    }
+}
+
+/// `std::thread::Builder`: names a tasklet and sizes its stack.
+#[must_use = "must eventually spawn the thread"]
+#[derive(Debug, Default)]
+pub struct Builder {
+    name: Option<String>,
+    stack_size: Option<usize>,
+}
+
+/// The least stack behind a guard, as std asks the system for no less.
+const STACK_MIN: usize = 16 * 1024;
+
+impl Builder {
+    /// A tasklet without a name, on a stack of the scheduler's default size.
+    pub fn new() -> Builder {
+        Builder::default()
+    }
+
+    /// Names the tasklet, for [`Thread::name`](super::Thread::name), dumps, verdicts and overflow
+    /// reports.
+    pub fn name(mut self, name: String) -> Builder {
+        self.name = Some(name);
+        self
+    }
+
+    /// The usable size of its stack, in bytes: at least so many. Its guard is added, and the sum is
+    /// rounded up to a power of two; memory is committed page by page as it is used. Default: the
+    /// scheduler's ([`Config::stack_size`](crate::Config::stack_size)).
+    pub fn stack_size(mut self, size: usize) -> Builder {
+        self.stack_size = Some(size);
+        self
+    }
+
+    /// Spawns the tasklet.
+    ///
+    /// # Errors
+    /// `Unsupported` outside a scheduler; `QuotaExceeded` beyond `Config::tasklets_max`.
+    ///
+    /// # Panics
+    /// If the name has a zero byte in it, as std does.
+    pub fn spawn<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + 'static,
+        T: 'static,
+    {
+        let identity = Identity::new(self.name.clone());
+        let (body, handle) = joined(f, identity);
+        drop(self.settings().spawn(body).map_err(refused)?);
+        Ok(handle)
+    }
+
+    /// Spawns a tasklet of `scope`.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`]; `WouldBlock` while the caller is unwinding or inside
+    /// [`no_switch`](crate::task::no_switch).
+    ///
+    /// # Panics
+    /// As [`Builder::spawn`].
+    pub fn spawn_scoped<'scope, 'env, F, T>(
+        self,
+        scope: &'scope Scope<'scope, 'env>,
+        f: F,
+    ) -> io::Result<ScopedJoinHandle<'scope, T>>
+    where
+        F: FnOnce() -> T + 'scope,
+        T: 'scope,
+    {
+        let identity = Identity::new(self.name.clone());
+        let own = identity.clone();
+        let body = move || {
+            own.assume();
+            f()
+        };
+        let tasklet = self.settings().spawn_scoped(scope.inner(), body).map_err(refused)?;
+        Ok(ScopedJoinHandle::new(tasklet, identity))
+    }
+
+    fn settings(self) -> task::Builder {
+        let mut settings = task::Builder::new();
+        if let Some(name) = self.name {
+            assert!(!name.contains('\0'), "thread name may not contain interior null bytes");
+            settings = settings.name(name);
+        }
+        match self.stack_size {
+            Some(size) => {
+                settings.stack_size(size.max(STACK_MIN).saturating_add(task::STACK_OVERHEAD))
+            }
+            None => settings,
+        }
+    }
+}
+
+fn refused(error: SpawnError) -> io::Error {
+    let kind = match error {
+        SpawnError::NoScheduler => io::ErrorKind::Unsupported,
+        SpawnError::Limit => io::ErrorKind::QuotaExceeded,
+        SpawnError::CannotWait | SpawnError::Wait(_) => io::ErrorKind::WouldBlock,
+        SpawnError::Ended => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error)
+}

@@ -1,0 +1,82 @@
+//! The handle of a tasklet that any thread may join.
+//!
+//! Why not [`Tasklet`](crate::Tasklet): programs keep std's handles in statics, send them to other
+//! threads and join them there. So the result goes through a [`oneshot`] instead of the tasklet's
+//! own block, and the handle is `Send` and `Sync` if the result is `Send`, as std's always is.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+
+use super::this::{Identity, Thread};
+use crate::sync::oneshot::{self, Nothing};
+use crate::task::{self, JoinError, TaskletExit, waiter};
+
+/// `std::thread::JoinHandle`. Dropping it detaches the tasklet.
+pub struct JoinHandle<T> {
+    result: oneshot::Receiver<super::Result<T>>,
+    thread: Thread,
+}
+
+/// What a tasklet that is joined through a [`JoinHandle`] runs.
+pub(super) fn joined<F, T>(f: F, identity: Arc<Identity>) -> (impl FnOnce(), JoinHandle<T>)
+where
+    F: FnOnce() -> T,
+    T: 'static,
+{
+    let (sender, result) = oneshot::channel();
+    let handle = JoinHandle { result, thread: Thread::of(Arc::clone(&identity)) };
+    let body = move || {
+        identity.assume();
+        let last = sender.another();
+        task::on_abandon(move || drop(last.send(Err(Box::new(JoinError::Abandoned)))));
+        let ended = catch_unwind(AssertUnwindSafe(f));
+        // As of a thread that is joined, nothing of it is left.
+        task::drop_locals();
+        match ended {
+            Err(payload) if payload.is::<TaskletExit>() => {
+                drop(sender.send(Err(Box::new(JoinError::Killed))));
+                resume_unwind(payload);
+            }
+            ended => drop(sender.send(ended)),
+        }
+    };
+    (body, handle)
+}
+
+impl<T> JoinHandle<T> {
+    /// The tasklet, to be unparked or told apart.
+    pub fn thread(&self) -> &Thread {
+        &self.thread
+    }
+
+    /// Waits until the tasklet has ended, and gives its result. From any thread; a tasklet that
+    /// calls it blocks itself only.
+    ///
+    /// # Errors
+    /// What the tasklet panicked with. If there is no result for another reason, the payload is a
+    /// [`JoinError`]: `Killed` (or it never ran), `Abandoned`; `TimedOut` at a deadline of
+    /// [`timeout`](crate::time::timeout), and `WouldBlock` where the caller may not wait
+    /// (unwinding, inside [`no_switch`](crate::task::no_switch)): the tasklet is detached then.
+    pub fn join(self) -> super::Result<T> {
+        let failed = |error: JoinError| -> Box<dyn Any + Send> { Box::new(error) };
+        match self.result.recv_until(waiter::deadline()) {
+            Ok(result) => result,
+            Err(Nothing::Disconnected) => Err(failed(JoinError::Killed)),
+            Err(Nothing::TimedOut) => Err(failed(JoinError::TimedOut)),
+            Err(Nothing::Empty | Nothing::Refused) => Err(failed(JoinError::WouldBlock)),
+        }
+    }
+
+    /// Whether it has ended. Never waits.
+    pub fn is_finished(&self) -> bool {
+        self.result.is_ready()
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle").finish_non_exhaustive()
+    }
+}

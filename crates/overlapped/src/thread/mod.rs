@@ -1,0 +1,57 @@
+//! `std::thread` on tasklets: a change of the `use` line turns a program's threads into tasklets of
+//! the thread that called [`run`](crate::run()).
+//!
+//! | std's | here |
+//! |---|---|
+//! | [`spawn`], [`Builder`], [`JoinHandle`] | a tasklet; its handle may go to any thread |
+//! | [`scope`], [`Scope`], [`ScopedJoinHandle`] | tasklets that borrow from their parent |
+//! | [`current`], [`Thread`], [`ThreadId`] | the calling tasklet; outside a scheduler, the thread |
+//! | [`park`], [`park_timeout`], [`Thread::unpark`] | with std's one token |
+//! | [`sleep`], [`yield_now`] | of the calling tasklet |
+//! | [`panicking`], [`available_parallelism`] | std's own |
+//! | [`LocalKey`], `thread_local!` | std's own: one value for each *thread*, see below |
+//!
+//! What is not the same:
+//!
+//! - Closures need not be `Send`, since a tasklet does not change thread. So there is no
+//!   parallelism either: a computation stops the others until it waits or calls [`yield_now`].
+//!   [`task::place`](crate::task::place) and [`task::unblock`](crate::task::unblock) use other
+//!   threads.
+//! - A `thread_local!` is shared by the tasklets of its thread; [`task::Local`](crate::task::Local)
+//!   is one value for each tasklet. ([`panicking`] is right all the same: a tasklet that unwinds
+//!   never switches.)
+//! - Outside a scheduler [`spawn`] panics and [`Builder::spawn`] is an error.
+//! - [`run`](crate::run()) waits for every tasklet, also for detached ones;
+//!   [`run_until`](crate::run_until) kills them, as the end of `main` does with threads.
+//! - A tasklet can be killed. Who joins it gets a [`JoinError`](crate::JoinError) as the payload.
+//! - The stack is the scheduler's, 192 KiB by default, not 2 MiB; see [`Builder::stack_size`].
+//! - While a tasklet waits in [`JoinHandle::join`] or [`park`] there is no deadlock verdict: any
+//!   thread may end the wait. ([`Tasklet::join`](crate::Tasklet::join) gives verdicts.)
+//!
+//! ```
+//! use overlapped::thread; // Was: std::thread.
+//!
+//! overlapped::run(|| {
+//!     let handle = thread::spawn(|| {
+//!         thread::park();
+//!         6 * 7
+//!     });
+//!     handle.thread().unpark();
+//!     assert_eq!(handle.join().unwrap(), 42);
+//! }).unwrap();
+//! ```
+
+mod builder;
+mod handle;
+mod scoped;
+mod this;
+
+pub use std::thread::{AccessError, LocalKey, Result, available_parallelism, panicking};
+
+pub use builder::{Builder, spawn};
+pub use handle::JoinHandle;
+pub use scoped::{Scope, ScopedJoinHandle, scope};
+pub use this::{Thread, ThreadId, current, park, park_timeout};
+
+pub use crate::task::yield_now;
+pub use crate::time::sleep;

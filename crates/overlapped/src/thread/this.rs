@@ -1,0 +1,196 @@
+//! The calling tasklet as std's `Thread`: its number, its name, its token.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::task::waiter::{self, Waker, Woken};
+use crate::task::{self, Refusal};
+use crate::time;
+
+/// `std::thread::Thread`: a handle to a tasklet, or to a plain thread, for any thread.
+#[derive(Clone)]
+pub struct Thread(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Tasklet(Arc<Identity>),
+    Plain(std::thread::Thread),
+}
+
+/// `std::thread::ThreadId`: unique among all tasklets and threads of the process, for ever.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ThreadId(Id);
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Id {
+    Tasklet(u64),
+    Plain(std::thread::ThreadId),
+}
+
+/// What a tasklet is known by in other threads. It stays with the tasklet to its very end.
+pub(super) struct Identity {
+    id: u64,
+    name: Option<String>,
+    token: Mutex<Token>,
+}
+
+/// std's token: there is one or there is none.
+#[derive(Default)]
+struct Token {
+    is_there: bool,
+    waker: Option<Waker>,
+}
+
+/// The next tasklet's number. One that nobody asks for has none.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+impl Identity {
+    pub(super) fn new(name: Option<String>) -> Arc<Identity> {
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Identity { id, name, token: Mutex::default() })
+    }
+
+    /// The calling tasklet is known by this from now on.
+    pub(super) fn assume(self: Arc<Identity>) {
+        task::identity(|_| self);
+    }
+
+    /// The calling tasklet's.
+    fn here() -> Option<Arc<Identity>> {
+        let identity = task::identity(Identity::new)?;
+        Some(identity.downcast().unwrap_or_else(|_| unreachable!("nobody else gives identities")))
+    }
+
+    fn token(&self) -> MutexGuard<'_, Token> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unpark(&self) {
+        let mut token = self.token();
+        token.is_there = true;
+        let waker = token.waker.take();
+        drop(token);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Waits for the token and takes it.
+    fn park(&self, until: u64) {
+        if std::mem::take(&mut self.token().is_there) {
+            return;
+        }
+        let (wait, waker) = match waiter::prepare() {
+            Ok(prepared) => prepared,
+            Err(Refusal::Unwinding) => return,
+            Err(refusal) => panic!("park {}", refusal.reason()),
+        };
+        let mut token = self.token();
+        if std::mem::take(&mut token.is_there) {
+            return;
+        }
+        token.waker = Some(waker);
+        drop(token);
+        let woken = wait.park("unpark", until);
+        let mut token = self.token();
+        token.waker = None;
+        if woken == Woken::Killed {
+            drop(token);
+            waiter::leave();
+        }
+        token.is_there = false;
+    }
+}
+
+impl Thread {
+    pub(super) fn of(identity: Arc<Identity>) -> Thread {
+        Thread(Kind::Tasklet(identity))
+    }
+
+    /// Gives the token, if it is not there, and so ends one [`park`], now or later.
+    pub fn unpark(&self) {
+        match &self.0 {
+            Kind::Tasklet(identity) => identity.unpark(),
+            Kind::Plain(thread) => thread.unpark(),
+        }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> ThreadId {
+        ThreadId(match &self.0 {
+            Kind::Tasklet(identity) => Id::Tasklet(identity.id),
+            Kind::Plain(thread) => Id::Plain(thread.id()),
+        })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> Option<&str> {
+        match &self.0 {
+            Kind::Tasklet(identity) => identity.name.as_deref(),
+            Kind::Plain(thread) => thread.name(),
+        }
+    }
+}
+
+/// The calling tasklet; outside a scheduler, the thread.
+#[must_use]
+pub fn current() -> Thread {
+    Thread(match Identity::here() {
+        Some(identity) => Kind::Tasklet(identity),
+        None => Kind::Plain(std::thread::current()),
+    })
+}
+
+/// Blocks the calling tasklet until its token is there, and takes it; see `std::thread::park`.
+/// Outside a scheduler it blocks the thread. It may return without a token.
+///
+/// A deadline of [`timeout`](crate::time::timeout) does not cut it. While unwinding it returns at
+/// once.
+///
+/// # Panics
+/// If it would have to wait inside [`no_switch`](crate::task::no_switch).
+///
+/// ```
+/// use overlapped::thread;
+///
+/// overlapped::run(|| {
+///     let sleeper = thread::spawn(thread::park);
+///     sleeper.thread().unpark();
+///     sleeper.join().unwrap();
+/// }).unwrap();
+/// ```
+pub fn park() {
+    match Identity::here() {
+        Some(identity) => identity.park(waiter::NEVER),
+        None => std::thread::park(),
+    }
+}
+
+/// As [`park`], for `dur` at most. As [`sleep`](super::sleep), a deadline ends it early.
+///
+/// # Panics
+/// As [`park`].
+pub fn park_timeout(dur: Duration) {
+    match Identity::here() {
+        Some(identity) => identity.park(time::deadline_in(dur).min(waiter::deadline())),
+        None => std::thread::park_timeout(dur),
+    }
+}
+
+impl fmt::Debug for Thread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = f.debug_struct("Thread");
+        text.field("id", &self.id()).field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ThreadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Id::Tasklet(id) => f.debug_tuple("ThreadId").field(&id).finish(),
+            Id::Plain(id) => id.fmt(f),
+        }
+    }
+}

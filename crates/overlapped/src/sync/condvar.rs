@@ -13,7 +13,7 @@ use crate::time;
 
 const WHAT: &str = "a Condvar";
 
-/// `std::sync::Condvar` for a [`Mutex`] of this module.
+/// `std::sync::Condvar` for a [`Mutex`](super::Mutex) of this module.
 ///
 /// Those who wait are woken in order. A notification given to a tasklet that is killed before it
 /// has the mutex again goes to the next one. A deadline of [`timeout`](crate::time::timeout) cuts

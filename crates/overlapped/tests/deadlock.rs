@@ -244,6 +244,78 @@ fn outside_a_scheduler_a_channel_says_so_at_once() {
     assert_eq!(run(|| channel.try_recv()).unwrap(), Err(RecvError::WouldBlock));
 }
 
+/// Whoever is told and waits again is the last waiter then, and is told again.
+#[test]
+fn a_joiner_is_told_of_each_of_thousands_in_time() {
+    let waiters = rig::rounds(5_000, 20_000);
+    let begin = Instant::now();
+    run(|| {
+        let channel = Channel::<u8>::new();
+        let tasklets: Vec<Tasklet<()>> = (0..waiters)
+            .map(|_| {
+                let channel = channel.clone();
+                spawn(move || assert!(is_verdict(&channel.recv())))
+            })
+            .collect();
+        yield_now();
+        for tasklet in tasklets {
+            assert!(matches!(tasklet.join(), Err(JoinError::Deadlock(_))));
+        }
+        assert_eq!(channel.balance(), -(waiters as isize), "the others wait on");
+    })
+    .unwrap();
+    println!("{waiters} joins and as many verdicts in {:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+}
+
+/// What happens between two verdicts is not forgotten: who was woken, who waits anew, who was born.
+#[test]
+fn verdicts_go_on_rightly_whatever_the_told_ones_do() {
+    let order = Rc::new(RefCell::new(Vec::new()));
+    run(|| {
+        let (channel, other) = (Channel::<u8>::new(), Channel::<u8>::new());
+        let waits = |name: &'static str, channel: &Channel<u8>| {
+            let (channel, order) = (channel.clone(), order.clone());
+            drop(spawn(move || {
+                let got = channel.recv();
+                order.borrow_mut().push((name, is_verdict(&got)));
+            }));
+        };
+        waits("first", &channel);
+        waits("fed", &other);
+        waits("second", &channel);
+        let (own, feeds, told) = (channel.clone(), other.clone(), order.clone());
+        drop(spawn(move || {
+            assert!(is_verdict(&own.recv()));
+            told.borrow_mut().push(("busy", true));
+            feeds.send(1).unwrap();
+            let born = own.clone();
+            let told_too = told.clone();
+            drop(spawn(move || {
+                assert!(is_verdict(&born.recv()));
+                told_too.borrow_mut().push(("born", true));
+            }));
+            yield_now();
+            assert!(is_verdict(&own.recv()));
+            told.borrow_mut().push(("busy again", true));
+            sleep(Duration::from_millis(1));
+            assert!(is_verdict(&own.recv()));
+            told.borrow_mut().push(("busy at last", true));
+        }));
+    })
+    .unwrap();
+    let expected = [
+        ("busy", true),
+        ("fed", false),
+        ("busy again", true),
+        ("busy at last", true),
+        ("born", true),
+        ("second", true),
+        ("first", true),
+    ];
+    assert_eq!(*order.borrow(), expected);
+}
+
 #[test]
 fn thousands_of_waiters_are_told_in_time() {
     let waiters = rig::rounds(5_000, 20_000);

@@ -8,6 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Ending, Message, Sched, State, Tcb, TcbPtr, Verdict, Waiting, Wake, seat_of};
 
+/// How many candidates for a verdict are kept without asking whether they are of any use.
+const CANDIDATES_MIN: usize = 1_024;
+
 impl Sched {
     /// Asks a tasklet to end. Takes effect where it waits, or at its next suspension point. Who
     /// waits for a scope passes it on to the scope's tasklets.
@@ -88,26 +91,14 @@ impl Sched {
     /// Nobody runs and nobody is left to wake anyone: tells the last waiter whose call can return
     /// an error; where there is none, `run` itself.
     pub(super) fn deadlock(&self) {
-        let mut waiters = Vec::new();
-        let mut count = 0;
-        let mut last: Option<(u64, TcbPtr)> = None;
-        self.each(|tcb, block| {
-            count += 1;
-            if count <= Verdict::WAITERS_MAX {
-                waiters.push(self.describe(block));
-            }
-            let can_fail = block.waiting.get().can_fail();
-            let parked_at = block.parked_at.get();
-            if block.state.get() == State::Waiting
-                && can_fail
-                && last.is_none_or(|(order, _)| parked_at > order)
-            {
-                last = Some((parked_at, tcb));
-            }
-        });
-        waiters.reverse();
-        let verdict = Verdict::new(waiters, count);
-        if let Some((_, tcb)) = last {
+        let waiters = self.youngest(Verdict::WAITERS_MAX);
+        let verdict = Verdict::new(waiters, self.live.get());
+        if !self.telling_all.replace(true) {
+            self.watched.set(true);
+            self.candidates.borrow_mut().collect(|add| self.each(|tcb, _| add(tcb)));
+        }
+        let last = self.candidates.borrow_mut().pop();
+        if let Some(tcb) = last {
             self.block(tcb).extra_or_new(|extra| extra.verdict = Some(verdict));
             self.cut_short(tcb, Wake::Deadlock);
         } else if self.ending.get() {
@@ -116,6 +107,25 @@ impl Sched {
         } else {
             *self.verdict.borrow_mut() = Some(verdict);
             self.end_all();
+        }
+    }
+
+    /// Notes one that has just run, in a run of verdicts: it may be the last waiter now.
+    #[cold]
+    pub(super) fn note_candidate(&self, tcb: TcbPtr) {
+        let mut candidates = self.candidates.borrow_mut();
+        candidates.add(tcb);
+        // Most of them have gone on: somebody is busy, and there may be no further verdict.
+        if candidates.len() > 2 * self.live.get() + CANDIDATES_MIN {
+            drop(candidates);
+            self.end_verdicts();
+        }
+    }
+
+    /// The run of verdicts is over: what happens from now on is not looked at.
+    pub(super) fn end_verdicts(&self) {
+        if self.telling_all.replace(false) {
+            self.candidates.borrow_mut().clear();
         }
     }
 

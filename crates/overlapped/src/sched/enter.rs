@@ -67,6 +67,9 @@ pub(crate) fn open(parts: Parts) -> Opened {
         abandoned: RefCell::new(Vec::new()),
         verdict: RefCell::new(None),
         tracing: Cell::new(false),
+        watched: Cell::new(false),
+        telling_all: Cell::new(false),
+        candidates: RefCell::default(),
         next_id: Cell::new(1),
         telling: Cell::new(false),
         ran_last: Cell::new(0),
@@ -106,6 +109,7 @@ impl Sched {
     /// Nothing is in flight, and the inbox is closed; now the stacks and the port are.
     fn leave(self) -> Ended {
         assert_eq!(self.table.borrow().len(), 0, "nothing is in flight at the end");
+        self.end_verdicts();
         let mut pool = self.pool.borrow_mut();
         for fiber in self.idle.borrow_mut().drain(..) {
             pool.give(fiber.retire());

@@ -66,6 +66,7 @@ impl Sched {
     }
 
     fn sleep(&self) {
+        self.end_verdicts();
         let until = self.grace_until.get().min(self.timers.borrow().next()).min(self.trim());
         let left = || Duration::from_nanos(until.saturating_sub(self.read_clock()));
         self.reap((until != NEVER).then(left));

@@ -183,6 +183,11 @@ pub(crate) struct Sched {
     verdict: RefCell<Option<Verdict>>,
     /// Somebody asks for everybody's backtrace.
     pub(crate) tracing: Cell<bool>,
+    /// There is something to do after each switch: a trace, or a note of who ran.
+    pub(crate) watched: Cell<bool>,
+    /// A run of verdicts is under way, and `candidates` has everybody who can be told.
+    telling_all: Cell<bool>,
+    candidates: RefCell<tasklet::Candidates>,
     next_id: Cell<u64>,
     /// The observer is being told something.
     telling: Cell<bool>,
@@ -293,6 +298,19 @@ impl Sched {
             at = block.all_next.get();
             f(tcb, block);
         }
+    }
+
+    /// The youngest `count` of them, the oldest first, as lines for a verdict.
+    fn youngest(&self, count: usize) -> Vec<Waiter> {
+        let mut lines = Vec::new();
+        let mut at = self.all.get();
+        while let Some(tcb) = at.filter(|_| lines.len() < count) {
+            let block = self.block(tcb);
+            at = block.all_next.get();
+            lines.push(self.describe(block));
+        }
+        lines.reverse();
+        lines
     }
 
     /// Tells the observer, if there is one, that `running` has been switched to.

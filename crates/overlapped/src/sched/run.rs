@@ -25,9 +25,9 @@ impl Sched {
         loop {
             if let Some(tcb) = self.ready.pop_front() {
                 self.prefetch_next();
-                self.switch_to(tcb);
-                if self.tracing.get() {
-                    self.trace_everybody();
+                let lives = self.switch_to(tcb);
+                if self.watched.get() {
+                    self.after_switch(lives.then_some(tcb));
                 }
                 if !budget.spend() {
                     self.look();
@@ -57,9 +57,23 @@ impl Sched {
         self.block(main).ending.get() == Ending::Panicked
     }
 
-    /// Runs one tasklet until it parks, yields or ends.
+    /// What is asked for at times only: traces, and who ran.
+    #[cold]
+    fn after_switch(&self, ran: Option<TcbPtr>) {
+        if self.tracing.get() {
+            self.trace_everybody();
+        }
+        if self.telling_all.get()
+            && let Some(ran) = ran
+        {
+            self.note_candidate(ran);
+        }
+        self.watched.set(self.telling_all.get());
+    }
+
+    /// Runs one tasklet until it parks, yields or ends; whether it lives on.
     #[inline]
-    fn switch_to(&self, tcb: TcbPtr) {
+    fn switch_to(&self, tcb: TcbPtr) -> bool {
         let block = self.block(tcb);
         // SAFETY: only the hub, which this is, reaches a fiber, and none is running.
         let fiber = unsafe { &mut *block.fiber.get() };
@@ -71,7 +85,10 @@ impl Sched {
                     block.guard.set(Span { start, end });
                     fiber.insert(fresh)
                 }
-                None => return self.starve(tcb),
+                None => {
+                    self.starve(tcb);
+                    return true;
+                }
             },
         };
         block.state.set(State::Running);
@@ -83,7 +100,9 @@ impl Sched {
         self.running.set(None);
         if paused == Paused::Finished {
             self.bury(tcb);
+            return false;
         }
+        true
     }
 
     /// Asks for the memory of the tasklet that comes next, and for the block of the one after it,

@@ -96,6 +96,7 @@ fn visit_everybody(here: Here) -> Vec<(u64, Vec<usize>)> {
         here.block(tcb).extra_or_new(|extra| extra.trace = trace);
     }
     here.tracing.set(true);
+    here.watched.set(true);
     me.state.set(State::Ready);
     here.ready.push_front(here.me_ptr());
     leave(here, me);

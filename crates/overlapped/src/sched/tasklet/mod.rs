@@ -27,11 +27,13 @@ use std::rc::Rc;
 use crate::op::{Outcome, Token};
 use crate::switch::{Fiber, Suspender};
 
+mod candidates;
 mod choice;
 mod queue;
 mod seat;
 mod timers;
 
+pub(super) use candidates::Candidates;
 pub(crate) use queue::Queue;
 use seat::Sitter;
 pub(crate) use seat::{Alternative, Bell, Choice, Place, Seat, SeatPtr, seat_of};

@@ -91,10 +91,11 @@ impl Downloader {
             return Outcome::Failed { text, kept: None };
         }
         let path = self.folder.join(&item.name);
+        let part = Part::new(&self.folder, &item.name, &item.shown, self.left.clone());
         if self.manner.resume && !self.manner.overwrite && exists(&path) {
+            part.sweep(&path);
             return Outcome::There { path };
         }
-        let part = Part::new(&self.folder, &item.name, &item.shown, self.left.clone());
         let bar = self.progress.begin(&item.name);
         let mut download = Download { of: self, item, part, bar, path: None, bytes: 0 };
         download.attempts()
@@ -223,6 +224,7 @@ impl Download<'_> {
 
     fn refuse(&self, path: PathBuf) -> Result<Outcome, Failure> {
         if self.of.manner.resume {
+            self.part.sweep(&path);
             return Ok(Outcome::There { path });
         }
         Err(Failure::lasting(format!(

@@ -165,6 +165,20 @@ impl Part {
         })
     }
 
+    /// Removes what is left of a file that has its name, if its run was ended in the middle of
+    /// giving it that.
+    pub(super) fn sweep(&self, name: &Path) {
+        let is_left = match (fs::symlink_metadata(&self.path), fs::symlink_metadata(name)) {
+            (Ok(part), Ok(file)) => part.ino() == file.ino() && part.dev() == file.dev(),
+            (Err(error), Ok(_)) => error.kind() == ErrorKind::NotFound,
+            _ => false,
+        };
+        if is_left {
+            let _ = fs::remove_file(&self.path);
+            let _ = fs::remove_file(&self.note);
+        }
+    }
+
     /// Where it stays after a failure, if it can be gone on with.
     pub(super) fn kept(&self) -> Option<&Path> {
         let is_noted = self.open.as_ref()?.noted;
@@ -365,6 +379,28 @@ mod tests {
         part.restart(None).unwrap();
         part.append(b"x").unwrap();
         assert_eq!(fs::read(&name).unwrap(), b"complete");
+    }
+
+    #[test]
+    fn what_a_crash_left_beside_a_complete_file_is_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let part = part(folder.path());
+        let name = folder.path().join("name");
+        fs::write(&name, "complete").unwrap();
+        // Both names and the note; only the note.
+        for has_part in [true, false] {
+            if has_part {
+                fs::hard_link(&name, &part.path).unwrap();
+            }
+            fs::write(&part.note, "note").unwrap();
+            part.sweep(&name);
+            assert_eq!(names(folder.path()), ["name"]);
+        }
+        // A part that is another file stays.
+        fs::write(&part.path, "comp").unwrap();
+        fs::write(&part.note, "note").unwrap();
+        part.sweep(&name);
+        assert_eq!(names(folder.path()).len(), 3);
     }
 
     #[test]

@@ -144,7 +144,9 @@ impl OpenOptions {
             (false, false, false) if self.create || self.create_new || self.truncate => {
                 Err(invalid("creating or truncating a file requires write or append access"))
             }
-            (false, false, false) => Err(io::Error::from_raw_os_error(libc::EINVAL)),
+            (false, false, false) => {
+                Err(invalid("must specify at least one of read, write, or append access"))
+            }
         }
     }
 

@@ -33,7 +33,7 @@ pub(crate) fn report(id: &str, checks: usize, figure: &str) {
 }
 
 /// The variable that tells a child process what to do.
-const CHILD: &str = "OVERLAPPED_TEST_CHILD";
+pub(crate) const CHILD: &str = "OVERLAPPED_TEST_CHILD";
 
 /// What this process was asked to do by [`child`], if it is one.
 pub(crate) fn asked() -> Option<String> {

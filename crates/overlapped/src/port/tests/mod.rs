@@ -2,6 +2,7 @@
 //! forced to its fallback, and on readiness.
 
 mod cancel;
+mod files;
 mod ops;
 mod pressure;
 mod rig;

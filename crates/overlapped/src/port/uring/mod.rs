@@ -171,11 +171,21 @@ impl Uring {
         if let Some(aside) = self.aside.get_mut(&token.to_bits()) {
             aside.cancelled = true;
         }
+        self.note_asked(token);
+        self.push_internal(prepare::cancel(token).user_data(CANCEL));
+    }
+
+    fn note_asked(&mut self, token: Token) {
         if self.asked.is_empty() {
             self.ask_at = clock::nanos() + ASK_AGAIN;
         }
         self.asked.insert(token);
-        self.push_internal(prepare::cancel(token).user_data(CANCEL));
+    }
+
+    /// A cancel that misses its operation, as happens by chance only.
+    #[cfg(test)]
+    pub(super) fn cancel_in_vain(&mut self, token: Token) {
+        self.note_asked(token);
     }
 
     /// Asks those who have not ended again, where it is time. Says how long a wait may be.

@@ -1,0 +1,233 @@
+//! `OpenOptions` against std's, in the same place: every combination of flags on every kind of
+//! file gives the same file, or the same error, and leaves the same behind.
+
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+
+use overlapped::run;
+use rustix::fs::IFlags;
+
+mod rig;
+
+/// How the flags stand: read, write, append, truncate, create, create_new.
+type Flags = [bool; 6];
+
+fn flags_of(number: usize) -> Flags {
+    std::array::from_fn(|bit| number >> bit & 1 == 1)
+}
+
+/// Both have the same methods, and no trait in common.
+macro_rules! open {
+    ($options:ty, $flags:expr, $custom:expr, $mode:expr, $path:expr) => {{
+        let [read, write, append, truncate, create, create_new] = $flags;
+        <$options>::new()
+            .read(read)
+            .write(write)
+            .append(append)
+            .truncate(truncate)
+            .create(create)
+            .create_new(create_new)
+            .custom_flags($custom)
+            .mode($mode)
+            .open($path)
+    }};
+}
+
+/// What there is to be opened.
+const TARGETS: [&str; 12] = [
+    "missing",
+    "empty",
+    "full",
+    "read-only",
+    "immutable",
+    "directory",
+    "link",
+    "dangling",
+    "loop",
+    "below/nothing",
+    "full/below",
+    "socket",
+];
+
+/// Something of each kind. Dropped, it can be deleted.
+struct Place(PathBuf);
+
+impl Place {
+    fn make(folder: &Path, name: &str) -> Place {
+        let folder = folder.join(name);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("empty"), "").unwrap();
+        for name in ["full", "read-only", "immutable"] {
+            std::fs::write(folder.join(name), "full of text").unwrap();
+        }
+        std::fs::create_dir(folder.join("directory")).unwrap();
+        symlink("full", folder.join("link")).unwrap();
+        symlink("made by a link", folder.join("dangling")).unwrap();
+        symlink("loop", folder.join("loop")).unwrap();
+        std::os::unix::net::UnixListener::bind(folder.join("socket")).unwrap();
+        let read_only = std::fs::Permissions::from_mode(0o444);
+        std::fs::set_permissions(folder.join("read-only"), read_only).unwrap();
+        let place = Place(folder);
+        if let Err(error) = place.set_immutable(true)
+            && rig::asked().is_none()
+        {
+            eprintln!("SKIPPED: no file here can be made immutable: {error}");
+        }
+        place
+    }
+
+    fn set_immutable(&self, on: bool) -> io::Result<()> {
+        let file = std::fs::File::open(self.0.join("immutable"))?;
+        let mut flags = rustix::fs::ioctl_getflags(&file)?;
+        flags.set(IFlags::IMMUTABLE, on);
+        Ok(rustix::fs::ioctl_setflags(&file, flags)?)
+    }
+
+    /// Names, kinds, permissions, contents.
+    fn contents(&self) -> Vec<(String, u32, Vec<u8>)> {
+        let mut all: Vec<_> = std::fs::read_dir(&self.0)
+            .unwrap()
+            .map(|entry| {
+                let entry = entry.unwrap();
+                let metadata = entry.metadata().unwrap();
+                let bytes = match metadata.file_type() {
+                    kind if kind.is_file() => std::fs::read(entry.path()).unwrap(),
+                    kind if kind.is_symlink() || kind.is_dir() || kind.is_socket() => Vec::new(),
+                    kind => panic!("{kind:?}"),
+                };
+                (entry.file_name().into_string().unwrap(), metadata.mode(), bytes)
+            })
+            .collect();
+        all.sort();
+        all
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = self.set_immutable(false);
+    }
+}
+
+/// What can be compared of an error. What std itself refuses it refuses with other words, and with
+/// or without a number, from version to version.
+type Error = (io::ErrorKind, Option<(i32, String)>);
+
+fn shown(error: &io::Error) -> Error {
+    let number = error.raw_os_error().filter(|_| error.kind() != io::ErrorKind::InvalidInput);
+    (error.kind(), number.map(|number| (number, error.to_string())))
+}
+
+/// What came of an open, and of using what it gave.
+#[derive(Debug, PartialEq)]
+enum Came {
+    Failed(Error),
+    Opened { flags: i32, wrote: Result<usize, i32>, read: Result<Vec<u8>, i32> },
+}
+
+fn used<F: Read + Write + Seek + AsFd>(result: io::Result<F>) -> Came {
+    let errno = |error: io::Error| error.raw_os_error().unwrap();
+    match result {
+        Err(error) => Came::Failed(shown(&error)),
+        Ok(mut file) => {
+            // SAFETY: an open descriptor; no pointers.
+            let flags = unsafe { libc::fcntl(file.as_fd().as_raw_fd(), libc::F_GETFL) };
+            let wrote = file.write(b"new").map_err(errno);
+            // `O_PATH` gives what cannot be moved.
+            let _ = file.rewind();
+            let mut bytes = Vec::new();
+            let read = file.read_to_end(&mut bytes).map_err(errno).map(|_| bytes);
+            Came::Opened { flags, wrote, read }
+        }
+    }
+}
+
+/// One combination on everything, there and here.
+fn compare(number: usize, custom: i32) -> usize {
+    let folder = tempfile::tempdir().unwrap();
+    let (theirs, ours) = (Place::make(folder.path(), "std"), Place::make(folder.path(), "ours"));
+    let flags = flags_of(number);
+    for target in TARGETS {
+        let there = open!(std::fs::OpenOptions, flags, custom, 0o640, theirs.0.join(target));
+        let here = open!(overlapped::fs::OpenOptions, flags, custom, 0o640, ours.0.join(target));
+        assert_eq!(used(here), used(there), "{flags:?} {custom:#o} on {target}");
+    }
+    assert_eq!(ours.contents(), theirs.contents(), "{flags:?} {custom:#o}");
+    TARGETS.len()
+}
+
+#[test]
+fn all_64_combinations_do_what_stds_do_to_every_kind_of_file() {
+    let checks: usize = run(|| (0..64).map(|number| compare(number, 0)).sum()).unwrap();
+    assert_eq!(checks, 64 * TARGETS.len());
+}
+
+/// Root may write to what is read-only: the same again as somebody who may not.
+#[test]
+fn all_64_combinations_do_what_stds_do_without_privileges() {
+    const NAME: &str = "all_64_combinations_do_what_stds_do_without_privileges";
+    if !rustix::process::geteuid().is_root() || rig::asked().is_some() {
+        run(|| (0..64).for_each(|number| assert!(compare(number, 0) > 0))).unwrap();
+        return;
+    }
+    const NOBODY: u32 = 65_534;
+    let folder = tempfile::tempdir().unwrap();
+    let open = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(folder.path(), open).unwrap();
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([NAME, "--exact", "--nocapture"])
+        .env(rig::CHILD, "go on")
+        .env("TMPDIR", folder.path())
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .output();
+    match child {
+        Err(error) => eprintln!("SKIPPED: nobody cannot run this program: {error}"),
+        Ok(output) => assert!(output.status.success(), "{}", rig::said(&output)),
+    }
+}
+
+#[test]
+fn custom_flags_do_what_stds_do() {
+    run(|| {
+        let customs = [
+            libc::O_NOFOLLOW,
+            libc::O_DIRECTORY,
+            libc::O_NONBLOCK,
+            libc::O_PATH,
+            libc::O_NOATIME,
+            libc::O_EXCL,
+            libc::O_APPEND | libc::O_SYNC,
+            libc::O_ACCMODE,
+        ];
+        // Read, both, made, made anew.
+        for number in [0b1, 0b11, 0b1_0010, 0b10_0010] {
+            for custom in customs {
+                compare(number, custom);
+            }
+        }
+    })
+    .unwrap();
+}
+
+#[test]
+fn paths_that_name_nothing_are_the_errors_that_std_has() {
+    run(|| {
+        for path in
+            ["", "\0", "a\0b", "/", ".", "..", "/dev/null/x", "/dev/null/", &"x".repeat(300)]
+        {
+            for number in 0..64 {
+                // Whatever the working directory is, nothing is to be made in it.
+                let flags = flags_of(number);
+                let there = open!(std::fs::OpenOptions, flags, 0, 0o600, path).map(drop);
+                let here = open!(overlapped::fs::OpenOptions, flags, 0, 0o600, path).map(drop);
+                let (here, there) = (here.map_err(|e| shown(&e)), there.map_err(|e| shown(&e)));
+                assert_eq!(here, there, "{path:?} {flags:?}");
+            }
+        }
+    })
+    .unwrap();
+}

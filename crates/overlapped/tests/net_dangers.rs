@@ -9,10 +9,12 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hasher};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use overlapped::fs::File;
 use overlapped::net::{TcpListener, TcpStream, wait_readable};
 use overlapped::os::unix::net::UnixStream;
 use overlapped::task::unblock;
@@ -271,16 +273,21 @@ fn p3_leaving_with_a_thousand_operations_in_flight_takes_less_than_a_second_and_
             let listener = Rc::new(TcpListener::bind("127.0.0.1:0").unwrap());
             let (full, _peer) = pair();
             let (full, channel) = (Rc::new(full), Channel::<u8>::new());
+            let file = Rc::new(File::from(tempfile::tempfile().unwrap()));
             let tasklets: Vec<_> = (0..1_000)
                 .map(|i| {
                     let (listener, full, channel) =
                         (listener.clone(), full.clone(), channel.clone());
-                    spawn(move || match i % 6 {
+                    let file = file.clone();
+                    spawn(move || match i % 8 {
                         0 => drop(listener.accept()),
                         1 => drop((&*full).read(&mut [0; 512])),
                         2 => sleep(Duration::from_secs(3_600)),
                         3 => drop(channel.recv()),
                         4 => drop(wait_readable(&*full)),
+                        // Again and again, because no disk waits for ever.
+                        5 => while (&*file).write(&[1; 4096]).is_ok() {},
+                        6 => while file.read_at(&mut [0; 4096], 0).is_ok() {},
                         _ => drop((&*full).write_all(&[0; 1 << 16])),
                     })
                 })

@@ -134,6 +134,26 @@ fn files_go_by_offset() {
     });
 }
 
+#[test]
+fn direct_io_has_no_cursor_here() {
+    use std::os::unix::fs::OpenOptionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = File::options();
+    options.read(true).write(true).create(true).custom_flags(libc::O_DIRECT);
+    let file = match options.open(folder.path().join("direct")) {
+        Err(error) if error.kind() == ErrorKind::InvalidInput => {
+            eprintln!("SKIPPED: no direct I/O here: {error}");
+            return;
+        }
+        file => Descriptor::from(file.unwrap()),
+    };
+    everywhere(|port| {
+        let error = port.submit(0, Request::read(&file, Vec::with_capacity(4096))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("read_at"), "{error}");
+    });
+}
+
 /// As many events as were submitted, in the order in which they came.
 fn all(port: &mut Port) -> Vec<Event> {
     let mut events = Vec::new();

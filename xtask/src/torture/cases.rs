@@ -54,6 +54,7 @@ pub(crate) const CASES: &[Case] = &[
     },
     both("P13", "No wake from another thread is lost."),
     both("P14", "A tasklet that is always ready delays timers by < 50 ms (p99)."),
+    both("P15", "A thousand opens that wait for ever delay another file's open by < 100 ms."),
     both("P16", "Unwinding against a peer that does not read delays neighbours by < 50 ms."),
     both(
         "P17",
@@ -75,6 +76,7 @@ pub(crate) const CASES: &[Case] = &[
         "K2",
         "Kills and time limits at a channel between threads neither lose nor double a value.",
     ),
+    both("F1", "Random programs on files do what they do with std: same bytes, same errors."),
     both("C1", "What real clients send through the echo server comes back with the same sha256."),
     both("C2", "1,000 clients, half of them killed in mid-transfer, leave nothing behind."),
     both("C3", "Stopped at any moment, `get` leaves no half file under a name, and can go on."),

@@ -3,7 +3,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -72,27 +72,43 @@ impl Errand {
         })
     }
 
-    /// Does it, blocking the calling tasklet only; outside a scheduler, the thread. Returns the
-    /// result, and the errand with what the kernel has written to it.
-    pub(super) fn run(mut self) -> io::Result<(i32, Errand)> {
+    /// Does it, blocking the calling tasklet only; outside a scheduler, the thread.
+    pub(super) fn run(mut self) -> io::Result<Done> {
         let op = self.op();
         match way(&op) {
             Way::InPlace => self.in_place(),
             Way::Port => {
                 // SAFETY: `self` stands still on this frame until `perform` returns.
                 let outcome = unsafe { perform(&op, None) }?;
-                Ok((outcome.result, self))
+                Ok(self.done(outcome.result))
             }
             Way::Pool => on_pool(op.name(), move |_| self.in_place()),
         }
     }
 
-    fn in_place(mut self) -> io::Result<(i32, Errand)> {
+    fn in_place(mut self) -> io::Result<Done> {
         let op = self.op();
         // SAFETY: `self` stands still on this frame until the call returns.
         let result = unsafe { attempt::attempt(&op) }.result;
-        if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok((result, self)) }
+        if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(self.done(result)) }
     }
+
+    fn done(self, result: i32) -> Done {
+        let opened = matches!(self, Errand::Open { .. }).then(|| {
+            // SAFETY: a successful open's result is a new descriptor that nobody else knows.
+            unsafe { OwnedFd::from_raw_fd(result) }
+        });
+        Done { opened, errand: self }
+    }
+}
+
+/// What came of an errand that succeeded. If nobody wants it any more, it closes what was opened.
+#[derive(Debug)]
+pub(super) struct Done {
+    /// The descriptor of [`Errand::Open`].
+    pub(super) opened: Option<OwnedFd>,
+    /// With what the kernel has written to it.
+    errand: Errand,
 }
 
 /// `path` as the kernel takes it.
@@ -128,7 +144,9 @@ pub(super) fn stat_of(fd: &Arc<OwnedFd>) -> io::Result<StatBuf> {
 
 /// statx(2).
 fn ask(base: Base, path: CString, flags: i32) -> io::Result<StatBuf> {
-    let (_, errand) = Errand::Stat { base, path, flags, out: Box::default() }.run()?;
-    let Errand::Stat { out, .. } = errand else { unreachable!("an errand comes back as itself") };
+    let done = Errand::Stat { base, path, flags, out: Box::default() }.run()?;
+    let Errand::Stat { out, .. } = done.errand else {
+        unreachable!("an errand comes back as itself")
+    };
     Ok(*out)
 }

@@ -22,7 +22,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -231,9 +231,8 @@ pub(super) fn may_wait_for_ever(mode: u32) -> bool {
 }
 
 fn open_disk(path: CString, flags: i32, mode: u32) -> io::Result<OwnedFd> {
-    let (fd, _) = Errand::Open { path, flags, mode }.run()?;
-    // SAFETY: a successful open's result is a new descriptor that nobody else knows.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    let opened = Errand::Open { path, flags, mode }.run()?.opened;
+    Ok(opened.expect("an open that has succeeded has opened something"))
 }
 
 /// For a caller that may not wait: files as ever, of others one attempt.

@@ -6,11 +6,12 @@
 //! | a FIFO, a terminal, a device | by the port, as pipes | by the port |
 //! | a socket | received and sent: write(2) would raise SIGPIPE | an error |
 //!
+//! **Past the cache** (`O_DIRECT`): see [`File::past_cache`].
 //! **In place**: what is in the page cache is read by a call that never waits (`RWF_NOWAIT`).
 //! **Pool**: the readiness backend has nothing for disks, so a thread of the pool reads or writes
 //! memory of its own, from or to which the caller copies.
 
-use std::io;
+use std::io::{self, SeekFrom};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -22,6 +23,7 @@ use crate::op::{Fs, Net, Op, clamp};
 use crate::port::attempt::{attempt, read_cached};
 use crate::port::disk::at_once::{self, FileKind};
 use crate::task::aside::{Way, in_place, on_pool, way};
+use crate::task::shield;
 use crate::task::wait::perform;
 
 /// The most that a job of the pool copies at once. A longer transfer is several jobs.
@@ -109,7 +111,10 @@ impl File {
         // SAFETY: handed on to the caller, for each of them.
         unsafe {
             match self.file_kind()? {
-                FileKind::Disk { direct } => self.by_disk(memory, offset, direct),
+                FileKind::Disk { direct, append } if direct && offset.is_none() => {
+                    self.past_cache(memory, append)
+                }
+                FileKind::Disk { direct, .. } => self.by_disk(memory, offset, direct),
                 FileKind::Socket if offset.is_none() => self.by_socket(memory.first()),
                 FileKind::Stream | FileKind::Socket => self.by_port(memory, offset),
             }
@@ -117,9 +122,11 @@ impl File {
     }
 
     fn file_kind(&self) -> io::Result<FileKind> {
-        const KINDS: [FileKind; 4] = [
-            FileKind::Disk { direct: false },
-            FileKind::Disk { direct: true },
+        const KINDS: [FileKind; 6] = [
+            FileKind::Disk { direct: false, append: false },
+            FileKind::Disk { direct: false, append: true },
+            FileKind::Disk { direct: true, append: false },
+            FileKind::Disk { direct: true, append: true },
             FileKind::Socket,
             FileKind::Stream,
         ];
@@ -196,10 +203,30 @@ impl File {
             }
         }
         // SAFETY: the caller's promise.
-        match unsafe { self.by_port(memory, offset) } {
+        match keep(done, || unsafe { self.by_port(memory, offset) }) {
             Err(_) if done > 0 => Ok(done),
             more => more.map(|more| done + more),
         }
+    }
+
+    /// A transfer at the cursor of a file opened with `O_DIRECT`. The ring moves no cursor at the
+    /// end of what the disk has done by itself, so the transfer gets an offset, and the cursor is
+    /// moved here; what is appended has no offset beforehand, and goes to the pool.
+    ///
+    /// # Safety
+    /// As for [`File::transfer`].
+    unsafe fn past_cache(&self, memory: Memory, append: bool) -> io::Result<usize> {
+        let way = way(&memory.op(self.fd.as_raw_fd(), Some(0)));
+        if way != Way::Port || (append && !memory.is_read()) {
+            // SAFETY: the caller's promise.
+            return unsafe { self.by_pool(memory, None, true) };
+        }
+        let _turn = Cursor::enter(&*self.cursor)?;
+        let at = at_once::seek(self.as_fd(), SeekFrom::Current(0))?;
+        // SAFETY: the caller's promise.
+        let done = unsafe { self.by_port(memory, Some(at)) }?;
+        at_once::seek(self.as_fd(), SeekFrom::Start(at + done as u64))?;
+        Ok(done)
     }
 
     /// Reads what is in the page cache.
@@ -213,7 +240,9 @@ impl File {
         loop {
             let Memory::Into(buf, len) = memory else { unreachable!("the caller's promise") };
             // SAFETY: the caller's promise.
-            let count = match in_place(|| unsafe { read_cached(fd, buf, clamp(len), offset) })? {
+            let read = || unsafe { read_cached(fd, buf, clamp(len), offset) };
+            // Once there is something to be returned, nothing else may decide.
+            let count = match if done == 0 { in_place(read)? } else { read() } {
                 count @ 0.. => count as usize,
                 errno if errno == -libc::EAGAIN || errno == -libc::EOPNOTSUPP => {
                     return Ok(Cached::Part(done));
@@ -253,7 +282,7 @@ impl File {
             let is_one_read = matches!(memory, Memory::Into(..));
             if is_one_read && !direct {
                 // SAFETY: the caller's promise.
-                match unsafe { self.read_cache(memory, offset) } {
+                match keep(done, || unsafe { self.read_cache(memory, offset) }) {
                     Ok(Cached::All(count)) => return Ok(done + count),
                     Ok(Cached::Part(count)) => {
                         // SAFETY: so many bytes were written into it.
@@ -265,7 +294,7 @@ impl File {
                 }
             }
             // SAFETY: the caller's promise.
-            let count = match unsafe { self.job(memory, offset, turn) } {
+            let count = match keep(done, || unsafe { self.job(memory, offset, turn.take()) }) {
                 Ok((count, back)) => {
                     turn = back;
                     count
@@ -335,6 +364,11 @@ impl File {
             Ok((count, turn))
         })
     }
+}
+
+/// Goes on with a transfer that has moved something: a kill must wait for what is to be returned.
+fn keep<R>(done: usize, more: impl FnOnce() -> R) -> R {
+    if done > 0 { shield(more) } else { more() }
 }
 
 /// What the page cache had.

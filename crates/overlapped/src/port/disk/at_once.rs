@@ -15,6 +15,8 @@ pub(crate) enum FileKind {
     Disk {
         /// Past the page cache (`O_DIRECT`).
         direct: bool,
+        /// Writes go to the end (`O_APPEND`).
+        append: bool,
     },
     /// A socket, although it is called a file.
     Socket,
@@ -25,7 +27,11 @@ pub(crate) enum FileKind {
 /// What `fd` stands for.
 pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<FileKind> {
     match attempt::kind(fd.as_raw_fd()).map_err(io::Error::from_raw_os_error)? {
-        Kind::Disk => Ok(FileKind::Disk { direct: flags(fd)? & libc::O_DIRECT != 0 }),
+        Kind::Disk => {
+            let flags = flags(fd)?;
+            let (direct, append) = (flags & libc::O_DIRECT != 0, flags & libc::O_APPEND != 0);
+            Ok(FileKind::Disk { direct, append })
+        }
         Kind::Socket => Ok(FileKind::Socket),
         Kind::Stream => Ok(FileKind::Stream),
     }

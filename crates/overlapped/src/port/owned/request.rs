@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::cursors::FileId;
 use crate::op::Interest;
-use crate::port::{attempt, control};
+use crate::port::{attempt, control, disk};
 
 /// A shared descriptor: closed when its last clone, and the last request with it, is gone.
 ///
@@ -145,7 +145,8 @@ impl Request {
     /// What goes through a file's cursor is done in the order of submission, one at a time: each
     /// request on the same file waits in the port until the one before has ended. Others do not
     /// wait, and neither does [`Request::read_at`], of which any number go at once. Another port
-    /// knows nothing of this one's requests: use one port for one cursor.
+    /// knows nothing of this one's requests: use one port for one cursor. A file opened with
+    /// `O_DIRECT` is refused: use [`Request::read_at`].
     pub fn read(stream: impl Into<Descriptor>, buffer: Vec<u8>) -> Request {
         Request::new(stream, Kind::Read(buffer, None))
     }
@@ -226,7 +227,12 @@ impl Request {
             (Kind::Write(buffer, start, None), attempt::Kind::Socket) => Kind::Send(buffer, start),
             (kind, _) => kind,
         };
-        let file = (stands_for == attempt::Kind::Disk).then_some(file);
+        let is_disk = stands_for == attempt::Kind::Disk;
+        // The ring moves no cursor at the end of what the disk has done by itself.
+        if is_disk && disk::at_once::flags(descriptor.as_fd())? & libc::O_DIRECT != 0 {
+            return Err(invalid("O_DIRECT goes past the cursor: use read_at, write_at"));
+        }
+        let file = is_disk.then_some(file);
         Ok((Request { descriptor, kind }, file))
     }
 }

@@ -338,11 +338,12 @@ fn lock_theirs(file: &std::fs::File, shared: Option<bool>) -> io::Result<()> {
 }
 
 fn lock_ours(file: &overlapped::fs::File, shared: Option<bool>) -> io::Result<()> {
-    Ok(match shared {
+    match shared {
         Some(true) => file.try_lock_shared()?,
         Some(false) => file.try_lock()?,
         None => file.unlock()?,
-    })
+    }
+    Ok(())
 }
 
 fn slot_of(step: &Step) -> usize {

@@ -95,6 +95,7 @@ impl Sched {
         let verdict = Verdict::new(waiters, self.live.get());
         if !self.telling_all.replace(true) {
             self.watched.set(true);
+            self.buried.set(false);
             self.candidates.borrow_mut().collect(|add| self.each(|tcb, _| add(tcb)));
         }
         let last = self.candidates.borrow_mut().pop();

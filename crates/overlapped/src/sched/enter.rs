@@ -70,6 +70,7 @@ pub(crate) fn open(parts: Parts) -> Opened {
         watched: Cell::new(false),
         telling_all: Cell::new(false),
         candidates: RefCell::default(),
+        buried: Cell::new(false),
         next_id: Cell::new(1),
         telling: Cell::new(false),
         ran_last: Cell::new(0),

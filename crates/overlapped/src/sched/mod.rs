@@ -188,6 +188,8 @@ pub(crate) struct Sched {
     /// A run of verdicts is under way, and `candidates` has everybody who can be told.
     telling_all: Cell<bool>,
     candidates: RefCell<tasklet::Candidates>,
+    /// Somebody has ended since this was last asked.
+    buried: Cell<bool>,
     next_id: Cell<u64>,
     /// The observer is being told something.
     telling: Cell<bool>,

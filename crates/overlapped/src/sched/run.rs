@@ -25,9 +25,9 @@ impl Sched {
         loop {
             if let Some(tcb) = self.ready.pop_front() {
                 self.prefetch_next();
-                let lives = self.switch_to(tcb);
+                self.switch_to(tcb);
                 if self.watched.get() {
-                    self.after_switch(lives.then_some(tcb));
+                    self.after_switch(tcb);
                 }
                 if !budget.spend() {
                     self.look();
@@ -59,21 +59,19 @@ impl Sched {
 
     /// What is asked for at times only: traces, and who ran.
     #[cold]
-    fn after_switch(&self, ran: Option<TcbPtr>) {
+    fn after_switch(&self, ran: TcbPtr) {
         if self.tracing.get() {
             self.trace_everybody();
         }
-        if self.telling_all.get()
-            && let Some(ran) = ran
-        {
+        if self.telling_all.get() && !self.buried.replace(false) {
             self.note_candidate(ran);
         }
         self.watched.set(self.telling_all.get());
     }
 
-    /// Runs one tasklet until it parks, yields or ends; whether it lives on.
+    /// Runs one tasklet until it parks, yields or ends.
     #[inline]
-    fn switch_to(&self, tcb: TcbPtr) -> bool {
+    fn switch_to(&self, tcb: TcbPtr) {
         let block = self.block(tcb);
         // SAFETY: only the hub, which this is, reaches a fiber, and none is running.
         let fiber = unsafe { &mut *block.fiber.get() };
@@ -85,10 +83,7 @@ impl Sched {
                     block.guard.set(Span { start, end });
                     fiber.insert(fresh)
                 }
-                None => {
-                    self.starve(tcb);
-                    return true;
-                }
+                None => return self.starve(tcb),
             },
         };
         block.state.set(State::Running);
@@ -100,9 +95,7 @@ impl Sched {
         self.running.set(None);
         if paused == Paused::Finished {
             self.bury(tcb);
-            return false;
         }
-        true
     }
 
     /// Asks for the memory of the tasklet that comes next, and for the block of the one after it,
@@ -192,6 +185,7 @@ impl Sched {
         }
         drop(idle);
         self.tried_starved.set(false);
+        self.buried.set(true);
         if let Some(starved) = self.starved.pop_front() {
             self.block(starved).is_starved.set(false);
             self.ready.push_front(starved);

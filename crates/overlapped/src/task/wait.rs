@@ -3,6 +3,7 @@
 //! ```text
 //! perform(op)   an operation: submit, park until its terminal completion, read the outcome
 //! park(…)       anything else: a channel, a join, a deadline, a wake from another thread
+//! choose(…)     the first of several (choose/): sits down everywhere, then parks
 //! give_way()    stays ready, lets the others run
 //!    └──▶ leave() ──▶ hub … hub ──▶ back in leave()
 //! ```

@@ -64,6 +64,15 @@
 //!    error value or back-pressure, never silent loss. *(tests: `s3_…` in `tests/stacks.rs`,
 //!    `p5_…` in the port's unit tests)*
 //!
+//! # What stops the thread
+//!
+//! Whoever computes for long, calls something that blocks, or waits for a lock of std that another
+//! tasklet holds, stops every tasklet of the thread; in the last case for good, since the holder is
+//! one of them. So: no lock of std across a wait (those of `overlapped::sync` let the tasklet
+//! wait), foreign blocking calls in [`task::unblock`], long computations in there, too, or with a
+//! [`yield_now`] now and then. [`Config::stall_limit`] finds what is left: it warns with a name and
+//! a backtrace.
+//!
 //! # Outside a scheduler
 //!
 //! Every call does what std's does: it blocks the thread. [`spawn`] panics there,

@@ -40,6 +40,9 @@ pub(crate) struct Arguments {
     protocol: Protocol,
 }
 
+/// A session that holds the thread for so long is a bug, and every other client notices.
+const STALL_LIMIT: Duration = Duration::from_secs(1);
+
 #[derive(Subcommand)]
 enum Protocol {
     Echo(Echo),
@@ -88,7 +91,7 @@ pub(crate) fn main(port: PortChoice, arguments: &Arguments) -> anyhow::Result<Ex
     let signals = StopSignals::register().context("cannot handle Ctrl-C and SIGTERM")?;
     let totals = Rc::new(Totals::new());
     let serve = || serve(echo, signals, &totals);
-    let stopped = Config::new().port(port).run_until(serve)??;
+    let stopped = Config::new().port(port).stall_limit(STALL_LIMIT).run_until(serve)??;
     say(format_args!("stopped by {stopped}\n{totals}"))?;
     Ok(ExitCode::SUCCESS)
 }

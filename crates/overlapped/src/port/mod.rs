@@ -4,6 +4,7 @@
 //! task, sched ──▶ Driver ──▶ uring | poll          (private: borrowed memory, `Op`)
 //! user        ──▶ Port   ──▶ Driver                (public: owned memory, `Request`)
 //! net, time   ──▶ control, clock                   (calls that never wait, and the time)
+//! sched       ──▶ watch                            (who holds its thread for too long)
 //! process …   ──▶ host                             (children and signals)
 //! fs          ──▶ disk                             (what no port does with files)
 //! ```
@@ -30,6 +31,7 @@ pub(crate) mod resolve;
 #[cfg(test)]
 mod tests;
 mod uring;
+pub(crate) mod watch;
 
 use std::io;
 use std::time::Duration;

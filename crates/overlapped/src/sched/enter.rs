@@ -8,8 +8,10 @@ use super::{
     Counters, Group, Inbox, Limits, NEVER, Observer, Queue, Sched, TcbPtr, Verdict, Waiter,
 };
 use crate::op::Table;
+use crate::port::watch::{self, Pulse, Watched};
 use crate::port::{Driver, control};
 use crate::stack::Pool;
+use crate::stack::overflow::ensure_alt_stack;
 
 /// How a run ended, besides main's own result.
 pub(crate) struct Ended {
@@ -40,6 +42,7 @@ pub(crate) fn open(parts: Parts) -> Opened {
         member: parts.member,
         inbox,
         running: Cell::new(None),
+        pulse: Pulse::default(),
         ready: Queue::default(),
         starved: Queue::default(),
         tried_starved: Cell::new(false),
@@ -100,13 +103,29 @@ impl Opened {
             sched.adopt(main);
         }
         let no_way_out = AbortOnUnwind("in the scheduler");
+        let watched = sched.be_watched();
         sched.run_loop(main, until_main);
+        drop(watched);
         std::mem::forget(no_way_out);
         sched.leave()
     }
 }
 
 impl Sched {
+    /// Has the watchdog look on, if that was asked for. The scheduler stays where it is until the
+    /// result is dropped.
+    fn be_watched(&self) -> Option<Watched> {
+        let limit = self.limits.stall?;
+        // The handler must not need room on a tasklet's stack.
+        ensure_alt_stack();
+        // SAFETY: the caller drops the result before it moves the scheduler. `held` reads a
+        // const-initialised thread-local and cells of this thread, each a single word; names stay
+        // where they are from a tasklet's first run to its end.
+        let watched = unsafe { watch::register(&self.pulse, limit, super::witness::held) };
+        let complain = |error| tracing::warn!("nobody looks for stalls: {error}");
+        watched.map_err(complain).ok()
+    }
+
     /// Nothing is in flight, and the inbox is closed; now the stacks and the port are.
     fn leave(self) -> Ended {
         assert_eq!(self.table.borrow().len(), 0, "nothing is in flight at the end");

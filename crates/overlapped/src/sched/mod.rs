@@ -32,8 +32,10 @@ use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::op::{Completion, Table, Token};
+use crate::port::watch::Pulse;
 use crate::port::{Driver, clock};
 use crate::stack::Pool;
 use crate::switch::Fiber;
@@ -128,19 +130,22 @@ pub(crate) struct Limits {
     pub(crate) operations_max: usize,
     pub(crate) stack_size: usize,
     pub(crate) grace_ns: u64,
+    /// How long a tasklet may hold its thread unmentioned.
+    pub(crate) stall: Option<Duration>,
 }
 
 /// Counters for `stats`.
 #[derive(Default)]
 pub(crate) struct Counters {
     pub(crate) spawned: Cell<u64>,
-    pub(crate) switches: Cell<u64>,
     pub(crate) operations: Cell<u64>,
 }
 
 /// One thread's scheduler.
 pub(crate) struct Sched {
     pub(crate) running: Cell<Option<TcbPtr>>,
+    /// Beats before somebody runs, and after.
+    pub(crate) pulse: Pulse,
     pub(crate) ready: Queue<Tcb>,
     /// Started by nobody yet: they wait for a free stack.
     pub(crate) starved: Queue<Tcb>,

@@ -88,10 +88,11 @@ impl Sched {
         };
         block.state.set(State::Running);
         self.running.set(Some(tcb));
-        self.counters.switches.set(self.counters.switches.get() + 1);
+        self.pulse.beat();
         CURRENT.with(|current| current.set(Some(NonNull::from(self))));
         let paused = fiber.resume(tcb.as_ptr().cast_const().cast());
         CURRENT.with(|current| current.set(None));
+        self.pulse.beat();
         self.running.set(None);
         if paused == Paused::Finished {
             self.bury(tcb);

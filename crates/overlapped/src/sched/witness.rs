@@ -1,5 +1,5 @@
 //! What others are told: verdicts (who waits on what), the observer's callbacks, and who it was
-//! that overflowed his stack.
+//! that overflowed his stack or holds the thread.
 
 use std::fmt;
 use std::io;
@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::{Choice, Place, Sched, State, Tcb, WaitQueue, Waiting, here};
+use crate::port::watch::Held;
 use crate::stack::overflow::{self, Culprit};
 
 /// A deadlock's verdict: nothing runs, nothing is in flight, and nobody outside could wake anyone.
@@ -186,12 +187,18 @@ fn culprit(fault: usize) -> Option<Culprit> {
     if !(guard.start..guard.end).contains(&fault) {
         return None;
     }
-    let name = me.extra(|extra| {
-        let name = extra?.name.as_deref()?;
-        Some((name.as_ptr(), name.len()))
-    });
-    let (name, name_len) = name.unwrap_or((std::ptr::null(), 0));
+    let (name, name_len) = me.name_in_handler();
     let asked = me.stack_size.get();
     let stack_size = if asked == 0 { here.limits.stack_size } else { asked };
     Some(Culprit { name, name_len, id: me.id, stack_size })
+}
+
+/// The tasklet running on this thread. Async-signal-safe.
+pub(super) fn held() -> Option<Held> {
+    let here = here()?;
+    let me = here.block(here.running.get()?);
+    let (name, name_len) = me.name_in_handler();
+    // The suspender stands at the top of the stack, above the first frame.
+    let stack = (me.guard.get().end, me.suspender.get().addr());
+    Some(Held { id: me.id, name, name_len, stack })
 }

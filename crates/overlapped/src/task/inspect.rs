@@ -202,7 +202,7 @@ pub fn stats() -> Option<Stats> {
         spawned: sched.counters.spawned.get(),
         live: sched.live.get(),
         runnable: sched.ready.len() + 1,
-        switches: sched.counters.switches.get(),
+        switches: sched.pulse.switches(),
         operations: sched.counters.operations.get(),
         in_flight: sched.table.borrow().len(),
         stacks: sched.pool.borrow().in_use(),

@@ -211,6 +211,8 @@ pub(crate) struct Tcb {
     pub(crate) parked_at: Cell<u64>,
     /// Rarely used parts, made when first needed.
     pub(crate) extra: UnsafeCell<Option<Box<Extra>>>,
+    /// It was given a name, before its first run.
+    pub(crate) is_named: Cell<bool>,
     /// The stack that it asked for cannot be made.
     pub(crate) no_stack: Cell<bool>,
     /// Stack size asked for, in bytes; 0 for the default.
@@ -276,6 +278,7 @@ impl Tcb {
             since: Cell::new(0),
             parked_at: Cell::new(0),
             extra: UnsafeCell::new(None),
+            is_named: Cell::new(false),
             no_stack: Cell::new(false),
             stack_size: Cell::new(0),
         }
@@ -298,6 +301,23 @@ impl Tcb {
     /// The name given to `Builder::name`.
     pub(crate) fn name(&self) -> Option<String> {
         self.extra(|extra| extra?.name.as_deref().map(String::from))
+    }
+
+    /// The name as a signal handler may look at it, which may have interrupted anything: null and 0
+    /// where there is none.
+    pub(crate) fn name_in_handler(&self) -> (*const u8, usize) {
+        if !self.is_named.get() {
+            return (std::ptr::null(), 0);
+        }
+        // SAFETY: a box in an option is a pointer. A name is set before the first run, so the box
+        // is there and stays, and nobody writes to this field of it any more; no other is referred
+        // to.
+        let name = unsafe {
+            let extra = self.extra.get().cast::<*const Extra>().read_volatile();
+            let name: *const Option<Box<str>> = &raw const (*extra).name;
+            (*name).as_deref()
+        };
+        name.map_or((std::ptr::null(), 0), |name| (name.as_ptr(), name.len()))
     }
 
     /// Whether it has ended or is parked for good.

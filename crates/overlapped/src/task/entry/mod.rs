@@ -62,6 +62,7 @@ struct Settings {
     operations_max: usize,
     grace: Duration,
     overflow_report: bool,
+    stall_limit: Option<Duration>,
 }
 
 impl Default for Config {
@@ -75,6 +76,7 @@ impl Default for Config {
             operations_max: 1 << 22,
             grace: Duration::from_secs(5),
             overflow_report: true,
+            stall_limit: None,
         };
         Config { threads: 1, settings, observer: None }
     }
@@ -169,6 +171,30 @@ impl Config {
         self
     }
 
+    /// Warns (through `tracing`) when a tasklet has held its thread for longer than `limit`, so
+    /// that nobody else there could run: with its name, and a backtrace of where it is. Again when
+    /// it has lasted twice as long, and a note when it is over. Default: no limit.
+    ///
+    /// It finds long computations, calls that block the thread, and locks of std that are held
+    /// across a wait: the tasklet that asks for such a lock next stops the thread, and with it the
+    /// one that holds it. Use `overlapped::sync` for what is held across a wait, and
+    /// [`unblock`](super::unblock) for what blocks.
+    ///
+    /// One thread in the process looks on, four times in each limit; a switch costs what it costs
+    /// without. A stalled thread is asked by SIGURG where it is. Most of its system calls go on
+    /// afterwards, but poll(2) and its like return `EINTR`, which is why a library does not do this
+    /// unasked.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let config = overlapped::Config::new().stall_limit(Duration::from_secs(1));
+    /// config.run(|| { /* … */ }).unwrap();
+    /// ```
+    pub fn stall_limit(mut self, limit: Duration) -> Config {
+        self.settings.stall_limit = Some(limit);
+        self
+    }
+
     /// As [`run`](crate::run()).
     ///
     /// # Errors
@@ -248,6 +274,7 @@ fn parts(
         operations_max: settings.operations_max,
         stack_size: settings.stack_size,
         grace_ns: u64::try_from(settings.grace.as_nanos()).unwrap_or(u64::MAX),
+        stall: settings.stall_limit,
     };
     Ok(Parts { group, member, limits, observer, driver, pool })
 }

@@ -300,6 +300,7 @@ impl Builder {
         let block = here.block(made.tcb);
         if self.name.is_some() {
             block.extra_or_new(|extra| extra.name = self.name);
+            block.is_named.set(true);
         }
         block.stack_size.set(self.stack_size);
         block.scope.set(scope);

@@ -1,0 +1,279 @@
+//! The watchdog: who holds its thread is told of, and nobody else.
+
+mod rig;
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Command, Stdio};
+use std::rc::Rc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use overlapped::time::sleep;
+use overlapped::{Builder, Config, spawn, yield_now};
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+static WARNINGS: AtomicUsize = AtomicUsize::new(0);
+
+/// Standard error, counting warnings.
+struct Counted;
+
+impl Write for Counted {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        std::io::stderr().write_all(buf)?;
+        WARNINGS.fetch_add(String::from_utf8_lossy(buf).matches("has held").count(), Relaxed);
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Waits for a warning: looking up symbols for the first time takes a while.
+fn wait_for_warnings(count: usize) {
+    let begin = Instant::now();
+    while WARNINGS.load(Relaxed) < count {
+        assert!(begin.elapsed() < Duration::from_secs(20), "no warning");
+        sleep(ms(5));
+    }
+}
+
+/// Has warnings written to standard error, as programs do.
+fn listen() {
+    tracing_subscriber::fmt()
+        .with_writer(|| Counted)
+        .with_ansi(false)
+        .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
+        .init();
+}
+
+/// Holds the thread by computing.
+#[inline(never)]
+fn computes_for(time: Duration) -> u64 {
+    let begin = Instant::now();
+    let mut sum = 0_u64;
+    while begin.elapsed() < time {
+        for i in 0..10_000 {
+            sum = std::hint::black_box(sum.wrapping_mul(31).wrapping_add(i));
+        }
+    }
+    sum
+}
+
+#[inline(never)]
+fn locks_and_waits(lock: &Mutex<u32>) {
+    let mut guard = lock.lock().unwrap();
+    // Here another tasklet runs, with the lock held.
+    sleep(ms(20));
+    *guard += 1;
+}
+
+#[inline(never)]
+fn wants_the_lock(lock: &Mutex<u32>) {
+    *lock.lock().unwrap() += 1;
+}
+
+#[test]
+fn a_std_lock_held_across_a_switch_is_found() {
+    const NAME: &str = "a_std_lock_held_across_a_switch_is_found";
+    if rig::asked().is_some() {
+        listen();
+        return Config::new()
+            .stall_limit(ms(100))
+            .run(|| {
+                let lock = Rc::new(Mutex::new(0));
+                let theirs = lock.clone();
+                let holder = Builder::new().name("holder").spawn(move || locks_and_waits(&theirs));
+                yield_now();
+                let wants = Builder::new().name("wants").spawn(move || wants_the_lock(&lock));
+                // Never: the thread is stopped, and with it whoever has the lock.
+                drop((holder.unwrap().join(), wants.unwrap().join()));
+            })
+            .unwrap();
+    }
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([NAME, "--exact", "--nocapture", "--test-threads=1"])
+        .env("OVERLAPPED_TEST_CHILD", "child")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    while !said.contains("overlapped::sched::run::body") {
+        let line = lines.next().expect("a report before the end").unwrap();
+        writeln!(said, "{line}").unwrap();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(said.contains("'wants' has held its thread"), "{said}");
+    assert!(said.contains("wants_the_lock"), "{said}");
+    assert!(said.contains("lock_contended"), "{said}");
+    assert!(!said.contains("'holder'"), "{said}");
+}
+
+#[test]
+fn a_long_computation_is_told_of_and_so_is_its_end() {
+    const NAME: &str = "a_long_computation_is_told_of_and_so_is_its_end";
+    if rig::asked().is_some() {
+        listen();
+        let config = Config::new().stall_limit(ms(100)).threads(2);
+        return config
+            .run(|| {
+                spawn(|| sleep(ms(1)));
+                let busy = Builder::new().name("busy").spawn(|| computes_for(ms(500))).unwrap();
+                busy.join().unwrap();
+                wait_for_warnings(1);
+                sleep(ms(200));
+            })
+            .unwrap();
+    }
+    let output = rig::child(NAME, "child");
+    let said = rig::said(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("'busy' has held its thread"), "{said}");
+    assert!(said.contains("computes_for"), "{said}");
+    assert!(said.contains("gave way after"), "{said}");
+    // At the limit, and at twice and four times the time.
+    let times = said.matches("'busy' has held").count();
+    assert!((1..=3).contains(&times), "{said}");
+}
+
+#[test]
+fn who_waits_or_gives_way_is_not_told_of() {
+    const NAME: &str = "who_waits_or_gives_way_is_not_told_of";
+    if rig::asked().is_some() {
+        listen();
+        return Config::new()
+            .stall_limit(ms(400))
+            .run(|| {
+                let yields = spawn(|| {
+                    let begin = Instant::now();
+                    while begin.elapsed() < ms(900) {
+                        computes_for(Duration::from_micros(50));
+                        yield_now();
+                    }
+                });
+                yields.join().unwrap();
+                sleep(ms(900));
+            })
+            .unwrap();
+    }
+    let output = rig::child(NAME, "child");
+    assert!(output.status.success());
+    assert!(!rig::said(&output).contains("has held"), "{}", rig::said(&output));
+}
+
+#[test]
+fn system_calls_go_on_and_errno_stays() {
+    const NAME: &str = "system_calls_go_on_and_errno_stays";
+    if rig::asked().is_some() {
+        listen();
+        return Config::new()
+            .stall_limit(ms(30))
+            .run(|| {
+                let begin = Instant::now();
+                std::thread::sleep(ms(150));
+                assert!(begin.elapsed() >= ms(150));
+                let (mut rx, mut tx) = std::io::pipe().unwrap();
+                let writer = std::thread::spawn(move || {
+                    std::thread::sleep(ms(150));
+                    tx.write_all(b"late").unwrap();
+                });
+                let mut buf = [0; 4];
+                // One read(2), which blocks the thread: it is not interrupted.
+                assert_eq!(rx.read(&mut buf).unwrap(), 4);
+                writer.join().unwrap();
+                // In case the signals of those two were one: the watchdog was looking up symbols.
+                wait_for_warnings(1);
+                // SAFETY: the place is this thread's own.
+                unsafe { *libc::__errno_location() = 4711 };
+                computes_for(ms(150));
+                assert_eq!(std::io::Error::last_os_error().raw_os_error(), Some(4711));
+                wait_for_warnings(2);
+            })
+            .unwrap();
+    }
+    let output = rig::child(NAME, "child");
+    let said = rig::said(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(said.matches("has held").count() >= 2, "{said}");
+}
+
+static SEEN: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn before(_: i32) {
+    SEEN.fetch_add(1, Relaxed);
+}
+
+#[test]
+fn a_handler_that_was_there_before_gets_its_signals() {
+    const NAME: &str = "a_handler_that_was_there_before_gets_its_signals";
+    if rig::asked().is_some() {
+        listen();
+        // SAFETY: the handler only counts.
+        unsafe { libc::signal(libc::SIGURG, before as *const () as usize) };
+        return Config::new()
+            .stall_limit(ms(20))
+            .run(|| {
+                computes_for(ms(100));
+                assert_eq!(SEEN.load(Relaxed), 0, "the watchdog's questions are its own");
+                for _ in 0..10 {
+                    // SAFETY: sends a signal to this thread.
+                    unsafe { libc::raise(libc::SIGURG) };
+                }
+                assert_eq!(SEEN.load(Relaxed), 10);
+                wait_for_warnings(1);
+            })
+            .unwrap();
+    }
+    let output = rig::child(NAME, "child");
+    assert!(output.status.success(), "{}", rig::said(&output));
+    assert!(rig::said(&output).contains("has held"), "{}", rig::said(&output));
+}
+
+#[test]
+fn asking_at_any_instruction_does_no_harm() {
+    const NAME: &str = "asking_at_any_instruction_does_no_harm";
+    if rig::asked().is_some() {
+        listen();
+        let rounds = rig::rounds(60, 5_000);
+        return Config::new()
+            .stall_limit(Duration::from_nanos(1))
+            .run(|| {
+                for round in 0..rounds {
+                    let length = Duration::from_micros(2_500 + round as u64 * 7 % 500);
+                    // Allocation, formatting, unwinding, thread-locals, signal handlers' own
+                    // ground: whatever has locks and tables.
+                    let tasklet = Builder::new().name(format!("round {round}")).spawn(move || {
+                        let begin = Instant::now();
+                        let mut kept = Vec::new();
+                        while begin.elapsed() < length {
+                            kept.push(format!("{:?}", begin.elapsed()));
+                            let _ = std::panic::catch_unwind(|| rig::quiet_panic(7));
+                            kept.truncate(100);
+                        }
+                        // And many switches, so that some are hit.
+                        let partner = spawn(|| (0..2_000).for_each(|_| yield_now()));
+                        (0..2_000).for_each(|_| yield_now());
+                        partner.join().unwrap();
+                        kept.len()
+                    });
+                    assert!(tasklet.unwrap().join().unwrap() > 0);
+                }
+                wait_for_warnings(1);
+                println!("SURVIVED");
+            })
+            .unwrap();
+    }
+    let output = rig::child(NAME, "child");
+    let said = rig::said(&output);
+    assert!(output.status.success() && said.contains("SURVIVED"), "{}: {said}", output.status);
+    println!("{} questions", said.matches("has held").count());
+    assert!(said.contains("has held"), "void: nobody was asked");
+}

@@ -86,6 +86,7 @@ fn main() -> ExitCode {
         Some(Command::Tour(tour)) => tour::main(port, &tour),
         None => tour::main(port, &tour::Arguments::default()),
     };
+    signals::finish_dumps();
     match done {
         Ok(code) => code,
         // Whoever reads our output has read enough, as in `overlapped doctor | head -1`.

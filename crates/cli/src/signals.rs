@@ -6,8 +6,9 @@
 //! it is done in the signal's handler.
 
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use overlapped::signal::{self, SIGINT, SIGQUIT, SIGTERM, Signals};
 use overlapped::task;
@@ -38,6 +39,36 @@ impl StopSignals {
     }
 }
 
+/// How many dumps are being written.
+static DUMPS: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+
+/// A dump that is being written.
+struct Begun;
+
+impl Begun {
+    fn new() -> Begun {
+        *dumps() += 1;
+        Begun
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        *dumps() -= 1;
+        DUMPS.1.notify_all();
+    }
+}
+
+fn dumps() -> MutexGuard<'static, usize> {
+    DUMPS.0.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits until no dump is being written, for those who leave; not for a reader who has stopped.
+pub(crate) fn finish_dumps() {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    drop(DUMPS.1.wait_timeout_while(dumps(), PATIENCE, |dumps| *dumps > 0));
+}
+
 /// Begins a tasklet that shows all of them at every SIGQUIT, until it is killed.
 pub(crate) fn dump_on_quit() -> io::Result<()> {
     let signals = Signals::new([SIGQUIT])?;
@@ -49,7 +80,12 @@ pub(crate) fn dump_on_quit() -> io::Result<()> {
             }
             // Resolving symbols takes a while, and whoever reads it may be slow.
             let dump = task::dump();
-            drop(task::unblock(move || _ = write!(io::stderr(), "{dump:#}")));
+            let begun = Begun::new();
+            let write = move || {
+                let _ = write!(io::stderr(), "{dump:#}");
+                drop(begun);
+            };
+            drop(task::unblock(write));
         }
     });
     shown.map(drop).map_err(io::Error::other)

@@ -23,7 +23,7 @@ fn twenty_slow_pages_overlap() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let site = Site::start(|request, out| {
-            thread::sleep(Duration::from_millis(150));
+            thread::sleep(Duration::from_millis(250));
             answer(out, "200 OK", "", request.path.as_bytes())
         });
         let urls: Vec<_> = (0..20).map(|page| site.url(&format!("/page-{page}"))).collect();

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod copy;
 mod doctor;
 mod get;
 mod serve;
@@ -41,6 +42,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Copy(copy::Arguments),
     Get(get::Arguments),
     Serve(serve::Arguments),
     Doctor(doctor::Arguments),
@@ -80,6 +82,7 @@ fn main() -> ExitCode {
         .init();
     let port = arguments.port.into();
     let done = match arguments.command {
+        Some(Command::Copy(copy)) => copy::main(port, &copy),
         Some(Command::Get(get)) => get::main(port, &get),
         Some(Command::Serve(serve)) => serve::main(port, &serve),
         Some(Command::Doctor(doctor)) => doctor::main(port, &doctor),

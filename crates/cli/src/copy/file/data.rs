@@ -1,0 +1,222 @@
+//! The contents of a file: its parts between holes, copying them, and comparing.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::{SeekFrom, Stat, copy_file_range, ftruncate, seek};
+use rustix::io::{Errno, pread, pwrite};
+
+use crate::copy::problem::{Doing, Problem};
+
+/// Files up to this size are read and written: that takes less time than to have the kernel copy.
+const READ_MAX: u64 = 64 << 10;
+
+/// How much is read at a time.
+pub(in crate::copy) const BUFFER: usize = 128 << 10;
+
+/// A part of a file that has contents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::copy) struct Part {
+    pub(in crate::copy) begin: u64,
+    pub(in crate::copy) end: u64,
+}
+
+/// The next part at or behind `at`; `None` where nothing but a hole follows. A file that takes as
+/// much room as it is long has no holes to look for.
+pub(in crate::copy) fn next_part(
+    file: BorrowedFd<'_>,
+    stat: &Stat,
+    at: u64,
+) -> Result<Option<Part>, Errno> {
+    let size = size(stat);
+    if at >= size {
+        return Ok(None);
+    }
+    if (stat.st_blocks as u64).saturating_mul(512) >= size {
+        return Ok(Some(Part { begin: at, end: size }));
+    }
+    let begin = match seek(file, SeekFrom::Data(at)) {
+        Ok(begin) => begin,
+        Err(Errno::NXIO) => return Ok(None),
+        // A file system that knows of no holes.
+        Err(Errno::INVAL) => return Ok(Some(Part { begin: at, end: size })),
+        Err(errno) => return Err(errno),
+    };
+    let end = seek(file, SeekFrom::Hole(begin))?.min(size);
+    Ok((begin < end).then_some(Part { begin, end }))
+}
+
+pub(in crate::copy) fn size(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_size).unwrap_or(0)
+}
+
+/// Copies a whole file by plain calls.
+pub(in crate::copy) fn copy(
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+    stat: &Stat,
+    buffer: &mut [u8],
+) -> Result<(), Problem> {
+    let (mut at, size) = (0, size(stat));
+    while let Some(part) = next_part(from, stat, at).map_err(Problem::at(Doing::Read))? {
+        let copied = copy_part(from, to, part, buffer)?;
+        at = part.end;
+        if copied < part.end {
+            return Err(Problem::Changed { before: size, after: copied });
+        }
+    }
+    end_in_hole(to, stat)
+}
+
+/// A file that ends in a hole has not got its length from what was written.
+pub(in crate::copy) fn end_in_hole(to: BorrowedFd<'_>, stat: &Stat) -> Result<(), Problem> {
+    if (stat.st_blocks as u64).saturating_mul(512) < size(stat) {
+        ftruncate(to, size(stat)).map_err(Problem::at(Doing::Write))?;
+    }
+    Ok(())
+}
+
+/// Copies a part, and says where it ended: earlier where the file ends earlier.
+fn copy_part(
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+    part: Part,
+    buffer: &mut [u8],
+) -> Result<u64, Problem> {
+    let mut at = part.begin;
+    if part.end - part.begin > READ_MAX {
+        let (mut read_at, mut write_at) = (at, at);
+        while at < part.end {
+            let left = usize::try_from(part.end - at).unwrap_or(usize::MAX);
+            match copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), left) {
+                Ok(0) => break,
+                Ok(copied) => at += copied as u64,
+                Err(Errno::INTR) => {}
+                // Between these two it must be read and written, which also tells what is wrong.
+                Err(_) => break,
+            }
+        }
+    }
+    while at < part.end {
+        let room = usize::try_from(part.end - at).unwrap_or(usize::MAX).min(buffer.len());
+        let read = read_at(from, &mut buffer[..room], at).map_err(Problem::at(Doing::Read))?;
+        if read == 0 {
+            break;
+        }
+        write_all_at(to, &buffer[..read], at)?;
+        at += read as u64;
+    }
+    Ok(at)
+}
+
+fn read_at(file: BorrowedFd<'_>, buffer: &mut [u8], at: u64) -> Result<usize, Errno> {
+    rustix::io::retry_on_intr(|| pread(file, &mut *buffer, at))
+}
+
+fn write_all_at(file: BorrowedFd<'_>, bytes: &[u8], at: u64) -> Result<(), Problem> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match pwrite(file, &bytes[done..], at + done as u64) {
+            Ok(0) => {
+                return Err(Problem::Call(Doing::Write, io::ErrorKind::WriteZero.into()));
+            }
+            Ok(written) => done += written,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(Problem::at(Doing::Write)(errno)),
+        }
+    }
+    Ok(())
+}
+
+/// Reads `part` of both, and finds the first difference. The ends count.
+pub(in crate::copy) fn compare(from: impl AsFd, to: impl AsFd, part: Part) -> Result<(), Problem> {
+    let (mut one, mut other) = (vec![0; BUFFER], vec![0; BUFFER]);
+    let mut at = part.begin;
+    while at < part.end {
+        let room = usize::try_from(part.end - at).unwrap_or(usize::MAX).min(BUFFER);
+        let read =
+            read_full(from.as_fd(), &mut one[..room], at).map_err(Problem::at(Doing::Read))?;
+        let copy =
+            read_full(to.as_fd(), &mut other[..room], at).map_err(Problem::at(Doing::Write))?;
+        if one[..read] != other[..copy] {
+            let same = one[..read].iter().zip(&other[..copy]).take_while(|(a, b)| a == b).count();
+            return Err(Problem::Differs { at: at + same as u64 });
+        }
+        if read == 0 {
+            return Err(Problem::Differs { at });
+        }
+        at += read as u64;
+    }
+    Ok(())
+}
+
+/// Fills the buffer unless the file ends.
+fn read_full(file: BorrowedFd<'_>, buffer: &mut [u8], at: u64) -> Result<usize, Errno> {
+    let mut read = 0;
+    while read < buffer.len() {
+        match read_at(file, &mut buffer[read..], at + read as u64)? {
+            0 => break,
+            more => read += more,
+        }
+    }
+    Ok(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::fstat;
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+
+    fn file(parts: &[(u64, &[u8])], length: u64) -> File {
+        let file = tempfile::tempfile().unwrap();
+        for (at, bytes) in parts {
+            file.write_all_at(bytes, *at).unwrap();
+        }
+        file.set_len(length).unwrap();
+        file
+    }
+
+    fn whole(length: u64) -> Part {
+        Part { begin: 0, end: length }
+    }
+
+    #[test]
+    fn holes_are_kept_and_everything_else_is_copied() {
+        let block = vec![7; 1 << 16];
+        for (parts, length) in [
+            (&[][..], 0),
+            (&[][..], 1 << 20),
+            (&[(0, &b"x"[..])][..], 1),
+            (&[(0, &block[..])], 5 << 20),
+            (&[(1 << 20, &block[..])], (1 << 20) + (1 << 16)),
+            (&[(0, &block[..]), (3 << 20, &block), (9 << 20, b"end")], 10 << 20),
+        ] {
+            let (from, to) = (file(parts, length), file(&[], 0));
+            let stat = fstat(&from).unwrap();
+            copy(from.as_fd(), to.as_fd(), &stat, &mut vec![0; BUFFER]).unwrap();
+            compare(&from, &to, whole(length)).unwrap();
+            let copied = fstat(&to).unwrap();
+            assert_eq!(copied.st_size, stat.st_size);
+            assert!(copied.st_blocks <= stat.st_blocks, "{} blocks", copied.st_blocks);
+        }
+    }
+
+    #[test]
+    fn every_difference_is_found() {
+        let one = vec![1; 300_000];
+        let from = file(&[(0, &one)], 300_000);
+        for at in [0, 1, 131_071, 131_072, 299_999] {
+            let to = file(&[(0, &one)], 300_000);
+            to.write_all_at(&[2], at).unwrap();
+            let found = compare(&from, &to, whole(300_000));
+            assert!(matches!(found, Err(Problem::Differs { at: found }) if found == at));
+        }
+        for length in [0, 150_000, 299_999] {
+            let to = file(&[(0, &one[..length as usize])], length);
+            let found = compare(&from, &to, whole(300_000));
+            assert!(matches!(found, Err(Problem::Differs { at }) if at == length));
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! A copy on its way: without a name, until all of it is there.
+//!
+//! Where the file system can do it, the copy has no name at all (`O_TMPFILE`): whatever happens to
+//! this process, nothing is left of it. Elsewhere it is called `.NAME.overlapped-XXXXXXXX` and
+//! removed when it is dropped, which a killed tasklet does, too. Either way its final name stands
+//! for nothing, or for what stood there before, and then for the whole file, without a moment in
+//! between.
+
+use std::collections::hash_map::RandomState;
+use std::ffi::{CStr, CString};
+use std::hash::{BuildHasher, Hasher};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, RenameFlags, linkat, openat, renameat, renameat_with, symlinkat,
+    unlinkat,
+};
+use rustix::io::Errno;
+
+use crate::copy::folder::Folder;
+
+/// The longest name that file systems take.
+const NAME_MAX: usize = 255;
+
+/// Names are tried until one is free.
+const TRIES: usize = 100;
+
+/// Whether files without names have worked so far.
+#[derive(Debug)]
+pub(in crate::copy) struct Nameless(AtomicBool);
+
+impl Default for Nameless {
+    fn default() -> Nameless {
+        // For file systems that lack them, on a machine that has none of these.
+        Nameless(AtomicBool::new(std::env::var_os("OVERLAPPED_COPY_NAMED").is_none()))
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(in crate::copy) struct Draft {
+    file: OwnedFd,
+    folder: Arc<Folder>,
+    /// Its name for the time being.
+    name: Option<CString>,
+}
+
+/// What giving a name came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::copy) enum Named {
+    Done,
+    /// There was something, which was not to be replaced.
+    Taken,
+    /// The draft can have no name: it must be made anew.
+    Never,
+}
+
+impl Draft {
+    /// An empty file that only its owner may look at.
+    pub(in crate::copy) fn new(
+        folder: &Arc<Folder>,
+        nameless: &Nameless,
+        name: &CStr,
+    ) -> Result<Draft, Errno> {
+        let mode = Mode::RUSR | Mode::WUSR;
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        let folder = Arc::clone(folder);
+        if nameless.0.load(Relaxed) {
+            match openat(folder.to(), c".", flags | OFlags::TMPFILE, mode) {
+                Ok(file) => return Ok(Draft { file, folder, name: None }),
+                // This file system, or this kernel, has no such thing.
+                Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {
+                    nameless.0.store(false, Relaxed);
+                }
+                Err(errno) => return Err(errno),
+            }
+        }
+        let flags = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+        let (name, file) = beside(name, |name| openat(folder.to(), name, flags, mode))?;
+        Ok(Draft { file, folder, name: Some(name) })
+    }
+
+    /// Gives it its name.
+    pub(in crate::copy) fn publish(
+        mut self,
+        nameless: &Nameless,
+        name: &CStr,
+        replace: bool,
+    ) -> Result<Named, Errno> {
+        let folder = Arc::clone(&self.folder);
+        let to = folder.to();
+        if self.name.is_none() {
+            match self.link(name) {
+                Ok(()) => return Ok(Named::Done),
+                Err(Errno::EXIST) if !replace => return Ok(Named::Taken),
+                Err(Errno::EXIST) => {
+                    let (beside, ()) = beside(name, |name| self.link(name))?;
+                    self.name = Some(beside);
+                }
+                Err(Errno::NOENT | Errno::PERM | Errno::OPNOTSUPP | Errno::INVAL) => {
+                    nameless.0.store(false, Relaxed);
+                    return Ok(Named::Never);
+                }
+                Err(errno) => return Err(errno),
+            }
+        }
+        let Some(beside) = &self.name else { return Ok(Named::Done) };
+        match rename(to, beside, name, replace) {
+            Ok(()) => {
+                self.name = None;
+                Ok(Named::Done)
+            }
+            Err(Errno::EXIST) if !replace => Ok(Named::Taken),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    fn link(&self, name: &CStr) -> Result<(), Errno> {
+        let to = self.folder.to();
+        match linkat(&self.file, c"", to, name, AtFlags::EMPTY_PATH) {
+            // Linux before 6.10 lets only the privileged do it that way.
+            Err(Errno::NOENT) => {
+                let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+                linkat(CWD, path, to, name, AtFlags::SYMLINK_FOLLOW)
+            }
+            result => result,
+        }
+    }
+}
+
+impl AsFd for Draft {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            let _ = unlinkat(self.folder.to(), name, AtFlags::empty());
+        }
+    }
+}
+
+/// Makes a symbolic link: at once where the name is free, else beside it.
+pub(in crate::copy) fn symlink(
+    folder: &Folder,
+    target: &CStr,
+    name: &CStr,
+    replace: bool,
+) -> Result<Named, Errno> {
+    let to = folder.to();
+    match symlinkat(target, to, name) {
+        Ok(()) => return Ok(Named::Done),
+        Err(Errno::EXIST) if !replace => return Ok(Named::Taken),
+        Err(Errno::EXIST) => {}
+        Err(errno) => return Err(errno),
+    }
+    let (beside, ()) = beside(name, |name| symlinkat(target, to, name))?;
+    renameat(to, &beside, to, name).map(|()| Named::Done).inspect_err(|_| {
+        let _ = unlinkat(to, &beside, AtFlags::empty());
+    })
+}
+
+fn rename(folder: BorrowedFd<'_>, from: &CStr, to: &CStr, replace: bool) -> Result<(), Errno> {
+    if replace {
+        return renameat(folder, from, folder, to);
+    }
+    match renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
+        // Not every file system can. A second name says so if there is a first.
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            linkat(folder, from, folder, to, AtFlags::empty())?;
+            unlinkat(folder, from, AtFlags::empty())
+        }
+        result => result,
+    }
+}
+
+/// Makes something under a free name beside `name`.
+fn beside<T>(
+    name: &CStr,
+    mut make: impl FnMut(&CStr) -> Result<T, Errno>,
+) -> Result<(CString, T), Errno> {
+    for _ in 0..TRIES {
+        let candidate = beside_name(name.to_bytes(), RandomState::new().build_hasher().finish());
+        match make(&candidate) {
+            Ok(made) => return Ok((candidate, made)),
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Err(Errno::EXIST)
+}
+
+fn beside_name(name: &[u8], number: u64) -> CString {
+    let ending = format!(".overlapped-{:08x}", number as u32);
+    let mut bytes = Vec::with_capacity(NAME_MAX);
+    // What is too long is left out rather than cut, perhaps in the middle of a character.
+    if name.len() + ending.len() < NAME_MAX {
+        bytes.push(b'.');
+        bytes.extend_from_slice(name);
+    }
+    bytes.extend_from_slice(ending.as_bytes());
+    CString::new(bytes).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_beside_is_hidden_and_never_too_long() {
+        assert_eq!(beside_name(b"a", 0x1_2345_6789), c".a.overlapped-23456789".to_owned());
+        for length in 1..=255 {
+            let name = beside_name(&vec![b'n'; length], u64::MAX);
+            assert!(name.as_bytes().len() <= NAME_MAX && name.as_bytes()[0] == b'.');
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! A folder of the source and its copy, both open.
+//!
+//! Everything below is done relative to these two descriptors: paths stay short, and nobody can
+//! exchange a folder for a link to somewhere else meanwhile. A folder's permissions and times are
+//! set when the last of those who work in it lets go of it: earlier they might forbid the writing,
+//! and the writing would change the times. It keeps its parent open, so a parent comes later.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat, fstat, fsync, mkdirat, openat, statat,
+};
+use rustix::io::Errno;
+
+use super::Copying;
+use super::file::attributes;
+use super::plan::Item;
+use super::problem::{Doing, Problem};
+
+/// Bytes of entries that the kernel gives at a time.
+const ENTRIES: usize = 32 << 10;
+
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Folder {
+    from: OwnedFd,
+    to: OwnedFd,
+    /// The source's, for messages.
+    path: PathBuf,
+    /// Nothing was in the copy when it was opened.
+    is_fresh: bool,
+    /// The source's; `None`: it is only the place where a copy goes to.
+    stat: Option<Stat>,
+    copying: Arc<Copying>,
+    /// Outlives this.
+    _parent: Option<Arc<Folder>>,
+}
+
+/// Something in a folder.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) name: CString,
+    /// What its copy is called, where that differs.
+    pub(super) copy: Option<CString>,
+    pub(super) kind: FileType,
+}
+
+impl Entry {
+    pub(super) fn copy(&self) -> &CStr {
+        self.copy.as_deref().unwrap_or(&self.name)
+    }
+}
+
+impl Folder {
+    /// The folders in which an item and its copy stand, and the item.
+    pub(super) fn around(item: &Item, copying: &Arc<Copying>) -> Result<(Folder, Entry), Problem> {
+        let from = openat(CWD, &item.from_folder, FOLDER, Mode::empty());
+        let from = from.map_err(Problem::at(Doing::Open))?;
+        let to = openat(CWD, &item.to_folder, FOLDER, Mode::empty());
+        let to = to.map_err(Problem::at(Doing::Create))?;
+        let name = c_string(&item.from_name)?;
+        let stat = statat(&from, &name, AtFlags::SYMLINK_NOFOLLOW);
+        let stat = stat.map_err(Problem::at(Doing::Open))?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        let copy = Some(c_string(&item.to_name)?);
+        let folder = Folder {
+            from,
+            to,
+            // `tree/.` is `tree`.
+            path: item.from_folder.components().collect(),
+            is_fresh: false,
+            stat: None,
+            copying: Arc::clone(copying),
+            _parent: None,
+        };
+        Ok((folder, Entry { name, copy, kind }))
+    }
+
+    /// Opens a folder in this one, and its copy, which is made where it is not there.
+    pub(super) fn enter(self: &Arc<Folder>, entry: &Entry) -> Result<Folder, Problem> {
+        let flags = FOLDER | OFlags::NOFOLLOW;
+        let from = openat(&self.from, &entry.name, flags, Mode::empty());
+        let from = from.map_err(Problem::at(Doing::Open))?;
+        let stat = fstat(&from).map_err(Problem::at(Doing::Open))?;
+        if self.copying.is_root(&stat) {
+            return Err(Problem::IntoItself);
+        }
+        // Until the end, this process must be able to write to it, and nobody else needs to.
+        let is_fresh = match mkdirat(&self.to, entry.copy(), Mode::RWXU) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
+            Err(errno) => return Err(Problem::at(Doing::Create)(errno)),
+        };
+        let to = match openat(&self.to, entry.copy(), flags, Mode::empty()) {
+            Ok(to) => to,
+            Err(Errno::NOTDIR | Errno::LOOP) => return Err(Problem::NoFolderThere),
+            Err(errno) => return Err(Problem::at(Doing::Create)(errno)),
+        };
+        if self.stat.is_none() {
+            let root = fstat(&to).map_err(Problem::at(Doing::Create))?;
+            self.copying.note_root(&root);
+        }
+        self.copying.ledger.folders.add(1);
+        Ok(Folder {
+            from,
+            to,
+            path: self.path_of(&entry.name),
+            is_fresh,
+            stat: Some(stat),
+            copying: Arc::clone(&self.copying),
+            _parent: Some(Arc::clone(self)),
+        })
+    }
+
+    /// What is in the source. In the order of the inodes: mostly that of the disk.
+    pub(super) fn entries(&self) -> Result<Vec<Entry>, Problem> {
+        let mut entries = Vec::new();
+        let mut memory = vec![MaybeUninit::uninit(); ENTRIES];
+        let mut raw = RawDir::new(&self.from, &mut memory);
+        while let Some(entry) = raw.next() {
+            let entry = entry.map_err(Problem::at(Doing::Read))?;
+            let name = entry.file_name();
+            if name == c"." || name == c".." {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                FileType::Unknown => {
+                    let stat = statat(&self.from, name, AtFlags::SYMLINK_NOFOLLOW);
+                    FileType::from_raw_mode(stat.map_err(Problem::at(Doing::Read))?.st_mode)
+                }
+                kind => kind,
+            };
+            let number = entry.ino();
+            entries.push((number, Entry { name: name.to_owned(), copy: None, kind }));
+        }
+        entries.sort_by_key(|(number, _)| *number);
+        Ok(entries.into_iter().map(|(_, entry)| entry).collect())
+    }
+
+    pub(super) fn from(&self) -> BorrowedFd<'_> {
+        self.from.as_fd()
+    }
+
+    pub(super) fn to(&self) -> BorrowedFd<'_> {
+        self.to.as_fd()
+    }
+
+    pub(super) fn is_fresh(&self) -> bool {
+        self.is_fresh
+    }
+
+    pub(super) fn copying(&self) -> &Arc<Copying> {
+        &self.copying
+    }
+
+    /// For messages.
+    pub(super) fn path_of(&self, name: &CStr) -> PathBuf {
+        if name == c"." {
+            return self.path.clone();
+        }
+        let name = Path::new(OsStr::from_bytes(name.to_bytes()));
+        if self.path == Path::new(".") { name.to_owned() } else { self.path.join(name) }
+    }
+
+    fn finish(&self) -> Result<(), Problem> {
+        if let Some(stat) = &self.stat {
+            attributes::of_folder(self.to(), stat).map_err(Problem::at(Doing::Keep))?;
+        }
+        if self.copying.options.sync {
+            fsync(&self.to).map_err(Problem::at(Doing::Sync))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(problem) = self.finish() {
+            self.copying.ledger.fail(self.path.clone(), problem);
+        }
+    }
+}
+
+fn c_string(name: &OsStr) -> Result<CString, Problem> {
+    CString::new(name.as_bytes()).map_err(|_| Problem::at(Doing::Open)(Errno::INVAL))
+}

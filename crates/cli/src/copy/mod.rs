@@ -1,0 +1,214 @@
+//! `overlapped copy`: files and trees, many files at a time.
+//!
+//! ```text
+//! main tasklet    spawns those below, waits for the crowd's end
+//! ├ crowd         a scope of N workers
+//! │ └ workers     each takes the next thing to do, until there is none (work.rs)
+//! ├ progress      a line on the terminal
+//! ├ stopper       waits for a signal, then kills the crowd
+//! └ a tasklet that shows all of them at SIGQUIT
+//! ```
+//!
+//! | file | one job |
+//! |---|---|
+//! | `plan` | arguments to a list of what goes where, by the rules of cp |
+//! | `work` | the queue, and what is done by whom |
+//! | `folder` | a folder and its copy, both open |
+//! | `file` | one file, from opening it to the copy's name; in `file/` |
+//! | `file/draft` | the copy while it has no name |
+//! | `file/data`, `file/attributes` | contents and holes; permissions and times |
+//! | `problem`, `ledger`, `report` | why not, how many, and what is said |
+
+mod file;
+mod folder;
+mod ledger;
+mod plan;
+mod problem;
+mod report;
+mod work;
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context;
+use clap::ArgAction;
+use overlapped::port::PortChoice;
+use overlapped::time::{Duration, Instant};
+use overlapped::{Builder, Config, JoinError, scope, spawn};
+use rustix::fs::Stat;
+
+use crate::signals::{self, StopSignals};
+use file::Nameless;
+use ledger::Ledger;
+use work::Queue;
+
+/// A job that runs when the signal comes is let finish: a few small files, or one fsync.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// Copies files and folders, many files at a time.
+///
+/// A folder is copied with all that is in it. As with cp, DST is a folder to copy into, or the name
+/// of the copy; several SRC need a folder; SRC/. stands for what is in SRC. Files with the same
+/// names are replaced. Permissions and times are kept, and so are holes.
+///
+///   overlapped copy photos /mnt/backup           makes /mnt/backup/photos
+///   overlapped copy photos/. /mnt/backup         what is in photos, into /mnt/backup
+///   overlapped copy --no-clobber a b c folder    only what is not there yet
+///   overlapped copy --verify --sync disk.img /mnt/usb/   reads both back before it says so
+///
+/// No half file ever has a final name: a copy gets its name when all of it is there, and what is
+/// cut short leaves nothing. What cannot be copied is listed at the end, and the rest goes on.
+///
+/// Not as with cp: symbolic links stay links, also those given as SRC; a file or link that has the
+/// copy's name is replaced, not written into; files with several names become files of their own.
+/// FIFOs, sockets and devices are refused. Owners, ACLs and extended attributes are not kept, nor
+/// the set-user-ID and set-group-ID bits.
+///
+/// Exit code: 0 when everything is copied, 1 when something is not, 130 after Ctrl-C.
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Arguments {
+    /// What to copy: files, folders, symbolic links
+    #[arg(value_name = "SRC", required = true)]
+    sources: Vec<PathBuf>,
+    /// A folder to copy into, or the copy's name
+    #[arg(value_name = "DST", required = true)]
+    target: PathBuf,
+    /// Copies at a time. More than twice the processors helps where the disk has to be waited for.
+    /// Default: twice the processors, 4 at least and 16 at most
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+    /// Replaces write-protected files, too
+    #[arg(short, long)]
+    force: bool,
+    /// Keeps files that are there, and counts them; that is no failure
+    #[arg(short, long, conflicts_with = "force")]
+    no_clobber: bool,
+    /// Reads every copy and its source once more, and compares them, before the copy gets its name
+    #[arg(long)]
+    verify: bool,
+    /// Waits until every copy is on the disk before it gets its name (fsync)
+    #[arg(long)]
+    sync: bool,
+    /// For the habit of cp: folders are copied whole, and permissions and times kept, anyway
+    #[arg(short = 'r', short_aliases = ['R', 'a', 'p'], action = ArgAction::Count, hide = true)]
+    _habit: u8,
+}
+
+/// How to copy.
+#[derive(Debug)]
+struct Options {
+    force: bool,
+    no_clobber: bool,
+    verify: bool,
+    sync: bool,
+}
+
+/// One call of the program, as tasklets and pool threads see it.
+#[derive(Debug)]
+struct Copying {
+    options: Options,
+    ledger: Ledger,
+    nameless: Nameless,
+    /// Copies of folders that were named on the command line: by device and number.
+    roots: Mutex<Vec<(u64, u64)>>,
+    stopped: AtomicBool,
+}
+
+impl Copying {
+    fn new(arguments: &Arguments) -> Copying {
+        let Arguments { force, no_clobber, verify, sync, .. } = *arguments;
+        Copying {
+            options: Options { force, no_clobber, verify, sync },
+            ledger: Ledger::default(),
+            nameless: Nameless::default(),
+            roots: Mutex::default(),
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether jobs are to begin no further file.
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Relaxed)
+    }
+
+    fn note_root(&self, stat: &Stat) {
+        let mut roots = self.roots.lock().unwrap_or_else(PoisonError::into_inner);
+        roots.push((stat.st_dev, stat.st_ino));
+    }
+
+    /// Whether a source is a copy of this run: another name of it was given.
+    fn is_root(&self, stat: &Stat) -> bool {
+        let roots = self.roots.lock().unwrap_or_else(PoisonError::into_inner);
+        roots.contains(&(stat.st_dev, stat.st_ino))
+    }
+}
+
+pub(crate) fn main(port: PortChoice, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let items = plan::plan(&arguments.sources, &arguments.target)?;
+    if let Err(error) = overlapped::port::raise_fd_limit() {
+        tracing::info!("the limit on open files stays as it is: {error}");
+    }
+    let jobs = arguments.jobs.map_or_else(default_jobs, NonZeroUsize::get);
+    let copying = Arc::new(Copying::new(arguments));
+    let signals = StopSignals::register().context("cannot handle Ctrl-C and SIGTERM")?;
+    let begin = Instant::now();
+    let total = report::total(&items);
+    let queue = Queue::new(Arc::clone(&copying), items);
+    let copy = || until_stopped(&copying, Rc::new(queue), jobs, total, signals);
+    let stopped = Config::new().port(port).grace(GRACE).run_until(copy)??;
+    report::report(&copying.ledger, begin.elapsed(), stopped)
+}
+
+fn default_jobs() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    (2 * processors).clamp(4, 16)
+}
+
+/// Copies everything, or gives the name of the signal that came first.
+fn until_stopped(
+    copying: &Arc<Copying>,
+    queue: Rc<Queue>,
+    jobs: usize,
+    total: Option<u64>,
+    mut signals: StopSignals,
+) -> anyhow::Result<Option<&'static str>> {
+    signals::dump_on_quit().context("cannot handle SIGQUIT")?;
+    let crowd = spawn(move || all(&queue, jobs));
+    let stop = crowd.remote();
+    let stopper = spawn({
+        let copying = Arc::clone(copying);
+        move || {
+            let signal = signals.wait();
+            copying.stopped.store(true, Relaxed);
+            stop.kill();
+            // From here on a second signal ends the process; see signals.rs.
+            signal
+        }
+    });
+    let progress = report::Progress::begin(copying, total);
+    let joined = crowd.join();
+    drop(progress);
+    match joined {
+        Ok(()) => Ok(None),
+        Err(JoinError::Killed) => Ok(Some(stopper.join()?.context("cannot wait for signals")?)),
+        Err(error) => Err(anyhow::Error::new(error).context("the copying ended")),
+    }
+}
+
+/// So many workers.
+fn all(queue: &Queue, jobs: usize) {
+    scope(|s| {
+        for worker in 0..jobs {
+            let name = format!("copy {worker}");
+            if let Err(error) = Builder::new().name(name).spawn_scoped(s, || queue.serve()) {
+                tracing::warn!("only {worker} copies at a time: {error}");
+                break;
+            }
+        }
+    });
+}

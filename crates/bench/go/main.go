@@ -2,6 +2,7 @@
 //
 //	main spawn_join N | yield TASKS ROUNDS | channel N   prints nanoseconds
 //	main parked N                                        prints added RSS and page tables in KiB, mappings
+//	main echo_unix PATH | echo_datagrams SOCKETS         prints where, and serves
 //	main echo BUFFER                                     prints its port and serves
 package main
 
@@ -40,6 +41,10 @@ func main() {
 		parked(number(2))
 	case "echo":
 		serve(number(2))
+	case "echo_unix":
+		serveUnix(os.Args[2])
+	case "echo_datagrams":
+		serveDatagrams(number(2))
 	case "wake":
 		fmt.Println(wake(number(2), number(3)).Nanoseconds())
 	case "random_read":

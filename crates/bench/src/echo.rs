@@ -6,7 +6,8 @@
 //!
 //! The case `parked_connection` opens many connections instead, each of which makes one round trip
 //! and then says nothing: it tells what the server's process holds for each. Suite `threads` is the
-//! same with a server on two threads, and nobody pinned.
+//! same with a server on two threads, and nobody pinned. Suite `unix` is the same over streams of
+//! the Unix family, and `datagrams` over UDP, with so many sockets at either end.
 
 use crate::harness::child::{Report, this_program};
 use crate::harness::load::{Load, MESSAGE_BYTES};
@@ -15,6 +16,7 @@ use crate::harness::syscalls::{Syscalls, cpu_time};
 use crate::subjects::{Name, Server as Kind};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -24,31 +26,60 @@ pub(crate) const CASES: [&str; 4] = ["1", "50", "1000", "parked_connection"];
 /// The numbers of connections to a server on two threads.
 pub(crate) const CASES_ON_TWO: [&str; 2] = ["50", "1000"];
 
+/// The numbers of connections over streams of the Unix family.
+pub(crate) const CASES_UNIX: [&str; 2] = ["1", "50"];
+
+/// The numbers of UDP sockets.
+pub(crate) const CASES_DATAGRAMS: [&str; 2] = ["1", "50"];
+
 /// Connections that are open, and idle, when memory is looked at.
 const PARKED: usize = 10_000;
 
 /// A server under test, killed when dropped.
 struct Server {
     process: Child,
-    port: u16,
+    /// Where it listens, as it says itself: a port, several ports, or a path.
+    place: String,
 }
 
 impl Server {
-    fn start(name: Name, kind: Kind) -> Result<Server, String> {
+    fn start(name: Name, kind: Kind, sockets: usize) -> Result<Server, String> {
         let mut process = this_program()
-            .args(["serve", &name.to_string(), &kind.to_string()])
+            .args(["serve", &name.to_string(), &kind.to_string(), &sockets.to_string()])
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| format!("cannot start the server: {error}"))?;
         let stdout = process.stdout.take();
-        let mut server = Server { process, port: 0 };
-        let mut line = String::new();
+        let mut server = Server { process, place: String::new() };
         if let Some(stdout) = stdout {
             // A server that fails prints nothing, and its reason is on stderr, which is ours.
-            let _ = BufReader::new(stdout).read_line(&mut line);
+            let _ = BufReader::new(stdout).read_line(&mut server.place);
         }
-        server.port = line.trim().parse().map_err(|_| "the server gave no port")?;
         Ok(server)
+    }
+
+    fn ports(&self) -> Result<Vec<u16>, String> {
+        let ports = self.place.split_whitespace().map(str::parse).collect::<Result<Vec<_>, _>>();
+        ports.map_err(|_| "the server gave no port".into())
+    }
+
+    fn port(&self) -> Result<u16, String> {
+        self.ports()?.first().copied().ok_or("the server gave no port".into())
+    }
+
+    /// Opens the load's side.
+    fn load(&self, kind: Kind, connections: usize) -> Result<Load, String> {
+        match kind {
+            Kind::Echo | Kind::Parked | Kind::OnTwo => Load::connect(self.port()?, connections),
+            Kind::Datagrams => Load::connect_datagrams(&self.ports()?),
+            Kind::Unix => {
+                let path = Path::new(self.place.trim_end());
+                let load = Load::connect_unix(path, connections);
+                // Nobody else connects, and the server does not end by itself.
+                let _ = std::fs::remove_file(path);
+                load
+            }
+        }
     }
 }
 
@@ -73,11 +104,22 @@ pub(crate) fn measure_on_two(name: Name, case: &str, quick: bool) -> Result<Repo
     round_trips(name, Kind::OnTwo, case, quick)
 }
 
+/// One case of one subject over streams of the Unix family.
+pub(crate) fn measure_unix(name: Name, case: &str, quick: bool) -> Result<Report, String> {
+    round_trips(name, Kind::Unix, case, quick)
+}
+
+/// One case of one subject over UDP.
+pub(crate) fn measure_datagrams(name: Name, case: &str, quick: bool) -> Result<Report, String> {
+    round_trips(name, Kind::Datagrams, case, quick)
+}
+
 /// What the server's process holds for each idle connection.
 fn parked(name: Name) -> Result<Report, String> {
-    let server = Server::start(name, Kind::Parked)?;
+    let server = Server::start(name, Kind::Parked, 1)?;
+    let port = server.port()?;
     let connect = || {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port))?;
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
         let mut echo = [0; MESSAGE_BYTES];
@@ -107,8 +149,8 @@ fn round_trips(name: Name, kind: Kind, case: &str, quick: bool) -> Result<Report
     let connections: usize = case.parse().map_err(|_| "no number of connections")?;
     let [warm_up, timed, counted] =
         if quick { [100, 500, 150] } else { [250, 2000, 300] }.map(Duration::from_millis);
-    let server = Server::start(name, kind)?;
-    let mut load = Load::connect(server.port, connections)?;
+    let server = Server::start(name, kind, connections)?;
+    let mut load = server.load(kind, connections)?;
     load.run(warm_up)?;
 
     let cpu_before = cpu_time(server.process.id())?;

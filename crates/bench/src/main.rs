@@ -40,6 +40,10 @@ enum Command {
     Echo(Options),
     /// The same over two threads of a server, which the load shares two cores with.
     Threads(Options),
+    /// Echo of 64 bytes over streams of the Unix family.
+    Unix(Options),
+    /// Echo of 64 bytes in UDP datagrams over loopback.
+    Datagrams(Options),
     /// Values that go to a task on another thread, and back.
     Wake(Options),
     /// Reading and copying files in the page cache.
@@ -55,7 +59,13 @@ enum Command {
     },
     /// An echo server, in a child process of a measurement.
     #[command(hide = true)]
-    Serve { subject: subjects::Name, kind: subjects::Server },
+    Serve {
+        subject: subjects::Name,
+        kind: subjects::Server,
+        /// How many, where there is no listener.
+        #[arg(default_value_t = 1)]
+        sockets: usize,
+    },
 }
 
 /// What to run and how to print it.
@@ -84,6 +94,8 @@ enum Suite {
     Echo,
     Files,
     Threads,
+    Unix,
+    Datagrams,
     Wake,
 }
 
@@ -94,6 +106,8 @@ impl Suite {
             Suite::Echo => "echo",
             Suite::Files => "files",
             Suite::Threads => "threads",
+            Suite::Unix => "unix",
+            Suite::Datagrams => "datagrams",
             Suite::Wake => "wake",
         }
     }
@@ -104,6 +118,8 @@ impl Suite {
             Suite::Echo => echo::CASES.to_vec(),
             Suite::Files => files::CASES.to_vec(),
             Suite::Threads => echo::CASES_ON_TWO.to_vec(),
+            Suite::Unix => echo::CASES_UNIX.to_vec(),
+            Suite::Datagrams => echo::CASES_DATAGRAMS.to_vec(),
             Suite::Wake => wake::CASES.to_vec(),
         }
     }
@@ -113,6 +129,9 @@ impl Suite {
         use subjects::Name::{self, *};
         let all = Name::value_variants().iter().copied();
         match self {
+            Suite::Unix | Suite::Datagrams => {
+                vec![OverlappedUring, OverlappedPoll, Tokio, Compio, Monoio, Go]
+            }
             Suite::Threads => vec![OverlappedUring, OverlappedPoll, Tokio, May, Go],
             Suite::Wake => vec![OverlappedUring, OverlappedPoll, Tokio, Raw, Go],
             Suite::Files => all.filter(|name| *name != May).collect(),
@@ -128,16 +147,18 @@ fn main() -> ExitCode {
         Command::Tasklets(options) => harness::rounds::run(Suite::Tasklets, &options),
         Command::Echo(options) => harness::rounds::run(Suite::Echo, &options),
         Command::Threads(options) => harness::rounds::run(Suite::Threads, &options),
+        Command::Unix(options) => harness::rounds::run(Suite::Unix, &options),
+        Command::Datagrams(options) => harness::rounds::run(Suite::Datagrams, &options),
         Command::Wake(options) => harness::rounds::run(Suite::Wake, &options),
         Command::Files(options) => harness::rounds::run(Suite::Files, &options),
         Command::Measure { suite, subject, case, quick } => measure(suite, subject, &case, quick),
-        Command::Serve { subject, kind } => {
+        Command::Serve { subject, kind, sockets } => {
             if kind != subjects::Server::OnTwo {
                 harness::child::pin(harness::child::SERVER_CORE);
             }
             harness::child::die_with_parent();
             harness::child::raise_descriptor_limit();
-            kind.run(&*subject.subject())
+            kind.run(subject, sockets)
         }
     };
     match outcome {
@@ -168,6 +189,14 @@ fn measure(suite: Suite, subject: subjects::Name, case: &str, quick: bool) -> Re
             echo::measure(subject, case, quick)?
         }
         Suite::Threads => echo::measure_on_two(subject, case, quick)?,
+        Suite::Unix => {
+            harness::child::pin(harness::child::LOAD_CORE);
+            echo::measure_unix(subject, case, quick)?
+        }
+        Suite::Datagrams => {
+            harness::child::pin(harness::child::LOAD_CORE);
+            echo::measure_datagrams(subject, case, quick)?
+        }
         Suite::Wake => wake::measure(subject, case, quick)?,
     };
     println!("{}", report.to_json());

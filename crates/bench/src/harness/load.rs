@@ -15,8 +15,10 @@ use super::syscalls::cpu_time;
 use hdrhistogram::Histogram;
 use io_uring::types::{Fixed, SubmitArgs, Timespec};
 use io_uring::{IoUring, opcode, squeue};
-use std::net::{Ipv4Addr, TcpStream};
-use std::os::fd::AsRawFd;
+use std::net::{Ipv4Addr, TcpStream, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// The size of a message.
@@ -34,7 +36,7 @@ const LATENCY_NS_MAX: u64 = 10_000_000_000;
 type Message = [u8; MESSAGE_BYTES];
 
 struct Connection {
-    stream: TcpStream,
+    socket: OwnedFd,
     /// In boxes, because the kernel holds their addresses.
     out: Box<Message>,
     echo: Box<Message>,
@@ -61,19 +63,42 @@ pub(crate) struct Phase {
 }
 
 impl Load {
-    /// Opens the connections, one after the other.
+    /// Opens TCP connections, one after the other.
     pub(crate) fn connect(port: u16, connections: usize) -> Result<Load, String> {
+        let connect = |_| {
+            let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+            stream.set_nodelay(true)?;
+            Ok(stream.into())
+        };
+        Load::over((0..connections).map(connect))
+    }
+
+    /// Opens connections to a socket of the Unix family.
+    pub(crate) fn connect_unix(path: &Path, connections: usize) -> Result<Load, String> {
+        Load::over((0..connections).map(|_| Ok(UnixStream::connect(path)?.into())))
+    }
+
+    /// Opens a UDP socket for each of these ports.
+    pub(crate) fn connect_datagrams(ports: &[u16]) -> Result<Load, String> {
+        Load::over(ports.iter().map(|&port| {
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+            socket.connect((Ipv4Addr::LOCALHOST, port))?;
+            Ok(socket.into())
+        }))
+    }
+
+    fn over(
+        sockets: impl ExactSizeIterator<Item = std::io::Result<OwnedFd>>,
+    ) -> Result<Load, String> {
         let ring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
-            .build((2 * connections).next_power_of_two() as u32)
+            .build((2 * sockets.len()).next_power_of_two() as u32)
             .map_err(|error| format!("no ring for the load: {error}"))?;
-        let connections: Result<Vec<Connection>, std::io::Error> = (0..connections)
-            .map(|_| {
-                let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-                stream.set_nodelay(true)?;
+        let connections: Result<Vec<Connection>, std::io::Error> = sockets
+            .map(|socket| {
                 Ok(Connection {
-                    stream,
+                    socket: socket?,
                     out: Box::new([0; MESSAGE_BYTES]),
                     echo: Box::new([0; MESSAGE_BYTES]),
                     received: 0,
@@ -82,7 +107,7 @@ impl Load {
             })
             .collect();
         let connections = connections.map_err(|error| format!("connect: {error}"))?;
-        let sockets: Vec<i32> = connections.iter().map(|c| c.stream.as_raw_fd()).collect();
+        let sockets: Vec<i32> = connections.iter().map(|c| c.socket.as_raw_fd()).collect();
         ring.submitter()
             .register_files(&sockets)
             .map_err(|error| format!("register files: {error}"))?;

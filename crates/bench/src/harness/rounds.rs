@@ -93,7 +93,7 @@ fn cases(suite: Suite, options: &Options) -> Result<Vec<&'static str>, String> {
         return Ok(all);
     }
     let fits = |case: &str, asked: &str| {
-        let by_number = matches!(suite, Suite::Echo | Suite::Threads);
+        let by_number = !matches!(suite, Suite::Tasklets | Suite::Files | Suite::Wake);
         case == asked || (by_number && asked.split('_').next() == Some(case))
     };
     for asked in &options.cases {

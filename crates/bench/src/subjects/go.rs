@@ -12,9 +12,10 @@ use std::time::Duration;
 
 pub(crate) struct Go;
 
-const SOURCES: [(&str, &str); 3] = [
+const SOURCES: [(&str, &str); 4] = [
     ("main.go", include_str!("../../go/main.go")),
     ("files.go", include_str!("../../go/files.go")),
+    ("sockets.go", include_str!("../../go/sockets.go")),
     ("wake.go", include_str!("../../go/wake.go")),
 ];
 
@@ -32,9 +33,18 @@ fn program(processors: usize) -> Result<Command, String> {
 
 /// Becomes an echo server.
 fn serve(processors: usize, buffer: usize) -> Result<(), String> {
+    become_program(processors, &["echo", &buffer.to_string()])
+}
+
+/// Becomes a server on one core.
+pub(super) fn serve_as(arguments: &[&str]) -> Result<(), String> {
+    become_program(1, arguments)
+}
+
+fn become_program(processors: usize, arguments: &[&str]) -> Result<(), String> {
     // The death signal outlives the exec; set again in case that ever changes.
     child::die_with_parent();
-    Err(say(program(processors)?.args(["echo", &buffer.to_string()]).exec()))
+    Err(say(program(processors)?.args(arguments).exec()))
 }
 
 /// Runs it and reads the numbers it prints.

@@ -10,6 +10,7 @@ mod may;
 mod monoio;
 mod overlapped;
 mod raw;
+pub(crate) mod sockets;
 mod tokio;
 pub(crate) mod wake;
 
@@ -90,15 +91,19 @@ pub(crate) enum Server {
     Echo,
     Parked,
     OnTwo,
+    Unix,
+    Datagrams,
 }
 
 impl Server {
-    /// Serves until it is killed.
-    pub(crate) fn run(self, subject: &dyn Subject) -> Result<(), String> {
+    /// Serves until it is killed. `sockets`: how many, where there is no listener.
+    pub(crate) fn run(self, name: Name, sockets: usize) -> Result<(), String> {
         match self {
-            Server::Echo => subject.serve(),
-            Server::Parked => subject.serve_parked(),
-            Server::OnTwo => subject.serve_on_two(),
+            Server::Echo => name.subject().serve(),
+            Server::Parked => name.subject().serve_parked(),
+            Server::OnTwo => name.subject().serve_on_two(),
+            Server::Unix => sockets::of(name)?.serve_unix(),
+            Server::Datagrams => sockets::of(name)?.serve_datagrams(sockets),
         }
     }
 }

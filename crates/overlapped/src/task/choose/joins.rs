@@ -54,7 +54,7 @@ impl<T> sealed::Handle<T> for ScopedTasklet<'_, T> {
 /// index that it had and its result. The others stay joinable, in their order.
 ///
 /// Where several have ended, any of them, each as likely as the others. The cost of a call grows
-/// with the number of handles; [`TaskletGroup`](super::TaskletGroup) takes thousands.
+/// with the number of handles; [`TaskletGroup`](crate::task::TaskletGroup) takes thousands.
 ///
 /// # Errors
 /// [`WaitError`] says when; `handles` is as it was then. [`WaitError::Empty`] without handles.

@@ -128,8 +128,9 @@ impl<const ALL: usize> Lock<ALL> {
     /// Others hold it, or come first.
     #[cold]
     fn contend(&self, permits: usize, what: &'static str) {
-        // A neighbour on this thread will not release it while we spin.
-        if !self.holder.is_here() {
+        // A neighbour on this thread will not release it while we spin, and one that the lock was
+        // handed over to will not take it up.
+        if self.holder.is_elsewhere() {
             for _ in 0..SPINS {
                 if self.permits.is_closed() {
                     break;
@@ -197,11 +198,15 @@ fn name(tasklet: &crate::sched::Tcb) -> String {
 /// Who locked it, as far as it was a tasklet. Only for messages, and to tell whether the holder
 /// runs on the caller's own thread: a guard does not leave the thread that it was made on.
 struct Holder {
-    /// The address of its scheduler; 0: not a tasklet, or nobody.
+    /// The address of its scheduler, or [`PLAIN`]; 0: nobody, readers, or one who has not run since
+    /// the lock was handed over to it.
     sched: AtomicUsize,
     /// The address of its block, to be compared only.
     tasklet: AtomicUsize,
 }
+
+/// In the place of a scheduler: a thread without one.
+const PLAIN: usize = 1;
 
 impl Holder {
     const fn nobody() -> Holder {
@@ -210,10 +215,14 @@ impl Holder {
 
     #[inline]
     fn is_me(&self) {
-        if let Some(here) = here() {
-            self.tasklet.store(here.me_ptr().addr().get(), Ordering::Relaxed);
-            self.sched.store(address(here), Ordering::Relaxed);
-        }
+        let sched = match here() {
+            Some(here) => {
+                self.tasklet.store(here.me_ptr().addr().get(), Ordering::Relaxed);
+                address(here)
+            }
+            None => PLAIN,
+        };
+        self.sched.store(sched, Ordering::Relaxed);
     }
 
     #[inline]
@@ -224,6 +233,11 @@ impl Holder {
     /// Whether it is a tasklet of the caller's scheduler.
     fn is_here(&self) -> bool {
         here().is_some_and(|here| self.sched.load(Ordering::Relaxed) == address(here))
+    }
+
+    /// Whether it is known to run on another thread.
+    fn is_elsewhere(&self) -> bool {
+        self.sched.load(Ordering::Relaxed) != 0 && !self.is_here()
     }
 
     fn describe(&self) -> String {

@@ -66,6 +66,7 @@ use progress::Progress;
 /// Exit code: 0 when every file is there, 1 when one is not, 130 after Ctrl-C. SIGQUIT (Ctrl-\)
 /// shows what every download waits for, and goes on.
 #[derive(clap::Args)]
+#[allow(rustdoc::bare_urls, reason = "this text is for the terminal")]
 #[command(
     verbatim_doc_comment,
     after_help = "Environment:\n  \

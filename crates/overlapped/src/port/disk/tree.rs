@@ -78,3 +78,67 @@ fn gone_is_fine(result: Result<(), Errno>) -> io::Result<()> {
         result => Ok(result?),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::os::unix::ffi::OsStrExt;
+    use std::path::Path;
+
+    use super::*;
+
+    fn remove(root: &Path, stopped: impl Fn() -> bool) -> io::Result<()> {
+        remove_tree(&CString::new(root.as_os_str().as_bytes()).unwrap(), stopped)
+    }
+
+    /// A directory that has been listed becomes a link to elsewhere before it is entered.
+    #[test]
+    fn a_removal_cannot_be_led_elsewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, elsewhere) = (folder.path().join("root"), folder.path().join("elsewhere"));
+        std::fs::create_dir(&elsewhere).unwrap();
+        std::fs::write(elsewhere.join("canary"), "alive").unwrap();
+        for number in 0..10 {
+            std::fs::create_dir_all(root.join(format!("{number}/inner"))).unwrap();
+        }
+        let (looks, swapped) = (Cell::new(0), Cell::new(0));
+        remove(&root, || {
+            looks.set(looks.get() + 1);
+            // The first look came before the listing.
+            for number in 0..if looks.get() > 1 { 10 } else { 0 } {
+                let path = root.join(number.to_string());
+                let is_entered = !path.join("inner").exists() || path.is_symlink();
+                if !is_entered && looks.get() == 4 {
+                    std::fs::rename(&path, folder.path().join(format!("aside{number}"))).unwrap();
+                    std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+                    swapped.set(swapped.get() + 1);
+                }
+            }
+            false
+        })
+        .unwrap();
+        assert!(swapped.get() >= 5, "void: {} links", swapped.get());
+        assert!(elsewhere.join("canary").exists(), "the removal followed a link");
+        assert!(!root.exists(), "links are removed themselves");
+    }
+
+    #[test]
+    fn a_removal_stops_between_two_entries_and_removes_a_link_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, link) = (folder.path().join("root"), folder.path().join("link"));
+        std::fs::create_dir(&root).unwrap();
+        for number in 0..10 {
+            std::fs::write(root.join(number.to_string()), "").unwrap();
+        }
+        std::os::unix::fs::symlink(&root, &link).unwrap();
+        remove(&link, || false).unwrap();
+        assert!(!link.is_symlink() && root.exists());
+        let left = Cell::new(5);
+        let error = remove(&root, || left.replace(left.get() - 1) == 0).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ECANCELED));
+        assert_eq!(std::fs::read_dir(&root).unwrap().count(), 5);
+        remove(&root, || false).unwrap();
+        let error = remove(&root, || false).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+}

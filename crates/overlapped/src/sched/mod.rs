@@ -307,19 +307,6 @@ impl Sched {
         }
     }
 
-    /// The youngest `count` of them, the oldest first, as lines for a verdict.
-    fn youngest(&self, count: usize) -> Vec<Waiter> {
-        let mut lines = Vec::new();
-        let mut at = self.all.get();
-        while let Some(tcb) = at.filter(|_| lines.len() < count) {
-            let block = self.block(tcb);
-            at = block.all_next.get();
-            lines.push(self.describe(block));
-        }
-        lines.reverse();
-        lines
-    }
-
     /// Tells the observer, if there is one, that `running` has been switched to.
     #[inline]
     pub(crate) fn tell_switched(&self) {

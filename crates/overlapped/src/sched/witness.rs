@@ -110,6 +110,19 @@ pub trait Observer {
 }
 
 impl Sched {
+    /// The youngest `count` tasklets, the oldest first, as lines for a verdict.
+    pub(super) fn youngest(&self, count: usize) -> Vec<Waiter> {
+        let mut lines = Vec::new();
+        let mut at = self.all.get();
+        while let Some(tcb) = at.filter(|_| lines.len() < count) {
+            let block = self.block(tcb);
+            at = block.all_next.get();
+            lines.push(self.describe(block));
+        }
+        lines.reverse();
+        lines
+    }
+
     /// A line for a verdict or a dump.
     pub(crate) fn describe(&self, block: &Tcb) -> Waiter {
         let on = match (block.state.get(), block.waiting.get()) {

@@ -1,0 +1,23 @@
+//! Echo (RFC 862): every byte is sent back.
+
+use crate::{Decoded, Exchange, Malformed, Next, Protocol};
+
+/// Sends back what comes, as it comes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Echo;
+
+impl Protocol for Echo {
+    type Request<'a> = &'a [u8];
+
+    fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Decoded<&'a [u8]>, Malformed> {
+        Ok(match input {
+            [] => Decoded::More,
+            request => Decoded::Whole { request, taken: request.len() },
+        })
+    }
+
+    fn respond(&mut self, request: &[u8], exchange: &mut Exchange<'_>) -> Next {
+        exchange.reply.extend(request);
+        Next::Keep
+    }
+}

@@ -1,0 +1,25 @@
+//! Protocols without I/O: what a server must know of one, nothing of sockets, threads or clocks.
+//!
+//! ```text
+//!             bytes that came ──▶ Protocol::decode ──▶ a request, or "more", or what is wrong
+//! a request, Exchange (time, body) ──▶ Protocol::respond ──▶ parts in a Reply; keep or close
+//! ```
+//!
+//! A [`Protocol`] is one connection's side of a conversation. Whoever drives it reads and writes
+//! (`overlapped-serve` does, over tasklets and a completion port) and keeps its promises: bytes
+//! that were not taken are shown again, with what has come meanwhile; a request's reply is sent
+//! before the next request is answered; after [`Next::Close`] or [`Malformed`] nothing is decoded
+//! any more.
+//!
+//! How the bytes were split on their way never matters: a protocol sees a growing prefix of what is
+//! to come, and decides the same wherever it ends.
+
+#![forbid(unsafe_code)]
+
+pub mod echo;
+pub mod http;
+mod protocol;
+mod reply;
+
+pub use protocol::{BodyDecoder, Decoded, Exchange, Malformed, Next, Piece, Protocol, Record};
+pub use reply::{Part, Reply};

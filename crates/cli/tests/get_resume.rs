@@ -6,13 +6,12 @@ mod site;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
-use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{on_each_port, text};
+use common::{Signal, on_each_port, send, text, within};
 use site::{
     Authority, Out, Request, Site, Then, answer, answer_cut, answer_range, bytes, command, get,
     names, start_get,
@@ -311,11 +310,6 @@ fn wait_for(mut condition: impl FnMut() -> bool) {
     }
 }
 
-fn signal(child: &Child, name: &str) {
-    let kill = format!("kill -{name} {}", child.id());
-    assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
-}
-
 #[test]
 fn ctrl_c_keeps_what_has_come_and_says_how_to_go_on() {
     on_each_port(|port| {
@@ -344,9 +338,9 @@ fn ctrl_c_keeps_what_has_come_and_says_how_to_go_on() {
         wait_for(|| part().is_some_and(|part| part.metadata().unwrap().len() == CUT as u64));
         wait_for(|| folder.path().join("small").exists());
         let begin = Instant::now();
-        signal(&child, "INT");
+        send(&child, Signal::INT);
         let (code, stdout, stderr) = told(&child.wait_with_output().unwrap());
-        assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+        assert!(begin.elapsed() < within(Duration::from_secs(2)), "{:?}", begin.elapsed());
         assert_eq!(code, Some(130), "{stdout}{stderr}");
         assert!(stdout.contains("1 of 2 saved"), "{stdout}");
         assert!(stderr.contains("stopped by SIGINT; 1 unfinished file is kept"), "{stderr}");
@@ -399,7 +393,7 @@ fn c3_no_half_file_whenever_it_is_stopped() {
                 // Later and later, or a busy machine would never get to its end.
                 let spread = (round * 7 + interruption * 3) % 10 * 10;
                 thread::sleep(Duration::from_millis(20 + spread + interruption * 20));
-                signal(&child, if interruption % 3 == 2 { "KILL" } else { "INT" });
+                send(&child, if interruption % 3 == 2 { Signal::KILL } else { Signal::INT });
                 let output = child.wait_with_output().unwrap();
                 for name in names(folder.path()) {
                     if name.contains(".part") {

@@ -69,17 +69,18 @@ fn adopted(sockets: Vec<OwnedFd>) -> io::Result<Bound> {
 /// Sockets for so many threads; more than one socket may be a thread's.
 pub(crate) fn shards(bound: &Bound, threads: usize) -> io::Result<Vec<Vec<OwnedFd>>> {
     let mut shards: Vec<Vec<OwnedFd>> = (0..threads).map(|_| Vec::new()).collect();
+    let handed = bound.sockets.len();
     for (at, socket) in bound.sockets.iter().enumerate() {
         shards[at % threads].push(socket.try_clone()?);
     }
-    for at in bound.sockets.len()..threads {
+    for (at, shard) in shards.iter_mut().enumerate().skip(handed) {
         // Where it cannot have a queue of its own, it shares one.
         let own = match bound.address {
             Address::Tcp(address) => tcp(address, true).ok(),
             Address::Unix(_) => None,
         };
-        let shared = || bound.sockets[at % bound.sockets.len()].try_clone();
-        shards[at].push(own.map_or_else(shared, Ok)?);
+        let shared = || bound.sockets[at % handed].try_clone();
+        shard.push(own.map_or_else(shared, Ok)?);
     }
     Ok(shards)
 }

@@ -2,10 +2,13 @@
 //!
 //! | a session that | is |
 //! |---|---|
-//! | waits for the next request | killed at once; bytes that were quicker are answered |
-//! | has not got a byte yet | given a second: its request may be on its way |
-//! | has a request in work | left alone: it answers, says that this was the last, and ends |
+//! | waits for a request, the first or the next | given a moment, for it may be on its way; then killed |
+//! | has a request in work | left alone |
 //! | belongs to a plain function | shown the end of its input |
+//!
+//! A request that is answered after the stop is told that it is the last one. One that was in work
+//! when the stop came has perhaps said already that the connection stays: so its client, too, has
+//! that moment for one request more, and is not surprised by the end.
 //!
 //! After the grace time, what is left is killed by the end of the run.
 
@@ -19,8 +22,8 @@ use crate::stream::{Link, State};
 
 /// Between two looks.
 const PERIOD: Duration = Duration::from_millis(10);
-/// A connection that is older than this, and has not sent anything, is idle.
-const FRESH: Duration = Duration::from_secs(1);
+/// For requests that are on their way.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// Ends the sessions, or leaves them when the time is up. How many are left.
 pub(super) fn drain(worker: &Worker, site: &Arc<Site>, grace: Duration) -> usize {
@@ -31,17 +34,16 @@ pub(super) fn drain(worker: &Worker, site: &Arc<Site>, grace: Duration) -> usize
             return links.len();
         }
         for link in links {
-            hurry(&link);
+            hurry(&link, begin);
         }
         sleep(PERIOD);
     }
 }
 
-fn hurry(link: &Link) {
+fn hurry(link: &Link, stopped: Instant) {
     match link.state.get() {
-        State::Idle => link.kill(),
-        State::Fresh if link.accepted.elapsed() > FRESH => link.kill(),
-        State::Fresh | State::Busy => {}
+        State::Idle if stopped.max(link.idle_since.get()).elapsed() > MOMENT => link.kill(),
+        State::Idle | State::Busy => {}
         State::Plain => {
             link.state.set(State::Busy);
             let _ = link.socket.shutdown(Shutdown::Read);

@@ -177,6 +177,10 @@ fn note(connection: &Connection, end: &End) {
             counts.late.add(1);
             tracing::debug!(parent: span, "closed: the client was too slow");
         }
+        End::Stuck => {
+            counts.late.add(1);
+            tracing::debug!(parent: span, "reset: the client reads too slowly");
+        }
         End::Malformed(reason) => {
             counts.malformed.add(1);
             tracing::debug!(parent: span, "closed: malformed: {reason}");

@@ -24,7 +24,8 @@ pub(crate) fn close(connection: &Connection, end: &End) {
                 linger(connection);
             }
         }
-        End::Broken(_) => connection.socket().reset_at_close(),
+        // Nor is the kernel to keep megabytes for who does not want them.
+        End::Broken(_) | End::Stuck => connection.socket().reset_at_close(),
         End::Failed(_) => {}
     }
 }

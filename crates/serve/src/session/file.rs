@@ -16,7 +16,7 @@ use overlapped::time::{Instant, timeout};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use super::End;
-use super::outbox::{FULL, Out, broken};
+use super::outbox::{FULL, Out, broken, stuck};
 
 /// What is read rather than moved.
 const SMALL: u64 = 32 << 10;
@@ -96,18 +96,18 @@ fn in_pool<T: Send + 'static>(
 fn transfer(out: &mut Out<'_>, file: &File, at: u64, len: u64) -> Result<Option<u64>, End> {
     let socket = out.connection.socket();
     let (mut offset, end) = (at, at + len);
+    let mut begin = Instant::now();
     while offset < end {
         let left = (end - offset) as usize;
         match rustix::fs::sendfile(socket, file, Some(&mut offset), left) {
             Ok(0) => return Err(broken("a file is shorter than it was")),
             Ok(sent) => {
-                out.pace.note_at_once(sent);
+                out.pace.note(sent, begin);
+                begin = Instant::now();
                 out.connection.venue().counts.bytes_out.add(sent as u64);
             }
             Err(Errno::AGAIN) => {
-                let begin = Instant::now();
-                timeout(out.pace.left(), || wait_writable(socket))?;
-                out.pace.note(0, begin);
+                timeout(out.pace.left(), || wait_writable(socket)).map_err(stuck)?;
             }
             Err(Errno::INTR) => {}
             Err(Errno::INVAL | Errno::NOSYS) if offset == at => return Ok(None),

@@ -49,8 +49,10 @@ pub(crate) enum End {
     Closed,
     /// No request came for too long.
     Idle,
-    /// A request, a body or the reading of a reply took too long.
+    /// A request or its body took too long to come.
     Late,
+    /// The client reads a reply too slowly.
+    Stuck,
     /// A client broke the protocol; this is how.
     Malformed(String),
     /// A reply could not be finished: the client must notice.
@@ -87,13 +89,13 @@ pub(crate) fn converse<P: Protocol>(connection: &Connection, protocol: &mut P) -
 /// Waits for the first bytes of the next request.
 fn await_request(connection: &Connection, input: &mut Input) -> Result<(), End> {
     let limits = &connection.venue().limits;
-    let state = &connection.link().state;
+    let link = connection.link();
     let mut limit = limits.idle;
-    if state.get() == State::Busy {
+    if link.state.get() == State::Busy {
+        link.state.set(State::Idle);
         if connection.is_stopping() {
-            return Err(End::Stopped);
+            link.idle_since.set(Instant::now());
         }
-        state.set(State::Idle);
     } else {
         // The first request's time is counted from the beginning of the connection.
         limit = limit.min(limits.head);

@@ -15,6 +15,7 @@ use overlapped_wire::{Part, Reply};
 
 use super::{End, Pace, file};
 use crate::Connection;
+use crate::stream::is_late;
 
 /// More than this is sent before the next request is answered.
 pub(super) const FULL: usize = 64 << 10;
@@ -53,10 +54,10 @@ impl Outbox {
         let mut pace = Pace::new(&connection.venue().limits);
         if !self.ready.is_empty() {
             self.seal();
-            connection.send(&self.ready, &mut pace)?;
+            connection.send(&self.ready, &mut pace).map_err(stuck)?;
             self.ready.clear();
         } else if !self.reply.bytes().is_empty() {
-            connection.send(self.reply.bytes(), &mut pace)?;
+            connection.send(self.reply.bytes(), &mut pace).map_err(stuck)?;
             self.reply.clear(2 * FULL);
         }
         Ok(())
@@ -117,7 +118,7 @@ impl Out<'_> {
 
     /// Sends what is ready.
     pub(super) fn flush(&mut self) -> Result<(), End> {
-        self.connection.send(self.ready, &mut self.pace)?;
+        self.connection.send(self.ready, &mut self.pace).map_err(stuck)?;
         self.ready.clear();
         Ok(())
     }
@@ -168,6 +169,11 @@ impl Out<'_> {
         self.ready.truncate(at + *read.as_ref().unwrap_or(&0));
         read.map_err(End::Broken)
     }
+}
+
+/// Why bytes could not be sent.
+pub(super) fn stuck(error: io::Error) -> End {
+    if is_late(&error) { End::Stuck } else { End::Failed(error) }
 }
 
 /// A reply that cannot be finished.

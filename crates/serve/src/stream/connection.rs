@@ -82,17 +82,17 @@ impl Connection {
     /// Sends all of it at the client's pace, which must not be too slow.
     pub(crate) fn send(&self, mut bytes: &[u8], pace: &mut Pace<'_>) -> io::Result<()> {
         // Nearly always the whole reply, at once: nobody need look at the clock.
-        let mut measured = !pace.is_fresh();
+        let mut begin = None;
         while !bytes.is_empty() {
-            let begin = measured.then(Instant::now);
             let sent = timeout(pace.left(), || self.socket().write(bytes))?;
-            match begin {
-                Some(begin) => pace.note(sent, begin),
-                None => pace.note_at_once(sent),
-            }
             self.venue().counts.bytes_out.add(sent as u64);
             bytes = &bytes[sent..];
-            measured = true;
+            if let Some(begin) = begin {
+                pace.note(sent, begin);
+            }
+            if !bytes.is_empty() {
+                begin = Some(Instant::now());
+            }
         }
         Ok(())
     }

@@ -10,9 +10,7 @@ use super::Socket;
 /// What a session does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// It has not got a byte yet.
-    Fresh,
-    /// It waits for the next request.
+    /// It waits for a request, the first or the next.
     Idle,
     /// A request is in work.
     Busy,
@@ -25,7 +23,8 @@ pub(crate) enum State {
 pub(crate) struct Link {
     pub(crate) socket: Socket,
     pub(crate) state: Cell<State>,
-    pub(crate) accepted: Instant,
+    /// The connection's beginning; while the server stops, the end of the last request.
+    pub(crate) idle_since: Cell<Instant>,
     tasklet: OnceCell<Tasklet<()>>,
 }
 
@@ -33,8 +32,8 @@ impl Link {
     pub(crate) fn new(socket: Socket) -> Link {
         Link {
             socket,
-            state: Cell::new(State::Fresh),
-            accepted: Instant::now(),
+            state: Cell::new(State::Idle),
+            idle_since: Cell::new(Instant::now()),
             tasklet: OnceCell::new(),
         }
     }

@@ -120,15 +120,28 @@ const STEPS: &[&str] = &[
 
 const SEPARATORS: &[&str] = &["//", "/./", "\\", "%2f", "%5c", ";/", "%2F"];
 
+/// Paths that lead to a file, to begin from.
+const BASES: &[&str] =
+    &["/a.txt", "/sub/deep/c.txt", "/ins/b.txt", "/sub/b.txt", "/in", "/back%5Cslash", "//sub//in"];
+
 fn path(rng: &mut Rng, temp: &str) -> String {
     let mut path = "/".to_owned();
-    for _ in 0..=rng.below(6) {
-        match rng.below(20) {
-            0 => path += temp,
-            1..=6 => path += rng.pick(STEPS),
-            _ => path += rng.pick(NAMES),
+    if rng.below(3) == 0 {
+        path = rng.pick(BASES).to_owned();
+        let slashes: Vec<usize> = path.match_indices('/').map(|(at, _)| at).collect();
+        if rng.below(2) == 0 {
+            let step = format!("/{}", rng.pick(STEPS));
+            path.insert_str(slashes[rng.below(slashes.len())], &step);
         }
-        path += if rng.below(4) == 0 { rng.pick(SEPARATORS) } else { "/" };
+    } else {
+        for _ in 0..=rng.below(6) {
+            match rng.below(20) {
+                0 => path += temp,
+                1..=8 => path += rng.pick(STEPS),
+                _ => path += rng.pick(NAMES),
+            }
+            path += if rng.below(4) == 0 { rng.pick(SEPARATORS) } else { "/" };
+        }
     }
     if rng.below(3) > 0 {
         path.truncate(path.trim_end_matches('/').len());

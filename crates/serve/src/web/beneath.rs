@@ -203,13 +203,13 @@ impl Folder {
         rustix::fs::openat(here, c".", how.flags() | OFlags::DIRECTORY, Mode::empty())
     }
 
-    /// Whether it is certain, without asking a disk, that nothing is called so. A question of
-    /// speed: `false` says nothing.
+    /// Whether it is certain, without asking a disk, that nothing is called so, not even a link that
+    /// leads nowhere. A question of speed: `false` says nothing.
     pub(crate) fn is_absent(&self, whole: &CString) -> bool {
         if self.way != Way::Cached {
             return false;
         }
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve = ResolveFlags::CACHED;
         let found = rustix::fs::openat2(CWD, whole, flags, Mode::empty(), resolve);
         matches!(found, Err(Errno::NOENT | Errno::NOTDIR))

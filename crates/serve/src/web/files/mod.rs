@@ -30,6 +30,7 @@ mod resource;
 mod tests;
 
 use std::cell::RefCell;
+use std::ffi::CString;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -37,7 +38,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::header::{CACHE_CONTROL, LOCATION, RANGE};
 use http::{HeaderValue, Method, StatusCode};
@@ -265,11 +266,12 @@ impl Files {
         if !plain.compressible || !request.headers().contains_key(http::header::ACCEPT_ENCODING) {
             return plain;
         }
+        let is_alone = self.is_alone(&plain);
         for coding in encoding::wanted(request.headers()) {
             if coding == Coding::Identity {
                 break;
             }
-            if let Some(sibling) = self.sibling(cache, &plain, coding) {
+            if !is_alone && let Some(sibling) = self.sibling(cache, &plain, coding) {
                 return sibling;
             }
             // A range of what is packed anew each time would be a range of nothing certain.
@@ -283,6 +285,31 @@ impl Files {
         plain
     }
 
+    /// Whether nothing is beside `plain` that has its content, packed. A folder that is what it was
+    /// holds the names that it held: one look instead of three.
+    fn is_alone(&self, plain: &Resource) -> bool {
+        let end = plain.whole.as_bytes().iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+        let Ok(parent) = CString::new(&plain.whole.as_bytes()[..=end]) else { return false };
+        let Ok(found) = stat_path(&parent) else { return false };
+        let found = Stamp::of(&found);
+        if plain.alone.get() == Some(found) {
+            return true;
+        }
+        let is_absent = |coding: Coding| {
+            let (_, ending) = coding.name()?;
+            let name = [&*plain.name, ending.as_bytes()].concat();
+            let whole = self.config.folder.whole(&name).ok()?;
+            Some(self.config.folder.is_absent(&whole))
+        };
+        let is_alone = [Coding::Brotli, Coding::Zstd, Coding::Gzip]
+            .into_iter()
+            .all(|coding| is_absent(coding) == Some(true));
+        if is_alone && plain.keeps && !found.is_fresh(SystemTime::now()) {
+            plain.alone.set(Some(found));
+        }
+        is_alone
+    }
+
     /// The file beside `plain` that has its content in `coding`, if it is not older.
     fn sibling(&self, cache: &Cache, plain: &Resource, coding: Coding) -> Option<Rc<Resource>> {
         if let Some(known) = cache.get(coding, &plain.key) {
@@ -293,9 +320,6 @@ impl Files {
         }
         let (_, ending) = coding.name()?;
         let name = [&*plain.name, ending.as_bytes()].concat();
-        if self.config.folder.is_absent(&self.config.folder.whole(&name).ok()?) {
-            return None;
-        }
         let load = || Resource::load(&self.config, &plain.key, &name, &plain.name, coding);
         let sibling = load_or_close(cache, load).ok()?;
         sibling.stamp.is_as_new_as(&plain.stamp).then(|| cache.put(sibling))

@@ -59,7 +59,8 @@ impl Stamp {
         }
     }
 
-    fn is_fresh(&self, now: SystemTime) -> bool {
+    /// Whether it may change again with the same times.
+    pub(crate) fn is_fresh(&self, now: SystemTime) -> bool {
         let changed = time(self.changed);
         changed.is_none_or(|at| now.duration_since(at).is_ok_and(|age| age < CLOCK_STEP))
     }
@@ -104,6 +105,8 @@ pub(crate) struct Resource {
     pub(crate) keeps: bool,
     /// When it was last known to be what stands under its name.
     pub(crate) seen: Cell<Instant>,
+    /// The state of its folder in which nothing was beside it that has its content, packed.
+    pub(crate) alone: Cell<Option<Stamp>>,
     /// Asked for since the cache last looked for room.
     pub(crate) used: Cell<bool>,
 }
@@ -160,6 +163,7 @@ impl Resource {
             compressible: false,
             keeps: steady && is_local,
             seen: Cell::new(Instant::now()),
+            alone: Cell::new(None),
             used: Cell::new(true),
         };
         resource.describe(config, kind, !steady);
@@ -180,6 +184,7 @@ impl Resource {
             compressible: true,
             keeps: plain.keeps,
             seen: Cell::new(Instant::now()),
+            alone: Cell::new(None),
             used: Cell::new(true),
         };
         resource.describe(config, &plain.name, true);

@@ -28,10 +28,12 @@
 //! ```
 
 mod beneath;
+mod cgi;
 mod files;
 mod page;
 mod site;
 mod target;
 
+pub use cgi::Cgi;
 pub use files::Files;
 pub use site::{Call, Handler, Peer, Site};

@@ -62,6 +62,7 @@ fn hint(status: StatusCode) -> &'static str {
         StatusCode::PAYLOAD_TOO_LARGE => "That is more than the server takes at once.",
         StatusCode::BAD_GATEWAY => "The program behind this address has failed.",
         StatusCode::SERVICE_UNAVAILABLE => "The server is busy. Try again in a moment.",
+        StatusCode::INSUFFICIENT_STORAGE => "The server has no room for that.",
         StatusCode::GATEWAY_TIMEOUT => "The program behind this address took too long.",
         _ => "Something went wrong.",
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::Read;
 use std::sync::Arc;
 
-use http::StatusCode;
+use http::{StatusCode, header};
 use overlapped::net::SocketAddr;
 use overlapped_wire::http::{Answer, Service};
 
@@ -126,8 +126,55 @@ impl Site {
     }
 }
 
+/// How often one request may be sent elsewhere.
+const ELSEWHERE_MAX: usize = 5;
+
+/// Beside an answer: the site is to answer this request instead. Whoever does not know of it has a
+/// redirect that says the same.
+#[derive(Clone)]
+pub(crate) struct Elsewhere(http::Request<()>);
+
+impl Elsewhere {
+    /// A `GET` of `path`, from whoever has sent `request`; `None` where that is no path.
+    pub(crate) fn new(request: &http::Request<()>, path: &str) -> Option<Elsewhere> {
+        let mut other = http::Request::new(());
+        *other.uri_mut() = path.parse().ok()?;
+        *other.version_mut() = request.version();
+        *other.headers_mut() = request.headers().clone();
+        // They are about a body, or a form of the content, that is not the other's.
+        for name in [
+            header::CONTENT_LENGTH,
+            header::CONTENT_TYPE,
+            header::TRANSFER_ENCODING,
+            header::RANGE,
+            header::IF_RANGE,
+            header::IF_MATCH,
+            header::IF_NONE_MATCH,
+            header::IF_MODIFIED_SINCE,
+            header::IF_UNMODIFIED_SINCE,
+        ] {
+            other.headers_mut().remove(name);
+        }
+        Some(Elsewhere(other))
+    }
+}
+
 impl Service for Site {
     fn call(&mut self, request: http::Request<()>, body: &mut dyn Read) -> Answer {
+        let mut answer = self.answer(request, body);
+        for _ in 0..ELSEWHERE_MAX {
+            let Some(Elsewhere(other)) = answer.extensions_mut().remove() else { return answer };
+            answer = self.answer(other, &mut std::io::empty());
+        }
+        match answer.extensions_mut().remove() {
+            Some(Elsewhere(other)) => page::refusal(&other, StatusCode::BAD_GATEWAY),
+            None => answer,
+        }
+    }
+}
+
+impl Site {
+    fn answer(&self, request: http::Request<()>, body: &mut dyn Read) -> Answer {
         let path = request.uri().path();
         let found = self.routes.iter().find_map(|route| {
             Some((route, path.len() - target::after(path, &route.prefix)?.len()))

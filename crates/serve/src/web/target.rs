@@ -33,7 +33,6 @@ pub(crate) enum Empty {
     /// They are left out, as a file system does.
     Skip,
     /// They are kept: the path is not only a file's.
-    #[allow(dead_code)]
     Keep,
 }
 

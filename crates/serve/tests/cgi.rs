@@ -188,6 +188,49 @@ fn h11_a_local_redirect_is_answered_by_the_site_and_never_written_out() {
 }
 
 #[test]
+fn h8_no_spelling_of_a_prefix_shows_the_source_of_a_script() {
+    let temp = tempfile::tempdir().unwrap();
+    script(temp.path(), "cgi-bin/sub/x", &format!("{PLAIN}: the source\necho answered\n"));
+    let cgi = Cgi::new(temp.path().join("cgi-bin")).unwrap();
+    let files = Files::new(temp.path()).unwrap().listing(true).hidden(true);
+    let mut site = Site::new().at("/cgi-bin/", cgi).at("/", files);
+    let spellings = [
+        "/cgi-bin",
+        "//cgi-bin",
+        "/cgi%2Dbin",
+        "/%63%67%69-bin",
+        "/%2e/cgi-bin",
+        "/./cgi-bin",
+        "/x/../cgi-bin",
+        "/cgi-bin/",
+        "/cgi-bin/.",
+        "/cgi-bin//",
+        "/cgi-bin%2f",
+        "/CGI-BIN",
+        "/cgi-bin;a",
+        "/cgi-bin%00",
+        "/cgi-bin%20",
+        "/cgi-bin/%2e",
+        "///cgi-bin",
+        "/.//cgi-bin",
+    ];
+    run(|| {
+        let mut answered = 0;
+        for spelling in spellings {
+            for rest in ["", "/", "/sub", "/sub/", "/sub/x", "//sub/x", "/sub//x", "/sub/x/"] {
+                let got = get(&mut site, &format!("http://host{spelling}{rest}"));
+                let is_shown = got.text().contains("the source") || got.text().contains("sub");
+                assert!(!is_shown, "{spelling}{rest}");
+                answered += usize::from(got.text() == "answered\n");
+            }
+        }
+        assert!(answered >= 10, "{answered}");
+    })
+    .unwrap();
+    println!("RELIABILITY H8 {} spellings of a prefix", spellings.len() * 8);
+}
+
+#[test]
 fn only_executable_files_beneath_the_folder_are_run() {
     let temp = tempfile::tempdir().unwrap();
     let folder = temp.path().join("scripts");

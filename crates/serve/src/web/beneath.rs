@@ -203,8 +203,8 @@ impl Folder {
         rustix::fs::openat(here, c".", how.flags() | OFlags::DIRECTORY, Mode::empty())
     }
 
-    /// Whether it is certain, without asking a disk, that nothing is called so, not even a link that
-    /// leads nowhere. A question of speed: `false` says nothing.
+    /// Whether it is certain, without asking a disk, that nothing is called so, not even a link
+    /// that leads nowhere. A question of speed: `false` says nothing.
     pub(crate) fn is_absent(&self, whole: &CString) -> bool {
         if self.way != Way::Cached {
             return false;

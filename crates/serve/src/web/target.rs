@@ -2,7 +2,7 @@
 //!
 //! | in the path | is |
 //! |---|---|
-//! | `%2F` inside of a name | not found: no file has such a name, and a decoder behind us might take it for a separator |
+//! | `%2F` inside of a name | not found: no file has such a name |
 //! | `%00`, `%zz`, a `%` at the end | malformed |
 //! | `.` and `..`, however they are written | malformed: clients resolve them before they send |
 //! | empty names (`//`) | left out |

@@ -220,7 +220,10 @@ fn crumbs(page: &mut String, prefix: &str, path: &[u8]) {
     let root = target::encode(prefix.trim_start_matches('/').as_bytes());
     let root = if prefix.is_empty() { "/".to_owned() } else { root + "/" };
     let _ = write!(page, "<a href=\"{root}\" class=\"root\" title=\"Top\"><i class=\"home\"></i>");
-    let _ = write!(page, "<span>{}</span></a>", Escaped(prefix.trim_start_matches('/')));
+    if !prefix.is_empty() {
+        let _ = write!(page, "<span>{}</span>", Escaped(prefix.trim_start_matches('/')));
+    }
+    *page += "</a>";
     let names: Vec<&[u8]> = path.split(|&byte| byte == b'/').filter(|n| !n.is_empty()).collect();
     for (at, name) in names.iter().enumerate() {
         let text = String::from_utf8_lossy(name);

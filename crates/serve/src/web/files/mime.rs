@@ -28,7 +28,9 @@ pub(crate) fn of(name: &Path) -> String {
             let is_text = TEXTS.iter().any(|text| name == *text || name.starts_with("license-"));
             (if is_text { "text/plain" } else { "application/octet-stream" }).to_owned()
         }
-        Some("log" | "lock" | "conf" | "cfg" | "diff" | "patch") => "text/plain".to_owned(),
+        Some("log" | "lock" | "conf" | "cfg" | "diff" | "patch" | "sha256" | "sha512" | "sum") => {
+            "text/plain".to_owned()
+        }
         // RFC 9512.
         Some("yaml" | "yml") => "application/yaml".to_owned(),
         // RFC 8878.

@@ -70,7 +70,7 @@ const PACKED_SIZES: std::ops::RangeInclusive<u64> = 1 << 10..=1 << 20;
 /// | methods | `GET`, `HEAD`, `OPTIONS` |
 /// | conditions | `If-Match`, `If-None-Match`, `If-(Un)Modified-Since`, `If-Range` (RFC 9110) |
 /// | ranges | one or several, at most 16 |
-/// | codings | `x.br`, `x.zst`, `x.gz` beside `x`, if they are not older; else gzip of texts up to 1 MiB |
+/// | codings | `x.br`, `x.zst`, `x.gz` beside `x`, not older; else gzip of texts up to 1 MiB |
 /// | folders | `index.html`; else a [listing](Files::listing), if wanted |
 /// | not served | names that begin with a dot, except `.well-known`; what is no regular file |
 /// | links | those that stay beneath the folder; absolute ones never |

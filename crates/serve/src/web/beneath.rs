@@ -78,6 +78,8 @@ pub(crate) enum Open {
     Read,
     /// To look at it only.
     Look,
+    /// To look at what has the name: at a link, not where it leads.
+    Name,
 }
 
 impl Open {
@@ -85,6 +87,7 @@ impl Open {
         match self {
             Open::Read => OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC,
             Open::Look => OFlags::PATH | OFlags::CLOEXEC,
+            Open::Name => OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
         }
     }
 }
@@ -180,6 +183,9 @@ impl Folder {
             let found = rustix::fs::openat(here, &*name, look, Mode::empty())?;
             let mode = stat(&found)?.stx_mode;
             match rustix::fs::FileType::from_raw_mode(mode.into()) {
+                rustix::fs::FileType::Symlink if names.is_empty() && how == Open::Name => {
+                    return Ok(found);
+                }
                 rustix::fs::FileType::Symlink => {
                     links += 1;
                     if links > LINKS_MAX {
@@ -203,16 +209,9 @@ impl Folder {
         rustix::fs::openat(here, c".", how.flags() | OFlags::DIRECTORY, Mode::empty())
     }
 
-    /// Whether it is certain, without asking a disk, that nothing is called so, not even a link
-    /// that leads nowhere. A question of speed: `false` says nothing.
-    pub(crate) fn is_absent(&self, whole: &CString) -> bool {
-        if self.way != Way::Cached {
-            return false;
-        }
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::CACHED;
-        let found = rustix::fs::openat2(CWD, whole, flags, Mode::empty(), resolve);
-        matches!(found, Err(Errno::NOENT | Errno::NOTDIR))
+    /// Whether nothing is called `name`, not even a link that leads nowhere.
+    pub(crate) fn is_absent(&self, name: &[u8]) -> bool {
+        matches!(self.open(name, Open::Name), Err(Errno::NOENT))
     }
 }
 
@@ -279,6 +278,9 @@ pub(crate) mod tests {
             }
             for name in ["out", "a/out", "out-and-in", "absolute"] {
                 holds(&folder, name, Err(Errno::XDEV));
+            }
+            for name in ["in", "dangling", "out", "loop", "a", "a/b/file"] {
+                assert_eq!(folder.is_absent(name.as_bytes()), name == "in", "{name} by {way:?}");
             }
             holds(&folder, "loop", Err(Errno::LOOP));
             holds(&folder, "dangling", Err(Errno::NOENT));

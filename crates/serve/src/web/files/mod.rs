@@ -212,24 +212,28 @@ impl Files {
             return Err(BadTarget::Nowhere.into());
         }
         let key: Rc<str> = rest.into();
-        let load = |name: &[u8]| {
+        let load = |name: &[u8], keeps: bool| {
             let load = || Resource::load(&self.config, &key, name, last(name), Coding::Identity);
-            load_or_close(cache, load).map(|resource| cache.put(resource))
+            load_or_close(cache, load).map(|mut resource| {
+                resource.keeps &= keeps;
+                cache.put(resource)
+            })
         };
         if !target.is_folder {
-            return match load(&target.path) {
+            return match load(&target.path, true) {
                 Ok(resource) => Ok(resource),
                 Err(Errno::ISDIR) => Err(Absence::NoSlash(target.path)),
                 Err(errno) => Err(errno.into()),
             };
         }
-        for index in &self.config.index {
+        for (at, index) in self.config.index.iter().enumerate() {
             let mut name = target.path.clone();
             if !name.is_empty() {
                 name.push(b'/');
             }
             name.extend_from_slice(index.as_bytes());
-            match load(&name) {
+            // One that another name would go before is looked for anew: that name may come.
+            match load(&name, at == 0) {
                 Ok(resource) => return Ok(resource),
                 Err(Errno::ISDIR | Errno::NOENT) => {}
                 Err(errno) => return Err(errno.into()),
@@ -295,15 +299,10 @@ impl Files {
         if plain.alone.get() == Some(found) {
             return true;
         }
-        let is_absent = |coding: Coding| {
-            let (_, ending) = coding.name()?;
-            let name = [&*plain.name, ending.as_bytes()].concat();
-            let whole = self.config.folder.whole(&name).ok()?;
-            Some(self.config.folder.is_absent(&whole))
-        };
-        let is_alone = [Coding::Brotli, Coding::Zstd, Coding::Gzip]
-            .into_iter()
-            .all(|coding| is_absent(coding) == Some(true));
+        let is_alone = [Coding::Brotli, Coding::Zstd, Coding::Gzip].iter().all(|coding| {
+            let ending = coding.name().map_or("", |(_, ending)| ending);
+            self.config.folder.is_absent(&[&*plain.name, ending.as_bytes()].concat())
+        });
         if is_alone && plain.keeps && !found.is_fresh(SystemTime::now()) {
             plain.alone.set(Some(found));
         }

@@ -3,6 +3,7 @@
 //! request is answered, after `Close` or `Malformed` nothing is decoded any more.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub(crate) mod log;
 pub(crate) mod messages;
 pub(crate) mod random;
 

@@ -111,8 +111,11 @@ fn the_server_says_close_when_it_stops_or_the_service_wants_it() {
     assert_eq!(end, End::Closed);
 }
 
+/// Its name, and what makes it.
+type Given = (&'static str, fn() -> Content);
+
 /// The body `hello`, in each of the ways that a body can be given.
-fn contents() -> Vec<(&'static str, fn() -> Content)> {
+fn contents() -> Vec<Given> {
     vec![
         ("bytes", || Content::Bytes(b"hello".into())),
         ("file", || {

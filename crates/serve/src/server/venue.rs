@@ -8,9 +8,9 @@ use overlapped::sync::{Event, Semaphore};
 use overlapped::time::Instant;
 
 use super::Worker;
-use crate::Limits;
 use crate::listen::{Address, Addresses, Listen};
-use crate::watch::{Counts, Gauge, Log};
+use crate::watch::{Counts, Gauge, Ledger, Log};
+use crate::{Limits, Tls};
 
 /// What the whole server shares.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub(crate) struct Site {
     /// A successor accepts from the same queues, so what waits in them is its.
     pub(crate) succeeded: AtomicBool,
     pub(crate) connections: Arc<Gauge>,
+    pub(crate) ledger: Ledger,
 }
 
 impl Site {
@@ -33,6 +34,7 @@ impl Site {
             cut: AtomicBool::new(false),
             succeeded: AtomicBool::new(false),
             connections: Arc::default(),
+            ledger: Ledger::default(),
         }
     }
 
@@ -48,6 +50,10 @@ pub(crate) struct Front {
     pub(crate) limits: Limits,
     pub(crate) seats: Arc<Semaphore>,
     pub(crate) addresses: Arc<Addresses>,
+    pub(crate) proxy: bool,
+    pub(crate) tls: Option<Tls>,
+    /// For those who watch the server: it is open until the very end.
+    pub(crate) watched: bool,
 }
 
 impl Front {
@@ -58,6 +64,9 @@ impl Front {
             limits: listen.limits,
             seats: Arc::new(Semaphore::new(seats)),
             addresses: Arc::default(),
+            proxy: listen.proxy,
+            tls: listen.tls,
+            watched: listen.watched,
         }
     }
 }

@@ -55,28 +55,30 @@ fn a_number_used_again_waits_for_its_own_file_while_a_duplicate_of_the_old_one_l
 #[test]
 fn whoever_left_without_an_event_leaves_nothing_that_fires() {
     everywhere(|rig| {
-        for anybody_waits in [false, true] {
-            let (ours, mut old_peer) = pair();
-            let mut byte = [0];
-            // SAFETY: `byte` and `ours` live until the operation's end.
-            let token = unsafe { receive(rig, ours.as_raw_fd(), &mut byte) };
-            assert!(rig.is_waiting(token));
-            rig.driver.cancel(token);
-            assert_eq!(rig.end(token), -libc::ECANCELED, "{}", rig.kind);
+        let (bystander, mut bystanders_peer) = pair();
+        let mut bystanders_byte = [0];
+        // SAFETY: the byte and the socket live until the operation's end.
+        let waits = unsafe { receive(rig, bystander.as_raw_fd(), &mut bystanders_byte) };
 
-            let duplicate = ours.try_clone().unwrap();
-            let (ours, mut peer) = again(ours);
-            // SAFETY: as above.
-            let token = anybody_waits.then(|| unsafe { receive(rig, ours.as_raw_fd(), &mut byte) });
-            old_peer.write_all(b"x").unwrap();
-            rig.turn(Duration::ZERO);
-            if let Some(token) = token {
-                assert!(rig.is_waiting(token), "{}: woken by another file", rig.kind);
-                peer.write_all(b"2").unwrap();
-                assert_eq!((rig.end(token), byte), (1, *b"2"), "{}", rig.kind);
-            }
-            drop(duplicate);
-        }
+        let (ours, mut old_peer) = pair();
+        let mut byte = [0];
+        // SAFETY: `byte` and `ours` live until the operation's end.
+        let token = unsafe { receive(rig, ours.as_raw_fd(), &mut byte) };
+        assert!(rig.is_waiting(token));
+        rig.driver.cancel(token);
+        assert_eq!(rig.end(token), -libc::ECANCELED, "{}", rig.kind);
+
+        let _duplicate = ours.try_clone().unwrap();
+        let (ours, mut peer) = again(ours);
+        old_peer.write_all(b"x").unwrap();
+        assert!(rig.is_waiting(waits), "{}: woken by another file", rig.kind);
+        // SAFETY: as above.
+        let token = unsafe { receive(rig, ours.as_raw_fd(), &mut byte) };
+        assert!(rig.is_waiting(token), "{}: woken by another file", rig.kind);
+        peer.write_all(b"2").unwrap();
+        assert_eq!((rig.end(token), byte), (1, *b"2"), "{}", rig.kind);
+        bystanders_peer.write_all(b"3").unwrap();
+        assert_eq!((rig.end(waits), bystanders_byte), (1, *b"3"), "{}", rig.kind);
     });
 }
 
@@ -103,5 +105,23 @@ fn one_descriptor_is_waited_for_again_and_again_in_both_directions() {
             peer.write_all(&[round]).unwrap();
             assert_eq!((rig.end(token), byte), (1, [round]), "{}", rig.kind);
         }
+    });
+}
+
+#[test]
+fn whom_an_event_brings_nothing_gets_the_next_one() {
+    everywhere(|rig| {
+        let (ours, mut peer) = pair();
+        let (mut first, mut second) = ([0], [0]);
+        // SAFETY: the bytes and `ours` live until the operations' ends.
+        let tokens = unsafe {
+            let token = receive(rig, ours.as_raw_fd(), &mut first);
+            [token, receive(rig, ours.as_raw_fd(), &mut second)]
+        };
+        peer.write_all(b"1").unwrap();
+        assert_eq!((rig.end(tokens[0]), first), (1, *b"1"), "{}", rig.kind);
+        assert!(rig.is_waiting(tokens[1]), "{}", rig.kind);
+        peer.write_all(b"2").unwrap();
+        assert_eq!((rig.end(tokens[1]), second), (1, *b"2"), "{}", rig.kind);
     });
 }

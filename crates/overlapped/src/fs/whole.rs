@@ -5,7 +5,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use super::{File, OpenOptions};
-use crate::port::disk;
+use crate::port::disk::{self, Copy};
 use crate::task::aside::{Stop, on_pool};
 
 /// Reads a whole file.
@@ -63,8 +63,8 @@ pub fn copy<P: AsRef<Path>, Q: AsRef<Path>>(from: P, to: Q) -> io::Result<u64> {
         move |stop: &Stop| disk::copy(&from, &to, || stop.is_set())
     };
     match on_pool("a copy", job)? {
-        Some(count) => Ok(count),
-        None => copy_by_hand(&from, &to),
+        Copy::Done(count) => Ok(count),
+        Copy::Waits(_held) => copy_by_hand(&from, &to),
     }
 }
 

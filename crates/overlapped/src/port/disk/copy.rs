@@ -1,12 +1,13 @@
 //! Copying a file inside the kernel.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::buffer::spare_capacity;
+use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
 
 /// So much at once, so that a copy can be given up in between.
@@ -18,46 +19,36 @@ const BUFFER: usize = 256 << 10;
 /// Shorter files are read and written: the kernel needs two calls for them, and is slower.
 const SMALL: u64 = 64 << 10;
 
+/// What came of a copy.
+pub(crate) enum Copy {
+    /// So many bytes.
+    Done(u64),
+    /// Nothing: one of the two is a FIFO or a device, which may have to be waited for. Such a source
+    /// is open, as it would be while it is waited for: whoever waits for a reader has seen it. Its
+    /// holder keeps it until somebody has come.
+    Waits(Option<File>),
+}
+
 /// Copies the contents and the permissions of the regular file `from` to `to`, as std does: made
-/// where it is not there, emptied where it is. Returns the bytes copied. `None`: to open one of
-/// them might wait for ever, and nothing has been done. `stopped` says whether to give up in
-/// between, with `ECANCELED`.
-pub(crate) fn copy(
-    from: &Path,
-    to: &Path,
-    stopped: impl Fn() -> bool,
-) -> io::Result<Option<u64>> {
-    if may_wait_for_ever(from) {
-        return Ok(None);
-    }
-    let mut source = File::open(from)?;
+/// where it is not there, emptied where it is. `stopped` says whether to give up in between, with
+/// `ECANCELED`.
+///
+/// Each call counts, because most files are small: what is new is a regular file, and need not be
+/// asked whether it would be waited for.
+pub(crate) fn copy(from: &Path, to: &Path, stopped: impl Fn() -> bool) -> io::Result<Copy> {
+    let Some(mut source) = open_source(from)? else {
+        return Ok(Copy::Waits(None));
+    };
     let metadata = source.metadata()?;
+    if mode_may_wait(metadata.permissions().mode()) {
+        return Ok(Copy::Waits(Some(source)));
+    }
     if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, NO_FILE));
     }
-    let permissions = metadata.permissions();
-    let mut options = OpenOptions::new();
-    options.write(true).mode(permissions.mode());
-    let mut target = match options.clone().create_new(true).open(to) {
-        Ok(target) => {
-            // What is new is ours, so that nothing but the process's mask can be in the way.
-            if target.metadata()?.permissions() != permissions {
-                target.set_permissions(permissions)?;
-            }
-            target
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            if may_wait_for_ever(to) {
-                return Ok(None);
-            }
-            let target = options.create(true).truncate(true).open(to)?;
-            // Devices keep theirs.
-            if target.metadata()?.is_file() {
-                target.set_permissions(permissions)?;
-            }
-            target
-        }
-        Err(error) => return Err(error),
+    fcntl_setfl(&source, OFlags::empty())?;
+    let Some(mut target) = open_target(to, metadata.permissions())? else {
+        return Ok(Copy::Waits(None));
     };
     let copied = if metadata.len() < SMALL {
         at_once(&source, &mut target, metadata.len())?
@@ -65,8 +56,48 @@ pub(crate) fn copy(
         in_kernel(&source, &target, &stopped)?
     };
     match copied {
-        Copied::All(count) => Ok(Some(count)),
-        Copied::Part(count) => copy_rest(&mut source, &mut target, count, stopped).map(Some),
+        Copied::All(count) => Ok(Copy::Done(count)),
+        Copied::Part(count) => copy_rest(&mut source, &mut target, count, stopped).map(Copy::Done),
+    }
+}
+
+/// Opens it without waiting for anybody; `None` where that might be necessary.
+fn open_source(path: &Path) -> io::Result<Option<File>> {
+    let mut options = OpenOptions::new();
+    match options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path) {
+        // Somebody has a lease, which has to be broken.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            if may_wait_for_ever(path) { Ok(None) } else { File::open(path).map(Some) }
+        }
+        opened => opened.map(Some),
+    }
+}
+
+/// Makes it, or opens and empties what is there; with these permissions, if it is a file. `None`
+/// where somebody might have to be waited for.
+fn open_target(path: &Path, permissions: Permissions) -> io::Result<Option<File>> {
+    let mut options = OpenOptions::new();
+    options.write(true).mode(permissions.mode());
+    match options.clone().create_new(true).open(path) {
+        Ok(target) => {
+            // It is ours, and only the process's mask can have been in the way.
+            if target.metadata()?.permissions() != permissions {
+                target.set_permissions(permissions)?;
+            }
+            Ok(Some(target))
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if may_wait_for_ever(path) {
+                return Ok(None);
+            }
+            let target = options.create(true).truncate(true).open(path)?;
+            // Devices keep theirs.
+            if target.metadata()?.is_file() {
+                target.set_permissions(permissions)?;
+            }
+            Ok(Some(target))
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -84,7 +84,7 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Some(Command::Copy(copy)) => copy::main(port, &copy),
         Some(Command::Get(get)) => get::main(port, &get),
-        Some(Command::Serve(serve)) => serve::main(port, &serve),
+        Some(Command::Serve(serve)) => serve::main(port, serve),
         Some(Command::Doctor(doctor)) => doctor::main(port, &doctor),
         Some(Command::Tour(tour)) => tour::main(port, &tour),
         None => tour::main(port, &tour::Arguments::default()),

@@ -64,8 +64,12 @@ pub struct Server {
     signals: bool,
     access_log: Option<AccessLog>,
     listeners: Vec<Listener>,
+    beside: Option<Beside>,
     control: Control,
 }
+
+/// What is begun on each thread.
+type Beside = Arc<dyn Fn() + Send + Sync>;
 
 /// A listener before the server runs.
 struct Listener {
@@ -92,6 +96,7 @@ impl Server {
             signals: true,
             access_log: None,
             listeners: Vec::new(),
+            beside: None,
             control: Control::new(),
         }
     }
@@ -119,6 +124,26 @@ impl Server {
     /// Default: yes.
     pub fn signals(mut self, handled: bool) -> Server {
         self.signals = handled;
+        self
+    }
+
+    /// Calls `begin` on each thread, in a tasklet there, when signals are listened to and before the
+    /// thread serves. Tasklets that it spawns run beside the sessions, and are killed by the end of
+    /// the run.
+    ///
+    /// ```
+    /// use overlapped::{spawn, time};
+    /// use overlapped_serve::Server;
+    ///
+    /// let server = Server::new().beside(|| {
+    ///     drop(spawn(|| loop {
+    ///         time::sleep(time::Duration::from_secs(60));
+    ///         eprintln!("{:?}", overlapped::task::stats());
+    ///     }));
+    /// });
+    /// ```
+    pub fn beside(mut self, begin: impl Fn() + Send + Sync + 'static) -> Server {
+        self.beside = Some(Arc::new(begin));
         self
     }
 

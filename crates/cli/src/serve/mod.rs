@@ -26,7 +26,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Subcommand;
 use overlapped::port::PortChoice;
 use overlapped::time::Duration;
@@ -179,7 +179,8 @@ fn serve(port: PortChoice, process: &Process, ready: &[Ready]) -> anyhow::Result
     let mut server = process.server().config(config);
     let mut places = Vec::new();
     for ready in ready {
-        places.extend(ready.listen(&mut server)?);
+        let listening = ready.listen(&mut server);
+        places.extend(listening.map_err(|error| anyhow!("{error} It is --listen that names it."))?);
     }
     let (server, greeting) = greet(server, places);
     let totals = server.run()?;

@@ -22,7 +22,7 @@ const BODY_MAX: u64 = 64 << 20;
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct Content {
     /// The folder whose files are served; nothing outside of it ever is, wherever links lead
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "DIR", help_heading = "Arguments")]
     folder: PathBuf,
     /// Lists folders that have no index
     #[arg(long)]

@@ -284,10 +284,13 @@ fn bodies_in_chunks_and_until_the_close_are_whole() {
 #[test]
 fn two_processes_do_not_write_into_one_file() {
     let folder = tempfile::tempdir().unwrap();
-    let site = Site::start(|_, out| {
+    let (refused, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let site = Site::start(move |_, out| {
         write!(out, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n01")?;
         out.flush()?;
-        thread::sleep(Duration::from_secs(1));
+        // Until the second process has ended.
+        let _ = wait.lock().unwrap().recv_timeout(Duration::from_secs(60));
         out.write_all(b"23")?;
         out.flush()?;
         Ok(Then::Keep)
@@ -298,6 +301,7 @@ fn two_processes_do_not_write_into_one_file() {
     let (code, _, stderr) = told(&get("poll", folder.path(), &[&url]));
     assert_eq!(code, Some(1));
     assert!(stderr.contains("is being written by another process"), "{stderr}");
+    drop(refused);
     assert_eq!(told(&first.wait_with_output().unwrap()).0, Some(0));
     assert_eq!(fs::read(folder.path().join("file")).unwrap(), b"0123");
 }

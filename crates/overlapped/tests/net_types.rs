@@ -132,6 +132,39 @@ fn time_limits_survive_conversions_both_ways() {
 }
 
 #[test]
+fn a_socket_that_leaves_and_comes_back_under_any_number_is_waited_for() {
+    run(|| {
+        let (mut ours, mut peer) = pair();
+        for round in 0..8u8 {
+            let reader = spawn(move || {
+                let mut byte = [0];
+                ours.read_exact(&mut byte).unwrap();
+                (ours, byte)
+            });
+            yield_now();
+            peer.write_all(&[round]).unwrap();
+            let (stream, byte) = reader.join().unwrap();
+            assert_eq!(byte, [round]);
+            let theirs = std::net::TcpStream::from(stream);
+            // The same number, another one with the first closed, another one with it open.
+            let duplicate = theirs.try_clone().unwrap();
+            ours = match round % 3 {
+                0 => {
+                    drop(duplicate);
+                    theirs.into()
+                }
+                1 => {
+                    drop(theirs);
+                    duplicate.into()
+                }
+                _ => duplicate.into(),
+            };
+        }
+    })
+    .unwrap();
+}
+
+#[test]
 fn one_socket_serves_three_threads_schedulers_one_after_another_and_none() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();

@@ -20,6 +20,7 @@ use crate::say;
 struct File {
     threads: Option<NonZeroUsize>,
     drain: Option<Span>,
+    metrics: Option<String>,
     access_log: Option<PathBuf>,
     #[serde(default)]
     server: Vec<Entry>,
@@ -41,6 +42,7 @@ struct Entry {
     http: Option<Content>,
 }
 
+/// A pair of files.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Certificate {
@@ -59,12 +61,12 @@ pub(super) fn read(path: &Path) -> anyhow::Result<(Process, Vec<Wanted>)> {
 }
 
 fn parse(text: &str, base: &Path) -> anyhow::Result<(Process, Vec<Wanted>)> {
-    let File { threads, drain, access_log, server } = toml::from_str(text)?;
+    let File { threads, drain, metrics, access_log, server } = toml::from_str(text)?;
     if server.is_empty() {
         bail!("no server is described: begin one with [[server]] and protocol = \"echo\"");
     }
     let access_log = access_log.map(|log| if is_dash(&log) { log } else { base.join(log) });
-    let process = Process { threads, drain, access_log };
+    let process = Process { threads, drain, metrics, access_log };
     let wanted = server.into_iter().map(|entry| entry.wanted(text, base));
     Ok((process, wanted.collect::<anyhow::Result<_>>()?))
 }
@@ -134,4 +136,51 @@ pub(super) fn check(path: &Path, wanted: Vec<Wanted>) -> anyhow::Result<ExitCode
     }
     say(text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> String {
+        format!("{:#}", parse(text, Path::new("")).unwrap_err())
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place_and_what_helps() {
+        for (text, says) in [
+            ("", vec!["[[server]]"]),
+            ("[[server]]\nprotocl = 'echo'", vec!["line 2, column 1", "protocl", "`protocol`"]),
+            ("[[server]]\nprotocol = 'ftp'", vec!["line 2, column 12", "ftp", "zen"]),
+            ("[[server]]\nprotocol = 'http'", vec!["line 2, column 12", "http.folder"]),
+            ("[[server]]\nprotocol = 'zen'\nhttp.folder = '.'", vec!["line 2, column 12", "remove"]),
+            ("drain = 'soon'\n", vec!["line 1, column 9", "500ms, 30s or 5m"]),
+            ("threads = 0\n", vec!["line 1, column 11", "nonzero"]),
+            (
+                "[[server]]\nprotocol = 'echo'\n[server.limits]\nidle-timeout = '0s'",
+                vec!["line 4, column 16", "leave it out"],
+            ),
+            (
+                "[[server]]\nprotocol = 'http'\n[server.http]\nfolder = '.'\nmax-body = 'x'",
+                vec!["line 5, column 12", "1GiB"],
+            ),
+        ] {
+            let error = refusal(text);
+            for said in says {
+                assert!(error.contains(said), "{said:?} is not in\n{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn relative_paths_begin_at_the_files_folder() {
+        let text = "access-log = 'log'\n[[server]]\nprotocol = 'http'\n\
+            tls = [{ cert = 'a.pem', key = '/b.key' }]\nhttp.folder = 'site'";
+        let (process, wanted) = parse(text, Path::new("/srv")).unwrap();
+        assert_eq!(process.access_log.as_deref(), Some(Path::new("/srv/log")));
+        let [wanted] = &*wanted else { panic!("{wanted:?}") };
+        assert_eq!(wanted.listening.tls_cert, [Path::new("/srv/a.pem")]);
+        assert_eq!(wanted.listening.tls_key, [Path::new("/b.key")]);
+        assert_eq!(wanted.content.as_ref().unwrap().folder(), Path::new("/srv/site"));
+    }
 }

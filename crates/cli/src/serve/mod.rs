@@ -31,7 +31,7 @@ use clap::Subcommand;
 use overlapped::port::PortChoice;
 use overlapped::time::Duration;
 use overlapped::{Config, task};
-use overlapped_serve::Server;
+use overlapped_serve::{Address, Server};
 
 use crate::say;
 use crate::signals::{self, FirstStop};
@@ -44,7 +44,8 @@ use values::{Limits, Process};
 /// One tasklet per connection. Prints where it listens as soon as clients may come. Ctrl-C or
 /// SIGTERM: accepts nobody any more, finishes requests in work within the time that --drain gives
 /// them, prints totals, exit code 0. A second signal ends it at once. SIGHUP reads certificates
-/// again and opens the access log again. SIGQUIT (Ctrl-\): shows every tasklet, what it waits for
+/// again and opens the access log again. SIGUSR2 starts this command anew and hands it the listening
+/// sockets: when it serves, this process finishes, and no client is refused. SIGQUIT (Ctrl-\): shows every tasklet, what it waits for
 /// and where, on standard error, and goes on.
 #[derive(clap::Args)]
 #[command(
@@ -182,7 +183,11 @@ fn serve(port: PortChoice, process: &Process, ready: &[Ready]) -> anyhow::Result
         let listening = ready.listen(&mut server);
         places.extend(listening.map_err(|error| anyhow!("{error} It is --listen that names it."))?);
     }
-    let (server, greeting) = greet(server, places);
+    let metrics = match &process.metrics {
+        Some(on) => Some(server.observe(&**on).map_err(|error| anyhow!("metrics: {error}"))?),
+        None => None,
+    };
+    let (server, greeting) = greet(server, places, metrics);
     let totals = server.run()?;
     if let Some(failed) = greeting.lock().unwrap_or_else(PoisonError::into_inner).take() {
         failed?;
@@ -196,7 +201,7 @@ type Greeting = Arc<Mutex<Option<anyhow::Result<()>>>>;
 
 /// Has it say where it listens when it serves, and show its tasklets at SIGQUIT. Where saying fails,
 /// it stops.
-fn greet(server: Server, places: Vec<Place>) -> (Server, Greeting) {
+fn greet(server: Server, places: Vec<Place>, metrics: Option<Address>) -> (Server, Greeting) {
     let said = Greeting::default();
     let (mine, handle) = (Arc::clone(&said), server.handle());
     let begin = move || {
@@ -206,8 +211,11 @@ fn greet(server: Server, places: Vec<Place>) -> (Server, Greeting) {
         let port = task::stats().map_or("none", |stats| stats.port);
         let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
         if said.is_none() {
-            let lines: String =
+            let mut lines: String =
                 places.iter().map(|place| place.line(port, places.len() == 1)).collect();
+            if let Some(address) = &metrics {
+                lines += &format!("metrics at {address}: /metrics, /healthz, /readyz\n");
+            }
             let done = say(lines);
             if done.is_err() {
                 handle.stop();

@@ -158,6 +158,9 @@ pub(super) struct Process {
     /// How long requests in work may go on after SIGTERM or Ctrl-C [default: 10s]
     #[arg(long, value_name = "DURATION")]
     pub(super) drain: Option<Span>,
+    /// Answers /metrics (for Prometheus), /healthz and /readyz on this address of its own
+    #[arg(long, value_name = "ADDR")]
+    pub(super) metrics: Option<String>,
     /// Appends a line for each request to this file; - is standard output. SIGHUP opens it again
     #[arg(long, value_name = "FILE")]
     pub(super) access_log: Option<std::path::PathBuf>,

@@ -29,7 +29,7 @@ use std::path::Path;
 use super::File;
 use super::errand::{Base, Errand, c_path, stat};
 use crate::port::disk::at_once::{Cached, cached};
-use crate::port::disk::open_patiently;
+use crate::port::disk::{mode_may_wait, open_patiently};
 use crate::task::aside::{may_wait, on_patient_thread};
 use crate::task::in_tasklet;
 
@@ -216,18 +216,13 @@ pub(super) fn open(path: CString, flags: i32, mode: u32) -> io::Result<OwnedFd> 
             stat(Base::Here, path.clone(), follow).ok().map(|stat| stat.mode.into())
         }
     };
-    if !known.is_some_and(may_wait_for_ever) {
+    if !known.is_some_and(mode_may_wait) {
         return open_disk(path, flags, mode);
     }
     let opened = on_patient_thread("an open that may wait for ever", move |patience| {
         open_patiently(&path, flags, mode, patience)
     });
     opened.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
-}
-
-/// Whether opening a file of this kind may wait for somebody.
-pub(super) fn may_wait_for_ever(mode: u32) -> bool {
-    matches!(mode & libc::S_IFMT, libc::S_IFIFO | libc::S_IFCHR)
 }
 
 fn open_disk(path: CString, flags: i32, mode: u32) -> io::Result<OwnedFd> {
@@ -238,7 +233,7 @@ fn open_disk(path: CString, flags: i32, mode: u32) -> io::Result<OwnedFd> {
 /// For a caller that may not wait: files as ever, of others one attempt.
 fn open_now(path: CString, flags: i32, mode: u32) -> io::Result<OwnedFd> {
     let stat = stat(Base::Here, path.clone(), true);
-    if !stat.is_ok_and(|stat| may_wait_for_ever(stat.mode.into())) {
+    if !stat.is_ok_and(|stat| mode_may_wait(stat.mode.into())) {
         return open_disk(path, flags, mode);
     }
     let fd = open_disk(path, flags | libc::O_NONBLOCK, mode).map_err(|error| {

@@ -4,11 +4,9 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use super::errand::{Base, c_path, stat};
-use super::open::may_wait_for_ever;
 use super::{File, OpenOptions};
-use crate::port::disk;
-use crate::task::aside::on_pool;
+use crate::port::disk::{self, Copy};
+use crate::task::aside::{Stop, on_pool};
 
 /// Reads a whole file.
 ///
@@ -50,8 +48,8 @@ pub fn write<P: AsRef<Path>, C: AsRef<[u8]>>(path: P, contents: C) -> io::Result
 }
 
 /// Copies the contents and the permissions of a file to another, made where it is not there,
-/// emptied where it is. Returns the bytes copied. The kernel copies, where it can, without moving
-/// anything through this process; file systems that share blocks share them.
+/// emptied where it is. Returns the bytes copied. From 64 KiB on the kernel copies, where it can,
+/// without moving anything through this process; file systems that share blocks share them.
 ///
 /// The whole copy is one job of the pool. Killed, it stops within some milliseconds, and leaves a
 /// part of the copy behind.
@@ -60,14 +58,14 @@ pub fn write<P: AsRef<Path>, C: AsRef<[u8]>>(path: P, contents: C) -> io::Result
 /// `InvalidInput` where `from` is no regular file; those of opening, reading and writing.
 pub fn copy<P: AsRef<Path>, Q: AsRef<Path>>(from: P, to: Q) -> io::Result<u64> {
     let (from, to) = (from.as_ref().to_owned(), to.as_ref().to_owned());
-    let waits = |path: &Path| -> io::Result<bool> {
-        let stat = stat(Base::Here, c_path(path)?, true);
-        Ok(stat.is_ok_and(|stat| may_wait_for_ever(stat.mode.into())))
+    let job = {
+        let (from, to) = (from.clone(), to.clone());
+        move |stop: &Stop| disk::copy(&from, &to, || stop.is_set())
     };
-    if waits(&from)? || waits(&to)? {
-        return copy_by_hand(&from, &to);
+    match on_pool("a copy", job)? {
+        Copy::Done(count) => Ok(count),
+        Copy::Waits(_held) => copy_by_hand(&from, &to),
     }
-    on_pool("a copy", move |stop| disk::copy(&from, &to, || stop.is_set()))
 }
 
 /// For FIFOs and devices, whose opens and transfers may wait for ever.

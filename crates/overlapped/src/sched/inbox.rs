@@ -25,6 +25,7 @@ use std::sync::{
 
 use super::{Sched, TcbPtr};
 use crate::op::Token;
+use crate::port::offload::Bell;
 
 /// What another thread may ask of a scheduler.
 pub(crate) enum Message {
@@ -76,6 +77,14 @@ impl Inbox {
         self.full.store(true, Ordering::Release);
         self.wake();
         Ok(())
+    }
+
+    /// As [`post`](Inbox::post), for a poster that wakes the scheduler later, by [`Bell::ring`].
+    /// False: it need not, because the scheduler will look anyway.
+    pub(crate) fn leave(&self, message: Message) -> Result<bool, Closed> {
+        self.lock().as_mut().ok_or(Closed)?.push(message);
+        self.full.store(true, Ordering::Release);
+        Ok(self.asleep.load(Ordering::Acquire))
     }
 
     /// Wakes the scheduler if it sleeps.
@@ -140,6 +149,12 @@ impl Inbox {
     #[cfg(overlapped_loom)]
     pub(super) fn lock(&self) -> loom::sync::MutexGuard<'_, Option<Vec<Message>>> {
         self.messages.lock().unwrap()
+    }
+}
+
+impl Bell for Inbox {
+    fn ring(&self) {
+        self.wake();
     }
 }
 

@@ -22,6 +22,7 @@ use super::refusal::Refusal;
 use super::wait::{checkpoint, deliver_kill, park};
 use crate::op::Token;
 use crate::port::clock;
+use crate::port::offload::Bell;
 pub(crate) use crate::sched::NEVER;
 use crate::sched::{Inbox, Message, State, Waiting, Wake, here};
 
@@ -151,6 +152,21 @@ impl Waker {
                 flag.changed.notify_one();
             }
             Target::Tasklet(inbox, token) => wake_tasklet(inbox, *token),
+        }
+    }
+
+    /// As [`wake`](Waker::wake), from a thread of the pool: the bell that this returns is to be rung.
+    pub(crate) fn wake_by_bell(&self) -> Option<Arc<dyn Bell>> {
+        match &self.0 {
+            Target::Thread(_) => {
+                self.wake();
+                None
+            }
+            // Closed: the scheduler has ended, and the waiter with it.
+            Target::Tasklet(inbox, token) => match inbox.leave(Message::Wake(*token)) {
+                Ok(true) => Some(Arc::clone(inbox) as Arc<dyn Bell>),
+                Ok(false) | Err(_) => None,
+            },
         }
     }
 }

@@ -9,6 +9,9 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use super::Address;
 use super::bind::local;
 
+/// The name of the pipe through which a predecessor hears that its successor serves.
+pub(super) const READY: &str = "overlapped-ready";
+
 /// What was handed over and has not been asked for yet; `None` before the first look. The
 /// descriptors exist once in a process, so this does.
 static HANDED: Mutex<Option<Vec<(String, OwnedFd)>>> = Mutex::new(None);
@@ -59,4 +62,17 @@ pub(super) fn take_named(name: &str) -> io::Result<Vec<OwnedFd>> {
         return Err(io::Error::new(io::ErrorKind::NotFound, text));
     }
     Ok(taken)
+}
+
+/// The pipe of a predecessor.
+pub(super) fn take_ready() -> io::Result<Vec<OwnedFd>> {
+    take_those(|name, _| name == READY)
+}
+
+/// Closes what nobody has asked for: its clients would wait for ever.
+pub(super) fn close_the_rest() {
+    for socket in take_those(|_, _| true).unwrap_or_default() {
+        let address = local(&socket).map_or_else(|_| "?".to_owned(), |local| local.to_string());
+        tracing::warn!("a socket was handed over that nobody listens on: {address}");
+    }
 }

@@ -26,48 +26,53 @@ pub(crate) struct Bound {
     pub(crate) address: Address,
     /// One, or as many as a predecessor has handed over.
     pub(crate) sockets: Vec<OwnedFd>,
+    /// By which they were found among those that were handed over.
+    pub(crate) name: Option<String>,
 }
 
 /// Binds what `on` says, unless it was handed over.
 pub(crate) fn bind(on: &str) -> io::Result<Bound> {
     if let Some(name) = on.strip_prefix("fd:") {
         let sockets = adopt::take_named(name)?;
-        return adopted(sockets);
+        return adopted(sockets, Some(name));
     }
     if let Some(path) = on.strip_prefix("unix:") {
         let address = Address::Unix(PathBuf::from(path));
         return match adopt::take(&address)? {
             sockets if sockets.is_empty() => {
                 let socket = unix(Path::new(path)).map_err(|error| explain(&address, &error))?;
-                Ok(Bound { address, sockets: vec![socket] })
+                Ok(Bound { address, sockets: vec![socket], name: None })
             }
-            sockets => adopted(sockets),
+            sockets => adopted(sockets, None),
         };
     }
     let mut failed = ErrorKind::InvalidInput.into();
     for wanted in on.to_socket_addrs().map_err(|error| no_address(on, &error))? {
         let handed = adopt::take(&Address::Tcp(wanted))?;
         if !handed.is_empty() {
-            return adopted(handed);
+            return adopted(handed, None);
         }
         match tcp(wanted, false).and_then(|socket| Ok((local(&socket)?, socket))) {
-            Ok((address, socket)) => return Ok(Bound { address, sockets: vec![socket] }),
+            Ok((address, socket)) => {
+                return Ok(Bound { address, sockets: vec![socket], name: None });
+            }
             Err(error) => failed = explain(&Address::Tcp(wanted), &error),
         }
     }
     Err(failed)
 }
 
-fn adopted(sockets: Vec<OwnedFd>) -> io::Result<Bound> {
+fn adopted(sockets: Vec<OwnedFd>, name: Option<&str>) -> io::Result<Bound> {
     let address = local(&sockets[0])?;
     for socket in &sockets {
         ready(&SockRef::from(socket), &address)?;
     }
-    Ok(Bound { address, sockets })
+    Ok(Bound { address, sockets, name: name.map(str::to_owned) })
 }
 
-/// Sockets for so many threads; more than one socket may be a thread's.
-pub(crate) fn shards(bound: &Bound, threads: usize) -> io::Result<Vec<Vec<OwnedFd>>> {
+/// Sockets for so many threads; more than one socket may be a thread's. New ones are entered into
+/// what is bound.
+pub(crate) fn shards(bound: &mut Bound, threads: usize) -> io::Result<Vec<Vec<OwnedFd>>> {
     let mut shards: Vec<Vec<OwnedFd>> = (0..threads).map(|_| Vec::new()).collect();
     let handed = bound.sockets.len();
     for (at, socket) in bound.sockets.iter().enumerate() {
@@ -79,8 +84,13 @@ pub(crate) fn shards(bound: &Bound, threads: usize) -> io::Result<Vec<Vec<OwnedF
             Address::Tcp(address) => tcp(address, true).ok(),
             Address::Unix(_) => None,
         };
-        let shared = || bound.sockets[at % handed].try_clone();
-        shard.push(own.map_or_else(shared, Ok)?);
+        match own {
+            Some(own) => {
+                shard.push(own.try_clone()?);
+                bound.sockets.push(own);
+            }
+            None => shard.push(bound.sockets[at % handed].try_clone()?),
+        }
     }
     Ok(shards)
 }

@@ -5,6 +5,7 @@ mod adopt;
 mod bind;
 mod explain;
 mod seats;
+pub(crate) mod successor;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -60,6 +61,7 @@ pub struct Listen {
     pub(crate) limits: Limits,
     pub(crate) proxy: bool,
     pub(crate) tls: Option<Tls>,
+    pub(crate) watched: bool,
 }
 
 impl Listen {
@@ -69,7 +71,13 @@ impl Listen {
     ///
     /// A socket that was handed over and has the address asked for is used, whatever its name.
     pub fn on(address: impl Into<String>) -> Listen {
-        Listen { on: address.into(), limits: Limits::default(), proxy: false, tls: None }
+        Listen {
+            on: address.into(),
+            limits: Limits::default(),
+            proxy: false,
+            tls: None,
+            watched: false,
+        }
     }
 
     /// What clients are allowed.

@@ -11,6 +11,8 @@ pub(super) enum Order {
     Stop,
     /// Open files again.
     Reload,
+    /// Start a successor, and stop when it serves.
+    Restart,
 }
 
 /// Where orders come in.
@@ -50,6 +52,12 @@ impl Handle {
     /// Has the server open its files again, as SIGHUP does.
     pub fn reload(&self) {
         self.order(Order::Reload);
+    }
+
+    /// Has the server start a successor and, when that serves, drain and end, as SIGUSR2 does. See
+    /// [`Server::successor`](crate::Server::successor).
+    pub fn restart(&self) {
+        self.order(Order::Restart);
     }
 
     pub(super) fn order(&self, order: Order) {

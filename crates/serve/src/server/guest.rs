@@ -86,7 +86,7 @@ pub(crate) struct Guest {
     _presence: Presence,
     link: Rc<Link>,
     _ticket: Option<Ticket>,
-    _entered: Entered,
+    _entered: Option<Entered>,
     _seat: Option<OwnedSemaphorePermit>,
 }
 
@@ -108,7 +108,7 @@ impl Guest {
             _presence: venue.worker.enter(&link),
             link: Rc::clone(&link),
             _ticket: ticket,
-            _entered: venue.site.connections.enter(),
+            _entered: (!venue.front.watched).then(|| venue.site.connections.enter()),
             _seat: seat,
         };
         let theirs = (Rc::clone(venue), Rc::clone(serve));

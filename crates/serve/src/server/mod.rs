@@ -22,6 +22,7 @@ mod run;
 mod venue;
 mod worker;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -31,6 +32,7 @@ use std::time::Duration;
 
 use overlapped::Config;
 use overlapped_wire::Protocol;
+use overlapped_wire::http::Http;
 
 pub use control::Handle;
 pub(crate) use guest::{Guest, Serve};
@@ -38,6 +40,7 @@ pub(crate) use venue::{Front, Site, Venue};
 pub(crate) use worker::Worker;
 
 use crate::listen::{self, Address, Bound, Listen};
+use crate::watch;
 use crate::{AccessLog, Connection, Peer, Totals};
 use control::Control;
 use guest::{Factory, Plain, Spoken};
@@ -65,7 +68,9 @@ pub struct Server {
     access_log: Option<AccessLog>,
     listeners: Vec<Listener>,
     beside: Option<Beside>,
+    successor: Option<Vec<OsString>>,
     control: Control,
+    site: Arc<Site>,
 }
 
 /// What is begun on each thread.
@@ -97,7 +102,9 @@ impl Server {
             access_log: None,
             listeners: Vec::new(),
             beside: None,
+            successor: None,
             control: Control::new(),
+            site: Arc::new(Site::new()),
         }
     }
 
@@ -120,8 +127,8 @@ impl Server {
         self
     }
 
-    /// Whether SIGTERM and SIGINT stop the server, and SIGHUP and SIGUSR1 have files opened again.
-    /// Default: yes.
+    /// Whether SIGTERM and SIGINT stop the server, SIGHUP and SIGUSR1 have files opened again, and
+    /// SIGUSR2 has a [`successor`](Server::successor) take over. Default: yes.
     pub fn signals(mut self, handled: bool) -> Server {
         self.signals = handled;
         self
@@ -144,6 +151,17 @@ impl Server {
     /// ```
     pub fn beside(mut self, begin: impl Fn() + Send + Sync + 'static) -> Server {
         self.beside = Some(Arc::new(begin));
+        self
+    }
+
+    /// The command of a successor: program and arguments. Default: this process's own.
+    ///
+    /// At SIGUSR2 it is started and handed over the listening sockets, by `LISTEN_FDS`, as systemd
+    /// does it: it must listen on the same addresses by a [`Server`], or adopt the sockets by
+    /// itself. When it runs, this server drains; no client is refused meanwhile. If it does not
+    /// come to that, this server goes on.
+    pub fn successor<A: Into<OsString>>(mut self, command: impl IntoIterator<Item = A>) -> Server {
+        self.successor = Some(command.into_iter().map(Into::into).collect());
         self
     }
 
@@ -188,6 +206,21 @@ impl Server {
         self.add(on.into(), Box::new(Plain(session)))
     }
 
+    /// Listens for those who watch the server: `/metrics` for Prometheus, `/healthz` while it runs,
+    /// `/readyz` while it takes clients. It answers until the server has ended, and is not part of
+    /// its totals. Everybody who reaches the address can read them.
+    ///
+    /// # Errors
+    /// As [`Server::listen`].
+    pub fn observe(&mut self, on: impl Into<Listen>) -> io::Result<Address> {
+        let site = Arc::clone(&self.site);
+        let answer = move |request: http::Request<()>, body: &mut dyn io::Read| {
+            watch::answer(&site, &request, body)
+        };
+        let listen = Listen { watched: true, ..on.into() };
+        self.add(listen, Box::new(Spoken(move |_: &Peer| Http::new(answer.clone()))))
+    }
+
     fn add(&mut self, listen: Listen, factory: Box<dyn Factory>) -> io::Result<Address> {
         let bound = listen::bind(&listen.on)?;
         let address = bound.address.clone();
@@ -218,8 +251,8 @@ impl Server {
 
 impl Listener {
     /// The sockets of each thread.
-    fn shards(&self, threads: usize) -> io::Result<Vec<Vec<OwnedFd>>> {
-        listen::shards(&self.bound, threads)
+    fn shards(&mut self, threads: usize) -> io::Result<Vec<Vec<OwnedFd>>> {
+        listen::shards(&mut self.bound, threads)
     }
 }
 

@@ -4,16 +4,17 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use overlapped::signal::{self, SIGHUP, SIGINT, SIGTERM, SIGUSR1, Signals};
+use overlapped::signal::{self, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, Signals};
 use overlapped::sync::mpsc::Receiver;
 use overlapped::task::{self, Placed};
 use overlapped::{Builder, port, spawn};
 
 use super::control::{Handle, Order};
-use super::worker::{Part, work};
-use super::{Server, Site};
+use super::worker::{Part, be_watched, work};
+use super::{Listener, Server, Site};
 use crate::Totals;
-use crate::watch::{Counts, Log};
+use crate::listen::successor;
+use crate::watch::Log;
 
 pub(super) fn run(mut server: Server) -> io::Result<Totals> {
     match port::raise_fd_limit() {
@@ -38,28 +39,38 @@ struct Running {
     site: Arc<Site>,
     /// By thread, until they are there.
     parts: Vec<Vec<Part>>,
-    counts: Vec<Arc<Counts>>,
+    /// For those who watch the server.
+    watched: Vec<Part>,
     log: Option<Log>,
     open_at_stop: usize,
     cut: usize,
 }
 
 impl Running {
-    fn new(server: Server, log: Option<Log>) -> io::Result<Running> {
+    fn new(mut server: Server, log: Option<Log>) -> io::Result<Running> {
         let threads = server.threads;
+        let site = Arc::clone(&server.site);
         let mut parts: Vec<Vec<Part>> = (0..threads).map(|_| Vec::new()).collect();
-        let mut counts = Vec::new();
-        for listener in &server.listeners {
-            for (thread, sockets) in listener.shards(threads)?.into_iter().enumerate() {
-                let front = Arc::clone(&listener.front);
-                let factory = listener.factory.copy();
-                let count = Arc::new(Counts::default());
-                counts.push(Arc::clone(&count));
-                parts[thread].push(Part { front, sockets, factory, counts: count });
+        let mut watched = Vec::new();
+        for listener in &mut server.listeners {
+            let threads = if listener.front.watched { 1 } else { threads };
+            let shards = listener.shards(threads)?;
+            let front = &listener.front;
+            let part = |sockets| Part {
+                front: Arc::clone(front),
+                sockets,
+                factory: listener.factory.copy(),
+                counts: site.ledger.open(front),
+            };
+            if front.watched {
+                watched.extend(shards.into_iter().map(part));
+                continue;
+            }
+            for (thread, sockets) in shards.into_iter().enumerate() {
+                parts[thread].push(part(sockets));
             }
         }
-        let site = Arc::new(Site::new());
-        Ok(Running { server, site, parts, counts, log, open_at_stop: 0, cut: 0 })
+        Ok(Running { server, site, parts, watched, log, open_at_stop: 0, cut: 0 })
     }
 
     /// In the first tasklet.
@@ -67,8 +78,16 @@ impl Running {
         if self.server.signals {
             listen_to_signals(self.server.control.handle())?;
         }
+        let watched = std::mem::take(&mut self.watched);
+        let site = Arc::clone(&self.site);
+        // They are killed by the end of the run, or by a successor who answers for itself.
+        let watched = spawn(move || be_watched(&site, watched));
         let workers = self.place_workers()?;
+        successor::tell_predecessor();
         let orders = self.obey()?;
+        if self.site.succeeded.load(Relaxed) {
+            watched.kill();
+        }
         self.begin_to_stop();
         self.cut_at_the_second_stop(orders);
         for worker in workers {
@@ -100,8 +119,38 @@ impl Running {
             match orders.recv().map_err(io::Error::other)? {
                 Order::Stop => return Ok(orders),
                 Order::Reload => self.reload(),
+                Order::Restart => match self.restart() {
+                    Ok(()) => return Ok(orders),
+                    Err(error) => tracing::error!("no restart: {error}"),
+                },
             }
         }
+    }
+
+    /// Has a successor serve.
+    fn restart(&mut self) -> io::Result<()> {
+        let mut sockets = Vec::new();
+        for Listener { bound, .. } in &self.server.listeners {
+            for socket in &bound.sockets {
+                // What was not found by its name is found by its address.
+                let name = bound.name.clone().unwrap_or_else(|| "overlapped".to_owned());
+                sockets.push((name, socket.try_clone()?));
+            }
+        }
+        let command = match self.server.successor.take() {
+            Some(command) => command,
+            None => std::env::args_os().collect(),
+        };
+        let started = successor::start(&command, sockets);
+        self.server.successor = Some(command);
+        started?;
+        self.site.succeeded.store(true, Relaxed);
+        for listener in &mut self.server.listeners {
+            // Its name is the successor's now.
+            listener.path = None;
+        }
+        tracing::info!("a successor serves");
+        Ok(())
     }
 
     /// Opens files again.
@@ -153,9 +202,11 @@ impl Running {
             left: self.site.connections.get(),
             ..Totals::default()
         };
-        for counts in &self.counts {
-            totals.add(counts);
-        }
+        self.site.ledger.each(|front, counts| {
+            if !front.watched {
+                totals.add(counts);
+            }
+        });
         totals
     }
 }
@@ -165,13 +216,14 @@ fn listen_to_signals(handle: Handle) -> io::Result<()> {
     let explain = |error: io::Error| {
         io::Error::new(error.kind(), format!("cannot listen to signals: {error}"))
     };
-    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).map_err(explain)?;
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2]).map_err(explain)?;
     let listen = move || {
         for signal in signals {
             let Ok(signal) = signal else { return };
             tracing::debug!("{}", signal::name(signal).unwrap_or("a signal"));
             handle.order(match signal {
                 SIGHUP | SIGUSR1 => Order::Reload,
+                SIGUSR2 => Order::Restart,
                 _ => Order::Stop,
             });
         }

@@ -9,7 +9,7 @@ use overlapped::time::Instant;
 
 use super::Worker;
 use crate::listen::{Address, Addresses, Listen};
-use crate::watch::{Counts, Gauge, Log};
+use crate::watch::{Counts, Gauge, Ledger, Log};
 use crate::{Limits, Tls};
 
 /// What the whole server shares.
@@ -23,6 +23,7 @@ pub(crate) struct Site {
     /// A successor accepts from the same queues, so what waits in them is its.
     pub(crate) succeeded: AtomicBool,
     pub(crate) connections: Arc<Gauge>,
+    pub(crate) ledger: Ledger,
 }
 
 impl Site {
@@ -33,6 +34,7 @@ impl Site {
             cut: AtomicBool::new(false),
             succeeded: AtomicBool::new(false),
             connections: Arc::default(),
+            ledger: Ledger::default(),
         }
     }
 
@@ -50,6 +52,8 @@ pub(crate) struct Front {
     pub(crate) addresses: Arc<Addresses>,
     pub(crate) proxy: bool,
     pub(crate) tls: Option<Tls>,
+    /// For those who watch the server: it is open until the very end.
+    pub(crate) watched: bool,
 }
 
 impl Front {
@@ -62,6 +66,7 @@ impl Front {
             addresses: Arc::default(),
             proxy: listen.proxy,
             tls: listen.tls,
+            watched: listen.watched,
         }
     }
 }

@@ -4,9 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use overlapped::time::Duration;
-use overlapped::{Builder, Tasklet};
+use overlapped::{Builder, Remote, Tasklet};
 use slab::Slab;
 
 use super::guest::Factory;
@@ -88,6 +89,44 @@ struct Acceptor {
 /// Serves until the server stops, then drains. How many sessions did not end in time.
 pub(super) fn work(site: &Arc<Site>, parts: Vec<Part>, log: Option<Log>, grace: Duration) -> usize {
     let worker = Rc::new(Worker::default());
+    let acceptors = open(site, &worker, parts, log);
+    site.stop.wait();
+    worker.stopping.set(true);
+    for Acceptor { tasklet, venue, door, serve } in acceptors {
+        tasklet.kill();
+        // It ends by that, whatever it was doing.
+        let _killed = tasklet.join();
+        if !site.succeeded.load(Relaxed) {
+            accept_the_rest(&venue, &door, &serve);
+        }
+    }
+    drain::drain(&worker, site, grace)
+}
+
+/// Kills acceptors when it is dropped.
+struct Killer(Vec<Remote>);
+
+impl Drop for Killer {
+    fn drop(&mut self) {
+        self.0.iter().for_each(Remote::kill);
+    }
+}
+
+/// Serves those who watch the server, until it is killed.
+pub(super) fn be_watched(site: &Arc<Site>, parts: Vec<Part>) {
+    let acceptors = open(site, &Rc::default(), parts, None);
+    let _killer = Killer(acceptors.iter().map(|acceptor| acceptor.tasklet.remote()).collect());
+    for acceptor in acceptors {
+        let _killed = acceptor.tasklet.join();
+    }
+}
+
+fn open(
+    site: &Arc<Site>,
+    worker: &Rc<Worker>,
+    parts: Vec<Part>,
+    log: Option<Log>,
+) -> Vec<Acceptor> {
     let mut acceptors = Vec::new();
     for part in parts {
         let serve = part.factory.build();
@@ -95,7 +134,7 @@ pub(super) fn work(site: &Arc<Site>, parts: Vec<Part>, log: Option<Log>, grace: 
             site: Arc::clone(site),
             limits: part.front.limits.clone(),
             front: part.front,
-            worker: Rc::clone(&worker),
+            worker: Rc::clone(worker),
             counts: part.counts,
             log: log.clone(),
         });
@@ -105,17 +144,7 @@ pub(super) fn work(site: &Arc<Site>, parts: Vec<Part>, log: Option<Log>, grace: 
             acceptors.push(begin(venue, door, serve));
         }
     }
-    site.stop.wait();
-    worker.stopping.set(true);
-    for Acceptor { tasklet, venue, door, serve } in acceptors {
-        tasklet.kill();
-        // It ends by that, whatever it was doing.
-        let _killed = tasklet.join();
-        if !site.succeeded.load(std::sync::atomic::Ordering::Relaxed) {
-            accept_the_rest(&venue, &door, &serve);
-        }
-    }
-    drain::drain(&worker, site, grace)
+    acceptors
 }
 
 fn begin(venue: Rc<Venue>, door: Rc<Door>, serve: Rc<dyn Serve>) -> Acceptor {

@@ -4,9 +4,11 @@ mod complaints;
 mod counts;
 mod escape;
 mod log;
+mod metrics;
 
 pub(crate) use complaints::Complaints;
 pub use counts::Totals;
 pub(crate) use counts::{Counts, Entered, Gauge};
 pub use log::AccessLog;
 pub(crate) use log::Log;
+pub(crate) use metrics::{Ledger, answer};

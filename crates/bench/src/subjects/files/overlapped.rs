@@ -23,11 +23,7 @@ impl Overlapped {
     fn tasks(&self, task: impl Fn(usize) -> std::io::Result<()>) -> Result<Duration, String> {
         self.run(|| {
             let start = Instant::now();
-            let task = &task;
-            scope(|scope| {
-                let all: Vec<_> = (0..TASKS).map(|n| scope.spawn(move || task(n))).collect();
-                all.into_iter().try_for_each(|one| one.join().map_err(say)?.map_err(say))
-            })?;
+            tasks(task)?;
             Ok(start.elapsed())
         })
     }
@@ -75,23 +71,33 @@ impl Files for Overlapped {
     }
 
     fn copy_tree(&self, from: &Path, to: &Path) -> Result<Duration, String> {
-        let start = Instant::now();
-        let mut files = Vec::new();
-        self.run(|| folders(from, to, &mut files).map_err(say))?;
-        let files = RefCell::new(files);
-        self.tasks(|_| {
-            let next = || files.borrow_mut().pop();
-            while let Some((from, to)) = next() {
-                fs::copy(from, to)?;
-            }
-            Ok(())
-        })?;
-        Ok(start.elapsed())
+        self.run(|| {
+            let start = Instant::now();
+            let mut files = Vec::new();
+            folders(from, to, &mut files).map_err(say)?;
+            let files = RefCell::new(files);
+            tasks(|_| {
+                let next = || files.borrow_mut().pop();
+                while let Some((from, to)) = next() {
+                    fs::copy(from, to)?;
+                }
+                Ok(())
+            })?;
+            Ok(start.elapsed())
+        })
     }
 
     fn remark(&self, case: &str) -> Option<&'static str> {
         case.starts_with("copy").then_some("overlapped::fs::copy")
     }
+}
+
+fn tasks(task: impl Fn(usize) -> std::io::Result<()>) -> Result<(), String> {
+    let task = &task;
+    scope(|scope| {
+        let all: Vec<_> = (0..TASKS).map(|n| scope.spawn(move || task(n))).collect();
+        all.into_iter().try_for_each(|one| one.join().map_err(say)?.map_err(say))
+    })
 }
 
 fn folders(from: &Path, to: &Path, files: &mut Vec<Pair>) -> std::io::Result<()> {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::at_once::{Lock, check};
 use crate::port::offload::Patience;
 
-pub(crate) use super::copy::{NO_FILE, copy};
+pub(crate) use super::copy::{Copy, NO_FILE, copy, mode_may_wait};
 pub(crate) use super::listing::{Batch, Entry, open_listing, read_batch};
 pub(crate) use super::tree::remove_tree;
 

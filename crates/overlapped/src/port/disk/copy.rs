@@ -1,11 +1,13 @@
 //! Copying a file inside the kernel.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use rustix::buffer::spare_capacity;
+use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
 
 /// So much at once, so that a copy can be given up in between.
@@ -14,28 +16,99 @@ const CHUNK: usize = 16 << 20;
 /// Room for what the kernel will not copy by itself.
 const BUFFER: usize = 256 << 10;
 
+/// Shorter files are read and written: the kernel needs two calls for them, and is slower.
+const SMALL: u64 = 64 << 10;
+
+/// What came of a copy.
+pub(crate) enum Copy {
+    /// So many bytes.
+    Done(u64),
+    /// Nothing: one of the two is a FIFO or a device, which may have to be waited for. Such a source
+    /// is open, as it would be while it is waited for: whoever waits for a reader has seen it. Its
+    /// holder keeps it until somebody has come.
+    Waits(Option<File>),
+}
+
 /// Copies the contents and the permissions of the regular file `from` to `to`, as std does: made
-/// where it is not there, emptied where it is. Returns the bytes copied. `stopped` says whether to
-/// give up in between, with `ECANCELED`.
-pub(crate) fn copy(from: &Path, to: &Path, stopped: impl Fn() -> bool) -> io::Result<u64> {
-    let mut source = File::open(from)?;
+/// where it is not there, emptied where it is. `stopped` says whether to give up in between, with
+/// `ECANCELED`.
+///
+/// Each call counts, because most files are small: what is new is a regular file, and need not be
+/// asked whether it would be waited for.
+pub(crate) fn copy(from: &Path, to: &Path, stopped: impl Fn() -> bool) -> io::Result<Copy> {
+    let Some(mut source) = open_source(from)? else {
+        return Ok(Copy::Waits(None));
+    };
     let metadata = source.metadata()?;
+    if mode_may_wait(metadata.permissions().mode()) {
+        return Ok(Copy::Waits(Some(source)));
+    }
     if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, NO_FILE));
     }
-    let permissions = metadata.permissions();
+    fcntl_setfl(&source, OFlags::empty())?;
+    let Some(mut target) = open_target(to, metadata.permissions())? else {
+        return Ok(Copy::Waits(None));
+    };
+    let copied = if metadata.len() < SMALL {
+        at_once(&source, &mut target, metadata.len())?
+    } else {
+        in_kernel(&source, &target, &stopped)?
+    };
+    match copied {
+        Copied::All(count) => Ok(Copy::Done(count)),
+        Copied::Part(count) => copy_rest(&mut source, &mut target, count, stopped).map(Copy::Done),
+    }
+}
+
+/// Opens it without waiting for anybody; `None` where that might be necessary.
+fn open_source(path: &Path) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(permissions.mode());
-    let mut target = options.open(to)?;
-    // Devices and pipes keep theirs.
-    if target.metadata()?.is_file() {
-        target.set_permissions(permissions)?;
+    match options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path) {
+        // Somebody has a lease, which has to be broken.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            if may_wait_for_ever(path) { Ok(None) } else { File::open(path).map(Some) }
+        }
+        opened => opened.map(Some),
     }
-    let done = in_kernel(&source, &target, &stopped)?;
-    match done {
-        Copied::All(count) => Ok(count),
-        Copied::Refused(count) => copy_rest(&mut source, &mut target, count, stopped),
+}
+
+/// Makes it, or opens and empties what is there; with these permissions, if it is a file. `None`
+/// where somebody might have to be waited for.
+fn open_target(path: &Path, permissions: Permissions) -> io::Result<Option<File>> {
+    let mut options = OpenOptions::new();
+    options.write(true).mode(permissions.mode());
+    match options.clone().create_new(true).open(path) {
+        Ok(target) => {
+            // It is ours, and only the process's mask can have been in the way.
+            if target.metadata()?.permissions() != permissions {
+                target.set_permissions(permissions)?;
+            }
+            Ok(Some(target))
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if may_wait_for_ever(path) {
+                return Ok(None);
+            }
+            let target = options.create(true).truncate(true).open(path)?;
+            // Devices keep theirs.
+            if target.metadata()?.is_file() {
+                target.set_permissions(permissions)?;
+            }
+            Ok(Some(target))
+        }
+        Err(error) => Err(error),
     }
+}
+
+/// Whether there is something whose opening may wait for ever.
+fn may_wait_for_ever(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| mode_may_wait(found.permissions().mode()))
+}
+
+/// Whether opening a file of this kind may wait for somebody.
+pub(crate) fn mode_may_wait(mode: u32) -> bool {
+    matches!(mode & libc::S_IFMT, libc::S_IFIFO | libc::S_IFCHR)
 }
 
 /// std's words.
@@ -44,8 +117,18 @@ pub(crate) const NO_FILE: &str =
 
 enum Copied {
     All(u64),
-    /// So much, and the kernel will not go on.
-    Refused(u64),
+    /// So much, and perhaps there is more.
+    Part(u64),
+}
+
+/// A file that has, or says that it has, so many bytes.
+fn at_once(source: &File, target: &mut File, len: u64) -> io::Result<Copied> {
+    // Files of /proc and the like say that they are empty, and want to be read in one piece.
+    let room = if len == 0 { SMALL } else { len + 1 };
+    let mut bytes = Vec::with_capacity(room as usize);
+    let count = super::retry(|| rustix::io::read(source, spare_capacity(&mut bytes)))? as u64;
+    target.write_all(&bytes)?;
+    Ok(if count == len { Copied::All(count) } else { Copied::Part(count) })
 }
 
 fn in_kernel(source: &File, target: &File, stopped: &impl Fn() -> bool) -> io::Result<Copied> {
@@ -55,7 +138,7 @@ fn in_kernel(source: &File, target: &File, stopped: &impl Fn() -> bool) -> io::R
         let (source, target) = (source.as_fd(), target.as_fd());
         match rustix::fs::copy_file_range(source, None, target, None, CHUNK) {
             // Files of /proc and the like say so although they have contents.
-            Ok(0) if count == 0 => return Ok(Copied::Refused(0)),
+            Ok(0) if count == 0 => return Ok(Copied::Part(0)),
             Ok(0) => return Ok(Copied::All(count)),
             Ok(more) => count += more as u64,
             Err(Errno::INTR) => {}
@@ -67,7 +150,7 @@ fn in_kernel(source: &File, target: &File, stopped: &impl Fn() -> bool) -> io::R
                 | Errno::OPNOTSUPP
                 | Errno::BADF
                 | Errno::OVERFLOW,
-            ) => return Ok(Copied::Refused(count)),
+            ) => return Ok(Copied::Part(count)),
             Err(error) => return Err(error.into()),
         }
     }

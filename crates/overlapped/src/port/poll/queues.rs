@@ -23,10 +23,8 @@ pub(super) struct Queues {
     readers: VecDeque<Waiter>,
     writers: VecDeque<Waiter>,
     only_changes: bool,
-    /// The poller has the descriptor, armed or not.
-    pub(super) is_known: bool,
     /// What the poller reports next; `None` after a one-shot has fired.
-    pub(super) registered: Option<Wanted>,
+    pub(super) armed: Option<Wanted>,
 }
 
 impl Queues {
@@ -52,7 +50,7 @@ impl Queues {
     /// The poller has reported the descriptor.
     pub(super) fn fired(&mut self) {
         if !self.only_changes {
-            self.registered = None;
+            self.armed = None;
         }
     }
 

@@ -5,5 +5,6 @@ mod cancel;
 mod files;
 mod ops;
 mod pressure;
+mod registrations;
 mod rig;
 mod splice;

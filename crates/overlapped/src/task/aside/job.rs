@@ -16,7 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::port::offload::{self, Patience};
+use crate::port::offload::{self, Bell, Patience};
 use crate::port::{clock, is_cancelled};
 use crate::sched::NEVER;
 use crate::task::in_tasklet;
@@ -70,7 +70,7 @@ pub(crate) fn on_pool<T: Send + 'static>(
     }
     let shared = Shared::new(waker);
     let theirs = Arc::clone(&shared);
-    offload::offload(move || theirs.run(job));
+    offload::offload_with_bell(move || theirs.run(job));
     shared.wait(what, wait, None)
 }
 
@@ -95,7 +95,11 @@ pub(crate) fn on_patient_thread<T: Send + 'static>(
     let theirs = Arc::clone(&shared);
     let patience = Patience::default();
     let line = patience.clone();
-    let started = offload::wait_patiently(move || theirs.run(|_| job(&line)));
+    let started = offload::wait_patiently(move || {
+        if let Some(bell) = theirs.run(|_| job(&line)) {
+            bell.ring();
+        }
+    });
     Some(started.and_then(|()| shared.wait(what, wait, Some(patience))))
 }
 
@@ -112,13 +116,13 @@ impl<T> Shared<T> {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the pool's thread does.
-    fn run(&self, job: impl FnOnce(&Stop) -> io::Result<T>) {
+    /// What the pool's thread does. Returns the waiter's bell.
+    fn run(&self, job: impl FnOnce(&Stop) -> io::Result<T>) -> Option<Arc<dyn Bell>> {
         {
             let mut stage = self.stage();
             match std::mem::replace(&mut *stage, Stage::Left) {
                 Stage::Queued(waker) => *stage = Stage::Running(waker),
-                _ => return,
+                _ => return None,
             }
         }
         let result = catch_unwind(AssertUnwindSafe(|| job(&self.stop)));
@@ -128,9 +132,10 @@ impl<T> Shared<T> {
             let waker = waker.clone();
             *stage = Stage::Done(result);
             drop(stage);
-            waker.wake();
+            return waker.wake_by_bell();
         }
-        // Else nobody waits: what came, a descriptor perhaps, is dropped here.
+        // Nobody waits: what came, a descriptor perhaps, is dropped here.
+        None
     }
 
     /// What the waiter does.

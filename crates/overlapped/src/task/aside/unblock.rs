@@ -87,11 +87,11 @@ where
 {
     let slot: Slot<T> = Arc::default();
     let theirs = slot.clone();
-    offload::offload(move || {
+    offload::offload_with_bell(move || {
         let result = catch_unwind(AssertUnwindSafe(f));
         *theirs.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
         drop(theirs);
-        waker.wake();
+        waker.wake_by_bell()
     });
     slot
 }

@@ -1,0 +1,385 @@
+//! The pool's threads.
+//!
+//! ```text
+//! offload ─▶ jobs ─▶ worker: the job ─▶ what it leaves for its waiter, and a bell
+//!              │                              │ rung at once, or for many jobs together
+//!              ▼ whom to call: desk.rs        ▼
+//!            watch, every millisecond     the waiter's scheduler wakes
+//! ```
+//!
+//! **Bells.** Waking a scheduler costs more than many a job, and on its processor it takes the
+//! worker's place. It sees what jobs leave for it before it sleeps; only one that sleeps must be
+//! woken. As long as there are more jobs in the queue than have ended since, the bell waits, for
+//! [`HOLD`] at most: so schedulers are woken once for many jobs, and have queued new ones before a
+//! worker runs out of them. Where jobs wait (as the last ones of the worker have shown), bells are
+//! rung at once. If one waits unexpectedly while a bell is held, the watch rings it.
+//!
+//! **The watch** is a thread that ticks as long as anything is queued with all workers busy, or
+//! held; it sleeps otherwise.
+//!
+//! **The end.** Idle threads end after some seconds. Nobody waits for them at the process's end. A
+//! child of fork(2) has none of them, and begins with a pool of its own ([`forget`]).
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use super::desk::{Call, Desk, Worker};
+use crate::port::clock;
+
+/// Threads, and so jobs that wait at the same time.
+pub(super) const THREADS_MAX: usize = 500;
+
+/// How long a thread stays for the next job.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// How often the watch looks.
+const TICK: Duration = Duration::from_millis(1);
+
+/// The longest time, in nanoseconds, that a bell waits while jobs end.
+const HOLD: u64 = 500_000;
+
+/// After so many jobs a worker looks whether they waited.
+const SAMPLE: u32 = 4;
+
+/// Wakes whoever sleeps over what jobs have left.
+pub(crate) trait Bell: Send + Sync {
+    /// From any thread.
+    fn ring(&self);
+}
+
+/// Returns the bell to be rung, if there is one.
+pub(super) type Job = Box<dyn FnOnce() -> Option<Arc<dyn Bell>> + Send>;
+
+struct Pool {
+    inner: Mutex<Inner>,
+    /// What the watch sleeps on.
+    watch: Condvar,
+}
+
+struct Inner {
+    desk: Desk<Job>,
+    /// What each worker sleeps on.
+    beds: Vec<Arc<Condvar>>,
+    held: Held,
+    watch: Watch,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Watch {
+    Absent,
+    Asleep,
+    Ticking,
+}
+
+/// Bells that wait to be rung.
+#[derive(Default)]
+struct Held {
+    /// No two are the same.
+    bells: Vec<Arc<dyn Bell>>,
+    /// How often they were to be rung.
+    count: usize,
+    /// Since when there are any.
+    since: u64,
+    /// A tick has passed since.
+    is_late: bool,
+}
+
+impl Held {
+    fn add(&mut self, bell: Arc<dyn Bell>) {
+        if self.bells.is_empty() {
+            (self.since, self.is_late) = (clock::nanos(), false);
+        }
+        self.count += 1;
+        if !self.bells.iter().any(|held| Arc::ptr_eq(held, &bell)) {
+            self.bells.push(bell);
+        }
+    }
+
+    /// Whether they are to be rung although there is more to do.
+    fn is_due(&self, queued: usize) -> bool {
+        !self.bells.is_empty()
+            && (self.count >= queued || clock::nanos().saturating_sub(self.since) >= HOLD)
+    }
+
+    fn take(&mut self) -> Vec<Arc<dyn Bell>> {
+        self.count = 0;
+        std::mem::take(&mut self.bells)
+    }
+}
+
+/// Made when it is first needed, and never freed.
+static POOL: AtomicPtr<Pool> = AtomicPtr::new(std::ptr::null_mut());
+
+fn pool() -> &'static Pool {
+    let there = POOL.load(Ordering::Acquire);
+    // SAFETY: what is stored there was leaked.
+    if let Some(pool) = unsafe { there.as_ref() } {
+        return pool;
+    }
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let inner = Inner {
+        desk: Desk::new(processors, THREADS_MAX),
+        beds: Vec::new(),
+        held: Held::default(),
+        watch: Watch::Absent,
+    };
+    let new = Box::into_raw(Box::new(Pool { inner: Mutex::new(inner), watch: Condvar::new() }));
+    match POOL.compare_exchange(there, new, Ordering::AcqRel, Ordering::Acquire) {
+        // SAFETY: leaked just now.
+        Ok(_) => unsafe { &*new },
+        Err(other) => {
+            // SAFETY: made above, and known to nobody else. What another thread stored was leaked.
+            unsafe {
+                drop(Box::from_raw(new));
+                &*other
+            }
+        }
+    }
+}
+
+/// In a child of fork(2): the threads are the parent's, and one of them may have the lock.
+pub(crate) fn forget() {
+    POOL.store(std::ptr::null_mut(), Ordering::Release);
+}
+
+/// Runs `job` on a thread of the pool; here, where no thread can be had at all.
+pub(super) fn offload(job: Job) {
+    let pool = pool();
+    let mut inner = pool.lock();
+    let call = inner.desk.push(job);
+    if call == Call::Nobody {
+        pool.call_watch(&mut inner);
+    }
+    drop(inner);
+    pool.carry_out(call);
+}
+
+impl Pool {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Not under the lock: whom it wakes would meet it.
+    fn carry_out(&'static self, call: Call) {
+        match call {
+            Call::Nobody => {}
+            Call::Wake(worker) => {
+                let bed = self.lock().bed(worker);
+                bed.notify_one();
+            }
+            Call::Start(worker) => {
+                let builder = thread::Builder::new().name("overlapped-pool".into());
+                if builder.spawn(move || self.serve(worker)).is_err() {
+                    self.do_without(worker);
+                }
+            }
+        }
+    }
+
+    /// A thread could not be started.
+    #[cold]
+    fn do_without(&'static self, worker: Worker) {
+        let mut inner = self.lock();
+        if !inner.desk.not_started(worker) {
+            self.call_watch(&mut inner);
+            return;
+        }
+        while let Some(job) = inner.desk.take() {
+            drop(inner);
+            ring(run(job));
+            inner = self.lock();
+        }
+    }
+
+    /// Has the watch tick.
+    fn call_watch(&'static self, inner: &mut Inner) {
+        match inner.watch {
+            Watch::Ticking => {}
+            Watch::Asleep => {
+                inner.watch = Watch::Ticking;
+                self.watch.notify_one();
+            }
+            Watch::Absent => {
+                let builder = thread::Builder::new().name("overlapped-watch".into());
+                // Without a watch the jobs still come to their turn, one after another.
+                if builder.spawn(move || self.keep_watch()).is_ok() {
+                    inner.watch = Watch::Ticking;
+                }
+            }
+        }
+    }
+
+    /// What a worker does.
+    fn serve(&'static self, me: Worker) {
+        let mut sample = Sample::begin();
+        let mut inner = self.lock();
+        let bed = inner.bed(me);
+        loop {
+            let job = inner.desk.next(me);
+            let queued = inner.desk.queued();
+            let is_due = job.is_none() || !sample.is_calm || inner.held.is_due(queued);
+            let due = if is_due { inner.held.take() } else { Vec::new() };
+            if let Some(job) = job {
+                drop(inner);
+                ring(due);
+                let bell = run(job);
+                let judged = sample.count();
+                inner = self.lock();
+                if let Some(bell) = bell {
+                    inner.held.add(bell);
+                }
+                if let Some((jobs, waits)) = judged {
+                    inner = self.judge(inner, jobs, waits);
+                }
+                continue;
+            }
+            if queued > 0 {
+                self.call_watch(&mut inner);
+            }
+            if !due.is_empty() {
+                drop(inner);
+                ring(due);
+                inner = self.lock();
+            }
+            if let Some((jobs, waits)) = sample.end() {
+                inner = self.judge(inner, jobs, waits);
+            }
+            while inner.desk.is_idle(me) {
+                let waited = bed.wait_timeout(inner, IDLE);
+                let (again, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+                inner = again;
+                if timeout.timed_out() && inner.desk.is_idle(me) {
+                    inner.desk.leave(me);
+                    return;
+                }
+            }
+            sample.restart();
+        }
+    }
+
+    fn judge<'a>(
+        &'static self,
+        mut inner: MutexGuard<'a, Inner>,
+        jobs: u32,
+        waits: u32,
+    ) -> MutexGuard<'a, Inner> {
+        let call = inner.desk.judge(jobs, waits);
+        if call == Call::Nobody {
+            return inner;
+        }
+        drop(inner);
+        self.carry_out(call);
+        self.lock()
+    }
+
+    /// What the watch does.
+    fn keep_watch(&'static self) {
+        let mut calls = Vec::new();
+        let mut inner = self.lock();
+        loop {
+            let (time, was) = (if inner.watch == Watch::Ticking { TICK } else { IDLE }, inner.watch);
+            let waited = self.watch.wait_timeout(inner, time);
+            let (again, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            inner = again;
+            if was == Watch::Asleep {
+                if timeout.timed_out() && inner.watch == Watch::Asleep {
+                    inner.watch = Watch::Absent;
+                    return;
+                }
+                continue;
+            }
+            let mut is_wanted = inner.desk.tick(&mut calls);
+            let mut due = Vec::new();
+            if !inner.held.bells.is_empty() {
+                is_wanted = true;
+                if std::mem::replace(&mut inner.held.is_late, true) {
+                    due = inner.held.take();
+                }
+            }
+            if !is_wanted {
+                inner.watch = Watch::Asleep;
+            }
+            if !calls.is_empty() || !due.is_empty() {
+                drop(inner);
+                ring(due);
+                calls.drain(..).for_each(|call| self.carry_out(call));
+                inner = self.lock();
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn bed(&mut self, worker: Worker) -> Arc<Condvar> {
+        while self.beds.len() <= worker {
+            self.beds.push(Arc::default());
+        }
+        Arc::clone(&self.beds[worker])
+    }
+}
+
+/// A panic is its own to catch; one that comes through costs no thread.
+fn run(job: Job) -> Option<Arc<dyn Bell>> {
+    catch_unwind(AssertUnwindSafe(job)).unwrap_or(None)
+}
+
+fn ring(bells: impl IntoIterator<Item = Arc<dyn Bell>>) {
+    bells.into_iter().for_each(|bell| bell.ring());
+}
+
+/// Whether a worker's jobs wait.
+struct Sample {
+    jobs: u32,
+    before: u32,
+    /// The last ones did not.
+    is_calm: bool,
+}
+
+impl Sample {
+    fn begin() -> Sample {
+        Sample { jobs: 0, before: waits(), is_calm: true }
+    }
+
+    /// A job has ended. Of so many, so many waits; now and then.
+    fn count(&mut self) -> Option<(u32, u32)> {
+        self.jobs += 1;
+        if self.jobs < SAMPLE { None } else { self.end() }
+    }
+
+    fn end(&mut self) -> Option<(u32, u32)> {
+        let now = waits();
+        let (jobs, waited) = (self.jobs, now.wrapping_sub(self.before));
+        (self.jobs, self.before) = (0, now);
+        if jobs == 0 {
+            return None;
+        }
+        self.is_calm = waited == 0;
+        Some((jobs, waited))
+    }
+
+    /// After having been idle, which is a wait, too.
+    fn restart(&mut self) {
+        self.before = waits();
+    }
+}
+
+/// How often the calling thread has waited, as the kernel counts it (`ru_nvcsw`).
+#[cfg(target_os = "linux")]
+fn waits() -> u32 {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: a place of the size that the call writes to; zeroes are a valid value, should it fail.
+    let usage = unsafe {
+        libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
+        usage.assume_init()
+    };
+    usage.ru_nvcsw as u32
+}
+
+/// Not told here: the width grows by ticks only.
+#[cfg(not(target_os = "linux"))]
+fn waits() -> u32 {
+    0
+}

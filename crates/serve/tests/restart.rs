@@ -1,0 +1,200 @@
+//! Restarts: sockets that are handed over, by systemd's convention and to a successor. And the page
+//! for those who watch a server.
+
+mod site;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use command_fds::{CommandFdExt, FdMapping};
+use overlapped_serve::{Connection, Peer, Server};
+use overlapped_wire::http::{Answer, Http, text};
+
+use site::{Site, connect, wait_until};
+
+const NAME: &str = "a_successor_takes_over_and_no_client_is_refused";
+
+/// A server as a process: this test binary again.
+struct Process {
+    child: Child,
+    out: BufReader<ChildStdout>,
+}
+
+impl Process {
+    /// With these sockets, as systemd hands them over.
+    fn start(on: SocketAddr, sockets: Vec<(&str, TcpListener)>) -> Process {
+        let names: Vec<&str> = sockets.iter().map(|(name, _)| *name).collect();
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", r#"LISTEN_PID=$$ exec "$@""#, "sh"])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", NAME, "--nocapture"])
+            .env("SERVE_ON", on.to_string())
+            .env("LISTEN_FDS", names.len().to_string())
+            .env("LISTEN_FDNAMES", names.join(":"))
+            .stdout(Stdio::piped());
+        let mappings = sockets.into_iter().zip(3..);
+        let mappings = mappings
+            .map(|((_, socket), child_fd)| FdMapping { parent_fd: socket.into(), child_fd });
+        command.fd_mappings(mappings.collect()).unwrap();
+        let mut child = command.spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let mut process = Process { child, out };
+        process.read_until("serving");
+        process
+    }
+
+    fn read_until(&mut self, what: &str) -> String {
+        loop {
+            let mut line = String::new();
+            assert!(self.out.read_line(&mut line).unwrap() > 0, "it ended before {what}");
+            if line.contains(what) {
+                return line;
+            }
+        }
+    }
+}
+
+fn signal_to(id: u32, signal: &str) {
+    let sent = Command::new("kill").args([signal, &id.to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// What the process does.
+fn serve(on: &str) {
+    // Nobody is left behind by a test that has failed.
+    std::thread::spawn(|| {
+        std::thread::sleep(Duration::from_secs(100));
+        std::process::exit(1);
+    });
+    let tell = |mut connection: Connection| {
+        let _ = write!(connection, "{}", std::process::id());
+    };
+    let mut server = Server::new().threads(2).grace(Duration::from_secs(20));
+    server.listen_with(on, tell).unwrap();
+    server.listen_with("fd:web", tell).unwrap();
+    println!("serving");
+    print!("{}", server.run().unwrap());
+}
+
+/// Which process answers there.
+fn who(address: SocketAddr) -> std::io::Result<u32> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let mut id = String::new();
+    stream.read_to_string(&mut id)?;
+    id.parse().map_err(std::io::Error::other)
+}
+
+#[test]
+fn a_successor_takes_over_and_no_client_is_refused() {
+    if let Ok(on) = std::env::var("SERVE_ON") {
+        return serve(&on);
+    }
+    let handed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let web = handed.local_addr().unwrap();
+    let own = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut first = Process::start(own, vec![("web", handed)]);
+    assert_eq!((who(own).unwrap(), who(web).unwrap()), (first.child.id(), first.child.id()));
+
+    let (over, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let last = std::thread::scope(|scope| {
+        for address in [own, web, own, web] {
+            let (over, asked) = (&over, &asked);
+            scope.spawn(move || {
+                while !over.load(Relaxed) {
+                    who(address).unwrap();
+                    asked.fetch_add(1, Relaxed);
+                }
+            });
+        }
+        let mut present = first.child.id();
+        for _ in 0..2 {
+            std::thread::sleep(Duration::from_millis(100));
+            signal_to(present, "-USR2");
+            let next = || who(own).unwrap();
+            wait_until("the successor answers", || next() != present);
+            // The old one answers no more: whoever is asked now is the new one.
+            let old = present;
+            wait_until("the old one has ended", || {
+                !std::path::Path::new(&format!("/proc/{old}/fd/0")).exists()
+            });
+            present = next();
+            assert_ne!(present, old);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        over.store(true, Relaxed);
+        present
+    });
+    assert!(first.child.wait().unwrap().success());
+    assert!(first.read_until("connections").contains("cut 0"));
+    assert_eq!(who(web).unwrap(), last);
+    signal_to(last, "-TERM");
+    wait_until("nobody listens any more", || TcpStream::connect(own).is_err());
+    // The last one prints to the same pipe, to its end.
+    first.out.read_to_string(&mut String::new()).unwrap();
+    println!("{} answers during two restarts, 0 refused", asked.load(Relaxed));
+}
+
+#[test]
+fn a_successor_that_does_not_serve_changes_nothing() {
+    let (site, address) = Site::run(|| {
+        let mut server = Server::new().successor(["false"]);
+        let address = server.listen_with("127.0.0.1:0", |_: Connection| {}).unwrap();
+        (server, address.tcp().unwrap())
+    });
+    site.handle.restart();
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(connect(address).read(&mut [0; 1]).unwrap(), 0, "it is accepted, then closed");
+    assert_eq!(site.stop().accepted, 1);
+}
+
+fn slowly(request: http::Request<()>, _: &mut dyn Read) -> Answer {
+    if request.uri().path() == "/slow" {
+        overlapped::time::sleep(Duration::from_millis(1500));
+    }
+    text(http::StatusCode::OK, "hello")
+}
+
+/// The whole answer on a connection of its own.
+fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+#[test]
+fn figures_can_be_read_and_a_draining_server_is_not_ready() {
+    let (site, (address, watch)) = Site::run(|| {
+        let mut server = Server::new().threads(2);
+        let address = server.listen("127.0.0.1:0", |_: &Peer| Http::new(slowly)).unwrap();
+        let watch = server.observe("127.0.0.1:0").unwrap();
+        (server, (address.tcp().unwrap(), watch.tcp().unwrap()))
+    });
+    for _ in 0..3 {
+        get(address, "/").unwrap();
+    }
+    let page = get(watch, "/metrics").unwrap();
+    let requests = format!("\noverlapped_requests_total{{listener=\"{address}\"}} 3\n");
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains(&requests), "{page}");
+    assert!(page.contains("# TYPE overlapped_requests counter") && page.ends_with("# EOF\n"));
+    assert!(get(watch, "/healthz").unwrap().starts_with("HTTP/1.1 200"));
+    assert!(get(watch, "/readyz").unwrap().starts_with("HTTP/1.1 200"));
+    assert!(get(watch, "/").unwrap().starts_with("HTTP/1.1 404"));
+
+    let slow = std::thread::spawn(move || get(address, "/slow").unwrap());
+    std::thread::sleep(Duration::from_millis(300));
+    site.handle.stop();
+    wait_until("it is not ready", || {
+        get(watch, "/readyz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 503"))
+    });
+    assert!(get(watch, "/healthz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")));
+    assert!(slow.join().unwrap().ends_with("hello"));
+    let totals = site.stop();
+    assert_eq!((totals.requests, totals.cut), (4, 0));
+}

@@ -33,7 +33,7 @@ pub struct Limits {
     /// answering code does. Default: none.
     pub request: Option<Duration>,
     /// Bytes per second that a client must send of a body and must read of a reply, beyond
-    /// [`slack`](Limits::slack). Only time is counted in which we wait for the client. Default: 500.
+    /// [`slack`](Limits::slack). Only the time spent in waiting for it counts. Default: 500.
     pub rate: u32,
     /// How far behind the rate a client may fall. Default: 10 s.
     pub slack: Duration,
@@ -49,7 +49,7 @@ pub struct Limits {
     /// Bytes of a request's body that nobody wanted and that are read and thrown away, so that the
     /// connection can be kept. Default: 256 KiB.
     pub unread_bytes: u64,
-    /// How long a connection that we close is read from until the client has closed it, too. Without
+    /// How long a connection that we close is read from until the client closes it, too. Without
     /// that, what it still sends would destroy the reply on its way (RFC 9112, 9.6). Default: 1 s.
     pub linger: Duration,
 }

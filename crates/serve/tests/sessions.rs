@@ -110,7 +110,7 @@ fn more_than_the_buffers_hold_comes_back_whole() {
     let sent = body.clone();
     let writer = std::thread::spawn(move || {
         for _ in 0..20 {
-            write!(writer, "{}\n", sent.len()).unwrap();
+            writeln!(writer, "{}", sent.len()).unwrap();
             writer.write_all(&sent).unwrap();
         }
         writer.shutdown(Shutdown::Write).unwrap();

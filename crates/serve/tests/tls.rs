@@ -108,7 +108,7 @@ fn large_messages_come_back_whole_and_so_does_a_request_in_small_records() {
     let mut stream = client(address, "a.example", &trusted, &[]).unwrap();
     for round in 0..10 {
         let body: Vec<u8> = (0..700_000).map(|at| (at * 31 + round) as u8).collect();
-        write!(stream, "{}\n", body.len()).unwrap();
+        writeln!(stream, "{}", body.len()).unwrap();
         // In records of many sizes, so that they end anywhere in what is read at a time.
         let mut rest = &body[..];
         let mut size = 1 + round;

@@ -21,8 +21,8 @@ pub(super) fn explain(address: &Address, error: &io::Error) -> io::Error {
 pub(super) fn no_address(text: &str, error: &io::Error) -> io::Error {
     let text = format!(
         "cannot listen on {text}: {error}. An address is host:port, such as 127.0.0.1:7007, \
-         localhost:7007 or [::1]:7007; unix:/path/to/a/socket; or fd:NAME, for a socket that systemd \
-         or a predecessor hands over."
+         localhost:7007 or [::1]:7007; unix:/path/to/a/socket; or fd:NAME, for a socket that \
+         systemd or a predecessor hands over."
     );
     io::Error::new(error.kind(), text)
 }

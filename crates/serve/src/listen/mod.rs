@@ -51,7 +51,8 @@ impl fmt::Display for Address {
 /// ```
 /// use overlapped_serve::{Limits, Listen};
 ///
-/// let public = Listen::on("0.0.0.0:7010").limits(Limits { connections: 500, ..Limits::default() });
+/// let few = Limits { connections: 500, ..Limits::default() };
+/// let public = Listen::on("0.0.0.0:7010").limits(few);
 /// let local = Listen::on("unix:/run/example.socket");
 /// ```
 #[derive(Debug, Clone)]

@@ -2,11 +2,11 @@
 //!
 //! | a session that | is |
 //! |---|---|
-//! | waits for a request, the first or the next | given a moment, for it may be on its way; then killed |
+//! | waits for a request, the first or the next | given a moment, then killed |
 //! | has a request in work | left alone |
 //! | belongs to a plain function | shown the end of its input |
 //!
-//! A request that is answered after the stop is told that it is the last one. One that was in work
+//! The moment is for requests that are on their way. One that is answered after the stop is told that it is the last one. One that was in work
 //! when the stop came has perhaps said already that the connection stays: so its client, too, has
 //! that moment for one request more, and is not surprised by the end.
 //!

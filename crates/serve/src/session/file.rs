@@ -1,7 +1,7 @@
 //! Parts of files.
 //!
 //! A small one is read and sent together with the bytes around it. A large one is moved by
-//! sendfile(2), which does not wait for the client (the socket is non-blocking) but would wait for a
+//! sendfile(2), which does not wait for the client (the socket is non-blocking) but would for a
 //! disk, and all sessions with it. So each stretch is made sure to be in the page cache first: its
 //! last page is asked for without waiting, and where that fails a pool thread reads all of it.
 

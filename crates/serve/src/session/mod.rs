@@ -9,8 +9,8 @@
 //! ```
 //!
 //! While it waits for a request, a session may be killed (`State::Idle`; see `server/drain.rs`);
-//! with a request in work it is not: it sees that the server is stopping, says so in its last reply,
-//! and ends by itself. Whatever way a session ends, an [`End`] says why, and
+//! with a request in work it is not: it sees that the server is stopping, says so in its last
+//! reply, and ends by itself. Whatever way a session ends, an [`End`] says why, and
 //! `close` does what that calls for.
 
 mod body;

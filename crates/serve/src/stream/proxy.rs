@@ -86,7 +86,7 @@ fn parse(header: &[u8]) -> io::Result<Told> {
     if header.contains(&b'+') {
         return Err(wrong("a number has a sign"));
     }
-    let parsed = v1::Header::try_from(header).map_err(|error| wrong(error))?;
+    let parsed = v1::Header::try_from(header).map_err(wrong)?;
     Ok(match parsed.addresses {
         v1::Addresses::Unknown => Told::Own,
         v1::Addresses::Tcp4(ip) => Told::Client {
@@ -101,7 +101,7 @@ fn parse(header: &[u8]) -> io::Result<Told> {
 }
 
 fn parse_binary(header: &[u8]) -> io::Result<Told> {
-    let parsed = v2::Header::try_from(header).map_err(|error| wrong(error))?;
+    let parsed = v2::Header::try_from(header).map_err(wrong)?;
     if parsed.command == v2::Command::Local {
         return Ok(Told::Own);
     }

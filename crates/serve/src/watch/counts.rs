@@ -142,8 +142,8 @@ impl fmt::Display for Totals {
         )?;
         writeln!(
             f,
-            "ended by     errors {}, idleness {}, slowness {}, malformed requests {}, failed handshakes {}, \
-             refusal {}, panics {}; pauses for shortage {}",
+            "ended by     errors {}, idleness {}, slowness {}, malformed requests {}, failed \
+             handshakes {}, refusal {}, panics {}; pauses for shortage {}",
             self.errors,
             self.idle,
             self.late,

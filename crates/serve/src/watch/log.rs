@@ -5,9 +5,9 @@
 //! ```
 //!
 //! A session adds its line under a lock that is held for as long as that takes; it never waits for
-//! the disk or for whoever reads the pipe. Where those are too slow and the queue is full, lines are
-//! left out, and a line says how many. The thread looks a few dozen times a second, so that a busy
-//! server writes many lines at once.
+//! the disk or for whoever reads the pipe. Where those are too slow and the queue is full, lines
+//! are left out, and a line says how many. The thread looks a few dozen times a second, so that a
+//! busy server writes many lines at once.
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};

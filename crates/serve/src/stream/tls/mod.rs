@@ -32,7 +32,7 @@ pub(crate) use session::Session;
 /// ```no_run
 /// use overlapped_serve::{Listen, Tls};
 ///
-/// let tls = Tls::from_files([("example.org.pem", "example.org.key"), ("other.pem", "other.key")])?;
+/// let tls = Tls::from_files([("example.pem", "example.key"), ("other.pem", "other.key")])?;
 /// let listen = Listen::on("0.0.0.0:443").tls(tls.protocols(["http/1.1"]));
 /// # std::io::Result::Ok(())
 /// ```

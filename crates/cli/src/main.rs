@@ -8,9 +8,11 @@
 mod copy;
 mod doctor;
 mod get;
+mod manual;
 mod serve;
 mod signals;
 mod tour;
+mod zen;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -45,8 +47,11 @@ enum Command {
     Copy(copy::Arguments),
     Get(get::Arguments),
     Serve(serve::Arguments),
+    Zen(zen::Arguments),
     Doctor(doctor::Arguments),
     Tour(tour::Arguments),
+    Completions(manual::Completions),
+    Man(manual::Man),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -84,9 +89,12 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Some(Command::Copy(copy)) => copy::main(port, &copy),
         Some(Command::Get(get)) => get::main(port, &get),
-        Some(Command::Serve(serve)) => serve::main(port, &serve),
+        Some(Command::Serve(serve)) => serve::main(port, serve),
+        Some(Command::Zen(zen)) => zen::main(port, &zen),
         Some(Command::Doctor(doctor)) => doctor::main(port, &doctor),
         Some(Command::Tour(tour)) => tour::main(port, &tour),
+        Some(Command::Completions(completions)) => manual::completions(&completions),
+        Some(Command::Man(man)) => manual::man(&man),
         None => tour::main(port, &tour::Arguments::default()),
     };
     signals::finish_dumps();

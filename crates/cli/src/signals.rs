@@ -6,7 +6,7 @@
 //! it is done in the signal's handler.
 
 use std::io::{self, Write};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,12 +23,7 @@ pub(crate) struct StopSignals {
 impl StopSignals {
     /// Takes over SIGINT and SIGTERM.
     pub(crate) fn register() -> io::Result<StopSignals> {
-        let again = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
-            // Handlers run in this order: at the first signal `again` is not yet set.
-            flag::register_conditional_shutdown(signal, 128 + signal, again.clone())?;
-            flag::register(signal, again.clone())?;
-        }
+        end_at_the_second()?;
         Ok(StopSignals { signals: Signals::new([SIGINT, SIGTERM])? })
     }
 
@@ -36,6 +31,41 @@ impl StopSignals {
     pub(crate) fn wait(&mut self) -> io::Result<&'static str> {
         let signal = self.signals.recv()?;
         Ok(signal::name(signal).unwrap_or("a signal"))
+    }
+}
+
+/// From now on a second SIGINT or SIGTERM ends the process.
+fn end_at_the_second() -> io::Result<()> {
+    let again = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // Handlers run in this order: at the first signal `again` is not yet set.
+        flag::register_conditional_shutdown(signal, 128 + signal, again.clone())?;
+        flag::register(signal, again.clone())?;
+    }
+    Ok(())
+}
+
+/// Remembers which signal has asked for the stop, for those who are stopped by somebody else's
+/// handlers. The handlers stay for the life of the process.
+#[derive(Debug)]
+pub(crate) struct FirstStop {
+    signal: Arc<AtomicUsize>,
+}
+
+impl FirstStop {
+    /// Takes over SIGINT and SIGTERM.
+    pub(crate) fn register() -> io::Result<FirstStop> {
+        end_at_the_second()?;
+        let first = FirstStop { signal: Arc::default() };
+        for signal in [SIGINT, SIGTERM] {
+            flag::register_usize(signal, Arc::clone(&first.signal), signal as usize)?;
+        }
+        Ok(first)
+    }
+
+    /// Its name, if one has come.
+    pub(crate) fn name(&self) -> Option<&'static str> {
+        signal::name(self.signal.load(Ordering::Relaxed) as i32)
     }
 }
 

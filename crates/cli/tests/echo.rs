@@ -223,15 +223,15 @@ fn one_of_two_is_closed(port: &str, limit: Duration) -> bool {
 }
 
 #[test]
-fn a_client_that_does_not_read_is_closed_as_idle_too() {
+fn a_client_that_does_not_read_is_closed_as_too_slow() {
     on_each_port(|port| {
-        let server = Server::start(port, &["--idle-timeout", "300ms"]);
+        let server = Server::start(port, &["--rate", "100000000", "--slack", "300ms"]);
         let before = server.descriptors_at_rest();
         let mut stream = server.connect();
         stream.set_write_timeout(Some(within(Duration::from_secs(3)))).unwrap();
         // Writes until both ends' buffers are full and the server has given up.
         while stream.write_all(&[7; 1 << 16]).is_ok() {}
         assert_eq!(server.settle(before), before);
-        assert_eq!(server.stop(Signal::TERM).count("idleness"), 1);
+        assert_eq!(server.stop(Signal::TERM).count("slowness"), 1);
     });
 }

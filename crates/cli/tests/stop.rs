@@ -1,4 +1,7 @@
 //! How the server ends: signals with connections pending.
+//!
+//! Idle connections have a second for a request that may be on its way; what is in work has the
+//! time that `--drain` gives it.
 
 mod common;
 
@@ -16,7 +19,7 @@ fn stops_cleanly(port: &str, signal: Signal, name: &str) {
     round_trip(&mut talker, b"everybody before is accepted");
     let stopped = server.stop(signal);
     assert_eq!(stopped.status.code(), Some(0), "{stopped:?}");
-    assert!(stopped.after < within(Duration::from_secs(1)), "{stopped:?}");
+    assert!(stopped.after < within(Duration::from_secs(3)), "{stopped:?}");
     assert!(stopped.stdout.starts_with(&format!("stopped by {name}\n")), "{stopped:?}");
     assert_eq!(stopped.count("left"), 0);
     assert_eq!(stopped.count("errors"), 0);
@@ -41,14 +44,14 @@ fn sigterm_stops_it_cleanly_with_connections_pending() {
 #[test]
 fn a_signal_stops_it_while_a_client_does_not_read() {
     on_each_port(|port| {
-        let server = Server::start(port, &[]);
+        let server = Server::start(port, &["--drain", "300ms"]);
         let stream = server.connect();
         stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
         while std::io::Write::write_all(&mut (&stream), &[7; 1 << 16]).is_ok() {}
         let stopped = server.stop(Signal::TERM);
         assert_eq!(stopped.status.code(), Some(0), "{stopped:?}");
         assert!(stopped.after < within(Duration::from_secs(1)), "{stopped:?}");
-        assert_eq!(stopped.count("left"), 0);
+        assert_eq!((stopped.count("cut"), stopped.count("left")), (1, 0));
     });
 }
 
@@ -60,7 +63,7 @@ fn a_signal_stops_it_while_all_seats_are_taken() {
         round_trip(&mut seated, b"seated");
         let stopped = server.stop(Signal::INT);
         assert_eq!(stopped.status.code(), Some(0), "{stopped:?}");
-        assert!(stopped.after < within(Duration::from_secs(1)), "{stopped:?}");
+        assert!(stopped.after < within(Duration::from_secs(3)), "{stopped:?}");
     });
 }
 
@@ -118,10 +121,10 @@ fn sigquit_shows_every_tasklet_and_the_server_goes_on() {
         }
         let stopped = server.stop(Signal::TERM);
         assert_eq!(stopped.status.code(), Some(0), "{stopped:?}");
-        let sessions = stopped.stderr.matches("'echo 127.0.0.1:").count();
+        let sessions = stopped.stderr.matches("'serves 127.0.0.1:").count();
         assert_eq!(sessions, 5, "{}", stopped.stderr);
-        assert!(stopped.stderr.contains("accept on descriptor"), "{}", stopped.stderr);
-        assert!(stopped.stderr.contains("overlapped::serve::echo::echo"), "{}", stopped.stderr);
+        assert!(stopped.stderr.contains("'accepts on 127.0.0.1:"), "{}", stopped.stderr);
+        assert!(stopped.stderr.contains("overlapped_serve::session"), "{}", stopped.stderr);
         assert_eq!(stopped.count("left"), 0);
     });
 }

@@ -1,43 +1,71 @@
-//! `overlapped serve`: servers.
+//! `overlapped serve`: servers, by crate `overlapped-serve`.
 //!
 //! ```text
-//! main tasklet     binds, spawns those below, waits for the acceptor's end
-//! ├ acceptor       accepts for ever (accept.rs); ends by being killed
-//! │ └ sessions     one tasklet per connection (echo.rs)
-//! ├ stopper        waits for a signal, then kills the acceptor
-//! └ a tasklet that shows all of them at SIGQUIT
+//! flags ────────────┐
+//!                   ├─▶ Wanted ─▶ Ready ─▶ Server ─▶ totals
+//! file (config.rs) ─┘     │ prepare │ listen  run
+//!                         └ folders, certificates: looked at before anybody listens
 //! ```
 //!
-//! Shutdown: when the acceptor has ended, the main tasklet returns, and `run_until` kills the
-//! sessions. Each of them unwinds where it waits, after its pending operation has been cancelled
-//! and reaped; its stream closes and its [`Seat`](accept::Seat) counts it out. Then the totals are
-//! printed, with how many sessions are left: 0, or something is wrong.
+//! | file | one job |
+//! |---|---|
+//! | `values` | durations, sizes, limits, as flags and as keys of the file |
+//! | `site` | what an HTTP server serves |
+//! | `plan` | from what is wanted to a server that listens |
+//! | `config` | the file |
+//!
+//! On each thread a tasklet more shows all of that thread at SIGQUIT; the watchdog names sessions
+//! that do not let others run.
 
-mod accept;
-mod bind;
-mod echo;
-mod totals;
+mod config;
+mod plan;
+mod site;
+mod values;
 
-use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow, bail};
 use clap::Subcommand;
-use overlapped::net::TcpListener;
 use overlapped::port::PortChoice;
 use overlapped::time::Duration;
-use overlapped::{Config, JoinError, spawn, task};
+use overlapped::{Config, task};
+use overlapped_serve::{Address, Server};
 
 use crate::say;
-use crate::signals::{self, StopSignals};
-use totals::Totals;
+use crate::signals::{self, FirstStop};
+use plan::{Listening, Name, Place, Ready, Wanted};
+use site::Content;
+use values::{Limits, Process};
 
-/// Runs a server until Ctrl-C or SIGTERM, then prints totals.
+/// Runs servers until Ctrl-C or SIGTERM, then prints totals.
+///
+/// One tasklet per connection. Prints where it listens as soon as clients may come. Ctrl-C or
+/// SIGTERM: accepts nobody any more, finishes requests in work within the time that --drain gives
+/// them, prints totals, exit code 0. A second signal ends it at once. SIGHUP reads certificates
+/// again and opens the access log again. SIGUSR2 starts this command anew and hands it the listening
+/// sockets: when it serves, this process finishes, and no client is refused. SIGQUIT (Ctrl-\): shows every tasklet, what it waits for
+/// and where, on standard error, and goes on.
 #[derive(clap::Args)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "Examples:\n  \
+    overlapped serve http . --list                 this folder, at http://127.0.0.1:8080/\n  \
+    overlapped serve echo --listen 0.0.0.0:7007    for the whole network\n  \
+    overlapped serve http site --listen 0.0.0.0:443 --tls-cert site.pem --tls-key site.key\n  \
+    overlapped serve --config serve.toml           several servers in one process\n\n\
+    `overlapped serve http --help` shows a server's flags."
+)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
-    protocol: Protocol,
+    protocol: Option<Protocol>,
+    /// Runs the servers that this file describes (TOML); docs/serve.toml is an annotated one
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Only checks the file, and the folders and certificates that it names
+    #[arg(long, requires = "config")]
+    check: bool,
 }
 
 /// A session that holds the thread for so long is a bug, and every other client notices.
@@ -45,89 +73,155 @@ const STALL_LIMIT: Duration = Duration::from_secs(1);
 
 #[derive(Subcommand)]
 enum Protocol {
-    Echo(Echo),
+    /// Sends every byte back to whoever sent it (RFC 862)
+    ///
+    /// Listens on 127.0.0.1:7007. Try it:  overlapped serve echo &   then   nc 127.0.0.1 7007
+    Echo(Simple),
+    /// Sends each piece back in brackets: hello is answered with [hello]
+    ///
+    /// A piece is what one reading of the socket has given, so that the brackets show how the bytes
+    /// arrived. Listens on 127.0.0.1:7008. Try it:  printf hello | nc -N 127.0.0.1 7008
+    Bracket(Simple),
+    /// Answers messages with their length in front
+    ///
+    /// Decimal digits, a line feed, so many bytes; the answer is the body. Listens on
+    /// 127.0.0.1:7009. Try it:  printf '5\nhello' | nc -N 127.0.0.1 7009
+    Length(Simple),
+    /// Answers each line with itself
+    ///
+    /// Listens on 127.0.0.1:7010. Try it:  echo hello | nc -N 127.0.0.1 7010
+    Line(Simple),
+    /// Plays the Zen game: what is better than what?
+    ///
+    /// Listens on 127.0.0.1:1060. Try it:  overlapped serve zen &   then   overlapped zen localhost
+    Zen(Simple),
+    Http(Http),
 }
 
-/// Sends every byte back to whoever sent it (RFC 862).
-///
-/// One tasklet per connection, all on one thread. Prints `listening on ADDR (port uring)` as soon
-/// as clients may come. Ctrl-C or SIGTERM: closes all connections, prints totals, exit code 0. A
-/// second signal ends it at once. SIGQUIT (Ctrl-\): shows every tasklet, what it waits for and
-/// where, on standard error, and goes on.
-///
-/// Try it:  overlapped serve echo &   then   nc 127.0.0.1 7007
+/// A server of a small protocol.
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
-struct Echo {
-    /// Where to listen: host:port; port 0 lets the system choose, 0.0.0.0 is every interface
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7007")]
-    listen: String,
-    /// The most connections at a time; further clients wait in the listen queue, none is refused.
-    /// Without it, the limit on open files is the limit
-    #[arg(long, value_name = "N")]
-    max_connections: Option<NonZeroUsize>,
-    /// Closes a connection on which nothing could be read or written for so long, such as 30s or
-    /// 5m. Without it, connections may idle for ever
-    #[arg(long, value_name = "DURATION", value_parser = idle_timeout)]
-    idle_timeout: Option<Duration>,
+struct Simple {
+    #[command(flatten)]
+    listening: Listening,
+    #[command(flatten)]
+    limits: Limits,
+    #[command(flatten)]
+    process: Process,
 }
 
-fn idle_timeout(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(Duration::ZERO) => {
-            Err("zero would close every connection at once; leave it out for no limit".to_owned())
+/// Serves a folder over HTTP/1.1, and CGI scripts
+///
+/// Listens on 127.0.0.1:8080. Ranges, conditional requests, compression; nothing outside of the
+/// folder, no hidden files.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    overlapped serve http . --list\n  \
+    overlapped serve http public --listen 0.0.0.0:8080 --cgi scripts --access-log -\n  \
+    overlapped serve http public --listen unix:/run/site.socket --proxy-protocol")]
+struct Http {
+    #[command(flatten)]
+    content: Content,
+    #[command(flatten)]
+    listening: Listening,
+    #[command(flatten)]
+    limits: Limits,
+    #[command(flatten)]
+    process: Process,
+}
+
+impl Protocol {
+    fn plan(self) -> (Process, Wanted) {
+        let simple = |name, simple: Simple| {
+            let Simple { listening, limits, process } = simple;
+            (process, Wanted { name, listening, limits, content: None })
+        };
+        match self {
+            Protocol::Echo(echo) => simple(Name::Echo, echo),
+            Protocol::Bracket(bracket) => simple(Name::Bracket, bracket),
+            Protocol::Length(length) => simple(Name::Length, length),
+            Protocol::Line(line) => simple(Name::Line, line),
+            Protocol::Zen(zen) => simple(Name::Zen, zen),
+            Protocol::Http(Http { content, listening, limits, process }) => {
+                if let Some(hint) = content.hint() {
+                    tracing::info!("{hint}");
+                }
+                let content = Some(content);
+                (process, Wanted { name: Name::Http, listening, limits, content })
+            }
         }
-        Ok(duration) => Ok(duration),
-        Err(error) => Err(format!("{error}; write it as 500ms, 30s or 5m")),
     }
 }
 
-pub(crate) fn main(port: PortChoice, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let Protocol::Echo(echo) = &arguments.protocol;
-    match overlapped::port::raise_fd_limit() {
-        Ok((limit, _)) => tracing::debug!(limit, "open files: as many as the hard limit allows"),
-        Err(error) => tracing::info!("the limit on open files stays as it is: {error}"),
+pub(crate) fn main(port: PortChoice, arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let (process, wanted) = match arguments {
+        Arguments { protocol: Some(_), config: Some(_), .. } => {
+            bail!("either a protocol or --config: the file says what is spoken")
+        }
+        Arguments { protocol: Some(protocol), .. } => {
+            let (process, wanted) = protocol.plan();
+            (process, vec![wanted])
+        }
+        Arguments { config: Some(path), check, .. } => {
+            let (process, wanted) = config::read(&path)?;
+            if check {
+                return config::check(&path, wanted);
+            }
+            (process, wanted)
+        }
+        Arguments { .. } => bail!("what is to be served? `overlapped serve --help` shows it"),
+    };
+    let ready = wanted.into_iter().map(Wanted::prepare).collect::<anyhow::Result<Vec<_>>>()?;
+    serve(port, &process, &ready)
+}
+
+fn serve(port: PortChoice, process: &Process, ready: &[Ready]) -> anyhow::Result<ExitCode> {
+    let signals = FirstStop::register().context("cannot handle Ctrl-C and SIGTERM")?;
+    let config = Config::new().port(port).stall_limit(STALL_LIMIT);
+    let mut server = process.server().config(config);
+    let mut places = Vec::new();
+    for ready in ready {
+        let listening = ready.listen(&mut server);
+        places.extend(listening.map_err(|error| anyhow!("{error} It is --listen that names it."))?);
     }
-    let signals = StopSignals::register().context("cannot handle Ctrl-C and SIGTERM")?;
-    let totals = Rc::new(Totals::new());
-    let serve = || serve(echo, signals, &totals);
-    let stopped = Config::new().port(port).stall_limit(STALL_LIMIT).run_until(serve)??;
+    let metrics = match &process.metrics {
+        Some(on) => Some(server.observe(&**on).map_err(|error| anyhow!("metrics: {error}"))?),
+        None => None,
+    };
+    let (server, greeting) = greet(server, places, metrics);
+    let totals = server.run()?;
+    if let Some(failed) = greeting.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        failed?;
+    }
+    let stopped = signals.name().unwrap_or("its successor");
     say(format_args!("stopped by {stopped}\n{totals}"))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Serves until a signal comes, and gives the signal's name.
-fn serve(
-    echo: &Echo,
-    mut signals: StopSignals,
-    totals: &Rc<Totals>,
-) -> anyhow::Result<&'static str> {
-    signals::dump_on_quit().context("cannot handle SIGQUIT")?;
-    let listener =
-        TcpListener::bind(&*echo.listen).map_err(|error| bind::explain(&echo.listen, &error))?;
-    let port = task::stats().map_or("none", |stats| stats.port);
-    say(format_args!("listening on {} (port {port})\n", listener.local_addr()?))?;
-    let limits = accept::Limits {
-        connections: echo.max_connections.map_or(usize::MAX, NonZeroUsize::get),
-        idle: echo.idle_timeout,
+type Greeting = Arc<Mutex<Option<anyhow::Result<()>>>>;
+
+/// Has it say where it listens when it serves, and show its tasklets at SIGQUIT. Where saying fails,
+/// it stops.
+fn greet(server: Server, places: Vec<Place>, metrics: Option<Address>) -> (Server, Greeting) {
+    let said = Greeting::default();
+    let (mine, handle) = (Arc::clone(&said), server.handle());
+    let begin = move || {
+        if let Err(error) = signals::dump_on_quit() {
+            tracing::warn!("cannot handle SIGQUIT: {error}");
+        }
+        let port = task::stats().map_or("none", |stats| stats.port);
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.is_none() {
+            let mut lines: String =
+                places.iter().map(|place| place.line(port, places.len() == 1)).collect();
+            if let Some(address) = &metrics {
+                lines += &format!("metrics at {address}: /metrics, /healthz, /readyz\n");
+            }
+            let done = say(lines);
+            if done.is_err() {
+                handle.stop();
+            }
+            *said = Some(done);
+        }
     };
-    let acceptor = spawn({
-        let totals = totals.clone();
-        move || accept::accept_for_ever(&listener, &limits, &totals)
-    });
-    let stop = acceptor.remote();
-    let stopper = spawn(move || {
-        let signal = signals.wait();
-        stop.kill();
-        // From here on a second signal ends the process; see signals.rs.
-        signal
-    });
-    match acceptor.join() {
-        Err(JoinError::Killed) => {}
-        Err(error) => return Err(anyhow::Error::new(error).context("the acceptor ended")),
-        Ok(never) => match never {},
-    }
-    totals.note_stop();
-    tracing::debug!(connections = totals.open_at_stop(), "stopping; once more stops at once");
-    stopper.join()?.context("cannot wait for signals")
+    (server.beside(begin), mine)
 }

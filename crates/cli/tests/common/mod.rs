@@ -88,19 +88,26 @@ pub(crate) fn text(output: &Output) -> (String, String) {
     (text(&output.stdout), text(&output.stderr))
 }
 
-/// A running `serve echo`. Dropping it kills it.
+/// A running `serve`. Dropping it kills it.
 pub(crate) struct Server {
     child: Child,
     stdout: BufReader<ChildStdout>,
     /// What came on standard error so far, and who reads it.
     stderr: Arc<Mutex<String>>,
     reader: JoinHandle<()>,
+    /// The first one of its addresses.
     pub(crate) addr: SocketAddr,
     pub(crate) first_line: String,
 }
 
 impl Server {
+    /// `serve echo`
     pub(crate) fn start(port: &str, arguments: &[&str]) -> Server {
+        Server::serve(port, &[&["echo", "--listen", "127.0.0.1:0"], arguments].concat())
+    }
+
+    /// `serve` with these arguments.
+    pub(crate) fn serve(port: &str, arguments: &[&str]) -> Server {
         Server::launch(Command::new(PROGRAM), port, arguments)
     }
 
@@ -108,18 +115,17 @@ impl Server {
     pub(crate) fn start_with_descriptors(port: &str, limit: usize) -> Server {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("ulimit -n {limit} && exec {PROGRAM} \"$@\""), "sh"]);
-        Server::launch(command, port, &[])
+        Server::launch(command, port, &["echo", "--listen", "127.0.0.1:0"])
     }
 
     fn launch(mut command: Command, port: &str, arguments: &[&str]) -> Server {
-        command.args(["--port", port, "serve", "echo", "--listen", "127.0.0.1:0"]).args(arguments);
+        command.args(["--port", port, "serve"]).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut first_line = String::new();
         stdout.read_line(&mut first_line).unwrap();
-        let addr = first_line.split_whitespace().nth(2).and_then(|addr| addr.parse().ok());
-        let Some(addr) = addr else {
+        let Some(addr) = first_line.split_whitespace().find_map(address) else {
             let output = child.wait_with_output().unwrap();
             panic!("it does not listen: {first_line:?}, {}", text(&output).1)
         };
@@ -129,6 +135,13 @@ impl Server {
             lines.map_while(Result::ok).for_each(|line| *said.lock().unwrap() += &(line + "\n"));
         });
         Server { child, stdout, stderr, reader, addr, first_line }
+    }
+
+    /// The next line that it prints.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -212,6 +225,12 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// An address, or that of a URL.
+pub(crate) fn address(word: &str) -> Option<SocketAddr> {
+    let word = word.strip_prefix("http://").or(word.strip_prefix("https://")).unwrap_or(word);
+    word.trim_end_matches('/').parse().ok()
 }
 
 /// Sends a signal to a child that nobody has waited for yet.

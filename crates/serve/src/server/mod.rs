@@ -67,10 +67,14 @@ pub struct Server {
     signals: bool,
     access_log: Option<AccessLog>,
     listeners: Vec<Listener>,
+    beside: Option<Beside>,
     successor: Option<Vec<OsString>>,
     control: Control,
     site: Arc<Site>,
 }
+
+/// What is begun on each thread.
+type Beside = Arc<dyn Fn() + Send + Sync>;
 
 /// A listener before the server runs.
 struct Listener {
@@ -97,6 +101,7 @@ impl Server {
             signals: true,
             access_log: None,
             listeners: Vec::new(),
+            beside: None,
             successor: None,
             control: Control::new(),
             site: Arc::new(Site::new()),
@@ -126,6 +131,26 @@ impl Server {
     /// SIGUSR2 has a [`successor`](Server::successor) take over. Default: yes.
     pub fn signals(mut self, handled: bool) -> Server {
         self.signals = handled;
+        self
+    }
+
+    /// Calls `begin` on each thread, in a tasklet there, when signals are listened to and before the
+    /// thread serves. Tasklets that it spawns run beside the sessions, and are killed by the end of
+    /// the run.
+    ///
+    /// ```
+    /// use overlapped::{spawn, time};
+    /// use overlapped_serve::Server;
+    ///
+    /// let server = Server::new().beside(|| {
+    ///     drop(spawn(|| loop {
+    ///         time::sleep(time::Duration::from_secs(60));
+    ///         eprintln!("{:?}", overlapped::task::stats());
+    ///     }));
+    /// });
+    /// ```
+    pub fn beside(mut self, begin: impl Fn() + Send + Sync + 'static) -> Server {
+        self.beside = Some(Arc::new(begin));
         self
     }
 

@@ -100,7 +100,14 @@ impl Running {
         let grace = self.server.grace;
         let place = |(thread, parts)| {
             let (site, log) = (Arc::clone(&self.site), self.log.clone());
-            task::place_on(thread, move || work(&site, parts, log, grace)).map_err(io::Error::other)
+            let beside = self.server.beside.clone();
+            let part = move || {
+                if let Some(begin) = beside {
+                    begin();
+                }
+                work(&site, parts, log, grace)
+            };
+            task::place_on(thread, part).map_err(io::Error::other)
         };
         std::mem::take(&mut self.parts).into_iter().enumerate().map(place).collect()
     }
@@ -192,6 +199,7 @@ impl Running {
             peak: self.site.connections.peak(),
             open_at_stop: self.open_at_stop,
             cut: self.cut,
+            left: self.site.connections.get(),
             ..Totals::default()
         };
         self.site.ledger.each(|front, counts| {

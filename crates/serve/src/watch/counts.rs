@@ -87,6 +87,8 @@ pub struct Totals {
     pub open_at_stop: usize,
     /// Connections that the grace time did not suffice for: they were cut.
     pub cut: usize,
+    /// Connections that are open after the end: 0, or something is wrong.
+    pub left: usize,
     /// Requests that were answered.
     pub requests: u64,
     /// Connections that were closed because no request came.
@@ -131,12 +133,12 @@ impl Totals {
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Totals { accepted, peak, open_at_stop, cut, requests, .. } = self;
+        let Totals { accepted, peak, open_at_stop, cut, left, requests, .. } = self;
         writeln!(f, "served       for {:.3} s", self.served.as_secs_f64())?;
         writeln!(
             f,
             "connections  accepted {accepted}, peak {peak}, open at the stop {open_at_stop}, \
-             cut {cut}"
+             cut {cut}, left {left}"
         )?;
         writeln!(
             f,

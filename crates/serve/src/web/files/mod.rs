@@ -104,6 +104,7 @@ pub(crate) struct Config {
     index: Vec<String>,
     listing: bool,
     hidden: bool,
+    packing: bool,
     cache_control: Option<HeaderValue>,
 }
 
@@ -142,7 +143,14 @@ impl Files {
     fn by(folder: &Path, way: Way) -> io::Result<Files> {
         let folder = Folder::new(folder, way)?;
         let index = vec!["index.html".to_owned()];
-        let config = Config { folder, index, listing: false, hidden: false, cache_control: None };
+        let config = Config {
+            folder,
+            index,
+            listing: false,
+            hidden: false,
+            packing: true,
+            cache_control: None,
+        };
         Ok(Files { config: Arc::new(config) })
     }
 
@@ -165,6 +173,14 @@ impl Files {
     #[must_use]
     pub fn hidden(mut self, hidden: bool) -> Files {
         self.change().hidden = hidden;
+        self
+    }
+
+    /// Whether texts are packed with gzip on the way, where no packed file is beside them. Default:
+    /// yes.
+    #[must_use]
+    pub fn packing(mut self, packing: bool) -> Files {
+        self.change().packing = packing;
         self
     }
 
@@ -326,7 +342,7 @@ impl Files {
 
     /// `plain`, packed; `None` where that is not worth it.
     fn packed(&self, cache: &Cache, plain: &Resource) -> Option<Rc<Resource>> {
-        if !PACKED_SIZES.contains(&plain.len()) {
+        if !self.config.packing || !PACKED_SIZES.contains(&plain.len()) {
             return None;
         }
         if let Some(known) = cache.get(Coding::Packed, &plain.key) {
@@ -459,12 +475,13 @@ impl Service for Files {
 
 impl fmt::Debug for Files {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Config { folder, index, listing, hidden, cache_control } = &*self.config;
+        let Config { folder, index, listing, hidden, packing, cache_control } = &*self.config;
         f.debug_struct("Files")
             .field("folder", &folder.path())
             .field("index", index)
             .field("listing", listing)
             .field("hidden", hidden)
+            .field("packing", packing)
             .field("cache_control", cache_control)
             .finish()
     }

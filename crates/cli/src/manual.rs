@@ -1,0 +1,59 @@
+//! `overlapped completions` and `overlapped man`: what shells and `man` want to know of this program,
+//! out of the same declarations that read its arguments.
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::{Command, CommandFactory};
+use clap_complete::Shell;
+
+use crate::say;
+
+/// Prints a script that completes this program's arguments in a shell.
+///
+///   bash   overlapped completions bash > ~/.local/share/bash-completion/completions/overlapped
+///   zsh    overlapped completions zsh > ~/.zfunc/_overlapped
+///   fish   overlapped completions fish > ~/.config/fish/completions/overlapped.fish
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Completions {
+    /// For which shell
+    shell: Shell,
+}
+
+/// Prints a manual page in the language of man(1), of the program or of one of its commands.
+///
+///   overlapped man | man -l -
+///   overlapped man serve http > overlapped-serve-http.1
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Man {
+    /// The command, such as `serve http`; without it, the program
+    command: Vec<String>,
+}
+
+pub(crate) fn completions(arguments: &Completions) -> anyhow::Result<ExitCode> {
+    let mut script = Vec::new();
+    let mut command = crate::Arguments::command();
+    clap_complete::generate(arguments.shell, &mut command, "overlapped", &mut script);
+    say(String::from_utf8_lossy(&script))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn man(arguments: &Man) -> anyhow::Result<ExitCode> {
+    let mut program = crate::Arguments::command();
+    program.build();
+    let mut command = &program;
+    for name in &arguments.command {
+        let Some(found) = command.find_subcommand(name) else {
+            let names: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
+            let (of, names) = (command.get_name(), names.join(", "));
+            bail!("{of} has no command {name}; these are its commands: {names}")
+        };
+        command = found;
+    }
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command.clone()).render(&mut page)?;
+    say(String::from_utf8_lossy(&page))?;
+    Ok(ExitCode::SUCCESS)
+}

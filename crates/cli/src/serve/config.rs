@@ -1,0 +1,186 @@
+//! The file that describes several servers; docs/serve.toml is an annotated one.
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::plan::{Listening, Name, Wanted};
+use super::site::Content;
+use super::values::{Limits, Process, Span};
+use crate::say;
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct File {
+    threads: Option<NonZeroUsize>,
+    drain: Option<Span>,
+    metrics: Option<String>,
+    access_log: Option<PathBuf>,
+    #[serde(default)]
+    server: Vec<Entry>,
+}
+
+/// One server.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Entry {
+    protocol: Spanned<Name>,
+    #[serde(default)]
+    listen: Vec<String>,
+    #[serde(default)]
+    proxy_protocol: bool,
+    #[serde(default)]
+    tls: Vec<Certificate>,
+    #[serde(default)]
+    limits: Limits,
+    http: Option<Content>,
+}
+
+/// A pair of files.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Certificate {
+    cert: PathBuf,
+    key: PathBuf,
+}
+
+/// Reads it. Relative paths begin at the file's folder.
+pub(super) fn read(path: &Path) -> anyhow::Result<(Process, Vec<Wanted>)> {
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    let base = path.parent().unwrap_or(Path::new(""));
+    parse(&text, base).with_context(|| {
+        format!("{} is not as it must be; docs/serve.toml shows every key", path.display())
+    })
+}
+
+fn parse(text: &str, base: &Path) -> anyhow::Result<(Process, Vec<Wanted>)> {
+    let File { threads, drain, metrics, access_log, server } = toml::from_str(text)?;
+    if server.is_empty() {
+        bail!("no server is described: begin one with [[server]] and protocol = \"echo\"");
+    }
+    let access_log = access_log.map(|log| if is_dash(&log) { log } else { base.join(log) });
+    let process = Process { threads, drain, metrics, access_log };
+    let wanted = server.into_iter().map(|entry| entry.wanted(text, base));
+    Ok((process, wanted.collect::<anyhow::Result<_>>()?))
+}
+
+fn is_dash(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+impl Entry {
+    fn wanted(self, text: &str, base: &Path) -> anyhow::Result<Wanted> {
+        let name = *self.protocol.get_ref();
+        let at = Position::of(text, self.protocol.span().start);
+        match (name, &self.http) {
+            (Name::Http, None) => bail!(
+                "{at}: a server of http needs a folder: add `http.folder = \"DIR\"` below"
+            ),
+            (Name::Http, Some(_)) | (_, None) => {}
+            (_, Some(_)) => bail!(
+                "{at}: `http` belongs to protocol = \"http\", and this is a server of {}: remove \
+                 the one or change the other",
+                name.text()
+            ),
+        }
+        let (tls_cert, tls_key) = self
+            .tls
+            .into_iter()
+            .map(|Certificate { cert, key }| (base.join(cert), base.join(key)))
+            .unzip();
+        let listening = Listening {
+            listen: self.listen,
+            tls_cert,
+            tls_key,
+            proxy_protocol: self.proxy_protocol,
+        };
+        let content = self.http.map(|content| content.beneath(base));
+        Ok(Wanted { name, listening, limits: self.limits, content })
+    }
+}
+
+/// A place in a text, counted from 1.
+struct Position {
+    line: usize,
+    column: usize,
+}
+
+impl Position {
+    fn of(text: &str, at: usize) -> Position {
+        let before = &text[..at];
+        let begin = before.rfind('\n').map_or(0, |at| at + 1);
+        Position { line: before.matches('\n').count() + 1, column: before[begin..].chars().count() + 1 }
+    }
+}
+
+impl std::fmt::Display for Position {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)
+    }
+}
+
+/// Looks at everything but the addresses, and says what there is.
+pub(super) fn check(path: &Path, wanted: Vec<Wanted>) -> anyhow::Result<ExitCode> {
+    let mut text = format!("{}: good\n", path.display());
+    for wanted in wanted {
+        let name = wanted.name.text();
+        let ready = wanted.prepare().with_context(|| format!("a server of {name}"))?;
+        text += &format!("{name} on {}\n", ready.addresses().join(", "));
+    }
+    say(text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> String {
+        format!("{:#}", parse(text, Path::new("")).unwrap_err())
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place_and_what_helps() {
+        for (text, says) in [
+            ("", vec!["[[server]]"]),
+            ("[[server]]\nprotocl = 'echo'", vec!["line 2, column 1", "protocl", "`protocol`"]),
+            ("[[server]]\nprotocol = 'ftp'", vec!["line 2, column 12", "ftp", "zen"]),
+            ("[[server]]\nprotocol = 'http'", vec!["line 2, column 12", "http.folder"]),
+            ("[[server]]\nprotocol = 'zen'\nhttp.folder = '.'", vec!["line 2, column 12", "remove"]),
+            ("drain = 'soon'\n", vec!["line 1, column 9", "500ms, 30s or 5m"]),
+            ("threads = 0\n", vec!["line 1, column 11", "nonzero"]),
+            (
+                "[[server]]\nprotocol = 'echo'\n[server.limits]\nidle-timeout = '0s'",
+                vec!["line 4, column 16", "leave it out"],
+            ),
+            (
+                "[[server]]\nprotocol = 'http'\n[server.http]\nfolder = '.'\nmax-body = 'x'",
+                vec!["line 5, column 12", "1GiB"],
+            ),
+        ] {
+            let error = refusal(text);
+            for said in says {
+                assert!(error.contains(said), "{said:?} is not in\n{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn relative_paths_begin_at_the_files_folder() {
+        let text = "access-log = 'log'\n[[server]]\nprotocol = 'http'\n\
+            tls = [{ cert = 'a.pem', key = '/b.key' }]\nhttp.folder = 'site'";
+        let (process, wanted) = parse(text, Path::new("/srv")).unwrap();
+        assert_eq!(process.access_log.as_deref(), Some(Path::new("/srv/log")));
+        let [wanted] = &*wanted else { panic!("{wanted:?}") };
+        assert_eq!(wanted.listening.tls_cert, [Path::new("/srv/a.pem")]);
+        assert_eq!(wanted.listening.tls_key, [Path::new("/b.key")]);
+        assert_eq!(wanted.content.as_ref().unwrap().folder(), Path::new("/srv/site"));
+    }
+}

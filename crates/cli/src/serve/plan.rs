@@ -1,0 +1,219 @@
+//! What is to run: servers with their addresses, and the process that they share.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use overlapped_serve::{AccessLog, Address, Listen, Peer, Server, Tls};
+use overlapped_wire::bracket::Bracket;
+use overlapped_wire::echo::Echo;
+use overlapped_wire::length::Length;
+use overlapped_wire::line::Line;
+use overlapped_wire::zen::{self, Zen};
+use serde::Deserialize;
+
+use super::site::{Content, Site};
+use super::values::{Limits, Process, Span};
+
+/// What a server speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Name {
+    Echo,
+    Bracket,
+    Length,
+    Line,
+    Zen,
+    Http,
+}
+
+impl Name {
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Name::Echo => "echo",
+            Name::Bracket => "bracket",
+            Name::Length => "length",
+            Name::Line => "line",
+            Name::Zen => "zen",
+            Name::Http => "http",
+        }
+    }
+
+    /// Where it listens, if nobody says otherwise: on this machine only.
+    fn usual_address(self) -> String {
+        let port = match self {
+            Name::Echo => 7007,
+            Name::Bracket => 7008,
+            Name::Length => 7009,
+            Name::Line => 7010,
+            Name::Zen => zen::PORT,
+            Name::Http => 8080,
+        };
+        format!("127.0.0.1:{port}")
+    }
+}
+
+/// Where a server listens, and how.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Listening")]
+pub(super) struct Listening {
+    /// Where to listen: host:port (port 0 lets the system choose, 0.0.0.0 is every interface),
+    /// unix:/path, or fd:NAME for a socket of systemd's; may be repeated
+    #[arg(long, value_name = "ADDR")]
+    pub(super) listen: Vec<String>,
+    /// Speaks TLS with this certificate and the chain that leads to it (PEM); may be repeated, for
+    /// several names. SIGHUP reads it again
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(super) tls_cert: Vec<PathBuf>,
+    /// The certificate's key (PEM); as many as there are certificates, in the same order
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(super) tls_key: Vec<PathBuf>,
+    /// Requires the PROXY protocol (v1 or v2) in front of everything else: for addresses that only
+    /// a proxy can reach, whose word on clients' addresses is taken
+    #[arg(long)]
+    pub(super) proxy_protocol: bool,
+}
+
+/// One server.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    pub(super) name: Name,
+    pub(super) listening: Listening,
+    pub(super) limits: Limits,
+    /// Of HTTP.
+    pub(super) content: Option<Content>,
+}
+
+/// What answers, with everything read and looked at.
+enum Service {
+    Echo,
+    Bracket,
+    Length,
+    Line,
+    Zen,
+    Http(Site),
+}
+
+/// A server that only has to listen.
+pub(super) struct Ready {
+    wanted: Wanted,
+    service: Service,
+    tls: Option<Tls>,
+}
+
+/// An address that is listened on.
+pub(super) struct Place {
+    pub(super) name: Name,
+    pub(super) address: Address,
+    pub(super) secure: bool,
+    /// What is served there.
+    pub(super) folder: Option<PathBuf>,
+}
+
+impl Wanted {
+    /// Reads and looks at all that it needs, but does not listen.
+    pub(super) fn prepare(self) -> anyhow::Result<Ready> {
+        let service = match (self.name, &self.content) {
+            (Name::Echo, _) => Service::Echo,
+            (Name::Bracket, _) => Service::Bracket,
+            (Name::Length, _) => Service::Length,
+            (Name::Line, _) => Service::Line,
+            (Name::Zen, _) => Service::Zen,
+            (Name::Http, Some(content)) => Service::Http(content.open()?),
+            (Name::Http, None) => bail!("an HTTP server needs a folder"),
+        };
+        let Listening { tls_cert, tls_key, .. } = &self.listening;
+        if tls_cert.len() != tls_key.len() {
+            bail!(
+                "{} certificates and {} keys: give a key for each certificate, in the same order",
+                tls_cert.len(),
+                tls_key.len()
+            );
+        }
+        let tls = if tls_cert.is_empty() {
+            None
+        } else {
+            let tls = Tls::from_files(tls_cert.iter().zip(tls_key))?;
+            Some(if self.name == Name::Http { tls.protocols(["http/1.1"]) } else { tls })
+        };
+        Ok(Ready { wanted: self, service, tls })
+    }
+}
+
+impl Ready {
+    pub(super) fn addresses(&self) -> Vec<String> {
+        match &*self.wanted.listening.listen {
+            [] => vec![self.wanted.name.usual_address()],
+            given => given.to_vec(),
+        }
+    }
+
+    /// Listens on all of its addresses.
+    pub(super) fn listen(&self, server: &mut Server) -> io::Result<Vec<Place>> {
+        let folder = self.wanted.content.as_ref().map(Content::folder).map(Path::to_owned);
+        let listen = |on| {
+            let mut listen = Listen::on(on).limits(self.wanted.limits.resolve());
+            if let Some(tls) = &self.tls {
+                listen = listen.tls(tls.clone());
+            }
+            if self.wanted.listening.proxy_protocol {
+                listen = listen.proxy_protocol();
+            }
+            let address = self.add(server, listen)?;
+            let (name, secure, folder) = (self.wanted.name, self.tls.is_some(), folder.clone());
+            Ok(Place { name, address, secure, folder })
+        };
+        self.addresses().into_iter().map(listen).collect()
+    }
+
+    fn add(&self, server: &mut Server, listen: Listen) -> io::Result<Address> {
+        match &self.service {
+            Service::Echo => server.listen(listen, |_: &Peer| Echo),
+            Service::Bracket => server.listen(listen, |_: &Peer| Bracket::default()),
+            Service::Length => server.listen(listen, |_: &Peer| Length::default()),
+            Service::Line => server.listen(listen, |_: &Peer| Line::default()),
+            Service::Zen => server.listen(listen, |_: &Peer| Zen::default()),
+            Service::Http(site) => {
+                let site = site.clone();
+                server.listen(listen, move |peer: &Peer| site.with(peer))
+            }
+        }
+    }
+}
+
+impl Process {
+    /// A server with these options.
+    pub(super) fn server(&self) -> Server {
+        let mut server = Server::new();
+        if let Some(threads) = self.threads {
+            server = server.threads(threads.get());
+        }
+        if let Some(Span(grace)) = self.drain {
+            server = server.grace(grace);
+        }
+        match &self.access_log {
+            Some(path) if path.as_os_str() == "-" => server.access_log(AccessLog::Stdout),
+            Some(path) => server.access_log(AccessLog::File(path.clone())),
+            None => server,
+        }
+    }
+}
+
+impl Place {
+    /// What a user is told. The address is the third word where it is the only one.
+    pub(super) fn line(&self, port: &str, is_only: bool) -> String {
+        let Place { name, address, secure, folder } = self;
+        let tls = if *secure { ", TLS" } else { "" };
+        match (folder, address.tcp()) {
+            (Some(folder), Some(address)) => {
+                let scheme = if *secure { "https" } else { "http" };
+                format!("serving {} at {scheme}://{address}/ (port {port})\n", folder.display())
+            }
+            (Some(folder), None) => {
+                format!("serving {} at {address} (port {port}{tls})\n", folder.display())
+            }
+            (None, _) if is_only => format!("listening on {address} (port {port}{tls})\n"),
+            (None, _) => format!("listening on {address} ({}, port {port}{tls})\n", name.text()),
+        }
+    }
+}

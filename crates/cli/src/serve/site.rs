@@ -1,0 +1,134 @@
+//! `serve http`: a folder, and a folder of scripts.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use http::HeaderValue;
+use overlapped_serve::Peer;
+use overlapped_serve::web::{self, Cgi, Files};
+use overlapped_wire::http::{Http, Limits};
+use serde::Deserialize;
+
+use super::values::{Limit, Size};
+
+/// Where scripts are, if nobody says otherwise.
+const CGI_PREFIX: &str = "/cgi-bin/";
+/// As much as a script may be sent.
+const BODY_MAX: u64 = 64 << 20;
+
+/// What an HTTP server serves.
+#[derive(Debug, Clone, clap::Args, Deserialize)]
+#[command(next_help_heading = "Files and scripts")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct Content {
+    /// The folder whose files are served; nothing outside of it ever is, wherever links lead
+    #[arg(value_name = "DIR", help_heading = "Arguments")]
+    folder: PathBuf,
+    /// Lists folders that have no index
+    #[arg(long)]
+    #[serde(default)]
+    list: bool,
+    /// The name that stands for its folder; may be repeated, the first that is there is taken
+    /// [default: index.html]
+    #[arg(long, value_name = "NAME")]
+    #[serde(default)]
+    index: Vec<String>,
+    /// Serves names that begin with a dot, too; else only those in .well-known
+    #[arg(long)]
+    #[serde(default)]
+    hidden: bool,
+    /// The Cache-Control of every file, such as max-age=3600 [default: none]
+    #[arg(long, value_name = "VALUE")]
+    cache_control: Option<String>,
+    /// Sends texts as they are, where no packed file (.br, .zst, .gz) is beside them
+    #[arg(long)]
+    #[serde(default)]
+    no_gzip: bool,
+    /// Runs the executable files of this folder as CGI scripts (RFC 3875)
+    #[arg(long, value_name = "DIR")]
+    cgi: Option<PathBuf>,
+    /// Beneath which path the scripts are [default: /cgi-bin/]
+    #[arg(long, value_name = "PATH", requires = "cgi")]
+    cgi_prefix: Option<String>,
+    /// How long a script may take in all [default: 5m]
+    #[arg(long, value_name = "DURATION", requires = "cgi")]
+    cgi_timeout: Option<Limit>,
+    /// The most bytes that a request may bring [default: 64MiB]
+    #[arg(long, value_name = "SIZE")]
+    max_body: Option<Size>,
+}
+
+/// A site that can be served.
+#[derive(Clone)]
+pub(super) struct Site {
+    site: web::Site,
+    limits: Limits,
+}
+
+impl Content {
+    /// Relative paths begin at `base`.
+    pub(super) fn beneath(mut self, base: &Path) -> Content {
+        self.folder = base.join(&self.folder);
+        self.cgi = self.cgi.map(|cgi| base.join(cgi));
+        self
+    }
+
+    /// The folder whose files are served.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Looks at the folders.
+    pub(super) fn open(&self) -> anyhow::Result<Site> {
+        let mut files = Files::new(&self.folder)
+            .with_context(|| no_folder(&self.folder))?
+            .listing(self.list)
+            .hidden(self.hidden)
+            .packing(!self.no_gzip);
+        if !self.index.is_empty() {
+            files = files.index(&self.index);
+        }
+        if let Some(text) = &self.cache_control {
+            let value = HeaderValue::from_str(text).with_context(|| {
+                format!("{text:?} is no value of Cache-Control; max-age=3600 or no-cache is one")
+            })?;
+            files = files.cache_control(value);
+        }
+        let body_max = self.max_body.map_or(BODY_MAX, |Size(bytes)| bytes);
+        let mut site = web::Site::new().at("/", files);
+        if let Some(folder) = &self.cgi {
+            let mut cgi = Cgi::new(folder)
+                .with_context(|| no_folder(folder))?
+                .body_max(body_max)
+                .documents(&self.folder);
+            if let Some(Limit(time)) = self.cgi_timeout {
+                cgi = cgi.time(time);
+            }
+            site = site.at(self.cgi_prefix.as_deref().unwrap_or(CGI_PREFIX), cgi);
+        }
+        Ok(Site { site, limits: Limits { body_bytes_max: body_max, ..Limits::default() } })
+    }
+
+    /// What a user who looks at the site first will miss.
+    pub(super) fn hint(&self) -> Option<&'static str> {
+        let has_index = || self.folder.join("index.html").exists();
+        (!self.list && self.index.is_empty() && !has_index())
+            .then_some("the folder has no index.html: with --list its files are shown")
+    }
+}
+
+impl Site {
+    /// The server's side of one connection.
+    pub(super) fn with(&self, peer: &Peer) -> Http<web::Site> {
+        let peer = web::Peer {
+            remote: peer.remote(),
+            local: peer.local(),
+            secure: peer.tls().is_some(),
+        };
+        Http::with_limits(self.site.for_peer(peer), self.limits)
+    }
+}
+
+fn no_folder(path: &Path) -> String {
+    format!("cannot serve {}: it must be a folder that this user may read", path.display())
+}

@@ -1,0 +1,196 @@
+//! Values of flags and of the configuration file, read from text by one grammar.
+
+use std::fmt;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// A length of time, such as `500ms`, `30s` or `5m`; it may be none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Span(pub(super) Duration);
+
+/// A limit on time, which is never none: that would be a limit at which nothing works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Limit(pub(super) Duration);
+
+/// So many bytes, such as `500`, `64KiB`, `1MiB`, `2GiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Text")]
+pub(super) struct Size(pub(super) u64);
+
+/// What a file may write as a number or as a string.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a number of bytes, or a string such as \"64KiB\" or \"1GiB\"")]
+enum Text {
+    Number(u64),
+    String(String),
+}
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Span, String> {
+        let explain = |error| format!("{text:?}: {error}; write it as 500ms, 30s or 5m");
+        humantime::parse_duration(text).map(Span).map_err(explain)
+    }
+}
+
+impl FromStr for Limit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Limit, String> {
+        match text.parse()? {
+            Span(Duration::ZERO) => {
+                Err("zero would close every connection at once; leave it out for the usual limit"
+                    .to_owned())
+            }
+            Span(time) => Ok(Limit(time)),
+        }
+    }
+}
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Size, String> {
+        let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+        let unit = match text[digits.len()..].trim() {
+            "" | "B" => Some(0),
+            "KiB" | "K" => Some(10),
+            "MiB" | "M" => Some(20),
+            "GiB" | "G" => Some(30),
+            "TiB" | "T" => Some(40),
+            _ => None,
+        };
+        unit.and_then(|shift| digits.parse::<u64>().ok()?.checked_mul(1 << shift))
+            .map(Size)
+            .ok_or_else(|| format!("{text:?} is no size; write it as 500, 64KiB, 1MiB or 2GiB"))
+    }
+}
+
+impl TryFrom<String> for Span {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Span, String> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for Limit {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Limit, String> {
+        text.parse()
+    }
+}
+
+impl TryFrom<Text> for Size {
+    type Error = String;
+
+    fn try_from(text: Text) -> Result<Size, String> {
+        match text {
+            Text::Number(bytes) => Ok(Size(bytes)),
+            Text::String(text) => text.parse(),
+        }
+    }
+}
+
+/// What clients are allowed. What is left out is as the library has it; every default can face the
+/// internet.
+#[derive(Debug, Clone, Default, clap::Args, Deserialize)]
+#[command(next_help_heading = "Limits")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct Limits {
+    /// The most connections at a time; further clients wait in the listen queue, none is refused
+    /// [default: 10000]
+    #[arg(long, value_name = "N")]
+    max_connections: Option<NonZeroUsize>,
+    /// The most connections at a time from one address (of IPv6: from one /64); further ones are
+    /// closed at once [default: 1024]
+    #[arg(long, value_name = "N")]
+    per_address: Option<NonZeroUsize>,
+    /// Closes a connection on which no new request has come for so long [default: 60s]
+    #[arg(long, value_name = "DURATION")]
+    idle_timeout: Option<Limit>,
+    /// Time for a request, or its head, from its first byte on; also for a TLS handshake
+    /// [default: 10s]
+    #[arg(long, value_name = "DURATION")]
+    head_timeout: Option<Limit>,
+    /// Time for answering one request, reading its body included [default: none]
+    #[arg(long, value_name = "DURATION")]
+    request_timeout: Option<Limit>,
+    /// Bytes per second that a client must send of a body, and must read of a reply [default: 500]
+    #[arg(long, value_name = "BYTES")]
+    rate: Option<NonZeroU32>,
+    /// How far behind that rate a client may fall [default: 10s]
+    #[arg(long, value_name = "DURATION")]
+    slack: Option<Limit>,
+}
+
+impl Limits {
+    pub(super) fn resolve(&self) -> overlapped_serve::Limits {
+        let usual = overlapped_serve::Limits::default();
+        let time = |limit: Option<Limit>, usual| limit.map_or(usual, |Limit(time)| time);
+        overlapped_serve::Limits {
+            connections: self.max_connections.map_or(usual.connections, NonZeroUsize::get),
+            per_address: self.per_address.map_or(usual.per_address, NonZeroUsize::get),
+            idle: time(self.idle_timeout, usual.idle),
+            head: time(self.head_timeout, usual.head),
+            request: self.request_timeout.map(|Limit(time)| time).or(usual.request),
+            rate: self.rate.map_or(usual.rate, NonZeroU32::get),
+            slack: time(self.slack, usual.slack),
+            ..usual
+        }
+    }
+}
+
+/// What the whole process does.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Process")]
+pub(super) struct Process {
+    /// On how many threads; the kernel spreads the clients [default: 1]
+    #[arg(long, value_name = "N")]
+    pub(super) threads: Option<NonZeroUsize>,
+    /// How long requests in work may go on after SIGTERM or Ctrl-C [default: 10s]
+    #[arg(long, value_name = "DURATION")]
+    pub(super) drain: Option<Span>,
+    /// Answers /metrics (for Prometheus), /healthz and /readyz on this address of its own
+    #[arg(long, value_name = "ADDR")]
+    pub(super) metrics: Option<String>,
+    /// Appends a line for each request to this file; - is standard output. SIGHUP opens it again
+    #[arg(long, value_name = "FILE")]
+    pub(super) access_log: Option<std::path::PathBuf>,
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_binary_units_and_an_error_shows_how_to_write_them() {
+        for (text, bytes) in [("0", 0), ("500", 500), ("64KiB", 65536), ("1 GiB", 1 << 30)] {
+            assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
+        }
+        for text in ["", "KiB", "-1", "1.5MiB", "1kB", "99999999999TiB"] {
+            let error = text.parse::<Size>().unwrap_err();
+            assert!(error.contains("64KiB"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_limit_is_never_zero_and_a_drain_may_be() {
+        assert_eq!("0s".parse(), Ok(Span(Duration::ZERO)));
+        assert!("0s".parse::<Limit>().unwrap_err().contains("leave it out"));
+        assert!("soon".parse::<Limit>().unwrap_err().contains("500ms, 30s or 5m"));
+    }
+}

@@ -1,0 +1,153 @@
+//! `overlapped zen`: the client of the Zen game.
+//!
+//! An answer ends with a full stop; there is nothing else between two answers.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::io::{self, ErrorKind, Read, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use overlapped::Config;
+use overlapped::net::{TcpStream, ToSocketAddrs};
+use overlapped::port::PortChoice;
+use overlapped::time::Duration;
+use overlapped_wire::zen::PORT;
+
+use crate::say;
+
+/// Plays the Zen game with a server: asks three questions and prints the answers.
+///
+/// The order of the questions is another one each time. `overlapped serve zen` is a server.
+///
+/// Try it:  overlapped serve zen &   then   overlapped zen localhost
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Arguments {
+    /// The server: a name or an address, with a port after a colon if it is not 1060
+    #[arg(value_name = "HOST[:PORT]")]
+    host: String,
+    /// Breaks off in the middle of the last question, which the server logs
+    #[arg(long)]
+    error: bool,
+    /// How long to wait for a connection, and for each answer
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+}
+
+const QUESTIONS: [&str; 3] =
+    ["Beautiful is better than?", "Explicit is better than?", "Simple is better than?"];
+/// Longer answers are none.
+const ANSWER_BYTES_MAX: usize = 1024;
+
+pub(crate) fn main(port: PortChoice, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    Config::new().port(port).run(|| play(arguments))??;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn play(arguments: &Arguments) -> anyhow::Result<()> {
+    let Arguments { host, error, timeout } = arguments;
+    let server = with_port(host);
+    let mut stream = connect(&server, *timeout).with_context(|| {
+        format!(
+            "cannot connect to {server}; is a server there? `overlapped serve zen` is one, and \
+             --listen 0.0.0.0:{PORT} lets other machines connect to it"
+        )
+    })?;
+    stream.set_read_timeout(Some(*timeout))?;
+    stream.set_write_timeout(Some(*timeout))?;
+    let mut questions = QUESTIONS;
+    shuffle(&mut questions);
+    for (at, question) in questions.iter().enumerate() {
+        if *error && at + 1 == questions.len() {
+            let half = &question[..question.len() / 2];
+            stream.write_all(half.as_bytes())?;
+            return say(format_args!("{half}\n"));
+        }
+        let answer = ask(&mut stream, question)
+            .with_context(|| format!("no answer of {server} to \"{question}\""))?;
+        say(format_args!("{question} {answer}\n"))?;
+    }
+    Ok(())
+}
+
+/// The server's address, with the usual port where none is given.
+fn with_port(host: &str) -> String {
+    let is_v6 = host.parse::<std::net::Ipv6Addr>().is_ok();
+    match host.rsplit_once(':') {
+        _ if is_v6 => format!("[{host}]:{PORT}"),
+        Some((_, port)) if port.parse::<u16>().is_ok() => host.to_owned(),
+        _ => format!("{host}:{PORT}"),
+    }
+}
+
+/// The first of its addresses that answers.
+fn connect(server: &str, timeout: Duration) -> io::Result<TcpStream> {
+    let mut failed = io::Error::new(ErrorKind::NotFound, "the name has no address");
+    for address in server.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, timeout) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
+fn ask(stream: &mut TcpStream, question: &str) -> anyhow::Result<String> {
+    stream.write_all(question.as_bytes())?;
+    let mut answer = Vec::new();
+    while answer.last() != Some(&b'.') {
+        let mut byte = [0];
+        match stream.read(&mut byte) {
+            Ok(0) => bail!("the server has closed the connection"),
+            Ok(_) => answer.push(byte[0]),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                bail!("nothing came in time; --timeout gives it more")
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if answer.len() > ANSWER_BYTES_MAX {
+            bail!("what came is no answer: is this a server of the Zen game?");
+        }
+    }
+    // A server may say anything; a terminal is not to obey it.
+    Ok(answer.escape_ascii().to_string())
+}
+
+/// Fisher and Yates; std seeds its hashers at random.
+fn shuffle(questions: &mut [&str]) {
+    for last in (1..questions.len()).rev() {
+        let random = RandomState::new().hash_one(last);
+        questions.swap(last, (random % (last as u64 + 1)) as usize);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_port_is_added_where_none_is_given() {
+        for (host, server) in [
+            ("localhost", "localhost:1060"),
+            ("localhost:7", "localhost:7"),
+            ("192.0.2.1", "192.0.2.1:1060"),
+            ("::1", "[::1]:1060"),
+            ("[::1]", "[::1]:1060"),
+            ("[::1]:7", "[::1]:7"),
+        ] {
+            assert_eq!(with_port(host), server);
+        }
+    }
+
+    #[test]
+    fn every_order_of_the_questions_occurs() {
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..1_000 {
+            let mut questions = QUESTIONS;
+            shuffle(&mut questions);
+            seen.insert(questions);
+        }
+        assert_eq!(seen.len(), 6);
+    }
+}

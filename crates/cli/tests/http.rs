@@ -1,0 +1,328 @@
+//! `serve http` with real clients.
+
+mod common;
+
+use std::fs;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::thread::{self, sleep};
+use std::time::Duration;
+
+use common::{Server, Signal, has_client, on_each_port, python, text, torture};
+use tempfile::TempDir;
+
+/// Says how many bytes the body has, and their sum.
+const SUM: &str = "#!/bin/sh\n\
+    printf 'Content-Type: text/plain\\n\\n'\n\
+    printf '%s ' \"$CONTENT_LENGTH\"; sha256sum | cut -d ' ' -f 1\n";
+
+/// A folder with what is asked for below.
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let site = folder.path().join("site");
+    let scripts = folder.path().join("scripts");
+    fs::create_dir(&site).unwrap();
+    fs::create_dir(&scripts).unwrap();
+    fs::write(site.join("hello.txt"), "hello\n").unwrap();
+    fs::write(site.join("digits"), "0123456789").unwrap();
+    fs::write(site.join("1k"), [7; 1024]).unwrap();
+    fs::write(site.join(".secret"), "hidden").unwrap();
+    fs::write(scripts.join("sum"), SUM).unwrap();
+    fs::set_permissions(scripts.join("sum"), fs::Permissions::from_mode(0o755)).unwrap();
+    folder
+}
+
+/// A server of it.
+fn serve(port: &str, folder: &Path, more: &[&str]) -> Server {
+    let (site, scripts) = (folder.join("site"), folder.join("scripts"));
+    let usual = ["http", site.to_str().unwrap(), "--cgi", scripts.to_str().unwrap()];
+    Server::serve(port, &[&usual, &["--listen", "127.0.0.1:0"], more].concat())
+}
+
+fn curl(arguments: &[&str]) -> Output {
+    Command::new("curl").args(["--silent", "--show-error"]).args(arguments).output().unwrap()
+}
+
+/// What curl has printed; it must have succeeded.
+fn fetch(arguments: &[&str]) -> String {
+    let output = curl(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output).1);
+    text(&output).0
+}
+
+fn url(server: &Server, path: &str) -> String {
+    format!("http://{}{path}", server.addr)
+}
+
+#[test]
+fn the_first_line_is_an_address_to_click_at() {
+    on_each_port(|port| {
+        let folder = folder();
+        let server = serve(port, folder.path(), &[]);
+        let site = folder.path().join("site");
+        let expected =
+            format!("serving {} at http://{}/ (port {port})\n", site.display(), server.addr);
+        assert_eq!(server.first_line, expected);
+    });
+}
+
+#[test]
+fn h12_curl_keeps_its_connection_and_gets_ranges_and_conditions_and_heads() {
+    if !has_client("curl") {
+        return;
+    }
+    on_each_port(|port| {
+        let folder = folder();
+        let server = serve(port, folder.path(), &["--list"]);
+        let (hello, digits) = (url(&server, "/hello.txt"), url(&server, "/digits"));
+        let both = fetch(&["--write-out", "%{num_connects} ", &hello, &digits]);
+        assert_eq!(both, "hello\n1 01234567890 ", "one connection for two URLs");
+        assert_eq!(fetch(&["--range", "2-4", &digits]), "234");
+        assert_eq!(fetch(&["--range", "-3", &digits]), "789");
+        let several = fetch(&["--range", "0-1,8-9", "--include", &digits]);
+        assert!(several.contains("multipart/byteranges"), "{several}");
+        let head = fetch(&["--head", &hello]);
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+        assert!(head.contains("Content-Length: 6\r\n"), "{head}");
+        let tag = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(": ")?;
+            name.eq_ignore_ascii_case("etag").then_some(value)
+        });
+        let known = format!("If-None-Match: {}", tag.expect("a tag"));
+        let status = ["--write-out", "%{http_code}", "--output", "/dev/null"];
+        for (more, code) in [
+            (["--header", &known, &hello], "304"),
+            (["--header", "If-None-Match: \"other\"", &hello], "200"),
+            (["--range", "100-", &digits], "416"),
+            (["--request", "DELETE", &hello], "405"),
+            (["--path-as-is", "--get", &url(&server, "/../scripts/sum")], "400"),
+            (["--path-as-is", "--get", &url(&server, "/.secret")], "404"),
+        ] {
+            let said = fetch(&[&status[..], &more[..]].concat());
+            assert_eq!(said, code, "{more:?}");
+        }
+        assert!(fetch(&[&url(&server, "/")]).contains("hello.txt"), "the listing");
+        let stopped = server.stop(Signal::TERM);
+        assert_eq!((stopped.count("errors"), stopped.count("left")), (0, 0), "{stopped:?}");
+        println!("RELIABILITY H12 13 {port}: curl: keep-alive, ranges, conditions, HEAD");
+    });
+}
+
+#[test]
+fn h12_curl_uploads_in_chunks_to_a_script_and_every_byte_arrives() {
+    if !has_client("curl") {
+        return;
+    }
+    on_each_port(|port| {
+        let folder = folder();
+        let server = serve(port, folder.path(), &["--max-body", "2GiB"]);
+        let megabytes = if torture() { 1024 } else { 64 };
+        let script = format!(
+            "set -e; head -c {megabytes}M /dev/urandom > data; \
+             sha256sum < data | cut -d ' ' -f 1; \
+             curl --silent --show-error --request POST --header 'Transfer-Encoding: chunked' \
+             --upload-file data {}",
+            url(&server, "/cgi-bin/sum")
+        );
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script]).current_dir(folder.path());
+        let output = shell.output().unwrap();
+        let (said, complaint) = text(&output);
+        let words: Vec<&str> = said.split_whitespace().collect();
+        let [sent, count, received] = words[..] else { panic!("{said:?} {complaint}") };
+        assert_eq!((count, received), (&*(megabytes << 20).to_string(), sent));
+        println!("RELIABILITY H12 1 {port}: curl: {megabytes} MiB in chunks to a script");
+    });
+}
+
+#[test]
+fn an_upload_above_the_limit_is_refused() {
+    if !has_client("curl") {
+        return;
+    }
+    let folder = folder();
+    let server = serve("auto", folder.path(), &["--max-body", "1KiB"]);
+    let target = url(&server, "/cgi-bin/sum");
+    let send = |body: &str| {
+        fetch(&["--write-out", "%{http_code}", "--output", "/dev/null", "--data", body, &target])
+    };
+    assert_eq!(send(&"x".repeat(1024)), "200");
+    assert_eq!(send(&"x".repeat(1025)), "413");
+}
+
+/// A certificate for localhost that signs itself, and its key: their paths.
+fn certificate(folder: &Path) -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    fs::write(&cert, made.cert.pem()).unwrap();
+    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    (cert.to_str().unwrap().to_owned(), key.to_str().unwrap().to_owned())
+}
+
+#[test]
+fn h12_curl_and_openssl_speak_https() {
+    on_each_port(|port| {
+        let folder = folder();
+        let (cert, key) = certificate(folder.path());
+        let server = serve(port, folder.path(), &["--tls-cert", &cert, "--tls-key", &key]);
+        assert!(server.first_line.contains(" at https://127.0.0.1:"), "{}", server.first_line);
+        let mut checks = 0;
+        if has_client("curl") {
+            let name = format!("localhost:{}:127.0.0.1", server.addr.port());
+            let url = format!("https://localhost:{}/hello.txt", server.addr.port());
+            let trust = ["--cacert", &cert, "--resolve", &name, &url];
+            assert_eq!(fetch(&trust), "hello\n");
+            checks += 1;
+        }
+        if has_client("openssl") {
+            let connect = server.addr.to_string();
+            let mut openssl = Command::new("openssl");
+            openssl.args(["s_client", "-quiet", "-verify_return_error", "-alpn", "http/1.1"]);
+            openssl.args(["-connect", &connect, "-servername", "localhost", "-CAfile", &cert]);
+            openssl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut child = openssl.spawn().unwrap();
+            let request = b"GET /hello.txt HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+            // It ends with the connection, not with its input, which stays open until then.
+            let mut input = child.stdin.take().unwrap();
+            input.write_all(request).unwrap();
+            let output = child.wait_with_output().unwrap();
+            drop(input);
+            let (said, complaint) = text(&output);
+            assert!(said.ends_with("\r\n\r\nhello\n"), "{said}{complaint}");
+            checks += 1;
+        }
+        println!("RELIABILITY H12 {checks} {port}: HTTPS by curl and openssl");
+    });
+}
+
+#[test]
+fn h12_pythons_client_sends_many_requests_on_one_connection() {
+    on_each_port(|port| {
+        let folder = folder();
+        let server = serve(port, folder.path(), &[]);
+        let (host, tcp) = (server.addr.ip().to_string(), server.addr.port().to_string());
+        let said = python("http_client.py", &[host, tcp, "10".to_owned()]);
+        let Some(said) = said else { return };
+        assert_eq!(said, "answered 30\n");
+        let stopped = server.stop(Signal::TERM);
+        assert_eq!(stopped.count("accepted"), 1);
+        println!("RELIABILITY H12 30 {port}: python3's http.client, on one connection");
+    });
+}
+
+/// Runs a generator of load; what it has printed.
+fn load(program: &str, arguments: &str, url: &str) -> Option<String> {
+    has_client(program).then(|| {
+        let output = Command::new(program).args(arguments.split(' ')).arg(url).output().unwrap();
+        let (said, complaint) = text(&output);
+        assert!(output.status.success(), "{program}: {said}{complaint}");
+        said
+    })
+}
+
+/// The number behind a word.
+fn number(said: &str, word: &str) -> u64 {
+    let (_, rest) = said.split_once(word).unwrap_or_else(|| panic!("{word:?} is not in {said}"));
+    let digits: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or_else(|_| panic!("no number behind {word:?} in {said}"))
+}
+
+#[test]
+fn h12_generators_of_load_see_no_error() {
+    on_each_port(|port| {
+        let folder = folder();
+        let server = serve(port, folder.path(), &["--per-address", "2000"]);
+        let url = url(&server, "/1k");
+        let (connections, requests) = if torture() { (1_000, 200_000) } else { (50, 2_000) };
+        let seconds = if torture() { 10 } else { 1 };
+        let told = |said: &str, count: u64, program: &str| {
+            assert!(count > 0, "{said}");
+            println!(
+                "RELIABILITY H12 {count} {port}: {program}, {connections} connections, 0 errors"
+            );
+        };
+        if let Some(said) = load("wrk", &format!("-t1 -c{connections} -d{seconds}s"), &url) {
+            assert!(!said.contains("Socket errors"), "{said}");
+            assert!(!said.contains("Non-2xx"), "{said}");
+            let (before, _) = said.split_once(" requests in").expect(&said);
+            let count = before.rsplit(' ').next().unwrap().parse().unwrap();
+            told(&said, count, "wrk");
+        }
+        if let Some(said) = load("ab", &format!("-k -q -r -n {requests} -c {connections}"), &url) {
+            assert_eq!(number(&said, "Failed requests:"), 0, "{said}");
+            assert_eq!(number(&said, "Keep-Alive requests:"), requests, "{said}");
+            told(&said, number(&said, "Complete requests:"), "ab -k");
+        }
+        let h2load = format!("--h1 -n {requests} -c {connections}");
+        if let Some(said) = load("h2load", &h2load, &url) {
+            assert!(said.contains(" 0 failed, 0 errored, 0 timeout"), "{said}");
+            assert_eq!(number(&said, "status codes:"), requests, "{said}");
+            told(&said, requests, "h2load --h1");
+        }
+        let stopped = server.stop(Signal::TERM);
+        assert_eq!((stopped.count("refusal"), stopped.count("panics")), (0, 0), "{stopped:?}");
+    });
+}
+
+/// Asks again and again on one connection, by HTTP's rules, until the server has closed it; how many
+/// answers came whole. A connection that ends without an answer is an error, unless it was the first
+/// request on a fresh one that nobody listens for any more.
+fn ask_until_the_end(addr: SocketAddr) -> u64 {
+    use std::io::{BufRead, BufReader, Read};
+    let Ok(stream) = std::net::TcpStream::connect(addr) else { return 0 };
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let mut reader = BufReader::new(&stream);
+    let mut answers = 0;
+    loop {
+        (&stream).write_all(b"GET /1k HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        let (mut length, mut is_last, mut line) = (0, false, String::new());
+        loop {
+            line.clear();
+            let read = reader.read_line(&mut line).unwrap();
+            assert!(read > 0, "closed without an answer, after {answers} that did not say so");
+            let lower = line.to_ascii_lowercase();
+            if let Some(value) = lower.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            is_last |= lower.trim() == "connection: close";
+            if line == "\r\n" {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        assert_eq!(body, [7; 1024]);
+        answers += 1;
+        if is_last {
+            return answers;
+        }
+    }
+}
+
+#[test]
+fn h13_a_stop_under_load_loses_no_answer() {
+    on_each_port(|port| {
+        let rounds = if torture() { 20 } else { 2 };
+        let mut answers = 0;
+        for _ in 0..rounds {
+            let folder = folder();
+            let server = serve(port, folder.path(), &["--drain", "30s"]);
+            let addr = server.addr;
+            let clients: Vec<_> =
+                (0..32).map(|_| thread::spawn(move || ask_until_the_end(addr))).collect();
+            sleep(Duration::from_millis(300));
+            let stopped = server.stop(Signal::TERM);
+            answers += clients.into_iter().map(|client| client.join().unwrap()).sum::<u64>();
+            assert_eq!(stopped.status.code(), Some(0), "{stopped:?}");
+            assert_eq!((stopped.count("cut"), stopped.count("errors")), (0, 0), "{stopped:?}");
+        }
+        assert!(answers > 0);
+        println!(
+            "RELIABILITY H13 {answers} {port}: {rounds} stops of the program under load of 32 \
+             connections, no answer lost"
+        );
+    });
+}

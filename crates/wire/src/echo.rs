@@ -1,8 +1,17 @@
 //! Echo (RFC 862): every byte is sent back.
+//!
+//! What is a request here depends on how the bytes arrive, what comes back does not.
 
 use crate::{Decoded, Exchange, Malformed, Next, Protocol};
 
-/// Sends back what comes, as it comes.
+/// Sends back what comes, as it comes. The driver's buffer is the only limit it needs.
+///
+/// ```
+/// use overlapped_wire::{Decoded, Protocol, echo::Echo};
+///
+/// let decoded = Echo.decode(b"hello");
+/// assert!(matches!(decoded, Ok(Decoded::Whole { request: b"hello", taken: 5 })));
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Echo;
 

@@ -16,10 +16,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bracket;
 pub mod echo;
 pub mod http;
+pub mod length;
+pub mod line;
 mod protocol;
 mod reply;
+pub mod zen;
 
 pub use protocol::{BodyDecoder, Decoded, Exchange, Malformed, Next, Piece, Protocol, Record};
 pub use reply::{Part, Reply};

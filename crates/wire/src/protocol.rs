@@ -59,8 +59,8 @@ pub trait Protocol {
     /// it may remember how far it has looked.
     ///
     /// # Errors
-    /// [`Malformed`], also where a limit is exceeded: its answer is sent, then the connection is
-    /// closed.
+    /// [`Malformed`], also where a limit is exceeded: it is answered by [`Protocol::refuse`], then
+    /// the connection is closed.
     fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Decoded<Self::Request<'a>>, Malformed>;
 
     /// Answers a request: writes the parts of the reply, and says what becomes of the connection.
@@ -74,10 +74,18 @@ pub trait Protocol {
         let _ = (rest, reply);
     }
 
-    /// A request did not come in time; `rest` is what has come of it. What is written to `reply`
-    /// is sent before the connection is closed.
-    fn late(&mut self, rest: &[u8], reply: &mut Reply) {
-        let _ = (rest, reply);
+    /// A request did not come in time; `rest` is what has come of it, often nothing. What is
+    /// written to the reply is sent before the connection is closed.
+    fn late(&mut self, rest: &[u8], exchange: &mut Exchange<'_>) {
+        let _ = (rest, exchange);
+    }
+
+    /// A request, or its body, was malformed: writes what the client is told before the connection
+    /// is closed, and what the access log is told. `rest` is what could not be decoded; for a body,
+    /// nothing. Usually there is no more to say than [`Malformed::answer`].
+    fn refuse(&mut self, malformed: &Malformed, rest: &[u8], exchange: &mut Exchange<'_>) {
+        let _ = rest;
+        exchange.reply.extend(malformed.answer());
     }
 }
 
@@ -109,8 +117,8 @@ pub trait BodyDecoder: fmt::Debug {
     /// Looks at the beginning of `input`, which is everything that has come and was not taken.
     ///
     /// # Errors
-    /// [`Malformed`], also where a limit is exceeded. Whoever reads the body gets an error, and the
-    /// malformed request's answer is sent instead of the reply, unless that has begun.
+    /// [`Malformed`], also where a limit is exceeded. Whoever reads the body gets an error, and what
+    /// [`Protocol::refuse`] writes is sent instead of the reply, unless that has begun.
     fn decode(&mut self, input: &[u8]) -> Result<Piece, Malformed>;
 
     /// What the client waits for before it sends the body (`100 Continue`); asked for once, before

@@ -80,6 +80,11 @@ impl Reply {
         self.parts.push((self.bytes.len(), part));
     }
 
+    /// Where bytes are added; what is there already must stay.
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
     /// All the bytes that stand between parts.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes

@@ -1,5 +1,255 @@
 //! HTTP/1.1, the server's side (RFC 9110, RFC 9112).
+//!
+//! ```text
+//! scan    where the head ends; its limits             ┐
+//! head    a request of it (httparse, http)            ├ decode
+//! framing where the body ends, keep or close          │
+//! body    its bytes, out of chunks                    ┘
+//! service what answers                                ┐
+//! answer  the head of the answer, and what follows it ├ respond
+//! pieces  chunks, where nobody knows how many bytes   ┘
+//! ```
+//!
+//! **Strict.** Of two parsers that understand the same bytes differently, one can be used to
+//! smuggle requests past the other. So whatever RFC 9112 lets a recipient repair is refused here,
+//! and the connection closed: a line feed alone, folded fields, spaces around names, both kinds of
+//! length or one kind twice, unknown codings, odd spellings of numbers.
+//!
+//! **What is answered here** and reaches no [`Service`]: malformed requests (`400`), limits (`413`,
+//! `414`, `431`), versions (`505`), expectations (`417`), the methods `CONNECT` and `TRACE` and
+//! transfer codings but `chunked` (`501`), `OPTIONS *` (`204`), requests that do not come in time
+//! (`408`).
+//!
+//! **Versions.** Answers are HTTP/1.1. A client of HTTP/1.0 gets no chunks and no `100 Continue`,
+//! and keeps its connection only if it asks to.
 
+mod answer;
+mod body;
+mod date;
+mod framing;
+mod head;
+mod limits;
+mod pieces;
+mod refusal;
+mod scan;
 mod service;
 
+use std::fmt;
+use std::io::{self, Read};
+
+use ::http::{Method, Request, Response, StatusCode, Version, header};
+
+pub use limits::Limits;
 pub use service::{Answer, Content, Service, text};
+
+use crate::{Decoded, Exchange, Malformed, Next, Protocol, Record};
+use answer::Manner;
+use framing::{Ending, Framing};
+
+/// A connection is kept although its last request's body was not read, if at most so many bytes
+/// are left of it: the driver throws them away.
+pub const UNREAD_MAX: u64 = 64 * 1024;
+
+/// The server's side of one HTTP/1.1 connection.
+///
+/// ```
+/// use std::time::SystemTime;
+/// use overlapped_wire::http::{Answer, Http, text};
+/// use overlapped_wire::{Decoded, Exchange, Next, Protocol, Reply};
+///
+/// let hello = |request: http::Request<()>, _: &mut dyn std::io::Read| -> Answer {
+///     text(http::StatusCode::OK, format!("hello {}\n", request.uri().path()))
+/// };
+/// let mut http = Http::new(hello);
+/// let input = b"GET /you HTTP/1.1\r\nHost: example.org\r\n\r\n";
+/// let Ok(Decoded::Whole { request, taken: 40 }) = http.decode(input) else { panic!() };
+///
+/// let mut reply = Reply::default();
+/// let mut exchange = Exchange {
+///     now: SystemTime::UNIX_EPOCH,
+///     last: false,
+///     body: &mut std::io::empty(),
+///     reply: &mut reply,
+///     record: None,
+/// };
+/// assert_eq!(http.respond(request, &mut exchange), Next::Keep);
+/// assert!(reply.bytes().starts_with(b"HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n"));
+/// assert!(reply.bytes().ends_with(b"\r\n\r\nhello /you\n"));
+/// ```
+pub struct Http<S> {
+    service: S,
+    limits: Limits,
+    scan: scan::Scan,
+    date: date::Date,
+    /// The request that was answered last asked for a head only.
+    asked_head: bool,
+}
+
+/// A request as it was received, for [`Http`] to answer.
+#[derive(Debug)]
+pub struct Received<'a> {
+    request: Request<()>,
+    /// The request line as it was written.
+    line: &'a [u8],
+    framing: Framing,
+}
+
+impl Received<'_> {
+    /// Method, target and fields.
+    pub fn request(&self) -> &Request<()> {
+        &self.request
+    }
+}
+
+impl<S: Service> Http<S> {
+    /// With the usual [`Limits`].
+    pub fn new(service: S) -> Http<S> {
+        Http::with_limits(service, Limits::default())
+    }
+
+    /// With these limits.
+    pub fn with_limits(service: S, limits: Limits) -> Http<S> {
+        Http {
+            service,
+            limits,
+            scan: scan::Scan::default(),
+            date: date::Date::default(),
+            asked_head: false,
+        }
+    }
+
+    fn refuse_with(&mut self, answer: &[u8], rest: &[u8], exchange: &mut Exchange<'_>) {
+        let (status_line, fields, body) = refusal::parts(answer);
+        let out = exchange.reply.buffer();
+        out.extend_from_slice(status_line);
+        self.date.write(exchange.now, out);
+        out.extend_from_slice(fields);
+        let asked_head = if rest.is_empty() { self.asked_head } else { rest.starts_with(b"HEAD ") };
+        if !asked_head {
+            out.extend_from_slice(body);
+        }
+        if let Some(record) = exchange.record.as_deref_mut() {
+            refusal::record(record, rest, self.limits.line_bytes_max);
+            record.status = refusal::status(answer);
+        }
+    }
+}
+
+impl<S: Service> Protocol for Http<S> {
+    type Request<'a> = Received<'a>;
+
+    fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Decoded<Received<'a>>, Malformed> {
+        let Some(found) = self.scan.find(input, &self.limits)? else {
+            return Ok(Decoded::More);
+        };
+        let taken = found.end;
+        let request = head::parse(input, found, &self.limits)?;
+        Ok(match body::decoder(&request.framing, &self.limits) {
+            None => Decoded::Whole { request, taken },
+            Some(body) => Decoded::Head { request, taken, body },
+        })
+    }
+
+    fn respond(&mut self, received: Received<'_>, exchange: &mut Exchange<'_>) -> Next {
+        let Received { request, line, framing } = received;
+        if let Some(record) = exchange.record.as_deref_mut() {
+            note(record, &request, line);
+        }
+        let is_head = *request.method() == Method::HEAD;
+        let is_old = request.version() == Version::HTTP_10;
+        self.asked_head = is_head;
+        let mut body = Watched::new(exchange.body, framing);
+        let answer = if request.uri().path() == "*" {
+            let mut nothing = Response::new(Content::EMPTY);
+            *nothing.status_mut() = StatusCode::NO_CONTENT;
+            nothing
+        } else {
+            self.service.call(request, &mut body)
+        };
+        let keep = framing.keep && !exchange.last && body.leaves_connection_usable();
+        if let Some(record) = exchange.record.as_deref_mut() {
+            record.status = Some(answer.status().as_u16());
+        }
+        let manner = Manner { is_head, is_old, keep };
+        answer::write(answer, manner, exchange.now, &mut self.date, exchange.reply)
+    }
+
+    fn late(&mut self, rest: &[u8], exchange: &mut Exchange<'_>) {
+        // An idle connection is closed without a word: a client takes it for an answer to its next
+        // request, which may be on its way.
+        if !rest.is_empty() {
+            let late = "the request did not come in time";
+            let answer = refusal::refusal(StatusCode::REQUEST_TIMEOUT, late);
+            self.refuse_with(answer.answer(), rest, exchange);
+        }
+    }
+
+    fn refuse(&mut self, malformed: &Malformed, rest: &[u8], exchange: &mut Exchange<'_>) {
+        self.refuse_with(malformed.answer(), rest, exchange);
+    }
+}
+
+impl<S> fmt::Debug for Http<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// Tells the access log of a request.
+fn note(record: &mut Record, request: &Request<()>, line: &[u8]) {
+    record.request = String::from_utf8_lossy(line).into_owned();
+    for (name, field) in [(header::REFERER, "referer"), (header::USER_AGENT, "user_agent")] {
+        if let Some(value) = request.headers().get(name) {
+            let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            record.fields.push((field, text));
+        }
+    }
+}
+
+/// A body, and how much of it was read.
+struct Watched<'a> {
+    body: &'a mut dyn Read,
+    framing: Framing,
+    /// Of a body with a length.
+    left: u64,
+    /// Somebody has tried to read it, so the client was invited to send it.
+    begun: bool,
+    ended: bool,
+    failed: bool,
+}
+
+impl<'a> Watched<'a> {
+    fn new(body: &'a mut dyn Read, framing: Framing) -> Watched<'a> {
+        let (left, ended) = match framing.ending {
+            Ending::Empty => (0, true),
+            Ending::Length(length) => (length, false),
+            Ending::Chunked => (0, false),
+        };
+        Watched { body, framing, left, begun: false, ended, failed: false }
+    }
+
+    /// Whether the next request can be found behind the body: it was read, or the rest is small
+    /// and on its way. A client that waits for its invitation may send the body or the next
+    /// request; nobody knows.
+    fn leaves_connection_usable(&self) -> bool {
+        let is_coming = self.begun || !self.framing.expects;
+        let is_small = match self.framing.ending {
+            Ending::Chunked => false,
+            Ending::Empty | Ending::Length(_) => self.left <= UNREAD_MAX,
+        };
+        !self.failed && (self.ended || is_small && is_coming)
+    }
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.ended || buf.is_empty() {
+            return Ok(0);
+        }
+        self.begun = true;
+        let read = self.body.read(buf).inspect_err(|_| self.failed = true)?;
+        self.left = self.left.saturating_sub(read as u64);
+        self.ended = read == 0;
+        Ok(read)
+    }
+}

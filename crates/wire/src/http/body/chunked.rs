@@ -1,0 +1,203 @@
+//! Bodies in chunks (RFC 9112, section 7.1), decoded.
+//!
+//! ```text
+//! 5;extension\r\n hello \r\n  0\r\n  Trailer: x\r\n  \r\n
+//! ```
+//!
+//! A machine that looks at each byte of the framing once; a chunk's data is skipped at once. Every
+//! byte of the input is taken, so nothing is looked at again. Extensions and trailer fields are
+//! checked for their form, counted, and ignored.
+
+use std::ops::Range;
+
+use http::StatusCode;
+
+use super::super::Limits;
+use super::super::framing::body_too_large;
+use super::super::refusal::{bad, refusal};
+use super::super::scan::is_token;
+use crate::{BodyDecoder, Malformed, Piece};
+
+/// Longer spellings of a size, with zeros in front, are refused.
+const SIZE_DIGITS_MAX: u32 = 16;
+
+/// Bytes of extensions that a body may have beyond those that its data pays for, one for one.
+const EXTENSIONS_BYTES_MAX: u64 = 8 * 1024;
+
+#[derive(Debug)]
+pub(crate) struct Chunked {
+    state: State,
+    invitation: bool,
+    /// Of the chunk: of its size while that is read, then of its data.
+    left: u64,
+    digits: u32,
+    /// Of the body, all chunks so far.
+    body_bytes: u64,
+    extensions_bytes: u64,
+    trailer_bytes: usize,
+    trailer_fields: usize,
+    limits: Limits,
+}
+
+/// What comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// A digit of a size, or what ends it.
+    Size,
+    Extension,
+    /// The line feed after a size.
+    SizeEnd,
+    Data,
+    /// The two ends of a chunk's data.
+    DataReturn,
+    DataEnd,
+    /// A trailer field, or the empty line.
+    Trailer,
+    TrailerName,
+    TrailerValue,
+    TrailerEnd,
+    /// The line feed of the empty line.
+    End,
+}
+
+impl Chunked {
+    pub(crate) fn new(limits: &Limits, invitation: bool) -> Chunked {
+        Chunked {
+            state: State::Size,
+            invitation,
+            left: 0,
+            digits: 0,
+            body_bytes: 0,
+            extensions_bytes: 0,
+            trailer_bytes: 0,
+            trailer_fields: 0,
+            limits: *limits,
+        }
+    }
+
+    /// One byte of framing; whether the body ends with it.
+    fn step(&mut self, byte: u8) -> Result<bool, Malformed> {
+        self.state = match (self.state, byte) {
+            (State::Size, b'\r') if self.digits > 0 => State::SizeEnd,
+            (State::Size, b';') if self.digits > 0 => State::Extension,
+            (State::Size, byte) => {
+                self.digit(byte)?;
+                State::Size
+            }
+            (State::Extension, b'\r') => State::SizeEnd,
+            (State::Extension, byte) => {
+                self.extension(byte)?;
+                State::Extension
+            }
+            (State::SizeEnd, b'\n') => self.size()?,
+            (State::SizeEnd, _) => return Err(bad("a chunk's size does not end with its line")),
+            (State::Data, _) => State::Data,
+            (State::DataReturn, b'\r') => State::DataEnd,
+            (State::DataEnd, b'\n') => State::Size,
+            (State::DataReturn | State::DataEnd, _) => {
+                return Err(bad("a chunk does not end after its size"));
+            }
+            (State::End, b'\n') => return Ok(true),
+            (State::End, _) => return Err(bad("the trailer's last line does not end")),
+            (state, byte) => self.trailer(state, byte)?,
+        };
+        Ok(false)
+    }
+
+    fn digit(&mut self, byte: u8) -> Result<(), Malformed> {
+        let digit = (byte as char).to_digit(16).ok_or_else(|| bad("a chunk's size is none"))?;
+        self.digits += 1;
+        if self.digits > SIZE_DIGITS_MAX {
+            return Err(bad("a chunk's size is too long"));
+        }
+        self.left = self.left << 4 | u64::from(digit);
+        Ok(())
+    }
+
+    fn extension(&mut self, byte: u8) -> Result<(), Malformed> {
+        if !is_text(byte) {
+            return Err(bad("a chunk's extension has a control byte"));
+        }
+        self.extensions_bytes += 1;
+        if self.extensions_bytes > EXTENSIONS_BYTES_MAX.saturating_add(self.body_bytes) {
+            return Err(bad("the chunks' extensions are too long"));
+        }
+        Ok(())
+    }
+
+    /// The size is known.
+    fn size(&mut self) -> Result<State, Malformed> {
+        self.digits = 0;
+        if self.left == 0 {
+            return Ok(State::Trailer);
+        }
+        let sum = self.body_bytes.checked_add(self.left);
+        match sum.filter(|&sum| sum <= self.limits.body_bytes_max) {
+            Some(sum) => self.body_bytes = sum,
+            None => return Err(body_too_large()),
+        }
+        Ok(State::Data)
+    }
+
+    fn trailer(&mut self, state: State, byte: u8) -> Result<State, Malformed> {
+        self.trailer_bytes += 1;
+        if self.trailer_bytes > self.limits.head_bytes_max {
+            return Err(too_many());
+        }
+        Ok(match (state, byte) {
+            (State::Trailer, b'\r') => State::End,
+            (State::Trailer, byte) if is_token(byte) => {
+                self.trailer_fields += 1;
+                if self.trailer_fields > self.limits.fields_max {
+                    return Err(too_many());
+                }
+                State::TrailerName
+            }
+            (State::TrailerName, b':') => State::TrailerValue,
+            (State::TrailerName, byte) if is_token(byte) => State::TrailerName,
+            (State::TrailerValue, b'\r') => State::TrailerEnd,
+            (State::TrailerValue, byte) if is_text(byte) => State::TrailerValue,
+            (State::TrailerEnd, b'\n') => State::Trailer,
+            _ => return Err(bad("a trailer field is none")),
+        })
+    }
+}
+
+fn too_many() -> Malformed {
+    refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "there are too many trailer fields")
+}
+
+/// Whether the byte may stand in a field's value (RFC 9110, section 5.5).
+fn is_text(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}
+
+impl BodyDecoder for Chunked {
+    fn decode(&mut self, input: &[u8]) -> Result<Piece, Malformed> {
+        let mut data: Range<usize> = 0..0;
+        let mut at = 0;
+        // A piece ends with its data: what is wrong behind it is told after it.
+        while at < input.len() && data.is_empty() {
+            if self.state == State::Data {
+                let rest = input.len() - at;
+                let length = usize::try_from(self.left).map_or(rest, |left| left.min(rest));
+                data = at..at + length;
+                at += length;
+                self.left -= length as u64;
+                if self.left == 0 {
+                    self.state = State::DataReturn;
+                }
+                continue;
+            }
+            at += 1;
+            if self.step(input[at - 1])? {
+                return Ok(Piece { taken: at, data, end: true });
+            }
+        }
+        Ok(Piece { taken: at, data, end: false })
+    }
+
+    fn invitation(&mut self) -> Option<&'static [u8]> {
+        super::invitation(&mut self.invitation)
+    }
+}

@@ -1,0 +1,41 @@
+//! Where a request's body ends.
+
+mod chunked;
+
+use super::Limits;
+use super::framing::{Ending, Framing};
+use crate::{BodyDecoder, Malformed, Piece};
+
+/// What tells the body's bytes, if there are any.
+pub(crate) fn decoder(framing: &Framing, limits: &Limits) -> Option<Box<dyn BodyDecoder>> {
+    let invitation = framing.expects;
+    match framing.ending {
+        Ending::Empty => None,
+        Ending::Length(left) => Some(Box::new(Counted { left, invitation })),
+        Ending::Chunked => Some(Box::new(chunked::Chunked::new(limits, invitation))),
+    }
+}
+
+/// What a client waits for that has said so. The first time only.
+fn invitation(is_open: &mut bool) -> Option<&'static [u8]> {
+    std::mem::take(is_open).then_some(b"HTTP/1.1 100 Continue\r\n\r\n")
+}
+
+/// A body of so many bytes.
+#[derive(Debug)]
+struct Counted {
+    left: u64,
+    invitation: bool,
+}
+
+impl BodyDecoder for Counted {
+    fn decode(&mut self, input: &[u8]) -> Result<Piece, Malformed> {
+        let taken = usize::try_from(self.left).map_or(input.len(), |left| left.min(input.len()));
+        self.left -= taken as u64;
+        Ok(Piece { taken, data: 0..taken, end: self.left == 0 })
+    }
+
+    fn invitation(&mut self) -> Option<&'static [u8]> {
+        invitation(&mut self.invitation)
+    }
+}

@@ -1,0 +1,159 @@
+//! Makes a request of a head.
+//!
+//! httparse splits it, the types of `http` check every part again. What both let through and a
+//! server must not, is refused here: targets with bytes outside of ASCII or with a fragment, and
+//! target forms that do not fit the method (RFC 9112, section 3.2).
+//!
+//! The head is copied once; the fields' values and the target are slices of that copy.
+
+use std::mem::MaybeUninit;
+
+use bytes::Bytes;
+use http::uri::Uri;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version, header};
+
+use super::framing::{Framing, Known};
+use super::refusal::{bad, refusal};
+use super::scan::Found;
+use super::{Limits, Received};
+use crate::Malformed;
+
+/// So many fields are split on a small stack; most requests have no more.
+const FIELDS_USUAL: usize = 32;
+
+/// The request whose head is at `found` in `input`.
+pub(crate) fn parse<'a>(
+    input: &'a [u8],
+    found: Found,
+    limits: &Limits,
+) -> Result<Received<'a>, Malformed> {
+    if found.fields <= FIELDS_USUAL {
+        parse_with::<FIELDS_USUAL>(input, found, limits)
+    } else {
+        parse_many(input, found, limits)
+    }
+}
+
+/// Apart, so that its large frame is not everybody's.
+#[cold]
+#[inline(never)]
+fn parse_many<'a>(
+    input: &'a [u8],
+    found: Found,
+    limits: &Limits,
+) -> Result<Received<'a>, Malformed> {
+    parse_with::<{ Limits::FIELDS_MAX }>(input, found, limits)
+}
+
+#[inline(always)]
+fn parse_with<'a, const FIELDS: usize>(
+    input: &'a [u8],
+    found: Found,
+    limits: &Limits,
+) -> Result<Received<'a>, Malformed> {
+    let line = &input[found.begin..][..found.request_line_bytes];
+    let head = Bytes::copy_from_slice(&input[found.begin..found.end]);
+    let mut fields = [const { MaybeUninit::uninit() }; FIELDS];
+    let mut split = httparse::Request::new(&mut []);
+    match split.parse_with_uninit_headers(&head, &mut fields) {
+        Ok(httparse::Status::Complete(bytes)) if bytes == head.len() => {}
+        Ok(_) => return Err(bad("the head ends where it should not")),
+        Err(error) => return Err(no_head(error, line)),
+    }
+    let (Some(method), Some(target)) = (split.method, split.path) else {
+        return Err(bad("the request line is not complete"));
+    };
+    let version = if split.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
+    let method = Method::from_bytes(method.as_bytes()).map_err(|_| bad("this is no method"))?;
+    let uri = uri(&method, &head, target)?;
+
+    let mut headers = HeaderMap::with_capacity(split.headers.len());
+    let mut known = Known::default();
+    for field in split.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes())
+            .map_err(|_| bad("a header field has a name that is none"))?;
+        known.take(&name, field.value)?;
+        // Where a value is empty, its slice may stand anywhere.
+        let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value))
+            .map_err(|_| bad("a header field has a value that is none"))?;
+        headers.append(name, value);
+    }
+    let framing = known.framing(version, limits)?;
+    if let Some(authority) = uri.authority() {
+        // What the target says goes before the field (RFC 9112, section 3.2.2).
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| bad("no such host"))?;
+        headers.insert(header::HOST, host);
+    }
+    Ok(received(method, uri, version, headers, framing, line))
+}
+
+fn received(
+    method: Method,
+    uri: Uri,
+    version: Version,
+    headers: HeaderMap,
+    framing: Framing,
+    line: &[u8],
+) -> Received<'_> {
+    let mut request = Request::new(());
+    *request.method_mut() = method;
+    *request.uri_mut() = uri;
+    *request.version_mut() = version;
+    *request.headers_mut() = headers;
+    Received { request, line, framing }
+}
+
+/// The target, in one of the forms that the method allows.
+fn uri(method: &Method, head: &Bytes, target: &str) -> Result<Uri, Malformed> {
+    // Nothing may be sent through this server, and what it was sent is nobody else's to see.
+    if *method == Method::CONNECT || *method == Method::TRACE {
+        return Err(refusal(StatusCode::NOT_IMPLEMENTED, "this method is not to be had"));
+    }
+    if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+        return Err(bad("the target has characters that must be encoded"));
+    }
+    let form = match target.as_bytes() {
+        b"*" => *method == Method::OPTIONS,
+        [b'/', ..] => true,
+        _ => scheme_is_known(target),
+    };
+    if !form {
+        return Err(bad("this is no target for this method"));
+    }
+    let uri = Uri::from_maybe_shared(head.slice_ref(target.as_bytes()))
+        .map_err(|_| bad("this is no target"))?;
+    let has_user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
+    if has_user || uri.authority().is_some_and(|authority| authority.host().is_empty()) {
+        return Err(bad("the target has no host, or a user"));
+    }
+    Ok(uri)
+}
+
+fn scheme_is_known(target: &str) -> bool {
+    let Some((scheme, _)) = target.split_once("://") else { return false };
+    scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
+}
+
+/// Why httparse refuses a head.
+#[cold]
+fn no_head(error: httparse::Error, line: &[u8]) -> Malformed {
+    match error {
+        httparse::Error::HeaderName => bad("a header field has a name that is none"),
+        httparse::Error::HeaderValue => bad("a header field has a value that is none"),
+        httparse::Error::NewLine => bad("a line ends where it should not"),
+        httparse::Error::Token => bad("the request line is none"),
+        httparse::Error::Version if is_version(line) => {
+            let reason = "this version of HTTP is not spoken here";
+            refusal(StatusCode::HTTP_VERSION_NOT_SUPPORTED, reason)
+        }
+        httparse::Error::Version => bad("the request line ends without a version"),
+        httparse::Error::Status | httparse::Error::TooManyHeaders => bad("this is no head"),
+    }
+}
+
+/// Whether the line ends with a version of HTTP, one that is not spoken here.
+fn is_version(line: &[u8]) -> bool {
+    let Some((_, version)) = line.split_last_chunk::<9>() else { return false };
+    matches!(version, [b' ', b'H', b'T', b'T', b'P', b'/', a, b'.', b]
+        if a.is_ascii_digit() && b.is_ascii_digit())
+}

@@ -1,0 +1,124 @@
+//! Finds the end of a head, line by line, and holds its limits.
+//!
+//! Every line is looked at once, however the bytes arrive, and every verdict depends only on the
+//! bytes before it: a head that comes byte by byte gets the same one as a head that comes at once.
+//!
+//! What ends a line is held here, too, because parsers differ in it (RFC 9112, section 2.2): a line
+//! feed without a carriage return, and a line that goes on in the next one (obs-fold) are refused.
+
+use http::StatusCode;
+use memchr::memchr;
+
+use super::Limits;
+use super::refusal::{bad, refusal};
+use crate::Malformed;
+
+/// How far a head has been looked at. All offsets are into the input.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Scan {
+    /// Where the request line begins: after an empty line, which old clients send behind a body.
+    begin: usize,
+    /// Where the line begins that is being looked at.
+    line: usize,
+    /// No line feed from `line` to here.
+    looked: usize,
+    /// How long the request line is, without its end; 0 where that is not known yet.
+    request_line_bytes: usize,
+    fields: usize,
+}
+
+/// Where a head is in the input.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    pub(crate) begin: usize,
+    pub(crate) end: usize,
+    pub(crate) request_line_bytes: usize,
+    pub(crate) fields: usize,
+}
+
+impl Scan {
+    /// Looks at what has come since the last time. When a head was found, the next call is about
+    /// the next one.
+    pub(crate) fn find(
+        &mut self,
+        input: &[u8],
+        limits: &Limits,
+    ) -> Result<Option<Found>, Malformed> {
+        loop {
+            if self.request_line_bytes == 0
+                && input.get(self.line).is_some_and(|&byte| !begins_request(byte))
+            {
+                return Err(bad("what came is no HTTP request"));
+            }
+            let bound = self.bound(limits);
+            let visible = input.len().min(bound);
+            let Some(at) = memchr(b'\n', &input[self.looked..visible]) else {
+                self.looked = visible;
+                return if visible < bound { Ok(None) } else { Err(self.above(bound, limits)) };
+            };
+            let end = self.looked + at;
+            if end == self.line || input[end - 1] != b'\r' {
+                return Err(bad("a line ends without a carriage return"));
+            }
+            let line = &input[self.line..end - 1];
+            (self.line, self.looked) = (end + 1, end + 1);
+            if self.request_line_bytes > 0 {
+                match line.first() {
+                    Some(b' ' | b'\t') => return Err(bad("a header field goes on in a new line")),
+                    Some(_) if self.fields == limits.fields_max.min(Limits::FIELDS_MAX) => {
+                        return Err(too_large("there are too many header fields"));
+                    }
+                    Some(_) => self.fields += 1,
+                    None => {
+                        let found = Found {
+                            begin: self.begin,
+                            end: end + 1,
+                            request_line_bytes: self.request_line_bytes,
+                            fields: self.fields,
+                        };
+                        *self = Scan::default();
+                        return Ok(Some(found));
+                    }
+                }
+            } else if !line.is_empty() {
+                self.request_line_bytes = line.len();
+            } else if self.begin == 0 {
+                self.begin = end + 1;
+            } else {
+                return Err(bad("empty lines stand before the request"));
+            }
+        }
+    }
+
+    /// Before which offset the line feed must stand that ends this line.
+    fn bound(&self, limits: &Limits) -> usize {
+        let head = limits.head_bytes_max.saturating_add(self.begin);
+        if self.request_line_bytes > 0 {
+            return head;
+        }
+        head.min(self.line.saturating_add(limits.line_bytes_max).saturating_add(2))
+    }
+
+    #[cold]
+    fn above(&self, bound: usize, limits: &Limits) -> Malformed {
+        if bound < limits.head_bytes_max.saturating_add(self.begin) {
+            refusal(StatusCode::URI_TOO_LONG, "the request line is too long")
+        } else {
+            too_large("the head of the request is too large")
+        }
+    }
+}
+
+fn too_large(reason: &'static str) -> Malformed {
+    refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, reason)
+}
+
+/// A method's first byte, or an empty line's.
+fn begins_request(byte: u8) -> bool {
+    byte == b'\r' || is_token(byte)
+}
+
+/// Whether the byte may stand in a token (RFC 9110, section 5.6.2).
+pub(crate) fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}

@@ -117,8 +117,8 @@ pub trait BodyDecoder: fmt::Debug {
     /// Looks at the beginning of `input`, which is everything that has come and was not taken.
     ///
     /// # Errors
-    /// [`Malformed`], also where a limit is exceeded. Whoever reads the body gets an error, and what
-    /// [`Protocol::refuse`] writes is sent instead of the reply, unless that has begun.
+    /// [`Malformed`], also where a limit is exceeded. Whoever reads the body gets an error, and
+    /// what [`Protocol::refuse`] writes is sent instead of the reply, unless that has begun.
     fn decode(&mut self, input: &[u8]) -> Result<Piece, Malformed>;
 
     /// What the client waits for before it sends the body (`100 Continue`); asked for once, before

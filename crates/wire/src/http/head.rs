@@ -112,6 +112,10 @@ fn uri(method: &Method, head: &Bytes, target: &str) -> Result<Uri, Malformed> {
     if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
         return Err(bad("the target has characters that must be encoded"));
     }
+    let path_end = target.find('?').unwrap_or(target.len());
+    if !is_encoded(&target.as_bytes()[..path_end]) {
+        return Err(bad("a percent sign in the target encodes nothing"));
+    }
     let form = match target.as_bytes() {
         b"*" => *method == Method::OPTIONS,
         [b'/', ..] => true,
@@ -127,6 +131,18 @@ fn uri(method: &Method, head: &Bytes, target: &str) -> Result<Uri, Malformed> {
         return Err(bad("the target has no host, or a user"));
     }
     Ok(uri)
+}
+
+/// Whether two hexadecimal digits follow each percent sign. In a query, whoever decodes it has a say.
+fn is_encoded(mut path: &[u8]) -> bool {
+    while let Some(at) = memchr::memchr(b'%', path) {
+        let digits = path.get(at + 1..at + 3).unwrap_or_default();
+        if digits.len() < 2 || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return false;
+        }
+        path = &path[at + 3..];
+    }
+    true
 }
 
 fn scheme_is_known(target: &str) -> bool {
@@ -151,9 +167,15 @@ fn no_head(error: httparse::Error, line: &[u8]) -> Malformed {
     }
 }
 
-/// Whether the line ends with a version of HTTP, one that is not spoken here.
+/// Whether the line is well formed but for its version.
 fn is_version(line: &[u8]) -> bool {
-    let Some((_, version)) = line.split_last_chunk::<9>() else { return false };
-    matches!(version, [b' ', b'H', b'T', b'T', b'P', b'/', a, b'.', b]
-        if a.is_ascii_digit() && b.is_ascii_digit())
+    let mut words = line.split(|&byte| byte == b' ');
+    let (Some(_), Some(target), Some(version), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
+        return false;
+    };
+    !target.is_empty()
+        && matches!(version, [b'H', b'T', b'T', b'P', b'/', a, b'.', b]
+            if a.is_ascii_digit() && b.is_ascii_digit())
 }

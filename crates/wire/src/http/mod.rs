@@ -6,8 +6,7 @@
 //! framing where the body ends, keep or close          │
 //! body    its bytes, out of chunks                    ┘
 //! service what answers                                ┐
-//! answer  the head of the answer, and what follows it ├ respond
-//! pieces  chunks, where nobody knows how many bytes   ┘
+//! answer  the head of the answer, and what follows it ┴ respond
 //! ```
 //!
 //! **Strict.** Of two parsers that understand the same bytes differently, one can be used to
@@ -25,11 +24,9 @@
 
 mod answer;
 mod body;
-mod date;
 mod framing;
 mod head;
 mod limits;
-mod pieces;
 mod refusal;
 mod scan;
 mod service;
@@ -73,14 +70,14 @@ pub const UNREAD_MAX: u64 = 64 * 1024;
 ///     record: None,
 /// };
 /// assert_eq!(http.respond(request, &mut exchange), Next::Keep);
-/// assert!(reply.bytes().starts_with(b"HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n"));
+/// assert!(reply.bytes().starts_with(b"HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT"));
 /// assert!(reply.bytes().ends_with(b"\r\n\r\nhello /you\n"));
 /// ```
 pub struct Http<S> {
     service: S,
     limits: Limits,
     scan: scan::Scan,
-    date: date::Date,
+    date: answer::Date,
     /// The request that was answered last asked for a head only.
     asked_head: bool,
 }
@@ -113,7 +110,7 @@ impl<S: Service> Http<S> {
             service,
             limits,
             scan: scan::Scan::default(),
-            date: date::Date::default(),
+            date: answer::Date::default(),
             asked_head: false,
         }
     }

@@ -13,9 +13,13 @@ pub type Answer = Response<Content>;
 
 /// Answers requests: static files, a CGI folder, or a closure.
 ///
-/// It is asked for every method and every target. What it returns gets the fields that belong to
-/// the connection (`Date`, `Connection`, `Content-Length` or `Transfer-Encoding`) from the
-/// protocol; to a `HEAD` request, it may answer as to a `GET`, and the body is left out.
+/// It is asked for every method and every target, but for `CONNECT`, `TRACE` and `OPTIONS *`. What
+/// it returns gets the fields that belong to the connection (`Date`, `Connection`,
+/// `Content-Length` or `Transfer-Encoding`) from the protocol, whatever it has set itself; with
+/// `Connection: close` it closes the connection. To a `HEAD` request it may answer as to a `GET`,
+/// and the body is left out; if it makes no body then, or answers `304`, its `Content-Length` is
+/// sent as the length of what is left out. Informational statuses are no answers: they become
+/// `500`.
 pub trait Service {
     /// Answers one request. `body` is the request's body, empty where it has none; an error from
     /// it may be returned as any response, since a client that broke its own request gets `400`

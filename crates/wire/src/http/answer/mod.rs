@@ -4,15 +4,19 @@
 //! body ends must be said once, and truly. Names and values of the others have no control bytes,
 //! which their types see to, so no answer can be made two.
 
+mod date;
+mod pieces;
+
 use std::io::Cursor;
 use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, StatusCode, header};
 
-use super::date::Date;
-use super::pieces::Pieces;
 use super::service::{Answer, Content};
 use crate::{Next, Part, Reply};
+use pieces::Pieces;
+
+pub(crate) use date::Date;
 
 /// Larger bodies are not copied as a whole into the buffer of the replies.
 const COPIED_BYTES_MAX: usize = 64 * 1024;

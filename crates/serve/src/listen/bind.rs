@@ -1,0 +1,138 @@
+//! Binding: sockets that listen, new ones or handed over.
+//!
+//! With several threads each has a socket of its own on the same address (`SO_REUSEPORT`), and the
+//! kernel spreads the clients. The first one is bound *without* that option, which is set before it
+//! listens: so a second server on the same address still fails, instead of silently taking half of
+//! the clients.
+
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+
+use super::explain::{explain, no_address};
+use super::{Address, adopt};
+
+/// Clients that may wait to be accepted; `net.core.somaxconn` bounds it.
+const BACKLOG: i32 = 4096;
+
+/// What is listened on.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    pub(crate) address: Address,
+    /// One, or as many as a predecessor has handed over.
+    pub(crate) sockets: Vec<OwnedFd>,
+}
+
+/// Binds what `on` says, unless it was handed over.
+pub(crate) fn bind(on: &str) -> io::Result<Bound> {
+    if let Some(name) = on.strip_prefix("fd:") {
+        let sockets = adopt::take_named(name)?;
+        return adopted(sockets);
+    }
+    if let Some(path) = on.strip_prefix("unix:") {
+        let address = Address::Unix(PathBuf::from(path));
+        return match adopt::take(&address)? {
+            sockets if sockets.is_empty() => {
+                let socket = unix(Path::new(path)).map_err(|error| explain(&address, &error))?;
+                Ok(Bound { address, sockets: vec![socket] })
+            }
+            sockets => adopted(sockets),
+        };
+    }
+    let mut failed = ErrorKind::InvalidInput.into();
+    for wanted in on.to_socket_addrs().map_err(|error| no_address(on, &error))? {
+        let handed = adopt::take(&Address::Tcp(wanted))?;
+        if !handed.is_empty() {
+            return adopted(handed);
+        }
+        match tcp(wanted, false).and_then(|socket| Ok((local(&socket)?, socket))) {
+            Ok((address, socket)) => return Ok(Bound { address, sockets: vec![socket] }),
+            Err(error) => failed = explain(&Address::Tcp(wanted), &error),
+        }
+    }
+    Err(failed)
+}
+
+fn adopted(sockets: Vec<OwnedFd>) -> io::Result<Bound> {
+    let address = local(&sockets[0])?;
+    for socket in &sockets {
+        ready(&SockRef::from(socket), &address)?;
+    }
+    Ok(Bound { address, sockets })
+}
+
+/// Sockets for so many threads; more than one socket may be a thread's.
+pub(crate) fn shards(bound: &Bound, threads: usize) -> io::Result<Vec<Vec<OwnedFd>>> {
+    let mut shards: Vec<Vec<OwnedFd>> = (0..threads).map(|_| Vec::new()).collect();
+    let handed = bound.sockets.len();
+    for (at, socket) in bound.sockets.iter().enumerate() {
+        shards[at % threads].push(socket.try_clone()?);
+    }
+    for (at, shard) in shards.iter_mut().enumerate().skip(handed) {
+        // Where it cannot have a queue of its own, it shares one.
+        let own = match bound.address {
+            Address::Tcp(address) => tcp(address, true).ok(),
+            Address::Unix(_) => None,
+        };
+        let shared = || bound.sockets[at % handed].try_clone();
+        shard.push(own.map_or_else(shared, Ok)?);
+    }
+    Ok(shards)
+}
+
+/// The address that a socket is bound to.
+pub(super) fn local(socket: &OwnedFd) -> io::Result<Address> {
+    let address = SockRef::from(socket).local_addr()?;
+    match address.as_socket() {
+        Some(address) => Ok(Address::Tcp(address)),
+        None => Ok(Address::Unix(address.as_pathname().unwrap_or(Path::new("")).to_owned())),
+    }
+}
+
+fn tcp(address: SocketAddr, shared: bool) -> io::Result<OwnedFd> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.bind(&SockAddr::from(address))?;
+    socket.set_reuse_port(true)?;
+    ready(&SockRef::from(&socket), &Address::Tcp(address))?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// What accepted sockets take over, and what acceptors need.
+fn ready(socket: &SockRef<'_>, address: &Address) -> io::Result<()> {
+    if let Address::Tcp(_) = address {
+        socket.set_tcp_nodelay(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.set_cloexec(true)
+}
+
+/// A socket that a crashed server has left behind is removed: nobody answers there.
+fn unix(path: &Path) -> io::Result<OwnedFd> {
+    let listener = match UnixListener::bind(path) {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
+                return Err(ErrorKind::AlreadyExists.into());
+            }
+            match UnixStream::connect(path) {
+                Err(refused) if refused.kind() == ErrorKind::ConnectionRefused => {
+                    std::fs::remove_file(path)?;
+                    UnixListener::bind(path)?
+                }
+                _ => return Err(error),
+            }
+        }
+        bound => bound?,
+    };
+    listener.set_nonblocking(true)?;
+    let fd = OwnedFd::from(listener);
+    SockRef::from(&fd.as_fd()).listen(BACKLOG)?;
+    Ok(fd)
+}

@@ -1,0 +1,156 @@
+//! Why an address cannot be listened on, by whom it is held, and what helps.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::Address;
+
+/// An error that names the remedy.
+pub(super) fn explain(address: &Address, error: &io::Error) -> io::Error {
+    let remedy = match address {
+        Address::Tcp(address) => of_tcp(*address, error),
+        Address::Unix(path) => of_unix(path, error),
+    };
+    io::Error::new(error.kind(), format!("cannot listen on {address}: {error}. {remedy}"))
+}
+
+/// What was given is no address.
+pub(super) fn no_address(text: &str, error: &io::Error) -> io::Error {
+    let text = format!(
+        "cannot listen on {text}: {error}. An address is host:port, such as 127.0.0.1:7007, \
+         localhost:7007 or [::1]:7007; unix:/path/to/a/socket; or fd:NAME, for a socket that systemd \
+         or a predecessor hands over."
+    );
+    io::Error::new(error.kind(), text)
+}
+
+fn of_tcp(address: SocketAddr, error: &io::Error) -> String {
+    let port = address.port();
+    match (error.kind(), port) {
+        (ErrorKind::AddrInUse, _) => {
+            let holders = holders(port);
+            let by = if holders.is_empty() {
+                String::new()
+            } else {
+                format!("Held by {}. ", holders.join(", "))
+            };
+            format!(
+                "{by}Stop the other program, or choose another address; \
+                 `ss -ltnp 'sport = :{port}'` shows who listens there (as root: of every user)."
+            )
+        }
+        (ErrorKind::PermissionDenied, 1..1024) => format!(
+            "Ports below 1024 need a privilege: choose a higher one, or allow it with \
+             `sudo sysctl net.ipv4.ip_unprivileged_port_start={port}`, or give the program \
+             the right with `sudo setcap cap_net_bind_service=+ep FILE`."
+        ),
+        (ErrorKind::AddrNotAvailable, _) => {
+            "No interface of this machine has that address: `ip address` lists them, and 0.0.0.0 \
+             or [::] is all of them."
+                .to_owned()
+        }
+        _ => "Choose another address.".to_owned(),
+    }
+}
+
+fn of_unix(path: &Path, error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::AddrInUse => format!(
+            "Somebody listens there: stop the other program (`ss -lxp src {}` shows it), or choose \
+             another path.",
+            path.display()
+        ),
+        ErrorKind::AlreadyExists => {
+            "What is there is no socket: move it away, or choose another path.".to_owned()
+        }
+        ErrorKind::NotFound => {
+            "The folder does not exist: make it, or choose another path.".to_owned()
+        }
+        ErrorKind::PermissionDenied => {
+            "This user must be allowed to write to the folder; choose another one, or change its \
+             rights."
+                .to_owned()
+        }
+        _ => "Choose another path; one of at most 107 bytes.".to_owned(),
+    }
+}
+
+/// The programs that listen on `port`, as far as this user may see.
+fn holders(port: u16) -> Vec<String> {
+    let mut sockets = HashSet::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        if let Ok(table) = fs::read_to_string(table) {
+            sockets.extend(listening_sockets(&table, port));
+        }
+    }
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    processes
+        .flatten()
+        .filter_map(|process| {
+            let id: u32 = process.file_name().to_str()?.parse().ok()?;
+            has_one_of(&process.path(), &sockets).then(|| {
+                let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+                format!("{} (process {id})", name.trim())
+            })
+        })
+        .collect()
+}
+
+/// The socket numbers of those who listen on `port`, out of a table such as /proc/net/tcp; see
+/// proc_net_tcp in the kernel's documentation.
+fn listening_sockets(table: &str, port: u16) -> Vec<String> {
+    const LISTEN: &str = "0A";
+    table
+        .lines()
+        .skip(1)
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let [_, local, _, state, _, _, _, _, _, inode, ..] = fields[..] else { return None };
+            let (_, hex) = local.rsplit_once(':')?;
+            let found = state == LISTEN && u16::from_str_radix(hex, 16) == Ok(port);
+            found.then(|| format!("socket:[{inode}]"))
+        })
+        .collect()
+}
+
+fn has_one_of(process: &Path, sockets: &HashSet<String>) -> bool {
+    let Ok(descriptors) = fs::read_dir(process.join("fd")) else { return false };
+    descriptors
+        .flatten()
+        .filter_map(|descriptor| fs::read_link(descriptor.path()).ok())
+        .any(|target| target.to_str().is_some_and(|target| sockets.contains(target)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_are_found_in_the_kernels_table() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt\n\
+            0: 0100007F:1B5F 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4242 1\n\
+            1: 0100007F:1B5F 0100007F:9C40 01 00000000:00000000 00:00000000 00000000 0 0 4243 1\n";
+        assert_eq!(listening_sockets(table, 7007), ["socket:[4242]"]);
+        assert!(listening_sockets(table, 7008).is_empty());
+    }
+
+    #[test]
+    fn a_privileged_port_comes_with_its_remedies() {
+        let error = ErrorKind::PermissionDenied.into();
+        let address = Address::Tcp("127.0.0.1:80".parse().unwrap());
+        let text = explain(&address, &error).to_string();
+        assert!(text.contains("ip_unprivileged_port_start=80"), "{text}");
+        assert!(text.contains("setcap"), "{text}");
+    }
+
+    #[test]
+    fn our_own_listener_is_named_as_the_holder() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let me = format!("process {}", std::process::id());
+        assert!(holders(port).iter().any(|holder| holder.contains(&me)));
+    }
+}

@@ -1,0 +1,96 @@
+//! Listeners: their addresses and options, binding and adopting them, and accepting.
+
+mod accept;
+mod adopt;
+mod bind;
+mod explain;
+mod seats;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+pub(crate) use accept::{Door, accept_for_ever, accept_the_rest};
+pub(crate) use bind::{Bound, bind, shards};
+pub(crate) use seats::{Addresses, Ticket};
+
+use crate::Limits;
+
+/// An address that is listened on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// Of TCP.
+    Tcp(SocketAddr),
+    /// Of a Unix socket.
+    Unix(PathBuf),
+}
+
+impl Address {
+    /// The address of TCP; `None` for a Unix socket.
+    pub fn tcp(&self) -> Option<SocketAddr> {
+        match self {
+            Address::Tcp(address) => Some(*address),
+            Address::Unix(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    /// As it may be given to [`Listen::on`].
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(address) => address.fmt(f),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Where to listen, and how.
+///
+/// ```
+/// use overlapped_serve::{Limits, Listen};
+///
+/// let public = Listen::on("0.0.0.0:7010").limits(Limits { connections: 500, ..Limits::default() });
+/// let local = Listen::on("unix:/run/example.socket");
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "it is given to Server::listen"]
+pub struct Listen {
+    pub(crate) on: String,
+    pub(crate) limits: Limits,
+}
+
+impl Listen {
+    /// Listens on `host:port`, `unix:/path`, or `fd:NAME`: a socket that systemd or a predecessor
+    /// has handed over under that name. Port 0 lets the system choose; 0.0.0.0 and [::] are all
+    /// interfaces.
+    ///
+    /// A socket that was handed over and has the address asked for is used, whatever its name.
+    pub fn on(address: impl Into<String>) -> Listen {
+        Listen { on: address.into(), limits: Limits::default() }
+    }
+
+    /// What clients are allowed.
+    pub fn limits(mut self, limits: Limits) -> Listen {
+        self.limits = limits;
+        self
+    }
+}
+
+impl From<&str> for Listen {
+    fn from(address: &str) -> Listen {
+        Listen::on(address)
+    }
+}
+
+impl From<String> for Listen {
+    fn from(address: String) -> Listen {
+        Listen::on(address)
+    }
+}
+
+impl From<SocketAddr> for Listen {
+    fn from(address: SocketAddr) -> Listen {
+        Listen::on(address.to_string())
+    }
+}

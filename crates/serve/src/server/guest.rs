@@ -1,0 +1,197 @@
+//! A connection's tasklet, from its first instruction to its last.
+
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+
+use overlapped::Builder;
+use overlapped::sync::OwnedSemaphorePermit;
+use overlapped::task::TaskletExit;
+use overlapped_wire::Protocol;
+
+use super::Venue;
+use super::worker::Presence;
+use crate::listen::{Address, Ticket};
+use crate::session::{self, End};
+use crate::stream::{Link, Socket, State};
+use crate::watch::Entered;
+use crate::{Connection, Peer};
+
+/// Speaks with clients, on one thread.
+pub(crate) trait Serve {
+    fn serve(&self, connection: Connection) -> End;
+}
+
+/// Makes what speaks with clients, once per thread.
+pub(super) trait Factory: Send {
+    fn copy(&self) -> Box<dyn Factory>;
+    fn build(self: Box<Self>) -> Rc<dyn Serve>;
+}
+
+/// A protocol.
+pub(super) struct Spoken<F>(pub(super) F);
+
+impl<P, F> Serve for Spoken<F>
+where
+    P: Protocol + 'static,
+    F: Fn(&Peer) -> P,
+{
+    fn serve(&self, connection: Connection) -> End {
+        let mut protocol = (self.0)(connection.peer());
+        session::converse(&connection, &mut protocol)
+    }
+}
+
+impl<P, F> Factory for Spoken<F>
+where
+    P: Protocol + 'static,
+    F: Fn(&Peer) -> P + Clone + Send + 'static,
+{
+    fn copy(&self) -> Box<dyn Factory> {
+        Box::new(Spoken(self.0.clone()))
+    }
+
+    fn build(self: Box<Self>) -> Rc<dyn Serve> {
+        Rc::new(*self)
+    }
+}
+
+/// A plain function.
+pub(super) struct Plain<F>(pub(super) F);
+
+impl<F: Fn(Connection)> Serve for Plain<F> {
+    fn serve(&self, connection: Connection) -> End {
+        connection.link().state.set(State::Plain);
+        (self.0)(connection);
+        End::Closed
+    }
+}
+
+impl<F: Fn(Connection) + Clone + Send + 'static> Factory for Plain<F> {
+    fn copy(&self) -> Box<dyn Factory> {
+        Box::new(Plain(self.0.clone()))
+    }
+
+    fn build(self: Box<Self>) -> Rc<dyn Serve> {
+        Rc::new(*self)
+    }
+}
+
+/// A client that was let in.
+///
+/// The order of the fields is the order of their drops: the socket is closed before the seat is
+/// free, so that its descriptor is there when the acceptor takes the next client.
+pub(crate) struct Guest {
+    _presence: Presence,
+    link: Rc<Link>,
+    _ticket: Option<Ticket>,
+    _entered: Entered,
+    _seat: Option<OwnedSemaphorePermit>,
+}
+
+impl Guest {
+    /// Begins the session of a connection.
+    pub(crate) fn admit(
+        venue: &Rc<Venue>,
+        socket: Socket,
+        from: Option<SocketAddr>,
+        seat: Option<OwnedSemaphorePermit>,
+        serve: &Rc<dyn Serve>,
+    ) {
+        venue.counts.accepted.add(1);
+        let Ok(ticket) = ticket(venue, from) else { return };
+        let link = Rc::new(Link::new(socket));
+        let guest = Guest {
+            _presence: venue.worker.enter(&link),
+            link: Rc::clone(&link),
+            _ticket: ticket,
+            _entered: venue.site.connections.enter(),
+            _seat: seat,
+        };
+        let theirs = (Rc::clone(venue), Rc::clone(serve));
+        let name = match from {
+            Some(from) => format!("serves {from}"),
+            None => format!("serves a client of {}", venue.front.address),
+        };
+        let session = move || guest.stay(&theirs.0, from, &*theirs.1);
+        match Builder::new().name(name).spawn(session) {
+            Ok(tasklet) => link.set_tasklet(tasklet),
+            Err(error) => {
+                tracing::warn!("a client was refused: {error}");
+                venue.counts.refused.add(1);
+            }
+        }
+    }
+
+    fn stay(mut self, venue: &Rc<Venue>, from: Option<SocketAddr>, serve: &dyn Serve) {
+        let session = AssertUnwindSafe(|| self.meet(venue, from, serve));
+        match catch_unwind(session) {
+            Ok(()) => {}
+            Err(payload) if payload.is::<TaskletExit>() => resume_unwind(payload),
+            // Its message has been printed where it happened.
+            Err(_) => venue.counts.panicked.add(1),
+        }
+    }
+
+    fn meet(&mut self, venue: &Rc<Venue>, from: Option<SocketAddr>, serve: &dyn Serve) {
+        let peer = Peer { remote: from, local: self.local(venue), ..Peer::default() };
+        let span = tracing::debug_span!("connection", %peer, address = %venue.front.address);
+        let connection = Connection::new(Rc::clone(&self.link), peer, Rc::clone(venue), span);
+        let end = serve.serve(connection.clone());
+        note(&connection, &end);
+        session::close(&connection, &end);
+    }
+
+    fn local(&self, venue: &Venue) -> Option<SocketAddr> {
+        match &venue.front.address {
+            Address::Tcp(address) if address.ip().is_unspecified() => self.link.socket.local_addr(),
+            address => address.tcp(),
+        }
+    }
+}
+
+/// A ticket for the address, where addresses count; an error where it has too many.
+fn ticket(venue: &Venue, from: Option<SocketAddr>) -> Result<Option<Ticket>, ()> {
+    let Some(from) = from else { return Ok(None) };
+    let ticket = venue.front.addresses.take(from.ip(), venue.limits.per_address);
+    if ticket.is_none() {
+        venue.counts.refused.add(1);
+        tracing::debug!(%from, "refused: too many connections from this address");
+    }
+    ticket.map(Some).ok_or(())
+}
+
+/// Counts how a session ended, and says so.
+fn note(connection: &Connection, end: &End) {
+    let counts = &connection.venue().counts;
+    let span = connection.span();
+    match end {
+        End::Finished => tracing::debug!(parent: span, "the client has finished"),
+        End::Closed => tracing::debug!(parent: span, "closed after the last reply"),
+        End::Stopped => tracing::debug!(parent: span, "closed: the server stops"),
+        End::Idle => {
+            counts.idle.add(1);
+            tracing::debug!(parent: span, "closed: idle for too long");
+        }
+        End::Late => {
+            counts.late.add(1);
+            tracing::debug!(parent: span, "closed: the client was too slow");
+        }
+        End::Stuck => {
+            counts.late.add(1);
+            tracing::debug!(parent: span, "reset: the client reads too slowly");
+        }
+        End::Malformed(reason) => {
+            counts.malformed.add(1);
+            tracing::debug!(parent: span, "closed: malformed: {reason}");
+        }
+        End::Broken(error) => {
+            counts.errors.add(1);
+            tracing::warn!(parent: span, "a reply was broken off: {error}");
+        }
+        End::Failed(error) => {
+            counts.errors.add(1);
+            tracing::debug!(parent: span, "closed: {error}");
+        }
+    }
+}

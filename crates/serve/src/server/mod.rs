@@ -1,0 +1,210 @@
+//! Servers: listeners, threads, and the way from the first client to the last one's farewell.
+//!
+//! ```text
+//! Server::run        the calling thread: listens to signals and handles, says when to stop
+//!  └ work, × threads a scheduler each (worker.rs)
+//!     ├ acceptors    one per listener and socket (listen/accept.rs)
+//!     │  └ guests    one tasklet per connection (guest.rs): handshakes, then the session
+//!     └ drain        from the stop on (drain.rs)
+//! ```
+//!
+//! | shared by | what |
+//! |---|---|
+//! | all | [`Site`]: that the server stops, how many connections it has |
+//! | the threads of a listener | [`Front`]: its limits, seats, addresses |
+//! | the sessions of a thread | [`Worker`]: who they are, spare buffers |
+//! | the sessions of a listener on a thread | [`Venue`]: those three, counters, the log |
+
+mod control;
+mod drain;
+mod guest;
+mod run;
+mod venue;
+mod worker;
+
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use overlapped::Config;
+use overlapped_wire::Protocol;
+
+pub use control::Handle;
+pub(crate) use guest::{Guest, Serve};
+pub(crate) use venue::{Front, Site, Venue};
+pub(crate) use worker::Worker;
+
+use crate::listen::{self, Address, Bound, Listen};
+use crate::{AccessLog, Connection, Peer, Totals};
+use control::Control;
+use guest::{Factory, Plain, Spoken};
+
+/// Any number of listeners, each with a protocol or a plain function, limits of its own, and one
+/// tasklet per connection.
+///
+/// ```no_run
+/// use overlapped_serve::{Peer, Server};
+/// use overlapped_wire::echo::Echo;
+///
+/// let mut server = Server::new();
+/// let address = server.listen("127.0.0.1:7007", |_: &Peer| Echo)?;
+/// println!("listening on {address}");
+/// let totals = server.run()?;
+/// print!("{totals}");
+/// # std::io::Result::Ok(())
+/// ```
+#[must_use = "a server serves when it is run"]
+pub struct Server {
+    config: Config,
+    threads: usize,
+    grace: Duration,
+    signals: bool,
+    access_log: Option<AccessLog>,
+    listeners: Vec<Listener>,
+    control: Control,
+}
+
+/// A listener before the server runs.
+struct Listener {
+    bound: Bound,
+    front: Arc<Front>,
+    factory: Box<dyn Factory>,
+    /// To be removed at the end.
+    path: Option<PathBuf>,
+}
+
+impl Default for Server {
+    fn default() -> Server {
+        Server::new()
+    }
+}
+
+impl Server {
+    /// A server without listeners.
+    pub fn new() -> Server {
+        Server {
+            config: Config::new(),
+            threads: 1,
+            grace: Duration::from_secs(10),
+            signals: true,
+            access_log: None,
+            listeners: Vec::new(),
+            control: Control::new(),
+        }
+    }
+
+    /// On how many threads. Each has a scheduler and listening sockets of its own; the kernel
+    /// spreads the clients. Default: 1.
+    pub fn threads(mut self, threads: usize) -> Server {
+        self.threads = threads.max(1);
+        self
+    }
+
+    /// How the schedulers are set up; what it says about threads is not looked at.
+    pub fn config(mut self, config: Config) -> Server {
+        self.config = config;
+        self
+    }
+
+    /// How long sessions may go on after the stop. Default: 10 s.
+    pub fn grace(mut self, grace: Duration) -> Server {
+        self.grace = grace;
+        self
+    }
+
+    /// Whether SIGTERM and SIGINT stop the server, and SIGHUP and SIGUSR1 have files opened again.
+    /// Default: yes.
+    pub fn signals(mut self, handled: bool) -> Server {
+        self.signals = handled;
+        self
+    }
+
+    /// Where to write a line for each request.
+    pub fn access_log(mut self, to: AccessLog) -> Server {
+        self.access_log = Some(to);
+        self
+    }
+
+    /// Listens, and speaks a protocol with each client: `factory` makes its side of a conversation.
+    /// Clients may come from now on; they are served when the server runs.
+    ///
+    /// # Errors
+    /// The address cannot be listened on; the text says why, and what helps.
+    pub fn listen<P, F>(&mut self, on: impl Into<Listen>, factory: F) -> io::Result<Address>
+    where
+        P: Protocol + 'static,
+        F: Fn(&Peer) -> P + Clone + Send + 'static,
+    {
+        self.add(on.into(), Box::new(Spoken(factory)))
+    }
+
+    /// Listens, and calls `session` with each connection, which is closed after it.
+    ///
+    /// # Errors
+    /// As [`Server::listen`].
+    ///
+    /// ```no_run
+    /// use overlapped_serve::{Connection, Server};
+    /// use std::io::Write;
+    ///
+    /// let mut server = Server::new();
+    /// server.listen_with("127.0.0.1:7013", |mut connection: Connection| {
+    ///     let _ = writeln!(connection, "you are {}", connection.peer());
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn listen_with<F>(&mut self, on: impl Into<Listen>, session: F) -> io::Result<Address>
+    where
+        F: Fn(Connection) + Clone + Send + 'static,
+    {
+        self.add(on.into(), Box::new(Plain(session)))
+    }
+
+    fn add(&mut self, listen: Listen, factory: Box<dyn Factory>) -> io::Result<Address> {
+        let bound = listen::bind(&listen.on)?;
+        let address = bound.address.clone();
+        let path = match &address {
+            Address::Unix(path) => Some(path.clone()),
+            Address::Tcp(_) => None,
+        };
+        let front = Arc::new(Front::new(address.clone(), listen));
+        self.listeners.push(Listener { bound, front, factory, path });
+        Ok(address)
+    }
+
+    /// A handle that stops the server, for any thread.
+    pub fn handle(&self) -> Handle {
+        self.control.handle()
+    }
+
+    /// Serves until SIGTERM or SIGINT comes, or a [`Handle`] says stop. Then nothing is accepted
+    /// any more, idle connections are closed, requests in work are finished within the grace time,
+    /// and what is left is cut. A second signal cuts at once.
+    ///
+    /// # Errors
+    /// No scheduler, thread or log could be had; the text says why.
+    pub fn run(self) -> io::Result<Totals> {
+        run::run(self)
+    }
+}
+
+impl Listener {
+    /// The sockets of each thread.
+    fn shards(&self, threads: usize) -> io::Result<Vec<Vec<OwnedFd>>> {
+        listen::shards(&self.bound, threads)
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let addresses = self.listeners.iter().map(|listener| &listener.bound.address);
+        f.debug_struct("Server")
+            .field("threads", &self.threads)
+            .field("grace", &self.grace)
+            .field("listeners", &addresses.collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,75 @@
+//! What sessions share, by how many of them share it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use overlapped::sync::{Event, Semaphore};
+use overlapped::time::Instant;
+
+use super::Worker;
+use crate::Limits;
+use crate::listen::{Address, Addresses, Listen};
+use crate::watch::{Counts, Gauge, Log};
+
+/// What the whole server shares.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub(crate) begin: Instant,
+    /// The server stops: workers drain.
+    pub(crate) stop: Event,
+    /// There is no more time for it.
+    pub(crate) cut: AtomicBool,
+    /// A successor accepts from the same queues, so what waits in them is its.
+    pub(crate) succeeded: AtomicBool,
+    pub(crate) connections: Arc<Gauge>,
+}
+
+impl Site {
+    pub(crate) fn new() -> Site {
+        Site {
+            begin: Instant::now(),
+            stop: Event::new(),
+            cut: AtomicBool::new(false),
+            succeeded: AtomicBool::new(false),
+            connections: Arc::default(),
+        }
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut.load(Relaxed)
+    }
+}
+
+/// What one listener shares on all threads.
+#[derive(Debug)]
+pub(crate) struct Front {
+    pub(crate) address: Address,
+    pub(crate) limits: Limits,
+    pub(crate) seats: Arc<Semaphore>,
+    pub(crate) addresses: Arc<Addresses>,
+}
+
+impl Front {
+    pub(crate) fn new(address: Address, listen: Listen) -> Front {
+        let seats = listen.limits.connections.clamp(1, Semaphore::MAX_PERMITS);
+        Front {
+            address,
+            limits: listen.limits,
+            seats: Arc::new(Semaphore::new(seats)),
+            addresses: Arc::default(),
+        }
+    }
+}
+
+/// What the sessions of one listener share on one thread.
+#[derive(Debug)]
+pub(crate) struct Venue {
+    pub(crate) site: Arc<Site>,
+    pub(crate) front: Arc<Front>,
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) counts: Arc<Counts>,
+    pub(crate) log: Option<Log>,
+    /// The front's, nearer.
+    pub(crate) limits: Limits,
+}

@@ -1,0 +1,130 @@
+//! One thread of a server: its acceptors, who is there, and spare buffers.
+
+use std::cell::{Cell, RefCell};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use overlapped::time::Duration;
+use overlapped::{Builder, Tasklet};
+use slab::Slab;
+
+use super::guest::Factory;
+use super::{Front, Serve, Site, Venue, drain};
+use crate::listen::{Door, accept_for_ever, accept_the_rest};
+use crate::session::Outbox;
+use crate::stream::Link;
+use crate::watch::{Counts, Log};
+
+/// Outboxes that are kept for the next who needs one. Few sessions answer at the same time.
+const SPARE_MAX: usize = 32;
+
+/// What the sessions of a thread share.
+#[derive(Debug, Default)]
+pub(crate) struct Worker {
+    stopping: Cell<bool>,
+    links: RefCell<Slab<Rc<Link>>>,
+    spare: RefCell<Vec<Outbox>>,
+}
+
+impl Worker {
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    /// Enters a connection into the list of those who are there.
+    pub(super) fn enter(self: &Rc<Worker>, link: &Rc<Link>) -> Presence {
+        let at = self.links.borrow_mut().insert(Rc::clone(link));
+        Presence { worker: Rc::clone(self), at }
+    }
+
+    /// Who is there.
+    pub(super) fn links(&self) -> Vec<Rc<Link>> {
+        self.links.borrow().iter().map(|(_, link)| Rc::clone(link)).collect()
+    }
+
+    pub(crate) fn take_outbox(&self) -> Outbox {
+        self.spare.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(crate) fn give_outbox(&self, mut outbox: Outbox) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE_MAX {
+            outbox.clear();
+            spare.push(outbox);
+        }
+    }
+}
+
+/// A place in the list of those who are there, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Presence {
+    worker: Rc<Worker>,
+    at: usize,
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        drop(self.worker.links.borrow_mut().remove(self.at));
+    }
+}
+
+/// One listener's part of a thread, on its way there.
+pub(super) struct Part {
+    pub(super) front: Arc<Front>,
+    pub(super) sockets: Vec<OwnedFd>,
+    pub(super) factory: Box<dyn Factory>,
+    pub(super) counts: Arc<Counts>,
+}
+
+/// An acceptor, its listener, and what becomes of the connections.
+struct Acceptor {
+    tasklet: Tasklet<()>,
+    venue: Rc<Venue>,
+    door: Rc<Door>,
+    serve: Rc<dyn Serve>,
+}
+
+/// Serves until the server stops, then drains. How many sessions did not end in time.
+pub(super) fn work(site: &Arc<Site>, parts: Vec<Part>, log: Option<Log>, grace: Duration) -> usize {
+    let worker = Rc::new(Worker::default());
+    let mut acceptors = Vec::new();
+    for part in parts {
+        let serve = part.factory.build();
+        let venue = Rc::new(Venue {
+            site: Arc::clone(site),
+            limits: part.front.limits.clone(),
+            front: part.front,
+            worker: Rc::clone(&worker),
+            counts: part.counts,
+            log: log.clone(),
+        });
+        for socket in part.sockets {
+            let door = Rc::new(Door::new(&venue.front.address, socket));
+            let (venue, serve) = (Rc::clone(&venue), Rc::clone(&serve));
+            acceptors.push(begin(venue, door, serve));
+        }
+    }
+    site.stop.wait();
+    worker.stopping.set(true);
+    for Acceptor { tasklet, venue, door, serve } in acceptors {
+        tasklet.kill();
+        // It ends by that, whatever it was doing.
+        let _killed = tasklet.join();
+        if !site.succeeded.load(std::sync::atomic::Ordering::Relaxed) {
+            accept_the_rest(&venue, &door, &serve);
+        }
+    }
+    drain::drain(&worker, site, grace)
+}
+
+fn begin(venue: Rc<Venue>, door: Rc<Door>, serve: Rc<dyn Serve>) -> Acceptor {
+    let theirs = (Rc::clone(&venue), Rc::clone(&door), Rc::clone(&serve));
+    let name = format!("accepts on {}", venue.front.address);
+    let accept = move || match accept_for_ever(&theirs.0, &theirs.1, &theirs.2) {};
+    let tasklet = match Builder::new().name(name).spawn(accept) {
+        Ok(tasklet) => tasklet,
+        Err(error) => panic!("no tasklet for an acceptor: {error}"),
+    };
+    Acceptor { tasklet, venue, door, serve }
+}

@@ -1,0 +1,43 @@
+//! The end of a connection.
+//!
+//! A close that meets bytes which nobody has read makes the kernel answer with a reset, and that
+//! destroys the reply on its way to the client. So after a reply of ours only the sending side is
+//! closed, and what still comes is read and thrown away, for a while (RFC 9112, 9.6).
+
+use std::net::Shutdown;
+
+use overlapped::time::{Instant, timeout};
+
+use super::{End, left};
+use crate::Connection;
+
+/// What is thrown away of what still comes; a client that sends more does not read.
+const UNREAD_MAX: u64 = 1 << 20;
+
+/// Ends a connection in the way that `end` calls for. The socket itself is closed by its drop.
+pub(crate) fn close(connection: &Connection, end: &End) {
+    match end {
+        // The client has closed its side, or has sent nothing that could be in the way.
+        End::Finished | End::Idle | End::Stopped => {}
+        End::Closed | End::Malformed(_) | End::Late => {
+            if connection.socket().shutdown(Shutdown::Write).is_ok() {
+                linger(connection);
+            }
+        }
+        // Nor is the kernel to keep megabytes for who does not want them.
+        End::Broken(_) | End::Stuck => connection.socket().reset_at_close(),
+        End::Failed(_) => {}
+    }
+}
+
+fn linger(connection: &Connection) {
+    let deadline = Instant::now() + connection.venue().limits.linger;
+    let mut scrap = vec![0; 4 << 10];
+    let mut unread = 0;
+    // The socket's own bytes: whatever stands on it has nothing more to say.
+    while unread < UNREAD_MAX
+        && let Ok(read @ 1..) = timeout(left(deadline), || connection.socket().read(&mut scrap))
+    {
+        unread += read as u64;
+    }
+}

@@ -1,0 +1,139 @@
+//! A connection as sessions see it.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::rc::Rc;
+
+use overlapped::time::{Duration, Instant, timeout};
+
+use super::{Link, Socket};
+use crate::Peer;
+use crate::server::Venue;
+use crate::session::Pace;
+
+/// A client's connection, for a plain function: `Read` and `Write`, and who the client is.
+///
+/// Clones are handles of the same connection: one tasklet may read while another one writes. A read
+/// or a write that takes longer than [`Limits::idle`](crate::Limits::idle) fails with `TimedOut`.
+///
+/// When the server stops, reads give what has come, and then 0, as if the client had finished: the
+/// function ends its conversation, and has the grace time for it.
+#[derive(Clone)]
+pub struct Connection {
+    inner: Rc<Inner>,
+}
+
+struct Inner {
+    link: Rc<Link>,
+    peer: Peer,
+    venue: Rc<Venue>,
+    span: tracing::Span,
+}
+
+impl Connection {
+    pub(crate) fn new(link: Rc<Link>, peer: Peer, venue: Rc<Venue>, span: tracing::Span) -> Self {
+        Connection { inner: Rc::new(Inner { link, peer, venue, span }) }
+    }
+
+    /// Who the client is.
+    pub fn peer(&self) -> &Peer {
+        &self.inner.peer
+    }
+
+    /// Whether the server is about to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.inner.venue.worker.is_stopping()
+    }
+
+    /// Says that nothing more will be written. The client sees the end of the stream.
+    ///
+    /// # Errors
+    /// Those of shutdown(2).
+    pub fn finish(&self) -> io::Result<()> {
+        self.socket().shutdown(Shutdown::Write)
+    }
+
+    pub(crate) fn venue(&self) -> &Venue {
+        &self.inner.venue
+    }
+
+    pub(crate) fn link(&self) -> &Link {
+        &self.inner.link
+    }
+
+    pub(crate) fn socket(&self) -> &Socket {
+        &self.inner.link.socket
+    }
+
+    /// For events about this connection. It must not be entered: tasklets take turns on the thread,
+    /// and tracing's current span belongs to the thread.
+    pub(crate) fn span(&self) -> &tracing::Span {
+        &self.inner.span
+    }
+
+    /// What has come, waiting for it for at most `limit`.
+    pub(crate) fn receive(&self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
+        let read = timeout(limit, || self.socket().read(buf))?;
+        self.venue().counts.bytes_in.add(read as u64);
+        Ok(read)
+    }
+
+    /// Sends all of it at the client's pace, which must not be too slow.
+    pub(crate) fn send(&self, mut bytes: &[u8], pace: &mut Pace<'_>) -> io::Result<()> {
+        // Nearly always the whole reply, at once: nobody need look at the clock.
+        let mut begin = None;
+        while !bytes.is_empty() {
+            let sent = timeout(pace.left(), || self.socket().write(bytes))?;
+            self.venue().counts.bytes_out.add(sent as u64);
+            bytes = &bytes[sent..];
+            if let Some(begin) = begin {
+                pace.note(sent, begin);
+            }
+            if !bytes.is_empty() {
+                begin = Some(Instant::now());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Read for &Connection {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.receive(buf, self.venue().limits.idle)
+    }
+}
+
+impl Write for &Connection {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let sent = timeout(self.venue().limits.idle, || self.socket().write(buf))?;
+        self.venue().counts.bytes_out.add(sent as u64);
+        Ok(sent)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for Connection {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buf)
+    }
+}
+
+impl Write for Connection {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        (&*self).write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("peer", self.peer()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,224 @@
+//! What clients are allowed, and what those get who want more.
+
+mod site;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use overlapped_serve::{Limits, Listen, Peer, Server};
+use overlapped_wire::http::{Answer, Content, Http};
+use overlapped_wire::line::Line;
+
+use site::{Site, ask, connect, report, rounds, take, wait_until};
+
+fn line(limits: Limits) -> (Site, SocketAddr) {
+    Site::run(move || {
+        let mut server = Server::new();
+        let listen = Listen::on("127.0.0.1:0").limits(limits);
+        let address = server.listen(listen, |_: &Peer| Line::default()).unwrap();
+        (server, address.tcp().unwrap())
+    })
+}
+
+#[test]
+fn further_clients_wait_for_a_seat_and_none_is_refused() {
+    let (site, address) = line(Limits { connections: 2, ..Limits::default() });
+    let (mut first, mut second) = (connect(address), connect(address));
+    ask(&mut first, b"1\n", b"1\n");
+    ask(&mut second, b"2\n", b"2\n");
+    let mut third = connect(address);
+    third.write_all(b"3\n").unwrap();
+    third.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    assert!(third.read(&mut [0; 2]).is_err(), "there is no seat");
+    drop(first);
+    third.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    assert_eq!(take(&mut third, 2), b"3\n");
+    let totals = site.stop();
+    assert_eq!((totals.accepted, totals.peak, totals.refused), (3, 2, 0));
+}
+
+#[test]
+fn one_address_has_so_many_connections_and_others_are_served() {
+    let (site, address) = line(Limits { per_address: 2, ..Limits::default() });
+    let (mut first, mut second) = (connect(address), connect(address));
+    ask(&mut first, b"1\n", b"1\n");
+    ask(&mut second, b"2\n", b"2\n");
+    let mut third = connect(address);
+    assert!(matches!(third.read(&mut [0; 2]), Ok(0) | Err(_)), "it is closed at once");
+    let other = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    other.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into()).unwrap();
+    other.connect(&address.into()).unwrap();
+    ask(&mut TcpStream::from(other), b"4\n", b"4\n");
+    drop(first);
+    // Its seat is free when its session has seen that it has gone.
+    wait_until("the seat is free", || {
+        let mut again = connect(address);
+        again.write_all(b"5\n").is_ok() && again.read_exact(&mut [0; 2]).is_ok()
+    });
+    assert!(site.stop().refused >= 1);
+}
+
+#[test]
+fn a_request_beyond_the_limit_is_refused() {
+    let limits = Limits { request_bytes: 8 << 10, ..Limits::default() };
+    let (site, address) = Site::run(move || {
+        let mut server = Server::new();
+        let listen = Listen::on("127.0.0.1:0").limits(limits);
+        let line = |_: &Peer| overlapped_wire::length::Length::default();
+        let address = server.listen(listen, line).unwrap();
+        (server, address.tcp().unwrap())
+    });
+    let mut stream = connect(address);
+    let request = [&b"100000\n"[..], &[b'x'; 100_000]].concat();
+    let _ = stream.write_all(&request);
+    assert_eq!(stream.read(&mut [0; 10]).unwrap(), 0);
+    assert_eq!(site.stop().malformed, 1);
+}
+
+#[test]
+fn a_client_that_pipelines_without_reading_is_not_read_from_for_ever() {
+    let limits = Limits { slack: Duration::from_secs(600), ..Limits::default() };
+    let (_site, address) = line(limits);
+    let mut stream = connect(address);
+    stream.set_nonblocking(true).unwrap();
+    let lines = b"some line\n".repeat(1000);
+    let mut sent = 0;
+    let mut last = Instant::now();
+    while last.elapsed() < Duration::from_millis(500) {
+        if let Ok(written) = stream.write(&lines[sent % lines.len()..]) {
+            sent += written;
+            last = Instant::now();
+        } else {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    // It has stopped: now everything comes back.
+    stream.set_nonblocking(false).unwrap();
+    let mut came = 0;
+    let mut buffer = [0; 65536];
+    while came < sent / 10 * 10 {
+        let read = stream.read(&mut buffer).unwrap();
+        assert!(read > 0);
+        for (at, byte) in buffer[..read].iter().enumerate() {
+            assert_eq!(*byte, lines[(came + at) % lines.len()]);
+        }
+        came += read;
+    }
+}
+
+/// What a slow client does.
+#[derive(Debug, Clone, Copy)]
+enum Slowness {
+    Head,
+    Body,
+    Reading,
+}
+
+fn large(_: http::Request<()>, body: &mut dyn Read) -> Answer {
+    let mut all = Vec::new();
+    match body.read_to_end(&mut all) {
+        Ok(0) => Answer::new(Content::Bytes(vec![b'x'; 64 << 20].into())),
+        _ => Answer::new(Content::EMPTY),
+    }
+}
+
+/// Trickles, and looks when the server has enough.
+fn trickle(address: SocketAddr, slowness: Slowness) -> Duration {
+    let begin = Instant::now();
+    let mut stream = connect(address);
+    let head: &[u8] = match slowness {
+        Slowness::Head => b"GET / HTTP/1.1\r\n",
+        Slowness::Body => b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n",
+        Slowness::Reading => b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    };
+    stream.write_all(head).unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let mut few = [0; 64];
+    let is_over = |read: std::io::Result<usize>| match read {
+        Ok(count) => count == 0,
+        Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
+    };
+    loop {
+        assert!(begin.elapsed() < Duration::from_secs(60), "{slowness:?} is never closed");
+        let over = match slowness {
+            Slowness::Reading => {
+                std::thread::sleep(Duration::from_millis(200));
+                // What is under way can still be read after a reset.
+                stream.take_error().unwrap().is_some() || is_over(stream.read(&mut few))
+            }
+            _ => {
+                let sent = stream.write_all(b"x");
+                let answered = !matches!(stream.read(&mut few), Err(error)
+                    if error.kind() == std::io::ErrorKind::WouldBlock);
+                sent.is_err() || answered
+            }
+        };
+        if over {
+            return begin.elapsed();
+        }
+    }
+}
+
+#[test]
+fn h6_slow_clients_are_closed_by_their_deadline_and_disturb_nobody() {
+    let each = rounds(24, 400);
+    let limit = Duration::from_secs(1);
+    let limits = Limits {
+        head: limit,
+        slack: limit,
+        rate: 100_000,
+        per_address: usize::MAX,
+        ..Limits::default()
+    };
+    let (site, address) = Site::run(move || {
+        let mut server = Server::new();
+        let listen = Listen::on("127.0.0.1:0").limits(limits);
+        let address = server.listen(listen, |_: &Peer| Http::new(large)).unwrap();
+        let probe = server.listen("127.0.0.1:0", |_: &Peer| Line::default()).unwrap();
+        (server, (address.tcp().unwrap(), probe.tcp().unwrap()))
+    });
+    let (address, probe) = address;
+    let over = AtomicBool::new(false);
+    let (slowest, mut probes) = std::thread::scope(|scope| {
+        let probes = scope.spawn(|| {
+            let mut stream = connect(probe);
+            let mut times = Vec::new();
+            while !over.load(Relaxed) {
+                let begin = Instant::now();
+                ask(&mut stream, b"probe\n", b"probe\n");
+                times.push(begin.elapsed());
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            times
+        });
+        let mut clients = Vec::new();
+        for _ in 0..each {
+            for slowness in [Slowness::Head, Slowness::Body] {
+                clients.push(scope.spawn(move || trickle(address, slowness)));
+            }
+        }
+        // Few of these: each one's answer fills the socket's buffers.
+        for _ in 0..each.min(50) {
+            clients.push(scope.spawn(move || trickle(address, Slowness::Reading)));
+        }
+        let times: Vec<_> = clients.into_iter().map(|client| client.join()).collect();
+        over.store(true, Relaxed);
+        (times.into_iter().map(Result::unwrap).max().unwrap(), probes.join().unwrap())
+    });
+    probes.sort();
+    let p99 = probes[probes.len() * 99 / 100];
+    // Generous: the machine may be slow, too.
+    assert!(slowest < Duration::from_secs(20), "{slowest:?}");
+    assert!(p99 < Duration::from_secs(1), "{p99:?}");
+    let totals = site.stop();
+    let clients = 2 * each + each.min(50);
+    assert_eq!(totals.late, clients as u64, "{totals}");
+    let text = format!(
+        "slow clients closed after at most {:.1} s (limit 1 s); a probe's p99 {:.1} ms",
+        slowest.as_secs_f64(),
+        p99.as_secs_f64() * 1e3
+    );
+    report("H6", clients, &text);
+}

@@ -23,6 +23,7 @@ mod server;
 mod session;
 mod stream;
 mod watch;
+pub mod web;
 
 pub use limits::Limits;
 pub use listen::{Address, Listen};

@@ -37,6 +37,8 @@ impl<F: FnMut(http::Request<()>, &mut dyn Read) -> Answer> Service for F {
 pub enum Content {
     /// These bytes.
     Bytes(Cow<'static, [u8]>),
+    /// Bytes that others share: a small file that is kept in memory.
+    Shared(Arc<[u8]>),
     /// So many bytes of a file, from an offset on.
     File {
         /// The file.
@@ -66,6 +68,7 @@ impl Content {
     pub fn len(&self) -> Option<u64> {
         match self {
             Content::Bytes(bytes) => Some(bytes.len() as u64),
+            Content::Shared(bytes) => Some(bytes.len() as u64),
             Content::File { len, .. } => Some(*len),
             Content::Reader { len, .. } => *len,
             Content::Endless(_) => None,
@@ -82,6 +85,7 @@ impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Content::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Content::Shared(bytes) => write!(f, "Shared({})", bytes.len()),
             Content::File { offset, len, .. } => write!(f, "File({len} bytes at {offset})"),
             Content::Reader { len, .. } => write!(f, "Reader({len:?})"),
             Content::Endless(_) => f.write_str("Endless"),

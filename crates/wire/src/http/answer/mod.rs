@@ -181,6 +181,11 @@ fn body(content: Content, end: End, reply: &mut Reply) {
             let len = bytes.len() as u64;
             reply.reader(Cursor::new(bytes), len);
         }
+        Content::Shared(bytes) if bytes.len() <= COPIED_BYTES_MAX => reply.extend(&bytes),
+        Content::Shared(bytes) => {
+            let len = bytes.len() as u64;
+            reply.reader(Cursor::new(bytes), len);
+        }
         Content::File { file, offset, len } => reply.file(file, offset, len),
         Content::Reader { reader, len: None } if is_chunked => {
             reply.reader(Pieces::new(reader), None);

@@ -1,0 +1,276 @@
+//! A script that runs: its output, its end, its last words.
+//!
+//! ```text
+//! start ─▶ Running ─┬─ output ─▶ Output, the answer's body ─ read to its end ─▶ finish
+//!                   ├─ finish ─▶ a tasklet waits for the end, until the deadline
+//!                   └─ dropped ◀─────────────── everything ends here ───────────┘
+//! ```
+//!
+//! Whatever happens, a [`Running`] is dropped once: when the client has gone, when the tasklet is
+//! killed, at a deadline, or after the script's end. Then the script's group is killed. That comes
+//! before the script is released, so that the group's number is still its own.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::rc::Rc;
+use std::time::Duration;
+
+use overlapped::process::{Child, ChildStderr, ChildStdout, Command, CommandExt, Stdio};
+use overlapped::time::{Instant, sleep, timeout};
+use overlapped::{Builder, net};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+
+use super::Slot;
+use super::script::Script;
+use super::spool::Body;
+
+/// Lines of one script that are logged; the others are read and thrown away.
+const LINES_MAX: usize = 100;
+
+/// Bytes of one line that are logged.
+const LINE_MAX: usize = 1_000;
+
+const PIECE: usize = 16 << 10;
+
+/// How long after a script's end its last words may still come.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// A script that has not been released.
+pub(crate) struct Running {
+    child: Child,
+    group: Option<Pid>,
+    /// `None` once it has been read to its end.
+    stdout: Option<ChildStdout>,
+    deadline: Instant,
+    /// Set when the reader of its standard error has come to the end.
+    silent: Rc<Cell<bool>>,
+    _slot: Slot,
+}
+
+/// Why no more output has come.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Output,
+    Time,
+    Error,
+}
+
+impl Running {
+    /// Starts `script`.
+    ///
+    /// # Errors
+    /// Those of fork(2) and execve(2).
+    pub(crate) fn start(
+        script: &Script,
+        environment: BTreeMap<OsString, OsString>,
+        body: Option<Body>,
+        deadline: Instant,
+        slot: Slot,
+    ) -> io::Result<Running> {
+        let mut command = Command::new(&script.path);
+        command.env_clear().envs(environment).process_group(0).kill_on_drop(true);
+        let input = body.and_then(|body| body.file);
+        command.stdin(input.map_or_else(Stdio::null, Stdio::from));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        if let Some(folder) = script.path.parent() {
+            command.current_dir(folder);
+        }
+        let mut child = command.spawn()?;
+        let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let silent = Rc::new(Cell::new(false));
+        let running =
+            Running { child, group, stdout, deadline, silent: Rc::clone(&silent), _slot: slot };
+        if let Some(stderr) = stderr {
+            let name = script.name.to_string_lossy().escape_debug().to_string();
+            let left = deadline.duration_since(Instant::now()) + LAST_WORDS;
+            let log = move || {
+                timeout(left, || log(&name, stderr));
+                silent.set(true);
+            };
+            Builder::new().name("a script's errors").spawn(log).map_err(io::Error::other)?;
+        }
+        Ok(running)
+    }
+
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Ends it.
+    pub(crate) fn kill(&mut self) {
+        // It has not been released: the number is still its own. An error means that nobody is
+        // left in the group, or that the script has become somebody whom we may not kill.
+        if let Some(group) = self.group {
+            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        }
+        // Also where it has left its group.
+        let _ = self.child.kill();
+    }
+
+    /// Appends some output to `bytes`.
+    pub(crate) fn read_more(
+        &mut self,
+        bytes: &mut Vec<u8>,
+        deadline: Instant,
+    ) -> Result<(), Ended> {
+        let before = bytes.len();
+        bytes.resize(before + 4096, 0);
+        let read = self.read(&mut bytes[before..], deadline);
+        bytes.truncate(before + *read.as_ref().unwrap_or(&0));
+        match read {
+            Ok(0) => Err(Ended::Output),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Ended::Time),
+            Err(_) => Err(Ended::Error),
+        }
+    }
+
+    fn read(&mut self, buf: &mut [u8], deadline: Instant) -> io::Result<usize> {
+        let Some(stdout) = &mut self.stdout else { return Ok(0) };
+        let left = deadline.duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        timeout(left, || stdout.read(buf))
+    }
+
+    /// Its output, from `first` on.
+    pub(crate) fn output(self, first: Vec<u8>, max: u64, length: Option<u64>) -> Output {
+        let left = max.min(length.unwrap_or(u64::MAX));
+        let is_cut = length.is_none_or(|length| length > max);
+        Output { first: io::Cursor::new(first), running: Some(self), left, is_cut }
+    }
+
+    /// Nothing more is wanted of it: it may come to its end, until the deadline.
+    pub(crate) fn finish(mut self) {
+        drop(self.stdout.take());
+        // Where there is no scheduler, or no room in it, the drop is the end.
+        let _ = Builder::new().name("a script's end").spawn(move || self.wait());
+    }
+
+    /// Waits for the end, and leaves it unreleased.
+    fn wait(&mut self) {
+        let Some(pid) = self.group else { return };
+        let left = self.deadline.duration_since(Instant::now());
+        // Refused before Linux 5.3, and by some filters.
+        if let Ok(end) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+            let _ = timeout(left, || net::wait_readable(&end));
+        } else {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+            while Instant::now() < self.deadline
+                && matches!(rustix::process::waitid(WaitId::Pid(pid), options), Ok(None))
+            {
+                sleep(Duration::from_millis(10));
+            }
+        }
+        self.kill();
+        let late = Instant::now() + LAST_WORDS;
+        while !self.silent.get() && Instant::now() < late {
+            sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl Drop for Running {
+    /// Then the child's own drop releases it.
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The content that a script writes.
+pub(crate) struct Output {
+    /// What came together with the header.
+    first: io::Cursor<Vec<u8>>,
+    /// `None` after the end.
+    running: Option<Running>,
+    /// How much more may come.
+    left: u64,
+    /// Whether more than that is too much, and not just more than was announced.
+    is_cut: bool,
+}
+
+impl Read for Output {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let Some(running) = &mut self.running else { return Ok(0) };
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        if self.left == 0 && !self.is_cut {
+            self.end();
+            return Ok(0);
+        }
+        // One more than may come: to see the end where it is.
+        let most =
+            buf.len().min(usize::try_from(self.left.saturating_add(1)).unwrap_or(usize::MAX));
+        let buf = &mut buf[..most];
+        let count = match self.first.read(buf)? {
+            0 => {
+                let deadline = running.deadline;
+                running.read(buf, deadline)
+            }
+            count => Ok(count),
+        };
+        let error = match count {
+            Ok(0) => {
+                self.end();
+                return Ok(0);
+            }
+            Ok(count) if count as u64 <= self.left => {
+                self.left -= count as u64;
+                return Ok(count);
+            }
+            // What was announced is there.
+            Ok(_) if !self.is_cut => {
+                let count = self.left as usize;
+                self.left = 0;
+                return Ok(count);
+            }
+            Ok(_) => io::Error::new(io::ErrorKind::FileTooLarge, "a script writes too much"),
+            Err(error) => error,
+        };
+        tracing::warn!(%error, "a script's output breaks off");
+        self.running = None;
+        Err(error)
+    }
+}
+
+impl Output {
+    fn end(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.finish();
+        }
+    }
+}
+
+/// Logs what a script says, line by line, bounded and escaped.
+fn log(script: &str, mut stderr: ChildStderr) {
+    let mut piece = vec![0; PIECE];
+    let mut line = Vec::new();
+    let mut lines = 0;
+    let mut say = |line: &mut Vec<u8>| {
+        lines += 1;
+        if lines <= LINES_MAX {
+            let text = String::from_utf8_lossy(line);
+            tracing::warn!("{script}: {}", text.trim_end().escape_debug());
+        } else if lines == LINES_MAX + 1 {
+            tracing::warn!("{script}: more than {LINES_MAX} lines; the others are not logged");
+        }
+        line.clear();
+    };
+    while let Ok(count @ 1..) = stderr.read(&mut piece) {
+        for part in piece[..count].split_inclusive(|&byte| byte == b'\n') {
+            let room = LINE_MAX.saturating_sub(line.len());
+            line.extend_from_slice(&part[..part.len().min(room)]);
+            if part.ends_with(b"\n") {
+                say(&mut line);
+            }
+        }
+    }
+    if !line.is_empty() {
+        say(&mut line);
+    }
+}

@@ -1,0 +1,118 @@
+//! What a script is told: the meta-variables of RFC 3875, section 4.1, and nothing else but what
+//! the server passes on by name.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStringExt;
+
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName,
+    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+
+use super::Config;
+use super::script::Script;
+use crate::web::{Call, Peer};
+
+/// Fields that have variables of their own, belong to the connection, or are secrets between the
+/// client and the server (section 4.1.18).
+const KEPT_BACK: &[HeaderName] = &[
+    AUTHORIZATION,
+    CONNECTION,
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+type Variables = BTreeMap<OsString, OsString>;
+
+/// The whole environment. `length`: of the body, if there is one.
+pub(crate) fn of(
+    call: &Call<'_>,
+    config: &Config,
+    script: &Script,
+    length: Option<u64>,
+) -> Variables {
+    let Call { request, peer, .. } = call;
+    let mut variables: Variables = config.passed.iter().cloned().collect();
+    let mut set = |name: &str, value: &OsStr| _ = variables.insert(name.into(), value.into());
+    let mut text = |name: &str, value: &str| set(name, value.as_ref());
+    text("GATEWAY_INTERFACE", "CGI/1.1");
+    text("SERVER_SOFTWARE", concat!("overlapped/", env!("CARGO_PKG_VERSION")));
+    text("SERVER_PROTOCOL", &format!("{:?}", request.version()));
+    text("REQUEST_METHOD", request.method().as_str());
+    text("QUERY_STRING", request.uri().query().unwrap_or_default());
+    let (name, port) = server(call);
+    text("SERVER_NAME", &name);
+    text("SERVER_PORT", &port.to_string());
+    // A client at a Unix socket has no address.
+    let remote = peer.remote.map(|remote| remote.ip().to_canonical().to_string());
+    let remote = remote.unwrap_or_default();
+    text("REMOTE_ADDR", &remote);
+    text("REMOTE_HOST", &remote);
+    // No variable of the RFC tells it.
+    if peer.secure {
+        text("HTTPS", "on");
+    }
+    if let Some(length) = length {
+        text("CONTENT_LENGTH", &length.to_string());
+    }
+    if let Some(kind) = request.headers().get(CONTENT_TYPE) {
+        set("CONTENT_TYPE", &OsString::from_vec(kind.as_bytes().to_vec()));
+    }
+    set("SCRIPT_NAME", &script.name);
+    set("PATH_INFO", &script.info);
+    if let Some(documents) = config.documents.as_ref().filter(|_| !script.info.is_empty()) {
+        let mut translated = documents.clone().into_os_string();
+        translated.push(&script.info);
+        set("PATH_TRANSLATED", &translated);
+    }
+    fields(call, &mut variables);
+    variables
+}
+
+/// The request's fields as `HTTP_…`.
+fn fields(call: &Call<'_>, variables: &mut Variables) {
+    let headers = call.request.headers();
+    for name in headers.keys() {
+        // `Proxy` is no field of HTTP, but `HTTP_PROXY` is a setting of many programs (httpoxy).
+        let is_kept_back = KEPT_BACK.contains(name) || name == "proxy" || name == "keep-alive";
+        // With anything but letters, digits and `-`, two names would become one variable.
+        let is_plain =
+            name.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if is_kept_back || !is_plain {
+            continue;
+        }
+        let separator: &[u8] = if name == COOKIE { b"; " } else { b", " };
+        let values: Vec<&[u8]> =
+            headers.get_all(name).iter().map(|value| value.as_bytes()).collect();
+        let variable = format!("HTTP_{}", name.as_str().to_ascii_uppercase().replace('-', "_"));
+        variables.insert(variable.into(), OsString::from_vec(values.join(separator)));
+    }
+}
+
+/// The name by which the client knows the server, and the port.
+fn server(call: &Call<'_>) -> (String, u16) {
+    let Peer { local, secure, .. } = call.peer;
+    let authority = call.request.uri().authority().cloned().or_else(|| {
+        call.request.headers().get(HOST)?.to_str().ok()?.parse::<http::uri::Authority>().ok()
+    });
+    let is_name = |host: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+        !host.is_empty() && host.bytes().all(plain)
+    };
+    let host = authority.as_ref().map(|authority| authority.host()).filter(|host| is_name(host));
+    let name = match (host, local) {
+        (Some(host), _) => host.to_owned(),
+        (None, Some(local)) if local.is_ipv6() => format!("[{}]", local.ip()),
+        (None, Some(local)) => local.ip().to_string(),
+        (None, None) => "localhost".to_owned(),
+    };
+    let usual = if secure { 443 } else { 80 };
+    let asked = authority.as_ref().and_then(|authority| authority.port_u16());
+    (name, local.map(|local| local.port()).or(asked).unwrap_or(usual))
+}

@@ -1,0 +1,145 @@
+//! Content codings: which of them a client wants (RFC 9110, section 12.5.3).
+
+use http::HeaderMap;
+use http::header::ACCEPT_ENCODING;
+
+/// A form of a file's content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Coding {
+    /// As it is.
+    Identity,
+    /// From a file beside it.
+    Brotli,
+    /// From a file beside it.
+    Zstd,
+    /// From a file beside it.
+    Gzip,
+    /// Packed by the server.
+    Packed,
+}
+
+impl Coding {
+    /// How many there are.
+    pub(crate) const COUNT: usize = 5;
+
+    /// Its name, and what is added to the file's name.
+    pub(crate) fn name(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Coding::Identity => None,
+            Coding::Brotli => Some(("br", ".br")),
+            Coding::Zstd => Some(("zstd", ".zst")),
+            Coding::Gzip | Coding::Packed => Some(("gzip", ".gz")),
+        }
+    }
+}
+
+/// The codings to be tried, the best first; [`Coding::Identity`] is always the last, even where the
+/// client says that it does not want it: an answer that it can refuse to read is better than none.
+///
+/// Among those that a client wants equally, the one that packs best comes first. One that it
+/// wants less than the content as it is, is left out.
+pub(crate) fn wanted(headers: &HeaderMap) -> impl Iterator<Item = Coding> + use<> {
+    let mut asked = Asked::default();
+    for value in headers.get_all(ACCEPT_ENCODING) {
+        if let Ok(value) = value.to_str() {
+            value.split(',').for_each(|item| asked.take(item));
+        }
+    }
+    let mut found = [
+        (Coding::Brotli, asked.weight(asked.brotli)),
+        (Coding::Zstd, asked.weight(asked.zstd)),
+        (Coding::Gzip, asked.weight(asked.gzip)),
+        (Coding::Identity, 0),
+    ];
+    // Stable: equal ones stay in our order.
+    found.sort_by_key(|(_, weight)| std::cmp::Reverse(*weight));
+    let least = asked.identity.unwrap_or(1).max(1);
+    let better = found.into_iter().filter(move |(_, weight)| *weight >= least);
+    better.map(|(coding, _)| coding).chain([Coding::Identity])
+}
+
+/// Weights in thousandths.
+#[derive(Default)]
+struct Asked {
+    brotli: Option<u16>,
+    zstd: Option<u16>,
+    gzip: Option<u16>,
+    identity: Option<u16>,
+    any: Option<u16>,
+}
+
+impl Asked {
+    fn weight(&self, own: Option<u16>) -> u16 {
+        own.or(self.any).unwrap_or(0)
+    }
+
+    fn take(&mut self, item: &str) {
+        let mut parts = item.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default();
+        let weight = parts
+            .find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")))
+            .map_or(Some(1000), thousandths);
+        // What is not understood is not wanted.
+        let weight = Some(weight.unwrap_or(0));
+        match name.to_ascii_lowercase().as_str() {
+            "br" => self.brotli = weight,
+            "zstd" => self.zstd = weight,
+            "gzip" | "x-gzip" => self.gzip = weight,
+            "identity" => self.identity = weight,
+            "*" => self.any = weight,
+            _ => {}
+        }
+    }
+}
+
+/// `0.5` as 500 (section 12.4.2).
+fn thousandths(weight: &str) -> Option<u16> {
+    let (whole, part) = weight.split_once('.').unwrap_or((weight, ""));
+    if part.len() > 3 || !part.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    match whole {
+        "0" => Some(format!("{part:0<3}").parse().unwrap_or(0)),
+        "1" if part.bytes().all(|byte| byte == b'0') => Some(1000),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Coding::{Brotli, Gzip, Identity, Zstd};
+    use super::*;
+
+    #[test]
+    fn the_best_of_what_is_wanted_comes_first() {
+        for (asked, expected) in [
+            ("", &[Identity][..]),
+            ("gzip", &[Gzip, Identity]),
+            ("gzip, deflate, br, zstd", &[Brotli, Zstd, Gzip, Identity]),
+            ("gzip;q=1.0, br;q=0.5", &[Gzip, Brotli, Identity]),
+            ("GZIP ; Q=0.001", &[Gzip, Identity]),
+            ("gzip;q=0", &[Identity]),
+            ("gzip;q=0.0, *", &[Brotli, Zstd, Identity]),
+            ("*;q=0.2, zstd;q=0.3", &[Zstd, Brotli, Gzip, Identity]),
+            ("identity, gzip;q=0.5", &[Identity]),
+            ("identity;q=0, gzip;q=0.5", &[Gzip, Identity]),
+            ("identity;q=0", &[Identity]),
+            ("*;q=0", &[Identity]),
+            ("gzip;q=2, br;q=1.5, zstd;q=0.1234", &[Identity]),
+            ("gzip;q=, compress", &[Identity]),
+            ("x-gzip", &[Gzip, Identity]),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_ENCODING, asked.parse().unwrap());
+            assert_eq!(wanted(&headers).collect::<Vec<_>>(), expected, "{asked}");
+        }
+    }
+
+    #[test]
+    fn several_fields_are_one() {
+        let mut headers = HeaderMap::new();
+        headers.append(ACCEPT_ENCODING, "gzip;q=0.3".parse().unwrap());
+        headers.append(ACCEPT_ENCODING, "br;q=0.2".parse().unwrap());
+        assert_eq!(wanted(&headers).collect::<Vec<_>>(), [Gzip, Brotli, Identity]);
+    }
+}

@@ -1,0 +1,389 @@
+//! The page that lists a folder.
+//!
+//! One job on a pool thread reads the names, looks at each and writes the page: thousands of small
+//! calls would otherwise each go there and back. Sorting is done by the server, by a query
+//! (`?sort=size&order=desc`), so the page needs no script.
+//!
+//! Links are looked at as they would be opened: one that leads out of the root, or nowhere, is not
+//! listed, and nothing is told of what it points at.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::fmt::Write;
+use std::os::fd::OwnedFd;
+
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, VARY};
+use http::{HeaderValue, StatusCode};
+use overlapped::task::unblock;
+use overlapped_wire::http::{Answer, Content};
+use rustix::fs::{Dir, FileType};
+use rustix::io::Errno;
+
+use super::encoding::{self, Coding};
+use super::{Config, gzip, mime};
+use crate::web::beneath::{Open, stat};
+use crate::web::page::{self, Escaped, STYLE};
+use crate::web::{Call, target};
+
+/// More are not looked at, so that a huge folder cannot keep a thread or fill a browser.
+const ENTRIES_MAX: usize = 5_000;
+
+/// The page of the folder `path`, which is open as `fd`.
+pub(super) fn answer(call: &Call<'_>, config: &Config, path: Vec<u8>, fd: OwnedFd) -> Answer {
+    let sorting = Sorting::of(call.request.uri().query().unwrap_or_default());
+    let accepts_gzip =
+        encoding::wanted(call.request.headers()).any(|coding| coding == Coding::Gzip);
+    let (config, prefix) = (config.clone(), call.prefix.to_owned());
+    let job = move || {
+        let mut listing = Listing::read(&config, &path, fd)?;
+        listing.sort(sorting);
+        let page = listing.page(&prefix, &path, sorting);
+        let packed = accepts_gzip.then(|| gzip(page.as_bytes()).ok()).flatten();
+        Ok::<_, Errno>((page, packed))
+    };
+    let (page, packed) = match unblock(job) {
+        Ok(Ok(made)) => made,
+        Ok(Err(errno)) => {
+            tracing::error!(%errno, "a folder cannot be listed");
+            return page::refusal(&call.request, StatusCode::INTERNAL_SERVER_ERROR);
+        }
+        Err(error) => {
+            tracing::error!(%error, "a folder cannot be listed");
+            return page::busy(&call.request);
+        }
+    };
+    let mut answer = page::html(StatusCode::OK, page);
+    let headers = answer.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    if let Some(packed) = packed {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        *answer.body_mut() = Content::Bytes(Cow::Owned(packed));
+    }
+    answer
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Column {
+    Name,
+    Size,
+    Time,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sorting {
+    by: Column,
+    descending: bool,
+}
+
+impl Sorting {
+    /// What `query` asks for; by name where it asks for nothing.
+    fn of(query: &str) -> Sorting {
+        let mut sorting = Sorting { by: Column::Name, descending: false };
+        for pair in query.split('&') {
+            match pair {
+                "sort=size" => sorting.by = Column::Size,
+                "sort=time" => sorting.by = Column::Time,
+                "order=desc" => sorting.descending = true,
+                _ => {}
+            }
+        }
+        sorting
+    }
+}
+
+struct Entry {
+    name: Vec<u8>,
+    is_folder: bool,
+    size: u64,
+    /// Seconds since 1970.
+    modified: i64,
+}
+
+struct Listing {
+    entries: Vec<Entry>,
+    is_cut: bool,
+}
+
+impl Listing {
+    fn read(config: &Config, path: &[u8], fd: OwnedFd) -> Result<Listing, Errno> {
+        let mut listing = Listing { entries: Vec::new(), is_cut: false };
+        let is_top = path.is_empty();
+        for entry in Dir::new(fd)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let bytes = name.to_bytes();
+            let is_hidden =
+                bytes.starts_with(b".") && !(config.hidden || (is_top && bytes == b".well-known"));
+            if bytes == b"." || bytes == b".." || is_hidden {
+                continue;
+            }
+            if listing.entries.len() >= ENTRIES_MAX {
+                listing.is_cut = true;
+                break;
+            }
+            let slash: &[u8] = if is_top { b"" } else { b"/" };
+            let whole = [path, slash, bytes].concat();
+            let look = config.folder.open_blocking(&whole, Open::Look);
+            let Ok(stat) = look.and_then(|fd| stat(&fd)) else { continue };
+            let is_folder = match FileType::from_raw_mode(stat.stx_mode.into()) {
+                FileType::Directory => true,
+                FileType::RegularFile => false,
+                _ => continue,
+            };
+            let (size, modified) = (stat.stx_size, stat.stx_mtime.tv_sec);
+            listing.entries.push(Entry { name: bytes.to_vec(), is_folder, size, modified });
+        }
+        Ok(listing)
+    }
+
+    /// Folders first, whatever the order.
+    fn sort(&mut self, sorting: Sorting) {
+        self.entries
+            .sort_by_cached_key(|entry| String::from_utf8_lossy(&entry.name).to_lowercase());
+        let directed = |order: Ordering| if sorting.descending { order.reverse() } else { order };
+        match sorting.by {
+            Column::Name if sorting.descending => self.entries.reverse(),
+            Column::Name => {}
+            Column::Size => self.entries.sort_by(|a, b| directed(a.size.cmp(&b.size))),
+            Column::Time => self.entries.sort_by(|a, b| directed(a.modified.cmp(&b.modified))),
+        }
+        self.entries.sort_by_key(|entry| !entry.is_folder);
+    }
+
+    fn page(&self, prefix: &str, path: &[u8], sorting: Sorting) -> String {
+        let title = String::from_utf8_lossy(path).into_owned();
+        let title = format!("{prefix}/{title}");
+        let mut page = String::with_capacity(4096 + 300 * self.entries.len());
+        // Writing to a string cannot fail.
+        let _ = write!(
+            page,
+            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <meta name=\"color-scheme\" content=\"light dark\">\n\
+             <title>{}</title>\n<style>{STYLE}</style></head>\n<body><main>\n",
+            Escaped(&title)
+        );
+        crumbs(&mut page, prefix, path);
+        self.summary(&mut page);
+        page += "<table><thead><tr>";
+        for (by, class, text) in [
+            (Column::Name, "name", "Name"),
+            (Column::Size, "size", "Size"),
+            (Column::Time, "time", "Modified"),
+        ] {
+            heading(&mut page, sorting, by, class, text);
+        }
+        page += "</tr></thead>\n<tbody>\n";
+        if !path.is_empty() {
+            page += "<tr class=\"up\"><td class=\"name\"><a href=\"../\"><i class=\"up\"></i>\
+                     <span>Parent folder</span></a></td><td class=\"size\"></td>\
+                     <td class=\"time\"></td></tr>\n";
+        }
+        self.entries.iter().for_each(|entry| row(&mut page, entry));
+        page += "</tbody></table>\n";
+        if self.entries.is_empty() {
+            page += "<p class=\"note\">This folder is empty.</p>\n";
+        }
+        if self.is_cut {
+            let _ = writeln!(
+                page,
+                "<p class=\"note\">There is more in this folder; {ENTRIES_MAX} entries are \
+                 shown.</p>"
+            );
+        }
+        page += "</main></body></html>\n";
+        page
+    }
+
+    fn summary(&self, page: &mut String) {
+        let folders = self.entries.iter().filter(|entry| entry.is_folder).count();
+        let files = self.entries.len() - folders;
+        let total = self.entries.iter().filter(|entry| !entry.is_folder).map(|entry| entry.size);
+        let total: u64 = total.fold(0, u64::saturating_add);
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        let mut said = Vec::new();
+        if folders > 0 {
+            said.push(format!("{folders} folder{}", plural(folders)));
+        }
+        if files > 0 {
+            said.push(format!("{files} file{}", plural(files)));
+            said.push(size(total));
+        }
+        let _ = writeln!(page, "<p class=\"summary\">{}</p>", said.join(" · "));
+    }
+}
+
+/// The way from the site's root to this folder, each a link.
+fn crumbs(page: &mut String, prefix: &str, path: &[u8]) {
+    *page += "<h1>";
+    let root = target::encode(prefix.trim_start_matches('/').as_bytes());
+    let root = if prefix.is_empty() { "/".to_owned() } else { root + "/" };
+    let _ = write!(page, "<a href=\"{root}\" class=\"root\" title=\"Top\"><i class=\"home\"></i>");
+    if !prefix.is_empty() {
+        let _ = write!(page, "<span>{}</span>", Escaped(prefix.trim_start_matches('/')));
+    }
+    *page += "</a>";
+    let names: Vec<&[u8]> = path.split(|&byte| byte == b'/').filter(|n| !n.is_empty()).collect();
+    for (at, name) in names.iter().enumerate() {
+        let text = String::from_utf8_lossy(name);
+        let text = Escaped(&text);
+        *page += "<b>/</b>";
+        if at + 1 == names.len() {
+            let _ = write!(page, "<span aria-current=\"page\">{text}</span>");
+        } else {
+            let up = "../".repeat(names.len() - 1 - at);
+            let _ = write!(page, "<a href=\"{up}\">{text}</a>");
+        }
+    }
+    *page += "</h1>\n";
+}
+
+fn heading(page: &mut String, sorting: Sorting, by: Column, class: &str, text: &str) {
+    let column = match by {
+        Column::Name => "name",
+        Column::Size => "size",
+        Column::Time => "time",
+    };
+    let is_current = sorting.by == by;
+    // A second click turns it round.
+    let next = if is_current && !sorting.descending { "desc" } else { "asc" };
+    let (sort, arrow) = match (is_current, sorting.descending) {
+        (false, _) => ("none", ""),
+        (true, false) => ("ascending", " <u>↑</u>"),
+        (true, true) => ("descending", " <u>↓</u>"),
+    };
+    let _ = write!(
+        page,
+        "<th class=\"{class}\" aria-sort=\"{sort}\">\
+         <a href=\"?sort={column}&amp;order={next}\">{text}{arrow}</a></th>"
+    );
+}
+
+fn row(page: &mut String, entry: &Entry) {
+    let name = String::from_utf8_lossy(&entry.name);
+    let (slash, class) =
+        if entry.is_folder { ("/", "folder") } else { ("", class(std::path::Path::new(&*name))) };
+    // `./`: a name with a colon would be taken for a scheme.
+    let link = format!(".{}{slash}", target::encode(&entry.name));
+    let _ = write!(
+        page,
+        "<tr><td class=\"name\"><a href=\"{link}\"><i class=\"{class}\"></i><span>{}{slash}</span>\
+         </a></td>",
+        Escaped(&name)
+    );
+    if entry.is_folder {
+        *page += "<td class=\"size\">—</td>";
+    } else {
+        let bytes = entry.size;
+        let _ = write!(page, "<td class=\"size\" title=\"{bytes} bytes\">{}</td>", size(bytes));
+    }
+    let (day, clock) = date(entry.modified);
+    let _ = writeln!(
+        page,
+        "<td class=\"time\"><time datetime=\"{day}T{clock}Z\" title=\"{day} {clock} UTC\">{day}\
+         <s> {clock}</s></time></td></tr>"
+    );
+}
+
+/// The picture for a file.
+fn class(name: &std::path::Path) -> &'static str {
+    let kind = mime::of(name);
+    let kind = kind.split(';').next().unwrap_or_default();
+    match kind.split_once('/').unwrap_or((kind, "")) {
+        ("image", _) => "image",
+        ("audio" | "video", _) => "media",
+        (
+            "application",
+            "gzip" | "zip" | "x-tar" | "zstd" | "x-xz" | "x-bzip2" | "x-7z-compressed",
+        ) => "archive",
+        ("text", "html" | "css" | "javascript" | "xml" | "x-rust" | "x-c" | "x-sh")
+        | ("application", "json" | "xml" | "wasm" | "javascript" | "x-sh" | "yaml" | "toml") => {
+            "code"
+        }
+        ("text", _) | ("application", "pdf") => "text",
+        _ => "file",
+    }
+}
+
+/// 1536 as `1.5 KiB`.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    // What would be rounded to 1024 of a unit is 1 of the next.
+    while value >= 1023.95 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if value < 99.95 {
+        format!("{value:.1} {}", UNITS[unit])
+    } else {
+        format!("{value:.0} {}", UNITS[unit])
+    }
+}
+
+/// Day and time of day in UTC, by the civil calendar (Howard Hinnant, "chrono-compatible low-level
+/// date algorithms", `civil_from_days`).
+fn date(seconds: i64) -> (String, String) {
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let days = days.saturating_add(719_468);
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let day = format!("{year:04}-{month:02}-{day:02}");
+    (day, format!("{:02}:{:02}", second / 3600, second / 60 % 60))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times_are_written_for_people() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1536, "1.5 KiB"),
+            (102_348, "99.9 KiB"),
+            (102_400, "100 KiB"),
+            (1_048_575, "1.0 MiB"),
+            (5 << 30, "5.0 GiB"),
+            (u64::MAX, "16.0 EiB"),
+        ] {
+            assert_eq!(size(bytes), text, "{bytes}");
+        }
+        for (seconds, day, clock) in [
+            (0, "1970-01-01", "00:00"),
+            (-1, "1969-12-31", "23:59"),
+            (1_709_210_096, "2024-02-29", "12:34"),
+        ] {
+            assert_eq!(date(seconds), (day.to_owned(), clock.to_owned()));
+        }
+    }
+
+    #[test]
+    fn names_are_escaped_in_texts_and_in_links() {
+        let entry = Entry {
+            name: b"<b>&\"'%:\xff\n\xe2\x80\xaetxt.exe".to_vec(),
+            is_folder: false,
+            size: 1,
+            modified: 0,
+        };
+        let mut page = String::new();
+        row(&mut page, &entry);
+        let link = "href=\"./%3Cb%3E%26%22%27%25%3A%FF%0A%E2%80%AEtxt.exe\"";
+        assert!(page.contains(link), "{page}");
+        let text = "<span>&lt;b&gt;&amp;&quot;&#39;%:\u{fffd}\u{fffd}\u{fffd}txt.exe</span>";
+        assert!(page.contains(text), "{page}");
+    }
+}

@@ -1,0 +1,96 @@
+//! What a file is, by its name.
+
+use std::path::Path;
+
+/// Files without an extension that are text.
+const TEXTS: &[&str] = &[
+    "authors",
+    "changelog",
+    "changes",
+    "contributing",
+    "copying",
+    "copyright",
+    "dockerfile",
+    "license",
+    "makefile",
+    "news",
+    "notice",
+    "readme",
+    "todo",
+];
+
+/// The media type of a file called `name`.
+pub(crate) fn of(name: &Path) -> String {
+    let extension = name.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+    let guess = match extension.as_deref() {
+        None => {
+            let name = name.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+            let is_text = TEXTS.iter().any(|text| name == *text || name.starts_with("license-"));
+            (if is_text { "text/plain" } else { "application/octet-stream" }).to_owned()
+        }
+        Some("log" | "lock" | "conf" | "cfg" | "diff" | "patch" | "sha256" | "sha512" | "sum") => {
+            "text/plain".to_owned()
+        }
+        // RFC 9512.
+        Some("yaml" | "yml") => "application/yaml".to_owned(),
+        // RFC 8878.
+        Some("zst") => "application/zstd".to_owned(),
+        Some(_) => {
+            let guess = mime_guess::from_path(name).first_raw();
+            guess.unwrap_or("application/octet-stream").to_owned()
+        }
+    };
+    if guess.starts_with("text/") { guess + "; charset=utf-8" } else { guess }
+}
+
+/// Whether packing such a file makes it smaller.
+pub(crate) fn is_compressible(kind: &str) -> bool {
+    let kind = kind.split(';').next().unwrap_or_default();
+    let (class, form) = kind.split_once('/').unwrap_or((kind, ""));
+    class == "text"
+        || form.ends_with("+xml")
+        || form.ends_with("+json")
+        || matches!(
+            kind,
+            "application/json"
+                | "application/javascript"
+                | "application/xml"
+                | "application/yaml"
+                | "application/toml"
+                | "application/wasm"
+                | "application/rtf"
+                | "application/sql"
+                | "application/vnd.ms-fontobject"
+                | "font/ttf"
+                | "font/otf"
+                | "image/bmp"
+                | "image/x-icon"
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_types() {
+        for (name, kind, compressible) in [
+            ("index.html", "text/html; charset=utf-8", true),
+            ("a.B/Style.CSS", "text/css; charset=utf-8", true),
+            ("app.js", "text/javascript; charset=utf-8", true),
+            ("data.json", "application/json", true),
+            ("picture.svg", "image/svg+xml", true),
+            ("photo.JPG", "image/jpeg", false),
+            ("font.woff2", "font/woff2", false),
+            ("module.wasm", "application/wasm", true),
+            ("archive.tar.gz", "application/gzip", false),
+            ("README", "text/plain; charset=utf-8", true),
+            ("LICENSE-MIT", "text/plain; charset=utf-8", true),
+            ("program", "application/octet-stream", false),
+            ("x.unheard-of", "application/octet-stream", false),
+        ] {
+            let guessed = of(Path::new(name));
+            assert_eq!((&*guessed, is_compressible(&guessed)), (kind, compressible), "{name}");
+        }
+    }
+}

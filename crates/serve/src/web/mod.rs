@@ -1,0 +1,39 @@
+//! What answers HTTP requests: files, CGI scripts, and a map of which is where.
+//!
+//! ```text
+//! request ─▶ Site: prefix → Handler ─┬▶ Files   beneath a folder, by openat2
+//!                                    ├▶ Cgi     a process per request
+//!                                    └▶ a function
+//! ```
+//!
+//! Nothing here knows of connections or of how HTTP is written: a [`Handler`] gets a request and a
+//! reader of its body, and returns an answer made of parts. It is run in a tasklet and may wait:
+//! only its connection waits with it. Handlers are shared by all connections and threads; whatever
+//! belongs to one thread, as the cache of [`Files`], is found through a thread-local.
+//!
+//! ```
+//! use overlapped_serve::web::{Files, Site};
+//! use overlapped_wire::http::Service;
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # std::fs::write(folder.path().join("index.html"), "<p>hello")?;
+//! let site = Site::new().at("/", Files::new(folder.path())?.listing(true));
+//! overlapped::run(move || {
+//!     let request = http::Request::get("/").body(()).unwrap();
+//!     let answer = site.clone().call(request, &mut std::io::empty());
+//!     assert_eq!(answer.status(), 200);
+//!     assert_eq!(answer.headers()["content-type"], "text/html; charset=utf-8");
+//! }).unwrap();
+//! # std::io::Result::Ok(())
+//! ```
+
+mod beneath;
+mod cgi;
+mod files;
+mod page;
+mod site;
+mod target;
+
+pub use cgi::Cgi;
+pub use files::Files;
+pub use site::{Call, Handler, Peer, Site};

@@ -1,0 +1,163 @@
+//! H10: whatever scripts and clients do, no process and no descriptor is left. A program of its
+//! own, so that every child of this process is this test's.
+
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use overlapped::time::sleep;
+use overlapped::{run, spawn};
+use overlapped_serve::web::Cgi;
+use overlapped_wire::http::{Content, Service};
+
+mod rig;
+
+use rig::{get, post, request, script};
+
+const MARK: &str = "OVERLAPPED_TEST_MARK";
+
+fn is_full() -> bool {
+    std::env::var_os("OVERLAPPED_TORTURE").is_some()
+}
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Processes that are children of this one, and others that bear `mark`.
+fn left_over(mark: &str) -> Vec<String> {
+    let me = std::process::id().to_string();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1));
+        let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        let mark = format!("{MARK}={mark}\0").into_bytes();
+        if parent == Some(&me) || environment.windows(mark.len()).any(|window| window == mark) {
+            found.push(stat);
+        }
+    }
+    found
+}
+
+const SCRIPTS: &[(&str, &str)] = &[
+    ("silent", "exit 3"),
+    ("half", "printf 'Content-Type: text/plain'"),
+    ("deaf", "printf 'Content-Type: text/plain\\n\\nfine'"),
+    (
+        "loud",
+        "head -c $QUERY_STRING /dev/zero | tr '\\0' '\\n' >&2\n\
+              printf 'Content-Type: text/plain\\n\\nfine'",
+    ),
+    ("wrong", "printf 'no header at all\\n\\n'; exec sleep 1000"),
+    ("endless", "printf 'Content-Type: text/plain\\n\\n'; exec cat /dev/zero"),
+    ("mute", "trap '' TERM HUP; sleep 1000"),
+    ("stuck", "printf 'Content-Type: text/plain\\n\\nbegun'; exec sleep 1000"),
+    ("parent", "sleep 1000 & sleep 1000 2>/dev/null & printf 'Content-Type: text/plain\\n\\nx'"),
+    ("lazy", "sleep 1000 >/dev/null 2>&1 & printf 'Content-Type: text/plain\\n\\nfine'"),
+    ("suicide", "printf 'Content-Type: text/plain\\n\\n'; kill -9 $$"),
+    ("closed", "printf 'Content-Type: text/plain\\n\\nfine'; exec >&- 2>&-; sleep 0.2"),
+];
+
+/// One request, and whatever its client does.
+fn once(case: usize, cgi: &Cgi, hasty: &Cgi) {
+    let (mut cgi, mut hasty) = (cgi.clone(), hasty.clone());
+    let name = SCRIPTS[case % SCRIPTS.len()].0;
+    let path = format!("/{name}");
+    let open = |cgi: &mut Cgi| {
+        let answer = cgi.call(request("GET", &path, &[]), &mut io::empty());
+        assert_eq!(answer.status(), 200, "{name}");
+        let Content::Reader { reader, .. } = answer.into_body() else { panic!("{name}: a reader") };
+        reader
+    };
+    match name {
+        "silent" | "half" | "wrong" => assert_eq!(get(&mut cgi, &path).status, 502, "{name}"),
+        "deaf" => {
+            let got = post(&mut cgi, &path, io::repeat(b'x').take(10 << 20));
+            assert_eq!(got.text(), "fine");
+        }
+        "loud" => {
+            let bytes = if is_full() { 100 << 20 } else { 4 << 20 };
+            assert_eq!(get(&mut cgi, &format!("{path}?{bytes}")).text(), "fine");
+        }
+        // The client goes away.
+        "endless" if case.is_multiple_of(2) => {
+            let mut some = vec![0; 256 << 10];
+            open(&mut cgi).read_exact(&mut some).unwrap();
+        }
+        "endless" => {
+            let got = get(&mut cgi.clone().output_max(1 << 20), &path);
+            assert_eq!(got.body.unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        }
+        // The server is killed while it waits.
+        "mute" if case.is_multiple_of(2) => {
+            let waiting = spawn(move || get(&mut cgi, "/mute").status);
+            sleep(Duration::from_millis(50));
+            waiting.kill();
+            assert!(waiting.join().is_err());
+        }
+        "mute" => assert_eq!(get(&mut hasty, &path).status, 504),
+        "stuck" => {
+            let got = get(&mut hasty, &path);
+            // On a slow machine the deadline may come before the header.
+            if got.status != 504 {
+                assert_eq!(got.body.unwrap_err().kind(), io::ErrorKind::TimedOut);
+            }
+        }
+        // Something in the background holds the output open.
+        "parent" => open(&mut cgi).read_exact(&mut [0]).unwrap(),
+        "suicide" => assert_eq!(get(&mut cgi, &path).text(), ""),
+        _ => assert_eq!(get(&mut cgi, &path).text(), "fine", "{name}"),
+    }
+}
+
+fn install(folder: &Path) {
+    for (name, text) in SCRIPTS {
+        script(folder, name, &format!("#!/bin/sh\n{text}\n"));
+    }
+}
+
+#[test]
+fn h10_no_script_and_no_client_leaves_a_process_or_a_descriptor() {
+    let temp = tempfile::tempdir().unwrap();
+    install(temp.path());
+    let mark = temp.path().to_str().unwrap();
+    let count = if is_full() { 1_000 } else { 60 };
+    let cgi = Cgi::new(temp.path()).unwrap().env(MARK, mark);
+    let hasty = cgi.clone().header_time(Duration::from_millis(600)).time(Duration::from_secs(1));
+    let round = |count: usize| {
+        run(|| {
+            let cases = std::rc::Rc::new(std::cell::Cell::new(0));
+            let clients: Vec<_> = (0..6)
+                .map(|_| {
+                    let (cases, cgi, hasty) = (cases.clone(), cgi.clone(), hasty.clone());
+                    spawn(move || {
+                        while cases.get() < count {
+                            cases.set(cases.get() + 1);
+                            // Twice each, in turn, so that both of its endings come.
+                            let case = cases.get();
+                            once(
+                                case % SCRIPTS.len() + SCRIPTS.len() * (case / SCRIPTS.len() % 2),
+                                &cgi,
+                                &hasty,
+                            );
+                        }
+                    })
+                })
+                .collect();
+            clients.into_iter().for_each(|client| client.join().unwrap());
+            let late = Instant::now() + Duration::from_secs(20);
+            while !left_over(mark).is_empty() {
+                assert!(Instant::now() < late, "left over: {:#?}", left_over(mark));
+                sleep(Duration::from_millis(20));
+            }
+        })
+        .unwrap();
+    };
+    // What the process opens once stays open.
+    round(SCRIPTS.len());
+    let before = descriptors();
+    round(count);
+    assert_eq!(descriptors(), before);
+    println!("RELIABILITY H10 {count} scripts, 0 processes and 0 descriptors left");
+}

@@ -10,13 +10,15 @@ mod idle;
 mod site;
 mod wrk;
 
-pub(crate) use client::Client;
-pub(crate) use site::{NAMES, Site};
+pub(crate) use client::ready;
+pub(crate) use site::NAMES;
 
 use crate::harness::child::Report;
 use crate::harness::server::Server;
 use crate::harness::syscalls::cpu_time;
 use crate::subjects::{Name, Server as Kind};
+use client::Client;
+use site::Site;
 use std::process::Command;
 use wrk::Wrk;
 
@@ -43,7 +45,7 @@ pub(crate) fn measure(name: Name, case: &str, quick: bool) -> Result<Report, Str
     let (file, connections) = case.split_once('_').ok_or("no such case")?;
     let connections = connections.parse().map_err(|_| "no number of connections")?;
     let (port, body) = (server.port()?, site.body(file)?);
-    client::ready(port)?.expect_body(&site::target(file), &body)?;
+    ready(port)?.expect_body(&site::target(file), &body)?;
 
     let load = Wrk { port, target: site::target(file), connections };
     // wrk knows whole seconds only.

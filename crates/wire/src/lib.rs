@@ -11,12 +11,24 @@
 //! before the next request is answered; after [`Next::Close`] or [`Malformed`] nothing is decoded
 //! any more.
 //!
+//! | module | protocol |
+//! |---|---|
+//! | [`echo`] | every byte is sent back |
+//! | [`bracket`] | what comes is sent back in brackets |
+//! | [`length`] | messages with their length in front |
+//! | [`line`] | lines |
+//! | [`zen`] | the Zen game |
+//! | [`http`] | HTTP/1.1, answered by a [`Service`](http::Service) |
+//! | `codec` | whatever a codec of `tokio_util` frames (feature `tokio-codec`) |
+//!
 //! How the bytes were split on their way never matters: a protocol sees a growing prefix of what is
 //! to come, and decides the same wherever it ends.
 
 #![forbid(unsafe_code)]
 
 pub mod bracket;
+#[cfg(feature = "tokio-codec")]
+pub mod codec;
 pub mod echo;
 pub mod http;
 pub mod length;

@@ -141,7 +141,8 @@ fn what_is_well_formed_is_served_and_so_is_the_marker() {
         "POST / HTTP/1.1\\r\\n{h}Transfer-Encoding: chunked\\r\\n\\r\\n\
          5;a=\"b c\"\\r\\nhello\\r\\n000\\r\\nX: y\\r\\nZ:\\r\\n\\r\\n",
         "POST / HTTP/1.1\\r\\n{h}Expect: 100-Continue\\r\\nContent-Length: 5\\r\\n\\r\\nhello",
-        "POST / HTTP/1.0\\r\\nConnection: keep-alive\\r\\nExpect: x\\r\\nContent-Length: 5\\r\\n\\r\\nhello",
+        "POST / HTTP/1.0\\r\\nConnection: keep-alive\\r\\nExpect: x\\r\\n\
+         Content-Length: 5\\r\\n\\r\\nhello",
     ];
     for text in heads {
         for (seen, marked) in send(&unescaped(text), true) {

@@ -133,7 +133,8 @@ fn uri(method: &Method, head: &Bytes, target: &str) -> Result<Uri, Malformed> {
     Ok(uri)
 }
 
-/// Whether two hexadecimal digits follow each percent sign. In a query, whoever decodes it has a say.
+/// Whether two hexadecimal digits follow each percent sign. In a query, whoever decodes it has a
+/// say.
 fn is_encoded(mut path: &[u8]) -> bool {
     while let Some(at) = memchr::memchr(b'%', path) {
         let digits = path.get(at + 1..at + 3).unwrap_or_default();

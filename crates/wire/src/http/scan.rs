@@ -101,7 +101,9 @@ impl Scan {
 
     #[cold]
     fn above(&self, bound: usize, limits: &Limits) -> Malformed {
-        if bound < limits.head_bytes_max.saturating_add(self.begin) {
+        let is_line = self.request_line_bytes == 0
+            && bound == self.line.saturating_add(limits.line_bytes_max).saturating_add(2);
+        if is_line {
             refusal(StatusCode::URI_TOO_LONG, "the request line is too long")
         } else {
             too_large("the head of the request is too large")

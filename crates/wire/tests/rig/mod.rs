@@ -3,6 +3,7 @@
 //! request is answered, after `Close` or `Malformed` nothing is decoded any more.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub(crate) mod log;
 pub(crate) mod messages;
 pub(crate) mod random;
 
@@ -167,11 +168,18 @@ pub(crate) fn drive<P: Protocol>(
                     break End::Closed;
                 }
             }
-            Err(Ok(end)) => break end,
-            Err(Err((malformed, body))) => break refuse(protocol, &malformed, body, b""),
+            Err(Stop::Gone) => break End::Gone,
+            Err(Stop::Malformed(malformed, body)) => break refuse(protocol, &malformed, body, b""),
         }
     };
     Seen { served, end }
+}
+
+/// Why a request's answer is not sent.
+enum Stop {
+    Gone,
+    /// With what was read of the body before.
+    Malformed(Malformed, Vec<u8>),
 }
 
 /// Answers one request and throws away what nobody has read of its body.
@@ -180,7 +188,7 @@ fn answer<P: Protocol>(
     request: P::Request<'_>,
     decoder: Option<Box<dyn BodyDecoder>>,
     arrival: &mut Arrival<'_>,
-) -> Result<(Served, Next), Result<End, (Malformed, Vec<u8>)>> {
+) -> Result<(Served, Next), Stop> {
     let mut reply = Reply::default();
     let mut record = Record::default();
     let mut body = Body {
@@ -208,8 +216,8 @@ fn answer<P: Protocol>(
     }
     let Body { malformed, gone, invitations, given, arrival, .. } = body;
     match malformed {
-        Some(malformed) => Err(Err((malformed, given))),
-        None if gone => Err(Ok(End::Gone)),
+        Some(malformed) => Err(Stop::Malformed(malformed, given)),
+        None if gone => Err(Stop::Gone),
         None => {
             assert!(invitations <= 1);
             Ok((Served { end: arrival.taken, reply: sent(&mut reply), record }, next))

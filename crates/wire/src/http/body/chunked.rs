@@ -79,7 +79,10 @@ impl Chunked {
     fn step(&mut self, byte: u8) -> Result<bool, Malformed> {
         self.state = match (self.state, byte) {
             (State::Size, b'\r') if self.digits > 0 => State::SizeEnd,
-            (State::Size, b';') if self.digits > 0 => State::Extension,
+            (State::Size, b';') if self.digits > 0 => {
+                self.extension(b';')?;
+                State::Extension
+            }
             (State::Size, byte) => {
                 self.digit(byte)?;
                 State::Size
@@ -97,7 +100,10 @@ impl Chunked {
             (State::DataReturn | State::DataEnd, _) => {
                 return Err(bad("a chunk does not end after its size"));
             }
-            (State::End, b'\n') => return Ok(true),
+            (State::End, b'\n') => {
+                self.trailer_byte()?;
+                return Ok(true);
+            }
             (State::End, _) => return Err(bad("the trailer's last line does not end")),
             (state, byte) => self.trailer(state, byte)?,
         };
@@ -139,11 +145,13 @@ impl Chunked {
         Ok(State::Data)
     }
 
-    fn trailer(&mut self, state: State, byte: u8) -> Result<State, Malformed> {
+    fn trailer_byte(&mut self) -> Result<(), Malformed> {
         self.trailer_bytes += 1;
-        if self.trailer_bytes > self.limits.head_bytes_max {
-            return Err(too_many());
-        }
+        if self.trailer_bytes > self.limits.head_bytes_max { Err(too_many()) } else { Ok(()) }
+    }
+
+    fn trailer(&mut self, state: State, byte: u8) -> Result<State, Malformed> {
+        self.trailer_byte()?;
         Ok(match (state, byte) {
             (State::Trailer, b'\r') => State::End,
             (State::Trailer, byte) if is_token(byte) => {

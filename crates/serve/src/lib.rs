@@ -30,4 +30,5 @@ pub use listen::{Address, Listen};
 pub use peer::{Peer, TlsPeer};
 pub use server::{Handle, Server};
 pub use stream::Connection;
+pub use stream::tls::Tls;
 pub use watch::{AccessLog, Totals};

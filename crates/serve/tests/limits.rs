@@ -119,7 +119,10 @@ enum Slowness {
 fn large(_: http::Request<()>, body: &mut dyn Read) -> Answer {
     let mut all = Vec::new();
     match body.read_to_end(&mut all) {
-        Ok(0) => Answer::new(Content::Bytes(vec![b'x'; 64 << 20].into())),
+        Ok(0) => {
+            let reader = Box::new(std::io::repeat(b'x'));
+            Answer::new(Content::Reader { reader, len: Some(64 << 20) })
+        }
         _ => Answer::new(Content::EMPTY),
     }
 }

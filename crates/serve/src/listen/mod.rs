@@ -14,7 +14,7 @@ pub(crate) use accept::{Door, accept_for_ever, accept_the_rest};
 pub(crate) use bind::{Bound, bind, shards};
 pub(crate) use seats::{Addresses, Ticket};
 
-use crate::Limits;
+use crate::{Limits, Tls};
 
 /// An address that is listened on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +58,8 @@ impl fmt::Display for Address {
 pub struct Listen {
     pub(crate) on: String,
     pub(crate) limits: Limits,
+    pub(crate) proxy: bool,
+    pub(crate) tls: Option<Tls>,
 }
 
 impl Listen {
@@ -67,12 +69,27 @@ impl Listen {
     ///
     /// A socket that was handed over and has the address asked for is used, whatever its name.
     pub fn on(address: impl Into<String>) -> Listen {
-        Listen { on: address.into(), limits: Limits::default() }
+        Listen { on: address.into(), limits: Limits::default(), proxy: false, tls: None }
     }
 
     /// What clients are allowed.
     pub fn limits(mut self, limits: Limits) -> Listen {
         self.limits = limits;
+        self
+    }
+}
+
+impl Listen {
+    /// Speaks TLS.
+    pub fn tls(mut self, tls: Tls) -> Listen {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Requires the PROXY protocol, version 1 or 2, in front of everything else: for listeners that
+    /// only proxies can reach. Clients' addresses are then those that proxies tell.
+    pub fn proxy_protocol(mut self) -> Listen {
+        self.proxy = true;
         self
     }
 }

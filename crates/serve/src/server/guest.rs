@@ -1,5 +1,6 @@
 //! A connection's tasklet, from its first instruction to its last.
 
+use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
@@ -13,7 +14,7 @@ use super::Venue;
 use super::worker::Presence;
 use crate::listen::{Address, Ticket};
 use crate::session::{self, End};
-use crate::stream::{Link, Socket, State};
+use crate::stream::{Link, Raw, Socket, State, proxy, tls};
 use crate::watch::Entered;
 use crate::{Connection, Peer};
 
@@ -99,7 +100,9 @@ impl Guest {
         serve: &Rc<dyn Serve>,
     ) {
         venue.counts.accepted.add(1);
-        let Ok(ticket) = ticket(venue, from) else { return };
+        // A proxy's address says nothing: its clients' do, later.
+        let counted = if venue.front.proxy { None } else { from };
+        let Ok(ticket) = ticket(venue, counted) else { return };
         let link = Rc::new(Link::new(socket));
         let guest = Guest {
             _presence: venue.worker.enter(&link),
@@ -134,12 +137,43 @@ impl Guest {
     }
 
     fn meet(&mut self, venue: &Rc<Venue>, from: Option<SocketAddr>, serve: &dyn Serve) {
-        let peer = Peer { remote: from, local: self.local(venue), ..Peer::default() };
-        let span = tracing::debug_span!("connection", %peer, address = %venue.front.address);
-        let connection = Connection::new(Rc::clone(&self.link), peer, Rc::clone(venue), span);
+        let span = tracing::debug_span!("connection", from = ?from, on = %venue.front.address);
+        let connection = match self.greet(venue, from, &span) {
+            Ok(connection) => connection,
+            Err(error) => {
+                venue.counts.handshakes_failed.add(1);
+                tracing::debug!(parent: &span, "closed in its handshake: {error}");
+                return;
+            }
+        };
         let end = serve.serve(connection.clone());
         note(&connection, &end);
         session::close(&connection, &end);
+    }
+
+    /// What comes before the protocol: a proxy's header, TLS.
+    fn greet(
+        &mut self,
+        venue: &Rc<Venue>,
+        from: Option<SocketAddr>,
+        span: &tracing::Span,
+    ) -> io::Result<Connection> {
+        let limit = venue.limits.head;
+        let raw = Raw::new(Rc::clone(&self.link));
+        let mut peer = Peer { remote: from, local: self.local(venue), ..Peer::default() };
+        if venue.front.proxy
+            && let Some((remote, local)) = proxy::read(&raw, limit)?
+        {
+            let ticket = ticket(venue, Some(remote));
+            self._ticket = ticket.map_err(|()| io::Error::other("too many of one address"))?;
+            (peer.remote, peer.local, peer.proxy) = (Some(remote), Some(local), from);
+        }
+        let tls = match &venue.front.tls {
+            None => None,
+            Some(tls) => Some(tls::Session::accept(&raw, tls.current(), limit)?),
+        };
+        peer.tls = tls.as_ref().map(tls::Session::peer);
+        Ok(Connection::new(raw, tls, peer, Rc::clone(venue), span.clone()))
     }
 
     fn local(&self, venue: &Venue) -> Option<SocketAddr> {
@@ -168,7 +202,6 @@ fn note(connection: &Connection, end: &End) {
     match end {
         End::Finished => tracing::debug!(parent: span, "the client has finished"),
         End::Closed => tracing::debug!(parent: span, "closed after the last reply"),
-        End::Stopped => tracing::debug!(parent: span, "closed: the server stops"),
         End::Idle => {
             counts.idle.add(1);
             tracing::debug!(parent: span, "closed: idle for too long");

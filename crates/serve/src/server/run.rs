@@ -92,11 +92,21 @@ impl Running {
         loop {
             match orders.recv().map_err(io::Error::other)? {
                 Order::Stop => return Ok(orders),
-                Order::Reload => {
-                    if let Some(log) = &self.log {
-                        log.reopen();
-                    }
-                }
+                Order::Reload => self.reload(),
+            }
+        }
+    }
+
+    /// Opens files again.
+    fn reload(&self) {
+        if let Some(log) = &self.log {
+            log.reopen();
+        }
+        for tls in self.server.listeners.iter().filter_map(|listener| listener.front.tls.as_ref()) {
+            // Small files, read in place.
+            match tls.reload() {
+                Ok(()) => tracing::info!("certificates were read again"),
+                Err(error) => tracing::error!("the old certificates stay: {error}"),
             }
         }
     }

@@ -8,9 +8,9 @@ use overlapped::sync::{Event, Semaphore};
 use overlapped::time::Instant;
 
 use super::Worker;
-use crate::Limits;
 use crate::listen::{Address, Addresses, Listen};
 use crate::watch::{Counts, Gauge, Log};
+use crate::{Limits, Tls};
 
 /// What the whole server shares.
 #[derive(Debug)]
@@ -48,6 +48,8 @@ pub(crate) struct Front {
     pub(crate) limits: Limits,
     pub(crate) seats: Arc<Semaphore>,
     pub(crate) addresses: Arc<Addresses>,
+    pub(crate) proxy: bool,
+    pub(crate) tls: Option<Tls>,
 }
 
 impl Front {
@@ -58,6 +60,8 @@ impl Front {
             limits: listen.limits,
             seats: Arc::new(Semaphore::new(seats)),
             addresses: Arc::default(),
+            proxy: listen.proxy,
+            tls: listen.tls,
         }
     }
 }

@@ -18,9 +18,13 @@ const UNREAD_MAX: u64 = 1 << 20;
 pub(crate) fn close(connection: &Connection, end: &End) {
     match end {
         // The client has closed its side, or has sent nothing that could be in the way.
-        End::Finished | End::Idle | End::Stopped => {}
+        End::Finished | End::Idle => {
+            // What becomes of it is the client's business.
+            let _ = connection.say_farewell(connection.venue().limits.linger);
+        }
         End::Closed | End::Malformed(_) | End::Late => {
-            if connection.socket().shutdown(Shutdown::Write).is_ok() {
+            let told = connection.say_farewell(connection.venue().limits.linger);
+            if told.is_ok() && connection.socket().shutdown(Shutdown::Write).is_ok() {
                 linger(connection);
             }
         }

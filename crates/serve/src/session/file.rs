@@ -30,19 +30,21 @@ pub(super) fn send(out: &mut Out<'_>, file: &Arc<File>, offset: u64, len: u64) -
     }
     let mut at = offset;
     let end = offset.saturating_add(len);
-    while at < end {
+    while at < end && !out.connection.is_secret() {
         let stretch = STRETCH.min(end - at);
         fetch(file, at, stretch)?;
         out.flush()?;
         at = match transfer(out, file, at, stretch)? {
             Some(at) => at,
             // A file that the kernel does not move: some file systems have only reads.
-            None => {
-                read(out, file, at, SMALL.min(end - at))?;
-                at + SMALL.min(end - at)
-            }
+            None => break,
         };
         yield_now();
+    }
+    while at < end {
+        let piece = SMALL.min(end - at);
+        read(out, file, at, piece)?;
+        at += piece;
     }
     Ok(())
 }

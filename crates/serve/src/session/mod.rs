@@ -57,15 +57,18 @@ pub(crate) enum End {
     Malformed(String),
     /// A reply could not be finished: the client must notice.
     Broken(io::Error),
-    /// The server stops.
-    Stopped,
     /// The connection failed.
     Failed(io::Error),
 }
 
 impl From<io::Error> for End {
     fn from(error: io::Error) -> End {
-        if is_late(&error) { End::Late } else { End::Failed(error) }
+        match error.kind() {
+            _ if is_late(&error) => End::Late,
+            // TLS, without a farewell: what requests are has ends of their own.
+            io::ErrorKind::UnexpectedEof => End::Finished,
+            _ => End::Failed(error),
+        }
     }
 }
 
@@ -118,7 +121,7 @@ fn await_request(connection: &Connection, input: &mut Input) -> Result<(), End> 
 fn receive(connection: &Connection, input: &mut Input, limit: Duration) -> Result<(), End> {
     let read = connection.receive(input.space(usize::MAX), limit)?;
     if read == 0 {
-        return Err(if connection.is_stopping() { End::Stopped } else { End::Finished });
+        return Err(End::Finished);
     }
     input.filled(read);
     connection.link().state.set(State::Busy);

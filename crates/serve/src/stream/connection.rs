@@ -7,7 +7,8 @@ use std::rc::Rc;
 
 use overlapped::time::{Duration, Instant, timeout};
 
-use super::{Link, Socket};
+use super::tls::Session;
+use super::{Link, Raw, Socket};
 use crate::Peer;
 use crate::server::Venue;
 use crate::session::Pace;
@@ -25,15 +26,22 @@ pub struct Connection {
 }
 
 struct Inner {
-    link: Rc<Link>,
+    raw: Raw,
+    tls: Option<Session>,
     peer: Peer,
     venue: Rc<Venue>,
     span: tracing::Span,
 }
 
 impl Connection {
-    pub(crate) fn new(link: Rc<Link>, peer: Peer, venue: Rc<Venue>, span: tracing::Span) -> Self {
-        Connection { inner: Rc::new(Inner { link, peer, venue, span }) }
+    pub(crate) fn new(
+        raw: Raw,
+        tls: Option<Session>,
+        peer: Peer,
+        venue: Rc<Venue>,
+        span: tracing::Span,
+    ) -> Self {
+        Connection { inner: Rc::new(Inner { raw, tls, peer, venue, span }) }
     }
 
     /// Who the client is.
@@ -49,8 +57,9 @@ impl Connection {
     /// Says that nothing more will be written. The client sees the end of the stream.
     ///
     /// # Errors
-    /// Those of shutdown(2).
+    /// Those of shutdown(2), and of a write, with TLS.
     pub fn finish(&self) -> io::Result<()> {
+        self.say_farewell(self.venue().limits.idle)?;
         self.socket().shutdown(Shutdown::Write)
     }
 
@@ -59,11 +68,11 @@ impl Connection {
     }
 
     pub(crate) fn link(&self) -> &Link {
-        &self.inner.link
+        &self.inner.raw.link
     }
 
     pub(crate) fn socket(&self) -> &Socket {
-        &self.inner.link.socket
+        self.inner.raw.socket()
     }
 
     /// For events about this connection. It must not be entered: tasklets take turns on the thread,
@@ -74,9 +83,36 @@ impl Connection {
 
     /// What has come, waiting for it for at most `limit`.
     pub(crate) fn receive(&self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
-        let read = timeout(limit, || self.socket().read(buf))?;
+        let Inner { raw, tls, .. } = &*self.inner;
+        let read = match tls {
+            None => timeout(limit, || raw.read(buf))?,
+            Some(tls) => tls.read(raw, buf, limit)?,
+        };
         self.venue().counts.bytes_in.add(read as u64);
         Ok(read)
+    }
+
+    /// Sends some of it.
+    fn put(&self, bytes: &[u8]) -> io::Result<usize> {
+        let Inner { raw, tls, .. } = &*self.inner;
+        match tls {
+            None => raw.write(bytes),
+            Some(tls) => tls.write(raw, bytes),
+        }
+    }
+
+    /// Whether bytes may not go past TLS.
+    pub(crate) fn is_secret(&self) -> bool {
+        self.inner.tls.is_some()
+    }
+
+    /// With TLS, tells the client that this was all; for so long at most.
+    pub(crate) fn say_farewell(&self, limit: Duration) -> io::Result<()> {
+        let Inner { raw, tls, .. } = &*self.inner;
+        match tls {
+            None => Ok(()),
+            Some(tls) => timeout(limit, || tls.say_farewell(raw)),
+        }
     }
 
     /// Sends all of it at the client's pace, which must not be too slow.
@@ -84,7 +120,7 @@ impl Connection {
         // Nearly always the whole reply, at once: nobody need look at the clock.
         let mut begin = None;
         while !bytes.is_empty() {
-            let sent = timeout(pace.left(), || self.socket().write(bytes))?;
+            let sent = timeout(pace.left(), || self.put(bytes))?;
             self.venue().counts.bytes_out.add(sent as u64);
             bytes = &bytes[sent..];
             if let Some(begin) = begin {
@@ -106,7 +142,7 @@ impl Read for &Connection {
 
 impl Write for &Connection {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        let sent = timeout(self.venue().limits.idle, || self.socket().write(buf))?;
+        let sent = timeout(self.venue().limits.idle, || self.put(buf))?;
         self.venue().counts.bytes_out.add(sent as u64);
         Ok(sent)
     }

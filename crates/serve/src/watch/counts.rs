@@ -32,6 +32,7 @@ pub(crate) struct Counts {
     pub(crate) idle: Counter,
     pub(crate) late: Counter,
     pub(crate) malformed: Counter,
+    pub(crate) handshakes_failed: Counter,
     pub(crate) errors: Counter,
     pub(crate) refused: Counter,
     pub(crate) panicked: Counter,
@@ -94,6 +95,8 @@ pub struct Totals {
     pub late: u64,
     /// Connections that were closed because a client broke the protocol.
     pub malformed: u64,
+    /// Connections whose handshake, or PROXY header, was not as it must be, or not in time.
+    pub handshakes_failed: u64,
     /// Connections that failed.
     pub errors: u64,
     /// Connections that were closed at once: too many of one address, no descriptor, no tasklet.
@@ -116,6 +119,7 @@ impl Totals {
         self.idle += counts.idle.get();
         self.late += counts.late.get();
         self.malformed += counts.malformed.get();
+        self.handshakes_failed += counts.handshakes_failed.get();
         self.errors += counts.errors.get();
         self.refused += counts.refused.get();
         self.panicked += counts.panicked.get();
@@ -136,12 +140,13 @@ impl fmt::Display for Totals {
         )?;
         writeln!(
             f,
-            "ended by     errors {}, idleness {}, slowness {}, malformed requests {}, refusal {}, \
-             panics {}; pauses for shortage {}",
+            "ended by     errors {}, idleness {}, slowness {}, malformed requests {}, failed handshakes {}, \
+             refusal {}, panics {}; pauses for shortage {}",
             self.errors,
             self.idle,
             self.late,
             self.malformed,
+            self.handshakes_failed,
             self.refused,
             self.panicked,
             self.shortages,

@@ -1,0 +1,152 @@
+//! One connection's TLS.
+//!
+//! Two tasklets may use it at once, one reading and one writing. So rustls's state is borrowed for
+//! as long as a call into it takes, never across a wait; and because records must be sent in the
+//! order in which they were made, whoever makes some holds `sending` until they are sent.
+
+use std::cell::RefCell;
+use std::io::{self, ErrorKind, Read, Write};
+use std::sync::Arc;
+
+use overlapped::sync::{Mutex, MutexGuard, PoisonError};
+use overlapped::time::{Duration, Instant, timeout};
+use rustls::{ServerConfig, ServerConnection};
+
+use crate::TlsPeer;
+use crate::stream::Raw;
+
+/// Plaintext that is turned into records at a time.
+const PIECE: usize = 64 << 10;
+/// What is read at a time during the handshake; it takes a client few hundred bytes.
+const HELLO: usize = 2 << 10;
+
+/// Plaintext that rustls holds before it takes nothing more in.
+const HELD_MAX: usize = 16 << 10;
+
+pub(crate) struct Session {
+    tls: RefCell<ServerConnection>,
+    /// Bytes of the socket that rustls could not take in yet.
+    ahead: RefCell<Vec<u8>>,
+    sending: Mutex<()>,
+}
+
+impl Session {
+    /// The handshake, which may take so long.
+    pub(crate) fn accept(
+        raw: &Raw,
+        config: Arc<ServerConfig>,
+        limit: Duration,
+    ) -> io::Result<Session> {
+        let mut tls = ServerConnection::new(config).map_err(io::Error::other)?;
+        tls.set_buffer_limit(None);
+        let session =
+            Session { tls: RefCell::new(tls), ahead: RefCell::default(), sending: Mutex::new(()) };
+        let hello = &mut vec![0; HELLO];
+        timeout(limit, || {
+            while session.tls.borrow().is_handshaking() {
+                if session.take_in(raw, hello)? == 0 {
+                    return Err(ErrorKind::UnexpectedEof.into());
+                }
+            }
+            Ok(session)
+        })
+    }
+
+    /// What the handshake told.
+    pub(crate) fn peer(&self) -> TlsPeer {
+        let tls = self.tls.borrow();
+        TlsPeer {
+            server_name: tls.server_name().map(Arc::from),
+            protocol: tls.alpn_protocol().map(|name| String::from_utf8_lossy(name).into()),
+        }
+    }
+
+    /// Plaintext, which is waited for so long. `buf` also serves for the bytes of the socket: of
+    /// them there are more.
+    ///
+    /// A stream that ends without a farewell is an `UnexpectedEof`: somebody may have cut it.
+    pub(crate) fn read(&self, raw: &Raw, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
+        let mut deadline = None;
+        loop {
+            match self.tls.borrow_mut().reader().read(buf) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+            let deadline = *deadline.get_or_insert_with(|| Instant::now().checked_add(limit));
+            let left = deadline.map_or(Duration::MAX, |deadline| {
+                deadline.saturating_duration_since(Instant::now())
+            });
+            timeout(left, || self.take_in(raw, buf))?;
+        }
+    }
+
+    /// Has rustls take bytes of the socket in, after a wait for them; how many.
+    fn take_in(&self, raw: &Raw, buf: &mut [u8]) -> io::Result<usize> {
+        let ahead = self.ahead.take();
+        let read = if ahead.is_empty() { raw.read(buf)? } else { ahead.len() };
+        let bytes = if ahead.is_empty() { &buf[..read] } else { &ahead[..] };
+        let mut tls = self.tls.borrow_mut();
+        let fed = feed(&mut tls, bytes);
+        let owes = tls.wants_write();
+        drop(tls);
+        if owes {
+            // The next message of the handshake, or why there is none.
+            let _sending = self.lock();
+            self.send_made(raw)?;
+        }
+        self.ahead.borrow_mut().extend_from_slice(fed?);
+        Ok(read)
+    }
+
+    /// Sends plaintext, at most [`PIECE`] bytes of it; how many.
+    pub(crate) fn write(&self, raw: &Raw, bytes: &[u8]) -> io::Result<usize> {
+        let piece = &bytes[..bytes.len().min(PIECE)];
+        let _sending = self.lock();
+        self.tls.borrow_mut().writer().write_all(piece)?;
+        self.send_made(raw)?;
+        Ok(piece.len())
+    }
+
+    /// Says that nothing more comes.
+    pub(crate) fn say_farewell(&self, raw: &Raw) -> io::Result<()> {
+        let _sending = self.lock();
+        self.tls.borrow_mut().send_close_notify();
+        self.send_made(raw)
+    }
+
+    /// Sends the records that were made. A session whose records could not be sent is of no use any
+    /// more.
+    fn send_made(&self, raw: &Raw) -> io::Result<()> {
+        let mut records = Vec::with_capacity(PIECE / 4);
+        let mut tls = self.tls.borrow_mut();
+        while tls.wants_write() {
+            tls.write_tls(&mut records)?;
+        }
+        drop(tls);
+        let mut left = &records[..];
+        while !left.is_empty() {
+            left = &left[raw.write(left)?..];
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.sending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Has rustls take bytes in, until it holds as much plaintext as it may; the rest.
+fn feed<'b>(tls: &mut ServerConnection, mut bytes: &'b [u8]) -> io::Result<&'b [u8]> {
+    loop {
+        // The end of the stream is told by a read of nothing.
+        tls.read_tls(&mut bytes)?;
+        let state = tls.process_new_packets().map_err(malformed)?;
+        if bytes.is_empty() || state.plaintext_bytes_to_read() > HELD_MAX {
+            return Ok(bytes);
+        }
+    }
+}
+
+fn malformed(error: rustls::Error) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, error)
+}

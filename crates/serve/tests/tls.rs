@@ -1,0 +1,190 @@
+//! TLS: handshakes, names, reloads.
+
+mod site;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use overlapped_serve::{Connection, Limits, Listen, Peer, Server, Tls};
+use overlapped_wire::length::Length;
+use overlapped_wire::line::Line;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use site::{Site, connect};
+
+/// Writes a certificate for these names and its key, and gives the certificate.
+fn make(folder: &Path, file: &str, names: &[&str]) -> CertificateDer<'static> {
+    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    let made = rcgen::generate_simple_self_signed(names).unwrap();
+    std::fs::write(folder.join(format!("{file}.pem")), made.cert.pem()).unwrap();
+    std::fs::write(folder.join(format!("{file}.key")), made.signing_key.serialize_pem()).unwrap();
+    made.cert.der().clone()
+}
+
+fn files(folder: &Path, name: &str) -> (std::path::PathBuf, std::path::PathBuf) {
+    (folder.join(format!("{name}.pem")), folder.join(format!("{name}.key")))
+}
+
+type Client = StreamOwned<ClientConnection, TcpStream>;
+
+/// Connects, and finishes the handshake.
+fn client(
+    address: SocketAddr,
+    name: &'static str,
+    trusted: &CertificateDer<'static>,
+    protocols: &[&str],
+) -> Result<Client, std::io::Error> {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted.clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    let name = ServerName::try_from(name).unwrap();
+    let tls = ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut stream = StreamOwned::new(tls, connect(address));
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock)?;
+    }
+    Ok(stream)
+}
+
+fn ask(stream: &mut Client, line: &[u8]) {
+    stream.write_all(line).unwrap();
+    let mut answer = vec![0; line.len()];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(answer, line);
+}
+
+#[test]
+fn a_client_gets_the_certificate_of_the_name_it_asks_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = make(folder.path(), "one", &["one.example", "*.one.example"]);
+    let two = make(folder.path(), "two", &["two.example"]);
+    let tls = Tls::from_files(["one", "two"].map(|name| files(folder.path(), name))).unwrap();
+    let (_site, address) = Site::run(move || {
+        let mut server = Server::new();
+        let listen = Listen::on("127.0.0.1:0").tls(tls.protocols(["http/1.1"]));
+        let tell = |mut connection: Connection| {
+            let tls = connection.peer().tls().unwrap().clone();
+            let (name, protocol) =
+                (tls.server_name.unwrap(), tls.protocol.as_deref().unwrap_or("-").to_owned());
+            let _ = write!(connection, "{name} {protocol}");
+        };
+        (server.listen_with(listen, tell).map(|address| (server, address.tcp().unwrap()))).unwrap()
+    });
+    for (name, trusted, asked, agreed) in [
+        ("one.example", &one, &["h2", "http/1.1"][..], "http/1.1"),
+        ("www.one.example", &one, &["http/1.1"], "http/1.1"),
+        ("two.example", &two, &[], "-"),
+    ] {
+        let mut stream = client(address, name, trusted, asked).unwrap();
+        let mut told = String::new();
+        stream.read_to_string(&mut told).expect("it ends with a farewell");
+        assert_eq!(told, format!("{name} {agreed}"));
+    }
+    assert!(client(address, "two.example", &one, &[]).is_err(), "that is the other's");
+    assert!(client(address, "one.example", &one, &["h2"]).is_err(), "nothing to agree on");
+}
+
+#[test]
+fn large_messages_come_back_whole_and_so_does_a_request_in_small_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let trusted = make(folder.path(), "a", &["a.example"]);
+    let tls = Tls::from_files([files(folder.path(), "a")]).unwrap();
+    let (_site, address) = Site::run(move || {
+        let mut server = Server::new();
+        let listen = Listen::on("127.0.0.1:0").tls(tls);
+        let address = server.listen(listen, |_: &Peer| Length::default()).unwrap();
+        (server, address.tcp().unwrap())
+    });
+    let mut stream = client(address, "a.example", &trusted, &[]).unwrap();
+    for round in 0..10 {
+        let body: Vec<u8> = (0..700_000).map(|at| (at * 31 + round) as u8).collect();
+        write!(stream, "{}\n", body.len()).unwrap();
+        // In records of many sizes, so that they end anywhere in what is read at a time.
+        let mut rest = &body[..];
+        let mut size = 1 + round;
+        while !rest.is_empty() {
+            let (record, behind) = rest.split_at(size.min(rest.len()));
+            stream.write_all(record).unwrap();
+            rest = behind;
+            size = (size * 7 + 13) % 17_000 + 100;
+        }
+        let mut answer = vec![0; body.len()];
+        stream.read_exact(&mut answer).unwrap();
+        assert!(answer == body, "round {round}");
+    }
+}
+
+#[test]
+fn certificates_are_read_again_and_bad_ones_change_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = make(folder.path(), "a", &["a.example"]);
+    let tls = Tls::from_files([files(folder.path(), "a")]).unwrap();
+    let (site, address) = Site::run(move || {
+        let mut server = Server::new();
+        let address = server.listen(Listen::on("127.0.0.1:0").tls(tls), |_: &Peer| Line::default());
+        let address = address.unwrap();
+        (server, address.tcp().unwrap())
+    });
+    let mut before = client(address, "a.example", &old, &[]).unwrap();
+    let new = make(folder.path(), "a", &["a.example"]);
+    site.handle.reload();
+    site::wait_until("the new certificate is served", || {
+        client(address, "a.example", &new, &[]).is_ok()
+    });
+    ask(&mut before, b"still here\n");
+    std::fs::write(folder.path().join("a.pem"), "no certificate").unwrap();
+    site.handle.reload();
+    std::thread::sleep(Duration::from_millis(100));
+    ask(&mut client(address, "a.example", &new, &[]).unwrap(), b"the last good one\n");
+}
+
+#[test]
+fn what_is_no_handshake_is_closed_by_the_deadline() {
+    let folder = tempfile::tempdir().unwrap();
+    let trusted = make(folder.path(), "a", &["a.example"]);
+    let tls = Tls::from_files([files(folder.path(), "a")]).unwrap();
+    let (site, address) = Site::run(move || {
+        let mut server = Server::new();
+        let limits = Limits { head: Duration::from_secs(1), ..Limits::default() };
+        let listen = Listen::on("127.0.0.1:0").tls(tls).limits(limits);
+        let address = server.listen(listen, |_: &Peer| Line::default()).unwrap();
+        (server, address.tcp().unwrap())
+    });
+    let begin = Instant::now();
+    let mut silent = connect(address);
+    let mut plain = connect(address);
+    plain.write_all(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").unwrap();
+    let told = plain.read_to_end(&mut Vec::new());
+    assert!(told.is_ok() || told.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
+    assert_eq!(silent.read(&mut [0; 1]).unwrap(), 0);
+    assert!(begin.elapsed() >= Duration::from_secs(1));
+    ask(&mut client(address, "a.example", &trusted, &[]).unwrap(), b"others are served\n");
+    assert_eq!(site.stop().handshakes_failed, 2);
+}
+
+#[test]
+fn errors_of_certificates_name_the_file_and_the_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    make(folder.path(), "a", &["a.example"]);
+    make(folder.path(), "b", &["b.example"]);
+    let [(a, a_key), (_, b_key)] = ["a", "b"].map(|name| files(folder.path(), name));
+    let error = |pem: &Path, key: &Path| Tls::from_files([(pem, key)]).unwrap_err().to_string();
+    let missing = error(&folder.path().join("none"), &a_key);
+    assert!(missing.contains("none") && missing.contains("must lead to a file"), "{missing}");
+    let exchanged = error(&a_key, &a_key);
+    assert!(exchanged.contains("a.key") && exchanged.contains("BEGIN CERTIFICATE"), "{exchanged}");
+    let no_key = error(&a, &a);
+    assert!(no_key.contains("BEGIN PRIVATE KEY"), "{no_key}");
+    let others = error(&a, &b_key);
+    assert!(others.contains("a.pem") && others.contains("b.key"), "{others}");
+}

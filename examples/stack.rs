@@ -20,5 +20,5 @@ pub(crate) fn note() {
 
 /// The most that any tasklet of this thread has used, as far as it was noted.
 pub(crate) fn deepest() -> String {
-    format!("deepest stack: {} of 192 KiB", DEEPEST.get() >> 10)
+    format!("deepest stack: {} KiB; by default there are 192", DEEPEST.get() >> 10)
 }

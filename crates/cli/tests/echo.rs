@@ -8,7 +8,10 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use common::{Server, finish_python, has_client, on_each_port, python, round_trip, start_python};
+use common::{
+    Server, Signal, finish_python, has_client, on_each_port, python, round_trip, start_python,
+    try_round_trip, within,
+};
 
 fn target(server: &Server, more: &[String]) -> Vec<String> {
     let mut arguments = vec![server.addr.ip().to_string(), server.addr.port().to_string()];
@@ -41,7 +44,7 @@ fn c1_many_megabytes_come_back_with_the_same_sha256() {
         };
         assert_eq!(sent, received);
         assert_eq!(count.parse(), Ok(megabytes << 20));
-        let stopped = server.stop("TERM");
+        let stopped = server.stop(Signal::TERM);
         assert_eq!(stopped.count("bytes        in"), megabytes << 20);
         assert_eq!(stopped.count("out"), megabytes << 20);
         println!("RELIABILITY C1 1 python3: {megabytes} MiB there and back in {seconds:.2} s");
@@ -87,16 +90,13 @@ fn c1_nc_gets_back_what_it_sent() {
 fn c2_a_thousand_clients_half_of_them_killed_in_mid_transfer_leave_nothing_behind() {
     on_each_port(|port| {
         let server = Server::start(port, &[]);
-        // Whatever the first connection allocates for good is there before the count.
-        round_trip(&mut server.connect(), b"first");
-        sleep(Duration::from_millis(50));
-        let before = server.descriptors();
+        let before = server.descriptors_at_rest();
         let Some(said) = python("crowd.py", &target(&server, &["1000".to_owned()])) else { return };
-        assert_eq!(said, "connected 1000\n500 500\n");
-        let after = server.settle(before, Duration::from_secs(3));
+        assert_eq!(said, "answered 1000\n500 500\n");
+        let after = server.settle(before);
         assert_eq!(after, before, "descriptors are left open");
         round_trip(&mut server.connect(), b"still alive");
-        let stopped = server.stop("TERM");
+        let stopped = server.stop(Signal::TERM);
         assert!(stopped.status.success(), "{stopped:?}");
         assert_eq!(stopped.count("accepted"), 1002);
         assert!(stopped.count("peak") >= 1000, "{stopped:?}");
@@ -118,13 +118,17 @@ fn p8_without_free_descriptors_the_acceptor_idles_and_goes_on_when_there_are_som
         let mut said = String::new();
         BufReader::new(crowd.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
         assert_eq!(said, "held 1000\n");
+        let begin = Instant::now();
+        while server.descriptors() < LIMIT - 2 {
+            let (full, limit) = (server.descriptors(), within(Duration::from_secs(3)));
+            assert!(begin.elapsed() < limit, "void: only {full} descriptors are in use");
+            sleep(Duration::from_millis(5));
+        }
         sleep(Duration::from_millis(300));
-        let full = server.descriptors();
-        assert!(full >= LIMIT - 2, "void: only {full} descriptors are in use");
         let held = Duration::from_secs(if common::torture() { 5 } else { 2 });
-        let (begin, before) = (Instant::now(), server.cpu());
+        let (then, before) = (Instant::now(), server.cpu());
         sleep(held);
-        let load = (server.cpu() - before).as_secs_f64() / begin.elapsed().as_secs_f64() * 100.0;
+        let load = (server.cpu() - before).as_secs_f64() / then.elapsed().as_secs_f64() * 100.0;
         assert!(load < 10.0, "{load:.1} % CPU while starved");
         // A client that came last and waits behind the others. All of them get served.
         let mut late = server.connect();
@@ -133,14 +137,16 @@ fn p8_without_free_descriptors_the_acceptor_idles_and_goes_on_when_there_are_som
         let released = Instant::now();
         late.read_exact(&mut [0; 4]).unwrap();
         let again = released.elapsed();
-        assert!(again < Duration::from_secs(1), "accepting again after {again:?}");
+        assert!(again < within(Duration::from_secs(1)), "accepting again after {again:?}");
         finish_python(crowd);
-        let stopped = server.stop("INT");
+        let stopped = server.stop(Signal::INT);
         assert!(stopped.status.success(), "{stopped:?}");
         assert_eq!(stopped.count("accepted"), 1001, "{stopped:?}");
         assert_eq!(stopped.count("left"), 0);
+        // One per second.
         let complaints = stopped.stderr.matches("cannot accept").count() as u64;
-        assert!((1..=held.as_secs() + 3).contains(&complaints), "{complaints} in the log");
+        let most = begin.elapsed().as_secs() + 3;
+        assert!((1..=most).contains(&complaints), "{complaints} in the log");
         println!(
             "RELIABILITY P8 1001 {port}: {load:.1} % CPU while starved for {} s, accepting again \
              after {} ms",
@@ -163,7 +169,7 @@ fn at_the_most_connections_further_clients_wait_and_none_is_lost() {
             stream.write_all(b"waiting").unwrap();
             stream.set_read_timeout(Some(Duration::from_millis(30))).unwrap();
             stream.read(&mut [0; 7]).expect_err("nobody has a seat for it");
-            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            stream.set_read_timeout(Some(within(Duration::from_secs(5)))).unwrap();
         }
         // Each that leaves makes room for the next.
         for mut stream in waiting {
@@ -173,7 +179,7 @@ fn at_the_most_connections_further_clients_wait_and_none_is_lost() {
             assert_eq!(&answer, b"waiting");
             seated.push(stream);
         }
-        let stopped = server.stop("TERM");
+        let stopped = server.stop(Signal::TERM);
         assert_eq!(stopped.count("accepted"), 12);
         assert_eq!(stopped.count("peak"), 4);
         assert_eq!(stopped.count("open at the stop"), 4);
@@ -184,31 +190,48 @@ fn at_the_most_connections_further_clients_wait_and_none_is_lost() {
 #[test]
 fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
     on_each_port(|port| {
-        let server = Server::start(port, &["--idle-timeout", "300ms"]);
-        let (mut idle, mut busy) = (server.connect(), server.connect());
-        let begin = Instant::now();
-        for _ in 0..10 {
-            sleep(Duration::from_millis(80));
-            round_trip(&mut busy, b"busy");
+        // Where the client itself was too late to be busy, nothing is shown, and it tries again.
+        let mut limit = Duration::from_millis(300);
+        while !one_of_two_is_closed(port, limit) {
+            limit *= 3;
+            assert!(limit < Duration::from_secs(30), "void: this machine is too slow");
         }
-        assert_eq!(idle.read(&mut [0; 1]).unwrap(), 0, "closed after {:?}", begin.elapsed());
-        round_trip(&mut busy, b"still there");
-        let stopped = server.stop("TERM");
-        assert_eq!(stopped.count("idleness"), 1, "{stopped:?}");
-        assert_eq!(stopped.count("errors"), 0);
     });
+}
+
+/// Keeps one connection busy and the other idle for three times the limit; `false` where it came
+/// too late to do so.
+fn one_of_two_is_closed(port: &str, limit: Duration) -> bool {
+    let server = Server::start(port, &["--idle-timeout", &format!("{}ms", limit.as_millis())]);
+    let (mut idle, mut busy) = (server.connect(), server.connect());
+    let (begin, mut last) = (Instant::now(), Instant::now());
+    while begin.elapsed() < limit * 3 {
+        sleep(limit / 4);
+        let answered = try_round_trip(&mut busy, b"busy");
+        if last.elapsed() > limit * 3 / 4 {
+            return false;
+        }
+        answered.expect("it was busy");
+        last = Instant::now();
+    }
+    assert_eq!(idle.read(&mut [0; 1]).unwrap(), 0, "closed after {:?}", begin.elapsed());
+    let stopped = server.stop(Signal::TERM);
+    assert_eq!(stopped.count("errors"), 0);
+    let closed = stopped.count("idleness");
+    assert!(closed >= 1 && (closed == 1 || last.elapsed() > limit * 3 / 4), "{stopped:?}");
+    closed == 1
 }
 
 #[test]
 fn a_client_that_does_not_read_is_closed_as_idle_too() {
     on_each_port(|port| {
         let server = Server::start(port, &["--idle-timeout", "300ms"]);
-        let before = server.descriptors();
+        let before = server.descriptors_at_rest();
         let mut stream = server.connect();
-        stream.set_write_timeout(Some(Duration::from_secs(3))).unwrap();
+        stream.set_write_timeout(Some(within(Duration::from_secs(3)))).unwrap();
         // Writes until both ends' buffers are full and the server has given up.
         while stream.write_all(&[7; 1 << 16]).is_ok() {}
-        assert_eq!(server.settle(before, Duration::from_secs(2)), before);
-        assert_eq!(server.stop("TERM").count("idleness"), 1);
+        assert_eq!(server.settle(before), before);
+        assert_eq!(server.stop(Signal::TERM).count("idleness"), 1);
     });
 }

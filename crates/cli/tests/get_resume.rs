@@ -6,13 +6,12 @@ mod site;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
-use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{on_each_port, text};
+use common::{Signal, on_each_port, send, text, within};
 use site::{
     Authority, Out, Request, Site, Then, answer, answer_cut, answer_range, bytes, command, get,
     names, start_get,
@@ -285,10 +284,13 @@ fn bodies_in_chunks_and_until_the_close_are_whole() {
 #[test]
 fn two_processes_do_not_write_into_one_file() {
     let folder = tempfile::tempdir().unwrap();
-    let site = Site::start(|_, out| {
+    let (refused, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let site = Site::start(move |_, out| {
         write!(out, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n01")?;
         out.flush()?;
-        thread::sleep(Duration::from_secs(1));
+        // Until the second process has ended.
+        let _ = wait.lock().unwrap().recv_timeout(Duration::from_secs(60));
         out.write_all(b"23")?;
         out.flush()?;
         Ok(Then::Keep)
@@ -299,6 +301,7 @@ fn two_processes_do_not_write_into_one_file() {
     let (code, _, stderr) = told(&get("poll", folder.path(), &[&url]));
     assert_eq!(code, Some(1));
     assert!(stderr.contains("is being written by another process"), "{stderr}");
+    drop(refused);
     assert_eq!(told(&first.wait_with_output().unwrap()).0, Some(0));
     assert_eq!(fs::read(folder.path().join("file")).unwrap(), b"0123");
 }
@@ -309,11 +312,6 @@ fn wait_for(mut condition: impl FnMut() -> bool) {
         assert!(begin.elapsed() < Duration::from_secs(20), "it does not come to that");
         thread::sleep(Duration::from_millis(5));
     }
-}
-
-fn signal(child: &Child, name: &str) {
-    let kill = format!("kill -{name} {}", child.id());
-    assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
 }
 
 #[test]
@@ -344,9 +342,9 @@ fn ctrl_c_keeps_what_has_come_and_says_how_to_go_on() {
         wait_for(|| part().is_some_and(|part| part.metadata().unwrap().len() == CUT as u64));
         wait_for(|| folder.path().join("small").exists());
         let begin = Instant::now();
-        signal(&child, "INT");
+        send(&child, Signal::INT);
         let (code, stdout, stderr) = told(&child.wait_with_output().unwrap());
-        assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+        assert!(begin.elapsed() < within(Duration::from_secs(2)), "{:?}", begin.elapsed());
         assert_eq!(code, Some(130), "{stdout}{stderr}");
         assert!(stdout.contains("1 of 2 saved"), "{stdout}");
         assert!(stderr.contains("stopped by SIGINT; 1 unfinished file is kept"), "{stderr}");
@@ -399,7 +397,7 @@ fn c3_no_half_file_whenever_it_is_stopped() {
                 // Later and later, or a busy machine would never get to its end.
                 let spread = (round * 7 + interruption * 3) % 10 * 10;
                 thread::sleep(Duration::from_millis(20 + spread + interruption * 20));
-                signal(&child, if interruption % 3 == 2 { "KILL" } else { "INT" });
+                send(&child, if interruption % 3 == 2 { Signal::KILL } else { Signal::INT });
                 let output = child.wait_with_output().unwrap();
                 for name in names(folder.path()) {
                     if name.contains(".part") {

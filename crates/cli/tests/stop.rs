@@ -3,11 +3,11 @@
 mod common;
 
 use std::io::Read;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::{Server, on_each_port, round_trip};
+use common::{Server, Signal, on_each_port, round_trip, within};
 
-fn stops_cleanly(port: &str, signal: &str) {
+fn stops_cleanly(port: &str, signal: Signal, name: &str) {
     let server = Server::start(port, &[]);
     // One in the middle of a conversation, many that never said anything.
     let mut talker = server.connect();
@@ -16,8 +16,8 @@ fn stops_cleanly(port: &str, signal: &str) {
     round_trip(&mut talker, b"everybody before is accepted");
     let stopped = server.stop(signal);
     assert_eq!(stopped.status.code(), Some(0), "{stopped:?}");
-    assert!(stopped.after < Duration::from_secs(1), "{stopped:?}");
-    assert!(stopped.stdout.starts_with(&format!("stopped by SIG{signal}\n")), "{stopped:?}");
+    assert!(stopped.after < within(Duration::from_secs(1)), "{stopped:?}");
+    assert!(stopped.stdout.starts_with(&format!("stopped by {name}\n")), "{stopped:?}");
     assert_eq!(stopped.count("left"), 0);
     assert_eq!(stopped.count("errors"), 0);
     assert!(stopped.count("open at the stop") >= 1);
@@ -30,12 +30,12 @@ fn stops_cleanly(port: &str, signal: &str) {
 
 #[test]
 fn ctrl_c_stops_it_cleanly_with_connections_pending() {
-    on_each_port(|port| stops_cleanly(port, "INT"));
+    on_each_port(|port| stops_cleanly(port, Signal::INT, "SIGINT"));
 }
 
 #[test]
 fn sigterm_stops_it_cleanly_with_connections_pending() {
-    on_each_port(|port| stops_cleanly(port, "TERM"));
+    on_each_port(|port| stops_cleanly(port, Signal::TERM, "SIGTERM"));
 }
 
 #[test]
@@ -45,9 +45,9 @@ fn a_signal_stops_it_while_a_client_does_not_read() {
         let stream = server.connect();
         stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
         while std::io::Write::write_all(&mut (&stream), &[7; 1 << 16]).is_ok() {}
-        let stopped = server.stop("TERM");
+        let stopped = server.stop(Signal::TERM);
         assert_eq!(stopped.status.code(), Some(0), "{stopped:?}");
-        assert!(stopped.after < Duration::from_secs(1), "{stopped:?}");
+        assert!(stopped.after < within(Duration::from_secs(1)), "{stopped:?}");
         assert_eq!(stopped.count("left"), 0);
     });
 }
@@ -58,9 +58,9 @@ fn a_signal_stops_it_while_all_seats_are_taken() {
         let server = Server::start(port, &["--max-connections", "1"]);
         let (mut seated, _waiting) = (server.connect(), server.connect());
         round_trip(&mut seated, b"seated");
-        let stopped = server.stop("INT");
+        let stopped = server.stop(Signal::INT);
         assert_eq!(stopped.status.code(), Some(0), "{stopped:?}");
-        assert!(stopped.after < Duration::from_secs(1), "{stopped:?}");
+        assert!(stopped.after < within(Duration::from_secs(1)), "{stopped:?}");
     });
 }
 
@@ -69,11 +69,18 @@ fn an_idle_server_takes_no_processor_time() {
     on_each_port(|port| {
         let server = Server::start(port, &[]);
         let _silent: Vec<_> = (0..10).map(|_| server.connect()).collect();
-        std::thread::sleep(Duration::from_millis(100));
-        let (begin, before) = (Instant::now(), server.cpu());
-        std::thread::sleep(Duration::from_secs(1));
-        let used = server.cpu() - before;
-        assert!(used <= Duration::from_millis(20), "{used:?} in {:?}", begin.elapsed());
+        // It may have been late to accept them: some second of ten is one without anything to do.
+        // A server that polls uses the processor in each.
+        let second = || {
+            let before = server.cpu();
+            std::thread::sleep(Duration::from_secs(1));
+            server.cpu() - before
+        };
+        let mut seen = Vec::new();
+        while seen.last().is_none_or(|used| *used > Duration::from_millis(20)) {
+            assert!(seen.len() < 10, "in seconds without anything to do: {seen:?}");
+            seen.push(second());
+        }
     });
 }
 
@@ -83,10 +90,10 @@ fn a_second_signal_ends_it_at_once() {
         let server = Server::start(port, &[]);
         let _silent = server.connect();
         // Stopped, it gets both at the same moment, when it goes on.
-        for signal in ["STOP", "INT", "TERM"] {
+        for signal in [Signal::STOP, Signal::INT, Signal::TERM] {
             server.signal(signal);
         }
-        let stopped = server.stop("CONT");
+        let stopped = server.stop(Signal::CONT);
         assert!(matches!(stopped.status.code(), Some(130 | 143)), "{stopped:?}");
         assert_eq!(stopped.stdout, "", "no totals: it ended at once");
     });
@@ -100,7 +107,7 @@ fn sigquit_shows_every_tasklet_and_the_server_goes_on() {
         for client in &mut clients {
             round_trip(client, b"before");
         }
-        server.signal("QUIT");
+        server.signal(Signal::QUIT);
         for client in &mut clients {
             round_trip(client, b"meanwhile");
         }
@@ -108,7 +115,7 @@ fn sigquit_shows_every_tasklet_and_the_server_goes_on() {
         for client in &mut clients {
             round_trip(client, b"after");
         }
-        let stopped = server.stop("TERM");
+        let stopped = server.stop(Signal::TERM);
         assert_eq!(stopped.status.code(), Some(0), "{stopped:?}");
         let sessions = stopped.stderr.matches("'echo 127.0.0.1:").count();
         assert_eq!(sessions, 5, "{}", stopped.stderr);

@@ -158,11 +158,9 @@ fn many_reads_at_offsets_are_in_flight_at_once() {
 
 #[test]
 fn who_waits_for_the_cursor_can_be_killed_or_be_too_late_and_holds_up_nobody() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a");
-    let first = vec![1u8; 96 << 20];
-    run(|| {
-        let file = Rc::new(File::create(&path).unwrap());
+    /// `false` where the first write had ended too early for the others to wait for it.
+    fn is_shown(path: &Path, first: Vec<u8>) -> bool {
+        let file = Rc::new(File::create(path).unwrap());
         let began = Rc::new(std::cell::Cell::new(0));
         let write = |byte: u8| {
             let (file, began) = (file.clone(), began.clone());
@@ -179,23 +177,27 @@ fn who_waits_for_the_cursor_can_be_killed_or_be_too_late_and_holds_up_nobody() {
         let (victim, patient) = (spawn(write(2)), spawn(write(3)));
         let late = spawn({
             let file = file.clone();
-            move || {
-                let result = timeout(Duration::from_micros(50), || (&*file).write(&[4; 10]));
-                assert_eq!(result.unwrap_err().kind(), ErrorKind::TimedOut);
-            }
+            move || timeout(Duration::from_micros(50), || (&*file).write(&[4; 10]))
         });
         let last = spawn(write(5));
         yield_now();
         victim.kill();
-        assert!(victim.join().is_err(), "it waited for its turn, and was killed there");
-        late.join().unwrap();
-        assert!(!long.is_finished(), "void: the first write has ended too early");
+        let (victim, late) = (victim.join(), late.join().unwrap());
+        if long.is_finished() {
+            return false;
+        }
+        assert!(victim.is_err(), "it waited for its turn, and was killed there");
+        assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
         for tasklet in [long, patient, last] {
             tasklet.join().unwrap();
         }
         assert_eq!(began.get(), 3);
-    })
-    .unwrap();
+        true
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a");
+    let round = || run(|| is_shown(&path, vec![1; 96 << 20])).unwrap();
+    assert!((0..10).any(|_| round()), "void: the first write has always ended too early");
     let mut tail = Vec::new();
     let mut file = std::fs::File::open(&path).unwrap();
     file.seek(SeekFrom::Start(96 << 20)).unwrap();
@@ -454,12 +456,14 @@ fn waiting_for_files_takes_no_processor_time() {
             })
             .collect();
         sleep(Duration::from_millis(50));
-        let before = cpu_time();
-        sleep(Duration::from_millis(500));
-        let used = cpu_time() - before;
+        // What polls does so in each of the rounds.
+        rig::in_time(Duration::from_millis(50), || {
+            let before = cpu_time();
+            sleep(Duration::from_millis(500));
+            cpu_time() - before
+        });
         holder.unlock().unwrap();
         waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
-        assert!(used < Duration::from_millis(50), "{used:?} of processor time for waiting");
     })
     .unwrap();
 }
@@ -564,7 +568,7 @@ fn a_copy_has_contents_and_permissions_and_knows_what_it_cannot_copy() {
         if let Err(error) = late {
             assert_eq!(error.kind(), ErrorKind::TimedOut);
         }
-        assert!(begin.elapsed() < Duration::from_secs(2));
+        assert!(begin.elapsed() < rig::within(Duration::from_secs(2)));
     })
     .unwrap();
 }

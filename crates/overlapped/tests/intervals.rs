@@ -38,7 +38,7 @@ fn after_a_stall(behavior: MissedTickBehavior) -> (Vec<f64>, Vec<f64>) {
 /// Never early, and not a period late. Where the machine stalls, tries again.
 fn about(what: &str, expected: &[f64], round: impl Fn() -> Vec<f64>) {
     let mut last = Vec::new();
-    for _ in 0..5 {
+    for _ in 0..25 {
         last = round();
         let near = |(a, b): (&f64, &f64)| (-0.01..0.45).contains(&(a - b));
         if last.len() == expected.len() && last.iter().zip(expected).all(near) {
@@ -65,12 +65,18 @@ fn burst_catches_up_delay_begins_anew_and_skip_keeps_the_beat() {
 fn ticks_in_time_keep_the_beat_whatever_the_behavior() {
     run(|| {
         for behavior in [MissedTickBehavior::Delay, MissedTickBehavior::Skip] {
-            let mut ticks = interval(PERIOD);
-            ticks.set_missed_tick_behavior(behavior);
-            let first = ticks.tick();
-            // Later than due, but not by a whole period: no tick was missed.
-            sleep(PERIOD / 4);
-            assert_eq!(ticks.tick().duration_since(first), PERIOD, "{behavior:?}");
+            let keeps = |period: Duration| {
+                let mut ticks = interval(period);
+                ticks.set_missed_tick_behavior(behavior);
+                let first = ticks.tick();
+                // Later than due, but not by a whole period: no tick was missed.
+                sleep(period / 4);
+                let is_in_time = first.elapsed() < period;
+                let second = ticks.tick().duration_since(first);
+                assert!(second == period || !is_in_time, "{behavior:?}: {second:?}");
+                is_in_time
+            };
+            assert!([10, 100, 1_000, 10_000].into_iter().any(|ms| keeps(ms * MS)), "void");
         }
         assert_eq!(MissedTickBehavior::default(), MissedTickBehavior::Burst);
     })
@@ -79,17 +85,25 @@ fn ticks_in_time_keep_the_beat_whatever_the_behavior() {
 
 #[test]
 fn a_deadline_ends_a_tick_early_and_it_is_waited_for_again() {
-    run(|| {
-        let mut ticks = interval(20 * MS);
+    /// `false` where the machine stalled until it was time for the tick.
+    fn is_cut_at(period: Duration) -> bool {
         let begin = Instant::now();
+        let mut ticks = interval(period);
         let due = ticks.due();
         assert_eq!(timeout(2 * MS, || ticks.tick()), due);
-        assert!(begin.elapsed() < 15 * MS, "cut");
+        if begin.elapsed() >= period {
+            return false;
+        }
         assert_eq!(ticks.tick(), due, "it had not come");
-        assert!(begin.elapsed() >= 20 * MS);
+        assert!(begin.elapsed() >= period);
         ticks.reset();
-        assert!(ticks.due() >= begin + 40 * MS);
-        assert_eq!(ticks.period(), 20 * MS);
+        assert!(ticks.due() >= begin + 2 * period);
+        assert_eq!(ticks.period(), period);
+        true
+    }
+    run(|| {
+        let begin = Instant::now();
+        assert!([20, 200, 2_000, 20_000].into_iter().any(|ms| is_cut_at(ms * MS)), "not cut");
         let far = interval(Duration::MAX);
         assert!(far.due() > begin + 1_000_000 * FOR_EVER, "at the end of time");
     })
@@ -157,8 +171,8 @@ fn of_nested_deadlines_the_earliest_counts() {
             assert!((5 * MS..FOR_EVER / 2).contains(&took), "{limits:?} {took:?}");
         }
         // The inner one's end leaves the outer one as it was.
+        let begin = Instant::now();
         timeout(30 * MS, || {
-            let begin = Instant::now();
             for _ in 0..3 {
                 assert_eq!(
                     timeout(2 * MS, || Channel::<u8>::new().recv()),
@@ -166,7 +180,7 @@ fn of_nested_deadlines_the_earliest_counts() {
                 );
             }
             sleep(FOR_EVER);
-            assert!((20 * MS..FOR_EVER / 2).contains(&begin.elapsed()));
+            assert!((30 * MS..FOR_EVER / 2).contains(&begin.elapsed()));
         });
         assert_eq!(timeout(Duration::MAX, || timeout(MS, || 3)), 3);
     })

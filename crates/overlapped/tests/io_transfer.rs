@@ -8,6 +8,8 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,7 +17,7 @@ use moving::{SINKS, SOURCES, every_pair, file_of, pair, pattern, sink, source, s
 use overlapped::io::{Side, pipe, transfer, transfer_up_to};
 use overlapped::time::{sleep, timeout};
 use overlapped::{run, spawn};
-use rig::{asked, child, rounds, said};
+use rig::{asked, child, in_time, rounds, said, within};
 
 #[test]
 fn every_byte_arrives_in_order_between_any_two() {
@@ -144,15 +146,14 @@ fn a_file_that_tells_no_length_is_read_to_its_end() {
 fn a_slow_reader_keeps_nobody_else_waiting() {
     let whole = pattern(3_000_000);
     run(|| {
-        let ticks = spawn(|| {
-            let (begin, mut worst) = (Instant::now(), Duration::ZERO);
-            while begin.elapsed() < Duration::from_millis(500) {
-                let begin = Instant::now();
-                sleep(Duration::from_millis(1));
-                worst = worst.max(begin.elapsed());
-            }
-            worst
+        // Nobody reads before this has gone on for a while beside all who wait for it; or, where it
+        // does not, before a minute is over.
+        let (ticking, ticked) = channel::<()>();
+        let ticks = spawn(move || {
+            (0..200).for_each(|_| sleep(Duration::from_millis(1)));
+            drop(ticking);
         });
+        let ticked = Arc::new(Mutex::new(ticked));
         let mut movers = Vec::new();
         for from in SOURCES {
             for to in ["pipe", "socket", "blocking socket"] {
@@ -167,10 +168,12 @@ fn a_slow_reader_keeps_nobody_else_waiting() {
                     socket2::SockRef::from(&theirs).set_recv_buffer_size(50_000).unwrap();
                     (ours.into(), OwnedFd::from(theirs).into())
                 };
+                let ticked = ticked.clone();
                 let reader = thread::spawn(move || {
-                    thread::sleep(Duration::from_millis(400));
+                    let end = ticked.lock().unwrap().recv_timeout(Duration::from_secs(60));
                     let mut bytes = Vec::new();
                     theirs.read_to_end(&mut bytes).unwrap();
+                    assert_eq!(end, Err(RecvTimeoutError::Disconnected), "{from} to {to} blocks");
                     bytes
                 });
                 movers.push((from, to, spawn(move || transfer(input, out).unwrap()), reader));
@@ -180,8 +183,7 @@ fn a_slow_reader_keeps_nobody_else_waiting() {
             assert_eq!(mover.join().unwrap(), whole.len() as u64);
             assert!(reader.join().unwrap() == whole, "{from} to {to}");
         }
-        let worst = ticks.join().unwrap();
-        assert!(worst < Duration::from_millis(200), "{worst:?}");
+        ticks.join().unwrap();
     })
     .unwrap();
 }
@@ -234,17 +236,18 @@ fn an_endless_transfer_gives_way_and_obeys_its_deadline() {
     run(|| {
         let zero = File::open("/dev/zero").unwrap();
         let null = File::options().write(true).open("/dev/null").unwrap();
-        let begin = Instant::now();
-        let neighbour = spawn(move || {
-            sleep(Duration::from_millis(5));
-            begin.elapsed()
+        in_time(Duration::from_millis(55), || {
+            let begin = Instant::now();
+            let neighbour = spawn(move || {
+                sleep(Duration::from_millis(5));
+                begin.elapsed()
+            });
+            let error = timeout(Duration::from_millis(60), || transfer(&zero, &null)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::TimedOut);
+            assert!(error.delivered() > 0);
+            assert!(begin.elapsed() < within(Duration::from_secs(2)));
+            neighbour.join().unwrap()
         });
-        let error = timeout(Duration::from_millis(60), || transfer(&zero, &null)).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::TimedOut);
-        assert!(error.delivered() > 0);
-        assert!(begin.elapsed() < Duration::from_secs(2));
-        let late = neighbour.join().unwrap();
-        assert!(late < Duration::from_millis(55), "{late:?}");
     })
     .unwrap();
 }
@@ -401,7 +404,7 @@ fn idle_transfers_do_not_hold_up_others() {
             assert!(result() == pattern(1_000_000));
         }
         let took = begin.elapsed();
-        assert!(took < Duration::from_secs(2), "{took:?}");
+        assert!(took < within(Duration::from_secs(2)), "{took:?}");
         for (tasklet, source_peer, sink_peer) in idle {
             source_peer.shutdown(Shutdown::Write).unwrap();
             tasklet.join().unwrap().unwrap();

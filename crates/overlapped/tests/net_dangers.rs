@@ -4,6 +4,8 @@
 //! Each prints `RELIABILITY <id> <checks> <figure>` on success. With `OVERLAPPED_TORTURE=1` they
 //! run as many rounds as the table of dangers asks for.
 
+mod rig;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hasher};
@@ -312,7 +314,7 @@ fn p3_leaving_with_a_thousand_operations_in_flight_takes_less_than_a_second_and_
     }
     let before = (descriptors(), mappings());
     let slowest = (0..rounds).map(leave).max().unwrap();
-    assert!(slowest < Duration::from_secs(1), "leaving took {slowest:?}");
+    assert!(slowest < rig::within(Duration::from_secs(1)), "leaving took {slowest:?}");
     assert_eq!(descriptors(), before.0, "descriptors are left");
     // The allocator may map an arena or two, once.
     assert!(mappings() <= before.1 + 4, "mappings: {} before, {} after", before.1, mappings());

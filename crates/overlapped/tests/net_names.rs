@@ -1,5 +1,7 @@
 //! Names with several addresses: Happy Eyeballs (RFC 8305).
 
+mod rig;
+
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -89,7 +91,7 @@ fn an_address_that_does_not_answer_costs_a_quarter_of_a_second() {
         let before = under_way(first.addr);
         let (peer, took) = connect(Name(vec![first.addr, addr]));
         assert_eq!(peer, addr);
-        assert!(took >= ms(240) && took < ms(600), "{took:?}");
+        assert!(took >= ms(240) && took < rig::within(ms(600)), "{took:?}");
         assert_eq!(under_way(first.addr), before, "the loser goes on");
     };
     run(body).unwrap();
@@ -102,9 +104,11 @@ fn an_address_that_refuses_costs_nothing() {
     run(|| {
         let (_good, addr) = good("127.0.0.1:0");
         let refusals = [refusing("127.0.0.1:0"), refusing("[::1]:0")];
-        let (peer, took) = connect(Name(vec![refusals[0], refusals[1], addr]));
-        assert_eq!(peer, addr);
-        assert!(took < ms(200), "{took:?}");
+        rig::in_time(ms(200), || {
+            let (peer, took) = connect(Name(vec![refusals[0], refusals[1], addr]));
+            assert_eq!(peer, addr);
+            took
+        });
     })
     .unwrap();
 }
@@ -114,9 +118,12 @@ fn a_refusal_starts_the_next_attempt_and_leaves_the_others_running() {
     run(|| {
         let (first, (_good, addr)) = (silent("127.0.0.1:0"), good("127.0.0.1:0"));
         // 0 ms: silent. 250 ms: refused, so at once the good one.
-        let (peer, took) = connect(Name(vec![first.addr, refusing("127.0.0.1:0"), addr]));
-        assert_eq!(peer, addr);
-        assert!(took >= ms(240) && took < ms(450), "{took:?}");
+        rig::in_time(ms(450), || {
+            let (peer, took) = connect(Name(vec![first.addr, refusing("127.0.0.1:0"), addr]));
+            assert_eq!(peer, addr);
+            assert!(took >= ms(240), "{took:?}");
+            took
+        });
     })
     .unwrap();
 }
@@ -125,9 +132,11 @@ fn a_refusal_starts_the_next_attempt_and_leaves_the_others_running() {
 fn the_second_family_comes_second() {
     run(|| {
         let (a, b, (_good, addr)) = (silent("127.0.0.1:0"), silent("127.0.0.1:0"), good("[::1]:0"));
-        let (peer, took) = connect(Name(vec![a.addr, b.addr, addr]));
-        assert_eq!(peer, addr);
-        assert!(took < ms(450), "{took:?}");
+        rig::in_time(ms(450), || {
+            let (peer, took) = connect(Name(vec![a.addr, b.addr, addr]));
+            assert_eq!(peer, addr);
+            took
+        });
     })
     .unwrap();
 }
@@ -188,15 +197,17 @@ fn a_kill_or_a_deadline_ends_all_attempts() {
         let begin = Instant::now();
         let late = timeout(ms(300), || TcpStream::connect(name()));
         assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
-        assert!(begin.elapsed() < ms(600));
+        assert!(begin.elapsed() < rig::within(ms(600)));
         assert_eq!([under_way(a.addr), under_way(b.addr)], before);
         let stuck = no_switch(|| TcpStream::connect(name()));
         assert_eq!(stuck.unwrap_err().kind(), ErrorKind::WouldBlock);
         let name = name();
         let connecting = spawn(move || TcpStream::connect(name).map(drop));
-        sleep(ms(300));
-        let counts = [under_way(a.addr), under_way(b.addr)];
-        assert_eq!(counts, [before[0] + 1, before[1] + 1], "void: not both are under way");
+        let (begin, both) = (Instant::now(), [before[0] + 1, before[1] + 1]);
+        while [under_way(a.addr), under_way(b.addr)] != both {
+            assert!(begin.elapsed() < ms(20_000), "void: not both are under way");
+            sleep(ms(10));
+        }
         connecting.kill();
         assert!(connecting.join().is_err());
         assert_eq!([under_way(a.addr), under_way(b.addr)], before);

@@ -1,5 +1,7 @@
 //! What may keep nobody waiting: busy neighbours, lingering closes, full peers, slow names.
 
+mod rig;
+
 use std::cell::{Cell, RefCell};
 use std::io::{BufWriter, ErrorKind, Read, Write};
 use std::rc::Rc;
@@ -40,7 +42,7 @@ fn in_time(limit: Duration, f: impl FnOnce() + Send + 'static) {
 
 #[test]
 fn a_tasklet_that_only_yields_does_not_keep_the_network_from_others() {
-    in_time(Duration::from_secs(10), || {
+    in_time(Duration::from_secs(60), || {
         run(|| {
             let (mut tx, mut rx) = pair();
             let stop = Rc::new(Cell::new(false));
@@ -59,12 +61,14 @@ fn a_tasklet_that_only_yields_does_not_keep_the_network_from_others() {
                     rx.write_all(&buf).unwrap();
                 }
             });
-            let begin = Instant::now();
-            for _ in 0..20 {
-                tx.write_all(b"x").unwrap();
-                tx.read_exact(&mut [0]).unwrap();
-            }
-            assert!(begin.elapsed() < ms(1_000), "20 echoes took {:?}", begin.elapsed());
+            rig::in_time(ms(1_000), || {
+                let begin = Instant::now();
+                for _ in 0..20 {
+                    tx.write_all(b"x").unwrap();
+                    tx.read_exact(&mut [0]).unwrap();
+                }
+                begin.elapsed()
+            });
             drop(tx);
             echo.join().unwrap();
             stop.set(true);
@@ -127,13 +131,17 @@ fn closing_a_socket_that_lingers_blocks_nobody_else() {
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     run(|| {
         let (tx, rx) = pair();
-        tx.set_linger(Some(Duration::from_secs(1))).unwrap();
+        tx.set_linger(Some(Duration::from_secs(60))).unwrap();
         tx.set_write_timeout(Some(ms(10))).unwrap();
         while (&tx).write(&[0; 1 << 16]).is_ok() {}
         let closer = spawn(move || drop(tx));
         let begin = Instant::now();
         sleep(ms(10));
-        assert!(begin.elapsed() < ms(200), "a close held up a neighbour for {:?}", begin.elapsed());
+        assert!(
+            begin.elapsed() < rig::within(ms(200)),
+            "a close held up a neighbour for {:?}",
+            begin.elapsed()
+        );
         drop(rx);
         closer.join().unwrap();
     })
@@ -160,7 +168,7 @@ fn p16_unwinding_against_peers_that_do_not_read_delays_nobody() {
     let torture = std::env::var_os("OVERLAPPED_TORTURE").is_some_and(|value| value == "1");
     let tasklets = if torture { 1_000 } else { 200 };
     let latest = Rc::new(RefCell::new(Duration::ZERO));
-    let flushes = Rc::new(Cell::new(0));
+    let (flushes, full_ones) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
     run_until(|| {
         let mut peers = Vec::new();
         let full: Vec<_> = (0..tasklets)
@@ -169,13 +177,14 @@ fn p16_unwinding_against_peers_that_do_not_read_delays_nobody() {
                 SockRef::from(&tx).set_send_buffer_size(4096).unwrap();
                 SockRef::from(&rx).set_recv_buffer_size(4096).unwrap();
                 peers.push(rx);
-                let flushes = flushes.clone();
+                let (flushes, full_ones) = (flushes.clone(), full_ones.clone());
                 spawn(move || {
                     tx.set_write_timeout(Some(ms(5))).unwrap();
                     while (&tx).write(&[0; 1 << 16]).is_ok() {}
                     tx.set_write_timeout(None).unwrap();
                     let mut out = BufWriter::with_capacity(32 * 1024, Counting(tx, flushes));
                     out.write_all(&[1; 10_000]).unwrap();
+                    full_ones.set(full_ones.get() + 1);
                     sleep(Duration::from_secs(3_600));
                 })
             })
@@ -189,20 +198,22 @@ fn p16_unwinding_against_peers_that_do_not_read_delays_nobody() {
                 latest.replace_with(|latest| late.max(*latest));
             }
         });
-        sleep(Duration::from_millis(500));
+        while full_ones.get() < tasklets {
+            sleep(ms(10));
+        }
         latest.replace(Duration::ZERO);
+        let begin = Instant::now();
         full.iter().for_each(|tasklet| tasklet.kill());
-        sleep(Duration::from_millis(100));
-        assert!(
-            full.into_iter().all(|tasklet| tasklet.is_finished()),
-            "somebody waits while unwinding"
-        );
+        while !full.iter().all(|tasklet| tasklet.is_finished()) {
+            assert!(begin.elapsed() < rig::within(ms(500)), "somebody waits while unwinding");
+            sleep(ms(10));
+        }
         drop(peers);
     })
     .unwrap();
     assert!(flushes.get() >= tasklets, "void: {} writes while unwinding", flushes.get());
     let latest = *latest.borrow();
-    assert!(latest < Duration::from_millis(50), "a neighbour's timer was {latest:?} late");
+    assert!(latest < rig::within(ms(50)), "a neighbour's timer was {latest:?} late");
     println!("RELIABILITY P16 {tasklets} worst lateness {} us", latest.as_micros());
 }
 

@@ -93,16 +93,19 @@ fn statuses_outputs_and_errors_are_those_of_std() {
 #[test]
 fn waiting_for_a_child_blocks_only_the_tasklet() {
     run(|| {
-        let begin = Instant::now();
-        let sleeper = spawn(|| Command::new("sleep").arg("0.3").status().unwrap());
-        let mut ticks = 0;
-        while !sleeper.is_finished() {
+        // It ends when this tasklet has seen that it goes on itself; else, in vain, after a minute.
+        let (rx, tx) = std::io::pipe().unwrap();
+        let child = move || {
+            let mut cat = Command::new("timeout");
+            cat.args(["60", "cat"]).stdin(rx).status().unwrap()
+        };
+        let child = spawn(child);
+        for _ in 0..20 {
             sleep(ms(5));
-            ticks += 1;
+            assert!(!child.is_finished());
         }
-        assert!(sleeper.join().unwrap().success());
-        assert!(begin.elapsed() >= ms(300));
-        assert!(ticks >= 20, "{ticks} ticks beside a child of 300 ms");
+        drop(tx);
+        assert!(child.join().unwrap().success());
     })
     .unwrap();
 }
@@ -483,7 +486,7 @@ fn a_wait_while_unwinding_makes_one_attempt() {
         }));
         assert!(unwound.is_err());
         assert_eq!(seen.get(), Some(ErrorKind::WouldBlock));
-        assert!(begin.elapsed() < Duration::from_secs(5));
+        assert!(begin.elapsed() < rig::within(Duration::from_secs(5)));
     })
     .unwrap();
 }

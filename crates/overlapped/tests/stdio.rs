@@ -80,7 +80,7 @@ fn until(master: &mut File, mark: &str) -> String {
     while !text.contains(mark) {
         let mut wanted = libc::pollfd { fd: master.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: one entry, valid for writes.
-        let ready = unsafe { libc::poll(&mut wanted, 1, 10_000) };
+        let ready = unsafe { libc::poll(&mut wanted, 1, 60_000) };
         assert_eq!(ready, 1, "waits for {mark:?} after {text:?}");
         let n = master.read(&mut buf).unwrap();
         text.push_str(&String::from_utf8_lossy(&buf[..n]));
@@ -100,7 +100,7 @@ fn reading_standard_input_blocks_only_the_tasklet() {
             let mut rest = String::new();
             stdin().read_to_string(&mut rest).unwrap();
             println!("GOT {first:?} {lines:?} {rest:?}");
-            assert!(ticks.get() > 20, "{} ticks", ticks.get());
+            assert!(ticks.get() > 8, "{} ticks", ticks.get());
         })
         .unwrap();
         leave();
@@ -108,7 +108,7 @@ fn reading_standard_input_blocks_only_the_tasklet() {
     let mut child = again(NAME).stdin(Stdio::piped()).spawn().unwrap();
     let mut theirs = child.stdin.take().unwrap();
     for part in ["fir", "st\nsec", "ond\nthird\nfou", "rth"] {
-        std::thread::sleep(ms(60));
+        std::thread::sleep(ms(150));
         theirs.write_all(part.as_bytes()).unwrap();
     }
     drop(theirs);
@@ -134,7 +134,7 @@ fn writing_where_nobody_reads_blocks_only_the_tasklet() {
         leave();
     }
     let mut child = again(NAME).spawn().unwrap();
-    std::thread::sleep(ms(300));
+    std::thread::sleep(ms(600));
     let mut errors = child.stderr.take().unwrap();
     let reader = std::thread::spawn(move || {
         let mut all = Vec::new();
@@ -147,7 +147,7 @@ fn writing_where_nobody_reads_blocks_only_the_tasklet() {
     let body = after(&output.stdout, "\nMARK\n");
     assert!(body[..300_000].iter().all(|&byte| byte == b'o'));
     let ticks = String::from_utf8_lossy(after(body, "TICKS ")).trim().parse::<u32>().unwrap();
-    assert!(ticks > 20, "{ticks} ticks while nobody read for 300 ms");
+    assert!(ticks > 8, "{ticks} ticks while nobody read for 600 ms");
 }
 
 #[test]
@@ -208,8 +208,11 @@ fn a_terminal_blocks_only_the_tasklet() {
             assert!(stdin().is_terminal() && stdout().is_terminal());
             writeln!(stdout(), "ASK").unwrap();
             let reader = spawn(|| stdin().lines().next().unwrap().unwrap());
-            sleep(ms(100));
-            assert!(!reader.is_finished() && ticks.get() > 10);
+            while ticks.get() <= 10 {
+                sleep(ms(5));
+            }
+            assert!(!reader.is_finished());
+            writeln!(stdout(), "TICKED").unwrap();
             let line = reader.join().unwrap();
             writeln!(stderr(), "HEARD {line}").unwrap();
             // The user stops the output (Ctrl-S), and much is to be written.
@@ -221,7 +224,8 @@ fn a_terminal_blocks_only_the_tasklet() {
             }
             let took = begin.elapsed().as_millis() as u32;
             let ticked = ticks.get() - before;
-            writeln!(stdout(), "TOOK {}", took >= 200 && ticked >= 5).unwrap();
+            let is_aside = took >= 200 && ticked >= 5;
+            writeln!(stdout(), "TOOK {is_aside}: {took} ms, {ticked} ticks").unwrap();
             // A reader that is killed takes no line with it.
             let killed = spawn(|| stdin().lines().next());
             yield_now();
@@ -236,14 +240,14 @@ fn a_terminal_blocks_only_the_tasklet() {
     }
     let (mut master, slave) = terminal();
     let mut child = on_terminal(NAME, &slave);
-    until(&mut master, "ASK");
-    std::thread::sleep(ms(150));
+    until(&mut master, "TICKED");
     master.write_all(b"an answer\n").unwrap();
-    until(&mut master, "HEARD an answer");
+    // With its end, or that would wait in the program for the output to go on.
+    until(&mut master, "HEARD an answer\r\n");
     // SAFETY: stops and starts the output of an open terminal.
     assert_eq!(unsafe { libc::tcflow(slave.as_raw_fd(), libc::TCOOFF) }, 0);
     master.write_all(b"stopped\n").unwrap();
-    std::thread::sleep(ms(300));
+    std::thread::sleep(ms(1_000));
     // SAFETY: as above.
     assert_eq!(unsafe { libc::tcflow(slave.as_raw_fd(), libc::TCOON) }, 0);
     let text = until(&mut master, "MORE");

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use overlapped::run;
@@ -343,4 +344,35 @@ fn the_examples_answer() {
         );
     })
     .unwrap();
+}
+
+#[test]
+fn what_a_script_says_beside_its_answer_is_logged_in_lines_escaped_and_bounded() {
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+    impl io::Write for Log {
+        fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(buf);
+            Ok(buf.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let long = "y".repeat(3_000);
+    let text = format!(
+        "{PLAIN}printf 'one\\033[31m\\rx\\n{long}\\n' >&2\n\
+         n=0; while [ $n -lt 200 ]; do echo more >&2; n=$((n+1)); done\nprintf 'last' >&2\n"
+    );
+    // The run ends when everything has been read.
+    with_script(&text, |_, mut cgi| assert_eq!(get(&mut cgi, "/x").status, 200));
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("/x: one\\u{1b}[31m\\rx\n"), "{log}");
+    assert!(log.contains(&format!("{}\n", "y".repeat(1_000))) && !log.contains(&long));
+    assert_eq!(log.matches("/x: more\n").count(), 98);
+    assert!(log.contains("more than 100 lines") && !log.contains("last"));
 }

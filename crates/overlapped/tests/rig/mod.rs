@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test program uses a part of it")]
 
 use std::process::{Command, Output};
+use std::time::Duration;
 
 /// SplitMix64: small, seeded, good enough to pick steps.
 pub(crate) struct Rng(pub(crate) u64);
@@ -24,6 +25,21 @@ impl Rng {
 /// `full` rounds when `OVERLAPPED_TORTURE` is set, else `short` ones.
 pub(crate) fn rounds(short: usize, full: usize) -> usize {
     if std::env::var_os("OVERLAPPED_TORTURE").is_some() { full } else { short }
+}
+
+/// A limit on time: the strict figure with the full figures, on a machine of one's own; else ten
+/// times as much, because the machine may be slow, and others may be at work on it.
+pub(crate) fn within(strict: Duration) -> Duration {
+    strict * rounds(10, 1) as u32
+}
+
+/// For limits that cannot be larger, because what is ruled out is only a little later. A busy
+/// machine is late now and then, the library's own lateness is there every time: of many rounds,
+/// each of which gives its time, one keeps the limit.
+pub(crate) fn in_time(limit: Duration, mut round: impl FnMut() -> Duration) {
+    const ROUNDS: usize = 25;
+    let seen: Vec<_> = (0..ROUNDS).map(|_| round()).take_while(|took| *took >= limit).collect();
+    assert!(seen.len() < ROUNDS, "not once in less than {limit:?}: {seen:.0?}");
 }
 
 /// The one line that a judge reads. No checks is a failure.

@@ -143,7 +143,7 @@ fn leave_in_the_middle(choice: PortChoice) {
     }
     let start = Instant::now();
     drop(driver);
-    assert!(start.elapsed() < Duration::from_secs(1), "{choice:?}");
+    assert!(start.elapsed() < PATIENCE / 2, "{choice:?}");
     memory.fill([0xaa; 64]);
     (&peer).write_all(&[1; 64]).unwrap();
     (&writer).write_all(&[1; 64]).unwrap();
@@ -206,7 +206,7 @@ fn waiting_respects_its_limit() {
         rig.turn(Duration::ZERO);
         let start = Instant::now();
         rig.turn(Duration::ZERO);
-        assert!(start.elapsed() < Duration::from_millis(20));
+        assert!(start.elapsed() < PATIENCE / 2);
         let start = Instant::now();
         rig.turn(Duration::from_millis(30));
         let took = start.elapsed();

@@ -39,7 +39,7 @@ fn folder() -> TempDir {
 fn serve(port: &str, folder: &Path, more: &[&str]) -> Server {
     let (site, scripts) = (folder.join("site"), folder.join("scripts"));
     let usual = ["http", site.to_str().unwrap(), "--cgi", scripts.to_str().unwrap()];
-    Server::serve(port, &[&usual, &["--listen", "127.0.0.1:0"], more].concat())
+    Server::serve(port, &[&usual[..], &["--listen", "127.0.0.1:0"], more].concat())
 }
 
 fn curl(arguments: &[&str]) -> Output {

@@ -163,8 +163,12 @@ pub struct ReadDir {
 impl ReadDir {
     fn refill(&mut self, batch: io::Result<disk::Batch>) {
         match batch {
-            Ok(batch) if batch.is_empty() => self.state = State::Last,
-            Ok(batch) => self.batch = batch.into(),
+            Ok(batch) => {
+                if batch.is_last {
+                    self.state = State::Last;
+                }
+                self.batch = batch.entries.into();
+            }
             Err(error) => self.state = State::Failed(error),
         }
     }

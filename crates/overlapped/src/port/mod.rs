@@ -28,6 +28,7 @@ pub(crate) mod offload;
 mod owned;
 mod poll;
 pub(crate) mod resolve;
+mod spin;
 #[cfg(test)]
 mod tests;
 mod uring;

@@ -20,8 +20,16 @@ pub(crate) struct Entry {
     pub(crate) kind: Option<u32>,
 }
 
-/// What one look brought; empty at the end.
-pub(crate) type Batch = Vec<Entry>;
+/// What one look brought.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) entries: Vec<Entry>,
+    /// There is nothing more.
+    pub(crate) is_last: bool,
+}
+
+/// Fewer entries are not yet a batch: most directories have no more, and are done in one look.
+const ENOUGH: usize = 256;
 
 /// Opens a directory to be listed.
 pub(crate) fn open_listing(path: &CStr) -> io::Result<OwnedFd> {
@@ -32,12 +40,19 @@ pub(crate) fn open_listing(path: &CStr) -> io::Result<OwnedFd> {
 /// Reads on where the last look ended.
 pub(crate) fn read_batch(dir: &OwnedFd) -> io::Result<Batch> {
     let mut buffer = vec![MaybeUninit::uninit(); BUFFER];
-    let mut entries = RawDir::new(dir, &mut buffer);
-    let mut batch = Batch::new();
-    // A look that brings nothing but `.` and `..` is not the end.
-    while batch.is_empty() || !entries.is_buffer_empty() {
-        let Some(entry) = entries.next() else { break };
-        let entry = entry?;
+    let mut raw = RawDir::new(dir, &mut buffer);
+    let mut batch = Batch::default();
+    while batch.entries.len() < ENOUGH || !raw.is_buffer_empty() {
+        let entry = match raw.next() {
+            Some(Ok(entry)) => entry,
+            // The next look will meet it, too.
+            Some(Err(_)) if !batch.entries.is_empty() => break,
+            Some(Err(error)) => return Err(error.into()),
+            None => {
+                batch.is_last = true;
+                break;
+            }
+        };
         let name = entry.file_name().to_bytes();
         if name == b"." || name == b".." {
             continue;
@@ -47,7 +62,7 @@ pub(crate) fn read_batch(dir: &OwnedFd) -> io::Result<Batch> {
             kind => Some(kind.as_raw_mode()),
         };
         let name = OsStr::from_bytes(name).to_owned();
-        batch.push(Entry { name, inode: entry.ino(), kind });
+        batch.entries.push(Entry { name, inode: entry.ino(), kind });
     }
     Ok(batch)
 }

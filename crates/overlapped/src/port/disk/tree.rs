@@ -11,13 +11,15 @@ use std::os::unix::ffi::OsStringExt;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::listing::{Batch, read_batch};
+use super::listing::read_batch;
 
 /// A directory that is being emptied.
 struct Level {
     dir: OwnedFd,
     name: CString,
     left: std::vec::IntoIter<super::Entry>,
+    /// There is nothing more to read.
+    is_read: bool,
 }
 
 /// Removes the directory `root` and all that is in it; of a symbolic link, the link. `stopped` says
@@ -58,9 +60,9 @@ pub(crate) fn remove_tree(root: &CStr, stopped: impl Fn() -> bool) -> io::Result
 
 /// The next entry of the directory, read on where there are none left.
 fn next(level: &mut Level) -> io::Result<Option<super::Entry>> {
-    if level.left.len() == 0 {
-        let batch: Batch = read_batch(&level.dir)?;
-        level.left = batch.into_iter();
+    if level.left.len() == 0 && !level.is_read {
+        let batch = read_batch(&level.dir)?;
+        (level.left, level.is_read) = (batch.entries.into_iter(), batch.is_last);
     }
     Ok(level.left.next())
 }
@@ -68,7 +70,7 @@ fn next(level: &mut Level) -> io::Result<Option<super::Entry>> {
 fn enter(parent: BorrowedFd<'_>, name: &CStr) -> Result<Level, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let dir = super::retry(|| rustix::fs::openat(parent, name, flags, Mode::empty()))?;
-    Ok(Level { dir, name: name.to_owned(), left: Batch::new().into_iter() })
+    Ok(Level { dir, name: name.to_owned(), left: Vec::new().into_iter(), is_read: false })
 }
 
 /// Somebody else may have removed it first.

@@ -14,6 +14,9 @@
 //! worker runs out of them. Where jobs wait (as the last ones of the worker have shown), bells are
 //! rung at once. If one waits unexpectedly while a bell is held, the watch rings it.
 //!
+//! **Idle workers** look for the next job for a moment before they sleep, where that has been worth
+//! it and there is another processor for whoever queues it; one at a time.
+//!
 //! **The watch** is a thread that ticks as long as anything is queued with all workers busy, or
 //! held; it sleeps otherwise.
 //!
@@ -21,13 +24,14 @@
 //! child of fork(2) has none of them, and begins with a pool of its own ([`forget`]).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use super::desk::{Call, Desk, Worker};
 use crate::port::clock;
+use crate::port::spin::{Spin, WATCH};
 
 /// Threads, and so jobs that wait at the same time.
 pub(super) const THREADS_MAX: usize = 500;
@@ -57,14 +61,35 @@ struct Pool {
     inner: Mutex<Inner>,
     /// What the watch sleeps on.
     watch: Condvar,
+    /// Whether a worker can look for jobs while somebody else queues one.
+    may_spin: bool,
 }
 
 struct Inner {
     desk: Desk<Job>,
-    /// What each worker sleeps on.
-    beds: Vec<Arc<Condvar>>,
+    /// Where each worker is while it is idle.
+    beds: Vec<Arc<Bed>>,
+    /// A worker looks for its next job.
+    is_spinning: bool,
     held: Held,
     watch: Watch,
+}
+
+#[derive(Default)]
+struct Bed {
+    /// Changes under the lock, after the worker has been called; read without it.
+    called: AtomicBool,
+    /// The worker sleeps, and must be woken. Only under the lock.
+    asleep: AtomicBool,
+    alarm: Condvar,
+}
+
+/// What is to be done without the lock.
+#[must_use]
+enum Errand {
+    Nothing,
+    Wake(Arc<Bed>),
+    Start(Worker),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -88,7 +113,8 @@ struct Held {
 }
 
 impl Held {
-    fn add(&mut self, bell: Arc<dyn Bell>) {
+    fn add(&mut self, bell: Option<Arc<dyn Bell>>) {
+        let Some(bell) = bell else { return };
         if self.bells.is_empty() {
             (self.since, self.is_late) = (clock::nanos(), false);
         }
@@ -123,10 +149,12 @@ fn pool() -> &'static Pool {
     let inner = Inner {
         desk: Desk::new(processors, THREADS_MAX),
         beds: Vec::new(),
+        is_spinning: false,
         held: Held::default(),
         watch: Watch::Absent,
     };
-    let new = Box::into_raw(Box::new(Pool { inner: Mutex::new(inner), watch: Condvar::new() }));
+    let (inner, watch, may_spin) = (Mutex::new(inner), Condvar::new(), processors > 1);
+    let new = Box::into_raw(Box::new(Pool { inner, watch, may_spin }));
     match POOL.compare_exchange(there, new, Ordering::AcqRel, Ordering::Acquire) {
         // SAFETY: leaked just now.
         Ok(_) => unsafe { &*new },
@@ -153,8 +181,9 @@ pub(super) fn offload(job: Job) {
     if call == Call::Nobody {
         pool.call_watch(&mut inner);
     }
+    let errand = inner.call(call);
     drop(inner);
-    pool.carry_out(call);
+    pool.run(errand);
 }
 
 impl Pool {
@@ -162,15 +191,11 @@ impl Pool {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Not under the lock: whom it wakes would meet it.
-    fn carry_out(&'static self, call: Call) {
-        match call {
-            Call::Nobody => {}
-            Call::Wake(worker) => {
-                let bed = self.lock().bed(worker);
-                bed.notify_one();
-            }
-            Call::Start(worker) => {
+    fn run(&'static self, errand: Errand) {
+        match errand {
+            Errand::Nothing => {}
+            Errand::Wake(bed) => bed.alarm.notify_one(),
+            Errand::Start(worker) => {
                 let builder = thread::Builder::new().name("overlapped-pool".into());
                 if builder.spawn(move || self.serve(worker)).is_err() {
                     self.do_without(worker);
@@ -189,7 +214,7 @@ impl Pool {
         }
         while let Some(job) = inner.desk.take() {
             drop(inner);
-            ring(run(job));
+            ring(do_job(job));
             inner = self.lock();
         }
     }
@@ -214,7 +239,7 @@ impl Pool {
 
     /// What a worker does.
     fn serve(&'static self, me: Worker) {
-        let mut sample = Sample::begin();
+        let (mut sample, mut spin) = (Sample::begin(), Spin::default());
         let mut inner = self.lock();
         let bed = inner.bed(me);
         loop {
@@ -222,42 +247,67 @@ impl Pool {
             let queued = inner.desk.queued();
             let is_due = job.is_none() || !sample.is_calm || inner.held.is_due(queued);
             let due = if is_due { inner.held.take() } else { Vec::new() };
-            if let Some(job) = job {
+            let judged = if let Some(job) = job {
                 drop(inner);
                 ring(due);
-                let bell = run(job);
+                let bell = do_job(job);
                 let judged = sample.count();
                 inner = self.lock();
-                if let Some(bell) = bell {
-                    inner.held.add(bell);
+                inner.held.add(bell);
+                judged
+            } else {
+                bed.called.store(false, Ordering::Relaxed);
+                if queued > 0 {
+                    self.call_watch(&mut inner);
                 }
-                if let Some((jobs, waits)) = judged {
-                    inner = self.judge(inner, jobs, waits);
+                if !due.is_empty() {
+                    drop(inner);
+                    ring(due);
+                    inner = self.lock();
                 }
-                continue;
-            }
-            if queued > 0 {
-                self.call_watch(&mut inner);
-            }
-            if !due.is_empty() {
-                drop(inner);
-                ring(due);
-                inner = self.lock();
-            }
-            if let Some((jobs, waits)) = sample.end() {
+                sample.end()
+            };
+            if let Some((jobs, waits)) = judged {
                 inner = self.judge(inner, jobs, waits);
             }
-            while inner.desk.is_idle(me) {
-                let waited = bed.wait_timeout(inner, IDLE);
-                let (again, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            if inner.desk.is_idle(me) {
+                let Some(again) = self.rest(inner, me, &bed, &mut spin) else { return };
                 inner = again;
-                if timeout.timed_out() && inner.desk.is_idle(me) {
-                    inner.desk.leave(me);
-                    return;
-                }
+                sample.restart();
             }
-            sample.restart();
         }
+    }
+
+    /// An idle worker's time until it is called. `None`: it ends.
+    fn rest<'a>(
+        &'static self,
+        mut inner: MutexGuard<'a, Inner>,
+        me: Worker,
+        bed: &Bed,
+        spin: &mut Spin,
+    ) -> Option<MutexGuard<'a, Inner>> {
+        if self.may_spin && spin.is_wanted() && !inner.is_spinning {
+            inner.is_spinning = true;
+            drop(inner);
+            spin.watched(bed.watch());
+            inner = self.lock();
+            inner.is_spinning = false;
+        }
+        let began = clock::nanos();
+        bed.asleep.store(true, Ordering::Relaxed);
+        while inner.desk.is_idle(me) {
+            let waited = bed.alarm.wait_timeout(inner, IDLE);
+            let (again, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            inner = again;
+            if timeout.timed_out() && inner.desk.is_idle(me) {
+                bed.asleep.store(false, Ordering::Relaxed);
+                inner.desk.leave(me);
+                return None;
+            }
+            spin.slept(Duration::from_nanos(clock::nanos() - began));
+        }
+        bed.asleep.store(false, Ordering::Relaxed);
+        Some(inner)
     }
 
     fn judge<'a>(
@@ -270,8 +320,9 @@ impl Pool {
         if call == Call::Nobody {
             return inner;
         }
+        let errand = inner.call(call);
         drop(inner);
-        self.carry_out(call);
+        self.run(errand);
         self.lock()
     }
 
@@ -303,9 +354,10 @@ impl Pool {
                 inner.watch = Watch::Asleep;
             }
             if !calls.is_empty() || !due.is_empty() {
+                let errands: Vec<_> = calls.drain(..).map(|call| inner.call(call)).collect();
                 drop(inner);
                 ring(due);
-                calls.drain(..).for_each(|call| self.carry_out(call));
+                errands.into_iter().for_each(|errand| self.run(errand));
                 inner = self.lock();
             }
         }
@@ -313,16 +365,43 @@ impl Pool {
 }
 
 impl Inner {
-    fn bed(&mut self, worker: Worker) -> Arc<Condvar> {
+    fn bed(&mut self, worker: Worker) -> Arc<Bed> {
         while self.beds.len() <= worker {
             self.beds.push(Arc::default());
         }
         Arc::clone(&self.beds[worker])
     }
+
+    /// Calls a worker; what is left to be done is not for the lock, which the worker will want.
+    fn call(&mut self, call: Call) -> Errand {
+        match call {
+            Call::Nobody => Errand::Nothing,
+            Call::Start(worker) => Errand::Start(worker),
+            Call::Wake(worker) => {
+                let bed = self.bed(worker);
+                bed.called.store(true, Ordering::Release);
+                if bed.asleep.load(Ordering::Relaxed) { Errand::Wake(bed) } else { Errand::Nothing }
+            }
+        }
+    }
+}
+
+impl Bed {
+    /// Looks for a moment whether the worker is called.
+    fn watch(&self) -> bool {
+        let end = clock::nanos() + WATCH.as_nanos() as u64;
+        while clock::nanos() < end {
+            if self.called.load(Ordering::Acquire) {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        false
+    }
 }
 
 /// A panic is its own to catch; one that comes through costs no thread.
-fn run(job: Job) -> Option<Arc<dyn Bell>> {
+fn do_job(job: Job) -> Option<Arc<dyn Bell>> {
     catch_unwind(AssertUnwindSafe(job)).unwrap_or(None)
 }
 

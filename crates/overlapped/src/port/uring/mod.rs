@@ -23,7 +23,6 @@
 
 mod prepare;
 mod ring;
-mod spin;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
@@ -34,12 +33,12 @@ use io_uring::squeue::Entry;
 
 use super::attempt::{self, would_wait};
 use super::notifier::EventFd;
+use super::spin::{Spin, WATCH};
 use super::{Notifier, PortConfig, Submitted, clock};
 use crate::op::{Completion, Op, Outcome, Token};
 
 pub(crate) use ring::Opcodes;
 pub(super) use ring::{MESSAGE, Ring, USED, send_message};
-use spin::{Spin, WATCH};
 
 /// Tokens never have this bit.
 const INTERNAL: u64 = 1 << 63;

@@ -2,7 +2,8 @@
 //!
 //! An idle processor is slow to wake: tens of microseconds in a virtual machine, paid by whoever
 //! wakes it and by whoever waits. Two that answer each other pay it on every message. So a wait
-//! that is likely to be short watches the ring first, without system calls.
+//! that is likely to be short, for a ring or of a pool's thread, watches memory first, without
+//! system calls.
 //!
 //! ```text
 //!            a sleep was short                     the watch found something
@@ -17,7 +18,7 @@
 use std::time::Duration;
 
 /// The longest watch. About the time that sleeping and waking cost.
-pub(super) const WATCH: Duration = Duration::from_micros(50);
+pub(crate) const WATCH: Duration = Duration::from_micros(50);
 
 /// A sleep of at most this would have been found by a watch: it includes the waking.
 const SHORT: Duration = Duration::from_micros(100);
@@ -26,7 +27,7 @@ const SHORT: Duration = Duration::from_micros(100);
 const FAILURES_MAX: u32 = 12;
 
 #[derive(Debug, Default)]
-pub(super) struct Spin {
+pub(crate) struct Spin {
     is_wanted: bool,
     /// Waits that are to sleep at once.
     pause: u32,
@@ -35,12 +36,12 @@ pub(super) struct Spin {
 
 impl Spin {
     /// Whether the wait that begins now is to watch first.
-    pub(super) fn is_wanted(&self) -> bool {
+    pub(crate) fn is_wanted(&self) -> bool {
         self.is_wanted
     }
 
     /// A watch has ended.
-    pub(super) fn watched(&mut self, found: bool) {
+    pub(crate) fn watched(&mut self, found: bool) {
         if found {
             self.failures = 0;
             return;
@@ -51,7 +52,7 @@ impl Spin {
     }
 
     /// A sleep without a watch has ended.
-    pub(super) fn slept(&mut self, time: Duration) {
+    pub(crate) fn slept(&mut self, time: Duration) {
         self.pause = self.pause.saturating_sub(1);
         self.is_wanted = self.pause == 0 && time <= SHORT;
     }

@@ -5,10 +5,11 @@
 //! front of this server would see other requests than it does (RFC 9112, section 11.2): both kinds
 //! of length, a length given twice or not as plain digits, any coding but `chunked` alone.
 
-use http::{HeaderName, StatusCode, Version, header};
+use http::{HeaderName, StatusCode, Version};
 
 use super::Limits;
 use super::refusal::{bad, refusal};
+use super::scan::table;
 use crate::Malformed;
 
 /// Where the body ends.
@@ -47,32 +48,39 @@ pub(crate) struct Known {
 impl Known {
     /// Takes note of one field.
     pub(crate) fn take(&mut self, name: &HeaderName, value: &[u8]) -> Result<(), Malformed> {
-        if *name == header::HOST {
-            if std::mem::replace(&mut self.host, true) {
-                return Err(bad("there are two Host fields"));
+        match name.as_str() {
+            "host" => {
+                if std::mem::replace(&mut self.host, true) {
+                    return Err(bad("there are two Host fields"));
+                }
+                if !is_host(value) {
+                    return Err(bad("the Host field names no host"));
+                }
             }
-            if !is_host(value) {
-                return Err(bad("the Host field names no host"));
+            "content-length" => {
+                if self.length.is_some() {
+                    return Err(bad("there are two Content-Length fields"));
+                }
+                self.length = Some(length(value)?);
             }
-        } else if *name == header::CONTENT_LENGTH {
-            if self.length.is_some() {
-                return Err(bad("there are two Content-Length fields"));
+            "transfer-encoding" => {
+                if self.chunked {
+                    return Err(bad("there are two Transfer-Encoding fields"));
+                }
+                self.chunked = chunked(value)?;
             }
-            self.length = Some(length(value)?);
-        } else if *name == header::TRANSFER_ENCODING {
-            if self.chunked {
-                return Err(bad("there are two Transfer-Encoding fields"));
+            "connection" => {
+                for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+                    self.close |= option.eq_ignore_ascii_case(b"close");
+                    self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                }
             }
-            self.chunked = chunked(value)?;
-        } else if *name == header::CONNECTION {
-            for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
-                self.close |= option.eq_ignore_ascii_case(b"close");
-                self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+            "expect" => {
+                let is_known = value.eq_ignore_ascii_case(b"100-continue");
+                self.expects |= is_known;
+                self.expects_else |= !is_known;
             }
-        } else if *name == header::EXPECT {
-            let is_known = value.eq_ignore_ascii_case(b"100-continue");
-            self.expects |= is_known;
-            self.expects_else |= !is_known;
+            _ => {}
         }
         Ok(())
     }
@@ -159,5 +167,6 @@ fn is_host(value: &[u8]) -> bool {
 }
 
 fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(&byte)
+    const HOST: [bool; 256] = table(b"-._~%!$&'()*+;=");
+    HOST[usize::from(byte)]
 }

@@ -10,23 +10,23 @@ use std::mem::MaybeUninit;
 
 use bytes::Bytes;
 use http::uri::Uri;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version, header};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Version, header};
 
-use super::framing::{Framing, Known};
+use super::framing::Known;
 use super::refusal::{bad, refusal};
 use super::scan::Found;
-use super::{Limits, Received};
-use crate::Malformed;
+use super::{Limits, Received, body};
+use crate::{Decoded, Malformed};
 
 /// So many fields are split on a small stack; most requests have no more.
 const FIELDS_USUAL: usize = 32;
 
-/// The request whose head is at `found` in `input`.
+/// The request whose head is at `found` in `input`, and what tells its body.
 pub(crate) fn parse<'a>(
     input: &'a [u8],
     found: Found,
     limits: &Limits,
-) -> Result<Received<'a>, Malformed> {
+) -> Result<Decoded<Received<'a>>, Malformed> {
     if found.fields <= FIELDS_USUAL {
         parse_with::<FIELDS_USUAL>(input, found, limits)
     } else {
@@ -41,7 +41,7 @@ fn parse_many<'a>(
     input: &'a [u8],
     found: Found,
     limits: &Limits,
-) -> Result<Received<'a>, Malformed> {
+) -> Result<Decoded<Received<'a>>, Malformed> {
     parse_with::<{ Limits::FIELDS_MAX }>(input, found, limits)
 }
 
@@ -50,7 +50,7 @@ fn parse_with<'a, const FIELDS: usize>(
     input: &'a [u8],
     found: Found,
     limits: &Limits,
-) -> Result<Received<'a>, Malformed> {
+) -> Result<Decoded<Received<'a>>, Malformed> {
     let line = &input[found.begin..][..found.request_line_bytes];
     let head = Bytes::copy_from_slice(&input[found.begin..found.end]);
     let mut fields = [const { MaybeUninit::uninit() }; FIELDS];
@@ -63,44 +63,38 @@ fn parse_with<'a, const FIELDS: usize>(
     let (Some(method), Some(target)) = (split.method, split.path) else {
         return Err(bad("the request line is not complete"));
     };
-    let version = if split.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
-    let method = Method::from_bytes(method.as_bytes()).map_err(|_| bad("this is no method"))?;
-    let uri = uri(&method, &head, target)?;
-
-    let mut headers = HeaderMap::with_capacity(split.headers.len());
+    // Filled where it stands: the parts are large, and moving them costs as much as parsing.
+    let mut request = Request::new(());
+    if split.version == Some(0) {
+        *request.version_mut() = Version::HTTP_10;
+    }
+    *request.method_mut() =
+        Method::from_bytes(method.as_bytes()).map_err(|_| bad("this is no method"))?;
+    *request.uri_mut() = uri(request.method(), &head, target)?;
     let mut known = Known::default();
+    let headers = request.headers_mut();
+    headers.reserve(split.headers.len());
     for field in split.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes())
             .map_err(|_| bad("a header field has a name that is none"))?;
         known.take(&name, field.value)?;
-        // Where a value is empty, its slice may stand anywhere.
         let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value))
             .map_err(|_| bad("a header field has a value that is none"))?;
         headers.append(name, value);
     }
-    let framing = known.framing(version, limits)?;
-    if let Some(authority) = uri.authority() {
+    if let Some(authority) = request.uri().authority() {
         // What the target says goes before the field (RFC 9112, section 3.2.2).
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| bad("no such host"))?;
-        headers.insert(header::HOST, host);
+        request.headers_mut().insert(header::HOST, host);
     }
-    Ok(received(method, uri, version, headers, framing, line))
-}
-
-fn received(
-    method: Method,
-    uri: Uri,
-    version: Version,
-    headers: HeaderMap,
-    framing: Framing,
-    line: &[u8],
-) -> Received<'_> {
-    let mut request = Request::new(());
-    *request.method_mut() = method;
-    *request.uri_mut() = uri;
-    *request.version_mut() = version;
-    *request.headers_mut() = headers;
-    Received { request, line, framing }
+    let framing = known.framing(request.version(), limits)?;
+    let taken = found.end;
+    let body = body::decoder(&framing, limits);
+    let request = Received { request, line, framing };
+    Ok(match body {
+        None => Decoded::Whole { request, taken },
+        Some(body) => Decoded::Head { request, taken, body },
+    })
 }
 
 /// The target, in one of the forms that the method allows.
@@ -109,12 +103,20 @@ fn uri(method: &Method, head: &Bytes, target: &str) -> Result<Uri, Malformed> {
     if *method == Method::CONNECT || *method == Method::TRACE {
         return Err(refusal(StatusCode::NOT_IMPLEMENTED, "this method is not to be had"));
     }
+    let mut is_encoded = true;
+    for (at, &byte) in target.as_bytes().iter().enumerate() {
+        match byte {
+            // In the query, whoever decodes it has a say in what is an encoding.
+            b'?' => break,
+            b'%' => is_encoded &= encodes(&target.as_bytes()[at + 1..]),
+            _ => {}
+        }
+    }
+    if !is_encoded {
+        return Err(bad("a percent sign in the target encodes nothing"));
+    }
     if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
         return Err(bad("the target has characters that must be encoded"));
-    }
-    let path_end = target.find('?').unwrap_or(target.len());
-    if !is_encoded(&target.as_bytes()[..path_end]) {
-        return Err(bad("a percent sign in the target encodes nothing"));
     }
     let form = match target.as_bytes() {
         b"*" => *method == Method::OPTIONS,
@@ -133,17 +135,9 @@ fn uri(method: &Method, head: &Bytes, target: &str) -> Result<Uri, Malformed> {
     Ok(uri)
 }
 
-/// Whether two hexadecimal digits follow each percent sign. In a query, whoever decodes it has a
-/// say.
-fn is_encoded(mut path: &[u8]) -> bool {
-    while let Some(at) = memchr::memchr(b'%', path) {
-        let digits = path.get(at + 1..at + 3).unwrap_or_default();
-        if digits.len() < 2 || !digits.iter().all(u8::is_ascii_hexdigit) {
-            return false;
-        }
-        path = &path[at + 3..];
-    }
-    true
+/// Whether what follows a percent sign begins with two hexadecimal digits.
+fn encodes(rest: &[u8]) -> bool {
+    matches!(rest, [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
 }
 
 fn scheme_is_known(target: &str) -> bool {

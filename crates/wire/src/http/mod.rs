@@ -136,15 +136,10 @@ impl<S: Service> Protocol for Http<S> {
     type Request<'a> = Received<'a>;
 
     fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Decoded<Received<'a>>, Malformed> {
-        let Some(found) = self.scan.find(input, &self.limits)? else {
-            return Ok(Decoded::More);
-        };
-        let taken = found.end;
-        let request = head::parse(input, found, &self.limits)?;
-        Ok(match body::decoder(&request.framing, &self.limits) {
-            None => Decoded::Whole { request, taken },
-            Some(body) => Decoded::Head { request, taken, body },
-        })
+        match self.scan.find(input, &self.limits)? {
+            Some(found) => head::parse(input, found, &self.limits),
+            None => Ok(Decoded::More),
+        }
     }
 
     fn respond(&mut self, received: Received<'_>, exchange: &mut Exchange<'_>) -> Next {

@@ -6,9 +6,10 @@
 //! | has a request in work | left alone |
 //! | belongs to a plain function | shown the end of its input |
 //!
-//! The moment is for requests that are on their way. One that is answered after the stop is told that it is the last one. One that was in work
-//! when the stop came has perhaps said already that the connection stays: so its client, too, has
-//! that moment for one request more, and is not surprised by the end.
+//! The moment is for requests that are on their way. One that is answered after the stop is told
+//! that it is the last one. One that was in work when the stop came has perhaps said already that
+//! the connection stays: so its client, too, has that moment for one request more, and is not
+//! surprised by the end.
 //!
 //! After the grace time, what is left is killed by the end of the run.
 

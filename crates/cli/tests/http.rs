@@ -39,7 +39,7 @@ fn folder() -> TempDir {
 fn serve(port: &str, folder: &Path, more: &[&str]) -> Server {
     let (site, scripts) = (folder.join("site"), folder.join("scripts"));
     let usual = ["http", site.to_str().unwrap(), "--cgi", scripts.to_str().unwrap()];
-    Server::serve(port, &[&usual, &["--listen", "127.0.0.1:0"], more].concat())
+    Server::serve(port, &[&usual[..], &["--listen", "127.0.0.1:0"], more].concat())
 }
 
 fn curl(arguments: &[&str]) -> Output {
@@ -184,7 +184,8 @@ fn h12_curl_and_openssl_speak_https() {
             openssl.args(["-connect", &connect, "-servername", "localhost", "-CAfile", &cert]);
             openssl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
             let mut child = openssl.spawn().unwrap();
-            let request = b"GET /hello.txt HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+            let request =
+                b"GET /hello.txt HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
             // It ends with the connection, not with its input, which stays open until then.
             let mut input = child.stdin.take().unwrap();
             input.write_all(request).unwrap();

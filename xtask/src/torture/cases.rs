@@ -81,6 +81,8 @@ pub(crate) const CASES: &[Case] = &[
     both("H9", "A script's environment is that of RFC 3875 and an allow-list: no HTTP_PROXY."),
     both("H10", "Whatever scripts and clients do, no process and no descriptor is left."),
     both("H11", "No script and no path can split a response or lead a redirect off its site."),
+    both("H12", "curl, openssl, python3, wrk, ab and h2load get every answer, without an error."),
+    both("H13", "A stop under load breaks off no answer, and takes no longer than its grace time."),
     both("C1", "What real clients send through the echo server comes back with the same sha256."),
     both("C2", "1,000 clients, half of them killed in mid-transfer, leave nothing behind."),
     both("C3", "Stopped at any moment, `get` leaves no half file under a name, and can go on."),

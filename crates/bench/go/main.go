@@ -3,6 +3,7 @@
 //	main spawn_join N | yield TASKS ROUNDS | channel N   prints nanoseconds
 //	main parked N                                        prints added RSS and page tables in KiB, mappings
 //	main echo_unix PATH | echo_datagrams SOCKETS         prints where, and serves
+//	main http FOLDER | tls FOLDER GREETING | length | line   prints its port and serves
 //	main echo BUFFER                                     prints its port and serves
 package main
 
@@ -55,6 +56,14 @@ func main() {
 		fmt.Println(copyBig(os.Args[2], os.Args[3]).Nanoseconds())
 	case "copy_tree":
 		fmt.Println(copyTree(os.Args[2], os.Args[3], number(4)).Nanoseconds())
+	case "http":
+		serveHTTP(os.Args[2])
+	case "tls":
+		serveTLS(os.Args[2], os.Args[3])
+	case "length":
+		serveFramed(answerLength)
+	case "line":
+		serveFramed(answerLine)
 	default:
 		panic("unknown case")
 	}

@@ -9,15 +9,15 @@
 //! same with a server on two threads, and nobody pinned. Suite `unix` is the same over streams of
 //! the Unix family, and `datagrams` over UDP, with so many sockets at either end.
 
-use crate::harness::child::{Report, this_program};
+use crate::harness::child::Report;
 use crate::harness::load::{Load, MESSAGE_BYTES};
 use crate::harness::memory::Memory;
+use crate::harness::server::Server;
 use crate::harness::syscalls::{Syscalls, cpu_time};
 use crate::subjects::{Name, Server as Kind};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Stdio};
 use std::time::Duration;
 
 /// The numbers of connections.
@@ -35,59 +35,18 @@ pub(crate) const CASES_DATAGRAMS: [&str; 2] = ["1", "50"];
 /// Connections that are open, and idle, when memory is looked at.
 const PARKED: usize = 10_000;
 
-/// A server under test, killed when dropped.
-struct Server {
-    process: Child,
-    /// Where it listens, as it says itself: a port, several ports, or a path.
-    place: String,
-}
-
-impl Server {
-    fn start(name: Name, kind: Kind, sockets: usize) -> Result<Server, String> {
-        let mut process = this_program()
-            .args(["serve", &name.to_string(), &kind.to_string(), &sockets.to_string()])
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("cannot start the server: {error}"))?;
-        let stdout = process.stdout.take();
-        let mut server = Server { process, place: String::new() };
-        if let Some(stdout) = stdout {
-            // A server that fails prints nothing, and its reason is on stderr, which is ours.
-            let _ = BufReader::new(stdout).read_line(&mut server.place);
+/// Opens the load's side.
+fn connect(server: &Server, kind: Kind, connections: usize) -> Result<Load, String> {
+    match kind {
+        Kind::Datagrams => Load::connect_datagrams(&server.ports()?),
+        Kind::Unix => {
+            let path = Path::new(server.place());
+            let load = Load::connect_unix(path, connections);
+            // Nobody else connects, and the server does not end by itself.
+            let _ = std::fs::remove_file(path);
+            load
         }
-        Ok(server)
-    }
-
-    fn ports(&self) -> Result<Vec<u16>, String> {
-        let ports = self.place.split_whitespace().map(str::parse).collect::<Result<Vec<_>, _>>();
-        ports.map_err(|_| "the server gave no port".into())
-    }
-
-    fn port(&self) -> Result<u16, String> {
-        self.ports()?.first().copied().ok_or("the server gave no port".into())
-    }
-
-    /// Opens the load's side.
-    fn load(&self, kind: Kind, connections: usize) -> Result<Load, String> {
-        match kind {
-            Kind::Echo | Kind::Parked | Kind::OnTwo => Load::connect(self.port()?, connections),
-            Kind::Datagrams => Load::connect_datagrams(&self.ports()?),
-            Kind::Unix => {
-                let path = Path::new(self.place.trim_end());
-                let load = Load::connect_unix(path, connections);
-                // Nobody else connects, and the server does not end by itself.
-                let _ = std::fs::remove_file(path);
-                load
-            }
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It serves for ever; if it has died already, both are errors of no interest.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        _ => Load::connect(server.port()?, connections),
     }
 }
 
@@ -116,7 +75,7 @@ pub(crate) fn measure_datagrams(name: Name, case: &str, quick: bool) -> Result<R
 
 /// What the server's process holds for each idle connection.
 fn parked(name: Name) -> Result<Report, String> {
-    let server = Server::start(name, Kind::Parked, 1)?;
+    let server = Server::start(name, Kind::Parked, &[])?;
     let port = server.port()?;
     let connect = || {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
@@ -133,12 +92,12 @@ fn parked(name: Name) -> Result<Report, String> {
     for _ in 0..PARKED / 10 {
         connections.push(connect().map_err(said)?);
     }
-    let before = Memory::of(server.process.id());
+    let before = Memory::of(server.id());
     let more = PARKED - connections.len();
     for _ in 0..more {
         connections.push(connect().map_err(said)?);
     }
-    let added = Memory::of(server.process.id()).since(before);
+    let added = Memory::of(server.id()).since(before);
     let mut report = Report::default();
     let each = (added.rss_kib + added.page_tables_kib) / more as f64;
     report.push("parked_connection", "KiB", each);
@@ -149,13 +108,13 @@ fn round_trips(name: Name, kind: Kind, case: &str, quick: bool) -> Result<Report
     let connections: usize = case.parse().map_err(|_| "no number of connections")?;
     let [warm_up, timed, counted] =
         if quick { [100, 500, 150] } else { [250, 2000, 300] }.map(Duration::from_millis);
-    let server = Server::start(name, kind, connections)?;
-    let mut load = server.load(kind, connections)?;
+    let server = Server::start(name, kind, &[&connections.to_string()])?;
+    let mut load = connect(&server, kind, connections)?;
     load.run(warm_up)?;
 
-    let cpu_before = cpu_time(server.process.id())?;
+    let cpu_before = cpu_time(server.id())?;
     let phase = load.run(timed)?;
-    let server_cpu = cpu_time(server.process.id())? - cpu_before;
+    let server_cpu = cpu_time(server.id())? - cpu_before;
     let each_us = |time: Duration| time.as_nanos() as f64 / 1000.0 / phase.round_trips as f64;
     let latency_us = |quantile| phase.latencies.value_at_quantile(quantile) as f64 / 1000.0;
     let mut report = Report::default();
@@ -175,7 +134,7 @@ fn round_trips(name: Name, kind: Kind, case: &str, quick: bool) -> Result<Report
 
 /// System calls of the server per round trip. It is idle when counting begins and when it ends.
 fn syscalls(server: &Server, load: &mut Load, time: Duration) -> Result<f64, String> {
-    let mut counters = Syscalls::of(server.process.id())?;
+    let mut counters = Syscalls::of(server.id())?;
     let phase = load.run(time)?;
     Ok(counters.count()? as f64 / phase.round_trips as f64)
 }

@@ -4,7 +4,7 @@
 //! main            reads the arguments
 //!  → harness::rounds   for each round, case and subject (order rotated): one fresh child process
 //!    → harness::child  re-executes this program as `measure SUITE SUBJECT CASE`
-//!      → tasklets | echo | files | wake   what a case does, in terms of a trait; pinned to a core
+//!      → tasklets | echo | http | …   what a case does, in terms of a trait; pinned to a core
 //!        → subjects::*     one file per library: the code its user would write
 //!    ← one line of JSON: the metrics of that child
 //!  → harness::report   medians, spreads and paired ratios, as a table or as JSON lines
@@ -17,11 +17,15 @@
 mod echo;
 mod files;
 mod harness;
+mod http;
+mod protocols;
 mod subjects;
 mod tasklets;
+mod tls;
 mod wake;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Measures overlapped and its peers in one run, alternating rounds.
@@ -48,6 +52,12 @@ enum Command {
     Wake(Options),
     /// Reading and copying files in the page cache.
     Files(Options),
+    /// Static files over HTTP, loaded by wrk; idle connections.
+    Http(Options),
+    /// Handshakes of TLS 1.3.
+    Tls(Options),
+    /// Lines and messages with their length in front, sixteen at a time.
+    Protocols(Options),
     /// One measurement, in a child process of a run.
     #[command(hide = true)]
     Measure {
@@ -57,7 +67,7 @@ enum Command {
         #[arg(long)]
         quick: bool,
     },
-    /// An echo server, in a child process of a measurement.
+    /// A server, in a child process of a measurement.
     #[command(hide = true)]
     Serve {
         subject: subjects::Name,
@@ -65,6 +75,9 @@ enum Command {
         /// How many, where there is no listener.
         #[arg(default_value_t = 1)]
         sockets: usize,
+        /// The files that are served, or the certificate.
+        #[arg(long, default_value = ".")]
+        folder: PathBuf,
     },
 }
 
@@ -97,6 +110,9 @@ enum Suite {
     Unix,
     Datagrams,
     Wake,
+    Http,
+    Tls,
+    Protocols,
 }
 
 impl Suite {
@@ -109,6 +125,9 @@ impl Suite {
             Suite::Unix => "unix",
             Suite::Datagrams => "datagrams",
             Suite::Wake => "wake",
+            Suite::Http => "http",
+            Suite::Tls => "tls",
+            Suite::Protocols => "protocols",
         }
     }
 
@@ -121,6 +140,9 @@ impl Suite {
             Suite::Unix => echo::CASES_UNIX.to_vec(),
             Suite::Datagrams => echo::CASES_DATAGRAMS.to_vec(),
             Suite::Wake => wake::CASES.to_vec(),
+            Suite::Http => http::CASES.to_vec(),
+            Suite::Tls => tls::CASES.to_vec(),
+            Suite::Protocols => protocols::CASES.to_vec(),
         }
     }
 
@@ -134,10 +156,28 @@ impl Suite {
             }
             Suite::Threads => vec![OverlappedUring, OverlappedPoll, Tokio, May, Go],
             Suite::Wake => vec![OverlappedUring, OverlappedPoll, Tokio, Raw, Go],
-            Suite::Files => all.filter(|name| *name != May).collect(),
-            Suite::Tasklets | Suite::Echo => {
-                all.filter(|name| !matches!(name, Pread | Cp)).collect()
-            }
+            Suite::Http => vec![
+                OverlappedUring,
+                OverlappedPoll,
+                Nginx,
+                NginxCached,
+                Hyper,
+                HyperInline,
+                HyperMemory,
+                Go,
+            ],
+            Suite::Tls => vec![OverlappedUring, OverlappedPoll, Hyper, Nginx, Go],
+            Suite::Protocols => vec![OverlappedUring, OverlappedPoll, Tokio, Go],
+            Suite::Files => all.filter(|name| *name != May && *name <= Cp).collect(),
+            Suite::Tasklets | Suite::Echo => all.filter(|name| *name < Pread).collect(),
+        }
+    }
+
+    /// Why it cannot run here at all.
+    fn obstacle(self) -> Option<String> {
+        match self {
+            Suite::Http => http::obstacle(),
+            _ => None,
         }
     }
 }
@@ -150,15 +190,18 @@ fn main() -> ExitCode {
         Command::Unix(options) => harness::rounds::run(Suite::Unix, &options),
         Command::Datagrams(options) => harness::rounds::run(Suite::Datagrams, &options),
         Command::Wake(options) => harness::rounds::run(Suite::Wake, &options),
+        Command::Http(options) => harness::rounds::run(Suite::Http, &options),
+        Command::Tls(options) => harness::rounds::run(Suite::Tls, &options),
+        Command::Protocols(options) => harness::rounds::run(Suite::Protocols, &options),
         Command::Files(options) => harness::rounds::run(Suite::Files, &options),
         Command::Measure { suite, subject, case, quick } => measure(suite, subject, &case, quick),
-        Command::Serve { subject, kind, sockets } => {
+        Command::Serve { subject, kind, sockets, folder } => {
             if kind != subjects::Server::OnTwo {
                 harness::child::pin(harness::child::SERVER_CORE);
             }
             harness::child::die_with_parent();
             harness::child::raise_descriptor_limit();
-            kind.run(subject, sockets)
+            kind.run(subject, sockets, &folder)
         }
     };
     match outcome {
@@ -173,31 +216,27 @@ fn main() -> ExitCode {
 fn measure(suite: Suite, subject: subjects::Name, case: &str, quick: bool) -> Result<(), String> {
     harness::child::die_with_parent();
     harness::child::raise_descriptor_limit();
+    let core = match suite {
+        Suite::Tasklets => Some(harness::child::SERVER_CORE),
+        Suite::Files => (case != files::ON_ALL_CORES).then_some(harness::child::SERVER_CORE),
+        Suite::Threads | Suite::Wake => None,
+        // This process is the load.
+        _ => Some(harness::child::LOAD_CORE),
+    };
+    if let Some(core) = core {
+        harness::child::pin(core);
+    }
     let report = match suite {
-        Suite::Tasklets => {
-            harness::child::pin(harness::child::SERVER_CORE);
-            tasklets::measure(subject, case, quick)?
-        }
-        Suite::Files => {
-            if case != files::ON_ALL_CORES {
-                harness::child::pin(harness::child::SERVER_CORE);
-            }
-            files::measure(subject, case, quick)?
-        }
-        Suite::Echo => {
-            harness::child::pin(harness::child::LOAD_CORE);
-            echo::measure(subject, case, quick)?
-        }
+        Suite::Tasklets => tasklets::measure(subject, case, quick)?,
+        Suite::Files => files::measure(subject, case, quick)?,
+        Suite::Echo => echo::measure(subject, case, quick)?,
         Suite::Threads => echo::measure_on_two(subject, case, quick)?,
-        Suite::Unix => {
-            harness::child::pin(harness::child::LOAD_CORE);
-            echo::measure_unix(subject, case, quick)?
-        }
-        Suite::Datagrams => {
-            harness::child::pin(harness::child::LOAD_CORE);
-            echo::measure_datagrams(subject, case, quick)?
-        }
+        Suite::Unix => echo::measure_unix(subject, case, quick)?,
+        Suite::Datagrams => echo::measure_datagrams(subject, case, quick)?,
         Suite::Wake => wake::measure(subject, case, quick)?,
+        Suite::Http => http::measure(subject, case, quick)?,
+        Suite::Tls => tls::measure(subject, case, quick)?,
+        Suite::Protocols => protocols::measure(subject, case, quick)?,
     };
     println!("{}", report.to_json());
     Ok(())

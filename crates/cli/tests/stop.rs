@@ -114,7 +114,8 @@ fn sigquit_shows_every_tasklet_and_the_server_goes_on() {
         for client in &mut clients {
             round_trip(client, b"meanwhile");
         }
-        std::thread::sleep(Duration::from_millis(300));
+        // Looking up the symbols takes a while.
+        server.wait_for_stderr(|said| said.matches("'echo 127.0.0.1:").count() == 5);
         for client in &mut clients {
             round_trip(client, b"after");
         }

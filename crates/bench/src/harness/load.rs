@@ -1,7 +1,8 @@
-//! The echo load, one and the same for all servers: a closed loop over io_uring.
+//! The load of echo and of pipelined messages, one and the same for all servers: a closed loop over
+//! io_uring.
 //!
-//! Each connection sends a message, waits for its echo, checks every byte, and sends the next
-//! one. All connections share a ring with one thread; what one wait brings is answered with one
+//! Each connection sends a message, waits for the answer (its echo, or what the [`Script`] says),
+//! checks every byte, and sends the next one. All connections share a ring with one thread; what one wait brings is answered with one
 //! submission, sends post no completion, and the sockets are registered.
 //!
 //! It is **not cheaper than the servers**: nearly all of a round trip is the kernel's TCP, which
@@ -33,13 +34,35 @@ const SILENCE_MAX: Timespec = Timespec::new().sec(5);
 /// Longer latencies count as this.
 const LATENCY_NS_MAX: u64 = 10_000_000_000;
 
-type Message = [u8; MESSAGE_BYTES];
+/// What is sent, and what has to come back.
+pub(crate) enum Script {
+    /// [`MESSAGE_BYTES`], each time others, and the same back.
+    Echo,
+    /// Always these.
+    Fixed { question: Box<[u8]>, answer: Box<[u8]> },
+}
+
+impl Script {
+    fn answer_bytes(&self) -> usize {
+        match self {
+            Script::Echo => MESSAGE_BYTES,
+            Script::Fixed { answer, .. } => answer.len(),
+        }
+    }
+
+    fn question(&self) -> Box<[u8]> {
+        match self {
+            Script::Echo => Box::new([0; MESSAGE_BYTES]),
+            Script::Fixed { question, .. } => question.clone(),
+        }
+    }
+}
 
 struct Connection {
     socket: OwnedFd,
     /// In boxes, because the kernel holds their addresses.
-    out: Box<Message>,
-    echo: Box<Message>,
+    out: Box<[u8]>,
+    echo: Box<[u8]>,
     received: usize,
     sent_at: Instant,
 }
@@ -49,6 +72,7 @@ pub(crate) struct Load {
     // The ring comes first, so that it is gone before the buffers.
     ring: IoUring,
     connections: Vec<Connection>,
+    script: Script,
     sequence: u64,
 }
 
@@ -65,30 +89,42 @@ pub(crate) struct Phase {
 impl Load {
     /// Opens TCP connections, one after the other.
     pub(crate) fn connect(port: u16, connections: usize) -> Result<Load, String> {
+        Load::connect_with(port, connections, Script::Echo)
+    }
+
+    /// The same with another script.
+    pub(crate) fn connect_with(
+        port: u16,
+        connections: usize,
+        script: Script,
+    ) -> Result<Load, String> {
         let connect = |_| {
             let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
             stream.set_nodelay(true)?;
             Ok(stream.into())
         };
-        Load::over((0..connections).map(connect))
+        Load::over((0..connections).map(connect), script)
     }
 
     /// Opens connections to a socket of the Unix family.
     pub(crate) fn connect_unix(path: &Path, connections: usize) -> Result<Load, String> {
-        Load::over((0..connections).map(|_| Ok(UnixStream::connect(path)?.into())))
+        let connect = |_| Ok(UnixStream::connect(path)?.into());
+        Load::over((0..connections).map(connect), Script::Echo)
     }
 
     /// Opens a UDP socket for each of these ports.
     pub(crate) fn connect_datagrams(ports: &[u16]) -> Result<Load, String> {
-        Load::over(ports.iter().map(|&port| {
+        let connect = |&port: &u16| {
             let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
             socket.connect((Ipv4Addr::LOCALHOST, port))?;
             Ok(socket.into())
-        }))
+        };
+        Load::over(ports.iter().map(connect), Script::Echo)
     }
 
     fn over(
         sockets: impl ExactSizeIterator<Item = std::io::Result<OwnedFd>>,
+        script: Script,
     ) -> Result<Load, String> {
         let ring = IoUring::builder()
             .setup_single_issuer()
@@ -99,8 +135,8 @@ impl Load {
             .map(|socket| {
                 Ok(Connection {
                     socket: socket?,
-                    out: Box::new([0; MESSAGE_BYTES]),
-                    echo: Box::new([0; MESSAGE_BYTES]),
+                    out: script.question(),
+                    echo: vec![0; script.answer_bytes()].into(),
                     received: 0,
                     sent_at: Instant::now(),
                 })
@@ -111,7 +147,7 @@ impl Load {
         ring.submitter()
             .register_files(&sockets)
             .map_err(|error| format!("register files: {error}"))?;
-        Ok(Load { ring, connections, sequence: 0 })
+        Ok(Load { ring, connections, script, sequence: 0 })
     }
 
     /// Runs all connections for a time, then waits for the echoes under way.
@@ -157,18 +193,20 @@ impl Load {
     fn send(&mut self, index: usize, now: Instant) -> Result<(), String> {
         self.sequence += 1;
         let connection = &mut self.connections[index];
-        // Every message differs from the one before and from those of the others.
-        for (eight, salt) in connection.out.chunks_exact_mut(8).zip(1..) {
-            eight.copy_from_slice(&(self.sequence.wrapping_mul(salt)).to_le_bytes());
+        if let Script::Echo = self.script {
+            // Every message differs from the one before and from those of the others.
+            for (eight, salt) in connection.out.chunks_exact_mut(8).zip(1..) {
+                eight.copy_from_slice(&(self.sequence.wrapping_mul(salt)).to_le_bytes());
+            }
         }
         connection.received = 0;
         connection.sent_at = now;
-        let send =
-            opcode::Send::new(Fixed(index as u32), connection.out.as_ptr(), MESSAGE_BYTES as u32)
-                .flags(libc::MSG_NOSIGNAL)
-                .build()
-                .flags(squeue::Flags::SKIP_SUCCESS)
-                .user_data(SEND);
+        let (out, len) = (connection.out.as_ptr(), connection.out.len() as u32);
+        let send = opcode::Send::new(Fixed(index as u32), out, len)
+            .flags(libc::MSG_NOSIGNAL)
+            .build()
+            .flags(squeue::Flags::SKIP_SUCCESS)
+            .user_data(SEND);
         self.push(&send)?;
         self.queue_receive(index)
     }
@@ -189,7 +227,7 @@ impl Load {
             return Err(format!("the load: {}", std::io::Error::from_raw_os_error(-result)));
         }
         if token == SEND {
-            // Success is skipped, so this was a short send, which the kernel does not do with 64 B.
+            // Success is skipped, so this was a short send, which the kernel does not do with so few.
             return Err(format!("only {result} bytes were sent"));
         }
         let index = token as usize;
@@ -198,12 +236,16 @@ impl Load {
             return Err("the server has closed a connection".into());
         }
         connection.received += result as usize;
-        if connection.received < MESSAGE_BYTES {
+        if connection.received < connection.echo.len() {
             self.queue_receive(index)?;
             return Ok(false);
         }
-        if connection.echo != connection.out {
-            return Err("a wrong echo".into());
+        let expected = match &self.script {
+            Script::Echo => &connection.out,
+            Script::Fixed { answer, .. } => answer,
+        };
+        if connection.echo != *expected {
+            return Err("a wrong answer".into());
         }
         Ok(true)
     }

@@ -6,5 +6,6 @@ pub(crate) mod load;
 pub(crate) mod memory;
 pub(crate) mod report;
 pub(crate) mod rounds;
+pub(crate) mod server;
 pub(crate) mod stats;
 pub(crate) mod syscalls;

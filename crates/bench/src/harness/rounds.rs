@@ -17,6 +17,10 @@ const PARKED_ROUNDS_MAX: usize = 3;
 /// # Errors
 /// Unknown cases, or no subject with a result.
 pub(crate) fn run(suite: Suite, options: &Options) -> Result<(), String> {
+    if let Some(why) = suite.obstacle() {
+        loud(&format!("{} SKIPPED: {why}", suite.name()));
+        return Ok(());
+    }
     let subjects = subjects(suite, options);
     let cases = cases(suite, options)?;
     let rounds = options.rounds.unwrap_or(if options.quick { 3 } else { 7 });
@@ -94,7 +98,7 @@ fn cases(suite: Suite, options: &Options) -> Result<Vec<&'static str>, String> {
     }
     let fits = |case: &str, asked: &str| {
         let by_number = !matches!(suite, Suite::Tasklets | Suite::Files | Suite::Wake);
-        case == asked || (by_number && asked.split('_').next() == Some(case))
+        case == asked || (by_number && metric_of(case, asked))
     };
     for asked in &options.cases {
         if !all.iter().any(|case| fits(case, asked)) {
@@ -102,6 +106,11 @@ fn cases(suite: Suite, options: &Options) -> Result<Vec<&'static str>, String> {
         }
     }
     Ok(all.into_iter().filter(|case| options.cases.iter().any(|a| fits(case, a))).collect())
+}
+
+/// Whether `asked` is one of the metrics of `case`.
+fn metric_of(case: &str, asked: &str) -> bool {
+    asked.strip_prefix(case).is_some_and(|rest| rest.starts_with('_'))
 }
 
 fn progress(round: usize, rounds: usize, suite: Suite, subject: Name, report: &Report) {

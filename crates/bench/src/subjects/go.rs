@@ -12,9 +12,10 @@ use std::time::Duration;
 
 pub(crate) struct Go;
 
-const SOURCES: [(&str, &str); 4] = [
+const SOURCES: [(&str, &str); 5] = [
     ("main.go", include_str!("../../go/main.go")),
     ("files.go", include_str!("../../go/files.go")),
+    ("servers.go", include_str!("../../go/servers.go")),
     ("sockets.go", include_str!("../../go/sockets.go")),
     ("wake.go", include_str!("../../go/wake.go")),
 ];

@@ -10,6 +10,7 @@ mod may;
 mod monoio;
 mod overlapped;
 mod raw;
+pub(crate) mod servers;
 pub(crate) mod sockets;
 mod tokio;
 pub(crate) mod wake;
@@ -18,8 +19,10 @@ use crate::harness::memory::Memory;
 use ::overlapped::port::PortChoice;
 use clap::ValueEnum;
 use overlapped::Overlapped;
+use servers::{Framing, Nginx};
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 /// The buffer of a connection.
@@ -85,7 +88,7 @@ pub(crate) trait Subject {
     }
 }
 
-/// The kinds of echo servers.
+/// The kinds of servers; the first five echo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Server {
     Echo,
@@ -93,17 +96,26 @@ pub(crate) enum Server {
     OnTwo,
     Unix,
     Datagrams,
+    Http,
+    Tls,
+    Length,
+    Line,
 }
 
 impl Server {
-    /// Serves until it is killed. `sockets`: how many, where there is no listener.
-    pub(crate) fn run(self, name: Name, sockets: usize) -> Result<(), String> {
+    /// Serves until it is killed. `sockets`: how many, where there is no listener. `folder`: of the
+    /// files that are served, or of the certificate.
+    pub(crate) fn run(self, name: Name, sockets: usize, folder: &Path) -> Result<(), String> {
         match self {
             Server::Echo => name.subject().serve(),
             Server::Parked => name.subject().serve_parked(),
             Server::OnTwo => name.subject().serve_on_two(),
             Server::Unix => sockets::of(name)?.serve_unix(),
             Server::Datagrams => sockets::of(name)?.serve_datagrams(sockets),
+            Server::Http => servers::of(name)?.http(folder),
+            Server::Tls => servers::of(name)?.tls(folder),
+            Server::Length => servers::of(name)?.framed(Framing::Length),
+            Server::Line => servers::of(name)?.framed(Framing::Line),
         }
     }
 }
@@ -123,6 +135,12 @@ pub(crate) enum Name {
     Pread,
     /// The program cp; files only.
     Cp,
+    /// The program nginx; HTTP only, and so are the others from here on.
+    Nginx,
+    NginxCached,
+    Hyper,
+    HyperInline,
+    HyperMemory,
 }
 
 impl Name {
@@ -142,11 +160,14 @@ impl Name {
             Name::Raw => Box::new(raw::Raw),
             Name::Go => Box::new(go::Go),
             Name::Pread | Name::Cp => Box::new(NoTasks),
+            Name::Nginx => Box::new(Nginx { is_caching: false }),
+            Name::NginxCached => Box::new(Nginx { is_caching: true }),
+            Name::Hyper | Name::HyperInline | Name::HyperMemory => Box::new(NoTasks),
         }
     }
 }
 
-/// Those that only read and copy files.
+/// Those that only read and copy files, or only serve.
 struct NoTasks;
 
 impl Subject for NoTasks {}

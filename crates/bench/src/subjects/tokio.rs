@@ -15,7 +15,7 @@ use tokio::task::yield_now;
 
 pub(crate) struct Tokio;
 
-fn runtime() -> Result<Runtime, String> {
+pub(super) fn runtime() -> Result<Runtime, String> {
     Builder::new_current_thread().enable_all().build().map_err(say)
 }
 

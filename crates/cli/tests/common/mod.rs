@@ -6,7 +6,8 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
-use std::thread;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use overlapped::port::{Port, PortChoice};
@@ -91,6 +92,9 @@ pub(crate) fn text(output: &Output) -> (String, String) {
 pub(crate) struct Server {
     child: Child,
     stdout: BufReader<ChildStdout>,
+    /// What came on standard error so far, and who reads it.
+    stderr: Arc<Mutex<String>>,
+    reader: JoinHandle<()>,
     /// The first one of its addresses.
     pub(crate) addr: SocketAddr,
     pub(crate) first_line: String,
@@ -125,7 +129,12 @@ impl Server {
             let output = child.wait_with_output().unwrap();
             panic!("it does not listen: {first_line:?}, {}", text(&output).1)
         };
-        Server { child, stdout, addr, first_line }
+        let stderr = Arc::<Mutex<String>>::default();
+        let (said, lines) = (stderr.clone(), BufReader::new(child.stderr.take().unwrap()).lines());
+        let reader = thread::spawn(move || {
+            lines.map_while(Result::ok).for_each(|line| *said.lock().unwrap() += &(line + "\n"));
+        });
+        Server { child, stdout, stderr, reader, addr, first_line }
     }
 
     /// The next line that it prints.
@@ -184,6 +193,16 @@ impl Server {
         send(&self.child, signal);
     }
 
+    /// Waits until standard error holds so much.
+    pub(crate) fn wait_for_stderr(&self, holds: impl Fn(&str) -> bool) {
+        let begin = Instant::now();
+        while !holds(&self.stderr.lock().unwrap()) {
+            let said = self.stderr.lock().unwrap().clone();
+            assert!(begin.elapsed() < Duration::from_secs(60), "it said only {said}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Sends a signal and waits for the end.
     pub(crate) fn stop(mut self, signal: Signal) -> Stopped {
         let begin = Instant::now();
@@ -192,8 +211,11 @@ impl Server {
         self.stdout.read_to_string(&mut stdout).unwrap();
         let status = self.child.wait().unwrap();
         let after = begin.elapsed();
-        let mut stderr = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        // The reader ends with the process.
+        while !self.reader.is_finished() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let stderr = self.stderr.lock().unwrap().clone();
         Stopped { status, after, stdout, stderr }
     }
 }

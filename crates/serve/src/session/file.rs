@@ -14,6 +14,7 @@ use overlapped::net::wait_writable;
 use overlapped::task::{unblock, yield_now};
 use overlapped::time::{Instant, timeout};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use rustix::net::SendFlags;
 
 use super::End;
 use super::outbox::{FULL, Out, broken, stuck};
@@ -33,7 +34,7 @@ pub(super) fn send(out: &mut Out<'_>, file: &Arc<File>, offset: u64, len: u64) -
     while at < end && !out.connection.is_secret() {
         let stretch = STRETCH.min(end - at);
         fetch(file, at, stretch)?;
-        out.flush()?;
+        announce(out)?;
         at = match transfer(out, file, at, stretch)? {
             Some(at) => at,
             // A file that the kernel does not move: some file systems have only reads.
@@ -47,6 +48,17 @@ pub(super) fn send(out: &mut Out<'_>, file: &Arc<File>, offset: u64, len: u64) -
         at += piece;
     }
     Ok(())
+}
+
+/// Sends what is ready. The kernel is told that more follows: a head shares a packet with its file,
+/// and the client is not woken for it alone.
+fn announce(out: &mut Out<'_>) -> Result<(), End> {
+    let flags = SendFlags::MORE | SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    // What cannot be sent now, or not at all, is sent in the usual way, which waits or says why.
+    let sent = rustix::net::send(out.connection.socket(), out.ready, flags).unwrap_or(0);
+    out.connection.venue().counts.bytes_out.add(sent as u64);
+    out.ready.drain(..sent);
+    out.flush()
 }
 
 /// Appends `len` bytes to what is ready.

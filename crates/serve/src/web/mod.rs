@@ -26,6 +26,21 @@
 //! }).unwrap();
 //! # std::io::Result::Ok(())
 //! ```
+//!
+//! Behind a server, each connection has the site with its own peer:
+//!
+//! ```no_run
+//! use overlapped_serve::web::{Cgi, Files, Site};
+//! use overlapped_serve::{Peer, Server};
+//! use overlapped_wire::http::Http;
+//!
+//! let files = Files::new("/srv/www")?.listing(true);
+//! let site = Site::new().at("/cgi-bin", Cgi::new("/srv/cgi")?).at("/", files);
+//! let mut server = Server::new();
+//! server.listen("127.0.0.1:8080", move |peer: &Peer| Http::new(site.for_peer(peer)))?;
+//! server.run()?;
+//! # std::io::Result::Ok(())
+//! ```
 
 mod beneath;
 mod cgi;

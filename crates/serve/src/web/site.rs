@@ -10,7 +10,7 @@ use overlapped_wire::http::{Answer, Service};
 
 use super::{page, target};
 
-/// Who sent a request, and how it came.
+/// Who sent a request, and how it came: what a handler may know of a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Peer {
     /// The client's address.
@@ -19,6 +19,12 @@ pub struct Peer {
     pub local: Option<SocketAddr>,
     /// Over TLS.
     pub secure: bool,
+}
+
+impl From<&crate::Peer> for Peer {
+    fn from(peer: &crate::Peer) -> Peer {
+        Peer { remote: peer.remote(), local: peer.local(), secure: peer.tls().is_some() }
+    }
 }
 
 /// A request on its way to a [`Handler`].
@@ -121,8 +127,8 @@ impl Site {
 
     /// The same site for one connection.
     #[must_use]
-    pub fn for_peer(&self, peer: Peer) -> Site {
-        Site { routes: Arc::clone(&self.routes), peer }
+    pub fn for_peer(&self, peer: impl Into<Peer>) -> Site {
+        Site { routes: Arc::clone(&self.routes), peer: peer.into() }
     }
 }
 

@@ -30,7 +30,7 @@ use super::{Config, mime};
 use crate::web::beneath::{Open, stat};
 
 /// Files up to this size are kept in memory.
-const KEPT_MAX: u64 = 64 << 10;
+const KEPT_MAX: u64 = 32 << 10;
 
 /// The coarsest step of the kernel's clock for files (`CONFIG_HZ=100`), twice. A file that was
 /// changed so recently may be changed again with the same times.

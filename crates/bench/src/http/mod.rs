@@ -1,0 +1,69 @@
+//! Suite `http`: a static file over connections that are kept, the server on one core, wrk on
+//! another.
+//!
+//! Cases are named `SIZE_CONNECTIONS`. wrk is Debian's, with one thread; it does not look at
+//! bodies, so a client of our own compares one before and one after each measurement, and what wrk
+//! counts as an error is a figure of its own. `idle_10000` is in [`idle`].
+
+mod client;
+mod idle;
+mod site;
+mod wrk;
+
+pub(crate) use client::ready;
+pub(crate) use site::NAMES;
+
+use crate::harness::child::Report;
+use crate::harness::server::Server;
+use crate::harness::syscalls::cpu_time;
+use crate::subjects::{Name, Server as Kind};
+use client::Client;
+use site::Site;
+use std::process::Command;
+use wrk::Wrk;
+
+/// The names of the cases, in their order.
+pub(crate) const CASES: [&str; 7] =
+    ["1k_32", "1k_256", "1k_1000", "64k_32", "64k_256", "64k_1000", IDLE];
+
+/// The case of many connections that say nothing.
+const IDLE: &str = "idle_10000";
+
+/// Why the suite cannot run here.
+pub(crate) fn obstacle() -> Option<String> {
+    let found = Command::new("wrk").arg("--version").output();
+    found.is_err().then(|| "there is no wrk here; Debian and Ubuntu have it: apt install wrk".into())
+}
+
+/// One case of one subject; this process starts the load.
+pub(crate) fn measure(name: Name, case: &str, quick: bool) -> Result<Report, String> {
+    let site = Site::made()?;
+    let server = Server::start(name, Kind::Http, &["--folder", &site.path()])?;
+    if case == IDLE {
+        return idle::measure(&server, &site, quick);
+    }
+    let (file, connections) = case.split_once('_').ok_or("no such case")?;
+    let connections = connections.parse().map_err(|_| "no number of connections")?;
+    let (port, body) = (server.port()?, site.body(file)?);
+    ready(port)?.expect_body(&site::target(file), &body)?;
+
+    let load = Wrk { port, target: site::target(file), connections };
+    // wrk knows whole seconds only.
+    load.run(1)?;
+    let cpu_before = cpu_time(server.id())?;
+    let figures = load.run(if quick { 1 } else { 3 })?;
+    let server_cpu = cpu_time(server.id())? - cpu_before;
+    Client::connect(port)?.expect_body(&site::target(file), &body)?;
+
+    let mut report = Report::default();
+    let each_us = server_cpu.as_nanos() as f64 / 1000.0 / figures.requests;
+    report.push(format!("{case}_requests_per_s"), "1/s", figures.per_second);
+    report.push(format!("{case}_p50_us"), "us", figures.p50_us);
+    report.push(format!("{case}_p99_us"), "us", figures.p99_us);
+    report.push(format!("{case}_server_cpu_us"), "us", each_us);
+    report.push(format!("{case}_errors"), "errors", figures.errors);
+    if figures.errors > 0.0 {
+        report.notes.push(format!("!!! {case}: {} errors", figures.errors));
+    }
+    Ok(report)
+}

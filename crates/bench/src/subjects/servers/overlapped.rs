@@ -1,0 +1,48 @@
+//! overlapped_serve, once for each port of the library.
+
+use super::super::{ADDRESS, announce, say};
+use super::{Framing, Servers};
+use overlapped::Config;
+use overlapped::port::PortChoice;
+use overlapped_serve::web::Files;
+use overlapped_serve::{Address, Limits, Listen, Peer, Server};
+use overlapped_wire::http::Http;
+use overlapped_wire::length::Length;
+use overlapped_wire::line::Line;
+use std::io;
+use std::path::Path;
+
+pub(super) struct Overlapped {
+    pub(super) port: PortChoice,
+}
+
+/// More clients than the default lets in, all of them from one address.
+const CONNECTIONS: usize = 16_384;
+
+impl Overlapped {
+    fn serve(
+        &self,
+        listen: impl FnOnce(&mut Server, Listen) -> io::Result<Address>,
+    ) -> Result<(), String> {
+        let mut server = Server::new().config(Config::new().port(self.port));
+        let limits =
+            Limits { connections: CONNECTIONS, per_address: CONNECTIONS, ..Limits::default() };
+        let address = listen(&mut server, Listen::on(ADDRESS).limits(limits)).map_err(say)?;
+        announce(address.tcp().ok_or("it listens elsewhere")?);
+        server.run().map(drop).map_err(say)
+    }
+}
+
+impl Servers for Overlapped {
+    fn http(&self, folder: &Path) -> Result<(), String> {
+        let files = Files::new(folder).map_err(say)?;
+        self.serve(|server, listen| server.listen(listen, move |_: &Peer| Http::new(files.clone())))
+    }
+
+    fn framed(&self, framing: Framing) -> Result<(), String> {
+        self.serve(|server, listen| match framing {
+            Framing::Length => server.listen(listen, |_: &Peer| Length::default()),
+            Framing::Line => server.listen(listen, |_: &Peer| Line::default()),
+        })
+    }
+}

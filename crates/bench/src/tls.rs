@@ -1,0 +1,221 @@
+//! Suite `tls`: full handshakes of TLS 1.3 a second. Each client connects, shakes hands, asks once
+//! over HTTP, and goes.
+//!
+//! The load is on the other core, with so many clients at a time as the case says. It is rustls on
+//! tokio, without resumption, and takes any certificate unseen: to verify a signature costs more
+//! than to make one, and the load must not be the slower end. That the certificate is the right one
+//! is looked at once before.
+
+use crate::harness::child::Report;
+use crate::harness::server::Server;
+use crate::harness::syscalls::cpu_time;
+use crate::http::ready;
+use crate::subjects::servers::GREETING;
+use crate::subjects::{Name, Server as Kind, say};
+use std::cell::Cell;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::{JoinSet, LocalSet};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::client::danger::{
+    HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
+};
+use tokio_rustls::rustls::client::{Resumption, WebPkiServerVerifier};
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use tokio_rustls::rustls::version::TLS13;
+use tokio_rustls::rustls::{
+    ClientConfig, DigitallySignedStruct, Error, HandshakeKind, RootCertStore, ServerConfig,
+    SignatureScheme,
+};
+
+/// The numbers of clients at a time.
+pub(crate) const CASES: [&str; 2] = ["handshakes_1", "handshakes_32"];
+
+/// What each client asks.
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+
+/// One case of one subject; this process is the load.
+pub(crate) fn measure(name: Name, case: &str, quick: bool) -> Result<Report, String> {
+    let clients = case.split_once('_').and_then(|(_, clients)| clients.parse().ok());
+    let clients: usize = clients.ok_or("no number of clients")?;
+    let [warm_up, timed] = if quick { [100, 500] } else { [300, 2000] }.map(Duration::from_millis);
+    let folder = certificate()?;
+    let server = Server::start(name, Kind::Tls, &["--folder", &folder.to_string_lossy()])?;
+    let port = server.port()?;
+    drop(ready(port)?);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(say)?;
+    let run = |clients, time, config| {
+        LocalSet::new().block_on(&runtime, handshakes(port, clients, time, config))
+    };
+    run(1, Duration::ZERO, verifying(&folder)?)?;
+    run(clients, warm_up, credulous()?)?;
+
+    let cpu_before = [server.id(), std::process::id()].map(cpu_time);
+    let start = Instant::now();
+    let done = run(clients, timed, credulous()?)? as f64;
+    let took = start.elapsed();
+    let cpu_after = [server.id(), std::process::id()].map(cpu_time);
+    let mut report = Report::default();
+    report.push(format!("{case}_per_s"), "1/s", done / took.as_secs_f64());
+    let whose = ["server", "load"].into_iter().zip(cpu_before).zip(cpu_after);
+    for ((whose, before), after) in whose {
+        let each_us = (after? - before?).as_nanos() as f64 / 1000.0 / done;
+        report.push(format!("{case}_{whose}_cpu_us"), "us", each_us);
+    }
+    Ok(report)
+}
+
+/// So many clients, each making one connection after another for a time, at least one; how many
+/// there were.
+async fn handshakes(
+    port: u16,
+    clients: usize,
+    time: Duration,
+    config: ClientConfig,
+) -> Result<u64, String> {
+    let connector = TlsConnector::from(Arc::new(config));
+    let done = Rc::new(Cell::new(0));
+    let start = Instant::now();
+    let mut tasks = JoinSet::new();
+    for _ in 0..clients {
+        let (connector, done) = (connector.clone(), done.clone());
+        tasks.spawn_local(async move {
+            loop {
+                client(port, &connector).await?;
+                done.set(done.get() + 1);
+                if start.elapsed() >= time {
+                    return Ok::<_, String>(());
+                }
+            }
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.map_err(say)??;
+    }
+    Ok(done.get())
+}
+
+/// One connection from its beginning to its end.
+async fn client(port: u16, connector: &TlsConnector) -> Result<(), String> {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.map_err(say)?;
+    stream.set_nodelay(true).map_err(say)?;
+    let name = ServerName::try_from("localhost").map_err(say)?;
+    let mut stream = connector.connect(name, stream).await.map_err(say)?;
+    stream.write_all(REQUEST).await.map_err(say)?;
+    let mut answer = Vec::with_capacity(1024);
+    stream.read_to_end(&mut answer).await.map_err(|error| format!("no whole answer: {error}"))?;
+    if !answer.starts_with(b"HTTP/1.1 200 ") || !answer.ends_with(GREETING.as_bytes()) {
+        return Err(format!("a wrong answer: {}", String::from_utf8_lossy(&answer)));
+    }
+    match stream.get_ref().1.handshake_kind() {
+        Some(HandshakeKind::Full) => Ok(()),
+        other => Err(format!("not a full handshake: {other:?}")),
+    }
+}
+
+/// A folder with a certificate and its key, as PEM, made once beside this program.
+fn certificate() -> Result<PathBuf, String> {
+    let program = std::env::current_exe().map_err(say)?;
+    let folder = program.with_file_name("overlapped-bench-tls");
+    std::fs::create_dir_all(&folder).map_err(say)?;
+    let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| folder.join(name));
+    if !certificate.exists() || !key.exists() {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).map_err(say)?;
+        std::fs::write(&key, made.signing_key.serialize_pem()).map_err(say)?;
+        std::fs::write(&certificate, made.cert.pem()).map_err(say)?;
+    }
+    Ok(folder)
+}
+
+fn chain(folder: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let file = folder.join("certificate.pem");
+    let chain = CertificateDer::pem_file_iter(file).map_err(say)?;
+    chain.collect::<Result<_, _>>().map_err(say)
+}
+
+/// What a server of rustls is given.
+pub(crate) fn server_config(folder: &Path) -> Result<Arc<ServerConfig>, String> {
+    let key = PrivateKeyDer::from_pem_file(folder.join("key.pem")).map_err(say)?;
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])
+        .map_err(say)?
+        .with_no_client_auth()
+        .with_single_cert(chain(folder)?, key);
+    config.map(Arc::new).map_err(say)
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+/// A client that trusts this certificate only.
+fn verifying(folder: &Path) -> Result<ClientConfig, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in chain(folder)? {
+        roots.add(certificate).map_err(say)?;
+    }
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider());
+    client_config(verifier.build().map_err(say)?)
+}
+
+/// A client that trusts everybody.
+fn credulous() -> Result<ClientConfig, String> {
+    client_config(Arc::new(Credulous))
+}
+
+fn client_config(verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, String> {
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])
+        .map_err(say)?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+#[derive(Debug)]
+struct Credulous;
+
+impl ServerCertVerifier for Credulous {
+    fn verify_server_cert(
+        &self,
+        _certificate: &CertificateDer<'_>,
+        _chain: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ECDSA_NISTP256_SHA256]
+    }
+}

@@ -268,9 +268,9 @@ fn h12_generators_of_load_see_no_error() {
     });
 }
 
-/// Asks again and again on one connection, by HTTP's rules, until the server has closed it; how many
-/// answers came whole. A connection that ends without an answer is an error, unless it was the first
-/// request on a fresh one that nobody listens for any more.
+/// Asks again and again on one connection, by HTTP's rules, until the server has said that an
+/// answer was the last; how many answers came whole. A connection that ends without an answer is an
+/// error.
 fn ask_until_the_end(addr: SocketAddr) -> u64 {
     use std::io::{BufRead, BufReader, Read};
     let Ok(stream) = std::net::TcpStream::connect(addr) else { return 0 };

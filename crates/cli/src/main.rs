@@ -28,6 +28,7 @@ use tracing_subscriber::EnvFilter;
 /// half a minute.
 #[derive(Parser)]
 #[command(
+    name = "overlapped",
     version,
     after_help = "Environment:\n  \
     OVERLAPPED_PORT  uring or poll, as --port, for every program that uses the library\n  \
@@ -46,7 +47,7 @@ struct Arguments {
 enum Command {
     Copy(copy::Arguments),
     Get(get::Arguments),
-    Serve(serve::Arguments),
+    Serve(Box<serve::Arguments>),
     Zen(zen::Arguments),
     Doctor(doctor::Arguments),
     Tour(tour::Arguments),
@@ -89,7 +90,7 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Some(Command::Copy(copy)) => copy::main(port, &copy),
         Some(Command::Get(get)) => get::main(port, &get),
-        Some(Command::Serve(serve)) => serve::main(port, serve),
+        Some(Command::Serve(serve)) => serve::main(port, *serve),
         Some(Command::Zen(zen)) => zen::main(port, &zen),
         Some(Command::Doctor(doctor)) => doctor::main(port, &doctor),
         Some(Command::Tour(tour)) => tour::main(port, &tour),

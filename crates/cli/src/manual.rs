@@ -1,5 +1,5 @@
-//! `overlapped completions` and `overlapped man`: what shells and `man` want to know of this program,
-//! out of the same declarations that read its arguments.
+//! `overlapped completions` and `overlapped man`: what shells and `man` want to know of this
+//! program, out of the same declarations that read its arguments.
 
 use std::process::ExitCode;
 

@@ -31,7 +31,8 @@ pub(crate) struct Arguments {
     #[arg(long)]
     error: bool,
     /// How long to wait for a connection, and for each answer
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    #[arg(value_parser = humantime::parse_duration)]
     timeout: Duration,
 }
 

@@ -184,7 +184,8 @@ fn h12_curl_and_openssl_speak_https() {
             openssl.args(["-connect", &connect, "-servername", "localhost", "-CAfile", &cert]);
             openssl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
             let mut child = openssl.spawn().unwrap();
-            let request = b"GET /hello.txt HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+            let request =
+                b"GET /hello.txt HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
             // It ends with the connection, not with its input, which stays open until then.
             let mut input = child.stdin.take().unwrap();
             input.write_all(request).unwrap();
@@ -267,9 +268,9 @@ fn h12_generators_of_load_see_no_error() {
     });
 }
 
-/// Asks again and again on one connection, by HTTP's rules, until the server has closed it; how many
-/// answers came whole. A connection that ends without an answer is an error, unless it was the first
-/// request on a fresh one that nobody listens for any more.
+/// Asks again and again on one connection, by HTTP's rules, until the server has said that an
+/// answer was the last; how many answers came whole. A connection that ends without an answer is an
+/// error.
 fn ask_until_the_end(addr: SocketAddr) -> u64 {
     use std::io::{BufRead, BufReader, Read};
     let Ok(stream) = std::net::TcpStream::connect(addr) else { return 0 };

@@ -54,7 +54,9 @@ fn the_zen_game_is_played_by_the_programs_own_client() {
 fn several_questions_in_one_packet_are_all_answered() {
     let server = small("auto", "zen");
     let mut client = server.connect();
-    client.write_all(b"Simple is better than?Beautiful is better than?Flat is better than?").unwrap();
+    client
+        .write_all(b"Simple is better than?Beautiful is better than?Flat is better than?")
+        .unwrap();
     client.shutdown(Shutdown::Write).unwrap();
     let mut answers = String::new();
     client.read_to_string(&mut answers).unwrap();
@@ -137,7 +139,7 @@ fn the_proxy_protocol_gives_the_clients_address_to_the_access_log() {
     server.stop(Signal::TERM);
     let lines = fs::read_to_string(&log).unwrap();
     assert!(lines.starts_with("192.0.2.7 - - ["), "{lines}");
-    assert!(lines.contains("\"GET /a HTTP/1.1\" 200 1"), "{lines}");
+    assert!(lines.contains("\"GET /a HTTP/1.1\" 200 "), "{lines}");
 }
 
 /// Asks by HTTP/1.1, and reads to the end.

@@ -52,8 +52,8 @@ struct Certificate {
 
 /// Reads it. Relative paths begin at the file's folder.
 pub(super) fn read(path: &Path) -> anyhow::Result<(Process, Vec<Wanted>)> {
-    let text = fs::read_to_string(path)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let base = path.parent().unwrap_or(Path::new(""));
     parse(&text, base).with_context(|| {
         format!("{} is not as it must be; docs/serve.toml shows every key", path.display())
@@ -80,9 +80,9 @@ impl Entry {
         let name = *self.protocol.get_ref();
         let at = Position::of(text, self.protocol.span().start);
         match (name, &self.http) {
-            (Name::Http, None) => bail!(
-                "{at}: a server of http needs a folder: add `http.folder = \"DIR\"` below"
-            ),
+            (Name::Http, None) => {
+                bail!("{at}: a server of http needs a folder: add `http.folder = \"DIR\"` below")
+            }
             (Name::Http, Some(_)) | (_, None) => {}
             (_, Some(_)) => bail!(
                 "{at}: `http` belongs to protocol = \"http\", and this is a server of {}: remove \
@@ -116,7 +116,10 @@ impl Position {
     fn of(text: &str, at: usize) -> Position {
         let before = &text[..at];
         let begin = before.rfind('\n').map_or(0, |at| at + 1);
-        Position { line: before.matches('\n').count() + 1, column: before[begin..].chars().count() + 1 }
+        Position {
+            line: before.matches('\n').count() + 1,
+            column: before[begin..].chars().count() + 1,
+        }
     }
 }
 
@@ -153,7 +156,10 @@ mod tests {
             ("[[server]]\nprotocl = 'echo'", vec!["line 2, column 1", "protocl", "`protocol`"]),
             ("[[server]]\nprotocol = 'ftp'", vec!["line 2, column 12", "ftp", "zen"]),
             ("[[server]]\nprotocol = 'http'", vec!["line 2, column 12", "http.folder"]),
-            ("[[server]]\nprotocol = 'zen'\nhttp.folder = '.'", vec!["line 2, column 12", "remove"]),
+            (
+                "[[server]]\nprotocol = 'zen'\nhttp.folder = '.'",
+                vec!["line 2, column 12", "remove"],
+            ),
             ("drain = 'soon'\n", vec!["line 1, column 9", "500ms, 30s or 5m"]),
             ("threads = 0\n", vec!["line 1, column 11", "nonzero"]),
             (
@@ -162,7 +168,7 @@ mod tests {
             ),
             (
                 "[[server]]\nprotocol = 'http'\n[server.http]\nfolder = '.'\nmax-body = 'x'",
-                vec!["line 5, column 12", "1GiB"],
+                vec!["line 5, column 12", "64KiB"],
             ),
         ] {
             let error = refusal(text);

@@ -44,9 +44,9 @@ use values::{Limits, Process};
 /// One tasklet per connection. Prints where it listens as soon as clients may come. Ctrl-C or
 /// SIGTERM: accepts nobody any more, finishes requests in work within the time that --drain gives
 /// them, prints totals, exit code 0. A second signal ends it at once. SIGHUP reads certificates
-/// again and opens the access log again. SIGUSR2 starts this command anew and hands it the listening
-/// sockets: when it serves, this process finishes, and no client is refused. SIGQUIT (Ctrl-\): shows every tasklet, what it waits for
-/// and where, on standard error, and goes on.
+/// again and opens the access log again. SIGUSR2 starts this command anew and hands it the
+/// listening sockets: when it serves, this process finishes, and no client is refused. SIGQUIT
+/// (Ctrl-\): shows every tasklet, what it waits for and where, on standard error, and goes on.
 #[derive(clap::Args)]
 #[command(
     arg_required_else_help = true,
@@ -199,8 +199,8 @@ fn serve(port: PortChoice, process: &Process, ready: &[Ready]) -> anyhow::Result
 
 type Greeting = Arc<Mutex<Option<anyhow::Result<()>>>>;
 
-/// Has it say where it listens when it serves, and show its tasklets at SIGQUIT. Where saying fails,
-/// it stops.
+/// Has it say where it listens when it serves, and show its tasklets at SIGQUIT. Where saying
+/// fails, it stops.
 fn greet(server: Server, places: Vec<Place>, metrics: Option<Address>) -> (Server, Greeting) {
     let said = Greeting::default();
     let (mine, handle) = (Arc::clone(&said), server.handle());

@@ -120,11 +120,6 @@ impl Content {
 impl Site {
     /// The server's side of one connection.
     pub(super) fn with(&self, peer: &Peer) -> Http<web::Site> {
-        let peer = web::Peer {
-            remote: peer.remote(),
-            local: peer.local(),
-            secure: peer.tls().is_some(),
-        };
         Http::with_limits(self.site.for_peer(peer), self.limits)
     }
 }

@@ -134,9 +134,9 @@ impl Server {
         self
     }
 
-    /// Calls `begin` on each thread, in a tasklet there, when signals are listened to and before the
-    /// thread serves. Tasklets that it spawns run beside the sessions, and are killed by the end of
-    /// the run.
+    /// Calls `begin` on each thread, in a tasklet there, when signals are listened to and before
+    /// the thread serves. Tasklets that it spawns run beside the sessions, and are killed by the
+    /// end of the run.
     ///
     /// ```
     /// use overlapped::{spawn, time};

@@ -32,7 +32,9 @@ const IDLE: &str = "idle_10000";
 /// Why the suite cannot run here.
 pub(crate) fn obstacle() -> Option<String> {
     let found = Command::new("wrk").arg("--version").output();
-    found.is_err().then(|| "there is no wrk here; Debian and Ubuntu have it: apt install wrk".into())
+    found
+        .is_err()
+        .then(|| "there is no wrk here; Debian and Ubuntu have it: apt install wrk".into())
 }
 
 /// One case of one subject; this process starts the load.

@@ -155,7 +155,8 @@ impl Waker {
         }
     }
 
-    /// As [`wake`](Waker::wake), from a thread of the pool: the bell that this returns is to be rung.
+    /// As [`wake`](Waker::wake), from a thread of the pool: the bell that this returns is
+    /// to be rung.
     pub(crate) fn wake_by_bell(&self) -> Option<Arc<dyn Bell>> {
         match &self.0 {
             Target::Thread(_) => {

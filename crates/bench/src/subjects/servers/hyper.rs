@@ -1,7 +1,8 @@
 //! hyper 1 on tokio's current thread.
 //!
 //! Where the files come from is what its users differ in, so there are three of it: `hyper` reads
-//! them on tokio's pool for blocking calls, in one job, as its documentation advises; `hyper-inline`
+//! them on tokio's pool for blocking calls, in one job, as its documentation advises;
+//! `hyper-inline`
 //! breaks that rule and reads them on the thread itself, which is faster as long as they are in the
 //! page cache; `hyper-memory` has read them all beforehand, and is no file server.
 

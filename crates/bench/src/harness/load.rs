@@ -2,8 +2,8 @@
 //! io_uring.
 //!
 //! Each connection sends a message, waits for the answer (its echo, or what the [`Script`] says),
-//! checks every byte, and sends the next one. All connections share a ring with one thread; what one wait
-//! brings is answered with one
+//! checks every byte, and sends the next one. All connections share a ring with one thread; what one
+//! wait brings is answered with one
 //! submission, sends post no completion, and the sockets are registered.
 //!
 //! It is **not cheaper than the servers**: nearly all of a round trip is the kernel's TCP, which

@@ -144,6 +144,39 @@ fn the_port_stacks_and_conversions_may_call() {
 }
 
 #[test]
+fn protocols_do_no_io_and_read_no_clock() {
+    let path = "crates/wire/src/http/mod.rs";
+    let found_in = |text: &str| found(&[(path, text)]);
+    for text in [
+        "use std::fs::File;\nuse std::sync::Arc;\nstruct Part(Arc<File>);\n",
+        "use std::time::{Duration, SystemTime};\nfn f(now: SystemTime) -> SystemTime { now }\n",
+        "use std::io::{self, Read};\nfn f() -> io::Empty { io::empty() }\n",
+        "//! As `std::net::TcpStream` does.\nconst A: &str = \"std::env::args\";\n",
+        "#[cfg(test)]\nmod tests {\n    use std::fs;\n}\n",
+    ] {
+        assert_eq!(found_in(text), [""; 0], "{text}");
+    }
+    for text in [
+        "use std::net::TcpStream;\n",
+        "use std::process::Command;\n",
+        "use std::time::Instant;\n",
+        "use std::fs::read;\n",
+        "use std::os::fd::AsRawFd;\n",
+        "fn f() { std::time::SystemTime::now(); }\n",
+        "fn f() { std::fs::File::open(a); }\n",
+        "fn f() { std::thread::sleep(a); }\n",
+        "fn f() { std::env::var(a); }\n",
+        "fn f() { overlapped::time::now(); }\n",
+        "use libc::c_int;\n",
+    ] {
+        assert_eq!(found_in(text), [format!("no-io {path}:1")], "{text}");
+    }
+    let text = "use std::time::SystemTime;\nfn f(a: SystemTime) {\n    a.elapsed();\n}\n";
+    assert_eq!(found_in(text), [format!("no-io {path}:3")]);
+    assert_eq!(found(&[("crates/wire/tests/a.rs", "use std::process::Command;\n")]), [""; 0]);
+}
+
+#[test]
 fn unsafe_stands_in_the_library_only() {
     let block = "fn f() {\n    unsafe { g() }\n}\n";
     passes("op/table.rs", block);

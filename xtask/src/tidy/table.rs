@@ -29,6 +29,15 @@ pub static CALLS: Rule = Rule {
              name that does nothing by itself is entered in FOREIGN in xtask/src/tidy/table.rs",
 };
 
+/// Calls to the system from protocols.
+pub static NO_IO: Rule = Rule {
+    name: "no-io",
+    why: "a protocol is told the bytes and the time, so that it can be tested and fuzzed with \
+          nothing around it, and driven by anything",
+    remedy: "do it in crates/serve and pass the result in; a name that does nothing by itself is \
+             entered in FOREIGN_TO_WIRE in xtask/src/tidy/table.rs",
+};
+
 /// `unsafe` outside the library.
 pub static UNSAFE: Rule = Rule {
     name: "unsafe",
@@ -204,6 +213,30 @@ pub const FOREIGN: &[Foreign] = &[
         ],
     ),
     foreign(&["std", "os", "unix", "process"], &["ExitStatusExt"]),
+];
+
+/// Where the protocols lie.
+pub const WIRE: &str = "crates/wire/src/";
+
+/// For protocols: every such module, and what they may name of it. A file is a part of a reply.
+pub const FOREIGN_TO_WIRE: &[Foreign] = &[
+    foreign(&["libc"], &[]),
+    foreign(&["rustix"], &[]),
+    foreign(&["socket2"], &[]),
+    foreign(&["overlapped"], &[]),
+    foreign(&["std", "net"], &["IpAddr", "Ipv4Addr", "Ipv6Addr", "SocketAddr"]),
+    Foreign {
+        denied: &["create", "create_new", "open", "open_buffered", "options"],
+        ..foreign(&["std", "fs"], &["File"])
+    },
+    Foreign {
+        denied: &["now", "elapsed"],
+        ..foreign(&["std", "time"], &["Duration", "SystemTime", "UNIX_EPOCH"])
+    },
+    foreign(&["std", "process"], &[]),
+    foreign(&["std", "thread"], &[]),
+    foreign(&["std", "env"], &[]),
+    foreign(&["std", "os"], &[]),
 ];
 
 /// Rooms below the rule about calls: they are the way to the system.

@@ -1,7 +1,7 @@
 //! Runs the danger tests with their full figures and writes what they measured to RELIABILITY.md.
 //!
 //! A danger test's name begins with its case (`p1_…`), in any test program of the library,
-//! the servers or the program. It runs
+//! the protocols, the servers or the program. It runs
 //! few rounds normally and all of them under `OVERLAPPED_TORTURE=1`, and says what it measured in
 //! a line `RELIABILITY <case> <checks> <figure in words>`. No line, or no check, is a failure.
 
@@ -39,7 +39,8 @@ impl Port {
 }
 
 /// All danger tests. Documentation has none.
-const TESTS: &str = "test --release -p overlapped -p overlapped-serve -p overlapped-cli --tests";
+const TESTS: &str =
+    "test --release -p overlapped -p overlapped-wire -p overlapped-serve -p overlapped-cli --tests";
 
 /// For one case on one port.
 const LIMIT: Duration = Duration::from_secs(30 * 60);

@@ -46,8 +46,13 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// Takes note of one field.
-    pub(crate) fn take(&mut self, name: &HeaderName, value: &[u8]) -> Result<(), Malformed> {
+    /// Takes note of one field; `rest` is the head from its value on.
+    pub(crate) fn take(
+        &mut self,
+        name: &HeaderName,
+        value: &[u8],
+        rest: &[u8],
+    ) -> Result<(), Malformed> {
         match name.as_str() {
             "host" => {
                 if std::mem::replace(&mut self.host, true) {
@@ -61,11 +66,17 @@ impl Known {
                 if self.length.is_some() {
                     return Err(bad("there are two Content-Length fields"));
                 }
+                if is_tabbed(&rest[value.len()..]) {
+                    return Err(bad("a tab stands behind the length"));
+                }
                 self.length = Some(length(value)?);
             }
             "transfer-encoding" => {
                 if self.chunked {
                     return Err(bad("there are two Transfer-Encoding fields"));
+                }
+                if is_tabbed(&rest[value.len()..]) {
+                    return Err(bad("a tab stands behind the coding"));
                 }
                 self.chunked = chunked(value)?;
             }
@@ -120,6 +131,11 @@ pub(crate) fn body_too_large() -> Malformed {
     refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
 }
 
+/// Whether a tab stands before the line's end. Not everybody takes it for a space.
+fn is_tabbed(rest: &[u8]) -> bool {
+    rest.iter().take_while(|&&byte| byte != b'\r').any(|&byte| byte == b'\t')
+}
+
 /// The number, or nothing where it is too large to be one.
 fn length(value: &[u8]) -> Result<Option<u64>, Malformed> {
     let is_plain = !value.is_empty() && value.len() <= 20 && value.iter().all(u8::is_ascii_digit);
@@ -152,7 +168,7 @@ fn chunked(value: &[u8]) -> Result<bool, Malformed> {
 }
 
 /// `uri-host [ ":" port ]`, or nothing (RFC 9110, section 7.2; RFC 3986, section 3.2.2).
-fn is_host(value: &[u8]) -> bool {
+pub(crate) fn is_host(value: &[u8]) -> bool {
     let (host, port) = match value.iter().rposition(|&byte| byte == b':' || byte == b']') {
         Some(at) if value[at] == b':' => (&value[..at], &value[at + 1..]),
         _ => (value, &[][..]),

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::uri::Uri;
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Version, header};
 
-use super::framing::Known;
+use super::framing::{Known, is_host};
 use super::refusal::{bad, refusal};
 use super::scan::Found;
 use super::{Limits, Received, body};
@@ -77,7 +77,8 @@ fn parse_with<'a, const FIELDS: usize>(
     for field in split.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes())
             .map_err(|_| bad("a header field has a name that is none"))?;
-        known.take(&name, field.value)?;
+        let at = field.value.as_ptr() as usize - head.as_ptr() as usize;
+        known.take(&name, field.value, &head[at..])?;
         let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value))
             .map_err(|_| bad("a header field has a value that is none"))?;
         headers.append(name, value);
@@ -128,9 +129,11 @@ fn uri(method: &Method, head: &Bytes, target: &str) -> Result<Uri, Malformed> {
     }
     let uri = Uri::from_maybe_shared(head.slice_ref(target.as_bytes()))
         .map_err(|_| bad("this is no target"))?;
-    let has_user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
-    if has_user || uri.authority().is_some_and(|authority| authority.host().is_empty()) {
-        return Err(bad("the target has no host, or a user"));
+    // The type lets a user through, and ports that are no numbers.
+    if let Some(authority) = uri.authority()
+        && (authority.host().is_empty() || !is_host(authority.as_str().as_bytes()))
+    {
+        return Err(bad("the target names no host"));
     }
     Ok(uri)
 }

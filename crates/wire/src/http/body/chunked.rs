@@ -16,6 +16,8 @@ use super::super::Limits;
 use super::super::framing::body_too_large;
 use super::super::refusal::{bad, refusal};
 use super::super::scan::is_token;
+use super::extension::Extension;
+use super::is_text;
 use crate::{BodyDecoder, Malformed, Piece};
 
 /// Longer spellings of a size, with zeros in front, are refused.
@@ -23,6 +25,10 @@ const SIZE_DIGITS_MAX: u32 = 16;
 
 /// Bytes of extensions that a body may have beyond those that its data pays for, one for one.
 const EXTENSIONS_BYTES_MAX: u64 = 8 * 1024;
+
+/// Where a body ends is not said behind it: a reader that listens to these would end it elsewhere.
+const FRAMING: [&[u8]; 2] = [b"content-length", b"transfer-encoding"];
+const FRAMING_BYTES_MAX: usize = 17;
 
 #[derive(Debug)]
 pub(crate) struct Chunked {
@@ -36,6 +42,9 @@ pub(crate) struct Chunked {
     extensions_bytes: u64,
     trailer_bytes: usize,
     trailer_fields: usize,
+    /// The beginning of a trailer field's name, and how long it is.
+    trailer_name: [u8; FRAMING_BYTES_MAX],
+    trailer_name_bytes: usize,
     limits: Limits,
 }
 
@@ -44,7 +53,8 @@ pub(crate) struct Chunked {
 enum State {
     /// A digit of a size, or what ends it.
     Size,
-    Extension,
+    /// One of its extensions.
+    Extension(Extension),
     /// The line feed after a size.
     SizeEnd,
     Data,
@@ -71,6 +81,8 @@ impl Chunked {
             extensions_bytes: 0,
             trailer_bytes: 0,
             trailer_fields: 0,
+            trailer_name: [0; FRAMING_BYTES_MAX],
+            trailer_name_bytes: 0,
             limits: *limits,
         }
     }
@@ -80,17 +92,18 @@ impl Chunked {
         self.state = match (self.state, byte) {
             (State::Size, b'\r') if self.digits > 0 => State::SizeEnd,
             (State::Size, b';') if self.digits > 0 => {
-                self.extension(b';')?;
-                State::Extension
+                self.extension_byte()?;
+                State::Extension(Extension::Begin)
             }
             (State::Size, byte) => {
                 self.digit(byte)?;
                 State::Size
             }
-            (State::Extension, b'\r') => State::SizeEnd,
-            (State::Extension, byte) => {
-                self.extension(byte)?;
-                State::Extension
+            (State::Extension(at), b'\r') if at.may_end() => State::SizeEnd,
+            (State::Extension(at), byte) => {
+                self.extension_byte()?;
+                let next = at.next(byte).ok_or_else(|| bad("a chunk's extension is none"))?;
+                State::Extension(next)
             }
             (State::SizeEnd, b'\n') => self.size()?,
             (State::SizeEnd, _) => return Err(bad("a chunk's size does not end with its line")),
@@ -120,10 +133,7 @@ impl Chunked {
         Ok(())
     }
 
-    fn extension(&mut self, byte: u8) -> Result<(), Malformed> {
-        if !is_text(byte) {
-            return Err(bad("a chunk's extension has a control byte"));
-        }
+    fn extension_byte(&mut self) -> Result<(), Malformed> {
         self.extensions_bytes += 1;
         if self.extensions_bytes > EXTENSIONS_BYTES_MAX.saturating_add(self.body_bytes) {
             return Err(bad("the chunks' extensions are too long"));
@@ -145,6 +155,18 @@ impl Chunked {
         Ok(State::Data)
     }
 
+    fn note_name(&mut self, byte: u8) {
+        if let Some(place) = self.trailer_name.get_mut(self.trailer_name_bytes) {
+            *place = byte;
+        }
+        self.trailer_name_bytes += 1;
+    }
+
+    fn is_framing(&self) -> bool {
+        let name = self.trailer_name.get(..self.trailer_name_bytes);
+        name.is_some_and(|name| FRAMING.iter().any(|framing| framing.eq_ignore_ascii_case(name)))
+    }
+
     fn trailer_byte(&mut self) -> Result<(), Malformed> {
         self.trailer_bytes += 1;
         if self.trailer_bytes > self.limits.head_bytes_max { Err(too_many()) } else { Ok(()) }
@@ -159,10 +181,18 @@ impl Chunked {
                 if self.trailer_fields > self.limits.fields_max {
                     return Err(too_many());
                 }
+                self.trailer_name_bytes = 0;
+                self.note_name(byte);
                 State::TrailerName
             }
+            (State::TrailerName, b':') if self.is_framing() => {
+                return Err(bad("a trailer field says where the body ends"));
+            }
             (State::TrailerName, b':') => State::TrailerValue,
-            (State::TrailerName, byte) if is_token(byte) => State::TrailerName,
+            (State::TrailerName, byte) if is_token(byte) => {
+                self.note_name(byte);
+                State::TrailerName
+            }
             (State::TrailerValue, b'\r') => State::TrailerEnd,
             (State::TrailerValue, byte) if is_text(byte) => State::TrailerValue,
             (State::TrailerEnd, b'\n') => State::Trailer,
@@ -173,11 +203,6 @@ impl Chunked {
 
 fn too_many() -> Malformed {
     refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "there are too many trailer fields")
-}
-
-/// Whether the byte may stand in a field's value (RFC 9110, section 5.5).
-fn is_text(byte: u8) -> bool {
-    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
 impl BodyDecoder for Chunked {

@@ -1,6 +1,7 @@
 //! Where a request's body ends.
 
 mod chunked;
+mod extension;
 
 use super::Limits;
 use super::framing::{Ending, Framing};
@@ -19,6 +20,11 @@ pub(crate) fn decoder(framing: &Framing, limits: &Limits) -> Option<Box<dyn Body
 /// What a client waits for that has said so. The first time only.
 fn invitation(is_open: &mut bool) -> Option<&'static [u8]> {
     std::mem::take(is_open).then_some(b"HTTP/1.1 100 Continue\r\n\r\n")
+}
+
+/// Whether the byte may stand in a field's value (RFC 9110, section 5.5).
+pub(crate) fn is_text(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
 /// A body of so many bytes.

@@ -67,7 +67,7 @@ pub struct Listen {
 
 impl Listen {
     /// Listens on `host:port`, `unix:/path`, or `fd:NAME`: a socket that systemd or a predecessor
-    /// has handed over under that name. Port 0 lets the system choose; 0.0.0.0 and [::] are all
+    /// has handed over under that name. Port 0 lets the system choose; `0.0.0.0` and `[::]` are all
     /// interfaces.
     ///
     /// A socket that was handed over and has the address asked for is used, whatever its name.

@@ -195,7 +195,8 @@ impl Server {
     ///
     /// let mut server = Server::new();
     /// server.listen_with("127.0.0.1:7013", |mut connection: Connection| {
-    ///     let _ = writeln!(connection, "you are {}", connection.peer());
+    ///     let who = connection.peer().to_string();
+    ///     let _ = writeln!(connection, "you are {who}");
     /// })?;
     /// # std::io::Result::Ok(())
     /// ```

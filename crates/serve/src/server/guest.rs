@@ -152,6 +152,9 @@ impl Guest {
     }
 
     /// What comes before the protocol: a proxy's header, TLS.
+    ///
+    /// Apart, so that an idle connection's stack does not hold its frame.
+    #[inline(never)]
     fn greet(
         &mut self,
         venue: &Rc<Venue>,
@@ -172,7 +175,7 @@ impl Guest {
             None => None,
             Some(tls) => Some(tls::Session::accept(&raw, tls.current(), limit)?),
         };
-        peer.tls = tls.as_ref().map(tls::Session::peer);
+        peer.tls = tls.as_deref().map(tls::Session::peer);
         Ok(Connection::new(raw, tls, peer, Rc::clone(venue), span.clone()))
     }
 

@@ -27,7 +27,7 @@ pub struct Connection {
 
 struct Inner {
     raw: Raw,
-    tls: Option<Session>,
+    tls: Option<Box<Session>>,
     peer: Peer,
     venue: Rc<Venue>,
     span: tracing::Span,
@@ -36,7 +36,7 @@ struct Inner {
 impl Connection {
     pub(crate) fn new(
         raw: Raw,
-        tls: Option<Session>,
+        tls: Option<Box<Session>>,
         peer: Peer,
         venue: Rc<Venue>,
         span: tracing::Span,

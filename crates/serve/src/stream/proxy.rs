@@ -32,6 +32,7 @@ pub(super) enum Told {
 }
 
 /// Reads the header, which may take so long. What came behind it is given back.
+#[inline(never)]
 pub(crate) fn read(raw: &Raw, limit: Duration) -> io::Result<Option<(SocketAddr, SocketAddr)>> {
     let mut come = Vec::new();
     let mut piece = [0; 512];

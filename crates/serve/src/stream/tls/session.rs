@@ -32,15 +32,19 @@ pub(crate) struct Session {
 
 impl Session {
     /// The handshake, which may take so long.
+    ///
+    /// Apart and in a box, because rustls's state is large, and stacks of connections without TLS
+    /// are not to grow by it.
+    #[inline(never)]
     pub(crate) fn accept(
         raw: &Raw,
         config: Arc<ServerConfig>,
         limit: Duration,
-    ) -> io::Result<Session> {
+    ) -> io::Result<Box<Session>> {
         let mut tls = ServerConnection::new(config).map_err(io::Error::other)?;
         tls.set_buffer_limit(None);
-        let session =
-            Session { tls: RefCell::new(tls), ahead: RefCell::default(), sending: Mutex::new(()) };
+        let (tls, ahead, sending) = (RefCell::new(tls), RefCell::default(), Mutex::new(()));
+        let session = Box::new(Session { tls, ahead, sending });
         let hello = &mut vec![0; HELLO];
         timeout(limit, || {
             while session.tls.borrow().is_handshaking() {

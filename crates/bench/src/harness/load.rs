@@ -2,9 +2,9 @@
 //! io_uring.
 //!
 //! Each connection sends a message, waits for the answer (its echo, or what the [`Script`] says),
-//! checks every byte, and sends the next one. All connections share a ring with one thread; what one
-//! wait brings is answered with one
-//! submission, sends post no completion, and the sockets are registered.
+//! checks every byte, and sends the next one. All connections share a ring with one thread; what
+//! one wait brings is answered with one submission, sends post no completion, and the sockets are
+//! registered.
 //!
 //! It is **not cheaper than the servers**: nearly all of a round trip is the kernel's TCP, which
 //! both ends pay alike, so the load needs as much processor time as the subject `raw`. With many

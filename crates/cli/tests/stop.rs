@@ -115,7 +115,7 @@ fn sigquit_shows_every_tasklet_and_the_server_goes_on() {
             round_trip(client, b"meanwhile");
         }
         // Looking up the symbols takes a while.
-        server.wait_for_stderr(|said| said.matches("'echo 127.0.0.1:").count() == 5);
+        server.wait_for_stderr(|said| said.matches("'serves 127.0.0.1:").count() == 5);
         for client in &mut clients {
             round_trip(client, b"after");
         }

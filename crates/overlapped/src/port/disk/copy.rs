@@ -23,9 +23,9 @@ const SMALL: u64 = 64 << 10;
 pub(crate) enum Copy {
     /// So many bytes.
     Done(u64),
-    /// Nothing: one of the two is a FIFO or a device, which may have to be waited for. Such a source
-    /// is open, as it would be while it is waited for: whoever waits for a reader has seen it. Its
-    /// holder keeps it until somebody has come.
+    /// Nothing: one of the two is a FIFO or a device, which may have to be waited for. Such a
+    /// source is open, as it would be while it is waited for: whoever waits for a reader has seen
+    /// it. Its holder keeps it until somebody has come.
     Waits(Option<File>),
 }
 

@@ -449,7 +449,8 @@ impl Sample {
 #[cfg(target_os = "linux")]
 fn waits() -> u32 {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: a place of the size that the call writes to; zeroes are a valid value, should it fail.
+    // SAFETY: a place of the size that the call writes to; zeroes are a valid value, should it
+    // fail.
     let usage = unsafe {
         libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
         usage.assume_init()

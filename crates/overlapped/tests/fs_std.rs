@@ -125,3 +125,15 @@ fn vectored_transfers_fill_the_slices_in_order() {
         assert_eq!(file.write_vectored(&many).unwrap(), 1024, "as many as writev(2) takes");
     });
 }
+
+#[test]
+fn an_empty_read_still_says_that_a_folder_is_one() {
+    everywhere(|folder| {
+        let std = std::fs::File::open(folder).unwrap().read(&mut []).unwrap_err().kind();
+        let mut opened = File::open(folder).unwrap();
+        assert_eq!(opened.read(&mut []).unwrap_err().kind(), std);
+        assert_eq!(opened.read_at(&mut [], 0).unwrap_err().kind(), std);
+        fs::write(folder.join("a"), b"something").unwrap();
+        assert_eq!(File::open(folder.join("a")).unwrap().read(&mut []).unwrap(), 0);
+    });
+}

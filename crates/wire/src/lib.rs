@@ -16,7 +16,7 @@
 //! | [`echo`] | every byte is sent back |
 //! | [`bracket`] | what comes is sent back in brackets |
 //! | [`length`] | messages with their length in front |
-//! | [`line`] | lines |
+//! | [`mod@line`] | lines |
 //! | [`zen`] | the Zen game |
 //! | [`http`] | HTTP/1.1, answered by a [`Service`](http::Service) |
 //! | `codec` | whatever a codec of `tokio_util` frames (feature `tokio-codec`) |

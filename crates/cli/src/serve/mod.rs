@@ -77,7 +77,7 @@ enum Protocol {
     ///
     /// Listens on 127.0.0.1:7007. Try it:  overlapped serve echo &   then   nc 127.0.0.1 7007
     Echo(Simple),
-    /// Sends each piece back in brackets: hello is answered with [hello]
+    /// Sends each piece back in brackets: hello is answered with `[hello]`
     ///
     /// A piece is what one reading of the socket has given, so that the brackets show how the bytes
     /// arrived. Listens on 127.0.0.1:7008. Try it:  printf hello | nc -N 127.0.0.1 7008

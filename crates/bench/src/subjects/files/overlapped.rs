@@ -5,13 +5,13 @@ use crate::files::TASKS;
 use crate::files::material::{
     BLOCK_BYTES, Places, SMALL_BYTES_MAX, TREE_FILES, Tree, is_block, is_small,
 };
-use ::overlapped::fs::{self, File, ReadDir};
+use ::overlapped::fs::{self, File};
 use ::overlapped::port::PortChoice;
-use ::overlapped::task::map;
 use ::overlapped::{Config, scope};
+use std::cell::RefCell;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub(crate) struct Overlapped {
@@ -23,11 +23,7 @@ impl Overlapped {
     fn tasks(&self, task: impl Fn(usize) -> std::io::Result<()>) -> Result<Duration, String> {
         self.run(|| {
             let start = Instant::now();
-            let task = &task;
-            scope(|scope| {
-                let all: Vec<_> = (0..TASKS).map(|n| scope.spawn(move || task(n))).collect();
-                all.into_iter().try_for_each(|one| one.join().map_err(say)?.map_err(say))
-            })?;
+            tasks(task)?;
             Ok(start.elapsed())
         })
     }
@@ -75,13 +71,18 @@ impl Files for Overlapped {
     }
 
     fn copy_tree(&self, from: &Path, to: &Path) -> Result<Duration, String> {
-        let walk = Walk { left: vec![(from.into(), to.into())], open: None };
         self.run(|| {
             let start = Instant::now();
-            let copies = map(TASKS, walk, |file| file.and_then(|(from, to)| fs::copy(from, to)));
-            for copied in copies {
-                copied.map_err(say)?.map_err(say)?;
-            }
+            let mut files = Vec::new();
+            folders(from, to, &mut files).map_err(say)?;
+            let files = RefCell::new(files);
+            tasks(|_| {
+                let next = || files.borrow_mut().pop();
+                while let Some((from, to)) = next() {
+                    fs::copy(from, to)?;
+                }
+                Ok(())
+            })?;
             Ok(start.elapsed())
         })
     }
@@ -91,39 +92,24 @@ impl Files for Overlapped {
     }
 }
 
-/// The files of a tree, with where they go; makes the folders on its way.
-struct Walk {
-    /// Folders that have not been looked into.
-    left: Vec<Pair>,
-    open: Option<(ReadDir, PathBuf)>,
+fn tasks(task: impl Fn(usize) -> std::io::Result<()>) -> Result<(), String> {
+    let task = &task;
+    scope(|scope| {
+        let all: Vec<_> = (0..TASKS).map(|n| scope.spawn(move || task(n))).collect();
+        all.into_iter().try_for_each(|one| one.join().map_err(say)?.map_err(say))
+    })
 }
 
-impl Iterator for Walk {
-    type Item = std::io::Result<Pair>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.file().transpose()
-    }
-}
-
-impl Walk {
-    fn file(&mut self) -> std::io::Result<Option<Pair>> {
-        loop {
-            if let Some((entries, to)) = &mut self.open
-                && let Some(entry) = entries.next()
-            {
-                let entry = entry?;
-                let pair = (entry.path(), to.join(entry.file_name()));
-                if !entry.file_type()?.is_dir() {
-                    return Ok(Some(pair));
-                }
-                self.left.push(pair);
-            } else if let Some((from, to)) = self.left.pop() {
-                fs::create_dir(&to)?;
-                self.open = Some((fs::read_dir(from)?, to));
-            } else {
-                return Ok(None);
-            }
+fn folders(from: &Path, to: &Path, files: &mut Vec<Pair>) -> std::io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            folders(&entry.path(), &target, files)?;
+        } else {
+            files.push((entry.path(), target));
         }
     }
+    Ok(())
 }

@@ -1,12 +1,13 @@
 //! tokio::fs on a current-thread runtime.
 
-use super::{Files, say, share};
+use super::{Files, Pair, say, share};
 use crate::files::TASKS;
 use crate::files::material::{
     BLOCK_BYTES, Places, SMALL_BYTES_MAX, TREE_FILES, Tree, is_block, is_small,
 };
 use std::io::SeekFrom;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
@@ -87,26 +88,19 @@ impl Files for Tokio {
     fn copy_tree(&self, from: &Path, to: &Path) -> Result<Duration, String> {
         runtime()?.block_on(async {
             let start = Instant::now();
-            let mut copies = JoinSet::<std::io::Result<()>>::new();
-            let mut left = vec![(from.to_path_buf(), to.to_path_buf())];
-            while let Some((from, to)) = left.pop() {
-                fs::create_dir(&to).await.map_err(say)?;
-                let mut entries = fs::read_dir(from).await.map_err(say)?;
-                while let Some(entry) = entries.next_entry().await.map_err(say)? {
-                    let (from, to) = (entry.path(), to.join(entry.file_name()));
-                    if entry.file_type().await.map_err(say)?.is_dir() {
-                        left.push((from, to));
-                        continue;
+            let files = Arc::new(Mutex::new(folders(from, to).await.map_err(say)?));
+            let mut tasks = JoinSet::new();
+            for _ in 0..TASKS {
+                let files = files.clone();
+                tasks.spawn(async move {
+                    let next = || files.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                    while let Some((from, to)) = next() {
+                        fs::copy(from, to).await?;
                     }
-                    if copies.len() == TASKS
-                        && let Some(copied) = copies.join_next().await
-                    {
-                        copied.map_err(say)?.map_err(say)?;
-                    }
-                    copies.spawn(async { fs::copy(from, to).await.map(drop) });
-                }
+                    Ok(())
+                });
             }
-            all_done(&mut copies).await?;
+            all_done(&mut tasks).await?;
             Ok(start.elapsed())
         })
     }
@@ -118,4 +112,22 @@ impl Files for Tokio {
             _ => None,
         }
     }
+}
+
+async fn folders(from: &Path, to: &Path) -> std::io::Result<Vec<Pair>> {
+    let mut files = Vec::new();
+    let mut left = vec![(from.to_path_buf(), to.to_path_buf())];
+    while let Some((from, to)) = left.pop() {
+        fs::create_dir(&to).await?;
+        let mut entries = fs::read_dir(from).await?;
+        while let Some(entry) = entries.next_entry().await? {
+            let pair = (entry.path(), to.join(entry.file_name()));
+            if entry.file_type().await?.is_dir() {
+                left.push(pair);
+            } else {
+                files.push(pair);
+            }
+        }
+    }
+    Ok(files)
 }

@@ -239,6 +239,12 @@ impl File {
         let mut done = 0;
         loop {
             let Memory::Into(buf, len) = memory else { unreachable!("the caller's promise") };
+            if len == 0 {
+                // Only read(2) and pread(2) still say of a folder that it is one; neither waits.
+                // SAFETY: the caller's promise.
+                let outcome = in_place(|| unsafe { attempt(&memory.op(fd, offset)) })?;
+                return result(outcome.result).map(Cached::All);
+            }
             // SAFETY: the caller's promise.
             let read = || unsafe { read_cached(fd, buf, clamp(len), offset) };
             // Once there is something to be returned, nothing else may decide.

@@ -23,10 +23,9 @@ const SMALL: u64 = 64 << 10;
 pub(crate) enum Copy {
     /// So many bytes.
     Done(u64),
-    /// Nothing: one of the two is a FIFO or a device, which may have to be waited for. Such
-    /// a source
-    /// is open, as it would be while it is waited for: whoever waits for a reader has seen it. Its
-    /// holder keeps it until somebody has come.
+    /// Nothing: one of the two is a FIFO or a device, which may have to be waited for. Such a
+    /// source is open, as it would be while it is waited for: whoever waits for a reader has seen
+    /// it. Its holder keeps it until somebody has come.
     Waits(Option<File>),
 }
 
@@ -68,11 +67,7 @@ fn open_source(path: &Path) -> io::Result<Option<File>> {
     match options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path) {
         // Somebody has a lease, which has to be broken.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            if may_wait_for_ever(path) {
-                Ok(None)
-            } else {
-                File::open(path).map(Some)
-            }
+            if may_wait_for_ever(path) { Ok(None) } else { File::open(path).map(Some) }
         }
         opened => opened.map(Some),
     }

@@ -195,3 +195,94 @@ impl<J> Desk<J> {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two processors, threads that are started at once, and jobs that are numbers.
+    fn desk(threads_max: usize) -> Desk<u32> {
+        Desk::new(2, threads_max)
+    }
+
+    /// A tick: how many were called.
+    fn tick(desk: &mut Desk<u32>) -> usize {
+        let mut calls = Vec::new();
+        desk.tick(&mut calls);
+        calls.len()
+    }
+
+    #[test]
+    fn so_many_are_called_as_there_are_processors() {
+        let mut desk = desk(500);
+        assert_eq!(desk.push(0), Call::Start(0));
+        assert_eq!(desk.push(1), Call::Start(1));
+        assert_eq!(desk.push(2), Call::Nobody);
+        assert_eq!((desk.next(0), desk.next(1), desk.next(0)), (Some(0), Some(1), Some(2)));
+        assert_eq!((desk.next(1), desk.next(0)), (None, None));
+        assert_eq!(desk.push(3), Call::Wake(0), "the one that became idle last");
+    }
+
+    #[test]
+    fn a_job_of_more_than_a_tick_does_not_count_and_its_worker_comes_back() {
+        let mut desk = desk(500);
+        let _ = (desk.push(0), desk.push(1), desk.push(2), desk.push(3));
+        assert_eq!((desk.next(0), desk.next(1)), (Some(0), Some(1)));
+        assert_eq!(tick(&mut desk), 0, "they may have begun just now");
+        assert_eq!(desk.next(1), Some(2), "the other one goes on");
+        assert_eq!(tick(&mut desk), 1, "somebody in place of the first");
+        assert_eq!(desk.next(2), Some(3));
+        assert_eq!(desk.next(1), None);
+        assert_eq!(desk.push(4), Call::Wake(1));
+        assert_eq!((desk.next(1), desk.next(0)), (Some(4), None));
+        assert_eq!(desk.width, 2);
+    }
+
+    #[test]
+    fn a_queue_that_stands_still_gets_twice_as_many_until_the_limit() {
+        let mut desk = desk(100);
+        let started = (0..200).filter(|&job| desk.push(job) != Call::Nobody).count();
+        assert_eq!(started, 2);
+        let (mut begun, mut ticks) = (0, 0);
+        while begun < 100 {
+            let coming = (0..desk.workers.len()).filter(|&n| desk.workers[n] == State::Seeking);
+            for worker in coming.collect::<Vec<_>>() {
+                assert!(desk.next(worker).is_some());
+                begun += 1;
+            }
+            tick(&mut desk);
+            ticks += 1;
+            assert!(ticks < 16, "{begun} jobs after {ticks} ticks");
+        }
+        tick(&mut desk);
+        assert_eq!((desk.workers.len(), desk.queued()), (100, 100));
+    }
+
+    #[test]
+    fn jobs_that_wait_widen_the_pool_and_jobs_that_do_not_narrow_it() {
+        let mut desk = desk(500);
+        let _ = (desk.push(0), desk.push(1), desk.push(2));
+        assert_eq!((desk.next(0), desk.next(1)), (Some(0), Some(1)));
+        assert_eq!(desk.judge(4, 1), Call::Nobody);
+        assert_eq!(desk.judge(4, 2), Call::Start(2));
+        assert_eq!(desk.width, 3);
+        assert_eq!(desk.judge(4, 0), Call::Nobody);
+        assert_eq!(desk.judge(4, 0), Call::Nobody);
+        assert_eq!(desk.width, 2, "never fewer than processors");
+        assert_eq!(desk.next(0), None, "three are too many");
+        assert_eq!(desk.next(2), Some(2));
+    }
+
+    #[test]
+    fn a_number_is_given_to_another_thread_when_its_thread_has_ended() {
+        let mut desk = desk(500);
+        let _ = desk.push(0);
+        assert_eq!((desk.next(0), desk.next(0)), (Some(0), None));
+        assert!(desk.is_idle(0));
+        desk.leave(0);
+        assert_eq!(desk.push(1), Call::Start(0));
+        assert!(desk.not_started(0), "there is no other thread");
+        assert_eq!((desk.take(), desk.take()), (Some(1), None));
+        assert_eq!(desk.push(2), Call::Start(0));
+    }
+}

@@ -38,12 +38,80 @@ pub(crate) fn offload_with_bell(job: impl FnOnce() -> Option<Arc<dyn Bell>> + Se
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Barrier, mpsc};
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use super::{Bell, offload, offload_with_bell};
 
     #[test]
     fn a_job_runs_on_another_thread() {
         let (sender, receiver) = mpsc::channel();
-        super::offload(move || sender.send(std::thread::current().id()).unwrap());
-        assert_ne!(receiver.recv().unwrap(), std::thread::current().id());
+        offload(move || sender.send(thread::current().id()).unwrap());
+        assert_ne!(receiver.recv().unwrap(), thread::current().id());
+    }
+
+    #[test]
+    fn jobs_that_wait_for_each_other_all_begin() {
+        const JOBS: usize = 200;
+        let barrier = Arc::new(Barrier::new(JOBS));
+        let (sender, receiver) = mpsc::channel();
+        for _ in 0..JOBS {
+            let (barrier, sender) = (Arc::clone(&barrier), sender.clone());
+            offload(move || {
+                barrier.wait();
+                sender.send(()).unwrap();
+            });
+        }
+        for _ in 0..JOBS {
+            receiver.recv_timeout(Duration::from_secs(30)).expect("some job has never begun");
+        }
+    }
+
+    #[test]
+    fn a_job_that_panics_costs_no_thread() {
+        let (sender, receiver) = mpsc::channel();
+        for number in 0..100 {
+            let sender = sender.clone();
+            offload(move || {
+                let _sent = sender;
+                if number % 2 == 0 {
+                    std::panic::resume_unwind(Box::new("quietly"));
+                }
+                _sent.send(()).unwrap();
+            });
+        }
+        drop(sender);
+        assert_eq!(receiver.iter().count(), 50);
+    }
+
+    #[derive(Default)]
+    struct Counter(AtomicUsize);
+
+    impl Bell for Counter {
+        fn ring(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The job that comes next never ends while the bell is waited for.
+    #[test]
+    fn a_bell_is_rung_although_the_next_job_waits() {
+        let bell = Arc::new(Counter::default());
+        let (release, blocked) = mpsc::channel::<()>();
+        let blocked = Arc::new(std::sync::Mutex::new(blocked));
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        for _ in 0..8 * processors {
+            let (theirs, blocked) = (Arc::clone(&bell), Arc::clone(&blocked));
+            offload_with_bell(move || Some(theirs as Arc<dyn Bell>));
+            offload(move || _ = blocked.lock().map(|blocked| blocked.recv()));
+        }
+        let late = Instant::now() + Duration::from_secs(30);
+        while bell.0.load(Ordering::Relaxed) == 0 {
+            assert!(Instant::now() < late, "nobody has rung");
+            thread::sleep(Duration::from_millis(1));
+        }
+        drop(release);
     }
 }

@@ -331,8 +331,7 @@ impl Pool {
         let mut calls = Vec::new();
         let mut inner = self.lock();
         loop {
-            let (time, was) =
-                (if inner.watch == Watch::Ticking { TICK } else { IDLE }, inner.watch);
+            let (time, was) = (if inner.watch == Watch::Ticking { TICK } else { IDLE }, inner.watch);
             let waited = self.watch.wait_timeout(inner, time);
             let (again, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
             inner = again;
@@ -450,8 +449,8 @@ impl Sample {
 #[cfg(target_os = "linux")]
 fn waits() -> u32 {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: a place of the size that the call writes to; zeroes are a valid value,
-    // should it fail.
+    // SAFETY: a place of the size that the call writes to; zeroes are a valid value, should it
+    // fail.
     let usage = unsafe {
         libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
         usage.assume_init()

@@ -144,12 +144,15 @@ fn chain(folder: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 /// What a server of rustls is given.
 pub(crate) fn server_config(folder: &Path) -> Result<Arc<ServerConfig>, String> {
     let key = PrivateKeyDer::from_pem_file(folder.join("key.pem")).map_err(say)?;
-    let config = ServerConfig::builder_with_provider(provider())
+    let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
         .map_err(say)?
         .with_no_client_auth()
-        .with_single_cert(chain(folder)?, key);
-    config.map(Arc::new).map_err(say)
+        .with_single_cert(chain(folder)?, key)
+        .map_err(say)?;
+    // Ours has one: a server that keeps no sessions can be many processes.
+    config.ticketer = ring::Ticketer::new().map_err(say)?;
+    Ok(Arc::new(config))
 }
 
 fn provider() -> Arc<CryptoProvider> {

@@ -1,8 +1,9 @@
 //! Many connections that have made one request each and now say nothing: what the server's process
 //! holds for each, and whether the others notice.
 //!
-//! The others are wrk on 32 connections and a probe beside it, which asks every millisecond. The
-//! probe's p99 is taken without the idle ones, with them, and without them again, so that what
+//! The others are wrk on 32 connections and a probe beside it, which asks every millisecond. Both are
+//! on one core, where the probe goes first, so that it waits for the server and not for wrk. Its
+//! p99 is taken without the idle ones, with them, and without them again, so that what
 //! drifts does not pass for a difference.
 
 use super::client::{self, Client};
@@ -28,8 +29,9 @@ pub(super) fn measure(server: &Server, site: &Site, quick: bool) -> Result<Repor
     let (port, body) = (server.port()?, site.body(FILE)?);
     let target = site::target(FILE);
     client::ready(port)?.expect_body(&target, &body)?;
-    let seconds = if quick { 2 } else { 5 };
-    let load = Wrk { port, target: target.clone(), connections: LOAD_CONNECTIONS };
+    let seconds = if quick { 3 } else { 6 };
+    let (connections, yields) = (LOAD_CONNECTIONS, true);
+    let load = Wrk { port, target: target.clone(), connections, yields };
     load.run(1)?;
     let alone_before = probe(&load, &body, seconds)?;
 

@@ -49,7 +49,7 @@ pub(crate) fn measure(name: Name, case: &str, quick: bool) -> Result<Report, Str
     let (port, body) = (server.port()?, site.body(file)?);
     ready(port)?.expect_body(&site::target(file), &body)?;
 
-    let load = Wrk { port, target: site::target(file), connections };
+    let load = Wrk { port, target: site::target(file), connections, yields: false };
     // wrk knows whole seconds only.
     load.run(1)?;
     let cpu_before = cpu_time(server.id())?;

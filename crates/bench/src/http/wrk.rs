@@ -7,6 +7,8 @@ pub(crate) struct Wrk {
     pub(crate) port: u16,
     pub(crate) target: String,
     pub(crate) connections: usize,
+    /// Whether others on its core go before it.
+    pub(crate) yields: bool,
 }
 
 /// What a run brought.
@@ -22,9 +24,16 @@ pub(crate) struct Figures {
 
 impl Wrk {
     fn command(&self, seconds: u32) -> Command {
-        let mut command = Command::new("wrk");
+        let mut command = Command::new("nice");
         command
-            .args(["-t1", "--latency", &format!("-c{}", self.connections)])
+            .args([
+                "-n",
+                if self.yields { "19" } else { "0" },
+                "wrk",
+                "-t1",
+                "--latency",
+                &format!("-c{}", self.connections),
+            ])
             .arg(format!("-d{seconds}s"))
             .arg(format!("http://127.0.0.1:{}{}", self.port, self.target));
         command

@@ -1,15 +1,15 @@
 //! overlapped_serve, once for each port of the library.
 
 use super::super::{ADDRESS, announce, say};
-use super::{Framing, Servers};
+use super::{Framing, GREETING, Servers};
 use overlapped::Config;
 use overlapped::port::PortChoice;
 use overlapped_serve::web::Files;
-use overlapped_serve::{Address, Limits, Listen, Peer, Server};
-use overlapped_wire::http::Http;
+use overlapped_serve::{Address, Limits, Listen, Peer, Server, Tls};
+use overlapped_wire::http::{Answer, Http, text};
 use overlapped_wire::length::Length;
 use overlapped_wire::line::Line;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 pub(super) struct Overlapped {
@@ -33,10 +33,20 @@ impl Overlapped {
     }
 }
 
+fn greet(_: hyper::http::Request<()>, _: &mut dyn Read) -> Answer {
+    text(hyper::http::StatusCode::OK, GREETING)
+}
+
 impl Servers for Overlapped {
     fn http(&self, folder: &Path) -> Result<(), String> {
         let files = Files::new(folder).map_err(say)?;
         self.serve(|server, listen| server.listen(listen, move |_: &Peer| Http::new(files.clone())))
+    }
+
+    fn tls(&self, folder: &Path) -> Result<(), String> {
+        let [chain, key] = ["certificate.pem", "key.pem"].map(|name| folder.join(name));
+        let tls = Tls::from_files([(chain, key)]).map_err(say)?;
+        self.serve(|server, listen| server.listen(listen.tls(tls), |_: &Peer| Http::new(greet)))
     }
 
     fn framed(&self, framing: Framing) -> Result<(), String> {

@@ -1,9 +1,9 @@
 //! Many connections that have made one request each and now say nothing: what the server's process
 //! holds for each, and whether the others notice.
 //!
-//! The others are wrk on 32 connections and a probe beside it, which asks every millisecond. Both are
-//! on one core, where the probe goes first, so that it waits for the server and not for wrk. Its
-//! p99 is taken without the idle ones, with them, and without them again, so that what
+//! The others are wrk on 32 connections and a probe beside it, which asks every millisecond. Both
+//! are on one core, where the probe goes first, so that it waits for the server and not for wrk.
+//! Its p99 is taken without the idle ones, with them, and without them again, so that what
 //! drifts does not pass for a difference.
 
 use super::client::{self, Client};

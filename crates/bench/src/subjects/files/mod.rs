@@ -58,6 +58,7 @@ pub(crate) fn of(name: Name) -> Result<Box<dyn Files>, String> {
         Name::Pread => Box::new(plain::Pread),
         Name::Cp => Box::new(plain::Cp),
         Name::May => return Err("it has no files of its own".into()),
+        _ => return Err(ABSENT.into()),
     })
 }
 

@@ -67,7 +67,11 @@ fn open_source(path: &Path) -> io::Result<Option<File>> {
     match options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path) {
         // Somebody has a lease, which has to be broken.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            if may_wait_for_ever(path) { Ok(None) } else { File::open(path).map(Some) }
+            if may_wait_for_ever(path) {
+                Ok(None)
+            } else {
+                File::open(path).map(Some)
+            }
         }
         opened => opened.map(Some),
     }

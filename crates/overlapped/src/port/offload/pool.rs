@@ -331,7 +331,8 @@ impl Pool {
         let mut calls = Vec::new();
         let mut inner = self.lock();
         loop {
-            let (time, was) = (if inner.watch == Watch::Ticking { TICK } else { IDLE }, inner.watch);
+            let (time, was) =
+                (if inner.watch == Watch::Ticking { TICK } else { IDLE }, inner.watch);
             let waited = self.watch.wait_timeout(inner, time);
             let (again, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
             inner = again;

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
+use super::budget::Budget;
 use super::tasklet::Timers;
 use super::{
     Counters, Group, Inbox, Limits, NEVER, Observer, Queue, Sched, TcbPtr, Verdict, Waiter,
@@ -12,6 +13,7 @@ use crate::port::watch::{self, Pulse, Watched};
 use crate::port::{Driver, control};
 use crate::stack::Pool;
 use crate::stack::overflow::ensure_alt_stack;
+use crate::switch::Hub;
 
 /// How a run ended, besides main's own result.
 pub(crate) struct Ended {
@@ -42,6 +44,8 @@ pub(crate) fn open(parts: Parts) -> Opened {
         member: parts.member,
         inbox,
         running: Cell::new(None),
+        hub: Hub::new(),
+        budget: Budget::new(),
         pulse: Pulse::default(),
         ready: Queue::default(),
         starved: Queue::default(),

@@ -18,6 +18,7 @@
 //! ended; (3) who outlives the grace time is abandoned: its operation is cancelled and reaped, its
 //! stack leaked; (4) the port is drained and closed.
 
+mod budget;
 mod cut;
 mod enter;
 mod group;
@@ -38,8 +39,9 @@ use crate::op::{Completion, Table, Token};
 use crate::port::watch::Pulse;
 use crate::port::{Driver, clock, offload};
 use crate::stack::Pool;
-use crate::switch::Fiber;
+use crate::switch::{Fiber, Hub};
 
+use budget::Budget;
 pub(crate) use enter::{AbortOnUnwind, Ended, Parts, open};
 pub(crate) use group::Group;
 pub(crate) use inbox::{Inbox, Job, Line, Message};
@@ -144,6 +146,9 @@ pub(crate) struct Counters {
 /// One thread's scheduler.
 pub(crate) struct Sched {
     pub(crate) running: Cell<Option<TcbPtr>>,
+    hub: Hub,
+    /// How many switches until the next look outside.
+    budget: Budget,
     /// Beats before somebody runs, and after.
     pub(crate) pulse: Pulse,
     pub(crate) ready: Queue<Tcb>,

@@ -4,16 +4,9 @@ use std::ptr::NonNull;
 
 use super::idle::Look;
 use super::{CURRENT, Ending, Sched, Span, State, Tcb, TcbPtr, release};
-use crate::port::clock;
 use crate::stack::TakeError;
-use crate::switch::{Fiber, Job, Paused, Suspender, prefetch};
+use crate::switch::{Fiber, HANDS_OVER, Job, Paused, Suspender, prefetch};
 
-/// The most switches between two looks outside.
-const SWITCHES_MAX: u32 = 64;
-/// The most time between two looks outside, as far as tasklets give way, in nanoseconds.
-const LOOK_EVERY_NS: u64 = 1_000_000;
-/// Switches between two glances at the coarse clock.
-const GLANCE_EVERY: u32 = 8;
 /// How many fibers stay ready for reuse; the stacks of the rest go back to the pool.
 const IDLE_MAX: usize = 256;
 
@@ -21,17 +14,19 @@ impl Sched {
     /// The loop. It returns when nobody lives in the whole group; survivors of the grace time do
     /// not count, they are parked for good.
     pub(super) fn run_loop(&self, main: Option<TcbPtr>, until_main: bool) {
-        let mut budget = Budget::new(self.now.get());
+        self.budget.begin(self.now.get());
         loop {
             if let Some(tcb) = self.ready.pop_front() {
                 self.prefetch_next();
-                self.switch_to(tcb);
-                if self.watched.get() {
-                    self.after_switch(tcb);
+                self.budget.spend();
+                if let Some(ran) = self.switch_to(tcb)
+                    && self.watched.get()
+                {
+                    self.after_switch(ran);
                 }
-                if !budget.spend() {
+                if self.budget.is_spent() {
                     self.look();
-                    budget.renew(self.now.get());
+                    self.budget.renew(self.now.get());
                 }
             } else {
                 match self.look_or_sleep() {
@@ -69,33 +64,81 @@ impl Sched {
         self.watched.set(self.telling_all.get());
     }
 
-    /// Runs one tasklet until it parks, yields or ends.
+    /// Runs one tasklet, and whoever it hands over to, until somebody comes back here: parks,
+    /// yields or ends. Says who; nobody, where there is no stack for `tcb`.
     #[inline]
-    fn switch_to(&self, tcb: TcbPtr) {
+    fn switch_to(&self, tcb: TcbPtr) -> Option<TcbPtr> {
         let block = self.block(tcb);
-        // SAFETY: only the hub, which this is, reaches a fiber, and none is running.
-        let fiber = unsafe { &mut *block.fiber.get() };
-        let fiber = match fiber {
-            Some(fiber) => fiber,
-            None => match self.take_fiber(block) {
-                Some(fresh) => {
-                    let (start, end) = fresh.guard();
-                    block.guard.set(Span { start, end });
-                    fiber.insert(fresh)
-                }
-                None => return self.starve(tcb),
-            },
-        };
+        let fresh = block.fiber().is_none();
+        if fresh && !self.equip(block) {
+            self.starve(tcb);
+            return None;
+        }
         block.state.set(State::Running);
         self.running.set(Some(tcb));
         self.pulse.beat();
         CURRENT.with(|current| current.set(Some(NonNull::from(self))));
-        let paused = fiber.resume(tcb.as_ptr().cast_const().cast());
+        let fiber = block.fiber().expect("it had one, or has just been given one");
+        // SAFETY: this is the hub, and nobody runs. A fiber that was there is in the middle of its
+        // job: `bury` takes it out at the end. A block keeps its place, and so does the scheduler
+        // while the loop runs.
+        let paused = unsafe {
+            if fresh {
+                fiber.start(&self.hub, tcb.as_ptr().cast_const().cast())
+            } else {
+                fiber.resume(&self.hub)
+            }
+        };
         CURRENT.with(|current| current.set(None));
         self.pulse.beat();
-        self.running.set(None);
-        if paused == Paused::Finished {
-            self.bury(tcb);
+        let ran = self.running.take();
+        if paused == Paused::Finished
+            && let Some(ran) = ran
+        {
+            self.bury(ran);
+        }
+        ran
+    }
+
+    /// Gives a tasklet that starts its fiber; false if there is none.
+    #[inline]
+    fn equip(&self, block: &Tcb) -> bool {
+        let Some(fiber) = self.take_fiber(block) else { return false };
+        let (start, end) = fiber.guard();
+        block.guard.set(Span { start, end });
+        // SAFETY: this is the hub; nobody has a reference to a fiber that is not there yet.
+        unsafe { *block.fiber.get() = Some(fiber) };
+        true
+    }
+
+    /// Leaves the calling tasklet's stack, for that of whoever comes next or for the hub's. Comes
+    /// back when somebody switches to it.
+    ///
+    /// The next one in the queue can be switched to from here unless the hub has something to do:
+    /// look outside, start somebody, sleep, note who ran. That is one switch instead of two.
+    #[inline(always)]
+    pub(crate) fn leave_stack(&self, me: &Tcb, suspender: &Suspender) {
+        if HANDS_OVER
+            && !self.budget.is_spent()
+            && !self.watched.get()
+            && let Some(next) = self.ready.front()
+            && let block = self.block(next)
+            && let Some(fiber) = block.fiber()
+        {
+            self.ready.pop_front();
+            self.budget.spend();
+            self.prefetch_next();
+            block.state.set(State::Running);
+            self.pulse.pass();
+            if std::ptr::eq(block, me) {
+                return; // Nobody else is ready.
+            }
+            let own = me.fiber().expect("whoever runs has a fiber");
+            // SAFETY: this runs on `own`, in its job; the other was in the ready queue with a
+            // fiber, so it is suspended in the middle of its job, and both are this scheduler's.
+            unsafe { own.hand_over(fiber) };
+        } else {
+            suspender.suspend();
         }
     }
 
@@ -106,9 +149,10 @@ impl Sched {
     fn prefetch_next(&self) {
         if let Some(next) = self.ready.front() {
             let block = self.block(next);
-            prefetch(block.hot.get());
-            prefetch(block.hot.get().wrapping_byte_add(64));
-            prefetch(block.suspender.get().cast());
+            if let Some(fiber) = block.fiber() {
+                prefetch(fiber.hot());
+                prefetch(fiber.hot().wrapping_byte_add(64));
+            }
             if let Some(second) = self.ready.after(next) {
                 prefetch(second.as_ptr().cast_const().cast());
             }
@@ -228,38 +272,4 @@ fn body(job: Job, suspender: &Suspender) {
     block.state.set(State::Done);
     here.timers.borrow_mut().disarm(tcb);
     here.say_over(block);
-}
-
-/// When to look outside: after 64 switches, or sooner where so many take longer than 1 ms.
-struct Budget {
-    left: u32,
-    size: u32,
-    since: u64,
-}
-
-impl Budget {
-    fn new(now: u64) -> Budget {
-        Budget { left: SWITCHES_MAX, size: SWITCHES_MAX, since: now }
-    }
-
-    /// Counts a switch; false when it is time to look.
-    #[inline]
-    fn spend(&mut self) -> bool {
-        self.left -= 1;
-        self.left > 0 && (!self.left.is_multiple_of(GLANCE_EVERY) || !self.is_overdue())
-    }
-
-    /// A glance at the coarse clock: quick switches may be followed by slow ones.
-    fn is_overdue(&self) -> bool {
-        clock::coarse_nanos() > self.since + LOOK_EVERY_NS
-    }
-
-    /// Begins anew, with as many switches as the last ones suggest for the time.
-    fn renew(&mut self, now: u64) {
-        let took = now.saturating_sub(self.since).max(1);
-        let fitting = u64::from(self.size).saturating_mul(LOOK_EVERY_NS) / took;
-        self.size = fitting.clamp(1, u64::from(SWITCHES_MAX)) as u32;
-        self.left = self.size;
-        self.since = now;
-    }
 }

@@ -168,11 +168,11 @@ impl Sched {
     #[cold]
     pub(super) fn trace_everybody(&self) {
         self.tracing.set(false);
-        self.each(|tcb, block| {
+        self.each(|_, block| {
             let asked = block.extra(|extra| extra.is_some_and(|extra| extra.trace.is_some()));
-            // SAFETY: only the hub, which this is, reaches a fiber, and none is running.
-            if asked && let Some(fiber) = unsafe { &mut *block.fiber.get() } {
-                fiber.resume(tcb.as_ptr().cast_const().cast());
+            if asked && let Some(fiber) = block.fiber() {
+                // SAFETY: this is the hub, and whoever has a fiber is in the middle of a job.
+                unsafe { fiber.resume(&self.hub) };
             }
         });
     }

@@ -1,16 +1,25 @@
 //! Switches for x86-64 in the System V ABI.
 //!
-//! At the top of every stack stands a [`Link`]: where the fiber and its resumer are suspended. Both
-//! ways are the same few instructions: save the position, load the other, jump. The compiler saves
-//! what it needs of the other registers, since all of them are declared as overwritten.
+//! Three ways lead from stack to stack, all by the same few instructions: save the position, load
+//! the other, jump. The compiler saves what it needs of the other registers, since all of them are
+//! declared as overwritten.
+//!
+//! ```text
+//!   hub ──start, resume──▶ fiber        the hub's position is in `Hub`, a fiber's in its `Fiber`
+//!   hub ◀─────suspend───── fiber
+//!   fiber ───hand_over───▶ fiber        the hub stays where it is
+//! ```
+//!
+//! At the top of every stack stands a [`Link`], which only the beginning and the end of a job and
+//! `suspend` look at; a fiber that hands over touches no line of memory for its own sake.
 //!
 //! ```text
 //!   base ─▶ ┌──────────────┐
-//!           │ Link         │ fiber, hub: stack pointers; job; paused
+//!           │ Link         │ the fiber's place, the hub, the job
 //!           ├──────────────┤
 //!           │ 0            │ fake return address: backtraces end here
-//!           │ &main        │ popped and jumped to by the first resume
-//!           ├──────────────┤ ◀─ first `fiber` position, 16-byte aligned
+//!           │ &main        │ popped and jumped to by the first start
+//!           ├──────────────┤ ◀─ first position, 16-byte aligned
 //!           │ frames …     │
 //! ```
 //!
@@ -26,23 +35,37 @@ use corosensei::stack::Stack as _;
 use super::{Job, Paused};
 use crate::stack::Stack;
 
-/// What a fiber and its resumer share; on the fiber's stack.
-struct Link {
-    /// Where the fiber is suspended, while it is.
-    fiber: Cell<usize>,
-    /// Where its resumer is suspended, while the fiber runs.
-    hub: Cell<usize>,
-    job: Cell<Job>,
+/// Whether a fiber can hand over to another without going through the hub.
+pub(crate) const HANDS_OVER: bool = true;
+
+/// Where the hub is suspended while fibers run, and why the last of them came back to it.
+pub(crate) struct Hub {
+    position: Cell<usize>,
     paused: Cell<Paused>,
+}
+
+impl Hub {
+    /// A hub that no fiber has been resumed by.
+    pub(crate) const fn new() -> Hub {
+        Hub { position: Cell::new(0), paused: Cell::new(Paused::Finished) }
+    }
+}
+
+/// What stands at the top of a fiber's stack.
+struct Link {
+    /// Where the fiber's position is kept, from a job's start to its end.
+    place: Cell<*const Cell<usize>>,
+    hub: Cell<*const Hub>,
+    job: Cell<Job>,
     entry: fn(Job, &Suspender),
 }
 
-/// A job's way back to whoever resumed its fiber.
+/// A job's way back to the hub.
 #[repr(transparent)]
 pub(crate) struct Suspender(Link);
 
 impl Suspender {
-    /// Leaves the fiber; returns when it is resumed.
+    /// Leaves the fiber for the hub; returns when it is resumed or handed over to.
     #[inline(always)]
     pub(crate) fn suspend(&self) {
         self.leave(Paused::Waiting);
@@ -50,21 +73,27 @@ impl Suspender {
 
     #[inline(always)]
     fn leave(&self, why: Paused) {
-        self.0.paused.set(why);
-        // SAFETY: a suspender is reached from its own running fiber only, so its resumer is
-        // suspended in `resume` and has left its position in `hub`.
-        unsafe { switch(self.0.fiber.as_ptr(), self.0.hub.get(), std::ptr::null()) };
+        // SAFETY: a suspender is reached from its own running fiber only, in a job; `start` has set
+        // both, and its caller keeps both in place until the job has ended. The hub is suspended
+        // while any of its fibers runs, and has left its position there.
+        unsafe {
+            let hub = &*self.0.hub.get();
+            hub.paused.set(why);
+            switch((*self.0.place.get()).as_ptr(), hub.position.get(), std::ptr::null());
+        }
     }
 }
 
 /// A stack with a context on it.
 pub(crate) struct Fiber {
+    /// Where it is suspended, while it is.
+    position: Cell<usize>,
     link: NonNull<Link>,
     stack: Stack,
 }
 
 impl Fiber {
-    /// A fiber that calls `entry` for every job it is resumed with. `entry` must not unwind.
+    /// A fiber that calls `entry` for every job it is started with. `entry` must not unwind.
     pub(crate) fn new(stack: Stack, entry: fn(Job, &Suspender)) -> Fiber {
         let base = stack.base().get();
         let link = (base - size_of::<Link>()) & !15;
@@ -72,10 +101,9 @@ impl Fiber {
         let link: *mut Link = std::ptr::with_exposed_provenance_mut(link);
         let frame: *mut usize = std::ptr::with_exposed_provenance_mut(first);
         let fresh = Link {
-            fiber: Cell::new(first),
-            hub: Cell::new(0),
+            place: Cell::new(std::ptr::null()),
+            hub: Cell::new(std::ptr::null()),
             job: Cell::new(std::ptr::null()),
-            paused: Cell::new(Paused::Finished),
             entry,
         };
         // SAFETY: the stack is ours alone and has room for this below its base; both places are
@@ -86,29 +114,63 @@ impl Fiber {
             frame.add(1).write(0);
         }
         // SAFETY: an address within a mapping is not null.
-        Fiber { link: unsafe { NonNull::new_unchecked(link) }, stack }
+        let link = unsafe { NonNull::new_unchecked(link) };
+        Fiber { position: Cell::new(first), link, stack }
     }
 
-    /// Runs the fiber until it waits or finishes its job. A fiber that waits in the middle of a job
-    /// goes on with it; `job` is for one that is between two.
+    /// Runs a new job until a fiber of this hub comes back to it: this one, or one that it has
+    /// handed over to. Says how that one came back.
+    ///
+    /// # Safety
+    /// The caller is the hub, on its thread; this fiber is between two jobs. Until its job has
+    /// ended, it stays where it is in memory, and so does the hub.
     #[inline(always)]
-    pub(crate) fn resume(&mut self, job: Job) -> Paused {
+    pub(crate) unsafe fn start(&self, hub: &Hub, job: Job) -> Paused {
         debug_assert!(!job.is_null());
         // SAFETY: the link stands on the stack that this fiber owns.
         let link = unsafe { self.link.as_ref() };
         link.job.set(job);
-        // SAFETY: a fiber that is not running is suspended, at the position in `fiber`; `&mut self`
-        // and the caller's duty not to resume a running fiber see to that. The first time, that is
-        // the frame which `new` made.
-        unsafe { switch(link.hub.as_ptr(), link.fiber.get(), (&raw const *link).cast()) };
-        link.paused.get()
+        link.hub.set(hub);
+        link.place.set(&raw const self.position);
+        // SAFETY: between two jobs a fiber is suspended at its position: in `main`, or on the frame
+        // that `new` made, which wants the link.
+        unsafe { switch(hub.position.as_ptr(), self.position.get(), (&raw const *link).cast()) };
+        hub.paused.get()
+    }
+
+    /// Goes on with a job; otherwise as [`Fiber::start`].
+    ///
+    /// # Safety
+    /// The caller is the hub that started this fiber's job, which is suspended in its middle.
+    #[inline(always)]
+    pub(crate) unsafe fn resume(&self, hub: &Hub) -> Paused {
+        // SAFETY: it is suspended, so its position is one that it has saved.
+        unsafe { switch(hub.position.as_ptr(), self.position.get(), std::ptr::null()) };
+        hub.paused.get()
+    }
+
+    /// Leaves this fiber for another; returns when it is resumed or handed over to.
+    ///
+    /// # Safety
+    /// The caller runs on this fiber, in a job. `next` is another one of the same hub, suspended in
+    /// the middle of its job.
+    #[inline(always)]
+    pub(crate) unsafe fn hand_over(&self, next: &Fiber) {
+        // SAFETY: `next` is suspended at its position.
+        unsafe { switch(self.position.as_ptr(), next.position.get(), std::ptr::null()) };
+    }
+
+    /// Near where it is suspended: what it touches first when it goes on.
+    #[inline(always)]
+    pub(crate) fn hot(&self) -> *const () {
+        std::ptr::without_provenance(self.position.get())
     }
 
     /// Takes back the stack of a fiber that is between two jobs: nothing on it owns anything.
     pub(crate) fn retire(self) -> Stack {
-        // SAFETY: as in `resume`.
-        let paused = unsafe { self.link.as_ref() }.paused.get();
-        assert_eq!(paused, Paused::Finished, "retired in the middle of a job");
+        // SAFETY: the link stands on the stack that this fiber owns.
+        let job = unsafe { self.link.as_ref() }.job.get();
+        assert!(job.is_null(), "retired in the middle of a job");
         self.stack
     }
 
@@ -121,12 +183,13 @@ impl Fiber {
 
 /// The first function on every fiber's stack.
 extern "C" fn main(link: *const Link) -> ! {
-    // SAFETY: the first resume passes the link at the top of this stack, which stays there.
+    // SAFETY: the first start passes the link at the top of this stack, which stays there.
     let link = unsafe { &*link };
     // SAFETY: a transparent wrapper.
     let suspender = unsafe { &*(&raw const *link).cast::<Suspender>() };
     loop {
         (link.entry)(link.job.get(), suspender);
+        link.job.set(std::ptr::null());
         suspender.leave(Paused::Finished);
     }
 }

@@ -1,17 +1,21 @@
 //! Context switches.
 //!
-//! A [`Fiber`] is a stack with a context on it. It runs one job after another: resumed with a job
+//! A [`Fiber`] is a stack with a context on it. It runs one job after another: started with a job
 //! it calls `entry` for it, says [`Paused::Finished`] when that returns, and waits for the next. So
 //! a recycled stack needs no set-up, and what a job leaves behind is dropped where it ran.
 //!
 //! ```text
-//!   hub (the thread's own stack)              fiber (a stack from the pool)
-//!   resume(job)  ───────────────────────────▶ entry(job, &suspender)
-//!                ◀─────────── Paused::Waiting  suspender.suspend()
-//!   resume(job)  ───────────────────────────▶ … returns from suspend
-//!                ◀────────── Paused::Finished  entry returned
-//!   retire()                                  the stack comes back
+//!   hub (the thread's own stack)          fiber A (a stack from the pool)      fiber B
+//!   A.start(job)  ──────────────────────▶ entry(job, &suspender)
+//!                 ◀────── Paused::Waiting  suspender.suspend()
+//!   A.resume()    ──────────────────────▶ … returns from suspend
+//!                                          A.hand_over(&B)  ───────────────▶ … goes on
+//!                 ◀───────────────────────────────────── Paused::Finished     entry returned
+//!   B.retire()                             the stack comes back
 //! ```
+//!
+//! A fiber that is handed over to runs in the place of the one that did it: the hub is still in its
+//! `start` or `resume`, and it is told how *somebody* came back. Who that was, the scheduler knows.
 //!
 //! A fiber that waits in the middle of a job is never unwound by force and never dropped: whoever
 //! owns it resumes it until it finishes, or forgets it with its stack.
@@ -32,9 +36,9 @@ mod by_hand;
 mod portable;
 
 #[cfg(all(target_arch = "x86_64", unix, not(overlapped_portable_switch)))]
-pub(crate) use by_hand::{Fiber, Suspender};
+pub(crate) use by_hand::{Fiber, HANDS_OVER, Hub, Suspender};
 #[cfg(not(all(target_arch = "x86_64", unix, not(overlapped_portable_switch))))]
-pub(crate) use portable::{Fiber, Suspender};
+pub(crate) use portable::{Fiber, HANDS_OVER, Hub, Suspender};
 
 /// Asks for the cache line at `address`, for it will be needed soon. Any address will do.
 #[inline(always)]
@@ -52,7 +56,7 @@ pub(crate) fn prefetch(address: *const ()) {
 /// What a fiber runs; opaque here, never null.
 pub(crate) type Job = *const ();
 
-/// Why a resumed fiber came back.
+/// Why a fiber came back to the hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Paused {

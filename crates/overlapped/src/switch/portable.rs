@@ -1,11 +1,26 @@
 //! Switches by corosensei, for processors without one by hand.
 
+use std::cell::UnsafeCell;
+
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
 use super::{Job, Paused};
 use crate::stack::Stack;
 
-/// A job's way back to whoever resumed its fiber.
+/// Coroutines come back to whoever resumed them.
+pub(crate) const HANDS_OVER: bool = false;
+
+/// Where the hub is suspended while fibers run: corosensei knows.
+pub(crate) struct Hub(());
+
+impl Hub {
+    /// A hub that no fiber has been resumed by.
+    pub(crate) const fn new() -> Hub {
+        Hub(())
+    }
+}
+
+/// A job's way back to the hub.
 #[repr(transparent)]
 pub(crate) struct Suspender(Yielder<Job, Paused>);
 
@@ -19,12 +34,12 @@ impl Suspender {
 
 /// A stack with a context on it.
 pub(crate) struct Fiber {
-    context: Coroutine<Job, Paused, (), Stack>,
+    context: UnsafeCell<Coroutine<Job, Paused, (), Stack>>,
     guard: (usize, usize),
 }
 
 impl Fiber {
-    /// A fiber that calls `entry` for every job it is resumed with. `entry` must not unwind.
+    /// A fiber that calls `entry` for every job it is started with. `entry` must not unwind.
     pub(crate) fn new(stack: Stack, entry: fn(Job, &Suspender)) -> Fiber {
         let guard = stack.guard();
         let guard = (guard.start, guard.end);
@@ -37,7 +52,7 @@ impl Fiber {
                 job = yielder.suspend(Paused::Finished);
             }
         });
-        Fiber { context, guard }
+        Fiber { context: UnsafeCell::new(context), guard }
     }
 
     /// First and last address (exclusive) of the stack's guard; the usable part begins there.
@@ -45,25 +60,53 @@ impl Fiber {
         self.guard
     }
 
-    /// Runs the fiber until it waits or finishes its job. A fiber that waits in the middle of a job
-    /// goes on with it; `job` is for one that is between two.
+    /// Runs a new job until it waits or has ended.
+    ///
+    /// # Safety
+    /// The caller is the hub, on its thread; this fiber is between two jobs.
     #[inline]
-    pub(crate) fn resume(&mut self, job: Job) -> Paused {
+    pub(crate) unsafe fn start(&self, _hub: &Hub, job: Job) -> Paused {
         debug_assert!(!job.is_null());
-        match self.context.resume(job) {
+        // SAFETY: it is not running, so nobody else has a reference to its context.
+        match unsafe { &mut *self.context.get() }.resume(job) {
             CoroutineResult::Yield(paused) => paused,
             CoroutineResult::Return(()) => unreachable!("only retire() ends a fiber"),
         }
     }
 
+    /// Goes on with a job; otherwise as [`Fiber::start`].
+    ///
+    /// # Safety
+    /// The caller is the hub that started this fiber's job, which is suspended in its middle.
+    #[inline]
+    pub(crate) unsafe fn resume(&self, hub: &Hub) -> Paused {
+        // SAFETY: it is suspended. Coroutines take an argument each time; in the middle of a job
+        // nobody looks at it, it only must not be null, which ends the fiber.
+        unsafe { self.start(hub, std::ptr::dangling()) }
+    }
+
+    /// Not to be had here: see [`HANDS_OVER`].
+    ///
+    /// # Safety
+    /// Never called.
+    pub(crate) unsafe fn hand_over(&self, _next: &Fiber) {
+        unreachable!("nobody hands over here");
+    }
+
+    /// Near where it is suspended; not known here.
+    pub(crate) fn hot(&self) -> *const () {
+        std::ptr::null()
+    }
+
     /// Ends a fiber that is between two jobs, and gives its stack back.
-    pub(crate) fn retire(mut self) -> Stack {
-        if self.context.started() {
-            match self.context.resume(std::ptr::null()) {
+    pub(crate) fn retire(self) -> Stack {
+        let mut context = self.context.into_inner();
+        if context.started() {
+            match context.resume(std::ptr::null()) {
                 CoroutineResult::Return(()) => {}
                 CoroutineResult::Yield(_) => unreachable!("retired in the middle of a job"),
             }
-            return self.context.into_stack();
+            return context.into_stack();
         }
         unreachable!("a fiber is made for a job and has run it")
     }

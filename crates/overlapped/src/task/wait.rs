@@ -5,7 +5,7 @@
 //! park(…)       anything else: a channel, a join, a deadline, a wake from another thread
 //! choose(…)     the first of several (choose/): sits down everywhere, then parks
 //! give_way()    stays ready, lets the others run
-//!    └──▶ leave() ──▶ hub … hub ──▶ back in leave()
+//!    └──▶ leave() ──▶ the next one in the queue, or the hub … ──▶ back in leave()
 //! ```
 //!
 //! First law: `perform` has no way out between `submit` and the completion. A kill or a deadline
@@ -13,7 +13,6 @@
 //! the caller gets: a result is a result, and the kill stays pending for the next call.
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::thread;
 
 use super::inspect::trace_myself;
@@ -88,19 +87,20 @@ pub(crate) fn give_way(here: Here) {
     leave(here, me);
 }
 
-/// Leaves the stack, after the caller has said in its block where it stands. Comes back when the
-/// hub switches to it for good; a visit for a backtrace goes on waiting. errno belongs to the
+/// Leaves the stack, after the caller has said in its block where it stands. Comes back when it
+/// is switched to for good; a visit for a backtrace goes on waiting. errno belongs to the
 /// thread, so it is kept here for C code that looks at it after a callback that waited.
 #[inline(always)]
 pub(crate) fn leave(here: Here, me: &Tcb) {
     // SAFETY: the suspender was set when this tasklet's job began on this fiber, and lives on it.
     let suspender = unsafe { &*me.suspender.get() };
-    let hot = MaybeUninit::<u8>::uninit();
-    me.hot.set(hot.as_ptr().cast());
-    here.keep_errno(|| suspender.suspend());
+    let running = here.me_ptr();
+    here.keep_errno(|| here.leave_stack(me, suspender));
     if me.state.get() != State::Running {
         answer_visits(here, me, suspender);
     }
+    // Said here, not by whoever handed over: a fault in between is one of that one's stack.
+    here.running.set(Some(running));
     here.tell_switched();
 }
 

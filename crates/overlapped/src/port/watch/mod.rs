@@ -51,6 +51,12 @@ impl Pulse {
         self.0.store(self.count() + 1, Relaxed);
     }
 
+    /// Somebody else begins to run at once.
+    #[inline(always)]
+    pub(crate) fn pass(&self) {
+        self.0.store(self.count() + 2, Relaxed);
+    }
+
     /// How often somebody began to run.
     pub(crate) fn switches(&self) -> u64 {
         self.count().div_ceil(2)

@@ -163,15 +163,13 @@ pub(crate) struct Tcb {
     pub(crate) killed: Cell<bool>,
     /// The pending operation has been asked to end, by a kill or by a deadline.
     pub(crate) cut: Cell<bool>,
-    /// Where its stack is hot: near its suspended position.
-    pub(crate) hot: Cell<*const ()>,
-    pub(crate) suspender: Cell<*const Suspender>,
     /// `shield` depth: kills are held off.
     pub(crate) shields: Cell<u16>,
     /// `no_switch` depth: suspensions fail.
     pub(crate) no_switch: Cell<u16>,
     /// The stack and context, from the first run to the end.
     pub(crate) fiber: UnsafeCell<Option<Fiber>>,
+    pub(crate) suspender: Cell<*const Suspender>,
     /// Its stack's guard; the usable part begins at its end.
     pub(crate) guard: Cell<Span>,
     pub(crate) waiting: Cell<Waiting>,
@@ -250,11 +248,10 @@ impl Tcb {
             wake: Cell::new(Wake::Done),
             killed: Cell::new(false),
             cut: Cell::new(false),
-            hot: Cell::new(std::ptr::null()),
-            suspender: Cell::new(std::ptr::null()),
             shields: Cell::new(0),
             no_switch: Cell::new(0),
             fiber: UnsafeCell::new(None),
+            suspender: Cell::new(std::ptr::null()),
             guard: Cell::new(Span::default()),
             waiting: Cell::new(Waiting::Nothing),
             wait_until: Cell::new(NEVER),
@@ -282,6 +279,15 @@ impl Tcb {
             no_stack: Cell::new(false),
             stack_size: Cell::new(0),
         }
+    }
+
+    /// The stack and context, from the first run to the end.
+    #[inline(always)]
+    pub(crate) fn fiber(&self) -> Option<&Fiber> {
+        // SAFETY: the block is only touched by its own thread. Only the hub puts a fiber here and
+        // takes it out, before the first run and after the last, and never with such a reference at
+        // hand: those are held while looking at it, or while somebody runs.
+        unsafe { &*self.fiber.get() }.as_ref()
     }
 
     /// The rarely used parts, where there are any. The closure must not reach this block again.

@@ -70,23 +70,23 @@ impl Sched {
     fn switch_to(&self, tcb: TcbPtr) -> Option<TcbPtr> {
         let block = self.block(tcb);
         let fresh = block.fiber().is_none();
-        if fresh && !self.equip(block) {
+        let equipped = if fresh { self.equip(block) } else { block.fiber() };
+        let Some(fiber) = equipped else {
             self.starve(tcb);
             return None;
-        }
+        };
         block.state.set(State::Running);
         self.running.set(Some(tcb));
         self.pulse.beat();
         CURRENT.with(|current| current.set(Some(NonNull::from(self))));
-        let fiber = block.fiber().expect("it had one, or has just been given one");
         // SAFETY: this is the hub, and nobody runs. A fiber that was there is in the middle of its
         // job: `bury` takes it out at the end. A block keeps its place, and so does the scheduler
         // while the loop runs.
         let paused = unsafe {
             if fresh {
-                fiber.start(&self.hub, tcb.as_ptr().cast_const().cast())
+                fiber.start(&block.position, &self.hub, tcb.as_ptr().cast_const().cast())
             } else {
-                fiber.resume(&self.hub)
+                fiber.resume(&block.position, &self.hub)
             }
         };
         CURRENT.with(|current| current.set(None));
@@ -100,15 +100,15 @@ impl Sched {
         ran
     }
 
-    /// Gives a tasklet that starts its fiber; false if there is none.
+    /// Gives a tasklet that starts its fiber, if there is one.
     #[inline]
-    fn equip(&self, block: &Tcb) -> bool {
-        let Some(fiber) = self.take_fiber(block) else { return false };
+    fn equip<'a>(&self, block: &'a Tcb) -> Option<&'a Fiber> {
+        let fiber = self.take_fiber(block)?;
         let (start, end) = fiber.guard();
         block.guard.set(Span { start, end });
-        // SAFETY: this is the hub; nobody has a reference to a fiber that is not there yet.
-        unsafe { *block.fiber.get() = Some(fiber) };
-        true
+        // SAFETY: nobody has a reference to a fiber that is not there yet.
+        unsafe { block.fiber.get().write(Some(fiber)) };
+        block.fiber()
     }
 
     /// Leaves the calling tasklet's stack, for that of whoever comes next or for the hub's. Comes
@@ -118,28 +118,52 @@ impl Sched {
     /// look outside, start somebody, sleep, note who ran. That is one switch instead of two.
     #[inline(always)]
     pub(crate) fn leave_stack(&self, me: &Tcb, suspender: &Suspender) {
-        if HANDS_OVER
-            && !self.budget.is_spent()
-            && !self.watched.get()
-            && let Some(next) = self.ready.front()
-            && let block = self.block(next)
-            && let Some(fiber) = block.fiber()
-        {
-            self.ready.pop_front();
-            self.budget.spend();
-            self.prefetch_next();
-            block.state.set(State::Running);
-            self.pulse.pass();
-            if std::ptr::eq(block, me) {
-                return; // Nobody else is ready.
+        let Some(next) = self.next_in_turn() else { return suspender.suspend() };
+        let block = self.block(next);
+        let mut fresh = None;
+        if block.fiber().is_none() {
+            fresh = self.equip_at_once(block);
+            if fresh.is_none() {
+                return suspender.suspend();
             }
-            let own = me.fiber().expect("whoever runs has a fiber");
-            // SAFETY: this runs on `own`, in its job; the other was in the ready queue with a
-            // fiber, so it is suspended in the middle of its job, and both are this scheduler's.
-            unsafe { own.hand_over(fiber) };
-        } else {
-            suspender.suspend();
         }
+        self.ready.pop_front();
+        self.budget.spend();
+        self.prefetch_next();
+        block.state.set(State::Running);
+        self.pulse.pass();
+        if std::ptr::eq(block, me) {
+            return; // Nobody else is ready.
+        }
+        // SAFETY: this is `me`, in its job. The other was in the ready queue: in the middle of its
+        // job, if it had a fiber, or with one that is between two jobs. Both are this scheduler's,
+        // which stays in place while the loop runs, and so do blocks.
+        unsafe {
+            if let Some(fiber) = fresh {
+                let job = next.as_ptr().cast_const().cast();
+                fiber.start_from(&me.position, &block.position, &self.hub, job);
+            } else {
+                me.position.hand_over(&block.position);
+            }
+        }
+    }
+
+    /// Who may be switched to without the hub.
+    #[inline(always)]
+    fn next_in_turn(&self) -> Option<TcbPtr> {
+        if !HANDS_OVER || self.budget.is_spent() || self.watched.get() {
+            return None;
+        }
+        self.ready.front()
+    }
+
+    /// As [`Sched::equip`], where there is a fiber for the taking.
+    #[inline(never)]
+    fn equip_at_once<'a>(&self, block: &'a Tcb) -> Option<&'a Fiber> {
+        if block.stack_size.get() != 0 || self.idle.borrow().is_empty() {
+            return None;
+        }
+        self.equip(block)
     }
 
     /// Asks for the memory of the tasklet that comes next, and for the block of the one after it,
@@ -149,10 +173,8 @@ impl Sched {
     fn prefetch_next(&self) {
         if let Some(next) = self.ready.front() {
             let block = self.block(next);
-            if let Some(fiber) = block.fiber() {
-                prefetch(fiber.hot());
-                prefetch(fiber.hot().wrapping_byte_add(64));
-            }
+            prefetch(block.position.hot());
+            prefetch(block.position.hot().wrapping_byte_add(64));
             if let Some(second) = self.ready.after(next) {
                 prefetch(second.as_ptr().cast_const().cast());
             }
@@ -266,6 +288,7 @@ fn body(job: Job, suspender: &Suspender) {
     let here = super::here().expect("a fiber runs in a scheduler");
     let block = here.block(tcb);
     block.suspender.set(suspender);
+    here.running.set(Some(tcb));
     here.tell_switched();
     // SAFETY: the scheduler runs each tasklet once, on its own stack.
     unsafe { (block.vtable.run)(tcb) };

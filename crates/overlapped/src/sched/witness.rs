@@ -172,7 +172,7 @@ impl Sched {
             let asked = block.extra(|extra| extra.is_some_and(|extra| extra.trace.is_some()));
             if asked && let Some(fiber) = block.fiber() {
                 // SAFETY: this is the hub, and whoever has a fiber is in the middle of a job.
-                unsafe { fiber.resume(&self.hub) };
+                unsafe { fiber.resume(&block.position, &self.hub) };
             }
         });
     }

@@ -5,8 +5,8 @@
 //! declared as overwritten.
 //!
 //! ```text
-//!   hub ──start, resume──▶ fiber        the hub's position is in `Hub`, a fiber's in its `Fiber`
-//!   hub ◀─────suspend───── fiber
+//!   hub ──start, resume──▶ fiber        the hub's position is in `Hub`, a fiber's where `start` was
+//!   hub ◀─────suspend───── fiber        told to keep it
 //!   fiber ───hand_over───▶ fiber        the hub stays where it is
 //! ```
 //!
@@ -15,7 +15,7 @@
 //!
 //! ```text
 //!   base ─▶ ┌──────────────┐
-//!           │ Link         │ the fiber's place, the hub, the job
+//!           │ Link         │ the job, the hub, where the position is kept
 //!           ├──────────────┤
 //!           │ 0            │ fake return address: backtraces end here
 //!           │ &main        │ popped and jumped to by the first start
@@ -51,10 +51,40 @@ impl Hub {
     }
 }
 
+/// Where a fiber is suspended in the middle of its job. Kept by whoever started it.
+pub(crate) struct Position(Cell<usize>);
+
+impl Position {
+    /// Of a job that has not started.
+    pub(crate) const fn new() -> Position {
+        Position(Cell::new(0))
+    }
+
+    /// Near there: what the fiber touches first when it goes on.
+    #[inline(always)]
+    pub(crate) fn hot(&self) -> *const () {
+        std::ptr::without_provenance(self.0.get())
+    }
+
+    /// Leaves the fiber that this is the position of for another, `next`; returns when the first
+    /// one is resumed or handed over to.
+    ///
+    /// # Safety
+    /// The caller runs on the one fiber, in its job. The other is of the same hub, and suspended in
+    /// the middle of its job.
+    #[inline(always)]
+    pub(crate) unsafe fn hand_over(&self, next: &Position) {
+        // SAFETY: that is where `next` is suspended.
+        unsafe { switch(self.0.as_ptr(), next.0.get(), std::ptr::null()) };
+    }
+}
+
 /// What stands at the top of a fiber's stack.
 struct Link {
-    /// Where the fiber's position is kept, from a job's start to its end.
-    place: Cell<*const Cell<usize>>,
+    /// Where it is suspended between two jobs.
+    rest: Cell<usize>,
+    /// Where its position is kept, from a job's start to its end.
+    position: Cell<*const Position>,
     hub: Cell<*const Hub>,
     job: Cell<Job>,
     entry: fn(Job, &Suspender),
@@ -68,26 +98,25 @@ impl Suspender {
     /// Leaves the fiber for the hub; returns when it is resumed or handed over to.
     #[inline(always)]
     pub(crate) fn suspend(&self) {
-        self.leave(Paused::Waiting);
+        // SAFETY: a suspender is reached from its own running fiber only, in a job, until whose end
+        // the position stays where `start` was told it is.
+        self.leave(Paused::Waiting, unsafe { &(*self.0.position.get()).0 });
     }
 
     #[inline(always)]
-    fn leave(&self, why: Paused) {
-        // SAFETY: a suspender is reached from its own running fiber only, in a job; `start` has set
-        // both, and its caller keeps both in place until the job has ended. The hub is suspended
-        // while any of its fibers runs, and has left its position there.
+    fn leave(&self, why: Paused, save: &Cell<usize>) {
+        // SAFETY: `start` has set the hub, which stays in place until the job has ended. It is
+        // suspended while any of its fibers runs, and has left its position there.
         unsafe {
             let hub = &*self.0.hub.get();
             hub.paused.set(why);
-            switch((*self.0.place.get()).as_ptr(), hub.position.get(), std::ptr::null());
+            switch(save.as_ptr(), hub.position.get(), std::ptr::null());
         }
     }
 }
 
 /// A stack with a context on it.
 pub(crate) struct Fiber {
-    /// Where it is suspended, while it is.
-    position: Cell<usize>,
     link: NonNull<Link>,
     stack: Stack,
 }
@@ -101,7 +130,8 @@ impl Fiber {
         let link: *mut Link = std::ptr::with_exposed_provenance_mut(link);
         let frame: *mut usize = std::ptr::with_exposed_provenance_mut(first);
         let fresh = Link {
-            place: Cell::new(std::ptr::null()),
+            rest: Cell::new(first),
+            position: Cell::new(std::ptr::null()),
             hub: Cell::new(std::ptr::null()),
             job: Cell::new(std::ptr::null()),
             entry,
@@ -114,8 +144,7 @@ impl Fiber {
             frame.add(1).write(0);
         }
         // SAFETY: an address within a mapping is not null.
-        let link = unsafe { NonNull::new_unchecked(link) };
-        Fiber { position: Cell::new(first), link, stack }
+        Fiber { link: unsafe { NonNull::new_unchecked(link) }, stack }
     }
 
     /// Runs a new job until a fiber of this hub comes back to it: this one, or one that it has
@@ -123,47 +152,57 @@ impl Fiber {
     ///
     /// # Safety
     /// The caller is the hub, on its thread; this fiber is between two jobs. Until its job has
-    /// ended, it stays where it is in memory, and so does the hub.
+    /// ended, `position` and the hub stay where they are in memory, and nobody else uses that
+    /// position.
     #[inline(always)]
-    pub(crate) unsafe fn start(&self, hub: &Hub, job: Job) -> Paused {
-        debug_assert!(!job.is_null());
-        // SAFETY: the link stands on the stack that this fiber owns.
-        let link = unsafe { self.link.as_ref() };
-        link.job.set(job);
-        link.hub.set(hub);
-        link.place.set(&raw const self.position);
-        // SAFETY: between two jobs a fiber is suspended at its position: in `main`, or on the frame
-        // that `new` made, which wants the link.
-        unsafe { switch(hub.position.as_ptr(), self.position.get(), (&raw const *link).cast()) };
+    pub(crate) unsafe fn start(&self, position: &Position, hub: &Hub, job: Job) -> Paused {
+        // SAFETY: handed on to the caller.
+        unsafe { self.begin(&hub.position, position, hub, job) };
         hub.paused.get()
     }
 
     /// Goes on with a job; otherwise as [`Fiber::start`].
     ///
     /// # Safety
-    /// The caller is the hub that started this fiber's job, which is suspended in its middle.
+    /// The caller is the hub that started this fiber's job, with this position; it is suspended in
+    /// its middle.
     #[inline(always)]
-    pub(crate) unsafe fn resume(&self, hub: &Hub) -> Paused {
+    pub(crate) unsafe fn resume(&self, position: &Position, hub: &Hub) -> Paused {
         // SAFETY: it is suspended, so its position is one that it has saved.
-        unsafe { switch(hub.position.as_ptr(), self.position.get(), std::ptr::null()) };
+        unsafe { switch(hub.position.as_ptr(), position.0.get(), std::ptr::null()) };
         hub.paused.get()
     }
 
-    /// Leaves this fiber for another; returns when it is resumed or handed over to.
+    /// Leaves the fiber that `from` is the position of, and begins a job on this one; otherwise as
+    /// [`Position::hand_over`].
     ///
     /// # Safety
-    /// The caller runs on this fiber, in a job. `next` is another one of the same hub, suspended in
-    /// the middle of its job.
+    /// The caller runs on the other fiber, in its job. Of this one, what [`Fiber::start`] says.
     #[inline(always)]
-    pub(crate) unsafe fn hand_over(&self, next: &Fiber) {
-        // SAFETY: `next` is suspended at its position.
-        unsafe { switch(self.position.as_ptr(), next.position.get(), std::ptr::null()) };
+    pub(crate) unsafe fn start_from(
+        &self,
+        from: &Position,
+        position: &Position,
+        hub: &Hub,
+        job: Job,
+    ) {
+        // SAFETY: handed on to the caller.
+        unsafe { self.begin(&from.0, position, hub, job) };
     }
 
-    /// Near where it is suspended: what it touches first when it goes on.
+    /// # Safety
+    /// As for [`Fiber::start`]; `save` is where the caller's position belongs.
     #[inline(always)]
-    pub(crate) fn hot(&self) -> *const () {
-        std::ptr::without_provenance(self.position.get())
+    unsafe fn begin(&self, save: &Cell<usize>, position: &Position, hub: &Hub, job: Job) {
+        debug_assert!(!job.is_null());
+        // SAFETY: the link stands on the stack that this fiber owns.
+        let link = unsafe { self.link.as_ref() };
+        link.job.set(job);
+        link.hub.set(hub);
+        link.position.set(position);
+        // SAFETY: between two jobs a fiber rests in `main`, or on the frame that `new` made, which
+        // wants the link.
+        unsafe { switch(save.as_ptr(), link.rest.get(), (&raw const *link).cast()) };
     }
 
     /// Takes back the stack of a fiber that is between two jobs: nothing on it owns anything.
@@ -190,7 +229,7 @@ extern "C" fn main(link: *const Link) -> ! {
     loop {
         (link.entry)(link.job.get(), suspender);
         link.job.set(std::ptr::null());
-        suspender.leave(Paused::Finished);
+        suspender.leave(Paused::Finished, &link.rest);
     }
 }
 

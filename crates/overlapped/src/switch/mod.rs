@@ -9,7 +9,7 @@
 //!   A.start(job)  ──────────────────────▶ entry(job, &suspender)
 //!                 ◀────── Paused::Waiting  suspender.suspend()
 //!   A.resume()    ──────────────────────▶ … returns from suspend
-//!                                          A.hand_over(&B)  ───────────────▶ … goes on
+//!                                          a.hand_over(b)    ───────────────▶ … goes on
 //!                 ◀───────────────────────────────────── Paused::Finished     entry returned
 //!   B.retire()                             the stack comes back
 //! ```
@@ -36,9 +36,9 @@ mod by_hand;
 mod portable;
 
 #[cfg(all(target_arch = "x86_64", unix, not(overlapped_portable_switch)))]
-pub(crate) use by_hand::{Fiber, HANDS_OVER, Hub, Suspender};
+pub(crate) use by_hand::{Fiber, HANDS_OVER, Hub, Position, Suspender};
 #[cfg(not(all(target_arch = "x86_64", unix, not(overlapped_portable_switch))))]
-pub(crate) use portable::{Fiber, HANDS_OVER, Hub, Suspender};
+pub(crate) use portable::{Fiber, HANDS_OVER, Hub, Position, Suspender};
 
 /// Asks for the cache line at `address`, for it will be needed soon. Any address will do.
 #[inline(always)]

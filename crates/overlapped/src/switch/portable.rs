@@ -20,6 +20,29 @@ impl Hub {
     }
 }
 
+/// Where a fiber is suspended: corosensei knows that, too.
+pub(crate) struct Position(());
+
+impl Position {
+    /// Of a job that has not started.
+    pub(crate) const fn new() -> Position {
+        Position(())
+    }
+
+    /// Near there; not known here.
+    pub(crate) fn hot(&self) -> *const () {
+        std::ptr::null()
+    }
+
+    /// Not to be had here: see [`HANDS_OVER`].
+    ///
+    /// # Safety
+    /// Never called.
+    pub(crate) unsafe fn hand_over(&self, _next: &Position) {
+        unreachable!("nobody hands over here");
+    }
+}
+
 /// A job's way back to the hub.
 #[repr(transparent)]
 pub(crate) struct Suspender(Yielder<Job, Paused>);
@@ -65,7 +88,7 @@ impl Fiber {
     /// # Safety
     /// The caller is the hub, on its thread; this fiber is between two jobs.
     #[inline]
-    pub(crate) unsafe fn start(&self, _hub: &Hub, job: Job) -> Paused {
+    pub(crate) unsafe fn start(&self, _position: &Position, _hub: &Hub, job: Job) -> Paused {
         debug_assert!(!job.is_null());
         // SAFETY: it is not running, so nobody else has a reference to its context.
         match unsafe { &mut *self.context.get() }.resume(job) {
@@ -79,23 +102,18 @@ impl Fiber {
     /// # Safety
     /// The caller is the hub that started this fiber's job, which is suspended in its middle.
     #[inline]
-    pub(crate) unsafe fn resume(&self, hub: &Hub) -> Paused {
+    pub(crate) unsafe fn resume(&self, position: &Position, hub: &Hub) -> Paused {
         // SAFETY: it is suspended. Coroutines take an argument each time; in the middle of a job
         // nobody looks at it, it only must not be null, which ends the fiber.
-        unsafe { self.start(hub, std::ptr::dangling()) }
+        unsafe { self.start(position, hub, std::ptr::dangling()) }
     }
 
     /// Not to be had here: see [`HANDS_OVER`].
     ///
     /// # Safety
     /// Never called.
-    pub(crate) unsafe fn hand_over(&self, _next: &Fiber) {
+    pub(crate) unsafe fn start_from(&self, _: &Position, _: &Position, _: &Hub, _: Job) {
         unreachable!("nobody hands over here");
-    }
-
-    /// Near where it is suspended; not known here.
-    pub(crate) fn hot(&self) -> *const () {
-        std::ptr::null()
     }
 
     /// Ends a fiber that is between two jobs, and gives its stack back.

@@ -25,7 +25,7 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 
 use crate::op::{Outcome, Token};
-use crate::switch::{Fiber, Suspender};
+use crate::switch::{Fiber, Position, Suspender};
 
 mod candidates;
 mod choice;
@@ -167,6 +167,8 @@ pub(crate) struct Tcb {
     pub(crate) shields: Cell<u16>,
     /// `no_switch` depth: suspensions fail.
     pub(crate) no_switch: Cell<u16>,
+    /// Where it is suspended on its stack.
+    pub(crate) position: Position,
     /// The stack and context, from the first run to the end.
     pub(crate) fiber: UnsafeCell<Option<Fiber>>,
     pub(crate) suspender: Cell<*const Suspender>,
@@ -250,6 +252,7 @@ impl Tcb {
             cut: Cell::new(false),
             shields: Cell::new(0),
             no_switch: Cell::new(0),
+            position: Position::new(),
             fiber: UnsafeCell::new(None),
             suspender: Cell::new(std::ptr::null()),
             guard: Cell::new(Span::default()),

@@ -126,13 +126,21 @@ impl<F: FnOnce() -> T, T> Task<F, T> {
     unsafe fn take(tcb: TcbPtr) -> Option<Returned<T>> {
         // SAFETY: the caller's handle keeps the block there; it is over, so `run` is done with the
         // stage, and a handle belongs to this thread.
-        let task = unsafe { tcb.cast::<Task<F, T>>().as_ref() };
+        let stage = unsafe { tcb.cast::<Task<F, T>>().as_ref() }.stage.get();
+        // What there is is moved and no more: a wide load of words that were stored one by one
+        // just now would wait for those stores.
+        // SAFETY: as above; what has been read out is forgotten in the next step.
+        let result = unsafe {
+            match &*stage {
+                Stage::Result(Ok(value)) => Some(Ok(std::ptr::read(value))),
+                Stage::Result(Err(payload)) => Some(Err(std::ptr::read(payload))),
+                Stage::Closure(_) => unreachable!("an over tasklet has no closure"),
+                Stage::Empty => None,
+            }
+        };
         // SAFETY: as above.
-        match unsafe { std::mem::replace(&mut *task.stage.get(), Stage::Empty) } {
-            Stage::Result(result) => Some(result),
-            Stage::Closure(_) => unreachable!("an over tasklet has no closure"),
-            Stage::Empty => None,
-        }
+        unsafe { stage.write(Stage::Empty) };
+        result
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
-use super::budget::Budget;
+use super::run::Budget;
 use super::tasklet::Timers;
 use super::{
     Counters, Group, Inbox, Limits, NEVER, Observer, Queue, Sched, TcbPtr, Verdict, Waiter,

@@ -1,7 +1,7 @@
 //! The scheduler: who is ready, who waits for what, and the loop between them and the port.
 //!
 //! ```text
-//!            spawn ──▶ ready queue ──▶ run (run.rs): one switch ──▶ the tasklet
+//!            spawn ──▶ ready queue ──▶ run (run/): one switch    ──▶ the tasklet
 //!                          ▲                                          │ park (task/wait.rs)
 //!                          │ wake                                     ▼
 //!   port completions ──────┤                              waiting: op, channel, join, time …
@@ -18,7 +18,6 @@
 //! ended; (3) who outlives the grace time is abandoned: its operation is cancelled and reaped, its
 //! stack leaked; (4) the port is drained and closed.
 
-mod budget;
 mod cut;
 mod enter;
 mod group;
@@ -41,10 +40,10 @@ use crate::port::{Driver, clock, offload};
 use crate::stack::Pool;
 use crate::switch::{Fiber, Hub};
 
-use budget::Budget;
 pub(crate) use enter::{AbortOnUnwind, Ended, Parts, open};
 pub(crate) use group::Group;
 pub(crate) use inbox::{Inbox, Job, Line, Message};
+use run::Budget;
 pub(crate) use tasklet::{
     Alternative, Bell, Choice, Ending, NEVER, Place, Queue, Seat, SeatPtr, Span, State, Tcb,
     TcbPtr, VTable, Waiting, Wake, release, retain, seat_of,

@@ -5,9 +5,9 @@
 //! declared as overwritten.
 //!
 //! ```text
-//!   hub ──start, resume──▶ fiber        the hub's position is in `Hub`, a fiber's where `start` was
-//!   hub ◀─────suspend───── fiber        told to keep it
-//!   fiber ───hand_over───▶ fiber        the hub stays where it is
+//!   hub ──start, resume──▶ fiber     the hub's position is in `Hub`,
+//!   hub ◀─────suspend───── fiber     a fiber's in the `Position` that `start` was given
+//!   fiber ───hand_over───▶ fiber     the hub stays where it is
 //! ```
 //!
 //! At the top of every stack stands a [`Link`], which only the beginning and the end of a job and

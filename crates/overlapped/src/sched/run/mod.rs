@@ -1,14 +1,14 @@
 //! The run loop: one ready tasklet after another, and a look outside in between.
 
+mod budget;
+mod stacks;
+
 use std::ptr::NonNull;
 
 use super::idle::Look;
-use super::{CURRENT, Ending, Sched, Span, State, Tcb, TcbPtr, release};
-use crate::stack::TakeError;
-use crate::switch::{Fiber, HANDS_OVER, Job, Paused, Suspender, prefetch};
-
-/// How many fibers stay ready for reuse; the stacks of the rest go back to the pool.
-const IDLE_MAX: usize = 256;
+use super::{CURRENT, Ending, Sched, State, Tcb, TcbPtr, release};
+use crate::switch::{HANDS_OVER, Job, Paused, Suspender, prefetch};
+pub(super) use budget::Budget;
 
 impl Sched {
     /// The loop. It returns when nobody lives in the whole group; survivors of the grace time do
@@ -100,17 +100,6 @@ impl Sched {
         ran
     }
 
-    /// Gives a tasklet that starts its fiber, if there is one.
-    #[inline]
-    fn equip<'a>(&self, block: &'a Tcb) -> Option<&'a Fiber> {
-        let fiber = self.take_fiber(block)?;
-        let (start, end) = fiber.guard();
-        block.guard.set(Span { start, end });
-        // SAFETY: nobody has a reference to a fiber that is not there yet.
-        unsafe { block.fiber.get().write(Some(fiber)) };
-        block.fiber()
-    }
-
     /// Leaves the calling tasklet's stack, for that of whoever comes next or for the hub's. Comes
     /// back when somebody switches to it.
     ///
@@ -157,15 +146,6 @@ impl Sched {
         self.ready.front()
     }
 
-    /// As [`Sched::equip`], where there is a fiber for the taking.
-    #[inline(never)]
-    fn equip_at_once<'a>(&self, block: &'a Tcb) -> Option<&'a Fiber> {
-        if block.stack_size.get() != 0 || self.idle.borrow().is_empty() {
-            return None;
-        }
-        self.equip(block)
-    }
-
     /// Asks for the memory of the tasklet that comes next, and for the block of the one after it,
     /// which the next call reads. Together with inlining the switch, a yield among 1,000 tasklets
     /// went from 15 to 12 ns, among 100,000 from 141 to 52.
@@ -179,85 +159,6 @@ impl Sched {
                 prefetch(second.as_ptr().cast_const().cast());
             }
         }
-    }
-
-    /// Lets everybody who waits for a stack try again, once after each stack that came back: the
-    /// one that was tried first may have asked for a size that is not to be had.
-    #[cold]
-    pub(super) fn try_starved(&self) -> bool {
-        if self.starved.len() == 0 || self.tried_starved.replace(true) {
-            return false;
-        }
-        while let Some(starved) = self.starved.pop_front() {
-            self.block(starved).is_starved.set(false);
-            self.ready.push_back(starved);
-        }
-        true
-    }
-
-    /// Waits for a stack with others, or says why there will never be one.
-    #[cold]
-    fn starve(&self, tcb: TcbPtr) {
-        let others_hold_stacks = self.pool.borrow().in_use() > 0;
-        assert!(others_hold_stacks, "the first stack was made before the loop began");
-        self.block(tcb).is_starved.set(true);
-        self.starved.push_back(tcb);
-    }
-
-    /// A fiber for a tasklet that starts; `None`: it must wait until a stack is free.
-    fn take_fiber(&self, block: &Tcb) -> Option<Fiber> {
-        if block.stack_size.get() == 0
-            && let Some(fiber) = self.idle.borrow_mut().pop()
-        {
-            return Some(fiber);
-        }
-        self.make_fiber(block)
-    }
-
-    #[cold]
-    fn make_fiber(&self, block: &Tcb) -> Option<Fiber> {
-        let mut pool = self.pool.borrow_mut();
-        let size = block.stack_size.get();
-        let mut taken = pool.take((size != 0).then_some(size));
-        if taken.is_err() {
-            // Idle fibers hold stacks that this one might do without.
-            for fiber in self.idle.borrow_mut().drain(..) {
-                pool.give(fiber.retire());
-            }
-            taken = pool.take((size != 0).then_some(size));
-        }
-        match taken {
-            Ok(stack) => Some(Fiber::new(stack, body)),
-            Err(TakeError::Limit) => None,
-            Err(TakeError::Os(_)) => {
-                // Waiting will not help. It gets a stack of the default size, to drop its closure.
-                block.no_stack.set(true);
-                block.stack_size.set(0);
-                pool.take(None).ok().map(|stack| Fiber::new(stack, body))
-            }
-        }
-    }
-
-    /// Takes a tasklet that has ended out of everything, and gives its stack to the next.
-    fn bury(&self, tcb: TcbPtr) {
-        let block = self.block(tcb);
-        // SAFETY: the hub again; the fiber came back from its job.
-        let fiber = unsafe { (*block.fiber.get()).take() };
-        let fiber = fiber.expect("a tasklet that ran has a fiber");
-        let mut idle = self.idle.borrow_mut();
-        if block.stack_size.get() == 0 && idle.len() < IDLE_MAX {
-            idle.push(fiber);
-        } else {
-            self.pool.borrow_mut().give(fiber.retire());
-        }
-        drop(idle);
-        self.tried_starved.set(false);
-        self.buried.set(true);
-        if let Some(starved) = self.starved.pop_front() {
-            self.block(starved).is_starved.set(false);
-            self.ready.push_front(starved);
-        }
-        self.forget(tcb);
     }
 
     /// Gives up the scheduler's reference to a tasklet that has ended.

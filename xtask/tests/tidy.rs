@@ -67,8 +67,8 @@ fn imports_upwards_and_sideways_fail() {
     fails("stack/pool.rs", "use super::super::switch::Fiber;\n", "imports", 1);
     fails("chan/mod.rs", "use crate::{\n    task,\n    net::TcpStream,\n};\n", "imports", 3);
     fails("net/tcp.rs", "use crate::sched::Scheduler;\n", "imports", 1);
-    fails("sched/run.rs", "fn f() {\n    crate::task::spawn();\n}\n", "imports", 2);
-    fails("sched/run.rs", "fn f() {\n    assert!(crate::task::ok());\n}\n", "imports", 2);
+    fails("sched/run/mod.rs", "fn f() {\n    crate::task::spawn();\n}\n", "imports", 2);
+    fails("sched/run/mod.rs", "fn f() {\n    assert!(crate::task::ok());\n}\n", "imports", 2);
     fails("op/table.rs", "mod a {\n    use super::super::super::task::X;\n}\n", "imports", 2);
     fails("task/spawn.rs", "use crate::*;\n", "imports", 1);
 }
@@ -200,7 +200,7 @@ fn crate_roots_forbid_unsafe() {
 fn corosensei_stays_in_its_rooms() {
     passes("switch/mod.rs", "use corosensei::Coroutine;\n");
     passes("stack/mod.rs", "impl corosensei::stack::Stack for A {}\n");
-    fails("sched/run.rs", "use corosensei::Coroutine;\n", "corosensei", 1);
+    fails("sched/run/mod.rs", "use corosensei::Coroutine;\n", "corosensei", 1);
     fails("switch/mod.rs", "fn f() {\n    c.force_unwind();\n}\n", "corosensei", 2);
     fails("switch/mod.rs", "#[cfg(test)]\nfn f() { c.force_reset(); }\n", "corosensei", 2);
 }
@@ -215,8 +215,8 @@ fn files_have_a_size_without_comments_blank_lines_and_tests() {
     fails("net/a.rs", &text(401), "sizes", 1);
     passes("task/wait.rs", &text(150));
     fails("task/wait.rs", &text(151), "sizes", 1);
-    passes("sched/run.rs", &text(250));
-    fails("sched/run.rs", &text(251), "sizes", 1);
+    passes("sched/run/mod.rs", &text(250));
+    fails("sched/run/mod.rs", &text(251), "sizes", 1);
     assert_eq!(found(&[("crates/overlapped/tests/a.rs", &text(1_000))]), [""; 0]);
     let documented = "/// Says.\n///\n/// More.\nconst A: u8 = 0;\n".repeat(400);
     passes("net/a.rs", &documented);

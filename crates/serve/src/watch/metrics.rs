@@ -1,5 +1,5 @@
 //! A page of figures for Prometheus, and two that say how the server is: `/metrics`, `/healthz`
-//! (it runs), `/readyz` (it takes clients; `503` while it drains).
+//! (it runs), `/readyz` (it takes clients; `503` from the moment it is asked to stop).
 //!
 //! Figures are gathered when they are asked for; nothing is counted for their sake.
 
@@ -53,7 +53,7 @@ pub(crate) fn answer(site: &Arc<Site>, request: &Request<()>, _: &mut dyn Read) 
     }
     match request.uri().path() {
         "/healthz" => text(StatusCode::OK, "ok\n"),
-        "/readyz" if site.stop.is_set() => text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+        "/readyz" if site.leaving.is_set() => text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
         "/readyz" => text(StatusCode::OK, "ready\n"),
         "/metrics" => {
             let mut page = String::new();

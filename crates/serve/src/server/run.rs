@@ -84,14 +84,11 @@ impl Running {
         }
         let watched = std::mem::take(&mut self.watched);
         let site = Arc::clone(&self.site);
-        // They are killed by the end of the run, or by a successor who answers for itself.
-        let watched = spawn(move || be_watched(&site, watched));
+        // It is killed by the end of the run.
+        drop(spawn(move || be_watched(&site, watched)));
         let workers = self.place_workers()?;
         successor::tell_predecessor();
         let orders = self.obey()?;
-        if self.site.succeeded.load(Relaxed) {
-            watched.kill();
-        }
         self.leave(&orders);
         self.begin_to_stop();
         self.cut_at_the_second_stop(orders);

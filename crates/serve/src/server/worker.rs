@@ -130,14 +130,17 @@ impl Drop for Killer {
     }
 }
 
-/// Serves those who watch the server, until it is killed.
+/// Serves those who watch the server, until it is killed or a successor does.
 pub(super) fn be_watched(site: &Arc<Site>, parts: Vec<Part>) {
     let worker = Rc::default();
     let acceptors = open(site, &worker, parts, None);
     let _killer = Killer(acceptors.iter().map(|acceptor| acceptor.tasklet.remote()).collect());
     site.leaving.wait();
-    // Who has asked us before asks anew, and reaches our successor, where there is one.
+    // Who is connected is told to connect anew, and reaches our successor, where there is one.
     worker.leaving.set(true);
+    if site.succeeded.load(Relaxed) {
+        return;
+    }
     for acceptor in acceptors {
         let _killed = acceptor.tasklet.join();
     }

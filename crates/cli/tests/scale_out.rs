@@ -29,17 +29,21 @@ fn h15_a_rolling_restart_behind_a_balancer_fails_no_request() {
         if !has_haproxy() || !has_client("python3") {
             return;
         }
-        // Long enough for a balancer on a loaded machine.
-        let (rounds, lame_duck) = if torture() { ("20", "1.5") } else { ("1", "1.5") };
+        let rounds = if torture() { "20" } else { "1" };
+        let lame_duck = "1.5";
         let mut restart = Command::new("python3");
         restart.arg(example("rolling_restart.py")).env("OVERLAPPED_PORT", port);
         restart.args(["--program", PROGRAM, "--rounds", rounds, "--lame-duck", lame_duck]);
-        let (said, complaint) = text(&restart.stdin(Stdio::null()).output().unwrap());
-        assert_eq!(complaint, "", "{said}");
+        let output = restart.stdin(Stdio::null()).output().unwrap();
+        let (said, complaint) = text(&output);
+        assert!(output.status.success(), "{said}{complaint}");
         let (requests, failed) = (number(&said, "\nrequests "), number(&said, "failed "));
         let (restarts, again) = (number(&said, "\nrestarts "), number(&said, "the balancer "));
         assert_eq!((failed, restarts % 3), (0, 0), "{said}");
         assert!(requests > 0 && restarts > 0, "void: {said}");
+        // A refused request goes to another instance. There is none where the balancer has noticed
+        // in time, which on a machine that others use is not certain.
+        assert!(again == 0 || !torture(), "{said}");
         println!(
             "RELIABILITY H15 {requests} {port}: requests during {restarts} restarts behind HAProxy, \
              0 failed, {again} sent again by it"
@@ -48,7 +52,7 @@ fn h15_a_rolling_restart_behind_a_balancer_fails_no_request() {
 }
 
 #[test]
-fn h15_without_haproxy_or_the_program_it_says_what_helps() {
+fn without_the_program_the_rolling_restart_says_what_helps() {
     if !has_client("python3") {
         return;
     }
@@ -72,18 +76,13 @@ fn haproxy_takes_the_configuration() {
     assert!(!(said + &complaint).to_lowercase().contains("warning"), "{output:?}");
 }
 
-/// What a key of the manifest says, whatever it belongs to.
-fn seconds(manifest: &str, key: &str) -> u64 {
-    number(manifest, key)
-}
-
 #[test]
 fn kubernetes_gives_a_pod_more_time_than_it_takes() {
     let manifest = fs::read_to_string(example("kubernetes.yaml")).unwrap();
-    let lame_duck = seconds(&manifest, "--lame-duck=");
-    let drain = seconds(&manifest, "--drain=");
-    assert!(seconds(&manifest, "terminationGracePeriodSeconds: ") >= lame_duck + drain + 5);
-    let noticed = seconds(&manifest, "periodSeconds: ") * seconds(&manifest, "failureThreshold: ");
+    let lame_duck = number(&manifest, "--lame-duck=");
+    let drain = number(&manifest, "--drain=");
+    assert!(number(&manifest, "terminationGracePeriodSeconds: ") >= lame_duck + drain + 5);
+    let noticed = number(&manifest, "periodSeconds: ") * number(&manifest, "failureThreshold: ");
     assert!(lame_duck > 2 * noticed);
     let path = example("kubernetes.yaml").display().to_string();
     if let Some(kinds) = python("kubernetes.py", &[path, PROGRAM.to_owned()]) {

@@ -5,6 +5,7 @@ mod common;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -178,6 +179,7 @@ struct Service {
     web: SocketAddr,
     metrics: SocketAddr,
     socket: PathBuf,
+    family: Family,
 }
 
 impl Service {
@@ -197,12 +199,13 @@ impl Service {
         // Its three lines, so that what comes next is its successor's or its end.
         assert!(server.line().contains("socket"), "{}", server.first_line);
         assert!(server.line().contains("/readyz"), "{}", server.first_line);
-        Service { server, program, web, metrics, socket }
+        let family = Family(program.clone());
+        Service { server, program, web, metrics, socket, family }
     }
 
     /// Has it started anew; which process serves then.
     fn restart(&self, present: u32) -> u32 {
-        kill(present, Signal::USR2);
+        signal(present, Signal::USR2);
         let mut next = present;
         wait_until("the successor answers", || {
             next = who(self.web);
@@ -212,16 +215,32 @@ impl Service {
     }
 }
 
-fn kill(process: u32, signal: Signal) {
+fn signal(process: u32, signal: Signal) {
     kill_process(Pid::from_raw(process.try_into().unwrap()).unwrap(), signal).unwrap();
 }
 
-/// Ends a successor when the test does, however it does.
-struct Successor(u32);
+/// Ends the load when the test does, however it does.
+struct Over<'a>(&'a AtomicBool);
 
-impl Drop for Successor {
+impl Drop for Over<'_> {
     fn drop(&mut self) {
-        kill(self.0, Signal::KILL);
+        self.0.store(true, Relaxed);
+    }
+}
+
+/// Ends whoever goes by this program's path when the test ends, however it does.
+struct Family(PathBuf);
+
+impl Drop for Family {
+    fn drop(&mut self) {
+        for entry in fs::read_dir("/proc").unwrap().map_while(Result::ok) {
+            let Ok(process) = entry.file_name().to_string_lossy().parse::<i32>() else { continue };
+            // It may be gone by now.
+            let Ok(command) = fs::read(entry.path().join("cmdline")) else { continue };
+            if command.split(|&byte| byte == 0).next() == Some(self.0.as_os_str().as_bytes()) {
+                let _ = kill_process(Pid::from_raw(process).unwrap(), Signal::KILL);
+            }
+        }
     }
 }
 
@@ -250,20 +269,29 @@ fn sigusr2_hands_over_under_load_and_no_client_notices() {
                     }
                 });
             }
-            let before = asked.load(Relaxed);
-            wait_until("there is load", || asked.load(Relaxed) > before + 50);
+            let _over = Over(&over);
+            wait_until("there is load", || asked.load(Relaxed) > 50);
             let new = service.restart(old);
-            // The old one has a connection left: it answers, for the last time, and ends with it.
-            let last = kept.get("/cgi-bin/who").unwrap();
-            assert_eq!((last.body.trim(), last.says_close), (&*old.to_string(), true));
+            // The old one has a connection left, on which it answers until it says that it ends.
+            wait_until("the old one leaves", || {
+                let answer = kept.get("/cgi-bin/who").unwrap();
+                assert_eq!(answer.body, old.to_string());
+                answer.says_close
+            });
+            // And nobody else is its client: while the new one does not move, nobody is answered.
+            signal(new, Signal::STOP);
+            wait_until("the old one accepts nobody", || {
+                let mut client = Client::connect(web).unwrap();
+                client.stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+                client.get("/file").is_err()
+            });
+            signal(new, Signal::CONT);
             drop(kept);
             assert_eq!(service.server.end().code(), Some(0));
             let before = asked.load(Relaxed);
             wait_until("there is load", || asked.load(Relaxed) > before + 50);
-            over.store(true, Relaxed);
             new
         });
-        let successor = Successor(new);
         assert_eq!(who(web), new);
         let mut said = String::new();
         while !said.contains("cut 0") {
@@ -273,7 +301,6 @@ fn sigusr2_hands_over_under_load_and_no_client_notices() {
         }
         assert!(said.contains("stopped by its successor\n"), "{said}");
         assert!(service.socket.exists(), "the successor's");
-        drop(successor);
         println!("{} answers around a restart, 0 failed ({port})", asked.load(Relaxed));
     });
 }
@@ -283,7 +310,7 @@ fn what_cannot_follow_leaves_the_server_as_it_was() {
     on_each_port(|port| {
         let folder = folder();
         let service = Service::start(port, folder.path());
-        let Service { server, program, web, metrics, socket } = service;
+        let Service { server, program, web, metrics, socket, family: _family } = service;
         let old = server.id();
         let bad: [&dyn Fn(); 3] = [
             &|| fs::remove_file(&program).unwrap(),
@@ -319,7 +346,7 @@ fn after_a_failure_the_next_restart_succeeds() {
     service.server.wait_for_stderr(|said| said.contains("no restart"));
     fs::remove_file(&service.program).unwrap();
     symlink(PROGRAM, &service.program).unwrap();
-    let new = Successor(service.restart(old));
+    let new = service.restart(old);
     assert_eq!(service.server.end().code(), Some(0));
-    assert_eq!(who(service.web), new.0);
+    assert_eq!(who(service.web), new);
 }

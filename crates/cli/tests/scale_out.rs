@@ -45,7 +45,7 @@ fn h15_a_rolling_restart_behind_a_balancer_fails_no_request() {
         // in time, which on a machine that others use is not certain.
         assert!(again == 0 || !torture(), "{said}");
         println!(
-            "RELIABILITY H15 {requests} {port}: requests during {restarts} restarts behind HAProxy, \
+            "RELIABILITY H15 {requests} {port}: requests, {restarts} restarts behind HAProxy, \
              0 failed, {again} sent again by it"
         );
     });

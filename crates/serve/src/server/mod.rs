@@ -234,8 +234,8 @@ impl Server {
     }
 
     /// Listens for those who watch the server: `/metrics` for Prometheus, `/healthz` while it runs,
-    /// `/readyz` while it takes clients and is not about to stop. It answers until the server has ended, and is not part of
-    /// its totals. Everybody who reaches the address can read them.
+    /// `/readyz` while it takes clients and is not about to stop. It answers until the server has
+    /// ended, and is not part of its totals. Everybody who reaches the address can read them.
     ///
     /// # Errors
     /// As [`Server::listen`].

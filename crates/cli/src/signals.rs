@@ -1,18 +1,22 @@
 //! Ctrl-C and SIGTERM: the first asks for a clean stop, the next one ends the process at once, with
-//! the exit code that shells give to that signal, for those who cannot wait. SIGQUIT (Ctrl-\) shows
+//! the exit code that shells give to that signal, for those who cannot wait. Where a stop has a
+//! stage more, a server's lame-duck time, the second ends that stage, and the third the process.
+//! SIGQUIT (Ctrl-\) shows
 //! every tasklet on standard error, and the program goes on.
 //!
-//! The first is an event that a tasklet waits for. The second works even where nobody gets to run:
-//! it is done in the signal's handler.
+//! The first is an event that a tasklet waits for. The last works even where nobody gets to run: it
+//! is done in the signal's handler.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use overlapped::signal::{self, SIGINT, SIGQUIT, SIGTERM, Signals};
 use overlapped::task;
-use signal_hook::flag;
+use signal_hook::{flag, low_level::pipe};
 
 /// The handlers stay for the life of the process.
 #[derive(Debug)]
@@ -23,7 +27,7 @@ pub(crate) struct StopSignals {
 impl StopSignals {
     /// Takes over SIGINT and SIGTERM.
     pub(crate) fn register() -> io::Result<StopSignals> {
-        end_at_the_second()?;
+        end_at(2)?;
         Ok(StopSignals { signals: Signals::new([SIGINT, SIGTERM])? })
     }
 
@@ -34,33 +38,53 @@ impl StopSignals {
     }
 }
 
-/// From now on a second SIGINT or SIGTERM ends the process.
-fn end_at_the_second() -> io::Result<()> {
-    let again = Arc::new(AtomicBool::new(false));
+/// From now on the second SIGINT or SIGTERM ends the process, or a later one.
+fn end_at(last: usize) -> io::Result<()> {
+    let enough = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
-        // Handlers run in this order: at the first signal `again` is not yet set.
-        flag::register_conditional_shutdown(signal, 128 + signal, again.clone())?;
-        flag::register(signal, again.clone())?;
+        // Handlers run in this order: at the first signal `enough` is not yet set.
+        flag::register_conditional_shutdown(signal, 128 + signal, enough.clone())?;
+        if last == 2 {
+            flag::register(signal, enough.clone())?;
+        }
+    }
+    if last > 2 {
+        count(last - 1, enough)?;
     }
     Ok(())
 }
 
-/// Remembers which signal has asked for the stop, for those who are stopped by somebody else's
+/// Sets a flag after so many signals. Handlers can set flags, but not count; schedulers' threads
+/// may be held up by the very thing that the last signal is to end. So a thread counts.
+fn count(signals: usize, then: Arc<AtomicBool>) -> io::Result<()> {
+    let (mut heard, told) = UnixStream::pair()?;
+    for signal in [SIGINT, SIGTERM] {
+        pipe::register(signal, told.try_clone()?)?;
+    }
+    let count = move || {
+        if heard.read_exact(&mut vec![0; signals]).is_ok() {
+            then.store(true, Ordering::SeqCst);
+        }
+    };
+    thread::Builder::new().name("counts signals".to_owned()).spawn(count).map(drop)
+}
+
+/// Remembers which signal has asked for the stop last, for those who are stopped by somebody else's
 /// handlers. The handlers stay for the life of the process.
 #[derive(Debug)]
-pub(crate) struct FirstStop {
+pub(crate) struct LastStop {
     signal: Arc<AtomicUsize>,
 }
 
-impl FirstStop {
-    /// Takes over SIGINT and SIGTERM.
-    pub(crate) fn register() -> io::Result<FirstStop> {
-        end_at_the_second()?;
-        let first = FirstStop { signal: Arc::default() };
+impl LastStop {
+    /// Takes over SIGINT and SIGTERM, of which the second ends the process, or a later one.
+    pub(crate) fn register(end_at_the: usize) -> io::Result<LastStop> {
+        end_at(end_at_the)?;
+        let stop = LastStop { signal: Arc::default() };
         for signal in [SIGINT, SIGTERM] {
-            flag::register_usize(signal, Arc::clone(&first.signal), signal as usize)?;
+            flag::register_usize(signal, Arc::clone(&stop.signal), signal as usize)?;
         }
-        Ok(first)
+        Ok(stop)
     }
 
     /// Its name, if one has come.

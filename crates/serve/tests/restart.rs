@@ -13,7 +13,7 @@ use command_fds::{CommandFdExt, FdMapping};
 use overlapped_serve::{Connection, Peer, Server};
 use overlapped_wire::http::{Answer, Http, text};
 
-use site::{Site, connect, wait_until};
+use site::{Site, wait_until};
 
 const NAME: &str = "a_successor_takes_over_and_no_client_is_refused";
 
@@ -139,17 +139,52 @@ fn a_successor_takes_over_and_no_client_is_refused() {
     println!("{} answers during two restarts, 0 refused", asked.load(Relaxed));
 }
 
-#[test]
-fn a_successor_that_does_not_serve_changes_nothing() {
-    let (site, address) = Site::run(|| {
-        let mut server = Server::new().successor(["false"]);
-        let address = server.listen_with("127.0.0.1:0", |_: Connection| {}).unwrap();
-        (server, address.tcp().unwrap())
+const LONG: Duration = Duration::from_secs(600);
+
+/// A server that is to be succeeded by a process of this script: it serves as before, and ends as
+/// one does that has no successor.
+fn survives(successor: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let (began, path) = (folder.path().join("began"), folder.path().join("socket"));
+    let (unix, script) =
+        (format!("unix:{}", path.display()), format!("echo > {}; {successor}", began.display()));
+    let (site, (address, watch)) = Site::run(move || {
+        let mut server = Server::new().lame_duck(LONG).successor(["sh", "-c", &script]);
+        let address = server.listen("127.0.0.1:0", |_: &Peer| Http::new(slowly)).unwrap();
+        server.listen(&*unix, |_: &Peer| Http::new(slowly)).unwrap();
+        let watch = server.observe("127.0.0.1:0").unwrap();
+        (server, (address.tcp().unwrap(), watch.tcp().unwrap()))
     });
-    site.handle.restart();
-    std::thread::sleep(Duration::from_millis(200));
-    assert_eq!(connect(address).read(&mut [0; 1]).unwrap(), 0, "it is accepted, then closed");
-    assert_eq!(site.stop().accepted, 1);
+    for _ in 0..2 {
+        // Orders are obeyed one after another: when the second one begins, the first one is over.
+        site.handle.restart();
+        wait_until("the successor has begun", || began.exists());
+        std::fs::remove_file(&began).unwrap();
+    }
+    assert!(get(address, "/").unwrap().ends_with("hello"));
+    assert!(get(watch, "/readyz").unwrap().starts_with("HTTP/1.1 200"));
+
+    site.handle.stop();
+    wait_until("it is not ready", || get(watch, "/readyz").unwrap().starts_with("HTTP/1.1 503"));
+    assert!(get(address, "/").unwrap().ends_with("hello"));
+    let totals = site.stop();
+    assert_eq!((totals.requests, totals.cut), (2, 0));
+    assert!(!path.exists(), "the socket is removed: no successor has it");
+}
+
+#[test]
+fn a_successor_that_dies_at_once_changes_nothing() {
+    survives("exit 1");
+}
+
+#[test]
+fn a_successor_that_ends_without_a_word_and_without_an_error_changes_nothing() {
+    survives("exec true");
+}
+
+#[test]
+fn a_successor_that_closes_what_was_handed_over_changes_nothing() {
+    survives("exec 3<&- 4<&- 5<&- 6<&- 7<&-; sleep 0.3");
 }
 
 fn slowly(request: http::Request<()>, _: &mut dyn Read) -> Answer {

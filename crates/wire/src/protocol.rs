@@ -152,7 +152,9 @@ pub enum Next {
 pub struct Exchange<'a> {
     /// The time, as the driver's clock has it.
     pub now: SystemTime,
-    /// The server is about to stop: this is the connection's last exchange, whatever is returned.
+    /// The server is about to stop: this should be the connection's last exchange. Who can tell the
+    /// client says so and returns [`Next::Close`]. Others need not: when the server stops, the
+    /// driver ends the connection, whatever is returned.
     pub last: bool,
     /// The body of a request that was a [`Decoded::Head`]; empty for others. What nobody reads is
     /// read and thrown away, up to a limit.

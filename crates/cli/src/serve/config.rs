@@ -20,6 +20,7 @@ use crate::say;
 struct File {
     threads: Option<NonZeroUsize>,
     drain: Option<Span>,
+    lame_duck: Option<Span>,
     metrics: Option<String>,
     access_log: Option<PathBuf>,
     #[serde(default)]
@@ -61,12 +62,12 @@ pub(super) fn read(path: &Path) -> anyhow::Result<(Process, Vec<Wanted>)> {
 }
 
 fn parse(text: &str, base: &Path) -> anyhow::Result<(Process, Vec<Wanted>)> {
-    let File { threads, drain, metrics, access_log, server } = toml::from_str(text)?;
+    let File { threads, drain, lame_duck, metrics, access_log, server } = toml::from_str(text)?;
     if server.is_empty() {
         bail!("no server is described: begin one with [[server]] and protocol = \"echo\"");
     }
     let access_log = access_log.map(|log| if is_dash(&log) { log } else { base.join(log) });
-    let process = Process { threads, drain, metrics, access_log };
+    let process = Process { threads, drain, lame_duck, metrics, access_log };
     let wanted = server.into_iter().map(|entry| entry.wanted(text, base));
     Ok((process, wanted.collect::<anyhow::Result<_>>()?))
 }

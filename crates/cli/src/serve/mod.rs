@@ -34,7 +34,7 @@ use overlapped::{Config, task};
 use overlapped_serve::{Address, Server};
 
 use crate::say;
-use crate::signals::{self, FirstStop};
+use crate::signals::{self, LastStop};
 use plan::{Listening, Name, Place, Ready, Wanted};
 use site::Content;
 use values::{Limits, Process};
@@ -43,9 +43,11 @@ use values::{Limits, Process};
 ///
 /// One tasklet per connection. Prints where it listens as soon as clients may come. Ctrl-C or
 /// SIGTERM: accepts nobody any more, finishes requests in work within the time that --drain gives
-/// them, prints totals, exit code 0. A second signal ends it at once. SIGHUP reads certificates
-/// again and opens the access log again. SIGUSR2 starts this command anew and hands it the
-/// listening sockets: when it serves, this process finishes, and no client is refused. SIGQUIT
+/// them, prints totals, exit code 0. A second signal ends it at once. Behind a load balancer, give
+/// it --lame-duck: clients are served for so long after the signal while /readyz (--metrics)
+/// already answers 503; a second signal ends that time, a third one the process. SIGHUP reads
+/// certificates again and opens the access log again. SIGUSR2 starts this command anew and hands it
+/// the listening sockets: when it serves, this process finishes, and no client is refused. SIGQUIT
 /// (Ctrl-\): shows every tasklet, what it waits for and where, on standard error, and goes on.
 #[derive(clap::Args)]
 #[command(
@@ -175,7 +177,8 @@ pub(crate) fn main(port: PortChoice, arguments: Arguments) -> anyhow::Result<Exi
 }
 
 fn serve(port: PortChoice, process: &Process, ready: &[Ready]) -> anyhow::Result<ExitCode> {
-    let signals = FirstStop::register().context("cannot handle Ctrl-C and SIGTERM")?;
+    let stages = if process.has_lame_duck() { 3 } else { 2 };
+    let signals = LastStop::register(stages).context("cannot handle Ctrl-C and SIGTERM")?;
     let config = Config::new().port(port).stall_limit(STALL_LIMIT);
     let mut server = process.server().config(config);
     let mut places = Vec::new();

@@ -182,6 +182,10 @@ impl Ready {
 }
 
 impl Process {
+    pub(super) fn has_lame_duck(&self) -> bool {
+        self.lame_duck.is_some_and(|Span(time)| !time.is_zero())
+    }
+
     /// A server with these options.
     pub(super) fn server(&self) -> Server {
         let mut server = Server::new();
@@ -190,6 +194,9 @@ impl Process {
         }
         if let Some(Span(grace)) = self.drain {
             server = server.grace(grace);
+        }
+        if let Some(Span(time)) = self.lame_duck {
+            server = server.lame_duck(time);
         }
         match &self.access_log {
             Some(path) if path.as_os_str() == "-" => server.access_log(AccessLog::Stdout),

@@ -158,6 +158,10 @@ pub(super) struct Process {
     /// How long requests in work may go on after SIGTERM or Ctrl-C [default: 10s]
     #[arg(long, value_name = "DURATION")]
     pub(super) drain: Option<Span>,
+    /// How long clients are still served after SIGTERM or Ctrl-C while /readyz already answers 503:
+    /// longer than load balancers take to notice [default: 0s]
+    #[arg(long, value_name = "DURATION")]
+    pub(super) lame_duck: Option<Span>,
     /// Answers /metrics (for Prometheus), /healthz and /readyz on this address of its own
     #[arg(long, value_name = "ADDR")]
     pub(super) metrics: Option<String>,

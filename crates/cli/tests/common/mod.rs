@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -111,6 +111,11 @@ impl Server {
         Server::launch(Command::new(PROGRAM), port, arguments)
     }
 
+    /// The same, by the program of this path.
+    pub(crate) fn serve_by(program: &Path, port: &str, arguments: &[&str]) -> Server {
+        Server::launch(Command::new(program), port, arguments)
+    }
+
     /// With a hard limit on open files, which it cannot raise.
     pub(crate) fn start_with_descriptors(port: &str, limit: usize) -> Server {
         let mut command = Command::new("sh");
@@ -203,6 +208,16 @@ impl Server {
         }
     }
 
+    /// Waits until it has ended by itself. Successors may still hold its streams.
+    pub(crate) fn end(&mut self) -> ExitStatus {
+        let mut ended = None;
+        wait_until("it has ended", || {
+            ended = self.child.try_wait().unwrap();
+            ended.is_some()
+        });
+        ended.unwrap()
+    }
+
     /// Sends a signal and waits for the end.
     pub(crate) fn stop(mut self, signal: Signal) -> Stopped {
         let begin = Instant::now();
@@ -224,6 +239,15 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Waits until `is_so`, for a while.
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
+        thread::sleep(Duration::from_millis(5));
     }
 }
 

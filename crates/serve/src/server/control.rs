@@ -7,7 +7,7 @@ use overlapped::sync::mpsc;
 /// What a server may be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
-    /// Drain and end; the second time, at once.
+    /// Leave, drain, end; each further one cuts the stage short that has been reached.
     Stop,
     /// Open files again.
     Reload,
@@ -44,7 +44,9 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Has the server drain and end, as SIGTERM does; the second time, at once.
+    /// Has the server drain and end, as SIGTERM does; the second time, at once. With a
+    /// [`lame_duck`](crate::Server::lame_duck) time, the second call ends that time, and the third
+    /// one the drain.
     pub fn stop(&self) {
         self.order(Order::Stop);
     }

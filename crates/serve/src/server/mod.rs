@@ -8,6 +8,14 @@
 //!     └ drain        from the stop on (drain.rs)
 //! ```
 //!
+//! Its end has stages, each of which an order to stop cuts short:
+//!
+//! ```text
+//! serves ──▶ leaves (Site::leaving) ──▶ drains (Site::stop) ──▶ is cut
+//!            /readyz: 503               nobody is accepted
+//!            answers: the last ones     the idle are killed
+//! ```
+//!
 //! | shared by | what |
 //! |---|---|
 //! | all | [`Site`]: that the server stops, how many connections it has |
@@ -64,6 +72,7 @@ pub struct Server {
     config: Config,
     threads: usize,
     grace: Duration,
+    lame_duck: Duration,
     signals: bool,
     access_log: Option<AccessLog>,
     listeners: Vec<Listener>,
@@ -98,6 +107,7 @@ impl Server {
             config: Config::new(),
             threads: 1,
             grace: Duration::from_secs(10),
+            lame_duck: Duration::ZERO,
             signals: true,
             access_log: None,
             listeners: Vec::new(),
@@ -124,6 +134,22 @@ impl Server {
     /// How long sessions may go on after the stop. Default: 10 s.
     pub fn grace(mut self, grace: Duration) -> Server {
         self.grace = grace;
+        self
+    }
+
+    /// How long clients are still served after the stop was asked for, while `/readyz` (see
+    /// [`observe`](Server::observe)) already says that they had better go elsewhere. Default: 0.
+    ///
+    /// It is for load balancers: they look now and then, and until they have noticed they send new
+    /// clients, who would be refused. So it should be longer than they take to notice. Listeners
+    /// stay open, requests are answered; HTTP answers say `Connection: close`, so that no balancer
+    /// keeps a connection for a request that might meet the end of it. Other protocols have no word
+    /// for that and go on. Then listeners are closed, and the [`grace`](Server::grace) time begins.
+    ///
+    /// After a hot restart the time is for connections only: it is the successor who accepts and
+    /// says whether it is ready, on the same sockets. It ends with the last of these connections.
+    pub fn lame_duck(mut self, time: Duration) -> Server {
+        self.lame_duck = time;
         self
     }
 
@@ -208,8 +234,8 @@ impl Server {
     }
 
     /// Listens for those who watch the server: `/metrics` for Prometheus, `/healthz` while it runs,
-    /// `/readyz` while it takes clients. It answers until the server has ended, and is not part of
-    /// its totals. Everybody who reaches the address can read them.
+    /// `/readyz` while it takes clients and is not about to stop. It answers until the server has
+    /// ended, and is not part of its totals. Everybody who reaches the address can read them.
     ///
     /// # Errors
     /// As [`Server::listen`].
@@ -239,9 +265,10 @@ impl Server {
         self.control.handle()
     }
 
-    /// Serves until SIGTERM or SIGINT comes, or a [`Handle`] says stop. Then nothing is accepted
-    /// any more, idle connections are closed, requests in work are finished within the grace time,
-    /// and what is left is cut. A second signal cuts at once.
+    /// Serves until SIGTERM or SIGINT comes, or a [`Handle`] says stop. Then, after the
+    /// [`lame_duck`](Server::lame_duck) time, nothing is accepted any more, idle connections are
+    /// closed, requests in work are finished within the grace time, and what is left is cut. A
+    /// second signal cuts at once (or ends the lame-duck time; then it is the third one that cuts).
     ///
     /// # Errors
     /// No scheduler, thread or log could be had; the text says why.

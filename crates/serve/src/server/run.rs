@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use overlapped::signal::{self, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, Signals};
 use overlapped::sync::mpsc::Receiver;
 use overlapped::task::{self, Placed};
+use overlapped::time::{Duration, Instant};
 use overlapped::{Builder, port, spawn};
 
 use super::control::{Handle, Order};
@@ -15,6 +16,9 @@ use super::{Listener, Server, Site};
 use crate::Totals;
 use crate::listen::successor;
 use crate::watch::Log;
+
+/// Between two looks whether connections are left.
+const PERIOD: Duration = Duration::from_millis(50);
 
 pub(super) fn run(mut server: Server) -> io::Result<Totals> {
     match port::raise_fd_limit() {
@@ -80,14 +84,12 @@ impl Running {
         }
         let watched = std::mem::take(&mut self.watched);
         let site = Arc::clone(&self.site);
-        // They are killed by the end of the run, or by a successor who answers for itself.
-        let watched = spawn(move || be_watched(&site, watched));
+        // It is killed by the end of the run.
+        drop(spawn(move || be_watched(&site, watched)));
         let workers = self.place_workers()?;
         successor::tell_predecessor();
         let orders = self.obey()?;
-        if self.site.succeeded.load(Relaxed) {
-            watched.kill();
-        }
+        self.leave(&orders);
         self.begin_to_stop();
         self.cut_at_the_second_stop(orders);
         for worker in workers {
@@ -123,6 +125,32 @@ impl Running {
                     Ok(()) => return Ok(orders),
                     Err(error) => tracing::error!("no restart: {error}"),
                 },
+            }
+        }
+    }
+
+    /// Serves on, for those who have not heard yet that this ends.
+    fn leave(&self, orders: &Receiver<Order>) {
+        self.site.leaving.set();
+        let lame_duck = self.server.lame_duck;
+        if lame_duck.is_zero() {
+            return;
+        }
+        tracing::info!("not ready any more; stopping in {lame_duck:?}, once more stops now");
+        let begin = Instant::now();
+        let has_successor = self.site.succeeded.load(Relaxed);
+        loop {
+            let left = lame_duck.saturating_sub(begin.elapsed());
+            // New clients are the successor's.
+            let all_gone = has_successor && self.site.connections.get() == 0;
+            if left.is_zero() || all_gone {
+                return;
+            }
+            match orders.recv_timeout(left.min(PERIOD)) {
+                Ok(Order::Stop) => return,
+                Ok(Order::Reload) => self.reload(),
+                Ok(Order::Restart) => tracing::error!("no restart: this server is stopping"),
+                Err(_) => {}
             }
         }
     }

@@ -16,6 +16,8 @@ use crate::{Limits, Tls};
 #[derive(Debug)]
 pub(crate) struct Site {
     pub(crate) begin: Instant,
+    /// The server is about to stop: it is not ready any more, and says so where it can.
+    pub(crate) leaving: Event,
     /// The server stops: workers drain.
     pub(crate) stop: Event,
     /// There is no more time for it.
@@ -30,6 +32,7 @@ impl Site {
     pub(crate) fn new() -> Site {
         Site {
             begin: Instant::now(),
+            leaving: Event::new(),
             stop: Event::new(),
             cut: AtomicBool::new(false),
             succeeded: AtomicBool::new(false),

@@ -23,12 +23,17 @@ const SPARE_MAX: usize = 32;
 /// What the sessions of a thread share.
 #[derive(Debug, Default)]
 pub(crate) struct Worker {
+    leaving: Cell<bool>,
     stopping: Cell<bool>,
     links: RefCell<Slab<Rc<Link>>>,
     spare: RefCell<Vec<Outbox>>,
 }
 
 impl Worker {
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.get()
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.get()
     }
@@ -89,18 +94,31 @@ struct Acceptor {
 /// Serves until the server stops, then drains. How many sessions did not end in time.
 pub(super) fn work(site: &Arc<Site>, parts: Vec<Part>, log: Option<Log>, grace: Duration) -> usize {
     let worker = Rc::new(Worker::default());
-    let acceptors = open(site, &worker, parts, log);
+    let mut acceptors = open(site, &worker, parts, log);
+    site.leaving.wait();
+    worker.leaving.set(true);
+    if site.succeeded.load(Relaxed) {
+        // What waits in the queues is the successor's, and so is who comes from now on.
+        acceptors.drain(..).for_each(|acceptor| drop(acceptor.end()));
+    }
     site.stop.wait();
     worker.stopping.set(true);
-    for Acceptor { tasklet, venue, door, serve } in acceptors {
+    for acceptor in acceptors {
+        let (venue, door, serve) = acceptor.end();
+        accept_the_rest(&venue, &door, &serve);
+    }
+    drain::drain(&worker, site, grace)
+}
+
+impl Acceptor {
+    /// Accepts nobody any more.
+    fn end(self) -> (Rc<Venue>, Rc<Door>, Rc<dyn Serve>) {
+        let Acceptor { tasklet, venue, door, serve } = self;
         tasklet.kill();
         // It ends by that, whatever it was doing.
         let _killed = tasklet.join();
-        if !site.succeeded.load(Relaxed) {
-            accept_the_rest(&venue, &door, &serve);
-        }
+        (venue, door, serve)
     }
-    drain::drain(&worker, site, grace)
 }
 
 /// Kills acceptors when it is dropped.
@@ -112,10 +130,17 @@ impl Drop for Killer {
     }
 }
 
-/// Serves those who watch the server, until it is killed.
+/// Serves those who watch the server, until it is killed or a successor does.
 pub(super) fn be_watched(site: &Arc<Site>, parts: Vec<Part>) {
-    let acceptors = open(site, &Rc::default(), parts, None);
+    let worker = Rc::default();
+    let acceptors = open(site, &worker, parts, None);
     let _killer = Killer(acceptors.iter().map(|acceptor| acceptor.tasklet.remote()).collect());
+    site.leaving.wait();
+    // Who is connected is told to connect anew, and reaches our successor, where there is one.
+    worker.leaving.set(true);
+    if site.succeeded.load(Relaxed) {
+        return;
+    }
     for acceptor in acceptors {
         let _killed = acceptor.tasklet.join();
     }

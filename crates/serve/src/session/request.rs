@@ -51,7 +51,7 @@ pub(super) fn answer_all<P: Protocol>(
             Ok(Decoded::More) => Step::More,
             Ok(Decoded::Whole { request, taken }) => {
                 // Whatever has come is answered; the last of it is the last reply.
-                let last = connection.is_stopping() && taken == input.len();
+                let last = taken == input.len();
                 Step::Took(taken, desk.answer(request, last)?)
             }
             Ok(Decoded::Head { request, taken, body }) => {
@@ -120,11 +120,13 @@ impl<P: Protocol> Desk<'_, P> {
         }
     }
 
+    /// `last`: nothing has come behind it.
     fn answer(&mut self, request: P::Request<'_>, last: bool) -> Result<Next, End> {
+        let (is_leaving, is_stopping) = self.ends();
         let begin = self.begin();
-        let next = self.respond(request, last, &mut io::empty());
+        let next = self.respond(request, last && is_leaving, &mut io::empty());
         self.end(begin)?;
-        Ok(if last { Next::Close } else { next })
+        Ok(if last && is_stopping { Next::Close } else { next })
     }
 
     /// Answers a request whose body is still to be read. What is left of the input.
@@ -138,8 +140,8 @@ impl<P: Protocol> Desk<'_, P> {
         let begin = self.begin();
         let owed = std::mem::take(&mut self.outbox.ready);
         let mut body = Body::new(self.connection, decoder, come, owed);
-        let last = self.connection.is_stopping();
-        let next = self.respond(request, last, &mut body);
+        let (is_leaving, is_stopping) = self.ends();
+        let next = self.respond(request, is_leaving, &mut body);
         std::mem::swap(&mut self.outbox.ready, body.owed());
         match body.state() {
             body::State::Malformed(malformed) => {
@@ -154,7 +156,7 @@ impl<P: Protocol> Desk<'_, P> {
             _ => {}
         }
         self.end(begin)?;
-        let is_last = last || next == Next::Close;
+        let is_last = is_stopping || next == Next::Close;
         if is_last || !body.skip_what_has_come() {
             self.outbox.flush(self.connection)?;
             if is_last || !body.skip(self.connection.venue().limits.unread_bytes) {
@@ -162,6 +164,12 @@ impl<P: Protocol> Desk<'_, P> {
             }
         }
         Ok((body.into_input(), Next::Keep))
+    }
+
+    /// Whether this reply should be the last one, and whether it must. While the server leaves, who
+    /// cannot tell the client goes on. Asked before the reply: it has said what was true then.
+    fn ends(&self) -> (bool, bool) {
+        (self.connection.is_leaving(), self.connection.is_stopping())
     }
 
     fn respond(&mut self, request: P::Request<'_>, last: bool, body: &mut dyn io::Read) -> Next {

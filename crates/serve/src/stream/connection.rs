@@ -54,6 +54,11 @@ impl Connection {
         self.inner.venue.worker.is_stopping()
     }
 
+    /// Whether a reply that can say so should be the connection's last.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.inner.venue.worker.is_leaving()
+    }
+
     /// Says that nothing more will be written. The client sees the end of the stream.
     ///
     /// # Errors

@@ -83,7 +83,7 @@ pub struct Totals {
     pub accepted: u64,
     /// The most connections at a time.
     pub peak: usize,
-    /// Connections when the stop was asked for.
+    /// Connections when the server began to drain.
     pub open_at_stop: usize,
     /// Connections that the grace time did not suffice for: they were cut.
     pub cut: usize,

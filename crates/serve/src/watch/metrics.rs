@@ -1,10 +1,14 @@
 //! A page of figures for Prometheus, and two that say how the server is: `/metrics`, `/healthz`
-//! (it runs), `/readyz` (it takes clients; `503` while it drains).
+//! (it runs), `/readyz` (it takes clients; `503` from the moment it is asked to stop).
+//!
+//! After a hot restart both processes are asked, through the same socket: until the old one accepts
+//! nobody, it answers for its successor, or a load balancer would see a gap where there is none.
 //!
 //! Figures are gathered when they are asked for; nothing is counted for their sake.
 
 use std::fmt;
 use std::io::Read;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderValue, Method, Request, StatusCode, header};
@@ -53,7 +57,9 @@ pub(crate) fn answer(site: &Arc<Site>, request: &Request<()>, _: &mut dyn Read) 
     }
     match request.uri().path() {
         "/healthz" => text(StatusCode::OK, "ok\n"),
-        "/readyz" if site.stop.is_set() => text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+        "/readyz" if site.leaving.is_set() && !site.succeeded.load(Relaxed) => {
+            text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
+        }
         "/readyz" => text(StatusCode::OK, "ready\n"),
         "/metrics" => {
             let mut page = String::new();

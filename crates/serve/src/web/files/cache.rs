@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
-use super::encoding::Coding;
+use super::form::Coding;
 use super::resource::{Body, Resource};
 
 /// What all resources of a thread may cost, in bytes.

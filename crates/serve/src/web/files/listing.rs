@@ -19,8 +19,8 @@ use overlapped_wire::http::{Answer, Content};
 use rustix::fs::{Dir, FileType};
 use rustix::io::Errno;
 
-use super::encoding::{self, Coding};
-use super::{Config, gzip, mime};
+use super::form::{Coding, gzip, wanted};
+use super::{Config, mime};
 use crate::web::beneath::{Open, stat};
 use crate::web::page::{self, Escaped, STYLE};
 use crate::web::{Call, target};
@@ -31,8 +31,7 @@ const ENTRIES_MAX: usize = 5_000;
 /// The page of the folder `path`, which is open as `fd`.
 pub(super) fn answer(call: &Call<'_>, config: &Config, path: Vec<u8>, fd: OwnedFd) -> Answer {
     let sorting = Sorting::of(call.request.uri().query().unwrap_or_default());
-    let accepts_gzip =
-        encoding::wanted(call.request.headers()).any(|coding| coding == Coding::Gzip);
+    let accepts_gzip = wanted(call.request.headers()).any(|coding| coding == Coding::Gzip);
     let (config, prefix) = (config.clone(), call.prefix.to_owned());
     let job = move || {
         let mut listing = Listing::read(&config, &path, fd)?;

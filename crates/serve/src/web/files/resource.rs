@@ -25,7 +25,7 @@ use overlapped_wire::http::Content;
 use rustix::fs::{FileType, Statx};
 use rustix::io::Errno;
 
-use super::encoding::Coding;
+use super::form::Coding;
 use super::{Config, mime};
 use crate::web::beneath::{Open, stat};
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
 
-use super::resource::{Body, Resource};
+use crate::web::files::resource::{Body, Resource};
 
 /// A reader of the whole body.
 pub(crate) struct Multipart {

@@ -1,6 +1,9 @@
 //! From a resource and what a client asks about it to an answer: preconditions (RFC 9110, section
 //! 13), then ranges.
 
+mod multipart;
+mod range;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -11,11 +14,11 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use overlapped_wire::http::{Answer, Content};
 
-use super::encoding::Coding;
-use super::multipart::Multipart;
-use super::range::{self, Ranges};
+use super::form::Coding;
 use super::resource::{Body, Resource};
 use crate::web::page;
+use multipart::Multipart;
+use range::Ranges;
 
 /// Answers `request`, a `GET` or `HEAD`, from `resource`.
 pub(crate) fn answer(request: &http::Request<()>, resource: &Resource) -> Answer {

@@ -1,0 +1,34 @@
+"""Reads a manifest and says of what kinds it is; its parts must fit together. MANIFEST PROGRAM."""
+import subprocess
+import sys
+
+try:
+    import yaml
+except ImportError:
+    print("SKIPPED: the check of the manifest, for want of python3-yaml")
+    sys.exit()
+
+with open(sys.argv[1]) as manifest:
+    parts = list(yaml.safe_load_all(manifest))
+deployment, service, budget = parts
+labels = deployment["spec"]["template"]["metadata"]["labels"]
+for selector in [
+    deployment["spec"]["selector"]["matchLabels"],
+    service["spec"]["selector"],
+    budget["spec"]["selector"]["matchLabels"],
+]:
+    assert selector.items() <= labels.items(), selector
+(container,) = deployment["spec"]["template"]["spec"]["containers"]
+ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+assert [port["targetPort"] for port in service["spec"]["ports"]] == ["web"]
+for probe in ["readinessProbe", "livenessProbe"]:
+    assert container[probe]["httpGet"]["port"] == "metrics", probe
+options = dict(argument.split("=") for argument in container["args"] if "=" in argument)
+assert options["--listen"] == f"0.0.0.0:{ports['web']}"
+assert options["--metrics"] == f"0.0.0.0:{ports['metrics']}"
+assert budget["spec"]["minAvailable"] < deployment["spec"]["replicas"]
+# The program knows these arguments: with --help it would not look at the others' values.
+command = [sys.argv[2], *container["args"][:2], "/nowhere", *container["args"][3:]]
+refused = subprocess.run(command, capture_output=True, text=True)
+assert refused.returncode == 1 and "/nowhere" in refused.stderr, refused
+print(*(part["kind"] for part in parts))

@@ -21,15 +21,16 @@
 //! held; it sleeps otherwise.
 //!
 //! **The end.** Idle threads end after some seconds. Nobody waits for them at the process's end. A
-//! child of fork(2) has none of them, and begins with a pool of its own ([`forget`]).
+//! child of fork(2) has none of them, and begins with a pool of its own (`per_process`).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use super::desk::{Call, Desk, Worker};
+use super::per_process::PerProcess;
 use crate::port::clock;
 use crate::port::spin::{Spin, WATCH};
 
@@ -57,7 +58,7 @@ pub(crate) trait Bell: Send + Sync {
 /// Returns the bell to be rung, if there is one.
 pub(super) type Job = Box<dyn FnOnce() -> Option<Arc<dyn Bell>> + Send>;
 
-struct Pool {
+pub(super) struct Pool {
     inner: Mutex<Inner>,
     /// What the watch sleeps on.
     watch: Condvar,
@@ -136,41 +137,20 @@ impl Held {
     }
 }
 
-/// Made when it is first needed, and never freed.
-static POOL: AtomicPtr<Pool> = AtomicPtr::new(std::ptr::null_mut());
+pub(super) static POOL: PerProcess<Pool> = PerProcess::new();
 
 fn pool() -> &'static Pool {
-    let there = POOL.load(Ordering::Acquire);
-    // SAFETY: what is stored there was leaked.
-    if let Some(pool) = unsafe { there.as_ref() } {
-        return pool;
-    }
-    let processors = thread::available_parallelism().map_or(1, usize::from);
-    let inner = Inner {
-        desk: Desk::new(processors, THREADS_MAX),
-        beds: Vec::new(),
-        is_spinning: false,
-        held: Held::default(),
-        watch: Watch::Absent,
-    };
-    let (inner, watch, may_spin) = (Mutex::new(inner), Condvar::new(), processors > 1);
-    let new = Box::into_raw(Box::new(Pool { inner, watch, may_spin }));
-    match POOL.compare_exchange(there, new, Ordering::AcqRel, Ordering::Acquire) {
-        // SAFETY: leaked just now.
-        Ok(_) => unsafe { &*new },
-        Err(other) => {
-            // SAFETY: made above, and known to nobody else. What another thread stored was leaked.
-            unsafe {
-                drop(Box::from_raw(new));
-                &*other
-            }
-        }
-    }
-}
-
-/// In a child of fork(2): the threads are the parent's, and one of them may have the lock.
-pub(crate) fn forget() {
-    POOL.store(std::ptr::null_mut(), Ordering::Release);
+    POOL.get(|| {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let inner = Inner {
+            desk: Desk::new(processors, THREADS_MAX),
+            beds: Vec::new(),
+            is_spinning: false,
+            held: Held::default(),
+            watch: Watch::Absent,
+        };
+        Pool { inner: Mutex::new(inner), watch: Condvar::new(), may_spin: processors > 1 }
+    })
 }
 
 /// Runs `job` on a thread of the pool; here, where no thread can be had at all.

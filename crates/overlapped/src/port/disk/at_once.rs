@@ -112,7 +112,8 @@ pub(crate) fn cached(at: RawFd, path: &CStr, follow: bool) -> Cached {
         Ok(fd) => fd,
         Err(errno) => {
             return match errno {
-                // Not in the cache; no descriptors for this detour; a kernel or a sandbox without it.
+                // Not in the cache; no descriptors for this detour; a kernel or a sandbox that does
+                // not have it.
                 libc::EAGAIN
                 | libc::EMFILE
                 | libc::ENFILE

@@ -14,8 +14,8 @@
 //! | `patient` | threads of their own for calls that may wait for ever, and would use those up |
 //! | `per_process` | what a child of fork(2) must not use, and has made anew |
 //!
-//! **After fork(2)** the child has one thread: of its parent's jobs none will end there, and what it
-//! waits for by itself, in a scheduler of its own, is done by threads of its own.
+//! **After fork(2)** the child has one thread: of its parent's jobs none will end there, and what
+//! it waits for by itself, in a scheduler of its own, is done by threads of its own.
 
 mod bells;
 mod desk;

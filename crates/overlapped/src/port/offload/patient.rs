@@ -268,6 +268,13 @@ fn only_our_signal() {
     }
 }
 
+/// Calls that have a thread.
+#[cfg(test)]
+pub(crate) fn patient_calls() -> usize {
+    let pool = lock(&house().pool);
+    pool.threads - pool.idle
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,11 +297,4 @@ mod tests {
         });
         assert_eq!((result, times), (7, 3));
     }
-}
-
-/// Calls that have a thread.
-#[cfg(test)]
-pub(crate) fn patient_calls() -> usize {
-    let pool = lock(&house().pool);
-    pool.threads - pool.idle
 }

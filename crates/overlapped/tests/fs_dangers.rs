@@ -129,6 +129,31 @@ fn both_sides_of_a_fifo_wait_for_each_other() {
     .unwrap();
 }
 
+/// A waiting writer goes on as soon as the reader begins to open, and may be gone before the reader
+/// has begun to wait.
+#[test]
+fn a_writer_that_comes_and_goes_while_the_reader_opens_has_been_met() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = fifo(folder.path().join("fifo"));
+    for round in 0..rig::rounds(100, 5_000) {
+        let writer = {
+            let path = path.clone();
+            std::thread::spawn(move || std::fs::write(path, "hello").unwrap())
+        };
+        if round % 2 == 0 {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        let text = run(|| {
+            timeout(Duration::from_secs(30), || {
+                let mut text = String::new();
+                File::open(&path)?.read_to_string(&mut text).map(|_| text)
+            })
+        });
+        assert_eq!(text.unwrap().unwrap(), "hello", "in round {round}");
+        writer.join().unwrap();
+    }
+}
+
 #[test]
 fn an_open_that_waits_obeys_a_deadline_and_leaves_nothing_half_open() {
     let folder = tempfile::tempdir().unwrap();
@@ -151,6 +176,13 @@ fn devices_open_and_are_not_mistaken_for_files() {
         let mut zero = File::open("/dev/zero").unwrap();
         let mut bytes = [1; 100];
         zero.read_exact(&mut bytes).unwrap();
+        assert_eq!(bytes, [0; 100]);
+        // Not to be told by its name.
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("/dev/zero", &link).unwrap();
+        let mut bytes = [1; 100];
+        File::open(&link).unwrap().read_exact(&mut bytes).unwrap();
         assert_eq!(bytes, [0; 100]);
         let mut null = File::create("/dev/null").unwrap();
         null.write_all(b"nothing").unwrap();

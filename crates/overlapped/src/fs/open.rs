@@ -2,11 +2,15 @@
 //!
 //! An open may wait for ever: a FIFO waits for its other side, a device for whatever it likes. Such
 //! opens have threads of their own (`port::offload`), so that they hold up nobody else, and keep
-//! their meaning. Everything else goes to the ring. Which it is, is asked before:
+//! their meaning. Everything else goes to the ring, or is opened in place, if the kernel's cache of
+//! names leads there (the ring does no more either):
 //!
 //! ```text
 //! O_EXCL, O_DIRECTORY, O_PATH, O_NONBLOCK? ──yes──────────────────▶ ring: never waits for ever
 //!      │ no
+//! creates, empties, in /dev? ──no─▶ open with O_NONBLOCK, from the cache ─┬─ a file ─▶ done
+//!      │ yes                                        │ not in it           └─ a FIFO or a device,
+//!      ◀────────────────────────────────────────────┘                 held ─▶ thread of its own
 //! the kernel's cache of names ── a FIFO or a device ──────────────▶ thread of its own
 //!      │ not in it      └─────── anything else, nothing ──────────▶ ring
 //!      ▼
@@ -25,12 +29,13 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::File;
 use super::errand::{Base, Errand, c_path, stat};
-use crate::port::disk::at_once::{Cached, cached};
-use crate::port::disk::{mode_may_wait, open_patiently};
-use crate::task::aside::{may_wait, on_patient_thread};
+use crate::port::disk::at_once::{Cached, FileKind, Opened, cached, open_cached};
+use crate::port::disk::{mode_may_wait, open_again, open_patiently};
+use crate::task::aside::{in_place, may_wait, on_patient_thread};
 use crate::task::in_tasklet;
 
 /// How a file is to be opened; the counterpart of `std::fs::OpenOptions`. std's `OpenOptionsExt` of
@@ -131,7 +136,8 @@ impl OpenOptions {
             | self.access()?
             | self.creation()?
             | self.custom_flags & !libc::O_ACCMODE;
-        Ok(File::fresh(open(path, flags, self.mode)?))
+        let (fd, kind) = open(path, flags, self.mode)?;
+        Ok(File::fresh(fd, kind))
     }
 
     fn access(&self) -> io::Result<i32> {
@@ -190,18 +196,54 @@ fn invalid(text: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
+/// For dumps.
+const WAITS: &str = "an open that may wait for ever";
+
+/// Where devices are. To open one in non-blocking mode first, and close it, does something to many.
+const DEVICES: &[u8] = b"/dev/";
+
 /// Flags with which no open waits for anybody.
 const NEVER_WAITS: i32 = libc::O_DIRECTORY | libc::O_PATH | libc::O_NONBLOCK;
 
-/// open(2), blocking the calling tasklet only.
-pub(super) fn open(path: CString, flags: i32, mode: u32) -> io::Result<OwnedFd> {
+/// open(2), blocking the calling tasklet only. Says of what kind it is, if that is known.
+fn open(path: CString, flags: i32, mode: u32) -> io::Result<(OwnedFd, Option<FileKind>)> {
     let is_exclusive = flags & libc::O_CREAT != 0 && flags & libc::O_EXCL != 0;
     if !in_tasklet() || is_exclusive || flags & NEVER_WAITS != 0 {
-        return open_disk(path, flags, mode);
+        return open_disk(path, flags, mode).map(|fd| (fd, None));
     }
     if !may_wait() {
-        return open_now(path, flags, mode);
+        return open_now(path, flags, mode).map(|fd| (fd, None));
     }
+    let changes_nothing = flags & (libc::O_CREAT | libc::O_TRUNC) == 0;
+    if changes_nothing && !path.as_bytes().starts_with(DEVICES) {
+        match in_place(|| open_cached(&path, flags))? {
+            Opened::File(fd, kind) => return Ok((fd, Some(kind))),
+            Opened::Early(early) => return wait_for(early, path, flags).map(|fd| (fd, None)),
+            Opened::Failed(errno) => return Err(io::Error::from_raw_os_error(errno)),
+            Opened::Unknown => {}
+        }
+    }
+    open_asking(path, flags, mode).map(|fd| (fd, None))
+}
+
+/// What has been opened `early` is held while its other side is waited for: whoever waits for us
+/// has met it.
+fn wait_for(early: OwnedFd, path: CString, flags: i32) -> io::Result<OwnedFd> {
+    let early = Arc::new(early);
+    // Not kept open by a job that has not begun when its waiter leaves.
+    let theirs = Arc::downgrade(&early);
+    let opened = on_patient_thread(WAITS, move |patience| match theirs.upgrade() {
+        Some(early) => open_again(&early, &path, flags, patience),
+        None => Err(io::Error::from_raw_os_error(libc::ECANCELED)),
+    });
+    match opened.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))? {
+        Some(fd) => Ok(fd),
+        None => Ok(Arc::into_inner(early).expect("the job has ended and is forgotten")),
+    }
+}
+
+/// Asks first whether it may wait for ever.
+fn open_asking(path: CString, flags: i32, mode: u32) -> io::Result<OwnedFd> {
     let follow = flags & libc::O_NOFOLLOW == 0;
     let known = match cached(Base::Here.raw(), &path, follow) {
         Cached::Found(stat) => Some(stat.mode.into()),
@@ -219,9 +261,8 @@ pub(super) fn open(path: CString, flags: i32, mode: u32) -> io::Result<OwnedFd> 
     if !known.is_some_and(mode_may_wait) {
         return open_disk(path, flags, mode);
     }
-    let opened = on_patient_thread("an open that may wait for ever", move |patience| {
-        open_patiently(&path, flags, mode, patience)
-    });
+    let opened =
+        on_patient_thread(WAITS, move |patience| open_patiently(&path, flags, mode, patience));
     opened.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
 }
 

@@ -133,6 +133,17 @@ impl Driver {
         }
     }
 
+    /// Looks at memory for a moment, for at most `timeout`, if that has lately been worth it (see
+    /// `spin`): true as soon as a `wait` has something to do, or `called` says that somebody else
+    /// has. A wait that sleeps does the same by itself, but whoever calls it must ring for that.
+    #[inline]
+    pub(crate) fn watch(&mut self, timeout: Option<Duration>, called: impl Fn() -> bool) -> bool {
+        match self {
+            Driver::Uring(uring) => uring.watch(timeout, called),
+            Driver::Poll(_) => false,
+        }
+    }
+
     /// Whether a `wait(ZERO)` is likely to find something or has something to submit. One or two
     /// loads, no system call.
     #[inline]

@@ -1,7 +1,7 @@
 //! The way in and out: a scheduler is made on the caller's stack, runs, and is taken apart.
 
 use std::cell::{Cell, RefCell};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use super::run::Budget;
 use super::tasklet::Timers;
@@ -101,7 +101,8 @@ impl Opened {
     ) -> Ended {
         let sched = self.0;
         sched.read_clock();
-        control::in_fork_children(super::forget_scheduler);
+        static FORKS: Once = Once::new();
+        FORKS.call_once(|| control::in_fork_children(super::forget_scheduler));
         let main = main.map(|main| main(&sched));
         if let Some(main) = main {
             sched.adopt(main);

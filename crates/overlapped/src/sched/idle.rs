@@ -40,7 +40,14 @@ impl Sched {
     /// One call of the port submits, waits and reaps.
     pub(super) fn look_or_sleep(&self) -> Look {
         self.read_inbox();
-        if self.ready.len() > 0 || !self.inbox.fall_asleep() {
+        if self.ready.len() > 0 {
+            return Look::Again;
+        }
+        if self.watch() {
+            self.look();
+            return Look::Again;
+        }
+        if !self.inbox.fall_asleep() {
             return Look::Again;
         }
         let look = if self.live.get() > 0 && self.someone_can_wake() {
@@ -63,6 +70,16 @@ impl Sched {
         };
         self.inbox.wake_up();
         look
+    }
+
+    /// Looks for a moment whether something comes, where sleeps are short. Not to be rung for: a
+    /// system call costs the other thread more than its message.
+    #[inline]
+    fn watch(&self) -> bool {
+        let until = self.grace_until.get().min(self.timers.borrow().next());
+        let left =
+            (until != NEVER).then(|| Duration::from_nanos(until.saturating_sub(self.now.get())));
+        self.driver.borrow_mut().watch(left, || self.inbox.is_full())
     }
 
     fn sleep(&self) {

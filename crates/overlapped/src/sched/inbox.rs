@@ -6,6 +6,9 @@
 //!         was it asleep? → notify      before it sleeps: asleep = true, then look once more
 //! ```
 //!
+//! A scheduler that only watches whether something comes ([`Inbox::is_full`]) is awake: nobody pays
+//! for waking it.
+//!
 //! No wake is lost: the scheduler looks (under the lock) *after* it has said that it sleeps, and a
 //! poster reads that flag *after* it has pushed (under the same lock). So either the look finds
 //! the message, or the poster finds the flag. `loom_no_wake_is_lost` goes through every order.
@@ -94,9 +97,14 @@ impl Inbox {
         }
     }
 
+    /// Whether something seems to have come.
+    pub(super) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Acquire)
+    }
+
     /// Moves what has come to `out`.
     pub(crate) fn drain(&self, out: &mut Vec<Message>) {
-        if self.full.load(Ordering::Acquire) {
+        if self.is_full() {
             self.full.store(false, Ordering::Relaxed);
             if let Some(messages) = self.lock().as_mut() {
                 out.append(messages);

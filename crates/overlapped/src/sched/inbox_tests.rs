@@ -8,6 +8,7 @@ use loom::thread;
 
 use super::{Inbox, Line, Message};
 use crate::op::Token;
+use crate::port::offload::Bell;
 use crate::sched::group::{Group, Rest};
 
 /// The port as far as the inbox knows it: a place to sleep, and a way to be woken there.
@@ -71,6 +72,45 @@ fn loom_no_wake_is_lost() {
         });
         until(&inbox, &bed, |seen| seen.len() == 2);
         posters.into_iter().for_each(|poster| poster.join().unwrap());
+    });
+}
+
+#[test]
+fn loom_no_message_that_was_left_is_lost() {
+    model(|| {
+        let (inbox, bed) = inbox();
+        let posters = [1, 2].map(|bits| {
+            let inbox = inbox.clone();
+            thread::spawn(move || {
+                // The bell is rung later, and only where it must be.
+                if inbox.leave(Message::Wake(token(bits))).unwrap() {
+                    thread::yield_now();
+                    inbox.ring();
+                }
+            })
+        });
+        until(&inbox, &bed, |seen| seen.len() == 2);
+        posters.into_iter().for_each(|poster| poster.join().unwrap());
+    });
+}
+
+/// As the scheduler does: it watches for a while before it sleeps, and is not rung for then.
+#[test]
+fn loom_what_comes_while_the_scheduler_watches_needs_no_bell() {
+    loom::model(|| {
+        let (inbox, _) = inbox();
+        let own = inbox.clone();
+        let poster = thread::spawn(move || {
+            let must_ring = own.leave(Message::Wake(token(1))).unwrap();
+            assert!(!must_ring, "it is awake");
+        });
+        while !inbox.is_full() {
+            thread::yield_now();
+        }
+        let mut seen = Vec::new();
+        inbox.drain(&mut seen);
+        assert_eq!(seen.len(), 1, "what is seen is there");
+        poster.join().unwrap();
     });
 }
 

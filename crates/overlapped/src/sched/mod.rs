@@ -36,7 +36,7 @@ use std::time::Duration;
 
 use crate::op::{Completion, Table, Token};
 use crate::port::watch::Pulse;
-use crate::port::{Driver, clock, offload};
+use crate::port::{Driver, clock};
 use crate::stack::Pool;
 use crate::switch::{Fiber, Hub};
 
@@ -415,5 +415,4 @@ impl Sched {
 /// exit.
 extern "C" fn forget_scheduler() {
     CURRENT.with(|current| current.set(None));
-    offload::forget();
 }

@@ -84,7 +84,7 @@ impl<T> Receiver<T> {
     /// # Errors
     /// [`TryRecvError`] says why it is not.
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        self.shared.try_recv().map_err(|nothing| match nothing {
+        self.shared.try_recv(None).map_err(|nothing| match nothing {
             Nothing::Disconnected => TryRecvError::Disconnected,
             Nothing::Empty | Nothing::TimedOut | Nothing::Refused => TryRecvError::Empty,
         })
@@ -92,7 +92,7 @@ impl<T> Receiver<T> {
 
     /// Waits for the value until the port's clock shows `until`.
     pub(crate) fn recv_until(&self, until: u64) -> Result<T, Nothing> {
-        self.shared.recv(until)
+        self.shared.recv(None, until)
     }
 
     /// Whether the sender has sent the value or is gone.
@@ -109,7 +109,7 @@ impl<T> Drop for Sender<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        self.shared.remove_receiver();
+        self.shared.remove_receiver(None);
     }
 }
 

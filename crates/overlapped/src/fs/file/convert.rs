@@ -18,7 +18,7 @@ impl Endpoint for File {
 /// with those of this file.
 impl From<OwnedFd> for File {
     fn from(fd: OwnedFd) -> File {
-        File::fresh(fd)
+        File::fresh(fd, None)
     }
 }
 

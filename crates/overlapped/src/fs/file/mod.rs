@@ -17,6 +17,7 @@ use std::time::SystemTime;
 
 use super::errand::{self, Errand};
 use super::{Metadata, OpenOptions};
+use crate::port::disk::at_once::FileKind;
 use crate::port::{control, disk};
 use crate::task::aside::on_pool;
 use cursor::Cursor;
@@ -62,8 +63,10 @@ pub struct File {
 }
 
 impl File {
-    pub(super) fn fresh(fd: OwnedFd) -> File {
-        File { fd: Arc::new(fd), cursor: Arc::default(), kind: AtomicU8::new(0) }
+    /// `kind`: if that is known.
+    pub(super) fn fresh(fd: OwnedFd, kind: Option<FileKind>) -> File {
+        let kind = AtomicU8::new(kind.map_or(transfer::UNKNOWN, transfer::number));
+        File { fd: Arc::new(fd), cursor: Arc::default(), kind }
     }
 
     /// Opens a file to read from it.
@@ -140,7 +143,7 @@ impl File {
     pub fn try_clone(&self) -> io::Result<File> {
         let fd = control::duplicate(self.as_fd())?;
         let cursor = Arc::clone(&self.cursor);
-        Ok(File { fd: Arc::new(fd), cursor, kind: AtomicU8::new(0) })
+        Ok(File { fd: Arc::new(fd), cursor, kind: AtomicU8::new(transfer::UNKNOWN) })
     }
 
     /// Changes the permissions.

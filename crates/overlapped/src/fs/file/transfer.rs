@@ -32,6 +32,24 @@ const COPY_MAX: usize = 16 << 20;
 /// What a page's size is a multiple of.
 const SECTOR: u64 = 512;
 
+/// What a [`File`] notes as its kind before that is known.
+pub(super) const UNKNOWN: u8 = 0;
+
+const KINDS: [FileKind; 6] = [
+    FileKind::Disk { direct: false, append: false },
+    FileKind::Disk { direct: false, append: true },
+    FileKind::Disk { direct: true, append: false },
+    FileKind::Disk { direct: true, append: true },
+    FileKind::Socket,
+    FileKind::Stream,
+];
+
+/// What it notes then.
+pub(super) fn number(kind: FileKind) -> u8 {
+    let place = KINDS.iter().position(|known| *known == kind);
+    place.map_or(UNKNOWN, |place| place as u8 + 1)
+}
+
 /// The memory of one transfer. Everything in it is borrowed by whoever made it.
 #[derive(Clone, Copy)]
 pub(super) enum Memory {
@@ -122,20 +140,11 @@ impl File {
     }
 
     fn file_kind(&self) -> io::Result<FileKind> {
-        const KINDS: [FileKind; 6] = [
-            FileKind::Disk { direct: false, append: false },
-            FileKind::Disk { direct: false, append: true },
-            FileKind::Disk { direct: true, append: false },
-            FileKind::Disk { direct: true, append: true },
-            FileKind::Socket,
-            FileKind::Stream,
-        ];
         if let Some(known) = KINDS.get(usize::from(self.kind.load(Relaxed)).wrapping_sub(1)) {
             return Ok(*known);
         }
         let kind = at_once::kind(self.as_fd())?;
-        let place = KINDS.iter().position(|known| *known == kind);
-        self.kind.store(place.map_or(0, |place| place as u8 + 1), Relaxed);
+        self.kind.store(number(kind), Relaxed);
         Ok(kind)
     }
 

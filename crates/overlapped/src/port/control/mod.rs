@@ -52,14 +52,13 @@ pub(crate) fn errno_place() -> std::ptr::NonNull<i32> {
     std::ptr::NonNull::new(place).expect("errno has a place")
 }
 
-/// Has `f` called in every child of fork(2), by the thread that forked. Once per process.
+/// Has `f` called in every child of fork(2), by the thread that forked.
 ///
 /// `f` is called where little is allowed: it must be async-signal-safe (pthread_atfork(3)).
 pub(crate) fn in_fork_children(f: extern "C" fn()) {
-    static ONCE: std::sync::Once = std::sync::Once::new();
     // SAFETY: `f` is a function of the right type that stays for ever. Failure, for want of memory,
     // leaves children as they would be without it.
-    ONCE.call_once(|| _ = unsafe { libc::pthread_atfork(None, None, Some(f)) });
+    let _ = unsafe { libc::pthread_atfork(None, None, Some(f)) };
 }
 
 /// Raises the soft limit on open descriptors to the hard one and returns both, as they are now.

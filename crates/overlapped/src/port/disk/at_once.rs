@@ -5,6 +5,7 @@ use std::io::{self, SeekFrom};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 
+use super::copy::mode_may_wait;
 use crate::op::StatBuf;
 use crate::port::attempt::{self, Kind, retried};
 
@@ -107,27 +108,94 @@ pub(crate) fn cached(at: RawFd, path: &CStr, follow: bool) -> Cached {
         mode: 0,
         resolve: libc::RESOLVE_CACHED,
     };
+    let fd = match openat2(at, path, &how) {
+        Ok(fd) => fd,
+        Err(errno) => {
+            return match errno {
+                // Not in the cache; no descriptors for this detour; a kernel or a sandbox that does
+                // not have it.
+                libc::EAGAIN
+                | libc::EMFILE
+                | libc::ENFILE
+                | libc::ENOMEM
+                | libc::ENOSYS
+                | libc::EPERM
+                | libc::EINVAL => Cached::Unknown,
+                errno => Cached::Failed(errno),
+            };
+        }
+    };
+    stat_of(fd.as_fd()).map_or(Cached::Unknown, Cached::Found)
+}
+
+/// What came of [`open_cached`].
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// A file, a directory or a block device.
+    File(OwnedFd, FileKind),
+    /// Something that another open might have waited for: a FIFO or a device. It is open in
+    /// non-blocking mode.
+    Early(OwnedFd),
+    /// Nothing could have been opened: an errno.
+    Failed(i32),
+    /// Not to be found out without waiting.
+    Unknown,
+}
+
+/// Opens `path` if the kernel's cache of names leads there, and waits for nobody. Makes nothing and
+/// empties nothing, so `flags` must ask for neither, nor for non-blocking mode.
+pub(crate) fn open_cached(path: &CStr, flags: i32) -> Opened {
+    let how = OpenHow {
+        flags: (flags | libc::O_NONBLOCK) as u64,
+        mode: 0,
+        resolve: libc::RESOLVE_CACHED,
+    };
+    let fd = match openat2(libc::AT_FDCWD, path, &how) {
+        Ok(fd) => fd,
+        Err(
+            errno @ (libc::ENOENT
+            | libc::ENOTDIR
+            | libc::EACCES
+            | libc::ELOOP
+            | libc::ENAMETOOLONG
+            | libc::EISDIR
+            | libc::EROFS),
+        ) => return Opened::Failed(errno),
+        // Not in the cache, somebody's lease, a FIFO without a reader, or without this call.
+        Err(_) => return Opened::Unknown,
+    };
+    let Some(stat) = stat_of(fd.as_fd()) else {
+        return Opened::Unknown;
+    };
+    if mode_may_wait(stat.mode.into()) {
+        return Opened::Early(fd);
+    }
+    let (direct, append) = (flags & libc::O_DIRECT != 0, flags & libc::O_APPEND != 0);
+    match set_flags(fd.as_fd(), flags) {
+        Ok(()) => Opened::File(fd, FileKind::Disk { direct, append }),
+        Err(_) => Opened::Unknown,
+    }
+}
+
+/// Changes the file's status flags (`F_SETFL`).
+pub(super) fn set_flags(fd: BorrowedFd<'_>, flags: i32) -> io::Result<()> {
+    // SAFETY: an open descriptor; no pointers.
+    check(retried(|| unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags) } as isize))
+        .map(drop)
+}
+
+/// openat2(2), or its errno.
+fn openat2(at: RawFd, path: &CStr, how: &OpenHow) -> Result<OwnedFd, i32> {
     // SAFETY: a path that ends in a zero byte, and a structure of the size given.
     let fd = retried(|| unsafe {
-        let (how, size) = (&raw const how, size_of::<OpenHow>());
+        let (how, size) = (std::ptr::from_ref(how), size_of::<OpenHow>());
         libc::syscall(libc::SYS_openat2, at, path.as_ptr(), how, size) as isize
     });
     if fd < 0 {
-        return match -fd {
-            // Not in the cache; no descriptors for this detour; a kernel or a sandbox without it.
-            libc::EAGAIN
-            | libc::EMFILE
-            | libc::ENFILE
-            | libc::ENOMEM
-            | libc::ENOSYS
-            | libc::EPERM
-            | libc::EINVAL => Cached::Unknown,
-            errno => Cached::Failed(errno),
-        };
+        return Err(-fd);
     }
     // SAFETY: a new descriptor that nobody else knows.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    stat_of(fd.as_fd()).map_or(Cached::Unknown, Cached::Found)
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Whether what the kernel has is all there is: the file lies on a disk of this machine, not with

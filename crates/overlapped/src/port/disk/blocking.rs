@@ -6,10 +6,11 @@
 use std::fs::{File, FileTimes, Permissions};
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use super::at_once::{Lock, check};
+use super::at_once::{Lock, check, set_flags};
 use crate::port::offload::Patience;
 
 pub(crate) use super::copy::{Copy, NO_FILE, copy, mode_may_wait};
@@ -85,4 +86,43 @@ pub(crate) fn open_patiently(
     let fd = check(patience.call(|| unsafe { libc::open64(path.as_ptr(), flags, mode) } as isize))?;
     // SAFETY: a new descriptor that nobody else knows.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The same for what has been opened `early`, without waiting: the other side may have met that one
+/// already, and be gone. `None`: it is as good as one that has waited, and in blocking mode.
+///
+/// Somebody may come and go between the look and the open, which would wait for the next one. So
+/// both are done again a few times.
+pub(crate) fn open_again(
+    early: &OwnedFd,
+    path: &std::ffi::CStr,
+    flags: i32,
+    patience: &Patience,
+) -> io::Result<Option<OwnedFd>> {
+    let is_device = as_file(early).metadata()?.file_type().is_char_device();
+    let met = early.as_raw_fd();
+    patience.nudge();
+    let opened = patience.call(|| {
+        if !is_device && has_met(met) {
+            return met as isize;
+        }
+        // SAFETY: a path that ends in a zero byte.
+        unsafe { libc::open64(path.as_ptr(), flags) as isize }
+    });
+    match opened {
+        // Of many a device there can be only one.
+        _ if opened == met || (is_device && opened == -libc::EBUSY) => {
+            set_flags(early.as_fd(), flags).map(|()| None)
+        }
+        // SAFETY: a new descriptor that nobody else knows.
+        _ => check(opened).map(|fd| Some(unsafe { OwnedFd::from_raw_fd(fd) })),
+    }
+}
+
+/// Whether the other side of a FIFO's reading end, opened without one, has left something, or has
+/// come and gone.
+fn has_met(fd: RawFd) -> bool {
+    let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one entry, and no waiting.
+    unsafe { libc::poll(&raw mut poll, 1, 0) == 1 }
 }

@@ -8,19 +8,40 @@
 //! | file | one job |
 //! |---|---|
 //! | `desk` | how many threads work, and which: decisions without threads |
-//! | `pool` | the threads, and waking those who wait for jobs |
+//! | `pool` | the threads |
+//! | `sample` | whether their jobs wait |
+//! | `bells` | waking those who wait for jobs |
 //! | `patient` | threads of their own for calls that may wait for ever, and would use those up |
+//! | `per_process` | what a child of fork(2) must not use, and has made anew |
+//!
+//! **After fork(2)** the child has one thread: of its parent's jobs none will end there, and what
+//! it waits for by itself, in a scheduler of its own, is done by threads of its own.
 
+mod bells;
 mod desk;
 mod patient;
+mod per_process;
 mod pool;
+mod sample;
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
+use super::control::in_fork_children;
+
+pub(crate) use bells::Bell;
 #[cfg(test)]
 pub(crate) use patient::patient_calls;
 pub(crate) use patient::{Patience, wait_patiently};
-pub(crate) use pool::{Bell, forget};
+
+/// Has every child of fork(2) begin without threads.
+fn forget_in_children() {
+    extern "C" fn forget() {
+        pool::POOL.forget();
+        patient::HOUSE.forget();
+    }
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| in_fork_children(forget));
+}
 
 /// Runs `job` on a thread of the pool. A panic inside is the job's own to catch.
 pub(crate) fn offload(job: impl FnOnce() + Send + 'static) {

@@ -24,6 +24,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use super::per_process::PerProcess;
+
 /// Calls that wait at the same time.
 const THREADS_MAX: usize = 4096;
 
@@ -33,22 +35,42 @@ const STACK_SIZE: usize = 64 << 10;
 /// How long a thread stays for the next call.
 const IDLE: Duration = Duration::from_secs(5);
 
+/// Interruptions that have a call begin again.
+const NUDGES: u32 = 3;
+
 /// How often a call is interrupted until it has ended.
 const ASK_AGAIN: Duration = Duration::from_millis(10);
 
 type Job = Box<dyn FnOnce() + Send>;
 
+/// The threads of this process.
+#[derive(Default)]
+pub(super) struct House {
+    pool: Mutex<Pool>,
+    work: Condvar,
+    /// Whose calls the janitor interrupts; `None` while there is no janitor.
+    janitor: Mutex<Option<Vec<(Patience, Times)>>>,
+}
+
+#[derive(Default)]
 struct Pool {
     jobs: VecDeque<Job>,
     threads: usize,
     idle: usize,
 }
 
-static POOL: Mutex<Pool> = Mutex::new(Pool { jobs: VecDeque::new(), threads: 0, idle: 0 });
-static WORK: Condvar = Condvar::new();
+pub(super) static HOUSE: PerProcess<House> = PerProcess::new();
 
-/// Whose calls the janitor interrupts; `None` while there is no janitor.
-static JANITOR: Mutex<Option<Vec<Patience>>> = Mutex::new(None);
+fn house() -> &'static House {
+    HOUSE.get(House::default)
+}
+
+/// How often a call is to be interrupted.
+#[derive(Clone, Copy)]
+enum Times {
+    UntilItEnds,
+    AtMost(u32),
+}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -59,15 +81,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// # Errors
 /// No thread could be started, and there is none that would be free some day.
 pub(crate) fn wait_patiently(job: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let mut pool = lock(&POOL);
+    let house = house();
+    let mut pool = lock(&house.pool);
     pool.jobs.push_back(Box::new(job));
     if pool.idle >= pool.jobs.len() {
-        WORK.notify_one();
+        house.work.notify_one();
         return Ok(());
     }
     if pool.threads < THREADS_MAX {
         let builder = thread::Builder::new().name("overlapped-patient".into());
-        match builder.stack_size(STACK_SIZE).spawn(serve) {
+        match builder.stack_size(STACK_SIZE).spawn(|| serve(house)) {
             Ok(_) => pool.threads += 1,
             Err(error) if pool.threads == 0 => {
                 pool.jobs.pop_back();
@@ -80,17 +103,17 @@ pub(crate) fn wait_patiently(job: impl FnOnce() + Send + 'static) -> io::Result<
     Ok(())
 }
 
-fn serve() {
+fn serve(house: &'static House) {
     only_our_signal();
-    let mut pool = lock(&POOL);
+    let mut pool = lock(&house.pool);
     loop {
         while let Some(job) = pool.jobs.pop_front() {
             drop(pool);
             job();
-            pool = lock(&POOL);
+            pool = lock(&house.pool);
         }
         pool.idle += 1;
-        let waited = WORK.wait_timeout(pool, IDLE);
+        let waited = house.work.wait_timeout(pool, IDLE);
         let (again, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
         pool = again;
         pool.idle -= 1;
@@ -145,20 +168,31 @@ impl Patience {
                 return;
             }
         }
-        let mut janitor = lock(&JANITOR);
-        match &mut *janitor {
-            Some(list) => list.push(self.clone()),
-            None => {
-                let builder = thread::Builder::new().name("overlapped-janitor".into());
-                let list = vec![self.clone()];
-                if builder.stack_size(STACK_SIZE).spawn(clean).is_ok() {
-                    *janitor = Some(list);
-                } else {
-                    // The one signal that can be sent without a thread to repeat it.
-                    self.kick();
-                }
-            }
+        if !self.leave_to_janitor(Times::UntilItEnds) {
+            // The one signal that can be sent without a thread to repeat it.
+            self.kick();
         }
+    }
+
+    /// Has the call, which this thread is about to make, begin again a few times soon.
+    pub(crate) fn nudge(&self) {
+        self.leave_to_janitor(Times::AtMost(NUDGES));
+    }
+
+    /// False where there is none to be had.
+    fn leave_to_janitor(&self, times: Times) -> bool {
+        let house = house();
+        let mut janitor = lock(&house.janitor);
+        if let Some(list) = &mut *janitor {
+            list.push((self.clone(), times));
+            return true;
+        }
+        let builder = thread::Builder::new().name("overlapped-janitor".into());
+        let is_there = builder.stack_size(STACK_SIZE).spawn(|| clean(house)).is_ok();
+        if is_there {
+            *janitor = Some(vec![(self.clone(), times)]);
+        }
+        is_there
     }
 
     /// Sends the signal; false where there is nobody to send it to.
@@ -175,12 +209,18 @@ impl Patience {
 }
 
 /// What the janitor does.
-fn clean() {
+fn clean(house: &House) {
     loop {
         {
-            let mut janitor = lock(&JANITOR);
+            let mut janitor = lock(&house.janitor);
             let list = janitor.get_or_insert_default();
-            list.retain(Patience::kick);
+            list.retain_mut(|(patience, times)| match (patience.kick(), times) {
+                (is_waiting, Times::UntilItEnds) => is_waiting,
+                (_, Times::AtMost(left)) => {
+                    *left -= 1;
+                    *left > 0
+                }
+            });
             if list.is_empty() {
                 *janitor = None;
                 return;
@@ -231,6 +271,30 @@ fn only_our_signal() {
 /// Calls that have a thread.
 #[cfg(test)]
 pub(crate) fn patient_calls() -> usize {
-    let pool = lock(&POOL);
+    let pool = lock(&house().pool);
     pool.threads - pool.idle
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_is_nudged_begins_again() {
+        let patience = Patience::default();
+        let mut times = 0;
+        let result = patience.call(|| {
+            times += 1;
+            // A nudge that comes before the call is lost, so there may have to be more of them.
+            for _ in 0..100 {
+                patience.nudge();
+                // SAFETY: no descriptors.
+                if unsafe { libc::poll(std::ptr::null_mut(), 0, 200) } < 0 {
+                    break;
+                }
+            }
+            if times < 3 { -1 } else { 7 }
+        });
+        assert_eq!((result, times), (7, 3));
+    }
 }

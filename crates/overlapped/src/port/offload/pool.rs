@@ -3,16 +3,9 @@
 //! ```text
 //! offload ─▶ jobs ─▶ worker: the job ─▶ what it leaves for its waiter, and a bell
 //!              │                              │ rung at once, or for many jobs together
-//!              ▼ whom to call: desk.rs        ▼
+//!              ▼ whom to call: desk.rs        ▼ bells.rs
 //!            watch, every millisecond     the waiter's scheduler wakes
 //! ```
-//!
-//! **Bells.** Waking a scheduler costs more than many a job, and on its processor it takes the
-//! worker's place. It sees what jobs leave for it before it sleeps; only one that sleeps must be
-//! woken. As long as there are more jobs in the queue than have ended since, the bell waits, for
-//! [`HOLD`] at most: so schedulers are woken once for many jobs, and have queued new ones before a
-//! worker runs out of them. Where jobs wait (as the last ones of the worker have shown), bells are
-//! rung at once. If one waits unexpectedly while a bell is held, the watch rings it.
 //!
 //! **Idle workers** look for the next job for a moment before they sleep, where that has been worth
 //! it and there is another processor for whoever queues it; one at a time.
@@ -21,15 +14,18 @@
 //! held; it sleeps otherwise.
 //!
 //! **The end.** Idle threads end after some seconds. Nobody waits for them at the process's end. A
-//! child of fork(2) has none of them, and begins with a pool of its own ([`forget`]).
+//! child of fork(2) has none of them, and begins with a pool of its own (`per_process`).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use super::bells::{Bell, Held, ring};
 use super::desk::{Call, Desk, Worker};
+use super::per_process::PerProcess;
+use super::sample::Sample;
 use crate::port::clock;
 use crate::port::spin::{Spin, WATCH};
 
@@ -42,22 +38,10 @@ const IDLE: Duration = Duration::from_secs(5);
 /// How often the watch looks.
 const TICK: Duration = Duration::from_millis(1);
 
-/// The longest time, in nanoseconds, that a bell waits while jobs end.
-const HOLD: u64 = 500_000;
-
-/// After so many jobs a worker looks whether they waited.
-const SAMPLE: u32 = 4;
-
-/// Wakes whoever sleeps over what jobs have left.
-pub(crate) trait Bell: Send + Sync {
-    /// From any thread.
-    fn ring(&self);
-}
-
 /// Returns the bell to be rung, if there is one.
 pub(super) type Job = Box<dyn FnOnce() -> Option<Arc<dyn Bell>> + Send>;
 
-struct Pool {
+pub(super) struct Pool {
     inner: Mutex<Inner>,
     /// What the watch sleeps on.
     watch: Condvar,
@@ -99,78 +83,20 @@ enum Watch {
     Ticking,
 }
 
-/// Bells that wait to be rung.
-#[derive(Default)]
-struct Held {
-    /// No two are the same.
-    bells: Vec<Arc<dyn Bell>>,
-    /// How often they were to be rung.
-    count: usize,
-    /// Since when there are any.
-    since: u64,
-    /// A tick has passed since.
-    is_late: bool,
-}
-
-impl Held {
-    fn add(&mut self, bell: Option<Arc<dyn Bell>>) {
-        let Some(bell) = bell else { return };
-        if self.bells.is_empty() {
-            (self.since, self.is_late) = (clock::nanos(), false);
-        }
-        self.count += 1;
-        if !self.bells.iter().any(|held| Arc::ptr_eq(held, &bell)) {
-            self.bells.push(bell);
-        }
-    }
-
-    /// Whether they are to be rung although there is more to do.
-    fn is_due(&self, queued: usize) -> bool {
-        !self.bells.is_empty()
-            && (self.count >= queued || clock::nanos().saturating_sub(self.since) >= HOLD)
-    }
-
-    fn take(&mut self) -> Vec<Arc<dyn Bell>> {
-        self.count = 0;
-        std::mem::take(&mut self.bells)
-    }
-}
-
-/// Made when it is first needed, and never freed.
-static POOL: AtomicPtr<Pool> = AtomicPtr::new(std::ptr::null_mut());
+pub(super) static POOL: PerProcess<Pool> = PerProcess::new();
 
 fn pool() -> &'static Pool {
-    let there = POOL.load(Ordering::Acquire);
-    // SAFETY: what is stored there was leaked.
-    if let Some(pool) = unsafe { there.as_ref() } {
-        return pool;
-    }
-    let processors = thread::available_parallelism().map_or(1, usize::from);
-    let inner = Inner {
-        desk: Desk::new(processors, THREADS_MAX),
-        beds: Vec::new(),
-        is_spinning: false,
-        held: Held::default(),
-        watch: Watch::Absent,
-    };
-    let (inner, watch, may_spin) = (Mutex::new(inner), Condvar::new(), processors > 1);
-    let new = Box::into_raw(Box::new(Pool { inner, watch, may_spin }));
-    match POOL.compare_exchange(there, new, Ordering::AcqRel, Ordering::Acquire) {
-        // SAFETY: leaked just now.
-        Ok(_) => unsafe { &*new },
-        Err(other) => {
-            // SAFETY: made above, and known to nobody else. What another thread stored was leaked.
-            unsafe {
-                drop(Box::from_raw(new));
-                &*other
-            }
-        }
-    }
-}
-
-/// In a child of fork(2): the threads are the parent's, and one of them may have the lock.
-pub(crate) fn forget() {
-    POOL.store(std::ptr::null_mut(), Ordering::Release);
+    POOL.get(|| {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let inner = Inner {
+            desk: Desk::new(processors, THREADS_MAX),
+            beds: Vec::new(),
+            is_spinning: false,
+            held: Held::default(),
+            watch: Watch::Absent,
+        };
+        Pool { inner: Mutex::new(inner), watch: Condvar::new(), may_spin: processors > 1 }
+    })
 }
 
 /// Runs `job` on a thread of the pool; here, where no thread can be had at all.
@@ -343,14 +269,8 @@ impl Pool {
                 }
                 continue;
             }
-            let mut is_wanted = inner.desk.tick(&mut calls);
-            let mut due = Vec::new();
-            if !inner.held.bells.is_empty() {
-                is_wanted = true;
-                if std::mem::replace(&mut inner.held.is_late, true) {
-                    due = inner.held.take();
-                }
-            }
+            let is_wanted = inner.desk.tick(&mut calls) || !inner.held.is_empty();
+            let due = inner.held.tick();
             if !is_wanted {
                 inner.watch = Watch::Asleep;
             }
@@ -404,63 +324,4 @@ impl Bed {
 /// A panic is its own to catch; one that comes through costs no thread.
 fn do_job(job: Job) -> Option<Arc<dyn Bell>> {
     catch_unwind(AssertUnwindSafe(job)).unwrap_or(None)
-}
-
-fn ring(bells: impl IntoIterator<Item = Arc<dyn Bell>>) {
-    bells.into_iter().for_each(|bell| bell.ring());
-}
-
-/// Whether a worker's jobs wait.
-struct Sample {
-    jobs: u32,
-    before: u32,
-    /// The last ones did not.
-    is_calm: bool,
-}
-
-impl Sample {
-    fn begin() -> Sample {
-        Sample { jobs: 0, before: waits(), is_calm: true }
-    }
-
-    /// A job has ended. Of so many, so many waits; now and then.
-    fn count(&mut self) -> Option<(u32, u32)> {
-        self.jobs += 1;
-        if self.jobs < SAMPLE { None } else { self.end() }
-    }
-
-    fn end(&mut self) -> Option<(u32, u32)> {
-        let now = waits();
-        let (jobs, waited) = (self.jobs, now.wrapping_sub(self.before));
-        (self.jobs, self.before) = (0, now);
-        if jobs == 0 {
-            return None;
-        }
-        self.is_calm = waited == 0;
-        Some((jobs, waited))
-    }
-
-    /// After having been idle, which is a wait, too.
-    fn restart(&mut self) {
-        self.before = waits();
-    }
-}
-
-/// How often the calling thread has waited, as the kernel counts it (`ru_nvcsw`).
-#[cfg(target_os = "linux")]
-fn waits() -> u32 {
-    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: a place of the size that the call writes to; zeroes are a valid value, should it
-    // fail.
-    let usage = unsafe {
-        libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
-        usage.assume_init()
-    };
-    usage.ru_nvcsw as u32
-}
-
-/// Not told here: the width grows by ticks only.
-#[cfg(not(target_os = "linux"))]
-fn waits() -> u32 {
-    0
 }

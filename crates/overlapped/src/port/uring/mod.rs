@@ -290,16 +290,8 @@ impl Uring {
 
     /// The same, and waits for at most `timeout` if there is nothing.
     fn sleep(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        if self.spin.is_wanted() {
-            self.look()?;
-            if self.ring.has_completions() {
-                return Ok(());
-            }
-            let found = self.watch(timeout);
-            self.spin.watched(found);
-            if found {
-                return self.look();
-            }
+        if self.watch(timeout, || false) {
+            return self.look();
         }
         let began = clock::nanos();
         let hints = self.ring.hints();
@@ -309,20 +301,40 @@ impl Uring {
         result.map(drop)
     }
 
-    /// Looks at the ring's memory until there is something to do, for a moment.
-    fn watch(&self, timeout: Option<Duration>) -> bool {
+    /// Looks at the ring's memory until there is something to do, for a moment, if that is likely
+    /// to help.
+    #[inline]
+    pub(super) fn watch(&mut self, timeout: Option<Duration>, called: impl Fn() -> bool) -> bool {
+        if !self.spin.is_wanted() {
+            return false;
+        }
+        // What cannot be submitted now is for the wait that follows to say.
+        if self.look().is_err() {
+            return false;
+        }
+        if self.ring.has_completions() {
+            return true;
+        }
+        let found = self.is_called(timeout, called);
+        self.spin.watched(found);
+        found
+    }
+
+    fn is_called(&self, timeout: Option<Duration>, called: impl Fn() -> bool) -> bool {
         let time = timeout.map_or(WATCH, |timeout| timeout.min(WATCH));
         let end = clock::nanos() + time.as_nanos() as u64;
-        while clock::nanos() < end {
+        loop {
             for _ in 0..LOOKS_EACH_TIME {
                 let hints = self.ring.hints();
-                if hints.taskrun || hints.overflow || self.ring.has_completions() {
+                if hints.taskrun || hints.overflow || self.ring.has_completions() || called() {
                     return true;
                 }
                 std::hint::spin_loop();
             }
+            if clock::nanos() >= end {
+                return false;
+            }
         }
-        false
     }
 
     fn reap(&mut self, out: &mut Vec<Completion>) {

@@ -30,6 +30,7 @@ use std::time::Duration;
 pub use std::sync::mpsc::{RecvError, RecvTimeoutError, SendError, TryRecvError, TrySendError};
 
 pub use iter::{IntoIter, Iter, TryIter};
+use shared::Ahead;
 pub(crate) use shared::Nothing;
 pub(in crate::sync) use shared::{Shared, Unsent};
 
@@ -50,7 +51,8 @@ use crate::time;
 /// ```
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     let shared = Arc::new(Shared::new(usize::MAX));
-    (Sender { shared: Arc::clone(&shared) }, Receiver { shared, thread: PhantomData })
+    let ahead = Some(Ahead::new());
+    (Sender { shared: Arc::clone(&shared) }, Receiver { shared, ahead, thread: PhantomData })
 }
 
 /// A channel that holds `bound` values; one more waits for room. With 0 a send waits for a
@@ -69,7 +71,8 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
 /// ```
 pub fn sync_channel<T>(bound: usize) -> (SyncSender<T>, Receiver<T>) {
     let shared = Arc::new(Shared::new(bound));
-    (SyncSender { shared: Arc::clone(&shared) }, Receiver { shared, thread: PhantomData })
+    let sender = SyncSender { shared: Arc::clone(&shared) };
+    (sender, Receiver { shared, ahead: None, thread: PhantomData })
 }
 
 /// The sending end of a [`channel`].
@@ -85,6 +88,7 @@ pub struct SyncSender<T> {
 /// The receiving end of a channel. It may be moved to another thread, not shared with one.
 pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
+    ahead: Option<Ahead<T>>,
     thread: PhantomData<Cell<()>>,
 }
 
@@ -129,7 +133,7 @@ impl<T> Receiver<T> {
     /// # Errors
     /// [`TryRecvError`] says why there is none.
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        self.shared.try_recv().map_err(|nothing| match nothing {
+        self.shared.try_recv(self.ahead.as_ref()).map_err(|nothing| match nothing {
             Nothing::Disconnected => TryRecvError::Disconnected,
             Nothing::Empty | Nothing::TimedOut | Nothing::Refused => TryRecvError::Empty,
         })
@@ -141,7 +145,7 @@ impl<T> Receiver<T> {
     /// If all senders are gone and all values received; see the [module](crate::sync::mpsc) for
     /// deadlines.
     pub fn recv(&self) -> Result<T, RecvError> {
-        self.shared.recv(waiter::deadline()).map_err(|_| RecvError)
+        self.shared.recv(self.ahead.as_ref(), waiter::deadline()).map_err(|_| RecvError)
     }
 
     /// Waits for a value, for `timeout` at most.
@@ -150,7 +154,7 @@ impl<T> Receiver<T> {
     /// [`RecvTimeoutError`] says why there is none.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
         let until = time::deadline_in(timeout).min(waiter::deadline());
-        self.shared.recv(until).map_err(|nothing| match nothing {
+        self.shared.recv(self.ahead.as_ref(), until).map_err(|nothing| match nothing {
             Nothing::Disconnected => RecvTimeoutError::Disconnected,
             Nothing::Empty | Nothing::TimedOut | Nothing::Refused => RecvTimeoutError::Timeout,
         })
@@ -203,7 +207,7 @@ impl<T> Drop for SyncSender<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        self.shared.remove_receiver();
+        self.shared.remove_receiver(self.ahead.take());
     }
 }
 

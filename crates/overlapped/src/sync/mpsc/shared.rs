@@ -14,9 +14,13 @@
 //!
 //! With no room (a rendezvous), a value is taken in only for a receiver that waits.
 //!
+//! Of a channel without a limit the receiver takes all values at once ([`Ahead`]): it and the
+//! senders meet at the lock once for many values.
+//!
 //! There is one `Receiver`, which only one thread at a time can reach; but its tasklets may share
 //! it, so several may wait.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
@@ -42,6 +46,30 @@ struct State<T> {
     receivers: Queue<()>,
     /// Each with its value, which is gone when it has been taken in.
     blocked: Queue<Option<T>>,
+}
+
+/// Values that a channel's only receiver has taken out together and not given to anybody yet. Its
+/// thread's own, so that only a channel without a limit has one: a limit would not know of them.
+pub(in crate::sync) struct Ahead<T>(RefCell<VecDeque<T>>);
+
+impl<T> Ahead<T> {
+    pub(super) fn new() -> Ahead<T> {
+        Ahead(RefCell::new(VecDeque::new()))
+    }
+
+    #[inline]
+    fn pop(&self) -> Option<T> {
+        let mut values = self.0.borrow_mut();
+        let value = values.pop_front();
+        if values.is_empty() && values.capacity() > KEPT_MAX {
+            *values = VecDeque::new();
+        }
+        value
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
 }
 
 /// Why there is nothing to be received.
@@ -98,10 +126,20 @@ impl<T> State<T> {
         Some((value.expect("a blocked sender has its value"), self.blocked.grant(first)))
     }
 
-    /// The oldest value, or why there is none.
-    fn look(&mut self) -> Result<(T, Option<Waker>), Nothing> {
+    /// The oldest value, or why there is none. What has been taken out `ahead` is older.
+    fn look(&mut self, ahead: Option<&Ahead<T>>) -> Result<(T, Option<Waker>), Nothing> {
+        let taken = match ahead {
+            Some(ahead) => {
+                if ahead.is_empty() {
+                    std::mem::swap(&mut self.values, &mut ahead.0.borrow_mut());
+                }
+                // Nobody waits for room without a limit.
+                ahead.pop().map(|value| (value, None))
+            }
+            None => self.take(),
+        };
         let over = if self.senders == 0 { Nothing::Disconnected } else { Nothing::Empty };
-        self.take().ok_or(over)
+        taken.ok_or(over)
     }
 
     /// Takes the value in, if there is room. Gives the waker of whoever shall look for it.
@@ -174,25 +212,29 @@ impl<T> Shared<T> {
     }
 
     /// Receives without waiting.
-    pub(in crate::sync) fn try_recv(&self) -> Result<T, Nothing> {
-        let looked = lock_state(&self.state).look();
+    #[inline]
+    pub(in crate::sync) fn try_recv(&self, ahead: Option<&Ahead<T>>) -> Result<T, Nothing> {
+        if let Some(value) = ahead.and_then(Ahead::pop) {
+            return Ok(value);
+        }
+        let looked = lock_state(&self.state).look(ahead);
         let (value, waker) = looked?;
         wake_all(waker);
         Ok(value)
     }
 
     /// Receives, and waits until the port's clock shows `until`.
-    pub(in crate::sync) fn recv(&self, until: u64) -> Result<T, Nothing> {
+    pub(in crate::sync) fn recv(&self, ahead: Option<&Ahead<T>>, until: u64) -> Result<T, Nothing> {
         let mut late = false;
         loop {
-            match self.try_recv() {
+            match self.try_recv(ahead) {
                 Err(Nothing::Empty) if late => return Err(Nothing::TimedOut),
                 Err(Nothing::Empty) => {}
                 ended => return ended,
             }
             let (wait, waker) = waiter::prepare().map_err(|_| Nothing::Refused)?;
             let mut state = lock_state(&self.state);
-            if let Ok((value, waker)) = state.look() {
+            if let Ok((value, waker)) = state.look(ahead) {
                 drop(state);
                 wake_all(waker);
                 return Ok(value);
@@ -202,7 +244,7 @@ impl<T> Shared<T> {
             }
             let key = state.receivers.push((), waker);
             drop(state);
-            let mut receiver = Waiting { shared: self, key, passes_on: true };
+            let mut receiver = Waiting { shared: self, ahead, key, passes_on: true };
             match wait.park("an mpsc channel", until) {
                 Woken::Yes => {}
                 Woken::TimedOut => late = true,
@@ -236,13 +278,14 @@ impl<T> Shared<T> {
 
     /// The receiver is gone: blocked senders get their values back, and what has been taken in is
     /// dropped.
-    pub(in crate::sync) fn remove_receiver(&self) {
+    pub(in crate::sync) fn remove_receiver(&self, ahead: Option<Ahead<T>>) {
         let mut state = lock_state(&self.state);
         state.receiving = false;
         let values = std::mem::take(&mut state.values);
         let wakers = state.blocked.grant_all();
         drop(state);
         wake_all(wakers);
+        drop(ahead);
         drop(values);
     }
 }
@@ -278,6 +321,7 @@ impl<T> Drop for Blocked<'_, T> {
 /// told of.
 struct Waiting<'a, T> {
     shared: &'a Shared<T>,
+    ahead: Option<&'a Ahead<T>>,
     key: Key,
     passes_on: bool,
 }
@@ -287,7 +331,8 @@ impl<T> Drop for Waiting<'_, T> {
         let mut state = lock_state(&self.shared.state);
         let ((), told) = state.receivers.remove(self.key);
         let mut waker = None;
-        if told && self.passes_on && !state.values.is_empty() {
+        let is_there = !state.values.is_empty() || self.ahead.is_some_and(|it| !it.is_empty());
+        if told && self.passes_on && is_there {
             waker = state.receivers.grant_first();
         }
         drop(state);

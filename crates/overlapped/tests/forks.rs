@@ -1,0 +1,82 @@
+//! What a child of fork(2) finds: no scheduler, none of its parent's threads, and all it needs to
+//! begin anew.
+
+use std::ffi::CString;
+use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use overlapped::fs::{self, File};
+use overlapped::task::{in_tasklet, unblock};
+use overlapped::{run, spawn};
+
+fn fifo(path: PathBuf) -> PathBuf {
+    let c = CString::new(path.as_os_str().as_bytes()).unwrap();
+    // SAFETY: a path that ends in a zero byte.
+    assert_eq!(unsafe { libc::mkfifo(c.as_ptr(), 0o600) }, 0);
+    path
+}
+
+/// Runs `f` in a child of fork(2), which must come to its end.
+fn in_a_child(f: impl FnOnce()) {
+    // SAFETY: the child makes threads and memory, which the C library of Linux lets it do, and ends
+    // here; it uses nothing that other threads of the parent may have locked.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    if child == 0 {
+        let ended = catch_unwind(AssertUnwindSafe(f));
+        // SAFETY: ends this process, whose other copies of things belong to the parent.
+        unsafe { libc::_exit(i32::from(ended.is_err())) };
+    }
+    let late = Instant::now() + Duration::from_secs(30);
+    let mut status = -1;
+    // SAFETY: a child of ours and a place for its status.
+    while unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) } == 0 {
+        if Instant::now() > late {
+            // SAFETY: a child of ours that has not been waited for.
+            unsafe { libc::kill(child, libc::SIGKILL) };
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(status, 0, "the child did not come to its end");
+}
+
+/// Something for a thread of the pool, and for one that may wait for ever.
+fn use_threads(folder: &Path, name: &str) {
+    let (from, to) = (folder.join("from"), folder.join(name));
+    assert_eq!(fs::copy(&from, &to).unwrap(), 5);
+    let path = fifo(folder.join(format!("{name}-fifo")));
+    let reader = {
+        let path = path.clone();
+        spawn(move || {
+            let mut text = String::new();
+            File::open(path).unwrap().read_to_string(&mut text).unwrap();
+            text
+        })
+    };
+    let mut options = fs::OpenOptions::new();
+    options.write(true).open(&path).unwrap().write_all(b"through").unwrap();
+    assert_eq!(reader.join().unwrap(), "through");
+}
+
+#[test]
+fn a_child_has_threads_of_its_own_although_its_parent_had_some() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("from"), "there").unwrap();
+    run(|| {
+        use_threads(folder.path(), "parent");
+        // One is busy, all others are idle: nothing that the child could count on.
+        let busy = spawn(|| unblock(|| std::thread::sleep(Duration::from_millis(200))));
+        overlapped::yield_now();
+        in_a_child(|| {
+            assert!(!in_tasklet(), "no scheduler is left");
+            run(|| use_threads(folder.path(), "child")).unwrap();
+        });
+        busy.join().unwrap().unwrap();
+        use_threads(folder.path(), "parent-again");
+    })
+    .unwrap();
+    assert_eq!(std::fs::read_to_string(folder.path().join("child")).unwrap(), "there");
+}

@@ -21,8 +21,11 @@ use tokio_util::codec::{LengthDelimitedCodec, LinesCodec};
 use crate::rig::random::Random;
 use crate::rig::{self, End, Mirror, Seen, at_once, dripping, drive};
 
+/// Panics where something does not hold for these bytes.
+pub type Judge = fn(&[u8]);
+
 /// What is judged by what.
-pub const JUDGES: &[(&str, fn(&[u8]))] = &[
+pub const JUDGES: &[(&str, Judge)] = &[
     ("echo", echo),
     ("bracket", bracket),
     ("length", length),

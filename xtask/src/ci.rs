@@ -35,14 +35,20 @@ pub enum Step {
 /// How a step ended.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
-    /// And what was counted.
-    Passed(String),
+    /// And what was counted; so many checks in it were skipped, each for want of something.
+    Passed(String, u64),
     Failed(String),
     Skipped(String),
 }
 
 /// All tests but those of the benchmarks, which are programs to measure with.
 const TESTS: &str = "test --workspace --exclude overlapped-bench";
+
+/// Shows what tests that pass have written: whether they have skipped something.
+const SHOWN: &str = "--show-output";
+
+/// What a test writes that lacks something and passes without a check.
+const SKIPPED: &str = "SKIPPED";
 
 /// The cfg that puts loom's types under ours. Not `loom` itself: dependencies know that name and
 /// would change too, for which they are not set up.
@@ -67,12 +73,18 @@ pub fn run(root: &Path, steps: &[Step], without: &[Step]) -> anyhow::Result<bool
         results.push((line, verdict));
     }
     let count = |wanted: fn(&Verdict) -> bool| results.iter().filter(|(_, v)| wanted(v)).count();
-    let passed = count(|verdict| matches!(verdict, Verdict::Passed(_)));
+    let passed = count(|verdict| matches!(verdict, Verdict::Passed(..)));
     let failed = count(|verdict| matches!(verdict, Verdict::Failed(_)));
     let skipped = count(|verdict| matches!(verdict, Verdict::Skipped(_)));
     println!("\n== summary ==");
     results.iter().for_each(|(line, _)| println!("{line}"));
-    println!("ci: {passed} passed, {failed} failed, {skipped} skipped");
+    let within =
+        |verdict: &Verdict| if let Verdict::Passed(_, skipped) = verdict { *skipped } else { 0 };
+    let within: u64 = results.iter().map(|(_, verdict)| within(verdict)).sum();
+    println!(
+        "ci: {passed} passed, {failed} failed, {skipped} skipped; \
+         {within} checks skipped in what passed"
+    );
     Ok(failed == 0 && passed > 0)
 }
 
@@ -82,7 +94,7 @@ fn name(step: Step) -> String {
 
 fn text(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::Passed(counted) => format!("passed  {counted}"),
+        Verdict::Passed(counted, _) => format!("passed  {counted}"),
         Verdict::Failed(reason) => format!("FAILED  {reason}"),
         Verdict::Skipped(reason) => format!("SKIPPED  {reason}"),
     }
@@ -96,7 +108,7 @@ fn perform(root: &Path, step: Step) -> anyhow::Result<Verdict> {
             print!("{report}");
             let counted = format!("{} checks", report.checks);
             Ok(if report.passed() {
-                Verdict::Passed(counted)
+                Verdict::Passed(counted, 0)
             } else {
                 Verdict::Failed(format!("{} findings", report.findings.len()))
             })
@@ -111,8 +123,9 @@ fn perform(root: &Path, step: Step) -> anyhow::Result<Verdict> {
         Step::Tests => tests(root, &Invocation::cargo(TESTS)),
         Step::TestsPoll => tests(root, &Invocation::cargo(TESTS).env("OVERLAPPED_PORT", "poll")),
         Step::TestsRefused => match refused(root, "EPERM")? {
+            // Whatever needs io_uring is skipped there, and that is what is wanted.
             Refused::Held { tests, refusals } => {
-                Ok(Verdict::Passed(format!("{tests} tests, {refusals} refusals of io_uring")))
+                Ok(Verdict::Passed(format!("{tests} tests, {refusals} refusals of io_uring"), 0))
             }
             Refused::Failed(reason) => Ok(Verdict::Failed(reason)),
             Refused::Impossible(reason) => {
@@ -134,19 +147,20 @@ fn perform(root: &Path, step: Step) -> anyhow::Result<Verdict> {
 fn plain(root: &Path, invocation: &Invocation) -> anyhow::Result<Verdict> {
     println!("$ {invocation}");
     Ok(match exec::run(root, invocation, LIMIT)?.failure {
-        None => Verdict::Passed(String::new()),
+        None => Verdict::Passed(String::new(), 0),
         Some(reason) => Verdict::Failed(reason),
     })
 }
 
 fn tests(root: &Path, invocation: &Invocation) -> anyhow::Result<Verdict> {
+    let invocation = invocation.clone().arg("--").arg(SHOWN);
     println!("$ {invocation}");
-    let ran = exec::run(root, invocation, LIMIT)?;
+    let ran = exec::run(root, &invocation, LIMIT)?;
     let counted = Counted::of(&ran.lines);
     Ok(match ran.failure {
         Some(reason) => Verdict::Failed(format!("{reason}; {counted}")),
         None if counted.passed == 0 => Verdict::Failed("no test ran".to_owned()),
-        None => Verdict::Passed(counted.to_string()),
+        None => Verdict::Passed(counted.to_string(), counted.skipped),
     })
 }
 
@@ -208,11 +222,15 @@ struct Counted {
     passed: u64,
     failed: u64,
     ignored: u64,
+    /// Checks in tests that passed without them.
+    skipped: u64,
 }
 
 impl Counted {
     fn of(lines: &[String]) -> Counted {
         let mut counted = Counted::default();
+        let is_skip = |line: &&String| line.trim_start().starts_with(SKIPPED);
+        counted.skipped = lines.iter().filter(is_skip).count() as u64;
         for line in lines.iter().filter_map(|line| line.trim().strip_prefix("test result: ")) {
             let number = |kind: &str| -> u64 {
                 let part = line.split([';', '.']).find_map(|part| part.trim().strip_suffix(kind));
@@ -228,8 +246,12 @@ impl Counted {
 
 impl std::fmt::Display for Counted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Counted { passed, failed, ignored } = self;
-        write!(f, "{passed} tests passed, {failed} failed, {ignored} ignored")
+        let Counted { passed, failed, ignored, skipped } = self;
+        write!(f, "{passed} tests passed, {failed} failed, {ignored} ignored")?;
+        match skipped {
+            0 => Ok(()),
+            _ => write!(f, "; {skipped} checks skipped in them"),
+        }
     }
 }
 
@@ -241,10 +263,12 @@ mod tests {
     fn the_results_of_all_test_programs_are_summed() {
         let lines = [
             "test a ... ok",
+            "SKIPPED: the program for Go is missing",
+            "nothing is SKIPPED here",
             "test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished",
             "test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out",
         ];
         let counted = Counted::of(&lines.map(str::to_owned));
-        assert_eq!(counted, Counted { passed: 7, failed: 3, ignored: 1 });
+        assert_eq!(counted, Counted { passed: 7, failed: 3, ignored: 1, skipped: 1 });
     }
 }

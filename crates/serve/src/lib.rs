@@ -16,6 +16,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod limits;
 mod listen;
 mod peer;

@@ -3,21 +3,43 @@
 mod site;
 
 use std::io::{Read, Write};
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use overlapped_serve::{Connection, Limits, Listen, Peer, Server};
-use overlapped_wire::http::{Answer, Http, text};
+use overlapped_wire::http::{Answer, Content, Http};
 use overlapped_wire::line::Line;
 
-use site::{Site, ask, connect, report, rounds, take};
+use site::{Site, ask, connect, report, rounds, take, torture};
 
-/// Answers after the time that its path says, in ms.
+/// What most answers here are.
+const SIZE: u64 = 10_000;
+
+/// Answers after the time that its path says, in ms; behind that there may be a size.
 fn slowly(request: http::Request<()>, _: &mut dyn Read) -> Answer {
-    let time = request.uri().path()[1..].parse().unwrap_or(0);
+    let mut numbers = request.uri().path().split('/').skip(1).map(|number| number.parse().ok());
+    let time = numbers.next().flatten().unwrap_or(0);
+    let size = numbers.next().flatten().unwrap_or(SIZE);
     overlapped::time::sleep(Duration::from_millis(time));
-    text(http::StatusCode::OK, "x".repeat(10_000))
+    let reader = Box::new(Pieces { left: size, piece: size / 10 });
+    Answer::new(Content::Reader { reader, len: Some(size) })
+}
+
+/// Gives a body piece by piece, so that a stop finds many in the middle of one.
+struct Pieces {
+    left: u64,
+    piece: u64,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.left.min(self.piece).min(buf.len() as u64);
+        self.left -= count;
+        overlapped::time::sleep(Duration::from_micros(300));
+        buf[..count as usize].fill(b'x');
+        Ok(count as usize)
+    }
 }
 
 fn http(grace: Duration, threads: usize) -> (Site, SocketAddr) {
@@ -34,8 +56,7 @@ fn get(stream: &mut impl Write, time: u32) -> std::io::Result<()> {
     write!(stream, "GET /{time} HTTP/1.1\r\nHost: a\r\n\r\n")
 }
 
-/// Reads until the end; says whether what came are whole answers, and whether the last one says
-/// that it is.
+/// Whether these are whole answers, and whether the last one says that it is.
 fn whole(bytes: &[u8]) -> (bool, bool) {
     let mut rest = bytes;
     let mut is_last = false;
@@ -43,14 +64,33 @@ fn whole(bytes: &[u8]) -> (bool, bool) {
         let Some(end) = rest.windows(4).position(|four| four == b"\r\n\r\n") else {
             return (false, is_last);
         };
-        is_last =
-            String::from_utf8_lossy(&rest[..end]).to_lowercase().contains("connection: close");
-        match rest.get(end + 4 + 10_000..) {
+        let head = String::from_utf8_lossy(&rest[..end]).to_lowercase();
+        is_last = head.contains("connection: close");
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let length: usize = length.expect("a length").parse().unwrap();
+        match rest.get(end + 4 + length..) {
             Some(behind) => rest = behind,
             None => return (false, is_last),
         }
     }
     (true, is_last)
+}
+
+/// What came until there was a whole answer, or the end; a slow reader takes its time.
+fn answer(stream: &mut impl Read, slow: bool) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 16384];
+    let most = if slow { 4096 } else { buffer.len() };
+    while bytes.is_empty() || !whole(&bytes).0 {
+        match stream.read(&mut buffer[..most]) {
+            Ok(read @ 1..) => bytes.extend_from_slice(&buffer[..read]),
+            _ => break,
+        }
+        if slow {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    bytes
 }
 
 #[test]
@@ -145,57 +185,121 @@ fn a_plain_function_sees_the_end_of_its_input() {
     assert_eq!(site.stop().cut, 0);
 }
 
+/// How a client of the load behaves.
+#[derive(Debug, Clone, Copy)]
+enum Client {
+    Quick,
+    /// It asks for what takes a while.
+    Patient,
+    /// It asks for more than the sockets hold, and reads slowly.
+    Slow,
+}
+
+/// A client with little room for what it has not read.
+fn connect_narrowly(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    socket.set_recv_buffer_size(4096)?;
+    socket.connect(&address.into())?;
+    Ok(socket.into())
+}
+
 /// One client: connects, asks on one connection until that is closed, and again. How many answers,
 /// and how many of them were cut short.
-fn load(address: SocketAddr, over: &AtomicBool, truncated: &AtomicUsize) -> usize {
-    let mut answers = 0;
+fn load(address: SocketAddr, client: Client, over: &AtomicBool) -> (usize, usize) {
+    let (mut answers, mut truncated) = (0, 0);
+    let path = match client {
+        Client::Quick => "0",
+        Client::Patient => "20",
+        Client::Slow => "0/100000",
+    };
     while !over.load(Relaxed) {
-        let Ok(mut stream) = std::net::TcpStream::connect(address) else { break };
+        let Ok(mut stream) = connect_narrowly(address) else { break };
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        while get(&mut stream, 0).is_ok() {
-            let mut bytes = Vec::new();
-            let mut buffer = [0; 16384];
-            let ended = loop {
-                match stream.read(&mut buffer) {
-                    Ok(read @ 1..) => bytes.extend_from_slice(&buffer[..read]),
-                    _ => break true,
-                }
-                if let (true, is_last) = whole(&bytes) {
-                    answers += 1;
-                    break is_last;
-                }
-            };
-            if ended {
-                // Nothing at all is no answer cut short: it was closed before the request came.
-                if !whole(&bytes).0 {
-                    truncated.fetch_add(1, Relaxed);
-                }
+        loop {
+            if write!(stream, "GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n").is_err() {
+                break;
+            }
+            let bytes = answer(&mut stream, matches!(client, Client::Slow));
+            // Nothing at all is no answer cut short: it was closed before the request came.
+            let (whole, is_last) = whole(&bytes);
+            answers += usize::from(whole && !bytes.is_empty());
+            truncated += usize::from(!whole);
+            if bytes.is_empty() || !whole || is_last {
                 break;
             }
         }
     }
-    answers
+    (answers, truncated)
 }
 
 #[test]
 fn h13_a_stop_under_load_cuts_no_answer_short() {
     let rounds = rounds(5, 100);
-    let truncated = AtomicUsize::new(0);
-    let mut answers = 0;
+    let (mut answers, mut truncated) = (0, 0);
     for round in 0..rounds {
         let (site, address) = http(Duration::from_secs(60), 1 + round % 2);
-        let over = AtomicBool::new(false);
-        let cut = std::thread::scope(|scope| {
-            let clients: Vec<_> =
-                (0..16).map(|_| scope.spawn(|| load(address, &over, &truncated))).collect();
+        let over = &AtomicBool::new(false);
+        let totals = std::thread::scope(|scope| {
+            let kinds = [Client::Quick, Client::Patient, Client::Slow];
+            let clients: Vec<_> = (0..18)
+                .map(|at| kinds[at % kinds.len()])
+                .map(|client| scope.spawn(move || load(address, client, over)))
+                .collect();
             std::thread::sleep(Duration::from_millis(150 + 7 * round as u64));
             let totals = site.stop();
             over.store(true, Relaxed);
-            answers += clients.into_iter().map(|client| client.join().unwrap()).sum::<usize>();
-            totals.cut
+            for client in clients {
+                let (whole, short) = client.join().unwrap();
+                answers += whole;
+                truncated += short;
+            }
+            totals
         });
-        assert_eq!(cut, 0, "within the grace time");
+        assert_eq!((totals.cut, totals.errors), (0, 0), "within the grace time: {totals}");
+        assert!(totals.open_at_stop > 0, "void: nobody was there");
     }
-    assert_eq!(truncated.load(Relaxed), 0);
+    assert_eq!(truncated, 0, "of {answers}");
     report("H13", rounds, &format!("stops under load, {answers} answers, 0 cut short"));
+}
+
+/// Idle connections are killed a second after the stop. Requests that come in that moment are
+/// answered, or were never begun.
+#[test]
+fn h13_requests_that_meet_the_end_of_the_idle_are_answered_or_not_begun() {
+    const CLIENTS: usize = 300;
+    let rounds = rounds(2, 30);
+    let (mut met, mut late) = (0, 0);
+    for round in 0..rounds {
+        let (site, address) = http(Duration::from_secs(60), 1);
+        let mut streams: Vec<_> = (0..CLIENTS).map(|_| connect(address)).collect();
+        let whole_answers = |streams: &mut Vec<TcpStream>| {
+            let is_whole = |stream: &mut TcpStream| {
+                let bytes = answer(stream, false);
+                !bytes.is_empty() && whole(&bytes).0
+            };
+            streams.iter_mut().map(is_whole).filter(|whole| *whole).count()
+        };
+        for stream in &mut streams {
+            get(stream, 0).unwrap();
+        }
+        assert_eq!(whole_answers(&mut streams), CLIENTS);
+        site.handle.stop();
+        let begin = Instant::now();
+        for (at, stream) in streams.iter_mut().enumerate() {
+            let moment = Duration::from_micros(940_000 + 300 * at as u64);
+            std::thread::sleep(moment.saturating_sub(begin.elapsed()));
+            let _ = get(stream, 0);
+        }
+        let answers = whole_answers(&mut streams);
+        met += answers;
+        late += CLIENTS - answers;
+        drop(streams);
+        let requests = site.stop().requests;
+        assert_eq!(requests, (CLIENTS + answers) as u64, "begun and answered, round {round}");
+    }
+    // A slow machine may miss the moment now and then.
+    let is_void = torture() && (met == 0 || late == 0);
+    assert!(!is_void, "void: {met} before the end, {late} after it");
+    let figure = format!("requests about the end of the idle, {met} answered, {late} not begun");
+    report("H13", met + late, &figure);
 }

@@ -2,7 +2,7 @@
 
 mod site;
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use overlapped_serve::{Limits, Listen, Peer, Server};
 use overlapped_wire::http::{Answer, Content, Http};
 use overlapped_wire::line::Line;
 
-use site::{Site, ask, connect, report, rounds, take, wait_until};
+use site::{Site, ask, connect, report, rounds, take, torture, wait_until};
 
 fn line(limits: Limits) -> (Site, SocketAddr) {
     Site::run(move || {
@@ -127,47 +127,78 @@ fn large(_: http::Request<()>, body: &mut dyn Read) -> Answer {
     }
 }
 
-/// Trickles, and looks when the server has enough.
-fn trickle(address: SocketAddr, slowness: Slowness) -> Duration {
-    let begin = Instant::now();
-    let mut stream = connect(address);
-    let head: &[u8] = match slowness {
-        Slowness::Head => b"GET / HTTP/1.1\r\n",
-        Slowness::Body => b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n",
-        Slowness::Reading => b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-    };
-    stream.write_all(head).unwrap();
-    stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-    let mut few = [0; 64];
-    let is_over = |read: std::io::Result<usize>| match read {
-        Ok(count) => count == 0,
-        Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
-    };
-    loop {
-        assert!(begin.elapsed() < Duration::from_secs(60), "{slowness:?} is never closed");
-        let over = match slowness {
+/// One slow client. Most of its time it does nothing.
+struct Slow {
+    stream: TcpStream,
+    slowness: Slowness,
+    begin: Instant,
+}
+
+impl Slow {
+    fn connect(address: SocketAddr, slowness: Slowness) -> Slow {
+        let mut stream = connect(address);
+        let head: &[u8] = match slowness {
+            Slowness::Head => b"GET / HTTP/1.1\r\n",
+            Slowness::Body => b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n",
+            Slowness::Reading => b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        };
+        let begin = Instant::now();
+        stream.write_all(head).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        Slow { stream, slowness, begin }
+    }
+
+    /// Trickles, and looks whether the server has enough.
+    fn is_over(&mut self) -> bool {
+        let mut few = [0; 64];
+        match self.slowness {
             Slowness::Reading => {
-                std::thread::sleep(Duration::from_millis(200));
                 // What is under way can still be read after a reset.
-                stream.take_error().unwrap().is_some() || is_over(stream.read(&mut few))
+                self.stream.take_error().unwrap().is_some()
+                    || match self.stream.read(&mut few) {
+                        Ok(count) => count == 0,
+                        Err(error) => error.kind() != ErrorKind::WouldBlock,
+                    }
             }
-            _ => {
-                let sent = stream.write_all(b"x");
-                let answered = !matches!(stream.read(&mut few), Err(error)
-                    if error.kind() == std::io::ErrorKind::WouldBlock);
+            Slowness::Head | Slowness::Body => {
+                let sent = self.stream.write(b"x");
+                let answered = !matches!(self.stream.read(&mut few), Err(error)
+                    if error.kind() == ErrorKind::WouldBlock);
                 sent.is_err() || answered
             }
-        };
-        if over {
-            return begin.elapsed();
         }
     }
 }
 
+/// Many slow clients: how long each was borne.
+fn trickle(address: SocketAddr, slowness: Slowness, count: usize) -> Vec<Duration> {
+    let mut clients: Vec<_> = (0..count).map(|_| Slow::connect(address, slowness)).collect();
+    let mut times = Vec::new();
+    while !clients.is_empty() {
+        std::thread::sleep(Duration::from_millis(200));
+        clients.retain_mut(|client| {
+            let time = client.begin.elapsed();
+            assert!(time < Duration::from_secs(60), "{slowness:?} is never closed");
+            let over = client.is_over();
+            times.extend(over.then_some(time));
+            !over
+        });
+    }
+    times
+}
+
+/// KiB of memory that this process has.
+fn resident() -> usize {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
 #[test]
 fn h6_slow_clients_are_closed_by_their_deadline_and_disturb_nobody() {
-    let each = rounds(24, 400);
-    let limit = Duration::from_secs(1);
+    let each = rounds(24, 1_950);
+    let reading = each.min(100);
+    let limit = Duration::from_secs(if torture() { 3 } else { 1 });
     let limits = Limits {
         head: limit,
         slack: limit,
@@ -184,43 +215,52 @@ fn h6_slow_clients_are_closed_by_their_deadline_and_disturb_nobody() {
     });
     let (address, probe) = address;
     let over = AtomicBool::new(false);
-    let (slowest, mut probes) = std::thread::scope(|scope| {
+    let before = resident();
+    let (slowest, (mut probes, most)) = std::thread::scope(|scope| {
         let probes = scope.spawn(|| {
             let mut stream = connect(probe);
-            let mut times = Vec::new();
+            let (mut times, mut most) = (Vec::new(), 0);
             while !over.load(Relaxed) {
                 let begin = Instant::now();
                 ask(&mut stream, b"probe\n", b"probe\n");
                 times.push(begin.elapsed());
+                most = most.max(resident());
                 std::thread::sleep(Duration::from_millis(5));
             }
-            times
+            (times, most)
         });
-        let mut clients = Vec::new();
-        for _ in 0..each {
-            for slowness in [Slowness::Head, Slowness::Body] {
-                clients.push(scope.spawn(move || trickle(address, slowness)));
-            }
-        }
-        // Few of these: each one's answer fills the socket's buffers.
-        for _ in 0..each.min(50) {
-            clients.push(scope.spawn(move || trickle(address, Slowness::Reading)));
-        }
+        let crowd = |slowness, count| scope.spawn(move || trickle(address, slowness, count));
+        // Few who read slowly: each one's answer fills the socket's buffers.
+        let clients = [
+            crowd(Slowness::Head, each),
+            crowd(Slowness::Body, each),
+            crowd(Slowness::Reading, reading),
+        ];
         let times: Vec<_> = clients.into_iter().map(|client| client.join()).collect();
         over.store(true, Relaxed);
-        (times.into_iter().map(Result::unwrap).max().unwrap(), probes.join().unwrap())
+        let slowest = times.into_iter().flat_map(Result::unwrap).max().unwrap();
+        (slowest, probes.join().unwrap())
     });
     probes.sort();
     let p99 = probes[probes.len() * 99 / 100];
+    let clients = 2 * each + reading;
+    let memory = most.saturating_sub(before) / clients;
+    if torture() {
+        // The clients look five times a second.
+        assert!(slowest < limit + Duration::from_millis(1_200), "{slowest:?}");
+        assert!(p99 < Duration::from_millis(100), "{p99:?}");
+        assert!(memory <= 64, "{memory} KiB for each");
+    }
     // Generous: the machine may be slow, too.
     assert!(slowest < Duration::from_secs(20), "{slowest:?}");
     assert!(p99 < Duration::from_secs(1), "{p99:?}");
     let totals = site.stop();
-    let clients = 2 * each + each.min(50);
     assert_eq!(totals.late, clients as u64, "{totals}");
     let text = format!(
-        "slow clients closed after at most {:.1} s (limit 1 s); a probe's p99 {:.1} ms",
+        "slow clients closed after at most {:.1} s (limit {} s); a probe's p99 {:.1} ms; {memory} \
+         KiB for each, clients included",
         slowest.as_secs_f64(),
+        limit.as_secs(),
         p99.as_secs_f64() * 1e3
     );
     report("H6", clients, &text);

@@ -121,6 +121,17 @@ fn hello(_: http::Request<()>, _: &mut dyn Read) -> Answer {
     text(http::StatusCode::OK, "hello")
 }
 
+/// What stands behind the escapes of the log.
+fn unescaped(field: &str) -> String {
+    let mut parts = field.split("\\x");
+    let mut bytes = parts.next().unwrap().as_bytes().to_vec();
+    for part in parts {
+        bytes.push(u8::from_str_radix(&part[..2], 16).unwrap());
+        bytes.extend_from_slice(&part.as_bytes()[2..]);
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
 #[test]
 fn h14_each_request_has_one_line_of_printable_text_in_the_access_log() {
     let folder = tempfile::tempdir().unwrap();
@@ -133,8 +144,11 @@ fn h14_each_request_has_one_line_of_printable_text_in_the_access_log() {
     });
     let rounds = rounds(1, 40);
     let mut sent = 0;
+    let mut agents = Vec::new();
     for _ in 0..rounds {
-        for byte in 0..=255 {
+        // Bytes, and what looks like the log's own escapes.
+        let odd = (0..=255).map(|byte| vec![byte, byte]).chain([b"\\x41\\x0A".to_vec()]);
+        for odd in odd {
             // In the target, in a field that is logged, and in what is no request at all.
             for (before, after) in [
                 (&b"GET /"[..], &b" HTTP/1.1\r\nHost: a\r\n\r\n"[..]),
@@ -142,23 +156,39 @@ fn h14_each_request_has_one_line_of_printable_text_in_the_access_log() {
                 (b"x", b"\r\n\r\n"),
             ] {
                 let mut stream = connect(address);
-                stream.write_all(&[before, &[byte, byte], after].concat()).unwrap();
+                stream.write_all(&[before, &odd, after].concat()).unwrap();
                 stream.shutdown(std::net::Shutdown::Write).unwrap();
                 let mut answer = Vec::new();
                 let _ = stream.read_to_end(&mut answer);
                 sent += usize::from(answer.starts_with(b"HTTP/1.1 "));
+                if before.ends_with(b"User-Agent: ") && answer.starts_with(b"HTTP/1.1 200") {
+                    agents.push(String::from_utf8_lossy(&odd).trim().to_owned());
+                }
             }
         }
     }
-    assert!(sent >= 768 * rounds - 8, "{sent}: each gets an answer, of whatever kind");
+    assert!(sent >= 771 * rounds - 8, "{sent}: each gets an answer, of whatever kind");
     let answered = site.stop();
     let log = std::fs::read(&path).unwrap();
     assert!(log.iter().all(|&byte| byte == b'\n' || (b' '..=b'~').contains(&byte)));
     let log = String::from_utf8(log).unwrap();
+    let mut logged = Vec::new();
     for line in log.lines() {
         assert!(line.starts_with("127.0.0.1 - - ["), "{line}");
         assert_eq!(line.matches('"').count(), 6, "{line}");
+        // Nothing that looks escaped was sent so.
+        let fields: Vec<&str> = line.split('"').collect();
+        let (request, agent) = (unescaped(fields[1]), unescaped(fields[5]));
+        if request == "GET / HTTP/1.1" && agent != "-" {
+            logged.push(agent);
+        }
     }
+    assert!(logged.len() > 100 * rounds, "void: {}", logged.len());
+    agents.retain(|agent| !agent.is_empty() && agent != "-");
+    logged.retain(|agent| !agent.is_empty());
+    agents.sort();
+    logged.sort();
+    assert_eq!(logged, agents, "each can be read back as it was sent");
     assert!(log.lines().count() >= sent, "{} of {sent}: {answered}", log.lines().count());
     report("H14", sent, "answers to odd bytes, each with one line of printable text in the log");
 }

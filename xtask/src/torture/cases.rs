@@ -22,6 +22,8 @@ pub(crate) enum Answer {
     Tests,
     /// The whole suite while the kernel refuses io_uring with each of these errors.
     SuiteWithout(&'static [&'static str]),
+    /// A fuzzer, for a while on each of these targets.
+    Fuzzers(&'static [&'static str]),
 }
 
 const BOTH: &[Port] = &[Port::Uring, Port::Poll];
@@ -84,6 +86,14 @@ pub(crate) const CASES: &[Case] = &[
     ),
     both("H3", "Bytes mean the same however they are split on their way."),
     both("H4", "Where a request is accepted, other parsers see the same one."),
+    Case {
+        id: "H5",
+        promise: "No bytes crash a parser, and how they are cut changes nothing.",
+        ports: &[Port::Uring],
+        answer: Answer::Fuzzers(&[
+            "echo", "bracket", "length", "line", "zen", "http", "codec", "proxy", "cgi",
+        ]),
+    },
     both("H6", "Slow clients are closed by their deadline, and others do not notice them."),
     both("H7", "Each limit of a request holds exactly at its edge: 414, 431, 413."),
     both("H8", "No path, link or rename leads out of a served folder; hidden files are nowhere."),

@@ -6,6 +6,7 @@
 //! a line `RELIABILITY <case> <checks> <figure in words>`. No line, or no check, is a failure.
 
 mod cases;
+mod fuzz;
 mod table;
 
 use std::path::Path;
@@ -128,6 +129,7 @@ fn perform(root: &Path, case: &Case, port: Port) -> anyhow::Result<Result<String
             let ran = exec::run(root, &tests, LIMIT)?;
             Ok(ran.failure.map_or_else(|| measured(case.id, &ran.lines), Err))
         }
+        Answer::Fuzzers(targets) => fuzz::all(root, targets),
         Answer::SuiteWithout(errors) => {
             let mut checks = 0;
             for errno in errors {

@@ -120,6 +120,27 @@ fn parse_binary(header: &[u8]) -> io::Result<Told> {
     }
 }
 
+/// What holds for any bytes: where the header ends does not depend on how they came, it is known
+/// before too many have come, and whatever it is, it is understood or refused.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn judge(bytes: &[u8]) {
+    let mut known = None;
+    for cut in 0..=bytes.len() {
+        let told = length(&bytes[..cut]).map_err(|error| error.to_string());
+        match &known {
+            None if told == Ok(None) => assert!(cut < HEADER_MAX, "{cut} bytes and no end"),
+            None => known = Some(told),
+            Some(known) => assert_eq!(known, &told, "after {cut} bytes"),
+        }
+    }
+    if let Some(Ok(Some(len))) = known {
+        assert!(len <= HEADER_MAX);
+        if let Ok(Told::Client { from, to }) = parse(&bytes[..len]) {
+            assert_eq!(from.is_ipv4(), to.is_ipv4());
+        }
+    }
+}
+
 fn wrong(what: impl std::fmt::Display) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, format!("no PROXY header: {what}"))
 }

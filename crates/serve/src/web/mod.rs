@@ -50,5 +50,7 @@ mod site;
 mod target;
 
 pub use cgi::Cgi;
+#[cfg(any(test, fuzzing))]
+pub(crate) use cgi::judge as judge_script;
 pub use files::Files;
 pub use site::{Call, Handler, Peer, Site};

@@ -1,13 +1,13 @@
 //! Operations on files, and opens that wait for ever.
 
 use std::ffi::CString;
-use std::io::IoSlice;
+use std::io::{IoSlice, Seek, SeekFrom};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::rig::{PATIENCE, Rig, everywhere};
+use super::rig::{PATIENCE, Rig, alone, everywhere};
 use crate::op::{Fs, Op, StatBuf};
 use crate::port::{Driver, is_cancelled};
 
@@ -68,6 +68,52 @@ fn names_come_and_go() {
         }
         assert_eq!(whole(rig, remove(&dir, true)), 0);
         assert_eq!(whole(rig, remove(&dir, true)), -libc::ENOENT);
+    });
+}
+
+/// Sets how long files of this process may become.
+fn limit_sizes(bytes: u64) {
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: a structure that is read from.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &limit) }, 0);
+}
+
+/// The kernel's own cursor stays behind then, and what follows would be written over what is there.
+#[test]
+fn a_write_that_is_cut_short_moves_the_cursor_behind_what_was_written() {
+    let test = "port::tests::files::\
+                a_write_that_is_cut_short_moves_the_cursor_behind_what_was_written";
+    alone(test, || {
+        everywhere(|rig| {
+            for (append, begin) in [(false, 0), (true, 0), (false, 3)] {
+                let mut options = std::fs::File::options();
+                let folder = tempfile::tempdir().unwrap();
+                let path = folder.path().join("file");
+                options.write(true).append(append).create(true);
+                let file = options.open(&path).unwrap();
+                (&file).seek(SeekFrom::Start(begin)).unwrap();
+                let fd = file.as_raw_fd();
+                let bytes: Vec<u8> = (0..200).collect();
+                let (mut done, mut results) = (0, Vec::new());
+                limit_sizes(100);
+                while done < bytes.len() {
+                    let buf = bytes[done..].as_ptr();
+                    let len = (bytes.len() - done).min(64) as u32;
+                    let written = whole(rig, Fs::Write { fd, buf, len, offset: None });
+                    results.push(written);
+                    assert!(written > 0, "{}: {results:?}", rig.kind);
+                    done += written as usize;
+                    if written < 64 {
+                        limit_sizes(libc::RLIM_INFINITY);
+                    }
+                }
+                assert_eq!(results[1], 36 - begin as i32, "{}: {results:?}", rig.kind);
+                let written = std::fs::read(&path).unwrap();
+                let kind = rig.kind;
+                assert!(written[begin as usize..] == bytes, "{kind} {append}: {written:?}");
+                assert_eq!((&file).stream_position().unwrap(), begin + 200, "{kind} {append}");
+            }
+        });
     });
 }
 

@@ -21,6 +21,7 @@
 //! are the ring and the eventfd's buffer released. If the kernel will not let us wait, nothing
 //! says when it stops writing to borrowed memory, and the process is aborted.
 
+mod cursors;
 mod prepare;
 mod ring;
 
@@ -37,6 +38,7 @@ use super::spin::{Spin, WATCH};
 use super::{Notifier, PortConfig, Submitted, clock};
 use crate::op::{Completion, Op, Outcome, Token};
 
+use cursors::Cursors;
 pub(crate) use ring::Opcodes;
 pub(super) use ring::{MESSAGE, Ring, USED, send_message};
 
@@ -78,6 +80,8 @@ pub(crate) struct Uring {
     ask_at: u64,
     /// Those of `aside` that have become ready; empty between two waits.
     ready: Vec<(Token, Op)>,
+    /// Where files' cursors stood before the transfers in flight.
+    cursors: Cursors,
     spin: Spin,
     wake: Arc<EventFd>,
     /// Where the kernel puts the eventfd's count. From `Box::into_raw`; freed after the drain.
@@ -103,6 +107,7 @@ impl Uring {
             asked: HashSet::new(),
             ask_at: 0,
             ready: Vec::new(),
+            cursors: Cursors::default(),
             spin: Spin::default(),
             wake,
             wake_count: Box::into_raw(Box::new(0)),
@@ -133,6 +138,7 @@ impl Uring {
             // SAFETY: the caller's promise.
             return unsafe { self.submit_aside(token, op) };
         }
+        self.cursors.note(token, op);
         // SAFETY: the caller's promise holds now and until the completion.
         unsafe { self.push(prepare::prepare(op).user_data(token.to_bits())) };
         self.in_flight += 1;
@@ -365,6 +371,7 @@ impl Uring {
             if !self.asked.is_empty() {
                 self.asked.remove(&token);
             }
+            self.cursors.settle(token, outcome.result);
             self.in_flight -= 1;
             out.push(Completion { token, outcome });
         }

@@ -118,6 +118,28 @@ impl Head {
     }
 }
 
+/// What holds for any output of a script: where its header ends does not depend on how the bytes
+/// came, and a header that passes has nothing in it that is the server's, or that ends a line.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn judge(bytes: &[u8]) {
+    let mut known = None;
+    for cut in 0..=bytes.len() {
+        let found = end(&bytes[..cut]);
+        assert!(known.is_none() || found == known, "after {cut} bytes");
+        assert!(known.is_some() || found.is_none_or(|end| end == cut), "found late");
+        known = found;
+    }
+    let Some(Ok(head)) = known.map(|end| Head::parse(&bytes[..end])) else { return };
+    assert!((200..600).contains(&head.status.as_u16()));
+    assert!(NOT_THEIRS.iter().all(|name| !head.fields.contains_key(*name)));
+    for value in head.fields.values() {
+        assert!(value.as_bytes().iter().all(|byte| !matches!(byte, b'\r' | b'\n' | 0)));
+    }
+    if let Some(path) = head.elsewhere {
+        assert!(path.starts_with('/') && path.bytes().all(|byte| (b' '..0x7f).contains(&byte)));
+    }
+}
+
 fn field(line: &[u8]) -> Result<(HeaderName, HeaderValue), &'static str> {
     let colon = line.iter().position(|&byte| byte == b':');
     let (name, value) = line.split_at(colon.ok_or("a line of the header has no colon")?);

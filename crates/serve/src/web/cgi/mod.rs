@@ -35,6 +35,8 @@ use super::site::Elsewhere;
 use super::{Call, Handler, Peer, page};
 use child::{Ended, Running};
 use header::Head;
+#[cfg(any(test, fuzzing))]
+pub(crate) use header::judge;
 use script::{NoScript, Script};
 use spool::NoBody;
 

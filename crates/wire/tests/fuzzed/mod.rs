@@ -1,0 +1,214 @@
+//! What holds for any bytes at all, as functions of bytes: a fuzzer makes them up (`fuzz/`), and a
+//! test takes those that are known (`tests/seeds.rs`).
+//!
+//! The first two bytes say where the others are cut on their way. For each protocol: the same bytes
+//! have the same outcome, however they are cut (what is served, what is refused, every byte of the
+//! replies); where it waits for more, less has come than its limits allow, so that a buffer of that
+//! size is enough; and it comes to an end (the rig checks that, and that no more is taken than was
+//! shown).
+#![allow(unreachable_pub, reason = "this is a module of a library, too")]
+
+use overlapped_wire::bracket::Bracket;
+use overlapped_wire::codec::Framing;
+use overlapped_wire::echo::Echo;
+use overlapped_wire::http::{Http, Limits};
+use overlapped_wire::length::Length;
+use overlapped_wire::line::Line;
+use overlapped_wire::zen::Zen;
+use overlapped_wire::{BodyDecoder, Decoded, Exchange, Malformed, Next, Piece, Protocol, Reply};
+use tokio_util::codec::{LengthDelimitedCodec, LinesCodec};
+
+use crate::rig::random::Random;
+use crate::rig::{self, End, Mirror, Seen, at_once, dripping, drive};
+
+/// Panics where something does not hold for these bytes.
+pub type Judge = fn(&[u8]);
+
+/// What is judged by what.
+pub const JUDGES: &[(&str, Judge)] = &[
+    ("echo", echo),
+    ("bracket", bracket),
+    ("length", length),
+    ("line", line),
+    ("zen", zen),
+    ("http", http),
+    ("codec", codec),
+];
+
+/// Dripping looks at each byte as often as there are bytes behind it.
+const DRIPPED_MAX: usize = 300;
+
+/// Where the bytes are cut, and the bytes.
+fn parts(data: &[u8]) -> (Vec<usize>, &[u8]) {
+    let Some((seed, whole)) = data.split_at_checked(2) else { return (Vec::new(), data) };
+    let mut random = Random(u64::from(u16::from_le_bytes([seed[0], seed[1]])));
+    let mut cuts: Vec<usize> = match whole.len() {
+        0 | 1 => Vec::new(),
+        len => (0..random.below(9)).map(|_| 1 + random.below(len - 1)).collect(),
+    };
+    cuts.sort_unstable();
+    cuts.dedup();
+    (cuts, whole)
+}
+
+/// Whatever way the bytes come, the outcome is the same; it is returned.
+fn same<P: Protocol>(data: &[u8], most: usize, make: impl Fn() -> P) -> Seen {
+    let (cuts, whole) = parts(data);
+    let make = || Bounded { inner: make(), most };
+    let seen = at_once(&mut make(), whole);
+    assert_eq!(drive(&mut make(), whole, &mut cuts.into_iter()), seen, "cut");
+    if whole.len() <= DRIPPED_MAX {
+        assert_eq!(dripping(&mut make(), whole), seen, "byte by byte");
+    }
+    seen
+}
+
+pub fn echo(data: &[u8]) {
+    let (cuts, whole) = parts(data);
+    let seen = drive(&mut Bounded { inner: Echo, most: 1 }, whole, &mut cuts.into_iter());
+    assert_eq!(seen.output(), whole);
+}
+
+/// The one protocol whose answers show how the bytes came.
+pub fn bracket(data: &[u8]) {
+    const MOST: usize = 10;
+    let (cuts, whole) = parts(data);
+    let mut bracket = Bounded { inner: Bracket::new(MOST), most: 1 };
+    let seen = drive(&mut bracket, whole, &mut cuts.into_iter());
+    let mut begin = 0;
+    for one in &seen.served {
+        let piece = &whole[begin..one.end];
+        assert!((1..=MOST).contains(&piece.len()));
+        assert_eq!(one.reply, [b"[", piece, b"]"].concat());
+        begin = one.end;
+    }
+    assert_eq!(begin, whole.len(), "all of it is answered");
+}
+
+pub fn length(data: &[u8]) {
+    const MOST: usize = 60;
+    // Two digits and a line feed.
+    let seen = same(data, 3 + MOST, || Length::new(MOST));
+    let mut begin = 0;
+    for one in &seen.served {
+        let message = &parts(data).1[begin..one.end];
+        let spelling = format!("{}\n", one.reply.len());
+        assert_eq!(message, [spelling.as_bytes(), &one.reply].concat(), "one spelling only");
+        begin = one.end;
+    }
+}
+
+pub fn line(data: &[u8]) {
+    const MOST: usize = 60;
+    let seen = same(data, MOST, || Line::new(MOST));
+    for one in &seen.served {
+        assert!(one.reply.len() <= MOST && one.reply.ends_with(b"\n"));
+    }
+    if let End::Finished { rest, .. } = &seen.end {
+        assert_eq!([seen.output(), rest.clone()].concat(), parts(data).1);
+    }
+}
+
+pub fn zen(data: &[u8]) {
+    let seen = same(data, 60, || Zen::new(60));
+    for one in &seen.served {
+        assert!(one.reply.ends_with(b"."));
+    }
+}
+
+pub fn http(data: &[u8]) {
+    let tight =
+        Limits { line_bytes_max: 40, fields_max: 5, head_bytes_max: 120, body_bytes_max: 30 };
+    for limits in [Limits::default(), tight] {
+        // An empty line in front of a request does not count.
+        let most = limits.head_bytes_max + 2;
+        let seen = same(data, most, || Http::with_limits(Mirror, limits));
+        for one in &seen.served {
+            check_reply(&one.reply, one.record.request.starts_with("HEAD "));
+        }
+        if let End::Malformed { reply, .. } = &seen.end {
+            let head = String::from_utf8_lossy(reply);
+            assert!(head.contains("\r\nConnection: close\r\n"), "{head}");
+            assert!(rig::status(reply) >= 400, "{head}");
+        }
+    }
+}
+
+/// Any client's parser finds one answer there, and its end.
+fn check_reply(reply: &[u8], is_head: bool) {
+    let mut fields = [httparse::EMPTY_HEADER; 32];
+    let mut response = httparse::Response::new(&mut fields);
+    let Ok(httparse::Status::Complete(head)) = response.parse(reply) else {
+        panic!("no answer: {}", reply.escape_ascii());
+    };
+    let length = response.headers.iter().find(|field| field.name == "Content-Length");
+    let length = length.map_or(0, |field| String::from_utf8_lossy(field.value).parse().unwrap());
+    let expected = if is_head || response.code == Some(204) { 0 } else { length };
+    assert_eq!(reply.len() - head, expected, "{}", reply.escape_ascii());
+}
+
+pub fn codec(data: &[u8]) {
+    const MOST: usize = 9;
+    same(data, 2 + MOST, || {
+        let mut codec = LengthDelimitedCodec::builder();
+        let codec = codec.length_field_length(2).max_frame_length(MOST).new_codec();
+        Framing::new(codec, |frame: bytes::BytesMut| frame.freeze())
+    });
+    // The end of a line may have two bytes, of which the codec counts none.
+    same(data, MOST + 2, || {
+        Framing::new(LinesCodec::new_with_max_length(MOST), |line: String| line)
+    });
+}
+
+/// A protocol that waits for more only while less than `most` bytes have come.
+struct Bounded<P> {
+    inner: P,
+    most: usize,
+}
+
+impl<P: Protocol> Protocol for Bounded<P> {
+    type Request<'a> = P::Request<'a>;
+
+    fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Decoded<P::Request<'a>>, Malformed> {
+        let decoded = self.inner.decode(input)?;
+        Ok(match decoded {
+            Decoded::More => {
+                assert!(input.len() < self.most, "{} bytes, and it waits for more", input.len());
+                Decoded::More
+            }
+            Decoded::Whole { request, taken } => Decoded::Whole { request, taken },
+            Decoded::Head { request, taken, body } => {
+                Decoded::Head { request, taken, body: Box::new(BoundedBody(body)) }
+            }
+        })
+    }
+
+    fn respond(&mut self, request: P::Request<'_>, exchange: &mut Exchange<'_>) -> Next {
+        self.inner.respond(request, exchange)
+    }
+
+    fn finish(&mut self, rest: &[u8], reply: &mut Reply) {
+        self.inner.finish(rest, reply);
+    }
+
+    fn refuse(&mut self, malformed: &Malformed, rest: &[u8], exchange: &mut Exchange<'_>) {
+        self.inner.refuse(malformed, rest, exchange);
+    }
+}
+
+/// A body that takes all there is: nothing heaps up in front of it.
+#[derive(Debug)]
+struct BoundedBody(Box<dyn BodyDecoder>);
+
+impl BodyDecoder for BoundedBody {
+    fn decode(&mut self, input: &[u8]) -> Result<Piece, Malformed> {
+        let piece = self.0.decode(input)?;
+        assert!(piece.taken > 0 || piece.end || input.is_empty(), "it waits for more");
+        assert!(piece.data.start <= piece.data.end && piece.data.end <= piece.taken);
+        Ok(piece)
+    }
+
+    fn invitation(&mut self) -> Option<&'static [u8]> {
+        self.0.invitation()
+    }
+}

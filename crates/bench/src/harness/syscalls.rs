@@ -70,3 +70,16 @@ pub(crate) fn cpu_time(process: u32) -> Result<Duration, String> {
     }
     Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
 }
+
+/// The processor time of this process's children that have ended and were waited for.
+pub(crate) fn cpu_time_of_ended_children() -> Duration {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the pointer is to a live local of the type that the call fills in, and which is
+    // plain numbers, so that zeroes are a value of it.
+    let usage = unsafe {
+        libc::getrusage(libc::RUSAGE_CHILDREN, usage.as_mut_ptr());
+        usage.assume_init()
+    };
+    let time = |of: libc::timeval| Duration::new(of.tv_sec as u64, of.tv_usec as u32 * 1000);
+    time(usage.ru_utime) + time(usage.ru_stime)
+}

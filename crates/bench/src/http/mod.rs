@@ -15,11 +15,12 @@ pub(crate) use site::NAMES;
 
 use crate::harness::child::Report;
 use crate::harness::server::Server;
-use crate::harness::syscalls::cpu_time;
+use crate::harness::syscalls::{cpu_time, cpu_time_of_ended_children};
 use crate::subjects::{Name, Server as Kind};
 use client::Client;
 use site::Site;
 use std::process::Command;
+use std::time::Duration;
 use wrk::Wrk;
 
 /// The names of the cases, in their order.
@@ -53,16 +54,19 @@ pub(crate) fn measure(name: Name, case: &str, quick: bool) -> Result<Report, Str
     // wrk knows whole seconds only.
     load.run(1)?;
     let cpu_before = cpu_time(server.id())?;
+    let load_before = cpu_time_of_ended_children();
     let figures = load.run(if quick { 1 } else { 3 })?;
     let server_cpu = cpu_time(server.id())? - cpu_before;
+    let load_cpu = cpu_time_of_ended_children() - load_before;
     Client::connect(port)?.expect_body(&site::target(file), &body)?;
 
     let mut report = Report::default();
-    let each_us = server_cpu.as_nanos() as f64 / 1000.0 / figures.requests;
+    let each_us = |time: Duration| time.as_nanos() as f64 / 1000.0 / figures.requests;
     report.push(format!("{case}_requests_per_s"), "1/s", figures.per_second);
     report.push(format!("{case}_p50_us"), "us", figures.p50_us);
     report.push(format!("{case}_p99_us"), "us", figures.p99_us);
-    report.push(format!("{case}_server_cpu_us"), "us", each_us);
+    report.push(format!("{case}_server_cpu_us"), "us", each_us(server_cpu));
+    report.push(format!("{case}_load_cpu_us"), "us", each_us(load_cpu));
     report.push(format!("{case}_errors"), "errors", figures.errors);
     if figures.errors > 0.0 {
         report.notes.push(format!("!!! {case}: {} errors", figures.errors));

@@ -47,8 +47,8 @@ impl Socket {
     /// Sends as much as need not wait, past the port; 0 also where it fails, which the usual way
     /// will find out and say.
     ///
-    /// It leaves at once, where what goes through a ring waits for the other tasklets' turns. Nobody
-    /// else gets a turn by it: not for what may go on for ever.
+    /// It leaves at once, where what goes through a ring waits for the other tasklets' turns.
+    /// Nobody else gets a turn by it: not for what may go on for ever.
     pub(crate) fn send_at_once(&self, bytes: &[u8], flags: SendFlags) -> usize {
         let flags = flags | SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         rustix::net::send(self, bytes, flags).unwrap_or(0)

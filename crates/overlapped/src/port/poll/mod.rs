@@ -11,9 +11,9 @@
 //!       cancel, wherever it stands ─▶ done (ECANCELED) ───────────────────▶ out
 //! ```
 //!
-//! Receives are left *fresh* while tries at once find nothing (`eager.rs`). With 50 connections of
-//! an echo server, a call and a half of four are saved for each round trip: no try in vain, and
-//! seldom a registration.
+//! Receives are left *fresh* while tries at once find nothing (`eager.rs`): that saves the try in
+//! vain, and the registration wherever the data has come by the next wait. Messages with their
+//! length in front, 50 connections, 16 messages at a time: 1.98 → 2.57 million a second.
 //!
 //! Each descriptor has two queues, for readers and for writers, with any number of waiters, served
 //! in order until one would wait again. A registration is armed exactly while a queue of its

@@ -98,7 +98,9 @@ impl Head {
         let has_type = self.fields.contains_key(CONTENT_TYPE);
         if let Some(location) = location {
             if location.as_bytes().starts_with(b"/") && status.is_none() && !has_type {
-                let path = location.to_str().map_err(|_| "the location is no path")?;
+                // `to_str` lets tabs pass.
+                let path = location.to_str().ok().filter(|path| !path.contains('\t'));
+                let path = path.ok_or("the location is no path")?;
                 self.elsewhere = Some(path.to_owned());
                 return Ok(());
             }

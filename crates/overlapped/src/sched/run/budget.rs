@@ -9,7 +9,7 @@ const SWITCHES_MAX: u32 = 64;
 /// The most time between two looks outside, as far as tasklets give way, in nanoseconds.
 const LOOK_EVERY_NS: u64 = 1_000_000;
 /// Switches between two glances at the coarse clock.
-const GLANCE_EVERY: u32 = 16;
+const GLANCE_EVERY: u32 = 8;
 
 /// The switches that are left before the next look outside.
 pub(in crate::sched) struct Budget {

@@ -66,16 +66,65 @@ impl Position {
         std::ptr::without_provenance(self.0.get())
     }
 
-    /// Leaves the fiber that this is the position of for another, `next`; returns when the first
-    /// one is resumed or handed over to.
+    /// Where that is, by value: who has handed over may be suspended for longer than the other
+    /// tasklet lives, so what it has been given must not be a reference.
+    #[inline(always)]
+    pub(crate) fn mark(&self) -> Mark {
+        Mark(self.0.get())
+    }
+
+    /// Leaves the fiber that this is the position of for another; returns when the first one is
+    /// resumed or handed over to.
     ///
     /// # Safety
-    /// The caller runs on the one fiber, in its job. The other is of the same hub, and suspended in
-    /// the middle of its job.
+    /// The caller runs on the one fiber, in its job. `next` is the mark of another one of the same
+    /// hub, which is suspended there, in the middle of its job.
     #[inline(always)]
-    pub(crate) unsafe fn hand_over(&self, next: &Position) {
-        // SAFETY: that is where `next` is suspended.
-        unsafe { switch(self.0.as_ptr(), next.0.get(), std::ptr::null()) };
+    pub(crate) unsafe fn hand_over(&self, next: Mark) {
+        // SAFETY: that is where the other one is suspended.
+        unsafe { switch(self.0.as_ptr(), next.0, std::ptr::null()) };
+    }
+
+    /// The same, to begin a job on a fiber that is between two.
+    ///
+    /// # Safety
+    /// The caller runs on this position's fiber, in its job. Of the other one, what
+    /// [`Fiber::start`] says.
+    #[inline(always)]
+    pub(crate) unsafe fn start(
+        &self,
+        entrance: Entrance,
+        position: *const Position,
+        hub: &Hub,
+        job: Job,
+    ) {
+        // SAFETY: handed on to the caller.
+        unsafe { entrance.enter(&self.0, position, hub, job) };
+    }
+}
+
+/// The place that a suspended fiber goes on from.
+#[derive(Clone, Copy)]
+pub(crate) struct Mark(usize);
+
+/// The way onto a fiber that is between two jobs; by value, for the reason that a [`Mark`] has.
+#[derive(Clone, Copy)]
+pub(crate) struct Entrance(NonNull<Link>);
+
+impl Entrance {
+    /// # Safety
+    /// As for [`Fiber::start`]; `save` is where the caller's position belongs.
+    #[inline(always)]
+    unsafe fn enter(self, save: &Cell<usize>, position: *const Position, hub: &Hub, job: Job) {
+        debug_assert!(!job.is_null());
+        // SAFETY: the link stands on the fiber's stack, and the fiber is there.
+        let link = unsafe { self.0.as_ref() };
+        link.job.set(job);
+        link.hub.set(hub);
+        link.position.set(position);
+        // SAFETY: between two jobs a fiber rests in `main`, or on the frame that `new` made, which
+        // wants the link.
+        unsafe { switch(save.as_ptr(), link.rest.get(), (&raw const *link).cast()) };
     }
 }
 
@@ -157,7 +206,7 @@ impl Fiber {
     #[inline(always)]
     pub(crate) unsafe fn start(&self, position: &Position, hub: &Hub, job: Job) -> Paused {
         // SAFETY: handed on to the caller.
-        unsafe { self.begin(&hub.position, position, hub, job) };
+        unsafe { self.entrance().enter(&hub.position, position, hub, job) };
         hub.paused.get()
     }
 
@@ -173,36 +222,10 @@ impl Fiber {
         hub.paused.get()
     }
 
-    /// Leaves the fiber that `from` is the position of, and begins a job on this one; otherwise as
-    /// [`Position::hand_over`].
-    ///
-    /// # Safety
-    /// The caller runs on the other fiber, in its job. Of this one, what [`Fiber::start`] says.
+    /// The way onto it, for a fiber that hands over.
     #[inline(always)]
-    pub(crate) unsafe fn start_from(
-        &self,
-        from: &Position,
-        position: &Position,
-        hub: &Hub,
-        job: Job,
-    ) {
-        // SAFETY: handed on to the caller.
-        unsafe { self.begin(&from.0, position, hub, job) };
-    }
-
-    /// # Safety
-    /// As for [`Fiber::start`]; `save` is where the caller's position belongs.
-    #[inline(always)]
-    unsafe fn begin(&self, save: &Cell<usize>, position: &Position, hub: &Hub, job: Job) {
-        debug_assert!(!job.is_null());
-        // SAFETY: the link stands on the stack that this fiber owns.
-        let link = unsafe { self.link.as_ref() };
-        link.job.set(job);
-        link.hub.set(hub);
-        link.position.set(position);
-        // SAFETY: between two jobs a fiber rests in `main`, or on the frame that `new` made, which
-        // wants the link.
-        unsafe { switch(save.as_ptr(), link.rest.get(), (&raw const *link).cast()) };
+    pub(crate) fn entrance(&self) -> Entrance {
+        Entrance(self.link)
     }
 
     /// Takes back the stack of a fiber that is between two jobs: nothing on it owns anything.

@@ -34,14 +34,33 @@ impl Position {
         std::ptr::null()
     }
 
+    /// Of no use here: see [`HANDS_OVER`].
+    pub(crate) fn mark(&self) -> Mark {
+        Mark(())
+    }
+
     /// Not to be had here: see [`HANDS_OVER`].
     ///
     /// # Safety
     /// Never called.
-    pub(crate) unsafe fn hand_over(&self, _next: &Position) {
+    pub(crate) unsafe fn hand_over(&self, _: Mark) {
+        unreachable!("nobody hands over here");
+    }
+
+    /// Not to be had here either.
+    ///
+    /// # Safety
+    /// Never called.
+    pub(crate) unsafe fn start(&self, _: Entrance, _: *const Position, _: &Hub, _: Job) {
         unreachable!("nobody hands over here");
     }
 }
+
+/// The place that a suspended fiber goes on from: corosensei keeps it.
+pub(crate) struct Mark(());
+
+/// The way onto a fiber that is between two jobs; the same.
+pub(crate) struct Entrance(());
 
 /// A job's way back to the hub.
 #[repr(transparent)]
@@ -108,12 +127,9 @@ impl Fiber {
         unsafe { self.start(position, hub, std::ptr::dangling()) }
     }
 
-    /// Not to be had here: see [`HANDS_OVER`].
-    ///
-    /// # Safety
-    /// Never called.
-    pub(crate) unsafe fn start_from(&self, _: &Position, _: &Position, _: &Hub, _: Job) {
-        unreachable!("nobody hands over here");
+    /// Of no use here: see [`HANDS_OVER`].
+    pub(crate) fn entrance(&self) -> Entrance {
+        Entrance(())
     }
 
     /// Ends a fiber that is between two jobs, and gives its stack back.

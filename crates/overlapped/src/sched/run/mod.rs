@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 
 use super::idle::Look;
 use super::{CURRENT, Ending, Sched, State, Tcb, TcbPtr, release};
-use crate::switch::{HANDS_OVER, Job, Paused, Suspender, prefetch};
+use crate::switch::{Fiber, HANDS_OVER, Job, Paused, Suspender, prefetch};
 pub(super) use budget::Budget;
 
 impl Sched {
@@ -109,10 +109,10 @@ impl Sched {
     pub(crate) fn leave_stack(&self, me: &Tcb, suspender: &Suspender) {
         let Some(next) = self.next_in_turn() else { return suspender.suspend() };
         let block = self.block(next);
-        let mut fresh = None;
+        let mut entrance = None;
         if block.fiber().is_none() {
-            fresh = self.equip_at_once(block);
-            if fresh.is_none() {
+            entrance = self.equip_at_once(block).map(Fiber::entrance);
+            if entrance.is_none() {
                 return suspender.suspend();
             }
         }
@@ -128,11 +128,11 @@ impl Sched {
         // job, if it had a fiber, or with one that is between two jobs. Both are this scheduler's,
         // which stays in place while the loop runs, and so do blocks.
         unsafe {
-            if let Some(fiber) = fresh {
+            if let Some(entrance) = entrance {
                 let job = next.as_ptr().cast_const().cast();
-                fiber.start_from(&me.position, &block.position, &self.hub, job);
+                me.position.start(entrance, &raw const block.position, &self.hub, job);
             } else {
-                me.position.hand_over(&block.position);
+                me.position.hand_over(block.position.mark());
             }
         }
     }

@@ -13,7 +13,7 @@ use slab::Slab;
 use super::guest::Factory;
 use super::{Front, Serve, Site, Venue, drain};
 use crate::listen::{Door, accept_for_ever, accept_the_rest};
-use crate::session::{Outbox, Seen};
+use crate::session::Outbox;
 use crate::stream::Link;
 use crate::watch::{Counts, Log};
 
@@ -27,7 +27,6 @@ pub(crate) struct Worker {
     stopping: Cell<bool>,
     links: RefCell<Slab<Rc<Link>>>,
     spare: RefCell<Vec<Outbox>>,
-    pub(crate) seen: Seen,
 }
 
 impl Worker {

@@ -32,7 +32,6 @@ use overlapped_wire::{Exchange, Protocol};
 use crate::Connection;
 use crate::stream::{State, is_late};
 pub(crate) use close::close;
-pub(crate) use file::Seen;
 use input::Input;
 pub(crate) use outbox::Outbox;
 pub(crate) use pace::Pace;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use overlapped::net::{TcpListener, TcpStream, wait_readable, wait_writable};
+use overlapped::port::PortChoice;
 use overlapped::task::unblock;
 use overlapped::time::{sleep, timeout};
 use overlapped::{Config, JoinError, run, run_until, scope, spawn, yield_now};
@@ -401,4 +402,36 @@ fn a_connect_that_nobody_answers_can_be_killed_and_timed_out() {
         assert!(begin.elapsed() < rig::within(ms(500)));
     })
     .unwrap();
+}
+
+#[test]
+fn receives_are_killed_before_the_port_has_looked_at_them() {
+    let killed = || {
+        let connections: Vec<_> = (0..40).map(|_| pair()).collect();
+        // More than are tried in vain before readiness leaves receives to the next wait.
+        for _ in 0..3 {
+            let readers: Vec<_> = connections
+                .iter()
+                .map(|(near, _)| {
+                    let near = near.try_clone().unwrap();
+                    spawn(move || (&near).read(&mut [0; 8]).map(drop))
+                })
+                .collect();
+            // They run, and nothing is looked at: too few for that.
+            yield_now();
+            readers.iter().for_each(|reader| reader.kill());
+            for reader in readers {
+                assert!(reader.join().is_err());
+            }
+        }
+        // Nothing that was killed takes what comes now.
+        for (near, far) in &connections {
+            (&*far).write_all(b"here").unwrap();
+            let mut bytes = [0; 4];
+            (&*near).read_exact(&mut bytes).unwrap();
+            assert_eq!(&bytes, b"here");
+        }
+    };
+    run(killed).unwrap();
+    Config::new().port(PortChoice::Poll).run(killed).unwrap();
 }

@@ -18,7 +18,7 @@ const LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// The figure of all targets, or why there is none.
 pub(super) fn all(root: &Path, targets: &[&str]) -> anyhow::Result<Result<String, String>> {
-    if !Invocation::cargo("+nightly fuzz --version").probe() {
+    if !Invocation::new("rustup", "run nightly cargo fuzz --version").probe() {
         let remedy = "cargo-fuzz or a nightly compiler is missing: `cargo install cargo-fuzz`, \
                       `rustup toolchain install nightly`";
         return Ok(Err(remedy.to_owned()));
@@ -32,7 +32,7 @@ pub(super) fn all(root: &Path, targets: &[&str]) -> anyhow::Result<Result<String
         for folder in [&corpus, &found] {
             std::fs::create_dir_all(root.join(folder)).with_context(|| folder.clone())?;
         }
-        let fuzz = Invocation::cargo("+nightly fuzz run")
+        let fuzz = Invocation::new("rustup", "run nightly cargo fuzz run")
             .arg(target)
             .arg(&corpus)
             .arg(&format!("fuzz/seeds/{target}"))

@@ -9,8 +9,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use common::{
-    Server, Signal, finish_python, has_client, on_each_port, python, round_trip, start_python,
-    try_round_trip, within,
+    Server, Signal, finish_python, has_client, on_each_port, python, read_some, round_trip,
+    start_python, try_round_trip, within,
 };
 
 fn target(server: &Server, more: &[String]) -> Vec<String> {
@@ -168,7 +168,7 @@ fn at_the_most_connections_further_clients_wait_and_none_is_lost() {
         for stream in &mut waiting {
             stream.write_all(b"waiting").unwrap();
             stream.set_read_timeout(Some(Duration::from_millis(30))).unwrap();
-            stream.read(&mut [0; 7]).expect_err("nobody has a seat for it");
+            read_some(stream, &mut [0; 7]).expect_err("nobody has a seat for it");
             stream.set_read_timeout(Some(within(Duration::from_secs(5)))).unwrap();
         }
         // Each that leaves makes room for the next.
@@ -214,7 +214,7 @@ fn one_of_two_is_closed(port: &str, limit: Duration) -> bool {
         answered.expect("it was busy");
         last = Instant::now();
     }
-    assert_eq!(idle.read(&mut [0; 1]).unwrap(), 0, "closed after {:?}", begin.elapsed());
+    assert_eq!(read_some(&mut idle, &mut [0; 1]).unwrap(), 0, "closed after {:?}", begin.elapsed());
     let stopped = server.stop(Signal::TERM);
     assert_eq!(stopped.count("errors"), 0);
     let closed = stopped.count("idleness");

@@ -3,7 +3,7 @@
 mod common;
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, kill_process};
 
-use common::{PROGRAM, Server, Signal, address, on_each_port, round_trip, wait_until};
+use common::{PROGRAM, Server, Signal, address, on_each_port, read_some, round_trip, wait_until};
 
 /// Longer than any test waits: what happens, happens for another reason.
 const LONG: &str = "600s";
@@ -44,7 +44,7 @@ impl Client {
         let mut text = String::new();
         loop {
             let mut bytes = [0; 4096];
-            let read = self.stream.read(&mut bytes)?;
+            let read = read_some(&mut self.stream, &mut bytes)?;
             text += &String::from_utf8_lossy(&bytes[..read]);
             let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
             let fields = head.to_lowercase();

@@ -171,7 +171,7 @@ impl Server {
         let mut first = self.connect();
         round_trip(&mut first, b"first");
         first.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(first.read(&mut [0; 1]).unwrap(), 0);
+        assert_eq!(read_some(&mut first, &mut [0; 1]).unwrap(), 0);
         self.descriptors()
     }
 
@@ -292,4 +292,15 @@ pub(crate) fn try_round_trip(stream: &mut TcpStream, bytes: &[u8]) -> io::Result
     stream.read_exact(&mut answer)?;
     assert!(answer == bytes, "the answer differs");
     Ok(())
+}
+
+/// `read` as it is without a time limit: with one, whoever traces us interrupts it, for example
+/// when a child ends (signal(7)).
+pub(crate) fn read_some(stream: &mut TcpStream, into: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match stream.read(into) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
 }

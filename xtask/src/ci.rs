@@ -218,8 +218,8 @@ pub fn refused(root: &Path, errno: &str) -> anyhow::Result<Refused> {
 
 /// The sum of what test programs say at their ends.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Counted {
-    passed: u64,
+pub(crate) struct Counted {
+    pub(crate) passed: u64,
     failed: u64,
     ignored: u64,
     /// Checks in tests that passed without them.
@@ -227,7 +227,7 @@ struct Counted {
 }
 
 impl Counted {
-    fn of(lines: &[String]) -> Counted {
+    pub(crate) fn of(lines: &[String]) -> Counted {
         let mut counted = Counted::default();
         let is_skip = |line: &&String| line.trim_start().starts_with(SKIPPED);
         counted.skipped = lines.iter().filter(is_skip).count() as u64;

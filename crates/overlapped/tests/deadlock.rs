@@ -114,6 +114,7 @@ fn shielded_tasklets_are_told_too() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no such I/O")]
 fn whatever_can_still_happen_keeps_it_away() {
     run(|| {
         let channel = Channel::<u8>::new();
@@ -246,6 +247,7 @@ fn outside_a_scheduler_a_channel_says_so_at_once() {
 
 /// Whoever is told and waits again is the last waiter then, and is told again.
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri too long")]
 fn a_joiner_is_told_of_each_of_thousands_in_time() {
     let waiters = rig::rounds(5_000, 20_000);
     let begin = Instant::now();
@@ -317,6 +319,7 @@ fn verdicts_go_on_rightly_whatever_the_told_ones_do() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri too long")]
 fn thousands_of_waiters_are_told_in_time() {
     let waiters = rig::rounds(5_000, 20_000);
     let begin = Instant::now();

@@ -68,6 +68,7 @@ fn outside_a_scheduler_it_parks_the_thread() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri takes its time")]
 fn combinators_and_streams_work() {
     run(|| {
         let (tx, rx) = mpsc::channel::<u32>(2);
@@ -118,6 +119,7 @@ fn combinators_and_streams_work() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri too long")]
 fn tokio_s_locks_and_channels_need_no_runtime() {
     run(|| {
         let mutex = Rc::new(tokio::sync::Mutex::new(0));
@@ -255,6 +257,7 @@ fn where_it_may_not_wait_it_panics_unless_the_future_is_ready() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri starts no processes")]
 fn while_unwinding_it_aborts_rather_than_switch() {
     struct Waits;
     impl Drop for Waits {
@@ -277,6 +280,7 @@ fn while_unwinding_it_aborts_rather_than_switch() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri takes its time")]
 fn every_ending_of_a_tasklet_comes_out_of_its_future() {
     run(|| {
         assert_eq!(block_on(spawn(|| 1)).unwrap(), 1);

@@ -218,6 +218,7 @@ fn map_goes_on_with_fewer_at_the_limit_of_tasklets() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri too long")]
 fn a_full_group_makes_spawn_wait() {
     let crowd = Crowd::default();
     let seen = crowd.clone();
@@ -368,6 +369,7 @@ fn a_member_that_cannot_be_spawned_takes_no_room() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri too long")]
 fn thousands_pass_through_a_group_in_time() {
     let items = rig::rounds(20_000, 1_000_000);
     run(|| {

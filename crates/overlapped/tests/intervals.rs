@@ -49,6 +49,7 @@ fn about(what: &str, expected: &[f64], round: impl Fn(Duration) -> Vec<f64>) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri takes its time")]
 fn burst_catches_up_delay_begins_anew_and_skip_keeps_the_beat() {
     let came = |behavior| move |period| after_a_stall(behavior, period).1;
     // The stall lasts from 1.0 to 3.5 periods.
@@ -209,6 +210,7 @@ fn what_is_spawned_inside_has_no_deadline_and_what_is_scoped_has() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no such I/O")]
 fn every_call_that_waits_says_that_the_deadline_passed() {
     run_until(|| {
         let soon = 2 * MS;

@@ -153,6 +153,7 @@ fn panicked<T>(joined: &Result<T, JoinError>, text: &str) -> bool {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no such I/O")]
 fn s6_every_cell_of_the_kill_matrix_ends_as_documented() {
     let mut cells = 0;
     for _ in 0..rig::rounds(1, 100) {

@@ -124,6 +124,7 @@ fn two_selects_crosswise_over_two_channels_exchange_once() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri too long")]
 fn ready_alternatives_get_equal_shares_and_biased_takes_the_first() {
     run(|| {
         let channels: Vec<Channel<usize>> = (0..4).map(|_| Channel::new()).collect();
@@ -409,6 +410,7 @@ fn a_tasklet_s_end_is_taken_with_its_handle_and_others_keep_theirs() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no such I/O")]
 fn a_descriptor_s_readiness_is_one_of_the_alternatives() {
     run(|| {
         let (mut rx, mut tx) = std::io::pipe().unwrap();
@@ -440,6 +442,7 @@ fn a_descriptor_s_readiness_is_one_of_the_alternatives() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no such I/O")]
 fn a_select_returns_after_its_operations_have_been_reaped() {
     run(|| {
         let channel = Channel::new();
@@ -461,6 +464,7 @@ fn a_select_returns_after_its_operations_have_been_reaped() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no such I/O")]
 fn at_the_limit_of_operations_readiness_fails_and_the_others_are_given_up() {
     let config = Config::new().operations_max(2);
     config
@@ -478,6 +482,7 @@ fn at_the_limit_of_operations_readiness_fails_and_the_others_are_given_up() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no such I/O")]
 fn a_kill_ends_a_select_and_leaves_no_trace() {
     overlapped::run_until(|| {
         for with_operation in [false, true] {
@@ -517,6 +522,7 @@ fn a_kill_ends_a_select_and_leaves_no_trace() {
 /// A value that was handed over while the select's operation is still being cancelled arrives, and
 /// the kill comes at the next suspension point.
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no such I/O")]
 fn a_kill_after_the_meeting_does_not_lose_the_value() {
     run(|| {
         let channel = Channel::new();
@@ -565,6 +571,7 @@ fn a_select_over_channels_and_joins_gets_the_verdict() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no such I/O")]
 fn a_time_or_a_descriptor_keeps_the_verdict_away() {
     run(|| {
         let channel = Channel::<u8>::new();
@@ -634,6 +641,7 @@ fn where_the_caller_may_not_wait_one_attempt_is_made() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no such I/O")]
 fn outside_a_scheduler_times_and_descriptors_are_waited_for() {
     let channel = Channel::<u8>::new();
     let begin = Instant::now();
@@ -712,6 +720,7 @@ fn an_observer_is_told_as_of_plain_sends_and_receives() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no such I/O")]
 fn leaving_the_run_ends_selects_of_every_kind() {
     for with_operation in [false, true] {
         let channel = Channel::<u8>::new();

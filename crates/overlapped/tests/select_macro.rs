@@ -59,6 +59,7 @@ fn bodies_return_and_pass_errors_on() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no such I/O")]
 fn every_kind_of_alternative_can_be_written() {
     struct Door {
         channel: Channel<u8>,

@@ -31,6 +31,7 @@ fn ends(f: impl FnOnce() + Send + 'static) -> Duration {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri too long")]
 fn who_outlives_the_grace_time_is_parked_for_good() {
     static ADDRESS: AtomicUsize = AtomicUsize::new(0);
     ends(|| {
@@ -94,6 +95,7 @@ fn the_grace_time_ends_against_a_loop_that_swallows_its_exits() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri starts no processes")]
 fn a_run_never_leaves_threads_behind_that_borrow_from_its_caller() {
     // Main's frames may lend the caller's values to a `std::thread::scope`. So `run` must not come
     // back while main is suspended inside one, whatever becomes of main.

@@ -66,6 +66,7 @@ fn a_closure_need_not_be_send() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri too long")]
 fn thousands_sleep_at_once() {
     run(|| {
         let begin = Instant::now();
@@ -178,6 +179,7 @@ impl Drop for Says {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "under Miri each tasklet is a thread")]
 fn nothing_is_left_of_who_was_joined_and_it_keeps_its_name_to_the_end() {
     static LOCAL: Local<Says> = Local::new(|| Says);
     let body = || LOCAL.with(|_| ());
@@ -239,6 +241,7 @@ fn parking_is_ended_by_kills_and_not_by_deadlines() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri too long")]
 fn a_token_that_comes_while_parking_begins_is_not_lost() {
     let rounds = rig::rounds(5_000, 100_000);
     let parked = Arc::new(AtomicUsize::new(0));

@@ -220,6 +220,7 @@ fn a_rendezvous_takes_nothing_in_that_nobody_waits_for() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri too long")]
 fn values_cross_threads_and_schedulers_in_each_senders_order() {
     const SENDERS: usize = 4;
     type Send = Box<dyn Fn(usize, usize) + std::marker::Send>;

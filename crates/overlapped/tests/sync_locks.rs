@@ -31,6 +31,7 @@ fn is_killed<T: std::fmt::Debug>(tasklet: Tasklet<T>) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no such I/O")]
 fn a_lock_held_across_a_wait_stops_nobody_else() {
     run(|| {
         let mutex = Rc::new(Mutex::new(0));
@@ -217,6 +218,7 @@ fn inside_no_switch_only_a_wait_panics() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri too long")]
 fn a_lock_works_between_threads_and_schedulers() {
     let (mutex, rounds) = (Arc::new(Mutex::new(0)), rig::rounds(2_000, 100_000));
     let workers: Vec<_> = (0..3)
@@ -580,6 +582,7 @@ fn named(name: &str, f: impl FnOnce() + 'static) -> Tasklet<()> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri starts no processes")]
 fn a_lock_that_would_be_waited_for_while_unwinding_ends_the_process() {
     const NAME: &str = "a_lock_that_would_be_waited_for_while_unwinding_ends_the_process";
     if rig::asked().is_none() {

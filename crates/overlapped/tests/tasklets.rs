@@ -137,6 +137,7 @@ static SECOND: Local<Last> = Local::new(|| Last("second"));
 static AGAIN: Local<Last> = Local::new(|| Last("again"));
 
 #[test]
+#[cfg_attr(miri, ignore = "under Miri each tasklet is a thread")]
 fn locals_are_dropped_in_the_order_they_were_made_on_the_tasklets_own_stack() {
     struct Result;
     impl Drop for Result {
@@ -240,6 +241,7 @@ fn a_scope_panics_for_children_that_nobody_joined() {
 scoped_tls::scoped_thread_local!(static DEPTH: u32);
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no such I/O")]
 fn s11_no_switch_turns_a_suspension_inside_scoped_tls_into_an_error() {
     // Without no_switch, two tasklets that wait inside `set` leave in the order they came: the
     // first one's `set` restores an empty slot, the second one's restores a pointer to the first
@@ -315,11 +317,14 @@ fn pause_resume_and_run_now_move_tasklets_in_the_ring() {
         yield_now();
         assert_eq!(seen.take(), "ba");
         assert_eq!(tasklets[0].resume(), Err(PauseError::Finished));
-        let blocked = spawn(|| drop(Channel::<u8>::new().recv_timeout(Duration::from_millis(1))));
+        let empty = Channel::<u8>::new();
+        let theirs = empty.clone();
+        let blocked = spawn(move || drop(theirs.recv()));
         yield_now();
         assert_eq!(blocked.pause(), Err(PauseError::Blocked));
         assert_eq!(blocked.resume(), Err(PauseError::Blocked));
         assert_eq!(blocked.run_now(), Err(PauseError::Blocked));
+        empty.send(1).unwrap();
         blocked.join().unwrap();
     })
     .unwrap();

@@ -13,6 +13,7 @@ use overlapped::{
 const MS: Duration = Duration::from_millis(1);
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no such I/O")]
 fn a_deadline_makes_the_calls_inside_return_errors() {
     run(|| {
         let begin = Instant::now();
@@ -100,6 +101,7 @@ fn an_interval_keeps_its_beat() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no such I/O")]
 fn the_limits_are_errors_or_waits() {
     let ended = Config::new().tasklets_max(3).run(|| {
         let (a, b) = (spawn(pause), spawn(|| 1));
@@ -131,6 +133,7 @@ fn the_limits_are_errors_or_waits() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no such I/O")]
 fn stats_count_what_there_is() {
     assert!(task::stats().is_none());
     run_until(|| {
@@ -158,6 +161,7 @@ fn the_function_that_waits(channel: &Channel<u8>) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "under Miri each tasklet is a thread")]
 fn a_dump_shows_everybody_with_the_function_that_waits() {
     assert!(task::dump().lines().is_empty());
     run(|| {
@@ -194,6 +198,7 @@ fn a_dump_shows_everybody_with_the_function_that_waits() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri too long")]
 fn a_dump_of_many_tasklets_is_quick() {
     run_until(|| {
         for _ in 0..10_000 {
@@ -211,6 +216,7 @@ fn a_dump_of_many_tasklets_is_quick() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "under Miri each tasklet is a thread")]
 fn a_destructor_that_runs_while_the_thread_ends_may_call_the_library() {
     struct Late(Channel<u8>);
     impl Drop for Late {
@@ -229,6 +235,7 @@ fn a_destructor_that_runs_while_the_thread_ends_may_call_the_library() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "under Miri each tasklet is a thread")]
 fn a_run_in_a_destructor_that_unwinds_waits_for_nobody_and_ends() {
     struct Runs;
     impl Drop for Runs {

@@ -27,6 +27,7 @@ impl Drop for Counted {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "under Miri each tasklet is a thread")]
 fn each_scheduler_has_a_thread_of_its_own() {
     let ids = threads(3).run(|| {
         assert_eq!(task::schedulers(), 3);
@@ -247,6 +248,7 @@ fn the_grace_time_holds_on_every_thread() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no such I/O")]
 fn a_stream_may_be_accepted_here_and_served_there() {
     threads(2)
         .run(|| {
@@ -274,6 +276,7 @@ fn a_stream_may_be_accepted_here_and_served_there() {
 
 /// The system spreads connections over all listeners of one address (socket(7), `SO_REUSEPORT`).
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no such I/O")]
 fn one_address_is_served_on_every_scheduler() {
     const CLIENTS: usize = 200;
     let options = BindOptions::new().reuse_port(true);
@@ -317,6 +320,7 @@ fn one_address_is_served_on_every_scheduler() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri too long")]
 fn storms_between_threads_lose_nothing() {
     const EACH: usize = 300;
     let done = Arc::new(AtomicUsize::new(0));

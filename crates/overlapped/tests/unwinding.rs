@@ -26,6 +26,7 @@ impl Drop for Counted {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri too long")]
 fn s5_every_panic_reaches_its_join_and_harms_nobody() {
     const LIVE: usize = 1_000;
     let panics = rig::rounds(2_000, 10_000);
@@ -146,6 +147,7 @@ impl Drop for Busy {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri too long")]
 fn s7_nobody_sees_a_neighbours_panic() {
     let rounds = rig::rounds(600, 10_000);
     let (done, looks) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
@@ -210,6 +212,7 @@ fn s7_nobody_sees_a_neighbours_panic() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri too long")]
 fn s9_no_value_is_lost_or_doubled_when_waiters_are_killed() {
     const CROWD: usize = 8;
     let kills = rig::rounds(4_000, 100_000);

@@ -1,6 +1,7 @@
 //! The dangers that a test answers, as data.
 
 use super::Port;
+use super::checked::Tool;
 
 /// One danger.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(crate) enum Answer {
     Tests,
     /// The whole suite while the kernel refuses io_uring with each of these errors.
     SuiteWithout(&'static [&'static str]),
+    /// Tests of the library, under a tool that watches memory.
+    Under(Tool),
     /// A fuzzer, for a while on each of these targets.
     Fuzzers(&'static [&'static str]),
 }
@@ -74,6 +77,32 @@ pub(crate) const CASES: &[Case] = &[
     both("S9", "A kill in a channel's queue neither loses nor doubles a value."),
     both("S10", "Channels keep order, balance and deadlock verdicts as the reference model does."),
     both("S11", "no_switch turns a suspension inside a thread-local's scope into an error."),
+    Case {
+        id: "S12",
+        promise: "Under Miri, scheduler, channels and locks keep Rust's rules on references.",
+        ports: &[Port::Uring],
+        answer: Answer::Under(Tool::Miri(&[
+            "channel_order",
+            "deadlock",
+            "groups",
+            "kill",
+            "select",
+            "select_macro",
+            "shutdown",
+            "std_thread",
+            "sync_locks",
+            "tasklets",
+            "tasklets_more",
+            "threads",
+            "unwinding",
+        ])),
+    },
+    Case {
+        id: "S13",
+        promise: "Under AddressSanitizer, no test uses memory of the heap that was freed.",
+        ports: BOTH,
+        answer: Answer::Under(Tool::AddressSanitizer),
+    },
     both("K1", "Kills in the queues of locks shared by threads lose no lock, permit or waiter."),
     both(
         "K2",

@@ -6,6 +6,7 @@
 //! a line `RELIABILITY <case> <checks> <figure in words>`. No line, or no check, is a failure.
 
 mod cases;
+mod checked;
 mod fuzz;
 mod table;
 
@@ -130,6 +131,7 @@ fn perform(root: &Path, case: &Case, port: Port) -> anyhow::Result<Result<String
             Ok(ran.failure.map_or_else(|| measured(case.id, &ran.lines), Err))
         }
         Answer::Fuzzers(targets) => fuzz::all(root, targets),
+        Answer::Under(tool) => checked::run(root, tool, port),
         Answer::SuiteWithout(errors) => {
             let mut checks = 0;
             for errno in errors {

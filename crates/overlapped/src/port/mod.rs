@@ -29,6 +29,8 @@ mod owned;
 mod poll;
 pub(crate) mod resolve;
 mod spin;
+#[cfg(miri)]
+mod still;
 #[cfg(test)]
 mod tests;
 mod uring;
@@ -70,6 +72,8 @@ pub(crate) fn is_cancelled(result: i32) -> bool {
 pub(crate) enum Driver {
     Uring(Box<uring::Uring>),
     Poll(Box<poll::Poll>),
+    #[cfg(miri)]
+    Still(Box<still::Still>),
 }
 
 impl Driver {
@@ -83,6 +87,8 @@ impl Driver {
         match self {
             Driver::Uring(_) => "uring",
             Driver::Poll(_) => "poll",
+            #[cfg(miri)]
+            Driver::Still(_) => "still",
         }
     }
 
@@ -92,6 +98,8 @@ impl Driver {
         match self {
             Driver::Uring(uring) => uring.does(op),
             Driver::Poll(_) => false,
+            #[cfg(miri)]
+            Driver::Still(_) => true,
         }
     }
 
@@ -109,6 +117,8 @@ impl Driver {
             Driver::Uring(uring) => unsafe { uring.submit(token, op) },
             // SAFETY: as above.
             Driver::Poll(poll) => unsafe { poll.submit(token, op) },
+            #[cfg(miri)]
+            Driver::Still(still) => still.submit(token),
         }
     }
 
@@ -117,6 +127,8 @@ impl Driver {
         match self {
             Driver::Uring(uring) => uring.cancel(token),
             Driver::Poll(poll) => poll.cancel(token),
+            #[cfg(miri)]
+            Driver::Still(still) => still.cancel(token),
         }
     }
 
@@ -130,6 +142,11 @@ impl Driver {
         match self {
             Driver::Uring(uring) => uring.wait(timeout, out),
             Driver::Poll(poll) => poll.wait(timeout, out),
+            #[cfg(miri)]
+            Driver::Still(still) => {
+                still.wait(timeout, out);
+                Ok(())
+            }
         }
     }
 
@@ -141,6 +158,8 @@ impl Driver {
         match self {
             Driver::Uring(uring) => uring.watch(timeout, called),
             Driver::Poll(_) => false,
+            #[cfg(miri)]
+            Driver::Still(_) => false,
         }
     }
 
@@ -151,6 +170,8 @@ impl Driver {
         match self {
             Driver::Uring(uring) => uring.has_work(),
             Driver::Poll(poll) => poll.has_work(),
+            #[cfg(miri)]
+            Driver::Still(still) => still.has_work(),
         }
     }
 
@@ -159,6 +180,8 @@ impl Driver {
         match self {
             Driver::Uring(uring) => uring.notifier(),
             Driver::Poll(poll) => poll.notifier(),
+            #[cfg(miri)]
+            Driver::Still(still) => Notifier::of_bell(still.bell()),
         }
     }
 
@@ -172,6 +195,8 @@ impl Driver {
         match self {
             Driver::Uring(uring) => uring.drain(out),
             Driver::Poll(poll) => poll.drain(out),
+            #[cfg(miri)]
+            Driver::Still(still) => still.drain(out),
         }
     }
 }

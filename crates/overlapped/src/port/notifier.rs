@@ -25,6 +25,8 @@ pub struct Notifier(Kind);
 enum Kind {
     Event(Arc<EventFd>),
     Poller(Arc<polling::Poller>),
+    #[cfg(miri)]
+    Bell(Arc<super::still::Bell>),
 }
 
 impl Notifier {
@@ -36,12 +38,19 @@ impl Notifier {
         Notifier(Kind::Poller(poller))
     }
 
+    #[cfg(miri)]
+    pub(super) fn of_bell(bell: Arc<super::still::Bell>) -> Notifier {
+        Notifier(Kind::Bell(bell))
+    }
+
     /// Makes the port's present or next `wait` return.
     pub fn notify(&self) {
         match &self.0 {
             Kind::Event(event) => event.notify(),
             // It fails for want of a working eventfd or pipe, which opening the poller checked.
             Kind::Poller(poller) => poller.notify().expect("the poller's own descriptor works"),
+            #[cfg(miri)]
+            Kind::Bell(bell) => bell.ring(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The way in and out: a scheduler is made on the caller's stack, runs, and is taken apart.
+//! The way in and out: a scheduler is made, runs, and is taken apart.
 
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Once};
@@ -39,7 +39,7 @@ pub(crate) fn open(parts: Parts) -> Opened {
     let notifier = parts.driver.notifier();
     let inbox = Arc::new(Inbox::new(move || notifier.notify()));
     parts.group.enter(parts.member, Arc::clone(&inbox));
-    Opened(Sched {
+    Opened(Box::new(Sched {
         group: parts.group,
         member: parts.member,
         inbox,
@@ -82,11 +82,11 @@ pub(crate) fn open(parts: Parts) -> Opened {
         telling: Cell::new(false),
         ran_last: Cell::new(0),
         errno: control::errno_place(),
-    })
+    }))
 }
 
 /// A scheduler that has not begun.
-pub(crate) struct Opened(Sched);
+pub(crate) struct Opened(Box<Sched>);
 
 impl Opened {
     /// Runs the scheduler. `main`: makes its first tasklet; with `until_main` everybody else in the
@@ -99,11 +99,14 @@ impl Opened {
         until_main: bool,
         main: Option<impl FnOnce(&Sched) -> TcbPtr>,
     ) -> Ended {
-        let sched = self.0;
+        // Not a box from here on: that would claim to be the only way to what it holds.
+        let place = Box::into_raw(self.0);
+        // SAFETY: it has been made, and `leave` frees it at the end.
+        let sched = unsafe { &*place };
         sched.read_clock();
         static FORKS: Once = Once::new();
         FORKS.call_once(|| control::in_fork_children(super::forget_scheduler));
-        let main = main.map(|main| main(&sched));
+        let main = main.map(|main| main(sched));
         if let Some(main) = main {
             sched.adopt(main);
         }
@@ -112,7 +115,8 @@ impl Opened {
         sched.run_loop(main, until_main);
         drop(watched);
         std::mem::forget(no_way_out);
-        sched.leave()
+        // SAFETY: the box's; `sched` is not used again.
+        unsafe { leave(place) }
     }
 }
 
@@ -130,18 +134,39 @@ impl Sched {
         let complain = |error| tracing::warn!("nobody looks for stalls: {error}");
         watched.map_err(complain).ok()
     }
+}
 
-    /// Nothing is in flight, and the inbox is closed; now the stacks and the port are.
-    fn leave(self) -> Ended {
-        assert_eq!(self.table.borrow().len(), 0, "nothing is in flight at the end");
-        self.end_verdicts();
-        let mut pool = self.pool.borrow_mut();
-        for fiber in self.idle.borrow_mut().drain(..) {
-            pool.give(fiber.retire());
-        }
-        drop(pool);
-        Ended { verdict: self.verdict.take(), abandoned: self.abandoned.take() }
+/// Nothing is in flight, and the inbox is closed; now the stacks and the port are.
+///
+/// Who is parked for good never runs again, but calls on its stack have been given references to
+/// the scheduler, which by Rust's rules must be valid until those calls return. So the scheduler
+/// is leaked with such stacks; what is open is closed all the same.
+///
+/// # Safety
+/// `place` came out of a box, and nobody uses it afterwards.
+unsafe fn leave(place: *mut Sched) -> Ended {
+    // SAFETY: the caller's promise.
+    let sched = unsafe { &*place };
+    assert_eq!(sched.table.borrow().len(), 0, "nothing is in flight at the end");
+    sched.end_verdicts();
+    let mut pool = sched.pool.borrow_mut();
+    for fiber in sched.idle.borrow_mut().drain(..) {
+        pool.give(fiber.retire());
     }
+    drop(pool);
+    let ended = Ended { verdict: sched.verdict.take(), abandoned: sched.abandoned.take() };
+    if ended.abandoned.is_empty() {
+        // SAFETY: the caller's promise; no stack is left with a call that knows it.
+        drop(unsafe { Box::from_raw(place) });
+    } else {
+        // SAFETY: both are in cells, where references to the scheduler claim nothing, and nobody
+        // uses or drops them again: the rest is leaked.
+        unsafe {
+            sched.driver.as_ptr().drop_in_place();
+            sched.pool.as_ptr().drop_in_place();
+        }
+    }
+    ended
 }
 
 /// Makes a bug end the process where unwinding would free memory that is still in use: stacks under

@@ -38,6 +38,9 @@ thread_local! {
 /// Where the system refuses (no memory), an overflow still kills the process, but without a word:
 /// no reason not to run.
 pub(crate) fn ensure_alt_stack() {
+    if cfg!(miri) {
+        return; // It has no signals.
+    }
     // A thread that is already destroying its thread-locals runs no tasklets.
     _ = INSTALLED.try_with(|installed| {
         if let Ok(Some(new)) = install() {

@@ -32,6 +32,7 @@ mod alt;
 pub(crate) mod overflow;
 mod pool;
 mod slab;
+#[cfg_attr(miri, path = "no_memory.rs")]
 mod sys;
 #[cfg(test)]
 mod tests;

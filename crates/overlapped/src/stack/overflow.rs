@@ -51,6 +51,9 @@ static PREVIOUS: [OnceLock<libc::sigaction>; 2] = [OnceLock::new(), OnceLock::ne
 /// `lookup` must be async-signal-safe (no allocation, no lock, no lazy thread-local), callable on
 /// any thread at any instruction, and return names that are readable. It must not unwind.
 pub(crate) unsafe fn install(lookup: Lookup) -> io::Result<()> {
+    if cfg!(miri) {
+        return Ok(()); // It has no signals.
+    }
     static INSTALLED: Mutex<[bool; 2]> = Mutex::new([false; 2]);
     let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
     LOOKUP.get_or_init(|| lookup);

@@ -20,8 +20,9 @@
 //! A fiber that waits in the middle of a job is never unwound by force and never dropped: whoever
 //! owns it resumes it until it finishes, or forgets it with its stack.
 //!
-//! Two implementations with the same names: [`x86_64`](mod@self) by hand, corosensei for every
-//! other processor (and here with `--cfg overlapped_portable_switch`, which the tests use).
+//! Three implementations with the same names: by hand for x86-64, corosensei for every other
+//! processor (and here with `--cfg overlapped_portable_switch`, which the tests use), threads that
+//! take turns for Miri.
 //!
 //! Why by hand, where corosensei takes 2 ns: it leaves a stack by `ret` and enters one by `call`,
 //! which the processor's return predictor likes as long as nothing returns in between. But a
@@ -30,26 +31,33 @@
 //! suspension is inlined into the coroutine's body, 31 ns one function deep. With jumps instead, a
 //! yield through the whole scheduler went from 35 to 10 ns.
 
-#[cfg(all(target_arch = "x86_64", unix, not(overlapped_portable_switch)))]
+#[cfg(all(target_arch = "x86_64", unix, not(overlapped_portable_switch), not(miri)))]
 mod by_hand;
-#[cfg(not(all(target_arch = "x86_64", unix, not(overlapped_portable_switch))))]
+#[cfg(all(not(all(target_arch = "x86_64", unix, not(overlapped_portable_switch))), not(miri)))]
 mod portable;
+#[cfg(miri)]
+mod threads;
 
-#[cfg(all(target_arch = "x86_64", unix, not(overlapped_portable_switch)))]
+#[cfg(all(target_arch = "x86_64", unix, not(overlapped_portable_switch), not(miri)))]
 pub(crate) use by_hand::{Fiber, HANDS_OVER, Hub, Position, Suspender};
-#[cfg(not(all(target_arch = "x86_64", unix, not(overlapped_portable_switch))))]
+#[cfg(all(
+    not(all(target_arch = "x86_64", unix, not(overlapped_portable_switch))),
+    not(miri)
+))]
 pub(crate) use portable::{Fiber, HANDS_OVER, Hub, Position, Suspender};
+#[cfg(miri)]
+pub(crate) use threads::{Fiber, HANDS_OVER, Hub, Position, Suspender};
 
 /// Asks for the cache line at `address`, for it will be needed soon. Any address will do.
 #[inline(always)]
 pub(crate) fn prefetch(address: *const ()) {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
     // SAFETY: a hint; it never faults.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         _mm_prefetch::<_MM_HINT_T0>(address.cast());
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     let _ = address;
 }
 

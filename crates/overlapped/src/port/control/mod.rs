@@ -56,6 +56,9 @@ pub(crate) fn errno_place() -> std::ptr::NonNull<i32> {
 ///
 /// `f` is called where little is allowed: it must be async-signal-safe (pthread_atfork(3)).
 pub(crate) fn in_fork_children(f: extern "C" fn()) {
+    if cfg!(miri) {
+        return; // It has no fork.
+    }
     // SAFETY: `f` is a function of the right type that stays for ever. Failure, for want of memory,
     // leaves children as they would be without it.
     let _ = unsafe { libc::pthread_atfork(None, None, Some(f)) };

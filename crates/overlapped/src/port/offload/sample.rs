@@ -40,7 +40,7 @@ impl Sample {
 }
 
 /// How often the calling thread has waited, as the kernel counts it (`ru_nvcsw`).
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(miri)))]
 fn waits() -> u32 {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: a place of the size that the call writes to; zeroes are a valid value, should it
@@ -53,7 +53,7 @@ fn waits() -> u32 {
 }
 
 /// Not told here: the width grows by ticks only.
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(miri))))]
 fn waits() -> u32 {
     0
 }

@@ -2,7 +2,7 @@
 
 use super::super::{Sched, Span, Tcb, TcbPtr};
 use super::body;
-use crate::stack::TakeError;
+use crate::stack::{Stack, TakeError};
 use crate::switch::Fiber;
 
 /// How many fibers stay ready for reuse; the stacks of the rest go back to the pool.
@@ -75,15 +75,27 @@ impl Sched {
             taken = pool.take((size != 0).then_some(size));
         }
         match taken {
-            Ok(stack) => Some(Fiber::new(stack, body)),
+            Ok(stack) => Some(self.fiber(stack)),
             Err(TakeError::Limit) => None,
             Err(TakeError::Os(_)) => {
                 // Waiting will not help. It gets a stack of the default size, to drop its closure.
                 block.no_stack.set(true);
                 block.stack_size.set(0);
-                pool.take(None).ok().map(|stack| Fiber::new(stack, body))
+                pool.take(None).ok().map(|stack| self.fiber(stack))
             }
         }
+    }
+
+    #[cfg(not(miri))]
+    fn fiber(&self, stack: Stack) -> Fiber {
+        Fiber::new(stack, body)
+    }
+
+    /// There a fiber has thread-locals of its own.
+    #[cfg(miri)]
+    fn fiber(&self, stack: Stack) -> Fiber {
+        let sched = std::ptr::NonNull::from(self);
+        Fiber::new(stack, body, move || super::CURRENT.with(|current| current.set(Some(sched))))
     }
 
     /// Takes a tasklet that has ended out of everything, and gives its stack to the next.

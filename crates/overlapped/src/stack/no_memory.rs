@@ -1,0 +1,68 @@
+//! In the place of the kernel's side, for Miri: addresses with no memory behind them. There a fiber
+//! is a thread and needs no stack.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+#[derive(Debug)]
+pub(super) struct Mapping {
+    start: NonZeroUsize,
+    len: usize,
+}
+
+impl Mapping {
+    pub(super) fn reserve(len: usize) -> io::Result<Mapping> {
+        static NEXT: AtomicUsize = AtomicUsize::new(1 << 32);
+        let start = NEXT.fetch_add(len, Ordering::Relaxed);
+        Ok(Mapping { start: NonZeroUsize::new(start).expect("it counts up"), len })
+    }
+
+    pub(super) fn start(&self) -> NonZeroUsize {
+        self.start
+    }
+
+    fn contains(&self, range: &Range<usize>) -> bool {
+        let start = self.start.get();
+        start <= range.start && range.start <= range.end && range.end <= start + self.len
+    }
+
+    /// # Safety
+    /// None needed: it does nothing.
+    pub(super) unsafe fn mark_guard(&self, _low: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// # Safety
+    /// None needed: it does nothing.
+    pub(super) unsafe fn protect_guard(&self, _low: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// # Safety
+    /// None needed: it does nothing.
+    pub(super) unsafe fn discard(&self, range: Range<usize>) {
+        assert!(self.contains(&range));
+    }
+
+    /// # Safety
+    /// None needed: it does nothing.
+    pub(super) unsafe fn unmap(self) {}
+}
+
+pub(super) fn is_readable(_address: usize) -> bool {
+    false
+}
+
+pub(super) fn first_resident(_range: Range<usize>) -> Option<usize> {
+    None
+}
+
+pub(super) fn page_size() -> usize {
+    4096
+}
+
+pub(super) fn mapping_limit() -> usize {
+    65_530
+}

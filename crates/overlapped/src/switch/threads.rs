@@ -1,0 +1,261 @@
+//! Switches for Miri, which runs no assembly: every fiber is a thread, and one of them has a turn.
+//!
+//! The same calls as [by hand](super), hand-overs included, so that Miri sees each reference that
+//! the scheduler and tasklets hold while another fiber runs, and who frees what meanwhile. What
+//! belongs to a thread (errno, std's count of panics, thread-locals) is not the hub's here: the
+//! first thing that a fiber does is to carry over what its owner says.
+
+use std::cell::Cell;
+use std::ptr::NonNull;
+use std::sync::{Condvar, Mutex};
+use std::thread::JoinHandle;
+
+use super::{Job, Paused};
+use crate::stack::Stack;
+
+/// Whether a fiber can hand over to another without going through the hub.
+pub(crate) const HANDS_OVER: bool = true;
+
+/// Where a thread waits for its turn.
+struct Gate {
+    open: Mutex<bool>,
+    bell: Condvar,
+}
+
+impl Gate {
+    const fn new() -> Gate {
+        Gate { open: Mutex::new(false), bell: Condvar::new() }
+    }
+
+    fn open(&self) {
+        let mut open = self.open.lock().expect("nobody panics with it");
+        *open = true;
+        // With the lock: afterwards whoever goes on may free the gate.
+        self.bell.notify_one();
+    }
+
+    fn pass(&self) {
+        let mut open = self.open.lock().expect("nobody panics with it");
+        while !*open {
+            open = self.bell.wait(open).expect("nobody panics with it");
+        }
+        *open = false;
+    }
+}
+
+/// Where the hub is suspended while fibers run, and why the last of them came back to it.
+pub(crate) struct Hub {
+    gate: Gate,
+    paused: Cell<Paused>,
+}
+
+impl Hub {
+    /// A hub that no fiber has been resumed by.
+    pub(crate) const fn new() -> Hub {
+        Hub { gate: Gate::new(), paused: Cell::new(Paused::Finished) }
+    }
+}
+
+/// Where a fiber is suspended in the middle of its job.
+pub(crate) struct Position(Cell<*const Link>);
+
+impl Position {
+    /// Of a job that has not started.
+    pub(crate) const fn new() -> Position {
+        Position(Cell::new(std::ptr::null()))
+    }
+
+    /// Near there; nothing here is asked for in advance.
+    pub(crate) fn hot(&self) -> *const () {
+        std::ptr::null()
+    }
+
+    /// Where that is, by value.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark(self.0.get())
+    }
+
+    /// As by hand.
+    ///
+    /// # Safety
+    /// As by hand.
+    pub(crate) unsafe fn hand_over(&self, next: Mark) {
+        let own = self.0.get();
+        // SAFETY: both fibers are in the middle of a job, so both are there; and nobody frees the
+        // own one while this thread stands here.
+        unsafe {
+            (*next.0).gate.open();
+            (*own).gate.pass();
+        }
+    }
+
+    /// As by hand.
+    ///
+    /// # Safety
+    /// As by hand.
+    pub(crate) unsafe fn start(
+        &self,
+        entrance: Entrance,
+        position: *const Position,
+        hub: &Hub,
+        job: Job,
+    ) {
+        let own = self.0.get();
+        // SAFETY: handed on to the caller; the own fiber is in the middle of its job.
+        unsafe {
+            entrance.enter(position, hub, job);
+            (*own).gate.pass();
+        }
+    }
+}
+
+/// The place that a suspended fiber goes on from.
+#[derive(Clone, Copy)]
+pub(crate) struct Mark(*const Link);
+
+/// The way onto a fiber that is between two jobs.
+#[derive(Clone, Copy)]
+pub(crate) struct Entrance(NonNull<Link>);
+
+impl Entrance {
+    /// # Safety
+    /// As for [`Fiber::start`].
+    unsafe fn enter(self, position: *const Position, hub: *const Hub, job: Job) {
+        debug_assert!(!job.is_null());
+        // SAFETY: the fiber is there, and its thread waits for its turn. Its position is where the
+        // caller says, and nobody else's.
+        unsafe {
+            let link = self.0.as_ref();
+            link.job.set(job);
+            link.hub.set(hub);
+            (*position).0.set(self.0.as_ptr());
+            link.gate.open();
+        }
+    }
+}
+
+/// What a fiber's thread and the others share.
+struct Link {
+    gate: Gate,
+    hub: Cell<*const Hub>,
+    /// Null: there is none, and none will come.
+    job: Cell<Job>,
+}
+
+/// A job's way back to the hub.
+#[repr(transparent)]
+pub(crate) struct Suspender(Link);
+
+impl Suspender {
+    /// Leaves the fiber for the hub; returns when it is resumed or handed over to.
+    pub(crate) fn suspend(&self) {
+        self.leave(Paused::Waiting);
+    }
+
+    fn leave(&self, why: Paused) {
+        // SAFETY: `start` has set the hub, which stays in place until the job has ended, and has
+        // no turn before its gate is opened.
+        unsafe {
+            let hub = self.0.hub.get();
+            (*hub).paused.set(why);
+            (*hub).gate.open();
+        }
+        self.0.gate.pass();
+    }
+}
+
+/// A stack, which nobody uses, and a thread in its place.
+pub(crate) struct Fiber {
+    link: NonNull<Link>,
+    thread: JoinHandle<()>,
+    stack: Stack,
+}
+
+/// What a fiber's thread is given. The turn goes round by gates: only one of the threads ever uses
+/// what is behind these.
+struct Given {
+    link: NonNull<Link>,
+    entry: fn(Job, &Suspender),
+    carry_over: Box<dyn FnOnce()>,
+}
+
+// SAFETY: see the type's comment.
+unsafe impl Send for Given {}
+
+impl Given {
+    fn run(self) {
+        // SAFETY: the fiber frees it after this thread's end only.
+        let link = unsafe { self.link.as_ref() };
+        // SAFETY: a transparent wrapper.
+        let suspender = unsafe { self.link.cast::<Suspender>().as_ref() };
+        link.gate.pass();
+        (self.carry_over)();
+        while !link.job.get().is_null() {
+            (self.entry)(link.job.get(), suspender);
+            link.job.set(std::ptr::null());
+            suspender.leave(Paused::Finished);
+        }
+    }
+}
+
+impl Fiber {
+    /// A fiber that calls `entry` for every job it is started with, and `carry_over` before the
+    /// first. Neither may unwind.
+    pub(crate) fn new(
+        stack: Stack,
+        entry: fn(Job, &Suspender),
+        carry_over: impl FnOnce() + 'static,
+    ) -> Fiber {
+        let (hub, job) = (Cell::new(std::ptr::null()), Cell::new(std::ptr::null()));
+        let link = NonNull::from(Box::leak(Box::new(Link { gate: Gate::new(), hub, job })));
+        let given = Given { link, entry, carry_over: Box::new(carry_over) };
+        let thread = std::thread::spawn(move || given.run());
+        Fiber { link, thread, stack }
+    }
+
+    /// As by hand.
+    ///
+    /// # Safety
+    /// As by hand.
+    pub(crate) unsafe fn start(&self, position: &Position, hub: &Hub, job: Job) -> Paused {
+        // SAFETY: handed on to the caller.
+        unsafe { self.entrance().enter(position, hub, job) };
+        hub.gate.pass();
+        hub.paused.get()
+    }
+
+    /// As by hand.
+    ///
+    /// # Safety
+    /// As by hand.
+    pub(crate) unsafe fn resume(&self, position: &Position, hub: &Hub) -> Paused {
+        // SAFETY: it is suspended in its job, so it is there.
+        unsafe { (*position.0.get()).gate.open() };
+        hub.gate.pass();
+        hub.paused.get()
+    }
+
+    /// The way onto it, for a fiber that hands over.
+    pub(crate) fn entrance(&self) -> Entrance {
+        Entrance(self.link)
+    }
+
+    /// Takes back the stack of a fiber that is between two jobs.
+    pub(crate) fn retire(self) -> Stack {
+        // SAFETY: the fiber owns it; its thread is between two jobs and ends, as there is none.
+        unsafe {
+            assert!(self.link.as_ref().job.get().is_null(), "retired in the middle of a job");
+            self.link.as_ref().gate.open();
+        }
+        self.thread.join().expect("a fiber does not unwind");
+        // SAFETY: its thread has ended; nobody else knows it between two jobs.
+        drop(unsafe { Box::from_raw(self.link.as_ptr()) });
+        self.stack
+    }
+
+    /// First and last address (exclusive) of the stack's guard.
+    pub(crate) fn guard(&self) -> (usize, usize) {
+        let guard = self.stack.guard();
+        (guard.start, guard.end)
+    }
+}

@@ -5,6 +5,7 @@ mod adopt;
 mod bind;
 mod explain;
 mod seats;
+mod shortage;
 pub(crate) mod successor;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 pub(crate) use accept::{Door, accept_for_ever, accept_the_rest};
 pub(crate) use bind::{Bound, bind, shards};
 pub(crate) use seats::{Addresses, Ticket};
+pub(crate) use shortage::{Shortage, Starving};
 
 use crate::{Limits, Tls};
 

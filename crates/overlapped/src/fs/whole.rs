@@ -1,6 +1,7 @@
 //! Whole files in one call.
 
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -70,9 +71,9 @@ pub fn copy<P: AsRef<Path>, Q: AsRef<Path>>(from: P, to: Q) -> io::Result<u64> {
 }
 
 /// For FIFOs and devices, whose opens and transfers may wait for ever.
-fn copy_by_hand(held: Option<std::fs::File>, from: &Path, to: &Path) -> io::Result<u64> {
+fn copy_by_hand(held: Option<OwnedFd>, from: &Path, to: &Path) -> io::Result<u64> {
     let mut source = match held {
-        Some(held) => open_held(held.into(), from)?,
+        Some(held) => open_held(held, from)?,
         None => File::open(from)?,
     };
     let metadata = source.metadata()?;

@@ -1,7 +1,7 @@
 //! Listeners: their addresses and options, binding and adopting them, and accepting.
 
 mod accept;
-mod adopt;
+pub(crate) mod adopt;
 mod bind;
 mod explain;
 mod seats;
@@ -72,7 +72,8 @@ impl Listen {
     /// has handed over under that name. Port 0 lets the system choose; `0.0.0.0` and `[::]` are all
     /// interfaces.
     ///
-    /// A socket that was handed over and has the address asked for is used, whatever its name.
+    /// A socket that was handed over and has the address asked for is used, whatever its name. With
+    /// port 0 that is a predecessor's for which port 0 was asked for, too.
     pub fn on(address: impl Into<String>) -> Listen {
         Listen {
             on: address.into(),

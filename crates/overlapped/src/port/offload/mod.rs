@@ -15,6 +15,9 @@
 //! | `rt` | what the pool's threads stand on; loom has its own |
 //! | `per_process` | what a child of fork(2) must not use, and has made anew |
 //!
+//! **How jobs are handed over**, and bells rung, is gone through by loom (`loom_tests`), for
+//! threads that sleep, that are about to, and that look for jobs before they do.
+//!
 //! **After fork(2)** the child has one thread: of its parent's jobs none will end there, and what
 //! it waits for by itself, in a scheduler of its own, is done by threads of its own.
 

@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -100,19 +100,6 @@ fn install(path: &Path, script: &str) {
     fs::rename(draft, path).unwrap();
 }
 
-/// Nobody listens there, and nobody is given it by the system. (A successor must find the same
-/// address in its arguments, so the system cannot choose.)
-fn free_address() -> SocketAddr {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    loop {
-        let turn = NEXT.fetch_add(1, Relaxed) * 7919 + std::process::id() as usize * 13;
-        let port = u16::try_from(10_000 + turn % 20_000).unwrap();
-        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
-            return listener.local_addr().unwrap();
-        }
-    }
-}
-
 /// Which process answers.
 fn who(at: SocketAddr) -> u32 {
     let answer = get(at, "/cgi-bin/who").unwrap();
@@ -172,7 +159,8 @@ fn a_third_signal_ends_a_lame_duck_at_once() {
     });
 }
 
-/// A server of [`folder`] at fixed addresses, with a program that can be replaced.
+/// A server of [`folder`], with a program that can be replaced. Its successors find two addresses
+/// with port 0 in their arguments.
 struct Service {
     server: Server,
     program: PathBuf,
@@ -184,21 +172,18 @@ struct Service {
 
 impl Service {
     fn start(port: &str, folder: &Path) -> Service {
-        let (web, metrics) = (free_address(), free_address());
         let (program, socket) = (folder.join("program"), folder.join("socket"));
         symlink(PROGRAM, &program).unwrap();
         let path = |name: &str| folder.join(name).display().to_string();
-        let (on, watched) = (web.to_string(), metrics.to_string());
         let (site, scripts) = (path("site"), path("scripts"));
         let unix = format!("unix:{}", socket.display());
-        let arguments = ["http", &site, "--cgi", &scripts, "--listen", &on, "--listen", &unix];
-        let process = ["--metrics", &watched, "--lame-duck", LONG, "--drain", LONG];
-        let threads = ["--threads", "2"];
-        let arguments = [&arguments[..], &process, &threads].concat();
+        let on = "127.0.0.1:0";
+        let arguments = ["http", &site, "--cgi", &scripts, "--listen", on, "--listen", &unix];
+        let arguments = [&arguments[..], &TIMES, &["--threads", "2"]].concat();
         let mut server = Server::serve_by(&program, port, &arguments);
         // Its three lines, so that what comes next is its successor's or its end.
         assert!(server.line().contains("socket"), "{}", server.first_line);
-        assert!(server.line().contains("/readyz"), "{}", server.first_line);
+        let (web, metrics) = (server.addr, metrics_of(&mut server));
         let family = Family(program.clone());
         Service { server, program, web, metrics, socket, family }
     }

@@ -154,6 +154,28 @@ fn a_writer_that_comes_and_goes_while_the_reader_opens_has_been_met() {
     }
 }
 
+/// A copy looks at its source, on another thread, before it waits for it.
+#[test]
+fn a_writer_that_comes_and_goes_while_a_copy_looks_has_been_met() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, to) = (fifo(folder.path().join("fifo")), folder.path().join("to"));
+    run(|| {
+        let copying = {
+            let (path, to) = (path.clone(), to.clone());
+            spawn(move || timeout(Duration::from_secs(20), || fs::copy(path, to)))
+        };
+        yield_now();
+        // Holds up this thread and so the copy, too, until somebody has the FIFO open. What it
+        // writes would be found there.
+        std::fs::write(&path, "").unwrap();
+        // As std, which waits for a writer and then says what it thinks of FIFOs.
+        let error = copying.join().unwrap().unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{error}");
+    })
+    .unwrap();
+    assert!(!to.exists());
+}
+
 #[test]
 fn an_open_that_waits_obeys_a_deadline_and_leaves_nothing_half_open() {
     let folder = tempfile::tempdir().unwrap();

@@ -226,6 +226,12 @@ fn open(path: CString, flags: i32, mode: u32) -> io::Result<(OwnedFd, Option<Fil
     open_asking(path, flags, mode).map(|fd| (fd, None))
 }
 
+/// Opens for reading what has been opened `early`, without waiting, by somebody else.
+pub(super) fn open_held(early: OwnedFd, path: &Path) -> io::Result<File> {
+    let fd = wait_for(early, c_path(path)?, libc::O_CLOEXEC | libc::O_RDONLY)?;
+    Ok(File::fresh(fd, None))
+}
+
 /// What has been opened `early` is held while its other side is waited for: whoever waits for us
 /// has met it.
 fn wait_for(early: OwnedFd, path: CString, flags: i32) -> io::Result<OwnedFd> {

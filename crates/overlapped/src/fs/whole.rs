@@ -1,9 +1,11 @@
 //! Whole files in one call.
 
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use super::open::open_held;
 use super::{File, OpenOptions};
 use crate::port::disk::{self, Copy};
 use crate::task::aside::{Stop, on_pool};
@@ -64,13 +66,16 @@ pub fn copy<P: AsRef<Path>, Q: AsRef<Path>>(from: P, to: Q) -> io::Result<u64> {
     };
     match on_pool("a copy", job)? {
         Copy::Done(count) => Ok(count),
-        Copy::Waits(_held) => copy_by_hand(&from, &to),
+        Copy::Waits(held) => copy_by_hand(held, &from, &to),
     }
 }
 
 /// For FIFOs and devices, whose opens and transfers may wait for ever.
-fn copy_by_hand(from: &Path, to: &Path) -> io::Result<u64> {
-    let mut source = File::open(from)?;
+fn copy_by_hand(held: Option<OwnedFd>, from: &Path, to: &Path) -> io::Result<u64> {
+    let mut source = match held {
+        Some(held) => open_held(held, from)?,
+        None => File::open(from)?,
+    };
     let metadata = source.metadata()?;
     if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, disk::NO_FILE));

@@ -28,9 +28,13 @@ pub(crate) fn rounds(short: usize, full: usize) -> usize {
 }
 
 /// A limit on time: the strict figure with the full figures, on a machine of one's own; else ten
-/// times as much, because the machine may be slow, and others may be at work on it.
+/// times as much, and 10 s at least, because the machine may be slow, and others may be at work on
+/// it. What the tests rule out lasts for longer, or for ever.
 pub(crate) fn within(strict: Duration) -> Duration {
-    strict * rounds(10, 1) as u32
+    match rounds(0, 1) {
+        0 => (strict * 10).max(Duration::from_secs(10)),
+        _ => strict,
+    }
 }
 
 /// For limits that cannot be larger, because what is ruled out is only a little later. A busy

@@ -3,7 +3,7 @@
 //! | when | what it does |
 //! |---|---|
 //! | all seats are taken | does not accept: clients wait in the kernel's queue |
-//! | no descriptor or memory is left | pauses for 5 to 250 ms |
+//! | no descriptor or memory is left | waits until a guest leaves, for 250 ms at most |
 //! | the client has gone before it was accepted | goes on at once |
 //! | its address has too many connections | closes it |
 //!
@@ -26,14 +26,15 @@ use overlapped::task::yield_now;
 use overlapped::time::{Duration, sleep};
 use rustix::io::Errno;
 
-use super::Address;
+use super::{Address, Starving};
 use crate::server::{Guest, Serve, Venue};
 use crate::stream::Socket;
 use crate::watch::Complaints;
 
-/// The first pause at a shortage; each one after it is twice as long, up to the last.
+/// The first pause at a shortage that nobody ends; each one after it is twice as long, up to the
+/// last.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
-/// Accepting again within this time after descriptors are there again.
+/// Accepting again within this time after descriptors are there again, whoever had them.
 const PAUSE_MAX: Duration = Duration::from_millis(250);
 
 /// Connections that are taken from the queue before others get their turn.
@@ -76,13 +77,14 @@ impl Door {
 /// Accepts until it is killed.
 pub(crate) fn accept_for_ever(venue: &Rc<Venue>, door: &Door, serve: &Rc<dyn Serve>) -> Infallible {
     let mut pause = PAUSE_MIN;
+    let mut starving: Option<Starving<'_>> = None;
     let mut complaints = Complaints::default();
     let mut at_once = 0;
     loop {
         let seat = Semaphore::acquire_owned(Arc::clone(&venue.front.seats), 1);
         match door.accept() {
             Ok((socket, from)) => {
-                pause = PAUSE_MIN;
+                (starving, pause) = (None, PAUSE_MIN);
                 Guest::admit(venue, socket, from, Some(seat), serve);
                 at_once += 1;
                 if at_once == AT_ONCE {
@@ -92,6 +94,7 @@ pub(crate) fn accept_for_ever(venue: &Rc<Venue>, door: &Door, serve: &Rc<dyn Ser
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 drop(seat);
+                starving = None;
                 at_once = 0;
                 if door.wait().is_err() {
                     sleep(PAUSE_MAX);
@@ -103,12 +106,16 @@ pub(crate) fn accept_for_ever(venue: &Rc<Venue>, door: &Door, serve: &Rc<dyn Ser
             }
             Err(error) => {
                 drop(seat);
+                let Some(starving) = &starving else {
+                    starving = Some(venue.site.shortage.enter());
+                    continue;
+                };
                 venue.counts.shortages.add(1);
                 if let Some(again) = complaints.now() {
                     let remedy = remedy(&error);
                     tracing::warn!(again, "cannot accept, trying again shortly: {error}. {remedy}");
                 }
-                sleep(pause);
+                starving.wait(pause);
                 pause = (pause * 2).min(PAUSE_MAX);
             }
         }

@@ -26,48 +26,67 @@ pub(crate) struct Bound {
     pub(crate) address: Address,
     /// One, or as many as a predecessor has handed over.
     pub(crate) sockets: Vec<OwnedFd>,
-    /// By which they were found among those that were handed over.
-    pub(crate) name: Option<String>,
+    pub(crate) found: Found,
+}
+
+/// How a successor finds the sockets among those that it is handed over.
+#[derive(Debug)]
+pub(crate) enum Found {
+    ByName(String),
+    ByAddress,
+    /// The system has chosen the port, so the address says nothing.
+    AnyPort,
 }
 
 /// Binds what `on` says, unless it was handed over.
 pub(crate) fn bind(on: &str) -> io::Result<Bound> {
     if let Some(name) = on.strip_prefix("fd:") {
         let sockets = adopt::take_named(name)?;
-        return adopted(sockets, Some(name));
+        return adopted(sockets, Found::ByName(name.to_owned()));
     }
     if let Some(path) = on.strip_prefix("unix:") {
         let address = Address::Unix(PathBuf::from(path));
         return match adopt::take(&address)? {
             sockets if sockets.is_empty() => {
                 let socket = unix(Path::new(path)).map_err(|error| explain(&address, &error))?;
-                Ok(Bound { address, sockets: vec![socket], name: None })
+                Ok(Bound { address, sockets: vec![socket], found: Found::ByAddress })
             }
-            sockets => adopted(sockets, None),
+            sockets => adopted(sockets, Found::ByAddress),
         };
     }
-    let mut failed = ErrorKind::InvalidInput.into();
-    for wanted in on.to_socket_addrs().map_err(|error| no_address(on, &error))? {
-        let handed = adopt::take(&Address::Tcp(wanted))?;
+    let all: Vec<_> = on.to_socket_addrs().map_err(|error| no_address(on, &error))?.collect();
+    let found = |wanted: &SocketAddr| match wanted.port() {
+        0 => Found::AnyPort,
+        _ => Found::ByAddress,
+    };
+    // All of them first: the predecessor listens on the one that it could bind.
+    for wanted in &all {
+        let handed = match found(wanted) {
+            Found::AnyPort => adopt::take_any_port(wanted.ip())?,
+            _ => adopt::take(&Address::Tcp(*wanted))?,
+        };
         if !handed.is_empty() {
-            return adopted(handed, None);
+            return adopted(handed, found(wanted));
         }
-        match tcp(wanted, false).and_then(|socket| Ok((local(&socket)?, socket))) {
+    }
+    let mut failed = ErrorKind::InvalidInput.into();
+    for wanted in &all {
+        match tcp(*wanted, false).and_then(|socket| Ok((local(&socket)?, socket))) {
             Ok((address, socket)) => {
-                return Ok(Bound { address, sockets: vec![socket], name: None });
+                return Ok(Bound { address, sockets: vec![socket], found: found(wanted) });
             }
-            Err(error) => failed = explain(&Address::Tcp(wanted), &error),
+            Err(error) => failed = explain(&Address::Tcp(*wanted), &error),
         }
     }
     Err(failed)
 }
 
-fn adopted(sockets: Vec<OwnedFd>, name: Option<&str>) -> io::Result<Bound> {
+fn adopted(sockets: Vec<OwnedFd>, found: Found) -> io::Result<Bound> {
     let address = local(&sockets[0])?;
     for socket in &sockets {
         ready(&SockRef::from(socket), &address)?;
     }
-    Ok(Bound { address, sockets, name: name.map(str::to_owned) })
+    Ok(Bound { address, sockets, found })
 }
 
 /// Sockets for so many threads; more than one socket may be a thread's. New ones are entered into

@@ -1,10 +1,11 @@
 //! Listeners: their addresses and options, binding and adopting them, and accepting.
 
 mod accept;
-mod adopt;
+pub(crate) mod adopt;
 mod bind;
 mod explain;
 mod seats;
+mod shortage;
 pub(crate) mod successor;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 pub(crate) use accept::{Door, accept_for_ever, accept_the_rest};
 pub(crate) use bind::{Bound, bind, shards};
 pub(crate) use seats::{Addresses, Ticket};
+pub(crate) use shortage::{Shortage, Starving};
 
 use crate::{Limits, Tls};
 
@@ -70,7 +72,8 @@ impl Listen {
     /// has handed over under that name. Port 0 lets the system choose; `0.0.0.0` and `[::]` are all
     /// interfaces.
     ///
-    /// A socket that was handed over and has the address asked for is used, whatever its name.
+    /// A socket that was handed over and has the address asked for is used, whatever its name. With
+    /// port 0 that is a predecessor's for which port 0 was asked for, too.
     pub fn on(address: impl Into<String>) -> Listen {
         Listen {
             on: address.into(),

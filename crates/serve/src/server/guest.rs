@@ -81,10 +81,12 @@ impl<F: Fn(Connection) + Clone + Send + 'static> Factory for Plain<F> {
 /// A client that was let in.
 ///
 /// The order of the fields is the order of their drops: the socket is closed before the seat is
-/// free, so that its descriptor is there when the acceptor takes the next client.
+/// free and before acceptors hear of it, so that its descriptor is there when they take the next
+/// client.
 pub(crate) struct Guest {
     _presence: Presence,
     link: Rc<Link>,
+    _leaver: Leaver,
     _ticket: Option<Ticket>,
     _entered: Option<Entered>,
     _seat: Option<OwnedSemaphorePermit>,
@@ -107,6 +109,7 @@ impl Guest {
         let guest = Guest {
             _presence: venue.worker.enter(&link),
             link: Rc::clone(&link),
+            _leaver: Leaver(Rc::clone(venue)),
             _ticket: ticket,
             _entered: (!venue.front.watched).then(|| venue.site.connections.enter()),
             _seat: seat,
@@ -184,6 +187,15 @@ impl Guest {
             Address::Tcp(address) if address.ip().is_unspecified() => self.link.socket.local_addr(),
             address => address.tcp(),
         }
+    }
+}
+
+/// Tells acceptors that have no descriptors that there is one now.
+struct Leaver(Rc<Venue>);
+
+impl Drop for Leaver {
+    fn drop(&mut self) {
+        self.0.site.shortage.wake();
     }
 }
 

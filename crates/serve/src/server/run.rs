@@ -14,7 +14,7 @@ use super::control::{Handle, Order};
 use super::worker::{Part, be_watched, work};
 use super::{Listener, Server, Site};
 use crate::Totals;
-use crate::listen::successor;
+use crate::listen::{adopt, successor};
 use crate::watch::Log;
 
 /// Between two looks whether connections are left.
@@ -158,11 +158,9 @@ impl Running {
     /// Has a successor serve.
     fn restart(&mut self) -> io::Result<()> {
         let mut sockets = Vec::new();
-        for Listener { bound, .. } in &self.server.listeners {
+        for (number, Listener { bound, .. }) in self.server.listeners.iter().enumerate() {
             for socket in &bound.sockets {
-                // What was not found by its name is found by its address.
-                let name = bound.name.clone().unwrap_or_else(|| "overlapped".to_owned());
-                sockets.push((name, socket.try_clone()?));
+                sockets.push((adopt::name(bound, number), socket.try_clone()?));
             }
         }
         let command = match self.server.successor.take() {

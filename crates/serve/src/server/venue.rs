@@ -8,7 +8,7 @@ use overlapped::sync::{Event, Semaphore};
 use overlapped::time::Instant;
 
 use super::Worker;
-use crate::listen::{Address, Addresses, Listen};
+use crate::listen::{Address, Addresses, Listen, Shortage};
 use crate::watch::{Counts, Gauge, Ledger, Log};
 use crate::{Limits, Tls};
 
@@ -25,6 +25,8 @@ pub(crate) struct Site {
     /// A successor accepts from the same queues, so what waits in them is its.
     pub(crate) succeeded: AtomicBool,
     pub(crate) connections: Arc<Gauge>,
+    /// Of descriptors for those who come.
+    pub(crate) shortage: Shortage,
     pub(crate) ledger: Ledger,
 }
 
@@ -37,6 +39,7 @@ impl Site {
             cut: AtomicBool::new(false),
             succeeded: AtomicBool::new(false),
             connections: Arc::default(),
+            shortage: Shortage::default(),
             ledger: Ledger::default(),
         }
     }

@@ -112,7 +112,7 @@ impl Transfer<'_> {
         let ended = self.around(&mut buffer);
         let (went_on, rest) = buffer.settle();
         self.note(went_on);
-        ended.map_err(|failure| Failure { undelivered: rest, ..failure })
+        ended.map_err(|failure| failure.with(rest))
     }
 
     fn around(&mut self, buffer: &mut Buffer<'_>) -> Result<(), Failure> {

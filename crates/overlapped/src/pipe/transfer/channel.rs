@@ -90,7 +90,7 @@ impl Transfer<'_> {
         match ended {
             Ok(Ended::Unfit(_)) => Ok(Ended::Unfit(rest)),
             Ok(Ended::Whole) => Ok(Ended::Whole),
-            Err(failure) => Err(Failure { undelivered: rest, ..failure }),
+            Err(failure) => Err(failure.with(rest)),
         }
     }
 

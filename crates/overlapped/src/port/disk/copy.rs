@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -26,7 +26,7 @@ pub(crate) enum Copy {
     /// Nothing: one of the two is a FIFO or a device, which may have to be waited for. Such a
     /// source is open, as it would be while it is waited for: whoever waits for a reader has seen
     /// it. Its holder keeps it until somebody has come.
-    Waits(Option<File>),
+    Waits(Option<OwnedFd>),
 }
 
 /// Copies the contents and the permissions of the regular file `from` to `to`, as std does: made
@@ -41,7 +41,7 @@ pub(crate) fn copy(from: &Path, to: &Path, stopped: impl Fn() -> bool) -> io::Re
     };
     let metadata = source.metadata()?;
     if mode_may_wait(metadata.permissions().mode()) {
-        return Ok(Copy::Waits(Some(source)));
+        return Ok(Copy::Waits(Some(source.into())));
     }
     if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, NO_FILE));

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use crate::port::clock;
+use super::rt::nanos;
 
 /// The longest time, in nanoseconds, that a bell waits while jobs end.
 const HOLD: u64 = 500_000;
@@ -37,7 +37,7 @@ impl Held {
     pub(super) fn add(&mut self, bell: Option<Arc<dyn Bell>>) {
         let Some(bell) = bell else { return };
         if self.bells.is_empty() {
-            (self.since, self.is_late) = (clock::nanos(), false);
+            (self.since, self.is_late) = (nanos(), false);
         }
         self.count += 1;
         if !self.bells.iter().any(|held| Arc::ptr_eq(held, &bell)) {
@@ -48,7 +48,7 @@ impl Held {
     /// Whether they are to be rung although there is more to do.
     pub(super) fn is_due(&self, queued: usize) -> bool {
         !self.bells.is_empty()
-            && (self.count >= queued || clock::nanos().saturating_sub(self.since) >= HOLD)
+            && (self.count >= queued || nanos().saturating_sub(self.since) >= HOLD)
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -12,7 +12,11 @@
 //! | `sample` | whether their jobs wait |
 //! | `bells` | waking those who wait for jobs |
 //! | `patient` | threads of their own for calls that may wait for ever, and would use those up |
+//! | `rt` | what the pool's threads stand on; loom has its own |
 //! | `per_process` | what a child of fork(2) must not use, and has made anew |
+//!
+//! **How jobs are handed over**, and bells rung, is gone through by loom (`loom_tests`), for
+//! threads that sleep, that are about to, and that look for jobs before they do.
 //!
 //! **After fork(2)** the child has one thread: of its parent's jobs none will end there, and what
 //! it waits for by itself, in a scheduler of its own, is done by threads of its own.
@@ -22,21 +26,37 @@ mod desk;
 mod patient;
 mod per_process;
 mod pool;
+mod rt;
 mod sample;
+
+#[cfg(all(test, overlapped_loom))]
+mod loom_tests;
 
 use std::sync::{Arc, Once};
 
 use super::control::in_fork_children;
+
+use per_process::PerProcess;
+use pool::Pool;
 
 pub(crate) use bells::Bell;
 #[cfg(test)]
 pub(crate) use patient::patient_calls;
 pub(crate) use patient::{Patience, wait_patiently};
 
+static POOL: PerProcess<Pool> = PerProcess::new();
+
+fn pool() -> &'static Pool {
+    POOL.get(|| {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Pool::new(processors, processors > 1)
+    })
+}
+
 /// Has every child of fork(2) begin without threads.
 fn forget_in_children() {
     extern "C" fn forget() {
-        pool::POOL.forget();
+        POOL.forget();
         patient::HOUSE.forget();
     }
     static ONCE: Once = Once::new();
@@ -54,7 +74,7 @@ pub(crate) fn offload(job: impl FnOnce() + Send + 'static) {
 /// As [`offload`], for a job that leaves something for somebody who may sleep over it: the bell
 /// that it returns is rung soon, perhaps once for several jobs.
 pub(crate) fn offload_with_bell(job: impl FnOnce() -> Option<Arc<dyn Bell>> + Send + 'static) {
-    pool::offload(Box::new(job));
+    pool().offload(Box::new(job));
 }
 
 #[cfg(test)]

@@ -17,16 +17,13 @@
 //! child of fork(2) has none of them, and begins with a pool of its own (`per_process`).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::bells::{Bell, Held, ring};
 use super::desk::{Call, Desk, Worker};
-use super::per_process::PerProcess;
+use super::rt::{self, AtomicBool, Condvar, Mutex, MutexGuard, Ordering, nanos};
 use super::sample::Sample;
-use crate::port::clock;
 use crate::port::spin::{Spin, WATCH};
 
 /// Threads, and so jobs that wait at the same time.
@@ -83,11 +80,9 @@ enum Watch {
     Ticking,
 }
 
-pub(super) static POOL: PerProcess<Pool> = PerProcess::new();
-
-fn pool() -> &'static Pool {
-    POOL.get(|| {
-        let processors = thread::available_parallelism().map_or(1, usize::from);
+impl Pool {
+    /// For so many processors. `may_spin`: whether workers may look for jobs before they sleep.
+    pub(super) fn new(processors: usize, may_spin: bool) -> Pool {
         let inner = Inner {
             desk: Desk::new(processors, THREADS_MAX),
             beds: Vec::new(),
@@ -95,26 +90,23 @@ fn pool() -> &'static Pool {
             held: Held::default(),
             watch: Watch::Absent,
         };
-        Pool { inner: Mutex::new(inner), watch: Condvar::new(), may_spin: processors > 1 }
-    })
-}
-
-/// Runs `job` on a thread of the pool; here, where no thread can be had at all.
-pub(super) fn offload(job: Job) {
-    let pool = pool();
-    let mut inner = pool.lock();
-    let call = inner.desk.push(job);
-    if call == Call::Nobody {
-        pool.call_watch(&mut inner);
+        Pool { inner: Mutex::new(inner), watch: Condvar::new(), may_spin }
     }
-    let errand = inner.call(call);
-    drop(inner);
-    pool.run(errand);
-}
 
-impl Pool {
+    /// Runs `job` on a thread of the pool; here, where no thread can be had at all.
+    pub(super) fn offload(&'static self, job: Job) {
+        let mut inner = self.lock();
+        let call = inner.desk.push(job);
+        if call == Call::Nobody {
+            self.call_watch(&mut inner);
+        }
+        let errand = inner.call(call);
+        drop(inner);
+        self.run(errand);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        rt::lock(&self.inner)
     }
 
     fn run(&'static self, errand: Errand) {
@@ -122,8 +114,7 @@ impl Pool {
             Errand::Nothing => {}
             Errand::Wake(bed) => bed.alarm.notify_one(),
             Errand::Start(worker) => {
-                let builder = thread::Builder::new().name("overlapped-pool".into());
-                if builder.spawn(move || self.serve(worker)).is_err() {
+                if !rt::start("overlapped-pool", move || self.serve(worker)) {
                     self.do_without(worker);
                 }
             }
@@ -154,9 +145,8 @@ impl Pool {
                 self.watch.notify_one();
             }
             Watch::Absent => {
-                let builder = thread::Builder::new().name("overlapped-watch".into());
                 // Without a watch the jobs still come to their turn, one after another.
-                if builder.spawn(move || self.keep_watch()).is_ok() {
+                if rt::start("overlapped-watch", move || self.keep_watch()) {
                     inner.watch = Watch::Ticking;
                 }
             }
@@ -219,18 +209,17 @@ impl Pool {
             inner = self.lock();
             inner.is_spinning = false;
         }
-        let began = clock::nanos();
+        let began = nanos();
         bed.asleep.store(true, Ordering::Relaxed);
         while inner.desk.is_idle(me) {
-            let waited = bed.alarm.wait_timeout(inner, IDLE);
-            let (again, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            let (again, timed_out) = rt::wait(&bed.alarm, inner, IDLE);
             inner = again;
-            if timeout.timed_out() && inner.desk.is_idle(me) {
+            if timed_out && inner.desk.is_idle(me) {
                 bed.asleep.store(false, Ordering::Relaxed);
                 inner.desk.leave(me);
                 return None;
             }
-            spin.slept(Duration::from_nanos(clock::nanos() - began));
+            spin.slept(Duration::from_nanos(nanos() - began));
         }
         bed.asleep.store(false, Ordering::Relaxed);
         Some(inner)
@@ -259,11 +248,10 @@ impl Pool {
         loop {
             let (time, was) =
                 (if inner.watch == Watch::Ticking { TICK } else { IDLE }, inner.watch);
-            let waited = self.watch.wait_timeout(inner, time);
-            let (again, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            let (again, timed_out) = rt::wait(&self.watch, inner, time);
             inner = again;
             if was == Watch::Asleep {
-                if timeout.timed_out() && inner.watch == Watch::Asleep {
+                if timed_out && inner.watch == Watch::Asleep {
                     inner.watch = Watch::Absent;
                     return;
                 }
@@ -310,14 +298,28 @@ impl Inner {
 impl Bed {
     /// Looks for a moment whether the worker is called.
     fn watch(&self) -> bool {
-        let end = clock::nanos() + WATCH.as_nanos() as u64;
-        while clock::nanos() < end {
+        let end = nanos() + WATCH.as_nanos() as u64;
+        while nanos() < end {
             if self.called.load(Ordering::Acquire) {
                 return true;
             }
-            std::hint::spin_loop();
+            rt::spin_loop();
         }
         false
+    }
+}
+
+#[cfg(all(test, overlapped_loom))]
+impl Pool {
+    pub(super) fn do_without_watch(&self) {
+        self.lock().watch = Watch::Ticking;
+    }
+
+    /// Idle threads end.
+    pub(super) fn end_idleness(&self) {
+        let inner = self.lock();
+        rt::end();
+        inner.beds.iter().for_each(|bed| bed.alarm.notify_one());
     }
 }
 

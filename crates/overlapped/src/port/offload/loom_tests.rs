@@ -1,0 +1,96 @@
+//! Loom goes through every order in which jobs are handed to the pool's threads and their bells
+//! rung: `RUSTFLAGS="--cfg overlapped_loom" cargo test -p overlapped --release --lib loom_`.
+//!
+//! Nobody ticks in these models: what is shown holds without the watch. A job that nobody begins,
+//! or a bell that nobody rings, leaves all threads asleep, which loom tells.
+
+use std::sync::Arc;
+
+use super::bells::Bell;
+use super::pool::{Job, Pool};
+use super::rt::{self, Condvar, Mutex};
+
+/// A scheduler that sleeps until it is rung for, and what jobs have left for it.
+struct Waiter {
+    state: Mutex<State>,
+    alarm: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    left: usize,
+    is_rung: bool,
+}
+
+impl Bell for Waiter {
+    fn ring(&self) {
+        rt::lock(&self.state).is_rung = true;
+        self.alarm.notify_one();
+    }
+}
+
+impl Waiter {
+    fn new() -> Arc<Waiter> {
+        Arc::new(Waiter { state: Mutex::new(State::default()), alarm: Condvar::new() })
+    }
+
+    fn job(self: &Arc<Waiter>) -> Job {
+        let waiter = Arc::clone(self);
+        Box::new(move || {
+            rt::lock(&waiter.state).left += 1;
+            Some(waiter)
+        })
+    }
+
+    /// Sleeps, as often as it takes, until so many jobs have left something.
+    fn wait_for(&self, jobs: usize) {
+        let mut state = rt::lock(&self.state);
+        while state.left < jobs {
+            while !state.is_rung {
+                state = self.alarm.wait(state).unwrap();
+            }
+            state.is_rung = false;
+        }
+    }
+}
+
+/// In each round `jobs` jobs are queued and waited for, by a pool for so many processors.
+fn model(processors: usize, spins: bool, rounds: &'static [usize]) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(move || {
+        rt::begin();
+        let pool: &'static Pool = Box::leak(Box::new(Pool::new(processors, spins)));
+        pool.do_without_watch();
+        let waiter = Waiter::new();
+        let mut queued = 0;
+        for &jobs in rounds {
+            for _ in 0..jobs {
+                pool.offload(waiter.job());
+            }
+            queued += jobs;
+            waiter.wait_for(queued);
+        }
+        pool.end_idleness();
+    });
+}
+
+#[test]
+fn loom_two_jobs_for_one_thread_are_done_and_told() {
+    model(1, false, &[2]);
+}
+
+#[test]
+fn loom_two_jobs_for_two_threads_are_done_and_told() {
+    model(2, false, &[2]);
+}
+
+#[test]
+fn loom_a_thread_that_goes_to_sleep_hears_of_the_next_job() {
+    model(1, false, &[1, 1]);
+}
+
+#[test]
+fn loom_a_thread_that_looks_for_jobs_before_it_sleeps_hears_of_the_next_ones() {
+    model(1, true, &[1, 1, 1]);
+}

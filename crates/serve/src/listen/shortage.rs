@@ -1,0 +1,130 @@
+//! Acceptors that have no descriptor for the next client, and who wakes them.
+//!
+//! The next descriptor is most likely that of a guest who leaves, on whichever thread. So each one
+//! that leaves wakes the acceptors that starve, all of them: it is not known which one has clients.
+//! A file that a request has open, or another process where the whole system has none left, says
+//! nothing when it lets go; for their sake nobody waits for longer than a pause.
+//!
+//! ```text
+//! acceptor   enters itself, tries to accept once more, fails, waits ◀─ wake ─┐
+//! guest      closes its socket, looks whether anybody is entered ── yes ─────┘
+//! ```
+//!
+//! Whichever of "enters, tries" and "closes, looks" is second sees the other. While nobody starves,
+//! a guest that leaves looks at one word.
+
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst, fence};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use overlapped::sync::Event;
+use overlapped::time::Duration;
+
+/// The acceptors of a server that starve.
+#[derive(Debug, Default)]
+pub(crate) struct Shortage {
+    count: AtomicUsize,
+    acceptors: Mutex<Vec<Arc<Event>>>,
+}
+
+impl Shortage {
+    /// Enters the calling acceptor, which then has to try once more before it waits.
+    pub(crate) fn enter(&self) -> Starving<'_> {
+        let freed = Arc::new(Event::new());
+        self.lock().push(Arc::clone(&freed));
+        self.count.fetch_add(1, SeqCst);
+        fence(SeqCst);
+        Starving { shortage: self, freed }
+    }
+
+    /// A descriptor has been closed.
+    pub(crate) fn wake(&self) {
+        fence(SeqCst);
+        if self.count.load(SeqCst) > 0 {
+            self.lock().iter().for_each(|freed| freed.set());
+        }
+    }
+
+    /// Held for a few instructions only, never across a wait.
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Event>>> {
+        self.acceptors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An acceptor that starves, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Starving<'a> {
+    shortage: &'a Shortage,
+    freed: Arc<Event>,
+}
+
+impl Starving<'_> {
+    /// Waits until a descriptor was closed since the last time, for `pause` at most.
+    pub(crate) fn wait(&self, pause: Duration) {
+        self.freed.wait_timeout(pause);
+        self.freed.clear();
+    }
+}
+
+impl Drop for Starving<'_> {
+    fn drop(&mut self) {
+        self.shortage.count.fetch_sub(1, SeqCst);
+        self.shortage.lock().retain(|freed| !Arc::ptr_eq(freed, &self.freed));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use overlapped::time::Instant;
+    use overlapped::{run, scope, yield_now};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    #[test]
+    fn whoever_leaves_wakes_all_who_starve_on_this_thread_and_on_others() {
+        let shortage = Arc::new(Shortage::default());
+        let begin = Instant::now();
+        let elsewhere = {
+            let shortage = Arc::clone(&shortage);
+            std::thread::spawn(move || run(|| shortage.enter().wait(LONG)).unwrap())
+        };
+        run(|| {
+            scope(|s| {
+                let here = s.spawn(|| shortage.enter().wait(LONG));
+                while shortage.count.load(SeqCst) < 2 {
+                    yield_now();
+                }
+                shortage.wake();
+                here.join().unwrap();
+            });
+        })
+        .unwrap();
+        elsewhere.join().unwrap();
+        assert!(begin.elapsed() < LONG);
+        assert!(shortage.lock().is_empty());
+        assert_eq!(shortage.count.load(SeqCst), 0);
+    }
+
+    #[test]
+    fn what_is_closed_between_the_last_try_and_the_wait_is_not_missed() {
+        let shortage = Shortage::default();
+        let starving = shortage.enter();
+        shortage.wake();
+        run(|| {
+            let begin = Instant::now();
+            starving.wait(LONG);
+            assert!(begin.elapsed() < LONG);
+            // And it was that one time.
+            starving.wait(Duration::from_millis(1));
+            assert!(begin.elapsed() >= Duration::from_millis(1));
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn where_nobody_tells_a_pause_ends_by_itself() {
+        let shortage = Shortage::default();
+        run(|| shortage.enter().wait(Duration::from_millis(1))).unwrap();
+    }
+}

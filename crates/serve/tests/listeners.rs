@@ -117,6 +117,28 @@ fn a_proxy_tells_whose_connection_it_is() {
     assert_eq!((totals.handshakes_failed, totals.panicked), (3, 0));
 }
 
+#[test]
+fn requests_behind_a_proxys_header_come_whole_wherever_they_are_cut() {
+    let (site, address) = Site::run(|| {
+        let mut server = Server::new();
+        let listen = Listen::on("127.0.0.1:0").proxy_protocol();
+        let address = server.listen(listen, |_: &Peer| Line::default()).unwrap();
+        (server, address.tcp().unwrap())
+    });
+    let lens = [1, 470, 512, 1000, 1023, 1024, 1025, 1500, 5000];
+    for len in lens {
+        let line = [&vec![b'x'; len - 1][..], b"\n"].concat();
+        let lines = [&line[..], b"behind\n"].concat();
+        let mut stream = connect(address);
+        let header = &b"PROXY TCP4 192.0.2.1 192.0.2.2 12345 80\r\n"[..];
+        stream.write_all(&[header, &lines].concat()).unwrap();
+        let mut answer = vec![0; lines.len()];
+        stream.read_exact(&mut answer).unwrap();
+        assert!(answer == lines, "{len} bytes behind the header");
+    }
+    assert_eq!(site.stop().requests, 2 * lens.len() as u64);
+}
+
 fn hello(_: http::Request<()>, _: &mut dyn Read) -> Answer {
     text(http::StatusCode::OK, "hello")
 }

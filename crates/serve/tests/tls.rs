@@ -95,6 +95,30 @@ fn a_client_gets_the_certificate_of_the_name_it_asks_for() {
 }
 
 #[test]
+fn requests_of_every_length_come_whole_wherever_the_first_piece_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let trusted = make(folder.path(), "a", &["a.example"]);
+    let tls = Tls::from_files([files(folder.path(), "a")]).unwrap();
+    let (site, address) = Site::run(move || {
+        let mut server = Server::new();
+        let listen = Listen::on("127.0.0.1:0").tls(tls);
+        let address = server.listen(listen, |_: &Peer| Line::default()).unwrap();
+        (server, address.tcp().unwrap())
+    });
+    let mut stream = client(address, "a.example", &trusted, &[]).unwrap();
+    let mut asked = 0;
+    // Around what an idle session's buffer takes, as plaintext and as records.
+    for len in (980..1030).step_by(7).chain([1023, 1024, 1025, 4095, 4096, 4097, 40_000]) {
+        let line = [&vec![b'x'; len - 1][..], b"\n"].concat();
+        ask(&mut stream, &line);
+        ask(&mut stream, &[&line[..], b"behind\n"].concat());
+        ask(&mut stream, b"short\n");
+        asked += 4;
+    }
+    assert_eq!(site.stop().requests, asked);
+}
+
+#[test]
 fn large_messages_come_back_whole_and_so_does_a_request_in_small_records() {
     let folder = tempfile::tempdir().unwrap();
     let trusted = make(folder.path(), "a", &["a.example"]);

@@ -28,6 +28,11 @@ pub(crate) fn ready(port: u16) -> Result<Client, String> {
     }
 }
 
+/// What asks for a file.
+pub(crate) fn request(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n")
+}
+
 impl Client {
     pub(crate) fn connect(port: u16) -> Result<Client, String> {
         let connect = || {
@@ -39,11 +44,10 @@ impl Client {
         connect().map_err(|error: io::Error| format!("connect: {error}"))
     }
 
-    /// Asks for a file, and has to get it.
-    pub(crate) fn expect_body(&mut self, target: &str, body: &[u8]) -> Result<(), String> {
+    /// Asks for a file, and has to get it. The answer's length.
+    pub(crate) fn expect_body(&mut self, target: &str, body: &[u8]) -> Result<usize, String> {
         let said = |error: io::Error| format!("a request for {target}: {error}");
-        let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        self.stream.write_all(request.as_bytes()).map_err(said)?;
+        self.stream.write_all(request(target).as_bytes()).map_err(said)?;
         let head = self.head().map_err(said)?;
         let text = String::from_utf8_lossy(&self.answer[..head]).to_ascii_lowercase();
         let length = format!("\r\ncontent-length: {}\r\n", body.len());
@@ -56,7 +60,7 @@ impl Client {
         if self.answer[head..] != *body {
             return Err(format!("a wrong body of {target}"));
         }
-        Ok(())
+        Ok(self.answer.len())
     }
 
     /// Reads until the head is whole; its length.

@@ -1,10 +1,13 @@
 //! Many connections that have made one request each and now say nothing: what the server's process
 //! holds for each, and whether the others notice.
 //!
-//! The others are wrk on 32 connections and a probe beside it, which asks a few times every
-//! millisecond. Both are on one core, where the probe goes first, so that it waits for the server
-//! and not for wrk. Windows without the idle ones and with them alternate, and each kind's p99 is
-//! that of all its windows together, so that what drifts does not pass for a difference.
+//! Two servers share the server's core, and only one of them has idle connections. Windows with the
+//! one and with the other alternate, so that what drifts does not pass for a difference: in each,
+//! wrk loads 32 connections, and a probe beside it asks a few times every millisecond. Both are on
+//! one core, where the probe goes first (wrk is of the class `SCHED_IDLE`; niceness alone left the
+//! probe waiting for wrk, by other amounts in other windows), so that it waits for the server.
+//! Figures are medians of the windows, and ratios medians of those of two windows beside each
+//! other: a window in which the machine stumbles does not decide.
 
 use super::client::{self, Client};
 use super::site::{self, Site};
@@ -12,6 +15,8 @@ use super::wrk::Wrk;
 use crate::harness::child::Report;
 use crate::harness::memory::Memory;
 use crate::harness::server::Server;
+use crate::harness::stats::median;
+use crate::harness::syscalls::cpu_time;
 use std::time::{Duration, Instant};
 
 /// Connections that are idle.
@@ -22,69 +27,85 @@ const FIRST: usize = IDLE / 10;
 const LOAD_CONNECTIONS: usize = 32;
 /// From one question of the probe to the next, if the answer has come.
 const PROBE_PAUSE: Duration = Duration::from_micros(200);
-/// Windows of either kind.
-const WINDOWS: usize = 4;
-
-/// After ten thousand connects or closes, before the next window.
-const SETTLING: Duration = Duration::from_millis(500);
+/// Windows of either kind, of a second each.
+const WINDOWS: usize = 16;
+/// The same where it is to be quick.
+const WINDOWS_QUICK: usize = 6;
 
 const FILE: &str = "1k";
 
-pub(super) fn measure(server: &Server, site: &Site, quick: bool) -> Result<Report, String> {
-    let (port, body) = (server.port()?, site.body(FILE)?);
-    let target = site::target(FILE);
-    client::ready(port)?.expect_body(&target, &body)?;
-    let seconds = if quick { 1 } else { 3 };
-    let (connections, yields) = (LOAD_CONNECTIONS, true);
-    let load = Wrk { port, target: target.clone(), connections, yields };
-    load.run(1)?;
+pub(super) fn measure(
+    [crowded, empty]: [&Server; 2],
+    site: &Site,
+    quick: bool,
+) -> Result<Report, String> {
+    let (body, target) = (site.body(FILE)?, site::target(FILE));
+    let load = |server: &Server| -> Result<Wrk, String> {
+        let (connections, yields) = (LOAD_CONNECTIONS, true);
+        Ok(Wrk { port: server.port()?, target: target.clone(), connections, yields })
+    };
+    for server in [crowded, empty] {
+        client::ready(server.port()?)?.expect_body(&target, &body)?;
+        load(server)?.run(1)?;
+    }
 
-    let connect_until = |clients: &mut Vec<Client>, count| {
+    let mut clients = Vec::with_capacity(IDLE);
+    let mut connect_until = |count| {
         while clients.len() < count {
-            let mut client = Client::connect(port)?;
+            let mut client = Client::connect(crowded.port()?)?;
             client.expect_body(&target, &body)?;
             clients.push(client);
         }
         Ok::<_, String>(())
     };
-    let (mut alone, mut among_idle, mut each) = (Vec::new(), Vec::new(), None);
-    for _ in 0..WINDOWS {
-        probe(&load, &body, seconds, &mut alone)?;
-        let mut clients = Vec::with_capacity(IDLE);
-        connect_until(&mut clients, FIRST)?;
-        let before = Memory::of(server.id());
-        connect_until(&mut clients, IDLE)?;
-        let added = Memory::of(server.id()).since(before);
-        // Of the first windows: later ones find memory that these have used.
-        each.get_or_insert((added.rss_kib + added.page_tables_kib) / (IDLE - FIRST) as f64);
-        std::thread::sleep(SETTLING);
-        probe(&load, &body, seconds, &mut among_idle)?;
-        // They are still there, all of them.
-        for client in &mut clients {
-            client.expect_body(&target, &body)?;
-        }
-        drop(clients);
-        std::thread::sleep(SETTLING);
+    connect_until(FIRST)?;
+    let before = Memory::of(crowded.id());
+    connect_until(IDLE)?;
+    let added = Memory::of(crowded.id()).since(before);
+    let each = (added.rss_kib + added.page_tables_kib) / (IDLE - FIRST) as f64;
+
+    let (mut alone, mut among_idle) = (Vec::new(), Vec::new());
+    for window in 0..2 * if quick { WINDOWS_QUICK } else { WINDOWS } {
+        // One of each in turn, and each as often first.
+        let (server, windows) = match window % 4 {
+            0 | 3 => (crowded, &mut among_idle),
+            _ => (empty, &mut alone),
+        };
+        windows.push(probe(server, &load(server)?, &body)?);
     }
-    let (alone, among_idle) = (p99_us(alone)?, p99_us(among_idle)?);
+    // They are still there, all of them.
+    for client in &mut clients {
+        client.expect_body(&target, &body)?;
+    }
 
     let mut report = Report::default();
-    report.push("idle_10000_memory", "KiB", each.unwrap_or(f64::NAN));
-    report.push("idle_10000_p99_alone_us", "us", alone);
-    report.push("idle_10000_p99_us", "us", among_idle);
-    report.push("idle_10000_p99_ratio", "x", among_idle / alone);
+    report.push("idle_10000_memory", "KiB", each);
+    let p99_us = |windows: &[Window]| median(&windows.iter().map(|w| w.p99_us).collect::<Vec<_>>());
+    report.push("idle_10000_p99_alone_us", "us", p99_us(&alone));
+    report.push("idle_10000_p99_us", "us", p99_us(&among_idle));
+    let ratio = |of: fn(&Window) -> f64| {
+        let pairs = among_idle.iter().zip(&alone);
+        median(&pairs.map(|(among, alone)| of(among) / of(alone)).collect::<Vec<_>>())
+    };
+    report.push("idle_10000_p99_ratio", "x", ratio(|window| window.p99_us));
+    report.push("idle_10000_server_cpu_ratio", "x", ratio(|window| window.cpu_us));
     Ok(report)
 }
 
+/// What a window brought.
+struct Window {
+    /// Of the probe's waits.
+    p99_us: f64,
+    /// The server's time for one of wrk's requests.
+    cpu_us: f64,
+}
+
 /// How long a probe beside wrk waits for its answers.
-fn probe(
-    load: &Wrk,
-    body: &[u8],
-    seconds: u32,
-    latencies: &mut Vec<Duration>,
-) -> Result<(), String> {
-    std::thread::scope(|scope| {
-        let running = scope.spawn(|| load.run(seconds));
+fn probe(server: &Server, load: &Wrk, body: &[u8]) -> Result<Window, String> {
+    let before = cpu_time(server.id())?;
+    let mut latencies = Vec::new();
+    let figures = std::thread::scope(|scope| {
+        let running = scope.spawn(|| load.run(1));
         let mut client = Client::connect(load.port)?;
         while !running.is_finished() {
             let asked = Instant::now();
@@ -92,9 +113,11 @@ fn probe(
             latencies.push(asked.elapsed());
             std::thread::sleep(PROBE_PAUSE);
         }
-        running.join().map_err(|_| "the load panicked")??;
-        Ok(())
-    })
+        running.join().map_err(|_| "the load panicked")?
+    })?;
+    let cpu = cpu_time(server.id())? - before;
+    let cpu_us = cpu.as_nanos() as f64 / 1000.0 / figures.requests;
+    Ok(Window { p99_us: p99_us(latencies)?, cpu_us })
 }
 
 fn p99_us(mut latencies: Vec<Duration>) -> Result<f64, String> {

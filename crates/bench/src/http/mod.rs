@@ -4,6 +4,10 @@
 //! Cases are named `SIZE_CONNECTIONS`. wrk is Debian's, with one thread; it does not look at
 //! bodies, so a client of our own compares one before and one after each measurement, and what wrk
 //! counts as an error is a figure of its own. `idle_10000` is in [`idle`].
+//!
+//! wrk copies each answer out of the kernel, and with large ones its core is full before the
+//! server's. So there is `SIZE_discarded_CONNECTIONS`, too: the load of the echo suite, which has
+//! the kernel throw away what comes, and counts the bytes.
 
 mod client;
 mod idle;
@@ -14,6 +18,7 @@ pub(crate) use client::ready;
 pub(crate) use site::NAMES;
 
 use crate::harness::child::Report;
+use crate::harness::load::{Load, Script};
 use crate::harness::server::Server;
 use crate::harness::syscalls::{cpu_time, cpu_time_of_ended_children};
 use crate::subjects::{Name, Server as Kind};
@@ -24,8 +29,8 @@ use std::time::Duration;
 use wrk::Wrk;
 
 /// The names of the cases, in their order.
-pub(crate) const CASES: [&str; 7] =
-    ["1k_32", "1k_256", "1k_1000", "64k_32", "64k_256", "64k_1000", IDLE];
+pub(crate) const CASES: [&str; 8] =
+    ["1k_32", "1k_256", "1k_1000", "64k_32", "64k_256", "64k_1000", "64k_discarded_256", IDLE];
 
 /// The case of many connections that say nothing.
 const IDLE: &str = "idle_10000";
@@ -41,12 +46,20 @@ pub(crate) fn obstacle() -> Option<String> {
 /// One case of one subject; this process starts the load.
 pub(crate) fn measure(name: Name, case: &str, quick: bool) -> Result<Report, String> {
     let site = Site::made()?;
-    let server = Server::start(name, Kind::Http, &["--folder", &site.path()])?;
+    let start = || Server::start(name, Kind::Http, &["--folder", &site.path()]);
+    let server = start()?;
     if case == IDLE {
-        return idle::measure(&server, &site, quick);
+        return idle::measure([&server, &start()?], &site, quick);
     }
     let (file, connections) = case.split_once('_').ok_or("no such case")?;
+    let (connections, discards) = match connections.strip_prefix("discarded_") {
+        Some(connections) => (connections, true),
+        None => (connections, false),
+    };
     let connections = connections.parse().map_err(|_| "no number of connections")?;
+    if discards {
+        return measure_discarding(&server, &site, case, file, connections, quick);
+    }
     let (port, body) = (server.port()?, site.body(file)?);
     ready(port)?.expect_body(&site::target(file), &body)?;
 
@@ -71,5 +84,39 @@ pub(crate) fn measure(name: Name, case: &str, quick: bool) -> Result<Report, Str
     if figures.errors > 0.0 {
         report.notes.push(format!("!!! {case}: {} errors", figures.errors));
     }
+    Ok(report)
+}
+
+/// A case whose load does not look at what comes. The answer is compared before and after.
+fn measure_discarding(
+    server: &Server,
+    site: &Site,
+    case: &str,
+    file: &str,
+    connections: usize,
+    quick: bool,
+) -> Result<Report, String> {
+    let (port, body, target) = (server.port()?, site.body(file)?, site::target(file));
+    let answer_bytes = ready(port)?.expect_body(&target, &body)?;
+    let question = client::request(&target).into_bytes().into();
+    let script = Script::Discarded { question, answer_bytes };
+    let mut load = Load::connect_with(port, connections, script)?;
+    let [warm_up, timed] = if quick { [300, 1000] } else { [500, 3000] }.map(Duration::from_millis);
+    load.run(warm_up)?;
+
+    let cpu_before = cpu_time(server.id())?;
+    let phase = load.run(timed)?;
+    let server_cpu = cpu_time(server.id())? - cpu_before;
+    Client::connect(port)?.expect_body(&target, &body)?;
+
+    let mut report = Report::default();
+    let requests = phase.round_trips as f64;
+    let each_us = |time: Duration| time.as_nanos() as f64 / 1000.0 / requests;
+    let quantile_us = |quantile| phase.latencies.value_at_quantile(quantile) as f64 / 1000.0;
+    report.push(format!("{case}_requests_per_s"), "1/s", requests / phase.took.as_secs_f64());
+    report.push(format!("{case}_p50_us"), "us", quantile_us(0.5));
+    report.push(format!("{case}_p99_us"), "us", quantile_us(0.99));
+    report.push(format!("{case}_server_cpu_us"), "us", each_us(server_cpu));
+    report.push(format!("{case}_load_cpu_us"), "us", each_us(phase.load_cpu));
     Ok(report)
 }

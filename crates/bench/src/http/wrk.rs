@@ -24,16 +24,10 @@ pub(crate) struct Figures {
 
 impl Wrk {
     fn command(&self, seconds: u32) -> Command {
-        let mut command = Command::new("nice");
+        let mut command = Command::new("chrt");
         command
-            .args([
-                "-n",
-                if self.yields { "19" } else { "0" },
-                "wrk",
-                "-t1",
-                "--latency",
-                &format!("-c{}", self.connections),
-            ])
+            .args([if self.yields { "--idle" } else { "--other" }, "0"])
+            .args(["wrk", "-t1", "--latency", &format!("-c{}", self.connections)])
             .arg(format!("-d{seconds}s"))
             .arg(format!("http://127.0.0.1:{}{}", self.port, self.target));
         command

@@ -37,7 +37,7 @@ pub(crate) use outbox::Outbox;
 pub(crate) use pace::Pace;
 use request::answer_all;
 
-/// Idle for so long: memory is given back.
+/// Idle for so long: a buffer that has grown is given back.
 const WHILE: Duration = Duration::from_secs(1);
 
 /// Why a session has ended.

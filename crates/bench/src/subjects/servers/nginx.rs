@@ -63,7 +63,7 @@ fn become_nginx(folder: &Path, manner: &str, site: &str) -> Result<(), String> {
     let config = format!(
         "daemon off; master_process off; worker_processes 1;
          error_log stderr crit;
-         pid {work}/pid;
+         pid {work}/{port}.pid;
          events {{ use epoll; worker_connections 16384; }}
          http {{
              {temp}
@@ -77,8 +77,9 @@ fn become_nginx(folder: &Path, manner: &str, site: &str) -> Result<(), String> {
              server {{ listen {address} backlog=4096 {manner}; {site} }}
          }}\n",
         work = work.display(),
+        port = address.port(),
     );
-    let path = work.join("nginx.conf");
+    let path = work.join(format!("{}.conf", address.port()));
     std::fs::write(&path, config).map_err(say)?;
     announce(address);
     child::die_with_parent();

@@ -67,9 +67,11 @@ pub(crate) fn measure(name: Name, case: &str, quick: bool) -> Result<Report, Str
     Ok(report)
 }
 
-/// Copies to where nothing is, and leaves nothing.
+/// Copies to where nothing is, and leaves nothing. What others have left to be written goes to the
+/// disk before.
 fn copied(copy: impl Fn(&Path) -> Result<Duration, String>) -> Result<Duration, String> {
     let to = material::target()?;
+    rustix::fs::sync();
     let took = copy(&to);
     remove(&to)?;
     took

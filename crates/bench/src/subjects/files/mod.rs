@@ -1,7 +1,7 @@
 //! What each subject does with files: the code that its user would write.
 //!
-//! Files are read by [`TASKS`] tasks. A copy of a tree makes the folders first, walking it, and
-//! then copies the files from one list, [`TASKS`] at a time.
+//! Files are read by [`TASKS`] tasks. A tree is copied while it is walked, [`TASKS`] files at a
+//! time; those that cannot read a folder make the folders first, and copy the files from one list.
 
 mod compio;
 mod go;
@@ -64,6 +64,10 @@ pub(crate) fn of(name: Name) -> Result<Box<dyn Files>, String> {
 
 /// A buffer of the read and write loops of those that have no copy of their own.
 const COPY_BYTES: usize = 256 * 1024;
+
+/// Folders that are walked at a time: the next one is listed while files of this one are copied.
+/// More would have the file system jump between them.
+const FOLDERS: usize = 2;
 
 /// How many of `all` one task does.
 fn share(all: u64, task: usize) -> u64 {

@@ -1,17 +1,18 @@
 //! overlapped::fs, once for each port: what one would write with std::fs, in tasklets.
 
-use super::{Files, Pair, say, share};
+use super::{FOLDERS, Files, say, share};
 use crate::files::TASKS;
 use crate::files::material::{
     BLOCK_BYTES, Places, SMALL_BYTES_MAX, TREE_FILES, Tree, is_block, is_small,
 };
 use ::overlapped::fs::{self, File};
 use ::overlapped::port::PortChoice;
+use ::overlapped::sync::Semaphore;
+use ::overlapped::task::Scope;
 use ::overlapped::{Config, scope};
-use std::cell::RefCell;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub(crate) struct Overlapped {
@@ -73,16 +74,8 @@ impl Files for Overlapped {
     fn copy_tree(&self, from: &Path, to: &Path) -> Result<Duration, String> {
         self.run(|| {
             let start = Instant::now();
-            let mut files = Vec::new();
-            folders(from, to, &mut files).map_err(say)?;
-            let files = RefCell::new(files);
-            tasks(|_| {
-                let next = || files.borrow_mut().pop();
-                while let Some((from, to)) = next() {
-                    fs::copy(from, to)?;
-                }
-                Ok(())
-            })?;
+            let limits = &(Semaphore::new(FOLDERS), Semaphore::new(TASKS));
+            scope(|scope| copy_folder(scope, limits, from.into(), to.into())).map_err(say)?;
             Ok(start.elapsed())
         })
     }
@@ -100,16 +93,31 @@ fn tasks(task: impl Fn(usize) -> std::io::Result<()>) -> Result<(), String> {
     })
 }
 
-fn folders(from: &Path, to: &Path, files: &mut Vec<Pair>) -> std::io::Result<()> {
-    fs::create_dir(to)?;
-    for entry in fs::read_dir(from)? {
+/// Copies a folder: the files in it by tasklets of their own, so many at a time, and so the
+/// folders.
+fn copy_folder<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    limits: &'scope (Semaphore, Semaphore),
+    from: PathBuf,
+    to: PathBuf,
+) -> std::io::Result<()> {
+    let (folders, files) = limits;
+    let walking = folders.acquire();
+    fs::create_dir(&to)?;
+    let mut parts = Vec::new();
+    for entry in fs::read_dir(&from)? {
         let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            folders(&entry.path(), &target, files)?;
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        parts.push(if entry.file_type()?.is_dir() {
+            scope.spawn(move || copy_folder(scope, limits, from, to))
         } else {
-            files.push((entry.path(), target));
-        }
+            let permit = files.acquire();
+            scope.spawn(move || {
+                let _permit = permit;
+                fs::copy(from, to).map(drop)
+            })
+        });
     }
-    Ok(())
+    drop(walking);
+    parts.into_iter().try_for_each(|part| part.join().map_err(std::io::Error::other)?)
 }

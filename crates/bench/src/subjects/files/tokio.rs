@@ -1,17 +1,19 @@
 //! tokio::fs on a current-thread runtime.
 
-use super::{Files, Pair, say, share};
+use super::{FOLDERS, Files, say, share};
 use crate::files::TASKS;
 use crate::files::material::{
     BLOCK_BYTES, Places, SMALL_BYTES_MAX, TREE_FILES, Tree, is_block, is_small,
 };
 use std::io::SeekFrom;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 pub(crate) struct Tokio;
@@ -88,19 +90,8 @@ impl Files for Tokio {
     fn copy_tree(&self, from: &Path, to: &Path) -> Result<Duration, String> {
         runtime()?.block_on(async {
             let start = Instant::now();
-            let files = Arc::new(Mutex::new(folders(from, to).await.map_err(say)?));
-            let mut tasks = JoinSet::new();
-            for _ in 0..TASKS {
-                let files = files.clone();
-                tasks.spawn(async move {
-                    let next = || files.lock().unwrap_or_else(PoisonError::into_inner).pop();
-                    while let Some((from, to)) = next() {
-                        fs::copy(from, to).await?;
-                    }
-                    Ok(())
-                });
-            }
-            all_done(&mut tasks).await?;
+            let limits = Arc::new((Semaphore::new(FOLDERS), Arc::new(Semaphore::new(TASKS))));
+            copy_folder(limits, from.into(), to.into()).await.map_err(say)?;
             Ok(start.elapsed())
         })
     }
@@ -114,20 +105,35 @@ impl Files for Tokio {
     }
 }
 
-async fn folders(from: &Path, to: &Path) -> std::io::Result<Vec<Pair>> {
-    let mut files = Vec::new();
-    let mut left = vec![(from.to_path_buf(), to.to_path_buf())];
-    while let Some((from, to)) = left.pop() {
+/// Copies a folder: the files in it by tasks of their own, so many at a time, and so the folders.
+/// A boxed future, because it is made of others of its kind.
+fn copy_folder(
+    limits: Arc<(Semaphore, Arc<Semaphore>)>,
+    from: PathBuf,
+    to: PathBuf,
+) -> Pin<Box<dyn Future<Output = std::io::Result<()>> + Send>> {
+    Box::pin(async move {
+        let (folders, files) = &*limits;
+        let walking = folders.acquire().await.map_err(std::io::Error::other)?;
         fs::create_dir(&to).await?;
+        let mut parts = JoinSet::new();
         let mut entries = fs::read_dir(from).await?;
         while let Some(entry) = entries.next_entry().await? {
-            let pair = (entry.path(), to.join(entry.file_name()));
+            let (from, to) = (entry.path(), to.join(entry.file_name()));
             if entry.file_type().await?.is_dir() {
-                left.push(pair);
+                parts.spawn(copy_folder(Arc::clone(&limits), from, to));
             } else {
-                files.push(pair);
+                let permit = Arc::clone(files).acquire_owned().await;
+                parts.spawn(async move {
+                    let _permit = permit;
+                    fs::copy(from, to).await.map(drop)
+                });
             }
         }
-    }
-    Ok(files)
+        drop(walking);
+        while let Some(part) = parts.join_next().await {
+            part??;
+        }
+        Ok(())
+    })
 }

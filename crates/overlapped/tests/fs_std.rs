@@ -110,6 +110,26 @@ fn offsets_above_4_gib_are_those_that_were_given() {
 }
 
 #[test]
+fn offsets_that_no_file_has_are_errors_and_not_the_cursor() {
+    everywhere(|folder| {
+        let path = folder.join("a");
+        fs::write(&path, b"0123456789").unwrap();
+        let mut file = File::options().read(true).write(true).open(&path).unwrap();
+        let std = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+        file.seek(SeekFrom::Start(3)).unwrap();
+        for offset in [u64::MAX, u64::MAX - 1, 1 << 63] {
+            let mut buf = [0; 4];
+            let expected = std.read_at(&mut buf, offset).unwrap_err().raw_os_error();
+            assert_eq!(file.read_at(&mut buf, offset).unwrap_err().raw_os_error(), expected);
+            let expected = std.write_at(b"lost", offset).unwrap_err().raw_os_error();
+            assert_eq!(file.write_at(b"lost", offset).unwrap_err().raw_os_error(), expected);
+        }
+        assert_eq!(file.stream_position().unwrap(), 3);
+        assert_eq!(fs::read(&path).unwrap(), b"0123456789");
+    });
+}
+
+#[test]
 fn vectored_transfers_fill_the_slices_in_order() {
     everywhere(|folder| {
         let mut file = File::create_new(folder.join("a")).unwrap();

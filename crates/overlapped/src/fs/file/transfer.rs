@@ -7,7 +7,8 @@
 //! | a socket | received and sent: write(2) would raise SIGPIPE | an error |
 //!
 //! **Past the cache** (`O_DIRECT`): see [`File::past_cache`].
-//! **In place**: what is in the page cache is read by a call that never waits (`RWF_NOWAIT`).
+//! **In place**: what is in the page cache is read by a call that never waits (`RWF_NOWAIT`); but at
+//! an offset, where other tasklets are ready, the ring reads for all of them in one call.
 //! **Pool**: the readiness backend has nothing for disks, so a thread of the pool reads or writes
 //! memory of its own, from or to which the caller copies.
 
@@ -22,7 +23,7 @@ use crate::fs::AlignedBuf;
 use crate::op::{Fs, Net, Op, clamp};
 use crate::port::attempt::{attempt, read_cached};
 use crate::port::disk::at_once::{self, FileKind};
-use crate::task::aside::{Way, in_place, on_pool, way};
+use crate::task::aside::{Way, in_place, on_pool, others_are_ready, way};
 use crate::task::shield;
 use crate::task::wait::perform;
 
@@ -126,6 +127,10 @@ impl File {
     /// # Safety
     /// The memory is valid for what it is for, and used by nobody else, until this returns.
     pub(super) unsafe fn transfer(&self, memory: Memory, offset: Option<u64>) -> io::Result<usize> {
+        // As pread(2) says it; to the ring, -1 is the cursor.
+        if offset.is_some_and(|offset| i64::try_from(offset).is_err()) {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
         // SAFETY: handed on to the caller, for each of them.
         unsafe {
             match self.file_kind()? {
@@ -198,8 +203,12 @@ impl File {
         }
         let (mut memory, mut offset) = (memory, offset);
         let mut done = 0;
-        if let Memory::Into(..) = memory
+        // Others that are ready may want to read at offsets, too: one call of the ring does it for
+        // all of them.
+        let alone = |len| len == 0 || offset.is_none() || !others_are_ready();
+        if let Memory::Into(_, len) = memory
             && !direct
+            && alone(len)
         {
             // SAFETY: the caller's promise.
             match unsafe { self.read_cache(memory, offset) }? {

@@ -60,3 +60,9 @@ pub(crate) fn in_place<R>(f: impl FnOnce() -> R) -> io::Result<R> {
     }
     Ok(result)
 }
+
+/// Whether others are ready to run, and may so want the same.
+#[inline]
+pub(crate) fn others_are_ready() -> bool {
+    here().is_some_and(|here| here.ready.len() > 0)
+}

@@ -7,8 +7,8 @@
 //! | a socket | received and sent: write(2) would raise SIGPIPE | an error |
 //!
 //! **Past the cache** (`O_DIRECT`): see [`File::past_cache`].
-//! **In place**: what is in the page cache is read by a call that never waits (`RWF_NOWAIT`); but at
-//! an offset, where other tasklets are ready, the ring reads for all of them in one call.
+//! **In place**: what is in the page cache is read by a call that never waits (`RWF_NOWAIT`); but
+//! at an offset, where other tasklets are ready, the ring reads for all of them in one call.
 //! **Pool**: the readiness backend has nothing for disks, so a thread of the pool reads or writes
 //! memory of its own, from or to which the caller copies.
 

@@ -77,6 +77,19 @@ fn under_way(addr: SocketAddr) -> usize {
     lines.filter(|words| words[2].ends_with(&port) && words[3] == "02").count()
 }
 
+/// Whether exactly so many connects to it are under way, soon: the table is no snapshot, and a
+/// connect to an address that is silent goes on for minutes.
+fn settles_at(addr: SocketAddr, count: usize) -> bool {
+    let begin = Instant::now();
+    while under_way(addr) != count {
+        if begin.elapsed() > ms(10_000) {
+            return false;
+        }
+        sleep(ms(10));
+    }
+    true
+}
+
 /// Connects, and says to which address and how long it took.
 fn connect(name: Name) -> (SocketAddr, Duration) {
     let begin = Instant::now();
@@ -92,7 +105,7 @@ fn an_address_that_does_not_answer_costs_a_quarter_of_a_second() {
         let (peer, took) = connect(Name(vec![first.addr, addr]));
         assert_eq!(peer, addr);
         assert!(took >= ms(240) && took < rig::within(ms(600)), "{took:?}");
-        assert_eq!(under_way(first.addr), before, "the loser goes on");
+        assert!(settles_at(first.addr, before), "the loser goes on");
     };
     run(body).unwrap();
     // Outside a scheduler, too.
@@ -198,7 +211,7 @@ fn a_kill_or_a_deadline_ends_all_attempts() {
         let late = timeout(ms(300), || TcpStream::connect(name()));
         assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
         assert!(begin.elapsed() < rig::within(ms(600)));
-        assert_eq!([under_way(a.addr), under_way(b.addr)], before);
+        assert!(settles_at(a.addr, before[0]) && settles_at(b.addr, before[1]), "one goes on");
         let stuck = no_switch(|| TcpStream::connect(name()));
         assert_eq!(stuck.unwrap_err().kind(), ErrorKind::WouldBlock);
         let name = name();
@@ -210,7 +223,7 @@ fn a_kill_or_a_deadline_ends_all_attempts() {
         }
         connecting.kill();
         assert!(connecting.join().is_err());
-        assert_eq!([under_way(a.addr), under_way(b.addr)], before);
+        assert!(settles_at(a.addr, before[0]) && settles_at(b.addr, before[1]), "one goes on");
     })
     .unwrap();
 }

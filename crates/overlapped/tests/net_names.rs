@@ -68,8 +68,19 @@ fn good(addr: &str) -> (TcpListener, SocketAddr) {
     (listener, addr)
 }
 
-/// How many connects to `addr` are under way (state 02) in this machine.
+/// How many connects to `addr` are under way (state 02) in this machine. The table is no snapshot:
+/// while others come and go, lines are there twice or not at all. What is read twice holds.
 fn under_way(addr: SocketAddr) -> usize {
+    let mut last = listed(addr);
+    loop {
+        match listed(addr) {
+            same if same == last => return same,
+            other => last = other,
+        }
+    }
+}
+
+fn listed(addr: SocketAddr) -> usize {
     let table = if addr.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" };
     let port = format!(":{:04X}", addr.port());
     let text = std::fs::read_to_string(table).unwrap();
@@ -77,8 +88,8 @@ fn under_way(addr: SocketAddr) -> usize {
     lines.filter(|words| words[2].ends_with(&port) && words[3] == "02").count()
 }
 
-/// Whether exactly so many connects to it are under way, soon: the table is no snapshot, and a
-/// connect to an address that is silent goes on for minutes.
+/// Whether exactly so many connects to it are under way, soon: a connect to an address that is
+/// silent goes on for minutes.
 fn settles_at(addr: SocketAddr, count: usize) -> bool {
     let begin = Instant::now();
     while under_way(addr) != count {

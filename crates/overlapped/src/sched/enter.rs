@@ -1,6 +1,7 @@
 //! The way in and out: a scheduler is made, runs, and is taken apart.
 
 use std::cell::{Cell, RefCell};
+use std::mem::MaybeUninit;
 use std::sync::{Arc, Once};
 
 use super::run::Budget;
@@ -139,14 +140,14 @@ impl Sched {
 /// Nothing is in flight, and the inbox is closed; now the stacks and the port are.
 ///
 /// Who is parked for good never runs again, but calls on its stack have been given references to
-/// the scheduler, which by Rust's rules must be valid until those calls return. So the scheduler
-/// is leaked with such stacks; what is open is closed all the same.
+/// the scheduler, which by Rust's rules must be valid until those calls return. So where there is
+/// such a stack, the scheduler's place is leaked with it; what stood there is taken apart.
 ///
 /// # Safety
 /// `place` came out of a box, and nobody uses it afterwards.
 unsafe fn leave(place: *mut Sched) -> Ended {
-    // SAFETY: the caller's promise.
-    let sched = unsafe { &*place };
+    // SAFETY: the caller's promise. What is left there is memory that nobody drops again.
+    let sched = unsafe { place.read() };
     assert_eq!(sched.table.borrow().len(), 0, "nothing is in flight at the end");
     sched.end_verdicts();
     let mut pool = sched.pool.borrow_mut();
@@ -156,15 +157,8 @@ unsafe fn leave(place: *mut Sched) -> Ended {
     drop(pool);
     let ended = Ended { verdict: sched.verdict.take(), abandoned: sched.abandoned.take() };
     if ended.abandoned.is_empty() {
-        // SAFETY: the caller's promise; no stack is left with a call that knows it.
-        drop(unsafe { Box::from_raw(place) });
-    } else {
-        // SAFETY: both are in cells, where references to the scheduler claim nothing, and nobody
-        // uses or drops them again: the rest is leaked.
-        unsafe {
-            sched.driver.as_ptr().drop_in_place();
-            sched.pool.as_ptr().drop_in_place();
-        }
+        // SAFETY: the memory is the box's, and no stack is left with a call that knows it.
+        drop(unsafe { Box::from_raw(place.cast::<MaybeUninit<Sched>>()) });
     }
     ended
 }

@@ -93,7 +93,7 @@ pub(super) fn take_any_port(host: IpAddr) -> io::Result<Vec<OwnedFd>> {
     }
 }
 
-/// By which name a successor finds the sockets of this listener, the one of this number in its server.
+/// By which name a successor finds the sockets of its predecessor's listener of this number.
 pub(crate) fn name(bound: &Bound, number: usize) -> String {
     match &bound.found {
         Found::ByName(name) => name.clone(),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 
 use crate::exec::{self, Invocation};
+use crate::failures;
 use crate::tidy;
 
 /// One thing that must hold.
@@ -35,14 +36,24 @@ pub enum Step {
 /// How a step ended.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
-    /// And what was counted; so many checks in it were skipped, each for want of something.
-    Passed(String, u64),
+    Passed(Seen),
     Failed(String),
     Skipped(String),
 }
 
-/// All tests but those of the benchmarks, which are programs to measure with.
-const TESTS: &str = "test --workspace --exclude overlapped-bench";
+/// What a step that passed has seen.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Seen {
+    counted: String,
+    /// Checks in it that were skipped, each for want of something.
+    skipped: u64,
+    /// Tests that failed at first, and then no more.
+    unsteady: usize,
+}
+
+/// All tests but those of the benchmarks, which are programs to measure with. To the end: one that
+/// fails hides none of the others.
+const TESTS: &str = "test --workspace --exclude overlapped-bench --no-fail-fast";
 
 /// Shows what tests that pass have written: whether they have skipped something.
 const SHOWN: &str = "--show-output";
@@ -73,17 +84,22 @@ pub fn run(root: &Path, steps: &[Step], without: &[Step]) -> anyhow::Result<bool
         results.push((line, verdict));
     }
     let count = |wanted: fn(&Verdict) -> bool| results.iter().filter(|(_, v)| wanted(v)).count();
-    let passed = count(|verdict| matches!(verdict, Verdict::Passed(..)));
+    let passed = count(|verdict| matches!(verdict, Verdict::Passed(_)));
     let failed = count(|verdict| matches!(verdict, Verdict::Failed(_)));
     let skipped = count(|verdict| matches!(verdict, Verdict::Skipped(_)));
+    let seen = || {
+        results.iter().filter_map(|(_, verdict)| match verdict {
+            Verdict::Passed(seen) => Some(seen),
+            _ => None,
+        })
+    };
+    let within: u64 = seen().map(|seen| seen.skipped).sum();
+    let unsteady: usize = seen().map(|seen| seen.unsteady).sum();
     println!("\n== summary ==");
     results.iter().for_each(|(line, _)| println!("{line}"));
-    let within =
-        |verdict: &Verdict| if let Verdict::Passed(_, skipped) = verdict { *skipped } else { 0 };
-    let within: u64 = results.iter().map(|(_, verdict)| within(verdict)).sum();
     println!(
         "ci: {passed} passed, {failed} failed, {skipped} skipped; \
-         {within} checks skipped in what passed"
+         {within} checks skipped and {unsteady} tests unsteady in what passed"
     );
     Ok(failed == 0 && passed > 0)
 }
@@ -94,7 +110,10 @@ fn name(step: Step) -> String {
 
 fn text(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::Passed(counted, _) => format!("passed  {counted}"),
+        Verdict::Passed(Seen { counted, unsteady: 0, .. }) => format!("passed  {counted}"),
+        Verdict::Passed(Seen { counted, unsteady, .. }) => {
+            format!("passed  {counted}; {unsteady} UNSTEADY")
+        }
         Verdict::Failed(reason) => format!("FAILED  {reason}"),
         Verdict::Skipped(reason) => format!("SKIPPED  {reason}"),
     }
@@ -108,7 +127,7 @@ fn perform(root: &Path, step: Step) -> anyhow::Result<Verdict> {
             print!("{report}");
             let counted = format!("{} checks", report.checks);
             Ok(if report.passed() {
-                Verdict::Passed(counted, 0)
+                Verdict::Passed(Seen { counted, ..Seen::default() })
             } else {
                 Verdict::Failed(format!("{} findings", report.findings.len()))
             })
@@ -124,8 +143,9 @@ fn perform(root: &Path, step: Step) -> anyhow::Result<Verdict> {
         Step::TestsPoll => tests(root, &Invocation::cargo(TESTS).env("OVERLAPPED_PORT", "poll")),
         Step::TestsRefused => match refused(root, "EPERM")? {
             // Whatever needs io_uring is skipped there, and that is what is wanted.
-            Refused::Held { tests, refusals } => {
-                Ok(Verdict::Passed(format!("{tests} tests, {refusals} refusals of io_uring"), 0))
+            Refused::Held { tests, refusals, unsteady } => {
+                let counted = format!("{tests} tests, {refusals} refusals of io_uring");
+                Ok(Verdict::Passed(Seen { counted, skipped: 0, unsteady }))
             }
             Refused::Failed(reason) => Ok(Verdict::Failed(reason)),
             Refused::Impossible(reason) => {
@@ -147,21 +167,26 @@ fn perform(root: &Path, step: Step) -> anyhow::Result<Verdict> {
 fn plain(root: &Path, invocation: &Invocation) -> anyhow::Result<Verdict> {
     println!("$ {invocation}");
     Ok(match exec::run(root, invocation, LIMIT)?.failure {
-        None => Verdict::Passed(String::new(), 0),
+        None => Verdict::Passed(Seen::default()),
         Some(reason) => Verdict::Failed(reason),
     })
 }
 
 fn tests(root: &Path, invocation: &Invocation) -> anyhow::Result<Verdict> {
-    let invocation = invocation.clone().arg("--").arg(SHOWN);
-    println!("$ {invocation}");
-    let ran = exec::run(root, &invocation, LIMIT)?;
+    let all = invocation.clone().arg("--").arg(SHOWN);
+    println!("$ {all}");
+    let ran = exec::run(root, &all, LIMIT)?;
     let counted = Counted::of(&ran.lines);
-    Ok(match ran.failure {
-        Some(reason) => Verdict::Failed(format!("{reason}; {counted}")),
-        None if counted.passed == 0 => Verdict::Failed("no test ran".to_owned()),
-        None => Verdict::Passed(counted.to_string(), counted.skipped),
-    })
+    let unsteady = match ran.failure {
+        Some(reason) => match failures::hold(root, invocation, &ran.lines, LIMIT)? {
+            Some(unsteady) => unsteady,
+            None => return Ok(Verdict::Failed(format!("{reason}; {counted}"))),
+        },
+        None if counted.passed == 0 => return Ok(Verdict::Failed("no test ran".to_owned())),
+        None => 0,
+    };
+    let skipped = counted.skipped;
+    Ok(Verdict::Passed(Seen { counted: counted.to_string(), skipped, unsteady }))
 }
 
 fn target(root: &Path) -> std::path::PathBuf {
@@ -177,6 +202,8 @@ pub enum Refused {
         tests: u64,
         /// How many calls of io_uring_setup(2) were refused.
         refusals: u64,
+        /// How many tests failed at first, and then no more.
+        unsteady: usize,
     },
     /// With the reason.
     Failed(String),
@@ -202,17 +229,23 @@ pub fn refused(root: &Path, errno: &str) -> anyhow::Result<Refused> {
     if let Some(reason) = exec::run(root, &build, LIMIT)?.failure {
         return Ok(Refused::Failed(reason));
     }
-    let suite = Invocation::cargo(TESTS).under(strace);
+    let suite = Invocation::cargo(TESTS).under(strace.clone());
     println!("$ {suite}");
     let ran = exec::run(root, &suite, LIMIT)?;
     let counted = Counted::of(&ran.lines);
     let log = String::from_utf8_lossy(&std::fs::read(&log)?).into_owned();
     let refusals = log.lines().filter(|line| line.contains("(INJECTED)")).count() as u64;
-    Ok(match ran.failure {
-        Some(reason) => Refused::Failed(format!("{reason}; {counted}")),
-        None if counted.passed == 0 => Refused::Failed("no test ran".to_owned()),
-        None if refusals == 0 => Refused::Failed("void: no test asked for io_uring".to_owned()),
-        None => Refused::Held { tests: counted.passed, refusals },
+    let unsteady = match ran.failure {
+        Some(reason) => match failures::hold(root, &suite, &ran.lines, LIMIT)? {
+            Some(unsteady) => unsteady,
+            None => return Ok(Refused::Failed(format!("{reason}; {counted}"))),
+        },
+        None => 0,
+    };
+    Ok(match counted.passed {
+        0 => Refused::Failed("no test ran".to_owned()),
+        _ if refusals == 0 => Refused::Failed("void: no test asked for io_uring".to_owned()),
+        tests => Refused::Held { tests, refusals, unsteady },
     })
 }
 

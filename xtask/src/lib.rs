@@ -4,6 +4,7 @@
 //! ```text
 //! tidy       imports, outside calls, unsafe, sizes, words: rules about the text of the project
 //! ci         what a change must pass, as steps that can be chosen
+//! failures   tests that failed: what they said, and whether they fail again
 //! torture    the danger tests with their full figures; writes the table in RELIABILITY.md
 //! std_items  what std's blocking types have, as a list
 //! exec       runs one program with a time limit and keeps what it said
@@ -13,6 +14,7 @@
 
 pub mod ci;
 pub mod exec;
+pub mod failures;
 pub mod std_items;
 pub mod tidy;
 pub mod torture;

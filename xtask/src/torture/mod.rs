@@ -136,7 +136,10 @@ fn perform(root: &Path, case: &Case, port: Port) -> anyhow::Result<Result<String
             let mut checks = 0;
             for errno in errors {
                 match ci::refused(root, errno)? {
-                    Refused::Held { tests, .. } => checks += tests,
+                    Refused::Held { tests, unsteady: 0, .. } => checks += tests,
+                    Refused::Held { unsteady, .. } => {
+                        return Ok(Err(format!("{errno}: {unsteady} tests are unsteady")));
+                    }
                     Refused::Failed(reason) => return Ok(Err(format!("{errno}: {reason}"))),
                     Refused::Impossible(reason) => return Ok(Err(reason)),
                 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 
 use crate::exec::{self, Invocation};
-use crate::failures;
+use crate::failures::Failures;
 use crate::tidy;
 
 /// One thing that must hold.
@@ -37,7 +37,7 @@ pub enum Step {
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     Passed(Seen),
-    Failed(String),
+    Failed(String, Failures),
     Skipped(String),
 }
 
@@ -48,7 +48,7 @@ struct Seen {
     /// Checks in it that were skipped, each for want of something.
     skipped: u64,
     /// Tests that failed at first, and then no more.
-    unsteady: usize,
+    unsteady: Failures,
 }
 
 /// All tests but those of the benchmarks, which are programs to measure with. To the end: one that
@@ -85,7 +85,7 @@ pub fn run(root: &Path, steps: &[Step], without: &[Step]) -> anyhow::Result<bool
     }
     let count = |wanted: fn(&Verdict) -> bool| results.iter().filter(|(_, v)| wanted(v)).count();
     let passed = count(|verdict| matches!(verdict, Verdict::Passed(_)));
-    let failed = count(|verdict| matches!(verdict, Verdict::Failed(_)));
+    let failed = count(|verdict| matches!(verdict, Verdict::Failed(..)));
     let skipped = count(|verdict| matches!(verdict, Verdict::Skipped(_)));
     let seen = || {
         results.iter().filter_map(|(_, verdict)| match verdict {
@@ -94,7 +94,15 @@ pub fn run(root: &Path, steps: &[Step], without: &[Step]) -> anyhow::Result<bool
         })
     };
     let within: u64 = seen().map(|seen| seen.skipped).sum();
-    let unsteady: usize = seen().map(|seen| seen.unsteady).sum();
+    let unsteady: usize = seen().map(|seen| seen.unsteady.names.len()).sum();
+    for (line, verdict) in &results {
+        if let Verdict::Passed(Seen { unsteady: failures, .. }) | Verdict::Failed(_, failures) =
+            verdict
+            && *failures != Failures::default()
+        {
+            println!("\n== what failed in {line} ==\n{failures}");
+        }
+    }
     println!("\n== summary ==");
     results.iter().for_each(|(line, _)| println!("{line}"));
     println!(
@@ -110,11 +118,11 @@ fn name(step: Step) -> String {
 
 fn text(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::Passed(Seen { counted, unsteady: 0, .. }) => format!("passed  {counted}"),
-        Verdict::Passed(Seen { counted, unsteady, .. }) => {
-            format!("passed  {counted}; {unsteady} UNSTEADY")
-        }
-        Verdict::Failed(reason) => format!("FAILED  {reason}"),
+        Verdict::Passed(Seen { counted, unsteady, .. }) => match unsteady.names.len() {
+            0 => format!("passed  {counted}"),
+            number => format!("passed  {counted}; {number} UNSTEADY"),
+        },
+        Verdict::Failed(reason, _) => format!("FAILED  {reason}"),
         Verdict::Skipped(reason) => format!("SKIPPED  {reason}"),
     }
 }
@@ -129,7 +137,7 @@ fn perform(root: &Path, step: Step) -> anyhow::Result<Verdict> {
             Ok(if report.passed() {
                 Verdict::Passed(Seen { counted, ..Seen::default() })
             } else {
-                Verdict::Failed(format!("{} findings", report.findings.len()))
+                Verdict::Failed(format!("{} findings", report.findings.len()), Failures::default())
             })
         }
         Step::Clippy => {
@@ -147,7 +155,7 @@ fn perform(root: &Path, step: Step) -> anyhow::Result<Verdict> {
                 let counted = format!("{tests} tests, {refusals} refusals of io_uring");
                 Ok(Verdict::Passed(Seen { counted, skipped: 0, unsteady }))
             }
-            Refused::Failed(reason) => Ok(Verdict::Failed(reason)),
+            Refused::Failed(reason, failures) => Ok(Verdict::Failed(reason, failures)),
             Refused::Impossible(reason) => {
                 println!("SKIPPED: nothing has shown that the suite passes without io_uring");
                 Ok(Verdict::Skipped(reason))
@@ -168,7 +176,7 @@ fn plain(root: &Path, invocation: &Invocation) -> anyhow::Result<Verdict> {
     println!("$ {invocation}");
     Ok(match exec::run(root, invocation, LIMIT)?.failure {
         None => Verdict::Passed(Seen::default()),
-        Some(reason) => Verdict::Failed(reason),
+        Some(reason) => Verdict::Failed(reason, Failures::default()),
     })
 }
 
@@ -177,16 +185,16 @@ fn tests(root: &Path, invocation: &Invocation) -> anyhow::Result<Verdict> {
     println!("$ {all}");
     let ran = exec::run(root, &all, LIMIT)?;
     let counted = Counted::of(&ran.lines);
-    let unsteady = match ran.failure {
-        Some(reason) => match failures::hold(root, invocation, &ran.lines, LIMIT)? {
-            Some(unsteady) => unsteady,
-            None => return Ok(Verdict::Failed(format!("{reason}; {counted}"))),
-        },
-        None if counted.passed == 0 => return Ok(Verdict::Failed("no test ran".to_owned())),
-        None => 0,
-    };
+    let failures = Failures::of(&ran.lines);
+    if let Some(reason) = ran.failure {
+        if !failures.pass_again(root, invocation, LIMIT)? {
+            return Ok(Verdict::Failed(format!("{reason}; {counted}"), failures));
+        }
+    } else if counted.passed == 0 {
+        return Ok(Verdict::Failed("no test ran".to_owned(), failures));
+    }
     let skipped = counted.skipped;
-    Ok(Verdict::Passed(Seen { counted: counted.to_string(), skipped, unsteady }))
+    Ok(Verdict::Passed(Seen { counted: counted.to_string(), skipped, unsteady: failures }))
 }
 
 fn target(root: &Path) -> std::path::PathBuf {
@@ -202,11 +210,11 @@ pub enum Refused {
         tests: u64,
         /// How many calls of io_uring_setup(2) were refused.
         refusals: u64,
-        /// How many tests failed at first, and then no more.
-        unsteady: usize,
+        /// Tests that failed at first, and then no more.
+        unsteady: Failures,
     },
-    /// With the reason.
-    Failed(String),
+    /// With the reason, and the tests.
+    Failed(String, Failures),
     /// strace is missing or may not trace.
     Impossible(String),
 }
@@ -227,7 +235,7 @@ pub fn refused(root: &Path, errno: &str) -> anyhow::Result<Refused> {
     }
     let build = Invocation::cargo(TESTS).arg("--no-run");
     if let Some(reason) = exec::run(root, &build, LIMIT)?.failure {
-        return Ok(Refused::Failed(reason));
+        return Ok(Refused::Failed(reason, Failures::default()));
     }
     let suite = Invocation::cargo(TESTS).under(strace.clone());
     println!("$ {suite}");
@@ -235,18 +243,18 @@ pub fn refused(root: &Path, errno: &str) -> anyhow::Result<Refused> {
     let counted = Counted::of(&ran.lines);
     let log = String::from_utf8_lossy(&std::fs::read(&log)?).into_owned();
     let refusals = log.lines().filter(|line| line.contains("(INJECTED)")).count() as u64;
-    let unsteady = match ran.failure {
-        Some(reason) => match failures::hold(root, &suite, &ran.lines, LIMIT)? {
-            Some(unsteady) => unsteady,
-            None => return Ok(Refused::Failed(format!("{reason}; {counted}"))),
-        },
-        None => 0,
+    let failures = Failures::of(&ran.lines);
+    if let Some(reason) = ran.failure
+        && !failures.pass_again(root, &suite, LIMIT)?
+    {
+        return Ok(Refused::Failed(format!("{reason}; {counted}"), failures));
+    }
+    let void = match (counted.passed, refusals) {
+        (0, _) => "no test ran",
+        (_, 0) => "void: no test asked for io_uring",
+        (tests, refusals) => return Ok(Refused::Held { tests, refusals, unsteady: failures }),
     };
-    Ok(match counted.passed {
-        0 => Refused::Failed("no test ran".to_owned()),
-        _ if refusals == 0 => Refused::Failed("void: no test asked for io_uring".to_owned()),
-        tests => Refused::Held { tests, refusals, unsteady },
-    })
+    Ok(Refused::Failed(void.to_owned(), failures))
 }
 
 /// The sum of what test programs say at their ends.

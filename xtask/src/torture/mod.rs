@@ -136,11 +136,15 @@ fn perform(root: &Path, case: &Case, port: Port) -> anyhow::Result<Result<String
             let mut checks = 0;
             for errno in errors {
                 match ci::refused(root, errno)? {
-                    Refused::Held { tests, unsteady: 0, .. } => checks += tests,
-                    Refused::Held { unsteady, .. } => {
-                        return Ok(Err(format!("{errno}: {unsteady} tests are unsteady")));
+                    Refused::Held { tests, unsteady, .. } if unsteady.names.is_empty() => {
+                        checks += tests;
                     }
-                    Refused::Failed(reason) => return Ok(Err(format!("{errno}: {reason}"))),
+                    Refused::Held { unsteady, .. } => {
+                        return Ok(Err(format!("{errno}: unsteady\n{unsteady}")));
+                    }
+                    Refused::Failed(reason, failures) => {
+                        return Ok(Err(format!("{errno}: {reason}\n{failures}")));
+                    }
                     Refused::Impossible(reason) => return Ok(Err(reason)),
                 }
             }

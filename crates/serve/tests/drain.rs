@@ -232,6 +232,35 @@ fn load(address: SocketAddr, client: Client, over: &AtomicBool) -> (usize, usize
     (answers, truncated)
 }
 
+/// A server does not know what is behind a request that fills its buffer to the last byte.
+#[test]
+fn what_came_behind_a_request_that_fills_the_buffer_is_answered_by_a_stopping_server() {
+    const BUFFER: usize = 1 << 10;
+    let (site, address) = http(Duration::from_secs(30), 1);
+    let mut streams = [connect(address), connect(address)];
+    for stream in &mut streams {
+        get(stream, 0).unwrap();
+        assert!(whole(&answer(stream, false)).0);
+    }
+    let stopper = std::thread::spawn(move || site.stop());
+    std::thread::sleep(Duration::from_millis(100));
+    for (stream, behind) in streams.iter_mut().zip([true, false]) {
+        let mut requests = b"GET /0 HTTP/1.1\r\nHost: a\r\nPadding: ".to_vec();
+        requests.resize(BUFFER - 4, b'x');
+        requests.extend_from_slice(b"\r\n\r\n");
+        if behind {
+            get(&mut requests, 0).unwrap();
+        }
+        stream.write_all(&requests).unwrap();
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).unwrap();
+        let answers = bytes.windows(8).filter(|eight| eight == b"HTTP/1.1").count();
+        assert_eq!((answers, whole(&bytes)), (1 + usize::from(behind), (true, true)));
+    }
+    drop(streams);
+    assert_eq!(stopper.join().unwrap().cut, 0);
+}
+
 #[test]
 fn h13_a_stop_under_load_cuts_no_answer_short() {
     let rounds = rounds(5, 100);

@@ -22,18 +22,20 @@ pub(crate) struct Input {
     memory: Vec<u8>,
     start: usize,
     end: usize,
+    /// The last read filled its space: there may be more than it could take.
+    is_brimful: bool,
 }
 
 impl Input {
     pub(crate) fn new() -> Input {
-        Input { memory: vec![0; SMALL], start: 0, end: 0 }
+        Input { memory: vec![0; SMALL], start: 0, end: 0, is_brimful: false }
     }
 
     /// With these bytes in it.
     pub(crate) fn with(bytes: &[u8]) -> Input {
         let mut memory = vec![0; bytes.len().next_power_of_two().max(MIDDLE)];
         memory[..bytes.len()].copy_from_slice(bytes);
-        Input { memory, start: 0, end: bytes.len() }
+        Input { memory, start: 0, end: bytes.len(), is_brimful: false }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -72,9 +74,15 @@ impl Input {
     /// So many bytes were read into the [`space`](Input::space).
     pub(crate) fn filled(&mut self, bytes: usize) {
         self.end += bytes;
-        if self.end == self.memory.len() && self.end < LARGE {
+        self.is_brimful = self.end == self.memory.len();
+        if self.is_brimful && self.end < LARGE {
             self.memory.resize((4 * self.end).clamp(SMALL, LARGE), 0);
         }
+    }
+
+    /// Whether the last read may have left something behind.
+    pub(crate) fn is_brimful(&self) -> bool {
+        self.is_brimful
     }
 
     /// Whether [`shrink`](Input::shrink) would change something.

@@ -28,8 +28,8 @@ struct Desk<'a, P> {
 /// What becomes of the input. (A request borrows from it until it has been answered.)
 enum Step {
     More,
-    /// So many bytes were a request.
-    Took(usize, Next),
+    /// So many bytes were a request; and whether more than these bytes has come.
+    Took(usize, Next, bool),
     /// This is what came behind a body.
     Rest(Input, Next),
 }
@@ -51,8 +51,9 @@ pub(super) fn answer_all<P: Protocol>(
             Ok(Decoded::More) => Step::More,
             Ok(Decoded::Whole { request, taken }) => {
                 // Whatever has come is answered; the last of it is the last reply.
-                let last = taken == input.len();
-                Step::Took(taken, desk.answer(request, last)?)
+                let (is_all, is_brimful) = (taken == input.len(), input.is_brimful());
+                let is_behind = is_all && is_brimful && desk.is_more_behind();
+                Step::Took(taken, desk.answer(request, is_all && !is_behind)?, is_behind)
             }
             Ok(Decoded::Head { request, taken, body }) => {
                 let (rest, next) = desk.answer_head(request, &input.bytes()[taken..], body)?;
@@ -67,8 +68,12 @@ pub(super) fn answer_all<P: Protocol>(
                 desk.fetch_more(input, begun)?;
                 continue;
             }
-            Step::Took(taken, next) => {
+            Step::Took(taken, next, is_behind) => {
                 input.consume(taken);
+                if is_behind && next == Next::Keep {
+                    desk.outbox.flush(connection)?;
+                    desk.fetch_more(input, Instant::now())?;
+                }
                 next
             }
             Step::Rest(rest, next) => {
@@ -170,6 +175,13 @@ impl<P: Protocol> Desk<'_, P> {
     /// cannot tell the client goes on. Asked before the reply: it has said what was true then.
     fn ends(&self) -> (bool, bool) {
         (self.connection.is_leaving(), self.connection.is_stopping())
+    }
+
+    /// Whether a reply that should be the last one is not: bytes that did not fit into the input
+    /// have come behind its request.
+    fn is_more_behind(&self) -> bool {
+        let (is_leaving, is_stopping) = self.ends();
+        (is_leaving || is_stopping) && self.connection.has_more()
     }
 
     fn respond(&mut self, request: P::Request<'_>, last: bool, body: &mut dyn io::Read) -> Next {

@@ -97,6 +97,13 @@ impl Connection {
         Ok(read)
     }
 
+    /// Whether something has come that was not received.
+    pub(crate) fn has_more(&self) -> bool {
+        let Inner { raw, tls, .. } = &*self.inner;
+        let in_kernel = rustix::io::ioctl_fionread(raw.socket()).unwrap_or(0);
+        in_kernel > 0 || tls.as_ref().is_some_and(|tls| tls.has_more())
+    }
+
     /// Sends some of it.
     fn put(&self, bytes: &[u8]) -> io::Result<usize> {
         let Inner { raw, tls, .. } = &*self.inner;

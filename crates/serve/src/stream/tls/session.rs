@@ -95,6 +95,12 @@ impl Session {
         }
     }
 
+    /// Whether bytes of the client are here already.
+    pub(crate) fn has_more(&self) -> bool {
+        // rustls wants none as long as it has plain text to be read.
+        !self.ahead.borrow().is_empty() || !self.tls.borrow().wants_read()
+    }
+
     /// Has rustls take bytes of the socket in, after a wait for them; how many.
     fn take_in(&self, raw: &Raw, buf: &mut [u8]) -> io::Result<usize> {
         let ahead = self.ahead.take();

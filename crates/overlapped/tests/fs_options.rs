@@ -1,13 +1,14 @@
 //! `OpenOptions` against std's, in the same place: every combination of flags on every kind of
 //! file gives the same file, or the same error, and leaves the same behind.
 
+use std::cell::Cell;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
-use overlapped::run;
+use overlapped::{run, scope, spawn, yield_now};
 use rustix::fs::IFlags;
 
 mod rig;
@@ -159,10 +160,58 @@ fn compare(number: usize, custom: i32) -> usize {
     TARGETS.len()
 }
 
+/// While another tasklet is always ready: then opens share calls of the ring.
+fn among_others<R>(f: impl FnOnce() -> R) -> R {
+    let goes_on = &Cell::new(true);
+    scope(|s| {
+        s.spawn(move || {
+            while goes_on.get() {
+                yield_now();
+            }
+        });
+        // Also if `f` panics.
+        let _end = Defer(|| goes_on.set(false));
+        f()
+    })
+}
+
+struct Defer<F: Fn()>(F);
+
+impl<F: Fn()> Drop for Defer<F> {
+    fn drop(&mut self) {
+        self.0();
+    }
+}
+
 #[test]
 fn all_64_combinations_do_what_stds_do_to_every_kind_of_file() {
-    let checks: usize = run(|| (0..64).map(|number| compare(number, 0)).sum()).unwrap();
-    assert_eq!(checks, 64 * TARGETS.len());
+    let all = || (0..64).map(|number| compare(number, 0)).sum::<usize>();
+    assert_eq!(run(all).unwrap(), 64 * TARGETS.len());
+    assert_eq!(run(|| among_others(all)).unwrap(), 64 * TARGETS.len());
+}
+
+/// A kill that meets an open in the kernel, or just behind it.
+#[test]
+fn opens_that_are_killed_leave_no_descriptor_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = &folder.path().join("file");
+    std::fs::write(path, "there").unwrap();
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let held = || open().filter(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to == *path));
+    run(|| {
+        for round in 0..rig::rounds(100, 2_000) {
+            let open = || {
+                let path = path.clone();
+                spawn(move || while overlapped::fs::File::open(&path).is_ok() {})
+            };
+            let openers: Vec<_> = (0..8).map(|_| open()).collect();
+            (0..=round % 5).for_each(|_| yield_now());
+            openers.iter().for_each(|opener| opener.kill());
+            openers.into_iter().for_each(|opener| drop(opener.join()));
+            assert_eq!(held().count(), 0, "round {round}");
+        }
+    })
+    .unwrap();
 }
 
 /// Root may write to what is read-only: the same again as somebody who may not.
@@ -207,6 +256,7 @@ fn custom_flags_do_what_stds_do() {
         for number in [0b1, 0b11, 0b1_0010, 0b10_0010] {
             for custom in customs {
                 compare(number, custom);
+                among_others(|| compare(number, custom));
             }
         }
     })

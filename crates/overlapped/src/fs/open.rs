@@ -24,19 +24,23 @@
 //! gets wrong: it first tries an open with `O_NONBLOCK`, so a FIFO that has replaced a file between
 //! the question and the open does not wait for its other side.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::File;
 use super::errand::{Base, Errand, c_path, stat};
-use crate::port::disk::at_once::{Cached, FileKind, Opened, cached, open_cached};
+use crate::op::{Fs, Op};
+use crate::port::disk::at_once::{
+    Cached, FileKind, Opened, cached, from_cache, open_cached, opened,
+};
 use crate::port::disk::{mode_may_wait, open_again, open_patiently};
-use crate::task::aside::{in_place, may_wait, on_patient_thread};
+use crate::task::aside::{Way, in_place, may_wait, on_patient_thread, others_are_ready, way};
 use crate::task::in_tasklet;
+use crate::task::wait::perform;
 
 /// How a file is to be opened; the counterpart of `std::fs::OpenOptions`. std's `OpenOptionsExt` of
 /// Unix works on it, too.
@@ -216,7 +220,7 @@ fn open(path: CString, flags: i32, mode: u32) -> io::Result<(OwnedFd, Option<Fil
     }
     let changes_nothing = flags & (libc::O_CREAT | libc::O_TRUNC) == 0;
     if changes_nothing && !path.as_bytes().starts_with(DEVICES) {
-        match in_place(|| open_cached(&path, flags))? {
+        match open_from_cache(&path, flags)? {
             Opened::File(fd, kind) => return Ok((fd, Some(kind))),
             Opened::Early(early) => return wait_for(early, path, flags).map(|fd| (fd, None)),
             Opened::Failed(errno) => return Err(io::Error::from_raw_os_error(errno)),
@@ -224,6 +228,23 @@ fn open(path: CString, flags: i32, mode: u32) -> io::Result<(OwnedFd, Option<Fil
         }
     }
     open_asking(path, flags, mode).map(|fd| (fd, None))
+}
+
+/// Opens what the kernel's cache of names leads to: in place, or, where others are ready and may
+/// want the same, in one call of the ring for all of them.
+fn open_from_cache(path: &CStr, flags: i32) -> io::Result<Opened> {
+    let how = from_cache(flags);
+    let op = Op::Fs(Fs::OpenCached { path: path.as_ptr(), how: &raw const how });
+    if !others_are_ready() || way(&op) != Way::Port {
+        return in_place(|| open_cached(path, flags));
+    }
+    // SAFETY: path and `how` stand on this frame, and on the caller's, until `perform` returns.
+    let result = match unsafe { perform(&op, None) } {
+        // SAFETY: a successful open's result is a new descriptor that nobody else knows.
+        Ok(outcome) => Ok(unsafe { OwnedFd::from_raw_fd(outcome.result) }),
+        Err(error) => Err(error.raw_os_error().ok_or(error)?),
+    };
+    Ok(opened(result, flags))
 }
 
 /// Opens for reading what has been opened `early`, without waiting, by somebody else.

@@ -24,6 +24,10 @@ pub(crate) enum Fs {
     SetLen { fd: RawFd, len: u64 },
     /// openat(2), relative to the working directory. Result: the new descriptor.
     Open { path: *const c_char, flags: i32, mode: u32 },
+    /// openat2(2), relative to the working directory, with `RESOLVE_CACHED` and flags that neither
+    /// make nor empty anything: `EAGAIN` where the kernel's cache of names does not lead there, or
+    /// the open would have to wait; a FIFO does not. Result: the new descriptor.
+    OpenCached { path: *const c_char, how: *const OpenHow },
     /// statx(2) of everything that [`StatBuf`] holds. Result 0.
     Stat { at: RawFd, path: *const c_char, flags: i32, out: *mut StatBuf },
     /// rename(2). Result 0.
@@ -38,6 +42,15 @@ pub(crate) enum Fs {
     Symlink { target: *const c_char, link: *const c_char },
 }
 
+/// `struct open_how` (openat2(2)).
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct OpenHow {
+    pub(crate) flags: u64,
+    pub(crate) mode: u64,
+    pub(crate) resolve: u64,
+}
+
 impl Fs {
     /// A short name for dumps and verdicts.
     pub(super) fn name(&self) -> &'static str {
@@ -47,7 +60,7 @@ impl Fs {
             Fs::Splice { .. } => "splice",
             Fs::Sync { .. } => "sync",
             Fs::SetLen { .. } => "truncate",
-            Fs::Open { .. } => "open",
+            Fs::Open { .. } | Fs::OpenCached { .. } => "open",
             Fs::Stat { .. } => "stat",
             Fs::Rename { .. } => "rename",
             Fs::Unlink { .. } => "unlink",
@@ -69,6 +82,7 @@ impl Fs {
             | Fs::SetLen { fd, .. }
             | Fs::Stat { at: fd, .. } => fd,
             Fs::Open { .. }
+            | Fs::OpenCached { .. }
             | Fs::Rename { .. }
             | Fs::Unlink { .. }
             | Fs::MakeDir { .. }

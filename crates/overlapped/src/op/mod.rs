@@ -15,7 +15,7 @@ mod table;
 use std::os::fd::RawFd;
 
 pub(crate) use addr::SocketAddrBuf;
-pub(crate) use fs::{Fs, StatBuf, StatTime};
+pub(crate) use fs::{Fs, OpenHow, StatBuf, StatTime};
 pub(crate) use message::Message;
 pub(crate) use table::{Full, Table, Token};
 

@@ -28,6 +28,8 @@ pub(super) unsafe fn start(fs: &Fs) -> i32 {
             Fs::Sync { fd, data_only: true } => retried(|| libc::fdatasync(fd) as isize),
             Fs::SetLen { fd, len } => retried(|| libc::ftruncate64(fd, len as i64) as isize),
             Fs::Open { path, flags, mode } => retried(|| libc::open64(path, flags, mode) as isize),
+            // A plain call would wait for the other side of a FIFO.
+            Fs::OpenCached { .. } => -libc::EAGAIN,
             Fs::Stat { at, path, flags, out } => {
                 retried(|| libc::statx(at, path, flags, STAT_MASK, out.cast()) as isize)
             }
@@ -74,6 +76,7 @@ pub(super) fn is_transfer(fs: &Fs) -> bool {
         | Fs::Sync { .. }
         | Fs::SetLen { .. }
         | Fs::Open { .. }
+        | Fs::OpenCached { .. }
         | Fs::Stat { .. }
         | Fs::Rename { .. }
         | Fs::Unlink { .. }

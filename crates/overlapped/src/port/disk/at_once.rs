@@ -1,12 +1,13 @@
 //! What the kernel knows without asking a disk or a server.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_char};
 use std::io::{self, SeekFrom};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::copy::mode_may_wait;
-use crate::op::StatBuf;
+use crate::op::{OpenHow, StatBuf};
 use crate::port::attempt::{self, Kind, retried};
 
 /// What a descriptor stands for, as far as transfers go.
@@ -133,7 +134,7 @@ pub(crate) fn cached(at: RawFd, path: &CStr, follow: bool) -> Cached {
 pub(crate) enum Opened {
     /// A file, a directory or a block device.
     File(OwnedFd, FileKind),
-    /// Something that another open might have waited for: a FIFO or a device. It is open in
+    /// Something that another open might have waited for: a FIFO or a device. It may be open in
     /// non-blocking mode.
     Early(OwnedFd),
     /// Nothing could have been opened: an errno.
@@ -145,12 +146,22 @@ pub(crate) enum Opened {
 /// Opens `path` if the kernel's cache of names leads there, and waits for nobody. Makes nothing and
 /// empties nothing, so `flags` must ask for neither, nor for non-blocking mode.
 pub(crate) fn open_cached(path: &CStr, flags: i32) -> Opened {
-    let how = OpenHow {
-        flags: (flags | libc::O_NONBLOCK) as u64,
-        mode: 0,
-        resolve: libc::RESOLVE_CACHED,
-    };
-    let fd = match openat2(libc::AT_FDCWD, path, &how) {
+    // So that a FIFO does not wait.
+    let how = from_cache(flags | libc::O_NONBLOCK);
+    match opened(openat2(libc::AT_FDCWD, path, &how), flags) {
+        Opened::File(fd, _) if set_flags(fd.as_fd(), flags).is_err() => Opened::Unknown,
+        opened => opened,
+    }
+}
+
+/// How the ring does the same. It adds non-blocking mode by itself, and takes it away again.
+pub(crate) fn from_cache(flags: i32) -> OpenHow {
+    OpenHow { flags: flags as u64, mode: 0, resolve: libc::RESOLVE_CACHED }
+}
+
+/// What an open [`from_cache`] with these flags has come to: a descriptor or an errno.
+pub(crate) fn opened(result: Result<OwnedFd, i32>, flags: i32) -> Opened {
+    let fd = match result {
         Ok(fd) => fd,
         Err(
             errno @ (libc::ENOENT
@@ -171,10 +182,7 @@ pub(crate) fn open_cached(path: &CStr, flags: i32) -> Opened {
         return Opened::Early(fd);
     }
     let (direct, append) = (flags & libc::O_DIRECT != 0, flags & libc::O_APPEND != 0);
-    match set_flags(fd.as_fd(), flags) {
-        Ok(()) => Opened::File(fd, FileKind::Disk { direct, append }),
-        Err(_) => Opened::Unknown,
-    }
+    Opened::File(fd, FileKind::Disk { direct, append })
 }
 
 /// Changes the file's status flags (`F_SETFL`).
@@ -206,22 +214,25 @@ pub(crate) fn is_local(stat: &StatBuf) -> bool {
 
 /// The status of an open file as the kernel has it, without asking a server.
 pub(crate) fn stat_of(fd: BorrowedFd<'_>) -> Option<StatBuf> {
+    /// A path that is not there is quicker than one that is empty, and older kernels refuse it:
+    /// before Linux 6.11.
+    static NEEDS_PATH: AtomicBool = AtomicBool::new(false);
     let mut out = StatBuf::default();
     let flags = libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC;
-    // SAFETY: an empty path, and a place of the size that statx(2) writes to.
-    let result = retried(|| unsafe {
-        let out = (&raw mut out).cast();
-        libc::statx(fd.as_raw_fd(), c"".as_ptr(), flags, attempt::STAT_MASK, out) as isize
-    });
-    (result == 0).then_some(out)
-}
-
-/// `struct open_how` (openat2(2)).
-#[repr(C)]
-struct OpenHow {
-    flags: u64,
-    mode: u64,
-    resolve: u64,
+    let mut stat = |path: *const c_char| {
+        // SAFETY: an empty path or none, and a place of the size that statx(2) writes to.
+        retried(|| unsafe {
+            let out = (&raw mut out).cast();
+            libc::statx(fd.as_raw_fd(), path, flags, attempt::STAT_MASK, out) as isize
+        })
+    };
+    if !NEEDS_PATH.load(Relaxed) {
+        match stat(std::ptr::null()) {
+            errno if errno == -libc::EFAULT => NEEDS_PATH.store(true, Relaxed),
+            result => return (result == 0).then_some(out),
+        }
+    }
+    (stat(c"".as_ptr()) == 0).then_some(out)
 }
 
 pub(super) fn check(result: i32) -> io::Result<i32> {

@@ -36,7 +36,7 @@ const NEEDED: [(u8, &str); 3] = [
 ];
 
 /// The opcodes that are used where the kernel has them.
-pub(in crate::port) const USED: [(u8, &str); 22] = [
+pub(in crate::port) const USED: [(u8, &str); 23] = [
     (opcode::Accept::CODE, "ACCEPT"),
     (opcode::Connect::CODE, "CONNECT"),
     (opcode::Recv::CODE, "RECV"),
@@ -51,6 +51,7 @@ pub(in crate::port) const USED: [(u8, &str); 22] = [
     (opcode::Fsync::CODE, "FSYNC"),
     (opcode::Ftruncate::CODE, "FTRUNCATE"),
     (opcode::OpenAt::CODE, "OPENAT"),
+    (opcode::OpenAt2::CODE, "OPENAT2"),
     (opcode::Statx::CODE, "STATX"),
     (opcode::RenameAt::CODE, "RENAMEAT"),
     (opcode::UnlinkAt::CODE, "UNLINKAT"),

@@ -2,11 +2,13 @@
 
 use io_uring::opcode;
 use io_uring::squeue::Entry;
-use io_uring::types::{Fd, FsyncFlags};
+use io_uring::types::{self, Fd, FsyncFlags};
 
 use super::{AT_CURSOR, check};
-use crate::op::Fs;
+use crate::op::{Fs, OpenHow};
 use crate::port::attempt::STAT_MASK;
+
+const _: () = assert!(size_of::<OpenHow>() == size_of::<types::OpenHow>());
 
 /// Where relative paths begin.
 const HERE: Fd = Fd(libc::AT_FDCWD);
@@ -21,6 +23,7 @@ pub(super) fn code(fs: &Fs) -> u8 {
         Fs::Sync { .. } => opcode::Fsync::CODE,
         Fs::SetLen { .. } => opcode::Ftruncate::CODE,
         Fs::Open { .. } => opcode::OpenAt::CODE,
+        Fs::OpenCached { .. } => opcode::OpenAt2::CODE,
         Fs::Stat { .. } => opcode::Statx::CODE,
         Fs::Rename { .. } => opcode::RenameAt::CODE,
         Fs::Unlink { .. } => opcode::UnlinkAt::CODE,
@@ -63,6 +66,7 @@ pub(super) fn prepare(fs: &Fs) -> Entry {
         Fs::Open { path, flags, mode } => {
             opcode::OpenAt::new(HERE, path).flags(flags | libc::O_LARGEFILE).mode(mode).build()
         }
+        Fs::OpenCached { path, how } => opcode::OpenAt2::new(HERE, path, how.cast()).build(),
         Fs::Stat { at, path, flags, out } => {
             opcode::Statx::new(Fd(at), path, out.cast()).flags(flags).mask(STAT_MASK).build()
         }

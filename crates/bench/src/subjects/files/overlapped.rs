@@ -3,7 +3,7 @@
 use super::{FOLDERS, Files, say, share};
 use crate::files::TASKS;
 use crate::files::material::{
-    BLOCK_BYTES, Places, SMALL_BYTES_MAX, TREE_FILES, Tree, is_block, is_small,
+    BLOCK_BYTES, Block, Places, SMALL_BYTES_MAX, TREE_FILES, Tree, is_block, is_small,
 };
 use ::overlapped::fs::{self, File};
 use ::overlapped::port::PortChoice;
@@ -40,10 +40,10 @@ impl Files for Overlapped {
         let blocks = file.metadata().map_err(say)?.len() / BLOCK_BYTES as u64;
         self.tasks(|task| {
             let mut places = Places::new(task, blocks);
-            let mut buffer = [0; BLOCK_BYTES];
+            let Block(buffer) = &mut Block::new();
             for _ in 0..share(reads, task) {
                 let block = places.next();
-                let n = file.read_at(&mut buffer, block * BLOCK_BYTES as u64)?;
+                let n = file.read_at(buffer, block * BLOCK_BYTES as u64)?;
                 assert!(is_block(block, &buffer[..n]));
             }
             Ok(())

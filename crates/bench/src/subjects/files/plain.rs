@@ -1,7 +1,9 @@
 //! One thread and std's calls, and the program cp: what there is without a runtime.
 
 use super::{Files, say};
-use crate::files::material::{BLOCK_BYTES, Places, SMALL_BYTES_MAX, Tree, is_block, is_small};
+use crate::files::material::{
+    BLOCK_BYTES, Block, Places, SMALL_BYTES_MAX, Tree, is_block, is_small,
+};
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
@@ -17,11 +19,11 @@ impl Files for Pread {
         let file = File::open(file).map_err(say)?;
         let blocks = file.metadata().map_err(say)?.len() / BLOCK_BYTES as u64;
         let mut places = Places::new(0, blocks);
-        let mut buffer = [0; BLOCK_BYTES];
+        let Block(buffer) = &mut Block::new();
         let start = Instant::now();
         for _ in 0..reads {
             let block = places.next();
-            let n = file.read_at(&mut buffer, block * BLOCK_BYTES as u64).map_err(say)?;
+            let n = file.read_at(buffer, block * BLOCK_BYTES as u64).map_err(say)?;
             assert!(is_block(block, &buffer[..n]));
         }
         Ok(start.elapsed())

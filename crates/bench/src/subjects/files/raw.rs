@@ -4,7 +4,7 @@
 use super::{COPY_BYTES, Files, say, share};
 use crate::files::TASKS;
 use crate::files::material::{
-    BLOCK_BYTES, Places, SMALL_BYTES_MAX, TREE_FILES, Tree, is_block, is_small,
+    BLOCK_BYTES, Block, Places, SMALL_BYTES_MAX, TREE_FILES, Tree, is_block, is_small,
 };
 use io_uring::types::{Fd, statx};
 use io_uring::{IoUring, opcode, squeue};
@@ -48,14 +48,14 @@ struct Reader {
     places: Places,
     block: u64,
     left: u64,
-    buffer: Box<[u8; BLOCK_BYTES]>,
+    buffer: Box<Block>,
 }
 
 impl Reader {
     fn next(&mut self, file: Fd) -> Option<squeue::Entry> {
         self.left = self.left.checked_sub(1)?;
         self.block = self.places.next();
-        let read = opcode::Read::new(file, self.buffer.as_mut_ptr(), BLOCK_BYTES as u32);
+        let read = opcode::Read::new(file, self.buffer.0.as_mut_ptr(), BLOCK_BYTES as u32);
         Some(read.offset(self.block * BLOCK_BYTES as u64).build())
     }
 }
@@ -70,7 +70,7 @@ impl Files for Raw {
                 places: Places::new(task, blocks),
                 block: 0,
                 left: share(reads, task),
-                buffer: Box::new([0; BLOCK_BYTES]),
+                buffer: Box::new(Block::new()),
             })
             .collect();
         // After the buffers, so that it goes before them.
@@ -89,7 +89,7 @@ impl Files for Raw {
             wait(&mut ring, &mut done)?;
             for (slot, result) in done.drain(..) {
                 let reader = &mut readers[slot];
-                assert!(is_block(reader.block, &reader.buffer[..number(result)?]));
+                assert!(is_block(reader.block, &reader.buffer.0[..number(result)?]));
                 match reader.next(fd) {
                     // SAFETY: as above; the read before has just completed.
                     Some(entry) => unsafe { push(&mut ring, slot, entry)? },

@@ -15,8 +15,8 @@ use std::time::SystemTime;
 /// What one random read asks for.
 pub(crate) const BLOCK_BYTES: usize = 4096;
 
-/// Where a block is read to, by whoever may say where its memory begins: at a cache line. The kernel
-/// copies more slowly to elsewhere, half as fast to a few bytes behind a page's beginning.
+/// Where a block is read to, by whoever may say where its memory begins: at a cache line. The
+/// kernel copies more slowly to elsewhere, half as fast to a few bytes behind a page's beginning.
 #[repr(align(64))]
 pub(crate) struct Block(pub(crate) [u8; BLOCK_BYTES]);
 

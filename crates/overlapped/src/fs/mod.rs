@@ -18,9 +18,9 @@
 //! their own, so that they hold up nobody else. Outside a scheduler every call blocks the thread,
 //! as std's do.
 //!
-//! What no call can see beforehand: a file system that is a program (FUSE) or a server (NFS) is asked
-//! by the kernel itself when a file is opened and when it is closed. Where its answer takes long,
-//! open and drop such files inside of [`unblock`](crate::task::unblock).
+//! What no call can see beforehand: a file system that is a program (FUSE) or a server (NFS) is
+//! asked by the kernel itself when a file is opened and when it is closed. Where its answer takes
+//! long, open and drop such files inside of [`unblock`](crate::task::unblock).
 
 mod aligned;
 mod dir;

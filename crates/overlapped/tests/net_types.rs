@@ -235,6 +235,21 @@ fn a_listener_for_something_else_gives_an_error_and_goes_on() {
     .unwrap();
 }
 
+/// Then the kernel writes no address, and what is in its place must not be looked at.
+#[test]
+fn a_datagram_from_a_sender_without_a_name_is_an_error() {
+    run(|| {
+        for _ in 0..100 {
+            let (one, other) = std::os::unix::net::UnixDatagram::pair().unwrap();
+            let socket = UdpSocket::from(OwnedFd::from(one));
+            other.send(b"unix").unwrap();
+            let received = socket.recv_from(&mut [0; 4]);
+            assert_eq!(received.unwrap_err().kind(), ErrorKind::InvalidInput);
+        }
+    })
+    .unwrap();
+}
+
 #[test]
 fn what_an_accepted_stream_inherits_is_what_std_inherits() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

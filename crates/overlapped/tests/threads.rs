@@ -65,6 +65,7 @@ fn a_run_ends_when_the_last_tasklet_anywhere_has_ended() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "under Miri each tasklet is a thread")]
 fn work_goes_where_the_fewest_placed_tasklets_are() {
     threads(4)
         .run(|| {
@@ -230,15 +231,22 @@ fn too_many_placed_tasklets_are_an_error_value() {
 #[test]
 fn the_grace_time_holds_on_every_thread() {
     let begin = Instant::now();
+    let has_begun = Arc::new(AtomicBool::new(false));
     let joined = threads(2)
         .grace(Duration::from_millis(50))
         .run_until(|| {
-            let stubborn = place_on(1, || {
+            let says = Arc::clone(&has_begun);
+            let stubborn = place_on(1, move || {
                 let kept = Rc::new(());
-                task::shield(|| time::sleep(Duration::from_secs(3600)));
+                task::shield(|| {
+                    says.store(true, SeqCst);
+                    time::sleep(Duration::from_secs(3600));
+                });
                 drop(kept);
             });
-            time::sleep(Duration::from_millis(10));
+            while !has_begun.load(SeqCst) {
+                time::sleep(Duration::from_millis(1));
+            }
             stubborn.unwrap()
         })
         .unwrap()

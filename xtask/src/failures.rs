@@ -11,6 +11,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::ci::Counted;
 use crate::exec::{self, Invocation};
 
 /// How often what failed must pass by itself.
@@ -29,19 +30,23 @@ pub struct Failures {
     pub names: Vec<String>,
     /// What they wrote; the last lines of it.
     said: Vec<String>,
-    /// A program did not come to its result: it was killed, or never compiled.
-    cut: bool,
+    /// All programs came to their results: none was killed, died, or never compiled.
+    complete: bool,
 }
 
 impl Failures {
     /// From what a suite wrote.
     pub fn of(lines: &[String]) -> Failures {
         let owned = |lines: Vec<&str>| lines.into_iter().map(str::to_owned).collect();
-        let results = lines.iter().filter(|line| line.starts_with("test result: FAILED")).count();
+        let begins = |text| lines.iter().filter(move |line: &&String| line.starts_with(text));
+        let failed = begins("error: test failed").chain(begins("error: doctest failed")).count();
+        let results = begins("test result: FAILED").count();
+        // Cargo's last word, after all programs; not said if it was killed itself.
+        let is_over = begins("error: ").any(|line| line.trim_end().ends_with("failed:"));
         Failures {
             names: owned(names(lines)),
             said: owned(outputs(lines)),
-            cut: programs(lines) > results,
+            complete: is_over && failed == results,
         }
     }
 
@@ -56,14 +61,16 @@ impl Failures {
         suite: &Invocation,
         limit: Duration,
     ) -> anyhow::Result<bool> {
-        if self.names.is_empty() || self.names.len() > FEW || self.cut {
+        if self.names.is_empty() || self.names.len() > FEW || !self.complete {
             return Ok(false);
         }
         let again = suite.clone().arg("--").arg("--exact");
         let again = self.names.iter().fold(again, |again, name| again.arg(name));
         println!("\n== what failed again, {AGAIN} times ==\n$ {again}");
         for _ in 0..AGAIN {
-            if exec::run(root, &again, limit)?.failure.is_some() {
+            let ran = exec::run(root, &again, limit)?;
+            // A name that finds no test passes nothing.
+            if ran.failure.is_some() || Counted::of(&ran.lines).passed < self.names.len() as u64 {
                 return Ok(false);
             }
         }
@@ -76,14 +83,6 @@ impl fmt::Display for Failures {
         self.said.iter().try_for_each(|line| writeln!(f, "{line}"))?;
         self.names.iter().try_for_each(|name| writeln!(f, "failed: {name}"))
     }
-}
-
-/// How many programs cargo says have failed.
-fn programs(lines: &[String]) -> usize {
-    let told = |line: &&String| {
-        line.starts_with("error: test failed") || line.starts_with("error: doctest failed")
-    };
-    lines.iter().filter(told).count()
 }
 
 /// The tests that failed, each once.
@@ -135,16 +134,24 @@ failures:
 test result: FAILED. 1 passed; 2 failed; 0 ignored
 error: test failed, to rerun pass `-p overlapped --test two`
      Running tests/five.rs
-test two::three ... FAILED";
+test two::three ... FAILED
+test result: FAILED. 0 passed; 1 failed; 0 ignored
+error: test failed, to rerun pass `-p overlapped --test five`
+error: 2 targets failed:
+    `-p overlapped --test two`";
 
     fn said() -> Vec<String> {
         SAID.lines().map(str::to_owned).collect()
     }
 
-    fn passes_again(lines: &[String], suite: &str) -> bool {
-        let suite = Invocation::new(suite, "");
-        Failures::of(lines).pass_again(Path::new("."), &suite, Duration::from_secs(60)).unwrap()
+    /// What `said` comes to, where running the tests again says this and ends so.
+    fn passes_again(said: &[String], again: &str, status: u8) -> bool {
+        let script = format!("echo '{again}'; exit {status}");
+        let suite = Invocation::new("sh", "-c").arg(&script);
+        Failures::of(said).pass_again(Path::new("."), &suite, Duration::from_secs(60)).unwrap()
     }
+
+    const PASSED: &str = "test result: ok. 2 passed; 0 failed; 0 ignored";
 
     #[test]
     fn failed_tests_are_named_once() {
@@ -158,26 +165,35 @@ test two::three ... FAILED";
         assert_eq!(outputs[0], "failures:");
         assert!(outputs.contains(&"assertion failed: no"));
         assert!(!outputs.contains(&"nothing"));
-        assert!(outputs.last().unwrap().starts_with("error: test failed"));
+        assert!(outputs.contains(&"error: 2 targets failed:"));
     }
 
     #[test]
     fn what_passes_by_itself_is_told_from_what_fails_again() {
-        let said = said();
-        let complete = &said[..said.len() - 2];
-        assert!(passes_again(complete, "true"));
-        assert!(!passes_again(complete, "false"));
+        assert!(passes_again(&said(), PASSED, 0));
+        assert!(!passes_again(&said(), PASSED, 101));
+    }
+
+    #[test]
+    fn names_that_find_no_test_excuse_nothing() {
+        assert!(!passes_again(&said(), "test result: ok. 1 passed; 0 failed; 0 ignored", 0));
     }
 
     #[test]
     fn a_program_that_ends_without_a_result_has_failed() {
         let mut lines = said();
-        lines.push("error: test failed, to rerun pass `-p overlapped --test five`".to_owned());
-        assert!(!passes_again(&lines, "true"));
+        lines.push("error: test failed, to rerun pass `-p overlapped --test six`".to_owned());
+        assert!(!passes_again(&lines, PASSED, 0));
+    }
+
+    #[test]
+    fn a_suite_that_was_killed_has_failed() {
+        let said = said();
+        assert!(!passes_again(&said[..said.len() - 2], PASSED, 0));
     }
 
     #[test]
     fn without_a_failed_test_nothing_is_excused() {
-        assert!(!passes_again(&[], "true"));
+        assert!(!passes_again(&[], PASSED, 0));
     }
 }

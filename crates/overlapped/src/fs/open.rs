@@ -2,8 +2,9 @@
 //!
 //! An open may wait for ever: a FIFO waits for its other side, a device for whatever it likes. Such
 //! opens have threads of their own (`port::offload`), so that they hold up nobody else, and keep
-//! their meaning. Everything else goes to the ring, or is opened in place, if the kernel's cache of
-//! names leads there (the ring does no more either):
+//! their meaning. Everything else goes to the ring. What the kernel's cache of names leads to is
+//! opened at once: in place, or by the ring, where other tasklets are ready and may want the same,
+//! in one call for all of them:
 //!
 //! ```text
 //! O_EXCL, O_DIRECTORY, O_PATH, O_NONBLOCK? ──yes──────────────────▶ ring: never waits for ever

@@ -104,11 +104,7 @@ pub(crate) enum Cached {
 /// nothing.
 pub(crate) fn cached(at: RawFd, path: &CStr, follow: bool) -> Cached {
     let nofollow = if follow { 0 } else { libc::O_NOFOLLOW };
-    let how = OpenHow {
-        flags: (libc::O_PATH | libc::O_CLOEXEC | nofollow) as u64,
-        mode: 0,
-        resolve: libc::RESOLVE_CACHED,
-    };
+    let how = from_cache(libc::O_PATH | libc::O_CLOEXEC | nofollow);
     let fd = match openat2(at, path, &how) {
         Ok(fd) => fd,
         Err(errno) => {
@@ -154,7 +150,8 @@ pub(crate) fn open_cached(path: &CStr, flags: i32) -> Opened {
     }
 }
 
-/// How the ring does the same. It adds non-blocking mode by itself, and takes it away again.
+/// How to open what the kernel's cache of names leads to. (The ring adds non-blocking mode by
+/// itself, and takes it away again.)
 pub(crate) fn from_cache(flags: i32) -> OpenHow {
     OpenHow { flags: flags as u64, mode: 0, resolve: libc::RESOLVE_CACHED }
 }

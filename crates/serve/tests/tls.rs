@@ -118,6 +118,29 @@ fn requests_of_every_length_come_whole_wherever_the_first_piece_ends() {
     assert_eq!(site.stop().requests, asked);
 }
 
+/// The request fills the server's buffer; what is behind it waits in a record that has been opened.
+#[test]
+fn what_came_behind_a_request_that_fills_the_buffer_is_answered_by_a_stopping_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let trusted = make(folder.path(), "a", &["a.example"]);
+    let tls = Tls::from_files([files(folder.path(), "a")]).unwrap();
+    let (site, address) = Site::run(move || {
+        let mut server = Server::new();
+        let listen = Listen::on("127.0.0.1:0").tls(tls);
+        let address = server.listen(listen, |_: &Peer| Line::default()).unwrap();
+        (server, address.tcp().unwrap())
+    });
+    let mut stream = client(address, "a.example", &trusted, &[]).unwrap();
+    ask(&mut stream, b"short\n");
+    let stopper = std::thread::spawn(move || site.stop());
+    std::thread::sleep(Duration::from_millis(100));
+    let lines = [&vec![b'x'; 1023][..], b"\nbehind\n"].concat();
+    ask(&mut stream, &lines);
+    drop(stream);
+    let totals = stopper.join().unwrap();
+    assert_eq!((totals.requests, totals.cut), (3, 0));
+}
+
 #[test]
 fn large_messages_come_back_whole_and_so_does_a_request_in_small_records() {
     let folder = tempfile::tempdir().unwrap();

@@ -68,9 +68,14 @@ pub(crate) fn main(port: PortChoice, arguments: &Arguments) -> anyhow::Result<Ex
     let begin = Instant::now();
     Config::new().port(port).run(|| take(effort))??;
     say(format_args!("{:<24} {:.1} s\n", "in total", begin.elapsed().as_secs_f64()))?;
-    say("\nGo on with:  overlapped serve echo   a server to try with nc\n             \
-         overlapped doctor       what this machine offers\n             \
-         overlapped --help       everything else\n")?;
+    // Cargo says that it is there; then the program is most likely not on the path.
+    let cargo = std::env::var_os("CARGO").is_some();
+    let program = if cargo { "cargo run --release --" } else { "overlapped" };
+    say(format_args!(
+        "\nGo on with:  {program} serve echo   a server to try with nc\n             \
+         {program} doctor       what this machine offers\n             \
+         {program} --help       everything else\n"
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -237,7 +237,7 @@ pub fn refused(root: &Path, errno: &str) -> anyhow::Result<Refused> {
     if let Some(reason) = exec::run(root, &build, LIMIT)?.failure {
         return Ok(Refused::Failed(reason, Failures::default()));
     }
-    let suite = Invocation::cargo(TESTS).under(strace.clone());
+    let suite = Invocation::cargo(TESTS).under(strace);
     println!("$ {suite}");
     let ran = exec::run(root, &suite, LIMIT)?;
     let counted = Counted::of(&ran.lines);

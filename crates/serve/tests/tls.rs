@@ -29,6 +29,16 @@ fn files(folder: &Path, name: &str) -> (std::path::PathBuf, std::path::PathBuf) 
     (folder.join(format!("{name}.pem")), folder.join(format!("{name}.key")))
 }
 
+/// A server that sends lines back.
+fn lines(tls: Tls) -> (Site, SocketAddr) {
+    Site::run(move || {
+        let mut server = Server::new();
+        let listen = Listen::on("127.0.0.1:0").tls(tls);
+        let address = server.listen(listen, |_: &Peer| Line::default()).unwrap();
+        (server, address.tcp().unwrap())
+    })
+}
+
 type Client = StreamOwned<ClientConnection, TcpStream>;
 
 /// Connects, and finishes the handshake.
@@ -99,12 +109,7 @@ fn requests_of_every_length_come_whole_wherever_the_first_piece_ends() {
     let folder = tempfile::tempdir().unwrap();
     let trusted = make(folder.path(), "a", &["a.example"]);
     let tls = Tls::from_files([files(folder.path(), "a")]).unwrap();
-    let (site, address) = Site::run(move || {
-        let mut server = Server::new();
-        let listen = Listen::on("127.0.0.1:0").tls(tls);
-        let address = server.listen(listen, |_: &Peer| Line::default()).unwrap();
-        (server, address.tcp().unwrap())
-    });
+    let (site, address) = lines(tls);
     let mut stream = client(address, "a.example", &trusted, &[]).unwrap();
     let mut asked = 0;
     // Around what an idle session's buffer takes, as plaintext and as records.
@@ -124,18 +129,13 @@ fn what_came_behind_a_request_that_fills_the_buffer_is_answered_by_a_stopping_se
     let folder = tempfile::tempdir().unwrap();
     let trusted = make(folder.path(), "a", &["a.example"]);
     let tls = Tls::from_files([files(folder.path(), "a")]).unwrap();
-    let (site, address) = Site::run(move || {
-        let mut server = Server::new();
-        let listen = Listen::on("127.0.0.1:0").tls(tls);
-        let address = server.listen(listen, |_: &Peer| Line::default()).unwrap();
-        (server, address.tcp().unwrap())
-    });
+    let (site, address) = lines(tls);
     let mut stream = client(address, "a.example", &trusted, &[]).unwrap();
     ask(&mut stream, b"short\n");
     let stopper = std::thread::spawn(move || site.stop());
     std::thread::sleep(Duration::from_millis(100));
-    let lines = [&vec![b'x'; 1023][..], b"\nbehind\n"].concat();
-    ask(&mut stream, &lines);
+    let requests = [&vec![b'x'; 1023][..], b"\nbehind\n"].concat();
+    ask(&mut stream, &requests);
     drop(stream);
     let totals = stopper.join().unwrap();
     assert_eq!((totals.requests, totals.cut), (3, 0));
@@ -176,12 +176,7 @@ fn certificates_are_read_again_and_bad_ones_change_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let old = make(folder.path(), "a", &["a.example"]);
     let tls = Tls::from_files([files(folder.path(), "a")]).unwrap();
-    let (site, address) = Site::run(move || {
-        let mut server = Server::new();
-        let address = server.listen(Listen::on("127.0.0.1:0").tls(tls), |_: &Peer| Line::default());
-        let address = address.unwrap();
-        (server, address.tcp().unwrap())
-    });
+    let (site, address) = lines(tls);
     let mut before = client(address, "a.example", &old, &[]).unwrap();
     let new = make(folder.path(), "a", &["a.example"]);
     site.handle.reload();

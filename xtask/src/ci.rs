@@ -185,16 +185,17 @@ fn tests(root: &Path, invocation: &Invocation) -> anyhow::Result<Verdict> {
     println!("$ {all}");
     let ran = exec::run(root, &all, LIMIT)?;
     let counted = Counted::of(&ran.lines);
-    let failures = Failures::of(&ran.lines);
+    let mut unsteady = Failures::default();
     if let Some(reason) = ran.failure {
-        if !failures.pass_again(root, invocation, LIMIT)? {
-            return Ok(Verdict::Failed(format!("{reason}; {counted}"), failures));
+        unsteady = Failures::of(&ran.lines);
+        if !unsteady.pass_again(root, invocation, LIMIT)? {
+            return Ok(Verdict::Failed(format!("{reason}; {counted}"), unsteady));
         }
     } else if counted.passed == 0 {
-        return Ok(Verdict::Failed("no test ran".to_owned(), failures));
+        return Ok(Verdict::Failed("no test ran".to_owned(), unsteady));
     }
     let skipped = counted.skipped;
-    Ok(Verdict::Passed(Seen { counted: counted.to_string(), skipped, unsteady: failures }))
+    Ok(Verdict::Passed(Seen { counted: counted.to_string(), skipped, unsteady }))
 }
 
 fn target(root: &Path) -> std::path::PathBuf {
@@ -243,18 +244,19 @@ pub fn refused(root: &Path, errno: &str) -> anyhow::Result<Refused> {
     let counted = Counted::of(&ran.lines);
     let log = String::from_utf8_lossy(&std::fs::read(&log)?).into_owned();
     let refusals = log.lines().filter(|line| line.contains("(INJECTED)")).count() as u64;
-    let failures = Failures::of(&ran.lines);
-    if let Some(reason) = ran.failure
-        && !failures.pass_again(root, &suite, LIMIT)?
-    {
-        return Ok(Refused::Failed(format!("{reason}; {counted}"), failures));
+    let mut unsteady = Failures::default();
+    if let Some(reason) = ran.failure {
+        unsteady = Failures::of(&ran.lines);
+        if !unsteady.pass_again(root, &suite, LIMIT)? {
+            return Ok(Refused::Failed(format!("{reason}; {counted}"), unsteady));
+        }
     }
     let void = match (counted.passed, refusals) {
         (0, _) => "no test ran",
         (_, 0) => "void: no test asked for io_uring",
-        (tests, refusals) => return Ok(Refused::Held { tests, refusals, unsteady: failures }),
+        (tests, refusals) => return Ok(Refused::Held { tests, refusals, unsteady }),
     };
-    Ok(Refused::Failed(void.to_owned(), failures))
+    Ok(Refused::Failed(void.to_owned(), unsteady))
 }
 
 /// The sum of what test programs say at their ends.

@@ -333,13 +333,15 @@ fn ctrl_c_keeps_what_has_come_and_says_how_to_go_on() {
         });
         let (small, file) = (site.url("/small"), site.url("/file?a=b&c"));
         let child = start_get(port, folder.path(), &["-o", "./", &small, &file]);
-        let part = || {
-            fs::read_dir(folder.path())
-                .unwrap()
-                .flatten()
-                .find(|entry| entry.path().extension().is_some_and(|extension| extension == "part"))
+        // Beside it there is, for a moment, the part of the small one.
+        let has_come = || {
+            let parts = fs::read_dir(folder.path()).unwrap().flatten();
+            let len = |part: fs::DirEntry| part.metadata().map_or(0, |metadata| metadata.len());
+            parts
+                .filter(|entry| entry.path().extension().is_some_and(|name| name == "part"))
+                .any(|part| len(part) == CUT as u64)
         };
-        wait_for(|| part().is_some_and(|part| part.metadata().unwrap().len() == CUT as u64));
+        wait_for(has_come);
         wait_for(|| folder.path().join("small").exists());
         let begin = Instant::now();
         send(&child, Signal::INT);

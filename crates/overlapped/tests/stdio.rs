@@ -401,3 +401,123 @@ fn outside_a_scheduler_the_streams_are_as_stds() {
     let output = again(NAME).stdin(OwnedFd::from(file)).output().unwrap();
     assert_eq!(after(&output.stdout, "\nMARK\n"), b"from a file\nkept");
 }
+
+/// Tasklets that ask for the lock of standard output one after another, and how many have got it.
+fn contenders(count: u32) -> std::rc::Rc<std::cell::Cell<u32>> {
+    let got = std::rc::Rc::new(std::cell::Cell::new(0));
+    for _ in 0..count {
+        let got = got.clone();
+        spawn(move || {
+            let _lock = stdout().lock();
+            got.set(got.get() + 1);
+        });
+    }
+    got
+}
+
+#[test]
+fn a_lock_that_outlived_its_tasklet_is_nobody_elses() {
+    const NAME: &str = "a_lock_that_outlived_its_tasklet_is_nobody_elses";
+    if rig::asked().is_some() {
+        // The tasklet has ended, its block is freed, and others are made in its place.
+        let mut lock = run_until(|| {
+            let as_large = std::rc::Rc::new(0);
+            let owner = spawn(move || (as_large, stdout().lock()).1);
+            let lock = owner.join().unwrap();
+            let got = contenders(50);
+            sleep(ms(50));
+            assert_eq!(got.get(), 0, "the tasklets of this run are kept out");
+            lock
+        })
+        .unwrap();
+        let theirs = std::thread::spawn(|| {
+            run(|| {
+                let got = contenders(50);
+                sleep(ms(50));
+                assert_eq!(got.get(), 0, "another thread's tasklets are kept out");
+                stdout().lock().write_all(b"last").unwrap();
+                got.get()
+            })
+        });
+        let ours = run_until(|| {
+            let got = contenders(50);
+            sleep(ms(100));
+            got.get()
+        });
+        assert_eq!(ours.unwrap(), 0, "the tasklets of the next run are kept out");
+        lock.write_all(b"\nMARK\nfirst ").unwrap();
+        drop(lock);
+        assert_eq!(theirs.join().unwrap().unwrap(), 50, "a lock that is dropped is free");
+        leave();
+    }
+    let output = again(NAME).output().unwrap();
+    assert!(output.status.success(), "{}", rig::said(&output));
+    assert_eq!(after(&output.stdout, "\nMARK\n"), b"first last");
+}
+
+#[test]
+fn a_lock_is_released_wherever_its_guard_is_dropped() {
+    const NAME: &str = "a_lock_is_released_wherever_its_guard_is_dropped";
+    if rig::asked().is_some() {
+        thread_local! {
+            static KEPT: std::cell::RefCell<Vec<overlapped::io::StdoutLock<'static>>> =
+                const { std::cell::RefCell::new(Vec::new()) };
+        }
+        run(|| {
+            let channel = Channel::new();
+            let inner = channel.clone();
+            let sender = spawn(move || {
+                inner.send(stdout().lock()).unwrap();
+                stdout().lock()
+            });
+            // In another tasklet, while its owner lives, and after it has ended.
+            let first = channel.recv().unwrap();
+            let second = sender.join().unwrap();
+            let got = contenders(1);
+            yield_now();
+            drop(first);
+            yield_now();
+            assert_eq!(got.get(), 0);
+            drop(second);
+            stdout().lock().flush().unwrap();
+            assert_eq!(got.get(), 1);
+            // With the values of the thread, after the run.
+            std::thread::spawn(|| run(|| KEPT.with_borrow_mut(|kept| kept.push(stdout().lock()))))
+                .join()
+                .unwrap()
+                .unwrap();
+            stdout().lock().write_all(b"\nMARK\nfree").unwrap();
+        })
+        .unwrap();
+        leave();
+    }
+    let output = again(NAME).output().unwrap();
+    assert!(output.status.success(), "{}", rig::said(&output));
+    assert_eq!(after(&output.stdout, "\nMARK\n"), b"free");
+}
+
+#[test]
+fn a_stream_that_is_being_written_to_is_an_error_for_its_owner() {
+    const NAME: &str = "a_stream_that_is_being_written_to_is_an_error_for_its_owner";
+    if rig::asked().is_some() {
+        run_until(|| {
+            // The guard is given to another tasklet, which waits in a write: nobody reads.
+            let mut lock = stderr().lock();
+            let writer = spawn(move || lock.write_all(&vec![b'e'; 300_000]));
+            yield_now();
+            let error = stderr().write(b"x").unwrap_err();
+            writeln!(stdout(), "\nMARK\n{:?}", error.kind()).unwrap();
+            stdout().flush().unwrap();
+            writer.join().unwrap().unwrap();
+        })
+        .unwrap();
+        leave();
+    }
+    let mut child = again(NAME).spawn().unwrap();
+    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+    lines.find(|line| line.as_ref().unwrap() == "MARK");
+    let kind = lines.next().map(Result::unwrap);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(kind.as_deref(), Some("ResourceBusy"), "{}", rig::said(&output));
+    assert!(output.status.success());
+}

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once};
 
 use super::run::Budget;
@@ -35,6 +36,13 @@ pub(crate) struct Parts {
     pub(crate) pool: Pool,
 }
 
+/// A number that this process has not given out before and never will again, not 0. It names what
+/// an address cannot name: addresses are used again.
+pub(crate) fn new_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 /// Opens a scheduler on this thread and enters it into its group; `run` gives it its life.
 pub(crate) fn open(parts: Parts) -> Opened {
     let notifier = parts.driver.notifier();
@@ -43,6 +51,7 @@ pub(crate) fn open(parts: Parts) -> Opened {
     Opened(Box::new(Sched {
         group: parts.group,
         member: parts.member,
+        number: new_number(),
         inbox,
         running: Cell::new(None),
         hub: Hub::new(),

@@ -40,7 +40,7 @@ use crate::port::{Driver, clock};
 use crate::stack::Pool;
 use crate::switch::{Fiber, Hub};
 
-pub(crate) use enter::{AbortOnUnwind, Ended, Parts, open};
+pub(crate) use enter::{AbortOnUnwind, Ended, Parts, new_number, open};
 pub(crate) use group::Group;
 pub(crate) use inbox::{Inbox, Job, Line, Message};
 use run::Budget;
@@ -180,6 +180,8 @@ pub(crate) struct Sched {
     /// The schedulers of this run, and which of them this is.
     pub(crate) group: Arc<Group>,
     pub(crate) member: usize,
+    /// Names this scheduler for ever: together with a tasklet's id, that tasklet.
+    pub(crate) number: u64,
     pub(crate) inbox: Arc<Inbox>,
     messages: RefCell<Vec<Message>>,
     /// Who waits for a wake from another thread.

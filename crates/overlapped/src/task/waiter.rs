@@ -14,6 +14,7 @@
 //! While a `Wait` exists, the scheduler takes it that somebody outside may end it, so there is no
 //! deadlock verdict.
 
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,7 +25,7 @@ use crate::op::Token;
 use crate::port::clock;
 use crate::port::offload::Bell;
 pub(crate) use crate::sched::NEVER;
-use crate::sched::{Inbox, Message, State, Waiting, Wake, here};
+use crate::sched::{Inbox, Message, State, Waiting, Wake, here, new_number};
 
 /// How a [`Wait`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,16 +97,28 @@ pub(crate) fn deadline() -> u64 {
 /// No deadline.
 pub(crate) const FOR_EVER: u64 = NEVER;
 
-/// Tells the calling tasklet, or plain thread, from all others in this process that live now. Never
-/// 0.
-pub(crate) fn caller() -> usize {
+/// A tasklet or plain thread. Names no other one in this process, also when it has ended: what it
+/// owns may outlive it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Caller {
+    /// The number of its scheduler; that of a plain thread.
+    number: u64,
+    /// Its id there, from 1; 0: a plain thread.
+    id: u64,
+}
+
+/// The calling tasklet; outside a scheduler, the thread.
+pub(crate) fn caller() -> Caller {
     thread_local! {
-        static PLACE: u8 = const { 0 };
+        static NUMBER: Cell<u64> = const { Cell::new(0) };
     }
-    match here() {
-        Some(here) => here.me_ptr().addr().get(),
-        None => PLACE.with(|place| (&raw const *place).addr()),
+    if let Some(here) = here() {
+        return Caller { number: here.number, id: here.me().id };
     }
+    if NUMBER.get() == 0 {
+        NUMBER.set(new_number());
+    }
+    Caller { number: NUMBER.get(), id: 0 }
 }
 
 /// Delivers the kill that ended a wait.

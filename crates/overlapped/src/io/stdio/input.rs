@@ -55,7 +55,7 @@ impl Stdin {
     /// would wait. If it would wait in an unwinding tasklet, the process is aborted.
     pub fn lock(&self) -> StdinLock<'static> {
         let guard = input().lock();
-        let value = guard.try_value();
+        let value = guard.value();
         StdinLock { value: value.expect("the caller has no lock of it yet"), _guard: guard }
     }
 

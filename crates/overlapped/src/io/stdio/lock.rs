@@ -4,16 +4,20 @@
 //! stop it for good. This one lets the tasklet wait. It is handed over in the order of coming, and
 //! whoever has it may take it again, as in std.
 //!
+//! A guard may outlive the tasklet that took it: as a result, through a channel, in a thread-local.
+//! The lock is released where the guard is dropped, and until then nobody else has it.
+//!
 //! While a tasklet unwinds it cannot wait: a call that has an error to return returns it, and
 //! `lock()` ends the process with a message.
 
 use std::cell::{RefCell, RefMut};
 use std::collections::VecDeque;
+use std::io;
 use std::marker::PhantomData;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::task::Refusal;
-use crate::task::waiter::{self, FOR_EVER, Waker, Woken};
+use crate::task::waiter::{self, Caller, FOR_EVER, Waker, Woken};
 
 /// A value behind such a lock.
 pub(super) struct Locked<T> {
@@ -23,28 +27,29 @@ pub(super) struct Locked<T> {
     name: &'static str,
 }
 
-// SAFETY: the value is reached through a guard only, and guards exist on one side at a time: that
-// of the owner in `turns`, a tasklet or a thread. Neither moves between threads, nor does a guard.
-// What one owner did happens before the next one's doings, by the mutex around `turns`.
+// SAFETY: the value is reached through a guard only. All guards that exist were made by the owner
+// in `turns`: another one becomes the owner when the last of them is gone, and a `Caller` never
+// names anybody else. An owner, a tasklet or a thread, does not move between threads, nor does a
+// guard, so all of them are on one thread. What one owner did happens before the next one's doings,
+// by the mutex around `turns`.
 unsafe impl<T: Send> Sync for Locked<T> {}
 
 /// Whose turn it is, and who waits.
 #[derive(Default)]
 struct Turns {
-    /// 0: nobody.
-    owner: usize,
-    /// How many guards the owner has.
+    owner: Option<Caller>,
+    /// How many guards the owner has made that are not dropped.
     depth: usize,
-    waiting: VecDeque<(usize, Waker)>,
+    waiting: VecDeque<(Caller, Waker)>,
 }
 
 impl Turns {
     /// Takes a free lock, or one that is the caller's.
-    fn take(&mut self, me: usize) -> bool {
-        if self.owner != 0 && self.owner != me {
+    fn take(&mut self, me: Caller) -> bool {
+        if self.owner.is_some_and(|owner| owner != me) {
             return false;
         }
-        self.owner = me;
+        self.owner = Some(me);
         self.depth += 1;
         true
     }
@@ -98,7 +103,7 @@ impl<T> Locked<T> {
             Woken::Killed => {
                 let mut turns = self.turns();
                 turns.waiting.retain(|(who, _)| *who != me);
-                let was_handed = turns.owner == me;
+                let was_handed = turns.owner == Some(me);
                 drop(turns);
                 if was_handed {
                     drop(self.guard());
@@ -125,14 +130,17 @@ impl<T> Locked<T> {
 }
 
 impl<'a, T> Guard<'a, T> {
-    /// The value. `None`: the owner is using it by another guard.
-    pub(super) fn try_value(&self) -> Option<RefMut<'a, T>> {
-        self.locked.value.try_borrow_mut().ok()
-    }
-
-    /// The value, where no other guard keeps it: a stream does not call its users.
-    pub(super) fn value(&self) -> RefMut<'a, T> {
-        self.locked.value.borrow_mut()
+    /// The value.
+    ///
+    /// # Errors
+    /// `ResourceBusy`: it is in use by another guard of the owner's. That one was given to a
+    /// neighbour, which waits with it; or the caller is an observer, in the midst of a call.
+    pub(super) fn value(&self) -> io::Result<RefMut<'a, T>> {
+        let value = self.locked.value.try_borrow_mut();
+        value.map_err(|_| {
+            let text = format!("{} is in use by another guard of its owner", self.locked.name);
+            io::Error::new(io::ErrorKind::ResourceBusy, text)
+        })
     }
 }
 
@@ -143,7 +151,7 @@ impl<T> Drop for Guard<'_, T> {
         if turns.depth > 0 {
             return;
         }
-        turns.owner = 0;
+        turns.owner = None;
         if let Some((next, waker)) = turns.waiting.pop_front() {
             turns.take(next);
             drop(turns);

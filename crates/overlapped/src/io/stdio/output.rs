@@ -38,7 +38,7 @@ extern "C" fn flush_at_exit() {
     // Nobody could be told.
     let _ = catch_unwind(AssertUnwindSafe(|| {
         let guard = OUTPUT.get().and_then(Locked::try_lock);
-        if let Some(mut value) = guard.as_ref().and_then(Guard::try_value) {
+        if let Some(Ok(mut value)) = guard.as_ref().map(Guard::value) {
             let _ = value.flush();
             *value = LineWriter::with_capacity(0, Raw::new(libc::STDOUT_FILENO));
         }
@@ -110,11 +110,11 @@ macro_rules! writer {
 
         impl Write for $lock<'_> {
             fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-                self.0.value().write(buf)
+                self.0.value()?.write(buf)
             }
 
             fn flush(&mut self) -> io::Result<()> {
-                self.0.value().flush()
+                self.0.value()?.flush()
             }
         }
 

@@ -8,14 +8,14 @@
 //! blocked. Inside `no_switch` it is a panic, as for every call that has no error to return.
 
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use super::permits::{Ask, Permits, Without};
 use super::rt::Mutex;
 use crate::port::clock;
-use crate::sched::{Here, NEVER, Sched, here};
+use crate::sched::{NEVER, here};
 use crate::task::Refusal;
 
 /// How long a holder in another thread has, while a tasklet unwinds.
@@ -196,29 +196,30 @@ fn name(tasklet: &crate::sched::Tcb) -> String {
 }
 
 /// Who locked it, as far as it was a tasklet. Only for messages, and to tell whether the holder
-/// runs on the caller's own thread: a guard does not leave the thread that it was made on.
+/// runs on the caller's own thread: a guard does not leave the thread that it was made on. Numbers,
+/// since a guard may outlive its scheduler, at whose address another thread's may be by then.
 struct Holder {
-    /// The address of its scheduler, or [`PLAIN`]; 0: nobody, readers, or one who has not run since
+    /// The number of its scheduler, or [`PLAIN`]; 0: nobody, readers, or one who has not run since
     /// the lock was handed over to it.
-    sched: AtomicUsize,
-    /// The address of its block, to be compared only.
-    tasklet: AtomicUsize,
+    sched: AtomicU64,
+    /// Its id there.
+    tasklet: AtomicU64,
 }
 
 /// In the place of a scheduler: a thread without one.
-const PLAIN: usize = 1;
+const PLAIN: u64 = u64::MAX;
 
 impl Holder {
     const fn nobody() -> Holder {
-        Holder { sched: AtomicUsize::new(0), tasklet: AtomicUsize::new(0) }
+        Holder { sched: AtomicU64::new(0), tasklet: AtomicU64::new(0) }
     }
 
     #[inline]
     fn is_me(&self) {
         let sched = match here() {
             Some(here) => {
-                self.tasklet.store(here.me_ptr().addr().get(), Ordering::Relaxed);
-                address(here)
+                self.tasklet.store(here.me().id, Ordering::Relaxed);
+                here.number
             }
             None => PLAIN,
         };
@@ -232,7 +233,7 @@ impl Holder {
 
     /// Whether it is a tasklet of the caller's scheduler.
     fn is_here(&self) -> bool {
-        here().is_some_and(|here| self.sched.load(Ordering::Relaxed) == address(here))
+        here().is_some_and(|here| self.sched.load(Ordering::Relaxed) == here.number)
     }
 
     /// Whether it is known to run on another thread.
@@ -244,17 +245,12 @@ impl Holder {
         let mut found = None;
         if let Some(here) = here().filter(|_| self.is_here()) {
             let tasklet = self.tasklet.load(Ordering::Relaxed);
-            here.each(|tcb, block| {
-                if tcb.addr().get() == tasklet {
+            here.each(|_, block| {
+                if block.id == tasklet {
                     found = Some(format!("locked by {}", name(block)));
                 }
             });
         }
         found.unwrap_or_else(|| "held by readers or by another thread".to_owned())
     }
-}
-
-#[inline]
-fn address(here: Here) -> usize {
-    std::ptr::from_ref::<Sched>(&here).addr()
 }

@@ -5,7 +5,9 @@ mod rig;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use overlapped::task::{self, TaskletGroup, WaitError, map, no_switch, wait_all, wait_any};
+use overlapped::task::{
+    self, TaskletGroup, WaitError, map, map_unordered, no_switch, wait_all, wait_any,
+};
 use overlapped::time::{Duration, Instant, sleep, timeout};
 use overlapped::{
     Builder, Channel, Config, JoinError, SpawnError, Tasklet, run, run_until, scope, spawn,
@@ -209,12 +211,172 @@ fn dropping_map_or_killing_its_consumer_kills_what_it_has_begun() {
     assert!(begin.elapsed() < FOR_EVER / 2, "nobody sleeps on");
 }
 
+/// How many of ten items, the first of which waits for the last, a map with room for three begins.
+fn begun_while_the_first_waits<R>(results: impl FnOnce(Rc<dyn Fn(u32) -> u32>) -> R) -> (R, u32) {
+    run(move || {
+        let begun = Rc::new(Cell::new(0));
+        let count = begun.clone();
+        let last = Channel::<()>::new();
+        let results = results(Rc::new(move |i| {
+            count.set(count.get() + 1);
+            match i {
+                0 => _ = timeout(50 * MS, || last.recv()),
+                9 => _ = last.try_send(()),
+                _ => {}
+            }
+            i
+        }));
+        (results, begun.get())
+    })
+    .unwrap()
+}
+
+#[test]
+fn a_slow_item_holds_back_map_and_not_map_unordered() {
+    let (first, begun) = begun_while_the_first_waits(|f| map(3, 0..10, move |i| f(i)).next());
+    assert_eq!(first.unwrap().unwrap(), 0);
+    assert_eq!(begun, 3, "a window over the items");
+    let (order, begun) = begun_while_the_first_waits(|f| {
+        map_unordered(3, 0..10, move |i| f(i)).map(Result::unwrap).collect::<Vec<_>>()
+    });
+    assert_eq!((order.len(), begun), (10, 10));
+    assert!(order[8..].contains(&0), "{order:?}: it waited for the last one");
+}
+
+#[test]
+fn map_unordered_gives_results_in_the_order_of_their_ends_and_keeps_its_limit() {
+    let crowd = Crowd::default();
+    let seen = crowd.clone();
+    run(move || {
+        let mut rng = Rng(1);
+        let items: Vec<(usize, usize)> = (0..500).map(|i| (i, rng.below(8))).collect();
+        let ended = Rc::new(RefCell::new(Vec::new()));
+        let order = ended.clone();
+        let results = map_unordered(16, items, move |(i, turns)| {
+            crowd.inside(|| (0..turns).for_each(|_| yield_now()));
+            ended.borrow_mut().push(i);
+            i
+        });
+        assert_eq!(results.size_hint(), (500, Some(500)));
+        let mut results = results.collect::<Result<Vec<_>, _>>().unwrap();
+        assert_eq!(results, *order.borrow());
+        results.sort_unstable();
+        assert_eq!(results, (0..500).collect::<Vec<_>>());
+    })
+    .unwrap();
+    assert_eq!(seen.most(), 16);
+}
+
+#[test]
+fn map_unordered_takes_no_item_before_there_is_room_for_it() {
+    run(|| {
+        let taken = Rc::new(Cell::new(0));
+        let count = taken.clone();
+        let items = (0..).inspect(move |_| count.set(count.get() + 1));
+        let mut results = map_unordered(4, items, |i: u32| i);
+        assert_eq!(taken.get(), 0);
+        for i in 0..10 {
+            assert!(results.next().unwrap().is_ok());
+            sleep(MS);
+            assert_eq!(taken.get(), i + 4, "a slow consumer holds the source back");
+        }
+    })
+    .unwrap();
+}
+
+#[test]
+fn map_unordered_has_a_result_for_each_item_after_panics_and_deadlines() {
+    run(|| {
+        let results = map_unordered(3, 0..9, |i| {
+            yield_now();
+            if i % 3 == 1 { rig::quiet_panic(i) } else { i }
+        });
+        let results: Vec<_> = results.map(|result| result.ok()).collect();
+        assert_eq!(results.len(), 9);
+        assert_eq!(results.iter().flatten().count(), 6);
+        let (killed, told) = (Rc::new(RefCell::new(Vec::new())), Rc::new(Cell::new(0)));
+        let ends = killed.clone();
+        let mut results = map_unordered(3, 0..7, move |i| {
+            let _told = Told(ends.clone(), i);
+            if i < 6 {
+                sleep(FOR_EVER);
+            }
+        });
+        timeout(2 * MS, || {
+            while let Some(Err(JoinError::TimedOut)) = results.next() {
+                told.set(told.get() + 1);
+                if told.get() == 4 {
+                    break;
+                }
+            }
+        });
+        assert_eq!(told.get(), 4);
+        (0..3).for_each(|_| yield_now());
+        let mut killed = killed.take();
+        killed.sort_unstable();
+        assert_eq!(killed[..], [0, 1, 2, 3][..killed.len()], "the first ones are given up first");
+        let left = timeout(2 * MS, || results.by_ref().count());
+        assert_eq!(left, 3, "seven items, seven results");
+    })
+    .unwrap();
+}
+
+#[test]
+fn dropping_map_unordered_or_killing_its_consumer_kills_what_it_has_begun() {
+    let begin = Instant::now();
+    for kill in [false, true] {
+        let told: Rc<RefCell<Vec<usize>>> = Rc::default();
+        let seen = told.clone();
+        run(move || {
+            let consumer = spawn(move || {
+                let mut results = map_unordered(3, 0..10, move |i| {
+                    let _told = Told(told.clone(), i);
+                    if i > 0 {
+                        sleep(FOR_EVER);
+                    }
+                });
+                results.next().unwrap().unwrap();
+                if kill {
+                    drop(results.next());
+                }
+            });
+            (0..5).for_each(|_| yield_now());
+            if kill {
+                consumer.kill();
+            }
+            assert_eq!(consumer.join().is_ok(), !kill);
+        })
+        .unwrap();
+        let mut told = seen.take();
+        told.sort_unstable();
+        assert_eq!(told, if kill { vec![0, 1, 2, 3] } else { vec![0, 1, 2] });
+    }
+    assert!(begin.elapsed() < FOR_EVER / 2, "nobody sleeps on");
+}
+
+#[test]
+fn a_map_that_cannot_spawn_says_where_it_was_called() {
+    let said = |mut next: Box<dyn FnMut()>| {
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(&mut *next));
+        *panic.unwrap_err().downcast::<String>().unwrap()
+    };
+    let mut ordered = map(3, 0..3, |i| i);
+    let said_by_map = said(Box::new(move || _ = ordered.next()));
+    let mut unordered = map_unordered(3, 0..3, |i| i);
+    let said_by_other = said(Box::new(move || _ = unordered.next()));
+    for (said, name) in [(said_by_map, "task::map,"), (said_by_other, "task::map_unordered,")] {
+        assert!(said.contains(name) && said.contains("groups.rs:"), "{said}");
+    }
+}
+
 #[test]
 fn map_goes_on_with_fewer_at_the_limit_of_tasklets() {
-    let config = Config::new().tasklets_max(4);
+    let config = || Config::new().tasklets_max(4);
     let results: Vec<u32> =
-        config.run(|| map(100, 0..50, |i| i * 2).map(Result::unwrap).collect()).unwrap();
+        config().run(|| map(100, 0..50, |i| i * 2).map(Result::unwrap).collect()).unwrap();
     assert_eq!(results, (0..50).map(|i| i * 2).collect::<Vec<_>>());
+    let count = config().run(|| map_unordered(100, 0..50, |i| i).map(Result::unwrap).count());
+    assert_eq!(count.unwrap(), 50);
 }
 
 #[test]

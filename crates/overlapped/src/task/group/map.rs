@@ -1,15 +1,26 @@
-//! [`map`]: so many items at a time, the results in the order of the items.
+//! [`map`] and [`map_unordered`]: a limited number of items at a time.
+//!
+//! Both take an item from the source only when fewer than the limit are *begun*: spawned, with a
+//! result that the caller has not taken. In `map` this is a window over the items, so that neither
+//! results nor tasklets pile up behind a slow item. A larger buffer behind it would only put the
+//! standstill off; an order of ends has none.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::iter::{Fuse, FusedIterator};
+use std::panic::Location;
 use std::rc::Rc;
 
+use super::TaskletGroup;
 use crate::task::spawn::admit;
 use crate::task::{Builder, JoinError, SpawnError, Tasklet};
 
 /// Runs `f` on every item in a tasklet of its own, at most `limit` (at least one) at a time, and
-/// gives the results in the order of the items.
+/// gives the results **in the order of the items**; [`map_unordered`] gives them as they come.
+///
+/// The order costs time where the items take unequal time: a slow item holds back everything that
+/// is `limit` items behind it, also if all between them have ended. Where the order does not
+/// matter, or can be made again afterwards (`items.enumerate()`), take [`map_unordered`].
 ///
 /// Nothing is spawned before the first result is asked for. An item is taken from `items` only when
 /// there is room for it, and a result that has not been taken takes up room: so a slow consumer
@@ -21,8 +32,8 @@ use crate::task::{Builder, JoinError, SpawnError, Tasklet};
 /// takes the results: one that waits holds up results that are there.
 ///
 /// # Panics
-/// The iterator, where [`spawn`](crate::spawn()) does. At `Config::tasklets_max` it takes fewer at
-/// a time, and panics where not even one can be had.
+/// The iterator, where [`spawn`](crate::spawn()) does; the message names the call of `map`. At
+/// `Config::tasklets_max` it takes fewer at a time, and panics where not even one can be had.
 ///
 /// ```
 /// use overlapped::{run, task::map, time::{Duration, sleep}};
@@ -35,45 +46,111 @@ use crate::task::{Builder, JoinError, SpawnError, Tasklet};
 ///     assert_eq!(lengths.unwrap(), [3, 3, 5]);
 /// }).unwrap();
 /// ```
+#[track_caller]
 pub fn map<I, F, T>(limit: usize, items: I, f: F) -> Map<I::IntoIter, F, T>
 where
     I: IntoIterator<Item: 'static>,
     F: Fn(I::Item) -> T + 'static,
     T: 'static,
 {
-    let items = items.into_iter().fuse();
-    Map { items, f: Rc::new(f), begun: VecDeque::new(), limit: limit.max(1) }
+    Map { source: Source::new("map", limit, items, f), begun: VecDeque::new() }
 }
 
-/// The results of [`map`].
-#[must_use = "nothing is done before the results are asked for"]
-pub struct Map<I, F, T> {
+/// Runs `f` on every item in a tasklet of its own, at most `limit` (at least one) at a time, and
+/// gives the results **as they come, in the order of their ends**; [`map`] gives them in the order
+/// of the items.
+///
+/// A slow item holds back nothing but itself. Which result belongs to which item, `f` can say:
+/// `items.enumerate()` numbers them.
+///
+/// What [`map`] says of room, panics, drops and the source holds here as well. A deadline that
+/// passes while it waits is [`JoinError::TimedOut`] for the item that was begun first, whose
+/// tasklet is killed; so there are as many results as items.
+///
+/// # Panics
+/// As [`map`].
+///
+/// ```
+/// use overlapped::{run, task::map_unordered, time::{Duration, sleep}};
+/// run(|| {
+///     let naps = [40, 0, 20].into_iter().enumerate();
+///     let woken = map_unordered(8, naps, |(index, millis)| {
+///         sleep(Duration::from_millis(millis));
+///         index
+///     });
+///     let woken: Result<Vec<usize>, _> = woken.collect();
+///     assert_eq!(woken.unwrap(), [1, 2, 0]);
+/// }).unwrap();
+/// ```
+#[track_caller]
+pub fn map_unordered<I, F, T>(limit: usize, items: I, f: F) -> MapUnordered<I::IntoIter, F, T>
+where
+    I: IntoIterator<Item: 'static>,
+    F: Fn(I::Item) -> T + 'static,
+    T: 'static,
+{
+    let source = Source::new("map_unordered", limit, items, f);
+    MapUnordered { source, begun: TaskletGroup::new(usize::MAX) }
+}
+
+/// The items, and what is to be done with each.
+struct Source<I, F> {
     items: Fuse<I>,
     f: Rc<F>,
-    begun: VecDeque<Tasklet<T>>,
     limit: usize,
+    /// The function that made it, and where that was called: for panics.
+    made_by: &'static str,
+    made_at: &'static Location<'static>,
 }
 
-impl<I, F, T> Map<I, F, T>
+impl<I, F, T> Source<I, F>
 where
     I: Iterator<Item: 'static>,
     F: Fn(I::Item) -> T + 'static,
     T: 'static,
 {
-    /// Begins as many as there is room for.
-    fn begin(&mut self) {
-        while self.begun.len() < self.limit {
-            if !self.begun.is_empty() && matches!(admit(), Err(SpawnError::Limit)) {
-                return;
-            }
-            let Some(item) = self.items.next() else { return };
-            let f = Rc::clone(&self.f);
-            match Builder::new().spawn(move || f(item)) {
-                Ok(tasklet) => self.begun.push_back(tasklet),
-                Err(error) => panic!("overlapped::task::map: {error}"),
-            }
+    #[track_caller]
+    fn new(
+        made_by: &'static str,
+        limit: usize,
+        items: impl IntoIterator<IntoIter = I>,
+        f: F,
+    ) -> Source<I, F> {
+        Source {
+            items: items.into_iter().fuse(),
+            f: Rc::new(f),
+            limit: limit.max(1),
+            made_by,
+            made_at: Location::caller(),
         }
     }
+
+    /// The next item's work, if there is room beside what has been `begun`.
+    fn next(&mut self, begun: usize) -> Option<impl FnOnce() -> T + 'static + use<I, F, T>> {
+        if begun >= self.limit || begun > 0 && matches!(admit(), Err(SpawnError::Limit)) {
+            return None;
+        }
+        let item = self.items.next()?;
+        let f = Rc::clone(&self.f);
+        Some(move || f(item))
+    }
+
+    #[cold]
+    fn refuse(&self, error: SpawnError) -> ! {
+        panic!("overlapped::task::{}, called at {}: {error}", self.made_by, self.made_at)
+    }
+
+    fn size_hint(&self, begun: usize) -> (usize, Option<usize>) {
+        let (lower, upper) = self.items.size_hint();
+        (lower.saturating_add(begun), upper.and_then(|upper| upper.checked_add(begun)))
+    }
+}
+
+/// The results of [`map`].
+#[must_use = "nothing is done before the results are asked for"]
+pub struct Map<I, F, T> {
+    source: Source<I, F>,
+    begun: VecDeque<Tasklet<T>>,
 }
 
 impl<I, F, T> Iterator for Map<I, F, T>
@@ -85,7 +162,12 @@ where
     type Item = Result<T, JoinError>;
 
     fn next(&mut self) -> Option<Result<T, JoinError>> {
-        self.begin();
+        while let Some(work) = self.source.next(self.begun.len()) {
+            match Builder::new().spawn(work) {
+                Ok(tasklet) => self.begun.push_back(tasklet),
+                Err(error) => self.source.refuse(error),
+            }
+        }
         // It stays in its place meanwhile: a kill of the caller shall find it.
         let waited = self.begun.front()?.wait_end();
         let first = self.begun.pop_front()?;
@@ -96,9 +178,7 @@ where
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let (lower, upper) = self.items.size_hint();
-        let begun = self.begun.len();
-        (lower.saturating_add(begun), upper.and_then(|upper| upper.checked_add(begun)))
+        self.source.size_hint(self.begun.len())
     }
 }
 
@@ -118,6 +198,62 @@ impl<I, F, T> Drop for Map<I, F, T> {
 
 impl<I, F, T> fmt::Debug for Map<I, F, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Map").field("limit", &self.limit).field("begun", &self.begun.len()).finish()
+        f.debug_struct("Map")
+            .field("limit", &self.source.limit)
+            .field("begun", &self.begun.len())
+            .finish()
+    }
+}
+
+/// The results of [`map_unordered`].
+#[must_use = "nothing is done before the results are asked for"]
+pub struct MapUnordered<I, F, T> {
+    source: Source<I, F>,
+    /// Dropped, it kills its members.
+    begun: TaskletGroup<T>,
+}
+
+impl<I, F, T> Iterator for MapUnordered<I, F, T>
+where
+    I: Iterator<Item: 'static>,
+    F: Fn(I::Item) -> T + 'static,
+    T: 'static,
+{
+    type Item = Result<T, JoinError>;
+
+    fn next(&mut self) -> Option<Result<T, JoinError>> {
+        while let Some(work) = self.source.next(self.begun.len()) {
+            if let Err(error) = self.begun.spawn(work) {
+                self.source.refuse(error);
+            }
+        }
+        match self.begun.wait_next()? {
+            Ok(ended) => Some(ended.join()),
+            Err(error) => {
+                self.begun.kill_first();
+                Some(Err(error))
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.source.size_hint(self.begun.len())
+    }
+}
+
+impl<I, F, T> FusedIterator for MapUnordered<I, F, T>
+where
+    I: Iterator<Item: 'static>,
+    F: Fn(I::Item) -> T + 'static,
+    T: 'static,
+{
+}
+
+impl<I, F, T> fmt::Debug for MapUnordered<I, F, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MapUnordered")
+            .field("limit", &self.source.limit)
+            .field("begun", &self.begun.len())
+            .finish()
     }
 }

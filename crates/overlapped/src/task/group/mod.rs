@@ -1,5 +1,5 @@
-//! Many tasklets, so many at a time: [`TaskletGroup`] for whatever comes, [`map`] for the items of
-//! an iterator.
+//! Many tasklets, a limited number at a time: [`TaskletGroup`] for whatever comes, [`map`] and
+//! [`map_unordered`] for the items of an iterator.
 
 mod map;
 
@@ -9,7 +9,7 @@ use std::fmt;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
-pub use map::{Map, map};
+pub use map::{Map, MapUnordered, map, map_unordered};
 
 use super::wait::{checkpoint, deliver_kill, park};
 use super::{Builder, JoinError, SpawnError, Tasklet, WaitError, take_verdict};
@@ -19,7 +19,8 @@ use crate::sched::{Bell, Waiting, Wake, here, seat_of};
 /// when the group is dropped.
 ///
 /// Results of members that have ended are kept until they are joined. Where that may be many, call
-/// [`join_next`](TaskletGroup::join_next) in between, or use [`map`], which holds its source back.
+/// [`join_next`](TaskletGroup::join_next) in between, or use [`map_unordered`], which holds its
+/// source back.
 ///
 /// ```
 /// use overlapped::{run, task::TaskletGroup, time::{Duration, sleep}};
@@ -131,10 +132,15 @@ impl<T: 'static> TaskletGroup<T> {
     /// An error of the wait itself (a deadline, a verdict) is given in place of a result; the
     /// members are as they were then.
     pub fn join_next(&mut self) -> Option<Result<T, JoinError>> {
-        if self.members.is_empty() {
-            return None;
-        }
+        self.wait_next().map(|ended| ended?.join())
+    }
+
+    /// Waits for the next member to end and takes it out; or why the wait ended without one.
+    fn wait_next(&mut self) -> Option<Result<Tasklet<T>, JoinError>> {
         loop {
+            if self.members.is_empty() {
+                return None;
+            }
             let number = self.state.ended.borrow().front().copied();
             let Some(number) = number else {
                 match self.wait() {
@@ -147,13 +153,21 @@ impl<T: 'static> TaskletGroup<T> {
                 }
             };
             // Its closure has ended; what it leaves behind may take a moment more.
-            return match self.members[&number].wait_end() {
-                Ok(()) => {
-                    self.state.ended.borrow_mut().pop_front();
-                    self.members.remove(&number).map(Tasklet::join)
-                }
-                Err(error) => Some(Err(error)),
-            };
+            if let Some(Err(error)) = self.members.get(&number).map(Tasklet::wait_end) {
+                return Some(Err(error));
+            }
+            self.state.ended.borrow_mut().pop_front();
+            // One that `kill_first` has taken out is nobody's any more.
+            if let Some(member) = self.members.remove(&number) {
+                return Some(Ok(member));
+            }
+        }
+    }
+
+    /// Kills the member that was spawned first, and takes it out.
+    fn kill_first(&mut self) {
+        if let Some((_, first)) = self.members.pop_first() {
+            first.kill();
         }
     }
 

@@ -6,11 +6,12 @@
 pub use core::time::Duration;
 
 use core::ops::{Add, AddAssign, Sub, SubAssign};
+use std::io;
 
 use crate::port::clock;
 use crate::sched::{NEVER, Waiting, here};
-use crate::task::Refusal;
 use crate::task::wait::{checkpoint, deliver_kill, park};
+use crate::task::{Refusal, deadline_passed};
 
 /// A point on the port's monotonic clock; the counterpart of `std::time::Instant`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -111,8 +112,8 @@ pub(crate) fn deadline_in(duration: Duration) -> u64 {
 
 /// Blocks the calling tasklet for at least `duration`; outside a scheduler, the thread.
 ///
-/// A deadline set by [`timeout`] ends it early, since it has no error to return. While unwinding it
-/// returns at once.
+/// A deadline set by [`timeout`] ends it early, and it cannot say so: a loop that polls and sleeps
+/// takes [`try_sleep`]. While unwinding it returns at once.
 ///
 /// # Panics
 /// Inside [`no_switch`](crate::task::no_switch).
@@ -129,7 +130,7 @@ pub(crate) fn deadline_in(duration: Duration) -> u64 {
 /// }).unwrap();
 /// ```
 pub fn sleep(duration: Duration) {
-    sleep_to(deadline_in(duration));
+    sleep_until(far(Instant::now(), duration));
 }
 
 /// Blocks the calling tasklet until `instant`; as [`sleep`] otherwise.
@@ -137,34 +138,75 @@ pub fn sleep(duration: Duration) {
 /// # Panics
 /// Inside [`no_switch`](crate::task::no_switch).
 pub fn sleep_until(instant: Instant) {
-    sleep_to(instant.nanos);
+    if let Err(refusal @ Refusal::NoSwitch) = sleep_to(instant.nanos) {
+        panic!("sleep {}", refusal.reason());
+    }
 }
 
-fn sleep_to(until: u64) {
+/// Blocks the calling tasklet for at least `duration`; outside a scheduler, the thread. The sleep
+/// for loops under a [`timeout`]: it says when the deadline has ended it.
+///
+/// # Errors
+/// `TimedOut` where the deadline comes before the end of the sleep, which ends at the deadline
+/// then; `WouldBlock` while unwinding and inside [`no_switch`](crate::task::no_switch), at once.
+///
+/// ```
+/// use overlapped::time::{Duration, timeout, try_sleep};
+/// use std::{io, path::Path};
+///
+/// /// Waits until there is such a file, or until the caller's deadline.
+/// fn wait_for(path: &Path) -> io::Result<()> {
+///     while !overlapped::fs::exists(path)? {
+///         try_sleep(Duration::from_millis(10))?;
+///     }
+///     Ok(())
+/// }
+///
+/// overlapped::run(|| {
+///     let waited = timeout(Duration::from_millis(50), || wait_for("/no such file".as_ref()));
+///     assert_eq!(waited.unwrap_err().kind(), io::ErrorKind::TimedOut);
+/// }).unwrap();
+/// ```
+pub fn try_sleep(duration: Duration) -> io::Result<()> {
+    try_sleep_until(far(Instant::now(), duration))
+}
+
+/// Blocks the calling tasklet until `instant`; as [`try_sleep`] otherwise.
+///
+/// # Errors
+/// As [`try_sleep`].
+pub fn try_sleep_until(instant: Instant) -> io::Result<()> {
+    match sleep_to(instant.nanos) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(deadline_passed()),
+        Err(refusal) => Err(io::Error::new(io::ErrorKind::WouldBlock, refusal.reason())),
+    }
+}
+
+/// Sleeps, and tells whether to the end; `false`: to the deadline. It always parks, also where the
+/// time has come already: a loop that ignores the deadline lets its neighbours run.
+fn sleep_to(until: u64) -> Result<bool, Refusal> {
     let Some(here) = here() else {
         while let left @ 1.. = until.saturating_sub(clock::nanos()) {
             std::thread::sleep(Duration::from_nanos(left));
         }
-        return;
+        return Ok(true);
     };
-    match checkpoint(here) {
-        Ok(()) => {}
-        Err(Refusal::Unwinding) => return,
-        Err(refusal) => panic!("sleep {}", refusal.reason()),
-    }
+    checkpoint(here)?;
+    let deadline = here.me().deadline.get();
     // A sleep to the end of time is still a timer that somebody waits for.
-    let until = until.min(here.me().deadline.get()).min(NEVER - 1);
-    park(here, Waiting::Sleep, until);
+    park(here, Waiting::Sleep, until.min(deadline).min(NEVER - 1));
     deliver_kill(here);
+    Ok(until <= deadline)
 }
 
 /// Runs `f` with a deadline `duration` from now: calls inside that wait return an error when it has
 /// passed (`TimedOut`, or their own variant). What `f` returns is returned.
 ///
-/// Nested deadlines: the earliest counts, whichever is the inner one. `sleep` ends at the deadline;
-/// locks and [`block_on`](crate::task::block_on) are not cut. Tasklets that `f` spawns have no
-/// deadline, except those of a [`scope`](crate::scope()), which it waits for. Outside a scheduler
-/// `f` runs without a deadline.
+/// Nested deadlines: the earliest counts, whichever is the inner one. Locks and
+/// [`block_on`](crate::task::block_on) are not cut. Tasklets that `f` spawns have no deadline,
+/// except those of a [`scope`](crate::scope()), which it waits for. Outside a scheduler `f` runs
+/// without a deadline.
 ///
 /// ```
 /// use overlapped::{Channel, RecvError, time::{Duration, timeout}};
@@ -174,6 +216,33 @@ fn sleep_to(until: u64) {
 ///     assert_eq!(received, Err(RecvError::TimedOut));
 /// }).unwrap();
 /// ```
+///
+/// **A loop that polls** must look whether the deadline has passed, because [`sleep`] ends there
+/// and has no error to return: `while !ready() { sleep(…) }` would go round without a pause. Take
+/// [`try_sleep`], or ask [`expired`]:
+///
+/// ```
+/// use overlapped::time::{Duration, expired, timeout, try_sleep};
+/// # let ready = || false;
+/// overlapped::run(|| {
+///     let waited = timeout(Duration::from_millis(20), || {
+///         while !ready() {
+///             try_sleep(Duration::from_millis(5))?;
+///         }
+///         std::io::Result::Ok(())
+///     });
+///     assert_eq!(waited.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+///     let rounds = timeout(Duration::from_millis(20), || {
+///         let mut rounds = 0;
+///         while !expired() {
+///             rounds += 1;
+///             overlapped::yield_now();
+///         }
+///         rounds
+///     });
+///     assert!(rounds > 0);
+/// }).unwrap();
+/// ```
 pub fn timeout<T>(duration: Duration, f: impl FnOnce() -> T) -> T {
     let Some(here) = here() else { return f() };
     let me = here.me();
@@ -181,6 +250,30 @@ pub fn timeout<T>(duration: Duration, f: impl FnOnce() -> T) -> T {
     me.deadline.set(outer.min(deadline_in(duration)));
     let _restore = Restore { outer };
     f()
+}
+
+/// The deadline that the calling tasklet is under: the earliest of those set by the [`timeout`]s
+/// around it. `None` without one, and outside a scheduler.
+///
+/// ```
+/// use overlapped::time::{Duration, Instant, deadline, timeout};
+/// overlapped::run(|| {
+///     assert_eq!(deadline(), None);
+///     let left = timeout(Duration::from_secs(60), || {
+///         deadline().map(|deadline| deadline.duration_since(Instant::now()))
+///     });
+///     assert!(left.unwrap() <= Duration::from_secs(60));
+/// }).unwrap();
+/// ```
+pub fn deadline() -> Option<Instant> {
+    let nanos = here()?.me().deadline.get();
+    (nanos != NEVER).then_some(Instant { nanos })
+}
+
+/// Whether the [`deadline`] of the calling tasklet has passed. Calls that wait return their error
+/// from then on. Never waits; a loop that only computes and asks lets no neighbour run.
+pub fn expired() -> bool {
+    deadline().is_some_and(|deadline| deadline <= Instant::now())
 }
 
 /// Puts the outer deadline back.

@@ -4,6 +4,7 @@ mod rig;
 
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use overlapped::task::{self, Observer, WaitError, no_switch};
@@ -405,6 +406,55 @@ fn a_tasklet_s_end_is_taken_with_its_handle_and_others_keep_theirs() {
             sum = Select::new().join(&mut child, |r| r.unwrap()).wait().unwrap();
         });
         assert_eq!(sum, 10);
+    })
+    .unwrap();
+}
+
+/// Lends a descriptor, gives way meanwhile, and tells of its end.
+struct Lender(OwnedFd, Rc<Cell<bool>>);
+
+impl AsFd for Lender {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        yield_now();
+        self.0.as_fd()
+    }
+}
+
+impl Drop for Lender {
+    fn drop(&mut self) {
+        self.1.set(true);
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "Miri has no such I/O")]
+fn a_select_takes_what_wait_readable_takes_and_keeps_it_open_to_its_end() {
+    run(|| {
+        let (rx, mut tx) = std::io::pipe().unwrap();
+        tx.write_all(&[9]).unwrap();
+        let borrowed = Select::new().readable(rx.as_fd(), |r| r.is_ok()).wait();
+        let borrowed_again = Select::new().readable(&rx.as_fd(), |r| r.is_ok()).wait();
+        assert_eq!((borrowed, borrowed_again), (Ok(true), Ok(true)));
+        let shared = Rc::new(rx);
+        let share = shared.clone();
+        assert_eq!(Select::new().readable(share, |r| r.is_ok()).wait(), Ok(true));
+        assert_eq!(Rc::strong_count(&shared), 1);
+        assert_eq!(Select::new().writable(tx, |r| r.is_ok()).wait(), Ok(true));
+
+        let (rx, mut tx) = std::io::pipe().unwrap();
+        let closed = Rc::new(Cell::new(false));
+        let lender = Lender(rx.into(), closed.clone());
+        let seen = closed.clone();
+        let idle = Channel::<()>::new();
+        let waiting = spawn(move || {
+            Select::new().readable(lender, move |_| seen.get()).recv(&idle, |_| true).wait()
+        });
+        (0..3).for_each(|_| yield_now());
+        assert_eq!(in_flight(), 1);
+        assert!(!closed.get(), "its operation is in flight");
+        tx.write_all(&[9]).unwrap();
+        assert_eq!(waiting.join().unwrap(), Ok(false), "open until its closure has run");
+        assert!(closed.get());
     })
     .unwrap();
 }

@@ -166,9 +166,11 @@ impl<'a, R> Select<'a, R> {
     /// Waits until `descriptor` has something to read, or an end, or an error, as
     /// [`wait_readable`](crate::net::wait_readable) does. `f` may read then, and may still find
     /// nothing where others read from it, too.
+    ///
+    /// An owned descriptor, or a share of one (`Rc`, `Arc`), is kept until the select has ended.
     pub fn readable(
         self,
-        descriptor: &'a impl AsFd,
+        descriptor: impl AsFd + 'a,
         f: impl FnOnce(io::Result<()>) -> R + 'a,
     ) -> Select<'a, R> {
         self.ready(descriptor, Interest::Readable, f)
@@ -177,7 +179,7 @@ impl<'a, R> Select<'a, R> {
     /// Waits until `descriptor` has room to write, or an error.
     pub fn writable(
         self,
-        descriptor: &'a impl AsFd,
+        descriptor: impl AsFd + 'a,
         f: impl FnOnce(io::Result<()>) -> R + 'a,
     ) -> Select<'a, R> {
         self.ready(descriptor, Interest::Writable, f)
@@ -185,11 +187,11 @@ impl<'a, R> Select<'a, R> {
 
     fn ready(
         self,
-        descriptor: &'a impl AsFd,
+        descriptor: impl AsFd + 'a,
         interest: Interest,
         f: impl FnOnce(io::Result<()>) -> R + 'a,
     ) -> Select<'a, R> {
-        let readiness = Readiness::new(descriptor.as_fd(), interest);
+        let readiness = Readiness::new(descriptor, interest);
         self.arm(Passive::new(readiness, |readiness| f(readiness.result())))
     }
 

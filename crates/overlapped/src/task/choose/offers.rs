@@ -2,8 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::marker::PhantomData;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use super::Offer;
 use crate::op::{Interest, Op};
@@ -93,26 +92,33 @@ impl Offer for Joining {
 }
 
 /// A descriptor's readiness.
-pub(crate) struct Readiness<'a> {
+pub(crate) struct Readiness<D> {
     alternative: Alternative,
     fd: RawFd,
     interest: Interest,
     /// It could not even be asked for.
     refused: Cell<bool>,
-    open: PhantomData<BorrowedFd<'a>>,
+    /// What `fd` was borrowed from. Never touched until it is dropped, so it keeps `fd` open: a
+    /// type that lends its descriptor through a shared reference cannot tell whether the loan is
+    /// over before somebody has it mutably or drops it.
+    _lender: D,
 }
 
-impl<'a> Readiness<'a> {
-    pub(crate) fn new(fd: BorrowedFd<'a>, interest: Interest) -> Readiness<'a> {
+impl<D: AsFd> Readiness<D> {
+    /// Asks `lender` once, here: that is the user's code, which may wait, as nothing may while a
+    /// select takes its places.
+    pub(crate) fn new(lender: D, interest: Interest) -> Readiness<D> {
         Readiness {
             alternative: Alternative::new(),
-            fd: fd.as_raw_fd(),
+            fd: lender.as_fd().as_raw_fd(),
             interest,
             refused: Cell::new(false),
-            open: PhantomData,
+            _lender: lender,
         }
     }
+}
 
+impl<D> Readiness<D> {
     fn op(&self) -> Op {
         Op::Ready { fd: self.fd, interest: self.interest }
     }
@@ -127,13 +133,13 @@ impl<'a> Readiness<'a> {
     }
 }
 
-impl Offer for Readiness<'_> {
+impl<D> Offer for Readiness<D> {
     fn alternative(&self) -> &Alternative {
         &self.alternative
     }
 
     fn is_ready(&self, _: u64) -> bool {
-        // SAFETY: the descriptor is borrowed, so it is open; no memory is involved.
+        // SAFETY: the lender keeps the descriptor open; no memory is involved.
         let outcome = unsafe { attempt::attempt(&self.op()) };
         self.alternative.outcome.set(outcome);
         !attempt::would_wait(&self.op(), outcome)
@@ -146,8 +152,8 @@ impl Offer for Readiness<'_> {
             return true;
         };
         here.counters.operations.set(here.counters.operations.get() + 1);
-        // SAFETY: the descriptor is borrowed for longer than `choose` runs, which returns after the
-        // operation's completion; no memory is involved.
+        // SAFETY: the lender keeps the descriptor open, and it is borrowed for longer than `choose`
+        // runs, which returns after the operation's completion; no memory is involved.
         match unsafe { here.driver.borrow_mut().submit(token, &op) } {
             Submitted::Done(outcome) => {
                 here.table.borrow_mut().remove(token);

@@ -5,7 +5,7 @@ use std::io;
 use super::handle::{JoinHandle, joined};
 use super::scoped::{Scope, ScopedJoinHandle};
 use super::this::Identity;
-use crate::task::{self, SpawnError};
+use crate::task;
 
 /// Runs `f` in a new tasklet of the caller's scheduler: `std::thread::spawn`. Neither the closure
 /// nor its result need be `Send`; with a result that is not, the handle is not either.
@@ -77,7 +77,7 @@ impl Builder {
     {
         let identity = Identity::new(self.name.clone());
         let (body, handle) = joined(f, identity);
-        drop(self.settings().spawn(body).map_err(refused)?);
+        drop(self.settings().spawn(body)?);
         Ok(handle)
     }
 
@@ -104,7 +104,7 @@ impl Builder {
             own.assume();
             f()
         };
-        let tasklet = self.settings().spawn_scoped(scope.inner(), body).map_err(refused)?;
+        let tasklet = self.settings().spawn_scoped(scope.inner(), body)?;
         Ok(ScopedJoinHandle::new(tasklet, identity))
     }
 
@@ -121,14 +121,4 @@ impl Builder {
             None => settings,
         }
     }
-}
-
-fn refused(error: SpawnError) -> io::Error {
-    let kind = match error {
-        SpawnError::NoScheduler => io::ErrorKind::Unsupported,
-        SpawnError::Limit => io::ErrorKind::QuotaExceeded,
-        SpawnError::CannotWait | SpawnError::Wait(_) => io::ErrorKind::WouldBlock,
-        SpawnError::Ended => io::ErrorKind::Other,
-    };
-    io::Error::new(kind, error)
 }

@@ -29,7 +29,7 @@ pub(super) fn run(mut server: Server) -> io::Result<Totals> {
     let threads = server.threads;
     let config = std::mem::take(&mut server.config).threads(threads);
     let mut run = Running::new(server, log.clone())?;
-    let ended = config.run_until(|| run.run()).map_err(io::Error::other)?;
+    let ended = config.run_until(|| run.run())?;
     if let Some(log) = log {
         log.finish();
     }
@@ -93,7 +93,7 @@ impl Running {
         self.begin_to_stop();
         self.cut_at_the_second_stop(orders);
         for worker in workers {
-            self.cut += worker.join().map_err(io::Error::other)?;
+            self.cut += worker.join()?;
         }
         Ok(())
     }
@@ -109,7 +109,7 @@ impl Running {
                 }
                 work(&site, parts, log, grace)
             };
-            task::place_on(thread, part).map_err(io::Error::other)
+            task::place_on(thread, part).map_err(io::Error::from)
         };
         std::mem::take(&mut self.parts).into_iter().enumerate().map(place).collect()
     }
@@ -254,5 +254,6 @@ fn listen_to_signals(handle: Handle) -> io::Result<()> {
             });
         }
     };
-    Builder::new().name("listens to signals").spawn(listen).map(drop).map_err(io::Error::other)
+    Builder::new().name("listens to signals").spawn(listen)?;
+    Ok(())
 }

@@ -328,3 +328,19 @@ impl fmt::Display for RunError {
 }
 
 impl std::error::Error for RunError {}
+
+impl From<RunError> for io::Error {
+    /// For `run(…)?` in functions that return [`io::Result`]. The kind is that of the error inside
+    /// (`Port`, `Stack`, `Thread`), `Deadlock`, or `Other`; [`io::Error::downcast`] gives the
+    /// `RunError` back.
+    fn from(error: RunError) -> io::Error {
+        let kind = match &error {
+            RunError::Port(error) | RunError::Stack(error) | RunError::Thread(error) => {
+                error.kind()
+            }
+            RunError::Deadlock(_) => io::ErrorKind::Deadlock,
+            RunError::Nested | RunError::Killed => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, error)
+    }
+}

@@ -5,6 +5,7 @@
 //! somebody, or its deadlock verdicts would be guesses. A `Remote` says so by existing.
 
 use std::fmt;
+use std::io;
 use std::marker::PhantomData;
 
 use super::remote::{Remote, remote_of};
@@ -355,6 +356,25 @@ impl fmt::Display for JoinError {
 }
 
 impl std::error::Error for JoinError {}
+
+impl From<JoinError> for io::Error {
+    /// For `tasklet.join()?` in functions that return [`io::Result`]. The kind is `TimedOut`,
+    /// `WouldBlock`, `Deadlock`, `OutOfMemory` (`NoStack`), or `Other`; [`io::Error::downcast`]
+    /// gives the `JoinError` back, with a panic's payload.
+    fn from(error: JoinError) -> io::Error {
+        let kind = match error {
+            JoinError::TimedOut => io::ErrorKind::TimedOut,
+            JoinError::WouldBlock => io::ErrorKind::WouldBlock,
+            JoinError::Deadlock(_) => io::ErrorKind::Deadlock,
+            JoinError::NoStack => io::ErrorKind::OutOfMemory,
+            JoinError::Panicked(_)
+            | JoinError::Killed
+            | JoinError::Abandoned
+            | JoinError::Taken => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, error)
+    }
+}
 
 /// Why a tasklet cannot be paused, resumed or switched to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,6 +18,7 @@ mod scope;
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::fmt;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
@@ -214,6 +215,25 @@ impl fmt::Display for SpawnError {
 }
 
 impl std::error::Error for SpawnError {}
+
+impl From<SpawnError> for io::Error {
+    /// For `Builder::spawn(…)?` in functions that return [`io::Result`]. The kind is `Unsupported`
+    /// (`NoScheduler`), `QuotaExceeded` (`Limit`), `WouldBlock` (`CannotWait`), `TimedOut` or
+    /// `Deadlock` (`Wait`), or `Other`; [`io::Error::downcast`] gives the `SpawnError` back.
+    fn from(error: SpawnError) -> io::Error {
+        let kind = match &error {
+            SpawnError::NoScheduler => io::ErrorKind::Unsupported,
+            SpawnError::Limit => io::ErrorKind::QuotaExceeded,
+            SpawnError::CannotWait | SpawnError::Wait(WaitError::WouldBlock) => {
+                io::ErrorKind::WouldBlock
+            }
+            SpawnError::Wait(WaitError::TimedOut) => io::ErrorKind::TimedOut,
+            SpawnError::Wait(WaitError::Deadlock(_)) => io::ErrorKind::Deadlock,
+            SpawnError::Wait(WaitError::Empty) | SpawnError::Ended => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, error)
+    }
+}
 
 /// Runs `f` in a new tasklet of the caller's scheduler, which starts when it is its turn.
 ///

@@ -90,7 +90,7 @@ impl Running {
                 timeout(left, || log(&name, stderr));
                 silent.set(true);
             };
-            Builder::new().name("a script's errors").spawn(log).map_err(io::Error::other)?;
+            Builder::new().name("a script's errors").spawn(log)?;
         }
         Ok(running)
     }

@@ -5,9 +5,10 @@
 //! io_uring was asked for by name, its refusal is an error that says the same.
 
 use std::io;
-use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Driver;
+use super::foreign::quietly;
 use super::poll::Poll;
 use super::uring::{Opcodes, Uring};
 
@@ -92,11 +93,19 @@ pub(super) fn open(config: &PortConfig) -> io::Result<Driver> {
     if choice == PortChoice::Uring {
         return Err(io::Error::new(refusal.kind(), why));
     }
-    static SAID: Once = Once::new();
-    SAID.call_once(|| {
+    say_once(|| {
         tracing::warn!("{why} Going on with readiness; {VARIABLE}=poll accepts that silently.");
     });
     Ok(Driver::Poll(Box::new(Poll::open()?)))
+}
+
+/// Tells the user's subscriber, the first time. Not by `Once`: the subscriber may open a port
+/// itself, wait, or panic.
+fn say_once(say: impl FnOnce()) {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    if !SAID.swap(true, Ordering::Relaxed) {
+        quietly(say);
+    }
 }
 
 /// The sysctl that forbids io_uring, where this kernel has it.
@@ -153,6 +162,18 @@ mod tests {
         let error = parse("epoll").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         assert!(error.to_string().contains("`uring` or `poll`"), "{error}");
+    }
+
+    #[test]
+    fn a_subscriber_that_is_told_may_open_a_port_itself_and_panic() {
+        let mut told = 0;
+        say_once(|| {
+            say_once(|| unreachable!("it has been said"));
+            told += 1;
+            std::panic::resume_unwind(Box::new("the subscriber's own fault"));
+        });
+        say_once(|| unreachable!("it has been said"));
+        assert_eq!(told, 1);
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub(crate) mod clock;
 pub(crate) mod control;
 pub(crate) mod disk;
 mod doctor;
+pub(crate) mod foreign;
 pub(crate) mod host;
 mod notifier;
 pub(crate) mod offload;

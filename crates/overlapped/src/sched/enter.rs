@@ -11,6 +11,7 @@ use super::{
     Counters, Group, Inbox, Limits, NEVER, Observer, Queue, Sched, TcbPtr, Verdict, Waiter,
 };
 use crate::op::Table;
+use crate::port::foreign::quietly;
 use crate::port::watch::{self, Pulse, Watched};
 use crate::port::{Driver, control};
 use crate::stack::Pool;
@@ -141,7 +142,7 @@ impl Sched {
         // const-initialised thread-local and cells of this thread, each a single word; names stay
         // where they are from a tasklet's first run to its end.
         let watched = unsafe { watch::register(&self.pulse, limit, super::witness::held) };
-        let complain = |error| tracing::warn!("nobody looks for stalls: {error}");
+        let complain = |error| quietly(|| tracing::warn!("nobody looks for stalls: {error}"));
         watched.map_err(complain).ok()
     }
 }

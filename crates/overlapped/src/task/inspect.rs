@@ -10,6 +10,7 @@ use std::fmt;
 use std::ptr::NonNull;
 
 use super::wait::leave;
+use crate::port::foreign::names;
 use crate::sched::{Here, Sched, State, Tcb, Trace, Waiter, here};
 use crate::stack;
 
@@ -127,11 +128,9 @@ impl fmt::Display for Dump {
             writeln!(f)?;
             if f.alternate() {
                 for &address in &line.backtrace {
-                    backtrace::resolve(std::ptr::without_provenance_mut(address), |symbol| {
-                        if let Some(name) = symbol.name() {
-                            let _ = writeln!(f, "    {address:#x} {name:#}");
-                        }
-                    });
+                    for name in names(address) {
+                        writeln!(f, "    {address:#x} {name}")?;
+                    }
                 }
             }
         }

@@ -20,7 +20,7 @@
 //!
 //! **The registry's lock** is held while a pulse is read and while a thread is signalled, so both
 //! are there: a scheduler leaves the registry under that lock before it ends. It is not held while
-//! waiting for an answer, nor while telling.
+//! waiting for an answer, nor while telling or asking the subscriber, which is the user's code.
 
 mod snapshot;
 #[cfg(test)]
@@ -36,6 +36,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::clock;
+use super::foreign::{names, quietly};
 pub(crate) use snapshot::{Held, Lookup};
 use snapshot::{Snapshot, Target};
 
@@ -160,6 +161,7 @@ fn watch() {
         let now = clock::nanos();
         // Nobody ran, this thread neither: the process was stopped, or the machine is overloaded.
         let stood_still = now - last > 4 * pause.max(LOOKS_NS.0);
+        let is_heard = quietly(|| tracing::enabled!(tracing::Level::WARN)).unwrap_or(true);
         let mut registry = registry();
         if registry.entries.is_empty() {
             registry.is_watching = false;
@@ -169,7 +171,7 @@ fn watch() {
         pause = (shortest.unwrap_or(0) / 4).clamp(LOOKS_NS.0, LOOKS_NS.1);
         let mut stalls = Vec::new();
         for at in 0..registry.entries.len() {
-            if let Some(stall) = look(&mut registry.entries[at], now, stood_still) {
+            if let Some(stall) = look(&mut registry.entries[at], now, stood_still, is_heard) {
                 stalls.push(stall);
                 if matches!(stalls.last(), Some(Stall::Lasts { .. })) {
                     // There is one place for answers: the next one is asked in the next look.
@@ -178,7 +180,7 @@ fn watch() {
             }
         }
         drop(registry);
-        stalls.into_iter().for_each(tell);
+        stalls.into_iter().for_each(|stall| _ = quietly(|| tell(stall)));
         last = clock::nanos();
         thread::sleep(Duration::from_nanos(pause));
     }
@@ -192,8 +194,8 @@ enum Stall {
     Over { id: u64, nanos: u64 },
 }
 
-/// One look at one scheduler.
-fn look(entry: &mut Entry, now: u64, stood_still: bool) -> Option<Stall> {
+/// One look at one scheduler. `is_heard`: somebody wants warnings.
+fn look(entry: &mut Entry, now: u64, stood_still: bool, is_heard: bool) -> Option<Stall> {
     // SAFETY: the scheduler takes its entry away, under the lock that the caller holds, before its
     // pulse goes.
     let pulse = unsafe { &*entry.pulse };
@@ -215,7 +217,7 @@ fn look(entry: &mut Entry, now: u64, stood_still: bool) -> Option<Stall> {
     // Again when it has lasted twice as long.
     entry.tell_at = now.saturating_add(nanos.max(1));
     // SAFETY: the entry is in the registry, so its thread has not left its scheduler.
-    let asked = tracing::enabled!(tracing::Level::WARN) && unsafe { snapshot::ask(entry.target) };
+    let asked = is_heard && unsafe { snapshot::ask(entry.target) };
     asked.then_some(Stall::Lasts { number: entry.number, count, nanos })
 }
 
@@ -259,14 +261,11 @@ fn warn(snapshot: Option<&Snapshot>, time: Duration) {
 fn trace(addresses: &[usize]) -> String {
     let mut text = String::new();
     for &address in addresses {
-        let mut is_known = false;
-        backtrace::resolve(std::ptr::without_provenance_mut(address), |symbol| {
-            if let Some(name) = symbol.name() {
-                is_known = true;
-                let _ = write!(text, "\n    {address:#x} {name:#}");
-            }
-        });
-        if !is_known {
+        let names = names(address);
+        for name in &names {
+            let _ = write!(text, "\n    {address:#x} {name}");
+        }
+        if names.is_empty() {
             let _ = write!(text, "\n    {address:#x}");
         }
     }

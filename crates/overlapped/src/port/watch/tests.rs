@@ -93,28 +93,28 @@ fn who_waits_is_not_even_asked() {
         told: None,
     };
     for now in 0..100_u64 {
-        assert!(look(&mut entry, now * 50, false).is_none(), "nobody runs");
+        assert!(look(&mut entry, now * 50, false, true).is_none(), "nobody runs");
     }
     let mut now = 10_000;
     for _ in 0..100 {
         pulse.beat();
         now += 50;
-        assert!(look(&mut entry, now, false).is_none(), "each runs for a moment");
+        assert!(look(&mut entry, now, false, true).is_none(), "each runs for a moment");
         pulse.beat();
     }
     pulse.beat();
     now += 50;
-    assert!(look(&mut entry, now, false).is_none());
+    assert!(look(&mut entry, now, false, true).is_none());
     // Gone, with no look in between.
     entry.told = Some(3);
     now += 1_000;
     pulse.beat();
-    let over = look(&mut entry, now, false);
+    let over = look(&mut entry, now, false, true);
     assert!(matches!(over, Some(Stall::Over { id: 3, nanos: 1_000 })));
-    assert!(look(&mut entry, now + 1_000, false).is_none());
+    assert!(look(&mut entry, now + 1_000, false, true).is_none());
     // The process stood still with somebody running: the limit begins anew.
     pulse.beat();
-    assert!(look(&mut entry, now + 2_000, false).is_none());
-    assert!(look(&mut entry, now + 9_000, true).is_none());
+    assert!(look(&mut entry, now + 2_000, false, true).is_none());
+    assert!(look(&mut entry, now + 9_000, true, true).is_none());
     assert_eq!(entry.tell_at, now + 9_100);
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::spawn::{Made, Returned, make};
 use super::{JoinError, Observer, Tasklet};
+use crate::port::foreign::quietly;
 use crate::port::{self, Driver, PortChoice, PortConfig};
 use crate::sched::{self, Group, Limits, Parts, Sched, Verdict};
 use crate::stack::{self, Guards, Pool, StackConfig};
@@ -238,7 +239,9 @@ impl Config {
         let main = main.expect("enter makes main first");
         let tasklet = Tasklet::new(Made { tcb: main.tcb, take: main.take });
         for tasklet in &ended.abandoned {
-            tracing::warn!("parked for good, since it outlived the grace time: {tasklet}");
+            quietly(|| {
+                tracing::warn!("parked for good, since it outlived the grace time: {tasklet}");
+            });
         }
         match tasklet.join() {
             Err(JoinError::Panicked(payload)) => resume_unwind(payload.into_inner()),

@@ -1,0 +1,172 @@
+//! Code of others that calls back: no lock is held while it runs, neither ours nor theirs.
+
+mod rig;
+
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use overlapped::task::dump;
+use overlapped::time::sleep;
+use overlapped::{Channel, Config, run, spawn};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// Waits, as a tasklet or a thread does, until `is` holds; false after a minute.
+fn comes(is: impl Fn() -> bool) -> bool {
+    let late = Instant::now() + Duration::from_secs(30);
+    while !is() && Instant::now() < late {
+        sleep(ms(5));
+    }
+    is()
+}
+
+/// A stream that is full when the first name of a function is written: it waits to be read.
+struct Full {
+    is_waiting: std::rc::Rc<std::cell::Cell<bool>>,
+    read: Channel<()>,
+}
+
+impl Write for Full {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if bytes.starts_with(b"    ") && !self.is_waiting.replace(true) {
+            self.read.recv().unwrap();
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_dump_that_waits_to_be_written_keeps_nobody_from_looking_up_symbols() {
+    run(|| {
+        let (is_waiting, read) = (std::rc::Rc::default(), Channel::new());
+        let mut stream = Full { is_waiting: std::rc::Rc::clone(&is_waiting), read: read.clone() };
+        let dumps = spawn(move || write!(stream, "{:#}", dump()));
+        assert!(comes(|| is_waiting.get()), "a dump has names of functions");
+        let other = std::thread::spawn(|| {
+            let mut names = 0;
+            backtrace::trace(|frame| {
+                backtrace::resolve_frame(frame, |_| names += 1);
+                true
+            });
+            names
+        });
+        let late = Instant::now() + Duration::from_secs(20);
+        while !other.is_finished() && Instant::now() < late {
+            sleep(ms(5));
+        }
+        let was_free = other.is_finished();
+        read.send(()).unwrap();
+        dumps.join().unwrap().unwrap();
+        assert!(other.join().unwrap() > 0);
+        assert!(was_free, "another thread had to wait for the writer of the dump");
+    })
+    .unwrap();
+}
+
+/// A subscriber of the user's: calls `enabled` and `event` of its own.
+struct Hears {
+    enabled: fn(),
+    event: fn(),
+}
+
+impl Subscriber for Hears {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        let is_ours = metadata.target().starts_with("overlapped") && !metadata.is_span();
+        if is_ours {
+            (self.enabled)();
+        }
+        is_ours && *metadata.level() <= Level::WARN
+    }
+
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> tracing::subscriber::Interest {
+        tracing::subscriber::Interest::sometimes()
+    }
+
+    fn event(&self, _: &Event<'_>) {
+        (self.event)();
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+static HEARD: AtomicUsize = AtomicUsize::new(0);
+
+/// Stalls until `count` warnings have been heard.
+fn stalls_until(count: usize) -> bool {
+    let late = Instant::now() + Duration::from_secs(30);
+    while HEARD.load(SeqCst) < count && Instant::now() < late {
+        std::thread::sleep(ms(100));
+        sleep(ms(20));
+    }
+    HEARD.load(SeqCst) >= count
+}
+
+/// `test` again in a child, which must end well and say `WELL`.
+fn ends_well(test: &str) {
+    let output = rig::child(test, "child");
+    let said = rig::said(&output);
+    assert!(output.status.success() && said.contains("WELL"), "{}: {said}", output.status);
+}
+
+#[test]
+fn a_subscriber_that_panics_does_not_end_the_watchdog() {
+    const NAME: &str = "a_subscriber_that_panics_does_not_end_the_watchdog";
+    if rig::asked().is_some() {
+        let event = || assert!(HEARD.fetch_add(1, SeqCst) > 0, "the subscriber's own fault");
+        tracing::subscriber::set_global_default(Hears { enabled: || (), event }).unwrap();
+        Config::new()
+            .stall_limit(ms(20))
+            .run(|| {
+                assert!(stalls_until(3), "nobody looks any more");
+                println!("WELL");
+            })
+            .unwrap();
+        return;
+    }
+    ends_well(NAME);
+}
+
+#[test]
+fn a_subscriber_may_begin_a_run_that_is_watched_itself() {
+    const NAME: &str = "a_subscriber_may_begin_a_run_that_is_watched_itself";
+    if rig::asked().is_some() {
+        static IS_ASKED: AtomicBool = AtomicBool::new(false);
+        let enabled = || {
+            if !IS_ASKED.swap(true, SeqCst) {
+                Config::new().stall_limit(ms(20)).run(|| sleep(ms(1))).unwrap();
+            }
+        };
+        let event = || _ = HEARD.fetch_add(1, SeqCst);
+        // Ends the child where it hangs: the main thread is stopped, too, when its run ends.
+        std::thread::spawn(|| {
+            std::thread::sleep(Duration::from_secs(90));
+            std::process::abort();
+        });
+        tracing::subscriber::set_global_default(Hears { enabled, event }).unwrap();
+        Config::new()
+            .stall_limit(ms(20))
+            .run(|| {
+                assert!(stalls_until(1), "nobody looks any more");
+                println!("WELL");
+            })
+            .unwrap();
+        return;
+    }
+    ends_well(NAME);
+}

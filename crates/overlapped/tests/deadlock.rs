@@ -95,6 +95,84 @@ fn a_verdict_says_who_waits_on_what() {
     .unwrap_err();
 }
 
+/// Those who are told later are told the whole, not what is left of it.
+#[test]
+fn all_who_are_told_are_told_the_same() {
+    let told = Rc::new(RefCell::new(Vec::new()));
+    run(|| {
+        for name in ["one", "two", "three"] {
+            let told = told.clone();
+            let waits = move || {
+                let Err(RecvError::Deadlock(verdict)) = Channel::<u8>::new().recv() else {
+                    panic!("nobody could send")
+                };
+                // What is done with it does not change what the others are told.
+                sleep(Duration::from_millis(1));
+                told.borrow_mut().push(verdict);
+            };
+            drop(Builder::new().name(name).spawn(waits).unwrap());
+        }
+    })
+    .unwrap();
+    let told = told.borrow();
+    assert_eq!(told.len(), 3);
+    assert!(told.iter().all(|verdict| verdict.count() == 3 && *verdict == told[0]), "{told:#?}");
+}
+
+#[test]
+fn run_is_told_what_the_waiters_were_told() {
+    let told = Rc::new(RefCell::new(None));
+    let ended = run(|| {
+        drop(spawn(pause));
+        let told = told.clone();
+        drop(spawn(move || *told.borrow_mut() = Channel::<u8>::new().recv().err()));
+    });
+    let (Err(RunError::Deadlock(verdict)), Some(RecvError::Deadlock(theirs))) =
+        (ended, told.take())
+    else {
+        panic!("neither could go on")
+    };
+    assert_eq!((verdict.count(), &verdict), (2, &theirs));
+}
+
+#[test]
+fn who_waits_anew_is_told_of_what_is_now() {
+    run(|| {
+        let channel = Channel::<u8>::named("answers");
+        drop(spawn(pause));
+        let told = [channel.recv(), channel.recv()].map(|got| match got {
+            Err(RecvError::Deadlock(verdict)) => verdict,
+            got => panic!("{got:?}"),
+        });
+        assert_eq!(told[0].count(), 2);
+        let born = Builder::new().name("born").spawn(pause).unwrap();
+        let Err(JoinError::Deadlock(verdict)) = born.join() else { panic!("it waits for ever") };
+        assert_eq!(verdict.count(), 3);
+        assert!(verdict.to_string().contains("'born': paused"), "{verdict}");
+    })
+    .unwrap_err();
+}
+
+#[test]
+fn a_channels_name_is_shown() {
+    run(|| {
+        let (jobs, nameless) = (Channel::<u8>::named("jobs"), Channel::<u8>::new());
+        assert_eq!((jobs.name(), nameless.name()), (Some("jobs"), None));
+        assert!(format!("{jobs:?}").contains("\"jobs\""), "{jobs:?}");
+        let (a, b) = (jobs.clone(), jobs.clone());
+        drop(spawn(move || a.recv()));
+        yield_now();
+        let dump = task::dump().to_string();
+        assert!(dump.contains("receiving from channel 'jobs'"), "{dump}");
+        b.send(1).unwrap();
+        let text = b.send(2).unwrap_err().to_string();
+        assert!(text.contains("sending to channel 'jobs'"), "{text}");
+        let text = nameless.recv().unwrap_err().to_string();
+        assert!(text.contains("receiving from channel 0x"), "{text}");
+    })
+    .unwrap();
+}
+
 #[test]
 fn run_gets_it_where_nobody_can_be_told() {
     let ended = run(|| drop((0..3).map(|_| spawn(pause)).collect::<Vec<_>>()));
@@ -237,7 +315,9 @@ fn outside_a_scheduler_a_channel_says_so_at_once() {
     assert_eq!(channel.try_recv(), Err(RecvError::WouldBlock));
     assert!(matches!(channel.try_send(3), Err(SendError::WouldBlock(3))));
     let Err(RecvError::Deadlock(verdict)) = channel.recv() else { unreachable!() };
-    assert!(verdict.to_string().contains("no scheduler runs on this thread"));
+    let text = verdict.to_string();
+    assert!(text.contains("no scheduler runs on this thread"), "{text}");
+    assert!(text.contains("call this inside overlapped::run"), "{text}");
     channel.close();
     assert_eq!(channel.recv(), Err(RecvError::Closed));
     assert_eq!(channel.iter().next(), None);

@@ -83,7 +83,27 @@ impl<T> Channel<T> {
 
     /// An open channel with this handover.
     pub fn with_handover(handover: Handover) -> Channel<T> {
-        Channel { core: Rc::new(Core::new(handover)) }
+        Channel { core: Rc::new(Core::new(handover, None)) }
+    }
+
+    /// An open channel that prefers receivers, with a name for verdicts and dumps. Without one they
+    /// show its address.
+    ///
+    /// ```
+    /// overlapped::run(|| {
+    ///     let jobs = overlapped::Channel::<u8>::named("jobs");
+    ///     let error = jobs.recv().unwrap_err();
+    ///     assert!(error.to_string().contains("receiving from channel 'jobs'"));
+    /// }).unwrap();
+    /// ```
+    pub fn named(name: impl Into<String>) -> Channel<T> {
+        let name = Some(name.into().into_boxed_str());
+        Channel { core: Rc::new(Core::new(Handover::default(), name)) }
+    }
+
+    /// The name given to [`named`](Channel::named).
+    pub fn name(&self) -> Option<&str> {
+        self.core.name()
     }
 
     /// Hands `value` to a receiver; waits until there is one.
@@ -217,6 +237,7 @@ impl<T> Clone for Channel<T> {
 impl<T> fmt::Debug for Channel<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Channel")
+            .field("name", &self.name())
             .field("balance", &self.balance())
             .field("handover", &self.handover())
             .field("closing", &self.is_closing())

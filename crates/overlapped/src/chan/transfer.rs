@@ -48,13 +48,17 @@ enum Failure {
 }
 
 impl<T> Core<T> {
-    pub(super) fn new(handover: Handover) -> Core<T> {
+    pub(super) fn new(handover: Handover, name: Option<Box<str>>) -> Core<T> {
         Core {
-            waiting: WaitQueue::default(),
+            waiting: name.map_or_else(WaitQueue::default, WaitQueue::named),
             handover: Cell::new(handover),
             closing: Cell::new(false),
             values: PhantomData,
         }
+    }
+
+    pub(super) fn name(&self) -> Option<&str> {
+        self.waiting.name()
     }
 
     pub(super) fn handover(&self) -> Handover {

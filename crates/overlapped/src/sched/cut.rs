@@ -91,14 +91,13 @@ impl Sched {
     /// Nobody runs and nobody is left to wake anyone: tells the last waiter whose call can return
     /// an error; where there is none, `run` itself.
     pub(super) fn deadlock(&self) {
-        let waiters = self.youngest(Verdict::WAITERS_MAX);
-        let verdict = Verdict::new(waiters, self.live.get());
         if !self.telling_all.replace(true) {
             self.watched.set(true);
             self.buried.set(false);
             self.candidates.borrow_mut().collect(|add| self.each(|tcb, _| add(tcb)));
         }
         let last = self.candidates.borrow_mut().pop();
+        let verdict = self.verdict_for(last);
         if let Some(tcb) = last {
             self.block(tcb).extra_or_new(|extra| extra.verdict = Some(verdict));
             self.cut_short(tcb, Wake::Deadlock);
@@ -109,6 +108,33 @@ impl Sched {
             *self.verdict.borrow_mut() = Some(verdict);
             self.end_all();
         }
+    }
+
+    /// The verdict for `waiter`; for `run` where there is none. Made once: all who waited when it
+    /// was made get the same one, however many have been told and have ended since.
+    fn verdict_for(&self, waiter: Option<TcbPtr>) -> Verdict {
+        let parked_at = waiter.map_or_else(|| self.last_parked(), |tcb| self.parked_at(tcb));
+        let mut last = self.last_verdict.borrow_mut();
+        if let Some((made_at, verdict)) = &*last
+            && parked_at <= *made_at
+        {
+            return verdict.clone();
+        }
+        let waiters = self.youngest(Verdict::WAITERS_MAX);
+        let verdict = Verdict::new(waiters, self.live.get());
+        *last = Some((self.order.get(), verdict.clone()));
+        verdict
+    }
+
+    fn parked_at(&self, tcb: TcbPtr) -> u64 {
+        self.block(tcb).parked_at.get()
+    }
+
+    /// When the last of those who live was parked.
+    fn last_parked(&self) -> u64 {
+        let mut last = 0;
+        self.each(|tcb, _| last = last.max(self.parked_at(tcb)));
+        last
     }
 
     /// Notes one that has just run, in a run of verdicts: it may be the last waiter now.

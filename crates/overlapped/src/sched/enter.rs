@@ -84,6 +84,7 @@ pub(crate) fn open(parts: Parts) -> Opened {
         remotes: RefCell::new(Table::new(usize::MAX)),
         abandoned: RefCell::new(Vec::new()),
         verdict: RefCell::new(None),
+        last_verdict: RefCell::new(None),
         tracing: Cell::new(false),
         watched: Cell::new(false),
         telling_all: Cell::new(false),

@@ -45,8 +45,8 @@ pub(crate) use group::Group;
 pub(crate) use inbox::{Inbox, Job, Line, Message};
 use run::Budget;
 pub(crate) use tasklet::{
-    Alternative, Bell, Choice, Ending, NEVER, Place, Queue, Seat, SeatPtr, Span, State, Tcb,
-    TcbPtr, VTable, Waiting, Wake, release, retain, seat_of,
+    Alternative, Bell, Choice, Ending, NEVER, Origin, Place, Queue, Seat, SeatPtr, Span, State,
+    Tcb, TcbPtr, VTable, Waiting, Wake, release, retain, seat_of,
 };
 pub(crate) use witness::report_overflows;
 pub use witness::{ChannelEvent, Observer, Verdict, Waiter};
@@ -56,9 +56,20 @@ pub use witness::{ChannelEvent, Observer, Verdict, Waiter};
 pub(crate) struct WaitQueue {
     senders: Queue<Seat>,
     receivers: Queue<Seat>,
+    /// The channel's, for verdicts and dumps.
+    name: Option<Box<str>>,
 }
 
 impl WaitQueue {
+    /// An empty one, of a channel with this name.
+    pub(crate) fn named(name: Box<str>) -> WaitQueue {
+        WaitQueue { name: Some(name), ..WaitQueue::default() }
+    }
+
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// Those who send, or those who receive.
     #[inline(always)]
     pub(crate) fn side(&self, sending: bool) -> &Queue<Seat> {
@@ -192,6 +203,8 @@ pub(crate) struct Sched {
     abandoned: RefCell<Vec<Waiter>>,
     /// The verdict that no waiter could be given.
     verdict: RefCell<Option<Verdict>>,
+    /// The last one that was made, and how many had been parked by then.
+    last_verdict: RefCell<Option<(u64, Verdict)>>,
     /// Somebody asks for everybody's backtrace.
     pub(crate) tracing: Cell<bool>,
     /// There is something to do after each switch: a trace, or a note of who ran.
@@ -296,6 +309,11 @@ impl Sched {
         let id = self.next_id.get();
         self.next_id.set(id + 1);
         id
+    }
+
+    /// Whether it is the tasklet that `run` was given.
+    pub(crate) fn is_first(&self, block: &Tcb) -> bool {
+        self.member == 0 && block.id == 1
     }
 
     /// A living tasklet's block.

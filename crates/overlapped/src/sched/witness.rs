@@ -3,8 +3,10 @@
 
 use std::fmt;
 use std::io;
+use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Choice, Place, Sched, State, Tcb, WaitQueue, Waiting, here};
 use crate::port::watch::Held;
@@ -12,7 +14,8 @@ use crate::stack::overflow::{self, Culprit};
 
 /// A deadlock's verdict: nothing runs, nothing is in flight, and nobody outside could wake anyone.
 ///
-/// It lists the tasklets that waited at that moment. Cheap to clone.
+/// It lists the tasklets that waited at that moment, and is made once: each of them that is told
+/// gets the same list, whatever has become of the others by then. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     waiters: Arc<[Waiter]>,
@@ -29,6 +32,8 @@ pub struct Waiter {
     pub name: Option<String>,
     /// What it waits for.
     pub on: String,
+    /// The call that spawned it; of a run's first tasklet, that of [`run`](crate::run()).
+    pub spawned_at: &'static Location<'static>,
 }
 
 impl Verdict {
@@ -50,12 +55,24 @@ impl Verdict {
     }
 }
 
+impl Waiter {
+    /// The line, with the time for which it has waited where that is known.
+    pub(crate) fn fmt_since(&self, f: &mut fmt::Formatter<'_>, since: Duration) -> fmt::Result {
+        write!(f, "tasklet {}", self.id)?;
+        if let Some(name) = &self.name {
+            write!(f, " '{name}'")?;
+        }
+        write!(f, ": {}", self.on)?;
+        if !since.is_zero() {
+            write!(f, " for {since:?}")?;
+        }
+        write!(f, ", spawned at {}", self.spawned_at)
+    }
+}
+
 impl fmt::Display for Waiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.name {
-            Some(name) => write!(f, "tasklet {} '{name}': {}", self.id, self.on),
-            None => write!(f, "tasklet {}: {}", self.id, self.on),
-        }
+        self.fmt_since(f, Duration::ZERO)
     }
 }
 
@@ -65,8 +82,10 @@ const LINES_MAX: usize = 16;
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.waiters.is_empty() {
-            return f
-                .write_str("deadlock: no scheduler runs on this thread, so nobody could wake it");
+            return f.write_str(
+                "deadlock: no scheduler runs on this thread, so nobody could wake it; call this \
+                     inside overlapped::run",
+            );
         }
         write!(f, "deadlock: {} waiting, nobody left to wake them", self.count)?;
         for waiter in self.waiters.iter().take(LINES_MAX) {
@@ -144,7 +163,8 @@ impl Sched {
                 Waiting::Remote { what, .. } => what.to_owned(),
             },
         };
-        Waiter { id: block.id, name: block.name(), on }
+        let (id, name, spawned_at) = (block.id, block.name(), block.spawned_at);
+        Waiter { id, name, on, spawned_at }
     }
 
     fn describe_choice(&self, choice: &Choice) -> String {
@@ -180,7 +200,11 @@ impl Sched {
 
 fn describe_channel(queue: NonNull<WaitQueue>, sending: bool) -> String {
     let way = if sending { "sending to" } else { "receiving from" };
-    format!("{way} channel {queue:p}")
+    // SAFETY: a channel outlives those who wait in it: each of them borrows it.
+    match unsafe { queue.as_ref() }.name() {
+        Some(name) => format!("{way} channel '{name}'"),
+        None => format!("{way} channel {queue:p}"),
+    }
 }
 
 /// Installs the report of stack overflows; once per process, and its stack once per thread.

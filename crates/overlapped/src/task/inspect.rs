@@ -121,10 +121,7 @@ impl fmt::Display for Dump {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} tasklets", self.lines.len())?;
         for line in &self.lines {
-            write!(f, "{}", line.tasklet)?;
-            if !line.since.is_zero() {
-                write!(f, " for {:?}", line.since)?;
-            }
+            line.tasklet.fmt_since(f, line.since)?;
             writeln!(f)?;
             if f.alternate() {
                 for &address in &line.backtrace {

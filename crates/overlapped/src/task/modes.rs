@@ -104,7 +104,9 @@ pub fn pause() {
 pub fn current() -> Current {
     match here() {
         Some(here) => Current::of(here),
-        None => panic!("overlapped::current: not called by a tasklet"),
+        None => {
+            panic!("overlapped::current: not called by a tasklet; call this inside overlapped::run")
+        }
     }
 }
 

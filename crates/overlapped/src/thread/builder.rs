@@ -70,6 +70,7 @@ impl Builder {
     ///
     /// # Panics
     /// If the name has a zero byte in it, as std does.
+    #[track_caller]
     pub fn spawn<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
     where
         F: FnOnce() -> T + 'static,
@@ -89,6 +90,7 @@ impl Builder {
     ///
     /// # Panics
     /// As [`Builder::spawn`].
+    #[track_caller]
     pub fn spawn_scoped<'scope, 'env, F, T>(
         self,
         scope: &'scope Scope<'scope, 'env>,

@@ -21,6 +21,7 @@
 
 use std::any::{Any, TypeId};
 use std::cell::{Cell, UnsafeCell};
+use std::panic::Location;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
@@ -42,6 +43,9 @@ pub(super) use timers::Timers;
 
 /// A pointer to a control block. Valid while a reference is counted for whoever holds it.
 pub(crate) type TcbPtr = NonNull<Tcb>;
+
+/// The place in the program where a tasklet was spawned.
+pub(crate) type Origin = &'static Location<'static>;
 
 /// A range of addresses.
 #[derive(Debug, Clone, Copy, Default)]
@@ -217,6 +221,8 @@ pub(crate) struct Tcb {
     pub(crate) no_stack: Cell<bool>,
     /// Stack size asked for, in bytes; 0 for the default.
     pub(crate) stack_size: Cell<usize>,
+    /// The call that made it.
+    pub(crate) spawned_at: Origin,
 }
 
 /// The rarely used parts of a control block.
@@ -243,7 +249,7 @@ impl Tcb {
     /// A block for a tasklet that has not started, with one reference for the scheduler and one for
     /// the handle.
     #[inline(always)]
-    pub(crate) fn new(vtable: &'static VTable, id: u64) -> Tcb {
+    pub(crate) fn new(vtable: &'static VTable, id: u64, spawned_at: Origin) -> Tcb {
         Tcb {
             seat: Seat::of_tasklet(),
             state: Cell::new(State::New),
@@ -281,6 +287,7 @@ impl Tcb {
             is_named: Cell::new(false),
             no_stack: Cell::new(false),
             stack_size: Cell::new(0),
+            spawned_at,
         }
     }
 
@@ -310,6 +317,14 @@ impl Tcb {
     /// The name given to `Builder::name`.
     pub(crate) fn name(&self) -> Option<String> {
         self.extra(|extra| extra?.name.as_deref().map(String::from))
+    }
+
+    /// Its number, and its name where it has one.
+    pub(crate) fn who(&self) -> String {
+        match self.name() {
+            Some(name) => format!("tasklet {} '{name}'", self.id),
+            None => format!("tasklet {}", self.id),
+        }
     }
 
     /// The name as a signal handler may look at it, which may have interrupted anything: null and 0

@@ -170,7 +170,7 @@ impl<const ALL: usize> Lock<ALL> {
 /// return.
 #[cold]
 pub(in crate::sync) fn would_wait_while_unwinding(what: &str) -> ! {
-    let who = here().map_or_else(String::new, |here| name(here.me()));
+    let who = here().map_or_else(String::new, |here| here.me().who());
     eprintln!(
         "overlapped: {who} is unwinding and would have to wait for {what}. A tasklet that unwinds \
          never switches, so this would never end; aborting. Drop guards before what may be killed \
@@ -185,13 +185,6 @@ pub(in crate::sync) fn refuse(refusal: Refusal, what: &'static str, at: *const (
     match refusal {
         Refusal::Unwinding => would_wait_while_unwinding(&format!("{what} at {at:p}")),
         Refusal::NoSwitch => panic!("{what} {}", refusal.reason()),
-    }
-}
-
-fn name(tasklet: &crate::sched::Tcb) -> String {
-    match tasklet.name() {
-        Some(name) => format!("tasklet {} '{name}'", tasklet.id),
-        None => format!("tasklet {}", tasklet.id),
     }
 }
 
@@ -247,7 +240,7 @@ impl Holder {
             let tasklet = self.tasklet.load(Ordering::Relaxed);
             here.each(|_, block| {
                 if block.id == tasklet {
-                    found = Some(format!("locked by {}", name(block)));
+                    found = Some(format!("locked by {}", block.who()));
                 }
             });
         }

@@ -1,10 +1,11 @@
 //! The only way in: `run`, `run_until`, and the `Config` beside them.
 
 mod crew;
+mod panics;
 
 use std::fmt;
 use std::io;
-use std::panic::resume_unwind;
+use std::panic::{Location, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,11 @@ use crew::Crew;
 /// The outermost scope: `f` may borrow from the caller. If `f` panics, everybody else is killed and
 /// the panic goes on to the caller.
 ///
+/// All tasklets share a thread, which std names when one panics. From the first run on, a line that
+/// follows names the tasklet and the call that spawned it (`note: that was tasklet 3 'worker',
+/// spawned at src/main.rs:7:5`). It comes from a panic hook, which calls the one that was there
+/// before; a hook that the program sets later replaces it.
+///
 /// # Errors
 /// [`RunError`] says when.
 ///
@@ -32,6 +38,7 @@ use crew::Crew;
 /// });
 /// assert_eq!(sum.unwrap(), 14);
 /// ```
+#[track_caller]
 pub fn run<T>(f: impl FnOnce() -> T) -> Result<T, RunError> {
     Config::new().run(f)
 }
@@ -40,6 +47,7 @@ pub fn run<T>(f: impl FnOnce() -> T) -> Result<T, RunError> {
 ///
 /// # Errors
 /// [`RunError`] says when.
+#[track_caller]
 pub fn run_until<T>(f: impl FnOnce() -> T) -> Result<T, RunError> {
     Config::new().run_until(f)
 }
@@ -200,6 +208,7 @@ impl Config {
     ///
     /// # Errors
     /// [`RunError`] says when.
+    #[track_caller]
     pub fn run<T>(self, f: impl FnOnce() -> T) -> Result<T, RunError> {
         self.start(false, f)
     }
@@ -208,14 +217,17 @@ impl Config {
     ///
     /// # Errors
     /// [`RunError`] says when.
+    #[track_caller]
     pub fn run_until<T>(self, f: impl FnOnce() -> T) -> Result<T, RunError> {
         self.start(true, f)
     }
 
+    #[track_caller]
     fn start<T>(self, until_main: bool, f: impl FnOnce() -> T) -> Result<T, RunError> {
         if sched::here().is_some() {
             return Err(RunError::Nested);
         }
+        panics::name_tasklets();
         let group = Arc::new(Group::new(self.threads, self.settings.tasklets_max));
         let parts = parts(&self.settings, Arc::clone(&group), 0, self.observer)?;
         let opened = sched::open(parts);
@@ -223,9 +235,10 @@ impl Config {
         let _sigpipe = port::host::sigpipe::hold_off();
         crew.begin();
         let mut main: Option<Main<T>> = None;
+        let at = Location::caller();
         let first = |sched: &Sched| {
             // SAFETY: see below.
-            let made = unsafe { make(sched, f) };
+            let made = unsafe { make(sched, at, f) };
             main = Some(Main { tcb: made.tcb, take: made.take });
             made.tcb
         };

@@ -12,6 +12,7 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use super::TaskletGroup;
+use crate::sched::Origin;
 use crate::task::spawn::admit;
 use crate::task::{Builder, JoinError, SpawnError, Tasklet};
 
@@ -98,9 +99,9 @@ struct Source<I, F> {
     items: Fuse<I>,
     f: Rc<F>,
     limit: usize,
-    /// The function that made it, and where that was called: for panics.
+    /// The function that made it, and where that was called.
     made_by: &'static str,
-    made_at: &'static Location<'static>,
+    made_at: Origin,
 }
 
 impl<I, F, T> Source<I, F>
@@ -135,6 +136,11 @@ where
         Some(move || f(item))
     }
 
+    /// The call that made it spawns, not the one that takes results.
+    fn builder(&self) -> Builder {
+        Builder::new().on_behalf_of(self.made_at)
+    }
+
     #[cold]
     fn refuse(&self, error: SpawnError) -> ! {
         panic!("overlapped::task::{}, called at {}: {error}", self.made_by, self.made_at)
@@ -163,7 +169,7 @@ where
 
     fn next(&mut self) -> Option<Result<T, JoinError>> {
         while let Some(work) = self.source.next(self.begun.len()) {
-            match Builder::new().spawn(work) {
+            match self.source.builder().spawn(work) {
                 Ok(tasklet) => self.begun.push_back(tasklet),
                 Err(error) => self.source.refuse(error),
             }
@@ -223,7 +229,7 @@ where
 
     fn next(&mut self) -> Option<Result<T, JoinError>> {
         while let Some(work) = self.source.next(self.begun.len()) {
-            if let Err(error) = self.begun.spawn(work) {
+            if let Err(error) = self.begun.spawn_by(self.source.builder(), work) {
                 self.source.refuse(error);
             }
         }

@@ -87,6 +87,7 @@ impl<T: 'static> TaskletGroup<T> {
     /// # Errors
     /// Those of [`Builder::spawn`]; [`SpawnError::CannotWait`] and [`SpawnError::Wait`] where the
     /// group is full. `f` is dropped then.
+    #[track_caller]
     pub fn spawn(&mut self, f: impl FnOnce() -> T + 'static) -> Result<(), SpawnError> {
         self.spawn_by(Builder::new(), f)
     }
@@ -95,6 +96,7 @@ impl<T: 'static> TaskletGroup<T> {
     ///
     /// # Errors
     /// As [`spawn`](TaskletGroup::spawn).
+    #[track_caller]
     pub fn spawn_by(
         &mut self,
         builder: Builder,

@@ -27,7 +27,8 @@ impl fmt::Display for TaskletId {
 }
 
 /// An owned permission to join a tasklet, and the handle to control it: the counterpart of
-/// `std::thread::JoinHandle`. Dropping it detaches the tasklet.
+/// `std::thread::JoinHandle`. Dropping it detaches the tasklet: its result is dropped when it ends,
+/// an error like any other. See [`spawn`](crate::spawn()).
 ///
 /// It stays on its thread; [`Tasklet::remote`] gives a handle for others.
 pub struct Tasklet<T> {

@@ -19,7 +19,7 @@ use std::any::Any;
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::NonNull;
 
 use super::wait::is_doomed;
@@ -30,7 +30,7 @@ pub use place::{Placed, Spawner, place, place_on, place_on_each, schedulers, spa
 pub use remote::Remote;
 pub use scope::{Scope, ScopedTasklet, scope};
 
-use crate::sched::{Ending, Here, Sched, ScopeState, Tcb, TcbPtr, VTable, here};
+use crate::sched::{Ending, Here, Origin, Sched, ScopeState, Tcb, TcbPtr, VTable, here};
 
 /// What a tasklet's closure came to.
 pub(crate) type Returned<T> = Result<T, Box<dyn Any + Send>>;
@@ -53,13 +53,13 @@ impl<F: FnOnce() -> T, T> Task<F, T> {
     const VTABLE: VTable = VTable { run: Self::run, free: Self::free };
 
     #[inline(always)]
-    fn allocate(f: F, id: u64) -> TcbPtr {
+    fn allocate(f: F, id: u64, at: Origin) -> TcbPtr {
         let mut task = Box::<Task<F, T>>::new_uninit();
         // In place: a block is several cache lines, too many to be built here and copied there.
         let place = task.as_mut_ptr();
         // SAFETY: both fields of fresh memory of that very type, each written once.
         unsafe {
-            (&raw mut (*place).tcb).write(Tcb::new(&Self::VTABLE, id));
+            (&raw mut (*place).tcb).write(Tcb::new(&Self::VTABLE, id, at));
             (&raw mut (*place).stage).write(UnsafeCell::new(Stage::Closure(f)));
         }
         // SAFETY: all fields have been written; a box is not null.
@@ -172,12 +172,12 @@ pub(crate) struct Made<T> {
     pub(crate) take: unsafe fn(TcbPtr) -> Option<Returned<T>>,
 }
 
-/// Makes a tasklet's block.
+/// Makes a tasklet's block; `at` is the call that asked for it.
 ///
 /// # Safety
 /// Whatever `F` and `T` borrow outlives the tasklet: its run and its result.
-pub(crate) unsafe fn make<F: FnOnce() -> T, T>(sched: &Sched, f: F) -> Made<T> {
-    Made { tcb: Task::<F, T>::allocate(f, sched.next_id()), take: Task::<F, T>::take }
+pub(crate) unsafe fn make<F: FnOnce() -> T, T>(sched: &Sched, at: Origin, f: F) -> Made<T> {
+    Made { tcb: Task::<F, T>::allocate(f, sched.next_id(), at), take: Task::<F, T>::take }
 }
 
 /// Why a tasklet could not be spawned.
@@ -241,6 +241,11 @@ impl From<SpawnError> for io::Error {
 /// thread. The tasklet takes a stack when it first runs, so spawning does not fail for want of one.
 /// During a shutdown the new tasklet is killed before it starts, and its closure dropped.
 ///
+/// **Errors are lost where nobody asks for them.** As with threads, a closure that returns an `Err`
+/// prints nothing: [`join`](Tasklet::join) gives it. So join the tasklet, or spawn it in a
+/// [`scope`](crate::scope()) or a [`TaskletGroup`](super::TaskletGroup) whose results are taken; a
+/// tasklet that is detached deals with its errors itself. A panic is printed all the same.
+///
 /// # Panics
 /// Where [`Builder::spawn`] returns an error.
 ///
@@ -280,6 +285,8 @@ where
 pub struct Builder {
     name: Option<Box<str>>,
     stack_size: usize,
+    /// The call on whose behalf it spawns, if not the one that spawns.
+    origin: Option<Origin>,
 }
 
 impl Builder {
@@ -301,19 +308,26 @@ impl Builder {
         self
     }
 
+    /// Spawns on behalf of the call at `origin`, which verdicts and dumps shall name.
+    pub(in crate::task) fn on_behalf_of(mut self, origin: Origin) -> Builder {
+        self.origin = Some(origin);
+        self
+    }
+
     /// Spawns the tasklet.
     ///
     /// # Errors
     /// [`SpawnError`] says when.
+    #[track_caller]
     #[inline]
     pub fn spawn<F, T>(self, f: F) -> Result<Tasklet<T>, SpawnError>
     where
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
-        let here = admit()?;
+        let (here, at) = (admit()?, self.origin.unwrap_or(Location::caller()));
         // SAFETY: both are 'static.
-        let made = unsafe { make(&here, f) };
+        let made = unsafe { make(&here, at, f) };
         Ok(Tasklet::new(self.place(here, made, None)))
     }
 

@@ -10,11 +10,11 @@
 //! A promise that is dropped unkept says *killed*; so whoever joins always gets an answer.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{JoinError, Remote, Returned, SpawnError, Tasklet, drop_quietly, make};
-use crate::sched::{Group, Inbox, Job, Message, here};
+use crate::sched::{Group, Inbox, Job, Message, Origin, here};
 use crate::task::waiter::{self, Waker, Woken};
 use crate::task::{PanicPayload, TaskletExit, current, on_abandon};
 
@@ -56,6 +56,7 @@ where
 /// # Errors
 /// `NoScheduler` outside a scheduler and for an index that no scheduler has; `Limit` where
 /// `Config::tasklets_max` placed tasklets live there already; `Ended` where the run is over.
+#[track_caller]
 pub fn place_on<F, T>(scheduler: usize, f: F) -> Result<Placed<T>, SpawnError>
 where
     F: FnOnce() -> T + Send + 'static,
@@ -65,7 +66,7 @@ where
     if scheduler >= here.group.len() {
         return Err(SpawnError::NoScheduler);
     }
-    send(&here.group, scheduler, f)
+    send(&here.group, scheduler, Location::caller(), f)
 }
 
 /// Runs a copy of `f` on every scheduler of this run, with the scheduler's index: the way to serve
@@ -81,16 +82,18 @@ where
 /// });
 /// assert_eq!(places.unwrap(), [0, 1, 2]);
 /// ```
+#[track_caller]
 pub fn place_on_each<F, T>(f: F) -> Result<Vec<Placed<T>>, SpawnError>
 where
     F: FnOnce(usize) -> T + Clone + Send + 'static,
     T: Send + 'static,
 {
+    let (here, at) = (here().ok_or(SpawnError::NoScheduler)?, Location::caller());
     let place = |index| {
         let f = f.clone();
-        place_on(index, move || f(index))
+        send(&here.group, index, at, move || f(index))
     };
-    (0..schedulers().max(1)).map(place).collect()
+    (0..here.group.len()).map(place).collect()
 }
 
 /// The way into a scheduler for other threads: spawns `Send` closures there. Cheap to clone.
@@ -129,12 +132,13 @@ impl Spawner {
     ///
     /// # Errors
     /// `Limit` and `Ended`, as [`place_on`]; the closure has been dropped.
+    #[track_caller]
     pub fn spawn<F, T>(&self, f: F) -> Result<Placed<T>, SpawnError>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        send(&self.group, self.scheduler, f)
+        send(&self.group, self.scheduler, Location::caller(), f)
     }
 }
 
@@ -156,7 +160,12 @@ impl fmt::Debug for Spawner {
     }
 }
 
-fn send<F, T>(group: &Arc<Group>, scheduler: usize, f: F) -> Result<Placed<T>, SpawnError>
+fn send<F, T>(
+    group: &Arc<Group>,
+    scheduler: usize,
+    at: Origin,
+    f: F,
+) -> Result<Placed<T>, SpawnError>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
@@ -169,7 +178,7 @@ where
     let placed = Placed { shared };
     let job: Job = Box::new(move |sched| {
         // SAFETY: both are 'static.
-        let made = unsafe { make(sched, move || promise.keep(f)) };
+        let made = unsafe { make(sched, at, move || promise.keep(f)) };
         let tcb = made.tcb;
         drop(Tasklet::new(made));
         tcb

@@ -6,7 +6,7 @@
 
 use std::any::Any;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::thread;
 
@@ -109,6 +109,7 @@ impl Builder {
     /// # Errors
     /// As [`Builder::spawn`]; [`SpawnError::NoScheduler`] also where the scope was opened outside;
     /// [`SpawnError::CannotWait`] while the caller is unwinding or inside `no_switch`.
+    #[track_caller]
     pub fn spawn_scoped<'scope, F, T>(
         self,
         scope: &'scope Scope<'scope, '_>,
@@ -130,7 +131,7 @@ impl Builder {
         // has run and dropped its captures; if one is parked for good, so is its parent. The result
         // is either dropped by the tasklet before that, or taken through the handle, which cannot
         // outlive 'scope; and what a leaked handle leaves in the block is never touched again.
-        let made = unsafe { make(&here, f) };
+        let made = unsafe { make(&here, Location::caller(), f) };
         here.block(made.tcb).deadline.set(here.me().deadline.get());
         let made = self.place(here, made, Some(state));
         Ok(ScopedTasklet { tasklet: Tasklet::new(made), scope: PhantomData })

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use overlapped::task::dump;
+use overlapped::task::{UnblockError, dump, unblock};
 use overlapped::time::sleep;
 use overlapped::{Channel, Config, run, spawn};
 use tracing::span::{Attributes, Id, Record};
@@ -166,6 +166,43 @@ fn a_subscriber_may_begin_a_run_that_is_watched_itself() {
                 println!("WELL");
             })
             .unwrap();
+        return;
+    }
+    ends_well(NAME);
+}
+
+/// From here on no thread can be started: there is no room for its stack.
+fn forbid_threads() {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = text.split(' ').next().unwrap().parse().unwrap();
+    let limit = pages * 4096 + (1 << 20);
+    let limit = libc::rlimit { rlim_cur: limit, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: sets a limit of this process.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+    assert!(std::thread::Builder::new().spawn(|| ()).is_err(), "void: threads can be started");
+}
+
+#[test]
+fn where_no_thread_can_be_started_a_closure_for_the_pool_is_not_run_and_files_are_read_in_place() {
+    const NAME: &str = "where_no_thread_can_be_started_a_closure_for_the_pool_is_not_run_and_files_\
+                        are_read_in_place";
+    if rig::asked().is_some() {
+        let text = Config::new().port(overlapped::port::PortChoice::Poll).run(|| {
+            forbid_threads();
+            // It would block this thread, which must wake it: the pool is there to prevent that.
+            let (tx, rx) = std::sync::mpsc::channel();
+            let kept = std::sync::Arc::new(());
+            let theirs = kept.clone();
+            let refused = unblock(move || (theirs, rx.recv_timeout(ms(2_000))));
+            assert!(matches!(refused, Err(UnblockError::NoThread)), "{refused:?}");
+            assert_eq!(std::sync::Arc::strong_count(&kept), 1, "the closure has been dropped");
+            assert!(tx.send(7).is_err());
+            // What only makes system calls is done where it stands, as std does it.
+            (overlapped::fs::read_to_string("/proc/self/comm"), overlapped::fs::metadata("/"))
+        });
+        let (comm, root) = text.unwrap();
+        assert!(!comm.unwrap().is_empty() && root.unwrap().is_dir());
+        println!("WELL");
         return;
     }
     ends_well(NAME);

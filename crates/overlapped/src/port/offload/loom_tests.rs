@@ -36,7 +36,7 @@ impl Waiter {
 
     fn job(self: &Arc<Waiter>) -> Job {
         let waiter = Arc::clone(self);
-        Box::new(move || {
+        Box::new(move |_| {
             rt::lock(&waiter.state).left += 1;
             Some(waiter)
         })

@@ -63,17 +63,30 @@ fn forget_in_children() {
     ONCE.call_once(|| in_fork_children(forget));
 }
 
-/// Runs `job` on a thread of the pool. A panic inside is the job's own to catch.
+/// On what a job is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum On {
+    /// A thread of the pool.
+    Thread,
+    /// There is no thread, and none can be started. The caller found the job queued and may be
+    /// anybody, in the middle of something else: the job neither waits nor runs the user's code,
+    /// but gives that back to its waiter.
+    Nothing,
+}
+
+/// Runs `job` on a thread of the pool; here, where no thread can be had at all. It makes system
+/// calls only. A panic inside is the job's own to catch.
 pub(crate) fn offload(job: impl FnOnce() + Send + 'static) {
-    offload_with_bell(|| {
+    offload_with_bell(|_| {
         job();
         None
     });
 }
 
-/// As [`offload`], for a job that leaves something for somebody who may sleep over it: the bell
-/// that it returns is rung soon, perhaps once for several jobs.
-pub(crate) fn offload_with_bell(job: impl FnOnce() -> Option<Arc<dyn Bell>> + Send + 'static) {
+/// Calls `job`, which leaves something for somebody who may sleep over it, on a thread of the pool
+/// or says that there is none: the bell that it returns is rung soon, perhaps once for several
+/// jobs.
+pub(crate) fn offload_with_bell(job: impl FnOnce(On) -> Option<Arc<dyn Bell>> + Send + 'static) {
     pool().offload(Box::new(job));
 }
 
@@ -145,7 +158,7 @@ mod tests {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         for _ in 0..8 * processors {
             let (theirs, blocked) = (Arc::clone(&bell), Arc::clone(&blocked));
-            offload_with_bell(move || Some(theirs as Arc<dyn Bell>));
+            offload_with_bell(move |_| Some(theirs as Arc<dyn Bell>));
             offload(move || _ = blocked.lock().map(|blocked| blocked.recv()));
         }
         let late = Instant::now() + Duration::from_secs(30);

@@ -20,6 +20,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::On;
 use super::bells::{Bell, Held, ring};
 use super::desk::{Call, Desk, Worker};
 use super::rt::{self, AtomicBool, Condvar, Mutex, MutexGuard, Ordering, nanos};
@@ -36,7 +37,7 @@ const IDLE: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_millis(1);
 
 /// Returns the bell to be rung, if there is one.
-pub(super) type Job = Box<dyn FnOnce() -> Option<Arc<dyn Bell>> + Send>;
+pub(super) type Job = Box<dyn FnOnce(On) -> Option<Arc<dyn Bell>> + Send>;
 
 pub(super) struct Pool {
     inner: Mutex<Inner>,
@@ -93,7 +94,7 @@ impl Pool {
         Pool { inner: Mutex::new(inner), watch: Condvar::new(), may_spin }
     }
 
-    /// Runs `job` on a thread of the pool; here, where no thread can be had at all.
+    /// Has `job` called on a thread of the pool, or told that there is none.
     pub(super) fn offload(&'static self, job: Job) {
         let mut inner = self.lock();
         let call = inner.desk.push(job);
@@ -131,7 +132,7 @@ impl Pool {
         }
         while let Some(job) = inner.desk.take() {
             drop(inner);
-            ring(do_job(job));
+            ring(do_job(job, On::Nothing));
             inner = self.lock();
         }
     }
@@ -166,7 +167,7 @@ impl Pool {
             let judged = if let Some(job) = job {
                 drop(inner);
                 ring(due);
-                let bell = do_job(job);
+                let bell = do_job(job, On::Thread);
                 let judged = sample.count();
                 inner = self.lock();
                 inner.held.add(bell);
@@ -324,6 +325,6 @@ impl Pool {
 }
 
 /// A panic is its own to catch; one that comes through costs no thread.
-fn do_job(job: Job) -> Option<Arc<dyn Bell>> {
-    catch_unwind(AssertUnwindSafe(job)).unwrap_or(None)
+fn do_job(job: Job, on: On) -> Option<Arc<dyn Bell>> {
+    catch_unwind(AssertUnwindSafe(|| job(on))).unwrap_or(None)
 }

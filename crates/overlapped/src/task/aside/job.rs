@@ -3,7 +3,8 @@
 //! ```text
 //! Queued ──▶ Running ──▶ Done     the waiter takes the result
 //!    │          └──────▶ Left     killed: the result is dropped by the thread, when it comes
-//!    └─────────────────▶ Left     killed or too late: the job is not begun
+//!    ├─────────────────▶ Left     killed or too late: the job is not begun
+//!    └─────────────────▶ Back     there is no thread: the waiter does it where it stands
 //! ```
 //!
 //! The job owns all it works on, so a killed waiter leaves at once. A deadline is obeyed as by the
@@ -16,7 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::port::offload::{self, Bell, Patience};
+use crate::port::offload::{self, Bell, On, Patience};
 use crate::port::{clock, is_cancelled};
 use crate::sched::NEVER;
 use crate::task::in_tasklet;
@@ -38,9 +39,13 @@ impl Stop {
     }
 }
 
+/// What the pool calls.
+type Job<T> = Box<dyn FnOnce(&Stop) -> io::Result<T> + Send>;
+
 enum Stage<T> {
     Queued(Waker),
     Running(Waker),
+    Back(Job<T>),
     Left,
     Done(io::Result<T>),
 }
@@ -70,7 +75,10 @@ pub(crate) fn on_pool<T: Send + 'static>(
     }
     let shared = Shared::new(waker);
     let theirs = Arc::clone(&shared);
-    offload::offload_with_bell(move || theirs.run(job));
+    offload::offload_with_bell(move |on| match on {
+        On::Thread => theirs.run(job),
+        On::Nothing => theirs.give_back(Box::new(job)),
+    });
     shared.wait(what, wait, None)
 }
 
@@ -173,11 +181,25 @@ impl<T> Shared<T> {
         }
     }
 
+    /// There is no thread for the job.
+    fn give_back(&self, job: Job<T>) -> Option<Arc<dyn Bell>> {
+        let mut stage = self.stage();
+        let Stage::Queued(waker) = &*stage else { return None };
+        let waker = waker.clone();
+        *stage = Stage::Back(job);
+        drop(stage);
+        waker.wake_by_bell()
+    }
+
     /// The result, or that there will be none; `None` while the job is running.
     fn settle(&self) -> Option<io::Result<T>> {
         let mut stage = self.stage();
         match std::mem::replace(&mut *stage, Stage::Left) {
             Stage::Done(result) => Some(result),
+            Stage::Back(job) => {
+                drop(stage);
+                Some(job(&self.stop))
+            }
             // It will not begin any more.
             Stage::Queued(_) | Stage::Left => Some(Err(timed_out(true))),
             running @ Stage::Running(_) => {

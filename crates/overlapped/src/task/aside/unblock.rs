@@ -8,7 +8,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::port::offload;
+use crate::port::offload::{self, On};
 use crate::sched::NEVER;
 use crate::task::waiter::{self, Waker, Woken};
 use crate::task::{PanicPayload, in_tasklet, shield};
@@ -23,9 +23,19 @@ pub enum UnblockError {
     TimedOut,
     /// The caller may not wait: it is unwinding, or inside `no_switch`. The closure was dropped.
     WouldBlock,
+    /// The pool has no thread, and none can be started: the system's limit on threads or on memory
+    /// is reached. The closure was dropped, for it would block this thread.
+    NoThread,
 }
 
-type Slot<T> = Arc<Mutex<Option<Result<T, Box<dyn Any + Send>>>>>;
+/// What the pool leaves for the waiter.
+enum Left<F, T> {
+    /// There is no thread.
+    Closure(F),
+    Result(Result<T, Box<dyn Any + Send>>),
+}
+
+type Slot<F, T> = Arc<Mutex<Option<Left<F, T>>>>;
 
 /// Runs `f` on a pool of threads for blocking work and blocks the calling tasklet only: the door
 /// for foreign code that blocks its thread (a database driver, `getaddrinfo`, a long computation).
@@ -57,11 +67,15 @@ where
         Woken::TimedOut => return Err(UnblockError::TimedOut),
         Woken::Killed => waiter::leave(),
     }
-    result_in(&slot).map_err(panicked)
+    match left_in(&slot) {
+        Left::Result(result) => result.map_err(panicked),
+        Left::Closure(_) => Err(UnblockError::NoThread),
+    }
 }
 
 /// As [`unblock`], for a job that the caller must see the end of: neither a kill nor a deadline
-/// ends the wait, so `f` should be short. Where the caller may not wait, `f` runs in place.
+/// ends the wait, so `f` should be short. It makes system calls only, and runs in place where the
+/// caller may not wait or there is no thread.
 pub(crate) fn unblock_to_end<F, T>(f: F) -> T
 where
     F: FnOnce() -> T + Send + 'static,
@@ -75,30 +89,40 @@ where
         let slot = begin(f, waker);
         let woken = wait.park("a pool thread", NEVER);
         assert_eq!(woken, Woken::Yes, "nothing else ends a shielded wait without a deadline");
-        result_in(&slot).unwrap_or_else(|payload| resume_unwind(payload))
+        match left_in(&slot) {
+            Left::Result(result) => result.unwrap_or_else(|payload| resume_unwind(payload)),
+            Left::Closure(f) => f(),
+        }
     })
 }
 
-/// Has `f` run on a pool thread; `waker` then says that the result is there.
-fn begin<F, T>(f: F, waker: Waker) -> Slot<T>
+/// Has `f` run on a pool thread; `waker` then says that the result is there, or `f` is back.
+fn begin<F, T>(f: F, waker: Waker) -> Slot<F, T>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let slot: Slot<T> = Arc::default();
+    let slot: Slot<F, T> = Arc::new(Mutex::new(None));
     let theirs = slot.clone();
-    offload::offload_with_bell(move || {
-        let result = catch_unwind(AssertUnwindSafe(f));
-        *theirs.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-        drop(theirs);
+    offload::offload_with_bell(move |on| {
+        let left = match on {
+            On::Thread => Left::Result(catch_unwind(AssertUnwindSafe(f))),
+            On::Nothing => Left::Closure(f),
+        };
+        *theirs.lock().unwrap_or_else(PoisonError::into_inner) = Some(left);
+        let nobodys = Arc::into_inner(theirs);
+        if on == On::Nothing {
+            // Its waiter has gone, and this is a stranger's stack, which runs no user's code.
+            std::mem::forget(nobodys);
+        }
         waker.wake_by_bell()
     });
     slot
 }
 
-fn result_in<T>(slot: &Slot<T>) -> Result<T, Box<dyn Any + Send>> {
-    let result = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-    result.expect("the job leaves its result before it wakes the waiter")
+fn left_in<F, T>(slot: &Slot<F, T>) -> Left<F, T> {
+    let left = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+    left.expect("the job leaves something before it wakes the waiter")
 }
 
 fn panicked(payload: Box<dyn Any + Send>) -> UnblockError {
@@ -111,6 +135,7 @@ impl fmt::Display for UnblockError {
             UnblockError::Panicked(_) => "the closure given to unblock panicked",
             UnblockError::TimedOut => "the deadline passed before the closure was done",
             UnblockError::WouldBlock => "the caller may not wait here",
+            UnblockError::NoThread => "the pool has no thread, and none can be started",
         })
     }
 }

@@ -3,10 +3,13 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::File;
 use crate::pipe::{End, Endpoint, Side};
 use crate::port::control;
+use crate::task::{shield, waiter};
+use crate::time;
 
 impl Endpoint for File {
     fn end(&self, _: Side) -> Option<End<'_>> {
@@ -23,7 +26,9 @@ impl From<OwnedFd> for File {
 }
 
 /// Where a job that a killed tasklet left behind still works on the descriptor, this gives a
-/// duplicate: the number differs, the open file is the same.
+/// duplicate: the number differs, the open file is the same. At the limit of descriptors it waits
+/// for the job to end, which blocks only the calling tasklet; neither a kill nor a deadline ends
+/// that, since there is no error to return.
 impl From<File> for OwnedFd {
     fn from(file: File) -> OwnedFd {
         let mut fd = file.fd;
@@ -36,9 +41,18 @@ impl From<File> for OwnedFd {
                 return duplicate;
             }
             // No descriptors left: the job ends some time.
-            std::thread::yield_now();
+            wait_a_moment();
         }
     }
+}
+
+/// Waits as a tasklet, if it may wait, else as a thread.
+fn wait_a_moment() {
+    const MOMENT: Duration = Duration::from_millis(1);
+    shield(|| match waiter::prepare() {
+        Ok((wait, _waker)) => _ = wait.park("a job that holds the file", time::deadline_in(MOMENT)),
+        Err(_) => std::thread::sleep(MOMENT),
+    });
 }
 
 impl From<std::fs::File> for File {
@@ -81,5 +95,48 @@ impl FromRawFd for File {
     unsafe fn from_raw_fd(fd: RawFd) -> File {
         // SAFETY: handed on to the caller: the descriptor is open and nobody else's.
         unsafe { OwnedFd::from_raw_fd(fd) }.into()
+    }
+}
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use std::cell::Cell;
+    use std::process::Command;
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::task::{run, spawn, yield_now};
+
+    #[test]
+    fn at_the_limit_of_descriptors_only_the_tasklet_waits_for_a_job_that_holds_the_file() {
+        const NAME: &str = "fs::file::convert::tests::at_the_limit_of_descriptors_only_the_tasklet\
+                            _waits_for_a_job_that_holds_the_file";
+        const CHILD: &str = "OVERLAPPED_TEST_CHILD";
+        if std::env::var_os(CHILD).is_none() {
+            let mut child = Command::new(std::env::current_exe().unwrap());
+            let status = child.args([NAME, "--exact"]).env(CHILD, NAME).status().unwrap();
+            return assert!(status.success(), "{status}");
+        }
+        // SAFETY: a signal in a minute, which ends this process where it spins.
+        unsafe { libc::alarm(60) };
+        run(|| {
+            let file = File::open("/proc/self/exe").unwrap();
+            let number = file.as_raw_fd();
+            let (job, rounds) = (Arc::clone(&file.fd), Rc::new(Cell::new(0)));
+            let limit = libc::rlimit { rlim_cur: 0, rlim_max: 1_000 };
+            // SAFETY: sets a limit of this process.
+            assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+            let theirs = Rc::clone(&rounds);
+            spawn(move || {
+                for _ in 0..100 {
+                    yield_now();
+                    theirs.set(theirs.get() + 1);
+                }
+                drop(job);
+            });
+            assert_eq!(OwnedFd::from(file).as_raw_fd(), number);
+            assert_eq!(rounds.get(), 100);
+        })
+        .unwrap();
     }
 }

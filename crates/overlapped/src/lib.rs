@@ -59,7 +59,7 @@
 //!    above. *(test: `s11_…` in `tests/tasklets.rs`)*
 //! 3. **The port reaps, the scheduler runs.** Completions go to the ready queue first; user code
 //!    runs after, and never on the scheduler's own stack. *(tests: `s6_…` in `tests/kill.rs`,
-//!    `p14_…` in `tests/endurance.rs`)*
+//!    `s15_…` in `tests/hub_dangers.rs`, `p14_…` in `tests/endurance.rs`)*
 //! 4. **Everything has a limit**: operations in flight, tasklets, stacks. At a limit there is an
 //!    error value or back-pressure, never silent loss. *(tests: `s3_…` in `tests/stacks.rs`,
 //!    `p5_…` in the port's unit tests)*
@@ -81,8 +81,9 @@
 //! code, on a pool thread), [`net::wait_readable`] (any descriptor) and [`Remote`] (from other
 //! threads). tokio inside a tasklet blocks the whole thread: give it a thread of its own.
 //!
-//! After fork(2) the child sees no scheduler: it is outside, whatever tasklet called fork. It
-//! should end by exec or exit.
+//! After fork(2) the child sees no scheduler: it is outside, whatever tasklet called fork, and may
+//! begin a run of its own. The parent's tasklets are parked for good there. The child should end by
+//! exec or exit: where the tasklet that forked comes to its end, the child is aborted.
 
 pub mod chan;
 pub mod fs;

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use overlapped::fs::{self, File};
-use overlapped::task::{in_tasklet, unblock};
-use overlapped::{run, spawn};
+use overlapped::task::{PauseError, in_tasklet, unblock, wait_any};
+use overlapped::{Channel, JoinError, Select, run, scope, spawn, yield_now};
 
 fn fifo(path: PathBuf) -> PathBuf {
     let c = CString::new(path.as_os_str().as_bytes()).unwrap();
@@ -79,4 +79,74 @@ fn a_child_has_threads_of_its_own_although_its_parent_had_some() {
     })
     .unwrap();
     assert_eq!(std::fs::read_to_string(folder.path().join("child")).unwrap(), "there");
+}
+
+#[test]
+fn a_child_finds_its_parents_tasklets_parked_for_good() {
+    run(|| {
+        let (channel, other) = (Channel::<u8>::new(), Channel::<u8>::new());
+        let waits = {
+            let channel = channel.clone();
+            spawn(move || channel.recv())
+        };
+        let selects = {
+            let (channel, other) = (channel.clone(), other.clone());
+            spawn(move || {
+                let unlike = |_| ();
+                Select::new().recv(&channel, unlike).recv(&other, unlike).wait()
+            })
+        };
+        let paused = spawn(overlapped::task::pause);
+        yield_now();
+        assert_eq!((channel.balance(), other.balance()), (-2, -1));
+        in_a_child(|| {
+            assert_eq!((channel.balance(), other.balance()), (0, 0), "nobody waits any more");
+            run(|| {
+                paused.kill();
+                assert_eq!(paused.resume(), Err(PauseError::Finished));
+                assert_eq!(paused.run_now(), Err(PauseError::Finished));
+                assert!(paused.remote().is_finished());
+                let sends = {
+                    let channel = channel.clone();
+                    spawn(move || channel.send(5))
+                };
+                assert_eq!(channel.recv(), Ok(5));
+                sends.join().unwrap().unwrap();
+                let (_, ended) = wait_any(&mut vec![waits]).unwrap();
+                assert!(matches!(ended, Err(JoinError::Abandoned)));
+                assert!(matches!(selects.join(), Err(JoinError::Abandoned)));
+            })
+            .unwrap();
+        });
+        channel.close();
+        assert_eq!((channel.balance(), other.balance()), (0, 0), "the parent's are as they were");
+        assert_eq!(paused.resume(), Ok(()));
+        paused.join().unwrap();
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_scope_in_a_child_waits_for_nobody() {
+    run(|| {
+        scope(|s| {
+            s.spawn(yield_now);
+            in_a_child(|| scope(|_| ()));
+        });
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_tasklet_that_ends_in_a_child_ends_the_child() {
+    let child = run(|| {
+        // SAFETY: as above; the child ends with the tasklet.
+        let child = unsafe { libc::fork() };
+        assert!(child >= 0);
+        child
+    });
+    let mut status = 0;
+    // SAFETY: a child of ours and a place for its status.
+    assert!(unsafe { libc::waitpid(child.unwrap(), &raw mut status, 0) } > 0);
+    assert_eq!(libc::WTERMSIG(status), libc::SIGABRT);
 }

@@ -103,6 +103,7 @@ pub(crate) const CASES: &[Case] = &[
         ports: BOTH,
         answer: Answer::Under(Tool::AddressSanitizer),
     },
+    both("S15", "The user's code never runs on the scheduler's own stack, whatever calls it."),
     both("K1", "Kills in the queues of locks shared by threads lose no lock, permit or waiter."),
     both(
         "K2",

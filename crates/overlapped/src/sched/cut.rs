@@ -4,9 +4,10 @@
 //! completion decides (first law).
 
 use std::mem::ManuallyDrop;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Ending, Message, Sched, State, Tcb, TcbPtr, Verdict, Waiting, Wake, seat_of};
+use super::{
+    Ending, Message, Sched, State, Tcb, TcbPtr, Verdict, Waiting, Wake, drop_locals, seat_of,
+};
 
 /// How many candidates for a verdict are kept without asking whether they are of any use.
 const CANDIDATES_MIN: usize = 1_024;
@@ -21,6 +22,7 @@ impl Sched {
             if block.is_over() {
                 continue;
             }
+            self.assert_ours(block);
             block.killed.set(true);
             if block.state.get() != State::Waiting || block.shields.get() > 0 {
                 continue;
@@ -234,19 +236,16 @@ impl Sched {
         }
     }
 
-    /// Tells whoever polls a tasklet's end: the executor's code, on the tasklet's own stack.
+    /// Tells whoever polls a tasklet's end: the executor's code, on the tasklet's own stack. So are
+    /// the locals dropped that it makes.
     #[cold]
     fn wake_executor(&self, block: &Tcb, waker: std::task::Waker) {
         if self.running.get().is_none() {
             // Parked for good by the hub, which runs nobody's code; all who could poll end, too.
             return std::mem::forget(waker);
         }
-        block.no_switch.set(block.no_switch.get() + 1);
-        let told = catch_unwind(AssertUnwindSafe(|| waker.wake()));
-        block.no_switch.set(block.no_switch.get() - 1);
-        if let Err(payload) = told {
-            // The panic hook has printed it, and this tasklet has ended.
-            std::mem::forget(payload);
-        }
+        // Whoever waits for this end has been told of it, so it does not wait any more.
+        block.hold_still(|| waker.wake());
+        block.hold_still(|| drop_locals(block));
     }
 }

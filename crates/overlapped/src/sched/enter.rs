@@ -5,10 +5,12 @@ use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once};
 
+use super::hub::{Occupied, forget_scheduler};
 use super::run::Budget;
 use super::tasklet::Timers;
 use super::{
     Counters, Group, Inbox, Limits, NEVER, Observer, Queue, Sched, TcbPtr, Verdict, Waiter,
+    drop_quietly,
 };
 use crate::op::Table;
 use crate::port::foreign::quietly;
@@ -117,18 +119,23 @@ impl Opened {
         let sched = unsafe { &*place };
         sched.read_clock();
         static FORKS: Once = Once::new();
-        FORKS.call_once(|| control::in_fork_children(super::forget_scheduler));
+        FORKS.call_once(|| control::in_fork_children(forget_scheduler));
+        // It may complain to the user's subscriber.
+        let watched = sched.be_watched();
+        let occupied = Occupied::begin();
         let main = main.map(|main| main(sched));
         if let Some(main) = main {
             sched.adopt(main);
         }
         let no_way_out = AbortOnUnwind("in the scheduler");
-        let watched = sched.be_watched();
         sched.run_loop(main, until_main);
         drop(watched);
         std::mem::forget(no_way_out);
         // SAFETY: the box's; `sched` is not used again.
-        unsafe { leave(place) }
+        let (ended, observer) = unsafe { leave(place) };
+        drop(occupied);
+        drop_quietly(observer);
+        ended
     }
 }
 
@@ -148,7 +155,8 @@ impl Sched {
     }
 }
 
-/// Nothing is in flight, and the inbox is closed; now the stacks and the port are.
+/// Nothing is in flight, and the inbox is closed; now the stacks and the port are. The observer is
+/// the user's, to be dropped afterwards.
 ///
 /// Who is parked for good never runs again, but calls on its stack have been given references to
 /// the scheduler, which by Rust's rules must be valid until those calls return. So where there is
@@ -156,9 +164,9 @@ impl Sched {
 ///
 /// # Safety
 /// `place` came out of a box, and nobody uses it afterwards.
-unsafe fn leave(place: *mut Sched) -> Ended {
+unsafe fn leave(place: *mut Sched) -> (Ended, Option<Box<dyn Observer>>) {
     // SAFETY: the caller's promise. What is left there is memory that nobody drops again.
-    let sched = unsafe { place.read() };
+    let mut sched = unsafe { place.read() };
     assert_eq!(sched.table.borrow().len(), 0, "nothing is in flight at the end");
     sched.end_verdicts();
     let mut pool = sched.pool.borrow_mut();
@@ -171,7 +179,7 @@ unsafe fn leave(place: *mut Sched) -> Ended {
         // SAFETY: the memory is the box's, and no stack is left with a call that knows it.
         drop(unsafe { Box::from_raw(place.cast::<MaybeUninit<Sched>>()) });
     }
-    ended
+    (ended, sched.observer.take())
 }
 
 /// Makes a bug end the process where unwinding would free memory that is still in use: stacks under

@@ -11,8 +11,8 @@
 //!
 //! One scheduler per thread, on that of [`run`](crate::run) or one that it started;
 //! a run's schedulers are a [`Group`]. Everything in it is touched by
-//! that thread only, except the [`Inbox`]. It runs no user code: closures, results and locals are
-//! dropped on a tasklet's stack.
+//! that thread only, except the [`Inbox`]. It runs no user code (`hub.rs`): closures, results and
+//! locals are dropped on a tasklet's stack.
 //!
 //! Shutdown: (1) `ending` is set and everybody is killed; (2) the loop goes on until all have
 //! ended; (3) who outlives the grace time is abandoned: its operation is cancelled and reaped, its
@@ -21,6 +21,7 @@
 mod cut;
 mod enter;
 mod group;
+mod hub;
 mod idle;
 mod inbox;
 mod run;
@@ -29,7 +30,6 @@ mod witness;
 
 use std::cell::{Cell, RefCell};
 use std::ops::Deref;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +42,7 @@ use crate::switch::{Fiber, Hub};
 
 pub(crate) use enter::{AbortOnUnwind, Ended, Parts, new_number, open};
 pub(crate) use group::Group;
+pub(crate) use hub::{drop_locals, drop_quietly, is_occupied, users_turn};
 pub(crate) use inbox::{Inbox, Job, Line, Message};
 use run::Budget;
 pub(crate) use tasklet::{
@@ -294,6 +295,8 @@ impl Sched {
     #[inline]
     pub(crate) fn adopt(&self, tcb: TcbPtr) {
         let block = self.block(tcb);
+        #[cfg(debug_assertions)]
+        block.home.set(std::ptr::from_ref(self).addr());
         block.killed.set(self.ending.get());
         let old = self.all.replace(Some(tcb));
         block.all_next.set(old);
@@ -324,6 +327,15 @@ impl Sched {
         unsafe { &*tcb.as_ptr() }
     }
 
+    /// A living tasklet that somebody has a handle of, or met in a queue, is this scheduler's: see
+    /// `hub.rs`.
+    #[inline(always)]
+    pub(crate) fn assert_ours(&self, block: &Tcb) {
+        #[cfg(debug_assertions)]
+        assert_eq!(block.home.get(), std::ptr::from_ref(self).addr(), "another scheduler's");
+        let _ = block;
+    }
+
     /// Every living tasklet, the youngest first.
     pub(crate) fn each(&self, mut f: impl FnMut(TcbPtr, &Tcb)) {
         let mut at = self.all.get();
@@ -351,17 +363,9 @@ impl Sched {
             if self.telling.replace(true) {
                 return; // What the observer does itself is not observed.
             }
-            let me = self.me();
-            me.no_switch.set(me.no_switch.get() + 1);
-            me.shields.set(me.shields.get() + 1);
-            let told = catch_unwind(AssertUnwindSafe(|| f(&**observer)));
-            me.shields.set(me.shields.get() - 1);
-            me.no_switch.set(me.no_switch.get() - 1);
+            // An observer only looks on, so nothing ends by its panic.
+            self.me().hold_still(|| f(&**observer));
             self.telling.set(false);
-            if let Err(payload) = told {
-                // The panic hook has printed it; an observer only looks on, so nothing ends.
-                std::mem::forget(payload);
-            }
         }
     }
 
@@ -404,6 +408,7 @@ impl Sched {
     #[inline]
     pub(crate) fn unpark(&self, tcb: TcbPtr, why: Wake) {
         let block = self.block(tcb);
+        self.assert_ours(block);
         assert!(block.state.get() == State::Waiting, "only a waiting tasklet can be woken");
         // Who was ready before it was paused goes on with the reason it was woken for.
         if !matches!(block.waiting.get(), Waiting::Paused) {
@@ -431,11 +436,4 @@ impl Sched {
             Err(_) => unreachable!("the table of remote waits has no limit of its own"),
         }
     }
-}
-
-/// In a child of fork(2): it has neither the ring nor the other tasklets, so it shall see no
-/// scheduler. What the forking tasklet calls there blocks the thread; it should end by exec or
-/// exit.
-extern "C" fn forget_scheduler() {
-    CURRENT.with(|current| current.set(None));
 }

@@ -8,8 +8,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::spawn::drop_quietly;
-use crate::sched::{Tcb, here};
+use crate::sched::{self, here, users_turn};
 
 /// A value of which every tasklet has its own. Outside a scheduler, every thread has its own.
 ///
@@ -40,9 +39,6 @@ thread_local! {
     static OUTSIDE: RefCell<Values> = const { RefCell::new(Vec::new()) };
 }
 
-/// How often the end of a tasklet drops values that destructors have made anew.
-const ROUNDS_MAX: usize = 8;
-
 impl<T: 'static> Local<T> {
     /// A key whose values are made by `init`.
     pub const fn new(init: fn() -> T) -> Local<T> {
@@ -53,6 +49,7 @@ impl<T: 'static> Local<T> {
     pub fn with<R>(&'static self, f: impl FnOnce(&T) -> R) -> R {
         let value = self.find().unwrap_or_else(|| {
             // `init` is the user's: it may reach for locals itself, so nothing is borrowed here.
+            users_turn();
             let made: Rc<dyn Any> = Rc::new((self.init)());
             let key = self.key();
             with_values(|values| values.push((key, made.clone())));
@@ -103,27 +100,6 @@ pub(crate) fn identity<T: Any + Send + Sync>(
 pub(crate) fn drop_locals() {
     if let Some(here) = here() {
         here.me().last_drops.set(true);
-        drop_all(here.me());
+        sched::drop_locals(here.me());
     }
-}
-
-/// Drops the values of a tasklet that has ended. On its own stack: what is left after a few rounds,
-/// because destructors make it anew, is forgotten rather than dropped elsewhere.
-#[inline]
-pub(super) fn drop_all(me: &Tcb) {
-    if me.extra(|extra| extra.is_some()) {
-        drop_rounds(me);
-    }
-}
-
-#[cold]
-fn drop_rounds(me: &Tcb) {
-    let take = || me.extra(|extra| extra.map(|extra| std::mem::take(&mut extra.locals)));
-    for _ in 0..ROUNDS_MAX {
-        match take() {
-            Some(values) if !values.is_empty() => values.into_iter().for_each(drop_quietly),
-            _ => return,
-        }
-    }
-    std::mem::forget(take());
 }

@@ -89,7 +89,9 @@ impl Sched {
                 fiber.resume(&block.position, &self.hub)
             }
         };
-        CURRENT.with(|current| current.set(None));
+        if CURRENT.replace(None).is_none() {
+            ended_in_a_child();
+        }
         self.pulse.beat();
         let ran = self.running.take();
         if paused == Paused::Finished
@@ -181,6 +183,17 @@ impl Sched {
         }
         self.live.set(self.live.get() - 1);
     }
+}
+
+/// A tasklet forked and came to its end in the child, where its scheduler cannot go on: the ring
+/// and the other tasklets are the parent's.
+#[cold]
+fn ended_in_a_child() -> ! {
+    eprintln!(
+        "overlapped: a tasklet that forked has ended in the child, which should end by exec or \
+         exit; aborting"
+    );
+    std::process::abort();
 }
 
 /// Runs one tasklet from its first instruction to its last, on its own stack.

@@ -101,9 +101,18 @@ impl Sched {
 
     /// Leaves every seat, and asks every operation to end.
     pub(in crate::sched) fn give_up(&self, choice: &Choice) {
+        self.leave_seats(choice);
+        choice.each(|alternative| {
+            if let Place::Op { token, .. } = alternative.place.get() {
+                self.driver.borrow_mut().cancel(token);
+            }
+        });
+    }
+
+    /// Leaves every seat; operations go on.
+    pub(in crate::sched) fn leave_seats(&self, choice: &Choice) {
         choice.each(|alternative| match alternative.place.get() {
-            Place::Nowhere => {}
-            Place::Op { token, .. } => self.driver.borrow_mut().cancel(token),
+            Place::Nowhere | Place::Op { .. } => {}
             Place::Join(target) => {
                 alternative.place.set(Place::Nowhere);
                 self.block(target).joiner.set(None);

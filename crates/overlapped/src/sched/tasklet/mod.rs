@@ -21,10 +21,11 @@
 
 use std::any::{Any, TypeId};
 use std::cell::{Cell, UnsafeCell};
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::NonNull;
 use std::rc::Rc;
 
+use super::users_turn;
 use crate::op::{Outcome, Token};
 use crate::switch::{Fiber, Position, Suspender};
 
@@ -223,6 +224,9 @@ pub(crate) struct Tcb {
     pub(crate) stack_size: Cell<usize>,
     /// The call that made it.
     pub(crate) spawned_at: Origin,
+    /// The address of its scheduler, which is there until the tasklet is over.
+    #[cfg(debug_assertions)]
+    pub(crate) home: Cell<usize>,
 }
 
 /// The rarely used parts of a control block.
@@ -288,6 +292,8 @@ impl Tcb {
             no_stack: Cell::new(false),
             stack_size: Cell::new(0),
             spawned_at,
+            #[cfg(debug_assertions)]
+            home: Cell::new(0),
         }
     }
 
@@ -312,6 +318,27 @@ impl Tcb {
     pub(crate) fn extra_or_new<R>(&self, f: impl FnOnce(&mut Extra) -> R) -> R {
         // SAFETY: as in `extra`.
         f(unsafe { (*self.extra.get()).get_or_insert_default() })
+    }
+
+    /// Calls the user's `f`, which is to look on only: it may not wait, and it is not killed. By
+    /// its panic, which the hook has printed, nothing ends.
+    pub(crate) fn hold_still(&self, f: impl FnOnce()) {
+        users_turn();
+        self.no_switch.set(self.no_switch.get() + 1);
+        self.shields.set(self.shields.get() + 1);
+        let looked = catch_unwind(AssertUnwindSafe(f));
+        self.shields.set(self.shields.get() - 1);
+        self.no_switch.set(self.no_switch.get() - 1);
+        if let Err(payload) = looked {
+            std::mem::forget(payload);
+        }
+    }
+
+    /// Whether something is in the block that the user's code drops.
+    pub(crate) fn has_users_values(&self) -> bool {
+        self.extra(|extra| {
+            extra.is_some_and(|extra| !extra.locals.is_empty() || extra.waker.is_some())
+        })
     }
 
     /// The name given to `Builder::name`.

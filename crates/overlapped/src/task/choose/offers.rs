@@ -82,8 +82,9 @@ impl Offer for Joining {
         self.block().is_none_or(Tcb::is_over)
     }
 
-    fn sit(&self, _: Here, _: &Choice) -> bool {
+    fn sit(&self, here: Here, _: &Choice) -> bool {
         if let (Some(target), Some(block)) = (self.target, self.block()) {
+            here.assert_ours(block);
             block.joiner.set(Some(self.alternative.as_seat()));
             self.alternative.place.set(Place::Join(target));
         }

@@ -224,7 +224,7 @@ impl Config {
 
     #[track_caller]
     fn start<T>(self, until_main: bool, f: impl FnOnce() -> T) -> Result<T, RunError> {
-        if sched::here().is_some() {
+        if sched::is_occupied() {
             return Err(RunError::Nested);
         }
         panics::name_tasklets();
@@ -315,7 +315,8 @@ impl fmt::Debug for Config {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The caller is a tasklet already: use [`scope`](super::scope) or [`spawn`](super::spawn).
+    /// The calling thread has a scheduler already: use [`scope`](super::scope) or
+    /// [`spawn`](super::spawn).
     Nested,
     /// No completion port could be opened; the text says why and what helps.
     Port(io::Error),
@@ -358,5 +359,40 @@ impl From<RunError> for io::Error {
             RunError::Nested | RunError::Killed => io::ErrorKind::Other,
         };
         io::Error::new(kind, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sched::{Message, here};
+    use crate::task::yield_now;
+    use std::sync::mpsc;
+
+    #[test]
+    fn a_run_on_the_hub_is_nested() {
+        let (tell, told) = mpsc::channel();
+        run(|| {
+            let job = move |sched: &Sched| {
+                let nested = matches!(run(|| ()), Err(RunError::Nested));
+                tell.send((here().is_none(), nested)).unwrap();
+                // SAFETY: nothing is borrowed.
+                let made = unsafe { make(sched, std::panic::Location::caller(), || ()) };
+                let tcb = made.tcb;
+                drop(Tasklet::new(made));
+                tcb
+            };
+            let inbox = here().unwrap().inbox.clone();
+            inbox.post(Message::Spawn(Box::new(job))).unwrap();
+            let told = loop {
+                yield_now();
+                if let Ok(told) = told.try_recv() {
+                    break told;
+                }
+            };
+            assert_eq!(told, (true, true));
+        })
+        .unwrap();
+        assert!(run(|| ()).is_ok(), "the thread is free again");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A handle can be awaited under [`block_on`], or by any other executor that polls it on the
 //! handle's thread. The tasklet itself wakes the executor, as the last thing it does, inside
-//! `no_switch`.
+//! `no_switch`; there it also drops the locals that the executor's code has made.
 
 mod block_on;
 
@@ -39,8 +39,12 @@ impl<T> Future for Tasklet<T> {
         if self.is_finished() {
             return Poll::Ready(self.take_result());
         }
-        // Cloning and dropping are the executor's code: the block is not held meanwhile.
+        // Cloning and dropping are the executor's code: the block is not held meanwhile, and the
+        // tasklet may have ended afterwards.
         let waker = cx.waker().clone();
+        if self.is_finished() {
+            return Poll::Ready(self.take_result());
+        }
         let old = self.block().extra_or_new(|extra| extra.waker.replace(waker));
         drop(old);
         Poll::Pending

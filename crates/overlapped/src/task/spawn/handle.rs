@@ -9,9 +9,10 @@ use std::io;
 use std::marker::PhantomData;
 
 use super::remote::{Remote, remote_of};
-use super::{Made, Returned, drop_quietly, note_panic};
+use super::{Made, Returned, note_panic};
 use crate::sched::{
-    Ending, Here, State, Tcb, TcbPtr, Verdict, Waiting, Wake, here, release, retain, seat_of,
+    Ending, Here, State, Tcb, TcbPtr, Verdict, Waiting, Wake, drop_quietly, here, release, retain,
+    seat_of,
 };
 use crate::task::PanicPayload;
 use crate::task::wait::{checkpoint, deliver_kill, is_doomed, park};
@@ -74,6 +75,7 @@ impl<T> Tasklet<T> {
     fn wait(&self) -> Result<(), JoinError> {
         // Not over: its scheduler runs, so this is one of its tasklets.
         let here = here().ok_or(JoinError::WouldBlock)?;
+        here.assert_ours(self.block());
         checkpoint(here).map_err(|_| JoinError::WouldBlock)?;
         self.block().joiner.set(Some(seat_of(here.me_ptr())));
         match park(here, Waiting::Join(self.tcb), here.me().deadline.get()) {
@@ -228,7 +230,9 @@ impl<T> Tasklet<T> {
         if self.is_finished() {
             return Err(PauseError::Finished);
         }
-        here().ok_or(PauseError::Blocked)
+        let here = here().ok_or(PauseError::Blocked)?;
+        here.assert_ours(self.block());
+        Ok(here)
     }
 }
 

@@ -23,14 +23,17 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::NonNull;
 
 use super::wait::is_doomed;
-use super::{TaskletExit, WaitError, local};
+use super::{TaskletExit, WaitError};
 pub(crate) use handle::take_verdict;
 pub use handle::{Current, JoinError, PauseError, Tasklet, TaskletId};
 pub use place::{Placed, Spawner, place, place_on, place_on_each, schedulers, spawner};
 pub use remote::Remote;
 pub use scope::{Scope, ScopedTasklet, scope};
 
-use crate::sched::{Ending, Here, Origin, Sched, ScopeState, Tcb, TcbPtr, VTable, here};
+use crate::sched::{
+    Ending, Here, Origin, Sched, ScopeState, Tcb, TcbPtr, VTable, drop_locals, drop_quietly, here,
+    users_turn,
+};
 
 /// What a tasklet's closure came to.
 pub(crate) type Returned<T> = Result<T, Box<dyn Any + Send>>;
@@ -79,6 +82,7 @@ impl<F: FnOnce() -> T, T> Task<F, T> {
         // SAFETY: nobody else touches the stage before `ending` says that the tasklet is over.
         let closure = unsafe { std::mem::replace(&mut *task.stage.get(), Stage::Empty) };
         let Stage::Closure(f) = closure else { unreachable!("a tasklet runs once") };
+        users_turn();
         let no_stack = task.tcb.no_stack.get();
         let (result, mut ending) = if task.tcb.killed.get() || no_stack {
             task.tcb.last_drops.set(true);
@@ -88,7 +92,7 @@ impl<F: FnOnce() -> T, T> Task<F, T> {
             (Some(catch_unwind(AssertUnwindSafe(f))), Ending::Returned)
         };
         task.tcb.last_drops.set(true);
-        local::drop_all(&task.tcb);
+        drop_locals(&task.tcb);
         let result = match result {
             Some(Err(payload)) if payload.is::<TaskletExit>() => {
                 ending = Ending::Killed;
@@ -103,7 +107,7 @@ impl<F: FnOnce() -> T, T> Task<F, T> {
         if task.tcb.detached.get() {
             note_panic(&task.tcb, ending);
             drop_quietly(result);
-            local::drop_all(&task.tcb);
+            drop_locals(&task.tcb);
         } else if let Some(result) = result {
             // SAFETY: as above.
             unsafe { *task.stage.get() = Stage::Result(result) };
@@ -117,7 +121,11 @@ impl<F: FnOnce() -> T, T> Task<F, T> {
     /// Nobody holds a reference any more, and the types are those of `allocate`.
     unsafe fn free(tcb: TcbPtr) {
         // SAFETY: the pointer came from `Box::leak` of this very type.
-        drop(unsafe { Box::from_raw(tcb.cast::<Task<F, T>>().as_ptr()) });
+        let mut task = unsafe { Box::from_raw(tcb.cast::<Task<F, T>>().as_ptr()) };
+        // This may be the hub.
+        debug_assert!(matches!(task.stage.get_mut(), Stage::Empty), "a value is left");
+        debug_assert!(!task.tcb.has_users_values(), "a value is left in the block");
+        drop(task);
     }
 
     /// Takes the result for the handle.
@@ -153,16 +161,6 @@ pub(super) fn note_panic(tcb: &Tcb, ending: Ending) {
         // SAFETY: `scope` returns after its last tasklet has ended and its last handle, which
         // borrows it, is gone.
         unsafe { scope.as_ref() }.panicked.set(true);
-    }
-}
-
-/// Drops a value of the user's; a panic in its destructor has been printed by the panic hook and
-/// goes no further, and a payload that panics when dropped is forgotten.
-pub(crate) fn drop_quietly<T>(value: T) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value)))
-        && let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload)))
-    {
-        std::mem::forget(second);
     }
 }
 

@@ -13,8 +13,8 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{JoinError, Remote, Returned, SpawnError, Tasklet, drop_quietly, make};
-use crate::sched::{Group, Inbox, Job, Message, Origin, here};
+use super::{JoinError, Remote, Returned, SpawnError, Tasklet, make};
+use crate::sched::{Group, Inbox, Job, Message, Origin, drop_quietly, here, users_turn};
 use crate::task::waiter::{self, Waker, Woken};
 use crate::task::{PanicPayload, TaskletExit, current, on_abandon};
 
@@ -234,11 +234,12 @@ impl<T> Shared<T> {
         begins
     }
 
-    /// It has ended, for whatever reason came first.
-    fn end(&self, outcome: Result<T, JoinError>) {
+    /// It has ended, for whatever reason came first. Gives back an outcome that nobody wants: the
+    /// user's value may be in it.
+    fn end(&self, outcome: Result<T, JoinError>) -> Option<Result<T, JoinError>> {
         let mut state = self.lock();
         if state.is_over {
-            return;
+            return Some(outcome);
         }
         state.is_over = true;
         let unwanted = if state.is_detached {
@@ -250,10 +251,10 @@ impl<T> Shared<T> {
         let (remote, joiner) = (state.remote.take(), state.joiner.take());
         drop(state);
         drop(remote);
-        drop_quietly(unwanted);
         if let Some(joiner) = joiner {
             joiner.wake();
         }
+        unwanted
     }
 }
 
@@ -270,21 +271,23 @@ impl<T: Send + 'static> Promise<T> {
             return;
         }
         let shared = Arc::clone(&self.shared);
-        on_abandon(move || shared.end(Err(JoinError::Abandoned)));
+        on_abandon(move || drop(shared.end(Err(JoinError::Abandoned))));
+        users_turn();
         let returned: Returned<T> = catch_unwind(AssertUnwindSafe(f));
-        self.shared.end(returned.map_err(|payload| {
+        let unwanted = self.shared.end(returned.map_err(|payload| {
             if payload.is::<TaskletExit>() {
                 JoinError::Killed
             } else {
                 JoinError::Panicked(PanicPayload::new(payload))
             }
         }));
+        drop_quietly(unwanted);
     }
 }
 
 impl<T> Drop for Promise<T> {
     fn drop(&mut self) {
-        self.shared.end(Err(JoinError::Killed));
+        drop(self.shared.end(Err(JoinError::Killed)));
         self.group.remove_placed(self.scheduler);
     }
 }

@@ -44,6 +44,7 @@ pub(super) fn remote_of(tcb: TcbPtr, block: &Tcb) -> Remote {
     let Some(here) = here().filter(|_| !block.is_over()) else {
         return Remote { handle: None, id, name };
     };
+    here.assert_ours(block);
     let known = block.extra(|extra| extra?.line.clone());
     let line = known.unwrap_or_else(|| {
         let Ok(token) = here.remotes.borrow_mut().insert(tcb) else {

@@ -54,7 +54,8 @@ where
     let scope =
         Scope { state: ScopeState::default(), home: here(), scope: PhantomData, env: PhantomData };
     let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
-    if let Some(here) = scope.home {
+    // In a child of fork(2) nobody is left to wait for.
+    if let Some(here) = here().filter(|here| scope.home == Some(*here)) {
         scope.wait(here, result.as_ref().err());
     }
     match result {

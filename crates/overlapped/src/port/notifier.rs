@@ -82,7 +82,7 @@ impl EventFd {
         Ok(EventFd { fd, ring, takes_messages, pending })
     }
 
-    fn notify(&self) {
+    pub(super) fn notify(&self) {
         if self.pending.swap(true, Ordering::AcqRel) {
             return;
         }

@@ -3,6 +3,7 @@
 
 mod cancel;
 mod files;
+mod hints;
 mod ops;
 mod pressure;
 mod registrations;

@@ -290,8 +290,23 @@ impl Uring {
         self.overflows += u64::from(hints.overflow);
         if hints.queued > 0 || hints.overflow || hints.taskrun {
             self.ring.submit_and_get(hints.queued, false, None)?;
+            if self.ring.hints().taskrun && !self.ring.has_completions() {
+                return self.clear_hint();
+            }
         }
         Ok(())
+    }
+
+    /// Has the kernel clear a hint that may be stale.
+    ///
+    /// The kernel queues work for this thread *before* it sets the hint. Where this thread runs
+    /// the work in between, the hint comes late and stays, because only running work clears it: a
+    /// busy scheduler would enter the kernel at each look, and a watch would never come to sleep.
+    /// What this thread sends to itself is queued, with its hint set, before the call returns.
+    #[cold]
+    fn clear_hint(&mut self) -> io::Result<()> {
+        self.wake.notify();
+        self.ring.submit_and_get(self.ring.hints().queued, false, None).map(drop)
     }
 
     /// The same, and waits for at most `timeout` if there is nothing.
@@ -443,6 +458,11 @@ impl Uring {
                 std::process::abort();
             }
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn ring_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.ring.fd()
     }
 
     /// How often completions did not fit into the ring.

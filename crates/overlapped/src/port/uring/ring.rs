@@ -83,7 +83,8 @@ pub(super) struct Hints {
     pub(super) queued: u32,
     /// Completions did not fit into the ring and wait in the kernel.
     pub(super) overflow: bool,
-    /// Completions wait for the next `enter` to produce them.
+    /// Completions may wait for the next `enter` to produce them. It can be stale: true although
+    /// there is nothing, until an `enter` that finds something.
     pub(super) taskrun: bool,
 }
 

@@ -78,8 +78,14 @@ fn p15_a_thousand_opens_that_wait_hold_up_no_other_and_can_be_killed() {
             soon(|| has_reader(&fifos[98]) && has_writer(&fifos[99]));
             let begin = Instant::now();
             waiters.iter().for_each(|waiter| waiter.kill());
-            for waiter in waiters {
-                assert!(matches!(waiter.join(), Err(JoinError::Killed)));
+            for (i, waiter) in waiters.into_iter().enumerate() {
+                // Whoever looked at the last two has met those who wait there.
+                let may_be_open = i % fifos.len() >= 98;
+                match waiter.join() {
+                    Err(JoinError::Killed) => {}
+                    Ok(Ok(_)) if may_be_open => {}
+                    other => panic!("open {i}: {other:?}"),
+                }
                 checks += 1;
             }
             assert!(begin.elapsed() < rig::within(Duration::from_secs(5)), "{:?}", begin.elapsed());

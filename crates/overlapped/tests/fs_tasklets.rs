@@ -378,13 +378,16 @@ fn a_lock_is_waited_for_by_the_tasklet_alone() {
             .collect();
         sleep(Duration::from_millis(20));
         assert_eq!(got.get(), 0);
-        // Those who are killed must not get it later, unseen.
+        // Those who are killed get it at that very moment, or never.
         waiters[..10].iter().for_each(|waiter| waiter.kill());
         holder.unlock().unwrap();
+        let mut granted = 0;
         for (number, waiter) in waiters.into_iter().enumerate() {
-            assert_eq!(waiter.join().is_err(), number < 10);
+            let has_got_it = waiter.join().is_ok();
+            assert!(has_got_it || number < 10);
+            granted += usize::from(has_got_it);
         }
-        assert_eq!(got.get(), 10);
+        assert_eq!(got.get(), granted);
         timeout(Duration::from_secs(10), || open().lock()).unwrap();
     })
     .unwrap();

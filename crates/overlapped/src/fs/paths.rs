@@ -65,7 +65,8 @@ pub fn remove_dir<P: AsRef<Path>>(path: P) -> io::Result<()> {
 /// Removes a directory and all that is in it. Symbolic links are removed, never followed, also when
 /// somebody puts them in the way meanwhile.
 ///
-/// The whole removal is one job of the pool. Killed, it stops at the next entry.
+/// The whole removal is one job of the pool. A kill stops it at the next entry; nothing more is
+/// removed after the killed tasklet has ended.
 ///
 /// # Errors
 /// The first one; what was removed before stays so.

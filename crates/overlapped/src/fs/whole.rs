@@ -53,8 +53,8 @@ pub fn write<P: AsRef<Path>, C: AsRef<[u8]>>(path: P, contents: C) -> io::Result
 /// emptied where it is. Returns the bytes copied. From 64 KiB on the kernel copies, where it can,
 /// without moving anything through this process; file systems that share blocks share them.
 ///
-/// The whole copy is one job of the pool. Killed, it stops within some milliseconds, and leaves a
-/// part of the copy behind.
+/// The whole copy is one job of the pool. A kill stops it within some milliseconds, and leaves a
+/// part of the copy behind; nothing more is written after the killed tasklet has ended.
 ///
 /// # Errors
 /// `InvalidInput` where `from` is no regular file; those of opening, reading and writing.

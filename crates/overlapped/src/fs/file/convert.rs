@@ -25,10 +25,10 @@ impl From<OwnedFd> for File {
     }
 }
 
-/// Where a job that a killed tasklet left behind still works on the descriptor, this gives a
-/// duplicate: the number differs, the open file is the same. At the limit of descriptors it waits
-/// for the job to end, which blocks only the calling tasklet; neither a kill nor a deadline ends
-/// that, since there is no error to return.
+/// Where a job that nobody waits for any more still has the descriptor (it has not begun, or its
+/// tasklet was given up), this gives a duplicate: the number differs, the open file is the same. At
+/// the limit of descriptors it waits for the job to end, which blocks only the calling tasklet;
+/// neither a kill nor a deadline ends that, since there is no error to return.
 impl From<File> for OwnedFd {
     fn from(file: File) -> OwnedFd {
         let mut fd = file.fd;

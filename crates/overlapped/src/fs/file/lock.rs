@@ -1,7 +1,8 @@
 //! Advisory locks on whole files (flock(2)), as std has them.
 //!
 //! A lock that is not free is waited for on a thread of its own: it may take for ever. A killed
-//! waiter has its call interrupted; if it got the lock at that very moment, the lock is let go.
+//! waiter has its call interrupted; if it got the lock at that very moment, it has it. What a
+//! waiter gets that was given up at the end of its grace time is let go.
 
 use std::fmt;
 use std::io;

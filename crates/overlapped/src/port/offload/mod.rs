@@ -1,7 +1,7 @@
 //! The bounded pool for what no backend can do without blocking a thread.
 //!
-//! A job owns all its memory and descriptors: whoever waits for it may be killed and leave at
-//! once, and the job still ends later, on its own. So nothing is ever handed to this pool by
+//! A job owns all its memory and descriptors: whoever waits for it may leave before it begins, or
+//! be given up, and the job still ends later, on its own. So nothing is ever handed to this pool by
 //! pointer. There is one pool per process, with 500 threads at most; further jobs queue. Nobody
 //! waits for it at the process's end.
 //!

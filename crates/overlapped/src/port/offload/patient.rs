@@ -159,19 +159,21 @@ impl Patience {
         }
     }
 
-    /// Ends the call early, where it has not ended. Returns at once.
-    pub(crate) fn interrupt(&self) {
+    /// Ends the call early, where it has not ended. Returns at once. False: a signal has been sent
+    /// once, and may have come too early; there is no thread to repeat it.
+    pub(crate) fn interrupt(&self) -> bool {
         {
             let mut state = lock(&self.0);
             state.interrupted = true;
             if state.caller.is_none() {
-                return;
+                return true;
             }
         }
-        if !self.leave_to_janitor(Times::UntilItEnds) {
-            // The one signal that can be sent without a thread to repeat it.
+        let is_seen_to = self.leave_to_janitor(Times::UntilItEnds);
+        if !is_seen_to {
             self.kick();
         }
+        is_seen_to
     }
 
     /// Has the call, which this thread is about to make, begin again a few times soon.

@@ -1,5 +1,5 @@
-//! The ring's hint that completions are due, when it is stale: the kernel queues work for the ring's
-//! thread, which runs it at once, and only then sets the hint.
+//! The ring's hint that completions are due, when it is stale: the kernel queues work for the
+//! ring's thread, which runs it at once, and only then sets the hint.
 
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};

@@ -2,27 +2,36 @@
 //!
 //! ```text
 //! Queued ──▶ Running ──▶ Done     the waiter takes the result
-//!    │          └──────▶ Left     killed: the result is dropped by the thread, when it comes
+//!    │          └──────▶ Left     unwound or given up: the thread drops the result
 //!    ├─────────────────▶ Left     killed or too late: the job is not begun
 //!    └─────────────────▶ Back     there is no thread: the waiter does it where it stands
 //! ```
 //!
-//! The job owns all it works on, so a killed waiter leaves at once. A deadline is obeyed as by the
-//! port: a job that has not begun never will; one that has begun is asked to stop, and *its result*
-//! decides.
+//! Terminal completion first, as with the port: a kill or a deadline ends the wait for a job that
+//! has not begun, which then never will. One that has begun is asked to stop, and *its result*
+//! decides. A waiter that left earlier would lose what the job takes (bytes and a cursor's way,
+//! entries of a directory, a descriptor, a lock), and what the job changes (a write, a removal)
+//! would come after what was done since, by whoever has joined the waiter.
+//!
+//! The job owns all it works on all the same: a tasklet can be given up, at the end of its grace
+//! time.
 
 use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::port::offload::{self, Bell, On, Patience};
 use crate::port::{clock, is_cancelled};
 use crate::sched::NEVER;
-use crate::task::in_tasklet;
 use crate::task::refusal::timed_out;
 use crate::task::waiter::{self, Wait, Waker, Woken};
+use crate::task::{in_tasklet, shield};
+
+/// How soon a call is interrupted again, where nobody else sees to it.
+const ASK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Tells a job that nobody wants its result any more, or not at any price.
 #[derive(Debug, Clone, Default)]
@@ -147,36 +156,36 @@ impl<T> Shared<T> {
     }
 
     /// What the waiter does.
-    fn wait(
-        &self,
-        what: &'static str,
-        mut wait: Wait,
-        patience: Option<Patience>,
-    ) -> io::Result<T> {
+    fn wait(&self, what: &'static str, wait: Wait, patience: Option<Patience>) -> io::Result<T> {
         let leaving = Leaving { shared: self, patience, armed: Cell::new(true) };
-        let mut until = waiter::deadline();
-        let mut late = false;
+        let woken = wait.park(what, waiter::deadline());
+        let result = match self.settle(woken) {
+            Some(result) => result,
+            None => shield(|| self.wait_to_the_end(what, &leaving)),
+        };
+        leaving.armed.set(false);
+        let is_cut = |error: &io::Error| error.raw_os_error().is_some_and(|no| is_cancelled(-no));
+        match (woken, result) {
+            (Woken::TimedOut, Err(error)) if is_cut(&error) => Err(timed_out(true)),
+            (Woken::Killed, Err(error)) if is_cut(&error) => waiter::leave(),
+            (_, result) => result,
+        }
+    }
+
+    /// The job has begun, and what it does it has done: only its end counts.
+    fn wait_to_the_end(&self, what: &'static str, leaving: &Leaving<'_, T>) -> io::Result<T> {
         loop {
-            if wait.park(what, until) == Woken::Killed {
-                waiter::leave();
-            }
-            if let Some(result) = self.settle() {
-                leaving.armed.set(false);
-                return result.map_err(|error| match error.raw_os_error() {
-                    Some(errno) if late && is_cancelled(-errno) => timed_out(true),
-                    _ => error,
-                });
-            }
-            // The deadline has passed and the job is running: only its end counts now.
-            (late, until) = (true, NEVER);
-            leaving.ask();
-            let (again, waker) = waiter::prepare().map_err(|_| timed_out(true))?;
-            wait = again;
+            let ask_again = leaving.ask();
+            let (wait, waker) = waiter::prepare().expect("a caller that has waited may wait");
             if let Stage::Running(place) = &mut *self.stage() {
                 *place = waker;
             } else {
                 // It ended meanwhile, and has woken nobody.
                 waker.wake();
+            }
+            let woken = wait.park(what, ask_again);
+            if let Some(result) = self.settle(woken) {
+                return result;
             }
         }
     }
@@ -192,16 +201,18 @@ impl<T> Shared<T> {
     }
 
     /// The result, or that there will be none; `None` while the job is running.
-    fn settle(&self) -> Option<io::Result<T>> {
+    fn settle(&self, woken: Woken) -> Option<io::Result<T>> {
         let mut stage = self.stage();
         match std::mem::replace(&mut *stage, Stage::Left) {
             Stage::Done(result) => Some(result),
-            Stage::Back(job) => {
+            Stage::Back(job) if woken == Woken::Yes => {
                 drop(stage);
                 Some(job(&self.stop))
             }
             // It will not begin any more.
-            Stage::Queued(_) | Stage::Left => Some(Err(timed_out(true))),
+            Stage::Queued(_) | Stage::Back(_) | Stage::Left => {
+                Some(Err(io::Error::from_raw_os_error(libc::ECANCELED)))
+            }
             running @ Stage::Running(_) => {
                 *stage = running;
                 None
@@ -218,11 +229,12 @@ struct Leaving<'a, T> {
 }
 
 impl<T> Leaving<'_, T> {
-    /// Asks the job to end.
-    fn ask(&self) {
+    /// Asks the job to end. Says when to ask again.
+    fn ask(&self) -> u64 {
         self.shared.stop.set();
-        if let Some(patience) = &self.patience {
-            patience.interrupt();
+        match &self.patience {
+            Some(patience) if !patience.interrupt() => clock::nanos() + ASK_AGAIN.as_nanos() as u64,
+            _ => NEVER,
         }
     }
 }
@@ -240,8 +252,8 @@ impl<T> Drop for Leaving<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::{run, spawn, yield_now};
-    use crate::time::{Duration, sleep, timeout};
+    use crate::task::{JoinError, run, spawn, yield_now};
+    use crate::time::{sleep, timeout};
     use std::sync::mpsc;
 
     #[test]
@@ -256,25 +268,83 @@ mod tests {
         .unwrap();
     }
 
+    /// Kills the waiter of a job that has begun and waits to be stopped; says what became of it.
+    fn killed(
+        result: fn() -> io::Result<u8>,
+    ) -> (Result<io::Result<u8>, JoinError>, mpsc::Receiver<&'static str>) {
+        let (tx, rx) = mpsc::channel();
+        let waiter = spawn(move || {
+            on_pool("a test", move |stop| {
+                tx.send("began").unwrap();
+                while !stop.is_set() {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                std::thread::sleep(Duration::from_millis(5));
+                tx.send("stopped").unwrap();
+                result()
+            })
+        });
+        yield_now();
+        assert_eq!(rx.recv().unwrap(), "began");
+        waiter.kill();
+        (waiter.join(), rx)
+    }
+
     #[test]
-    fn a_killed_waiter_leaves_at_once_and_the_job_is_asked_to_stop() {
+    fn a_kill_asks_a_running_job_to_stop_and_the_result_decides() {
+        run(|| {
+            let (ended, rx) = killed(|| Ok(7));
+            assert_eq!(rx.try_recv(), Ok("stopped"), "it had left before the job's end");
+            assert_eq!(ended.unwrap().unwrap(), 7, "what a job has done is handed over");
+            let (ended, rx) = killed(|| Err(io::Error::from_raw_os_error(libc::EIO)));
+            assert_eq!(rx.try_recv(), Ok("stopped"));
+            assert_eq!(ended.unwrap().unwrap_err().raw_os_error(), Some(libc::EIO));
+            let (ended, rx) = killed(|| Err(io::Error::from_raw_os_error(libc::ECANCELED)));
+            assert_eq!(rx.try_recv(), Ok("stopped"));
+            assert!(matches!(ended, Err(JoinError::Killed)), "{ended:?}");
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_kill_that_a_job_outlived_is_delivered_at_the_next_wait() {
         run(|| {
             let (tx, rx) = mpsc::channel();
             let waiter = spawn(move || {
                 on_pool("a test", move |stop| {
-                    tx.send("began").unwrap();
+                    tx.send(()).unwrap();
                     while !stop.is_set() {
                         std::thread::sleep(Duration::from_millis(1));
                     }
-                    tx.send("stopped").unwrap();
                     Ok(())
                 })
+                .unwrap();
+                yield_now();
             });
             yield_now();
-            assert_eq!(rx.recv().unwrap(), "began");
+            rx.recv().unwrap();
             waiter.kill();
-            assert!(waiter.join().is_err());
-            assert_eq!(rx.recv().unwrap(), "stopped");
+            assert!(matches!(waiter.join(), Err(JoinError::Killed)));
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_job_that_has_not_begun_when_its_waiter_is_killed_never_begins() {
+        run(|| {
+            let shared = |waker| Shared::<()>::new(waker);
+            let (tx, rx) = mpsc::channel();
+            let waiter = spawn(move || {
+                let (wait, waker) = waiter::prepare().unwrap();
+                let shared = shared(waker);
+                tx.send(Arc::clone(&shared)).unwrap();
+                shared.wait("a test", wait, None)
+            });
+            yield_now();
+            let shared = rx.recv().unwrap();
+            waiter.kill();
+            assert!(matches!(waiter.join(), Err(JoinError::Killed)));
+            assert!(shared.run(|_| unreachable!("nobody waits for it")).is_none());
         })
         .unwrap();
     }

@@ -80,6 +80,14 @@ impl<O> Table<O> {
         self.live
     }
 
+    /// The owners, in no order.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &O> {
+        self.slots.iter().filter_map(|slot| match &slot.entry {
+            Entry::Used(owner) => Some(owner),
+            Entry::Free(_) => None,
+        })
+    }
+
     /// Takes in `owner`, or gives it back where the table is full.
     pub(crate) fn insert(&mut self, owner: O) -> Result<Token, (Full, O)> {
         if self.live == self.limit {

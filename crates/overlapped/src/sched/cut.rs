@@ -69,7 +69,7 @@ impl Sched {
             // SAFETY: a group outlives whoever waits for its members.
             Waiting::Member(bell) => unsafe { bell.as_ref() }.set(None),
             Waiting::Join(target) => self.block(target).joiner.set(None),
-            Waiting::Remote { token, .. } => {
+            Waiting::Remote { token, .. } | Waiting::Lock { token, .. } => {
                 self.remote_waits.borrow_mut().remove(token);
             }
             Waiting::Nothing

@@ -10,7 +10,7 @@ use super::run::Budget;
 use super::tasklet::Timers;
 use super::{
     Counters, Group, Inbox, Limits, NEVER, Observer, Queue, Sched, TcbPtr, Verdict, Waiter,
-    drop_quietly,
+    drop_quietly, thread_number,
 };
 use crate::op::Table;
 use crate::port::foreign::quietly;
@@ -55,6 +55,7 @@ pub(crate) fn open(parts: Parts) -> Opened {
         group: parts.group,
         member: parts.member,
         number: new_number(),
+        thread: thread_number(),
         inbox,
         running: Cell::new(None),
         hub: Hub::new(),
@@ -86,6 +87,7 @@ pub(crate) fn open(parts: Parts) -> Opened {
         late: Cell::new(false),
         drops_late: Cell::new(false),
         remote_waits: RefCell::new(Table::new(usize::MAX)),
+        lock_waits: Cell::new(0),
         remotes: RefCell::new(Table::new(usize::MAX)),
         abandoned: RefCell::new(Vec::new()),
         verdict: RefCell::new(None),

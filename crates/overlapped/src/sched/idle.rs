@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::group::Rest;
-use super::{Message, NEVER, Sched, State, Waiting, Wake};
+use super::{Message, NEVER, Sched, State, TcbPtr, Waiting, Wake};
 use crate::switch::prefetch;
 
 /// How often idle stacks are looked through, in nanoseconds.
@@ -112,8 +112,19 @@ impl Sched {
     fn someone_can_wake(&self) -> bool {
         self.table.borrow().len() > 0
             || self.timed_waits.get() > 0
-            || self.remote_waits.borrow().len() > 0
             || self.inbox.handles() > 0
+            || self.others_can_wake()
+    }
+
+    /// Whether another thread could end one of the waits that are registered for that.
+    fn others_can_wake(&self) -> bool {
+        let waits = self.remote_waits.borrow();
+        let can_wake = |tcb: &TcbPtr| match self.block(*tcb).waiting.get() {
+            // SAFETY: it waits, so its frame is there, which borrows the lock.
+            Waiting::Lock { holder, .. } => !unsafe { holder.as_ref() }.is_on(self),
+            _ => true,
+        };
+        waits.len() > self.lock_waits.get() || waits.values().any(can_wake)
     }
 
     /// Moves completions from the port to the ready queue.

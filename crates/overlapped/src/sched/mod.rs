@@ -40,14 +40,15 @@ use crate::port::{Driver, clock};
 use crate::stack::Pool;
 use crate::switch::{Fiber, Hub};
 
-pub(crate) use enter::{AbortOnUnwind, Ended, Parts, new_number, open};
+pub(crate) use enter::{AbortOnUnwind, Ended, Parts, open};
 pub(crate) use group::Group;
 pub(crate) use hub::{drop_locals, drop_quietly, is_occupied, users_turn};
 pub(crate) use inbox::{Inbox, Job, Line, Message, Refused};
 use run::Budget;
 pub(crate) use tasklet::{
-    Alternative, Bell, Choice, Ending, NEVER, Origin, Place, Queue, Seat, SeatPtr, Span, State,
-    Tcb, TcbPtr, VTable, Waiting, Wake, release, retain, seat_of,
+    Alternative, Bell, Choice, Ending, Holder, LockKind, LockWait, NEVER, Origin, Place, Queue,
+    Seat, SeatPtr, Span, State, Tcb, TcbPtr, VTable, Waiting, Wake, release, retain, seat_of,
+    thread_number,
 };
 pub(crate) use witness::report_overflows;
 pub use witness::{ChannelEvent, Observer, Verdict, Waiter};
@@ -198,12 +199,16 @@ pub(crate) struct Sched {
     pub(crate) member: usize,
     /// Names this scheduler for ever: together with a tasklet's id, that tasklet.
     pub(crate) number: u64,
+    /// Names its thread, as the holder of a lock that it took outside of all runs.
+    thread: u64,
     pub(crate) inbox: Arc<Inbox>,
     messages: RefCell<(Vec<Message>, Vec<Job>)>,
     /// Tasklets made of closures from the inbox that have not begun.
     pub(crate) unbegun: Cell<usize>,
     /// Who waits for a wake from another thread.
     pub(crate) remote_waits: RefCell<Table<TcbPtr>>,
+    /// How many of them wait for a lock.
+    pub(crate) lock_waits: Cell<usize>,
     /// Who has a `Remote` handle.
     pub(crate) remotes: RefCell<Table<TcbPtr>>,
     /// Who was parked for good.

@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Choice, Place, Sched, State, Tcb, WaitQueue, Waiting, here};
+use super::{Choice, Holder, LockKind, Place, Sched, State, Tcb, WaitQueue, Waiting, here};
 use crate::port::watch::Held;
 use crate::stack::overflow::{self, Culprit};
 
@@ -161,10 +161,22 @@ impl Sched {
                 Waiting::Paused => "paused".to_owned(),
                 Waiting::Scope(_) => "the end of its scope".to_owned(),
                 Waiting::Remote { what, .. } => what.to_owned(),
+                Waiting::Lock { kind, holder, .. } => {
+                    // SAFETY: it waits, so its frame is there, which borrows the lock.
+                    self.describe_lock(kind, unsafe { holder.as_ref() })
+                }
             },
         };
         let (id, name, spawned_at) = (block.id, block.name(), block.spawned_at);
         Waiter { id, name, on, spawned_at }
+    }
+
+    fn describe_lock(&self, kind: LockKind, holder: &Holder) -> String {
+        match holder.tasklet_on(self) {
+            Some(0) => format!("{kind} that this thread locked before the run"),
+            Some(tasklet) => format!("{kind} that tasklet {tasklet} has locked"),
+            None => kind.to_string(),
+        }
     }
 
     fn describe_choice(&self, choice: &Choice) -> String {

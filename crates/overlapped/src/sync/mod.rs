@@ -23,7 +23,10 @@
 //! - **Deadlines** of [`timeout`](crate::time::timeout) cut the calls that can say so; calls
 //!   without an error to return, such as [`Mutex::lock`], are not cut.
 //! - **Deadlocks.** While somebody waits here, the scheduler takes it that another thread may end
-//!   the wait, so there is no verdict: a true deadlock waits for ever, as with std.
+//!   the wait, so there is no verdict: a true deadlock waits for ever, as with std. Locks are the
+//!   exception: a guard stays on its thread, so a [`Mutex`], or an [`RwLock`] that is written, that
+//!   is held by a tasklet of the same thread is no hope. A cycle of such waits is a verdict, of
+//!   which the last waiter is told whose call can fail, else [`run`](crate::run()).
 //! - **Unwinding** tasklets never switch. A destructor that comes to a lock which a neighbour holds
 //!   across a wait could never have it, so the process is **aborted**, with a message that names
 //!   the lock and both tasklets; use `try_lock` in destructors of what may be killed or may panic.

@@ -8,8 +8,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{LockResult, TryLockError, TryLockResult};
 
 use super::base::lock::{Lock, Panicking};
-
-const WHAT: &str = "a Mutex";
+use crate::sched::LockKind;
 
 /// `std::sync::Mutex` that blocks the calling tasklet only; outside a scheduler, the thread.
 ///
@@ -26,6 +25,11 @@ const WHAT: &str = "a Mutex";
 /// there is no error to return.
 ///
 /// **Unwinding** tasklets do not wait: see the [module](crate::sync).
+///
+/// **Deadlocks**: locking twice panics. If all tasklets of a scheduler wait for each other and for
+/// locks that are held on its thread, there is a verdict. A guard that is given to a neighbour
+/// (through a [`Channel`](crate::Channel), as a result) still counts as that of the tasklet that
+/// locked, which must not lock again before the neighbour has dropped it.
 ///
 /// ```
 /// use std::rc::Rc;
@@ -93,10 +97,12 @@ impl<T: ?Sized> Mutex<T> {
     /// The guard in an error, if the mutex is poisoned.
     ///
     /// # Panics
-    /// If it would have to wait inside [`no_switch`](crate::task::no_switch).
+    /// If it would have to wait inside [`no_switch`](crate::task::no_switch), or for the caller
+    /// itself.
+    #[track_caller]
     #[inline]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
-        self.lock.lock(WHAT);
+        self.lock.lock(LockKind::Mutex);
         self.guard()
     }
 

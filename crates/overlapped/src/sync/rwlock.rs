@@ -8,12 +8,10 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{LockResult, TryLockError, TryLockResult};
 
 use super::base::lock::{Lock, Panicking};
+use crate::sched::LockKind;
 
 /// The most readers at a time; one more waits.
 const READERS_MAX: usize = 1 << 29;
-
-const TO_READ: &str = "an RwLock to read";
-const TO_WRITE: &str = "an RwLock to write";
 
 /// `std::sync::RwLock` that blocks the calling tasklet only; outside a scheduler, the thread.
 ///
@@ -23,7 +21,8 @@ const TO_WRITE: &str = "an RwLock to write";
 /// reads again while a writer waits blocks itself, as with std's.
 ///
 /// Poisoned by a panic or a kill while writing, as std's. What is said of kills, deadlines and
-/// unwinding at [`Mutex`](super::Mutex) holds here as well.
+/// unwinding at [`Mutex`](super::Mutex) holds here as well. What is said of deadlocks holds where a
+/// writer has the lock: which tasklets read is not known, so a wait for readers may always end.
 ///
 /// ```
 /// use overlapped::sync::RwLock;
@@ -91,10 +90,12 @@ impl<T: ?Sized> RwLock<T> {
     /// The guard in an error, if the lock is poisoned.
     ///
     /// # Panics
-    /// If it would have to wait inside [`no_switch`](crate::task::no_switch).
+    /// If it would have to wait inside [`no_switch`](crate::task::no_switch), or for the caller
+    /// itself, which writes.
+    #[track_caller]
     #[inline]
     pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
-        self.lock.lock_shared(TO_READ);
+        self.lock.lock_shared(LockKind::Read);
         self.lock.guarded(self.reader())
     }
 
@@ -117,10 +118,12 @@ impl<T: ?Sized> RwLock<T> {
     /// The guard in an error, if the lock is poisoned.
     ///
     /// # Panics
-    /// If it would have to wait inside [`no_switch`](crate::task::no_switch).
+    /// If it would have to wait inside [`no_switch`](crate::task::no_switch), or for the caller
+    /// itself, which writes.
+    #[track_caller]
     #[inline]
     pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
-        self.lock.lock(TO_WRITE);
+        self.lock.lock(LockKind::Write);
         self.lock.guarded(self.writer())
     }
 

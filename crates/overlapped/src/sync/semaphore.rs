@@ -151,7 +151,7 @@ impl Semaphore {
         if self.permits.try_acquire(permits) {
             return Ok(());
         }
-        self.permits.acquire(&Ask { permits, exclusive: false, what: WHAT, until })
+        self.permits.acquire(&Ask { permits, exclusive: false, what: WHAT, lock: None, until })
     }
 }
 

@@ -12,10 +12,10 @@
 //! under its own lock who has got it, never by the wake.
 //!
 //! While a `Wait` exists, the scheduler takes it that somebody outside may end it, so there is no
-//! deadlock verdict.
+//! deadlock verdict; unless it is for a lock that is held on this very thread.
 
-use std::cell::Cell;
 use std::marker::PhantomData;
+use std::ptr::NonNull;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use crate::op::Token;
 use crate::port::clock;
 use crate::port::offload::Bell;
 pub(crate) use crate::sched::NEVER;
-use crate::sched::{Inbox, Message, State, Waiting, Wake, here, new_number};
+use crate::sched::{Inbox, LockWait, Message, State, Waiting, Wake, here, thread_number};
 
 /// How a [`Wait`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,16 +109,10 @@ pub(crate) struct Caller {
 
 /// The calling tasklet; outside a scheduler, the thread.
 pub(crate) fn caller() -> Caller {
-    thread_local! {
-        static NUMBER: Cell<u64> = const { Cell::new(0) };
+    match here() {
+        Some(here) => Caller { number: here.number, id: here.me().id },
+        None => Caller { number: thread_number(), id: 0 },
     }
-    if let Some(here) = here() {
-        return Caller { number: here.number, id: here.me().id };
-    }
-    if NUMBER.get() == 0 {
-        NUMBER.set(new_number());
-    }
-    Caller { number: NUMBER.get(), id: 0 }
 }
 
 /// Delivers the kill that ended a wait.
@@ -132,11 +126,30 @@ pub(crate) fn leave() -> ! {
 impl Wait {
     /// Blocks until woken, killed, or the port's clock shows `until`. `what`: for dumps.
     pub(crate) fn park(self, what: &'static str, until: u64) -> Woken {
+        self.park_in(|token| Waiting::Remote { token, what }, until)
+    }
+
+    /// As [`park`](Wait::park), for a lock: where it is held on this thread nobody outside can end
+    /// the wait.
+    pub(crate) fn park_for_lock(self, lock: LockWait<'_>, until: u64) -> Woken {
+        let (kind, holder) = (lock.kind, NonNull::from(lock.holder));
+        let count = |by: isize| {
+            if let Some(here) = here() {
+                here.lock_waits.set(here.lock_waits.get().wrapping_add_signed(by));
+            }
+        };
+        count(1);
+        let woken = self.park_in(|token| Waiting::Lock { token, kind, holder }, until);
+        count(-1);
+        woken
+    }
+
+    fn park_in(self, waiting: impl FnOnce(Token) -> Waiting, until: u64) -> Woken {
         match &self.place {
             Place::Thread(flag) => flag.park(until),
             Place::Tasklet(token) => {
                 let here = here().expect("a wait is parked by the tasklet that prepared it");
-                match park(here, Waiting::Remote { token: *token, what }, until) {
+                match park(here, waiting(*token), until) {
                     Wake::Done => Woken::Yes,
                     Wake::TimedOut => Woken::TimedOut,
                     Wake::Killed => Woken::Killed,

@@ -31,11 +31,13 @@ use crate::switch::{Fiber, Position, Suspender};
 
 mod candidates;
 mod choice;
+mod holder;
 mod queue;
 mod seat;
 mod timers;
 
 pub(super) use candidates::Candidates;
+pub(crate) use holder::{Holder, LockKind, LockWait, thread_number};
 pub(crate) use queue::Queue;
 use seat::Sitter;
 pub(crate) use seat::{Alternative, Bell, Choice, Place, Seat, SeatPtr, seat_of};
@@ -96,6 +98,8 @@ pub(crate) enum Waiting {
     Scope(NonNull<super::ScopeState>),
     /// Another thread's wake; `what` for dumps.
     Remote { token: Token, what: &'static str },
+    /// A lock, which another thread may release unless it is held on this one.
+    Lock { token: Token, kind: LockKind, holder: NonNull<Holder> },
 }
 
 impl Waiting {
@@ -111,7 +115,8 @@ impl Waiting {
             | Waiting::Sleep
             | Waiting::Paused
             | Waiting::Scope(_)
-            | Waiting::Remote { .. } => false,
+            | Waiting::Remote { .. }
+            | Waiting::Lock { .. } => false,
         }
     }
 }

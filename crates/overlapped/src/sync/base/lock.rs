@@ -8,15 +8,16 @@
 //! blocked. Inside `no_switch` it is a panic, as for every call that has no error to return.
 
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use super::permits::{Ask, Permits, Without};
 use super::rt::Mutex;
 use crate::port::clock;
-use crate::sched::{NEVER, here};
+use crate::sched::{Holder, LockKind, LockWait, NEVER, here};
 use crate::task::Refusal;
+use crate::task::wait::checkpoint;
 
 /// How long a holder in another thread has, while a tasklet unwinds.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -56,33 +57,35 @@ impl<const ALL: usize> Lock<ALL> {
         }
     }
 
+    #[track_caller]
     #[inline]
-    pub(in crate::sync) fn lock(&self, what: &'static str) {
+    pub(in crate::sync) fn lock(&self, kind: LockKind) {
         if !self.permits.take_all(ALL) {
-            self.contend(ALL, what);
+            self.contend(ALL, kind);
         }
-        self.holder.is_me();
+        self.holder.set();
     }
 
     #[inline]
     pub(in crate::sync) fn try_lock(&self) -> bool {
         let locked = self.permits.try_acquire(ALL);
         if locked {
-            self.holder.is_me();
+            self.holder.set();
         }
         locked
     }
 
     #[inline]
     pub(in crate::sync) fn unlock(&self) {
-        self.holder.is_nobody();
+        self.holder.clear();
         self.permits.release(ALL);
     }
 
+    #[track_caller]
     #[inline]
-    pub(in crate::sync) fn lock_shared(&self, what: &'static str) {
+    pub(in crate::sync) fn lock_shared(&self, kind: LockKind) {
         if !self.permits.try_acquire(1) {
-            self.contend(1, what);
+            self.contend(1, kind);
         }
     }
 
@@ -98,7 +101,7 @@ impl<const ALL: usize> Lock<ALL> {
 
     /// The owner becomes a reader.
     pub(in crate::sync) fn downgrade(&self) {
-        self.holder.is_nobody();
+        self.holder.clear();
         self.permits.release(ALL - 1);
     }
 
@@ -126,8 +129,13 @@ impl<const ALL: usize> Lock<ALL> {
     }
 
     /// Others hold it, or come first.
+    #[track_caller]
     #[cold]
-    fn contend(&self, permits: usize, what: &'static str) {
+    fn contend(&self, permits: usize, kind: LockKind) {
+        // Who may not wait is told so, as in any other case; who is killed ends.
+        if self.holder.is_caller() && here().is_none_or(|here| checkpoint(here).is_ok()) {
+            panic!("{kind} that the caller has locked already: it would wait for itself for ever");
+        }
         // A neighbour on this thread will not release it while we spin, and one that the lock was
         // handed over to will not take it up.
         if self.holder.is_elsewhere() {
@@ -141,7 +149,9 @@ impl<const ALL: usize> Lock<ALL> {
                 }
             }
         }
-        let ask = Ask { permits, exclusive: permits == ALL, what, until: NEVER };
+        let lock = LockWait { kind, holder: &self.holder };
+        let what = kind.name();
+        let ask = Ask { permits, exclusive: permits == ALL, what, lock: Some(lock), until: NEVER };
         match self.permits.acquire(&ask) {
             Ok(()) => {}
             Err(Without::Refused(Refusal::Unwinding)) => self.seize(permits, what),
@@ -185,65 +195,5 @@ pub(in crate::sync) fn refuse(refusal: Refusal, what: &'static str, at: *const (
     match refusal {
         Refusal::Unwinding => would_wait_while_unwinding(&format!("{what} at {at:p}")),
         Refusal::NoSwitch => panic!("{what} {}", refusal.reason()),
-    }
-}
-
-/// Who locked it, as far as it was a tasklet. Only for messages, and to tell whether the holder
-/// runs on the caller's own thread: a guard does not leave the thread that it was made on. Numbers,
-/// since a guard may outlive its scheduler, at whose address another thread's may be by then.
-struct Holder {
-    /// The number of its scheduler, or [`PLAIN`]; 0: nobody, readers, or one who has not run since
-    /// the lock was handed over to it.
-    sched: AtomicU64,
-    /// Its id there.
-    tasklet: AtomicU64,
-}
-
-/// In the place of a scheduler: a thread without one.
-const PLAIN: u64 = u64::MAX;
-
-impl Holder {
-    const fn nobody() -> Holder {
-        Holder { sched: AtomicU64::new(0), tasklet: AtomicU64::new(0) }
-    }
-
-    #[inline]
-    fn is_me(&self) {
-        let sched = match here() {
-            Some(here) => {
-                self.tasklet.store(here.me().id, Ordering::Relaxed);
-                here.number
-            }
-            None => PLAIN,
-        };
-        self.sched.store(sched, Ordering::Relaxed);
-    }
-
-    #[inline]
-    fn is_nobody(&self) {
-        self.sched.store(0, Ordering::Relaxed);
-    }
-
-    /// Whether it is a tasklet of the caller's scheduler.
-    fn is_here(&self) -> bool {
-        here().is_some_and(|here| self.sched.load(Ordering::Relaxed) == here.number)
-    }
-
-    /// Whether it is known to run on another thread.
-    fn is_elsewhere(&self) -> bool {
-        self.sched.load(Ordering::Relaxed) != 0 && !self.is_here()
-    }
-
-    fn describe(&self) -> String {
-        let mut found = None;
-        if let Some(here) = here().filter(|_| self.is_here()) {
-            let tasklet = self.tasklet.load(Ordering::Relaxed);
-            here.each(|_, block| {
-                if block.id == tasklet {
-                    found = Some(format!("locked by {}", block.who()));
-                }
-            });
-        }
-        found.unwrap_or_else(|| "held by readers or by another thread".to_owned())
     }
 }

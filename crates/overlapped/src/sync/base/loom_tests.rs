@@ -23,6 +23,7 @@ mod rt {
 
     use loom::sync::{Arc, Condvar, MutexGuard};
 
+    pub(super) use crate::sched::LockWait;
     pub(super) use crate::task::Refusal;
     pub(super) use crate::task::waiter::Woken;
     pub(super) use loom::sync::Mutex;
@@ -74,6 +75,10 @@ mod rt {
     }
 
     impl Wait {
+        pub(super) fn park_for_lock(self, _: LockWait<'_>, until: u64) -> Woken {
+            self.park("", until)
+        }
+
         pub(super) fn park(self, _: &'static str, _: u64) -> Woken {
             let mut woken = lock(&self.0.0.0);
             loop {
@@ -106,8 +111,9 @@ mod rt {
     }
 }
 
-const EXCLUSIVE: Ask = Ask { permits: ALL, exclusive: true, what: "", until: u64::MAX };
-const SHARED: Ask = Ask { permits: 1, exclusive: false, what: "", until: u64::MAX };
+const EXCLUSIVE: Ask<'_> =
+    Ask { permits: ALL, exclusive: true, what: "", lock: None, until: u64::MAX };
+const SHARED: Ask<'_> = Ask { permits: 1, exclusive: false, what: "", lock: None, until: u64::MAX };
 const ALL: usize = 2;
 
 /// A lock with two readers at most, and what it protects.
@@ -123,7 +129,7 @@ impl Guarded {
         Arc::new(Guarded { permits, value: UnsafeCell::new(0) })
     }
 
-    fn acquire(&self, ask: &Ask) -> Result<(), Without> {
+    fn acquire(&self, ask: &Ask<'_>) -> Result<(), Without> {
         if self.permits.try_acquire(ask.permits) { Ok(()) } else { self.permits.acquire(ask) }
     }
 

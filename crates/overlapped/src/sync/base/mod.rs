@@ -24,6 +24,7 @@ mod rt {
     pub(super) use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{MutexGuard, PoisonError};
 
+    pub(super) use crate::sched::LockWait;
     pub(super) use crate::task::Refusal;
     pub(super) use crate::task::waiter::{Waker, Woken, leave, prepare};
 

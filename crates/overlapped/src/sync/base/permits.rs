@@ -24,7 +24,7 @@
 //! Whoever leaves the queue without taking what it was offered (a kill, a time limit) passes it on.
 
 use super::queue::{Key, Queue, wake_all};
-use super::rt::{self, AtomicUsize, Mutex, Ordering, Refusal, Waker, Woken, lock};
+use super::rt::{self, AtomicUsize, LockWait, Mutex, Ordering, Refusal, Waker, Woken, lock};
 
 /// Newcomers may not take permits.
 const CLOSED: usize = 1;
@@ -56,12 +56,14 @@ pub(in crate::sync) struct Want {
 }
 
 /// What a caller asks for.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::sync) struct Ask {
+#[derive(Clone, Copy)]
+pub(in crate::sync) struct Ask<'a> {
     pub(in crate::sync) permits: usize,
     pub(in crate::sync) exclusive: bool,
     /// For dumps.
     pub(in crate::sync) what: &'static str,
+    /// The lock that they are of, where they are one's.
+    pub(in crate::sync) lock: Option<LockWait<'a>>,
     /// How long, on the port's clock.
     pub(in crate::sync) until: u64,
 }
@@ -127,12 +129,16 @@ impl Permits {
     }
 
     /// Waits for permits. A suspension point: a kill unwinds out of it.
-    pub(in crate::sync) fn acquire(&self, ask: &Ask) -> Result<(), Without> {
+    pub(in crate::sync) fn acquire(&self, ask: &Ask<'_>) -> Result<(), Without> {
         let (mut wait, waker) = rt::prepare().map_err(Without::Refused)?;
         let Some(key) = self.take_or_queue(ask, waker) else { return Ok(()) };
         let place = Place { permits: self, key };
         loop {
-            match wait.park(ask.what, ask.until) {
+            let woken = match ask.lock {
+                Some(lock) => wait.park_for_lock(lock, ask.until),
+                None => wait.park(ask.what, ask.until),
+            };
+            match woken {
                 Woken::Yes if place.arrive() => return place.forget(),
                 Woken::Yes => {}
                 Woken::TimedOut => {
@@ -180,7 +186,7 @@ impl Permits {
 
     /// Takes permits, or queues the caller and closes the word, in one step as far as a release
     /// can see.
-    fn take_or_queue(&self, ask: &Ask, waker: Waker) -> Option<Key> {
+    fn take_or_queue(&self, ask: &Ask<'_>, waker: Waker) -> Option<Key> {
         let mut waiters = lock(&self.queue);
         let queue = waiters.get_or_insert_with(|| Box::new(Queue::new()));
         let mut word = self.word.load(Ordering::Relaxed);

@@ -142,7 +142,6 @@ impl Trace {
 pub(crate) struct Limits {
     pub(crate) tasklets_max: usize,
     pub(crate) operations_max: usize,
-    pub(crate) stack_size: usize,
     pub(crate) grace_ns: u64,
     /// How long a tasklet may hold its thread unmentioned.
     pub(crate) stall: Option<Duration>,

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::{Choice, Holder, LockKind, Place, Sched, State, Tcb, WaitQueue, Waiting, here};
 use crate::port::watch::Held;
+use crate::stack;
 use crate::stack::overflow::{self, Culprit};
 
 /// A deadlock's verdict: nothing runs, nothing is in flight, and nobody outside could wake anyone.
@@ -237,9 +238,10 @@ fn culprit(fault: usize) -> Option<Culprit> {
         return None;
     }
     let (name, name_len) = me.name_in_handler();
-    let asked = me.stack_size.get();
-    let stack_size = if asked == 0 { here.limits.stack_size } else { asked };
-    Some(Culprit { name, name_len, id: me.id, stack_size })
+    // The suspender stands at the top of the stack; stacks are multiples of guards.
+    let usable = (me.suspender.get().addr() - guard.end).next_multiple_of(stack::GUARD);
+    let stack_size = usable + (guard.end - guard.start);
+    Some(Culprit { name, name_len, id: me.id, usable, stack_size })
 }
 
 /// The tasklet running on this thread. Async-signal-safe.

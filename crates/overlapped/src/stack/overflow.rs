@@ -28,7 +28,9 @@ pub(crate) struct Culprit {
     pub(crate) name: *const u8,
     pub(crate) name_len: usize,
     pub(crate) id: u64,
-    /// Bytes, as the user asked for them or would ask for more.
+    /// The bytes that its frames could use.
+    pub(crate) usable: usize,
+    /// With the guard: what `Builder::stack_size` counts.
     pub(crate) stack_size: usize,
 }
 
@@ -187,9 +189,11 @@ fn report(culprit: &Culprit) {
     }
     line.text(b"(id ");
     line.number(culprit.id);
-    line.text(b") overflowed its stack of ");
+    line.text(b") overflowed its stack: it has used all ");
+    line.number(culprit.usable as u64 / 1024);
+    line.text(b" KiB (");
     line.number(culprit.stack_size as u64 / 1024);
-    line.text(b" KiB; give it more with Builder::stack_size");
+    line.text(b" with the guard); give it more with Builder::stack_size");
     line.write();
 }
 

@@ -19,8 +19,13 @@ thread_local! {
 fn lookup(fault: usize) -> Option<Culprit> {
     let (start, end) = GUARD_NOW.get();
     let name = "parser\n7";
-    let culprit =
-        Culprit { name: name.as_ptr(), name_len: name.len(), id: 4711, stack_size: 256 * 1024 };
+    let culprit = Culprit {
+        name: name.as_ptr(),
+        name_len: name.len(),
+        id: 4711,
+        usable: 192 << 10,
+        stack_size: 256 << 10,
+    };
     (start..end).contains(&fault).then_some(culprit)
 }
 
@@ -45,8 +50,8 @@ fn child(test: &str, case: &str) -> Output {
 fn assert_died(output: &Output, named: bool) {
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.signal(), Some(libc::SIGSEGV), "{:?} {text}", output.status);
-    let line = "overlapped: tasklet 'parser?7' (id 4711) overflowed its stack of 256 KiB; \
-                give it more with Builder::stack_size\n";
+    let line = "overlapped: tasklet 'parser?7' (id 4711) overflowed its stack: it has used all \
+                192 KiB (256 with the guard); give it more with Builder::stack_size\n";
     assert_eq!(text.matches(line).count(), usize::from(named), "{text}");
 }
 

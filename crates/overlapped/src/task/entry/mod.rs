@@ -288,7 +288,6 @@ fn parts(
     let limits = Limits {
         tasklets_max: settings.tasklets_max,
         operations_max: settings.operations_max,
-        stack_size: settings.stack_size,
         grace_ns: u64::try_from(settings.grace.as_nanos()).unwrap_or(u64::MAX),
         stall: settings.stall_limit,
     };

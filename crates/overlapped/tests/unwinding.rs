@@ -313,3 +313,55 @@ fn what_a_tasklet_killed_before_its_start_captured_is_dropped_to_the_end() {
     .unwrap();
     assert!(done.get(), "its destructor was cut off halfway");
 }
+
+/// Runs a scope when it is dropped, as one does that flushes its parts at the same time.
+struct Scopes(Rc<RefCell<Vec<String>>>);
+
+impl Drop for Scopes {
+    fn drop(&mut self) {
+        let said = &self.0;
+        let say = |text: &str| said.borrow_mut().push(text.to_owned());
+        scope(|s| {
+            let first = s.spawn(|| {
+                say("first");
+                scope(|inner| drop(inner.spawn(|| say("inner"))));
+                7
+            });
+            let second = Builder::new().name("second").spawn_scoped(s, || quiet_panic("fault"));
+            assert_eq!(first.join().unwrap(), 7);
+            assert!(matches!(second.unwrap().join(), Err(JoinError::Panicked(_))));
+            let waits = s.spawn(|| Channel::<u8>::new().recv());
+            let not_killed = s.spawn(|| say("third"));
+            not_killed.handle().kill();
+            say(&format!("waits: {:?}", waits.join().unwrap()));
+        });
+    }
+}
+
+#[test]
+fn a_scope_in_a_destructor_runs_its_tasklets_where_its_caller_unwinds() {
+    for panics in [false, true] {
+        let said = Rc::<RefCell<Vec<String>>>::default();
+        let theirs = said.clone();
+        run(move || {
+            let tasklet = spawn(move || {
+                let _scopes = Scopes(theirs);
+                if panics {
+                    quiet_panic("the tasklet's own fault");
+                }
+                task::pause();
+            });
+            yield_now();
+            tasklet.kill();
+            let ended = tasklet.join();
+            assert!(matches!(
+                (panics, ended),
+                (false, Err(JoinError::Killed)) | (true, Err(JoinError::Panicked(_)))
+            ));
+            assert_eq!(spawn(|| 8).join().unwrap(), 8, "neighbours live on");
+        })
+        .unwrap();
+        let all = ["first", "inner", "third", "waits: Err(WouldBlock)"];
+        assert_eq!(*said.borrow(), all);
+    }
+}

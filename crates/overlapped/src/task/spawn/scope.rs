@@ -10,9 +10,9 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::thread;
 
-use super::{Builder, JoinError, SpawnError, Tasklet};
+use super::{Builder, JoinError, Made, SpawnError, Tasklet};
 use super::{admit, make};
-use crate::sched::{Here, NEVER, ScopeState, Waiting, here};
+use crate::sched::{Here, NEVER, ScopeState, State, Waiting, here, release};
 use crate::task::wait::{deliver_kill, park};
 
 /// Where scoped tasklets are spawned; see [`scope`].
@@ -32,6 +32,9 @@ pub struct ScopedTasklet<'scope, T> {
 
 /// Runs `f`, which may spawn tasklets that borrow from the caller, and returns when all of them
 /// have ended.
+///
+/// While the caller unwinds, in a destructor, it can wait for nobody: each tasklet of a scope runs
+/// then where it is spawned, as a part of the caller, before `spawn` returns.
 ///
 /// # Panics
 /// If a tasklet of the scope panicked and was not joined, as `std::thread::scope` does.
@@ -95,9 +98,10 @@ impl<'scope> Scope<'scope, '_> {
         if exit || (me.killed.get() && me.shields.get() == 0) {
             self.state.each(|child| here.kill(child));
         }
-        // `spawn_scoped` refuses where this could not wait, so there is nobody to wait for then.
+        // Where this could not wait there is nobody to wait for: `spawn_scoped` refuses, or the
+        // tasklet has run already.
         while self.state.first.get().is_some() {
-            assert!(!thread::panicking(), "no scoped tasklet is spawned while unwinding");
+            assert!(!thread::panicking(), "no scoped tasklet is queued while unwinding");
             self.state.owner.set(Some(here.me_ptr()));
             park(here, Waiting::Scope(NonNull::from(&self.state)), NEVER);
         }
@@ -109,7 +113,7 @@ impl Builder {
     ///
     /// # Errors
     /// As [`Builder::spawn`]; [`SpawnError::NoScheduler`] also where the scope was opened outside;
-    /// [`SpawnError::CannotWait`] while the caller is unwinding or inside `no_switch`.
+    /// [`SpawnError::CannotWait`] inside `no_switch`.
     #[track_caller]
     pub fn spawn_scoped<'scope, F, T>(
         self,
@@ -124,7 +128,7 @@ impl Builder {
         if scope.home != Some(here) {
             return Err(SpawnError::NoScheduler);
         }
-        if thread::panicking() || here.me().no_switch.get() > 0 {
+        if here.me().no_switch.get() > 0 {
             return Err(SpawnError::CannotWait);
         }
         let state = NonNull::from(&scope.state);
@@ -134,9 +138,28 @@ impl Builder {
         // outlive 'scope; and what a leaked handle leaves in the block is never touched again.
         let made = unsafe { make(&here, Location::caller(), f) };
         here.block(made.tcb).deadline.set(here.me().deadline.get());
-        let made = self.place(here, made, Some(state));
+        let made = if thread::panicking() {
+            run_in_place(here, made, state)
+        } else {
+            self.place(here, made, Some(state))
+        };
         Ok(ScopedTasklet { tasklet: Tasklet::new(made), scope: PhantomData })
     }
+}
+
+/// Runs a new tasklet on the caller's stack, as a part of the caller, to its end. For a caller that
+/// unwinds and so cannot wait for it: a destructor with a scope.
+#[cold]
+fn run_in_place<T>(here: Here, made: Made<T>, scope: NonNull<ScopeState>) -> Made<T> {
+    let block = here.block(made.tcb);
+    block.scope.set(Some(scope));
+    // SAFETY: it was made just now and is in no queue, so this is its one run; the stack is a
+    // tasklet's.
+    unsafe { (block.vtable.run)(made.tcb) };
+    block.state.set(State::Done);
+    // SAFETY: the scheduler's reference, which it was not given. The handle keeps its own.
+    unsafe { release(made.tcb) };
+    made
 }
 
 impl<T> ScopedTasklet<'_, T> {

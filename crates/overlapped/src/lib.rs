@@ -1,10 +1,11 @@
 //! Ordinary blocking Rust with overlapped I/O: a call blocks only its own tasklet, while the kernel
 //! completes the operation underneath.
 //!
-//! **First of all:** tasklets share their thread. A tasklet never moves to another one, so
-//! thread-locals stay right; but a crate that keeps a *stack-disciplined* pointer in a thread-local
-//! (`scoped-tls` and its like) must not be suspended in the middle. Wrap such a call in
-//! [`task::no_switch`], and a suspension inside it becomes an error.
+//! **First of all:** tasklets share their thread, and whoever waits lets its neighbours run there.
+//! So **an initialiser of a `thread_local!` must not wait**: std drops the value that a neighbour
+//! has made meanwhile, under the neighbour's references. Nobody can see that but you; put the
+//! initialiser inside [`task::no_switch`], and what would wait is an error. There are more such
+//! [hazards](#hazards).
 //!
 //! ```no_run
 //! use std::io::{Read, Write};
@@ -47,6 +48,8 @@
 //! | [`os`] | what only some systems have, at std's paths: Unix sockets |
 //! | [`port`] | the completion port itself, usable without tasklets |
 //!
+#![doc = include_str!("hazards.md")]
+//!
 //! # Four laws
 //!
 //! 1. **Terminal completion first.** A call that waits on an operation does not return or unwind,
@@ -55,8 +58,8 @@
 //!    other than cancelled, the call returns that result. No received byte is ever lost to a race.
 //!    *(tests: `p1_…`, `p2_…`, `p3_…` in `tests/net_dangers.rs`)*
 //! 2. **A tasklet never changes thread.** A stack stays where it first ran, so there are no data
-//!    races between tasklets and no stale addresses of thread-locals. What this does not help, see
-//!    above. *(test: `s11_…` in `tests/tasklets.rs`)*
+//!    races between tasklets and no stale addresses of thread-locals. But neighbours share them:
+//!    see the hazards. *(tests: `s11_…` in `tests/tasklets.rs`, `s18_…` in `tests/hazards.rs`)*
 //! 3. **The port reaps, the scheduler runs.** Completions go to the ready queue first; user code
 //!    runs after, and never on the scheduler's own stack. *(tests: `s6_…` in `tests/kill.rs`,
 //!    `s15_…` in `tests/hub_dangers.rs`, `p14_…` in `tests/endurance.rs`)*

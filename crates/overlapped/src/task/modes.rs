@@ -170,11 +170,11 @@ pub fn shield<T>(f: impl FnOnce() -> T) -> T {
 /// Runs `f` with suspension forbidden: a call in it that would wait returns an error (`WouldBlock`
 /// and its like), and one that has no error to return panics.
 ///
-/// **This is the one thing to know about second law**: a tasklet never changes thread, so
-/// thread-locals stay right, but a crate that keeps a *stack-disciplined* pointer in a thread-local
-/// (`scoped-tls`, some parsers and allocators' scopes) expects that what is entered last is left
-/// first. Two tasklets that suspend inside such a call interleave, and its pointer dangles. Wrap
-/// the call in `no_switch`, and a suspension inside it becomes an error instead.
+/// For code that must not be left while its neighbours run on the same thread: an initialiser of a
+/// `thread_local!`; a crate that keeps a *stack-disciplined* pointer in a thread-local
+/// (`scoped-tls`, some parsers and allocators' scopes) and expects that what is entered last is
+/// left first; locks that are re-entrant by thread; callbacks of C code. The
+/// [hazards](crate#hazards) are all there are.
 ///
 /// ```
 /// use overlapped::{run, task::no_switch, Channel, RecvError};

@@ -2,7 +2,7 @@
 //! names, is the same for all of them.
 
 use std::io::{Write, stderr};
-use std::panic::{set_hook, take_hook};
+use std::panic::{PanicHookInfo, set_hook, take_hook};
 use std::sync::Once;
 use std::thread;
 
@@ -19,20 +19,36 @@ pub(super) fn name_tasklets() {
         let before = take_hook();
         set_hook(Box::new(move |info| {
             before(info);
-            say_who();
+            say_who(info);
         }));
     });
 }
 
+/// What helps where a kill has met what it cannot unwind, which ends the process.
+const KILLED: &str = "\
+note: it was being unwound by a kill, from where it waited. Functions of C cannot be unwound: in
+      their callbacks, wait for nothing (task::no_switch), or give the whole call to task::unblock.
+      Nor may a destructor panic meanwhile
+";
+
 /// Prints the line, where the caller is a tasklet. Not for the first one of a run, whose code is
 /// its thread's, as the message says.
-fn say_who() {
+fn say_who(info: &PanicHookInfo<'_>) {
     let Some(here) = here() else { return };
     let me = here.me();
-    if here.is_first(me) {
-        return;
+    let mut text = String::new();
+    if !here.is_first(me) {
+        text = format!("note: that was {}, spawned at {}\n", me.who(), me.spawned_at);
     }
-    let line = format!("note: that was {}, spawned at {}\n", me.who(), me.spawned_at);
+    if me.outlived_kill.get() && ends_the_process(info) {
+        text.push_str(KILLED);
+    }
     // Nobody could be told that it fails, and `eprintln!` would panic.
-    let _ = stderr().write_all(line.as_bytes());
+    let _ = stderr().write_all(text.as_bytes());
+}
+
+/// Whether the panic is std's own, for what cannot be unwound.
+fn ends_the_process(info: &PanicHookInfo<'_>) -> bool {
+    let text = info.payload().downcast_ref::<&str>();
+    text.is_some_and(|text| text.contains("cannot unwind") || text.contains("during cleanup"))
 }

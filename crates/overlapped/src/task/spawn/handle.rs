@@ -118,6 +118,19 @@ impl<T> Tasklet<T> {
     ///
     /// This only asks. An operation that completes all the same hands over its result first, so no
     /// byte is lost, and [`shield`](crate::task::shield) holds a kill off.
+    ///
+    /// # What does not survive it
+    /// A kill unwinds, as a panic does, and what cannot be unwound ends the process, with a message
+    /// that names the tasklet:
+    /// - functions of C, where their callback waited. In a callback, wait for nothing
+    ///   ([`no_switch`](crate::task::no_switch)), or give the whole call to
+    ///   [`unblock`](crate::task::unblock).
+    /// - destructors that panic.
+    /// - destructors that lock what a neighbour has locked: who unwinds cannot wait. Use `try_lock`
+    ///   there, or drop guards before what may be killed.
+    ///
+    /// A [`scope`](crate::scope) in a destructor runs its tasklets one after another, in place. So
+    /// that a kill can unwind at all, the program is built with `panic = "unwind"`.
     pub fn kill(&self) {
         if self.is_finished() {
             return;

@@ -351,6 +351,45 @@ fn who_catches_its_exit_outlives_that_kill_only() {
     .unwrap();
 }
 
+/// A tasklet that others pause inside of a shield; whether it comes to the shield's end.
+fn paused_in_its_shield() -> (Tasklet<()>, Rc<Cell<bool>>) {
+    let at_end = Rc::new(Cell::new(false));
+    let told = at_end.clone();
+    let tasklet = spawn(move || {
+        shield(|| {
+            yield_now();
+            told.set(true);
+        });
+        pause();
+    });
+    yield_now();
+    tasklet.pause().unwrap();
+    (tasklet, at_end)
+}
+
+#[test]
+fn a_kill_ends_a_pause_by_others_in_a_shield() {
+    run(|| {
+        let (tasklet, at_end) = paused_in_its_shield();
+        tasklet.kill();
+        assert!(matches!(tasklet.join(), Err(JoinError::Killed)));
+        assert!(at_end.get());
+        let (tasklet, at_end) = paused_in_its_shield();
+        tasklet.resume().unwrap();
+        tasklet.kill();
+        tasklet.pause().unwrap();
+        assert!(matches!(tasklet.join(), Err(JoinError::Killed)), "no pause comes after a kill");
+        assert!(at_end.get());
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_shutdown_ends_a_pause_by_others_in_a_shield() {
+    let at_end = run_until(|| paused_in_its_shield().1).unwrap();
+    assert!(at_end.get());
+}
+
 #[test]
 fn run_until_kills_the_rest_and_gives_the_result() {
     let (report, drops) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));

@@ -24,10 +24,13 @@ impl Sched {
             }
             self.assert_ours(block);
             block.killed.set(true);
-            if block.state.get() != State::Waiting || block.shields.get() > 0 {
+            if block.state.get() != State::Waiting {
                 continue;
             }
             match block.waiting.get() {
+                // It was ready: it goes on, to the end of its shields.
+                Waiting::Held => self.wake(tcb, Wake::Killed),
+                _ if block.shields.get() > 0 => {}
                 // SAFETY: the scope is in the frame of its owner, which waits for it.
                 Waiting::Scope(scope) => unsafe { scope.as_ref() }.each(|child| asked.push(child)),
                 _ => self.cut_short(tcb, Wake::Killed),
@@ -76,6 +79,7 @@ impl Sched {
             | Waiting::Op { .. }
             | Waiting::Sleep
             | Waiting::Paused
+            | Waiting::Held
             | Waiting::Scope(_) => {}
         }
     }
@@ -85,7 +89,6 @@ impl Sched {
     pub(super) fn end_all(&self) {
         if !self.ending.replace(true) {
             self.grace_until.set(self.read_clock().saturating_add(self.limits.grace_ns));
-            self.group.end();
             self.group.post_others(self.member, || Message::End);
         }
         self.each(|tcb, _| self.kill(tcb));
@@ -209,7 +212,6 @@ impl Sched {
         while self.table.borrow().len() > 0 {
             self.reap(None);
         }
-        self.late.set(true);
         self.each(|tcb, _| self.abandon(tcb));
         // For those who may still come from other threads.
         self.grace_until.set(self.read_clock().saturating_add(self.limits.grace_ns));

@@ -159,7 +159,7 @@ impl Sched {
                 Waiting::Select(choice) => self.describe_choice(unsafe { choice.as_ref() }),
                 Waiting::Member(_) => "the end of a member of its group".to_owned(),
                 Waiting::Sleep => "sleeping".to_owned(),
-                Waiting::Paused => "paused".to_owned(),
+                Waiting::Paused | Waiting::Held => "paused".to_owned(),
                 Waiting::Scope(_) => "the end of its scope".to_owned(),
                 Waiting::Remote { what, .. } => what.to_owned(),
                 Waiting::Lock { kind, holder, .. } => {

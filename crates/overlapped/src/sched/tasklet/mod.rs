@@ -14,7 +14,7 @@
 //! | [`State`] | linked in | leaves by |
 //! |---|---|---|
 //! | `New` | ready queue, or the queue for a free stack | first switch → `Running` |
-//! | `Ready` | ready queue | switch → `Running`; pause → `Waiting(Paused)` |
+//! | `Ready` | ready queue | switch → `Running`; others pause it → `Waiting(Held)` |
 //! | `Running` | nowhere | park → `Waiting`; yield → `Ready`; end → `Done` |
 //! | `Waiting` | its channel's queue, or nowhere | `Sched::wake` → `Ready` |
 //! | `Done` | nowhere | never |
@@ -92,8 +92,10 @@ pub(crate) enum Waiting {
     Member(NonNull<Bell>),
     /// A point in time only.
     Sleep,
-    /// Somebody's `resume`.
+    /// Somebody's `resume`: it called `pause`.
     Paused,
+    /// The same, but it was ready: others have paused it, wherever it was.
+    Held,
     /// The end of a scope's tasklets.
     Scope(NonNull<super::ScopeState>),
     /// Another thread's wake; `what` for dumps.
@@ -114,6 +116,7 @@ impl Waiting {
             | Waiting::Op { .. }
             | Waiting::Sleep
             | Waiting::Paused
+            | Waiting::Held
             | Waiting::Scope(_)
             | Waiting::Remote { .. }
             | Waiting::Lock { .. } => false,

@@ -15,7 +15,7 @@ use crate::sched::{
     seat_of,
 };
 use crate::task::PanicPayload;
-use crate::task::wait::{checkpoint, deliver_kill, is_doomed, park};
+use crate::task::wait::{checkpoint, deliver_kill, park};
 
 /// A tasklet's number, unique within its scheduler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -150,7 +150,8 @@ impl<T> Tasklet<T> {
         TaskletId(self.block().id)
     }
 
-    /// Takes the tasklet out of the ready queue until [`resume`](Tasklet::resume).
+    /// Takes the tasklet out of the ready queue until [`resume`](Tasklet::resume). A kill ends the
+    /// pause, in a [`shield`](crate::task::shield) too: it goes on, and ends where the shield does.
     ///
     /// # Errors
     /// [`PauseError::Blocked`] while it waits for something, [`PauseError::Finished`] after its
@@ -159,17 +160,17 @@ impl<T> Tasklet<T> {
         let block = self.block();
         let here = self.living()?;
         match (block.state.get(), block.waiting.get()) {
-            (State::Waiting, Waiting::Paused) => Ok(()),
+            (State::Waiting, Waiting::Paused | Waiting::Held) => Ok(()),
             (State::Running, _) => {
                 crate::task::pause();
                 Ok(())
             }
             // A kill is on its way to it: it shall have it.
-            (State::Ready | State::New, _) if is_doomed(here, block) => Ok(()),
+            (State::Ready | State::New, _) if block.killed.get() || here.ending.get() => Ok(()),
             (State::Ready | State::New, _) if !block.is_starved.get() => {
                 here.ready.remove(self.tcb);
                 block.state.set(State::Waiting);
-                block.waiting.set(Waiting::Paused);
+                block.waiting.set(Waiting::Held);
                 block.parked_at.set(here.next_order());
                 Ok(())
             }
@@ -186,7 +187,7 @@ impl<T> Tasklet<T> {
         let block = self.block();
         let here = self.living()?;
         match (block.state.get(), block.waiting.get()) {
-            (State::Waiting, Waiting::Paused) => here.wake(self.tcb, Wake::Done),
+            (State::Waiting, Waiting::Paused | Waiting::Held) => here.wake(self.tcb, Wake::Done),
             (State::Waiting, _) => return Err(PauseError::Blocked),
             _ => {}
         }
@@ -207,7 +208,7 @@ impl<T> Tasklet<T> {
         }
         match (block.state.get(), block.waiting.get()) {
             (State::Running, _) => return Ok(()),
-            (State::Waiting, Waiting::Paused) => {
+            (State::Waiting, Waiting::Paused | Waiting::Held) => {
                 here.wake(self.tcb, Wake::Done);
             }
             (State::Ready | State::New, _) if block.is_starved.get() => {

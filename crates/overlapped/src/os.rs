@@ -9,7 +9,7 @@ pub mod unix {
             PermissionsExt,
         };
 
-        pub use crate::fs::unix::{chown, fchown, lchown, symlink};
+        pub use crate::fs::unix::{chown, chroot, fchown, lchown, symlink};
     }
 
     /// Sockets of the Unix family, with std's own signatures, blocking only the calling tasklet.
@@ -23,5 +23,13 @@ pub mod unix {
     /// What `Command` has on Unix only.
     pub mod process {
         pub use crate::process::CommandExt;
+    }
+}
+
+/// Linux.
+pub mod linux {
+    /// What files have on Linux only. The trait is std's: it works on this library's types.
+    pub mod fs {
+        pub use std::os::linux::fs::MetadataExt;
     }
 }

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, DirEntryExt};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -33,10 +34,17 @@ pub fn create_dir_all<P: AsRef<Path>>(path: P) -> io::Result<()> {
 
 /// How directories are to be made; the counterpart of `std::fs::DirBuilder`. std's `DirBuilderExt`
 /// of Unix works on it, too.
-#[derive(Debug)]
 pub struct DirBuilder {
     mode: u32,
     recursive: bool,
+}
+
+impl fmt::Debug for DirBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("DirBuilder");
+        out.field("mode", &format_args!("0o{:06o}", self.mode));
+        out.field("recursive", &self.recursive).finish()
+    }
 }
 
 impl Default for DirBuilder {
@@ -159,6 +167,10 @@ pub struct ReadDir {
     batch: VecDeque<disk::Entry>,
     state: State,
 }
+
+/// It keeps an error, which is given to one caller only.
+impl UnwindSafe for ReadDir {}
+impl RefUnwindSafe for ReadDir {}
 
 impl ReadDir {
     fn refill(&mut self, batch: io::Result<disk::Batch>) {

@@ -4,13 +4,19 @@ use std::fmt;
 use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::op::{StatBuf, StatTime};
 
+mod linux;
+
+#[expect(deprecated, reason = "what std's `MetadataExt` of Linux gives")]
+type RawStat = std::os::linux::raw::stat;
+
 /// Facts about a file; the counterpart of `std::fs::Metadata`, whose values std alone can make.
 ///
-/// std's `MetadataExt` of Unix works on it, too.
+/// std's `MetadataExt` of Unix and that of Linux work on it, too.
 ///
 /// ```
 /// overlapped::run(|| {
@@ -22,11 +28,13 @@ use crate::op::{StatBuf, StatTime};
 #[derive(Clone)]
 pub struct Metadata {
     stat: StatBuf,
+    /// Made where somebody asks for it.
+    raw: OnceLock<Box<RawStat>>,
 }
 
 impl Metadata {
     pub(super) fn of(stat: StatBuf) -> Metadata {
-        Metadata { stat }
+        Metadata { stat, raw: OnceLock::new() }
     }
 
     /// What kind of file it is.

@@ -39,6 +39,8 @@ pub use dir::{DirBuilder, DirEntry, ReadDir, create_dir, create_dir_all, read_di
 pub use file::{File, TryLockError};
 pub use metadata::{FileType, Metadata};
 pub use open::OpenOptions;
+#[expect(deprecated, reason = "std's, which is deprecated, too")]
+pub use paths::soft_link;
 pub use paths::{
     canonicalize, exists, hard_link, metadata, read_link, remove_dir, remove_dir_all, remove_file,
     rename, set_permissions, symlink_metadata,

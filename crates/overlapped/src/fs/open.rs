@@ -26,6 +26,7 @@
 //! the question and the open does not wait for its other side.
 
 use std::ffi::{CStr, CString};
+use std::fmt;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
@@ -56,7 +57,7 @@ use crate::task::wait::perform;
 ///     writeln!(log, "another line")
 /// }).unwrap().unwrap();
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct OpenOptions {
     read: bool,
     write: bool,
@@ -153,7 +154,7 @@ impl OpenOptions {
             (false, _, true) => Ok(libc::O_WRONLY | libc::O_APPEND),
             (true, _, true) => Ok(libc::O_RDWR | libc::O_APPEND),
             (false, false, false) if self.create || self.create_new || self.truncate => {
-                Err(invalid("creating or truncating a file requires write or append access"))
+                Err(invalid(NEEDS_WRITE))
             }
             (false, false, false) => {
                 Err(invalid("must specify at least one of read, write, or append access"))
@@ -166,12 +167,10 @@ impl OpenOptions {
         match (self.write, self.append) {
             (true, false) => {}
             (false, false) if makes => {
-                return Err(invalid(
-                    "creating or truncating a file requires write or append access",
-                ));
+                return Err(invalid(NEEDS_WRITE));
             }
             (_, true) if self.truncate && !self.create_new => {
-                return Err(invalid("creating or truncating a file requires write access"));
+                return Err(invalid(NEEDS_WRITE));
             }
             (false, false) | (_, true) => {}
         }
@@ -182,6 +181,21 @@ impl OpenOptions {
             (true, true, false) => libc::O_CREAT | libc::O_TRUNC,
             (_, _, true) => libc::O_CREAT | libc::O_EXCL,
         })
+    }
+}
+
+impl fmt::Debug for OpenOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenOptions")
+            .field("read", &self.read)
+            .field("write", &self.write)
+            .field("append", &self.append)
+            .field("truncate", &self.truncate)
+            .field("create", &self.create)
+            .field("create_new", &self.create_new)
+            .field("custom_flags", &self.custom_flags)
+            .field("mode", &format_args!("0o{:06o}", self.mode))
+            .finish()
     }
 }
 
@@ -196,6 +210,9 @@ impl OpenOptionsExt for OpenOptions {
         self
     }
 }
+
+/// std's text, of 1.96.
+const NEEDS_WRITE: &str = "creating or truncating a file requires write or append access";
 
 fn invalid(text: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, text)

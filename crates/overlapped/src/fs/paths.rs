@@ -84,6 +84,15 @@ pub fn hard_link<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Re
     Errand::Link { from, to }.run().map(drop)
 }
 
+/// Makes a symbolic link.
+///
+/// # Errors
+/// Those of symlink(2).
+#[deprecated(note = "replaced with overlapped::os::unix::fs::symlink, as in std")]
+pub fn soft_link<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Result<()> {
+    super::unix::symlink(original, link)
+}
+
 /// Where a symbolic link leads.
 ///
 /// # Errors

@@ -17,6 +17,16 @@ pub fn symlink<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Resu
     Errand::Symlink { target, link }.run().map(drop)
 }
 
+/// Changes the root directory of the process, whoever runs in it. The working directory stays where
+/// it is.
+///
+/// # Errors
+/// Those of chroot(2).
+pub fn chroot<P: AsRef<Path>>(dir: P) -> io::Result<()> {
+    let path = dir.as_ref().to_owned();
+    on_pool("chroot", move |_| disk::change_root(&path))
+}
+
 /// Changes a file's owner and group, as far as they are given; symbolic links are followed.
 ///
 /// # Errors

@@ -30,7 +30,9 @@ const SIZE_MAX: usize = 64 << 10;
 ///
 /// Between this library's files, sockets and pipes the bytes do not pass through user space (see
 /// [`transfer`](super::transfer)); that holds for `&T`, `&mut T`, `BufReader<T>`, `BufWriter<T>`
-/// and `Take<T>`, too. Everything else is copied through a buffer of 8 to 64 KiB, on the heap.
+/// and `Take<T>`, too. What has left the reader and not reached the writer is up to 1 MiB then, in
+/// a pipe. Everything else is copied through a buffer on the heap, of 8 KiB, up to 64 where reads
+/// fill it: so far it reads ahead. The buffer of a `BufReader` or a `BufWriter` is used up first.
 ///
 /// Time limits and the non-blocking mode of streams count as in a loop of reads and writes.
 ///

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use crate::op::{Interest, Message, Net, Op, Outcome, SocketAddrBuf, clamp};
 use crate::pipe::{End, Side};
 use crate::port::{control, offload};
-use crate::task::in_tasklet;
 use crate::task::wait::{perform, perform_now};
+use crate::task::{count_busy_call, in_tasklet};
 use crate::time::{Duration, deadline_in};
 
 /// What clones of a socket share, because they share it in the kernel.
@@ -125,7 +125,11 @@ impl Socket {
         debug_assert_eq!(op.fd(), self.raw());
         if self.is_nonblocking() {
             // SAFETY: handed on; the borrow of `self` keeps the descriptor open.
-            return unsafe { perform_now(op) };
+            let result = unsafe { perform_now(op) };
+            if result.as_ref().is_err_and(is_would_wait) {
+                count_busy_call();
+            }
+            return result;
         }
         let limit = self.limit(which).map(deadline_in);
         // SAFETY: as above.

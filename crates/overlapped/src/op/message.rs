@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use super::SocketAddrBuf;
 
 /// The most slices one transfer takes (`UIO_MAXIOV`, readv(2)); std hides it by clamping, too.
-const SLICES_MAX: usize = 1024;
+pub(crate) const SLICES_MAX: usize = 1024;
 
 /// A message header that borrows its slices and its receiver or sender. Its own address goes to the
 /// kernel, so it must stay where it is until the operation's terminal completion.
@@ -33,7 +33,8 @@ impl<'a> Message<'a> {
         Self::over(slices.as_mut_ptr().cast(), slices.len())
     }
 
-    fn over(slices: *mut libc::iovec, count: usize) -> Message<'a> {
+    /// For either; whoever uses it sees to it that the slices live as long.
+    pub(crate) fn over(slices: *mut libc::iovec, count: usize) -> Message<'a> {
         // SAFETY: `msghdr` is a C struct of integers and pointers; all zero is the valid empty one.
         let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
         // std guarantees that IoSlice and IoSliceMut are ABI compatible with iovec on Unix.

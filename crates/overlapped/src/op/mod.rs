@@ -16,7 +16,7 @@ use std::os::fd::RawFd;
 
 pub(crate) use addr::SocketAddrBuf;
 pub(crate) use fs::{Fs, OpenHow, StatBuf, StatTime};
-pub(crate) use message::Message;
+pub(crate) use message::{Message, SLICES_MAX};
 pub(crate) use table::{Full, Table, Token};
 
 /// The longest transfer that Linux does in one call (`MAX_RW_COUNT`, read(2)). Lengths in a ring

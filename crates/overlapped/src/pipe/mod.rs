@@ -10,10 +10,10 @@
 mod convert;
 mod transfer;
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use crate::op::{Fs, Op, clamp};
+use crate::op::{Fs, Op, SLICES_MAX, clamp};
 use crate::port::control;
 use crate::task::wait::perform;
 
@@ -126,34 +126,69 @@ pub(crate) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
     Ok(unsafe { perform(&op, None) }?.result as usize)
 }
 
-impl Read for &PipeReader {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        read(self.as_fd(), buf)
-    }
+/// As [`read`], into several slices in one call.
+pub(crate) fn read_vectored(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+    let (fd, slices, count) = (fd.as_raw_fd(), bufs.as_ptr().cast(), slice_count(bufs.len()));
+    let op = Op::Fs(Fs::ReadVectored { fd, slices, count, offset: None });
+    // SAFETY: as in `read`; std promises that a slice of these is one of iovecs.
+    Ok(unsafe { perform(&op, None) }?.result as usize)
 }
 
-impl Read for PipeReader {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        read(self.as_fd(), buf)
-    }
+/// As [`write`], from several slices in one call: what is not longer than `PIPE_BUF` goes as one
+/// piece.
+pub(crate) fn write_vectored(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    let (fd, slices, count) = (fd.as_raw_fd(), bufs.as_ptr().cast(), slice_count(bufs.len()));
+    let op = Op::Fs(Fs::WriteVectored { fd, slices, count, offset: None });
+    // SAFETY: as in `read_vectored`.
+    Ok(unsafe { perform(&op, None) }?.result as usize)
 }
 
-impl Write for &PipeWriter {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        write(self.as_fd(), buf)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// Further slices are left for the next call, as in std.
+fn slice_count(slices: usize) -> u32 {
+    slices.min(SLICES_MAX) as u32
 }
 
-impl Write for PipeWriter {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        write(self.as_fd(), buf)
-    }
+/// `Read` of ends that are descriptors.
+macro_rules! reads {
+    ($($ours:ty),*) => {$(
+        impl std::io::Read for $ours {
+            fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+                $crate::pipe::read(self.as_fd(), buf)
+            }
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+            fn read_vectored(
+                &mut self,
+                bufs: &mut [std::io::IoSliceMut<'_>],
+            ) -> std::io::Result<usize> {
+                $crate::pipe::read_vectored(self.as_fd(), bufs)
+            }
+        }
+    )*};
 }
+
+/// `Write` of ends that are descriptors.
+macro_rules! writes {
+    ($($ours:ty),*) => {$(
+        impl std::io::Write for $ours {
+            fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+                $crate::pipe::write(self.as_fd(), buf)
+            }
+
+            fn write_vectored(
+                &mut self,
+                bufs: &[std::io::IoSlice<'_>],
+            ) -> std::io::Result<usize> {
+                $crate::pipe::write_vectored(self.as_fd(), bufs)
+            }
+
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+    )*};
+}
+
+pub(crate) use {reads, writes};
+
+reads!(PipeReader, &PipeReader);
+writes!(PipeWriter, &PipeWriter);

@@ -13,7 +13,7 @@ use super::gather::{gather, wait_readable};
 use super::{ChildStderr, ChildStdin, ChildStdout};
 use crate::port::host::process as host;
 use crate::port::offload::offload;
-use crate::task::{UnblockError, in_tasklet, unblock};
+use crate::task::{UnblockError, count_busy_call, in_tasklet, unblock};
 
 /// A running or ended child process; the counterpart of `std::process::Child`.
 ///
@@ -27,8 +27,13 @@ pub struct Child {
     pub stdout: Option<ChildStdout>,
     /// Where the child's standard error is read from, if it was piped.
     pub stderr: Option<ChildStderr>,
+    process: Process,
+}
+
+/// The process itself. It has the destructor, so that the streams can be moved out of a [`Child`].
+struct Process {
     /// There until the drop.
-    process: Option<host::Child>,
+    child: Option<host::Child>,
     kill_on_drop: bool,
 }
 
@@ -38,8 +43,7 @@ impl Child {
             stdin: process.stdin.take().map(ChildStdin::from),
             stdout: process.stdout.take().map(ChildStdout::from),
             stderr: process.stderr.take().map(ChildStderr::from),
-            process: Some(process),
-            kill_on_drop,
+            process: Process { child: Some(process), kill_on_drop },
         }
     }
 
@@ -52,7 +56,7 @@ impl Child {
     /// assert!(child.wait().unwrap().success());
     /// ```
     pub fn id(&self) -> u32 {
-        self.process.as_ref().map_or(0, host::Child::id)
+        self.process.child.as_ref().map_or(0, host::Child::id)
     }
 
     /// Ends the child by SIGKILL. Never waits; [`wait`](Child::wait) afterwards.
@@ -89,11 +93,11 @@ impl Child {
             return host::wait(self.process());
         }
         loop {
-            if let Some(status) = self.try_wait()? {
+            if let Some(status) = host::try_wait(self.process())? {
                 return Ok(status);
             }
             if let Err(error) = self.wait_for_end() {
-                return self.try_wait()?.ok_or(error);
+                return host::try_wait(self.process())?.ok_or(error);
             }
         }
     }
@@ -120,7 +124,11 @@ impl Child {
     /// # Errors
     /// Those of waitpid(2).
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
-        host::try_wait(self.process())
+        let status = host::try_wait(self.process());
+        if matches!(status, Ok(None)) {
+            count_busy_call();
+        }
+        status
     }
 
     /// Waits for the child's end and gives what it has written, as far as its streams were piped.
@@ -147,18 +155,18 @@ impl Child {
     }
 
     fn process(&mut self) -> &mut host::Child {
-        self.process.as_mut().expect("a child has its process until it is dropped")
+        self.process.child.as_mut().expect("a child has its process until it is dropped")
     }
 }
 
-impl Drop for Child {
+impl Drop for Process {
     /// With `kill_on_drop`: ends the child. Its release waits for the system to have ended it: on a
     /// pool thread, so that no neighbour does.
     fn drop(&mut self) {
         if !self.kill_on_drop {
             return;
         }
-        let Some(mut process) = self.process.take() else { return };
+        let Some(mut process) = self.child.take() else { return };
         if !matches!(host::try_wait(&mut process), Ok(None)) {
             return;
         }

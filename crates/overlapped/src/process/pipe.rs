@@ -4,7 +4,7 @@
 //! operation not to block. So they leave for std or for another child as they are.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::process::Stdio;
 
@@ -33,34 +33,11 @@ pub struct ChildStderr {
     fd: OwnedFd,
 }
 
-impl Write for &ChildStdin {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        pipe::write(self.as_fd(), buf)
-    }
+pipe::writes!(ChildStdin, &ChildStdin);
+pipe::reads!(ChildStdout, ChildStderr);
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Write for ChildStdin {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        pipe::write(self.as_fd(), buf)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-macro_rules! readable {
+macro_rules! reads_now {
     ($($ours:ident),*) => {$(
-        impl Read for $ours {
-            fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-                pipe::read(self.as_fd(), buf)
-            }
-        }
-
         impl $ours {
             /// Reads what is there; `WouldBlock` where that is nothing.
             pub(super) fn read_now(&self, buf: &mut [u8]) -> io::Result<usize> {
@@ -73,7 +50,7 @@ macro_rules! readable {
     )*};
 }
 
-readable!(ChildStdout, ChildStderr);
+reads_now!(ChildStdout, ChildStderr);
 
 macro_rules! conversions {
     ($($ours:ident),*) => {$(

@@ -9,8 +9,8 @@ use super::hub::{Occupied, forget_scheduler};
 use super::run::Budget;
 use super::tasklet::Timers;
 use super::{
-    Counters, Group, Inbox, Limits, NEVER, Observer, Queue, Sched, TcbPtr, Verdict, Waiter,
-    drop_quietly, thread_number,
+    Counters, FIRST_ID, Group, Inbox, Limits, NEVER, Observer, Queue, Sched, TcbPtr, Verdict,
+    Waiter, drop_quietly, thread_number,
 };
 use crate::op::Table;
 use crate::port::foreign::quietly;
@@ -94,7 +94,7 @@ pub(crate) fn open(parts: Parts) -> Opened {
         telling_all: Cell::new(false),
         candidates: RefCell::default(),
         buried: Cell::new(false),
-        next_id: Cell::new(1),
+        next_id: Cell::new(FIRST_ID),
         telling: Cell::new(false),
         ran_last: Cell::new(0),
         errno: control::errno_place(),

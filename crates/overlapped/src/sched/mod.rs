@@ -147,11 +147,18 @@ pub(crate) struct Limits {
     pub(crate) stall: Option<Duration>,
 }
 
+/// The number of a scheduler's first tasklet.
+pub(crate) const FIRST_ID: u64 = 1;
+
 /// Counters for `stats`.
 #[derive(Default)]
 pub(crate) struct Counters {
     pub(crate) spawned: Cell<u64>,
     pub(crate) operations: Cell<u64>,
+    /// Calls of one tasklet that could have waited and did not, since `busy_since`.
+    pub(crate) busy_calls: Cell<u32>,
+    /// The switches when `busy_calls` began.
+    pub(crate) busy_since: Cell<u64>,
 }
 
 /// One thread's scheduler.

@@ -42,7 +42,7 @@ use std::marker::PhantomData;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 
-pub(crate) use pool::{Pool, StackConfig};
+pub(crate) use pool::{Pool, STACK_MAX, StackConfig};
 
 /// Bytes at the low end of every slot that fault when they are touched.
 pub(crate) const GUARD: usize = 64 * 1024;

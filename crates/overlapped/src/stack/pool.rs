@@ -22,6 +22,8 @@ use super::{GUARD, Guards, Stack, TakeError};
 const MIN_SHIFT: u8 = 17;
 /// log2 of the largest slot, 1 TiB: more is a mistake.
 const MAX_SHIFT: u8 = 40;
+/// The largest stack there is, guard included.
+pub(crate) const STACK_MAX: usize = 1 << MAX_SHIFT;
 const CLASSES: usize = (MAX_SHIFT - MIN_SHIFT) as usize + 1;
 
 /// Slots of a class's first slab; each further one has `SLAB_GROWTH` times as many. A million

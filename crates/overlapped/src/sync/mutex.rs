@@ -7,7 +7,7 @@ use std::ops::{Deref, DerefMut};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{LockResult, TryLockError, TryLockResult};
 
-use super::base::lock::{Lock, Panicking};
+use super::base::lock::{Lock, Panicking, tried};
 use crate::sched::LockKind;
 
 /// `std::sync::Mutex` that blocks the calling tasklet only; outside a scheduler, the thread.
@@ -113,6 +113,11 @@ impl<T: ?Sized> Mutex<T> {
     /// mutex is poisoned.
     #[inline]
     pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
+        tried(self.lock_now())
+    }
+
+    #[inline]
+    fn lock_now(&self) -> TryLockResult<MutexGuard<'_, T>> {
         if !self.lock.try_lock() {
             return Err(TryLockError::WouldBlock);
         }
@@ -163,7 +168,7 @@ impl<T> From<T> for Mutex<T> {
 impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = f.debug_struct("Mutex");
-        match self.try_lock() {
+        match self.lock_now() {
             Ok(guard) => text.field("data", &&*guard),
             Err(TryLockError::Poisoned(error)) => text.field("data", &&**error.get_ref()),
             Err(TryLockError::WouldBlock) => text.field("data", &format_args!("<locked>")),

@@ -8,7 +8,7 @@ pub use std::sync::mpsc::{RecvError, RecvTimeoutError, SendError, TryRecvError};
 
 pub(crate) use super::mpsc::Nothing;
 use super::mpsc::{Shared, Unsent};
-use crate::task::waiter;
+use crate::task::{count_busy_call, waiter};
 use crate::time;
 
 /// A channel for one value: an answer, a result, a signal to go on.
@@ -86,7 +86,10 @@ impl<T> Receiver<T> {
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         self.shared.try_recv(None).map_err(|nothing| match nothing {
             Nothing::Disconnected => TryRecvError::Disconnected,
-            Nothing::Empty | Nothing::TimedOut | Nothing::Refused => TryRecvError::Empty,
+            Nothing::Empty | Nothing::TimedOut | Nothing::Refused => {
+                count_busy_call();
+                TryRecvError::Empty
+            }
         })
     }
 

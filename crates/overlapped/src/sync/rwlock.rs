@@ -5,13 +5,16 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::ptr::NonNull;
 use std::sync::{LockResult, TryLockError, TryLockResult};
 
-use super::base::lock::{Lock, Panicking};
+use super::base::lock::{Lock, Panicking, tried};
 use crate::sched::LockKind;
 
-/// The most readers at a time; one more waits.
-const READERS_MAX: usize = 1 << 29;
+/// The most readers at a time, as std's.
+const READERS_MAX: usize = (1 << 30) - 2;
+/// The permits of a lock: what readers leave over tells them from a writer.
+const ALL: usize = READERS_MAX + 1;
 
 /// `std::sync::RwLock` that blocks the calling tasklet only; outside a scheduler, the thread.
 ///
@@ -35,7 +38,7 @@ const READERS_MAX: usize = 1 << 29;
 /// }).unwrap();
 /// ```
 pub struct RwLock<T: ?Sized> {
-    lock: Lock<READERS_MAX>,
+    lock: Lock<ALL>,
     value: UnsafeCell<T>,
 }
 
@@ -49,8 +52,11 @@ impl<T: ?Sized> RefUnwindSafe for RwLock<T> {}
 /// The right to read the value of an [`RwLock`], until it is dropped.
 #[must_use = "if unused the RwLock will immediately unlock"]
 pub struct RwLockReadGuard<'a, T: ?Sized> {
-    lock: &'a RwLock<T>,
-    thread: PhantomData<*const ()>,
+    lock: &'a Lock<ALL>,
+    /// Not a reference to the lock: that would make the guard invariant in `T`. Keeps the guard on
+    /// its thread.
+    value: NonNull<T>,
+    borrow: PhantomData<&'a T>,
 }
 
 /// The right to change the value of an [`RwLock`], until it is dropped.
@@ -106,6 +112,11 @@ impl<T: ?Sized> RwLock<T> {
     /// if the lock is poisoned.
     #[inline]
     pub fn try_read(&self) -> TryLockResult<RwLockReadGuard<'_, T>> {
+        tried(self.read_now())
+    }
+
+    #[inline]
+    fn read_now(&self) -> TryLockResult<RwLockReadGuard<'_, T>> {
         if !self.lock.try_lock_shared() {
             return Err(TryLockError::WouldBlock);
         }
@@ -134,6 +145,11 @@ impl<T: ?Sized> RwLock<T> {
     /// if the lock is poisoned.
     #[inline]
     pub fn try_write(&self) -> TryLockResult<RwLockWriteGuard<'_, T>> {
+        tried(self.write_now())
+    }
+
+    #[inline]
+    fn write_now(&self) -> TryLockResult<RwLockWriteGuard<'_, T>> {
         if !self.lock.try_lock() {
             return Err(TryLockError::WouldBlock);
         }
@@ -161,7 +177,9 @@ impl<T: ?Sized> RwLock<T> {
     /// For who has a reader's permit.
     #[inline]
     fn reader(&self) -> RwLockReadGuard<'_, T> {
-        RwLockReadGuard { lock: self, thread: PhantomData }
+        // SAFETY: the address of a place is not null.
+        let value = unsafe { NonNull::new_unchecked(self.value.get()) };
+        RwLockReadGuard { lock: &self.lock, value, borrow: PhantomData }
     }
 
     /// For who has the lock.
@@ -197,7 +215,7 @@ impl<T> From<T> for RwLock<T> {
 impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = f.debug_struct("RwLock");
-        match self.try_read() {
+        match self.read_now() {
             Ok(guard) => text.field("data", &&*guard),
             Err(TryLockError::Poisoned(error)) => text.field("data", &&**error.get_ref()),
             Err(TryLockError::WouldBlock) => text.field("data", &format_args!("<locked>")),
@@ -211,8 +229,9 @@ impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: the guard has a reader's permit, so nobody changes the value.
-        unsafe { &*self.lock.value.get() }
+        // SAFETY: the guard borrows the lock that has the value, and has a reader's permit, so
+        // nobody changes the value.
+        unsafe { self.value.as_ref() }
     }
 }
 
@@ -237,7 +256,7 @@ impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
 impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        self.lock.lock.unlock_shared();
+        self.lock.unlock_shared();
     }
 }
 

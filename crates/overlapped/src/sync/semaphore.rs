@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::base::lock::refuse;
 use super::base::permits::{Ask, PERMITS_MAX, Permits, Without};
 use crate::sched::NEVER;
-use crate::task::waiter;
+use crate::task::{count_busy_call, waiter};
 use crate::time;
 
 const WHAT: &str = "a Semaphore";
@@ -119,13 +119,13 @@ impl Semaphore {
 
     /// Takes so many permits, if they are there and nobody waits.
     pub fn try_acquire(&self, permits: usize) -> Option<SemaphorePermit<'_>> {
-        let taken = self.permits.try_acquire(permits);
+        let taken = self.take_now(permits);
         taken.then(|| SemaphorePermit { semaphore: self, permits })
     }
 
     /// As [`Semaphore::try_acquire`], for permits that can be moved to other tasklets and threads.
     pub fn try_acquire_owned(self: Arc<Semaphore>, permits: usize) -> Option<OwnedSemaphorePermit> {
-        let taken = self.permits.try_acquire(permits);
+        let taken = self.take_now(permits);
         taken.then(|| OwnedSemaphorePermit { semaphore: self, permits })
     }
 
@@ -137,6 +137,14 @@ impl Semaphore {
         let most = PERMITS_MAX.checked_sub(self.available_permits());
         assert!(most.is_some_and(|most| permits <= most), "too many permits");
         self.permits.release(permits);
+    }
+
+    fn take_now(&self, permits: usize) -> bool {
+        let taken = self.permits.try_acquire(permits);
+        if !taken {
+            count_busy_call();
+        }
+        taken
     }
 
     fn wait_for(&self, permits: usize) {

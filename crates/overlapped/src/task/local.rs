@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::sched::{self, here, users_turn};
+use crate::sched::{self, FIRST_ID, here, users_turn};
 
 /// A value of which every tasklet has its own. Outside a scheduler, every thread has its own.
 ///
@@ -94,6 +94,12 @@ pub(crate) fn identity<T: Any + Send + Sync>(
         me.extra_or_new(|extra| extra.identity = Some(made.clone()));
         made
     }))
+}
+
+/// Whether the calling tasklet is the one that a run began with: it runs for the thread that called
+/// `run`.
+pub(crate) fn is_first() -> bool {
+    here().is_some_and(|here| here.member == 0 && here.me().id == FIRST_ID)
 }
 
 /// Drops the calling tasklet's values. It has nothing more to do.

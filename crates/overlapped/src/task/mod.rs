@@ -39,16 +39,16 @@ pub use future::block_on;
 pub use group::{Map, MapUnordered, TaskletGroup, map, map_unordered};
 pub use inspect::{Dump, DumpLine, Stats, dump, stack_used, stats};
 pub use local::Local;
-pub(crate) use local::{drop_locals, identity};
+pub(crate) use local::{drop_locals, identity, is_first};
 pub use modes::{TaskletExit, current, in_tasklet, no_switch, pause, shield, yield_now};
-pub(crate) use modes::{breathe, exit_now, on_abandon, port_waits_for_disks};
+pub(crate) use modes::{breathe, count_busy_call, exit_now, on_abandon, port_waits_for_disks};
 pub use payload::PanicPayload;
 pub(crate) use refusal::{Refusal, deadline_passed};
-pub(crate) use spawn::take_verdict;
 pub use spawn::{
     Builder, Current, JoinError, PauseError, Placed, Remote, Scope, ScopedTasklet, SpawnError,
     Spawner, Tasklet, TaskletId, place, place_on, place_on_each, schedulers, scope, spawn, spawner,
 };
+pub(crate) use spawn::{scope_or_panic, take_verdict};
 
 pub use crate::sched::{ChannelEvent, Observer, Verdict, Waiter};
 pub use crate::stack::Guards;

@@ -74,6 +74,35 @@ pub(crate) fn breathe() -> io::Result<()> {
     Ok(())
 }
 
+/// The calls in a row that do not wait before others get a turn.
+const BUSY_MAX: u32 = 256;
+
+/// Counts a call that is made in loops which never wait: a try that failed, a send without a limit.
+/// Each [`BUSY_MAX`]th since the caller was last switched to is a suspension point: it lets others
+/// run, on whom such a loop may depend. Where the caller may not switch, it goes on.
+///
+/// To be called where the caller has nothing that a kill could lose.
+#[inline]
+pub(crate) fn count_busy_call() {
+    let Some(here) = here() else { return };
+    let switches = here.pulse.switches();
+    let busy = &here.counters.busy_calls;
+    let is_new_turn = here.counters.busy_since.replace(switches) != switches;
+    busy.set(if is_new_turn { 1 } else { busy.get() + 1 });
+    if busy.get() >= BUSY_MAX {
+        busy.set(0);
+        give_way_if_possible(here);
+    }
+}
+
+#[cold]
+fn give_way_if_possible(here: Here) {
+    if checkpoint(here).is_ok() {
+        give_way(here);
+        deliver_kill(here);
+    }
+}
+
 /// Whether the kernel does `op` meanwhile, where it has to wait for a disk.
 pub(crate) fn port_waits_for_disks(op: &Op) -> bool {
     here().is_some_and(|here| here.driver.borrow().waits_for_disks(op))

@@ -66,7 +66,8 @@ impl Builder {
     /// Spawns the tasklet.
     ///
     /// # Errors
-    /// `Unsupported` outside a scheduler; `QuotaExceeded` beyond `Config::tasklets_max`.
+    /// `Unsupported` outside a scheduler; `QuotaExceeded` beyond `Config::tasklets_max`;
+    /// `OutOfMemory` for a stack of more than 1 TiB.
     ///
     /// # Panics
     /// If the name has a zero byte in it, as std does.

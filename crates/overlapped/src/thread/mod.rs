@@ -20,6 +20,12 @@
 //! - A `thread_local!` is shared by the tasklets of its thread; [`task::Local`](crate::task::Local)
 //!   is one value for each tasklet. ([`panicking`] is right all the same: a tasklet that unwinds
 //!   never switches.)
+//! - There is no preemption: a loop that never waits keeps the thread. Of the calls in such loops,
+//!   those that could have waited let others run every few hundred times (the failing `try_…` of
+//!   [`sync`](crate::sync), `send` of [`mpsc`](crate::sync::mpsc)); loops over atomics need
+//!   [`yield_now`].
+//! - Names are the tasklets' own: the system's thread keeps its name (pthread_getname_np(3)). The
+//!   first tasklet has that of the thread that called [`run`](crate::run()).
 //! - Outside a scheduler [`spawn`] panics and [`Builder::spawn`] is an error.
 //! - [`run`](crate::run()) waits for every tasklet, also for detached ones;
 //!   [`run_until`](crate::run_until) kills them, as the end of `main` does with threads.

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::panic::RefUnwindSafe;
 use std::sync::Arc;
 
 use super::builder::Builder;
@@ -11,6 +12,9 @@ use crate::task::{self, JoinError};
 /// Where scoped tasklets are spawned; see [`scope`].
 #[repr(transparent)]
 pub struct Scope<'scope, 'env>(task::Scope<'scope, 'env>);
+
+/// A scope's counts are right at any time, as std's.
+impl RefUnwindSafe for Scope<'_, '_> {}
 
 /// `std::thread::ScopedJoinHandle`. It stays on its thread: so do all tasklets that could use it.
 pub struct ScopedJoinHandle<'scope, T> {
@@ -42,7 +46,7 @@ pub fn scope<'env, F, T>(f: F) -> T
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
-    task::scope(|inner| {
+    task::scope_or_panic("a scoped thread panicked", |inner| {
         let scope = std::ptr::from_ref(inner).cast::<Scope<'_, 'env>>();
         // SAFETY: a `Scope` is nothing but what it stands for (`repr(transparent)`), and the
         // reference lives as long as the one that it was made of.

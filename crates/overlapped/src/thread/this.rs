@@ -59,7 +59,11 @@ impl Identity {
 
     /// The calling tasklet's.
     fn here() -> Option<Arc<Identity>> {
-        let identity = task::identity(Identity::new)?;
+        let identity = task::identity(|name| {
+            // The first one stands for the thread that called `run`.
+            let thread = || std::thread::current().name().map(str::to_owned);
+            Identity::new(name.or_else(|| thread().filter(|_| task::is_first())))
+        })?;
         Some(identity.downcast().unwrap_or_else(|_| unreachable!("nobody else gives identities")))
     }
 

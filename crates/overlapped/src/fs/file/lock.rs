@@ -13,6 +13,7 @@ use super::File;
 use crate::port::disk;
 use crate::port::disk::at_once::{Lock, try_lock};
 use crate::task::aside::{in_place, on_patient_thread};
+use crate::task::count_busy_call;
 
 /// Why a lock was not taken; the counterpart of `std::fs::TryLockError`.
 pub enum TryLockError {
@@ -69,6 +70,14 @@ impl Drop for Granted {
     }
 }
 
+/// A caller that tries again and again lets the holder run.
+fn tried(result: Result<(), TryLockError>) -> Result<(), TryLockError> {
+    if matches!(result, Err(TryLockError::WouldBlock)) {
+        count_busy_call();
+    }
+    result
+}
+
 impl File {
     /// Takes the exclusive lock; waits for it, blocking the calling tasklet only.
     ///
@@ -91,7 +100,7 @@ impl File {
     /// # Errors
     /// [`TryLockError`] says when.
     pub fn try_lock(&self) -> Result<(), TryLockError> {
-        self.take_now(Lock::Exclusive)
+        tried(self.take_now(Lock::Exclusive))
     }
 
     /// Takes a shared lock, if nobody holds the exclusive one.
@@ -99,7 +108,7 @@ impl File {
     /// # Errors
     /// [`TryLockError`] says when.
     pub fn try_lock_shared(&self) -> Result<(), TryLockError> {
-        self.take_now(Lock::Shared)
+        tried(self.take_now(Lock::Shared))
     }
 
     /// Lets the lock go, which closing the last clone does, too.

@@ -20,7 +20,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::File;
 use super::cursor::{Cursor, Turn};
 use crate::fs::AlignedBuf;
-use crate::op::{Fs, Net, Op, clamp};
+use crate::op::{Fs, Message, Net, Op, SLICES_MAX, clamp};
 use crate::port::attempt::{attempt, read_cached};
 use crate::port::disk::at_once::{self, FileKind};
 use crate::task::aside::{Way, in_place, on_pool, others_are_ready, way};
@@ -64,9 +64,6 @@ pub(super) enum Memory {
     FromSlices(*const libc::iovec, usize),
 }
 
-/// `IOV_MAX`: further slices are left for the next call, as std does.
-const SLICES_MAX: usize = 1024;
-
 impl Memory {
     fn op(self, fd: i32, offset: Option<u64>) -> Op {
         let count = |count: usize| count.min(SLICES_MAX) as u32;
@@ -102,23 +99,6 @@ impl Memory {
             }
         }
     }
-
-    /// The first slice that is not empty, for what cannot be done with several.
-    ///
-    /// # Safety
-    /// The slices are valid.
-    unsafe fn first(self) -> Memory {
-        // SAFETY: the caller's promise.
-        let slices = unsafe { self.slices() };
-        let full = slices.iter().find(|slice| slice.iov_len > 0);
-        let (start, len) =
-            full.map_or((std::ptr::null_mut(), 0), |slice| (slice.iov_base, slice.iov_len));
-        if self.is_read() {
-            Memory::Into(start.cast(), len)
-        } else {
-            Memory::From(start.cast_const().cast(), len)
-        }
-    }
 }
 
 impl File {
@@ -138,7 +118,7 @@ impl File {
                     self.past_cache(memory, append)
                 }
                 FileKind::Disk { direct, .. } => self.by_disk(memory, offset, direct),
-                FileKind::Socket if offset.is_none() => self.by_socket(memory.first()),
+                FileKind::Socket if offset.is_none() => self.by_socket(memory),
                 FileKind::Stream | FileKind::Socket => self.by_port(memory, offset),
             }
         }
@@ -171,11 +151,38 @@ impl File {
                 Net::Recv { fd, buf, len, peek, nonblocking }
             }
             Memory::From(buf, len) => Net::Send { fd, buf, len: clamp(len), nonblocking },
-            Memory::IntoSlices(..) | Memory::FromSlices(..) => {
-                unreachable!("one slice is asked for")
+            Memory::IntoSlices(slices, count) | Memory::FromSlices(slices, count) => {
+                // SAFETY: the caller's promise.
+                return unsafe { self.by_message(slices, count, memory.is_read()) };
             }
         };
         // SAFETY: as in `by_port`.
+        Ok(unsafe { perform(&Op::Net(op), None) }?.result as usize)
+    }
+
+    /// # Safety
+    /// As for [`File::transfer`], for these slices.
+    unsafe fn by_message(
+        &self,
+        slices: *const libc::iovec,
+        count: usize,
+        is_read: bool,
+    ) -> io::Result<usize> {
+        // SAFETY: the caller's promise.
+        let all = unsafe { std::slice::from_raw_parts(slices, count) };
+        // readv(2) and writev(2), which std calls, answer this at once; the others would not.
+        if all.iter().all(|slice| slice.iov_len == 0) {
+            return Ok(0);
+        }
+        let (fd, nonblocking) = (self.fd.as_raw_fd(), false);
+        let mut message = Message::over(slices.cast_mut(), count);
+        let message = &raw mut message;
+        let op = if is_read {
+            Net::RecvMsg { fd, message: message.cast(), peek: false, nonblocking }
+        } else {
+            Net::SendMsg { fd, message: message.cast_const().cast(), nonblocking }
+        };
+        // SAFETY: as in `by_port`; the header stands on this frame.
         Ok(unsafe { perform(&Op::Net(op), None) }?.result as usize)
     }
 

@@ -2,8 +2,9 @@
 
 use std::cell::RefMut;
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Lines, Read};
+use std::io::{self, BufRead, BufReader, IoSliceMut, Lines, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::OnceLock;
 
 use super::lock::{Guard, Locked};
@@ -47,6 +48,12 @@ pub struct StdinLock<'a> {
     _guard: Guard<'a, BufReader<Raw>>,
 }
 
+// SAFETY: a shared lock gives the descriptor's number and nothing of the value.
+unsafe impl Sync for StdinLock<'_> {}
+/// A panic leaves the stream as it was, as in std.
+impl UnwindSafe for StdinLock<'_> {}
+impl RefUnwindSafe for StdinLock<'_> {}
+
 impl Stdin {
     /// Waits for the lock, which blocks only the calling tasklet.
     ///
@@ -83,6 +90,10 @@ impl Read for &Stdin {
         self.lock().read(buf)
     }
 
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.lock().read_vectored(bufs)
+    }
+
     fn read_to_end(&mut self, buf: &mut Vec<u8>) -> io::Result<usize> {
         self.lock().read_to_end(buf)
     }
@@ -99,6 +110,10 @@ impl Read for &Stdin {
 impl Read for Stdin {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         (&*self).read(buf)
+    }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        (&*self).read_vectored(bufs)
     }
 
     fn read_to_end(&mut self, buf: &mut Vec<u8>) -> io::Result<usize> {
@@ -118,6 +133,22 @@ impl Read for StdinLock<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.value.read(buf)
     }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.value.read_vectored(bufs)
+    }
+
+    fn read_to_end(&mut self, buf: &mut Vec<u8>) -> io::Result<usize> {
+        self.value.read_to_end(buf)
+    }
+
+    fn read_to_string(&mut self, buf: &mut String) -> io::Result<usize> {
+        self.value.read_to_string(buf)
+    }
+
+    fn read_exact(&mut self, buf: &mut [u8]) -> io::Result<()> {
+        self.value.read_exact(buf)
+    }
 }
 
 impl BufRead for StdinLock<'_> {
@@ -131,7 +162,7 @@ impl BufRead for StdinLock<'_> {
 }
 
 macro_rules! descriptors {
-    ($($ours:ty),*) => {$(
+    ($($ours:ty, $name:literal);*) => {$(
         impl AsFd for $ours {
             fn as_fd(&self) -> BorrowedFd<'_> {
                 // SAFETY: as std takes it, too: the standard streams stay open.
@@ -147,10 +178,10 @@ macro_rules! descriptors {
 
         impl fmt::Debug for $ours {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(stringify!($ours))
+                f.debug_struct($name).finish_non_exhaustive()
             }
         }
     )*};
 }
 
-descriptors!(Stdin, StdinLock<'_>);
+descriptors!(Stdin, "Stdin"; StdinLock<'_>, "StdinLock");

@@ -1,14 +1,14 @@
 //! Standard output and standard error.
 
 use std::fmt;
-use std::io::{self, LineWriter, Write};
+use std::io::{self, IoSlice, LineWriter, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::process::Stdio;
 use std::sync::OnceLock;
 
 use super::lock::{Guard, Locked};
-use super::raw::{self, Raw};
+use super::raw::{self, Raw, total_len};
 use crate::port::host::process::at_exit;
 use crate::port::host::terminal;
 use crate::task::Refusal;
@@ -79,13 +79,45 @@ pub struct Stderr(());
 /// Standard error, locked. The counterpart of `std::io::StderrLock`.
 pub struct StderrLock<'a>(Guard<'a, Raw>);
 
+/// A panic leaves a stream as it was: what was kept is written later, as in std.
+impl UnwindSafe for StdoutLock<'_> {}
+impl RefUnwindSafe for StdoutLock<'_> {}
+impl UnwindSafe for StderrLock<'_> {}
+impl RefUnwindSafe for StderrLock<'_> {}
+
 /// The error of a write that would wait for the lock, where the caller may not.
 fn refused(refusal: Refusal) -> io::Error {
     io::Error::new(io::ErrorKind::WouldBlock, refusal.reason())
 }
 
+/// What standard output keeps: the capacity of std's `LineWriter`.
+const KEPT_MAX: usize = 1024;
+
+/// A vectored write with what std's does: lines go out in one call, what comes after them is kept.
+/// `LineWriter` would take the first slice alone, since nobody else's `Write` can tell it that the
+/// stream underneath takes several.
+fn write_lines(writer: &mut LineWriter<Raw>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    let bytes = |bufs: &[IoSlice<'_>], most| -> Vec<u8> {
+        bufs.iter().flat_map(|buf| buf.iter().copied()).take(most).collect()
+    };
+    let Some(last) = bufs.iter().rposition(|buf| buf.contains(&b'\n')) else {
+        if total_len(bufs) < KEPT_MAX {
+            return writer.write(&bytes(bufs, KEPT_MAX));
+        }
+        writer.flush()?;
+        return writer.get_mut().write_vectored(bufs);
+    };
+    writer.flush()?;
+    let (lines, tail) = bufs.split_at(last + 1);
+    let written = writer.get_mut().write_vectored(lines)?;
+    if written < total_len(lines) {
+        return Ok(written);
+    }
+    Ok(written + writer.write(&bytes(tail, KEPT_MAX - 1))?)
+}
+
 macro_rules! writer {
-    ($handle:ident, $lock:ident, $locked:ident, $fd:ident) => {
+    ($handle:ident, $lock:ident, $locked:ident, $vectored:path, $fd:ident) => {
         impl $handle {
             /// Waits for the lock, which blocks only the calling tasklet. Whoever has it may take
             /// it again.
@@ -113,6 +145,10 @@ macro_rules! writer {
                 self.0.value()?.write(buf)
             }
 
+            fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+                $vectored(&mut *self.0.value()?, bufs)
+            }
+
             fn flush(&mut self) -> io::Result<()> {
                 self.0.value()?.flush()
             }
@@ -121,6 +157,10 @@ macro_rules! writer {
         impl Write for &$handle {
             fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
                 self.try_to_lock()?.write(buf)
+            }
+
+            fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+                self.try_to_lock()?.write_vectored(bufs)
             }
 
             fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
@@ -139,6 +179,10 @@ macro_rules! writer {
         impl Write for $handle {
             fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
                 (&*self).write(buf)
+            }
+
+            fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+                (&*self).write_vectored(bufs)
             }
 
             fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
@@ -164,10 +208,10 @@ macro_rules! writer {
             }
         }
 
-        writer!(@descriptor $handle, $fd);
-        writer!(@descriptor $lock<'_>, $fd);
+        writer!(@descriptor $handle, stringify!($handle), $fd);
+        writer!(@descriptor $lock<'_>, stringify!($lock), $fd);
     };
-    (@descriptor $ours:ty, $fd:ident) => {
+    (@descriptor $ours:ty, $name:expr, $fd:ident) => {
         impl AsFd for $ours {
             fn as_fd(&self) -> BorrowedFd<'_> {
                 // SAFETY: as std takes it, too: the standard streams stay open.
@@ -183,11 +227,11 @@ macro_rules! writer {
 
         impl fmt::Debug for $ours {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(stringify!($ours))
+                f.debug_struct($name).finish_non_exhaustive()
             }
         }
     };
 }
 
-writer!(Stdout, StdoutLock, output, STDOUT_FILENO);
-writer!(Stderr, StderrLock, errors, STDERR_FILENO);
+writer!(Stdout, StdoutLock, output, write_lines, STDOUT_FILENO);
+writer!(Stderr, StderrLock, errors, Write::write_vectored, STDERR_FILENO);

@@ -7,11 +7,11 @@
 //!
 //! A descriptor that is closed reads as an end and swallows what is written, as in std.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use crate::op::{Fs, Interest, Op, clamp};
+use crate::op::{Fs, Interest, Op, SLICES_MAX, clamp};
 use crate::port::attempt;
 use crate::port::host::terminal::{self, Identity};
 use crate::task::wait::{perform, perform_now};
@@ -92,6 +92,11 @@ impl Raw {
     }
 }
 
+/// The bytes of all slices.
+pub(super) fn total_len(bufs: &[IoSlice<'_>]) -> usize {
+    bufs.iter().fold(0, |sum, buf| sum.saturating_add(buf.len()))
+}
+
 /// What std makes of a descriptor that is not open.
 fn or_closed<T>(result: io::Result<T>, closed: T) -> io::Result<T> {
     match result {
@@ -107,14 +112,37 @@ impl Read for Raw {
         // SAFETY: `buf` is borrowed for this call.
         or_closed(unsafe { self.perform(Interest::Readable, op) }, 0)
     }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let (slices, count) = (bufs.as_ptr().cast(), bufs.len().min(SLICES_MAX) as u32);
+        let op = |fd| Op::Fs(Fs::ReadVectored { fd, slices, count, offset: None });
+        // SAFETY: `bufs` are borrowed for this call; std promises that they are iovecs.
+        or_closed(unsafe { self.perform(Interest::Readable, op) }, 0)
+    }
 }
 
 impl Write for Raw {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let (len, all) = (clamp(buf.len()), buf.len());
+        // A terminal need not be waited for.
+        if all == 0 {
+            return Ok(0);
+        }
         let buf = buf.as_ptr();
         let op = |fd| Op::Fs(Fs::Write { fd, buf, len, offset: None });
         // SAFETY: `buf` is borrowed for this call.
+        or_closed(unsafe { self.perform(Interest::Writable, op) }, all)
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let all = total_len(bufs);
+        // A terminal need not be waited for.
+        if all == 0 {
+            return Ok(0);
+        }
+        let (slices, count) = (bufs.as_ptr().cast(), bufs.len().min(SLICES_MAX) as u32);
+        let op = |fd| Op::Fs(Fs::WriteVectored { fd, slices, count, offset: None });
+        // SAFETY: as in `read_vectored`.
         or_closed(unsafe { self.perform(Interest::Writable, op) }, all)
     }
 

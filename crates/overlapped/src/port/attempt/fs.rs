@@ -3,7 +3,7 @@
 use std::os::fd::RawFd;
 
 use super::{Kind, SEND_FLAGS, kind, poll_now, retried};
-use crate::op::{Fs, Interest, StatBuf};
+use crate::op::{Fs, Interest, Message, StatBuf};
 use crate::port::control::splice::splice;
 
 /// POLLOUT on a pipe promises that this much can be written without waiting (pipe(7)).
@@ -181,6 +181,27 @@ unsafe fn read_vectored(
     }
 }
 
+/// Writes to something in blocking mode, without waiting, as much in one piece as poll(2) promises
+/// that there is room for.
+///
+/// # Safety
+/// The slices are valid for reads.
+unsafe fn write_gathered(fd: RawFd, slices: &[libc::iovec]) -> i32 {
+    let mut piece = [0; PIPE_BUF];
+    let mut len = 0;
+    for slice in slices {
+        let more = slice.iov_len.min(PIPE_BUF - len);
+        // SAFETY: so many bytes are in the slice, by the caller's promise, and left in the piece;
+        // an empty slice may have no address, and nothing is read from it.
+        unsafe {
+            std::ptr::copy_nonoverlapping(slice.iov_base.cast(), piece.as_mut_ptr().add(len), more);
+        }
+        len += more;
+    }
+    // SAFETY: so many bytes of the piece.
+    unsafe { write(fd, piece.as_ptr(), len, None) }
+}
+
 /// # Safety
 /// `slices` points to `count` slices that are valid for reads.
 unsafe fn write_vectored(
@@ -197,16 +218,20 @@ unsafe fn write_vectored(
         Err(errno) => -errno,
         // SAFETY: the caller's promise.
         Ok(Kind::Disk) => retried(|| unsafe { libc::writev(fd, slices, count) }),
-        Ok(Kind::Socket | Kind::Stream) => {
+        Ok(Kind::Socket) => {
+            let message = Message::over(slices.cast_mut(), count as usize);
+            // SAFETY: the caller's promise. writev(2) would raise SIGPIPE.
+            retried(|| unsafe { libc::sendmsg(fd, Message::as_ptr(&message), SEND_FLAGS) })
+        }
+        Ok(Kind::Stream) => {
             // SAFETY: the caller's promise.
             let done =
                 retried(|| unsafe { libc::pwritev2(fd, slices, count, -1, libc::RWF_NOWAIT) });
             if done != -libc::EOPNOTSUPP || count == 0 {
                 return done;
             }
-            // One slice at a time: a longer write in blocking mode would wait for the rest.
-            // SAFETY: there is a first slice, by the caller's promise.
-            unsafe { write(fd, (*slices).iov_base.cast(), (*slices).iov_len, None) }
+            // SAFETY: the caller's promise.
+            unsafe { write_gathered(fd, std::slice::from_raw_parts(slices, count as usize)) }
         }
     }
 }

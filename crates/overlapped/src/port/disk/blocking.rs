@@ -51,6 +51,11 @@ pub(crate) fn change_owner(
     }
 }
 
+/// chroot(2), which is for all threads of the process.
+pub(crate) fn change_root(path: &Path) -> io::Result<()> {
+    std::os::unix::fs::chroot(path)
+}
+
 /// fchown(2).
 pub(crate) fn change_owner_of(
     fd: &OwnedFd,

@@ -7,8 +7,8 @@
 //! taken back, and a holder in another thread is given [`PATIENCE`], for which the thread is
 //! blocked. Inside `no_switch` it is a panic, as for every call that has no error to return.
 
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{PoisonError, TryLockError, TryLockResult};
 use std::thread;
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use super::permits::{Ask, Permits, Without};
 use super::rt::Mutex;
 use crate::port::clock;
 use crate::sched::{Holder, LockKind, LockWait, NEVER, here};
-use crate::task::Refusal;
 use crate::task::wait::checkpoint;
+use crate::task::{Refusal, count_busy_call};
 
 /// How long a holder in another thread has, while a tasklet unwinds.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -27,7 +27,7 @@ const ASK_EVERY: Duration = Duration::from_micros(20);
 /// How often a holder in another thread is looked at before the caller waits. About a microsecond.
 const SPINS: u32 = 32;
 
-/// A lock that at most `ALL` readers, or one owner, hold.
+/// A lock that fewer than `ALL` readers, or one owner, hold.
 pub(in crate::sync) struct Lock<const ALL: usize> {
     permits: Permits,
     holder: Holder,
@@ -84,14 +84,14 @@ impl<const ALL: usize> Lock<ALL> {
     #[track_caller]
     #[inline]
     pub(in crate::sync) fn lock_shared(&self, kind: LockKind) {
-        if !self.permits.try_acquire(1) {
+        if !self.permits.try_share() {
             self.contend(1, kind);
         }
     }
 
     #[inline]
     pub(in crate::sync) fn try_lock_shared(&self) -> bool {
-        self.permits.try_acquire(1)
+        self.permits.try_share()
     }
 
     #[inline]
@@ -132,6 +132,9 @@ impl<const ALL: usize> Lock<ALL> {
     #[track_caller]
     #[cold]
     fn contend(&self, permits: usize, kind: LockKind) {
+        // A writer takes all or none: what is left over by readers was left by all there can be.
+        let is_full = permits < ALL && self.permits.free() == 1;
+        assert!(!is_full, "too many active read locks on RwLock");
         // Who may not wait is told so, as in any other case; who is killed ends.
         if self.holder.is_caller() && here().is_none_or(|here| checkpoint(here).is_ok()) {
             panic!("{kind} that the caller has locked already: it would wait for itself for ever");
@@ -144,7 +147,12 @@ impl<const ALL: usize> Lock<ALL> {
                     break;
                 }
                 std::hint::spin_loop();
-                if self.permits.try_acquire(permits) {
+                let taken = if permits == ALL {
+                    self.permits.try_acquire(ALL)
+                } else {
+                    self.permits.try_share()
+                };
+                if taken {
                     return;
                 }
             }
@@ -176,6 +184,15 @@ impl<const ALL: usize> Lock<ALL> {
     }
 }
 
+/// What a public `try_…` gives: a caller that tries again and again lets the holder run.
+#[inline]
+pub(in crate::sync) fn tried<T>(result: TryLockResult<T>) -> TryLockResult<T> {
+    if matches!(result, Err(TryLockError::WouldBlock)) {
+        count_busy_call();
+    }
+    result
+}
+
 /// Ends the process: a tasklet unwinds and would have to wait for `what`, which has no error to
 /// return.
 #[cold]
@@ -195,5 +212,27 @@ pub(in crate::sync) fn refuse(refusal: Refusal, what: &'static str, at: *const (
     match refusal {
         Refusal::Unwinding => would_wait_while_unwinding(&format!("{what} at {at:p}")),
         Refusal::NoSwitch => panic!("{what} {}", refusal.reason()),
+    }
+}
+
+#[cfg(all(test, not(overlapped_loom)))]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn one_reader_too_many_panics_and_changes_nothing() {
+        let lock = Lock::<4>::new();
+        (0..3).for_each(|_| lock.lock_shared(LockKind::Read));
+        assert!(!lock.try_lock_shared());
+        let refused = catch_unwind(AssertUnwindSafe(|| lock.lock_shared(LockKind::Read)));
+        let text = *refused.unwrap_err().downcast::<&str>().unwrap();
+        assert_eq!(text, "too many active read locks on RwLock");
+        assert!(!lock.try_lock());
+        (0..3).for_each(|_| lock.unlock_shared());
+        assert!(lock.try_lock());
+        lock.unlock();
+        lock.lock_shared(LockKind::Read);
     }
 }

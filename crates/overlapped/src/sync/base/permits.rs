@@ -104,8 +104,20 @@ impl Permits {
     /// Takes permits, if there are enough and newcomers may.
     #[inline]
     pub(in crate::sync) fn try_acquire(&self, permits: usize) -> bool {
+        self.try_take(permits, permits)
+    }
+
+    /// Takes a reader's permit, if another one is left over and newcomers may.
+    #[inline]
+    pub(in crate::sync) fn try_share(&self) -> bool {
+        self.try_take(1, 2)
+    }
+
+    /// Takes permits, if at least `free` are free and newcomers may.
+    #[inline]
+    fn try_take(&self, permits: usize, free: usize) -> bool {
         let mut word = self.word.load(Ordering::Relaxed);
-        while word & CLOSED == 0 && word / ONE >= permits {
+        while word & CLOSED == 0 && word / ONE >= free {
             match self.swap(word, word - permits * ONE) {
                 Ok(()) => return true,
                 Err(now) => word = now,

@@ -12,6 +12,11 @@
 //! - **A call that may not wait** (unwinding, inside [`no_switch`](crate::task::no_switch)) makes
 //!   one attempt; then it returns the same errors.
 //!
+//! - **A loop that never waits**: there is no preemption, so every 256th call of [`Sender::send`],
+//!   of a `try_send` that finds no room and of a `try_recv` that finds nothing lets others run,
+//!   counted since the tasklet was last switched to. It is a suspension point then; inside
+//!   [`no_switch`](crate::task::no_switch) it is not.
+//!
 //! Std's [`RecvError`] and [`SendError`] cannot say which it was. Where a deadline is set,
 //! `try_recv` tells whether the channel is empty or disconnected.
 //!
@@ -34,7 +39,7 @@ use shared::Ahead;
 pub(crate) use shared::Nothing;
 pub(in crate::sync) use shared::{Shared, Unsent};
 
-use crate::task::waiter;
+use crate::task::{count_busy_call, waiter};
 use crate::time;
 
 /// A channel without a limit: [`Sender::send`] never waits.
@@ -92,6 +97,8 @@ pub struct Receiver<T> {
     thread: PhantomData<Cell<()>>,
 }
 
+/// Its values lie elsewhere, and nobody pins them.
+impl<T> Unpin for Receiver<T> {}
 impl<T> UnwindSafe for Receiver<T> {}
 impl<T> RefUnwindSafe for Receiver<T> {}
 
@@ -101,6 +108,7 @@ impl<T> Sender<T> {
     /// # Errors
     /// The value in an error, if the receiver is gone.
     pub fn send(&self, t: T) -> Result<(), SendError<T>> {
+        count_busy_call();
         self.shared.try_send(t).map_err(Unsent::into_error)
     }
 }
@@ -121,7 +129,10 @@ impl<T> SyncSender<T> {
     /// The value in an error that says why.
     pub fn try_send(&self, t: T) -> Result<(), TrySendError<T>> {
         self.shared.try_send(t).map_err(|unsent| match unsent {
-            Unsent::Full(value) => TrySendError::Full(value),
+            Unsent::Full(value) => {
+                count_busy_call();
+                TrySendError::Full(value)
+            }
             Unsent::Disconnected(value) => TrySendError::Disconnected(value),
         })
     }
@@ -135,7 +146,10 @@ impl<T> Receiver<T> {
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         self.shared.try_recv(self.ahead.as_ref()).map_err(|nothing| match nothing {
             Nothing::Disconnected => TryRecvError::Disconnected,
-            Nothing::Empty | Nothing::TimedOut | Nothing::Refused => TryRecvError::Empty,
+            Nothing::Empty | Nothing::TimedOut | Nothing::Refused => {
+                count_busy_call();
+                TryRecvError::Empty
+            }
         })
     }
 

@@ -28,12 +28,14 @@ pub(crate) use handle::take_verdict;
 pub use handle::{Current, JoinError, PauseError, Tasklet, TaskletId};
 pub use place::{Placed, Spawner, place, place_on, place_on_each, schedulers, spawner};
 pub use remote::Remote;
+pub(crate) use scope::scope_or_panic;
 pub use scope::{Scope, ScopedTasklet, scope};
 
 use crate::sched::{
     Ending, Here, Origin, Sched, ScopeState, Tcb, TcbPtr, VTable, drop_locals, drop_quietly, here,
     users_turn,
 };
+use crate::stack::STACK_MAX;
 
 /// What a tasklet's closure came to.
 pub(crate) type Returned<T> = Result<T, Box<dyn Any + Send>>;
@@ -192,6 +194,8 @@ pub enum SpawnError {
     CannotWait,
     /// The run has ended.
     Ended,
+    /// No stack is as large as that: 1 TiB is the most.
+    StackSize,
     /// Its group is full, and the wait for a member's end ended otherwise.
     Wait(WaitError),
 }
@@ -204,6 +208,7 @@ impl fmt::Display for SpawnError {
             }
             SpawnError::Limit => "too many tasklets; raise Config::tasklets_max",
             SpawnError::Ended => "the run has ended",
+            SpawnError::StackSize => "no stack is larger than 1 TiB",
             SpawnError::CannotWait => {
                 "a tasklet must be waited for, and the caller may not wait here"
             }
@@ -216,8 +221,9 @@ impl std::error::Error for SpawnError {}
 
 impl From<SpawnError> for io::Error {
     /// For `Builder::spawn(…)?` in functions that return [`io::Result`]. The kind is `Unsupported`
-    /// (`NoScheduler`), `QuotaExceeded` (`Limit`), `WouldBlock` (`CannotWait`), `TimedOut` or
-    /// `Deadlock` (`Wait`), or `Other`; [`io::Error::downcast`] gives the `SpawnError` back.
+    /// (`NoScheduler`), `QuotaExceeded` (`Limit`), `OutOfMemory` (`StackSize`), `WouldBlock`
+    /// (`CannotWait`), `TimedOut` or `Deadlock` (`Wait`), or `Other`; [`io::Error::downcast`] gives
+    /// the `SpawnError` back.
     fn from(error: SpawnError) -> io::Error {
         let kind = match &error {
             SpawnError::NoScheduler => io::ErrorKind::Unsupported,
@@ -225,6 +231,7 @@ impl From<SpawnError> for io::Error {
             SpawnError::CannotWait | SpawnError::Wait(WaitError::WouldBlock) => {
                 io::ErrorKind::WouldBlock
             }
+            SpawnError::StackSize => io::ErrorKind::OutOfMemory,
             SpawnError::Wait(WaitError::TimedOut) => io::ErrorKind::TimedOut,
             SpawnError::Wait(WaitError::Deadlock(_)) => io::ErrorKind::Deadlock,
             SpawnError::Wait(WaitError::Empty) | SpawnError::Ended => io::ErrorKind::Other,
@@ -299,8 +306,8 @@ impl Builder {
         self
     }
 
-    /// The address space of its stack in bytes, guard included, rounded up to a power of two.
-    /// Memory is committed page by page as it is used.
+    /// The address space of its stack in bytes, guard included, rounded up to a power of two, 1 TiB
+    /// at most. Memory is committed page by page as it is used.
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = bytes;
         self
@@ -324,9 +331,16 @@ impl Builder {
         T: 'static,
     {
         let (here, at) = (admit()?, self.origin.unwrap_or(Location::caller()));
+        self.check()?;
         // SAFETY: both are 'static.
         let made = unsafe { make(&here, at, f) };
         Ok(Tasklet::new(self.place(here, made, None)))
+    }
+
+    /// Whether there can be such a tasklet.
+    #[inline]
+    fn check(&self) -> Result<(), SpawnError> {
+        if self.stack_size > STACK_MAX { Err(SpawnError::StackSize) } else { Ok(()) }
     }
 
     /// Puts the builder's settings into a new tasklet and queues it.

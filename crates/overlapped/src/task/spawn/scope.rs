@@ -54,6 +54,14 @@ pub fn scope<'env, F, T>(f: F) -> T
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
+    scope_or_panic("a scoped tasklet panicked", f)
+}
+
+/// [`scope`] that says `text` where it panics.
+pub(crate) fn scope_or_panic<'env, F, T>(text: &'static str, f: F) -> T
+where
+    F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
+{
     let scope =
         Scope { state: ScopeState::default(), home: here(), scope: PhantomData, env: PhantomData };
     let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
@@ -63,7 +71,7 @@ where
     }
     match result {
         Err(payload) => resume_unwind(payload),
-        Ok(_) if scope.state.panicked.get() => panic!("a scoped tasklet panicked"),
+        Ok(_) if scope.state.panicked.get() => panic!("{text}"),
         Ok(value) => {
             if let Some(here) = here().filter(|_| !thread::panicking()) {
                 deliver_kill(here);
@@ -125,6 +133,7 @@ impl Builder {
         T: 'scope,
     {
         let here = admit()?;
+        self.check()?;
         if scope.home != Some(here) {
             return Err(SpawnError::NoScheduler);
         }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use overlapped::task::unblock;
-use overlapped::time::sleep;
+use overlapped::time::{sleep, timeout};
 use overlapped::{run, spawn, yield_now};
 
 mod rig;
@@ -58,4 +58,52 @@ fn p18_a_job_behind_others_that_block_begins_soon() {
     .unwrap();
     assert!(slowest < rig::within(strict), "it waited {slowest:?}");
     rig::report("P18", checks, &format!("jobs that block, and one behind them: {slowest:.1?}"));
+}
+
+/// No job waits for longer to begin.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A payload whose destructor panics.
+struct Payload;
+
+impl Drop for Payload {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            rig::quiet_panic("a payload's destructor")
+        }
+    }
+}
+
+/// A result whose destructor panics with it.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            rig::quiet_panic(Payload)
+        }
+    }
+}
+
+#[test]
+fn results_that_nobody_takes_and_that_panic_badly_leave_the_pool_whole() {
+    run(|| {
+        for _ in 0..rig::rounds(600, 5_000) {
+            let (begun, begins) = std::sync::mpsc::channel();
+            let waiter = spawn(move || {
+                let job = unblock(move || {
+                    begun.send(()).unwrap();
+                    std::thread::sleep(Duration::from_micros(300));
+                    Bomb
+                });
+                drop(job);
+            });
+            yield_now();
+            begins.recv_timeout(PATIENCE).expect("no job begins any more");
+            waiter.kill();
+            let _ = waiter.join();
+        }
+        assert_eq!(timeout(PATIENCE, || unblock(|| 7)).expect("no job begins any more"), 7);
+    })
+    .unwrap();
 }

@@ -1,14 +1,22 @@
-//! Code of others that calls back: the subscriber of `tracing`, and whatever looks up symbols.
+//! Code of others: the subscriber of `tracing`, what looks up symbols and calls back, destructors.
 //!
 //! It may do anything, wait and panic included, so no lock of ours is held while it runs; and
 //! nothing that may wait is done while it holds a lock of its own.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Calls the user's subscriber. A panic of its ends here, printed by the panic hook.
-pub(crate) fn quietly<R>(tell: impl FnOnce() -> R) -> Option<R> {
-    // The payload's destructor is the user's, too.
-    catch_unwind(AssertUnwindSafe(tell)).map_err(std::mem::forget).ok()
+/// Calls what is the user's. A panic of its ends here, printed by the panic hook.
+pub(crate) fn quietly<R>(call: impl FnOnce() -> R) -> Option<R> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(discard).ok()
+}
+
+/// Drops what a panic was about. Its destructor is the user's, too: what that panics with is
+/// forgotten.
+fn discard(payload: Box<dyn Any + Send>) {
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(second);
+    }
 }
 
 /// The names of the functions at an address, innermost first: several where it was inlined.

@@ -26,9 +26,9 @@
 //! child of fork(2) everybody is over ([`Sched::forsake`]).
 
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{CURRENT, Ending, Here, Sched, State, Tcb, Waiting, here};
+use crate::port::foreign::quietly;
 
 thread_local! {
     /// A scheduler has begun on this thread, and has not been taken apart.
@@ -68,11 +68,7 @@ pub(crate) fn users_turn() {
 /// goes no further, and a payload that panics when dropped is forgotten.
 pub(crate) fn drop_quietly<T>(value: T) {
     users_turn();
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value)))
-        && let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload)))
-    {
-        std::mem::forget(second);
-    }
+    quietly(|| drop(value));
 }
 
 /// How often the end of a tasklet drops values that destructors have made anew.

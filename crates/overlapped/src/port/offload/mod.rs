@@ -140,6 +140,25 @@ mod tests {
         assert_eq!(receiver.iter().count(), 50);
     }
 
+    /// A payload whose destructor panics.
+    struct Payload;
+
+    impl Drop for Payload {
+        fn drop(&mut self) {
+            std::panic::resume_unwind(Box::new("quietly"));
+        }
+    }
+
+    #[test]
+    fn a_panic_whose_payload_panics_when_dropped_costs_no_thread() {
+        for _ in 0..super::pool::THREADS_MAX + 100 {
+            offload(|| std::panic::resume_unwind(Box::new(Payload)));
+        }
+        let (sender, receiver) = mpsc::channel();
+        offload(move || sender.send(()).unwrap());
+        receiver.recv_timeout(Duration::from_secs(30)).expect("no thread is left");
+    }
+
     #[derive(Default)]
     struct Counter(AtomicUsize);
 

@@ -16,7 +16,6 @@
 //! **The end.** Idle threads end after some seconds. Nobody waits for them at the process's end. A
 //! child of fork(2) has none of them, and begins with a pool of its own (`per_process`).
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +24,7 @@ use super::bells::{Bell, Held, ring};
 use super::desk::{Call, Desk, Worker};
 use super::rt::{self, AtomicBool, Condvar, Mutex, MutexGuard, Ordering, nanos};
 use super::sample::Sample;
+use crate::port::foreign::quietly;
 use crate::port::spin::{Spin, WATCH};
 
 /// Threads, and so jobs that wait at the same time.
@@ -326,5 +326,5 @@ impl Pool {
 
 /// A panic is its own to catch; one that comes through costs no thread.
 fn do_job(job: Job, on: On) -> Option<Arc<dyn Bell>> {
-    catch_unwind(AssertUnwindSafe(|| job(on))).unwrap_or(None)
+    quietly(|| job(on)).flatten()
 }

@@ -18,11 +18,11 @@
 
 use std::cell::Cell;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::port::foreign::quietly;
 use crate::port::offload::{self, Bell, On, Patience};
 use crate::port::{clock, is_cancelled};
 use crate::sched::NEVER;
@@ -142,8 +142,8 @@ impl<T> Shared<T> {
                 _ => return None,
             }
         }
-        let result = catch_unwind(AssertUnwindSafe(|| job(&self.stop)));
-        let result = result.unwrap_or_else(|_| Err(io::Error::other("a job of the pool panicked")));
+        let result = quietly(|| job(&self.stop));
+        let result = result.unwrap_or_else(|| Err(io::Error::other("a job of the pool panicked")));
         let mut stage = self.stage();
         if let Stage::Running(waker) = &*stage {
             let waker = waker.clone();

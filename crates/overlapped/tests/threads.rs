@@ -132,12 +132,19 @@ fn run_until_kills_everybody_everywhere() {
     threads(3)
         .grace(Duration::from_secs(120))
         .run_until(move || {
-            let all = place_on_each(move |_| {
-                let _counted = Counted(inner);
-                time::sleep(Duration::MAX);
+            let begun = Arc::new(AtomicUsize::new(0));
+            let all = place_on_each({
+                let begun = begun.clone();
+                move |_| {
+                    let _counted = Counted(inner);
+                    begun.fetch_add(1, SeqCst);
+                    time::sleep(Duration::MAX);
+                }
             })
             .unwrap();
-            time::sleep(Duration::from_millis(10));
+            while begun.load(SeqCst) < 3 {
+                time::sleep(Duration::from_millis(1));
+            }
             drop(all);
         })
         .unwrap();

@@ -67,6 +67,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     both("P18", "A job of the pool behind 400 that block begins within 100 ms."),
     both("P19", "Every run ends, and an idle scheduler takes < 1 % of a processor."),
+    both("P21", "Crossing copies, turns at cursors and locks of streams: nobody waits for ever."),
     both("S1", "A stack overflow names the tasklet and leaves its neighbour's memory intact."),
     both("S2", "Frames of 4 to 60 KiB without stack probes cannot jump the guard."),
     both("S3", "100,000 parked tasklets take < 1,000 mappings; at the limit the surplus waits."),

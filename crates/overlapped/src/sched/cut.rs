@@ -89,6 +89,7 @@ impl Sched {
     pub(super) fn end_all(&self) {
         if !self.ending.replace(true) {
             self.grace_until.set(self.read_clock().saturating_add(self.limits.grace_ns));
+            self.group.end();
             self.group.post_others(self.member, || Message::End);
         }
         self.each(|tcb, _| self.kill(tcb));
@@ -212,6 +213,7 @@ impl Sched {
         while self.table.borrow().len() > 0 {
             self.reap(None);
         }
+        self.late.set(true);
         self.each(|tcb, _| self.abandon(tcb));
         // For those who may still come from other threads.
         self.grace_until.set(self.read_clock().saturating_add(self.limits.grace_ns));

@@ -19,15 +19,15 @@ use std::sync::{Arc, OnceLock};
 #[cfg(overlapped_loom)]
 use loom::sync::{
     Mutex,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 #[cfg(not(overlapped_loom))]
 use std::sync::{
     Mutex,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
-use super::inbox::{Closed, Inbox, Message};
+use super::inbox::{Closed, Inbox, Job, Message, Refused};
 
 /// What a member that has nothing to do is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub(crate) struct Group {
     members: Box<[Member]>,
     state: Mutex<State>,
     placed_max: usize,
+    /// The shutdown has begun: nothing more is taken on.
+    ending: AtomicBool,
 }
 
 struct Member {
@@ -68,7 +70,18 @@ impl Group {
             members: (0..members).map(member).collect(),
             state: Mutex::new(State { resting, over: false }),
             placed_max,
+            ending: AtomicBool::new(false),
         }
+    }
+
+    /// The shutdown begins. Whoever is about to post may still do so, once for each thread.
+    pub(super) fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the shutdown has begun.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -88,6 +101,11 @@ impl Group {
     /// Leaves a message with a member.
     pub(crate) fn post(&self, member: usize, message: Message) -> Result<(), Closed> {
         self.members[member].inbox.get().ok_or(Closed)?.post(message)
+    }
+
+    /// Leaves a closure with a member.
+    pub(crate) fn post_job(&self, member: usize, job: Job) -> Result<(), Refused> {
+        self.members[member].inbox.get().ok_or(Refused::Closed)?.post_job(job)
     }
 
     /// Leaves a message with everybody else.
@@ -130,12 +148,12 @@ impl Group {
             return Rest::Sleep;
         };
         let mut locked: Vec<_> = self.inboxes().map(|inbox| inbox.lock()).collect();
-        if locked.iter().any(|messages| messages.as_ref().is_some_and(|m| !m.is_empty())) {
+        if locked.iter().any(|unread| unread.as_ref().is_some_and(|unread| !unread.is_empty())) {
             return Rest::Sleep; // Whoever it came to has been woken.
         }
         let first = who_wait.iter().position(|&waiting| waiting);
         let Some(first) = first else {
-            locked.iter_mut().for_each(|messages| **messages = None);
+            locked.iter_mut().for_each(|unread| **unread = None);
             drop(locked);
             state.over = true;
             drop(state);

@@ -13,6 +13,9 @@ const TRIM_EVERY_NS: u64 = 1_000_000_000;
 /// How far ahead of a completion its successors' blocks are asked for.
 const PREFETCH_AHEAD: usize = 4;
 
+/// The most closures from the inbox that have been taken in and have not begun.
+const UNBEGUN_MAX: usize = 1 << 12;
+
 /// What a look outside led to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Look {
@@ -148,9 +151,16 @@ impl Sched {
         reaped.clear();
     }
 
+    /// Reads the inbox. Closures wait there while many of those that were taken in have not begun:
+    /// so who posts faster than they can begin is refused in the end.
     fn read_inbox(&self) {
-        let mut messages = self.messages.borrow_mut();
-        self.inbox.drain(&mut messages);
+        let unbegun = if self.ready.len() == 0 { 0 } else { self.unbegun.get() };
+        let most = UNBEGUN_MAX.saturating_sub(unbegun);
+        let (messages, jobs) = &mut *self.messages.borrow_mut();
+        self.inbox.drain(messages, jobs, most);
+        for job in jobs.drain(..) {
+            self.adopt(job(self));
+        }
         for message in messages.drain(..) {
             match message {
                 Message::Wake(token) => {
@@ -170,7 +180,6 @@ impl Sched {
                         self.kill(tcb);
                     }
                 }
-                Message::Spawn(job) => self.adopt(job(self)),
                 Message::End => self.end_all(),
             }
         }

@@ -13,6 +13,7 @@
 //! poster reads that flag *after* it has pushed (under the same lock). So either the look finds
 //! the message, or the poster finds the flag. `loom_no_wake_is_lost` goes through every order.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 #[cfg(overlapped_loom)]
@@ -36,8 +37,6 @@ pub(crate) enum Message {
     Wake(Token),
     /// Kill the tasklet registered under this token, if it still lives.
     Kill(Token),
-    /// Make this tasklet.
-    Spawn(Job),
     /// Kill everybody.
     End,
 }
@@ -49,11 +48,41 @@ pub(crate) type Job = Box<dyn FnOnce(&Sched) -> TcbPtr + Send>;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Closed;
 
+/// Why a closure was not taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    Closed,
+    /// There are [`JOBS_MAX`] already.
+    Full,
+}
+
+/// The most closures that wait here to be taken in.
+pub(crate) const JOBS_MAX: usize = 1 << 20;
+
+/// The lists are given back that have grown beyond this.
+const KEPT_MAX: usize = 1 << 10;
+
+/// What has come and has not been read.
+///
+/// Memory is bounded: there are at most [`JOBS_MAX`] closures, one kill for each tasklet that has a
+/// handle, one wake for each wait since the last look, and one end.
+#[derive(Default)]
+pub(super) struct Unread {
+    messages: Vec<Message>,
+    jobs: VecDeque<Job>,
+}
+
+impl Unread {
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty() && self.jobs.is_empty()
+    }
+}
+
 /// See the module's comment.
 pub(crate) struct Inbox {
     /// `None` once the scheduler has ended.
-    messages: Mutex<Option<Vec<Message>>>,
-    /// A hint that `messages` is not empty, so that a busy scheduler need not lock.
+    unread: Mutex<Option<Unread>>,
+    /// A hint that `unread` is not empty, so that a busy scheduler need not lock.
     full: AtomicBool,
     asleep: AtomicBool,
     /// Handles in other threads that could wake somebody: while there are any, nothing is a
@@ -66,7 +95,7 @@ impl Inbox {
     /// An inbox whose sleeping scheduler is woken by `notify`.
     pub(crate) fn new(notify: impl Fn() + Send + Sync + 'static) -> Inbox {
         Inbox {
-            messages: Mutex::new(Some(Vec::new())),
+            unread: Mutex::new(Some(Unread::default())),
             full: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
             handles: AtomicUsize::new(0),
@@ -76,7 +105,21 @@ impl Inbox {
 
     /// Leaves a message. From any thread.
     pub(crate) fn post(&self, message: Message) -> Result<(), Closed> {
-        self.lock().as_mut().ok_or(Closed)?.push(message);
+        self.lock().as_mut().ok_or(Closed)?.messages.push(message);
+        self.full.store(true, Ordering::Release);
+        self.wake();
+        Ok(())
+    }
+
+    /// Leaves a closure. From any thread, on which it is dropped where it is refused.
+    pub(crate) fn post_job(&self, job: Job) -> Result<(), Refused> {
+        let mut unread = self.lock();
+        let jobs = &mut unread.as_mut().ok_or(Refused::Closed)?.jobs;
+        if jobs.len() >= JOBS_MAX {
+            return Err(Refused::Full);
+        }
+        jobs.push_back(job);
+        drop(unread);
         self.full.store(true, Ordering::Release);
         self.wake();
         Ok(())
@@ -85,7 +128,7 @@ impl Inbox {
     /// As [`post`](Inbox::post), for a poster that wakes the scheduler later, by [`Bell::ring`].
     /// False: it need not, because the scheduler will look anyway.
     pub(crate) fn leave(&self, message: Message) -> Result<bool, Closed> {
-        self.lock().as_mut().ok_or(Closed)?.push(message);
+        self.lock().as_mut().ok_or(Closed)?.messages.push(message);
         self.full.store(true, Ordering::Release);
         Ok(self.asleep.load(Ordering::Acquire))
     }
@@ -102,12 +145,20 @@ impl Inbox {
         self.full.load(Ordering::Acquire)
     }
 
-    /// Moves what has come to `out`.
-    pub(crate) fn drain(&self, out: &mut Vec<Message>) {
+    /// Moves what has come to `out`, and so many closures, the oldest ones, to `jobs`.
+    pub(crate) fn drain(&self, out: &mut Vec<Message>, jobs: &mut Vec<Job>, most: usize) {
         if self.is_full() {
             self.full.store(false, Ordering::Relaxed);
-            if let Some(messages) = self.lock().as_mut() {
-                out.append(messages);
+            if let Some(unread) = self.lock().as_mut() {
+                out.append(&mut unread.messages);
+                unread.messages.shrink_to(KEPT_MAX);
+                let taken = unread.jobs.len().min(most);
+                jobs.extend(unread.jobs.drain(..taken));
+                if unread.jobs.is_empty() {
+                    unread.jobs.shrink_to(KEPT_MAX);
+                } else {
+                    self.full.store(true, Ordering::Relaxed);
+                }
             }
         }
     }
@@ -115,7 +166,7 @@ impl Inbox {
     /// Says that the scheduler is about to sleep; false if it must not, because something has come.
     pub(crate) fn fall_asleep(&self) -> bool {
         self.asleep.swap(true, Ordering::AcqRel);
-        if self.lock().as_ref().is_some_and(|messages| !messages.is_empty()) {
+        if self.lock().as_ref().is_some_and(|unread| !unread.is_empty()) {
             self.full.store(true, Ordering::Relaxed);
             self.wake_up();
             return false;
@@ -136,27 +187,27 @@ impl Inbox {
 
     /// Counts a handle in another thread that could wake somebody here.
     pub(crate) fn add_handle(&self) {
-        let messages = self.lock();
+        let unread = self.lock();
         self.handles.fetch_add(1, Ordering::Relaxed);
-        drop(messages);
+        drop(unread);
     }
 
     /// One handle less. The scheduler is woken: it may have been the last hope of its waiters.
     pub(crate) fn remove_handle(&self) {
-        let messages = self.lock();
+        let unread = self.lock();
         self.handles.fetch_sub(1, Ordering::Relaxed);
-        drop(messages);
+        drop(unread);
         self.wake();
     }
 
     #[cfg(not(overlapped_loom))]
-    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, Option<Vec<Message>>> {
-        self.messages.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, Option<Unread>> {
+        self.unread.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     #[cfg(overlapped_loom)]
-    pub(super) fn lock(&self) -> loom::sync::MutexGuard<'_, Option<Vec<Message>>> {
-        self.messages.lock().unwrap()
+    pub(super) fn lock(&self) -> loom::sync::MutexGuard<'_, Option<Unread>> {
+        self.unread.lock().unwrap()
     }
 }
 
@@ -185,31 +236,31 @@ impl Line {
 
     /// One more handle.
     pub(crate) fn add_handle(&self) {
-        let messages = self.inbox.lock();
+        let unread = self.inbox.lock();
         if !self.is_over() {
             self.handles.fetch_add(1, Ordering::Relaxed);
             self.inbox.handles.fetch_add(1, Ordering::Relaxed);
         }
-        drop(messages);
+        drop(unread);
     }
 
     /// One handle less. The scheduler is woken: it may have been the last hope of its waiters.
     pub(crate) fn remove_handle(&self) {
-        let messages = self.inbox.lock();
+        let unread = self.inbox.lock();
         if !self.is_over() {
             self.handles.fetch_sub(1, Ordering::Relaxed);
             self.inbox.handles.fetch_sub(1, Ordering::Relaxed);
         }
-        drop(messages);
+        drop(unread);
         self.inbox.wake();
     }
 
     /// The tasklet is over: its handles are hope no more. Returns its token.
     pub(crate) fn hang_up(&self) -> Token {
-        let messages = self.inbox.lock();
+        let unread = self.inbox.lock();
         self.over.store(true, Ordering::Release);
         self.inbox.handles.fetch_sub(self.handles.load(Ordering::Relaxed), Ordering::Relaxed);
-        drop(messages);
+        drop(unread);
         self.token
     }
 

@@ -42,7 +42,7 @@ fn inbox() -> (Arc<Inbox>, Arc<Bed>) {
 fn until(inbox: &Inbox, bed: &Bed, mut enough: impl FnMut(&[Message]) -> bool) {
     let mut seen = Vec::new();
     loop {
-        inbox.drain(&mut seen);
+        inbox.drain(&mut seen, &mut Vec::new(), 0);
         if enough(&seen) {
             return;
         }
@@ -108,7 +108,7 @@ fn loom_what_comes_while_the_scheduler_watches_needs_no_bell() {
             thread::yield_now();
         }
         let mut seen = Vec::new();
-        inbox.drain(&mut seen);
+        inbox.drain(&mut seen, &mut Vec::new(), 0);
         assert_eq!(seen.len(), 1, "what is seen is there");
         poster.join().unwrap();
     });
@@ -198,7 +198,7 @@ fn loom_a_closed_inbox_refuses_and_is_quiet() {
 fn member(group: &Group, index: usize, inbox: &Inbox, bed: &Bed) -> usize {
     let (mut seen, mut count) = (Vec::new(), 0);
     loop {
-        inbox.drain(&mut seen);
+        inbox.drain(&mut seen, &mut Vec::new(), 0);
         for message in seen.drain(..) {
             let Message::Wake(left) = message else { unreachable!("only wakes are sent") };
             count += 1;

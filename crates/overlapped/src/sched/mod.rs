@@ -43,7 +43,7 @@ use crate::switch::{Fiber, Hub};
 pub(crate) use enter::{AbortOnUnwind, Ended, Parts, open};
 pub(crate) use group::Group;
 pub(crate) use hub::{drop_locals, drop_quietly, is_occupied, users_turn};
-pub(crate) use inbox::{Inbox, Job, Line, Message};
+pub(crate) use inbox::{Inbox, Job, Line, Message, Refused};
 use run::Budget;
 pub(crate) use tasklet::{
     Alternative, Bell, Choice, Ending, Holder, LockKind, LockWait, NEVER, Origin, Place, Queue,
@@ -180,6 +180,10 @@ pub(crate) struct Sched {
     pub(crate) observer: Option<Box<dyn Observer>>,
     /// Shutting down: everybody is killed at every suspension point.
     pub(crate) ending: Cell<bool>,
+    /// The grace time has been over: who is spawned now will never run.
+    late: Cell<bool>,
+    /// The closure of such a one is being dropped.
+    drops_late: Cell<bool>,
     grace_until: Cell<u64>,
     /// When idle stacks are looked through next.
     trim_at: Cell<u64>,
@@ -204,7 +208,9 @@ pub(crate) struct Sched {
     /// Names its thread, as the holder of a lock that it took outside of all runs.
     thread: u64,
     pub(crate) inbox: Arc<Inbox>,
-    messages: RefCell<Vec<Message>>,
+    messages: RefCell<(Vec<Message>, Vec<Job>)>,
+    /// Tasklets made of closures from the inbox that have not begun.
+    pub(crate) unbegun: Cell<usize>,
     /// Who waits for a wake from another thread.
     pub(crate) remote_waits: RefCell<Table<TcbPtr>>,
     /// How many of them wait for a lock.
@@ -317,6 +323,29 @@ impl Sched {
         self.live.set(self.live.get() + 1);
         self.counters.spawned.set(self.counters.spawned.get() + 1);
         self.ready.push_back(tcb);
+    }
+
+    /// As [`Sched::adopt`], once the grace time is over: the calling tasklet drops the new one's
+    /// closure at once. Where that spawns again, the next closure is leaked: destructors that spawn
+    /// for ever come to an end.
+    #[cold]
+    pub(crate) fn adopt_late(&self, tcb: TcbPtr) {
+        let block = self.block(tcb);
+        if self.drops_late.replace(true) {
+            return block.ending.set(Ending::Abandoned);
+        }
+        block.killed.set(true);
+        // SAFETY: it has not run, and it is in no queue: nobody else runs it.
+        unsafe { (block.vtable.run)(tcb) };
+        self.drops_late.set(false);
+        // SAFETY: the scheduler's reference; no queue or list names the block.
+        unsafe { release(tcb) };
+    }
+
+    /// Whether somebody who is spawned now comes too late to run.
+    #[inline]
+    pub(crate) fn is_late(&self) -> bool {
+        self.ending.get() && self.late.get()
     }
 
     pub(crate) fn next_id(&self) -> u64 {

@@ -31,7 +31,7 @@ struct Buffer<'a> {
 impl Buffer<'_> {
     fn read(&mut self, most: usize) -> io::Result<usize> {
         let from = self.from;
-        let read = in_turn(&[&from], || self.read_once(most))?;
+        let read = in_turn([&from], || self.read_once(most))?;
         (self.start, self.end) = (0, read);
         Ok(read)
     }
@@ -70,7 +70,7 @@ impl Buffer<'_> {
         let op = self.write_op();
         // SAFETY: as in `read`; the buffer is only read from.
         let write = || unsafe { perform(&op, self.to.patience.map(deadline_in)) };
-        let written = in_turn(&[&self.to], write)?.result as usize;
+        let written = in_turn([&self.to], write)?.result as usize;
         self.start += written;
         Ok(written)
     }
@@ -147,7 +147,7 @@ impl Transfer<'_> {
             breathe().map_err(Failure::of_source)?;
             let part = self.part(PART);
             let copied;
-            (files, memory, copied) = match in_turn(&[&self.from, &self.to], || {
+            (files, memory, copied) = match in_turn([&self.from, &self.to], || {
                 Ok(unblock_to_end(move || {
                     let copied = copy_once(&files, &mut memory[..part]);
                     (files, memory, copied)

@@ -34,7 +34,7 @@ pub(super) fn leg(from: &End<'_>, to: &End<'_>, len: usize) -> Result<Leg, Failu
         // SAFETY: both descriptors are borrowed until this returns; there is no memory.
         unsafe { perform(&op, None) }.map(|outcome| outcome.result as usize)
     };
-    match in_turn(&[from, to], splice) {
+    match in_turn([from, to], splice) {
         Ok(moved) => Ok(Leg::Moved(moved)),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Leg::Blocked),
         Err(error) => match error.raw_os_error() {

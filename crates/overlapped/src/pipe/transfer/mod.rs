@@ -132,9 +132,10 @@ impl<'a> End<'a> {
         Ok(End { fd, kind, patience, turns: None })
     }
 
-    /// With the queue for its cursor.
+    /// With the queue for its cursor, if it is a file, which has one. What else is called a file
+    /// may wait for ever, and nobody may wait for its turn as long.
     pub(crate) fn in_turn(self, turns: &'a dyn Turns) -> End<'a> {
-        End { turns: Some(turns), ..self }
+        End { turns: self.is_file().then_some(turns), ..self }
     }
 
     /// One end of a pipe of our own.
@@ -163,18 +164,32 @@ pub(crate) fn between(from: End<'_>, to: End<'_>, limit: u64) -> Result<u64, Tra
     }
 }
 
-/// Makes a call that moves the cursors of `ends`, when it is its turn.
-fn in_turn<T>(ends: &[&End<'_>], call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    let Some((end, others)) = ends.split_first() else { return call() };
+/// Makes a call that moves the cursors of `ends`, when it is its turn at each. No call waits for
+/// anything but a disk in its turn.
+///
+/// The turns are taken in the order of the cursors' addresses: in another order, two transfers in
+/// opposite directions could each have what the other one waits for.
+fn in_turn<T, const N: usize>(
+    ends: [&End<'_>; N],
+    call: impl FnOnce() -> io::Result<T>,
+) -> io::Result<T> {
+    let mut turns = ends.map(|end| end.turns);
+    turns.sort_unstable_by_key(|turns| turns.map(|turns| std::ptr::from_ref(turns).addr()));
+    with_all(&turns, call)
+}
+
+/// Makes a call when it is its turn with each of `turns`, one after another.
+fn with_all<T>(
+    turns: &[Option<&dyn Turns>],
+    call: impl FnOnce() -> io::Result<T>,
+) -> io::Result<T> {
+    let Some((first, others)) = turns.split_first() else { return call() };
+    let is_same =
+        |turns: &dyn Turns| others.iter().flatten().any(|other| std::ptr::addr_eq(*other, turns));
     // Two handles of one file share its cursor: one turn is enough.
-    let same = |turns: &dyn Turns| {
-        others
-            .iter()
-            .any(|other| other.turns.is_some_and(|theirs| std::ptr::addr_eq(theirs, turns)))
-    };
-    let Some(turns) = end.turns.filter(|turns| !same(*turns)) else { return in_turn(others, call) };
+    let Some(first) = first.filter(|first| !is_same(*first)) else { return with_all(others, call) };
     let (mut call, mut done) = (Some(call), None);
-    turns.during(&mut || done = call.take().map(|call| in_turn(others, call)))?;
+    first.during(&mut || done = call.take().map(|call| with_all(others, call)))?;
     done.expect("a turn calls what it is for")
 }
 
@@ -245,7 +260,7 @@ impl Transfer<'_> {
             breathe().map_err(Failure::of_source)?;
             let part = self.part(RANGE);
             let copied;
-            (files, copied) = match in_turn(&[&self.from, &self.to], || {
+            (files, copied) = match in_turn([&self.from, &self.to], || {
                 Ok(unblock_to_end(move || {
                     let copied = splice::copy_range(&files.from, &files.to, part);
                     (files, copied)

@@ -364,7 +364,7 @@ impl From<RunError> for io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sched::{Message, here};
+    use crate::sched::here;
     use crate::task::yield_now;
     use std::sync::mpsc;
 
@@ -382,7 +382,7 @@ mod tests {
                 tcb
             };
             let inbox = here().unwrap().inbox.clone();
-            inbox.post(Message::Spawn(Box::new(job))).unwrap();
+            inbox.post_job(Box::new(job)).unwrap();
             let told = loop {
                 yield_now();
                 if let Ok(told) = told.try_recv() {

@@ -192,7 +192,7 @@ pub enum SpawnError {
     /// A scoped tasklet must be waited for, or its group is full, and the caller may not wait: it
     /// is unwinding, or inside `no_switch`.
     CannotWait,
-    /// The run has ended.
+    /// The run has ended, or its shutdown has begun.
     Ended,
     /// No stack is as large as that: 1 TiB is the most.
     StackSize,
@@ -207,7 +207,7 @@ impl fmt::Display for SpawnError {
                 "no scheduler runs on this thread; call this inside overlapped::run"
             }
             SpawnError::Limit => "too many tasklets; raise Config::tasklets_max",
-            SpawnError::Ended => "the run has ended",
+            SpawnError::Ended => "the run has ended, or is about to",
             SpawnError::StackSize => "no stack is larger than 1 TiB",
             SpawnError::CannotWait => {
                 "a tasklet must be waited for, and the caller may not wait here"
@@ -244,7 +244,8 @@ impl From<SpawnError> for io::Error {
 ///
 /// The counterpart of `std::thread::spawn`. The closure need not be `Send`: a tasklet never changes
 /// thread. The tasklet takes a stack when it first runs, so spawning does not fail for want of one.
-/// During a shutdown the new tasklet is killed before it starts, and its closure dropped.
+/// During a shutdown the new tasklet is killed before it starts, and its closure dropped; so a
+/// destructor may spawn. One that does so for ever is stopped when the grace time is over.
 ///
 /// **Errors are lost where nobody asks for them.** As with threads, a closure that returns an `Err`
 /// prints nothing: [`join`](Tasklet::join) gives it. So join the tasklet, or spawn it in a
@@ -358,6 +359,10 @@ impl Builder {
         }
         block.stack_size.set(self.stack_size);
         block.scope.set(scope);
+        if here.is_late() {
+            here.adopt_late(made.tcb);
+            return made;
+        }
         here.adopt(made.tcb);
         if let Some(scope) = scope {
             // SAFETY: the scope is alive: its handle is what the caller spawned through.

@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{JoinError, Remote, Returned, SpawnError, Tasklet, make};
-use crate::sched::{Group, Inbox, Job, Message, Origin, drop_quietly, here, users_turn};
+use crate::sched::{Group, Inbox, Job, Origin, Refused, Sched, drop_quietly, here, users_turn};
 use crate::task::waiter::{self, Waker, Woken};
 use crate::task::{PanicPayload, TaskletExit, current, on_abandon};
 
@@ -28,8 +28,11 @@ pub fn schedulers() -> usize {
 /// With one scheduler that is the caller's own. To share something with what has been placed, use
 /// what threads use: `Arc`, atomics, channels that cross threads.
 ///
+/// During a shutdown, when [`place_on`] says `Ended`, the closure is dropped, and the handle says
+/// that its tasklet was killed; so a destructor may call this.
+///
 /// # Panics
-/// Where [`place_on`] returns an error.
+/// Where [`place_on`] returns another error.
 ///
 /// ```
 /// overlapped::Config::new().threads(2).run(|| {
@@ -46,6 +49,7 @@ where
     let place = here().map_or(0, |here| here.group.least_loaded());
     match place_on(place, f) {
         Ok(placed) => placed,
+        Err(SpawnError::Ended) => Placed::killed(),
         Err(error) => panic!("overlapped::task::place: {error}"),
     }
 }
@@ -55,7 +59,8 @@ where
 ///
 /// # Errors
 /// `NoScheduler` outside a scheduler and for an index that no scheduler has; `Limit` where
-/// `Config::tasklets_max` placed tasklets live there already; `Ended` where the run is over.
+/// `Config::tasklets_max` placed tasklets live there already, or where 1,048,576 closures wait
+/// there to be taken in; `Ended` where the shutdown has begun. The closure has been dropped.
 #[track_caller]
 pub fn place_on<F, T>(scheduler: usize, f: F) -> Result<Placed<T>, SpawnError>
 where
@@ -131,7 +136,9 @@ impl Spawner {
     /// Runs `f` in a new tasklet there.
     ///
     /// # Errors
-    /// `Limit` and `Ended`, as [`place_on`]; the closure has been dropped.
+    /// `Limit` and `Ended`, as [`place_on`]; the closure has been dropped. A scheduler takes
+    /// closures in as it comes to begin them, so a thread that spawns faster than that gets `Limit`
+    /// sooner or later: let it wait for what it has spawned.
     #[track_caller]
     pub fn spawn<F, T>(&self, f: F) -> Result<Placed<T>, SpawnError>
     where
@@ -170,6 +177,9 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
+    if group.is_ending() {
+        return Err(SpawnError::Ended);
+    }
     if !group.add_placed(scheduler) {
         return Err(SpawnError::Limit);
     }
@@ -177,14 +187,40 @@ where
     let promise = Promise { shared: Arc::clone(&shared), group: Arc::clone(group), scheduler };
     let placed = Placed { shared };
     let job: Job = Box::new(move |sched| {
+        let unbegun = Unbegun::count(sched);
+        let body = move || {
+            drop(unbegun);
+            promise.keep(f);
+        };
         // SAFETY: both are 'static.
-        let made = unsafe { make(sched, at, move || promise.keep(f)) };
+        let made = unsafe { make(sched, at, body) };
         let tcb = made.tcb;
         drop(Tasklet::new(made));
         tcb
     });
-    group.post(scheduler, Message::Spawn(job)).map_err(|_| SpawnError::Ended)?;
-    Ok(placed)
+    match group.post_job(scheduler, job) {
+        Ok(()) => Ok(placed),
+        Err(Refused::Full) => Err(SpawnError::Limit),
+        Err(Refused::Closed) => Err(SpawnError::Ended),
+    }
+}
+
+/// Counts in its scheduler's `unbegun`, until its tasklet begins, or ends without.
+struct Unbegun(());
+
+impl Unbegun {
+    fn count(sched: &Sched) -> Unbegun {
+        sched.unbegun.set(sched.unbegun.get() + 1);
+        Unbegun(())
+    }
+}
+
+impl Drop for Unbegun {
+    fn drop(&mut self) {
+        if let Some(here) = here() {
+            here.unbegun.set(here.unbegun.get() - 1);
+        }
+    }
 }
 
 /// What a placed tasklet shares with its handle.
@@ -299,6 +335,13 @@ pub struct Placed<T> {
 }
 
 impl<T> Placed<T> {
+    /// Of a tasklet that was killed before it could be placed.
+    fn killed() -> Placed<T> {
+        let shared = Shared::default();
+        drop(shared.end(Err(JoinError::Killed)));
+        Placed { shared: Arc::new(shared) }
+    }
+
     /// Waits until the tasklet has ended, and gives its result. A tasklet that calls this blocks
     /// itself only; outside a scheduler it blocks the thread.
     ///

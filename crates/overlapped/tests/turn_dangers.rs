@@ -1,0 +1,176 @@
+//! P21: two turns, two orders.
+
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use overlapped::fs::{File, OpenOptions};
+use overlapped::io::{copy, stderr, stdin, stdout};
+use overlapped::{Config, run, spawn, task, yield_now};
+use rig::Rng;
+
+mod rig;
+
+/// No step takes longer than this on any machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs `f` on a thread of its own, which a hang leaves behind. It counts its steps.
+fn watched(f: impl FnOnce(Arc<AtomicUsize>) + Send + 'static) {
+    let steps = Arc::new(AtomicUsize::new(0));
+    let (theirs, (over, ended)) = (Arc::clone(&steps), mpsc::channel::<()>());
+    let worker = thread::spawn(move || {
+        let _over = over;
+        f(theirs);
+    });
+    let (mut last, mut since) = (0, Instant::now());
+    while ended.recv_timeout(Duration::from_millis(100)) == Err(mpsc::RecvTimeoutError::Timeout) {
+        let now = steps.load(Relaxed);
+        if now > last {
+            (last, since) = (now, Instant::now());
+        }
+        assert!(since.elapsed() < PATIENCE, "after {now} steps everybody waits");
+    }
+    worker.join().unwrap();
+}
+
+/// Two of them share a cursor, one is appended to.
+fn files(folder: &std::path::Path) -> Vec<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true);
+    let mut files: Vec<_> =
+        ["a", "b", "c"].map(|name| options.open(folder.join(name)).unwrap()).into();
+    files.push(files[0].try_clone().unwrap());
+    let mut options = OpenOptions::new();
+    files.push(options.read(true).append(true).create(true).open(folder.join("d")).unwrap());
+    for file in &files {
+        (&mut &*file).write_all(&[7; 20_000]).unwrap();
+    }
+    files
+}
+
+/// One step, perhaps with streams locked around it, in the one order that is right for users.
+fn step(files: &[File], rng: &mut Rng) -> io::Result<()> {
+    let _in = (rng.below(8) == 0).then(|| stdin().lock());
+    let _out = (rng.below(8) == 0).then(|| stdout().lock());
+    let _err = (rng.below(8) == 0).then(|| stderr().lock());
+    let mut pick = || &files[rng.below(files.len())];
+    let (mut from, mut to) = (pick(), pick());
+    let size = 1 + rng.below(9_000);
+    match rng.below(8) {
+        0 => from.seek(SeekFrom::Start(rng.below(20_000) as u64)).map(drop),
+        1 => from.read(&mut vec![0; size]).map(drop),
+        2 => to.seek(SeekFrom::Start(0)).and_then(|_| to.write(&vec![7; size])).map(drop),
+        _ => copy(&mut from.take(size as u64), &mut to).map(drop),
+    }
+}
+
+#[test]
+fn p21_crossing_copies_and_locks_of_streams_wait_for_nobody_for_ever() {
+    const TASKLETS: usize = 12;
+    let all = rig::rounds(6_000, 100_000);
+    watched(move |steps| {
+        let folder = tempfile::tempdir().unwrap();
+        let run = Config::new().threads(2).run(move || {
+            let files = Arc::new(files(folder.path()));
+            let mut placed = Vec::new();
+            for number in 0..TASKLETS {
+                let (files, steps) = (Arc::clone(&files), Arc::clone(&steps));
+                let work = move || {
+                    let mut rng = Rng(number as u64);
+                    for _ in 0..all / TASKLETS {
+                        step(&files, &mut rng).unwrap();
+                        steps.fetch_add(1, Relaxed);
+                        if rng.below(4) == 0 {
+                            yield_now();
+                        }
+                    }
+                };
+                placed.push(task::place_on(number % 2, work).unwrap());
+            }
+            placed.into_iter().for_each(|placed| placed.join().unwrap());
+        });
+        run.unwrap();
+    });
+    rig::report("P21", all, "crossing copies, reads, writes and locks of streams, all ended");
+}
+
+/// Three copies, in the order that once made two of them wait for each other.
+#[test]
+fn p21_three_copies_of_three_files_end() {
+    let rounds = rig::rounds(5, 200);
+    watched(move |steps| {
+        let folder = tempfile::tempdir().unwrap();
+        for _ in 0..rounds {
+            let make = |name: &str| {
+                let path = folder.path().join(name);
+                std::fs::write(&path, vec![7; 1 << 20]).unwrap();
+                Arc::new(OpenOptions::new().read(true).write(true).open(path).unwrap())
+            };
+            run(|| {
+                let (a, b, c) = (make("a"), make("b"), make("c"));
+                let copy = |from: &Arc<File>, to: &Arc<File>| {
+                    let (from, to) = (from.clone(), to.clone());
+                    let copying = spawn(move || copy(&mut (&*from).take(1 << 20), &mut &*to));
+                    yield_now();
+                    copying
+                };
+                for copying in [copy(&a, &c), copy(&a, &b), copy(&b, &a)] {
+                    copying.join().unwrap().unwrap();
+                    steps.fetch_add(1, Relaxed);
+                }
+            })
+            .unwrap();
+        }
+    });
+    rig::report("P21", 3 * rounds, "copies of three at a time, all ended");
+}
+
+/// Both sides of a terminal.
+fn terminal() -> (OwnedFd, OwnedFd) {
+    let (mut outside, mut inside) = (-1, -1);
+    let null = std::ptr::null_mut();
+    // SAFETY: places for two descriptors, which are nobody else's afterwards; nothing else is
+    // asked for.
+    unsafe {
+        let done = libc::openpty(&raw mut outside, &raw mut inside, null, null.cast(), null.cast());
+        assert_eq!(done, 0, "{}", io::Error::last_os_error());
+        (OwnedFd::from_raw_fd(outside), OwnedFd::from_raw_fd(inside))
+    }
+}
+
+/// What has no cursor has no turns: a copy that waits for input may wait for the output of another.
+#[test]
+fn p21_a_copy_from_a_terminal_does_not_hold_up_a_copy_to_it() {
+    watched(|_| {
+        let (outside, inside) = terminal();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a"), "question").unwrap();
+        let mut outside = std::fs::File::from(outside);
+        let answer = thread::spawn(move || {
+            let mut said = [0; 8];
+            outside.read_exact(&mut said).unwrap();
+            assert_eq!(&said, b"question");
+            outside.write_all(b"answer\n").unwrap();
+            outside
+        });
+        run(|| {
+            let terminal = Arc::new(File::from(inside));
+            let theirs = Arc::clone(&terminal);
+            let (mut reader, mut writer) = overlapped::io::pipe().unwrap();
+            let waits = spawn(move || copy(&mut (&*theirs).take(6), &mut writer));
+            yield_now();
+            let mut question = File::open(folder.path().join("a")).unwrap();
+            assert_eq!(copy(&mut question, &mut &*terminal).unwrap(), 8);
+            let mut answer = [0; 6];
+            reader.read_exact(&mut answer).unwrap();
+            assert_eq!(&answer, b"answer");
+            assert_eq!(waits.join().unwrap().unwrap(), 6);
+        })
+        .unwrap();
+        drop(answer.join().unwrap());
+    });
+    rig::report("P21", 1, "copy to a terminal past one that waits for its input");
+}

@@ -390,3 +390,24 @@ proptest! {
         prop_assert_eq!(here, expected);
     }
 }
+
+#[test]
+fn a_blocked_sender_s_value_reaches_the_next_who_waits() {
+    run(|| {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let receiver = Rc::new(receiver);
+        let receivers = [0; 2].map(|_| {
+            let receiver = receiver.clone();
+            spawn(move || receiver.recv())
+        });
+        yield_now();
+        // The second one finds no room, and two who wait, the first of whom knows of a value.
+        (0..2).for_each(|n| sender.send(n).unwrap());
+        (0..3).for_each(|_| yield_now());
+        assert!(receivers.iter().all(Tasklet::is_finished), "one waits beside a value");
+        let received = receivers.map(|receiver| receiver.join().unwrap());
+        assert_eq!(received, [Ok(0), Ok(1)]);
+        drop(sender);
+    })
+    .unwrap();
+}

@@ -12,7 +12,10 @@
 //! | [`Semaphore`] | so many at a time |
 //! | [`Barrier`], [`Event`] | meeting; a flag to wait for |
 //! | [`OnceLock`], [`LazyLock`] | values that are made once |
-//! | [`mpsc`], [`oneshot`] | channels |
+//! | [`mpsc`], [`mpmc`] | channels: each value for one receiver |
+//! | [`oneshot`] | a channel for one value |
+//! | [`broadcast`] | a channel: each value for all receivers |
+//! | [`watch`] | a value that changes, and the news of it |
 //!
 //! # What holds for all of them
 //!
@@ -41,14 +44,17 @@
 
 mod barrier;
 mod base;
+pub mod broadcast;
 mod condvar;
 mod event;
+pub mod mpmc;
 pub mod mpsc;
 mod mutex;
 mod once;
 pub mod oneshot;
 mod rwlock;
 mod semaphore;
+pub mod watch;
 
 pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};
 

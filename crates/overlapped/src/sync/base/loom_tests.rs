@@ -1,4 +1,5 @@
-//! Loom goes through every order of what takes, gives back and hands over permits:
+//! Loom goes through every order of what takes, gives back and hands over permits, and of channels
+//! between threads:
 //! `RUSTFLAGS="--cfg overlapped_loom" cargo test -p overlapped --release --lib loom_`.
 //!
 //! The core is compiled once more, over loom's types and over a wait that loom knows.
@@ -10,12 +11,20 @@ use loom::thread;
 use self::permits::{Ask, Permits, Without};
 use self::rt::{AtomicUsize, Life, Mutex};
 
+#[path = "loom_channels.rs"]
+mod channels;
+#[allow(dead_code, reason = "the models use a part of it")]
+#[path = "monitor.rs"]
+mod monitor;
 #[allow(dead_code, reason = "the models use a part of it")]
 #[path = "permits.rs"]
 mod permits;
 #[allow(dead_code, reason = "permits use a part of it")]
 #[path = "queue.rs"]
 mod queue;
+#[allow(dead_code, reason = "the models use a part of it")]
+#[path = "../mpsc/shared.rs"]
+mod shared;
 
 /// What the core stands on, here: a wait that a waker or a kill ends.
 mod rt {
@@ -105,6 +114,11 @@ mod rt {
 
     /// The next `prepare` tells.
     pub(super) fn leave() {}
+
+    /// Nobody has one.
+    pub(super) fn deadline() -> u64 {
+        u64::MAX
+    }
 
     pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
         mutex.lock().unwrap()

@@ -6,12 +6,14 @@
 //! | [`permits`] | permits that are waited for and handed over |
 //! | [`lock`] | permits as a lock: who holds it, poison, who may not wait |
 //! | [`gathering`] | waiters that are let go together or one by one |
+//! | [`monitor`] | a state, and waits until it has changed |
 //!
 //! A std mutex guards each queue. It is held for a few steps and never across a wait, a wake, or
 //! the drop of a user's value.
 
 pub(super) mod gathering;
 pub(super) mod lock;
+pub(super) mod monitor;
 pub(super) mod permits;
 pub(super) mod queue;
 
@@ -19,19 +21,17 @@ pub(super) mod queue;
 mod loom_tests;
 
 /// What the core stands on; loom has its own.
-mod rt {
-    pub(super) use std::sync::Mutex;
+pub(super) mod rt {
+    pub(in crate::sync) use std::sync::Mutex;
     pub(super) use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{MutexGuard, PoisonError};
 
     pub(super) use crate::sched::LockWait;
-    pub(super) use crate::task::Refusal;
-    pub(super) use crate::task::waiter::{Waker, Woken, leave, prepare};
+    pub(in crate::sync) use crate::task::Refusal;
+    pub(in crate::sync) use crate::task::waiter::{Waker, Woken, deadline, leave, prepare};
 
     /// No user code runs under such a lock, so nothing is half done where one is poisoned.
     pub(in crate::sync) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
         mutex.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-pub(super) use rt::lock as lock_state;

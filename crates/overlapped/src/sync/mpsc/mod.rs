@@ -20,7 +20,9 @@
 //! Std's [`RecvError`] and [`SendError`] cannot say which it was. Where a deadline is set,
 //! `try_recv` tells whether the channel is empty or disconnected.
 //!
-//! The tasklets of the receiver's thread may share it: then each value goes to one of them.
+//! There is one [`Receiver`]. Tasklets of one thread may share it, in an [`Rc`](std::rc::Rc) or by
+//! reference: each value goes to one of them. For receivers in several threads there is
+//! [`mpmc`](super::mpmc).
 
 mod iter;
 mod shared;
@@ -34,11 +36,12 @@ use std::time::Duration;
 
 pub use std::sync::mpsc::{RecvError, RecvTimeoutError, SendError, TryRecvError, TrySendError};
 
-pub use iter::{IntoIter, Iter, TryIter};
+pub(in crate::sync) use iter::iterators;
 use shared::Ahead;
 pub(crate) use shared::Nothing;
 pub(in crate::sync) use shared::{Shared, Unsent};
 
+use super::base::{queue, rt};
 use crate::task::{count_busy_call, waiter};
 use crate::time;
 
@@ -90,7 +93,8 @@ pub struct SyncSender<T> {
     shared: Arc<Shared<T>>,
 }
 
-/// The receiving end of a channel. It may be moved to another thread, not shared with one.
+/// The receiving end of a channel. `Send`, so another thread can own it; not `Sync` and not
+/// `Clone`, so two threads cannot receive: [`mpmc`](super::mpmc) is for that.
 pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
     ahead: Option<Ahead<T>>,
@@ -173,17 +177,9 @@ impl<T> Receiver<T> {
             Nothing::Empty | Nothing::TimedOut | Nothing::Refused => RecvTimeoutError::Timeout,
         })
     }
-
-    /// Every value, as [`Receiver::recv`] gives them, until it gives an error.
-    pub fn iter(&self) -> Iter<'_, T> {
-        Iter::new(self)
-    }
-
-    /// The values that are there. Never waits.
-    pub fn try_iter(&self) -> TryIter<'_, T> {
-        TryIter::new(self)
-    }
 }
+
+iterators!();
 
 impl<T> Unsent<T> {
     pub(in crate::sync) fn into_error(self) -> SendError<T> {

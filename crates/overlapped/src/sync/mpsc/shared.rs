@@ -4,7 +4,7 @@
 //!   send ──▶ values ──▶ recv          room: at once
 //!   send ──▶ blocked senders, each with its value; recv moves the first one's into the room that
 //!            it made, and wakes it
-//!   recv ──▶ waiting receivers; send wakes the first
+//!   recv ──▶ waiting receivers; whatever comes into `values` wakes the first
 //! ```
 //!
 //! A value lies in `values`, or with its blocked sender, until a receiver that runs takes it: a
@@ -17,17 +17,15 @@
 //! Of a channel without a limit the receiver takes all values at once ([`Ahead`]): it and the
 //! senders meet at the lock once for many values.
 //!
-//! There is one `Receiver`, which only one thread at a time can reach; but its tasklets may share
-//! it, so several may wait.
+//! Several may wait to receive: the tasklets that share an mpsc channel's one `Receiver`, or the
+//! receivers of an mpmc channel.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::mpsc::{RecvTimeoutError, SendError, TryRecvError, TrySendError};
 
-use super::super::base::lock_state;
-use super::super::base::queue::{Key, Queue, wake_all};
-use crate::task::Refusal;
-use crate::task::waiter::{self, Waker, Woken};
+use super::queue::{Key, Queue, wake_all};
+use super::rt::{Mutex, Refusal, Waker, Woken, deadline, leave, lock, prepare};
 
 /// An empty buffer that has grown beyond this is given back.
 const KEPT_MAX: usize = 1024;
@@ -40,13 +38,16 @@ pub(in crate::sync) struct Shared<T> {
 struct State<T> {
     values: VecDeque<T>,
     room: usize,
+    /// Cannot wrap, nor can `receivers`: each of them holds a share of an `Arc`, which has a limit.
     senders: usize,
-    /// The receiver is there.
-    receiving: bool,
-    receivers: Queue<()>,
+    receivers: usize,
+    waiting: Queue<()>,
     /// Each with its value, which is gone when it has been taken in.
     blocked: Queue<Option<T>>,
 }
+
+/// Who is to be woken once the lock is free: a receiver, a sender.
+type Wakers = [Option<Waker>; 2];
 
 /// Values that a channel's only receiver has taken out together and not given to anybody yet. Its
 /// thread's own, so that only a channel without a limit has one: a limit would not know of them.
@@ -89,35 +90,69 @@ pub(crate) enum Nothing {
 pub(in crate::sync) enum Unsent<T> {
     /// There is no room, and the caller does not want to wait, or may not, or has waited.
     Full(T),
-    /// The receiver is gone.
+    /// No receiver is left.
     Disconnected(T),
+}
+
+impl From<Nothing> for TryRecvError {
+    fn from(nothing: Nothing) -> TryRecvError {
+        match nothing {
+            Nothing::Disconnected => TryRecvError::Disconnected,
+            Nothing::Empty | Nothing::TimedOut | Nothing::Refused => TryRecvError::Empty,
+        }
+    }
+}
+
+impl From<Nothing> for RecvTimeoutError {
+    fn from(nothing: Nothing) -> RecvTimeoutError {
+        match nothing {
+            Nothing::Disconnected => RecvTimeoutError::Disconnected,
+            Nothing::Empty | Nothing::TimedOut | Nothing::Refused => RecvTimeoutError::Timeout,
+        }
+    }
+}
+
+impl<T> From<Unsent<T>> for TrySendError<T> {
+    fn from(unsent: Unsent<T>) -> TrySendError<T> {
+        match unsent {
+            Unsent::Full(value) => TrySendError::Full(value),
+            Unsent::Disconnected(value) => TrySendError::Disconnected(value),
+        }
+    }
+}
+
+impl<T> From<Unsent<T>> for SendError<T> {
+    fn from(unsent: Unsent<T>) -> SendError<T> {
+        match unsent {
+            Unsent::Full(value) | Unsent::Disconnected(value) => SendError(value),
+        }
+    }
 }
 
 impl<T> State<T> {
     fn has_room(&self) -> bool {
         match self.room {
-            0 => self.receivers.waiting() > 0,
+            0 => self.waiting.waiting() > 0,
             room => self.values.len() < room,
         }
     }
 
-    /// Takes the oldest value, and lets a blocked sender's into the room that it leaves. Gives that
-    /// sender's waker.
-    fn take(&mut self) -> Option<(T, Option<Waker>)> {
+    /// Takes the oldest value, and lets a blocked sender's into the room that it leaves.
+    fn take(&mut self) -> Option<(T, Wakers)> {
         let Some(value) = self.values.pop_front() else {
-            return self.take_blocked();
+            return self.take_blocked().map(|(value, sender)| (value, [None, sender]));
         };
-        let mut waker = None;
+        let mut wakers = [None, None];
         if self.room > 0
-            && let Some((next, its)) = self.take_blocked()
+            && let Some((next, sender)) = self.take_blocked()
         {
             self.values.push_back(next);
-            waker = its;
+            wakers = [self.waiting.grant_first(), sender];
         }
         if self.values.is_empty() && self.values.capacity() > KEPT_MAX {
             self.values = VecDeque::new();
         }
-        Some((value, waker))
+        Some((value, wakers))
     }
 
     fn take_blocked(&mut self) -> Option<(T, Option<Waker>)> {
@@ -127,14 +162,14 @@ impl<T> State<T> {
     }
 
     /// The oldest value, or why there is none. What has been taken out `ahead` is older.
-    fn look(&mut self, ahead: Option<&Ahead<T>>) -> Result<(T, Option<Waker>), Nothing> {
+    fn look(&mut self, ahead: Option<&Ahead<T>>) -> Result<(T, Wakers), Nothing> {
         let taken = match ahead {
             Some(ahead) => {
                 if ahead.is_empty() {
                     std::mem::swap(&mut self.values, &mut ahead.0.borrow_mut());
                 }
                 // Nobody waits for room without a limit.
-                ahead.pop().map(|value| (value, None))
+                ahead.pop().map(|value| (value, [None, None]))
             }
             None => self.take(),
         };
@@ -144,37 +179,35 @@ impl<T> State<T> {
 
     /// Takes the value in, if there is room. Gives the waker of whoever shall look for it.
     fn put(&mut self, value: T) -> Result<Option<Waker>, Unsent<T>> {
-        if !self.receiving {
+        if self.receivers == 0 {
             return Err(Unsent::Disconnected(value));
         }
         if !self.has_room() {
             return Err(Unsent::Full(value));
         }
         self.values.push_back(value);
-        Ok(self.receivers.grant_first())
+        Ok(self.waiting.grant_first())
     }
 }
 
 impl<T> Shared<T> {
-    /// With one sender, one receiver, and room for so many values.
+    /// With one sender, one receiver, and room for `room` values.
     pub(in crate::sync) fn new(room: usize) -> Shared<T> {
-        let (receivers, blocked) = (Queue::new(), Queue::new());
-        let values = VecDeque::new();
         Shared {
             state: Mutex::new(State {
-                values,
+                values: VecDeque::new(),
                 room,
                 senders: 1,
-                receiving: true,
-                receivers,
-                blocked,
+                receivers: 1,
+                waiting: Queue::new(),
+                blocked: Queue::new(),
             }),
         }
     }
 
     /// Sends without waiting.
     pub(in crate::sync) fn try_send(&self, value: T) -> Result<(), Unsent<T>> {
-        let put = lock_state(&self.state).put(value);
+        let put = lock(&self.state).put(value);
         put.map(wake_all)
     }
 
@@ -184,11 +217,11 @@ impl<T> Shared<T> {
             Err(Unsent::Full(value)) => value,
             sent => return sent,
         };
-        let (wait, waker) = match waiter::prepare() {
+        let (wait, waker) = match prepare() {
             Ok(prepared) => prepared,
             Err(Refusal::Unwinding | Refusal::NoSwitch) => return Err(Unsent::Full(value)),
         };
-        let mut state = lock_state(&self.state);
+        let mut state = lock(&self.state);
         let value = match state.put(value) {
             Ok(waker) => {
                 drop(state);
@@ -201,8 +234,8 @@ impl<T> Shared<T> {
         let key = state.blocked.push(Some(value), waker);
         drop(state);
         let sender = Blocked { shared: self, key };
-        if wait.park("room in an mpsc channel", waiter::deadline()) == Woken::Killed {
-            waiter::leave();
+        if wait.park("room in a channel between threads", deadline()) == Woken::Killed {
+            leave();
         }
         match sender.quit() {
             (None, _) => Ok(()),
@@ -217,9 +250,9 @@ impl<T> Shared<T> {
         if let Some(value) = ahead.and_then(Ahead::pop) {
             return Ok(value);
         }
-        let looked = lock_state(&self.state).look(ahead);
-        let (value, waker) = looked?;
-        wake_all(waker);
+        let looked = lock(&self.state).look(ahead);
+        let (value, wakers) = looked?;
+        wake_all(wakers.into_iter().flatten());
         Ok(value)
     }
 
@@ -232,23 +265,23 @@ impl<T> Shared<T> {
                 Err(Nothing::Empty) => {}
                 ended => return ended,
             }
-            let (wait, waker) = waiter::prepare().map_err(|_| Nothing::Refused)?;
-            let mut state = lock_state(&self.state);
-            if let Ok((value, waker)) = state.look(ahead) {
+            let (wait, waker) = prepare().map_err(|_| Nothing::Refused)?;
+            let mut state = lock(&self.state);
+            if let Ok((value, wakers)) = state.look(ahead) {
                 drop(state);
-                wake_all(waker);
+                wake_all(wakers.into_iter().flatten());
                 return Ok(value);
             }
             if state.senders == 0 {
                 return Err(Nothing::Disconnected);
             }
-            let key = state.receivers.push((), waker);
+            let key = state.waiting.push((), waker);
             drop(state);
             let mut receiver = Waiting { shared: self, ahead, key, passes_on: true };
-            match wait.park("an mpsc channel", until) {
+            match wait.park("a channel between threads", until) {
                 Woken::Yes => {}
                 Woken::TimedOut => late = true,
-                Woken::Killed => waiter::leave(),
+                Woken::Killed => leave(),
             }
             // What it was told of, it looks for itself.
             receiver.passes_on = false;
@@ -257,30 +290,44 @@ impl<T> Shared<T> {
 
     /// Whether a receive would not wait.
     pub(in crate::sync) fn is_ready(&self) -> bool {
-        let state = lock_state(&self.state);
+        let state = lock(&self.state);
         state.senders == 0 || !state.values.is_empty()
     }
 
     /// One more sender.
     pub(in crate::sync) fn add_sender(&self) {
-        lock_state(&self.state).senders += 1;
+        lock(&self.state).senders += 1;
     }
 
     /// One sender less. The last one wakes those who wait for what will not come.
     pub(in crate::sync) fn remove_sender(&self) {
-        let mut state = lock_state(&self.state);
+        let mut state = lock(&self.state);
         state.senders -= 1;
         let over = state.senders == 0;
-        let wakers = if over { state.receivers.grant_all() } else { Vec::new() };
+        let wakers = if over { state.waiting.grant_all() } else { Vec::new() };
         drop(state);
         wake_all(wakers);
     }
 
-    /// The receiver is gone: blocked senders get their values back, and what has been taken in is
-    /// dropped.
+    /// How many values are there that nobody has received.
+    pub(in crate::sync) fn len(&self) -> usize {
+        let state = lock(&self.state);
+        state.values.len() + state.blocked.waiting()
+    }
+
+    /// One more receiver.
+    pub(in crate::sync) fn add_receiver(&self) {
+        lock(&self.state).receivers += 1;
+    }
+
+    /// One receiver less. After the last one blocked senders get their values back, and what has
+    /// been taken in is dropped.
     pub(in crate::sync) fn remove_receiver(&self, ahead: Option<Ahead<T>>) {
-        let mut state = lock_state(&self.state);
-        state.receiving = false;
+        let mut state = lock(&self.state);
+        state.receivers -= 1;
+        if state.receivers > 0 {
+            return;
+        }
         let values = std::mem::take(&mut state.values);
         let wakers = state.blocked.grant_all();
         drop(state);
@@ -298,7 +345,7 @@ struct Blocked<'a, T> {
 }
 
 impl<T> Blocked<'_, T> {
-    /// Leaves the queue; the value if nobody has taken it, and whether the receiver is gone.
+    /// Leaves the queue; the value if nobody has taken it, and whether all receivers are gone.
     fn quit(self) -> (Option<T>, bool) {
         let left = self.remove();
         std::mem::forget(self);
@@ -306,7 +353,7 @@ impl<T> Blocked<'_, T> {
     }
 
     fn remove(&self) -> (Option<T>, bool) {
-        lock_state(&self.shared.state).blocked.remove(self.key)
+        lock(&self.shared.state).blocked.remove(self.key)
     }
 }
 
@@ -328,12 +375,12 @@ struct Waiting<'a, T> {
 
 impl<T> Drop for Waiting<'_, T> {
     fn drop(&mut self) {
-        let mut state = lock_state(&self.shared.state);
-        let ((), told) = state.receivers.remove(self.key);
+        let mut state = lock(&self.shared.state);
+        let ((), told) = state.waiting.remove(self.key);
         let mut waker = None;
         let is_there = !state.values.is_empty() || self.ahead.is_some_and(|it| !it.is_empty());
         if told && self.passes_on && is_there {
-            waker = state.receivers.grant_first();
+            waker = state.waiting.grant_first();
         }
         drop(state);
         wake_all(waker);

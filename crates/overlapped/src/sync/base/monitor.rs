@@ -1,0 +1,93 @@
+//! A state under a lock, and waits until it has changed: a monitor whose one condition is "look
+//! again". What wakes everybody at each change is made of it: [`broadcast`](crate::sync::broadcast),
+//! [`watch`](crate::sync::watch).
+//!
+//! A waiter looks once more under the lock before it waits, so no change comes between; what it has
+//! seen is its own affair, so one that is killed has nothing to pass on.
+
+use super::queue::{Key, Queue, wake_all};
+use super::rt::{Mutex, Woken, leave, lock, prepare};
+
+/// See the module's comment.
+pub(in crate::sync) struct Monitor<S> {
+    inner: Mutex<Inner<S>>,
+}
+
+struct Inner<S> {
+    state: S,
+    waiting: Queue<()>,
+}
+
+/// Why a wait has ended without what was looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::sync) enum Unseen {
+    TimedOut,
+    /// The caller may not wait.
+    Refused,
+}
+
+impl<S> Monitor<S> {
+    pub(in crate::sync) fn new(state: S) -> Monitor<S> {
+        Monitor { inner: Mutex::new(Inner { state, waiting: Queue::new() }) }
+    }
+
+    /// Runs `f` under the lock, for what nobody waits for. No user code runs in `f`: what is to be
+    /// dropped leaves in its result.
+    pub(in crate::sync) fn with<R>(&self, f: impl FnOnce(&mut S) -> R) -> R {
+        f(&mut lock(&self.inner).state)
+    }
+
+    /// As [`Monitor::with`], and then everybody who waits looks again.
+    pub(in crate::sync) fn change<R>(&self, f: impl FnOnce(&mut S) -> R) -> R {
+        let mut inner = lock(&self.inner);
+        let result = f(&mut inner.state);
+        let wakers = inner.waiting.grant_all();
+        drop(inner);
+        wake_all(wakers);
+        result
+    }
+
+    /// Waits until `look` finds something, or the port's clock shows `until`. Runs it under the
+    /// lock, at first and after each change.
+    pub(in crate::sync) fn wait<R>(
+        &self,
+        what: &'static str,
+        until: u64,
+        mut look: impl FnMut(&mut S) -> Option<R>,
+    ) -> Result<R, Unseen> {
+        let mut is_late = false;
+        loop {
+            if let Some(found) = self.with(&mut look) {
+                return Ok(found);
+            }
+            if is_late {
+                return Err(Unseen::TimedOut);
+            }
+            let (wait, waker) = prepare().map_err(|_| Unseen::Refused)?;
+            let mut inner = lock(&self.inner);
+            if let Some(found) = look(&mut inner.state) {
+                return Ok(found);
+            }
+            let key = inner.waiting.push((), waker);
+            drop(inner);
+            let _place = Place { monitor: self, key };
+            match wait.park(what, until) {
+                Woken::Yes => {}
+                Woken::TimedOut => is_late = true,
+                Woken::Killed => leave(),
+            }
+        }
+    }
+}
+
+/// A place among those who wait. Dropped, the waiter has left.
+struct Place<'a, S> {
+    monitor: &'a Monitor<S>,
+    key: Key,
+}
+
+impl<S> Drop for Place<'_, S> {
+    fn drop(&mut self) {
+        lock(&self.monitor.inner).waiting.remove(self.key);
+    }
+}

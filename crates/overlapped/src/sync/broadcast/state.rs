@@ -1,0 +1,98 @@
+//! What is under a broadcast channel's lock: the values that somebody has yet to receive.
+//!
+//! ```text
+//!   first                     first + values.len()
+//!     │ value │ value │ value │ ◀── send
+//!         ▲               ▲
+//!      a receiver's    another's `next`
+//! ```
+//!
+//! Positions count all values that were ever sent: 64 bits last for centuries. A value goes when
+//! its last receiver has got it, or when it is the oldest of too many.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::RecvError;
+
+pub(super) struct State<T> {
+    values: VecDeque<Slot<T>>,
+    /// The position of the oldest value.
+    first: u64,
+    capacity: usize,
+    /// Cannot wrap, nor can `receivers`: each of them holds a share of an `Arc`, which has a limit.
+    pub(super) senders: usize,
+    pub(super) receivers: usize,
+}
+
+struct Slot<T> {
+    value: Arc<T>,
+    /// The receivers that have not got it. Never fewer in a later slot, so those that nobody wants
+    /// are the first ones.
+    unread: usize,
+}
+
+impl<T> State<T> {
+    /// With one sender and one receiver.
+    pub(super) fn new(capacity: usize) -> State<T> {
+        State { values: VecDeque::new(), first: 0, capacity, senders: 1, receivers: 1 }
+    }
+
+    /// The position after the newest value.
+    fn end(&self) -> u64 {
+        self.first + self.values.len() as u64
+    }
+
+    /// Takes a value in. Gives the number of receivers, and the value that has made room.
+    pub(super) fn send(&mut self, value: Arc<T>) -> Result<(usize, Option<Arc<T>>), Arc<T>> {
+        if self.receivers == 0 {
+            return Err(value);
+        }
+        let oldest = if self.values.len() == self.capacity { self.pop() } else { None };
+        self.values.push_back(Slot { value, unread: self.receivers });
+        Ok((self.receivers, oldest))
+    }
+
+    /// The value at `next`, or why there is none. `None`: not yet.
+    pub(super) fn recv(&mut self, next: &mut u64) -> Option<Result<Arc<T>, RecvError>> {
+        let Some(at) = next.checked_sub(self.first) else {
+            let missed = self.first - *next;
+            *next = self.first;
+            return Some(Err(RecvError::Lagged(missed)));
+        };
+        match self.values.get_mut(at as usize) {
+            Some(slot) => {
+                *next += 1;
+                slot.unread -= 1;
+                let value = if slot.unread == 0 { self.pop() } else { None };
+                Some(Ok(value.unwrap_or_else(|| Arc::clone(&self.values[at as usize].value))))
+            }
+            None if self.senders == 0 => Some(Err(RecvError::Closed)),
+            None => None,
+        }
+    }
+
+    /// One more receiver: its `next`.
+    pub(super) fn subscribe(&mut self) -> u64 {
+        self.receivers += 1;
+        self.end()
+    }
+
+    /// A receiver that would have got the value at `next` is gone. Gives what nobody wants now.
+    pub(super) fn leave(&mut self, next: u64) -> Vec<Arc<T>> {
+        self.receivers -= 1;
+        let read = next.saturating_sub(self.first) as usize;
+        self.values.iter_mut().skip(read).for_each(|slot| slot.unread -= 1);
+        let mut unwanted = Vec::new();
+        while self.values.front().is_some_and(|slot| slot.unread == 0) {
+            unwanted.extend(self.pop());
+        }
+        unwanted
+    }
+
+    fn pop(&mut self) -> Option<Arc<T>> {
+        let slot = self.values.pop_front()?;
+        self.first += 1;
+        Some(slot.value)
+    }
+}

@@ -9,7 +9,7 @@
 //! | [`place`], [`place_on_each`], [`Spawner`] | begin one on another thread's scheduler |
 //! | [`Tasklet`], [`Placed`], [`Remote`] | join, kill, pause; from this thread, from others |
 //! | [`wait_any`], [`wait_all`], [`TaskletGroup`] | many of them |
-//! | [`map`], [`map_unordered`] | one for each item, a limited number at a time |
+//! | [`map`], [`map_unordered`], [`par_map`] | one for each item, a limited number at a time |
 //! | [`yield_now`], [`pause`] | give way |
 //! | [`shield`], [`no_switch`] | hold kills off; forbid waiting |
 //! | [`unblock`] | foreign blocking code, on a pool thread |
@@ -36,7 +36,7 @@ pub use aside::{UnblockError, unblock};
 pub use choose::{Joinable, WaitError, wait_all, wait_any};
 pub use entry::{Config, RunError, run, run_until};
 pub use future::block_on;
-pub use group::{Map, MapUnordered, TaskletGroup, map, map_unordered};
+pub use group::{Map, MapUnordered, ParMap, TaskletGroup, map, map_unordered, par_map};
 pub use inspect::{Dump, DumpLine, Stats, dump, stack_used, stats};
 pub use local::Local;
 pub(crate) use local::{drop_locals, identity, is_first};

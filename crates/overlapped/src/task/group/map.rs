@@ -1,6 +1,7 @@
-//! [`map`] and [`map_unordered`]: a limited number of items at a time.
+//! [`map`] and [`map_unordered`]: a limited number of items at a time. (`par_map` shares the work
+//! among all schedulers.)
 //!
-//! Both take an item from the source only when fewer than the limit are *begun*: spawned, with a
+//! All take an item from the source only when fewer than the limit are *begun*: spawned, with a
 //! result that the caller has not taken. In `map` this is a window over the items, so that neither
 //! results nor tasklets pile up behind a slow item. A larger buffer behind it would only put the
 //! standstill off; an order of ends has none.
@@ -54,7 +55,7 @@ where
     F: Fn(I::Item) -> T + 'static,
     T: 'static,
 {
-    Map { source: Source::new("map", limit, items, f), begun: VecDeque::new() }
+    Map { source: Source::new("map", limit, items), f: Rc::new(f), begun: VecDeque::new() }
 }
 
 /// Runs `f` on every item in a tasklet of its own, at most `limit` (at least one) at a time, and
@@ -90,50 +91,39 @@ where
     F: Fn(I::Item) -> T + 'static,
     T: 'static,
 {
-    let source = Source::new("map_unordered", limit, items, f);
-    MapUnordered { source, begun: TaskletGroup::new(usize::MAX) }
+    let source = Source::new("map_unordered", limit, items);
+    MapUnordered { source, f: Rc::new(f), begun: TaskletGroup::new(usize::MAX) }
 }
 
-/// The items, and what is to be done with each.
-struct Source<I, F> {
+/// The items of a map, and where it was called.
+pub(super) struct Source<I: Iterator> {
     items: Fuse<I>,
-    f: Rc<F>,
-    limit: usize,
-    /// The function that made it, and where that was called.
+    pub(super) limit: usize,
     made_by: &'static str,
-    made_at: Origin,
+    pub(super) made_at: Origin,
 }
 
-impl<I, F, T> Source<I, F>
-where
-    I: Iterator<Item: 'static>,
-    F: Fn(I::Item) -> T + 'static,
-    T: 'static,
-{
+impl<I: Iterator> Source<I> {
     #[track_caller]
-    fn new(
+    pub(super) fn new(
         made_by: &'static str,
         limit: usize,
         items: impl IntoIterator<IntoIter = I>,
-        f: F,
-    ) -> Source<I, F> {
-        Source {
-            items: items.into_iter().fuse(),
-            f: Rc::new(f),
-            limit: limit.max(1),
-            made_by,
-            made_at: Location::caller(),
-        }
+    ) -> Source<I> {
+        let (items, limit) = (items.into_iter().fuse(), limit.max(1));
+        Source { items, limit, made_by, made_at: Location::caller() }
     }
 
-    /// The next item's work, if there is room beside what has been `begun`.
-    fn next(&mut self, begun: usize) -> Option<impl FnOnce() -> T + 'static + use<I, F, T>> {
-        if begun >= self.limit || begun > 0 && matches!(admit(), Err(SpawnError::Limit)) {
-            return None;
-        }
-        let item = self.items.next()?;
-        let f = Rc::clone(&self.f);
-        Some(move || f(item))
+    /// The next item, if there is room beside what has been `begun`.
+    pub(super) fn next(&mut self, begun: usize) -> Option<I::Item> {
+        if begun < self.limit { self.items.next() } else { None }
+    }
+
+    /// As [`Source::next`], for a tasklet of this scheduler. With one that runs already it waits
+    /// for that, rather than fail at the limit of tasklets.
+    fn next_here(&mut self, begun: usize) -> Option<I::Item> {
+        let is_full = begun > 0 && matches!(admit(), Err(SpawnError::Limit));
+        if is_full { None } else { self.next(begun) }
     }
 
     /// The call that made it spawns, not the one that takes results.
@@ -142,11 +132,11 @@ where
     }
 
     #[cold]
-    fn refuse(&self, error: SpawnError) -> ! {
+    pub(super) fn refuse(&self, error: SpawnError) -> ! {
         panic!("overlapped::task::{}, called at {}: {error}", self.made_by, self.made_at)
     }
 
-    fn size_hint(&self, begun: usize) -> (usize, Option<usize>) {
+    pub(super) fn size_hint(&self, begun: usize) -> (usize, Option<usize>) {
         let (lower, upper) = self.items.size_hint();
         (lower.saturating_add(begun), upper.and_then(|upper| upper.checked_add(begun)))
     }
@@ -154,8 +144,9 @@ where
 
 /// The results of [`map`].
 #[must_use = "nothing is done before the results are asked for"]
-pub struct Map<I, F, T> {
-    source: Source<I, F>,
+pub struct Map<I: Iterator, F, T> {
+    source: Source<I>,
+    f: Rc<F>,
     begun: VecDeque<Tasklet<T>>,
 }
 
@@ -168,8 +159,9 @@ where
     type Item = Result<T, JoinError>;
 
     fn next(&mut self) -> Option<Result<T, JoinError>> {
-        while let Some(work) = self.source.next(self.begun.len()) {
-            match self.source.builder().spawn(work) {
+        while let Some(item) = self.source.next_here(self.begun.len()) {
+            let f = Rc::clone(&self.f);
+            match self.source.builder().spawn(move || f(item)) {
                 Ok(tasklet) => self.begun.push_back(tasklet),
                 Err(error) => self.source.refuse(error),
             }
@@ -196,13 +188,13 @@ where
 {
 }
 
-impl<I, F, T> Drop for Map<I, F, T> {
+impl<I: Iterator, F, T> Drop for Map<I, F, T> {
     fn drop(&mut self) {
         self.begun.iter().for_each(Tasklet::kill);
     }
 }
 
-impl<I, F, T> fmt::Debug for Map<I, F, T> {
+impl<I: Iterator, F, T> fmt::Debug for Map<I, F, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Map")
             .field("limit", &self.source.limit)
@@ -213,8 +205,9 @@ impl<I, F, T> fmt::Debug for Map<I, F, T> {
 
 /// The results of [`map_unordered`].
 #[must_use = "nothing is done before the results are asked for"]
-pub struct MapUnordered<I, F, T> {
-    source: Source<I, F>,
+pub struct MapUnordered<I: Iterator, F, T> {
+    source: Source<I>,
+    f: Rc<F>,
     /// Dropped, it kills its members.
     begun: TaskletGroup<T>,
 }
@@ -228,8 +221,9 @@ where
     type Item = Result<T, JoinError>;
 
     fn next(&mut self) -> Option<Result<T, JoinError>> {
-        while let Some(work) = self.source.next(self.begun.len()) {
-            if let Err(error) = self.begun.spawn_by(self.source.builder(), work) {
+        while let Some(item) = self.source.next_here(self.begun.len()) {
+            let f = Rc::clone(&self.f);
+            if let Err(error) = self.begun.spawn_by(self.source.builder(), move || f(item)) {
                 self.source.refuse(error);
             }
         }
@@ -255,7 +249,7 @@ where
 {
 }
 
-impl<I, F, T> fmt::Debug for MapUnordered<I, F, T> {
+impl<I: Iterator, F, T> fmt::Debug for MapUnordered<I, F, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MapUnordered")
             .field("limit", &self.source.limit)

@@ -2,6 +2,7 @@
 //! [`map_unordered`] for the items of an iterator.
 
 mod map;
+mod par_map;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -10,6 +11,7 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 
 pub use map::{Map, MapUnordered, map, map_unordered};
+pub use par_map::{ParMap, par_map};
 
 use super::wait::{checkpoint, deliver_kill, park};
 use super::{Builder, JoinError, SpawnError, Tasklet, WaitError, take_verdict};

@@ -26,6 +26,7 @@ use super::wait::is_doomed;
 use super::{TaskletExit, WaitError};
 pub(crate) use handle::take_verdict;
 pub use handle::{Current, JoinError, PauseError, Tasklet, TaskletId};
+pub(in crate::task) use place::place_for;
 pub use place::{Placed, Spawner, place, place_on, place_on_each, schedulers, spawner};
 pub use remote::Remote;
 pub(crate) use scope::scope_or_panic;

@@ -74,6 +74,16 @@ where
     send(&here.group, scheduler, Location::caller(), f)
 }
 
+/// As [`place`], on behalf of the call at `at`.
+pub(in crate::task) fn place_for<F, T>(at: Origin, f: F) -> Result<Placed<T>, SpawnError>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let here = here().ok_or(SpawnError::NoScheduler)?;
+    send(&here.group, here.group.least_loaded(), at, f)
+}
+
 /// Runs a copy of `f` on every scheduler of this run, with the scheduler's index: the way to serve
 /// one address on all cores.
 ///
@@ -348,10 +358,16 @@ impl<T> Placed<T> {
     /// # Errors
     /// [`JoinError`] says how else it ended, or why the wait did. A run that is over has killed it.
     pub fn join(self) -> Result<T, JoinError> {
+        self.wait_end()?;
+        let outcome = self.shared.lock().outcome.take();
+        outcome.unwrap_or(Err(JoinError::Taken))
+    }
+
+    /// Waits until the tasklet has ended.
+    pub(in crate::task) fn wait_end(&self) -> Result<(), JoinError> {
         loop {
-            let outcome = self.shared.lock().outcome.take();
-            if let Some(outcome) = outcome {
-                return outcome;
+            if self.is_finished() {
+                return Ok(());
             }
             let (wait, waker) = waiter::prepare().map_err(|_| JoinError::WouldBlock)?;
             let mut state = self.shared.lock();

@@ -1,5 +1,5 @@
 //! A state under a lock, and waits until it has changed: a monitor whose one condition is "look
-//! again". What wakes everybody at each change is made of it: [`broadcast`](crate::sync::broadcast),
+//! again". Where a change is news for everybody: [`broadcast`](crate::sync::broadcast) and
 //! [`watch`](crate::sync::watch).
 //!
 //! A waiter looks once more under the lock before it waits, so no change comes between; what it has

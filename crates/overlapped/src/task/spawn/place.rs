@@ -46,11 +46,23 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let place = here().map_or(0, |here| here.group.least_loaded());
-    match place_on(place, f) {
+    match place_for(Location::caller(), f) {
         Ok(placed) => placed,
         Err(SpawnError::Ended) => Placed::killed(),
         Err(error) => panic!("overlapped::task::place: {error}"),
+    }
+}
+
+/// As [`place`], on behalf of the call at `at`.
+pub(in crate::task) fn place_for<F, T>(at: Origin, f: F) -> Result<Placed<T>, SpawnError>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let here = here().ok_or(SpawnError::NoScheduler)?;
+    match send(&here.group, here.group.least_loaded(), at, f) {
+        Err(SpawnError::Ended) => Ok(Placed::killed()),
+        placed => placed,
     }
 }
 
@@ -72,16 +84,6 @@ where
         return Err(SpawnError::NoScheduler);
     }
     send(&here.group, scheduler, Location::caller(), f)
-}
-
-/// As [`place`], on behalf of the call at `at`.
-pub(in crate::task) fn place_for<F, T>(at: Origin, f: F) -> Result<Placed<T>, SpawnError>
-where
-    F: FnOnce() -> T + Send + 'static,
-    T: Send + 'static,
-{
-    let here = here().ok_or(SpawnError::NoScheduler)?;
-    send(&here.group, here.group.least_loaded(), at, f)
 }
 
 /// Runs a copy of `f` on every scheduler of this run, with the scheduler's index: the way to serve

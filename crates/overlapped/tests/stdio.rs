@@ -521,3 +521,36 @@ fn a_stream_that_is_being_written_to_is_an_error_for_its_owner() {
     assert_eq!(kind.as_deref(), Some("ResourceBusy"), "{}", rig::said(&output));
     assert!(output.status.success());
 }
+
+#[test]
+fn who_would_wait_for_a_lock_while_unwinding_is_named_and_told_what_helps() {
+    const NAME: &str = "who_would_wait_for_a_lock_while_unwinding_is_named_and_told_what_helps";
+    struct Writes;
+    impl Drop for Writes {
+        fn drop(&mut self) {
+            // An error by the handle, the end of the process by its lock.
+            let error = stdout().write(b"x").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::WouldBlock);
+            let _ = stdout().lock();
+        }
+    }
+    if rig::asked().is_some() {
+        run(|| {
+            let _lock = stdout().lock();
+            let victim = overlapped::Builder::new().name("victim").spawn(|| {
+                let _writes = Writes;
+                overlapped::task::pause();
+            });
+            yield_now();
+            victim.as_ref().unwrap().kill();
+            drop(victim.unwrap().join());
+        })
+        .unwrap();
+        leave();
+    }
+    let output = again(NAME).output().unwrap();
+    let said = rig::said(&output);
+    let who = "overlapped: tasklet 2 'victim' is unwinding and would have to wait for the lock of \
+               standard output, which another one holds";
+    assert!(said.contains(who) && said.contains("Write by the handle instead"), "{said}");
+}

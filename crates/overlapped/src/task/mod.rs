@@ -43,7 +43,7 @@ pub(crate) use local::{drop_locals, identity, is_first};
 pub use modes::{TaskletExit, current, in_tasklet, no_switch, pause, shield, yield_now};
 pub(crate) use modes::{breathe, count_busy_call, exit_now, on_abandon, port_waits_for_disks};
 pub use payload::PanicPayload;
-pub(crate) use refusal::{Refusal, deadline_passed};
+pub(crate) use refusal::{Refusal, deadline_passed, would_wait_while_unwinding};
 pub use spawn::{
     Builder, Current, JoinError, PauseError, Placed, Remote, Scope, ScopedTasklet, SpawnError,
     Spawner, Tasklet, TaskletId, place, place_on, place_on_each, schedulers, scope, spawn, spawner,

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::port;
+use crate::sched::here;
 
 /// Why a call may not wait here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,18 @@ pub(in crate::task) fn too_many() -> io::Error {
         io::ErrorKind::QuotaExceeded,
         "too many operations in flight; raise Config::operations_max",
     )
+}
+
+/// Ends the process: a tasklet unwinds and would have to wait for `what`, which has no error to
+/// return. `instead`: the remedy, as a sentence without its full stop.
+#[cold]
+pub(crate) fn would_wait_while_unwinding(what: &str, instead: &str) -> ! {
+    let who = here().map_or_else(|| "a thread".to_owned(), |here| here.me().who());
+    eprintln!(
+        "overlapped: {who} is unwinding and would have to wait for {what}. A tasklet that unwinds \
+         never switches, so this would never end; aborting. {instead}"
+    );
+    std::process::abort();
 }
 
 impl Refusal {

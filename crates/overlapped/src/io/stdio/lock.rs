@@ -16,8 +16,8 @@ use std::io;
 use std::marker::PhantomData;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::task::Refusal;
 use crate::task::waiter::{self, Caller, FOR_EVER, Waker, Woken};
+use crate::task::{Refusal, would_wait_while_unwinding};
 
 /// A value behind such a lock.
 pub(super) struct Locked<T> {
@@ -74,12 +74,11 @@ impl<T> Locked<T> {
         match self.lock_or_refuse() {
             Ok(guard) => guard,
             Err(Refusal::Unwinding) => {
-                eprintln!(
-                    "overlapped: an unwinding tasklet would wait for the lock of {}, which \
-                     another one holds; aborting",
-                    self.name
+                let what = format!("the lock of {}, which another one holds", self.name);
+                would_wait_while_unwinding(
+                    &what,
+                    "Write by the handle instead, which returns an error",
                 );
-                std::process::abort();
             }
             Err(refusal) => panic!("the lock of {} {}", self.name, refusal.reason()),
         }

@@ -17,7 +17,7 @@ use super::rt::Mutex;
 use crate::port::clock;
 use crate::sched::{Holder, LockKind, LockWait, NEVER, here};
 use crate::task::wait::checkpoint;
-use crate::task::{Refusal, count_busy_call};
+use crate::task::{Refusal, count_busy_call, would_wait_while_unwinding};
 
 /// How long a holder in another thread has, while a tasklet unwinds.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -177,7 +177,7 @@ impl<const ALL: usize> Lock<ALL> {
         while !self.permits.seize(permits) {
             if self.holder.is_here() || clock::nanos() >= until {
                 let lock = format!("{what} at {:p}, {}", &raw const *self, self.holder.describe());
-                would_wait_while_unwinding(&lock);
+                would_wait_while_unwinding(&lock, INSTEAD);
             }
             thread::sleep(ASK_EVERY);
         }
@@ -193,24 +193,15 @@ pub(in crate::sync) fn tried<T>(result: TryLockResult<T>) -> TryLockResult<T> {
     result
 }
 
-/// Ends the process: a tasklet unwinds and would have to wait for `what`, which has no error to
-/// return.
-#[cold]
-pub(in crate::sync) fn would_wait_while_unwinding(what: &str) -> ! {
-    let who = here().map_or_else(String::new, |here| here.me().who());
-    eprintln!(
-        "overlapped: {who} is unwinding and would have to wait for {what}. A tasklet that unwinds \
-         never switches, so this would never end; aborting. Drop guards before what may be killed \
-         or panic, or use try_lock in destructors"
-    );
-    std::process::abort();
-}
+/// What helps where a destructor would have to wait for a lock.
+const INSTEAD: &str = "Drop guards before what may be killed or panic, or use try_lock in \
+                       destructors";
 
 /// What becomes of a call without an error to return that would have to wait and may not.
 #[cold]
 pub(in crate::sync) fn refuse(refusal: Refusal, what: &'static str, at: *const ()) -> ! {
     match refusal {
-        Refusal::Unwinding => would_wait_while_unwinding(&format!("{what} at {at:p}")),
+        Refusal::Unwinding => would_wait_while_unwinding(&format!("{what} at {at:p}"), INSTEAD),
         Refusal::NoSwitch => panic!("{what} {}", refusal.reason()),
     }
 }

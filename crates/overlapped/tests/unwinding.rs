@@ -5,14 +5,15 @@ mod rig;
 
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
 use overlapped::task::{self, no_switch, unblock};
 use overlapped::time::sleep;
 use overlapped::{
-    Builder, Channel, JoinError, RecvError, SendError, Tasklet, net, run, run_until, scope, spawn,
-    yield_now,
+    Builder, Channel, JoinError, RecvError, RunError, SendError, Tasklet, net, run, run_until,
+    scope, spawn, yield_now,
 };
 use rig::{Rng, quiet_panic};
 
@@ -364,4 +365,35 @@ fn a_scope_in_a_destructor_runs_its_tasklets_where_its_caller_unwinds() {
         let all = ["first", "inner", "third", "waits: Err(WouldBlock)"];
         assert_eq!(*said.borrow(), all);
     }
+}
+
+#[test]
+fn a_run_in_a_destructor_says_that_its_thread_unwinds() {
+    struct Saves(Rc<RefCell<Vec<Result<Result<u8, RecvError>, RunError>>>>);
+    impl Drop for Saves {
+        fn drop(&mut self) {
+            let saved = run(|| {
+                let channel = Channel::new();
+                let sender = channel.clone();
+                let sends = spawn(move || {
+                    sleep(Duration::from_millis(1));
+                    sender.send(7)
+                });
+                let got = channel.recv();
+                sends.join().unwrap().unwrap();
+                got
+            });
+            self.0.borrow_mut().push(saved);
+        }
+    }
+    let saved = Rc::new(RefCell::new(Vec::new()));
+    let saves = Saves(saved.clone());
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let _saves = saves;
+        quiet_panic(());
+    }));
+    assert!(panicked.is_err());
+    assert!(matches!(saved.take()[..], [Err(RunError::Unwinding)]));
+    drop(Saves(saved.clone()));
+    assert!(matches!(saved.take()[..], [Ok(Ok(7))]), "outside of a panic it runs");
 }

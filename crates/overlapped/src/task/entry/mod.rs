@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 use std::panic::{Location, resume_unwind};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use super::spawn::{Made, Returned, make};
@@ -227,6 +228,9 @@ impl Config {
         if sched::is_occupied() {
             return Err(RunError::Nested);
         }
+        if thread::panicking() {
+            return Err(RunError::Unwinding);
+        }
         panics::name_tasklets();
         let group = Arc::new(Group::new(self.threads, self.settings.tasklets_max));
         let parts = parts(&self.settings, Arc::clone(&group), 0, self.observer)?;
@@ -317,6 +321,10 @@ pub enum RunError {
     /// The calling thread has a scheduler already: use [`scope`](super::scope) or
     /// [`spawn`](super::spawn).
     Nested,
+    /// The calling thread unwinds: this is a destructor, called by a panic. std's word for it,
+    /// `thread::panicking`, is the thread's, so it would hold for all tasklets of the run, and
+    /// none of them could wait: one that unwinds never switches.
+    Unwinding,
     /// No completion port could be opened; the text says why and what helps.
     Port(io::Error),
     /// Not even one stack could be made.
@@ -334,6 +342,9 @@ impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             RunError::Nested => f.write_str("run inside a run; use scope or spawn"),
+            RunError::Unwinding => {
+                f.write_str("run while the thread unwinds, where no tasklet could wait")
+            }
             RunError::Port(error) => write!(f, "no completion port: {error}"),
             RunError::Stack(error) => write!(f, "no stack: {error}"),
             RunError::Thread(error) => write!(f, "no thread: {error}"),
@@ -355,7 +366,7 @@ impl From<RunError> for io::Error {
                 error.kind()
             }
             RunError::Deadlock(_) => io::ErrorKind::Deadlock,
-            RunError::Nested | RunError::Killed => io::ErrorKind::Other,
+            RunError::Nested | RunError::Unwinding | RunError::Killed => io::ErrorKind::Other,
         };
         io::Error::new(kind, error)
     }

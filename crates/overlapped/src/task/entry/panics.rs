@@ -4,7 +4,6 @@
 use std::io::{Write, stderr};
 use std::panic::{PanicHookInfo, set_hook, take_hook};
 use std::sync::Once;
-use std::thread;
 
 use crate::sched::here;
 
@@ -12,9 +11,6 @@ use crate::sched::here;
 /// after whatever hook there is, which a hook that is set later replaces, line and all.
 pub(super) fn name_tasklets() {
     static ONCE: Once = Once::new();
-    if thread::panicking() {
-        return; // A hook cannot be changed now; the next run is in time.
-    }
     ONCE.call_once(|| {
         let before = take_hook();
         set_hook(Box::new(move |info| {

@@ -3,6 +3,7 @@
 
 mod rig;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -361,4 +362,37 @@ fn k2_channels_neither_lose_nor_double_a_value() {
     let figure =
         format!("values between 3 schedulers, {kills} tasklets killed, none lost or doubled");
     rig::report("K2", checks, &figure);
+}
+
+#[test]
+fn s16_permits_beyond_the_most_are_a_panic_whoever_has_them() {
+    const MOST: usize = Semaphore::MAX_PERMITS;
+    let panics = |semaphore: &Semaphore, permits: usize| {
+        let added = catch_unwind(AssertUnwindSafe(|| semaphore.add_permits(permits)));
+        assert!(added.is_err(), "{permits} more than {MOST}");
+    };
+    let semaphore = Arc::new(Semaphore::new(MOST));
+    panics(&semaphore, 1);
+    panics(&semaphore, usize::MAX);
+    let all = semaphore.acquire_many(MOST);
+    panics(&semaphore, 1);
+    panics(&semaphore, MOST);
+    assert!(semaphore.try_acquire(1).is_none());
+    drop(all);
+    assert_eq!(semaphore.available_permits(), MOST);
+    // What is forgotten may be added again; what is leaked is still somebody's.
+    semaphore.acquire_many(3).forget();
+    semaphore.clone().acquire_owned(4).forget();
+    panics(&semaphore, 8);
+    semaphore.add_permits(7);
+    assert_eq!(semaphore.available_permits(), MOST);
+    std::mem::forget(semaphore.acquire());
+    panics(&semaphore, 1);
+    assert_eq!(semaphore.available_permits(), MOST - 1);
+    let half = semaphore.try_acquire(MOST / 2).unwrap();
+    let rest = semaphore.try_acquire(MOST - 1 - MOST / 2).unwrap();
+    assert!(semaphore.try_acquire(1).is_none());
+    drop((half, rest));
+    assert_eq!(semaphore.available_permits(), MOST - 1);
+    rig::report("S16", 6, "permits more than there can be");
 }

@@ -235,23 +235,6 @@ fn a_destructor_that_runs_while_the_thread_ends_may_call_the_library() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "under Miri each tasklet is a thread")]
-fn a_run_in_a_destructor_that_unwinds_waits_for_nobody_and_ends() {
-    struct Runs;
-    impl Drop for Runs {
-        fn drop(&mut self) {
-            let joined = run(|| spawn(|| 1).join());
-            assert!(matches!(joined, Ok(Err(JoinError::WouldBlock))), "{joined:?}");
-        }
-    }
-    let caught = std::panic::catch_unwind(|| {
-        let _runs = Runs;
-        std::panic::resume_unwind(Box::new(()));
-    });
-    assert!(caught.is_err());
-}
-
-#[test]
 fn a_panic_hook_may_call_the_library() {
     run(|| {
         let channel = Channel::<u8>::new();

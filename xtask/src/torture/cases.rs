@@ -106,6 +106,7 @@ pub(crate) const CASES: &[Case] = &[
         answer: Answer::Under(Tool::AddressSanitizer),
     },
     both("S15", "The user's code never runs on the scheduler's own stack, whatever calls it."),
+    both("S16", "No count wraps: at its end there is an error, or the process ends."),
     both("S18", "Each hazard does what the documents say, and its remedy works."),
     both("K1", "Kills in the queues of locks shared by threads lose no lock, permit or waiter."),
     both(

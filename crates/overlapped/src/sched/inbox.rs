@@ -27,6 +27,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
+use super::tasklet::counts::{HANDLES_MAX, overflow};
 use super::{Sched, TcbPtr};
 use crate::op::Token;
 use crate::port::offload::Bell;
@@ -188,8 +189,21 @@ impl Inbox {
     /// Counts a handle in another thread that could wake somebody here.
     pub(crate) fn add_handle(&self) {
         let unread = self.lock();
-        self.handles.fetch_add(1, Ordering::Relaxed);
+        self.count_handle();
         drop(unread);
+    }
+
+    /// Under the lock.
+    fn count_handle(&self) {
+        if self.handles.fetch_add(1, Ordering::Relaxed) > HANDLES_MAX {
+            overflow("handles of a scheduler");
+        }
+    }
+
+    /// As if so many had been forgotten.
+    #[cfg(test)]
+    pub(super) fn count_handles_from(&self, handles: usize) {
+        self.handles.store(handles, Ordering::Relaxed);
     }
 
     /// One handle less. The scheduler is woken: it may have been the last hope of its waiters.
@@ -238,8 +252,11 @@ impl Line {
     pub(crate) fn add_handle(&self) {
         let unread = self.inbox.lock();
         if !self.is_over() {
-            self.handles.fetch_add(1, Ordering::Relaxed);
-            self.inbox.handles.fetch_add(1, Ordering::Relaxed);
+            let handles = self.handles.fetch_add(1, Ordering::Relaxed);
+            if handles > HANDLES_MAX {
+                overflow("handles of a tasklet");
+            }
+            self.inbox.count_handle();
         }
         drop(unread);
     }
@@ -253,6 +270,12 @@ impl Line {
         }
         drop(unread);
         self.inbox.wake();
+    }
+
+    /// As if so many had been forgotten.
+    #[cfg(test)]
+    pub(super) fn count_handles_from(&self, handles: usize) {
+        self.handles.store(handles, Ordering::Relaxed);
     }
 
     /// The tasklet is over: its handles are hope no more. Returns its token.

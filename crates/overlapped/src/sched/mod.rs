@@ -46,9 +46,9 @@ pub(crate) use hub::{drop_locals, drop_quietly, is_occupied, users_turn};
 pub(crate) use inbox::{Inbox, Job, Line, Message, Refused};
 use run::Budget;
 pub(crate) use tasklet::{
-    Alternative, Bell, Choice, Ending, Holder, LockKind, LockWait, NEVER, Origin, Place, Queue,
-    Seat, SeatPtr, Span, State, Tcb, TcbPtr, VTable, Waiting, Wake, release, retain, seat_of,
-    thread_number,
+    Alternative, Bell, Choice, DEPTH_MAX, Ending, Holder, LockKind, LockWait, NEVER, Origin, Place,
+    Queue, Seat, SeatPtr, Span, State, Tcb, TcbPtr, VTable, Waiting, Wake, release, retain,
+    seat_of, thread_number,
 };
 pub(crate) use witness::report_overflows;
 pub use witness::{ChannelEvent, Observer, Verdict, Waiter};

@@ -61,7 +61,8 @@ impl Barrier {
         // Preparing to wait may let others run, and the last of them may come: then it is this one.
         match self.gathering.join(|held| held.waiting() + 1 < self.n) {
             Ok(Some(mut place)) => {
-                place.wait(WHAT, NEVER);
+                let released = place.wait(WHAT, NEVER);
+                assert!(released, "nothing but the last to come ends the wait");
                 BarrierWaitResult(false)
             }
             Ok(None) => self.wait(),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::base::lock::refuse;
@@ -41,6 +41,8 @@ const WHAT: &str = "a Semaphore";
 /// ```
 pub struct Semaphore {
     permits: Permits,
+    /// How many there are, whoever has them.
+    all: AtomicUsize,
 }
 
 /// Permits of a [`Semaphore`], given back when dropped.
@@ -61,7 +63,7 @@ pub struct OwnedSemaphorePermit {
 }
 
 impl Semaphore {
-    /// The most permits that a semaphore can have.
+    /// The most permits that a semaphore can have, free ones and those that somebody has.
     pub const MAX_PERMITS: usize = PERMITS_MAX;
 
     /// A semaphore with so many permits.
@@ -70,7 +72,7 @@ impl Semaphore {
     /// Beyond [`Semaphore::MAX_PERMITS`].
     pub const fn new(permits: usize) -> Semaphore {
         let word = AtomicUsize::new(Permits::word(permits));
-        Semaphore { permits: Permits::of(word, Mutex::new(None)) }
+        Semaphore { permits: Permits::of(word, Mutex::new(None)), all: AtomicUsize::new(permits) }
     }
 
     /// How many permits nobody has.
@@ -132,10 +134,11 @@ impl Semaphore {
     /// Adds permits that nobody has had.
     ///
     /// # Panics
-    /// Beyond [`Semaphore::MAX_PERMITS`].
+    /// Beyond [`Semaphore::MAX_PERMITS`], where those count, too, that somebody has.
     pub fn add_permits(&self, permits: usize) {
-        let most = PERMITS_MAX.checked_sub(self.available_permits());
-        assert!(most.is_some_and(|most| permits <= most), "too many permits");
+        let sum = |all: usize| all.checked_add(permits).filter(|&all| all <= PERMITS_MAX);
+        let added = self.all.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum);
+        assert!(added.is_ok(), "too many permits");
         self.permits.release(permits);
     }
 
@@ -145,6 +148,11 @@ impl Semaphore {
             count_busy_call();
         }
         taken
+    }
+
+    /// There are fewer from now on.
+    fn forget(&self, permits: usize) {
+        self.all.fetch_sub(permits, Ordering::Relaxed);
     }
 
     fn wait_for(&self, permits: usize) {
@@ -166,6 +174,7 @@ impl Semaphore {
 impl SemaphorePermit<'_> {
     /// Never gives the permits back: there are fewer from now on.
     pub fn forget(self) {
+        self.semaphore.forget(self.permits);
         std::mem::forget(self);
     }
 }
@@ -173,7 +182,7 @@ impl SemaphorePermit<'_> {
 impl OwnedSemaphorePermit {
     /// Never gives the permits back: there are fewer from now on.
     pub fn forget(mut self) {
-        self.permits = 0;
+        self.semaphore.forget(std::mem::take(&mut self.permits));
     }
 }
 

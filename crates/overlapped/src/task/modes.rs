@@ -8,7 +8,7 @@ use super::Current;
 use super::refusal::{Refusal, timed_out};
 use super::wait::{checkpoint, deliver_kill, give_way, park};
 use crate::op::Op;
-use crate::sched::{Here, NEVER, Tcb, Waiting, here};
+use crate::sched::{DEPTH_MAX, Here, NEVER, Tcb, Waiting, here};
 
 /// What a killed tasklet unwinds with. It prints no message and ends the tasklet silently.
 ///
@@ -161,7 +161,8 @@ impl Depth {
         let here = here();
         if let Some(here) = here {
             let depth = field(here.me());
-            depth.set(depth.get().checked_add(1).expect("nested 65,535 deep"));
+            assert!(depth.get() < DEPTH_MAX, "shield or no_switch nested {DEPTH_MAX} deep");
+            depth.set(depth.get() + 1);
         }
         Depth(here, field)
     }

@@ -49,8 +49,9 @@ impl Turns {
         if self.owner.is_some_and(|owner| owner != me) {
             return false;
         }
+        // A guard that is forgotten stays counted.
+        self.depth = self.depth.checked_add(1).expect("a standard stream is locked too often");
         self.owner = Some(me);
-        self.depth += 1;
         true
     }
 }
@@ -156,5 +157,25 @@ impl<T> Drop for Guard<'_, T> {
             drop(turns);
             waker.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s16_a_lock_that_is_taken_too_often_panics_and_stays_as_it_was() {
+        let locked = Locked::new("a test", 7);
+        drop(locked.lock());
+        let guard = locked.lock();
+        locked.turns().depth = usize::MAX;
+        let again = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(locked.lock())));
+        assert!(again.is_err());
+        assert_eq!(locked.turns().depth, usize::MAX);
+        locked.turns().depth = 1;
+        drop(guard);
+        assert_eq!(*locked.lock().value().unwrap(), 7);
+        println!("RELIABILITY S16 1 depth of a standard stream's lock at its end");
     }
 }

@@ -27,7 +27,7 @@ mod request;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::{Driver, Notifier, PortChoice, PortConfig, Submitted, control};
@@ -46,12 +46,12 @@ const LIMIT: usize = 1 << 20;
 const CANCELLED: Outcome = Outcome { result: -libc::ECANCELED };
 
 /// Tells ports apart, so that an id of one means nothing to another.
-static PORTS: AtomicU32 = AtomicU32::new(0);
+static PORTS: AtomicU64 = AtomicU64::new(0);
 
 /// Names one operation of one port, for [`Port::cancel`] and in its [`Event`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OperationId {
-    port: u32,
+    port: u64,
     token: Token,
 }
 
@@ -86,7 +86,7 @@ pub struct Port {
     driver: Driver,
     held: Table<Held>,
     limit: usize,
-    number: u32,
+    number: u64,
     /// Who waits for whom at the cursors of files.
     cursors: Cursors,
     /// Requests that ended inside `submit`, or waiting for a cursor.

@@ -31,12 +31,14 @@ use crate::switch::{Fiber, Position, Suspender};
 
 mod candidates;
 mod choice;
+pub(super) mod counts;
 mod holder;
 mod queue;
 mod seat;
 mod timers;
 
 pub(super) use candidates::Candidates;
+use counts::overflow;
 pub(crate) use holder::{Holder, LockKind, LockWait, thread_number};
 pub(crate) use queue::Queue;
 use seat::Sitter;
@@ -56,6 +58,10 @@ pub(crate) struct Span {
     pub(crate) start: usize,
     pub(crate) end: usize,
 }
+
+/// How deep the user's code may nest `shield` and `no_switch`. Calls of this library's own, which
+/// observers and wakers are called in, always have room above.
+pub(crate) const DEPTH_MAX: u16 = u16::MAX - 8;
 
 /// No deadline.
 pub(crate) const NEVER: u64 = u64::MAX;
@@ -389,7 +395,9 @@ impl Tcb {
 pub(crate) fn retain(tcb: TcbPtr) {
     // SAFETY: the caller holds a reference, so the block is there.
     let refs = unsafe { &tcb.as_ref().refs };
-    refs.set(refs.get() + 1);
+    // A handle that is forgotten stays counted.
+    let Some(more) = refs.get().checked_add(1) else { overflow("handles of a tasklet") };
+    refs.set(more);
 }
 
 /// Gives one reference back; the last one frees the block.

@@ -61,6 +61,9 @@ pub struct Config {
     observer: Option<Box<dyn Observer>>,
 }
 
+/// Places in the timers' heap have 32 bits.
+const TASKLETS_MAX: usize = 1 << 30;
+
 /// What all schedulers of a run have in common.
 #[derive(Debug, Clone)]
 struct Settings {
@@ -145,9 +148,9 @@ impl Config {
     }
 
     /// The most tasklets at a time, started or not; beyond, spawning is an error. Default:
-    /// 67,108,864.
+    /// 67,108,864; at most 1,073,741,824, and as many placed ones beside them.
     pub fn tasklets_max(mut self, tasklets: usize) -> Config {
-        self.settings.tasklets_max = tasklets.max(1);
+        self.settings.tasklets_max = tasklets.clamp(1, TASKLETS_MAX);
         self
     }
 

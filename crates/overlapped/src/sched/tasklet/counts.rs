@@ -1,0 +1,122 @@
+//! Counts, and why none of them wraps.
+//!
+//! - **64 bits, one at a time**, which lasts for centuries at one in a nanosecond: ids of tasklets,
+//!   schedulers, callers, threads and ports; the order of parking; switches, operations, tasklets
+//!   spawned; numbers of a group's members, places in a file's queue, the watchdog's questions.
+//! - **As many as there are elements in memory**: lengths of queues; live tasklets, timed waits,
+//!   operations in flight, a group's running members. Slots of tables and of locks' queues have 32
+//!   bits and are checked.
+//! - **Up to a limit that is looked at first**: tasklets, so that their places in the timers' heap
+//!   have 32 bits; placed tasklets, closures in an inbox, stacks, threads of the pools; permits of
+//!   a semaphore, whoever has them; depths of `shield` and `no_switch`.
+//! - **What safe code can forget**, so that no memory bounds it, ends the process, as in `Rc`:
+//!   references to a block, handles in an inbox. A channel's senders are an `Arc`'s. Locks of a
+//!   standard stream by one caller are a panic, as in std.
+//! - **Generations of a slot**: with the last one the slot is used up.
+
+/// The most handles that are counted: `Arc`'s limit.
+pub(in crate::sched) const HANDLES_MAX: usize = isize::MAX as usize;
+
+/// Ends the process: so much has been forgotten that a count would wrap.
+#[cold]
+pub(in crate::sched) fn overflow(what: &str) -> ! {
+    eprintln!("overlapped: {what} have been counted to the end, for they were forgotten; aborting");
+    std::process::abort();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+
+    use crate::sched::{DEPTH_MAX, here};
+    use crate::task::{self, Config, current, no_switch, run, shield, spawn, spawner};
+
+    const CASE: &str = "OVERLAPPED_COUNT_TEST_CASE";
+    const CASES: [&str; 4] = ["references", "spawners", "remotes", "a line"];
+
+    /// Drives a count to its end, which ends this process.
+    fn drive(case: &str) {
+        let ended = run(|| match case {
+            "references" => spawn(|| {
+                here().unwrap().me().refs.set(u32::MAX - 1);
+                std::mem::forget(current());
+                std::mem::forget(current());
+            })
+            .join(),
+            "spawners" => {
+                let spawner = spawner().unwrap();
+                here().unwrap().inbox.count_handles_from(usize::MAX / 2);
+                std::mem::forget((spawner.clone(), spawner.clone()));
+                Ok(())
+            }
+            "remotes" => {
+                let remote = current().remote();
+                here().unwrap().inbox.count_handles_from(usize::MAX / 2);
+                std::mem::forget((remote.clone(), remote.clone()));
+                Ok(())
+            }
+            _ => {
+                let remote = current().remote();
+                let line = here().unwrap().me().extra(|extra| extra?.line.clone());
+                line.unwrap().count_handles_from(usize::MAX / 2);
+                std::mem::forget((remote.clone(), remote.clone()));
+                Ok(())
+            }
+        });
+        panic!("it goes on: {ended:?}");
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri starts no processes")]
+    fn s16_what_is_forgotten_too_often_ends_the_process() {
+        if let Ok(case) = std::env::var(CASE) {
+            return drive(&case);
+        }
+        let name =
+            "sched::tasklet::counts::tests::s16_what_is_forgotten_too_often_ends_the_process";
+        for case in CASES {
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            command.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(CASE, case);
+            let output = command.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{case}: {said}");
+            assert!(said.contains("counted to the end"), "{case}: {said}");
+        }
+        println!("RELIABILITY S16 {} counts that end the process, as Rc's does", CASES.len());
+    }
+
+    #[test]
+    fn s16_depths_are_checked_and_leave_room_for_the_library() {
+        struct Nests;
+        impl task::Observer for Nests {
+            fn channel(&self, _: task::ChannelEvent) {
+                assert_eq!(here().unwrap().me().no_switch.get(), DEPTH_MAX + 1);
+                let deeper = std::panic::catch_unwind(|| no_switch(|| ()));
+                assert!(deeper.is_err(), "there is no room for the user's");
+                let waits = std::panic::catch_unwind(crate::yield_now);
+                assert!(waits.is_err(), "an observer cannot wait");
+                TOLD.set(TOLD.get() + 1);
+            }
+        }
+        thread_local! {
+            static TOLD: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+        }
+        let ran = Config::new().observer(Nests).run(|| {
+            let me = || here().unwrap().me().no_switch.get();
+            no_switch(|| {
+                here().unwrap().me().no_switch.set(DEPTH_MAX);
+                drop(crate::Channel::<u8>::new().try_recv());
+                assert!(std::panic::catch_unwind(|| no_switch(|| ())).is_err());
+                assert_eq!(me(), DEPTH_MAX, "as it was");
+                here().unwrap().me().no_switch.set(1);
+            });
+            here().unwrap().me().shields.set(DEPTH_MAX);
+            assert!(std::panic::catch_unwind(|| shield(|| ())).is_err());
+            here().unwrap().me().shields.set(0);
+            me()
+        });
+        assert_eq!((ran.unwrap(), TOLD.get()), (0, 1));
+        println!("RELIABILITY S16 2 depths at their ends");
+    }
+}

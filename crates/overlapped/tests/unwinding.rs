@@ -369,7 +369,8 @@ fn a_scope_in_a_destructor_runs_its_tasklets_where_its_caller_unwinds() {
 
 #[test]
 fn a_run_in_a_destructor_says_that_its_thread_unwinds() {
-    struct Saves(Rc<RefCell<Vec<Result<Result<u8, RecvError>, RunError>>>>);
+    type Saved = Result<Result<u8, RecvError>, RunError>;
+    struct Saves(Rc<RefCell<Vec<Saved>>>);
     impl Drop for Saves {
         fn drop(&mut self) {
             let saved = run(|| {

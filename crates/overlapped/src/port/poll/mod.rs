@@ -35,6 +35,10 @@
 //! stands for another file by now has none, whoever closed it, and wherever duplicates live on.
 //! Other pollers know numbers only: there it is deleted after each wait.
 //!
+//! A number can be put to another use under its waiters (`rustix::stdio::dup2_stdin` is a safe
+//! call). Then they are tried again with what it stands for, when the old file or the new one fires
+//! and when somebody else begins to wait; and they can be cancelled as ever.
+//!
 //! No memory is touched by anybody but `submit` and `wait`, on this thread. So leaving is easy:
 //! `drain` empties the queues.
 //!
@@ -132,9 +136,12 @@ impl Poll {
         let (fd, interest) = (op.fd(), attempt::interest(op));
         let queues = self.waiting.entry(fd).or_default();
         queues.of(interest).push_back(Waiter { token, op: *op });
+        // Those who wait already may wait for a file that the number stood for before.
+        let armed = queues.armed.take();
         // SAFETY: the descriptor is open until the completion of the waiter just queued.
         if let Err(error) = unsafe { arm(&self.poller, fd, queues) } {
             // Nobody else is hurt: a registration that was there is still there.
+            queues.armed = armed;
             queues.of(interest).pop_back();
             if queues.is_empty() {
                 self.waiting.remove(&fd);
@@ -204,8 +211,8 @@ impl Poll {
     fn serve(&mut self) {
         let Poll { events, waiting, places, done, .. } = self;
         for event in events.iter() {
-            let queues = waiting.get_mut(&(event.key as RawFd));
-            let queues = queues.expect("only registrations with waiters are armed");
+            // Without waiters: a registration that could not be deleted.
+            let Some(queues) = waiting.get_mut(&(event.key as RawFd)) else { continue };
             queues.fired();
             let readable = event.readable.then_some(Interest::Readable);
             let writable = event.writable.then_some(Interest::Writable);
@@ -251,7 +258,9 @@ impl Poll {
             // SAFETY: the last waiter's completion has not been handed out, so the descriptor is
             // still open.
             let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-            self.poller.delete(fd).expect("a registered descriptor can be deleted");
+            // It fails where the number stands for another file by now, or for none: then it has
+            // no registration, and what fires for the old file finds nobody.
+            let _ = self.poller.delete(fd);
             return;
         }
         // SAFETY: the waiters in the queues keep the descriptor open.

@@ -3,10 +3,10 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
 use std::time::Duration;
 
-use super::rig::{Rig, everywhere, pair};
+use super::rig::{Rig, alone, everywhere, pair};
 use crate::op::{Interest, Net, Op, Token};
 
 /// A receive of one byte.
@@ -123,5 +123,93 @@ fn whom_an_event_brings_nothing_gets_the_next_one() {
         assert!(rig.is_waiting(tokens[1]), "{}", rig.kind);
         peer.write_all(b"2").unwrap();
         assert_eq!((rig.end(tokens[1]), second), (1, *b"2"), "{}", rig.kind);
+    });
+}
+
+/// What a number is made to stand for behind the port's back: safe calls do so with the standard
+/// streams (`rustix::stdio::dup2_stdin`).
+#[derive(Debug, Clone, Copy)]
+enum Instead {
+    Pipe,
+    File,
+    Nothing,
+}
+
+/// Has `number` stand for something else. What that is stays open in the result.
+fn replace(number: RawFd, by: Instead) -> Box<dyn std::any::Any> {
+    let put = |fd: RawFd| {
+        // SAFETY: the test owns the number, before and after.
+        assert_eq!(unsafe { libc::dup2(fd, number) }, number);
+    };
+    match by {
+        Instead::Pipe => {
+            let pipe = std::io::pipe().unwrap();
+            put(pipe.0.as_raw_fd());
+            Box::new(pipe)
+        }
+        Instead::File => {
+            let file = tempfile::tempfile().unwrap();
+            put(file.as_raw_fd());
+            Box::new(file)
+        }
+        Instead::Nothing => {
+            // SAFETY: as above; the test forgets its owner.
+            assert_eq!(unsafe { libc::close(number) }, 0);
+            Box::new(())
+        }
+    }
+}
+
+/// The old file lives on, and becomes ready when nobody waits any more.
+fn cancel_under_a_replaced_number(rig: &mut Rig, by: Instead) {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let (old, number) = (reader.try_clone().unwrap(), reader.into_raw_fd());
+    let ready = Op::Ready { fd: number, interest: Interest::Readable };
+    // SAFETY: there is no memory; that the number does not stay is what is tested.
+    let token = unsafe { rig.start(ready) };
+    assert!(rig.is_waiting(token));
+    let kept = replace(number, by);
+    rig.driver.cancel(token);
+    assert_eq!(rig.end(token), -libc::ECANCELED, "{}, {by:?}", rig.kind);
+    writer.write_all(b"x").unwrap();
+    for _ in 0..3 {
+        rig.turn(Duration::from_millis(5));
+    }
+    drop((old, kept));
+    if !matches!(by, Instead::Nothing) {
+        // SAFETY: the test's own number, used by nobody any more.
+        unsafe { libc::close(number) };
+    }
+}
+
+#[test]
+fn whoever_waits_for_a_number_that_is_put_to_another_use_can_be_cancelled() {
+    let name = "port::tests::registrations::\
+                whoever_waits_for_a_number_that_is_put_to_another_use_can_be_cancelled";
+    alone(name, || {
+        for by in [Instead::Pipe, Instead::File, Instead::Nothing] {
+            everywhere(|rig| cancel_under_a_replaced_number(rig, by));
+        }
+    });
+}
+
+#[test]
+fn whoever_waits_for_a_numbers_old_file_does_not_keep_others_from_its_new_one() {
+    everywhere(|rig| {
+        let (reader, _writer) = std::io::pipe().unwrap();
+        let (fresh, mut writer) = std::io::pipe().unwrap();
+        let ready = Op::Ready { fd: reader.as_raw_fd(), interest: Interest::Readable };
+        // SAFETY: there is no memory, and the number is open to the end.
+        let old = unsafe { rig.start(ready) };
+        assert!(rig.is_waiting(old));
+        // SAFETY: `reader` owns the number, before and after.
+        assert!(unsafe { libc::dup2(fresh.as_raw_fd(), reader.as_raw_fd()) } >= 0);
+        // SAFETY: as above.
+        let new = unsafe { rig.start(ready) };
+        assert!(rig.is_waiting(new));
+        writer.write_all(b"x").unwrap();
+        assert_eq!(rig.end(new), 0, "{}", rig.kind);
+        rig.driver.cancel(old);
+        assert!([0, -libc::ECANCELED].contains(&rig.end(old)), "{}", rig.kind);
     });
 }

@@ -5,13 +5,14 @@
 //! *before* it looks at what the senders left for it; a sender leaves it *before* it notifies. So
 //! either the receiver sees it, or the sender sees the cleared flag and notifies again.
 //!
-//! A notifier may outlive its port; it then wakes nobody.
+//! A notifier may outlive its port; it then wakes nobody, and keeps nothing of it open. So it is a
+//! weak reference: the port has the only strong one, apart from those who are just notifying it.
 
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use rustix::event::{EventfdFlags, eventfd};
 
@@ -23,34 +24,46 @@ pub struct Notifier(Kind);
 
 #[derive(Clone)]
 enum Kind {
-    Event(Arc<EventFd>),
-    Poller(Arc<polling::Poller>),
+    Event(Weak<EventFd>),
+    Poller(Weak<polling::Poller>),
     #[cfg(miri)]
-    Bell(Arc<super::still::Bell>),
+    Bell(Weak<super::still::Bell>),
 }
 
 impl Notifier {
-    pub(super) fn of_event(event: Arc<EventFd>) -> Notifier {
-        Notifier(Kind::Event(event))
+    pub(super) fn of_event(event: &Arc<EventFd>) -> Notifier {
+        Notifier(Kind::Event(Arc::downgrade(event)))
     }
 
-    pub(super) fn of_poller(poller: Arc<polling::Poller>) -> Notifier {
-        Notifier(Kind::Poller(poller))
+    pub(super) fn of_poller(poller: &Arc<polling::Poller>) -> Notifier {
+        Notifier(Kind::Poller(Arc::downgrade(poller)))
     }
 
     #[cfg(miri)]
-    pub(super) fn of_bell(bell: Arc<super::still::Bell>) -> Notifier {
-        Notifier(Kind::Bell(bell))
+    pub(super) fn of_bell(bell: &Arc<super::still::Bell>) -> Notifier {
+        Notifier(Kind::Bell(Arc::downgrade(bell)))
     }
 
     /// Makes the port's present or next `wait` return.
     pub fn notify(&self) {
         match &self.0 {
-            Kind::Event(event) => event.notify(),
-            // It fails for want of a working eventfd or pipe, which opening the poller checked.
-            Kind::Poller(poller) => poller.notify().expect("the poller's own descriptor works"),
+            Kind::Event(event) => {
+                if let Some(event) = event.upgrade() {
+                    event.notify();
+                }
+            }
+            Kind::Poller(poller) => {
+                if let Some(poller) = poller.upgrade() {
+                    // It fails for want of a working eventfd or pipe, which opening it checked.
+                    poller.notify().expect("the poller's own descriptor works");
+                }
+            }
             #[cfg(miri)]
-            Kind::Bell(bell) => bell.ring(),
+            Kind::Bell(bell) => {
+                if let Some(bell) = bell.upgrade() {
+                    bell.ring();
+                }
+            }
         }
     }
 }

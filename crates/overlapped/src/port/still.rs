@@ -29,8 +29,8 @@ pub(crate) struct Still {
 }
 
 impl Still {
-    pub(super) fn bell(&self) -> Arc<Bell> {
-        Arc::clone(&self.bell)
+    pub(super) fn bell(&self) -> &Arc<Bell> {
+        &self.bell
     }
 
     pub(super) fn submit(&mut self, token: Token) -> Submitted {

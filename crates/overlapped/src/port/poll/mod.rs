@@ -282,7 +282,7 @@ impl Poll {
     }
 
     pub(super) fn notifier(&self) -> Notifier {
-        Notifier::of_poller(Arc::clone(&self.poller))
+        Notifier::of_poller(&self.poller)
     }
 
     pub(super) fn drain(&mut self, out: &mut Vec<Completion>) {

@@ -429,7 +429,7 @@ impl Uring {
     }
 
     pub(super) fn notifier(&self) -> Notifier {
-        Notifier::of_event(Arc::clone(&self.wake))
+        Notifier::of_event(&self.wake)
     }
 
     pub(super) fn drain(&mut self, out: &mut Vec<Completion>) {

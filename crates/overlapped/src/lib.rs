@@ -73,8 +73,13 @@
 //! tasklet holds, stops every tasklet of the thread; in the last case for good, since the holder is
 //! one of them. So: no lock of std across a wait (those of `overlapped::sync` let the tasklet
 //! wait), foreign blocking calls in [`task::unblock`], long computations in there, too, or with a
-//! [`yield_now`] now and then. [`Config::stall_limit`] finds what is left: it warns with a name and
-//! a backtrace.
+//! [`yield_now`] now and then.
+//!
+//! **A program that hangs** can be asked, as it is: `OVERLAPPED_STALL=1s` in its environment has
+//! every tasklet told of that holds its thread for longer, with a backtrace, and a `run` that waits
+//! for tasklets which its first one has left behind; with `OVERLAPPED_DUMP=quit`, Ctrl-\\ shows all
+//! tasklets and what they wait for, also while their thread is blocked. Both write to standard
+//! error. In code: [`Config::stall_limit`], [`Config::dump_on`], [`task::dump`].
 //!
 //! # Outside a scheduler
 //!

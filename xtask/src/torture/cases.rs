@@ -113,6 +113,7 @@ pub(crate) const CASES: &[Case] = &[
         "K2",
         "Kills and time limits at a channel between threads neither lose nor double a value.",
     ),
+    both("D1", "A signal at any instruction shows every tasklet, whole, and harms none."),
     both("F1", "Random programs on files do what they do with std: same bytes, same errors."),
     both(
         "H1",

@@ -8,13 +8,14 @@ use std::sync::{Arc, Once};
 use super::hub::{Occupied, forget_scheduler};
 use super::run::Budget;
 use super::tasklet::Timers;
+use super::witness::{LOOKUP, Shown};
 use super::{
     Counters, FIRST_ID, Group, Inbox, Limits, NEVER, Observer, Queue, Sched, TcbPtr, Verdict,
     Waiter, drop_quietly, thread_number,
 };
 use crate::op::Table;
 use crate::port::foreign::quietly;
-use crate::port::watch::{self, Pulse, Watched};
+use crate::port::watch::{self, Pulse};
 use crate::port::{Driver, control};
 use crate::stack::Pool;
 use crate::stack::overflow::ensure_alt_stack;
@@ -147,16 +148,19 @@ impl Opened {
 impl Sched {
     /// Has the watchdog look on, if that was asked for. The scheduler stays where it is until the
     /// result is dropped.
-    fn be_watched(&self) -> Option<Watched> {
-        let limit = self.limits.stall?;
+    fn be_watched(&self) -> Option<Shown> {
+        if self.limits.stall.is_none() && !self.limits.dumped {
+            return None;
+        }
         // The handler must not need room on a tasklet's stack.
         ensure_alt_stack();
         // SAFETY: the caller drops the result before it moves the scheduler. `held` reads a
         // const-initialised thread-local and cells of this thread, each a single word; names stay
-        // where they are from a tasklet's first run to its end.
-        let watched = unsafe { watch::register(&self.pulse, limit, super::witness::held) };
+        // where they are from a tasklet's first run to its end. For the rest see
+        // `witness/describe`.
+        let watched = unsafe { watch::register(&self.pulse, self.limits.stall, LOOKUP) };
         let complain = |error| quietly(|| tracing::warn!("nobody looks for stalls: {error}"));
-        watched.map_err(complain).ok()
+        watched.map_err(complain).ok().map(|watched| Shown::new(self, watched))
     }
 }
 

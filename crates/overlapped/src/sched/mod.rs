@@ -50,6 +50,7 @@ pub(crate) use tasklet::{
     Queue, Seat, SeatPtr, Span, State, Tcb, TcbPtr, VTable, Waiting, Wake, release, retain,
     seat_of, thread_number,
 };
+use witness::in_order;
 pub(crate) use witness::report_overflows;
 pub use witness::{ChannelEvent, Observer, Verdict, Waiter};
 
@@ -145,6 +146,8 @@ pub(crate) struct Limits {
     pub(crate) grace_ns: u64,
     /// How long a tasklet may hold its thread unmentioned.
     pub(crate) stall: Option<Duration>,
+    /// A signal shows all tasklets.
+    pub(crate) dumped: bool,
 }
 
 /// The number of a scheduler's first tasklet.
@@ -315,11 +318,13 @@ impl Sched {
         #[cfg(debug_assertions)]
         block.home.set(std::ptr::from_ref(self).addr());
         block.killed.set(self.ending.get());
-        let old = self.all.replace(Some(tcb));
+        let old = self.all.get();
         block.all_next.set(old);
         if let Some(old) = old {
             self.block(old).all_prev.set(Some(tcb));
         }
+        in_order();
+        self.all.set(Some(tcb));
         self.live.set(self.live.get() + 1);
         self.counters.spawned.set(self.counters.spawned.get() + 1);
         self.ready.push_back(tcb);
@@ -454,8 +459,9 @@ impl Sched {
         if !matches!(block.waiting.get(), Waiting::Held) {
             block.wake.set(why);
         }
-        block.waiting.set(Waiting::Nothing);
         block.state.set(State::Ready);
+        in_order();
+        block.waiting.set(Waiting::Nothing);
         if block.wait_until.get() != NEVER {
             block.wait_until.set(NEVER);
             self.timed_waits.set(self.timed_waits.get() - 1);

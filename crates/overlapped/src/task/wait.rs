@@ -65,10 +65,9 @@ pub(crate) fn deliver_kill(here: Here) {
 #[inline(always)]
 pub(crate) fn park(here: Here, waiting: Waiting, until: u64) -> Wake {
     let me = here.me();
-    me.waiting.set(waiting);
-    me.state.set(State::Waiting);
-    me.parked_at.set(here.next_order());
     me.since.set(here.now.get());
+    me.wait_for(waiting);
+    me.parked_at.set(here.next_order());
     if until != NEVER {
         me.wait_until.set(until);
         here.timed_waits.set(here.timed_waits.get() + 1);

@@ -5,10 +5,12 @@
 //!                 ▲ read now and then
 //! watchdog thread ┤ the same for longer than the limit: ask (snapshot.rs)
 //!                 ▼
-//! a signal to that thread ──▶ its handler copies registers and stack, no more
+//! a signal to that thread ──▶ its handler copies registers and stack; on request it lists tasklets
 //!                 ▼
-//! unwind.rs, symbols, one warning               all on the watchdog's own thread
+//! unwind.rs, symbols, one warning (report.rs)   all on the watchdog's own thread
 //! ```
+//!
+//! Dumps by signal (dump.rs) ask in the same way, from a thread of their own.
 //!
 //! One thread per process, which begins with the first scheduler that wants to be watched, and ends
 //! after the last. It sleeps for a quarter of the shortest limit, so what it says is late by that
@@ -16,46 +18,59 @@
 //!
 //! **Why the handler only copies.** Walking a stack at an arbitrary instruction may need locks that
 //! the interrupted code holds, and trusts tables that do not describe every instruction (a switch's
-//! least of all): a wrong step would read anywhere. From a copy a wrong step is a short trace.
+//! least of all): a wrong step would read anywhere. From a copy a wrong step is a short trace. The
+//! list of tasklets is another matter: its order of writing is the scheduler's own to keep
+//! (`sched/witness/describe`).
 //!
 //! **The registry's lock** is held while a pulse is read and while a thread is signalled, so both
 //! are there: a scheduler leaves the registry under that lock before it ends. It is not held while
-//! waiting for an answer, nor while telling or asking the subscriber, which is the user's code.
+//! waiting for an answer, nor while telling the subscriber, which is the user's code; nor is the
+//! lock of questions ([`asking`]).
 
+mod dump;
+mod page;
+mod report;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 mod unwind;
 
-use std::fmt::Write as _;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use super::clock;
-use super::foreign::{names, quietly};
+use super::host::sigpipe;
+#[cfg(all(test, not(miri)))]
+pub(crate) use dump::pages;
+pub(crate) use dump::{dump_on, signal_of};
+pub(crate) use page::{Page, Text};
+use report::{note, tasklets, trace, warn};
 pub(crate) use snapshot::{Held, Lookup};
 use snapshot::{Snapshot, Target};
 
 /// What a scheduler shows of itself: a count that is odd while somebody runs. Only its own thread
 /// writes.
 #[derive(Debug, Default)]
-pub(crate) struct Pulse(AtomicU64);
+pub(crate) struct Pulse {
+    count: AtomicU64,
+    /// When the first tasklet ended that others have outlived; 0: not yet.
+    first_ended_at: AtomicU64,
+}
 
 impl Pulse {
     /// Somebody begins to run, or comes to rest.
     #[inline(always)]
     pub(crate) fn beat(&self) {
-        self.0.store(self.count() + 1, Relaxed);
+        self.count.store(self.count() + 1, Relaxed);
     }
 
     /// Somebody else begins to run at once.
     #[inline(always)]
     pub(crate) fn pass(&self) {
-        self.0.store(self.count() + 2, Relaxed);
+        self.count.store(self.count() + 2, Relaxed);
     }
 
     /// How often somebody began to run.
@@ -63,9 +78,21 @@ impl Pulse {
         self.count().div_ceil(2)
     }
 
+    /// The first tasklet has ended, and `run` waits for the others. Later calls change nothing.
+    pub(crate) fn first_has_ended(&self) {
+        if self.first_ended_at().is_none() {
+            self.first_ended_at.store(clock::nanos(), Relaxed);
+        }
+    }
+
+    fn first_ended_at(&self) -> Option<u64> {
+        let time = self.first_ended_at.load(Relaxed);
+        (time != 0).then_some(time)
+    }
+
     #[inline(always)]
     fn count(&self) -> u64 {
-        self.0.load(Relaxed)
+        self.count.load(Relaxed)
     }
 }
 
@@ -88,7 +115,14 @@ struct Entry {
     tell_at: u64,
     /// Who it was told of.
     told: Option<u64>,
+    /// It was told of those that outlive the first tasklet.
+    told_of_remains: bool,
+    /// The thread's name.
+    thread: Box<str>,
 }
+
+/// The limit of a scheduler that is only to be dumped.
+const NO_LIMIT: u64 = u64::MAX;
 
 // SAFETY: the pulse is read by any thread, and it is there as long as the entry is.
 unsafe impl Send for Entry {}
@@ -103,12 +137,19 @@ struct Registry {
 static REGISTRY: Mutex<Registry> =
     Mutex::new(Registry { entries: Vec::new(), is_watching: false, numbers: 0 });
 
+/// Held while a thread is asked, and until it has answered: there is one place for answers.
+fn asking() -> MutexGuard<'static, ()> {
+    static ASKING: Mutex<()> = Mutex::new(());
+    ASKING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn registry() -> MutexGuard<'static, Registry> {
     REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Has the calling thread's scheduler watched until the result is dropped: who runs for longer than
-/// `limit` is told of. `lookup` is called on this thread, in a signal handler.
+/// `limit` is told of, and all are shown by a dump. `lookup` is called on this thread, in a signal
+/// handler.
 ///
 /// # Errors
 /// For want of a thread.
@@ -118,18 +159,20 @@ fn registry() -> MutexGuard<'static, Registry> {
 /// async-signal-safe, and what it returns is valid until the handler returns.
 pub(crate) unsafe fn register(
     pulse: &Pulse,
-    limit: Duration,
+    limit: Option<Duration>,
     lookup: Lookup,
 ) -> io::Result<Watched> {
     snapshot::install(lookup)?;
     let mut registry = registry();
-    if !registry.is_watching {
+    if limit.is_some() && !registry.is_watching {
         thread::Builder::new().name("overlapped-watch".to_owned()).spawn(watch)?;
         registry.is_watching = true;
     }
     let number = registry.numbers;
     registry.numbers += 1;
-    let limit = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX).max(1);
+    let nanos = |limit: Duration| u64::try_from(limit.as_nanos()).unwrap_or(NO_LIMIT).max(1);
+    let limit = limit.map_or(NO_LIMIT, nanos);
+    let thread = thread::current().name().unwrap_or("without a name").into();
     let (target, pulse) = (Target::this_thread(), &raw const *pulse);
     registry.entries.push(Entry {
         number,
@@ -140,6 +183,8 @@ pub(crate) unsafe fn register(
         since: 0,
         tell_at: u64::MAX,
         told: None,
+        told_of_remains: false,
+        thread,
     });
     Ok(Watched { number })
 }
@@ -153,34 +198,42 @@ impl Drop for Watched {
 /// The shortest and the longest time between two looks, in nanoseconds.
 const LOOKS_NS: (u64, u64) = (1_000_000, 1_000_000_000);
 
+/// How long a thread has to answer.
+const PATIENCE: Duration = Duration::from_millis(100);
+
 /// What the watchdog's thread does until nobody is left to be watched.
 fn watch() {
+    let _sigpipe = sigpipe::hold_off();
     let mut last = clock::nanos();
     let mut pause = 0;
     loop {
         let now = clock::nanos();
         // Nobody ran, this thread neither: the process was stopped, or the machine is overloaded.
         let stood_still = now - last > 4 * pause.max(LOOKS_NS.0);
-        let is_heard = quietly(|| tracing::enabled!(tracing::Level::WARN)).unwrap_or(true);
+        let asking = asking();
         let mut registry = registry();
-        if registry.entries.is_empty() {
+        let shortest = registry.entries.iter().map(|entry| entry.limit).min().unwrap_or(NO_LIMIT);
+        if shortest == NO_LIMIT {
             registry.is_watching = false;
             return;
         }
-        let shortest = registry.entries.iter().map(|entry| entry.limit).min();
-        pause = (shortest.unwrap_or(0) / 4).clamp(LOOKS_NS.0, LOOKS_NS.1);
+        pause = (shortest / 4).clamp(LOOKS_NS.0, LOOKS_NS.1);
         let mut stalls = Vec::new();
-        for at in 0..registry.entries.len() {
-            if let Some(stall) = look(&mut registry.entries[at], now, stood_still, is_heard) {
-                stalls.push(stall);
-                if matches!(stalls.last(), Some(Stall::Lasts { .. })) {
-                    // There is one place for answers: the next one is asked in the next look.
-                    break;
-                }
+        for entry in &mut registry.entries {
+            stalls.extend(look(entry, now, stood_still));
+            if stalls.last().is_some_and(Stall::has_asked) {
+                // There is one place for answers: the next one is asked in the next look.
+                break;
             }
         }
         drop(registry);
-        stalls.into_iter().for_each(|stall| _ = quietly(|| tell(stall)));
+        let asked = stalls.last().is_some_and(Stall::has_asked);
+        let answer = if asked { snapshot::answer(PATIENCE) } else { None };
+        drop(asking);
+        for stall in stalls {
+            let answer = answer.as_deref().filter(|_| stall.has_asked());
+            tell(&stall, answer);
+        }
         last = clock::nanos();
         thread::sleep(Duration::from_nanos(pause));
     }
@@ -192,10 +245,18 @@ enum Stall {
     Lasts { number: u64, count: u64, nanos: u64 },
     /// Who, and how long it was at least.
     Over { id: u64, nanos: u64 },
+    /// The first tasklet has ended and others have not. The thread has been asked who they are.
+    Remains { nanos: u64 },
 }
 
-/// One look at one scheduler. `is_heard`: somebody wants warnings.
-fn look(entry: &mut Entry, now: u64, stood_still: bool, is_heard: bool) -> Option<Stall> {
+impl Stall {
+    fn has_asked(&self) -> bool {
+        !matches!(self, Stall::Over { .. })
+    }
+}
+
+/// One look at one scheduler.
+fn look(entry: &mut Entry, now: u64, stood_still: bool) -> Option<Stall> {
     // SAFETY: the scheduler takes its entry away, under the lock that the caller holds, before its
     // pulse goes.
     let pulse = unsafe { &*entry.pulse };
@@ -204,7 +265,7 @@ fn look(entry: &mut Entry, now: u64, stood_still: bool, is_heard: bool) -> Optio
         let over = entry.told.take().map(|id| Stall::Over { id, nanos: now - entry.since });
         (entry.count, entry.since) = (count, now);
         entry.tell_at = now.saturating_add(entry.limit);
-        return over;
+        return over.or_else(|| look_for_remains(entry, pulse, now));
     }
     if stood_still {
         entry.tell_at = entry.tell_at.max(now.saturating_add(entry.limit));
@@ -217,57 +278,62 @@ fn look(entry: &mut Entry, now: u64, stood_still: bool, is_heard: bool) -> Optio
     // Again when it has lasted twice as long.
     entry.tell_at = now.saturating_add(nanos.max(1));
     // SAFETY: the entry is in the registry, so its thread has not left its scheduler.
-    let asked = is_heard && unsafe { snapshot::ask(entry.target) };
+    let asked = unsafe { snapshot::ask(entry.target, false) };
     asked.then_some(Stall::Lasts { number: entry.number, count, nanos })
 }
 
-fn tell(stall: Stall) {
-    match stall {
+/// Whether the first tasklet has ended longer ago than the limit, and others go on. Told once.
+fn look_for_remains(entry: &mut Entry, pulse: &Pulse, now: u64) -> Option<Stall> {
+    let nanos = now.saturating_sub(pulse.first_ended_at()?);
+    if entry.told_of_remains || nanos < entry.limit {
+        return None;
+    }
+    entry.told_of_remains = true;
+    // SAFETY: the entry is in the registry, so its thread has not left its scheduler.
+    let asked = unsafe { snapshot::ask(entry.target, true) };
+    asked.then_some(Stall::Remains { nanos })
+}
+
+fn tell(stall: &Stall, answer: Option<&Snapshot>) {
+    match *stall {
         Stall::Over { id, nanos } => {
             let time = Duration::from_nanos(nanos);
-            tracing::info!("tasklet {id} gave way after {time:.1?} or more");
+            note(&format!("tasklet {id} gave way after {time:.1?} or more"));
         }
         Stall::Lasts { number, count, nanos } => {
-            let answer = snapshot::answer();
-            let held = answer.as_ref().and_then(|snapshot| snapshot.held);
+            let held = answer.and_then(|snapshot| snapshot.held);
             let mut registry = registry();
             let is_it = |entry: &&mut Entry| entry.number == number && entry.count == count;
             if let Some(entry) = registry.entries.iter_mut().find(is_it) {
                 entry.told = held.map(|(id, _)| id);
             }
             drop(registry);
-            warn(answer.as_deref(), Duration::from_nanos(nanos));
+            tell_of_stall(answer, Duration::from_nanos(nanos));
+        }
+        Stall::Remains { nanos } => {
+            let (count, list) = answer.map_or((0, String::new()), |snapshot| {
+                (snapshot.page.tasklets, tasklets(snapshot))
+            });
+            let time = Duration::from_nanos(nanos);
+            warn(&format!(
+                "run: the first tasklet ended {time:.1?} ago; still waiting for the others, of \
+                 which there are {count} on its thread (run_until ends them){list}"
+            ));
         }
     }
 }
 
-fn warn(snapshot: Option<&Snapshot>, time: Duration) {
+fn tell_of_stall(snapshot: Option<&Snapshot>, time: Duration) {
     const WHAT: &str = "has held its thread, so that nobody else there could run, for";
     let Some(snapshot) = snapshot else {
-        tracing::warn!("a tasklet {WHAT} {time:.1?}; its thread lets no SIGURG through");
-        return;
+        return warn(&format!("a tasklet {WHAT} {time:.1?}; its thread lets no SIGURG through"));
     };
-    let Some((id, _)) = snapshot.held else {
+    let Some((id, spawned_at)) = snapshot.held else {
         return; // It has given way in the meantime.
     };
     let name = snapshot.name().map(|name| format!(" '{name}'")).unwrap_or_default();
-    // A bug in there costs the trace, not the watchdog.
-    let addresses = catch_unwind(AssertUnwindSafe(|| unwind::walk(snapshot))).unwrap_or_default();
-    let trace = trace(&addresses);
-    tracing::warn!("tasklet {id}{name} {WHAT} {time:.1?}:{trace}");
-}
-
-/// One line for each function, innermost first.
-fn trace(addresses: &[usize]) -> String {
-    let mut text = String::new();
-    for &address in addresses {
-        let names = names(address);
-        for name in &names {
-            let _ = write!(text, "\n    {address:#x} {name}");
-        }
-        if names.is_empty() {
-            let _ = write!(text, "\n    {address:#x}");
-        }
-    }
-    text
+    let trace = trace(snapshot);
+    warn(&format!(
+        "tasklet {id}{name} {WHAT} {time:.1?}; spawned at {spawned_at}, it is here:{trace}"
+    ));
 }

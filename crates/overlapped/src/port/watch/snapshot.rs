@@ -19,10 +19,14 @@ use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::panic::Location;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+use super::page::Page;
+use crate::port::clock;
 
 /// The tasklet that a thread is running.
 #[derive(Debug, Clone, Copy)]
@@ -31,12 +35,20 @@ pub(crate) struct Held {
     /// `name_len` bytes; null if it has no name.
     pub(crate) name: *const u8,
     pub(crate) name_len: usize,
+    /// The call that spawned it.
+    pub(crate) spawned_at: &'static Location<'static>,
     /// Where its stack begins and ends.
     pub(crate) stack: (usize, usize),
 }
 
-/// Says what the calling thread runs.
-pub(crate) type Lookup = fn() -> Option<Held>;
+/// What the handler asks the scheduler of its thread.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lookup {
+    /// Who runs.
+    pub(crate) held: fn() -> Option<Held>,
+    /// Every tasklet, a line for each, the youngest first.
+    pub(crate) all: fn(&mut Page),
+}
 
 /// Words of a stack that are copied.
 const WORDS_MAX: usize = 8 << 10;
@@ -50,12 +62,14 @@ pub(super) struct Snapshot {
     /// The return address, on processors that keep it in a register.
     #[cfg_attr(target_arch = "x86_64", allow(dead_code, reason = "it is on the stack there"))]
     pub(super) lr: usize,
-    /// Id and end of the stack.
-    pub(super) held: Option<(u64, usize)>,
+    /// The running tasklet's id, and the call that spawned it.
+    pub(super) held: Option<(u64, &'static Location<'static>)>,
     name: [u8; NAME_MAX],
     name_len: usize,
     words: [usize; WORDS_MAX],
     words_len: usize,
+    /// Every tasklet, where that was asked for.
+    pub(super) page: Page,
 }
 
 impl Snapshot {
@@ -69,6 +83,7 @@ impl Snapshot {
         name_len: 0,
         words: [0; WORDS_MAX],
         words_len: 0,
+        page: Page::EMPTY,
     };
 
     #[cfg(test)]
@@ -102,6 +117,8 @@ struct Place {
     state: AtomicU64,
     /// The thread that is asked.
     asked: AtomicU64,
+    /// It is to show all its tasklets.
+    wants_all: AtomicBool,
     snapshot: UnsafeCell<Snapshot>,
 }
 
@@ -112,6 +129,7 @@ unsafe impl Sync for Place {}
 static PLACE: Place = Place {
     state: AtomicU64::new(FREE),
     asked: AtomicU64::new(0),
+    wants_all: AtomicBool::new(false),
     snapshot: UnsafeCell::new(Snapshot::EMPTY),
 };
 
@@ -173,14 +191,16 @@ pub(super) fn install(lookup: Lookup) -> io::Result<()> {
     Ok(())
 }
 
-/// Asks a thread where it is; whether it was asked. [`answer`] must follow.
+/// Asks a thread where it is, and with `all` who is there; whether it was asked. [`answer`] must
+/// follow.
 ///
 /// # Safety
 /// The thread has not ended.
-pub(super) unsafe fn ask(target: Target) -> bool {
+pub(super) unsafe fn ask(target: Target, all: bool) -> bool {
     let last = PLACE.state.load(Ordering::Acquire);
     assert_eq!(last & PHASE, FREE, "the last answer has been taken");
     PLACE.asked.store(target.number(), Ordering::Relaxed);
+    PLACE.wants_all.store(all, Ordering::Relaxed);
     let question = (last & !PHASE).wrapping_add(PHASE + 1) | ASKED;
     PLACE.state.store(question, Ordering::Release);
     // SAFETY: the caller's promise.
@@ -188,13 +208,10 @@ pub(super) unsafe fn ask(target: Target) -> bool {
     sent || !PLACE.advance(question, FREE)
 }
 
-/// The answer, if it comes within a tenth of a second: a thread may hold the signal off, or wait
-/// for a processor.
-pub(super) fn answer() -> Option<Box<Snapshot>> {
-    for _ in 0..100 {
-        if PLACE.phase() == WRITTEN {
-            break;
-        }
+/// The answer, if it comes in time: a thread may hold the signal off, or wait for a processor.
+pub(super) fn answer(patience: Duration) -> Option<Box<Snapshot>> {
+    let until = clock::nanos() + patience.as_nanos() as u64;
+    while PLACE.phase() != WRITTEN && clock::nanos() < until {
         thread::sleep(Duration::from_millis(1));
     }
     let question = PLACE.state.load(Ordering::Acquire);
@@ -235,11 +252,14 @@ extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut
 fn write(snapshot: &mut Snapshot, context: &libc::ucontext_t) {
     (snapshot.pc, snapshot.sp, snapshot.fp, snapshot.lr) = registers(context);
     (snapshot.held, snapshot.name_len, snapshot.words_len) = (None, 0, 0);
-    let Some(held) = LOOKUP.get().and_then(|lookup| lookup()) else {
-        return;
-    };
+    snapshot.page.clear();
+    let Some(lookup) = LOOKUP.get() else { return };
+    if PLACE.wants_all.load(Ordering::Relaxed) {
+        (lookup.all)(&mut snapshot.page);
+    }
+    let Some(held) = (lookup.held)() else { return };
     let (start, end) = held.stack;
-    snapshot.held = Some((held.id, end));
+    snapshot.held = Some((held.id, held.spawned_at));
     if !held.name.is_null() {
         snapshot.name_len = held.name_len.min(NAME_MAX);
         for (at, byte) in snapshot.name[..snapshot.name_len].iter_mut().enumerate() {

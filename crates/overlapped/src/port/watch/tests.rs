@@ -1,20 +1,31 @@
 //! Questions at any instruction, by the thousand.
 
 use std::cell::Cell;
+use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, mpsc};
 
-use super::snapshot::{Held, Target, answer, ask, install};
+use super::page::{Page, Text};
+use super::snapshot::{Held, Lookup, Target, answer, ask, install};
 use super::unwind::walk;
-use super::{Entry, Pulse, Stall, look};
+use super::{Entry, PATIENCE, Pulse, Stall, look};
 
 thread_local! {
     static STACK: Cell<Option<(usize, usize)>> = const { Cell::new(None) };
 }
 
-fn lookup() -> Option<Held> {
+const LOOKUP: Lookup = Lookup { held, all };
+
+fn held() -> Option<Held> {
     let stack = STACK.get()?;
-    Some(Held { id: 7, name: b"worker".as_ptr(), name_len: 6, stack })
+    let spawned_at = Location::caller();
+    Some(Held { id: 7, name: b"worker".as_ptr(), name_len: 6, spawned_at, stack })
+}
+
+fn all(page: &mut Page) {
+    page.tasklets = 1;
+    page.push("tasklet ");
+    page.push_number(7);
 }
 
 /// Whatever has locks, tables and registers of its own.
@@ -28,7 +39,7 @@ fn works(kept: &mut Vec<String>) {
 
 #[test]
 fn a_thread_can_be_asked_at_any_instruction() {
-    install(lookup).unwrap();
+    install(LOOKUP).unwrap();
     let over = Arc::new(AtomicBool::new(false));
     let (told, target) = mpsc::channel();
     let worker = std::thread::spawn({
@@ -49,11 +60,13 @@ fn a_thread_can_be_asked_at_any_instruction() {
     let (mut answers, mut traces, mut frames) = (0, 0, 0);
     for question in 0..500 {
         // SAFETY: the thread ends after the last question.
-        assert!(unsafe { ask(target) });
-        let Some(snapshot) = answer() else { continue };
+        assert!(unsafe { ask(target, question % 2 == 0) });
+        let Some(snapshot) = answer(PATIENCE) else { continue };
         answers += 1;
         assert_eq!(snapshot.held.map(|(id, _)| id), Some(7));
         assert_eq!(snapshot.name().as_deref(), Some("worker"));
+        let said = if question % 2 == 0 { "tasklet 7" } else { "" };
+        assert_eq!(snapshot.page.text(), said);
         assert!(snapshot.pc != 0 && snapshot.word(snapshot.sp).is_some());
         if question % 10 == 0 {
             traces += 1;
@@ -68,7 +81,7 @@ fn a_thread_can_be_asked_at_any_instruction() {
 
 #[test]
 fn a_wrong_step_reads_nothing_but_the_copy() {
-    install(lookup).unwrap();
+    install(LOOKUP).unwrap();
     let mut snapshot = super::snapshot::Snapshot::boxed();
     // A program counter in the middle of nowhere, a stack pointer and a frame pointer that lie.
     for (pc, sp, fp) in
@@ -91,30 +104,32 @@ fn who_waits_is_not_even_asked() {
         since: 0,
         tell_at: u64::MAX,
         told: None,
+        told_of_remains: false,
+        thread: "".into(),
     };
     for now in 0..100_u64 {
-        assert!(look(&mut entry, now * 50, false, true).is_none(), "nobody runs");
+        assert!(look(&mut entry, now * 50, false).is_none(), "nobody runs");
     }
     let mut now = 10_000;
     for _ in 0..100 {
         pulse.beat();
         now += 50;
-        assert!(look(&mut entry, now, false, true).is_none(), "each runs for a moment");
+        assert!(look(&mut entry, now, false).is_none(), "each runs for a moment");
         pulse.beat();
     }
     pulse.beat();
     now += 50;
-    assert!(look(&mut entry, now, false, true).is_none());
+    assert!(look(&mut entry, now, false).is_none());
     // Gone, with no look in between.
     entry.told = Some(3);
     now += 1_000;
     pulse.beat();
-    let over = look(&mut entry, now, false, true);
+    let over = look(&mut entry, now, false);
     assert!(matches!(over, Some(Stall::Over { id: 3, nanos: 1_000 })));
-    assert!(look(&mut entry, now + 1_000, false, true).is_none());
+    assert!(look(&mut entry, now + 1_000, false).is_none());
     // The process stood still with somebody running: the limit begins anew.
     pulse.beat();
-    assert!(look(&mut entry, now + 2_000, false, true).is_none());
-    assert!(look(&mut entry, now + 9_000, true, true).is_none());
+    assert!(look(&mut entry, now + 2_000, false).is_none());
+    assert!(look(&mut entry, now + 9_000, true).is_none());
     assert_eq!(entry.tell_at, now + 9_100);
 }

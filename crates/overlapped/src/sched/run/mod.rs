@@ -6,6 +6,7 @@ mod stacks;
 use std::ptr::NonNull;
 
 use super::idle::Look;
+use super::witness::in_order;
 use super::{CURRENT, Ending, Sched, State, Tcb, TcbPtr, release};
 use crate::switch::{Fiber, HANDS_OVER, Job, Paused, Suspender, prefetch};
 pub(super) use budget::Budget;
@@ -41,8 +42,12 @@ impl Sched {
                 }
             } else if let Some(main) = main {
                 // The handle's reference is the caller's, so main's block is there to the end.
-                if self.block(main).is_over() && (until_main || self.has_panicked(main)) {
-                    self.end_all();
+                if self.block(main).is_over() {
+                    if until_main || self.has_panicked(main) {
+                        self.end_all();
+                    } else {
+                        self.pulse.first_has_ended();
+                    }
                 }
             }
         }
@@ -173,11 +178,13 @@ impl Sched {
     /// Takes a tasklet out of the list of the living.
     pub(super) fn unlist(&self, tcb: TcbPtr) {
         let block = self.block(tcb);
-        let (prev, next) = (block.all_prev.take(), block.all_next.take());
+        let (prev, next) = (block.all_prev.take(), block.all_next.get());
         match prev {
             Some(prev) => self.block(prev).all_next.set(next),
             None => self.all.set(next),
         }
+        in_order();
+        block.all_next.set(None);
         if let Some(next) = next {
             self.block(next).all_prev.set(prev);
         }

@@ -26,6 +26,7 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 
 use super::users_turn;
+use super::witness::in_order;
 use crate::op::{Outcome, Token};
 use crate::switch::{Fiber, Position, Suspender};
 
@@ -320,6 +321,14 @@ impl Tcb {
         unsafe { &*self.fiber.get() }.as_ref()
     }
 
+    /// It waits from now on.
+    #[inline(always)]
+    pub(crate) fn wait_for(&self, waiting: Waiting) {
+        self.waiting.set(waiting);
+        in_order();
+        self.state.set(State::Waiting);
+    }
+
     /// The rarely used parts, where there are any. The closure must not reach this block again.
     pub(crate) fn extra<R>(&self, f: impl FnOnce(Option<&mut Extra>) -> R) -> R {
         // SAFETY: the block is only touched by its own thread, and `f` is one of this crate's
@@ -368,21 +377,19 @@ impl Tcb {
         }
     }
 
-    /// The name as a signal handler may look at it, which may have interrupted anything: null and 0
-    /// where there is none.
-    pub(crate) fn name_in_handler(&self) -> (*const u8, usize) {
+    /// The name as a signal handler may look at it, which may have interrupted anything.
+    pub(crate) fn name_in_handler(&self) -> Option<&str> {
         if !self.is_named.get() {
-            return (std::ptr::null(), 0);
+            return None;
         }
         // SAFETY: a box in an option is a pointer. A name is set before the first run, so the box
         // is there and stays, and nobody writes to this field of it any more; no other is referred
         // to.
-        let name = unsafe {
+        unsafe {
             let extra = self.extra.get().cast::<*const Extra>().read_volatile();
             let name: *const Option<Box<str>> = &raw const (*extra).name;
             (*name).as_deref()
-        };
-        name.map_or((std::ptr::null(), 0), |name| (name.as_ptr(), name.len()))
+        }
     }
 
     /// Whether it has ended or is parked for good.

@@ -1,6 +1,7 @@
 //! The only way in: `run`, `run_until`, and the `Config` beside them.
 
 mod crew;
+mod environment;
 mod panics;
 
 use std::fmt;
@@ -76,6 +77,7 @@ struct Settings {
     grace: Duration,
     overflow_report: bool,
     stall_limit: Option<Duration>,
+    dump_on: Vec<i32>,
 }
 
 impl Default for Config {
@@ -90,6 +92,7 @@ impl Default for Config {
             grace: Duration::from_secs(5),
             overflow_report: true,
             stall_limit: None,
+            dump_on: Vec::new(),
         };
         Config { threads: 1, settings, observer: None }
     }
@@ -184,9 +187,12 @@ impl Config {
         self
     }
 
-    /// Warns (through `tracing`) when a tasklet has held its thread for longer than `limit`, so
-    /// that nobody else there could run: with its name, and a backtrace of where it is. Again when
-    /// it has lasted twice as long, and a note when it is over. Default: no limit.
+    /// Warns when a tasklet has held its thread for longer than `limit`, so that nobody else there
+    /// could run: with its name, the call that spawned it, and a backtrace of where it is. Again
+    /// when it has lasted twice as long, and a note when it is over. Default: the time in the
+    /// environment's `OVERLAPPED_STALL` (`500ms`, `1s`, `2m`), else no limit.
+    ///
+    /// A warning goes to the subscriber of `tracing`, or to standard error where none wants it.
     ///
     /// It finds long computations, calls that block the thread, and locks of std that are held
     /// across a wait: the tasklet that asks for such a lock next stops the thread, and with it the
@@ -198,6 +204,10 @@ impl Config {
     /// afterwards, but poll(2) and its like return `EINTR`, which is why a library does not do this
     /// unasked.
     ///
+    /// With a limit, `run` also says, once, when its first tasklet has ended longer ago than that
+    /// and others still keep it from returning: a server that was forgotten.
+    /// [`run_until`](Config::run_until) ends them.
+    ///
     /// ```
     /// use std::time::Duration;
     /// let config = overlapped::Config::new().stall_limit(Duration::from_secs(1));
@@ -205,6 +215,28 @@ impl Config {
     /// ```
     pub fn stall_limit(mut self, limit: Duration) -> Config {
         self.settings.stall_limit = Some(limit);
+        self
+    }
+
+    /// Whenever the process gets `signal`, has every tasklet shown on standard error: name, state,
+    /// what it waits for and how long, the call that spawned it; and a backtrace of the one that
+    /// runs. Several signals may be given. Default: the signal in the environment's
+    /// `OVERLAPPED_DUMP` (`quit`, `SIGUSR1`, a number), else none.
+    ///
+    /// A thread of its own does that, so it works while a scheduler's thread is blocked, in a lock
+    /// of std for instance. It shows the schedulers of all runs that have asked for a dump or a
+    /// [`stall_limit`](Config::stall_limit). What the signal did before by default it does not do
+    /// any more, to the end of the process: with SIGQUIT, Ctrl-\\ shows the tasklets instead of
+    /// ending the program. Where suspended tasklets are in their code only they can tell:
+    /// [`dump`](super::dump) asks them. The threads are asked by SIGURG, as for
+    /// [`stall_limit`](Config::stall_limit).
+    ///
+    /// ```
+    /// let config = overlapped::Config::new().dump_on(overlapped::signal::SIGQUIT);
+    /// config.run(|| { /* … */ }).unwrap();
+    /// ```
+    pub fn dump_on(mut self, signal: i32) -> Config {
+        self.settings.dump_on.push(signal);
         self
     }
 
@@ -235,10 +267,11 @@ impl Config {
             return Err(RunError::Unwinding);
         }
         panics::name_tasklets();
-        let group = Arc::new(Group::new(self.threads, self.settings.tasklets_max));
-        let parts = parts(&self.settings, Arc::clone(&group), 0, self.observer)?;
+        let settings = self.settings.complete().map_err(RunError::Setting)?;
+        let group = Arc::new(Group::new(self.threads, settings.tasklets_max));
+        let parts = parts(&settings, Arc::clone(&group), 0, self.observer)?;
         let opened = sched::open(parts);
-        let crew = Crew::muster(&self.settings, &group)?;
+        let crew = Crew::muster(&settings, &group)?;
         let _sigpipe = port::host::sigpipe::hold_off();
         crew.begin();
         let mut main: Option<Main<T>> = None;
@@ -274,6 +307,20 @@ impl Config {
     }
 }
 
+impl Settings {
+    /// With what the environment says where the program says nothing; and dumps are set up.
+    fn complete(mut self) -> io::Result<Settings> {
+        if self.stall_limit.is_none() {
+            self.stall_limit = environment::stall_limit()?;
+        }
+        if self.dump_on.is_empty() {
+            self.dump_on.extend(environment::dump_signal()?);
+        }
+        self.dump_on.iter().try_for_each(|&signal| port::watch::dump_on(signal))?;
+        Ok(self)
+    }
+}
+
 /// What opens one scheduler.
 fn parts(
     settings: &Settings,
@@ -297,6 +344,7 @@ fn parts(
         operations_max: settings.operations_max,
         grace_ns: u64::try_from(settings.grace.as_nanos()).unwrap_or(u64::MAX),
         stall: settings.stall_limit,
+        dumped: !settings.dump_on.is_empty(),
     };
     Ok(Parts { group, member, limits, observer, driver, pool })
 }
@@ -334,6 +382,9 @@ pub enum RunError {
     Stack(io::Error),
     /// A thread could not be started.
     Thread(io::Error),
+    /// A variable of the environment has a value that means nothing, or the signal of
+    /// [`Config::dump_on`] cannot be waited for; the text says which.
+    Setting(io::Error),
     /// Tasklets were left that nobody could wake, and none of them waited in a call that could
     /// have said so. They were killed.
     Deadlock(Verdict),
@@ -351,6 +402,7 @@ impl fmt::Display for RunError {
             RunError::Port(error) => write!(f, "no completion port: {error}"),
             RunError::Stack(error) => write!(f, "no stack: {error}"),
             RunError::Thread(error) => write!(f, "no thread: {error}"),
+            RunError::Setting(error) => error.fmt(f),
             RunError::Deadlock(verdict) => verdict.fmt(f),
             RunError::Killed => f.write_str("the first tasklet was killed"),
         }
@@ -361,13 +413,14 @@ impl std::error::Error for RunError {}
 
 impl From<RunError> for io::Error {
     /// For `run(…)?` in functions that return [`io::Result`]. The kind is that of the error inside
-    /// (`Port`, `Stack`, `Thread`), `Deadlock`, or `Other`; [`io::Error::downcast`] gives the
-    /// `RunError` back.
+    /// (`Port`, `Stack`, `Thread`, `Setting`), `Deadlock`, or `Other`; [`io::Error::downcast`]
+    /// gives the `RunError` back.
     fn from(error: RunError) -> io::Error {
         let kind = match &error {
-            RunError::Port(error) | RunError::Stack(error) | RunError::Thread(error) => {
-                error.kind()
-            }
+            RunError::Port(error)
+            | RunError::Stack(error)
+            | RunError::Thread(error)
+            | RunError::Setting(error) => error.kind(),
             RunError::Deadlock(_) => io::ErrorKind::Deadlock,
             RunError::Nested | RunError::Unwinding | RunError::Killed => io::ErrorKind::Other,
         };

@@ -169,8 +169,7 @@ impl<T> Tasklet<T> {
             (State::Ready | State::New, _) if block.killed.get() || here.ending.get() => Ok(()),
             (State::Ready | State::New, _) if !block.is_starved.get() => {
                 here.ready.remove(self.tcb);
-                block.state.set(State::Waiting);
-                block.waiting.set(Waiting::Held);
+                block.wait_for(Waiting::Held);
                 block.parked_at.set(here.next_order());
                 Ok(())
             }

@@ -1,14 +1,15 @@
 //! What others are told: verdicts (who waits on what), the observer's callbacks, and who it was
 //! that overflowed his stack or holds the thread.
 
+mod describe;
+
 use std::fmt;
 use std::io;
 use std::panic::Location;
-use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Choice, Holder, LockKind, Place, Sched, State, Tcb, WaitQueue, Waiting, here};
+use super::{Sched, here};
 use crate::port::watch::Held;
 use crate::stack;
 use crate::stack::overflow::{self, Culprit};
@@ -129,6 +130,8 @@ pub trait Observer {
     }
 }
 
+pub(super) use describe::{LOOKUP, Shown, in_order};
+
 impl Sched {
     /// The youngest `count` tasklets, the oldest first, as lines for a verdict.
     pub(super) fn youngest(&self, count: usize) -> Vec<Waiter> {
@@ -143,60 +146,6 @@ impl Sched {
         lines
     }
 
-    /// A line for a verdict or a dump.
-    pub(crate) fn describe(&self, block: &Tcb) -> Waiter {
-        let on = match (block.state.get(), block.waiting.get()) {
-            (State::New, _) => "not started".to_owned(),
-            (State::Ready, _) => "ready".to_owned(),
-            (State::Running, _) => "running".to_owned(),
-            (State::Done, _) => "done".to_owned(),
-            (State::Waiting, waiting) => match waiting {
-                Waiting::Nothing => "waking up".to_owned(),
-                Waiting::Op { name, fd, .. } => format!("{name} on descriptor {fd}"),
-                Waiting::Channel { queue, sending } => describe_channel(queue, sending),
-                Waiting::Join(target) => format!("joining tasklet {}", self.block(target).id),
-                // SAFETY: it waits, so its frame is there.
-                Waiting::Select(choice) => self.describe_choice(unsafe { choice.as_ref() }),
-                Waiting::Member(_) => "the end of a member of its group".to_owned(),
-                Waiting::Sleep => "sleeping".to_owned(),
-                Waiting::Paused | Waiting::Held => "paused".to_owned(),
-                Waiting::Scope(_) => "the end of its scope".to_owned(),
-                Waiting::Remote { what, .. } => what.to_owned(),
-                Waiting::Lock { kind, holder, .. } => {
-                    // SAFETY: it waits, so its frame is there, which borrows the lock.
-                    self.describe_lock(kind, unsafe { holder.as_ref() })
-                }
-            },
-        };
-        let (id, name, spawned_at) = (block.id, block.name(), block.spawned_at);
-        Waiter { id, name, on, spawned_at }
-    }
-
-    fn describe_lock(&self, kind: LockKind, holder: &Holder) -> String {
-        match holder.tasklet_on(self) {
-            Some(0) => format!("{kind} that this thread locked before the run"),
-            Some(tasklet) => format!("{kind} that tasklet {tasklet} has locked"),
-            None => kind.to_string(),
-        }
-    }
-
-    fn describe_choice(&self, choice: &Choice) -> String {
-        let mut seats = Vec::new();
-        choice.each(|alternative| match alternative.place.get() {
-            Place::Nowhere => {}
-            Place::Channel { queue, sending } => seats.push(describe_channel(queue, sending)),
-            Place::Join(target) => {
-                seats.push(format!("joining tasklet {}", self.block(target).id));
-            }
-            Place::Op { name, fd, .. } => seats.push(format!("{name} on descriptor {fd}")),
-        });
-        seats.reverse();
-        format!(
-            "selecting: {}",
-            if seats.is_empty() { "a time".into() } else { seats.join(" or ") }
-        )
-    }
-
     /// Resumes every suspended tasklet that was asked for its trace, just for that.
     #[cold]
     pub(super) fn trace_everybody(&self) {
@@ -208,15 +157,6 @@ impl Sched {
                 unsafe { fiber.resume(&block.position, &self.hub) };
             }
         });
-    }
-}
-
-fn describe_channel(queue: NonNull<WaitQueue>, sending: bool) -> String {
-    let way = if sending { "sending to" } else { "receiving from" };
-    // SAFETY: a channel outlives those who wait in it: each of them borrows it.
-    match unsafe { queue.as_ref() }.name() {
-        Some(name) => format!("{way} channel '{name}'"),
-        None => format!("{way} channel {queue:p}"),
     }
 }
 
@@ -237,7 +177,8 @@ fn culprit(fault: usize) -> Option<Culprit> {
     if !(guard.start..guard.end).contains(&fault) {
         return None;
     }
-    let (name, name_len) = me.name_in_handler();
+    let name = me.name_in_handler();
+    let (name, name_len) = name.map_or((std::ptr::null(), 0), |name| (name.as_ptr(), name.len()));
     // The suspender stands at the top of the stack; stacks are multiples of guards.
     let usable = (me.suspender.get().addr() - guard.end).next_multiple_of(stack::GUARD);
     let stack_size = usable + (guard.end - guard.start);
@@ -245,11 +186,12 @@ fn culprit(fault: usize) -> Option<Culprit> {
 }
 
 /// The tasklet running on this thread. Async-signal-safe.
-pub(super) fn held() -> Option<Held> {
+fn held() -> Option<Held> {
     let here = here()?;
     let me = here.block(here.running.get()?);
-    let (name, name_len) = me.name_in_handler();
+    let name = me.name_in_handler();
+    let (name, name_len) = name.map_or((std::ptr::null(), 0), |name| (name.as_ptr(), name.len()));
     // The suspender stands at the top of the stack, above the first frame.
     let stack = (me.guard.get().end, me.suspender.get().addr());
-    Some(Held { id: me.id, name, name_len, stack })
+    Some(Held { id: me.id, name, name_len, spawned_at: me.spawned_at, stack })
 }

@@ -2,6 +2,8 @@
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -9,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use overlapped::fs::{File, OpenOptions};
 use overlapped::io::{copy, stderr, stdin, stdout};
-use overlapped::{Config, run, spawn, task, yield_now};
+use overlapped::{Config, JoinError, run, spawn, task, yield_now};
 use rig::Rng;
 
 mod rig;
@@ -173,4 +175,45 @@ fn p21_a_copy_from_a_terminal_does_not_hold_up_a_copy_to_it() {
         drop(answer.join().unwrap());
     });
     rig::report("P21", 1, "copy to a terminal past one that waits for its input");
+}
+
+#[test]
+fn who_outlived_a_kill_and_is_killed_in_a_cursors_queue_lets_others_come_to_it() {
+    watched(|steps| {
+        run(|| {
+            let folder = tempfile::tempdir().unwrap();
+            let file = Rc::new(files(folder.path()).swap_remove(0));
+            file.set_len(1 << 20).unwrap();
+            (&*file).rewind().unwrap();
+            let reading = || {
+                let file = file.clone();
+                move || (&*file).read(&mut [0; 8])
+            };
+            // It has the turn for as long as nobody reads from the pipe.
+            let (_reader, mut writer) = overlapped::io::pipe().unwrap();
+            let holder = spawn({
+                let file = file.clone();
+                move || copy(&mut &*file, &mut writer)
+            });
+            let read = reading();
+            let victim = spawn(move || {
+                let exit = catch_unwind(AssertUnwindSafe(task::pause)).unwrap_err();
+                drop(exit);
+                read()
+            });
+            yield_now();
+            victim.kill();
+            (0..3).for_each(|_| yield_now());
+            steps.fetch_add(1, Relaxed);
+            // Where it leaves, it gives way to who comes to the queue.
+            victim.kill();
+            let other = spawn(reading());
+            assert!(matches!(victim.join(), Err(JoinError::Killed)));
+            steps.fetch_add(1, Relaxed);
+            holder.kill();
+            assert!(matches!(holder.join(), Err(JoinError::Killed)));
+            assert!(other.join().unwrap().is_ok());
+        })
+        .unwrap();
+    });
 }

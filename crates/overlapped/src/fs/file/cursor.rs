@@ -93,23 +93,25 @@ impl Cursor {
         if woken == Woken::Yes {
             return Ok(());
         }
-        let mut queue = self.queue();
-        let place = queue.waiters.iter().position(|(waiting, _)| *waiting == number);
-        match place {
-            Some(place) => drop(queue.waiters.remove(place)),
-            None => {
-                // It was handed over in the last moment.
-                drop(queue);
-                if woken == Woken::TimedOut {
-                    return Ok(());
-                }
-                self.leave();
-            }
+        // If it is not there, it was handed over in the last moment.
+        let has_turn = !self.take_out(number);
+        match woken {
+            Woken::TimedOut if has_turn => return Ok(()),
+            _ if has_turn => self.leave(),
+            _ => {}
         }
         if woken == Woken::Killed {
+            // Others may run here: the queue is not locked any more.
             waiter::leave();
         }
         Err(deadline_passed())
+    }
+
+    /// Takes a waiter out of the queue; false where it was not in there.
+    fn take_out(&self, number: u64) -> bool {
+        let mut queue = self.queue();
+        let place = queue.waiters.iter().position(|(waiting, _)| *waiting == number);
+        place.and_then(|place| queue.waiters.remove(place)).is_some()
     }
 
     #[inline]

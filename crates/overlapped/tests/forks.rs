@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use overlapped::fs::{self, File};
 use overlapped::task::{PauseError, in_tasklet, unblock, wait_any};
+use overlapped::time::sleep;
 use overlapped::{Channel, JoinError, Select, run, scope, spawn, yield_now};
 
 fn fifo(path: PathBuf) -> PathBuf {
@@ -30,6 +31,11 @@ fn in_a_child(f: impl FnOnce()) {
         // SAFETY: ends this process, whose other copies of things belong to the parent.
         unsafe { libc::_exit(i32::from(ended.is_err())) };
     }
+    assert_eq!(end_of(child), 0, "the child did not come to its end");
+}
+
+/// Waits for a child, and kills one that does not come to its end. Its status.
+fn end_of(child: libc::pid_t) -> i32 {
     let late = Instant::now() + Duration::from_secs(30);
     let mut status = -1;
     // SAFETY: a child of ours and a place for its status.
@@ -40,7 +46,7 @@ fn in_a_child(f: impl FnOnce()) {
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    assert_eq!(status, 0, "the child did not come to its end");
+    status
 }
 
 /// Something for a thread of the pool, and for one that may wait for ever.
@@ -128,13 +134,20 @@ fn a_child_finds_its_parents_tasklets_parked_for_good() {
 
 #[test]
 fn a_scope_in_a_child_waits_for_nobody() {
-    run(|| {
-        scope(|s| {
-            s.spawn(yield_now);
-            in_a_child(|| scope(|_| ()));
+    let status = run(|| {
+        let child = scope(|s| {
+            s.spawn(|| sleep(Duration::from_millis(1)));
+            // SAFETY: as above; the child ends here.
+            unsafe { libc::fork() }
         });
-    })
-    .unwrap();
+        assert!(child >= 0);
+        if child == 0 {
+            // SAFETY: as above.
+            unsafe { libc::_exit(i32::from(in_tasklet())) };
+        }
+        end_of(child)
+    });
+    assert_eq!(status.unwrap(), 0);
 }
 
 #[test]
@@ -145,8 +158,5 @@ fn a_tasklet_that_ends_in_a_child_ends_the_child() {
         assert!(child >= 0);
         child
     });
-    let mut status = 0;
-    // SAFETY: a child of ours and a place for its status.
-    assert!(unsafe { libc::waitpid(child.unwrap(), &raw mut status, 0) } > 0);
-    assert_eq!(libc::WTERMSIG(status), libc::SIGABRT);
+    assert_eq!(libc::WTERMSIG(end_of(child.unwrap())), libc::SIGABRT);
 }

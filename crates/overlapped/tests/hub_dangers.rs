@@ -344,7 +344,7 @@ fn one(seed: u64, joined: &mut Vec<Tasklet<Bomb>>) {
 fn s15_the_users_code_never_runs_on_the_schedulers_stack() {
     std::panic::set_hook(Box::new(|_| _ = look()));
     let mut rng = Rng(15);
-    for _ in 0..rig::rounds(40, 4_000) {
+    for _ in 0..rig::rounds(40, 1_000) {
         let tasklets = 1 + rng.below(30);
         let seed = rng.next() >> 1;
         let config = Config::new().observer(Watches).threads(1 + rng.below(2));

@@ -238,7 +238,7 @@ fn loom_readers_and_a_writer() {
 
 /// Starts somebody who asks for permits and may be killed, while the caller has the lock. Gives 1
 /// if it got them; as an owner it makes a change then.
-fn victim(lock: &Arc<Guarded>, life: &Life, ask: Ask) -> thread::JoinHandle<usize> {
+fn victim(lock: &Arc<Guarded>, life: &Life, ask: Ask<'static>) -> thread::JoinHandle<usize> {
     let (lock, life) = (lock.clone(), life.clone());
     thread::spawn(move || {
         life.begin();

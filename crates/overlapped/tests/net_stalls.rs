@@ -36,7 +36,9 @@ fn in_time(limit: Duration, f: impl FnOnce() + Send + 'static) {
     });
     match wait.recv_timeout(limit) {
         Err(std::sync::mpsc::RecvTimeoutError::Timeout) => panic!("it hangs"),
-        _ => thread.join().unwrap(),
+        Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => thread.join().unwrap(),
+        // One on which a tasklet was parked for good does not end.
+        Ok(()) => {}
     }
 }
 

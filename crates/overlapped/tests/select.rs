@@ -787,21 +787,24 @@ fn leaving_the_run_ends_selects_of_every_kind() {
         assert!(ended.is_ok());
         assert_eq!(channel.balance(), 0);
     }
-    // One that catches every kill is parked for good, with its seats given up.
-    let channel = Channel::<u8>::new();
-    let inner = channel.clone();
-    let config = Config::new().grace(5 * MS);
-    let ended = config.run_until(move || {
-        drop(spawn(move || {
-            task::shield(|| {
-                let (rx, _tx) = std::io::pipe().unwrap();
-                drop(Select::new().recv(&inner, |_| ()).readable(&rx, |_| ()).wait());
-            });
-        }));
-        yield_now();
+    // One that catches every kill is parked for good, with its seats given up. Its thread does not
+    // end.
+    let (sender, balance) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let channel = Channel::<u8>::new();
+        let inner = channel.clone();
+        let ended = Config::new().grace(5 * MS).run_until(move || {
+            drop(spawn(move || {
+                task::shield(|| {
+                    let (rx, _tx) = std::io::pipe().unwrap();
+                    drop(Select::new().recv(&inner, |_| ()).readable(&rx, |_| ()).wait());
+                });
+            }));
+            yield_now();
+        });
+        sender.send(ended.map(|()| channel.balance())).unwrap();
     });
-    assert!(ended.is_ok());
-    assert_eq!(channel.balance(), 0);
+    assert_eq!(balance.recv().unwrap().unwrap(), 0);
 }
 
 #[test]

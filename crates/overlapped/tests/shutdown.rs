@@ -344,14 +344,17 @@ fn a_stack_that_nobody_can_make_is_an_error_and_not_the_end() {
 fn who_is_parked_for_good_keeps_no_descriptor_open() {
     let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     let before = open();
-    for _ in 0..100 {
-        let parked = Config::new().grace(Duration::from_millis(1)).run_until(|| {
-            let parked = spawn(|| shield(|| sleep(Duration::from_secs(600))));
-            yield_now();
-            parked
-        });
-        assert!(matches!(parked.unwrap().join(), Err(JoinError::Abandoned)));
-    }
+    // Its thread does not end.
+    ends(|| {
+        for _ in 0..100 {
+            let parked = Config::new().grace(Duration::from_millis(1)).run_until(|| {
+                let parked = spawn(|| shield(|| sleep(Duration::from_secs(600))));
+                yield_now();
+                parked
+            });
+            assert!(matches!(parked.unwrap().join(), Err(JoinError::Abandoned)));
+        }
+    });
     // Neighbours open some, too; a run has at least two.
     assert!(open() < before + 100, "{before}, then {}", open());
 }

@@ -102,14 +102,17 @@ fn who_is_killed_has_no_result() {
 
 #[test]
 fn who_is_parked_for_good_tells_who_joins_it() {
-    let handle = Config::new()
-        .grace(MOMENT)
-        .run_until(|| {
+    let (sender, handle) = std::sync::mpsc::channel();
+    // On a thread that does not end.
+    std::thread::spawn(move || {
+        let ended = Config::new().grace(MOMENT).run_until(|| {
             let handle = thread::spawn(|| overlapped::task::shield(|| thread::sleep(FOR_EVER)));
             yield_now();
             handle
-        })
-        .unwrap();
+        });
+        sender.send(ended.unwrap()).unwrap();
+    });
+    let handle = handle.recv().unwrap();
     assert!(handle.is_finished());
     assert!(matches!(why(handle.join()), JoinError::Abandoned));
 }

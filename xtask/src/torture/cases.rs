@@ -105,6 +105,10 @@ pub(crate) const CASES: &[Case] = &[
         ports: BOTH,
         answer: Answer::Under(Tool::AddressSanitizer),
     },
+    both(
+        "S14",
+        "What outlives the grace time leaves no join, queue, closure or lent thread-local behind.",
+    ),
     both("S15", "The user's code never runs on the scheduler's own stack, whatever calls it."),
     both("S16", "No count wraps: at its end there is an error, or the process ends."),
     both("S18", "Each hazard does what the documents say, and its remedy works."),

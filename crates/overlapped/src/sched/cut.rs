@@ -3,11 +3,7 @@
 //! All but one kind of wait end at once. A pending operation does not: it is asked to end, and its
 //! completion decides (first law).
 
-use std::mem::ManuallyDrop;
-
-use super::{
-    Ending, Message, Sched, State, Tcb, TcbPtr, Verdict, Waiting, Wake, drop_locals, seat_of,
-};
+use super::{Message, Sched, State, Tcb, TcbPtr, Verdict, Waiting, Wake, drop_locals, seat_of};
 
 /// How many candidates for a verdict are kept without asking whether they are of any use.
 const CANDIDATES_MIN: usize = 1_024;
@@ -75,12 +71,13 @@ impl Sched {
             Waiting::Remote { token, .. } | Waiting::Lock { token, .. } => {
                 self.remote_waits.borrow_mut().remove(token);
             }
+            // SAFETY: it waits, so its frame is there.
+            Waiting::Scope(scope) => unsafe { scope.as_ref() }.owner.set(None),
             Waiting::Nothing
             | Waiting::Op { .. }
             | Waiting::Sleep
             | Waiting::Paused
-            | Waiting::Held
-            | Waiting::Scope(_) => {}
+            | Waiting::Held => {}
         }
     }
 
@@ -161,62 +158,6 @@ impl Sched {
         if self.telling_all.replace(false) {
             self.candidates.borrow_mut().clear();
         }
-    }
-
-    /// Parks for good whoever has outlived the grace time. Their operations have ended.
-    pub(super) fn abandon(&self, tcb: TcbPtr) {
-        let block = self.block(tcb);
-        let seen = self.describe(block);
-        match block.state.get() {
-            State::Waiting => self.unlink(block, tcb),
-            _ if block.is_starved.get() => self.starved.remove(tcb),
-            _ => self.ready.remove(tcb),
-        }
-        self.forget_deadline(block);
-        block.ending.set(Ending::Abandoned);
-        self.say_over(block);
-        self.timers.borrow_mut().disarm(tcb);
-        // SAFETY: the fiber is not running: this is the hub. Nothing resumes it any more.
-        if let Some(fiber) = unsafe { (*block.fiber.get()).take() } {
-            // The pool keeps the slab of a stack that never came back.
-            let _ = ManuallyDrop::new(fiber);
-        }
-        if let Some(tell) = block.extra(|extra| extra?.on_abandon.take()) {
-            tell();
-        }
-        self.abandoned.borrow_mut().push(seen);
-        // Its reference stays: whatever points into its stack may look at the block.
-        self.unlist(tcb);
-    }
-
-    /// Ends the operations of those who outlived the grace time, then parks them for good.
-    ///
-    /// Not main: it borrows from whoever called `run`, and so may its own threads; `run` cannot
-    /// return before it has ended, and it never will.
-    #[cold]
-    pub(super) fn abandon_all(&self, main: Option<TcbPtr>) {
-        if let Some(main) = main.filter(|main| !self.block(*main).is_over()) {
-            let main = self.describe(self.block(main));
-            eprintln!("overlapped: the first tasklet outlived the grace time ({main}); aborting");
-            std::process::abort();
-        }
-        self.each(|_, block| {
-            match block.waiting.get() {
-                Waiting::Op { token, .. } if !block.cut.replace(true) => {
-                    self.driver.borrow_mut().cancel(token);
-                }
-                // SAFETY: it waits, so its frame is there.
-                Waiting::Select(choice) => self.give_up(unsafe { choice.as_ref() }),
-                _ => {}
-            }
-        });
-        while self.table.borrow().len() > 0 {
-            self.reap(None);
-        }
-        self.late.set(true);
-        self.each(|tcb, _| self.abandon(tcb));
-        // For those who may still come from other threads.
-        self.grace_until.set(self.read_clock().saturating_add(self.limits.grace_ns));
     }
 
     /// What every tasklet does last, on its own stack: tells whoever waits for its end.

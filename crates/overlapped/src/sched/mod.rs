@@ -15,9 +15,10 @@
 //! locals are dropped on a tasklet's stack.
 //!
 //! Shutdown: (1) `ending` is set and everybody is killed; (2) the loop goes on until all have
-//! ended; (3) who outlives the grace time is abandoned: its operation is cancelled and reaped, its
-//! stack leaked; (4) the port is drained and closed.
+//! ended; (3) what outlives the grace time is abandoned (`abandon/`); (4) the port is drained and
+//! closed.
 
+mod abandon;
 mod cut;
 mod enter;
 mod group;

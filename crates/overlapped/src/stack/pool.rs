@@ -47,7 +47,7 @@ pub(crate) struct StackConfig {
     /// Size of a stack when none is asked for.
     pub(crate) size: usize,
     pub(crate) guards: Guards,
-    /// Stacks lent at the same time, dropped (leaked) ones included.
+    /// Stacks lent at the same time, but for lost ones.
     pub(crate) max: usize,
 }
 
@@ -122,6 +122,11 @@ impl Pool {
         self.classes[usize::from(stack.shift - MIN_SHIFT)].pooled.push(stack);
     }
 
+    /// A stack that was lent never comes back: its place stays as it is, and another may be lent.
+    pub(crate) fn lose(&mut self) {
+        self.in_use -= 1;
+    }
+
     /// Returns the memory of stacks that nobody took since the last call, except a few; to be
     /// called now and then (once a second, say). `true`: there are more, call again soon.
     pub(crate) fn trim(&mut self) -> bool {
@@ -151,7 +156,7 @@ impl Pool {
         self.classes.iter().any(|class| dirty(class) > HOT)
     }
 
-    /// Stacks that are lent, or were and leaked.
+    /// Stacks that are lent, or were and never came back, unless they are [`lost`](Pool::lose).
     pub(crate) fn in_use(&self) -> usize {
         self.in_use
     }

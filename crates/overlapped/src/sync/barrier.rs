@@ -60,7 +60,7 @@ impl Barrier {
         drop(held);
         // Preparing to wait may let others run, and the last of them may come: then it is this one.
         match self.gathering.join(|held| held.waiting() + 1 < self.n) {
-            Ok(Some(mut place)) => {
+            Ok(Some(place)) => {
                 let released = place.wait(WHAT, NEVER);
                 assert!(released, "nothing but the last to come ends the wait");
                 BarrierWaitResult(false)

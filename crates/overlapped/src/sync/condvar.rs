@@ -175,8 +175,10 @@ impl Condvar {
         };
         let mut waiter = Waiter { condvar: self, place, passes_on: true };
         let mutex = suspended.unlock();
-        let notified = waiter.place.wait(WHAT, until);
-        let locked = mutex.lock();
+        let (notified, locked) = waiter::with_cleanup(&|| waiter.abandon(), || {
+            let notified = waiter.place.wait_within(WHAT, until);
+            (notified, mutex.lock())
+        });
         waiter.passes_on = false;
         Ok((locked, notified))
     }
@@ -190,6 +192,15 @@ struct Waiter<'a> {
     condvar: &'a Condvar,
     place: Place<'a>,
     passes_on: bool,
+}
+
+impl Waiter<'_> {
+    /// Parked for good, it does so, too.
+    fn abandon(&self) {
+        if self.place.leave() {
+            self.condvar.notify_one();
+        }
+    }
 }
 
 impl Drop for Waiter<'_> {

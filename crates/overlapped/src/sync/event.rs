@@ -83,7 +83,7 @@ impl Event {
             return Ok(true);
         }
         match self.gathering.join(|_| !self.is_set())? {
-            Some(mut place) => Ok(place.wait(WHAT, until)),
+            Some(place) => Ok(place.wait(WHAT, until)),
             None => Ok(true),
         }
     }

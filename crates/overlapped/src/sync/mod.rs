@@ -37,8 +37,9 @@
 //!   say so instead.
 //! - **Inside [`no_switch`](crate::task::no_switch)** a call that would have to wait panics, or
 //!   says that it did not wait where it can.
-//! - A tasklet that outlives its scheduler's grace time is parked for good, with the locks that it
-//!   holds and its places in queues.
+//! - **Parked for good.** A tasklet that outlives its scheduler's grace time leaves all queues, and
+//!   what it was given there is passed on. What it holds remains held, as by a thread of std that
+//!   waits for ever: whoever wants that lock, in another thread, waits for ever, too.
 //!
 //! Std's own locks remain right for what is never held across a wait, and cost about the same.
 

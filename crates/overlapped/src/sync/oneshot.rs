@@ -50,10 +50,14 @@ impl<T> Sender<T> {
 }
 
 impl<T> Sender<T> {
-    /// One more sender; who comes first sends the value.
-    pub(crate) fn another(&self) -> Sender<T> {
-        self.shared.add_sender();
-        Sender { shared: Arc::clone(&self.shared) }
+    /// Sends a value in the place of a sender that is leaked.
+    pub(crate) fn instead(&self) -> impl FnOnce(T) + use<T> {
+        let shared = Arc::downgrade(&self.shared);
+        move |value| {
+            if let Some(shared) = shared.upgrade() {
+                drop(shared.try_send(value));
+            }
+        }
     }
 }
 

@@ -41,7 +41,7 @@ pub use inspect::{Dump, DumpLine, Stats, dump, stack_used, stats};
 pub use local::Local;
 pub(crate) use local::{drop_locals, identity, is_first};
 pub use modes::{TaskletExit, current, in_tasklet, no_switch, pause, shield, yield_now};
-pub(crate) use modes::{breathe, count_busy_call, exit_now, on_abandon, port_waits_for_disks};
+pub(crate) use modes::{breathe, count_busy_call, exit_now, port_waits_for_disks};
 pub use payload::PanicPayload;
 pub(crate) use refusal::{Refusal, deadline_passed, would_wait_while_unwinding};
 pub use spawn::{

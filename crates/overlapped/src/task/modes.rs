@@ -139,15 +139,6 @@ pub fn current() -> Current {
     }
 }
 
-/// Has `tell` called if the calling tasklet is parked for good. It must run nothing of the user's:
-/// it is called on the scheduler's own stack.
-pub(crate) fn on_abandon(tell: impl FnOnce() + 'static) {
-    if let Some(here) = here() {
-        let tell: Box<dyn FnOnce()> = Box::new(tell);
-        here.me().extra_or_new(|extra| extra.on_abandon = Some(tell));
-    }
-}
-
 /// Whether the caller is a tasklet: whether a call that waits blocks it alone.
 pub fn in_tasklet() -> bool {
     here().is_some()

@@ -11,6 +11,8 @@
 //! not lost. A wake after the wait has ended does nothing: whoever hands something over decides
 //! under its own lock who has got it, never by the wake.
 //!
+//! Whoever waits in a queue parks inside [`with_cleanup`], and leaves the queue there.
+//!
 //! While a `Wait` exists, the scheduler takes it that somebody outside may end it, so there is no
 //! deadlock verdict; unless it is for a lock that is held on this very thread.
 
@@ -87,6 +89,18 @@ pub(crate) fn prepare() -> Result<(Wait, Waker), Refusal> {
         }
     };
     Ok((Wait { place, thread: PhantomData }, Waker(target)))
+}
+
+/// Calls `wait`. If the calling tasklet is parked for good in it, `cleanup` does for others what
+/// destructors would have done had the wait been unwound. On the scheduler's own stack: it neither
+/// runs nor drops anything of the user's.
+///
+/// From where `wait` returns to where the caller has left its queue, it waits for nothing.
+pub(crate) fn with_cleanup<R>(cleanup: &impl Fn(), wait: impl FnOnce() -> R) -> R {
+    match here() {
+        Some(here) => here.with_cleanup(cleanup, wait),
+        None => wait(),
+    }
 }
 
 /// The calling tasklet's deadline (`time::timeout`) on the port's clock; [`NEVER`] without one.

@@ -78,9 +78,7 @@ impl Builder {
         T: 'static,
     {
         let identity = Identity::new(self.name.clone());
-        let (body, handle) = joined(f, identity);
-        drop(self.settings().spawn(body)?);
-        Ok(handle)
+        Ok(joined(f, identity, self.settings())?)
     }
 
     /// Spawns a tasklet of `scope`.

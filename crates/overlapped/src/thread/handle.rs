@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::this::{Identity, Thread};
 use crate::sync::oneshot::{self, Nothing};
-use crate::task::{self, JoinError, TaskletExit, waiter};
+use crate::task::{self, JoinError, SpawnError, TaskletExit, waiter};
 
 /// `std::thread::JoinHandle`. Dropping it detaches the tasklet.
 pub struct JoinHandle<T> {
@@ -19,18 +19,22 @@ pub struct JoinHandle<T> {
     thread: Thread,
 }
 
-/// What a tasklet that is joined through a [`JoinHandle`] runs.
-pub(super) fn joined<F, T>(f: F, identity: Arc<Identity>) -> (impl FnOnce(), JoinHandle<T>)
+/// Spawns a tasklet that is joined through a [`JoinHandle`].
+#[track_caller]
+pub(super) fn joined<F, T>(
+    f: F,
+    identity: Arc<Identity>,
+    settings: task::Builder,
+) -> Result<JoinHandle<T>, SpawnError>
 where
-    F: FnOnce() -> T,
+    F: FnOnce() -> T + 'static,
     T: 'static,
 {
     let (sender, result) = oneshot::channel();
+    let instead = sender.instead();
     let handle = JoinHandle { result, thread: Thread::of(Arc::clone(&identity)) };
     let body = move || {
         identity.assume();
-        let last = sender.another();
-        task::on_abandon(move || drop(last.send(Err(Box::new(JoinError::Abandoned)))));
         let ended = catch_unwind(AssertUnwindSafe(f));
         // As of a thread that is joined, nothing of it is left.
         task::drop_locals();
@@ -42,7 +46,9 @@ where
             ended => drop(sender.send(ended)),
         }
     };
-    (body, handle)
+    let tasklet = settings.spawn(body)?;
+    tasklet.on_abandon(move || instead(Err(Box::new(JoinError::Abandoned))));
+    Ok(handle)
 }
 
 impl<T> JoinHandle<T> {

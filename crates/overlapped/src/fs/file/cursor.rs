@@ -44,6 +44,13 @@ struct Queue {
 /// may outlive its caller, a share.
 pub(super) struct Turn<C: Deref<Target = Cursor>>(C);
 
+impl<C: Deref<Target = Cursor>> Turn<C> {
+    /// Calls `wait`. Who is parked for good in it has the turn no more.
+    pub(super) fn during<R>(&self, wait: impl FnOnce() -> R) -> R {
+        waiter::with_cleanup(&|| self.0.leave(), wait)
+    }
+}
+
 impl<C: Deref<Target = Cursor>> Drop for Turn<C> {
     fn drop(&mut self) {
         self.0.leave();
@@ -89,22 +96,24 @@ impl Cursor {
             queue.waiters.push_back((number, waker));
             number
         };
-        let woken = wait.park("a file's cursor", waiter::deadline());
-        if woken == Woken::Yes {
-            return Ok(());
-        }
-        // If it is not there, it was handed over in the last moment.
-        let has_turn = !self.take_out(number);
+        // If it is not in the queue, the turn was handed over in the last moment.
+        let quit = || {
+            if !self.take_out(number) {
+                self.leave();
+            }
+        };
+        let woken =
+            waiter::with_cleanup(&quit, || wait.park("a file's cursor", waiter::deadline()));
         match woken {
-            Woken::TimedOut if has_turn => return Ok(()),
-            _ if has_turn => self.leave(),
-            _ => {}
+            Woken::Yes => Ok(()),
+            Woken::TimedOut if !self.take_out(number) => Ok(()),
+            Woken::TimedOut => Err(deadline_passed()),
+            Woken::Killed => {
+                quit();
+                // Others may run here: the queue is not locked any more.
+                waiter::leave()
+            }
         }
-        if woken == Woken::Killed {
-            // Others may run here: the queue is not locked any more.
-            waiter::leave();
-        }
-        Err(deadline_passed())
     }
 
     /// Takes a waiter out of the queue; false where it was not in there.
@@ -137,12 +146,70 @@ impl Cursor {
 
 impl Turns for Cursor {
     fn during(&self, f: &mut dyn FnMut()) -> io::Result<()> {
-        let _turn = Cursor::enter(self)?;
-        f();
+        Cursor::enter(self)?.during(f);
         Ok(())
     }
 }
 
 fn refused(refusal: Refusal) -> io::Error {
     io::Error::new(io::ErrorKind::WouldBlock, refusal.reason())
+}
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use std::sync::{Arc, mpsc};
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::task::{Config, shield, spawn, yield_now};
+    use crate::time::sleep;
+
+    /// Runs `f` in a tasklet that is parked for good in it, on a thread that does not end.
+    fn abandon(f: impl FnOnce() + Send + 'static) {
+        let (done, wait) = mpsc::channel();
+        thread::spawn(move || {
+            let config = Config::new().grace(Duration::from_millis(20));
+            let ended = config.run_until(|| {
+                drop(spawn(move || shield(f)));
+                yield_now();
+            });
+            done.send(ended.is_ok()).unwrap();
+        });
+        assert!(wait.recv_timeout(Duration::from_secs(30)).unwrap());
+    }
+
+    /// Takes the turn on a thread of its own, and says so.
+    fn take_turn(cursor: &Arc<Cursor>) -> mpsc::Receiver<()> {
+        let (cursor, (done, wait)) = (Arc::clone(cursor), mpsc::channel());
+        thread::spawn(move || {
+            drop(Cursor::enter(cursor));
+            done.send(()).unwrap();
+        });
+        wait
+    }
+
+    #[test]
+    fn who_is_parked_for_good_in_the_queue_holds_up_nobody() {
+        let cursor = Arc::<Cursor>::default();
+        let turn = Cursor::enter(Arc::clone(&cursor)).unwrap();
+        let theirs = Arc::clone(&cursor);
+        abandon(move || drop(Cursor::enter(theirs)));
+        let next = take_turn(&cursor);
+        thread::sleep(Duration::from_millis(20));
+        drop(turn);
+        next.recv_timeout(Duration::from_secs(30)).expect("the next one has the turn");
+    }
+
+    #[test]
+    fn who_is_parked_for_good_has_its_turn_no_more() {
+        let cursor = Arc::<Cursor>::default();
+        let theirs = Arc::clone(&cursor);
+        abandon(move || {
+            let turn = Cursor::enter(theirs).unwrap();
+            turn.during(|| sleep(Duration::from_secs(100_000)));
+        });
+        let next = take_turn(&cursor);
+        next.recv_timeout(Duration::from_secs(30)).expect("the turn is free");
+    }
 }

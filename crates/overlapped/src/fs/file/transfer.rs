@@ -200,7 +200,7 @@ impl File {
             // SAFETY: the caller's promise.
             return unsafe { self.by_pool(memory, offset, direct) };
         }
-        let _turn = match offset {
+        let turn = match offset {
             None => Some(Cursor::enter(&*self.cursor)?),
             Some(_) => None,
         };
@@ -228,7 +228,12 @@ impl File {
             }
         }
         // SAFETY: the caller's promise.
-        match keep(done, || unsafe { self.by_port(memory, offset) }) {
+        let by_port = || keep(done, || unsafe { self.by_port(memory, offset) });
+        let more = match turn {
+            Some(turn) => turn.during(by_port),
+            None => by_port(),
+        };
+        match more {
             Err(_) if done > 0 => Ok(done),
             more => more.map(|more| done + more),
         }
@@ -246,10 +251,10 @@ impl File {
             // SAFETY: the caller's promise.
             return unsafe { self.by_pool(memory, None, true) };
         }
-        let _turn = Cursor::enter(&*self.cursor)?;
+        let turn = Cursor::enter(&*self.cursor)?;
         let at = at_once::seek(self.as_fd(), SeekFrom::Current(0))?;
         // SAFETY: the caller's promise.
-        let done = unsafe { self.by_port(memory, Some(at)) }?;
+        let done = turn.during(|| unsafe { self.by_port(memory, Some(at)) })?;
         at_once::seek(self.as_fd(), SeekFrom::Start(at + done as u64))?;
         Ok(done)
     }

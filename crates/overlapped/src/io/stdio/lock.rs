@@ -98,19 +98,24 @@ impl<T> Locked<T> {
         }
         turns.waiting.push_back((me, waker));
         drop(turns);
-        match wait.park(self.name, FOR_EVER) {
+        match waiter::with_cleanup(&|| self.quit(me), || wait.park(self.name, FOR_EVER)) {
             Woken::Yes => Ok(self.guard()),
             Woken::Killed => {
-                let mut turns = self.turns();
-                turns.waiting.retain(|(who, _)| *who != me);
-                let was_handed = turns.owner == Some(me);
-                drop(turns);
-                if was_handed {
-                    drop(self.guard());
-                }
+                self.quit(me);
                 waiter::leave()
             }
             Woken::TimedOut => unreachable!("it waits without a limit"),
+        }
+    }
+
+    /// `me`, who waits, leaves the queue, and gives the lock up if it has been handed over.
+    fn quit(&self, me: Caller) {
+        let mut turns = self.turns();
+        turns.waiting.retain(|(who, _)| *who != me);
+        let was_handed = turns.owner == Some(me);
+        drop(turns);
+        if was_handed {
+            drop(self.guard());
         }
     }
 

@@ -7,3 +7,4 @@ pub(crate) mod process;
 pub(crate) mod signals;
 pub(crate) mod sigpipe;
 pub(crate) mod terminal;
+pub(crate) mod thread_end;

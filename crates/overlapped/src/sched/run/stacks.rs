@@ -43,11 +43,22 @@ impl Sched {
         true
     }
 
+    /// As [`Sched::try_starved`], though no stack has come back: some have been left behind.
+    #[cold]
+    pub(in crate::sched) fn try_starved_again(&self) {
+        self.tried_starved.set(false);
+        self.try_starved();
+    }
+
     /// Waits for a stack with others, or says why there will never be one.
     #[cold]
     pub(super) fn starve(&self, tcb: TcbPtr) {
         let others_hold_stacks = self.pool.borrow().in_use() > 0;
-        assert!(others_hold_stacks, "the first stack was made before the loop began");
+        let may_be_alone = self.late.get();
+        assert!(
+            others_hold_stacks || may_be_alone,
+            "the first stack was made before the loop began"
+        );
         self.block(tcb).is_starved.set(true);
         self.starved.push_back(tcb);
     }

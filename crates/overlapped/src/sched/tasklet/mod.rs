@@ -25,6 +25,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::NonNull;
 use std::rc::Rc;
 
+use super::abandon::Cleanups;
 use super::users_turn;
 use super::witness::in_order;
 use crate::op::{Outcome, Token};
@@ -168,7 +169,7 @@ pub(crate) enum Ending {
     Killed,
     /// It never ran: the stack that it asked for cannot be made.
     NoStack,
-    /// It outlived the grace time and is parked for good.
+    /// It outlived the grace time: it is parked for good, or has never begun and never will.
     Abandoned,
 }
 
@@ -229,6 +230,8 @@ pub(crate) struct Tcb {
     pub(crate) since: Cell<u64>,
     /// The order of parking, for "the last waiter".
     pub(crate) parked_at: Cell<u64>,
+    /// What it has to do for others if it is parked for good.
+    pub(in crate::sched) cleanups: Cleanups,
     /// Rarely used parts, made when first needed.
     pub(crate) extra: UnsafeCell<Option<Box<Extra>>>,
     /// It was given a name, before its first run.
@@ -256,7 +259,7 @@ pub(crate) struct Extra {
     pub(crate) identity: Option<std::sync::Arc<dyn Any + Send + Sync>>,
     /// The verdict behind `Wake::Deadlock`.
     pub(crate) verdict: Option<super::Verdict>,
-    /// Tells others that it was parked for good. Runs nothing of the user's.
+    /// Tells others that it was abandoned. Neither runs nor drops anything of the user's.
     pub(crate) on_abandon: Option<Box<dyn FnOnce()>>,
     /// An executor that polls its end.
     pub(crate) waker: Option<std::task::Waker>,
@@ -302,6 +305,7 @@ impl Tcb {
             all_prev: Cell::new(None),
             since: Cell::new(0),
             parked_at: Cell::new(0),
+            cleanups: Cell::new(None),
             extra: UnsafeCell::new(None),
             is_named: Cell::new(false),
             no_stack: Cell::new(false),

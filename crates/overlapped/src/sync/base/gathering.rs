@@ -1,6 +1,7 @@
 //! Waiters that are let go together, or one after another: [`Condvar`](crate::sync::Condvar),
 //! [`Barrier`](crate::sync::Barrier), [`Event`](crate::sync::Event).
 
+use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard};
 
 use super::queue::{Key, Queue, wake_all};
@@ -38,7 +39,7 @@ impl Gathering {
             return Ok(None);
         }
         let key = held.0.get_or_insert_with(|| Box::new(Queue::new())).push((), waker);
-        Ok(Some(Place { gathering: self, key, wait: Some(wait) }))
+        Ok(Some(Place { gathering: self, key, wait: Cell::new(Some(wait)) }))
     }
 
     /// Lets the first one go.
@@ -67,17 +68,33 @@ impl Held<'_> {
 pub(in crate::sync) struct Place<'a> {
     gathering: &'a Gathering,
     key: Key,
-    wait: Option<Wait>,
+    wait: Cell<Option<Wait>>,
 }
 
 impl Place<'_> {
     /// Waits; whether the caller has been let go, before the port's clock showed `until`.
-    pub(in crate::sync) fn wait(&mut self, what: &'static str, until: u64) -> bool {
+    pub(in crate::sync) fn wait(&self, what: &'static str, until: u64) -> bool {
+        let cleanup = || {
+            self.leave();
+        };
+        waiter::with_cleanup(&cleanup, || self.wait_within(what, until))
+    }
+
+    /// As [`Place::wait`], inside the caller's own cleanup, which leaves the place.
+    pub(in crate::sync) fn wait_within(&self, what: &'static str, until: u64) -> bool {
         let wait = self.wait.take().expect("a place is waited in once");
         if wait.park(what, until) == Woken::Killed {
             waiter::leave();
         }
         self.is_released()
+    }
+
+    /// The waiter leaves, once; whether it had been let go.
+    pub(in crate::sync) fn leave(&self) -> bool {
+        let mut held = self.gathering.hold();
+        let queue = held.0.as_mut().expect("it was made when the first waiter came");
+        let ((), released) = queue.remove(self.key);
+        released
     }
 
     pub(in crate::sync) fn is_released(&self) -> bool {
@@ -88,8 +105,6 @@ impl Place<'_> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        if let Some(queue) = &mut *self.gathering.hold().0 {
-            queue.remove(self.key);
-        }
+        self.leave();
     }
 }

@@ -112,6 +112,11 @@ mod rt {
         Ok((Wait(waker.clone()), waker))
     }
 
+    /// Nobody is parked for good.
+    pub(super) fn with_cleanup<R>(_: &impl Fn(), wait: impl FnOnce() -> R) -> R {
+        wait()
+    }
+
     /// The next `prepare` tells.
     pub(super) fn leave() {}
 

@@ -28,7 +28,10 @@ pub(super) mod rt {
 
     pub(super) use crate::sched::LockWait;
     pub(in crate::sync) use crate::task::Refusal;
-    pub(in crate::sync) use crate::task::waiter::{Waker, Woken, deadline, leave, prepare};
+    pub(super) use crate::task::waiter::Wait;
+    pub(in crate::sync) use crate::task::waiter::{
+        Waker, Woken, deadline, leave, prepare, with_cleanup,
+    };
 
     /// No user code runs under such a lock, so nothing is half done where one is poisoned.
     pub(in crate::sync) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -6,7 +6,7 @@
 //! seen is its own affair, so one that is killed has nothing to pass on.
 
 use super::queue::{Key, Queue, wake_all};
-use super::rt::{Mutex, Woken, leave, lock, prepare};
+use super::rt::{Mutex, Woken, leave, lock, prepare, with_cleanup};
 
 /// See the module's comment.
 pub(in crate::sync) struct Monitor<S> {
@@ -70,12 +70,12 @@ impl<S> Monitor<S> {
             }
             let key = inner.waiting.push((), waker);
             drop(inner);
-            let _place = Place { monitor: self, key };
-            match wait.park(what, until) {
+            let place = Place { monitor: self, key };
+            with_cleanup(&|| place.leave(), || match wait.park(what, until) {
                 Woken::Yes => {}
                 Woken::TimedOut => is_late = true,
                 Woken::Killed => leave(),
-            }
+            });
         }
     }
 }
@@ -86,8 +86,14 @@ struct Place<'a, S> {
     key: Key,
 }
 
+impl<S> Place<'_, S> {
+    fn leave(&self) {
+        lock(&self.monitor.inner).waiting.remove(self.key);
+    }
+}
+
 impl<S> Drop for Place<'_, S> {
     fn drop(&mut self) {
-        lock(&self.monitor.inner).waiting.remove(self.key);
+        self.leave();
     }
 }

@@ -21,10 +21,11 @@
 //! it comes too late, the word is closed to newcomers and the next release hands over. Shared
 //! permits are handed over at once: they keep nobody out but who wants all.
 //!
-//! Whoever leaves the queue without taking what it was offered (a kill, a time limit) passes it on.
+//! A waiter that leaves the queue without what it was offered (a kill, a time limit, the end of the
+//! grace time) passes it on.
 
 use super::queue::{Key, Queue, wake_all};
-use super::rt::{self, AtomicUsize, LockWait, Mutex, Ordering, Refusal, Waker, Woken, lock};
+use super::rt::{self, AtomicUsize, LockWait, Mutex, Ordering, Refusal, Wait, Waker, Woken, lock};
 
 /// Newcomers may not take permits.
 const CLOSED: usize = 1;
@@ -142,28 +143,13 @@ impl Permits {
 
     /// Waits for permits. A suspension point: a kill unwinds out of it.
     pub(in crate::sync) fn acquire(&self, ask: &Ask<'_>) -> Result<(), Without> {
-        let (mut wait, waker) = rt::prepare().map_err(Without::Refused)?;
+        let (wait, waker) = rt::prepare().map_err(Without::Refused)?;
         let Some(key) = self.take_or_queue(ask, waker) else { return Ok(()) };
         let place = Place { permits: self, key };
-        loop {
-            let woken = match ask.lock {
-                Some(lock) => wait.park_for_lock(lock, ask.until),
-                None => wait.park(ask.what, ask.until),
-            };
-            match woken {
-                Woken::Yes if place.arrive() => return place.forget(),
-                Woken::Yes => {}
-                Woken::TimedOut => {
-                    return if place.leave() { Ok(()) } else { Err(Without::TimedOut) };
-                }
-                Woken::Killed => rt::leave(),
-            }
-            let again = rt::prepare().map_err(Without::Refused)?;
-            if place.renew(again.1) {
-                return place.forget();
-            }
-            wait = again.0;
-        }
+        let ended = rt::with_cleanup(&|| place.abandon(), || place.wait(wait, ask));
+        // It has left the queue.
+        std::mem::forget(place);
+        ended
     }
 
     /// Takes permits past everybody who waits, even those that have been handed over to somebody
@@ -276,6 +262,40 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
+    /// Waits until the permits are there, and leaves the queue, with them or without.
+    fn wait(&self, mut wait: Wait, ask: &Ask<'_>) -> Result<(), Without> {
+        loop {
+            let woken = match ask.lock {
+                Some(lock) => wait.park_for_lock(lock, ask.until),
+                None => wait.park(ask.what, ask.until),
+            };
+            match woken {
+                Woken::Yes if self.arrive() => return Ok(()),
+                Woken::Yes => {}
+                Woken::TimedOut => {
+                    return if self.quit(true) { Ok(()) } else { Err(Without::TimedOut) };
+                }
+                Woken::Killed => rt::leave(),
+            }
+            let (again, waker) = match rt::prepare() {
+                Ok(prepared) => prepared,
+                Err(refusal) => {
+                    self.quit(false);
+                    return Err(Without::Refused(refusal));
+                }
+            };
+            if self.renew(waker) {
+                return Ok(());
+            }
+            wait = again;
+        }
+    }
+
+    /// The waiter is parked for good.
+    fn abandon(&self) {
+        self.quit(false);
+    }
+
     /// The waiter has been woken; whether it has its permits now. It has left the queue then.
     fn arrive(&self) -> bool {
         let mut waiters = lock(&self.permits.queue);
@@ -320,14 +340,8 @@ impl Place<'_> {
         granted
     }
 
-    /// The waiter leaves before it was woken; whether it has been handed its permits all the same.
-    fn leave(self) -> bool {
-        let granted = self.quit(true);
-        std::mem::forget(self);
-        granted
-    }
-
-    /// Out of the queue. Permits that have been handed over are kept, if `keep`, or passed on.
+    /// Out of the queue; whether the waiter has been handed its permits all the same. These are
+    /// kept, if `keep`, or passed on.
     fn quit(&self, keep: bool) -> bool {
         let mut waiters = lock(&self.permits.queue);
         let queue = queue_of(&mut waiters);
@@ -342,12 +356,6 @@ impl Place<'_> {
         drop(waiters);
         wake_all(wakers);
         granted
-    }
-
-    /// It has left the queue already.
-    fn forget<E>(self) -> Result<(), E> {
-        std::mem::forget(self);
-        Ok(())
     }
 }
 

@@ -25,7 +25,7 @@ use std::collections::VecDeque;
 use std::sync::mpsc::{RecvTimeoutError, SendError, TryRecvError, TrySendError};
 
 use super::queue::{Key, Queue, wake_all};
-use super::rt::{Mutex, Refusal, Waker, Woken, deadline, leave, lock, prepare};
+use super::rt::{Mutex, Refusal, Waker, Woken, deadline, leave, lock, prepare, with_cleanup};
 
 /// An empty buffer that has grown beyond this is given back.
 const KEPT_MAX: usize = 1024;
@@ -234,6 +234,7 @@ impl<T> Shared<T> {
         let key = state.blocked.push(Some(value), waker);
         drop(state);
         let sender = Blocked { shared: self, key };
+        // One that is parked for good stays in the queue: its value has yet to be taken in.
         if wait.park("room in a channel between threads", deadline()) == Woken::Killed {
             leave();
         }
@@ -278,11 +279,13 @@ impl<T> Shared<T> {
             let key = state.waiting.push((), waker);
             drop(state);
             let mut receiver = Waiting { shared: self, ahead, key, passes_on: true };
-            match wait.park("a channel between threads", until) {
-                Woken::Yes => {}
-                Woken::TimedOut => late = true,
-                Woken::Killed => leave(),
-            }
+            with_cleanup(&|| receiver.leave(), || {
+                match wait.park("a channel between threads", until) {
+                    Woken::Yes => {}
+                    Woken::TimedOut => late = true,
+                    Woken::Killed => leave(),
+                }
+            });
             // What it was told of, it looks for itself.
             receiver.passes_on = false;
         }
@@ -375,6 +378,12 @@ struct Waiting<'a, T> {
 
 impl<T> Drop for Waiting<'_, T> {
     fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl<T> Waiting<'_, T> {
+    fn leave(&self) {
         let mut state = lock(&self.shared.state);
         let ((), told) = state.waiting.remove(self.key);
         let mut waker = None;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Queued ──▶ Running ──▶ Done     the waiter takes the result
-//!    │          └──────▶ Left     unwound or given up: the thread drops the result
+//!    │          └──────▶ Left     unwound or parked for good: the thread drops the result
 //!    ├─────────────────▶ Left     killed or too late: the job is not begun
 //!    └─────────────────▶ Back     there is no thread: the waiter does it where it stands
 //! ```
@@ -158,10 +158,19 @@ impl<T> Shared<T> {
     /// What the waiter does.
     fn wait(&self, what: &'static str, wait: Wait, patience: Option<Patience>) -> io::Result<T> {
         let leaving = Leaving { shared: self, patience, armed: Cell::new(true) };
+        waiter::with_cleanup(&|| leaving.leave(), || self.wait_within(what, wait, &leaving))
+    }
+
+    fn wait_within(
+        &self,
+        what: &'static str,
+        wait: Wait,
+        leaving: &Leaving<'_, T>,
+    ) -> io::Result<T> {
         let woken = wait.park(what, waiter::deadline());
         let result = match self.settle(woken) {
             Some(result) => result,
-            None => shield(|| self.wait_to_the_end(what, &leaving)),
+            None => shield(|| self.wait_to_the_end(what, leaving)),
         };
         leaving.armed.set(false);
         let is_cut = |error: &io::Error| error.raw_os_error().is_some_and(|no| is_cancelled(-no));
@@ -229,6 +238,13 @@ struct Leaving<'a, T> {
 }
 
 impl<T> Leaving<'_, T> {
+    /// Nobody wants the result any more.
+    fn leave(&self) {
+        let left = std::mem::replace(&mut *self.shared.stage(), Stage::Left);
+        drop(left);
+        self.ask();
+    }
+
     /// Asks the job to end. Says when to ask again.
     fn ask(&self) -> u64 {
         self.shared.stop.set();
@@ -242,9 +258,7 @@ impl<T> Leaving<'_, T> {
 impl<T> Drop for Leaving<'_, T> {
     fn drop(&mut self) {
         if self.armed.get() {
-            let left = std::mem::replace(&mut *self.shared.stage(), Stage::Left);
-            drop(left);
-            self.ask();
+            self.leave();
         }
     }
 }
@@ -384,13 +398,13 @@ mod tests {
 
     #[test]
     fn a_call_that_waits_for_ever_is_interrupted_by_a_kill_and_by_a_deadline() {
+        let forever = |patience: &Patience| {
+            // SAFETY: no pointers.
+            let result = patience.call(|| unsafe { libc::pause() } as isize);
+            assert_eq!(result, -libc::EINTR);
+            Err::<(), _>(io::Error::from_raw_os_error(libc::EINTR))
+        };
         run(|| {
-            let forever = |patience: &Patience| {
-                // SAFETY: no pointers.
-                let result = patience.call(|| unsafe { libc::pause() } as isize);
-                assert_eq!(result, -libc::EINTR);
-                Err::<(), _>(io::Error::from_raw_os_error(libc::EINTR))
-            };
             let late = timeout(Duration::from_millis(20), || {
                 on_patient_thread("a test", forever).unwrap()
             });
@@ -402,12 +416,28 @@ mod tests {
             for victim in victims {
                 assert!(victim.join().is_err());
             }
-            let late = crate::time::Instant::now() + Duration::from_secs(10);
-            while offload::patient_calls() > 0 {
-                assert!(crate::time::Instant::now() < late, "threads are left behind");
-                sleep(Duration::from_millis(5));
-            }
+            wait_until_no_call_is_left();
         })
         .unwrap();
+        // Parked for good, on a thread that does not end.
+        let (done, wait) = mpsc::channel();
+        std::thread::spawn(move || {
+            let config = crate::task::Config::new().grace(Duration::from_millis(20));
+            let ended = config.run_until(|| {
+                drop(spawn(move || crate::task::shield(|| on_patient_thread("a test", forever))));
+                yield_now();
+            });
+            done.send(ended.is_ok()).unwrap();
+        });
+        assert!(wait.recv_timeout(Duration::from_secs(30)).unwrap());
+        wait_until_no_call_is_left();
+    }
+
+    fn wait_until_no_call_is_left() {
+        let late = crate::time::Instant::now() + Duration::from_secs(30);
+        while offload::patient_calls() > 0 {
+            assert!(crate::time::Instant::now() < late, "threads are left behind");
+            sleep(Duration::from_millis(5));
+        }
     }
 }

@@ -6,11 +6,11 @@
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::port::offload::{self, On};
 use crate::sched::NEVER;
-use crate::task::waiter::{self, Waker, Woken};
+use crate::task::waiter::{self, Wait, Waker, Woken};
 use crate::task::{PanicPayload, in_tasklet, shield};
 
 /// Why [`unblock`] has no result.
@@ -33,6 +33,8 @@ enum Left<F, T> {
     /// There is no thread.
     Closure(F),
     Result(Result<T, Box<dyn Any + Send>>),
+    /// Nothing is wanted: the waiter was parked for good.
+    Nothing,
 }
 
 type Slot<F, T> = Arc<Mutex<Option<Left<F, T>>>>;
@@ -62,14 +64,14 @@ where
     }
     let (wait, waker) = waiter::prepare().map_err(|_| UnblockError::WouldBlock)?;
     let slot = begin(f, waker);
-    match wait.park("a pool thread", waiter::deadline()) {
+    match park(wait, &slot, waiter::deadline()) {
         Woken::Yes => {}
         Woken::TimedOut => return Err(UnblockError::TimedOut),
         Woken::Killed => waiter::leave(),
     }
     match left_in(&slot) {
         Left::Result(result) => result.map_err(panicked),
-        Left::Closure(_) => Err(UnblockError::NoThread),
+        Left::Closure(_) | Left::Nothing => Err(UnblockError::NoThread),
     }
 }
 
@@ -87,11 +89,12 @@ where
     shield(|| {
         let Ok((wait, waker)) = waiter::prepare() else { return f() };
         let slot = begin(f, waker);
-        let woken = wait.park("a pool thread", NEVER);
+        let woken = park(wait, &slot, NEVER);
         assert_eq!(woken, Woken::Yes, "nothing else ends a shielded wait without a deadline");
         match left_in(&slot) {
             Left::Result(result) => result.unwrap_or_else(|payload| resume_unwind(payload)),
             Left::Closure(f) => f(),
+            Left::Nothing => unreachable!("who is parked for good does not come here"),
         }
     })
 }
@@ -109,8 +112,8 @@ where
             On::Thread => Left::Result(catch_unwind(AssertUnwindSafe(f))),
             On::Nothing => Left::Closure(f),
         };
-        *theirs.lock().unwrap_or_else(PoisonError::into_inner) = Some(left);
-        let nobodys = Arc::into_inner(theirs);
+        let unwanted = leave(&theirs, left);
+        let nobodys = (unwanted, Arc::into_inner(theirs));
         if on == On::Nothing {
             // Its waiter has gone, and this is a stranger's stack, which runs no user's code.
             std::mem::forget(nobodys);
@@ -120,9 +123,28 @@ where
     slot
 }
 
+fn lock<F, T>(slot: &Slot<F, T>) -> MutexGuard<'_, Option<Left<F, T>>> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Leaves it for the waiter, or gives it back where nothing is wanted.
+fn leave<F, T>(slot: &Slot<F, T>, left: Left<F, T>) -> Option<Left<F, T>> {
+    let mut slot = lock(slot);
+    if matches!(*slot, Some(Left::Nothing)) {
+        return Some(left);
+    }
+    slot.replace(left)
+}
+
+/// Waits until something has been left.
+fn park<F, T>(wait: Wait, slot: &Slot<F, T>, until: u64) -> Woken {
+    // What is there already is the user's, and is not dropped on the scheduler's stack.
+    let cleanup = || std::mem::forget(lock(slot).replace(Left::Nothing));
+    waiter::with_cleanup(&cleanup, || wait.park("a pool thread", until))
+}
+
 fn left_in<F, T>(slot: &Slot<F, T>) -> Left<F, T> {
-    let left = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-    left.expect("the job leaves something before it wakes the waiter")
+    lock(slot).take().expect("the job leaves something before it wakes the waiter")
 }
 
 fn panicked(payload: Box<dyn Any + Send>) -> UnblockError {

@@ -13,28 +13,36 @@ use crate::port;
 use crate::sched::{self, Ended, Group, Sched, TcbPtr};
 
 pub(super) struct Crew {
-    threads: Vec<JoinHandle<Option<Ended>>>,
+    threads: Vec<JoinHandle<()>>,
     /// One for each; without the word they leave.
     word: Vec<Sender<()>>,
+    /// One from each that had the word.
+    ends: Vec<Receiver<Ended>>,
 }
 
 impl Crew {
     /// Starts the group's other members; returns when all are open.
     pub(super) fn muster(settings: &Settings, group: &Arc<Group>) -> Result<Crew, RunError> {
-        let mut crew = Crew { threads: Vec::new(), word: Vec::new() };
+        let mut crew = Crew { threads: Vec::new(), word: Vec::new(), ends: Vec::new() };
         let (report, reports) = channel();
         for member in 1..group.len() {
             let (word, wait) = channel();
+            let (end, ended) = channel();
             let (settings, group, report) = (settings.clone(), Arc::clone(group), report.clone());
             let thread = thread::Builder::new()
                 .name(format!("overlapped-{member}"))
-                .spawn(move || serve(&settings, group, member, &report, &wait))
+                .spawn(move || {
+                    if let Some(ended) = serve(&settings, group, member, &report, &wait) {
+                        let _ = end.send(ended);
+                    }
+                })
                 .map_err(RunError::Thread);
             match thread {
                 Ok(thread) => crew.threads.push(thread),
                 Err(error) => return crew.dismiss(error),
             }
             crew.word.push(word);
+            crew.ends.push(ended);
         }
         for _ in 1..group.len() {
             let opened = reports.recv().unwrap_or_else(|_| Err(RunError::Thread(died())));
@@ -62,11 +70,15 @@ impl Crew {
         }
     }
 
-    /// Waits for their ends, which the group has agreed on.
+    /// Waits for their ends, which the group has agreed on. Threads end, too, but for those with
+    /// somebody on them who was parked for good: they never do.
     pub(super) fn end(self) -> impl Iterator<Item = Ended> {
-        self.threads.into_iter().filter_map(|thread| match thread.join() {
-            Ok(ended) => ended,
-            Err(_) => unreachable!("a scheduler does not unwind: it aborts"),
+        self.threads.into_iter().zip(self.ends).map(|(thread, end)| {
+            let ended = end.recv().expect("a scheduler does not unwind: it aborts");
+            if ended.abandoned.is_empty() {
+                let _ = thread.join();
+            }
+            ended
         })
     }
 }

@@ -164,11 +164,24 @@ impl Config {
         self
     }
 
-    /// How long a shutdown waits for killed tasklets to end before it parks them for good: they
-    /// never run again, and their stacks are leaked. Default: 5 s.
+    /// How long a shutdown waits for killed tasklets to end before it parks them for good.
+    /// Default: 5 s.
     ///
-    /// The first tasklet may borrow from the caller, so it cannot be parked for good: if it
-    /// outlives the grace time, the process is aborted with a message.
+    /// A tasklet outlives that time if it is shielded, catches its kills, or computes. Then it
+    /// never runs again. Its operations have ended, it has left all queues, what it was handed
+    /// there goes to the next one, and all joins are told ([`JoinError::Abandoned`]). Its stack is
+    /// leaked with all that is on it: a lock that it holds remains locked, as if a thread of std
+    /// waited for ever.
+    ///
+    /// - A tasklet that has **never begun** drops its closure, and is over. For that it has the
+    ///   same time once more, and a second at least.
+    /// - **The first tasklet** may borrow from the caller, so it cannot be parked for good: if it
+    ///   outlives the grace time, the process is aborted with a message.
+    /// - **The thread** on which a tasklet was parked for good **never ends**: the tasklet may have
+    ///   lent thread-locals to other threads. `run` returns and the thread goes on, but where it
+    ///   would end it waits for ever, before its thread-locals are dropped, and a message says so.
+    ///   So a join of that thread waits for ever: take its result through a channel, or call `run`
+    ///   on the main thread. The process can be exited at any time, and ends with the main thread.
     pub fn grace(mut self, grace: Duration) -> Config {
         self.settings.grace = grace;
         self

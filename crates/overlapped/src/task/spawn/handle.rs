@@ -44,6 +44,16 @@ impl<T> Tasklet<T> {
         Tasklet { tcb: made.tcb, take: made.take, result: PhantomData }
     }
 
+    /// Has `tell` called if the tasklet is abandoned, on the scheduler's own stack: it neither runs
+    /// nor drops anything of the user's.
+    pub(crate) fn on_abandon(&self, tell: impl FnOnce() + 'static) {
+        if self.block().ending.get() == Ending::Abandoned {
+            return tell(); // Spawned after the grace time.
+        }
+        let tell: Box<dyn FnOnce()> = Box::new(tell);
+        self.block().extra_or_new(|extra| extra.on_abandon = Some(tell));
+    }
+
     /// Whose handle it is.
     pub(in crate::task) fn tcb(&self) -> TcbPtr {
         self.tcb
@@ -338,7 +348,8 @@ pub enum JoinError {
     Killed,
     /// It never ran: a stack of the size that it asked for cannot be made.
     NoStack,
-    /// It outlived the grace time of its scheduler's shutdown and was parked for good.
+    /// It outlived the grace time of its scheduler's shutdown and was parked for good, or had not
+    /// even begun when all time was over: [`Config::grace`](crate::Config::grace).
     Abandoned,
     /// Its result has been given already: the handle was polled as a future to its end.
     Taken,

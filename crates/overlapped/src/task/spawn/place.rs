@@ -7,7 +7,8 @@
 //!
 //! Placed before it starts, never moved after (second law). The closure is dropped on a tasklet's
 //! stack where it was killed before its start, and by the caller where the scheduler has ended.
-//! A promise that is dropped unkept says *killed*; so whoever joins always gets an answer.
+//! A promise that is dropped unkept says *killed*, and the scheduler says it for one that is leaked
+//! with an abandoned tasklet; so a join always gets an answer.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -16,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{JoinError, Remote, Returned, SpawnError, Tasklet, make};
 use crate::sched::{Group, Inbox, Job, Origin, Refused, Sched, drop_quietly, here, users_turn};
 use crate::task::waiter::{self, Waker, Woken};
-use crate::task::{PanicPayload, TaskletExit, current, on_abandon};
+use crate::task::{PanicPayload, TaskletExit, current};
 
 /// How many schedulers this run has: `Config::threads`. Outside a scheduler: 0.
 pub fn schedulers() -> usize {
@@ -198,6 +199,7 @@ where
     let shared = Arc::new(Shared::default());
     let promise = Promise { shared: Arc::clone(&shared), group: Arc::clone(group), scheduler };
     let placed = Placed { shared };
+    let theirs = Arc::downgrade(&placed.shared);
     let job: Job = Box::new(move |sched| {
         let unbegun = Unbegun::count(sched);
         let body = move || {
@@ -207,7 +209,11 @@ where
         // SAFETY: both are 'static.
         let made = unsafe { make(sched, at, body) };
         let tcb = made.tcb;
-        drop(Tasklet::new(made));
+        Tasklet::new(made).on_abandon(move || {
+            if let Some(shared) = theirs.upgrade() {
+                drop(shared.end(Err(JoinError::Abandoned)));
+            }
+        });
         tcb
     });
     match group.post_job(scheduler, job) {
@@ -318,8 +324,6 @@ impl<T: Send + 'static> Promise<T> {
         if !self.shared.begin() {
             return;
         }
-        let shared = Arc::clone(&self.shared);
-        on_abandon(move || drop(shared.end(Err(JoinError::Abandoned))));
         users_turn();
         let returned: Returned<T> = catch_unwind(AssertUnwindSafe(f));
         let unwanted = self.shared.end(returned.map_err(|payload| {

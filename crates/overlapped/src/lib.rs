@@ -56,7 +56,8 @@
 //!    and its stack is not freed, before that operation's last completion has been reaped. Kills
 //!    and timeouts only *request* a cancel, and a cancel decides nothing: if the operation ends
 //!    other than cancelled, the call returns that result. No received byte is ever lost to a race.
-//!    *(tests: `p1_…`, `p2_…`, `p3_…` in `tests/net_dangers.rs`)*
+//!    *(tests: `p1_…`, `p2_…`, `p3_…` in `tests/net_dangers.rs`; for the pool's threads:
+//!    `tests/fs_kills.rs`)*
 //! 2. **A tasklet never changes thread.** A stack stays where it first ran, so there are no data
 //!    races between tasklets and no stale addresses of thread-locals. But neighbours share them:
 //!    see the hazards. *(tests: `s11_…` in `tests/tasklets.rs`, `s18_…` in `tests/hazards.rs`)*

@@ -256,3 +256,19 @@ fn a_panic_hook_may_call_the_library() {
     })
     .unwrap();
 }
+
+#[test]
+fn a_dump_says_since_when_others_have_paused_a_tasklet() {
+    let begin = Instant::now();
+    run(|| {
+        let tasklet = spawn(|| ());
+        tasklet.pause().unwrap();
+        let dump = task::dump();
+        let line = dump.lines().iter().find(|line| line.tasklet.id == 2).unwrap();
+        assert_eq!(line.tasklet.on, "paused");
+        assert!(line.since <= begin.elapsed(), "{:?}", line.since);
+        tasklet.resume().unwrap();
+        tasklet.join().unwrap();
+    })
+    .unwrap();
+}

@@ -181,6 +181,7 @@ impl<T> Tasklet<T> {
                 here.ready.remove(self.tcb);
                 block.wait_for(Waiting::Held);
                 block.parked_at.set(here.next_order());
+                block.since.set(here.now.get());
                 Ok(())
             }
             _ => Err(PauseError::Blocked),

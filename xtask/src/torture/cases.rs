@@ -25,6 +25,9 @@ pub(crate) enum Answer {
     SuiteWithout(&'static [&'static str]),
     /// Tests of the library, under a tool that watches memory.
     Under(Tool),
+    /// One test program of the library, in two builds: with debug assertions, and under
+    /// AddressSanitizer. It prints the same line as `Tests`.
+    Watched(&'static str),
     /// A fuzzer, for a while on each of these targets.
     Fuzzers(&'static [&'static str]),
 }
@@ -111,6 +114,13 @@ pub(crate) const CASES: &[Case] = &[
     ),
     both("S15", "The user's code never runs on the scheduler's own stack, whatever calls it."),
     both("S16", "No count wraps: at its end there is an error, or the process ends."),
+    Case {
+        id: "S17",
+        promise: "Random programs over the whole library break no promise and touch no foreign \
+                  memory.",
+        ports: BOTH,
+        answer: Answer::Watched("random_programs"),
+    },
     both("S18", "Each hazard does what the documents say, and its remedy works."),
     both("K1", "Kills in the queues of locks shared by threads lose no lock, permit or waiter."),
     both(

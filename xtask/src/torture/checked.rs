@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Port, parted};
+use super::{Port, measured, parted};
 use crate::ci::Counted;
 use crate::exec::{self, Invocation};
 
@@ -60,18 +60,58 @@ fn under_miri(programs: &[&str]) -> Invocation {
 }
 
 fn under_address_sanitizer(port: Port) -> Invocation {
-    // A target that is named keeps build scripts and macros without it. Frames are not watched:
-    // where a tasklet unwinds, the tool does not know whose frames have gone.
-    let flags = "-Zsanitizer=address -Cllvm-args=-asan-stack=0 --cap-lints=allow";
     // Fault handlers are under test; what was freed is kept for a while only, as the memory of a
     // million tasklets is compared.
     let options = "detect_leaks=0:use_sigaltstack=0:handle_segv=0:handle_abort=0:handle_sigbus=0:\
                    quarantine_size_mb=2:thread_local_quarantine_size_kb=64";
+    sanitized("--tests", options, port)
+}
+
+/// A build under AddressSanitizer; a target that is named keeps build scripts and macros without.
+fn sanitized(tests: &str, options: &str, port: Port) -> Invocation {
+    // Frames are not watched: where a tasklet unwinds, the tool does not know whose frames have
+    // gone.
+    let flags = "-Zsanitizer=address -Cllvm-args=-asan-stack=0 --cap-lints=allow";
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    Invocation::new("rustup", "run nightly cargo test -p overlapped --tests --target")
+    Invocation::new("rustup", &format!("run nightly cargo test -p overlapped {tests} --target"))
         .arg(&target)
         .env("RUSTFLAGS", flags)
         .env("ASAN_OPTIONS", options)
         .env("CARGO_TARGET_DIR", "target/sanitized")
         .env("OVERLAPPED_PORT", port.name())
+}
+
+/// What a test program of its own says in full, in a build with debug assertions and in one under
+/// AddressSanitizer.
+pub(super) fn watched(
+    root: &Path,
+    id: &str,
+    program: &str,
+    port: Port,
+) -> anyhow::Result<Result<String, String>> {
+    if !Invocation::new("rustup", "run nightly cargo --version").probe() {
+        let remedy = "a nightly compiler is missing: `rustup toolchain install nightly`";
+        return Ok(Err(remedy.to_owned()));
+    }
+    let tests = format!("--test {program}");
+    // Whatever is found is to end in a signal, so that the program can say what it was doing.
+    let options = "detect_leaks=0:use_sigaltstack=0:handle_segv=0:handle_abort=0:handle_sigbus=0:\
+                   abort_on_error=1";
+    let asserting = Invocation::cargo(&format!("test -p overlapped {tests}"))
+        .env("OVERLAPPED_PORT", port.name());
+    let builds = [
+        ("with debug assertions", asserting),
+        ("under AddressSanitizer", sanitized(&tests, options, port)),
+    ];
+    let mut figures = Vec::new();
+    for (build, run) in builds {
+        let run = run.arg("--").arg("--nocapture").env("OVERLAPPED_TORTURE", "1");
+        println!("$ {run}");
+        let ran = exec::run(root, &run, LIMIT)?;
+        match ran.failure.map_or_else(|| measured(id, &ran.lines), Err) {
+            Ok(figure) => figures.push(format!("{build} {figure}")),
+            Err(reason) => return Ok(Err(format!("{build}: {reason}"))),
+        }
+    }
+    Ok(Ok(figures.join("; ")))
 }

@@ -132,6 +132,7 @@ fn perform(root: &Path, case: &Case, port: Port) -> anyhow::Result<Result<String
         }
         Answer::Fuzzers(targets) => fuzz::all(root, targets),
         Answer::Under(tool) => checked::run(root, tool, port),
+        Answer::Watched(program) => checked::watched(root, case.id, program, port),
         Answer::SuiteWithout(errors) => {
             let mut checks = 0;
             for errno in errors {

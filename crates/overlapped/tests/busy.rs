@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::rc::Rc;
 
 use overlapped::sync::mpsc::{TryRecvError, TrySendError, channel, sync_channel};
-use overlapped::sync::{Mutex, RwLock, Semaphore, oneshot};
+use overlapped::sync::{Mutex, RwLock, Semaphore, broadcast, mpmc, oneshot, watch};
 use overlapped::task::no_switch;
 use overlapped::{JoinError, run, spawn, yield_now};
 
@@ -45,6 +45,16 @@ fn a_loop_that_never_waits_lets_its_neighbours_run() {
         drop(receiver);
         let (_sender, receiver) = oneshot::channel::<u8>();
         check("oneshot", &mut || assert!(receiver.try_recv().is_err()));
+        let (sender, receiver) = mpmc::channel();
+        check("mpmc's send", &mut || sender.send(0).unwrap());
+        while receiver.try_recv().is_ok() {}
+        check("mpmc's try_recv", &mut || assert!(receiver.try_recv().is_err()));
+        let (sender, mut receiver) = broadcast::channel(1);
+        check("broadcast's try_recv", &mut || assert!(receiver.try_recv().is_err()));
+        check("broadcast's send", &mut || _ = sender.send(0).unwrap());
+        let (sender, receiver) = watch::channel(0);
+        check("watch's send", &mut || sender.send(0).unwrap());
+        check("has_changed", &mut || _ = receiver.has_changed().unwrap());
         let (mutex, rwlock, semaphore) = (Mutex::new(()), RwLock::new(()), Semaphore::new(0));
         let _guards = (mutex.lock().unwrap(), rwlock.write().unwrap());
         check("Mutex::try_lock", &mut || assert!(mutex.try_lock().is_err()));

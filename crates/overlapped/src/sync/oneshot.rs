@@ -7,8 +7,8 @@ use std::time::Duration;
 pub use std::sync::mpsc::{RecvError, RecvTimeoutError, SendError, TryRecvError};
 
 pub(crate) use super::mpsc::Nothing;
-use super::mpsc::{Shared, Unsent};
-use crate::task::{count_busy_call, waiter};
+use super::mpsc::Shared;
+use crate::task::waiter;
 use crate::time;
 
 /// A channel for one value: an answer, a result, a signal to go on.
@@ -45,7 +45,7 @@ impl<T> Sender<T> {
     /// # Errors
     /// The value in an error, if the receiver is gone.
     pub fn send(self, value: T) -> Result<(), SendError<T>> {
-        self.shared.try_send(value).map_err(Unsent::into_error)
+        self.shared.try_send(value).map_err(SendError::from)
     }
 }
 
@@ -77,10 +77,7 @@ impl<T> Receiver<T> {
     /// [`RecvTimeoutError`] says why there is none.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
         let until = time::deadline_in(timeout).min(waiter::deadline());
-        self.recv_until(until).map_err(|nothing| match nothing {
-            Nothing::Disconnected => RecvTimeoutError::Disconnected,
-            Nothing::Empty | Nothing::TimedOut | Nothing::Refused => RecvTimeoutError::Timeout,
-        })
+        self.recv_until(until).map_err(RecvTimeoutError::from)
     }
 
     /// Takes the value, if it is there.
@@ -88,13 +85,7 @@ impl<T> Receiver<T> {
     /// # Errors
     /// [`TryRecvError`] says why it is not.
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        self.shared.try_recv(None).map_err(|nothing| match nothing {
-            Nothing::Disconnected => TryRecvError::Disconnected,
-            Nothing::Empty | Nothing::TimedOut | Nothing::Refused => {
-                count_busy_call();
-                TryRecvError::Empty
-            }
-        })
+        self.shared.recv_now(None)
     }
 
     /// Waits for the value until the port's clock shows `until`.

@@ -24,6 +24,8 @@
 //! - **A deadline** of [`timeout`](crate::time::timeout) ends waits with [`RecvError::TimedOut`].
 //! - **A call that may not wait** (unwinding, inside [`no_switch`](crate::task::no_switch)) makes
 //!   one attempt, then it returns [`RecvError::WouldBlock`].
+//! - **A loop that never waits** lets others run every 256th time that it sends or finds nothing,
+//!   as those of [`mpsc`](super::mpsc) do.
 
 mod state;
 
@@ -36,7 +38,7 @@ pub use std::sync::mpsc::SendError;
 
 use self::state::State;
 use super::base::monitor::{Monitor, Unseen};
-use crate::task::waiter;
+use crate::task::{count_busy_call, waiter};
 use crate::time;
 
 /// A channel that keeps `capacity` values (at least one) for receivers that have not got them yet.
@@ -65,6 +67,7 @@ impl<T> Sender<T> {
     /// # Errors
     /// The value in an error, if there is no receiver.
     pub fn send(&self, value: T) -> Result<usize, SendError<T>> {
+        count_busy_call();
         let value = Arc::new(value);
         match self.shared.change(|state| state.send(value)) {
             Ok((receivers, oldest)) => {
@@ -116,8 +119,13 @@ impl<T: Clone> Receiver<T> {
     /// # Errors
     /// [`RecvError`] says why there is none: `WouldBlock` where there is none yet.
     pub fn try_recv(&mut self) -> Result<T, RecvError> {
-        let received = self.shared.with(|state| state.recv(&mut self.next));
-        received.unwrap_or(Err(RecvError::WouldBlock)).map(Arc::unwrap_or_clone)
+        match self.shared.with(|state| state.recv(&mut self.next)) {
+            Some(received) => received.map(Arc::unwrap_or_clone),
+            None => {
+                count_busy_call();
+                Err(RecvError::WouldBlock)
+            }
+        }
     }
 
     fn recv_until(&mut self, until: u64) -> Result<T, RecvError> {

@@ -5,8 +5,8 @@
 //! tasklets of any scheduler and in plain threads: a queue of work for all cores. Where each
 //! receiver is to get each value, take [`broadcast`](super::broadcast).
 //!
-//! What [`mpsc`](super::mpsc) says of kills, deadlines, and calls that may not wait holds here as
-//! well. A receiver that runs may take a value before another one that was woken for it has come.
+//! What [`mpsc`](super::mpsc) says of kills, deadlines, busy loops, and calls that may not wait
+//! holds here as well. A receiver that runs may take a value before another one that was woken for it has come.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use std::time::Duration;
 pub use std::sync::mpsc::{RecvError, RecvTimeoutError, SendError, TryRecvError, TrySendError};
 
 use super::mpsc::{Shared, iterators};
-use crate::task::waiter;
+use crate::task::{count_busy_call, waiter};
 use crate::time;
 
 /// A channel without a limit: [`Sender::send`] never waits.
@@ -82,6 +82,7 @@ impl<T> Sender<T> {
     /// The value in an error, if all receivers are gone or go meanwhile; see the
     /// [module](crate::sync::mpmc) for deadlines.
     pub fn send(&self, msg: T) -> Result<(), SendError<T>> {
+        count_busy_call();
         self.shared.send(msg).map_err(SendError::from)
     }
 
@@ -90,7 +91,7 @@ impl<T> Sender<T> {
     /// # Errors
     /// The value in an error that says why.
     pub fn try_send(&self, msg: T) -> Result<(), TrySendError<T>> {
-        self.shared.try_send(msg).map_err(TrySendError::from)
+        self.shared.send_now(msg)
     }
 
     /// How many values wait to be received, those of blocked senders included.
@@ -110,7 +111,7 @@ impl<T> Receiver<T> {
     /// # Errors
     /// [`TryRecvError`] says why there is none.
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        self.shared.try_recv(None).map_err(TryRecvError::from)
+        self.shared.recv_now(None)
     }
 
     /// Waits for a value.

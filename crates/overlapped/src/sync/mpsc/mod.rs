@@ -11,7 +11,6 @@
 //!   the value back in a [`SendError`], `recv_timeout` says `Timeout`.
 //! - **A call that may not wait** (unwinding, inside [`no_switch`](crate::task::no_switch)) makes
 //!   one attempt; then it returns the same errors.
-//!
 //! - **A loop that never waits**: there is no preemption, so every 256th call of [`Sender::send`],
 //!   of a `try_send` that finds no room and of a `try_recv` that finds nothing lets others run,
 //!   counted since the tasklet was last switched to. It is a suspension point then; inside
@@ -113,7 +112,7 @@ impl<T> Sender<T> {
     /// The value in an error, if the receiver is gone.
     pub fn send(&self, t: T) -> Result<(), SendError<T>> {
         count_busy_call();
-        self.shared.try_send(t).map_err(Unsent::into_error)
+        self.shared.try_send(t).map_err(SendError::from)
     }
 }
 
@@ -124,7 +123,7 @@ impl<T> SyncSender<T> {
     /// The value in an error, if the receiver is gone or goes meanwhile; see the
     /// [module](crate::sync::mpsc) for deadlines.
     pub fn send(&self, t: T) -> Result<(), SendError<T>> {
-        self.shared.send(t).map_err(Unsent::into_error)
+        self.shared.send(t).map_err(SendError::from)
     }
 
     /// Sends a value, if there is room; with a bound of 0, if somebody waits to receive.
@@ -132,13 +131,7 @@ impl<T> SyncSender<T> {
     /// # Errors
     /// The value in an error that says why.
     pub fn try_send(&self, t: T) -> Result<(), TrySendError<T>> {
-        self.shared.try_send(t).map_err(|unsent| match unsent {
-            Unsent::Full(value) => {
-                count_busy_call();
-                TrySendError::Full(value)
-            }
-            Unsent::Disconnected(value) => TrySendError::Disconnected(value),
-        })
+        self.shared.send_now(t)
     }
 }
 
@@ -148,13 +141,7 @@ impl<T> Receiver<T> {
     /// # Errors
     /// [`TryRecvError`] says why there is none.
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        self.shared.try_recv(self.ahead.as_ref()).map_err(|nothing| match nothing {
-            Nothing::Disconnected => TryRecvError::Disconnected,
-            Nothing::Empty | Nothing::TimedOut | Nothing::Refused => {
-                count_busy_call();
-                TryRecvError::Empty
-            }
-        })
+        self.shared.recv_now(self.ahead.as_ref())
     }
 
     /// Waits for a value.
@@ -172,20 +159,33 @@ impl<T> Receiver<T> {
     /// [`RecvTimeoutError`] says why there is none.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
         let until = time::deadline_in(timeout).min(waiter::deadline());
-        self.shared.recv(self.ahead.as_ref(), until).map_err(|nothing| match nothing {
-            Nothing::Disconnected => RecvTimeoutError::Disconnected,
-            Nothing::Empty | Nothing::TimedOut | Nothing::Refused => RecvTimeoutError::Timeout,
-        })
+        self.shared.recv(self.ahead.as_ref(), until).map_err(RecvTimeoutError::from)
     }
 }
 
 iterators!();
 
-impl<T> Unsent<T> {
-    pub(in crate::sync) fn into_error(self) -> SendError<T> {
-        match self {
-            Unsent::Full(value) | Unsent::Disconnected(value) => SendError(value),
-        }
+impl<T> Shared<T> {
+    /// [`Shared::try_send`] for users: one that finds no room counts as a busy call.
+    pub(in crate::sync) fn send_now(&self, value: T) -> Result<(), TrySendError<T>> {
+        self.try_send(value).map_err(|unsent| match unsent {
+            Unsent::Full(value) => {
+                count_busy_call();
+                TrySendError::Full(value)
+            }
+            Unsent::Disconnected(value) => TrySendError::Disconnected(value),
+        })
+    }
+
+    /// [`Shared::try_recv`] for users: one that finds nothing counts as a busy call.
+    pub(in crate::sync) fn recv_now(&self, ahead: Option<&Ahead<T>>) -> Result<T, TryRecvError> {
+        self.try_recv(ahead).map_err(|nothing| match nothing {
+            Nothing::Disconnected => TryRecvError::Disconnected,
+            Nothing::Empty | Nothing::TimedOut | Nothing::Refused => {
+                count_busy_call();
+                TryRecvError::Empty
+            }
+        })
     }
 }
 

@@ -22,7 +22,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::sync::mpsc::{RecvTimeoutError, SendError, TryRecvError, TrySendError};
+use std::sync::mpsc::{RecvTimeoutError, SendError};
 
 use super::queue::{Key, Queue, wake_all};
 use super::rt::{Mutex, Refusal, Waker, Woken, deadline, leave, lock, prepare, with_cleanup};
@@ -94,29 +94,11 @@ pub(in crate::sync) enum Unsent<T> {
     Disconnected(T),
 }
 
-impl From<Nothing> for TryRecvError {
-    fn from(nothing: Nothing) -> TryRecvError {
-        match nothing {
-            Nothing::Disconnected => TryRecvError::Disconnected,
-            Nothing::Empty | Nothing::TimedOut | Nothing::Refused => TryRecvError::Empty,
-        }
-    }
-}
-
 impl From<Nothing> for RecvTimeoutError {
     fn from(nothing: Nothing) -> RecvTimeoutError {
         match nothing {
             Nothing::Disconnected => RecvTimeoutError::Disconnected,
             Nothing::Empty | Nothing::TimedOut | Nothing::Refused => RecvTimeoutError::Timeout,
-        }
-    }
-}
-
-impl<T> From<Unsent<T>> for TrySendError<T> {
-    fn from(unsent: Unsent<T>) -> TrySendError<T> {
-        match unsent {
-            Unsent::Full(value) => TrySendError::Full(value),
-            Unsent::Disconnected(value) => TrySendError::Disconnected(value),
         }
     }
 }

@@ -27,6 +27,8 @@
 //! - **A deadline** of [`timeout`](crate::time::timeout) ends waits with [`RecvError::TimedOut`].
 //! - **A call that may not wait** (unwinding, inside [`no_switch`](crate::task::no_switch)) makes
 //!   one attempt, then it returns [`RecvError::WouldBlock`].
+//! - **A loop that never waits** lets others run every 256th time that it sends or asks whether the
+//!   value has changed, as those of [`mpsc`](super::mpsc) do.
 
 use std::error::Error;
 use std::fmt;
@@ -35,7 +37,7 @@ use std::sync::Arc;
 pub use std::sync::mpsc::SendError;
 
 use super::base::monitor::{Monitor, Unseen};
-use crate::task::waiter;
+use crate::task::{count_busy_call, waiter};
 
 /// A channel whose value is `value` at first, which no receiver takes for news.
 pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
@@ -80,6 +82,7 @@ impl<T> Sender<T> {
     /// `value` in an error, if there is no receiver; the channel's value stays as it is then, and
     /// [`send_replace`](Sender::send_replace) would change it.
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
+        count_busy_call();
         let value = Arc::new(value);
         let sent = self.shared.change(|state| match state.receivers {
             0 => Err(value),
@@ -99,6 +102,7 @@ impl<T> Sender<T> {
 
     /// Changes the value, also where there is no receiver, and gives the one before.
     pub fn send_replace(&self, value: T) -> Arc<T> {
+        count_busy_call();
         let value = Arc::new(value);
         self.shared.change(|state| state.replace(value))
     }
@@ -142,6 +146,7 @@ impl<T> Receiver<T> {
     /// # Errors
     /// [`RecvError::Closed`] if all senders are gone.
     pub fn has_changed(&self) -> Result<bool, RecvError> {
+        count_busy_call();
         self.shared.with(|state| match state.senders {
             0 => Err(RecvError::Closed),
             _ => Ok(state.version != self.seen),

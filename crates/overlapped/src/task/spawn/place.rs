@@ -49,7 +49,6 @@ where
 {
     match place_for(Location::caller(), f) {
         Ok(placed) => placed,
-        Err(SpawnError::Ended) => Placed::killed(),
         Err(error) => panic!("overlapped::task::place: {error}"),
     }
 }

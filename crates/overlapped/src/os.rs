@@ -20,9 +20,9 @@ pub mod unix {
         pub use crate::net::unix::{Incoming, SocketAddr, UnixDatagram, UnixListener, UnixStream};
     }
 
-    /// What `Command` has on Unix only.
+    /// What `Command` and `Child` have on Unix only.
     pub mod process {
-        pub use crate::process::CommandExt;
+        pub use crate::process::{ChildExt, CommandExt};
     }
 }
 

@@ -3,14 +3,18 @@
 //! The wait has two steps: until the child has ended, which changes nothing, and the release of
 //! what the system keeps of it, which waits for nothing. A kill or a deadline can only come in the
 //! first, so no end of a child is ever taken and then lost.
+//!
+//! A number is a child's, and its group's, until the child is released. So a group is killed before
+//! that, and never after.
 
 use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
 use std::process::{ExitStatus, Output};
 
+use super::command::KillOnDrop;
 use super::gather::{gather, wait_readable};
-use super::{ChildStderr, ChildStdin, ChildStdout};
+use super::{ChildStderr, ChildStdin, ChildStdout, PartialOutput};
 use crate::port::host::process as host;
 use crate::port::offload::offload;
 use crate::task::{UnblockError, count_busy_call, in_tasklet, unblock};
@@ -34,16 +38,18 @@ pub struct Child {
 struct Process {
     /// There until the drop.
     child: Option<host::Child>,
-    kill_on_drop: bool,
+    /// Its number may be another's.
+    is_released: bool,
+    on_drop: KillOnDrop,
 }
 
 impl Child {
-    pub(super) fn new(mut process: host::Child, kill_on_drop: bool) -> Child {
+    pub(super) fn new(mut process: host::Child, on_drop: KillOnDrop) -> Child {
         Child {
             stdin: process.stdin.take().map(ChildStdin::from),
             stdout: process.stdout.take().map(ChildStdout::from),
             stderr: process.stderr.take().map(ChildStderr::from),
-            process: Process { child: Some(process), kill_on_drop },
+            process: Process { child: Some(process), is_released: false, on_drop },
         }
     }
 
@@ -64,7 +70,11 @@ impl Child {
     /// # Errors
     /// Those of kill(2). None where the child has ended, as in std.
     pub fn kill(&mut self) -> io::Result<()> {
-        host::kill(self.process())
+        host::kill(self.process.child())
+    }
+
+    pub(super) fn kill_group(&mut self) -> io::Result<()> {
+        self.process.kill_group()
     }
 
     /// Waits for the child's end and releases what the system keeps of it. Closes its standard
@@ -90,21 +100,21 @@ impl Child {
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
         drop(self.stdin.take());
         if !in_tasklet() {
-            return host::wait(self.process());
+            return self.process.wait();
         }
         loop {
-            if let Some(status) = host::try_wait(self.process())? {
+            if let Some(status) = self.process.try_wait()? {
                 return Ok(status);
             }
             if let Err(error) = self.wait_for_end() {
-                return host::try_wait(self.process())?.ok_or(error);
+                return self.process.try_wait()?.ok_or(error);
             }
         }
     }
 
     /// Blocks the calling tasklet until the child has ended, and leaves it as it is.
     fn wait_for_end(&mut self) -> io::Result<()> {
-        let process = self.process();
+        let process = self.process.child();
         if let Ok(end) = host::pidfd(process) {
             return wait_readable(end.as_fd());
         }
@@ -124,7 +134,7 @@ impl Child {
     /// # Errors
     /// Those of waitpid(2).
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
-        let status = host::try_wait(self.process());
+        let status = self.process.try_wait();
         if matches!(status, Ok(None)) {
             count_busy_call();
         }
@@ -136,8 +146,8 @@ impl Child {
     /// and stop the child.
     ///
     /// # Errors
-    /// As [`wait`](Child::wait), and those of reading; what was read is lost then, and the child is
-    /// dropped.
+    /// As [`wait`](Child::wait), and those of reading. What was read until then is in the error, a
+    /// [`PartialOutput`] inside the [`io::Error`], and the child is dropped.
     ///
     /// ```
     /// use overlapped::process::{Command, Stdio};
@@ -149,22 +159,48 @@ impl Child {
     /// ```
     pub fn wait_with_output(mut self) -> io::Result<Output> {
         drop(self.stdin.take());
-        let (stdout, stderr) = gather(self.stdout.take(), self.stderr.take())?;
-        let status = self.wait()?;
-        Ok(Output { status, stdout, stderr })
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let streams = (self.stdout.take(), self.stderr.take());
+        let ended = gather(streams, (&mut stdout, &mut stderr)).and_then(|()| self.wait());
+        match ended {
+            Ok(status) => Ok(Output { status, stdout, stderr }),
+            Err(error) => Err(PartialOutput::new(stdout, stderr, error).into()),
+        }
+    }
+}
+
+impl Process {
+    fn child(&mut self) -> &mut host::Child {
+        self.child.as_mut().expect("a child has its process until it is dropped")
     }
 
-    fn process(&mut self) -> &mut host::Child {
-        self.process.child.as_mut().expect("a child has its process until it is dropped")
+    fn wait(&mut self) -> io::Result<ExitStatus> {
+        let ended = host::wait(self.child());
+        self.is_released |= ended.is_ok();
+        ended
+    }
+
+    fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        let ended = host::try_wait(self.child());
+        self.is_released |= matches!(ended, Ok(Some(_)));
+        ended
+    }
+
+    fn kill_group(&mut self) -> io::Result<()> {
+        if self.is_released { Ok(()) } else { host::kill_group(self.child()) }
     }
 }
 
 impl Drop for Process {
-    /// With `kill_on_drop`: ends the child. Its release waits for the system to have ended it: on a
-    /// pool thread, so that no neighbour does.
+    /// With `kill_on_drop`: ends the child, or its group, also where the child has ended by itself.
+    /// Its release waits for the system to have ended it: on a pool thread, so that no neighbour
+    /// does.
     fn drop(&mut self) {
-        if !self.kill_on_drop {
-            return;
+        match self.on_drop {
+            KillOnDrop::Nobody => return,
+            KillOnDrop::Child => {}
+            // Refused where all of them have changed their user.
+            KillOnDrop::Group => _ = self.kill_group(),
         }
         let Some(mut process) = self.child.take() else { return };
         if !matches!(host::try_wait(&mut process), Ok(None)) {

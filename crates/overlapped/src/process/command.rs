@@ -29,13 +29,23 @@ pub struct Command {
     /// Which streams the user has chosen.
     chosen: [bool; 3],
     kill_on_drop: bool,
+    /// Whether the child is to lead a process group of its own.
+    pub(super) leads_group: bool,
+}
+
+/// Which processes a dropped [`Child`] ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum KillOnDrop {
+    Nobody,
+    Child,
+    Group,
 }
 
 impl Command {
     /// A command that runs `program`, found as in std: by `PATH` where it has no slash.
     pub fn new<S: AsRef<OsStr>>(program: S) -> Command {
         let inner = host::Command::new(program);
-        Command { inner, chosen: [false; 3], kill_on_drop: false }
+        Command { inner, chosen: [false; 3], kill_on_drop: false, leads_group: false }
     }
 
     /// Adds an argument.
@@ -118,16 +128,25 @@ impl Command {
     /// SIGKILL, and has it released. Default: no, as in std. std has no such method.
     ///
     /// With it, a tasklet that is killed, or whose [`output`](Command::output) or
-    /// [`status`](Command::status) meets a deadline, leaves no process behind. It is about the
-    /// child alone, not about what that has started itself.
+    /// [`status`](Command::status) meets a deadline, leaves no process behind.
+    ///
+    /// It is about the child alone, not about what that has started itself, unless the child leads
+    /// a process group of its own ([`process_group(0)`](super::CommandExt::process_group)): then
+    /// the whole group is killed, also if its leader has ended. Processes that have left the group
+    /// run on.
     ///
     /// ```
+    /// use overlapped::os::unix::process::CommandExt;
     /// use overlapped::{process::Command, run, time::{Duration, timeout}};
     /// run(|| {
     ///     let mut slow = Command::new("sleep");
     ///     let slow = slow.arg("60").kill_on_drop(true);
     ///     timeout(Duration::from_millis(5), || slow.status()).unwrap_err();
     ///     // The sleep has been killed.
+    ///     let mut many = Command::new("sh");
+    ///     let many = many.args(["-c", "sleep 60 & sleep 60"]).process_group(0).kill_on_drop(true);
+    ///     timeout(Duration::from_millis(5), || many.status()).unwrap_err();
+    ///     // So have the shell and both of its sleeps.
     /// }).unwrap();
     /// ```
     pub fn kill_on_drop(&mut self, kill: bool) -> &mut Command {
@@ -140,14 +159,34 @@ impl Command {
     /// # Errors
     /// As std: `NotFound`, `PermissionDenied`, and whatever else fork(2) and execve(2) say.
     pub fn spawn(&mut self) -> io::Result<Child> {
-        Ok(Child::new(host::spawn(&mut self.inner)?, self.kill_on_drop))
+        let on_drop = match (self.kill_on_drop, self.leads_group) {
+            (false, _) => KillOnDrop::Nobody,
+            (true, false) => KillOnDrop::Child,
+            (true, true) => KillOnDrop::Group,
+        };
+        Ok(Child::new(host::spawn(&mut self.inner)?, on_drop))
     }
 
     /// Starts the child, waits for its end, and gives what it has written to those of its streams
     /// that are piped, which both are by default.
     ///
     /// # Errors
-    /// Those of [`spawn`](Command::spawn) and [`Child::wait_with_output`].
+    /// Those of [`spawn`](Command::spawn) and [`Child::wait_with_output`]: what was read before a
+    /// deadline is in the error.
+    ///
+    /// ```
+    /// use overlapped::process::{Command, PartialOutput};
+    /// use overlapped::time::{Duration, timeout};
+    ///
+    /// overlapped::run(|| {
+    ///     let mut slow = Command::new("sh");
+    ///     let slow = slow.args(["-c", "echo so far; exec sleep 60"]).kill_on_drop(true);
+    ///     let error = timeout(Duration::from_millis(500), || slow.output()).unwrap_err();
+    ///     assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    ///     let partial = error.downcast::<PartialOutput>().unwrap();
+    ///     println!("{}", String::from_utf8_lossy(&partial.stdout));
+    /// }).unwrap();
+    /// ```
     pub fn output(&mut self) -> io::Result<Output> {
         self.default_streams(Stdio::null, Stdio::piped);
         let child = self.spawn();

@@ -15,26 +15,26 @@ use crate::task::wait::perform;
 /// What a pipe holds on Linux, if nobody has changed it (pipe(7)).
 const PIECE: usize = 64 << 10;
 
-/// Everything that comes out of both streams until their ends.
+/// Appends everything that comes out of both streams until their ends; what was there before an
+/// error, too.
 pub(super) fn gather(
-    mut stdout: Option<ChildStdout>,
-    mut stderr: Option<ChildStderr>,
-) -> io::Result<(Vec<u8>, Vec<u8>)> {
-    let (mut out, mut err) = (Vec::new(), Vec::new());
+    (mut stdout, mut stderr): (Option<ChildStdout>, Option<ChildStderr>),
+    (out, err): (&mut Vec<u8>, &mut Vec<u8>),
+) -> io::Result<()> {
     if let (Some(first), Some(second)) = (&stdout, &stderr) {
-        let which = until_one_ends((first, &mut out), (second, &mut err))?;
+        let which = until_one_ends((first, out), (second, err))?;
         match which {
             Which::Stdout => stdout = None,
             Which::Stderr => stderr = None,
         }
     }
     if let Some(mut stdout) = stdout {
-        stdout.read_to_end(&mut out)?;
+        stdout.read_to_end(out)?;
     }
     if let Some(mut stderr) = stderr {
-        stderr.read_to_end(&mut err)?;
+        stderr.read_to_end(err)?;
     }
-    Ok((out, err))
+    Ok(())
 }
 
 /// Which of them has ended.

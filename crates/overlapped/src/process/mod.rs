@@ -9,12 +9,39 @@
 //! | here | as in std, and |
 //! |---|---|
 //! | [`Command`], [`CommandExt`] | [`Command::kill_on_drop`]; a twin: std's trait is sealed |
-//! | [`Child`] | a wait that is killed or timed out has changed nothing: wait again |
+//! | [`Child`], [`ChildExt`] | a wait that is killed or timed out has changed nothing: wait again |
+//! | [`PartialOutput`] | what was read before `output` failed, inside its error |
 //! | [`ChildStdin`], [`ChildStdout`], [`ChildStderr`] | any number of tasklets may wait on one |
 //! | [`Stdio`], [`Output`], [`ExitStatus`], … | std's own types |
 //!
 //! A dropped [`Child`] runs on, as in std, and nobody releases it until this process ends, unless
 //! [`Command::kill_on_drop`] asked for its end.
+//!
+//! # Ctrl-C while children run
+//!
+//! A terminal sends Ctrl-C to all processes of its foreground group, children among them, unless
+//! they have groups of their own. To end what children have started as well, give each child a
+//! group, and turn the signal into the end of the tasklets that wait for the children: a killed
+//! wait drops its [`Child`], and with it goes the group.
+//!
+//! ```no_run
+//! use overlapped::os::unix::process::CommandExt;
+//! use overlapped::{process::Command, run_until, signal, spawn};
+//!
+//! // What is left when the closure returns is killed.
+//! run_until(|| {
+//!     for n in 0..10 {
+//!         spawn(move || {
+//!             let mut job = Command::new("sh");
+//!             job.args(["-c", "make -j4"]).current_dir(format!("project-{n}"));
+//!             println!("{n}: {:?}", job.process_group(0).kill_on_drop(true).status());
+//!         });
+//!     }
+//!     signal::ctrl_c()
+//! }).unwrap().unwrap();
+//! ```
+//!
+//! A signal that nobody turns into something (SIGTERM here, or SIGKILL) ends this process alone.
 //!
 //! Where pidfd_open(2) is refused (before Linux 5.3, or by a filter), a thread of the pool waits
 //! for the child's end, and releases nothing. Outside a scheduler every call blocks the thread, as
@@ -23,15 +50,17 @@
 mod child;
 mod command;
 mod gather;
+mod output;
 mod pipe;
 mod unix;
 
 pub use child::Child;
 pub use command::Command;
+pub use output::PartialOutput;
 pub use pipe::{ChildStderr, ChildStdin, ChildStdout};
 pub use std::process::{
     CommandArgs, CommandEnvs, ExitCode, ExitStatus, Output, Stdio, Termination, abort,
 };
-pub use unix::CommandExt;
+pub use unix::{ChildExt, CommandExt};
 
 pub use crate::port::host::process::{exit, id};

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io;
 
-use super::Command;
+use super::{Child, Command};
 use crate::port::host::process::{self as host, CommandExt as _};
 
 /// The counterpart of `std::os::unix::process::CommandExt`, which is sealed.
@@ -31,7 +31,8 @@ pub trait CommandExt: Sealed {
     /// What the program finds as its own name, its argument 0.
     fn arg0<S: AsRef<OsStr>>(&mut self, arg: S) -> &mut Command;
 
-    /// The child's process group; 0: a new one.
+    /// The child's process group; 0: a new one, which the child leads. Ctrl-C does not reach a new
+    /// one; see the [module](super) for what to do about that.
     fn process_group(&mut self, pgroup: i32) -> &mut Command;
 }
 
@@ -65,12 +66,46 @@ impl CommandExt for Command {
     }
 
     fn process_group(&mut self, pgroup: i32) -> &mut Command {
+        self.leads_group = pgroup == 0;
         self.inner.process_group(pgroup);
         self
     }
 }
 
-/// Nobody else implements [`CommandExt`]: it may gain methods.
+/// The counterpart of `std::os::unix::process::ChildExt`, which is sealed (and unstable).
+pub trait ChildExt: Sealed {
+    /// Ends all processes of the group that the child leads, by SIGKILL: the child, and those that
+    /// it has started and that have not left its group. Never waits.
+    ///
+    /// After a wait has given the child's status its group's number may be another's, so nothing is
+    /// done then. Until then the group can be killed, also if the child has ended.
+    ///
+    /// # Errors
+    /// Those of kill(2): `ESRCH` where the child leads no group.
+    ///
+    /// ```
+    /// use overlapped::os::unix::process::{ChildExt, CommandExt};
+    /// use overlapped::process::Command;
+    ///
+    /// overlapped::run(|| {
+    ///     let mut shell = Command::new("sh");
+    ///     shell.args(["-c", "sleep 60 & sleep 60"]).process_group(0);
+    ///     let mut child = shell.spawn().unwrap();
+    ///     child.kill_process_group().unwrap();
+    ///     assert!(!child.wait().unwrap().success());
+    /// }).unwrap();
+    /// ```
+    fn kill_process_group(&mut self) -> io::Result<()>;
+}
+
+impl ChildExt for Child {
+    fn kill_process_group(&mut self) -> io::Result<()> {
+        self.kill_group()
+    }
+}
+
+/// Nobody else implements [`CommandExt`] and [`ChildExt`]: they may gain methods.
 pub trait Sealed {}
 
 impl Sealed for Command {}
+impl Sealed for Child {}

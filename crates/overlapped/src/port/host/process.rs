@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitStatus;
 
 use rustix::event::epoll;
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 
 use super::sigpipe;
 
@@ -39,6 +39,18 @@ pub(crate) fn at_exit(f: extern "C" fn()) {
 /// Kills a child. Not an error where it has ended.
 pub(crate) fn kill(child: &mut Child) -> io::Result<()> {
     child.kill()
+}
+
+/// Kills the process group that a child leads, the child in it. The child must not have been
+/// released, or its number may be another group's.
+pub(crate) fn kill_group(child: &Child) -> io::Result<()> {
+    let group = pid(child.id())?;
+    // Where SIGCHLD is ignored, the system releases children by itself.
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    match rustix::process::waitid(WaitId::Pid(group), options) {
+        Err(rustix::io::Errno::CHILD) => Ok(()),
+        _ => Ok(rustix::process::kill_process_group(group, Signal::KILL)?),
+    }
 }
 
 /// How a child has ended, if it has. The first such answer releases it; std remembers it.

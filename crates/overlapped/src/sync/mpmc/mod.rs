@@ -6,7 +6,8 @@
 //! receiver is to get each value, take [`broadcast`](super::broadcast).
 //!
 //! What [`mpsc`](super::mpsc) says of kills, deadlines, busy loops, and calls that may not wait
-//! holds here as well. A receiver that runs may take a value before another one that was woken for it has come.
+//! holds here as well. A receiver that runs may take a value before another one that was woken for
+//! it has come.
 
 use std::fmt;
 use std::sync::Arc;

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Whatever happens, a [`Running`] is dropped once: when the client has gone, when the tasklet is
-//! killed, at a deadline, or after the script's end. Then the script's group is killed. That comes
-//! before the script is released, so that the group's number is still its own.
+//! killed, at a deadline, or after the script's end. Then its [`Child`] kills the script's group.
+//! That comes before the script is released, so that the group's number is still its own.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -17,10 +17,11 @@ use std::io::{self, Read};
 use std::rc::Rc;
 use std::time::Duration;
 
-use overlapped::process::{Child, ChildStderr, ChildStdout, Command, CommandExt, Stdio};
+use overlapped::os::unix::process::{ChildExt, CommandExt};
+use overlapped::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use overlapped::time::{Instant, sleep, timeout};
 use overlapped::{Builder, net};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
 
 use super::Slot;
 use super::script::Script;
@@ -40,7 +41,6 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// A script that has not been released.
 pub(crate) struct Running {
     child: Child,
-    group: Option<Pid>,
     /// `None` once it has been read to its end.
     stdout: Option<ChildStdout>,
     deadline: Instant,
@@ -78,11 +78,9 @@ impl Running {
             command.current_dir(folder);
         }
         let mut child = command.spawn()?;
-        let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let silent = Rc::new(Cell::new(false));
-        let running =
-            Running { child, group, stdout, deadline, silent: Rc::clone(&silent), _slot: slot };
+        let running = Running { child, stdout, deadline, silent: Rc::clone(&silent), _slot: slot };
         if let Some(stderr) = stderr {
             let name = script.name.to_string_lossy().escape_debug().to_string();
             let left = deadline.duration_since(Instant::now()) + LAST_WORDS;
@@ -101,11 +99,8 @@ impl Running {
 
     /// Ends it.
     pub(crate) fn kill(&mut self) {
-        // It has not been released: the number is still its own. An error means that nobody is
-        // left in the group, or that the script has become somebody whom we may not kill.
-        if let Some(group) = self.group {
-            let _ = rustix::process::kill_process_group(group, Signal::KILL);
-        }
+        // An error means that the script has become somebody whom we may not kill.
+        let _ = self.child.kill_process_group();
         // Also where it has left its group.
         let _ = self.child.kill();
     }
@@ -153,7 +148,7 @@ impl Running {
 
     /// Waits for the end, and leaves it unreleased.
     fn wait(&mut self) {
-        let Some(pid) = self.group else { return };
+        let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) else { return };
         let left = self.deadline.duration_since(Instant::now());
         // Refused before Linux 5.3, and by some filters.
         if let Ok(end) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
@@ -171,13 +166,6 @@ impl Running {
         while !self.silent.get() && Instant::now() < late {
             sleep(Duration::from_millis(1));
         }
-    }
-}
-
-impl Drop for Running {
-    /// Then the child's own drop releases it.
-    fn drop(&mut self) {
-        self.kill();
     }
 }
 

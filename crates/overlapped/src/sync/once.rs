@@ -81,7 +81,8 @@ impl<T> OnceLock<T> {
     /// The value, made by `f` if there is none. Of many callers one makes it; the others wait. If
     /// `f` unwinds, the lock stays empty, and the next one tries.
     ///
-    /// `f` must not ask for the value itself: it would wait for ever.
+    /// # Panics
+    /// If `f` asks for the value itself, which would wait for ever.
     #[inline]
     pub fn get_or_init<F>(&self, f: F) -> &T
     where

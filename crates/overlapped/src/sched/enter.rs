@@ -18,7 +18,7 @@ use crate::port::foreign::quietly;
 use crate::port::watch::{self, Pulse};
 use crate::port::{Driver, control};
 use crate::stack::Pool;
-use crate::stack::overflow::ensure_alt_stack;
+use crate::stack::overflow::{Installed, alt_stack_to_write_on, ensure_alt_stack};
 use crate::switch::Hub;
 
 /// How a run ended, besides main's own result.
@@ -148,19 +148,20 @@ impl Opened {
 impl Sched {
     /// Has the watchdog look on, if that was asked for. The scheduler stays where it is until the
     /// result is dropped.
-    fn be_watched(&self) -> Option<Shown> {
+    fn be_watched(&self) -> Option<(Shown, Option<Installed>)> {
         if self.limits.stall.is_none() && !self.limits.dumped {
             return None;
         }
         // The handler must not need room on a tasklet's stack.
         ensure_alt_stack();
+        let room = alt_stack_to_write_on();
         // SAFETY: the caller drops the result before it moves the scheduler. `held` reads a
         // const-initialised thread-local and cells of this thread, each a single word; names stay
         // where they are from a tasklet's first run to its end. For the rest see
         // `witness/describe`.
         let watched = unsafe { watch::register(&self.pulse, self.limits.stall, LOOKUP) };
         let complain = |error| quietly(|| tracing::warn!("nobody looks for stalls: {error}"));
-        watched.map_err(complain).ok().map(|watched| Shown::new(self, watched))
+        watched.map_err(complain).ok().map(|watched| (Shown::new(self, watched), room))
     }
 }
 

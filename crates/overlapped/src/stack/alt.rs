@@ -15,13 +15,15 @@ use std::ptr;
 
 use super::sys;
 
-/// Room for our handler and a predecessor, beside the frame the kernel writes.
-const ROOM: usize = 32 * 1024;
-/// What an existing alternate stack must have beside that frame.
+/// Room for our handlers and a predecessor, beside the frame the kernel writes.
+const ROOM: usize = 64 * 1024;
+/// What an existing alternate stack must have beside that frame, for a few lines.
 const ROOM_MIN: usize = 4 * 1024;
+/// The same for a handler that writes what everybody does. std's stacks have less.
+const ROOM_TO_WRITE: usize = 32 * 1024;
 
 /// An alternate stack of ours. It stays on its thread.
-struct Installed {
+pub(crate) struct Installed {
     mapping: *mut libc::c_void,
     len: usize,
     ours: *mut libc::c_void,
@@ -43,18 +45,29 @@ pub(crate) fn ensure_alt_stack() {
     }
     // A thread that is already destroying its thread-locals runs no tasklets.
     _ = INSTALLED.try_with(|installed| {
-        if let Ok(Some(new)) = install() {
+        if let Ok(Some(new)) = install(ROOM_MIN) {
             // Somebody replaced the one before by one that is too small: drop keeps it mapped.
             drop(installed.replace(Some(new)));
         }
     });
 }
 
+/// An alternate stack with room for a handler that writes what everybody does, until the result is
+/// dropped; `None` where the thread has one, or the system refuses.
+///
+/// Not to the thread's end, as std takes its own away before that, and ours would stay mapped.
+pub(crate) fn alt_stack_to_write_on() -> Option<Installed> {
+    if cfg!(miri) {
+        return None;
+    }
+    install(ROOM_TO_WRITE).ok().flatten()
+}
+
 /// `None`: the thread has a sufficient one.
-fn install() -> io::Result<Option<Installed>> {
+fn install(room: usize) -> io::Result<Option<Installed>> {
     let frame = signal_frame_max();
     let before = current()?;
-    if before.ss_flags & libc::SS_DISABLE == 0 && before.ss_size >= frame + ROOM_MIN {
+    if before.ss_flags & libc::SS_DISABLE == 0 && before.ss_size >= frame + room {
         return Ok(None);
     }
     let page = sys::page_size();

@@ -19,7 +19,7 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-pub(crate) use super::alt::ensure_alt_stack;
+pub(crate) use super::alt::{Installed, alt_stack_to_write_on, ensure_alt_stack};
 
 /// The tasklet whose guard was hit.
 #[derive(Debug, Clone, Copy)]

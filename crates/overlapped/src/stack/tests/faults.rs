@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Output;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::super::overflow::{Culprit, ensure_alt_stack, install};
+use super::super::overflow::{Culprit, alt_stack_to_write_on, ensure_alt_stack, install};
 use super::super::{GUARD, Guards, Pool, SIZE_DEFAULT, Stack, StackConfig, TakeError};
 use super::case;
 use corosensei::Coroutine;
@@ -272,14 +272,34 @@ fn with_mprotect_the_surplus_waits_and_recovers() {
     stacks.into_iter().for_each(|stack| pool.give(stack));
 }
 
+fn alternate_stack() -> libc::stack_t {
+    let mut now = libc::stack_t { ss_sp: std::ptr::null_mut(), ss_flags: 0, ss_size: 0 };
+    // SAFETY: null changes nothing.
+    unsafe { libc::sigaltstack(std::ptr::null(), &mut now) };
+    now
+}
+
+#[test]
+fn who_is_watched_has_room_for_a_handler_that_writes_at_length() {
+    let ours = std::thread::spawn(|| {
+        let before = alternate_stack();
+        ensure_alt_stack();
+        let room = alt_stack_to_write_on();
+        assert!(alternate_stack().ss_size >= 32 * 1024);
+        drop(room);
+        assert_eq!(alternate_stack().ss_sp, before.ss_sp, "std's is there again");
+    });
+    ours.join().unwrap();
+    let seen = std::thread::spawn(|| {
+        let watched = crate::Config::new().stall_limit(std::time::Duration::from_secs(10));
+        watched.run(|| alternate_stack().ss_size).unwrap()
+    });
+    assert!(seen.join().unwrap() >= 32 * 1024);
+}
+
 #[test]
 fn a_thread_without_an_alternate_stack_gets_one_until_it_ends() {
-    let read = || {
-        let mut now = libc::stack_t { ss_sp: std::ptr::null_mut(), ss_flags: 0, ss_size: 0 };
-        // SAFETY: null changes nothing.
-        unsafe { libc::sigaltstack(std::ptr::null(), &mut now) };
-        now
-    };
+    let read = alternate_stack;
     let ours = std::thread::spawn(move || {
         let before = read();
         ensure_alt_stack();

@@ -5,12 +5,10 @@
 //! ```
 //!
 //! ureq is a blocking client, and it blocks the calling tasklet only, because it lets one replace
-//! its sockets: the file `transport.rs` does that, and it is the one that the program's `overlapped
-//! get` is built on. Copy it into yours. Everything else here is ureq as its own manual shows it.
+//! its sockets: the crate `overlapped-ureq` does that, and it is what the program's `overlapped get`
+//! is built on. Everything else here is ureq as its own manual shows it.
 
 mod stack;
-#[path = "../crates/cli/src/get/transport.rs"]
-mod transport;
 
 use std::cell::Cell;
 use std::error::Error;
@@ -24,7 +22,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use ureq::Agent;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::unversioned::transport::{Connector, RustlsConnector};
 
 /// An agent over tasklets, which trusts one certificate.
 fn agent(trusted: &CertificateDer<'_>) -> Agent {
@@ -36,8 +33,7 @@ fn agent(trusted: &CertificateDer<'_>) -> Agent {
         .max_idle_connections_per_host(100)
         .proxy(None)
         .build();
-    let connector = ().chain(transport::Tcp).chain(RustlsConnector::default());
-    Agent::with_parts(config, connector, transport::Names::default())
+    overlapped_ureq::agent(config)
 }
 
 /// Answers every request with its path, until the client has had enough.

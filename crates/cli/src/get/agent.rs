@@ -6,14 +6,13 @@ use std::path::Path;
 use anyhow::{Context, bail, ensure};
 use overlapped::fs;
 use overlapped::time::Duration;
+use overlapped_ureq::{Resolver, TcpConnector};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::transport::{
     Buffers, ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, RustlsConnector,
     Transport,
 };
 use ureq::{Agent, Error, Proxy, ProxyProtocol};
-
-use super::transport::{Names, Tcp};
 
 /// Then somebody sends us round in a circle.
 const REDIRECTS_MAX: u32 = 10;
@@ -69,9 +68,9 @@ pub(super) fn agent(limits: Limits<'_>) -> anyhow::Result<Agent> {
         );
     }
     // A proxy's connection, or else our own; then TLS; and all of it watched.
-    let connector = ().chain(ConnectProxyConnector::default()).chain(Tcp);
+    let connector = ().chain(ConnectProxyConnector::default()).chain(TcpConnector);
     let connector = connector.chain(RustlsConnector::default()).chain(Watch);
-    Ok(Agent::with_parts(config, connector, Names::default()))
+    Ok(Agent::with_parts(config, connector, Resolver::default()))
 }
 
 fn certificates_in(file: &Path) -> anyhow::Result<RootCerts> {

@@ -17,7 +17,7 @@
 //! | `download` | one of them: attempts, ranges, the name |
 //! | `part` | the file while it is not complete |
 //! | `name` | names that are safe, whoever proposes them |
-//! | `agent`, `transport` | the HTTP client over tasklets, its limits and whom it trusts |
+//! | `agent` | the HTTP client over tasklets, its limits and whom it trusts |
 //! | `failure` | why not, and whether to try again |
 //! | `progress` | bars |
 
@@ -28,7 +28,6 @@ mod name;
 mod part;
 mod plan;
 mod progress;
-mod transport;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};

@@ -1,0 +1,88 @@
+//! Addresses to connections, and bytes through them.
+
+use std::io::{ErrorKind, Read, Write};
+
+use overlapped::net::TcpStream;
+use overlapped::task::no_switch;
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
+};
+use ureq::{Error, ProxyProtocol};
+
+use crate::within;
+
+/// Opens connections, unless a proxy has opened one.
+#[derive(Debug)]
+pub struct TcpConnector;
+
+impl<In: Transport> Connector<In> for TcpConnector {
+    type Out = Either<In, TcpTransport>;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, Error> {
+        if let Some(transport) = chained {
+            return Ok(Some(Either::A(transport)));
+        }
+        refuse_socks(details)?;
+        let stream = within(details.timeout, || TcpStream::connect(&details.addrs[..]))?;
+        stream.set_nodelay(details.config.no_delay())?;
+        let buffers = LazyBuffers::new(
+            details.config.input_buffer_size(),
+            details.config.output_buffer_size(),
+        );
+        Ok(Some(Either::B(TcpTransport { stream, buffers })))
+    }
+}
+
+/// Without ureq's own connector to SOCKS proxies the request would go past the proxy.
+fn refuse_socks(details: &ConnectionDetails<'_>) -> Result<(), Error> {
+    let proxy = details.config.proxy().filter(|proxy| !proxy.is_no_proxy(details.uri));
+    match proxy.map(|proxy| proxy.protocol()) {
+        None | Some(ProxyProtocol::Http | ProxyProtocol::Https) => Ok(()),
+        Some(protocol) => {
+            Err(Error::ConnectProxyFailed(format!("{protocol:?} proxies are not supported")))
+        }
+    }
+}
+
+/// A connection with the buffers through which ureq reads and writes.
+#[derive(Debug)]
+pub struct TcpTransport {
+    stream: TcpStream,
+    buffers: LazyBuffers,
+}
+
+impl Transport for TcpTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, limit: NextTimeout) -> Result<(), Error> {
+        let output = &self.buffers.output()[..amount];
+        within(limit.for_write(), || self.stream.write_all(output))
+    }
+
+    fn await_input(&mut self, limit: NextTimeout) -> Result<bool, Error> {
+        let input = self.buffers.input_append_buf();
+        let count = within(limit.for_read(), || self.stream.read(input))?;
+        self.buffers.input_appended(count);
+        Ok(count > 0)
+    }
+
+    /// Whether an idle connection can be used again: nothing has come, not even its end.
+    ///
+    /// Called while ureq holds its pool's mutex, so it must not give way to a tasklet that would
+    /// stop the thread there.
+    fn is_open(&mut self) -> bool {
+        let stream = &self.stream;
+        no_switch(|| {
+            let Ok(()) = stream.set_nonblocking(true) else { return false };
+            let seen = stream.peek(&mut [0]);
+            let quiet = seen.is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+            quiet && stream.set_nonblocking(false).is_ok()
+        })
+    }
+}

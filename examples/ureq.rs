@@ -5,8 +5,8 @@
 //! ```
 //!
 //! ureq is a blocking client, and it blocks the calling tasklet only, because it lets one replace
-//! its sockets: the crate `overlapped-ureq` does that, and it is what the program's `overlapped get`
-//! is built on. Everything else here is ureq as its own manual shows it.
+//! its sockets: the crate `overlapped-ureq` does that, and the program's `overlapped get` is built
+//! on it. Everything else here is ureq as its own manual shows it.
 
 mod stack;
 

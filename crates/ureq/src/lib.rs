@@ -11,9 +11,9 @@
 //! | `Connector` | [`TcpConnector`] | addresses to a connection |
 //! | `Transport` | [`TcpTransport`] | fills ureq's input buffer, empties its output buffer |
 //!
-//! TLS is ureq's own connector, chained behind [`TcpConnector`]. ureq keeps idle connections behind a
-//! mutex, which must not be held by a tasklet that waits: the only call that it makes meanwhile is
-//! `is_open`, which never waits.
+//! TLS is ureq's own connector, chained behind [`TcpConnector`]. ureq keeps idle connections behind
+//! a mutex, which must not be held by a tasklet that waits: the only call that it makes meanwhile
+//! is `is_open`, which never waits.
 //!
 //! Time limits are deadlines of the tasklet ([`timeout`]), not options of the socket, so that they
 //! cost no system call.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use overlapped::task::unblock;
 use overlapped::time::{sleep, timeout};
-use overlapped::{run, spawn, yield_now};
+use overlapped::{JoinError, run, spawn, yield_now};
 
 mod rig;
 
@@ -104,6 +104,38 @@ fn results_that_nobody_takes_and_that_panic_badly_leave_the_pool_whole() {
             let _ = waiter.join();
         }
         assert_eq!(timeout(PATIENCE, || unblock(|| 7)).expect("no job begins any more"), 7);
+    })
+    .unwrap();
+}
+
+/// A result whose destructor always panics.
+struct Mine;
+
+impl Drop for Mine {
+    fn drop(&mut self) {
+        rig::quiet_panic("a result's destructor")
+    }
+}
+
+#[test]
+fn a_result_that_comes_together_with_a_kill_is_dropped_without_ending_the_process() {
+    run(|| {
+        for _ in 0..rig::rounds(5, 50) {
+            let (begun, begins) = std::sync::mpsc::channel();
+            let waiter = spawn(move || {
+                let job = unblock(move || {
+                    begun.send(()).unwrap();
+                    Mine
+                });
+                std::mem::forget(job);
+            });
+            yield_now();
+            begins.recv_timeout(PATIENCE).expect("no job begins any more");
+            // The thread is kept until the result has come, which its waiter cannot know.
+            std::thread::sleep(Duration::from_millis(20));
+            waiter.kill();
+            assert!(matches!(waiter.join(), Err(JoinError::Killed)));
+        }
     })
     .unwrap();
 }

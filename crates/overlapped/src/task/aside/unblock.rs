@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::port::offload::{self, On};
-use crate::sched::NEVER;
+use crate::sched::{NEVER, drop_quietly};
 use crate::task::waiter::{self, Wait, Waker, Woken};
 use crate::task::{PanicPayload, in_tasklet, shield};
 
@@ -33,11 +33,23 @@ enum Left<F, T> {
     /// There is no thread.
     Closure(F),
     Result(Result<T, Box<dyn Any + Send>>),
-    /// Nothing is wanted: the waiter was parked for good.
+    /// Nothing is wanted: the waiter has left or was parked for good.
     Nothing,
 }
 
 type Slot<F, T> = Arc<Mutex<Option<Left<F, T>>>>;
+
+/// A waiter's slot. Dropped before the waiter has taken what comes, by a kill or a deadline, it
+/// wants nothing any more, and drops what has come. Quietly: this may be unwinding, and nobody has
+/// ever had that result.
+struct Taken<F, T>(Slot<F, T>);
+
+impl<F, T> Drop for Taken<F, T> {
+    fn drop(&mut self) {
+        let unwanted = lock(&self.0).replace(Left::Nothing);
+        drop_quietly(unwanted);
+    }
+}
 
 /// Runs `f` on a pool of threads for blocking work and blocks the calling tasklet only: the door
 /// for foreign code that blocks its thread (a database driver, `getaddrinfo`, a long computation).
@@ -63,13 +75,13 @@ where
         return catch_unwind(AssertUnwindSafe(f)).map_err(panicked);
     }
     let (wait, waker) = waiter::prepare().map_err(|_| UnblockError::WouldBlock)?;
-    let slot = begin(f, waker);
-    match park(wait, &slot, waiter::deadline()) {
+    let taken = Taken(begin(f, waker));
+    match park(wait, &taken.0, waiter::deadline()) {
         Woken::Yes => {}
         Woken::TimedOut => return Err(UnblockError::TimedOut),
         Woken::Killed => waiter::leave(),
     }
-    match left_in(&slot) {
+    match left_in(&taken.0) {
         Left::Result(result) => result.map_err(panicked),
         Left::Closure(_) | Left::Nothing => Err(UnblockError::NoThread),
     }

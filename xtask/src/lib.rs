@@ -7,6 +7,7 @@
 //! failures   tests that failed: what they said, and whether they fail again
 //! torture    the danger tests with their full figures; writes the table in RELIABILITY.md
 //! std_items  what std's blocking types have, as a list
+//! std_tests  std's own tests and examples, over this library
 //! exec       runs one program with a time limit and keeps what it said
 //! ```
 
@@ -16,6 +17,7 @@ pub mod ci;
 pub mod exec;
 pub mod failures;
 pub mod std_items;
+pub mod std_tests;
 pub mod tidy;
 pub mod torture;
 

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{ci, std_items, tidy, torture};
+use xtask::{ci, std_items, std_tests, tidy, torture};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Programs that hold the rules of this repository")]
@@ -29,6 +29,15 @@ enum Program {
     },
     /// Lists what std's blocking types have, from the installed documentation.
     StdItems,
+    /// Runs std's own tests and examples over this library.
+    StdTests {
+        /// Where std's sources are; else where Debian's package, or rustup, puts them.
+        #[arg(long)]
+        source: Option<std::path::PathBuf>,
+        /// One port instead of the one that the machine chooses.
+        #[arg(long, value_enum)]
+        port: Option<torture::Port>,
+    },
     /// Runs the danger tests with their full figures and writes them to RELIABILITY.md.
     Torture {
         /// Cases such as P1 or S10; all where none is named.
@@ -55,6 +64,11 @@ fn main() -> anyhow::Result<ExitCode> {
             println!("std-items: {} items", std_items::write(&root)?);
             true
         }
+        Program::StdTests { source, port } => match std_tests::run(&root, source, port)? {
+            std_tests::Outcome::Missing(remedy) => anyhow::bail!(remedy),
+            std_tests::Outcome::Passed(_) => true,
+            std_tests::Outcome::Failed(_) => false,
+        },
         Program::Torture { list: true, .. } => {
             print!("{}", torture::list());
             true

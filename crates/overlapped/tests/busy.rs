@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::rc::Rc;
 
 use overlapped::sync::mpsc::{TryRecvError, TrySendError, channel, sync_channel};
-use overlapped::sync::{Mutex, RwLock, Semaphore, broadcast, mpmc, oneshot, watch};
+use overlapped::sync::{Mutex, OnceLock, RwLock, Semaphore, broadcast, mpmc, oneshot, watch};
 use overlapped::task::no_switch;
 use overlapped::{JoinError, run, spawn, yield_now};
 
@@ -60,6 +60,8 @@ fn a_loop_that_never_waits_lets_its_neighbours_run() {
         check("Mutex::try_lock", &mut || assert!(mutex.try_lock().is_err()));
         check("RwLock::try_read", &mut || assert!(rwlock.try_read().is_err()));
         check("RwLock::try_write", &mut || assert!(rwlock.try_write().is_err()));
+        let empty = OnceLock::<u8>::new();
+        check("OnceLock::get", &mut || assert!(empty.get().is_none()));
         check("try_acquire", &mut || assert!(semaphore.try_acquire(1).is_none()));
         let (mut near, far) = overlapped::os::unix::net::UnixStream::pair().unwrap();
         near.set_nonblocking(true).unwrap();

@@ -28,6 +28,8 @@ pub(crate) enum Answer {
     /// One test program of the library, in two builds: with debug assertions, and under
     /// AddressSanitizer. It prints the same line as `Tests`.
     Watched(&'static str),
+    /// std's own tests and examples, over the library.
+    StdTests,
     /// A fuzzer, for a while on each of these targets.
     Fuzzers(&'static [&'static str]),
 }
@@ -122,6 +124,12 @@ pub(crate) const CASES: &[Case] = &[
         answer: Answer::Watched("random_programs"),
     },
     both("S18", "Each hazard does what the documents say, and its remedy works."),
+    Case {
+        id: "A1",
+        promise: "std's own tests pass over this library, but for what docs/std.md names.",
+        ports: BOTH,
+        answer: Answer::StdTests,
+    },
     both("K1", "Kills in the queues of locks shared by threads lose no lock, permit or waiter."),
     both(
         "K2",

@@ -6,6 +6,7 @@ use std::sync::{self, PoisonError};
 
 use super::condvar::Condvar;
 use super::mutex::{Mutex, MutexGuard};
+use crate::task::count_busy_call;
 
 /// `std::sync::OnceLock` whose initialisation may wait: other tasklets that want the value block
 /// themselves, not the thread.
@@ -42,10 +43,15 @@ impl<T> OnceLock<T> {
         OnceLock { value: sync::OnceLock::new(), making: Mutex::new(()), made: Condvar::new() }
     }
 
-    /// The value, if there is one. Never waits.
+    /// The value, if there is one. In a loop it lets whoever makes the value run, every 256th time
+    /// that there is none.
     #[inline]
     pub fn get(&self) -> Option<&T> {
-        self.value.get()
+        let value = self.value.get();
+        if value.is_none() {
+            count_busy_call();
+        }
+        value
     }
 
     /// The value, if there is one. Never waits.
@@ -55,12 +61,12 @@ impl<T> OnceLock<T> {
 
     /// Waits until somebody has set the value.
     pub fn wait(&self) -> &T {
-        if let Some(value) = self.get() {
+        if let Some(value) = self.value.get() {
             return value;
         }
         let mut making = self.making();
         loop {
-            match self.get() {
+            match self.value.get() {
                 Some(value) => return value,
                 None => making = unpoisoned(self.made.wait(making)),
             }
@@ -88,7 +94,7 @@ impl<T> OnceLock<T> {
     where
         F: FnOnce() -> T,
     {
-        match self.get() {
+        match self.value.get() {
             Some(value) => value,
             None => self.init(f),
         }
@@ -97,7 +103,7 @@ impl<T> OnceLock<T> {
     #[cold]
     fn init(&self, f: impl FnOnce() -> T) -> &T {
         let making = self.making();
-        match self.get() {
+        match self.value.get() {
             Some(value) => value,
             None => {
                 let value = f();
@@ -142,7 +148,7 @@ impl<T> Default for OnceLock<T> {
 impl<T: fmt::Debug> fmt::Debug for OnceLock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = f.debug_tuple("OnceLock");
-        match self.get() {
+        match self.value.get() {
             Some(value) => text.field(value),
             None => text.field(&format_args!("<uninit>")),
         };
@@ -152,7 +158,7 @@ impl<T: fmt::Debug> fmt::Debug for OnceLock<T> {
 
 impl<T: Clone> Clone for OnceLock<T> {
     fn clone(&self) -> OnceLock<T> {
-        self.get().cloned().map_or_else(OnceLock::new, OnceLock::from)
+        self.value.get().cloned().map_or_else(OnceLock::new, OnceLock::from)
     }
 }
 
@@ -168,7 +174,7 @@ impl<T> From<T> for OnceLock<T> {
 
 impl<T: PartialEq> PartialEq for OnceLock<T> {
     fn eq(&self, other: &OnceLock<T>) -> bool {
-        self.get() == other.get()
+        self.value.get() == other.value.get()
     }
 }
 

@@ -1,0 +1,29 @@
+//! The tests of std's that fail over this library, each with the difference that docs/std.md names.
+
+/// A test that may fail.
+#[derive(Debug)]
+pub(super) struct Allowed {
+    program: &'static str,
+    test: &'static str,
+    pub(super) reason: &'static str,
+}
+
+const fn fails(program: &'static str, test: &'static str, reason: &'static str) -> Allowed {
+    Allowed { program, test, reason }
+}
+
+const THREADS_OWN: &str = "a `thread_local!` is the thread's, which its tasklets share";
+const BUFFER: &str = "`io::copy` has a buffer of its own between what is none of this library's";
+const STDS_OWN: &str = "a function of std's, not stable, that asks for the thread";
+
+const ALLOWED: &[Allowed] = &[
+    fails("io_copy", "copy_specializes_from_slice", BUFFER),
+    fails("io_copy", "copy_specializes_from_vecdeque", BUFFER),
+    fails("examples_thread_local", "line_58", THREADS_OWN),
+    fails("examples_thread_current", "line_149", STDS_OWN),
+];
+
+/// The entry of a test.
+pub(super) fn allowed(program: &str, test: &str) -> Option<&'static Allowed> {
+    ALLOWED.iter().find(|entry| entry.program == program && entry.test == test)
+}

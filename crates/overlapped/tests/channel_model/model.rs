@@ -26,7 +26,8 @@ struct Actor {
     out: Out,
     /// Its present call delivers a kill when it comes back.
     fragile: bool,
-    blocked_at: usize,
+    /// When it last began to wait, or was paused.
+    parked_at: usize,
 }
 
 /// Who waits, and with which alternative of a select.
@@ -63,6 +64,8 @@ pub(crate) struct Model<'a> {
     actors: Vec<Actor>,
     lines: Vec<Line>,
     clock: usize,
+    /// The last verdict: when it was made, and who lived then.
+    verdict: Option<(usize, Vec<usize>)>,
     history: History,
 }
 
@@ -75,7 +78,7 @@ impl Model<'_> {
             killed: false,
             out: Out::Ok,
             fragile: false,
-            blocked_at: 0,
+            parked_at: 0,
         };
         let mut model = Model {
             program,
@@ -84,6 +87,7 @@ impl Model<'_> {
             actors: vec![fresh; program.scripts.len()],
             lines: program.handovers.iter().map(|_| Line::default()).collect(),
             clock: 0,
+            verdict: None,
             history: History::default(),
         };
         loop {
@@ -93,19 +97,41 @@ impl Model<'_> {
             let alive: Vec<_> =
                 (0..model.actors.len()).filter(|&t| model.actors[t].life != Life::Over).collect();
             let blocked = alive.iter().filter(|&&t| model.actors[t].life == Life::Waits);
-            match blocked.max_by_key(|&&t| model.actors[t].blocked_at) {
-                Some(&last) => model.release(last, Out::Deadlock(alive.len())),
+            match blocked.max_by_key(|&&t| model.actors[t].parked_at) {
+                Some(&last) => {
+                    let told = model.verdict(model.actors[last].parked_at, &alive);
+                    model.release(last, Out::Deadlock(told.len()));
+                }
                 None if alive.is_empty() => return model.history,
                 // All of them are paused: `run` gets the verdict and kills them, youngest first.
                 None => {
+                    let parked_at = alive.iter().map(|&t| model.actors[t].parked_at).max();
+                    model.history.left = model.verdict(parked_at.unwrap_or(0), &alive);
                     for &t in alive.iter().rev() {
                         model.actors[t].killed = true;
                         model.release(t, model.actors[t].out);
                     }
-                    model.history.left = alive;
                 }
             }
         }
+    }
+
+    /// The verdict for who was parked then: made once for all who waited when it was made.
+    fn verdict(&mut self, parked_at: usize, alive: &[usize]) -> Vec<usize> {
+        match &self.verdict {
+            Some((made_at, told)) if parked_at <= *made_at => told.clone(),
+            _ => {
+                self.verdict = Some((self.clock, alive.to_vec()));
+                alive.to_vec()
+            }
+        }
+    }
+
+    /// Notes that one begins to wait, or is paused.
+    fn park(&mut self, t: usize, life: Life) {
+        self.clock += 1;
+        self.actors[t].parked_at = self.clock;
+        self.actors[t].life = life;
     }
 
     /// Runs one until it leaves.
@@ -215,14 +241,14 @@ impl Model<'_> {
                 Life::Paused => Some(Out::Ok),
                 Life::Ready if other == t => {
                     self.suspend(t, true);
-                    self.actors[t].life = Life::Paused;
+                    self.park(t, Life::Paused);
                     None
                 }
                 Life::Ready => {
                     // A kill that is on its way arrives all the same.
                     if !self.actors[other].killed {
                         self.ring.retain(|&queued| queued != other);
-                        self.actors[other].life = Life::Paused;
+                        self.park(other, Life::Paused);
                     }
                     Some(Out::Ok)
                 }
@@ -290,9 +316,7 @@ impl Model<'_> {
         if !may_wait {
             return Some(Out::WouldBlock);
         }
-        self.clock += 1;
-        self.actors[t].blocked_at = self.clock;
-        self.actors[t].life = Life::Waits;
+        self.park(t, Life::Waits);
         self.suspend(t, false);
         for (at, (c, sending)) in offers {
             self.lines[c].sides[usize::from(sending)].push_back(seat(at));

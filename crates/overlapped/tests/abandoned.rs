@@ -408,16 +408,28 @@ fn a_semaphore_goes_on() {
 
 fn a_condition_goes_on() {
     let (lock, changed) = (leaked(Mutex::new(())), leaked(Condvar::new()));
-    let wait = || drop(changed.wait(lock.lock().unwrap()));
+    let wait = move || drop(changed.wait(lock.lock().unwrap()));
+    // A notification before the thread waits would be lost.
+    let behind = move || {
+        let (tell, told) = mpsc::channel();
+        let next = aside(move || {
+            let held = lock.lock().unwrap();
+            tell.send(()).unwrap();
+            drop(changed.wait(held));
+        });
+        soon(&told, "a thread that waits for news");
+        drop(lock.lock());
+        next
+    };
     abandons("a condition", wait);
-    let next = behind(wait);
+    let next = behind();
     changed.notify_one();
     soon(&next, "the condition behind one that waited for it");
     // One that has been notified, and has not run since, or waits for the mutex by now.
     for holds_mutex in [false, true] {
         let (tell, told) = mpsc::channel();
         abandons_ready("a condition", wait, move || {
-            let next = behind(wait);
+            let next = behind();
             let held = holds_mutex.then(|| hold(|| lock.lock().unwrap()));
             changed.notify_one();
             if holds_mutex {

@@ -108,7 +108,7 @@ fn is_process_exiting() -> bool {
     is_inside
 }
 
-/// Not by `eprintln`, which panics where standard error is closed.
+/// One line, written at once. Not by `eprintln`, which panics where standard error is closed.
 fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "overlapped: {text}");
+    let _ = io::stderr().write_all(format!("overlapped: {text}\n").as_bytes());
 }

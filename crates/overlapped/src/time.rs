@@ -201,7 +201,9 @@ fn sleep_to(until: u64) -> Result<bool, Refusal> {
 }
 
 /// Runs `f` with a deadline `duration` from now: calls inside that wait return an error when it has
-/// passed (`TimedOut`, or their own variant). What `f` returns is returned.
+/// passed (`TimedOut`, or their own variant). What `f` returns is returned. `recv` and `send` of
+/// [`mpsc`](crate::sync::mpsc), `mpmc` and `oneshot` have std's errors only, the same as for a
+/// closed channel: ask [`expired`] after them, or call `recv_timeout`.
 ///
 /// Nested deadlines: the earliest counts, whichever is the inner one. Locks and
 /// [`block_on`](crate::task::block_on) are not cut. Tasklets that `f` spawns have no deadline,

@@ -415,3 +415,11 @@ fn thousands_of_waiters_are_told_in_time() {
     assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
     let _ = task::stats();
 }
+
+#[test]
+fn a_verdict_is_as_readable_where_a_program_ends_with_it() {
+    let Err(RunError::Deadlock(verdict)) = run(|| drop(spawn(pause))) else {
+        panic!("nobody resumes it")
+    };
+    assert_eq!(format!("{verdict:?}"), verdict.to_string());
+}

@@ -116,7 +116,9 @@ fn a_variable_that_means_nothing_is_an_error() {
         assert!(matches!(error, RunError::Setting(_)));
         return println!("SAID {error}");
     }
-    for (variable, value) in [("OVERLAPPED_STALL", "soon"), ("OVERLAPPED_DUMP", "never")] {
+    for (variable, value) in
+        [("OVERLAPPED_STALL", "soon"), ("OVERLAPPED_DUMP", "never"), ("OVERLAPPED_DUMP", "1")]
+    {
         let child = Command::new(std::env::current_exe().unwrap())
             .args([NAME, "--exact", "--nocapture", "--test-threads=1"])
             .env(rig::CHILD, "child")

@@ -6,7 +6,10 @@ use std::io::{self, ErrorKind};
 
 use overlapped::task::{TaskletGroup, WaitError, no_switch, pause};
 use overlapped::time::{Duration, sleep, timeout};
-use overlapped::{Builder, Config, JoinError, RunError, SpawnError, run, run_until, spawn};
+use overlapped::{
+    Builder, Channel, Config, JoinError, RecvError, RunError, Select, SpawnError, run, run_until,
+    spawn,
+};
 
 const FOR_EVER: Duration = Duration::from_secs(60);
 
@@ -78,6 +81,29 @@ fn spawn_gives_way_to_io_errors_that_keep_what_they_were() {
         assert_eq!(io::Error::from(late.unwrap_err()).kind(), ErrorKind::TimedOut);
         let refused = no_switch(|| group.spawn(|| ()));
         assert_eq!(io::Error::from(refused.unwrap_err()).kind(), ErrorKind::WouldBlock);
+    })
+    .unwrap();
+}
+
+#[test]
+fn channels_and_selects_give_way_to_io_errors_that_keep_what_they_were() {
+    fn recv(channel: &Channel<u8>) -> io::Result<u8> {
+        Ok(channel.recv()?)
+    }
+    run_until(|| {
+        let channel = Channel::new();
+        assert_eq!(no_switch(|| recv(&channel).unwrap_err().kind()), ErrorKind::WouldBlock);
+        let late = timeout(Duration::ZERO, || recv(&channel)).unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::TimedOut);
+        let stuck = recv(&channel).unwrap_err();
+        assert_eq!(stuck.kind(), ErrorKind::Deadlock);
+        assert!(matches!(stuck.downcast(), Ok(RecvError::Deadlock(_))));
+        channel.close();
+        assert_eq!(recv(&channel).unwrap_err().kind(), ErrorKind::BrokenPipe);
+        let empty = io::Error::from(Select::<()>::new().wait().unwrap_err());
+        assert_eq!(empty.kind(), ErrorKind::InvalidInput);
+        assert!(matches!(empty.downcast(), Ok(WaitError::Empty)));
+        assert_eq!(io::Error::from(WaitError::TimedOut).kind(), ErrorKind::TimedOut);
     })
     .unwrap();
 }

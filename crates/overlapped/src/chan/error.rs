@@ -1,6 +1,7 @@
 //! Why a send or a receive did not happen.
 
 use std::fmt;
+use std::io;
 
 use crate::sched::Verdict;
 
@@ -86,3 +87,18 @@ impl fmt::Display for RecvError {
 }
 
 impl std::error::Error for RecvError {}
+
+impl From<RecvError> for io::Error {
+    /// For `channel.recv()?` in functions that return [`io::Result`]. The kind is `BrokenPipe`
+    /// (`Closed`), `TimedOut`, `Deadlock` or `WouldBlock`; [`io::Error::downcast`] gives the
+    /// `RecvError` back.
+    fn from(error: RecvError) -> io::Error {
+        let kind = match error {
+            RecvError::Closed => io::ErrorKind::BrokenPipe,
+            RecvError::TimedOut => io::ErrorKind::TimedOut,
+            RecvError::Deadlock(_) => io::ErrorKind::Deadlock,
+            RecvError::WouldBlock => io::ErrorKind::WouldBlock,
+        };
+        io::Error::new(kind, error)
+    }
+}

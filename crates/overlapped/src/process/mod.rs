@@ -41,6 +41,10 @@
 //! }).unwrap().unwrap();
 //! ```
 //!
+//! A killed wait also drops what the child has written. To keep it, do not kill the tasklets: take
+//! [`Child::stdout`] before, and let the first tasklet call
+//! [`ChildExt::kill_process_group`](crate::os::unix::process::ChildExt); the reads then end.
+//!
 //! A signal that nobody turns into something (SIGTERM here, or SIGKILL) ends this process alone.
 //!
 //! Where pidfd_open(2) is refused (before Linux 5.3, or by a filter), a thread of the pool waits

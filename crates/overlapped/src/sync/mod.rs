@@ -28,8 +28,9 @@
 //! - **Deadlocks.** While somebody waits here, the scheduler takes it that another thread may end
 //!   the wait, so there is no verdict: a true deadlock waits for ever, as with std. Locks are the
 //!   exception: a guard stays on its thread, so a [`Mutex`], or an [`RwLock`] that is written, that
-//!   is held by a tasklet of the same thread is no hope. A cycle of such waits is a verdict, of
-//!   which the last waiter is told whose call can fail, else [`run`](crate::run()).
+//!   is held by a tasklet of the same thread is no hope. A cycle of such waits is a verdict once
+//!   nothing else on the scheduler can run; the last waiter is told whose call can fail, else
+//!   [`run`](crate::run()). Until then [`dump`](crate::task::dump) shows who has locked what.
 //! - **Unwinding** tasklets never switch. A destructor that comes to a lock which a neighbour holds
 //!   across a wait could never have it, so the process is **aborted**, with a message that names
 //!   the lock and both tasklets; use `try_lock` in destructors of what may be killed or may panic.

@@ -18,7 +18,7 @@ use crate::stack::overflow::{self, Culprit};
 ///
 /// It lists the tasklets that waited at that moment, and is made once: each of them that is told
 /// gets the same list, whatever has become of the others by then. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Verdict {
     waiters: Arc<[Waiter]>,
     count: usize,
@@ -54,6 +54,13 @@ impl Verdict {
     /// Who waited: the youngest 64 of them.
     pub fn waiters(&self) -> &[Waiter] {
         &self.waiters
+    }
+}
+
+/// As its text: it is read where a program ends with an error, in one line for each waiter.
+impl fmt::Debug for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Why nothing happened.
 
 use std::fmt;
+use std::io;
 
 use crate::sched::Verdict;
 
@@ -31,3 +32,18 @@ impl fmt::Display for WaitError {
 }
 
 impl std::error::Error for WaitError {}
+
+impl From<WaitError> for io::Error {
+    /// For `select.wait()?` in functions that return [`io::Result`]. The kind is `TimedOut`,
+    /// `Deadlock`, `WouldBlock` or `InvalidInput` (`Empty`); [`io::Error::downcast`] gives the
+    /// `WaitError` back.
+    fn from(error: WaitError) -> io::Error {
+        let kind = match error {
+            WaitError::TimedOut => io::ErrorKind::TimedOut,
+            WaitError::Deadlock(_) => io::ErrorKind::Deadlock,
+            WaitError::WouldBlock => io::ErrorKind::WouldBlock,
+            WaitError::Empty => io::ErrorKind::InvalidInput,
+        };
+        io::Error::new(kind, error)
+    }
+}

@@ -3,7 +3,7 @@
 //! | variable | is | as |
 //! |---|---|---|
 //! | `OVERLAPPED_STALL` | a time: `500ms`, `1s`, `2m` | `Config::stall_limit` |
-//! | `OVERLAPPED_DUMP` | a signal: `quit`, `SIGUSR1`, `10` | `Config::dump_on` |
+//! | `OVERLAPPED_DUMP` | a signal: `quit`, `SIGUSR1` | `Config::dump_on` |
 
 use std::io;
 use std::time::Duration;
@@ -18,8 +18,10 @@ pub(super) fn stall_limit() -> io::Result<Option<Duration>> {
 
 /// The signal in `OVERLAPPED_DUMP`.
 pub(super) fn dump_signal() -> io::Result<Option<i32>> {
-    let hint = "it can be the name of a signal such as `quit`, or its number";
-    read("OVERLAPPED_DUMP", hint, signal_of)
+    let hint = "it can be the name of a signal such as `quit` or `usr1`";
+    // A number would be taken for a switch: 1 is SIGHUP.
+    let by_name = |text: &str| signal_of(text).filter(|_| text.parse::<i32>().is_err());
+    read("OVERLAPPED_DUMP", hint, by_name)
 }
 
 /// What a variable says; `None` where it is not set, or empty.

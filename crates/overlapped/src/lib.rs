@@ -37,7 +37,7 @@
 //! | [`run`], [`run_until`], [`Config`] | the way in: a scheduler on this thread |
 //! | [`task`] | tasklets: [`spawn`], [`scope`], groups, join, kill, shield, locals, dumps |
 //! | [`chan`] | [`Channel`]: a rendezvous with Stackless Python's semantics; [`Select`] |
-//! | [`sync`] | locks, semaphores, `Event`; `mpsc`, `mpmc`, `broadcast`, `watch`, `oneshot`; across threads |
+//! | [`sync`] | locks, `Event`, `mpsc`, `mpmc`, `broadcast`, `watch`, `oneshot`: across threads |
 //! | [`thread`] | `std::thread` on tasklets |
 //! | [`time`] | `sleep`, `timeout`, intervals on the port's clock |
 //! | [`net`] | `TcpListener`, `TcpStream`, `UdpSocket`: std's methods, blocking the tasklet only |

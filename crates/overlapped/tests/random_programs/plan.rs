@@ -73,9 +73,9 @@ impl Plan {
         // Each action in every second program: together with few others it happens often.
         let fits = |action: &&Action| {
             (!alone || action.among_tasklets)
-                // Who waits for a scope has a stack, cannot be told to give it up, and its tasklets
-                // may want one.
-                && (stacks_max.is_none() || action.name != "scope")
+                // Who waits in these has a stack, cannot be told to give it up, and those that it
+                // waits for may want one.
+                && (stacks_max.is_none() || !["scope", "shield"].contains(&action.name))
                 // Whoever is parked for good keeps its locks; this one is the process's.
                 && (end != End::Abandoned || action.name != "standard output")
         };

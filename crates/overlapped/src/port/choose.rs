@@ -93,7 +93,8 @@ pub(super) fn open(config: &PortConfig) -> io::Result<Driver> {
     if choice == PortChoice::Uring {
         return Err(io::Error::new(refusal.kind(), why));
     }
-    say_once(|| {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    say_once(&SAID, || {
         tracing::warn!("{why} Going on with readiness; {VARIABLE}=poll accepts that silently.");
     });
     Ok(Driver::Poll(Box::new(Poll::open()?)))
@@ -101,9 +102,8 @@ pub(super) fn open(config: &PortConfig) -> io::Result<Driver> {
 
 /// Tells the user's subscriber, the first time. Not by `Once`: the subscriber may open a port
 /// itself, wait, or panic.
-fn say_once(say: impl FnOnce()) {
-    static SAID: AtomicBool = AtomicBool::new(false);
-    if !SAID.swap(true, Ordering::Relaxed) {
+fn say_once(said: &AtomicBool, say: impl FnOnce()) {
+    if !said.swap(true, Ordering::Relaxed) {
         quietly(say);
     }
 }
@@ -166,13 +166,13 @@ mod tests {
 
     #[test]
     fn a_subscriber_that_is_told_may_open_a_port_itself_and_panic() {
-        let mut told = 0;
-        say_once(|| {
-            say_once(|| unreachable!("it has been said"));
+        let (said, mut told) = (AtomicBool::new(false), 0);
+        say_once(&said, || {
+            say_once(&said, || unreachable!("it has been said"));
             told += 1;
             std::panic::resume_unwind(Box::new("the subscriber's own fault"));
         });
-        say_once(|| unreachable!("it has been said"));
+        say_once(&said, || unreachable!("it has been said"));
         assert_eq!(told, 1);
     }
 

@@ -20,7 +20,7 @@ pub mod unix {
         pub use crate::net::unix::{Incoming, SocketAddr, UnixDatagram, UnixListener, UnixStream};
     }
 
-    /// What `Command` and `Child` have on Unix only.
+    /// Methods that `Command` and `Child` have on Unix only.
     pub mod process {
         pub use crate::process::{ChildExt, CommandExt};
     }

@@ -32,7 +32,7 @@ fn in_child(test: &str, what: &str) -> (Output, String) {
     (output, said)
 }
 
-/// Whether this process is the child that runs the example.
+/// Tells whether this process is the child that runs the example.
 fn is_example() -> bool {
     rig::asked().as_deref() == Some("the example")
 }
@@ -114,7 +114,7 @@ thread_local! {
 /// Is lent a tasklet's value.
 type Borrows<'a> = &'a mut dyn FnMut(&Settings);
 
-/// Whether the second tasklet's value still lives after a wait, during which it is borrowed.
+/// Tells whether the second tasklet's value still lives after a wait, during which it is borrowed.
 fn lives_on(with: fn(Borrows<'_>)) -> bool {
     run(move || {
         let first = spawn(move || with(&mut |_| ()));

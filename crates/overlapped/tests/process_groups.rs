@@ -15,7 +15,7 @@ use overlapped::{JoinError, run, run_until, signal, spawn, yield_now};
 
 const FOR_EVER: Duration = Duration::from_secs(60);
 
-/// Whether the process runs: it is there, and no zombie (nobody may be there to release it).
+/// Tells whether the process runs: it is there, and no zombie (nobody may be there to release it).
 fn runs(id: u32) -> bool {
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{id}/stat")) else { return false };
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);

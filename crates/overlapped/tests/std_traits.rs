@@ -10,7 +10,7 @@ use std::marker::{PhantomData, PhantomPinned};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 
-/// Whether a type has a trait: where it has, the method of the type itself is found first.
+/// Tells whether a type has a trait: where it has, the method of the type itself is found first.
 macro_rules! has {
     ($type:ty, $trait:ident) => {{
         struct Probe<T: ?Sized>(PhantomData<T>);

@@ -72,7 +72,7 @@ impl Transport for TcpTransport {
         Ok(count > 0)
     }
 
-    /// Whether an idle connection can be used again: nothing has come, not even its end.
+    /// Tells whether an idle connection can be used again: nothing has come, not even its end.
     ///
     /// Called while ureq holds its pool's mutex, so it must not give way to a tasklet that would
     /// stop the thread there.

@@ -29,7 +29,7 @@ pub struct Command {
     /// Which streams the user has chosen.
     chosen: [bool; 3],
     kill_on_drop: bool,
-    /// Whether the child is to lead a process group of its own.
+    /// Tells whether the child is to lead a process group of its own.
     pub(super) leads_group: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What a child had written when the wait for its output ended early.
+//! The output that a child had written when the wait for it ended early.
 
 use std::error::Error;
 use std::fmt;
@@ -10,9 +10,9 @@ use std::io;
 /// [`io::Error::downcast`] takes it out.
 #[derive(Debug)]
 pub struct PartialOutput {
-    /// What was read from the child's standard output, if it was piped.
+    /// The bytes read from the child's standard output, if it was piped.
     pub stdout: Vec<u8>,
-    /// What was read from the child's standard error, if it was piped.
+    /// The bytes read from the child's standard error, if it was piped.
     pub stderr: Vec<u8>,
     error: io::Error,
 }

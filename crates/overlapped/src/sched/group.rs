@@ -79,7 +79,7 @@ impl Group {
         self.ending.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the shutdown has begun.
+    /// Tells whether the shutdown has begun.
     pub(crate) fn is_ending(&self) -> bool {
         self.ending.load(Ordering::Relaxed)
     }

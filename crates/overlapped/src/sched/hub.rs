@@ -35,7 +35,7 @@ thread_local! {
     static OCCUPIED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether this thread has a scheduler. Also true where no tasklet runs: on the hub.
+/// Tells whether this thread has a scheduler. Also true where no tasklet runs: on the hub.
 pub(crate) fn is_occupied() -> bool {
     // Under Miri a tasklet's thread is not its scheduler's.
     OCCUPIED.get() || here().is_some()

@@ -116,7 +116,7 @@ impl Sched {
             || self.others_can_wake()
     }
 
-    /// Whether another thread could end one of the waits that are registered for that.
+    /// Tells whether another thread could end one of the waits that are registered for that.
     fn others_can_wake(&self) -> bool {
         let waits = self.remote_waits.borrow();
         let can_wake = |tcb: &TcbPtr| match self.block(*tcb).waiting.get() {

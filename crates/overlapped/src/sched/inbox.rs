@@ -63,7 +63,7 @@ pub(crate) const JOBS_MAX: usize = 1 << 20;
 /// The lists are given back that have grown beyond this.
 const KEPT_MAX: usize = 1 << 10;
 
-/// What has come and has not been read.
+/// The messages that have come and have not been read.
 ///
 /// Memory is bounded: there are at most [`JOBS_MAX`] closures, one kill for each tasklet that has a
 /// handle, one wake for each wait since the last look, and one end.

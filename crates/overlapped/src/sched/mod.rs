@@ -348,7 +348,7 @@ impl Sched {
         unsafe { release(tcb) };
     }
 
-    /// Whether somebody who is spawned now comes too late to run.
+    /// Tells whether somebody who is spawned now comes too late to run.
     #[inline]
     pub(crate) fn is_late(&self) -> bool {
         self.ending.get() && self.late.get()
@@ -360,7 +360,7 @@ impl Sched {
         id
     }
 
-    /// Whether it is the tasklet that `run` was given.
+    /// Tells whether it is the tasklet that `run` was given.
     pub(crate) fn is_first(&self, block: &Tcb) -> bool {
         self.member == 0 && block.id == 1
     }

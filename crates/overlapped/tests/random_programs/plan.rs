@@ -97,7 +97,7 @@ impl Plan {
         }
     }
 
-    /// Whether every wait has to end by itself.
+    /// Tells whether every wait has to end by itself.
     pub(crate) fn is_bounded(&self) -> bool {
         self.end == End::Returned
     }

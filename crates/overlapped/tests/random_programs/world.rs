@@ -74,7 +74,7 @@ impl Shared {
         self.ids.fetch_add(1, SeqCst)
     }
 
-    /// Whether there may be one more action.
+    /// Tells whether there may be one more action.
     pub(crate) fn may_act(&self) -> bool {
         self.left_to_do.fetch_sub(1, SeqCst) > 0
     }
@@ -83,7 +83,7 @@ impl Shared {
         (ACTIONS_MAX - self.left_to_do.load(SeqCst).max(0)) as u64
     }
 
-    /// Whether there may be one more tasklet.
+    /// Tells whether there may be one more tasklet.
     pub(crate) fn may_spawn(&self) -> bool {
         self.tasklets.fetch_add(1, SeqCst) < TASKLETS_MAX
     }

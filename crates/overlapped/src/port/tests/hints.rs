@@ -90,7 +90,7 @@ fn processor_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// What an idle scheduler with a stale hint takes of a processor.
+/// The processor time of an idle scheduler with a stale hint.
 fn idle_with_stale_hint() -> Duration {
     let here = here().expect("in a scheduler");
     make_watchful(&mut here.driver.borrow_mut());

@@ -60,7 +60,7 @@ impl Page {
         self.len == PAGE
     }
 
-    /// What is on it.
+    /// The text on it.
     pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes[..self.len]).into_owned()
     }

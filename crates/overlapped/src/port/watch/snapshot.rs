@@ -44,7 +44,7 @@ pub(crate) struct Held {
 /// What the handler asks the scheduler of its thread.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lookup {
-    /// Who runs.
+    /// The tasklet that runs.
     pub(crate) held: fn() -> Option<Held>,
     /// Every tasklet, a line for each, the youngest first.
     pub(crate) all: fn(&mut Page),

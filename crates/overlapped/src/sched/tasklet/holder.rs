@@ -43,23 +43,23 @@ impl Holder {
         self.number.store(0, Ordering::Relaxed);
     }
 
-    /// Whether the caller took the lock.
+    /// Tells whether the caller took the lock.
     pub(crate) fn is_caller(&self) -> bool {
         let (number, tasklet) = caller();
         self.number() == number && self.tasklet() == tasklet
     }
 
-    /// Whether it was taken on the caller's own thread, by a tasklet or before the run.
+    /// Tells whether it was taken on the caller's own thread, by a tasklet or before the run.
     pub(crate) fn is_here(&self) -> bool {
         here().is_some_and(|here| self.is_on(&here))
     }
 
-    /// Whether it is known to run on another thread.
+    /// Tells whether it is known to run on another thread.
     pub(crate) fn is_elsewhere(&self) -> bool {
         self.number() != 0 && !self.is_here()
     }
 
-    /// Whether the lock was taken on this scheduler's thread. To be asked there.
+    /// Tells whether the lock was taken on this scheduler's thread. To be asked there.
     pub(in crate::sched) fn is_on(&self, sched: &Sched) -> bool {
         [sched.number, sched.thread].contains(&self.number())
     }

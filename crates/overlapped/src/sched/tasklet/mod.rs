@@ -361,7 +361,7 @@ impl Tcb {
         }
     }
 
-    /// Whether something is in the block that the user's code drops.
+    /// Tells whether something is in the block that the user's code drops.
     pub(crate) fn has_users_values(&self) -> bool {
         self.extra(|extra| {
             extra.is_some_and(|extra| !extra.locals.is_empty() || extra.waker.is_some())

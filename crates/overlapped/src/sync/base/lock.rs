@@ -193,7 +193,7 @@ pub(in crate::sync) fn tried<T>(result: TryLockResult<T>) -> TryLockResult<T> {
     result
 }
 
-/// What helps where a destructor would have to wait for a lock.
+/// The remedy where a destructor would have to wait for a lock.
 const INSTEAD: &str = "Drop guards before what may be killed or panic, or use try_lock in \
                        destructors";
 

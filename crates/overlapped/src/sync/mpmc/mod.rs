@@ -100,7 +100,7 @@ impl<T> Sender<T> {
         self.shared.len()
     }
 
-    /// Whether no value waits to be received.
+    /// Tells whether no value waits to be received.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -138,7 +138,7 @@ impl<T> Receiver<T> {
         self.shared.len()
     }
 
-    /// Whether no value waits to be received.
+    /// Tells whether no value waits to be received.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -141,7 +141,7 @@ impl<T> Receiver<T> {
         })
     }
 
-    /// Whether the value has been sent again since it was seen.
+    /// Tells whether the value has been sent again since it was seen.
     ///
     /// # Errors
     /// [`RecvError::Closed`] if all senders are gone.

@@ -48,7 +48,7 @@ impl Stop {
     }
 }
 
-/// What the pool calls.
+/// The function that the pool calls.
 type Job<T> = Box<dyn FnOnce(&Stop) -> io::Result<T> + Send>;
 
 enum Stage<T> {

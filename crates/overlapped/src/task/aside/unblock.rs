@@ -28,7 +28,7 @@ pub enum UnblockError {
     NoThread,
 }
 
-/// What the pool leaves for the waiter.
+/// The result that the pool leaves for the waiter.
 enum Left<F, T> {
     /// There is no thread.
     Closure(F),

@@ -43,7 +43,7 @@ fn say_who(info: &PanicHookInfo<'_>) {
     let _ = stderr().write_all(text.as_bytes());
 }
 
-/// Whether the panic is std's own, for what cannot be unwound.
+/// Tells whether the panic is std's own, for what cannot be unwound.
 fn ends_the_process(info: &PanicHookInfo<'_>) -> bool {
     let text = info.payload().downcast_ref::<&str>();
     text.is_some_and(|text| text.contains("cannot unwind") || text.contains("during cleanup"))

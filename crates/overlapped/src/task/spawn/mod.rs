@@ -339,7 +339,7 @@ impl Builder {
         Ok(Tasklet::new(self.place(here, made, None)))
     }
 
-    /// Whether there can be such a tasklet.
+    /// Tells whether there can be such a tasklet.
     #[inline]
     fn check(&self) -> Result<(), SpawnError> {
         if self.stack_size > STACK_MAX { Err(SpawnError::StackSize) } else { Ok(()) }

@@ -8,9 +8,10 @@
 //! (which goes to the pool where the kernel's cache of names does not have the path), and only for
 //! file systems of this machine; files of others are not kept.
 //!
-//! **Tags are strong** (inode, time in nanoseconds, size) unless the file was changed within the
-//! last 20 ms: until the kernel's clock for files has moved on, it could change again unseen. Such
-//! a file is not kept, either.
+//! **Tags are made of time and size** (of the last change, in nanoseconds), so that copies which
+//! keep the time have one tag on every server. They are strong unless the file was changed within
+//! the last 20 ms, or two seconds where its time is in whole seconds: until the clock for files has
+//! moved on, it could change again unseen. Such a file is not kept, either.
 
 use std::rc::Rc;
 use std::time::Duration;

@@ -51,6 +51,7 @@ const METHODS: &str = "GET, HEAD, OPTIONS";
 /// |---|---|
 /// | methods | `GET`, `HEAD`, `OPTIONS` |
 /// | conditions | `If-Match`, `If-None-Match`, `If-(Un)Modified-Since`, `If-Range` (RFC 9110) |
+/// | entity tags | time of the last change in nanoseconds, and size |
 /// | ranges | one or several, at most 16 |
 /// | codings | `x.br`, `x.zst`, `x.gz` beside `x`, not older; else gzip of texts up to 1 MiB |
 /// | folders | `index.html`; else a [listing](Files::listing), if wanted |
@@ -59,6 +60,11 @@ const METHODS: &str = "GET, HEAD, OPTIONS";
 ///
 /// The folder's own path is followed anew for each file: where it is a link that is pointed
 /// elsewhere, the next request sees that.
+///
+/// **Entity tags** are the same on all servers that have copies with the same times (`cp -p`,
+/// `rsync -t`, `tar`). A tag cannot tell two contents apart that have the same size and the same
+/// time: where a build gives every file one fixed time, put a digest into the files' names. A file
+/// that was changed just now (20 ms; two seconds if its time is in whole seconds) has a weak tag.
 ///
 /// ```
 /// use overlapped_serve::web::Files;

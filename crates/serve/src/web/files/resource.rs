@@ -36,6 +36,9 @@ const KEPT_MAX: u64 = 32 << 10;
 /// changed so recently may be changed again with the same times.
 const CLOCK_STEP: Duration = Duration::from_millis(20);
 
+/// The coarsest step of a file system that keeps whole seconds (FAT).
+const SECONDS_STEP: Duration = Duration::from_secs(2);
+
 /// What tells two states of what stands under a name apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp {
@@ -62,13 +65,28 @@ impl Stamp {
     /// Whether it may change again with the same times.
     pub(crate) fn is_fresh(&self, now: SystemTime) -> bool {
         let changed = time(self.changed);
+        let is_whole = self.modified.1 == 0;
         changed.is_none_or(|at| now.duration_since(at).is_ok_and(|age| age < CLOCK_STEP))
+            || is_whole && time(self.modified).is_some_and(|at| distance(now, at) < SECONDS_STEP)
+    }
+
+    /// The entity tag of the file's content in `coding`: the time of its last change in
+    /// nanoseconds, and its size. No inode: copies on several machines have one tag.
+    fn tag(&self, coding: Coding, weak: bool) -> String {
+        let Stamp { size, modified: (seconds, nanos), .. } = self;
+        let weak = if weak { "W/" } else { "" };
+        let form = coding.tag();
+        format!("{weak}\"{seconds:x}.{nanos:x}-{size:x}{form}\"")
     }
 
     /// Whether its content is not older than that of `other`, in whole seconds.
     pub(crate) fn is_as_new_as(&self, other: &Stamp) -> bool {
         self.modified.0 >= other.modified.0
     }
+}
+
+fn distance(a: SystemTime, b: SystemTime) -> Duration {
+    a.duration_since(b).unwrap_or_else(|error| error.duration())
 }
 
 fn time((seconds, nanos): (i64, u32)) -> Option<SystemTime> {
@@ -199,10 +217,7 @@ impl Resource {
         let plain = HeaderValue::from_static("application/octet-stream");
         headers.insert(CONTENT_TYPE, kind.unwrap_or(plain));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        let Stamp { inode, size, modified: (seconds, nanos), .. } = self.stamp;
-        let (weak, packed) =
-            (if weak { "W/" } else { "" }, if self.coding == Coding::Packed { "-gz" } else { "" });
-        let tag = format!("{weak}\"{inode:x}-{seconds:x}.{nanos:x}-{size:x}{packed}\"");
+        let tag = self.stamp.tag(self.coding, weak);
         if let Ok(tag) = HeaderValue::try_from(tag) {
             headers.insert(ETAG, tag);
         }

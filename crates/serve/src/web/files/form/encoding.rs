@@ -22,6 +22,17 @@ impl Coding {
     /// How many there are.
     pub(crate) const COUNT: usize = 5;
 
+    /// What tells its entity tag from those of the other forms.
+    pub(crate) fn tag(self) -> &'static str {
+        match self {
+            Coding::Identity => "",
+            Coding::Brotli => "-br",
+            Coding::Zstd => "-zst",
+            Coding::Gzip => "-gz",
+            Coding::Packed => "-gzip",
+        }
+    }
+
     /// Its name, and what is added to the file's name.
     pub(crate) fn name(self) -> Option<(&'static str, &'static str)> {
         match self {

@@ -148,6 +148,56 @@ fn only_what_reads_is_allowed() {
     });
 }
 
+/// So that a balancer in front of two servers can send a client to either.
+#[test]
+fn two_copies_with_one_time_have_one_tag_and_any_change_has_another() {
+    in_every_way(|root, files| {
+        let modified = SystemTime::UNIX_EPOCH + Duration::from_nanos(1_700_000_000_123_456_789);
+        let write = |name: &str, text: &str, at: SystemTime| {
+            let path = root.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+            fs::File::open(&path).unwrap().set_modified(at).unwrap();
+        };
+        write("one/x.txt", "0123456789", modified);
+        write("two/x.txt", "0123456789", modified);
+        write("two/later.txt", "0123456789", modified + Duration::from_nanos(1));
+        write("two/longer.txt", "0123456789a", modified);
+        write("two/x.txt.gz", "0123456789", modified);
+        settle();
+        let (one, two) = (files(&root.join("one")), files(&root.join("two")));
+        let tag = get(&one, "/x.txt").field("etag").to_owned();
+        assert!(tag.starts_with('"'), "{tag} is weak");
+        let part = ask(&two, "GET", "/x.txt", &[("range", "bytes=5-"), ("if-range", &tag)]);
+        assert_eq!((part.status.as_u16(), part.text()), (206, "56789"));
+        assert_eq!(ask(&two, "GET", "/x.txt", &[("if-none-match", &tag)]).status, 304);
+        for other in ["/later.txt", "/longer.txt"] {
+            assert_ne!(get(&two, other).field("etag"), tag, "{other}");
+        }
+        let packed = ask(&two, "GET", "/x.txt", &[("accept-encoding", "gzip")]);
+        assert_eq!(packed.field("content-encoding"), "gzip");
+        assert_ne!(packed.field("etag"), tag, "another form of the same time and size");
+    });
+}
+
+/// The clocks of some file systems count seconds, or two of them.
+#[test]
+fn a_time_in_whole_seconds_makes_a_weak_tag_until_two_have_passed() {
+    in_every_way(|root, files| {
+        let tag = |name: &str, ago: i64| {
+            let path = root.join(name);
+            fs::write(&path, "0123456789").unwrap();
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+            let at = SystemTime::UNIX_EPOCH + Duration::from_secs(now.saturating_add_signed(-ago));
+            fs::File::open(&path).unwrap().set_modified(at).unwrap();
+            settle();
+            get(&files(root), &format!("/{name}")).field("etag").to_owned()
+        };
+        assert!(tag("new.txt", -1).starts_with("W/"));
+        assert!(tag("old.txt", 60).starts_with('"'));
+    });
+}
+
 /// RFC 9110, section 13.2.2, row by row.
 #[test]
 fn conditions_are_asked_in_the_order_of_the_rfc() {

@@ -3,12 +3,8 @@
 //! One job on a pool thread reads the names, looks at each and writes the page: thousands of small
 //! calls would otherwise each go there and back. Sorting is done by the server, by a query
 //! (`?sort=size&order=desc`), so the page needs no script.
-//!
-//! Links are looked at as they would be opened: one that leads out of the root, or nowhere, is not
-//! listed, and nothing is told of what it points at.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::fmt::Write;
 use std::os::fd::OwnedFd;
 
@@ -16,17 +12,13 @@ use http::header::{CACHE_CONTROL, CONTENT_ENCODING, VARY};
 use http::{HeaderValue, StatusCode};
 use overlapped::task::unblock;
 use overlapped_wire::http::{Answer, Content};
-use rustix::fs::{Dir, FileType};
 use rustix::io::Errno;
 
+use super::entries::{Column, Entries, Entry, READ_MAX, SHOWN_MAX, Sorting};
 use super::form::{Coding, gzip, wanted};
 use super::{Config, mime};
-use crate::web::beneath::{Open, stat};
 use crate::web::page::{self, Escaped, STYLE};
 use crate::web::{Call, target};
-
-/// More are not looked at, so that a huge folder cannot keep a thread or fill a browser.
-const ENTRIES_MAX: usize = 5_000;
 
 /// The page of the folder `path`, which is open as `fd`.
 pub(super) fn answer(call: &Call<'_>, config: &Config, path: Vec<u8>, fd: OwnedFd) -> Answer {
@@ -34,9 +26,8 @@ pub(super) fn answer(call: &Call<'_>, config: &Config, path: Vec<u8>, fd: OwnedF
     let accepts_gzip = wanted(call.request.headers()).any(|coding| coding == Coding::Gzip);
     let (config, prefix) = (config.clone(), call.prefix.to_owned());
     let job = move || {
-        let mut listing = Listing::read(&config, &path, fd)?;
-        listing.sort(sorting);
-        let page = listing.page(&prefix, &path, sorting);
+        let entries = Entries::read(&config, &path, fd, sorting)?;
+        let page = Listing { entries }.page(&prefix, &path, sorting);
         let packed = accepts_gzip.then(|| gzip(page.as_bytes()).ok()).flatten();
         Ok::<_, Errno>((page, packed))
     };
@@ -62,98 +53,15 @@ pub(super) fn answer(call: &Call<'_>, config: &Config, path: Vec<u8>, fd: OwnedF
     answer
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Column {
-    Name,
-    Size,
-    Time,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Sorting {
-    by: Column,
-    descending: bool,
-}
-
-impl Sorting {
-    /// What `query` asks for; by name where it asks for nothing.
-    fn of(query: &str) -> Sorting {
-        let mut sorting = Sorting { by: Column::Name, descending: false };
-        for pair in query.split('&') {
-            match pair {
-                "sort=size" => sorting.by = Column::Size,
-                "sort=time" => sorting.by = Column::Time,
-                "order=desc" => sorting.descending = true,
-                _ => {}
-            }
-        }
-        sorting
-    }
-}
-
-struct Entry {
-    name: Vec<u8>,
-    is_folder: bool,
-    size: u64,
-    /// Seconds since 1970.
-    modified: i64,
-}
-
 struct Listing {
-    entries: Vec<Entry>,
-    is_cut: bool,
+    entries: Entries,
 }
 
 impl Listing {
-    fn read(config: &Config, path: &[u8], fd: OwnedFd) -> Result<Listing, Errno> {
-        let mut listing = Listing { entries: Vec::new(), is_cut: false };
-        let is_top = path.is_empty();
-        for entry in Dir::new(fd)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let bytes = name.to_bytes();
-            let is_hidden =
-                bytes.starts_with(b".") && !(config.hidden || (is_top && bytes == b".well-known"));
-            if bytes == b"." || bytes == b".." || is_hidden {
-                continue;
-            }
-            if listing.entries.len() >= ENTRIES_MAX {
-                listing.is_cut = true;
-                break;
-            }
-            let slash: &[u8] = if is_top { b"" } else { b"/" };
-            let whole = [path, slash, bytes].concat();
-            let look = config.folder.open_blocking(&whole, Open::Look);
-            let Ok(stat) = look.and_then(|fd| stat(&fd)) else { continue };
-            let is_folder = match FileType::from_raw_mode(stat.stx_mode.into()) {
-                FileType::Directory => true,
-                FileType::RegularFile => false,
-                _ => continue,
-            };
-            let (size, modified) = (stat.stx_size, stat.stx_mtime.tv_sec);
-            listing.entries.push(Entry { name: bytes.to_vec(), is_folder, size, modified });
-        }
-        Ok(listing)
-    }
-
-    /// Folders first, whatever the order.
-    fn sort(&mut self, sorting: Sorting) {
-        self.entries
-            .sort_by_cached_key(|entry| String::from_utf8_lossy(&entry.name).to_lowercase());
-        let directed = |order: Ordering| if sorting.descending { order.reverse() } else { order };
-        match sorting.by {
-            Column::Name if sorting.descending => self.entries.reverse(),
-            Column::Name => {}
-            Column::Size => self.entries.sort_by(|a, b| directed(a.size.cmp(&b.size))),
-            Column::Time => self.entries.sort_by(|a, b| directed(a.modified.cmp(&b.modified))),
-        }
-        self.entries.sort_by_key(|entry| !entry.is_folder);
-    }
-
     fn page(&self, prefix: &str, path: &[u8], sorting: Sorting) -> String {
         let title = String::from_utf8_lossy(path).into_owned();
         let title = format!("{prefix}/{title}");
-        let mut page = String::with_capacity(4096 + 300 * self.entries.len());
+        let mut page = String::with_capacity(4096 + 300 * self.entries.shown.len());
         // Writing to a string cannot fail.
         let _ = write!(
             page,
@@ -179,38 +87,67 @@ impl Listing {
                      <span>Parent folder</span></a></td><td class=\"size\"></td>\
                      <td class=\"time\"></td></tr>\n";
         }
-        self.entries.iter().for_each(|entry| row(&mut page, entry));
+        self.entries.shown.iter().for_each(|entry| row(&mut page, entry));
         page += "</tbody></table>\n";
-        if self.entries.is_empty() {
+        if self.entries.shown.is_empty() {
             page += "<p class=\"note\">This folder is empty.</p>\n";
         }
-        if self.is_cut {
-            let _ = writeln!(
-                page,
-                "<p class=\"note\">There is more in this folder; {ENTRIES_MAX} entries are \
-                 shown.</p>"
-            );
+        if let Some(cut) = self.cut() {
+            let _ = writeln!(page, "<p class=\"note\">{cut} are shown.</p>");
         }
         page += "</main></body></html>\n";
         page
     }
 
+    /// Which entries are shown; `None` where that is all of them.
+    fn cut(&self) -> Option<String> {
+        let Entries { shown, found, is_cut } = &self.entries;
+        if !is_cut && *found <= SHOWN_MAX {
+            return None;
+        }
+        let (shown, found) = (grouped(shown.len()), grouped(*found));
+        let more = if *is_cut {
+            format!("; only {} names of this folder were read", grouped(READ_MAX))
+        } else {
+            String::new()
+        };
+        Some(format!("The first {shown} of {found} entries{more}"))
+    }
+
     fn summary(&self, page: &mut String) {
-        let folders = self.entries.iter().filter(|entry| entry.is_folder).count();
-        let files = self.entries.len() - folders;
-        let total = self.entries.iter().filter(|entry| !entry.is_folder).map(|entry| entry.size);
+        if let Some(cut) = self.cut() {
+            let _ = writeln!(page, "<p class=\"summary\">{cut}</p>");
+            return;
+        }
+        let entries = &self.entries.shown;
+        let folders = entries.iter().filter(|entry| entry.is_folder).count();
+        let files = entries.len() - folders;
+        let total = entries.iter().filter(|entry| !entry.is_folder).map(|entry| entry.size);
         let total: u64 = total.fold(0, u64::saturating_add);
         let plural = |count: usize| if count == 1 { "" } else { "s" };
         let mut said = Vec::new();
         if folders > 0 {
-            said.push(format!("{folders} folder{}", plural(folders)));
+            said.push(format!("{} folder{}", grouped(folders), plural(folders)));
         }
         if files > 0 {
-            said.push(format!("{files} file{}", plural(files)));
+            said.push(format!("{} file{}", grouped(files), plural(files)));
             said.push(size(total));
         }
         let _ = writeln!(page, "<p class=\"summary\">{}</p>", said.join(" · "));
     }
+}
+
+/// 12345 as `12,345`.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
 }
 
 /// The way from the site's root to this folder, each a link.
@@ -267,9 +204,9 @@ fn row(page: &mut String, entry: &Entry) {
     let link = format!(".{}{slash}", target::encode(&entry.name));
     let _ = write!(
         page,
-        "<tr><td class=\"name\"><a href=\"{link}\"><i class=\"{class}\"></i><span>{}{slash}</span>\
-         </a></td>",
-        Escaped(&name)
+        "<tr><td class=\"name\"><a href=\"{link}\" title=\"{name}{slash}\">\
+         <i class=\"{class}\"></i><span>{name}{slash}</span></a></td>",
+        name = Escaped(&name)
     );
     if entry.is_folder {
         *page += "<td class=\"size\">—</td>";

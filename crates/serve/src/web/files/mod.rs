@@ -13,10 +13,12 @@
 //! | `form/` | which form of its content suits the client; `encoding`: what clients accept |
 //! | `reply/` | conditions, then ranges: what of it is sent |
 //! | `resource`, `cache` | one form of a file; those that are kept |
-//! | `listing`, `mime` | a folder's page; types by names |
+//! | `listing`, `entries` | a folder's page; which entries it shows |
+//! | `mime` | types by names |
 
 mod absence;
 mod cache;
+mod entries;
 mod find;
 mod form;
 mod listing;

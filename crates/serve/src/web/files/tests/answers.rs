@@ -379,18 +379,43 @@ fn a_listing_shows_what_can_be_had_and_nothing_else() {
 }
 
 #[test]
-fn a_huge_folder_is_cut() {
+fn of_a_huge_folder_the_first_in_the_order_shown_are_listed_and_the_rest_is_counted() {
     let temp = tempfile::tempdir().unwrap();
     for i in 0..5_050 {
-        fs::write(temp.path().join(i.to_string()), "").unwrap();
+        // The later a name, the smaller its file.
+        let size = if i < 5_010 { 1 } else { 0 };
+        fs::write(temp.path().join(format!("{i:05}")), vec![b'x'; size]).unwrap();
     }
+    fs::create_dir(temp.path().join("zoo")).unwrap();
     let files = Files::new(temp.path()).unwrap().listing(true);
     overlapped::run(|| {
-        let page = get(&files, "/");
-        assert_eq!(page.text().matches("<tr><td").count(), 5_000);
-        assert!(page.text().contains("5000 entries"));
+        let rows = |query: &str| -> Vec<String> {
+            let page = get(&files, &format!("/{query}"));
+            assert!(page.text().contains("The first 5,000 of 5,051 entries"), "{}", page.text());
+            let rows = page.text().split("<tr><td").skip(1);
+            let links = rows.map(|row| row.split("href=\"./").nth(1).unwrap());
+            links.map(|link| link.split('"').next().unwrap().to_owned()).collect()
+        };
+        let names = |numbers: &mut dyn Iterator<Item = i32>| -> Vec<String> {
+            let names = numbers.map(|number| format!("{number:05}"));
+            std::iter::once("zoo/".to_owned()).chain(names).collect()
+        };
+        assert_eq!(rows(""), names(&mut (0..4_999)));
+        assert_eq!(rows("?order=desc"), names(&mut (51..5_050).rev()));
+        assert_eq!(rows("?sort=size"), names(&mut (5_010..5_050).chain(0..4_959)));
+        assert_eq!(rows("?sort=size&order=desc"), names(&mut (0..4_999)));
     })
     .unwrap();
+}
+
+#[test]
+fn a_name_that_is_too_long_for_its_column_can_be_read() {
+    in_every_way(|root, files| {
+        let name = "long ".repeat(50);
+        fs::write(root.join(&name), "").unwrap();
+        let page = get(&files(root).listing(true), "/");
+        assert!(page.text().contains(&format!("title=\"{name}\"")), "{}", page.text());
+    });
 }
 
 #[test]

@@ -305,6 +305,56 @@ fn a_tasklet_that_waits_for_a_stack_can_be_killed() {
     ended.unwrap();
 }
 
+struct Counted(Rc<Cell<u32>>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() + 1);
+    }
+}
+
+/// They would wait for those who wait for them.
+#[test]
+fn killed_tasklets_need_no_stack_of_those_who_wait_for_them() {
+    let dropped = Rc::new(Cell::new(0));
+    let ended = Config::new().stacks_max(2).run(|| {
+        let channel = Channel::<()>::new();
+        let theirs = channel.clone();
+        let holder = spawn(move || theirs.recv());
+        yield_now();
+        let starve = |_| {
+            let counted = Counted(dropped.clone());
+            spawn(move || drop(counted))
+        };
+        let starved: Vec<_> = (0..9).map(starve).collect();
+        let last = starve(9);
+        yield_now();
+        assert_eq!(task::stats().unwrap().starved, 10);
+        starved.iter().for_each(Tasklet::kill);
+        for tasklet in starved {
+            assert!(matches!(tasklet.join(), Err(JoinError::Killed)));
+        }
+        // The stack beyond the limit was for them alone.
+        let stats = task::stats().unwrap();
+        assert_eq!((stats.starved, stats.stacks, dropped.get()), (1, 2, 9));
+        channel.send(()).unwrap();
+        holder.join().unwrap().unwrap();
+        last.join().unwrap();
+    });
+    ended.unwrap();
+    assert_eq!(dropped.get(), 10);
+}
+
+#[test]
+fn a_scope_whose_children_get_no_stack_is_a_verdict() {
+    let ended = Config::new().stacks_max(1).run(|| {
+        scope(|s| {
+            s.spawn(|| ());
+        });
+    });
+    assert!(matches!(ended, Err(RunError::Deadlock(_))), "{ended:?}");
+}
+
 #[test]
 fn a_tasklet_may_kill_itself_and_goes_on_to_its_next_wait() {
     run(|| {

@@ -243,6 +243,48 @@ fn a_guard_given_to_a_neighbour_is_still_the_lockers() {
 /// Locks that go around between schedulers, plain threads and tasklets that hold them across all
 /// kinds of waits, taken in one order: nobody is ever told of a deadlock.
 #[test]
+fn a_lock_cycle_beside_a_living_acceptor_is_told_once() {
+    const NAME: &str = "a_lock_cycle_beside_a_living_acceptor_is_told_once";
+    let Some(what) = rig::asked() else {
+        let said = rig::said(&rig::child(NAME, "cycle"));
+        let told = "these tasklets wait for each other's locks";
+        assert_eq!(said.matches(told).count(), 1, "{said}");
+        for part in [
+            "tasklet 3 'a': a Mutex that tasklet 4 has locked",
+            "tasklet 4 'b': a Mutex that tasklet 3 has locked",
+            "spawned at",
+        ] {
+            assert!(said.contains(part), "{part:?} is missing in {said}");
+        }
+        let said = rig::said(&rig::child(NAME, "broken in time"));
+        assert!(said.contains("all went on") && !said.contains(told), "{said}");
+        return;
+    };
+    overlapped::run_until(|| {
+        let acceptor = overlapped::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        drop(spawn(move || acceptor.accept()));
+        let locks: [Rc<Mutex<u8>>; 2] = Default::default();
+        let [a, _b] = ["a", "b"].map(|name| {
+            let [mine, other] = if name == "a" { [0, 1] } else { [1, 0] };
+            let locks = locks.clone();
+            let waits = move || {
+                let _mine = locks[mine].lock().unwrap();
+                yield_now();
+                drop(locks[other].lock());
+            };
+            Builder::new().name(name).spawn(waits).unwrap()
+        });
+        sleep(Duration::from_millis(100));
+        if what == "broken in time" {
+            a.kill();
+        }
+        sleep(Duration::from_millis(3_000));
+    })
+    .unwrap();
+    println!("all went on");
+}
+
+#[test]
 fn no_verdict_falls_where_all_goes_on() {
     let rounds = rig::rounds(300, 10_000);
     let locks: Arc<[Mutex<usize>; 3]> = Arc::default();

@@ -20,6 +20,9 @@ impl Sched {
             }
             self.assert_ours(block);
             block.killed.set(true);
+            if block.is_starved.get() {
+                self.try_killed(tcb);
+            }
             if block.state.get() != State::Waiting {
                 continue;
             }

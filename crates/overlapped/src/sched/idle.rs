@@ -87,7 +87,8 @@ impl Sched {
 
     fn sleep(&self) {
         self.end_verdicts();
-        let until = self.grace_until.get().min(self.timers.borrow().next()).min(self.trim());
+        let rare = self.trim().min(self.look_for_lock_cycles());
+        let until = self.grace_until.get().min(self.timers.borrow().next()).min(rare);
         let left = || Duration::from_nanos(until.saturating_sub(self.read_clock()));
         self.reap((until != NEVER).then(left));
         self.read_clock();

@@ -219,6 +219,9 @@ pub(crate) struct Sched {
     pub(crate) remote_waits: RefCell<Table<TcbPtr>>,
     /// How many of them wait for a lock.
     pub(crate) lock_waits: Cell<usize>,
+    /// Another one has begun since this was last asked.
+    pub(crate) locks_awaited: Cell<bool>,
+    lock_cycles: RefCell<witness::LockCycles>,
     /// Who has a `Remote` handle.
     pub(crate) remotes: RefCell<Table<TcbPtr>>,
     /// Who was parked for good.

@@ -47,7 +47,8 @@ pub(crate) struct StackConfig {
     /// Size of a stack when none is asked for.
     pub(crate) size: usize,
     pub(crate) guards: Guards,
-    /// Stacks lent at the same time, but for lost ones.
+    /// Stacks lent at the same time, but for lost ones and the one that
+    /// [`Pool::take_beyond`] lends.
     pub(crate) max: usize,
 }
 
@@ -99,6 +100,21 @@ impl Pool {
         if self.in_use >= self.max {
             return Err(self.exhausted());
         }
+        self.lend(class)
+    }
+
+    /// Lends a stack of the default size where the maximum is reached: the first one beyond it, no
+    /// second.
+    #[cold]
+    pub(crate) fn take_beyond(&mut self) -> Result<Stack, TakeError> {
+        if self.in_use > self.max {
+            return Err(self.exhausted());
+        }
+        self.lend(self.default_class)
+    }
+
+    #[inline]
+    fn lend(&mut self, class: usize) -> Result<Stack, TakeError> {
         let pool = &mut self.classes[class];
         let stack = match pool.pooled.pop() {
             Some(stack) => {
@@ -194,7 +210,7 @@ impl Pool {
             Some(index) => self.slabs[index as usize].slots().saturating_mul(SLAB_GROWTH),
             None => SLAB_FIRST,
         };
-        let allowed = self.max - self.in_use;
+        let allowed = self.max.saturating_sub(self.in_use);
         grown.min(SLAB_MAX).min(SLAB_MAX_BYTES >> shift).min(allowed).max(1)
     }
 

@@ -30,7 +30,9 @@
 //!   exception: a guard stays on its thread, so a [`Mutex`], or an [`RwLock`] that is written, that
 //!   is held by a tasklet of the same thread is no hope. A cycle of such waits is a verdict once
 //!   nothing else on the scheduler can run; the last waiter is told whose call can fail, else
-//!   [`run`](crate::run()). Until then [`dump`](crate::task::dump) shows who has locked what.
+//!   [`run`](crate::run()). Until then a warning tells of it after a second, once (by `tracing`;
+//!   on standard error where no subscriber wants it), and [`dump`](crate::task::dump) shows who has
+//!   locked what.
 //! - **Unwinding** tasklets never switch. A destructor that comes to a lock which a neighbour holds
 //!   across a wait could never have it, so the process is **aborted**, with a message that names
 //!   the lock and both tasklets; use `try_lock` in destructors of what may be killed or may panic.

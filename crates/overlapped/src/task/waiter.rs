@@ -150,6 +150,7 @@ impl Wait {
         let count = |by: isize| {
             if let Some(here) = here() {
                 here.lock_waits.set(here.lock_waits.get().wrapping_add_signed(by));
+                here.locks_awaited.set(true);
             }
         };
         count(1);

@@ -73,9 +73,6 @@ impl Plan {
         // Each action in every second program: together with few others it happens often.
         let fits = |action: &&Action| {
             (!alone || action.among_tasklets)
-                // Who waits in these has a stack, cannot be told to give it up, and those that it
-                // waits for may want one.
-                && (stacks_max.is_none() || !["scope", "shield"].contains(&action.name))
                 // Whoever is parked for good keeps its locks; this one is the process's.
                 && (end != End::Abandoned || action.name != "standard output")
         };

@@ -47,6 +47,7 @@ use super::host::sigpipe;
 pub(crate) use dump::pages;
 pub(crate) use dump::{dump_on, signal_of};
 pub(crate) use page::{Page, Text};
+pub(crate) use report::warn_aside;
 use report::{note, tasklets, trace, warn};
 pub(crate) use snapshot::{Held, Lookup};
 use snapshot::{Snapshot, Target};

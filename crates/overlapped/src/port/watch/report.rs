@@ -25,6 +25,15 @@ pub(super) fn warn(text: &str) {
     }
 }
 
+/// As [`warn`], from a thread of its own: for those that may neither wait nor run the user's code.
+pub(crate) fn warn_aside(text: String) {
+    let told = text.clone();
+    let name = "overlapped-warns".to_owned();
+    if std::thread::Builder::new().name(name).spawn(move || warn(&told)).is_err() {
+        say(&text);
+    }
+}
+
 /// As [`warn`], for what is no more than a note.
 pub(super) fn note(text: &str) {
     let is_heard = quietly(|| {

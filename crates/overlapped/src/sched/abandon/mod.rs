@@ -9,9 +9,10 @@
 //! caller of `run`, and so may its own threads: it ends the process, with a message. Not one that
 //! has never begun, since it needs no more than a turn: it has been killed, so it drops its closure
 //! on a stack of its own and is over. For that it has the grace time once more, and [`LAST_NS`] at
-//! least. A stack that was left behind is not counted any more, so there is one for it. If it still
-//! has no stack or no end then, it is abandoned as well, and if it has not begun, its closure is
-//! leaked. So a shutdown has a limit whatever destructors do.
+//! least. One stack beyond `stacks_max` is lent to such tasklets, one after another, so that those
+//! who hold the others can wait for them. If it still has no stack or no end then, it is abandoned
+//! as well, and if it has not begun, its closure is leaked. So a shutdown has a limit whatever
+//! destructors do.
 //!
 //! **What is settled first**, in this order:
 //! 1. Its operations have ended (first law).

@@ -59,8 +59,22 @@ impl Sched {
             others_hold_stacks || may_be_alone,
             "the first stack was made before the loop began"
         );
-        self.block(tcb).is_starved.set(true);
-        self.starved.push_back(tcb);
+        let block = self.block(tcb);
+        block.is_starved.set(true);
+        // One stack beyond the limit is lent to the killed. When it comes back, a killed one must
+        // be the next to try.
+        match block.killed.get() {
+            true => self.starved.push_front(tcb),
+            false => self.starved.push_back(tcb),
+        }
+    }
+
+    /// One that waits for a stack has been killed, so there may be one for it.
+    #[cold]
+    pub(in crate::sched) fn try_killed(&self, tcb: TcbPtr) {
+        self.starved.remove(tcb);
+        self.block(tcb).is_starved.set(false);
+        self.ready.push_back(tcb);
     }
 
     /// A fiber for a tasklet that starts; `None`: it must wait until a stack is free.
@@ -87,6 +101,13 @@ impl Sched {
         }
         match taken {
             Ok(stack) => Some(self.fiber(stack)),
+            Err(TakeError::Limit) if block.killed.get() => {
+                // Those who hold the others may wait for its end. It has a size of its own now, so
+                // that its stack goes back to the pool and not to the next tasklet.
+                let stack = pool.take_beyond().ok()?;
+                block.stack_size.set(stack.size());
+                Some(self.fiber(stack))
+            }
             Err(TakeError::Limit) => None,
             Err(TakeError::Os(_)) => {
                 // Waiting will not help. It gets a stack of the default size, to drop its closure.

@@ -1,6 +1,7 @@
 //! What others are told: verdicts (who waits on what), the observer's callbacks, and who it was
 //! that overflowed his stack or holds the thread.
 
+mod cycles;
 mod describe;
 
 use std::fmt;
@@ -137,6 +138,7 @@ pub trait Observer {
     }
 }
 
+pub(super) use cycles::LockCycles;
 pub(super) use describe::{LOOKUP, Shown, in_order};
 
 impl Sched {

@@ -113,6 +113,19 @@ fn at_the_maximum_there_is_a_limit_until_one_is_given_back() {
 }
 
 #[test]
+fn one_stack_is_lent_beyond_the_maximum_and_no_second() {
+    let mut pool = Pool::new(config(1));
+    let a = pool.take(None).unwrap();
+    let beyond = pool.take_beyond().unwrap();
+    assert!(matches!(pool.take_beyond(), Err(TakeError::Limit)));
+    pool.give(a);
+    assert!(matches!(pool.take(None), Err(TakeError::Limit)));
+    pool.give(beyond);
+    let _a = pool.take(None).unwrap();
+    let _beyond = pool.take_beyond().unwrap();
+}
+
+#[test]
 fn without_address_space_there_is_a_limit_and_then_an_error() {
     let test = "without_address_space_there_is_a_limit_and_then_an_error";
     if case().is_none() {

@@ -20,6 +20,10 @@ use site::{
 const WHOLE: usize = 1_000_000;
 const CUT: usize = 400_000;
 const TAG: &str = "ETag: \"v1\"\r\n";
+/// Modified long before the answer.
+const DATED: &str = "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+                     Date: Sun, 06 Nov 1994 09:00:00 GMT\r\n";
+const TAGGED_AND_DATED: &str = "ETag: \"v1\"\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
 
 fn told(output: &std::process::Output) -> (Option<i32>, String, String) {
     let (stdout, stderr) = text(output);
@@ -108,8 +112,6 @@ fn without_resume_a_later_run_begins_anew() {
 
 #[test]
 fn a_date_of_modification_does_as_well_if_it_is_reliable() {
-    const DATED: &str = "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
-                         Date: Sun, 06 Nov 1994 09:00:00 GMT\r\n";
     let folder = tempfile::tempdir().unwrap();
     let modified = "Sun, 06 Nov 1994 08:49:37 GMT";
     let site = site_that_cuts_first(DATED, |request, out| continues(request, out, DATED, modified));
@@ -142,6 +144,32 @@ fn bytes_of_two_versions_never_meet() {
             let range = format!("Content-Range: bytes {start}-{}/{WHOLE}\r\n", WHOLE - 1);
             answer(out, "206 Partial Content", &range, b"123")
         }),
+        // These ignore If-Range, too, and name no other tag.
+        ("has another date", DATED, |out, other, start| {
+            answer_range(out, "Last-Modified: Sun, 06 Nov 1994 08:49:38 GMT\r\n", other, start)
+        }),
+        ("has another date beside the same tag", TAGGED_AND_DATED, |out, other, start| {
+            let fields = format!("{TAG}Last-Modified: Sun, 06 Nov 1994 08:49:38 GMT\r\n");
+            answer_range(out, &fields, other, start)
+        }),
+        ("has a weak tag of that text now", TAG, |out, other, start| {
+            answer_range(out, "ETag: W/\"v1\"\r\n", other, start)
+        }),
+        ("has another length", TAG, |out, other, start| {
+            let range = format!("Content-Range: bytes {start}-{WHOLE}/{}\r\n", WHOLE + 1);
+            answer(out, "206 Partial Content", &range, &[&other[start..], b"x"].concat())
+        }),
+        ("goes beyond the length it had", TAG, |out, other, start| {
+            let range = format!("Content-Range: bytes {start}-{WHOLE}/*\r\n{TAG}");
+            answer(out, "206 Partial Content", &range, &[&other[start..], b"x"].concat())
+        }),
+        ("packs it now", TAG, |out, other, start| {
+            answer_range(out, "Content-Encoding: gzip\r\n", other, start)
+        }),
+        ("names no version and no length", TAG, |out, other, start| {
+            let range = format!("Content-Range: bytes {start}-{}/*\r\n", WHOLE - 1);
+            answer(out, "206 Partial Content", &range, &other[start..])
+        }),
         // Nobody may ask these two to go on.
         ("has no version", "", |out, other, start| answer_range(out, "", other, start)),
         ("has a weak version", "ETag: W/\"v1\"\r\n", |out, other, start| {
@@ -157,7 +185,8 @@ fn bytes_of_two_versions_never_meet() {
         let (code, stdout, stderr) =
             told(&get("poll", folder.path(), &["--retries", "2", &site.url("/file")]));
         assert_eq!(code, Some(0), "{name}: {stdout}{stderr}");
-        assert!(fs::read(folder.path().join("file")).unwrap() == other(), "{name}");
+        let is_other = fs::read(folder.path().join("file")).unwrap() == other();
+        assert!(is_other, "bytes of two versions in one file: the server {name}");
         assert_eq!(names(folder.path()), ["file"], "{name}");
     }
 }

@@ -14,7 +14,6 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::SystemTime;
 
 use overlapped::fs;
 use overlapped::time::{Duration, sleep};
@@ -22,8 +21,10 @@ use ureq::http::{HeaderMap, Response, StatusCode, header};
 use ureq::{Agent, Body, Error};
 
 use super::failure::{Again, Failure};
-use super::name::{self, Names};
-use super::part::{Part, Version};
+use super::file::name::{self, Names, UNFINISHED};
+use super::file::part::Part;
+use super::file::record::{Key, Records};
+use super::file::version::{ContentRange, Version};
 use super::progress::{Bar, Progress};
 
 /// What one read takes, and one write.
@@ -38,10 +39,12 @@ pub(super) struct Item {
     pub(super) url: String,
     /// The same without a password, for people and files.
     pub(super) shown: String,
+    pub(super) key: Key,
     /// A name in the folder.
     pub(super) name: String,
-    /// Whether that name is the user's; else the server may propose another one.
-    pub(super) named_by_user: bool,
+    /// Whether that name is the user's, or that of an earlier run; else the server may propose
+    /// another one.
+    pub(super) is_name_settled: bool,
     /// Why it is not even asked for.
     pub(super) refused: Option<String>,
 }
@@ -66,6 +69,8 @@ pub(super) enum Outcome {
     /// The file was there before.
     There {
         path: PathBuf,
+        /// Whether it is known to be this URL's; else its name is all that speaks for it.
+        is_recorded: bool,
     },
     Failed {
         text: String,
@@ -80,6 +85,7 @@ pub(super) struct Downloader {
     pub(super) folder: PathBuf,
     pub(super) manner: Manner,
     pub(super) names: Rc<RefCell<Names>>,
+    pub(super) records: Rc<Records>,
     pub(super) progress: Rc<Progress>,
     /// Parts that stayed.
     pub(super) left: Rc<Cell<usize>>,
@@ -91,19 +97,60 @@ impl Downloader {
             return Outcome::Failed { text, kept: None };
         }
         let path = self.folder.join(&item.name);
-        let part = Part::new(&self.folder, &item.name, &item.shown, self.left.clone());
-        if self.manner.resume && !self.manner.overwrite && exists(&path) {
+        let unfinished = match self.records.part_of(item.key) {
+            Some(name) => name.to_owned(),
+            None => format!("{}.{}{UNFINISHED}", item.name, item.key.short()),
+        };
+        let part = Part::new(self.folder.join(unfinished), item.key, self.left.clone());
+        if self.manner.resume
+            && let Some(found) = self.look_at(&path, item)
+        {
             part.sweep(&path);
-            return Outcome::There { path };
+            return found
+                .unwrap_or_else(|failure| Outcome::Failed { text: failure.text, kept: None });
         }
         let bar = self.progress.begin(&item.name);
         let mut download = Download { of: self, item, part, bar, path: None, bytes: 0 };
         download.attempts()
     }
-}
 
-fn exists(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok()
+    /// What is to be said of a file that has the name; `None` where that is free, or may be taken.
+    fn look_at(&self, path: &Path, item: &Item) -> Option<Result<Outcome, Failure>> {
+        let found = fs::symlink_metadata(path).ok()?;
+        let shown = path.display();
+        let refused = |text: String| Some(Err(Failure::lasting(text)));
+        let target = fs::metadata(path);
+        if target.as_ref().is_ok_and(|target| target.is_dir()) {
+            return refused(format!("{shown} is a folder; --output saves elsewhere"));
+        }
+        if self.manner.overwrite {
+            return None;
+        }
+        if target.is_err() {
+            return refused(format!("{shown} is a link to nothing; --overwrite replaces it"));
+        }
+        if !self.manner.resume {
+            return refused(format!(
+                "{shown} exists; --overwrite replaces it, --output saves elsewhere"
+            ));
+        }
+        let name = path.file_name().and_then(|name| name.to_str());
+        match name.and_then(|name| self.records.record_of(name)) {
+            Some(record) if record.key != item.key => refused(format!(
+                "{shown} was saved from another URL; --overwrite replaces it, --output saves \
+                 elsewhere"
+            )),
+            Some(record) if record.length != found.len() => refused(format!(
+                "{shown} has {} bytes, and had {} when it was saved; --overwrite replaces it",
+                found.len(),
+                record.length
+            )),
+            record => {
+                let is_recorded = record.is_some();
+                Some(Ok(Outcome::There { path: path.to_owned(), is_recorded }))
+            }
+        }
+    }
 }
 
 /// A download while it runs.
@@ -163,20 +210,23 @@ impl Download<'_> {
         if let Some((length, version)) = &known {
             request = request
                 .header(header::RANGE, format!("bytes={length}-"))
-                .header(header::IF_RANGE, &version.validator);
+                .header(header::IF_RANGE, version.if_range().unwrap_or_default());
         }
         let response = request.call().map_err(Failure::of_client)?;
         let (status, headers) = (response.status(), response.headers());
         let mut complete = false;
         match (status, &known) {
             (StatusCode::PARTIAL_CONTENT, Some((length, version))) => {
-                if let Err(text) = continues(headers, *length, version) {
+                if let Err(text) = version.check_continues(headers, *length) {
                     return self.begin_anew(&text);
                 }
+                if let Some(whole) = ContentRange::of(headers).and_then(|range| range.whole) {
+                    self.part.learn_length(whole);
+                }
             }
-            (StatusCode::RANGE_NOT_SATISFIABLE, Some((length, _))) => {
+            (StatusCode::RANGE_NOT_SATISFIABLE, Some((length, version))) => {
                 // There is nothing behind the part, so the part is all there is.
-                complete = content_range(headers).is_some_and(|(_, whole)| whole == Some(*length));
+                complete = version.is_all(headers, *length);
                 if !complete {
                     return self.begin_anew("the part is no part of the server's file");
                 }
@@ -188,8 +238,9 @@ impl Download<'_> {
             _ => return Err(Failure::of_status(status, headers)),
         }
         let path = self.settle_name(headers);
-        if exists(&path) && !self.of.manner.overwrite {
-            return self.refuse(path);
+        if let Some(found) = self.of.look_at(&path, self.item) {
+            self.part.sweep(&path);
+            return found;
         }
         if !complete {
             self.transfer(response)?;
@@ -213,8 +264,8 @@ impl Download<'_> {
         let proposed = headers.get(header::CONTENT_DISPOSITION);
         let proposed = proposed.and_then(|value| name::from_disposition(value.as_bytes()));
         let name = match proposed {
-            Some(proposed) if !self.item.named_by_user && proposed != self.item.name => {
-                self.of.names.borrow_mut().claim(&proposed)
+            Some(proposed) if !self.item.is_name_settled && proposed != self.item.name => {
+                self.of.names.borrow_mut().claim(&proposed, self.item.key)
             }
             _ => self.item.name.clone(),
         };
@@ -222,23 +273,14 @@ impl Download<'_> {
         self.path.insert(self.of.folder.join(name)).clone()
     }
 
-    fn refuse(&self, path: PathBuf) -> Result<Outcome, Failure> {
-        if self.of.manner.resume {
-            self.part.sweep(&path);
-            return Ok(Outcome::There { path });
-        }
-        Err(Failure::lasting(format!(
-            "{} exists; --overwrite replaces it, --output saves elsewhere",
-            path.display()
-        )))
-    }
-
     /// Writes the body behind what is known, or from the first byte.
     fn transfer(&mut self, response: Response<Body>) -> Result<(), Failure> {
         let (head, body) = response.into_parts();
         let length = body.content_length();
         if head.status != StatusCode::PARTIAL_CONTENT {
-            self.part.restart(version(&head.headers, length)).map_err(unwritable)?;
+            let version = Version::of(&head.headers, length);
+            let version = version.if_range().is_some().then_some(version);
+            self.part.restart(version).map_err(unwritable)?;
         }
         let whole = match (head.status, self.part.known()) {
             // A server may send less than the rest; the next attempt goes on behind it.
@@ -282,111 +324,4 @@ impl Download<'_> {
 
 fn unwritable(error: io::Error) -> Failure {
     Failure::of_disk("cannot write", &error)
-}
-
-/// Whether a partial answer begins where the part ends, and is of the same version.
-fn continues(headers: &HeaderMap, length: u64, version: &Version) -> Result<(), String> {
-    let Some((Some(start), whole)) = content_range(headers) else {
-        return Err("the server sends a part without saying which".to_owned());
-    };
-    if start != length {
-        return Err(format!("the server goes on at byte {start} instead of {length}"));
-    }
-    if let (Some(whole), Some(known)) = (whole, version.length)
-        && whole != known
-    {
-        return Err(format!("the server's file has {whole} bytes now instead of {known}"));
-    }
-    let tag = headers.get(header::ETAG).map(|tag| tag.as_bytes());
-    let other =
-        |tag: &[u8]| version.validator.starts_with('"') && tag != version.validator.as_bytes();
-    if tag.is_some_and(other) {
-        return Err("the server's file has changed".to_owned());
-    }
-    Ok(())
-}
-
-/// `Content-Range`: the first byte, where there is any, and the length of the whole, where it is
-/// known.
-fn content_range(headers: &HeaderMap) -> Option<(Option<u64>, Option<u64>)> {
-    let value = headers.get(header::CONTENT_RANGE)?.to_str().ok()?;
-    let (range, whole) = value.strip_prefix("bytes ")?.split_once('/')?;
-    let start = match range {
-        "*" => None,
-        range => Some(range.split_once('-')?.0.parse().ok()?),
-    };
-    let whole = match whole {
-        "*" => None,
-        whole => Some(whole.parse().ok()?),
-    };
-    Some((start, whole))
-}
-
-/// What names this version of the resource reliably enough to go on with it later (RFC 9110, 8.8):
-/// a strong entity tag, or a date of modification that was past when the answer was made.
-fn version(headers: &HeaderMap, length: Option<u64>) -> Option<Version> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let tag = text(header::ETAG).filter(|tag| tag.starts_with('"'));
-    let validator = tag.or_else(|| {
-        let modified = text(header::LAST_MODIFIED)?;
-        let date = |text| httpdate::parse_http_date(text).ok();
-        let age = |then: SystemTime, now: SystemTime| now.duration_since(then).ok();
-        let age = age(date(modified)?, date(text(header::DATE)?)?)?;
-        (age >= Duration::from_secs(1)).then_some(modified)
-    })?;
-    Some(Version { validator: validator.to_owned(), length })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn headers(fields: &[(&str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in fields {
-            let name: header::HeaderName = name.parse().unwrap();
-            headers.insert(name, value.parse().unwrap());
-        }
-        headers
-    }
-
-    const OLD: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
-    const NEW: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
-
-    #[test]
-    fn only_a_reliable_validator_names_a_version() {
-        for (fields, validator) in [
-            (&[("etag", "\"a\""), ("last-modified", OLD)][..], Some("\"a\"")),
-            (&[("etag", "W/\"a\"")], None),
-            (&[("etag", "W/\"a\""), ("last-modified", OLD), ("date", NEW)], Some(OLD)),
-            (&[("last-modified", OLD)], None),
-            (&[("last-modified", OLD), ("date", OLD)], None),
-            (&[("last-modified", NEW), ("date", OLD)], None),
-            (&[("last-modified", "yesterday"), ("date", OLD)], None),
-            (&[], None),
-        ] {
-            let version = version(&headers(fields), Some(1));
-            assert_eq!(version.map(|v| v.validator).as_deref(), validator, "{fields:?}");
-        }
-    }
-
-    #[test]
-    fn a_part_is_gone_on_with_only_where_it_ends() {
-        let version = Version { validator: "\"a\"".to_owned(), length: Some(10) };
-        for (fields, fits) in [
-            (&[("content-range", "bytes 5-9/10")][..], true),
-            (&[("content-range", "bytes 5-9/*")], true),
-            (&[("content-range", "bytes 5-9/10"), ("etag", "\"a\"")], true),
-            (&[("content-range", "bytes 5-9/10"), ("etag", "\"b\"")], false),
-            (&[("content-range", "bytes 4-9/10")], false),
-            (&[("content-range", "bytes 5-9/11")], false),
-            (&[("content-range", "bytes */10")], false),
-            (&[("content-range", "lines 5-9/10")], false),
-            (&[("content-range", "bytes 5/10")], false),
-            (&[("content-range", "bytes 99999999999999999999-9/10")], false),
-            (&[], false),
-        ] {
-            assert_eq!(continues(&headers(fields), 5, &version).is_ok(), fits, "{fields:?}");
-        }
-    }
 }

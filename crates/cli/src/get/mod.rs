@@ -15,17 +15,15 @@
 //! |---|---|
 //! | `plan` | arguments to a list of downloads |
 //! | `download` | one of them: attempts, ranges, the name |
-//! | `part` | the file while it is not complete |
-//! | `name` | names that are safe, whoever proposes them |
-//! | `agent` | the HTTP client over tasklets, its limits and whom it trusts |
+//! | `file/` | the file while it is not complete, its name, and the record of its URL |
+//! | `client/` | the HTTP client over tasklets, its limits and whom it trusts |
 //! | `failure` | why not, and whether to try again |
 //! | `progress` | bars |
 
-mod agent;
+mod client;
 mod download;
 mod failure;
-mod name;
-mod part;
+mod file;
 mod plan;
 mod progress;
 
@@ -44,7 +42,7 @@ use overlapped::{Builder, Config, JoinError, scope, spawn};
 
 use crate::say;
 use crate::signals::{self, StopSignals};
-use agent::{Limits, agent};
+use client::{Limits, agent};
 use download::{Downloader, Manner, Outcome};
 use plan::Plan;
 use progress::Progress;
@@ -227,6 +225,7 @@ impl Run {
             folder,
             manner,
             names: self.plan.names(),
+            records: self.plan.records.clone(),
             progress: self.progress.clone(),
             left: self.left.clone(),
         })
@@ -264,8 +263,9 @@ impl Run {
                     path.display()
                 ));
             }
-            Outcome::There { path } => {
-                self.progress.say(format_args!("{:>11}  {}\n", "was there", path.display()));
+            Outcome::There { path, is_recorded } => {
+                let told = if *is_recorded { "" } else { " (no record of its URL; by its name)" };
+                self.progress.say(format_args!("{:>11}  {}{told}\n", "was there", path.display()));
             }
             Outcome::Failed { text, .. } => {
                 tracing::debug!("{}: {text}", self.plan.items[place].shown);

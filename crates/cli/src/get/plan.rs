@@ -13,7 +13,8 @@ use ureq::http::Uri;
 
 use super::Arguments;
 use super::download::Item;
-use super::name::{self, Names};
+use super::file::name::{self, Names};
+use super::file::record::{Key, Records};
 
 /// What people paste although a URL cannot have it. The percent sign is not among them: what is
 /// encoded stays as it is.
@@ -35,6 +36,7 @@ pub(super) struct Plan {
     pub(super) items: Vec<Item>,
     pub(super) folder: PathBuf,
     names: Names,
+    pub(super) records: Rc<Records>,
     /// Whether the list came from standard input, and so cannot be had again.
     pub(super) from_stdin: bool,
 }
@@ -44,9 +46,15 @@ impl Plan {
         let (urls, from_stdin) = list(arguments)?;
         ensure!(!urls.is_empty(), "the list has no URL in it: give one on each line");
         let (folder, file) = place(arguments.output.as_deref(), urls.len())?;
-        let mut names = Names::default();
-        let items = urls.iter().map(|url| item(url, file.as_deref(), &mut names)).collect();
-        Ok(Plan { items, folder, names, from_stdin })
+        // Without either, a file that exists is a failure, whatever it was saved from.
+        let records = match arguments.resume || arguments.overwrite {
+            true => Records::read(&folder)
+                .with_context(|| format!("cannot read the folder {}", folder.display()))?,
+            false => Records::default(),
+        };
+        let mut items: Vec<Item> = urls.iter().map(|url| item(url)).collect();
+        let names = settle_names(&mut items, file.as_deref(), &records, arguments.overwrite);
+        Ok(Plan { items, folder, names, records: Rc::new(records), from_stdin })
     }
 
     /// The names that are taken, for downloads to add theirs.
@@ -113,7 +121,7 @@ fn place(output: Option<&Path>, urls: usize) -> anyhow::Result<(PathBuf, Option<
     Ok((folder, Some(name.to_owned())))
 }
 
-fn item(url: &str, file: Option<&str>, names: &mut Names) -> Item {
+fn item(url: &str) -> Item {
     let url = utf8_percent_encode(url, TO_ENCODE).to_string();
     let uri = url.parse::<Uri>();
     let refused = match &uri {
@@ -123,18 +131,36 @@ fn item(url: &str, file: Option<&str>, names: &mut Names) -> Item {
             _ => Some("this is no URL that begins with http:// or https://".to_owned()),
         },
     };
-    let proposed = match (file, uri) {
-        (Some(file), _) => file.to_owned(),
-        (None, Ok(uri)) => name::from_url(&uri),
-        (None, Err(_)) => "index.html".to_owned(),
-    };
-    Item {
-        shown: without_password(&url),
-        url,
-        name: names.claim(&proposed),
-        named_by_user: file.is_some(),
-        refused,
+    let name = uri.map_or_else(|_| "index.html".to_owned(), |uri| name::from_url(&uri));
+    let shown = without_password(&url);
+    Item { key: Key::of(&shown), shown, url, name, is_name_settled: false, refused }
+}
+
+/// Gives each download a name of its own: the user's, that of the file which an earlier run has
+/// saved from its URL, or what the URL proposes.
+fn settle_names(
+    items: &mut [Item],
+    file: Option<&str>,
+    records: &Records,
+    replaces: bool,
+) -> Names {
+    let mut names = Names::default();
+    let keys: HashSet<Key> = items.iter().map(|item| item.key).collect();
+    for (name, record) in records.files() {
+        // Files of URLs that are not in the list may be replaced by who asks for it.
+        if !replaces || keys.contains(&record.key) {
+            names.reserve(name, record.key);
+        }
     }
+    for item in items {
+        let known = file.or_else(|| records.name_of(item.key));
+        item.is_name_settled = known.is_some();
+        item.name = match file {
+            Some(file) => file.to_owned(),
+            None => names.claim(known.unwrap_or(&item.name), item.key),
+        };
+    }
+    names
 }
 
 /// The URL without user and password, for people and files.
@@ -157,7 +183,6 @@ mod tests {
 
     #[test]
     fn what_is_pasted_is_encoded_and_what_is_encoded_stays() {
-        let item = |url| item(url, None, &mut Names::default());
         assert_eq!(item("http://h/a b/ü.txt?x=%20").url, "http://h/a%20b/%C3%BC.txt?x=%20");
         assert_eq!(item("http://h/a b/ü.txt").name, "ü.txt");
         assert_eq!(item("http://[::1]:80/x").refused, None);
@@ -180,9 +205,8 @@ mod tests {
 
     #[test]
     fn equal_names_get_numbers_in_the_order_of_the_urls() {
-        let mut names = Names::default();
-        let urls = ["http://a/x.txt", "http://b/x.txt", "http://c/"];
-        let named = urls.map(|url| item(url, None, &mut names).name);
-        assert_eq!(named, ["x.txt", "x-1.txt", "index.html"]);
+        let mut items = ["http://a/x.txt", "http://b/x.txt", "http://c/"].map(item);
+        settle_names(&mut items, None, &Records::default(), false);
+        assert_eq!(items.map(|item| item.name), ["x.txt", "x-1.txt", "index.html"]);
     }
 }

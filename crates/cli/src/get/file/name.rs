@@ -5,22 +5,24 @@
 //! length, that no option parser takes for an option and that is never one of our own unfinished
 //! files.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use percent_encoding::percent_decode_str;
 use ureq::http::Uri;
 
+use super::record::Key;
+
 /// Ends the name of a file that is not complete.
-pub(super) const UNFINISHED: &str = ".part";
+pub(crate) const UNFINISHED: &str = ".part";
 /// Ends the name of what is known about such a file.
-pub(super) const NOTE: &str = ".note";
+pub(crate) const NOTE: &str = ".note";
 /// Bytes. File systems take 255, and the names of unfinished files are longer.
 const LENGTH_MAX: usize = 200;
 /// Bytes of an extension that is kept where a name is cut.
 const EXTENSION_MAX: usize = 20;
 
 /// The last part of the URL's path.
-pub(super) fn from_url(uri: &Uri) -> String {
+pub(crate) fn from_url(uri: &Uri) -> String {
     let path = uri.path();
     // Decoded last, so that an encoded slash is part of the name, and goes with its front.
     let last = path.rsplit('/').next().unwrap_or(path);
@@ -28,7 +30,7 @@ pub(super) fn from_url(uri: &Uri) -> String {
 }
 
 /// The file name of a `Content-Disposition` (RFC 6266), where it has one.
-pub(super) fn from_disposition(header: &[u8]) -> Option<String> {
+pub(crate) fn from_disposition(header: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(header);
     let (mut plain, mut extended) = (None, None);
     for (key, value) in parameters(&text) {
@@ -80,7 +82,7 @@ fn decode_extended(value: &str) -> Option<String> {
 }
 
 /// Makes a file name of what somebody proposes; `None` where nothing is left of it.
-pub(super) fn clean(proposed: &str) -> Option<String> {
+pub(crate) fn clean(proposed: &str) -> Option<String> {
     let last = proposed.rsplit(['/', '\\']).next()?;
     let plain: String = last.chars().map(|c| if is_harmful(c) { '_' } else { c }).collect();
     // Neither hidden, nor `.`, nor `..`.
@@ -123,25 +125,36 @@ fn cut(name: &str) -> String {
     format!("{}{extension}", &name[..end])
 }
 
-/// The names that the downloads of one run have got. No two get the same one.
+/// The names that the downloads of one run have got. No two get the same one, and none gets the
+/// name of a file that was saved from another URL.
+///
+/// Names that differ only in case count as the same: on some file systems they are.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     taken: HashSet<String>,
+    owners: HashMap<String, Key>,
 }
 
 impl Names {
+    /// Reserves a name for the URL that its file was saved from.
+    pub(crate) fn reserve(&mut self, name: &str, owner: Key) {
+        self.owners.insert(name.to_lowercase(), owner);
+    }
+
     /// The name itself, or where another download has it, with a number before the extension.
-    pub(super) fn claim(&mut self, name: &str) -> String {
-        if self.taken.insert(name.to_owned()) {
-            return name.to_owned();
-        }
+    pub(crate) fn claim(&mut self, name: &str, key: Key) -> String {
         let (stem, extension) = match name.rsplit_once('.') {
             Some((stem, extension)) if !stem.is_empty() => (stem, format!(".{extension}")),
             _ => (name, String::new()),
         };
-        (1_u64..)
-            .map(|number| format!("{stem}-{number}{extension}"))
-            .find(|numbered| self.taken.insert(numbered.clone()))
+        let numbered = (1_u64..).map(|number| format!("{stem}-{number}{extension}"));
+        let mut candidates = std::iter::once(name.to_owned()).chain(numbered);
+        candidates
+            .find(|name| {
+                let folded = name.to_lowercase();
+                let is_free = self.owners.get(&folded).is_none_or(|owner| *owner == key);
+                is_free && self.taken.insert(folded)
+            })
             .expect("there are more numbers than downloads")
     }
 }
@@ -220,11 +233,20 @@ mod tests {
 
     #[test]
     fn the_same_name_twice_gets_a_number() {
-        let mut names = Names::default();
+        let (mut names, key) = (Names::default(), Key::of("http://host/"));
         for expected in ["a.txt", "a-1.txt", "a-2.txt"] {
-            assert_eq!(names.claim("a.txt"), expected);
+            assert_eq!(names.claim("a.txt", key), expected);
         }
-        assert_eq!(names.claim("a-1.txt"), "a-1-1.txt");
-        assert_eq!([names.claim("x"), names.claim("x")], ["x", "x-1"]);
+        assert_eq!(names.claim("a-1.txt", key), "a-1-1.txt");
+        assert_eq!([names.claim("x", key), names.claim("X", key)], ["x", "X-1"]);
+    }
+
+    #[test]
+    fn a_name_of_another_url_is_not_given_away() {
+        let (mut names, first, second) =
+            (Names::default(), Key::of("http://host/1"), Key::of("http://host/2"));
+        names.reserve("a.txt", second);
+        assert_eq!(names.claim("a.txt", first), "a-1.txt");
+        assert_eq!(names.claim("a.txt", second), "a.txt");
     }
 }

@@ -1,7 +1,7 @@
 //! A file on its way: written beside its final name, and moved there when all of it has come.
 //!
 //! ```text
-//! NAME.1a2b3c4d.part        what has come so far; the number stands for the URL
+//! NAME.1a2b3c4d.part        what has come so far; the number is the beginning of the URL's key
 //! NAME.1a2b3c4d.part.note   which version of it that is, where the server can go on with it
 //! NAME                      nothing, until the file is complete
 //! ```
@@ -23,48 +23,19 @@ use std::rc::Rc;
 use overlapped::fs::{self, File, OpenOptions, TryLockError};
 use overlapped::task::shield;
 
-use super::name::{NOTE, UNFINISHED};
+use super::name::NOTE;
+use super::record::{Key, Record};
+use super::version::Version;
 
 /// Bytes that are worth being gone on with in another run. What is smaller is had anew.
 const WORTH_KEEPING: u64 = 64 << 10;
 
-/// Which version of a resource the bytes are from: without it, the rest might be another one's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Version {
-    /// What `If-Range` takes: a strong entity tag, or a date of modification.
-    pub(super) validator: String,
-    /// Bytes of the whole.
-    pub(super) length: Option<u64>,
-}
-
-impl Version {
-    fn to_note(&self, url: &str) -> String {
-        let length = self.length.map_or(String::new(), |length| format!("length {length}\n"));
-        format!("url {url}\nversion {}\n{length}", self.validator)
-    }
-
-    /// `None`: it is about another URL, or damaged.
-    fn from_note(note: &str, url: &str) -> Option<Version> {
-        let mut fields = note.lines().filter_map(|line| line.split_once(' '));
-        let mut field = |key| fields.find(|(name, _)| *name == key).map(|(_, value)| value);
-        if field("url")? != url {
-            return None;
-        }
-        let validator = field("version")?.to_owned();
-        let length = match field("length") {
-            Some(length) => Some(length.parse().ok()?),
-            None => None,
-        };
-        Some(Version { validator, length })
-    }
-}
-
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(crate) struct Part {
     path: PathBuf,
     note: PathBuf,
-    url: String,
+    key: Key,
     open: Option<Open>,
     /// How many parts of this run stayed.
     left: Rc<Cell<usize>>,
@@ -74,28 +45,28 @@ pub(super) struct Part {
 struct Open {
     file: File,
     length: u64,
+    /// `None`: nobody can be asked to continue these bytes.
     version: Option<Version>,
     /// Whether there may be a note.
     noted: bool,
 }
 
 impl Part {
-    /// The part of `url`, which will be called like `name`. Touches nothing.
-    pub(super) fn new(folder: &Path, name: &str, url: &str, left: Rc<Cell<usize>>) -> Part {
-        let path = folder.join(format!("{name}.{:08x}{UNFINISHED}", hash(url)));
+    /// The unfinished file at `path` of the URL of this key. Touches nothing.
+    pub(crate) fn new(path: PathBuf, key: Key, left: Rc<Cell<usize>>) -> Part {
         let mut note = path.clone().into_os_string();
         note.push(NOTE);
-        Part { path, note: note.into(), url: url.to_owned(), open: None, left }
+        Part { path, note: note.into(), key, open: None, left }
     }
 
     /// Takes up what an earlier run has left, if that can be gone on with.
-    pub(super) fn adopt(&mut self) -> io::Result<()> {
+    pub(crate) fn adopt(&mut self) -> io::Result<()> {
         let note = match fs::read_to_string(&self.note) {
             Ok(note) => note,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         };
-        match Version::from_note(&note, &self.url) {
+        match Version::from_note(&note, self.key) {
             Some(version) => self.acquire(Some(version)),
             None => Ok(()),
         }
@@ -103,20 +74,28 @@ impl Part {
 
     /// How much there is, and of which version; `None` where the server is to begin at the first
     /// byte.
-    pub(super) fn known(&self) -> Option<(u64, &Version)> {
+    pub(crate) fn known(&self) -> Option<(u64, &Version)> {
         let open = self.open.as_ref()?;
         let version = open.version.as_ref()?;
         let fits = version.length.is_none_or(|whole| open.length <= whole);
         (open.length > 0 && fits).then_some((open.length, version))
     }
 
+    /// Notes the length of the whole, which a later response has stated.
+    pub(crate) fn learn_length(&mut self, whole: u64) {
+        let version = self.open.as_mut().and_then(|open| open.version.as_mut());
+        if let Some(version) = version {
+            version.length.get_or_insert(whole);
+        }
+    }
+
     /// Bytes so far.
-    pub(super) fn length(&self) -> u64 {
+    pub(crate) fn length(&self) -> u64 {
         self.open.as_ref().map_or(0, |open| open.length)
     }
 
     /// Begins anew with the first byte of this version, if the server names one.
-    pub(super) fn restart(&mut self, version: Option<Version>) -> io::Result<()> {
+    pub(crate) fn restart(&mut self, version: Option<Version>) -> io::Result<()> {
         if self.open.is_none() {
             self.acquire(None)?;
         }
@@ -134,7 +113,7 @@ impl Part {
     }
 
     /// Writes what has come.
-    pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let open = self.open.as_mut().ok_or(ErrorKind::NotConnected)?;
         open.file.write_all(bytes)?;
         open.length += bytes.len() as u64;
@@ -142,7 +121,7 @@ impl Part {
             && !open.noted
             && open.length >= WORTH_KEEPING
         {
-            fs::write(&self.note, version.to_note(&self.url))?;
+            fs::write(&self.note, version.to_note(self.key))?;
             open.noted = true;
         }
         Ok(())
@@ -150,10 +129,13 @@ impl Part {
 
     /// Gives the complete file its name. A file of that name is an error, unless it is to be
     /// replaced; at no moment the name stands for anything but a whole file.
-    pub(super) fn finish(&mut self, name: &Path, replace: bool) -> io::Result<()> {
+    pub(crate) fn finish(&mut self, name: &Path, replace: bool) -> io::Result<()> {
         if let Some(open) = &self.open {
             // Or a crash of the system could leave the name without the bytes.
             open.file.sync_data()?;
+            let folder = name.parent().unwrap_or(Path::new(""));
+            let record = Record { key: self.key, length: open.length };
+            record.write(&open.file, folder, Path::new(name.file_name().unwrap_or_default()))?;
         }
         // A kill shall find either the part or the file, not both.
         shield(|| {
@@ -167,7 +149,7 @@ impl Part {
 
     /// Removes what is left of a file that has its name, if its run was ended in the middle of
     /// giving it that.
-    pub(super) fn sweep(&self, name: &Path) {
+    pub(crate) fn sweep(&self, name: &Path) {
         let is_left = match (fs::symlink_metadata(&self.path), fs::symlink_metadata(name)) {
             (Ok(part), Ok(file)) => part.ino() == file.ino() && part.dev() == file.dev(),
             (Err(error), Ok(_)) => error.kind() == ErrorKind::NotFound,
@@ -180,7 +162,7 @@ impl Part {
     }
 
     /// Where it stays after a failure, if it can be gone on with.
-    pub(super) fn kept(&self) -> Option<&Path> {
+    pub(crate) fn kept(&self) -> Option<&Path> {
         let is_noted = self.open.as_ref()?.noted;
         self.known().filter(|_| is_noted).map(|_| &*self.path)
     }
@@ -253,23 +235,26 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// FNV-1a: the same in every run, and long enough for the URLs of one folder that share a name.
-fn hash(url: &str) -> u32 {
-    url.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const URL: &str = "http://host/name";
+    fn key() -> Key {
+        Key::of("http://host/name")
+    }
 
     fn part(folder: &Path) -> Part {
-        Part::new(folder, "name", URL, Rc::default())
+        Part::new(folder.join("name.1a2b3c4d.part"), key(), Rc::default())
     }
 
     fn version() -> Option<Version> {
-        Some(Version { validator: "\"v1\"".to_owned(), length: Some(10) })
+        version_of(Some(10))
+    }
+
+    fn version_of(length: Option<u64>) -> Option<Version> {
+        let mut headers = ureq::http::HeaderMap::new();
+        headers.insert("etag", "\"v1\"".parse().unwrap());
+        Some(Version::of(&headers, length))
     }
 
     fn names(folder: &Path) -> Vec<String> {
@@ -284,7 +269,7 @@ mod tests {
     fn what_is_left_is_taken_up() {
         let folder = tempfile::tempdir().unwrap();
         let (kept, mut first) = (vec![7; WORTH_KEEPING as usize], part(folder.path()));
-        let version = || version().map(|version| Version { length: None, ..version });
+        let version = || version_of(None);
         first.restart(version()).unwrap();
         first.append(&kept).unwrap();
         let left = first.left.clone();
@@ -320,18 +305,12 @@ mod tests {
     }
 
     #[test]
-    fn a_note_that_does_not_fit_is_not_believed() {
+    fn a_note_about_another_url_or_of_fewer_bytes_is_not_believed() {
         let folder = tempfile::tempdir().unwrap();
-        let note = version().unwrap().to_note(URL);
-        assert_eq!(Version::from_note(&note, URL), version());
-        for (bytes, note) in [
-            ("01234", note.replace("host", "other")),
-            ("01234", note.replace("version", "v")),
-            ("01234", note.replace("10", "many")),
-            ("01234", String::new()),
-            // Longer than the whole.
-            ("0123456789x", note.clone()),
-        ] {
+        let note = version().unwrap().to_note(key());
+        let other = version().unwrap().to_note(Key::of("http://other/name"));
+        // The last one is longer than the whole.
+        for (bytes, note) in [("01234", other), ("01234", String::new()), ("0123456789x", note)] {
             let mut part = part(folder.path());
             fs::write(&part.path, bytes).unwrap();
             fs::write(&part.note, &note).unwrap();

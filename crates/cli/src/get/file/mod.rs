@@ -1,0 +1,13 @@
+//! What is on the disk: the file while it is not complete, its name, and the record of its URL.
+//!
+//! | file | one job |
+//! |---|---|
+//! | `part` | the file while it is not complete |
+//! | `version` | whether the bytes of two responses may stand in one file |
+//! | `name` | names that are safe, whoever proposes them |
+//! | `record` | which URL a complete file was saved from |
+
+pub(super) mod name;
+pub(super) mod part;
+pub(super) mod record;
+pub(super) mod version;

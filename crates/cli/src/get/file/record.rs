@@ -1,0 +1,213 @@
+//! Which URL a complete file was saved from, so that a name belongs to a URL in later runs, too.
+//!
+//! The record is an extended attribute of the file: it goes with the file when that is renamed, and
+//! no other file appears in the folder.
+//!
+//! ```text
+//! user.overlapped.source    KEY LENGTH     of each file
+//! .overlapped-get           KEY LENGTH NAME, a line per file: where the file system has no
+//!                           attributes; the last line about a name counts
+//! ```
+//!
+//! KEY is a digest of the URL, because a URL may contain what others are not to read. LENGTH is the
+//! file's: after a loss of power a file may be shorter than it was, and is not complete then.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+
+use overlapped::fs::{self, File, OpenOptions};
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
+use ring::digest::{SHA256, digest};
+use rustix::fs::{XattrFlags, fsetxattr, lgetxattr};
+use rustix::io::Errno;
+
+use super::name::UNFINISHED;
+
+const ATTRIBUTE: &str = "user.overlapped.source";
+const JOURNAL: &str = ".overlapped-get";
+/// Bytes of a record that is ours.
+const RECORD_MAX: usize = 256;
+/// What a name in the journal cannot have in it.
+const TO_ENCODE: &AsciiSet = &CONTROLS.add(b'%');
+
+/// A URL's digest.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Key([u8; 16]);
+
+impl Key {
+    /// The key of a URL without user and password.
+    pub(crate) fn of(url: &str) -> Key {
+        let mut key = [0; 16];
+        key.copy_from_slice(&digest(&SHA256, url.as_bytes()).as_ref()[..16]);
+        Key(key)
+    }
+
+    fn parse(text: &str) -> Option<Key> {
+        let digits = u128::from_str_radix(text, 16).ok()?;
+        (text.len() == 32).then(|| Key(digits.to_be_bytes()))
+    }
+
+    /// The beginning, for the names of unfinished files.
+    pub(crate) fn short(self) -> String {
+        self.to_string()[..8].to_owned()
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// The record of one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) key: Key,
+    /// Bytes of the complete file.
+    pub(crate) length: u64,
+}
+
+impl Record {
+    fn parse(text: &str) -> Option<Record> {
+        let (key, length) = text.split_once(' ')?;
+        Some(Record { key: Key::parse(key)?, length: length.parse().ok()? })
+    }
+
+    /// Writes the record of a complete file that gets `name` in `folder` next.
+    pub(crate) fn write(self, file: &File, folder: &Path, name: &Path) -> io::Result<()> {
+        let text = format!("{} {}", self.key, self.length);
+        match fsetxattr(file, ATTRIBUTE, text.as_bytes(), XattrFlags::empty()) {
+            Ok(()) => Ok(()),
+            Err(Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS | Errno::NOSPC | Errno::TOOBIG)
+            | Err(Errno::RANGE | Errno::NOSYS) => {
+                let name = name.as_os_str().as_encoded_bytes();
+                let line = format!("{text} {}\n", percent_encode(name, TO_ENCODE));
+                let mut journal =
+                    OpenOptions::new().append(true).create(true).open(folder.join(JOURNAL))?;
+                // One write, so that lines of several processes do not mix.
+                journal.write_all(line.as_bytes())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// What earlier runs have left in a folder.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Records {
+    files: HashMap<String, Record>,
+    names: HashMap<Key, String>,
+    /// By the short key in their names.
+    parts: HashMap<String, String>,
+}
+
+impl Records {
+    /// Reads all records of a folder.
+    pub(crate) fn read(folder: &Path) -> io::Result<Records> {
+        let folder = if folder == Path::new("") { Path::new(".") } else { folder };
+        let mut records = Records::default();
+        let journal = journal(folder)?;
+        for entry in fs::read_dir(folder)? {
+            let Ok(name) = entry?.file_name().into_string() else { continue };
+            if let Some((_, key)) =
+                name.strip_suffix(UNFINISHED).and_then(|name| name.rsplit_once('.'))
+            {
+                records.parts.insert(key.to_owned(), name);
+                continue;
+            }
+            let record = attribute(&folder.join(&name)).or(journal.get(&name).copied());
+            if let Some(record) = record {
+                records.names.insert(record.key, name.clone());
+                records.files.insert(name, record);
+            }
+        }
+        Ok(records)
+    }
+
+    /// The name of the file that was saved from a URL.
+    pub(crate) fn name_of(&self, key: Key) -> Option<&str> {
+        self.names.get(&key).map(String::as_str)
+    }
+
+    /// All files with a record.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&str, Record)> {
+        self.files.iter().map(|(name, record)| (name.as_str(), *record))
+    }
+
+    /// The record of the file of this name.
+    pub(crate) fn record_of(&self, name: &str) -> Option<Record> {
+        self.files.get(name).copied()
+    }
+
+    /// The name of the unfinished file of a URL.
+    pub(crate) fn part_of(&self, key: Key) -> Option<&str> {
+        self.parts.get(&key.short()).map(String::as_str)
+    }
+}
+
+/// A symbolic link has no attribute of ours, so that its target's is not taken for its own.
+fn attribute(path: &Path) -> Option<Record> {
+    let mut buffer = [0; RECORD_MAX];
+    let length = lgetxattr(path, ATTRIBUTE, &mut buffer[..]).ok()?;
+    Record::parse(std::str::from_utf8(&buffer[..length]).ok()?)
+}
+
+fn journal(folder: &Path) -> io::Result<HashMap<String, Record>> {
+    let text = match fs::read(folder.join(JOURNAL)) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(HashMap::new()),
+        Err(error) => return Err(error),
+    };
+    let text = String::from_utf8_lossy(&text);
+    let record = |line: &str| {
+        let (key, rest) = line.split_once(' ')?;
+        let (length, name) = rest.split_once(' ')?;
+        let name = percent_decode_str(name).decode_utf8().ok()?.into_owned();
+        Some((name, Record::parse(&format!("{key} {length}"))?))
+    };
+    Ok(text.lines().filter_map(record).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_is_read_as_it_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = Key::of("http://host/a");
+        let text = format!("{key} 5 a b.txt\n{key} 6 100%25\nnonsense\n{key} 7 a b.txt\n{key} 8 c");
+        fs::write(folder.path().join(JOURNAL), text).unwrap();
+        let found = journal(folder.path()).unwrap();
+        assert_eq!(found["a b.txt"], Record { key, length: 7 }, "the last line counts");
+        assert_eq!(found["100%"].length, 6);
+        assert_eq!(found.len(), 3);
+    }
+
+    #[test]
+    fn a_record_goes_with_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (key, other) = (Key::of("http://host/a"), Key::of("http://host/b"));
+        assert_ne!(key, other);
+        assert_eq!(Key::parse(&key.to_string()), Some(key));
+        let path = folder.path().join("first");
+        let file = File::create(&path).unwrap();
+        let record = Record { key, length: 0 };
+        record.write(&file, folder.path(), Path::new("first")).unwrap();
+        let records = Records::read(folder.path()).unwrap();
+        assert_eq!((records.name_of(key), records.name_of(other)), (Some("first"), None));
+        assert_eq!(records.record_of("first"), Some(record));
+        if !folder.path().join(JOURNAL).exists() {
+            fs::rename(&path, folder.path().join("second")).unwrap();
+            assert_eq!(Records::read(folder.path()).unwrap().name_of(key), Some("second"));
+        }
+    }
+}

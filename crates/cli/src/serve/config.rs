@@ -3,7 +3,7 @@
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
@@ -11,8 +11,8 @@ use toml::Spanned;
 
 use super::plan::{Listening, Name, Wanted};
 use super::site::Content;
+use super::source::{Position, Source, Text};
 use super::values::{Limits, Process, Span};
-use crate::say;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -52,24 +52,28 @@ struct Certificate {
 }
 
 /// Reads it. Relative paths begin at the file's folder.
-pub(super) fn read(path: &Path) -> anyhow::Result<(Process, Vec<Wanted>)> {
+pub(super) fn read(path: &Path) -> anyhow::Result<(Process, Source, Vec<Wanted>)> {
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let base = path.parent().unwrap_or(Path::new(""));
-    parse(&text, base).with_context(|| {
+    parse(Text::new(path, text)).with_context(|| {
         format!("{} is not as it must be; docs/serve.toml shows every key", path.display())
     })
 }
 
-fn parse(text: &str, base: &Path) -> anyhow::Result<(Process, Vec<Wanted>)> {
-    let File { threads, drain, lame_duck, metrics, access_log, server } = toml::from_str(text)?;
+fn parse(text: Text) -> anyhow::Result<(Process, Source, Vec<Wanted>)> {
+    let file = toml::from_str(text.text())?;
+    let File { threads, drain, lame_duck, metrics, access_log, server } = file;
     if server.is_empty() {
         bail!("no server is described: begin one with [[server]] and protocol = \"echo\"");
     }
+    let base = text.path().parent().unwrap_or(Path::new(""));
     let access_log = access_log.map(|log| if is_dash(&log) { log } else { base.join(log) });
     let process = Process { threads, drain, lame_duck, metrics, access_log };
-    let wanted = server.into_iter().map(|entry| entry.wanted(text, base));
-    Ok((process, wanted.collect::<anyhow::Result<_>>()?))
+    let text = Arc::new(text);
+    let source = |server| Source::File { file: Arc::clone(&text), server };
+    let wanted = server.into_iter().enumerate();
+    let wanted = wanted.map(|(number, entry)| entry.wanted(&text, source(Some(number))));
+    Ok((process, source(None), wanted.collect::<anyhow::Result<_>>()?))
 }
 
 fn is_dash(path: &Path) -> bool {
@@ -77,9 +81,10 @@ fn is_dash(path: &Path) -> bool {
 }
 
 impl Entry {
-    fn wanted(self, text: &str, base: &Path) -> anyhow::Result<Wanted> {
+    fn wanted(self, text: &Text, source: Source) -> anyhow::Result<Wanted> {
+        let base = text.path().parent().unwrap_or(Path::new(""));
         let name = *self.protocol.get_ref();
-        let at = Position::of(text, self.protocol.span().start);
+        let at = Position::of(text.text(), self.protocol.span().start);
         match (name, &self.http) {
             (Name::Http, None) => {
                 bail!("{at}: a server of http needs a folder: add `http.folder = \"DIR\"` below")
@@ -103,51 +108,20 @@ impl Entry {
             proxy_protocol: self.proxy_protocol,
         };
         let content = self.http.map(|content| content.beneath(base));
-        Ok(Wanted { name, listening, limits: self.limits, content })
+        Ok(Wanted { name, listening, limits: self.limits, content, source })
     }
-}
-
-/// A place in a text, counted from 1.
-struct Position {
-    line: usize,
-    column: usize,
-}
-
-impl Position {
-    fn of(text: &str, at: usize) -> Position {
-        let before = &text[..at];
-        let begin = before.rfind('\n').map_or(0, |at| at + 1);
-        Position {
-            line: before.matches('\n').count() + 1,
-            column: before[begin..].chars().count() + 1,
-        }
-    }
-}
-
-impl std::fmt::Display for Position {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "line {}, column {}", self.line, self.column)
-    }
-}
-
-/// Looks at everything but the addresses, and says what there is.
-pub(super) fn check(path: &Path, wanted: Vec<Wanted>) -> anyhow::Result<ExitCode> {
-    let mut text = format!("{}: good\n", path.display());
-    for wanted in wanted {
-        let name = wanted.name.text();
-        let ready = wanted.prepare().with_context(|| format!("a server of {name}"))?;
-        text += &format!("{name} on {}\n", ready.addresses().join(", "));
-    }
-    say(text)?;
-    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn parse_at(path: &str, text: &str) -> anyhow::Result<(Process, Source, Vec<Wanted>)> {
+        parse(Text::new(Path::new(path), text.to_owned()))
+    }
+
     fn refusal(text: &str) -> String {
-        format!("{:#}", parse(text, Path::new("")).unwrap_err())
+        format!("{:#}", parse_at("serve.toml", text).unwrap_err())
     }
 
     #[test]
@@ -183,7 +157,7 @@ mod tests {
     fn relative_paths_begin_at_the_files_folder() {
         let text = "access-log = 'log'\n[[server]]\nprotocol = 'http'\n\
             tls = [{ cert = 'a.pem', key = '/b.key' }]\nhttp.folder = 'site'";
-        let (process, wanted) = parse(text, Path::new("/srv")).unwrap();
+        let (process, _, wanted) = parse_at("/srv/serve.toml", text).unwrap();
         assert_eq!(process.access_log.as_deref(), Some(Path::new("/srv/log")));
         let [wanted] = &*wanted else { panic!("{wanted:?}") };
         assert_eq!(wanted.listening.tls_cert, [Path::new("/srv/a.pem")]);

@@ -13,20 +13,24 @@
 //! | `site` | what an HTTP server serves |
 //! | `plan` | from what is wanted to a server that listens |
 //! | `config` | the file |
+//! | `source` | the place of each value in it, for messages |
+//! | `check` | `--check`: what a start would find |
 //!
 //! On each thread a tasklet more shows all of that thread at SIGQUIT; the watchdog names sessions
 //! that do not let others run.
 
+mod check;
 mod config;
 mod plan;
 mod site;
+mod source;
 mod values;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use clap::Subcommand;
 use overlapped::port::PortChoice;
 use overlapped::time::Duration;
@@ -35,8 +39,9 @@ use overlapped_serve::{Address, Server};
 
 use crate::say;
 use crate::signals::{self, LastStop};
-use plan::{Listening, Name, Place, Ready, Wanted};
+use plan::{Listening, Name, Place, Ready, Taken, Wanted};
 use site::Content;
+use source::Source;
 use values::{Limits, Process};
 
 /// Runs servers until Ctrl-C or SIGTERM, then prints totals.
@@ -65,8 +70,9 @@ pub(crate) struct Arguments {
     /// Runs the servers that this file describes (TOML); docs/serve.toml is an annotated one
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Only checks the file, and the folders and certificates that it names
-    #[arg(long, requires = "config")]
+    /// Only checks whether a start would succeed: files, folders, certificates, logs, addresses.
+    /// With a protocol: `serve --check http ...`
+    #[arg(long)]
     check: bool,
 }
 
@@ -135,7 +141,7 @@ impl Protocol {
     fn plan(self) -> (Process, Wanted) {
         let simple = |name, simple: Simple| {
             let Simple { listening, limits, process } = simple;
-            (process, Wanted { name, listening, limits, content: None })
+            (process, Wanted { name, listening, limits, content: None, source: Source::Flags })
         };
         match self {
             Protocol::Echo(echo) => simple(Name::Echo, echo),
@@ -148,46 +154,53 @@ impl Protocol {
                     tracing::info!("{hint}");
                 }
                 let content = Some(content);
-                (process, Wanted { name: Name::Http, listening, limits, content })
+                let name = Name::Http;
+                let source = Source::Flags;
+                (process, Wanted { name, listening, limits, content, source })
             }
         }
     }
 }
 
 pub(crate) fn main(port: PortChoice, arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let (process, wanted) = match arguments {
+    let check = arguments.check;
+    let (process, source, wanted) = match arguments {
         Arguments { protocol: Some(_), config: Some(_), .. } => {
             bail!("either a protocol or --config: the file says what is spoken")
         }
         Arguments { protocol: Some(protocol), .. } => {
             let (process, wanted) = protocol.plan();
-            (process, vec![wanted])
+            (process, Source::Flags, vec![wanted])
         }
-        Arguments { config: Some(path), check, .. } => {
-            let (process, wanted) = config::read(&path)?;
-            if check {
-                return config::check(&path, wanted);
-            }
-            (process, wanted)
-        }
+        Arguments { config: Some(path), .. } => config::read(&path)?,
         Arguments { .. } => bail!("what is to be served? `overlapped serve --help` shows it"),
     };
+    if check {
+        return check::check(&process, &source, wanted);
+    }
     let ready = wanted.into_iter().map(Wanted::prepare).collect::<anyhow::Result<Vec<_>>>()?;
-    serve(port, &process, &ready)
+    serve(port, &process, &source, &ready)
 }
 
-fn serve(port: PortChoice, process: &Process, ready: &[Ready]) -> anyhow::Result<ExitCode> {
+fn serve(
+    port: PortChoice,
+    process: &Process,
+    source: &Source,
+    ready: &[Ready],
+) -> anyhow::Result<ExitCode> {
     let stages = if process.has_lame_duck() { 3 } else { 2 };
     let signals = LastStop::register(stages).context("cannot handle Ctrl-C and SIGTERM")?;
     let config = Config::new().port(port).stall_limit(STALL_LIMIT);
     let mut server = process.server().config(config);
-    let mut places = Vec::new();
+    let (mut places, mut taken) = (Vec::new(), Taken::default());
     for ready in ready {
-        let listening = ready.listen(&mut server);
-        places.extend(listening.map_err(|error| anyhow!("{error} It is --listen that names it."))?);
+        places.extend(ready.listen(&mut server, &mut taken)?);
     }
     let metrics = match &process.metrics {
-        Some(on) => Some(server.observe(&**on).map_err(|error| anyhow!("metrics: {error}"))?),
+        Some(on) => {
+            let listened = server.observe(&**on).map(Some);
+            taken.enter(on, source.place("metrics", None), listened)?
+        }
         None => None,
     };
     let (server, greeting) = greet(server, places, metrics);

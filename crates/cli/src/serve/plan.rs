@@ -1,9 +1,8 @@
 //! What is to run: servers with their addresses, and the process that they share.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context, anyhow, bail};
 use overlapped_serve::{AccessLog, Address, Listen, Peer, Server, Tls};
 use overlapped_wire::bracket::Bracket;
 use overlapped_wire::echo::Echo;
@@ -13,6 +12,7 @@ use overlapped_wire::zen::{self, Zen};
 use serde::Deserialize;
 
 use super::site::{Content, Site};
+use super::source::Source;
 use super::values::{Limits, Process, Span};
 
 /// What a server speaks.
@@ -82,6 +82,7 @@ pub(super) struct Wanted {
     pub(super) limits: Limits,
     /// Of HTTP.
     pub(super) content: Option<Content>,
+    pub(super) source: Source,
 }
 
 /// What answers, with everything read and looked at.
@@ -119,7 +120,7 @@ impl Wanted {
             (Name::Length, _) => Service::Length,
             (Name::Line, _) => Service::Line,
             (Name::Zen, _) => Service::Zen,
-            (Name::Http, Some(content)) => Service::Http(content.open()?),
+            (Name::Http, Some(content)) => Service::Http(content.open(&self.source)?),
             (Name::Http, None) => bail!("an HTTP server needs a folder"),
         };
         let Listening { tls_cert, tls_key, .. } = &self.listening;
@@ -130,17 +131,41 @@ impl Wanted {
                 tls_key.len()
             );
         }
-        let tls = if tls_cert.is_empty() {
-            None
-        } else {
-            let tls = Tls::from_files(tls_cert.iter().zip(tls_key))?;
-            Some(if self.name == Name::Http { tls.protocols(["http/1.1"]) } else { tls })
-        };
+        let tls = self.tls()?;
         Ok(Ready { wanted: self, service, tls })
+    }
+
+    /// Reads the certificates, one after another, so that a message says which one is wrong.
+    fn tls(&self) -> anyhow::Result<Option<Tls>> {
+        let Listening { tls_cert, tls_key, .. } = &self.listening;
+        if tls_cert.is_empty() {
+            return Ok(None);
+        }
+        for (at, pair) in tls_cert.iter().zip(tls_key).enumerate() {
+            Tls::from_files([pair]).with_context(|| self.source.place("tls", Some(at)))?;
+        }
+        let tls = Tls::from_files(tls_cert.iter().zip(tls_key))?;
+        Ok(Some(if self.name == Name::Http { tls.protocols(["http/1.1"]) } else { tls }))
     }
 }
 
 impl Ready {
+    pub(super) fn name(&self) -> Name {
+        self.wanted.name
+    }
+
+    /// The certificates, each with its place.
+    pub(super) fn certificates(&self) -> impl Iterator<Item = (String, (&PathBuf, &PathBuf))> {
+        let Listening { tls_cert, tls_key, .. } = &self.wanted.listening;
+        let pairs = tls_cert.iter().zip(tls_key).enumerate();
+        pairs.map(|(at, pair)| (self.wanted.source.place("tls", Some(at)), pair))
+    }
+
+    /// The place in which its address number `at` was given.
+    pub(super) fn place_of(&self, at: usize) -> String {
+        self.wanted.source.place("listen", Some(at))
+    }
+
     pub(super) fn addresses(&self) -> Vec<String> {
         match &*self.wanted.listening.listen {
             [] => vec![self.wanted.name.usual_address()],
@@ -148,25 +173,35 @@ impl Ready {
         }
     }
 
-    /// Listens on all of its addresses.
-    pub(super) fn listen(&self, server: &mut Server) -> io::Result<Vec<Place>> {
+    /// Listens on all of its addresses, which `taken` has from then on.
+    pub(super) fn listen(
+        &self,
+        server: &mut Server,
+        taken: &mut Taken,
+    ) -> anyhow::Result<Vec<Place>> {
         let folder = self.wanted.content.as_ref().map(Content::folder).map(Path::to_owned);
-        let listen = |on| {
-            let mut listen = Listen::on(on).limits(self.wanted.limits.resolve());
-            if let Some(tls) = &self.tls {
-                listen = listen.tls(tls.clone());
-            }
-            if self.wanted.listening.proxy_protocol {
-                listen = listen.proxy_protocol();
-            }
-            let address = self.add(server, listen)?;
+        let mut places = Vec::new();
+        for (at, on) in self.addresses().into_iter().enumerate() {
+            let listened = self.add(server, self.how(&on));
+            let address = taken.enter(&on, self.place_of(at), listened.map(Some))?;
             let (name, secure, folder) = (self.wanted.name, self.tls.is_some(), folder.clone());
-            Ok(Place { name, address, secure, folder })
-        };
-        self.addresses().into_iter().map(listen).collect()
+            places.extend(address.map(|address| Place { name, address, secure, folder }));
+        }
+        Ok(places)
     }
 
-    fn add(&self, server: &mut Server, listen: Listen) -> io::Result<Address> {
+    fn how(&self, on: &str) -> Listen {
+        let mut listen = Listen::on(on).limits(self.wanted.limits.resolve());
+        if let Some(tls) = &self.tls {
+            listen = listen.tls(tls.clone());
+        }
+        if self.wanted.listening.proxy_protocol {
+            listen = listen.proxy_protocol();
+        }
+        listen
+    }
+
+    fn add(&self, server: &mut Server, listen: Listen) -> std::io::Result<Address> {
         match &self.service {
             Service::Echo => server.listen(listen, |_: &Peer| Echo),
             Service::Bracket => server.listen(listen, |_: &Peer| Bracket::default()),
@@ -178,6 +213,45 @@ impl Ready {
                 server.listen(listen, move |peer: &Peer| site.with(peer))
             }
         }
+    }
+}
+
+/// The addresses that are taken by this process, and the places where they were given.
+#[derive(Default)]
+pub(super) struct Taken(Vec<(Address, String)>);
+
+impl Taken {
+    /// Enters the address that listening on `on` gave. The error names the place where `on` was
+    /// given, and the other one where it was given twice.
+    pub(super) fn enter(
+        &mut self,
+        on: &str,
+        place: String,
+        listened: std::io::Result<Option<Address>>,
+    ) -> anyhow::Result<Option<Address>> {
+        if let Some(other) = self.holder(on, &listened) {
+            bail!(
+                "{place}: cannot listen on {on}: {other} has it already, and one address belongs \
+                 to one server: choose another one for one of them"
+            );
+        }
+        let address = listened.map_err(|error| anyhow!("{place}: {error}"))?;
+        if let Some(address) = &address {
+            self.0.push((address.clone(), place));
+        }
+        Ok(address)
+    }
+
+    /// The place where an address was given that is in the way of `on`.
+    fn holder(&self, on: &str, listened: &std::io::Result<Option<Address>>) -> Option<&String> {
+        use std::net::ToSocketAddrs;
+        let wanted: Vec<Address> = match (listened, on.strip_prefix("unix:")) {
+            (Ok(address), _) => address.iter().cloned().collect(),
+            (Err(_), Some(path)) => vec![Address::Unix(path.into())],
+            (Err(_), None) => on.to_socket_addrs().ok()?.map(Address::Tcp).collect(),
+        };
+        let is_in_the_way = |taken: &Address| wanted.iter().any(|wanted| wanted.overlaps(taken));
+        self.0.iter().find(|(taken, _)| is_in_the_way(taken)).map(|(_, place)| place)
     }
 }
 

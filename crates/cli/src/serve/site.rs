@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use http::HeaderValue;
 use overlapped_serve::Peer;
 use overlapped_serve::web::{self, Cgi, Files};
 use overlapped_wire::http::{Http, Limits};
 use serde::Deserialize;
 
+use super::source::Source;
 use super::values::{Limit, Size};
 
 /// Where scripts are, if nobody says otherwise.
@@ -79,9 +80,17 @@ impl Content {
     }
 
     /// Looks at the folders.
-    pub(super) fn open(&self) -> anyhow::Result<Site> {
+    pub(super) fn open(&self, source: &Source) -> anyhow::Result<Site> {
+        let place = |key| source.place(key, None);
+        let no_folder = |key, path: &Path| {
+            let place = place(key);
+            format!(
+                "{place}: cannot serve {}: it must be a folder that this user may read",
+                path.display()
+            )
+        };
         let mut files = Files::new(&self.folder)
-            .with_context(|| no_folder(&self.folder))?
+            .with_context(|| no_folder("http.folder", &self.folder))?
             .listing(self.list)
             .hidden(self.hidden)
             .packing(!self.no_gzip);
@@ -90,7 +99,8 @@ impl Content {
         }
         if let Some(text) = &self.cache_control {
             let value = HeaderValue::from_str(text).with_context(|| {
-                format!("{text:?} is no value of Cache-Control; max-age=3600 or no-cache is one")
+                let place = place("http.cache-control");
+                format!("{place}: {text:?} cannot be a Cache-Control; max-age=3600 or no-cache can")
             })?;
             files = files.cache_control(value);
         }
@@ -98,13 +108,22 @@ impl Content {
         let mut site = web::Site::new().at("/", files);
         if let Some(folder) = &self.cgi {
             let mut cgi = Cgi::new(folder)
-                .with_context(|| no_folder(folder))?
+                .with_context(|| no_folder("http.cgi", folder))?
                 .body_max(body_max)
                 .documents(&self.folder);
             if let Some(Limit(time)) = self.cgi_timeout {
                 cgi = cgi.time(time);
             }
-            site = site.at(self.cgi_prefix.as_deref().unwrap_or(CGI_PREFIX), cgi);
+            let prefix = self.cgi_prefix.as_deref().unwrap_or(CGI_PREFIX);
+            if prefix.split('/').all(str::is_empty) {
+                bail!(
+                    "{}: beneath {prefix:?} is every file of {}, and a path has either a file or a \
+                     script: give scripts a path of their own, such as {CGI_PREFIX}",
+                    place("http.cgi-prefix"),
+                    self.folder.display()
+                );
+            }
+            site = site.at(prefix, cgi);
         }
         Ok(Site { site, limits: Limits { body_bytes_max: body_max, ..Limits::default() } })
     }
@@ -122,8 +141,4 @@ impl Site {
     pub(super) fn with(&self, peer: &Peer) -> Http<web::Site> {
         Http::with_limits(self.site.for_peer(peer), self.limits)
     }
-}
-
-fn no_folder(path: &Path) -> String {
-    format!("cannot serve {}: it must be a folder that this user may read", path.display())
 }

@@ -123,11 +123,17 @@ pub(super) fn local(socket: &OwnedFd) -> io::Result<Address> {
     }
 }
 
-fn tcp(address: SocketAddr, shared: bool) -> io::Result<OwnedFd> {
+/// A socket that is bound and does not listen yet.
+pub(super) fn bound(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
     socket.bind(&SockAddr::from(address))?;
+    Ok(socket)
+}
+
+fn tcp(address: SocketAddr, shared: bool) -> io::Result<OwnedFd> {
+    let socket = bound(address, shared)?;
     socket.set_reuse_port(true)?;
     ready(&SockRef::from(&socket), &Address::Tcp(address))?;
     socket.listen(BACKLOG)?;

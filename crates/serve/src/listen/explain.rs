@@ -31,12 +31,10 @@ fn of_tcp(address: SocketAddr, error: &io::Error) -> String {
     let port = address.port();
     match (error.kind(), port) {
         (ErrorKind::AddrInUse, _) => {
-            let holders = holders(port);
-            let by = if holders.is_empty() {
-                String::new()
-            } else {
-                format!("Held by {}. ", holders.join(", "))
-            };
+            let holders = holders(&Address::Tcp(address));
+            let holders = holders.iter().map(|(id, name)| format!("{name} (process {id})"));
+            let holders = holders.collect::<Vec<_>>().join(", ");
+            let by = if holders.is_empty() { holders } else { format!("Held by {holders}. ") };
             format!(
                 "{by}Stop the other program, or choose another address; \
                  `ss -ltnp 'sport = :{port}'` shows who listens there (as root: of every user)."
@@ -78,13 +76,21 @@ fn of_unix(path: &Path, error: &io::Error) -> String {
     }
 }
 
-/// The programs that listen on `port`, as far as this user may see.
-fn holders(port: u16) -> Vec<String> {
+/// The programs that listen on `address`, as far as this user may see: their numbers and names.
+pub(super) fn holders(address: &Address) -> Vec<(u32, String)> {
     let mut sockets = HashSet::new();
-    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+    let mut look = |table: &str, find: &dyn Fn(&str) -> Vec<String>| {
         if let Ok(table) = fs::read_to_string(table) {
-            sockets.extend(listening_sockets(&table, port));
+            sockets.extend(find(&table));
         }
+    };
+    match address {
+        Address::Tcp(address) => {
+            let find = |table: &str| listening_sockets(table, address.port());
+            look("/proc/net/tcp", &find);
+            look("/proc/net/tcp6", &find);
+        }
+        Address::Unix(path) => look("/proc/net/unix", &|table| unix_sockets(table, path)),
     }
     let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
     processes
@@ -93,8 +99,22 @@ fn holders(port: u16) -> Vec<String> {
             let id: u32 = process.file_name().to_str()?.parse().ok()?;
             has_one_of(&process.path(), &sockets).then(|| {
                 let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-                format!("{} (process {id})", name.trim())
+                (id, name.trim().to_owned())
             })
+        })
+        .collect()
+}
+
+/// The socket numbers of those who listen on `path`, out of /proc/net/unix (proc_net_unix(5)).
+fn unix_sockets(table: &str, path: &Path) -> Vec<String> {
+    const LISTENS: &str = "00010000";
+    table
+        .lines()
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let [_, _, _, flags, _, _, inode, name] = fields[..] else { return None };
+            let found = flags == LISTENS && Path::new(name) == path;
+            found.then(|| format!("socket:[{inode}]"))
         })
         .collect()
 }
@@ -149,8 +169,12 @@ mod tests {
     #[test]
     fn our_own_listener_is_named_as_the_holder() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let me = format!("process {}", std::process::id());
-        assert!(holders(port).iter().any(|holder| holder.contains(&me)));
+        let address = Address::Tcp(listener.local_addr().unwrap());
+        assert!(holders(&address).iter().any(|(id, _)| *id == std::process::id()));
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let held = holders(&Address::Unix(path));
+        assert!(held.iter().any(|(id, _)| *id == std::process::id()), "{held:?}");
     }
 }

@@ -3,6 +3,7 @@
 mod accept;
 pub(crate) mod adopt;
 mod bind;
+mod check;
 mod explain;
 mod seats;
 mod shortage;

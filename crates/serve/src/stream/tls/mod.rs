@@ -3,16 +3,19 @@
 //! ```text
 //! Tls       certificates and keys, read from files; read again at SIGHUP     (this file)
 //! resolve   which certificate for which name                                 (resolve.rs)
+//! validity  from when to when a certificate is valid                         (validity.rs)
 //! session   one connection's: bytes of the socket in, plaintext out          (session.rs)
 //! ```
 
 mod resolve;
 mod session;
+mod validity;
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use rustls::ServerConfig;
 use rustls::crypto::ring;
@@ -83,6 +86,17 @@ impl Tls {
         Ok(())
     }
 
+    /// Looks whether clients would take the certificates at the time `now`: of each chain, every
+    /// certificate must be valid. A server with one that is not speaks with those who take it.
+    ///
+    /// # Errors
+    /// The text names the file and the time; also those of [`Tls::from_files`].
+    pub fn check(&self, now: SystemTime) -> io::Result<()> {
+        self.files
+            .iter()
+            .try_for_each(|(chain, _)| validity::check(&read_chain(chain)?, chain, now))
+    }
+
     /// For the next connection.
     pub(crate) fn current(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
@@ -116,14 +130,17 @@ fn configure(
 
 /// One certificate with its key.
 fn read(chain: &Path, key: &Path) -> io::Result<Arc<CertifiedKey>> {
-    let certificates = CertificateDer::pem_file_iter(chain)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| explain(chain, "the certificate", "CERTIFICATE", &error))?;
-    if certificates.is_empty() {
-        return Err(explain(chain, "the certificate", "CERTIFICATE", &pem::Error::NoItemsFound));
+    let certificates = read_chain(chain)?;
+    if let Err(error) = validity::check(&certificates, chain, SystemTime::now()) {
+        tracing::warn!("{error}");
     }
-    let private = PrivateKeyDer::from_pem_file(key)
-        .map_err(|error| explain(key, "the key", "PRIVATE KEY", &error))?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| {
+        if is_encrypted(key) {
+            encrypted(key)
+        } else {
+            explain(key, "the key", "PRIVATE KEY", &error)
+        }
+    })?;
     CertifiedKey::from_der(certificates, private, &ring::default_provider()).map(Arc::new).map_err(
         |error| {
             invalid(format!(
@@ -135,6 +152,34 @@ fn read(chain: &Path, key: &Path) -> io::Result<Arc<CertifiedKey>> {
             ))
         },
     )
+}
+
+/// The server's certificate, and those that lead to it.
+fn read_chain(chain: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
+    let certificates = CertificateDer::pem_file_iter(chain)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| explain(chain, "the certificate", "CERTIFICATE", &error))?;
+    if certificates.is_empty() {
+        return Err(explain(chain, "the certificate", "CERTIFICATE", &pem::Error::NoItemsFound));
+    }
+    Ok(certificates)
+}
+
+/// Whether the key can be read with a passphrase only, in either form (RFC 5958, RFC 1421).
+fn is_encrypted(key: &Path) -> bool {
+    std::fs::read_to_string(key).is_ok_and(|text| {
+        text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----")
+            || text.contains("Proc-Type: 4,ENCRYPTED")
+    })
+}
+
+fn encrypted(key: &Path) -> io::Error {
+    let key = key.display();
+    invalid(format!(
+        "the key {key} is encrypted, and a server has nobody to ask for its passphrase. \
+         `openssl pkey -in {key} -out NEW` writes it without one: let only the server's user read \
+         that file."
+    ))
 }
 
 fn explain(path: &Path, what: &str, section: &str, error: &pem::Error) -> io::Error {

@@ -1,0 +1,233 @@
+//! `serve --check` finds what a start would, and every message names the place of the value.
+
+mod common;
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use common::{Server, Signal, run, text};
+
+/// Checks a file of this text in `folder`; the exit code, standard output and standard error.
+fn check_in(folder: &Path, described: &str) -> (Option<i32>, String, String) {
+    let file = folder.join("serve.toml");
+    fs::write(&file, described).unwrap();
+    let output = run(&["serve", "--check", "--config", file.to_str().unwrap()]);
+    let (said, complaint) = text(&output);
+    (output.status.code(), said, complaint)
+}
+
+#[track_caller]
+fn refused(described: &str, says: &[&str]) {
+    refused_in(tempfile::tempdir().unwrap().path(), described, says);
+}
+
+#[track_caller]
+fn refused_in(folder: &Path, described: &str, says: &[&str]) {
+    let (code, said, complaint) = check_in(folder, described);
+    assert_eq!(code, Some(1), "{said}{complaint}");
+    for word in says {
+        assert!(complaint.contains(word), "{word:?} is not in\n{complaint}");
+    }
+    assert!(!complaint.contains("--"), "a file has no flags:\n{complaint}");
+}
+
+#[test]
+fn a_port_in_use_is_found_with_its_holder() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let me = format!("process {}", std::process::id());
+    refused(
+        &format!("[[server]]\nprotocol = 'echo'\nlisten = [\n '127.0.0.1:0', '{address}']\n"),
+        &["serve.toml, line 4, column 17", &address.to_string(), &me],
+    );
+}
+
+#[test]
+fn a_unix_socket_that_cannot_be_had_is_found_and_nothing_is_made_or_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let server = |path: &Path| {
+        format!("[[server]]\nprotocol = 'echo'\nlisten = ['unix:{}']\n", path.display())
+    };
+    let (code, _, complaint) = check_in(folder.path(), &server(&path));
+    assert_eq!(code, Some(0), "{complaint}");
+    assert!(!path.exists());
+    let held = UnixListener::bind(&path).unwrap();
+    refused_in(folder.path(), &server(&path), &["line 3, column 11", "listens there"]);
+    drop(held);
+    let (code, _, complaint) = check_in(folder.path(), &server(&path));
+    assert_eq!(code, Some(0), "what a crash has left is no obstacle: {complaint}");
+    assert!(path.exists());
+    refused_in(
+        folder.path(),
+        &server(&folder.path().join("no/socket")),
+        &["line 3, column 11", "folder does not exist"],
+    );
+    let long = folder.path().join("x".repeat(120));
+    refused_in(folder.path(), &server(&long), &["line 3, column 11", "107 bytes"]);
+}
+
+#[test]
+fn two_servers_on_one_address_are_found() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for (first, second) in [
+        (format!("127.0.0.1:{free}"), format!("127.0.0.1:{free}")),
+        (format!("0.0.0.0:{free}"), format!("127.0.0.1:{free}")),
+        (format!("127.0.0.1:{free}"), format!("[::]:{free}")),
+        ("unix:/tmp/overlapped-x".to_owned(), "unix:/tmp/overlapped-x".to_owned()),
+    ] {
+        refused(
+            &format!(
+                "[[server]]\nprotocol = 'echo'\nlisten = ['{first}']\n\
+                 [[server]]\nprotocol = 'line'\nlisten = ['{second}']\n"
+            ),
+            &["serve.toml, line 6, column 11", "serve.toml, line 3, column 11"],
+        );
+    }
+}
+
+#[test]
+fn metrics_on_a_servers_address_are_found() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    refused(
+        &format!("metrics = '{free}'\n[[server]]\nprotocol = 'echo'\nlisten = ['{free}']\n"),
+        &["serve.toml, line 1, column 11", "serve.toml, line 4, column 11"],
+    );
+}
+
+#[test]
+fn a_log_in_a_missing_folder_is_found_and_none_is_made() {
+    let server = "[[server]]\nprotocol = 'echo'\nlisten = ['127.0.0.1:0']\n";
+    refused(
+        &format!("access-log = 'no/such/log'\n{server}"),
+        &["serve.toml, line 1, column 14", "no/such/log", "folder must exist"],
+    );
+    refused(&format!("access-log = '.'\n{server}"), &["line 1, column 14", "is a folder"]);
+    let folder = tempfile::tempdir().unwrap();
+    let (code, _, complaint) = check_in(folder.path(), &format!("access-log = 'log'\n{server}"));
+    assert_eq!(code, Some(0), "{complaint}");
+    assert!(!folder.path().join("log").exists());
+}
+
+#[test]
+fn certificates_that_no_client_would_take_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let make = |name: &str, years: (i32, i32)| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(years.0, 1, 1);
+        params.not_after = rcgen::date_time_ymd(years.1, 2, 3);
+        write(&format!("{name}.pem"), &params.self_signed(&key).unwrap().pem());
+        write(&format!("{name}.key"), &key.serialize_pem());
+    };
+    make("good", (2020, 4096));
+    make("other", (2020, 4096));
+    make("old", (2001, 2019));
+    make("early", (2200, 4096));
+    let pem = |label: &str, head: &str| {
+        format!("-----BEGIN {label}-----\n{head}MC4CAQAwBQYDK2VwBCIEIA==\n-----END {label}-----\n")
+    };
+    write("locked.key", &pem("ENCRYPTED PRIVATE KEY", ""));
+    let head = "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00112233445566778899AABBCCDDEEFF\n\n";
+    write("locked-rsa.key", &pem("RSA PRIVATE KEY", head));
+    let server = |cert: &str, key: &str| {
+        format!(
+            "[[server]]\nprotocol = 'echo'\nlisten = ['127.0.0.1:0']\ntls = [\n \
+             {{ cert = 'good.pem', key = 'good.key' }},\n {{ cert = '{cert}', key = '{key}' }}]\n"
+        )
+    };
+    let (code, _, complaint) = check_in(folder.path(), &server("other.pem", "other.key"));
+    assert_eq!(code, Some(0), "{complaint}");
+    for (cert, key, says) in [
+        ("none.pem", "good.key", &["none.pem", "No such file"][..]),
+        ("good.pem", "none.key", &["none.key", "No such file"]),
+        ("good.pem", "other.key", &["good.pem", "other.key", "do not work together"]),
+        ("old.pem", "old.key", &["old.pem", "expired", "03 Feb 2019"]),
+        ("early.pem", "early.key", &["early.pem", "not valid before", "01 Jan 2200"]),
+        ("good.pem", "locked.key", &["locked.key", "passphrase", "openssl pkey"]),
+        ("good.pem", "locked-rsa.key", &["locked-rsa.key", "passphrase", "openssl pkey"]),
+    ] {
+        let says = [&["serve.toml, line 6, column 2"], says].concat();
+        refused_in(folder.path(), &server(cert, key), &says);
+    }
+}
+
+#[test]
+fn scripts_beneath_the_whole_site_are_refused() {
+    refused(
+        "[[server]]\nprotocol = 'http'\nlisten = ['127.0.0.1:0']\n[server.http]\nfolder = '.'\n\
+         cgi = '.'\ncgi-prefix = '/'\n",
+        &["serve.toml, line 7, column 14", "every file"],
+    );
+}
+
+#[test]
+fn every_fault_is_said_at_once() {
+    refused(
+        "access-log = 'no/log'\n[[server]]\nprotocol = 'http'\nlisten = ['127.0.0.1:0']\n\
+         http.folder = 'none'\n[[server]]\nprotocol = 'echo'\nlisten = ['nowhere']\n",
+        &["line 1, column 14", "line 5, column 15", "line 8, column 11"],
+    );
+}
+
+#[test]
+fn a_start_names_the_same_places() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("serve.toml");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap();
+    for (described, place) in [
+        (format!("[[server]]\nprotocol = 'echo'\nlisten = ['{taken}']\n"), "line 3, column 11"),
+        (
+            format!(
+                "metrics = '{taken}'\n[[server]]\nprotocol = 'echo'\nlisten = ['127.0.0.1:0']\n"
+            ),
+            "line 1, column 11",
+        ),
+        ("[[server]]\nprotocol = 'http'\nhttp.folder = 'none'\n".to_owned(), "line 3, column 15"),
+        (
+            "[[server]]\nprotocol = 'echo'\ntls = [{ cert = 'a', key = 'b' }]\n".to_owned(),
+            "line 3, column 8",
+        ),
+    ] {
+        fs::write(&file, described).unwrap();
+        let output = run(&["serve", "--config", file.to_str().unwrap()]);
+        let (_, complaint) = text(&output);
+        assert_eq!(output.status.code(), Some(1), "{complaint}");
+        assert!(complaint.contains(&format!("serve.toml, {place}")), "{complaint}");
+        assert!(!complaint.contains("--listen"), "{complaint}");
+    }
+    let output = run(&["serve", "echo", "--listen", &taken.to_string()]);
+    assert!(text(&output).1.contains("--listen"), "{}", text(&output).1);
+}
+
+/// A file is checked before the server that runs it is restarted.
+#[test]
+fn the_server_that_runs_the_file_is_no_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let described = format!("[[server]]\nprotocol = 'echo'\nlisten = ['{free}']\n");
+    let file = folder.path().join("serve.toml");
+    fs::write(&file, &described).unwrap();
+    let server = Server::serve("auto", &["--config", file.to_str().unwrap()]);
+    let (code, said, complaint) = check_in(folder.path(), &described);
+    assert_eq!(code, Some(0), "{complaint}");
+    assert!(said.contains(&format!("process {}", server.id())), "{said}");
+    server.stop(Signal::TERM);
+}
+
+#[test]
+fn flags_are_checked_like_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = folder.path().to_str().unwrap();
+    let output = run(&["serve", "--check", "http", site, "--listen", "127.0.0.1:0"]);
+    assert!(output.status.success(), "{}", text(&output).1);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let output = run(&["serve", "--check", "http", site, "--listen", &taken]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output).1.contains("--listen: cannot listen"), "{}", text(&output).1);
+}

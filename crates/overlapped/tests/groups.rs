@@ -429,6 +429,37 @@ fn join_next_gives_members_in_the_order_of_their_ends() {
     .unwrap();
 }
 
+/// Where it could wait for nobody, it would come by the same member for ever.
+#[test]
+fn a_loop_over_a_group_in_a_destructor_ends() {
+    struct Owner(TaskletGroup<()>, Rc<Cell<u32>>);
+    impl Drop for Owner {
+        fn drop(&mut self) {
+            while let Some(joined) = self.0.join_next() {
+                assert!(matches!(joined, Err(JoinError::WouldBlock)));
+                self.1.set(self.1.get() + 1);
+                assert!(self.1.get() <= 3, "it goes on for ever");
+            }
+        }
+    }
+    run(|| {
+        let given_up = Rc::new(Cell::new(0));
+        let counted = given_up.clone();
+        let owner = spawn(move || {
+            let mut owner = Owner(TaskletGroup::new(3), counted);
+            for _ in 0..3 {
+                owner.0.spawn(overlapped::task::pause).unwrap();
+            }
+            overlapped::task::pause();
+        });
+        yield_now();
+        owner.kill();
+        assert!(matches!(owner.join(), Err(JoinError::Killed)));
+        assert_eq!(given_up.get(), 3);
+    })
+    .unwrap();
+}
+
 #[test]
 fn dropping_a_group_kills_its_members_also_those_that_have_not_begun() {
     let begin = Instant::now();

@@ -13,6 +13,7 @@ use std::rc::Rc;
 pub use map::{Map, MapUnordered, map, map_unordered};
 pub use par_map::{ParMap, par_map};
 
+use super::refusal::Refusal;
 use super::wait::{checkpoint, deliver_kill, park};
 use super::{Builder, JoinError, SpawnError, Tasklet, WaitError, take_verdict};
 use crate::sched::{Bell, Waiting, Wake, here, seat_of};
@@ -134,9 +135,17 @@ impl<T: 'static> TaskletGroup<T> {
     /// when all have been joined.
     ///
     /// An error of the wait itself (a deadline, a verdict) is given in place of a result; the
-    /// members are as they were then.
+    /// members are as they were then. Only in a destructor that runs while its tasklet unwinds,
+    /// where nothing can wait any more, the member that was spawned first is killed and taken out:
+    /// so a loop until `None` ends there, too.
     pub fn join_next(&mut self) -> Option<Result<T, JoinError>> {
-        self.wait_next().map(|ended| ended?.join())
+        let ended = self.wait_next()?;
+        let will_never_wait =
+            || here().is_some_and(|here| matches!(checkpoint(here), Err(Refusal::Unwinding)));
+        if matches!(ended, Err(JoinError::WouldBlock)) && will_never_wait() {
+            self.kill_first();
+        }
+        Some(ended.and_then(Tasklet::join))
     }
 
     /// Waits for the next member to end and takes it out; or why the wait ended without one.

@@ -4,13 +4,13 @@
 //! SIGQUIT (Ctrl-\) shows
 //! every tasklet on standard error, and the program goes on.
 //!
-//! The first is an event that a tasklet waits for. The last works even where nobody gets to run: it
-//! is done in the signal's handler.
+//! The first is an event that a tasklet waits for. The last works even where no tasklet gets to
+//! run: it is done in the signal's handler or, where there is more to do than to end, by a thread.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub(crate) struct StopSignals {
 impl StopSignals {
     /// Takes over SIGINT and SIGTERM.
     pub(crate) fn register() -> io::Result<StopSignals> {
-        end_at(2)?;
+        end_at_the_second()?;
         Ok(StopSignals { signals: Signals::new([SIGINT, SIGTERM])? })
     }
 
@@ -38,58 +38,74 @@ impl StopSignals {
     }
 }
 
-/// From now on the second SIGINT or SIGTERM ends the process, or a later one.
-fn end_at(last: usize) -> io::Result<()> {
-    let enough = Arc::new(AtomicBool::new(false));
+/// From now on the second SIGINT or SIGTERM ends the process.
+fn end_at_the_second() -> io::Result<()> {
+    let once = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
-        // Handlers run in this order: at the first signal `enough` is not yet set.
-        flag::register_conditional_shutdown(signal, 128 + signal, enough.clone())?;
-        if last == 2 {
-            flag::register(signal, enough.clone())?;
-        }
-    }
-    if last > 2 {
-        count(last - 1, enough)?;
+        // Handlers run in this order: at the first signal `once` is not yet set.
+        flag::register_conditional_shutdown(signal, 128 + signal, once.clone())?;
+        flag::register(signal, once.clone())?;
     }
     Ok(())
 }
 
-/// Sets a flag after so many signals. Handlers can set flags, but not count; schedulers' threads
-/// may be held up by the very thing that the last signal is to end. So a thread counts.
-fn count(signals: usize, then: Arc<AtomicBool>) -> io::Result<()> {
-    let (mut heard, told) = UnixStream::pair()?;
-    for signal in [SIGINT, SIGTERM] {
-        pipe::register(signal, told.try_clone()?)?;
-    }
-    let count = move || {
-        if heard.read_exact(&mut vec![0; signals]).is_ok() {
-            then.store(true, Ordering::SeqCst);
-        }
-    };
-    thread::Builder::new().name("counts signals".to_owned()).spawn(count).map(drop)
-}
-
-/// Remembers which signal has asked for the stop last, for those who are stopped by somebody else's
-/// handlers. The handlers stay for the life of the process.
+/// Counts signals for those who are stopped by somebody else's handlers, and remembers which signal
+/// has asked for the stop last. The handlers stay for the life of the process.
+///
+/// At the last signal something is to be done that a handler may not do, and schedulers' threads
+/// may be held up by the very thing that the signal is to end. So a thread of its own counts.
 #[derive(Debug)]
 pub(crate) struct LastStop {
     signal: Arc<AtomicUsize>,
+    /// Where handlers write, and where those write who ask the thread.
+    told: UnixStream,
+    /// The thread's answers.
+    answers: mpsc::Receiver<()>,
 }
 
+/// What a handler never writes.
+const QUESTION: u8 = b'?';
+
 impl LastStop {
-    /// Takes over SIGINT and SIGTERM, of which the second ends the process, or a later one.
-    pub(crate) fn register(end_at_the: usize) -> io::Result<LastStop> {
-        end_at(end_at_the)?;
-        let stop = LastStop { signal: Arc::default() };
+    /// Takes over SIGINT and SIGTERM: so many of them end the process, after `clean`.
+    pub(crate) fn register(
+        signals: usize,
+        clean: impl FnOnce() + Send + 'static,
+    ) -> io::Result<LastStop> {
+        let last = Arc::new(AtomicUsize::new(0));
+        let (mut heard, told) = UnixStream::pair()?;
         for signal in [SIGINT, SIGTERM] {
-            flag::register_usize(signal, Arc::clone(&stop.signal), signal as usize)?;
+            flag::register_usize(signal, Arc::clone(&last), signal as usize)?;
+            pipe::register(signal, told.try_clone()?)?;
         }
+        let (answer, answers) = mpsc::channel();
+        let stop = LastStop { signal: Arc::clone(&last), told, answers };
+        let count = move || {
+            let mut left = signals;
+            let mut byte = [0];
+            while heard.read_exact(&mut byte).is_ok() {
+                if byte[0] == QUESTION {
+                    let _ = answer.send(());
+                    continue;
+                }
+                left -= 1;
+                if left == 0 {
+                    clean();
+                    signal_hook::low_level::exit(128 + last.load(Ordering::SeqCst) as i32);
+                }
+            }
+        };
+        thread::Builder::new().name("counts signals".to_owned()).spawn(count)?;
         Ok(stop)
     }
 
-    /// Its name, if one has come.
+    /// The name of the last signal, if one has come. Does not return where the process is to end by
+    /// it, even if the clean stop was as quick.
     pub(crate) fn name(&self) -> Option<&'static str> {
-        signal::name(self.signal.load(Ordering::Relaxed) as i32)
+        if (&self.told).write_all(&[QUESTION]).is_ok() {
+            let _ = self.answers.recv();
+        }
+        signal::name(self.signal.load(Ordering::SeqCst) as i32)
     }
 }
 

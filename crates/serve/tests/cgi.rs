@@ -72,9 +72,12 @@ fn h9_the_environment_is_that_of_the_rfc_and_nothing_else() {
         ("accept", "*/*"),
     ];
     let path = "/cgi-bin/sub/env/extra%20path//b/?query=1%20&x";
+    let script = temp.path().join("sub/env");
+    let script = script.to_str().unwrap();
     let expected = [
         ("CONTENT_LENGTH", "4"),
         ("CONTENT_TYPE", "text/x-test"),
+        ("DOCUMENT_ROOT", "/srv/www"),
         ("GATEWAY_INTERFACE", "CGI/1.1"),
         ("HTTPS", "on"),
         ("HTTP_ACCEPT", "*/*"),
@@ -89,10 +92,16 @@ fn h9_the_environment_is_that_of_the_rfc_and_nothing_else() {
         ("PATH_INFO", "/extra path//b/"),
         ("PATH_TRANSLATED", "/srv/www/extra path//b/"),
         ("QUERY_STRING", "query=1%20&x"),
+        ("REDIRECT_STATUS", "200"),
         ("REMOTE_ADDR", "192.0.2.7"),
         ("REMOTE_HOST", "192.0.2.7"),
+        ("REMOTE_PORT", "1234"),
         ("REQUEST_METHOD", "POST"),
+        ("REQUEST_SCHEME", "https"),
+        ("REQUEST_URI", path),
+        ("SCRIPT_FILENAME", script),
         ("SCRIPT_NAME", "/cgi-bin/sub/env"),
+        ("SERVER_ADDR", "198.51.100.1"),
         ("SERVER_NAME", "www.example.com"),
         ("SERVER_PORT", "8080"),
         ("SERVER_PROTOCOL", "HTTP/1.1"),
@@ -146,6 +155,9 @@ fn statuses_fields_and_lengths_are_the_scripts() {
         let got = say("Content-Type: a/b\\nContent-Length: 3\\n\\n12345");
         assert_eq!((got.text(), got.field("content-length")), ("123", ""));
         assert_eq!(say("Status: 204 None\\n\\nbody").text(), "");
+        // So says git http-backend, without any content.
+        let got = say("Status: 404 Not Found\\r\\nPragma: no-cache\\r\\n\\r\\n");
+        assert_eq!((got.status.as_u16(), got.text(), got.field("content-type")), (404, "", ""));
         let got = say("Location: https://host/x\\n\\n");
         assert_eq!((got.status.as_u16(), got.field("location")), (302, "https://host/x"));
         for wrong in ["", "Content-Type: a/b\\n", "\\n", "Content-Type: a/b\\nX: a\\rb\\n\\n"] {
@@ -278,7 +290,7 @@ fn only_executable_files_beneath_the_folder_are_run() {
 fn a_script_starts_in_its_folder_and_is_one_of_a_limited_number() {
     let text = format!("{PLAIN}pwd; while ! [ -e go ]; do sleep 0.02; done\n");
     with_script(&text, |folder, cgi| {
-        let mut cgi = cgi.running_max(2);
+        let mut cgi = cgi.running_max(2).queue_max(0);
         let waiting: Vec<_> =
             (0..2).map(|_| cgi.call(request("GET", "/x", &[]), &mut io::empty())).collect();
         let busy = get(&mut cgi, "/x");
@@ -294,6 +306,54 @@ fn a_script_starts_in_its_folder_and_is_one_of_a_limited_number() {
         while get(&mut cgi, "/x").status != 200 {
             assert!(overlapped::time::Instant::now() < late, "they stay taken");
             overlapped::time::sleep(Duration::from_millis(5));
+        }
+    });
+}
+
+#[test]
+fn paths_that_scripts_are_told_are_absolute() {
+    let text = format!("{PLAIN}echo $PATH_TRANSLATED; echo $DOCUMENT_ROOT; echo $SCRIPT_FILENAME");
+    with_script(&text, |folder, cgi| {
+        let here = std::env::current_dir().unwrap();
+        let got = get(&mut cgi.documents("site"), "/x/a");
+        let expected = [here.join("site/a"), here.join("site"), folder.join("x")];
+        assert_eq!(got.text().lines().map(Path::new).collect::<Vec<_>>(), expected);
+    });
+}
+
+#[test]
+fn a_password_is_passed_on_only_where_that_is_asked_for() {
+    with_script(&format!("{PLAIN}echo \"<$HTTP_AUTHORIZATION>\""), |_, cgi| {
+        let ask = |cgi: &Cgi| {
+            let fields = [("authorization", "Basic c2VjcmV0")];
+            Got::of(cgi.clone().call(request("GET", "/x", &fields), &mut io::empty()))
+        };
+        assert_eq!(ask(&cgi).text(), "<>\n");
+        assert_eq!(ask(&cgi.pass_authorization(true)).text(), "<Basic c2VjcmV0>\n");
+    });
+}
+
+#[test]
+fn a_script_comes_to_its_end_also_where_nobody_wants_what_it_writes() {
+    let text = "#!/bin/sh\nprintf \"$QUERY_STRING\\nContent-Type: a/b\\n\\n\"\n\
+                head -c 300000 /dev/zero && touch done\n";
+    with_script(text, |folder, mut cgi| {
+        for (method, query, length) in [
+            ("HEAD", "X:1", None),
+            ("HEAD", "Content-Length:300000", Some(300_000)),
+            ("GET", "Status:204", Some(0)),
+            ("GET", "Content-Length:1", Some(1)),
+        ] {
+            let asked = request(method, &format!("/x?{query}"), &[]);
+            let answer = cgi.call(asked, &mut io::empty());
+            assert_eq!(answer.body().len(), length, "{method} {query}");
+            Got::of(answer);
+            let late = overlapped::time::Instant::now() + Duration::from_secs(30);
+            while !folder.join("done").exists() {
+                assert!(overlapped::time::Instant::now() < late, "{method} {query}: it was ended");
+                overlapped::time::sleep(Duration::from_millis(5));
+            }
+            fs::remove_file(folder.join("done")).unwrap();
         }
     });
 }
@@ -346,31 +406,71 @@ fn the_examples_answer() {
     .unwrap();
 }
 
-#[test]
-fn what_a_script_says_beside_its_answer_is_logged_in_lines_escaped_and_bounded() {
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-    impl io::Write for Log {
-        fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(buf);
-            Ok(buf.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(buf);
+        Ok(buf.len())
     }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What is logged in this thread by `f`.
+fn logged(f: impl FnOnce()) -> String {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
-    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    tracing::subscriber::with_default(subscriber.finish(), f);
+    let bytes = log.0.lock().unwrap().clone();
+    String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn why_a_script_has_not_answered_is_said_in_words_and_with_what_helps() {
+    for (text, says) in [
+        ("#!/bin/sh\r\necho\r\n", vec!["CR LF", "#!/bin/sh\\r", "sed -i"]),
+        ("#!/usr/bin/env sh\r\necho\r\n", vec!["CR LF", "sed -i"]),
+        ("#!/no/such/shell -e\n", vec!["interpreter", "/no/such/shell\"", "install it"]),
+        ("#!/\n", vec!["cannot be started", "may not execute it or its interpreter"]),
+        ("#!/bin/sh\nkill -SEGV $$\n", vec!["ended by the signal SIGSEGV", "by hand"]),
+        ("#!/bin/sh\nkill -KILL $$\n", vec!["ended by the signal SIGKILL", "dmesg"]),
+        ("#!/bin/sh\nexit 3\n", vec!["ended with exit code 3", "this log"]),
+        ("#!/bin/sh\nprintf 'x:y\\n\\n'\n", vec!["Content-Type, Status and Location"]),
+    ] {
+        let log = logged(|| {
+            with_script(text, |_, mut cgi| assert_eq!(get(&mut cgi, "/x").status, 502, "{text:?}"));
+        });
+        for said in says {
+            assert!(log.contains(said), "{text:?}: {said:?} is not in\n{log}");
+        }
+    }
+    // Also of one that has answered; and of one that has done what it should, nothing.
+    let log = logged(|| {
+        with_script(&format!("{PLAIN}echo; kill -ABRT $$\n"), |_, mut cgi| {
+            assert_eq!(get(&mut cgi, "/x").status, 200);
+        });
+    });
+    assert!(log.contains("ended by the signal SIGABRT"), "{log}");
+    let log =
+        logged(|| with_script(PLAIN, |_, mut cgi| assert_eq!(get(&mut cgi, "/x").status, 200)));
+    assert_eq!(log, "");
+}
+
+#[test]
+fn what_a_script_says_beside_its_answer_is_logged_in_lines_escaped_and_bounded() {
     let long = "y".repeat(3_000);
     let text = format!(
         "{PLAIN}printf 'one\\033[31m\\rx\\n{long}\\n' >&2\n\
          n=0; while [ $n -lt 200 ]; do echo more >&2; n=$((n+1)); done\nprintf 'last' >&2\n"
     );
     // The run ends when everything has been read.
-    with_script(&text, |_, mut cgi| assert_eq!(get(&mut cgi, "/x").status, 200));
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log =
+        logged(|| with_script(&text, |_, mut cgi| assert_eq!(get(&mut cgi, "/x").status, 200)));
     assert!(log.contains("/x: one\\u{1b}[31m\\rx\n"), "{log}");
     assert!(log.contains(&format!("{}\n", "y".repeat(1_000))) && !log.contains(&long));
     assert_eq!(log.matches("/x: more\n").count(), 98);

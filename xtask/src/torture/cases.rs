@@ -161,6 +161,10 @@ pub(crate) const CASES: &[Case] = &[
     both("H13", "A stop under load cuts no answer short."),
     both("H14", "Whatever clients write, a request has one line of printable text in the log."),
     both("H15", "A rolling restart behind a load balancer fails no request."),
+    both(
+        "H16",
+        "Scripts are never starved: by slow bodies, by clients that have left, or by many at once.",
+    ),
     both("C1", "What real clients send through the echo server comes back with the same sha256."),
     both("C2", "1,000 clients, half of them killed in mid-transfer, leave nothing behind."),
     both("C3", "Stopped at any moment, `get` leaves no half file under a name, and can go on."),

@@ -103,7 +103,7 @@ enum Protocol {
     ///
     /// Listens on 127.0.0.1:1060. Try it:  overlapped serve zen &   then   overlapped zen localhost
     Zen(Simple),
-    Http(Http),
+    Http(Box<Http>),
 }
 
 /// A server of a small protocol.
@@ -149,7 +149,8 @@ impl Protocol {
             Protocol::Length(length) => simple(Name::Length, length),
             Protocol::Line(line) => simple(Name::Line, line),
             Protocol::Zen(zen) => simple(Name::Zen, zen),
-            Protocol::Http(Http { content, listening, limits, process }) => {
+            Protocol::Http(http) => {
+                let Http { content, listening, limits, process } = *http;
                 if let Some(hint) = content.hint() {
                     tracing::info!("{hint}");
                 }
@@ -189,7 +190,9 @@ fn serve(
     ready: &[Ready],
 ) -> anyhow::Result<ExitCode> {
     let stages = if process.has_lame_duck() { 3 } else { 2 };
-    let signals = LastStop::register(stages).context("cannot handle Ctrl-C and SIGTERM")?;
+    // Scripts have groups of their own: no signal of ours, and no end of this process, ends them.
+    let signals = LastStop::register(stages, overlapped_serve::web::kill_scripts)
+        .context("cannot handle Ctrl-C and SIGTERM")?;
     let config = Config::new().port(port).stall_limit(STALL_LIMIT);
     let mut server = process.server().config(config);
     let (mut places, mut taken) = (Vec::new(), Taken::default());

@@ -1,5 +1,6 @@
 //! `serve http`: a folder, and a folder of scripts.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -10,7 +11,7 @@ use overlapped_wire::http::{Http, Limits};
 use serde::Deserialize;
 
 use super::source::Source;
-use super::values::{Limit, Size};
+use super::values::{Limit, Size, Span, Variable};
 
 /// Where scripts are, if nobody says otherwise.
 const CGI_PREFIX: &str = "/cgi-bin/";
@@ -54,6 +55,32 @@ pub(super) struct Content {
     /// How long a script may take in all [default: 5m]
     #[arg(long, value_name = "DURATION", requires = "cgi")]
     cgi_timeout: Option<Limit>,
+    /// How long a script may take until its header is complete [default: --cgi-timeout where that
+    /// is given, else 30s]
+    #[arg(long, value_name = "DURATION", requires = "cgi")]
+    cgi_header_timeout: Option<Limit>,
+    /// How many scripts may run at once; further requests wait, and so do bodies until they have
+    /// come whole [default: 32]
+    #[arg(long, value_name = "N", requires = "cgi")]
+    cgi_scripts: Option<NonZeroUsize>,
+    /// How many requests may wait for a script's end; further ones are answered 503 [default: 1000]
+    #[arg(long, value_name = "N", requires = "cgi")]
+    cgi_queue: Option<usize>,
+    /// How long a request may wait so, before it is answered 503 [default: 30s]
+    #[arg(long, value_name = "DURATION", requires = "cgi")]
+    cgi_queue_timeout: Option<Span>,
+    /// The most bytes that a script may write; beyond, its answer breaks off [default: 1GiB]
+    #[arg(long, value_name = "SIZE", requires = "cgi")]
+    cgi_max_output: Option<Size>,
+    /// Sets a variable in the environment of scripts, which else have those of RFC 3875, and PATH,
+    /// LANG, LC_ALL and TZ of this process; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", requires = "cgi")]
+    #[serde(default)]
+    cgi_env: Vec<Variable>,
+    /// Gives scripts the Authorization field as HTTP_AUTHORIZATION: clients' passwords
+    #[arg(long, requires = "cgi")]
+    #[serde(default)]
+    cgi_authorization: bool,
     /// The most bytes that a request may bring [default: 64MiB]
     #[arg(long, value_name = "SIZE")]
     max_body: Option<Size>,
@@ -107,13 +134,8 @@ impl Content {
         let body_max = self.max_body.map_or(BODY_MAX, |Size(bytes)| bytes);
         let mut site = web::Site::new().at("/", files);
         if let Some(folder) = &self.cgi {
-            let mut cgi = Cgi::new(folder)
-                .with_context(|| no_folder("http.cgi", folder))?
-                .body_max(body_max)
-                .documents(&self.folder);
-            if let Some(Limit(time)) = self.cgi_timeout {
-                cgi = cgi.time(time);
-            }
+            let cgi = Cgi::new(folder).with_context(|| no_folder("http.cgi", folder))?;
+            let cgi = self.limit(cgi.body_max(body_max)).documents(&self.folder);
             let prefix = self.cgi_prefix.as_deref().unwrap_or(CGI_PREFIX);
             if prefix.split('/').all(str::is_empty) {
                 bail!(
@@ -126,6 +148,32 @@ impl Content {
             site = site.at(prefix, cgi);
         }
         Ok(Site { site, limits: Limits { body_bytes_max: body_max, ..Limits::default() } })
+    }
+
+    /// Scripts within their limits, with their variables.
+    fn limit(&self, mut cgi: Cgi) -> Cgi {
+        if let Some(Limit(time)) = self.cgi_timeout {
+            cgi = cgi.time(time);
+        }
+        if let Some(Limit(time)) = self.cgi_header_timeout {
+            cgi = cgi.header_time(time);
+        }
+        if let Some(scripts) = self.cgi_scripts {
+            cgi = cgi.running_max(scripts.get());
+        }
+        if let Some(requests) = self.cgi_queue {
+            cgi = cgi.queue_max(requests);
+        }
+        if let Some(Span(time)) = self.cgi_queue_timeout {
+            cgi = cgi.queue_time(time);
+        }
+        if let Some(Size(bytes)) = self.cgi_max_output {
+            cgi = cgi.output_max(bytes);
+        }
+        for Variable { name, value } in &self.cgi_env {
+            cgi = cgi.env(name, value);
+        }
+        cgi.pass_authorization(self.cgi_authorization)
     }
 
     /// What a user who looks at the site first will miss.

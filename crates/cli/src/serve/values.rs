@@ -22,6 +22,14 @@ pub(super) struct Limit(pub(super) Duration);
 #[serde(try_from = "Text")]
 pub(super) struct Size(pub(super) u64);
 
+/// A variable of an environment, `NAME=VALUE`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Variable {
+    pub(super) name: String,
+    pub(super) value: String,
+}
+
 /// What a file may write as a number or as a string.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "a number of bytes, or a string such as \"64KiB\" or \"1GiB\"")]
@@ -69,6 +77,27 @@ impl FromStr for Size {
         unit.and_then(|shift| digits.parse::<u64>().ok()?.checked_mul(1 << shift))
             .map(Size)
             .ok_or_else(|| format!("{text:?} is no size; write it as 500, 64KiB, 1MiB or 2GiB"))
+    }
+}
+
+impl FromStr for Variable {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Variable, String> {
+        match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() && !text.contains('\0') => {
+                Ok(Variable { name: name.to_owned(), value: value.to_owned() })
+            }
+            _ => Err(format!("{text:?} is no variable; write it as NAME=VALUE")),
+        }
+    }
+}
+
+impl TryFrom<String> for Variable {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Variable, String> {
+        text.parse()
     }
 }
 
@@ -188,6 +217,16 @@ mod tests {
         for text in ["", "KiB", "-1", "1.5MiB", "1kB", "99999999999TiB"] {
             let error = text.parse::<Size>().unwrap_err();
             assert!(error.contains("64KiB"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_variable_has_a_name_and_a_value_that_may_be_empty_or_have_more_signs() {
+        let variable = |text: &str| text.parse().map(|Variable { name, value }| (name, value));
+        assert_eq!(variable("A=b=c"), Ok(("A".to_owned(), "b=c".to_owned())));
+        assert_eq!(variable("A="), Ok(("A".to_owned(), String::new())));
+        for text in ["", "A", "=b"] {
+            assert!(variable(text).unwrap_err().contains("NAME=VALUE"), "{text}");
         }
     }
 

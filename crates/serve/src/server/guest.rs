@@ -14,7 +14,7 @@ use super::Venue;
 use super::worker::Presence;
 use crate::listen::{Address, Ticket};
 use crate::session::{self, End};
-use crate::stream::{Link, Raw, Socket, State, proxy, tls};
+use crate::stream::{Link, Raw, Socket, State, client, proxy, tls};
 use crate::watch::Entered;
 use crate::{Connection, Peer};
 
@@ -140,6 +140,7 @@ impl Guest {
     }
 
     fn meet(&mut self, venue: &Rc<Venue>, from: Option<SocketAddr>, serve: &dyn Serve) {
+        client::enter(&self.link);
         let span = tracing::debug_span!("connection", from = ?from, on = %venue.front.address);
         let connection = match self.greet(venue, from, &span) {
             Ok(connection) => connection,

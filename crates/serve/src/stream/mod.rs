@@ -6,8 +6,10 @@
 //! Raw     its bytes, after those that were read too early (behind a PROXY header)
 //! tls     plaintext out of those bytes, where TLS is spoken
 //! Connection   what sessions and plain functions have
+//! client  whether it is still there
 //! ```
 
+pub(crate) mod client;
 mod connection;
 mod link;
 pub(crate) mod proxy;

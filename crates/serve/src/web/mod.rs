@@ -49,8 +49,8 @@ mod page;
 mod site;
 mod target;
 
-pub use cgi::Cgi;
 #[cfg(any(test, fuzzing))]
 pub(crate) use cgi::judge as judge_script;
+pub use cgi::{Cgi, kill_scripts};
 pub use files::Files;
 pub use site::{Call, Handler, Peer, Site};

@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! start ─▶ Running ─┬─ output ─▶ Output, the answer's body ─ read to its end ─▶ finish
-//!                   ├─ finish ─▶ a tasklet waits for the end, until the deadline
+//!                   ├─ finish ─▶ a tasklet waits for the end, until the deadline; another one
+//!                   │            reads what it still writes
 //!                   └─ dropped ◀─────────────── everything ends here ───────────┘
 //! ```
 //!
-//! Whatever happens, a [`Running`] is dropped once: when the client has gone, when the tasklet is
-//! killed, at a deadline, or after the script's end. Then its [`Child`] kills the script's group.
+//! Whatever happens, a [`Running`] is dropped once: when the client has gone (which is looked for
+//! while the script is quiet, too), when the tasklet is killed, at a deadline, or after the
+//! script's end. Then its [`Child`] kills the script's group.
 //! That comes before the script is released, so that the group's number is still its own.
 
 use std::cell::Cell;
@@ -19,13 +21,15 @@ use std::time::Duration;
 
 use overlapped::os::unix::process::{ChildExt, CommandExt};
 use overlapped::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
-use overlapped::time::{Instant, sleep, timeout};
+use overlapped::time::{self, Instant, sleep, timeout};
 use overlapped::{Builder, net};
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus};
 
-use super::Slot;
 use super::script::Script;
-use super::spool::Body;
+use super::slots::Slot;
+use super::spool::{Input, Room};
+use super::{explain, groups};
+use crate::stream::client::{LOOK, Watch};
 
 /// Lines of one script that are logged; the others are read and thrown away.
 const LINES_MAX: usize = 100;
@@ -34,6 +38,9 @@ const LINES_MAX: usize = 100;
 const LINE_MAX: usize = 1_000;
 
 const PIECE: usize = 16 << 10;
+
+/// What a script may still write when nothing more is wanted of it, before its pipe is closed.
+const UNWANTED_MAX: usize = 1 << 20;
 
 /// How long after a script's end its last words may still come.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -44,9 +51,13 @@ pub(crate) struct Running {
     /// `None` once it has been read to its end.
     stdout: Option<ChildStdout>,
     deadline: Instant,
+    client: Watch,
     /// Set when the reader of its standard error has come to the end.
     silent: Rc<Cell<bool>>,
-    _slot: Slot,
+    is_killed: bool,
+    script: Script,
+    _room: Option<Room>,
+    slot: Slot,
 }
 
 /// Why no more output has come.
@@ -54,6 +65,8 @@ pub(crate) struct Running {
 pub(crate) enum Ended {
     Output,
     Time,
+    /// The client has left.
+    Left,
     Error,
 }
 
@@ -65,24 +78,37 @@ impl Running {
     pub(crate) fn start(
         script: &Script,
         environment: BTreeMap<OsString, OsString>,
-        body: Option<Body>,
+        input: Option<Input>,
         deadline: Instant,
         slot: Slot,
     ) -> io::Result<Running> {
         let mut command = Command::new(&script.path);
         command.env_clear().envs(environment).process_group(0).kill_on_drop(true);
-        let input = body.and_then(|body| body.file);
-        command.stdin(input.map_or_else(Stdio::null, Stdio::from));
+        let (stdin, room) = match input {
+            Some(Input { file, room }) => (Stdio::from(file), room),
+            None => (Stdio::null(), None),
+        };
+        command.stdin(stdin);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         if let Some(folder) = script.path.parent() {
             command.current_dir(folder);
         }
-        let mut child = command.spawn()?;
+        let mut child = groups::spawn(&mut command)?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let silent = Rc::new(Cell::new(false));
-        let running = Running { child, stdout, deadline, silent: Rc::clone(&silent), _slot: slot };
+        let name = script.name.to_string_lossy().escape_debug().to_string();
+        let running = Running {
+            child,
+            stdout,
+            deadline,
+            client: Watch::default(),
+            silent: Rc::clone(&silent),
+            is_killed: false,
+            script: script.clone(),
+            _room: room,
+            slot,
+        };
         if let Some(stderr) = stderr {
-            let name = script.name.to_string_lossy().escape_debug().to_string();
             let left = deadline.duration_since(Instant::now()) + LAST_WORDS;
             let log = move || {
                 timeout(left, || log(&name, stderr));
@@ -97,8 +123,13 @@ impl Running {
         self.deadline
     }
 
+    pub(crate) fn script(&self) -> &Script {
+        &self.script
+    }
+
     /// Ends it.
     pub(crate) fn kill(&mut self) {
+        self.is_killed = true;
         // An error means that the script has become somebody whom we may not kill.
         let _ = self.child.kill_process_group();
         // Also where it has left its group.
@@ -119,17 +150,31 @@ impl Running {
             Ok(0) => Err(Ended::Output),
             Ok(_) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Ended::Time),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => Err(Ended::Left),
             Err(_) => Err(Ended::Error),
         }
     }
 
     fn read(&mut self, buf: &mut [u8], deadline: Instant) -> io::Result<usize> {
         let Some(stdout) = &mut self.stdout else { return Ok(0) };
-        let left = deadline.duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
+        loop {
+            let left = deadline.duration_since(Instant::now());
+            if left.is_zero() || time::expired() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            match timeout(left.min(LOOK), || stdout.read(buf)) {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    if self.client.has_left(self.slot.is_wanted()) {
+                        return Err(io::ErrorKind::ConnectionAborted.into());
+                    }
+                }
+                Ok(0) => {
+                    self.stdout = None;
+                    return Ok(0);
+                }
+                read => return read,
+            }
         }
-        timeout(left, || stdout.read(buf))
     }
 
     /// Its output, from `first` on.
@@ -139,33 +184,67 @@ impl Running {
         Output { first: io::Cursor::new(first), running: Some(self), left, is_cut }
     }
 
-    /// Nothing more is wanted of it: it may come to its end, until the deadline.
-    pub(crate) fn finish(mut self) {
-        drop(self.stdout.take());
+    /// Nothing more is wanted of it: it may come to its end, until the deadline. What it still
+    /// writes is read, or it would be killed by the pipe that nobody reads. `has_answered`: its
+    /// header was right; else its end is said, however it was.
+    pub(crate) fn finish(mut self, has_answered: bool) {
+        let left = self.deadline.duration_since(Instant::now());
+        if let Some(mut stdout) = self.stdout.take() {
+            let discard = move || timeout(left, || discard(&mut stdout));
+            let _ = Builder::new().name("a script's unwanted output").spawn(discard);
+        }
         // Where there is no scheduler, or no room in it, the drop is the end.
-        let _ = Builder::new().name("a script's end").spawn(move || self.wait());
+        let _ = Builder::new().name("a script's end").spawn(move || self.wait(has_answered));
     }
 
     /// Waits for the end, and leaves it unreleased.
-    fn wait(&mut self) {
+    fn wait(&mut self, has_answered: bool) {
         let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) else { return };
         let left = self.deadline.duration_since(Instant::now());
         // Refused before Linux 5.3, and by some filters.
         if let Ok(end) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
             let _ = timeout(left, || net::wait_readable(&end));
         } else {
-            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
-            while Instant::now() < self.deadline
-                && matches!(rustix::process::waitid(WaitId::Pid(pid), options), Ok(None))
-            {
+            while Instant::now() < self.deadline && status(pid).is_none() {
                 sleep(Duration::from_millis(10));
             }
+        }
+        if !self.is_killed
+            && let Some(said) =
+                status(pid).and_then(|end| explain::end(&end, has_answered, &self.script))
+        {
+            tracing::error!(script = ?self.script.path, "{said}");
         }
         self.kill();
         let late = Instant::now() + LAST_WORDS;
         while !self.silent.get() && Instant::now() < late {
             sleep(Duration::from_millis(1));
         }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Before the child is dropped, and its number released.
+        self.kill();
+        groups::forget(&self.child);
+    }
+}
+
+/// How a child has ended, if it has; it stays unreleased.
+fn status(pid: Pid) -> Option<WaitIdStatus> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    rustix::process::waitid(WaitId::Pid(pid), options).ok()?
+}
+
+/// Reads what nobody wants, to its end or to the limit.
+fn discard(stdout: &mut ChildStdout) {
+    let mut piece = vec![0; PIECE];
+    let mut read = 0;
+    while read < UNWANTED_MAX
+        && let Ok(count @ 1..) = stdout.read(&mut piece)
+    {
+        read += count;
     }
 }
 
@@ -220,7 +299,11 @@ impl Read for Output {
             Ok(_) => io::Error::new(io::ErrorKind::FileTooLarge, "a script writes too much"),
             Err(error) => error,
         };
-        tracing::warn!(%error, "a script's output breaks off");
+        if error.kind() == io::ErrorKind::ConnectionAborted {
+            tracing::debug!(script = ?running.script.path, "killed: its client has left");
+        } else {
+            tracing::warn!(script = ?running.script.path, %error, "a script's output breaks off");
+        }
         self.running = None;
         Err(error)
     }
@@ -229,7 +312,7 @@ impl Read for Output {
 impl Output {
     fn end(&mut self) {
         if let Some(running) = self.running.take() {
-            running.finish();
+            running.finish(true);
         }
     }
 }

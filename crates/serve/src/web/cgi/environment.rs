@@ -1,5 +1,7 @@
-//! What a script is told: the meta-variables of RFC 3875, section 4.1, and nothing else but what
-//! the server passes on by name.
+//! What a script is told: the meta-variables of RFC 3875, section 4.1, those that Apache and
+//! lighttpd set besides, without which programs do not work (`SCRIPT_FILENAME`, `REDIRECT_STATUS`:
+//! php-cgi; `REQUEST_URI`, `DOCUMENT_ROOT`: what is written in PHP), and nothing else but what the
+//! server passes on by name.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -15,7 +17,8 @@ use super::script::Script;
 use crate::web::{Call, Peer};
 
 /// Fields that have variables of their own, belong to the connection, or are secrets between the
-/// client and the server (section 4.1.18).
+/// client and the server (section 4.1.18). One of those can be asked for:
+/// [`Cgi::pass_authorization`](super::Cgi::pass_authorization).
 const KEPT_BACK: &[HeaderName] = &[
     AUTHORIZATION,
     CONNECTION,
@@ -46,6 +49,12 @@ pub(crate) fn of(
     text("SERVER_PROTOCOL", &format!("{:?}", request.version()));
     text("REQUEST_METHOD", request.method().as_str());
     text("QUERY_STRING", request.uri().query().unwrap_or_default());
+    // What was asked for, as it was sent.
+    let target = request.uri().path_and_query();
+    text("REQUEST_URI", target.map_or("", |target| target.as_str()));
+    text("REQUEST_SCHEME", if peer.secure { "https" } else { "http" });
+    // php-cgi runs nothing without it, since it could be a program that a client has asked for.
+    text("REDIRECT_STATUS", "200");
     let (name, port) = server(call);
     text("SERVER_NAME", &name);
     text("SERVER_PORT", &port.to_string());
@@ -54,6 +63,12 @@ pub(crate) fn of(
     let remote = remote.unwrap_or_default();
     text("REMOTE_ADDR", &remote);
     text("REMOTE_HOST", &remote);
+    if let Some(remote) = peer.remote {
+        text("REMOTE_PORT", &remote.port().to_string());
+    }
+    if let Some(local) = peer.local {
+        text("SERVER_ADDR", &local.ip().to_canonical().to_string());
+    }
     // No variable of the RFC tells it.
     if peer.secure {
         text("HTTPS", "on");
@@ -65,22 +80,27 @@ pub(crate) fn of(
         set("CONTENT_TYPE", &OsString::from_vec(kind.as_bytes().to_vec()));
     }
     set("SCRIPT_NAME", &script.name);
+    set("SCRIPT_FILENAME", script.path.as_os_str());
     set("PATH_INFO", &script.info);
-    if let Some(documents) = config.documents.as_ref().filter(|_| !script.info.is_empty()) {
-        let mut translated = documents.clone().into_os_string();
-        translated.push(&script.info);
-        set("PATH_TRANSLATED", &translated);
+    if let Some(documents) = &config.documents {
+        set("DOCUMENT_ROOT", documents.as_os_str());
+        if !script.info.is_empty() {
+            let mut translated = documents.clone().into_os_string();
+            translated.push(&script.info);
+            set("PATH_TRANSLATED", &translated);
+        }
     }
-    fields(call, &mut variables);
+    fields(call, config, &mut variables);
     variables
 }
 
 /// The request's fields as `HTTP_…`.
-fn fields(call: &Call<'_>, variables: &mut Variables) {
+fn fields(call: &Call<'_>, config: &Config, variables: &mut Variables) {
     let headers = call.request.headers();
     for name in headers.keys() {
         // `Proxy` is no field of HTTP, but `HTTP_PROXY` is a setting of many programs (httpoxy).
         let is_kept_back = KEPT_BACK.contains(name) || name == "proxy" || name == "keep-alive";
+        let is_kept_back = is_kept_back && !(name == AUTHORIZATION && config.passes_authorization);
         // With anything but letters, digits and `-`, two names would become one variable.
         let is_plain =
             name.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');

@@ -1,10 +1,13 @@
 //! Programs that answer: the Common Gateway Interface (RFC 3875).
 //!
 //! ```text
-//! path ─▶ script ─▶ spool: the body to a file ─▶ child ─▶ header ─▶ answer, its output as body
-//!         │           (its length is known,        │  └─ stderr ─▶ the log
-//!         │            nothing can wait for        └─ killed and released: at its deadlines, when
-//!         └ SCRIPT_NAME, PATH_INFO  each other)       the answer is dropped, when it has ended
+//! path ─▶ script ─▶ spool ─▶ slots ─▶ child ─▶ header ─▶ answer, its output as body
+//!         │         │        │        │  └─ stderr ─▶ the log
+//!         │         │        │        └─ killed and released: at its deadlines, when its client
+//!         │         │        │           has left or the answer is dropped, when it has ended
+//!         │         │        └ one of so many scripts, or a place in the queue
+//!         │         └ the whole body: its length is known, nothing can wait for each other
+//!         └ SCRIPT_NAME, PATH_INFO
 //! ```
 //!
 //! Not here: scripts whose names begin with `nph-` get no special treatment (their output is parsed
@@ -13,8 +16,11 @@
 
 mod child;
 mod environment;
+mod explain;
+mod groups;
 mod header;
 mod script;
+mod slots;
 mod spool;
 
 use std::ffi::OsString;
@@ -22,7 +28,6 @@ use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, LOCATION};
@@ -34,11 +39,13 @@ use super::beneath::{Folder, Way};
 use super::site::Elsewhere;
 use super::{Call, Handler, Peer, page};
 use child::{Ended, Running};
+pub use groups::kill_scripts;
 use header::Head;
 #[cfg(any(test, fuzzing))]
 pub(crate) use header::judge;
 use script::{NoScript, Script};
-use spool::NoBody;
+use slots::{NoSlot, Slot, Slots};
+use spool::{Body, NoBody, Rooms};
 
 /// Programs in a folder, as a [`Handler`] of a [`Site`](super::Site) or a [`Service`] of their own.
 ///
@@ -49,15 +56,23 @@ use spool::NoBody;
 ///
 /// | limit | default | beyond it |
 /// |---|---|---|
-/// | scripts at once | 32 | `503` |
+/// | scripts at once | 32 | further requests wait |
+/// | requests that wait | 1,000, for 30 s | `503` |
 /// | body | 64 MiB | `413` |
-/// | time until the header is complete | 30 s | `504`, killed |
+/// | bodies on the disk | as many bytes as the bodies of all scripts at once may have | `503` |
+/// | [time](Cgi::header_time) until the header is complete | 30 s | `504`, killed |
 /// | time in all | 5 min | killed, the answer breaks off |
 /// | output | 1 GiB | killed, the answer breaks off |
 /// | header | 32 KiB, 100 fields | `502`, killed |
 ///
+/// A request counts, or waits, from when its body has come whole: clients that send slowly hold no
+/// script up. A script whose client has left is killed, and a client that has left waits no longer.
+/// A client that has only finished sending (as `nc -N` does) looks the same: it is believed to
+/// listen for ten seconds, and until others wait.
+///
 /// A script is the leader of a process group of its own. When it has ended, and when it is killed,
-/// what is left of the group is killed: a job that is to live longer calls `setsid`.
+/// what is left of the group is killed: a job that is to live longer calls `setsid`. So it is at
+/// the end of the server; a program that ends without that end calls [`kill_scripts`].
 ///
 /// A `Location` that is a path of this site is answered by the [`Site`](super::Site) as if that
 /// path had been asked for.
@@ -65,7 +80,8 @@ use spool::NoBody;
 /// # Security
 /// Whoever can write to the folder can run programs as the server's user. Fields that could be
 /// mistaken for something else are not passed on: `Proxy` (it would become `HTTP_PROXY`), names
-/// with an underscore (`X_User` would become what `X-User` is), `Authorization`.
+/// with an underscore (`X_User` would become what `X-User` is), `Authorization` (see
+/// [`pass_authorization`](Cgi::pass_authorization)).
 ///
 /// ```
 /// use overlapped_serve::web::Cgi;
@@ -88,22 +104,30 @@ use spool::NoBody;
 #[derive(Clone)]
 pub struct Cgi {
     config: Arc<Config>,
-    running: Arc<AtomicUsize>,
+    slots: Arc<Slots>,
+    rooms: Rooms,
 }
 
 #[derive(Clone)]
 struct Config {
     folder: Folder,
-    running_max: usize,
+    queue_time: Duration,
     body_max: u64,
-    header_time: Duration,
-    time: Duration,
+    header_time: Option<Duration>,
+    time: Option<Duration>,
     output_max: u64,
-    /// For `PATH_TRANSLATED`.
+    /// For `PATH_TRANSLATED`; absolute.
     documents: Option<PathBuf>,
+    passes_authorization: bool,
     /// Variables of ours that a script gets, with their values.
     passed: Vec<(OsString, OsString)>,
 }
+
+const RUNNING_MAX: usize = 32;
+const QUEUE_MAX: usize = 1_000;
+const BODY_MAX: u64 = 64 << 20;
+const HEADER_TIME: Duration = Duration::from_secs(30);
+const TIME: Duration = Duration::from_secs(300);
 
 /// What a script may know of this process's environment.
 const PASSED: &[&str] = &["PATH", "LANG", "LC_ALL", "TZ"];
@@ -121,21 +145,41 @@ impl Cgi {
         let passed = PASSED.iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
         let config = Config {
             folder,
-            running_max: 32,
-            body_max: 64 << 20,
-            header_time: Duration::from_secs(30),
-            time: Duration::from_secs(300),
+            queue_time: Duration::from_secs(30),
+            body_max: BODY_MAX,
+            header_time: None,
+            time: None,
             output_max: 1 << 30,
             documents: None,
+            passes_authorization: false,
             passed: passed.collect(),
         };
-        Ok(Cgi { config: Arc::new(config), running: Arc::default() })
+        Ok(Cgi {
+            config: Arc::new(config),
+            slots: Slots::new(RUNNING_MAX, QUEUE_MAX),
+            rooms: rooms(RUNNING_MAX, BODY_MAX),
+        })
     }
 
-    /// How many scripts may run at once.
+    /// How many scripts may run at once. Clones that were made before keep their own number.
     #[must_use]
     pub fn running_max(mut self, running: usize) -> Cgi {
-        self.change().running_max = running;
+        self.slots = Slots::new(running, self.slots.queue_max);
+        self.rooms = rooms(running, self.config.body_max);
+        self
+    }
+
+    /// How many requests may wait until a script may run.
+    #[must_use]
+    pub fn queue_max(mut self, requests: usize) -> Cgi {
+        self.slots = Slots::new(self.slots.max, requests);
+        self
+    }
+
+    /// How long a request may wait so.
+    #[must_use]
+    pub fn queue_time(mut self, time: Duration) -> Cgi {
+        self.change().queue_time = time;
         self
     }
 
@@ -143,20 +187,22 @@ impl Cgi {
     #[must_use]
     pub fn body_max(mut self, bytes: u64) -> Cgi {
         self.change().body_max = bytes;
+        self.rooms = rooms(self.slots.max, bytes);
         self
     }
 
-    /// How long a script may take until its header is complete.
+    /// How long a script may take until its header is complete. Default: 30 s, or what is given to
+    /// [`time`](Cgi::time).
     #[must_use]
     pub fn header_time(mut self, time: Duration) -> Cgi {
-        self.change().header_time = time;
+        self.change().header_time = Some(time);
         self
     }
 
     /// How long a script may take in all.
     #[must_use]
     pub fn time(mut self, time: Duration) -> Cgi {
-        self.change().time = time;
+        self.change().time = Some(time);
         self
     }
 
@@ -167,11 +213,22 @@ impl Cgi {
         self
     }
 
-    /// Where a site's documents are: what `PATH_TRANSLATED` is made with. Default: there is no such
-    /// variable.
+    /// Where a site's documents are: `DOCUMENT_ROOT`, and what `PATH_TRANSLATED` is made with, as
+    /// absolute paths. Default: there are no such variables.
     #[must_use]
-    pub fn documents(mut self, folder: impl Into<PathBuf>) -> Cgi {
-        self.change().documents = Some(folder.into());
+    pub fn documents(mut self, folder: impl AsRef<Path>) -> Cgi {
+        // Where the working folder is gone, there is no other name for it.
+        let folder = folder.as_ref();
+        let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        self.change().documents = Some(absolute);
+        self
+    }
+
+    /// Gives scripts the `Authorization` field, as `HTTP_AUTHORIZATION`: the client's password,
+    /// perhaps. For scripts that ask for it themselves.
+    #[must_use]
+    pub fn pass_authorization(mut self, pass: bool) -> Cgi {
+        self.change().passes_authorization = pass;
         self
     }
 
@@ -192,7 +249,7 @@ impl Cgi {
 
     /// Runs a script; the answer if its header is complete and right, else the status that says why
     /// not.
-    fn run(&self, call: &mut Call<'_>, slot: Slot) -> Result<Answer, StatusCode> {
+    fn run(&self, call: &mut Call<'_>) -> Result<Answer, StatusCode> {
         let config = &self.config;
         let script = Script::find(&config.folder, call).map_err(|absent| match absent {
             NoScript::Malformed => StatusCode::BAD_REQUEST,
@@ -200,31 +257,23 @@ impl Cgi {
             NoScript::NotExecutable => StatusCode::FORBIDDEN,
             NoScript::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         })?;
-        let body = spool::spool(call, config.body_max).map_err(|refused| match refused {
-            NoBody::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            NoBody::Broken => StatusCode::BAD_REQUEST,
-            NoBody::NoRoom => StatusCode::INSUFFICIENT_STORAGE,
+        let body = spool::spool(call, config.body_max, &self.rooms).map_err(no_body)?;
+        let slot = self.slots.take(config.queue_time).map_err(|none| match none {
+            NoSlot::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            NoSlot::Left => left(),
         })?;
-        let length = body.as_ref().map(|body| body.len);
-        let environment = environment::of(call, config, &script, length);
-        let deadline = Instant::now() + config.time;
-        let running = Running::start(&script, environment, body, deadline, slot);
-        let mut running = running.map_err(|error| {
-            tracing::error!(script = ?script.path, %error, "a script cannot be started");
-            match error.kind() {
-                // No processes, memory or descriptors left.
-                io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => {
-                    StatusCode::SERVICE_UNAVAILABLE
-                }
-                _ => StatusCode::BAD_GATEWAY,
-            }
-        })?;
+        let mut running = start(call, config, script, body, slot)?;
         match self.head(&mut running) {
             Ok((head, rest)) => Ok(answer(call, config, head, running, rest)),
             Err((reason, status)) => {
-                tracing::error!(script = ?script.path, reason, "a script has not answered");
+                let script = &running.script().path;
+                if status == left() {
+                    tracing::debug!(?script, reason, "killed");
+                } else {
+                    tracing::error!(?script, reason, "a script has not answered");
+                }
                 // What it says about that may still be on its way to the log.
-                running.finish();
+                running.finish(false);
                 Err(status)
             }
         }
@@ -233,7 +282,7 @@ impl Cgi {
     /// Reads until the header is complete; with the bytes that came after it. A script that is
     /// still at work without one is killed.
     fn head(&self, running: &mut Running) -> Result<(Head, Vec<u8>), (&'static str, StatusCode)> {
-        let deadline = running.deadline().min(Instant::now() + self.config.header_time);
+        let deadline = running.deadline().min(Instant::now() + self.config.header_time());
         let mut bytes = Vec::new();
         let failure = loop {
             if let Some(end) = header::end(&bytes) {
@@ -251,6 +300,7 @@ impl Cgi {
                     let reason = "the output ended within the header";
                     return Err((reason, StatusCode::BAD_GATEWAY));
                 }
+                Err(Ended::Left) => break ("its client has left", left()),
                 Err(Ended::Time) => {
                     let reason = "the header was not complete in time";
                     break (reason, StatusCode::GATEWAY_TIMEOUT);
@@ -265,10 +315,60 @@ impl Cgi {
     }
 }
 
+impl Config {
+    fn header_time(&self) -> Duration {
+        self.header_time.or(self.time).unwrap_or(HEADER_TIME)
+    }
+}
+
+/// So many bytes of bodies may be on the disk.
+fn rooms(running_max: usize, body_max: u64) -> Rooms {
+    Rooms::new(body_max.saturating_mul(running_max as u64))
+}
+
+fn no_body(refused: NoBody) -> StatusCode {
+    match refused {
+        NoBody::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        NoBody::Broken => StatusCode::BAD_REQUEST,
+        NoBody::NoRoom => StatusCode::INSUFFICIENT_STORAGE,
+        NoBody::Busy => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// What nginx notes where the client has left before it was answered; nobody will read it but in
+/// the log.
+fn left() -> StatusCode {
+    StatusCode::from_u16(499).unwrap_or(StatusCode::REQUEST_TIMEOUT)
+}
+
+fn start(
+    call: &Call<'_>,
+    config: &Config,
+    script: Script,
+    body: Option<Body>,
+    slot: Slot,
+) -> Result<Running, StatusCode> {
+    let length = body.as_ref().map(|body| body.len);
+    let environment = environment::of(call, config, &script, length);
+    let input = body.map(Body::into_input).transpose().map_err(no_body)?.flatten();
+    let deadline = Instant::now() + config.time.unwrap_or(TIME);
+    let started = Running::start(&script, environment, input, deadline, slot);
+    started.map_err(|error| {
+        tracing::error!(script = ?script.path, "{}", explain::start(&script, &error));
+        match error.kind() {
+            // No processes, memory or descriptors left.
+            io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            _ => StatusCode::BAD_GATEWAY,
+        }
+    })
+}
+
 /// The answer that a script has given.
 fn answer(call: &Call<'_>, config: &Config, head: Head, running: Running, rest: Vec<u8>) -> Answer {
     if let Some(path) = head.elsewhere {
-        running.finish();
+        running.finish(true);
         let mut answer = page::refusal(&call.request, StatusCode::FOUND);
         if let Ok(location) = HeaderValue::from_str(&path) {
             answer.headers_mut().insert(LOCATION, location);
@@ -279,9 +379,14 @@ fn answer(call: &Call<'_>, config: &Config, head: Head, running: Running, rest: 
         return answer;
     }
     let has_no_body = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let is_head = *call.request.method() == Method::HEAD;
     let content = if has_no_body {
-        running.finish();
+        running.finish(true);
         Content::EMPTY
+    } else if is_head {
+        // Dropped, the script would be killed, and it may have more to do.
+        running.finish(true);
+        Content::Reader { reader: Box::new(io::empty()), len: head.length }
     } else {
         let output = running.output(rest, config.output_max, head.length);
         Content::Reader { reader: Box::new(output), len: head.length }
@@ -290,23 +395,6 @@ fn answer(call: &Call<'_>, config: &Config, head: Head, running: Running, rest: 
     *answer.status_mut() = head.status;
     *answer.headers_mut() = head.fields;
     answer
-}
-
-/// One of the scripts that may run at once.
-struct Slot(Arc<AtomicUsize>);
-
-impl Slot {
-    fn take(running: &Arc<AtomicUsize>, max: usize) -> Option<Slot> {
-        let more = |count: usize| (count < max).then_some(count + 1);
-        running.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(Slot(Arc::clone(running)))
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Handler for Cgi {
@@ -319,9 +407,7 @@ impl Handler for Cgi {
         if declared.is_some_and(|length| length > self.config.body_max) {
             return page::refusal(&call.request, StatusCode::PAYLOAD_TOO_LARGE);
         }
-        let slot = Slot::take(&self.running, self.config.running_max);
-        let ran = slot.ok_or(StatusCode::SERVICE_UNAVAILABLE);
-        match ran.and_then(|slot| self.run(&mut call, slot)) {
+        match self.run(&mut call) {
             Ok(answer) => answer,
             Err(StatusCode::SERVICE_UNAVAILABLE) => page::busy(&call.request),
             Err(status) => page::refusal(&call.request, status),
@@ -339,8 +425,24 @@ impl fmt::Debug for Cgi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cgi")
             .field("folder", &self.config.folder.path())
-            .field("running", &self.running.load(Ordering::Relaxed))
-            .field("running_max", &self.config.running_max)
+            .field("running", &self.slots.taken())
+            .field("running_max", &self.slots.max)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_for_the_header_follows_the_time_in_all_where_no_other_is_given() {
+        let second = Duration::from_secs(1);
+        let cgi = Cgi::new(".").unwrap();
+        assert_eq!(cgi.config.header_time(), 30 * second);
+        let patient = cgi.clone().time(120 * second);
+        assert_eq!(patient.config.header_time(), 120 * second);
+        assert_eq!(patient.header_time(second).config.header_time(), second);
+        assert_eq!(cgi.time(second).config.header_time(), second);
     }
 }

@@ -12,7 +12,7 @@ use crate::web::beneath::{Folder, Open, stat};
 use crate::web::target::{self, BadTarget, Empty};
 
 /// A program that answers.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Script {
     /// Its whole path.
     pub(crate) path: PathBuf,

@@ -1,0 +1,81 @@
+//! Why a script did not start, and how one has ended that has not done its work: in words, and with
+//! what helps.
+
+use std::io::{self, Read};
+
+use overlapped::fs::File;
+use overlapped::signal;
+use rustix::io::Errno;
+use rustix::process::WaitIdStatus;
+
+use super::script::Script;
+
+/// So much of a script's first line is looked at.
+const LINE_MAX: u64 = 256;
+
+/// Why the system has not started it.
+pub(crate) fn start(script: &Script, error: &io::Error) -> String {
+    let line = first_line(script).unwrap_or_default();
+    let interpreter = line.strip_prefix("#!").map(|rest| rest.trim().split([' ', '\t']).next());
+    let interpreter = interpreter.flatten().unwrap_or_default();
+    if line.starts_with("#!") && line.ends_with('\r') {
+        return carriage_return(&line);
+    }
+    match Errno::from_io_error(error) {
+        Some(Errno::NOENT) if !interpreter.is_empty() => format!(
+            "cannot be started: its interpreter {interpreter:?} is not there; install it, or \
+             correct the script's first line"
+        ),
+        Some(Errno::NOEXEC) => "cannot be started: it is no program of this machine, and has no \
+                                first line such as #!/bin/sh"
+            .to_owned(),
+        Some(Errno::ACCESS | Errno::PERM) => format!(
+            "cannot be started: {error}; this user may not execute it or its interpreter, or its \
+             file system is mounted noexec"
+        ),
+        Some(Errno::TOOBIG) => {
+            "cannot be started: the request's fields are too long for an environment".to_owned()
+        }
+        _ => format!("cannot be started: {error}"),
+    }
+}
+
+/// How it has ended, where that should be known: by a signal, or `has_answered` is not so.
+pub(crate) fn end(status: &WaitIdStatus, has_answered: bool, script: &Script) -> Option<String> {
+    if let Some(number) = status.terminating_signal() {
+        let name = signal::name(number).map_or_else(|| number.to_string(), str::to_owned);
+        let helps = match name.as_str() {
+            // Whoever was to read has gone: that is no fault of the script's.
+            "SIGPIPE" => return None,
+            "SIGKILL" => "somebody killed it: the kernel, if memory was short (see dmesg)",
+            "SIGXCPU" | "SIGXFSZ" => "it has reached a limit that this server was started with",
+            "SIGSYS" => "it has made a system call that a filter forbids",
+            "SIGTERM" | "SIGINT" | "SIGHUP" => "somebody has asked it to end",
+            _ => "it is broken: run it by hand, in its folder, with the variables of the request",
+        };
+        return Some(format!("was ended by the signal {name}; {helps}"));
+    }
+    let code = status.exit_status().filter(|_| !has_answered)?;
+    // Such is the interpreter's, or env's, own complaint.
+    if code == 127
+        && let Some(line) = first_line(script).filter(|line| line.ends_with('\r'))
+    {
+        return Some(carriage_return(&line));
+    }
+    Some(format!("has ended with exit code {code}; what it said stands in this log"))
+}
+
+fn carriage_return(line: &str) -> String {
+    format!(
+        "its first line ends with CR LF, so that the system looks for an interpreter whose name \
+         ends with a carriage return: {line:?}; save it with LF alone (sed -i 's/\\r$//' FILE)"
+    )
+}
+
+/// Without its line feed.
+fn first_line(script: &Script) -> Option<String> {
+    let mut bytes = Vec::new();
+    File::open(&script.path).ok()?.take(LINE_MAX).read_to_end(&mut bytes).ok()?;
+    let line = bytes.split(|&byte| byte == b'\n').next()?;
+    Some(String::from_utf8_lossy(line).into_owned())
+}

@@ -22,6 +22,7 @@ mod protocols;
 mod subjects;
 mod tasklets;
 mod tls;
+mod tools;
 mod wake;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -58,6 +59,8 @@ enum Command {
     Tls(Options),
     /// Lines and messages with their length in front, sixteen at a time.
     Protocols(Options),
+    /// The program `overlapped` beside cp, rsync, curl, wget2 and aria2c.
+    Tools(Options),
     /// One measurement, in a child process of a run.
     #[command(hide = true)]
     Measure {
@@ -113,6 +116,7 @@ enum Suite {
     Http,
     Tls,
     Protocols,
+    Tools,
 }
 
 impl Suite {
@@ -128,6 +132,7 @@ impl Suite {
             Suite::Http => "http",
             Suite::Tls => "tls",
             Suite::Protocols => "protocols",
+            Suite::Tools => "tools",
         }
     }
 
@@ -143,6 +148,7 @@ impl Suite {
             Suite::Http => http::CASES.to_vec(),
             Suite::Tls => tls::CASES.to_vec(),
             Suite::Protocols => protocols::CASES.to_vec(),
+            Suite::Tools => tools::CASES.to_vec(),
         }
     }
 
@@ -168,6 +174,7 @@ impl Suite {
             ],
             Suite::Tls => vec![OverlappedUring, OverlappedPoll, Hyper, Nginx, Go],
             Suite::Protocols => vec![OverlappedUring, OverlappedPoll, Tokio, Go],
+            Suite::Tools => vec![OverlappedUring, OverlappedPoll, Cp, Rsync, Curl, Wget2, Aria2],
             Suite::Files => all.filter(|name| *name != May && *name <= Cp).collect(),
             Suite::Tasklets | Suite::Echo => all.filter(|name| *name < Pread).collect(),
         }
@@ -193,6 +200,7 @@ fn main() -> ExitCode {
         Command::Http(options) => harness::rounds::run(Suite::Http, &options),
         Command::Tls(options) => harness::rounds::run(Suite::Tls, &options),
         Command::Protocols(options) => harness::rounds::run(Suite::Protocols, &options),
+        Command::Tools(options) => harness::rounds::run(Suite::Tools, &options),
         Command::Files(options) => harness::rounds::run(Suite::Files, &options),
         Command::Measure { suite, subject, case, quick } => measure(suite, subject, &case, quick),
         Command::Serve { subject, kind, sockets, folder } => {
@@ -219,7 +227,7 @@ fn measure(suite: Suite, subject: subjects::Name, case: &str, quick: bool) -> Re
     let core = match suite {
         Suite::Tasklets => Some(harness::child::SERVER_CORE),
         Suite::Files => (case != files::ON_ALL_CORES).then_some(harness::child::SERVER_CORE),
-        Suite::Threads | Suite::Wake => None,
+        Suite::Threads | Suite::Wake | Suite::Tools => None,
         // This process is the load.
         _ => Some(harness::child::LOAD_CORE),
     };
@@ -237,6 +245,7 @@ fn measure(suite: Suite, subject: subjects::Name, case: &str, quick: bool) -> Re
         Suite::Http => http::measure(subject, case, quick)?,
         Suite::Tls => tls::measure(subject, case, quick)?,
         Suite::Protocols => protocols::measure(subject, case, quick)?,
+        Suite::Tools => tools::measure(subject, case, quick)?,
     };
     println!("{}", report.to_json());
     Ok(())

@@ -172,15 +172,12 @@ impl Tree {
     }
 
     fn write(&self) -> std::io::Result<()> {
-        let noise: Vec<u8> = noise().into_iter().cycle().take(SMALL_BYTES_MAX).collect();
         for number in 0..TREE_FILES {
             let path = self.path(number);
             if number % FILES_IN_A_FOLDER == 0 {
                 fs::create_dir_all(path.parent().unwrap_or(&self.root))?;
             }
-            let mut bytes = noise[..Tree::bytes(number) as usize].to_vec();
-            bytes[..8].copy_from_slice(&number.to_le_bytes());
-            fs::write(path, bytes)?;
+            fs::write(path, small(number))?;
         }
         Ok(())
     }
@@ -201,6 +198,14 @@ impl Tree {
 /// Whether these are the bytes of that block.
 pub(crate) fn is_block(number: u64, block: &[u8]) -> bool {
     block.len() == BLOCK_BYTES && block.starts_with(&number.to_le_bytes())
+}
+
+/// The bytes of a small file.
+pub(crate) fn small(number: u64) -> Vec<u8> {
+    let mut bytes: Vec<u8> =
+        noise().into_iter().cycle().take(Tree::bytes(number) as usize).collect();
+    bytes[..8].copy_from_slice(&number.to_le_bytes());
+    bytes
 }
 
 /// Whether these are the bytes of that small file.

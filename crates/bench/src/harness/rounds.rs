@@ -6,7 +6,7 @@
 use super::child::{self, Report};
 use super::report::{self, Table};
 use crate::subjects::Name;
-use crate::{Options, Suite};
+use crate::{Options, Suite, tools};
 use std::collections::HashSet;
 
 /// Memory hardly varies, and a million parked tasks take long.
@@ -82,7 +82,11 @@ fn subjects(suite: Suite, options: &Options) -> Vec<Name> {
         if options.subjects.is_empty() { suite.subjects() } else { options.subjects.clone() };
     let mut able = Vec::new();
     for subject in asked {
-        match subject.subject().prepare() {
+        let prepared = match suite {
+            Suite::Tools => tools::prepare(subject),
+            _ => subject.subject().prepare(),
+        };
+        match prepared {
             Ok(()) => able.push(subject),
             Err(why) => loud(&format!("{}: {subject} SKIPPED: {why}", suite.name())),
         }

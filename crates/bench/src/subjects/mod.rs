@@ -141,6 +141,11 @@ pub(crate) enum Name {
     Hyper,
     HyperInline,
     HyperMemory,
+    /// The programs rsync, curl, wget2 and aria2c; the suite `tools` only.
+    Rsync,
+    Curl,
+    Wget2,
+    Aria2,
 }
 
 impl Name {
@@ -163,6 +168,7 @@ impl Name {
             Name::Nginx => Box::new(Nginx { is_caching: false }),
             Name::NginxCached => Box::new(Nginx { is_caching: true }),
             Name::Hyper | Name::HyperInline | Name::HyperMemory => Box::new(NoTasks),
+            Name::Rsync | Name::Curl | Name::Wget2 | Name::Aria2 => Box::new(NoTasks),
         }
     }
 }

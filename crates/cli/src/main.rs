@@ -10,6 +10,7 @@ mod doctor;
 mod get;
 mod manual;
 mod serve;
+mod shown;
 mod signals;
 mod tour;
 mod zen;

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use common::{on_each_port, text};
-use trees::{bytes, copy, copy_command, describe, names, tree};
+use trees::{as_nobody, bytes, copy, copy_command, describe, names, tree};
 
 #[test]
 fn a_tree_arrives_with_everything_that_is_kept() {
@@ -141,14 +141,14 @@ fn what_cannot_be_copied_is_listed_and_the_rest_goes_on() {
         assert!(stdout.starts_with("2 files, "), "{stdout}");
         assert!(stdout.contains("; 7 failed"), "{stdout}");
         for line in [
-            "failed: missing cannot be opened: No such file or directory",
-            "failed: tree/inside/fifo is a FIFO, and not copied",
-            "failed: tree/socket is a socket, and not copied",
-            "failed: /dev/null is a device, and not copied",
-            "failed: tree/taken-by-a-folder its copy's name is taken by a folder",
-            "failed: tree/taken-by-a-file its copy's name is taken by what is no folder",
-            "failed: tree/taken-by-a-fifo its copy's name is taken by a device or the like",
-            "  Only files, folders and symbolic links are copied",
+            "failed: missing: cannot be opened: No such file or directory",
+            "failed: tree/inside/fifo: is a FIFO, and not copied",
+            "failed: tree/socket: is a socket, and not copied",
+            "failed: /dev/null: is a device, and not copied",
+            "failed: tree/taken-by-a-folder: into/tree/taken-by-a-folder is there, and is a folder",
+            "failed: tree/taken-by-a-file: into/tree/taken-by-a-file is there, and is not a folder",
+            "failed: tree/taken-by-a-fifo: into/tree/taken-by-a-fifo is there, and is a device or",
+            "  FIFOs, sockets and devices are made anew with --archive.",
         ] {
             assert!(stderr.contains(line), "{line} is missing in\n{stderr}");
         }
@@ -217,27 +217,6 @@ fn the_rights_of_the_source_s_owner_are_not_given_to_the_copy_s() {
     assert_eq!(mode & 0o7777, 0o755);
 }
 
-/// The command as somebody who may not read and write everything; `None` where that cannot be.
-fn as_nobody(port: &str, folder: &Path, arguments: &[&str]) -> Option<Command> {
-    // Whoever made the folder runs this.
-    if fs::metadata(folder).unwrap().uid() != 0 {
-        return Some(copy_command(port, folder, arguments));
-    }
-    let works = Command::new("setpriv")
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups", common::PROGRAM, "--version"])
-        .output()
-        .is_ok_and(|output| output.status.success());
-    if !works {
-        println!("SKIPPED: the check as another user, for want of setpriv or of access");
-        return None;
-    }
-    let plain = copy_command(port, folder, arguments);
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(plain.get_program());
-    command.args(plain.get_args()).current_dir(folder);
-    Some(command)
-}
-
 #[test]
 fn what_may_not_be_read_or_written_is_said_with_a_remedy() {
     on_each_port(|port| {
@@ -265,9 +244,9 @@ fn what_may_not_be_read_or_written_is_said_with_a_remedy() {
         let (stdout, stderr) = text(&output);
         assert_eq!(output.status.code(), Some(1), "{stdout}{stderr}");
         for line in [
-            "failed: tree/secret cannot be opened: Permission denied",
-            "failed: tree/locked cannot be opened: Permission denied",
-            "failed: tree/protected its copy's name is taken by a protected file",
+            "failed: tree/secret: cannot be opened: Permission denied",
+            "failed: tree/locked: cannot be opened: Permission denied",
+            "failed: tree/protected: into/protected is there, and is write-protected",
             "  Ask its owner for `chmod +r`",
             "  --force replaces write-protected files",
         ] {
@@ -328,31 +307,63 @@ fn a_full_disk_fails_what_does_not_fit_and_leaves_no_part_of_it() {
 }
 
 #[test]
-fn a_file_that_changes_meanwhile_gets_no_copy() {
+fn a_file_that_grows_meanwhile_is_copied_as_it_was_and_named() {
     on_each_port(|port| {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("growing");
-        fs::write(&path, vec![7; 60 << 20]).unwrap();
-        fs::write(folder.path().join("calm"), "calm").unwrap();
-        fs::create_dir(folder.path().join("into")).unwrap();
-        let enough = AtomicBool::new(false);
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                let mut file = File::options().append(true).open(&path).unwrap();
-                while !enough.load(Ordering::Relaxed) {
-                    file.write_all(&[7]).unwrap();
-                    thread::sleep(std::time::Duration::from_micros(200));
+        for options in [&[][..], &["--verify"]] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("growing");
+            let length = 60 << 20;
+            let contents = bytes(1, length);
+            fs::write(&path, &contents).unwrap();
+            fs::write(folder.path().join("calm"), "calm").unwrap();
+            fs::create_dir(folder.path().join("into")).unwrap();
+            let (enough, grown) = (AtomicBool::new(false), AtomicBool::new(false));
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    let mut file = File::options().append(true).open(&path).unwrap();
+                    while !enough.load(Ordering::Relaxed) {
+                        file.write_all(&[7; 100]).unwrap();
+                        grown.store(true, Ordering::Relaxed);
+                        thread::sleep(std::time::Duration::from_micros(200));
+                    }
+                });
+                while !grown.load(Ordering::Relaxed) {
+                    thread::yield_now();
                 }
+                let arguments = [options, &["growing", "calm", "into"]].concat();
+                let output = copy(port, folder.path(), &arguments);
+                enough.store(true, Ordering::Relaxed);
+                let (stdout, stderr) = text(&output);
+                assert_eq!(output.status.code(), Some(1), "{stdout}{stderr}");
+                assert!(stdout.contains("2 files") && stdout.contains("; 1 changed"), "{stdout}");
+                let said = "changed while it was copied: growing: it had ";
+                assert!(stderr.contains(said), "{stderr}");
+                assert!(stderr.contains("more when nobody writes to it."), "{stderr}");
             });
-            let output = copy(port, folder.path(), &["growing", "calm", "into"]);
-            enough.store(true, Ordering::Relaxed);
-            let stderr = text(&output).1;
-            assert_eq!(output.status.code(), Some(1), "{stderr}");
-            assert!(stderr.contains("failed: growing changed while it was copied: it had"));
-            assert!(stderr.contains("  Copy it again when nobody writes to it."), "{stderr}");
-        });
-        assert_eq!(names(&folder.path().join("into")), ["calm"]);
+            assert_eq!(names(&folder.path().join("into")), ["calm", "growing"]);
+            let copy = fs::read(folder.path().join("into/growing")).unwrap();
+            assert!(copy[..length] == contents && copy[length..].iter().all(|&byte| byte == 7));
+            assert_eq!((copy.len() - length) % 100, 0, "a line of the log is cut");
+        }
     });
+}
+
+#[test]
+fn names_that_steer_a_terminal_are_escaped() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = "\u{1b}[2J\u{1b}]0;owned\u{7}\nfailed: all";
+    fs::create_dir(folder.path().join("into")).unwrap();
+    fs::create_dir_all(folder.path().join("into").join(name)).unwrap();
+    fs::write(folder.path().join(name), "x").unwrap();
+    for arguments in [&[name, "into"][..], &["into", name, name], &["into", &format!("{name}/x/y")]]
+    {
+        let output = copy("poll", folder.path(), arguments);
+        let (stdout, stderr) = text(&output);
+        assert_eq!(output.status.code(), Some(1), "{stdout}{stderr}");
+        assert!(stderr.contains(r"\x1b[2J\x1b]0;owned\x07\x0afailed: all"), "{stderr}");
+        let harmless = |text: &str| text.bytes().all(|byte| byte == b'\n' || byte >= b' ');
+        assert!(harmless(&stdout) && harmless(&stderr), "{stdout:?}{stderr:?}");
+    }
 }
 
 #[test]

@@ -169,4 +169,5 @@ pub(crate) const CASES: &[Case] = &[
     both("C2", "1,000 clients, half of them killed in mid-transfer, leave nothing behind."),
     both("C3", "Stopped at any moment, `get` leaves no half file under a name, and can go on."),
     both("C4", "Stopped at any moment, `copy` leaves whole files only, and nothing else."),
+    both("T1", "Whatever names, files and file systems do, `copy` loses nothing in silence."),
 ];

@@ -10,15 +10,18 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat, fstat, fsync, mkdirat, openat, statat,
+    AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat, fchmod, fstat, fsync, mkdirat, openat,
+    statat,
 };
 use rustix::io::Errno;
 
 use super::Copying;
-use super::file::attributes;
+use super::file::attributes::{self, Object};
+use super::file::sweep::sweep;
+use super::identity::{self, Identity, Written};
 use super::plan::Item;
 use super::problem::{Doing, Problem};
 
@@ -34,8 +37,14 @@ pub(super) struct Folder {
     to: OwnedFd,
     /// The source's, for messages.
     path: PathBuf,
-    /// Nothing was in the copy when it was opened.
-    is_fresh: bool,
+    /// The copy's, as the user wrote its beginning.
+    to_path: PathBuf,
+    /// This run made the copy, so that all that is in it is of this run.
+    is_made: bool,
+    /// The copy itself.
+    identity: Identity,
+    /// The mount that the copy is in.
+    mount: Option<u64>,
     /// The source's; `None`: it is only the place where a copy goes to.
     stat: Option<Stat>,
     copying: Arc<Copying>,
@@ -70,16 +79,25 @@ impl Folder {
         let stat = stat.map_err(Problem::at(Doing::Open))?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         let copy = Some(c_string(&item.to_name)?);
-        let folder = Folder {
+        let there = fstat(&to).map_err(Problem::at(Doing::Create))?;
+        let mount = identity::mount_of(&to);
+        if there.st_dev == stat.st_dev && mount != identity::mount_of(&from) {
+            copying.identities.read_all();
+        }
+        let mut folder = Folder {
             from,
             to,
             // `tree/.` is `tree`.
             path: item.from_folder.components().collect(),
-            is_fresh: false,
+            to_path: item.to_folder.components().collect(),
+            is_made: false,
+            identity: identity::of(&there),
+            mount,
             stat: None,
             copying: Arc::clone(copying),
             _parent: None,
         };
+        folder.begin_writing()?;
         Ok((folder, Entry { name, copy, kind }))
     }
 
@@ -89,34 +107,66 @@ impl Folder {
         let from = openat(&self.from, &entry.name, flags, Mode::empty());
         let from = from.map_err(Problem::at(Doing::Open))?;
         let stat = fstat(&from).map_err(Problem::at(Doing::Open))?;
-        if self.copying.is_root(&stat) {
+        if self.copying.identities.reads(identity::of(&stat)) {
             return Err(Problem::IntoItself);
         }
         // Until the end, this process must be able to write to it, and nobody else needs to.
-        let is_fresh = match mkdirat(&self.to, entry.copy(), Mode::RWXU) {
+        let is_new = match mkdirat(&self.to, entry.copy(), Mode::RWXU) {
             Ok(()) => true,
             Err(Errno::EXIST) => false,
             Err(errno) => return Err(Problem::at(Doing::Create)(errno)),
         };
         let to = match openat(&self.to, entry.copy(), flags, Mode::empty()) {
             Ok(to) => to,
-            Err(Errno::NOTDIR | Errno::LOOP) => return Err(Problem::NoFolderThere),
+            Err(Errno::NOTDIR | Errno::LOOP) => {
+                return Err(Problem::NotFolderThere(self.to_path_of(entry.copy())));
+            }
             Err(errno) => return Err(Problem::at(Doing::Create)(errno)),
         };
-        if self.stat.is_none() {
-            let root = fstat(&to).map_err(Problem::at(Doing::Create))?;
-            self.copying.note_root(&root);
+        let there = fstat(&to).map_err(Problem::at(Doing::Create))?;
+        let mount = if is_new { self.mount } else { identity::mount_of(&to) };
+        if mount != self.mount {
+            self.copying.identities.read_all();
         }
-        self.copying.ledger.folders.add(1);
-        Ok(Folder {
+        let mut folder = Folder {
             from,
             to,
             path: self.path_of(&entry.name),
-            is_fresh,
-            stat: Some(stat),
+            to_path: self.to_path_of(entry.copy()),
+            is_made: is_new,
+            identity: identity::of(&there),
+            mount,
+            stat: None,
             copying: Arc::clone(&self.copying),
             _parent: Some(Arc::clone(self)),
-        })
+        };
+        folder.begin_writing()?;
+        // From here on it is finished at the end.
+        folder.stat = Some(stat);
+        if there.st_mode & 0o300 != 0o300 {
+            // An earlier copy of a folder that its owner must not write to. If it is not ours, what
+            // is to be written says so.
+            let _ = fchmod(&folder.to, Mode::from_raw_mode(there.st_mode & 0o7777) | Mode::RWXU);
+        }
+        self.copying.ledger.folders.add(1);
+        Ok(folder)
+    }
+
+    /// Notes that copies go into the folder, unless it is a source.
+    fn begin_writing(&mut self) -> Result<(), Problem> {
+        let Copying { identities, ledger, .. } = &*self.copying;
+        match identities.writes(self.identity) {
+            Written::IsSource => return Err(Problem::SourceThere(self.to_path.clone())),
+            Written::First if self.is_made => identities.note_made(self.identity),
+            Written::First => ledger.swept.add(sweep(self.to.as_fd())),
+            Written::Again => self.is_made |= identities.is_made(self.identity),
+        }
+        Ok(())
+    }
+
+    /// Waits until nobody else gives a copy its name in this folder.
+    pub(super) fn naming_turn(&self) -> MutexGuard<'_, ()> {
+        self.copying.identities.naming_turn(self.identity)
     }
 
     /// What is in the source. In the order of the inodes: mostly that of the disk.
@@ -152,26 +202,29 @@ impl Folder {
         self.to.as_fd()
     }
 
-    pub(super) fn is_fresh(&self) -> bool {
-        self.is_fresh
+    /// Whether nothing may be replaced in the copy, because all in it is of this run.
+    pub(super) fn is_made(&self) -> bool {
+        self.is_made
     }
 
     pub(super) fn copying(&self) -> &Arc<Copying> {
         &self.copying
     }
 
-    /// For messages.
+    /// Of an entry of the source, for messages.
     pub(super) fn path_of(&self, name: &CStr) -> PathBuf {
-        if name == c"." {
-            return self.path.clone();
-        }
-        let name = Path::new(OsStr::from_bytes(name.to_bytes()));
-        if self.path == Path::new(".") { name.to_owned() } else { self.path.join(name) }
+        joined(&self.path, name)
+    }
+
+    /// Of an entry of the copy.
+    pub(super) fn to_path_of(&self, name: &CStr) -> PathBuf {
+        joined(&self.to_path, name)
     }
 
     fn finish(&self) -> Result<(), Problem> {
         if let Some(stat) = &self.stat {
-            attributes::of_folder(self.to(), stat).map_err(Problem::at(Doing::Keep))?;
+            let (from, to) = (Object::Open(self.from.as_fd()), Object::Open(self.to()));
+            attributes::keep(&self.copying, &from, &to, stat)?;
         }
         if self.copying.options.sync {
             fsync(&self.to).map_err(Problem::at(Doing::Sync))?;
@@ -186,6 +239,14 @@ impl Drop for Folder {
             self.copying.ledger.fail(self.path.clone(), problem);
         }
     }
+}
+
+fn joined(folder: &Path, name: &CStr) -> PathBuf {
+    if name == c"." {
+        return folder.to_owned();
+    }
+    let name = Path::new(OsStr::from_bytes(name.to_bytes()));
+    if folder == Path::new(".") { name.to_owned() } else { folder.join(name) }
 }
 
 fn c_string(name: &OsStr) -> Result<CString, Problem> {

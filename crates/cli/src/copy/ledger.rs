@@ -1,10 +1,14 @@
 //! What has been done, counted by tasklets and pool threads alike.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rustix::io::Errno;
+
 use super::problem::Problem;
+use crate::shown::Shown;
 
 /// The counts.
 #[derive(Debug, Default)]
@@ -15,13 +19,30 @@ pub(super) struct Ledger {
     pub(super) bytes: Count,
     pub(super) folders: Count,
     pub(super) links: Count,
-    /// Of the files, those that have other names in the source.
+    /// FIFOs, sockets, devices.
+    pub(super) specials: Count,
+    /// With `--archive`, further names that files got; without, files that have further names in
+    /// the source.
     pub(super) hard_links: Count,
+    /// Drafts of killed processes that were removed.
+    pub(super) swept: Count,
     /// Kept because of `--no-clobber`.
     pub(super) kept: Count,
     /// Bytes read so far, for the progress.
     pub(super) moved: Count,
     failures: Mutex<Vec<Failure>>,
+    /// How many copies lack something, and why the first one does.
+    unkept: Mutex<BTreeMap<Unkept, (u64, Errno)>>,
+}
+
+/// What a copy may lack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Unkept {
+    Owners,
+    Permissions,
+    Times,
+    Attributes,
+    Links,
 }
 
 #[derive(Debug, Default)]
@@ -46,8 +67,17 @@ pub(super) struct Failure {
 
 impl Ledger {
     pub(super) fn fail(&self, path: PathBuf, problem: Problem) {
-        tracing::debug!("{}: {problem}", path.display());
+        tracing::debug!("{}: {problem}", Shown::new(&path));
         self.failures().push(Failure { path, problem });
+    }
+
+    pub(super) fn note_unkept(&self, what: Unkept, why: Errno) {
+        let mut unkept = self.unkept.lock().unwrap_or_else(PoisonError::into_inner);
+        unkept.entry(what).or_insert((0, why)).0 += 1;
+    }
+
+    pub(super) fn unkept(&self) -> BTreeMap<Unkept, (u64, Errno)> {
+        self.unkept.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn failures(&self) -> MutexGuard<'_, Vec<Failure>> {

@@ -15,13 +15,15 @@
 //! | `work` | the queue, and what is done by whom |
 //! | `folder` | a folder and its copy, both open |
 //! | `file` | one file, from opening it to the copy's name; in `file/` |
-//! | `file/draft` | the copy while it has no name |
-//! | `file/data`, `file/attributes` | contents and holes; permissions and times |
+//! | `links` | files with several names |
+//! | `identity` | whether two names are one object |
 //! | `problem`, `ledger`, `report` | why not, how many, and what is said |
 
 mod file;
 mod folder;
+mod identity;
 mod ledger;
+mod links;
 mod plan;
 mod problem;
 mod report;
@@ -31,19 +33,21 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use clap::ArgAction;
 use overlapped::port::PortChoice;
 use overlapped::time::{Duration, Instant};
 use overlapped::{Builder, Config, JoinError, scope, spawn};
-use rustix::fs::Stat;
 
 use crate::signals::{self, StopSignals};
 use file::Nameless;
+use identity::Identities;
 use ledger::Ledger;
+use links::Links;
+use plan::Item;
 use work::Queue;
 
 /// A job that runs when the signal comes is let finish: a few small files, or one fsync.
@@ -60,15 +64,26 @@ const GRACE: Duration = Duration::from_secs(60);
 ///   overlapped copy --no-clobber a b c folder    only what is not there yet
 ///   overlapped copy --verify --sync disk.img /mnt/usb/   reads both back before it says so
 ///
-/// No half file ever has a final name: a copy gets its name when all of it is there, and what is
-/// cut short leaves nothing. What cannot be copied is listed at the end, and the rest goes on.
+/// No half file ever has a final name: a copy gets its name when all of it is there, written and
+/// closed without an error, and what is cut short leaves nothing. What a process that was killed
+/// (kill -9) has left, `.NAME.overlapped-...`, is removed by the next copy into that folder. What
+/// cannot be copied is listed at the end, and the rest goes on.
+///
+/// A source is never replaced by a copy, whatever links, mounts or folded case lead to it, nor is a
+/// copy by another one of the same run: where DST takes README and readme for one name, the second
+/// fails. A file is read to its end, whatever length it claims. One that is written to meanwhile is
+/// copied as far as it was there, and named; the exit code is 1.
+///
+/// What DST cannot keep, or not from you (owners, permissions, times, attributes), is counted and
+/// said once; that is no failure. Without -p or -a, owners, ACLs and extended attributes are not
+/// kept, nor the set-user-ID and set-group-ID bits, files with several names become files of their
+/// own, and FIFOs, sockets and devices are refused.
 ///
 /// Not as with cp: symbolic links stay links, also those given as SRC; a file or link that has the
-/// copy's name is replaced, not written into; files with several names become files of their own.
-/// FIFOs, sockets and devices are refused. Owners, ACLs and extended attributes are not kept, nor
-/// the set-user-ID and set-group-ID bits.
+/// copy's name is replaced, not written into, unless it is a mount point, as in containers.
 ///
-/// Exit code: 0 when everything is copied, 1 when something is not, 130 after Ctrl-C.
+/// Exit code: 0 when everything is copied, 1 when something is not or has changed meanwhile, 2 when
+/// the command line is malformed, 130 after Ctrl-C, 143 after SIGTERM.
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
@@ -88,14 +103,23 @@ pub(crate) struct Arguments {
     /// Keeps files that are there, and counts them; that is no failure
     #[arg(short, long, conflicts_with = "force")]
     no_clobber: bool,
-    /// Reads every copy and its source once more, and compares them, before the copy gets its name
+    /// Compares every copy with its source before it gets its name. The copy is written to its
+    /// device and dropped from the kernel's cache first, so what is compared was read from the
+    /// device; a cache of the device itself is not seen through
     #[arg(long)]
     verify: bool,
-    /// Waits until every copy is on the disk before it gets its name (fsync)
+    /// Waits until every copy is on the disk before it gets its name (fsync), and the names, too
     #[arg(long)]
     sync: bool,
-    /// For the habit of cp: folders are copied whole, and permissions and times kept, anyway
-    #[arg(short = 'r', short_aliases = ['R', 'a', 'p'], action = ArgAction::Count, hide = true)]
+    /// Keeps all that can be kept, as cp -a: what -p keeps, extended attributes, and files with
+    /// several names as one; FIFOs, sockets and devices are made anew
+    #[arg(short, long)]
+    archive: bool,
+    /// Keeps owners, the set-user-ID and set-group-ID bits, and ACLs, as cp -p
+    #[arg(short, long)]
+    preserve: bool,
+    /// For the habit of cp: folders are copied whole anyway
+    #[arg(short = 'r', short_alias = 'R', action = ArgAction::Count, hide = true)]
     _habit: u8,
 }
 
@@ -106,6 +130,9 @@ struct Options {
     no_clobber: bool,
     verify: bool,
     sync: bool,
+    archive: bool,
+    /// Also with `archive`.
+    preserve: bool,
 }
 
 /// One call of the program, as tasklets and pool threads see it.
@@ -114,19 +141,21 @@ struct Copying {
     options: Options,
     ledger: Ledger,
     nameless: Nameless,
-    /// Copies of folders that were named on the command line: by device and number.
-    roots: Mutex<Vec<(u64, u64)>>,
+    identities: Identities,
+    links: Links,
     stopped: AtomicBool,
 }
 
 impl Copying {
-    fn new(arguments: &Arguments) -> Copying {
-        let Arguments { force, no_clobber, verify, sync, .. } = *arguments;
+    fn new(arguments: &Arguments, items: &[Item]) -> Copying {
+        let Arguments { force, no_clobber, verify, sync, archive, preserve, .. } = *arguments;
+        let preserve = preserve || archive;
         Copying {
-            options: Options { force, no_clobber, verify, sync },
+            options: Options { force, no_clobber, verify, sync, archive, preserve },
             ledger: Ledger::default(),
             nameless: Nameless::default(),
-            roots: Mutex::default(),
+            identities: Identities::new(items),
+            links: Links::default(),
             stopped: AtomicBool::new(false),
         }
     }
@@ -134,17 +163,6 @@ impl Copying {
     /// Whether jobs are to begin no further file.
     fn is_stopped(&self) -> bool {
         self.stopped.load(Relaxed)
-    }
-
-    fn note_root(&self, stat: &Stat) {
-        let mut roots = self.roots.lock().unwrap_or_else(PoisonError::into_inner);
-        roots.push((stat.st_dev, stat.st_ino));
-    }
-
-    /// Whether a source is a copy of this run: another name of it was given.
-    fn is_root(&self, stat: &Stat) -> bool {
-        let roots = self.roots.lock().unwrap_or_else(PoisonError::into_inner);
-        roots.contains(&(stat.st_dev, stat.st_ino))
     }
 }
 
@@ -154,14 +172,14 @@ pub(crate) fn main(port: PortChoice, arguments: &Arguments) -> anyhow::Result<Ex
         tracing::info!("the limit on open files stays as it is: {error}");
     }
     let jobs = arguments.jobs.map_or_else(default_jobs, NonZeroUsize::get);
-    let copying = Arc::new(Copying::new(arguments));
+    let copying = Arc::new(Copying::new(arguments, &items));
     let signals = StopSignals::register().context("cannot handle Ctrl-C and SIGTERM")?;
     let begin = Instant::now();
     let total = report::total(&items);
     let queue = Queue::new(Arc::clone(&copying), items);
     let copy = || until_stopped(&copying, Rc::new(queue), jobs, total, signals);
     let stopped = Config::new().port(port).grace(GRACE).run_until(copy)??;
-    report::report(&copying.ledger, begin.elapsed(), stopped)
+    report::report(&copying, begin.elapsed(), stopped)
 }
 
 fn default_jobs() -> usize {

@@ -5,9 +5,12 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+
+use crate::shown::Shown;
 
 /// One SRC and its copy: an entry of one folder, and of another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +21,13 @@ pub(super) struct Item {
     pub(super) to_name: OsString,
     /// As the user wrote it.
     pub(super) shown: PathBuf,
+}
+
+impl Item {
+    /// Where the source is.
+    pub(super) fn source(&self) -> PathBuf {
+        self.from_folder.join(&self.from_name)
+    }
 }
 
 /// A path as it was written: `Path` takes `a/.` for `a`, and cp does not.
@@ -60,15 +70,15 @@ pub(super) fn plan(sources: &[PathBuf], target: &Path) -> anyhow::Result<Vec<Ite
         Ok(metadata) => metadata.is_dir(),
         Err(error) if error.kind() == ErrorKind::NotFound => false,
         Err(error) => {
-            return Err(error).with_context(|| format!("cannot look at {}", target.display()));
+            return Err(error).with_context(|| format!("cannot look at {}", Shown::new(target)));
         }
     };
     if !into && sources.len() > 1 {
         bail!(
-            "{} is no folder, and several files can only be copied into one. Make it first: mkdir \
-             -p {}",
-            target.display(),
-            target.display()
+            "{} is not a folder, and several files can only be copied into one. Make it first: \
+             mkdir -p {}",
+            Shown::new(target),
+            Shown::new(target)
         );
     }
     let mut items = Vec::new();
@@ -76,11 +86,13 @@ pub(super) fn plan(sources: &[PathBuf], target: &Path) -> anyhow::Result<Vec<Ite
     for source in sources {
         let item = item(source, target, into)?;
         refuse_itself(&item)?;
-        if !names.insert((item.to_folder.clone(), item.to_name.clone())) {
+        // What is in several folders may be merged: names that meet there are found out later.
+        let is_contents = item.to_name == ".";
+        if !names.insert((item.to_folder.clone(), item.to_name.clone())) && !is_contents {
             bail!(
                 "two of the sources would become {}. Copy them one after the other, or to \
                  different names",
-                item.to_folder.join(&item.to_name).display()
+                Shown::new(&item.to_folder.join(&item.to_name))
             );
         }
         items.push(item);
@@ -102,16 +114,16 @@ fn item(source: &Path, target: &Path, into: bool) -> anyhow::Result<Item> {
         (target.to_owned(), from.name)
     } else {
         if to.ends_in_slash && !fs::metadata(source).is_ok_and(|source| source.is_dir()) {
-            bail!("{} is no folder. Make it first, or leave out the slash", target.display());
+            bail!("{} is not a folder. Make it first, or leave out the slash", Shown::new(target));
         }
         (to.folder(), to.name)
     };
     if !into && !to_folder.is_dir() {
         bail!(
-            "{} is to be copied into {}, which is no folder. Make it first: mkdir -p {}",
-            from.path.display(),
-            to_folder.display(),
-            to_folder.display()
+            "{} is to be copied into {}, which is not a folder. Make it first: mkdir -p {}",
+            Shown::new(from.path),
+            Shown::new(&to_folder),
+            Shown::new(&to_folder)
         );
     }
     Ok(Item {
@@ -123,27 +135,34 @@ fn item(source: &Path, target: &Path, into: bool) -> anyhow::Result<Item> {
     })
 }
 
-/// A folder cannot become a part of itself: the copy would never end.
+/// A folder cannot become a part of itself: the copy would never end. Compared as what they are,
+/// not by their names: links and bind mounts have others.
 fn refuse_itself(item: &Item) -> anyhow::Result<()> {
-    let from = item.from_folder.join(&item.from_name);
+    let from = item.source();
     if !fs::symlink_metadata(&from).is_ok_and(|from| from.is_dir()) {
         return Ok(());
     }
-    let (Ok(from), Ok(folder)) = (from.canonicalize(), item.to_folder.canonicalize()) else {
-        return Ok(());
-    };
-    // The name may be there, and be another name of the same folder.
-    let to = folder.join(&item.to_name);
-    let to = to.canonicalize().unwrap_or(to);
-    if to == from {
-        bail!("{} and its copy are the same folder", item.shown.display());
-    }
-    if to.starts_with(&from) {
+    let identity = |path: &Path| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+    let from = identity(&from);
+    if from.is_some() && identity(&item.to_folder.join(&item.to_name)) == from {
         bail!(
-            "{} cannot be copied into itself ({}). Choose a DST outside of it",
-            item.shown.display(),
-            to.display()
+            "source and target are the same folder: {} and its copy. Choose another DST",
+            Shown::new(&item.shown)
         );
+    }
+    let (mut above, mut at) = (item.to_folder.clone(), identity(&item.to_folder));
+    while at.is_some() {
+        if at == from {
+            bail!(
+                "{} cannot be copied into itself ({}). Choose a DST outside of it",
+                Shown::new(&item.shown),
+                Shown::new(&item.to_folder.join(&item.to_name))
+            );
+        }
+        above.push("..");
+        let next = identity(&above);
+        // The root is its own parent.
+        at = if next == at { None } else { next };
     }
     Ok(())
 }
@@ -208,7 +227,7 @@ mod tests {
         let folder = folder();
         for (sources, target, text) in [
             (&["file", "tree"][..], "new", "mkdir -p"),
-            (&["file", "tree"], "file", "is no folder"),
+            (&["file", "tree"], "file", "is not a folder"),
             (&["file"], "no/where", "mkdir -p"),
             (&["file"], "new/", "leave out the slash"),
             (&["tree", "other/tree"], "into", "one after the other"),

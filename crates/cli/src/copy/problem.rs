@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind};
+use std::path::PathBuf;
 
 use rustix::fs::FileType;
 use rustix::io::Errno;
+
+use crate::shown::Shown;
 
 /// Why something was not copied.
 #[derive(Debug)]
@@ -14,21 +17,29 @@ pub(super) enum Problem {
     /// Neither a file, a folder nor a symbolic link.
     Special(FileType),
     /// The name of the copy stands for such a thing.
-    SpecialThere,
+    SpecialThere(PathBuf),
     /// The name of the copy stands for a folder.
-    FolderThere,
+    FolderThere(PathBuf),
     /// A folder's copy has the name of something else.
-    NoFolderThere,
-    /// The name of the copy stands for the source itself.
-    Same,
+    NotFolderThere(PathBuf),
+    /// The name of the copy stands for the source itself, perhaps through a link.
+    Same(PathBuf),
+    /// The name of the copy stands for another source of this run.
+    SourceThere(PathBuf),
+    /// The name of the copy stands for another copy of this run.
+    JustMade(PathBuf),
     /// The name of the copy stands for a file that may not be written to.
-    WriteProtected,
+    WriteProtected(PathBuf),
     /// The copy of a folder stands in it.
     IntoItself,
-    /// It was written to meanwhile.
+    /// It was written to meanwhile. There is a copy, of what was read.
     Changed { before: u64, after: u64 },
+    /// It was written to meanwhile, so that `--verify` could not compare.
+    ChangedUnverified,
     /// `--verify` found another byte.
     Differs { at: u64 },
+    /// A signal came before the end.
+    Stopped,
     /// Nobody got to it: a bug, or the process is out of something.
     Lost(String),
 }
@@ -40,6 +51,11 @@ pub(super) enum Doing {
     Read,
     Create,
     Write,
+    /// What was written had not been refused, but did not get through: the last look at a file
+    /// before it gets its name.
+    Close,
+    /// The copy is a mount point: it cannot be replaced, and was written to.
+    InPlace,
     /// The copy is there, without its permissions or times.
     Keep,
     Sync,
@@ -56,21 +72,34 @@ impl Problem {
     pub(super) fn remedy(&self) -> Option<&'static str> {
         Some(match self {
             Problem::Call(doing, error) => return remedy(*doing, error),
-            Problem::Special(_) => {
-                "Only files, folders and symbolic links are copied: mknod, mkfifo"
+            Problem::Special(_) => "FIFOs, sockets and devices are made anew with --archive",
+            Problem::SpecialThere(_) => {
+                "Nothing but files and links is replaced: move it away first"
             }
-            Problem::SpecialThere => "Nothing but files and links is replaced: move it away first",
-            Problem::FolderThere | Problem::NoFolderThere => {
+            Problem::FolderThere(_) | Problem::NotFolderThere(_) => {
                 "A folder and a file do not replace each other: move one away first"
             }
-            Problem::WriteProtected => "--force replaces write-protected files, too",
-            Problem::IntoItself => "Choose a DST outside of it",
-            Problem::Changed { .. } => "Copy it again when nobody writes to it",
+            Problem::WriteProtected(_) => "--force replaces write-protected files, too",
+            Problem::SourceThere(_) | Problem::IntoItself => "Choose a DST outside of the sources",
+            Problem::JustMade(_) => {
+                "Two sources have one name in the destination, which may not tell A from a: rename \
+                 one of them, or copy them to different folders"
+            }
+            Problem::Changed { .. } => {
+                "What changes while it is copied may be copied half old and half new: copy it once \
+                 more when nobody writes to it"
+            }
+            Problem::ChangedUnverified => "Copy it again when nobody writes to it",
             Problem::Differs { .. } => {
                 "The copy was not kept. Try again; if it stays so, test memory and disk"
             }
-            Problem::Same | Problem::Lost(_) => return None,
+            Problem::Same(_) | Problem::Stopped | Problem::Lost(_) => return None,
         })
+    }
+
+    /// Whether there is a copy all the same.
+    pub(super) fn is_warning(&self) -> bool {
+        matches!(self, Problem::Changed { .. })
     }
 }
 
@@ -91,8 +120,8 @@ fn remedy(doing: Doing, error: &io::Error) -> Option<&'static str> {
             Some(libc::EMFILE) => {
                 "Raise the limit on open files, `ulimit -n`, or take fewer --jobs"
             }
-            Some(libc::ENFILE) => "The system has no open files left: raise `sysctl fs.file-max`",
             Some(libc::EIO) => "The disk does not answer as it should: look at `dmesg`",
+            Some(libc::ENFILE) => "The system has no open files left: raise `sysctl fs.file-max`",
             _ => return None,
         },
     })
@@ -107,6 +136,10 @@ impl fmt::Display for Problem {
                     Doing::Read => "cannot be read",
                     Doing::Create => "cannot make its copy",
                     Doing::Write => "cannot write its copy",
+                    Doing::Close => "cannot finish writing its copy",
+                    Doing::InPlace => {
+                        "its copy is a mount point, was written to, and is now incomplete"
+                    }
                     Doing::Keep => "cannot keep its permissions and times",
                     Doing::Sync => "cannot get its copy onto the disk",
                     Doing::Name => "cannot give its copy the name",
@@ -122,26 +155,45 @@ impl fmt::Display for Problem {
                 };
                 write!(f, "is {kind}, and not copied")
             }
-            Problem::SpecialThere => {
-                f.write_str("its copy's name is taken by a device or the like")
+            Problem::SpecialThere(to) => {
+                write!(f, "{} is there, and is a device or the like", Shown::new(to))
             }
-            Problem::FolderThere => f.write_str("its copy's name is taken by a folder"),
-            Problem::NoFolderThere => f.write_str("its copy's name is taken by what is no folder"),
-            Problem::Same => f.write_str("and its copy are the same file"),
-            Problem::WriteProtected => f.write_str("its copy's name is taken by a protected file"),
+            Problem::FolderThere(to) => write!(f, "{} is there, and is a folder", Shown::new(to)),
+            Problem::NotFolderThere(to) => {
+                write!(f, "{} is there, and is not a folder", Shown::new(to))
+            }
+            Problem::Same(to) => {
+                write!(f, "source and target are the same file ({})", Shown::new(to))
+            }
+            Problem::SourceThere(to) => {
+                write!(f, "{} is another source, and not replaced", Shown::new(to))
+            }
+            Problem::JustMade(to) => {
+                write!(f, "{} was just made from another source, and stays", Shown::new(to))
+            }
+            Problem::WriteProtected(to) => {
+                write!(f, "{} is there, and is write-protected", Shown::new(to))
+            }
             Problem::IntoItself => f.write_str("cannot be copied into itself"),
-            Problem::Changed { before, after } if before != after => {
-                write!(f, "changed while it was copied: it had {before} bytes, and has {after}")
+            Problem::Changed { before, after } if before != after => write!(
+                f,
+                "it had {before} bytes, and has {after}; the copy is of what was read meanwhile"
+            ),
+            Problem::Changed { .. } => {
+                f.write_str("it was written to; the copy is of what was read meanwhile")
             }
-            Problem::Changed { .. } => f.write_str("changed while it was copied"),
-            Problem::Differs { at } => write!(f, "and its copy differ at byte {at}"),
+            Problem::ChangedUnverified => {
+                f.write_str("changed while it was copied, and could not be verified")
+            }
+            Problem::Differs { at } => write!(f, "its copy differs at byte {at}"),
+            Problem::Stopped => f.write_str("stopped before its end"),
             Problem::Lost(why) => f.write_str(why),
         }
     }
 }
 
 /// Without the number: "No space left on device (os error 28)".
-fn plain(error: &io::Error) -> String {
+pub(super) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     text.split_once(" (os error").map_or(text.clone(), |(text, _)| text.to_owned())
 }

@@ -10,12 +10,16 @@ use overlapped::time::{Duration, interval};
 use overlapped::{Builder, Tasklet};
 
 use super::Copying;
-use super::ledger::Ledger;
+use super::ledger::{Failure, Ledger, Unkept};
 use super::plan::Item;
+use super::problem::plain;
 use crate::say;
+use crate::shown::Shown;
 
 /// Between two looks at the counts.
 const TICK: Duration = Duration::from_millis(100);
+
+const UNKNOWN_THERE: &str = "the destination does not take them, or not from you";
 
 const KNOWN: &str = "[{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta} {wide_msg}";
 const UNKNOWN: &str = "{spinner} {bytes} {bytes_per_sec} {wide_msg}";
@@ -82,25 +86,28 @@ fn show(bar: &ProgressBar, ledger: &Ledger) {
 
 /// The totals, the failures, and the exit code.
 pub(super) fn report(
-    ledger: &Ledger,
+    copying: &Copying,
     took: Duration,
     stopped: Option<&'static str>,
 ) -> anyhow::Result<ExitCode> {
-    let failures = complain(ledger);
+    let ledger = &copying.ledger;
+    let complaints = complain(ledger);
+    lament(ledger);
     if let Some(signal) = stopped {
         let text = "what has a name is whole, and nothing else is left; copied so far:";
         let _ = writeln!(io::stderr(), "stopped by {signal}; {text}");
     }
-    say(totals(ledger, took, failures))?;
+    say(totals(copying, took, &complaints))?;
     Ok(match stopped {
         Some("SIGTERM") => ExitCode::from(143),
         Some(_) => ExitCode::from(130),
-        None if failures > 0 => ExitCode::FAILURE,
+        None if complaints.failed + complaints.changed > 0 => ExitCode::FAILURE,
         None => ExitCode::SUCCESS,
     })
 }
 
-fn totals(ledger: &Ledger, took: Duration, failures: usize) -> String {
+fn totals(copying: &Copying, took: Duration, complaints: &Complaints) -> String {
+    let (ledger, archive) = (&copying.ledger, copying.options.archive);
     let (bytes, seconds) = (ledger.bytes.get(), took.as_secs_f64());
     let rate = HumanBytes((bytes as f64 / seconds.max(1e-6)) as u64);
     let mut text = format!(
@@ -115,14 +122,26 @@ fn totals(ledger: &Ledger, took: Duration, failures: usize) -> String {
     if links > 0 {
         text += &format!("; {}", many(links, "symbolic link"));
     }
-    if ledger.hard_links.get() > 0 {
-        text += &format!("; {} had other names, too", HumanCount(ledger.hard_links.get()));
+    if ledger.specials.get() > 0 {
+        text += &format!("; {} FIFOs, sockets or devices", HumanCount(ledger.specials.get()));
+    }
+    let hard_links = ledger.hard_links.get();
+    if hard_links > 0 && archive {
+        text += &format!("; {}", many(hard_links, "hard link"));
+    } else if hard_links > 0 {
+        text += &format!("; {} had other names, too", HumanCount(hard_links));
+    }
+    if ledger.swept.get() > 0 {
+        text += &format!("; {} left by a killed copy removed", many(ledger.swept.get(), "draft"));
     }
     if ledger.kept.get() > 0 {
         text += &format!("; {} were there and stay", HumanCount(ledger.kept.get()));
     }
-    if failures > 0 {
-        text += &format!("; {} failed", HumanCount(failures as u64));
+    for (count, what) in [(complaints.changed, "changed meanwhile"), (complaints.failed, "failed")]
+    {
+        if count > 0 {
+            text += &format!("; {} {what}", HumanCount(count as u64));
+        }
     }
     text + "\n"
 }
@@ -131,17 +150,43 @@ fn many(count: u64, what: &str) -> String {
     format!("{} {what}{}", HumanCount(count), if count == 1 { "" } else { "s" })
 }
 
-/// Lists what failed on standard error, each remedy once, and says how many there were.
-fn complain(ledger: &Ledger) -> usize {
+/// Says once what copies lack. They are whole all the same.
+fn lament(ledger: &Ledger) {
+    let unkept = ledger.unkept();
+    let mut out = io::stderr().lock();
+    for (what, (count, why)) in &unkept {
+        let (what, remedy) = match what {
+            Unkept::Owners => ("the owner", "only root gives files to other owners"),
+            Unkept::Permissions => ("the permissions", UNKNOWN_THERE),
+            Unkept::Times => ("the times", UNKNOWN_THERE),
+            Unkept::Attributes => ("ACLs or extended attributes", UNKNOWN_THERE),
+            Unkept::Links => ("one file of several names", "it was copied once more"),
+        };
+        let why = plain(&io::Error::from(*why));
+        let _ = writeln!(out, "not kept: {what}, of {}: {why} ({remedy})", HumanCount(*count));
+    }
+}
+
+/// How much there was to complain about.
+struct Complaints {
+    failed: usize,
+    /// Copied all the same.
+    changed: usize,
+}
+
+/// Lists what failed on standard error, each remedy once, and says how much it was.
+fn complain(ledger: &Ledger) -> Complaints {
     let mut failures = ledger.failures();
     failures.sort_by(|one, other| one.path.cmp(&other.path));
     let mut out = io::stderr().lock();
-    for failure in failures.iter() {
-        let _ = writeln!(out, "failed: {} {}", failure.path.display(), failure.problem);
+    for Failure { path, problem } in failures.iter() {
+        let what = if problem.is_warning() { "changed while it was copied" } else { "failed" };
+        let _ = writeln!(out, "{what}: {}: {problem}", Shown::new(path));
     }
     let remedies: BTreeSet<_> = failures.iter().filter_map(|f| f.problem.remedy()).collect();
     for remedy in remedies {
         let _ = writeln!(out, "  {remedy}.");
     }
-    failures.len()
+    let changed = failures.iter().filter(|failure| failure.problem.is_warning()).count();
+    Complaints { failed: failures.len() - changed, changed }
 }

@@ -42,9 +42,15 @@ const PIECE: u64 = 16 << 20;
 pub(super) enum Work {
     Item(Item),
     Folder(Arc<Folder>, Entry),
-    /// Files and symbolic links.
+    /// All that is no folder, and small as far as is known.
     Files(Arc<Folder>, Vec<Entry>),
     Large(Arc<Folder>, Entry),
+}
+
+impl Work {
+    fn file((folder, entry): (Arc<Folder>, Entry)) -> Work {
+        Work::Files(folder, vec![entry])
+    }
 }
 
 /// The queue, and those who wait for it.
@@ -69,7 +75,7 @@ impl Queue {
             let more = match work {
                 Work::Large(folder, entry) => {
                     self.copy_large(&folder, &entry);
-                    Vec::new()
+                    self.copying.links.released().into_iter().map(Work::file).collect()
                 }
                 work => {
                     let copying = Arc::clone(&self.copying);
@@ -118,26 +124,22 @@ impl Queue {
     }
 
     fn try_copy_large(&self, folder: &Arc<Folder>, entry: &Entry) -> Result<Copied, Problem> {
-        loop {
-            let begun = {
-                let (folder, entry) = (Arc::clone(folder), entry.clone());
-                in_the_pool(move || file::begin(&folder, &entry, u64::MAX))??
-            };
-            let begun = match begun {
-                Ok(begun) => begun,
-                Err(copied) => return Ok(copied),
-            };
-            self.move_contents(&begun)?;
-            let begun = if self.copying.options.verify { verify(begun)? } else { begun };
-            if let Some(copied) = in_the_pool(move || begun.end())?? {
-                return Ok(copied);
-            }
-        }
+        let begun = {
+            let (folder, entry) = (Arc::clone(folder), entry.clone());
+            in_the_pool(move || file::begin(&folder, &entry, u64::MAX))??
+        };
+        let begun = match begun {
+            Ok(begun) => begun,
+            Err(copied) => return Ok(copied),
+        };
+        let begun = self.move_contents(begun)?;
+        let begun = if self.copying.options.verify { verify(begun)? } else { begun };
+        in_the_pool(move || begun.end())?
     }
 
     /// A suspension point at every piece: a kill ends it here, and the draft is gone.
-    fn move_contents(&self, begun: &Begun) -> Result<(), Problem> {
-        let Begun { from, draft, stat, .. } = begun;
+    fn move_contents(&self, mut begun: Begun) -> Result<Begun, Problem> {
+        let Begun { from, draft, stat, .. } = &begun;
         let mut at = 0;
         while let Some(Part { begin, end }) =
             data::next_part(from.as_fd(), stat, at).map_err(Problem::at(Doing::Read))?
@@ -151,11 +153,18 @@ impl Queue {
                 self.copying.ledger.moved.add(moved);
                 at += moved;
                 if moved < piece {
-                    return Err(Problem::Changed { before: data::size(stat), after: at });
+                    begun.length = at;
+                    return Ok(begun);
                 }
             }
         }
-        data::end_in_hole(draft.as_fd(), stat)
+        in_the_pool(move || {
+            let Begun { from, draft, stat, .. } = &begun;
+            let (from, draft, stopped) = (from.as_fd(), draft.as_fd(), &begun.copying().stopped);
+            let mut buffer = vec![0; BUFFER];
+            begun.length = data::copy_rest(from, draft, stat, at, &mut buffer, stopped)?;
+            Ok(begun)
+        })?
     }
 }
 
@@ -168,12 +177,12 @@ fn of_transfer(error: TransferError) -> Problem {
 }
 
 /// In pieces, so that a kill comes through.
-fn verify(mut begun: Begun) -> Result<Begun, Problem> {
+fn verify(begun: Begun) -> Result<Begun, Problem> {
     let Part { mut begin, end } = begun.whole();
+    let mut begun = in_the_pool(move || begun.settle().map(|()| begun))??;
     while begin < end {
         let part = Part { begin, end: end.min(begin + PIECE) };
-        begun =
-            in_the_pool(move || data::compare(&begun.from, &begun.draft, part).map(|()| begun))??;
+        begun = in_the_pool(move || begun.compare(part).map(|()| begun))??;
         begin = part.end;
     }
     Ok(begun)
@@ -206,6 +215,7 @@ fn run(work: Work, copying: &Arc<Copying>) -> Vec<Work> {
         Work::Files(folder, entries) => copy_files(&folder, &entries, &mut more),
         Work::Large(..) => unreachable!("a worker's own part"),
     }
+    more.extend(copying.links.released().into_iter().map(Work::file));
     // The way to this thread is paid for: the last bundle of files goes with it.
     if let Some(Work::Files(..)) = more.last()
         && let Some(Work::Files(folder, entries)) = more.pop()
@@ -222,15 +232,15 @@ fn sort(folder: &Arc<Folder>, entries: Vec<Entry>, more: &mut Vec<Work>) {
     for entry in entries {
         match entry.kind {
             FileType::Directory => more.push(Work::Folder(Arc::clone(folder), entry)),
-            FileType::RegularFile | FileType::Symlink => {
+            FileType::Unknown => {
+                let path = folder.path_of(&entry.name);
+                folder.copying().ledger.fail(path, Problem::Special(entry.kind));
+            }
+            _ => {
                 bundle.push(entry);
                 if bundle.len() == FILES {
                     bundles.push(Work::Files(Arc::clone(folder), std::mem::take(&mut bundle)));
                 }
-            }
-            kind => {
-                let path = folder.path_of(&entry.name);
-                folder.copying().ledger.fail(path, Problem::Special(kind));
             }
         }
     }
@@ -248,8 +258,8 @@ fn copy_files(folder: &Arc<Folder>, entries: &[Entry], more: &mut Vec<Work>) {
             return;
         }
         let copied = match entry.kind {
-            FileType::Symlink => file::copy_link(folder, entry),
-            _ => file::copy(folder, entry, &mut buffer),
+            FileType::RegularFile => file::copy(folder, entry, &mut buffer),
+            _ => file::special::copy(folder, entry),
         };
         match copied {
             Ok(Copied::Large) => more.push(Work::Large(Arc::clone(folder), entry.clone())),

@@ -24,6 +24,27 @@ pub(crate) fn copy(port: &str, folder: &Path, arguments: &[&str]) -> Output {
     copy_command(port, folder, arguments).output().unwrap()
 }
 
+/// The command as somebody who may not read and write everything; `None` where that cannot be.
+pub(crate) fn as_nobody(port: &str, folder: &Path, arguments: &[&str]) -> Option<Command> {
+    // Whoever made the folder runs this.
+    if fs::metadata(folder).unwrap().uid() != 0 {
+        return Some(copy_command(port, folder, arguments));
+    }
+    let works = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups", PROGRAM, "--version"])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !works {
+        println!("SKIPPED: the check as another user, for want of setpriv or of access");
+        return None;
+    }
+    let plain = copy_command(port, folder, arguments);
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(plain.get_program());
+    command.args(plain.get_args()).current_dir(folder);
+    Some(command)
+}
+
 /// So many bytes that differ from those of another seed.
 pub(crate) fn bytes(seed: u32, length: usize) -> Vec<u8> {
     let mut state = u64::from(seed) << 32 | length as u64 | 1;

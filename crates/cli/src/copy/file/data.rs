@@ -2,8 +2,9 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use rustix::fs::{SeekFrom, Stat, copy_file_range, ftruncate, seek};
+use rustix::fs::{SeekFrom, Stat, copy_file_range, fstat, ftruncate, seek};
 use rustix::io::{Errno, pread, pwrite};
 
 use crate::copy::problem::{Doing, Problem};
@@ -50,30 +51,53 @@ pub(in crate::copy) fn size(stat: &Stat) -> u64 {
     u64::try_from(stat.st_size).unwrap_or(0)
 }
 
-/// Copies a whole file by plain calls.
+/// Copies a whole file by plain calls, and says how long it was.
 pub(in crate::copy) fn copy(
     from: BorrowedFd<'_>,
     to: BorrowedFd<'_>,
     stat: &Stat,
     buffer: &mut [u8],
-) -> Result<(), Problem> {
-    let (mut at, size) = (0, size(stat));
+    stopped: &AtomicBool,
+) -> Result<u64, Problem> {
+    let mut at = 0;
     while let Some(part) = next_part(from, stat, at).map_err(Problem::at(Doing::Read))? {
-        let copied = copy_part(from, to, part, buffer)?;
-        at = part.end;
-        if copied < part.end {
-            return Err(Problem::Changed { before: size, after: copied });
+        at = copy_part(from, to, part, buffer)?;
+        if at < part.end {
+            return Ok(at);
         }
     }
-    end_in_hole(to, stat)
+    copy_rest(from, to, stat, at, buffer, stopped)
 }
 
-/// A file that ends in a hole has not got its length from what was written.
-pub(in crate::copy) fn end_in_hole(to: BorrowedFd<'_>, stat: &Stat) -> Result<(), Problem> {
-    if (stat.st_blocks as u64).saturating_mul(512) < size(stat) {
-        ftruncate(to, size(stat)).map_err(Problem::at(Doing::Write))?;
+/// Copies what follows the parts that could be told beforehand: a hole, and contents of files that
+/// claim to be shorter than they are, as many do in `/proc`. Of a file that grows meanwhile, it is
+/// what was there at the beginning.
+pub(in crate::copy) fn copy_rest(
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+    stat: &Stat,
+    mut at: u64,
+    buffer: &mut [u8],
+    stopped: &AtomicBool,
+) -> Result<u64, Problem> {
+    if at < size(stat) {
+        at = size(stat);
+        ftruncate(to, at).map_err(Problem::at(Doing::Write))?;
     }
-    Ok(())
+    loop {
+        let read = read_at(from, buffer, at).map_err(Problem::at(Doing::Read))?;
+        if read == 0 {
+            return Ok(at);
+        }
+        if size(&fstat(from).map_err(Problem::at(Doing::Read))?) > size(stat) {
+            return Ok(at);
+        }
+        write_all_at(to, &buffer[..read], at)?;
+        at += read as u64;
+        if stopped.load(Relaxed) {
+            return Err(Problem::Stopped);
+        }
+    }
 }
 
 /// Copies a part, and says where it ended: earlier where the file ends earlier.
@@ -128,8 +152,13 @@ fn write_all_at(file: BorrowedFd<'_>, bytes: &[u8], at: u64) -> Result<(), Probl
     Ok(())
 }
 
-/// Reads `part` of both, and finds the first difference. The ends count.
-pub(in crate::copy) fn compare(from: impl AsFd, to: impl AsFd, part: Part) -> Result<(), Problem> {
+/// Reads `part` of both, and finds the first difference. The copy must be `length` bytes long.
+pub(in crate::copy) fn compare(
+    from: impl AsFd,
+    to: impl AsFd,
+    part: Part,
+    length: u64,
+) -> Result<(), Problem> {
     let (mut one, mut other) = (vec![0; BUFFER], vec![0; BUFFER]);
     let mut at = part.begin;
     while at < part.end {
@@ -138,16 +167,14 @@ pub(in crate::copy) fn compare(from: impl AsFd, to: impl AsFd, part: Part) -> Re
             read_full(from.as_fd(), &mut one[..room], at).map_err(Problem::at(Doing::Read))?;
         let copy =
             read_full(to.as_fd(), &mut other[..room], at).map_err(Problem::at(Doing::Write))?;
-        if one[..read] != other[..copy] {
+        if one[..read] != other[..copy] || read < room {
             let same = one[..read].iter().zip(&other[..copy]).take_while(|(a, b)| a == b).count();
             return Err(Problem::Differs { at: at + same as u64 });
         }
-        if read == 0 {
-            return Err(Problem::Differs { at });
-        }
         at += read as u64;
     }
-    Ok(())
+    let copied = size(&fstat(to).map_err(Problem::at(Doing::Write))?);
+    if copied == length { Ok(()) } else { Err(Problem::Differs { at: copied.min(length) }) }
 }
 
 /// Fills the buffer unless the file ends.
@@ -165,7 +192,6 @@ fn read_full(file: BorrowedFd<'_>, buffer: &mut [u8], at: u64) -> Result<usize, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::fs::fstat;
     use std::fs::File;
     use std::os::unix::fs::FileExt;
 
@@ -195,8 +221,10 @@ mod tests {
         ] {
             let (from, to) = (file(parts, length), file(&[], 0));
             let stat = fstat(&from).unwrap();
-            copy(from.as_fd(), to.as_fd(), &stat, &mut vec![0; BUFFER]).unwrap();
-            compare(&from, &to, whole(length)).unwrap();
+            let stopped = AtomicBool::new(false);
+            let copied = copy(from.as_fd(), to.as_fd(), &stat, &mut vec![0; BUFFER], &stopped);
+            assert_eq!(copied.unwrap(), length);
+            compare(&from, &to, whole(length), length).unwrap();
             let copied = fstat(&to).unwrap();
             assert_eq!(copied.st_size, stat.st_size);
             assert!(copied.st_blocks <= stat.st_blocks, "{} blocks", copied.st_blocks);
@@ -210,12 +238,15 @@ mod tests {
         for at in [0, 1, 131_071, 131_072, 299_999] {
             let to = file(&[(0, &one)], 300_000);
             to.write_all_at(&[2], at).unwrap();
-            let found = compare(&from, &to, whole(300_000));
+            let found = compare(&from, &to, whole(300_000), 300_000);
             assert!(matches!(found, Err(Problem::Differs { at: found }) if found == at));
         }
+        let longer = file(&[(0, &one)], 300_001);
+        let found = compare(&from, &longer, whole(300_000), 300_000);
+        assert!(matches!(found, Err(Problem::Differs { at: 300_000 })));
         for length in [0, 150_000, 299_999] {
             let to = file(&[(0, &one[..length as usize])], length);
-            let found = compare(&from, &to, whole(300_000));
+            let found = compare(&from, &to, whole(300_000), 300_000);
             assert!(matches!(found, Err(Problem::Differs { at }) if at == length));
         }
     }

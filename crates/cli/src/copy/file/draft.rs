@@ -1,24 +1,26 @@
 //! A copy on its way: without a name, until all of it is there.
 //!
 //! Where the file system can do it, the copy has no name at all (`O_TMPFILE`): whatever happens to
-//! this process, nothing is left of it. Elsewhere it is called `.NAME.overlapped-XXXXXXXX` and
-//! removed when it is dropped, which a killed tasklet does, too. Either way its final name stands
-//! for nothing, or for what stood there before, and then for the whole file, without a moment in
-//! between.
+//! this process, nothing is left of it. Elsewhere, and when it is about to replace something, it
+//! is called `.NAME.overlapped-BOOT-NUMBER` and removed when it is dropped, which a killed tasklet
+//! does, too; see `sweep` for killed processes. Either way its final name stands for nothing, or
+//! for what stood there before, and then for the whole file, without a moment in between.
 
 use std::collections::hash_map::RandomState;
 use std::ffi::{CStr, CString};
 use std::hash::{BuildHasher, Hasher};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, RenameFlags, linkat, openat, renameat, renameat_with, symlinkat,
-    unlinkat,
+    AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags, flock, fstat, linkat, openat,
+    renameat, renameat_with, unlinkat,
 };
-use rustix::io::Errno;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 
+use super::sweep::{MARK, this_boot};
 use crate::copy::folder::Folder;
 
 /// The longest name that file systems take.
@@ -48,13 +50,15 @@ pub(in crate::copy) struct Draft {
 }
 
 /// What giving a name came to.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(in crate::copy) enum Named {
     Done,
     /// There was something, which was not to be replaced.
     Taken,
-    /// The draft can have no name: it must be made anew.
-    Never,
+    /// The draft can have no name: another one must be made of it.
+    Never(Draft),
+    /// The name is a mount point, which cannot be replaced.
+    MountPoint(Draft),
 }
 
 impl Draft {
@@ -78,8 +82,21 @@ impl Draft {
             }
         }
         let flags = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-        let (name, file) = beside(name, |name| openat(folder.to(), name, flags, mode))?;
-        Ok(Draft { file, folder, name: Some(name) })
+        loop {
+            let (name, file) = beside(name, |name| openat(folder.to(), name, flags, mode))?;
+            let draft = Draft { file, folder: Arc::clone(&folder), name: Some(name) };
+            if !draft.is_swept() {
+                return Ok(draft);
+            }
+        }
+    }
+
+    /// Locks the draft; whether another process has taken it for one that was left.
+    fn is_swept(&self) -> bool {
+        match flock(&self.file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => fstat(&self.file).is_ok_and(|stat| stat.st_nlink == 0),
+            Err(errno) => errno == Errno::WOULDBLOCK,
+        }
     }
 
     /// Gives it its name.
@@ -96,12 +113,14 @@ impl Draft {
                 Ok(()) => return Ok(Named::Done),
                 Err(Errno::EXIST) if !replace => return Ok(Named::Taken),
                 Err(Errno::EXIST) => {
+                    // Before it has a name: nobody can take it for one that was left.
+                    let _ = flock(&self.file, FlockOperation::NonBlockingLockExclusive);
                     let (beside, ()) = beside(name, |name| self.link(name))?;
                     self.name = Some(beside);
                 }
                 Err(Errno::NOENT | Errno::PERM | Errno::OPNOTSUPP | Errno::INVAL) => {
                     nameless.0.store(false, Relaxed);
-                    return Ok(Named::Never);
+                    return Ok(Named::Never(self));
                 }
                 Err(errno) => return Err(errno),
             }
@@ -113,19 +132,38 @@ impl Draft {
                 Ok(Named::Done)
             }
             Err(Errno::EXIST) if !replace => Ok(Named::Taken),
+            Err(Errno::BUSY) if replace => Ok(Named::MountPoint(self)),
             Err(errno) => Err(errno),
         }
     }
 
     fn link(&self, name: &CStr) -> Result<(), Errno> {
-        let to = self.folder.to();
-        match linkat(&self.file, c"", to, name, AtFlags::EMPTY_PATH) {
-            // Linux before 6.10 lets only the privileged do it that way.
-            Err(Errno::NOENT) => {
-                let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-                linkat(CWD, path, to, name, AtFlags::SYMLINK_FOLLOW)
-            }
-            result => result,
+        link(self.file.as_fd(), self.folder.to(), name)
+    }
+}
+
+/// Gives an open file a name.
+pub(super) fn link(file: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    match linkat(file, c"", to, name, AtFlags::EMPTY_PATH) {
+        // Linux before 6.10 lets only the privileged do it that way.
+        Err(Errno::NOENT) => {
+            let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+            linkat(CWD, path, to, name, AtFlags::SYMLINK_FOLLOW)
+        }
+        result => result,
+    }
+}
+
+/// Finds out what close(2) would say of what was written, where the kernel or a server may have put
+/// it off: network file systems, FUSE. Another descriptor of the same file is closed, so that there
+/// is still one to give it a name, and no name if this fails.
+pub(super) fn close(file: BorrowedFd<'_>) -> io::Result<()> {
+    let mut tries = 0;
+    loop {
+        let other = fcntl_dupfd_cloexec(file, 0)?;
+        match nix::unistd::close(other) {
+            Err(nix::errno::Errno::EINTR) if tries < TRIES => tries += 1,
+            result => return result.map_err(io::Error::from),
         }
     }
 }
@@ -144,21 +182,20 @@ impl Drop for Draft {
     }
 }
 
-/// Makes a symbolic link: at once where the name is free, else beside it.
-pub(in crate::copy) fn symlink(
-    folder: &Folder,
-    target: &CStr,
+/// Makes something that is whole at once: where the name is free under that name, else beside it.
+pub(super) fn make(
+    to: BorrowedFd<'_>,
     name: &CStr,
     replace: bool,
+    mut make: impl FnMut(&CStr) -> Result<(), Errno>,
 ) -> Result<Named, Errno> {
-    let to = folder.to();
-    match symlinkat(target, to, name) {
+    match make(name) {
         Ok(()) => return Ok(Named::Done),
         Err(Errno::EXIST) if !replace => return Ok(Named::Taken),
         Err(Errno::EXIST) => {}
         Err(errno) => return Err(errno),
     }
-    let (beside, ()) = beside(name, |name| symlinkat(target, to, name))?;
+    let (beside, ()) = beside(name, make)?;
     renameat(to, &beside, to, name).map(|()| Named::Done).inspect_err(|_| {
         let _ = unlinkat(to, &beside, AtFlags::empty());
     })
@@ -195,7 +232,7 @@ fn beside<T>(
 }
 
 fn beside_name(name: &[u8], number: u64) -> CString {
-    let ending = format!(".overlapped-{:08x}", number as u32);
+    let ending = format!("{MARK}{}-{:08x}", this_boot(), number as u32);
     let mut bytes = Vec::with_capacity(NAME_MAX);
     // What is too long is left out rather than cut, perhaps in the middle of a character.
     if name.len() + ending.len() < NAME_MAX {
@@ -212,7 +249,8 @@ mod tests {
 
     #[test]
     fn a_name_beside_is_hidden_and_never_too_long() {
-        assert_eq!(beside_name(b"a", 0x1_2345_6789), c".a.overlapped-23456789".to_owned());
+        let name = format!(".a.overlapped-{}-23456789", this_boot());
+        assert_eq!(beside_name(b"a", 0x1_2345_6789).as_bytes(), name.as_bytes());
         for length in 1..=255 {
             let name = beside_name(&vec![b'n'; length], u64::MAX);
             assert!(name.as_bytes().len() <= NAME_MAX && name.as_bytes()[0] == b'.');

@@ -1,29 +1,40 @@
 //! One file, from opening it to the copy's name.
 //!
 //! ```text
-//! begin ─▶ Begun ─▶ contents (here, or by a tasklet) ─▶ end: verify, attributes, sync, name
+//! begin ─▶ Begun ─▶ contents (here, or by a tasklet) ─▶ end: verify, attributes, sync, close, name
 //! ```
 //!
 //! Small files go all the way in one job of the pool: between so many calls that take a microsecond
 //! each, every change of the thread would cost more than the calls. Of a large one the contents are
 //! moved by a tasklet, so that a kill does not have to wait for them.
+//!
+//! | file | one job |
+//! |---|---|
+//! | `draft` | the copy while it has no name |
+//! | `sweep` | drafts that killed processes have left |
+//! | `data` | contents and holes, comparing |
+//! | `attributes` | owners, permissions, times, extended attributes |
+//! | `name` | whether the copy may have its name, and giving it |
+//! | `special` | links, and what is made rather than copied |
 
 pub(super) mod attributes;
 pub(super) mod data;
 mod draft;
+mod name;
+pub(super) mod special;
+pub(super) mod sweep;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::{
-    Access, AtFlags, FileType, Mode, OFlags, Stat, accessat, fstat, fsync, openat, readlinkat,
-    statat,
-};
-use rustix::io::Errno;
+use rustix::fs::{Advice, FileType, Mode, OFlags, Stat, fadvise, fstat, fsync, ftruncate, openat};
 
+use super::Copying;
 use super::folder::{Entry, Folder};
+use super::links::{Claim, Claimed, Links};
 use super::problem::{Doing, Problem};
-use data::Part;
+use attributes::Object;
+use data::{BUFFER, Part};
 pub(super) use draft::Nameless;
 use draft::{Draft, Named};
 
@@ -38,6 +49,8 @@ pub(super) enum Copied {
     Kept,
     /// It is large: see [`Begun`].
     Large,
+    /// Another name of the same file is being copied; see [`Links`].
+    Waits,
 }
 
 /// A file and its copy, both open, the copy without a name.
@@ -46,9 +59,11 @@ pub(super) struct Begun {
     pub(super) from: OwnedFd,
     pub(super) draft: Draft,
     pub(super) stat: Stat,
+    /// Of the contents that were copied.
+    pub(super) length: u64,
     folder: Arc<Folder>,
     entry: Entry,
-    replace: bool,
+    claim: Option<Claim>,
 }
 
 /// Copies a file, if it is small.
@@ -57,20 +72,19 @@ pub(super) fn copy(
     entry: &Entry,
     buffer: &mut [u8],
 ) -> Result<Copied, Problem> {
-    loop {
-        let begun = match begin(folder, entry, SMALL)? {
-            Ok(begun) => begun,
-            Err(copied) => return Ok(copied),
-        };
-        data::copy(begun.from.as_fd(), begun.draft.as_fd(), &begun.stat, buffer)?;
-        folder.copying().ledger.moved.add(data::size(&begun.stat));
-        if folder.copying().options.verify {
-            data::compare(&begun.from, &begun.draft, begun.whole())?;
-        }
-        if let Some(copied) = begun.end()? {
-            return Ok(copied);
-        }
+    let mut begun = match begin(folder, entry, SMALL)? {
+        Ok(begun) => begun,
+        Err(copied) => return Ok(copied),
+    };
+    let copying = folder.copying();
+    let (from, draft) = (begun.from.as_fd(), begun.draft.as_fd());
+    begun.length = data::copy(from, draft, &begun.stat, buffer, &copying.stopped)?;
+    copying.ledger.moved.add(begun.length);
+    if copying.options.verify {
+        begun.settle()?;
+        begun.compare(begun.whole())?;
     }
+    begun.end()
 }
 
 /// Opens a file and makes its draft; or says what there is to do instead.
@@ -88,98 +102,155 @@ pub(super) fn begin(
     if kind != FileType::RegularFile {
         return Err(Problem::Special(kind));
     }
-    let Some(replace) = may_take_name(folder, entry, &stat)? else {
+    if name::may_take(folder, entry, &stat)?.is_none() {
         return Ok(Err(Copied::Kept));
-    };
+    }
     if data::size(&stat) > size_max {
         return Ok(Err(Copied::Large));
     }
+    let claim = match Links::claim(folder, entry, &stat) {
+        Claimed::Alone => None,
+        Claimed::First(claim) => Some(claim),
+        Claimed::Waits => return Ok(Err(Copied::Waits)),
+        Claimed::Copied(twin) => match special::link(folder, entry, &stat, &twin)? {
+            Some(copied) => return Ok(Err(copied)),
+            None => None,
+        },
+    };
     let draft = Draft::new(folder, &folder.copying().nameless, entry.copy());
     let draft = draft.map_err(Problem::at(Doing::Create))?;
     let (folder, entry) = (Arc::clone(folder), entry.clone());
-    Ok(Ok(Begun { from, draft, stat, folder, entry, replace }))
+    Ok(Ok(Begun { from, draft, stat, length: 0, folder, entry, claim }))
 }
 
 impl Begun {
     pub(super) fn whole(&self) -> Part {
-        Part { begin: 0, end: data::size(&self.stat) }
+        Part { begin: 0, end: self.length }
     }
 
-    /// Gives the copy everything else, its name last. `None`: it must be made anew.
-    pub(super) fn end(self) -> Result<Option<Copied>, Problem> {
-        let Begun { from, draft, stat, folder, entry, replace } = self;
-        let now = fstat(&from).map_err(Problem::at(Doing::Read))?;
+    pub(super) fn copying(&self) -> &Arc<Copying> {
+        self.folder.copying()
+    }
+
+    /// Writes the copy to its device, and has the kernel forget it: what is read next has been
+    /// there.
+    pub(super) fn settle(&self) -> Result<(), Problem> {
+        settle(&self.draft)
+    }
+
+    /// Compares a part of both. What was written to meanwhile cannot be compared.
+    pub(super) fn compare(&self, part: Part) -> Result<(), Problem> {
+        match data::compare(&self.from, &self.draft, part, self.length) {
+            Err(Problem::Differs { .. }) if self.changed()?.is_some() => {
+                Err(Problem::ChangedUnverified)
+            }
+            result => result,
+        }
+    }
+
+    /// How the source was written to since it was opened.
+    fn changed(&self) -> Result<Option<Problem>, Problem> {
+        let now = fstat(&self.from).map_err(Problem::at(Doing::Read))?;
         let moved_on = |stat: &Stat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
-        if moved_on(&now) != moved_on(&stat) {
-            let (before, after) = (data::size(&stat), data::size(&now));
-            return Err(Problem::Changed { before, after });
-        }
+        let (before, after) = (data::size(&self.stat), data::size(&now));
+        let changed = moved_on(&now) != moved_on(&self.stat);
+        Ok(changed.then_some(Problem::Changed { before, after }))
+    }
+
+    /// Gives the copy everything else, its name last.
+    pub(super) fn end(self) -> Result<Copied, Problem> {
+        let changed = self.changed()?;
+        let Begun { from, mut draft, stat, length, folder, entry, claim } = self;
         let copying = folder.copying();
-        let attributes = attributes::of_file(draft.as_fd(), &stat);
-        if copying.options.sync {
-            fsync(&draft).map_err(Problem::at(Doing::Sync))?;
-        }
-        let named = draft.publish(&copying.nameless, entry.copy(), replace);
-        match named.map_err(Problem::at(Doing::Name))? {
-            Named::Done => {}
-            Named::Taken => return Ok(Some(Copied::Kept)),
-            Named::Never => return Ok(None),
-        }
-        copying.ledger.files.add(1);
-        copying.ledger.bytes.add(data::size(&stat));
-        copying.ledger.hard_links.add(u64::from(stat.st_nlink > 1));
-        attributes.map_err(Problem::at(Doing::Keep))?;
-        Ok(Some(Copied::Yes))
-    }
-}
-
-/// Copies a symbolic link as it is.
-pub(super) fn copy_link(folder: &Folder, entry: &Entry) -> Result<Copied, Problem> {
-    let target = readlinkat(folder.from(), &entry.name, Vec::new());
-    let target = target.map_err(Problem::at(Doing::Read))?;
-    let stat = statat(folder.from(), &entry.name, AtFlags::SYMLINK_NOFOLLOW);
-    let stat = stat.map_err(Problem::at(Doing::Read))?;
-    let Some(replace) = may_take_name(folder, entry, &stat)? else {
-        return Ok(Copied::Kept);
-    };
-    let made = draft::symlink(folder, &target, entry.copy(), replace);
-    match made.map_err(Problem::at(Doing::Create))? {
-        Named::Taken => return Ok(Copied::Kept),
-        Named::Done | Named::Never => {}
-    }
-    folder.copying().ledger.links.add(1);
-    let times = attributes::of_link(folder.to(), entry.copy(), &stat);
-    times.map_err(Problem::at(Doing::Keep))?;
-    Ok(Copied::Yes)
-}
-
-/// Whether the copy may replace what has its name; `None` where that is to stay.
-fn may_take_name(folder: &Folder, entry: &Entry, from: &Stat) -> Result<Option<bool>, Problem> {
-    let options = &folder.copying().options;
-    let replace = !options.no_clobber;
-    if folder.is_fresh() {
-        return Ok(Some(replace));
-    }
-    let there = match statat(folder.to(), entry.copy(), AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(there) => there,
-        Err(Errno::NOENT) => return Ok(Some(replace)),
-        Err(errno) => return Err(Problem::at(Doing::Create)(errno)),
-    };
-    if (there.st_dev, there.st_ino) == (from.st_dev, from.st_ino) {
-        return Err(Problem::Same);
-    }
-    match FileType::from_raw_mode(there.st_mode) {
-        FileType::Directory => return Err(Problem::FolderThere),
-        FileType::RegularFile | FileType::Symlink if options.no_clobber => return Ok(None),
-        FileType::Symlink => {}
-        FileType::RegularFile if options.force => {}
-        FileType::RegularFile => {
-            let may = accessat(folder.to(), entry.copy(), Access::WRITE_OK, AtFlags::EACCESS);
-            if may == Err(Errno::ACCESS) {
-                return Err(Problem::WriteProtected);
+        loop {
+            finish(copying, &from, &draft, &stat)?;
+            let name = entry.copy();
+            let named = name::give(&folder, &entry, &stat, |replace| {
+                draft.publish(&copying.nameless, name, replace).map_err(Problem::at(Doing::Name))
+            })?;
+            match named {
+                Named::Done => break,
+                Named::Taken => return name::taken(&folder, &entry),
+                Named::Never(nameless) => draft = named_copy(&nameless, &folder, &entry)?,
+                Named::MountPoint(draft) => {
+                    write_in_place(&from, &draft, &stat, &folder, &entry)?;
+                    break;
+                }
             }
         }
-        _ => return Err(Problem::SpecialThere),
+        if let Some(claim) = claim {
+            claim.done(&folder, &entry);
+        }
+        let ledger = &copying.ledger;
+        ledger.files.add(1);
+        ledger.bytes.add(length);
+        if !copying.options.archive {
+            ledger.hard_links.add(u64::from(stat.st_nlink > 1));
+        }
+        if let Some(changed) = changed {
+            ledger.fail(folder.path_of(&entry.name), changed);
+        }
+        Ok(Copied::Yes)
     }
-    Ok(Some(true))
+}
+
+/// Everything between the contents and the name. Nothing is written after `close`.
+fn finish(copying: &Copying, from: &OwnedFd, to: impl AsFd, stat: &Stat) -> Result<(), Problem> {
+    attributes::keep(copying, &Object::Open(from.as_fd()), &Object::Open(to.as_fd()), stat)?;
+    if copying.options.sync {
+        fsync(&to).map_err(Problem::at(Doing::Sync))?;
+    }
+    draft::close(to.as_fd()).map_err(|error| Problem::Call(Doing::Close, error))
+}
+
+fn settle(file: impl AsFd) -> Result<(), Problem> {
+    fsync(&file).map_err(Problem::at(Doing::Sync))?;
+    fadvise(&file, 0, None, Advice::DontNeed).map_err(Problem::at(Doing::Sync))
+}
+
+/// A draft with a name, where the one without can get none.
+fn named_copy(draft: &Draft, folder: &Arc<Folder>, entry: &Entry) -> Result<Draft, Problem> {
+    let named = Draft::new(folder, &folder.copying().nameless, entry.copy());
+    let named = named.map_err(Problem::at(Doing::Create))?;
+    copy_draft(draft, named.as_fd(), folder.copying())?;
+    Ok(named)
+}
+
+fn copy_draft(
+    draft: &Draft,
+    to: std::os::fd::BorrowedFd<'_>,
+    copying: &Copying,
+) -> Result<(), Problem> {
+    let stat = fstat(draft).map_err(Problem::at(Doing::Read))?;
+    let length = data::copy(draft.as_fd(), to, &stat, &mut vec![0; BUFFER], &copying.stopped)?;
+    if copying.options.verify {
+        settle(to)?;
+        data::compare(draft, to, Part { begin: 0, end: length }, length)?;
+    }
+    Ok(())
+}
+
+/// A file that is a mount point cannot be replaced: it is written to, from the whole draft.
+fn write_in_place(
+    from: &OwnedFd,
+    draft: &Draft,
+    stat: &Stat,
+    folder: &Folder,
+    entry: &Entry,
+) -> Result<(), Problem> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let to = openat(folder.to(), entry.copy(), flags | OFlags::NOCTTY, Mode::empty());
+    let to = to.map_err(Problem::at(Doing::Name))?;
+    let kind = FileType::from_raw_mode(fstat(&to).map_err(Problem::at(Doing::Name))?.st_mode);
+    if kind != FileType::RegularFile {
+        return Err(Problem::SpecialThere(folder.to_path_of(entry.copy())));
+    }
+    let copying = folder.copying();
+    ftruncate(&to, 0).map_err(Problem::at(Doing::InPlace))?;
+    copy_draft(draft, to.as_fd(), copying).and_then(|()| finish(copying, from, &to, stat)).map_err(
+        |problem| match problem {
+            Problem::Call(_, error) => Problem::Call(Doing::InPlace, error),
+            problem => problem,
+        },
+    )
 }

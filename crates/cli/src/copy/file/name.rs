@@ -1,0 +1,105 @@
+//! Whether a copy may have its name, and giving it.
+
+use std::ffi::CStr;
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::{Access, AtFlags, FileType, Stat, accessat, statat};
+use rustix::io::Errno;
+
+use super::Copied;
+use super::draft::Named;
+use crate::copy::Copying;
+use crate::copy::folder::{Entry, Folder};
+use crate::copy::identity;
+use crate::copy::problem::{Doing, Problem};
+
+/// Whether the copy may replace what has its name; `None` where that is to stay.
+pub(super) fn may_take(
+    folder: &Folder,
+    entry: &Entry,
+    from: &Stat,
+) -> Result<Option<bool>, Problem> {
+    let Copying { options, identities, .. } = &**folder.copying();
+    if folder.is_made() {
+        return Ok(Some(false));
+    }
+    let there = match statat(folder.to(), entry.copy(), AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(there) => there,
+        Err(Errno::NOENT) => return Ok(Some(!options.no_clobber)),
+        Err(errno) => return Err(Problem::at(Doing::Create)(errno)),
+    };
+    let to = || folder.to_path_of(entry.copy());
+    if are_same(folder, entry, from, &there) {
+        return Err(Problem::Same(to()));
+    }
+    if identities.is_made(identity::of(&there)) {
+        return Err(Problem::JustMade(to()));
+    }
+    if identities.is_source(identity::of(&there)) {
+        return Err(Problem::SourceThere(to()));
+    }
+    let kind = FileType::from_raw_mode(there.st_mode);
+    match kind {
+        FileType::Directory => return Err(Problem::FolderThere(to())),
+        _ if kind == FileType::from_raw_mode(from.st_mode) && options.no_clobber => {
+            return Ok(None);
+        }
+        FileType::RegularFile | FileType::Symlink if options.no_clobber => return Ok(None),
+        FileType::Symlink => {}
+        FileType::RegularFile if options.force => {}
+        FileType::RegularFile => {
+            let may = accessat(folder.to(), entry.copy(), Access::WRITE_OK, AtFlags::EACCESS);
+            if may == Err(Errno::ACCESS) {
+                return Err(Problem::WriteProtected(to()));
+            }
+        }
+        // The copy of an earlier run.
+        _ if kind == FileType::from_raw_mode(from.st_mode) => {}
+        _ => return Err(Problem::SpecialThere(to())),
+    }
+    Ok(Some(true))
+}
+
+/// Whether a source and what has its copy's name are one file, or one is a link that leads to the
+/// other: a copy would replace the contents by a link to them, or the link by what it shows.
+fn are_same(folder: &Folder, entry: &Entry, from: &Stat, there: &Stat) -> bool {
+    let is_link = |stat: &Stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
+    let leads_to = |at: BorrowedFd<'_>, name: &CStr, other: &Stat| {
+        statat(at, name, AtFlags::empty())
+            .is_ok_and(|found| identity::of(&found) == identity::of(other))
+    };
+    identity::of(from) == identity::of(there)
+        || is_link(from) && leads_to(folder.from(), &entry.name, there)
+        || is_link(there) && leads_to(folder.to(), entry.copy(), from)
+}
+
+/// Gives a copy its name by `publish`, which is told whether to replace what has it. Where
+/// something may be replaced, one copy in a folder after the other, each after a look at what the
+/// one before has made.
+pub(super) fn give(
+    folder: &Folder,
+    entry: &Entry,
+    from: &Stat,
+    publish: impl FnOnce(bool) -> Result<Named, Problem>,
+) -> Result<Named, Problem> {
+    if folder.is_made() {
+        return publish(false);
+    }
+    let _turn = folder.naming_turn();
+    let Some(replace) = may_take(folder, entry, from)? else { return Ok(Named::Taken) };
+    let named = publish(replace)?;
+    if matches!(named, Named::Done | Named::MountPoint(_))
+        && let Ok(made) = statat(folder.to(), entry.copy(), AtFlags::SYMLINK_NOFOLLOW)
+    {
+        folder.copying().identities.note_made(identity::of(&made));
+    }
+    Ok(named)
+}
+
+/// What there is to say of a name that was taken, although nothing was to be replaced.
+pub(super) fn taken(folder: &Folder, entry: &Entry) -> Result<Copied, Problem> {
+    if folder.is_made() {
+        return Err(Problem::JustMade(folder.to_path_of(entry.copy())));
+    }
+    Ok(Copied::Kept)
+}

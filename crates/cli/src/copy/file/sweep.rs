@@ -1,0 +1,116 @@
+//! What killed processes have left: drafts that had a name, because the file system has no files
+//! without, or because they were about to replace something.
+//!
+//! A draft is locked (flock) as long as its process works on it, which every other process of the
+//! machine sees, in whichever container. Its name tells the boot that it is of, and so, on network
+//! file systems, also the machine: of another one it is left alone for a day.
+
+use std::ffi::CStr;
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use overlapped::time::Duration;
+use rustix::fs::{
+    AtFlags, FileType, FlockOperation, Mode, OFlags, RawDir, Stat, flock, openat, statat, unlinkat,
+};
+use rustix::io::Errno;
+
+/// How long drafts are left alone of which it cannot be told whether somebody works on them.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// In front of the boot, a hyphen and a random number, each of eight digits.
+pub(super) const MARK: &str = ".overlapped-";
+
+const DIGITS: usize = 8;
+
+/// Removes the drafts of processes that are gone; how many there were.
+pub(in crate::copy) fn sweep(folder: BorrowedFd<'_>) -> u64 {
+    let mut memory = vec![MaybeUninit::uninit(); 32 << 10];
+    let mut entries = RawDir::new(folder, &mut memory);
+    let mut swept = 0;
+    while let Some(Ok(entry)) = entries.next() {
+        let name = entry.file_name();
+        if let Some(boot) = boot_in(name.to_bytes()) {
+            swept += u64::from(remove_if_left(folder, name, boot));
+        }
+    }
+    swept
+}
+
+/// The boot that a draft's name tells.
+fn boot_in(name: &[u8]) -> Option<&[u8]> {
+    let rest = name.len().checked_sub(MARK.len() + 2 * DIGITS + 1)?;
+    let numbers = name[rest..].strip_prefix(MARK.as_bytes())?;
+    let (boot, random) = (&numbers[..DIGITS], &numbers[DIGITS + 1..]);
+    let are_digits = boot.iter().chain(random).all(u8::is_ascii_hexdigit);
+    (name[0] == b'.' && numbers[DIGITS] == b'-' && are_digits).then_some(boot)
+}
+
+/// Removes it unless somebody works on it, or may do so.
+fn remove_if_left(folder: BorrowedFd<'_>, name: &CStr, boot: &[u8]) -> bool {
+    let Ok(stat) = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) else { return false };
+    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    // Held until it is removed: its process looks after it has locked it whether it is still there.
+    let lock = match is_file.then(|| lock(folder, name)) {
+        Some(Ok(file)) => Some(file),
+        Some(Err(Errno::WOULDBLOCK)) => return false,
+        // Links are not locked, nor is anything where the file system cannot.
+        Some(Err(_)) | None => None,
+    };
+    // With further names it is about to be one of several, and was locked when it got its first.
+    let is_left = lock.is_some() && boot == this_boot().as_bytes() && stat.st_nlink == 1;
+    (is_left || is_old(&stat)) && unlinkat(folder, name, AtFlags::empty()).is_ok()
+}
+
+fn lock(folder: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    let open = |access| {
+        let flags = OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        openat(folder, name, flags | access, Mode::empty())
+    };
+    // NFS locks what may be written to; a draft may have its permissions already.
+    let file = open(OFlags::RDWR).or_else(|_| open(OFlags::RDONLY))?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    Ok(file)
+}
+
+fn is_old(stat: &Stat) -> bool {
+    let changed = u64::try_from(stat.st_ctime).unwrap_or(0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.is_ok_and(|now| now.as_secs().saturating_sub(changed) > DAY.as_secs())
+}
+
+/// The first digits of the number that the kernel gives each boot.
+pub(super) fn this_boot() -> &'static str {
+    static BOOT: OnceLock<String> = OnceLock::new();
+    BOOT.get_or_init(|| {
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        match boot.get(..DIGITS) {
+            Some(digits) if digits.bytes().all(|digit| digit.is_ascii_hexdigit()) => digits.into(),
+            _ => "0".repeat(DIGITS),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_names_of_drafts_are_taken_for_such() {
+        assert_eq!(boot_in(b".a.overlapped-0123abcd-89abcdef"), Some(&b"0123abcd"[..]));
+        assert_eq!(boot_in(b".overlapped-0123abcd-89abcdef"), Some(&b"0123abcd"[..]));
+        for name in [
+            "",
+            ".overlapped-",
+            "a.overlapped-0123abcd-89abcdef",
+            ".a.overlapped-0123abcd_89abcdef",
+            ".a.overlapped-0123abcg-89abcdef",
+            ".a.overlapped-0123abcd-89abcdef~",
+            ".a.overlapped-89abcdef",
+        ] {
+            assert_eq!(boot_in(name.as_bytes()), None, "{name}");
+        }
+    }
+}

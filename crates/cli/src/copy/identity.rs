@@ -1,0 +1,142 @@
+//! What this run reads and what it has made, known by device and number.
+//!
+//! Names deceive: through links, bind mounts and folded case two of them are one object. A copy
+//! must replace neither a source nor another copy of the same run, so each folder and file is
+//! compared as what it is. Copies in folders that this run has made are not remembered, since
+//! nothing is ever replaced there.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use rustix::fs::{AtFlags, Stat, StatxFlags, statx};
+
+use super::plan::Item;
+
+/// A device, and a number on it.
+pub(super) type Identity = (u64, u64);
+
+pub(super) fn of(stat: &Stat) -> Identity {
+    (stat.st_dev, stat.st_ino)
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Identities {
+    /// What was named on the command line.
+    roots: Vec<PathBuf>,
+    /// Folders that are read, and whatever was named on the command line.
+    sources: Set,
+    /// Folders that copies go into.
+    targets: Set,
+    /// Folders that were made, and files in folders that were there before.
+    made: Set,
+    /// Whose turn it is to give names; one for many folders, by their numbers.
+    naming: [Mutex<()>; 16],
+    /// Set when all folders of all sources are in `sources`.
+    all_read: OnceLock<()>,
+}
+
+impl Identities {
+    pub(super) fn new(items: &[Item]) -> Identities {
+        let roots: Vec<_> = items.iter().map(Item::source).collect();
+        let sources = Set::default();
+        for root in &roots {
+            if let Ok(metadata) = root.symlink_metadata() {
+                sources.insert((metadata.dev(), metadata.ino()));
+            }
+        }
+        Identities { roots, sources, ..Identities::default() }
+    }
+
+    /// Notes a folder that is read; whether copies go into it.
+    pub(super) fn reads(&self, folder: Identity) -> bool {
+        // First noted, then compared, on both sides: of two threads one sees the other's.
+        self.sources.insert(folder);
+        self.targets.contains(folder)
+    }
+
+    /// Notes a folder that copies go into.
+    pub(super) fn writes(&self, folder: Identity) -> Written {
+        let is_new = self.targets.insert(folder);
+        if self.is_source(folder) {
+            Written::IsSource
+        } else if is_new {
+            Written::First
+        } else {
+            Written::Again
+        }
+    }
+
+    pub(super) fn is_source(&self, object: Identity) -> bool {
+        self.sources.contains(object)
+    }
+
+    pub(super) fn note_made(&self, object: Identity) {
+        self.made.insert(object);
+    }
+
+    pub(super) fn is_made(&self, object: Identity) -> bool {
+        self.made.contains(object)
+    }
+
+    /// Waits until nobody else gives a copy its name in this folder.
+    pub(super) fn naming_turn(&self, (_, folder): Identity) -> MutexGuard<'_, ()> {
+        let turn = &self.naming[folder as usize % self.naming.len()];
+        turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Finds all folders of the sources, for a target in which another mount begins: what it shows
+    /// may be a part of a source, which is otherwise found only when that part is read.
+    pub(super) fn read_all(&self) {
+        self.all_read.get_or_init(|| {
+            let mut paths = self.roots.clone();
+            while let Some(path) = paths.pop() {
+                let Ok(metadata) = path.symlink_metadata() else { continue };
+                if metadata.is_dir() {
+                    self.sources.insert((metadata.dev(), metadata.ino()));
+                    let entries = fs::read_dir(&path).into_iter().flatten().flatten();
+                    let folders = entries.filter(|e| e.file_type().is_ok_and(|kind| kind.is_dir()));
+                    paths.extend(folders.map(|entry| entry.path()));
+                }
+            }
+        });
+    }
+}
+
+/// What a target folder is to this run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    /// It was not known.
+    First,
+    Again,
+    /// It is one of the folders that are copied.
+    IsSource,
+}
+
+/// By device: half as large as a set of pairs.
+#[derive(Debug, Default)]
+struct Set(Mutex<HashMap<u64, HashSet<u64>>>);
+
+impl Set {
+    /// Whether it was not there.
+    fn insert(&self, (device, number): Identity) -> bool {
+        let mut set = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        set.entry(device).or_default().insert(number)
+    }
+
+    fn contains(&self, (device, number): Identity) -> bool {
+        let set = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        set.get(&device).is_some_and(|numbers| numbers.contains(&number))
+    }
+}
+
+/// The number of the mount through which it was opened; `None` where the kernel does not tell
+/// (Linux before 5.8).
+pub(super) fn mount_of(folder: impl AsFd) -> Option<u64> {
+    let found = statx(folder, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).ok()?;
+    (found.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(found.stx_mnt_id)
+}

@@ -1,0 +1,65 @@
+//! Names from outside in what the program says.
+
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Shows a path in one line, for a terminal: characters that would move the cursor, change colours,
+/// end the line or turn the direction of writing are escaped, and so are bytes that are no UTF-8.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shown<'a>(&'a Path);
+
+impl<'a> Shown<'a> {
+    pub(crate) fn new(path: &'a Path) -> Shown<'a> {
+        Shown(path)
+    }
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.as_os_str().as_bytes().utf8_chunks() {
+            for character in chunk.valid().chars() {
+                if is_harmful(character) {
+                    for byte in character.encode_utf8(&mut [0; 4]).bytes() {
+                        write!(f, "\\x{byte:02x}")?;
+                    }
+                } else {
+                    fmt::Write::write_char(f, character)?;
+                }
+            }
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Controls (C0, DEL, C1), ends of lines, and marks that change the direction of writing.
+fn is_harmful(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(character, '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+
+    #[test]
+    fn what_steers_a_terminal_is_escaped_and_text_stays() {
+        for (name, shown) in [
+            (&b"photos/\xc3\xa4 b.jpg"[..], "photos/\u{e4} b.jpg"),
+            (b"\x1b]0;title\x07\x1b[31m", "\\x1b]0;title\\x07\\x1b[31m"),
+            (b"a\nfailed: b\rc\t\x7f", "a\\x0afailed: b\\x0dc\\x09\\x7f"),
+            (b"no text \xff\xc3", "no text \\xff\\xc3"),
+            (
+                "\u{9b}31m \u{202e}gpj.exe \u{2028}".as_bytes(),
+                "\\xc2\\x9b31m \\xe2\\x80\\xaegpj.exe \\xe2\\x80\\xa8",
+            ),
+        ] {
+            assert_eq!(Shown::new(Path::new(OsStr::from_bytes(name))).to_string(), shown);
+        }
+    }
+}

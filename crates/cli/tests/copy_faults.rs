@@ -1,0 +1,224 @@
+//! `overlapped copy`: file systems that fail late, lie, or cannot keep what is to be kept.
+
+mod common;
+mod mounts;
+mod trees;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::Command;
+
+use common::{PROGRAM, has_client, on_each_port, text};
+use mounts::{Faulty, in_a_namespace};
+use trees::{as_nobody, bytes, copy, copy_command, describe, names};
+
+/// Files of such lengths; 65,536 and 3 MiB end where pages do.
+fn tree(folder: &Path) {
+    fs::create_dir_all(folder.join("sub")).unwrap();
+    for (i, length) in (0..).zip([1, 65_536, 100_000, 3 << 20]) {
+        fs::write(folder.join("sub").join(format!("of {length}")), bytes(i, length)).unwrap();
+    }
+}
+
+#[test]
+fn t1_what_closing_or_syncing_a_copy_reports_is_a_failure() {
+    on_each_port(|port| {
+        let mut checked = 0;
+        for (fault, options, said) in [
+            ("close=ENOSPC", &[][..], "cannot finish writing its copy: No space left on device"),
+            ("close=EIO", &[], "cannot finish writing its copy: Input/output error"),
+            ("close=EDQUOT", &["-a"], "cannot finish writing its copy: Disk quota exceeded"),
+            ("fsync=EIO", &["--sync"], "cannot get its copy onto the disk: Input/output error"),
+            ("fsync=ENOSPC", &["--verify"], "cannot get its copy onto the disk: No space left"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            tree(&folder.path().join("tree"));
+            let Some(faulty) = Faulty::mount(folder.path(), &[fault]) else { return };
+            let output = copy(port, folder.path(), &[options, &["tree", "mount"]].concat());
+            let (stdout, stderr) = text(&output);
+            assert_eq!(output.status.code(), Some(1), "{fault}: {stdout}{stderr}");
+            assert_eq!(stderr.matches(said).count(), 4, "{fault}: {stdout}{stderr}");
+            assert!(stdout.starts_with("0 files") && stdout.contains("; 4 failed"), "{stdout}");
+            assert_eq!(names(&faulty.back.join("tree/sub")), [""; 0], "none has a name");
+            checked += 4;
+        }
+        println!(
+            "RELIABILITY T1 {checked} late errors of writing on {port}, each said, none named"
+        );
+    });
+}
+
+#[test]
+fn t1_where_files_have_no_names_close_is_asked_too() {
+    if !has_client("strace") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("tree")).unwrap();
+    for i in 0..64 {
+        fs::write(folder.path().join(format!("tree/{i}")), "x").unwrap();
+    }
+    // Counted for each thread: the one that copies closes more than fifty files, others fewer.
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o", "trace", "-e", "trace=close"]);
+    command.args(["-e", "inject=close:error=EIO:when=50+", PROGRAM, "--port", "poll", "copy"]);
+    let output = command.args(["tree", "copy"]).current_dir(folder.path()).output().unwrap();
+    let (stdout, stderr) = text(&output);
+    if stderr.contains("ptrace") {
+        println!("SKIPPED: errors of close by strace: {stderr}");
+        return;
+    }
+    assert_eq!(output.status.code(), Some(1), "{stdout}{stderr}");
+    let failed = stderr.matches("cannot finish writing its copy: Input/output error").count();
+    assert!(failed > 0, "{stdout}{stderr}");
+    assert_eq!(names(&folder.path().join("copy")).len(), 64 - failed, "{stdout}{stderr}");
+}
+
+#[test]
+fn t1_a_device_that_corrupts_what_is_written_does_not_pass_verify() {
+    on_each_port(|port| {
+        let mut found = 0;
+        for options in [&["--verify"][..], &["--verify", "--sync"]] {
+            let folder = tempfile::tempdir().unwrap();
+            let at = |name: &str| folder.path().join(name);
+            fs::create_dir(at("tree")).unwrap();
+            for (i, length) in (0..).zip([4_096, 65_536, 8 << 20]) {
+                fs::write(at("tree").join(length.to_string()), bytes(i, length)).unwrap();
+            }
+            let Some(faulty) = Faulty::mount(folder.path(), &["corrupt"]) else { return };
+            let output = copy(port, folder.path(), &[options, &["tree", "mount"]].concat());
+            let (stdout, stderr) = text(&output);
+            assert_eq!(output.status.code(), Some(1), "{stdout}{stderr}");
+            assert_eq!(stderr.matches("its copy differs at byte").count(), 3, "{stdout}{stderr}");
+            assert_eq!(names(&faulty.back.join("tree")), [""; 0]);
+            found += 3;
+        }
+        println!(
+            "RELIABILITY T1 {found} copies corrupted below the page cache on {port}, all found"
+        );
+    });
+}
+
+#[test]
+fn t1_files_are_read_to_their_end_whatever_they_claim() {
+    on_each_port(|port| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut checked = 0;
+        let files = ["/proc/cpuinfo", "/proc/version", "/proc/kallsyms", "/proc/filesystems"];
+        let claim_more =
+            ["/sys/kernel/mm/transparent_hugepage/enabled", "/sys/kernel/uevent_seqnum"];
+        for path in files.iter().chain(&claim_more) {
+            let Ok(before) = fs::read(path) else {
+                println!("SKIPPED: {path}, which is not there");
+                continue;
+            };
+            for options in [&[][..], &["--verify"]] {
+                let output = copy(port, folder.path(), &[options, &[path, "got"]].concat());
+                let (stdout, stderr) = text(&output);
+                let after = fs::read(path).unwrap();
+                assert_eq!(output.status.code(), Some(0), "{path}: {stdout}{stderr}");
+                let got = fs::read(folder.path().join("got")).unwrap();
+                assert!(!got.is_empty(), "{path}");
+                assert!(got == before || got == after, "{path}: {} bytes", got.len());
+                checked += 1;
+            }
+        }
+        let Some(faulty) = Faulty::mount(folder.path(), &["hidden-size"]) else { return };
+        tree(&faulty.back.join("tree"));
+        let output = copy(port, folder.path(), &["mount/tree", "copy"]);
+        assert_eq!(output.status.code(), Some(0), "{:?}", text(&output));
+        for length in [1, 65_536, 100_000, 3 << 20] {
+            let name = format!("sub/of {length}");
+            let contents = fs::read(folder.path().join("copy").join(&name)).unwrap();
+            assert!(contents == fs::read(faulty.back.join("tree").join(&name)).unwrap());
+            checked += 1;
+        }
+        println!("RELIABILITY T1 {checked} files that lie about their length on {port}, all whole");
+    });
+}
+
+#[test]
+fn what_the_destination_cannot_keep_is_said_once() {
+    on_each_port(|port| {
+        for options in [&[][..], &["-a"]] {
+            let folder = tempfile::tempdir().unwrap();
+            tree(&folder.path().join("tree"));
+            let Some(faulty) = Faulty::mount(folder.path(), &["plain"]) else { return };
+            let output = copy(port, folder.path(), &[options, &["tree", "mount"]].concat());
+            let (stdout, stderr) = text(&output);
+            assert_eq!(output.status.code(), Some(0), "{stdout}{stderr}");
+            for what in ["the permissions, of 6", "the times, of 6"] {
+                assert_eq!(stderr.matches(&format!("not kept: {what}: ")).count(), 1, "{stderr}");
+            }
+            assert_eq!(stderr.lines().count(), 2, "{stderr}");
+            assert_eq!(names(&faulty.back.join("tree/sub")).len(), 4);
+        }
+    });
+}
+
+#[test]
+fn a_file_that_is_a_mount_point_is_written_to() {
+    on_each_port(|port| {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for (name, length) in [("small", 1000), ("large", 3_000_000)] {
+            fs::write(at(name), bytes(1, length)).unwrap();
+            fs::write(at("bound"), vec![7; 2_000_000]).unwrap();
+            fs::write(at("point"), "").unwrap();
+            let inode = fs::metadata(at("bound")).unwrap().ino();
+            for options in ["", "--verify", "-a", "--sync"] {
+                let script = format!(
+                    "mount --bind bound point || exit
+                     {PROGRAM} --port {port} copy {options} {name} point; echo exit $?"
+                );
+                let Some((stdout, stderr)) = in_a_namespace(folder.path(), &script) else { return };
+                assert!(stdout.contains("exit 0"), "{stdout}{stderr}");
+                assert!(fs::read(at("bound")).unwrap() == fs::read(at(name)).unwrap());
+                assert_eq!(fs::metadata(at("bound")).unwrap().ino(), inode);
+            }
+            assert!(names(folder.path()).iter().all(|name| !name.contains("overlapped-")));
+        }
+    });
+}
+
+#[test]
+fn a_tree_with_protected_folders_is_copied_again_by_an_ordinary_user() {
+    on_each_port(|port| {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir_all(at("tree/closed/inner")).unwrap();
+        fs::create_dir(at("into")).unwrap();
+        fs::write(at("tree/closed/f"), "1").unwrap();
+        fs::write(at("tree/closed/inner/f"), "1").unwrap();
+        let modes = [("tree/closed/inner", 0o500), ("tree/closed", 0o555), ("into", 0o777)];
+        for (name, mode) in modes {
+            fs::set_permissions(at(name), Permissions::from_mode(mode)).unwrap();
+        }
+        fs::set_permissions(at("tree/closed/inner"), Permissions::from_mode(0o555)).unwrap();
+        for round in ["1", "2", "3"] {
+            let arguments = ["tree", "into"];
+            let Some(mut command) = as_nobody(port, folder.path(), &arguments) else { return };
+            let output = command.output().unwrap();
+            assert_eq!(output.status.code(), Some(0), "round {round}: {:?}", text(&output));
+            let (from, to) = (describe(&at("tree")), describe(&at("into/tree")));
+            assert!(from == to, "round {round}: {from:?}\n{to:?}");
+        }
+        for name in
+            ["tree/closed", "tree/closed/inner", "into/tree/closed", "into/tree/closed/inner"]
+        {
+            fs::set_permissions(at(name), Permissions::from_mode(0o755)).unwrap();
+        }
+    });
+}
+
+#[test]
+fn where_nothing_can_be_without_a_name_copies_are_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    tree(&folder.path().join("tree"));
+    let mut command = copy_command("poll", folder.path(), &["-a", "tree", "copy"]);
+    let output = command.env("OVERLAPPED_COPY_NAMED", "1").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{:?}", text(&output));
+    assert!(describe(&folder.path().join("tree")) == describe(&folder.path().join("copy")));
+}

@@ -1,0 +1,77 @@
+//! Mounts for tests: file systems with faults, and scripts that may mount.
+#![allow(dead_code, reason = "each test program uses some of it")]
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::common::text;
+
+/// A file system that passes everything on to `back`, with faults (see `clients/faulty_fs.py`).
+pub(crate) struct Faulty {
+    child: Child,
+    pub(crate) mount: PathBuf,
+    pub(crate) back: PathBuf,
+}
+
+impl Faulty {
+    /// In this folder; `None`, said loudly, where there is no FUSE or no Python that knows it.
+    pub(crate) fn mount(folder: &Path, faults: &[&str]) -> Option<Faulty> {
+        let (mount, back) = (folder.join("mount"), folder.join("back"));
+        fs::create_dir(&mount).unwrap();
+        fs::create_dir(&back).unwrap();
+        let script: PathBuf =
+            [env!("CARGO_MANIFEST_DIR"), "tests", "clients", "faulty_fs.py"].iter().collect();
+        let mut command = Command::new("python3");
+        command.arg(script).arg(&back).arg(&mount).args(faults).stdin(Stdio::null());
+        let Ok(child) = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn() else {
+            println!("SKIPPED: a file system with faults, for want of python3");
+            return None;
+        };
+        let mut faulty = Faulty { child, mount, back };
+        let device = |path: &Path| fs::metadata(path).unwrap().dev();
+        let begin = Instant::now();
+        while device(&faulty.mount) == device(folder) {
+            let ended = faulty.child.try_wait().unwrap();
+            if ended.is_some() || begin.elapsed() > Duration::from_secs(60) {
+                println!("SKIPPED: a file system with faults: python3-fusepy, fuse3 or /dev/fuse");
+                return None;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Some(faulty)
+    }
+}
+
+impl Drop for Faulty {
+    fn drop(&mut self) {
+        for program in ["fusermount3", "fusermount"] {
+            let mut command = Command::new(program);
+            let done = command.arg("-u").arg(&self.mount).stderr(Stdio::null()).status();
+            if done.is_ok_and(|status| status.success()) {
+                break;
+            }
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a shell script prints that may mount, in namespaces of its own; `None`, said loudly, where
+/// there are none. It must end with a line `END`.
+pub(crate) fn in_a_namespace(folder: &Path, script: &str) -> Option<(String, String)> {
+    let output = Command::new("unshare")
+        .args(["-rm", "sh", "-c", &format!("{script}\necho END")])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let (stdout, stderr) = text(&output);
+    if !stdout.ends_with("END\n") {
+        println!("SKIPPED: a check that takes mounts: {stderr}");
+        return None;
+    }
+    Some((stdout, stderr))
+}

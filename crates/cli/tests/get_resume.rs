@@ -4,7 +4,7 @@ mod common;
 mod site;
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use common::{Signal, on_each_port, send, text, within};
 use site::{
-    Authority, Out, Request, Site, Then, answer, answer_cut, answer_range, bytes, command, get,
-    names, start_get,
+    Authority, Out, Request, Site, Then, answer, answer_cut, answer_range, bytes, get, names,
+    start_get,
 };
 
 const WHOLE: usize = 1_000_000;
@@ -451,44 +451,4 @@ fn c3_no_half_file_whenever_it_is_stopped() {
         }
         println!("RELIABILITY C3 {stops} stops, {halves} unfinished files, none under its name");
     });
-}
-
-/// What is asked of a proxy reaches the server through it.
-#[test]
-fn a_proxy_is_gone_through() {
-    let folder = tempfile::tempdir().unwrap();
-    let site = Site::start(|_, out| answer(out, "200 OK", "", b"by way of the proxy"));
-    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", proxy.local_addr().unwrap());
-    let (asked, port) = (Arc::new(AtomicUsize::new(0)), site.port());
-    let counted = asked.clone();
-    thread::spawn(move || -> io::Result<()> {
-        for client in proxy.incoming() {
-            let client = client?;
-            let mut head = String::new();
-            let mut reader = io::BufReader::new(client.try_clone()?);
-            while !head.ends_with("\r\n\r\n") {
-                io::BufRead::read_line(&mut reader, &mut head)?;
-            }
-            assert!(head.starts_with(&format!("CONNECT localhost:{port} ")), "{head}");
-            counted.fetch_add(1, Ordering::SeqCst);
-            let server = std::net::TcpStream::connect(("127.0.0.1", port))?;
-            write!(&client, "HTTP/1.1 200 OK\r\n\r\n")?;
-            let (mut there, mut back) = (server.try_clone()?, client);
-            thread::spawn(move || io::copy(&mut reader, &mut there));
-            thread::spawn(move || io::copy(&mut &server, &mut back));
-        }
-        Ok(())
-    });
-    let output =
-        command("poll", folder.path(), &[&site.url("/file")]).env("http_proxy", url).output();
-    assert_eq!(told(&output.unwrap()).0, Some(0));
-    assert_eq!(asked.load(Ordering::SeqCst), 1);
-    assert_eq!(fs::read(folder.path().join("file")).unwrap(), b"by way of the proxy");
-    let socks = command("poll", folder.path(), &[&site.url("/x")])
-        .env("ALL_PROXY", "socks5://127.0.0.1:1")
-        .output();
-    let (code, _, stderr) = told(&socks.unwrap());
-    assert_eq!(code, Some(1));
-    assert!(stderr.contains("SOCKS proxy, which this program cannot use"), "{stderr}");
 }

@@ -1,8 +1,9 @@
 //! Addresses to connections, and bytes through them.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
+use std::{iter, slice};
 
-use overlapped::net::TcpStream;
+use overlapped::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use overlapped::task::no_switch;
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
@@ -27,13 +28,30 @@ impl<In: Transport> Connector<In> for TcpConnector {
             return Ok(Some(Either::A(transport)));
         }
         refuse_socks(details)?;
-        let stream = within(details.timeout, || TcpStream::connect(&details.addrs[..]))?;
+        let host = OneHost(&details.addrs);
+        let stream = within(details.timeout, || TcpStream::connect(host))?;
         stream.set_nodelay(details.config.no_delay())?;
         let buffers = LazyBuffers::new(
             details.config.input_buffer_size(),
             details.config.output_buffer_size(),
         );
         Ok(Some(Either::B(TcpTransport { stream, buffers })))
+    }
+}
+
+/// The addresses of one host. They are tried side by side (Happy Eyeballs), so that one that does
+/// not answer holds nobody up.
+struct OneHost<'a>(&'a [SocketAddr]);
+
+impl<'a> ToSocketAddrs for OneHost<'a> {
+    type Iter = iter::Copied<slice::Iter<'a, SocketAddr>>;
+
+    fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
+        Ok(self.0.iter().copied())
+    }
+
+    fn is_name(&self) -> bool {
+        true
     }
 }
 

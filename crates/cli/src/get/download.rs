@@ -17,9 +17,11 @@ use std::rc::Rc;
 
 use overlapped::fs;
 use overlapped::time::{Duration, sleep};
-use ureq::http::{HeaderMap, Response, StatusCode, header};
-use ureq::{Agent, Body, Error};
+use ureq::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use ureq::{Body, Error};
 
+use super::client::Client;
+use super::client::url::Url;
 use super::failure::{Again, Failure};
 use super::file::name::{self, Names, UNFINISHED};
 use super::file::part::Part;
@@ -35,9 +37,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// What to download.
 #[derive(Debug, Clone)]
 pub(super) struct Item {
-    /// To be asked for.
-    pub(super) url: String,
-    /// The same without a password, for people and files.
+    /// To be asked for, or why it is not even that.
+    pub(super) url: Result<Url, String>,
+    /// The same without user and password, for people and files.
     pub(super) shown: String,
     pub(super) key: Key,
     /// A name in the folder.
@@ -45,8 +47,6 @@ pub(super) struct Item {
     /// Whether that name is the user's, or that of an earlier run; else the server may propose
     /// another one.
     pub(super) is_name_settled: bool,
-    /// Why it is not even asked for.
-    pub(super) refused: Option<String>,
 }
 
 /// How to download.
@@ -81,7 +81,7 @@ pub(super) enum Outcome {
 /// What all downloads of a run share.
 #[derive(Debug)]
 pub(super) struct Downloader {
-    pub(super) agent: Agent,
+    pub(super) client: Client,
     pub(super) folder: PathBuf,
     pub(super) manner: Manner,
     pub(super) names: Rc<RefCell<Names>>,
@@ -93,9 +93,10 @@ pub(super) struct Downloader {
 
 impl Downloader {
     pub(super) fn download(&self, item: &Item) -> Outcome {
-        if let Some(text) = item.refused.clone() {
-            return Outcome::Failed { text, kept: None };
-        }
+        let url = match &item.url {
+            Ok(url) => url,
+            Err(text) => return Outcome::Failed { text: text.clone(), kept: None },
+        };
         let path = self.folder.join(&item.name);
         let unfinished = match self.records.part_of(item.key) {
             Some(name) => name.to_owned(),
@@ -110,7 +111,7 @@ impl Downloader {
                 .unwrap_or_else(|failure| Outcome::Failed { text: failure.text, kept: None });
         }
         let bar = self.progress.begin(&item.name);
-        let mut download = Download { of: self, item, part, bar, path: None, bytes: 0 };
+        let mut download = Download { of: self, item, url, part, bar, path: None, bytes: 0 };
         download.attempts()
     }
 
@@ -157,6 +158,7 @@ impl Downloader {
 struct Download<'a> {
     of: &'a Downloader,
     item: &'a Item,
+    url: &'a Url,
     part: Part,
     bar: Bar<'a>,
     /// The final name, once an answer has settled it.
@@ -205,14 +207,21 @@ impl Download<'_> {
 
     /// One request, and all of its body.
     fn attempt(&mut self) -> Result<Outcome, Failure> {
-        let mut request = self.of.agent.get(&self.item.url);
         let known = self.part.known().map(|(length, version)| (length, version.clone()));
+        let mut fields = Vec::new();
         if let Some((length, version)) = &known {
-            request = request
-                .header(header::RANGE, format!("bytes={length}-"))
-                .header(header::IF_RANGE, version.if_range().unwrap_or_default());
+            for (name, value) in [
+                (header::RANGE, format!("bytes={length}-")),
+                (header::IF_RANGE, version.if_range().unwrap_or_default().to_owned()),
+            ] {
+                fields.push((
+                    name,
+                    HeaderValue::try_from(value)
+                        .map_err(|error| Failure::lasting(error.to_string()))?,
+                ));
+            }
         }
-        let response = request.call().map_err(Failure::of_client)?;
+        let response = self.of.client.get(self.url, &fields).map_err(Failure::of_client)?;
         let (status, headers) = (response.status(), response.headers());
         let mut complete = false;
         match (status, &known) {

@@ -6,6 +6,8 @@ use overlapped::time::Duration;
 use ureq::http::{HeaderMap, StatusCode, header};
 use ureq::{Error, Timeout};
 
+use super::client::Refused;
+
 /// One failed attempt.
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -56,32 +58,100 @@ impl Failure {
         match error {
             Error::Io(error) => Failure::of_network(&error),
             Error::Timeout(phase) => Failure::passing(format!("timed out {}", name(phase))),
-            Error::HostNotFound => Failure::lasting("no such host"),
+            Error::HostNotFound => Failure::lasting(NO_HOST),
             Error::TooManyRedirects => Failure::lasting("redirected too often"),
-            Error::BadUri(text) => Failure::lasting(format!("no URL to download from: {text}")),
-            Error::Rustls(error) => Failure::lasting(error.to_string()),
+            Error::BadUri(text) => Failure::lasting(text),
+            Error::Rustls(error) => Failure::lasting(of_tls(&error)),
             Error::LargeResponseHeader(_, most) => {
-                Failure::lasting(format!("the answer's head is larger than {most} bytes"))
+                Failure::lasting(format!("the response's head is larger than {most} bytes"))
+            }
+            Error::Protocol(error) => {
+                Failure::passing(format!("the server does not speak HTTP as it should: {error}"))
             }
             other => Failure::lasting(other.to_string()),
         }
     }
 
     fn of_network(error: &io::Error) -> Failure {
-        let text = error.to_string();
+        if let Some(tls) = cause::<rustls::Error>(error) {
+            return Failure::lasting(of_tls(tls));
+        }
+        if let Some(refused) = cause::<Refused>(error) {
+            let text = refused.to_string();
+            let again = if refused.0.is_server_error() { Again::Yes } else { Again::Never };
+            return Failure { text, again };
+        }
+        let text = without_number(error);
         match error.kind() {
-            // TLS: not trusted, no common version.
-            ErrorKind::InvalidData if text.contains("UnknownIssuer") => Failure::lasting(format!(
-                "{text}; if you trust its issuer, give that certificate by --cacert"
-            )),
             ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::PermissionDenied => {
                 Failure::lasting(text)
             }
+            ErrorKind::ConnectionRefused => Failure::passing("the server refuses the connection"),
             // The resolver has no kinds of its own. What it says to a name that does not exist is
             // lasting, what it says without a network is not.
-            _ if text.contains("lookup") && !text.contains("Temporary") => Failure::lasting(text),
+            _ if text.contains("lookup") && !text.contains("Temporary") => {
+                Failure::lasting(NO_HOST)
+            }
+            _ if text.contains("lookup") => {
+                Failure::passing("the name cannot be looked up now: is there a network?")
+            }
             _ => Failure::passing(text),
         }
+    }
+}
+
+const NO_HOST: &str = "there is no host of that name";
+
+/// An error inside of an `io::Error`, also where it is wrapped more than once.
+fn cause<E: std::error::Error + 'static>(error: &io::Error) -> Option<&E> {
+    let inner = error.get_ref()?;
+    match inner.downcast_ref::<io::Error>() {
+        Some(error) => cause(error),
+        None => inner.downcast_ref(),
+    }
+}
+
+/// The system's words without the number that it has for them.
+fn without_number(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" (os error ") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
+
+fn of_tls(error: &rustls::Error) -> String {
+    use rustls::CertificateError as Bad;
+    let bad = match error {
+        rustls::Error::InvalidCertificate(bad) => bad,
+        rustls::Error::AlertReceived(alert) => {
+            return format!("the server ends the TLS handshake: {alert:?}");
+        }
+        rustls::Error::InvalidMessage(_) => return "the server does not speak TLS".to_owned(),
+        rustls::Error::PeerIncompatible(_) => {
+            return "the server speaks no version of TLS that is safe".to_owned();
+        }
+        other => return format!("TLS fails: {other}"),
+    };
+    match bad {
+        Bad::UnknownIssuer => "nobody who is trusted has signed the server's certificate; if you \
+                               trust its issuer, give that certificate by --cacert"
+            .to_owned(),
+        Bad::Expired | Bad::ExpiredContext { .. } => {
+            "the server's certificate has expired".to_owned()
+        }
+        Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
+            "the server's certificate is not valid yet; or this machine's clock is wrong".to_owned()
+        }
+        Bad::NotValidForName => "the server's certificate is for another host".to_owned(),
+        Bad::NotValidForNameContext { presented, .. } => {
+            format!("the server's certificate is for another host: {}", presented.join(", "))
+        }
+        Bad::Revoked => "the server's certificate has been revoked".to_owned(),
+        Bad::Other(_) => "the server's certificate is one for issuing others; if it is the \
+                          server's own, give it by --cacert"
+            .to_owned(),
+        _ => "the server's certificate is damaged".to_owned(),
     }
 }
 
@@ -90,7 +160,7 @@ fn name(phase: Timeout) -> &'static str {
         Timeout::Resolve => "looking up the name",
         Timeout::Connect => "connecting",
         Timeout::SendRequest | Timeout::PerWrite => "sending the request",
-        Timeout::RecvResponse => "waiting for the answer's head",
+        Timeout::RecvResponse => "waiting for the response's head",
         _ => "waiting for more",
     }
 }

@@ -42,7 +42,7 @@ use overlapped::{Builder, Config, JoinError, scope, spawn};
 
 use crate::say;
 use crate::signals::{self, StopSignals};
-use client::{Limits, agent};
+use client::{Client, Limits};
 use download::{Downloader, Manner, Outcome};
 use plan::Plan;
 use progress::Progress;
@@ -67,8 +67,15 @@ use progress::Progress;
 #[command(
     verbatim_doc_comment,
     after_help = "Environment:\n  \
-    HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY   a proxy to go through, and what not\n  \
-    SSL_CERT_FILE, SSL_CERT_DIR                    whom to trust instead of the system's list"
+    http_proxy                    a proxy for http:// (not HTTP_PROXY: a CGI script's client can \
+    set it)\n  \
+    https_proxy, HTTPS_PROXY      a proxy for https://\n  \
+    all_proxy, ALL_PROXY          a proxy for both\n  \
+    no_proxy, NO_PROXY            what is asked directly: hosts with all below them, addresses, \
+    networks (10.0.0.0/8), or *\n  \
+    SSL_CERT_FILE, SSL_CERT_DIR   whom to trust instead of the system's list\n\n\
+    A proxy is [SCHEME://][USER:PASSWORD@]HOST[:PORT]; its scheme is http, https, socks4, socks4a, \
+    socks5 or socks5h. The last letter of socks4a and socks5h has the proxy look names up."
 )]
 pub(crate) struct Arguments {
     /// What to download, http or https; - reads URLs from standard input
@@ -221,7 +228,7 @@ impl Run {
         let cacert = self.cacert.as_deref();
         let limits = Limits { timeout: self.timeout, connections: jobs, cacert };
         Ok(Downloader {
-            agent: agent(limits)?,
+            client: Client::new(limits)?,
             folder,
             manner,
             names: self.plan.names(),

@@ -8,27 +8,12 @@ use std::rc::Rc;
 
 use anyhow::{Context, bail, ensure};
 use overlapped::fs;
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use ureq::http::Uri;
 
 use super::Arguments;
+use super::client::url::{self, Url};
 use super::download::Item;
 use super::file::name::{self, Names};
 use super::file::record::{Key, Records};
-
-/// What people paste although a URL cannot have it. The percent sign is not among them: what is
-/// encoded stays as it is.
-const TO_ENCODE: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'<')
-    .add(b'>')
-    .add(b'\\')
-    .add(b'^')
-    .add(b'`')
-    .add(b'{')
-    .add(b'|')
-    .add(b'}');
 
 /// All downloads, in the order in which they were named.
 #[derive(Debug)]
@@ -64,19 +49,19 @@ impl Plan {
 }
 
 /// Every URL once, and whether some came from standard input.
-fn list(arguments: &Arguments) -> anyhow::Result<(Vec<String>, bool)> {
+fn list(arguments: &Arguments) -> anyhow::Result<(Vec<Vec<u8>>, bool)> {
     let (mut urls, mut from_stdin) = (Vec::new(), false);
-    let mut read = |urls: &mut Vec<String>| {
+    let mut read = |urls: &mut Vec<Vec<u8>>| {
         from_stdin = true;
-        let mut text = String::new();
-        io::stdin().read_to_string(&mut text).context("cannot read URLs from standard input")?;
+        let mut text = Vec::new();
+        io::stdin().read_to_end(&mut text).context("cannot read URLs from standard input")?;
         urls.extend(lines(&text));
         anyhow::Ok(())
     };
     for url in &arguments.urls {
         match url.as_str() {
             "-" => read(&mut urls)?,
-            url => urls.push(url.to_owned()),
+            url => urls.push(url.as_bytes().to_vec()),
         }
     }
     match arguments.input.as_deref() {
@@ -84,7 +69,7 @@ fn list(arguments: &Arguments) -> anyhow::Result<(Vec<String>, bool)> {
         Some(path) if path == Path::new("-") => read(&mut urls)?,
         Some(path) => {
             let name = path.display();
-            let text = fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+            let text = fs::read(path).with_context(|| format!("cannot read {name}"))?;
             urls.extend(lines(&text));
         }
     }
@@ -93,9 +78,11 @@ fn list(arguments: &Arguments) -> anyhow::Result<(Vec<String>, bool)> {
     Ok((urls, from_stdin))
 }
 
-fn lines(text: &str) -> impl Iterator<Item = String> {
-    let lines = text.lines().map(str::trim);
-    lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned)
+/// Bytes, because a list may be in any encoding; a byte order mark is not part of the first URL.
+fn lines(text: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    lines.filter(|line| !line.is_empty() && !line.starts_with(b"#")).map(<[u8]>::to_vec)
 }
 
 /// The folder to save in, and the name of the file if the user gives it.
@@ -121,19 +108,13 @@ fn place(output: Option<&Path>, urls: usize) -> anyhow::Result<(PathBuf, Option<
     Ok((folder, Some(name.to_owned())))
 }
 
-fn item(url: &str) -> Item {
-    let url = utf8_percent_encode(url, TO_ENCODE).to_string();
-    let uri = url.parse::<Uri>();
-    let refused = match &uri {
-        Err(error) => Some(error.to_string()),
-        Ok(uri) => match uri.scheme_str() {
-            Some("http" | "https") => None,
-            _ => Some("this is no URL that begins with http:// or https://".to_owned()),
-        },
+fn item(text: &[u8]) -> Item {
+    let (url, shown) = (Url::parse(text), url::shown(text));
+    let name = match &url {
+        Ok(url) => name::from_url(&url.uri),
+        Err(_) => "index.html".to_owned(),
     };
-    let name = uri.map_or_else(|_| "index.html".to_owned(), |uri| name::from_url(&uri));
-    let shown = without_password(&url);
-    Item { key: Key::of(&shown), shown, url, name, is_name_settled: false, refused }
+    Item { key: Key::of(&shown), shown, url, name, is_name_settled: false }
 }
 
 /// Gives each download a name of its own: the user's, that of the file which an earlier run has
@@ -163,49 +144,20 @@ fn settle_names(
     names
 }
 
-/// The URL without user and password, for people and files.
-fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let host = rest[..end].rfind('@').map_or(0, |at| at + 1);
-    format!("{scheme}://{}", &rest[host..])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_list_has_comments_and_empty_lines() {
-        let text = "http://a\n\n# not this\n  http://b  \r\n#http://c";
-        assert_eq!(lines(text).collect::<Vec<_>>(), ["http://a", "http://b"]);
-    }
-
-    #[test]
-    fn what_is_pasted_is_encoded_and_what_is_encoded_stays() {
-        assert_eq!(item("http://h/a b/ü.txt?x=%20").url, "http://h/a%20b/%C3%BC.txt?x=%20");
-        assert_eq!(item("http://h/a b/ü.txt").name, "ü.txt");
-        assert_eq!(item("http://[::1]:80/x").refused, None);
-        for url in ["ftp://h/x", "h/x", "/x", "", "http//h", "file:///etc/passwd"] {
-            assert!(item(url).refused.is_some(), "{url}");
-        }
-    }
-
-    #[test]
-    fn passwords_are_not_shown() {
-        for (url, shown) in [
-            ("http://user:secret@host/a@b", "http://host/a@b"),
-            ("http://user@host", "http://host"),
-            ("http://a@b@host?x@y", "http://host?x@y"),
-            ("http://host/x@y", "http://host/x@y"),
-        ] {
-            assert_eq!(without_password(url), shown);
-        }
+    fn a_list_has_comments_empty_lines_and_any_encoding() {
+        let text = b"\xef\xbb\xbfhttp://a\n\n# not this\n  http://b/\xe9  \r\n#http://c";
+        assert_eq!(lines(text).collect::<Vec<_>>(), [&b"http://a"[..], b"http://b/\xe9"]);
     }
 
     #[test]
     fn equal_names_get_numbers_in_the_order_of_the_urls() {
-        let mut items = ["http://a/x.txt", "http://b/x.txt", "http://c/"].map(item);
+        let mut items =
+            ["http://a/x.txt", "http://b/x.txt", "http://c/"].map(|url| item(url.as_bytes()));
         settle_names(&mut items, None, &Records::default(), false);
         assert_eq!(items.map(|item| item.name), ["x.txt", "x-1.txt", "index.html"]);
     }

@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::common::PROGRAM;
@@ -84,6 +85,19 @@ impl Site {
         handler: impl Fn(&Request, Out<'_>) -> io::Result<Then> + Send + Sync + 'static,
     ) -> Site {
         Site::launch(Box::new(handler), Some(authority.server_config()))
+    }
+
+    /// With TLS, a certificate and its key, in PEM.
+    pub(crate) fn start_tls_with(
+        certificate: &[u8],
+        key: &[u8],
+        handler: impl Fn(&Request, Out<'_>) -> io::Result<Then> + Send + Sync + 'static,
+    ) -> Site {
+        let certificate = CertificateDer::from_pem_slice(certificate).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(key).unwrap();
+        let config = ServerConfig::builder().with_no_client_auth();
+        let config = config.with_single_cert(vec![certificate], key).unwrap();
+        Site::launch(Box::new(handler), Some(Arc::new(config)))
     }
 
     fn launch(handler: Box<Handler>, tls: Option<Arc<ServerConfig>>) -> Site {
@@ -289,7 +303,7 @@ pub(crate) fn command(port: &str, folder: &Path, arguments: &[&str]) -> Command 
     let mut command = Command::new(PROGRAM);
     command.args(["--port", port, "get", "--retry-delay", "10ms"]).args(arguments);
     command.current_dir(folder);
-    for variable in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+    for variable in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
         command.env_remove(variable).env_remove(variable.to_lowercase());
     }
     command

@@ -1,32 +1,58 @@
-//! The client: ureq over tasklets, with its limits, and with whom it trusts.
+//! The client: ureq over tasklets, with its limits, its proxies, and with whom it trusts.
+//!
+//! | file | one job |
+//! |---|---|
+//! | `url` | URLs, as people and servers write them, and their credentials |
+//! | `punycode` | host names beyond ASCII |
+//! | `proxy` | which proxy a request goes through |
+//! | `dial` | connections, directly or through one |
+//! | `socks` | its handshakes |
+//! | `tls` | whom to trust |
+//! | `watch` | connections that are cut, and kept ones that are dead |
+//!
+//! Redirects are followed here, not by ureq: where a `Location` leads is encoded, and credentials
+//! stay with the origin that they are for.
 
-use std::io::{self, ErrorKind};
+mod dial;
+mod proxy;
+mod punycode;
+mod socks;
+mod tls;
+pub(super) mod url;
+mod watch;
+
+use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
-use anyhow::{Context, bail, ensure};
-use overlapped::fs;
-use overlapped::time::Duration;
-use overlapped_ureq::{Resolver, TcpConnector};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::unversioned::transport::{
-    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, RustlsConnector,
-    Transport,
-};
-use ureq::{Agent, Error, Proxy, ProxyProtocol};
+use overlapped::time::{Duration, timeout};
+use overlapped_ureq::Resolver;
+use ureq::http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use ureq::{Agent, Body, Error};
+
+pub(super) use dial::Refused;
+use dial::{Dialer, Lookup};
+use proxy::Proxies;
+use tls::Tls;
+use url::Url;
+use watch::Stale;
 
 /// Then somebody sends us round in a circle.
-const REDIRECTS_MAX: u32 = 10;
-/// Bytes of an answer's head.
+const REDIRECTS_MAX: usize = 10;
+/// Bytes of a response's head.
 const HEAD_MAX: usize = 64 << 10;
 /// Bytes that one read takes. A connection with TLS has two such buffers.
 const INPUT: usize = 64 << 10;
-/// Bytes of a request.
-const OUTPUT: usize = 4 << 10;
+/// Bytes of a request's longest line.
+const OUTPUT: usize = 16 << 10;
+/// Bytes of a redirect's body that are read, so that its connection can be kept.
+const REDIRECT_BODY_MAX: u64 = 64 << 10;
+const USER_AGENT: &str = concat!("overlapped/", env!("CARGO_PKG_VERSION"));
 
 /// What the client is to keep to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits<'a> {
-    /// For the name, for connecting, for the head, and for every further byte.
+    /// For all up to the response's head, redirects included, and then for every further byte.
     pub(super) timeout: Duration,
     /// Connections at a time.
     pub(super) connections: usize,
@@ -35,134 +61,109 @@ pub(super) struct Limits<'a> {
 }
 
 /// A client for all tasklets of this thread. They share its idle connections.
-pub(super) fn agent(limits: Limits<'_>) -> anyhow::Result<Agent> {
-    let trusted = match limits.cacert {
-        Some(file) => certificates_in(file)?,
-        None => certificates_of_the_system(),
-    };
-    let timeout = Some(limits.timeout);
-    let config = Agent::config_builder()
-        .tls_config(TlsConfig::builder().root_certs(trusted).build())
-        .http_status_as_error(false)
-        .max_redirects(REDIRECTS_MAX)
-        .max_response_header_size(HEAD_MAX)
-        .user_agent(concat!("overlapped/", env!("CARGO_PKG_VERSION")))
-        // The bytes that the server has, so that positions in them mean something.
-        .accept_encoding("identity")
-        .input_buffer_size(INPUT)
-        .output_buffer_size(OUTPUT)
-        .max_idle_connections(limits.connections)
-        .max_idle_connections_per_host(limits.connections)
-        .timeout_resolve(timeout)
-        .timeout_connect(timeout)
-        .timeout_send_request(timeout)
-        .timeout_recv_response(timeout)
-        .timeout_per_read(timeout)
-        .build();
-    let is_http =
-        |proxy: &Proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https);
-    if config.proxy().is_some_and(|proxy| !is_http(proxy)) {
-        bail!(
-            "the environment asks for a SOCKS proxy, which this program cannot use: unset \
-             ALL_PROXY, HTTPS_PROXY and HTTP_PROXY, or name an HTTP proxy there"
-        );
-    }
-    // A proxy's connection, or else our own; then TLS; and all of it watched.
-    let connector = ().chain(ConnectProxyConnector::default()).chain(TcpConnector);
-    let connector = connector.chain(RustlsConnector::default()).chain(Watch);
-    Ok(Agent::with_parts(config, connector, Resolver::default()))
+#[derive(Debug)]
+pub(super) struct Client {
+    agent: Agent,
+    timeout: Duration,
+    connections: usize,
 }
 
-fn certificates_in(file: &Path) -> anyhow::Result<RootCerts> {
-    let name = file.display();
-    let pem = fs::read(file).with_context(|| format!("cannot read --cacert {name}"))?;
-    let mut trusted = Vec::new();
-    for item in parse_pem(&pem) {
-        if let PemItem::Certificate(certificate) =
-            item.with_context(|| format!("--cacert {name} is damaged"))?
-        {
-            trusted.push(certificate);
+impl Client {
+    pub(super) fn new(limits: Limits<'_>) -> anyhow::Result<Client> {
+        let proxies = Arc::new(Proxies::from_environment()?);
+        let resolver = Arc::new(Resolver::default());
+        let tls = Tls::trusting(limits.cacert)?;
+        let timeout = Some(limits.timeout);
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .proxy(None)
+            .max_redirects(0)
+            .max_response_header_size(HEAD_MAX)
+            .user_agent(USER_AGENT)
+            // The bytes that the server has, so that positions in them mean something.
+            .accept_encoding("identity")
+            .input_buffer_size(INPUT)
+            .output_buffer_size(OUTPUT)
+            .max_idle_connections(limits.connections)
+            .max_idle_connections_per_host(limits.connections)
+            .timeout_resolve(timeout)
+            .timeout_connect(timeout)
+            .timeout_send_request(timeout)
+            .timeout_recv_response(timeout)
+            .timeout_per_read(timeout)
+            .build();
+        let lookup = Lookup { proxies: proxies.clone(), resolver: resolver.clone() };
+        let agent = Agent::with_parts(config, Dialer { proxies, resolver, tls }, lookup);
+        Ok(Client { agent, timeout: limits.timeout, connections: limits.connections })
+    }
+
+    /// Asks for a URL, and where it is elsewhere, there.
+    pub(super) fn get(
+        &self,
+        url: &Url,
+        fields: &[(HeaderName, HeaderValue)],
+    ) -> Result<Response<Body>, Error> {
+        // One limit for all of it; ureq's own ones say what took so long.
+        timeout(self.timeout, || self.follow(url, fields))
+    }
+
+    fn follow(
+        &self,
+        url: &Url,
+        fields: &[(HeaderName, HeaderValue)],
+    ) -> Result<Response<Body>, Error> {
+        let (mut url, mut authorization) = (url.clone(), url.authorization.clone());
+        for _ in 0..=REDIRECTS_MAX {
+            let response = self.ask(&url, authorization.as_deref(), fields)?;
+            let Some(location) = location(&response) else { return Ok(response) };
+            let next = url.join(location).map_err(Error::BadUri)?;
+            authorization = match next.is_same_origin(&url) {
+                true => next.authorization.clone().or(authorization),
+                false => next.authorization.clone(),
+            };
+            tracing::debug!("{} is at {}", url.uri, next.uri);
+            url = next;
+            let mut body = response.into_body().into_reader().take(REDIRECT_BODY_MAX);
+            let _ = std::io::copy(&mut body, &mut std::io::sink());
+        }
+        Err(Error::TooManyRedirects)
+    }
+
+    /// One request, on a connection that is alive.
+    fn ask(
+        &self,
+        url: &Url,
+        authorization: Option<&str>,
+        fields: &[(HeaderName, HeaderValue)],
+    ) -> Result<Response<Body>, Error> {
+        let mut dead = 0;
+        loop {
+            let mut request = self.agent.get(&url.uri);
+            for (name, value) in fields {
+                request = request.header(name, value);
+            }
+            if let Some(authorization) = authorization {
+                request = request.header(header::AUTHORIZATION, authorization);
+            }
+            match request.call() {
+                // Each one takes a connection out of those that are kept.
+                Err(error) if Stale::is(&error) && dead <= self.connections => dead += 1,
+                result => return result,
+            }
         }
     }
-    ensure!(
-        !trusted.is_empty(),
-        "--cacert {name} has no certificate in it: it must be in the PEM format, which begins \
-         with -----BEGIN CERTIFICATE-----"
+}
+
+/// Where a response sends its client.
+fn location(response: &Response<Body>) -> Option<&[u8]> {
+    let is_redirect = matches!(
+        response.status(),
+        StatusCode::MOVED_PERMANENTLY
+            | StatusCode::FOUND
+            | StatusCode::SEE_OTHER
+            | StatusCode::TEMPORARY_REDIRECT
+            | StatusCode::PERMANENT_REDIRECT
     );
-    Ok(RootCerts::new_with_certs(&trusted))
-}
-
-/// What the administrator trusts. Where there is nothing of the kind, as in small containers, what
-/// Mozilla trusts.
-fn certificates_of_the_system() -> RootCerts {
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        tracing::debug!("a trusted certificate cannot be read: {error}");
-    }
-    if found.certs.is_empty() {
-        tracing::debug!("the system trusts nobody; using the built-in certificates");
-        return RootCerts::WebPki;
-    }
-    let trusted: Vec<_> = found
-        .certs
-        .iter()
-        .map(|certificate| Certificate::from_der(certificate).to_owned())
-        .collect();
-    RootCerts::new_with_certs(&trusted)
-}
-
-/// Puts a [`Watched`] around every connection.
-#[derive(Debug)]
-struct Watch;
-
-impl<In: Transport> Connector<In> for Watch {
-    type Out = Watched<In>;
-
-    fn connect(
-        &self,
-        _: &ConnectionDetails<'_>,
-        chained: Option<In>,
-    ) -> Result<Option<Watched<In>>, Error> {
-        Ok(chained.map(Watched))
-    }
-}
-
-/// A connection that tells being cut from coming to an end.
-///
-/// A body whose length nobody has said ends with the connection. ureq takes a reset for such an
-/// end, and an end of TLS without its farewell, so that what was cut looks complete. Here both stay
-/// errors.
-#[derive(Debug)]
-struct Watched<T>(T);
-
-impl<T: Transport> Transport for Watched<T> {
-    fn buffers(&mut self) -> &mut dyn Buffers {
-        self.0.buffers()
-    }
-
-    fn transmit_output(&mut self, amount: usize, limit: NextTimeout) -> Result<(), Error> {
-        self.0.transmit_output(amount, limit)
-    }
-
-    fn await_input(&mut self, limit: NextTimeout) -> Result<bool, Error> {
-        self.0.await_input(limit).map_err(|error| match error {
-            Error::Io(error) => Error::Io(match error.kind() {
-                ErrorKind::UnexpectedEof
-                | ErrorKind::ConnectionAborted
-                | ErrorKind::ConnectionReset => {
-                    io::Error::new(ErrorKind::BrokenPipe, format!("cut off: {error}"))
-                }
-                _ => error,
-            }),
-            other => other,
-        })
-    }
-
-    fn is_open(&mut self) -> bool {
-        self.0.is_open()
-    }
-
-    fn is_tls(&self) -> bool {
-        self.0.is_tls()
-    }
+    let location = response.headers().get(header::LOCATION).filter(|_| is_redirect)?;
+    Some(location.as_bytes())
 }

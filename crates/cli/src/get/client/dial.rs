@@ -1,0 +1,288 @@
+//! Connections, directly or through a proxy.
+//!
+//! | | `http://` | `https://` |
+//! |---|---|---|
+//! | directly | TCP | TCP, TLS |
+//! | HTTP proxy | TCP, the whole URL in the request | TCP, CONNECT, TLS |
+//! | HTTPS proxy | TCP, TLS, the whole URL | TCP, TLS, CONNECT, TLS |
+//! | SOCKS proxy | TCP, its handshake | TCP, its handshake, TLS |
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use overlapped_ureq::{Resolver, TcpConnector};
+use ureq::Error;
+use ureq::config::Config;
+use ureq::http::uri::Scheme;
+use ureq::http::{StatusCode, Uri};
+use ureq::unversioned::resolver::{self, ResolvedSocketAddrs};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, NextTimeout, Transport, TransportAdapter,
+};
+
+use super::proxy::{Kind, Proxies, Proxy};
+use super::socks::{self, Target};
+use super::tls::Tls;
+use super::watch::Watched;
+use super::{HEAD_MAX, USER_AGENT};
+
+type Stream = Box<dyn Transport>;
+
+/// Opens every connection of a client.
+#[derive(Debug)]
+pub(super) struct Dialer {
+    pub(super) proxies: Arc<Proxies>,
+    pub(super) resolver: Arc<Resolver>,
+    pub(super) tls: Tls,
+}
+
+impl Connector<()> for Dialer {
+    type Out = Watched;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        _: Option<()>,
+    ) -> Result<Option<Watched>, Error> {
+        let stream = match self.proxies.of(details.uri) {
+            None => tcp(details, details.uri, details.addrs.clone())?,
+            Some(proxy) => self.through(proxy, details)?,
+        };
+        let stream = match details.needs_tls() {
+            true => self.tls.wrap(stream, details.uri, details)?,
+            false => stream,
+        };
+        Ok(Some(Watched::new(stream)))
+    }
+}
+
+impl Dialer {
+    fn through(&self, proxy: &Proxy, details: &ConnectionDetails<'_>) -> Result<Stream, Error> {
+        let lookup = |uri| {
+            resolver::Resolver::resolve(&*self.resolver, uri, details.config, details.timeout)
+        };
+        let mut stream = tcp(details, &proxy.uri, lookup(&proxy.uri)?)?;
+        if proxy.kind == Kind::Https {
+            stream = self.tls.wrap(stream, &proxy.uri, details)?;
+        }
+        match proxy.kind {
+            Kind::Http | Kind::Https if details.needs_tls() => {
+                handshake(stream, details, |stream| connect(stream, proxy, details.uri))
+            }
+            Kind::Http | Kind::Https => Ok(Box::new(WholeUrl::new(stream, proxy, details.uri))),
+            _ => {
+                let target = target(details)?;
+                handshake(stream, details, |stream| socks::handshake(stream, proxy, &target))
+            }
+        }
+    }
+}
+
+/// What a SOCKS proxy is to connect to: an address where there is one.
+fn target(details: &ConnectionDetails<'_>) -> Result<Target, Error> {
+    let host = details.uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let port = port_of(details.uri);
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(Target::Address(vec![SocketAddr::new(address, port)]));
+    }
+    match &details.addrs[..] {
+        [] => Ok(Target::Name(host.to_owned(), port)),
+        found => Ok(Target::Address(found.to_vec())),
+    }
+}
+
+fn port_of(uri: &Uri) -> u16 {
+    let default = if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
+    uri.port_u16().unwrap_or(default)
+}
+
+fn tcp(
+    details: &ConnectionDetails<'_>,
+    uri: &Uri,
+    addrs: ResolvedSocketAddrs,
+) -> Result<Stream, Error> {
+    let details = ConnectionDetails {
+        uri,
+        addrs,
+        config: details.config,
+        request_level: details.request_level,
+        resolver: details.resolver,
+        now: details.now,
+        timeout: details.timeout,
+        current_time: details.current_time.clone(),
+        run_connector: details.run_connector.clone(),
+        register_shutdown: details.register_shutdown.clone(),
+    };
+    let stream = TcpConnector.connect(&details, None::<()>)?;
+    Ok(Box::new(stream.ok_or(Error::ConnectionFailed)?))
+}
+
+/// Lets `call` talk to the proxy by blocking reads and writes.
+fn handshake(
+    stream: Stream,
+    details: &ConnectionDetails<'_>,
+    call: impl FnOnce(&mut TransportAdapter) -> io::Result<()>,
+) -> Result<Stream, Error> {
+    let mut adapter = TransportAdapter::new(stream, details.current_time.clone());
+    adapter.set_timeout(details.timeout);
+    call(&mut adapter)?;
+    // Whatever TLS the proxy has had is not the server's.
+    Ok(Box::new(Tunnel(adapter.into_inner())))
+}
+
+/// A proxy's refusal.
+#[derive(Debug)]
+pub(crate) struct Refused(pub(crate) StatusCode);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                f.write_str("the proxy asks for a user and a password: name them in its variable")
+            }
+            status => write!(f, "the proxy refuses: {status}"),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Asks a proxy for a tunnel to the server (RFC 9110, 9.3.6).
+fn connect(stream: &mut (impl Read + Write), proxy: &Proxy, uri: &Uri) -> io::Result<()> {
+    let to = format!("{}:{}", uri.host().unwrap_or_default(), port_of(uri));
+    let mut request =
+        format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\nUser-Agent: {USER_AGENT}\r\n");
+    if let Some(authorization) = proxy.authorization() {
+        request += &format!("Proxy-Authorization: {authorization}\r\n");
+    }
+    stream.write_all((request + "\r\n").as_bytes())?;
+    stream.flush()?;
+    let mut head = Vec::new();
+    // Not a byte further: the next one is the server's.
+    while !head.ends_with(b"\r\n\r\n") && !head.ends_with(b"\n\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        head.push(byte[0]);
+        if head.len() > HEAD_MAX {
+            return Err(io::Error::other("the proxy's response has no end"));
+        }
+    }
+    let text = String::from_utf8_lossy(&head);
+    let status = text.split(' ').nth(1).and_then(|status| status.trim().parse().ok());
+    match status.filter(|_| text.starts_with("HTTP/")) {
+        Some(status) if StatusCode::is_success(&status) => Ok(()),
+        Some(status) => Err(io::Error::other(Refused(status))),
+        None => Err(io::Error::other("the proxy does not speak HTTP")),
+    }
+}
+
+/// A connection through a proxy.
+#[derive(Debug)]
+struct Tunnel(Stream);
+
+impl Transport for Tunnel {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.0.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, limit: NextTimeout) -> Result<(), Error> {
+        self.0.transmit_output(amount, limit)
+    }
+
+    fn await_input(&mut self, limit: NextTimeout) -> Result<bool, Error> {
+        self.0.await_input(limit)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.0.is_open()
+    }
+}
+
+/// A connection to a proxy that is told the whole URL of each request (RFC 9112, 3.2.2).
+///
+/// The requests come without a body. So each begins after the empty line of the one before.
+#[derive(Debug)]
+struct WholeUrl {
+    stream: Stream,
+    /// `http://HOST:PORT`
+    origin: String,
+    authorization: Option<String>,
+    is_at_start: bool,
+}
+
+impl WholeUrl {
+    fn new(stream: Stream, proxy: &Proxy, uri: &Uri) -> WholeUrl {
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        WholeUrl {
+            stream,
+            origin: format!("http://{authority}"),
+            authorization: proxy.authorization(),
+            is_at_start: true,
+        }
+    }
+
+    /// The bytes with the origin in front of the target, and with the credentials for the proxy.
+    fn rewritten(&self, output: &[u8]) -> Vec<u8> {
+        let line = output.iter().position(|byte| *byte == b'\n').map_or(output.len(), |at| at + 1);
+        let (line, rest) = output.split_at(line);
+        let target = line.iter().position(|byte| *byte == b' ').map_or(0, |at| at + 1);
+        let (method, target) = line.split_at(target);
+        let authorization = self.authorization.as_ref();
+        let field = authorization.map(|value| format!("Proxy-Authorization: {value}\r\n"));
+        let field = field.unwrap_or_default();
+        [method, self.origin.as_bytes(), target, field.as_bytes(), rest].concat()
+    }
+}
+
+impl Transport for WholeUrl {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.stream.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, limit: NextTimeout) -> Result<(), Error> {
+        let output = self.stream.buffers().output()[..amount].to_vec();
+        let output = if self.is_at_start { self.rewritten(&output) } else { output };
+        self.is_at_start = output.ends_with(b"\r\n\r\n");
+        let mut rest = &output[..];
+        while !rest.is_empty() {
+            let space = self.stream.buffers().output();
+            let count = space.len().min(rest.len());
+            space[..count].copy_from_slice(&rest[..count]);
+            self.stream.transmit_output(count, limit)?;
+            rest = &rest[count..];
+        }
+        Ok(())
+    }
+
+    fn await_input(&mut self, limit: NextTimeout) -> Result<bool, Error> {
+        self.stream.await_input(limit)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.stream.is_open()
+    }
+}
+
+/// Looks up the names that this machine has to know: those of servers behind a proxy it may not
+/// even be able to.
+#[derive(Debug)]
+pub(super) struct Lookup {
+    pub(super) proxies: Arc<Proxies>,
+    pub(super) resolver: Arc<Resolver>,
+}
+
+impl resolver::Resolver for Lookup {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        limit: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, Error> {
+        match self.proxies.of(uri) {
+            Some(proxy) if !proxy.kind.wants_addresses() => Ok(self.empty()),
+            _ => resolver::Resolver::resolve(&*self.resolver, uri, config, limit),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The handshakes of SOCKS 4, 4a (without RFC) and 5 (RFC 1928, 1929).
+
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+
+use super::proxy::{Kind, Proxy};
+
+/// What the proxy is to connect to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// The first one that the protocol can express.
+    Address(Vec<SocketAddr>),
+    /// To be looked up by the proxy.
+    Name(String, u16),
+}
+
+/// Has the proxy at the other end of `stream` connect to the target.
+pub(super) fn handshake(
+    stream: &mut (impl Read + Write),
+    proxy: &Proxy,
+    target: &Target,
+) -> io::Result<()> {
+    match proxy.kind {
+        Kind::Socks4 | Kind::Socks4a => version_4(stream, proxy, target),
+        _ => version_5(stream, proxy, target),
+    }
+}
+
+fn version_4(stream: &mut (impl Read + Write), proxy: &Proxy, target: &Target) -> io::Result<()> {
+    let (octets, port, name) = match target {
+        Target::Name(name, port) => ([0, 0, 0, 1], *port, Some(name)),
+        Target::Address(found) => {
+            let is_v4 = |addr: &&SocketAddr| addr.is_ipv4();
+            match found.iter().find(is_v4) {
+                Some(SocketAddr::V4(addr)) => (addr.ip().octets(), addr.port(), None),
+                _ => return Err(invalid("a SOCKS4 proxy knows no IPv6: name it as socks5")),
+            }
+        }
+    };
+    let user = proxy.user.as_ref().map_or(&[][..], |(user, _)| user);
+    let mut request = vec![4, 1];
+    request.extend(port.to_be_bytes());
+    request.extend(octets);
+    for text in [Some(user), name.map(|name| name.as_bytes())].into_iter().flatten() {
+        if text.contains(&0) {
+            return Err(invalid("a SOCKS4 proxy takes no name with a zero in it"));
+        }
+        request.extend(text);
+        request.push(0);
+    }
+    stream.write_all(&request)?;
+    let mut reply = [0; 8];
+    stream.read_exact(&mut reply)?;
+    match reply {
+        [0, 90, ..] => Ok(()),
+        [0, 92 | 93, ..] => Err(refused("the SOCKS proxy does not accept this user")),
+        [0, 91, ..] => Err(refused("the SOCKS proxy cannot connect to the server")),
+        _ => Err(invalid("the proxy does not speak SOCKS4")),
+    }
+}
+
+fn version_5(stream: &mut (impl Read + Write), proxy: &Proxy, target: &Target) -> io::Result<()> {
+    let greeting: &[u8] = if proxy.user.is_some() { &[5, 2, 0, 2] } else { &[5, 1, 0] };
+    stream.write_all(greeting)?;
+    let mut reply = [0; 2];
+    stream.read_exact(&mut reply)?;
+    match (reply, &proxy.user) {
+        ([5, 0], _) => {}
+        ([5, 2], Some((user, password))) => {
+            let mut request = vec![1];
+            push_short(&mut request, user)?;
+            push_short(&mut request, password)?;
+            stream.write_all(&request)?;
+            stream.read_exact(&mut reply)?;
+            if reply[1] != 0 {
+                return Err(refused("the SOCKS proxy does not accept this user"));
+            }
+        }
+        ([5, _], _) => return Err(refused("the SOCKS proxy asks for a user and a password")),
+        _ => return Err(invalid("the proxy does not speak SOCKS5")),
+    }
+    let mut request = vec![5, 1, 0];
+    match target {
+        Target::Name(name, port) => {
+            request.push(3);
+            push_short(&mut request, name.as_bytes())?;
+            request.extend(port.to_be_bytes());
+        }
+        Target::Address(found) => {
+            let addr = found.first().ok_or(invalid("the server has no address"))?;
+            match addr {
+                SocketAddr::V4(addr) => {
+                    request.push(1);
+                    request.extend(addr.ip().octets());
+                }
+                SocketAddr::V6(addr) => {
+                    request.push(4);
+                    request.extend(addr.ip().octets());
+                }
+            }
+            request.extend(addr.port().to_be_bytes());
+        }
+    }
+    stream.write_all(&request)?;
+    let mut reply = [0; 4];
+    stream.read_exact(&mut reply)?;
+    if reply[0] != 5 {
+        return Err(invalid("the proxy does not speak SOCKS5"));
+    }
+    if reply[1] != 0 {
+        return Err(refused(reason(reply[1])));
+    }
+    // The address that it has connected from, and a port: of no use here.
+    let length = match reply[3] {
+        1 => 4,
+        4 => 16,
+        _ => {
+            let mut length = [0];
+            stream.read_exact(&mut length)?;
+            usize::from(length[0])
+        }
+    };
+    stream.read_exact(&mut vec![0; length + 2])
+}
+
+fn push_short(request: &mut Vec<u8>, text: &[u8]) -> io::Result<()> {
+    let too_long = |_| invalid("a SOCKS5 proxy takes at most 255 bytes of a name or password");
+    request.push(u8::try_from(text.len()).map_err(too_long)?);
+    request.extend(text);
+    Ok(())
+}
+
+fn reason(code: u8) -> &'static str {
+    match code {
+        2 => "the SOCKS proxy's rules forbid this server",
+        3 => "the SOCKS proxy cannot reach the server's network",
+        4 => "the SOCKS proxy cannot reach the server",
+        5 => "the server refuses the SOCKS proxy's connection",
+        6 => "the SOCKS proxy's packets to the server expire",
+        _ => "the SOCKS proxy cannot connect to the server",
+    }
+}
+
+/// The next attempt may end otherwise.
+fn refused(text: &str) -> io::Error {
+    io::Error::other(text)
+}
+
+fn invalid(text: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text)
+}

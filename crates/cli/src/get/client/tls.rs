@@ -1,0 +1,214 @@
+//! TLS, and whom to trust.
+
+use std::fmt;
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, ensure};
+use overlapped::fs;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_name;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore,
+    SignatureScheme, StreamOwned,
+};
+use ureq::Error;
+use ureq::http::Uri;
+use ureq::tls::{PemItem, parse_pem};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, LazyBuffers, NextTimeout, Transport, TransportAdapter,
+};
+
+/// The configuration that all connections share, and with it their sessions.
+#[derive(Debug)]
+pub(super) struct Tls(Arc<ClientConfig>);
+
+impl Tls {
+    /// Trusts the certificates in a file, or whom the system trusts.
+    pub(super) fn trusting(cacert: Option<&Path>) -> anyhow::Result<Tls> {
+        let trusted = match cacert {
+            Some(file) => certificates_in(file)?,
+            None => certificates_of_the_system(),
+        };
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(trusted.iter().cloned());
+        if roots.is_empty() {
+            tracing::debug!("the system trusts nobody; using the built-in certificates");
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+        let provider = Arc::new(ring::default_provider());
+        let by_issuer =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+                .build()?;
+        let verifier = Verifier { by_issuer, trusted, provider: provider.clone() };
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
+        Ok(Tls(Arc::new(config)))
+    }
+
+    /// Shakes hands with the server of this URL.
+    pub(super) fn wrap(
+        &self,
+        stream: Box<dyn Transport>,
+        uri: &Uri,
+        details: &ConnectionDetails<'_>,
+    ) -> Result<Box<dyn Transport>, Error> {
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let name =
+            ServerName::try_from(host).map_err(|_| Error::Tls("the host has no valid name"))?;
+        let mut conn = ClientConnection::new(self.0.clone(), name)?;
+        let mut sock = TransportAdapter::new(stream, details.current_time.clone());
+        sock.set_timeout(details.timeout);
+        conn.complete_io(&mut sock).map_err(|error| match error.kind() {
+            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+                let text = "the server ends the connection during the TLS handshake";
+                io::Error::new(ErrorKind::ConnectionAborted, text)
+            }
+            _ => error,
+        })?;
+        let config = details.config;
+        let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
+        Ok(Box::new(TlsStream { buffers, stream: StreamOwned { conn, sock } }))
+    }
+}
+
+struct TlsStream {
+    buffers: LazyBuffers,
+    stream: StreamOwned<ClientConnection, TransportAdapter>,
+}
+
+impl fmt::Debug for TlsStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TlsStream").field(&self.stream.sock.inner()).finish()
+    }
+}
+
+impl Transport for TlsStream {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, limit: NextTimeout) -> Result<(), Error> {
+        self.stream.get_mut().set_timeout(limit);
+        self.stream.write_all(&self.buffers.output()[..amount])?;
+        self.stream.flush()?;
+        Ok(())
+    }
+
+    fn await_input(&mut self, limit: NextTimeout) -> Result<bool, Error> {
+        self.stream.get_mut().set_timeout(limit);
+        let count = self.stream.read(self.buffers.input_append_buf())?;
+        self.buffers.input_appended(count);
+        Ok(count > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.stream.get_mut().get_mut().is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        true
+    }
+}
+
+fn certificates_in(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let name = file.display();
+    let pem = fs::read(file).with_context(|| format!("cannot read --cacert {name}"))?;
+    let mut trusted = Vec::new();
+    for item in parse_pem(&pem) {
+        if let PemItem::Certificate(certificate) =
+            item.with_context(|| format!("--cacert {name} is damaged"))?
+        {
+            trusted.push(CertificateDer::from(certificate.der().to_vec()));
+        }
+    }
+    ensure!(
+        !trusted.is_empty(),
+        "--cacert {name} has no certificate in it: it must be in the PEM format, which begins \
+         with -----BEGIN CERTIFICATE-----"
+    );
+    Ok(trusted)
+}
+
+/// The certificates that the administrator trusts. None in small containers.
+fn certificates_of_the_system() -> Vec<CertificateDer<'static>> {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::debug!("a trusted certificate cannot be read: {error}");
+    }
+    found.certs
+}
+
+/// Trusts what has a trusted issuer, and what is itself among the trusted certificates.
+///
+/// A server that signs its own certificate says in it, mostly, that it may issue others. webpki
+/// refuses such a certificate as a server's, also where it is trusted; OpenSSL, and so curl, does
+/// not.
+#[derive(Debug)]
+struct Verifier {
+    by_issuer: Arc<WebPkiServerVerifier>,
+    trusted: Vec<CertificateDer<'static>>,
+    provider: Arc<CryptoProvider>,
+}
+
+/// webpki has looked at the dates before it says so.
+fn is_of_an_issuer(error: &rustls::Error) -> bool {
+    let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else {
+        return false;
+    };
+    let cause = other.0.downcast_ref::<webpki::Error>();
+    matches!(cause, Some(webpki::Error::CaUsedAsEndEntity))
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified =
+            self.by_issuer.verify_server_cert(end_entity, intermediates, name, ocsp, now);
+        match verified {
+            Err(error) if is_of_an_issuer(&error) && self.trusted.contains(end_entity) => {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            other => other,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.by_issuer.supported_verify_schemes()
+    }
+}

@@ -1,0 +1,269 @@
+//! URLs as people paste them and as servers redirect to them, made into what a request can have.
+//!
+//! ```text
+//! https://user:p%40ss@bücher.example:8443/ä b?q=1#part     as written
+//!         └ credentials, apart           └ encoded         └ dropped
+//! https://xn--bcher-kva.example:8443/%C3%A4%20b?q=1        as asked for, and as shown
+//! ```
+//!
+//! Credentials never stay in the text: what is shown, logged or sent on cannot contain them.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode, percent_encode};
+use ureq::http::Uri;
+
+use super::punycode;
+
+/// Bytes that are pasted although a URL cannot have them; those beyond ASCII are encoded, too. The
+/// percent sign is not among them: what is encoded stays as it is.
+const TO_ENCODE: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// A URL that can be asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Url {
+    pub(crate) uri: Uri,
+    /// The value of `Authorization` that the URL's user and password make.
+    pub(crate) authorization: Option<String>,
+}
+
+impl Url {
+    pub(crate) fn parse(text: &[u8]) -> Result<Url, String> {
+        let scheme = scheme(text).filter(|scheme| matches!(&**scheme, "http" | "https"));
+        let rest = |scheme: &String| text[scheme.len() + 1..].strip_prefix(b"//");
+        let Some((scheme, rest)) = scheme
+            .and_then(|scheme| Some((rest(&scheme)?, scheme)))
+            .map(|(rest, scheme)| (scheme, rest))
+        else {
+            return Err("this is no URL that begins with http:// or https://".to_owned());
+        };
+        let is_end = |byte: &u8| matches!(byte, b'/' | b'?' | b'#' | b'\\');
+        let end = rest.iter().position(is_end).unwrap_or(rest.len());
+        let (authority, target) = rest.split_at(end);
+        let (user, host) = match authority.iter().rposition(|byte| *byte == b'@') {
+            Some(at) => (Some(&authority[..at]), &authority[at + 1..]),
+            None => (None, authority),
+        };
+        let host = host_and_port(host)?;
+        let uri = format!("{scheme}://{host}{}", path_and_query(target));
+        let uri = uri.parse().map_err(|error| format!("this is no URL: {error}"))?;
+        Ok(Url { uri, authorization: user.map(basic) })
+    }
+
+    /// The URL that a `Location` of this one's response means (RFC 3986, 5.2).
+    pub(crate) fn join(&self, location: &[u8]) -> Result<Url, String> {
+        let location = location.trim_ascii();
+        let (scheme_here, authority) = (self.uri.scheme_str().unwrap_or("http"), self.authority());
+        let path = self.uri.path();
+        let front = match location.first() {
+            _ if scheme(location).is_some() => String::new(),
+            Some(b'/') if location.starts_with(b"//") => format!("{scheme_here}:"),
+            Some(b'/') => format!("{scheme_here}://{authority}"),
+            Some(b'?') => format!("{scheme_here}://{authority}{path}"),
+            Some(b'#') | None => return Err("redirected to itself".to_owned()),
+            Some(_) => {
+                let folder = path.rfind('/').map_or("/", |slash| &path[..=slash]);
+                format!("{scheme_here}://{authority}{folder}")
+            }
+        };
+        Url::parse(&[front.as_bytes(), location].concat())
+            .map_err(|error| format!("redirected to what cannot be asked for: {error}"))
+    }
+
+    /// Whether credentials for one may be sent to the other.
+    pub(crate) fn is_same_origin(&self, other: &Url) -> bool {
+        self.uri.scheme() == other.uri.scheme() && self.authority() == other.authority()
+    }
+
+    fn authority(&self) -> &str {
+        self.uri.authority().map_or("", |authority| authority.as_str())
+    }
+}
+
+/// What is shown of a text that is meant to be a URL: without user and password, and without
+/// characters that a terminal obeys.
+pub(crate) fn shown(text: &[u8]) -> String {
+    match Url::parse(text) {
+        Ok(url) => url.uri.to_string(),
+        Err(_) => {
+            let end = |byte: &u8| matches!(byte, b'/' | b'?' | b'#');
+            let start = text.windows(3).position(|three| three == b"://").map_or(0, |at| at + 3);
+            let length = text[start..].iter().position(end).unwrap_or(text.len() - start);
+            let authority = &text[start..start + length];
+            let host = authority.iter().rposition(|byte| *byte == b'@').map_or(0, |at| at + 1);
+            let text = [&text[..start], &text[start + host..]].concat();
+            percent_encode(&text, TO_ENCODE).to_string()
+        }
+    }
+}
+
+/// The lower-case scheme in front of a colon.
+fn scheme(text: &[u8]) -> Option<String> {
+    let end = text.iter().position(|byte| *byte == b':')?;
+    let scheme = std::str::from_utf8(&text[..end]).ok()?;
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic());
+    (is_scheme && scheme.chars().all(is_allowed)).then(|| scheme.to_ascii_lowercase())
+}
+
+fn host_and_port(text: &[u8]) -> Result<String, String> {
+    let text = std::str::from_utf8(text).map_err(|_| "its host is not in UTF-8".to_owned())?;
+    let bracket = text.rfind(']').map_or(0, |at| at + 1);
+    let (host, port) = match text[bracket..].find(':') {
+        Some(colon) => (&text[..bracket + colon], &text[bracket + colon + 1..]),
+        None => (text, ""),
+    };
+    let port = match port {
+        "" => String::new(),
+        port if !port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            return Err(format!("its port is no number: {port}"));
+        }
+        port => match port.parse::<u16>() {
+            Ok(0) => return Err("there is no port 0".to_owned()),
+            Ok(port) => format!(":{port}"),
+            Err(_) => return Err(format!("there is no port {port}: the last one is 65535")),
+        },
+    };
+    let host = if host.starts_with('[') { host.to_owned() } else { punycode::host(host)? };
+    if host.is_empty() { Err("it has no host".to_owned()) } else { Ok(host + &port) }
+}
+
+/// Encoded, without the fragment and without `.` and `..`.
+fn path_and_query(text: &[u8]) -> String {
+    let end = text.iter().position(|byte| *byte == b'#').unwrap_or(text.len());
+    let text = percent_encode(&text[..end], TO_ENCODE).to_string();
+    let (path, query) = match text.find('?') {
+        Some(at) => text.split_at(at),
+        None => (&*text, ""),
+    };
+    let mut segments: Vec<&str> = Vec::new();
+    let mut rest = path.strip_prefix('/').unwrap_or(path).split('/').peekable();
+    while let Some(segment) = rest.next() {
+        let is_last = rest.peek().is_none();
+        match segment {
+            "." => {}
+            ".." => drop(segments.pop()),
+            segment => segments.push(segment),
+        }
+        if is_last && matches!(segment, "." | "..") {
+            segments.push("");
+        }
+    }
+    format!("/{}{query}", segments.join("/"))
+}
+
+/// The `Authorization` of a `user:password` out of a URL.
+fn basic(user: &[u8]) -> String {
+    let mut halves = user.splitn(2, |byte| *byte == b':');
+    let mut half = || percent_decode(halves.next().unwrap_or_default()).collect::<Vec<u8>>();
+    let (user, password) = (half(), half());
+    basic_of(&user, &password)
+}
+
+/// `Basic` credentials (RFC 7617).
+pub(crate) fn basic_of(user: &[u8], password: &[u8]) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode([user, b":", password].concat()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> String {
+        Url::parse(text.as_bytes()).unwrap().uri.to_string()
+    }
+
+    #[test]
+    fn what_is_pasted_is_encoded_and_what_is_encoded_stays() {
+        for (text, url) in [
+            ("http://h/a b/ü.txt?x=%20", "http://h/a%20b/%C3%BC.txt?x=%20"),
+            ("HTTP://Host.Example", "http://host.example/"),
+            ("http://h?q", "http://h/?q"),
+            ("http://h/a#part", "http://h/a"),
+            ("http://h/a/./b/../c", "http://h/a/c"),
+            ("http://h/../../a/..", "http://h/"),
+            ("http://[::1]:80/x", "http://[::1]:80/x"),
+            ("https://bücher.example:8443/", "https://xn--bcher-kva.example:8443/"),
+            ("http://h:/x", "http://h/x"),
+        ] {
+            assert_eq!(parsed(text), url, "{text}");
+        }
+        assert_eq!(
+            Url::parse(b"http://h/\xe9.txt").unwrap().uri.to_string(),
+            "http://h/%E9.txt",
+            "a list in Latin-1"
+        );
+    }
+
+    #[test]
+    fn what_is_no_url_is_refused_in_words() {
+        for (text, said) in [
+            ("ftp://h/x", "http:// or https://"),
+            ("h/x", "http:// or https://"),
+            ("", "http:// or https://"),
+            ("http//h", "http:// or https://"),
+            ("file:///etc/passwd", "http:// or https://"),
+            ("http://", "no host"),
+            ("http://:80/", "no host"),
+            ("http://h:74536/", "no port 74536"),
+            ("http://h:0/", "no port 0"),
+            ("http://h:8o/", "no number"),
+        ] {
+            let error = Url::parse(text.as_bytes()).unwrap_err();
+            assert!(error.contains(said), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_decoded_and_never_shown() {
+        for (text, credentials, url) in [
+            ("http://user:p%40ss@host/a@b", Some("user:p@ss"), "http://host/a@b"),
+            ("http://user@host", Some("user:"), "http://host/"),
+            ("http://a@b:c:d@host?x@y", Some("a@b:c:d"), "http://host/?x@y"),
+            ("http://host/x@y", None, "http://host/x@y"),
+        ] {
+            let parsed = Url::parse(text.as_bytes()).unwrap();
+            let encoded = credentials.map(|text| format!("Basic {}", BASE64_STANDARD.encode(text)));
+            assert_eq!(parsed.authorization, encoded, "{text}");
+            assert_eq!(shown(text.as_bytes()), url);
+        }
+        assert_eq!(shown(b"ftp://user:secret@host/\x1b[31m"), "ftp://host/%1B[31m");
+        assert_eq!(shown(b"user:secret@host/x"), "host/x");
+        assert_eq!(shown(b"http://user:secret@host:99999/x"), "http://host:99999/x");
+    }
+
+    #[test]
+    fn locations_are_joined() {
+        let base = Url::parse(b"http://user:secret@host:81/a/b?c=d").unwrap();
+        for (location, url) in [
+            (&b"https://other/x"[..], "https://other/x"),
+            (b"//other/x", "http://other/x"),
+            (b"/x/../y", "http://host:81/y"),
+            (b"x", "http://host:81/a/x"),
+            (b"../x?y", "http://host:81/x?y"),
+            (b"?x", "http://host:81/a/b?x"),
+            ("/ü".as_bytes(), "http://host:81/%C3%BC"),
+            (b"/\xfc", "http://host:81/%FC"),
+            (b" /a b ", "http://host:81/a%20b"),
+            (b"./x:y", "http://host:81/a/x:y"),
+        ] {
+            assert_eq!(base.join(location).unwrap().uri.to_string(), url);
+        }
+        for location in [&b"ftp://h/x"[..], b"javascript:1", b"", b"http://h:99999/"] {
+            assert!(base.join(location).is_err());
+        }
+        let joined = base.join(b"/x").unwrap();
+        assert!(base.is_same_origin(&joined) && joined.authorization.is_none());
+        assert!(!base.is_same_origin(&base.join(b"http://host/x").unwrap()));
+    }
+}

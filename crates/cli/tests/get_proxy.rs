@@ -1,0 +1,322 @@
+//! `overlapped get` through proxies, and to hosts with several addresses.
+
+mod common;
+mod site;
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use common::text;
+use site::{Authority, Site, answer, command, names};
+
+/// `get` with these variables: the exit code, and both streams.
+fn get(folder: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = command("poll", folder, arguments);
+    let output = command.envs(variables.iter().copied()).stdin(Stdio::null()).output().unwrap();
+    let (stdout, stderr) = text(&output);
+    (output.status.code(), stdout + &stderr)
+}
+
+/// A proxy of every kind, which the first byte tells: whatever it is asked for, it asks the server
+/// at `port`. What it was asked is kept.
+struct Proxy {
+    addr: SocketAddr,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Proxy {
+    fn start(port: u16) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (addr, asked) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<String>>>::default());
+        let log = asked.clone();
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let log = log.clone();
+                thread::spawn(move || serve(BufReader::new(client), port, &log));
+            }
+        });
+        Proxy { addr, asked }
+    }
+
+    fn url(&self, scheme: &str) -> String {
+        format!("{scheme}://{}", self.addr)
+    }
+
+    fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut *self.asked.lock().unwrap())
+    }
+}
+
+fn serve(mut client: BufReader<TcpStream>, port: u16, log: &Mutex<Vec<String>>) -> io::Result<()> {
+    let note = |text: String| log.lock().unwrap().push(text);
+    match client.fill_buf()?.first() {
+        Some(4) => {
+            let mut head = [0; 8];
+            client.read_exact(&mut head)?;
+            let mut zero_ended = || {
+                let mut text = Vec::new();
+                client.read_until(0, &mut text).map(|_| String::from_utf8_lossy(&text).into_owned())
+            };
+            let user = zero_ended()?;
+            let name = if head[4..7] == [0, 0, 0] { zero_ended()? } else { String::new() };
+            note(format!("socks4 {:?} {user:?} {name:?}", &head[4..]));
+            client.get_mut().write_all(&[0, 90, 0, 0, 0, 0, 0, 0])?;
+        }
+        Some(5) => {
+            let mut head = [0; 2];
+            client.read_exact(&mut head)?;
+            let mut methods = vec![0; usize::from(head[1])];
+            client.read_exact(&mut methods)?;
+            let mut user = String::new();
+            if methods.contains(&2) {
+                client.get_mut().write_all(&[5, 2])?;
+                client.read_exact(&mut [0])?;
+                user = format!(" {}:{}", short(&mut client)?, short(&mut client)?);
+                client.get_mut().write_all(&[1, 0])?;
+            } else {
+                client.get_mut().write_all(&[5, 0])?;
+            }
+            let mut head = [0; 4];
+            client.read_exact(&mut head)?;
+            let to = match head[3] {
+                3 => short(&mut client)?,
+                kind => {
+                    let mut address = vec![0; if kind == 1 { 4 } else { 16 }];
+                    client.read_exact(&mut address)?;
+                    format!("{address:?}")
+                }
+            };
+            client.read_exact(&mut [0; 2])?;
+            note(format!("socks5 {to}{user}"));
+            client.get_mut().write_all(&[5, 0, 0, 3, 1, b'x', 0, 0])?;
+        }
+        _ => loop {
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                if client.read_line(&mut head)? == 0 {
+                    return Ok(());
+                }
+            }
+            note(head.clone());
+            if head.starts_with("CONNECT forbidden.") {
+                return write!(client.get_mut(), "HTTP/1.1 403 Forbidden\r\n\r\n");
+            }
+            if head.starts_with("CONNECT ") {
+                write!(client.get_mut(), "HTTP/1.1 200 Go on\r\nX: y\r\n\r\n")?;
+                break;
+            }
+            answer(client.get_mut(), "200 OK", "", b"from the proxy")?;
+        },
+    }
+    let server = TcpStream::connect(("127.0.0.1", port))?;
+    let (mut there, mut back) = (server.try_clone()?, client.get_ref().try_clone()?);
+    thread::spawn(move || io::copy(&mut client, &mut there));
+    thread::spawn(move || io::copy(&mut &server, &mut back));
+    Ok(())
+}
+
+/// A text behind its length.
+fn short(client: &mut impl Read) -> io::Result<String> {
+    let mut length = [0];
+    client.read_exact(&mut length)?;
+    let mut text = vec![0; usize::from(length[0])];
+    client.read_exact(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+#[test]
+fn plain_http_goes_through_a_proxy_with_its_whole_url() {
+    let folder = tempfile::tempdir().unwrap();
+    let proxy = Proxy::start(0);
+    // A host that only the proxy could look up.
+    let urls = ["a", "b?c=d", "../e"].map(|path| format!("http://server.invalid:81/x/{path}"));
+    let variable = proxy.url("http").replace("//", "//us%40er:p%3Ass@");
+    let arguments = ["-j1", &urls[0], &urls[1], &urls[2]];
+    let (code, told) = get(folder.path(), &[("http_proxy", &variable)], &arguments);
+    assert_eq!(code, Some(0), "{told}");
+    assert_eq!(names(folder.path()), ["a", "b", "e"]);
+    let asked = proxy.asked();
+    let first = |head: &String| head.lines().next().unwrap().to_owned();
+    assert_eq!(
+        asked.iter().map(first).collect::<Vec<_>>(),
+        [
+            "GET http://server.invalid:81/x/a HTTP/1.1",
+            "GET http://server.invalid:81/x/b?c=d HTTP/1.1",
+            "GET http://server.invalid:81/e HTTP/1.1",
+        ]
+    );
+    for head in asked {
+        assert!(head.contains("\r\nhost: server.invalid:81\r\n"), "{head}");
+        let credentials = "\r\nProxy-Authorization: Basic dXNAZXI6cDpzcw==\r\n";
+        assert!(head.contains(credentials), "{head}");
+    }
+}
+
+#[test]
+fn https_goes_through_a_tunnel_by_every_kind_of_proxy() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new("trusted");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let trusted = authority.write(elsewhere.path());
+    let site = Site::start_tls(&authority, |_, out| answer(out, "200 OK", "", b"tunnelled"));
+    let (proxy, port) = (Proxy::start(site.port()), site.port());
+    let url = site.url("/file");
+    let connect = format!("CONNECT localhost:{port} HTTP/1.1\r\nHost: localhost:{port}\r\n");
+    for (variable, scheme, told) in [
+        ("https_proxy", "http", &*connect),
+        ("HTTPS_PROXY", "http", &connect),
+        ("all_proxy", "http", &connect),
+        ("ALL_PROXY", "socks4a", "socks4 [0, 0, 0, 1] \"\\0\" \"localhost\\0\""),
+        ("ALL_PROXY", "socks4", "socks4 [127, 0, 0, 1] \"\\0\" \"\""),
+        ("ALL_PROXY", "socks5h", "socks5 localhost"),
+        ("ALL_PROXY", "socks5", "socks5 ["),
+    ] {
+        let arguments = ["--overwrite", "--cacert", trusted.to_str().unwrap(), &url];
+        let (code, said) = get(folder.path(), &[(variable, &proxy.url(scheme))], &arguments);
+        assert_eq!(code, Some(0), "{variable} {scheme}: {said}");
+        let asked = proxy.asked();
+        assert!(asked.len() == 1 && asked[0].starts_with(told), "{scheme}: {asked:?}");
+        assert_eq!(fs::read(folder.path().join("file")).unwrap(), b"tunnelled");
+    }
+    let variable = proxy.url("socks5h").replace("//", "//user:p%40ss@");
+    let arguments = ["--overwrite", "--cacert", trusted.to_str().unwrap(), &url];
+    let (code, said) = get(folder.path(), &[("ALL_PROXY", &variable)], &arguments);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(proxy.asked(), ["socks5 localhost user:p@ss"]);
+}
+
+#[test]
+fn what_is_exempt_from_the_proxy_is_asked_directly() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::start(|_, out| answer(out, "200 OK", "", b"directly"));
+    let proxy = Proxy::start(site.port());
+    let (by_name, http) = (site.url("/name"), proxy.url("http"));
+    let by_number = format!("http://127.0.0.1:{}/number", site.port());
+    for (variable, url, list) in [
+        ("no_proxy", &by_name, "localhost"),
+        ("NO_PROXY", &by_name, "other.test,.localhost"),
+        ("no_proxy", &by_name, "*"),
+        ("no_proxy", &by_number, "10.0.0.0/8, 127.0.0.0/8"),
+        // Anybody's client can set it for a CGI script.
+        ("HTTP_PROXY", &by_name, &http),
+    ] {
+        let mut variables = vec![("http_proxy", &*http), (variable, list)];
+        if variable == "HTTP_PROXY" {
+            variables.remove(0);
+        }
+        let (code, told) = get(folder.path(), &variables, &["--overwrite", url]);
+        assert_eq!(code, Some(0), "{told}");
+        assert_eq!(proxy.asked(), [""; 0], "{variable}={list}");
+    }
+    for list in ["host", "ocalhost", "localhost.evil", "10.0.0.0/8"] {
+        let variables = [("http_proxy", &*http), ("no_proxy", list)];
+        let (code, told) = get(folder.path(), &variables, &["--overwrite", &by_name]);
+        assert_eq!(code, Some(0), "{told}");
+        assert_eq!(proxy.asked().len(), 1, "{list}");
+    }
+}
+
+#[test]
+fn a_proxy_that_refuses_is_told_from_a_server_that_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let proxy = Proxy::start(0);
+    let variables = [("https_proxy", &*proxy.url("http"))];
+    let (code, told) = get(folder.path(), &variables, &["https://forbidden.invalid/x"]);
+    assert_eq!(code, Some(1));
+    assert!(told.contains("/x: the proxy refuses: 403 Forbidden\n"), "{told}");
+    let variables = [("https_proxy", "http://user:secret@host:99999")];
+    let (code, told) = get(folder.path(), &variables, &["https://h.invalid/x"]);
+    assert_eq!(code, Some(1));
+    assert!(told.contains("https_proxy names no proxy") && !told.contains("secret"), "{told}");
+}
+
+/// As it is installed: CONNECT is only allowed to some ports.
+#[test]
+fn tinyproxy_lets_through_what_curl_gets() {
+    if !common::has_client("tinyproxy") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::start(|request, out| answer(out, "200 OK", "", request.path.as_bytes()));
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let config = folder.path().join("tinyproxy.conf");
+    let lines = format!("Port {port}\nListen 127.0.0.1\nAllow 127.0.0.1\nConnectPort 443\n");
+    fs::write(&config, lines).unwrap();
+    let mut tinyproxy = Command::new("tinyproxy");
+    tinyproxy.args(["-d", "-c"]).arg(&config).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut tinyproxy = tinyproxy.spawn().unwrap();
+    let begin = std::time::Instant::now();
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(begin.elapsed().as_secs() < 60, "tinyproxy does not listen");
+        thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let proxy = format!("http://127.0.0.1:{port}");
+    let urls: Vec<_> = (0..20).map(|page| site.url(&format!("/{page}"))).collect();
+    let urls: Vec<_> = urls.iter().map(String::as_str).collect();
+    let got =
+        get(folder.path(), &[("http_proxy", &proxy)], &[&["-o", "into/"], &urls[..]].concat());
+    let refused = get(folder.path(), &[("https_proxy", &proxy)], &["https://localhost:1/x"]);
+    let _ = tinyproxy.kill();
+    let _ = tinyproxy.wait();
+    assert_eq!(got.0, Some(0), "{}", got.1);
+    assert_eq!(names(&folder.path().join("into")).len(), 20);
+    assert!(refused.1.contains("the proxy refuses: 403"), "{}", refused.1);
+    assert!(site.requests()[0].header("via").is_some(), "it came through the proxy");
+}
+
+/// Of two addresses the first does not answer: a listener whose queue is full.
+#[test]
+fn an_address_that_does_not_answer_holds_nobody_up() {
+    const RUN: &str = "mount --bind hosts /etc/hosts && exec \"$0\" \"$@\"";
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::start(|_, out| answer(out, "200 OK", "", b"here"));
+    let silent: SocketAddr = format!("[::1]:{}", site.port()).parse().unwrap();
+    let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
+    if let Err(error) = socket.bind(&silent.into()) {
+        println!("SKIPPED: a host with two addresses: no IPv6 here: {error}");
+        return;
+    }
+    socket.listen(0).unwrap();
+    let limit = std::time::Duration::from_millis(200);
+    let fill = || TcpStream::connect_timeout(&silent, limit);
+    let queued: Vec<_> = std::iter::repeat_with(fill).map_while(Result::ok).take(100).collect();
+    let hosts = "127.0.0.1 localhost\n::1 two.test\n127.0.0.1 two.test\n";
+    fs::write(folder.path().join("hosts"), hosts).unwrap();
+    let mut command = Command::new("unshare");
+    let url = format!("http://two.test:{}/file", site.port());
+    command.args(["-rm", "sh", "-c", RUN, common::PROGRAM, "get", "--retries", "0", &url]);
+    let output = match command.current_dir(folder.path()).output() {
+        Ok(output) if !text(&output).1.contains("unshare") => output,
+        _ => {
+            println!("SKIPPED: a host with two addresses: no mount namespace for this user");
+            return;
+        }
+    };
+    assert_eq!(output.status.code(), Some(0), "{} queued: {:?}", queued.len(), text(&output));
+    assert_eq!(fs::read(folder.path().join("file")).unwrap(), b"here");
+}
+
+/// Each redirect is quick enough by itself.
+#[test]
+fn a_limit_is_one_for_all_redirects() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::start(|request, out| {
+        thread::sleep(std::time::Duration::from_millis(800));
+        match request.path.as_str() {
+            "/5" => answer(out, "200 OK", "", b"at last"),
+            path => {
+                let next = path[1..].parse::<u8>().unwrap() + 1;
+                answer(out, "302 Found", &format!("Location: /{next}\r\n"), b"")
+            }
+        }
+    });
+    let arguments = ["--timeout", "2s", "--retries", "0", &site.url("/1")];
+    let (code, told) = get(folder.path(), &[], &arguments);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("timed out waiting for the response's head"), "{told}");
+}

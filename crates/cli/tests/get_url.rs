@@ -1,0 +1,183 @@
+//! `overlapped get`: URLs as people and servers write them, credentials, certificates, errors.
+
+mod common;
+mod site;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use common::{has_client, on_each_port, text};
+use site::{Authority, Site, Then, answer, command, get, names};
+
+fn told(output: &std::process::Output) -> (Option<i32>, String, String) {
+    let (stdout, stderr) = text(output);
+    (output.status.code(), stdout, stderr)
+}
+
+#[test]
+fn a_user_and_a_password_are_decoded_and_stay_with_their_host() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = Site::start(|_, out| answer(out, "200 OK", "", b"other"));
+    let elsewhere = other.url("/away");
+    let site = Site::start(move |request, out| match request.path.as_str() {
+        "/here" => answer(out, "302 Found", "Location: /there\r\n", b""),
+        "/away" => answer(out, "302 Found", &format!("Location: {elsewhere}\r\n"), b""),
+        _ => answer(out, "200 OK", "", b"text"),
+    });
+    let with_user = |path: &str| site.url(path).replace("//", "//user:p%40ss%3A@");
+    let (here, away) = (with_user("/here"), with_user("/away"));
+    let (code, stdout, stderr) = told(&get("poll", folder.path(), &["-j1", &here, &away]));
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    for request in site.requests() {
+        // user:p@ss:
+        assert_eq!(request.header("authorization"), Some("Basic dXNlcjpwQHNzOg=="));
+    }
+    assert_eq!(other.requests()[0].header("authorization"), None, "they are not the other's");
+}
+
+#[test]
+fn a_redirect_may_be_written_in_any_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::start(|request, out| {
+        let location: &[u8] = match request.path.as_str() {
+            "/utf-8" => "/ü b?x=ä".as_bytes(),
+            "/latin-1" => b"/\xfc",
+            "/fragment" => b"/end#part",
+            "/folder/dots" => b"../end",
+            path => return answer(out, "200 OK", "", path.as_bytes()),
+        };
+        write!(out, "HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: ")?;
+        out.write_all(location)?;
+        write!(out, "\r\n\r\n")?;
+        out.flush()?;
+        Ok(Then::Keep)
+    });
+    for (path, end) in [
+        ("/utf-8", "/%C3%BC%20b?x=%C3%A4"),
+        ("/latin-1", "/%FC"),
+        ("/fragment", "/end"),
+        ("/folder/dots", "/end"),
+    ] {
+        let arguments = ["--overwrite", "-o", "file", &site.url(path)];
+        let (code, stdout, stderr) = told(&get("poll", folder.path(), &arguments));
+        assert_eq!(code, Some(0), "{path}: {stdout}{stderr}");
+        assert_eq!(fs::read_to_string(folder.path().join("file")).unwrap(), end);
+    }
+}
+
+#[test]
+fn a_host_beyond_ascii_is_asked_for_as_the_name_system_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let proxy = Site::start(|request, out| answer(out, "200 OK", "", request.path.as_bytes()));
+    let mut command = command("poll", folder.path(), &["http://Bücher.example/straße"]);
+    let output = command.env("http_proxy", proxy.url("")).output().unwrap();
+    let (code, stdout, stderr) = told(&output);
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    assert_eq!(proxy.requests()[0].path, "http://xn--bcher-kva.example/stra%C3%9Fe");
+    assert_eq!(names(folder.path()), ["straße"]);
+}
+
+#[test]
+fn a_list_in_any_encoding_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::start(|request, out| answer(out, "200 OK", "", request.path.as_bytes()));
+    let [a, latin, z] = ["/a", "/", "/z"].map(|path| site.url(path).into_bytes());
+    let list = [&a[..], b"\n", &latin, b"\xe9\r\n", &z].concat();
+    fs::write(folder.path().join("list"), list).unwrap();
+    let arguments = ["-i", "list", "-o", "into/"];
+    let (code, stdout, stderr) = told(&get("poll", folder.path(), &arguments));
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    assert_eq!(site.requests_for("/%E9").len(), 1);
+    assert_eq!(names(&folder.path().join("into")).len(), 3);
+}
+
+/// A certificate of a server that has signed it itself, with and without the right to sign others.
+#[test]
+fn a_server_may_be_trusted_by_its_own_certificate() {
+    if !has_client("openssl") {
+        return;
+    }
+    on_each_port(|port| {
+        for (extension, host, code) in [
+            ("basicConstraints=critical,CA:TRUE", "localhost", 0),
+            ("basicConstraints=critical,CA:FALSE", "localhost", 0),
+            ("basicConstraints=critical,CA:TRUE", "other.test", 1),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            certify(folder.path(), extension, host);
+            let pem = |name: &str| fs::read(folder.path().join(name)).unwrap();
+            let site = Site::start_tls_with(&pem("cert.pem"), &pem("key.pem"), |_, out| {
+                answer(out, "200 OK", "", b"mine")
+            });
+            let arguments = ["--cacert", "cert.pem", "--retries", "0", &site.url("/file")];
+            let (got, stdout, stderr) = told(&get(port, folder.path(), &arguments));
+            assert_eq!(got, Some(code), "{extension} {host}: {stdout}{stderr}");
+            assert_eq!(folder.path().join("file").exists(), code == 0);
+            if code == 1 {
+                assert!(stderr.contains("certificate is for another host"), "{stderr}");
+            }
+            // Somebody else's certificate is not trusted for that.
+            let other = Authority::new("other").write(folder.path());
+            let arguments = ["--cacert", other.to_str().unwrap(), "--retries", "0"];
+            let output = get(port, folder.path(), &[&arguments[..], &[&site.url("/x")]].concat());
+            let (got, _, stderr) = told(&output);
+            assert_eq!(got, Some(1));
+            assert!(stderr.contains("certificate") && !stderr.contains("Other"), "{stderr}");
+        }
+    });
+}
+
+fn certify(folder: &Path, extension: &str, host: &str) {
+    let name = format!("subjectAltName=DNS:{host}");
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+        .args(["-keyout", "key.pem", "-out", "cert.pem", "-days", "2", "-subj", "/CN=mine"])
+        .args(["-addext", &name, "-addext", extension])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", text(&made).1);
+}
+
+#[test]
+fn errors_are_said_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::start(|request, out| {
+        match request.path.as_str() {
+            "/gopher" => answer(out, "302 Found", "Location: gopher://h/\r\n", b"")?,
+            _ => {
+                out.write_all(b"220 mail.example ESMTP\r\n")?;
+                out.flush()?;
+                Then::Close
+            }
+        };
+        Ok(Then::Close)
+    });
+    let plain = site.url("/x");
+    let mail = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mail_url = format!("https://localhost:{}/", mail.local_addr().unwrap().port());
+    std::thread::spawn(move || {
+        let (mut client, _) = mail.accept().unwrap();
+        std::io::Write::write_all(&mut client, b"220 mail.example ESMTP\r\n").unwrap();
+        // Until it has been read.
+        std::io::copy(&mut client, &mut std::io::sink())
+    });
+    for (url, said) in [
+        ("http://localhost:74536/", "there is no port 74536: the last one is 65535"),
+        ("http://user:secret@localhost:74536/", "there is no port 74536"),
+        ("http://does-not-exist.invalid/", "there is no host of that name"),
+        (&mail_url, "the server does not speak TLS"),
+        (&plain.replace("http:", "https:"), "ends the connection during the TLS handshake"),
+        (&site.url("/gopher"), "redirected to what cannot be asked for"),
+        (&plain, "the server does not speak HTTP as it should"),
+    ] {
+        let (code, _, stderr) = told(&get("poll", folder.path(), &["--retries", "0", url]));
+        assert_eq!(code, Some(1), "{url}");
+        assert!(stderr.contains(said), "{url}: {stderr}");
+        for jargon in ["os error", "Error", "io:", "secret"] {
+            assert!(!stderr.contains(jargon), "{url}: {stderr}");
+        }
+    }
+    assert_eq!(names(folder.path()), [""; 0]);
+}

@@ -2,6 +2,8 @@
 
 use overlapped::time::Duration;
 
+use crate::session::time_for;
+
 /// What a listener allows. Every default can face the internet.
 ///
 /// ```
@@ -25,17 +27,22 @@ pub struct Limits {
     /// longer than 64 KiB gets more time for what is above that, by [`rate`](Limits::rate). It is
     /// also the time for a TLS handshake and for a PROXY header. Default: 10 s.
     pub head: Duration,
-    /// Time between two requests; for a plain function, the time for a read or a write. Default:
-    /// 60 s.
+    /// Time between two requests, or after the client has taken the last reply; for a plain
+    /// function, the time for a read, or in which a write must get on. Default: 60 s.
     pub idle: Duration,
     /// Time for answering one request, reading its body included: calls that wait fail with
     /// `TimedOut` then. Without it, the rate bounds what clients can do, and nothing what the
     /// answering code does. Default: none.
     pub request: Option<Duration>,
-    /// Bytes per second that a client must send of a body and must read of a reply, beyond
-    /// [`slack`](Limits::slack). Only the time spent in waiting for it counts. Default: 500.
+    /// Bytes per second that a client must send of a body and must take of a reply, on average: one
+    /// that falls behind it by more than the [`slack`](Limits::slack) is cut, and no other is. Only
+    /// time spent in waiting for it counts. A client has taken what its system has acknowledged.
+    /// 0: clients may be as slow as they like. Default: 500.
     pub rate: u32,
-    /// How far behind the rate a client may fall. Default: 10 s.
+    /// How far behind the rate a client may fall: so long it may do nothing. Being quicker is not
+    /// saved up. A reader may be behind by 64 KiB more, since systems acknowledge in pieces as big
+    /// as that: so one that stops reading is cut after this time and that of 64 KiB at the rate.
+    /// Default: 60 s.
     pub slack: Duration,
     /// Bytes of a request that is taken as a whole; the protocol's own limit is usually lower. At
     /// least 4 KiB. Default: 2 MiB.
@@ -63,7 +70,7 @@ impl Default for Limits {
             idle: Duration::from_secs(60),
             request: None,
             rate: 500,
-            slack: Duration::from_secs(10),
+            slack: Duration::from_secs(60),
             request_bytes: 2 << 20,
             reply_bytes: None,
             pipeline: 64,
@@ -76,6 +83,9 @@ impl Default for Limits {
 impl Limits {
     /// The time that so many bytes may take.
     pub(crate) fn time_for(&self, bytes: u64) -> Duration {
-        Duration::from_millis(bytes.saturating_mul(1_000) / u64::from(self.rate.max(1)))
+        match self.rate {
+            0 if bytes > 0 => Duration::MAX,
+            rate => time_for(bytes, rate),
+        }
     }
 }

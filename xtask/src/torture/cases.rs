@@ -165,6 +165,7 @@ pub(crate) const CASES: &[Case] = &[
         "H16",
         "Scripts are never starved: by slow bodies, by clients that have left, or by many at once.",
     ),
+    both("H17", "Clients at the promised rate are kept, by all connections; slower ones are cut."),
     both("C1", "What real clients send through the echo server comes back with the same sha256."),
     both("C2", "1,000 clients, half of them killed in mid-transfer, leave nothing behind."),
     both("C3", "Stopped at any moment, `get` leaves no half file under a name, and can go on."),

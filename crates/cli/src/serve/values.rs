@@ -1,7 +1,7 @@
 //! Values of flags and of the configuration file, read from text by one grammar.
 
 use std::fmt;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -152,10 +152,11 @@ pub(super) struct Limits {
     /// Time for answering one request, reading its body included [default: none]
     #[arg(long, value_name = "DURATION")]
     request_timeout: Option<Limit>,
-    /// Bytes per second that a client must send of a body, and must read of a reply [default: 500]
+    /// Bytes per second that a client must send of a body, and must take of a reply, on average;
+    /// slower ones are cut, others never; 0 lets all be as slow as they like [default: 500]
     #[arg(long, value_name = "BYTES")]
-    rate: Option<NonZeroU32>,
-    /// How far behind that rate a client may fall [default: 10s]
+    rate: Option<u32>,
+    /// How far behind that rate a client may fall: so long it may pause [default: 60s]
     #[arg(long, value_name = "DURATION")]
     slack: Option<Limit>,
 }
@@ -170,7 +171,7 @@ impl Limits {
             idle: time(self.idle_timeout, usual.idle),
             head: time(self.head_timeout, usual.head),
             request: self.request_timeout.map(|Limit(time)| time).or(usual.request),
-            rate: self.rate.map_or(usual.rate, NonZeroU32::get),
+            rate: self.rate.unwrap_or(usual.rate),
             slack: time(self.slack, usual.slack),
             ..usual
         }

@@ -7,6 +7,7 @@
 //! | [`ToSocketAddrs`], [`lookup_host`] | names are resolved on a pool thread |
 //! | [`BindOptions`], [`Keepalive`] | options that std has no name for |
 //! | [`wait_readable`], [`wait_writable`] | for any descriptor: the door for other libraries |
+//! | [`send_queue`] | how far the peer of a stream has got |
 //!
 //! Descriptors are kept in non-blocking mode inside; [`TcpStream::set_nonblocking`] is remembered
 //! by the object, and the mode is put right when it turns into a std type or a raw descriptor.
@@ -67,6 +68,29 @@ pub fn wait_readable(descriptor: impl AsFd) -> io::Result<()> {
 /// As [`wait_readable`].
 pub fn wait_writable(descriptor: impl AsFd) -> io::Result<()> {
     ready(&descriptor, Interest::Writable, None)
+}
+
+/// Bytes in a stream socket's send queue: those that the peer has not acknowledged, and those that
+/// were not sent yet (`SIOCOUTQ`, what ss(8) calls Send-Q). While a writer waits, it shrinks as the
+/// peer reads, long before there is room for the next write. For a socket of the Unix family the
+/// kernel counts its own overhead, too.
+///
+/// # Errors
+/// Those of ioctl(2).
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use overlapped::os::unix::net::UnixStream;
+///
+/// let (mut tx, mut rx) = UnixStream::pair()?;
+/// tx.write_all(b"hello")?;
+/// assert!(overlapped::net::send_queue(&tx)? >= 5);
+/// rx.read_exact(&mut [0; 5])?;
+/// assert_eq!(overlapped::net::send_queue(&tx)?, 0);
+/// # std::io::Result::Ok(())
+/// ```
+pub fn send_queue(socket: impl AsFd) -> io::Result<usize> {
+    crate::port::control::socket::send_queue(socket.as_fd())
 }
 
 fn ready(descriptor: &impl AsFd, interest: Interest, limit: Option<u64>) -> io::Result<()> {

@@ -7,7 +7,6 @@
 
 use std::io::{self, ErrorKind, Read};
 
-use overlapped::time::Instant;
 use overlapped_wire::{BodyDecoder, Malformed};
 
 use super::Pace;
@@ -27,7 +26,7 @@ pub(super) struct Body<'c> {
     state: State,
     invited: bool,
     owed: Vec<u8>,
-    pace: Pace<'c>,
+    pace: Pace,
 }
 
 /// How far a body has got.
@@ -59,7 +58,7 @@ impl<'c> Body<'c> {
             state: State::Open,
             invited: false,
             owed,
-            pace: Pace::new(&connection.venue().limits),
+            pace: Pace::of_sender(&connection.venue().limits),
         }
     }
 
@@ -157,20 +156,18 @@ impl<'c> Body<'c> {
             self.owed.extend_from_slice(invitation);
         }
         if !self.owed.is_empty() {
-            self.connection.send(&self.owed, &mut Pace::new(limits))?;
+            self.connection.send(&self.owed, &mut Pace::of_reader(limits))?;
             self.owed.clear();
         }
         if self.input.len() >= limits.request_bytes {
             return Err(io::Error::other("a piece of a body is longer than the limit"));
         }
-        let begin = Instant::now();
-        let read =
-            self.connection.receive(self.input.space(limits.request_bytes), self.pace.left())?;
+        let space = self.input.space(limits.request_bytes);
+        let read = self.connection.receive_at_pace(space, &mut self.pace)?;
         if read == 0 {
             return Err(ErrorKind::UnexpectedEof.into());
         }
         self.input.filled(read);
-        self.pace.note(read, begin);
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use std::net::Shutdown;
 
 use overlapped::time::{Instant, timeout};
 
-use super::{End, left};
+use super::{End, Pace, left};
 use crate::Connection;
 
 /// What is thrown away of what still comes; a client that sends more does not read.
@@ -20,10 +20,11 @@ pub(crate) fn close(connection: &Connection, end: &End) {
         // The client has closed its side, or has sent nothing that could be in the way.
         End::Finished | End::Idle => {
             // What becomes of it is the client's business.
-            let _ = connection.say_farewell(connection.venue().limits.linger);
+            let _ = connection.say_farewell(&mut Pace::fixed(connection.venue().limits.linger));
         }
         End::Closed | End::Malformed(_) | End::Late => {
-            let told = connection.say_farewell(connection.venue().limits.linger);
+            // It stands behind a reply that the client may still be reading.
+            let told = connection.say_farewell(&mut Pace::of_reader(&connection.venue().limits));
             if told.is_ok() && connection.socket().shutdown(Shutdown::Write).is_ok() {
                 linger(connection);
             }

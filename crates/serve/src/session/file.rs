@@ -10,9 +10,7 @@ use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use overlapped::net::wait_writable;
 use overlapped::task::{unblock, yield_now};
-use overlapped::time::{Instant, timeout};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use rustix::net::SendFlags;
 
@@ -54,8 +52,8 @@ pub(super) fn send(out: &mut Out<'_>, file: &Arc<File>, offset: u64, len: u64) -
 /// and the client is not woken for it alone.
 fn announce(out: &mut Out<'_>) -> Result<(), End> {
     // What cannot be sent now, or not at all, is sent in the usual way, which waits or says why.
-    let sent = out.connection.socket().send_at_once(out.ready, SendFlags::MORE);
-    out.connection.venue().counts.bytes_out.add(sent as u64);
+    let sent = out.connection.raw().send_at_once(out.ready, SendFlags::MORE);
+    out.connection.add_sent(sent);
     out.ready.drain(..sent);
     out.flush()
 }
@@ -109,18 +107,16 @@ fn in_pool<T: Send + 'static>(
 fn transfer(out: &mut Out<'_>, file: &File, at: u64, len: u64) -> Result<Option<u64>, End> {
     let socket = out.connection.socket();
     let (mut offset, end) = (at, at + len);
-    let mut begin = Instant::now();
     while offset < end {
         let left = (end - offset) as usize;
         match rustix::fs::sendfile(socket, file, Some(&mut offset), left) {
             Ok(0) => return Err(broken("a file is shorter than it was")),
             Ok(sent) => {
-                out.pace.note(sent, begin);
-                begin = Instant::now();
-                out.connection.venue().counts.bytes_out.add(sent as u64);
+                out.connection.link().add_sent(sent);
+                out.connection.add_sent(sent);
             }
             Err(Errno::AGAIN) => {
-                timeout(out.pace.left(), || wait_writable(socket)).map_err(stuck)?;
+                out.connection.raw().await_room(&mut out.pace).map_err(stuck)?;
             }
             Err(Errno::INTR) => {}
             Err(Errno::INVAL | Errno::NOSYS) if offset == at => return Ok(None),

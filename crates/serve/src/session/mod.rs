@@ -34,7 +34,7 @@ use crate::stream::{State, is_late};
 pub(crate) use close::close;
 use input::Input;
 pub(crate) use outbox::Outbox;
-pub(crate) use pace::Pace;
+pub(crate) use pace::{Pace, time_for};
 use request::answer_all;
 
 /// Idle for so long: a buffer that has grown is given back.
@@ -112,9 +112,19 @@ fn await_request(connection: &Connection, input: &mut Input) -> Result<(), End> 
             received => return received,
         }
     }
-    match receive(connection, input, limit) {
-        Err(End::Late) => Err(End::Idle),
-        received => received,
+    // A client that still takes the last reply is not idle.
+    let mut pace = Pace::of_reader(limits);
+    loop {
+        match receive(connection, input, limit) {
+            Err(End::Late) if link.has_unread() && !limit.is_zero() => {
+                pace.note(link.newly_taken(), limit);
+                if pace.is_over() {
+                    return Err(End::Idle);
+                }
+            }
+            Err(End::Late) => return Err(End::Idle),
+            received => return received,
+        }
     }
 }
 

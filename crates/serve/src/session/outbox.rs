@@ -51,7 +51,7 @@ impl Outbox {
 
     /// Sends all.
     pub(super) fn flush(&mut self, connection: &Connection) -> Result<(), End> {
-        let mut pace = Pace::new(&connection.venue().limits);
+        let mut pace = Pace::of_reader(&connection.venue().limits);
         if !self.ready.is_empty() {
             self.seal();
             connection.send(&self.ready, &mut pace).map_err(stuck)?;
@@ -71,8 +71,13 @@ impl Outbox {
         }
         let limits = &connection.venue().limits;
         let most = limits.reply_bytes.unwrap_or(u64::MAX);
-        let mut out =
-            Out { connection, ready: &mut self.ready, pace: Pace::new(limits), parts: 0, most };
+        let mut out = Out {
+            connection,
+            ready: &mut self.ready,
+            pace: Pace::of_reader(limits),
+            parts: 0,
+            most,
+        };
         let (bytes, parts) = self.reply.split();
         let mut done = 0;
         for (at, part) in parts {
@@ -91,7 +96,7 @@ impl Outbox {
 pub(super) struct Out<'a> {
     pub(super) connection: &'a Connection,
     pub(super) ready: &'a mut Vec<u8>,
-    pub(super) pace: Pace<'a>,
+    pub(super) pace: Pace,
     parts: u64,
     most: u64,
 }
@@ -151,7 +156,7 @@ impl Out<'_> {
                 return Ok(());
             }
             self.parts += read as u64;
-            self.pace.begin_piece();
+            self.pace.begin_piece(&self.connection.venue().limits);
             self.flush()?;
         }
     }

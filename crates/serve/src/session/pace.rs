@@ -1,60 +1,189 @@
 //! How long a client may be waited for, by what it has moved.
+//!
+//! A client is cut when it has fallen behind [`Limits::rate`] by more than [`Limits::slack`]: time
+//! spent in waiting for it is taken from what is left of the slack, and bytes that it has moved
+//! give back the time that they take at that rate. Never more is left than at the beginning.
+//!
+//! What a client has moved is what its system has *acknowledged*. What our kernel takes into its
+//! buffer is no merit of a client that does not read; and that a socket is writable again is told
+//! when a third of megabytes has gone, which takes a slow client minutes. So waits are cut into
+//! slices, and after each the send queue is asked how much is left in it.
 
 use overlapped::time::{Duration, Instant};
 
 use crate::Limits;
 
-/// The patience with a client in one transfer. It begins with the slack, shrinks by the time that
-/// is spent in waiting for the client, grows by the time that its bytes take at the least rate, and
-/// never exceeds the slack. (Bytes that the kernel takes at once are no merit of a client that does
-/// not read them.)
+/// Systems acknowledge in pieces: when a buffer was full, they say that there is room when much of
+/// it is empty again. So a reader may be behind by so many bytes, too.
+const WINDOW: u64 = 64 << 10;
+/// The shortest slice, or the last moments would be cut into ever smaller ones.
+const SLICE_MIN: Duration = Duration::from_millis(50);
+
+/// The patience with a client in one transfer.
 #[derive(Debug)]
-pub(crate) struct Pace<'l> {
-    limits: &'l Limits,
+pub(crate) struct Pace {
     left: Duration,
+    most: Duration,
+    earns: Earns,
+    /// The client is waited for since then.
+    waiting: Option<Instant>,
 }
 
-impl<'l> Pace<'l> {
-    pub(crate) fn new(limits: &'l Limits) -> Pace<'l> {
-        Pace { limits, left: limits.slack }
+/// What moved bytes give back.
+#[derive(Debug, Clone, Copy)]
+enum Earns {
+    Nothing,
+    /// The time that they take at this rate.
+    AtRate(u32),
+    All,
+}
+
+impl Pace {
+    /// What the limits promise to who takes a reply.
+    pub(crate) fn of_reader(limits: &Limits) -> Pace {
+        Pace::at_rate(limits.rate, limits.slack.saturating_add(limits.time_for(WINDOW)))
     }
 
-    /// How long the next wait may be.
+    /// What the limits promise to who sends a body, of which every byte is seen.
+    pub(crate) fn of_sender(limits: &Limits) -> Pace {
+        Pace::at_rate(limits.rate, limits.slack)
+    }
+
+    fn at_rate(rate: u32, most: Duration) -> Pace {
+        if rate == 0 {
+            return Pace::fixed(Duration::MAX);
+        }
+        Pace { left: most, most, earns: Earns::AtRate(rate), waiting: None }
+    }
+
+    /// So long in all.
+    pub(crate) fn fixed(limit: Duration) -> Pace {
+        Pace { left: limit, most: limit, earns: Earns::Nothing, waiting: None }
+    }
+
+    /// So long without any progress.
+    pub(crate) fn any(limit: Duration) -> Pace {
+        Pace { left: limit, most: limit, earns: Earns::All, waiting: None }
+    }
+
+    /// How long the client may be waited for, if it moves nothing.
     pub(crate) fn left(&self) -> Duration {
         self.left
     }
 
-    /// So many bytes were moved, after a wait since `begin`.
-    pub(crate) fn note(&mut self, bytes: usize, begin: Instant) {
-        let earned = self.limits.time_for(bytes as u64);
-        let left = (self.left + earned).saturating_sub(begin.elapsed());
-        self.left = left.min(self.limits.slack);
+    /// How long to wait until it is asked what has moved.
+    pub(crate) fn slice(&self) -> Duration {
+        (self.left / 4).max(SLICE_MIN).min(self.left)
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.left.is_zero()
+    }
+
+    /// Whether the last write was not taken whole.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// From now on the client is waited for.
+    pub(crate) fn begin_wait(&mut self) {
+        self.waiting = Some(Instant::now());
+    }
+
+    /// The client has moved so many bytes while it was waited for; if nobody has looked at the
+    /// clock when that began, for `least`. It is still waited for.
+    pub(crate) fn go_on(&mut self, bytes: u64, least: Duration) {
+        let now = Instant::now();
+        let begun = self.waiting.replace(now);
+        self.note(bytes, begun.map_or(least, |begun| now.saturating_duration_since(begun)));
+    }
+
+    /// The client is not waited for any more.
+    pub(crate) fn end_wait(&mut self, bytes: u64) {
+        self.go_on(bytes, Duration::ZERO);
+        self.waiting = None;
+    }
+
+    /// So many bytes were moved in so much time.
+    pub(crate) fn note(&mut self, bytes: u64, waited: Duration) {
+        let earned = match self.earns {
+            Earns::AtRate(rate) => time_for(bytes, rate),
+            Earns::All if bytes > 0 => self.most,
+            Earns::All | Earns::Nothing => Duration::ZERO,
+        };
+        self.left = self.left.saturating_add(earned).saturating_sub(waited).min(self.most);
     }
 
     /// For an endless stream: each piece has the slack.
-    pub(crate) fn begin_piece(&mut self) {
-        self.left = self.limits.slack;
+    pub(crate) fn begin_piece(&mut self, limits: &Limits) {
+        *self = Pace::of_reader(limits);
     }
+}
+
+/// The time that so many bytes take.
+pub(crate) fn time_for(bytes: u64, rate: u32) -> Duration {
+    let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(rate.max(1));
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn limits(rate: u32) -> Limits {
+        Limits { slack: 10 * SECOND, rate, ..Limits::default() }
+    }
+
     #[test]
-    fn patience_is_spent_by_waiting_and_earned_by_bytes_up_to_the_slack() {
-        let second = Duration::from_secs(1);
-        let limits = Limits { slack: 10 * second, rate: 1000, ..Limits::default() };
-        let mut pace = Pace::new(&limits);
-        let ago = |seconds| Instant::now().checked_sub(seconds * second).unwrap();
-        let about = |left: Duration, seconds| {
-            assert!(left <= seconds * second && left + second / 2 > seconds * second, "{left:?}");
-        };
-        pace.note(2000, ago(5));
-        about(pace.left(), 7);
-        pace.note(1_000_000, ago(1));
-        about(pace.left(), 10);
-        pace.note(0, ago(100));
-        assert!(pace.left().is_zero());
+    fn patience_is_spent_by_waiting_and_earned_by_bytes_and_not_saved_up() {
+        let mut pace = Pace::of_sender(&limits(1024));
+        assert_eq!(pace.left(), 10 * SECOND);
+        pace.note(2048, 5 * SECOND);
+        assert_eq!(pace.left(), 7 * SECOND);
+        pace.note(1 << 30, SECOND);
+        assert_eq!(pace.left(), 10 * SECOND);
+        pace.note(0, 100 * SECOND);
+        assert!(pace.is_over());
+        assert_eq!(Pace::of_reader(&limits(1024)).left(), (10 + 64) * SECOND);
+    }
+
+    #[test]
+    fn a_client_at_the_rate_never_runs_out_whatever_pieces_it_moves() {
+        for (piece, rate) in [(1_u64, 3_000), (17, 500), (4096, 500), (WINDOW, 500), (7, 1 << 30)] {
+            let mut pace = Pace::of_reader(&limits(rate));
+            for _ in 0..10_000 {
+                pace.note(0, time_for(piece, rate));
+                assert!(pace.left() >= 9 * SECOND, "{piece} at {rate}");
+                pace.note(piece, Duration::ZERO);
+            }
+        }
+    }
+
+    #[test]
+    fn slices_end_before_the_patience_and_there_are_few_of_them() {
+        let mut pace = Pace::of_reader(&limits(500));
+        let mut slices = 0;
+        while !pace.is_over() {
+            assert!(!pace.slice().is_zero() && pace.slice() <= pace.left());
+            pace.note(0, pace.slice());
+            slices += 1;
+        }
+        assert!(slices < 30, "{slices}");
+    }
+
+    #[test]
+    fn without_a_rate_there_is_no_end_and_a_fixed_one_is_not_moved() {
+        let mut pace = Pace::of_reader(&limits(0));
+        pace.note(0, 1_000_000 * SECOND);
+        assert!(pace.left() > 1_000_000 * SECOND);
+        let mut pace = Pace::fixed(2 * SECOND);
+        pace.note(1 << 30, SECOND);
+        assert_eq!(pace.left(), SECOND);
+        let mut pace = Pace::any(2 * SECOND);
+        pace.note(0, SECOND);
+        pace.note(1, SECOND);
+        assert_eq!(pace.left(), 2 * SECOND);
     }
 }

@@ -6,10 +6,10 @@ use std::time::SystemTime;
 use overlapped::time::{Duration, Instant, timeout};
 use overlapped_wire::{BodyDecoder, Decoded, Exchange, Malformed, Next, Protocol, Record};
 
+use super::End;
 use super::body::{self, Body};
 use super::input::Input;
 use super::outbox::{FULL, Outbox};
-use super::{End, left};
 use crate::Connection;
 
 /// What a request may be long before its deadline grows with it. No head is as long.
@@ -104,9 +104,13 @@ impl<P: Protocol> Desk<'_, P> {
             return Err(self.refuse(&malformed, input.bytes()));
         }
         let above = input.len().saturating_sub(HEAD_MAX) as u64;
-        let deadline = begun + limits.head + limits.time_for(above);
+        let time = limits.head.saturating_add(limits.time_for(above));
         let space = input.space(limits.request_bytes);
-        match self.connection.receive(space, left(deadline)).map_err(End::from) {
+        match self
+            .connection
+            .receive(space, time.saturating_sub(begun.elapsed()))
+            .map_err(End::from)
+        {
             Ok(0) => {
                 self.protocol.finish(input.bytes(), &mut self.outbox.reply);
                 self.send_all()?;

@@ -16,7 +16,8 @@ use crate::session::Pace;
 /// A client's connection, for a plain function: `Read` and `Write`, and who the client is.
 ///
 /// Clones are handles of the same connection: one tasklet may read while another one writes. A read
-/// or a write that takes longer than [`Limits::idle`](crate::Limits::idle) fails with `TimedOut`.
+/// that takes longer than [`Limits::idle`](crate::Limits::idle) fails with `TimedOut`, and so does
+/// a write if the client takes nothing for as long.
 ///
 /// When the server stops, reads give what has come, and then 0, as if the client had finished: the
 /// function ends its conversation, and has the grace time for it.
@@ -64,7 +65,7 @@ impl Connection {
     /// # Errors
     /// Those of shutdown(2), and of a write, with TLS.
     pub fn finish(&self) -> io::Result<()> {
-        self.say_farewell(self.venue().limits.idle)?;
+        self.say_farewell(&mut Pace::any(self.venue().limits.idle))?;
         self.socket().shutdown(Shutdown::Write)
     }
 
@@ -74,6 +75,10 @@ impl Connection {
 
     pub(crate) fn link(&self) -> &Link {
         &self.inner.raw.link
+    }
+
+    pub(crate) fn raw(&self) -> &Raw {
+        &self.inner.raw
     }
 
     pub(crate) fn socket(&self) -> &Socket {
@@ -91,7 +96,23 @@ impl Connection {
         let Inner { raw, tls, .. } = &*self.inner;
         let read = match tls {
             None => timeout(limit, || raw.read(buf))?,
-            Some(tls) => tls.read(raw, buf, limit)?,
+            Some(tls) => tls.read(raw, buf, &mut Pace::fixed(limit))?,
+        };
+        self.venue().counts.bytes_in.add(read as u64);
+        Ok(read)
+    }
+
+    /// What has come, waiting for it at the client's pace.
+    pub(crate) fn receive_at_pace(&self, buf: &mut [u8], pace: &mut Pace) -> io::Result<usize> {
+        let Inner { raw, tls, .. } = &*self.inner;
+        let read = match tls {
+            None => {
+                let begin = Instant::now();
+                let read = timeout(pace.left(), || raw.read(buf))?;
+                pace.note(read as u64, begin.elapsed());
+                read
+            }
+            Some(tls) => tls.read(raw, buf, pace)?,
         };
         self.venue().counts.bytes_in.add(read as u64);
         Ok(read)
@@ -105,12 +126,19 @@ impl Connection {
     }
 
     /// Sends some of it.
-    fn put(&self, bytes: &[u8]) -> io::Result<usize> {
+    fn put(&self, bytes: &[u8], pace: &mut Pace) -> io::Result<usize> {
         let Inner { raw, tls, .. } = &*self.inner;
-        match tls {
-            None => raw.write(bytes),
-            Some(tls) => tls.write(raw, bytes),
-        }
+        let sent = match tls {
+            None => raw.write(bytes, pace),
+            Some(tls) => tls.write(raw, bytes, pace),
+        }?;
+        self.add_sent(sent);
+        Ok(sent)
+    }
+
+    /// So many bytes have left, past this.
+    pub(crate) fn add_sent(&self, bytes: usize) {
+        self.venue().counts.bytes_out.add(bytes as u64);
     }
 
     /// Whether bytes may not go past TLS.
@@ -118,29 +146,19 @@ impl Connection {
         self.inner.tls.is_some()
     }
 
-    /// With TLS, tells the client that this was all; for so long at most.
-    pub(crate) fn say_farewell(&self, limit: Duration) -> io::Result<()> {
+    /// With TLS, tells the client that this was all.
+    pub(crate) fn say_farewell(&self, pace: &mut Pace) -> io::Result<()> {
         let Inner { raw, tls, .. } = &*self.inner;
         match tls {
             None => Ok(()),
-            Some(tls) => timeout(limit, || tls.say_farewell(raw)),
+            Some(tls) => tls.say_farewell(raw, pace),
         }
     }
 
     /// Sends all of it at the client's pace, which must not be too slow.
-    pub(crate) fn send(&self, mut bytes: &[u8], pace: &mut Pace<'_>) -> io::Result<()> {
-        // Nearly always the whole reply, at once: nobody need look at the clock.
-        let mut begin = None;
+    pub(crate) fn send(&self, mut bytes: &[u8], pace: &mut Pace) -> io::Result<()> {
         while !bytes.is_empty() {
-            let sent = timeout(pace.left(), || self.put(bytes))?;
-            self.venue().counts.bytes_out.add(sent as u64);
-            bytes = &bytes[sent..];
-            if let Some(begin) = begin {
-                pace.note(sent, begin);
-            }
-            if !bytes.is_empty() {
-                begin = Some(Instant::now());
-            }
+            bytes = &bytes[self.put(bytes, pace)?..];
         }
         Ok(())
     }
@@ -154,9 +172,7 @@ impl Read for &Connection {
 
 impl Write for &Connection {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        let sent = timeout(self.venue().limits.idle, || self.put(buf))?;
-        self.venue().counts.bytes_out.add(sent as u64);
-        Ok(sent)
+        self.put(buf, &mut Pace::any(self.venue().limits.idle))
     }
 
     fn flush(&mut self) -> io::Result<()> {

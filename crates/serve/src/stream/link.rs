@@ -3,6 +3,7 @@
 use std::cell::{Cell, OnceCell};
 
 use overlapped::Tasklet;
+use overlapped::net::send_queue;
 use overlapped::time::Instant;
 
 use super::Socket;
@@ -26,6 +27,10 @@ pub(crate) struct Link {
     /// The connection's beginning; while the server stops, the end of the last request.
     pub(crate) idle_since: Cell<Instant>,
     tasklet: OnceCell<Tasklet<()>>,
+    /// Bytes that the kernel has taken of us.
+    sent: Cell<u64>,
+    /// Bytes that the client had taken when it was last asked.
+    taken: Cell<u64>,
 }
 
 impl Link {
@@ -35,6 +40,8 @@ impl Link {
             state: Cell::new(State::Idle),
             idle_since: Cell::new(Instant::now()),
             tasklet: OnceCell::new(),
+            sent: Cell::new(0),
+            taken: Cell::new(0),
         }
     }
 
@@ -42,6 +49,25 @@ impl Link {
     pub(crate) fn set_tasklet(&self, tasklet: Tasklet<()>) {
         // There is one only.
         let _ = self.tasklet.set(tasklet);
+    }
+
+    /// The kernel has taken so many bytes.
+    pub(crate) fn add_sent(&self, bytes: usize) {
+        self.sent.set(self.sent.get() + bytes as u64);
+    }
+
+    /// Whether bytes are on their way that the client's system has not acknowledged.
+    pub(crate) fn has_unread(&self) -> bool {
+        send_queue(&self.socket).is_ok_and(|queued| queued > 0)
+    }
+
+    /// Bytes that the client's system has acknowledged since this was last called.
+    pub(crate) fn newly_taken(&self) -> u64 {
+        // Sockets that do not tell: then what the kernel takes counts.
+        let queued = send_queue(&self.socket).unwrap_or(0);
+        // Of a Unix socket the kernel counts its overhead, too, so it may seem to go back.
+        let taken = self.sent.get().saturating_sub(queued as u64).max(self.taken.get());
+        taken - self.taken.replace(taken)
     }
 
     /// Has the session end at its next wait.

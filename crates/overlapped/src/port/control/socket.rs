@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use socket2::{SockAddr, SockRef};
@@ -106,6 +106,17 @@ pub(crate) fn write_timeout(fd: BorrowedFd<'_>) -> io::Result<Option<Duration>> 
 /// `SO_SNDTIMEO`. As in std, a timeout of zero is an error (`InvalidInput`).
 pub(crate) fn set_write_timeout(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<()> {
     SockRef::from(&fd).set_write_timeout(checked(timeout)?)
+}
+
+/// `SIOCOUTQ`: bytes that are not acknowledged or not sent.
+pub(crate) fn send_queue(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut queued: libc::c_int = 0;
+    // SAFETY: the borrow keeps the descriptor open; this request writes one int, which is there.
+    // For sockets, SIOCOUTQ has the number of TIOCOUTQ.
+    if unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut queued) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(usize::try_from(queued).unwrap_or(0))
 }
 
 fn checked(timeout: Option<Duration>) -> io::Result<Option<Duration>> {

@@ -14,6 +14,7 @@ use rustix::net::SendFlags;
 use rustls::{ServerConfig, ServerConnection};
 
 use crate::TlsPeer;
+use crate::session::Pace;
 use crate::stream::Raw;
 
 /// Plaintext that is turned into records at a time.
@@ -56,10 +57,10 @@ impl Session {
         tls.set_buffer_limit(None);
         let (tls, ahead, sending) = (RefCell::new(tls), RefCell::default(), Mutex::new(()));
         let session = Box::new(Session { tls, ahead, sending });
-        let hello = &mut vec![0; HELLO];
+        let (hello, pace) = (&mut vec![0; HELLO], &mut Pace::fixed(limit));
         timeout(limit, || {
             while session.tls.borrow().is_handshaking() {
-                if session.take_in(raw, hello)? == 0 {
+                if session.take_in(raw, hello, pace)? == 0 {
                     return Err(ErrorKind::UnexpectedEof.into());
                 }
             }
@@ -80,18 +81,16 @@ impl Session {
     /// them there are more.
     ///
     /// A stream that ends without a farewell is an `UnexpectedEof`: somebody may have cut it.
-    pub(crate) fn read(&self, raw: &Raw, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
-        let mut deadline = None;
+    pub(crate) fn read(&self, raw: &Raw, buf: &mut [u8], pace: &mut Pace) -> io::Result<usize> {
         loop {
             match self.tls.borrow_mut().reader().read(buf) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 read => return read,
             }
-            let deadline = *deadline.get_or_insert_with(|| Instant::now().checked_add(limit));
-            let left = deadline.map_or(Duration::MAX, |deadline| {
-                deadline.saturating_duration_since(Instant::now())
-            });
-            timeout(left, || self.take_in(raw, buf))?;
+            // What has moved is what came from the socket: a record may take a slow client long.
+            let (begin, left) = (Instant::now(), pace.left());
+            let taken = timeout(left, || self.take_in(raw, buf, pace))?;
+            pace.note(taken as u64, begin.elapsed());
         }
     }
 
@@ -102,7 +101,7 @@ impl Session {
     }
 
     /// Has rustls take bytes of the socket in, after a wait for them; how many.
-    fn take_in(&self, raw: &Raw, buf: &mut [u8]) -> io::Result<usize> {
+    fn take_in(&self, raw: &Raw, buf: &mut [u8], pace: &Pace) -> io::Result<usize> {
         let ahead = self.ahead.take();
         let read = if ahead.is_empty() { raw.read(buf)? } else { ahead.len() };
         let bytes = if ahead.is_empty() { &buf[..read] } else { &ahead[..] };
@@ -113,31 +112,31 @@ impl Session {
         if owes {
             // The next message of the handshake, or why there is none.
             let _sending = self.lock();
-            self.send_made(raw, When::AtOnce)?;
+            self.send_made(raw, When::AtOnce, &mut Pace::fixed(pace.left()))?;
         }
         self.ahead.borrow_mut().extend_from_slice(fed?);
         Ok(read)
     }
 
     /// Sends plaintext, at most [`PIECE`] bytes of it; how many.
-    pub(crate) fn write(&self, raw: &Raw, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn write(&self, raw: &Raw, bytes: &[u8], pace: &mut Pace) -> io::Result<usize> {
         let piece = &bytes[..bytes.len().min(PIECE)];
         let _sending = self.lock();
         self.tls.borrow_mut().writer().write_all(piece)?;
-        self.send_made(raw, When::InTurn)?;
+        self.send_made(raw, When::InTurn, pace)?;
         Ok(piece.len())
     }
 
     /// Says that nothing more comes.
-    pub(crate) fn say_farewell(&self, raw: &Raw) -> io::Result<()> {
+    pub(crate) fn say_farewell(&self, raw: &Raw, pace: &mut Pace) -> io::Result<()> {
         let _sending = self.lock();
         self.tls.borrow_mut().send_close_notify();
-        self.send_made(raw, When::AtOnce)
+        self.send_made(raw, When::AtOnce, pace)
     }
 
     /// Sends the records that were made. A session whose records could not be sent is of no use any
     /// more.
-    fn send_made(&self, raw: &Raw, when: When) -> io::Result<()> {
+    fn send_made(&self, raw: &Raw, when: When, pace: &mut Pace) -> io::Result<()> {
         let mut records = Vec::with_capacity(PIECE / 4);
         let mut tls = self.tls.borrow_mut();
         while tls.wants_write() {
@@ -145,12 +144,12 @@ impl Session {
         }
         drop(tls);
         let sent = match when {
-            When::AtOnce => raw.socket().send_at_once(&records, SendFlags::empty()),
+            When::AtOnce => raw.send_at_once(&records, SendFlags::empty()),
             When::InTurn => 0,
         };
         let mut left = &records[sent..];
         while !left.is_empty() {
-            left = &left[raw.write(left)?..];
+            left = &left[raw.write(left, pace)?..];
         }
         Ok(())
     }

@@ -6,6 +6,14 @@
 //!                                    └▶ a function
 //! ```
 //!
+//! # Layers
+//!
+//! A handler may have another one inside: [`Headers`] adds fields to every answer, [`Cors`] lets
+//! scripts of other sites read them, [`Redirects`] and [`Https`] send clients elsewhere,
+//! [`Missing`] has a page for paths that lead nowhere, [`Hosts`] tells sites apart by their names.
+//!
+//! # How it is asked
+//!
 //! Nothing here knows of connections or of how HTTP is written: a [`Handler`] gets a request and a
 //! reader of its body, and returns an answer made of parts. It is run in a tasklet and may wait:
 //! only its connection waits with it. Handlers are shared by all connections and threads; whatever
@@ -45,6 +53,7 @@
 mod beneath;
 mod cgi;
 mod files;
+mod layers;
 mod page;
 mod site;
 mod target;
@@ -53,4 +62,5 @@ mod target;
 pub(crate) use cgi::judge as judge_script;
 pub use cgi::{Cgi, kill_scripts};
 pub use files::Files;
+pub use layers::{Cors, Headers, Hosts, Https, Missing, Redirects};
 pub use site::{Call, Handler, Peer, Site};

@@ -55,10 +55,13 @@ fn hint(status: StatusCode) -> &'static str {
     match status {
         StatusCode::BAD_REQUEST => "The server does not understand this address.",
         StatusCode::FORBIDDEN => "The server may not show what is here.",
+        StatusCode::UNAUTHORIZED => "The server shows this to those who have a password.",
         StatusCode::NOT_FOUND => "There is nothing under this address.",
         StatusCode::METHOD_NOT_ALLOWED => "What is here can only be looked at.",
         StatusCode::PRECONDITION_FAILED => "It is not the version that you asked about.",
         StatusCode::RANGE_NOT_SATISFIABLE => "It has no such part.",
+        StatusCode::TOO_MANY_REQUESTS => "That was too much at once. Try again in a moment.",
+        StatusCode::PERMANENT_REDIRECT => "This has moved; your browser is told where to.",
         StatusCode::PAYLOAD_TOO_LARGE => "That is more than the server takes at once.",
         StatusCode::BAD_GATEWAY => "The program behind this address has failed.",
         StatusCode::SERVICE_UNAVAILABLE => "The server is busy. Try again in a moment.",

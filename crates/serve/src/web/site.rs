@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::Read;
 use std::sync::Arc;
 
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use overlapped::net::SocketAddr;
 use overlapped_wire::http::{Answer, Service};
 
@@ -147,30 +147,43 @@ impl Elsewhere {
         *other.uri_mut() = path.parse().ok()?;
         *other.version_mut() = request.version();
         *other.headers_mut() = request.headers().clone();
-        // They are about a body, or a form of the content, that is not the other's.
-        for name in [
-            header::CONTENT_LENGTH,
-            header::CONTENT_TYPE,
-            header::TRANSFER_ENCODING,
-            header::RANGE,
-            header::IF_RANGE,
-            header::IF_MATCH,
-            header::IF_NONE_MATCH,
-            header::IF_MODIFIED_SINCE,
-            header::IF_UNMODIFIED_SINCE,
-        ] {
-            other.headers_mut().remove(name);
-        }
+        other.headers_mut().remove(header::CONTENT_LENGTH);
+        other.headers_mut().remove(header::CONTENT_TYPE);
+        other.headers_mut().remove(header::TRANSFER_ENCODING);
+        without_conditions(other.headers_mut());
         Some(Elsewhere(other))
+    }
+}
+
+/// Removes what is about a form of the content that another path does not have.
+pub(super) fn without_conditions(headers: &mut HeaderMap) {
+    for name in [
+        header::RANGE,
+        header::IF_RANGE,
+        header::IF_MATCH,
+        header::IF_NONE_MATCH,
+        header::IF_MODIFIED_SINCE,
+        header::IF_UNMODIFIED_SINCE,
+    ] {
+        headers.remove(name);
     }
 }
 
 impl Service for Site {
     fn call(&mut self, request: http::Request<()>, body: &mut dyn Read) -> Answer {
-        let mut answer = self.answer(request, body);
+        let peer = self.peer;
+        self.handle(Call::new(request, body, peer))
+    }
+}
+
+/// A site inside of a [layer](crate::web#layers). It has the whole path, wherever it is mounted.
+impl Handler for Site {
+    fn handle(&self, call: Call<'_>) -> Answer {
+        let peer = call.peer;
+        let mut answer = self.answer(call);
         for _ in 0..ELSEWHERE_MAX {
             let Some(Elsewhere(other)) = answer.extensions_mut().remove() else { return answer };
-            answer = self.answer(other, &mut std::io::empty());
+            answer = self.answer(Call::new(other, &mut std::io::empty(), peer));
         }
         match answer.extensions_mut().remove() {
             Some(Elsewhere(other)) => page::refusal(&other, StatusCode::BAD_GATEWAY),
@@ -180,12 +193,12 @@ impl Service for Site {
 }
 
 impl Site {
-    fn answer(&self, request: http::Request<()>, body: &mut dyn Read) -> Answer {
+    fn answer(&self, call: Call<'_>) -> Answer {
+        let Call { request, body, peer, .. } = call;
         let path = request.uri().path();
         let found = self.routes.iter().find_map(|route| {
             Some((route, path.len() - target::after(path, &route.prefix)?.len()))
         });
-        let peer = self.peer;
         match found {
             Some((route, rest)) => {
                 route.handler.handle(Call { request, body, peer, prefix: &route.prefix, rest })

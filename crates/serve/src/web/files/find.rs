@@ -57,11 +57,23 @@ impl Finder<'_> {
             })
         };
         if !target.is_folder {
-            return match load(&target.path, true) {
-                Ok(resource) => Ok(resource),
-                Err(Errno::ISDIR) => Err(Absence::NoSlash(target.path)),
-                Err(errno) => Err(errno.into()),
+            let absent = match load(&target.path, true) {
+                Ok(resource) => return Ok(resource),
+                Err(absent @ (Errno::ISDIR | Errno::NOENT)) => absent,
+                Err(errno) => return Err(errno.into()),
             };
+            if self.config.clean_urls {
+                // Looked for anew each time: the name that goes before it may come.
+                match load(&[&*target.path, b".html"].concat(), false) {
+                    Ok(resource) => return Ok(resource),
+                    Err(Errno::ISDIR | Errno::NOENT) => {}
+                    Err(errno) => return Err(errno.into()),
+                }
+            }
+            return Err(match absent {
+                Errno::ISDIR => Absence::NoSlash(target.path),
+                errno => errno.into(),
+            });
         }
         for (at, index) in self.config.index.iter().enumerate() {
             let mut name = target.path.clone();

@@ -26,7 +26,7 @@ mod mime;
 mod reply;
 mod resource;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -94,6 +94,7 @@ pub(crate) struct Config {
     index: Vec<String>,
     listing: bool,
     hidden: bool,
+    clean_urls: bool,
     packing: bool,
     cache_control: Option<HeaderValue>,
 }
@@ -115,6 +116,7 @@ impl Files {
             index,
             listing: false,
             hidden: false,
+            clean_urls: false,
             packing: true,
             cache_control: None,
         };
@@ -140,6 +142,14 @@ impl Files {
     #[must_use]
     pub fn hidden(mut self, hidden: bool) -> Files {
         self.change().hidden = hidden;
+        self
+    }
+
+    /// Whether `/about` is `about.html` where that is there and no file is called `about`: before
+    /// the folder of that name, too. Default: no.
+    #[must_use]
+    pub fn clean_urls(mut self, clean: bool) -> Files {
+        self.change().clean_urls = clean;
         self
     }
 
@@ -206,12 +216,14 @@ impl Service for Files {
 
 impl fmt::Debug for Files {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Config { folder, index, listing, hidden, packing, cache_control } = &*self.config;
+        let Config { folder, index, listing, hidden, clean_urls, packing, cache_control } =
+            &*self.config;
         f.debug_struct("Files")
             .field("folder", &folder.path())
             .field("index", index)
             .field("listing", listing)
             .field("hidden", hidden)
+            .field("clean_urls", clean_urls)
             .field("packing", packing)
             .field("cache_control", cache_control)
             .finish()

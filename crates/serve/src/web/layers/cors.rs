@@ -1,0 +1,146 @@
+//! Answers that scripts of other sites may read (the Fetch standard, "CORS protocol").
+
+use std::io;
+
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use overlapped_wire::http::{Answer, Content};
+
+use super::invalid;
+use crate::web::{Call, Handler};
+
+/// Lets scripts of other origins read the answers. Credentials are never allowed: nothing that a
+/// client gets by its password is given to a script of another site.
+///
+/// ```
+/// use overlapped_serve::web::{Call, Cors, Handler, Peer};
+/// use overlapped_wire::http::text;
+///
+/// let hello = |_: Call<'_>| text(http::StatusCode::OK, "hello");
+/// let site = Cors::new(["https://example.org"], hello)?;
+/// let request = http::Request::get("/").header("origin", "https://example.org");
+/// let request = request.body(()).unwrap();
+/// let answer = site.handle(Call::new(request, &mut std::io::empty(), Peer::default()));
+/// assert_eq!(answer.headers()["access-control-allow-origin"], "https://example.org");
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Cors<H> {
+    inner: H,
+    /// Empty for all.
+    origins: Vec<HeaderValue>,
+}
+
+impl<H: Handler> Cors<H> {
+    /// For these origins, such as `https://example.org`; `*` for all.
+    ///
+    /// # Errors
+    /// `InvalidInput` for what is no origin: a scheme, a host, perhaps a port, and nothing behind.
+    pub fn new<S: AsRef<str>>(
+        origins: impl IntoIterator<Item = S>,
+        inner: H,
+    ) -> io::Result<Cors<H>> {
+        let mut listed = Vec::new();
+        let mut is_open = false;
+        for origin in origins {
+            match origin.as_ref() {
+                "*" => is_open = true,
+                origin => listed.push(parse(origin).ok_or_else(|| {
+                    invalid(format!(
+                        "{origin:?} is not an origin: write it as https://example.org, without a \
+                         path, or * for all"
+                    ))
+                })?),
+            }
+        }
+        if is_open {
+            listed.clear();
+        } else if listed.is_empty() {
+            return Err(invalid("no origin is given: * allows all".to_owned()));
+        }
+        Ok(Cors { inner, origins: listed })
+    }
+
+    /// The value that allows the origin of a request.
+    fn allowed(&self, origin: &HeaderValue) -> Option<HeaderValue> {
+        if self.origins.is_empty() {
+            return Some(HeaderValue::from_static("*"));
+        }
+        self.origins.iter().find(|allowed| *allowed == origin).cloned()
+    }
+}
+
+/// As browsers write it: in small letters, without the scheme's own port.
+fn parse(origin: &str) -> Option<HeaderValue> {
+    let (scheme, rest) = origin.split_once("://")?;
+    let authority = http::uri::Authority::try_from(rest).ok()?;
+    let is_plain = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) && !rest.contains('@');
+    if !is_plain || scheme.is_empty() || authority.host().is_empty() {
+        return None;
+    }
+    let port = match (scheme.to_ascii_lowercase().as_str(), authority.port_u16()) {
+        ("http", Some(80)) | ("https", Some(443)) | (_, None) => String::new(),
+        (_, Some(port)) => format!(":{port}"),
+    };
+    let origin = format!("{scheme}://{}", authority.host()).to_ascii_lowercase() + &port;
+    HeaderValue::try_from(origin).ok()
+}
+
+impl<H: Handler> Handler for Cors<H> {
+    fn handle(&self, call: Call<'_>) -> Answer {
+        let fields = call.request.headers();
+        let allowed = fields.get(header::ORIGIN).and_then(|origin| self.allowed(origin));
+        let asks_first = call.request.method() == Method::OPTIONS
+            && fields.contains_key(header::ORIGIN)
+            && fields.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+        let mut answer = if asks_first { permission(&allowed) } else { self.inner.handle(call) };
+        let headers = answer.headers_mut();
+        if !self.origins.is_empty() {
+            headers.append(header::VARY, HeaderValue::from(HeaderName::from(header::ORIGIN)));
+        }
+        if let Some(allowed) = allowed {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+            let all = HeaderValue::from_static("*");
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, all);
+        }
+        answer
+    }
+}
+
+/// The answer to a browser that asks before it sends the request itself.
+fn permission(allowed: &Option<HeaderValue>) -> Answer {
+    let mut answer = Response::new(Content::EMPTY);
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    if allowed.is_some() {
+        for (name, value) in [
+            (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+            (header::ACCESS_CONTROL_ALLOW_HEADERS, "*"),
+            (header::ACCESS_CONTROL_MAX_AGE, "7200"),
+        ] {
+            answer.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn origins_are_read_as_browsers_write_them() {
+        for (given, written) in [
+            ("https://Example.ORG", Some("https://example.org")),
+            ("https://example.org:443", Some("https://example.org")),
+            ("http://[::1]:8080", Some("http://[::1]:8080")),
+            ("example.org", None),
+            ("https://example.org/", None),
+            ("https://u@example.org", None),
+            ("https://", None),
+            ("https://a\r\nb: c", None),
+            ("null", None),
+        ] {
+            let parsed = parse(given);
+            assert_eq!(parsed.as_ref().map(|value| value.to_str().unwrap()), written, "{given}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Extra fields in every answer.
+
+use std::io;
+
+use http::{HeaderName, HeaderValue, header};
+use overlapped_wire::http::Answer;
+
+use super::invalid;
+use crate::web::{Call, Handler};
+
+/// Fields whose values belong to each answer, or to the connection: a fixed one would be wrong.
+const OF_THE_ANSWER: [HeaderName; 14] = [
+    header::ACCEPT_RANGES,
+    header::CONNECTION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+    header::DATE,
+    header::ETAG,
+    header::LAST_MODIFIED,
+    header::LOCATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Adds fields to every answer, those of refusals and redirects included. A field that is set here
+/// replaces the answer's own, but for `Vary`, which is added to.
+///
+/// ```
+/// use overlapped_serve::web::{Call, Handler, Headers, Peer};
+/// use overlapped_wire::http::text;
+///
+/// let hello = |_: Call<'_>| text(http::StatusCode::OK, "hello");
+/// let site = Headers::new(hello).set("x-frame-options", "DENY")?;
+/// let request = http::Request::get("/").body(()).unwrap();
+/// let answer = site.handle(Call::new(request, &mut std::io::empty(), Peer::default()));
+/// assert_eq!(answer.headers()["x-frame-options"], "DENY");
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Headers<H> {
+    inner: H,
+    fields: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl<H: Handler> Headers<H> {
+    /// Without fields yet.
+    pub fn new(inner: H) -> Headers<H> {
+        Headers { inner, fields: Vec::new() }
+    }
+
+    /// Sets a field.
+    ///
+    /// # Errors
+    /// `InvalidInput` for what cannot be the name or the value of a field, line breaks above all,
+    /// and for a field that the server itself must set.
+    pub fn set(mut self, name: &str, value: &str) -> io::Result<Headers<H>> {
+        let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value))
+        else {
+            return Err(invalid(format!(
+                "{name:?} and {value:?} are not a field of HTTP: a name has letters, digits and \
+                 hyphens, a value printable ASCII on one line"
+            )));
+        };
+        let is_hop = ["keep-alive", "proxy-connection"].contains(&name.as_str());
+        if is_hop || OF_THE_ANSWER.contains(&name) {
+            return Err(invalid(format!(
+                "the server itself sets {name}, for each answer: a fixed value would be wrong"
+            )));
+        }
+        self.fields.push((name, value));
+        Ok(self)
+    }
+}
+
+impl<H: Handler> Handler for Headers<H> {
+    fn handle(&self, call: Call<'_>) -> Answer {
+        let mut answer = self.inner.handle(call);
+        for (name, value) in &self.fields {
+            match *name {
+                header::VARY => _ = answer.headers_mut().append(name, value.clone()),
+                _ => _ = answer.headers_mut().insert(name, value.clone()),
+            }
+        }
+        answer
+    }
+}

@@ -1,0 +1,102 @@
+//! Several sites on one address, told apart by their names.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use overlapped_wire::http::Answer;
+
+use super::{authority, invalid};
+use crate::web::{Call, Handler};
+
+/// A handler for each name of a host, and one for requests to any other name.
+///
+/// ```
+/// use overlapped_serve::web::{Call, Handler, Hosts, Peer};
+/// use overlapped_wire::http::{Content, text};
+///
+/// let say = |word: &'static str| move |_: Call<'_>| text(http::StatusCode::OK, word);
+/// let sites = Hosts::new(say("home")).at("a.example.org", say("a"))?.at("*.example.org", say("b"))?;
+/// let request = http::Request::get("/").header("host", "A.example.org:8080").body(()).unwrap();
+/// let answer = sites.handle(Call::new(request, &mut std::io::empty(), Peer::default()));
+/// # let Content::Bytes(body) = answer.into_body() else { panic!() };
+/// # assert_eq!(&*body, b"a");
+/// # std::io::Result::Ok(())
+/// ```
+pub struct Hosts<H> {
+    others: H,
+    names: HashMap<String, Arc<dyn Handler>>,
+    /// What follows the star.
+    endings: Vec<(String, Arc<dyn Handler>)>,
+}
+
+impl<H: Handler> Hosts<H> {
+    /// With a handler for requests to other names, or to none.
+    pub fn new(others: H) -> Hosts<H> {
+        Hosts { others, names: HashMap::new(), endings: Vec::new() }
+    }
+
+    /// Adds a handler for a name; `*.example.org` for every name that ends so.
+    ///
+    /// # Errors
+    /// `InvalidInput` for what is not a name, and for one that has a handler already.
+    pub fn at(mut self, name: &str, handler: impl Handler + 'static) -> io::Result<Hosts<H>> {
+        let lower = normal(name);
+        let ending = lower.strip_prefix('*');
+        let rest = ending.map_or(lower.as_str(), |ending| ending.strip_prefix('.').unwrap_or("*"));
+        let is_byte_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:[]".contains(&byte);
+        let is_name = !rest.is_empty()
+            && rest.bytes().all(is_byte_of_name)
+            && (!rest.contains(':') || rest.starts_with('[') && rest.ends_with(']'));
+        if !is_name {
+            return Err(invalid(format!(
+                "{name:?} is not a host's name: write it as example.org or *.example.org, without \
+                 scheme, port and path, and international names as xn--..."
+            )));
+        }
+        let handler: Arc<dyn Handler> = Arc::new(handler);
+        let is_new = match ending {
+            Some(ending) => {
+                let is_new = self.endings.iter().all(|(known, _)| known != ending);
+                self.endings.push((ending.to_owned(), handler));
+                // The longest first.
+                self.endings.sort_by_key(|(ending, _)| std::cmp::Reverse(ending.len()));
+                is_new
+            }
+            None => self.names.insert(lower, handler).is_none(),
+        };
+        if is_new { Ok(self) } else { Err(invalid(format!("{name} is given twice"))) }
+    }
+
+    fn find(&self, name: &str) -> Option<&dyn Handler> {
+        let name = normal(name);
+        if let Some(handler) = self.names.get(&name) {
+            return Some(&**handler);
+        }
+        let fits = |ending: &str| name.len() > ending.len() && name.ends_with(ending);
+        self.endings.iter().find(|(ending, _)| fits(ending)).map(|(_, handler)| &**handler)
+    }
+}
+
+/// In small letters, without the root's dot.
+fn normal(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+}
+
+impl<H: Handler> Handler for Hosts<H> {
+    fn handle(&self, call: Call<'_>) -> Answer {
+        let authority = authority(&call.request);
+        match authority.as_ref().and_then(|authority| self.find(authority.host())) {
+            Some(handler) => handler.handle(call),
+            None => self.others.handle(call),
+        }
+    }
+}
+
+impl<H> fmt::Debug for Hosts<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let endings = self.endings.iter().map(|(ending, _)| ending);
+        f.debug_set().entries(self.names.keys().chain(endings)).finish()
+    }
+}

@@ -1,0 +1,66 @@
+//! Layers: handlers around other handlers.
+//!
+//! ```text
+//! request ─▶ Forwarded ─▶ Headers ─▶ Cors ─▶ RequestLimit ─▶ Https ─▶ BasicAuth ─▶ Redirects
+//!                                                                 ─▶ Missing ─▶ Hosts ─▶ Site
+//! ```
+//!
+//! Each is a [`Handler`](super::Handler) that has another one inside, so any of them may be left
+//! out, and the order is that in which they are put around each other. In the order above, every
+//! answer has the extra fields, clients are told apart by the address that a trusted proxy names,
+//! and who has no password learns nothing of what is there.
+//!
+//! | file | layer |
+//! |---|---|
+//! | `forwarded` | the client and its scheme, as a trusted proxy tells them |
+//! | `fields` | extra fields in every answer |
+//! | `cors` | scripts of other sites may read the answers |
+//! | `redirects` | paths that have moved, and http → https |
+//! | `missing` | a page, or another file, for paths that lead nowhere |
+//! | `hosts` | a handler per name of the site |
+
+mod cors;
+mod fields;
+mod hosts;
+mod missing;
+mod redirects;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+
+use http::uri::Authority;
+use http::{HeaderValue, StatusCode, header};
+use overlapped_wire::http::Answer;
+
+pub use cors::Cors;
+pub use fields::Headers;
+pub use hosts::Hosts;
+pub use missing::Missing;
+pub use redirects::{Https, Redirects};
+
+use super::page;
+
+/// The host that a request is for: that of its target, else that of its `Host` field.
+fn authority(request: &http::Request<()>) -> Option<Authority> {
+    let authority = match request.uri().authority() {
+        Some(authority) => authority.clone(),
+        None => Authority::try_from(request.headers().get(header::HOST)?.as_bytes()).ok()?,
+    };
+    // A name in front of the host would send a client elsewhere than it seems.
+    (!authority.as_str().contains('@') && !authority.host().is_empty()).then_some(authority)
+}
+
+/// `308`: the method stays what it was.
+fn moved(request: &http::Request<()>, location: String) -> Answer {
+    let mut answer = page::refusal(request, StatusCode::PERMANENT_REDIRECT);
+    match HeaderValue::try_from(location) {
+        Ok(location) => _ = answer.headers_mut().insert(header::LOCATION, location),
+        Err(_) => return page::refusal(request, StatusCode::BAD_REQUEST),
+    }
+    answer
+}
+
+fn invalid(text: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text)
+}

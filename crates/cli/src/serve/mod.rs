@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `values` | durations, sizes, limits, as flags and as keys of the file |
 //! | `site` | what an HTTP server serves |
+//! | `layers` | what is around that |
 //! | `plan` | from what is wanted to a server that listens |
 //! | `config` | the file |
 //! | `source` | the place of each value in it, for messages |
@@ -21,6 +22,7 @@
 
 mod check;
 mod config;
+mod layers;
 mod plan;
 mod site;
 mod source;

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use http::HeaderValue;
 use overlapped_serve::Peer;
-use overlapped_serve::web::{self, Cgi, Files};
+use overlapped_serve::web::{self, Cgi, Files, Handler, Hosts, Missing};
 use overlapped_wire::http::{Http, Limits};
 use serde::Deserialize;
 
+use super::layers;
 use super::source::Source;
 use super::values::{Limit, Size, Span, Variable};
 
@@ -84,6 +85,73 @@ pub(super) struct Content {
     /// The most bytes that a request may bring [default: 64MiB]
     #[arg(long, value_name = "SIZE")]
     max_body: Option<Size>,
+    /// Serves another folder to requests for this host; *.example.org is every name that ends so.
+    /// May be repeated
+    #[arg(long, value_name = "NAME=DIR")]
+    #[serde(default)]
+    host: Vec<HostFolder>,
+    /// Serves about.html as /about, too
+    #[arg(long)]
+    #[serde(default)]
+    clean_urls: bool,
+    /// The page of the site that is sent, with 404, where nothing is, such as /404.html
+    #[arg(long, value_name = "PATH")]
+    not_found: Option<String>,
+    /// The page of the site that is sent for every path without a dot in its last name where
+    /// nothing is, for applications that run in the browser, such as /index.html
+    #[arg(long, value_name = "PATH")]
+    fallback: Option<String>,
+    /// A field of every answer, such as "X-Frame-Options: DENY"; may be repeated
+    #[arg(long, value_name = "FIELD", help_heading = LAYERS)]
+    #[serde(default)]
+    pub(super) header: Vec<String>,
+    /// Lets scripts of another origin read answers (CORS), such as https://example.org, or * for
+    /// all; may be repeated
+    #[arg(long, value_name = "ORIGIN", help_heading = LAYERS)]
+    #[serde(default)]
+    pub(super) cors: Vec<String>,
+    /// Sends clients from a path to another one or to a URL, by 308; /old/*=/new/ moves all that is
+    /// beneath. May be repeated
+    #[arg(long, value_name = "FROM=TO", help_heading = LAYERS)]
+    #[serde(default)]
+    pub(super) redirect: Vec<String>,
+    /// Sends clients that came by http to the same address by https, but for
+    /// /.well-known/acme-challenge/
+    #[arg(long, help_heading = LAYERS)]
+    #[serde(default)]
+    pub(super) redirect_https: bool,
+}
+
+/// What is around files and scripts.
+const LAYERS: &str = "Requests and answers";
+
+/// A host's name, and the folder that is served to requests for it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+struct HostFolder {
+    name: String,
+    folder: PathBuf,
+}
+
+impl std::str::FromStr for HostFolder {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<HostFolder, String> {
+        match text.split_once('=') {
+            Some((name, folder)) if !name.is_empty() && !folder.is_empty() => {
+                Ok(HostFolder { name: name.to_owned(), folder: folder.into() })
+            }
+            _ => Err(format!("{text:?} is not a host and its folder: write example.org=DIR")),
+        }
+    }
+}
+
+impl TryFrom<String> for HostFolder {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<HostFolder, String> {
+        text.parse()
+    }
 }
 
 /// A site that can be served.
@@ -98,6 +166,9 @@ impl Content {
     pub(super) fn beneath(mut self, base: &Path) -> Content {
         self.folder = base.join(&self.folder);
         self.cgi = self.cgi.map(|cgi| base.join(cgi));
+        for host in &mut self.host {
+            host.folder = base.join(&host.folder);
+        }
         self
     }
 
@@ -109,32 +180,10 @@ impl Content {
     /// Looks at the folders.
     pub(super) fn open(&self, source: &Source) -> anyhow::Result<Site> {
         let place = |key| source.place(key, None);
-        let no_folder = |key, path: &Path| {
-            let place = place(key);
-            format!(
-                "{place}: cannot serve {}: it must be a folder that this user may read",
-                path.display()
-            )
-        };
-        let mut files = Files::new(&self.folder)
-            .with_context(|| no_folder("http.folder", &self.folder))?
-            .listing(self.list)
-            .hidden(self.hidden)
-            .packing(!self.no_gzip);
-        if !self.index.is_empty() {
-            files = files.index(&self.index);
-        }
-        if let Some(text) = &self.cache_control {
-            let value = HeaderValue::from_str(text).with_context(|| {
-                let place = place("http.cache-control");
-                format!("{place}: {text:?} cannot be a Cache-Control; max-age=3600 or no-cache can")
-            })?;
-            files = files.cache_control(value);
-        }
         let body_max = self.max_body.map_or(BODY_MAX, |Size(bytes)| bytes);
-        let mut site = web::Site::new().at("/", files);
+        let mut site = web::Site::new().at("/", self.hosts(source)?);
         if let Some(folder) = &self.cgi {
-            let cgi = Cgi::new(folder).with_context(|| no_folder("http.cgi", folder))?;
+            let cgi = Cgi::new(folder).with_context(|| no_folder(place("http.cgi"), folder))?;
             let cgi = self.limit(cgi.body_max(body_max)).documents(&self.folder);
             let prefix = self.cgi_prefix.as_deref().unwrap_or(CGI_PREFIX);
             if prefix.split('/').all(str::is_empty) {
@@ -147,6 +196,7 @@ impl Content {
             }
             site = site.at(prefix, cgi);
         }
+        let site = web::Site::new().at("/", layers::around(self, source, site)?);
         Ok(Site { site, limits: Limits { body_bytes_max: body_max, ..Limits::default() } })
     }
 
@@ -176,6 +226,50 @@ impl Content {
         cgi.pass_authorization(self.cgi_authorization)
     }
 
+    /// The files of each host.
+    fn hosts(&self, source: &Source) -> anyhow::Result<Box<dyn Handler>> {
+        let files = self.files(&self.folder, source.place("http.folder", None), source)?;
+        if self.host.is_empty() {
+            return Ok(Box::new(files));
+        }
+        let mut hosts = Hosts::new(files);
+        for (at, HostFolder { name, folder }) in self.host.iter().enumerate() {
+            let place = source.place("http.host", Some(at));
+            let files = self.files(folder, place.clone(), source)?;
+            hosts = hosts.at(name, files).context(place)?;
+        }
+        Ok(Box::new(hosts))
+    }
+
+    /// The files of one folder, with what is said where none is.
+    fn files(&self, folder: &Path, at: String, source: &Source) -> anyhow::Result<Missing<Files>> {
+        let place = |key| source.place(key, None);
+        let mut files = Files::new(folder)
+            .with_context(|| no_folder(at, folder))?
+            .listing(self.list)
+            .hidden(self.hidden)
+            .clean_urls(self.clean_urls)
+            .packing(!self.no_gzip);
+        if !self.index.is_empty() {
+            files = files.index(&self.index);
+        }
+        if let Some(text) = &self.cache_control {
+            let value = HeaderValue::from_str(text).with_context(|| {
+                let place = place("http.cache-control");
+                format!("{place}: {text:?} cannot be a Cache-Control; max-age=3600 or no-cache can")
+            })?;
+            files = files.cache_control(value);
+        }
+        let mut missing = Missing::new(files);
+        if let Some(path) = &self.not_found {
+            missing = missing.page(path).with_context(|| place("http.not-found"))?;
+        }
+        if let Some(path) = &self.fallback {
+            missing = missing.fallback(path).with_context(|| place("http.fallback"))?;
+        }
+        Ok(missing)
+    }
+
     /// What a user who looks at the site first will miss.
     pub(super) fn hint(&self) -> Option<&'static str> {
         let has_index = || self.folder.join("index.html").exists();
@@ -189,4 +283,9 @@ impl Site {
     pub(super) fn with(&self, peer: &Peer) -> Http<web::Site> {
         Http::with_limits(self.site.for_peer(peer), self.limits)
     }
+}
+
+fn no_folder(place: String, path: &Path) -> String {
+    let path = path.display();
+    format!("{place}: cannot serve {path}: it must be a folder that this user may read")
 }

@@ -76,6 +76,12 @@ impl<F: Fn(Call<'_>) -> Answer + Send + Sync> Handler for F {
     }
 }
 
+impl Handler for Box<dyn Handler> {
+    fn handle(&self, call: Call<'_>) -> Answer {
+        (**self).handle(call)
+    }
+}
+
 struct Route {
     /// `/a/b`; empty for the whole site.
     prefix: String,

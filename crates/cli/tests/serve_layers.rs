@@ -1,0 +1,197 @@
+//! The flags and keys of an HTTP server that change what clients see, each by the command line and
+//! by the file.
+
+mod common;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+use common::{Server, Signal, run, text};
+
+/// A site: `index.html`, `404.html`, `about.html` and `app.js`, and another one beside it.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write("site/index.html", "home");
+    write("site/404.html", "none of ours");
+    write("site/about.html", "about us");
+    write("other/index.html", "the other home");
+    folder
+}
+
+/// Runs `test` with a server that has these flags, and with one that has these keys.
+fn both(flags: &[&str], keys: &str, test: impl Fn(&Server, &Path)) {
+    let temp = folder();
+    let site = temp.path().join("site");
+    let flags: Vec<String> =
+        flags.iter().map(|flag| flag.replace("DIR", temp.path().to_str().unwrap())).collect();
+    let mut arguments = vec!["http", site.to_str().unwrap(), "--listen", "127.0.0.1:0"];
+    arguments.extend(flags.iter().map(String::as_str));
+    let server = Server::serve("auto", &arguments);
+    test(&server, temp.path());
+    server.stop(Signal::TERM);
+
+    let temp = folder();
+    let file = temp.path().join("serve.toml");
+    let described = format!(
+        "[[server]]\nprotocol = 'http'\nlisten = ['127.0.0.1:0']\n[server.http]\nfolder = 'site'\n\
+         {keys}\n"
+    );
+    fs::write(&file, described).unwrap();
+    let server = Server::serve("auto", &["--config", file.to_str().unwrap()]);
+    test(&server, temp.path());
+    server.stop(Signal::TERM);
+}
+
+/// Asks, and reads to the end.
+fn ask(at: SocketAddr, line: &str, fields: &[&str]) -> String {
+    let mut stream = TcpStream::connect(at).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+    let host = if fields.to_lowercase().contains("host:") { "" } else { "Host: a\r\n" };
+    write!(stream, "{line} HTTP/1.1\r\n{host}{fields}Connection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn get(server: &Server, path: &str, fields: &[&str]) -> String {
+    ask(server.addr, &format!("GET {path}"), fields)
+}
+
+/// What is refused at the start, by a flag and by a key, and what is said of it.
+#[track_caller]
+fn refused(flag: &str, values: &[&str], says: &str) {
+    let temp = folder();
+    let site = temp.path().join("site");
+    for value in values {
+        let output = run(&[
+            "serve",
+            "--check",
+            "http",
+            site.to_str().unwrap(),
+            "--listen",
+            "127.0.0.1:0",
+            flag,
+            value,
+        ]);
+        let (_, complaint) = text(&output);
+        assert!(!output.status.success(), "{flag} {value:?} is taken");
+        assert!(
+            complaint.contains(says) && complaint.contains(flag),
+            "{flag} {value:?}: {complaint}"
+        );
+    }
+}
+
+#[test]
+fn a_path_that_leads_nowhere_has_the_sites_page() {
+    both(&["--not-found", "/404.html"], "not-found = '/404.html'", |server, _| {
+        let answer = get(server, "/none", &[]);
+        assert!(
+            answer.starts_with("HTTP/1.1 404 ") && answer.ends_with("none of ours"),
+            "{answer}"
+        );
+    });
+    refused("--not-found", &["404.html", "//a", "/a\r\nb"], "is not a path");
+}
+
+#[test]
+fn an_applications_page_stands_for_its_paths() {
+    both(&["--fallback", "/index.html"], "fallback = '/index.html'", |server, _| {
+        let answer = get(server, "/users/7", &[]);
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("home"), "{answer}");
+        assert!(get(server, "/app.js", &[]).starts_with("HTTP/1.1 404 "));
+        assert!(get(server, "/.git/config", &[]).starts_with("HTTP/1.1 404 "));
+    });
+}
+
+#[test]
+fn pages_are_found_without_their_ending() {
+    both(&["--clean-urls"], "clean-urls = true", |server, _| {
+        let answer = get(server, "/about", &[]);
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("about us"), "{answer}");
+    });
+}
+
+#[test]
+fn every_answer_has_the_fields_that_are_asked_for() {
+    both(
+        &["--header", "X-Frame-Options: DENY", "--header", "Referrer-Policy:no-referrer"],
+        "header = ['X-Frame-Options: DENY', 'Referrer-Policy: no-referrer']",
+        |server, _| {
+            for path in ["/", "/none"] {
+                let answer = get(server, path, &[]);
+                assert!(answer.contains("\r\nX-Frame-Options: DENY\r\n"), "{answer}");
+                assert!(answer.contains("\r\nReferrer-Policy: no-referrer\r\n"), "{answer}");
+            }
+        },
+    );
+    refused(
+        "--header",
+        &["X-A", "X-A: b\r\nSet-Cookie: c", "X\nA: b", ": b"],
+        "not a field of HTTP",
+    );
+    refused("--header", &["Content-Length: 0", "Transfer-Encoding: chunked"], "itself sets");
+}
+
+#[test]
+fn scripts_of_other_sites_may_read_answers() {
+    both(&["--cors", "https://a.example"], "cors = ['https://a.example']", |server, _| {
+        let allowed = "\r\nAccess-Control-Allow-Origin: https://a.example\r\n";
+        assert!(get(server, "/", &["Origin: https://a.example"]).contains(allowed));
+        assert!(!get(server, "/", &["Origin: https://b.example"]).contains("Allow-Origin"));
+        let first = ["Origin: https://a.example", "Access-Control-Request-Method: GET"];
+        let answer = ask(server.addr, "OPTIONS /", &first);
+        assert!(answer.starts_with("HTTP/1.1 204 ") && answer.contains(allowed), "{answer}");
+    });
+    refused("--cors", &["a.example", "https://a.example/x"], "is not an origin");
+}
+
+#[test]
+fn what_has_moved_is_redirected() {
+    both(
+        &["--redirect", "/old=/about.html", "--redirect", "/blog/*=https://blog.example/"],
+        "redirect = ['/old=/about.html', '/blog/*=https://blog.example/']",
+        |server, _| {
+            for (path, place) in [
+                ("/old", "/about.html"),
+                ("/blog/2026?a=b", "https://blog.example/2026?a=b"),
+                ("/blog//evil.example", "https://blog.example/evil.example"),
+            ] {
+                let answer = get(server, path, &[]);
+                assert!(answer.starts_with("HTTP/1.1 308 "), "{answer}");
+                assert!(answer.contains(&format!("\r\nLocation: {place}\r\n")), "{answer}");
+            }
+        },
+    );
+    refused(
+        "--redirect",
+        &["/old", "old=/new", "/old=//evil", "/a=/b\r\nX: y"],
+        "cannot be redirected",
+    );
+}
+
+#[test]
+fn clients_of_http_are_sent_to_https() {
+    both(&["--redirect-https"], "redirect-https = true", |server, _| {
+        let answer = get(server, "/about.html?q", &["Host: a.example:80"]);
+        assert!(answer.contains("\r\nLocation: https://a.example/about.html?q\r\n"), "{answer}");
+    });
+}
+
+#[test]
+fn each_host_has_its_folder() {
+    both(&["--host", "b.example=DIR/other"], "host = ['b.example=other']", |server, _| {
+        assert!(get(server, "/", &["Host: b.example"]).ends_with("the other home"));
+        assert!(get(server, "/", &["Host: c.example"]).ends_with("\r\nhome"));
+    });
+    refused("--host", &["b.example:80=.", "b.example", "=.", "b.example=/no/such"], "host");
+}

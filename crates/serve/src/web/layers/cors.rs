@@ -2,7 +2,7 @@
 
 use std::io;
 
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use overlapped_wire::http::{Answer, Content};
 
 use super::invalid;
@@ -95,7 +95,7 @@ impl<H: Handler> Handler for Cors<H> {
         let mut answer = if asks_first { permission(&allowed) } else { self.inner.handle(call) };
         let headers = answer.headers_mut();
         if !self.origins.is_empty() {
-            headers.append(header::VARY, HeaderValue::from(HeaderName::from(header::ORIGIN)));
+            headers.append(header::VARY, HeaderValue::from(header::ORIGIN));
         }
         if let Some(allowed) = allowed {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);

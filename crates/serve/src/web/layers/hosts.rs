@@ -17,7 +17,8 @@ use crate::web::{Call, Handler};
 /// use overlapped_wire::http::{Content, text};
 ///
 /// let say = |word: &'static str| move |_: Call<'_>| text(http::StatusCode::OK, word);
-/// let sites = Hosts::new(say("home")).at("a.example.org", say("a"))?.at("*.example.org", say("b"))?;
+/// let sites = Hosts::new(say("home")).at("a.example.org", say("a"))?;
+/// let sites = sites.at("*.example.org", say("b"))?;
 /// let request = http::Request::get("/").header("host", "A.example.org:8080").body(()).unwrap();
 /// let answer = sites.handle(Call::new(request, &mut std::io::empty(), Peer::default()));
 /// # let Content::Bytes(body) = answer.into_body() else { panic!() };

@@ -18,7 +18,8 @@ use crate::web::{Call, Handler, page};
 /// use overlapped_wire::http::text;
 ///
 /// let hello = |_: Call<'_>| text(http::StatusCode::OK, "hello");
-/// let site = Redirects::new(hello).from("/old", "/new")?.from("/blog/*", "https://blog.example/")?;
+/// let site = Redirects::new(hello).from("/old", "/new")?;
+/// let site = site.from("/blog/*", "https://blog.example/")?;
 /// let request = http::Request::get("/blog/2026?page=2").body(()).unwrap();
 /// let answer = site.handle(Call::new(request, &mut std::io::empty(), Peer::default()));
 /// assert_eq!(answer.headers()["location"], "https://blog.example/2026?page=2");

@@ -157,9 +157,9 @@ impl Folder {
         let Copying { identities, ledger, .. } = &*self.copying;
         match identities.writes(self.identity) {
             Written::IsSource => return Err(Problem::SourceThere(self.to_path.clone())),
-            Written::First if self.is_made => identities.note_made(self.identity),
+            Written::First if self.is_made => identities.note_made_folder(self.identity),
             Written::First => ledger.swept.add(sweep(self.to.as_fd())),
-            Written::Again => self.is_made |= identities.is_made(self.identity),
+            Written::Again => self.is_made |= identities.is_made_folder(self.identity),
         }
         Ok(())
     }

@@ -6,13 +6,14 @@
 //! nothing is ever replaced there.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::CStr;
 use std::fs;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use rustix::fs::{AtFlags, Stat, StatxFlags, statx};
+use rustix::fs::{AtFlags, Stat, StatxFlags, statat, statx};
 
 use super::plan::Item;
 
@@ -32,8 +33,10 @@ pub(super) struct Identities {
     sources: Set,
     /// Folders that copies go into.
     targets: Set,
-    /// Folders that were made, and files in folders that were there before.
-    made: Set,
+    made_folders: Set,
+    /// Files in folders that were there before, and when they were born: if another process
+    /// removes one meanwhile, the next file may get its number.
+    made: Mutex<HashMap<Identity, u64>>,
     /// Whose turn it is to give names; one for many folders, by their numbers.
     naming: [Mutex<()>; 16],
     /// Set when all folders of all sources are in `sources`.
@@ -75,12 +78,33 @@ impl Identities {
         self.sources.contains(object)
     }
 
-    pub(super) fn note_made(&self, object: Identity) {
-        self.made.insert(object);
+    pub(super) fn note_made_folder(&self, folder: Identity) {
+        self.made_folders.insert(folder);
     }
 
-    pub(super) fn is_made(&self, object: Identity) -> bool {
-        self.made.contains(object)
+    pub(super) fn is_made_folder(&self, folder: Identity) -> bool {
+        self.made_folders.contains(folder)
+    }
+
+    /// Notes a copy in a folder that was there before.
+    pub(super) fn note_made(&self, folder: BorrowedFd<'_>, name: &CStr) {
+        if let Ok(made) = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            let birth = birth_of(folder, name);
+            self.lock_made().insert(of(&made), birth);
+        }
+    }
+
+    /// Whether what is there, under this name, is such a copy.
+    pub(super) fn is_made(&self, there: &Stat, folder: BorrowedFd<'_>, name: &CStr) -> bool {
+        let made = self.lock_made().get(&of(there)).copied();
+        made.is_some_and(|birth| {
+            let now = birth_of(folder, name);
+            birth == now || birth == UNKNOWN || now == UNKNOWN
+        })
+    }
+
+    fn lock_made(&self) -> MutexGuard<'_, HashMap<Identity, u64>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until nobody else gives a copy its name in this folder.
@@ -131,6 +155,21 @@ impl Set {
     fn contains(&self, (device, number): Identity) -> bool {
         let set = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         set.get(&device).is_some_and(|numbers| numbers.contains(&number))
+    }
+}
+
+/// Where the file system does not tell.
+const UNKNOWN: u64 = 0;
+
+/// When a file was made; of the open one, where the name is empty.
+pub(super) fn birth_of(folder: BorrowedFd<'_>, name: &CStr) -> u64 {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH;
+    match statx(folder, name, flags, StatxFlags::BTIME) {
+        Ok(found) if found.stx_mask & StatxFlags::BTIME.bits() != 0 => {
+            let seconds = found.stx_btime.tv_sec as u64;
+            seconds.wrapping_mul(1_000_000_000).wrapping_add(found.stx_btime.tv_nsec.into())
+        }
+        _ => UNKNOWN,
     }
 }
 

@@ -35,6 +35,7 @@ enum State {
 pub(super) struct Twin {
     pub(super) path: PathBuf,
     pub(super) identity: Identity,
+    pub(super) birth: u64,
 }
 
 /// What to do with a name.
@@ -87,9 +88,9 @@ impl Claim {
     pub(super) fn done(self, folder: &Folder, entry: &Entry) {
         let stat = statat(folder.to(), entry.copy(), AtFlags::SYMLINK_NOFOLLOW);
         if let Ok(stat) = stat {
-            let twin =
-                Twin { path: folder.to_path_of(entry.copy()), identity: identity::of(&stat) };
-            self.release(Some(twin));
+            let birth = identity::birth_of(folder.to(), entry.copy());
+            let path = folder.to_path_of(entry.copy());
+            self.release(Some(Twin { path, identity: identity::of(&stat), birth }));
         }
     }
 

@@ -169,7 +169,11 @@ impl fmt::Display for Problem {
                 write!(f, "{} is another source, and not replaced", Shown::new(to))
             }
             Problem::JustMade(to) => {
-                write!(f, "{} was just made from another source, and stays", Shown::new(to))
+                write!(
+                    f,
+                    "{} was just made from another source, or by others, and stays",
+                    Shown::new(to)
+                )
             }
             Problem::WriteProtected(to) => {
                 write!(f, "{} is there, and is write-protected", Shown::new(to))

@@ -106,6 +106,13 @@ pub(crate) fn describe(root: &Path) -> BTreeMap<Vec<u8>, String> {
     found
 }
 
+pub(crate) fn hash(bytes: &[u8]) -> String {
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{} bytes, hash {hash:016x}", bytes.len())
+}
+
 fn look(root: &Path, path: &Path, found: &mut BTreeMap<Vec<u8>, String>) {
     let metadata = fs::symlink_metadata(path).unwrap();
     let contents = if metadata.is_dir() {
@@ -116,11 +123,7 @@ fn look(root: &Path, path: &Path, found: &mut BTreeMap<Vec<u8>, String>) {
     } else if metadata.is_symlink() {
         format!("link to {:?}", fs::read_link(path).unwrap())
     } else {
-        let bytes = fs::read(path).unwrap();
-        let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        format!("{} bytes, hash {hash:016x}", bytes.len())
+        hash(&fs::read(path).unwrap())
     };
     let key = path.strip_prefix(root).unwrap().as_os_str().as_bytes().to_vec();
     let (mode, seconds, nanos) = (metadata.mode(), metadata.mtime(), metadata.mtime_nsec());

@@ -7,8 +7,9 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags, chmod, chownat,
-    fchmod, fgetxattr, flistxattr, fremovexattr, fsetxattr, fstat, futimens, getxattr, listxattr,
-    removexattr, setxattr, utimensat,
+    fchmod, fgetxattr, fgetxattr_query, flistxattr, flistxattr_query, fremovexattr, fsetxattr,
+    fstat, futimens, getxattr, getxattr_query, listxattr, listxattr_query, removexattr, setxattr,
+    utimensat,
 };
 use rustix::io::Errno;
 
@@ -99,7 +100,7 @@ fn split(names: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// One after another, each with its zero. None where the file system has no such thing.
 fn names(of: &Object<'_>) -> Result<Vec<u8>, Errno> {
-    match grown(|room| of.list(room)) {
+    match of.list() {
         Ok(names) => Ok(names),
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(Vec::new()),
         Err(errno) => Err(errno),
@@ -108,17 +109,20 @@ fn names(of: &Object<'_>) -> Result<Vec<u8>, Errno> {
 
 /// `None`: it is gone, or the list of a file that has none but its permissions.
 fn value(of: &Object<'_>, name: &[u8]) -> Result<Option<Vec<u8>>, Errno> {
-    match grown(|room| of.get(name, room)) {
+    match of.get(name) {
         Ok(value) => Ok(Some(value)),
         Err(Errno::NODATA) => Ok(None),
         Err(errno) => Err(errno),
     }
 }
 
-/// Asks for the size first, and again where it has grown meanwhile.
-fn grown(mut ask: impl FnMut(&mut [u8]) -> Result<usize, Errno>) -> Result<Vec<u8>, Errno> {
+/// Takes as much room as is asked for first, and again where it has grown meanwhile.
+fn grown(
+    size: impl Fn() -> Result<usize, Errno>,
+    ask: impl Fn(&mut [u8]) -> Result<usize, Errno>,
+) -> Result<Vec<u8>, Errno> {
     loop {
-        let mut room = vec![0; ask(&mut [])?];
+        let mut room = vec![0; size()?];
         if room.is_empty() {
             return Ok(room);
         }
@@ -184,17 +188,25 @@ impl Object<'_> {
         }
     }
 
-    fn list(&self, room: &mut [u8]) -> Result<usize, Errno> {
+    fn list(&self) -> Result<Vec<u8>, Errno> {
         match self {
-            Object::Open(fd) => flistxattr(fd, room),
-            Object::Path(_) => listxattr(self.path(), room),
+            Object::Open(fd) => grown(|| flistxattr_query(fd), |room| flistxattr(fd, room)),
+            Object::Path(_) => {
+                let path = self.path();
+                grown(|| listxattr_query(&path), |room| listxattr(&path, room))
+            }
         }
     }
 
-    fn get(&self, name: &[u8], room: &mut [u8]) -> Result<usize, Errno> {
+    fn get(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
         match self {
-            Object::Open(fd) => fgetxattr(fd, name, room),
-            Object::Path(_) => getxattr(self.path(), name, room),
+            Object::Open(fd) => {
+                grown(|| fgetxattr_query(fd, name), |room| fgetxattr(fd, name, room))
+            }
+            Object::Path(_) => {
+                let path = self.path();
+                grown(|| getxattr_query(&path, name), |room| getxattr(&path, name, room))
+            }
         }
     }
 

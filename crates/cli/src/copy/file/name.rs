@@ -32,7 +32,7 @@ pub(super) fn may_take(
     if are_same(folder, entry, from, &there) {
         return Err(Problem::Same(to()));
     }
-    if identities.is_made(identity::of(&there)) {
+    if identities.is_made(&there, folder.to(), entry.copy()) {
         return Err(Problem::JustMade(to()));
     }
     if identities.is_source(identity::of(&there)) {
@@ -88,10 +88,8 @@ pub(super) fn give(
     let _turn = folder.naming_turn();
     let Some(replace) = may_take(folder, entry, from)? else { return Ok(Named::Taken) };
     let named = publish(replace)?;
-    if matches!(named, Named::Done | Named::MountPoint(_))
-        && let Ok(made) = statat(folder.to(), entry.copy(), AtFlags::SYMLINK_NOFOLLOW)
-    {
-        folder.copying().identities.note_made(identity::of(&made));
+    if matches!(named, Named::Done | Named::MountPoint(_)) {
+        folder.copying().identities.note_made(folder.to(), entry.copy());
     }
     Ok(named)
 }

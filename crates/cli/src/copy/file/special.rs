@@ -95,9 +95,13 @@ pub(super) fn link(
     twin: &Twin,
 ) -> Result<Option<Copied>, Problem> {
     let opened = openat(rustix::fs::CWD, &twin.path, PATH, Mode::empty());
-    let found = opened.and_then(|file| Ok((identity::of(&fstat(&file)?), file)));
+    let found = opened.and_then(|file| Ok((fstat(&file)?, file)));
+    let is_twin = |stat: &Stat, file: &OwnedFd| {
+        let birth = identity::birth_of(file.as_fd(), c"");
+        (identity::of(stat), birth) == (twin.identity, twin.birth)
+    };
     let file = match found {
-        Ok((found, file)) if found == twin.identity => file,
+        Ok((stat, file)) if is_twin(&stat, &file) => file,
         result => {
             let errno = result.err().unwrap_or(Errno::STALE);
             folder.copying().ledger.note_unkept(Unkept::Links, errno);

@@ -69,7 +69,7 @@ fn variables_are_given_to_scripts_and_limits_are_kept() {
         return;
     }
     let flags = ["--cgi-env", "A=1=2", "--cgi-env", "B=", "--cgi-authorization"];
-    let limits = ["--cgi-header-timeout", "300ms", "--cgi-max-output", "1MiB"];
+    let limits = ["--cgi-header-timeout", "3s", "--cgi-max-output", "1MiB"];
     let server = serve("auto", folder.path(), &[&flags[..], &limits].concat());
     let got = curl(&["--user", "a:b", &url(&server, "variables")]);
     assert_eq!(got, "1=2||Basic YTpi\n");

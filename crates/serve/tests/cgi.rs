@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use overlapped::run;
-use overlapped_serve::web::{Cgi, Files, Peer, Site};
+use overlapped_serve::web::{Cgi, Files, Peer, Site, User};
 use overlapped_wire::http::Service;
 
 mod rig;
@@ -331,6 +331,24 @@ fn a_password_is_passed_on_only_where_that_is_asked_for() {
         assert_eq!(ask(&cgi).text(), "<>\n");
         assert_eq!(ask(&cgi.pass_authorization(true)).text(), "<Basic c2VjcmV0>\n");
     });
+}
+
+#[test]
+fn a_user_whose_password_was_checked_is_told_to_scripts_also_behind_a_local_redirect() {
+    let temp = tempfile::tempdir().unwrap();
+    script(temp.path(), "to", "#!/bin/sh\nprintf 'Location: /who\\n\\n'\n");
+    script(temp.path(), "who", &format!("{PLAIN}echo \"$AUTH_TYPE <$REMOTE_USER>\"\n"));
+    let mut site = Site::new().at("/", Cgi::new(temp.path()).unwrap());
+    run(|| {
+        assert_eq!(get(&mut site, "/who").text(), " <>\n");
+        for path in ["/who", "/to"] {
+            let mut asked = request("GET", path, &[]);
+            asked.extensions_mut().insert(User::new("Basic", "me"));
+            let got = Got::of(site.call(asked, &mut io::empty()));
+            assert_eq!(got.text(), "Basic <me>\n", "{path}");
+        }
+    })
+    .unwrap();
 }
 
 #[test]

@@ -57,6 +57,7 @@ mod layers;
 mod page;
 mod site;
 mod target;
+mod user;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use cgi::judge as judge_script;
@@ -64,3 +65,4 @@ pub use cgi::{Cgi, kill_scripts};
 pub use files::Files;
 pub use layers::{Cors, Headers, Hosts, Https, Missing, Redirects};
 pub use site::{Call, Handler, Peer, Site};
+pub use user::User;

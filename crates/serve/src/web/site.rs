@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode, header};
 use overlapped::net::SocketAddr;
 use overlapped_wire::http::{Answer, Service};
 
-use super::{page, target};
+use super::{User, page, target};
 
 /// Who sent a request, and how it came: what a handler may know of a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -157,6 +157,9 @@ impl Elsewhere {
         other.headers_mut().remove(header::CONTENT_TYPE);
         other.headers_mut().remove(header::TRANSFER_ENCODING);
         without_conditions(other.headers_mut());
+        if let Some(user) = request.extensions().get::<User>() {
+            other.extensions_mut().insert(user.clone());
+        }
         Some(Elsewhere(other))
     }
 }

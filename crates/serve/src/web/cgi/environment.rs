@@ -14,7 +14,7 @@ use http::header::{
 
 use super::Config;
 use super::script::Script;
-use crate::web::{Call, Peer};
+use crate::web::{Call, Peer, User};
 
 /// Fields that have variables of their own, belong to the connection, or are secrets between the
 /// client and the server (section 4.1.18). One of those can be asked for:
@@ -68,6 +68,10 @@ pub(crate) fn of(
     }
     if let Some(local) = peer.local {
         text("SERVER_ADDR", &local.ip().to_canonical().to_string());
+    }
+    if let Some(user) = request.extensions().get::<User>() {
+        text("AUTH_TYPE", user.scheme());
+        text("REMOTE_USER", user.name());
     }
     // No variable of the RFC tells it.
     if peer.secure {

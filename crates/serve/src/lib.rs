@@ -33,4 +33,4 @@ pub use peer::{Peer, TlsPeer};
 pub use server::{Handle, Server};
 pub use stream::Connection;
 pub use stream::tls::Tls;
-pub use watch::{AccessLog, Totals};
+pub use watch::{AccessLog, LogFormat, Totals};

@@ -182,8 +182,10 @@ pub struct Record {
     pub request: String,
     /// Its result in the protocol's numbers, if it has such.
     pub status: Option<u16>,
-    /// Further fields, by their usual names (`referer`, `user_agent`).
+    /// Further fields, by their usual names (`host`, `referer`, `user_agent`).
     pub fields: Vec<(&'static str, String)>,
+    /// How many bytes of the reply come before its body.
+    pub head_bytes: usize,
 }
 
 /// A client broke the protocol or one of its limits.

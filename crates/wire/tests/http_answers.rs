@@ -334,8 +334,9 @@ fn the_access_log_is_told_line_status_and_usual_fields() {
     let record = &seen.served[0].record;
     assert_eq!(record.request, "GET /%41?b HTTP/1.1");
     assert_eq!(record.status, Some(200));
-    let wanted = [("referer", "http://r/".to_owned()), ("user_agent", "me".to_owned())];
-    assert_eq!(record.fields, wanted);
+    let wanted = [("host", "a"), ("referer", "http://r/"), ("user_agent", "me")];
+    assert_eq!(record.fields, wanted.map(|(name, value)| (name, value.to_owned())));
+    assert!(seen.output()[..record.head_bytes].ends_with(b"\r\n\r\n"));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use toml::Spanned;
 use super::plan::{Listening, Name, Wanted};
 use super::site::Content;
 use super::source::{Position, Source, Text};
-use super::values::{Limits, Process, Span};
+use super::values::{Limits, LogFormat, Process, Span};
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -23,6 +23,7 @@ struct File {
     lame_duck: Option<Span>,
     metrics: Option<String>,
     access_log: Option<PathBuf>,
+    log_format: Option<LogFormat>,
     #[serde(default)]
     server: Vec<Entry>,
 }
@@ -62,13 +63,13 @@ pub(super) fn read(path: &Path) -> anyhow::Result<(Process, Source, Vec<Wanted>)
 
 fn parse(text: Text) -> anyhow::Result<(Process, Source, Vec<Wanted>)> {
     let file = toml::from_str(text.text())?;
-    let File { threads, drain, lame_duck, metrics, access_log, server } = file;
+    let File { threads, drain, lame_duck, metrics, access_log, log_format, server } = file;
     if server.is_empty() {
         bail!("no server is described: begin one with [[server]] and protocol = \"echo\"");
     }
     let base = text.path().parent().unwrap_or(Path::new(""));
     let access_log = access_log.map(|log| if is_dash(&log) { log } else { base.join(log) });
-    let process = Process { threads, drain, lame_duck, metrics, access_log };
+    let process = Process { threads, drain, lame_duck, metrics, access_log, log_format };
     let text = Arc::new(text);
     let source = |server| Source::File { file: Arc::clone(&text), server };
     let wanted = server.into_iter().enumerate();

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::site::{Content, Site};
 use super::source::Source;
-use super::values::{Limits, Process, Span};
+use super::values::{Limits, LogFormat, Process, Span};
 
 /// What a server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -272,6 +272,10 @@ impl Process {
         if let Some(Span(time)) = self.lame_duck {
             server = server.lame_duck(time);
         }
+        server = server.log_format(match self.log_format {
+            None | Some(LogFormat::Combined) => overlapped_serve::LogFormat::Combined,
+            Some(LogFormat::Json) => overlapped_serve::LogFormat::Json,
+        });
         match &self.access_log {
             Some(path) if path.as_os_str() == "-" => server.access_log(AccessLog::Stdout),
             Some(path) => server.access_log(AccessLog::File(path.clone())),

@@ -178,6 +178,14 @@ impl Limits {
     }
 }
 
+/// How the access log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum LogFormat {
+    Combined,
+    Json,
+}
+
 /// What the whole process does.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Process")]
@@ -198,6 +206,10 @@ pub(super) struct Process {
     /// Appends a line for each request to this file; - is standard output. SIGHUP opens it again
     #[arg(long, value_name = "FILE")]
     pub(super) access_log: Option<std::path::PathBuf>,
+    /// How those lines are written: as servers usually do, or as JSON, with the host
+    /// [default: combined]
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) log_format: Option<LogFormat>,
 }
 
 impl fmt::Display for Size {

@@ -49,7 +49,7 @@ pub(crate) use worker::Worker;
 
 use crate::listen::{self, Address, Bound, Listen};
 use crate::watch;
-use crate::{AccessLog, Connection, Peer, Totals};
+use crate::{AccessLog, Connection, LogFormat, Peer, Totals};
 use control::Control;
 use guest::{Factory, Plain, Spoken};
 
@@ -75,6 +75,7 @@ pub struct Server {
     lame_duck: Duration,
     signals: bool,
     access_log: Option<AccessLog>,
+    log_format: LogFormat,
     listeners: Vec<Listener>,
     beside: Option<Beside>,
     successor: Option<Vec<OsString>>,
@@ -110,6 +111,7 @@ impl Server {
             lame_duck: Duration::ZERO,
             signals: true,
             access_log: None,
+            log_format: LogFormat::default(),
             listeners: Vec::new(),
             beside: None,
             successor: None,
@@ -194,6 +196,12 @@ impl Server {
     /// Where to write a line for each request.
     pub fn access_log(mut self, to: AccessLog) -> Server {
         self.access_log = Some(to);
+        self
+    }
+
+    /// How the lines of the [`access_log`](Server::access_log) are written.
+    pub fn log_format(mut self, format: LogFormat) -> Server {
+        self.log_format = format;
         self
     }
 

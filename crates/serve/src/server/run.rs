@@ -25,7 +25,8 @@ pub(super) fn run(mut server: Server) -> io::Result<Totals> {
         Ok((limit, _)) => tracing::debug!(limit, "open files: as many as the hard limit allows"),
         Err(error) => tracing::info!("the limit on open files stays as it is: {error}"),
     }
-    let log = server.access_log.as_ref().map(Log::open).transpose()?;
+    let format = server.log_format;
+    let log = server.access_log.as_ref().map(|to| Log::open(to, format)).transpose()?;
     let threads = server.threads;
     let config = std::mem::take(&mut server.config).threads(threads);
     let mut run = Running::new(server, log.clone())?;

@@ -17,6 +17,7 @@ mod body;
 mod close;
 mod file;
 mod input;
+mod journal;
 mod outbox;
 mod pace;
 mod request;
@@ -163,7 +164,7 @@ fn part<P: Protocol>(connection: &Connection, protocol: &mut P, end: End) -> End
         }
         _ => {}
     }
-    let said = outbox.settle(connection).and_then(|_| outbox.flush(connection));
+    let said = outbox.settle(connection).and_then(|()| outbox.flush(connection));
     connection.venue().worker.give_outbox(outbox);
     match said {
         Ok(()) => end,

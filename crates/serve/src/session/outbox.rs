@@ -63,11 +63,10 @@ impl Outbox {
         Ok(())
     }
 
-    /// Turns the parts of the reply into bytes, sending them where they are many. The number of
-    /// bytes that were not there before.
-    pub(super) fn settle(&mut self, connection: &Connection) -> Result<u64, End> {
+    /// Turns the parts of the reply into bytes, sending them where they are many.
+    pub(super) fn settle(&mut self, connection: &Connection) -> Result<(), End> {
         if self.reply.parts().is_empty() {
-            return Ok(0);
+            return Ok(());
         }
         let limits = &connection.venue().limits;
         let most = limits.reply_bytes.unwrap_or(u64::MAX);
@@ -85,10 +84,9 @@ impl Outbox {
             done = at;
             out.part(part)?;
         }
-        let parts = out.parts;
         self.ready.extend_from_slice(&bytes[done..]);
         self.reply.clear(2 * FULL);
-        Ok(parts)
+        Ok(())
     }
 }
 

@@ -3,12 +3,13 @@
 use std::io;
 use std::time::SystemTime;
 
-use overlapped::time::{Duration, Instant, timeout};
-use overlapped_wire::{BodyDecoder, Decoded, Exchange, Malformed, Next, Protocol, Record};
+use overlapped::time::{Instant, timeout};
+use overlapped_wire::{BodyDecoder, Decoded, Exchange, Malformed, Next, Protocol};
 
 use super::End;
 use super::body::{self, Body};
 use super::input::Input;
+use super::journal::Journal;
 use super::outbox::{FULL, Outbox};
 use crate::Connection;
 
@@ -22,7 +23,7 @@ struct Desk<'a, P> {
     outbox: &'a mut Outbox,
     /// One look at the clock serves all that came together.
     now: SystemTime,
-    record: Option<Record>,
+    journal: Journal<'a>,
 }
 
 /// What becomes of the input. (A request borrows from it until it has been answered.)
@@ -42,8 +43,8 @@ pub(super) fn answer_all<P: Protocol>(
     input: &mut Input,
     outbox: &mut Outbox,
 ) -> Result<(), End> {
-    let record = connection.venue().log.is_some().then(Record::default);
-    let mut desk = Desk { connection, protocol, outbox, now: SystemTime::now(), record };
+    let journal = Journal::new(connection);
+    let mut desk = Desk { connection, protocol, outbox, now: SystemTime::now(), journal };
     let mut answered = 0;
     let mut begun = None;
     while !input.is_empty() {
@@ -63,7 +64,7 @@ pub(super) fn answer_all<P: Protocol>(
         };
         let next = match step {
             Step::More => {
-                desk.outbox.flush(connection)?;
+                desk.flush()?;
                 let begun = *begun.get_or_insert_with(Instant::now);
                 desk.fetch_more(input, begun)?;
                 continue;
@@ -71,7 +72,7 @@ pub(super) fn answer_all<P: Protocol>(
             Step::Took(taken, next, is_behind) => {
                 input.consume(taken);
                 if is_behind && next == Next::Keep {
-                    desk.outbox.flush(connection)?;
+                    desk.flush()?;
                     desk.fetch_more(input, Instant::now())?;
                 }
                 next
@@ -82,17 +83,17 @@ pub(super) fn answer_all<P: Protocol>(
             }
         };
         if next == Next::Close {
-            desk.outbox.flush(connection)?;
+            desk.flush()?;
             return Err(End::Closed);
         }
         begun = None;
         answered += 1;
         if answered >= connection.venue().limits.pipeline || desk.outbox.len() > FULL {
-            desk.outbox.flush(connection)?;
+            desk.flush()?;
             answered = 0;
         }
     }
-    desk.outbox.flush(connection)
+    desk.flush()
 }
 
 impl<P: Protocol> Desk<'_, P> {
@@ -112,8 +113,10 @@ impl<P: Protocol> Desk<'_, P> {
             .map_err(End::from)
         {
             Ok(0) => {
+                self.journal.break_off(self.now, input.bytes());
                 self.protocol.finish(input.bytes(), &mut self.outbox.reply);
-                self.send_all()?;
+                self.outbox.settle(self.connection)?;
+                self.flush()?;
                 Err(End::Finished)
             }
             Ok(read) => {
@@ -125,7 +128,10 @@ impl<P: Protocol> Desk<'_, P> {
                 self.say_late(input.bytes())?;
                 Err(End::Late)
             }
-            Err(end) => Err(end),
+            Err(end) => {
+                self.journal.break_off(self.now, input.bytes());
+                Err(end)
+            }
         }
     }
 
@@ -167,7 +173,7 @@ impl<P: Protocol> Desk<'_, P> {
         self.end(begin)?;
         let is_last = is_stopping || next == Next::Close;
         if is_last || !body.skip_what_has_come() {
-            self.outbox.flush(self.connection)?;
+            self.flush()?;
             if is_last || !body.skip(self.connection.venue().limits.unread_bytes) {
                 return Ok((Input::new(), Next::Close));
             }
@@ -190,7 +196,7 @@ impl<P: Protocol> Desk<'_, P> {
 
     fn respond(&mut self, request: P::Request<'_>, last: bool, body: &mut dyn io::Read) -> Next {
         let reply = &mut self.outbox.reply;
-        let record = self.record.as_mut();
+        let record = self.journal.record();
         let mut exchange = Exchange { now: self.now, last, body, reply, record };
         let protocol = &mut *self.protocol;
         match self.connection.venue().limits.request {
@@ -201,43 +207,33 @@ impl<P: Protocol> Desk<'_, P> {
 }
 
 impl<P: Protocol> Desk<'_, P> {
-    /// Before a request is answered.
-    fn begin(&mut self) -> Begin {
+    /// Before a request is answered. How many bytes of replies there are.
+    fn begin(&mut self) -> usize {
         self.connection.venue().counts.requests.add(1);
-        let logged = self.record.is_some();
-        Begin { bytes: self.outbox.reply.bytes().len(), at: logged.then(Instant::now) }
+        self.journal.begin(self.now);
+        self.outbox.reply.bytes().len()
     }
 
     /// After it.
-    fn end(&mut self, begin: Begin) -> Result<(), End> {
-        let bytes = self.outbox.reply.bytes().len() - begin.bytes;
-        let parts = self.outbox.settle(self.connection)?;
-        if let Some(at) = begin.at {
-            self.log(bytes as u64 + parts, at.elapsed());
-        }
-        Ok(())
+    fn end(&mut self, begin: usize) -> Result<(), End> {
+        let reply = self.outbox.reply.bytes().len() - begin;
+        self.journal.reply(self.outbox.len() - reply);
+        let settled = self.outbox.settle(self.connection);
+        self.journal.end(settled.is_ok().then_some(self.outbox.len()));
+        settled
     }
 
-    /// One line for the access log.
-    fn log(&mut self, bytes: u64, took: Duration) {
-        let (Some(log), Some(record)) = (&self.connection.venue().log, &mut self.record) else {
-            return;
-        };
-        log.note(self.connection.peer(), self.now, record, bytes, took);
-        record.request.clear();
-        record.status = None;
-        record.fields.clear();
+    /// Sends all.
+    fn flush(&mut self) -> Result<(), End> {
+        self.outbox.flush(self.connection)?;
+        // What could not be sent is seen to by the drop.
+        self.journal.write();
+        Ok(())
     }
 
     /// Answers what was malformed; how the session ends.
     fn refuse(&mut self, malformed: &Malformed, rest: &[u8]) -> End {
-        let begin = self.outbox.reply.bytes().len();
-        let (now, reply, record) = (self.now, &mut self.outbox.reply, self.record.as_mut());
-        let body = &mut io::empty();
-        let mut exchange = Exchange { now, last: true, body, reply, record };
-        self.protocol.refuse(malformed, rest, &mut exchange);
-        self.log((self.outbox.reply.bytes().len() - begin) as u64, Duration::ZERO);
-        match self.send_all() {
+        match self.say(|protocol, exchange| protocol.refuse(malformed, rest, exchange)) {
             Ok(()) => End::Malformed(malformed.reason().to_owned()),
             Err(end) => end,
         }
@@ -245,22 +241,17 @@ impl<P: Protocol> Desk<'_, P> {
 
     /// Answers what did not come in time.
     fn say_late(&mut self, rest: &[u8]) -> Result<(), End> {
+        self.say(|protocol, exchange| protocol.late(rest, exchange))
+    }
+
+    /// Sends a last answer.
+    fn say(&mut self, say: impl FnOnce(&mut P, &mut Exchange<'_>)) -> Result<(), End> {
+        self.journal.begin(self.now);
         let begin = self.outbox.reply.bytes().len();
-        let (now, reply, record) = (self.now, &mut self.outbox.reply, self.record.as_mut());
+        let (now, reply, record) = (self.now, &mut self.outbox.reply, self.journal.record());
         let body = &mut io::empty();
-        self.protocol.late(rest, &mut Exchange { now, last: true, body, reply, record });
-        self.log((self.outbox.reply.bytes().len() - begin) as u64, Duration::ZERO);
-        self.send_all()
+        say(self.protocol, &mut Exchange { now, last: true, body, reply, record });
+        self.end(begin)?;
+        self.flush()
     }
-
-    fn send_all(&mut self) -> Result<(), End> {
-        self.outbox.settle(self.connection)?;
-        self.outbox.flush(self.connection)
-    }
-}
-
-/// What was there before a request was answered.
-struct Begin {
-    bytes: usize,
-    at: Option<Instant>,
 }

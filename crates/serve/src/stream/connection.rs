@@ -1,5 +1,6 @@
 //! A connection as sessions see it.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -32,6 +33,8 @@ struct Inner {
     peer: Peer,
     venue: Rc<Venue>,
     span: tracing::Span,
+    /// Bytes that have left, before TLS.
+    sent: Cell<u64>,
 }
 
 impl Connection {
@@ -42,7 +45,7 @@ impl Connection {
         venue: Rc<Venue>,
         span: tracing::Span,
     ) -> Self {
-        Connection { inner: Rc::new(Inner { raw, tls, peer, venue, span }) }
+        Connection { inner: Rc::new(Inner { raw, tls, peer, venue, span, sent: Cell::new(0) }) }
     }
 
     /// Who the client is.
@@ -139,6 +142,12 @@ impl Connection {
     /// So many bytes have left, past this.
     pub(crate) fn add_sent(&self, bytes: usize) {
         self.venue().counts.bytes_out.add(bytes as u64);
+        self.inner.sent.set(self.sent() + bytes as u64);
+    }
+
+    /// Bytes that have left.
+    pub(crate) fn sent(&self) -> u64 {
+        self.inner.sent.get()
     }
 
     /// Whether bytes may not go past TLS.

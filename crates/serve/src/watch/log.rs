@@ -9,7 +9,6 @@
 //! are left out, and a line says how many. The thread looks a few dozen times a second, so that a
 //! busy server writes many lines at once.
 
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -19,7 +18,7 @@ use std::time::{Duration, SystemTime};
 
 use overlapped_wire::Record;
 
-use super::escape::Escaped;
+use super::{Line, LogFormat};
 use crate::Peer;
 
 /// Bytes of lines that may wait for the disk.
@@ -29,13 +28,8 @@ const PERIOD: Duration = Duration::from_millis(25);
 /// How long the end of the server waits for the last lines.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Where the access log goes.
-///
-/// Its lines are those of the "combined" format, with the seconds that the answer took behind:
-///
-/// ```text
-/// 192.0.2.7 - - [28/Nov/2026:12:00:01 +0000] "GET / HTTP/1.1" 200 512 "-" "curl/8.5.0" 0.000087
-/// ```
+/// Where the access log goes. Each request has one line, also one whose answer was not sent whole;
+/// its bytes are those of the answer's body that were.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessLog {
     /// Appended to this file, which is opened again at SIGHUP and SIGUSR1: so it may be moved away.
@@ -50,6 +44,7 @@ pub enum AccessLog {
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
     shared: Arc<Shared>,
+    format: LogFormat,
 }
 
 #[derive(Debug)]
@@ -75,7 +70,7 @@ impl Shared {
 
 impl Log {
     /// Opens it and starts its thread.
-    pub(crate) fn open(to: &AccessLog) -> io::Result<Log> {
+    pub(crate) fn open(to: &AccessLog, format: LogFormat) -> io::Result<Log> {
         let target = Target::open(to)?;
         let shared =
             Arc::new(Shared { queue: Mutex::new(Queue::default()), changed: Condvar::new() });
@@ -83,26 +78,37 @@ impl Log {
         let _detached: JoinHandle<()> = thread::Builder::new()
             .name("access-log".to_owned())
             .spawn(move || write_for_ever(&theirs, target))?;
-        Ok(Log { shared })
+        Ok(Log { shared, format })
     }
 
-    /// Adds a request's line.
-    pub(crate) fn note(
+    /// A request's line, but for the bytes of the answer's body.
+    pub(crate) fn line(
         &self,
         peer: &Peer,
         now: SystemTime,
         record: &Record,
-        bytes: u64,
         took: Duration,
-    ) {
-        let line = line(peer, now, record, bytes, took);
+    ) -> Line {
+        Line::new(self.format, peer, now, record, took)
+    }
+
+    /// Adds lines, each with the bytes of its answer's body that were sent.
+    pub(crate) fn write(&self, lines: impl Iterator<Item = (Line, u64)>) {
+        let (mut text, mut count) = (String::new(), 0);
+        for (line, bytes) in lines {
+            line.write(bytes, &mut text);
+            count += 1;
+        }
+        if count == 0 {
+            return;
+        }
         let mut queue = self.shared.lock();
-        if queue.lines.len() + line.len() > QUEUE_MAX {
-            queue.left_out += 1;
+        if queue.lines.len() + text.len() > QUEUE_MAX {
+            queue.left_out += count;
             return;
         }
         let was_empty = queue.lines.is_empty();
-        queue.lines.extend_from_slice(line.as_bytes());
+        queue.lines.extend_from_slice(text.as_bytes());
         drop(queue);
         if was_empty {
             self.shared.changed.notify_one();
@@ -122,41 +128,6 @@ impl Log {
         self.shared.changed.notify_all();
         let wait = self.shared.changed.wait_timeout_while(queue, PATIENCE, |queue| !queue.ended);
         drop(wait);
-    }
-}
-
-fn line(peer: &Peer, now: SystemTime, record: &Record, bytes: u64, took: Duration) -> String {
-    let mut line = String::with_capacity(160 + record.request.len());
-    let field = |name| {
-        let found = record.fields.iter().find(|(field, _)| *field == name);
-        Escaped(found.map_or("-", |(_, value)| value))
-    };
-    // Writing to a string never fails.
-    let _ = match peer.remote() {
-        Some(remote) => write!(line, "{}", remote.ip()),
-        None => write!(line, "local"),
-    };
-    let _ = write!(line, " - - [{}] {:?} ", Date(now), Escaped(&record.request));
-    let _ = match record.status {
-        Some(status) => write!(line, "{status}"),
-        None => write!(line, "-"),
-    };
-    let (referer, agent) = (field("referer"), field("user_agent"));
-    let _ = writeln!(line, " {bytes} {referer:?} {agent:?} {:.6}", took.as_secs_f64());
-    line
-}
-
-/// `28/Nov/2026:12:00:01 +0000`
-struct Date(SystemTime);
-
-impl std::fmt::Display for Date {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Its years are 1970 to 9999.
-        let date = httpdate::fmt_http_date(self.0);
-        match date.split(' ').collect::<Vec<_>>()[..] {
-            [_, day, month, year, time, _] => write!(f, "{day}/{month}/{year}:{time} +0000"),
-            _ => f.write_str("-"),
-        }
     }
 }
 
@@ -239,25 +210,4 @@ fn write_for_ever(shared: &Shared, mut target: Target) {
     }
     shared.lock().ended = true;
     shared.changed.notify_all();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_has_the_combined_form_and_the_time_it_took() {
-        let record = Record {
-            request: "GET /\n HTTP/1.1".to_owned(),
-            status: Some(200),
-            fields: vec![("user_agent", "a \"b\"".to_owned())],
-        };
-        let peer = Peer { remote: Some("192.0.2.7:80".parse().unwrap()), ..Peer::default() };
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_867_201);
-        assert_eq!(
-            line(&peer, now, &record, 512, Duration::from_micros(87)),
-            "192.0.2.7 - - [28/Nov/2026:12:00:01 +0000] \"GET /\\x0A HTTP/1.1\" 200 512 \"-\" \
-             \"a \\x22b\\x22\" 0.000087\n"
-        );
-    }
 }

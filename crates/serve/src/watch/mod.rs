@@ -3,12 +3,15 @@
 mod complaints;
 mod counts;
 mod escape;
+mod line;
 mod log;
 mod metrics;
 
 pub(crate) use complaints::Complaints;
 pub use counts::Totals;
 pub(crate) use counts::{Counts, Entered, Gauge};
+pub(crate) use line::Line;
+pub use line::LogFormat;
 pub use log::AccessLog;
 pub(crate) use log::Log;
 pub(crate) use metrics::{Ledger, answer};

@@ -117,6 +117,7 @@ impl<S: Service> Http<S> {
 
     fn refuse_with(&mut self, answer: &[u8], rest: &[u8], exchange: &mut Exchange<'_>) {
         let (status_line, fields, body) = refusal::parts(answer);
+        let begin = exchange.reply.bytes().len();
         let out = exchange.reply.buffer();
         out.extend_from_slice(status_line);
         self.date.write(exchange.now, out);
@@ -128,6 +129,7 @@ impl<S: Service> Http<S> {
         if let Some(record) = exchange.record.as_deref_mut() {
             refusal::record(record, rest, self.limits.line_bytes_max);
             record.status = refusal::status(answer);
+            record.head_bytes = head_bytes(&exchange.reply.bytes()[begin..]);
         }
     }
 }
@@ -163,7 +165,12 @@ impl<S: Service> Protocol for Http<S> {
             record.status = Some(answer.status().as_u16());
         }
         let manner = Manner { is_head, is_old, keep };
-        answer::write(answer, manner, exchange.now, &mut self.date, exchange.reply)
+        let begin = exchange.reply.bytes().len();
+        let next = answer::write(answer, manner, exchange.now, &mut self.date, exchange.reply);
+        if let Some(record) = exchange.record.as_deref_mut() {
+            record.head_bytes = head_bytes(&exchange.reply.bytes()[begin..]);
+        }
+        next
     }
 
     fn late(&mut self, rest: &[u8], exchange: &mut Exchange<'_>) {
@@ -187,10 +194,17 @@ impl<S> fmt::Debug for Http<S> {
     }
 }
 
+/// The length of a reply's head.
+fn head_bytes(reply: &[u8]) -> usize {
+    memchr::memmem::find(reply, b"\r\n\r\n").map_or(reply.len(), |at| at + 4)
+}
+
 /// Tells the access log of a request.
 fn note(record: &mut Record, request: &Request<()>, line: &[u8]) {
     record.request = String::from_utf8_lossy(line).into_owned();
-    for (name, field) in [(header::REFERER, "referer"), (header::USER_AGENT, "user_agent")] {
+    let names =
+        [(header::HOST, "host"), (header::REFERER, "referer"), (header::USER_AGENT, "user_agent")];
+    for (name, field) in names {
         if let Some(value) = request.headers().get(name) {
             let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
             record.fields.push((field, text));

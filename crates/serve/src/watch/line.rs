@@ -1,0 +1,191 @@
+//! One line of the access log, in either format.
+
+use std::fmt::{self, Write as _};
+use std::time::SystemTime;
+
+use overlapped::time::Duration;
+use overlapped_wire::Record;
+
+use super::escape::Escaped;
+use crate::Peer;
+
+/// How the lines of the access log are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// The "combined" format, with the seconds that the answer took behind. What is not printable
+    /// is written as `\xHH`.
+    ///
+    /// ```text
+    /// 192.0.2.7 - - [28/Nov/2026:12:00:01 +0000] "GET / HTTP/1.1" 200 512 "-" "curl/8.5" 0.000087
+    /// ```
+    #[default]
+    Combined,
+    /// An object of JSON in each line: `time`, `remote`, `host`, `request`, `status`, `referer`,
+    /// `user_agent`, `seconds`, `bytes`. What is not known is `null`.
+    Json,
+}
+
+/// A line that lacks the number of bytes.
+#[derive(Debug)]
+pub(crate) struct Line {
+    text: String,
+    /// Where the number belongs.
+    at: usize,
+}
+
+impl Line {
+    pub(crate) fn new(
+        format: LogFormat,
+        peer: &Peer,
+        now: SystemTime,
+        record: &Record,
+        took: Duration,
+    ) -> Line {
+        match format {
+            LogFormat::Combined => combined(peer, now, record, took),
+            LogFormat::Json => json(peer, now, record, took),
+        }
+    }
+
+    /// Appends the whole line.
+    pub(super) fn write(&self, bytes: u64, out: &mut String) {
+        out.push_str(&self.text[..self.at]);
+        // Writing to a string never fails.
+        let _ = write!(out, "{bytes}");
+        out.push_str(&self.text[self.at..]);
+    }
+}
+
+fn field<'r>(record: &'r Record, name: &str) -> Option<&'r str> {
+    let found = record.fields.iter().find(|(field, _)| *field == name);
+    found.map(|(_, value)| value.as_str())
+}
+
+fn combined(peer: &Peer, now: SystemTime, record: &Record, took: Duration) -> Line {
+    let mut text = String::with_capacity(160 + record.request.len());
+    let _ = match peer.remote() {
+        Some(remote) => write!(text, "{}", remote.ip()),
+        None => write!(text, "local"),
+    };
+    let _ = write!(text, " - - [{}] {:?} ", Date(now), Escaped(&record.request));
+    let _ = match record.status {
+        Some(status) => write!(text, "{status} "),
+        None => write!(text, "- "),
+    };
+    let at = text.len();
+    let field = |name| Escaped(field(record, name).unwrap_or("-"));
+    let (referer, agent) = (field("referer"), field("user_agent"));
+    let _ = writeln!(text, " {referer:?} {agent:?} {:.6}", took.as_secs_f64());
+    Line { text, at }
+}
+
+fn json(peer: &Peer, now: SystemTime, record: &Record, took: Duration) -> Line {
+    let mut text = String::with_capacity(240 + record.request.len());
+    let remote = peer.remote().map(|remote| remote.ip().to_string());
+    let _ = write!(text, "{{\"time\":{}", Json(Some(&Iso(now).to_string())));
+    let _ = write!(text, ",\"remote\":{}", Json(remote.as_deref()));
+    let _ = write!(text, ",\"host\":{}", Json(field(record, "host")));
+    let _ = write!(text, ",\"request\":{}", Json(Some(&record.request)));
+    let _ = match record.status {
+        Some(status) => write!(text, ",\"status\":{status}"),
+        None => write!(text, ",\"status\":null"),
+    };
+    for name in ["referer", "user_agent"] {
+        let _ = write!(text, ",\"{name}\":{}", Json(field(record, name)));
+    }
+    let _ = write!(text, ",\"seconds\":{:.6},\"bytes\":", took.as_secs_f64());
+    let at = text.len();
+    text.push_str("}\n");
+    Line { text, at }
+}
+
+/// A string of JSON in printable ASCII, or `null`.
+struct Json<'a>(Option<&'a str>);
+
+impl fmt::Display for Json<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(text) = self.0 else { return f.write_str("null") };
+        f.write_char('"')?;
+        for c in text.chars() {
+            match c {
+                '"' | '\\' => write!(f, "\\{c}")?,
+                ' '..='~' => f.write_char(c)?,
+                _ => {
+                    for unit in c.encode_utf16(&mut [0; 2]) {
+                        write!(f, "\\u{unit:04x}")?;
+                    }
+                }
+            }
+        }
+        f.write_char('"')
+    }
+}
+
+/// `28/Nov/2026:12:00:01 +0000`
+struct Date(SystemTime);
+
+impl fmt::Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Its years are 1970 to 9999.
+        let date = httpdate::fmt_http_date(self.0);
+        match date.split(' ').collect::<Vec<_>>()[..] {
+            [_, day, month, year, time, _] => write!(f, "{day}/{month}/{year}:{time} +0000"),
+            _ => f.write_str("-"),
+        }
+    }
+}
+
+/// `2026-11-28T12:00:01Z`
+struct Iso(SystemTime);
+
+impl fmt::Display for Iso {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+        let date = httpdate::fmt_http_date(self.0);
+        match date.split(' ').collect::<Vec<_>>()[..] {
+            [_, day, month, year, time, _] => {
+                let month = MONTHS.find(month).map_or(0, |at| at / 3 + 1);
+                write!(f, "{year}-{month:02}-{day}T{time}Z")
+            }
+            _ => f.write_str("-"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(format: LogFormat) -> String {
+        let record = Record {
+            request: "GET /\n HTTP/1.1".to_owned(),
+            status: Some(200),
+            fields: vec![("host", "ä.example".to_owned()), ("user_agent", "a \"b\"".to_owned())],
+            head_bytes: 100,
+        };
+        let peer = Peer { remote: Some("192.0.2.7:80".parse().unwrap()), ..Peer::default() };
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_867_201);
+        let mut text = String::new();
+        Line::new(format, &peer, now, &record, Duration::from_micros(87)).write(512, &mut text);
+        text
+    }
+
+    #[test]
+    fn a_line_has_the_combined_form_and_the_time_it_took() {
+        assert_eq!(
+            line(LogFormat::Combined),
+            "192.0.2.7 - - [28/Nov/2026:12:00:01 +0000] \"GET /\\x0A HTTP/1.1\" 200 512 \"-\" \
+             \"a \\x22b\\x22\" 0.000087\n"
+        );
+    }
+
+    #[test]
+    fn a_line_of_json_has_the_host_too_and_nothing_that_is_not_printable() {
+        assert_eq!(
+            line(LogFormat::Json),
+            "{\"time\":\"2026-11-28T12:00:01Z\",\"remote\":\"192.0.2.7\",\
+             \"host\":\"\\u00e4.example\",\"request\":\"GET /\\u000a HTTP/1.1\",\"status\":200,\
+             \"referer\":null,\"user_agent\":\"a \\\"b\\\"\",\"seconds\":0.000087,\"bytes\":512}\n"
+        );
+    }
+}

@@ -130,7 +130,11 @@ fn t1_two_sources_with_one_name_on_the_target_are_not_both_copied() {
         }
         symlink("upper", at("tree/LINK")).unwrap();
         symlink("lower", at("tree/link")).unwrap();
-        let Some(faulty) = Faulty::mount(folder.path(), &["fold"]) else { return };
+        let Some(faulty) = Faulty::mount(folder.path(), &["fold", "one-name"]) else { return };
+        fs::write(at("back/file"), "precious").unwrap();
+        let output = copy(port, folder.path(), &["mount/file", "mount/FILE"]);
+        assert!(text(&output).1.contains("are the same file"), "{:?}", text(&output));
+        assert_eq!(read(at("back/file")), "precious");
         let mut lost = 0;
         for options in [&[][..], &["--verify"], &["-a"], &["--no-clobber"]] {
             // Into a new folder, and over one that is there.

@@ -7,6 +7,7 @@ fsync=EIO      so does fsync
 corrupt        the first byte of each write arrives as another one
 fold           a and A are one name
 plain          knows no permissions, owners or times
+one-name       files have no further names
 hidden-size    every file claims to be empty
 """
 
@@ -120,6 +121,8 @@ class Faulty(fuse.Operations):
         os.rename(old, self.real(new))
 
     def link(self, target, source):
+        if "one-name" in self.faults:
+            raise fuse.FuseOSError(errno.EPERM)
         os.link(self.real(source), target)
 
     def symlink(self, target, source):

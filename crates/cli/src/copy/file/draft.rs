@@ -11,12 +11,12 @@ use std::ffi::{CStr, CString};
 use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{
     AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags, flock, fstat, linkat, openat,
-    renameat, renameat_with, unlinkat,
+    renameat, renameat_with, statat, unlinkat,
 };
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 
@@ -205,13 +205,26 @@ fn rename(folder: BorrowedFd<'_>, from: &CStr, to: &CStr, replace: bool) -> Resu
     if replace {
         return renameat(folder, from, folder, to);
     }
+    let empty = AtFlags::empty();
     match renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
         // Not every file system can. A second name says so if there is a first.
-        Err(Errno::INVAL | Errno::NOSYS) => {
-            linkat(folder, from, folder, to, AtFlags::empty())?;
-            unlinkat(folder, from, AtFlags::empty())
-        }
+        Err(Errno::INVAL | Errno::NOSYS) => match linkat(folder, from, folder, to, empty) {
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => rename_unless(folder, from, to),
+            result => result.and_then(|()| unlinkat(folder, from, empty)),
+        },
         result => result,
+    }
+}
+
+/// Looks first: where a file system knows nothing better, this process at least takes no name that
+/// it has given before.
+fn rename_unless(folder: BorrowedFd<'_>, from: &CStr, to: &CStr) -> Result<(), Errno> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    match statat(folder, to, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Err(Errno::EXIST),
+        Err(Errno::NOENT) => renameat(folder, from, folder, to),
+        Err(errno) => Err(errno),
     }
 }
 

@@ -113,7 +113,7 @@ fn t1_files_are_read_to_their_end_whatever_they_claim() {
                 println!("SKIPPED: {path}, which is not there");
                 continue;
             };
-            for options in [&[][..], &["--verify"]] {
+            for options in [&["--force"][..], &["--force", "--verify"]] {
                 let output = copy(port, folder.path(), &[options, &[path, "got"]].concat());
                 let (stdout, stderr) = text(&output);
                 let after = fs::read(path).unwrap();

@@ -196,3 +196,27 @@ fn sources_that_meet_in_one_folder_do_not_replace_each_other() {
         assert!(stderr.contains("was just made from another source"), "{stderr}");
     });
 }
+
+#[test]
+fn a_folder_that_several_sources_make_is_noted_before_another_one_is_copied_into_it() {
+    on_each_port(|port| {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for source in 0..4 {
+            for sub in 0..50 {
+                let name = format!("{source}/sub-{sub}");
+                fs::create_dir_all(at(&name)).unwrap();
+                fs::write(at(&name).join("both"), &name).unwrap();
+            }
+        }
+        for _ in 0..if common::torture() { 100 } else { 5 } {
+            fs::create_dir(at("into")).unwrap();
+            let output = copy(port, folder.path(), &["-j8", "0/.", "1/.", "2/.", "3/.", "into"]);
+            let (stdout, stderr) = text(&output);
+            assert_eq!(output.status.code(), Some(1), "{stdout}{stderr}");
+            assert!(stdout.starts_with("50 files"), "{stdout}");
+            assert_eq!(stderr.matches("was just made from another source").count(), 150);
+            fs::remove_dir_all(at("into")).unwrap();
+        }
+    });
+}

@@ -110,6 +110,8 @@ impl Folder {
         if self.copying.identities.reads(identity::of(&stat)) {
             return Err(Problem::IntoItself);
         }
+        // Until this is noted as made, nobody else may take it for one that was there.
+        let turn = self.naming_turn();
         // Until the end, this process must be able to write to it, and nobody else needs to.
         let is_new = match mkdirat(&self.to, entry.copy(), Mode::RWXU) {
             Ok(()) => true,
@@ -141,6 +143,7 @@ impl Folder {
             _parent: Some(Arc::clone(self)),
         };
         folder.begin_writing()?;
+        drop(turn);
         // From here on it is finished at the end.
         folder.stat = Some(stat);
         if there.st_mode & 0o300 != 0o300 {

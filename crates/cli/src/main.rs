@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod close;
 mod copy;
 mod doctor;
 mod get;
@@ -82,6 +83,11 @@ fn main() -> ExitCode {
     let level =
         if matches!(arguments.command, Some(Command::Doctor(_))) { "error" } else { "info" };
     let told = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    // The HTTP client writes down whole requests, and with them passwords and tokens.
+    let told = ["ureq=warn", "ureq_proto=warn"]
+        .into_iter()
+        .filter_map(|directive| directive.parse().ok())
+        .fold(told, EnvFilter::add_directive);
     tracing_subscriber::fmt()
         .with_env_filter(told)
         .with_writer(io::stderr)

@@ -370,6 +370,24 @@ fn a_cacert_that_is_none_is_said() {
 }
 
 #[test]
+fn files_are_on_the_disk_where_that_is_asked_for() {
+    if !common::has_client("strace") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::start(|request, out| answer(out, "200 OK", "", request.path.as_bytes()));
+    let urls: Vec<_> = (0..20).map(|page| site.url(&format!("/{page}"))).collect();
+    for (flag, syncs) in [("--sync", 1), ("--overwrite", 0)] {
+        let mut strace = std::process::Command::new("strace");
+        strace.args(["-f", "-qq", "-e", "trace=syncfs,fsync,fdatasync", common::PROGRAM]);
+        strace.args(["--port", "poll", "get", flag]).args(&urls).current_dir(folder.path());
+        let (code, _, stderr) = told(&strace.output().unwrap());
+        assert_eq!(code, Some(0), "{stderr}");
+        assert_eq!(stderr.matches("sync").count(), syncs, "one for all: {stderr}");
+    }
+}
+
+#[test]
 fn without_a_terminal_no_bars() {
     let folder = tempfile::tempdir().unwrap();
     let site = Site::start(|_, out| answer(out, "200 OK", "", &bytes(100_000)));
@@ -401,7 +419,7 @@ fn on_a_terminal_there_are_bars() {
     let output = script.stdin(std::process::Stdio::null()).output().unwrap();
     let seen = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{seen}");
-    assert!(seen.contains("4 B/8 B"), "{seen:?}");
+    assert!(seen.contains("4 B of 8 B"), "{seen:?}");
     assert!(seen.contains("0 of 1"), "{seen:?}");
     assert!(seen.contains("1 of 1 saved"), "{seen:?}");
 }

@@ -26,8 +26,10 @@ use super::failure::{Again, Failure};
 use super::file::name::{self, Names, UNFINISHED};
 use super::file::part::Part;
 use super::file::record::{Key, Records};
+use super::file::sink::{Sink, Stream, Target};
 use super::file::version::{ContentRange, Version};
 use super::progress::{Bar, Progress};
+use crate::shown::Shown;
 
 /// What one read takes, and one write.
 const BUFFER: usize = 64 << 10;
@@ -83,6 +85,8 @@ pub(super) enum Outcome {
 pub(super) struct Downloader {
     pub(super) client: Client,
     pub(super) folder: PathBuf,
+    /// Instead of files in the folder.
+    pub(super) target: Option<Target>,
     pub(super) manner: Manner,
     pub(super) names: Rc<RefCell<Names>>,
     pub(super) records: Rc<Records>,
@@ -97,12 +101,19 @@ impl Downloader {
             Ok(url) => url,
             Err(text) => return Outcome::Failed { text: text.clone(), kept: None },
         };
+        if let Some(target) = &self.target {
+            let part = Sink::Stream(Stream::new(target.clone()));
+            let path = Some(target.path().to_owned());
+            let bar = self.progress.begin(&item.name);
+            return Download { of: self, item, url, part, bar, path, bytes: 0 }.attempts();
+        }
         let path = self.folder.join(&item.name);
         let unfinished = match self.records.part_of(item.key) {
             Some(name) => name.to_owned(),
             None => format!("{}.{}{UNFINISHED}", item.name, item.key.short()),
         };
         let part = Part::new(self.folder.join(unfinished), item.key, self.left.clone());
+        let part = Sink::Part(part);
         if self.manner.resume
             && let Some(found) = self.look_at(&path, item)
         {
@@ -111,14 +122,13 @@ impl Downloader {
                 .unwrap_or_else(|failure| Outcome::Failed { text: failure.text, kept: None });
         }
         let bar = self.progress.begin(&item.name);
-        let mut download = Download { of: self, item, url, part, bar, path: None, bytes: 0 };
-        download.attempts()
+        Download { of: self, item, url, part, bar, path: None, bytes: 0 }.attempts()
     }
 
     /// What is to be said of a file that has the name; `None` where that is free, or may be taken.
     fn look_at(&self, path: &Path, item: &Item) -> Option<Result<Outcome, Failure>> {
         let found = fs::symlink_metadata(path).ok()?;
-        let shown = path.display();
+        let shown = Shown::new(path);
         let refused = |text: String| Some(Err(Failure::lasting(text)));
         let target = fs::metadata(path);
         if target.as_ref().is_ok_and(|target| target.is_dir()) {
@@ -159,7 +169,7 @@ struct Download<'a> {
     of: &'a Downloader,
     item: &'a Item,
     url: &'a Url,
-    part: Part,
+    part: Sink,
     bar: Bar<'a>,
     /// The final name, once an answer has settled it.
     path: Option<PathBuf>,
@@ -174,12 +184,19 @@ impl Download<'_> {
         {
             return self.fail(Failure::of_disk("cannot go on with what is there", &error), 1);
         }
-        let mut pause = self.of.manner.retry_delay;
-        for attempt in 1.. {
+        let (mut pause, mut attempt, mut best) = (self.of.manner.retry_delay, 0, self.kept_bytes());
+        loop {
+            attempt += 1;
             let failure = match self.attempt() {
                 Ok(outcome) => return outcome,
                 Err(failure) => failure,
             };
+            // Bytes that need not come again are worth new patience. They are as many as the file
+            // has at most, so this ends.
+            if self.kept_bytes() > best {
+                best = self.kept_bytes();
+                (pause, attempt) = (self.of.manner.retry_delay, 1);
+            }
             let asked = match failure.again {
                 Again::Never => return self.fail(failure, attempt),
                 Again::Yes => Duration::ZERO,
@@ -194,7 +211,11 @@ impl Download<'_> {
             self.bar.say(format!("{}; again in {pause_now:?}", failure.text));
             sleep(pause_now);
         }
-        unreachable!("the last attempt returns")
+    }
+
+    /// Bytes behind which the next attempt continues.
+    fn kept_bytes(&self) -> u64 {
+        self.part.known().map_or(0, |(length, _)| length)
     }
 
     fn fail(&mut self, failure: Failure, attempts: u32) -> Outcome {
@@ -247,7 +268,9 @@ impl Download<'_> {
             _ => return Err(Failure::of_status(status, headers)),
         }
         let path = self.settle_name(headers);
-        if let Some(found) = self.of.look_at(&path, self.item) {
+        if self.of.target.is_none()
+            && let Some(found) = self.of.look_at(&path, self.item)
+        {
             self.part.sweep(&path);
             return found;
         }
@@ -326,7 +349,9 @@ impl Download<'_> {
     fn save(&mut self, path: PathBuf) -> Result<Outcome, Failure> {
         match self.part.finish(&path, self.of.manner.overwrite) {
             Ok(()) => Ok(Outcome::Saved { path, bytes: self.bytes }),
-            Err(error) => Err(Failure::of_disk(&format!("cannot save {}", path.display()), &error)),
+            Err(error) => {
+                Err(Failure::of_disk(&format!("cannot save {}", Shown::new(&path)), &error))
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Why a download failed, in words for its user, and whether another attempt may help.
 
 use std::io::{self, ErrorKind};
+use std::time::SystemTime;
 
 use overlapped::time::Duration;
 use ureq::http::{HeaderMap, StatusCode, header};
@@ -44,10 +45,9 @@ impl Failure {
         let passing = status.is_server_error()
             || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
         let asked = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let seconds = asked.and_then(|value| value.trim().parse().ok());
-        let again = match seconds {
+        let again = match asked.and_then(|value| pause(value.trim(), headers)) {
             _ if !passing => Again::Never,
-            Some(seconds) => Again::After(Duration::from_secs(seconds)),
+            Some(pause) => Again::After(pause),
             None => Again::Yes,
         };
         Failure { text: status.to_string(), again }
@@ -155,6 +155,17 @@ fn of_tls(error: &rustls::Error) -> String {
     }
 }
 
+/// The value of `Retry-After` (RFC 9110, 10.2.3): seconds, or a date of the server's clock.
+fn pause(value: &str, headers: &HeaderMap) -> Option<Duration> {
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = |text: &str| httpdate::parse_http_date(text).ok();
+    let then = date(value)?;
+    let now = headers.get(header::DATE).and_then(|now| date(now.to_str().ok()?));
+    Some(then.duration_since(now.unwrap_or_else(SystemTime::now)).unwrap_or_default())
+}
+
 fn name(phase: Timeout) -> &'static str {
     match phase {
         Timeout::Resolve => "looking up the name",
@@ -198,6 +209,13 @@ mod tests {
         assert_eq!(busy.text, "503 Service Unavailable");
         assert_eq!(busy.again, Again::After(Duration::from_secs(7)));
         assert_eq!(Failure::of_status(StatusCode::GONE, &headers).again, Again::Never);
+        headers.insert(header::DATE, "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap());
+        for (date, seconds) in [("08:50:07", 30), ("08:49:00", 0)] {
+            let date = format!("Sun, 06 Nov 1994 {date} GMT");
+            headers.insert(header::RETRY_AFTER, date.parse().unwrap());
+            let busy = Failure::of_status(StatusCode::SERVICE_UNAVAILABLE, &headers);
+            assert_eq!(busy.again, Again::After(Duration::from_secs(seconds)));
+        }
     }
 
     #[test]

@@ -30,20 +30,23 @@ mod progress;
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 
 use anyhow::Context;
 use indicatif::HumanBytes;
+use overlapped::fs::File;
 use overlapped::port::PortChoice;
 use overlapped::time::{Duration, Instant};
 use overlapped::{Builder, Config, JoinError, scope, spawn};
 
 use crate::say;
+use crate::shown::Shown;
 use crate::signals::{self, StopSignals};
 use client::{Client, Limits};
 use download::{Downloader, Manner, Outcome};
+use file::sink::Target;
 use plan::Plan;
 use progress::Progress;
 
@@ -84,7 +87,8 @@ pub(crate) struct Arguments {
     /// Reads URLs from a file, one a line; - is standard input; lines that begin with # are skipped
     #[arg(short, long, value_name = "FILE")]
     input: Option<PathBuf>,
-    /// Where to save: a folder, made where it is missing; or, for a single URL, a file
+    /// Where to save: a folder, made where it is missing; for a single URL, a file; devices, named
+    /// pipes and - (standard output) are written to, and cannot be begun anew
     #[arg(short, long, value_name = "FILE|DIR")]
     output: Option<PathBuf>,
     /// Downloads at a time
@@ -96,6 +100,10 @@ pub(crate) struct Arguments {
     /// Replaces files that are there; without it, that is a failure
     #[arg(long)]
     overwrite: bool,
+    /// Ends when the files and their names are on the disk. Without it a loss of power soon after
+    /// may take some, as with curl and wget; --resume notices a file that is shorter than it was
+    #[arg(long)]
+    sync: bool,
     /// Downloads everything twice: first one by one, to be thrown away, then at once; prints both
     /// times, and how many times as fast the second was
     #[arg(long)]
@@ -140,6 +148,9 @@ struct Run {
     jobs: usize,
     manner: Manner,
     compare: bool,
+    sync: bool,
+    /// The error of making the files durable.
+    not_synced: RefCell<Option<io::Error>>,
     timeout: Duration,
     cacert: Option<PathBuf>,
     /// With the places in the plan.
@@ -161,10 +172,15 @@ impl Run {
         let phases = if arguments.compare { 2 } else { 1 };
         Ok(Run {
             jobs: arguments.jobs.get().min(plan.items.len().max(1)),
-            progress: Rc::new(Progress::new(plan.items.len() * phases)),
+            progress: Rc::new(Progress::new(
+                plan.items.len() * phases,
+                plan.target != Some(Target::Stdout),
+            )),
             plan,
             manner,
             compare: arguments.compare,
+            sync: arguments.sync,
+            not_synced: RefCell::default(),
             timeout: arguments.timeout,
             cacert: arguments.cacert.clone(),
             outcomes: RefCell::default(),
@@ -204,17 +220,28 @@ impl Run {
                 tempfile::Builder::new().prefix(".overlapped-").tempdir_in(&self.plan.folder);
             let folder = folder.context("cannot make a folder for the first downloads")?;
             let manner = Manner { resume: false, overwrite: true, ..self.manner };
-            let downloader = self.downloader(folder.path().to_owned(), manner, 1)?;
+            let downloader = self.downloader(folder.path().to_owned(), None, manner, 1)?;
             let begin = Instant::now();
             self.phase(&downloader, 1, |_, _| {});
             self.times[0].set(begin.elapsed());
         }
-        let downloader = self.downloader(self.plan.folder.clone(), self.manner, self.jobs)?;
+        let (folder, target) = (self.plan.folder.clone(), self.plan.target.clone());
+        let downloader = self.downloader(folder, target, self.manner, self.jobs)?;
+        // Opened before anything is written, so that no error of writing it back escapes.
+        let file_system = match self.sync && self.plan.target.is_none() {
+            true => Some(File::open(Path::new(".").join(&self.plan.folder))?),
+            false => None,
+        };
         let begin = Instant::now();
         self.phase(&downloader, self.jobs, |place, outcome| {
             self.tell(place, &outcome);
             self.outcomes.borrow_mut().push((place, outcome));
         });
+        if let Some(file_system) = file_system {
+            // Once for all: a sync for each file takes longer than the downloads.
+            let synced = rustix::fs::syncfs(&file_system);
+            *self.not_synced.borrow_mut() = synced.err().map(io::Error::from);
+        }
         self.times[1].set(begin.elapsed());
         Ok(())
     }
@@ -222,6 +249,7 @@ impl Run {
     fn downloader(
         &self,
         folder: PathBuf,
+        target: Option<Target>,
         manner: Manner,
         jobs: usize,
     ) -> anyhow::Result<Downloader> {
@@ -230,6 +258,7 @@ impl Run {
         Ok(Downloader {
             client: Client::new(limits)?,
             folder,
+            target,
             manner,
             names: self.plan.names(),
             records: self.plan.records.clone(),
@@ -267,12 +296,16 @@ impl Run {
                 self.progress.say(format_args!(
                     "{:>11}  {}\n",
                     HumanBytes(*bytes).to_string(),
-                    path.display()
+                    Shown::new(path)
                 ));
             }
             Outcome::There { path, is_recorded } => {
                 let told = if *is_recorded { "" } else { " (no record of its URL; by its name)" };
-                self.progress.say(format_args!("{:>11}  {}{told}\n", "was there", path.display()));
+                self.progress.say(format_args!(
+                    "{:>11}  {}{told}\n",
+                    "was there",
+                    Shown::new(path)
+                ));
             }
             Outcome::Failed { text, .. } => {
                 tracing::debug!("{}: {text}", self.plan.items[place].shown);
@@ -293,7 +326,7 @@ impl Run {
         if there > 0 {
             text += &format!(", {there} were there");
         }
-        say(text + &self.speed(&outcomes) + "\n")?;
+        self.tell_result(text + &self.speed(&outcomes) + "\n")?;
         if let Some(text) = self.comparison() {
             say(text)?;
         }
@@ -302,9 +335,13 @@ impl Run {
             if let Outcome::Failed { text, kept } = outcome {
                 failures += &format!("failed: {}: {text}\n", self.plan.items[*place].shown);
                 if let Some(part) = kept {
-                    failures += &format!("        --resume goes on with {}\n", part.display());
+                    failures += &format!("        --resume goes on with {}\n", Shown::new(part));
                 }
             }
+        }
+        let not_synced = self.not_synced.take();
+        if let Some(error) = &not_synced {
+            failures += &format!("failed: not all files are on the disk: {error}\n");
         }
         complain(&failures);
         Ok(match stopped {
@@ -312,9 +349,20 @@ impl Run {
                 complain(&self.how_to_go_on(signal));
                 ExitCode::from(if signal == "SIGTERM" { 143 } else { 130 })
             }
-            None if saved + there == self.plan.items.len() => ExitCode::SUCCESS,
+            None if saved + there == self.plan.items.len() && not_synced.is_none() => {
+                ExitCode::SUCCESS
+            }
             None => ExitCode::FAILURE,
         })
+    }
+
+    /// On standard output, unless a file goes there.
+    fn tell_result(&self, text: String) -> anyhow::Result<()> {
+        match self.plan.target {
+            Some(Target::Stdout) => complain(&text),
+            _ => say(text)?,
+        }
+        Ok(())
     }
 
     fn speed(&self, outcomes: &[(usize, Outcome)]) -> String {
@@ -352,12 +400,30 @@ impl Run {
         let command = if self.plan.from_stdin {
             "the same command, the same list, and --resume".to_owned()
         } else {
-            let arguments = std::env::args().skip(1).filter(|argument| argument != "--resume");
-            let arguments: Vec<_> = arguments.map(|argument| quoted(&argument)).collect();
-            format!("overlapped {} --resume", arguments.join(" "))
+            command_to_go_on()
         };
         format!("stopped by {signal}; {unfinished}. To go on:\n  {command}\n")
     }
+}
+
+/// This command with `--resume`, and without what others are not to read.
+fn command_to_go_on() -> String {
+    let (mut command, mut has_secrets) = ("overlapped".to_owned(), false);
+    for argument in std::env::args_os().skip(1) {
+        let argument = argument.to_string_lossy();
+        if argument == "--resume" {
+            continue;
+        }
+        let masked = client::url::without_secrets(&argument);
+        has_secrets |= masked.is_some();
+        command += " ";
+        command += &quoted(&masked.unwrap_or_else(|| argument.into_owned()));
+    }
+    command += " --resume";
+    if has_secrets {
+        command += "\n  with the passwords and tokens put back";
+    }
+    command
 }
 
 /// As a shell takes it.

@@ -14,12 +14,16 @@ use super::client::url::{self, Url};
 use super::download::Item;
 use super::file::name::{self, Names};
 use super::file::record::{Key, Records};
+use super::file::sink::Target;
+use crate::shown::Shown;
 
 /// All downloads, in the order in which they were named.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) items: Vec<Item>,
     pub(super) folder: PathBuf,
+    /// Instead of files in the folder.
+    pub(super) target: Option<Target>,
     names: Names,
     pub(super) records: Rc<Records>,
     /// Whether the list came from standard input, and so cannot be had again.
@@ -30,16 +34,23 @@ impl Plan {
     pub(super) fn of(arguments: &Arguments) -> anyhow::Result<Plan> {
         let (urls, from_stdin) = list(arguments)?;
         ensure!(!urls.is_empty(), "the list has no URL in it: give one on each line");
-        let (folder, file) = place(arguments.output.as_deref(), urls.len())?;
+        let target = arguments.output.as_deref().and_then(Target::of);
+        if let Some(target) = &target {
+            check_target(target, urls.len(), arguments)?;
+        }
+        let (folder, file) = match &target {
+            Some(target) => (PathBuf::new(), Some(Shown::new(target.path()).to_string())),
+            None => place(arguments.output.as_deref(), urls.len())?,
+        };
         // Without either, a file that exists is a failure, whatever it was saved from.
-        let records = match arguments.resume || arguments.overwrite {
+        let records = match target.is_none() && (arguments.resume || arguments.overwrite) {
             true => Records::read(&folder)
-                .with_context(|| format!("cannot read the folder {}", folder.display()))?,
+                .with_context(|| format!("cannot read the folder {}", Shown::new(&folder)))?,
             false => Records::default(),
         };
         let mut items: Vec<Item> = urls.iter().map(|url| item(url)).collect();
         let names = settle_names(&mut items, file.as_deref(), &records, arguments.overwrite);
-        Ok(Plan { items, folder, names, records: Rc::new(records), from_stdin })
+        Ok(Plan { items, folder, target, names, records: Rc::new(records), from_stdin })
     }
 
     /// The names that are taken, for downloads to add theirs.
@@ -68,7 +79,7 @@ fn list(arguments: &Arguments) -> anyhow::Result<(Vec<Vec<u8>>, bool)> {
         None => {}
         Some(path) if path == Path::new("-") => read(&mut urls)?,
         Some(path) => {
-            let name = path.display();
+            let name = Shown::new(path);
             let text = fs::read(path).with_context(|| format!("cannot read {name}"))?;
             urls.extend(lines(&text));
         }
@@ -85,10 +96,24 @@ fn lines(text: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     lines.filter(|line| !line.is_empty() && !line.starts_with(b"#")).map(<[u8]>::to_vec)
 }
 
+fn check_target(target: &Target, urls: usize, arguments: &Arguments) -> anyhow::Result<()> {
+    let shown = Shown::new(target.path());
+    ensure!(
+        urls == 1 || target.takes_several(),
+        "--output {shown} takes one URL, not {urls}: their bytes would follow each other"
+    );
+    ensure!(!arguments.compare, "--compare downloads into files, not to --output {shown}");
+    ensure!(
+        arguments.overwrite || !target.is_disk(),
+        "--output {shown} is a disk; --overwrite writes over what it holds"
+    );
+    Ok(())
+}
+
 /// The folder to save in, and the name of the file if the user gives it.
 fn place(output: Option<&Path>, urls: usize) -> anyhow::Result<(PathBuf, Option<String>)> {
     let Some(path) = output else { return Ok((PathBuf::new(), None)) };
-    let shown = path.display();
+    let shown = Shown::new(path);
     if path.is_dir() {
         return Ok((path.to_owned(), None));
     }
@@ -103,7 +128,7 @@ fn place(output: Option<&Path>, urls: usize) -> anyhow::Result<(PathBuf, Option<
     ensure!(
         folder == Path::new("") || folder.is_dir(),
         "there is no folder {} to save {name} in",
-        folder.display()
+        Shown::new(&folder)
     );
     Ok((folder, Some(name.to_owned())))
 }
@@ -114,7 +139,8 @@ fn item(text: &[u8]) -> Item {
         Ok(url) => name::from_url(&url.uri),
         Err(_) => "index.html".to_owned(),
     };
-    Item { key: Key::of(&shown), shown, url, name, is_name_settled: false }
+    let key = Key::of(&url.as_ref().map_or_else(|_| shown.clone(), |url| url.uri.to_string()));
+    Item { key, shown, url, name, is_name_settled: false }
 }
 
 /// Gives each download a name of its own: the user's, that of the file which an earlier run has

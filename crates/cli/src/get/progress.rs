@@ -1,27 +1,79 @@
 //! What is seen meanwhile: bars on standard error where that is a terminal, and nothing elsewhere.
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
+use std::path::Path;
+use std::{fmt, io};
 
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::say;
+use crate::shown::Shown;
 
-/// Further downloads run without a bar of their own: terminals are not high.
+/// Bars at a time, where the terminal is high enough. Further downloads run without one.
 const BARS_MAX: usize = 12;
-/// Characters of a name in front of a bar.
+/// Columns of a name in front of a bar.
 const NAME_MAX: usize = 28;
-const UNKNOWN: &str = "{prefix:28}  {bytes} {bytes_per_sec} {wide_msg}";
-const KNOWN: &str = "{prefix:28} [{bar:24}] {bytes}/{total_bytes} {bytes_per_sec} {eta} {wide_msg}";
+/// Columns of a terminal that tells no size.
+const WIDTH: usize = 80;
+/// Lines of such a terminal.
+const HEIGHT: usize = 24;
+/// Columns of all but the name, in a terminal without place for a bar.
+const NUMBERS: usize = 52;
+/// Columns of the bar itself.
+const BAR: usize = 26;
 const TOTAL: &str = "{pos} of {len} {wide_msg}";
+
+/// What fits into the terminal as it is at the start: a line for each file, and the total below.
+#[derive(Debug, Clone, Copy)]
+struct Layout {
+    name: usize,
+    has_bar: bool,
+    bars: usize,
+}
+
+impl Layout {
+    fn of(width: usize, height: usize) -> Layout {
+        let name = width.saturating_sub(NUMBERS).clamp(8, NAME_MAX);
+        let has_bar = width > NAME_MAX + NUMBERS + BAR;
+        // Beside the bars, the total and the line of the prompt.
+        Layout { name, has_bar, bars: height.saturating_sub(2).min(BARS_MAX) }
+    }
+
+    fn of_terminal() -> Layout {
+        let size = rustix::termios::tcgetwinsize(io::stderr());
+        let (width, height) = size.map_or((0, 0), |size| (size.ws_col.into(), size.ws_row.into()));
+        let or = |found: usize, default| if found == 0 { default } else { found };
+        Layout::of(or(width, WIDTH), or(height, HEIGHT))
+    }
+
+    fn known(self) -> String {
+        let bar = if self.has_bar { "[{bar:24}] " } else { "" };
+        self.named(&format!(
+            "{bar}{{percent:>3}}% {{bytes:>10}} of {{total_bytes:10}} {RATE} {{eta}}"
+        ))
+    }
+
+    fn unknown(self) -> String {
+        self.named(&format!("     {{bytes:>10}} {RATE}"))
+    }
+
+    fn named(self, rest: &str) -> String {
+        format!("{{prefix:{}}} {rest}", self.name)
+    }
+}
+
+const RATE: &str = "{bytes_per_sec:>12}";
 
 /// All bars. The last one is the total.
 #[derive(Debug)]
 pub(super) struct Progress {
     bars: MultiProgress,
     total: ProgressBar,
+    /// Whether standard output is for results; else for a file.
+    tells_results: bool,
     bytes: Cell<u64>,
     shown: Cell<usize>,
+    layout: Layout,
     /// The first error of standard output: nobody reads, so nobody is to be told more.
     broken: RefCell<Option<anyhow::Error>>,
 }
@@ -32,28 +84,30 @@ fn style(template: &str) -> ProgressStyle {
 
 impl Progress {
     /// Of so many downloads. indicatif hides all of it where standard error is no terminal.
-    pub(super) fn new(downloads: usize) -> Progress {
+    pub(super) fn new(downloads: usize, tells_results: bool) -> Progress {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
         let total = ProgressBar::new(downloads as u64).with_style(style(TOTAL));
         let total = bars.add(total);
         Progress {
             bars,
             total,
+            tells_results,
             bytes: Cell::new(0),
             shown: Cell::new(0),
+            layout: Layout::of_terminal(),
             broken: RefCell::new(None),
         }
     }
 
     /// A bar for one download.
     pub(super) fn begin(&self, name: &str) -> Bar<'_> {
-        let bar = if self.shown.get() < BARS_MAX {
+        let bar = if self.shown.get() < self.layout.bars {
             self.bars.insert_before(&self.total, ProgressBar::no_length())
         } else {
             ProgressBar::hidden()
         };
         self.shown.set(self.shown.get() + 1);
-        bar.set_style(style(UNKNOWN));
+        bar.set_style(style(&self.layout.unknown()));
         let bar = Bar { of: self, bar };
         bar.rename(name);
         bar
@@ -66,7 +120,7 @@ impl Progress {
 
     /// Prints a result, above the bars.
     pub(super) fn say(&self, text: impl fmt::Display) {
-        if self.broken.borrow().is_some() {
+        if !self.tells_results || self.broken.borrow().is_some() {
             return;
         }
         if let Err(error) = self.bars.suspend(|| say(text)) {
@@ -90,15 +144,18 @@ pub(super) struct Bar<'a> {
 
 impl Bar<'_> {
     pub(super) fn rename(&self, name: &str) {
-        self.bar.set_prefix(name.chars().take(NAME_MAX).collect::<String>());
+        self.bar.set_prefix(fitting(name, self.of.layout.name));
     }
 
     /// The body begins behind `start` bytes that are there.
     pub(super) fn show(&self, start: u64, whole: Option<u64>) {
-        self.bar.set_message("");
-        if let Some(whole) = whole {
-            self.bar.set_length(whole);
-            self.bar.set_style(style(KNOWN));
+        let layout = self.of.layout;
+        match whole {
+            Some(whole) => {
+                self.bar.set_length(whole);
+                self.bar.set_style(style(&layout.known()));
+            }
+            None => self.bar.set_style(style(&layout.unknown())),
         }
         self.bar.set_position(start);
         self.bar.reset_eta();
@@ -111,14 +168,52 @@ impl Bar<'_> {
         self.of.total.set_message(format!("{}", HumanBytes(all)));
     }
 
+    /// Shows a text instead of numbers, until the next response.
     pub(super) fn say(&self, text: String) {
+        self.bar.set_style(style(&self.of.layout.named("{wide_msg}")));
         self.bar.set_message(text);
     }
+}
+
+/// As much of a name as fits: characters of East Asian scripts take two columns.
+fn fitting(name: &str, columns: usize) -> String {
+    let mut left = columns;
+    let fits = |c: &char| {
+        let width = if u32::from(*c) >= 0x1100 { 2 } else { 1 };
+        let fits = width <= left;
+        left = left.saturating_sub(width);
+        fits
+    };
+    Shown::new(Path::new(name)).to_string().chars().take_while(fits).collect()
 }
 
 impl Drop for Bar<'_> {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
         self.of.shown.set(self.of.shown.get() - 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_fit_into_terminals_of_any_size() {
+        for (width, height) in [(60, 5), (80, 24), (107, 40), (120, 50), (300, 100)] {
+            let layout = Layout::of(width, height);
+            let bar = if layout.has_bar { BAR + 1 } else { 0 };
+            // The longest numbers: 1023.99 MiB, and /s behind it; 99m for the time.
+            assert!(layout.name + bar + 1 + 4 + 1 + 10 + 4 + 10 + 1 + 13 + 1 + 4 <= width.max(60));
+            assert!(layout.bars + 2 <= height);
+        }
+    }
+
+    #[test]
+    fn a_name_is_cut_to_its_columns() {
+        assert_eq!(fitting("short", 8), "short");
+        assert_eq!(fitting("long-enough", 8), "long-eno");
+        assert_eq!(fitting("日本語", 5), "日本");
+        assert_eq!(fitting("a\nb", 8), "a\\x0ab");
     }
 }

@@ -121,7 +121,8 @@ impl Client {
                 true => next.authorization.clone().or(authorization),
                 false => next.authorization.clone(),
             };
-            tracing::debug!("{} is at {}", url.uri, next.uri);
+            let (from, to) = (url.uri.to_string(), next.uri.to_string());
+            tracing::debug!("{} is at {}", url::masked(&from), url::masked(&to));
             url = next;
             let mut body = response.into_body().into_reader().take(REDIRECT_BODY_MAX);
             let _ = std::io::copy(&mut body, &mut std::io::sink());

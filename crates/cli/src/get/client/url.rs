@@ -94,7 +94,7 @@ impl Url {
 /// characters that a terminal obeys.
 pub(crate) fn shown(text: &[u8]) -> String {
     match Url::parse(text) {
-        Ok(url) => url.uri.to_string(),
+        Ok(url) => masked(&url.uri.to_string()),
         Err(_) => {
             let end = |byte: &u8| matches!(byte, b'/' | b'?' | b'#');
             let start = text.windows(3).position(|three| three == b"://").map_or(0, |at| at + 3);
@@ -102,9 +102,36 @@ pub(crate) fn shown(text: &[u8]) -> String {
             let authority = &text[start..start + length];
             let host = authority.iter().rposition(|byte| *byte == b'@').map_or(0, |at| at + 1);
             let text = [&text[..start], &text[start + host..]].concat();
-            percent_encode(&text, TO_ENCODE).to_string()
+            masked(&percent_encode(&text, TO_ENCODE).to_string())
         }
     }
+}
+
+/// The URL without the values of such parameters as are secrets, in signed URLs first of all.
+pub(super) fn masked(url: &str) -> String {
+    const SECRETS: [&str; 9] =
+        ["auth", "credential", "key", "passw", "pwd", "secret", "session", "sig", "token"];
+    let Some((front, query)) = url.split_once('?') else { return url.to_owned() };
+    let parameter = |parameter: &str| {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let lower = name.to_ascii_lowercase();
+        match SECRETS.iter().any(|secret| lower.contains(secret)) && !value.is_empty() {
+            true => format!("{name}=***"),
+            false => parameter.to_owned(),
+        }
+    };
+    let parameters: Vec<String> = query.split('&').map(parameter).collect();
+    format!("{front}?{}", parameters.join("&"))
+}
+
+/// An argument of the command line as it may be shown, where it is a URL with secrets in it.
+pub(crate) fn without_secrets(argument: &str) -> Option<String> {
+    let (scheme, rest) = argument.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let host = authority.rfind('@').map_or(0, |at| at + 1);
+    let user = if host > 0 { "USER:PASSWORD@" } else { "" };
+    let shown = masked(&format!("{scheme}://{user}{}", &rest[host..]));
+    (shown != argument).then_some(shown)
 }
 
 /// The lower-case scheme in front of a colon.
@@ -239,6 +266,15 @@ mod tests {
         }
         assert_eq!(shown(b"ftp://user:secret@host/\x1b[31m"), "ftp://host/%1B[31m");
         assert_eq!(shown(b"user:secret@host/x"), "host/x");
+        assert_eq!(
+            shown(b"http://h/x?a=1&X-Amz-Signature=secret&api_key=secret&token"),
+            "http://h/x?a=1&X-Amz-Signature=***&api_key=***&token"
+        );
+        assert_eq!(without_secrets("http://h/x?a=1"), None);
+        assert_eq!(
+            without_secrets("http://u:secret@h/x@y?sig=secret").as_deref(),
+            Some("http://USER:PASSWORD@h/x@y?sig=***")
+        );
         assert_eq!(shown(b"http://user:secret@host:99999/x"), "http://host:99999/x");
     }
 

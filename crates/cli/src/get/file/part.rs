@@ -131,8 +131,7 @@ impl Part {
     /// replaced; at no moment the name stands for anything but a whole file.
     pub(crate) fn finish(&mut self, name: &Path, replace: bool) -> io::Result<()> {
         if let Some(open) = &self.open {
-            // Or a crash of the system could leave the name without the bytes.
-            open.file.sync_data()?;
+            crate::close::close(&open.file)?;
             let folder = name.parent().unwrap_or(Path::new(""));
             let record = Record { key: self.key, length: open.length };
             record.write(&open.file, folder, Path::new(name.file_name().unwrap_or_default()))?;

@@ -1,0 +1,192 @@
+//! Where the bytes of a download go: into a file that gets its name when it is complete, or into
+//! what cannot be replaced or taken back: a pipe, a device, standard output.
+
+use std::fmt;
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use overlapped::fs::{self, File, OpenOptions};
+
+use super::part::Part;
+use super::version::Version;
+
+/// A place that is written to as the bytes come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    Stdout,
+    /// A device or a named pipe.
+    Special(PathBuf),
+}
+
+impl Target {
+    /// The target that a path means; `None`: a file or a folder, there or not.
+    pub(crate) fn of(path: &Path) -> Option<Target> {
+        const STDOUT: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+        if STDOUT.iter().any(|name| path == Path::new(name)) {
+            return Some(Target::Stdout);
+        }
+        let kind = fs::metadata(path).ok()?.file_type();
+        // Links in these folders stand for descriptors, whatever those are open on.
+        let is_descriptor = path.starts_with("/dev/fd") || path.starts_with("/proc");
+        let is_special = kind.is_char_device() || kind.is_fifo() || kind.is_block_device();
+        (is_special || is_descriptor && !kind.is_dir()).then(|| Target::Special(path.to_owned()))
+    }
+
+    /// Whether the bytes of several downloads may go there: nobody can tell them apart.
+    pub(crate) fn takes_several(&self) -> bool {
+        let Target::Special(path) = self else { return false };
+        fs::metadata(path).is_ok_and(|found| found.file_type().is_char_device())
+    }
+
+    /// Whether what it holds would be overwritten.
+    pub(crate) fn is_disk(&self) -> bool {
+        let Target::Special(path) = self else { return false };
+        fs::metadata(path).is_ok_and(|found| found.file_type().is_block_device())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Target::Stdout => Path::new("-"),
+            Target::Special(path) => path,
+        }
+    }
+
+    fn open(&self) -> io::Result<File> {
+        match self {
+            Target::Stdout => Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?)),
+            Target::Special(path) => OpenOptions::new().write(true).open(path),
+        }
+    }
+}
+
+/// Both kinds.
+#[derive(Debug)]
+pub(crate) enum Sink {
+    Part(Part),
+    Stream(Stream),
+}
+
+impl Sink {
+    pub(crate) fn adopt(&mut self) -> io::Result<()> {
+        match self {
+            Sink::Part(part) => part.adopt(),
+            Sink::Stream(_) => Ok(()),
+        }
+    }
+
+    /// How much there is, and of which version; `None` where the server is to begin at the first
+    /// byte.
+    pub(crate) fn known(&self) -> Option<(u64, &Version)> {
+        match self {
+            Sink::Part(part) => part.known(),
+            Sink::Stream(stream) => {
+                let version = stream.version.as_ref()?;
+                (stream.length > 0).then_some((stream.length, version))
+            }
+        }
+    }
+
+    pub(crate) fn learn_length(&mut self, whole: u64) {
+        match self {
+            Sink::Part(part) => part.learn_length(whole),
+            Sink::Stream(stream) => {
+                if let Some(version) = &mut stream.version {
+                    version.length.get_or_insert(whole);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn length(&self) -> u64 {
+        match self {
+            Sink::Part(part) => part.length(),
+            Sink::Stream(stream) => stream.length,
+        }
+    }
+
+    pub(crate) fn restart(&mut self, version: Option<Version>) -> io::Result<()> {
+        match self {
+            Sink::Part(part) => part.restart(version),
+            Sink::Stream(stream) => stream.restart(version),
+        }
+    }
+
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Sink::Part(part) => part.append(bytes),
+            Sink::Stream(stream) => stream.append(bytes),
+        }
+    }
+
+    pub(crate) fn finish(&mut self, name: &Path, replace: bool) -> io::Result<()> {
+        match self {
+            Sink::Part(part) => part.finish(name, replace),
+            Sink::Stream(stream) => stream.file.as_ref().map_or(Ok(()), crate::close::close),
+        }
+    }
+
+    pub(crate) fn sweep(&self, name: &Path) {
+        if let Sink::Part(part) = self {
+            part.sweep(name);
+        }
+    }
+
+    pub(crate) fn kept(&self) -> Option<&Path> {
+        match self {
+            Sink::Part(part) => part.kept(),
+            Sink::Stream(_) => None,
+        }
+    }
+}
+
+/// A target while it is written to. Bytes that are written stay written: an attempt can only
+/// continue.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    target: Target,
+    file: Option<File>,
+    length: u64,
+    version: Option<Version>,
+}
+
+impl Stream {
+    pub(crate) fn new(target: Target) -> Stream {
+        Stream { target, file: None, length: 0, version: None }
+    }
+
+    fn restart(&mut self, version: Option<Version>) -> io::Result<()> {
+        if self.length > 0 {
+            return Err(io::Error::new(ErrorKind::InvalidInput, Written(self.length)));
+        }
+        if self.file.is_none() {
+            self.file = Some(self.target.open()?);
+        }
+        self.version = version;
+        Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let file = self.file.as_mut().ok_or(ErrorKind::NotConnected)?;
+        file.write_all(bytes)?;
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+/// A stream has got bytes that would have to come again.
+#[derive(Debug)]
+struct Written(u64);
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} bytes are written already, and the server cannot continue behind them",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for Written {}

@@ -16,6 +16,7 @@ mod signals;
 mod tour;
 mod zen;
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -78,6 +79,11 @@ impl From<PortName> for PortChoice {
 }
 
 fn main() -> ExitCode {
+    if let Some(option) = std::env::args_os().skip(1).find(steers_a_terminal) {
+        let option = shown::Shown::new(option.as_ref());
+        eprintln!("overlapped: there is no option {option}. A file of this name is ./{option}");
+        return ExitCode::from(2);
+    }
     let arguments = Arguments::parse();
     // The doctor itself says what the library would warn of.
     let level =
@@ -115,6 +121,14 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether an argument would be taken for an option, and repeated as it is: the name of a file that
+/// a pattern has matched, perhaps, made by somebody else.
+fn steers_a_terminal(argument: &OsString) -> bool {
+    let bytes = argument.as_encoded_bytes();
+    let name = bytes.split(|&byte| byte == b'=').next().unwrap_or(bytes);
+    name.starts_with(b"-") && name.iter().any(u8::is_ascii_control)
 }
 
 /// An error of [`say`].

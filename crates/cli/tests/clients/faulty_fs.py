@@ -3,7 +3,7 @@
     faulty_fs.py FOLDER MOUNT_POINT FAULT...
 
 close=ENOSPC   closing a file that was made here fails so
-fsync=EIO      so does fsync
+fsync=EIO      so does fsync; likewise write, rename, chmod, utimens, read
 corrupt        the first byte of each write arrives as another one
 fold           a and A are one name
 plain          knows no permissions, owners or times
@@ -71,9 +71,12 @@ class Faulty(fuse.Operations):
         return os.open(path, flags & ~os.O_NOFOLLOW)
 
     def read(self, path, size, offset, fh):
+        if offset > 0:
+            self.fails("read")
         return os.pread(fh, size, offset)
 
     def write(self, path, data, offset, fh):
+        self.fails("write")
         if "corrupt" in self.faults:
             data = bytes([data[0] ^ 1]) + data[1:]
         return os.pwrite(fh, data, offset)
@@ -98,6 +101,7 @@ class Faulty(fuse.Operations):
 
     def chmod(self, path, mode):
         self.plain()
+        self.fails("chmod")
         os.chmod(path, mode)
 
     def chown(self, path, uid, gid):
@@ -106,6 +110,7 @@ class Faulty(fuse.Operations):
 
     def utimens(self, path, times=None):
         self.plain()
+        self.fails("utimens")
         os.utime(path, ns=times, follow_symlinks=False)
 
     def mkdir(self, path, mode):
@@ -118,6 +123,7 @@ class Faulty(fuse.Operations):
         os.unlink(path)
 
     def rename(self, old, new):
+        self.fails("rename")
         os.rename(old, self.real(new))
 
     def link(self, target, source):
@@ -141,4 +147,4 @@ if __name__ == "__main__":
     folder, mount_point, *faults = sys.argv[1:]
     options = {"direct_io": True} if "hidden-size" in faults else {}
     fuse.FUSE(Faulty(folder, faults), mount_point, foreground=True, nothreads=True, use_ino=True,
-              attr_timeout=0, entry_timeout=0, **options)
+              attr_timeout=0, entry_timeout=0, hard_remove=True, **options)

@@ -25,6 +25,9 @@ fn write_what_is_named(folder: &Path) {
     let params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
     fs::write(folder.join("site.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
     fs::write(folder.join("site.key"), key.serialize_pem()).unwrap();
+    // `htpasswd -nbB -C 4 alice secret`
+    let users = "alice:$2y$04$HYgepmxyB1jUFd8UadZTyuyiJWpTgAtgcL2n4cPeBbabrllo6GJ1C\n";
+    fs::write(folder.join("users.htpasswd"), users).unwrap();
 }
 
 /// The words of a line, as a shell reads double quotes.

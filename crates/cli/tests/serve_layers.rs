@@ -23,6 +23,7 @@ fn folder() -> tempfile::TempDir {
     write("site/404.html", "none of ours");
     write("site/about.html", "about us");
     write("other/index.html", "the other home");
+    write("users", USERS);
     folder
 }
 
@@ -194,4 +195,97 @@ fn each_host_has_its_folder() {
         assert!(get(server, "/", &["Host: c.example"]).ends_with("\r\nhome"));
     });
     refused("--host", &["b.example:80=.", "b.example", "=.", "b.example=/no/such"], "host");
+}
+
+/// `htpasswd -nbB -C 4 alice secret`
+const USERS: &str = "alice:$2y$04$HYgepmxyB1jUFd8UadZTyuyiJWpTgAtgcL2n4cPeBbabrllo6GJ1C\n";
+
+#[test]
+fn only_users_with_a_password_come_in_and_the_log_has_their_names() {
+    let right = "Authorization: Basic YWxpY2U6c2VjcmV0";
+    both(&["--auth", "DIR/users"], "auth = 'users'", |server, _| {
+        let answer = get(server, "/", &[]);
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+        assert!(answer.contains("\r\nWww-Authenticate: Basic realm="), "{answer}");
+        assert!(get(server, "/", &[right]).ends_with("\r\nhome"));
+        assert!(get(server, "/", &["Authorization: Basic YWxpY2U6U2VjcmV0"]).contains(" 401 "));
+        assert!(get(server, "/none", &[]).starts_with("HTTP/1.1 401 "), "nothing is told");
+    });
+    let temp = folder();
+    let (site, log) = (temp.path().join("site"), temp.path().join("log"));
+    let (site, log_path) = (site.to_str().unwrap(), log.to_str().unwrap());
+    let users = temp.path().join("users");
+    let server = Server::serve(
+        "auto",
+        &[
+            "http",
+            site,
+            "--listen",
+            "127.0.0.1:0",
+            "--auth",
+            users.to_str().unwrap(),
+            "--access-log",
+            log_path,
+            "--trust-forwarded",
+            "127.0.0.0/8",
+        ],
+    );
+    get(&server, "/", &[right, "X-Forwarded-For: 6.6.6.6, 192.0.2.9"]);
+    server.stop(Signal::TERM);
+    let lines = fs::read_to_string(&log).unwrap();
+    assert!(lines.starts_with("192.0.2.9 - alice ["), "{lines}");
+}
+
+#[test]
+fn users_that_everybody_could_read_or_of_another_form_are_refused() {
+    let temp = folder();
+    let site = temp.path().join("site");
+    fs::write(site.join("users"), USERS).unwrap();
+    fs::write(temp.path().join("plain"), "alice:secret\n").unwrap();
+    for (file, says) in
+        [("site/users", "would be served"), ("plain", "htpasswd -B"), ("none", "cannot read")]
+    {
+        let file = temp.path().join(file);
+        let (site, file) = (site.to_str().unwrap(), file.to_str().unwrap());
+        let output =
+            run(&["serve", "--check", "http", site, "--listen", "127.0.0.1:0", "--auth", file]);
+        assert!(text(&output).1.contains(says), "{}", text(&output).1);
+        assert!(!text(&output).1.contains("alice:secret"));
+    }
+}
+
+#[test]
+fn a_trusted_proxy_tells_the_scheme_and_others_do_not() {
+    both(
+        &["--trust-forwarded", "127.0.0.1", "--redirect-https"],
+        "trust-forwarded = ['127.0.0.1']\nredirect-https = true",
+        |server, _| {
+            assert!(get(server, "/", &["X-Forwarded-Proto: https"]).ends_with("\r\nhome"));
+            assert!(get(server, "/", &["X-Forwarded-Proto: http"]).contains(" 308 "));
+        },
+    );
+    both(
+        &["--trust-forwarded", "192.0.2.0/24", "--redirect-https"],
+        "trust-forwarded = ['192.0.2.0/24']\nredirect-https = true",
+        |server, _| assert!(get(server, "/", &["X-Forwarded-Proto: https"]).contains(" 308 ")),
+    );
+    refused("--trust-forwarded", &["10.0.0.0/33", "proxy"], "is not a network");
+}
+
+#[test]
+fn a_client_that_asks_too_often_gets_429() {
+    both(&["--request-rate", "1"], "request-rate = 1", |server, _| {
+        // Ten at once, and one more for each second that this takes.
+        let mut last = String::new();
+        for _ in 0..200 {
+            last = get(server, "/", &[]);
+            if last.contains(" 429 ") {
+                break;
+            }
+        }
+        assert!(
+            last.contains("HTTP/1.1 429 ") && last.contains("\r\nRetry-After: 1\r\n"),
+            "{last}"
+        );
+    });
 }

@@ -1,8 +1,10 @@
 //! The layers around a site, in the order of `overlapped_serve::web`'s page: the outermost is the
 //! last one that is put around.
 
-use anyhow::{Context, anyhow};
-use overlapped_serve::web::{Cors, Handler, Headers, Https, Redirects};
+use anyhow::{Context, anyhow, bail};
+use overlapped_serve::web::{
+    BasicAuth, Cors, Forwarded, Handler, Headers, Https, Network, Redirects, RequestLimit,
+};
 
 use super::site::Content;
 use super::source::Source;
@@ -25,8 +27,22 @@ pub(super) fn around(
         }
         site = Box::new(redirects);
     }
+    if let Some(file) = &content.auth {
+        let place = source.place("http.auth", None);
+        if let Some(folder) = content.folder_of(file) {
+            bail!(
+                "{place}: {} would be served to everybody, since it is in {}: move it elsewhere",
+                file.display(),
+                folder.display()
+            );
+        }
+        site = Box::new(BasicAuth::new(file, site).context(place)?);
+    }
     if content.redirect_https {
         site = Box::new(Https::new(site));
+    }
+    if let Some(rate) = content.request_rate {
+        site = Box::new(RequestLimit::new(rate, site));
     }
     if !content.cors.is_empty() {
         let cors = Cors::new(&content.cors, site);
@@ -42,6 +58,13 @@ pub(super) fn around(
             headers = headers.set(name.trim(), value.trim()).context(place)?;
         }
         site = Box::new(headers);
+    }
+    if !content.trust_forwarded.is_empty() {
+        let networks = content.trust_forwarded.iter().enumerate().map(|(at, text)| {
+            text.parse().with_context(|| source.place("http.trust-forwarded", Some(at)))
+        });
+        let networks = networks.collect::<anyhow::Result<Vec<Network>>>()?;
+        site = Box::new(Forwarded::new(networks, site));
     }
     Ok(site)
 }

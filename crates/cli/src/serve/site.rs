@@ -1,6 +1,6 @@
 //! `serve http`: a folder, and a folder of scripts.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -101,6 +101,19 @@ pub(super) struct Content {
     /// nothing is, for applications that run in the browser, such as /index.html
     #[arg(long, value_name = "PATH")]
     fallback: Option<String>,
+    /// Answers only users with a password: those of this file, as `htpasswd -B` writes it. It is
+    /// read again when it has changed
+    #[arg(long, value_name = "FILE", help_heading = LAYERS)]
+    pub(super) auth: Option<PathBuf>,
+    /// How many requests a second a client may send on average; ten seconds' worth may come at
+    /// once. Further ones get 429 [default: no limit]
+    #[arg(long, value_name = "N", help_heading = LAYERS)]
+    pub(super) request_rate: Option<NonZeroU32>,
+    /// Believes proxies in this network what X-Forwarded-For and X-Forwarded-Proto say of their
+    /// clients: 10.0.0.0/8, an address, or unix; may be repeated
+    #[arg(long, value_name = "NETWORK", help_heading = LAYERS)]
+    #[serde(default)]
+    pub(super) trust_forwarded: Vec<String>,
     /// A field of every answer, such as "X-Frame-Options: DENY"; may be repeated
     #[arg(long, value_name = "FIELD", help_heading = LAYERS)]
     #[serde(default)]
@@ -166,6 +179,7 @@ impl Content {
     pub(super) fn beneath(mut self, base: &Path) -> Content {
         self.folder = base.join(&self.folder);
         self.cgi = self.cgi.map(|cgi| base.join(cgi));
+        self.auth = self.auth.map(|auth| base.join(auth));
         for host in &mut self.host {
             host.folder = base.join(&host.folder);
         }
@@ -224,6 +238,16 @@ impl Content {
             cgi = cgi.env(name, value);
         }
         cgi.pass_authorization(self.cgi_authorization)
+    }
+
+    /// The folder, of those that are served, in which a file is.
+    pub(super) fn folder_of(&self, file: &Path) -> Option<&Path> {
+        let file = file.canonicalize().ok()?;
+        let hosts = self.host.iter().map(|host| &host.folder);
+        let mut folders = hosts.chain([&self.folder]).chain(&self.cgi);
+        let found = folders
+            .find(|folder| folder.canonicalize().is_ok_and(|folder| file.starts_with(folder)));
+        found.map(PathBuf::as_path)
     }
 
     /// The files of each host.

@@ -13,7 +13,7 @@ pub(crate) struct Addresses {
 impl Addresses {
     /// One connection more for this address; `None` where it has `most`.
     pub(crate) fn take(self: &Arc<Addresses>, address: IpAddr, most: usize) -> Option<Ticket> {
-        let site = site(address);
+        let site = client_of(Some(address));
         let mut taken = self.lock();
         let count = taken.entry(site).or_insert(0);
         if *count >= most {
@@ -32,8 +32,10 @@ impl Addresses {
     }
 }
 
-/// What one client may have many of: an IPv4 address, or an IPv6 network of 64 bits.
-fn site(address: IpAddr) -> IpAddr {
+/// The address that stands for a client: an IPv4 address, or an IPv6 network of 64 bits, which one
+/// client may have all of. Clients without an address, of Unix sockets, are one.
+pub(crate) fn client_of(address: Option<IpAddr>) -> IpAddr {
+    let Some(address) = address else { return std::net::Ipv6Addr::UNSPECIFIED.into() };
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

@@ -20,7 +20,7 @@ pub enum LogFormat {
     /// ```
     #[default]
     Combined,
-    /// An object of JSON in each line: `time`, `remote`, `host`, `request`, `status`, `referer`,
+    /// An object of JSON in each line: `time`, `remote`, `user`, `host`, `request`, `status`, `referer`,
     /// `user_agent`, `seconds`, `bytes`. What is not known is `null`.
     Json,
 }
@@ -61,13 +61,20 @@ fn field<'r>(record: &'r Record, name: &str) -> Option<&'r str> {
     found.map(|(_, value)| value.as_str())
 }
 
+/// The client's address, as a proxy has told it to whoever answered, or as it is.
+fn remote(peer: &Peer, record: &Record) -> Option<String> {
+    let told = field(record, "client").map(str::to_owned);
+    told.or_else(|| peer.remote().map(|remote| remote.ip().to_string()))
+}
+
 fn combined(peer: &Peer, now: SystemTime, record: &Record, took: Duration) -> Line {
     let mut text = String::with_capacity(160 + record.request.len());
-    let _ = match peer.remote() {
-        Some(remote) => write!(text, "{}", remote.ip()),
-        None => write!(text, "local"),
-    };
-    let _ = write!(text, " - - [{}] {:?} ", Date(now), Escaped(&record.request));
+    let remote = remote(peer, record);
+    // A name with a space would be two fields.
+    let user = field(record, "user").unwrap_or("-");
+    let user = user.replace(|char: char| !char.is_ascii_graphic(), "_");
+    let _ = write!(text, "{} - {user} ", remote.as_deref().unwrap_or("local"));
+    let _ = write!(text, "[{}] {:?} ", Date(now), Escaped(&record.request));
     let _ = match record.status {
         Some(status) => write!(text, "{status} "),
         None => write!(text, "- "),
@@ -81,9 +88,10 @@ fn combined(peer: &Peer, now: SystemTime, record: &Record, took: Duration) -> Li
 
 fn json(peer: &Peer, now: SystemTime, record: &Record, took: Duration) -> Line {
     let mut text = String::with_capacity(240 + record.request.len());
-    let remote = peer.remote().map(|remote| remote.ip().to_string());
+    let remote = remote(peer, record);
     let _ = write!(text, "{{\"time\":{}", Json(Some(&Iso(now).to_string())));
     let _ = write!(text, ",\"remote\":{}", Json(remote.as_deref()));
+    let _ = write!(text, ",\"user\":{}", Json(field(record, "user")));
     let _ = write!(text, ",\"host\":{}", Json(field(record, "host")));
     let _ = write!(text, ",\"request\":{}", Json(Some(&record.request)));
     let _ = match record.status {
@@ -157,10 +165,17 @@ mod tests {
     use super::*;
 
     fn line(format: LogFormat) -> String {
+        line_with(format, &[])
+    }
+
+    fn line_with(format: LogFormat, told: &[(&'static str, &str)]) -> String {
+        let mut fields =
+            vec![("host", "ä.example".to_owned()), ("user_agent", "a \"b\"".to_owned())];
+        fields.extend(told.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let record = Record {
             request: "GET /\n HTTP/1.1".to_owned(),
             status: Some(200),
-            fields: vec![("host", "ä.example".to_owned()), ("user_agent", "a \"b\"".to_owned())],
+            fields,
             head_bytes: 100,
         };
         let peer = Peer { remote: Some("192.0.2.7:80".parse().unwrap()), ..Peer::default() };
@@ -180,11 +195,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_layer_knows_of_the_client_goes_before_and_stays_one_field() {
+        let told = [("client", "2001:db8::7"), ("user", "al ice\n")];
+        let line = line_with(LogFormat::Combined, &told);
+        assert!(line.starts_with("2001:db8::7 - al_ice_ [28/Nov/2026"), "{line}");
+        let line = line_with(LogFormat::Json, &told);
+        let says = "\"remote\":\"2001:db8::7\",\"user\":\"al ice\\u000a\"";
+        assert!(line.contains(says), "{line}");
+    }
+
+    #[test]
     fn a_line_of_json_has_the_host_too_and_nothing_that_is_not_printable() {
         assert_eq!(
             line(LogFormat::Json),
             "{\"time\":\"2026-11-28T12:00:01Z\",\"remote\":\"192.0.2.7\",\
-             \"host\":\"\\u00e4.example\",\"request\":\"GET /\\u000a HTTP/1.1\",\"status\":200,\
+             \"user\":null,\"host\":\"\\u00e4.example\",\"request\":\"GET /\\u000a HTTP/1.1\",\"status\":200,\
              \"referer\":null,\"user_agent\":\"a \\\"b\\\"\",\"seconds\":0.000087,\"bytes\":512}\n"
         );
     }

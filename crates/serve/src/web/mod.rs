@@ -10,7 +10,9 @@
 //!
 //! A handler may have another one inside: [`Headers`] adds fields to every answer, [`Cors`] lets
 //! scripts of other sites read them, [`Redirects`] and [`Https`] send clients elsewhere,
-//! [`Missing`] has a page for paths that lead nowhere, [`Hosts`] tells sites apart by their names.
+//! [`Missing`] has a page for paths that lead nowhere, [`Hosts`] tells sites apart by their names,
+//! [`Forwarded`] believes a proxy what it says of its clients, [`RequestLimit`] limits how often
+//! they ask, [`BasicAuth`] wants their passwords.
 //!
 //! # How it is asked
 //!
@@ -63,6 +65,8 @@ mod user;
 pub(crate) use cgi::judge as judge_script;
 pub use cgi::{Cgi, kill_scripts};
 pub use files::Files;
-pub use layers::{Cors, Headers, Hosts, Https, Missing, Redirects};
+pub use layers::{
+    BasicAuth, Cors, Forwarded, Headers, Hosts, Https, Missing, Network, Redirects, RequestLimit,
+};
 pub use site::{Call, Handler, Peer, Site};
 pub use user::User;

@@ -37,7 +37,7 @@ use std::io::{self, Read};
 use ::http::{Method, Request, Response, StatusCode, Version, header};
 
 pub use limits::Limits;
-pub use service::{Answer, Content, Service, text};
+pub use service::{Answer, Content, Noted, Service, text};
 
 use crate::{Decoded, Exchange, Malformed, Next, Protocol, Record};
 use answer::Manner;
@@ -163,6 +163,11 @@ impl<S: Service> Protocol for Http<S> {
         let keep = framing.keep && !exchange.last && body.leaves_connection_usable();
         if let Some(record) = exchange.record.as_deref_mut() {
             record.status = Some(answer.status().as_u16());
+            if let Some(Noted { client, user }) = answer.extensions().get() {
+                let client = client.map(|client| ("client", client.to_string()));
+                let user = user.clone().map(|user| ("user", user));
+                record.fields.extend(client.into_iter().chain(user));
+            }
         }
         let manner = Manner { is_head, is_old, keep };
         let begin = exchange.reply.bytes().len();

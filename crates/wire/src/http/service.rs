@@ -4,12 +4,23 @@ use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{HeaderValue, Response, StatusCode, header};
 
 /// A response, with what its body is made of.
 pub type Answer = Response<Content>;
+
+/// The client of a request, as whoever answered it knows better than the connection does: an
+/// extension of the [`Answer`], for the access log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Noted {
+    /// Its address, which a proxy has told.
+    pub client: Option<IpAddr>,
+    /// Its name, which it has proven.
+    pub user: Option<String>,
+}
 
 /// Answers requests: static files, a CGI folder, or a closure.
 ///

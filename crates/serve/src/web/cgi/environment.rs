@@ -63,7 +63,8 @@ pub(crate) fn of(
     let remote = remote.unwrap_or_default();
     text("REMOTE_ADDR", &remote);
     text("REMOTE_HOST", &remote);
-    if let Some(remote) = peer.remote {
+    // One that a proxy tells of has none.
+    if let Some(remote) = peer.remote.filter(|remote| remote.port() != 0) {
         text("REMOTE_PORT", &remote.port().to_string());
     }
     if let Some(local) = peer.local {

@@ -15,13 +15,18 @@
 //! | `forwarded` | the client and its scheme, as a trusted proxy tells them |
 //! | `fields` | extra fields in every answer |
 //! | `cors` | scripts of other sites may read the answers |
+//! | `limit` | so many requests of each client |
+//! | `auth` | only those who know a password |
 //! | `redirects` | paths that have moved, and http → https |
 //! | `missing` | a page, or another file, for paths that lead nowhere |
 //! | `hosts` | a handler per name of the site |
 
+mod auth;
 mod cors;
 mod fields;
+mod forwarded;
 mod hosts;
+mod limit;
 mod missing;
 mod redirects;
 #[cfg(test)]
@@ -33,9 +38,12 @@ use http::uri::Authority;
 use http::{HeaderValue, StatusCode, header};
 use overlapped_wire::http::Answer;
 
+pub use auth::BasicAuth;
 pub use cors::Cors;
 pub use fields::Headers;
+pub use forwarded::{Forwarded, Network};
 pub use hosts::Hosts;
+pub use limit::RequestLimit;
 pub use missing::Missing;
 pub use redirects::{Https, Redirects};
 

@@ -1,5 +1,7 @@
 //! Layers around files, and around functions.
 
+mod clients;
+
 use std::fs;
 use std::path::Path;
 

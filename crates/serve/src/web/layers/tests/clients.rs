@@ -1,0 +1,183 @@
+//! Layers that tell clients apart.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use http::StatusCode;
+use overlapped_wire::http::{Noted, text};
+
+use super::{ask, ask_as, say};
+use crate::web::files::tests::{Got, request};
+use crate::web::{BasicAuth, Call, Forwarded, Handler, Network, Peer, RequestLimit, User};
+
+fn from(address: &str) -> Peer {
+    let remote = address.parse::<std::net::IpAddr>().ok().map(|ip| SocketAddr::new(ip, 1234));
+    Peer { remote, ..Peer::default() }
+}
+
+/// Says what a handler sees of the client.
+fn who(call: Call<'_>) -> overlapped_wire::http::Answer {
+    let Peer { remote, secure, .. } = call.peer;
+    let user = call.request.extensions().get::<User>().map_or("-", User::name);
+    let remote = remote.map_or("local".to_owned(), |remote| remote.ip().to_string());
+    text(StatusCode::OK, format!("{remote} {secure} {user}"))
+}
+
+#[test]
+fn networks_hold_their_addresses() {
+    for (network, inside, outside) in [
+        (
+            "10.0.0.0/8",
+            &["10.0.0.0", "10.255.1.2", "::ffff:10.1.2.3"][..],
+            &["11.0.0.0", "::1"][..],
+        ),
+        ("192.0.2.7", &["192.0.2.7"], &["192.0.2.8"]),
+        ("0.0.0.0/0", &["1.2.3.4"], &["::1"]),
+        ("2001:db8::/32", &["2001:db8:1::1"], &["2001:db9::1", "10.0.0.1"]),
+        ("::/0", &["::1"], &["1.2.3.4"]),
+        ("unix", &[], &["127.0.0.1"]),
+    ] {
+        let parsed: Network = network.parse().unwrap();
+        for (addresses, expected) in [(inside, true), (outside, false)] {
+            for address in addresses {
+                let holds = parsed.contains(Some(address.parse().unwrap()));
+                assert_eq!(holds, expected, "{network} {address}");
+            }
+        }
+        assert_eq!(parsed.contains(None), network == "unix");
+    }
+    for wrong in ["", "10.0.0.0/33", "::/129", "10.0.0", "10.0.0.0/-1", "a", "10.0.0.0/8/8"] {
+        assert!(wrong.parse::<Network>().is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn only_trusted_proxies_tell_who_a_client_is() {
+    let trusted = ["10.0.0.0/8", "unix"].map(|text| text.parse().unwrap());
+    let site = Forwarded::new(trusted, who);
+    let seen = |peer: &str, fields: &[(&str, &str)]| {
+        ask_as(&site, from(peer), "GET", "/", fields).text().to_owned()
+    };
+    let told = ("x-forwarded-for", "192.0.2.9");
+    let https = ("x-forwarded-proto", "https");
+    assert_eq!(seen("198.51.100.1", &[told, https]), "198.51.100.1 false -");
+    assert_eq!(seen("10.1.2.3", &[told, https]), "192.0.2.9 true -");
+    assert_eq!(seen("", &[told]), "192.0.2.9 false -");
+    assert_eq!(seen("10.1.2.3", &[]), "10.1.2.3 false -");
+    for (list, client) in [
+        ("6.6.6.6, 192.0.2.9", "192.0.2.9"),
+        ("6.6.6.6, 192.0.2.9, 10.9.9.9", "192.0.2.9"),
+        ("10.3.3.3, 10.9.9.9", "10.3.3.3"),
+        ("192.0.2.9:4711", "192.0.2.9"),
+        ("[2001:db8::7]:80", "2001:db8::7"),
+        ("2001:db8::7", "2001:db8::7"),
+        ("6.6.6.6, unknown, 10.9.9.9", "10.9.9.9"),
+        ("unknown", "10.1.2.3"),
+        ("", "10.1.2.3"),
+        ("evil\t6.6.6.6", "10.1.2.3"),
+    ] {
+        let seen = seen("10.1.2.3", &[("x-forwarded-for", list)]);
+        assert_eq!(seen, format!("{client} false -"), "{list}");
+    }
+    let two = [("x-forwarded-for", "6.6.6.6"), told];
+    assert_eq!(seen("10.1.2.3", &two), "192.0.2.9 false -", "the last field goes before");
+    let both = [https, ("x-forwarded-proto", "http")];
+    assert_eq!(seen("10.1.2.3", &both), "10.1.2.3 false -");
+    let request = request("GET", "/", &[told]);
+    let answer = site.handle(Call::new(request, &mut std::io::empty(), from("10.1.2.3")));
+    let noted = answer.extensions().get::<Noted>().unwrap();
+    assert_eq!(noted.client, Some("192.0.2.9".parse().unwrap()), "the access log is told");
+}
+
+#[test]
+fn a_client_that_asks_too_often_is_told_when_to_come_again() {
+    let site = RequestLimit::new(NonZeroU32::new(2).unwrap(), say("x"));
+    let get = |peer: &str| ask_as(&site, from(peer), "GET", "/", &[]);
+    let mut refused = 0;
+    for _ in 0..60 {
+        let got = get("192.0.2.1");
+        if got.status == 429 {
+            let seconds: u64 = got.field("retry-after").parse().unwrap();
+            assert!((1..=2).contains(&seconds), "{seconds}");
+            refused += 1;
+        }
+    }
+    // Twenty at once, and two more for each second that this took.
+    assert!(refused > 0, "none of 60 was refused");
+    assert_eq!(get("192.0.2.2").status, 200, "another client");
+}
+
+fn basic(both: &str) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(both))
+}
+
+#[test]
+fn only_who_knows_a_password_comes_in() {
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("users");
+    let write = |users: &[(&str, &str)]| {
+        let lines = users
+            .iter()
+            .map(|(name, password)| format!("{name}:{}\n", bcrypt::hash(password, 4).unwrap()));
+        fs::write(&file, lines.collect::<String>()).unwrap();
+    };
+    write(&[("alice", "s:cret"), ("bob", "pass")]);
+    overlapped::run(|| {
+        let site = BasicAuth::new(&file, who).unwrap();
+        let got = |field: &str| ask(&site, "GET", "/", &[("authorization", field)]);
+        for _ in 0..3 {
+            let right = got(&basic("alice:s:cret"));
+            assert_eq!((right.status.as_u16(), right.text()), (200, "local false alice"));
+            assert_eq!(right.field("cache-control"), "private");
+        }
+        for wrong in ["alice:", "bob:s:cret", "nobody:pass", "alice"] {
+            assert_eq!(got(&basic(wrong)).status, 401, "{wrong}");
+        }
+        for wrong in ["", "Basic", "Basic !!", "Bearer abc", &basic("alice:s:cret\0")] {
+            let answer: Got = got(wrong);
+            assert_eq!(answer.status, 401, "{wrong:?}");
+            assert!(answer.field("www-authenticate").starts_with("Basic realm="));
+        }
+        assert_eq!(ask(&site, "GET", "/", &[]).status, 401);
+        let two = [("authorization", &*basic("a:b")), ("authorization", &*basic("alice:s:cret"))];
+        assert_eq!(ask(&site, "GET", "/", &two).status, 401, "two fields");
+        // The file is read again: a password that was right is not remembered any more.
+        write(&[("alice", "other password"), ("eve", "x")]);
+        assert_eq!(got(&basic("alice:s:cret")).status, 401);
+        assert_eq!(got(&basic("alice:other password")).status, 200);
+        fs::write(&file, "nonsense\n").unwrap();
+        assert_eq!(got(&basic("eve:x")).status, 200, "a broken file leaves the users as they were");
+    })
+    .unwrap();
+}
+
+#[test]
+fn whoever_guesses_passwords_has_few_tries_and_others_are_not_disturbed() {
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("users");
+    fs::write(&file, format!("alice:{}\n", bcrypt::hash("secret", 4).unwrap())).unwrap();
+    overlapped::run(|| {
+        let site = BasicAuth::new(&file, say("x")).unwrap();
+        let try_it = |peer: &str, both: &str| {
+            let field = [("authorization", &*basic(both))];
+            ask_as(&site, from(peer), "GET", "/", &field)
+        };
+        let tried = |count: usize| {
+            let wrong =
+                (0..count).map(|n| try_it("192.0.2.1", &format!("alice:{n}")).status.as_u16());
+            wrong.filter(|status| *status == 429).count()
+        };
+        assert_eq!(tried(30), 0);
+        // At most one more for each ten seconds.
+        assert!(tried(20) > 0);
+        let refused = try_it("192.0.2.1", "alice:secret");
+        assert_eq!(refused.status, 429, "a right guess among wrong ones is not to be seen");
+        assert!(refused.field("retry-after").parse::<u64>().unwrap() >= 1);
+        for _ in 0..100 {
+            assert_eq!(try_it("192.0.2.2", "alice:secret").status, 200);
+        }
+    })
+    .unwrap();
+}

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::plan::{Listening, Name, Wanted};
+use super::rights::{Mode, Owner};
 use super::site::Content;
 use super::source::{Position, Source, Text};
 use super::values::{Limits, LogFormat, Process, Span};
@@ -37,6 +38,8 @@ struct Entry {
     listen: Vec<String>,
     #[serde(default)]
     proxy_protocol: bool,
+    socket_mode: Option<Mode>,
+    socket_owner: Option<Owner>,
     #[serde(default)]
     tls: Vec<Certificate>,
     #[serde(default)]
@@ -107,6 +110,8 @@ impl Entry {
             tls_cert,
             tls_key,
             proxy_protocol: self.proxy_protocol,
+            socket_mode: self.socket_mode,
+            socket_owner: self.socket_owner,
         };
         let content = self.http.map(|content| content.beneath(base));
         Ok(Wanted { name, listening, limits: self.limits, content, source })

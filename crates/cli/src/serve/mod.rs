@@ -12,6 +12,7 @@
 //! | `values` | durations, sizes, limits, as flags and as keys of the file |
 //! | `site` | what an HTTP server serves |
 //! | `layers` | what is around that |
+//! | `rights` | mode and owner of Unix sockets |
 //! | `plan` | from what is wanted to a server that listens |
 //! | `config` | the file |
 //! | `source` | the place of each value in it, for messages |
@@ -24,6 +25,7 @@ mod check;
 mod config;
 mod layers;
 mod plan;
+mod rights;
 mod site;
 mod source;
 mod values;

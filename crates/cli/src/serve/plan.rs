@@ -11,6 +11,7 @@ use overlapped_wire::line::Line;
 use overlapped_wire::zen::{self, Zen};
 use serde::Deserialize;
 
+use super::rights::{Mode, Owner};
 use super::site::{Content, Site};
 use super::source::Source;
 use super::values::{Limits, LogFormat, Process, Span};
@@ -68,6 +69,12 @@ pub(super) struct Listening {
     /// The certificate's key (PEM); as many as there are certificates, in the same order
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub(super) tls_key: Vec<PathBuf>,
+    /// The mode of Unix sockets, such as 660: who may write may connect [default: by the umask]
+    #[arg(long, value_name = "MODE")]
+    pub(super) socket_mode: Option<Mode>,
+    /// To whom Unix sockets belong: user, user:group or :group, by names or numbers
+    #[arg(long, value_name = "OWNER")]
+    pub(super) socket_owner: Option<Owner>,
     /// Requires the PROXY protocol (v1 or v2) in front of everything else: for addresses that only
     /// a proxy can reach, whose word on clients' addresses is taken
     #[arg(long)]
@@ -130,6 +137,13 @@ impl Wanted {
                 tls_cert.len(),
                 tls_key.len()
             );
+        }
+        let has_rights =
+            self.listening.socket_mode.is_some() || self.listening.socket_owner.is_some();
+        if has_rights && !self.listening.listen.iter().any(|on| on.starts_with("unix:")) {
+            let key = if self.listening.socket_mode.is_some() { "mode" } else { "owner" };
+            let place = self.source.place(&format!("socket-{key}"), None);
+            bail!("{place}: only Unix sockets have a mode and an owner: listen on unix:/path");
         }
         let tls = self.tls()?;
         Ok(Ready { wanted: self, service, tls })
@@ -197,6 +211,12 @@ impl Ready {
         }
         if self.wanted.listening.proxy_protocol {
             listen = listen.proxy_protocol();
+        }
+        if let Some(Mode(mode)) = self.wanted.listening.socket_mode {
+            listen = listen.socket_mode(mode);
+        }
+        if let Some(Owner { user, group }) = self.wanted.listening.socket_owner {
+            listen = listen.socket_owner(user, group);
         }
         listen
     }

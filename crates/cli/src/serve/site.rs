@@ -43,8 +43,9 @@ pub(super) struct Content {
     /// The Cache-Control of every file, such as max-age=3600 [default: none]
     #[arg(long, value_name = "VALUE")]
     cache_control: Option<String>,
-    /// Sends texts as they are, where no packed file (.br, .zst, .gz) is beside them
-    #[arg(long)]
+    /// Sends texts as they are, where no packed file (.br, .zst, .gz) is beside them; else those of
+    /// up to 1 MiB are packed with brotli, zstd or gzip
+    #[arg(long, alias = "no-compression")]
     #[serde(default)]
     no_gzip: bool,
     /// Runs the executable files of this folder as CGI scripts (RFC 3875)

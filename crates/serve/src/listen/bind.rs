@@ -7,15 +7,15 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use super::explain::{explain, no_address};
-use super::{Address, adopt};
+use super::{Address, Listen, Rights, adopt};
 
 /// Clients that may wait to be accepted; `net.core.somaxconn` bounds it.
 const BACKLOG: i32 = 4096;
@@ -39,7 +39,8 @@ pub(crate) enum Found {
 }
 
 /// Binds what `on` says, unless it was handed over.
-pub(crate) fn bind(on: &str) -> io::Result<Bound> {
+pub(crate) fn bind(listen: &Listen) -> io::Result<Bound> {
+    let on = &*listen.on;
     if let Some(name) = on.strip_prefix("fd:") {
         let sockets = adopt::take_named(name)?;
         return adopted(sockets, Found::ByName(name.to_owned()));
@@ -49,6 +50,7 @@ pub(crate) fn bind(on: &str) -> io::Result<Bound> {
         return match adopt::take(&address)? {
             sockets if sockets.is_empty() => {
                 let socket = unix(Path::new(path)).map_err(|error| explain(&address, &error))?;
+                let socket = begin(socket, Path::new(path), listen.rights)?;
                 Ok(Bound { address, sockets: vec![socket], found: Found::ByAddress })
             }
             sockets => adopted(sockets, Found::ByAddress),
@@ -149,9 +151,10 @@ fn ready(socket: &SockRef<'_>, address: &Address) -> io::Result<()> {
     socket.set_cloexec(true)
 }
 
-/// A socket that a crashed server has left behind is removed: nobody answers there.
-fn unix(path: &Path) -> io::Result<OwnedFd> {
-    let listener = match UnixListener::bind(path) {
+/// A socket that is bound to `path`, to which nobody can connect yet. One that a crashed server has
+/// left behind is removed: nobody answers there.
+fn unix(path: &Path) -> io::Result<Socket> {
+    match unix_at(path) {
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
             if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
                 return Err(ErrorKind::AlreadyExists.into());
@@ -159,15 +162,48 @@ fn unix(path: &Path) -> io::Result<OwnedFd> {
             match UnixStream::connect(path) {
                 Err(refused) if refused.kind() == ErrorKind::ConnectionRefused => {
                     std::fs::remove_file(path)?;
-                    UnixListener::bind(path)?
+                    unix_at(path)
                 }
-                _ => return Err(error),
+                _ => Err(error),
             }
         }
-        bound => bound?,
-    };
-    listener.set_nonblocking(true)?;
-    let fd = OwnedFd::from(listener);
-    SockRef::from(&fd.as_fd()).listen(BACKLOG)?;
-    Ok(fd)
+        bound => bound,
+    }
+}
+
+fn unix_at(path: &Path) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    Ok(socket)
+}
+
+/// Gives a bound socket its rights, and listens: before, nobody can connect to it.
+fn begin(socket: Socket, path: &Path, rights: Rights) -> io::Result<OwnedFd> {
+    let done = set_rights(path, rights).and_then(|()| {
+        socket.set_nonblocking(true)?;
+        socket.listen(BACKLOG)
+    });
+    match done {
+        Ok(()) => Ok(socket.into()),
+        Err(error) => {
+            let _ = std::fs::remove_file(path);
+            let text = format!(
+                "cannot listen on unix:{}: its mode and its owner cannot be set: {error}. Only \
+                 root may give a socket to another user; everybody to a group of one's own.",
+                path.display()
+            );
+            Err(io::Error::new(error.kind(), text))
+        }
+    }
+}
+
+fn set_rights(path: &Path, rights: Rights) -> io::Result<()> {
+    let Rights { mode, user, group } = rights;
+    if user.is_some() || group.is_some() {
+        std::os::unix::fs::lchown(path, user, group)?;
+    }
+    match mode {
+        Some(mode) => std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)),
+        None => Ok(()),
+    }
 }

@@ -66,6 +66,15 @@ pub struct Listen {
     pub(crate) proxy: bool,
     pub(crate) tls: Option<Tls>,
     pub(crate) watched: bool,
+    pub(crate) rights: Rights,
+}
+
+/// The rights of a Unix socket; what is not said is as the system has it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Rights {
+    pub(crate) mode: Option<u32>,
+    pub(crate) user: Option<u32>,
+    pub(crate) group: Option<u32>,
 }
 
 impl Listen {
@@ -82,6 +91,7 @@ impl Listen {
             proxy: false,
             tls: None,
             watched: false,
+            rights: Rights::default(),
         }
     }
 
@@ -96,6 +106,20 @@ impl Listen {
     /// Speaks TLS.
     pub fn tls(mut self, tls: Tls) -> Listen {
         self.tls = Some(tls);
+        self
+    }
+
+    /// The mode of a Unix socket, such as 0o660: who may write to it may connect. Nobody can
+    /// connect before the socket has it. Default: as the process's umask leaves it.
+    pub fn socket_mode(mut self, mode: u32) -> Listen {
+        self.rights.mode = Some(mode);
+        self
+    }
+
+    /// The user and the group to whom a Unix socket belongs, by their numbers. Default: those of
+    /// the process.
+    pub fn socket_owner(mut self, user: Option<u32>, group: Option<u32>) -> Listen {
+        (self.rights.user, self.rights.group) = (user, group);
         self
     }
 

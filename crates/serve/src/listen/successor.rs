@@ -27,8 +27,8 @@ const FIRST: i32 = 3;
 /// A successor that has not begun to serve by then is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Starts a successor and waits until it serves.
-pub(crate) fn start(command: &[OsString], sockets: Vec<(String, OwnedFd)>) -> io::Result<()> {
+/// Starts a successor and waits until it serves; its process.
+pub(crate) fn start(command: &[OsString], sockets: Vec<(String, OwnedFd)>) -> io::Result<u32> {
     let (reader, writer) = std::io::pipe()?;
     let mut child = spawn(command, sockets, writer.into())?;
     let id = child.id();
@@ -36,7 +36,7 @@ pub(crate) fn start(command: &[OsString], sockets: Vec<(String, OwnedFd)>) -> io
     let mut word = [0; 16];
     let heard = timeout(PATIENCE, || ready.read(&mut word));
     if matches!(heard, Ok(1..)) {
-        return Ok(());
+        return Ok(id);
     }
     // It has ended, or will not begin.
     let _ = child.kill();

@@ -26,6 +26,7 @@
 mod control;
 mod drain;
 mod guest;
+mod notify;
 mod run;
 mod venue;
 mod worker;
@@ -257,7 +258,7 @@ impl Server {
     }
 
     fn add(&mut self, listen: Listen, factory: Box<dyn Factory>) -> io::Result<Address> {
-        let bound = listen::bind(&listen.on)?;
+        let bound = listen::bind(&listen)?;
         let address = bound.address.clone();
         let path = match &address {
             Address::Unix(path) => Some(path.clone()),
@@ -277,6 +278,10 @@ impl Server {
     /// [`lame_duck`](Server::lame_duck) time, nothing is accepted any more, idle connections are
     /// closed, requests in work are finished within the grace time, and what is left is cut. A
     /// second signal cuts at once (or ends the lame-duck time; then it is the third one that cuts).
+    ///
+    /// A service manager that has set `NOTIFY_SOCKET` is told when clients are served, when files
+    /// are read again, which process goes on after a hot restart, and when the server stops
+    /// (sd_notify(3)).
     ///
     /// # Errors
     /// No scheduler, thread or log could be had; the text says why.

@@ -12,7 +12,7 @@ use overlapped::{Builder, port, spawn};
 
 use super::control::{Handle, Order};
 use super::worker::{Part, be_watched, work};
-use super::{Listener, Server, Site};
+use super::{Listener, Server, Site, notify};
 use crate::Totals;
 use crate::listen::{adopt, successor};
 use crate::watch::Log;
@@ -89,6 +89,7 @@ impl Running {
         drop(spawn(move || be_watched(&site, watched)));
         let workers = self.place_workers()?;
         successor::tell_predecessor();
+        notify::ready();
         let orders = self.obey()?;
         self.leave(&orders);
         self.begin_to_stop();
@@ -121,7 +122,11 @@ impl Running {
         loop {
             match orders.recv().map_err(io::Error::other)? {
                 Order::Stop => return Ok(orders),
-                Order::Reload => self.reload(),
+                Order::Reload => {
+                    notify::reloading();
+                    self.reload();
+                    notify::ready();
+                }
                 Order::Restart => match self.restart() {
                     Ok(()) => return Ok(orders),
                     Err(error) => tracing::error!("no restart: {error}"),
@@ -133,6 +138,9 @@ impl Running {
     /// Serves on, for those who have not heard yet that this ends.
     fn leave(&self, orders: &Receiver<Order>) {
         self.site.leaving.set();
+        if !self.site.succeeded.load(Relaxed) {
+            notify::stopping();
+        }
         let lame_duck = self.server.lame_duck;
         if lame_duck.is_zero() {
             return;
@@ -170,7 +178,7 @@ impl Running {
         };
         let started = successor::start(&command, sockets);
         self.server.successor = Some(command);
-        started?;
+        notify::succeeded_by(started?);
         self.site.succeeded.store(true, Relaxed);
         for listener in &mut self.server.listeners {
             // Its name is the successor's now.

@@ -20,8 +20,8 @@ pub enum LogFormat {
     /// ```
     #[default]
     Combined,
-    /// An object of JSON in each line: `time`, `remote`, `user`, `host`, `request`, `status`, `referer`,
-    /// `user_agent`, `seconds`, `bytes`. What is not known is `null`.
+    /// An object of JSON in each line: `time`, `remote`, `user`, `host`, `request`, `status`,
+    /// `referer`, `user_agent`, `seconds`, `bytes`. What is not known is `null`.
     Json,
 }
 
@@ -209,7 +209,8 @@ mod tests {
         assert_eq!(
             line(LogFormat::Json),
             "{\"time\":\"2026-11-28T12:00:01Z\",\"remote\":\"192.0.2.7\",\
-             \"user\":null,\"host\":\"\\u00e4.example\",\"request\":\"GET /\\u000a HTTP/1.1\",\"status\":200,\
+             \"user\":null,\"host\":\"\\u00e4.example\",\
+             \"request\":\"GET /\\u000a HTTP/1.1\",\"status\":200,\
              \"referer\":null,\"user_agent\":\"a \\\"b\\\"\",\"seconds\":0.000087,\"bytes\":512}\n"
         );
     }

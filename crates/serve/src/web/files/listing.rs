@@ -15,7 +15,7 @@ use overlapped_wire::http::{Answer, Content};
 use rustix::io::Errno;
 
 use super::entries::{Column, Entries, Entry, READ_MAX, SHOWN_MAX, Sorting};
-use super::form::{Coding, gzip, wanted};
+use super::form::{Coding, pack, wanted};
 use super::{Config, mime};
 use crate::web::page::{self, Escaped, STYLE};
 use crate::web::{Call, target};
@@ -23,12 +23,12 @@ use crate::web::{Call, target};
 /// The page of the folder `path`, which is open as `fd`.
 pub(super) fn answer(call: &Call<'_>, config: &Config, path: Vec<u8>, fd: OwnedFd) -> Answer {
     let sorting = Sorting::of(call.request.uri().query().unwrap_or_default());
-    let accepts_gzip = wanted(call.request.headers()).any(|coding| coding == Coding::Gzip);
+    let coding = wanted(call.request.headers()).next().filter(|coding| *coding != Coding::Identity);
     let (config, prefix) = (config.clone(), call.prefix.to_owned());
     let job = move || {
         let entries = Entries::read(&config, &path, fd, sorting)?;
         let page = Listing { entries }.page(&prefix, &path, sorting);
-        let packed = accepts_gzip.then(|| gzip(page.as_bytes()).ok()).flatten();
+        let packed = coding.and_then(|coding| Some((coding, pack(page.as_bytes(), coding).ok()?)));
         Ok::<_, Errno>((page, packed))
     };
     let (page, packed) = match unblock(job) {
@@ -46,8 +46,10 @@ pub(super) fn answer(call: &Call<'_>, config: &Config, path: Vec<u8>, fd: OwnedF
     let headers = answer.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-    if let Some(packed) = packed {
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    if let Some((coding, packed)) = packed
+        && let Some((name, _)) = coding.name()
+    {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
         *answer.body_mut() = Content::Bytes(Cow::Owned(packed));
     }
     answer

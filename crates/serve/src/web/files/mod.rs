@@ -55,7 +55,7 @@ const METHODS: &str = "GET, HEAD, OPTIONS";
 /// | conditions | `If-Match`, `If-None-Match`, `If-(Un)Modified-Since`, `If-Range` (RFC 9110) |
 /// | entity tags | time of the last change in nanoseconds, and size |
 /// | ranges | one or several, at most 16 |
-/// | codings | `x.br`, `x.zst`, `x.gz` beside `x`, not older; else gzip of texts up to 1 MiB |
+/// | codings | `x.br`, `x.zst`, `x.gz` beside `x`, not older; else made of texts up to 1 MiB |
 /// | folders | `index.html`; else a [listing](Files::listing), if wanted |
 /// | not served | names that begin with a dot, except `.well-known`; what is no regular file |
 /// | links | those that stay beneath the folder; absolute ones never |
@@ -153,8 +153,8 @@ impl Files {
         self
     }
 
-    /// Whether texts are packed with gzip on the way, where no packed file is beside them. Default:
-    /// yes.
+    /// Whether texts are packed on the way, with brotli, zstd or gzip, where no packed file is
+    /// beside them. Default: yes.
     #[must_use]
     pub fn packing(mut self, packing: bool) -> Files {
         self.change().packing = packing;

@@ -189,12 +189,17 @@ impl Resource {
     }
 
     /// The same, packed: what `bytes` are.
-    pub(crate) fn packed(config: &Config, plain: &Resource, bytes: Vec<u8>) -> Resource {
+    pub(crate) fn packed(
+        config: &Config,
+        plain: &Resource,
+        coding: Coding,
+        bytes: Vec<u8>,
+    ) -> Resource {
         let mut resource = Resource {
             key: Rc::clone(&plain.key),
             name: plain.name.clone(),
             whole: plain.whole.clone(),
-            coding: Coding::Packed,
+            coding,
             stamp: plain.stamp,
             headers: HeaderMap::with_capacity(8),
             modified: plain.modified,
@@ -226,7 +231,7 @@ impl Resource {
         {
             headers.insert(LAST_MODIFIED, date);
         }
-        if self.coding != Coding::Packed {
+        if !self.coding.is_packed() {
             headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         }
         if let Some((name, _)) = self.coding.name() {

@@ -15,12 +15,16 @@ pub(crate) enum Coding {
     /// From a file beside it.
     Gzip,
     /// Packed by the server.
-    Packed,
+    PackedBrotli,
+    /// Packed by the server.
+    PackedZstd,
+    /// Packed by the server.
+    PackedGzip,
 }
 
 impl Coding {
     /// How many there are.
-    pub(crate) const COUNT: usize = 5;
+    pub(crate) const COUNT: usize = 7;
 
     /// What tells its entity tag from those of the other forms.
     pub(crate) fn tag(self) -> &'static str {
@@ -29,7 +33,9 @@ impl Coding {
             Coding::Brotli => "-br",
             Coding::Zstd => "-zst",
             Coding::Gzip => "-gz",
-            Coding::Packed => "-gzip",
+            Coding::PackedBrotli => "-brotli",
+            Coding::PackedZstd => "-zstd",
+            Coding::PackedGzip => "-gzip",
         }
     }
 
@@ -37,10 +43,25 @@ impl Coding {
     pub(crate) fn name(self) -> Option<(&'static str, &'static str)> {
         match self {
             Coding::Identity => None,
-            Coding::Brotli => Some(("br", ".br")),
-            Coding::Zstd => Some(("zstd", ".zst")),
-            Coding::Gzip | Coding::Packed => Some(("gzip", ".gz")),
+            Coding::Brotli | Coding::PackedBrotli => Some(("br", ".br")),
+            Coding::Zstd | Coding::PackedZstd => Some(("zstd", ".zst")),
+            Coding::Gzip | Coding::PackedGzip => Some(("gzip", ".gz")),
         }
+    }
+
+    /// The same coding as the server makes it; `None` for the content as it is.
+    pub(crate) fn packed(self) -> Option<Coding> {
+        match self {
+            Coding::Identity => None,
+            Coding::Brotli | Coding::PackedBrotli => Some(Coding::PackedBrotli),
+            Coding::Zstd | Coding::PackedZstd => Some(Coding::PackedZstd),
+            Coding::Gzip | Coding::PackedGzip => Some(Coding::PackedGzip),
+        }
+    }
+
+    /// Whether the server makes it.
+    pub(crate) fn is_packed(self) -> bool {
+        self.packed() == Some(self)
     }
 }
 

@@ -1,9 +1,9 @@
 //! Which form of a file's content suits a client: as it is, packed beside it, or packed here.
 
 mod encoding;
+mod pack;
 
 use std::ffi::CString;
-use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use super::find::Finder;
 use super::resource::{Body, Resource, Stamp};
 use crate::web::beneath::stat_path;
 pub(super) use encoding::{Coding, wanted};
+pub(super) use pack::pack;
 
 /// Smaller files are not worth packing; larger ones take too long (25 ms of a processor for this).
 const PACKED_SIZES: std::ops::RangeInclusive<u64> = 1 << 10..=1 << 20;
@@ -29,21 +30,19 @@ impl Finder<'_> {
         if !plain.compressible || !request.headers().contains_key(http::header::ACCEPT_ENCODING) {
             return plain;
         }
-        let is_alone = self.is_alone(&plain);
-        for coding in wanted(request.headers()) {
-            if coding == Coding::Identity {
-                break;
-            }
-            if !is_alone && let Some(sibling) = self.sibling(&plain, coding) {
-                return sibling;
-            }
-            // A range of what is packed anew each time would be a range of nothing certain.
-            if coding == Coding::Gzip
-                && !request.headers().contains_key(RANGE)
-                && let Some(packed) = self.packed(&plain)
-            {
-                return packed;
-            }
+        let wanted = || wanted(request.headers()).filter(|coding| *coding != Coding::Identity);
+        // What somebody has packed goes before what is packed here: it is smaller, and has ranges.
+        if !self.is_alone(&plain)
+            && let Some(sibling) = wanted().find_map(|coding| self.sibling(&plain, coding))
+        {
+            return sibling;
+        }
+        // A range of what is packed anew each time would be a range of nothing certain.
+        if !request.headers().contains_key(RANGE)
+            && let Some(coding) = wanted().find_map(Coding::packed)
+            && let Some(packed) = self.packed(&plain, coding)
+        {
+            return packed;
         }
         plain
     }
@@ -83,11 +82,11 @@ impl Finder<'_> {
     }
 
     /// `plain`, packed; `None` where that is not worth it.
-    fn packed(&self, plain: &Resource) -> Option<Rc<Resource>> {
+    fn packed(&self, plain: &Resource, coding: Coding) -> Option<Rc<Resource>> {
         if !self.config.packing || !PACKED_SIZES.contains(&plain.len()) {
             return None;
         }
-        if let Some(known) = self.cache.get(Coding::Packed, &plain.key) {
+        if let Some(known) = self.cache.get(coding, &plain.key) {
             if known.stamp == plain.stamp {
                 return Some(known);
             }
@@ -103,16 +102,10 @@ impl Finder<'_> {
             }
         };
         let before = content.len();
-        let packed = overlapped::task::unblock(move || gzip(&content)).ok()?.ok()?;
+        let packed = overlapped::task::unblock(move || pack(&content, coding)).ok()?.ok()?;
         if packed.len() >= before {
             return None;
         }
-        Some(self.cache.put(Resource::packed(self.config, plain, packed)))
+        Some(self.cache.put(Resource::packed(self.config, plain, coding, packed)))
     }
-}
-
-pub(crate) fn gzip(content: &[u8]) -> io::Result<Vec<u8>> {
-    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(5));
-    packer.write_all(content)?;
-    packer.finish()
 }

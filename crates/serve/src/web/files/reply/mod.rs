@@ -14,7 +14,6 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use overlapped_wire::http::{Answer, Content};
 
-use super::form::Coding;
 use super::resource::{Body, Resource};
 use crate::web::page;
 use multipart::Multipart;
@@ -29,7 +28,7 @@ pub(crate) fn answer(request: &http::Request<()>, resource: &Resource) -> Answer
         Verdict::Passed => {}
     }
     if request.method() == Method::GET
-        && resource.coding != Coding::Packed
+        && !resource.coding.is_packed()
         && let Some(field) = headers.get(RANGE).and_then(|field| field.to_str().ok())
         && headers.get(IF_RANGE).is_none_or(|field| is_same(field, resource, SystemTime::now()))
     {

@@ -133,19 +133,19 @@ impl<H: Handler> BasicAuth<H> {
     }
 
     /// Whether the client knows a password, as who.
-    fn judge(&self, call: &Call<'_>) -> Result<Arc<str>, Answer> {
+    fn judge(&self, call: &Call<'_>) -> Result<Arc<str>, Box<Answer>> {
         let Some((name, password)) = credentials(&call.request) else {
-            return Err(ask(&call.request));
+            return Err(Box::new(ask(&call.request)));
         };
         let address = call.peer.remote.map(|remote| remote.ip());
         // Taken before, so that tries at the same time count, and given back for a right one. Also
         // of passwords that are known already: or they could be guessed without a limit.
         if let Err(wait) = self.failures.take(address, Instant::now()) {
-            return Err(too_many(&call.request, wait));
+            return Err(Box::new(too_many(&call.request, wait)));
         }
         if !self.check(self.users(), &name, &password) {
             tracing::debug!(?address, "a wrong name or password");
-            return Err(ask(&call.request));
+            return Err(Box::new(ask(&call.request)));
         }
         self.failures.give(address);
         Ok(name.into())
@@ -180,7 +180,7 @@ impl<H: Handler> Handler for BasicAuth<H> {
     fn handle(&self, mut call: Call<'_>) -> Answer {
         let name = match self.judge(&call) {
             Ok(name) => name,
-            Err(answer) => return answer,
+            Err(answer) => return *answer,
         };
         call.request.extensions_mut().insert(User::new("Basic", &*name));
         let mut answer = self.inner.handle(call);

@@ -81,7 +81,9 @@ pub(in crate::copy) fn copy_rest(
     stopped: &AtomicBool,
 ) -> Result<u64, Problem> {
     if at < size(stat) {
-        at = size(stat);
+        // Where it has become shorter meanwhile, there is no hole any more.
+        let now = fstat(from).map_err(Problem::at(Doing::Read))?;
+        at = size(stat).min(size(&now)).max(at);
         ftruncate(to, at).map_err(Problem::at(Doing::Write))?;
     }
     loop {

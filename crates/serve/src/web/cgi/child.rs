@@ -322,26 +322,35 @@ fn log(script: &str, mut stderr: ChildStderr) {
     let mut piece = vec![0; PIECE];
     let mut line = Vec::new();
     let mut lines = 0;
-    let mut say = |line: &mut Vec<u8>| {
-        lines += 1;
-        if lines <= LINES_MAX {
-            let text = String::from_utf8_lossy(line);
-            tracing::warn!("{script}: {}", text.trim_end().escape_debug());
-        } else if lines == LINES_MAX + 1 {
-            tracing::warn!("{script}: more than {LINES_MAX} lines; the others are not logged");
-        }
-        line.clear();
-    };
     while let Ok(count @ 1..) = stderr.read(&mut piece) {
+        // What is not logged is not looked at: it may be hundreds of megabytes.
+        if lines > LINES_MAX {
+            continue;
+        }
         for part in piece[..count].split_inclusive(|&byte| byte == b'\n') {
             let room = LINE_MAX.saturating_sub(line.len());
             line.extend_from_slice(&part[..part.len().min(room)]);
             if part.ends_with(b"\n") {
-                say(&mut line);
+                lines += 1;
+                say(script, &line, lines);
+                line.clear();
+            }
+            if lines > LINES_MAX {
+                line.clear();
+                break;
             }
         }
     }
     if !line.is_empty() {
-        say(&mut line);
+        say(script, &line, lines + 1);
+    }
+}
+
+/// Logs the line of this number, counted from 1.
+fn say(script: &str, line: &[u8], number: usize) {
+    if number <= LINES_MAX {
+        tracing::warn!("{script}: {}", String::from_utf8_lossy(line).trim_end().escape_debug());
+    } else {
+        tracing::warn!("{script}: more than {LINES_MAX} lines; the others are not logged");
     }
 }

@@ -110,7 +110,8 @@ fn c2_a_thousand_clients_half_of_them_killed_in_mid_transfer_leave_nothing_behin
 fn p8_without_free_descriptors_the_acceptor_idles_and_goes_on_when_there_are_some() {
     on_each_port(|port| {
         const LIMIT: usize = 64;
-        let server = Server::start_with_descriptors(port, LIMIT);
+        let server =
+            Server::start_with_descriptors(port, LIMIT, &["echo", "--listen", "127.0.0.1:0"]);
         let Some(mut crowd) = start_python("hold.py", &target(&server, &["1000".to_owned()]))
         else {
             return;

@@ -117,10 +117,10 @@ impl Server {
     }
 
     /// With a hard limit on open files, which it cannot raise.
-    pub(crate) fn start_with_descriptors(port: &str, limit: usize) -> Server {
+    pub(crate) fn start_with_descriptors(port: &str, limit: usize, arguments: &[&str]) -> Server {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("ulimit -n {limit} && exec {PROGRAM} \"$@\""), "sh"]);
-        Server::launch(command, port, &["echo", "--listen", "127.0.0.1:0"])
+        Server::launch(command, port, arguments)
     }
 
     fn launch(mut command: Command, port: &str, arguments: &[&str]) -> Server {

@@ -3,7 +3,7 @@
 //! | when | what it does |
 //! |---|---|
 //! | all seats are taken | does not accept: clients wait in the kernel's queue |
-//! | no descriptor or memory is left | waits until a guest leaves, for 250 ms at most |
+//! | no descriptor or memory is left | asks for one, waits until a guest leaves, 250 ms at most |
 //! | the client has gone before it was accepted | goes on at once |
 //! | its address has too many connections | closes it |
 //!
@@ -104,8 +104,12 @@ pub(crate) fn accept_for_ever(venue: &Rc<Venue>, door: &Door, serve: &Rc<dyn Ser
                 tracing::debug!("a client left before it was accepted: {error}");
                 venue.counts.errors.add(1);
             }
+            Err(error) if is_shortage(&error) && venue.reserve.release() => {}
             Err(error) => {
                 drop(seat);
+                if is_shortage(&error) {
+                    venue.site.shortage.ask();
+                }
                 let Some(starving) = &starving else {
                     starving = Some(venue.site.shortage.enter());
                     continue;
@@ -140,6 +144,11 @@ fn is_the_clients(error: &io::Error) -> bool {
         error.kind(),
         ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted
     )
+}
+
+/// No descriptors are left.
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 fn remedy(error: &io::Error) -> &'static str {

@@ -5,6 +5,10 @@
 //! A file that a request has open, or another process where the whole system has none left, says
 //! nothing when it lets go; for their sake nobody waits for longer than a pause.
 //!
+//! Connections that wait between two requests are closed for those who ask, the ones that have
+//! waited for longest first: their clients expect that, and connect anew. A request that needs a
+//! descriptor for its file asks in the same way. Those who watch the server have a [`Reserve`].
+//!
 //! ```text
 //! acceptor   enters itself, tries to accept once more, fails, waits ◀─ wake ─┐
 //! guest      closes its socket, looks whether anybody is entered ── yes ─────┘
@@ -13,17 +17,40 @@
 //! Whichever of "enters, tries" and "closes, looks" is second sees the other. While nobody starves,
 //! a guest that leaves looks at one word.
 
+use std::cell::RefCell;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst, fence};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use overlapped::sync::Event;
 use overlapped::time::Duration;
+use rustix::fs::{Mode, OFlags};
+
+/// How long a descriptor is waited for that somebody needs for a request.
+const WAIT: Duration = Duration::from_millis(100);
+
+thread_local! {
+    /// The server that this thread works for.
+    static HERE: RefCell<Weak<Shortage>> = const { RefCell::new(Weak::new()) };
+}
+
+/// Asks for descriptors, for a request that has found none, and waits for them a little. Whether it
+/// may try again.
+pub(crate) fn make_room() -> bool {
+    let Some(shortage) = HERE.with_borrow(Weak::upgrade) else { return false };
+    let starving = shortage.enter();
+    shortage.ask();
+    starving.wait(WAIT);
+    true
+}
 
 /// The acceptors of a server that starve.
 #[derive(Debug, Default)]
 pub(crate) struct Shortage {
     count: AtomicUsize,
     acceptors: Mutex<Vec<Arc<Event>>>,
+    /// One for each thread, to have idle connections closed.
+    rooms: Mutex<Vec<Arc<Event>>>,
 }
 
 impl Shortage {
@@ -34,6 +61,20 @@ impl Shortage {
         self.count.fetch_add(1, SeqCst);
         fence(SeqCst);
         Starving { shortage: self, freed }
+    }
+
+    /// For the calling thread, which closes idle connections whenever the event is set.
+    pub(crate) fn serve_here(self: &Arc<Shortage>) -> Arc<Event> {
+        HERE.set(Arc::downgrade(self));
+        let asked = Arc::new(Event::new());
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&asked));
+        asked
+    }
+
+    /// Has all threads close idle connections.
+    pub(crate) fn ask(&self) {
+        let rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        rooms.iter().for_each(|asked| asked.set());
     }
 
     /// A descriptor has been closed.
@@ -69,6 +110,37 @@ impl Drop for Starving<'_> {
     fn drop(&mut self) {
         self.shortage.count.fetch_sub(1, SeqCst);
         self.shortage.lock().retain(|freed| !Arc::ptr_eq(freed, &self.freed));
+    }
+}
+
+/// Descriptors that are held for connections which must not wait for one.
+#[derive(Debug)]
+pub(crate) struct Reserve {
+    held: RefCell<Vec<OwnedFd>>,
+    most: usize,
+}
+
+impl Reserve {
+    pub(crate) fn new(most: usize) -> Reserve {
+        let reserve = Reserve { held: RefCell::default(), most };
+        reserve.fill();
+        reserve
+    }
+
+    /// Takes what is missing, as far as it is to be had.
+    pub(crate) fn fill(&self) {
+        let mut held = self.held.borrow_mut();
+        while held.len() < self.most {
+            match rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
+                Ok(descriptor) => held.push(descriptor),
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Gives one up. Whether there was one.
+    pub(crate) fn release(&self) -> bool {
+        self.held.borrow_mut().pop().is_some()
     }
 }
 

@@ -133,7 +133,12 @@ impl Guest {
         let session = AssertUnwindSafe(|| self.meet(venue, from, serve));
         match catch_unwind(session) {
             Ok(()) => {}
-            Err(payload) if payload.is::<TaskletExit>() => resume_unwind(payload),
+            Err(payload) if payload.is::<TaskletExit>() => {
+                if self.link.evicted.get() {
+                    venue.counts.idle.add(1);
+                }
+                resume_unwind(payload)
+            }
             // Its message has been printed where it happened.
             Err(_) => venue.counts.panicked.add(1),
         }
@@ -196,6 +201,7 @@ struct Leaver(Rc<Venue>);
 
 impl Drop for Leaver {
     fn drop(&mut self) {
+        self.0.reserve.fill();
         self.0.site.shortage.wake();
     }
 }

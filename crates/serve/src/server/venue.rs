@@ -8,7 +8,7 @@ use overlapped::sync::{Event, Semaphore};
 use overlapped::time::Instant;
 
 use super::Worker;
-use crate::listen::{Address, Addresses, Listen, Shortage};
+use crate::listen::{Address, Addresses, Listen, Reserve, Shortage};
 use crate::watch::{Counts, Gauge, Ledger, Log};
 use crate::{Limits, Tls};
 
@@ -26,7 +26,7 @@ pub(crate) struct Site {
     pub(crate) succeeded: AtomicBool,
     pub(crate) connections: Arc<Gauge>,
     /// Of descriptors for those who come.
-    pub(crate) shortage: Shortage,
+    pub(crate) shortage: Arc<Shortage>,
     pub(crate) ledger: Ledger,
 }
 
@@ -39,7 +39,7 @@ impl Site {
             cut: AtomicBool::new(false),
             succeeded: AtomicBool::new(false),
             connections: Arc::default(),
-            shortage: Shortage::default(),
+            shortage: Arc::default(),
             ledger: Ledger::default(),
         }
     }
@@ -85,6 +85,8 @@ pub(crate) struct Venue {
     pub(crate) worker: Rc<Worker>,
     pub(crate) counts: Arc<Counts>,
     pub(crate) log: Option<Log>,
+    /// Descriptors for connections that must not wait for one.
+    pub(crate) reserve: Reserve,
     /// The front's, nearer.
     pub(crate) limits: Limits,
 }

@@ -7,16 +7,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use overlapped::time::Duration;
-use overlapped::{Builder, Remote, Tasklet};
+use overlapped::{Builder, Remote, Tasklet, spawn};
 use slab::Slab;
 
 use super::guest::Factory;
 use super::{Front, Serve, Site, Venue, drain};
-use crate::listen::{Door, accept_for_ever, accept_the_rest};
+use crate::listen::{Door, Reserve, accept_for_ever, accept_the_rest};
 use crate::session::Outbox;
 use crate::stream::Link;
 use crate::watch::{Counts, Log};
 
+/// Idle connections that are closed when descriptors are asked for.
+const ROOM: usize = 16;
+/// Connections of those who watch the server that find a descriptor when there is none.
+const RESERVE: usize = 2;
 /// Outboxes that are kept for the next who needs one. Few sessions answer at the same time.
 const SPARE_MAX: usize = 32;
 
@@ -26,6 +30,7 @@ pub(crate) struct Worker {
     leaving: Cell<bool>,
     stopping: Cell<bool>,
     links: RefCell<Slab<Rc<Link>>>,
+    turns: Cell<u64>,
     spare: RefCell<Vec<Outbox>>,
 }
 
@@ -47,6 +52,21 @@ impl Worker {
     /// Who is there.
     pub(super) fn links(&self) -> Vec<Rc<Link>> {
         self.links.borrow().iter().map(|(_, link)| Rc::clone(link)).collect()
+    }
+
+    /// Numbers the ends of requests.
+    pub(crate) fn next_turn(&self) -> u64 {
+        self.turns.set(self.turns.get() + 1);
+        self.turns.get()
+    }
+
+    /// Has those leave that have been between two requests for longest.
+    fn make_room(&self) {
+        let mut idle = self.links();
+        idle.retain(|link| link.can_leave());
+        idle.sort_unstable_by_key(|link| link.turn.get());
+        tracing::debug!(idle = idle.len(), "no descriptors left: idle connections are closed");
+        idle.iter().take(ROOM).for_each(|link| link.evict());
     }
 
     pub(crate) fn take_outbox(&self) -> Outbox {
@@ -95,6 +115,8 @@ struct Acceptor {
 pub(super) fn work(site: &Arc<Site>, parts: Vec<Part>, log: Option<Log>, grace: Duration) -> usize {
     let worker = Rc::new(Worker::default());
     let mut acceptors = open(site, &worker, parts, log);
+    // It is killed by the end of the run.
+    drop(spawn(make_room_for_ever(site, &worker)));
     site.leaving.wait();
     worker.leaving.set(true);
     if site.succeeded.load(Relaxed) {
@@ -108,6 +130,18 @@ pub(super) fn work(site: &Arc<Site>, parts: Vec<Part>, log: Option<Log>, grace: 
         accept_the_rest(&venue, &door, &serve);
     }
     drain::drain(&worker, site, grace)
+}
+
+/// Makes room whenever descriptors are asked for.
+fn make_room_for_ever(site: &Arc<Site>, worker: &Rc<Worker>) -> impl FnOnce() + use<> {
+    let (asked, worker) = (site.shortage.serve_here(), Rc::clone(worker));
+    move || {
+        loop {
+            asked.wait();
+            asked.clear();
+            worker.make_room();
+        }
+    }
 }
 
 impl Acceptor {
@@ -158,10 +192,11 @@ fn open(
         let venue = Rc::new(Venue {
             site: Arc::clone(site),
             limits: part.front.limits.clone(),
-            front: part.front,
             worker: Rc::clone(worker),
             counts: part.counts,
             log: log.clone(),
+            reserve: Reserve::new(if part.front.watched { RESERVE } else { 0 }),
+            front: part.front,
         });
         for socket in part.sockets {
             let door = Rc::new(Door::new(&venue.front.address, socket));

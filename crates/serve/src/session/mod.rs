@@ -97,6 +97,7 @@ fn await_request(connection: &Connection, input: &mut Input) -> Result<(), End> 
     let mut limit = limits.idle;
     if link.state.get() == State::Busy {
         link.state.set(State::Idle);
+        link.turn.set(connection.venue().worker.next_turn());
         if connection.is_stopping() {
             link.idle_since.set(Instant::now());
         }
@@ -135,8 +136,9 @@ fn receive(connection: &Connection, input: &mut Input, limit: Duration) -> Resul
         return Err(End::Finished);
     }
     input.filled(read);
-    connection.link().state.set(State::Busy);
-    if connection.is_stopping() {
+    let link = connection.link();
+    link.state.set(State::Busy);
+    if connection.is_stopping() || link.evicted.replace(false) {
         outlive_kill();
     }
     Ok(())

@@ -26,6 +26,10 @@ pub(crate) struct Link {
     pub(crate) state: Cell<State>,
     /// The connection's beginning; while the server stops, the end of the last request.
     pub(crate) idle_since: Cell<Instant>,
+    /// The number of its last request on its thread; 0 before the first one.
+    pub(crate) turn: Cell<u64>,
+    /// It has been asked to leave, to make room.
+    pub(crate) evicted: Cell<bool>,
     tasklet: OnceCell<Tasklet<()>>,
     /// Bytes that the kernel has taken of us.
     sent: Cell<u64>,
@@ -39,6 +43,8 @@ impl Link {
             socket,
             state: Cell::new(State::Idle),
             idle_since: Cell::new(Instant::now()),
+            turn: Cell::new(0),
+            evicted: Cell::new(false),
             tasklet: OnceCell::new(),
             sent: Cell::new(0),
             taken: Cell::new(0),
@@ -68,6 +74,17 @@ impl Link {
         // Of a Unix socket the kernel counts its overhead, too, so it may seem to go back.
         let taken = self.sent.get().saturating_sub(queued as u64).max(self.taken.get());
         taken - self.taken.replace(taken)
+    }
+
+    /// Whether its client can be expected to connect anew: it waits between two requests.
+    pub(crate) fn can_leave(&self) -> bool {
+        self.state.get() == State::Idle && self.turn.get() > 0 && !self.evicted.get()
+    }
+
+    /// Has the session end, unless a request comes first.
+    pub(crate) fn evict(&self) {
+        self.evicted.set(true);
+        self.kill();
     }
 
     /// Has the session end at its next wait.

@@ -26,6 +26,8 @@ use overlapped::task::{UnblockError, unblock};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
 use rustix::io::Errno;
 
+use crate::listen::make_room;
+
 /// What [`stat`] asks for.
 const FACTS: StatxFlags = StatxFlags::BASIC_STATS;
 
@@ -70,6 +72,9 @@ pub(crate) struct Folder {
     path: PathBuf,
     way: Way,
 }
+
+/// Further tries where there was no descriptor.
+const TRIES: usize = 3;
 
 /// What is to be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +125,17 @@ impl Folder {
     /// # Errors
     /// Those of openat2(2): `EXDEV` for what is not beneath the folder.
     pub(crate) fn open(&self, name: &[u8], how: Open) -> Result<OwnedFd, Errno> {
+        let mut opened = self.try_open(name, how);
+        for _ in 0..TRIES {
+            if !matches!(opened, Err(Errno::MFILE | Errno::NFILE)) || !make_room() {
+                break;
+            }
+            opened = self.try_open(name, how);
+        }
+        opened
+    }
+
+    fn try_open(&self, name: &[u8], how: Open) -> Result<OwnedFd, Errno> {
         if self.way == Way::Cached {
             match self.kernel(name, how, ResolveFlags::CACHED) {
                 // EAGAIN also where something was renamed meanwhile, and `..` was to be resolved.

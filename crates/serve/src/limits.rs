@@ -56,8 +56,9 @@ pub struct Limits {
     /// Bytes of a request's body that nobody wanted and that are read and thrown away, so that the
     /// connection can be kept. Default: 256 KiB.
     pub unread_bytes: u64,
-    /// How long a connection that we close is read from until the client closes it, too. Without
-    /// that, what it still sends would destroy the reply on its way (RFC 9112, 9.6). Default: 1 s.
+    /// How long a connection that we close is read from without anything coming, until the client
+    /// closes it, too; 30 s and 256 MiB in all. Without that, what it still sends would destroy the
+    /// reply on its way (RFC 9112, 9.6). Default: 1 s.
     pub linger: Duration,
 }
 

@@ -340,6 +340,30 @@ fn the_access_log_is_told_line_status_and_usual_fields() {
 }
 
 #[test]
+fn a_target_in_utf_8_is_served_as_if_it_were_encoded_and_other_bytes_are_refused() {
+    let service = |request: Request<()>, _: &mut dyn Read| {
+        ok(Content::Bytes(request.uri().to_string().into_bytes().into()))
+    };
+    let ask = |target: &[u8]| {
+        let input = [b"GET ", target, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
+        at_once(&mut Http::new(service), &input).output()
+    };
+    for (target, served) in [
+        ("/é.txt", "/%C3%A9.txt"),
+        ("/%41/日本?q=ü", "/%41/%E6%97%A5%E6%9C%AC?q=%C3%BC"),
+        ("/\u{85}\u{2028}", "/%C2%85%E2%80%A8"),
+    ] {
+        let output = ask(target.as_bytes());
+        assert!(output.starts_with(b"HTTP/1.1 200 OK"), "{}", output.escape_ascii());
+        assert!(output.ends_with(format!("\r\n\r\n{served}").as_bytes()), "{target}");
+    }
+    for target in [&b"/\xe9.txt"[..], b"/\xc3", b"http://\xc3\xa9/", b"/\xed\xa0\x80"] {
+        let output = ask(target);
+        assert!(output.starts_with(b"HTTP/1.1 400 "), "{}", output.escape_ascii());
+    }
+}
+
+#[test]
 fn a_refused_request_is_logged_as_far_as_it_was_a_line() {
     let mut http = rig::mirror();
     let mut record = overlapped_wire::Record::default();

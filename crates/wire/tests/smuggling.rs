@@ -128,6 +128,7 @@ fn what_is_well_formed_is_served_and_so_is_the_marker() {
         "GET http://b/x HTTP/1.1\\r\\n{h}\\r\\n",
         "OPTIONS * HTTP/1.1\\r\\n{h}\\r\\n",
         "GET /?a=%zz HTTP/1.1\\r\\n{h}\\r\\n",
+        "GET /\\xc3\\xa4?\\xc3\\xa4 HTTP/1.1\\r\\n{h}\\r\\n",
         "GET / HTTP/1.1\\r\\nHost:\\r\\n\\r\\n",
         "GET / HTTP/1.1\\r\\nhost: [::1]:8080\\r\\n\\r\\n",
         "GET / HTTP/1.1\\r\\nHost:a_b.example:\\r\\n\\r\\n",

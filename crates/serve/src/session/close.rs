@@ -6,13 +6,15 @@
 
 use std::net::Shutdown;
 
-use overlapped::time::{Instant, timeout};
+use overlapped::time::{Duration, Instant, timeout};
 
 use super::{End, Pace, left};
 use crate::Connection;
 
 /// What is thrown away of what still comes; a client that sends more does not read.
-const UNREAD_MAX: u64 = 1 << 20;
+const UNREAD_MAX: usize = 256 << 20;
+/// For so long it is.
+const LINGER_MAX: Duration = Duration::from_secs(30);
 
 /// Ends a connection in the way that `end` calls for. The socket itself is closed by its drop.
 pub(crate) fn close(connection: &Connection, end: &End) {
@@ -35,14 +37,19 @@ pub(crate) fn close(connection: &Connection, end: &End) {
     }
 }
 
+/// Reads on as long as the client sends: most clients look for an answer only when they have sent
+/// all of a body, and one that is refused early may be large.
 fn linger(connection: &Connection) {
-    let deadline = Instant::now() + connection.venue().limits.linger;
-    let mut scrap = vec![0; 4 << 10];
+    let silence = connection.venue().limits.linger;
+    let deadline = Instant::now() + if connection.is_stopping() { silence } else { LINGER_MAX };
+    let mut scrap = vec![0; 16 << 10];
     let mut unread = 0;
     // The socket's own bytes: whatever stands on it has nothing more to say.
-    while unread < UNREAD_MAX
-        && let Ok(read @ 1..) = timeout(left(deadline), || connection.socket().read(&mut scrap))
+    while let limit = silence.min(left(deadline))
+        && !limit.is_zero()
+        && unread < UNREAD_MAX
+        && let Ok(read @ 1..) = timeout(limit, || connection.socket().read(&mut scrap))
     {
-        unread += read as u64;
+        unread += read;
     }
 }

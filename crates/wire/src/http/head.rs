@@ -1,7 +1,7 @@
 //! Makes a request of a head.
 //!
 //! httparse splits it, the types of `http` check every part again. What both let through and a
-//! server must not, is refused here: targets with bytes outside of ASCII or with a fragment, and
+//! server must not, is refused here: targets with a fragment or with bytes that are no UTF-8, and
 //! target forms that do not fit the method (RFC 9112, section 3.2).
 //!
 //! The head is copied once; the fields' values and the target are slices of that copy.
@@ -116,7 +116,8 @@ fn uri(method: &Method, head: &Bytes, target: &str) -> Result<Uri, Malformed> {
     if !is_encoded {
         return Err(bad("a percent sign in the target encodes nothing"));
     }
-    if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
+    if !target.bytes().all(|byte| is_plain(byte) || !byte.is_ascii()) {
         return Err(bad("the target has characters that must be encoded"));
     }
     let form = match target.as_bytes() {
@@ -127,8 +128,11 @@ fn uri(method: &Method, head: &Bytes, target: &str) -> Result<Uri, Malformed> {
     if !form {
         return Err(bad("this is no target for this method"));
     }
-    let uri = Uri::from_maybe_shared(head.slice_ref(target.as_bytes()))
-        .map_err(|_| bad("this is no target"))?;
+    let target = match target.is_ascii() {
+        true => head.slice_ref(target.as_bytes()),
+        false => encoded(target)?,
+    };
+    let uri = Uri::from_maybe_shared(target).map_err(|_| bad("this is no target"))?;
     // The type lets a user through, and ports that are no numbers.
     if let Some(authority) = uri.authority()
         && (authority.host().is_empty() || !is_host(authority.as_str().as_bytes()))
@@ -136,6 +140,25 @@ fn uri(method: &Method, head: &Bytes, target: &str) -> Result<Uri, Malformed> {
         return Err(bad("the target names no host"));
     }
     Ok(uri)
+}
+
+/// A target in which a client has written UTF-8 as it is, as many do: encoded, so that services see
+/// one form of it.
+#[cold]
+fn encoded(target: &str) -> Result<Bytes, Malformed> {
+    if !target.starts_with('/') {
+        return Err(bad("the target has characters that must be encoded"));
+    }
+    let mut ascii = Vec::with_capacity(3 * target.len());
+    for &byte in target.as_bytes() {
+        if byte.is_ascii() {
+            ascii.push(byte);
+        } else {
+            let digit = |value: u8| b"0123456789ABCDEF"[usize::from(value)];
+            ascii.extend([b'%', digit(byte >> 4), digit(byte & 15)]);
+        }
+    }
+    Ok(ascii.into())
 }
 
 /// Whether what follows a percent sign begins with two hexadecimal digits.

@@ -11,6 +11,7 @@ use overlapped::sync::Event;
 use overlapped::time::{self, Instant};
 
 use crate::stream::client::{LOOK, Watch};
+use crate::watch::Complaints;
 
 /// Places, and the queue for them.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ struct State {
     taken: usize,
     /// Each event is set when its owner has been given a place.
     queue: VecDeque<Arc<Event>>,
+    complaints: Complaints,
 }
 
 /// Why there is no place.
@@ -43,6 +45,18 @@ impl Slots {
 
     /// A place, waiting for one for at most `time`.
     pub(crate) fn take(self: &Arc<Slots>, time: Duration) -> Result<Slot, NoSlot> {
+        let taken = self.try_take(time);
+        if matches!(taken, Err(NoSlot::Busy)) {
+            let State { queue, complaints, .. } = &mut *self.state();
+            if let Some(more) = complaints.now() {
+                let (running, waiting) = (self.max, queue.len());
+                tracing::warn!(running, waiting, more, "too many scripts: a request is refused");
+            }
+        }
+        taken
+    }
+
+    fn try_take(self: &Arc<Slots>, time: Duration) -> Result<Slot, NoSlot> {
         let place = {
             let mut state = self.state();
             if state.taken < self.max {
@@ -137,5 +151,75 @@ impl Drop for Place {
         if self.given.is_set() {
             self.slots.release();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use overlapped::time::sleep;
+    use overlapped::{Tasklet, run, spawn};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// Somebody who waits for a place, and has it for a moment.
+    fn wait(slots: &Arc<Slots>) -> Tasklet<Result<(), NoSlot>> {
+        let slots = Arc::clone(slots);
+        let waiter = spawn(move || slots.take(LONG).map(drop));
+        sleep(Duration::from_millis(1));
+        waiter
+    }
+
+    #[test]
+    fn who_is_killed_in_the_queue_passes_on_what_was_given() {
+        run(|| {
+            for is_given in [false, true] {
+                let slots = Slots::new(1, 2);
+                let slot = slots.take(LONG).unwrap();
+                let (first, second) = (wait(&slots), wait(&slots));
+                assert_eq!(slots.take(LONG).map(drop), Err(NoSlot::Busy));
+                if is_given {
+                    drop(slot);
+                    first.kill();
+                } else {
+                    first.kill();
+                    assert!(first.join().is_err());
+                    assert_eq!(slots.state().queue.len(), 1);
+                    drop(slot);
+                }
+                assert_eq!(second.join().unwrap(), Ok(()));
+                let State { taken, queue, .. } = &*slots.state();
+                assert_eq!((*taken, queue.len()), (0, 0), "given: {is_given}");
+            }
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_place_goes_to_who_came_first_also_across_threads() {
+        let slots = Slots::new(1, 100);
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let slot = slots.take(LONG).unwrap();
+        let waiters: Vec<_> = (0..20)
+            .map(|number| {
+                let (theirs, order) = (Arc::clone(&slots), Arc::clone(&order));
+                let waiter = std::thread::spawn(move || {
+                    run(|| {
+                        let _slot = theirs.take(LONG).unwrap();
+                        order.lock().unwrap().push(number);
+                    })
+                    .unwrap();
+                });
+                while slots.state().queue.len() <= number {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                waiter
+            })
+            .collect();
+        drop(slot);
+        waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
+        assert_eq!(*order.lock().unwrap(), (0..20).collect::<Vec<_>>());
+        assert_eq!(slots.taken(), 0);
     }
 }

@@ -29,6 +29,21 @@ fn an_address_that_is_none_is_said_with_an_example() {
 }
 
 #[test]
+fn a_tcp_port_given_to_the_completion_port_is_said_where_it_belongs() {
+    let output = run(&["serve", "http", ".", "--port", "8080"]);
+    let (_, said) = text(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("--listen 127.0.0.1:8080"), "{said}");
+}
+
+#[test]
+fn a_folder_that_is_missing_is_the_only_thing_that_is_said() {
+    let output = run(&["serve", "http", "no/such/folder", "--listen", "127.0.0.1:0"]);
+    let (_, said) = text(&output);
+    assert!(said.contains("no/such/folder") && !said.contains("index.html"), "{said}");
+}
+
+#[test]
 fn a_limit_of_zero_is_refused() {
     for arguments in [["--max-connections", "0"], ["--idle-timeout", "0s"]] {
         let output = run(&[&["serve", "echo"], &arguments[..]].concat());

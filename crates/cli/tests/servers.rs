@@ -142,6 +142,20 @@ fn the_proxy_protocol_gives_the_clients_address_to_the_access_log() {
     assert!(lines.contains("\"GET /a HTTP/1.1\" 200 "), "{lines}");
 }
 
+#[test]
+fn a_client_without_the_proxy_header_is_told_of_in_the_servers_log() {
+    let server = Server::start("auto", &["--proxy-protocol"]);
+    for _ in 0..20 {
+        let mut client = server.connect();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        let _ = client.read_to_string(&mut String::new());
+    }
+    server.wait_for_stderr(|said| said.contains("no PROXY header"));
+    let stopped = server.stop(Signal::TERM);
+    assert!(stopped.stderr.contains("send-proxy-v2"), "{stopped:?}");
+    assert!(stopped.stderr.matches("no PROXY header").count() < 10, "{stopped:?}");
+}
+
 /// Asks by HTTP/1.1, and reads to the end.
 fn get(at: SocketAddr, path: &str) -> String {
     let mut stream = std::net::TcpStream::connect(at).unwrap();

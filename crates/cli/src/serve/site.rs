@@ -298,7 +298,7 @@ impl Content {
     /// What a user who looks at the site first will miss.
     pub(super) fn hint(&self) -> Option<&'static str> {
         let has_index = || self.folder.join("index.html").exists();
-        (!self.list && self.index.is_empty() && !has_index())
+        (self.folder.is_dir() && !self.list && self.index.is_empty() && !has_index())
             .then_some("the folder has no index.html: with --list its files are shown")
     }
 }

@@ -174,7 +174,8 @@ impl Guest {
         let raw = Raw::new(Rc::clone(&self.link));
         let mut peer = Peer { remote: from, local: self.local(venue), ..Peer::default() };
         if venue.front.proxy
-            && let Some((remote, local)) = proxy::read(&raw, limit)?
+            && let Some((remote, local)) =
+                proxy::read(&raw, limit).inspect_err(|error| complain(venue, from, error))?
         {
             let ticket = ticket(venue, Some(remote));
             self._ticket = ticket.map_err(|()| io::Error::other("too many of one address"))?;
@@ -193,6 +194,23 @@ impl Guest {
             Address::Tcp(address) if address.ip().is_unspecified() => self.link.socket.local_addr(),
             address => address.tcp(),
         }
+    }
+}
+
+/// A client that brings no PROXY header where one is required is most likely a proxy that has not
+/// been told to send it, or a listener that should not require it: every client fails.
+#[cold]
+fn complain(venue: &Venue, from: Option<SocketAddr>, error: &io::Error) {
+    if error.kind() == io::ErrorKind::InvalidData
+        && let Some(again) = venue.complaints.borrow_mut().now()
+    {
+        tracing::warn!(
+            again,
+            ?from,
+            "refused: {error}. {} requires the header: the proxy before it must send it (HAProxy: \
+             send-proxy-v2, nginx: proxy_protocol on).",
+            venue.front.address
+        );
     }
 }
 

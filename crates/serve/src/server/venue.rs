@@ -1,5 +1,6 @@
 //! What sessions share, by how many of them share it.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -9,7 +10,7 @@ use overlapped::time::Instant;
 
 use super::Worker;
 use crate::listen::{Address, Addresses, Listen, Reserve, Shortage};
-use crate::watch::{Counts, Gauge, Ledger, Log};
+use crate::watch::{Complaints, Counts, Gauge, Ledger, Log};
 use crate::{Limits, Tls};
 
 /// What the whole server shares.
@@ -85,6 +86,8 @@ pub(crate) struct Venue {
     pub(crate) worker: Rc<Worker>,
     pub(crate) counts: Arc<Counts>,
     pub(crate) log: Option<Log>,
+    /// About clients without a PROXY header.
+    pub(crate) complaints: RefCell<Complaints>,
     /// Descriptors for connections that must not wait for one.
     pub(crate) reserve: Reserve,
     /// The front's, nearer.

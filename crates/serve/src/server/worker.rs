@@ -195,6 +195,7 @@ fn open(
             worker: Rc::clone(worker),
             counts: part.counts,
             log: log.clone(),
+            complaints: RefCell::default(),
             reserve: Reserve::new(if part.front.watched { RESERVE } else { 0 }),
             front: part.front,
         });

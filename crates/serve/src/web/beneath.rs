@@ -9,8 +9,10 @@
 //! ```
 //!
 //! Both ways follow symbolic links that stay beneath the folder, and refuse those that lead out of
-//! it: absolute ones, too, wherever they lead. The walk keeps the folders that it has come through
-//! open, so a `..` in a link goes back to where it came from, whatever is renamed meanwhile.
+//! it. For one that is absolute, or leaves the folder and comes back, the name that the path has
+//! without links is opened in the same way, if it is beneath the folder. The walk keeps the folders
+//! that it has come through open, so a `..` in a link goes back to where it came from, whatever is
+//! renamed meanwhile.
 //!
 //! Nothing is opened that waits for somebody: `O_NONBLOCK` opens a FIFO at once, and the caller
 //! looks at what it is.
@@ -139,7 +141,7 @@ impl Folder {
         if self.way == Way::Cached {
             match self.kernel(name, how, ResolveFlags::CACHED) {
                 // EAGAIN also where something was renamed meanwhile, and `..` was to be resolved.
-                Err(Errno::AGAIN) => {}
+                Err(Errno::AGAIN | Errno::XDEV) => {}
                 result => return result,
             }
         }
@@ -153,6 +155,23 @@ impl Folder {
 
     /// As [`open`](Folder::open), blocking the thread.
     pub(crate) fn open_blocking(&self, name: &[u8], how: Open) -> Result<OwnedFd, Errno> {
+        match self.open_beneath(name, how) {
+            Err(Errno::XDEV) if how != Open::Name => {
+                self.open_beneath(&self.without_links(name).ok_or(Errno::XDEV)?, how)
+            }
+            opened => opened,
+        }
+    }
+
+    /// What `name` is without links, beneath the folder: absolute links may lead there. Whatever is
+    /// renamed meanwhile, this is a name only, and opened as any other.
+    fn without_links(&self, name: &[u8]) -> Option<Vec<u8>> {
+        let root = self.path.canonicalize().ok()?;
+        let found = self.path.join(OsStr::from_bytes(name)).canonicalize().ok()?;
+        Some(found.strip_prefix(root).ok()?.as_os_str().as_bytes().to_vec())
+    }
+
+    fn open_beneath(&self, name: &[u8], how: Open) -> Result<OwnedFd, Errno> {
         if self.way == Way::Walk {
             return self.walk(name, how);
         }
@@ -287,12 +306,17 @@ pub(crate) mod tests {
             symlink(target, root.join(name)).unwrap();
         }
         symlink(root.join("a/b/file"), root.join("absolute")).unwrap();
+        symlink(root.join("a/b"), root.join("absolute-folder")).unwrap();
+        symlink(temp.path().join("canary"), root.join("absolute-out")).unwrap();
         for way in WAYS {
             let folder = Folder::new(&root, way).unwrap();
             for name in ["a/b/file", "a/down", "a/up", "folder/b/file", "twice", "folder/down"] {
                 holds(&folder, name, Ok("inside"));
             }
-            for name in ["out", "a/out", "out-and-in", "absolute"] {
+            for name in ["out-and-in", "absolute", "absolute-folder/file"] {
+                holds(&folder, name, Ok("inside"));
+            }
+            for name in ["out", "a/out", "absolute-out"] {
                 holds(&folder, name, Err(Errno::XDEV));
             }
             for name in ["in", "dangling", "out", "loop", "a", "a/b/file"] {

@@ -31,6 +31,11 @@ pub(crate) fn of(name: &Path) -> String {
         Some("log" | "lock" | "conf" | "cfg" | "diff" | "patch" | "sha256" | "sha512" | "sum") => {
             "text/plain".to_owned()
         }
+        // What the table of names does not know, or calls a plug-in or a stream of one vendor.
+        Some("rpm") => "application/x-rpm".to_owned(),
+        Some("deb") => "application/vnd.debian.binary-package".to_owned(),
+        Some("ts" | "m2ts") => "video/mp2t".to_owned(),
+        Some("otf") => "font/otf".to_owned(),
         // RFC 9512.
         Some("yaml" | "yml") => "application/yaml".to_owned(),
         // RFC 8878.
@@ -82,6 +87,11 @@ mod tests {
             ("picture.svg", "image/svg+xml", true),
             ("photo.JPG", "image/jpeg", false),
             ("font.woff2", "font/woff2", false),
+            ("a.rpm", "application/x-rpm", false),
+            ("a.deb", "application/vnd.debian.binary-package", false),
+            ("segment.ts", "video/mp2t", false),
+            ("a.otf", "font/otf", true),
+            ("a.ttf", "font/ttf", true),
             ("module.wasm", "application/wasm", true),
             ("archive.tar.gz", "application/gzip", false),
             ("README", "text/plain; charset=utf-8", true),

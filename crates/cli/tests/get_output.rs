@@ -179,7 +179,7 @@ fn no_password_is_shown() {
     });
     let with_user = |path: &str| site.url(path).replace("//", "//user:S3cret@");
     let urls = [with_user("/none"), site.url("/x?token=S3cret&a=b"), with_user("/slow?sig=S3cret")];
-    let mut arguments = vec!["--retries", "0", "-j1"];
+    let mut arguments = vec!["--retries", "0", "-j1", "-H", "X-Own: S3cret"];
     arguments.extend(urls.iter().map(String::as_str));
     let mut command = command("poll", folder.path(), &arguments);
     command.env("RUST_LOG", "trace").stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -181,3 +181,31 @@ fn errors_are_said_in_words() {
     }
     assert_eq!(names(folder.path()), [""; 0]);
 }
+
+#[test]
+fn fields_of_the_user_are_sent_and_secret_ones_stay_with_their_host() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = Site::start(|_, out| answer(out, "200 OK", "", b"other"));
+    let elsewhere = other.url("/away");
+    let site = Site::start(move |_, out| {
+        answer(out, "302 Found", &format!("Location: {elsewhere}\r\n"), b"")
+    });
+    let fields = ["-H", "Authorization: Bearer S3cret", "-H", "Cookie: a=b", "--header=X-Own: c d"];
+    let rest = ["-A", "me/1", "--quiet", &site.url("/file")];
+    let (code, stdout, stderr) = told(&get("poll", folder.path(), &[&fields[..], &rest].concat()));
+    assert_eq!((code, &*stdout, &*stderr), (Some(0), "", ""));
+    let (here, there) = (&site.requests()[0], &other.requests()[0]);
+    for (name, value, goes_on) in [
+        ("authorization", "Bearer S3cret", false),
+        ("cookie", "a=b", false),
+        ("x-own", "c d", true),
+        ("user-agent", "me/1", true),
+    ] {
+        assert_eq!(here.header(name), Some(value));
+        assert_eq!(there.header(name), goes_on.then_some(value), "{name}");
+    }
+    for field in ["X-Own", "Range: bytes=1-", "X: a\nb", "a b: c"] {
+        let output = get("poll", folder.path(), &["-H", field, &site.url("/file")]);
+        assert_eq!(output.status.code(), Some(2), "{field}");
+    }
+}

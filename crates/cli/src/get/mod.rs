@@ -44,7 +44,7 @@ use overlapped::{Builder, Config, JoinError, scope, spawn};
 use crate::say;
 use crate::shown::Shown;
 use crate::signals::{self, StopSignals};
-use client::{Client, Limits};
+use client::{Client, Field, Limits};
 use download::{Downloader, Manner, Outcome};
 use file::sink::Target;
 use plan::Plan;
@@ -100,6 +100,16 @@ pub(crate) struct Arguments {
     /// Replaces files that are there; without it, that is a failure
     #[arg(long)]
     overwrite: bool,
+    /// A field of every request, as "NAME: VALUE"; Authorization and Cookie go to the URL's own
+    /// host and port, and not to where that redirects
+    #[arg(short = 'H', long = "header", value_name = "FIELD")]
+    headers: Vec<Field>,
+    /// What the program calls itself; without it, overlapped and its version
+    #[arg(short = 'A', long, value_name = "NAME", value_parser = user_agent)]
+    user_agent: Option<Field>,
+    /// Says only what failed
+    #[arg(short, long)]
+    quiet: bool,
     /// Ends when the files and their names are on the disk. Without it a loss of power soon after
     /// may take some, as with curl and wget; --resume notices a file that is shorter than it was
     #[arg(long)]
@@ -121,6 +131,10 @@ pub(crate) struct Arguments {
     /// Trusts the certificates in this file (PEM), and no others
     #[arg(long, value_name = "FILE")]
     cacert: Option<PathBuf>,
+}
+
+fn user_agent(text: &str) -> Result<Field, String> {
+    format!("User-Agent: {text}").parse()
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -153,6 +167,9 @@ struct Run {
     not_synced: RefCell<Option<io::Error>>,
     timeout: Duration,
     cacert: Option<PathBuf>,
+    /// Of every request.
+    fields: Vec<Field>,
+    quiet: bool,
     /// With the places in the plan.
     outcomes: RefCell<Vec<(usize, Outcome)>>,
     left: Rc<Cell<usize>>,
@@ -175,6 +192,7 @@ impl Run {
             progress: Rc::new(Progress::new(
                 plan.items.len() * phases,
                 plan.target != Some(Target::Stdout),
+                arguments.quiet,
             )),
             plan,
             manner,
@@ -183,6 +201,8 @@ impl Run {
             not_synced: RefCell::default(),
             timeout: arguments.timeout,
             cacert: arguments.cacert.clone(),
+            fields: arguments.headers.iter().chain(&arguments.user_agent).cloned().collect(),
+            quiet: arguments.quiet,
             outcomes: RefCell::default(),
             left: Rc::default(),
             times: Default::default(),
@@ -254,7 +274,8 @@ impl Run {
         jobs: usize,
     ) -> anyhow::Result<Downloader> {
         let cacert = self.cacert.as_deref();
-        let limits = Limits { timeout: self.timeout, connections: jobs, cacert };
+        let limits =
+            Limits { timeout: self.timeout, connections: jobs, cacert, fields: &self.fields };
         Ok(Downloader {
             client: Client::new(limits)?,
             folder,
@@ -359,6 +380,7 @@ impl Run {
     /// On standard output, unless a file goes there.
     fn tell_result(&self, text: String) -> anyhow::Result<()> {
         match self.plan.target {
+            _ if self.quiet => {}
             Some(Target::Stdout) => complain(&text),
             _ => say(text)?,
         }
@@ -409,12 +431,17 @@ impl Run {
 /// This command with `--resume`, and without what others are not to read.
 fn command_to_go_on() -> String {
     let (mut command, mut has_secrets) = ("overlapped".to_owned(), false);
+    let mut is_field = false;
     for argument in std::env::args_os().skip(1) {
         let argument = argument.to_string_lossy();
         if argument == "--resume" {
             continue;
         }
-        let masked = client::url::without_secrets(&argument);
+        let masked = match is_field {
+            true => Some(field_name(&argument)),
+            false => masked(&argument),
+        };
+        is_field = matches!(&*argument, "-H" | "--header");
         has_secrets |= masked.is_some();
         command += " ";
         command += &quoted(&masked.unwrap_or_else(|| argument.into_owned()));
@@ -424,6 +451,21 @@ fn command_to_go_on() -> String {
         command += "\n  with the passwords and tokens put back";
     }
     command
+}
+
+/// An argument without its secrets, where it may have some.
+fn masked(argument: &str) -> Option<String> {
+    for flag in ["--header=", "-H"] {
+        if let Some(field) = argument.strip_prefix(flag).filter(|field| !field.is_empty()) {
+            return Some(format!("{flag}{}", field_name(field)));
+        }
+    }
+    client::url::without_secrets(argument)
+}
+
+/// A header field without its value.
+fn field_name(field: &str) -> String {
+    format!("{}: VALUE", field.split(':').next().unwrap_or_default())
 }
 
 /// As a shell takes it.

@@ -84,14 +84,17 @@ fn style(template: &str) -> ProgressStyle {
 
 impl Progress {
     /// Of so many downloads. indicatif hides all of it where standard error is no terminal.
-    pub(super) fn new(downloads: usize, tells_results: bool) -> Progress {
-        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+    pub(super) fn new(downloads: usize, tells_results: bool, quiet: bool) -> Progress {
+        let bars = MultiProgress::with_draw_target(match quiet {
+            true => ProgressDrawTarget::hidden(),
+            false => ProgressDrawTarget::stderr(),
+        });
         let total = ProgressBar::new(downloads as u64).with_style(style(TOTAL));
         let total = bars.add(total);
         Progress {
             bars,
             total,
-            tells_results,
+            tells_results: tells_results && !quiet,
             bytes: Cell::new(0),
             shown: Cell::new(0),
             layout: Layout::of_terminal(),

@@ -58,6 +58,38 @@ pub(super) struct Limits<'a> {
     pub(super) connections: usize,
     /// Whom to trust, instead of the system's own.
     pub(super) cacert: Option<&'a Path>,
+    /// Fields of every request.
+    pub(super) fields: &'a [Field],
+}
+
+/// A header field of the user.
+#[derive(Debug, Clone)]
+pub(super) struct Field(HeaderName, HeaderValue);
+
+impl std::str::FromStr for Field {
+    type Err = String;
+
+    /// `NAME: VALUE`
+    fn from_str(text: &str) -> Result<Field, String> {
+        // Not the value: it may be a secret.
+        let (name, value) = text.split_once(':').ok_or("write it as NAME: VALUE")?;
+        let name: HeaderName = name.trim().parse().map_err(|_| "this is no name of a field")?;
+        // Its meaning is this program's.
+        let ours = [header::RANGE, header::IF_RANGE, header::ACCEPT_ENCODING, header::CONNECTION];
+        let framing = [header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
+        if ours.contains(&name) || framing.contains(&name) {
+            return Err(format!("{name} is set by this program"));
+        }
+        let value = value.trim().parse().map_err(|_| "its value has control characters")?;
+        Ok(Field(name, value))
+    }
+}
+
+impl Field {
+    /// Whether it is meant for the origin that it was given for, and for no other.
+    fn is_secret(&self) -> bool {
+        [header::AUTHORIZATION, header::COOKIE].contains(&self.0)
+    }
 }
 
 /// A client for all tasklets of this thread. They share its idle connections.
@@ -66,6 +98,7 @@ pub(super) struct Client {
     agent: Agent,
     timeout: Duration,
     connections: usize,
+    fields: Vec<Field>,
 }
 
 impl Client {
@@ -94,7 +127,12 @@ impl Client {
             .build();
         let lookup = Lookup { proxies: proxies.clone(), resolver: resolver.clone() };
         let agent = Agent::with_parts(config, Dialer { proxies, resolver, tls }, lookup);
-        Ok(Client { agent, timeout: limits.timeout, connections: limits.connections })
+        Ok(Client {
+            agent,
+            timeout: limits.timeout,
+            connections: limits.connections,
+            fields: limits.fields.to_vec(),
+        })
     }
 
     /// Asks for a URL, and where it is elsewhere, there.
@@ -113,10 +151,15 @@ impl Client {
         fields: &[(HeaderName, HeaderValue)],
     ) -> Result<Response<Body>, Error> {
         let (mut url, mut authorization) = (url.clone(), url.authorization.clone());
+        let mut is_at_origin = true;
         for _ in 0..=REDIRECTS_MAX {
-            let response = self.ask(&url, authorization.as_deref(), fields)?;
+            let mut all = fields.to_vec();
+            let ours = self.fields.iter().filter(|field| is_at_origin || !field.is_secret());
+            all.extend(ours.map(|Field(name, value)| (name.clone(), value.clone())));
+            let response = self.ask(&url, authorization.as_deref(), &all)?;
             let Some(location) = location(&response) else { return Ok(response) };
             let next = url.join(location).map_err(Error::BadUri)?;
+            is_at_origin &= next.is_same_origin(&url);
             authorization = match next.is_same_origin(&url) {
                 true => next.authorization.clone().or(authorization),
                 false => next.authorization.clone(),
@@ -143,7 +186,8 @@ impl Client {
             for (name, value) in fields {
                 request = request.header(name, value);
             }
-            if let Some(authorization) = authorization {
+            let is_given = fields.iter().any(|(name, _)| name == header::AUTHORIZATION);
+            if let Some(authorization) = authorization.filter(|_| !is_given) {
                 request = request.header(header::AUTHORIZATION, authorization);
             }
             match request.call() {

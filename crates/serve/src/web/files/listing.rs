@@ -15,7 +15,7 @@ use overlapped_wire::http::{Answer, Content};
 use rustix::io::Errno;
 
 use super::entries::{Column, Entries, Entry, READ_MAX, SHOWN_MAX, Sorting};
-use super::form::{Coding, pack, wanted};
+use super::form::{pack, wanted_now};
 use super::{Config, mime};
 use crate::web::page::{self, Escaped, STYLE};
 use crate::web::{Call, target};
@@ -23,7 +23,7 @@ use crate::web::{Call, target};
 /// The page of the folder `path`, which is open as `fd`.
 pub(super) fn answer(call: &Call<'_>, config: &Config, path: Vec<u8>, fd: OwnedFd) -> Answer {
     let sorting = Sorting::of(call.request.uri().query().unwrap_or_default());
-    let coding = wanted(call.request.headers()).next().filter(|coding| *coding != Coding::Identity);
+    let coding = wanted_now(call.request.headers());
     let (config, prefix) = (config.clone(), call.prefix.to_owned());
     let job = move || {
         let entries = Entries::read(&config, &path, fd, sorting)?;

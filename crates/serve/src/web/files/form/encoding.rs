@@ -71,18 +71,25 @@ impl Coding {
 /// Among those that a client wants equally, the one that packs best comes first. One that it
 /// wants less than the content as it is, is left out.
 pub(crate) fn wanted(headers: &HeaderMap) -> impl Iterator<Item = Coding> + use<> {
+    in_order(headers, [Coding::Brotli, Coding::Zstd, Coding::Gzip])
+}
+
+/// The coding in which the server itself packs; `None` for the content as it is.
+///
+/// Among those that a client wants equally, zstd comes first: it makes a text as small as gzip does,
+/// in less than half of the time, and brotli takes three times as long as gzip for a tenth less.
+pub(crate) fn wanted_now(headers: &HeaderMap) -> Option<Coding> {
+    in_order(headers, [Coding::Zstd, Coding::Brotli, Coding::Gzip]).next()?.packed()
+}
+
+fn in_order(headers: &HeaderMap, codings: [Coding; 3]) -> impl Iterator<Item = Coding> + use<> {
     let mut asked = Asked::default();
     for value in headers.get_all(ACCEPT_ENCODING) {
         if let Ok(value) = value.to_str() {
             value.split(',').for_each(|item| asked.take(item));
         }
     }
-    let mut found = [
-        (Coding::Brotli, asked.weight(asked.brotli)),
-        (Coding::Zstd, asked.weight(asked.zstd)),
-        (Coding::Gzip, asked.weight(asked.gzip)),
-        (Coding::Identity, 0),
-    ];
+    let mut found = codings.map(|coding| (coding, asked.weight(coding)));
     // Stable: equal ones stay in our order.
     found.sort_by_key(|(_, weight)| std::cmp::Reverse(*weight));
     let least = asked.identity.unwrap_or(1).max(1);
@@ -101,7 +108,13 @@ struct Asked {
 }
 
 impl Asked {
-    fn weight(&self, own: Option<u16>) -> u16 {
+    fn weight(&self, coding: Coding) -> u16 {
+        let own = match coding {
+            Coding::Identity => self.identity,
+            Coding::Brotli | Coding::PackedBrotli => self.brotli,
+            Coding::Zstd | Coding::PackedZstd => self.zstd,
+            Coding::Gzip | Coding::PackedGzip => self.gzip,
+        };
         own.or(self.any).unwrap_or(0)
     }
 

@@ -14,10 +14,10 @@ use http::header::RANGE;
 use super::find::Finder;
 use super::resource::{Body, Resource, Stamp};
 use crate::web::beneath::stat_path;
-pub(super) use encoding::{Coding, wanted};
+pub(super) use encoding::{Coding, wanted, wanted_now};
 pub(super) use pack::pack;
 
-/// Smaller files are not worth packing; larger ones take too long (25 ms of a processor for this).
+/// Smaller files are not worth packing; larger ones take too long.
 const PACKED_SIZES: std::ops::RangeInclusive<u64> = 1 << 10..=1 << 20;
 
 impl Finder<'_> {
@@ -30,16 +30,16 @@ impl Finder<'_> {
         if !plain.compressible || !request.headers().contains_key(http::header::ACCEPT_ENCODING) {
             return plain;
         }
-        let wanted = || wanted(request.headers()).filter(|coding| *coding != Coding::Identity);
+        let mut wanted = wanted(request.headers()).filter(|coding| *coding != Coding::Identity);
         // What somebody has packed goes before what is packed here: it is smaller, and has ranges.
         if !self.is_alone(&plain)
-            && let Some(sibling) = wanted().find_map(|coding| self.sibling(&plain, coding))
+            && let Some(sibling) = wanted.find_map(|coding| self.sibling(&plain, coding))
         {
             return sibling;
         }
         // A range of what is packed anew each time would be a range of nothing certain.
         if !request.headers().contains_key(RANGE)
-            && let Some(coding) = wanted().find_map(Coding::packed)
+            && let Some(coding) = wanted_now(request.headers())
             && let Some(packed) = self.packed(&plain, coding)
         {
             return packed;

@@ -208,8 +208,9 @@ fn texts_are_packed_in_the_coding_that_a_client_likes_best() {
         let files = files(root).listing(true);
         let mut tags = Vec::new();
         for (accepted, coding) in [
-            ("gzip, deflate, br, zstd", "br"),
-            ("gzip, zstd", "zstd"),
+            ("gzip, deflate, br, zstd", "zstd"),
+            ("gzip, br", "br"),
+            ("br;q=0.9, gzip;q=0.8", "br"),
             ("br;q=0.5, zstd;q=0.5, gzip", "gzip"),
             ("br;q=0, *;q=0", ""),
         ] {

@@ -223,7 +223,7 @@ fn each_name_has_its_site() {
 }
 
 #[test]
-fn h11_paths_that_have_moved_lead_to_the_new_place_and_nowhere_else() {
+fn paths_that_have_moved_lead_to_the_new_place_and_nowhere_else() {
     let site = Redirects::new(say("x")).from("/old", "/new").unwrap();
     let site = site.from("/blog/*", "https://blog.example/").unwrap();
     let site = site.from("/top/*", "/").unwrap().from("/asked", "/new?a=b").unwrap();

@@ -76,8 +76,9 @@ pub(crate) fn wanted(headers: &HeaderMap) -> impl Iterator<Item = Coding> + use<
 
 /// The coding in which the server itself packs; `None` for the content as it is.
 ///
-/// Among those that a client wants equally, zstd comes first: it makes a text as small as gzip does,
-/// in less than half of the time, and brotli takes three times as long as gzip for a tenth less.
+/// Among those that a client wants equally, zstd comes first: it makes a text as small as gzip
+/// does, in less than half of the time, and brotli takes three times as long as gzip for a tenth
+/// less.
 pub(crate) fn wanted_now(headers: &HeaderMap) -> Option<Coding> {
     in_order(headers, [Coding::Zstd, Coding::Brotli, Coding::Gzip]).next()?.packed()
 }

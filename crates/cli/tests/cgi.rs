@@ -81,6 +81,25 @@ fn variables_are_given_to_scripts_and_limits_are_kept() {
     assert!(!cut.status.success() && size <= 1 << 20, "{cut:?}");
 }
 
+#[test]
+fn the_user_whose_password_the_server_has_checked_is_told_to_scripts() {
+    if !(has_client("curl") && has_client("htpasswd")) {
+        return;
+    }
+    let folder = folder(&[(
+        "who",
+        &format!("{PLAIN}echo \"$AUTH_TYPE $REMOTE_USER<$HTTP_AUTHORIZATION>\"\n"),
+    )]);
+    let users = folder.path().join("users");
+    let mut htpasswd = Command::new("htpasswd");
+    let made = htpasswd.arg("-bcB").arg(&users).args(["me", "secret"]).output().unwrap();
+    assert!(made.status.success(), "{}", text(&made).1);
+    let server = serve("auto", folder.path(), &["--auth", users.to_str().unwrap()]);
+    let code = ["--output", "/dev/null", "--write-out", "%{http_code}"];
+    assert_eq!(curl(&[&code[..], &[&url(&server, "who")]].concat()), "401");
+    assert_eq!(curl(&["--user", "me:secret", &url(&server, "who")]), "Basic me<>\n");
+}
+
 /// Whether processes of these numbers are there, but for those that only wait to be released.
 fn are_alive(numbers: &str) -> bool {
     let is_alive = |number| match fs::read_to_string(format!("/proc/{number}/stat")) {

@@ -53,8 +53,9 @@ use values::{Limits, Process};
 /// One tasklet per connection. Prints where it listens as soon as clients may come. Ctrl-C or
 /// SIGTERM: accepts nobody any more, finishes requests in work within the time that --drain gives
 /// them, prints totals, exit code 0. A second signal ends it, and its scripts, at once. Behind a
-/// load balancer, give it --lame-duck: clients are served for so long after the signal while /readyz (--metrics)
-/// already answers 503; a second signal ends that time, a third one the process. SIGHUP reads
+/// load balancer, give it --lame-duck: clients are served for so long after the signal while
+/// /readyz (--metrics) already answers 503; the second signal ends that time, and a third one the
+/// process. SIGHUP reads
 /// certificates again and opens the access log again. SIGUSR2 starts this command anew and hands it
 /// the listening sockets: when it serves, this process finishes, and no client is refused. SIGQUIT
 /// (Ctrl-\): shows every tasklet, what it waits for and where, on standard error, and goes on.

@@ -49,7 +49,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Copy(copy::Arguments),
-    Get(get::Arguments),
+    Get(Box<get::Arguments>),
     Serve(Box<serve::Arguments>),
     Zen(zen::Arguments),
     Doctor(doctor::Arguments),

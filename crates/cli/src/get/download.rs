@@ -23,6 +23,7 @@ use ureq::{Body, Error};
 use super::client::Client;
 use super::client::url::Url;
 use super::failure::{Again, Failure};
+use super::file::checksum::{Checking, Checksum};
 use super::file::name::{self, Names, UNFINISHED};
 use super::file::part::Part;
 use super::file::record::{Key, Records};
@@ -46,9 +47,11 @@ pub(super) struct Item {
     pub(super) key: Key,
     /// A name in the folder.
     pub(super) name: String,
-    /// Whether that name is the user's, or that of an earlier run; else the server may propose
-    /// another one.
+    /// Whether that name is the user's, that of a list, or that of an earlier run; else the
+    /// server may propose another one.
     pub(super) is_name_settled: bool,
+    /// What the file has to be.
+    pub(super) sha256: Option<Checksum>,
 }
 
 /// How to download.
@@ -104,8 +107,7 @@ impl Downloader {
         if let Some(target) = &self.target {
             let part = Sink::Stream(Stream::new(target.clone()));
             let path = Some(target.path().to_owned());
-            let bar = self.progress.begin(&item.name);
-            return Download { of: self, item, url, part, bar, path, bytes: 0 }.attempts();
+            return Download::new(self, item, url, part, path).attempts();
         }
         let path = self.folder.join(&item.name);
         let unfinished = match self.records.part_of(item.key) {
@@ -121,8 +123,7 @@ impl Downloader {
             return found
                 .unwrap_or_else(|failure| Outcome::Failed { text: failure.text, kept: None });
         }
-        let bar = self.progress.begin(&item.name);
-        Download { of: self, item, url, part, bar, path: None, bytes: 0 }.attempts()
+        Download::new(self, item, url, part, None).attempts()
     }
 
     /// What is to be said of a file that has the name; `None` where that is free, or may be taken.
@@ -157,6 +158,15 @@ impl Downloader {
                 record.length
             )),
             record => {
+                if let Some(checksum) = item.sha256 {
+                    match checksum.check_file(path) {
+                        Ok(Ok(())) => {}
+                        Ok(Err(text)) => {
+                            return refused(format!("{shown}: {text}; --overwrite replaces it"));
+                        }
+                        Err(error) => return Some(Err(Failure::of_disk("cannot read", &error))),
+                    }
+                }
                 let is_recorded = record.is_some();
                 Some(Ok(Outcome::There { path: path.to_owned(), is_recorded }))
             }
@@ -173,14 +183,37 @@ struct Download<'a> {
     bar: Bar<'a>,
     /// The final name, once an answer has settled it.
     path: Option<PathBuf>,
+    /// Of all bytes of the file so far.
+    checking: Option<Checking>,
     /// That came in this run.
     bytes: u64,
 }
 
-impl Download<'_> {
+impl<'a> Download<'a> {
+    fn new(
+        of: &'a Downloader,
+        item: &'a Item,
+        url: &'a Url,
+        part: Sink,
+        path: Option<PathBuf>,
+    ) -> Download<'a> {
+        let bar = of.progress.begin(&item.name);
+        let checking = item.sha256.map(Checking::new);
+        Download { of, item, url, part, bar, path, checking, bytes: 0 }
+    }
+
+    /// Takes up what an earlier run has left.
+    fn adopt(&mut self) -> io::Result<()> {
+        self.part.adopt()?;
+        if let (Some(checksum), Some(path)) = (self.item.sha256, self.part.kept()) {
+            self.checking = Some(Checking::of_file(checksum, path)?);
+        }
+        Ok(())
+    }
+
     fn attempts(&mut self) -> Outcome {
         if self.of.manner.resume
-            && let Err(error) = self.part.adopt()
+            && let Err(error) = self.adopt()
         {
             return self.fail(Failure::of_disk("cannot go on with what is there", &error), 1);
         }
@@ -283,7 +316,7 @@ impl Download<'_> {
     /// Forgets the part and asks for the whole.
     fn begin_anew(&mut self, text: &str) -> Result<Outcome, Failure> {
         tracing::debug!("{}: {text}; from the first byte", self.item.shown);
-        self.part.restart(None).map_err(unwritable)?;
+        self.restart(None)?;
         // Nothing is known any more, so this does not come back here.
         self.attempt()
     }
@@ -312,7 +345,7 @@ impl Download<'_> {
         if head.status != StatusCode::PARTIAL_CONTENT {
             let version = Version::of(&head.headers, length);
             let version = version.if_range().is_some().then_some(version);
-            self.part.restart(version).map_err(unwritable)?;
+            self.restart(version)?;
         }
         let whole = match (head.status, self.part.known()) {
             // A server may send less than the rest; the next attempt goes on behind it.
@@ -335,6 +368,9 @@ impl Download<'_> {
                 }
             };
             self.part.append(&buffer[..count]).map_err(unwritable)?;
+            if let Some(checking) = &mut self.checking {
+                checking.update(&buffer[..count]);
+            }
             self.bytes += count as u64;
             self.bar.advance(count as u64);
         }
@@ -346,7 +382,22 @@ impl Download<'_> {
         }
     }
 
+    /// Begins with the first byte.
+    fn restart(&mut self, version: Option<Version>) -> Result<(), Failure> {
+        if let Some(checking) = &mut self.checking {
+            checking.restart();
+        }
+        self.part.restart(version).map_err(unwritable)
+    }
+
     fn save(&mut self, path: PathBuf) -> Result<Outcome, Failure> {
+        if let Some(Err(text)) = self.checking.as_ref().map(Checking::check) {
+            // Nobody is to go on with it.
+            if let Sink::Part(part) = &mut self.part {
+                part.restart(None).map_err(unwritable)?;
+            }
+            return Err(Failure::lasting(text));
+        }
         match self.part.finish(&path, self.of.manner.overwrite) {
             Ok(()) => Ok(Outcome::Saved { path, bytes: self.bytes }),
             Err(error) => {

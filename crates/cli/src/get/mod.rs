@@ -13,6 +13,7 @@
 //!
 //! | file | one job |
 //! |---|---|
+//! | `arguments` | options and their help |
 //! | `plan` | arguments to a list of downloads |
 //! | `download` | one of them: attempts, ranges, the name |
 //! | `file/` | the file while it is not complete, its name, and the record of its URL |
@@ -20,6 +21,7 @@
 //! | `failure` | why not, and whether to try again |
 //! | `progress` | bars |
 
+mod arguments;
 mod client;
 mod download;
 mod failure;
@@ -29,7 +31,6 @@ mod progress;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -44,106 +45,12 @@ use overlapped::{Builder, Config, JoinError, scope, spawn};
 use crate::say;
 use crate::shown::Shown;
 use crate::signals::{self, StopSignals};
+pub(crate) use arguments::Arguments;
 use client::{Client, Field, Limits};
 use download::{Downloader, Manner, Outcome};
 use file::sink::Target;
 use plan::Plan;
 use progress::Progress;
-
-/// Downloads URLs, many at a time.
-///
-/// Each file is saved under the name that the server or the URL gives it, in this folder or in the
-/// one that --output names. It gets that name when all of it has come; until then it is called
-/// *.part. Failed attempts are repeated and go on where the last one ended. Failures are listed at
-/// the end, the rest goes on.
-///
-///   overlapped get https://example.com/a.iso https://example.com/b.iso
-///   overlapped get -o page.html https://example.com/     one URL to one file
-///   overlapped get -o isos/ -i urls.txt                  a list of URLs into a folder
-///   overlapped get --resume -o isos/ -i urls.txt         goes on after Ctrl-C or a failure
-///   overlapped get --compare -i urls.txt                 one by one against all at once
-///
-/// Exit code: 0 when every file is there, 1 when one is not, 130 after Ctrl-C. SIGQUIT (Ctrl-\)
-/// shows what every download waits for, and goes on.
-#[derive(clap::Args)]
-#[allow(rustdoc::bare_urls, reason = "this text is for the terminal")]
-#[command(
-    verbatim_doc_comment,
-    after_help = "Environment:\n  \
-    http_proxy                    a proxy for http:// (not HTTP_PROXY: a CGI script's client can \
-    set it)\n  \
-    https_proxy, HTTPS_PROXY      a proxy for https://\n  \
-    all_proxy, ALL_PROXY          a proxy for both\n  \
-    no_proxy, NO_PROXY            what is asked directly: hosts with all below them, addresses, \
-    networks (10.0.0.0/8), or *\n  \
-    SSL_CERT_FILE, SSL_CERT_DIR   whom to trust instead of the system's list\n\n\
-    A proxy is [SCHEME://][USER:PASSWORD@]HOST[:PORT]; its scheme is http, https, socks4, socks4a, \
-    socks5 or socks5h. The last letter of socks4a and socks5h has the proxy look names up."
-)]
-pub(crate) struct Arguments {
-    /// What to download, http or https; - reads URLs from standard input
-    #[arg(value_name = "URL", required_unless_present = "input")]
-    urls: Vec<String>,
-    /// Reads URLs from a file, one a line; - is standard input; lines that begin with # are skipped
-    #[arg(short, long, value_name = "FILE")]
-    input: Option<PathBuf>,
-    /// Where to save: a folder, made where it is missing; for a single URL, a file; devices, named
-    /// pipes and - (standard output) are written to, and cannot be begun anew
-    #[arg(short, long, value_name = "FILE|DIR")]
-    output: Option<PathBuf>,
-    /// Downloads at a time
-    #[arg(short, long, value_name = "N", default_value = "50")]
-    jobs: NonZeroUsize,
-    /// Goes on with what an earlier run has left (*.part), and skips files that are there
-    #[arg(short = 'c', long)]
-    resume: bool,
-    /// Replaces files that are there; without it, that is a failure
-    #[arg(long)]
-    overwrite: bool,
-    /// A field of every request, as "NAME: VALUE"; Authorization and Cookie go to the URL's own
-    /// host and port, and not to where that redirects
-    #[arg(short = 'H', long = "header", value_name = "FIELD")]
-    headers: Vec<Field>,
-    /// What the program calls itself; without it, overlapped and its version
-    #[arg(short = 'A', long, value_name = "NAME", value_parser = user_agent)]
-    user_agent: Option<Field>,
-    /// Says only what failed
-    #[arg(short, long)]
-    quiet: bool,
-    /// Ends when the files and their names are on the disk. Without it a loss of power soon after
-    /// may take some, as with curl and wget; --resume notices a file that is shorter than it was
-    #[arg(long)]
-    sync: bool,
-    /// Downloads everything twice: first one by one, to be thrown away, then at once; prints both
-    /// times, and how many times as fast the second was
-    #[arg(long)]
-    compare: bool,
-    /// Attempts after the first, when the network or the server fails; not where the answer is
-    /// final, as 404 is
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    retries: u32,
-    /// The pause before the second attempt; it doubles with each one, up to a minute
-    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = duration)]
-    retry_delay: Duration,
-    /// Gives an attempt up when nothing has come for so long; there is no limit on the whole
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
-    timeout: Duration,
-    /// Trusts the certificates in this file (PEM), and no others
-    #[arg(long, value_name = "FILE")]
-    cacert: Option<PathBuf>,
-}
-
-fn user_agent(text: &str) -> Result<Field, String> {
-    format!("User-Agent: {text}").parse()
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(Duration::ZERO) => Err("must be longer than nothing".to_owned()),
-        Ok(duration) => Ok(duration),
-        Err(error) => Err(format!("{error}; write it as 500ms, 30s or 5m")),
-    }
-}
 
 pub(crate) fn main(port: PortChoice, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let plan = Plan::of(arguments)?;

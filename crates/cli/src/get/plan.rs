@@ -48,7 +48,13 @@ impl Plan {
                 .with_context(|| format!("cannot read the folder {}", Shown::new(&folder)))?,
             false => Records::default(),
         };
-        let mut items: Vec<Item> = urls.iter().map(|url| item(url)).collect();
+        let mut items: Vec<Item> = urls.iter().map(item).collect();
+        if let Some(sha256) = arguments.sha256 {
+            let [item] = &mut items[..] else {
+                bail!("--sha256 is for one URL, not {}: a list has a column for it", items.len())
+            };
+            item.sha256 = Some(sha256);
+        }
         let names = settle_names(&mut items, file.as_deref(), &records, arguments.overwrite);
         Ok(Plan { items, folder, target, names, records: Rc::new(records), from_stdin })
     }
@@ -59,10 +65,18 @@ impl Plan {
     }
 }
 
-/// Every URL once, and whether some came from standard input.
-fn list(arguments: &Arguments) -> anyhow::Result<(Vec<Vec<u8>>, bool)> {
+/// What is asked for, as it is written: a URL and what else is said of it, in columns.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Hash)]
+struct Entry {
+    url: Vec<u8>,
+    name: Option<Vec<u8>>,
+    sha256: Option<Vec<u8>>,
+}
+
+/// Every entry once, and whether some came from standard input.
+fn list(arguments: &Arguments) -> anyhow::Result<(Vec<Entry>, bool)> {
     let (mut urls, mut from_stdin) = (Vec::new(), false);
-    let mut read = |urls: &mut Vec<Vec<u8>>| {
+    let mut read = |urls: &mut Vec<Entry>| {
         from_stdin = true;
         let mut text = Vec::new();
         io::stdin().read_to_end(&mut text).context("cannot read URLs from standard input")?;
@@ -72,7 +86,7 @@ fn list(arguments: &Arguments) -> anyhow::Result<(Vec<Vec<u8>>, bool)> {
     for url in &arguments.urls {
         match url.as_str() {
             "-" => read(&mut urls)?,
-            url => urls.push(url.as_bytes().to_vec()),
+            url => urls.push(Entry { url: url.as_bytes().to_vec(), ..Entry::default() }),
         }
     }
     match arguments.input.as_deref() {
@@ -90,10 +104,18 @@ fn list(arguments: &Arguments) -> anyhow::Result<(Vec<Vec<u8>>, bool)> {
 }
 
 /// Bytes, because a list may be in any encoding; a byte order mark is not part of the first URL.
-fn lines(text: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+fn lines(text: &[u8]) -> impl Iterator<Item = Entry> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    lines.filter(|line| !line.is_empty() && !line.starts_with(b"#")).map(<[u8]>::to_vec)
+    lines.filter(|line| !line.is_empty() && !line.starts_with(b"#")).map(entry)
+}
+
+/// `URL<Tab>NAME<Tab>SHA256`; either column may be empty, or missing.
+fn entry(line: &[u8]) -> Entry {
+    let mut columns = line.splitn(3, |byte| *byte == b'\t').map(<[u8]>::trim_ascii);
+    let url = columns.next().unwrap_or_default().to_vec();
+    let mut next = || columns.next().filter(|text| !text.is_empty()).map(<[u8]>::to_vec);
+    Entry { url, name: next(), sha256: next() }
 }
 
 fn check_target(target: &Target, urls: usize, arguments: &Arguments) -> anyhow::Result<()> {
@@ -133,14 +155,29 @@ fn place(output: Option<&Path>, urls: usize) -> anyhow::Result<(PathBuf, Option<
     Ok((folder, Some(name.to_owned())))
 }
 
-fn item(text: &[u8]) -> Item {
-    let (url, shown) = (Url::parse(text), url::shown(text));
-    let name = match &url {
+fn item(entry: &Entry) -> Item {
+    let (mut url, shown) = (Url::parse(&entry.url), url::shown(&entry.url));
+    let from_url = match &url {
         Ok(url) => name::from_url(&url.uri),
         Err(_) => "index.html".to_owned(),
     };
     let key = Key::of(&url.as_ref().map_or_else(|_| shown.clone(), |url| url.uri.to_string()));
-    Item { key, shown, url, name, is_name_settled: false }
+    let given = entry.name.as_deref().map(|name| String::from_utf8_lossy(name).into_owned());
+    // Also what is not in UTF-8: it would get another name.
+    let is_plain = |name: &String| {
+        name::clean(name).as_ref() == Some(name) && entry.name.as_deref() == Some(name.as_bytes())
+    };
+    if !given.as_ref().is_none_or(is_plain) {
+        url = Err("its name in the list is not a plain file name".to_owned());
+    }
+    let sha256 = entry.sha256.as_deref().map(|digits| String::from_utf8_lossy(digits).parse());
+    let sha256 = sha256.transpose().unwrap_or_else(|error| {
+        url = Err(format!("its checksum in the list is malformed: {error}"));
+        None
+    });
+    let is_name_settled = given.is_some();
+    let name = given.unwrap_or(from_url);
+    Item { key, shown, url, name, is_name_settled, sha256 }
 }
 
 /// Gives each download a name of its own: the user's, that of the file which an earlier run has
@@ -159,13 +196,26 @@ fn settle_names(
             names.reserve(name, record.key);
         }
     }
-    for item in items {
+    let mut seen = HashSet::new();
+    for item in items.iter_mut() {
+        let is_again = !seen.insert(item.key);
+        if is_again && (item.is_name_settled || item.sha256.is_some()) && item.url.is_ok() {
+            item.url = Err("the list has this URL already, with another name or checksum".into());
+        } else if item.is_name_settled && item.url.is_ok() && !names.take(&item.name) {
+            item.url = Err(format!("the list gives {} to another URL, too", item.name));
+        }
+    }
+    // After all names that the list gives.
+    for item in items.iter_mut().filter(|item| !item.is_name_settled) {
         let known = file.or_else(|| records.name_of(item.key));
         item.is_name_settled = known.is_some();
         item.name = match file {
             Some(file) => file.to_owned(),
             None => names.claim(known.unwrap_or(&item.name), item.key),
         };
+    }
+    if let (Some(file), [item]) = (file, items) {
+        item.name = file.to_owned();
     }
     names
 }
@@ -177,13 +227,26 @@ mod tests {
     #[test]
     fn a_list_has_comments_empty_lines_and_any_encoding() {
         let text = b"\xef\xbb\xbfhttp://a\n\n# not this\n  http://b/\xe9  \r\n#http://c";
-        assert_eq!(lines(text).collect::<Vec<_>>(), [&b"http://a"[..], b"http://b/\xe9"]);
+        let urls: Vec<_> = lines(text).map(|entry| entry.url).collect();
+        assert_eq!(urls, [&b"http://a"[..], b"http://b/\xe9"]);
+        let columns = |line| {
+            let Entry { url, name, sha256 } = entry(line);
+            [Some(url), name, sha256]
+                .map(|column| column.map(|text| text.escape_ascii().to_string()))
+        };
+        for (line, expected) in [
+            (&b"http://a\tx y\tab"[..], [Some("http://a"), Some("x y"), Some("ab")]),
+            (b"http://a b\t\tab", [Some("http://a b"), None, Some("ab")]),
+            (b"http://a\tx", [Some("http://a"), Some("x"), None]),
+        ] {
+            assert_eq!(columns(line), expected.map(|text| text.map(str::to_owned)));
+        }
     }
 
     #[test]
     fn equal_names_get_numbers_in_the_order_of_the_urls() {
-        let mut items =
-            ["http://a/x.txt", "http://b/x.txt", "http://c/"].map(|url| item(url.as_bytes()));
+        let mut items = ["http://a/x.txt", "http://b/x.txt", "http://c/"]
+            .map(|url| item(&entry(url.as_bytes())));
         settle_names(&mut items, None, &Records::default(), false);
         assert_eq!(items.map(|item| item.name), ["x.txt", "x-1.txt", "index.html"]);
     }

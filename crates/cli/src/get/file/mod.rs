@@ -7,7 +7,9 @@
 //! | `version` | whether the bytes of two responses may stand in one file |
 //! | `name` | names that are safe, whoever proposes them |
 //! | `record` | which URL a complete file was saved from |
+//! | `checksum` | whether a file is the one that the user expects |
 
+pub(super) mod checksum;
 pub(super) mod name;
 pub(super) mod part;
 pub(super) mod record;

@@ -141,6 +141,11 @@ impl Names {
         self.owners.insert(name.to_lowercase(), owner);
     }
 
+    /// Takes a name that the user gives; false where another download has it.
+    pub(crate) fn take(&mut self, name: &str) -> bool {
+        self.taken.insert(name.to_lowercase())
+    }
+
     /// The name itself, or where another download has it, with a number before the extension.
     pub(crate) fn claim(&mut self, name: &str, key: Key) -> String {
         let (stem, extension) = match name.rsplit_once('.') {

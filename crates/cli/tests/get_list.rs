@@ -1,0 +1,133 @@
+//! `overlapped get`: what a list says of its URLs, and checksums.
+
+mod common;
+mod site;
+
+use std::fs;
+
+use common::{on_each_port, text};
+use site::{Site, Then, answer, answer_cut, answer_range, bytes, get, get_with_input, names};
+
+const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+const WHOLE: usize = 300_000;
+
+fn told(output: &std::process::Output) -> (Option<i32>, String, String) {
+    let (stdout, stderr) = text(output);
+    (output.status.code(), stdout, stderr)
+}
+
+fn checksum(bytes: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn a_list_gives_names_and_checksums_to_its_urls() {
+    on_each_port(|port| {
+        let folder = tempfile::tempdir().unwrap();
+        let site = Site::start(|request, out| {
+            let fields = "Content-Disposition: attachment; filename=proposed\r\n";
+            answer(out, "200 OK", fields, request.path.as_bytes())
+        });
+        let sum = checksum(b"/sum");
+        let lines = [
+            format!("{}\tgiven name.txt", site.url("/named")),
+            // Its name from the URL belongs to the line below.
+            site.url("/taken"),
+            format!("{}\tproposed\t{}", site.url("/both"), checksum(b"/both").to_uppercase()),
+            format!("{}\t\t{sum}", site.url("/sum")),
+            format!("{}\t../escaped", site.url("/escaped")),
+            format!("{}\tgiven name.txt", site.url("/again")),
+            format!("{}\tother", site.url("/named")),
+            format!("{}\tbroken\t{}", site.url("/broken"), &sum[1..]),
+            format!("{}\twrong\t{sum}", site.url("/wrong")),
+        ];
+        let arguments = ["-o", "into/", "-j1", "-i", "-"];
+        let output = get_with_input(port, folder.path(), &arguments, &lines.join("\n"));
+        let (code, stdout, stderr) = told(&output);
+        assert_eq!(code, Some(1), "{stdout}{stderr}");
+        let into = folder.path().join("into");
+        assert_eq!(names(&into), ["given name.txt", "proposed", "proposed-1", "proposed-2"]);
+        for (name, contents) in [("given name.txt", "/named"), ("proposed", "/both")] {
+            assert_eq!(fs::read_to_string(into.join(name)).unwrap(), contents);
+        }
+        let failed: Vec<_> = stderr.lines().filter(|line| line.starts_with("failed")).collect();
+        for (line, said) in failed.iter().zip([
+            "/escaped: its name in the list is not a plain file name",
+            "/again: the list gives given name.txt to another URL, too",
+            "/named: the list has this URL already, with another name or checksum",
+            "/broken: its checksum in the list is malformed: a SHA-256 has 64 hexadecimal digits",
+            "/wrong: its SHA-256 is ",
+        ]) {
+            assert!(line.contains(said), "{line}");
+        }
+        assert_eq!(failed.len(), 5, "{stderr}");
+    });
+}
+
+#[test]
+fn a_file_with_another_checksum_does_not_get_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::start(|_, out| answer(out, "200 OK", "ETag: \"a\"\r\n", b"abc"));
+    let url = site.url("/file");
+    let (code, _, stderr) = told(&get("poll", folder.path(), &["--sha256", ABC, &url]));
+    assert_eq!(code, Some(0), "{stderr}");
+    // What is there is looked at, too.
+    let output = get("poll", folder.path(), &["--resume", "--sha256", ABC, &url]);
+    assert!(text(&output).0.contains("was there"));
+    fs::write(folder.path().join("file"), b"abd").unwrap();
+    let (code, _, stderr) = told(&get("poll", folder.path(), &["-c", "--sha256", ABC, &url]));
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains(&format!("instead of {ABC}; --overwrite replaces it")), "{stderr}");
+    let other = ABC.replace('b', "c");
+    for output in ["new", "-"] {
+        let arguments = ["--sha256", &other, "-o", output, &url];
+        let (code, _, stderr) = told(&get("poll", folder.path(), &arguments));
+        assert_eq!(code, Some(1));
+        assert!(stderr.contains(&format!("its SHA-256 is {ABC} instead of {other}")), "{stderr}");
+        assert_eq!(names(folder.path()), ["file"]);
+    }
+    let (code, _, stderr) = told(&get("poll", folder.path(), &["--sha256", ABC, &url, &url]));
+    assert_eq!(code, Some(1), "the name exists: {stderr}");
+    let (code, _, stderr) =
+        told(&get("poll", folder.path(), &["--sha256", ABC, &url, &site.url("/b")]));
+    assert_ne!(code, Some(0));
+    assert!(stderr.contains("--sha256 is for one URL, not 2"), "{stderr}");
+}
+
+/// The bytes of earlier attempts and runs count; a version that was given up does not.
+#[test]
+fn a_checksum_is_of_the_whole_file_however_it_came() {
+    on_each_port(|port| {
+        let sum = checksum(&bytes(WHOLE));
+        // In one run; another version; in two runs.
+        for (versions, retries) in
+            [(["\"a\""; 2], "2"), (["\"a\"", "\"b\""], "2"), (["\"a\""; 2], "0")]
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let site = Site::start(move |request, out| {
+                let fields = |version| format!("ETag: {version}\r\n");
+                match request.range() {
+                    Some(start) if versions[0] == versions[1] => {
+                        answer_range(out, &fields(versions[1]), &bytes(WHOLE), start)
+                    }
+                    Some(_) => answer(out, "200 OK", &fields(versions[1]), &bytes(WHOLE)),
+                    None => {
+                        let fields = fields(versions[0]);
+                        answer_cut(out, &fields, &bytes(WHOLE), WHOLE / 2, Then::Close)
+                    }
+                }
+            });
+            let url = site.url("/file");
+            let mut code = None;
+            for _ in 0..2 {
+                let arguments = ["--resume", "--retries", retries, "--sha256", &sum, &url];
+                let (ended, stdout, stderr) = told(&get(port, folder.path(), &arguments));
+                assert!(!stderr.contains("SHA-256"), "{stdout}{stderr}");
+                code = ended;
+            }
+            assert_eq!(code, Some(0));
+            assert!(fs::read(folder.path().join("file")).unwrap() == bytes(WHOLE));
+        }
+    });
+}

@@ -13,6 +13,7 @@ hidden-size    every file claims to be empty
 
 import errno
 import os
+import stat
 import sys
 
 sys.path += ["/usr/lib/python3/dist-packages"]
@@ -41,6 +42,8 @@ class Faulty(fuse.Operations):
             raise fuse.FuseOSError(getattr(errno, self.faults[what]))
 
     def real(self, path):
+        if path is None:
+            return None  # An open file whose name is gone.
         at = self.folder
         for name in path.split("/"):
             if name and "fold" in self.faults:
@@ -50,12 +53,12 @@ class Faulty(fuse.Operations):
         return at
 
     def getattr(self, path, fh=None):
-        found = os.lstat(path)
+        found = os.fstat(fh) if path is None else os.lstat(path)
         names = "mode ino nlink uid gid size blocks rdev".split()
         attributes = {"st_" + name: getattr(found, "st_" + name) for name in names}
         for name in "atime mtime ctime".split():
             attributes["st_" + name] = getattr(found, f"st_{name}_ns")
-        if "hidden-size" in self.faults and os.path.isfile(path):
+        if "hidden-size" in self.faults and stat.S_ISREG(found.st_mode):
             attributes.update(st_size=0, st_blocks=0)
         return attributes
 
@@ -82,7 +85,7 @@ class Faulty(fuse.Operations):
         return os.pwrite(fh, data, offset)
 
     def truncate(self, path, length, fh=None):
-        os.truncate(path, length)
+        os.truncate(path if fh is None else fh, length)
 
     def flush(self, path, fh):
         if fh in self.made:

@@ -27,7 +27,7 @@ impl Faulty {
             [env!("CARGO_MANIFEST_DIR"), "tests", "clients", "faulty_fs.py"].iter().collect();
         let mut command = Command::new("python3");
         command.arg(script).arg(&back).arg(&mount).args(faults).stdin(Stdio::null());
-        let Ok(child) = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn() else {
+        let Ok(child) = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn() else {
             println!("SKIPPED: a file system with faults, for want of python3");
             return None;
         };

@@ -114,3 +114,20 @@ fn a_server_that_never_continues_is_given_up() {
     assert_eq!(code, Some(1), "{stderr}");
     assert!(site.requests().len() < 12, "{}", site.requests().len());
 }
+
+/// Two at a time, so the limit is on both together.
+#[test]
+fn a_limit_on_the_rate_is_one_for_all_downloads() {
+    on_each_port(|port| {
+        let folder = tempfile::tempdir().unwrap();
+        let site = Site::start(|_, out| answer(out, "200 OK", "", &bytes(100_000)));
+        let begin = Instant::now();
+        let arguments = ["--rate-limit", "100000", &site.url("/a"), &site.url("/b")];
+        let (code, stdout, stderr) = told(&get(port, folder.path(), &arguments));
+        assert_eq!(code, Some(0), "{stdout}{stderr}");
+        assert!(begin.elapsed() >= Duration::from_millis(1900), "{:?}", begin.elapsed());
+        assert!(fs::read(folder.path().join("b")).unwrap() == bytes(100_000));
+        let none = get(port, folder.path(), &["--rate-limit", "0", &site.url("/a")]);
+        assert_eq!(none.status.code(), Some(2));
+    });
+}

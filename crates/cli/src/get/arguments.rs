@@ -7,6 +7,7 @@ use overlapped::time::Duration;
 
 use super::client::Field;
 use super::file::checksum::Checksum;
+use crate::serve::Size;
 
 /// Downloads URLs, many at a time.
 ///
@@ -69,6 +70,12 @@ pub(crate) struct Arguments {
     /// What the file's SHA-256 is; with another one it does not get its name, and is not there
     #[arg(long, value_name = "HEX")]
     pub(super) sha256: Option<Checksum>,
+    /// Files get the date of modification that the server states, and not that of the download
+    #[arg(short = 'R', long)]
+    pub(super) remote_time: bool,
+    /// Bytes per second of all downloads together, such as 500KiB or 2MiB
+    #[arg(long, value_name = "SIZE", value_parser = rate)]
+    pub(super) rate_limit: Option<u64>,
     /// Says only what failed
     #[arg(short, long)]
     pub(super) quiet: bool,
@@ -97,6 +104,13 @@ pub(crate) struct Arguments {
 
 fn user_agent(text: &str) -> Result<Field, String> {
     format!("User-Agent: {text}").parse()
+}
+
+fn rate(text: &str) -> Result<u64, String> {
+    match text.parse::<Size>()?.0 {
+        0 => Err("must be more than nothing".to_owned()),
+        bytes => Ok(bytes),
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -14,6 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::SystemTime;
 
 use overlapped::fs;
 use overlapped::time::{Duration, sleep};
@@ -29,6 +30,7 @@ use super::file::part::Part;
 use super::file::record::{Key, Records};
 use super::file::sink::{Sink, Stream, Target};
 use super::file::version::{ContentRange, Version};
+use super::pace::Pace;
 use super::progress::{Bar, Progress};
 use crate::shown::Shown;
 
@@ -59,6 +61,8 @@ pub(super) struct Item {
 pub(super) struct Manner {
     pub(super) resume: bool,
     pub(super) overwrite: bool,
+    /// Whether files get the date of modification that the server states.
+    pub(super) remote_time: bool,
     pub(super) retries: u32,
     pub(super) retry_delay: Duration,
 }
@@ -94,6 +98,7 @@ pub(super) struct Downloader {
     pub(super) names: Rc<RefCell<Names>>,
     pub(super) records: Rc<Records>,
     pub(super) progress: Rc<Progress>,
+    pub(super) pace: Pace,
     /// Parts that stayed.
     pub(super) left: Rc<Cell<usize>>,
 }
@@ -185,6 +190,8 @@ struct Download<'a> {
     path: Option<PathBuf>,
     /// Of all bytes of the file so far.
     checking: Option<Checking>,
+    /// What the server says of the file.
+    modified: Option<SystemTime>,
     /// That came in this run.
     bytes: u64,
 }
@@ -199,7 +206,7 @@ impl<'a> Download<'a> {
     ) -> Download<'a> {
         let bar = of.progress.begin(&item.name);
         let checking = item.sha256.map(Checking::new);
-        Download { of, item, url, part, bar, path, checking, bytes: 0 }
+        Download { of, item, url, part, bar, path, checking, modified: None, bytes: 0 }
     }
 
     /// Takes up what an earlier run has left.
@@ -300,6 +307,7 @@ impl<'a> Download<'a> {
             _ if status.is_success() => {}
             _ => return Err(Failure::of_status(status, headers)),
         }
+        self.modified = modified(headers).or(self.modified);
         let path = self.settle_name(headers);
         if self.of.target.is_none()
             && let Some(found) = self.of.look_at(&path, self.item)
@@ -357,8 +365,9 @@ impl<'a> Download<'a> {
         self.bar.show(self.part.length(), whole);
         let mut body = body.into_reader();
         let mut buffer = vec![0; BUFFER];
+        let piece = self.of.pace.piece().min(BUFFER);
         loop {
-            let count = match body.read(&mut buffer) {
+            let count = match body.read(&mut buffer[..piece]) {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(error) => {
@@ -373,6 +382,7 @@ impl<'a> Download<'a> {
             }
             self.bytes += count as u64;
             self.bar.advance(count as u64);
+            self.of.pace.wait(count);
         }
         match whole {
             Some(whole) if whole != self.part.length() => {
@@ -398,6 +408,11 @@ impl<'a> Download<'a> {
             }
             return Err(Failure::lasting(text));
         }
+        if let (Some(time), Sink::Part(part)) = (self.modified, &self.part)
+            && self.of.manner.remote_time
+        {
+            part.set_modified(time).map_err(unwritable)?;
+        }
         match self.part.finish(&path, self.of.manner.overwrite) {
             Ok(()) => Ok(Outcome::Saved { path, bytes: self.bytes }),
             Err(error) => {
@@ -405,6 +420,12 @@ impl<'a> Download<'a> {
             }
         }
     }
+}
+
+/// The date of modification that a response states.
+fn modified(headers: &HeaderMap) -> Option<SystemTime> {
+    let date = headers.get(header::LAST_MODIFIED)?.to_str().ok()?;
+    httpdate::parse_http_date(date).ok()
 }
 
 fn unwritable(error: io::Error) -> Failure {

@@ -19,6 +19,7 @@
 //! | `file/` | the file while it is not complete, its name, and the record of its URL |
 //! | `client/` | the HTTP client over tasklets, its limits and whom it trusts |
 //! | `failure` | why not, and whether to try again |
+//! | `pace` | the limit on bytes per second |
 //! | `progress` | bars |
 
 mod arguments;
@@ -26,6 +27,7 @@ mod client;
 mod download;
 mod failure;
 mod file;
+mod pace;
 mod plan;
 mod progress;
 
@@ -49,6 +51,7 @@ pub(crate) use arguments::Arguments;
 use client::{Client, Field, Limits};
 use download::{Downloader, Manner, Outcome};
 use file::sink::Target;
+use pace::Pace;
 use plan::Plan;
 use progress::Progress;
 
@@ -73,6 +76,7 @@ struct Run {
     /// The error of making the files durable.
     not_synced: RefCell<Option<io::Error>>,
     timeout: Duration,
+    rate_limit: Option<u64>,
     cacert: Option<PathBuf>,
     /// Of every request.
     fields: Vec<Field>,
@@ -90,6 +94,7 @@ impl Run {
         let manner = Manner {
             resume: arguments.resume,
             overwrite: arguments.overwrite,
+            remote_time: arguments.remote_time,
             retries: arguments.retries,
             retry_delay: arguments.retry_delay,
         };
@@ -107,6 +112,7 @@ impl Run {
             sync: arguments.sync,
             not_synced: RefCell::default(),
             timeout: arguments.timeout,
+            rate_limit: arguments.rate_limit,
             cacert: arguments.cacert.clone(),
             fields: arguments.headers.iter().chain(&arguments.user_agent).cloned().collect(),
             quiet: arguments.quiet,
@@ -191,6 +197,7 @@ impl Run {
             names: self.plan.names(),
             records: self.plan.records.clone(),
             progress: self.progress.clone(),
+            pace: Pace::new(self.rate_limit),
             left: self.left.clone(),
         })
     }

@@ -46,6 +46,7 @@ use crate::signals::{self, LastStop};
 use plan::{Listening, Name, Place, Ready, Taken, Wanted};
 use site::Content;
 use source::Source;
+pub(crate) use values::Size;
 use values::{Limits, Process};
 
 /// Runs servers until Ctrl-C or SIGTERM, then prints totals.

@@ -20,7 +20,7 @@ pub(super) struct Limit(pub(super) Duration);
 /// So many bytes, such as `500`, `64KiB`, `1MiB`, `2GiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Text")]
-pub(super) struct Size(pub(super) u64);
+pub(crate) struct Size(pub(crate) u64);
 
 /// A variable of an environment, `NAME=VALUE`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -19,6 +19,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::SystemTime;
 
 use overlapped::fs::{self, File, OpenOptions, TryLockError};
 use overlapped::task::shield;
@@ -125,6 +126,11 @@ impl Part {
             open.noted = true;
         }
         Ok(())
+    }
+
+    /// Sets the date of modification; whoever writes more afterwards changes it.
+    pub(crate) fn set_modified(&self, time: SystemTime) -> io::Result<()> {
+        self.open.as_ref().map_or(Ok(()), |open| open.file.set_modified(time))
     }
 
     /// Gives the complete file its name. A file of that name is an error, unless it is to be

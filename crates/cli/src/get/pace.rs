@@ -1,0 +1,39 @@
+//! A limit on the bytes per second of all downloads together.
+
+use std::cell::Cell;
+
+use overlapped::time::{Duration, Instant, sleep};
+
+/// Pieces of a second's bytes, so that the pauses are short.
+const PIECES: u64 = 10;
+
+/// When the next bytes are due.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// `None`: no limit.
+    rate: Option<u64>,
+    due: Cell<Instant>,
+}
+
+impl Pace {
+    pub(super) fn new(bytes_per_second: Option<u64>) -> Pace {
+        Pace { rate: bytes_per_second, due: Cell::new(Instant::now()) }
+    }
+
+    /// Bytes that are to be read at once, at most.
+    pub(super) fn piece(&self) -> usize {
+        let piece = self.rate.map_or(u64::MAX, |rate| (rate / PIECES).max(1));
+        usize::try_from(piece).unwrap_or(usize::MAX)
+    }
+
+    /// Waits until so many bytes more may have come. Time without a download gives nothing for
+    /// later.
+    pub(super) fn wait(&self, bytes: usize) {
+        let Some(rate) = self.rate else { return };
+        let now = Instant::now();
+        let takes = Duration::from_secs_f64(bytes as f64 / rate as f64);
+        let due = self.due.get().max(now) + takes;
+        self.due.set(due);
+        sleep(due - now);
+    }
+}

@@ -7,6 +7,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use common::{has_client, on_each_port, text};
 use site::{Authority, Site, Then, answer, command, get, names};
 
@@ -207,5 +209,45 @@ fn fields_of_the_user_are_sent_and_secret_ones_stay_with_their_host() {
     for field in ["X-Own", "Range: bytes=1-", "X: a\nb", "a b: c"] {
         let output = get("poll", folder.path(), &["-H", field, &site.url("/file")]);
         assert_eq!(output.status.code(), Some(2), "{field}");
+    }
+}
+
+#[test]
+fn users_and_passwords_may_stand_in_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = Site::start(|_, out| answer(out, "200 OK", "", b"other"));
+    let elsewhere = other.url("/away").replace("localhost", "127.0.0.1");
+    let site = Site::start(move |_, out| {
+        answer(out, "302 Found", &format!("Location: {elsewhere}\r\n"), b"")
+    });
+    let netrc = folder.path().join(".netrc");
+    let run = |contents: Option<&str>, url: &str| {
+        match contents {
+            Some(contents) => fs::write(&netrc, contents).unwrap(),
+            None => fs::remove_file(&netrc).unwrap(),
+        }
+        let arguments = ["--netrc", "--overwrite", "--retries", "0", url];
+        let mut command = site::command("poll", folder.path(), &arguments);
+        command.env("HOME", folder.path()).env_remove("NETRC");
+        told(&command.output().unwrap())
+    };
+    let url = site.url("/file");
+    let (code, _, stderr) = run(Some("machine localhost login me password S3cret"), &url);
+    assert_eq!(code, Some(0), "{stderr}");
+    // The credentials of the URL come first.
+    let with_user = url.replace("//", "//you:yours@");
+    let both = "machine localhost login me password S3cret\nmachine 127.0.0.1 login a password b";
+    assert_eq!(run(Some(both), &with_user).0, Some(0));
+    let sent = |site: &Site| -> Vec<Option<String>> {
+        let value = |request: &site::Request| request.header("authorization").map(str::to_owned);
+        site.requests().iter().map(value).collect()
+    };
+    let basic = |text: &str| Some(format!("Basic {}", BASE64_STANDARD.encode(text)));
+    assert_eq!(sent(&site), [basic("me:S3cret"), basic("you:yours")]);
+    assert_eq!(sent(&other), [None, basic("a:b")]);
+    for (contents, said) in [(Some("machine localhost S3cret"), "line 1"), (None, "cannot read")] {
+        let (code, _, stderr) = run(contents, &url);
+        assert_ne!(code, Some(0));
+        assert!(stderr.contains(said) && !stderr.contains("S3cret"), "{stderr}");
     }
 }

@@ -22,6 +22,13 @@ use crate::serve::Size;
 ///   overlapped get --resume -o isos/ -i urls.txt         goes on after Ctrl-C or a failure
 ///   overlapped get --compare -i urls.txt                 one by one against all at once
 ///
+/// A line of a list is a URL, and behind it, each after a tab, a name and a SHA-256; either may be
+/// empty.
+///
+/// Not meant to be there: methods other than GET, uploads, cookies that servers set, packed
+/// bodies, HTTP/2, one file over several connections, following the links of pages, and a limit of
+/// downloads per host beside --jobs. curl, aria2 and wget do these.
+///
 /// Exit code: 0 when every file is there, 1 when one is not, 130 after Ctrl-C. SIGQUIT (Ctrl-\)
 /// shows what every download waits for, and goes on.
 #[derive(clap::Args)]
@@ -64,6 +71,10 @@ pub(crate) struct Arguments {
     /// host and port, and not to where that redirects
     #[arg(short = 'H', long = "header", value_name = "FIELD")]
     pub(super) headers: Vec<Field>,
+    /// Takes users and passwords from ~/.netrc, or from the file that NETRC names, where the URL
+    /// has none
+    #[arg(long)]
+    pub(super) netrc: bool,
     /// What the program calls itself; without it, overlapped and its version
     #[arg(short = 'A', long, value_name = "NAME", value_parser = user_agent)]
     pub(super) user_agent: Option<Field>,

@@ -48,7 +48,7 @@ use crate::say;
 use crate::shown::Shown;
 use crate::signals::{self, StopSignals};
 pub(crate) use arguments::Arguments;
-use client::{Client, Field, Limits};
+use client::{Client, Field, Limits, Netrc};
 use download::{Downloader, Manner, Outcome};
 use file::sink::Target;
 use pace::Pace;
@@ -66,6 +66,13 @@ pub(crate) fn main(port: PortChoice, arguments: &Arguments) -> anyhow::Result<Ex
     run.report(stopped)
 }
 
+/// The file that the environment names, or else the one at home.
+fn netrc() -> anyhow::Result<Netrc> {
+    let named = std::env::var_os("NETRC").filter(|name| !name.is_empty()).map(PathBuf::from);
+    let path = named.or_else(|| Some(std::env::home_dir()?.join(".netrc")));
+    Netrc::read(&path.context("--netrc: there is no home folder")?)
+}
+
 /// One call of the program.
 struct Run {
     plan: Plan,
@@ -80,6 +87,7 @@ struct Run {
     cacert: Option<PathBuf>,
     /// Of every request.
     fields: Vec<Field>,
+    netrc: Option<Rc<Netrc>>,
     quiet: bool,
     /// With the places in the plan.
     outcomes: RefCell<Vec<(usize, Outcome)>>,
@@ -115,6 +123,7 @@ impl Run {
             rate_limit: arguments.rate_limit,
             cacert: arguments.cacert.clone(),
             fields: arguments.headers.iter().chain(&arguments.user_agent).cloned().collect(),
+            netrc: if arguments.netrc { Some(Rc::new(netrc()?)) } else { None },
             quiet: arguments.quiet,
             outcomes: RefCell::default(),
             left: Rc::default(),
@@ -187,8 +196,13 @@ impl Run {
         jobs: usize,
     ) -> anyhow::Result<Downloader> {
         let cacert = self.cacert.as_deref();
-        let limits =
-            Limits { timeout: self.timeout, connections: jobs, cacert, fields: &self.fields };
+        let limits = Limits {
+            timeout: self.timeout,
+            connections: jobs,
+            cacert,
+            fields: &self.fields,
+            netrc: self.netrc.clone(),
+        };
         Ok(Downloader {
             client: Client::new(limits)?,
             folder,

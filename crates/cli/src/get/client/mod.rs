@@ -3,6 +3,7 @@
 //! | file | one job |
 //! |---|---|
 //! | `url` | URLs, as people and servers write them, and their credentials |
+//! | `netrc` | users and passwords of hosts, in a file |
 //! | `punycode` | host names beyond ASCII |
 //! | `proxy` | which proxy a request goes through |
 //! | `dial` | connections, directly or through one |
@@ -14,6 +15,7 @@
 //! stay with the origin that they are for.
 
 mod dial;
+mod netrc;
 mod proxy;
 mod punycode;
 mod socks;
@@ -23,6 +25,7 @@ mod watch;
 
 use std::io::Read;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use overlapped::time::{Duration, timeout};
@@ -32,6 +35,7 @@ use ureq::{Agent, Body, Error};
 
 pub(super) use dial::Refused;
 use dial::{Dialer, Lookup};
+pub(super) use netrc::Netrc;
 use proxy::Proxies;
 use tls::Tls;
 use url::Url;
@@ -50,7 +54,7 @@ const REDIRECT_BODY_MAX: u64 = 64 << 10;
 const USER_AGENT: &str = concat!("overlapped/", env!("CARGO_PKG_VERSION"));
 
 /// What the client is to keep to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Limits<'a> {
     /// For all up to the response's head, redirects included, and then for every further byte.
     pub(super) timeout: Duration,
@@ -60,6 +64,8 @@ pub(super) struct Limits<'a> {
     pub(super) cacert: Option<&'a Path>,
     /// Fields of every request.
     pub(super) fields: &'a [Field],
+    /// Users and passwords for where a URL has none.
+    pub(super) netrc: Option<Rc<Netrc>>,
 }
 
 /// A header field of the user.
@@ -99,6 +105,7 @@ pub(super) struct Client {
     timeout: Duration,
     connections: usize,
     fields: Vec<Field>,
+    netrc: Option<Rc<Netrc>>,
 }
 
 impl Client {
@@ -132,6 +139,7 @@ impl Client {
             timeout: limits.timeout,
             connections: limits.connections,
             fields: limits.fields.to_vec(),
+            netrc: limits.netrc,
         })
     }
 
@@ -156,7 +164,9 @@ impl Client {
             let mut all = fields.to_vec();
             let ours = self.fields.iter().filter(|field| is_at_origin || !field.is_secret());
             all.extend(ours.map(|Field(name, value)| (name.clone(), value.clone())));
-            let response = self.ask(&url, authorization.as_deref(), &all)?;
+            let listed = || self.netrc.as_ref()?.authorization(&url.uri);
+            let credentials = authorization.clone().or_else(listed);
+            let response = self.ask(&url, credentials.as_deref(), &all)?;
             let Some(location) = location(&response) else { return Ok(response) };
             let next = url.join(location).map_err(Error::BadUri)?;
             is_at_origin &= next.is_same_origin(&url);

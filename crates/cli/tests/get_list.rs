@@ -144,7 +144,7 @@ fn a_file_gets_the_date_that_the_server_states_where_that_is_asked_for() {
     });
     let (dated, none, plain) = (site.url("/dated"), site.url("/none"), site.url("/plain"));
     let begin = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
-    assert_eq!(get("uring", folder.path(), &["-R", &dated, &none]).status.code(), Some(0));
+    assert_eq!(get("auto", folder.path(), &["-R", &dated, &none]).status.code(), Some(0));
     assert_eq!(get("poll", folder.path(), &[&plain]).status.code(), Some(0));
     let modified = |name| fs::metadata(folder.path().join(name)).unwrap().modified().unwrap();
     let date = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();

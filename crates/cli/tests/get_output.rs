@@ -144,8 +144,11 @@ fn a_terminal_of_80_columns_shows_a_line_for_each_file_and_the_total() {
     let name =
         |page: usize| format!("/{}-{page}", "a-name-that-is-longer-than-its-place".repeat(2));
     let urls: Vec<_> = (0..30).map(|page| site.url(&name(page))).collect();
-    let line =
-        format!("stty columns 80 rows 24; {} get --retries 0 {}", common::PROGRAM, urls.join(" "));
+    let line = format!(
+        "stty columns 80 rows 24; {} get --port poll --retries 0 {}",
+        common::PROGRAM,
+        urls.join(" ")
+    );
     let mut script = Command::new("script");
     script.args(["-qec", &line, "/dev/null"]).current_dir(folder.path()).env("TERM", "xterm");
     let output = script.stdin(Stdio::null()).output().unwrap();

@@ -438,14 +438,33 @@ impl io::Write for Log {
     }
 }
 
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// Waits until it says all of this: a script's end comes after its answer.
+    fn wait_for(&self, says: &[&str]) {
+        let begin = std::time::Instant::now();
+        while !says.iter().all(|said| self.text().contains(said)) && begin.elapsed().as_secs() < 20
+        {
+            overlapped::time::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+}
+
 /// What is logged in this thread by `f`.
 fn logged(f: impl FnOnce()) -> String {
+    logged_with(|_| f())
+}
+
+/// As [`logged`], for those who look at the log meanwhile.
+fn logged_with(f: impl FnOnce(&Log)) -> String {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
-    tracing::subscriber::with_default(subscriber.finish(), f);
-    let bytes = log.0.lock().unwrap().clone();
-    String::from_utf8(bytes).unwrap()
+    tracing::subscriber::with_default(subscriber.finish(), || f(&log));
+    log.text()
 }
 
 #[test]
@@ -460,17 +479,21 @@ fn why_a_script_has_not_answered_is_said_in_words_and_with_what_helps() {
         ("#!/bin/sh\nexit 3\n", vec!["ended with exit code 3", "this log"]),
         ("#!/bin/sh\nprintf 'x:y\\n\\n'\n", vec!["Content-Type, Status and Location"]),
     ] {
-        let log = logged(|| {
-            with_script(text, |_, mut cgi| assert_eq!(get(&mut cgi, "/x").status, 502, "{text:?}"));
+        let log = logged_with(|log| {
+            with_script(text, |_, mut cgi| {
+                assert_eq!(get(&mut cgi, "/x").status, 502, "{text:?}");
+                log.wait_for(&says);
+            });
         });
         for said in says {
             assert!(log.contains(said), "{text:?}: {said:?} is not in\n{log}");
         }
     }
     // Also of one that has answered; and of one that has done what it should, nothing.
-    let log = logged(|| {
+    let log = logged_with(|log| {
         with_script(&format!("{PLAIN}echo; kill -ABRT $$\n"), |_, mut cgi| {
             assert_eq!(get(&mut cgi, "/x").status, 200);
+            log.wait_for(&["SIGABRT"]);
         });
     });
     assert!(log.contains("ended by the signal SIGABRT"), "{log}");

@@ -382,6 +382,10 @@ fn files_are_on_the_disk_where_that_is_asked_for() {
         strace.args(["-f", "-qq", "-e", "trace=syncfs,fsync,fdatasync", common::PROGRAM]);
         strace.args(["--port", "poll", "get", flag]).args(&urls).current_dir(folder.path());
         let (code, _, stderr) = told(&strace.output().unwrap());
+        if stderr.contains("ptrace") {
+            println!("SKIPPED: files on the disk, by strace: {stderr}");
+            return;
+        }
         assert_eq!(code, Some(0), "{stderr}");
         assert_eq!(stderr.matches("sync").count(), syncs, "one for all: {stderr}");
     }

@@ -270,9 +270,14 @@ fn what_an_ordinary_user_cannot_keep_is_said_once() {
         fs::create_dir(at("tree")).unwrap();
         fs::create_dir(at("into")).unwrap();
         fs::set_permissions(at("into"), Permissions::from_mode(0o777)).unwrap();
-        for (name, owner) in [("root's", 0), ("a user's", 1234), ("own", 65534)] {
+        for (name, owner, group) in [
+            ("root's", 0, 0),
+            ("a user's", 1234, 1234),
+            ("own", 65534, 65534),
+            ("a group's", 65534, 4),
+        ] {
             fs::write(at("tree").join(name), "x").unwrap();
-            chown(at("tree").join(name), Some(owner), Some(owner)).unwrap();
+            chown(at("tree").join(name), Some(owner), Some(group)).unwrap();
             let mode = Permissions::from_mode(0o6755);
             fs::set_permissions(at("tree").join(name), mode).unwrap();
         }
@@ -282,10 +287,12 @@ fn what_an_ordinary_user_cannot_keep_is_said_once() {
         let output = command.output().unwrap();
         let (stdout, stderr) = text(&output);
         assert_eq!(output.status.code(), Some(0), "{stdout}{stderr}");
-        assert_eq!(stderr.matches("not kept: the owner, of 3: Operation").count(), 1, "{stderr}");
+        let said = "not kept: the owner or group, and set-ID bits with it, of 4: Operation";
+        assert_eq!(stderr.matches(said).count(), 1, "{stderr}");
         let mode = |name: &str| fs::metadata(at("into/tree").join(name)).unwrap().mode() & 0o7777;
         assert_eq!(mode("own"), 0o6755);
         assert_eq!((mode("root's"), mode("a user's")), (0o755, 0o755), "others' rights");
+        assert_eq!(mode("a group's"), 0o755, "to run it as its owner was for another group");
     });
 }
 

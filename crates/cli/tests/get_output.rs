@@ -34,7 +34,7 @@ fn a_device_is_written_to_and_stays_one() {
         symlink("/dev/null", &null).unwrap();
         let site = Site::start(|_, out| answer(out, "200 OK", "", &bytes(WHOLE)));
         let url = site.url("/file");
-        for flags in [&[][..], &["--overwrite"], &["--resume"]] {
+        for flags in [&[][..], &["--overwrite"]] {
             let arguments = [flags, &["-o", "null", &url]].concat();
             let (code, stdout, stderr) = told(&get(port, folder.path(), &arguments));
             assert_eq!(code, Some(0), "{flags:?}: {stdout}{stderr}");
@@ -96,6 +96,11 @@ fn standard_output_gets_the_bytes_and_nothing_else() {
         let (code, _, stderr) = told(&get(port, folder.path(), &arguments));
         assert_eq!(code, Some(1));
         assert!(stderr.contains("takes one URL, not 2"), "{stderr}");
+        // Nobody knows what it has been given before.
+        let arguments = ["--resume", "-o", "-", &site.url("/1")];
+        let (code, stdout, stderr) = told(&get(port, folder.path(), &arguments));
+        assert_eq!((code, stdout.as_str()), (Some(1), ""));
+        assert!(stderr.contains("--resume is for files"), "{stderr}");
     });
 }
 

@@ -165,6 +165,36 @@ fn scripts_beneath_the_whole_site_are_refused() {
 }
 
 #[test]
+fn scripts_that_would_be_sent_as_files_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["site/scripts", "site/cgi-bin", "other/cgi-bin", "outside"] {
+        fs::create_dir_all(folder.path().join(name)).unwrap();
+    }
+    let described = |rest: &str| {
+        let folder = folder.path().display();
+        format!(
+            "[[server]]\nprotocol = 'http'\nlisten = ['127.0.0.1:0']\n[server.http]\n\
+             folder = '{folder}/site'\n{rest}\n"
+        )
+    };
+    let hosts = "host = ['example.org=other']\n";
+    for (rest, path) in [
+        ("cgi = 'site/scripts'".to_owned(), "/scripts"),
+        ("cgi = 'site'".to_owned(), "path /:"),
+        ("cgi-prefix = '/run/'\ncgi = 'site/cgi-bin'".to_owned(), "/cgi-bin"),
+        (format!("{hosts}cgi-prefix = '/run'\ncgi = 'other/cgi-bin'"), "/cgi-bin"),
+    ] {
+        refused_in(folder.path(), &described(&rest), &["as files", path, "serve.toml, line"]);
+    }
+    for rest in
+        ["cgi = 'site/cgi-bin'", "cgi-prefix = 'scripts'\ncgi = 'site/scripts'", "cgi = 'outside'"]
+    {
+        let (code, _, complaint) = check_in(folder.path(), &described(rest));
+        assert_eq!(code, Some(0), "{rest}: {complaint}");
+    }
+}
+
+#[test]
 fn every_fault_is_said_at_once() {
     refused(
         "access-log = 'no/log'\n[[server]]\nprotocol = 'http'\nlisten = ['127.0.0.1:0']\n\

@@ -287,6 +287,17 @@ fn only_executable_files_beneath_the_folder_are_run() {
 }
 
 #[test]
+fn a_script_that_may_not_be_executed_is_told_of() {
+    let temp = tempfile::tempdir().unwrap();
+    fs::write(temp.path().join("x"), PLAIN).unwrap();
+    let log = logged(|| {
+        let mut cgi = Cgi::new(temp.path()).unwrap();
+        run(|| assert_eq!(get(&mut cgi, "/x").status, 403)).unwrap();
+    });
+    assert!(log.contains("chmod +x") && log.contains("/x"), "{log}");
+}
+
+#[test]
 fn a_script_starts_in_its_folder_and_is_one_of_a_limited_number() {
     let text = format!("{PLAIN}pwd; while ! [ -e go ]; do sleep 0.02; done\n");
     with_script(&text, |folder, cgi| {
@@ -476,7 +487,8 @@ fn why_a_script_has_not_answered_is_said_in_words_and_with_what_helps() {
         ("#!/\n", vec!["cannot be started", "may not execute it or its interpreter"]),
         ("#!/bin/sh\nkill -SEGV $$\n", vec!["ended by the signal SIGSEGV", "by hand"]),
         ("#!/bin/sh\nkill -KILL $$\n", vec!["ended by the signal SIGKILL", "dmesg"]),
-        ("#!/bin/sh\nexit 3\n", vec!["ended with exit code 3", "this log"]),
+        ("#!/bin/sh\nexit 3\n", vec!["ended with exit code 3", "Content-Type", "this log"]),
+        ("#!/bin/sh\necho hello\n", vec!["ended with exit code 0", "an empty line"]),
         ("#!/bin/sh\nprintf 'x:y\\n\\n'\n", vec!["Content-Type, Status and Location"]),
     ] {
         let log = logged_with(|log| {

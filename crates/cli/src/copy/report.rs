@@ -156,7 +156,9 @@ fn lament(ledger: &Ledger) {
     let mut out = io::stderr().lock();
     for (what, (count, why)) in &unkept {
         let (what, remedy) = match what {
-            Unkept::Owners => ("the owner", "only root gives files to other owners"),
+            Unkept::Owners => {
+                ("the owner or group, and set-ID bits with it", "only root gives files to others")
+            }
             Unkept::Permissions => ("the permissions", UNKNOWN_THERE),
             Unkept::Times => ("the times", UNKNOWN_THERE),
             Unkept::Attributes => ("ACLs or extended attributes", UNKNOWN_THERE),

@@ -61,7 +61,8 @@ pub(crate) struct Arguments {
     /// Downloads at a time
     #[arg(short, long, value_name = "N", default_value = "50")]
     pub(super) jobs: NonZeroUsize,
-    /// Goes on with what an earlier run has left (*.part), and skips files that are there
+    /// Goes on with what an earlier run has left (*.part), and skips files that are there; not for
+    /// devices, pipes and standard output
     #[arg(short = 'c', long)]
     pub(super) resume: bool,
     /// Replaces files that are there; without it, that is a failure

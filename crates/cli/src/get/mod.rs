@@ -342,6 +342,9 @@ impl Run {
     }
 
     fn how_to_go_on(&self, signal: &str) -> String {
+        if self.plan.target.is_some() {
+            return format!("stopped by {signal}; what has come was written, nothing goes on\n");
+        }
         let unfinished = match self.left.get() {
             0 => "nothing is left unfinished".to_owned(),
             1 => "1 unfinished file is kept as *.part".to_owned(),

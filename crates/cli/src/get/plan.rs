@@ -36,6 +36,11 @@ impl Plan {
         ensure!(!urls.is_empty(), "the list has no URL in it: give one on each line");
         let target = arguments.output.as_deref().and_then(Target::of);
         if let Some(target) = &target {
+            ensure!(
+                !arguments.resume,
+                "--resume is for files: what {} has been given before is not known",
+                Shown::new(target.path())
+            );
             check_target(target, urls.len(), arguments)?;
         }
         let (folder, file) = match &target {

@@ -209,10 +209,35 @@ impl Content {
                     self.folder.display()
                 );
             }
+            self.keep_sources(folder, prefix).with_context(|| place("http.cgi"))?;
             site = site.at(prefix, cgi);
         }
         let site = web::Site::new().at("/", layers::around(self, source, site)?);
         Ok(Site { site, limits: Limits { body_bytes_max: body_max, ..Limits::default() } })
+    }
+
+    /// Refuses scripts that would be sent as files by another path than that of scripts.
+    fn keep_sources(&self, scripts: &Path, prefix: &str) -> anyhow::Result<()> {
+        let there = scripts.canonicalize()?;
+        for folder in self.host.iter().map(|host| &host.folder).chain([&self.folder]) {
+            let Ok(path) = there.strip_prefix(folder.canonicalize()?).map(Path::to_owned) else {
+                continue;
+            };
+            if path != Path::new(prefix.trim_matches('/')) {
+                bail!(
+                    "the scripts in {} would be sent to everybody as files, by the path /{}: keep \
+                     them outside of {}{}",
+                    scripts.display(),
+                    path.display(),
+                    folder.display(),
+                    match path.as_os_str().is_empty() {
+                        true => String::new(),
+                        false => ", or make that the scripts' prefix".to_owned(),
+                    }
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Scripts within their limits, with their variables.

@@ -61,7 +61,10 @@ fn hint(status: StatusCode) -> &'static str {
         StatusCode::PRECONDITION_FAILED => "It is not the version that you asked about.",
         StatusCode::RANGE_NOT_SATISFIABLE => "It has no such part.",
         StatusCode::TOO_MANY_REQUESTS => "That was too much at once. Try again in a moment.",
-        StatusCode::PERMANENT_REDIRECT => "This has moved; your browser is told where to.",
+        StatusCode::MOVED_PERMANENTLY
+        | StatusCode::FOUND
+        | StatusCode::TEMPORARY_REDIRECT
+        | StatusCode::PERMANENT_REDIRECT => "This is elsewhere; your browser is told where.",
         StatusCode::PAYLOAD_TOO_LARGE => "That is more than the server takes at once.",
         StatusCode::BAD_GATEWAY => "The program behind this address has failed.",
         StatusCode::SERVICE_UNAVAILABLE => "The server is busy. Try again in a moment.",

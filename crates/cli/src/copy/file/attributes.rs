@@ -17,8 +17,8 @@ use crate::copy::Copying;
 use crate::copy::ledger::Unkept;
 use crate::copy::problem::{Doing, Problem};
 
-const SET_USER_ID: u32 = 0o4000;
-const SET_GROUP_ID: u32 = 0o2000;
+/// Set-user-ID and set-group-ID.
+const SET_IDS: u32 = 0o6000;
 
 /// Access control lists, among the extended attributes.
 const LISTS: [&[u8]; 2] = [b"system.posix_acl_access", b"system.posix_acl_default"];
@@ -162,9 +162,10 @@ impl Object<'_> {
                 let _ = owner(None, group);
             }
         }
-        let (uid, gid) = fstat(self.fd()).map_or((false, false), |now| has(&now));
-        let lost = if uid { 0 } else { SET_USER_ID } | if gid { 0 } else { SET_GROUP_ID };
-        (lost, result)
+        // Of another group, those of that group could run it as its owner: so both bits go, as
+        // with cp.
+        let is_kept = fstat(self.fd()).is_ok_and(|now| has(&now) == (true, true));
+        (if is_kept { 0 } else { SET_IDS }, result)
     }
 
     fn set_mode(&self, mode: u32) -> Result<(), Errno> {

@@ -9,7 +9,6 @@
 use std::collections::hash_map::RandomState;
 use std::ffi::{CStr, CString};
 use std::hash::{BuildHasher, Hasher};
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +17,7 @@ use rustix::fs::{
     AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags, flock, fstat, linkat, openat,
     renameat, renameat_with, statat, unlinkat,
 };
-use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::io::Errno;
 
 use super::sweep::{MARK, this_boot};
 use crate::copy::folder::Folder;
@@ -151,20 +150,6 @@ pub(super) fn link(file: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> Res
             linkat(CWD, path, to, name, AtFlags::SYMLINK_FOLLOW)
         }
         result => result,
-    }
-}
-
-/// Finds out what close(2) would say of what was written, where the kernel or a server may have put
-/// it off: network file systems, FUSE. Another descriptor of the same file is closed, so that there
-/// is still one to give it a name, and no name if this fails.
-pub(super) fn close(file: BorrowedFd<'_>) -> io::Result<()> {
-    let mut tries = 0;
-    loop {
-        let other = fcntl_dupfd_cloexec(file, 0)?;
-        match nix::unistd::close(other) {
-            Err(nix::errno::Errno::EINTR) if tries < TRIES => tries += 1,
-            result => return result.map_err(io::Error::from),
-        }
     }
 }
 

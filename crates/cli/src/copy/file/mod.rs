@@ -200,7 +200,7 @@ fn finish(copying: &Copying, from: &OwnedFd, to: impl AsFd, stat: &Stat) -> Resu
     if copying.options.sync {
         fsync(&to).map_err(Problem::at(Doing::Sync))?;
     }
-    draft::close(to.as_fd()).map_err(|error| Problem::Call(Doing::Close, error))
+    crate::close::close(&to).map_err(|error| Problem::Call(Doing::Close, error))
 }
 
 fn settle(file: impl AsFd) -> Result<(), Problem> {

@@ -62,7 +62,10 @@ pub(crate) fn end(status: &WaitIdStatus, has_answered: bool, script: &Script) ->
     {
         return Some(carriage_return(&line));
     }
-    Some(format!("has ended with exit code {code}; what it said stands in this log"))
+    Some(format!(
+        "has ended with exit code {code} and without a whole header (Content-Type: text/plain, say, \
+         and an empty line); what it wrote to standard error stands in this log"
+    ))
 }
 
 fn carriage_return(line: &str) -> String {

@@ -254,7 +254,13 @@ impl Cgi {
         let script = Script::find(&config.folder, call).map_err(|absent| match absent {
             NoScript::Malformed => StatusCode::BAD_REQUEST,
             NoScript::Nowhere => StatusCode::NOT_FOUND,
-            NoScript::NotExecutable => StatusCode::FORBIDDEN,
+            NoScript::NotExecutable => {
+                if let Some(more) = self.slots.complain() {
+                    let path = call.request.uri().path();
+                    tracing::warn!(path, more, "this user may not execute it: chmod +x, perhaps");
+                }
+                StatusCode::FORBIDDEN
+            }
             NoScript::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         })?;
         let body = spool::spool(call, config.body_max, &self.rooms).map_err(no_body)?;

@@ -47,13 +47,18 @@ impl Slots {
     pub(crate) fn take(self: &Arc<Slots>, time: Duration) -> Result<Slot, NoSlot> {
         let taken = self.try_take(time);
         if matches!(taken, Err(NoSlot::Busy)) {
-            let State { queue, complaints, .. } = &mut *self.state();
-            if let Some(more) = complaints.now() {
-                let (running, waiting) = (self.max, queue.len());
+            let waiting = self.state().queue.len();
+            if let Some(more) = self.complain() {
+                let running = self.max;
                 tracing::warn!(running, waiting, more, "too many scripts: a request is refused");
             }
         }
         taken
+    }
+
+    /// Whether to say why a request gets no script; if so, how often it was kept back.
+    pub(crate) fn complain(&self) -> Option<u64> {
+        self.state().complaints.now()
     }
 
     fn try_take(self: &Arc<Slots>, time: Duration) -> Result<Slot, NoSlot> {

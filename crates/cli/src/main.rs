@@ -138,8 +138,8 @@ fn with_remedy(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// Whether an argument would be taken for an option, and repeated as it is: the name of a file that
-/// a pattern has matched, perhaps, made by somebody else.
+/// Tells whether an argument would be taken for an option, and repeated as it is: the name of a
+/// file that a pattern has matched, perhaps, made by somebody else.
 fn steers_a_terminal(argument: &OsString) -> bool {
     let bytes = argument.as_encoded_bytes();
     let name = bytes.split(|&byte| byte == b'=').next().unwrap_or(bytes);

@@ -57,13 +57,13 @@ fn end_at_the_second() -> io::Result<()> {
 #[derive(Debug)]
 pub(crate) struct LastStop {
     signal: Arc<AtomicUsize>,
-    /// Where handlers write, and where those write who ask the thread.
+    /// The end that handlers write to, and so does a caller that asks the thread.
     told: UnixStream,
     /// The thread's answers.
     answers: mpsc::Receiver<()>,
 }
 
-/// What a handler never writes.
+/// A byte that no handler writes.
 const QUESTION: u8 = b'?';
 
 impl LastStop {

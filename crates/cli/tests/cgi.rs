@@ -100,7 +100,7 @@ fn the_user_whose_password_the_server_has_checked_is_told_to_scripts() {
     assert_eq!(curl(&["--user", "me:secret", &url(&server, "who")]), "Basic me<>\n");
 }
 
-/// Whether processes of these numbers are there, but for those that only wait to be released.
+/// Tells whether processes of these numbers are there, but for those that only wait to be released.
 fn are_alive(numbers: &str) -> bool {
     let is_alive = |number| match fs::read_to_string(format!("/proc/{number}/stat")) {
         Ok(stat) => !stat.contains(") Z "),

@@ -39,10 +39,10 @@ pub struct Limits {
     /// time spent in waiting for it counts. A client has taken what its system has acknowledged.
     /// 0: clients may be as slow as they like. Default: 500.
     pub rate: u32,
-    /// How far behind the rate a client may fall: so long it may do nothing. Being quicker is not
-    /// saved up. A reader may be behind by 64 KiB more, since systems acknowledge in pieces as big
-    /// as that: so one that stops reading is cut after this time and that of 64 KiB at the rate.
-    /// Default: 60 s.
+    /// The time by which a client may be behind the rate: so long it may do nothing. Being quicker
+    /// is not saved up. A reader may be behind by 64 KiB more, since systems acknowledge in pieces
+    /// as big as that: so one that stops reading is cut after this time and that of 64 KiB at the
+    /// rate. Default: 60 s.
     pub slack: Duration,
     /// Bytes of a request that is taken as a whole; the protocol's own limit is usually lower. At
     /// least 4 KiB. Default: 2 MiB.
@@ -56,9 +56,9 @@ pub struct Limits {
     /// Bytes of a request's body that nobody wanted and that are read and thrown away, so that the
     /// connection can be kept. Default: 256 KiB.
     pub unread_bytes: u64,
-    /// How long a connection that we close is read from without anything coming, until the client
-    /// closes it, too; 30 s and 256 MiB in all. Without that, what it still sends would destroy the
-    /// reply on its way (RFC 9112, 9.6). Default: 1 s.
+    /// The time for which a connection that we close is read from without anything coming, until
+    /// the client closes it, too; 30 s and 256 MiB in all. Without that, what it still sends would
+    /// destroy the reply on its way (RFC 9112, 9.6). Default: 1 s.
     pub linger: Duration,
 }
 

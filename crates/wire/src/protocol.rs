@@ -184,7 +184,7 @@ pub struct Record {
     pub status: Option<u16>,
     /// Further fields, by their usual names (`host`, `referer`, `user_agent`).
     pub fields: Vec<(&'static str, String)>,
-    /// How many bytes of the reply come before its body.
+    /// The bytes of the reply that come before its body.
     pub head_bytes: usize,
 }
 

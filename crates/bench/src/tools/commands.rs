@@ -7,14 +7,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What is copied.
+/// The thing that is copied.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Copy {
     File,
     Tree,
 }
 
-/// What is downloaded.
+/// The files that are downloaded.
 pub(super) struct Download<'a> {
     pub(super) urls: Vec<String>,
     /// The name of each.
@@ -24,7 +24,7 @@ pub(super) struct Download<'a> {
     pub(super) into: &'a Path,
 }
 
-/// Whether a tool is here; builds ours.
+/// Tells whether a tool is here; builds ours.
 pub(crate) fn prepare(name: Name) -> Result<(), String> {
     let (program, version) = match name {
         Name::OverlappedUring | Name::OverlappedPoll => return build(),

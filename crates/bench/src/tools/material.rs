@@ -37,7 +37,7 @@ impl Downloads {
         &self.names
     }
 
-    /// Whether every file has come, and whole.
+    /// Tells whether every file has come, and whole.
     pub(super) fn check(&self, into: &Path) -> Result<(), String> {
         for (number, name) in self.names.iter().enumerate() {
             let bytes = fs::read(into.join(name)).map_err(|error| format!("{name}: {error}"))?;

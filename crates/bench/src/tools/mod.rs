@@ -25,7 +25,7 @@ pub(crate) use commands::prepare;
 /// The names of the cases, in their order.
 pub(crate) const CASES: [&str; 5] = ["copy_tree", "copy_big", "get_200", "get_10000", "get_big"];
 
-/// How many files are downloaded at the same time.
+/// The number of files that are downloaded at the same time.
 const AT_ONCE: usize = 16;
 
 /// One case of one subject.

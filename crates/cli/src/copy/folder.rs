@@ -205,7 +205,7 @@ impl Folder {
         self.to.as_fd()
     }
 
-    /// Whether nothing may be replaced in the copy, because all in it is of this run.
+    /// Tells whether nothing may be replaced in the copy, because all in it is of this run.
     pub(super) fn is_made(&self) -> bool {
         self.is_made
     }
@@ -214,12 +214,12 @@ impl Folder {
         &self.copying
     }
 
-    /// Of an entry of the source, for messages.
+    /// The path of an entry of the source, for messages.
     pub(super) fn path_of(&self, name: &CStr) -> PathBuf {
         joined(&self.path, name)
     }
 
-    /// Of an entry of the copy.
+    /// The path of an entry of the copy.
     pub(super) fn to_path_of(&self, name: &CStr) -> PathBuf {
         joined(&self.to_path, name)
     }

@@ -27,7 +27,7 @@ pub(super) fn of(stat: &Stat) -> Identity {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Identities {
-    /// What was named on the command line.
+    /// The paths that were named on the command line.
     roots: Vec<PathBuf>,
     /// Folders that are read, and whatever was named on the command line.
     sources: Set,
@@ -37,7 +37,7 @@ pub(super) struct Identities {
     /// Files in folders that were there before, and when they were born: if another process
     /// removes one meanwhile, the next file may get its number.
     made: Mutex<HashMap<Identity, u64>>,
-    /// Whose turn it is to give names; one for many folders, by their numbers.
+    /// Turns to give names; one for many folders, by their numbers.
     naming: [Mutex<()>; 16],
     /// Set when all folders of all sources are in `sources`.
     all_read: OnceLock<()>,
@@ -94,7 +94,7 @@ impl Identities {
         }
     }
 
-    /// Whether what is there, under this name, is such a copy.
+    /// Tells whether what is there, under this name, is such a copy.
     pub(super) fn is_made(&self, there: &Stat, folder: BorrowedFd<'_>, name: &CStr) -> bool {
         let made = self.lock_made().get(&of(there)).copied();
         made.is_some_and(|birth| {
@@ -131,7 +131,7 @@ impl Identities {
     }
 }
 
-/// What a target folder is to this run.
+/// The part that a target folder plays in this run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Written {
     /// It was not known.
@@ -146,7 +146,7 @@ pub(super) enum Written {
 struct Set(Mutex<HashMap<u64, HashSet<u64>>>);
 
 impl Set {
-    /// Whether it was not there.
+    /// Tells whether it was not there.
     fn insert(&self, (device, number): Identity) -> bool {
         let mut set = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         set.entry(device).or_default().insert(number)
@@ -158,7 +158,7 @@ impl Set {
     }
 }
 
-/// Where the file system does not tell.
+/// The value where the file system does not tell.
 const UNKNOWN: u64 = 0;
 
 /// When a file was made; of the open one, where the name is empty.

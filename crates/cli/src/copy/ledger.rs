@@ -31,11 +31,11 @@ pub(super) struct Ledger {
     /// Bytes read so far, for the progress.
     pub(super) moved: Count,
     failures: Mutex<Vec<Failure>>,
-    /// How many copies lack something, and why the first one does.
+    /// The number of copies that lack something, and why the first one does.
     unkept: Mutex<BTreeMap<Unkept, (u64, Errno)>>,
 }
 
-/// What a copy may lack.
+/// An attribute that a copy may lack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Unkept {
     Owners,

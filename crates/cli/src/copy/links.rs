@@ -20,7 +20,7 @@ type Waiting = (Arc<Folder>, Entry);
 #[derive(Debug, Default)]
 pub(super) struct Links {
     known: Mutex<HashMap<Identity, State>>,
-    /// What has waited, and may go on.
+    /// Names that have waited, and may go on.
     released: Mutex<Vec<Waiting>>,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Twin {
     pub(super) birth: u64,
 }
 
-/// What to do with a name.
+/// The next step for a name.
 #[derive(Debug)]
 pub(super) enum Claimed {
     /// It is the only one, or is to become a file of its own.
@@ -77,7 +77,7 @@ impl Links {
         }
     }
 
-    /// What has become work since the last call.
+    /// Takes what has become work since the last call.
     pub(super) fn released(&self) -> Vec<Waiting> {
         std::mem::take(&mut *lock(&self.released))
     }

@@ -24,7 +24,7 @@ pub(super) struct Item {
 }
 
 impl Item {
-    /// Where the source is.
+    /// The path of the source.
     pub(super) fn source(&self) -> PathBuf {
         self.from_folder.join(&self.from_name)
     }

@@ -97,7 +97,7 @@ impl Problem {
         })
     }
 
-    /// Whether there is a copy all the same.
+    /// Tells whether there is a copy all the same.
     pub(super) fn is_warning(&self) -> bool {
         matches!(self, Problem::Changed { .. })
     }

@@ -169,7 +169,7 @@ fn lament(ledger: &Ledger) {
     }
 }
 
-/// How much there was to complain about.
+/// The number of complaints.
 struct Complaints {
     failed: usize,
     /// Copied all the same.

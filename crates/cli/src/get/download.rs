@@ -49,10 +49,10 @@ pub(super) struct Item {
     pub(super) key: Key,
     /// A name in the folder.
     pub(super) name: String,
-    /// Whether that name is the user's, that of a list, or that of an earlier run; else the
+    /// Tells whether that name is the user's, that of a list, or that of an earlier run; else the
     /// server may propose another one.
     pub(super) is_name_settled: bool,
-    /// What the file has to be.
+    /// The checksum that the file must have.
     pub(super) sha256: Option<Checksum>,
 }
 
@@ -61,7 +61,7 @@ pub(super) struct Item {
 pub(super) struct Manner {
     pub(super) resume: bool,
     pub(super) overwrite: bool,
-    /// Whether files get the date of modification that the server states.
+    /// Tells whether files get the date of modification that the server states.
     pub(super) remote_time: bool,
     pub(super) retries: u32,
     pub(super) retry_delay: Duration,
@@ -78,7 +78,7 @@ pub(super) enum Outcome {
     /// The file was there before.
     There {
         path: PathBuf,
-        /// Whether it is known to be this URL's; else its name is all that speaks for it.
+        /// Tells whether it is known to be this URL's; else its name is all that speaks for it.
         is_recorded: bool,
     },
     Failed {
@@ -131,7 +131,7 @@ impl Downloader {
         Download::new(self, item, url, part, None).attempts()
     }
 
-    /// What is to be said of a file that has the name; `None` where that is free, or may be taken.
+    /// The message about a file that has the name; `None` where that is free, or may be taken.
     fn look_at(&self, path: &Path, item: &Item) -> Option<Result<Outcome, Failure>> {
         let found = fs::symlink_metadata(path).ok()?;
         let shown = Shown::new(path);
@@ -188,11 +188,11 @@ struct Download<'a> {
     bar: Bar<'a>,
     /// The final name, once an answer has settled it.
     path: Option<PathBuf>,
-    /// Of all bytes of the file so far.
+    /// The digest of all bytes of the file so far.
     checking: Option<Checking>,
-    /// What the server says of the file.
+    /// The date of modification that the server states.
     modified: Option<SystemTime>,
-    /// That came in this run.
+    /// Bytes that came in this run.
     bytes: u64,
 }
 

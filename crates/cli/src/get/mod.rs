@@ -85,7 +85,7 @@ struct Run {
     timeout: Duration,
     rate_limit: Option<u64>,
     cacert: Option<PathBuf>,
-    /// Of every request.
+    /// Fields of every request.
     fields: Vec<Field>,
     netrc: Option<Rc<Netrc>>,
     quiet: bool,

@@ -70,7 +70,7 @@ impl Plan {
     }
 }
 
-/// What is asked for, as it is written: a URL and what else is said of it, in columns.
+/// One line of a list, as it is written: a URL and what else is said of it, in columns.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Hash)]
 struct Entry {
     url: Vec<u8>,

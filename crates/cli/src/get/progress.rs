@@ -23,7 +23,8 @@ const NUMBERS: usize = 52;
 const BAR: usize = 26;
 const TOTAL: &str = "{pos} of {len} {wide_msg}";
 
-/// What fits into the terminal as it is at the start: a line for each file, and the total below.
+/// The layout that fits the terminal as it is at the start: a line for each file, and the total
+/// below.
 #[derive(Debug, Clone, Copy)]
 struct Layout {
     name: usize,
@@ -69,7 +70,7 @@ const RATE: &str = "{bytes_per_sec:>12}";
 pub(super) struct Progress {
     bars: MultiProgress,
     total: ProgressBar,
-    /// Whether standard output is for results; else for a file.
+    /// Tells whether standard output is for results; else for a file.
     tells_results: bool,
     bytes: Cell<u64>,
     shown: Cell<usize>,

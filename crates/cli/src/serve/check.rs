@@ -50,7 +50,7 @@ pub(super) fn check(
 struct Check<'a> {
     source: &'a Source,
     taken: Taken,
-    /// What is told where there are no faults.
+    /// Notes that are printed where there are no faults.
     said: String,
     faults: Vec<String>,
 }
@@ -127,7 +127,7 @@ impl Check<'_> {
     }
 }
 
-/// Whether a process was started with this configuration file.
+/// Tells whether a process was started with this configuration file.
 fn runs(process: u32, file: &Path) -> bool {
     let of = |what: &str| format!("/proc/{process}/{what}");
     let (Ok(line), Ok(folder)) = (fs::read(of("cmdline")), fs::read_link(of("cwd"))) else {

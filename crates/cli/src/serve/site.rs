@@ -136,7 +136,7 @@ pub(super) struct Content {
     pub(super) redirect_https: bool,
 }
 
-/// What is around files and scripts.
+/// The heading of flags for layers around files and scripts.
 const LAYERS: &str = "Requests and answers";
 
 /// A host's name, and the folder that is served to requests for it.

@@ -178,7 +178,7 @@ impl Limits {
     }
 }
 
-/// How the access log is written.
+/// The form of the access log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum LogFormat {

@@ -42,7 +42,7 @@ impl Listen {
     }
 }
 
-/// Whether a socket could be bound to `path`.
+/// Tells whether a socket could be bound to `path`.
 fn unix(path: &Path) -> io::Result<()> {
     SockAddr::unix(path)?;
     match std::fs::symlink_metadata(path) {
@@ -61,7 +61,7 @@ fn unix(path: &Path) -> io::Result<()> {
 }
 
 impl Address {
-    /// Whether two listeners, one on each of the addresses, would be in each other's way.
+    /// Tells whether two listeners, one on each of the addresses, would be in each other's way.
     pub fn overlaps(&self, other: &Address) -> bool {
         let (Address::Tcp(a), Address::Tcp(b)) = (self, other) else { return self == other };
         // Port 0 is another one each time.

@@ -26,7 +26,7 @@ use overlapped::sync::Event;
 use overlapped::time::Duration;
 use rustix::fs::{Mode, OFlags};
 
-/// How long a descriptor is waited for that somebody needs for a request.
+/// The time for which a descriptor is waited for that somebody needs for a request.
 const WAIT: Duration = Duration::from_millis(100);
 
 thread_local! {

@@ -25,7 +25,7 @@ pub(super) struct Journal<'c> {
 struct Begun {
     now: SystemTime,
     at: Instant,
-    /// Where its reply's body begins, counted in bytes of the connection.
+    /// The place where its reply's body begins, counted in bytes of the connection.
     body: u64,
 }
 
@@ -97,7 +97,7 @@ impl<'c> Journal<'c> {
     }
 }
 
-/// Of a line that never ended.
+/// The most bytes that are noted of a first line that never ended.
 const LINE_MAX: usize = 8 << 10;
 
 impl Drop for Journal<'_> {

@@ -29,7 +29,7 @@ pub(crate) struct Pace {
     waiting: Option<Instant>,
 }
 
-/// What moved bytes give back.
+/// The time that moved bytes give back.
 #[derive(Debug, Clone, Copy)]
 enum Earns {
     Nothing,
@@ -39,12 +39,12 @@ enum Earns {
 }
 
 impl Pace {
-    /// What the limits promise to who takes a reply.
+    /// The patience with a client that takes a reply, as the limits promise it.
     pub(crate) fn of_reader(limits: &Limits) -> Pace {
         Pace::at_rate(limits.rate, limits.slack.saturating_add(limits.time_for(WINDOW)))
     }
 
-    /// What the limits promise to who sends a body, of which every byte is seen.
+    /// The patience with a client that sends a body, of which every byte is seen.
     pub(crate) fn of_sender(limits: &Limits) -> Pace {
         Pace::at_rate(limits.rate, limits.slack)
     }
@@ -56,22 +56,22 @@ impl Pace {
         Pace { left: most, most, earns: Earns::AtRate(rate), waiting: None }
     }
 
-    /// So long in all.
+    /// A limit on the whole time.
     pub(crate) fn fixed(limit: Duration) -> Pace {
         Pace { left: limit, most: limit, earns: Earns::Nothing, waiting: None }
     }
 
-    /// So long without any progress.
+    /// A limit on the time without any progress.
     pub(crate) fn any(limit: Duration) -> Pace {
         Pace { left: limit, most: limit, earns: Earns::All, waiting: None }
     }
 
-    /// How long the client may be waited for, if it moves nothing.
+    /// The time that the client has, if it moves nothing.
     pub(crate) fn left(&self) -> Duration {
         self.left
     }
 
-    /// How long to wait until it is asked what has moved.
+    /// The wait until it is asked what has moved.
     pub(crate) fn slice(&self) -> Duration {
         (self.left / 4).max(SLICE_MIN).min(self.left)
     }
@@ -80,7 +80,7 @@ impl Pace {
         self.left.is_zero()
     }
 
-    /// Whether the last write was not taken whole.
+    /// Tells whether the last write was not taken whole.
     pub(crate) fn is_waiting(&self) -> bool {
         self.waiting.is_some()
     }
@@ -104,7 +104,7 @@ impl Pace {
         self.waiting = None;
     }
 
-    /// So many bytes were moved in so much time.
+    /// Notes bytes that were moved, and the time that it took.
     pub(crate) fn note(&mut self, bytes: u64, waited: Duration) {
         let earned = match self.earns {
             Earns::AtRate(rate) => time_for(bytes, rate),

@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::Link;
 
-/// How long a client that has finished sending is believed to listen.
+/// The time for which a client that has finished sending is believed to listen.
 const BELIEF: Duration = Duration::from_secs(10);
 
 /// Between two looks at a client while something else is waited for.
@@ -33,7 +33,7 @@ pub(crate) fn enter(link: &Rc<Link>) {
     CLIENT.with(|client| *client.borrow_mut() = Rc::downgrade(link));
 }
 
-/// What has become of a client while something else was waited for.
+/// The state of a client while something else was waited for.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     finished: Option<Instant>,

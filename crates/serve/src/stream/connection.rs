@@ -105,7 +105,7 @@ impl Connection {
         Ok(read)
     }
 
-    /// What has come, waiting for it at the client's pace.
+    /// Reads what has come, waiting for it at the client's pace.
     pub(crate) fn receive_at_pace(&self, buf: &mut [u8], pace: &mut Pace) -> io::Result<usize> {
         let Inner { raw, tls, .. } = &*self.inner;
         let read = match tls {
@@ -139,7 +139,7 @@ impl Connection {
         Ok(sent)
     }
 
-    /// So many bytes have left, past this.
+    /// Notes bytes that have left, past this.
     pub(crate) fn add_sent(&self, bytes: usize) {
         self.venue().counts.bytes_out.add(bytes as u64);
         self.inner.sent.set(self.sent() + bytes as u64);

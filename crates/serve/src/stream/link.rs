@@ -62,7 +62,7 @@ impl Link {
         self.sent.set(self.sent.get() + bytes as u64);
     }
 
-    /// Whether bytes are on their way that the client's system has not acknowledged.
+    /// Tells whether bytes are on their way that the client's system has not acknowledged.
     pub(crate) fn has_unread(&self) -> bool {
         send_queue(&self.socket).is_ok_and(|queued| queued > 0)
     }
@@ -76,7 +76,7 @@ impl Link {
         taken - self.taken.replace(taken)
     }
 
-    /// Whether its client can be expected to connect anew: it waits between two requests.
+    /// Tells whether its client can be expected to connect anew: it waits between two requests.
     pub(crate) fn can_leave(&self) -> bool {
         self.state.get() == State::Idle && self.turn.get() > 0 && !self.evicted.get()
     }

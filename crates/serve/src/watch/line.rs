@@ -9,7 +9,7 @@ use overlapped_wire::Record;
 use super::escape::Escaped;
 use crate::Peer;
 
-/// How the lines of the access log are written.
+/// The form of the access log's lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
     /// The "combined" format, with the seconds that the answer took behind. What is not printable
@@ -29,7 +29,7 @@ pub enum LogFormat {
 #[derive(Debug)]
 pub(crate) struct Line {
     text: String,
-    /// Where the number belongs.
+    /// The place of the number.
     at: usize,
 }
 

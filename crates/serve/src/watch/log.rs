@@ -28,8 +28,8 @@ const PERIOD: Duration = Duration::from_millis(25);
 /// How long the end of the server waits for the last lines.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Where the access log goes. Each request has one line, also one whose answer was not sent whole;
-/// its bytes are those of the answer's body that were.
+/// The destination of the access log. Each request has one line, also one whose answer was not sent
+/// whole; its bytes are those of the answer's body that were.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessLog {
     /// Appended to this file, which is opened again at SIGHUP and SIGUSR1: so it may be moved away.

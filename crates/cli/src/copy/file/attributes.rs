@@ -23,7 +23,7 @@ const SET_IDS: u32 = 0o6000;
 /// Access control lists, among the extended attributes.
 const LISTS: [&[u8]; 2] = [b"system.posix_acl_access", b"system.posix_acl_default"];
 
-/// What has attributes.
+/// An object that has attributes.
 #[derive(Debug)]
 pub(in crate::copy) enum Object<'a> {
     Open(BorrowedFd<'a>),

@@ -59,7 +59,7 @@ pub(super) struct Begun {
     pub(super) from: OwnedFd,
     pub(super) draft: Draft,
     pub(super) stat: Stat,
-    /// Of the contents that were copied.
+    /// The length of the contents that were copied.
     pub(super) length: u64,
     folder: Arc<Folder>,
     entry: Entry,
@@ -148,7 +148,7 @@ impl Begun {
         }
     }
 
-    /// How the source was written to since it was opened.
+    /// Says how the source was written to since it was opened.
     fn changed(&self) -> Result<Option<Problem>, Problem> {
         let now = fstat(&self.from).map_err(Problem::at(Doing::Read))?;
         let moved_on = |stat: &Stat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);

@@ -13,7 +13,7 @@ use crate::copy::folder::{Entry, Folder};
 use crate::copy::identity;
 use crate::copy::problem::{Doing, Problem};
 
-/// Whether the copy may replace what has its name; `None` where that is to stay.
+/// Tells whether the copy may replace what has its name; `None` where that is to stay.
 pub(super) fn may_take(
     folder: &Folder,
     entry: &Entry,
@@ -60,8 +60,8 @@ pub(super) fn may_take(
     Ok(Some(true))
 }
 
-/// Whether a source and what has its copy's name are one file, or one is a link that leads to the
-/// other: a copy would replace the contents by a link to them, or the link by what it shows.
+/// Tells whether a source and what has its copy's name are one file, or one is a link that leads to
+/// the other: a copy would replace the contents by a link to them, or the link by what it shows.
 fn are_same(folder: &Folder, entry: &Entry, from: &Stat, there: &Stat) -> bool {
     let is_link = |stat: &Stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
     let leads_to = |at: BorrowedFd<'_>, name: &CStr, other: &Stat| {
@@ -94,7 +94,7 @@ pub(super) fn give(
     Ok(named)
 }
 
-/// What there is to say of a name that was taken, although nothing was to be replaced.
+/// The message about a name that was taken, although nothing was to be replaced.
 pub(super) fn taken(folder: &Folder, entry: &Entry) -> Result<Copied, Problem> {
     if folder.is_made() {
         return Err(Problem::JustMade(folder.to_path_of(entry.copy())));

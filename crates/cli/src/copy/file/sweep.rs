@@ -17,7 +17,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-/// How long drafts are left alone of which it cannot be told whether somebody works on them.
+/// The time for which drafts are left alone of which it cannot be told whether somebody works on
+/// them.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// In front of the boot, a hyphen and a random number, each of eight digits.

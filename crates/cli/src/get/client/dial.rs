@@ -80,7 +80,7 @@ impl Dialer {
     }
 }
 
-/// What a SOCKS proxy is to connect to: an address where there is one.
+/// The host that a SOCKS proxy is to connect to: an address where there is one.
 fn target(details: &ConnectionDetails<'_>) -> Result<Target, Error> {
     let host = details.uri.host().unwrap_or_default().trim_matches(['[', ']']);
     let port = port_of(details.uri);

@@ -53,7 +53,7 @@ const OUTPUT: usize = 16 << 10;
 const REDIRECT_BODY_MAX: u64 = 64 << 10;
 const USER_AGENT: &str = concat!("overlapped/", env!("CARGO_PKG_VERSION"));
 
-/// What the client is to keep to.
+/// Settings that the client keeps to.
 #[derive(Debug, Clone)]
 pub(super) struct Limits<'a> {
     /// For all up to the response's head, redirects included, and then for every further byte.
@@ -92,7 +92,7 @@ impl std::str::FromStr for Field {
 }
 
 impl Field {
-    /// Whether it is meant for the origin that it was given for, and for no other.
+    /// Tells whether it is meant for the origin that it was given for, and for no other.
     fn is_secret(&self) -> bool {
         [header::AUTHORIZATION, header::COOKIE].contains(&self.0)
     }
@@ -209,7 +209,7 @@ impl Client {
     }
 }
 
-/// Where a response sends its client.
+/// The address that a response sends its client to.
 fn location(response: &Response<Body>) -> Option<&[u8]> {
     let is_redirect = matches!(
         response.status(),

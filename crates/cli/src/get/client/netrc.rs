@@ -19,7 +19,7 @@ use ureq::http::Uri;
 use super::url::basic_of;
 use crate::shown::Shown;
 
-/// What the file says, in its order.
+/// The entries of the file, in its order.
 #[derive(Default)]
 pub(crate) struct Netrc(Vec<Entry>);
 

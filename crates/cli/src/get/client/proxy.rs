@@ -16,7 +16,7 @@ use ureq::http::uri::Scheme;
 
 use super::url::{Url, basic_of};
 
-/// How a proxy is spoken to.
+/// The protocol of a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Http,
@@ -40,7 +40,7 @@ impl Kind {
         })
     }
 
-    /// Whether this machine looks the server's name up, not the proxy.
+    /// Tells whether this machine looks the server's name up, not the proxy.
     pub(super) fn wants_addresses(self) -> bool {
         matches!(self, Kind::Socks4 | Kind::Socks5)
     }
@@ -102,7 +102,7 @@ pub(super) struct Proxies {
 }
 
 impl Proxies {
-    /// What the environment says, read by `variable`.
+    /// Reads the environment by `variable`.
     pub(super) fn from(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<Proxies> {
         // An empty one counts as none.
         let read = |name: &str| variable(name).filter(|value| !value.trim().is_empty());

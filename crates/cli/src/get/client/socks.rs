@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::proxy::{Kind, Proxy};
 
-/// What the proxy is to connect to.
+/// The host that the proxy is to connect to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Target {
     /// The first one that the protocol can express.

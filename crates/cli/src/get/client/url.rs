@@ -80,7 +80,7 @@ impl Url {
             .map_err(|error| format!("redirected to what cannot be asked for: {error}"))
     }
 
-    /// Whether credentials for one may be sent to the other.
+    /// Tells whether credentials for one may be sent to the other.
     pub(crate) fn is_same_origin(&self, other: &Url) -> bool {
         self.uri.scheme() == other.uri.scheme() && self.authority() == other.authority()
     }
@@ -90,8 +90,8 @@ impl Url {
     }
 }
 
-/// What is shown of a text that is meant to be a URL: without user and password, and without
-/// characters that a terminal obeys.
+/// The part that is shown of a text that is meant to be a URL: without user and password, and
+/// without characters that a terminal obeys.
 pub(crate) fn shown(text: &[u8]) -> String {
     match Url::parse(text) {
         Ok(url) => masked(&url.uri.to_string()),

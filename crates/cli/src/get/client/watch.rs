@@ -20,7 +20,7 @@ pub(super) struct Watched {
     stream: Box<dyn Transport>,
     /// Requests before this one.
     earlier: usize,
-    /// Whether something has come since the last request went out.
+    /// Tells whether something has come since the last request went out.
     is_answered: bool,
 }
 

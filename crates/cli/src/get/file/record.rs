@@ -29,7 +29,7 @@ const ATTRIBUTE: &str = "user.overlapped.source";
 const JOURNAL: &str = ".overlapped-get";
 /// Bytes of a record that is ours.
 const RECORD_MAX: usize = 256;
-/// What a name in the journal cannot have in it.
+/// Bytes that a name in the journal cannot have.
 const TO_ENCODE: &AsciiSet = &CONTROLS.add(b'%');
 
 /// A URL's digest.
@@ -100,7 +100,7 @@ impl Record {
     }
 }
 
-/// What earlier runs have left in a folder.
+/// The records that earlier runs have left in a folder.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Records {
     files: HashMap<String, Record>,

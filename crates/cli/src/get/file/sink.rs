@@ -34,13 +34,13 @@ impl Target {
         (is_special || is_descriptor && !kind.is_dir()).then(|| Target::Special(path.to_owned()))
     }
 
-    /// Whether the bytes of several downloads may go there: nobody can tell them apart.
+    /// Tells whether the bytes of several downloads may go there: nobody can tell them apart.
     pub(crate) fn takes_several(&self) -> bool {
         let Target::Special(path) = self else { return false };
         fs::metadata(path).is_ok_and(|found| found.file_type().is_char_device())
     }
 
-    /// Whether what it holds would be overwritten.
+    /// Tells whether what it holds would be overwritten.
     pub(crate) fn is_disk(&self) -> bool {
         let Target::Special(path) = self else { return false };
         fs::metadata(path).is_ok_and(|found| found.file_type().is_block_device())

@@ -17,8 +17,8 @@ pub(crate) struct Version {
     /// The entity tag, strong or weak.
     tag: Option<String>,
     modified: Option<String>,
-    /// Whether the date of modification may stand in `If-Range`: a file that was modified in the
-    /// second of the response may be modified again in the same second (RFC 9110, 8.8.2.2).
+    /// Tells whether the date of modification may stand in `If-Range`: a file that was modified in
+    /// the second of the response may be modified again in the same second (RFC 9110, 8.8.2.2).
     is_date_strong: bool,
     encoding: Option<String>,
     /// Bytes of the whole.
@@ -76,7 +76,8 @@ impl Version {
         }
     }
 
-    /// Whether a `416 Range Not Satisfiable` says that `length` bytes are all of this version.
+    /// Tells whether a `416 Range Not Satisfiable` says that `length` bytes are all of this
+    /// version.
     pub(crate) fn is_all(&self, headers: &HeaderMap, length: u64) -> bool {
         let whole = ContentRange::of(headers).and_then(|range| range.whole);
         whole == Some(length) && self.compare(headers, whole).is_ok()

@@ -11,8 +11,8 @@ use std::fmt::Write as _;
 use crate::port::watch;
 use crate::sched::{NEVER, Sched, TcbPtr, Waiting};
 
-/// How long all in a cycle have waited before it is said, in nanoseconds; that often, at most, is
-/// looked.
+/// The time that all in a cycle have waited before it is said, in nanoseconds; that often, at most,
+/// is looked.
 const AFTER_NS: u64 = 1_000_000_000;
 
 /// The most cycles of one scheduler that are told of.

@@ -165,7 +165,7 @@ fn read_chain(chain: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     Ok(certificates)
 }
 
-/// Whether the key can be read with a passphrase only, in either form (RFC 5958, RFC 1421).
+/// Tells whether the key can be read with a passphrase only, in either form (RFC 5958, RFC 1421).
 fn is_encrypted(key: &Path) -> bool {
     std::fs::read_to_string(key).is_ok_and(|text| {
         text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----")

@@ -39,7 +39,8 @@ const LINE_MAX: usize = 1_000;
 
 const PIECE: usize = 16 << 10;
 
-/// What a script may still write when nothing more is wanted of it, before its pipe is closed.
+/// The most that a script may still write when nothing more is wanted of it, before its pipe is
+/// closed.
 const UNWANTED_MAX: usize = 1 << 20;
 
 /// How long after a script's end its last words may still come.
@@ -231,7 +232,7 @@ impl Drop for Running {
     }
 }
 
-/// How a child has ended, if it has; it stays unreleased.
+/// The way a child has ended, if it has; it stays unreleased.
 fn status(pid: Pid) -> Option<WaitIdStatus> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
     rustix::process::waitid(WaitId::Pid(pid), options).ok()?

@@ -10,10 +10,10 @@ use rustix::process::WaitIdStatus;
 
 use super::script::Script;
 
-/// So much of a script's first line is looked at.
+/// The part of a script's first line that is looked at, in bytes.
 const LINE_MAX: u64 = 256;
 
-/// Why the system has not started it.
+/// Says why the system has not started it.
 pub(crate) fn start(script: &Script, error: &io::Error) -> String {
     let line = first_line(script).unwrap_or_default();
     let interpreter = line.strip_prefix("#!").map(|rest| rest.trim().split([' ', '\t']).next());
@@ -40,7 +40,7 @@ pub(crate) fn start(script: &Script, error: &io::Error) -> String {
     }
 }
 
-/// How it has ended, where that should be known: by a signal, or `has_answered` is not so.
+/// Says how it has ended, where that should be known: by a signal, or `has_answered` is not so.
 pub(crate) fn end(status: &WaitIdStatus, has_answered: bool, script: &Script) -> Option<String> {
     if let Some(number) = status.terminating_signal() {
         let name = signal::name(number).map_or_else(|| number.to_string(), str::to_owned);
@@ -63,8 +63,8 @@ pub(crate) fn end(status: &WaitIdStatus, has_answered: bool, script: &Script) ->
         return Some(carriage_return(&line));
     }
     Some(format!(
-        "has ended with exit code {code} and without a whole header (Content-Type: text/plain, say, \
-         and an empty line); what it wrote to standard error stands in this log"
+        "has ended with exit code {code} and without a whole header (Content-Type: text/plain, \
+         say, and an empty line); what it wrote to standard error stands in this log"
     ))
 }
 

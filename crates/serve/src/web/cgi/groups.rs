@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use overlapped::process::{Child, Command};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// Whether scripts may be started. Held for reading from before a start until the script is among
-/// the [`groups`], so that none is missed.
+/// Tells whether scripts may be started. Held for reading from before a start until the script is
+/// among the [`groups`], so that none is missed.
 static OPEN: RwLock<bool> = RwLock::new(true);
 
 /// Groups whose leaders have not been released: their numbers are nobody else's.

@@ -213,8 +213,8 @@ impl Cgi {
         self
     }
 
-    /// Where a site's documents are: `DOCUMENT_ROOT`, and what `PATH_TRANSLATED` is made with, as
-    /// absolute paths. Default: there are no such variables.
+    /// Sets where a site's documents are: `DOCUMENT_ROOT`, and what `PATH_TRANSLATED` is made with,
+    /// as absolute paths. Default: there are no such variables.
     #[must_use]
     pub fn documents(mut self, folder: impl AsRef<Path>) -> Cgi {
         // Where the working folder is gone, there is no other name for it.
@@ -327,7 +327,7 @@ impl Config {
     }
 }
 
-/// So many bytes of bodies may be on the disk.
+/// Limits the bytes of bodies on the disk.
 fn rooms(running_max: usize, body_max: u64) -> Rooms {
     Rooms::new(body_max.saturating_mul(running_max as u64))
 }
@@ -341,8 +341,8 @@ fn no_body(refused: NoBody) -> StatusCode {
     }
 }
 
-/// What nginx notes where the client has left before it was answered; nobody will read it but in
-/// the log.
+/// The status that nginx notes where the client has left before it was answered; nobody will read
+/// it but in the log.
 fn left() -> StatusCode {
     StatusCode::from_u16(499).unwrap_or(StatusCode::REQUEST_TIMEOUT)
 }

@@ -29,7 +29,7 @@ struct State {
     complaints: Complaints,
 }
 
-/// Why there is no place.
+/// The reason why there is no place.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NoSlot {
     /// The queue is full, or the wait was too long.
@@ -56,7 +56,7 @@ impl Slots {
         taken
     }
 
-    /// Whether to say why a request gets no script; if so, how often it was kept back.
+    /// Tells whether to say why a request gets no script; if so, how often it was kept back.
     pub(crate) fn complain(&self) -> Option<u64> {
         self.state().complaints.now()
     }
@@ -78,7 +78,7 @@ impl Slots {
         place.wait(Instant::now() + time)
     }
 
-    /// Whether somebody waits.
+    /// Tells whether somebody waits.
     pub(crate) fn is_wanted(&self) -> bool {
         !self.state().queue.is_empty()
     }
@@ -105,7 +105,7 @@ impl Slots {
 pub(crate) struct Slot(Arc<Slots>);
 
 impl Slot {
-    /// Whether somebody waits for it.
+    /// Tells whether somebody waits for it.
     pub(crate) fn is_wanted(&self) -> bool {
         self.0.is_wanted()
     }

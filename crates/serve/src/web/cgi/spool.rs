@@ -19,7 +19,7 @@ use overlapped::task::unblock;
 
 use crate::web::Call;
 
-/// So much of a body is in memory.
+/// The part of a body that is in memory, in bytes.
 const MEMORY_MAX: usize = 64 << 10;
 /// And so much at first.
 const MEMORY_MIN: usize = 4 << 10;
@@ -33,7 +33,7 @@ pub(crate) struct Body {
     pub(crate) len: u64,
 }
 
-/// What a script reads.
+/// The input of a script.
 #[derive(Debug)]
 pub(crate) struct Input {
     pub(crate) file: File,
@@ -123,14 +123,14 @@ fn no_room(error: io::Error) -> NoBody {
     NoBody::NoRoom
 }
 
-/// How many bytes all bodies that are in files may have.
+/// The bytes that all bodies in files may have together.
 #[derive(Debug, Clone)]
 pub(crate) struct Rooms {
     taken: Arc<AtomicU64>,
     max: u64,
 }
 
-/// What one body has of it.
+/// The room that one body takes.
 #[derive(Debug)]
 pub(crate) struct Room {
     rooms: Rooms,

@@ -106,7 +106,7 @@ impl PartialOrd for Ranked {
     }
 }
 
-/// What is shown of a folder, and what there is besides.
+/// The entries of a folder that are shown, and the number of all.
 pub(super) struct Entries {
     /// At most [`SHOWN_MAX`], in order.
     pub(super) shown: Vec<Entry>,

@@ -101,7 +101,7 @@ impl Listing {
         page
     }
 
-    /// Which entries are shown; `None` where that is all of them.
+    /// The entries that are shown; `None` where that is all of them.
     fn cut(&self) -> Option<String> {
         let Entries { shown, found, is_cut } = &self.entries;
         if !is_cut && *found <= SHOWN_MAX {

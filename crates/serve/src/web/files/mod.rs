@@ -145,16 +145,16 @@ impl Files {
         self
     }
 
-    /// Whether `/about` is `about.html` where that is there and no file is called `about`: before
-    /// the folder of that name, too. Default: no.
+    /// Sets whether `/about` is `about.html` where that is there and no file is called `about`:
+    /// before the folder of that name, too. Default: no.
     #[must_use]
     pub fn clean_urls(mut self, clean: bool) -> Files {
         self.change().clean_urls = clean;
         self
     }
 
-    /// Whether texts are packed on the way, with brotli, zstd or gzip, where no packed file is
-    /// beside them. Default: yes.
+    /// Sets whether texts are packed on the way, with brotli, zstd or gzip, where no packed file
+    /// is beside them. Default: yes.
     #[must_use]
     pub fn packing(mut self, packing: bool) -> Files {
         self.change().packing = packing;

@@ -26,7 +26,7 @@ enum Kind {
 }
 
 impl Network {
-    /// Whether it holds an address; `None` is a client of a Unix socket.
+    /// Tells whether it holds an address; `None` is a client of a Unix socket.
     pub fn contains(&self, address: Option<IpAddr>) -> bool {
         match (self.0, address.map(|address| address.to_canonical())) {
             (Kind::Unix, None) => true,

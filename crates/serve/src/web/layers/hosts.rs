@@ -28,7 +28,7 @@ use crate::web::{Call, Handler};
 pub struct Hosts<H> {
     others: H,
     names: HashMap<String, Arc<dyn Handler>>,
-    /// What follows the star.
+    /// The part that follows the star.
     endings: Vec<(String, Arc<dyn Handler>)>,
 }
 

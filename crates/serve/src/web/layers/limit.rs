@@ -16,7 +16,7 @@ use crate::web::{Call, Handler, page};
 /// Clients that are remembered: some 4 MiB.
 const CLIENTS_MAX: usize = 65_536;
 
-/// How many of them are looked at, at most, when a new one needs room.
+/// The most of them that are looked at when a new one needs room.
 const LOOKED_AT_MAX: usize = 64;
 
 /// A token bucket for each client, as the time at which it will be full again (GCRA): one number,
@@ -25,7 +25,7 @@ const LOOKED_AT_MAX: usize = 64;
 pub(super) struct Buckets {
     /// The time after which a token is there again.
     step: Duration,
-    /// What a full bucket holds, as time.
+    /// The contents of a full bucket, as time.
     depth: Duration,
     full_at: Mutex<HashMap<IpAddr, Instant>>,
 }

@@ -73,7 +73,7 @@ fn parse(path: &str) -> io::Result<Uri> {
     uri.ok_or_else(|| invalid(format!("{path:?} is not a path of the site: write it as /404.html")))
 }
 
-/// Whether the last name of a path has a dot.
+/// Tells whether the last name of a path has a dot.
 fn names_a_file(path: &str) -> bool {
     let Ok(target) = target::decode(path, Empty::Skip) else { return true };
     let last = target.path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();

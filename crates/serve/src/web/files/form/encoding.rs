@@ -26,7 +26,7 @@ impl Coding {
     /// How many there are.
     pub(crate) const COUNT: usize = 7;
 
-    /// What tells its entity tag from those of the other forms.
+    /// The mark that tells its entity tag from those of the other forms.
     pub(crate) fn tag(self) -> &'static str {
         match self {
             Coding::Identity => "",
@@ -59,7 +59,7 @@ impl Coding {
         }
     }
 
-    /// Whether the server makes it.
+    /// Tells whether the server makes it.
     pub(crate) fn is_packed(self) -> bool {
         self.packed() == Some(self)
     }

@@ -8,14 +8,14 @@ use std::io::{self, Write};
 
 use super::Coding;
 
-/// Of brotli, between 0 and 11.
+/// The level of brotli, between 0 and 11.
 const BROTLI_LEVEL: u32 = 5;
 /// A window of 2^20 bytes.
 const BROTLI_WINDOW: u32 = 20;
 const BROTLI_BUFFER: usize = 16 << 10;
-/// Of zstd, between 1 and 22: a window of at most 2 MiB.
+/// The level of zstd, between 1 and 22: a window of at most 2 MiB.
 const ZSTD_LEVEL: i32 = 3;
-/// Of gzip, between 1 and 9.
+/// The level of gzip, between 1 and 9.
 const GZIP_LEVEL: u32 = 5;
 
 /// `content` in a coding.

@@ -105,7 +105,7 @@ impl<H: Handler> BasicAuth<H> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the password is right.
+    /// Tells whether the password is right.
     fn check(&self, users: Arc<Users>, name: &str, password: &[u8]) -> bool {
         let mut both = hmac::Context::with_key(&self.key);
         // The name has no colon.
@@ -132,7 +132,7 @@ impl<H: Handler> BasicAuth<H> {
         is_right
     }
 
-    /// Whether the client knows a password, as who.
+    /// Tells whether the client knows a password, as who.
     fn judge(&self, call: &Call<'_>) -> Result<Arc<str>, Box<Answer>> {
         let Some((name, password)) = credentials(&call.request) else {
             return Err(Box::new(ask(&call.request)));

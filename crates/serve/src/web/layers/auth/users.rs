@@ -28,7 +28,7 @@ pub(super) struct Users {
     hashes: HashMap<String, Hash>,
 }
 
-/// What tells two states of the file apart: device, inode, size, and the time of the last change.
+/// The state of the file: device, inode, size, and the time of the last change.
 type Stamp = (u64, u64, u64, i64, i64);
 
 enum Hash {
@@ -81,7 +81,7 @@ impl Users {
         &self.file
     }
 
-    /// Whether the file is still what was read, as far as it is to be looked at now.
+    /// Tells whether the file is still what was read, as far as it is to be looked at now.
     pub(super) fn is_current(&self) -> bool {
         let quiet_until = *self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner);
         quiet_until.is_some_and(|until| Instant::now() < until)
@@ -94,8 +94,8 @@ impl Users {
         *self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
     }
 
-    /// Whether the password is that of the user. Blocks the thread. For a name that is unknown it
-    /// takes as long as for one that is known.
+    /// Tells whether the password is that of the user. Blocks the thread. For a name that is
+    /// unknown it takes as long as for one that is known.
     pub(super) fn check(&self, name: &str, password: &[u8]) -> bool {
         let known = self.hashes.get(name);
         let Some(hash) = known.or_else(|| self.hashes.values().next()) else { return false };

@@ -150,7 +150,7 @@ impl Wait {
         let count = |by: isize| {
             if let Some(here) = here() {
                 here.lock_waits.set(here.lock_waits.get().wrapping_add_signed(by));
-                here.locks_awaited.set(true);
+                here.locks_awaited.set(here.locks_awaited.get() || by > 0);
             }
         };
         count(1);

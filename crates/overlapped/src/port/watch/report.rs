@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::stderr;
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use rustix::io::{Errno, write};
 
@@ -26,8 +27,8 @@ pub(super) fn warn(text: &str) {
 }
 
 /// As [`warn`], from a thread of its own: for those that may neither wait nor run the user's code.
-pub(crate) fn warn_aside(text: String) {
-    let told = text.clone();
+pub(crate) fn warn_aside(text: Arc<str>) {
+    let told = Arc::clone(&text);
     let name = "overlapped-warns".to_owned();
     if std::thread::Builder::new().name(name).spawn(move || warn(&told)).is_err() {
         say(&text);

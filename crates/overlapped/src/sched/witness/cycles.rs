@@ -67,7 +67,7 @@ impl Sched {
                 let _ = write!(text, "\n  {}", self.describe(self.block(tcb)));
             }
             // A subscriber is the user's code, which the hub does not run.
-            watch::warn_aside(text);
+            watch::warn_aside(text.into());
         }
         all_told
     }

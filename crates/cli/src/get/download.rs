@@ -25,8 +25,8 @@ use super::client::Client;
 use super::client::url::Url;
 use super::failure::{Again, Failure};
 use super::file::checksum::{Checking, Checksum};
-use super::file::name::{self, Names, UNFINISHED};
-use super::file::part::Part;
+use super::file::name::{self, Names};
+use super::file::part::{self, Part};
 use super::file::record::{Key, Records};
 use super::file::sink::{Sink, Stream, Target};
 use super::file::version::{ContentRange, Version};
@@ -116,12 +116,14 @@ impl Downloader {
         }
         let path = self.folder.join(&item.name);
         let unfinished = match self.records.part_of(item.key) {
-            Some(name) => name.to_owned(),
-            None => format!("{}.{}{UNFINISHED}", item.name, item.key.short()),
+            Some(name) => self.folder.join(name),
+            None => part::path_of(&path, item.key),
         };
-        let part = Part::new(self.folder.join(unfinished), item.key, self.left.clone());
+        let may_exist = self.records.may_have_part(item.key);
+        let part = Part::new(unfinished, item.key, may_exist, self.left.clone());
         let part = Sink::Part(part);
         if self.manner.resume
+            && self.records.may_have(&item.name)
             && let Some(found) = self.look_at(&path, item)
         {
             part.sweep(&path);
@@ -309,7 +311,9 @@ impl<'a> Download<'a> {
         }
         self.modified = modified(headers).or(self.modified);
         let path = self.settle_name(headers);
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if self.of.target.is_none()
+            && self.of.records.may_have(name)
             && let Some(found) = self.of.look_at(&path, self.item)
         {
             self.part.sweep(&path);
@@ -364,10 +368,12 @@ impl<'a> Download<'a> {
         };
         self.bar.show(self.part.length(), whole);
         let mut body = body.into_reader();
-        let mut buffer = vec![0; BUFFER];
+        // A small file needs no large buffer.
+        let rest = whole.map_or(u64::MAX, |whole| whole.saturating_sub(self.part.length()));
         let piece = self.of.pace.piece().min(BUFFER);
+        let mut buffer = vec![0; piece.min(usize::try_from(rest).unwrap_or(piece)).max(1)];
         loop {
-            let count = match body.read(&mut buffer[..piece]) {
+            let count = match body.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(error) => {
@@ -408,14 +414,16 @@ impl<'a> Download<'a> {
             }
             return Err(Failure::lasting(text));
         }
-        if let (Some(time), Sink::Part(part)) = (self.modified, &self.part)
-            && self.of.manner.remote_time
-        {
-            part.set_modified(time).map_err(unwritable)?;
-        }
-        match self.part.finish(&path, self.of.manner.overwrite) {
+        let modified = self.modified.filter(|_| self.of.manner.remote_time);
+        match self.part.finish(&path, modified, self.of.manner.overwrite) {
             Ok(()) => Ok(Outcome::Saved { path, bytes: self.bytes }),
             Err(error) => {
+                // The name has been taken meanwhile, or is one in another spelling.
+                if self.of.target.is_none()
+                    && let Some(found) = self.of.look_at(&path, self.item)
+                {
+                    return found;
+                }
                 Err(Failure::of_disk(&format!("cannot save {}", Shown::new(&path)), &error))
             }
         }

@@ -51,7 +51,8 @@ impl Plan {
         let records = match target.is_none() && (arguments.resume || arguments.overwrite) {
             true => Records::read(&folder)
                 .with_context(|| format!("cannot read the folder {}", Shown::new(&folder)))?,
-            false => Records::default(),
+            false if target.is_some() => Records::default(),
+            false => Records::of_names(&folder),
         };
         let mut items: Vec<Item> = urls.iter().map(item).collect();
         if let Some(sha256) = arguments.sha256 {

@@ -74,6 +74,8 @@ pub(super) struct Progress {
     tells_results: bool,
     bytes: Cell<u64>,
     shown: Cell<usize>,
+    /// Tells whether anybody sees the bars.
+    is_visible: bool,
     layout: Layout,
     /// The first error of standard output: nobody reads, so nobody is to be told more.
     broken: RefCell<Option<anyhow::Error>>,
@@ -93,6 +95,7 @@ impl Progress {
         let total = ProgressBar::new(downloads as u64).with_style(style(TOTAL));
         let total = bars.add(total);
         Progress {
+            is_visible: !bars.is_hidden(),
             bars,
             total,
             tells_results: tells_results && !quiet,
@@ -105,14 +108,14 @@ impl Progress {
 
     /// A bar for one download.
     pub(super) fn begin(&self, name: &str) -> Bar<'_> {
-        let bar = if self.shown.get() < self.layout.bars {
+        let bar = if self.is_visible && self.shown.get() < self.layout.bars {
             self.bars.insert_before(&self.total, ProgressBar::no_length())
         } else {
             ProgressBar::hidden()
         };
         self.shown.set(self.shown.get() + 1);
-        bar.set_style(style(&self.layout.unknown()));
         let bar = Bar { of: self, bar };
+        bar.set_style(Layout::unknown);
         bar.rename(name);
         bar
     }
@@ -127,7 +130,8 @@ impl Progress {
         if !self.tells_results || self.broken.borrow().is_some() {
             return;
         }
-        if let Err(error) = self.bars.suspend(|| say(text)) {
+        let said = if self.is_visible { self.bars.suspend(|| say(text)) } else { say(text) };
+        if let Err(error) = said {
             *self.broken.borrow_mut() = Some(error);
         }
     }
@@ -147,19 +151,24 @@ pub(super) struct Bar<'a> {
 }
 
 impl Bar<'_> {
+    fn set_style(&self, template: impl FnOnce(Layout) -> String) {
+        if !self.bar.is_hidden() {
+            self.bar.set_style(style(&template(self.of.layout)));
+        }
+    }
+
     pub(super) fn rename(&self, name: &str) {
         self.bar.set_prefix(fitting(name, self.of.layout.name));
     }
 
     /// The body begins behind `start` bytes that are there.
     pub(super) fn show(&self, start: u64, whole: Option<u64>) {
-        let layout = self.of.layout;
         match whole {
             Some(whole) => {
                 self.bar.set_length(whole);
-                self.bar.set_style(style(&layout.known()));
+                self.set_style(Layout::known);
             }
-            None => self.bar.set_style(style(&layout.unknown())),
+            None => self.set_style(Layout::unknown),
         }
         self.bar.set_position(start);
         self.bar.reset_eta();
@@ -169,12 +178,14 @@ impl Bar<'_> {
         self.bar.inc(bytes);
         let all = self.of.bytes.get() + bytes;
         self.of.bytes.set(all);
-        self.of.total.set_message(format!("{}", HumanBytes(all)));
+        if self.of.is_visible {
+            self.of.total.set_message(format!("{}", HumanBytes(all)));
+        }
     }
 
     /// Shows a text instead of numbers, until the next response.
     pub(super) fn say(&self, text: String) {
-        self.bar.set_style(style(&self.of.layout.named("{wide_msg}")));
+        self.set_style(|layout| layout.named("{wide_msg}"));
         self.bar.set_message(text);
     }
 }

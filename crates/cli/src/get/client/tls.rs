@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, ensure};
 use overlapped::fs;
@@ -24,17 +24,32 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, LazyBuffers, NextTimeout, Transport, TransportAdapter,
 };
 
-/// The configuration that all connections share, and with it their sessions.
+/// The configuration that all connections share, and with it their sessions. Made for the first one
+/// that needs it: the system's certificates take longer to read than many a small file.
 #[derive(Debug)]
-pub(super) struct Tls(Arc<ClientConfig>);
+pub(super) struct Tls {
+    given: Option<Vec<CertificateDer<'static>>>,
+    config: OnceLock<Arc<ClientConfig>>,
+}
 
 impl Tls {
     /// Trusts the certificates in a file, or whom the system trusts.
     pub(super) fn trusting(cacert: Option<&Path>) -> anyhow::Result<Tls> {
-        let trusted = match cacert {
-            Some(file) => certificates_in(file)?,
-            None => certificates_of_the_system(),
-        };
+        let given = cacert.map(certificates_in).transpose()?;
+        Ok(Tls { given, config: OnceLock::new() })
+    }
+
+    fn config(&self) -> Result<Arc<ClientConfig>, Error> {
+        if let Some(config) = self.config.get() {
+            return Ok(config.clone());
+        }
+        let made = Arc::new(self.make().map_err(|error| Error::Other(error.into()))?);
+        // Nobody waits in between, so this is the first.
+        Ok(self.config.get_or_init(|| made).clone())
+    }
+
+    fn make(&self) -> anyhow::Result<ClientConfig> {
+        let trusted = self.given.clone().unwrap_or_else(certificates_of_the_system);
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(trusted.iter().cloned());
         if roots.is_empty() {
@@ -46,12 +61,11 @@ impl Tls {
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
                 .build()?;
         let verifier = Verifier { by_issuer, trusted, provider: provider.clone() };
-        let config = ClientConfig::builder_with_provider(provider)
+        Ok(ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
-        Ok(Tls(Arc::new(config)))
+            .with_no_client_auth())
     }
 
     /// Shakes hands with the server of this URL.
@@ -64,7 +78,7 @@ impl Tls {
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let name =
             ServerName::try_from(host).map_err(|_| Error::Tls("the host has no valid name"))?;
-        let mut conn = ClientConnection::new(self.0.clone(), name)?;
+        let mut conn = ClientConnection::new(self.config()?, name)?;
         let mut sock = TransportAdapter::new(stream, details.current_time.clone());
         sock.set_timeout(details.timeout);
         conn.complete_io(&mut sock).map_err(|error| match error.kind() {

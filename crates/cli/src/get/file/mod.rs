@@ -3,6 +3,7 @@
 //! | file | one job |
 //! |---|---|
 //! | `part` | the file while it is not complete |
+//! | `small` | a file that is in memory until then |
 //! | `sink` | such a file, or what is written to as the bytes come: pipes, devices |
 //! | `version` | whether the bytes of two responses may stand in one file |
 //! | `name` | names that are safe, whoever proposes them |
@@ -14,4 +15,5 @@ pub(super) mod name;
 pub(super) mod part;
 pub(super) mod record;
 pub(super) mod sink;
+mod small;
 pub(super) mod version;

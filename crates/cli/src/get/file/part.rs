@@ -6,30 +6,31 @@
 //! NAME                      nothing, until the file is complete
 //! ```
 //!
-//! The note is written when there is something worth keeping; a small file never gets one.
-//!
-//! A [`Part`] has nothing on the disk at first. [`adopt`](Part::adopt) takes up what an earlier run
-//! left, [`restart`](Part::restart) begins anew; from then on it is open and locked, so that two
-//! processes never write into one. It ends by [`finish`](Part::finish), or by being dropped: then
+//! A [`Part`] is in memory at first (`small`), unless an earlier run has left something: then
+//! [`adopt`](Part::adopt) takes that up, or [`restart`](Part::restart) begins anew in its place. As
+//! soon as there is something worth keeping, it is on the disk, with its note, open and locked, so
+//! that two processes never write into one. It ends by [`finish`](Part::finish), or by being dropped: then
 //! what can be gone on with stays, and anything else is removed. That holds for a killed tasklet,
 //! too, and so for Ctrl-C.
 
 use std::cell::Cell;
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use overlapped::fs::{self, File, OpenOptions, TryLockError};
 use overlapped::task::shield;
 
-use super::name::NOTE;
+use super::name::{NOTE, UNFINISHED};
 use super::record::{Key, Record};
+use super::small::Small;
 use super::version::Version;
 
 /// Bytes that are worth being gone on with in another run. What is smaller is had anew.
-const WORTH_KEEPING: u64 = 64 << 10;
+const WORTH_KEEPING: usize = 64 << 10;
 
 /// See the module.
 #[derive(Debug)]
@@ -37,11 +38,23 @@ pub(crate) struct Part {
     path: PathBuf,
     note: PathBuf,
     key: Key,
+    /// Tells whether an earlier run may have left a part.
+    may_exist: bool,
+    early: Option<Early>,
     open: Option<Open>,
     /// How many parts of this run stayed.
     left: Rc<Cell<usize>>,
 }
 
+/// A part in memory.
+#[derive(Debug)]
+struct Early {
+    bytes: Vec<u8>,
+    /// `None`: nobody can be asked to continue these bytes.
+    version: Option<Version>,
+}
+
+/// A part on the disk.
 #[derive(Debug)]
 struct Open {
     file: File,
@@ -50,18 +63,31 @@ struct Open {
     version: Option<Version>,
     /// Whether there may be a note.
     noted: bool,
+    /// Tells whether the file was empty when it was opened, and nothing has been written to it.
+    is_empty: bool,
+}
+
+/// The path of the unfinished file of a URL that is to become `path`.
+pub(crate) fn path_of(path: &Path, key: Key) -> PathBuf {
+    let mut part = path.as_os_str().to_owned();
+    part.push(format!(".{}{UNFINISHED}", key.short()));
+    part.into()
 }
 
 impl Part {
-    /// The unfinished file at `path` of the URL of this key. Touches nothing.
-    pub(crate) fn new(path: PathBuf, key: Key, left: Rc<Cell<usize>>) -> Part {
+    /// The unfinished file at `path` of the URL of this key; `may_exist`: that one may be there.
+    /// Touches nothing.
+    pub(crate) fn new(path: PathBuf, key: Key, may_exist: bool, left: Rc<Cell<usize>>) -> Part {
         let mut note = path.clone().into_os_string();
         note.push(NOTE);
-        Part { path, note: note.into(), key, open: None, left }
+        Part { path, note: note.into(), key, may_exist, early: None, open: None, left }
     }
 
     /// Takes up what an earlier run has left, if that can be gone on with.
     pub(crate) fn adopt(&mut self) -> io::Result<()> {
+        if !self.may_exist {
+            return Ok(());
+        }
         let note = match fs::read_to_string(&self.note) {
             Ok(note) => note,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -76,15 +102,21 @@ impl Part {
     /// How much there is, and of which version; `None` where the server is to begin at the first
     /// byte.
     pub(crate) fn known(&self) -> Option<(u64, &Version)> {
-        let open = self.open.as_ref()?;
-        let version = open.version.as_ref()?;
-        let fits = version.length.is_none_or(|whole| open.length <= whole);
-        (open.length > 0 && fits).then_some((open.length, version))
+        let version = match (&self.open, &self.early) {
+            (Some(open), _) => open.version.as_ref()?,
+            (None, early) => early.as_ref()?.version.as_ref()?,
+        };
+        let length = self.length();
+        let fits = version.length.is_none_or(|whole| length <= whole);
+        (length > 0 && fits).then_some((length, version))
     }
 
     /// Notes the length of the whole, which a later response has stated.
     pub(crate) fn learn_length(&mut self, whole: u64) {
-        let version = self.open.as_mut().and_then(|open| open.version.as_mut());
+        let version = match (&mut self.open, &mut self.early) {
+            (Some(open), _) => open.version.as_mut(),
+            (None, early) => early.as_mut().and_then(|early| early.version.as_mut()),
+        };
         if let Some(version) = version {
             version.length.get_or_insert(whole);
         }
@@ -92,11 +124,23 @@ impl Part {
 
     /// Bytes so far.
     pub(crate) fn length(&self) -> u64 {
-        self.open.as_ref().map_or(0, |open| open.length)
+        match (&self.open, &self.early) {
+            (Some(open), _) => open.length,
+            (None, early) => early.as_ref().map_or(0, |early| early.bytes.len() as u64),
+        }
     }
 
     /// Begins anew with the first byte of this version, if the server names one.
     pub(crate) fn restart(&mut self, version: Option<Version>) -> io::Result<()> {
+        if self.open.is_none() && !self.may_exist {
+            self.early = Some(Early { bytes: Vec::new(), version });
+            return Ok(());
+        }
+        self.begin(version)
+    }
+
+    /// Begins a file on the disk.
+    fn begin(&mut self, version: Option<Version>) -> io::Result<()> {
         if self.open.is_none() {
             self.acquire(None)?;
         }
@@ -107,7 +151,10 @@ impl Part {
             gone(fs::remove_file(&self.note))?;
             open.noted = false;
         }
-        open.file.set_len(0)?;
+        if !open.is_empty {
+            // Not where it is empty: ext4 would write all of it through when it is closed.
+            open.file.set_len(0)?;
+        }
         open.length = 0;
         open.version = version;
         Ok(())
@@ -115,12 +162,20 @@ impl Part {
 
     /// Writes what has come.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Some(early) = &mut self.early {
+            if early.bytes.len() + bytes.len() < WORTH_KEEPING {
+                early.bytes.extend_from_slice(bytes);
+                return Ok(());
+            }
+            self.put_on_disk()?;
+        }
         let open = self.open.as_mut().ok_or(ErrorKind::NotConnected)?;
-        open.file.write_all(bytes)?;
+        open.is_empty = false;
+        open.file.write_all_at(bytes, open.length)?;
         open.length += bytes.len() as u64;
         if let Some(version) = &open.version
             && !open.noted
-            && open.length >= WORTH_KEEPING
+            && open.length >= WORTH_KEEPING as u64
         {
             fs::write(&self.note, version.to_note(self.key))?;
             open.noted = true;
@@ -128,19 +183,40 @@ impl Part {
         Ok(())
     }
 
-    /// Sets the date of modification; whoever writes more afterwards changes it.
-    pub(crate) fn set_modified(&self, time: SystemTime) -> io::Result<()> {
-        self.open.as_ref().map_or(Ok(()), |open| open.file.set_modified(time))
+    /// Writes to the disk what is in memory.
+    fn put_on_disk(&mut self) -> io::Result<()> {
+        let Some(early) = self.early.take() else { return Ok(()) };
+        self.begin(early.version)?;
+        if early.bytes.is_empty() { Ok(()) } else { self.append(&early.bytes) }
     }
 
-    /// Gives the complete file its name. A file of that name is an error, unless it is to be
-    /// replaced; at no moment the name stands for anything but a whole file.
-    pub(crate) fn finish(&mut self, name: &Path, replace: bool) -> io::Result<()> {
+    /// Gives the complete file its name, and its date of modification. A file of that name is an
+    /// error, unless it is to be replaced; at no moment the name stands for anything but a whole
+    /// file.
+    pub(crate) fn finish(
+        &mut self,
+        name: &Path,
+        modified: Option<SystemTime>,
+        replace: bool,
+    ) -> io::Result<()> {
+        let (folder, record) = (name.parent().unwrap_or(Path::new("")), self.record());
+        let file_name = name.file_name().unwrap_or_default();
+        if let Some(early) = &mut self.early {
+            let bytes = Arc::new(std::mem::take(&mut early.bytes));
+            let small = Small { bytes, record, modified };
+            let saved = small.save(folder, file_name.to_owned(), replace);
+            if !matches!(saved, Ok(false)) {
+                return saved.map(drop);
+            }
+            early.bytes = Arc::unwrap_or_clone(small.bytes);
+            self.put_on_disk()?;
+        }
         if let Some(open) = &self.open {
+            if let Some(time) = modified {
+                open.file.set_modified(time)?;
+            }
             crate::close::close(&open.file)?;
-            let folder = name.parent().unwrap_or(Path::new(""));
-            let record = Record { key: self.key, length: open.length };
-            record.write(&open.file, folder, Path::new(name.file_name().unwrap_or_default()))?;
+            record.write(&open.file, folder, Path::new(file_name))?;
         }
         // A kill shall find either the part or the file, not both.
         shield(|| {
@@ -152,9 +228,16 @@ impl Part {
         })
     }
 
+    fn record(&self) -> Record {
+        Record { key: self.key, length: self.length() }
+    }
+
     /// Removes what is left of a file that has its name, if its run was ended in the middle of
     /// giving it that.
     pub(crate) fn sweep(&self, name: &Path) {
+        if !self.may_exist {
+            return;
+        }
         let is_left = match (fs::symlink_metadata(&self.path), fs::symlink_metadata(name)) {
             (Ok(part), Ok(file)) => part.ino() == file.ino() && part.dev() == file.dev(),
             (Err(error), Ok(_)) => error.kind() == ErrorKind::NotFound,
@@ -176,8 +259,8 @@ impl Part {
     fn acquire(&mut self, version: Option<Version>) -> io::Result<()> {
         while self.open.is_none() {
             let mut options = OpenOptions::new();
-            // Appending, so that truncating needs no seeking. Never through somebody's link.
-            options.append(true).create(true).custom_flags(libc::O_NOFOLLOW);
+            // Never through somebody's link.
+            options.write(true).create(true).truncate(false).custom_flags(libc::O_NOFOLLOW);
             let file = options.open(&self.path)?;
             // A kill shall not leave an empty file that nobody removes.
             self.open = shield(|| self.take(file, version.clone()))?;
@@ -203,7 +286,8 @@ impl Part {
             fs::remove_file(&self.path)?;
             return Ok(None);
         }
-        Ok(Some(Open { file, length: ours.len(), version, noted: true }))
+        let length = ours.len();
+        Ok(Some(Open { file, length, version, noted: true, is_empty: length == 0 }))
     }
 }
 
@@ -249,7 +333,7 @@ mod tests {
     }
 
     fn part(folder: &Path) -> Part {
-        Part::new(folder.join("name.1a2b3c4d.part"), key(), Rc::default())
+        Part::new(folder.join("name.1a2b3c4d.part"), key(), true, Rc::default())
     }
 
     fn version() -> Option<Version> {
@@ -273,7 +357,7 @@ mod tests {
     #[test]
     fn what_is_left_is_taken_up() {
         let folder = tempfile::tempdir().unwrap();
-        let (kept, mut first) = (vec![7; WORTH_KEEPING as usize], part(folder.path()));
+        let (kept, mut first) = (vec![7; WORTH_KEEPING], part(folder.path()));
         let version = || version_of(None);
         first.restart(version()).unwrap();
         first.append(&kept).unwrap();
@@ -284,9 +368,9 @@ mod tests {
 
         let mut second = part(folder.path());
         second.adopt().unwrap();
-        assert_eq!(second.known(), Some((WORTH_KEEPING, &version().unwrap())));
+        assert_eq!(second.known(), Some((WORTH_KEEPING as u64, &version().unwrap())));
         second.append(b"the rest").unwrap();
-        second.finish(&folder.path().join("name"), false).unwrap();
+        second.finish(&folder.path().join("name"), None, false).unwrap();
         drop(second);
         assert_eq!(names(folder.path()), ["name"]);
         let whole = [&kept, &b"the rest"[..]].concat();
@@ -296,7 +380,7 @@ mod tests {
     #[test]
     fn what_cannot_be_gone_on_with_is_removed() {
         let folder = tempfile::tempdir().unwrap();
-        let large = vec![7; WORTH_KEEPING as usize];
+        let large = vec![7; WORTH_KEEPING];
         // Of no version; longer than the whole; empty; small.
         for (version, bytes) in
             [(None, &large[..]), (version(), &large), (version(), b""), (version(), b"01234")]
@@ -334,10 +418,10 @@ mod tests {
         let mut part = part(folder.path());
         part.restart(version()).unwrap();
         part.append(b"new").unwrap();
-        let refused = part.finish(&name, false).unwrap_err();
+        let refused = part.finish(&name, None, false).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&name).unwrap(), b"old");
-        part.finish(&name, true).unwrap();
+        part.finish(&name, None, true).unwrap();
         assert_eq!(fs::read(&name).unwrap(), b"new");
     }
 
@@ -346,11 +430,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut first = part(folder.path());
         first.restart(version()).unwrap();
-        first.append(&vec![7; WORTH_KEEPING as usize]).unwrap();
+        first.append(&vec![7; WORTH_KEEPING]).unwrap();
         let busy = part(folder.path()).restart(version()).unwrap_err();
         assert_eq!(busy.kind(), ErrorKind::ResourceBusy);
         assert_eq!(part(folder.path()).adopt().unwrap_err().kind(), ErrorKind::ResourceBusy);
-        assert_eq!(first.length(), WORTH_KEEPING);
+        assert_eq!(first.length(), WORTH_KEEPING as u64);
     }
 
     #[test]

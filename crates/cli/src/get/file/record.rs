@@ -12,9 +12,10 @@
 //! KEY is a digest of the URL, because a URL may contain what others are not to read. LENGTH is the
 //! file's: after a loss of power a file may be shorter than it was, and is not complete then.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use overlapped::fs::{self, File, OpenOptions};
@@ -23,7 +24,7 @@ use ring::digest::{SHA256, digest};
 use rustix::fs::{XattrFlags, fsetxattr, lgetxattr};
 use rustix::io::Errno;
 
-use super::name::UNFINISHED;
+use super::name::{NOTE, UNFINISHED};
 
 const ATTRIBUTE: &str = "user.overlapped.source";
 const JOURNAL: &str = ".overlapped-get";
@@ -83,26 +84,39 @@ impl Record {
 
     /// Writes the record of a complete file that gets `name` in `folder` next.
     pub(crate) fn write(self, file: &File, folder: &Path, name: &Path) -> io::Result<()> {
-        let text = format!("{} {}", self.key, self.length);
-        match fsetxattr(file, ATTRIBUTE, text.as_bytes(), XattrFlags::empty()) {
-            Ok(()) => Ok(()),
+        if self.write_attribute(file)? {
+            return Ok(());
+        }
+        let name = name.as_os_str().as_encoded_bytes();
+        let line = format!("{self} {}\n", percent_encode(name, TO_ENCODE));
+        let mut journal =
+            OpenOptions::new().append(true).create(true).open(folder.join(JOURNAL))?;
+        // One write, so that lines of several processes do not mix.
+        journal.write_all(line.as_bytes())
+    }
+
+    /// Writes the record as an attribute of the file. `false`: the file can have none.
+    pub(super) fn write_attribute(self, file: impl AsFd) -> io::Result<bool> {
+        match fsetxattr(file, ATTRIBUTE, self.to_string().as_bytes(), XattrFlags::empty()) {
+            Ok(()) => Ok(true),
             Err(Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS | Errno::NOSPC | Errno::TOOBIG)
-            | Err(Errno::RANGE | Errno::NOSYS) => {
-                let name = name.as_os_str().as_encoded_bytes();
-                let line = format!("{text} {}\n", percent_encode(name, TO_ENCODE));
-                let mut journal =
-                    OpenOptions::new().append(true).create(true).open(folder.join(JOURNAL))?;
-                // One write, so that lines of several processes do not mix.
-                journal.write_all(line.as_bytes())
-            }
+            | Err(Errno::RANGE | Errno::NOSYS) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
 }
 
-/// The records that earlier runs have left in a folder.
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.key, self.length)
+    }
+}
+
+/// What earlier runs have left in a folder.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Records {
+    /// All names of the folder; `None` where nobody may list it.
+    present: Option<HashSet<String>>,
     files: HashMap<String, Record>,
     names: HashMap<Key, String>,
     /// By the short key in their names.
@@ -113,23 +127,49 @@ impl Records {
     /// Reads all records of a folder.
     pub(crate) fn read(folder: &Path) -> io::Result<Records> {
         let folder = if folder == Path::new("") { Path::new(".") } else { folder };
-        let mut records = Records::default();
+        let mut records = Records::listed(folder)?;
         let journal = journal(folder)?;
-        for entry in fs::read_dir(folder)? {
-            let Ok(name) = entry?.file_name().into_string() else { continue };
-            if let Some((_, key)) =
-                name.strip_suffix(UNFINISHED).and_then(|name| name.rsplit_once('.'))
-            {
-                records.parts.insert(key.to_owned(), name);
-                continue;
-            }
-            let record = attribute(&folder.join(&name)).or(journal.get(&name).copied());
+        for name in records.present.iter().flatten() {
+            let record = attribute(&folder.join(name)).or(journal.get(name).copied());
             if let Some(record) = record {
                 records.names.insert(record.key, name.clone());
-                records.files.insert(name, record);
+                records.files.insert(name.clone(), record);
             }
         }
         Ok(records)
+    }
+
+    /// Reads the names of a folder, and no records.
+    pub(crate) fn of_names(folder: &Path) -> Records {
+        let folder = if folder == Path::new("") { Path::new(".") } else { folder };
+        Records::listed(folder).unwrap_or_default()
+    }
+
+    fn listed(folder: &Path) -> io::Result<Records> {
+        let (mut present, mut parts) = (HashSet::new(), HashMap::new());
+        for entry in fs::read_dir(folder)? {
+            let Ok(name) = entry?.file_name().into_string() else { continue };
+            let part = name.strip_suffix(NOTE).unwrap_or(&name);
+            if let Some((_, key)) =
+                part.strip_suffix(UNFINISHED).and_then(|name| name.rsplit_once('.'))
+            {
+                parts.insert(key.to_owned(), part.to_owned());
+            } else {
+                present.insert(name);
+            }
+        }
+        Ok(Records { present: Some(present), parts, ..Records::default() })
+    }
+
+    /// Tells whether the folder may have had something of this name when it was read. Where a file
+    /// system has one name in two spellings, only an attempt to create the file knows.
+    pub(crate) fn may_have(&self, name: &str) -> bool {
+        self.present.as_ref().is_none_or(|present| present.contains(name))
+    }
+
+    /// Tells whether an unfinished file of a URL may have been there.
+    pub(crate) fn may_have_part(&self, key: Key) -> bool {
+        self.present.is_none() || self.part_of(key).is_some()
     }
 
     /// The name of the file that was saved from a URL.

@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use overlapped::fs::{self, File, OpenOptions};
 
@@ -120,9 +121,14 @@ impl Sink {
         }
     }
 
-    pub(crate) fn finish(&mut self, name: &Path, replace: bool) -> io::Result<()> {
+    pub(crate) fn finish(
+        &mut self,
+        name: &Path,
+        modified: Option<SystemTime>,
+        replace: bool,
+    ) -> io::Result<()> {
         match self {
-            Sink::Part(part) => part.finish(name, replace),
+            Sink::Part(part) => part.finish(name, modified, replace),
             Sink::Stream(stream) => stream.file.as_ref().map_or(Ok(()), crate::close::close),
         }
     }

@@ -9,6 +9,7 @@ mod close;
 mod copy;
 mod doctor;
 mod get;
+mod habits;
 mod manual;
 mod serve;
 mod shown;
@@ -84,7 +85,8 @@ fn main() -> ExitCode {
         eprintln!("overlapped: there is no option {option}. A file of this name is ./{option}");
         return ExitCode::from(2);
     }
-    let arguments = Arguments::try_parse().unwrap_or_else(|error| with_remedy(error).exit());
+    let arguments = Arguments::try_parse()
+        .unwrap_or_else(|error| habits::explain(error, std::env::args_os()).exit());
     // The doctor itself says what the library would warn of.
     let level =
         if matches!(arguments.command, Some(Command::Doctor(_))) { "error" } else { "info" };
@@ -121,21 +123,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Says where a TCP port belongs, to those who have given it to `--port`.
-fn with_remedy(mut error: clap::Error) -> clap::Error {
-    use clap::error::{ContextKind, ContextValue};
-    let text = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => text.as_str(),
-        _ => "",
-    };
-    let is_port = text(ContextKind::InvalidArg).starts_with("--port ");
-    if let (true, Ok(port)) = (is_port, text(ContextKind::InvalidValue).parse::<u16>()) {
-        let remedy = format!("a TCP port is part of the address: --listen 127.0.0.1:{port}");
-        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![remedy.into()]));
-    }
-    error
 }
 
 /// Tells whether an argument would be taken for an option, and repeated as it is: the name of a

@@ -119,8 +119,11 @@ pub(crate) struct Arguments {
     #[arg(short, long)]
     preserve: bool,
     /// For the habit of cp: folders are copied whole anyway
-    #[arg(short = 'r', short_alias = 'R', action = ArgAction::Count, hide = true)]
-    _habit: u8,
+    #[arg(short = 'r', short_alias = 'R', long, action = ArgAction::Count, hide = true)]
+    recursive: u8,
+    /// For the habit of cp: links stay links anyway
+    #[arg(short = 'P', long, action = ArgAction::Count, hide = true)]
+    no_dereference: u8,
 }
 
 /// How to copy.

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use clap::ArgAction;
 use overlapped::time::Duration;
 
 use super::client::Field;
@@ -52,7 +53,7 @@ pub(crate) struct Arguments {
     pub(super) urls: Vec<String>,
     /// Reads URLs from a file, one a line; - is standard input; lines that begin with # are
     /// skipped. Behind the URL a line may have a name and a SHA-256, each after a tab
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, alias = "input-file", value_name = "FILE")]
     pub(super) input: Option<PathBuf>,
     /// Where to save: a folder, made where it is missing; for a single URL, a file; devices, named
     /// pipes and - (standard output) are written to, and cannot be begun anew
@@ -63,7 +64,7 @@ pub(crate) struct Arguments {
     pub(super) jobs: NonZeroUsize,
     /// Goes on with what an earlier run has left (*.part), and skips files that are there; not for
     /// devices, pipes and standard output
-    #[arg(short = 'c', long)]
+    #[arg(short = 'c', long, alias = "continue")]
     pub(super) resume: bool,
     /// Replaces files that are there; without it, that is a failure
     #[arg(long)]
@@ -112,6 +113,12 @@ pub(crate) struct Arguments {
     /// Trusts the certificates in this file (PEM), and no others
     #[arg(long, value_name = "FILE")]
     pub(super) cacert: Option<PathBuf>,
+    /// For the habit of curl: redirects are followed anyway
+    #[arg(short = 'L', long, action = ArgAction::Count, hide = true)]
+    pub(super) location: u8,
+    /// For the habit of curl: what is no success is never saved anyway
+    #[arg(short, long, action = ArgAction::Count, hide = true)]
+    pub(super) fail: u8,
 }
 
 fn user_agent(text: &str) -> Result<Field, String> {

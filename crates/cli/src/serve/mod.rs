@@ -76,9 +76,8 @@ pub(crate) struct Arguments {
     /// Runs the servers that this file describes (TOML); docs/serve.toml is an annotated one
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Only checks whether a start would succeed: files, folders, certificates, logs, addresses.
-    /// With a protocol: `serve --check http ...`
-    #[arg(long)]
+    /// Only checks whether a start would succeed: files, folders, certificates, logs, addresses
+    #[arg(long, global = true)]
     check: bool,
 }
 

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod again;
 mod close;
 mod copy;
 mod doctor;

@@ -4,6 +4,18 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use indicatif::HumanCount;
+
+/// A number of things, as in `1 file` and `2 files`.
+pub(crate) fn many(count: u64, one: &str) -> String {
+    several(count, one, &format!("{one}s"))
+}
+
+/// The same for words whose plural is not made by an `s` at their end.
+pub(crate) fn several(count: u64, one: &str, several: &str) -> String {
+    format!("{} {}", HumanCount(count), if count == 1 { one } else { several })
+}
+
 /// Shows a path in one line, for a terminal: characters that would move the cursor, change colours,
 /// end the line or turn the direction of writing are escaped, and so are bytes that are no UTF-8.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +58,13 @@ fn is_harmful(character: char) -> bool {
 mod tests {
     use super::*;
     use std::ffi::OsStr;
+
+    #[test]
+    fn numbers_agree_with_their_nouns() {
+        assert_eq!(many(1, "file"), "1 file");
+        assert_eq!([many(0, "file"), many(1000, "file")], ["0 files", "1,000 files"]);
+        assert_eq!(several(1, "was", "were"), "1 was");
+    }
 
     #[test]
     fn what_steers_a_terminal_is_escaped_and_text_stays() {

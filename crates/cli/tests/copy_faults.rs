@@ -26,15 +26,35 @@ fn t1_what_closing_or_syncing_a_copy_reports_is_a_failure() {
     on_each_port(|port| {
         let mut checked = 0;
         for (fault, options, said) in [
-            ("close=ENOSPC", &[][..], "cannot finish writing its copy: No space left on device"),
-            ("close=EIO", &[], "cannot finish writing its copy: Input/output error"),
-            ("close=EDQUOT", &["-a"], "cannot finish writing its copy: Disk quota exceeded"),
-            ("fsync=EIO", &["--sync"], "cannot get its copy onto the disk: Input/output error"),
-            ("fsync=ENOSPC", &["--verify"], "cannot get its copy onto the disk: No space left"),
-            ("write=ENOSPC", &[], "cannot write its copy: No space left on device"),
-            ("one-name rename=EIO", &[], "cannot give its copy the name: Input/output error"),
-            ("chmod=EIO", &[], "cannot keep its permissions and times: Input/output error"),
-            ("utimens=ENOSPC", &["-a"], "cannot keep its permissions and times: No space left"),
+            (
+                "close=ENOSPC",
+                &[][..],
+                "its copy cannot be written to its end: No space left on device",
+            ),
+            ("close=EIO", &[], "its copy cannot be written to its end: Input/output error"),
+            ("close=EDQUOT", &["-a"], "its copy cannot be written to its end: Disk quota exceeded"),
+            (
+                "fsync=EIO",
+                &["--sync"],
+                "its copy cannot be written to the disk: Input/output error",
+            ),
+            (
+                "fsync=ENOSPC",
+                &["--verify"],
+                "its copy cannot be written to the disk: No space left",
+            ),
+            ("write=ENOSPC", &[], "its copy cannot be written: No space left on device"),
+            ("one-name rename=EIO", &[], "its copy cannot be given its name: Input/output error"),
+            (
+                "chmod=EIO",
+                &[],
+                "its copy cannot be given its permissions and times: Input/output error",
+            ),
+            (
+                "utimens=ENOSPC",
+                &["-a"],
+                "its copy cannot be given its permissions and times: No space left",
+            ),
         ] {
             let folder = tempfile::tempdir().unwrap();
             tree(&folder.path().join("tree"));
@@ -77,7 +97,8 @@ fn t1_where_files_have_no_names_close_is_asked_too() {
         return;
     }
     assert_eq!(output.status.code(), Some(1), "{stdout}{stderr}");
-    let failed = stderr.matches("cannot finish writing its copy: Input/output error").count();
+    let failed =
+        stderr.matches("its copy cannot be written to its end: Input/output error").count();
     assert!(failed > 0, "{stdout}{stderr}");
     assert_eq!(names(&folder.path().join("copy")).len(), 64 - failed, "{stdout}{stderr}");
 }

@@ -69,7 +69,10 @@ fn a_merged_tree_does_not_write_into_what_it_is_read_from() {
         let output = copy(port, folder.path(), &["x/.", "."]);
         let (stdout, stderr) = text(&output);
         assert_eq!(output.status.code(), Some(1), "{stdout}{stderr}");
-        assert!(stderr.contains("failed: x/x: x is another source, and not replaced"), "{stderr}");
+        assert!(
+            stderr.contains("failed: x/x: x is another source, which is not replaced"),
+            "{stderr}"
+        );
         assert_eq!((read(at("x/f")), read(at("x/x/f"))), ("outer".into(), "inner".into()));
         assert_eq!((read(at("f")), read(at("g"))), ("outer".into(), "other".into()));
         // A link in the middle of the target leads into the source.
@@ -147,7 +150,7 @@ fn t1_two_sources_with_one_name_on_the_target_are_not_both_copied() {
                 let output = copy(port, folder.path(), &arguments);
                 let (stdout, stderr) = text(&output);
                 assert_eq!(output.status.code(), Some(1), "{arguments:?}: {stdout}{stderr}");
-                let said = stderr.matches("was just made from another source").count();
+                let said = stderr.matches("was made during this run").count();
                 let kept = usize::from(is_there && options == ["--no-clobber"]);
                 assert_eq!(said, 41 - kept, "{arguments:?}: {stdout}{stderr}");
                 assert_eq!(names(&at("back/tree")).len(), 41, "and no draft");
@@ -175,7 +178,7 @@ fn sources_that_meet_in_one_folder_do_not_replace_each_other() {
             let output = copy(port, folder.path(), &["a/.", "b/.", target]);
             let (stdout, stderr) = text(&output);
             assert_eq!(output.status.code(), Some(1), "{target}: {stdout}{stderr}");
-            let line = format!("sub/both: {target}/sub/both was just made from another source");
+            let line = format!("sub/both: {target}/sub/both was made during this run");
             assert_eq!(stderr.matches(&line).count(), 1, "{stderr}");
         }
         assert_eq!(names(&at("new/sub")), ["a", "b", "both"]);
@@ -193,7 +196,7 @@ fn sources_that_meet_in_one_folder_do_not_replace_each_other() {
         );
         let Some((stdout, stderr)) = in_a_namespace(folder.path(), &script) else { return };
         assert!(stdout.contains("exit 1"), "{stdout}{stderr}");
-        assert!(stderr.contains("was just made from another source"), "{stderr}");
+        assert!(stderr.contains("was made during this run"), "{stderr}");
     });
 }
 
@@ -215,7 +218,7 @@ fn a_folder_that_several_sources_make_is_noted_before_another_one_is_copied_into
             let (stdout, stderr) = text(&output);
             assert_eq!(output.status.code(), Some(1), "{stdout}{stderr}");
             assert!(stdout.starts_with("50 files"), "{stdout}");
-            assert_eq!(stderr.matches("was just made from another source").count(), 150);
+            assert_eq!(stderr.matches("was made during this run").count(), 150);
             fs::remove_dir_all(at("into")).unwrap();
         }
     });

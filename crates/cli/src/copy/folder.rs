@@ -4,10 +4,13 @@
 //! exchange a folder for a link to somewhere else meanwhile. A folder's permissions and times are
 //! set when the last of those who work in it lets go of it: earlier they might forbid the writing,
 //! and the writing would change the times. It keeps its parent open, so a parent comes later.
+//!
+//! Whoever moves a folder of the copy away moves what comes later with it. So its name is looked at
+//! in the end: it must still stand for the folder that was copied into.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard};
@@ -16,7 +19,7 @@ use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat, fchmod, fstat, fsync, mkdirat, openat,
     statat,
 };
-use rustix::io::Errno;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 
 use super::Copying;
 use super::file::attributes::{self, Object};
@@ -48,8 +51,36 @@ pub(super) struct Folder {
     /// The source's; `None`: it is only the place where a copy goes to.
     stat: Option<Stat>,
     copying: Arc<Copying>,
-    /// Outlives this.
-    _parent: Option<Arc<Folder>>,
+    /// Outlives this; with the name of the copy in it.
+    parent: Option<(Arc<Folder>, CString)>,
+}
+
+/// The folder in which all copies of a run begin, opened once.
+#[derive(Debug)]
+pub(super) struct Root {
+    path: PathBuf,
+    folder: Result<OwnedFd, Errno>,
+}
+
+impl Root {
+    pub(super) fn open(path: &Path) -> Root {
+        Root { path: path.to_owned(), folder: openat(CWD, path, FOLDER, Mode::empty()) }
+    }
+
+    fn folder(&self) -> Result<OwnedFd, Problem> {
+        let folder = self.folder.as_ref().map_err(|errno| Problem::at(Doing::Create)(*errno))?;
+        fcntl_dupfd_cloexec(folder, 0).map_err(Problem::at(Doing::Create))
+    }
+
+    /// Says whether the path stands for another folder now.
+    pub(super) fn check(&self) -> Result<(), Problem> {
+        let Ok(folder) = &self.folder else { return Ok(()) };
+        check_name(folder.as_fd(), || statat(CWD, &self.path, AtFlags::empty()))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 /// Something in a folder.
@@ -72,8 +103,7 @@ impl Folder {
     pub(super) fn around(item: &Item, copying: &Arc<Copying>) -> Result<(Folder, Entry), Problem> {
         let from = openat(CWD, &item.from_folder, FOLDER, Mode::empty());
         let from = from.map_err(Problem::at(Doing::Open))?;
-        let to = openat(CWD, &item.to_folder, FOLDER, Mode::empty());
-        let to = to.map_err(Problem::at(Doing::Create))?;
+        let to = copying.root.folder()?;
         let name = c_string(&item.from_name)?;
         let stat = statat(&from, &name, AtFlags::SYMLINK_NOFOLLOW);
         let stat = stat.map_err(Problem::at(Doing::Open))?;
@@ -95,7 +125,7 @@ impl Folder {
             mount,
             stat: None,
             copying: Arc::clone(copying),
-            _parent: None,
+            parent: None,
         };
         folder.begin_writing()?;
         Ok((folder, Entry { name, copy, kind }))
@@ -140,7 +170,7 @@ impl Folder {
             mount,
             stat: None,
             copying: Arc::clone(&self.copying),
-            _parent: Some(Arc::clone(self)),
+            parent: Some((Arc::clone(self), entry.copy().to_owned())),
         };
         folder.begin_writing()?;
         drop(turn);
@@ -234,6 +264,11 @@ impl Folder {
         }
         Ok(())
     }
+
+    fn check_name(&self) -> Result<(), Problem> {
+        let Some((parent, name)) = &self.parent else { return Ok(()) };
+        check_name(self.to(), || statat(parent.to(), name, AtFlags::SYMLINK_NOFOLLOW))
+    }
 }
 
 impl Drop for Folder {
@@ -241,6 +276,27 @@ impl Drop for Folder {
         if let Err(problem) = self.finish() {
             self.copying.ledger.fail(self.path.clone(), problem);
         }
+        if let Err(problem) = self.check_name() {
+            self.copying.ledger.fail(self.to_path.clone(), problem);
+        }
+    }
+}
+
+/// Says whether what has a folder's name now is not the folder.
+fn check_name(
+    folder: BorrowedFd<'_>,
+    named: impl FnOnce() -> Result<Stat, Errno>,
+) -> Result<(), Problem> {
+    let Ok(stat) = fstat(folder) else { return Ok(()) };
+    match named() {
+        Ok(named) if identity::of(&named) == identity::of(&stat) => Ok(()),
+        Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => {
+            let place = format!("/proc/self/fd/{}", folder.as_raw_fd());
+            let place = std::fs::read_link(place).ok().filter(|_| stat.st_nlink > 0);
+            Err(Problem::Moved(place))
+        }
+        // Whoever may not look there cannot tell.
+        Err(_) => Ok(()),
     }
 }
 

@@ -15,8 +15,10 @@ use crate::shown::Shown;
 pub(super) struct Ledger {
     /// Files that have their names.
     pub(super) files: Count,
-    /// Bytes in them, holes included.
+    /// Bytes in them that are not in holes.
     pub(super) bytes: Count,
+    /// Bytes of their holes.
+    pub(super) holes: Count,
     pub(super) folders: Count,
     pub(super) links: Count,
     /// FIFOs, sockets, devices.
@@ -28,7 +30,7 @@ pub(super) struct Ledger {
     pub(super) swept: Count,
     /// Kept because of `--no-clobber`.
     pub(super) kept: Count,
-    /// Bytes read so far, for the progress.
+    /// Bytes of files that are behind us, holes included, for the progress.
     pub(super) moved: Count,
     failures: Mutex<Vec<Failure>>,
     /// The number of copies that lack something, and why the first one does.

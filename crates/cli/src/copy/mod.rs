@@ -30,7 +30,7 @@ mod report;
 mod work;
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -44,6 +44,7 @@ use overlapped::{Builder, Config, JoinError, scope, spawn};
 
 use crate::signals::{self, StopSignals};
 use file::Nameless;
+use folder::Root;
 use identity::Identities;
 use ledger::Ledger;
 use links::Links;
@@ -55,35 +56,41 @@ const GRACE: Duration = Duration::from_secs(60);
 
 /// Copies files and folders, many files at a time.
 ///
-/// A folder is copied with all that is in it. As with cp, DST is a folder to copy into, or the name
-/// of the copy; several SRC need a folder; SRC/. stands for what is in SRC. Files with the same
-/// names are replaced. Permissions and times are kept, and so are holes.
+/// A folder is copied with all that is in it. As with cp, DST is a folder to copy into or, where
+/// nothing has that name, the name of the copy; for several SRC it must be a folder. SRC/. stands
+/// for what is in SRC. Files that DST has already are replaced, without being compared.
+/// Permissions, times and holes are kept.
 ///
 ///   overlapped copy photos /mnt/backup           makes /mnt/backup/photos
 ///   overlapped copy photos/. /mnt/backup         what is in photos, into /mnt/backup
 ///   overlapped copy --no-clobber a b c folder    only what is not there yet
-///   overlapped copy --verify --sync disk.img /mnt/usb/   reads both back before it says so
+///   overlapped copy --verify --sync disk.img /mnt/usb/   ends when the device has it, compared
 ///
-/// No half file ever has a final name: a copy gets its name when all of it is there, written and
-/// closed without an error, and what is cut short leaves nothing. What a process that was killed
-/// (kill -9) has left, `.NAME.overlapped-...`, is removed by the next copy into that folder. What
-/// cannot be copied is listed at the end, and the rest goes on.
+/// A copy gets its name when all of it is there, written and closed without an error: no name ever
+/// stands for half a file. After Ctrl-C nothing else is left, and the command that copies the rest
+/// is said. What a process that was killed (kill -9) has left, `.NAME.overlapped-...`, is removed
+/// by the next copy into that folder. What cannot be copied is listed at the end; all else is
+/// copied.
 ///
 /// A source is never replaced by a copy, whatever links, mounts or folded case lead to it, nor is a
 /// copy by another one of the same run: where DST takes README and readme for one name, the second
-/// fails. A file is read to its end, whatever length it claims. One that is written to meanwhile is
-/// copied as far as it was there, and named; the exit code is 1.
+/// fails. A file is read to its end, whatever length it claims. If somebody writes to it meanwhile,
+/// the copy has what was there at the beginning, and the file is listed. If somebody moves DST or a
+/// folder in it meanwhile, the copies are in the folder that was moved, and its new place is said.
 ///
-/// What DST cannot keep, or not from you (owners, permissions, times, attributes), is counted and
-/// said once; that is no failure. Without -p or -a, owners, ACLs and extended attributes are not
-/// kept, nor the set-user-ID and set-group-ID bits, files with several names become files of their
-/// own, and FIFOs, sockets and devices are refused.
+/// What DST cannot store, and what you may not set there (owners, permissions, times, attributes),
+/// is said once, with the number of copies; that is no failure. Without -p or -a, owners, ACLs,
+/// extended attributes, set-user-ID and set-group-ID bits are not kept, each hard link becomes a
+/// file of its own, and FIFOs, sockets and devices are refused.
 ///
 /// Not as with cp: symbolic links stay links, also those given as SRC; a file or link that has the
 /// copy's name is replaced, not written into, unless it is a mount point, as in containers.
 ///
-/// Exit code: 0 when everything is copied, 1 when something is not or has changed meanwhile, 2 when
-/// the command line is malformed, 130 after Ctrl-C, 143 after SIGTERM.
+/// The last line counts files, their data, and the time; holes, which take no place on the disk,
+/// are counted apart.
+///
+/// Exit code: 0 when everything is copied, 1 when something is not, or has changed or was moved
+/// meanwhile, 2 when the command line is malformed, 130 after Ctrl-C, 143 after SIGTERM.
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
@@ -93,14 +100,14 @@ pub(crate) struct Arguments {
     /// A folder to copy into, or the copy's name
     #[arg(value_name = "DST", required = true)]
     target: PathBuf,
-    /// Copies at a time. More than twice the processors helps where the disk has to be waited for.
-    /// Default: twice the processors, 4 at least and 16 at most
+    /// Copies at a time; more of them help where the disk is slow to answer [default: twice the
+    /// number of processors, but at least 4 and at most 16]
     #[arg(short, long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
     /// Replaces write-protected files, too
     #[arg(short, long)]
     force: bool,
-    /// Keeps files that are there, and counts them; that is no failure
+    /// Keeps files that are there, whatever is in them; they are counted, and are no failure
     #[arg(short, long, conflicts_with = "force")]
     no_clobber: bool,
     /// Compares every copy with its source before it gets its name. The copy is written to its
@@ -108,11 +115,12 @@ pub(crate) struct Arguments {
     /// device; a cache of the device itself is not seen through
     #[arg(long)]
     verify: bool,
-    /// Waits until every copy is on the disk before it gets its name (fsync), and the names, too
+    /// Waits until each copy is on the disk before it gets its name (fsync), and in the end until
+    /// the names are
     #[arg(long)]
     sync: bool,
-    /// Keeps all that can be kept, as cp -a: what -p keeps, extended attributes, and files with
-    /// several names as one; FIFOs, sockets and devices are made anew
+    /// Keeps all that can be kept, as cp -a: what -p keeps, extended attributes, and hard links;
+    /// FIFOs, sockets and devices are made anew
     #[arg(short, long)]
     archive: bool,
     /// Keeps owners, the set-user-ID and set-group-ID bits, and ACLs, as cp -p
@@ -142,6 +150,7 @@ struct Options {
 #[derive(Debug)]
 struct Copying {
     options: Options,
+    root: Root,
     ledger: Ledger,
     nameless: Nameless,
     identities: Identities,
@@ -150,11 +159,12 @@ struct Copying {
 }
 
 impl Copying {
-    fn new(arguments: &Arguments, items: &[Item]) -> Copying {
+    fn new(arguments: &Arguments, items: &[Item], root: Root) -> Copying {
         let Arguments { force, no_clobber, verify, sync, archive, preserve, .. } = *arguments;
         let preserve = preserve || archive;
         Copying {
             options: Options { force, no_clobber, verify, sync, archive, preserve },
+            root,
             ledger: Ledger::default(),
             nameless: Nameless::default(),
             identities: Identities::new(items),
@@ -171,17 +181,22 @@ impl Copying {
 
 pub(crate) fn main(port: PortChoice, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let items = plan::plan(&arguments.sources, &arguments.target)?;
+    // All copies go into one folder.
+    let root = Root::open(items.first().map_or(Path::new("."), |item| &item.to_folder));
     if let Err(error) = overlapped::port::raise_fd_limit() {
         tracing::info!("the limit on open files stays as it is: {error}");
     }
     let jobs = arguments.jobs.map_or_else(default_jobs, NonZeroUsize::get);
-    let copying = Arc::new(Copying::new(arguments, &items));
+    let copying = Arc::new(Copying::new(arguments, &items, root));
     let signals = StopSignals::register().context("cannot handle Ctrl-C and SIGTERM")?;
     let begin = Instant::now();
     let total = report::total(&items);
     let queue = Queue::new(Arc::clone(&copying), items);
     let copy = || until_stopped(&copying, Rc::new(queue), jobs, total, signals);
     let stopped = Config::new().port(port).grace(GRACE).run_until(copy)??;
+    if let Err(problem) = copying.root.check() {
+        copying.ledger.fail(copying.root.path().to_owned(), problem);
+    }
     report::report(&copying, begin.elapsed(), stopped)
 }
 

@@ -32,6 +32,9 @@ pub(super) enum Problem {
     WriteProtected(PathBuf),
     /// The copy of a folder stands in it.
     IntoItself,
+    /// The name of a folder that was copied into stands for something else now. The path is the
+    /// folder's; `None`: it was removed.
+    Moved(Option<PathBuf>),
     /// It was written to meanwhile. There is a copy, of what was read.
     Changed { before: u64, after: u64 },
     /// It was written to meanwhile, so that `--verify` could not compare.
@@ -74,7 +77,7 @@ impl Problem {
             Problem::Call(doing, error) => return remedy(*doing, error),
             Problem::Special(_) => "FIFOs, sockets and devices are made anew with --archive",
             Problem::SpecialThere(_) => {
-                "Nothing but files and links is replaced: move it away first"
+                "Only files and symbolic links are replaced: move it away first"
             }
             Problem::FolderThere(_) | Problem::NotFolderThere(_) => {
                 "A folder and a file do not replace each other: move one away first"
@@ -82,8 +85,8 @@ impl Problem {
             Problem::WriteProtected(_) => "--force replaces write-protected files, too",
             Problem::SourceThere(_) | Problem::IntoItself => "Choose a DST outside of the sources",
             Problem::JustMade(_) => {
-                "Two sources have one name in the destination, which may not tell A from a: rename \
-                 one of them, or copy them to different folders"
+                "Two sources have one name in the destination, where A and a may be one name: \
+                 rename one of them, or copy them to different folders"
             }
             Problem::Changed { .. } => {
                 "What changes while it is copied may be copied half old and half new: copy it once \
@@ -93,6 +96,7 @@ impl Problem {
             Problem::Differs { .. } => {
                 "The copy was not kept. Try again; if it stays so, test memory and disk"
             }
+            Problem::Moved(_) => "Move the folder back, or copy again",
             Problem::Same(_) | Problem::Stopped | Problem::Lost(_) => return None,
         })
     }
@@ -108,19 +112,21 @@ fn remedy(doing: Doing, error: &io::Error) -> Option<&'static str> {
     Some(match error.kind() {
         ErrorKind::StorageFull => "The destination is full: make room, or choose another disk",
         ErrorKind::QuotaExceeded => "Your quota on the destination is used up: make room",
-        ErrorKind::FileTooLarge => "The destination takes no files so large: choose another one",
+        ErrorKind::FileTooLarge => {
+            "The destination takes no files of this size: choose another one"
+        }
         ErrorKind::ReadOnlyFilesystem => "The destination is read-only: choose another one",
         ErrorKind::PermissionDenied if at_source => "Ask its owner for `chmod +r`, or use sudo",
         ErrorKind::PermissionDenied if doing == Doing::Keep => {
-            "The destination does not know such permissions or times; the contents are there"
+            "The destination cannot store such permissions or times; the contents are there"
         }
         ErrorKind::PermissionDenied => "Choose a DST that you may write to, or use sudo",
-        ErrorKind::InvalidFilename => "The destination knows no such names: rename the source",
+        ErrorKind::InvalidFilename => "The destination cannot store such a name: rename the source",
         _ => match error.raw_os_error() {
             Some(libc::EMFILE) => {
-                "Raise the limit on open files, `ulimit -n`, or take fewer --jobs"
+                "Raise the limit on open files, `ulimit -n`, or give a smaller number to --jobs"
             }
-            Some(libc::EIO) => "The disk does not answer as it should: look at `dmesg`",
+            Some(libc::EIO) => "A disk reports an error: look at `dmesg`",
             Some(libc::ENFILE) => "The system has no open files left: raise `sysctl fs.file-max`",
             _ => return None,
         },
@@ -134,15 +140,15 @@ impl fmt::Display for Problem {
                 let what = match doing {
                     Doing::Open => "cannot be opened",
                     Doing::Read => "cannot be read",
-                    Doing::Create => "cannot make its copy",
-                    Doing::Write => "cannot write its copy",
-                    Doing::Close => "cannot finish writing its copy",
+                    Doing::Create => "its copy cannot be made",
+                    Doing::Write => "its copy cannot be written",
+                    Doing::Close => "its copy cannot be written to its end",
                     Doing::InPlace => {
                         "its copy is a mount point, was written to, and is now incomplete"
                     }
-                    Doing::Keep => "cannot keep its permissions and times",
-                    Doing::Sync => "cannot get its copy onto the disk",
-                    Doing::Name => "cannot give its copy the name",
+                    Doing::Keep => "its copy cannot be given its permissions and times",
+                    Doing::Sync => "its copy cannot be written to the disk",
+                    Doing::Name => "its copy cannot be given its name",
                 };
                 write!(f, "{what}: {}", plain(error))
             }
@@ -153,39 +159,46 @@ impl fmt::Display for Problem {
                     FileType::CharacterDevice | FileType::BlockDevice => "a device",
                     _ => "of an unknown kind",
                 };
-                write!(f, "is {kind}, and not copied")
+                write!(f, "is {kind}, which is not copied")
             }
             Problem::SpecialThere(to) => {
-                write!(f, "{} is there, and is a device or the like", Shown::new(to))
+                write!(f, "{} exists and is a FIFO, a socket or a device", Shown::new(to))
             }
-            Problem::FolderThere(to) => write!(f, "{} is there, and is a folder", Shown::new(to)),
+            Problem::FolderThere(to) => write!(f, "{} exists and is a folder", Shown::new(to)),
             Problem::NotFolderThere(to) => {
-                write!(f, "{} is there, and is not a folder", Shown::new(to))
+                write!(f, "{} exists and is not a folder", Shown::new(to))
             }
             Problem::Same(to) => {
                 write!(f, "source and target are the same file ({})", Shown::new(to))
             }
             Problem::SourceThere(to) => {
-                write!(f, "{} is another source, and not replaced", Shown::new(to))
+                write!(f, "{} is another source, which is not replaced", Shown::new(to))
             }
             Problem::JustMade(to) => {
+                let to = Shown::new(to);
                 write!(
                     f,
-                    "{} was just made from another source, or by others, and stays",
-                    Shown::new(to)
+                    "{to} was made during this run, from another source or by another process, \
+                     and is not replaced"
                 )
             }
             Problem::WriteProtected(to) => {
-                write!(f, "{} is there, and is write-protected", Shown::new(to))
+                write!(f, "{} exists and is write-protected", Shown::new(to))
             }
             Problem::IntoItself => f.write_str("cannot be copied into itself"),
+            Problem::Moved(Some(now)) => write!(
+                f,
+                "was moved to {} while it was copied into, and the copies with it",
+                Shown::new(now)
+            ),
+            Problem::Moved(None) => {
+                f.write_str("was removed while it was copied into, and the copies with it")
+            }
             Problem::Changed { before, after } if before != after => write!(
                 f,
-                "it had {before} bytes, and has {after}; the copy is of what was read meanwhile"
+                "its length was {before} bytes, and is {after} now; the copy has what was read"
             ),
-            Problem::Changed { .. } => {
-                f.write_str("it was written to; the copy is of what was read meanwhile")
-            }
+            Problem::Changed { .. } => f.write_str("it was written to; the copy has what was read"),
             Problem::ChangedUnverified => {
                 f.write_str("changed while it was copied, and could not be verified")
             }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use overlapped::time::{Duration, interval};
 use overlapped::{Builder, Tasklet};
 
@@ -13,13 +13,14 @@ use super::Copying;
 use super::ledger::{Failure, Ledger, Unkept};
 use super::plan::Item;
 use super::problem::plain;
+use crate::again;
 use crate::say;
-use crate::shown::Shown;
+use crate::shown::{Shown, many, several};
 
 /// Between two looks at the counts.
 const TICK: Duration = Duration::from_millis(100);
 
-const UNKNOWN_THERE: &str = "the destination does not take them, or not from you";
+const UNKNOWN_THERE: &str = "the destination cannot store them, or you may not set them";
 
 const KNOWN: &str = "[{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta} {wide_msg}";
 const UNKNOWN: &str = "{spinner} {bytes} {bytes_per_sec} {wide_msg}";
@@ -81,7 +82,7 @@ fn show(bar: &ProgressBar, ledger: &Ledger) {
         0 => String::new(),
         failed => format!(", {failed} failed"),
     };
-    bar.set_message(format!("{} files{failed}", HumanCount(ledger.files.get())));
+    bar.set_message(many(ledger.files.get(), "file") + &failed);
 }
 
 /// The totals, the failures, and the exit code.
@@ -94,8 +95,9 @@ pub(super) fn report(
     let complaints = complain(ledger);
     lament(ledger);
     if let Some(signal) = stopped {
-        let text = "what has a name is whole, and nothing else is left; copied so far:";
-        let _ = writeln!(io::stderr(), "stopped by {signal}; {text}");
+        let text = "each copy that has its name is whole, and nothing else is left";
+        let how = how_to_go_on(copying);
+        let _ = writeln!(io::stderr(), "stopped by {signal}; {text}. {how}");
     }
     say(totals(copying, took, &complaints))?;
     Ok(match stopped {
@@ -104,6 +106,20 @@ pub(super) fn report(
         None if complaints.failed + complaints.changed > 0 => ExitCode::FAILURE,
         None => ExitCode::SUCCESS,
     })
+}
+
+fn how_to_go_on(copying: &Copying) -> String {
+    let options = &copying.options;
+    if options.force {
+        return "The same command copies everything anew".to_owned();
+    }
+    let flag = (!options.no_clobber).then_some("--no-clobber");
+    match again::command(std::env::args_os(), "copy", flag, |_| None) {
+        Some(command) => format!("To go on with what is not there yet:\n  {command}"),
+        None => {
+            "To go on with what is not there yet: the same command with --no-clobber".to_owned()
+        }
+    }
 }
 
 fn totals(copying: &Copying, took: Duration, complaints: &Complaints) -> String {
@@ -115,6 +131,9 @@ fn totals(copying: &Copying, took: Duration, complaints: &Complaints) -> String 
         many(ledger.files.get(), "file"),
         HumanBytes(bytes)
     );
+    if ledger.holes.get() > 0 {
+        text += &format!("; {} of holes", HumanBytes(ledger.holes.get()));
+    }
     let (folders, links) = (ledger.folders.get(), ledger.links.get());
     if folders > 0 {
         text += &format!("; {}", many(folders, "folder"));
@@ -123,31 +142,29 @@ fn totals(copying: &Copying, took: Duration, complaints: &Complaints) -> String 
         text += &format!("; {}", many(links, "symbolic link"));
     }
     if ledger.specials.get() > 0 {
-        text += &format!("; {} FIFOs, sockets or devices", HumanCount(ledger.specials.get()));
+        let [one, more] = ["FIFO, socket or device", "FIFOs, sockets and devices"];
+        text += &format!("; {}", several(ledger.specials.get(), one, more));
     }
     let hard_links = ledger.hard_links.get();
     if hard_links > 0 && archive {
         text += &format!("; {}", many(hard_links, "hard link"));
     } else if hard_links > 0 {
-        text += &format!("; {} had other names, too", HumanCount(hard_links));
+        text += &format!("; hard links of {} not kept", many(hard_links, "file"));
     }
     if ledger.swept.get() > 0 {
-        text += &format!("; {} left by a killed copy removed", many(ledger.swept.get(), "draft"));
+        let swept = several(ledger.swept.get(), "unfinished copy", "unfinished copies");
+        text += &format!("; {swept} of killed runs removed");
     }
     if ledger.kept.get() > 0 {
-        text += &format!("; {} were there and stay", HumanCount(ledger.kept.get()));
+        text += &format!("; {}", several(ledger.kept.get(), "was there", "were there"));
     }
-    for (count, what) in [(complaints.changed, "changed meanwhile"), (complaints.failed, "failed")]
-    {
-        if count > 0 {
-            text += &format!("; {} {what}", HumanCount(count as u64));
-        }
+    if complaints.changed > 0 {
+        text += &format!("; {} changed while copied", many(complaints.changed as u64, "file"));
+    }
+    if complaints.failed > 0 {
+        text += &format!("; {}", many(complaints.failed as u64, "failure"));
     }
     text + "\n"
-}
-
-fn many(count: u64, what: &str) -> String {
-    format!("{} {what}{}", HumanCount(count), if count == 1 { "" } else { "s" })
 }
 
 /// Says once what copies lack. They are whole all the same.
@@ -156,16 +173,17 @@ fn lament(ledger: &Ledger) {
     let mut out = io::stderr().lock();
     for (what, (count, why)) in &unkept {
         let (what, remedy) = match what {
-            Unkept::Owners => {
-                ("the owner or group, and set-ID bits with it", "only root gives files to others")
-            }
+            Unkept::Owners => (
+                "the owner or group, and set-ID bits with it",
+                "only root can give files to others",
+            ),
             Unkept::Permissions => ("the permissions", UNKNOWN_THERE),
             Unkept::Times => ("the times", UNKNOWN_THERE),
             Unkept::Attributes => ("ACLs or extended attributes", UNKNOWN_THERE),
-            Unkept::Links => ("one file of several names", "it was copied once more"),
+            Unkept::Links => ("the hard link to another copy", "the contents were copied"),
         };
-        let why = plain(&io::Error::from(*why));
-        let _ = writeln!(out, "not kept: {what}, of {}: {why} ({remedy})", HumanCount(*count));
+        let (copies, why) = (several(*count, "copy", "copies"), plain(&io::Error::from(*why)));
+        let _ = writeln!(out, "not kept: {what}, of {copies}: {why} ({remedy})");
     }
 }
 

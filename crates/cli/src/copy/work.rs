@@ -24,7 +24,7 @@ use overlapped::task::{shield, unblock};
 use rustix::fs::{FileType, SeekFrom, seek};
 
 use super::Copying;
-use super::file::data::{self, BUFFER, Part};
+use super::file::data::{self, BUFFER, Extent, Part};
 use super::file::{self, Begun, Copied};
 use super::folder::{Entry, Folder};
 use super::plan::Item;
@@ -140,20 +140,23 @@ impl Queue {
     /// A suspension point at every piece: a kill ends it here, and the draft is gone.
     fn move_contents(&self, mut begun: Begun) -> Result<Begun, Problem> {
         let Begun { from, draft, stat, .. } = &begun;
-        let mut at = 0;
+        let moved_on = &self.copying.ledger.moved;
+        let (mut at, mut data) = (0, 0);
         while let Some(Part { begin, end }) =
             data::next_part(from.as_fd(), stat, at).map_err(Problem::at(Doing::Read))?
         {
             seek(from, SeekFrom::Start(begin)).map_err(Problem::at(Doing::Read))?;
             seek(draft, SeekFrom::Start(begin)).map_err(Problem::at(Doing::Write))?;
+            moved_on.add(begin - at);
             at = begin;
             while at < end {
                 let piece = (end - at).min(PIECE);
                 let moved = transfer_up_to(from, draft, piece).map_err(of_transfer)?;
-                self.copying.ledger.moved.add(moved);
+                moved_on.add(moved);
                 at += moved;
+                data += moved;
                 if moved < piece {
-                    begun.length = at;
+                    begun.copied = Extent { length: at, data };
                     return Ok(begun);
                 }
             }
@@ -162,7 +165,9 @@ impl Queue {
             let Begun { from, draft, stat, .. } = &begun;
             let (from, draft, stopped) = (from.as_fd(), draft.as_fd(), &begun.copying().stopped);
             let mut buffer = vec![0; BUFFER];
-            begun.length = data::copy_rest(from, draft, stat, at, &mut buffer, stopped)?;
+            let copied = Extent { length: at, data };
+            begun.copied = data::copy_rest(from, draft, stat, copied, &mut buffer, stopped)?;
+            begun.copying().ledger.moved.add(begun.copied.length - at);
             Ok(begun)
         })?
     }

@@ -22,6 +22,15 @@ pub(in crate::copy) struct Part {
     pub(in crate::copy) end: u64,
 }
 
+/// What was copied of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::copy) struct Extent {
+    /// The length of the file, holes included.
+    pub(in crate::copy) length: u64,
+    /// Bytes that were not in holes.
+    pub(in crate::copy) data: u64,
+}
+
 /// The next part at or behind `at`; `None` where nothing but a hole follows. A file that takes as
 /// much room as it is long has no holes to look for.
 pub(in crate::copy) fn next_part(
@@ -51,22 +60,23 @@ pub(in crate::copy) fn size(stat: &Stat) -> u64 {
     u64::try_from(stat.st_size).unwrap_or(0)
 }
 
-/// Copies a whole file by plain calls, and says how long it was.
+/// Copies a whole file by plain calls, and says what there was.
 pub(in crate::copy) fn copy(
     from: BorrowedFd<'_>,
     to: BorrowedFd<'_>,
     stat: &Stat,
     buffer: &mut [u8],
     stopped: &AtomicBool,
-) -> Result<u64, Problem> {
-    let mut at = 0;
+) -> Result<Extent, Problem> {
+    let (mut at, mut data) = (0, 0);
     while let Some(part) = next_part(from, stat, at).map_err(Problem::at(Doing::Read))? {
         at = copy_part(from, to, part, buffer)?;
+        data += at - part.begin;
         if at < part.end {
-            return Ok(at);
+            return Ok(Extent { length: at, data });
         }
     }
-    copy_rest(from, to, stat, at, buffer, stopped)
+    copy_rest(from, to, stat, Extent { length: at, data }, buffer, stopped)
 }
 
 /// Copies what follows the parts that could be told beforehand: a hole, and contents of files that
@@ -76,10 +86,11 @@ pub(in crate::copy) fn copy_rest(
     from: BorrowedFd<'_>,
     to: BorrowedFd<'_>,
     stat: &Stat,
-    mut at: u64,
+    copied: Extent,
     buffer: &mut [u8],
     stopped: &AtomicBool,
-) -> Result<u64, Problem> {
+) -> Result<Extent, Problem> {
+    let Extent { length: mut at, mut data } = copied;
     if at < size(stat) {
         // Where it has become shorter meanwhile, there is no hole any more.
         let now = fstat(from).map_err(Problem::at(Doing::Read))?;
@@ -88,14 +99,12 @@ pub(in crate::copy) fn copy_rest(
     }
     loop {
         let read = read_at(from, buffer, at).map_err(Problem::at(Doing::Read))?;
-        if read == 0 {
-            return Ok(at);
-        }
-        if size(&fstat(from).map_err(Problem::at(Doing::Read))?) > size(stat) {
-            return Ok(at);
+        if read == 0 || size(&fstat(from).map_err(Problem::at(Doing::Read))?) > size(stat) {
+            return Ok(Extent { length: at, data });
         }
         write_all_at(to, &buffer[..read], at)?;
         at += read as u64;
+        data += read as u64;
         if stopped.load(Relaxed) {
             return Err(Problem::Stopped);
         }
@@ -225,7 +234,12 @@ mod tests {
             let stat = fstat(&from).unwrap();
             let stopped = AtomicBool::new(false);
             let copied = copy(from.as_fd(), to.as_fd(), &stat, &mut vec![0; BUFFER], &stopped);
-            assert_eq!(copied.unwrap(), length);
+            let copied = copied.unwrap();
+            assert_eq!(copied.length, length);
+            let written: u64 = parts.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+            // Blocks are whole.
+            let blocks = parts.len() as u64 * (64 << 10);
+            assert!((written..=written + blocks).contains(&copied.data), "{copied:?}");
             compare(&from, &to, whole(length), length).unwrap();
             let copied = fstat(&to).unwrap();
             assert_eq!(copied.st_size, stat.st_size);

@@ -34,7 +34,7 @@ use super::folder::{Entry, Folder};
 use super::links::{Claim, Claimed, Links};
 use super::problem::{Doing, Problem};
 use attributes::Object;
-use data::{BUFFER, Part};
+use data::{BUFFER, Extent, Part};
 pub(super) use draft::Nameless;
 use draft::{Draft, Named};
 
@@ -59,8 +59,8 @@ pub(super) struct Begun {
     pub(super) from: OwnedFd,
     pub(super) draft: Draft,
     pub(super) stat: Stat,
-    /// The length of the contents that were copied.
-    pub(super) length: u64,
+    /// The contents that were copied.
+    pub(super) copied: Extent,
     folder: Arc<Folder>,
     entry: Entry,
     claim: Option<Claim>,
@@ -78,8 +78,8 @@ pub(super) fn copy(
     };
     let copying = folder.copying();
     let (from, draft) = (begun.from.as_fd(), begun.draft.as_fd());
-    begun.length = data::copy(from, draft, &begun.stat, buffer, &copying.stopped)?;
-    copying.ledger.moved.add(begun.length);
+    begun.copied = data::copy(from, draft, &begun.stat, buffer, &copying.stopped)?;
+    copying.ledger.moved.add(begun.copied.length);
     if copying.options.verify {
         begun.settle()?;
         begun.compare(begun.whole())?;
@@ -120,12 +120,13 @@ pub(super) fn begin(
     let draft = Draft::new(folder, &folder.copying().nameless, entry.copy());
     let draft = draft.map_err(Problem::at(Doing::Create))?;
     let (folder, entry) = (Arc::clone(folder), entry.clone());
-    Ok(Ok(Begun { from, draft, stat, length: 0, folder, entry, claim }))
+    let copied = Extent::default();
+    Ok(Ok(Begun { from, draft, stat, copied, folder, entry, claim }))
 }
 
 impl Begun {
     pub(super) fn whole(&self) -> Part {
-        Part { begin: 0, end: self.length }
+        Part { begin: 0, end: self.copied.length }
     }
 
     pub(super) fn copying(&self) -> &Arc<Copying> {
@@ -140,7 +141,7 @@ impl Begun {
 
     /// Compares a part of both. What was written to meanwhile cannot be compared.
     pub(super) fn compare(&self, part: Part) -> Result<(), Problem> {
-        match data::compare(&self.from, &self.draft, part, self.length) {
+        match data::compare(&self.from, &self.draft, part, self.copied.length) {
             Err(Problem::Differs { .. }) if self.changed()?.is_some() => {
                 Err(Problem::ChangedUnverified)
             }
@@ -160,7 +161,7 @@ impl Begun {
     /// Gives the copy everything else, its name last.
     pub(super) fn end(self) -> Result<Copied, Problem> {
         let changed = self.changed()?;
-        let Begun { from, mut draft, stat, length, folder, entry, claim } = self;
+        let Begun { from, mut draft, stat, copied, folder, entry, claim } = self;
         let copying = folder.copying();
         loop {
             finish(copying, &from, &draft, &stat)?;
@@ -183,7 +184,8 @@ impl Begun {
         }
         let ledger = &copying.ledger;
         ledger.files.add(1);
-        ledger.bytes.add(length);
+        ledger.bytes.add(copied.data);
+        ledger.holes.add(copied.length - copied.data);
         if !copying.options.archive {
             ledger.hard_links.add(u64::from(stat.st_nlink > 1));
         }
@@ -222,10 +224,10 @@ fn copy_draft(
     copying: &Copying,
 ) -> Result<(), Problem> {
     let stat = fstat(draft).map_err(Problem::at(Doing::Read))?;
-    let length = data::copy(draft.as_fd(), to, &stat, &mut vec![0; BUFFER], &copying.stopped)?;
+    let copied = data::copy(draft.as_fd(), to, &stat, &mut vec![0; BUFFER], &copying.stopped)?;
     if copying.options.verify {
         settle(to)?;
-        data::compare(draft, to, Part { begin: 0, end: length }, length)?;
+        data::compare(draft, to, Part { begin: 0, end: copied.length }, copied.length)?;
     }
     Ok(())
 }

@@ -36,7 +36,7 @@ impl Small {
         let (small, folder) = (self.clone(), folder.to_owned());
         // A kill shall find the file saved, or the bytes lost, and the job must end before that.
         shield(|| unblock(move || small.save_blocking(&folder, &name, replace)))
-            .unwrap_or_else(|_| Ok(false))
+            .unwrap_or(Ok(false))
     }
 
     fn save_blocking(self, folder: &Path, name: &OsString, replace: bool) -> io::Result<bool> {

@@ -9,9 +9,9 @@
 //! A [`Part`] is in memory at first (`small`), unless an earlier run has left something: then
 //! [`adopt`](Part::adopt) takes that up, or [`restart`](Part::restart) begins anew in its place. As
 //! soon as there is something worth keeping, it is on the disk, with its note, open and locked, so
-//! that two processes never write into one. It ends by [`finish`](Part::finish), or by being dropped: then
-//! what can be gone on with stays, and anything else is removed. That holds for a killed tasklet,
-//! too, and so for Ctrl-C.
+//! that two processes never write into one. It ends by [`finish`](Part::finish), or by being
+//! dropped: then what can be gone on with stays, and anything else is removed. That holds for a
+//! killed tasklet, too, and so for Ctrl-C.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind};

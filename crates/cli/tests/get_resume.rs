@@ -316,11 +316,12 @@ fn two_processes_do_not_write_into_one_file() {
     let (refused, wait) = std::sync::mpsc::channel::<()>();
     let wait = std::sync::Mutex::new(wait);
     let site = Site::start(move |_, out| {
-        write!(out, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n01")?;
+        write!(out, "HTTP/1.1 200 OK\r\nContent-Length: {WHOLE}\r\n\r\n")?;
+        out.write_all(&bytes(WHOLE)[..WHOLE - 10])?;
         out.flush()?;
         // Until the second process has ended.
         let _ = wait.lock().unwrap().recv_timeout(Duration::from_secs(60));
-        out.write_all(b"23")?;
+        out.write_all(&bytes(WHOLE)[WHOLE - 10..])?;
         out.flush()?;
         Ok(Then::Keep)
     });
@@ -332,7 +333,7 @@ fn two_processes_do_not_write_into_one_file() {
     assert!(stderr.contains("is being written by another process"), "{stderr}");
     drop(refused);
     assert_eq!(told(&first.wait_with_output().unwrap()).0, Some(0));
-    assert_eq!(fs::read(folder.path().join("file")).unwrap(), b"0123");
+    assert!(fs::read(folder.path().join("file")).unwrap() == bytes(WHOLE));
 }
 
 fn wait_for(mut condition: impl FnMut() -> bool) {

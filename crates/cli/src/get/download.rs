@@ -24,6 +24,7 @@ use ureq::{Body, Error};
 use super::client::Client;
 use super::client::url::Url;
 use super::failure::{Again, Failure};
+use super::file::batch::Batch;
 use super::file::checksum::{Checking, Checksum};
 use super::file::name::{self, Names};
 use super::file::part::{self, Part};
@@ -34,8 +35,6 @@ use super::pace::Pace;
 use super::progress::{Bar, Progress};
 use crate::shown::Shown;
 
-/// What one read takes, and one write.
-const BUFFER: usize = 64 << 10;
 /// No pause between attempts is longer, whatever the server asks for.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
@@ -368,28 +367,29 @@ impl<'a> Download<'a> {
         };
         self.bar.show(self.part.length(), whole);
         let mut body = body.into_reader();
-        // A small file needs no large buffer.
-        let rest = whole.map_or(u64::MAX, |whole| whole.saturating_sub(self.part.length()));
-        let piece = self.of.pace.piece().min(BUFFER);
-        let mut buffer = vec![0; piece.min(usize::try_from(rest).unwrap_or(piece)).max(1)];
+        let rest = whole.map(|whole| whole.saturating_sub(self.part.length()));
+        let mut batch = Batch::new(&mut self.part, rest);
         loop {
-            let count = match body.read(&mut buffer) {
+            let count = match body.read(batch.room(self.of.pace.piece())) {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(error) => {
                     let mut failure = Failure::of_client(Error::from(error));
-                    failure.text += &format!(", after {} bytes", self.part.length());
+                    failure.text += &format!(", after {} bytes", batch.length());
+                    batch.flush().map_err(unwritable)?;
                     return Err(failure);
                 }
             };
-            self.part.append(&buffer[..count]).map_err(unwritable)?;
+            let bytes = batch.advance(count).map_err(unwritable)?;
             if let Some(checking) = &mut self.checking {
-                checking.update(&buffer[..count]);
+                checking.update(bytes);
             }
             self.bytes += count as u64;
             self.bar.advance(count as u64);
             self.of.pace.wait(count);
         }
+        batch.flush().map_err(unwritable)?;
+        drop(batch);
         match whole {
             Some(whole) if whole != self.part.length() => {
                 Err(Failure::passing(format!("{} bytes came of {whole}", self.part.length())))

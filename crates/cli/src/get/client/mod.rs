@@ -46,7 +46,7 @@ const REDIRECTS_MAX: usize = 10;
 /// Bytes of a response's head.
 const HEAD_MAX: usize = 64 << 10;
 /// Bytes that one read takes. A connection with TLS has two such buffers.
-const INPUT: usize = 64 << 10;
+const INPUT: usize = 128 << 10;
 /// Bytes of a request's longest line.
 const OUTPUT: usize = 16 << 10;
 /// Bytes of a redirect's body that are read, so that its connection can be kept.

@@ -5,11 +5,13 @@
 //! | `part` | the file while it is not complete |
 //! | `small` | a file that is in memory until then |
 //! | `sink` | such a file, or what is written to as the bytes come: pipes, devices |
+//! | `batch` | small reads become large writes |
 //! | `version` | whether the bytes of two responses may stand in one file |
 //! | `name` | names that are safe, whoever proposes them |
 //! | `record` | which URL a complete file was saved from |
 //! | `checksum` | whether a file is the one that the user expects |
 
+pub(super) mod batch;
 pub(super) mod checksum;
 pub(super) mod name;
 pub(super) mod part;

@@ -336,6 +336,11 @@ mod tests {
         Part::new(folder.join("name.1a2b3c4d.part"), key(), true, Rc::default())
     }
 
+    /// Where no earlier run has left anything.
+    fn fresh_part(folder: &Path) -> Part {
+        Part::new(folder.join("name.1a2b3c4d.part"), key(), false, Rc::default())
+    }
+
     fn version() -> Option<Version> {
         version_of(Some(10))
     }
@@ -469,6 +474,53 @@ mod tests {
         fs::write(&part.note, "note").unwrap();
         part.sweep(&name);
         assert_eq!(names(folder.path()).len(), 3);
+    }
+
+    #[test]
+    fn a_small_file_is_nowhere_until_it_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = folder.path().join("name");
+        for (contents, replace) in [("first", false), ("second", true)] {
+            let mut part = fresh_part(folder.path());
+            part.restart(version_of(None)).unwrap();
+            part.append(contents.as_bytes()).unwrap();
+            assert_eq!(part.known().map(|(length, _)| length), Some(contents.len() as u64));
+            assert_eq!(names(folder.path()).len(), usize::from(replace));
+            let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+            part.finish(&name, Some(time), replace).unwrap();
+            drop(part);
+            assert_eq!(names(folder.path()), ["name"]);
+            assert_eq!(fs::read_to_string(&name).unwrap(), contents);
+            assert_eq!(fs::metadata(&name).unwrap().modified().unwrap(), time);
+            let record = super::super::record::Records::read(folder.path()).unwrap();
+            let record = record.record_of("name").unwrap();
+            assert_eq!((record.key, record.length), (key(), contents.len() as u64));
+        }
+        let mut late = fresh_part(folder.path());
+        late.restart(None).unwrap();
+        late.append(b"third").unwrap();
+        let refused = late.finish(&name, None, false).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&name).unwrap(), "second");
+    }
+
+    #[test]
+    fn a_file_that_outgrows_memory_goes_on_on_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pieces, name) = (WORTH_KEEPING / 1000 + 2, folder.path().join("name"));
+        let mut part = fresh_part(folder.path());
+        part.restart(version_of(None)).unwrap();
+        for piece in 0..pieces {
+            part.append(&[piece as u8; 1000]).unwrap();
+        }
+        assert_eq!(part.length(), pieces as u64 * 1000);
+        assert_eq!(names(folder.path()), ["name.1a2b3c4d.part", "name.1a2b3c4d.part.note"]);
+        part.finish(&name, None, false).unwrap();
+        drop(part);
+        assert_eq!(names(folder.path()), ["name"]);
+        let found = fs::read(&name).unwrap();
+        assert_eq!(found.len(), pieces * 1000);
+        assert!(found.chunks(1000).enumerate().all(|(n, piece)| piece == [n as u8; 1000]));
     }
 
     #[test]

@@ -107,6 +107,11 @@ impl Sink {
         }
     }
 
+    /// Tells whether its bytes go to somebody who may wait for them.
+    pub(crate) fn is_stream(&self) -> bool {
+        matches!(self, Sink::Stream(_))
+    }
+
     pub(crate) fn restart(&mut self, version: Option<Version>) -> io::Result<()> {
         match self {
             Sink::Part(part) => part.restart(version),

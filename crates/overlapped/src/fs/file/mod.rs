@@ -3,6 +3,7 @@
 mod convert;
 mod cursor;
 mod lock;
+mod spare;
 mod stream;
 mod transfer;
 

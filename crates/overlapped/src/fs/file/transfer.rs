@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::File;
 use super::cursor::{Cursor, Turn};
-use crate::fs::AlignedBuf;
+use super::spare;
 use crate::op::{Fs, Message, Net, Op, SLICES_MAX, clamp};
 use crate::port::attempt::{attempt, read_cached};
 use crate::port::disk::at_once::{self, FileKind};
@@ -363,10 +363,11 @@ impl File {
         // SAFETY: the caller's promise.
         let slices = unsafe { memory.slices() };
         let total = slices.iter().fold(0, |sum: usize, slice| sum.saturating_add(slice.iov_len));
-        let mut copy = AlignedBuf::new(total.min(COPY_MAX));
+        let total = total.min(COPY_MAX);
+        let mut copy = spare::take(total);
         if memory.is_read() {
             let (count, copy, turn) = on_pool("read", move |_| {
-                let (fd, buf, len) = (file.as_raw_fd(), copy.as_mut_ptr(), clamp(copy.len()));
+                let (fd, buf, len) = (file.as_raw_fd(), copy.as_mut_ptr(), clamp(total));
                 // SAFETY: the copy is this job's own, as long as it says.
                 let count =
                     result(unsafe { attempt(&Op::Fs(Fs::Read { fd, buf, len, offset })) }.result)?;
@@ -381,9 +382,10 @@ impl File {
                 }
                 from = rest;
             }
+            spare::give(copy);
             return Ok((count, turn));
         }
-        let mut at = &mut copy[..];
+        let mut at = &mut copy[..total];
         for slice in slices {
             let (here, rest) = at.split_at_mut(slice.iov_len.min(at.len()));
             // SAFETY: the slice has at least so many bytes.
@@ -392,13 +394,15 @@ impl File {
             }
             at = rest;
         }
-        on_pool("write", move |_| {
-            let (fd, buf, len) = (file.as_raw_fd(), copy.as_ptr(), clamp(copy.len()));
+        let (count, copy, turn) = on_pool("write", move |_| {
+            let (fd, buf, len) = (file.as_raw_fd(), copy.as_ptr(), clamp(total));
             let op = Op::Fs(Fs::Write { fd, buf, len, offset });
             // SAFETY: as above.
             let count = result(unsafe { attempt(&op) }.result)?;
-            Ok((count, turn))
-        })
+            Ok((count, copy, turn))
+        })?;
+        spare::give(copy);
+        Ok((count, turn))
     }
 }
 

@@ -4,7 +4,6 @@
 //! |---|---|
 //! | `url` | URLs, as people and servers write them, and their credentials |
 //! | `netrc` | users and passwords of hosts, in a file |
-//! | `punycode` | host names beyond ASCII |
 //! | `proxy` | which proxy a request goes through |
 //! | `dial` | connections, directly or through one |
 //! | `socks` | its handshakes |
@@ -17,7 +16,6 @@
 mod dial;
 mod netrc;
 mod proxy;
-mod punycode;
 mod socks;
 mod tls;
 pub(super) mod url;

@@ -14,7 +14,7 @@ use percent_encoding::percent_decode_str;
 use ureq::http::Uri;
 use ureq::http::uri::Scheme;
 
-use super::url::{Url, basic_of};
+use super::url::{self, Url, basic_of};
 
 /// The protocol of a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,7 +161,9 @@ impl Exempt {
         match text.trim_start_matches("*.").trim_matches('.') {
             "" => None,
             "*" => Some(Exempt::All),
-            domain => Some(Exempt::Domain(domain.to_ascii_lowercase())),
+            domain => Some(Exempt::Domain(
+                url::host_name(domain).unwrap_or_else(|| domain.to_ascii_lowercase()),
+            )),
         }
     }
 

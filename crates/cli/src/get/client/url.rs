@@ -10,10 +10,10 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use idna::AsciiDenyList;
+use idna::uts46::{DnsLength, Hyphens, Uts46};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode, percent_encode};
 use ureq::http::Uri;
-
-use super::punycode;
 
 /// Bytes that are pasted although a URL cannot have them; those beyond ASCII are encoded, too. The
 /// percent sign is not among them: what is encoded stays as it is.
@@ -161,8 +161,21 @@ fn host_and_port(text: &[u8]) -> Result<String, String> {
             Err(_) => return Err(format!("there is no port {port}: the last one is 65535")),
         },
     };
-    let host = if host.starts_with('[') { host.to_owned() } else { punycode::host(host)? };
-    if host.is_empty() { Err("it has no host".to_owned()) } else { Ok(host + &port) }
+    let host = match host {
+        "" => return Err("it has no host".to_owned()),
+        address if address.starts_with('[') => address.to_owned(),
+        name => host_name(name).ok_or("its host is not a valid name")?,
+    };
+    Ok(host + &port)
+}
+
+/// A host's name as the name system has it: in lower case and in ASCII, mapped and checked as
+/// browsers do it (UTS 46). Its end may be a dot.
+pub(super) fn host_name(name: &str) -> Option<String> {
+    let decoded: Vec<u8> = percent_decode(name.as_bytes()).collect();
+    let (deny, hyphens) = (AsciiDenyList::URL, Hyphens::Allow);
+    let name = Uts46::new().to_ascii(&decoded, deny, hyphens, DnsLength::VerifyAllowRootDot);
+    name.ok().map(|name| name.into_owned())
 }
 
 /// Encoded, without the fragment and without `.` and `..`.
@@ -230,6 +243,45 @@ mod tests {
             "http://h/%E9.txt",
             "a list in Latin-1"
         );
+    }
+
+    #[test]
+    fn host_names_of_all_scripts_are_mapped_as_browsers_do_it() {
+        for (name, ascii) in [
+            ("Example.COM", "example.com"),
+            ("example.com.", "example.com."),
+            ("bücher.example", "xn--bcher-kva.example"),
+            ("BÜCHER.example", "xn--bcher-kva.example"),
+            ("bu\u{308}cher.example", "xn--bcher-kva.example"),
+            ("faß.de", "xn--fa-hia.de"),
+            ("ＦＵＬＬ．ｗｉｄｔｈ", "full.width"),
+            ("例え。テスト", "xn--r8jz45g.xn--zckzah"),
+            ("правда.рф", "xn--80aafi6cg.xn--p1ai"),
+            ("مثال.إختبار", "xn--mgbh0fb.xn--kgbechtv"),
+            ("b%C3%BCcher.example", "xn--bcher-kva.example"),
+            ("soft\u{ad}hyphen.de", "softhyphen.de"),
+            ("a_b.example", "a_b.example"),
+            ("127.0.0.1", "127.0.0.1"),
+        ] {
+            assert_eq!(host_name(name).as_deref(), Some(ascii), "{name}");
+        }
+        for name in [
+            "a b",
+            "a%2fb",
+            "a\u{1b}",
+            "a%00",
+            "a..b",
+            &"x".repeat(64),
+            &"x.".repeat(128),
+            // Both directions in one label; a joiner that joins nothing; a mark that comes first.
+            "\u{5d0}a",
+            "a\u{200d}b",
+            "\u{301}a",
+            "xn--a",
+            "%ff",
+        ] {
+            assert_eq!(host_name(name), None, "{name}");
+        }
     }
 
     #[test]

@@ -117,7 +117,8 @@ fn a_server_may_be_trusted_by_its_own_certificate() {
             assert_eq!(got, Some(code), "{extension} {host}: {stdout}{stderr}");
             assert_eq!(folder.path().join("file").exists(), code == 0);
             if code == 1 {
-                assert!(stderr.contains("certificate is for another host"), "{stderr}");
+                let said = "certificate is for other.test, and not for localhost";
+                assert!(stderr.contains(said), "{stderr}");
             }
             // Somebody else's certificate is not trusted for that.
             let other = Authority::new("other").write(folder.path());
@@ -140,6 +141,52 @@ fn certify(folder: &Path, extension: &str, host: &str) {
         .output()
         .unwrap();
     assert!(made.status.success(), "{}", text(&made).1);
+}
+
+/// Expired, for another name, of an issuer that is not known, and of an authority itself.
+#[test]
+fn a_certificate_that_is_refused_is_said_with_the_reason_and_the_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = |name: &str, last: i32, is_ca: bool| {
+        let mut parameters = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        parameters.not_before = rcgen::date_time_ymd(2001, 1, 1);
+        parameters.not_after = rcgen::date_time_ymd(last, 2, 3);
+        if is_ca {
+            parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        }
+        parameters.self_signed(&key).unwrap().pem()
+    };
+    let other = Authority::new("other").write(folder.path());
+    for (name, last, is_ca, is_trusted, said) in [
+        ("localhost", 2002, false, true, "expired on Sun, 03 Feb 2002"),
+        ("other.test", 2100, false, true, "is for other.test, and not for localhost"),
+        ("localhost", 2100, false, false, "if you trust that issuer, give its certificate: --ca"),
+        ("localhost", 2100, true, false, "only if it is trusted itself: --cacert FILE"),
+    ] {
+        let pem = certificate(name, last, is_ca);
+        fs::write(folder.path().join("own.pem"), &pem).unwrap();
+        let handler = |_: &site::Request, out: site::Out<'_>| answer(out, "200 OK", "", b"");
+        let site = Site::start_tls_with(pem.as_bytes(), key.serialize_pem().as_bytes(), handler);
+        let cacert = if is_trusted { "own.pem" } else { other.to_str().unwrap() };
+        let arguments = ["--cacert", cacert, &site.url("/x")];
+        let (code, _, stderr) = told(&get("poll", folder.path(), &arguments));
+        assert_eq!(code, Some(1), "{stderr}");
+        assert!(stderr.contains(said), "{stderr}");
+        assert!(!stderr.contains("attempts"), "another attempt would end the same way: {stderr}");
+    }
+}
+
+#[test]
+fn http_to_a_port_of_tls_is_told_to_write_https() {
+    on_each_port(|port| {
+        let folder = tempfile::tempdir().unwrap();
+        let site = Site::start_tls(&Authority::new("a"), |_, out| answer(out, "200 OK", "", b""));
+        let url = site.url("/x").replace("https:", "http:");
+        let (code, _, stderr) = told(&get(port, folder.path(), &[&url]));
+        assert_eq!(code, Some(1));
+        assert!(stderr.contains("/x: this port speaks TLS: write https:// instead"), "{stderr}");
+    });
 }
 
 #[test]
@@ -169,8 +216,8 @@ fn errors_are_said_in_words() {
         ("http://localhost:74536/", "there is no port 74536: the last one is 65535"),
         ("http://user:secret@localhost:74536/", "there is no port 74536"),
         ("http://does-not-exist.invalid/", "there is no host of that name"),
-        (&mail_url, "the server does not speak TLS"),
-        (&plain.replace("http:", "https:"), "ends the connection during the TLS handshake"),
+        (&mail_url, "the server does not speak TLS on this port; if it speaks plain HTTP there"),
+        (&plain.replace("http:", "https:"), "during the TLS handshake; if it speaks plain HTTP"),
         (&site.url("/gopher"), "redirected to what cannot be asked for"),
         (&plain, "the server does not speak HTTP as it should"),
     ] {

@@ -306,7 +306,7 @@ impl<'a> Download<'a> {
                 return Err(Failure::lasting("the server sends a part that nobody asked for"));
             }
             _ if status.is_success() => {}
-            _ => return Err(Failure::of_status(status, headers)),
+            _ => return Err(Failure::of_status(status, headers, self.url)),
         }
         self.modified = modified(headers).or(self.modified);
         let path = self.settle_name(headers);

@@ -1,13 +1,18 @@
 //! Why a download failed, in words for its user, and whether another attempt may help.
 
 use std::io::{self, ErrorKind};
+use std::path::Path;
 use std::time::SystemTime;
 
 use overlapped::time::Duration;
-use ureq::http::{HeaderMap, StatusCode, header};
+use rustls::pki_types::UnixTime;
+use ureq::http::uri::Scheme;
+use ureq::http::{HeaderMap, StatusCode, Uri, header};
 use ureq::{Error, Timeout};
 
-use super::client::Refused;
+use super::client::url::Url;
+use super::client::{Refused, is_of_an_issuer};
+use crate::shown::Shown;
 
 /// One failed attempt.
 #[derive(Debug)]
@@ -40,8 +45,8 @@ impl Failure {
         Failure::lasting(format!("{what}: {error}"))
     }
 
-    /// An answer that is no success.
-    pub(super) fn of_status(status: StatusCode, headers: &HeaderMap) -> Failure {
+    /// An answer that is no success; `url` is what was asked for.
+    pub(super) fn of_status(status: StatusCode, headers: &HeaderMap, url: &Url) -> Failure {
         let passing = status.is_server_error()
             || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
         let asked = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
@@ -50,7 +55,16 @@ impl Failure {
             Some(pause) => Again::After(pause),
             None => Again::Yes,
         };
-        Failure { text: status.to_string(), again }
+        let remedy = match status {
+            StatusCode::UNAUTHORIZED => of_challenge(headers, url.authorization.is_some()),
+            StatusCode::FORBIDDEN => REFUSED.to_owned(),
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED => Refused(status).to_string(),
+            StatusCode::BAD_REQUEST if may_be_a_port_of_tls(&url.uri) => {
+                "if this port speaks TLS, write https:// instead of http://".to_owned()
+            }
+            _ => return Failure { text: status.to_string(), again },
+        };
+        Failure { text: format!("{status}: {remedy}"), again }
     }
 
     /// An error of the client, from the request or from reading its body.
@@ -100,6 +114,40 @@ impl Failure {
     }
 }
 
+const REFUSED: &str = "the server does not give you this file. If there is a user and a password \
+                       for it, write https://USER:PASSWORD@HOST/ or give --netrc; if the server \
+                       refuses this program by its name, --user-agent gives another one";
+
+/// Says what a server asks for (RFC 9110, 11.6.1) and how to give it.
+fn of_challenge(headers: &HeaderMap, has_credentials: bool) -> String {
+    let fields = headers.get_all(header::WWW_AUTHENTICATE).into_iter();
+    let schemes: Vec<_> = fields
+        .filter_map(|field| field.to_str().ok()?.split_whitespace().next().map(str::to_lowercase))
+        .collect();
+    let asks_for = |scheme: &str| schemes.iter().any(|found| found == scheme);
+    if schemes.is_empty() || asks_for("basic") {
+        return match has_credentials {
+            true => "the server does not accept the user and the password in this URL; in them, \
+                     characters such as : / @ % # are written as %3A %2F %40 %25 %23"
+                .to_owned(),
+            false => "the server asks for a user and a password: write \
+                      https://USER:PASSWORD@HOST/, or give --netrc"
+                .to_owned(),
+        };
+    }
+    if asks_for("bearer") {
+        return "the server asks for a token: --header \"Authorization: Bearer TOKEN\"".to_owned();
+    }
+    let schemes: Vec<_> = schemes.iter().map(|scheme| scheme.trim_end_matches(',')).collect();
+    let asked = Shown::new(Path::new(&schemes.join(", "))).to_string();
+    format!("the server asks for {asked}, which this program does not speak; curl speaks more")
+}
+
+/// Tells whether it is a plain request to a port of its own.
+fn may_be_a_port_of_tls(uri: &Uri) -> bool {
+    uri.scheme() == Some(&Scheme::HTTP) && uri.port_u16().is_some_and(|port| port != 80)
+}
+
 const NO_HOST: &str = "there is no host of that name";
 
 /// An error inside of an `io::Error`, also where it is wrapped more than once.
@@ -127,32 +175,59 @@ fn of_tls(error: &rustls::Error) -> String {
         rustls::Error::AlertReceived(alert) => {
             return format!("the server ends the TLS handshake: {alert:?}");
         }
-        rustls::Error::InvalidMessage(_) => return "the server does not speak TLS".to_owned(),
+        rustls::Error::InvalidMessage(_) => {
+            return "the server does not speak TLS on this port; if it speaks plain HTTP there, \
+                    write http:// instead of https://"
+                .to_owned();
+        }
         rustls::Error::PeerIncompatible(_) => {
             return "the server speaks no version of TLS that is safe".to_owned();
         }
         other => return format!("TLS fails: {other}"),
     };
+    let date = |time: &UnixTime| {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(time.as_secs());
+        httpdate::fmt_http_date(time)
+    };
+    const CLOCK: &str = "or this machine's clock is wrong";
     match bad {
-        Bad::UnknownIssuer => "nobody who is trusted has signed the server's certificate; if you \
-                               trust its issuer, give that certificate by --cacert"
+        Bad::UnknownIssuer => "the server's certificate was issued by somebody who is not trusted \
+                               here; if you trust that issuer, give its certificate: --cacert FILE"
             .to_owned(),
-        Bad::Expired | Bad::ExpiredContext { .. } => {
-            "the server's certificate has expired".to_owned()
+        Bad::ExpiredContext { not_after, .. } => format!(
+            "the server's certificate expired on {}, and only the server's owner can renew it; \
+             {CLOCK}",
+            date(not_after)
+        ),
+        Bad::Expired => {
+            format!("the server's certificate has expired, and its owner must renew it; {CLOCK}")
         }
-        Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
-            "the server's certificate is not valid yet; or this machine's clock is wrong".to_owned()
+        Bad::NotValidYetContext { not_before, .. } => {
+            format!("the server's certificate is valid from {} on; {CLOCK}", date(not_before))
         }
+        Bad::NotValidYet => format!("the server's certificate is not valid yet; {CLOCK}"),
         Bad::NotValidForName => "the server's certificate is for another host".to_owned(),
-        Bad::NotValidForNameContext { presented, .. } => {
-            format!("the server's certificate is for another host: {}", presented.join(", "))
+        Bad::NotValidForNameContext { expected, presented } => {
+            let names: Vec<_> = presented.iter().map(|name| bare(name)).collect();
+            let names = if names.is_empty() { "no host".to_owned() } else { names.join(", ") };
+            let (names, asked) = (Shown::new(Path::new(&names)).to_string(), expected.to_str());
+            format!("the server's certificate is for {names}, and not for {asked}")
         }
         Bad::Revoked => "the server's certificate has been revoked".to_owned(),
-        Bad::Other(_) => "the server's certificate is one for issuing others; if it is the \
-                          server's own, give it by --cacert"
+        Bad::Other(_) if is_of_an_issuer(error) => "the server presents a certificate of a \
+                                                    certificate authority (CA:TRUE) as its own, \
+                                                    which is accepted only if it is trusted \
+                                                    itself: --cacert FILE"
             .to_owned(),
+        Bad::Other(_) => "the server's certificate is not one for servers".to_owned(),
         _ => "the server's certificate is damaged".to_owned(),
     }
+}
+
+/// The name in `DnsName("localhost")`.
+fn bare(presented: &str) -> &str {
+    let inside = presented.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inside.unwrap_or(presented).trim_matches('"')
 }
 
 /// The value of `Retry-After` (RFC 9110, 10.2.3): seconds, or a date of the server's clock.
@@ -199,23 +274,64 @@ mod tests {
 
     #[test]
     fn a_status_says_whether_and_when_to_come_again() {
-        let mut headers = HeaderMap::new();
+        let (mut headers, url) = (HeaderMap::new(), Url::parse(b"http://host/").unwrap());
         for (status, again) in [(404, Again::Never), (500, Again::Yes), (429, Again::Yes)] {
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(Failure::of_status(status, &headers).again, again, "{status}");
+            assert_eq!(Failure::of_status(status, &headers, &url).again, again, "{status}");
         }
         headers.insert(header::RETRY_AFTER, "7".parse().unwrap());
-        let busy = Failure::of_status(StatusCode::SERVICE_UNAVAILABLE, &headers);
+        let busy = Failure::of_status(StatusCode::SERVICE_UNAVAILABLE, &headers, &url);
         assert_eq!(busy.text, "503 Service Unavailable");
         assert_eq!(busy.again, Again::After(Duration::from_secs(7)));
-        assert_eq!(Failure::of_status(StatusCode::GONE, &headers).again, Again::Never);
+        assert_eq!(Failure::of_status(StatusCode::GONE, &headers, &url).again, Again::Never);
         headers.insert(header::DATE, "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap());
         for (date, seconds) in [("08:50:07", 30), ("08:49:00", 0)] {
             let date = format!("Sun, 06 Nov 1994 {date} GMT");
             headers.insert(header::RETRY_AFTER, date.parse().unwrap());
-            let busy = Failure::of_status(StatusCode::SERVICE_UNAVAILABLE, &headers);
+            let busy = Failure::of_status(StatusCode::SERVICE_UNAVAILABLE, &headers, &url);
             assert_eq!(busy.again, Again::After(Duration::from_secs(seconds)));
         }
+    }
+
+    #[test]
+    fn what_a_server_asks_for_is_said_with_the_way_to_give_it() {
+        let said = |status: u16, url: &str, challenges: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for challenge in challenges {
+                let value = ureq::http::HeaderValue::from_static(challenge);
+                headers.append(header::WWW_AUTHENTICATE, value);
+            }
+            let url = Url::parse(url.as_bytes()).unwrap();
+            Failure::of_status(StatusCode::from_u16(status).unwrap(), &headers, &url).text
+        };
+        let (none, some) = ("http://host/", "http://user:secret@host/");
+        for (status, url, challenges, words) in [
+            (
+                401,
+                none,
+                &["Basic realm=\"a b\""][..],
+                "https://USER:PASSWORD@HOST/, or give --netrc",
+            ),
+            (401, none, &["Negotiate", "Basic realm=x"], "USER:PASSWORD@HOST"),
+            (401, none, &[], "USER:PASSWORD@HOST"),
+            (
+                401,
+                some,
+                &["Basic realm=x"],
+                "does not accept the user and the password in this URL",
+            ),
+            (401, none, &["Bearer realm=x"], "--header \"Authorization: Bearer TOKEN\""),
+            (401, none, &["Digest realm=x", "NTLM"], "asks for digest, ntlm, which this program"),
+            (403, none, &[], "--netrc"),
+            (407, none, &[], "the proxy asks for a user and a password"),
+            (400, "http://host:8443/", &[], "write https:// instead"),
+        ] {
+            let said = said(status, url, challenges);
+            assert!(said.starts_with(&status.to_string()) && said.contains(words), "{said}");
+            assert!(!said.contains("secret"), "{said}");
+        }
+        assert_eq!(said(400, none, &[]), "400 Bad Request");
+        assert_eq!(said(404, none, &[]), "404 Not Found");
     }
 
     #[test]

@@ -36,6 +36,7 @@ use dial::{Dialer, Lookup};
 pub(super) use netrc::Netrc;
 use proxy::Proxies;
 use tls::Tls;
+pub(super) use tls::is_of_an_issuer;
 use url::Url;
 use watch::Stale;
 

@@ -83,7 +83,8 @@ impl Tls {
         sock.set_timeout(details.timeout);
         conn.complete_io(&mut sock).map_err(|error| match error.kind() {
             ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
-                let text = "the server ends the connection during the TLS handshake";
+                let text = "the server ends the connection during the TLS handshake; if it speaks plain \
+                            HTTP on this port, write http:// instead of https://";
                 io::Error::new(ErrorKind::ConnectionAborted, text)
             }
             _ => error,
@@ -173,8 +174,9 @@ struct Verifier {
     provider: Arc<CryptoProvider>,
 }
 
-/// webpki has looked at the dates before it says so.
-fn is_of_an_issuer(error: &rustls::Error) -> bool {
+/// Tells whether a server's certificate is one for issuing others. webpki has looked at the dates
+/// before it says so.
+pub(crate) fn is_of_an_issuer(error: &rustls::Error) -> bool {
     let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else {
         return false;
     };

@@ -52,6 +52,11 @@ impl Watched {
         self.earlier > 0 && !self.is_answered
     }
 
+    /// Tells whether what comes begins with a record of TLS: an alert, in answer to plain HTTP.
+    fn is_answered_in_tls(&mut self) -> bool {
+        matches!(self.stream.buffers().input(), [21 | 22, 3, ..])
+    }
+
     fn explain(&self, error: Error) -> Error {
         let Error::Io(error) = error else { return error };
         let is_cut = matches!(
@@ -85,6 +90,10 @@ impl Transport for Watched {
     fn await_input(&mut self, limit: NextTimeout) -> Result<bool, Error> {
         match self.stream.await_input(limit) {
             Ok(false) if self.is_reused() => Err(Error::Io(io::Error::other(Stale))),
+            Ok(true) if !self.is_answered && self.is_answered_in_tls() => {
+                let text = "this port speaks TLS: write https:// instead of http://";
+                Err(Error::Io(io::Error::new(ErrorKind::InvalidData, text)))
+            }
             Ok(has_come) => {
                 self.is_answered |= has_come;
                 Ok(has_come)

@@ -206,7 +206,7 @@ fn output_is_a_file_for_one_url_and_else_a_folder() {
     assert!(stderr.contains("there is no folder no/such to save folder in"), "{stderr}");
     let (code, _, stderr) = get(&["-o", "mine", &a, &b]);
     assert_eq!(code, Some(1));
-    assert!(stderr.contains("cannot make the folder mine to save 2 URLs in"), "{stderr}");
+    assert!(stderr.contains("--output mine is a file; 2 URLs need a folder"), "{stderr}");
 }
 
 #[test]

@@ -53,16 +53,38 @@ fn a_list_gives_names_and_checksums_to_its_urls() {
         }
         let failed: Vec<_> = stderr.lines().filter(|line| line.starts_with("failed")).collect();
         for (line, said) in failed.iter().zip([
-            "/escaped: its name in the list is not a plain file name",
+            "/escaped: its name in line 5 of the list is not a plain file name",
             "/again: the list gives given name.txt to another URL, too",
             "/named: the list has this URL already, with another name or checksum",
-            "/broken: its checksum in the list is malformed: a SHA-256 has 64 hexadecimal digits",
+            "/broken: its checksum in line 8 of the list is malformed: a SHA-256 has 64 hexadecimal digits",
             "/wrong: its SHA-256 is ",
         ]) {
             assert!(line.contains(said), "{line}");
         }
         assert_eq!(failed.len(), 5, "{stderr}");
     });
+}
+
+#[test]
+fn two_urls_on_one_line_are_said_with_its_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::start(|_, out| answer(out, "200 OK", "", b"x"));
+    let (a, b) = (site.url("/a"), site.url("/b"));
+    for between in [" ", "\t", "  ", "\t\t"] {
+        let list = format!("# a comment\n\n{}\n{a}{between}{b}\n", site.url("/c"));
+        let arguments = ["--overwrite", "-o", "into/", "-i", "-"];
+        let (code, _, stderr) = told(&get_with_input("poll", folder.path(), &arguments, &list));
+        assert_eq!(code, Some(1), "{between:?}: {stderr}");
+        assert_eq!(names(&folder.path().join("into")), ["c"]);
+        let said = match between {
+            "\t\t" => "its checksum in line 4 of the list is malformed",
+            _ => "line 4 of the list has more than one URL: write each on its own line",
+        };
+        assert!(stderr.contains(said), "{between:?}: {stderr}");
+    }
+    let (_, _, stderr) = told(&get("poll", folder.path(), &[&format!("{a} {b}")]));
+    assert!(stderr.contains("this is more than one URL: give each as an argument"), "{stderr}");
+    assert!(site.requests().iter().all(|request| request.path == "/c"), "the others cost nothing");
 }
 
 #[test]

@@ -7,9 +7,10 @@ use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use common::text;
 use site::{Authority, Site, answer, command, names};
@@ -250,10 +251,10 @@ fn tinyproxy_lets_through_what_curl_gets() {
     let mut tinyproxy = Command::new("tinyproxy");
     tinyproxy.args(["-d", "-c"]).arg(&config).stdout(Stdio::null()).stderr(Stdio::null());
     let mut tinyproxy = tinyproxy.spawn().unwrap();
-    let begin = std::time::Instant::now();
+    let begin = Instant::now();
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         assert!(begin.elapsed().as_secs() < 60, "tinyproxy does not listen");
-        thread::sleep(std::time::Duration::from_millis(10));
+        thread::sleep(Duration::from_millis(10));
     }
     let proxy = format!("http://127.0.0.1:{port}");
     let urls: Vec<_> = (0..20).map(|page| site.url(&format!("/{page}"))).collect();
@@ -269,36 +270,77 @@ fn tinyproxy_lets_through_what_curl_gets() {
     assert!(site.requests()[0].header("via").is_some(), "it came through the proxy");
 }
 
-/// Of two addresses the first does not answer: a listener whose queue is full.
-#[test]
-fn an_address_that_does_not_answer_holds_nobody_up() {
+/// Runs the program with a hosts file of its own; `None` where that cannot be.
+fn with_hosts(folder: &Path, hosts: &str, arguments: &[&str]) -> Option<Output> {
     const RUN: &str = "mount --bind hosts /etc/hosts && exec \"$0\" \"$@\"";
-    let folder = tempfile::tempdir().unwrap();
-    let site = Site::start(|_, out| answer(out, "200 OK", "", b"here"));
-    let silent: SocketAddr = format!("[::1]:{}", site.port()).parse().unwrap();
-    let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
-    if let Err(error) = socket.bind(&silent.into()) {
-        println!("SKIPPED: a host with two addresses: no IPv6 here: {error}");
-        return;
-    }
-    socket.listen(0).unwrap();
-    let limit = std::time::Duration::from_millis(200);
-    let fill = || TcpStream::connect_timeout(&silent, limit);
-    let queued: Vec<_> = std::iter::repeat_with(fill).map_while(Result::ok).take(100).collect();
-    let hosts = "127.0.0.1 localhost\n::1 two.test\n127.0.0.1 two.test\n";
-    fs::write(folder.path().join("hosts"), hosts).unwrap();
+    fs::write(folder.join("hosts"), hosts).unwrap();
     let mut command = Command::new("unshare");
-    let url = format!("http://two.test:{}/file", site.port());
-    command.args(["-rm", "sh", "-c", RUN, common::PROGRAM, "get", "--retries", "0", &url]);
-    let output = match command.current_dir(folder.path()).output() {
-        Ok(output) if !text(&output).1.contains("unshare") => output,
+    command.args(["-rm", "sh", "-c", RUN, common::PROGRAM, "get"]).args(arguments);
+    match command.current_dir(folder).output() {
+        Ok(output) if !text(&output).1.contains("unshare") => Some(output),
         _ => {
             println!("SKIPPED: a host with two addresses: no mount namespace for this user");
-            return;
+            None
+        }
+    }
+}
+
+/// An address that does not answer: a listener whose queue is full. `None` where it cannot be had.
+fn silent(addr: SocketAddr) -> Option<(SocketAddr, Vec<TcpStream>, socket2::Socket)> {
+    let domain = socket2::Domain::for_address(addr);
+    let bound = socket2::Socket::new(domain, socket2::Type::STREAM, None)
+        .and_then(|socket| socket.bind(&addr.into()).map(|()| socket));
+    let socket = match bound {
+        Ok(socket) => socket,
+        Err(error) => {
+            println!("SKIPPED: a host with two addresses: {addr}: {error}");
+            return None;
         }
     };
+    socket.listen(0).unwrap();
+    let addr = socket.local_addr().unwrap().as_socket().unwrap();
+    let limit = Duration::from_millis(200);
+    let fill = || TcpStream::connect_timeout(&addr, limit);
+    let queued = std::iter::repeat_with(fill).map_while(Result::ok).take(100).collect();
+    Some((addr, queued, socket))
+}
+
+#[test]
+fn an_address_that_does_not_answer_holds_nobody_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::start(|_, out| answer(out, "200 OK", "", b"here"));
+    let addr = format!("[::1]:{}", site.port()).parse().unwrap();
+    let Some((_, queued, _socket)) = silent(addr) else { return };
+    let hosts = "127.0.0.1 localhost\n::1 two.test\n127.0.0.1 two.test\n";
+    let url = format!("http://two.test:{}/file", site.port());
+    let Some(output) = with_hosts(folder.path(), hosts, &["--retries", "0", &url]) else { return };
     assert_eq!(output.status.code(), Some(0), "{} queued: {:?}", queued.len(), text(&output));
     assert_eq!(fs::read(folder.path().join("file")).unwrap(), b"here");
+}
+
+/// Four addresses, none of which answers: one after the other they would take four times as long.
+#[test]
+fn a_limit_is_one_for_all_addresses_of_an_attempt() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((first, _queued, _socket)) = silent("127.0.0.1:0".parse().unwrap()) else { return };
+    let port = first.port();
+    let more = ["127.0.0.2", "127.0.0.3", "127.0.0.4"]
+        .map(|host| silent(format!("{host}:{port}").parse().unwrap()));
+    if more.iter().any(Option::is_none) {
+        return;
+    }
+    let hosts = [1, 2, 3, 4].map(|last| format!("127.0.0.{last} dead.test\n")).concat();
+    let url = format!("http://dead.test:{port}/file");
+    for (retries, attempts) in [("0", 1), ("1", 2)] {
+        let begin = Instant::now();
+        let arguments = ["--timeout", "3s", "--retries", retries, "--retry-delay", "10ms", &*url];
+        let Some(output) = with_hosts(folder.path(), &hosts, &arguments) else { return };
+        let (took, (stdout, stderr)) = (begin.elapsed(), text(&output));
+        assert_eq!(output.status.code(), Some(1), "{stdout}{stderr}");
+        assert!(stderr.contains("timed out connecting"), "{stderr}");
+        let limit = Duration::from_secs(3) * attempts;
+        assert!(took >= limit && took < limit * 3, "{attempts}: {took:?}");
+    }
 }
 
 /// Each redirect is quick enough by itself.
@@ -306,7 +348,7 @@ fn an_address_that_does_not_answer_holds_nobody_up() {
 fn a_limit_is_one_for_all_redirects() {
     let folder = tempfile::tempdir().unwrap();
     let site = Site::start(|request, out| {
-        thread::sleep(std::time::Duration::from_millis(800));
+        thread::sleep(Duration::from_millis(800));
         match request.path.as_str() {
             "/5" => answer(out, "200 OK", "", b"at last"),
             path => {

@@ -87,7 +87,7 @@ fn a_later_run_goes_on_where_the_first_ended() {
         let (code, _, stderr) = told(&get(port, folder.path(), &["--retries", "0", &url]));
         assert_eq!(code, Some(1));
         assert!(stderr.contains("after 400000 bytes"), "{stderr}");
-        assert!(stderr.contains("--resume goes on with file."), "{stderr}");
+        assert!(stderr.contains("the next run goes on with file."), "{stderr}");
         assert_eq!(unfinished(folder.path()), CUT as u64);
 
         let (code, stdout, stderr) = told(&get(port, folder.path(), &["--resume", &url]));
@@ -99,15 +99,39 @@ fn a_later_run_goes_on_where_the_first_ended() {
 }
 
 #[test]
-fn without_resume_a_later_run_begins_anew() {
+fn no_run_throws_away_what_an_earlier_one_has_left() {
+    on_each_port(|port| {
+        for flags in [&[][..], &["--overwrite"]] {
+            let folder = tempfile::tempdir().unwrap();
+            let site =
+                site_that_cuts_first(TAG, |request, out| continues(request, out, TAG, "\"v1\""));
+            let url = site.url("/file");
+            assert_eq!(get(port, folder.path(), &["--retries", "0", &url]).status.code(), Some(1));
+            let (code, stdout, stderr) =
+                told(&get(port, folder.path(), &[flags, &[&url]].concat()));
+            assert_eq!(code, Some(0), "{stderr}");
+            assert_eq!(site.requests().last().unwrap().range(), Some(CUT));
+            let said = "  file (behind 390.62 KiB of an earlier run)\n";
+            assert!(stdout.contains(said), "{stdout}");
+            assert_eq!(fs::read(folder.path().join("file")).unwrap(), bytes(WHOLE));
+            assert_eq!(names(folder.path()), ["file"]);
+        }
+    });
+}
+
+#[test]
+fn bytes_of_an_earlier_run_that_are_of_another_version_are_dropped_aloud() {
     let folder = tempfile::tempdir().unwrap();
-    let site = site_that_cuts_first(TAG, |request, out| continues(request, out, TAG, "\"v1\""));
+    let site = site_that_cuts_first(TAG, |_, out| {
+        answer(out, "200 OK", "ETag: \"v2\"\r\n", &bytes(WHOLE))
+    });
     let url = site.url("/file");
     assert_eq!(get("poll", folder.path(), &["--retries", "0", &url]).status.code(), Some(1));
-    assert_eq!(get("poll", folder.path(), &[&url]).status.code(), Some(0));
-    assert_eq!(site.requests().last().unwrap().range(), None);
+    let (code, stdout, stderr) = told(&get("poll", folder.path(), &[&url]));
+    assert_eq!(code, Some(0), "{stderr}");
+    let said = "(from the first byte: the 390.62 KiB of an earlier run are of another version)";
+    assert!(stdout.contains(said), "{stdout}");
     assert_eq!(fs::read(folder.path().join("file")).unwrap(), bytes(WHOLE));
-    assert_eq!(names(folder.path()), ["file"]);
 }
 
 #[test]
@@ -381,7 +405,10 @@ fn ctrl_c_keeps_what_has_come_and_says_how_to_go_on() {
         assert!(stdout.contains("1 of 2 saved"), "{stdout}");
         assert!(stderr.contains("stopped by SIGINT; 1 unfinished file is kept"), "{stderr}");
         let again = stderr.lines().last().unwrap().trim();
-        assert!(again.starts_with("overlapped --port") && again.ends_with("--resume"), "{again}");
+        assert!(
+            again.starts_with("overlapped --port") && again.contains(" get --resume "),
+            "{again}"
+        );
         fs::remove_file(folder.path().join("small")).unwrap();
         assert_eq!(unfinished(folder.path()), CUT as u64);
 

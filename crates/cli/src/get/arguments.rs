@@ -12,26 +12,36 @@ use crate::serve::Size;
 
 /// Downloads URLs, many at a time.
 ///
-/// Each file is saved under the name that the server or the URL gives it, in this folder or in the
-/// one that --output names. It gets that name when all of it has come; until then it is called
-/// *.part. Failed attempts are repeated and go on where the last one ended. Failures are listed at
-/// the end, the rest goes on.
+/// Each file is saved in this folder, or in the one that --output names, under the name that the
+/// server gives it, or else the URL. It gets that name when all of it has come; until then it is
+/// called *.part. Failed attempts are repeated, and go on where the last one ended; so does the
+/// next run, with every *.part that it finds, as long as the server has the same version (to begin
+/// anew, remove the *.part). What failed is listed at the end; all else is downloaded.
 ///
 ///   overlapped get https://example.com/a.iso https://example.com/b.iso
 ///   overlapped get -o page.html https://example.com/     one URL to one file
 ///   overlapped get -o isos/ -i urls.txt                  a list of URLs into a folder
-///   overlapped get --resume -o isos/ -i urls.txt         goes on after Ctrl-C or a failure
+///   overlapped get --resume -o isos/ -i urls.txt         what is missing after Ctrl-C or a failure
 ///   overlapped get --compare -i urls.txt                 one by one against all at once
 ///
-/// A line of a list is a URL, and behind it, each after a tab, a name and a SHA-256; either may be
-/// empty.
+/// Each line of a list is one URL; behind it may be, each after a tab, the name of its file and its
+/// SHA-256.
 ///
-/// Not meant to be there: methods other than GET, uploads, cookies that servers set, packed
-/// bodies, HTTP/2, one file over several connections, following the links of pages, and a limit of
-/// downloads per host beside --jobs. curl, aria2 and wget do these.
+/// A file that has the name already is a failure, and stays; --overwrite replaces it when the new
+/// one is complete, --resume skips it. A symbolic link that --output names stays, and the file that
+/// it leads to is replaced, as with curl and wget; a link that has the name which a server, a URL
+/// or a list gives is itself replaced.
 ///
-/// Exit code: 0 when every file is there, 1 when one is not, 130 after Ctrl-C. SIGQUIT (Ctrl-\)
-/// shows what every download waits for, and goes on.
+/// A user and a password are a part of the URL, https://USER:PASSWORD@HOST/, or stand in ~/.netrc
+/// (--netrc). Redirects are followed. Certificates are always checked.
+///
+/// Not meant to be there: methods other than GET, uploads, cookies that servers set, compressed
+/// transfer, HTTP/2, one file over several connections, following the links of pages, and a limit
+/// on downloads per host. curl, aria2 and wget do these.
+///
+/// Exit code: 0 when every file is there, 1 when one is not, 2 when the command line is malformed,
+/// 130 after Ctrl-C, 143 after SIGTERM. SIGQUIT (Ctrl-\) shows what every download waits for, and
+/// goes on.
 #[derive(clap::Args)]
 #[allow(rustdoc::bare_urls, reason = "this text is for the terminal")]
 #[command(
@@ -41,9 +51,9 @@ use crate::serve::Size;
     set it)\n  \
     https_proxy, HTTPS_PROXY      a proxy for https://\n  \
     all_proxy, ALL_PROXY          a proxy for both\n  \
-    no_proxy, NO_PROXY            what is asked directly: hosts with all below them, addresses, \
-    networks (10.0.0.0/8), or *\n  \
-    SSL_CERT_FILE, SSL_CERT_DIR   whom to trust instead of the system's list\n\n\
+    no_proxy, NO_PROXY            what is asked without a proxy: hosts with all below them, \
+    addresses, networks (10.0.0.0/8), or *\n  \
+    SSL_CERT_FILE, SSL_CERT_DIR   certificates to trust in place of the system's\n\n\
     A proxy is [SCHEME://][USER:PASSWORD@]HOST[:PORT]; its scheme is http, https, socks4, socks4a, \
     socks5 or socks5h. The last letter of socks4a and socks5h has the proxy look names up."
 )]
@@ -51,22 +61,23 @@ pub(crate) struct Arguments {
     /// What to download, http or https; - reads URLs from standard input
     #[arg(value_name = "URL", required_unless_present = "input")]
     pub(super) urls: Vec<String>,
-    /// Reads URLs from a file, one a line; - is standard input; lines that begin with # are
+    /// Reads URLs from a file, one on each line; - is standard input; lines that begin with # are
     /// skipped. Behind the URL a line may have a name and a SHA-256, each after a tab
     #[arg(short, long, alias = "input-file", value_name = "FILE")]
     pub(super) input: Option<PathBuf>,
-    /// Where to save: a folder, made where it is missing; for a single URL, a file; devices, named
-    /// pipes and - (standard output) are written to, and cannot be begun anew
+    /// Where to save: DIR/ is a folder, made where it is missing; another name is that of the file,
+    /// if there is one URL. Devices, named pipes and - (standard output) are written to as the bytes
+    /// come
     #[arg(short, long, value_name = "FILE|DIR")]
     pub(super) output: Option<PathBuf>,
     /// Downloads at a time
     #[arg(short, long, value_name = "N", default_value = "50")]
     pub(super) jobs: NonZeroUsize,
-    /// Goes on with what an earlier run has left (*.part), and skips files that are there; not for
-    /// devices, pipes and standard output
+    /// Downloads what is missing after an earlier run: skips files that are there, and goes on with
+    /// each *.part. Not for devices, pipes and standard output
     #[arg(short = 'c', long, alias = "continue")]
     pub(super) resume: bool,
-    /// Replaces files that are there; without it, that is a failure
+    /// Replaces files that are there
     #[arg(long)]
     pub(super) overwrite: bool,
     /// A field of every request, as "NAME: VALUE"; Authorization and Cookie go to the URL's own
@@ -80,37 +91,39 @@ pub(crate) struct Arguments {
     /// What the program calls itself; without it, overlapped and its version
     #[arg(short = 'A', long, value_name = "NAME", value_parser = user_agent)]
     pub(super) user_agent: Option<Field>,
-    /// What the file's SHA-256 is; with another one it does not get its name, and is not there
+    /// The SHA-256 that the file must have; one with another is a failure, and is not saved
     #[arg(long, value_name = "HEX")]
     pub(super) sha256: Option<Checksum>,
-    /// Files get the date of modification that the server states, and not that of the download
+    /// Gives files the date of modification that the server states, in place of now
     #[arg(short = 'R', long)]
     pub(super) remote_time: bool,
-    /// Bytes per second of all downloads together, such as 500KiB or 2MiB
+    /// The most bytes per second, of all downloads together, such as 500KiB or 2MiB
     #[arg(long, value_name = "SIZE", value_parser = rate)]
     pub(super) rate_limit: Option<u64>,
     /// Says only what failed
     #[arg(short, long)]
     pub(super) quiet: bool,
-    /// Ends when the files and their names are on the disk. Without it a loss of power soon after
-    /// may take some, as with curl and wget; --resume notices a file that is shorter than it was
+    /// Waits in the end until the files and their names are on the disk. Without it a loss of power
+    /// soon after may take some, as with curl and wget; --resume notices a file that has lost bytes
     #[arg(long)]
     pub(super) sync: bool,
-    /// Downloads everything twice: first one by one, to be thrown away, then at once; prints both
-    /// times, and how many times as fast the second was
-    #[arg(long)]
+    /// Downloads everything twice, first one by one, then at the same time, and prints both times;
+    /// only the files of the second are kept
+    #[arg(long, conflicts_with = "resume")]
     pub(super) compare: bool,
-    /// Attempts after the first, when the network or the server fails; not where the answer is
-    /// final, as 404 is
+    /// How often a failed download is tried again, where another attempt may help; not after an
+    /// answer such as 404
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(super) retries: u32,
-    /// The pause before the second attempt; it doubles with each one, up to a minute
+    /// The pause before the second attempt; each further pause is twice as long, up to a minute
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = duration)]
     pub(super) retry_delay: Duration,
-    /// Gives an attempt up when nothing has come for so long; there is no limit on the whole
+    /// How long an attempt may wait: once for all until the server answers (its name, all of its
+    /// addresses, TLS, redirects), and then for every further piece. A server that never answers
+    /// takes that long for each attempt, with the pauses between them: by default 4 x 30s + 3.5s
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(super) timeout: Duration,
-    /// Trusts the certificates in this file (PEM), and no others
+    /// Trusts the certificates in this file (PEM) and those they have issued, and no others
     #[arg(long, value_name = "FILE")]
     pub(super) cacert: Option<PathBuf>,
     /// For the habit of curl: redirects are followed anyway

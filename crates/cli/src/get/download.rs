@@ -7,8 +7,8 @@
 //!                                                       416 ─▶ complete, or nonsense: anew
 //! ```
 //!
-//! So an attempt after a connection was cut goes on where that one ended, in this run and, with
-//! `--resume`, in the next. Bytes of different versions never meet in one file.
+//! So an attempt after a connection was cut goes on where that one ended, in this run and in the
+//! next. Bytes of different versions never meet in one file.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read};
@@ -73,6 +73,7 @@ pub(super) enum Outcome {
     Saved {
         path: PathBuf,
         bytes: u64,
+        earlier: Earlier,
     },
     /// The file was there before.
     There {
@@ -84,6 +85,15 @@ pub(super) enum Outcome {
         text: String,
         kept: Option<PathBuf>,
     },
+}
+
+/// What has become of the bytes that an earlier run had left of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Earlier {
+    None,
+    Kept(u64),
+    /// They were of a version that the server does not have any more.
+    Dropped(u64),
 }
 
 /// What all downloads of a run share.
@@ -121,7 +131,8 @@ impl Downloader {
         let may_exist = self.records.may_have_part(item.key);
         let part = Part::new(unfinished, item.key, may_exist, self.left.clone());
         let part = Sink::Part(part);
-        if self.manner.resume
+        // Another name is not to be expected.
+        if (self.manner.resume || item.is_name_settled)
             && self.records.may_have(&item.name)
             && let Some(found) = self.look_at(&path, item)
         {
@@ -195,6 +206,7 @@ struct Download<'a> {
     modified: Option<SystemTime>,
     /// Bytes that came in this run.
     bytes: u64,
+    earlier: Earlier,
 }
 
 impl<'a> Download<'a> {
@@ -207,7 +219,8 @@ impl<'a> Download<'a> {
     ) -> Download<'a> {
         let bar = of.progress.begin(&item.name);
         let checking = item.sha256.map(Checking::new);
-        Download { of, item, url, part, bar, path, checking, modified: None, bytes: 0 }
+        let (modified, bytes, earlier) = (None, 0, Earlier::None);
+        Download { of, item, url, part, bar, path, checking, modified, bytes, earlier }
     }
 
     /// Takes up what an earlier run has left.
@@ -216,13 +229,15 @@ impl<'a> Download<'a> {
         if let (Some(checksum), Some(path)) = (self.item.sha256, self.part.kept()) {
             self.checking = Some(Checking::of_file(checksum, path)?);
         }
+        if self.kept_bytes() > 0 {
+            self.earlier = Earlier::Kept(self.kept_bytes());
+        }
         Ok(())
     }
 
     fn attempts(&mut self) -> Outcome {
-        if self.of.manner.resume
-            && let Err(error) = self.adopt()
-        {
+        // Whatever this run was told: bytes are only taken up where the server has that version.
+        if let Err(error) = self.adopt() {
             return self.fail(Failure::of_disk("cannot go on with what is there", &error), 1);
         }
         let (mut pause, mut attempt, mut best) = (self.of.manner.retry_delay, 0, self.kept_bytes());
@@ -403,6 +418,9 @@ impl<'a> Download<'a> {
         if let Some(checking) = &mut self.checking {
             checking.restart();
         }
+        if let Earlier::Kept(bytes) = self.earlier {
+            self.earlier = Earlier::Dropped(bytes);
+        }
         self.part.restart(version).map_err(unwritable)
     }
 
@@ -416,7 +434,7 @@ impl<'a> Download<'a> {
         }
         let modified = self.modified.filter(|_| self.of.manner.remote_time);
         match self.part.finish(&path, modified, self.of.manner.overwrite) {
-            Ok(()) => Ok(Outcome::Saved { path, bytes: self.bytes }),
+            Ok(()) => Ok(Outcome::Saved { path, bytes: self.bytes, earlier: self.earlier }),
             Err(error) => {
                 // The name has been taken meanwhile, or is one in another spelling.
                 if self.of.target.is_none()

@@ -44,12 +44,13 @@ use overlapped::port::PortChoice;
 use overlapped::time::{Duration, Instant};
 use overlapped::{Builder, Config, JoinError, scope, spawn};
 
+use crate::again;
 use crate::say;
-use crate::shown::Shown;
+use crate::shown::{Shown, several};
 use crate::signals::{self, StopSignals};
 pub(crate) use arguments::Arguments;
 use client::{Client, Field, Limits, Netrc};
-use download::{Downloader, Manner, Outcome};
+use download::{Downloader, Earlier, Manner, Outcome};
 use file::sink::Target;
 use pace::Pace;
 use plan::Plan;
@@ -241,9 +242,19 @@ impl Run {
     /// One line for what is there now. Failures are listed at the end.
     fn tell(&self, place: usize, outcome: &Outcome) {
         match outcome {
-            Outcome::Saved { path, bytes } => {
+            Outcome::Saved { path, bytes, earlier } => {
+                let earlier = match earlier {
+                    Earlier::None => String::new(),
+                    Earlier::Kept(bytes) => {
+                        format!(" (behind {} of an earlier run)", HumanBytes(*bytes))
+                    }
+                    Earlier::Dropped(bytes) => format!(
+                        " (from the first byte: the {} of an earlier run are of another version)",
+                        HumanBytes(*bytes)
+                    ),
+                };
                 self.progress.say(format_args!(
-                    "{:>11}  {}\n",
+                    "{:>11}  {}{earlier}\n",
                     HumanBytes(*bytes).to_string(),
                     Shown::new(path)
                 ));
@@ -273,7 +284,7 @@ impl Run {
         let there = count(|outcome| matches!(outcome, Outcome::There { .. }));
         let mut text = format!("{saved} of {} saved", self.plan.items.len());
         if there > 0 {
-            text += &format!(", {there} were there");
+            text += &format!(", {}", several(there as u64, "was there", "were there"));
         }
         self.tell_result(text + &self.speed(&outcomes) + "\n")?;
         if let Some(text) = self.comparison() {
@@ -284,7 +295,8 @@ impl Run {
             if let Outcome::Failed { text, kept } = outcome {
                 failures += &format!("failed: {}: {text}\n", self.plan.items[*place].shown);
                 if let Some(part) = kept {
-                    failures += &format!("        --resume goes on with {}\n", Shown::new(part));
+                    failures +=
+                        &format!("        the next run goes on with {}\n", Shown::new(part));
                 }
             }
         }
@@ -347,37 +359,35 @@ impl Run {
         }
         let unfinished = match self.left.get() {
             0 => "nothing is left unfinished".to_owned(),
-            1 => "1 unfinished file is kept as *.part".to_owned(),
-            left => format!("{left} unfinished files are kept as *.part"),
+            left => {
+                several(left as u64, "unfinished file is", "unfinished files are")
+                    + " kept as *.part"
+            }
         };
         let command = if self.plan.from_stdin {
             "the same command, the same list, and --resume".to_owned()
         } else {
-            command_to_go_on()
+            command_to_go_on(self.manner.resume)
         };
         format!("stopped by {signal}; {unfinished}. To go on:\n  {command}\n")
     }
 }
 
 /// This command with `--resume`, and without what others are not to read.
-fn command_to_go_on() -> String {
-    let (mut command, mut has_secrets) = ("overlapped".to_owned(), false);
-    let mut is_field = false;
-    for argument in std::env::args_os().skip(1) {
-        let argument = argument.to_string_lossy();
-        if argument == "--resume" {
-            continue;
-        }
+fn command_to_go_on(resumes: bool) -> String {
+    let (mut is_field, mut has_secrets) = (false, false);
+    let shown = |argument: &str| {
         let masked = match is_field {
-            true => Some(field_name(&argument)),
-            false => masked(&argument),
+            true => Some(field_name(argument)),
+            false => masked(argument),
         };
-        is_field = matches!(&*argument, "-H" | "--header");
+        is_field = matches!(argument, "-H" | "--header");
         has_secrets |= masked.is_some();
-        command += " ";
-        command += &quoted(&masked.unwrap_or_else(|| argument.into_owned()));
-    }
-    command += " --resume";
+        masked
+    };
+    let flag = (!resumes).then_some("--resume");
+    let command = again::command(std::env::args_os(), "get", flag, shown);
+    let mut command = command.unwrap_or_else(|| "the same command, and --resume".to_owned());
     if has_secrets {
         command += "\n  with the passwords and tokens put back";
     }
@@ -399,29 +409,7 @@ fn field_name(field: &str) -> String {
     format!("{}: VALUE", field.split(':').next().unwrap_or_default())
 }
 
-/// As a shell takes it.
-fn quoted(argument: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
-    if !argument.is_empty() && argument.chars().all(is_plain) {
-        return argument.to_owned();
-    }
-    format!("'{}'", argument.replace('\'', "'\\''"))
-}
-
 /// To standard error, which may be closed.
 fn complain(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arguments_are_quoted_for_the_shell() {
-        assert_eq!(quoted("http://host/a?b=c&d"), "'http://host/a?b=c&d'");
-        assert_eq!(quoted("it's"), "'it'\\''s'");
-        assert_eq!(quoted("http://host/a.iso"), "http://host/a.iso");
-        assert_eq!(quoted(""), "''");
-    }
 }

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, bail, ensure};
 use overlapped::fs;
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::Arguments;
 use super::client::url::{self, Url};
@@ -45,7 +46,7 @@ impl Plan {
         }
         let (folder, file) = match &target {
             Some(target) => (PathBuf::new(), Some(Shown::new(target.path()).to_string())),
-            None => place(arguments.output.as_deref(), urls.len())?,
+            None => place(arguments, urls.len())?,
         };
         // Without either, a file that exists is a failure, whatever it was saved from.
         let records = match target.is_none() && (arguments.resume || arguments.overwrite) {
@@ -62,6 +63,9 @@ impl Plan {
             item.sha256 = Some(sha256);
         }
         let names = settle_names(&mut items, file.as_deref(), &records, arguments.overwrite);
+        if target.is_none() {
+            check_folder(&folder, &items, arguments)?;
+        }
         Ok(Plan { items, folder, target, names, records: Rc::new(records), from_stdin })
     }
 
@@ -72,11 +76,39 @@ impl Plan {
 }
 
 /// One line of a list, as it is written: a URL and what else is said of it, in columns.
-#[derive(Debug, Default, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Default, Clone)]
 struct Entry {
     url: Vec<u8>,
     name: Option<Vec<u8>>,
     sha256: Option<Vec<u8>>,
+    /// Its number in the list; `None`: it is an argument.
+    line: Option<usize>,
+}
+
+impl Entry {
+    /// Says why a line with more than one URL cannot be asked for.
+    fn check(&self) -> Result<(), String> {
+        let is_url = |text: &[u8]| {
+            [&b"http://"[..], b"https://"].iter().any(|scheme| {
+                text.get(..scheme.len()).is_some_and(|text| text.eq_ignore_ascii_case(scheme))
+            })
+        };
+        let words = self.url.split(u8::is_ascii_whitespace).skip(1);
+        if !words.chain(self.name.as_deref()).any(is_url) {
+            return Ok(());
+        }
+        Err(match self.line {
+            Some(line) => {
+                format!("line {line} of the list has more than one URL: write each on its own line")
+            }
+            None => "this is more than one URL: give each as an argument of its own".to_owned(),
+        })
+    }
+
+    /// The place of what is said of the URL.
+    fn place(&self) -> String {
+        self.line.map_or_else(String::new, |line| format!(" in line {line} of the list"))
+    }
 }
 
 /// Every entry once, and whether some came from standard input.
@@ -105,7 +137,9 @@ fn list(arguments: &Arguments) -> anyhow::Result<(Vec<Entry>, bool)> {
         }
     }
     let mut seen = HashSet::new();
-    urls.retain(|url| seen.insert(url.clone()));
+    urls.retain(|Entry { url, name, sha256, .. }| {
+        seen.insert((url.clone(), name.clone(), sha256.clone()))
+    });
     Ok((urls, from_stdin))
 }
 
@@ -113,7 +147,8 @@ fn list(arguments: &Arguments) -> anyhow::Result<(Vec<Entry>, bool)> {
 fn lines(text: &[u8]) -> impl Iterator<Item = Entry> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    lines.filter(|line| !line.is_empty() && !line.starts_with(b"#")).map(entry)
+    let lines = lines.zip(1..).filter(|(line, _)| !line.is_empty() && !line.starts_with(b"#"));
+    lines.map(|(line, number)| Entry { line: Some(number), ..entry(line) })
 }
 
 /// `URL<Tab>NAME<Tab>SHA256`; either column may be empty, or missing.
@@ -121,7 +156,7 @@ fn entry(line: &[u8]) -> Entry {
     let mut columns = line.splitn(3, |byte| *byte == b'\t').map(<[u8]>::trim_ascii);
     let url = columns.next().unwrap_or_default().to_vec();
     let mut next = || columns.next().filter(|text| !text.is_empty()).map(<[u8]>::to_vec);
-    Entry { url, name: next(), sha256: next() }
+    Entry { url, name: next(), sha256: next(), line: None }
 }
 
 fn check_target(target: &Target, urls: usize, arguments: &Arguments) -> anyhow::Result<()> {
@@ -138,16 +173,49 @@ fn check_target(target: &Target, urls: usize, arguments: &Arguments) -> anyhow::
     Ok(())
 }
 
-/// The folder to save in, and the name of the file if the user gives it.
-fn place(output: Option<&Path>, urls: usize) -> anyhow::Result<(PathBuf, Option<String>)> {
-    let Some(path) = output else { return Ok((PathBuf::new(), None)) };
+/// Says what would fail only when the first bytes have come.
+fn check_folder(folder: &Path, items: &[Item], arguments: &Arguments) -> anyhow::Result<()> {
+    let there = |item: &&Item| fs::symlink_metadata(folder.join(&item.name)).is_ok();
+    let mut wanted = items.iter().filter(|item| item.url.is_ok());
+    if arguments.compare && !arguments.overwrite {
+        // Everything would have been downloaded once before that is noticed.
+        if let Some(item) = wanted.clone().find(there) {
+            let path = folder.join(&item.name);
+            bail!("{} exists; --overwrite replaces it, --output saves elsewhere", Shown::new(&path))
+        }
+    }
+    if arguments.overwrite || wanted.any(|item| !there(&item)) {
+        let path = if folder == Path::new("") { Path::new(".") } else { folder };
+        let access = Access::WRITE_OK | Access::EXEC_OK;
+        accessat(CWD, path, access, AtFlags::EACCESS).map_err(io::Error::from).with_context(
+            || format!("cannot write to the folder {}; --output saves elsewhere", Shown::new(path)),
+        )?;
+    }
+    Ok(())
+}
+
+/// The folder to save in, and the name of the file if the user gives it. Where that name is a link
+/// to a file, what replaces it goes where the link leads, as with curl and wget.
+fn place(arguments: &Arguments, urls: usize) -> anyhow::Result<(PathBuf, Option<String>)> {
+    let Some(path) = arguments.output.as_deref() else { return Ok((PathBuf::new(), None)) };
+    let is_link = fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
+    let end = match urls == 1 && is_link && (arguments.overwrite || arguments.resume) {
+        true => fs::canonicalize(path).ok().filter(|end| end.is_file()),
+        false => None,
+    };
+    let path = end.as_deref().unwrap_or(path);
     let shown = Shown::new(path);
     if path.is_dir() {
         return Ok((path.to_owned(), None));
     }
     if urls > 1 || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        ensure!(
+            fs::metadata(path).is_err(),
+            "--output {shown} is a file; {} a folder",
+            if urls > 1 { format!("{urls} URLs need") } else { "a slash at the end means".into() }
+        );
         fs::create_dir_all(path)
-            .with_context(|| format!("cannot make the folder {shown} to save {urls} URLs in"))?;
+            .with_context(|| format!("cannot make the folder {shown} to save into"))?;
         return Ok((path.to_owned(), None));
     }
     let name = path.file_name().and_then(|name| name.to_str());
@@ -162,7 +230,8 @@ fn place(output: Option<&Path>, urls: usize) -> anyhow::Result<(PathBuf, Option<
 }
 
 fn item(entry: &Entry) -> Item {
-    let (mut url, shown) = (Url::parse(&entry.url), url::shown(&entry.url));
+    let shown = url::shown(&entry.url);
+    let mut url = entry.check().and_then(|()| Url::parse(&entry.url));
     let from_url = match &url {
         Ok(url) => name::from_url(&url.uri),
         Err(_) => "index.html".to_owned(),
@@ -173,12 +242,12 @@ fn item(entry: &Entry) -> Item {
     let is_plain = |name: &String| {
         name::clean(name).as_ref() == Some(name) && entry.name.as_deref() == Some(name.as_bytes())
     };
-    if !given.as_ref().is_none_or(is_plain) {
-        url = Err("its name in the list is not a plain file name".to_owned());
+    if !given.as_ref().is_none_or(is_plain) && url.is_ok() {
+        url = Err(format!("its name{} is not a plain file name", entry.place()));
     }
     let sha256 = entry.sha256.as_deref().map(|digits| String::from_utf8_lossy(digits).parse());
     let sha256 = sha256.transpose().unwrap_or_else(|error| {
-        url = Err(format!("its checksum in the list is malformed: {error}"));
+        url = Err(format!("its checksum{} is malformed: {error}", entry.place()));
         None
     });
     let is_name_settled = given.is_some();
@@ -236,7 +305,7 @@ mod tests {
         let urls: Vec<_> = lines(text).map(|entry| entry.url).collect();
         assert_eq!(urls, [&b"http://a"[..], b"http://b/\xe9"]);
         let columns = |line| {
-            let Entry { url, name, sha256 } = entry(line);
+            let Entry { url, name, sha256, .. } = entry(line);
             [Some(url), name, sha256]
                 .map(|column| column.map(|text| text.escape_ascii().to_string()))
         };

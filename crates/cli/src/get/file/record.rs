@@ -6,7 +6,8 @@
 //! ```text
 //! user.overlapped.source    KEY LENGTH     of each file
 //! .overlapped-get           KEY LENGTH NAME, a line per file: where the file system has no
-//!                           attributes; the last line about a name counts
+//!                           attributes; the last line about a name counts, and from time to time
+//!                           the others go, and those about files that are gone
 //! ```
 //!
 //! KEY is a digest of the URL, because a URL may contain what others are not to read. LENGTH is the
@@ -16,6 +17,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use overlapped::fs::{self, File, OpenOptions};
@@ -28,6 +30,12 @@ use super::name::{NOTE, UNFINISHED};
 
 const ATTRIBUTE: &str = "user.overlapped.source";
 const JOURNAL: &str = ".overlapped-get";
+/// The name of a journal that is being written anew.
+const JOURNAL_ANEW: &str = ".overlapped-get.new";
+/// Bytes of a journal that is not worth being written anew.
+const JOURNAL_MIN: u64 = 64 << 10;
+/// Lines at the end of a journal that stay whether their files are there or not.
+const LINES_YOUNG: usize = 100;
 /// Bytes of a record that is ours.
 const RECORD_MAX: usize = 256;
 /// Bytes that a name in the journal cannot have.
@@ -89,10 +97,7 @@ impl Record {
         }
         let name = name.as_os_str().as_encoded_bytes();
         let line = format!("{self} {}\n", percent_encode(name, TO_ENCODE));
-        let mut journal =
-            OpenOptions::new().append(true).create(true).open(folder.join(JOURNAL))?;
-        // One write, so that lines of several processes do not mix.
-        journal.write_all(line.as_bytes())
+        append(folder, &line)
     }
 
     /// Writes the record as an attribute of the file. `false`: the file can have none.
@@ -200,6 +205,57 @@ fn attribute(path: &Path) -> Option<Record> {
     Record::parse(std::str::from_utf8(&buffer[..length]).ok()?)
 }
 
+/// Adds a line to the journal of a folder. Whenever that has become twice as long, it is written
+/// anew: so it has at most twice the bytes that its files need, and few writes read it.
+fn append(folder: &Path, line: &str) -> io::Result<()> {
+    let path = folder.join(JOURNAL);
+    loop {
+        let mut journal = OpenOptions::new().append(true).create(true).open(&path)?;
+        // Where there are no locks, nobody writes it anew.
+        let is_locked = journal.lock().is_ok();
+        let ours = journal.metadata()?;
+        if is_locked && fs::metadata(&path).map_or(true, |now| now.ino() != ours.ino()) {
+            // Written anew while this waited.
+            continue;
+        }
+        // One write, so that lines of several processes do not mix.
+        journal.write_all(line.as_bytes())?;
+        let length = ours.len() + line.len() as u64;
+        if is_locked && length.ilog2() > ours.len().max(JOURNAL_MIN - 1).ilog2() {
+            compact(folder, &path)?;
+        }
+        return Ok(());
+    }
+}
+
+/// Writes a journal without what counts no more; whoever has it locked calls this.
+fn compact(folder: &Path, path: &Path) -> io::Result<()> {
+    let text = fs::read(path)?;
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    let mut kept = Vec::new();
+    let mut seen = HashSet::new();
+    for (age, line) in lines.iter().rev().enumerate() {
+        let Some((name, _)) = record_in(line) else { continue };
+        // The files of young lines may be about to get their names.
+        let counts = age < LINES_YOUNG || fs::symlink_metadata(folder.join(&name)).is_ok();
+        if seen.insert(name) && counts {
+            kept.push(*line);
+        }
+    }
+    kept.reverse();
+    let anew = folder.join(JOURNAL_ANEW);
+    fs::write(&anew, kept.join("\n") + "\n")?;
+    fs::rename(&anew, path)
+}
+
+fn record_in(line: &str) -> Option<(String, Record)> {
+    let (key, rest) = line.split_once(' ')?;
+    let (length, name) = rest.split_once(' ')?;
+    let name = percent_decode_str(name).decode_utf8().ok()?.into_owned();
+    Some((name, Record::parse(&format!("{key} {length}"))?))
+}
+
 fn journal(folder: &Path) -> io::Result<HashMap<String, Record>> {
     let text = match fs::read(folder.join(JOURNAL)) {
         Ok(text) => text,
@@ -207,13 +263,7 @@ fn journal(folder: &Path) -> io::Result<HashMap<String, Record>> {
         Err(error) => return Err(error),
     };
     let text = String::from_utf8_lossy(&text);
-    let record = |line: &str| {
-        let (key, rest) = line.split_once(' ')?;
-        let (length, name) = rest.split_once(' ')?;
-        let name = percent_decode_str(name).decode_utf8().ok()?.into_owned();
-        Some((name, Record::parse(&format!("{key} {length}"))?))
-    };
-    Ok(text.lines().filter_map(record).collect())
+    Ok(text.lines().filter_map(record_in).collect())
 }
 
 #[cfg(test)]
@@ -230,6 +280,57 @@ mod tests {
         assert_eq!(found["a b.txt"], Record { key, length: 7 }, "the last line counts");
         assert_eq!(found["100%"].length, 6);
         assert_eq!(found.len(), 3);
+    }
+
+    #[test]
+    fn a_journal_does_not_grow_without_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let key = Key::of("http://host/a");
+        let append = |name: &str, length: u64| {
+            append(folder.path(), &format!("{key} {length} {name}\n")).unwrap();
+        };
+        let long = "n".repeat(200);
+        fs::write(path("stays"), "").unwrap();
+        append("stays", 1);
+        for i in 0..700 {
+            append("again", i);
+            append(&format!("gone-{i}-{long}"), i);
+            let length = fs::metadata(path(JOURNAL)).unwrap().len();
+            assert!(length < JOURNAL_MIN, "{length} bytes after {i}");
+        }
+        let found = journal(folder.path()).unwrap();
+        assert_eq!(found["stays"].length, 1);
+        assert_eq!(found["again"].length, 699);
+        assert_eq!(found[&format!("gone-699-{long}")].length, 699);
+        assert!(!path(JOURNAL_ANEW).exists());
+        // Where all files are there, all lines stay.
+        let name = |i: u64| format!("file-{i}-{long}");
+        for i in 0..700 {
+            fs::write(path(&name(i)), "").unwrap();
+            append(&name(i), i);
+        }
+        let found = journal(folder.path()).unwrap();
+        assert!((0..700).all(|i| found[&name(i)].length == i));
+    }
+
+    #[test]
+    fn lines_of_several_threads_all_arrive() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = Key::of("http://host/a");
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let folder = folder.path();
+                scope.spawn(move || {
+                    for i in 0..200 {
+                        let name = format!("{thread}-{i}-{}", "n".repeat(200));
+                        fs::write(folder.join(&name), "").unwrap();
+                        append(folder, &format!("{key} {i} {name}\n")).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(journal(folder.path()).unwrap().len(), 800);
     }
 
     #[test]

@@ -56,7 +56,7 @@ fn a_list_gives_names_and_checksums_to_its_urls() {
             "/escaped: its name in line 5 of the list is not a plain file name",
             "/again: the list gives given name.txt to another URL, too",
             "/named: the list has this URL already, with another name or checksum",
-            "/broken: its checksum in line 8 of the list is malformed: a SHA-256 has 64 hexadecimal digits",
+            "/broken: its checksum in line 8 of the list is malformed: a SHA-256 has 64 hexa",
             "/wrong: its SHA-256 is ",
         ]) {
             assert!(line.contains(said), "{line}");

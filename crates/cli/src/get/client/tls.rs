@@ -83,9 +83,7 @@ impl Tls {
         sock.set_timeout(details.timeout);
         conn.complete_io(&mut sock).map_err(|error| match error.kind() {
             ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
-                let text = "the server ends the connection during the TLS handshake; if it speaks plain \
-                            HTTP on this port, write http:// instead of https://";
-                io::Error::new(ErrorKind::ConnectionAborted, text)
+                io::Error::new(ErrorKind::ConnectionAborted, ENDED)
             }
             _ => error,
         })?;
@@ -94,6 +92,9 @@ impl Tls {
         Ok(Box::new(TlsStream { buffers, stream: StreamOwned { conn, sock } }))
     }
 }
+
+const ENDED: &str = "the server ends the connection during the TLS handshake; if it speaks plain \
+                     HTTP on this port, write http:// instead of https://";
 
 struct TlsStream {
     buffers: LazyBuffers,

@@ -290,3 +290,155 @@ fn a_script_with_a_status_alone_is_answered() {
     client.read_to_string(&mut got).unwrap();
     assert!(got.starts_with("HTTP/1.1 404 "), "{got}");
 }
+
+#[test]
+fn a_script_gets_a_body_that_was_sent_after_100_continue_and_one_that_is_too_large_is_never_sent() {
+    on_each_port(|port| {
+        let folder = folder(&[("count", &format!("{PLAIN}wc -c\n"))]);
+        let server = serve(port, folder.path(), &["--max-body", "100000"]);
+        let mut client = server.connect();
+        let head = |length: usize| {
+            format!(
+                "POST /cgi-bin/count HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\
+                 Expect: 100-continue\r\n\r\n"
+            )
+        };
+        client.write_all(head(99_999).as_bytes()).unwrap();
+        let mut invited = [0; 25];
+        client.read_exact(&mut invited).unwrap();
+        assert_eq!(&invited, b"HTTP/1.1 100 Continue\r\n\r\n");
+        client.write_all(&vec![b'x'; 99_999]).unwrap();
+        let mut got = Vec::new();
+        while !got.ends_with(b"99999\n\r\n0\r\n\r\n") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).unwrap();
+            got.push(byte[0]);
+        }
+        assert!(got.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&got));
+        // On the same connection.
+        client.write_all(head(100_001).as_bytes()).unwrap();
+        let mut got = String::new();
+        client.read_to_string(&mut got).unwrap();
+        assert!(got.starts_with("HTTP/1.1 413 ") && !got.contains(" 100 "), "{got}");
+    });
+}
+
+#[test]
+fn a_script_that_has_answered_and_works_on_keeps_its_place_until_its_time_is_over() {
+    let works_on =
+        "exec >&- 2>&-; touch began; while ! [ -e go ]; do sleep 0.02; done; touch done\n";
+    let folder = folder(&[
+        ("long", &format!("{PLAIN}echo answered\n{works_on}")),
+        (
+            "stuck",
+            &format!("{PLAIN}echo answered\nexec >&- 2>&-; touch stuck-began; exec sleep 1000\n"),
+        ),
+        ("quick", &format!("{PLAIN}echo quick\n")),
+    ]);
+    let scripts = folder.path().join("scripts");
+    let ask = |server: &Server, path: &str| {
+        let mut client = server.connect();
+        write!(client, "GET /cgi-bin/{path} HTTP/1.0\r\n\r\n").unwrap();
+        let mut got = String::new();
+        client.read_to_string(&mut got).unwrap();
+        got
+    };
+    let one = ["--cgi-scripts", "1", "--cgi-queue", "0"];
+    let server = serve("auto", folder.path(), &[&one[..], &["--cgi-timeout", "10m"]].concat());
+    assert!(ask(&server, "long").ends_with("\r\n\r\nanswered\n"));
+    wait_until("it works on", || scripts.join("began").exists());
+    assert!(ask(&server, "quick").starts_with("HTTP/1.1 503 "), "it still counts");
+    fs::write(scripts.join("go"), "").unwrap();
+    wait_until("its place is free", || ask(&server, "quick").ends_with("quick\n"));
+    assert!(scripts.join("done").exists(), "it has come to its end");
+    drop(server);
+    let server = serve("auto", folder.path(), &[&one[..], &["--cgi-timeout", "2s"]].concat());
+    assert!(ask(&server, "stuck").ends_with("\r\n\r\nanswered\n"));
+    wait_until("it works on", || scripts.join("stuck-began").exists());
+    wait_until("it is killed", || ask(&server, "quick").ends_with("quick\n"));
+    server.wait_for_stderr(|said| said.contains("--cgi-timeout") && said.contains("stuck"));
+}
+
+#[test]
+fn a_limit_that_a_script_has_met_is_named_by_its_flag() {
+    let folder = folder(&[
+        ("slow", "#!/bin/sh\nsleep 1000\n"),
+        ("endless", &format!("{PLAIN}exec cat /dev/zero\n")),
+        ("long", &format!("{PLAIN}echo begun; exec sleep 1000\n")),
+    ]);
+    let limits = ["--cgi-header-timeout", "1s", "--cgi-max-output", "1MiB", "--cgi-timeout", "3s"];
+    let more = ["--cgi-scripts", "1", "--cgi-queue", "0"];
+    let server = serve("auto", folder.path(), &[&limits[..], &more].concat());
+    for (path, flag) in [
+        ("slow", "--cgi-header-timeout"),
+        ("endless", "--cgi-max-output"),
+        ("long", "--cgi-timeout"),
+    ] {
+        let mut client = server.connect();
+        write!(client, "GET /cgi-bin/{path} HTTP/1.0\r\n\r\n").unwrap();
+        if path == "long" {
+            wait_until("it runs", || {
+                let mut other = server.connect();
+                write!(other, "GET /cgi-bin/slow HTTP/1.0\r\n\r\n").unwrap();
+                let mut status = [0; 12];
+                other.read_exact(&mut status).unwrap();
+                &status == b"HTTP/1.1 503"
+            });
+            server.wait_for_stderr(|said| said.contains("--cgi-scripts"));
+        }
+        let _ = client.read_to_end(&mut Vec::new());
+        server.wait_for_stderr(|said| said.contains(flag));
+    }
+}
+
+#[test]
+fn scripts_find_descriptors_where_idle_connections_have_them() {
+    on_each_port(|port| {
+        let folder = folder(&[("count", &format!("{PLAIN}wc -c\n"))]);
+        let (site, scripts) = (folder.path().join("site"), folder.path().join("scripts"));
+        fs::write(site.join("a"), "hello").unwrap();
+        let arguments = [
+            "http",
+            site.to_str().unwrap(),
+            "--cgi",
+            scripts.to_str().unwrap(),
+            "--listen",
+            "127.0.0.1:0",
+            "--idle-timeout",
+            "10m",
+            "--cgi-scripts",
+            "1",
+        ];
+        let server = Server::start_with_descriptors(port, 64, &arguments);
+        // As many as fit, all of them between two requests; the last ones have what is left.
+        let mut idle = Vec::new();
+        while server.descriptors() < 64 {
+            let mut client = server.connect();
+            client.write_all(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            let mut got = Vec::new();
+            while !got.ends_with(b"hello") {
+                let mut byte = [0];
+                client.read_exact(&mut byte).unwrap();
+                got.push(byte[0]);
+            }
+            idle.push(client);
+        }
+        let last = idle.last_mut().unwrap();
+        for _ in 0..3 {
+            let body = vec![b'x'; 200_000];
+            last.write_all(
+                b"POST /cgi-bin/count HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n",
+            )
+            .unwrap();
+            last.write_all(&body).unwrap();
+            let mut got = String::new();
+            while !got.ends_with("0\r\n\r\n") && !got.ends_with(".\n") {
+                let mut byte = [0];
+                last.read_exact(&mut byte).unwrap();
+                got.push(byte[0].into());
+            }
+            assert!(got.starts_with("HTTP/1.1 200 ") && got.contains("200000\n"), "{got}");
+        }
+        server.stop(Signal::TERM);
+    });
+}

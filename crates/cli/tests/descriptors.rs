@@ -83,6 +83,47 @@ fn idle_connections_are_closed_for_clients_that_ask_and_for_their_files() {
 }
 
 #[test]
+fn connections_that_say_nothing_are_closed_for_those_who_ask() {
+    on_each_port(|port| {
+        let folder = tempfile::tempdir().unwrap();
+        let watch = folder.path().join("watch");
+        std::fs::write(folder.path().join("a"), "hello").unwrap();
+        let server = start(port, folder.path(), &watch);
+        let silent: Vec<_> = (0..CLIENTS).map(|_| connect(&server)).collect();
+        for _ in 0..10 {
+            let status = get(&mut connect(&server), "/a", b"hello");
+            assert_eq!(status.unwrap(), "200", "beside {CLIENTS} silent connections");
+        }
+        drop(silent);
+        let stopped = server.stop(Signal::TERM);
+        assert!(stopped.count("idleness") >= (CLIENTS - LIMIT) as u64, "{stopped:?}");
+    });
+}
+
+#[test]
+fn a_client_in_its_handshake_is_not_closed_for_others() {
+    on_each_port(|port| {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a"), "hello").unwrap();
+        let site = folder.path().to_str().unwrap();
+        let arguments = ["http", site, "--listen", "127.0.0.1:0", "--proxy-protocol"];
+        let arguments = [&arguments[..], &["--head-timeout", "10m"]].concat();
+        let server = Server::start_with_descriptors(port, LIMIT, &arguments);
+        let mut begun = connect(&server);
+        begun.write_all(b"PROXY TCP4 192.0.2.1 192.0").unwrap();
+        std::thread::sleep(Duration::from_millis(500));
+        let silent: Vec<_> = (0..CLIENTS).map(|_| connect(&server)).collect();
+        let mut other = connect(&server);
+        other.write_all(b"PROXY TCP4 192.0.2.2 192.0.2.9 1 2\r\n").unwrap();
+        assert_eq!(get(&mut other, "/a", b"hello").unwrap(), "200");
+        begun.write_all(b".2.9 1 2\r\n").unwrap();
+        assert_eq!(get(&mut begun, "/a", b"hello").unwrap(), "200", "what was begun goes on");
+        drop(silent);
+        server.stop(Signal::TERM);
+    });
+}
+
+#[test]
 fn health_is_told_although_requests_in_work_have_all_descriptors() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();

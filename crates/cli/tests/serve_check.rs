@@ -195,12 +195,160 @@ fn scripts_that_would_be_sent_as_files_are_refused() {
 }
 
 #[test]
+fn what_is_hidden_is_sent_to_nobody_so_scripts_and_passwords_may_be_there() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["site/.cgi/deep", "site/a/.cgi", "site/.well-known/cgi"] {
+        fs::create_dir_all(folder.path().join(name)).unwrap();
+    }
+    let users = "alice:$2y$04$HYgepmxyB1jUFd8UadZTyuyiJWpTgAtgcL2n4cPeBbabrllo6GJ1C\n";
+    for name in ["site/.htpasswd", "site/htpasswd", "site/.cgi/htpasswd"] {
+        fs::write(folder.path().join(name), users).unwrap();
+    }
+    let described = |rest: &str| {
+        format!(
+            "[[server]]\nprotocol = 'http'\nlisten = ['127.0.0.1:0']\n[server.http]\n\
+             folder = 'site'\n{rest}\n"
+        )
+    };
+    for rest in [
+        "cgi = 'site/.cgi'",
+        "cgi = 'site/.cgi/deep'",
+        "cgi = 'site/a/.cgi'",
+        "auth = 'site/.htpasswd'",
+    ] {
+        let (code, _, complaint) = check_in(folder.path(), &described(rest));
+        assert_eq!(code, Some(0), "{rest}: {complaint}");
+    }
+    for (rest, says) in [
+        ("hidden = true\ncgi = 'site/.cgi'", "as files"),
+        ("cgi = 'site/.well-known/cgi'", "as files"),
+        ("auth = 'site/htpasswd'", "would be served"),
+        ("hidden = true\nauth = 'site/.htpasswd'", "would be served"),
+        ("cgi = 'site/.cgi'\nauth = 'site/.cgi/htpasswd'", "htpasswd"),
+    ] {
+        refused_in(folder.path(), &described(rest), &[says]);
+    }
+}
+
+#[test]
 fn every_fault_is_said_at_once() {
     refused(
         "access-log = 'no/log'\n[[server]]\nprotocol = 'http'\nlisten = ['127.0.0.1:0']\n\
          http.folder = 'none'\n[[server]]\nprotocol = 'echo'\nlisten = ['nowhere']\n",
         &["line 1, column 14", "line 5, column 15", "line 8, column 11"],
     );
+}
+
+#[test]
+fn every_fault_of_one_site_is_said_at_once() {
+    refused(
+        "[[server]]\nprotocol = 'http'\nlisten = ['127.0.0.1:0']\nsocket-mode = '660'\n\
+         tls = [{ cert = 'no.pem', key = 'no.key' }]\n[server.http]\nfolder = 'none'\n\
+         cgi = 'no-scripts'\nauth = 'no-users'\nheader = ['X-A: b', 'no field']\n\
+         cors = ['nowhere']\nredirect = ['/a', '/b=c']\ntrust-forwarded = ['x']\n\
+         host = ['a.example=nowhere']\ncache-control = \"a\\nb\"\nnot-found = '404'\n",
+        &[
+            "line 4, column 15",
+            "line 5, column 8",
+            "line 7, column 10",
+            "line 8, column 7",
+            "line 9, column 8",
+            "line 10, column 21",
+            "line 11, column 9",
+            "line 12, column 13",
+            "line 12, column 19",
+            "line 13, column 20",
+            "line 14, column 9",
+            "line 15, column 17",
+            "line 16, column 13",
+        ],
+    );
+}
+
+#[test]
+fn a_page_of_ones_own_that_is_missing_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["site/app", "other"] {
+        fs::create_dir_all(folder.path().join(name)).unwrap();
+    }
+    for name in ["site/404.html", "site/app/index.html", "other/404.html"] {
+        fs::write(folder.path().join(name), name).unwrap();
+    }
+    let described = |rest: &str| {
+        format!(
+            "[[server]]\nprotocol = 'http'\nlisten = ['127.0.0.1:0']\n[server.http]\n\
+             folder = 'site'\n{rest}\n"
+        )
+    };
+    for (rest, says) in [
+        ("not-found = '/none.html'", ["line 6, column 13", "/none.html"]),
+        ("fallback = '/index.html'", ["line 6, column 12", "/index.html"]),
+        ("fallback = '/app'", ["line 6, column 12", "/app/"]),
+        ("not-found = '/.404.html'", ["line 6, column 13", "/.404.html"]),
+    ] {
+        refused_in(folder.path(), &described(rest), &says);
+    }
+    for rest in [
+        "not-found = '/404.html'",
+        "not-found = '/404'\nclean-urls = true",
+        "fallback = '/app/'",
+        "not-found = '/404.html'\nhost = ['a.example=other']",
+    ] {
+        let (code, _, complaint) = check_in(folder.path(), &described(rest));
+        assert_eq!(code, Some(0), "{rest}: {complaint}");
+    }
+    // Another folder may do without.
+    let rest = "fallback = '/app/'\nhost = ['a.example=other']";
+    let (code, said, complaint) = check_in(folder.path(), &described(rest));
+    assert_eq!(code, Some(0), "{complaint}");
+    assert!(said.contains("/app/") && said.contains("other"), "{said}");
+}
+
+#[test]
+fn redirects_that_lead_to_each_other_are_found() {
+    let described = |redirects: &str| {
+        format!(
+            "[[server]]\nprotocol = 'http'\nlisten = ['127.0.0.1:0']\n[server.http]\n\
+             folder = '.'\nredirect = [{redirects}]\n"
+        )
+    };
+    for redirects in [
+        "'/a=/b', '/b=/a'",
+        "'/a=/b', '/b=/c', '/c=/a?x=1'",
+        "'/a/*=/b/', '/b/*=/a/'",
+        "'/old/*=/new/', '/new/page=/old/page'",
+        "'/x=/y', '/*=/x'",
+    ] {
+        refused(&described(redirects), &["line 6, column", "for ever"]);
+    }
+    for redirects in
+        ["'/a=/b', '/b=/c'", "'/a/*=/b/', '/b/x=/c'", "'/a/*=https://example.org/a/', '/b=/a'"]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let (code, _, complaint) = check_in(folder.path(), &described(redirects));
+        assert_eq!(code, Some(0), "{redirects}: {complaint}");
+    }
+}
+
+#[test]
+fn a_bare_name_that_no_pattern_holds_is_noted() {
+    let described = |hosts: &str| {
+        format!(
+            "[[server]]\nprotocol = 'http'\nlisten = ['127.0.0.1:0']\n[server.http]\n\
+             folder = '.'\nhost = [{hosts}]\n"
+        )
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for (hosts, is_noted) in [
+        ("'*.example.org=.'", true),
+        ("'*.example.org=.', 'example.org=.'", false),
+        ("'*.example.org=.', '*.org=.'", false),
+    ] {
+        let (code, said, complaint) = check_in(folder.path(), &described(hosts));
+        assert_eq!(code, Some(0), "{hosts}: {complaint}");
+        let noted = said.contains("\"example.org=DIR\"") && said.contains("line 6, column 9");
+        assert_eq!(noted, is_noted, "{hosts}: {said}");
+    }
 }
 
 #[test]

@@ -236,6 +236,138 @@ fn only_users_with_a_password_come_in_and_the_log_has_their_names() {
     assert!(lines.starts_with("192.0.2.9 - alice ["), "{lines}");
 }
 
+/// Runs a server with passwords and an access log; gives what the log has in the end.
+fn with_users(more: &[&str], test: impl Fn(&Server, &Path)) -> String {
+    let temp = folder();
+    let path = |name: &str| temp.path().join(name).to_str().unwrap().to_owned();
+    let (site, users, log) = (path("site"), path("users"), path("log"));
+    let usual = ["http", &site, "--listen", "127.0.0.1:0", "--auth", &users, "--access-log", &log];
+    let server = Server::serve("auto", &[&usual[..], more].concat());
+    test(&server, temp.path());
+    server.stop(Signal::TERM);
+    fs::read_to_string(&log).unwrap()
+}
+
+#[test]
+fn a_password_that_is_wrong_is_logged_with_the_name_that_was_tried() {
+    let lines = with_users(&[], |server, _| {
+        // mallory:guess, and a name that would be two fields.
+        get(server, "/", &["Authorization: Basic bWFsbG9yeTpndWVzcw=="]);
+        get(server, "/", &["Authorization: Basic YSBiOmM="]);
+        get(server, "/", &[]);
+        server.wait_for_stderr(|said| {
+            said.contains("wrong") && said.contains("mallory") && said.contains("127.0.0.1")
+        });
+    });
+    let users: Vec<&str> = lines.lines().map(|line| line.split(' ').nth(2).unwrap()).collect();
+    assert_eq!(users, ["mallory", "a_b", "-"], "{lines}");
+    assert!(lines.lines().all(|line| line.contains("\" 401 ")), "{lines}");
+}
+
+#[test]
+fn too_many_wrong_passwords_are_said_to_the_client_and_to_the_log() {
+    let lines = with_users(&[], |server, _| {
+        let wrong = "Authorization: Basic bWFsbG9yeTpndWVzcw==";
+        let mut last = String::new();
+        for _ in 0..60 {
+            last = get(server, "/", &[wrong]);
+            if last.contains(" 429 ") {
+                break;
+            }
+        }
+        let (head, body) = last.split_once("\r\n\r\n").unwrap();
+        let wait = head.lines().find_map(|line| line.strip_prefix("Retry-After: ")).unwrap();
+        let says = format!("too many wrong passwords from this address; try again in {wait} s");
+        assert!(head.starts_with("HTTP/1.1 429 ") && body.contains(&says), "{last}");
+        server.wait_for_stderr(|said| {
+            said.contains("too many wrong passwords")
+                && said.contains("127.0.0.1")
+                && said.contains("30")
+        });
+    });
+    assert!(lines.lines().last().unwrap().contains(" - mallory ["), "{lines}");
+}
+
+#[test]
+fn an_authority_of_certificates_needs_no_password_for_its_token_and_for_nothing_else() {
+    let more = ["--list", "--fallback", "/index.html", "--not-found", "/404.html"];
+    with_users(&more, |server, folder| {
+        let well_known = folder.join("site/.well-known");
+        fs::create_dir_all(well_known.join("acme-challenge/folder")).unwrap();
+        fs::write(well_known.join("acme-challenge/to-ken_1"), "the answer").unwrap();
+        fs::write(well_known.join("acme-challenge/index.html"), "an index").unwrap();
+        fs::write(well_known.join("acme-challenge/folder/x"), "deeper").unwrap();
+        fs::write(well_known.join("other"), "a secret").unwrap();
+        let challenge = "/.well-known/acme-challenge";
+        let got = get(server, &format!("{challenge}/to-ken_1"), &[]);
+        assert!(got.starts_with("HTTP/1.1 200 ") && got.ends_with("\r\nthe answer"), "{got}");
+        // One that is missing shows nothing of the site.
+        let got = get(server, &format!("{challenge}/none"), &[]);
+        assert!(got.starts_with("HTTP/1.1 404 "), "{got}");
+        assert!(!got.contains("home") && !got.contains("none of ours"), "{got}");
+        for path in [
+            "",
+            "/",
+            "/index.html",
+            "/folder",
+            "/folder/x",
+            "/../other",
+            "/%2e%2e/other",
+            "/..%2fother",
+            "/to-ken_1/",
+            "/to%2dken_1",
+        ] {
+            let got = get(server, &format!("{challenge}{path}"), &[]);
+            assert!(got.starts_with("HTTP/1.1 401 "), "{path}: {got}");
+        }
+        let got = get(server, "/.well-known/other", &[]);
+        assert!(got.starts_with("HTTP/1.1 401 "), "{got}");
+        let got = ask(server.addr, &format!("POST {challenge}/to-ken_1"), &["Content-Length: 0"]);
+        assert!(got.starts_with("HTTP/1.1 401 "), "{got}");
+    });
+}
+
+/// Sends these bytes, and reads to the end.
+fn send(at: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(at).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.write_all(bytes).unwrap();
+    let mut answer = Vec::new();
+    // An answer that comes early may be followed by a reset.
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8(answer).unwrap()
+}
+
+#[test]
+fn extra_fields_are_in_answers_to_what_was_no_request_too() {
+    let flags = ["--header", "X-A: b", "--header", "Server: of mine", "--head-timeout", "1s"];
+    let keys = "header = ['X-A: b', 'Server: of mine']\nmax-body = 1000\n\
+                [server.limits]\nhead-timeout = '1s'";
+    both(&[&flags[..], &["--max-body", "1000"]].concat(), keys, |server, _| {
+        let long = "x".repeat(200_000);
+        for (request, status) in [
+            ("GET / HTTP/1.1\r\n\r\n".to_owned(), 400),
+            ("nonsense\r\n\r\n".to_owned(), 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX".to_owned(), 408),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999\r\n\r\n".to_owned(), 413),
+            (format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"), 414),
+            ("GET / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n".to_owned(), 417),
+            (format!("GET / HTTP/1.1\r\nHost: a\r\nX: {long}\r\n\r\n"), 431),
+            ("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 501),
+            ("GET / HTTP/1.7\r\nHost: a\r\n\r\n".to_owned(), 505),
+            ("OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".to_owned(), 204),
+            ("GET /none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".to_owned(), 404),
+        ] {
+            let answer = send(server.addr, request.as_bytes());
+            let start: String = request.chars().take(40).collect();
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{start}: {answer}");
+            for field in ["\r\nX-A: b\r\n", "\r\nServer: of mine\r\n"] {
+                assert_eq!(answer.matches(field).count(), 1, "{start}: {answer}");
+            }
+        }
+    });
+}
+
 #[test]
 fn users_that_everybody_could_read_or_of_another_form_are_refused() {
     let temp = folder();

@@ -12,8 +12,9 @@ use anyhow::bail;
 use overlapped_serve::{Address, Listen, Tls};
 use rustix::fs::Access;
 
+use super::faults::Faults;
+use super::file::Source;
 use super::plan::{Ready, Taken, Wanted};
-use super::source::Source;
 use super::values::Process;
 use crate::say;
 
@@ -22,14 +23,15 @@ pub(super) fn check(
     process: &Process,
     source: &Source,
     wanted: Vec<Wanted>,
+    mut faults: Faults,
 ) -> anyhow::Result<ExitCode> {
-    let mut check = Check { source, taken: Taken::default(), said: String::new(), faults: vec![] };
-    for wanted in wanted {
-        match wanted.prepare() {
-            Ok(ready) => check.server(&ready),
-            Err(fault) => check.faults.push(format!("{fault:#}")),
-        }
-    }
+    let ready: Vec<Ready> =
+        wanted.into_iter().filter_map(|wanted| wanted.prepare(&mut faults)).collect();
+    let Faults { mut faults, doubts, notes } = faults;
+    faults.extend(doubts);
+    let said = notes.iter().map(|note| format!("{note}\n")).collect();
+    let mut check = Check { source, taken: Taken::default(), said, faults };
+    ready.iter().for_each(|ready| check.server(ready));
     if let Some(on) = &process.metrics {
         check.address(on, source.place("metrics", None));
     }
@@ -63,7 +65,9 @@ impl Check<'_> {
         }
         for (place, pair) in ready.certificates() {
             let valid = Tls::from_files([pair]).and_then(|tls| tls.check(SystemTime::now()));
-            self.faults.extend(valid.err().map(|error| format!("{place}: {error}")));
+            let fault = valid.err().map(|error| format!("{place}: {error}"));
+            // What cannot be read was said by those who have read it before.
+            self.faults.extend(fault.filter(|fault| !self.faults.contains(fault)));
         }
         self.said += &format!("{} on {}\n", ready.name().text(), addresses.join(", "));
     }

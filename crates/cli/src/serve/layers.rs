@@ -1,70 +1,107 @@
 //! The layers around a site, in the order of `overlapped_serve::web`'s page: the outermost is the
 //! last one that is put around.
 
-use anyhow::{Context, anyhow, bail};
+use std::sync::Arc;
+
+use http::{HeaderMap, StatusCode};
 use overlapped_serve::web::{
-    BasicAuth, Cors, Forwarded, Handler, Headers, Https, Network, Redirects, RequestLimit,
+    BasicAuth, Call, Cors, Forwarded, Handler, Headers, Https, Network, Redirects, RequestLimit,
 };
+use overlapped_wire::http::{Answer, text};
 
+use super::faults::Faults;
+use super::file::Source;
 use super::site::Content;
-use super::source::Source;
 
-/// Puts around `site` what `content` asks for.
+/// Puts around `site` what `content` asks for. With the fields for answers to what was no request.
 pub(super) fn around(
     content: &Content,
     source: &Source,
     site: impl Handler + 'static,
-) -> anyhow::Result<Box<dyn Handler>> {
+    faults: &mut Faults,
+) -> (Box<dyn Handler>, Option<Arc<HeaderMap>>) {
     let mut site: Box<dyn Handler> = Box::new(site);
     if !content.redirect.is_empty() {
         let mut redirects = Redirects::new(site);
         for (at, rule) in content.redirect.iter().enumerate() {
-            let place = source.place("http.redirect", Some(at));
-            let (from, to) = rule.split_once('=').ok_or_else(|| {
-                anyhow!("{place}: {rule:?} cannot be redirected: write it as /old=/new")
-            })?;
-            redirects = redirects.from(from, to).context(place)?;
+            let place = || source.place("http.redirect", Some(at));
+            let added = match rule.split_once('=') {
+                Some((from, to)) => redirects.add(from, to).map_err(|error| error.to_string()),
+                None => Err(format!("{rule:?} cannot be redirected: write it as /old=/new")),
+            };
+            faults.keep(place, added);
         }
         site = Box::new(redirects);
     }
-    if let Some(file) = &content.auth {
-        let place = source.place("http.auth", None);
-        if let Some(folder) = content.folder_of(file) {
-            bail!(
-                "{place}: {} would be served to everybody, since it is in {}: move it elsewhere",
-                file.display(),
-                folder.display()
-            );
-        }
-        site = Box::new(BasicAuth::new(file, site).context(place)?);
+    if content.auth.is_some() {
+        site = with_auth(content, source, site, faults);
     }
     if content.redirect_https {
         site = Box::new(Https::new(site));
     }
     if let Some(rate) = content.request_rate {
-        site = Box::new(RequestLimit::new(rate, site));
+        site = Box::new(RequestLimit::new(rate.into(), site));
+    }
+    for (at, origin) in content.cors.iter().enumerate() {
+        let tried = Cors::new([origin], nothing);
+        faults.keep(|| source.place("http.cors", Some(at)), tried);
     }
     if !content.cors.is_empty() {
-        let cors = Cors::new(&content.cors, site);
-        site = Box::new(cors.with_context(|| source.place("http.cors", None))?);
+        site = Cors::new(&content.cors, site).map_or_else(|_| boxed(nothing), boxed);
     }
+    let mut fields = None;
     if !content.header.is_empty() {
         let mut headers = Headers::new(site);
         for (at, field) in content.header.iter().enumerate() {
-            let place = source.place("http.header", Some(at));
-            let (name, value) = field.split_once(':').ok_or_else(|| {
-                anyhow!("{place}: {field:?} is not a field of HTTP: write it as \"Name: value\"")
-            })?;
-            headers = headers.set(name.trim(), value.trim()).context(place)?;
+            let place = || source.place("http.header", Some(at));
+            let added = match field.split_once(':') {
+                Some((name, value)) => {
+                    headers.add(name.trim(), value.trim()).map_err(|error| error.to_string())
+                }
+                None => {
+                    Err(format!("{field:?} is not a field of HTTP: write it as \"Name: value\""))
+                }
+            };
+            faults.keep(place, added);
         }
+        fields = Some(Arc::new(headers.all()));
         site = Box::new(headers);
     }
     if !content.trust_forwarded.is_empty() {
-        let networks = content.trust_forwarded.iter().enumerate().map(|(at, text)| {
-            text.parse().with_context(|| source.place("http.trust-forwarded", Some(at)))
+        let networks = content.trust_forwarded.iter().enumerate().filter_map(|(at, text)| {
+            let place = || source.place("http.trust-forwarded", Some(at));
+            faults.keep(place, text.parse())
         });
-        let networks = networks.collect::<anyhow::Result<Vec<Network>>>()?;
+        let networks: Vec<Network> = networks.collect();
         site = Box::new(Forwarded::new(networks, site));
     }
-    Ok(site)
+    (site, fields)
+}
+
+fn with_auth(
+    content: &Content,
+    source: &Source,
+    site: Box<dyn Handler>,
+    faults: &mut Faults,
+) -> Box<dyn Handler> {
+    let Some(file) = &content.auth else { return site };
+    let place = || source.place("http.auth", None);
+    if let Some(folder) = content.folder_of(file) {
+        faults.add(format_args!(
+            "{}: {} would be served to everybody, since it is in {}: move it elsewhere",
+            place(),
+            file.display(),
+            folder.display()
+        ));
+    }
+    faults.keep(place, BasicAuth::new(file, site)).map_or_else(|| boxed(nothing), boxed)
+}
+
+fn boxed(handler: impl Handler + 'static) -> Box<dyn Handler> {
+    Box::new(handler)
+}
+
+/// In the place of a handler that has faults, and is never asked.
+fn nothing(_: Call<'_>) -> Answer {
+    text(StatusCode::NOT_FOUND, "")
 }

@@ -3,31 +3,34 @@
 //! ```text
 //! flags ────────────┐
 //!                   ├─▶ Wanted ─▶ Ready ─▶ Server ─▶ totals
-//! file (config.rs) ─┘     │ prepare │ listen  run
-//!                         └ folders, certificates: looked at before anybody listens
+//! file ─────────────┘     │ prepare │ listen  run
+//!                         └ folders, certificates: looked at before anybody listens; all faults
+//!                           are said at once
 //! ```
 //!
 //! | file | one job |
 //! |---|---|
 //! | `values` | durations, sizes, limits, as flags and as keys of the file |
-//! | `site` | what an HTTP server serves |
+//! | `site` | what an HTTP server serves, as flags and as keys of the file |
+//! | `open` | from that to what answers |
 //! | `layers` | what is around that |
 //! | `rights` | mode and owner of Unix sockets |
 //! | `plan` | from what is wanted to a server that listens |
-//! | `config` | the file |
-//! | `source` | the place of each value in it, for messages |
+//! | `file` | the file, and places in it |
+//! | `faults` | what is wrong |
 //! | `check` | `--check`: what a start would find |
 //!
 //! On each thread a tasklet more shows all of that thread at SIGQUIT; the watchdog names sessions
 //! that do not let others run.
 
 mod check;
-mod config;
+mod faults;
+mod file;
 mod layers;
+mod open;
 mod plan;
 mod rights;
 mod site;
-mod source;
 mod values;
 
 use std::path::PathBuf;
@@ -43,23 +46,27 @@ use overlapped_serve::{Address, Server};
 
 use crate::say;
 use crate::signals::{self, LastStop};
+use faults::Faults;
+use file::Source;
 use plan::{Listening, Name, Place, Ready, Taken, Wanted};
 use site::Content;
-use source::Source;
 pub(crate) use values::Size;
 use values::{Limits, Process};
 
 /// Runs servers until Ctrl-C or SIGTERM, then prints totals.
 ///
-/// One tasklet per connection. Prints where it listens as soon as clients may come. Ctrl-C or
-/// SIGTERM: accepts nobody any more, finishes requests in work within the time that --drain gives
-/// them, prints totals, exit code 0. A second signal ends it, and its scripts, at once. Behind a
-/// load balancer, give it --lame-duck: clients are served for so long after the signal while
-/// /readyz (--metrics) already answers 503; the second signal ends that time, and a third one the
-/// process. SIGHUP reads
-/// certificates again and opens the access log again. SIGUSR2 starts this command anew and hands it
-/// the listening sockets: when it serves, this process finishes, and no client is refused. SIGQUIT
-/// (Ctrl-\): shows every tasklet, what it waits for and where, on standard error, and goes on.
+/// It prints where it listens as soon as clients may come. Signals:
+///
+/// - Ctrl-C or SIGTERM: no client is accepted any more, requests that are being answered go on for at
+///   most as long as --drain says, totals are printed, the exit code is 0. A second signal ends the
+///   server, and its scripts, at once.
+/// - With --lame-duck, for servers behind a load balancer, the first signal begins that time: clients
+///   are still served, and /readyz (--metrics) answers 503. The second signal ends it, a third one the
+///   process.
+/// - SIGHUP: certificates are read again, and the access log is opened again.
+/// - SIGUSR2: this command is started anew and gets the listening sockets. When it serves, this
+///   process finishes. No client is refused.
+/// - SIGQUIT (Ctrl-\\): every tasklet is shown on standard error, with what it waits for and where.
 #[derive(clap::Args)]
 #[command(
     arg_required_else_help = true,
@@ -67,16 +74,21 @@ use values::{Limits, Process};
     overlapped serve http . --list                 this folder, at http://127.0.0.1:8080/\n  \
     overlapped serve echo --listen 0.0.0.0:7007    for the whole network\n  \
     overlapped serve http site --listen 0.0.0.0:443 --tls-cert site.pem --tls-key site.key\n  \
+    overlapped serve --example-config >serve.toml  a file to begin with\n  \
     overlapped serve --config serve.toml           several servers in one process\n\n\
     `overlapped serve http --help` shows a server's flags."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     protocol: Option<Protocol>,
-    /// Runs the servers that this file describes (TOML); docs/serve.toml is an annotated one
+    /// Runs the servers that this file (TOML) describes, instead of one that flags describe
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Only checks whether a start would succeed: files, folders, certificates, logs, addresses
+    /// Prints an annotated file for --config, with every key
+    #[arg(long)]
+    example_config: bool,
+    /// Only checks whether a start would succeed, and says everything that is wrong: files,
+    /// folders, certificates, logs, addresses
     #[arg(long, global = true)]
     check: bool,
 }
@@ -92,13 +104,13 @@ enum Protocol {
     Echo(Simple),
     /// Sends each piece back in brackets: hello is answered with `[hello]`
     ///
-    /// A piece is what one reading of the socket has given, so that the brackets show how the bytes
-    /// arrived. Listens on 127.0.0.1:7008. Try it:  printf hello | nc -N 127.0.0.1 7008
+    /// A piece is what one read of the socket gives, so the brackets show how the bytes arrived.
+    /// Listens on 127.0.0.1:7008. Try it:  printf hello | nc -N 127.0.0.1 7008
     Bracket(Simple),
     /// Answers messages with their length in front
     ///
-    /// Decimal digits, a line feed, so many bytes; the answer is the body. Listens on
-    /// 127.0.0.1:7009. Try it:  printf '5\nhello' | nc -N 127.0.0.1 7009
+    /// A message is a length in decimal digits, a line feed, and as many bytes: they are the answer.
+    /// Listens on 127.0.0.1:7009. Try it:  printf '5\nhello' | nc -N 127.0.0.1 7009
     Length(Simple),
     /// Answers each line with itself
     ///
@@ -170,21 +182,31 @@ impl Protocol {
 
 pub(crate) fn main(port: PortChoice, arguments: Arguments) -> anyhow::Result<ExitCode> {
     let check = arguments.check;
+    let mut faults = Faults::default();
     let (process, source, wanted) = match arguments {
+        Arguments { example_config: true, .. } => {
+            say(file::EXAMPLE)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         Arguments { protocol: Some(_), config: Some(_), .. } => {
-            bail!("either a protocol or --config: the file says what is spoken")
+            bail!("give either a protocol or --config: the file says what is spoken")
         }
         Arguments { protocol: Some(protocol), .. } => {
             let (process, wanted) = protocol.plan();
             (process, Source::Flags, vec![wanted])
         }
-        Arguments { config: Some(path), .. } => config::read(&path)?,
-        Arguments { .. } => bail!("what is to be served? `overlapped serve --help` shows it"),
+        Arguments { config: Some(path), .. } => file::read(&path, &mut faults)?,
+        Arguments { .. } => bail!(
+            "what is to be served? Give a protocol (`overlapped serve http DIR`) or --config FILE; \
+             `overlapped serve --help` lists them"
+        ),
     };
     if check {
-        return check::check(&process, &source, wanted);
+        return check::check(&process, &source, wanted, faults);
     }
-    let ready = wanted.into_iter().map(Wanted::prepare).collect::<anyhow::Result<Vec<_>>>()?;
+    let ready: Vec<Ready> =
+        wanted.into_iter().filter_map(|wanted| wanted.prepare(&mut faults)).collect();
+    faults.end()?;
     serve(port, &process, &source, &ready)
 }
 

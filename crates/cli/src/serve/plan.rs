@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{anyhow, bail};
 use overlapped_serve::{AccessLog, Address, Listen, Peer, Server, Tls};
 use overlapped_wire::bracket::Bracket;
 use overlapped_wire::echo::Echo;
@@ -11,9 +11,11 @@ use overlapped_wire::line::Line;
 use overlapped_wire::zen::{self, Zen};
 use serde::Deserialize;
 
+use super::faults::Faults;
+use super::file::Source;
+use super::open::Site;
 use super::rights::{Mode, Owner};
-use super::site::{Content, Site};
-use super::source::Source;
+use super::site::Content;
 use super::values::{Limits, LogFormat, Process, Span};
 
 /// What a server speaks.
@@ -58,25 +60,25 @@ impl Name {
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Listening")]
 pub(super) struct Listening {
-    /// Where to listen: host:port (port 0 lets the system choose, 0.0.0.0 is every interface),
-    /// unix:/path, or fd:NAME for a socket of systemd's; may be repeated
+    /// Where to listen: host:port, unix:/path, or fd:NAME for a socket of systemd's. The host 0.0.0.0
+    /// is every interface; with port 0 the system chooses one. May be repeated
     #[arg(long, value_name = "ADDR")]
     pub(super) listen: Vec<String>,
-    /// Speaks TLS with this certificate and the chain that leads to it (PEM); may be repeated, for
-    /// several names. SIGHUP reads it again
+    /// Speaks TLS with this certificate and the chain that leads to it (PEM). SIGHUP has it read
+    /// again. May be repeated, for several names
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub(super) tls_cert: Vec<PathBuf>,
-    /// The certificate's key (PEM); as many as there are certificates, in the same order
+    /// The key of the certificate (PEM). As many as there are certificates, in the same order
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub(super) tls_key: Vec<PathBuf>,
-    /// The mode of Unix sockets, such as 660: who may write may connect [default: by the umask]
+    /// The mode of Unix sockets, such as 660: whoever may write may connect [default: by the umask]
     #[arg(long, value_name = "MODE")]
     pub(super) socket_mode: Option<Mode>,
     /// To whom Unix sockets belong: user, user:group or :group, by names or numbers
     #[arg(long, value_name = "OWNER")]
     pub(super) socket_owner: Option<Owner>,
-    /// Requires the PROXY protocol (v1 or v2) in front of everything else: for addresses that only
-    /// a proxy can reach, whose word on clients' addresses is taken
+    /// Requires the PROXY protocol (v1 or v2), by which a proxy tells the addresses of clients. For
+    /// listeners that only the proxy can reach
     #[arg(long)]
     pub(super) proxy_protocol: bool,
 }
@@ -119,47 +121,75 @@ pub(super) struct Place {
 }
 
 impl Wanted {
-    /// Reads and looks at all that it needs, but does not listen.
-    pub(super) fn prepare(self) -> anyhow::Result<Ready> {
+    /// Reads and looks at all that it needs, but does not listen. Where there are faults, the result
+    /// is not to be served; `None` where there is nothing to it at all.
+    pub(super) fn prepare(self, faults: &mut Faults) -> Option<Ready> {
         let service = match (self.name, &self.content) {
             (Name::Echo, _) => Service::Echo,
             (Name::Bracket, _) => Service::Bracket,
             (Name::Length, _) => Service::Length,
             (Name::Line, _) => Service::Line,
             (Name::Zen, _) => Service::Zen,
-            (Name::Http, Some(content)) => Service::Http(content.open(&self.source)?),
-            (Name::Http, None) => bail!("an HTTP server needs a folder"),
+            (Name::Http, Some(content)) => Service::Http(content.open(&self.source, faults)),
+            (Name::Http, None) => {
+                faults.add("an HTTP server needs a folder");
+                return None;
+            }
         };
-        let Listening { tls_cert, tls_key, .. } = &self.listening;
+        self.limits.check(&self.source, faults);
+        self.check_partners(faults);
+        let tls = self.tls(faults);
+        Some(Ready { wanted: self, service, tls })
+    }
+
+    /// Refuses what would mean nothing without something else.
+    fn check_partners(&self, faults: &mut Faults) {
+        let Listening { listen, tls_cert, tls_key, socket_mode, socket_owner, .. } =
+            &self.listening;
         if tls_cert.len() != tls_key.len() {
-            bail!(
+            faults.add(format_args!(
                 "{} certificates and {} keys: give a key for each certificate, in the same order",
                 tls_cert.len(),
                 tls_key.len()
-            );
+            ));
         }
-        let has_rights =
-            self.listening.socket_mode.is_some() || self.listening.socket_owner.is_some();
-        if has_rights && !self.listening.listen.iter().any(|on| on.starts_with("unix:")) {
-            let key = if self.listening.socket_mode.is_some() { "mode" } else { "owner" };
-            let place = self.source.place(&format!("socket-{key}"), None);
-            bail!("{place}: only Unix sockets have a mode and an owner: listen on unix:/path");
+        for (key, is_given) in
+            [("socket-mode", socket_mode.is_some()), ("socket-owner", socket_owner.is_some())]
+        {
+            if is_given && !listen.iter().any(|on| on.starts_with("unix:")) {
+                let place = self.source.place(key, None);
+                faults.add(format_args!(
+                    "{place}: only Unix sockets have a mode and an owner: listen on unix:/path"
+                ));
+            }
         }
-        let tls = self.tls()?;
-        Ok(Ready { wanted: self, service, tls })
+        if let Some(content) = &self.content
+            && content.redirect_https
+            && !tls_cert.is_empty()
+            && content.trust_forwarded.is_empty()
+        {
+            faults.add(format_args!(
+                "{}: every client of this server comes by TLS, so nobody would be sent on: {} \
+                 belongs to another server, which listens on port 80 without TLS (a second \
+                 [[server]] of a configuration file); or behind a proxy, beside {}",
+                self.source.place("http.redirect-https", None),
+                self.source.name("redirect-https"),
+                self.source.name("trust-forwarded"),
+            ));
+        }
     }
 
     /// Reads the certificates, one after another, so that a message says which one is wrong.
-    fn tls(&self) -> anyhow::Result<Option<Tls>> {
+    fn tls(&self, faults: &mut Faults) -> Option<Tls> {
         let Listening { tls_cert, tls_key, .. } = &self.listening;
         if tls_cert.is_empty() {
-            return Ok(None);
+            return None;
         }
         for (at, pair) in tls_cert.iter().zip(tls_key).enumerate() {
-            Tls::from_files([pair]).with_context(|| self.source.place("tls", Some(at)))?;
+            faults.keep(|| self.source.place("tls", Some(at)), Tls::from_files([pair]));
         }
-        let tls = Tls::from_files(tls_cert.iter().zip(tls_key))?;
-        Ok(Some(if self.name == Name::Http { tls.protocols(["http/1.1"]) } else { tls }))
+        let tls = Tls::from_files(tls_cert.iter().zip(tls_key)).ok()?;
+        Some(if self.name == Name::Http { tls.protocols(["http/1.1"]) } else { tls })
     }
 }
 

@@ -1,11 +1,14 @@
 //! Values of flags and of the configuration file, read from text by one grammar.
 
 use std::fmt;
-use std::num::NonZeroUsize;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
+
+use super::faults::Faults;
+use super::file::Source;
 
 /// A length of time, such as `500ms`, `30s` or `5m`; it may be none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -21,6 +24,11 @@ pub(super) struct Limit(pub(super) Duration);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Text")]
 pub(crate) struct Size(pub(crate) u64);
+
+/// A number that is never zero: that would be a limit at which nothing works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u64")]
+pub(super) struct Count(NonZeroU32);
 
 /// A variable of an environment, `NAME=VALUE`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -58,6 +66,43 @@ impl FromStr for Limit {
             }
             Span(time) => Ok(Limit(time)),
         }
+    }
+}
+
+impl Count {
+    pub(super) fn get(self) -> usize {
+        // Nowhere is a `usize` smaller.
+        self.0.get() as usize
+    }
+}
+
+impl From<Count> for NonZeroU32 {
+    fn from(Count(number): Count) -> NonZeroU32 {
+        number
+    }
+}
+
+impl TryFrom<u64> for Count {
+    type Error = &'static str;
+
+    /// What is larger than any limit needs to be is the largest there is.
+    fn try_from(number: u64) -> Result<Count, &'static str> {
+        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        NonZeroU32::new(number).map(Count).ok_or(
+            "zero would let nothing through: leave it out, or \
+                                                  give a number of at least 1",
+        )
+    }
+}
+
+impl FromStr for Count {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Count, String> {
+        let number: u64 = text
+            .parse()
+            .map_err(|_| format!("{text:?} is not a whole number, such as 1 or 500"))?;
+        Ok(Count::try_from(number)?)
     }
 }
 
@@ -134,40 +179,52 @@ impl TryFrom<Text> for Size {
 #[command(next_help_heading = "Limits")]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct Limits {
-    /// The most connections at a time; further clients wait in the listen queue, none is refused
-    /// [default: 10000]
+    /// How many connections there may be at a time. Further clients wait until one ends; none is
+    /// refused [default: 10000]
     #[arg(long, value_name = "N")]
-    max_connections: Option<NonZeroUsize>,
-    /// The most connections at a time from one address (of IPv6: from one /64); further ones are
-    /// closed at once [default: 1024]
+    max_connections: Option<Count>,
+    /// How many of them one address (of IPv6: one /64) may have; further ones are closed at once
+    /// [default: 1024]
     #[arg(long, value_name = "N")]
-    per_address: Option<NonZeroUsize>,
-    /// Closes a connection on which no new request has come for so long [default: 60s]
+    per_address: Option<Count>,
+    /// How long a connection is kept without a request [default: 60s]
     #[arg(long, value_name = "DURATION")]
     idle_timeout: Option<Limit>,
-    /// Time for a request, or its head, from its first byte on; also for a TLS handshake
-    /// [default: 10s]
+    /// How long a client may take for the head of a request (for all of a small one), and for a TLS
+    /// handshake [default: 10s]
     #[arg(long, value_name = "DURATION")]
     head_timeout: Option<Limit>,
-    /// Time for answering one request, reading its body included [default: none]
+    /// How long the answer to one request may take, with the reading of its body [default: no limit]
     #[arg(long, value_name = "DURATION")]
     request_timeout: Option<Limit>,
-    /// Bytes per second that a client must send of a body, and must take of a reply, on average;
-    /// slower ones are cut, others never; 0 lets all be as slow as they like [default: 500]
+    /// How many bytes a second a client must send of a body, and take of an answer, on average. The
+    /// connection of a slower one is closed. 0: clients may be as slow as they like [default: 500]
     #[arg(long, value_name = "BYTES")]
     rate: Option<u32>,
-    /// How far behind that rate a client may fall: so long it may pause [default: 60s]
+    /// How long a client may pause before --rate counts as broken [default: 60s]
     #[arg(long, value_name = "DURATION")]
     slack: Option<Limit>,
 }
 
 impl Limits {
+    /// Refuses a limit that another one makes meaningless.
+    pub(super) fn check(&self, source: &Source, faults: &mut Faults) {
+        if self.slack.is_some() && self.rate == Some(0) {
+            faults.add(format_args!(
+                "{}: with a {} of 0 clients may be as slow as they like: raise that, or leave {} out",
+                source.place("limits.slack", None),
+                source.name("rate"),
+                source.name("slack"),
+            ));
+        }
+    }
+
     pub(super) fn resolve(&self) -> overlapped_serve::Limits {
         let usual = overlapped_serve::Limits::default();
         let time = |limit: Option<Limit>, usual| limit.map_or(usual, |Limit(time)| time);
         overlapped_serve::Limits {
-            connections: self.max_connections.map_or(usual.connections, NonZeroUsize::get),
-            per_address: self.per_address.map_or(usual.per_address, NonZeroUsize::get),
+            connections: self.max_connections.map_or(usual.connections, Count::get),
+            per_address: self.per_address.map_or(usual.per_address, Count::get),
             idle: time(self.idle_timeout, usual.idle),
             head: time(self.head_timeout, usual.head),
             request: self.request_timeout.map(|Limit(time)| time).or(usual.request),
@@ -190,25 +247,25 @@ pub(super) enum LogFormat {
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Process")]
 pub(super) struct Process {
-    /// On how many threads; the kernel spreads the clients [default: 1]
+    /// On how many threads to serve; the kernel spreads the clients over them [default: 1]
     #[arg(long, value_name = "N")]
-    pub(super) threads: Option<NonZeroUsize>,
-    /// How long requests in work may go on after SIGTERM or Ctrl-C [default: 10s]
+    pub(super) threads: Option<Count>,
+    /// How long requests that are being answered may go on after SIGTERM or Ctrl-C [default: 10s]
     #[arg(long, value_name = "DURATION")]
     pub(super) drain: Option<Span>,
-    /// How long clients are still served after SIGTERM or Ctrl-C while /readyz already answers 503:
-    /// longer than load balancers take to notice [default: 0s]
+    /// How long clients are still served after SIGTERM or Ctrl-C while /readyz (see --metrics)
+    /// already answers 503. Longer than load balancers take to notice [default: 0s]
     #[arg(long, value_name = "DURATION")]
     pub(super) lame_duck: Option<Span>,
     /// Answers /metrics (for Prometheus), /healthz and /readyz on this address of its own
     #[arg(long, value_name = "ADDR")]
     pub(super) metrics: Option<String>,
-    /// Appends a line for each request to this file; - is standard output. SIGHUP opens it again
+    /// Appends a line for each request to this file; - is standard output. SIGHUP has it opened anew
     #[arg(long, value_name = "FILE")]
     pub(super) access_log: Option<std::path::PathBuf>,
-    /// How those lines are written: as servers usually do, or as JSON, with the host
+    /// How the lines of --access-log are written: as Apache and nginx do by default, or as JSON
     /// [default: combined]
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, value_name = "FORMAT", requires = "access_log")]
     pub(super) log_format: Option<LogFormat>,
 }
 

@@ -26,7 +26,7 @@ use overlapped::task::yield_now;
 use overlapped::time::{Duration, sleep};
 use rustix::io::Errno;
 
-use super::{Address, Starving};
+use super::{Address, Starving, is_shortage};
 use crate::server::{Guest, Serve, Venue};
 use crate::stream::Socket;
 use crate::watch::Complaints;
@@ -144,11 +144,6 @@ fn is_the_clients(error: &io::Error) -> bool {
         error.kind(),
         ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted
     )
-}
-
-/// No descriptors are left.
-fn is_shortage(error: &io::Error) -> bool {
-    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 fn remedy(error: &io::Error) -> &'static str {

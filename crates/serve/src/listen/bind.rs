@@ -6,7 +6,7 @@
 //! the clients.
 
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
-use super::explain::{explain, no_address};
+use super::explain::{explain, resolve};
 use super::{Address, Listen, Rights, adopt};
 
 /// Clients that may wait to be accepted; `net.core.somaxconn` bounds it.
@@ -56,7 +56,7 @@ pub(crate) fn bind(listen: &Listen) -> io::Result<Bound> {
             sockets => adopted(sockets, Found::ByAddress),
         };
     }
-    let all: Vec<_> = on.to_socket_addrs().map_err(|error| no_address(on, &error))?.collect();
+    let all = resolve(on)?;
     let found = |wanted: &SocketAddr| match wanted.port() {
         0 => Found::AnyPort,
         _ => Found::ByAddress,

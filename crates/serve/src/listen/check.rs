@@ -1,7 +1,6 @@
 //! The question whether an address could be listened on, without listening.
 
 use std::io::{self, ErrorKind};
-use std::net::ToSocketAddrs;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -9,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::Access;
 use socket2::SockAddr;
 
-use super::explain::{self, explain, no_address};
+use super::explain::{self, explain};
 use super::{Address, Listen, bind};
 
 impl Listen {
@@ -30,8 +29,8 @@ impl Listen {
                 Err(error) => Err(explain(&address, &error)),
             };
         }
-        let mut failed = no_address(&self.on, &ErrorKind::InvalidInput.into());
-        for wanted in self.on.to_socket_addrs().map_err(|error| no_address(&self.on, &error))? {
+        let mut failed = ErrorKind::InvalidInput.into();
+        for wanted in explain::resolve(&self.on)? {
             let address = Address::Tcp(wanted);
             match bind::bound(wanted, false) {
                 Ok(_) => return Ok(Some(address)),

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 
 use super::Address;
@@ -17,8 +17,28 @@ pub(super) fn explain(address: &Address, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot listen on {address}: {error}. {remedy}"))
 }
 
+/// The addresses that `host:port` stands for.
+pub(super) fn resolve(text: &str) -> io::Result<Vec<SocketAddr>> {
+    // What others take for every interface: whoever means this machine alone would be surprised.
+    let port = text.strip_prefix('*').unwrap_or(text);
+    if let Ok(port) = port.strip_prefix(':').unwrap_or(port).parse::<u16>() {
+        let text = format!(
+            "cannot listen on {text}: the host is missing. 127.0.0.1:{port} is for clients on this \
+             machine, 0.0.0.0:{port} is every interface ([::]:{port}: also by IPv6)."
+        );
+        return Err(io::Error::new(ErrorKind::InvalidInput, text));
+    }
+    let found = text.to_socket_addrs().map_err(|error| no_address(text, &error))?;
+    let found: Vec<_> = found.collect();
+    if found.is_empty() {
+        Err(no_address(text, &ErrorKind::InvalidInput.into()))
+    } else {
+        Ok(found)
+    }
+}
+
 /// What was given is no address.
-pub(super) fn no_address(text: &str, error: &io::Error) -> io::Error {
+fn no_address(text: &str, error: &io::Error) -> io::Error {
     let text = format!(
         "cannot listen on {text}: {error}. An address is host:port, such as 127.0.0.1:7007, \
          localhost:7007 or [::1]:7007; unix:/path/to/a/socket; or fd:NAME, for a socket that \

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 pub(crate) use accept::{Door, accept_for_ever, accept_the_rest};
 pub(crate) use bind::{Bound, bind, shards};
 pub(crate) use seats::{Addresses, Ticket, client_of};
-pub(crate) use shortage::{Reserve, Shortage, Starving, make_room};
+pub(crate) use shortage::{Reserve, Shortage, Starving, is_shortage, with_room};
 
 use crate::{Limits, Tls};
 

@@ -5,9 +5,10 @@
 //! A file that a request has open, or another process where the whole system has none left, says
 //! nothing when it lets go; for their sake nobody waits for longer than a pause.
 //!
-//! Connections that wait between two requests are closed for those who ask, the ones that have
-//! waited for longest first: their clients expect that, and connect anew. A request that needs a
-//! descriptor for its file asks in the same way. Those who watch the server have a [`Reserve`].
+//! Connections that wait between two requests, and those that have not sent anything for a moment,
+//! are closed for those who ask, the ones that have waited for longest first: their clients expect
+//! that, and connect anew. A request that needs a descriptor, for its file or for its script, asks
+//! in the same way. Those who watch the server have a [`Reserve`].
 //!
 //! ```text
 //! acceptor   enters itself, tries to accept once more, fails, waits ◀─ wake ─┐
@@ -18,6 +19,7 @@
 //! a guest that leaves looks at one word.
 
 use std::cell::RefCell;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -25,6 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use overlapped::sync::Event;
 use overlapped::time::Duration;
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 /// The time for which a descriptor is waited for that somebody needs for a request.
 const WAIT: Duration = Duration::from_millis(100);
@@ -34,9 +37,35 @@ thread_local! {
     static HERE: RefCell<Weak<Shortage>> = const { RefCell::new(Weak::new()) };
 }
 
-/// Asks for descriptors, for a request that has found none, and waits for them a little. Whether it
-/// may try again.
-pub(crate) fn make_room() -> bool {
+/// Tells whether no descriptors are left. The error may be inside of another one, which says what
+/// for.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    let is_of_system = matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE));
+    let inner = error.get_ref().and_then(|wrapped| wrapped.source()?.downcast_ref());
+    is_of_system || inner.is_some_and(is_shortage)
+}
+
+/// How often a request tries that finds no descriptor.
+const TRIES: usize = 4;
+
+/// Does what needs a descriptor. Where there is none, idle connections are closed, and it is done
+/// again, a few times.
+pub(crate) fn with_room<T, E>(
+    mut attempt: impl FnMut() -> Result<T, E>,
+    is_shortage: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    let mut done = attempt();
+    for _ in 1..TRIES {
+        match &done {
+            Err(error) if is_shortage(error) && make_room() => done = attempt(),
+            _ => break,
+        }
+    }
+    done
+}
+
+/// Asks for descriptors, and waits for them a little. Whether there is somebody to ask.
+fn make_room() -> bool {
     let Some(shortage) = HERE.with_borrow(Weak::upgrade) else { return false };
     let starving = shortage.enter();
     shortage.ask();

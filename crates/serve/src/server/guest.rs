@@ -8,13 +8,14 @@ use std::rc::Rc;
 use overlapped::Builder;
 use overlapped::sync::OwnedSemaphorePermit;
 use overlapped::task::TaskletExit;
+use overlapped::time::Instant;
 use overlapped_wire::Protocol;
 
 use super::Venue;
 use super::worker::Presence;
 use crate::listen::{Address, Ticket};
 use crate::session::{self, End};
-use crate::stream::{Link, Raw, Socket, State, client, proxy, tls};
+use crate::stream::{Link, Progress, Raw, Socket, State, client, proxy, tls};
 use crate::watch::Entered;
 use crate::{Connection, Peer};
 
@@ -186,6 +187,9 @@ impl Guest {
             Some(tls) => Some(tls::Session::accept(&raw, tls.current(), limit)?),
         };
         peer.tls = tls.as_deref().map(tls::Session::peer);
+        if self.link.progress.replace(Progress::Met) == Progress::Greeting {
+            self.link.idle_since.set(Instant::now());
+        }
         Ok(Connection::new(raw, tls, peer, Rc::clone(venue), span.clone()))
     }
 

@@ -45,6 +45,7 @@ impl Worker {
 
     /// Enters a connection into the list of those who are there.
     pub(super) fn enter(self: &Rc<Worker>, link: &Rc<Link>) -> Presence {
+        link.turn.set(self.next_turn());
         let at = self.links.borrow_mut().insert(Rc::clone(link));
         Presence { worker: Rc::clone(self), at }
     }
@@ -54,13 +55,13 @@ impl Worker {
         self.links.borrow().iter().map(|(_, link)| Rc::clone(link)).collect()
     }
 
-    /// Numbers the ends of requests.
+    /// Numbers the beginnings of connections and the ends of requests.
     pub(crate) fn next_turn(&self) -> u64 {
         self.turns.set(self.turns.get() + 1);
         self.turns.get()
     }
 
-    /// Has those leave that have been between two requests for longest.
+    /// Has those leave that have been between two requests, or without one, for longest.
     fn make_room(&self) {
         let mut idle = self.links();
         idle.retain(|link| link.can_leave());

@@ -31,7 +31,7 @@ use overlapped::time::{Duration, Instant};
 use overlapped_wire::{Exchange, Protocol};
 
 use crate::Connection;
-use crate::stream::{State, is_late};
+use crate::stream::{Progress, State, is_late};
 pub(crate) use close::close;
 use input::Input;
 pub(crate) use outbox::Outbox;
@@ -97,6 +97,7 @@ fn await_request(connection: &Connection, input: &mut Input) -> Result<(), End> 
     let mut limit = limits.idle;
     if link.state.get() == State::Busy {
         link.state.set(State::Idle);
+        link.progress.set(Progress::Asked);
         link.turn.set(connection.venue().worker.next_turn());
         if connection.is_stopping() {
             link.idle_since.set(Instant::now());

@@ -4,7 +4,7 @@ use std::cell::{Cell, OnceCell};
 
 use overlapped::Tasklet;
 use overlapped::net::send_queue;
-use overlapped::time::Instant;
+use overlapped::time::{Duration, Instant};
 
 use super::Socket;
 
@@ -19,15 +19,33 @@ pub(crate) enum State {
     Plain,
 }
 
+/// How far a client has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// It has sent nothing yet.
+    New,
+    /// It is in the middle of a handshake: of TLS, or of a proxy's header.
+    Greeting,
+    /// It may ask, and has not yet.
+    Met,
+    /// It has had an answer.
+    Asked,
+}
+
+/// The time in which a new client's first bytes may be on their way.
+const FIRST_WORDS: Duration = Duration::from_millis(200);
+
 /// One connection's socket, shared by its session and by whoever ends it from outside.
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) socket: Socket,
     pub(crate) state: Cell<State>,
-    /// The connection's beginning; while the server stops, the end of the last request.
+    /// The connection's beginning, or the end of its handshake; while the server stops, the end of
+    /// the last request.
     pub(crate) idle_since: Cell<Instant>,
-    /// The number of its last request on its thread; 0 before the first one.
+    /// The number of its last request on its thread; before the first one, of its beginning.
     pub(crate) turn: Cell<u64>,
+    pub(crate) progress: Cell<Progress>,
     /// It has been asked to leave, to make room.
     pub(crate) evicted: Cell<bool>,
     tasklet: OnceCell<Tasklet<()>>,
@@ -44,6 +62,7 @@ impl Link {
             state: Cell::new(State::Idle),
             idle_since: Cell::new(Instant::now()),
             turn: Cell::new(0),
+            progress: Cell::new(Progress::New),
             evicted: Cell::new(false),
             tasklet: OnceCell::new(),
             sent: Cell::new(0),
@@ -76,9 +95,15 @@ impl Link {
         taken - self.taken.replace(taken)
     }
 
-    /// Tells whether its client can be expected to connect anew: it waits between two requests.
+    /// Tells whether its client can be expected to connect anew: it waits between two requests, or
+    /// has sent none yet and is not in the middle of a handshake.
     pub(crate) fn can_leave(&self) -> bool {
-        self.state.get() == State::Idle && self.turn.get() > 0 && !self.evicted.get()
+        let is_between = match self.progress.get() {
+            Progress::New | Progress::Met => self.idle_since.get().elapsed() >= FIRST_WORDS,
+            Progress::Greeting => false,
+            Progress::Asked => true,
+        };
+        self.state.get() == State::Idle && is_between && !self.evicted.get()
     }
 
     /// Has the session end, unless a request comes first.

@@ -18,7 +18,7 @@ mod socket;
 pub(crate) mod tls;
 
 pub use connection::Connection;
-pub(crate) use link::{Link, State};
+pub(crate) use link::{Link, Progress, State};
 pub(crate) use raw::Raw;
 pub(crate) use socket::Socket;
 

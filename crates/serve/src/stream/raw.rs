@@ -8,6 +8,7 @@ use overlapped::net::wait_writable;
 use overlapped::time::{Duration, expired, timeout};
 use rustix::net::SendFlags;
 
+use super::link::Progress;
 use super::{Link, Socket, is_late};
 use crate::session::Pace;
 
@@ -36,7 +37,11 @@ impl Raw {
         let mut early = self.early.borrow_mut();
         if early.is_empty() {
             drop(early);
-            return self.socket().read(buf);
+            let read = self.socket().read(buf)?;
+            if self.link.progress.get() == Progress::New {
+                self.link.progress.set(Progress::Greeting);
+            }
+            return Ok(read);
         }
         let count = early.len().min(buf.len());
         buf[..count].copy_from_slice(&early[..count]);

@@ -28,7 +28,7 @@ use overlapped::task::{UnblockError, unblock};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
 use rustix::io::Errno;
 
-use crate::listen::make_room;
+use crate::listen::with_room;
 
 /// What [`stat`] asks for.
 const FACTS: StatxFlags = StatxFlags::BASIC_STATS;
@@ -74,9 +74,6 @@ pub(crate) struct Folder {
     path: PathBuf,
     way: Way,
 }
-
-/// Further tries where there was no descriptor.
-const TRIES: usize = 3;
 
 /// What is to be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,14 +124,10 @@ impl Folder {
     /// # Errors
     /// Those of openat2(2): `EXDEV` for what is not beneath the folder.
     pub(crate) fn open(&self, name: &[u8], how: Open) -> Result<OwnedFd, Errno> {
-        let mut opened = self.try_open(name, how);
-        for _ in 0..TRIES {
-            if !matches!(opened, Err(Errno::MFILE | Errno::NFILE)) || !make_room() {
-                break;
-            }
-            opened = self.try_open(name, how);
-        }
-        opened
+        with_room(
+            || self.try_open(name, how),
+            |error| matches!(*error, Errno::MFILE | Errno::NFILE),
+        )
     }
 
     fn try_open(&self, name: &[u8], how: Open) -> Result<OwnedFd, Errno> {

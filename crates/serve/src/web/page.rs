@@ -16,12 +16,20 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src dat
 /// An answer without content, of which `request` is told the reason: as a page where it is a
 /// browser's.
 pub(crate) fn refusal(request: &http::Request<()>, status: StatusCode) -> Answer {
+    refusal_saying(request, status, hint(status))
+}
+
+/// As [`refusal`], with a reason of its own, which is plain text without markup.
+pub(crate) fn refusal_saying(
+    request: &http::Request<()>,
+    status: StatusCode,
+    hint: &str,
+) -> Answer {
     let accepts = request.headers().get(header::ACCEPT);
     let is_browser = accepts.and_then(|value| value.to_str().ok()).is_some_and(|value| {
         value.split(',').any(|kind| kind.trim_start().starts_with("text/html"))
     });
     let name = status.canonical_reason().unwrap_or("Error");
-    let hint = hint(status);
     if !is_browser {
         return text(status, format!("{} {name}: {hint}\n", status.as_str()));
     }

@@ -33,8 +33,9 @@ mod service;
 
 use std::fmt;
 use std::io::{self, Read};
+use std::sync::Arc;
 
-use ::http::{Method, Request, Response, StatusCode, Version, header};
+use ::http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 
 pub use limits::Limits;
 pub use service::{Answer, Content, Noted, Service, text};
@@ -78,6 +79,8 @@ pub struct Http<S> {
     limits: Limits,
     scan: scan::Scan,
     date: answer::Date,
+    /// In answers that the service has not given.
+    fields: Option<Arc<HeaderMap>>,
     /// The request that was answered last asked for a head only.
     asked_head: bool,
 }
@@ -111,8 +114,29 @@ impl<S: Service> Http<S> {
             limits,
             scan: scan::Scan::default(),
             date: answer::Date::default(),
+            fields: None,
             asked_head: false,
         }
+    }
+
+    /// Adds fields to the answers that are given here and not by the service: to requests that are
+    /// malformed, too large or late, and to `OPTIONS *`. Those of the service are its own.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use overlapped_wire::http::{Answer, Http, text};
+    ///
+    /// let mut fields = http::HeaderMap::new();
+    /// fields.insert("x-frame-options", http::HeaderValue::from_static("DENY"));
+    /// let hello = |_: http::Request<()>, _: &mut dyn std::io::Read| -> Answer {
+    ///     text(http::StatusCode::OK, "hello")
+    /// };
+    /// let http = Http::new(hello).fields(Arc::new(fields));
+    /// ```
+    #[must_use]
+    pub fn fields(mut self, fields: Arc<HeaderMap>) -> Http<S> {
+        self.fields = Some(fields);
+        self
     }
 
     fn refuse_with(&mut self, answer: &[u8], rest: &[u8], exchange: &mut Exchange<'_>) {
@@ -121,6 +145,9 @@ impl<S: Service> Http<S> {
         let out = exchange.reply.buffer();
         out.extend_from_slice(status_line);
         self.date.write(exchange.now, out);
+        if let Some(own) = &self.fields {
+            answer::fields(own, out);
+        }
         out.extend_from_slice(fields);
         let asked_head = if rest.is_empty() { self.asked_head } else { rest.starts_with(b"HEAD ") };
         if !asked_head {
@@ -156,6 +183,7 @@ impl<S: Service> Protocol for Http<S> {
         let answer = if request.uri().path() == "*" {
             let mut nothing = Response::new(Content::EMPTY);
             *nothing.status_mut() = StatusCode::NO_CONTENT;
+            *nothing.headers_mut() = self.fields.as_deref().cloned().unwrap_or_default();
             nothing
         } else {
             self.service.call(request, &mut body)

@@ -18,7 +18,7 @@ pub type Answer = Response<Content>;
 pub struct Noted {
     /// Its address, which a proxy has told.
     pub client: Option<IpAddr>,
-    /// Its name, which it has proven.
+    /// Its name, which it has proven; where the status is `401` or `429`, it has only tried it.
     pub user: Option<String>,
 }
 

@@ -29,6 +29,7 @@ use super::script::Script;
 use super::slots::Slot;
 use super::spool::{Input, Room};
 use super::{explain, groups};
+use crate::listen::{is_shortage, with_room};
 use crate::stream::client::{LOOK, Watch};
 
 /// Lines of one script that are logged; the others are read and thrown away.
@@ -94,7 +95,7 @@ impl Running {
         if let Some(folder) = script.path.parent() {
             command.current_dir(folder);
         }
-        let mut child = groups::spawn(&mut command)?;
+        let mut child = with_room(|| groups::spawn(&mut command), is_shortage)?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let silent = Rc::new(Cell::new(false));
         let name = script.name.to_string_lossy().escape_debug().to_string();
@@ -161,7 +162,9 @@ impl Running {
         loop {
             let left = deadline.duration_since(Instant::now());
             if left.is_zero() || time::expired() {
-                return Err(io::ErrorKind::TimedOut.into());
+                let limit = if left.is_zero() { "--cgi-timeout" } else { "--request-timeout" };
+                let text = format!("it has not ended in the time that {limit} gives it");
+                return Err(io::Error::new(io::ErrorKind::TimedOut, text));
             }
             match timeout(left.min(LOOK), || stdout.read(buf)) {
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
@@ -185,8 +188,9 @@ impl Running {
         Output { first: io::Cursor::new(first), running: Some(self), left, is_cut }
     }
 
-    /// Nothing more is wanted of it: it may come to its end, until the deadline. What it still
-    /// writes is read, or it would be killed by the pipe that nobody reads. `has_answered`: its
+    /// Nothing more is wanted of it: it may come to its end, until the deadline, and is one of those
+    /// that run at once until then. What it still writes is read, or it would be killed by the pipe
+    /// that nobody reads. `has_answered`: its
     /// header was right; else its end is said, however it was.
     pub(crate) fn finish(mut self, has_answered: bool) {
         let left = self.deadline.duration_since(Instant::now());
@@ -210,11 +214,18 @@ impl Running {
                 sleep(Duration::from_millis(10));
             }
         }
-        if !self.is_killed
-            && let Some(said) =
-                status(pid).and_then(|end| explain::end(&end, has_answered, &self.script))
-        {
-            tracing::error!(script = ?self.script.path, "{said}");
+        let script = &self.script.path;
+        match status(pid) {
+            _ if self.is_killed => {}
+            None => tracing::warn!(
+                ?script,
+                "killed: it has gone on for longer than --cgi-timeout allows"
+            ),
+            Some(end) => {
+                if let Some(said) = explain::end(&end, has_answered, &self.script) {
+                    tracing::error!(?script, "{said}");
+                }
+            }
         }
         self.kill();
         let late = Instant::now() + LAST_WORDS;
@@ -297,7 +308,10 @@ impl Read for Output {
                 self.left = 0;
                 return Ok(count);
             }
-            Ok(_) => io::Error::new(io::ErrorKind::FileTooLarge, "a script writes too much"),
+            Ok(_) => {
+                let text = "it has written more than --cgi-max-output allows";
+                io::Error::new(io::ErrorKind::FileTooLarge, text)
+            }
             Err(error) => error,
         };
         if error.kind() == io::ErrorKind::ConnectionAborted {

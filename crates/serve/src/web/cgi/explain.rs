@@ -33,6 +33,11 @@ pub(crate) fn start(script: &Script, error: &io::Error) -> String {
             "cannot be started: {error}; this user may not execute it or its interpreter, or its \
              file system is mounted noexec"
         ),
+        Some(Errno::MFILE) => {
+            "cannot be started: this process has all the descriptors it may have: \
+                               raise `ulimit -Hn`, or lower --cgi-scripts or --max-connections"
+                .to_owned()
+        }
         Some(Errno::TOOBIG) => {
             "cannot be started: the request's fields are too long for an environment".to_owned()
         }

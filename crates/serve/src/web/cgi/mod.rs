@@ -38,6 +38,7 @@ use overlapped_wire::http::{Answer, Content, Service};
 use super::beneath::{Folder, Way};
 use super::site::Elsewhere;
 use super::{Call, Handler, Peer, page};
+use crate::listen::is_shortage;
 use child::{Ended, Running};
 pub use groups::kill_scripts;
 use header::Head;
@@ -68,11 +69,14 @@ use spool::{Body, NoBody, Rooms};
 /// A request counts, or waits, from when its body has come whole: clients that send slowly hold no
 /// script up. A script whose client has left is killed, and a client that has left waits no longer.
 /// A client that has only finished sending (as `nc -N` does) looks the same: it is believed to
-/// listen for ten seconds, and until others wait.
+/// listen for ten seconds, and until others wait. A script that has closed its output and works on
+/// still counts, until it ends or its time is over.
 ///
 /// A script is the leader of a process group of its own. When it has ended, and when it is killed,
 /// what is left of the group is killed: a job that is to live longer calls `setsid`. So it is at
-/// the end of the server; a program that ends without that end calls [`kill_scripts`].
+/// the end of the server; a program that ends without that end calls [`kill_scripts`]. A process
+/// that is killed by SIGKILL cannot: its scripts go on, unless its service manager or container
+/// ends all that it has started.
 ///
 /// A `Location` that is a path of this site is answered by the [`Site`](super::Site) as if that
 /// path had been asked for.
@@ -287,32 +291,36 @@ impl Cgi {
 
     /// Reads until the header is complete; with the bytes that came after it. A script that is
     /// still at work without one is killed.
-    fn head(&self, running: &mut Running) -> Result<(Head, Vec<u8>), (&'static str, StatusCode)> {
-        let deadline = running.deadline().min(Instant::now() + self.config.header_time());
+    fn head(&self, running: &mut Running) -> Result<(Head, Vec<u8>), (String, StatusCode)> {
+        let time = self.config.header_time();
+        let deadline = running.deadline().min(Instant::now() + time);
         let mut bytes = Vec::new();
         let failure = loop {
             if let Some(end) = header::end(&bytes) {
                 match Head::parse(&bytes[..end]) {
                     Ok(head) => return Ok((head, bytes.split_off(end))),
-                    Err(reason) => break (reason, StatusCode::BAD_GATEWAY),
+                    Err(reason) => break (reason.to_owned(), StatusCode::BAD_GATEWAY),
                 }
             }
             if bytes.len() > header::BYTES_MAX {
-                break ("the header is too long", StatusCode::BAD_GATEWAY);
+                break ("the header is too long".to_owned(), StatusCode::BAD_GATEWAY);
             }
             match running.read_more(&mut bytes, deadline) {
                 Ok(()) => {}
                 Err(Ended::Output) => {
                     let reason = "the output ended within the header";
-                    return Err((reason, StatusCode::BAD_GATEWAY));
+                    return Err((reason.to_owned(), StatusCode::BAD_GATEWAY));
                 }
-                Err(Ended::Left) => break ("its client has left", left()),
+                Err(Ended::Left) => break ("its client has left".to_owned(), left()),
                 Err(Ended::Time) => {
-                    let reason = "the header was not complete in time";
+                    let reason = format!(
+                        "its header (the lines before its output, and an empty one) was not complete \
+                         within {time:?}; --cgi-header-timeout gives it more time"
+                    );
                     break (reason, StatusCode::GATEWAY_TIMEOUT);
                 }
                 Err(Ended::Error) => {
-                    break ("the output cannot be read", StatusCode::BAD_GATEWAY);
+                    break ("the output cannot be read".to_owned(), StatusCode::BAD_GATEWAY);
                 }
             }
         };
@@ -366,6 +374,7 @@ fn start(
             io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            _ if is_shortage(&error) => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_GATEWAY,
         }
     })

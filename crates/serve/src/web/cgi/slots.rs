@@ -50,7 +50,13 @@ impl Slots {
             let waiting = self.state().queue.len();
             if let Some(more) = self.complain() {
                 let running = self.max;
-                tracing::warn!(running, waiting, more, "too many scripts: a request is refused");
+                tracing::warn!(
+                    running,
+                    waiting,
+                    more,
+                    "too many scripts: a request is answered 503; --cgi-scripts lets more run, \
+                     --cgi-queue and --cgi-queue-timeout let more wait, and for longer"
+                );
             }
         }
         taken

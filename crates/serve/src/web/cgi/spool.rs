@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use overlapped::task::unblock;
 
+use crate::listen::{is_shortage, with_room};
 use crate::web::Call;
 
 /// The part of a body that is in memory, in bytes.
@@ -115,10 +116,15 @@ impl Body {
 }
 
 fn make() -> io::Result<overlapped::fs::File> {
-    Ok(unblock(tempfile::tempfile).map_err(io::Error::other)??.into())
+    let make = || unblock(tempfile::tempfile).unwrap_or_else(|error| Err(io::Error::other(error)));
+    Ok(with_room(make, is_shortage)?.into())
 }
 
 fn no_room(error: io::Error) -> NoBody {
+    if is_shortage(&error) {
+        tracing::error!(%error, "a request's body cannot be stored: raise `ulimit -Hn`");
+        return NoBody::Busy;
+    }
     tracing::error!(%error, "a request's body cannot be stored in the folder for temporary files");
     NoBody::NoRoom
 }

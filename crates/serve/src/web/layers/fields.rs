@@ -2,7 +2,7 @@
 
 use std::io;
 
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use overlapped_wire::http::Answer;
 
 use super::invalid;
@@ -26,8 +26,9 @@ const OF_THE_ANSWER: [HeaderName; 14] = [
     header::UPGRADE,
 ];
 
-/// Adds fields to every answer, those of refusals and redirects included. A field that is set here
-/// replaces the answer's own, but for `Vary`, which is added to.
+/// Adds fields to every answer of the handler inside, those of refusals and redirects included. A
+/// field that is set here replaces the answer's own, but for `Vary`, which is added to. Answers to
+/// what was no request come from no handler: [`all`](Headers::all) is for those.
 ///
 /// ```
 /// use overlapped_serve::web::{Call, Handler, Headers, Peer};
@@ -58,6 +59,14 @@ impl<H: Handler> Headers<H> {
     /// `InvalidInput` for what cannot be the name or the value of a field, line breaks above all,
     /// and for a field that the server itself must set.
     pub fn set(mut self, name: &str, value: &str) -> io::Result<Headers<H>> {
+        self.add(name, value).map(|()| self)
+    }
+
+    /// As [`set`](Headers::set); where it fails, nothing has changed.
+    ///
+    /// # Errors
+    /// Those of [`set`](Headers::set).
+    pub fn add(&mut self, name: &str, value: &str) -> io::Result<()> {
         let (Ok(name), Ok(value)) =
             (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value))
         else {
@@ -73,7 +82,20 @@ impl<H: Handler> Headers<H> {
             )));
         }
         self.fields.push((name, value));
-        Ok(self)
+        Ok(())
+    }
+
+    /// The fields, for [`Http::fields`](overlapped_wire::http::Http::fields): answers to what was no
+    /// request come from no handler.
+    pub fn all(&self) -> HeaderMap {
+        let mut all = HeaderMap::new();
+        for (name, value) in &self.fields {
+            match *name {
+                header::VARY => _ = all.append(name, value.clone()),
+                _ => _ = all.insert(name, value.clone()),
+            }
+        }
+        all
     }
 }
 

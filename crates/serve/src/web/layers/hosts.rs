@@ -10,7 +10,8 @@ use overlapped_wire::http::Answer;
 use super::{authority, invalid};
 use crate::web::{Call, Handler};
 
-/// A handler for each name of a host, and one for requests to any other name.
+/// A handler for each name of a host, and one for requests to any other name. `*.example.org` stands
+/// for the names beneath `example.org`, and not for that name itself.
 ///
 /// ```
 /// use overlapped_serve::web::{Call, Handler, Hosts, Peer};
@@ -38,11 +39,19 @@ impl<H: Handler> Hosts<H> {
         Hosts { others, names: HashMap::new(), endings: Vec::new() }
     }
 
-    /// Adds a handler for a name; `*.example.org` for every name that ends so.
+    /// Adds a handler for a name; `*.example.org` for every name beneath that one.
     ///
     /// # Errors
     /// `InvalidInput` for what is not a name, and for one that has a handler already.
     pub fn at(mut self, name: &str, handler: impl Handler + 'static) -> io::Result<Hosts<H>> {
+        self.add(name, handler).map(|()| self)
+    }
+
+    /// As [`at`](Hosts::at); where it fails, nothing has changed.
+    ///
+    /// # Errors
+    /// Those of [`at`](Hosts::at).
+    pub fn add(&mut self, name: &str, handler: impl Handler + 'static) -> io::Result<()> {
         let lower = normal(name);
         let ending = lower.strip_prefix('*');
         let rest = ending.map_or(lower.as_str(), |ending| ending.strip_prefix('.').unwrap_or("*"));
@@ -56,18 +65,23 @@ impl<H: Handler> Hosts<H> {
                  scheme, port and path, and international names as xn--..."
             )));
         }
+        let is_known = match ending {
+            Some(ending) => self.endings.iter().any(|(known, _)| known == ending),
+            None => self.names.contains_key(&lower),
+        };
+        if is_known {
+            return Err(invalid(format!("{name} is given twice")));
+        }
         let handler: Arc<dyn Handler> = Arc::new(handler);
-        let is_new = match ending {
+        match ending {
             Some(ending) => {
-                let is_new = self.endings.iter().all(|(known, _)| known != ending);
                 self.endings.push((ending.to_owned(), handler));
                 // The longest first.
                 self.endings.sort_by_key(|(ending, _)| std::cmp::Reverse(ending.len()));
-                is_new
             }
-            None => self.names.insert(lower, handler).is_none(),
-        };
-        if is_new { Ok(self) } else { Err(invalid(format!("{name} is given twice"))) }
+            None => _ = self.names.insert(lower, handler),
+        }
+        Ok(())
     }
 
     fn find(&self, name: &str) -> Option<&dyn Handler> {

@@ -5,7 +5,7 @@ use std::io;
 use http::{Method, StatusCode, Uri, header};
 use overlapped_wire::http::Answer;
 
-use super::invalid;
+use super::{invalid, is_challenge};
 use crate::web::site::without_conditions;
 use crate::web::target::{self, Empty};
 use crate::web::{Call, Handler, Peer};
@@ -48,13 +48,21 @@ impl<H: Handler> Missing<H> {
 
     /// The path that is asked for, as if the client had, by a `GET` or `HEAD` of a path that leads
     /// nowhere and whose last name has no dot. With a dot it is a file's: a script that is missing
-    /// must not become a page.
+    /// must not become a page, and neither must the token of a certificate's authority.
     ///
     /// # Errors
     /// `InvalidInput` for what is not a path.
     pub fn fallback(mut self, path: &str) -> io::Result<Missing<H>> {
         self.fallback = Some(parse(path)?);
         Ok(self)
+    }
+
+    /// Those of both paths that lead nowhere now.
+    pub fn absent(&self) -> Vec<String> {
+        let paths = self.page.iter().chain(&self.fallback);
+        let is_absent =
+            |path: &&Uri| self.other(http::Request::new(()), Peer::default(), path).is_none();
+        paths.filter(is_absent).map(Uri::to_string).collect()
     }
 
     /// The answer of `inner` to the same request for another path, if that is there.
@@ -92,6 +100,7 @@ impl<H: Handler> Handler for Missing<H> {
         }
         if let Some(path) = &self.fallback
             && !names_a_file(request.uri().path())
+            && !is_challenge(request.uri().path())
             && let Some(answer) = self.other(request.clone(), peer, path)
         {
             return answer;

@@ -16,12 +16,14 @@
 //! | `fields` | extra fields in every answer |
 //! | `cors` | scripts of other sites may read the answers |
 //! | `limit` | so many requests of each client |
+//! | `buckets` | (the limits of each client, in bounded memory) |
 //! | `auth` | only those who know a password |
 //! | `redirects` | paths that have moved, and http → https |
 //! | `missing` | a page, or another file, for paths that lead nowhere |
 //! | `hosts` | a handler per name of the site |
 
 mod auth;
+mod buckets;
 mod cors;
 mod fields;
 mod forwarded;
@@ -47,7 +49,7 @@ pub use limit::RequestLimit;
 pub use missing::Missing;
 pub use redirects::{Https, Redirects};
 
-use super::page;
+use super::{page, target};
 
 /// The host that a request is for: that of its target, else that of its `Host` field.
 fn authority(request: &http::Request<()>) -> Option<Authority> {
@@ -67,6 +69,22 @@ fn moved(request: &http::Request<()>, location: String) -> Answer {
         Err(_) => return page::refusal(request, StatusCode::BAD_REQUEST),
     }
     answer
+}
+
+/// The folder of the tokens by which a certificate's authority sees whose a name is (RFC 8555); it
+/// asks for them by http, and without a password.
+const CHALLENGES: &str = "/.well-known/acme-challenge";
+
+/// Tells whether a path is beneath that folder, however it is written.
+fn is_challenge(path: &str) -> bool {
+    target::after(path, CHALLENGES).is_some()
+}
+
+/// Tells whether a path is that of a token, as an authority writes it.
+fn is_token(path: &str) -> bool {
+    let token = path.strip_prefix(CHALLENGES).and_then(|rest| rest.strip_prefix('/'));
+    let is_byte_of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    token.is_some_and(|token| !token.is_empty() && token.bytes().all(is_byte_of_token))
 }
 
 fn invalid(text: String) -> io::Error {

@@ -6,7 +6,7 @@ use http::StatusCode;
 use http::Uri;
 use overlapped_wire::http::Answer;
 
-use super::{authority, invalid, moved};
+use super::{authority, invalid, is_challenge, moved};
 use crate::web::target::{self, Empty};
 use crate::web::{Call, Handler, page};
 
@@ -50,8 +50,17 @@ impl<H: Handler> Redirects<H> {
     /// everything beneath it: what stands for the star is appended to the new place.
     ///
     /// # Errors
-    /// `InvalidInput` for what is neither, and for a place that leads back to the same path.
+    /// `InvalidInput` for what is neither, and for a place that leads back to the same path, also by
+    /// way of other rules.
     pub fn from(mut self, from: &str, to: &str) -> io::Result<Redirects<H>> {
+        self.add(from, to).map(|()| self)
+    }
+
+    /// As [`from`](Redirects::from); where it fails, nothing has changed.
+    ///
+    /// # Errors
+    /// Those of [`from`](Redirects::from).
+    pub fn add(&mut self, from: &str, to: &str) -> io::Result<()> {
         let refuse = |why: &str| {
             Err(invalid(format!(
                 "{from:?} cannot be redirected to {to:?}: {why}. Write it as /old=/new, or as \
@@ -83,9 +92,45 @@ impl<H: Handler> Redirects<H> {
             return refuse("the new place would be redirected again, for ever");
         }
         self.rules.push(rule);
-        Ok(self)
+        let Some(path) = self.find_loop() else { return Ok(()) };
+        let way = self.way(&path).into_iter().take(LOOP_SHOWN).collect::<Vec<_>>().join(" to ");
+        self.rules.pop();
+        refuse(&format!(
+            "with the redirects before it, it would lead clients from {path} to {way}, and so on \
+             for ever"
+        ))
+    }
+
+    /// A path from which redirects never end, as far as the rules themselves show one.
+    fn find_loop(&self) -> Option<String> {
+        let paths = self.rules.iter().flat_map(|rule| {
+            let path = target::encode(rule.from.as_bytes());
+            let beneath = rule.beneath.then(|| path.trim_end_matches('/').to_owned() + "/x");
+            [Some(path), beneath]
+        });
+        paths.flatten().find(|path| self.way(path).len() == REDIRECTS_MAX)
+    }
+
+    /// The places to which a path is redirected, one after the other, on this site.
+    fn way(&self, path: &str) -> Vec<String> {
+        let mut way: Vec<String> = Vec::new();
+        while way.len() < REDIRECTS_MAX {
+            let at = way.last().map_or(path, String::as_str);
+            let at = at.split('?').next().unwrap_or(at);
+            let Some(Ok(place)) = self.rules.iter().find_map(|rule| rule.place(at)) else { break };
+            if !place.starts_with('/') {
+                break;
+            }
+            way.push(place);
+        }
+        way
     }
 }
+
+/// Redirects that browsers follow.
+const REDIRECTS_MAX: usize = 20;
+/// Of those that never end, what a message shows.
+const LOOP_SHOWN: usize = 3;
 
 impl Rule {
     /// The place to which `path` has moved, if this rule is about it; an error where the path is
@@ -127,10 +172,6 @@ impl<H: Handler> Handler for Redirects<H> {
     }
 }
 
-/// The place of the answers by which a certificate's authority sees whose a name is (RFC 8555); it
-/// asks by http.
-const CHALLENGES: &str = "/.well-known/acme-challenge";
-
 /// Sends clients that have come by http to the same address by https, by `308`. Behind a proxy that
 /// speaks TLS for this server, [`Forwarded`](super::Forwarded) goes around it.
 #[derive(Debug, Clone)]
@@ -156,7 +197,7 @@ impl<H: Handler> Https<H> {
 impl<H: Handler> Handler for Https<H> {
     fn handle(&self, call: Call<'_>) -> Answer {
         let request = &call.request;
-        if call.peer.secure || target::after(request.uri().path(), CHALLENGES).is_some() {
+        if call.peer.secure || is_challenge(request.uri().path()) {
             return self.inner.handle(call);
         }
         let Some(authority) = authority(request) else {

@@ -74,11 +74,7 @@ pub(crate) fn write(
     } else if manner.is_old {
         out.extend_from_slice(b"Connection: keep-alive\r\n");
     }
-    for (name, value) in &head.headers {
-        if !is_of_connection(name) {
-            field(name.as_str(), value.as_bytes(), out);
-        }
-    }
+    fields(&head.headers, out);
     match end {
         End::Length(length) => {
             out.extend_from_slice(b"Content-Length: ");
@@ -92,6 +88,15 @@ pub(crate) fn write(
         body(content, end, reply);
     }
     if keep { Next::Keep } else { Next::Close }
+}
+
+/// Writes fields, but for those that are this module's to write.
+pub(crate) fn fields(headers: &HeaderMap, out: &mut Vec<u8>) {
+    for (name, value) in headers {
+        if !is_of_connection(name) {
+            field(name.as_str(), value.as_bytes(), out);
+        }
+    }
 }
 
 fn end(headers: &HeaderMap, status: StatusCode, content: &Content, manner: Manner) -> End {

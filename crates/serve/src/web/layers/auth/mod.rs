@@ -4,33 +4,43 @@
 //! Authorization ─▶ known already? ──yes──▶ the handler inside
 //!                     │ no
 //!                     ├─▶ too many failures of this client: 429
-//!                     └─▶ hash it, in the pool, a few at a time ─▶ 401, or known from now on
+//!                     └─▶ its turn (turns.rs) ─▶ hash it, in the pool ─▶ 401, or known from now on
 //! ```
 //!
 //! Hashing a password takes a processor for tens of milliseconds, on purpose. So one that was right
 //! is remembered, as a keyed digest: neither the password nor anything that could be tried offline
-//! stays in memory. And a client has only a few tries, and all clients together a few processors.
+//! stays in memory. And a client has only a few tries, all clients together a few processors, and
+//! their addresses have turns.
+//!
+//! Names that were tried are logged as other servers do it: the access log has them in lines whose
+//! status is 401 or 429, and a warning once a second at most names one of them with its address.
 
+mod turns;
 mod users;
 
 use std::collections::HashSet;
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use http::{HeaderValue, StatusCode, header};
-use overlapped::sync::Semaphore;
+use http::{HeaderValue, Method, StatusCode, header};
 use overlapped::task::unblock;
 use overlapped::time::Instant;
 use overlapped_wire::http::{Answer, Noted};
 use ring::hmac;
 
-use super::limit::{Buckets, too_many};
+use super::buckets::Buckets;
+use super::is_token;
+use super::limit::{seconds, with_retry_after};
+use crate::listen::client_of;
+use crate::watch::Complaints;
 use crate::web::{Call, Handler, User, page};
+use turns::Turns;
 use users::Users;
 
 /// Right passwords that are remembered.
@@ -42,20 +52,37 @@ const TRIES: u32 = 30;
 const TRY_AGAIN: Duration = Duration::from_secs(10);
 /// Longer ones are no passwords, and take long to hash.
 const PASSWORD_MAX: usize = 1_024;
+/// How long a request waits for its turn, before it is answered `503`.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The characters of a name that was tried that are logged.
+const NAME_MAX: usize = 64;
 
 /// Answers only those who know a password ("basic authentication"). Passwords go over the
 /// connection as they are, so it must be one with TLS.
 ///
 /// The users are those of a file as `htpasswd -B` or `htpasswd -5` writes it. It is read again when
 /// it has changed; while it cannot be read, the users stay as they were.
+///
+/// Tokens of `/.well-known/acme-challenge/` need no password: an authority of certificates, which
+/// has none, asks for them (RFC 8555), and they are for everybody.
 pub struct BasicAuth<H> {
     inner: H,
     users: RwLock<Arc<Users>>,
     key: hmac::Key,
     known: Mutex<HashSet<[u8; 32]>>,
     failures: Buckets,
-    /// Passwords that are hashed at a time.
-    hashing: Arc<Semaphore>,
+    turns: Arc<Turns>,
+    /// About names and passwords that are wrong, and about those who have tried too many.
+    complaints: Mutex<(Complaints, Complaints)>,
+}
+
+/// What a name and a password are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Right,
+    Wrong,
+    /// Nobody has had the time to look.
+    Busy,
 }
 
 impl<H: Handler> BasicAuth<H> {
@@ -74,7 +101,8 @@ impl<H: Handler> BasicAuth<H> {
             key: key.map_err(|_| io::Error::other("no random numbers can be had"))?,
             known: Mutex::default(),
             failures: Buckets::new(TRIES, TRY_AGAIN),
-            hashing: Arc::new(Semaphore::new(processors.div_ceil(2))),
+            turns: Turns::new(processors.div_ceil(2)),
+            complaints: Mutex::default(),
         })
     }
 
@@ -106,50 +134,123 @@ impl<H: Handler> BasicAuth<H> {
     }
 
     /// Tells whether the password is right.
-    fn check(&self, users: Arc<Users>, name: &str, password: &[u8]) -> bool {
+    fn check(&self, users: Arc<Users>, client: IpAddr, name: &str, password: &[u8]) -> Verdict {
         let mut both = hmac::Context::with_key(&self.key);
         // The name has no colon.
         [name.as_bytes(), b":", password].iter().for_each(|part| both.update(part));
         let mut digest = [0; 32];
         digest.copy_from_slice(both.sign().as_ref());
         if self.known().contains(&digest) {
-            return true;
+            return Verdict::Right;
+        }
+        let Some(_turn) = self.turns.take(client, PATIENCE) else { return Verdict::Busy };
+        // A browser sends it several times at once.
+        if self.known().contains(&digest) {
+            return Verdict::Right;
         }
         let (name, password) = (name.to_owned(), password.to_vec());
         let asked = Arc::clone(&users);
-        let _turn = Semaphore::acquire_owned(Arc::clone(&self.hashing), 1);
-        let is_right = unblock(move || asked.check(&name, &password)).unwrap_or(false);
+        let Ok(is_right) = unblock(move || asked.check(&name, &password)) else {
+            return Verdict::Busy;
+        };
+        if !is_right {
+            return Verdict::Wrong;
+        }
+        self.turns.know(client);
         // Not those of users that were read again meanwhile.
-        let is_current =
-            Arc::ptr_eq(&users, &self.users.read().unwrap_or_else(PoisonError::into_inner));
-        if is_right && is_current {
+        if Arc::ptr_eq(&users, &self.users.read().unwrap_or_else(PoisonError::into_inner)) {
             let mut known = self.known();
             if known.len() >= KNOWN_MAX {
                 known.clear();
             }
             known.insert(digest);
         }
-        is_right
+        Verdict::Right
     }
 
     /// Tells whether the client knows a password, as who.
     fn judge(&self, call: &Call<'_>) -> Result<Arc<str>, Box<Answer>> {
-        let Some((name, password)) = credentials(&call.request) else {
-            return Err(Box::new(ask(&call.request)));
+        let request = &call.request;
+        let Some((name, password)) = credentials(request) else {
+            return Err(Box::new(ask(request)));
         };
         let address = call.peer.remote.map(|remote| remote.ip());
         // Taken before, so that tries at the same time count, and given back for a right one. Also
         // of passwords that are known already: or they could be guessed without a limit.
-        if let Err(wait) = self.failures.take(address, Instant::now()) {
-            return Err(Box::new(too_many(&call.request, wait)));
-        }
-        if !self.check(self.users(), &name, &password) {
-            tracing::debug!(?address, "a wrong name or password");
-            return Err(Box::new(ask(&call.request)));
-        }
-        self.failures.give(address);
-        Ok(name.into())
+        let refusal = match self.failures.take(address, Instant::now()) {
+            Err(wait) => {
+                self.complain(address, None);
+                too_many(request, wait)
+            }
+            Ok(()) => match self.check(self.users(), client_of(address), &name, &password) {
+                Verdict::Right => {
+                    self.failures.give(address);
+                    return Ok(name.into());
+                }
+                Verdict::Wrong => {
+                    self.complain(address, Some(&name));
+                    ask(request)
+                }
+                Verdict::Busy => {
+                    self.failures.give(address);
+                    page::busy(request)
+                }
+            },
+        };
+        Err(Box::new(with_user(refusal, name)))
     }
+
+    /// Warns, now and then, of a name and a password that are wrong, or of an address that has tried
+    /// too many of them.
+    fn complain(&self, address: Option<IpAddr>, name: Option<&str>) {
+        let more = {
+            let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+            let (wrong, limited) = &mut *complaints;
+            if name.is_some() { wrong.now() } else { limited.now() }
+        };
+        let Some(more) = more else { return };
+        let from = address.map_or("a Unix socket".to_owned(), |address| address.to_string());
+        let Some(name) = name else {
+            let seconds = TRY_AGAIN.as_secs();
+            tracing::warn!(
+                more,
+                "too many wrong passwords from {from}: after {TRIES} it has one try in {seconds} s, \
+                 and its other requests are answered 429"
+            );
+            return;
+        };
+        let name: String = name.chars().take(NAME_MAX).collect();
+        tracing::warn!(more, "wrong name or password: {name:?} from {from}");
+    }
+
+    /// Answers who asks for the token of a certificate's authority. Of the site that shows the token,
+    /// and nothing else: no folder, no page of its own.
+    fn challenge(&self, call: Call<'_>) -> Answer {
+        let request = call.request.clone();
+        let answer = self.inner.handle(call);
+        match answer.status() {
+            StatusCode::OK
+            | StatusCode::PARTIAL_CONTENT
+            | StatusCode::NOT_MODIFIED
+            | StatusCode::PERMANENT_REDIRECT => answer,
+            StatusCode::NOT_FOUND => page::refusal(&request, StatusCode::NOT_FOUND),
+            _ => ask(&request),
+        }
+    }
+}
+
+/// `429`, with the time after which to come again.
+fn too_many(request: &http::Request<()>, wait: Duration) -> Answer {
+    let seconds = seconds(wait);
+    let hint = format!("too many wrong passwords from this address; try again in {seconds} s.");
+    let answer = page::refusal_saying(request, StatusCode::TOO_MANY_REQUESTS, &hint);
+    with_retry_after(answer, seconds)
+}
+
+/// Tells the access log of a name.
+fn with_user(mut answer: Answer, name: String) -> Answer {
+    answer.extensions_mut().get_or_insert_default::<Noted>().user = Some(name);
+    answer
 }
 
 /// The name and the password of a request.
@@ -178,6 +279,10 @@ fn ask(request: &http::Request<()>) -> Answer {
 
 impl<H: Handler> Handler for BasicAuth<H> {
     fn handle(&self, mut call: Call<'_>) -> Answer {
+        let is_get = matches!(*call.request.method(), Method::GET | Method::HEAD);
+        if is_get && is_token(call.request.uri().path()) {
+            return self.challenge(call);
+        }
         let name = match self.judge(&call) {
             Ok(name) => name,
             Err(answer) => return *answer,
@@ -188,8 +293,7 @@ impl<H: Handler> Handler for BasicAuth<H> {
         if !answer.headers().contains_key(header::CACHE_CONTROL) {
             answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private"));
         }
-        answer.extensions_mut().get_or_insert_default::<Noted>().user = Some(name.to_string());
-        answer
+        with_user(answer, name.to_string())
     }
 }
 

@@ -181,3 +181,35 @@ fn whoever_guesses_passwords_has_few_tries_and_others_are_not_disturbed() {
     })
     .unwrap();
 }
+
+#[test]
+fn a_first_right_password_does_not_wait_behind_the_guesses_of_another_address() {
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("users");
+    // What takes a processor tens of milliseconds here.
+    fs::write(&file, format!("alice:{}\n", bcrypt::hash("secret", 9).unwrap())).unwrap();
+    overlapped::run(|| {
+        let site = BasicAuth::new(&file, say("x")).unwrap();
+        let try_it = |peer: &str, both: &str| {
+            let field = [("authorization", &*basic(both))];
+            ask_as(&site, from(peer), "GET", "/", &field).status.as_u16()
+        };
+        let guessed = std::cell::Cell::new(0);
+        overlapped::scope(|scope| {
+            for guess in 0..20 {
+                let (try_it, guessed) = (&try_it, &guessed);
+                scope.spawn(move || {
+                    assert_eq!(try_it("192.0.2.1", &format!("alice:{guess}")), 401);
+                    guessed.set(guessed.get() + 1);
+                });
+            }
+            overlapped::time::sleep(std::time::Duration::from_millis(1));
+            let before = guessed.get();
+            assert_eq!(try_it("192.0.2.2", "alice:secret"), 200);
+            let waited = guessed.get() - before;
+            assert!(waited <= 3, "it has waited for {waited} guesses of another address");
+        });
+        assert_eq!(guessed.get(), 20);
+    })
+    .unwrap();
+}

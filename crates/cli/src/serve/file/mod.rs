@@ -1,25 +1,37 @@
-//! The file that describes several servers; docs/serve.toml is an annotated one.
+//! The file that describes several servers.
+//!
+//! | file | one job |
+//! |---|---|
+//! | `source` | the place of each value, for messages |
+//! | `explain` | what is wrong in it, with an example |
+
+mod explain;
+mod source;
 
 use std::fs;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::faults::Faults;
 use super::plan::{Listening, Name, Wanted};
 use super::rights::{Mode, Owner};
 use super::site::Content;
-use super::source::{Position, Source, Text};
-use super::values::{Limits, LogFormat, Process, Span};
+use super::values::{Count, Limits, LogFormat, Process, Span};
+use source::Position;
+pub(super) use source::{Source, Text};
+
+/// An annotated file with every key. (A link: it is one of the documents, too.)
+pub(super) const EXAMPLE: &str = include_str!("../example.toml");
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct File {
-    threads: Option<NonZeroUsize>,
+    threads: Option<Count>,
     drain: Option<Span>,
     lame_duck: Option<Span>,
     metrics: Option<String>,
@@ -56,28 +68,45 @@ struct Certificate {
 }
 
 /// Reads it. Relative paths begin at the file's folder.
-pub(super) fn read(path: &Path) -> anyhow::Result<(Process, Source, Vec<Wanted>)> {
+pub(super) fn read(
+    path: &Path,
+    faults: &mut Faults,
+) -> anyhow::Result<(Process, Source, Vec<Wanted>)> {
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    parse(Text::new(path, text)).with_context(|| {
-        format!("{} is not as it must be; docs/serve.toml shows every key", path.display())
-    })
+    parse(Text::new(path, text), faults)
 }
 
-fn parse(text: Text) -> anyhow::Result<(Process, Source, Vec<Wanted>)> {
-    let file = toml::from_str(text.text())?;
+fn parse(text: Text, faults: &mut Faults) -> anyhow::Result<(Process, Source, Vec<Wanted>)> {
+    let file =
+        toml::from_str(text.text()).map_err(|error| anyhow!(explain::explain(&text, &error)))?;
     let File { threads, drain, lame_duck, metrics, access_log, log_format, server } = file;
     if server.is_empty() {
-        bail!("no server is described: begin one with [[server]] and protocol = \"echo\"");
+        bail!(
+            "{}: no server is described: begin one with [[server]] and protocol = \"echo\"",
+            text.path().display()
+        );
     }
     let base = text.path().parent().unwrap_or(Path::new(""));
     let access_log = access_log.map(|log| if is_dash(&log) { log } else { base.join(log) });
     let process = Process { threads, drain, lame_duck, metrics, access_log, log_format };
     let text = Arc::new(text);
     let source = |server| Source::File { file: Arc::clone(&text), server };
-    let wanted = server.into_iter().enumerate();
-    let wanted = wanted.map(|(number, entry)| entry.wanted(&text, source(Some(number))));
-    Ok((process, source(None), wanted.collect::<anyhow::Result<_>>()?))
+    if process.log_format.is_some() && process.access_log.is_none() {
+        faults.add(format_args!(
+            "{}: this is the form of an access log, and there is none: add access-log = \"-\", or a \
+             file's name",
+            source(None).place("log-format", None)
+        ));
+    }
+    let mut all = Vec::new();
+    for (number, entry) in server.into_iter().enumerate() {
+        match entry.wanted(&text, source(Some(number))) {
+            Ok(wanted) => all.push(wanted),
+            Err(fault) => faults.add(fault),
+        }
+    }
+    Ok((process, source(None), all))
 }
 
 fn is_dash(path: &Path) -> bool {
@@ -89,6 +118,7 @@ impl Entry {
         let base = text.path().parent().unwrap_or(Path::new(""));
         let name = *self.protocol.get_ref();
         let at = Position::of(text.text(), self.protocol.span().start);
+        let at = format!("{}, {at}", text.path().display());
         match (name, &self.http) {
             (Name::Http, None) => {
                 bail!("{at}: a server of http needs a folder: add `http.folder = \"DIR\"` below")
@@ -123,7 +153,9 @@ mod tests {
     use super::*;
 
     fn parse_at(path: &str, text: &str) -> anyhow::Result<(Process, Source, Vec<Wanted>)> {
-        parse(Text::new(Path::new(path), text.to_owned()))
+        let mut faults = Faults::default();
+        let parsed = parse(Text::new(Path::new(path), text.to_owned()), &mut faults)?;
+        faults.end().map(|()| parsed)
     }
 
     fn refusal(text: &str) -> String {
@@ -142,7 +174,7 @@ mod tests {
                 vec!["line 2, column 12", "remove"],
             ),
             ("drain = 'soon'\n", vec!["line 1, column 9", "500ms, 30s or 5m"]),
-            ("threads = 0\n", vec!["line 1, column 11", "nonzero"]),
+            ("threads = 0\n", vec!["line 1, column 11", "leave it out"]),
             (
                 "[[server]]\nprotocol = 'echo'\n[server.limits]\nidle-timeout = '0s'",
                 vec!["line 4, column 16", "leave it out"],

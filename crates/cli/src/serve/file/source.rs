@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 /// The source of a server's values, or of the process's.
 #[derive(Debug, Clone)]
-pub(super) enum Source {
+pub(in crate::serve) enum Source {
     Flags,
     File {
         file: Arc<Text>,
@@ -18,7 +18,7 @@ pub(super) enum Source {
 
 /// A configuration file.
 #[derive(Debug)]
-pub(super) struct Text {
+pub(in crate::serve) struct Text {
     path: PathBuf,
     text: String,
 }
@@ -28,7 +28,7 @@ impl Text {
         Text { path: path.to_owned(), text }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::serve) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -38,8 +38,16 @@ impl Text {
 }
 
 impl Source {
+    /// A key's name where it is not the one that a message is about: `--listen`, or `listen`.
+    pub(in crate::serve) fn name(&self, key: &str) -> String {
+        match self {
+            Source::Flags => flag(key),
+            Source::File { .. } => format!("`{key}`"),
+        }
+    }
+
     /// The place of `key` (`http.folder`), or of its value number `at`, as a message names it.
-    pub(super) fn place(&self, key: &str, at: Option<usize>) -> String {
+    pub(in crate::serve) fn place(&self, key: &str, at: Option<usize>) -> String {
         match self {
             Source::Flags => flag(key),
             Source::File { file, server } => {

@@ -1,0 +1,50 @@
+//! Faults of what is to be served, collected so that all of them are said at once.
+
+use std::fmt::Display;
+
+use anyhow::bail;
+
+/// Faults, and what else is to be said of what is to be served. Each text names a place.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    pub(super) faults: Vec<String>,
+    /// Faults for a check; a start only warns of them, since they may be gone by the time that
+    /// somebody notices.
+    pub(super) doubts: Vec<String>,
+    /// No faults, but perhaps not what was meant.
+    pub(super) notes: Vec<String>,
+}
+
+impl Faults {
+    pub(super) fn add(&mut self, fault: impl Display) {
+        self.faults.push(fault.to_string());
+    }
+
+    pub(super) fn doubt(&mut self, doubt: impl Display) {
+        self.doubts.push(doubt.to_string());
+    }
+
+    pub(super) fn note(&mut self, note: impl Display) {
+        self.notes.push(note.to_string());
+    }
+
+    /// The value, or a fault at `place`.
+    pub(super) fn keep<T, E: Display>(
+        &mut self,
+        place: impl FnOnce() -> String,
+        result: Result<T, E>,
+    ) -> Option<T> {
+        result.map_err(|error| self.add(format_args!("{}: {error}", place()))).ok()
+    }
+
+    /// The end of a start that has faults; of one that has none, the beginning.
+    pub(super) fn end(self) -> anyhow::Result<()> {
+        let Faults { faults, doubts, notes } = self;
+        if !faults.is_empty() {
+            bail!("{}", faults.join("\noverlapped: "));
+        }
+        doubts.iter().for_each(|doubt| tracing::warn!("{doubt}"));
+        notes.iter().for_each(|note| tracing::info!("{note}"));
+        Ok(())
+    }
+}

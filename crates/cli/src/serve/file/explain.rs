@@ -1,0 +1,143 @@
+//! What is wrong in a configuration file, in the words of its user: the key, its place, what is
+//! needed there, and an example, which is that of the annotated file.
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{EXAMPLE, Position, Text};
+
+/// Says what is wrong, and what helps.
+pub(super) fn explain(text: &Text, error: &toml::de::Error) -> String {
+    let place = match error.span() {
+        Some(span) => {
+            format!("{}, {}", text.path().display(), Position::of(text.text(), span.start))
+        }
+        None => text.path().display().to_string(),
+    };
+    let keys = error.span().map_or_else(Vec::new, |span| keys(text.text(), span.start));
+    let key = keys.last().map_or(String::new(), |key| format!("`{key}` "));
+    let what = match needed(error.message()) {
+        Some(_) if keys.last().is_some_and(|key| key == "server") => {
+            "each server begins with [[server]], in double brackets".to_owned()
+        }
+        Some(what) => format!("{key}{what}"),
+        None => error.message().trim_end().to_owned(),
+    };
+    let example = keys.iter().rev().find_map(|key| example(key));
+    let example = example.map_or(String::new(), |line| format!(". An example:\n\n    {line}\n\n"));
+    let (before, after) = if example.is_empty() { (". ", "") } else { ("", "") };
+    format!(
+        "{place}: {what}{example}{before}`overlapped serve --example-config` prints every key with \
+         an example{after}"
+    )
+}
+
+/// What serde says of a value of another type, as a sentence about its key.
+fn needed(message: &str) -> Option<String> {
+    let rest = ["invalid type: ", "invalid value: "];
+    let rest = rest.into_iter().find_map(|begin| message.strip_prefix(begin))?;
+    let (found, expected) = rest.trim_end().rsplit_once(", expected ")?;
+    let found = match found.split_once(' ') {
+        Some(("floating", _)) => found.replacen("floating point", "the number", 1),
+        Some(("boolean", value)) => value.to_owned(),
+        Some(("integer" | "string", _)) => format!("the {found}"),
+        _ if found == "map" => "a table".to_owned(),
+        _ if found == "sequence" => "a list".to_owned(),
+        _ => found.to_owned(),
+    };
+    let expected = match expected {
+        "a sequence" => "a list in brackets",
+        "a boolean" => "true or false",
+        "a map" | "map" => "a table",
+        "usize" | "u64" | "u32" => "a whole number",
+        _ if expected.starts_with("struct ") => "a table",
+        _ => expected,
+    };
+    Some(format!("is {}, where {expected} is needed", found.replace('`', "")))
+}
+
+/// The line of the annotated file that shows a key, without its remark.
+fn example(key: &str) -> Option<&'static str> {
+    EXAMPLE.lines().find_map(|line| {
+        let line = line.trim_start_matches(['#', ' ']);
+        let rest = line.strip_prefix(key)?.trim_start();
+        rest.starts_with('=').then(|| line.split("  #").next().unwrap_or(line).trim_end())
+    })
+}
+
+/// The keys that lead to the value at `at`, the innermost last.
+fn keys(text: &str, at: usize) -> Vec<String> {
+    let Ok(table) = DeTable::parse(text) else { return Vec::new() };
+    let found = table.get_ref().iter().find_map(|(key, value)| path(key.get_ref(), value, at));
+    let mut keys = found.unwrap_or_default();
+    keys.reverse();
+    keys
+}
+
+/// The same, of a key and its value, the innermost first.
+fn path(key: &str, value: &Spanned<DeValue<'_>>, at: usize) -> Option<Vec<String>> {
+    let inner = within(value, at).or_else(|| value.span().contains(&at).then(Vec::new));
+    inner.map(|mut keys| {
+        keys.push(key.to_owned());
+        keys
+    })
+}
+
+fn within(value: &Spanned<DeValue<'_>>, at: usize) -> Option<Vec<String>> {
+    match value.get_ref() {
+        DeValue::Table(table) => {
+            table.iter().find_map(|(key, value)| path(key.get_ref(), value, at))
+        }
+        DeValue::Array(array) => array.iter().find_map(|value| {
+            within(value, at).or_else(|| value.span().contains(&at).then(Vec::new))
+        }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_found_with_its_keys() {
+        let text = "a = 1\n[[server]]\nlisten = ['x', 2]\n[server.http]\nlist = 3\n";
+        for (value, expected) in [
+            ("1", &["a"][..]),
+            ("'x'", &["server", "listen"]),
+            ("2]", &["server", "listen"]),
+            ("3", &["server", "http", "list"]),
+        ] {
+            assert_eq!(keys(text, text.find(value).unwrap()), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn words_are_those_of_a_user_and_others_are_left() {
+        for (said, expected) in [
+            (
+                "invalid type: integer `8080`, expected a string",
+                "is the integer 8080, where a string",
+            ),
+            ("invalid type: sequence, expected a boolean", "is a list, where true or false"),
+            (
+                "invalid value: integer `-1`, expected u64",
+                "is the integer -1, where a whole number",
+            ),
+            (
+                "invalid type: string \"x\", expected a sequence",
+                "is the string \"x\", where a list",
+            ),
+        ] {
+            assert!(needed(said).unwrap().starts_with(expected), "{:?}", needed(said));
+        }
+        assert_eq!(needed("missing field `protocol`"), None);
+    }
+
+    #[test]
+    fn examples_are_lines_without_their_remarks() {
+        assert_eq!(example("cgi-timeout"), Some("cgi-timeout = \"5m\""));
+        assert_eq!(example("log-format"), Some("log-format = \"combined\""));
+        assert_eq!(example("nothing"), None);
+    }
+}

@@ -1,0 +1,329 @@
+//! From what an HTTP server is to serve to what answers: folders and files are looked at, and all
+//! that is wrong is said.
+
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue};
+use overlapped_serve::Peer;
+use overlapped_serve::web::{self, Cgi, Files, Handler, Hosts, Missing};
+use overlapped_wire::http::{Http, Limits};
+
+use super::faults::Faults;
+use super::file::Source;
+use super::layers;
+use super::site::{Content, HostFolder};
+use super::values::{Limit, Size, Span, Variable};
+
+/// Where scripts are, if nobody says otherwise.
+const CGI_PREFIX: &str = "/cgi-bin/";
+/// How long a script may run, if nobody says otherwise; as `Cgi` has it.
+const CGI_TIME: Duration = Duration::from_secs(300);
+/// As much as a script may be sent.
+const BODY_MAX: u64 = 64 << 20;
+
+/// A site that can be served.
+#[derive(Clone)]
+pub(super) struct Site {
+    site: web::Site,
+    limits: Limits,
+    fields: Option<Arc<HeaderMap>>,
+}
+
+impl Site {
+    /// The server's side of one connection.
+    pub(super) fn with(&self, peer: &Peer) -> Http<web::Site> {
+        let http = Http::with_limits(self.site.for_peer(peer), self.limits);
+        match &self.fields {
+            Some(fields) => http.fields(Arc::clone(fields)),
+            None => http,
+        }
+    }
+}
+
+impl Content {
+    /// Looks at the folders. Where there are faults, what is returned is not to be served.
+    pub(super) fn open(&self, source: &Source, faults: &mut Faults) -> Site {
+        let body_max = self.max_body.map_or(BODY_MAX, |Size(bytes)| bytes);
+        let mut site = web::Site::new().at("/", self.hosts(source, faults));
+        match &self.cgi {
+            Some(folder) => {
+                self.check_times(source, faults);
+                let prefix = self.cgi_prefix.as_deref().unwrap_or(CGI_PREFIX);
+                if let Some(cgi) = self.scripts(folder, prefix, source, faults) {
+                    let cgi = self.limit(cgi.body_max(body_max)).documents(&self.folder);
+                    site = site.at(prefix, cgi);
+                }
+            }
+            None => self.refuse_keys_of_scripts(source, faults),
+        }
+        let (site, fields) = layers::around(self, source, site, faults);
+        let limits = Limits { body_bytes_max: body_max, ..Limits::default() };
+        Site { site: web::Site::new().at("/", site), limits, fields }
+    }
+
+    /// The scripts in a folder, which must not be sent as files.
+    fn scripts(
+        &self,
+        folder: &Path,
+        prefix: &str,
+        source: &Source,
+        faults: &mut Faults,
+    ) -> Option<Cgi> {
+        let place = |key| source.place(key, None);
+        if prefix.split('/').all(str::is_empty) {
+            faults.add(format_args!(
+                "{}: beneath {prefix:?} is every file of {}, and a path has either a file or a \
+                 script: give scripts a path of their own, such as {CGI_PREFIX}",
+                place("http.cgi-prefix"),
+                self.folder.display()
+            ));
+        } else if let Some((served, path)) = self.path_as_files(folder, prefix) {
+            let is_all = path.as_os_str().is_empty();
+            let or = if is_all { "" } else { ", or make that the scripts' prefix" };
+            faults.add(format_args!(
+                "{}: the scripts in {} would be sent to everybody as files, by the path /{}: keep \
+                 them outside of {}{or}",
+                place("http.cgi"),
+                folder.display(),
+                path.display(),
+                served.display(),
+            ));
+        }
+        let cgi = Cgi::new(folder).map_err(|error| no_folder(folder, &error));
+        faults.keep(|| place("http.cgi"), cgi)
+    }
+
+    /// The path by which scripts would be sent as files, and the folder that has them; none where
+    /// that is the path of scripts, and where names on it are hidden.
+    fn path_as_files(&self, scripts: &Path, prefix: &str) -> Option<(&Path, PathBuf)> {
+        let there = scripts.canonicalize().ok()?;
+        let mut folders = self.host.iter().map(|host| &host.folder).chain([&self.folder]);
+        folders.find_map(|folder| {
+            let path = there.strip_prefix(folder.canonicalize().ok()?).ok()?;
+            let is_sent = path != Path::new(prefix.trim_matches('/')) && self.shows(path);
+            is_sent.then(|| (folder.as_path(), path.to_owned()))
+        })
+    }
+
+    /// Tells whether what is called so in a folder that is served can be asked for.
+    fn shows(&self, path: &Path) -> bool {
+        let is_hidden = |(at, name): (usize, Component<'_>)| {
+            let name = name.as_os_str().as_encoded_bytes();
+            name.starts_with(b".") && (at > 0 || name != b".well-known")
+        };
+        self.hidden || !path.components().enumerate().any(is_hidden)
+    }
+
+    /// The folder, of those that are served, from which a file would be sent, or in which it could
+    /// be run.
+    pub(super) fn folder_of(&self, file: &Path) -> Option<&Path> {
+        let file = file.canonicalize().ok()?;
+        let beneath = |folder: &Path| {
+            let folder = folder.canonicalize().ok()?;
+            file.strip_prefix(folder).ok().map(Path::to_owned)
+        };
+        let hosts = self.host.iter().map(|host| &host.folder);
+        let mut served = hosts.chain([&self.folder]);
+        let found = served.find(|folder| beneath(folder).is_some_and(|path| self.shows(&path)));
+        let is_script = |folder: &&PathBuf| beneath(folder).is_some();
+        found.or(self.cgi.as_ref().filter(is_script)).map(PathBuf::as_path)
+    }
+
+    /// Scripts within their limits, with their variables.
+    fn limit(&self, mut cgi: Cgi) -> Cgi {
+        if let Some(Limit(time)) = self.cgi_timeout {
+            cgi = cgi.time(time);
+        }
+        if let Some(Limit(time)) = self.cgi_header_timeout {
+            cgi = cgi.header_time(time);
+        }
+        if let Some(scripts) = self.cgi_scripts {
+            cgi = cgi.running_max(scripts.get());
+        }
+        if let Some(requests) = self.cgi_queue {
+            cgi = cgi.queue_max(requests);
+        }
+        if let Some(Span(time)) = self.cgi_queue_timeout {
+            cgi = cgi.queue_time(time);
+        }
+        if let Some(Size(bytes)) = self.cgi_max_output {
+            cgi = cgi.output_max(bytes);
+        }
+        for Variable { name, value } in &self.cgi_env {
+            cgi = cgi.env(name, value);
+        }
+        cgi.pass_authorization(self.cgi_authorization)
+    }
+
+    /// Refuses times that another one makes meaningless.
+    fn check_times(&self, source: &Source, faults: &mut Faults) {
+        let all = self.cgi_timeout.map_or(CGI_TIME, |Limit(time)| time);
+        if let Some(Limit(time)) = self.cgi_header_timeout
+            && time > all
+        {
+            let place = source.place("http.cgi-header-timeout", None);
+            faults.add(format_args!(
+                "{place}: after {} a script is killed, whether its header is complete or not: raise \
+                 {}, or lower {}",
+                humantime::format_duration(all),
+                source.name("cgi-timeout"),
+                source.name("cgi-header-timeout"),
+            ));
+        }
+        if self.cgi_queue == Some(0) && self.cgi_queue_timeout.is_some() {
+            let place = source.place("http.cgi-queue-timeout", None);
+            faults.add(format_args!(
+                "{place}: nobody waits, since {} is 0: raise that, or leave {} out",
+                source.name("cgi-queue"),
+                source.name("cgi-queue-timeout"),
+            ));
+        }
+    }
+
+    /// Refuses what is about scripts where there are none. (Flags are looked at by clap.)
+    fn refuse_keys_of_scripts(&self, source: &Source, faults: &mut Faults) {
+        for (key, is_given) in [
+            ("cgi-prefix", self.cgi_prefix.is_some()),
+            ("cgi-timeout", self.cgi_timeout.is_some()),
+            ("cgi-header-timeout", self.cgi_header_timeout.is_some()),
+            ("cgi-scripts", self.cgi_scripts.is_some()),
+            ("cgi-queue", self.cgi_queue.is_some()),
+            ("cgi-queue-timeout", self.cgi_queue_timeout.is_some()),
+            ("cgi-max-output", self.cgi_max_output.is_some()),
+            ("cgi-env", !self.cgi_env.is_empty()),
+            ("cgi-authorization", self.cgi_authorization),
+        ] {
+            if is_given {
+                let place = source.place(&format!("http.{key}"), None);
+                faults.add(format_args!(
+                    "{place}: {} is about scripts, and there are none: add cgi = \"DIR\", or remove \
+                     it",
+                    source.name(key)
+                ));
+            }
+        }
+    }
+
+    /// The files of each host.
+    fn hosts(&self, source: &Source, faults: &mut Faults) -> Box<dyn Handler> {
+        let cache_control = self.cache_control(source, faults);
+        self.check_paths(source, faults);
+        let place = source.place("http.folder", None);
+        let files = self.files(&self.folder, &place, cache_control.as_ref(), faults);
+        if let Some(files) = &files {
+            self.check_pages(files, source, faults);
+        }
+        let mut hosts = Hosts::new(files.map_or_else(empty, |files| Box::new(files)));
+        for (at, HostFolder { name, folder }) in self.host.iter().enumerate() {
+            let place = source.place("http.host", Some(at));
+            let files = self.files(folder, &place, cache_control.as_ref(), faults);
+            for path in files.iter().flat_map(Missing::absent) {
+                let folder = folder.display();
+                faults.note(format_args!("{place}: {folder} has no {path}, and does without"));
+            }
+            let files = files.map_or_else(empty, |files| Box::new(files));
+            faults.keep(|| place.clone(), hosts.add(name, files));
+            self.note_bare_name(name, &place, faults);
+        }
+        Box::new(hosts)
+    }
+
+    /// Notes that `*.example.org` is not `example.org`, where that has no folder either.
+    fn note_bare_name(&self, name: &str, place: &str, faults: &mut Faults) {
+        let Some(bare) = name.strip_prefix("*.").filter(|bare| bare.contains('.')) else { return };
+        let holds = |HostFolder { name, .. }: &HostFolder| match name.strip_prefix('*') {
+            Some(ending) => bare.ends_with(ending),
+            None => name.eq_ignore_ascii_case(bare),
+        };
+        if !self.host.iter().any(holds) {
+            faults.note(format_args!(
+                "{place}: requests for {bare} itself get {}, since {name} stands for the names \
+                 beneath it: add \"{bare}=DIR\" for that one",
+                self.folder.display()
+            ));
+        }
+    }
+
+    /// Doubts pages of one's own that are not there.
+    fn check_pages(&self, files: &Missing<Files>, source: &Source, faults: &mut Faults) {
+        let absent = files.absent();
+        for (key, page) in [("not-found", &self.not_found), ("fallback", &self.fallback)] {
+            if let Some(page) = page.as_ref().filter(|page| absent.contains(page)) {
+                let place = source.place(&format!("http.{key}"), None);
+                let is_folder =
+                    !page.ends_with('/') && self.folder.join(page.trim_start_matches('/')).is_dir();
+                let or = match is_folder {
+                    true => format!(" (it is a folder, whose index is {page}/)"),
+                    false => String::new(),
+                };
+                faults.doubt(format_args!(
+                    "{place}: {} has no {page} that is served{or}: make that page, or correct the \
+                     path",
+                    self.folder.display()
+                ));
+            }
+        }
+    }
+
+    /// Refuses pages of one's own that are not paths.
+    fn check_paths(&self, source: &Source, faults: &mut Faults) {
+        for (key, page) in [("not-found", &self.not_found), ("fallback", &self.fallback)] {
+            if let Some(page) = page {
+                let tried = Missing::new(empty()).page(page);
+                faults.keep(|| source.place(&format!("http.{key}"), None), tried);
+            }
+        }
+    }
+
+    fn cache_control(&self, source: &Source, faults: &mut Faults) -> Option<HeaderValue> {
+        let text = self.cache_control.as_ref()?;
+        let value = HeaderValue::from_str(text).map_err(|_| {
+            format!("{text:?} cannot be a Cache-Control; max-age=3600 or no-cache can")
+        });
+        faults.keep(|| source.place("http.cache-control", None), value)
+    }
+
+    /// The files of one folder, with what is said where none is.
+    fn files(
+        &self,
+        folder: &Path,
+        place: &str,
+        cache_control: Option<&HeaderValue>,
+        faults: &mut Faults,
+    ) -> Option<Missing<Files>> {
+        let files = Files::new(folder).map_err(|error| no_folder(folder, &error));
+        let mut files = faults.keep(|| place.to_owned(), files)?;
+        files = files
+            .listing(self.list)
+            .hidden(self.hidden)
+            .clean_urls(self.clean_urls)
+            .packing(!self.no_gzip);
+        if !self.index.is_empty() {
+            files = files.index(&self.index);
+        }
+        if let Some(value) = cache_control {
+            files = files.cache_control(value.clone());
+        }
+        let mut missing = Missing::new(files);
+        // What is not a path is said by `check_paths`.
+        if let Some(path) = &self.not_found {
+            missing = missing.clone().page(path).unwrap_or(missing);
+        }
+        if let Some(path) = &self.fallback {
+            missing = missing.clone().fallback(path).unwrap_or(missing);
+        }
+        Some(missing)
+    }
+}
+
+/// In the place of files that are not there.
+fn empty() -> Box<dyn Handler> {
+    Box::new(web::Site::new())
+}
+
+fn no_folder(path: &Path, error: &std::io::Error) -> String {
+    let path = path.display();
+    format!("cannot serve {path}: {error}. It must be a folder that this user may read")
+}

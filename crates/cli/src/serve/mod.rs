@@ -53,30 +53,34 @@ use site::Content;
 pub(crate) use values::Size;
 use values::{Limits, Process};
 
+const AFTER_HELP: &str = r"Examples:
+  overlapped serve http . --list                 this folder, at http://127.0.0.1:8080/
+  overlapped serve echo --listen 0.0.0.0:7007    for the whole network
+  overlapped serve http site --listen 0.0.0.0:443 --tls-cert site.pem --tls-key site.key
+  overlapped serve --example-config >serve.toml  a file to begin with
+  overlapped serve --config serve.toml           several servers in one process
+
+`overlapped serve http --help` shows a server's flags.
+
+Signals:
+  SIGTERM, Ctrl-C  Accepts nobody any more, finishes requests that are being answered, for at
+                   most as long as --drain says, and prints totals. The exit code is 0. A second
+                   signal ends the server, and its scripts, at once.
+                   With --lame-duck, that time comes first: clients are still served, while
+                   /readyz (--metrics) answers 503. The second signal ends that time, and a third
+                   one the server.
+  SIGHUP           Reads certificates again, and opens the access log again.
+  SIGUSR2          Starts this command anew and hands it the listening sockets. When the new
+                   process serves, this one finishes. No client is refused.
+  SIGQUIT, Ctrl-\  Shows every tasklet on standard error: what it waits for, and where.";
+
 /// Runs servers until Ctrl-C or SIGTERM, then prints totals.
 ///
-/// It prints where it listens as soon as clients may come. Signals:
-///
-/// - Ctrl-C or SIGTERM: no client is accepted any more, requests that are being answered go on for at
-///   most as long as --drain says, totals are printed, the exit code is 0. A second signal ends the
-///   server, and its scripts, at once.
-/// - With --lame-duck, for servers behind a load balancer, the first signal begins that time: clients
-///   are still served, and /readyz (--metrics) answers 503. The second signal ends it, a third one the
-///   process.
-/// - SIGHUP: certificates are read again, and the access log is opened again.
-/// - SIGUSR2: this command is started anew and gets the listening sockets. When it serves, this
-///   process finishes. No client is refused.
-/// - SIGQUIT (Ctrl-\\): every tasklet is shown on standard error, with what it waits for and where.
+/// Prints where it listens as soon as clients may come. One tasklet serves each connection.
 #[derive(clap::Args)]
 #[command(
     arg_required_else_help = true,
-    after_help = "Examples:\n  \
-    overlapped serve http . --list                 this folder, at http://127.0.0.1:8080/\n  \
-    overlapped serve echo --listen 0.0.0.0:7007    for the whole network\n  \
-    overlapped serve http site --listen 0.0.0.0:443 --tls-cert site.pem --tls-key site.key\n  \
-    overlapped serve --example-config >serve.toml  a file to begin with\n  \
-    overlapped serve --config serve.toml           several servers in one process\n\n\
-    `overlapped serve http --help` shows a server's flags."
+    after_help = AFTER_HELP
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -109,8 +113,8 @@ enum Protocol {
     Bracket(Simple),
     /// Answers messages with their length in front
     ///
-    /// A message is a length in decimal digits, a line feed, and as many bytes: they are the answer.
-    /// Listens on 127.0.0.1:7009. Try it:  printf '5\nhello' | nc -N 127.0.0.1 7009
+    /// A message is a length in decimal digits, a line feed, and as many bytes, which are the
+    /// answer. Listens on 127.0.0.1:7009. Try it:  printf '5\nhello' | nc -N 127.0.0.1 7009
     Length(Simple),
     /// Answers each line with itself
     ///

@@ -165,8 +165,8 @@ impl Content {
         {
             let place = source.place("http.cgi-header-timeout", None);
             faults.add(format_args!(
-                "{place}: after {} a script is killed, whether its header is complete or not: raise \
-                 {}, or lower {}",
+                "{place}: after {} a script is killed, whether its header is complete or not: \
+                 raise {}, or lower {}",
                 humantime::format_duration(all),
                 source.name("cgi-timeout"),
                 source.name("cgi-header-timeout"),
@@ -198,8 +198,8 @@ impl Content {
             if is_given {
                 let place = source.place(&format!("http.{key}"), None);
                 faults.add(format_args!(
-                    "{place}: {} is about scripts, and there are none: add cgi = \"DIR\", or remove \
-                     it",
+                    "{place}: {} is about scripts, and there are none: add cgi = \"DIR\", or \
+                     remove it",
                     source.name(key)
                 ));
             }

@@ -60,8 +60,8 @@ impl Name {
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Listening")]
 pub(super) struct Listening {
-    /// Where to listen: host:port, unix:/path, or fd:NAME for a socket of systemd's. The host 0.0.0.0
-    /// is every interface; with port 0 the system chooses one. May be repeated
+    /// Where to listen: host:port, unix:/path, or fd:NAME for a socket of systemd's. The host
+    /// 0.0.0.0 is every interface; with port 0 the system chooses one. May be repeated
     #[arg(long, value_name = "ADDR")]
     pub(super) listen: Vec<String>,
     /// Speaks TLS with this certificate and the chain that leads to it (PEM). SIGHUP has it read
@@ -121,8 +121,8 @@ pub(super) struct Place {
 }
 
 impl Wanted {
-    /// Reads and looks at all that it needs, but does not listen. Where there are faults, the result
-    /// is not to be served; `None` where there is nothing to it at all.
+    /// Reads and looks at all that it needs, but does not listen. Where there are faults, the
+    /// result is not to be served; `None` where there is nothing to it at all.
     pub(super) fn prepare(self, faults: &mut Faults) -> Option<Ready> {
         let service = match (self.name, &self.content) {
             (Name::Echo, _) => Service::Echo,

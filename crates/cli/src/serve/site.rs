@@ -18,12 +18,13 @@ pub(super) struct Content {
     #[arg(long)]
     #[serde(default)]
     pub(super) list: bool,
-    /// The file that is sent for its folder. May be repeated: the first that is there is sent
-    /// [default: index.html]
+    /// The file that is sent where its folder is asked for. May be repeated: the first that is
+    /// there is sent [default: index.html]
     #[arg(long, value_name = "NAME")]
     #[serde(default)]
     pub(super) index: Vec<String>,
-    /// Serves names that begin with a dot, too. Without it, of those only .well-known is served
+    /// Serves names that begin with a dot, too. Without it, none of them is served but
+    /// .well-known
     #[arg(long)]
     #[serde(default)]
     pub(super) hidden: bool,
@@ -60,8 +61,8 @@ pub(super) struct Content {
     /// How long such a request may wait; then it is answered 503 [default: 30s]
     #[arg(long, value_name = "DURATION", requires = "cgi")]
     pub(super) cgi_queue_timeout: Option<Span>,
-    /// How many bytes a script may write; at more it is killed, and its answer breaks off [default:
-    /// 1GiB]
+    /// How many bytes a script may write; beyond that it is killed, and its answer breaks off
+    /// [default: 1GiB]
     #[arg(long, value_name = "SIZE", requires = "cgi")]
     pub(super) cgi_max_output: Option<Size>,
     /// Adds a variable to the environment of scripts. Without it they have those of RFC 3875, and
@@ -76,9 +77,9 @@ pub(super) struct Content {
     /// How many bytes the body of a request may have; more is answered 413 [default: 64MiB]
     #[arg(long, value_name = "SIZE")]
     pub(super) max_body: Option<Size>,
-    /// Serves another folder to requests for this host: example.org=DIR. *.example.org=DIR is for all
-    /// names beneath example.org, but not for that name itself: give both. Requests for other names
-    /// get the first folder. May be repeated
+    /// Serves another folder to requests for this host: example.org=DIR. *.example.org=DIR is for
+    /// all names beneath example.org, but not for that name itself: give both. Requests for other
+    /// names get the first folder. May be repeated
     #[arg(long, value_name = "NAME=DIR")]
     #[serde(default)]
     pub(super) host: Vec<HostFolder>,
@@ -86,11 +87,13 @@ pub(super) struct Content {
     #[arg(long)]
     #[serde(default)]
     pub(super) clean_urls: bool,
-    /// The page, a path of the site such as /404.html, that is sent with status 404 where nothing is
+    /// The page that is sent, with status 404, for paths where nothing is: a path of the site, such
+    /// as /404.html
     #[arg(long, value_name = "PATH")]
     pub(super) not_found: Option<String>,
-    /// The page, a path of the site such as /index.html, that is sent with status 200 where nothing
-    /// is, for applications that run in the browser. Not for paths with a dot in their last name
+    /// The page that is sent, with status 200, for paths where nothing is, but not for those with a
+    /// dot in their last name: for applications that run in the browser. A path of the site, such
+    /// as /index.html
     #[arg(long, value_name = "PATH")]
     pub(super) fallback: Option<String>,
     /// Answers only users with a password: those of this file, as `htpasswd -B` writes it. It is
@@ -101,9 +104,9 @@ pub(super) struct Content {
     /// come at once. More are answered 429 [default: no limit]
     #[arg(long, value_name = "N", help_heading = LAYERS)]
     pub(super) request_rate: Option<Count>,
-    /// Takes a client's address and scheme from X-Forwarded-For and X-Forwarded-Proto, if the request
-    /// comes from a proxy in this network: 10.0.0.0/8, one address, or unix (all that come by a Unix
-    /// socket). May be repeated
+    /// Takes a client's address and scheme from X-Forwarded-For and X-Forwarded-Proto, if the
+    /// request comes from a proxy in this network: 10.0.0.0/8, one address, or unix (all that come
+    /// by a Unix socket). May be repeated
     #[arg(long, value_name = "NETWORK", help_heading = LAYERS)]
     #[serde(default)]
     pub(super) trust_forwarded: Vec<String>,

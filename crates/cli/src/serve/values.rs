@@ -194,14 +194,15 @@ pub(super) struct Limits {
     /// handshake [default: 10s]
     #[arg(long, value_name = "DURATION")]
     head_timeout: Option<Limit>,
-    /// How long the answer to one request may take, with the reading of its body [default: no limit]
+    /// How long the answer to one request may take, with the reading of its body [default: no
+    /// limit]
     #[arg(long, value_name = "DURATION")]
     request_timeout: Option<Limit>,
     /// How many bytes a second a client must send of a body, and take of an answer, on average. The
     /// connection of a slower one is closed. 0: clients may be as slow as they like [default: 500]
     #[arg(long, value_name = "BYTES")]
     rate: Option<u32>,
-    /// How long a client may pause before --rate counts as broken [default: 60s]
+    /// How long a client may fall behind --rate, and so how long it may pause [default: 60s]
     #[arg(long, value_name = "DURATION")]
     slack: Option<Limit>,
 }
@@ -211,7 +212,8 @@ impl Limits {
     pub(super) fn check(&self, source: &Source, faults: &mut Faults) {
         if self.slack.is_some() && self.rate == Some(0) {
             faults.add(format_args!(
-                "{}: with a {} of 0 clients may be as slow as they like: raise that, or leave {} out",
+                "{}: with a {} of 0 clients may be as slow as they like: raise that, or leave {} \
+                 out",
                 source.place("limits.slack", None),
                 source.name("rate"),
                 source.name("slack"),
@@ -260,7 +262,8 @@ pub(super) struct Process {
     /// Answers /metrics (for Prometheus), /healthz and /readyz on this address of its own
     #[arg(long, value_name = "ADDR")]
     pub(super) metrics: Option<String>,
-    /// Appends a line for each request to this file; - is standard output. SIGHUP has it opened anew
+    /// Appends a line for each request to this file; - is standard output. SIGHUP has it opened
+    /// anew
     #[arg(long, value_name = "FILE")]
     pub(super) access_log: Option<std::path::PathBuf>,
     /// How the lines of --access-log are written: as Apache and nginx do by default, or as JSON

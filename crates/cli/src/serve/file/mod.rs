@@ -94,8 +94,8 @@ fn parse(text: Text, faults: &mut Faults) -> anyhow::Result<(Process, Source, Ve
     let source = |server| Source::File { file: Arc::clone(&text), server };
     if process.log_format.is_some() && process.access_log.is_none() {
         faults.add(format_args!(
-            "{}: this is the form of an access log, and there is none: add access-log = \"-\", or a \
-             file's name",
+            "{}: this is the form of an access log, and there is none: add access-log = \"-\", or \
+             the name of a file",
             source(None).place("log-format", None)
         ));
     }

@@ -188,10 +188,10 @@ impl Running {
         Output { first: io::Cursor::new(first), running: Some(self), left, is_cut }
     }
 
-    /// Nothing more is wanted of it: it may come to its end, until the deadline, and is one of those
-    /// that run at once until then. What it still writes is read, or it would be killed by the pipe
-    /// that nobody reads. `has_answered`: its
-    /// header was right; else its end is said, however it was.
+    /// Nothing more is wanted of it: it may come to its end, until the deadline, and is one of
+    /// those that run at once until then. What it still writes is read, or it would be killed by
+    /// the pipe that nobody reads. `has_answered`: its header was right; else its end is said,
+    /// however it was.
     pub(crate) fn finish(mut self, has_answered: bool) {
         let left = self.deadline.duration_since(Instant::now());
         if let Some(mut stdout) = self.stdout.take() {

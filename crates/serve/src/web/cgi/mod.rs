@@ -314,8 +314,8 @@ impl Cgi {
                 Err(Ended::Left) => break ("its client has left".to_owned(), left()),
                 Err(Ended::Time) => {
                     let reason = format!(
-                        "its header (the lines before its output, and an empty one) was not complete \
-                         within {time:?}; --cgi-header-timeout gives it more time"
+                        "its header (the lines before its output, and an empty one) was not \
+                         complete within {time:?}; --cgi-header-timeout gives it more time"
                     );
                     break (reason, StatusCode::GATEWAY_TIMEOUT);
                 }

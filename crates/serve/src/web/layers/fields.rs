@@ -85,8 +85,8 @@ impl<H: Handler> Headers<H> {
         Ok(())
     }
 
-    /// The fields, for [`Http::fields`](overlapped_wire::http::Http::fields): answers to what was no
-    /// request come from no handler.
+    /// The fields, for [`Http::fields`](overlapped_wire::http::Http::fields): answers to what was
+    /// no request come from no handler.
     pub fn all(&self) -> HeaderMap {
         let mut all = HeaderMap::new();
         for (name, value) in &self.fields {

@@ -10,8 +10,8 @@ use overlapped_wire::http::Answer;
 use super::{authority, invalid};
 use crate::web::{Call, Handler};
 
-/// A handler for each name of a host, and one for requests to any other name. `*.example.org` stands
-/// for the names beneath `example.org`, and not for that name itself.
+/// A handler for each name of a host, and one for requests to any other name. `*.example.org`
+/// stands for the names beneath `example.org`, and not for that name itself.
 ///
 /// ```
 /// use overlapped_serve::web::{Call, Handler, Hosts, Peer};

@@ -50,8 +50,8 @@ impl<H: Handler> Redirects<H> {
     /// everything beneath it: what stands for the star is appended to the new place.
     ///
     /// # Errors
-    /// `InvalidInput` for what is neither, and for a place that leads back to the same path, also by
-    /// way of other rules.
+    /// `InvalidInput` for what is neither, and for a place that leads back to the same path, also
+    /// by way of other rules.
     pub fn from(mut self, from: &str, to: &str) -> io::Result<Redirects<H>> {
         self.add(from, to).map(|()| self)
     }

@@ -200,8 +200,8 @@ impl<H: Handler> BasicAuth<H> {
         Err(Box::new(with_user(refusal, name)))
     }
 
-    /// Warns, now and then, of a name and a password that are wrong, or of an address that has tried
-    /// too many of them.
+    /// Warns, now and then, of a name and a password that are wrong, or of an address that has
+    /// tried too many of them.
     fn complain(&self, address: Option<IpAddr>, name: Option<&str>) {
         let more = {
             let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
@@ -214,8 +214,8 @@ impl<H: Handler> BasicAuth<H> {
             let seconds = TRY_AGAIN.as_secs();
             tracing::warn!(
                 more,
-                "too many wrong passwords from {from}: after {TRIES} it has one try in {seconds} s, \
-                 and its other requests are answered 429"
+                "too many wrong passwords from {from}: after {TRIES} it has one try in {seconds} \
+                 s, its other requests are answered 429"
             );
             return;
         };
@@ -223,8 +223,8 @@ impl<H: Handler> BasicAuth<H> {
         tracing::warn!(more, "wrong name or password: {name:?} from {from}");
     }
 
-    /// Answers who asks for the token of a certificate's authority. Of the site that shows the token,
-    /// and nothing else: no folder, no page of its own.
+    /// Answers who asks for the token of a certificate's authority. Of the site that shows the
+    /// token, and nothing else: no folder, no page of its own.
     fn challenge(&self, call: Call<'_>) -> Answer {
         let request = call.request.clone();
         let answer = self.inner.handle(call);

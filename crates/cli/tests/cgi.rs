@@ -308,13 +308,8 @@ fn a_script_gets_a_body_that_was_sent_after_100_continue_and_one_that_is_too_lar
         client.read_exact(&mut invited).unwrap();
         assert_eq!(&invited, b"HTTP/1.1 100 Continue\r\n\r\n");
         client.write_all(&vec![b'x'; 99_999]).unwrap();
-        let mut got = Vec::new();
-        while !got.ends_with(b"99999\n\r\n0\r\n\r\n") {
-            let mut byte = [0];
-            client.read_exact(&mut byte).unwrap();
-            got.push(byte[0]);
-        }
-        assert!(got.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&got));
+        let got = until(&mut client, "99999\n\r\n0\r\n\r\n");
+        assert!(got.starts_with("HTTP/1.1 200 "), "{got}");
         // On the same connection.
         client.write_all(head(100_001).as_bytes()).unwrap();
         let mut got = String::new();
@@ -391,6 +386,9 @@ fn a_limit_that_a_script_has_met_is_named_by_its_flag() {
     }
 }
 
+/// Few descriptors.
+const LIMIT: usize = 64;
+
 #[test]
 fn scripts_find_descriptors_where_idle_connections_have_them() {
     on_each_port(|port| {
@@ -409,36 +407,36 @@ fn scripts_find_descriptors_where_idle_connections_have_them() {
             "--cgi-scripts",
             "1",
         ];
-        let server = Server::start_with_descriptors(port, 64, &arguments);
-        // As many as fit, all of them between two requests; the last ones have what is left.
+        let server = Server::start_with_descriptors(port, LIMIT, &arguments);
+        // Connections between two requests, until so many descriptors are left: for the folder of
+        // scripts, and not for the body; or for that, and not for the pipes.
         let mut idle = Vec::new();
-        while server.descriptors() < 64 {
-            let mut client = server.connect();
-            client.write_all(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-            let mut got = Vec::new();
-            while !got.ends_with(b"hello") {
-                let mut byte = [0];
-                client.read_exact(&mut byte).unwrap();
-                got.push(byte[0]);
+        for left in [0, 1, 2, 3, 4] {
+            while server.descriptors() < LIMIT - left {
+                let mut client = server.connect();
+                client.write_all(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+                until(&mut client, "hello");
+                idle.push(client);
             }
-            idle.push(client);
-        }
-        let last = idle.last_mut().unwrap();
-        for _ in 0..3 {
-            let body = vec![b'x'; 200_000];
-            last.write_all(
-                b"POST /cgi-bin/count HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n",
-            )
-            .unwrap();
-            last.write_all(&body).unwrap();
-            let mut got = String::new();
-            while !got.ends_with("0\r\n\r\n") && !got.ends_with(".\n") {
-                let mut byte = [0];
-                last.read_exact(&mut byte).unwrap();
-                got.push(byte[0].into());
-            }
-            assert!(got.starts_with("HTTP/1.1 200 ") && got.contains("200000\n"), "{got}");
+            let last = idle.last_mut().unwrap();
+            let head = "POST /cgi-bin/count HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n";
+            last.write_all(head.as_bytes()).unwrap();
+            last.write_all(&vec![b'x'; 200_000]).unwrap();
+            let got = until(last, "\r\n\r\n");
+            assert!(got.starts_with("HTTP/1.1 200 "), "{left} left: {got}");
+            assert!(until(last, "0\r\n\r\n").contains("200000\n"), "{left} left");
         }
         server.stop(Signal::TERM);
     });
+}
+
+/// What comes, up to `end`.
+fn until(client: &mut impl Read, end: &str) -> String {
+    let mut got = Vec::new();
+    while !got.ends_with(end.as_bytes()) {
+        let mut byte = [0];
+        client.read_exact(&mut byte).unwrap();
+        got.push(byte[0]);
+    }
+    String::from_utf8(got).unwrap()
 }

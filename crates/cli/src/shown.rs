@@ -1,6 +1,7 @@
 //! Names from outside in what the program says.
 
 use std::fmt;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -14,6 +15,13 @@ pub(crate) fn many(count: u64, one: &str) -> String {
 /// The same for words whose plural is not made by an `s` at their end.
 pub(crate) fn several(count: u64, one: &str, several: &str) -> String {
     format!("{} {}", HumanCount(count), if count == 1 { one } else { several })
+}
+
+/// The system's words for an error without the number that it has for it, as in "No space left on
+/// device (os error 28)".
+pub(crate) fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.rfind(" (os error ").map_or(text.clone(), |end| text[..end].to_owned())
 }
 
 /// Shows a path in one line, for a terminal: characters that would move the cursor, change colours,

@@ -342,7 +342,7 @@ fn a_file_that_grows_meanwhile_is_copied_as_it_was_and_named() {
                     stdout.contains("2 files") && stdout.contains("; 1 file changed"),
                     "{stdout}"
                 );
-                let said = "changed while it was copied: growing: its length was ";
+                let said = "changed while it was copied: growing: it had ";
                 assert!(stderr.contains(said), "{stderr}");
                 assert!(stderr.contains("more when nobody writes to it."), "{stderr}");
             });

@@ -65,7 +65,7 @@ fn a_folder_that_cannot_be_written_to_is_said_before_a_request() {
     }
     let (code, _, stderr) = run(&[&file]);
     assert_eq!(code, Some(1), "{stderr}");
-    let said = "cannot write to the folder /proc/self/cwd/closed/; --output saves elsewhere: Perm";
+    let said = "cannot write to the folder /proc/self/cwd/closed/: Permission denied; --output";
     assert!(stderr.contains(said), "{stderr}");
     assert_eq!(site.requests().len(), 0);
     // Nothing is to be written.

@@ -118,7 +118,7 @@ fn a_file_shorter_than_it_was_is_not_there() {
         .unwrap();
     let (code, _, stderr) = told(&get("poll", folder.path(), &["--resume", &b]));
     assert_eq!(code, Some(1));
-    assert!(stderr.contains("report.pdf has 1 bytes, and had 2 when it was saved"), "{stderr}");
+    assert!(stderr.contains("report.pdf has 1 byte, and had 2 when it was saved"), "{stderr}");
     assert_eq!(get("poll", folder.path(), &["--overwrite", &b]).status.code(), Some(0));
     assert_eq!(contents(folder.path()), pairs(&[("report.pdf", "/b")]));
 }

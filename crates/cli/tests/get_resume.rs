@@ -86,7 +86,7 @@ fn a_later_run_goes_on_where_the_first_ended() {
         let url = site.url("/file");
         let (code, _, stderr) = told(&get(port, folder.path(), &["--retries", "0", &url]));
         assert_eq!(code, Some(1));
-        assert!(stderr.contains("after 400000 bytes"), "{stderr}");
+        assert!(stderr.contains("after 400,000 bytes"), "{stderr}");
         assert!(stderr.contains("the next run goes on with file."), "{stderr}");
         assert_eq!(unfinished(folder.path()), CUT as u64);
 

@@ -4,10 +4,11 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
+use indicatif::HumanCount;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use crate::shown::Shown;
+use crate::shown::{Shown, many, plain};
 
 /// Why something was not copied.
 #[derive(Debug)]
@@ -196,7 +197,9 @@ impl fmt::Display for Problem {
             }
             Problem::Changed { before, after } if before != after => write!(
                 f,
-                "its length was {before} bytes, and is {after} now; the copy has what was read"
+                "it had {}, and has {} now; the copy has what was read",
+                many(*before, "byte"),
+                HumanCount(*after)
             ),
             Problem::Changed { .. } => f.write_str("it was written to; the copy has what was read"),
             Problem::ChangedUnverified => {
@@ -207,10 +210,4 @@ impl fmt::Display for Problem {
             Problem::Lost(why) => f.write_str(why),
         }
     }
-}
-
-/// Without the number: "No space left on device (os error 28)".
-pub(super) fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split_once(" (os error").map_or(text.clone(), |(text, _)| text.to_owned())
 }

@@ -12,10 +12,9 @@ use overlapped::{Builder, Tasklet};
 use super::Copying;
 use super::ledger::{Failure, Ledger, Unkept};
 use super::plan::Item;
-use super::problem::plain;
 use crate::again;
 use crate::say;
-use crate::shown::{Shown, many, several};
+use crate::shown::{Shown, many, plain, several};
 
 /// Between two looks at the counts.
 const TICK: Duration = Duration::from_millis(100);
@@ -149,7 +148,7 @@ fn totals(copying: &Copying, took: Duration, complaints: &Complaints) -> String 
     if hard_links > 0 && archive {
         text += &format!("; {}", many(hard_links, "hard link"));
     } else if hard_links > 0 {
-        text += &format!("; hard links of {} not kept", many(hard_links, "file"));
+        text += &format!("; hard links of {} not kept (see --archive)", many(hard_links, "file"));
     }
     if ledger.swept.get() > 0 {
         let swept = several(ledger.swept.get(), "unfinished copy", "unfinished copies");

@@ -66,7 +66,8 @@ pub(crate) struct Arguments {
     #[arg(short, long, alias = "input-file", value_name = "FILE")]
     pub(super) input: Option<PathBuf>,
     /// Where to save: DIR/ is a folder, made where it is missing; another name is that of the file,
-    /// if there is one URL. Devices, named pipes and - (standard output) get the bytes at once
+    /// if there is one URL. Devices, named pipes and - (standard output) are written to while the
+    /// bytes come
     #[arg(short, long, value_name = "FILE|DIR")]
     pub(super) output: Option<PathBuf>,
     /// Downloads at a time

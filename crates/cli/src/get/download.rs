@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::SystemTime;
 
+use indicatif::HumanCount;
 use overlapped::fs;
 use overlapped::time::{Duration, sleep};
 use ureq::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -33,7 +34,7 @@ use super::file::sink::{Sink, Stream, Target};
 use super::file::version::{ContentRange, Version};
 use super::pace::Pace;
 use super::progress::{Bar, Progress};
-use crate::shown::Shown;
+use crate::shown::{Shown, many, several};
 
 /// No pause between attempts is longer, whatever the server asks for.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
@@ -170,9 +171,9 @@ impl Downloader {
                  elsewhere"
             )),
             Some(record) if record.length != found.len() => refused(format!(
-                "{shown} has {} bytes, and had {} when it was saved; --overwrite replaces it",
-                found.len(),
-                record.length
+                "{shown} has {}, and had {} when it was saved; --overwrite replaces it",
+                many(found.len(), "byte"),
+                HumanCount(record.length)
             )),
             record => {
                 if let Some(checksum) = item.sha256 {
@@ -390,7 +391,7 @@ impl<'a> Download<'a> {
                 Ok(count) => count,
                 Err(error) => {
                     let mut failure = Failure::of_client(Error::from(error));
-                    failure.text += &format!(", after {} bytes", batch.length());
+                    failure.text += &format!(", after {}", many(batch.length(), "byte"));
                     batch.flush().map_err(unwritable)?;
                     return Err(failure);
                 }
@@ -407,7 +408,8 @@ impl<'a> Download<'a> {
         drop(batch);
         match whole {
             Some(whole) if whole != self.part.length() => {
-                Err(Failure::passing(format!("{} bytes came of {whole}", self.part.length())))
+                let came = several(self.part.length(), "byte came", "bytes came");
+                Err(Failure::passing(format!("{came} of {}", HumanCount(whole))))
             }
             _ => Ok(()),
         }

@@ -12,7 +12,7 @@ use ureq::{Error, Timeout};
 
 use super::client::url::Url;
 use super::client::{Refused, is_of_an_issuer};
-use crate::shown::Shown;
+use crate::shown::{Shown, plain};
 
 /// One failed attempt.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Failure {
 
     /// Something about our own files.
     pub(super) fn of_disk(what: &str, error: &io::Error) -> Failure {
-        Failure::lasting(format!("{what}: {error}"))
+        Failure::lasting(format!("{what}: {}", plain(error)))
     }
 
     /// An answer that is no success; `url` is what was asked for.
@@ -95,7 +95,7 @@ impl Failure {
             let again = if refused.0.is_server_error() { Again::Yes } else { Again::Never };
             return Failure { text, again };
         }
-        let text = without_number(error);
+        let text = plain(error);
         match error.kind() {
             ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::PermissionDenied => {
                 Failure::lasting(text)
@@ -156,15 +156,6 @@ fn cause<E: std::error::Error + 'static>(error: &io::Error) -> Option<&E> {
     match inner.downcast_ref::<io::Error>() {
         Some(error) => cause(error),
         None => inner.downcast_ref(),
-    }
-}
-
-/// The system's words without the number that it has for them.
-fn without_number(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" (os error ") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
     }
 }
 

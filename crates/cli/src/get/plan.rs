@@ -9,6 +9,7 @@ use std::rc::Rc;
 use anyhow::{Context, bail, ensure};
 use overlapped::fs;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::io::Errno;
 
 use super::Arguments;
 use super::client::url::{self, Url};
@@ -16,7 +17,7 @@ use super::download::Item;
 use super::file::name::{self, Names};
 use super::file::record::{Key, Records};
 use super::file::sink::Target;
-use crate::shown::Shown;
+use crate::shown::{Shown, plain};
 
 /// All downloads, in the order in which they were named.
 #[derive(Debug)]
@@ -187,9 +188,16 @@ fn check_folder(folder: &Path, items: &[Item], arguments: &Arguments) -> anyhow:
     if arguments.overwrite || wanted.any(|item| !there(&item)) {
         let path = if folder == Path::new("") { Path::new(".") } else { folder };
         let access = Access::WRITE_OK | Access::EXEC_OK;
-        accessat(CWD, path, access, AtFlags::EACCESS).map_err(io::Error::from).with_context(
-            || format!("cannot write to the folder {}; --output saves elsewhere", Shown::new(path)),
-        )?;
+        // Of other errors it is not known what they are about.
+        if let Err(error @ (Errno::ACCESS | Errno::ROFS)) =
+            accessat(CWD, path, access, AtFlags::EACCESS)
+        {
+            let error = plain(&error.into());
+            bail!(
+                "cannot write to the folder {}: {error}; --output saves elsewhere",
+                Shown::new(path)
+            )
+        }
     }
     Ok(())
 }

@@ -119,7 +119,8 @@ fn visit_everybody(here: Here) -> Vec<(u64, Vec<usize>)> {
 
 impl fmt::Display for Dump {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} tasklets", self.lines.len())?;
+        let count = self.lines.len();
+        writeln!(f, "{count} tasklet{}", if count == 1 { "" } else { "s" })?;
         for line in &self.lines {
             line.tasklet.fmt_since(f, line.since)?;
             writeln!(f)?;

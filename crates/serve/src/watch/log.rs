@@ -193,7 +193,8 @@ fn write_for_ever(shared: &Shared, mut target: Target) {
         end = queue.end;
         drop(queue);
         if left_out > 0 {
-            let _ = writeln!(lines, "# {left_out} lines left out: writing was too slow");
+            let lines_were = if left_out == 1 { "line was" } else { "lines were" };
+            let _ = writeln!(lines, "# {left_out} {lines_were} left out: writing was too slow");
         }
         if reopen {
             target.reopen();

@@ -45,7 +45,7 @@ impl Url {
             .and_then(|scheme| Some((rest(&scheme)?, scheme)))
             .map(|(rest, scheme)| (scheme, rest))
         else {
-            return Err("this is no URL that begins with http:// or https://".to_owned());
+            return Err("this is no URL: it must begin with http:// or https://".to_owned());
         };
         let is_end = |byte: &u8| matches!(byte, b'/' | b'?' | b'#' | b'\\');
         let end = rest.iter().position(is_end).unwrap_or(rest.len());

@@ -12,6 +12,7 @@ use overlapped::fs::{self, File, OpenOptions};
 
 use super::part::Part;
 use super::version::Version;
+use crate::shown::several;
 
 /// A place that is written to as the bytes come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,8 +195,8 @@ impl fmt::Display for Written {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} bytes are written already, and the server cannot continue behind them",
-            self.0
+            "{} written already, and the server cannot continue behind them",
+            several(self.0, "byte is", "bytes are")
         )
     }
 }

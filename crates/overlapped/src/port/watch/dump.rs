@@ -80,7 +80,10 @@ fn dump() {
             continue;
         };
         let (count, list) = (snapshot.page.tasklets, tasklets(&snapshot));
-        let mut text = format!("{count} tasklets on thread '{thread}'{list}");
+        let mut text = format!(
+            "{count} tasklet{} on thread '{thread}'{list}",
+            if count == 1 { "" } else { "s" }
+        );
         if let Some((id, _)) = snapshot.held {
             text += &format!("\n  tasklet {id} runs here:{}", trace(&snapshot));
         }

@@ -24,15 +24,16 @@ const COPY: &[Habit] = &[
     ),
     (&["-i", "--interactive"], "copy never asks: --no-clobber (-n) keeps every file that is there"),
     (&["-b", "--backup"], "no backups are made: --no-clobber (-n) keeps every file that is there"),
+    (
+        &["-c", "--resume", "--continue", "--partial"],
+        "after a stop --no-clobber (-n) copies what is not there yet",
+    ),
+    (&["--overwrite"], "files that are there are replaced anyway, write-protected ones by --force"),
+    (&["-q", "--quiet"], "all that is printed is one line, and what failed: leave this out"),
     (&["-d"], "symbolic links stay links anyway; --archive (-a) keeps hard links, too"),
     (
         &["-L", "--dereference", "-H"],
         "symbolic links are never followed: give the path that a link leads to",
-    ),
-    (
-        &["-x", "--one-file-system"],
-        "other file systems that are mounted inside of SRC are copied, too: give the folders that \
-         you want one by one",
     ),
     (
         &["--preserve="],
@@ -154,6 +155,7 @@ const GET: &[Habit] = &[
         "dates are not compared: --overwrite replaces files that are there, --resume (-c) keeps \
          them",
     ),
+    (&["--force"], "--overwrite replaces files that are there"),
     (&["--no-clobber"], "without a flag no file is replaced; --resume (-c) skips those there"),
     (
         &["-r", "--recursive", "-l", "--level", "-p", "--page-requisites"],
@@ -225,7 +227,7 @@ fn misplaced(error: &clap::Error) -> Option<String> {
     let value = text(error, ContextKind::InvalidValue);
     match text(error, ContextKind::InvalidArg).split(' ').next() {
         Some("--port") => value
-            .parse::<u16>()
+            .parse::<u32>()
             .ok()
             .map(|port| format!("a TCP port is part of the address: --listen 127.0.0.1:{port}")),
         Some("--host") => value
@@ -308,6 +310,7 @@ mod tests {
             "copy -af a b",
             "copy -n a b",
             "copy -p a b",
+            "copy -ax a b",
             "get -L http://a",
             "get --location http://a",
             "get -fL -o b http://a",

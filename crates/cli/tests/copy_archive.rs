@@ -334,3 +334,35 @@ fn several_names_stay_one_file_where_names_are_taken_too() {
         assert_eq!(names(&at("other")).len(), 200);
     });
 }
+
+/// As with cp: what is mounted inside of the source stays out, the folder that it is mounted on does
+/// not, and a source that is itself a mount point is copied.
+#[test]
+fn what_is_on_other_file_systems_can_be_left_out() {
+    on_each_port(|port| {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("tree/inside/deeper")).unwrap();
+        fs::write(folder.path().join("tree/file"), "x").unwrap();
+        let script = format!(
+            "mount -t tmpfs none tree/inside || exit
+             mkdir tree/inside/sub; echo y > tree/inside/sub/y
+             {PROGRAM} --port {port} copy tree whole > said || exit
+             {PROGRAM} --port {port} copy -x tree part > said || exit
+             {PROGRAM} --port {port} copy -x tree/inside mounted > said || exit
+             cp -ax tree by-cp || exit
+             find whole part mounted by-cp | sort"
+        );
+        let Some((stdout, _)) = in_a_namespace(folder.path(), &script) else { return };
+        let found: Vec<&str> = stdout.lines().collect();
+        let tree = |name: &str, inner: &[&str]| -> Vec<String> {
+            [""].iter().chain(inner).map(|path| format!("{name}{path}")).collect()
+        };
+        let expected = [
+            tree("by-cp", &["/file", "/inside"]),
+            tree("mounted", &["/sub", "/sub/y"]),
+            tree("part", &["/file", "/inside"]),
+            tree("whole", &["/file", "/inside", "/inside/sub", "/inside/sub/y"]),
+        ];
+        assert_eq!(found[..found.len() - 1], expected.concat());
+    });
+}

@@ -202,8 +202,18 @@ impl Folder {
         self.copying.identities.naming_turn(self.identity)
     }
 
+    /// Tells whether another file system begins with the source, which is not to be copied.
+    fn is_beyond(&self) -> bool {
+        let device = |folder: &Folder| folder.stat.map(|stat| stat.st_dev);
+        let above = self.parent.as_ref().and_then(|(parent, _)| device(parent));
+        self.copying.options.one_file_system && above.is_some() && above != device(self)
+    }
+
     /// What is in the source. In the order of the inodes: mostly that of the disk.
     pub(super) fn entries(&self) -> Result<Vec<Entry>, Problem> {
+        if self.is_beyond() {
+            return Ok(Vec::new());
+        }
         let mut entries = Vec::new();
         let mut memory = vec![MaybeUninit::uninit(); ENTRIES];
         let mut raw = RawDir::new(&self.from, &mut memory);

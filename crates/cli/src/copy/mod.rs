@@ -126,6 +126,10 @@ pub(crate) struct Arguments {
     /// Keeps owners, the set-user-ID and set-group-ID bits, and ACLs, as cp -p
     #[arg(short, long)]
     preserve: bool,
+    /// Leaves out what is on other file systems than SRC: their mount points become empty folders,
+    /// as with cp -x
+    #[arg(short = 'x', long)]
+    one_file_system: bool,
     /// For the habit of cp: folders are copied whole anyway
     #[arg(short = 'r', short_alias = 'R', long, action = ArgAction::Count, hide = true)]
     recursive: u8,
@@ -142,6 +146,7 @@ struct Options {
     verify: bool,
     sync: bool,
     archive: bool,
+    one_file_system: bool,
     /// Also with `archive`.
     preserve: bool,
 }
@@ -160,10 +165,19 @@ struct Copying {
 
 impl Copying {
     fn new(arguments: &Arguments, items: &[Item], root: Root) -> Copying {
-        let Arguments { force, no_clobber, verify, sync, archive, preserve, .. } = *arguments;
-        let preserve = preserve || archive;
+        let Arguments { force, no_clobber, verify, sync, archive, .. } = *arguments;
+        let (preserve, one_file_system) =
+            (arguments.preserve || archive, arguments.one_file_system);
         Copying {
-            options: Options { force, no_clobber, verify, sync, archive, preserve },
+            options: Options {
+                force,
+                no_clobber,
+                verify,
+                sync,
+                archive,
+                one_file_system,
+                preserve,
+            },
             root,
             ledger: Ledger::default(),
             nameless: Nameless::default(),

@@ -42,6 +42,7 @@ use overlapped::port::PortChoice;
 use overlapped::time::{Duration, Instant};
 use overlapped::{Builder, Config, JoinError, scope, spawn};
 
+use crate::shown::several;
 use crate::signals::{self, StopSignals};
 use file::Nameless;
 use folder::Root;
@@ -256,7 +257,8 @@ fn all(queue: &Queue, jobs: usize) {
         for worker in 0..jobs {
             let name = format!("copy {worker}");
             if let Err(error) = Builder::new().name(name).spawn_scoped(s, || queue.serve()) {
-                tracing::warn!("only {worker} copies at a time: {error}");
+                let most = several(worker as u64, "copy", "copies");
+                tracing::warn!("only {most} at a time: {error}");
                 break;
             }
         }

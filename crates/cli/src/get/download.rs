@@ -319,7 +319,9 @@ impl<'a> Download<'a> {
                 }
             }
             (StatusCode::PARTIAL_CONTENT, None) => {
-                return Err(Failure::lasting("the server sends a part that nobody asked for"));
+                return Err(Failure::lasting(
+                    "the server sends a part of the file although all of it was asked for",
+                ));
             }
             _ if status.is_success() => {}
             _ => return Err(Failure::of_status(status, headers, self.url)),

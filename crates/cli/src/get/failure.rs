@@ -73,7 +73,9 @@ impl Failure {
             Error::Io(error) => Failure::of_network(&error),
             Error::Timeout(phase) => Failure::passing(format!("timed out {}", name(phase))),
             Error::HostNotFound => Failure::lasting(NO_HOST),
-            Error::TooManyRedirects => Failure::lasting("redirected too often"),
+            Error::TooManyRedirects => {
+                Failure::lasting("the server redirects too often: more than 10 times")
+            }
             Error::BadUri(text) => Failure::lasting(text),
             Error::Rustls(error) => Failure::lasting(of_tls(&error)),
             Error::LargeResponseHeader(_, most) => {

@@ -46,7 +46,7 @@ use overlapped::{Builder, Config, JoinError, scope, spawn};
 
 use crate::again;
 use crate::say;
-use crate::shown::{Shown, several};
+use crate::shown::{Shown, many, several};
 use crate::signals::{self, StopSignals};
 pub(crate) use arguments::Arguments;
 use client::{Client, Field, Limits, Netrc};
@@ -232,7 +232,8 @@ impl Run {
             for worker in 0..jobs {
                 let spawned = Builder::new().name(format!("get {worker}")).spawn_scoped(s, work);
                 if let Err(error) = spawned {
-                    tracing::warn!("only {worker} downloads at a time: {error}");
+                    let most = many(worker as u64, "download");
+                    tracing::warn!("only {most} at a time: {error}");
                     break;
                 }
             }

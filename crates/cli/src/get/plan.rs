@@ -227,7 +227,7 @@ fn place(arguments: &Arguments, urls: usize) -> anyhow::Result<(PathBuf, Option<
         return Ok((path.to_owned(), None));
     }
     let name = path.file_name().and_then(|name| name.to_str());
-    let Some(name) = name else { bail!("--output {shown} is no name for a file") };
+    let Some(name) = name else { bail!("--output {shown} does not end in the name of a file") };
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
     ensure!(
         folder == Path::new("") || folder.is_dir(),

@@ -17,6 +17,7 @@ use super::open::Site;
 use super::rights::{Mode, Owner};
 use super::site::Content;
 use super::values::{Limits, LogFormat, Process, Span};
+use crate::shown::many;
 
 /// What a server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -148,9 +149,9 @@ impl Wanted {
             &self.listening;
         if tls_cert.len() != tls_key.len() {
             faults.add(format_args!(
-                "{} certificates and {} keys: give a key for each certificate, in the same order",
-                tls_cert.len(),
-                tls_key.len()
+                "{} and {}: give a key for each certificate, in the same order",
+                many(tls_cert.len() as u64, "certificate"),
+                many(tls_key.len() as u64, "key")
             ));
         }
         for (key, is_given) in

@@ -139,9 +139,10 @@ pub(crate) struct Refused(pub(crate) StatusCode);
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-                f.write_str("the proxy asks for a user and a password: name them in its variable")
-            }
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED => f.write_str(
+                "the proxy asks for a user and a password: write them into its variable, as \
+                     in http://USER:PASSWORD@HOST:PORT",
+            ),
             status => write!(f, "the proxy refuses: {status}"),
         }
     }

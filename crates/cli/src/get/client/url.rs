@@ -153,7 +153,7 @@ fn host_and_port(text: &[u8]) -> Result<String, String> {
     let port = match port {
         "" => String::new(),
         port if !port.bytes().all(|byte| byte.is_ascii_digit()) => {
-            return Err(format!("its port is no number: {port}"));
+            return Err(format!("its port is not a number: {port}"));
         }
         port => match port.parse::<u16>() {
             Ok(0) => return Err("there is no port 0".to_owned()),
@@ -296,7 +296,7 @@ mod tests {
             ("http://:80/", "no host"),
             ("http://h:74536/", "no port 74536"),
             ("http://h:0/", "no port 0"),
-            ("http://h:8o/", "no number"),
+            ("http://h:8o/", "not a number"),
         ] {
             let error = Url::parse(text.as_bytes()).unwrap_err();
             assert!(error.contains(said), "{text}: {error}");

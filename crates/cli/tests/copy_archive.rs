@@ -335,8 +335,8 @@ fn several_names_stay_one_file_where_names_are_taken_too() {
     });
 }
 
-/// As with cp: what is mounted inside of the source stays out, the folder that it is mounted on does
-/// not, and a source that is itself a mount point is copied.
+/// As with cp: what is mounted inside of the source stays out, its mount point does not, and a
+/// source that is itself a mount point is copied.
 #[test]
 fn what_is_on_other_file_systems_can_be_left_out() {
     on_each_port(|port| {

@@ -48,6 +48,11 @@ fn a_flag_that_does_nothing_without_another_one_is_refused_with_both_names() {
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (site, scripts, cert, key) = (path("site"), path("scripts"), path("a.pem"), path("a.key"));
     let usual = ["http", &*site, "--listen", "127.0.0.1:0"];
+    let socket = format!("unix:{}", path("socket"));
+    let of_unix = ["http", &*site, "--listen", &*socket];
+    refused(&[&of_unix[..], &["--per-address", "5"]].concat(), &["--per-address", "Unix sockets"]);
+    let trust = ["--trust-forwarded", "unix"];
+    refused(&[&usual[..], &trust].concat(), &["--trust-forwarded", "--listen unix:"]);
     for (more, says) in [
         (&["--log-format", "json"][..], &["--access-log"][..]),
         (&["--rate", "0", "--slack", "5s"], &["--slack", "--rate"]),
@@ -68,6 +73,24 @@ fn a_flag_that_does_nothing_without_another_one_is_refused_with_both_names() {
     ] {
         refused(&[&usual[..], more].concat(), says);
     }
+}
+
+#[test]
+fn clients_of_a_unix_socket_that_count_as_one_are_noted() {
+    let folder = folder();
+    let (site, socket) = (folder.path().join("site"), folder.path().join("socket"));
+    let socket = format!("unix:{}", socket.display());
+    let check = |more: &[&str]| {
+        let usual = ["serve", "--check", "http", site.to_str().unwrap(), "--listen", &socket];
+        let output = run(&[&usual[..], more].concat());
+        assert!(output.status.success(), "{}", text(&output).1);
+        text(&output).0.contains("--trust-forwarded unix")
+    };
+    let rate = ["--request-rate", "5"];
+    assert!(check(&rate));
+    assert!(!check(&[]));
+    assert!(!check(&[&rate[..], &["--proxy-protocol"]].concat()));
+    assert!(!check(&[&rate[..], &["--trust-forwarded", "unix"]].concat()));
 }
 
 #[test]

@@ -78,6 +78,30 @@ fn a_request_beyond_the_limit_is_refused() {
 }
 
 #[test]
+fn a_head_beyond_the_servers_limit_has_an_answer_of_http_with_the_extra_fields() {
+    let (site, address) = Site::run(|| {
+        let mut server = Server::new();
+        let limits = Limits { request_bytes: 4 << 10, ..Limits::default() };
+        let mut fields = http::HeaderMap::new();
+        fields.insert("x-a", http::HeaderValue::from_static("b"));
+        let fields = std::sync::Arc::new(fields);
+        let hello = |_: http::Request<()>, _: &mut dyn Read| -> Answer {
+            overlapped_wire::http::text(http::StatusCode::OK, "hello")
+        };
+        let http = move |_: &Peer| Http::new(hello).fields(std::sync::Arc::clone(&fields));
+        let address = server.listen(Listen::on("127.0.0.1:0").limits(limits), http).unwrap();
+        (server, address.tcp().unwrap())
+    });
+    let mut stream = connect(address);
+    let long = "x".repeat(5_000);
+    write!(stream, "GET / HTTP/1.1\r\nHost: a\r\nX: {long}").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 431 ") && answer.contains("\r\nX-A: b\r\n"), "{answer}");
+    assert_eq!(site.stop().malformed, 1);
+}
+
+#[test]
 fn a_client_that_pipelines_without_reading_is_not_read_from_for_ever() {
     let limits = Limits { slack: Duration::from_secs(600), ..Limits::default() };
     let (_site, address) = line(limits);

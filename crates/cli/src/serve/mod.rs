@@ -89,7 +89,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Prints an annotated file for --config, with every key
-    #[arg(long)]
+    #[arg(long, exclusive = true)]
     example_config: bool,
     /// Only checks whether a start would succeed, and says everything that is wrong: files,
     /// folders, certificates, logs, addresses
@@ -172,9 +172,6 @@ impl Protocol {
             Protocol::Zen(zen) => simple(Name::Zen, zen),
             Protocol::Http(http) => {
                 let Http { content, listening, limits, process } = *http;
-                if let Some(hint) = content.hint() {
-                    tracing::info!("{hint}");
-                }
                 let content = Some(content);
                 let name = Name::Http;
                 let source = Source::Flags;

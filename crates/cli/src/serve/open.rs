@@ -45,6 +45,9 @@ impl Site {
 impl Content {
     /// Looks at the folders. Where there are faults, what is returned is not to be served.
     pub(super) fn open(&self, source: &Source, faults: &mut Faults) -> Site {
+        if let (Source::Flags, Some(hint)) = (source, self.hint()) {
+            faults.note(hint);
+        }
         let body_max = self.max_body.map_or(BODY_MAX, |Size(bytes)| bytes);
         let mut site = web::Site::new().at("/", self.hosts(source, faults));
         match &self.cgi {

@@ -164,11 +164,27 @@ impl Wanted {
                 ));
             }
         }
-        if let Some(content) = &self.content
-            && content.redirect_https
-            && !tls_cert.is_empty()
-            && content.trust_forwarded.is_empty()
-        {
+        let is_unix = |on: &String| on.starts_with("unix:");
+        let has_addresses = listen.is_empty() || !listen.iter().all(is_unix);
+        if self.limits.per_address.is_some() && !has_addresses && !self.listening.proxy_protocol {
+            faults.add(format_args!(
+                "{}: clients of Unix sockets have no addresses: leave {} out, or give {} behind a \
+                 proxy that tells them",
+                self.source.place("limits.per-address", None),
+                self.source.name("per-address"),
+                self.source.name("proxy-protocol"),
+            ));
+        }
+        if let Some(content) = &self.content {
+            self.check_layers(content, has_addresses, faults);
+        }
+    }
+
+    /// Refuses layers that would do nothing, and notes those that may do another thing than is
+    /// meant.
+    fn check_layers(&self, content: &Content, has_addresses: bool, faults: &mut Faults) {
+        let Listening { listen, tls_cert, proxy_protocol, .. } = &self.listening;
+        if content.redirect_https && !tls_cert.is_empty() && content.trust_forwarded.is_empty() {
             faults.add(format_args!(
                 "{}: every client of this server comes by TLS, so nobody would be sent on: {} \
                  belongs to another server, which listens on port 80 without TLS (a second \
@@ -177,6 +193,32 @@ impl Wanted {
                 self.source.name("redirect-https"),
                 self.source.name("trust-forwarded"),
             ));
+        }
+        let trusts = |on: &str| content.trust_forwarded.iter().position(|network| network == on);
+        let may_be_unix = |on: &String| on.starts_with("unix:") || on.starts_with("fd:");
+        if let Some(at) = trusts("unix")
+            && !listen.iter().any(may_be_unix)
+        {
+            faults.add(format_args!(
+                "{}: nobody comes by a Unix socket: leave unix out, or give {}",
+                self.source.place("http.trust-forwarded", Some(at)),
+                self.source.value("listen", "unix:/path"),
+            ));
+        }
+        let is_one = !has_addresses && !proxy_protocol && content.trust_forwarded.is_empty();
+        for (key, is_given) in
+            [("request-rate", content.request_rate.is_some()), ("auth", content.auth.is_some())]
+        {
+            if is_given && is_one {
+                faults.note(format_args!(
+                    "{}: all clients of a Unix socket count as one for {}, unless a proxy tells \
+                     their addresses: {} or {}",
+                    self.source.place(&format!("http.{key}"), None),
+                    self.source.name(key),
+                    self.source.value("trust-forwarded", "unix"),
+                    self.source.name("proxy-protocol"),
+                ));
+            }
         }
     }
 

@@ -50,7 +50,7 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Span, String> {
-        let explain = |error| format!("{text:?}: {error}; write it as 500ms, 30s or 5m");
+        let explain = |_| format!("{text:?} is not a length of time: write it as 500ms, 30s or 5m");
         humantime::parse_duration(text).map(Span).map_err(explain)
     }
 }
@@ -121,7 +121,7 @@ impl FromStr for Size {
         };
         unit.and_then(|shift| digits.parse::<u64>().ok()?.checked_mul(1 << shift))
             .map(Size)
-            .ok_or_else(|| format!("{text:?} is no size; write it as 500, 64KiB, 1MiB or 2GiB"))
+            .ok_or_else(|| format!("{text:?} is not a size; write it as 500, 64KiB, 1MiB or 2GiB"))
     }
 }
 
@@ -133,7 +133,7 @@ impl FromStr for Variable {
             Some((name, value)) if !name.is_empty() && !text.contains('\0') => {
                 Ok(Variable { name: name.to_owned(), value: value.to_owned() })
             }
-            _ => Err(format!("{text:?} is no variable; write it as NAME=VALUE")),
+            _ => Err(format!("{text:?} is not a variable; write it as NAME=VALUE")),
         }
     }
 }
@@ -186,7 +186,7 @@ pub(super) struct Limits {
     /// How many of them one address (of IPv6: one /64) may have; further ones are closed at once
     /// [default: 1024]
     #[arg(long, value_name = "N")]
-    per_address: Option<Count>,
+    pub(super) per_address: Option<Count>,
     /// How long a connection is kept without a request [default: 60s]
     #[arg(long, value_name = "DURATION")]
     idle_timeout: Option<Limit>,

@@ -82,7 +82,7 @@ fn of_unix(path: &Path, error: &io::Error) -> String {
             path.display()
         ),
         ErrorKind::AlreadyExists => {
-            "What is there is no socket: move it away, or choose another path.".to_owned()
+            "What is there is not a socket: move it away, or choose another path.".to_owned()
         }
         ErrorKind::NotFound => {
             "The folder does not exist: make it, or choose another path.".to_owned()

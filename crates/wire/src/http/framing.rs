@@ -67,7 +67,7 @@ impl Known {
                     return Err(bad("there are two Content-Length fields"));
                 }
                 if is_tabbed(&rest[value.len()..]) {
-                    return Err(bad("a tab stands behind the length"));
+                    return Err(bad("a tab follows the length"));
                 }
                 self.length = Some(length(value)?);
             }
@@ -76,7 +76,7 @@ impl Known {
                     return Err(bad("there are two Transfer-Encoding fields"));
                 }
                 if is_tabbed(&rest[value.len()..]) {
-                    return Err(bad("a tab stands behind the coding"));
+                    return Err(bad("a tab follows the coding"));
                 }
                 self.chunked = chunked(value)?;
             }
@@ -109,7 +109,7 @@ impl Known {
             return Err(bad("Content-Length stands beside Transfer-Encoding"));
         }
         if self.expects_else && !is_old {
-            let reason = "nothing is known of this expectation";
+            let reason = "this expectation is not supported";
             return Err(refusal(StatusCode::EXPECTATION_FAILED, reason));
         }
         let ending = match self.length {
@@ -140,7 +140,7 @@ fn is_tabbed(rest: &[u8]) -> bool {
 fn length(value: &[u8]) -> Result<Option<u64>, Malformed> {
     let is_plain = !value.is_empty() && value.len() <= 20 && value.iter().all(u8::is_ascii_digit);
     if !is_plain {
-        return Err(bad("the Content-Length field is no number"));
+        return Err(bad("the Content-Length field is not a number"));
     }
     Ok(value.iter().try_fold(0_u64, |length, byte| {
         length.checked_mul(10)?.checked_add(u64::from(byte - b'0'))
@@ -161,9 +161,12 @@ fn chunked(value: &[u8]) -> Result<bool, Malformed> {
             && !coding.eq_ignore_ascii_case(b"identity")
     });
     Err(if is_framed && is_list {
-        refusal(StatusCode::NOT_IMPLEMENTED, "no transfer coding but chunked is known")
+        refusal(
+            StatusCode::NOT_IMPLEMENTED,
+            "chunked is the only transfer coding that is supported",
+        )
     } else {
-        bad("the Transfer-Encoding field is not understood")
+        bad("invalid Transfer-Encoding field")
     })
 }
 

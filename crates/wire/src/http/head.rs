@@ -57,7 +57,7 @@ fn parse_with<'a, const FIELDS: usize>(
     let mut split = httparse::Request::new(&mut []);
     match split.parse_with_uninit_headers(&head, &mut fields) {
         Ok(httparse::Status::Complete(bytes)) if bytes == head.len() => {}
-        Ok(_) => return Err(bad("the head ends where it should not")),
+        Ok(_) => return Err(bad("the head ends too early")),
         Err(error) => return Err(no_head(error, line)),
     }
     let (Some(method), Some(target)) = (split.method, split.path) else {
@@ -69,23 +69,23 @@ fn parse_with<'a, const FIELDS: usize>(
         *request.version_mut() = Version::HTTP_10;
     }
     *request.method_mut() =
-        Method::from_bytes(method.as_bytes()).map_err(|_| bad("this is no method"))?;
+        Method::from_bytes(method.as_bytes()).map_err(|_| bad("invalid method"))?;
     *request.uri_mut() = uri(request.method(), &head, target)?;
     let mut known = Known::default();
     let headers = request.headers_mut();
     headers.reserve(split.headers.len());
     for field in split.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes())
-            .map_err(|_| bad("a header field has a name that is none"))?;
+            .map_err(|_| bad("invalid header name"))?;
         let at = field.value.as_ptr() as usize - head.as_ptr() as usize;
         known.take(&name, field.value, &head[at..])?;
         let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value))
-            .map_err(|_| bad("a header field has a value that is none"))?;
+            .map_err(|_| bad("invalid header value"))?;
         headers.append(name, value);
     }
     if let Some(authority) = request.uri().authority() {
         // What the target says goes before the field (RFC 9112, section 3.2.2).
-        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| bad("no such host"))?;
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| bad("invalid host"))?;
         request.headers_mut().insert(header::HOST, host);
     }
     let framing = known.framing(request.version(), limits)?;
@@ -102,7 +102,7 @@ fn parse_with<'a, const FIELDS: usize>(
 fn uri(method: &Method, head: &Bytes, target: &str) -> Result<Uri, Malformed> {
     // Nothing may be sent through this server, and what it was sent is nobody else's to see.
     if *method == Method::CONNECT || *method == Method::TRACE {
-        return Err(refusal(StatusCode::NOT_IMPLEMENTED, "this method is not to be had"));
+        return Err(refusal(StatusCode::NOT_IMPLEMENTED, "this method is not supported"));
     }
     let mut is_encoded = true;
     for (at, &byte) in target.as_bytes().iter().enumerate() {
@@ -114,11 +114,11 @@ fn uri(method: &Method, head: &Bytes, target: &str) -> Result<Uri, Malformed> {
         }
     }
     if !is_encoded {
-        return Err(bad("a percent sign in the target encodes nothing"));
+        return Err(bad("invalid percent-encoding in the request target"));
     }
     let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
     if !target.bytes().all(|byte| is_plain(byte) || !byte.is_ascii()) {
-        return Err(bad("the target has characters that must be encoded"));
+        return Err(bad("the request target has characters that must be percent-encoded"));
     }
     let form = match target.as_bytes() {
         b"*" => *method == Method::OPTIONS,
@@ -126,18 +126,18 @@ fn uri(method: &Method, head: &Bytes, target: &str) -> Result<Uri, Malformed> {
         _ => scheme_is_known(target),
     };
     if !form {
-        return Err(bad("this is no target for this method"));
+        return Err(bad("invalid request target for this method"));
     }
     let target = match target.is_ascii() {
         true => head.slice_ref(target.as_bytes()),
         false => encoded(target)?,
     };
-    let uri = Uri::from_maybe_shared(target).map_err(|_| bad("this is no target"))?;
+    let uri = Uri::from_maybe_shared(target).map_err(|_| bad("invalid request target"))?;
     // The type lets a user through, and ports that are no numbers.
     if let Some(authority) = uri.authority()
         && (authority.host().is_empty() || !is_host(authority.as_str().as_bytes()))
     {
-        return Err(bad("the target names no host"));
+        return Err(bad("the request target has no host"));
     }
     Ok(uri)
 }
@@ -147,7 +147,7 @@ fn uri(method: &Method, head: &Bytes, target: &str) -> Result<Uri, Malformed> {
 #[cold]
 fn encoded(target: &str) -> Result<Bytes, Malformed> {
     if !target.starts_with('/') {
-        return Err(bad("the target has characters that must be encoded"));
+        return Err(bad("the request target has characters that must be percent-encoded"));
     }
     let mut ascii = Vec::with_capacity(3 * target.len());
     for &byte in target.as_bytes() {
@@ -175,16 +175,16 @@ fn scheme_is_known(target: &str) -> bool {
 #[cold]
 fn no_head(error: httparse::Error, line: &[u8]) -> Malformed {
     match error {
-        httparse::Error::HeaderName => bad("a header field has a name that is none"),
-        httparse::Error::HeaderValue => bad("a header field has a value that is none"),
-        httparse::Error::NewLine => bad("a line ends where it should not"),
-        httparse::Error::Token => bad("the request line is none"),
+        httparse::Error::HeaderName => bad("invalid header name"),
+        httparse::Error::HeaderValue => bad("invalid header value"),
+        httparse::Error::NewLine => bad("invalid line ending"),
+        httparse::Error::Token => bad("malformed request line"),
         httparse::Error::Version if is_version(line) => {
-            let reason = "this version of HTTP is not spoken here";
+            let reason = "this version of HTTP is not supported";
             refusal(StatusCode::HTTP_VERSION_NOT_SUPPORTED, reason)
         }
         httparse::Error::Version => bad("the request line ends without a version"),
-        httparse::Error::Status | httparse::Error::TooManyHeaders => bad("this is no head"),
+        httparse::Error::Status | httparse::Error::TooManyHeaders => bad("malformed request head"),
     }
 }
 

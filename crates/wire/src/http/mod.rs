@@ -217,7 +217,13 @@ impl<S: Service> Protocol for Http<S> {
     }
 
     fn refuse(&mut self, malformed: &Malformed, rest: &[u8], exchange: &mut Exchange<'_>) {
-        self.refuse_with(malformed.answer(), rest, exchange);
+        // The driver's own limits have no answer of HTTP.
+        let head = "the request's head is too large";
+        let own = || refusal::refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, head);
+        match malformed.answer() {
+            b"" => self.refuse_with(own().answer(), rest, exchange),
+            answer => self.refuse_with(answer, rest, exchange),
+        }
     }
 }
 

@@ -48,7 +48,7 @@ impl Scan {
             if self.request_line_bytes == 0
                 && input.get(self.line).is_some_and(|&byte| !begins_request(byte))
             {
-                return Err(bad("what came is no HTTP request"));
+                return Err(bad("not an HTTP request"));
             }
             let bound = self.bound(limits);
             let visible = input.len().min(bound);
@@ -64,7 +64,9 @@ impl Scan {
             (self.line, self.looked) = (end + 1, end + 1);
             if self.request_line_bytes > 0 {
                 match line.first() {
-                    Some(b' ' | b'\t') => return Err(bad("a header field goes on in a new line")),
+                    Some(b' ' | b'\t') => {
+                        return Err(bad("a header field continues on a new line"));
+                    }
                     Some(_) if self.fields == limits.fields_max.min(Limits::FIELDS_MAX) => {
                         return Err(too_large("there are too many header fields"));
                     }

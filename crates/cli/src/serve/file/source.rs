@@ -46,6 +46,14 @@ impl Source {
         }
     }
 
+    /// A key with a value, of those that are lists.
+    pub(in crate::serve) fn value(&self, key: &str, value: &str) -> String {
+        match self {
+            Source::Flags => format!("{} {value}", flag(key)),
+            Source::File { .. } => format!("{key} = [\"{value}\"]"),
+        }
+    }
+
     /// The place of `key` (`http.folder`), or of its value number `at`, as a message names it.
     pub(in crate::serve) fn place(&self, key: &str, at: Option<usize>) -> String {
         match self {

@@ -100,7 +100,7 @@ impl Head {
             if location.as_bytes().starts_with(b"/") && status.is_none() && !has_type {
                 // `to_str` lets tabs pass.
                 let path = location.to_str().ok().filter(|path| !path.contains('\t'));
-                let path = path.ok_or("the location is no path")?;
+                let path = path.ok_or("the location is not a path")?;
                 self.elsewhere = Some(path.to_owned());
                 return Ok(());
             }
@@ -114,7 +114,7 @@ impl Head {
         self.status = status.unwrap_or(StatusCode::OK);
         // One of the fields of CGI has to be there; where there is no content, no type is.
         if status.is_none() && !has_type {
-            return Err("there is none of Content-Type, Status and Location");
+            return Err("all of Content-Type, Status and Location are missing");
         }
         Ok(())
     }

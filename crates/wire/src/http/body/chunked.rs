@@ -102,7 +102,7 @@ impl Chunked {
             (State::Extension(at), b'\r') if at.may_end() => State::SizeEnd,
             (State::Extension(at), byte) => {
                 self.extension_byte()?;
-                let next = at.next(byte).ok_or_else(|| bad("a chunk's extension is none"))?;
+                let next = at.next(byte).ok_or_else(|| bad("invalid chunk extension"))?;
                 State::Extension(next)
             }
             (State::SizeEnd, b'\n') => self.size()?,
@@ -124,7 +124,7 @@ impl Chunked {
     }
 
     fn digit(&mut self, byte: u8) -> Result<(), Malformed> {
-        let digit = (byte as char).to_digit(16).ok_or_else(|| bad("a chunk's size is none"))?;
+        let digit = (byte as char).to_digit(16).ok_or_else(|| bad("invalid chunk size"))?;
         self.digits += 1;
         if self.digits > SIZE_DIGITS_MAX {
             return Err(bad("a chunk's size is too long"));
@@ -196,7 +196,7 @@ impl Chunked {
             (State::TrailerValue, b'\r') => State::TrailerEnd,
             (State::TrailerValue, byte) if is_text(byte) => State::TrailerValue,
             (State::TrailerEnd, b'\n') => State::Trailer,
-            _ => return Err(bad("a trailer field is none")),
+            _ => return Err(bad("invalid trailer field")),
         })
     }
 }

@@ -71,7 +71,7 @@ impl Users {
             hashes.insert(name.to_owned(), Hash::parse(hash).map_err(refuse)?);
         }
         if hashes.is_empty() {
-            return Err(explain(invalid("there is none, so nobody could come in".to_owned())));
+            return Err(explain(invalid("it has no users, so nobody could come in".to_owned())));
         }
         let (file, stamp) = (file.to_owned(), stamp(&metadata));
         Ok(Users { file, stamp, quiet_until: Mutex::new(None), hashes })

@@ -9,9 +9,9 @@ use core::ops::{Add, AddAssign, Sub, SubAssign};
 use std::io;
 
 use crate::port::clock;
-use crate::sched::{NEVER, Waiting, here};
-use crate::task::wait::{checkpoint, deliver_kill, park};
-use crate::task::{Refusal, deadline_passed};
+use crate::sched::{NEVER, Waiting, Wake, here};
+use crate::task::wait::{checkpoint_without_error, deliver_kill, is_cancelled, park};
+use crate::task::{Refusal, cut_short};
 
 /// A point on the port's monotonic clock; the counterpart of `std::time::Instant`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,11 +112,13 @@ pub(crate) fn deadline_in(duration: Duration) -> u64 {
 
 /// Blocks the calling tasklet for at least `duration`; outside a scheduler, the thread.
 ///
-/// A deadline set by [`timeout`] ends it early, and it cannot say so: a loop that polls and sleeps
-/// takes [`try_sleep`]. While unwinding it returns at once.
+/// A deadline set by [`timeout`], or a kill inside [`kill_as_error`], ends it early, and it cannot
+/// say so: a loop that polls and sleeps takes [`try_sleep`]. While unwinding it returns at once.
 ///
 /// # Panics
 /// Inside [`no_switch`](crate::task::no_switch).
+///
+/// [`kill_as_error`]: crate::task::kill_as_error
 ///
 /// ```
 /// use overlapped::time::{Duration, Instant, sleep};
@@ -147,8 +149,10 @@ pub fn sleep_until(instant: Instant) {
 /// for loops under a [`timeout`]: it says when the deadline has ended it.
 ///
 /// # Errors
-/// `TimedOut` where the deadline comes before the end of the sleep, which ends at the deadline
-/// then; `WouldBlock` while unwinding and inside [`no_switch`](crate::task::no_switch), at once.
+/// [`Cancelled`](crate::task::Cancelled) where the deadline or, inside
+/// [`kill_as_error`](crate::task::kill_as_error), a kill comes before the end of the sleep, which
+/// ends there then; `WouldBlock` while unwinding and inside
+/// [`no_switch`](crate::task::no_switch), at once.
 ///
 /// ```
 /// use overlapped::time::{Duration, timeout, try_sleep};
@@ -178,13 +182,13 @@ pub fn try_sleep(duration: Duration) -> io::Result<()> {
 pub fn try_sleep_until(instant: Instant) -> io::Result<()> {
     match sleep_to(instant.nanos) {
         Ok(true) => Ok(()),
-        Ok(false) => Err(deadline_passed()),
+        Ok(false) => Err(cut_short()),
         Err(refusal) => Err(io::Error::new(io::ErrorKind::WouldBlock, refusal.reason())),
     }
 }
 
-/// Sleeps, and tells whether to the end; `false`: to the deadline. It always parks, also where the
-/// time has come already: a loop that ignores the deadline lets its neighbours run.
+/// Sleeps, and tells whether to the end; `false`: to the deadline, or until a kill. It always
+/// parks, also where the time has come: a loop that ignores the deadline lets its neighbours run.
 fn sleep_to(until: u64) -> Result<bool, Refusal> {
     let Some(here) = here() else {
         while let left @ 1.. = until.saturating_sub(clock::nanos()) {
@@ -192,12 +196,12 @@ fn sleep_to(until: u64) -> Result<bool, Refusal> {
         }
         return Ok(true);
     };
-    checkpoint(here)?;
-    let deadline = here.me().deadline.get();
+    checkpoint_without_error(here)?;
+    let deadline = if is_cancelled(here) { 0 } else { here.me().deadline.get() };
     // A sleep to the end of time is still a timer that somebody waits for.
-    park(here, Waiting::Sleep, until.min(deadline).min(NEVER - 1));
+    let woken = park(here, Waiting::Sleep, until.min(deadline).min(NEVER - 1));
     deliver_kill(here);
-    Ok(until <= deadline)
+    Ok(until <= deadline && woken == Wake::Done)
 }
 
 /// Runs `f` with a deadline `duration` from now: calls inside that wait return an error when it has

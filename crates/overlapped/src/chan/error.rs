@@ -13,6 +13,8 @@ pub enum SendError<T> {
     Closed(T),
     /// The time limit, or the deadline set by `timeout`, passed first.
     TimedOut(T),
+    /// A kill of the caller came first, inside [`kill_as_error`](crate::task::kill_as_error).
+    Cancelled(T),
     /// Nobody is left who could ever receive.
     Deadlock(T, Verdict),
     /// Nobody waits to receive, and the caller may not wait: a `try_send`, inside `no_switch`, or
@@ -26,6 +28,7 @@ impl<T> SendError<T> {
         match self {
             SendError::Closed(value)
             | SendError::TimedOut(value)
+            | SendError::Cancelled(value)
             | SendError::Deadlock(value, _)
             | SendError::WouldBlock(value) => value,
         }
@@ -35,6 +38,7 @@ impl<T> SendError<T> {
         match self {
             SendError::Closed(_) => "Closed",
             SendError::TimedOut(_) => "TimedOut",
+            SendError::Cancelled(_) => "Cancelled",
             SendError::Deadlock(..) => "Deadlock",
             SendError::WouldBlock(_) => "WouldBlock",
         }
@@ -52,6 +56,7 @@ impl<T> fmt::Display for SendError<T> {
         f.write_str(match self {
             SendError::Closed(_) => "sending on a closing channel",
             SendError::TimedOut(_) => "the deadline passed before anybody received",
+            SendError::Cancelled(_) => "a kill of the caller came before anybody received",
             SendError::Deadlock(_, verdict) => return verdict.fmt(f),
             SendError::WouldBlock(_) => "nobody waits to receive, and the caller may not wait",
         })
@@ -68,6 +73,8 @@ pub enum RecvError {
     Closed,
     /// The time limit, or the deadline set by `timeout`, passed first.
     TimedOut,
+    /// A kill of the caller came first, inside [`kill_as_error`](crate::task::kill_as_error).
+    Cancelled,
     /// Nobody is left who could ever send: receiving without a sender.
     Deadlock(Verdict),
     /// Nobody waits to send, and the caller may not wait: a `try_recv`, inside `no_switch`, or
@@ -80,6 +87,7 @@ impl fmt::Display for RecvError {
         f.write_str(match self {
             RecvError::Closed => "receiving on a closing channel",
             RecvError::TimedOut => "the deadline passed before anybody sent",
+            RecvError::Cancelled => "a kill of the caller came before anybody sent",
             RecvError::Deadlock(verdict) => return verdict.fmt(f),
             RecvError::WouldBlock => "nobody waits to send, and the caller may not wait",
         })
@@ -90,14 +98,15 @@ impl std::error::Error for RecvError {}
 
 impl From<RecvError> for io::Error {
     /// For `channel.recv()?` in functions that return [`io::Result`]. The kind is `BrokenPipe`
-    /// (`Closed`), `TimedOut`, `Deadlock` or `WouldBlock`; [`io::Error::downcast`] gives the
-    /// `RecvError` back.
+    /// (`Closed`), `TimedOut`, `Deadlock`, `WouldBlock` or `Other`; [`io::Error::downcast`] gives
+    /// the `RecvError` back.
     fn from(error: RecvError) -> io::Error {
         let kind = match error {
             RecvError::Closed => io::ErrorKind::BrokenPipe,
             RecvError::TimedOut => io::ErrorKind::TimedOut,
             RecvError::Deadlock(_) => io::ErrorKind::Deadlock,
             RecvError::WouldBlock => io::ErrorKind::WouldBlock,
+            RecvError::Cancelled => io::ErrorKind::Other,
         };
         io::Error::new(kind, error)
     }

@@ -15,8 +15,8 @@ use crate::sched::{
     Alternative, ChannelEvent, Here, NEVER, Place, SeatPtr, State, Verdict, WaitQueue, Waiting,
     Wake, here, seat_of,
 };
-use crate::task::take_verdict;
 use crate::task::wait::{checkpoint, deliver_kill, leave, park};
+use crate::task::{Refusal, take_verdict};
 
 /// How long a call may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,7 @@ pub(super) struct Core<T> {
 enum Failure {
     Closed,
     TimedOut,
+    Cancelled,
     Deadlock(Verdict),
     WouldBlock,
 }
@@ -104,6 +105,7 @@ impl<T> Core<T> {
                 Err(match failure {
                     Failure::Closed => SendError::Closed(value),
                     Failure::TimedOut => SendError::TimedOut(value),
+                    Failure::Cancelled => SendError::Cancelled(value),
                     Failure::Deadlock(verdict) => SendError::Deadlock(value, verdict),
                     Failure::WouldBlock => SendError::WouldBlock(value),
                 })
@@ -118,6 +120,7 @@ impl<T> Core<T> {
             Ok(()) => Ok(slot.into_inner().expect("a receive that succeeded has its value")),
             Err(Failure::Closed) => Err(RecvError::Closed),
             Err(Failure::TimedOut) => Err(RecvError::TimedOut),
+            Err(Failure::Cancelled) => Err(RecvError::Cancelled),
             Err(Failure::Deadlock(verdict)) => Err(RecvError::Deadlock(verdict)),
             Err(Failure::WouldBlock) => Err(RecvError::WouldBlock),
         }
@@ -134,7 +137,10 @@ impl<T> Core<T> {
         let Some(here) = here() else {
             return Err(self.outside(patience));
         };
-        let may_wait = checkpoint(here).is_ok() && patience != Patience::None;
+        let may_wait = match checkpoint(here) {
+            Err(Refusal::Killed) => return Err(Failure::Cancelled),
+            checked => checked.is_ok() && patience != Patience::None,
+        };
         // First, because the observer may use the channel itself.
         self.tell(here, sending);
         if let Some(partner) = self.waiting.side(!sending).pop_front() {
@@ -257,7 +263,7 @@ impl<T> Core<T> {
             Wake::Deadlock => Err(Failure::Deadlock(take_verdict(here))),
             Wake::Killed => {
                 deliver_kill(here);
-                unreachable!("a killed wait ends in an exit")
+                Err(Failure::Cancelled)
             }
         }
     }

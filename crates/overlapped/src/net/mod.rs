@@ -6,7 +6,7 @@
 //! | [`os::unix::net`](crate::os::unix::net) | the same for sockets of the Unix family |
 //! | [`ToSocketAddrs`], [`lookup_host`] | names are resolved on a pool thread |
 //! | [`BindOptions`], [`Keepalive`] | options that std has no name for |
-//! | [`wait_readable`], [`wait_writable`] | for any descriptor: the door for other libraries |
+//! | [`wait_readable`], [`wait_writable`], also with a limit | for any descriptor |
 //! | [`send_queue`] | how far the peer of a stream has got |
 //!
 //! Descriptors are kept in non-blocking mode inside; [`TcpStream::set_nonblocking`] is remembered
@@ -35,13 +35,16 @@ pub use stream::TcpStream;
 pub use udp::UdpSocket;
 
 use crate::op::{Interest, Op};
+use crate::task::count_busy_call;
 use crate::task::wait::perform;
+use crate::time::{Duration, deadline_in};
+use socket::is_would_wait;
 
 /// Waits until `descriptor` has something to read, or an end, or an error. Regular files always do.
 ///
 /// # Errors
-/// `TimedOut` at the deadline set by [`timeout`](crate::time::timeout); what the port says of a
-/// descriptor that it cannot watch.
+/// [`Cancelled`](crate::task::Cancelled) by a deadline or a kill; what the port says of what it
+/// cannot watch.
 ///
 /// ```
 /// use std::io::{Read, Write};
@@ -70,6 +73,34 @@ pub fn wait_writable(descriptor: impl AsFd) -> io::Result<()> {
     ready(&descriptor, Interest::Writable, None)
 }
 
+/// Waits until `descriptor` has something to read, or an end, or an error, for `limit` at most;
+/// whether it has. A limit of zero only looks.
+///
+/// # Errors
+/// Those of [`wait_readable`]. An outer deadline is one of them, this call's own limit is not.
+///
+/// ```
+/// use overlapped::time::Duration;
+/// overlapped::run(|| {
+///     let (rx, tx) = std::io::pipe()?;
+///     assert!(!overlapped::net::wait_readable_timeout(&rx, Duration::from_millis(1))?);
+///     drop(tx);
+///     assert!(overlapped::net::wait_readable_timeout(&rx, Duration::from_secs(60))?);
+///     std::io::Result::Ok(())
+/// }).unwrap().unwrap();
+/// ```
+pub fn wait_readable_timeout(descriptor: impl AsFd, limit: Duration) -> io::Result<bool> {
+    ready_in(&descriptor, Interest::Readable, limit)
+}
+
+/// Waits until `descriptor` has room to write, or an error, for `limit` at most; whether it has.
+///
+/// # Errors
+/// As [`wait_readable_timeout`].
+pub fn wait_writable_timeout(descriptor: impl AsFd, limit: Duration) -> io::Result<bool> {
+    ready_in(&descriptor, Interest::Writable, limit)
+}
+
 /// Bytes in a stream socket's send queue: those that the peer has not acknowledged, and those that
 /// were not sent yet (`SIOCOUTQ`, what ss(8) calls Send-Q). While a writer waits, it shrinks as the
 /// peer reads, long before there is room for the next write. For a socket of the Unix family the
@@ -91,6 +122,17 @@ pub fn wait_writable(descriptor: impl AsFd) -> io::Result<()> {
 /// ```
 pub fn send_queue(socket: impl AsFd) -> io::Result<usize> {
     crate::port::control::socket::send_queue(socket.as_fd())
+}
+
+fn ready_in(descriptor: &impl AsFd, interest: Interest, limit: Duration) -> io::Result<bool> {
+    match ready(descriptor, interest, Some(deadline_in(limit))) {
+        Ok(()) => Ok(true),
+        Err(error) if is_would_wait(&error) => {
+            count_busy_call();
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn ready(descriptor: &impl AsFd, interest: Interest, limit: Option<u64>) -> io::Result<()> {

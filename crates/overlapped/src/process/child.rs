@@ -17,7 +17,7 @@ use super::gather::{gather, wait_readable};
 use super::{ChildStderr, ChildStdin, ChildStdout, PartialOutput};
 use crate::port::host::process as host;
 use crate::port::offload::offload;
-use crate::task::{UnblockError, count_busy_call, in_tasklet, unblock};
+use crate::task::{UnblockError, count_busy_call, cut_short, in_tasklet, unblock};
 
 /// A running or ended child process; the counterpart of `std::process::Child`.
 ///
@@ -121,7 +121,7 @@ impl Child {
         let id = process.id();
         match unblock(move || host::wait_for_end(id)) {
             Ok(waited) => waited,
-            Err(UnblockError::TimedOut) => Err(io::ErrorKind::TimedOut.into()),
+            Err(UnblockError::TimedOut | UnblockError::Cancelled) => Err(cut_short()),
             Err(error @ UnblockError::WouldBlock) => {
                 Err(io::Error::new(io::ErrorKind::WouldBlock, error))
             }

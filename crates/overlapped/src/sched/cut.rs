@@ -32,6 +32,7 @@ impl Sched {
                 _ if block.shields.get() > 0 => {}
                 // SAFETY: the scope is in the frame of its owner, which waits for it.
                 Waiting::Scope(scope) => unsafe { scope.as_ref() }.each(|child| asked.push(child)),
+                waiting if block.kill_errors.get() > 0 && !waiting.can_say_killed() => {}
                 _ => self.cut_short(tcb, Wake::Killed),
             }
         }

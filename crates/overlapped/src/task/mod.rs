@@ -11,13 +11,14 @@
 //! | [`wait_any`], [`wait_all`], [`TaskletGroup`] | many of them |
 //! | [`map`], [`map_unordered`], [`par_map`] | one for each item, a limited number at a time |
 //! | [`yield_now`], [`pause`] | give way |
-//! | [`shield`], [`no_switch`] | hold kills off; forbid waiting |
+//! | [`shield`], [`kill_as_error`], [`no_switch`] | hold kills off, return them; forbid waiting |
 //! | [`unblock`] | foreign blocking code, on a pool thread |
 //! | [`block_on`] | futures |
 //! | [`Local`] | tasklet-local values |
 //! | [`dump`], [`stats`], [`Observer`] | look inside |
 
 pub(crate) mod aside;
+mod checkpoint;
 pub(crate) mod choose;
 mod entry;
 mod future;
@@ -40,10 +41,14 @@ pub use group::{Map, MapUnordered, ParMap, TaskletGroup, map, map_unordered, par
 pub use inspect::{Dump, DumpLine, Stats, dump, stack_used, stats};
 pub use local::Local;
 pub(crate) use local::{drop_locals, identity, is_first};
-pub use modes::{TaskletExit, current, in_tasklet, no_switch, pause, shield, yield_now};
+pub use modes::{
+    TaskletExit, current, in_tasklet, is_killed, kill_as_error, may_wait, no_switch, pause, shield,
+    yield_now,
+};
 pub(crate) use modes::{breathe, count_busy_call, exit_now, port_waits_for_disks};
 pub use payload::PanicPayload;
-pub(crate) use refusal::{Refusal, deadline_passed, would_wait_while_unwinding};
+pub use refusal::Cancelled;
+pub(crate) use refusal::{Refusal, cut_short, would_wait_while_unwinding};
 pub use spawn::{
     Builder, Current, JoinError, PauseError, Placed, Remote, Scope, ScopedTasklet, SpawnError,
     Spawner, Tasklet, TaskletId, place, place_on, place_on_each, schedulers, scope, spawn, spawner,

@@ -5,8 +5,8 @@ use std::io;
 use std::panic::resume_unwind;
 
 use super::Current;
-use super::refusal::{Refusal, timed_out};
-use super::wait::{checkpoint, deliver_kill, give_way, park};
+use super::refusal::{Refusal, deadline_passed, killed};
+use super::wait::{checkpoint, checkpoint_without_error, deliver_kill, give_way, is_doomed, park};
 use crate::op::Op;
 use crate::sched::{DEPTH_MAX, Here, NEVER, Tcb, Waiting, here};
 
@@ -46,7 +46,7 @@ pub fn yield_now() {
     let Some(here) = here() else {
         return std::thread::yield_now();
     };
-    match checkpoint(here) {
+    match checkpoint_without_error(here) {
         Ok(()) => {}
         Err(Refusal::Unwinding) => return,
         Err(refusal) => panic!("yield_now {}", refusal.reason()),
@@ -59,15 +59,17 @@ pub fn yield_now() {
 /// deadline, and gives way. Where the caller may not switch, it goes on.
 ///
 /// # Errors
-/// `TimedOut`: the deadline has passed.
+/// [`Cancelled`](super::Cancelled).
 pub(crate) fn breathe() -> io::Result<()> {
     let Some(here) = here() else { return Ok(()) };
-    if checkpoint(here).is_err() {
-        return Ok(());
+    match checkpoint(here) {
+        Ok(()) => {}
+        Err(Refusal::Killed) => return Err(killed()),
+        Err(_) => return Ok(()),
     }
     let deadline = here.me().deadline.get();
     if deadline != NEVER && here.read_clock() >= deadline {
-        return Err(timed_out(true));
+        return Err(deadline_passed());
     }
     give_way(here);
     deliver_kill(here);
@@ -97,7 +99,7 @@ pub(crate) fn count_busy_call() {
 
 #[cold]
 fn give_way_if_possible(here: Here) {
-    if checkpoint(here).is_ok() {
+    if checkpoint_without_error(here).is_ok() {
         give_way(here);
         deliver_kill(here);
     }
@@ -117,7 +119,7 @@ pub(crate) fn port_waits_for_disks(op: &Op) -> bool {
 /// [`Tasklet::resume`]: super::Tasklet::resume
 pub fn pause() {
     let Some(here) = here() else { return };
-    match checkpoint(here) {
+    match checkpoint_without_error(here) {
         Ok(()) => {}
         Err(Refusal::Unwinding) => return,
         Err(refusal) => panic!("pause {}", refusal.reason()),
@@ -144,6 +146,39 @@ pub fn in_tasklet() -> bool {
     here().is_some()
 }
 
+/// Whether a call that waits would block the calling tasklet, and it alone. False where such a call
+/// is refused, by an error or a panic: while unwinding, in destructors at the end of a killed
+/// tasklet, inside [`no_switch`] and in what runs as if inside of it ([`Observer`]s, wakers of
+/// futures). False outside of tasklets, where the call would block the thread.
+///
+/// A pending kill does not count: a call that waits then unwinds, or returns an error. Never waits
+/// and never unwinds.
+///
+/// ```
+/// use overlapped::task::{may_wait, no_switch};
+/// assert!(!may_wait());
+/// overlapped::run(|| {
+///     assert!(may_wait());
+///     assert!(!no_switch(may_wait));
+/// }).unwrap();
+/// ```
+///
+/// [`Observer`]: super::Observer
+pub fn may_wait() -> bool {
+    here().is_some_and(|here| {
+        let me = here.me();
+        let is_at_its_end = me.last_drops.get() && is_doomed(here, me);
+        me.no_switch.get() == 0 && !is_at_its_end && !std::thread::panicking()
+    })
+}
+
+/// Whether a kill of the calling tasklet is pending: it unwinds at its next suspension point, or
+/// its calls return errors, inside [`kill_as_error`]. A kill that a [`shield`] holds off is pending
+/// as well. False outside a scheduler. Never waits.
+pub fn is_killed() -> bool {
+    here().is_some_and(|here| here.me().killed.get() || here.ending.get())
+}
+
 /// Counts up a field of the caller's block for as long as it lives.
 struct Depth(Option<Here>, fn(&Tcb) -> &Cell<u16>);
 
@@ -152,7 +187,7 @@ impl Depth {
         let here = here();
         if let Some(here) = here {
             let depth = field(here.me());
-            assert!(depth.get() < DEPTH_MAX, "shield or no_switch nested {DEPTH_MAX} deep");
+            assert!(depth.get() < DEPTH_MAX, "a mode of a tasklet nested {DEPTH_MAX} deep");
             depth.set(depth.get() + 1);
         }
         Depth(here, field)
@@ -185,6 +220,56 @@ impl Drop for Depth {
 /// ```
 pub fn shield<T>(f: impl FnOnce() -> T) -> T {
     let _depth = Depth::enter(|me| &me.shields);
+    f()
+}
+
+/// Runs `f` with kills as errors: where a kill would unwind the tasklet, the call returns an error
+/// instead, at once. The kill stays pending, so every further call in `f` returns it as well, and
+/// the first suspension point after `f` unwinds.
+///
+/// For code that must not be unwound and looks at errors: functions of C with callbacks that wait,
+/// `extern "C"` functions that wait, code that cleans up by itself.
+///
+/// | call | a kill |
+/// |---|---|
+/// | one that returns [`io::Result`] (I/O, [`try_sleep`]) | the error holds [`Cancelled::Kill`] |
+/// | channels, selects, joins, [`unblock`](super::unblock) | their error is `Cancelled` |
+/// | other waits that a deadline ends ([`mpsc`], `wait_timeout` …) | what a deadline gives |
+/// | [`sleep`](crate::time::sleep) | ends it early |
+/// | [`scope`](crate::scope()) | kills its tasklets; else held off |
+/// | no error to return (locks, [`Event::wait`], [`pause`] …) | held off |
+///
+/// *Held off*: as by a [`shield`]. Where a kill gives what a deadline gives, [`is_killed`] tells
+/// the two apart.
+///
+/// As always, an operation that ends otherwise returns what came of it: no byte is lost. Inside a
+/// [`shield`], kills are held off. Deadlines return errors everywhere; [`Cancelled::of`] tells the
+/// two apart.
+///
+/// ```
+/// use overlapped::net::UdpSocket;
+/// use overlapped::task::{Cancelled, JoinError, kill_as_error};
+/// overlapped::run(|| {
+///     let server = overlapped::spawn(|| {
+///         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+///         let error = kill_as_error(|| socket.recv(&mut [0])).unwrap_err();
+///         assert_eq!(Cancelled::of(&error), Some(Cancelled::Kill));
+///         overlapped::yield_now();
+///         unreachable!("the kill is delivered here");
+///     });
+///     overlapped::yield_now();
+///     server.kill();
+///     assert!(matches!(server.join(), Err(JoinError::Killed)));
+/// }).unwrap();
+/// ```
+///
+/// [`try_sleep`]: crate::time::try_sleep
+/// [`mpsc`]: crate::sync::mpsc
+/// [`Event::wait`]: crate::sync::Event::wait
+/// [`Cancelled::of`]: super::Cancelled::of
+/// [`Cancelled::Kill`]: super::Cancelled::Kill
+pub fn kill_as_error<T>(f: impl FnOnce() -> T) -> T {
+    let _depth = Depth::enter(|me| &me.kill_errors);
     f()
 }
 

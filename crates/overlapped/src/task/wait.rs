@@ -13,10 +13,12 @@
 //! the caller gets: a result is a result, and the kill stays pending for the next call.
 
 use std::io;
-use std::thread;
 
+pub(crate) use super::checkpoint::{
+    checkpoint, checkpoint_without_error, deliver_kill, is_cancelled, is_doomed,
+};
 use super::inspect::trace_myself;
-use super::refusal::{Refusal, timed_out, too_many};
+use super::refusal::{Refusal, killed, timed_out, too_many};
 use crate::op::{Full, Op, Outcome};
 use crate::port::{self, Submitted, clock};
 use crate::sched::{AbortOnUnwind, Here, NEVER, State, Tcb, Waiting, Wake, here, seat_of};
@@ -24,41 +26,6 @@ use crate::switch::Suspender;
 
 /// The operations that may end at once, one after another, before others get a turn.
 pub(super) const INLINE_MAX: u64 = 64;
-
-/// What every call that may wait does first: delivers a pending kill, and tells whether the call
-/// may wait at all.
-#[inline(always)]
-pub(crate) fn checkpoint(here: Here) -> Result<(), Refusal> {
-    let me = here.me();
-    if thread::panicking() {
-        return Err(Refusal::Unwinding);
-    }
-    if is_doomed(here, me) {
-        if me.last_drops.get() {
-            // A destructor at its end: it shall finish, as one does that runs while unwinding.
-            return Err(Refusal::Unwinding);
-        }
-        super::exit_now(here);
-    }
-    if me.no_switch.get() > 0 {
-        return Err(Refusal::NoSwitch);
-    }
-    Ok(())
-}
-
-/// Whether a kill is to be delivered to this tasklet at its next suspension point.
-#[inline(always)]
-pub(crate) fn is_doomed(here: Here, block: &Tcb) -> bool {
-    (block.killed.get() || here.ending.get()) && block.shields.get() == 0
-}
-
-/// Delivers a kill that came while the tasklet waited. Never returns then.
-#[inline(always)]
-pub(crate) fn deliver_kill(here: Here) {
-    if is_doomed(here, here.me()) {
-        super::exit_now(here);
-    }
-}
 
 /// Parks the calling tasklet until somebody wakes it, or until the port's clock shows `until`.
 /// The caller has passed the [`checkpoint`] and has linked the tasklet to whoever wakes it.
@@ -131,6 +98,9 @@ pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<Outcome>
         });
     };
     if let Err(refusal) = checkpoint(here) {
+        if refusal == Refusal::Killed {
+            return Err(killed());
+        }
         // SAFETY: handed on to the caller.
         let outcome = unsafe { port::attempt::attempt(op) };
         return finish(outcome).map_err(|error| refusal.explain(error));
@@ -154,6 +124,9 @@ pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<Outcome>
         }
         if me.cut.get() {
             deliver_kill(here);
+            if is_cancelled(here) {
+                return Err(killed());
+            }
             return Err(timed_out(me.deadline.get() <= limit));
         }
         // A signal came between (std retries where the call says so), or others were quicker for

@@ -22,7 +22,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::refusal::Refusal;
-use super::wait::{checkpoint, deliver_kill, park};
+use super::wait::{checkpoint_without_error, deliver_kill, is_cancelled, park};
 use crate::op::Token;
 use crate::port::clock;
 use crate::port::offload::Bell;
@@ -34,7 +34,7 @@ use crate::sched::{Inbox, LockWait, Message, State, Waiting, Wake, here, thread_
 pub(crate) enum Woken {
     /// By its [`Waker`].
     Yes,
-    /// By the time.
+    /// By the time; or by a kill, inside `kill_as_error`.
     TimedOut,
     /// By a kill. The caller takes its waker back from where it put it, then calls [`leave`].
     Killed,
@@ -79,7 +79,7 @@ enum Target {
 pub(crate) fn prepare() -> Result<(Wait, Waker), Refusal> {
     let (place, target) = match here() {
         Some(here) => {
-            checkpoint(here)?;
+            checkpoint_without_error(here)?;
             let token = here.remote_wait(here.me_ptr());
             (Place::Tasklet(token), Target::Tasklet(Arc::clone(&here.inbox), token))
         }
@@ -103,10 +103,21 @@ pub(crate) fn with_cleanup<R>(cleanup: &impl Fn(), wait: impl FnOnce() -> R) -> 
     }
 }
 
-/// The calling tasklet's deadline (`time::timeout`) on the port's clock; [`NEVER`] without one.
+/// Until when the calling tasklet waits in a call that can say that it was cut short, on the port's
+/// clock: its deadline (`time::timeout`), or at once where a kill is to end the call with an error.
+/// [`NEVER`]: nothing but the event ends the wait.
 pub(crate) fn deadline() -> u64 {
-    here().map_or(NEVER, |here| here.me().deadline.get())
+    let Some(here) = here() else { return NEVER };
+    let me = here.me();
+    match me.kill_errors.get() {
+        0 => me.deadline.get(),
+        _ if is_cancelled(here) => 0,
+        _ => me.deadline.get().min(UNTIL_KILLED),
+    }
 }
+
+/// No deadline, but a kill ends the wait.
+const UNTIL_KILLED: u64 = NEVER - 1;
 
 /// No deadline.
 pub(crate) const FOR_EVER: u64 = NEVER;
@@ -140,7 +151,8 @@ pub(crate) fn leave() -> ! {
 impl Wait {
     /// Blocks until woken, killed, or the port's clock shows `until`. `what`: for dumps.
     pub(crate) fn park(self, what: &'static str, until: u64) -> Woken {
-        self.park_in(|token| Waiting::Remote { token, what }, until)
+        let can_fail = until != NEVER;
+        self.park_in(|token| Waiting::Remote { token, what, can_fail }, until)
     }
 
     /// As [`park`](Wait::park), for a lock: where it is held on this thread nobody outside can end
@@ -164,9 +176,16 @@ impl Wait {
             Place::Thread(flag) => flag.park(until),
             Place::Tasklet(token) => {
                 let here = here().expect("a wait is parked by the tasklet that prepared it");
+                let until = match until {
+                    NEVER => NEVER,
+                    _ if is_cancelled(here) => 0,
+                    UNTIL_KILLED => NEVER,
+                    until => until,
+                };
                 match park(here, waiting(*token), until) {
                     Wake::Done => Woken::Yes,
                     Wake::TimedOut => Woken::TimedOut,
+                    Wake::Killed if is_cancelled(here) => Woken::TimedOut,
                     Wake::Killed => Woken::Killed,
                     Wake::Closed | Wake::Deadlock => unreachable!("it waits for no channel"),
                 }

@@ -63,14 +63,16 @@ impl<T> JoinHandle<T> {
     /// # Errors
     /// What the tasklet panicked with. If there is no result for another reason, the payload is a
     /// [`JoinError`]: `Killed` (or it never ran), `Abandoned`; `TimedOut` at a deadline of
-    /// [`timeout`](crate::time::timeout), and `WouldBlock` where the caller may not wait
-    /// (unwinding, inside [`no_switch`](crate::task::no_switch)): the tasklet is detached then.
+    /// [`timeout`](crate::time::timeout), `Cancelled` by a kill of the caller inside
+    /// [`kill_as_error`](crate::task::kill_as_error), and `WouldBlock` where the caller may not
+    /// wait (unwinding, inside [`no_switch`](crate::task::no_switch)): the tasklet is detached
+    /// then.
     pub fn join(self) -> super::Result<T> {
         let failed = |error: JoinError| -> Box<dyn Any + Send> { Box::new(error) };
         match self.result.recv_until(waiter::deadline()) {
             Ok(result) => result,
             Err(Nothing::Disconnected) => Err(failed(JoinError::Killed)),
-            Err(Nothing::TimedOut) => Err(failed(JoinError::TimedOut)),
+            Err(Nothing::TimedOut) => Err(failed(JoinError::cut_short())),
             Err(Nothing::Empty | Nothing::Refused) => Err(failed(JoinError::WouldBlock)),
         }
     }

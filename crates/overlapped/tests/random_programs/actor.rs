@@ -26,6 +26,8 @@ pub(crate) struct Actor {
     pub(crate) fate: Option<Arc<Fate>>,
     /// Every wait has to end by itself.
     pub(crate) is_bounded: bool,
+    /// Kills are held off, or returned as errors.
+    pub(crate) is_shielded: bool,
     /// It may not wait at all.
     pub(crate) is_still: bool,
     /// Locks below this one may not be taken: they have an order.
@@ -43,6 +45,7 @@ impl Actor {
             rng: Rng(seed),
             fate: None,
             is_bounded,
+            is_shielded: false,
             is_still: false,
             level: 0,
             has_left_lock: false,
@@ -199,6 +202,7 @@ impl Actor {
             }
             Err(JoinError::WouldBlock) => ensure!(self.is_still, "join may not wait"),
             Err(JoinError::TimedOut | JoinError::Deadlock(_)) => {}
+            Err(JoinError::Cancelled) => check::told_of_a_kill(),
             Err(error) => finding(format_args!("join of {id}: {error}")),
         }
     }

@@ -5,13 +5,13 @@
 
 use std::fmt;
 use std::hint::black_box;
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::Mutex;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize};
 use std::time::{Duration, Instant};
 
-use overlapped::task::{self, Spawner};
+use overlapped::task::{self, Cancelled, Spawner};
 
 use crate::actions::Action;
 use crate::plan::Plan;
@@ -258,6 +258,22 @@ impl<const N: usize> Drop for Buffer<N> {
     fn drop(&mut self) {
         self.check();
     }
+}
+
+/// A call has said that a kill has ended it: the kill is pending, then.
+#[track_caller]
+pub(crate) fn is_cancelled(error: &io::Error) -> bool {
+    let is = Cancelled::of(error) == Some(Cancelled::Kill);
+    if is {
+        told_of_a_kill();
+    }
+    is
+}
+
+/// As [`is_cancelled`], of other errors.
+#[track_caller]
+pub(crate) fn told_of_a_kill() {
+    ensure!(task::is_killed(), "told of a kill that is not there");
 }
 
 /// User code runs on a tasklet, never on the scheduler's own stack.

@@ -22,7 +22,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::pipe::Turns;
 use crate::task::waiter::{self, Waker, Woken};
-use crate::task::{Refusal, deadline_passed};
+use crate::task::{Refusal, cut_short};
 
 const FREE: u32 = 0;
 const BUSY: u32 = 1;
@@ -107,7 +107,7 @@ impl Cursor {
         match woken {
             Woken::Yes => Ok(()),
             Woken::TimedOut if !self.take_out(number) => Ok(()),
-            Woken::TimedOut => Err(deadline_passed()),
+            Woken::TimedOut => Err(cut_short()),
             Woken::Killed => {
                 quit();
                 // Others may run here: the queue is not locked any more.

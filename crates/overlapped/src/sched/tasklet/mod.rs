@@ -61,8 +61,8 @@ pub(crate) struct Span {
     pub(crate) end: usize,
 }
 
-/// How deep the user's code may nest `shield` and `no_switch`. Calls of this library's own, which
-/// observers and wakers are called in, always have room above.
+/// How deep the user's code may nest `shield`, `no_switch` and `kill_as_error`. Calls of this
+/// library's own, which observers and wakers are called in, always have room above.
 pub(crate) const DEPTH_MAX: u16 = u16::MAX - 8;
 
 /// No deadline.
@@ -106,13 +106,32 @@ pub(crate) enum Waiting {
     Held,
     /// The end of a scope's tasklets.
     Scope(NonNull<super::ScopeState>),
-    /// Another thread's wake; `what` for dumps.
-    Remote { token: Token, what: &'static str },
+    /// Another thread's wake; `what` for dumps. `can_fail`: the call can return an error.
+    Remote { token: Token, what: &'static str, can_fail: bool },
     /// A lock, which another thread may release unless it is held on this one.
     Lock { token: Token, kind: LockKind, holder: NonNull<Holder> },
 }
 
 impl Waiting {
+    /// Whether the call that waits can say that a kill has ended it.
+    pub(crate) fn can_say_killed(self) -> bool {
+        match self {
+            Waiting::Op { .. }
+            | Waiting::Channel { .. }
+            | Waiting::Join(_)
+            | Waiting::Select(_)
+            | Waiting::Member(_)
+            // It ends early, and what comes next says so.
+            | Waiting::Sleep => true,
+            Waiting::Remote { can_fail, .. } => can_fail,
+            Waiting::Nothing
+            | Waiting::Paused
+            | Waiting::Held
+            | Waiting::Scope(_)
+            | Waiting::Lock { .. } => false,
+        }
+    }
+
     /// Whether the call that waits can return a deadlock's verdict.
     pub(crate) fn can_fail(self) -> bool {
         match self {
@@ -208,6 +227,8 @@ pub(crate) struct Tcb {
     pub(crate) vtable: &'static VTable,
     pub(crate) id: u64,
     pub(crate) ending: Cell<Ending>,
+    /// `kill_as_error` depth: a kill ends calls with an error.
+    pub(crate) kill_errors: Cell<u16>,
     /// The handle is gone: the tasklet drops its own result.
     pub(crate) detached: Cell<bool>,
     /// It waits in `Sched::starved` for a stack.
@@ -293,6 +314,7 @@ impl Tcb {
             vtable,
             id,
             ending: Cell::new(Ending::Alive),
+            kill_errors: Cell::new(0),
             detached: Cell::new(false),
             is_starved: Cell::new(false),
             joiner: Cell::new(None),

@@ -16,7 +16,7 @@ use super::permits::{Ask, Permits, Without};
 use super::rt::Mutex;
 use crate::port::clock;
 use crate::sched::{Holder, LockKind, LockWait, NEVER, here};
-use crate::task::wait::checkpoint;
+use crate::task::wait::checkpoint_without_error;
 use crate::task::{Refusal, count_busy_call, would_wait_while_unwinding};
 
 /// How long a holder in another thread has, while a tasklet unwinds.
@@ -136,7 +136,8 @@ impl<const ALL: usize> Lock<ALL> {
         let is_full = permits < ALL && self.permits.free() == 1;
         assert!(!is_full, "too many active read locks on RwLock");
         // Who may not wait is told so, as in any other case; who is killed ends.
-        if self.holder.is_caller() && here().is_none_or(|here| checkpoint(here).is_ok()) {
+        let may_wait = || here().is_none_or(|here| checkpoint_without_error(here).is_ok());
+        if self.holder.is_caller() && may_wait() {
             panic!("{kind} that the caller has locked already: it would wait for itself for ever");
         }
         // A neighbour on this thread will not release it while we spin, and one that the lock was
@@ -163,7 +164,7 @@ impl<const ALL: usize> Lock<ALL> {
         match self.permits.acquire(&ask) {
             Ok(()) => {}
             Err(Without::Refused(Refusal::Unwinding)) => self.seize(permits, what),
-            Err(Without::Refused(refusal @ Refusal::NoSwitch)) => {
+            Err(Without::Refused(refusal)) => {
                 panic!("{what} {}", refusal.reason());
             }
             Err(Without::TimedOut) => unreachable!("locks have no time limit"),
@@ -202,7 +203,7 @@ const INSTEAD: &str = "Drop guards before what may be killed or panic, or use tr
 pub(in crate::sync) fn refuse(refusal: Refusal, what: &'static str, at: *const ()) -> ! {
     match refusal {
         Refusal::Unwinding => would_wait_while_unwinding(&format!("{what} at {at:p}"), INSTEAD),
-        Refusal::NoSwitch => panic!("{what} {}", refusal.reason()),
+        Refusal::NoSwitch | Refusal::Killed => panic!("{what} {}", refusal.reason()),
     }
 }
 

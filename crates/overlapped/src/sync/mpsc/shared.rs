@@ -25,7 +25,7 @@ use std::collections::VecDeque;
 use std::sync::mpsc::{RecvTimeoutError, SendError};
 
 use super::queue::{Key, Queue, wake_all};
-use super::rt::{Mutex, Refusal, Waker, Woken, deadline, leave, lock, prepare, with_cleanup};
+use super::rt::{Mutex, Waker, Woken, deadline, leave, lock, prepare, with_cleanup};
 
 /// An empty buffer that has grown beyond this is given back.
 const KEPT_MAX: usize = 1024;
@@ -201,7 +201,7 @@ impl<T> Shared<T> {
         };
         let (wait, waker) = match prepare() {
             Ok(prepared) => prepared,
-            Err(Refusal::Unwinding | Refusal::NoSwitch) => return Err(Unsent::Full(value)),
+            Err(_) => return Err(Unsent::Full(value)),
         };
         let mut state = lock(&self.state);
         let value = match state.put(value) {

@@ -5,8 +5,9 @@ use std::io;
 
 use crate::op::Op;
 use crate::sched::{NEVER, here};
-use crate::task::refusal::timed_out;
-use crate::task::wait::{INLINE_MAX, checkpoint, give_way};
+use crate::task::Refusal;
+use crate::task::refusal::{deadline_passed, killed};
+use crate::task::wait::{INLINE_MAX, checkpoint, checkpoint_without_error, give_way};
 
 /// How an operation that ends by itself, without anybody's doing, is best done: one on a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub(crate) fn way(op: &Op) -> Way {
     let Some(here) = here() else {
         return Way::InPlace;
     };
-    if checkpoint(here).is_err() {
+    if checkpoint_without_error(here).is_err() {
         return Way::InPlace;
     }
     if here.driver.borrow().waits_for_disks(op) { Way::Port } else { Way::Pool }
@@ -32,25 +33,27 @@ pub(crate) fn way(op: &Op) -> Way {
 
 /// Whether the caller, a tasklet, may wait. A suspension point: delivers a pending kill.
 pub(crate) fn may_wait() -> bool {
-    here().is_none_or(|here| checkpoint(here).is_ok())
+    here().is_none_or(|here| checkpoint_without_error(here).is_ok())
 }
 
 /// Makes a call that never waits, as an operation that ends at once: kills, deadlines and the turn
 /// of the others are seen to, so that a loop of such calls holds nobody up.
 ///
 /// # Errors
-/// `TimedOut` where the deadline has passed; `f` has not been called then.
+/// [`Cancelled`](crate::task::Cancelled); `f` has not been called then.
 #[inline]
 pub(crate) fn in_place<R>(f: impl FnOnce() -> R) -> io::Result<R> {
     let Some(here) = here() else {
         return Ok(f());
     };
-    if checkpoint(here).is_err() {
-        return Ok(f());
+    match checkpoint(here) {
+        Ok(()) => {}
+        Err(Refusal::Killed) => return Err(killed()),
+        Err(_) => return Ok(f()),
     }
     let deadline = here.me().deadline.get();
     if deadline != NEVER && here.read_clock() >= deadline {
-        return Err(timed_out(true));
+        return Err(deadline_passed());
     }
     let operations = here.counters.operations.get() + 1;
     here.counters.operations.set(operations);

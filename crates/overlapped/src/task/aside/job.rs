@@ -26,7 +26,7 @@ use crate::port::foreign::quietly;
 use crate::port::offload::{self, Bell, On, Patience};
 use crate::port::{clock, is_cancelled};
 use crate::sched::NEVER;
-use crate::task::refusal::timed_out;
+use crate::task::refusal::cut_short;
 use crate::task::waiter::{self, Wait, Waker, Woken};
 use crate::task::{in_tasklet, shield};
 
@@ -68,7 +68,7 @@ struct Shared<T> {
 /// a scheduler, and where the caller may not wait. `what`: for dumps.
 ///
 /// # Errors
-/// The job's own; `TimedOut` where the deadline came first.
+/// The job's own; [`Cancelled`](crate::task::Cancelled).
 pub(crate) fn on_pool<T: Send + 'static>(
     what: &'static str,
     job: impl FnOnce(&Stop) -> io::Result<T> + Send + 'static,
@@ -80,7 +80,7 @@ pub(crate) fn on_pool<T: Send + 'static>(
         return job(&Stop::default());
     };
     if has_passed(waiter::deadline()) {
-        return Err(timed_out(true));
+        return Err(cut_short());
     }
     let shared = Shared::new(waker);
     let theirs = Arc::clone(&shared);
@@ -106,7 +106,7 @@ pub(crate) fn on_patient_thread<T: Send + 'static>(
     }
     let (wait, waker) = waiter::prepare().ok()?;
     if has_passed(waiter::deadline()) {
-        return Some(Err(timed_out(true)));
+        return Some(Err(cut_short()));
     }
     let shared = Shared::new(waker);
     let theirs = Arc::clone(&shared);
@@ -175,7 +175,7 @@ impl<T> Shared<T> {
         leaving.armed.set(false);
         let is_cut = |error: &io::Error| error.raw_os_error().is_some_and(|no| is_cancelled(-no));
         match (woken, result) {
-            (Woken::TimedOut, Err(error)) if is_cut(&error) => Err(timed_out(true)),
+            (Woken::TimedOut, Err(error)) if is_cut(&error) => Err(cut_short()),
             (Woken::Killed, Err(error)) if is_cut(&error) => waiter::leave(),
             (_, result) => result,
         }

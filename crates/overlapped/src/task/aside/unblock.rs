@@ -9,7 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::port::offload::{self, On};
-use crate::sched::{NEVER, drop_quietly};
+use crate::sched::{NEVER, drop_quietly, here};
+use crate::task::wait::is_cancelled;
 use crate::task::waiter::{self, Wait, Waker, Woken};
 use crate::task::{PanicPayload, in_tasklet, shield};
 
@@ -21,6 +22,9 @@ pub enum UnblockError {
     Panicked(PanicPayload),
     /// The deadline set by [`timeout`](crate::time::timeout) passed first; the closure runs on.
     TimedOut,
+    /// A kill of the caller came first, inside [`kill_as_error`](crate::task::kill_as_error); the
+    /// closure runs on.
+    Cancelled,
     /// The caller may not wait: it is unwinding, or inside `no_switch`. The closure was dropped.
     WouldBlock,
     /// The pool has no thread, and none can be started: the system's limit on threads or on memory
@@ -78,6 +82,7 @@ where
     let taken = Taken(begin(f, waker));
     match park(wait, &taken.0, waiter::deadline()) {
         Woken::Yes => {}
+        Woken::TimedOut if here().is_some_and(is_cancelled) => return Err(UnblockError::Cancelled),
         Woken::TimedOut => return Err(UnblockError::TimedOut),
         Woken::Killed => waiter::leave(),
     }
@@ -168,6 +173,7 @@ impl fmt::Display for UnblockError {
         f.write_str(match self {
             UnblockError::Panicked(_) => "the closure given to unblock panicked",
             UnblockError::TimedOut => "the deadline passed before the closure was done",
+            UnblockError::Cancelled => "a kill of the caller came before the closure was done",
             UnblockError::WouldBlock => "the caller may not wait here",
             UnblockError::NoThread => "the pool has no thread, and none can be started",
         })

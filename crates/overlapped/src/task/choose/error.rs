@@ -11,6 +11,8 @@ use crate::sched::Verdict;
 pub enum WaitError {
     /// The time limit, or the deadline set by [`timeout`](crate::time::timeout), passed first.
     TimedOut,
+    /// A kill of the caller came first, inside [`kill_as_error`](crate::task::kill_as_error).
+    Cancelled,
     /// Nobody is left who could make one of them happen.
     Deadlock(Verdict),
     /// None of them can happen at once, and the caller may not wait: a `try_wait`, inside
@@ -24,6 +26,7 @@ impl fmt::Display for WaitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             WaitError::TimedOut => "the deadline passed before anything happened",
+            WaitError::Cancelled => "a kill of the caller came before anything happened",
             WaitError::Deadlock(verdict) => return verdict.fmt(f),
             WaitError::WouldBlock => "nothing can happen at once, and the caller may not wait",
             WaitError::Empty => "there is nothing to wait for",
@@ -35,14 +38,15 @@ impl std::error::Error for WaitError {}
 
 impl From<WaitError> for io::Error {
     /// For `select.wait()?` in functions that return [`io::Result`]. The kind is `TimedOut`,
-    /// `Deadlock`, `WouldBlock` or `InvalidInput` (`Empty`); [`io::Error::downcast`] gives the
-    /// `WaitError` back.
+    /// `Deadlock`, `WouldBlock`, `InvalidInput` (`Empty`) or `Other`; [`io::Error::downcast`] gives
+    /// the `WaitError` back.
     fn from(error: WaitError) -> io::Error {
         let kind = match error {
             WaitError::TimedOut => io::ErrorKind::TimedOut,
             WaitError::Deadlock(_) => io::ErrorKind::Deadlock,
             WaitError::WouldBlock => io::ErrorKind::WouldBlock,
             WaitError::Empty => io::ErrorKind::InvalidInput,
+            WaitError::Cancelled => io::ErrorKind::Other,
         };
         io::Error::new(kind, error)
     }

@@ -27,8 +27,8 @@ pub use error::WaitError;
 pub use joins::{Joinable, wait_all, wait_any};
 pub(crate) use offers::{Joining, Readiness, Timer};
 
-use super::take_verdict;
 use super::wait::{checkpoint, deliver_kill, park};
+use super::{Refusal, take_verdict};
 use crate::op::Op;
 use crate::port::clock;
 
@@ -89,7 +89,10 @@ where
     I: Iterator<Item = &'a dyn Offer> + Clone,
 {
     let Some(here) = here() else { return outside::choose(offers, manner) };
-    let may_wait = checkpoint(here).is_ok() && manner.until.is_some();
+    let may_wait = match checkpoint(here) {
+        Err(Refusal::Killed) => return Err(WaitError::Cancelled),
+        checked => checked.is_ok() && manner.until.is_some(),
+    };
     if !offers.clone().any(Offer::is_active) {
         return Err(WaitError::Empty);
     }
@@ -186,7 +189,7 @@ fn wait<'a>(
         Wake::Deadlock => Some(Err(WaitError::Deadlock(take_verdict(here)))),
         Wake::Killed => {
             deliver_kill(here);
-            unreachable!("a killed wait ends in an exit")
+            Some(Err(WaitError::Cancelled))
         }
     }
 }

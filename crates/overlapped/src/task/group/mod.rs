@@ -14,7 +14,7 @@ pub use map::{Map, MapUnordered, map, map_unordered};
 pub use par_map::{ParMap, par_map};
 
 use super::refusal::Refusal;
-use super::wait::{checkpoint, deliver_kill, park};
+use super::wait::{checkpoint, checkpoint_without_error, deliver_kill, park};
 use super::{Builder, JoinError, SpawnError, Tasklet, WaitError, take_verdict};
 use crate::sched::{Bell, Waiting, Wake, here, seat_of};
 
@@ -140,8 +140,10 @@ impl<T: 'static> TaskletGroup<T> {
     /// so a loop until `None` ends there, too.
     pub fn join_next(&mut self) -> Option<Result<T, JoinError>> {
         let ended = self.wait_next()?;
-        let will_never_wait =
-            || here().is_some_and(|here| matches!(checkpoint(here), Err(Refusal::Unwinding)));
+        let will_never_wait = || {
+            let refused = here().map(checkpoint_without_error);
+            matches!(refused, Some(Err(Refusal::Unwinding)))
+        };
         if matches!(ended, Err(JoinError::WouldBlock)) && will_never_wait() {
             self.kill_first();
         }
@@ -159,6 +161,7 @@ impl<T: 'static> TaskletGroup<T> {
                 match self.wait() {
                     Ok(()) => continue,
                     Err(WaitError::TimedOut) => return Some(Err(JoinError::TimedOut)),
+                    Err(WaitError::Cancelled) => return Some(Err(JoinError::Cancelled)),
                     Err(WaitError::Deadlock(verdict)) => {
                         return Some(Err(JoinError::Deadlock(verdict)));
                     }
@@ -227,7 +230,10 @@ impl<T> TaskletGroup<T> {
     /// Waits until a member ends.
     fn wait(&self) -> Result<(), WaitError> {
         let here = here().ok_or(WaitError::WouldBlock)?;
-        checkpoint(here).map_err(|_| WaitError::WouldBlock)?;
+        checkpoint(here).map_err(|refusal| match refusal {
+            Refusal::Killed => WaitError::Cancelled,
+            Refusal::Unwinding | Refusal::NoSwitch => WaitError::WouldBlock,
+        })?;
         let bell = &self.state.bell;
         bell.set(Some(seat_of(here.me_ptr())));
         match park(here, Waiting::Member(NonNull::from(bell)), here.me().deadline.get()) {
@@ -236,7 +242,7 @@ impl<T> TaskletGroup<T> {
             Wake::Deadlock => Err(WaitError::Deadlock(take_verdict(here))),
             Wake::Killed => {
                 deliver_kill(here);
-                unreachable!("a killed wait ends in an exit")
+                Err(WaitError::Cancelled)
             }
         }
     }

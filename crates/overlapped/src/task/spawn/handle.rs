@@ -14,8 +14,8 @@ use crate::sched::{
     Ending, Here, State, Tcb, TcbPtr, Verdict, Waiting, Wake, drop_quietly, here, release, retain,
     seat_of,
 };
-use crate::task::PanicPayload;
-use crate::task::wait::{checkpoint, deliver_kill, park};
+use crate::task::wait::{checkpoint, checkpoint_without_error, deliver_kill, is_cancelled, park};
+use crate::task::{PanicPayload, Refusal};
 
 /// A tasklet's number, unique within its scheduler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -86,7 +86,7 @@ impl<T> Tasklet<T> {
         // Not over: its scheduler runs, so this is one of its tasklets.
         let here = here().ok_or(JoinError::WouldBlock)?;
         here.assert_ours(self.block());
-        checkpoint(here).map_err(|_| JoinError::WouldBlock)?;
+        checkpoint(here).map_err(JoinError::refused)?;
         self.block().joiner.set(Some(seat_of(here.me_ptr())));
         match park(here, Waiting::Join(self.tcb), here.me().deadline.get()) {
             Wake::Done | Wake::Closed => Ok(()),
@@ -94,7 +94,7 @@ impl<T> Tasklet<T> {
             Wake::Deadlock => Err(JoinError::Deadlock(take_verdict(here))),
             Wake::Killed => {
                 deliver_kill(here);
-                unreachable!("a killed wait ends in an exit")
+                Err(JoinError::Cancelled)
             }
         }
     }
@@ -213,7 +213,7 @@ impl<T> Tasklet<T> {
     pub fn run_now(&self) -> Result<(), PauseError> {
         let block = self.block();
         let here = self.living()?;
-        if checkpoint(here).is_err() {
+        if checkpoint_without_error(here).is_err() {
             return Err(PauseError::Blocked);
         }
         match (block.state.get(), block.waiting.get()) {
@@ -358,9 +358,27 @@ pub enum JoinError {
     Deadlock(Verdict),
     /// The deadline set by [`timeout`](crate::time::timeout) passed first.
     TimedOut,
+    /// A kill of the *caller* came first, inside [`kill_as_error`](crate::task::kill_as_error).
+    Cancelled,
     /// It has not ended, and the caller may not wait: inside `no_switch`, while unwinding, or
     /// outside the scheduler.
     WouldBlock,
+}
+
+impl JoinError {
+    /// Of a caller that may not wait.
+    pub(in crate::task) fn refused(refusal: Refusal) -> JoinError {
+        match refusal {
+            Refusal::Killed => JoinError::Cancelled,
+            Refusal::Unwinding | Refusal::NoSwitch => JoinError::WouldBlock,
+        }
+    }
+
+    /// Of a caller whose wait was cut short.
+    pub(crate) fn cut_short() -> JoinError {
+        let is_killed = here().is_some_and(is_cancelled);
+        if is_killed { JoinError::Cancelled } else { JoinError::TimedOut }
+    }
 }
 
 impl fmt::Display for JoinError {
@@ -378,6 +396,9 @@ impl fmt::Display for JoinError {
             JoinError::Abandoned => f.write_str("the tasklet outlived its scheduler's grace time"),
             JoinError::Deadlock(verdict) => verdict.fmt(f),
             JoinError::TimedOut => f.write_str("the deadline passed before the tasklet ended"),
+            JoinError::Cancelled => {
+                f.write_str("a kill of the caller came before the tasklet ended")
+            }
             JoinError::WouldBlock => {
                 f.write_str("the tasklet has not ended and the caller may not wait")
             }
@@ -399,6 +420,7 @@ impl From<JoinError> for io::Error {
             JoinError::NoStack => io::ErrorKind::OutOfMemory,
             JoinError::Panicked(_)
             | JoinError::Killed
+            | JoinError::Cancelled
             | JoinError::Abandoned
             | JoinError::Taken => io::ErrorKind::Other,
         };

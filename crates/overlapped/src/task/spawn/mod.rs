@@ -235,7 +235,9 @@ impl From<SpawnError> for io::Error {
             SpawnError::StackSize => io::ErrorKind::OutOfMemory,
             SpawnError::Wait(WaitError::TimedOut) => io::ErrorKind::TimedOut,
             SpawnError::Wait(WaitError::Deadlock(_)) => io::ErrorKind::Deadlock,
-            SpawnError::Wait(WaitError::Empty) | SpawnError::Ended => io::ErrorKind::Other,
+            SpawnError::Wait(WaitError::Empty | WaitError::Cancelled) | SpawnError::Ended => {
+                io::ErrorKind::Other
+            }
         };
         io::Error::new(kind, error)
     }

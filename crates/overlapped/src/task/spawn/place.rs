@@ -374,7 +374,7 @@ impl<T> Placed<T> {
             if self.is_finished() {
                 return Ok(());
             }
-            let (wait, waker) = waiter::prepare().map_err(|_| JoinError::WouldBlock)?;
+            let (wait, waker) = waiter::prepare().map_err(JoinError::refused)?;
             let mut state = self.shared.lock();
             if state.is_over {
                 continue;
@@ -383,7 +383,7 @@ impl<T> Placed<T> {
             drop(state);
             match wait.park("a placed tasklet", waiter::deadline()) {
                 Woken::Yes => {}
-                Woken::TimedOut => return Err(JoinError::TimedOut),
+                Woken::TimedOut => return Err(JoinError::cut_short()),
                 Woken::Killed => waiter::leave(),
             }
         }

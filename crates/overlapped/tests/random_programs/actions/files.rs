@@ -15,7 +15,7 @@ use overlapped::os::unix::fs::FileExt;
 use overlapped::process::Command;
 
 use crate::actor::Actor;
-use crate::check::{Buffer, ensure, word};
+use crate::check::{Buffer, ensure, is_cancelled, word};
 
 /// Where all programs of this process have their files.
 static FOLDER: LazyLock<tempfile::TempDir> =
@@ -88,7 +88,7 @@ fn may_fail(me: &Actor, what: &str, error: &io::Error) {
     let may = match error.kind() {
         ErrorKind::TimedOut => true,
         ErrorKind::QuotaExceeded => me.world.shared.plan.operations_max.is_some(),
-        _ => false,
+        _ => is_cancelled(error),
     };
     ensure!(may, "{what}: {error}");
 }

@@ -80,7 +80,7 @@ impl Action {
 }
 
 /// All of them.
-pub(crate) static ALL: [Action; 68] = [
+pub(crate) static ALL: [Action; 69] = [
     plain("yield", tasks::give_way).among_tasklets().always(),
     plain("spawn", tasks::spawn).among_tasklets().still().always(),
     plain("join", tasks::join).among_tasklets().still(),
@@ -101,6 +101,7 @@ pub(crate) static ALL: [Action; 68] = [
     plain("panic", modes::panic).among_tasklets(),
     plain("catch", modes::catch).among_tasklets().holding(),
     plain("shield", modes::shield).among_tasklets().holding(),
+    plain("kill as error", modes::kill_as_error).among_tasklets().holding(),
     plain("deadline", modes::deadline).among_tasklets().holding(),
     plain("no switch", modes::no_switch).among_tasklets().holding(),
     plain("local", modes::local).among_tasklets().holding(),

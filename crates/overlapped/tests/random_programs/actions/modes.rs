@@ -28,12 +28,29 @@ pub(super) fn catch(me: &mut Actor) {
 }
 
 pub(super) fn shield(me: &mut Actor) {
-    let was_bounded = std::mem::replace(&mut me.is_bounded, true);
+    let (was_bounded, was_shielded) = (me.is_bounded, me.is_shielded);
+    (me.is_bounded, me.is_shielded) = (true, true);
     let ended = task::shield(|| catch_unwind(AssertUnwindSafe(|| me.acts(3))));
-    me.is_bounded = was_bounded;
+    (me.is_bounded, me.is_shielded) = (was_bounded, was_shielded);
     let Err(payload) = ended else { return };
     ensure!(payload.is::<Planned>(), "a shield let a kill through");
     resume_unwind(payload);
+}
+
+/// Nothing unwinds for a kill; the next wait does.
+pub(super) fn kill_as_error(me: &mut Actor) {
+    let (was_bounded, was_shielded) = (me.is_bounded, me.is_shielded);
+    (me.is_bounded, me.is_shielded) = (true, true);
+    let ended = task::kill_as_error(|| catch_unwind(AssertUnwindSafe(|| me.acts(4))));
+    (me.is_bounded, me.is_shielded) = (was_bounded, was_shielded);
+    if let Err(payload) = ended {
+        ensure!(payload.is::<Planned>(), "a kill unwound where it was to be an error");
+        resume_unwind(payload);
+    }
+    if task::is_killed() && !me.is_still && me.one_in(2) {
+        overlapped::yield_now();
+        ensure!(me.is_shielded || !task::is_killed(), "a kill was lost");
+    }
 }
 
 pub(super) fn deadline(me: &mut Actor) {

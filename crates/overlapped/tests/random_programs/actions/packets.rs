@@ -11,7 +11,7 @@ use overlapped::net::UdpSocket;
 use overlapped::os::unix::net::UnixDatagram;
 
 use crate::actor::Actor;
-use crate::check::{Buffer, ensure, word};
+use crate::check::{Buffer, ensure, is_cancelled, word};
 
 /// The longest datagram.
 const LONGEST: usize = 600;
@@ -116,7 +116,7 @@ fn may_fail(me: &Actor, what: &str, error: &io::Error) {
     let may = match error.kind() {
         ErrorKind::TimedOut => true,
         ErrorKind::QuotaExceeded => me.world.shared.plan.operations_max.is_some(),
-        _ => false,
+        _ => is_cancelled(error),
     };
     ensure!(may, "{what}: {error}");
 }

@@ -13,7 +13,7 @@ use overlapped::net::{TcpListener, TcpStream};
 use overlapped::os::unix::net::UnixStream;
 
 use crate::actor::Actor;
-use crate::check::{Buffer, ensure, word};
+use crate::check::{Buffer, ensure, is_cancelled, word};
 
 /// The most connections at a time.
 const LINKS_MAX: usize = 4;
@@ -199,7 +199,7 @@ fn may_fail(me: &Actor, what: &str, error: &io::Error) {
         ErrorKind::TimedOut => true,
         ErrorKind::WouldBlock => me.is_still,
         ErrorKind::QuotaExceeded => me.world.shared.plan.operations_max.is_some(),
-        _ => false,
+        _ => is_cancelled(error),
     };
     ensure!(may, "{what}: {error}");
 }

@@ -13,7 +13,7 @@ use overlapped::{Tasklet, yield_now};
 
 use super::modes;
 use crate::actor::{Actor, Planned};
-use crate::check::{Frame, ensure, finding, on_a_tasklet};
+use crate::check::{Frame, ensure, finding, on_a_tasklet, told_of_a_kill};
 use crate::ledger::Value;
 use crate::plan::End;
 use crate::world::Handle;
@@ -155,6 +155,7 @@ fn may_end_so(result: Result<Value, JoinError>) {
         Err(error @ (JoinError::NoStack | JoinError::WouldBlock | JoinError::Taken)) => {
             finding(format_args!("a join among many: {error}"))
         }
+        Err(JoinError::Cancelled) => told_of_a_kill(),
         Err(_) => {}
     }
 }
@@ -174,7 +175,10 @@ pub(super) fn group(me: &mut Actor) {
         1 => group.kill_all(),
         2 => {
             while let Some(result) = me.wait(|| group.join_next()) {
-                let is_cut = matches!(result, Err(JoinError::TimedOut | JoinError::Deadlock(_)));
+                let is_cut = matches!(
+                    result,
+                    Err(JoinError::TimedOut | JoinError::Cancelled | JoinError::Deadlock(_))
+                );
                 may_end_so(result);
                 if is_cut {
                     break;
@@ -226,6 +230,10 @@ pub(super) fn wait_any(me: &mut Actor) {
                 may_end_so(result);
             }
             Err(WaitError::TimedOut | WaitError::Deadlock(_)) => break,
+            Err(WaitError::Cancelled) => {
+                told_of_a_kill();
+                break;
+            }
             Err(error) => finding(format_args!("wait_any: {error}")),
         }
     }

@@ -9,7 +9,7 @@ use overlapped::yield_now;
 use super::channels::queues;
 use super::locks;
 use crate::actor::{Actor, Planned};
-use crate::check::{Frame, ensure, finding};
+use crate::check::{Frame, ensure, finding, told_of_a_kill};
 use crate::ledger::Value;
 use crate::rig::{Rng, quiet_panic};
 use crate::world::{Shared, World};
@@ -30,6 +30,7 @@ pub(super) fn unblock(me: &mut Actor) {
             ensure!(payload.into_inner().is::<Planned>(), "an unplanned panic in a pool");
         }
         Err(UnblockError::TimedOut) => {}
+        Err(UnblockError::Cancelled) => told_of_a_kill(),
         Err(error) => finding(format_args!("unblock: {error}")),
     }
 }
@@ -65,6 +66,7 @@ fn may_end_so(shared: &Shared, result: Result<Value, JoinError>) {
             ensure!(payload.into_inner().is::<Planned>(), "an unplanned panic");
         }
         Err(JoinError::TimedOut | JoinError::Deadlock(_)) => {}
+        Err(JoinError::Cancelled) => told_of_a_kill(),
         Err(JoinError::Abandoned) => ensure!(shared.abandons(), "abandoned"),
         Err(error) => finding(format_args!("a placed tasklet: {error}")),
     }

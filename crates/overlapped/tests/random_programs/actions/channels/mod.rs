@@ -6,7 +6,7 @@ use overlapped::task::WaitError;
 use overlapped::{Channel, Handover, RecvError, Select, SendError, Tasklet};
 
 use crate::actor::Actor;
-use crate::check::{ensure, finding};
+use crate::check::{ensure, finding, told_of_a_kill};
 use crate::ledger::{Offer, Sent, Value};
 
 fn some_channel(me: &mut Actor) -> Channel<Value> {
@@ -141,6 +141,7 @@ pub(in crate::actions) fn select(me: &mut Actor) {
     match ended {
         Ok(()) => {}
         Err(WaitError::TimedOut | WaitError::WouldBlock | WaitError::Deadlock(_)) => {}
+        Err(WaitError::Cancelled) => told_of_a_kill(),
         Err(error) => finding(format_args!("select: {error}")),
     }
     let gone = offered.iter().filter(|one| one.value.is_none()).count();

@@ -1,0 +1,90 @@
+//! The begin of every call that may wait, and the delivery of kills.
+//!
+//! | the tasklet is | a call that returns errors | one that has none |
+//! |---|---|---|
+//! | unwinding, or in its last drops | one try, then an error | returns, or aborts |
+//! | inside `no_switch` | the same | panics |
+//! | to be killed | unwinds | unwinds |
+//! | to be killed, in `kill_as_error` | an error, at once | waits |
+//! | to be killed, in a `shield` | waits | waits |
+
+use std::thread;
+
+use super::refusal::Refusal;
+use super::wait::give_way;
+use crate::sched::{Here, Tcb};
+
+/// Begins every call that may wait and returns errors: delivers a pending kill, and tells whether
+/// the call may wait at all. Inside `kill_as_error` the kill is [`Refusal::Killed`].
+#[inline(always)]
+pub(crate) fn checkpoint(here: Here) -> Result<(), Refusal> {
+    let me = here.me();
+    if thread::panicking() {
+        return Err(Refusal::Unwinding);
+    }
+    if is_doomed(here, me) {
+        return Err(meet_kill(here));
+    }
+    if me.no_switch.get() > 0 {
+        return Err(Refusal::NoSwitch);
+    }
+    Ok(())
+}
+
+/// Begins a call that may wait and has no error to return: as [`checkpoint`], but `kill_as_error`
+/// holds kills off, as a shield does.
+#[inline(always)]
+pub(crate) fn checkpoint_without_error(here: Here) -> Result<(), Refusal> {
+    let me = here.me();
+    if thread::panicking() {
+        return Err(Refusal::Unwinding);
+    }
+    if is_doomed(here, me) && (me.kill_errors.get() == 0 || me.last_drops.get()) {
+        return Err(meet_kill(here));
+    }
+    if me.no_switch.get() > 0 {
+        return Err(Refusal::NoSwitch);
+    }
+    Ok(())
+}
+
+/// Unwinds, unless the tasklet is where a kill does not.
+#[cold]
+fn meet_kill(here: Here) -> Refusal {
+    let me = here.me();
+    if me.last_drops.get() {
+        // A destructor at its end: it shall finish, as one does that runs while unwinding.
+        return Refusal::Unwinding;
+    }
+    if me.kill_errors.get() == 0 {
+        super::exit_now(here);
+    }
+    if me.outlived_kill.replace(true) && me.no_switch.get() == 0 {
+        // It has been told already. In a loop that goes on, others must get their turn.
+        give_way(here);
+    }
+    Refusal::Killed
+}
+
+/// Tells whether a kill takes effect at the tasklet's next suspension point: it unwinds there, or
+/// the call returns an error, inside `kill_as_error`.
+#[inline(always)]
+pub(crate) fn is_doomed(here: Here, block: &Tcb) -> bool {
+    (block.killed.get() || here.ending.get()) && block.shields.get() == 0
+}
+
+/// Tells whether calls return errors because of a pending kill.
+#[inline]
+pub(crate) fn is_cancelled(here: Here) -> bool {
+    let me = here.me();
+    is_doomed(here, me) && me.kill_errors.get() > 0
+}
+
+/// Delivers a kill that came while the tasklet waited: unwinds, except inside `kill_as_error`.
+#[inline(always)]
+pub(crate) fn deliver_kill(here: Here) {
+    let me = here.me();
+    if is_doomed(here, me) && me.kill_errors.get() == 0 {
+        super::exit_now(here);
+    }
+}

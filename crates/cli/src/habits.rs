@@ -226,6 +226,9 @@ fn typed(error: &clap::Error) -> Option<String> {
 fn misplaced(error: &clap::Error) -> Option<String> {
     let value = text(error, ContextKind::InvalidValue);
     match text(error, ContextKind::InvalidArg).split(' ').next() {
+        Some("--output") if error.kind() == ErrorKind::ArgumentConflict => {
+            Some("a list gives each of several URLs a name: --input (-i) FILE".to_owned())
+        }
         Some("--port") => value
             .parse::<u32>()
             .ok()
@@ -273,6 +276,19 @@ mod tests {
                     assert_eq!(said.matches("tip:").count(), 1, "{command} {flag}: {said}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_value_that_belongs_elsewhere_is_answered_with_the_place() {
+        for (typed, place) in [
+            ("serve http a --port 8080", "--listen 127.0.0.1:8080"),
+            ("serve http a --host 0.0.0.0", "--listen 0.0.0.0:PORT"),
+            ("get -o a http://a -o b http://b", "--input (-i) FILE"),
+        ] {
+            let line = "overlapped ".to_owned() + typed;
+            let line: Vec<_> = line.split(' ').map(OsString::from).collect();
+            assert!(said(&line).contains(place), "{typed}: {}", said(&line));
         }
     }
 

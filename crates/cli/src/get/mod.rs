@@ -382,7 +382,7 @@ fn command_to_go_on(resumes: bool) -> String {
             true => Some(field_name(argument)),
             false => masked(argument),
         };
-        is_field = matches!(argument, "-H" | "--header");
+        is_field = argument == "--header" || glued_field(argument) == Some("");
         has_secrets |= masked.is_some();
         masked
     };
@@ -397,12 +397,22 @@ fn command_to_go_on(resumes: bool) -> String {
 
 /// An argument without its secrets, where it may have some.
 fn masked(argument: &str) -> Option<String> {
-    for flag in ["--header=", "-H"] {
-        if let Some(field) = argument.strip_prefix(flag).filter(|field| !field.is_empty()) {
-            return Some(format!("{flag}{}", field_name(field)));
-        }
+    let field = argument.strip_prefix("--header=").or_else(|| glued_field(argument));
+    if let Some(field) = field.filter(|field| !field.is_empty()) {
+        let flag = &argument[..argument.len() - field.len()];
+        return Some(format!("{flag}{}", field_name(field)));
     }
     client::url::without_secrets(argument)
+}
+
+/// What follows `-H`, also behind other short options, as in `-qH`; empty where the field is an
+/// argument of its own.
+fn glued_field(argument: &str) -> Option<&str> {
+    /// Short options with a value, which is what follows them.
+    const WITH_VALUE: [char; 4] = ['i', 'o', 'j', 'A'];
+    let options = argument.strip_prefix('-').filter(|options| !options.starts_with('-'))?;
+    let at = options.find(|option| option == 'H' || WITH_VALUE.contains(&option))?;
+    options[at..].strip_prefix('H')
 }
 
 /// A header field without its value.
@@ -413,4 +423,38 @@ fn field_name(field: &str) -> String {
 /// To standard error, which may be closed.
 fn complain(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn fields_are_masked_however_they_are_given() {
+        for (argument, shown) in [
+            ("-HX: secret", Some("-HX: VALUE")),
+            ("-qcHX: secret", Some("-qcHX: VALUE")),
+            ("--header=X: secret", Some("--header=X: VALUE")),
+            ("-oH", None),
+            ("-qoHome", None),
+            ("--overHead", None),
+            ("-q", None),
+        ] {
+            assert_eq!(masked(argument).as_deref(), shown, "{argument}");
+        }
+        assert_eq!([glued_field("-H"), glued_field("-qH")], [Some(""); 2]);
+    }
+
+    #[test]
+    fn the_short_options_with_values_are_known() {
+        let mut program = crate::Arguments::command();
+        program.build();
+        let get = program.find_subcommand("get").unwrap();
+        for option in get.get_arguments().filter(|option| option.get_action().takes_values()) {
+            let Some(short) = option.get_short() else { continue };
+            let glued = glued_field(&format!("-{short}H")).map(str::to_owned);
+            assert_eq!(glued, (short == 'H').then(|| "H".to_owned()), "-{short}");
+        }
+    }
 }

@@ -65,7 +65,7 @@ impl Plan {
         }
         let names = settle_names(&mut items, file.as_deref(), &records, arguments.overwrite);
         if target.is_none() {
-            check_folder(&folder, &items, arguments)?;
+            check_folder(&folder, &records, &items, arguments)?;
         }
         Ok(Plan { items, folder, target, names, records: Rc::new(records), from_stdin })
     }
@@ -175,8 +175,15 @@ fn check_target(target: &Target, urls: usize, arguments: &Arguments) -> anyhow::
 }
 
 /// Says what would fail only when the first bytes have come.
-fn check_folder(folder: &Path, items: &[Item], arguments: &Arguments) -> anyhow::Result<()> {
-    let there = |item: &&Item| fs::symlink_metadata(folder.join(&item.name)).is_ok();
+fn check_folder(
+    folder: &Path,
+    records: &Records,
+    items: &[Item],
+    arguments: &Arguments,
+) -> anyhow::Result<()> {
+    let there = |item: &&Item| {
+        records.may_have(&item.name) && fs::symlink_metadata(folder.join(&item.name)).is_ok()
+    };
     let mut wanted = items.iter().filter(|item| item.url.is_ok());
     if arguments.compare && !arguments.overwrite {
         // Everything would have been downloaded once before that is noticed.

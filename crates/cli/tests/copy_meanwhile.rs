@@ -4,19 +4,22 @@ mod common;
 mod trees;
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 
-use common::{PROGRAM, Signal, on_each_port, send, text};
+use common::{PROGRAM, Signal, on_each_port, send, text, wait_until};
 use trees::{bytes, copy_command, names};
 
-/// Starts a copy of `tree` to `into` with one job, stops it in the middle, and lets it go on after
+const FILES: usize = 300;
+
+/// Starts a copy into `target` with one job, stops it in the middle, and lets it go on after
 /// `meanwhile`. What it said; `None` where it was too quick each time.
 fn interrupted(
     port: &str,
     folder: &Path,
-    arguments: &[&str],
+    target: &str,
     meanwhile: impl Fn(),
 ) -> Option<(Option<i32>, String, String)> {
     for _ in 0..50 {
@@ -24,8 +27,7 @@ fn interrupted(
             let _ = fs::remove_dir_all(folder.join(place));
         }
         fs::create_dir(folder.join("into")).unwrap();
-        let arguments = [arguments, &["--jobs", "1", "tree", "last", "into"]].concat();
-        let mut command = copy_command(port, folder, &arguments);
+        let mut command = copy_command(port, folder, &["--jobs", "1", "tree", "last", target]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let has_begun = || folder.join("into/tree/d/0").exists();
         while !has_begun() && child.try_wait().unwrap().is_none() {
@@ -34,9 +36,13 @@ fn interrupted(
         let ended = child.try_wait().unwrap().is_some();
         if !ended {
             send(&child, Signal::STOP);
+            wait_until("it stands still", || {
+                let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+                let state = stat.rsplit_once(") ").map(|(_, rest)| rest.as_bytes()[0]);
+                matches!(state, Some(b'T' | b't' | b'Z'))
+            });
         }
-        // The last source is copied when the tree is.
-        let is_done = ended || folder.join("into/last").exists();
+        let is_done = ended || names(&folder.join("into/tree/d")).len() == FILES;
         if !is_done {
             meanwhile();
         }
@@ -55,7 +61,7 @@ fn interrupted(
 
 fn many_files(folder: &Path) {
     fs::create_dir_all(folder.join("tree/d")).unwrap();
-    for i in 0..300 {
+    for i in 0..FILES as u32 {
         fs::write(folder.join("tree/d").join(i.to_string()), bytes(i, 30_000)).unwrap();
     }
     fs::write(folder.join("last"), "last").unwrap();
@@ -70,7 +76,9 @@ fn a_target_that_is_moved_away_meanwhile_is_said_with_its_new_place() {
         let moved = |of: &str, to: &str| {
             let to = at(to).canonicalize().unwrap();
             let to = to.display();
-            format!("failed: {of}: was moved to {to} while it was copied into, and the copies with")
+            format!(
+                "failed: {of}: no longer names the folder that was copied into; that is {to} now"
+            )
         };
         // The target itself, with another folder in its place or none; a folder of the copy.
         for (from, is_replaced) in [("into", false), ("into", true), ("into/tree/d", true)] {
@@ -80,23 +88,36 @@ fn a_target_that_is_moved_away_meanwhile_is_said_with_its_new_place() {
                     fs::create_dir(at(from)).unwrap();
                 }
             };
-            let Some((code, stdout, stderr)) = interrupted(port, folder.path(), &[], meanwhile)
+            let Some((code, stdout, stderr)) = interrupted(port, folder.path(), "into", meanwhile)
             else {
                 return;
             };
             assert_eq!(code, Some(1), "{stdout}{stderr}");
             assert!(stderr.contains(&moved(from, "away")), "{stderr}");
             let files = if from == "into" { at("away/tree/d") } else { at("away") };
-            assert_eq!(names(&files).len(), 300, "none is elsewhere");
+            assert_eq!(names(&files).len(), FILES, "none is elsewhere");
             if from == "into" {
                 assert!(at("away/last").exists(), "{stdout}{stderr}");
             }
+        }
+        // The target is a link, which leads elsewhere meanwhile.
+        let _ = fs::remove_file(at("link"));
+        symlink("into", at("link")).unwrap();
+        fs::create_dir_all(at("elsewhere")).unwrap();
+        let led_away = || {
+            fs::remove_file(at("link")).unwrap();
+            symlink("elsewhere", at("link")).unwrap();
+        };
+        if let Some((code, _, stderr)) = interrupted(port, folder.path(), "link", led_away) {
+            assert_eq!(code, Some(1), "{stderr}");
+            assert!(stderr.contains(&moved("link", "into")), "{stderr}");
+            assert_eq!(names(&at("elsewhere")), [""; 0]);
         }
         let there_and_back = || {
             fs::rename(at("into"), at("away")).unwrap();
             fs::rename(at("away"), at("into")).unwrap();
         };
-        if let Some((code, _, stderr)) = interrupted(port, folder.path(), &[], there_and_back) {
+        if let Some((code, _, stderr)) = interrupted(port, folder.path(), "into", there_and_back) {
             assert_eq!((code, &*stderr), (Some(0), ""));
         }
     });
@@ -138,7 +159,7 @@ fn what_is_said_after_a_stop_copies_the_rest() {
             let output = shell.args(["-c", &again]).current_dir(folder.path()).output().unwrap();
             let (stdout, stderr) = text(&output);
             assert_eq!(output.status.code(), Some(0), "{said}{stdout}{stderr}");
-            assert_eq!(names(&folder.path().join("into/tree/d")).len(), 300);
+            assert_eq!(names(&folder.path().join("into/tree/d")).len(), FILES);
             assert!(stdout.contains(" there"), "what is whole is not copied again: {stdout}");
         }
         let Some(said) = stop(&["--force"]) else { return };

@@ -97,7 +97,7 @@ impl Problem {
             Problem::Differs { .. } => {
                 "The copy was not kept. Try again; if it stays so, test memory and disk"
             }
-            Problem::Moved(_) => "Move the folder back, or copy again",
+            Problem::Moved(_) => "Take the copies from there, or copy again",
             Problem::Same(_) | Problem::Stopped | Problem::Lost(_) => return None,
         })
     }
@@ -189,12 +189,12 @@ impl fmt::Display for Problem {
             Problem::IntoItself => f.write_str("cannot be copied into itself"),
             Problem::Moved(Some(now)) => write!(
                 f,
-                "was moved to {} while it was copied into, and the copies with it",
+                "no longer names the folder that was copied into; that is {} now, with all copies",
                 Shown::new(now)
             ),
-            Problem::Moved(None) => {
-                f.write_str("was removed while it was copied into, and the copies with it")
-            }
+            Problem::Moved(None) => f.write_str(
+                "no longer names the folder that was copied into; that was removed with all copies",
+            ),
             Problem::Changed { before, after } if before != after => write!(
                 f,
                 "it had {}, and has {} now; the copy has what was read",

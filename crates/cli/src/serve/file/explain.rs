@@ -8,28 +8,49 @@ use super::{EXAMPLE, Position, Text};
 
 /// Says what is wrong, and what helps.
 pub(super) fn explain(text: &Text, error: &toml::de::Error) -> String {
-    let place = match error.span() {
+    let span = error.span();
+    let place = match &span {
         Some(span) => {
             format!("{}, {}", text.path().display(), Position::of(text.text(), span.start))
         }
         None => text.path().display().to_string(),
     };
-    let keys = error.span().map_or_else(Vec::new, |span| keys(text.text(), span.start));
-    let key = keys.last().map_or(String::new(), |key| format!("`{key}` "));
-    let what = match needed(error.message()) {
-        Some(_) if keys.last().is_some_and(|key| key == "server") => {
-            "each server begins with [[server]], in double brackets".to_owned()
+    let keys = span.map_or_else(Vec::new, |span| keys(text.text(), span.start));
+    let what = words(error.message().trim_end(), keys.last().map(String::as_str));
+    let remedy = "`overlapped serve --example-config` prints every key with an example";
+    match keys.iter().rev().find_map(|key| example(key)) {
+        Some((_, line)) => format!("{place}: {what}. An example:\n\n    {line}\n\n{remedy}"),
+        None => format!("{place}: {what}. {remedy}"),
+    }
+}
+
+/// What the parser says, as a sentence about the innermost key at that place, if there is one.
+fn words(message: &str, key: Option<&str>) -> String {
+    if let Some(rest) = message.strip_prefix("unknown field `") {
+        let (field, rest) = rest.split_once('`').unwrap_or((rest, ""));
+        let known = rest.split_once("one of ").map_or("", |(_, known)| known);
+        return match example(field) {
+            Some((table, _)) => format!("the key `{field}` is not one of this table: {table}"),
+            None => format!("the key `{field}` is unknown; those of this table are {known}"),
+        };
+    }
+    if let Some(field) = message.strip_prefix("missing field ") {
+        return format!("the key {field} is missing in this table");
+    }
+    let key = match key {
+        Some("server") if needed(message).is_some() => {
+            return "each server begins with [[server]], in double brackets".to_owned();
         }
-        Some(what) => format!("{key}{what}"),
-        None => error.message().trim_end().to_owned(),
+        Some(key) => key,
+        None => return message.to_owned(),
     };
-    let example = keys.iter().rev().find_map(|key| example(key));
-    let example = example.map_or(String::new(), |line| format!(". An example:\n\n    {line}\n\n"));
-    let (before, after) = if example.is_empty() { (". ", "") } else { ("", "") };
-    format!(
-        "{place}: {what}{example}{before}`overlapped serve --example-config` prints every key with \
-         an example{after}"
-    )
+    if let Some(rest) = message.strip_prefix("unknown variant ") {
+        return format!("`{key}` cannot be {}", rest.replacen(", expected", "; it is", 1));
+    }
+    match needed(message) {
+        Some(what) => format!("`{key}` {what}"),
+        None => format!("`{key}`: {message}"),
+    }
 }
 
 /// What serde says of a value of another type, as a sentence about its key.
@@ -49,20 +70,27 @@ fn needed(message: &str) -> Option<String> {
         "a sequence" => "a list in brackets",
         "a boolean" => "true or false",
         "a map" | "map" => "a table",
-        "usize" | "u64" | "u32" => "a whole number",
+        "usize" | "u64" | "u32" => "a whole number without a sign",
         _ if expected.starts_with("struct ") => "a table",
         _ => expected,
     };
     Some(format!("is {}, where {expected} is needed", found.replace('`', "")))
 }
 
-/// The line of the annotated file that shows a key, without its remark.
-fn example(key: &str) -> Option<&'static str> {
-    EXAMPLE.lines().find_map(|line| {
+/// The line of the annotated file that shows a key, without its remark, and the place of that key.
+fn example(key: &str) -> Option<(String, &'static str)> {
+    let mut table = "it stands before the first [[server]]".to_owned();
+    for line in EXAMPLE.lines() {
         let line = line.trim_start_matches(['#', ' ']);
-        let rest = line.strip_prefix(key)?.trim_start();
-        rest.starts_with('=').then(|| line.split("  #").next().unwrap_or(line).trim_end())
-    })
+        if line.starts_with('[') {
+            table = format!("it belongs to {line}");
+        }
+        let rest = line.strip_prefix(key).map(str::trim_start);
+        if rest.is_some_and(|rest| rest.starts_with('=')) {
+            return Some((table, line.split("  #").next().unwrap_or(line).trim_end()));
+        }
+    }
+    None
 }
 
 /// The keys that lead to the value at `at`, the innermost last.
@@ -136,8 +164,21 @@ mod tests {
 
     #[test]
     fn examples_are_lines_without_their_remarks() {
-        assert_eq!(example("cgi-timeout"), Some("cgi-timeout = \"5m\""));
-        assert_eq!(example("log-format"), Some("log-format = \"combined\""));
-        assert_eq!(example("nothing"), None);
+        let line = |key| example(key).map(|(_, line)| line);
+        assert_eq!(line("cgi-timeout"), Some("cgi-timeout = \"5m\""));
+        assert_eq!(line("log-format"), Some("log-format = \"combined\""));
+        assert_eq!(line("nothing"), None);
+    }
+
+    #[test]
+    fn a_key_in_another_table_is_said_where_it_belongs() {
+        let unknown = |field: &str| {
+            words(&format!("unknown field `{field}`, expected one of `a`, `b`"), None)
+        };
+        assert!(unknown("rate").ends_with("it belongs to [server.limits]"), "{}", unknown("rate"));
+        assert!(unknown("listen").ends_with("it belongs to [[server]]"));
+        assert!(unknown("cgi").ends_with("it belongs to [server.http]"));
+        assert!(unknown("drain").ends_with("it stands before the first [[server]]"));
+        assert!(unknown("lisen").ends_with("those of this table are `a`, `b`"));
     }
 }

@@ -60,7 +60,7 @@ fn a_unix_socket_that_was_left_behind_is_replaced_and_one_in_use_is_not() {
     drop(site);
     std::fs::write(&path, "a file").unwrap();
     let error = Server::new().listen_with(on, tell).unwrap_err().to_string();
-    assert!(error.contains("no socket"), "{error}");
+    assert!(error.contains("not a socket"), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), b"a file");
 }
 

@@ -57,10 +57,10 @@ const GRACE: Duration = Duration::from_secs(60);
 
 /// Copies files and folders, many files at a time.
 ///
-/// A folder is copied with all that is in it. As with cp, DST is a folder to copy into or, where
-/// nothing has that name, the name of the copy; for several SRC it must be a folder. SRC/. stands
-/// for what is in SRC. Files that DST has already are replaced, without being compared.
-/// Permissions, times and holes are kept.
+/// A folder is copied with all that is in it. As with cp, DST is a folder to copy into or, if it is
+/// not a folder, the name of the copy; for several SRC it must be a folder. SRC/. stands for what
+/// is in SRC. Files that DST has already are replaced, without being compared. Permissions, times
+/// and holes are kept.
 ///
 ///   overlapped copy photos /mnt/backup           makes /mnt/backup/photos
 ///   overlapped copy photos/. /mnt/backup         what is in photos, into /mnt/backup

@@ -13,10 +13,11 @@ use crate::serve::Size;
 /// Downloads URLs, many at a time.
 ///
 /// Each file is saved in this folder, or in the one that --output names, under the name that the
-/// server gives it, or else the URL. It gets that name when all of it has come; until then it is
-/// called *.part. Failed attempts are repeated, and go on where the last one ended; so does the
-/// next run, with every *.part that it finds, as long as the server has the same version (to begin
-/// anew, remove the *.part). What failed is listed at the end; all else is downloaded.
+/// server gives it, or else under the last part of its URL. It gets that name when all of it has
+/// come; until then it is called *.part. Failed attempts are repeated, and go on where the last one
+/// ended; so does the next run, with every *.part that it finds, as long as the server has the same
+/// version (to begin anew, remove the *.part). What failed is listed at the end; all else is
+/// downloaded.
 ///
 ///   overlapped get https://example.com/a.iso https://example.com/b.iso
 ///   overlapped get -o page.html https://example.com/     one URL to one file
@@ -24,20 +25,20 @@ use crate::serve::Size;
 ///   overlapped get --resume -o isos/ -i urls.txt         what is missing after Ctrl-C or a failure
 ///   overlapped get --compare -i urls.txt                 one by one against all at once
 ///
-/// Each line of a list is one URL; behind it may be, each after a tab, the name of its file and its
-/// SHA-256.
+/// Each line of a list is one URL; the name of its file and its SHA-256 may follow, each after a
+/// tab.
 ///
 /// A file that has the name already is a failure, and stays; --overwrite replaces it when the new
 /// one is complete, --resume skips it. A symbolic link that --output names stays, and the file that
-/// it leads to is replaced, as with curl and wget; a link that has the name which a server, a URL
-/// or a list gives is itself replaced.
+/// it leads to is replaced, as with curl and wget; where the name comes from a server, a URL or a
+/// list, the link itself is replaced.
 ///
 /// A user and a password are a part of the URL, https://USER:PASSWORD@HOST/, or stand in ~/.netrc
 /// (--netrc). Redirects are followed. Certificates are always checked.
 ///
-/// Not meant to be there: methods other than GET, uploads, cookies that servers set, compressed
-/// transfer, HTTP/2, one file over several connections, following the links of pages, and a limit
-/// on downloads per host. curl, aria2 and wget do these.
+/// Not supported: methods other than GET, uploads, cookies that servers set, compressed transfer,
+/// HTTP/2, one file over several connections, following the links of pages, and a limit on
+/// downloads per host. curl, aria2 and wget do these.
 ///
 /// Exit code: 0 when every file is there, 1 when one is not, 2 when the command line is malformed,
 /// 130 after Ctrl-C, 143 after SIGTERM. SIGQUIT (Ctrl-\) shows what every download waits for, and
@@ -118,9 +119,10 @@ pub(crate) struct Arguments {
     /// The pause before the second attempt; each further pause is twice as long, up to a minute
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = duration)]
     pub(super) retry_delay: Duration,
-    /// How long an attempt may wait: once for all until the server answers (its name, all of its
-    /// addresses, TLS, redirects), and then for every further piece. A server that never answers
-    /// takes that long for each attempt, with the pauses between them: by default 4 x 30s + 3.5s
+    /// How long an attempt may wait for the server's answer, with all that comes before it (looking
+    /// up its name, connecting to any of its addresses, TLS, redirects), and then for each further
+    /// piece of the file. A server that never answers costs all attempts and the pauses between
+    /// them: by default 4 x 30s + 3.5s
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(super) timeout: Duration,
     /// Trusts the certificates in this file (PEM) and those they have issued, and no others

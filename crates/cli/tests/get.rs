@@ -95,7 +95,7 @@ fn failures_are_listed_and_the_rest_goes_on() {
         assert!(failed[0].ends_with("/missing: 404 Not Found"), "{stderr}");
         assert!(failed[1].ends_with("/gone: 410 Gone"), "{stderr}");
         assert!(failed[2].contains("/broken: 500 Internal Server Error (in the last of 3"));
-        assert!(failed[3].contains("the server refuses the connection"), "{stderr}");
+        assert!(failed[3].contains("the connection is refused"), "{stderr}");
         assert!(failed[4].contains("http:// or https://"), "{stderr}");
         assert_eq!(site.requests_for("/missing").len(), 1, "a final answer is not asked for again");
         assert_eq!(site.requests_for("/broken").len(), 3);

@@ -178,6 +178,30 @@ fn a_certificate_that_is_refused_is_said_with_the_reason_and_the_remedy() {
 }
 
 #[test]
+fn credentials_that_are_missing_are_told_from_those_that_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::start(|_, out| {
+        answer(out, "401 Unauthorized", "WWW-Authenticate: Basic realm=x\r\n", b"")
+    });
+    let (url, home) = (site.url("/x"), folder.path().to_str().unwrap());
+    fs::write(folder.path().join("list"), "machine localhost login me password S3cret").unwrap();
+    let with_user = url.replace("//", "//user:S3cret@");
+    let (missing, refused) = ("asks for a user and a password", "does not accept the user");
+    for (arguments, netrc, said) in [
+        (&[&*url][..], "none", missing),
+        (&["-H", "Authorization: Basic S3cret", &url], "none", refused),
+        (&["--netrc", &url], "list", refused),
+        (&[&with_user], "none", refused),
+    ] {
+        let mut command = command("poll", folder.path(), arguments);
+        command.env("NETRC", format!("{home}/{netrc}"));
+        let (code, _, stderr) = told(&command.output().unwrap());
+        assert_eq!(code, Some(1));
+        assert!(stderr.contains(said) && !stderr.contains("S3cret"), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
 fn http_to_a_port_of_tls_is_told_to_write_https() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();

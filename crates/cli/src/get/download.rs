@@ -324,7 +324,10 @@ impl<'a> Download<'a> {
                 ));
             }
             _ if status.is_success() => {}
-            _ => return Err(Failure::of_status(status, headers, self.url)),
+            _ => {
+                let has_credentials = self.of.client.has_credentials(self.url);
+                return Err(Failure::of_status(status, headers, &self.url.uri, has_credentials));
+            }
         }
         self.modified = modified(headers).or(self.modified);
         let path = self.settle_name(headers);

@@ -10,7 +10,6 @@ use ureq::http::uri::Scheme;
 use ureq::http::{HeaderMap, StatusCode, Uri, header};
 use ureq::{Error, Timeout};
 
-use super::client::url::Url;
 use super::client::{Refused, is_of_an_issuer};
 use crate::shown::{Shown, plain};
 
@@ -45,8 +44,13 @@ impl Failure {
         Failure::lasting(format!("{what}: {}", plain(error)))
     }
 
-    /// An answer that is no success; `url` is what was asked for.
-    pub(super) fn of_status(status: StatusCode, headers: &HeaderMap, url: &Url) -> Failure {
+    /// An answer that is no success, to a request for `uri`.
+    pub(super) fn of_status(
+        status: StatusCode,
+        headers: &HeaderMap,
+        uri: &Uri,
+        has_credentials: bool,
+    ) -> Failure {
         let passing = status.is_server_error()
             || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
         let asked = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
@@ -56,10 +60,10 @@ impl Failure {
             None => Again::Yes,
         };
         let remedy = match status {
-            StatusCode::UNAUTHORIZED => of_challenge(headers, url.authorization.is_some()),
+            StatusCode::UNAUTHORIZED => of_challenge(headers, has_credentials),
             StatusCode::FORBIDDEN => REFUSED.to_owned(),
             StatusCode::PROXY_AUTHENTICATION_REQUIRED => Refused(status).to_string(),
-            StatusCode::BAD_REQUEST if may_be_a_port_of_tls(&url.uri) => {
+            StatusCode::BAD_REQUEST if may_be_a_port_of_tls(uri) => {
                 "if this port speaks TLS, write https:// instead of http://".to_owned()
             }
             _ => return Failure { text: status.to_string(), again },
@@ -102,7 +106,9 @@ impl Failure {
             ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::PermissionDenied => {
                 Failure::lasting(text)
             }
-            ErrorKind::ConnectionRefused => Failure::passing("the server refuses the connection"),
+            ErrorKind::ConnectionRefused => {
+                Failure::passing("the connection is refused: does a server listen on this port?")
+            }
             // The resolver has no kinds of its own. What it says to a name that does not exist is
             // lasting, what it says without a network is not.
             _ if text.contains("lookup") && !text.contains("Temporary") => {
@@ -129,8 +135,9 @@ fn of_challenge(headers: &HeaderMap, has_credentials: bool) -> String {
     let asks_for = |scheme: &str| schemes.iter().any(|found| found == scheme);
     if schemes.is_empty() || asks_for("basic") {
         return match has_credentials {
-            true => "the server does not accept the user and the password in this URL; in them, \
-                     characters such as : / @ % # are written as %3A %2F %40 %25 %23"
+            true => "the server does not accept the user and the password that were given (they \
+                     are sent to the URL's own host and port only); in a URL, characters such as \
+                     : / @ % # in them are written as %3A %2F %40 %25 %23"
                 .to_owned(),
             false => "the server asks for a user and a password: write \
                       https://USER:PASSWORD@HOST/, or give --netrc"
@@ -267,21 +274,21 @@ mod tests {
 
     #[test]
     fn a_status_says_whether_and_when_to_come_again() {
-        let (mut headers, url) = (HeaderMap::new(), Url::parse(b"http://host/").unwrap());
+        let (mut headers, uri) = (HeaderMap::new(), Uri::from_static("http://host/"));
         for (status, again) in [(404, Again::Never), (500, Again::Yes), (429, Again::Yes)] {
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(Failure::of_status(status, &headers, &url).again, again, "{status}");
+            assert_eq!(Failure::of_status(status, &headers, &uri, false).again, again, "{status}");
         }
         headers.insert(header::RETRY_AFTER, "7".parse().unwrap());
-        let busy = Failure::of_status(StatusCode::SERVICE_UNAVAILABLE, &headers, &url);
+        let busy = Failure::of_status(StatusCode::SERVICE_UNAVAILABLE, &headers, &uri, false);
         assert_eq!(busy.text, "503 Service Unavailable");
         assert_eq!(busy.again, Again::After(Duration::from_secs(7)));
-        assert_eq!(Failure::of_status(StatusCode::GONE, &headers, &url).again, Again::Never);
+        assert_eq!(Failure::of_status(StatusCode::GONE, &headers, &uri, false).again, Again::Never);
         headers.insert(header::DATE, "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap());
         for (date, seconds) in [("08:50:07", 30), ("08:49:00", 0)] {
             let date = format!("Sun, 06 Nov 1994 {date} GMT");
             headers.insert(header::RETRY_AFTER, date.parse().unwrap());
-            let busy = Failure::of_status(StatusCode::SERVICE_UNAVAILABLE, &headers, &url);
+            let busy = Failure::of_status(StatusCode::SERVICE_UNAVAILABLE, &headers, &uri, false);
             assert_eq!(busy.again, Again::After(Duration::from_secs(seconds)));
         }
     }
@@ -294,8 +301,12 @@ mod tests {
                 let value = ureq::http::HeaderValue::from_static(challenge);
                 headers.append(header::WWW_AUTHENTICATE, value);
             }
-            let url = Url::parse(url.as_bytes()).unwrap();
-            Failure::of_status(StatusCode::from_u16(status).unwrap(), &headers, &url).text
+            let (uri, has_credentials) = match url.split_once("user:secret@") {
+                Some((front, rest)) => (front.to_owned() + rest, true),
+                None => (url.to_owned(), false),
+            };
+            let status = StatusCode::from_u16(status).unwrap();
+            Failure::of_status(status, &headers, &uri.parse().unwrap(), has_credentials).text
         };
         let (none, some) = ("http://host/", "http://user:secret@host/");
         for (status, url, challenges, words) in [
@@ -307,12 +318,7 @@ mod tests {
             ),
             (401, none, &["Negotiate", "Basic realm=x"], "USER:PASSWORD@HOST"),
             (401, none, &[], "USER:PASSWORD@HOST"),
-            (
-                401,
-                some,
-                &["Basic realm=x"],
-                "does not accept the user and the password in this URL",
-            ),
+            (401, some, &["Basic realm=x"], "does not accept the user and the password"),
             (401, none, &["Bearer realm=x"], "--header \"Authorization: Bearer TOKEN\""),
             (401, none, &["Digest realm=x", "NTLM"], "asks for digest, ntlm, which this program"),
             (403, none, &[], "--netrc"),

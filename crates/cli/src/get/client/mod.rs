@@ -182,6 +182,14 @@ impl Client {
         Err(Error::TooManyRedirects)
     }
 
+    /// Tells whether requests for the URL come with the user's credentials.
+    pub(super) fn has_credentials(&self, url: &Url) -> bool {
+        let listed = || self.netrc.as_ref().and_then(|netrc| netrc.authorization(&url.uri));
+        url.authorization.is_some()
+            || self.fields.iter().any(|field| field.0 == header::AUTHORIZATION)
+            || listed().is_some()
+    }
+
     /// One request, on a connection that is alive.
     fn ask(
         &self,

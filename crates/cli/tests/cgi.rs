@@ -348,7 +348,7 @@ fn a_script_that_has_answered_and_works_on_keeps_its_place_until_its_time_is_ove
     wait_until("its place is free", || ask(&server, "quick").ends_with("quick\n"));
     assert!(scripts.join("done").exists(), "it has come to its end");
     drop(server);
-    let server = serve("auto", folder.path(), &[&one[..], &["--cgi-timeout", "2s"]].concat());
+    let server = serve("auto", folder.path(), &[&one[..], &["--cgi-timeout", "5s"]].concat());
     assert!(ask(&server, "stuck").ends_with("\r\n\r\nanswered\n"));
     wait_until("it works on", || scripts.join("stuck-began").exists());
     wait_until("it is killed", || ask(&server, "quick").ends_with("quick\n"));
@@ -362,7 +362,7 @@ fn a_limit_that_a_script_has_met_is_named_by_its_flag() {
         ("endless", &format!("{PLAIN}exec cat /dev/zero\n")),
         ("long", &format!("{PLAIN}echo begun; exec sleep 1000\n")),
     ]);
-    let limits = ["--cgi-header-timeout", "1s", "--cgi-max-output", "1MiB", "--cgi-timeout", "3s"];
+    let limits = ["--cgi-header-timeout", "3s", "--cgi-max-output", "1MiB", "--cgi-timeout", "6s"];
     let more = ["--cgi-scripts", "1", "--cgi-queue", "0"];
     let server = serve("auto", folder.path(), &[&limits[..], &more].concat());
     let begin = |path: &str| {

@@ -103,18 +103,23 @@ impl Buckets {
         }
     }
 
-    /// The place of the bucket of a client's network: 16 bits of IPv4, 32 of IPv6.
+    /// The place of the bucket of a client's network.
     fn network(&self, client: IpAddr) -> usize {
-        let network = match client {
-            IpAddr::V4(v4) => u64::from(v4.to_bits() >> 16),
-            IpAddr::V6(v6) => 1 << 32 | (v6.to_bits() >> 96) as u64,
-        };
-        self.key.hash_one(network) as usize % NETWORKS
+        self.key.hash_one(network_of(client)) as usize % NETWORKS
     }
 
     /// Held for a few instructions, and now and then for a search.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The number of a client's network, of which one owner may have all addresses: 16 bits of IPv4, 32
+/// of IPv6.
+pub(super) fn network_of(client: IpAddr) -> u64 {
+    match client {
+        IpAddr::V4(v4) => u64::from(v4.to_bits() >> 16),
+        IpAddr::V6(v6) => 1 << 32 | (v6.to_bits() >> 96) as u64,
     }
 }
 

@@ -1,14 +1,15 @@
 //! Turns in having a password hashed: a few at a time, and fair to addresses.
 //!
 //! ```text
-//! known    b ─ c            of which a password was right before ┐
-//! others   d ─ a ─ e …      all others                           ┴ one of each lane in turn
+//! known    addresses of which a password was right before ┐ in each lane: networks in turn, of
+//! others   all others                                     ┴ each of them its addresses in turn
 //! ```
 //!
-//! An address has at most one hash under way, and stands in its lane once, however many of its
-//! requests wait: so one that guesses keeps nobody waiting for more than one of its guesses. Many
-//! addresses that guess are in one lane, and those of clients that have come in before in the
-//! other. So half of the turns are theirs, whatever others do.
+//! The lanes take turns, too. An address has at most one hash under way, and stands in its lane
+//! once, however many of its requests wait: so one that guesses keeps nobody waiting for more than
+//! one of its guesses. Neither does an owner of many addresses, which are of one network. Many
+//! networks can keep others waiting, but not those who have come in before: half of the turns are
+//! theirs.
 //!
 //! What waits is bounded by the tries of each address, by connections, and by time.
 
@@ -18,6 +19,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use overlapped::sync::Event;
+
+use crate::web::layers::buckets::network_of;
 
 /// Addresses that are remembered as known.
 const KNOWN_MAX: usize = 4_096;
@@ -40,9 +43,16 @@ struct State {
     next: usize,
 }
 
-/// Addresses that wait, and the requests of each.
+/// Networks that wait.
 #[derive(Debug, Default)]
 struct Lane {
+    order: VecDeque<u64>,
+    networks: HashMap<u64, Network>,
+}
+
+/// Addresses of a network that wait, and the requests of each.
+#[derive(Debug, Default)]
+struct Network {
     order: VecDeque<IpAddr>,
     /// Each event is set when its owner has the turn.
     waiting: HashMap<IpAddr, VecDeque<Arc<Event>>>,
@@ -115,6 +125,42 @@ impl State {
 }
 
 impl Lane {
+    fn push(&mut self, client: IpAddr, given: Arc<Event>) {
+        let number = network_of(client);
+        let network = self.networks.entry(number).or_default();
+        if network.order.is_empty() {
+            self.order.push_back(number);
+        }
+        network.push(client, given);
+    }
+
+    /// The first request of the first network that has one whose address has no hash under way.
+    fn pop(&mut self, busy: &[IpAddr]) -> Option<(IpAddr, Arc<Event>)> {
+        let Lane { order, networks } = self;
+        let (at, popped) = order.iter().enumerate().find_map(|(at, number)| {
+            networks.get_mut(number)?.pop(busy).map(|popped| (at, popped))
+        })?;
+        let number = order.remove(at)?;
+        if networks.get(&number).is_some_and(|network| network.order.is_empty()) {
+            networks.remove(&number);
+        } else {
+            order.push_back(number);
+        }
+        Some(popped)
+    }
+
+    fn remove(&mut self, client: IpAddr, given: &Arc<Event>) {
+        let number = network_of(client);
+        let Some(network) = self.networks.get_mut(&number) else { return };
+        network.remove(client, given);
+        if network.order.is_empty() {
+            self.networks.remove(&number);
+            self.order.retain(|other| *other != number);
+        }
+    }
+}
+
+impl Network {
     fn push(&mut self, client: IpAddr, given: Arc<Event>) {
         let waiting = self.waiting.entry(client).or_default();
         if waiting.is_empty() {
@@ -207,7 +253,8 @@ mod tests {
                         order.borrow_mut().push(request);
                     });
                     let waiting = |state: &State| {
-                        let queues = state.lanes.iter().flat_map(|lane| lane.waiting.values());
+                        let networks = state.lanes.iter().flat_map(|lane| lane.networks.values());
+                        let queues = networks.flat_map(|network| network.waiting.values());
                         queues.map(VecDeque::len).sum::<usize>()
                     };
                     while waiting(&turns.state()) <= at {
@@ -219,7 +266,8 @@ mod tests {
         })
         .unwrap();
         let state = turns.state();
-        assert!(state.busy.is_empty() && state.lanes.iter().all(|lane| lane.order.is_empty()));
+        assert!(state.busy.is_empty());
+        assert!(state.lanes.iter().all(|lane| lane.order.is_empty() && lane.networks.is_empty()));
         order.into_inner()
     }
 
@@ -230,10 +278,21 @@ mod tests {
     }
 
     #[test]
+    fn an_owner_of_many_addresses_keeps_others_waiting_for_one_of_them() {
+        let turns = Turns::new(1);
+        let (owned, other) = (0x0a01_0000, 0x0a02_0000);
+        let many: Vec<u32> = (owned..owned + 50).collect();
+        let order = order(&turns, 1, &[&many[..], &[other, other + 1]].concat());
+        let place = |client| order.iter().position(|other| *other == client).unwrap();
+        assert!(place(other) <= 1 && place(other + 1) <= 3, "{order:x?}");
+    }
+
+    #[test]
     fn who_has_come_in_before_does_not_wait_for_many_who_have_not() {
         let turns = Turns::new(1);
         turns.know(address(99));
-        let strangers: Vec<u32> = (1..=50).collect();
+        // Each of a network of its own.
+        let strangers: Vec<u32> = (1..=50).map(|number| number << 16).collect();
         let order = order(&turns, 100, &[&strangers[..], &[99]].concat());
         assert!(order.iter().position(|&client| client == 99).unwrap() <= 1, "{order:?}");
     }

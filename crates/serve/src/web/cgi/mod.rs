@@ -267,7 +267,17 @@ impl Cgi {
             }
             NoScript::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         })?;
-        let body = spool::spool(call, config.body_max, &self.rooms).map_err(no_body)?;
+        let body = spool::spool(call, config.body_max, &self.rooms);
+        if matches!(body, Err(NoBody::Busy))
+            && let Some(more) = self.slots.complain()
+        {
+            tracing::warn!(
+                more,
+                "bodies of other requests take all the room: a request is answered 503; there is \
+                 room for --cgi-scripts of them, as large as --max-body allows"
+            );
+        }
+        let body = body.map_err(no_body)?;
         let slot = self.slots.take(config.queue_time).map_err(|none| match none {
             NoSlot::Busy => StatusCode::SERVICE_UNAVAILABLE,
             NoSlot::Left => left(),

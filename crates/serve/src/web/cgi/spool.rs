@@ -125,7 +125,12 @@ fn no_room(error: io::Error) -> NoBody {
         tracing::error!(%error, "a request's body cannot be stored: raise `ulimit -Hn`");
         return NoBody::Busy;
     }
-    tracing::error!(%error, "a request's body cannot be stored in the folder for temporary files");
+    let folder = std::env::temp_dir();
+    tracing::error!(
+        %error,
+        ?folder,
+        "a request's body cannot be stored there: make room, or name another folder by TMPDIR"
+    );
     NoBody::NoRoom
 }
 

@@ -355,7 +355,7 @@ fn no_body(refused: NoBody) -> StatusCode {
         NoBody::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         NoBody::Broken => StatusCode::BAD_REQUEST,
         NoBody::NoRoom => StatusCode::INSUFFICIENT_STORAGE,
-        NoBody::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        NoBody::Busy | NoBody::NoDescriptor => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

@@ -51,6 +51,8 @@ pub(crate) enum NoBody {
     NoRoom,
     /// The bodies of others take all the room there is.
     Busy,
+    /// This process has none left.
+    NoDescriptor,
 }
 
 /// Reads the body to its end; `None` where the request has none.
@@ -123,7 +125,7 @@ fn make() -> io::Result<overlapped::fs::File> {
 fn no_room(error: io::Error) -> NoBody {
     if is_shortage(&error) {
         tracing::error!(%error, "a request's body cannot be stored: raise `ulimit -Hn`");
-        return NoBody::Busy;
+        return NoBody::NoDescriptor;
     }
     let folder = std::env::temp_dir();
     tracing::error!(

@@ -231,6 +231,33 @@ fn what_is_hidden_is_sent_to_nobody_so_scripts_and_passwords_may_be_there() {
 }
 
 #[test]
+fn a_key_that_would_be_sent_to_everybody_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("site")).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    for name in ["site/a", "site/.a", "a"] {
+        let write = |end: &str, text: &str| {
+            fs::write(folder.path().join(format!("{name}.{end}")), text).unwrap();
+        };
+        write("pem", &params.self_signed(&key).unwrap().pem());
+        write("key", &key.serialize_pem());
+    }
+    let described = |name: &str| {
+        format!(
+            "[[server]]\nprotocol = 'http'\nlisten = ['127.0.0.1:0']\n\
+             tls = [{{ cert = 'site/a.pem', key = '{name}.key' }}]\nhttp.folder = 'site'\n"
+        )
+    };
+    let says = ["line 4, column 8", "site/a.key would be served to everybody"];
+    refused_in(folder.path(), &described("site/a"), &says);
+    for name in ["a", "site/.a"] {
+        let (code, _, complaint) = check_in(folder.path(), &described(name));
+        assert_eq!(code, Some(0), "{name}: {complaint}");
+    }
+}
+
+#[test]
 fn every_fault_is_said_at_once() {
     refused(
         "access-log = 'no/log'\n[[server]]\nprotocol = 'http'\nlisten = ['127.0.0.1:0']\n\

@@ -86,14 +86,7 @@ fn with_auth(
 ) -> Box<dyn Handler> {
     let Some(file) = &content.auth else { return site };
     let place = || source.place("http.auth", None);
-    if let Some(folder) = content.folder_of(file) {
-        faults.add(format_args!(
-            "{}: {} would be served to everybody, since it is in {}: move it elsewhere",
-            place(),
-            file.display(),
-            folder.display()
-        ));
-    }
+    content.refuse_if_served(file, place, faults);
     faults.keep(place, BasicAuth::new(file, site)).map_or_else(|| boxed(nothing), boxed)
 }
 

@@ -119,9 +119,26 @@ impl Content {
         self.hidden || !path.components().enumerate().any(is_hidden)
     }
 
+    /// Refuses a file with secrets that would be sent to everybody.
+    pub(super) fn refuse_if_served(
+        &self,
+        file: &Path,
+        place: impl FnOnce() -> String,
+        faults: &mut Faults,
+    ) {
+        if let Some(folder) = self.folder_of(file) {
+            faults.add(format_args!(
+                "{}: {} would be served to everybody, since it is in {}: move it elsewhere",
+                place(),
+                file.display(),
+                folder.display()
+            ));
+        }
+    }
+
     /// The folder, of those that are served, from which a file would be sent, or in which it could
     /// be run.
-    pub(super) fn folder_of(&self, file: &Path) -> Option<&Path> {
+    fn folder_of(&self, file: &Path) -> Option<&Path> {
         let file = file.canonicalize().ok()?;
         let beneath = |folder: &Path| {
             let folder = folder.canonicalize().ok()?;

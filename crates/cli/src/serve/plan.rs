@@ -183,7 +183,10 @@ impl Wanted {
     /// Refuses layers that would do nothing, and notes those that may do another thing than is
     /// meant.
     fn check_layers(&self, content: &Content, has_addresses: bool, faults: &mut Faults) {
-        let Listening { listen, tls_cert, proxy_protocol, .. } = &self.listening;
+        let Listening { listen, tls_cert, tls_key, proxy_protocol, .. } = &self.listening;
+        for (at, key) in tls_key.iter().enumerate() {
+            content.refuse_if_served(key, || self.source.place("tls", Some(at)), faults);
+        }
         if content.redirect_https && !tls_cert.is_empty() && content.trust_forwarded.is_empty() {
             faults.add(format_args!(
                 "{}: every client of this server comes by TLS, so nobody would be sent on: {} \

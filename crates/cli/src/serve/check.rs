@@ -66,7 +66,7 @@ impl Check<'_> {
         for (place, pair) in ready.certificates() {
             let valid = Tls::from_files([pair]).and_then(|tls| tls.check(SystemTime::now()));
             let fault = valid.err().map(|error| format!("{place}: {error}"));
-            // What cannot be read was said by those who have read it before.
+            // `prepare` has said what cannot be read.
             self.faults.extend(fault.filter(|fault| !self.faults.contains(fault)));
         }
         self.said += &format!("{} on {}\n", ready.name().text(), addresses.join(", "));

@@ -8,8 +8,7 @@ use anyhow::bail;
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     pub(super) faults: Vec<String>,
-    /// Faults for a check; a start only warns of them, since they may be gone by the time that
-    /// somebody notices.
+    /// Faults for a check. A start only warns of them, since they may be mended while it serves.
     pub(super) doubts: Vec<String>,
     /// No faults, but perhaps not what was meant.
     pub(super) notes: Vec<String>,

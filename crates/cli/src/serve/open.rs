@@ -16,11 +16,11 @@ use super::layers;
 use super::site::{Content, HostFolder};
 use super::values::{Limit, Size, Span, Variable};
 
-/// Where scripts are, if nobody says otherwise.
+/// The default of `cgi-prefix`.
 const CGI_PREFIX: &str = "/cgi-bin/";
-/// How long a script may run, if nobody says otherwise; as `Cgi` has it.
+/// The default of `cgi-timeout`, which is that of `Cgi`.
 const CGI_TIME: Duration = Duration::from_secs(300);
-/// As much as a script may be sent.
+/// The default of `max-body`.
 const BODY_MAX: u64 = 64 << 20;
 
 /// A site that can be served.

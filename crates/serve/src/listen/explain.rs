@@ -19,7 +19,7 @@ pub(super) fn explain(address: &Address, error: &io::Error) -> io::Error {
 
 /// The addresses that `host:port` stands for.
 pub(super) fn resolve(text: &str) -> io::Result<Vec<SocketAddr>> {
-    // What others take for every interface: whoever means this machine alone would be surprised.
+    // Other programs take it for every interface. A user who means this machine would be surprised.
     let port = text.strip_prefix('*').unwrap_or(text);
     if let Ok(port) = port.strip_prefix(':').unwrap_or(port).parse::<u16>() {
         let text = format!(

@@ -64,7 +64,7 @@ pub(crate) fn with_room<T, E>(
     done
 }
 
-/// Asks for descriptors, and waits for them a little. Whether there is somebody to ask.
+/// Asks for descriptors, and waits a little. False where this thread belongs to no server.
 fn make_room() -> bool {
     let Some(shortage) = HERE.with_borrow(Weak::upgrade) else { return false };
     let starving = shortage.enter();

@@ -75,8 +75,8 @@ use spool::{Body, NoBody, Rooms};
 /// A script is the leader of a process group of its own. When it has ended, and when it is killed,
 /// what is left of the group is killed: a job that is to live longer calls `setsid`. So it is at
 /// the end of the server; a program that ends without that end calls [`kill_scripts`]. A process
-/// that is killed by SIGKILL cannot: its scripts go on, unless its service manager or container
-/// ends all that it has started.
+/// that is killed by SIGKILL cannot: its scripts go on until they write to their closed pipe,
+/// unless its service manager or container ends all that it has started.
 ///
 /// A `Location` that is a path of this site is answered by the [`Site`](super::Site) as if that
 /// path had been asked for.

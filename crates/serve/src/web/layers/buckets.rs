@@ -44,7 +44,7 @@ pub(super) struct Buckets {
     step: Duration,
     /// The contents of a full bucket, as time.
     depth: Duration,
-    /// The key by which networks are spread: nobody can aim at another one's bucket.
+    /// The secret by which networks are spread, so that none can be made to share another's bucket.
     key: RandomState,
     state: Mutex<State>,
 }

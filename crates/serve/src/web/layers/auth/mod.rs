@@ -72,7 +72,7 @@ pub struct BasicAuth<H> {
     known: Mutex<HashSet<[u8; 32]>>,
     failures: Buckets,
     turns: Arc<Turns>,
-    /// About names and passwords that are wrong, and about those who have tried too many.
+    /// About wrong passwords, and about addresses that have tried too many.
     complaints: Mutex<(Complaints, Complaints)>,
 }
 
@@ -81,7 +81,7 @@ pub struct BasicAuth<H> {
 enum Verdict {
     Right,
     Wrong,
-    /// Nobody has had the time to look.
+    /// Not looked at, for want of time.
     Busy,
 }
 
@@ -223,8 +223,8 @@ impl<H: Handler> BasicAuth<H> {
         tracing::warn!(more, "wrong name or password: {name:?} from {from}");
     }
 
-    /// Answers who asks for the token of a certificate's authority. Of the site that shows the
-    /// token, and nothing else: no folder, no page of its own.
+    /// Answers a request for the token of a certificate's authority: with the token, and nothing
+    /// else of the site, no folder and no page of its own.
     fn challenge(&self, call: Call<'_>) -> Answer {
         let request = call.request.clone();
         let answer = self.inner.handle(call);

@@ -39,7 +39,7 @@ struct State {
     busy: Vec<IpAddr>,
     known: HashSet<IpAddr>,
     lanes: [Lane; 2],
-    /// The lane that is next, where both have somebody.
+    /// The lane that is next, where requests wait in both.
     next: usize,
 }
 
@@ -67,7 +67,7 @@ impl Turns {
     pub(super) fn take(self: &Arc<Turns>, client: IpAddr, time: Duration) -> Option<Turn> {
         let given = {
             let mut state = self.state();
-            // Who waits while there is a turn to be had is of an address that is busy.
+            // Only requests of busy addresses wait while there is a turn to be had.
             if state.busy.len() < self.most && !state.busy.contains(&client) {
                 state.busy.push(client);
                 return Some(Turn { turns: Arc::clone(self), client });

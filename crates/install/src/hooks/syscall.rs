@@ -1,0 +1,34 @@
+//! syscall(2): futexes, as std's locks and threads use them.
+
+use std::ffi::c_long;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::futex::futex;
+use crate::raw::give;
+use crate::scope::ON;
+
+/// syscall(2). The C function is variadic; on x86-64 and 64-bit Arm its callers put arguments where
+/// this function looks for them. What was not given is arbitrary, and not looked at by the kernel.
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn syscall(
+    number: c_long,
+    a: usize,
+    b: usize,
+    c: usize,
+    d: usize,
+    e: usize,
+    f: usize,
+) -> c_long {
+    let outcome = if number == libc::SYS_futex && ON.load(Relaxed) {
+        // SAFETY: the caller's promise, handed on.
+        unsafe { futex([a, b, c, d, e, f]) }
+    } else {
+        let number = syscalls::Sysno::from(number as u32);
+        // SAFETY: the caller's promise, handed on.
+        unsafe { syscalls::raw_syscall!(number, a, b, c, d, e, f) as isize }
+    };
+    give(outcome) as c_long
+}

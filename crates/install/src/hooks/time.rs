@@ -1,0 +1,116 @@
+//! Sleeps. EINTR never comes: no signal ends the wait of one tasklet.
+
+use std::ffi::{c_int, c_uint};
+use std::time::Duration;
+
+use libc::timespec;
+use overlapped::task::{Cancelled, yield_now};
+use overlapped::time::try_sleep;
+
+use crate::raw::{CANCELED, Outcome, TIMED_OUT, call, give_int};
+use crate::scope::here;
+
+const NANOSECONDS: i64 = 1_000_000_000;
+
+/// `None`: the kernel refuses it.
+pub(crate) fn duration(time: &timespec) -> Option<Duration> {
+    let nanoseconds = (0..NANOSECONDS).contains(&time.tv_nsec).then_some(time.tv_nsec as u32)?;
+    Some(Duration::new(u64::try_from(time.tv_sec).ok()?, nanoseconds))
+}
+
+/// The time until a moment of a clock.
+pub(crate) fn until(clock: libc::clockid_t, moment: Duration) -> Duration {
+    let mut now = timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes to `now`.
+    unsafe { libc::clock_gettime(clock, &mut now) };
+    moment.saturating_sub(duration(&now).unwrap_or_default())
+}
+
+fn sleep_for(span: Duration) -> Outcome {
+    match try_sleep(span) {
+        Ok(()) => 0,
+        Err(error) => match Cancelled::of(&error) {
+            Some(Cancelled::Kill) => CANCELED,
+            _ => TIMED_OUT,
+        },
+    }
+}
+
+/// clock_nanosleep(2): returns the number of the error, and leaves errno alone.
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn clock_nanosleep(
+    clock: libc::clockid_t,
+    flags: c_int,
+    request: *const timespec,
+    remaining: *mut timespec,
+) -> c_int {
+    // Clocks of processor time stand still while others run.
+    let is_ours = matches!(
+        clock,
+        libc::CLOCK_REALTIME | libc::CLOCK_MONOTONIC | libc::CLOCK_BOOTTIME | libc::CLOCK_TAI
+    );
+    // SAFETY: the caller's promise.
+    let span = unsafe { request.as_ref() }.and_then(duration).filter(|_| is_ours && here());
+    let Some(span) = span else {
+        // SAFETY: the caller's promise, handed on.
+        let outcome = unsafe { call!(clock_nanosleep, clock, flags, request, remaining) };
+        return -outcome as c_int;
+    };
+    let span = if flags & libc::TIMER_ABSTIME != 0 { until(clock, span) } else { span };
+    -sleep_for(span) as c_int
+}
+
+/// nanosleep(2).
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn nanosleep(request: *const timespec, remaining: *mut timespec) -> c_int {
+    // SAFETY: the caller's promise, handed on.
+    let number = unsafe { clock_nanosleep(libc::CLOCK_MONOTONIC, 0, request, remaining) };
+    give_int(-(number as isize))
+}
+
+/// usleep(3).
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn usleep(microseconds: c_uint) -> c_int {
+    let time = timespec {
+        tv_sec: i64::from(microseconds / 1_000_000),
+        tv_nsec: i64::from(microseconds % 1_000_000) * 1000,
+    };
+    // SAFETY: lent for the call; nothing is left to be told.
+    unsafe { nanosleep(&time, std::ptr::null_mut()) }
+}
+
+/// sleep(3): the whole seconds that are left, where it ends early.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn sleep(seconds: c_uint) -> c_uint {
+    let begin = std::time::Instant::now();
+    let time = timespec { tv_sec: i64::from(seconds), tv_nsec: 0 };
+    let mut left = timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: lent for the call.
+    match unsafe { nanosleep(&time, &mut left) } {
+        0 => 0,
+        _ if left.tv_sec > 0 || left.tv_nsec > 0 => {
+            left.tv_sec as c_uint + c_uint::from(left.tv_nsec >= NANOSECONDS / 2)
+        }
+        _ => {
+            let slept = c_uint::try_from(begin.elapsed().as_secs()).unwrap_or(c_uint::MAX);
+            seconds.saturating_sub(slept)
+        }
+    }
+}
+
+/// sched_yield(2).
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn sched_yield() -> c_int {
+    if here() {
+        yield_now();
+        return 0;
+    }
+    // SAFETY: touches nothing.
+    give_int(unsafe { call!(sched_yield) })
+}

@@ -1,0 +1,37 @@
+//! System calls by instruction: libc's functions are what this crate takes the place of.
+
+use std::ffi::c_int;
+
+/// A result of the kernel's: a negative one is an error number.
+pub(crate) type Outcome = isize;
+
+pub(crate) const AGAIN: Outcome = -(libc::EAGAIN as isize);
+pub(crate) const TIMED_OUT: Outcome = -(libc::ETIMEDOUT as isize);
+pub(crate) const CANCELED: Outcome = -(libc::ECANCELED as isize);
+pub(crate) const INTERRUPTED: Outcome = -(libc::EINTR as isize);
+pub(crate) const NOT_SUPPORTED: Outcome = -(libc::EOPNOTSUPP as isize);
+pub(crate) const INVALID: Outcome = -(libc::EINVAL as isize);
+
+/// Makes a system call. Arguments are converted as `as usize` does.
+macro_rules! call {
+    ($name:ident $(, $argument:expr)* $(,)?) => {
+        ::syscalls::raw_syscall!(::syscalls::Sysno::$name $(, $argument as usize)*) as isize
+    };
+}
+pub(crate) use call;
+
+/// Gives a result as libc does: an error is −1, and its number is in errno.
+pub(crate) fn give(outcome: Outcome) -> isize {
+    const LARGEST: isize = 4095;
+    if (-LARGEST..0).contains(&outcome) {
+        // SAFETY: the calling thread's own errno.
+        unsafe { *libc::__errno_location() = -outcome as c_int };
+        return -1;
+    }
+    outcome
+}
+
+/// As [`give`], for functions that return an `int`.
+pub(crate) fn give_int(outcome: Outcome) -> c_int {
+    give(outcome) as c_int
+}

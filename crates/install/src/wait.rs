@@ -1,0 +1,137 @@
+//! Trying first, and waiting where the call would have blocked the thread.
+//!
+//! ```text
+//! attempt ──▶ done, or an error                        one system call, as without this crate
+//!    │ EAGAIN
+//! F_GETFL ──▶ O_NONBLOCK: the program wants EAGAIN
+//!    │
+//! SO_RCVTIMEO, SO_SNDTIMEO ──▶ the limit
+//!    │
+//! wait for readiness (blocks the tasklet) ──▶ attempt again
+//! ```
+//!
+//! The flags of a descriptor are never changed: other threads may use it at the same time. So every
+//! attempt must be one that cannot block whatever the flags are.
+
+use std::ffi::{c_int, c_void};
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::ptr::NonNull;
+use std::time::Duration;
+
+use overlapped::net::{
+    wait_readable, wait_readable_timeout, wait_writable, wait_writable_timeout,
+};
+use overlapped::task::Cancelled;
+
+use crate::raw::{AGAIN, CANCELED, Outcome, TIMED_OUT, call};
+
+/// What a call waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    In,
+    Out,
+}
+
+/// Tells whether the program has asked for EAGAIN.
+pub(crate) fn is_nonblocking(fd: c_int) -> bool {
+    // SAFETY: reads flags.
+    let flags = unsafe { call!(fcntl, fd, libc::F_GETFL) };
+    flags >= 0 && flags & libc::O_NONBLOCK as isize != 0
+}
+
+/// The socket's own limit for a call.
+pub(crate) fn limit_of(fd: c_int, way: Way) -> Option<Duration> {
+    let option = if way == Way::In { libc::SO_RCVTIMEO } else { libc::SO_SNDTIMEO };
+    let mut limit = libc::timeval { tv_sec: 0, tv_usec: 0 };
+    let mut len = size_of::<libc::timeval>() as libc::socklen_t;
+    // SAFETY: the kernel writes `len` bytes at most.
+    let read = unsafe {
+        call!(getsockopt, fd, libc::SOL_SOCKET, option, &raw mut limit, &raw mut len)
+    };
+    let limit = Duration::new(
+        u64::try_from(limit.tv_sec).unwrap_or(0),
+        u32::try_from(limit.tv_usec).unwrap_or(0) * 1000,
+    );
+    // ENOTSOCK: what is no socket has no limit.
+    (read == 0 && !limit.is_zero()).then_some(limit)
+}
+
+/// Blocks the tasklet until the descriptor is ready; `AGAIN` at the limit.
+pub(crate) fn ready(fd: c_int, way: Way, limit: Option<Duration>) -> Outcome {
+    if fd < 0 {
+        return -(libc::EBADF as isize);
+    }
+    // SAFETY: lent for this call. A program that closes a descriptor which it waits for has the
+    // wait that Linux gives it: one for whatever the number stood for at the beginning.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    let waited = match (way, limit) {
+        (Way::In, None) => wait_readable(fd).map(|()| true),
+        (Way::Out, None) => wait_writable(fd).map(|()| true),
+        (Way::In, Some(limit)) => wait_readable_timeout(fd, limit),
+        (Way::Out, Some(limit)) => wait_writable_timeout(fd, limit),
+    };
+    match waited {
+        Ok(true) => 0,
+        Ok(false) => AGAIN,
+        Err(error) => number_of(&error),
+    }
+}
+
+/// Attempts, and waits as often as there is nothing to be had.
+pub(crate) fn patiently(fd: c_int, way: Way, attempt: impl Fn() -> Outcome) -> Outcome {
+    let first = attempt();
+    if first != AGAIN || is_nonblocking(fd) {
+        return first;
+    }
+    let limit = limit_of(fd, way);
+    loop {
+        match ready(fd, way, limit) {
+            0 => {}
+            other => return other,
+        }
+        match attempt() {
+            // Somebody else was quicker. The limit begins again, as the kernel's does not; a
+            // program that shares a socket and sets limits may wait longer.
+            AGAIN => {}
+            other => return other,
+        }
+    }
+}
+
+/// An error of the library as the kernel's.
+pub(crate) fn number_of(error: &io::Error) -> Outcome {
+    if let Some(number) = error.raw_os_error() {
+        return -(number as isize);
+    }
+    match Cancelled::of(error) {
+        Some(Cancelled::Kill) => CANCELED,
+        Some(Cancelled::Deadline) => TIMED_OUT,
+        _ => match error.kind() {
+            io::ErrorKind::TimedOut => TIMED_OUT,
+            io::ErrorKind::WouldBlock => AGAIN,
+            io::ErrorKind::Interrupted => crate::raw::INTERRUPTED,
+            io::ErrorKind::InvalidInput => crate::raw::INVALID,
+            _ => -(libc::EIO as isize),
+        },
+    }
+}
+
+/// A byte count as the kernel's.
+pub(crate) fn count_of(result: io::Result<usize>) -> Outcome {
+    match result {
+        Ok(count) => isize::try_from(count).unwrap_or(isize::MAX),
+        Err(error) => number_of(&error),
+    }
+}
+
+/// A buffer of the caller's as a slice; of zero bytes, where it points to nothing.
+///
+/// # Safety
+/// `len` bytes at `buf` are the caller's to lend for `'a`, for writing.
+pub(crate) unsafe fn slice_mut<'a>(buf: *mut c_void, len: usize) -> &'a mut [u8] {
+    let start = NonNull::new(buf.cast::<u8>()).unwrap_or(NonNull::dangling());
+    let len = if buf.is_null() { 0 } else { len.min(isize::MAX as usize) };
+    // SAFETY: the caller's promise; bytes of any value are initialised for the kernel.
+    unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), len) }
+}

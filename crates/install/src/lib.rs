@@ -1,28 +1,80 @@
 //! Unmodified std code, and the crates built on it, block only the calling tasklet.
 //!
-//! Work in progress.
+//! ```no_run
+//! // SAFETY: nothing in this program takes gettid(2) for its own identity.
+//! unsafe { overlapped_install::install() }?;
+//! overlapped_install::run(|| {
+//!     let listener = std::net::TcpListener::bind("127.0.0.1:7007")?;
+//!     for stream in listener.incoming() {
+//!         let mut stream = stream?;
+//!         // std::thread::spawn(move || {
+//!         overlapped_install::spawn(move || {
+//!             std::io::copy(&mut stream.try_clone()?, &mut stream)
+//!         });
+//!     }
+//!     std::io::Result::Ok(())
+//! })??;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # How
+//!
+//! std, and every crate that waits, does so by functions of libc: recv, poll, nanosleep, futexes
+//! through syscall. This crate defines functions of those names. The linker takes them before
+//! libc's, for std, for other crates, and for shared libraries in the process.
+//!
+//! ```text
+//! std::net::TcpStream::read ─▶ recv (here) ─┬─ a thread, another tasklet ─▶ the same system call
+//!                                           │
+//!                                           └─ a tasklet started through this crate
+//!                                                 attempt: MSG_DONTWAIT ─▶ done, or an error
+//!                                                    │ EAGAIN, but the socket is a blocking one
+//!                                                 wait in the library: neighbours run ─▶ attempt
+//! ```
+//!
+//! **Three switches.** Linking the crate takes the symbols, [`install`] makes them act, and they act
+//! for tasklets alone that were started by [`spawn`], [`scope`], [`run`] and [`Builder`]. Everybody
+//! else has what libc would have done: the same system call, with the same result and errno.
+//!
+//! **Try first.** What is ready costs the one system call that it costs anyway. Only a call that
+//! would have blocked the thread looks at the descriptor's flags and limits. Those are the
+//! program's: `O_NONBLOCK` is never changed, `SO_RCVTIMEO` ends a call with EAGAIN as ever.
+//!
+//! **Kills and deadlines** become errors: `ECANCELED` after [`kill`](overlapped::Tasklet::kill),
+//! `ETIMEDOUT` at the deadline of a [`timeout`](overlapped::time::timeout). Nothing is unwound
+//! through frames of C. Locks, joins and the like have no such error, and wait on.
+//!
+//! **Locks** are held across waits: who waits for a std `Mutex`, `Condvar`, `Once` or for one of C's
+//! is blocked alone, whoever unlocks it, a tasklet of this thread or another's, or a thread.
+//!
+//! **What has no way to be asked** (getaddrinfo, connect, pthread_join) goes to a thread of the
+//! library's pool, with copies of what it works on.
+//!
+//! # Limits
+//!
+//! - Tasklets of one thread share its thread-locals: `std::thread::park`, std's `mpsc` with several
+//!   receivers on one thread, `std::thread::scope`, parking_lot and rayon do not work in them.
+//! - Standard output and error block the thread: their locks belong to it.
+//! - Descriptors that have neither an attempt without waiting nor readiness block the thread.
+//! - Linux with glibc, on x86-64 and 64-bit Arm, linked dynamically.
+//!
+//! [`report`] tells which symbols are this crate's and how often each has waited.
 
+mod caller;
 mod futex;
 mod hooks;
+mod install;
+mod next;
+mod pool;
 mod raw;
-mod scope;
+mod report;
+mod spawn;
+mod symbols;
+mod table;
 mod wait;
 
-use std::sync::atomic::Ordering::Relaxed;
-
-use overlapped::Tasklet;
-use overlapped::task::kill_as_error;
-
-/// From now on the libc calls of tasklets that [`spawn`] starts block the tasklet alone.
-pub fn install() {
-    scope::ON.store(true, Relaxed);
-}
-
-/// Starts a tasklet whose libc calls block it alone.
-pub fn spawn<F, T>(f: F) -> Tasklet<T>
-where
-    F: FnOnce() -> T + 'static,
-    T: 'static,
-{
-    overlapped::spawn(|| scope::cooperative(|| kill_as_error(f)))
-}
+pub use install::{Installed, WhyNot, install};
+pub use overlapped::task::ScopedTasklet;
+pub use overlapped::{RunError, SpawnError, Tasklet};
+pub use report::{Report, SymbolReport, report};
+pub use spawn::{Builder, Scope, run, run_with, scope, spawn};

@@ -6,11 +6,14 @@ use std::ffi::c_int;
 pub(crate) type Outcome = isize;
 
 pub(crate) const AGAIN: Outcome = -(libc::EAGAIN as isize);
-pub(crate) const TIMED_OUT: Outcome = -(libc::ETIMEDOUT as isize);
+pub(crate) const BAD_DESCRIPTOR: Outcome = -(libc::EBADF as isize);
 pub(crate) const CANCELED: Outcome = -(libc::ECANCELED as isize);
+pub(crate) const FAULT: Outcome = -(libc::EFAULT as isize);
 pub(crate) const INTERRUPTED: Outcome = -(libc::EINTR as isize);
-pub(crate) const NOT_SUPPORTED: Outcome = -(libc::EOPNOTSUPP as isize);
 pub(crate) const INVALID: Outcome = -(libc::EINVAL as isize);
+pub(crate) const IO: Outcome = -(libc::EIO as isize);
+pub(crate) const NOT_SUPPORTED: Outcome = -(libc::EOPNOTSUPP as isize);
+pub(crate) const TIMED_OUT: Outcome = -(libc::ETIMEDOUT as isize);
 
 /// Makes a system call. Arguments are converted as `as usize` does.
 macro_rules! call {
@@ -24,8 +27,7 @@ pub(crate) use call;
 pub(crate) fn give(outcome: Outcome) -> isize {
     const LARGEST: isize = 4095;
     if (-LARGEST..0).contains(&outcome) {
-        // SAFETY: the calling thread's own errno.
-        unsafe { *libc::__errno_location() = -outcome as c_int };
+        set_errno(-outcome as c_int);
         return -1;
     }
     outcome
@@ -34,4 +36,15 @@ pub(crate) fn give(outcome: Outcome) -> isize {
 /// As [`give`], for functions that return an `int`.
 pub(crate) fn give_int(outcome: Outcome) -> c_int {
     give(outcome) as c_int
+}
+
+/// The caller's errno.
+pub(crate) fn errno() -> c_int {
+    // SAFETY: the calling thread's own.
+    unsafe { *libc::__errno_location() }
+}
+
+pub(crate) fn set_errno(number: c_int) {
+    // SAFETY: the calling thread's own.
+    unsafe { *libc::__errno_location() = number };
 }

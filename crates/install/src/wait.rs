@@ -17,14 +17,17 @@ use std::ffi::{c_int, c_void};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use overlapped::net::{
-    wait_readable, wait_readable_timeout, wait_writable, wait_writable_timeout,
-};
-use overlapped::task::Cancelled;
+use libc::iovec;
+use overlapped::net::{wait_readable, wait_readable_timeout, wait_writable, wait_writable_timeout};
+use overlapped::task::{Cancelled, shield};
+use overlapped::time::sleep;
+use overlapped::yield_now;
 
-use crate::raw::{AGAIN, CANCELED, Outcome, TIMED_OUT, call};
+use crate::caller::Call;
+use crate::raw::{AGAIN, BAD_DESCRIPTOR, CANCELED, INTERRUPTED, INVALID, IO};
+use crate::raw::{Outcome, TIMED_OUT, call};
 
 /// What a call waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,9 +49,8 @@ pub(crate) fn limit_of(fd: c_int, way: Way) -> Option<Duration> {
     let mut limit = libc::timeval { tv_sec: 0, tv_usec: 0 };
     let mut len = size_of::<libc::timeval>() as libc::socklen_t;
     // SAFETY: the kernel writes `len` bytes at most.
-    let read = unsafe {
-        call!(getsockopt, fd, libc::SOL_SOCKET, option, &raw mut limit, &raw mut len)
-    };
+    let read =
+        unsafe { call!(getsockopt, fd, libc::SOL_SOCKET, option, &raw mut limit, &raw mut len) };
     let limit = Duration::new(
         u64::try_from(limit.tv_sec).unwrap_or(0),
         u32::try_from(limit.tv_usec).unwrap_or(0) * 1000,
@@ -58,10 +60,11 @@ pub(crate) fn limit_of(fd: c_int, way: Way) -> Option<Duration> {
 }
 
 /// Blocks the tasklet until the descriptor is ready; `AGAIN` at the limit.
-pub(crate) fn ready(fd: c_int, way: Way, limit: Option<Duration>) -> Outcome {
+pub(crate) fn ready(call: &Call, fd: c_int, way: Way, limit: Option<Duration>) -> Outcome {
     if fd < 0 {
-        return -(libc::EBADF as isize);
+        return BAD_DESCRIPTOR;
     }
+    call.count();
     // SAFETY: lent for this call. A program that closes a descriptor which it waits for has the
     // wait that Linux gives it: one for whatever the number stood for at the beginning.
     let fd = unsafe { BorrowedFd::borrow_raw(fd) };
@@ -79,41 +82,74 @@ pub(crate) fn ready(fd: c_int, way: Way, limit: Option<Duration>) -> Outcome {
 }
 
 /// Attempts, and waits as often as there is nothing to be had.
-pub(crate) fn patiently(fd: c_int, way: Way, attempt: impl Fn() -> Outcome) -> Outcome {
+pub(crate) fn patiently(
+    call: &Call,
+    fd: c_int,
+    way: Way,
+    attempt: impl Fn() -> Outcome,
+) -> Outcome {
     let first = attempt();
     if first != AGAIN || is_nonblocking(fd) {
         return first;
     }
-    let limit = limit_of(fd, way);
+    let end = Limit::new(limit_of(fd, way));
     loop {
-        match ready(fd, way, limit) {
+        match ready(call, fd, way, end.left()) {
             0 => {}
             other => return other,
         }
         match attempt() {
-            // Somebody else was quicker. The limit begins again, as the kernel's does not; a
-            // program that shares a socket and sets limits may wait longer.
+            // Another caller was quicker.
             AGAIN => {}
             other => return other,
         }
     }
 }
 
+/// A limit of several waits together.
+pub(crate) struct Limit(Option<Instant>);
+
+impl Limit {
+    pub(crate) fn new(limit: Option<Duration>) -> Limit {
+        // One that cannot be represented is never reached.
+        Limit(limit.and_then(|limit| Instant::now().checked_add(limit)))
+    }
+
+    pub(crate) fn left(&self) -> Option<Duration> {
+        self.0.map(|end| end.saturating_duration_since(Instant::now()))
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.is_some_and(|end| end <= Instant::now())
+    }
+}
+
 /// An error of the library as the kernel's.
+///
+/// Code that does not know of kills may call again and again, whatever it is told. So that it does
+/// not keep its neighbours from running, it rests a moment with each such error.
 pub(crate) fn number_of(error: &io::Error) -> Outcome {
+    const REST: Duration = Duration::from_millis(1);
+    match Cancelled::of(error) {
+        Some(Cancelled::Kill) => {
+            shield(|| sleep(REST));
+            return CANCELED;
+        }
+        Some(Cancelled::Deadline) => {
+            yield_now();
+            return TIMED_OUT;
+        }
+        _ => {}
+    }
     if let Some(number) = error.raw_os_error() {
         return -(number as isize);
     }
-    match Cancelled::of(error) {
-        Some(Cancelled::Kill) => CANCELED,
-        Some(Cancelled::Deadline) => TIMED_OUT,
-        _ => match error.kind() {
-            io::ErrorKind::TimedOut => TIMED_OUT,
-            io::ErrorKind::WouldBlock => AGAIN,
-            io::ErrorKind::Interrupted => crate::raw::INTERRUPTED,
-            io::ErrorKind::InvalidInput => crate::raw::INVALID,
-            _ => -(libc::EIO as isize),
-        },
+    match error.kind() {
+        io::ErrorKind::TimedOut => TIMED_OUT,
+        io::ErrorKind::WouldBlock => AGAIN,
+        io::ErrorKind::Interrupted => INTERRUPTED,
+        io::ErrorKind::InvalidInput => INVALID,
+        _ => IO,
     }
 }
 
@@ -134,4 +170,52 @@ pub(crate) unsafe fn slice_mut<'a>(buf: *mut c_void, len: usize) -> &'a mut [u8]
     let len = if buf.is_null() { 0 } else { len.min(isize::MAX as usize) };
     // SAFETY: the caller's promise; bytes of any value are initialised for the kernel.
     unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), len) }
+}
+
+/// Hands over what is left of `slices` after `done` bytes, until there is nothing left or a call
+/// does not take anything; all that was taken.
+pub(crate) fn all_slices(
+    slices: &[iovec],
+    done: Outcome,
+    mut call: impl FnMut(&[iovec]) -> Outcome,
+) -> Outcome {
+    // As many as the kernel takes.
+    const MOST: usize = 16;
+    let mut total = done;
+    let (mut next, mut offset) = (0, 0);
+    let mut step = done as usize;
+    loop {
+        // Over what has been taken.
+        while next < slices.len() && step >= slices[next].iov_len - offset {
+            step -= slices[next].iov_len - offset;
+            (next, offset) = (next + 1, 0);
+        }
+        if next == slices.len() {
+            return total;
+        }
+        offset += step;
+        let mut rest = [iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; MOST];
+        let count = MOST.min(slices.len() - next);
+        rest[..count].copy_from_slice(&slices[next..next + count]);
+        rest[0].iov_base = rest[0].iov_base.wrapping_byte_add(offset);
+        rest[0].iov_len -= offset;
+        match call(&rest[..count]) {
+            taken if taken > 0 => (step, total) = (taken as usize, total + taken),
+            _ => return total,
+        }
+    }
+}
+
+/// The caller's slices.
+///
+/// # Safety
+/// `count` slices are the caller's to lend for `'a`.
+pub(crate) unsafe fn slices_of<'a>(slices: *const iovec, count: c_int) -> &'a [iovec] {
+    match usize::try_from(count) {
+        Ok(count) if count > 0 && !slices.is_null() => {
+            // SAFETY: the caller's promise.
+            unsafe { std::slice::from_raw_parts(slices, count) }
+        }
+        _ => &[],
+    }
 }

@@ -1,76 +1,193 @@
-//! First looks.
+//! Calls of std's, one after the other: does each block its tasklet alone?
 #![allow(missing_docs)]
+mod rig;
+
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::time::{Duration, Instant};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use overlapped_install::{run, scope, spawn};
+use rig::{ms, overlap};
 
 #[test]
 fn twenty_sleeps_take_as_long_as_one() {
-    overlapped_install::install();
+    overlap(|_| std::thread::sleep(ms(100)));
+}
+
+#[test]
+fn a_call_in_a_tasklet_that_was_not_started_here_blocks_the_thread() {
+    rig::install();
     overlapped::run(|| {
-        let begin = Instant::now();
-        let all: Vec<_> = (0..20)
-            .map(|_| overlapped_install::spawn(|| std::thread::sleep(Duration::from_millis(100))))
-            .collect();
-        all.into_iter().for_each(|t| t.join().unwrap());
-        assert!(begin.elapsed() < Duration::from_millis(1000), "{:?}", begin.elapsed());
+        let ticks = rig::ticks(|| {
+            std::thread::sleep(ms(50));
+        });
+        assert_eq!(ticks, 0);
     })
     .unwrap();
 }
 
 #[test]
-fn a_mutex_is_held_across_a_sleep() {
-    overlapped_install::install();
-    overlapped::run(|| {
-        let count = std::sync::Arc::new(std::sync::Mutex::new(0));
-        let all: Vec<_> = (0..20)
-            .map(|_| {
-                let count = count.clone();
-                overlapped_install::spawn(move || {
-                    let mut count = count.lock().unwrap();
-                    let before = *count;
-                    std::thread::sleep(Duration::from_millis(2));
-                    *count = before + 1;
-                })
-            })
-            .collect();
-        all.into_iter().for_each(|t| t.join().unwrap());
-        assert_eq!(*count.lock().unwrap(), 20);
-    })
-    .unwrap();
-}
-
-#[test]
-fn sockets_overlap() {
-    overlapped_install::install();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            std::thread::spawn(move || {
-                let mut request = [0; 4];
-                stream.read_exact(&mut request).unwrap();
-                std::thread::sleep(Duration::from_millis(100));
-                stream.write_all(&request).unwrap();
+fn clients_and_servers_of_one_thread_serve_each_other() {
+    rig::within(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        scope(|s| {
+            s.spawn(|| {
+                for stream in listener.incoming().take(40) {
+                    let mut stream = stream.unwrap();
+                    spawn(move || {
+                        let mut request = [0; 4];
+                        stream.read_exact(&mut request).unwrap();
+                        std::thread::sleep(ms(20));
+                        stream.write_all(&request).unwrap();
+                    });
+                }
             });
-        }
-    });
-    overlapped::run(|| {
-        let begin = Instant::now();
-        let all: Vec<_> = (0..20)
-            .map(|_| {
-                overlapped_install::spawn(move || {
-                    let mut stream = TcpStream::connect(address).unwrap();
+            for number in 0..40 {
+                s.spawn(move || {
+                    let mut stream = match number % 2 {
+                        0 => TcpStream::connect(address).unwrap(),
+                        _ => TcpStream::connect_timeout(&address, Duration::from_secs(30)).unwrap(),
+                    };
                     stream.write_all(b"ping").unwrap();
                     let mut answer = String::new();
                     stream.read_to_string(&mut answer).unwrap();
                     assert_eq!(answer, "ping");
-                })
-            })
-            .collect();
-        all.into_iter().for_each(|t| t.join().unwrap());
-        assert!(begin.elapsed() < Duration::from_millis(1500), "{:?}", begin.elapsed());
-    })
-    .unwrap();
+                });
+            }
+        });
+    });
+}
+
+#[test]
+fn unix_sockets_overlap() {
+    rig::within(|| {
+        scope(|s| {
+            for _ in 0..20 {
+                let (mut a, mut b) = UnixStream::pair().unwrap();
+                s.spawn(move || {
+                    let mut bytes = vec![0; 1 << 20];
+                    b.read_exact(&mut bytes).unwrap();
+                    assert!(bytes.iter().all(|byte| *byte == 7));
+                });
+                // More than the socket holds, in one call.
+                s.spawn(move || assert_eq!(a.write(&vec![7; 1 << 20]).unwrap(), 1 << 20));
+            }
+        });
+    });
+}
+
+#[test]
+fn several_buffers_are_written_as_one() {
+    rig::within(|| {
+        let (mut a, mut b) = UnixStream::pair().unwrap();
+        let writer = spawn(move || {
+            let parts = [vec![1; 300_000], vec![2; 1], vec![3; 500_000]];
+            let slices = parts.each_ref().map(|part| std::io::IoSlice::new(part));
+            a.write_vectored(&slices).unwrap()
+        });
+        let mut bytes = Vec::new();
+        b.read_to_end(&mut bytes).unwrap();
+        assert_eq!(writer.join().unwrap(), 800_001);
+        assert_eq!(bytes.len(), 800_001);
+        assert_eq!((bytes[299_999], bytes[300_000], bytes[300_001]), (1, 2, 3));
+    });
+}
+
+#[test]
+fn pipes_overlap() {
+    rig::within(|| {
+        scope(|s| {
+            for _ in 0..20 {
+                let (mut rx, mut tx) = std::io::pipe().unwrap();
+                s.spawn(move || {
+                    let mut all = Vec::new();
+                    assert_eq!(rx.read_to_end(&mut all).unwrap(), 200_000);
+                });
+                s.spawn(move || assert_eq!(tx.write(&vec![1; 200_000]).unwrap(), 200_000));
+            }
+        });
+    });
+}
+
+#[test]
+fn a_sockets_own_limit_ends_a_call_with_eagain() {
+    overlap(|_| {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(ms(100))).unwrap();
+        let error = socket.recv(&mut [0; 9]).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EAGAIN));
+    });
+}
+
+#[test]
+fn a_nonblocking_socket_says_eagain_at_once() {
+    rig::within(|| {
+        let (a, mut b) = UnixStream::pair().unwrap();
+        b.set_nonblocking(true).unwrap();
+        let ticks = rig::ticks(|| {
+            let error = b.read(&mut [0]).unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+            let wrote = (0..).map(|_| b.write(&[0; 65536])).take_while(Result::is_ok).count();
+            assert!(wrote > 0);
+        });
+        assert_eq!(ticks, 0);
+        drop(a);
+    });
+}
+
+#[test]
+fn the_flags_of_a_socket_stay_as_they_are_while_it_connects() {
+    rig::within(|| {
+        use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+        // A listener whose queue is full: the connection does not come about.
+        // SAFETY: a new socket, bound to no name of ours.
+        let socket = |flags| unsafe {
+            let fd = libc::socket(libc::AF_INET, libc::SOCK_STREAM | flags, 0);
+            assert!(fd >= 0);
+            OwnedFd::from_raw_fd(fd)
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        // SAFETY: listens once more, with a shorter queue.
+        unsafe { libc::listen(listener.as_raw_fd(), 0) };
+        let address = listener.local_addr().unwrap();
+        let fill: Vec<_> = (0..4).map(|_| socket(libc::SOCK_NONBLOCK)).collect();
+        fill.iter().for_each(|fd| drop(rig::connect(fd, address)));
+        let waiting = std::rc::Rc::new(socket(0));
+        let theirs = waiting.clone();
+        let connecting = spawn(move || rig::connect(&theirs, address));
+        for _ in 0..20 {
+            std::thread::sleep(ms(1));
+            // SAFETY: reads flags.
+            let flags = unsafe { libc::fcntl(waiting.as_raw_fd(), libc::F_GETFL) };
+            assert_eq!(flags & libc::O_NONBLOCK, 0);
+        }
+        connecting.kill();
+        let error = connecting.join().unwrap().unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ECANCELED));
+    });
+}
+
+#[test]
+fn children_overlap() {
+    overlap(|_| assert!(rig::sleep_program("0.1").status().unwrap().success()));
+    overlap(|_| {
+        let mut shell = std::process::Command::new("sh");
+        let output = shell.args(["-c", "sleep 0.1; echo hi"]).output().unwrap();
+        assert_eq!(output.stdout, b"hi\n");
+    });
+}
+
+#[test]
+fn joins_of_threads_overlap() {
+    overlap(|_| std::thread::spawn(|| std::thread::sleep(ms(100))).join().unwrap());
+}
+
+#[test]
+fn run_gives_the_result_and_panics_as_its_closure_does() {
+    rig::install();
+    assert_eq!(run(|| 7).unwrap(), 7);
+    let panicked = std::panic::catch_unwind(|| run(|| panic!("seven")));
+    assert_eq!(panicked.unwrap_err().downcast_ref(), Some(&"seven"));
 }

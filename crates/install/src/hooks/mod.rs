@@ -1,10 +1,29 @@
 //! The functions of libc that this crate takes the place of, by kind.
 //!
-//! Each one asks first whether its caller is a tasklet of ours ([`here`](crate::scope::here)); for
-//! everybody else it makes the system call that libc would make. None unwinds: a panic in an
-//! `extern "C"` function ends the process.
+//! Each one asks first whether its caller is a tasklet of ours ([`Call`](crate::caller::Call)); for
+//! everybody else it makes the system call that libc would make, or calls libc. To all of them
+//! their callers promise what libc's manual pages demand. None unwinds: a panic in an `extern "C"`
+//! function ends the process.
 
-mod sockets;
-mod streams;
+mod children;
+mod files;
+mod net;
+mod pthread;
+mod readiness;
 mod syscall;
-pub(crate) mod time;
+mod time;
+
+pub(crate) use children::*;
+pub(crate) use files::*;
+pub(crate) use net::*;
+pub(crate) use pthread::*;
+pub(crate) use readiness::*;
+pub(crate) use syscall::*;
+pub(crate) use time::*;
+
+/// Fortified C: ends the process where a buffer would overflow, as libc does.
+fn must_fit(len: usize, room: usize) {
+    if len > room {
+        std::process::abort();
+    }
+}

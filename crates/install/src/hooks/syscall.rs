@@ -3,15 +3,12 @@
 use std::ffi::c_long;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::caller::ON;
 use crate::futex::futex;
 use crate::raw::give;
-use crate::scope::ON;
 
 /// syscall(2). The C function is variadic; on x86-64 and 64-bit Arm its callers put arguments where
 /// this function looks for them. What was not given is arbitrary, and not looked at by the kernel.
-///
-/// # Safety
-/// As libc's.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn syscall(
     number: c_long,
@@ -26,7 +23,6 @@ pub(crate) unsafe extern "C" fn syscall(
         // SAFETY: the caller's promise, handed on.
         unsafe { futex([a, b, c, d, e, f]) }
     } else {
-        let number = syscalls::Sysno::from(number as u32);
         // SAFETY: the caller's promise, handed on.
         unsafe { syscalls::raw_syscall!(number, a, b, c, d, e, f) as isize }
     };

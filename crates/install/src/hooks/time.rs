@@ -4,11 +4,13 @@ use std::ffi::{c_int, c_uint};
 use std::time::Duration;
 
 use libc::timespec;
-use overlapped::task::{Cancelled, yield_now};
 use overlapped::time::try_sleep;
+use overlapped::yield_now;
 
-use crate::raw::{CANCELED, Outcome, TIMED_OUT, call, give_int};
-use crate::scope::here;
+use crate::caller::Call;
+use crate::raw::{Outcome, call, give_int};
+use crate::symbols::Symbol;
+use crate::wait::number_of;
 
 const NANOSECONDS: i64 = 1_000_000_000;
 
@@ -26,20 +28,16 @@ pub(crate) fn until(clock: libc::clockid_t, moment: Duration) -> Duration {
     moment.saturating_sub(duration(&now).unwrap_or_default())
 }
 
-fn sleep_for(span: Duration) -> Outcome {
-    match try_sleep(span) {
-        Ok(()) => 0,
-        Err(error) => match Cancelled::of(&error) {
-            Some(Cancelled::Kill) => CANCELED,
-            _ => TIMED_OUT,
-        },
+/// Sleeps. A kill or a deadline ends it early, and it says nothing of that: to std, and to most of C,
+/// every error but EINTR is a fault of the program, and after EINTR it sleeps again.
+fn sleep_for(call: &Call, span: Duration) {
+    call.count();
+    if let Err(error) = try_sleep(span) {
+        number_of(&error);
     }
 }
 
 /// clock_nanosleep(2): returns the number of the error, and leaves errno alone.
-///
-/// # Safety
-/// As libc's.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn clock_nanosleep(
     clock: libc::clockid_t,
@@ -53,25 +51,36 @@ pub(crate) unsafe extern "C" fn clock_nanosleep(
         libc::CLOCK_REALTIME | libc::CLOCK_MONOTONIC | libc::CLOCK_BOOTTIME | libc::CLOCK_TAI
     );
     // SAFETY: the caller's promise.
-    let span = unsafe { request.as_ref() }.and_then(duration).filter(|_| is_ours && here());
-    let Some(span) = span else {
+    let span = unsafe { request.as_ref() }.and_then(duration).filter(|_| is_ours);
+    let (Some(span), Some(call)) = (span, Call::begin(Symbol::clock_nanosleep)) else {
         // SAFETY: the caller's promise, handed on.
         let outcome = unsafe { call!(clock_nanosleep, clock, flags, request, remaining) };
         return -outcome as c_int;
     };
     let span = if flags & libc::TIMER_ABSTIME != 0 { until(clock, span) } else { span };
-    -sleep_for(span) as c_int
+    sleep_for(&call, span);
+    0
 }
 
 /// nanosleep(2).
-///
-/// # Safety
-/// As libc's.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn nanosleep(request: *const timespec, remaining: *mut timespec) -> c_int {
+pub(crate) unsafe extern "C" fn nanosleep(
+    request: *const timespec,
+    remaining: *mut timespec,
+) -> c_int {
     // SAFETY: the caller's promise, handed on.
-    let number = unsafe { clock_nanosleep(libc::CLOCK_MONOTONIC, 0, request, remaining) };
-    give_int(-(number as isize))
+    give_int(unsafe { nap(Symbol::nanosleep, request, remaining) })
+}
+
+unsafe fn nap(symbol: Symbol, request: *const timespec, remaining: *mut timespec) -> Outcome {
+    // SAFETY: the caller's promise.
+    let span = unsafe { request.as_ref() }.and_then(duration);
+    let (Some(span), Some(call)) = (span, Call::begin(symbol)) else {
+        // SAFETY: the caller's promise, handed on.
+        return unsafe { call!(nanosleep, request, remaining) };
+    };
+    sleep_for(&call, span);
+    0
 }
 
 /// usleep(3).
@@ -82,32 +91,26 @@ pub(crate) extern "C" fn usleep(microseconds: c_uint) -> c_int {
         tv_nsec: i64::from(microseconds % 1_000_000) * 1000,
     };
     // SAFETY: lent for the call; nothing is left to be told.
-    unsafe { nanosleep(&time, std::ptr::null_mut()) }
+    give_int(unsafe { nap(Symbol::usleep, &time, std::ptr::null_mut()) })
 }
 
-/// sleep(3): the whole seconds that are left, where it ends early.
+/// sleep(3): the whole seconds that are left, where a signal ends it early.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn sleep(seconds: c_uint) -> c_uint {
-    let begin = std::time::Instant::now();
     let time = timespec { tv_sec: i64::from(seconds), tv_nsec: 0 };
     let mut left = timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: lent for the call.
-    match unsafe { nanosleep(&time, &mut left) } {
+    match unsafe { nap(Symbol::sleep, &time, &mut left) } {
         0 => 0,
-        _ if left.tv_sec > 0 || left.tv_nsec > 0 => {
-            left.tv_sec as c_uint + c_uint::from(left.tv_nsec >= NANOSECONDS / 2)
-        }
-        _ => {
-            let slept = c_uint::try_from(begin.elapsed().as_secs()).unwrap_or(c_uint::MAX);
-            seconds.saturating_sub(slept)
-        }
+        _ => left.tv_sec as c_uint + c_uint::from(left.tv_nsec >= NANOSECONDS / 2),
     }
 }
 
 /// sched_yield(2).
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn sched_yield() -> c_int {
-    if here() {
+    if let Some(call) = Call::begin(Symbol::sched_yield) {
+        call.count();
         yield_now();
         return 0;
     }

@@ -1,0 +1,70 @@
+//! The question that every function asks first: may this call block the tasklet instead of its
+//! thread?
+//!
+//! It may, if [`install`](crate::install) has been called, the tasklet was started through this
+//! crate, and it may wait ([`may_wait`]: it does not unwind, and is not inside `no_switch`).
+//!
+//! **A call inside a call is the library's own** and goes to the kernel as it is: a [`Call`] takes
+//! the tasklet's mark away for as long as it lives. So nothing here can call itself, whatever the
+//! library uses underneath.
+
+use std::cell::Cell;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+
+use overlapped::task::{Local, may_wait};
+
+use crate::symbols::Symbol;
+
+/// Set by [`install`](crate::install), for good.
+pub(crate) static ON: AtomicBool = AtomicBool::new(false);
+
+/// The mark of a tasklet that was started through this crate, while it runs its own code.
+static COOPERATIVE: Local<Cell<bool>> = Local::new(|| Cell::new(false));
+
+/// A call of a marked tasklet: the right to wait.
+#[derive(Debug)]
+pub(crate) struct Call(Symbol);
+
+impl Call {
+    /// Begins a call, if it may block the tasklet.
+    #[inline]
+    pub(crate) fn begin(symbol: Symbol) -> Option<Call> {
+        (ON.load(Relaxed) && may_wait() && COOPERATIVE.with(|mark| mark.replace(false)))
+            .then_some(Call(symbol))
+    }
+
+    /// Counts a wait of this call's.
+    pub(crate) fn count(&self) {
+        self.0.count();
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        COOPERATIVE.with(|mark| mark.set(true));
+    }
+}
+
+/// Takes the tasklet's mark away, where it has one, and puts it back when dropped.
+pub(crate) struct Unmarked(bool);
+
+impl Unmarked {
+    pub(crate) fn begin() -> Unmarked {
+        Unmarked(may_wait() && COOPERATIVE.with(|mark| mark.replace(false)))
+    }
+}
+
+impl Drop for Unmarked {
+    fn drop(&mut self) {
+        if self.0 {
+            COOPERATIVE.with(|mark| mark.set(true));
+        }
+    }
+}
+
+/// Runs `f` with the calling tasklet marked.
+pub(crate) fn marked<T>(f: impl FnOnce() -> T) -> T {
+    COOPERATIVE.with(|mark| mark.set(true));
+    f()
+}

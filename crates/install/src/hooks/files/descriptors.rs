@@ -1,0 +1,217 @@
+//! Descriptors of any kind, at their own position.
+//!
+//! `RWF_NOWAIT` makes an attempt that cannot block, whatever the descriptor's flags are, for
+//! sockets, pipes and what is in the page cache. What has no such attempt (terminals, procfs) is
+//! asked for its readiness first.
+
+use std::ffi::{c_int, c_void};
+use std::io::{Read, Write};
+use std::mem::ManuallyDrop;
+use std::os::fd::FromRawFd;
+
+use libc::iovec;
+use overlapped::io::{PipeReader, PipeWriter};
+
+use crate::caller::Call;
+use crate::raw::{AGAIN, FAULT, INVALID, NOT_SUPPORTED, Outcome, call, give};
+use crate::symbols::Symbol;
+use crate::wait::{
+    Limit, Way, all_slices, count_of, is_nonblocking, limit_of, ready, slice_mut, slices_of,
+};
+
+/// The offset that means the descriptor's own position.
+const HERE: i64 = -1;
+
+/// The type of a descriptor's file, as in `st_mode`; 0 where it is none of them (an eventfd).
+pub(crate) fn kind(fd: c_int) -> u32 {
+    let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: the kernel fills it, or leaves zeros.
+    let stat = unsafe {
+        call!(fstat, fd, stat.as_mut_ptr());
+        stat.assume_init()
+    };
+    stat.st_mode & libc::S_IFMT
+}
+
+/// Tells whether a file of this type waits for the disk, and for nobody else.
+pub(crate) fn is_on_disk(kind: u32) -> bool {
+    matches!(kind, libc::S_IFREG | libc::S_IFBLK | libc::S_IFDIR)
+}
+
+/// read(2).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn read(fd: c_int, buf: *mut c_void, len: usize) -> isize {
+    let Some(call) = Call::begin(Symbol::read) else {
+        // SAFETY: the caller's promise, handed on.
+        return give(unsafe { call!(read, fd, buf, len) });
+    };
+    let slice = iovec { iov_base: buf, iov_len: len };
+    // SAFETY: the caller's promise, handed on.
+    give(unsafe { read_slices(&call, fd, &slice, 1) })
+}
+
+/// read(2) as fortified C calls it: `room` is the size of the buffer.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn __read_chk(
+    fd: c_int,
+    buf: *mut c_void,
+    len: usize,
+    room: usize,
+) -> isize {
+    crate::hooks::must_fit(len, room);
+    // SAFETY: the caller's promise, handed on.
+    unsafe { read(fd, buf, len) }
+}
+
+/// readv(2).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn readv(fd: c_int, slices: *const iovec, count: c_int) -> isize {
+    let Some(call) = Call::begin(Symbol::readv) else {
+        // SAFETY: the caller's promise, handed on.
+        return give(unsafe { call!(readv, fd, slices, count) });
+    };
+    // SAFETY: the caller's promise, handed on.
+    give(unsafe { read_slices(&call, fd, slices, count) })
+}
+
+unsafe fn read_slices(call: &Call, fd: c_int, slices: *const iovec, count: c_int) -> Outcome {
+    // SAFETY: the caller's promise, handed on.
+    let attempt = || unsafe { call!(preadv2, fd, slices, count, HERE, 0, libc::RWF_NOWAIT) };
+    let first = attempt();
+    if is_unsupported(first) {
+        // SAFETY: the caller's promise, handed on.
+        return unsafe { read_when_ready(call, fd, slices, count) };
+    }
+    if first != AGAIN || is_nonblocking(fd) {
+        return first;
+    }
+    if is_on_disk(kind(fd)) {
+        // SAFETY: the caller's promise: the slices are theirs.
+        return unsafe { read_from_disk(call, fd, slices, count) };
+    }
+    let end = Limit::new(limit_of(fd, Way::In));
+    loop {
+        match ready(call, fd, Way::In, end.left()) {
+            0 => {}
+            other => return other,
+        }
+        match attempt() {
+            AGAIN => {}
+            other => return other,
+        }
+    }
+}
+
+/// Tells whether the kernel has no attempt that cannot block. (EINVAL, too, from some files; where
+/// it is the caller's fault, the plain call says so again.)
+fn is_unsupported(outcome: Outcome) -> bool {
+    const NO_SUCH_CALL: Outcome = -(libc::ENOSYS as isize);
+    matches!(outcome, NOT_SUPPORTED | INVALID | NO_SUCH_CALL)
+}
+
+/// What has no attempt that cannot block: terminals and other devices, inotify, procfs.
+unsafe fn read_when_ready(call: &Call, fd: c_int, slices: *const iovec, count: c_int) -> Outcome {
+    if !is_on_disk(kind(fd)) && !is_nonblocking(fd) {
+        // EPERM: it cannot be watched, and so does not block for long.
+        let outcome = ready(call, fd, Way::In, None);
+        if outcome != 0 && outcome != -(libc::EPERM as isize) {
+            return outcome;
+        }
+    }
+    // SAFETY: the caller's promise, handed on.
+    unsafe { call!(readv, fd, slices, count) }
+}
+
+/// Not in the page cache: by the port, into the first slice that has room. A short read is one that
+/// callers of readv know.
+unsafe fn read_from_disk(call: &Call, fd: c_int, slices: *const iovec, count: c_int) -> Outcome {
+    // SAFETY: the caller's promise: so many slices, each theirs.
+    let slices = unsafe { slices_of(slices, count) };
+    let Some(slice) = slices.iter().find(|slice| slice.iov_len > 0) else { return 0 };
+    // SAFETY: as above.
+    let buf = unsafe { slice_mut(slice.iov_base, slice.iov_len) };
+    call.count();
+    // SAFETY: lent for the call, and not closed at its end.
+    let mut end = ManuallyDrop::new(unsafe { PipeReader::from_raw_fd(fd) });
+    count_of(end.read(buf))
+}
+
+/// write(2).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn write(fd: c_int, buf: *const c_void, len: usize) -> isize {
+    let Some(call) = Call::begin(Symbol::write) else {
+        // SAFETY: the caller's promise, handed on.
+        return give(unsafe { call!(write, fd, buf, len) });
+    };
+    if is_on_disk(kind(fd)) {
+        if buf.is_null() && len > 0 {
+            return give(FAULT);
+        }
+        call.count();
+        // SAFETY: lent for the call, and not closed at its end.
+        let mut end = ManuallyDrop::new(unsafe { PipeWriter::from_raw_fd(fd) });
+        // SAFETY: the caller's buffer; it is only read from.
+        return give(count_of(end.write(unsafe { slice_mut(buf.cast_mut(), len) })));
+    }
+    let slice = iovec { iov_base: buf.cast_mut(), iov_len: len };
+    // SAFETY: the caller's promise, handed on.
+    give(unsafe { write_slices(&call, fd, &slice, 1) })
+}
+
+/// writev(2).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn writev(fd: c_int, slices: *const iovec, count: c_int) -> isize {
+    match Call::begin(Symbol::writev) {
+        // SAFETY: the caller's promise, handed on.
+        Some(call) if count > 0 && !is_on_disk(kind(fd)) => {
+            give(unsafe { write_slices(&call, fd, slices, count) })
+        }
+        // SAFETY: as above.
+        _ => give(unsafe { call!(writev, fd, slices, count) }),
+    }
+}
+
+/// A blocking pipe or stream takes all of it, one wait after another.
+unsafe fn write_slices(call: &Call, fd: c_int, slices: *const iovec, count: c_int) -> Outcome {
+    // SAFETY: the caller's promise, handed on.
+    let attempt = |slices: *const iovec, count: c_int| unsafe {
+        call!(pwritev2, fd, slices, count, HERE, 0, libc::RWF_NOWAIT)
+    };
+    let first = attempt(slices, count);
+    if is_unsupported(first) {
+        // SAFETY: the caller's promise, handed on.
+        return unsafe { write_when_ready(call, fd, slices, count) };
+    }
+    if (first < 0 && first != AGAIN) || is_nonblocking(fd) {
+        return first;
+    }
+    let limit = limit_of(fd, Way::Out);
+    let patiently = |slices: &[iovec]| {
+        loop {
+            match attempt(slices.as_ptr(), slices.len() as c_int) {
+                AGAIN => {}
+                other => return other,
+            }
+            match ready(call, fd, Way::Out, limit) {
+                0 => {}
+                other => return other,
+            }
+        }
+    };
+    // SAFETY: the kernel has looked at them: so many slices.
+    let slices = unsafe { slices_of(slices, count) };
+    let first = if first == AGAIN { patiently(slices) } else { first };
+    if first <= 0 { first } else { all_slices(slices, first, patiently) }
+}
+
+/// Terminals and other devices.
+unsafe fn write_when_ready(call: &Call, fd: c_int, slices: *const iovec, count: c_int) -> Outcome {
+    if kind(fd) == libc::S_IFCHR && !is_nonblocking(fd) {
+        let outcome = ready(call, fd, Way::Out, None);
+        if outcome != 0 && outcome != -(libc::EPERM as isize) {
+            return outcome;
+        }
+    }
+    // SAFETY: the caller's promise, handed on.
+    unsafe { call!(writev, fd, slices, count) }
+}

@@ -1,0 +1,9 @@
+//! Descriptors of any kind; files.
+
+mod descriptors;
+mod paths;
+mod positioned;
+
+pub(crate) use descriptors::*;
+pub(crate) use paths::*;
+pub(crate) use positioned::*;

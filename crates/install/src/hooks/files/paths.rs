@@ -1,0 +1,241 @@
+//! Files: locks, opens that wait for another, and copies.
+
+use std::ffi::{CStr, c_char, c_int, c_uint};
+use std::time::Duration;
+
+use libc::{loff_t, size_t};
+use overlapped::time::try_sleep;
+
+use super::descriptors::{is_on_disk, kind};
+use super::positioned::file;
+use crate::caller::Call;
+use crate::pool;
+use crate::raw::{AGAIN, INVALID, Outcome, call, give, give_int};
+use crate::symbols::Symbol;
+use crate::wait::number_of;
+
+/// flock(2).
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn flock(fd: c_int, operation: c_int) -> c_int {
+    // SAFETY: a descriptor's number.
+    let kernel = |operation: c_int| unsafe { call!(flock, fd, operation) };
+    let may_block = operation & (libc::LOCK_NB | libc::LOCK_UN) == 0;
+    let Some(call) = may_block.then(|| Call::begin(Symbol::flock)).flatten() else {
+        return give_int(kernel(operation));
+    };
+    let first = kernel(operation | libc::LOCK_NB);
+    if first != AGAIN {
+        return give_int(first);
+    }
+    call.count();
+    let file = file(fd);
+    let is_exclusive = operation & libc::LOCK_EX != 0;
+    let locked = if is_exclusive { file.lock() } else { file.lock_shared() };
+    give_int(locked.map_or_else(|error| number_of(&error), |()| 0))
+}
+
+/// fcntl(2). Locks of records belong to the process, not to a thread, so nobody can wait for one on
+/// behalf of a tasklet and leave it at a kill: they are tried again and again. (A deadlock with
+/// another process is not found.)
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
+    // SAFETY: the caller's promise, handed on.
+    unsafe { control(Symbol::fcntl, fd, command, argument) }
+}
+
+/// fcntl(2), as programs with 64-bit offsets call it.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn fcntl64(fd: c_int, command: c_int, argument: usize) -> c_int {
+    // SAFETY: the caller's promise, handed on.
+    unsafe { control(Symbol::fcntl64, fd, command, argument) }
+}
+
+unsafe fn control(symbol: Symbol, fd: c_int, command: c_int, argument: usize) -> c_int {
+    // SAFETY: the caller's promise, handed on.
+    let kernel = |command: c_int| unsafe { call!(fcntl, fd, command, argument) };
+    let attempt = match command {
+        libc::F_SETLKW => libc::F_SETLK,
+        libc::F_OFD_SETLKW => libc::F_OFD_SETLK,
+        libc::F_GETOWN => return give_int(owner(fd)),
+        _ => return give_int(kernel(command)),
+    };
+    match Call::begin(symbol) {
+        Some(call) => give_int(again_and_again(&call, || kernel(attempt))),
+        None => give_int(kernel(command)),
+    }
+}
+
+/// `F_GETOWN`, whose negative results are no errors.
+fn owner(fd: c_int) -> Outcome {
+    const F_GETOWN_EX: c_int = 16;
+    const GROUP: c_int = 2;
+    let mut owner = [0 as c_int; 2];
+    // SAFETY: the kernel writes two numbers.
+    match unsafe { call!(fcntl, fd, F_GETOWN_EX, owner.as_mut_ptr()) } {
+        error if error < 0 => error,
+        // As libc: `give` takes a small negative number for an error, as libc's own did once.
+        _ if owner[0] == GROUP => -(owner[1] as isize),
+        _ => owner[1] as isize,
+    }
+}
+
+/// Tries until it is neither EAGAIN nor EACCES.
+fn again_and_again(call: &Call, attempt: impl Fn() -> Outcome) -> Outcome {
+    const DENIED: Outcome = -(libc::EACCES as isize);
+    const LONGEST: Duration = Duration::from_millis(50);
+    let mut rest = Duration::from_millis(1);
+    loop {
+        match attempt() {
+            AGAIN | DENIED => {}
+            other => return other,
+        }
+        call.count();
+        if let Err(error) = try_sleep(rest) {
+            return number_of(&error);
+        }
+        rest = (rest * 2).min(LONGEST);
+    }
+}
+
+/// Opens. A FIFO waits for its other end: by a thread of the pool.
+unsafe fn open_by(
+    symbol: Symbol,
+    folder: c_int,
+    path: *const c_char,
+    flags: c_int,
+    mode: c_uint,
+) -> Outcome {
+    // SAFETY: the caller's promise, handed on.
+    let kernel = || unsafe { call!(openat, folder, path, flags, mode) };
+    let may_wait = flags & (libc::O_NONBLOCK | libc::O_PATH | libc::O_DIRECTORY) == 0
+        && flags & libc::O_ACCMODE != libc::O_RDWR;
+    let Some(call) = may_wait.then(|| Call::begin(symbol)).flatten() else { return kernel() };
+    // SAFETY: the caller's promise: a path.
+    if !unsafe { is_fifo(folder, path) } {
+        return kernel();
+    }
+    // SAFETY: as above.
+    let path = unsafe { CStr::from_ptr(path) }.to_owned();
+    let own = match folder {
+        libc::AT_FDCWD => None,
+        folder => match pool::duplicate(folder) {
+            Ok(own) => Some(own),
+            Err(error) => return error,
+        },
+    };
+    let opened = pool::until_cancelled(&call, move || {
+        let folder = own.as_ref().map_or(libc::AT_FDCWD, pool::number);
+        // SAFETY: the job owns both.
+        pool::opened(unsafe { call!(openat, folder, path.as_ptr(), flags, mode) })
+    });
+    match opened {
+        Ok(Ok(fd)) => pool::give_up(fd),
+        Ok(Err(error)) | Err(error) => error,
+    }
+}
+
+unsafe fn is_fifo(folder: c_int, path: *const c_char) -> bool {
+    let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: the caller's promise: a path; the kernel fills the rest, or leaves zeros.
+    let stat = unsafe {
+        call!(newfstatat, folder, path, stat.as_mut_ptr(), 0);
+        stat.assume_init()
+    };
+    stat.st_mode & libc::S_IFMT == libc::S_IFIFO
+}
+
+macro_rules! opens {
+    ($($name:ident $at:ident;)*) => {$(
+        /// open(2). Variadic in C: `mode` is arbitrary where nothing is created.
+        #[unsafe(no_mangle)]
+        pub(crate) unsafe extern "C" fn $name(
+            path: *const c_char,
+            flags: c_int,
+            mode: c_uint,
+        ) -> c_int {
+            // SAFETY: the caller's promise, handed on.
+            give_int(unsafe { open_by(Symbol::$name, libc::AT_FDCWD, path, flags, mode) })
+        }
+
+        /// openat(2). Variadic in C: `mode` is arbitrary where nothing is created.
+        #[unsafe(no_mangle)]
+        pub(crate) unsafe extern "C" fn $at(
+            folder: c_int,
+            path: *const c_char,
+            flags: c_int,
+            mode: c_uint,
+        ) -> c_int {
+            // SAFETY: the caller's promise, handed on.
+            give_int(unsafe { open_by(Symbol::$at, folder, path, flags, mode) })
+        }
+    )*};
+}
+
+opens! {
+    open openat;
+    open64 openat64;
+}
+
+/// Tells whether a descriptor may wait for another program: it is no file.
+fn may_wait_long(fd: c_int) -> bool {
+    !is_on_disk(kind(fd))
+}
+
+/// sendfile(2) says EINVAL where it cannot, and its callers then copy with read and write: so it
+/// does where an end is a socket or a pipe, which it would wait for without asking.
+unsafe fn send_file(
+    symbol: Symbol,
+    to: c_int,
+    from: c_int,
+    offset: *mut loff_t,
+    count: size_t,
+) -> isize {
+    if let Some(_call) = Call::begin(symbol)
+        && (may_wait_long(to) || may_wait_long(from))
+    {
+        return give(INVALID);
+    }
+    // SAFETY: the caller's promise, handed on.
+    give(unsafe { call!(sendfile, to, from, offset, count) })
+}
+
+/// sendfile(2).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn sendfile(
+    to: c_int,
+    from: c_int,
+    offset: *mut loff_t,
+    count: size_t,
+) -> isize {
+    // SAFETY: the caller's promise, handed on.
+    unsafe { send_file(Symbol::sendfile, to, from, offset, count) }
+}
+
+/// sendfile(2).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn sendfile64(
+    to: c_int,
+    from: c_int,
+    offset: *mut loff_t,
+    count: size_t,
+) -> isize {
+    // SAFETY: the caller's promise, handed on.
+    unsafe { send_file(Symbol::sendfile64, to, from, offset, count) }
+}
+
+/// splice(2): as sendfile. One of its ends is always a pipe.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn splice(
+    from: c_int,
+    from_offset: *mut loff_t,
+    to: c_int,
+    to_offset: *mut loff_t,
+    count: size_t,
+    flags: c_uint,
+) -> isize {
+    if Call::begin(Symbol::splice).is_some() {
+        return give(INVALID);
+    }
+    // SAFETY: the caller's promise, handed on.
+    give(unsafe { call!(splice, from, from_offset, to, to_offset, count, flags) })
+}

@@ -1,0 +1,176 @@
+//! Files at a position: an attempt that the page cache can satisfy, then the port.
+
+use std::ffi::{c_int, c_void};
+use std::mem::ManuallyDrop;
+use std::os::fd::FromRawFd;
+use std::os::unix::fs::FileExt;
+
+use libc::iovec;
+use overlapped::fs::File;
+
+use crate::caller::Call;
+use crate::raw::{AGAIN, FAULT, INVALID, Outcome, call, give, give_int};
+use crate::symbols::Symbol;
+use crate::wait::{count_of, number_of, slice_mut, slices_of};
+
+/// The library's file for a descriptor, lent for a call.
+pub(crate) fn file(fd: c_int) -> ManuallyDrop<File> {
+    // SAFETY: it is not closed at its end.
+    ManuallyDrop::new(unsafe { File::from_raw_fd(fd) })
+}
+
+/// An operation of the library's as a call of libc's. `None`: its caller is no tasklet of ours.
+fn on_file(
+    symbol: Symbol,
+    fd: c_int,
+    operation: impl FnOnce(&File) -> std::io::Result<()>,
+) -> Option<Outcome> {
+    let call = (fd >= 0).then(|| Call::begin(symbol)).flatten()?;
+    call.count();
+    Some(match operation(&file(fd)) {
+        Ok(()) => 0,
+        Err(error) => number_of(&error),
+    })
+}
+
+/// Reads, by a caller that is a tasklet of ours.
+unsafe fn read_at(call: &Call, fd: c_int, slices: (*const iovec, c_int), offset: i64) -> Outcome {
+    let (first, count) = slices;
+    // SAFETY: the caller's promise, handed on.
+    let attempt = |flags: c_int| unsafe { call!(preadv2, fd, first, count, offset, 0, flags) };
+    // −1 means something else to preadv2.
+    let Ok(position) = u64::try_from(offset) else { return INVALID };
+    match attempt(libc::RWF_NOWAIT) {
+        AGAIN => {}
+        other if other >= 0 => return other,
+        // Also where there is no such attempt.
+        _ => return attempt(0),
+    }
+    // SAFETY: the kernel has looked at them: so many slices, each the caller's.
+    let slices = unsafe { slices_of(first, count) };
+    let Some(slice) = slices.iter().find(|slice| slice.iov_len > 0) else { return 0 };
+    // SAFETY: as above.
+    let buf = unsafe { slice_mut(slice.iov_base, slice.iov_len) };
+    call.count();
+    count_of(file(fd).read_at(buf, position))
+}
+
+/// Writes, as [`read_at`] reads: a part, where there are several slices.
+unsafe fn write_at(call: &Call, fd: c_int, slices: (*const iovec, c_int), offset: i64) -> Outcome {
+    let Ok(position) = u64::try_from(offset) else { return INVALID };
+    // SAFETY: the caller's promise: so many slices, each theirs.
+    let slices = unsafe { slices_of(slices.0, slices.1) };
+    let Some(slice) = slices.iter().find(|slice| slice.iov_len > 0) else { return 0 };
+    if slice.iov_base.is_null() {
+        return FAULT;
+    }
+    call.count();
+    // SAFETY: the caller's promise: the buffer is theirs; it is only read from.
+    count_of(file(fd).write_at(unsafe { slice_mut(slice.iov_base, slice.iov_len) }, position))
+}
+
+macro_rules! positioned {
+    ($($name:ident $vector:ident $by:ident $kernel:ident $kernel_vector:ident;)*) => {$(
+        /// As its manual page says.
+        #[unsafe(no_mangle)]
+        pub(crate) unsafe extern "C" fn $name(
+            fd: c_int,
+            buf: *const c_void,
+            len: usize,
+            offset: i64,
+        ) -> isize {
+            let slice = iovec { iov_base: buf.cast_mut(), iov_len: len };
+            // SAFETY: the caller's promise, handed on.
+            give(match Call::begin(Symbol::$name).filter(|_| fd >= 0) {
+                Some(call) => unsafe { $by(&call, fd, (&slice, 1), offset) },
+                None => unsafe { call!($kernel, fd, buf, len, offset) },
+            })
+        }
+
+        /// As its manual page says.
+        #[unsafe(no_mangle)]
+        pub(crate) unsafe extern "C" fn $vector(
+            fd: c_int,
+            slices: *const iovec,
+            count: c_int,
+            offset: i64,
+        ) -> isize {
+            // SAFETY: the caller's promise, handed on.
+            give(match Call::begin(Symbol::$vector).filter(|_| fd >= 0) {
+                Some(call) => unsafe { $by(&call, fd, (slices, count), offset) },
+                None => unsafe { call!($kernel_vector, fd, slices, count, offset, 0) },
+            })
+        }
+    )*};
+}
+
+// Files have 64-bit offsets on this crate's systems, whatever the name.
+positioned! {
+    pread preadv read_at pread64 preadv;
+    pread64 preadv64 read_at pread64 preadv;
+    pwrite pwritev write_at pwrite64 pwritev;
+    pwrite64 pwritev64 write_at pwrite64 pwritev;
+}
+
+/// pread(2) as fortified C calls it: `room` is the size of the buffer.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn __pread_chk(
+    fd: c_int,
+    buf: *const c_void,
+    len: usize,
+    offset: i64,
+    room: usize,
+) -> isize {
+    crate::hooks::must_fit(len, room);
+    // SAFETY: the caller's promise, handed on.
+    unsafe { pread(fd, buf, len, offset) }
+}
+
+/// As [`__pread_chk`].
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn __pread64_chk(
+    fd: c_int,
+    buf: *const c_void,
+    len: usize,
+    offset: i64,
+    room: usize,
+) -> isize {
+    // SAFETY: the caller's promise, handed on.
+    unsafe { __pread_chk(fd, buf, len, offset, room) }
+}
+
+/// fsync(2).
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn fsync(fd: c_int) -> c_int {
+    // SAFETY: a descriptor's number.
+    let kernel = || unsafe { call!(fsync, fd) };
+    give_int(on_file(Symbol::fsync, fd, File::sync_all).unwrap_or_else(kernel))
+}
+
+/// fdatasync(2).
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn fdatasync(fd: c_int) -> c_int {
+    // SAFETY: a descriptor's number.
+    let kernel = || unsafe { call!(fdatasync, fd) };
+    give_int(on_file(Symbol::fdatasync, fd, File::sync_data).unwrap_or_else(kernel))
+}
+
+fn set_len(symbol: Symbol, fd: c_int, len: i64) -> c_int {
+    // SAFETY: a descriptor's number.
+    let kernel = || unsafe { call!(ftruncate, fd, len) };
+    let size = u64::try_from(len).ok();
+    let outcome = size.and_then(|size| on_file(symbol, fd, |file| file.set_len(size)));
+    give_int(outcome.unwrap_or_else(kernel))
+}
+
+/// ftruncate(2).
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn ftruncate(fd: c_int, len: i64) -> c_int {
+    set_len(Symbol::ftruncate, fd, len)
+}
+
+/// ftruncate(2).
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn ftruncate64(fd: c_int, len: i64) -> c_int {
+    set_len(Symbol::ftruncate64, fd, len)
+}

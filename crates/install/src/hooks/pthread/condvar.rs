@@ -1,0 +1,148 @@
+//! Condition variables: tasklets wait for one in the table, threads in libc.
+
+use std::ffi::c_int;
+use std::time::Duration;
+
+use libc::{clockid_t, pthread_cond_t, pthread_mutex_t, timespec};
+
+use super::mutex::{lock, unlock};
+use super::{ALL, LOOK_AGAIN, limit_at};
+use crate::caller::Call;
+use crate::next::next;
+use crate::symbols::Symbol;
+use crate::table::{Waiter, wake};
+use crate::wait::Limit;
+
+type OfCond = unsafe extern "C" fn(*mut pthread_cond_t) -> c_int;
+type Wait = unsafe extern "C" fn(*mut pthread_cond_t, *mut pthread_mutex_t) -> c_int;
+type Timed =
+    unsafe extern "C" fn(*mut pthread_cond_t, *mut pthread_mutex_t, *const timespec) -> c_int;
+type Clocked = unsafe extern "C" fn(
+    *mut pthread_cond_t,
+    *mut pthread_mutex_t,
+    clockid_t,
+    *const timespec,
+) -> c_int;
+
+/// Functions that have changed since carry the version of the change.
+const VERSION: Option<&std::ffi::CStr> =
+    if cfg!(target_arch = "x86_64") { Some(c"GLIBC_2.3.2") } else { None };
+
+/// What glibc notes of a condition variable: bit 0, it is several processes'; bit 1, its clock is
+/// the monotonic one.
+unsafe fn notes(cond: *mut pthread_cond_t) -> c_int {
+    const NOTES: usize = 36;
+    // SAFETY: the caller's promise: it is a condition variable.
+    unsafe { cond.cast::<u8>().add(NOTES).cast::<c_int>().read_volatile() }
+}
+
+unsafe fn clock_of(cond: *mut pthread_cond_t) -> clockid_t {
+    // SAFETY: the caller's promise.
+    match unsafe { notes(cond) } & 2 {
+        0 => libc::CLOCK_REALTIME,
+        _ => libc::CLOCK_MONOTONIC,
+    }
+}
+
+unsafe fn wait(
+    call: &Call,
+    cond: *mut pthread_cond_t,
+    mutex: *mut pthread_mutex_t,
+    limit: &Limit,
+) -> c_int {
+    // Nobody here hears what another process says: its waits end for nothing, now and then.
+    // SAFETY: the caller's promise.
+    let is_shared = unsafe { notes(cond) } & 1 != 0;
+    let spurious: Option<Duration> = is_shared.then_some(LOOK_AGAIN);
+    // Before the mutex is unlocked: whoever changes what is waited for finds it here.
+    let Some(waiter) = Waiter::enter(cond.addr(), ALL, || true) else { return libc::EINVAL };
+    // SAFETY: the caller's promise: it holds the mutex.
+    match unsafe { unlock(mutex) } {
+        0 => {}
+        error => return error,
+    }
+    let left = [limit.left(), spurious].into_iter().flatten().min();
+    let is_woken = waiter.wait(call, left) || !waiter.leave();
+    // SAFETY: as above.
+    match unsafe { lock(call, mutex, &Limit::new(None)) } {
+        0 if is_woken || !limit.is_over() => 0,
+        0 => libc::ETIMEDOUT,
+        error => error,
+    }
+}
+
+/// pthread_cond_wait(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn pthread_cond_wait(
+    cond: *mut pthread_cond_t,
+    mutex: *mut pthread_mutex_t,
+) -> c_int {
+    let real: Wait = next!(pthread_cond_wait, VERSION);
+    match Call::begin(Symbol::pthread_cond_wait) {
+        // SAFETY: the caller's promise, handed on.
+        Some(call) => unsafe { wait(&call, cond, mutex, &Limit::new(None)) },
+        // SAFETY: as above.
+        None => unsafe { real(cond, mutex) },
+    }
+}
+
+/// pthread_cond_timedwait(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn pthread_cond_timedwait(
+    cond: *mut pthread_cond_t,
+    mutex: *mut pthread_mutex_t,
+    moment: *const timespec,
+) -> c_int {
+    let real: Timed = next!(pthread_cond_timedwait, VERSION);
+    let Some(call) = Call::begin(Symbol::pthread_cond_timedwait) else {
+        // SAFETY: the caller's promise, handed on.
+        return unsafe { real(cond, mutex, moment) };
+    };
+    // SAFETY: as above.
+    match unsafe { limit_at(clock_of(cond), moment) } {
+        // SAFETY: as above.
+        Some(limit) => unsafe { wait(&call, cond, mutex, &limit) },
+        None => libc::EINVAL,
+    }
+}
+
+/// pthread_cond_clockwait(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn pthread_cond_clockwait(
+    cond: *mut pthread_cond_t,
+    mutex: *mut pthread_mutex_t,
+    clock: clockid_t,
+    moment: *const timespec,
+) -> c_int {
+    let real: Clocked = next!(pthread_cond_clockwait);
+    let Some(call) = Call::begin(Symbol::pthread_cond_clockwait) else {
+        // SAFETY: the caller's promise, handed on.
+        return unsafe { real(cond, mutex, clock, moment) };
+    };
+    // SAFETY: as above.
+    match unsafe { limit_at(clock, moment) } {
+        // SAFETY: as above.
+        Some(limit) => unsafe { wait(&call, cond, mutex, &limit) },
+        None => libc::EINVAL,
+    }
+}
+
+/// pthread_cond_signal(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn pthread_cond_signal(cond: *mut pthread_cond_t) -> c_int {
+    let real: OfCond = next!(pthread_cond_signal, VERSION);
+    if wake(cond.addr(), 1, ALL) > 0 {
+        return 0;
+    }
+    // SAFETY: the caller's promise, handed on.
+    unsafe { real(cond) }
+}
+
+/// pthread_cond_broadcast(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn pthread_cond_broadcast(cond: *mut pthread_cond_t) -> c_int {
+    let real: OfCond = next!(pthread_cond_broadcast, VERSION);
+    wake(cond.addr(), usize::MAX, ALL);
+    // SAFETY: the caller's promise, handed on.
+    unsafe { real(cond) }
+}

@@ -1,0 +1,360 @@
+//! poll, select, epoll: many descriptors at once.
+//!
+//! A look without a wait says what is ready. Where nothing is, the descriptors are put into an
+//! epoll of the call's own, whose descriptor is readable as soon as one of them is ready; then it
+//! looks again.
+//!
+//! A signal mask holds for the looks only: a signal that it lets through ends the call with EINTR
+//! when it looks.
+
+use std::ffi::{c_int, c_void};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use libc::{epoll_event, fd_set, nfds_t, pollfd, sigset_t, timespec, timeval};
+
+use super::time::duration;
+use crate::caller::Call;
+use crate::raw::{AGAIN, INVALID, Outcome, call, give_int};
+use crate::symbols::Symbol;
+use crate::wait::{Limit, Way, ready};
+
+/// The kernel's size of a signal mask.
+const MASK_SIZE: usize = 8;
+
+/// Asks without a wait.
+pub(crate) fn poll_now(asked: &mut [pollfd]) -> Outcome {
+    // SAFETY: its entries are lent for the call.
+    unsafe { poll_kernel(asked.as_mut_ptr(), asked.len() as nfds_t, Some(Duration::ZERO), NO_MASK) }
+}
+
+const NO_MASK: *const sigset_t = std::ptr::null();
+
+unsafe fn poll_kernel(
+    asked: *mut pollfd,
+    count: nfds_t,
+    limit: Option<Duration>,
+    mask: *const sigset_t,
+) -> Outcome {
+    let mut time = limit.map(time_of);
+    let time = time.as_mut().map_or(std::ptr::null_mut(), |time| time as *mut timespec);
+    // SAFETY: the caller's promise, handed on.
+    unsafe { call!(ppoll, asked, count, time, mask, MASK_SIZE) }
+}
+
+fn time_of(span: Duration) -> timespec {
+    timespec {
+        tv_sec: i64::try_from(span.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(span.subsec_nanos()),
+    }
+}
+
+/// poll(2).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn poll(asked: *mut pollfd, count: nfds_t, limit: c_int) -> c_int {
+    let limit = u64::try_from(limit).ok().map(Duration::from_millis);
+    // SAFETY: the caller's promise, handed on.
+    give_int(unsafe { poll_by(Symbol::poll, asked, count, limit, NO_MASK) })
+}
+
+/// poll(2) as fortified C calls it: `room` is the size of the buffer.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn __poll_chk(
+    asked: *mut pollfd,
+    count: nfds_t,
+    limit: c_int,
+    room: usize,
+) -> c_int {
+    super::must_fit(count as usize, room / size_of::<pollfd>());
+    // SAFETY: the caller's promise, handed on.
+    unsafe { poll(asked, count, limit) }
+}
+
+/// ppoll(2).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn ppoll(
+    asked: *mut pollfd,
+    count: nfds_t,
+    limit: *const timespec,
+    mask: *const sigset_t,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    let limit = match unsafe { limit.as_ref() }.map(duration) {
+        None => None,
+        Some(Some(limit)) => Some(limit),
+        Some(None) => return give_int(INVALID),
+    };
+    // SAFETY: the caller's promise, handed on.
+    give_int(unsafe { poll_by(Symbol::ppoll, asked, count, limit, mask) })
+}
+
+/// ppoll(2) as fortified C calls it: `room` is the size of the buffer.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn __ppoll_chk(
+    asked: *mut pollfd,
+    count: nfds_t,
+    limit: *const timespec,
+    mask: *const sigset_t,
+    room: usize,
+) -> c_int {
+    super::must_fit(count as usize, room / size_of::<pollfd>());
+    // SAFETY: the caller's promise, handed on.
+    unsafe { ppoll(asked, count, limit, mask) }
+}
+
+unsafe fn poll_by(
+    symbol: Symbol,
+    asked: *mut pollfd,
+    count: nfds_t,
+    limit: Option<Duration>,
+    mask: *const sigset_t,
+) -> Outcome {
+    let begun = (limit != Some(Duration::ZERO)).then(|| Call::begin(symbol)).flatten();
+    let Some(call) = begun else {
+        // SAFETY: the caller's promise, handed on.
+        return unsafe { poll_kernel(asked, count, limit, mask) };
+    };
+    look_and_wait(
+        &call,
+        limit,
+        // SAFETY: as above.
+        || unsafe { poll_kernel(asked, count, Some(Duration::ZERO), mask) },
+        || {
+            // SAFETY: the caller's promise; the kernel has looked at them.
+            let asked = match count {
+                0 => &[],
+                _ => unsafe { std::slice::from_raw_parts(asked, count as usize) },
+            };
+            asked.iter().map(|one| (one.fd, one.events as u32)).collect()
+        },
+    )
+}
+
+/// Looks until there is something, or an error, or the limit is reached.
+fn look_and_wait(
+    call: &Call,
+    limit: Option<Duration>,
+    look: impl Fn() -> Outcome,
+    interests: impl Fn() -> Vec<(c_int, u32)>,
+) -> Outcome {
+    let end = Limit::new(limit);
+    let mut epoll = None;
+    loop {
+        let found = look();
+        if found != 0 || end.is_over() {
+            return found;
+        }
+        // Made once: nothing is added or taken away while the call lasts.
+        let epoll = match &epoll {
+            Some(epoll) => epoll,
+            None => match gathered(&interests()) {
+                Ok(made) => epoll.insert(made),
+                Err(error) => return error,
+            },
+        };
+        match ready(call, epoll.as_raw_fd(), Way::In, end.left()) {
+            0 | AGAIN => {}
+            error => return error,
+        }
+    }
+}
+
+/// An epoll that is readable when one of the descriptors is ready.
+fn gathered(interests: &[(c_int, u32)]) -> Result<OwnedFd, Outcome> {
+    // SAFETY: a new descriptor, or an error.
+    let made = unsafe { call!(epoll_create1, libc::EPOLL_CLOEXEC) };
+    if made < 0 {
+        return Err(made);
+    }
+    // SAFETY: it was made just now.
+    let epoll = unsafe { OwnedFd::from_raw_fd(made as c_int) };
+    for &(fd, _) in interests.iter().filter(|(fd, _)| *fd >= 0) {
+        // Each once, with all that is asked of it.
+        let events = interests.iter().filter(|(other, _)| *other == fd);
+        let events = events.fold(0, |all, (_, events)| all | events);
+        let mut event = epoll_event { events, u64: 0 };
+        // EPERM (a file, which is always ready) and EEXIST (a descriptor named twice) do not
+        // matter: the look has found the first, and the second is there.
+        // SAFETY: one event, lent for the call.
+        unsafe {
+            call!(epoll_ctl, epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event);
+        }
+    }
+    Ok(epoll)
+}
+
+/// select(2).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn select(
+    count: c_int,
+    read: *mut fd_set,
+    write: *mut fd_set,
+    except: *mut fd_set,
+    limit: *mut timeval,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    let span = match unsafe { limit.as_ref() } {
+        None => None,
+        Some(time) if time.tv_sec < 0 || !(0..1_000_000).contains(&time.tv_usec) => {
+            return give_int(INVALID);
+        }
+        Some(time) => Some(Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000)),
+    };
+    let end = Limit::new(span);
+    let sets = Sets { count, read, write, except };
+    // SAFETY: the caller's promise, handed on.
+    let outcome = unsafe { select_by(Symbol::select, sets, span, NO_MASK) };
+    // Linux says how much time is left.
+    // SAFETY: the caller's promise.
+    if let (Some(time), Some(left)) = (unsafe { limit.as_mut() }, end.left()) {
+        time.tv_sec = left.as_secs() as i64;
+        time.tv_usec = i64::from(left.subsec_micros());
+    }
+    give_int(outcome)
+}
+
+/// pselect(2).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn pselect(
+    count: c_int,
+    read: *mut fd_set,
+    write: *mut fd_set,
+    except: *mut fd_set,
+    limit: *const timespec,
+    mask: *const sigset_t,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    let span = match unsafe { limit.as_ref() }.map(duration) {
+        None => None,
+        Some(Some(span)) => Some(span),
+        Some(None) => return give_int(INVALID),
+    };
+    let sets = Sets { count, read, write, except };
+    // SAFETY: the caller's promise, handed on.
+    give_int(unsafe { select_by(Symbol::pselect, sets, span, mask) })
+}
+
+/// What select is asked, and where it answers.
+#[derive(Clone, Copy)]
+struct Sets {
+    count: c_int,
+    read: *mut fd_set,
+    write: *mut fd_set,
+    except: *mut fd_set,
+}
+
+/// Descriptors that a set has room for.
+const SET_SIZE: usize = libc::FD_SETSIZE;
+
+impl Sets {
+    unsafe fn kernel(self, limit: Option<Duration>, mask: *const sigset_t) -> Outcome {
+        let mut time = limit.map(time_of);
+        let time = time.as_mut().map_or(std::ptr::null_mut(), |time| time as *mut timespec);
+        let mask = [mask.cast::<c_void>().addr(), MASK_SIZE];
+        // SAFETY: the caller's promise, handed on.
+        unsafe {
+            call!(pselect6, self.count, self.read, self.write, self.except, time, mask.as_ptr())
+        }
+    }
+
+    fn all(self) -> [*mut fd_set; 3] {
+        [self.read, self.write, self.except]
+    }
+}
+
+unsafe fn select_by(
+    symbol: Symbol,
+    sets: Sets,
+    limit: Option<Duration>,
+    mask: *const sigset_t,
+) -> Outcome {
+    let fits = usize::try_from(sets.count).is_ok_and(|count| count <= SET_SIZE);
+    let begun = (fits && limit != Some(Duration::ZERO)).then(|| Call::begin(symbol)).flatten();
+    let Some(call) = begun else {
+        // SAFETY: the caller's promise, handed on.
+        return unsafe { sets.kernel(limit, mask) };
+    };
+    // The answer overwrites the question.
+    // SAFETY: the caller's promise: each is null or a set.
+    let asked = sets.all().map(|set| unsafe { set.as_ref() }.copied());
+    let ask_again = || {
+        for (set, asked) in sets.all().into_iter().zip(&asked) {
+            // SAFETY: as above.
+            if let (Some(set), Some(asked)) = (unsafe { set.as_mut() }, asked) {
+                *set = *asked;
+            }
+        }
+    };
+    let events = [libc::EPOLLIN, libc::EPOLLOUT, libc::EPOLLPRI].map(|events| events as u32);
+    look_and_wait(
+        &call,
+        limit,
+        || {
+            ask_again();
+            // SAFETY: as above.
+            unsafe { sets.kernel(Some(Duration::ZERO), mask) }
+        },
+        || {
+            let is_in = |set: &Option<fd_set>, fd: c_int| {
+                // SAFETY: below FD_SETSIZE.
+                set.as_ref().is_some_and(|set| unsafe { libc::FD_ISSET(fd, set) })
+            };
+            let of = |fd| {
+                let each = asked.iter().zip(events).filter(|(set, _)| is_in(set, fd));
+                (fd, each.fold(0, |all, (_, events)| all | events))
+            };
+            (0..sets.count).map(of).filter(|(_, events)| *events != 0).collect()
+        },
+    )
+}
+
+/// epoll_wait(2).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn epoll_wait(
+    epoll: c_int,
+    events: *mut epoll_event,
+    room: c_int,
+    limit: c_int,
+) -> c_int {
+    // SAFETY: the caller's promise, handed on.
+    give_int(unsafe { epoll_by(Symbol::epoll_wait, epoll, (events, room), limit, NO_MASK) })
+}
+
+/// epoll_pwait(2).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn epoll_pwait(
+    epoll: c_int,
+    events: *mut epoll_event,
+    room: c_int,
+    limit: c_int,
+    mask: *const sigset_t,
+) -> c_int {
+    // SAFETY: the caller's promise, handed on.
+    give_int(unsafe { epoll_by(Symbol::epoll_pwait, epoll, (events, room), limit, mask) })
+}
+
+unsafe fn epoll_by(
+    symbol: Symbol,
+    epoll: c_int,
+    (events, room): (*mut epoll_event, c_int),
+    limit: c_int,
+    mask: *const sigset_t,
+) -> Outcome {
+    // SAFETY: the caller's promise, handed on.
+    let kernel =
+        |limit: c_int| unsafe { call!(epoll_pwait, epoll, events, room, limit, mask, MASK_SIZE) };
+    let Some(call) = (limit != 0).then(|| Call::begin(symbol)).flatten() else {
+        return kernel(limit);
+    };
+    let end = Limit::new(u64::try_from(limit).ok().map(Duration::from_millis));
+    loop {
+        let found = kernel(0);
+        if found != 0 || end.is_over() {
+            return found;
+        }
+        match ready(&call, epoll, Way::In, end.left()) {
+            0 | AGAIN => {}
+            error => return error,
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The switch: from now on the marked tasklets' calls are looked at.
+
+use std::fmt;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::caller::ON;
+use crate::spawn::{run, spawn};
+use crate::symbols::Symbol;
+
+/// The proof that [`install`] has been called.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Installed;
+
+/// Why [`install`] has changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhyNot {
+    /// The process finds other functions than this crate's by these names: those of a library that
+    /// was loaded before the program (`LD_PRELOAD`), or libc's, where the program is linked
+    /// statically or this crate is a part of a shared library.
+    Symbols(Vec<&'static str>),
+    /// Such a tasklet cannot run here; the text says why.
+    Run(String),
+    /// A call that should have blocked its tasklet has blocked the thread, or came to the wrong
+    /// end; the text says which.
+    SelfTest(&'static str),
+}
+
+impl fmt::Display for WhyNot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WhyNot::Symbols(names) => {
+                write!(f, "other functions than overlapped-install's are called by the names ")?;
+                f.write_str(&names.join(", "))
+            }
+            WhyNot::Run(why) => write!(f, "no tasklet can run: {why}"),
+            WhyNot::SelfTest(what) => write!(f, "the self-test failed: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for WhyNot {}
+
+/// Switches on: libc calls of tasklets that are started through this crate block the tasklet alone.
+/// Nothing changes for threads and other tasklets. A second call changes nothing, and costs a look.
+///
+/// It looks whether the whole process finds this crate's functions, and tests a few of them, in a
+/// thread of its own.
+///
+/// # Errors
+/// [`WhyNot`] says when. Then everything is as before.
+///
+/// # Safety
+/// The caller promises that no code which such a tasklet runs takes the *number of its thread*
+/// (gettid(2)) for its own identity across a call that waits. Safe Rust cannot tell tasklets of one
+/// thread from one thread by that number, but C code can be written to: a lock of its own making
+/// that is re-entrant by gettid lets a neighbour in. (C's recursive pthread mutexes are seen to.)
+pub unsafe fn install() -> Result<Installed, WhyNot> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    if ON.load(Relaxed) {
+        return Ok(Installed);
+    }
+    let _one: MutexGuard<'_, ()> = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    if ON.load(Relaxed) {
+        return Ok(Installed);
+    }
+    let others = Symbol::ALL.iter().filter(|symbol| !symbol.is_ours());
+    let others: Vec<_> = others.map(|symbol| symbol.name()).collect();
+    if !others.is_empty() {
+        return Err(WhyNot::Symbols(others));
+    }
+    ON.store(true, Relaxed);
+    let tested = thread::Builder::new().name("install-test".into()).spawn(test);
+    let tested = match tested.map(thread::JoinHandle::join) {
+        Ok(Ok(tested)) => tested,
+        Ok(Err(_)) => Err(WhyNot::SelfTest("it panicked")),
+        Err(error) => Err(WhyNot::Run(error.to_string())),
+    };
+    if tested.is_err() {
+        ON.store(false, Relaxed);
+    }
+    tested.map(|()| Installed)
+}
+
+/// Waits of the commonest kinds, each of which a neighbour must end: if one blocked the thread, it
+/// would be for good, or until its own limit.
+fn test() -> Result<(), WhyNot> {
+    run(|| sleeps().and_then(|()| locks()).and_then(|()| sockets()))
+        .map_err(|error| WhyNot::Run(error.to_string()))?
+        .map_err(WhyNot::SelfTest)
+}
+
+fn sleeps() -> Result<(), &'static str> {
+    static TICKS: AtomicU32 = AtomicU32::new(0);
+    TICKS.store(0, Relaxed);
+    let ticker = spawn(|| TICKS.fetch_add(1, Relaxed));
+    thread::sleep(Duration::from_millis(1));
+    let ticks = TICKS.load(Relaxed);
+    ticker.join().map_err(|_| "a tasklet did not end")?;
+    if ticks == 1 { Ok(()) } else { Err("a sleep blocked the thread") }
+}
+
+fn locks() -> Result<(), &'static str> {
+    static LOCK: Mutex<u32> = Mutex::new(0);
+    let lock = || LOCK.lock().unwrap_or_else(PoisonError::into_inner);
+    *lock() = 0;
+    let add = move || {
+        let mut value = lock();
+        let before = *value;
+        thread::sleep(Duration::from_micros(100));
+        *value = before + 1;
+    };
+    let both = [spawn(add), spawn(add)];
+    for one in both {
+        one.join().map_err(|_| "a tasklet did not end")?;
+    }
+    if *lock() == 2 { Ok(()) } else { Err("a Mutex let two in") }
+}
+
+fn sockets() -> Result<(), &'static str> {
+    let (mut here, mut there) = UnixStream::pair().map_err(|_| "no pair of sockets")?;
+    // Not for good, whatever happens.
+    let limit = Some(Duration::from_secs(5));
+    here.set_read_timeout(limit).map_err(|_| "a socket has no limit")?;
+    let other = spawn(move || there.write_all(b"x"));
+    here.read_exact(&mut [0]).map_err(|_| "a read blocked the thread")?;
+    match other.join() {
+        Ok(Ok(())) => Ok(()),
+        _ => Err("a write failed"),
+    }
+}

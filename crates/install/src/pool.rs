@@ -1,0 +1,115 @@
+//! Calls that nothing can be asked to end: on a thread of the library's pool.
+
+use std::ffi::c_int;
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use overlapped::sync::Event;
+use overlapped::task::{UnblockError, shield, unblock};
+use overlapped::time::sleep;
+
+use crate::caller::Call;
+use crate::raw::{AGAIN, CANCELED, IO, Outcome, TIMED_OUT, call};
+
+/// A value that goes to the pool's thread and back, and is used by one of them at a time.
+pub(crate) struct Sent<T>(pub(crate) T);
+
+// SAFETY: by its use: pointers into memory that the job owns, or that its caller keeps until the
+// job has ended.
+unsafe impl<T> Send for Sent<T> {}
+
+impl<T> Sent<T> {
+    /// The value. (A closure that names the field captures the field alone.)
+    pub(crate) fn take(self) -> T {
+        self.0
+    }
+}
+
+/// A descriptor of the job's own, for the same open file.
+pub(crate) fn duplicate(fd: c_int) -> Result<OwnedFd, Outcome> {
+    // SAFETY: a new descriptor, or an error.
+    let own = unsafe { call!(fcntl, fd, libc::F_DUPFD_CLOEXEC, 0) };
+    if own < 0 {
+        return Err(own);
+    }
+    // SAFETY: it was made just now.
+    Ok(unsafe { OwnedFd::from_raw_fd(own as c_int) })
+}
+
+/// Runs a job that owns all it works on. A kill or a deadline ends the wait; the job runs on.
+pub(crate) fn until_cancelled<T: Send + 'static>(
+    call: &Call,
+    job: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Outcome> {
+    call.count();
+    unblock(job).map_err(|error| match error {
+        UnblockError::Cancelled => {
+            shield(|| sleep(std::time::Duration::from_millis(1))); // As in `number_of`.
+            CANCELED
+        }
+        UnblockError::TimedOut => TIMED_OUT,
+        UnblockError::NoThread | UnblockError::WouldBlock => AGAIN,
+        _ => IO,
+    })
+}
+
+struct Shared<F, T> {
+    job: Mutex<Option<F>>,
+    result: Mutex<Option<T>>,
+    done: Event,
+}
+
+impl<F: FnOnce() -> T, T> Shared<F, T> {
+    fn run(&self) {
+        let job = self.job.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(job) = job {
+            *self.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(job());
+            self.done.set();
+        }
+    }
+}
+
+/// Runs a job that the caller must see the end of. Where there is no thread, it runs in place.
+pub(crate) fn to_end<T: Send + 'static>(
+    call: &Call,
+    job: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    call.count();
+    let shared = Arc::new(Shared {
+        job: Mutex::new(Some(job)),
+        result: Mutex::new(None),
+        done: Event::new(),
+    });
+    let theirs = Arc::clone(&shared);
+    let outcome = shield(|| unblock(move || theirs.run()));
+    if let Err(UnblockError::NoThread | UnblockError::WouldBlock) = outcome {
+        shared.run();
+    }
+    // A deadline ends the wait above, but not this one.
+    shield(|| shared.done.wait());
+    let result = shared.result.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match result {
+        Some(result) => result,
+        // It makes system calls only, so it has not panicked; and it sets the event afterwards.
+        None => std::process::abort(),
+    }
+}
+
+/// Its number, for a call.
+pub(crate) fn number(fd: &OwnedFd) -> c_int {
+    fd.as_raw_fd()
+}
+
+/// A descriptor that a system call has opened, closed where nobody takes it.
+pub(crate) fn opened(outcome: Outcome) -> Result<OwnedFd, Outcome> {
+    if outcome < 0 {
+        return Err(outcome);
+    }
+    // SAFETY: it was opened just now.
+    Ok(unsafe { OwnedFd::from_raw_fd(outcome as c_int) })
+}
+
+/// The number, for whoever closes it.
+pub(crate) fn give_up(fd: OwnedFd) -> Outcome {
+    fd.into_raw_fd() as Outcome
+}

@@ -1,0 +1,174 @@
+//! Tasklets whose libc calls block them alone.
+
+use std::panic::resume_unwind;
+
+use overlapped::task::{JoinError, ScopedTasklet, kill_as_error};
+use overlapped::{Config, RunError, SpawnError, Tasklet};
+
+use crate::caller::marked;
+
+/// Code that is written for threads expects a thread's stack. Memory is committed as it is used.
+const STACK_SIZE: usize = 2 << 20;
+
+/// A tasklet to be started, as [`overlapped::Builder`].
+#[derive(Debug)]
+#[must_use = "a builder does nothing until spawn is called"]
+pub struct Builder(overlapped::Builder);
+
+impl Default for Builder {
+    fn default() -> Builder {
+        Builder::new()
+    }
+}
+
+impl Builder {
+    /// A tasklet without a name, on a stack of 2 MiB of address space, as std's threads have.
+    pub fn new() -> Builder {
+        Builder(overlapped::Builder::new().stack_size(STACK_SIZE))
+    }
+
+    /// Names the tasklet.
+    pub fn name(self, name: impl Into<String>) -> Builder {
+        Builder(self.0.name(name))
+    }
+
+    /// The address space of its stack in bytes.
+    pub fn stack_size(self, bytes: usize) -> Builder {
+        Builder(self.0.stack_size(bytes))
+    }
+
+    /// Starts the tasklet.
+    ///
+    /// # Errors
+    /// As [`overlapped::Builder::spawn`].
+    #[track_caller]
+    pub fn spawn<F, T>(self, f: F) -> Result<Tasklet<T>, SpawnError>
+    where
+        F: FnOnce() -> T + 'static,
+        T: 'static,
+    {
+        self.0.spawn(|| body(f))
+    }
+
+    /// Starts a tasklet of a scope.
+    ///
+    /// # Errors
+    /// As [`overlapped::Builder::spawn_scoped`].
+    #[track_caller]
+    pub fn spawn_scoped<'scope, F, T>(
+        self,
+        scope: Scope<'scope, '_>,
+        f: F,
+    ) -> Result<ScopedTasklet<'scope, T>, SpawnError>
+    where
+        F: FnOnce() -> T + 'scope,
+        T: 'scope,
+    {
+        self.0.spawn_scoped(scope.0, || body(f))
+    }
+}
+
+/// Runs a tasklet's closure. Frames of C cannot be unwound, so its calls return kills as errors.
+fn body<T>(f: impl FnOnce() -> T) -> T {
+    kill_as_error(|| marked(f))
+}
+
+/// Starts a tasklet whose libc calls block it alone, as [`overlapped::spawn`] starts others.
+///
+/// # Panics
+/// Outside a scheduler.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// // SAFETY: nothing in this program takes gettid(2) for its own identity.
+/// unsafe { overlapped_install::install() }.unwrap();
+/// overlapped_install::run(|| {
+///     let begin = Instant::now();
+///     let sleep = || std::thread::sleep(Duration::from_millis(50));
+///     let tasklets = [(); 20].map(|()| overlapped_install::spawn(sleep));
+///     tasklets.into_iter().for_each(|tasklet| tasklet.join().unwrap());
+///     assert!(begin.elapsed() < Duration::from_secs(1)); // All at once.
+/// })
+/// .unwrap();
+/// ```
+#[track_caller]
+pub fn spawn<F, T>(f: F) -> Tasklet<T>
+where
+    F: FnOnce() -> T + 'static,
+    T: 'static,
+{
+    match Builder::new().spawn(f) {
+        Ok(tasklet) => tasklet,
+        Err(error) => panic!("overlapped_install::spawn: {error}"),
+    }
+}
+
+/// A scope, to start tasklets in that borrow what outlives it.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'scope, 'env>(&'scope overlapped::task::Scope<'scope, 'env>);
+
+impl<'scope> Scope<'scope, '_> {
+    /// Starts a tasklet that may borrow what outlives the scope.
+    ///
+    /// # Panics
+    /// Where [`Builder::spawn_scoped`] returns an error.
+    #[track_caller]
+    pub fn spawn<F, T>(self, f: F) -> ScopedTasklet<'scope, T>
+    where
+        F: FnOnce() -> T + 'scope,
+        T: 'scope,
+    {
+        match Builder::new().spawn_scoped(self, f) {
+            Ok(tasklet) => tasklet,
+            Err(error) => panic!("Scope::spawn: {error}"),
+        }
+    }
+}
+
+/// Runs `f` with a scope whose tasklets have all ended when it returns, as [`overlapped::scope`].
+pub fn scope<'env, F, T>(f: F) -> T
+where
+    F: for<'scope> FnOnce(Scope<'scope, 'env>) -> T,
+{
+    overlapped::scope(|inner| f(Scope(inner)))
+}
+
+/// Runs `f` as such a tasklet, on a scheduler of the calling thread's, as [`overlapped::run`].
+///
+/// # Errors
+/// As [`overlapped::run`].
+#[track_caller]
+pub fn run<T>(f: impl FnOnce() -> T) -> Result<T, RunError> {
+    run_with(Config::new(), f)
+}
+
+/// As [`run`], with a configuration.
+///
+/// # Errors
+/// As [`Config::run`].
+#[track_caller]
+pub fn run_with<T>(config: Config, f: impl FnOnce() -> T) -> Result<T, RunError> {
+    let ended = config.run(|| {
+        // A tasklet of its own, since the first one of a run cannot be given what these have.
+        scope(|scope| match Builder::new().spawn_scoped(scope, f) {
+            Ok(tasklet) => tasklet.join().map_err(Ended::Joined),
+            Err(error) => Err(Ended::Spawned(error)),
+        })
+    })?;
+    ended.map_err(|error| match error {
+        Ended::Joined(JoinError::Panicked(payload)) => resume_unwind(payload.into_inner()),
+        Ended::Joined(JoinError::Deadlock(verdict)) => RunError::Deadlock(verdict),
+        Ended::Joined(JoinError::NoStack) => {
+            RunError::Stack(std::io::ErrorKind::OutOfMemory.into())
+        }
+        Ended::Joined(_) => RunError::Killed,
+        Ended::Spawned(error) => RunError::Stack(error.into()),
+    })
+}
+
+/// How the first tasklet ended, if not by returning.
+enum Ended {
+    Joined(JoinError),
+    Spawned(SpawnError),
+}

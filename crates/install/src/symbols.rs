@@ -1,0 +1,78 @@
+//! The functions of libc that this crate takes the place of, by name.
+
+use std::ffi::{CStr, CString};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::hooks;
+
+macro_rules! symbols {
+    ($($name:ident)*) => {
+        /// A function of libc.
+        #[allow(non_camel_case_types)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Symbol { $($name),* }
+
+        impl Symbol {
+            /// Every one.
+            pub(crate) const ALL: &[Symbol] = &[$(Symbol::$name),*];
+
+            pub(crate) fn name(self) -> &'static str {
+                match self { $(Symbol::$name => stringify!($name)),* }
+            }
+
+            /// The function in this crate.
+            fn ours(self) -> usize {
+                match self { $(Symbol::$name => hooks::$name as *const () as usize),* }
+            }
+        }
+    };
+}
+
+symbols! {
+    recv __recv_chk recvfrom __recvfrom_chk recvmsg recvmmsg send sendto sendmsg sendmmsg
+    connect accept4 accept
+    read __read_chk readv write writev
+    pread preadv pread64 preadv64 pwrite pwritev pwrite64 pwritev64 __pread_chk __pread64_chk
+    fsync fdatasync ftruncate ftruncate64
+    flock fcntl fcntl64 open openat open64 openat64 sendfile sendfile64 splice
+    poll __poll_chk ppoll __ppoll_chk select pselect epoll_wait epoll_pwait
+    clock_nanosleep nanosleep usleep sleep sched_yield
+    waitpid wait wait3 wait4 waitid
+    getaddrinfo getnameinfo
+    pthread_mutex_lock pthread_mutex_trylock pthread_mutex_timedlock pthread_mutex_clocklock
+    pthread_mutex_unlock
+    pthread_cond_wait pthread_cond_timedwait pthread_cond_clockwait pthread_cond_signal
+    pthread_cond_broadcast
+    pthread_rwlock_rdlock pthread_rwlock_timedrdlock pthread_rwlock_clockrdlock
+    pthread_rwlock_wrlock pthread_rwlock_timedwrlock pthread_rwlock_clockwrlock
+    pthread_rwlock_unlock
+    sem_wait sem_timedwait sem_clockwait sem_post
+    pthread_join pthread_timedjoin_np pthread_barrier_wait
+    syscall
+}
+
+static WAITS: [AtomicU64; Symbol::ALL.len()] = [const { AtomicU64::new(0) }; Symbol::ALL.len()];
+
+impl Symbol {
+    /// Counts a wait.
+    pub(crate) fn count(self) {
+        WAITS[self as usize].fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn waits(self) -> u64 {
+        WAITS[self as usize].load(Relaxed)
+    }
+
+    /// Tells whether the whole process finds this crate's function by that name.
+    pub(crate) fn is_ours(self) -> bool {
+        let Ok(name) = CString::new(self.name()) else { return false };
+        found(libc::RTLD_DEFAULT, &name) == self.ours()
+    }
+}
+
+/// The address of a symbol, 0 where there is none.
+fn found(handle: *mut libc::c_void, name: &CStr) -> usize {
+    // SAFETY: a name that ends in a zero; the handles of this crate are the special ones.
+    unsafe { libc::dlsym(handle, name.as_ptr()) }.addr()
+}

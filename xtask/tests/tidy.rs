@@ -181,6 +181,7 @@ fn unsafe_stands_in_the_library_only() {
     let block = "fn f() {\n    unsafe { g() }\n}\n";
     passes("op/table.rs", block);
     assert_eq!(found(&[("crates/bench/src/raw.rs", block)]), [""; 0]);
+    assert_eq!(found(&[("crates/install/src/raw.rs", block)]), [""; 0]);
     assert_eq!(found(&[("crates/serve/src/a.rs", block)]), ["unsafe crates/serve/src/a.rs:2"]);
     assert_eq!(found(&[("crates/serve/tests/a.rs", block)]), ["unsafe crates/serve/tests/a.rs:2"]);
     let text = "// unsafe\nconst A: &str = \"unsafe\";\n";

@@ -32,9 +32,10 @@
 //!                                                 wait in the library: neighbours run ─▶ attempt
 //! ```
 //!
-//! **Three switches.** Linking the crate takes the symbols, [`install`] makes them act, and they act
-//! for tasklets alone that were started by [`spawn`], [`scope`], [`run`] and [`Builder`]. Everybody
-//! else has what libc would have done: the same system call, with the same result and errno.
+//! **Three switches.** Linking the crate takes the symbols, [`install`] makes them act, and they
+//! act for tasklets alone that were started by [`spawn`], [`scope`], [`run`] and [`Builder`].
+//! Everybody else has what libc would have done: the same system call, with the same result and
+//! errno.
 //!
 //! **Try first.** What is ready costs the one system call that it costs anyway. Only a call that
 //! would have blocked the thread looks at the descriptor's flags and limits. Those are the
@@ -44,8 +45,8 @@
 //! `ETIMEDOUT` at the deadline of a [`timeout`](overlapped::time::timeout). Nothing is unwound
 //! through frames of C. Locks, joins and the like have no such error, and wait on.
 //!
-//! **Locks** are held across waits: who waits for a std `Mutex`, `Condvar`, `Once` or for one of C's
-//! is blocked alone, whoever unlocks it, a tasklet of this thread or another's, or a thread.
+//! **Locks** are held across waits: a tasklet that waits for a std `Mutex`, `Condvar`, `Once` or
+//! for one of C's is blocked alone, and woken by a tasklet of any thread, or by a plain thread.
 //!
 //! **What has no way to be asked** (getaddrinfo, connect, pthread_join) goes to a thread of the
 //! library's pool, with copies of what it works on.

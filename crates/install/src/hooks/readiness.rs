@@ -120,9 +120,9 @@ unsafe fn poll_by(
         // SAFETY: as above.
         || unsafe { poll_kernel(asked, count, Some(Duration::ZERO), mask) },
         || {
-            // SAFETY: the caller's promise; the kernel has looked at them.
-            let asked = match count {
+            let asked: &[pollfd] = match count {
                 0 => &[],
+                // SAFETY: the caller's promise; the kernel has looked at them.
                 _ => unsafe { std::slice::from_raw_parts(asked, count as usize) },
             };
             asked.iter().map(|one| (one.fd, one.events as u32)).collect()

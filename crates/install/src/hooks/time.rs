@@ -28,8 +28,8 @@ pub(crate) fn until(clock: libc::clockid_t, moment: Duration) -> Duration {
     moment.saturating_sub(duration(&now).unwrap_or_default())
 }
 
-/// Sleeps. A kill or a deadline ends it early, and it says nothing of that: to std, and to most of C,
-/// every error but EINTR is a fault of the program, and after EINTR it sleeps again.
+/// Sleeps. A kill or a deadline ends it early, and it says nothing of that: to std, and to most of
+/// C, every error but EINTR is a fault of the program, and after EINTR it sleeps again.
 fn sleep_for(call: &Call, span: Duration) {
     call.count();
     if let Err(error) = try_sleep(span) {

@@ -162,8 +162,8 @@ pub(crate) unsafe extern "C" fn write(fd: c_int, buf: *const c_void, len: usize)
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn writev(fd: c_int, slices: *const iovec, count: c_int) -> isize {
     match Call::begin(Symbol::writev) {
-        // SAFETY: the caller's promise, handed on.
         Some(call) if count > 0 && !is_on_disk(kind(fd)) => {
+            // SAFETY: the caller's promise, handed on.
             give(unsafe { write_slices(&call, fd, slices, count) })
         }
         // SAFETY: as above.

@@ -80,9 +80,10 @@ macro_rules! positioned {
             offset: i64,
         ) -> isize {
             let slice = iovec { iov_base: buf.cast_mut(), iov_len: len };
-            // SAFETY: the caller's promise, handed on.
             give(match Call::begin(Symbol::$name).filter(|_| fd >= 0) {
+                // SAFETY: the caller's promise, handed on.
                 Some(call) => unsafe { $by(&call, fd, (&slice, 1), offset) },
+                // SAFETY: as above.
                 None => unsafe { call!($kernel, fd, buf, len, offset) },
             })
         }
@@ -95,9 +96,10 @@ macro_rules! positioned {
             count: c_int,
             offset: i64,
         ) -> isize {
-            // SAFETY: the caller's promise, handed on.
             give(match Call::begin(Symbol::$vector).filter(|_| fd >= 0) {
+                // SAFETY: the caller's promise, handed on.
                 Some(call) => unsafe { $by(&call, fd, (slices, count), offset) },
+                // SAFETY: as above.
                 None => unsafe { call!($kernel_vector, fd, slices, count, offset, 0) },
             })
         }

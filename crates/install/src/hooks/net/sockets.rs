@@ -250,13 +250,13 @@ pub(crate) unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags
     // SAFETY: the kernel has read it, so it is one; so are its slices.
     let (message, slices) = unsafe {
         let message = *message;
-        let count = message.msg_iovlen as usize;
+        let count = message.msg_iovlen;
         (message, if count == 0 { &[] } else { std::slice::from_raw_parts(message.msg_iov, count) })
     };
     give(all_slices(slices, first, |rest| {
         let rest = msghdr {
             msg_iov: rest.as_ptr().cast_mut(),
-            msg_iovlen: rest.len() as _,
+            msg_iovlen: rest.len(),
             msg_control: std::ptr::null_mut(),
             msg_controllen: 0,
             ..message

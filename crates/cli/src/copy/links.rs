@@ -81,6 +81,18 @@ impl Links {
     pub(super) fn released(&self) -> Vec<Waiting> {
         std::mem::take(&mut *lock(&self.released))
     }
+
+    /// Takes the names that nobody has come back for. At the end there is none, unless the copying
+    /// was stopped.
+    pub(super) fn left_out(&self) -> Vec<Waiting> {
+        let mut left = self.released();
+        for state in lock(&self.known).values_mut() {
+            if let State::Claimed(waiting) = state {
+                left.append(waiting);
+            }
+        }
+        left
+    }
 }
 
 impl Claim {

@@ -212,6 +212,13 @@ pub(crate) fn main(port: PortChoice, arguments: &Arguments) -> anyhow::Result<Ex
     if let Err(problem) = copying.root.check() {
         copying.ledger.fail(copying.root.path().to_owned(), problem);
     }
+    if stopped.is_none() {
+        for (folder, entry) in copying.links.left_out() {
+            let problem =
+                problem::Problem::Lost("was left out, which is a fault of this program".into());
+            copying.ledger.fail(folder.path_of(&entry.name), problem);
+        }
+    }
     report::report(&copying, begin.elapsed(), stopped)
 }
 

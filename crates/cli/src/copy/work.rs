@@ -75,7 +75,7 @@ impl Queue {
             let more = match work {
                 Work::Large(folder, entry) => {
                     self.copy_large(&folder, &entry);
-                    self.copying.links.released().into_iter().map(Work::file).collect()
+                    released(&self.copying).collect()
                 }
                 work => {
                     let copying = Arc::clone(&self.copying);
@@ -220,14 +220,21 @@ fn run(work: Work, copying: &Arc<Copying>) -> Vec<Work> {
         Work::Files(folder, entries) => copy_files(&folder, &entries, &mut more),
         Work::Large(..) => unreachable!("a worker's own part"),
     }
-    more.extend(copying.links.released().into_iter().map(Work::file));
+    more.extend(released(copying));
     // The way to this thread is paid for: the last bundle of files goes with it.
     if let Some(Work::Files(..)) = more.last()
         && let Some(Work::Files(folder, entries)) = more.pop()
     {
         copy_files(&folder, &entries, &mut more);
+        // Names that waited for one of these: nobody else may come by for them.
+        more.extend(released(copying));
     }
     more
+}
+
+/// Makes work of the names that waited for a file which has been copied meanwhile.
+fn released(copying: &Copying) -> impl Iterator<Item = Work> {
+    copying.links.released().into_iter().map(Work::file)
 }
 
 /// Makes work of a folder's entries: files on top.

@@ -5,7 +5,7 @@
 //! So **an initialiser of a `thread_local!` must not wait**: std drops the value that a neighbour
 //! has made meanwhile, under the neighbour's references. Nobody can see that but you; put the
 //! initialiser inside [`task::no_switch`], and what would wait is an error. There are more such
-//! [hazards](#hazards).
+//! [hazards](#hazards). A tasklet can have thread-locals [of its own](Builder::own_thread_locals).
 //!
 //! ```no_run
 //! use std::io::{Read, Write};
@@ -59,8 +59,9 @@
 //!    *(tests: `p1_…`, `p2_…`, `p3_…` in `tests/net_dangers.rs`; for the pool's threads:
 //!    `tests/fs_kills.rs`)*
 //! 2. **A tasklet never changes thread.** A stack stays where it first ran, so there are no data
-//!    races between tasklets and no stale addresses of thread-locals. But neighbours share them:
-//!    see the hazards. *(tests: `s11_…` in `tests/tasklets.rs`, `s18_…` in `tests/hazards.rs`)*
+//!    races between tasklets and no stale addresses of thread-locals. But neighbours share them,
+//!    unless they [have their own](Builder::own_thread_locals): see the hazards. *(tests: `s11_…`
+//!    in `tests/tasklets.rs`, `s18_…` in `tests/hazards.rs`)*
 //! 3. **The port reaps, the scheduler runs.** Completions go to the ready queue first; user code
 //!    runs after, and never on the scheduler's own stack. *(tests: `s6_…` in `tests/kill.rs`,
 //!    `s15_…` in `tests/hub_dangers.rs`, `p14_…` in `tests/endurance.rs`)*
@@ -107,6 +108,7 @@ pub mod task;
 pub mod thread;
 pub mod time;
 
+mod locals;
 mod op;
 mod pipe;
 mod sched;

@@ -100,12 +100,13 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("chan", &["task", "sched", "port", "op", "time"]), // deadlines; never net
     ("pipe", &["task", "port", "op", "time"]),
     ("time", &["task", "sched", "port", "op"]),
-    ("task", &["sched", "port", "op", "switch", "stack"]),
-    ("sched", &["port", "op", "switch", "stack"]),
-    ("port", &["op"]),
-    ("switch", &["stack"]), // a fiber runs on a stack of the pool
+    ("task", &["sched", "port", "op", "switch", "stack", "locals"]),
+    ("sched", &["port", "op", "switch", "stack", "locals"]),
+    ("port", &["op", "locals"]), // the doctor says whether tasklets can have them
+    ("switch", &["stack"]),      // a fiber runs on a stack of the pool
     ("op", &[]),
     ("stack", &[]),
+    ("locals", &[]),
 ];
 
 /// A module outside of the library that reaches the system, and its names that do not.
@@ -239,8 +240,9 @@ pub const FOREIGN_TO_WIRE: &[Foreign] = &[
     foreign(&["std", "os"], &[]),
 ];
 
-/// Rooms below the rule about calls: they are the way to the system.
-pub const ROOMS_THAT_CALL: &[&str] = &["port", "stack"];
+/// Rooms below the rule about calls: they are the way to the system, or to memory and registers
+/// that no port stands for (`stack`, `locals`).
+pub const ROOMS_THAT_CALL: &[&str] = &["port", "stack", "locals"];
 
 /// Files of conversions between std's, socket2's and libc's forms of the same value.
 pub const CONVERSIONS: &[&str] =

@@ -8,6 +8,7 @@ use rustix::process::{Resource, getrlimit};
 use super::choose::{DISABLED, explain, from_environment};
 use super::uring::{Ring, USED};
 use super::{Driver, PortConfig};
+use crate::locals;
 
 /// What [`report`] found, line by line. `Display` prints it for people.
 #[derive(Debug, Clone)]
@@ -62,6 +63,7 @@ pub fn report() -> Report {
     add_uring(&mut report);
     add_limits(&mut report);
     add_guards(&mut report);
+    add_locals(&mut report);
     report
 }
 
@@ -173,6 +175,17 @@ fn add_guards(report: &mut Report) {
     }
 }
 
+fn add_locals(report: &mut Report) {
+    match locals::available() {
+        Ok(()) => report.add("own thread-locals", "yes", None),
+        Err(why) => report.add(
+            "own thread-locals",
+            format!("no ({why})"),
+            Some("Builder::own_thread_locals is refused; all else works"),
+        ),
+    }
+}
+
 /// Whether `MADV_GUARD_INSTALL` works here.
 fn guard_regions() -> io::Result<()> {
     const MADV_GUARD_INSTALL: libc::c_int = 102;
@@ -203,7 +216,9 @@ mod tests {
         let report = report();
         assert!(["uring", "poll"].contains(&report.port), "{report}");
         let text = report.to_string();
-        for subject in ["port", "kernel", "io_uring", "open files", "guard regions"] {
+        for subject in
+            ["port", "kernel", "io_uring", "open files", "guard regions", "own thread-locals"]
+        {
             assert!(text.contains(subject), "{subject} is missing in:\n{text}");
         }
     }

@@ -13,6 +13,7 @@ use super::{
     Counters, FIRST_ID, Group, Inbox, Limits, NEVER, Observer, Queue, Sched, TcbPtr, Verdict,
     Waiter, drop_quietly, thread_number,
 };
+use crate::locals::Home;
 use crate::op::Table;
 use crate::port::foreign::quietly;
 use crate::port::watch::{self, Pulse};
@@ -104,6 +105,8 @@ pub(crate) fn open(parts: Parts) -> Opened {
         telling: Cell::new(false),
         ran_last: Cell::new(0),
         errno: control::errno_place(),
+        home: Home::of_thread(),
+        blocks: RefCell::default(),
     }))
 }
 

@@ -27,7 +27,8 @@
 
 use std::cell::Cell;
 
-use super::{CURRENT, Ending, Here, Sched, State, Tcb, Waiting, here};
+use super::{CURRENT, Ending, Here, Locals, Sched, State, Tcb, Waiting, here};
+use crate::locals;
 use crate::port::foreign::quietly;
 
 thread_local! {
@@ -83,6 +84,20 @@ pub(crate) fn drop_locals(me: &Tcb) {
     }
 }
 
+/// Runs the destructors of a tasklet's own thread-locals, for a tasklet on its block: what it does
+/// last. They may make tasklet-local values anew, and those thread-locals.
+#[cold]
+pub(crate) fn end_locals(me: &Tcb) {
+    for _ in 0..ROUNDS_MAX {
+        users_turn();
+        locals::run_destructors();
+        if !me.has_users_values() {
+            return;
+        }
+        drop_locals(me);
+    }
+}
+
 #[cold]
 fn drop_rounds(me: &Tcb) {
     let take = || me.extra(|extra| extra.map(|extra| std::mem::take(&mut extra.locals)));
@@ -100,8 +115,20 @@ fn drop_rounds(me: &Tcb) {
 /// should end by exec or exit.
 pub(super) extern "C" fn forget_scheduler() {
     if let Some(sched) = CURRENT.take() {
-        Here(sched).forsake();
+        let here = Here(sched);
+        here.forsake();
+        if here.me().locals.get() == Locals::Own {
+            // SAFETY: the caller is on the tasklet's block, on the thread of its scheduler.
+            unsafe { here.home.at_home(forget_at_home) };
+        }
     }
+    OCCUPIED.set(false);
+}
+
+/// The thread's own thread-locals say it, too, where the tasklet that forked has its own.
+#[inline(never)]
+fn forget_at_home() {
+    CURRENT.set(None);
     OCCUPIED.set(false);
 }
 

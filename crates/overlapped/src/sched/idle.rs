@@ -95,14 +95,16 @@ impl Sched {
         self.fire_timers();
     }
 
-    /// Returns the memory of stacks that nobody has used for a second; says when to call again.
+    /// Returns the memory of stacks, and of thread-locals, that nobody has used for a second; says
+    /// when to call again.
     fn trim(&self) -> u64 {
-        let mut pool = self.pool.borrow_mut();
-        if !pool.is_trimmable() {
+        let (mut pool, mut blocks) = (self.pool.borrow_mut(), self.blocks.borrow_mut());
+        if !pool.is_trimmable() && !blocks.is_trimmable() {
             return NEVER;
         }
         let now = self.read_clock();
         if self.trim_at.get() <= now {
+            blocks.trim();
             let more = pool.trim();
             self.trim_at.set(if more { now } else { now + TRIM_EVERY_NS });
         }

@@ -35,6 +35,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::locals::{self, Home};
 use crate::op::{Completion, Table, Token};
 use crate::port::watch::Pulse;
 use crate::port::{Driver, clock};
@@ -43,13 +44,13 @@ use crate::switch::{Fiber, Hub};
 
 pub(crate) use enter::{AbortOnUnwind, Ended, Parts, open};
 pub(crate) use group::Group;
-pub(crate) use hub::{drop_locals, drop_quietly, is_occupied, users_turn};
+pub(crate) use hub::{drop_locals, drop_quietly, end_locals, is_occupied, users_turn};
 pub(crate) use inbox::{Inbox, Job, Line, Message, Refused};
 use run::Budget;
 pub(crate) use tasklet::{
-    Alternative, Bell, Choice, DEPTH_MAX, Ending, Holder, LockKind, LockWait, NEVER, Origin, Place,
-    Queue, Seat, SeatPtr, Span, State, Tcb, TcbPtr, VTable, Waiting, Wake, release, retain,
-    seat_of, thread_number,
+    Alternative, Bell, Choice, DEPTH_MAX, Ending, Holder, Locals, LockKind, LockWait, NEVER,
+    Origin, Place, Queue, Seat, SeatPtr, Span, State, Tcb, TcbPtr, VTable, Waiting, Wake, release,
+    retain, seat_of, thread_number,
 };
 use witness::in_order;
 pub(crate) use witness::report_overflows;
@@ -246,6 +247,10 @@ pub(crate) struct Sched {
     ran_last: Cell<u64>,
     /// This thread's errno. Asking for the place at every switch would take as long as the rest.
     errno: NonNull<i32>,
+    /// This thread's own thread-locals.
+    home: Home,
+    /// Those that tasklets may have for themselves.
+    blocks: RefCell<locals::Pool>,
 }
 
 thread_local! {

@@ -61,7 +61,7 @@ pub(crate) fn leave(here: Here, me: &Tcb) {
     // SAFETY: the suspender was set when this tasklet's job began on this fiber, and lives on it.
     let suspender = unsafe { &*me.suspender.get() };
     let running = here.me_ptr();
-    here.keep_errno(|| here.leave_stack(me, suspender));
+    here.depart(me, suspender);
     if me.state.get() != State::Running {
         answer_visits(here, me, suspender);
     }
@@ -76,7 +76,7 @@ pub(crate) fn leave(here: Here, me: &Tcb) {
 fn answer_visits(here: Here, me: &Tcb, suspender: &Suspender) {
     while me.state.get() != State::Running {
         trace_myself(me);
-        here.keep_errno(|| suspender.suspend());
+        here.await_visit(me, suspender);
     }
 }
 

@@ -17,9 +17,10 @@
 //!   parallelism either: a computation stops the others until it waits or calls [`yield_now`].
 //!   [`task::place`](crate::task::place) and [`task::unblock`](crate::task::unblock) use other
 //!   threads.
-//! - A `thread_local!` is shared by the tasklets of its thread; [`task::Local`](crate::task::Local)
-//!   is one value for each tasklet. ([`panicking`] is right all the same: a tasklet that unwinds
-//!   never switches.)
+//! - A `thread_local!` is shared by the tasklets of its thread, but for those with [thread-locals
+//!   of their own](crate::Builder::own_thread_locals); [`task::Local`](crate::task::Local) is one
+//!   value for each tasklet. ([`panicking`] is right all the same: a tasklet that unwinds never
+//!   switches.)
 //! - There is no preemption: a loop that never waits keeps the thread. Of the calls in such loops,
 //!   those that could have waited let others run every few hundred times (the failing `try_…` of
 //!   [`sync`](crate::sync), `send` of [`mpsc`](crate::sync::mpsc)); loops over atomics need

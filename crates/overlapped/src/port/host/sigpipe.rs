@@ -39,6 +39,16 @@ pub(crate) fn hold_off() -> SigpipeGuard {
     SigpipeGuard { was_pending, was_blocked, thread: PhantomData }
 }
 
+/// Tells whether a guard holds the signal off this thread that let it through before.
+pub(crate) fn is_held_off() -> bool {
+    HELD_OFF.get()
+}
+
+/// Notes what [`is_held_off`] said, for code on the same thread with other thread-locals.
+pub(crate) fn inherit(is_held_off: bool) {
+    HELD_OFF.set(is_held_off);
+}
+
 /// What [`hold_off`] found. Belongs to its thread.
 #[must_use]
 pub(crate) struct SigpipeGuard {

@@ -151,17 +151,23 @@ static PREVIOUS: OnceLock<libc::sigaction> = OnceLock::new();
 
 /// A thread that can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Target(libc::pthread_t);
+pub(super) struct Target {
+    thread: libc::pthread_t,
+    number: u64,
+}
 
 impl Target {
     pub(super) fn this_thread() -> Target {
         // SAFETY: the call has no conditions.
-        Target(unsafe { libc::pthread_self() })
+        let thread = unsafe { libc::pthread_self() };
+        Target { thread, number: this_number() }
     }
+}
 
-    fn number(self) -> u64 {
-        self.0
-    }
+/// The calling thread's number, by the kernel: a tasklet with thread-locals of its own has another
+/// pthread_self. Async-signal-safe.
+fn this_number() -> u64 {
+    rustix::thread::gettid().as_raw_pid() as u64
 }
 
 /// Installs the handler, once per process; later calls keep the first `lookup` and succeed.
@@ -199,12 +205,12 @@ pub(super) fn install(lookup: Lookup) -> io::Result<()> {
 pub(super) unsafe fn ask(target: Target, all: bool) -> bool {
     let last = PLACE.state.load(Ordering::Acquire);
     assert_eq!(last & PHASE, FREE, "the last answer has been taken");
-    PLACE.asked.store(target.number(), Ordering::Relaxed);
+    PLACE.asked.store(target.number, Ordering::Relaxed);
     PLACE.wants_all.store(all, Ordering::Relaxed);
     let question = (last & !PHASE).wrapping_add(PHASE + 1) | ASKED;
     PLACE.state.store(question, Ordering::Release);
     // SAFETY: the caller's promise.
-    let sent = unsafe { libc::pthread_kill(target.0, libc::SIGURG) } == 0;
+    let sent = unsafe { libc::pthread_kill(target.thread, libc::SIGURG) } == 0;
     sent || !PLACE.advance(question, FREE)
 }
 
@@ -237,7 +243,7 @@ pub(super) fn answer(patience: Duration) -> Option<Box<Snapshot>> {
 extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     let question = PLACE.state.load(Ordering::Acquire);
     let is_ours = question & PHASE == ASKED
-        && PLACE.asked.load(Ordering::Relaxed) == Target::this_thread().number()
+        && PLACE.asked.load(Ordering::Relaxed) == this_number()
         && PLACE.advance(question, WRITING);
     if !is_ours {
         return chain(signal, info, context);

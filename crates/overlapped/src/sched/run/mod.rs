@@ -1,13 +1,14 @@
 //! The run loop: one ready tasklet after another, and a look outside in between.
 
 mod budget;
+mod own;
 mod stacks;
 
 use std::ptr::NonNull;
 
 use super::idle::Look;
 use super::witness::in_order;
-use super::{CURRENT, Ending, Sched, State, Tcb, TcbPtr, release};
+use super::{CURRENT, Ending, Locals, Sched, State, Tcb, TcbPtr, release};
 use crate::switch::{Fiber, HANDS_OVER, Job, Paused, Suspender, prefetch};
 pub(super) use budget::Budget;
 
@@ -211,8 +212,12 @@ fn body(job: Job, suspender: &Suspender) {
     block.suspender.set(suspender);
     here.running.set(Some(tcb));
     here.tell_switched();
-    // SAFETY: the scheduler runs each tasklet once, on its own stack.
-    unsafe { (block.vtable.run)(tcb) };
+    if block.locals.get() == Locals::Asked {
+        own::run_on_block(here, tcb);
+    } else {
+        // SAFETY: the scheduler runs each tasklet once, on its own stack.
+        unsafe { (block.vtable.run)(tcb) };
+    }
     block.state.set(State::Done);
     here.timers.borrow_mut().disarm(tcb);
     here.say_over(block);

@@ -175,6 +175,18 @@ pub(crate) struct VTable {
     pub(crate) free: unsafe fn(TcbPtr),
 }
 
+/// Whose thread-locals a tasklet's code finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Locals {
+    /// Its thread's.
+    Threads,
+    /// Its own, from its first run on.
+    Asked,
+    /// Its own: it is on its block wherever it is not on its way out or in.
+    Own,
+}
+
 /// How a tasklet ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -212,6 +224,8 @@ pub(crate) struct Tcb {
     /// The stack and context, from the first run to the end.
     pub(crate) fiber: UnsafeCell<Option<Fiber>>,
     pub(crate) suspender: Cell<*const Suspender>,
+    /// Whose thread-locals it finds.
+    pub(crate) locals: Cell<Locals>,
     /// Its stack's guard; the usable part begins at its end.
     pub(crate) guard: Cell<Span>,
     pub(crate) waiting: Cell<Waiting>,
@@ -304,6 +318,7 @@ impl Tcb {
             position: Position::new(),
             fiber: UnsafeCell::new(None),
             suspender: Cell::new(std::ptr::null()),
+            locals: Cell::new(Locals::Threads),
             guard: Cell::new(Span::default()),
             waiting: Cell::new(Waiting::Nothing),
             wait_until: Cell::new(NEVER),

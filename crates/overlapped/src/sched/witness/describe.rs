@@ -54,6 +54,16 @@ impl Drop for Shown {
     }
 }
 
+/// The scheduler that this thread's handler shows.
+pub(in crate::sched) fn shown() -> Option<NonNull<Sched>> {
+    SHOWN.get()
+}
+
+/// Has the handler show it, where it finds other thread-locals than the thread's own.
+pub(in crate::sched) fn show(sched: Option<NonNull<Sched>>) {
+    SHOWN.set(sched);
+}
+
 /// Keeps the compiler from exchanging what is written before with what is written after, as far as
 /// the handler can see.
 #[inline(always)]

@@ -139,7 +139,7 @@ pub trait Observer {
 }
 
 pub(super) use cycles::LockCycles;
-pub(super) use describe::{LOOKUP, Shown, in_order};
+pub(super) use describe::{LOOKUP, Shown, in_order, show, shown};
 
 impl Sched {
     /// The youngest `count` tasklets, the oldest first, as lines for a verdict.

@@ -1,0 +1,124 @@
+//! Blocks that wait for their next tasklets.
+//!
+//! Each scheduler has a pool. What nobody took for a second, and what is left at its end, goes to
+//! the process's, which the pools of other runs take from. There a few are kept; the rest is
+//! retired by a thread that is started for that, since each takes as long as a thread's life.
+
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, TryLockError};
+
+use super::block::Block;
+use super::layout;
+use super::retire::retire;
+
+/// The blocks that a scheduler keeps when it sleeps.
+const KEPT: usize = 256;
+/// The blocks that the process keeps.
+const KEPT_BY_PROCESS: usize = 256;
+/// The attempts to get the process's blocks. In a child of fork(2) the lock may be held for ever,
+/// by a thread of the parent's.
+const ATTEMPTS_MAX: usize = 10_000;
+
+/// The process's blocks.
+static SHARED: Mutex<Shared> = Mutex::new(Shared { idle: Vec::new(), is_retiring: false });
+
+struct Shared {
+    idle: Vec<Block>,
+    /// There is a thread that retires what is not kept.
+    is_retiring: bool,
+}
+
+/// The blocks of one scheduler that no tasklet is on.
+#[derive(Default)]
+pub(crate) struct Pool {
+    idle: Vec<Block>,
+    /// The fewest of them since [`Pool::trim`] was called last.
+    low_water: usize,
+}
+
+impl Pool {
+    /// A block for a tasklet with this stack, with the thread-locals of a new thread. The caller is
+    /// on its thread's own block.
+    ///
+    /// Ends the process where there is no memory for one, as any allocation does.
+    pub(crate) fn take(&mut self, stack: Range<usize>) -> Block {
+        let layout = layout();
+        let used = self.idle.pop().or_else(|| SHARED.try_lock().ok()?.idle.pop());
+        self.low_water = self.low_water.min(self.idle.len());
+        let block = match used {
+            Some(block) => {
+                block.renew(layout);
+                block
+            }
+            None => match Block::new(layout) {
+                Some(Ok(block)) => block,
+                Some(Err(refusal)) => unreachable!("it has been tried out: {refusal}"),
+                None => std::alloc::handle_alloc_error(std::alloc::Layout::new::<[u8; 4096]>()),
+            },
+        };
+        block.enter(layout, stack);
+        block
+    }
+
+    /// Takes one back, after its destructors have run. Nobody is on it.
+    pub(crate) fn give(&mut self, block: Block) {
+        self.idle.push(block);
+    }
+
+    /// Tells whether [`Pool::trim`] has something to do.
+    pub(crate) fn is_trimmable(&self) -> bool {
+        self.idle.len() > KEPT
+    }
+
+    /// Gives away the blocks that nobody took since the last call, beyond those that are kept.
+    pub(crate) fn trim(&mut self) {
+        let surplus = self.low_water.saturating_sub(KEPT);
+        if surplus > 0 {
+            give_away(self.idle.drain(..surplus));
+        }
+        self.low_water = self.idle.len();
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        if !self.idle.is_empty() {
+            give_away(self.idle.drain(..));
+        }
+    }
+}
+
+/// Gives blocks to the process. Where its pool is not to be had they are lost.
+fn give_away(blocks: impl Iterator<Item = Block>) {
+    let Some(mut shared) = lock() else { return };
+    shared.idle.extend(blocks);
+    if shared.idle.len() > KEPT_BY_PROCESS && !shared.is_retiring {
+        let thread = std::thread::Builder::new().name("overlapped-locals".to_owned());
+        // Where no thread can be started, they stay until one can.
+        shared.is_retiring = thread.spawn(retire_surplus).is_ok();
+    }
+}
+
+/// In a thread of its own.
+fn retire_surplus() {
+    while let Some(mut shared) = lock() {
+        if shared.idle.len() <= KEPT_BY_PROCESS {
+            shared.is_retiring = false;
+            return;
+        }
+        let block = shared.idle.pop();
+        drop(shared);
+        block.into_iter().for_each(|block| retire(layout(), block));
+    }
+}
+
+fn lock() -> Option<MutexGuard<'static, Shared>> {
+    for _ in 0..ATTEMPTS_MAX {
+        match SHARED.try_lock() {
+            Ok(shared) => return Some(shared),
+            Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => std::thread::yield_now(),
+        }
+    }
+    None
+}

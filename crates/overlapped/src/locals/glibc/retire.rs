@@ -1,0 +1,45 @@
+//! The end of a block: what a thread gives back when it dies.
+//!
+//! libc keeps things for each thread that nothing exported frees: malloc's cache, buffers of
+//! strerror and of the resolver. It frees them where a thread ends, from the thread-locals that the
+//! thread pointer leads to. So a thread is started that sets it to the block and returns.
+
+use std::ffi::c_void;
+use std::mem::MaybeUninit;
+use std::ptr::{null, null_mut};
+
+use super::block::Block;
+use super::layout::Layout;
+use super::pointer;
+use super::setxid::set_home;
+
+/// Frees a block.
+#[cold]
+pub(super) fn retire(layout: &Layout, block: Block) {
+    let pointer = block.0 as *mut c_void;
+    let mut thread = 0;
+    // SAFETY: the sets are written before they are read. The thread inherits that no signal reaches
+    // it: a handler would find thread-locals of a tasklet that has ended. It takes the block, on
+    // which nobody is, and is over before that is freed. Where no thread can be started, what libc
+    // keeps is lost.
+    unsafe {
+        let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+        if libc::pthread_create(&mut thread, null(), die, pointer) == 0 {
+            libc::pthread_join(thread, null_mut());
+        }
+        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), null_mut());
+        (layout.deallocate)(pointer, true);
+    }
+}
+
+/// The thread: its end is the block's.
+extern "C" fn die(pointer: *mut c_void) -> *mut c_void {
+    let mine = pointer::read();
+    // SAFETY: `retire` waits, and nobody else is on the block. Nothing here uses a thread-local,
+    // and glibc's `start_thread`, which this returns to, reads the thread pointer anew each time.
+    unsafe { pointer::write(pointer as usize) };
+    set_home(mine);
+    null_mut()
+}

@@ -30,8 +30,9 @@ impl Call {
     /// Begins a call, if it may block the tasklet.
     #[inline]
     pub(crate) fn begin(symbol: Symbol) -> Option<Call> {
-        (ON.load(Relaxed) && may_wait() && COOPERATIVE.with(|mark| mark.replace(false)))
-            .then_some(Call(symbol))
+        let may = ON.load(Relaxed) && may_wait() && COOPERATIVE.with(|mark| mark.replace(false));
+        // Made only then: its end marks the tasklet again.
+        may.then(|| Call(symbol))
     }
 
     /// Counts a wait of this call's.

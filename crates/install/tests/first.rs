@@ -16,18 +16,6 @@ fn twenty_sleeps_take_as_long_as_one() {
 }
 
 #[test]
-fn a_call_in_a_tasklet_that_was_not_started_here_blocks_the_thread() {
-    rig::install();
-    overlapped::run(|| {
-        let ticks = rig::ticks(|| {
-            std::thread::sleep(ms(50));
-        });
-        assert_eq!(ticks, 0);
-    })
-    .unwrap();
-}
-
-#[test]
 fn clients_and_servers_of_one_thread_serve_each_other() {
     rig::within(|| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -5,18 +5,18 @@ use std::ffi::OsString;
 use crate::shown::Shown;
 
 /// These arguments once more, behind the name of the subcommand with `flag`, if one is needed.
-/// `masked` gives an argument without what others are not to read. `None`: an argument cannot be
-/// shown as it is.
+/// `changed` gives what stands in the place of an argument: without what others are not to read, or
+/// as what it means from now on. `None`: an argument cannot be shown as it is.
 pub(crate) fn command(
     arguments: impl IntoIterator<Item = OsString>,
     subcommand: &str,
     flag: Option<&str>,
-    mut masked: impl FnMut(&str) -> Option<String>,
+    mut changed: impl FnMut(&str) -> Option<String>,
 ) -> Option<String> {
     let (mut command, mut flag) = ("overlapped".to_owned(), flag);
     for argument in arguments.into_iter().skip(1) {
         let argument = argument.to_str()?;
-        let shown = masked(argument).unwrap_or_else(|| argument.to_owned());
+        let shown = changed(argument).unwrap_or_else(|| argument.to_owned());
         if Shown::new(shown.as_ref()).to_string() != shown {
             return None;
         }

@@ -187,6 +187,22 @@ const SERVE: &[Habit] = &[
 
 const COMMANDS: &[(&str, &[Habit])] = &[("copy", COPY), ("get", GET), ("serve", SERVE)];
 
+/// The arguments as clap reads them right. Of `copy -- a -n2` it takes `-n2` for an option: where
+/// several values may stand in front of the last one, it looks ahead and forgets the `--`.
+pub(crate) fn for_clap(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<_> = arguments.into_iter().collect();
+    let is_copy = arguments.iter().find(|name| COMMANDS.iter().any(|(known, _)| *name == known));
+    if is_copy.is_some_and(|name| name == "copy") {
+        let paths = arguments.iter_mut().skip_while(|argument| *argument != "--").skip(1);
+        for path in paths.filter(|path| path.as_encoded_bytes().starts_with(b"-")) {
+            let mut same = OsString::from("./");
+            same.push(&*path);
+            *path = same;
+        }
+    }
+    arguments
+}
+
 /// Makes the error of who has typed a flag of another program, with these arguments, name ours.
 pub(crate) fn explain(
     mut error: clap::Error,
@@ -229,6 +245,9 @@ fn misplaced(error: &clap::Error) -> Option<String> {
         Some("--output") if error.kind() == ErrorKind::ArgumentConflict => {
             Some("a list gives each of several URLs a name: --input (-i) FILE".to_owned())
         }
+        Some("<URL>...") if error.kind() == ErrorKind::MissingRequiredArgument => {
+            Some("URLs may stand in a file, too, one on each line: --input (-i) FILE".to_owned())
+        }
         Some("--port") => value
             .parse::<u32>()
             .ok()
@@ -244,6 +263,7 @@ fn misplaced(error: &clap::Error) -> Option<String> {
 fn text(error: &clap::Error, kind: ContextKind) -> &str {
     match error.get(kind) {
         Some(ContextValue::String(text)) => text,
+        Some(ContextValue::Strings(texts)) => texts.first().map_or("", String::as_str),
         _ => "",
     }
 }
@@ -285,6 +305,8 @@ mod tests {
             ("serve http a --port 8080", "--listen 127.0.0.1:8080"),
             ("serve http a --host 0.0.0.0", "--listen 0.0.0.0:PORT"),
             ("get -o a http://a -o b http://b", "--input (-i) FILE"),
+            ("get", "--input (-i) FILE"),
+            ("get --quiet", "--input (-i) FILE"),
         ] {
             let line = "overlapped ".to_owned() + typed;
             let line: Vec<_> = line.split(' ').map(OsString::from).collect();
@@ -345,6 +367,18 @@ mod tests {
             let parsed = crate::Arguments::try_parse_from(line.split(' '));
             assert!(parsed.is_ok(), "{typed}: {}", parsed.err().unwrap());
         }
+    }
+
+    #[test]
+    fn behind_two_dashes_there_is_no_flag() {
+        for typed in ["-- a -n2", "-- -x -y", "-- a -n2 b", "-n -- -x --force", "a -- -n"] {
+            let line = "overlapped copy ".to_owned() + typed;
+            let parsed =
+                crate::Arguments::try_parse_from(for_clap(line.split(' ').map(OsString::from)));
+            assert!(parsed.is_ok(), "{typed}: {}", parsed.err().unwrap());
+        }
+        let others = ["overlapped", "get", "--", "-x"].map(OsString::from);
+        assert_eq!(for_clap(others.clone()), others);
     }
 
     #[test]

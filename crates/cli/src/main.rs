@@ -18,7 +18,7 @@ mod signals;
 mod tour;
 mod zen;
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -81,13 +81,14 @@ impl From<PortName> for PortChoice {
 }
 
 fn main() -> ExitCode {
-    if let Some(option) = std::env::args_os().skip(1).find(steers_a_terminal) {
+    let typed = habits::for_clap(std::env::args_os());
+    if let Some(option) = typed.iter().skip(1).find(|argument| steers_a_terminal(argument)) {
         let option = shown::Shown::new(option.as_ref());
         eprintln!("overlapped: there is no option {option}. A file of this name is ./{option}");
         return ExitCode::from(2);
     }
-    let arguments = Arguments::try_parse()
-        .unwrap_or_else(|error| habits::explain(error, std::env::args_os()).exit());
+    let arguments = Arguments::try_parse_from(&typed)
+        .unwrap_or_else(|error| habits::explain(error, typed).exit());
     // The doctor itself says what the library would warn of.
     let level =
         if matches!(arguments.command, Some(Command::Doctor(_))) { "error" } else { "info" };
@@ -128,7 +129,7 @@ fn main() -> ExitCode {
 
 /// Tells whether an argument would be taken for an option, and repeated as it is: the name of a
 /// file that a pattern has matched, perhaps, made by somebody else.
-fn steers_a_terminal(argument: &OsString) -> bool {
+fn steers_a_terminal(argument: &OsStr) -> bool {
     let bytes = argument.as_encoded_bytes();
     let name = bytes.split(|&byte| byte == b'=').next().unwrap_or(bytes);
     name.starts_with(b"-") && name.iter().any(u8::is_ascii_control)

@@ -119,6 +119,21 @@ fn the_target_is_chosen_as_cp_does() {
 }
 
 #[test]
+fn names_that_begin_with_a_dash_stand_behind_two() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("a"), "x").unwrap();
+    for arguments in [&["--", "a", "-n2"][..], &["--", "-n2", "-x"], &["-n", "--", "-x", "a", "-d"]]
+    {
+        fs::create_dir_all(at("-d")).unwrap();
+        let output = copy_command("auto", folder.path(), arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {:?}", text(&output));
+    }
+    assert_eq!(names(folder.path()), ["-d", "-n2", "-x", "a"]);
+    assert_eq!(names(&at("-d")), ["-x", "a"]);
+}
+
+#[test]
 fn what_cannot_be_copied_is_listed_and_the_rest_goes_on() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();

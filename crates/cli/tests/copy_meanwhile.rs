@@ -4,7 +4,7 @@ mod common;
 mod trees;
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -164,5 +164,51 @@ fn what_is_said_after_a_stop_copies_the_rest() {
         }
         let Some(said) = stop(&["--force"]) else { return };
         assert!(said.contains("The same command copies everything anew"), "{said}");
+    });
+}
+
+/// The copy of `tree` is called `into`, which is there when the rest is copied.
+#[test]
+fn what_is_said_after_a_stop_copies_the_rest_to_the_same_name() {
+    on_each_port(|port| {
+        let folder = tempfile::tempdir().unwrap();
+        many_files(folder.path());
+        let at = |name: &str| folder.path().join(name);
+        fs::set_permissions(at("tree"), fs::Permissions::from_mode(0o750)).unwrap();
+        for (arguments, said) in [
+            (&["tree", "into"][..], "copy --no-clobber -j 1 tree/. into"),
+            (&["-a", "tree/", "into/"], "copy --no-clobber -j 1 -a tree/. into/"),
+            (&["--force", "--", "tree", "into"], "copy -j 1 --force -- tree/. into"),
+            (&["tree/.", "into"], "copy --no-clobber -j 1 tree/. into"),
+        ] {
+            let stopped = (0..100).find_map(|_| {
+                let _ = fs::remove_dir_all(at("into"));
+                let arguments = [&["-j", "1"], arguments].concat();
+                let mut command = copy_command(port, folder.path(), &arguments);
+                let mut child =
+                    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+                while !at("into/d/0").exists() && child.try_wait().unwrap().is_none() {
+                    thread::yield_now();
+                }
+                if child.try_wait().unwrap().is_none() {
+                    send(&child, Signal::INT);
+                }
+                let output = child.wait_with_output().unwrap();
+                (output.status.code() == Some(130)).then(|| text(&output).1)
+            });
+            let Some(stopped) = stopped else {
+                println!("SKIPPED: a stop in the middle: the copy was too quick 100 times");
+                return;
+            };
+            let again = stopped.lines().last().unwrap().trim();
+            assert!(again.ends_with(said), "{arguments:?}: {stopped}");
+            let mut shell = Command::new("sh");
+            let again = again.replacen("overlapped", PROGRAM, 1);
+            let output = shell.args(["-c", &again]).current_dir(folder.path()).output().unwrap();
+            assert_eq!(output.status.code(), Some(0), "{stopped}{:?}", text(&output));
+            assert_eq!(names(&at("into")), ["d"], "{arguments:?}");
+            assert_eq!(names(&at("into/d")).len(), FILES);
+            assert_eq!(at("into").metadata().unwrap().mode() & 0o777, 0o750, "{arguments:?}");
+        }
     });
 }

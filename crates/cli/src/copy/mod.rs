@@ -162,6 +162,8 @@ struct Copying {
     identities: Identities,
     links: Links,
     stopped: AtomicBool,
+    /// The source that is copied to the name DST, as its contents have to be when that is there.
+    renamed: Option<PathBuf>,
 }
 
 impl Copying {
@@ -185,6 +187,7 @@ impl Copying {
             identities: Identities::new(items),
             links: Links::default(),
             stopped: AtomicBool::new(false),
+            renamed: report::renamed(items, &arguments.target),
         }
     }
 

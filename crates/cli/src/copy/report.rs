@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -31,6 +32,15 @@ pub(super) fn total(items: &[Item]) -> Option<u64> {
         metadata.is_file().then_some(metadata.len())
     };
     items.iter().map(length).sum()
+}
+
+/// The one SRC, if it is a folder whose copy gets the name DST. It is found before that is made.
+pub(super) fn renamed(items: &[Item], target: &Path) -> Option<PathBuf> {
+    let [item] = items else { return None };
+    let is_folder = item.source().symlink_metadata().is_ok_and(|found| found.is_dir());
+    let text = item.shown.as_os_str().as_encoded_bytes();
+    let is_contents = text == b"." || text.ends_with(b"/.");
+    (is_folder && item.to_folder != target && !is_contents).then(|| item.shown.clone())
 }
 
 /// The line. It goes when it is dropped.
@@ -108,16 +118,36 @@ pub(super) fn report(
 }
 
 fn how_to_go_on(copying: &Copying) -> String {
-    let options = &copying.options;
-    if options.force {
-        return "The same command copies everything anew".to_owned();
-    }
-    let flag = (!options.no_clobber).then_some("--no-clobber");
-    match again::command(std::env::args_os(), "copy", flag, |_| None) {
-        Some(command) => format!("To go on with what is not there yet:\n  {command}"),
-        None => {
-            "To go on with what is not there yet: the same command with --no-clobber".to_owned()
-        }
+    let (options, renamed) = (&copying.options, copying.renamed.as_deref());
+    let flag = (!options.no_clobber && !options.force).then_some("--no-clobber");
+    let command = again::command(std::env::args_os(), "copy", flag, contents_of(renamed));
+    let aim = match options.force {
+        true if renamed.is_none() => return "The same command copies everything anew".to_owned(),
+        true => "To copy everything anew",
+        false => "To go on with what is not there yet",
+    };
+    let same = || {
+        let flag = flag.map_or(String::new(), |flag| format!(" with {flag}"));
+        let contents = renamed.map_or("", |_| ", and SRC/. in the place of SRC");
+        format!("{aim}: the same command{flag}{contents}")
+    };
+    command.map_or_else(same, |command| format!("{aim}:\n  {command}"))
+}
+
+/// What stands in the place of the one SRC in a command that copies the rest: DST is a folder by
+/// now, and SRC itself would be copied into it.
+fn contents_of(renamed: Option<&Path>) -> impl FnMut(&str) -> Option<String> {
+    let (mut is_behind_copy, mut is_value) = (false, false);
+    move |argument| {
+        let is_source = is_behind_copy
+            && !is_value
+            && renamed.is_some_and(|source| {
+                source == Path::new(argument) || source == Path::new("./").join(argument)
+            });
+        is_value = ["--jobs", "--port"].contains(&argument)
+            || argument.starts_with('-') && !argument.starts_with("--") && argument.ends_with('j');
+        is_behind_copy = (is_behind_copy || argument == "copy") && !is_source;
+        is_source.then(|| format!("{}/.", argument.trim_end_matches('/')))
     }
 }
 

@@ -25,6 +25,11 @@ pub(super) struct Limit(pub(super) Duration);
 #[serde(try_from = "Text")]
 pub(crate) struct Size(pub(crate) u64);
 
+/// So many bytes a second, written as a [`Size`]; it may be none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Text")]
+pub(super) struct Rate(pub(super) u32);
+
 /// A number that is never zero: that would be a limit at which nothing works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "u64")]
@@ -125,6 +130,31 @@ impl FromStr for Size {
     }
 }
 
+impl TryFrom<Size> for Rate {
+    type Error = String;
+
+    fn try_from(Size(bytes): Size) -> Result<Rate, String> {
+        let too_much = |_| format!("{bytes} bytes a second are more than anybody sends");
+        u32::try_from(bytes).map(Rate).map_err(too_much)
+    }
+}
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Rate, String> {
+        text.parse::<Size>()?.try_into()
+    }
+}
+
+impl TryFrom<Text> for Rate {
+    type Error = String;
+
+    fn try_from(text: Text) -> Result<Rate, String> {
+        Size::try_from(text)?.try_into()
+    }
+}
+
 impl FromStr for Variable {
     type Err = String;
 
@@ -198,10 +228,11 @@ pub(super) struct Limits {
     /// limit]
     #[arg(long, value_name = "DURATION")]
     request_timeout: Option<Limit>,
-    /// How many bytes a second a client must send of a body, and take of an answer, on average. The
-    /// connection of a slower one is closed. 0: clients may be as slow as they like [default: 500]
-    #[arg(long, value_name = "BYTES")]
-    rate: Option<u32>,
+    /// How many bytes a second a client must send of a body, and take of an answer, on average, such
+    /// as 500 or 1KiB. The connection of a slower one is closed. 0: clients may be as slow as they
+    /// like [default: 500]
+    #[arg(long, value_name = "SIZE")]
+    rate: Option<Rate>,
     /// How long a client may fall behind --rate, and so how long it may pause [default: 60s]
     #[arg(long, value_name = "DURATION")]
     slack: Option<Limit>,
@@ -210,7 +241,7 @@ pub(super) struct Limits {
 impl Limits {
     /// Refuses a limit that another one makes meaningless.
     pub(super) fn check(&self, source: &Source, faults: &mut Faults) {
-        if self.slack.is_some() && self.rate == Some(0) {
+        if self.slack.is_some() && self.rate == Some(Rate(0)) {
             faults.add(format_args!(
                 "{}: with a {} of 0 clients may be as slow as they like: raise that, or leave {} \
                  out",
@@ -230,7 +261,7 @@ impl Limits {
             idle: time(self.idle_timeout, usual.idle),
             head: time(self.head_timeout, usual.head),
             request: self.request_timeout.map(|Limit(time)| time).or(usual.request),
-            rate: self.rate.unwrap_or(usual.rate),
+            rate: self.rate.map_or(usual.rate, |Rate(bytes)| bytes),
             slack: time(self.slack, usual.slack),
             ..usual
         }
@@ -290,6 +321,18 @@ mod tests {
         for text in ["", "KiB", "-1", "1.5MiB", "1kB", "99999999999TiB"] {
             let error = text.parse::<Size>().unwrap_err();
             assert!(error.contains("64KiB"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_written_as_a_size_in_a_flag_and_in_a_file() {
+        for (text, bytes) in [("0", 0), ("500", 500), ("100KiB", 100 << 10)] {
+            assert_eq!(text.parse(), Ok(Rate(bytes)), "{text}");
+        }
+        assert!("5GiB".parse::<Rate>().unwrap_err().contains("more than anybody"));
+        for (text, bytes) in [("rate = 500", 500), ("rate = \"100KiB\"", 100 << 10)] {
+            let limits: Limits = toml::from_str(text).unwrap();
+            assert_eq!(limits.rate, Some(Rate(bytes)), "{text}");
         }
     }
 

@@ -228,9 +228,9 @@ pub(super) struct Limits {
     /// limit]
     #[arg(long, value_name = "DURATION")]
     request_timeout: Option<Limit>,
-    /// How many bytes a second a client must send of a body, and take of an answer, on average, such
-    /// as 500 or 1KiB. The connection of a slower one is closed. 0: clients may be as slow as they
-    /// like [default: 500]
+    /// How many bytes a second, such as 500 or 1KiB, a client must send of a body, and take of an
+    /// answer, on average. The connection of a slower one is closed. 0: clients may be as slow as
+    /// they like [default: 500]
     #[arg(long, value_name = "SIZE")]
     rate: Option<Rate>,
     /// How long a client may fall behind --rate, and so how long it may pause [default: 60s]

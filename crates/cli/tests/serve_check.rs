@@ -153,6 +153,67 @@ fn certificates_that_no_client_would_take_are_found() {
         let says = [&["serve.toml, line 6, column 2"], says].concat();
         refused_in(folder.path(), &server(cert, key), &says);
     }
+    for name in ["old", "early"] {
+        let described = server(&format!("{name}.pem"), &format!("{name}.key"));
+        let (_, _, complaint) = check_in(folder.path(), &described);
+        assert_eq!(complaint.matches(&format!("{name}.pem")).count(), 1, "{complaint}");
+    }
+}
+
+#[test]
+fn a_key_that_tls_cannot_use_is_not_said_to_be_another_certificates() {
+    let folder = tempfile::tempdir().unwrap();
+    let described = |file: &str| {
+        format!(
+            "[[server]]\nprotocol = 'echo'\nlisten = ['127.0.0.1:0']\n\
+             tls = [{{ cert = '{file}.pem', key = '{file}.key' }}]\n"
+        )
+    };
+    for (name, kind) in [
+        ("rsa-1024", &["rsa:1024"][..]),
+        ("p-521", &["ec", "-pkeyopt", "ec_paramgen_curve:P-521"]),
+        ("ed448", &["ed448"]),
+    ] {
+        let of = |end: &str| folder.path().join(format!("{name}.{end}")).display().to_string();
+        let mut openssl = std::process::Command::new("openssl");
+        openssl.args(["req", "-x509", "-nodes", "-days", "9", "-subj", "/CN=localhost"]);
+        openssl.args(["-keyout", &of("key"), "-out", &of("pem"), "-newkey"]).args(kind);
+        if !openssl.output().is_ok_and(|output| output.status.success()) {
+            println!("SKIPPED {name}: openssl makes no such key");
+            continue;
+        }
+        let (code, _, complaint) = check_in(folder.path(), &described(name));
+        assert_eq!(code, Some(1), "{complaint}");
+        for says in ["line 4, column 8", &format!("{name}.key"), "2048", "P-384", "Ed25519"] {
+            assert!(complaint.contains(says), "{says:?} is not in\n{complaint}");
+        }
+        assert!(!complaint.contains("do not work together"), "{complaint}");
+    }
+}
+
+#[test]
+fn a_configuration_file_that_would_be_sent_to_everybody_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("site")).unwrap();
+    let server = "[[server]]\nprotocol = 'http'\nlisten = ['127.0.0.1:0']\n";
+    let says = ["line 4, column 15", "serve.toml would be served to everybody"];
+    refused_in(folder.path(), &format!("{server}http.folder = '.'\nhttp.list = true\n"), &says);
+    let hosts = "http.folder = 'site'\nhttp.host = ['example.org=.']\n";
+    let says = ["line 4, column 15", "serve.toml would be served to everybody, since it is in"];
+    refused_in(folder.path(), &format!("{server}{hosts}"), &says);
+    let (code, _, complaint) = check_in(folder.path(), &format!("{server}http.folder = 'site'\n"));
+    assert_eq!(code, Some(0), "{complaint}");
+    let hidden = folder.path().join(".serve.toml");
+    fs::write(&hidden, format!("{server}http.folder = '.'\n")).unwrap();
+    let output = run(&["serve", "--check", "--config", hidden.to_str().unwrap()]);
+    assert!(output.status.success(), "{:?}", text(&output));
+}
+
+#[test]
+fn the_annotated_file_serves_another_folder_than_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, _, complaint) = check_in(folder.path(), &text(&run(&["serve", "--example-config"])).0);
+    assert!(!complaint.contains("served to everybody"), "{complaint}");
 }
 
 #[test]
@@ -336,7 +397,7 @@ fn redirects_that_lead_to_each_other_are_found() {
     let described = |redirects: &str| {
         format!(
             "[[server]]\nprotocol = 'http'\nlisten = ['127.0.0.1:0']\n[server.http]\n\
-             folder = '.'\nredirect = [{redirects}]\n"
+             folder = 'site'\nredirect = [{redirects}]\n"
         )
     };
     for redirects in [
@@ -348,10 +409,11 @@ fn redirects_that_lead_to_each_other_are_found() {
     ] {
         refused(&described(redirects), &["line 6, column", "for ever"]);
     }
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("site")).unwrap();
     for redirects in
         ["'/a=/b', '/b=/c'", "'/a/*=/b/', '/b/x=/c'", "'/a/*=https://example.org/a/', '/b=/a'"]
     {
-        let folder = tempfile::tempdir().unwrap();
         let (code, _, complaint) = check_in(folder.path(), &described(redirects));
         assert_eq!(code, Some(0), "{redirects}: {complaint}");
     }
@@ -362,14 +424,15 @@ fn a_bare_name_that_no_pattern_holds_is_noted() {
     let described = |hosts: &str| {
         format!(
             "[[server]]\nprotocol = 'http'\nlisten = ['127.0.0.1:0']\n[server.http]\n\
-             folder = '.'\nhost = [{hosts}]\n"
+             folder = 'site'\nhost = [{hosts}]\n"
         )
     };
     let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("site")).unwrap();
     for (hosts, is_noted) in [
-        ("'*.example.org=.'", true),
-        ("'*.example.org=.', 'example.org=.'", false),
-        ("'*.example.org=.', '*.org=.'", false),
+        ("'*.example.org=site'", true),
+        ("'*.example.org=site', 'example.org=site'", false),
+        ("'*.example.org=site', '*.org=site'", false),
     ] {
         let (code, said, complaint) = check_in(folder.path(), &described(hosts));
         assert_eq!(code, Some(0), "{hosts}: {complaint}");

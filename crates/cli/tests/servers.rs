@@ -169,11 +169,12 @@ fn get(at: SocketAddr, path: &str) -> String {
 fn a_file_describes_several_servers_of_one_process() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("index.html"), "<p>home").unwrap();
+        fs::create_dir(folder.path().join("site")).unwrap();
+        fs::write(folder.path().join("site/index.html"), "<p>home").unwrap();
         let file = folder.path().join("serve.toml");
         let described = "metrics = '127.0.0.1:0'\n\
             [[server]]\nprotocol = 'zen'\nlisten = ['127.0.0.1:0']\n\
-            [[server]]\nprotocol = 'http'\nlisten = ['127.0.0.1:0']\nhttp.folder = '.'\n";
+            [[server]]\nprotocol = 'http'\nlisten = ['127.0.0.1:0']\nhttp.folder = 'site'\n";
         fs::write(&file, described).unwrap();
         let mut server = Server::serve(port, &["--config", file.to_str().unwrap()]);
         let mut zen = server.connect();
@@ -198,6 +199,7 @@ fn a_file_describes_several_servers_of_one_process() {
 fn the_annotated_example_is_a_right_file() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/serve.toml");
     let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("site")).unwrap();
     let path = folder.path().join("serve.toml");
     let mut text_of_it = fs::read_to_string(example).unwrap();
     // Its own ports may be in use.

@@ -187,6 +187,10 @@ impl Wanted {
         for (at, key) in tls_key.iter().enumerate() {
             content.refuse_if_served(key, || self.source.place("tls", Some(at)), faults);
         }
+        if let Source::File { file, .. } = &self.source {
+            let place = || self.source.place("http.folder", None);
+            content.refuse_if_served(file.path(), place, faults);
+        }
         if content.redirect_https && !tls_cert.is_empty() && content.trust_forwarded.is_empty() {
             faults.add(format_args!(
                 "{}: every client of this server comes by TLS, so nobody would be sent on: {} \

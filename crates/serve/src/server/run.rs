@@ -1,8 +1,10 @@
 //! A server's life.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::SystemTime;
 
 use overlapped::signal::{self, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, Signals};
 use overlapped::sync::mpsc::Receiver;
@@ -87,6 +89,7 @@ impl Running {
         let site = Arc::clone(&self.site);
         // It is killed by the end of the run.
         drop(spawn(move || be_watched(&site, watched)));
+        self.doubt_certificates();
         let workers = self.place_workers()?;
         successor::tell_predecessor();
         notify::ready();
@@ -200,6 +203,16 @@ impl Running {
                 Err(error) => tracing::error!("the old certificates stay: {error}"),
             }
         }
+        self.doubt_certificates();
+    }
+
+    /// Warns of certificates that clients refuse, once of each: listeners may share them.
+    fn doubt_certificates(&self) {
+        let now = SystemTime::now();
+        let all = self.server.listeners.iter().filter_map(|listener| listener.front.tls.as_ref());
+        let refused = all.flat_map(|tls| tls.checks(now)).filter_map(Result::err);
+        let texts: BTreeSet<String> = refused.map(|error| error.to_string()).collect();
+        texts.iter().for_each(|text| tracing::warn!("{text}"));
     }
 
     /// While the workers drain.

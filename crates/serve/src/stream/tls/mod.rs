@@ -17,12 +17,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::ProducesTickets;
 use rustls::sign::CertifiedKey;
+use rustls::{Error, InconsistentKeys, ServerConfig};
 
 use resolve::ByName;
 pub(crate) use session::Session;
@@ -92,9 +92,13 @@ impl Tls {
     /// # Errors
     /// The text names the file and the time; also those of [`Tls::from_files`].
     pub fn check(&self, now: SystemTime) -> io::Result<()> {
-        self.files
-            .iter()
-            .try_for_each(|(chain, _)| validity::check(&read_chain(chain)?, chain, now))
+        self.checks(now).collect()
+    }
+
+    /// The result of [`Tls::check`] for each pair of files.
+    pub(crate) fn checks(&self, now: SystemTime) -> impl Iterator<Item = io::Result<()>> {
+        let chains = self.files.iter().map(|(chain, _)| chain);
+        chains.map(move |chain| validity::check(&read_chain(chain)?, chain, now))
     }
 
     /// For the next connection.
@@ -131,9 +135,6 @@ fn configure(
 /// One certificate with its key.
 fn read(chain: &Path, key: &Path) -> io::Result<Arc<CertifiedKey>> {
     let certificates = read_chain(chain)?;
-    if let Err(error) = validity::check(&certificates, chain, SystemTime::now()) {
-        tracing::warn!("{error}");
-    }
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| {
         if is_encrypted(key) {
             encrypted(key)
@@ -141,17 +142,32 @@ fn read(chain: &Path, key: &Path) -> io::Result<Arc<CertifiedKey>> {
             explain(key, "the key", "PRIVATE KEY", &error)
         }
     })?;
-    CertifiedKey::from_der(certificates, private, &ring::default_provider()).map(Arc::new).map_err(
-        |error| {
-            invalid(format!(
-                "the certificate {} and the key {} do not work together: {error}. The key must be \
-                 the one that the certificate was made for (RSA, ECDSA or Ed25519), and the \
-                 server's own certificate must come first in its file.",
-                chain.display(),
-                key.display()
-            ))
-        },
-    )
+    let provider = ring::default_provider();
+    let Ok(signing) = provider.key_provider.load_private_key(private) else {
+        return Err(unsupported(key));
+    };
+    let certified = CertifiedKey::new(certificates, signing);
+    match certified.keys_match() {
+        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(Arc::new(certified)),
+        Err(error) => Err(invalid(format!(
+            "the certificate {} and the key {} do not work together: {error}. The key must be the \
+             one that the certificate was made for, and the server's own certificate must come \
+             first in its file.",
+            chain.display(),
+            key.display()
+        ))),
+    }
+}
+
+/// The error for a key that is read and cannot sign: its kind, its size or its curve is another
+/// one, or its content is damaged.
+fn unsupported(key: &Path) -> io::Error {
+    let key = key.display();
+    invalid(format!(
+        "the key {key} cannot be used for TLS: RSA of 2048 to 4096 bits, ECDSA with the curve \
+         P-256 or P-384, and Ed25519 can. `openssl pkey -noout -text -in {key}` shows what it is. \
+         Another key is needed, and a certificate for it."
+    ))
 }
 
 /// The server's certificate, and those that lead to it.

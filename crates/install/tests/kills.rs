@@ -1,0 +1,161 @@
+//! Kills and deadlines inside of calls.
+#![allow(missing_docs)]
+mod rig;
+
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, UdpSocket};
+use std::os::unix::net::UnixStream;
+use std::time::Instant;
+
+use overlapped::time::timeout;
+use overlapped_install::{Tasklet, spawn};
+use rig::{ms, within};
+
+/// Kills a tasklet that waits in `f`, and gives the error's number.
+fn killed(f: impl FnOnce() -> io::Result<usize> + 'static) -> Option<i32> {
+    let tasklet: Tasklet<Option<i32>> =
+        spawn(move || f().expect_err("it was killed").raw_os_error());
+    std::thread::sleep(ms(30));
+    assert!(!tasklet.is_finished());
+    tasklet.kill();
+    tasklet.join().unwrap()
+}
+
+/// Calls that nothing ends but a kill.
+fn endless() -> Vec<Box<dyn FnOnce() -> io::Result<usize>>> {
+    let full = |stream: &UnixStream| {
+        stream.set_nonblocking(true).unwrap();
+        while (&mut &*stream).write(&[0; 65536]).is_ok() {}
+        stream.set_nonblocking(false).unwrap();
+    };
+    vec![
+        Box::new(|| {
+            let (_a, mut b) = UnixStream::pair()?;
+            b.read(&mut [0])
+        }),
+        Box::new(move || {
+            let (mut a, _b) = UnixStream::pair()?;
+            full(&a);
+            a.write(b"x")
+        }),
+        Box::new(|| TcpListener::bind("127.0.0.1:0")?.accept().map(|_| 0)),
+        Box::new(|| UdpSocket::bind("127.0.0.1:0")?.recv(&mut [0])),
+        Box::new(|| {
+            let (mut rx, _tx) = io::pipe()?;
+            rx.read(&mut [0])
+        }),
+        Box::new(|| {
+            let mut child = rig::sleep_program("60").spawn()?;
+            let ended = child.wait().map(|_| 0);
+            child.kill()?;
+            std::thread::spawn(move || child.wait()); // By a thread: the kill is pending here.
+            ended
+        }),
+        Box::new(|| {
+            // SAFETY: no descriptors.
+            match unsafe { libc::poll(std::ptr::null_mut(), 0, -1) } {
+                -1 => Err(io::Error::last_os_error()),
+                count => Ok(count as usize),
+            }
+        }),
+    ]
+}
+
+#[test]
+fn a_kill_ends_a_call_with_ecanceled() {
+    within(|| {
+        for (number, call) in endless().into_iter().enumerate() {
+            assert_eq!(killed(call), Some(libc::ECANCELED), "call {number}");
+        }
+    });
+}
+
+#[test]
+fn a_deadline_ends_a_call_with_etimedout() {
+    within(|| {
+        for (number, call) in endless().into_iter().enumerate() {
+            let error = timeout(ms(30), call).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::ETIMEDOUT), "call {number}");
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        }
+    });
+}
+
+#[test]
+fn a_kill_ends_a_sleep_early() {
+    within(|| {
+        let begin = Instant::now();
+        let tasklet = spawn(|| std::thread::sleep(ms(60_000)));
+        std::thread::sleep(ms(10));
+        tasklet.kill();
+        tasklet.join().unwrap();
+        assert!(begin.elapsed() < ms(30_000));
+    });
+}
+
+#[test]
+fn a_tasklet_that_does_not_listen_to_its_kill_lets_its_neighbours_run() {
+    within(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let end = std::rc::Rc::new(std::cell::Cell::new(false));
+        let ended = end.clone();
+        let deaf = spawn(move || {
+            let mut errors = 0;
+            for stream in listener.incoming() {
+                errors += usize::from(stream.is_err());
+                if ended.get() {
+                    break;
+                }
+            }
+            errors
+        });
+        std::thread::sleep(ms(5));
+        deaf.kill();
+        let ticks = rig::ticks(|| std::thread::sleep(ms(100)));
+        assert!(ticks > 5, "{ticks}");
+        end.set(true);
+        assert!(deaf.join().unwrap() > 0);
+    });
+}
+
+#[test]
+fn a_kill_does_not_end_the_wait_for_a_lock() {
+    within(|| {
+        let lock = std::rc::Rc::new(std::sync::Mutex::new(0));
+        let theirs = lock.clone();
+        let held = lock.lock().unwrap();
+        let waiting = spawn(move || *theirs.lock().unwrap());
+        std::thread::sleep(ms(5));
+        waiting.kill();
+        std::thread::sleep(ms(5));
+        assert!(!waiting.is_finished());
+        drop(held);
+        assert_eq!(waiting.join().unwrap(), 0);
+    });
+}
+
+#[test]
+fn what_has_come_is_not_lost_to_a_kill() {
+    within(|| {
+        for _ in 0..200 {
+            let (mut a, mut b) = UnixStream::pair().unwrap();
+            let reader = spawn(move || {
+                let mut bytes = [0; 4];
+                let first = b.read(&mut bytes);
+                (first.map_err(|error| error.raw_os_error()), b)
+            });
+            overlapped::yield_now();
+            a.write_all(b"data").unwrap();
+            reader.kill();
+            let (first, mut b) = reader.join().unwrap();
+            let seen = match first {
+                Ok(count) => count,
+                Err(number) => {
+                    assert_eq!(number, Some(libc::ECANCELED));
+                    b.read(&mut [0; 9]).unwrap()
+                }
+            };
+            assert_eq!(seen, 4);
+        }
+    });
+}

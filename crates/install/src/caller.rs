@@ -4,6 +4,9 @@
 //! It may, if [`install`](crate::install) has been called, the tasklet was started through this
 //! crate, and it may wait ([`may_wait`]: it does not unwind, and is not inside `no_switch`).
 //!
+//! The mark of such a tasklet is a thread-local: it has thread-locals of its own
+//! ([`own_thread_locals`](overlapped::Builder::own_thread_locals)), where nobody else finds it.
+//!
 //! **A call inside a call is the library's own** and goes to the kernel as it is: a [`Call`] takes
 //! the tasklet's mark away for as long as it lives. So nothing here can call itself, whatever the
 //! library uses underneath.
@@ -12,15 +15,17 @@ use std::cell::Cell;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
-use overlapped::task::{Local, may_wait};
+use overlapped::task::may_wait;
 
 use crate::symbols::Symbol;
 
 /// Set by [`install`](crate::install), for good.
 pub(crate) static ON: AtomicBool = AtomicBool::new(false);
 
-/// The mark of a tasklet that was started through this crate, while it runs its own code.
-static COOPERATIVE: Local<Cell<bool>> = Local::new(|| Cell::new(false));
+thread_local! {
+    /// The mark of a tasklet that was started through this crate, while it runs its own code.
+    static MARK: Cell<bool> = const { Cell::new(false) };
+}
 
 /// A call of a marked tasklet: the right to wait.
 #[derive(Debug)]
@@ -30,9 +35,12 @@ impl Call {
     /// Begins a call, if it may block the tasklet.
     #[inline]
     pub(crate) fn begin(symbol: Symbol) -> Option<Call> {
-        let may = ON.load(Relaxed) && may_wait() && COOPERATIVE.with(|mark| mark.replace(false));
+        let may = ON.load(Relaxed) && MARK.get() && may_wait();
         // Made only then: its end marks the tasklet again.
-        may.then(|| Call(symbol))
+        may.then(|| {
+            MARK.set(false);
+            Call(symbol)
+        })
     }
 
     /// Counts a wait of this call's.
@@ -43,7 +51,7 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        COOPERATIVE.with(|mark| mark.set(true));
+        MARK.set(true);
     }
 }
 
@@ -52,20 +60,20 @@ pub(crate) struct Unmarked(bool);
 
 impl Unmarked {
     pub(crate) fn begin() -> Unmarked {
-        Unmarked(may_wait() && COOPERATIVE.with(|mark| mark.replace(false)))
+        Unmarked(MARK.replace(false))
     }
 }
 
 impl Drop for Unmarked {
     fn drop(&mut self) {
         if self.0 {
-            COOPERATIVE.with(|mark| mark.set(true));
+            MARK.set(true);
         }
     }
 }
 
 /// Runs `f` with the calling tasklet marked.
 pub(crate) fn marked<T>(f: impl FnOnce() -> T) -> T {
-    COOPERATIVE.with(|mark| mark.set(true));
+    MARK.set(true);
     f()
 }

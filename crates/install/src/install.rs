@@ -5,12 +5,14 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use overlapped::{RunError, SpawnError};
 
 use crate::caller::ON;
-use crate::spawn::{run, spawn};
+use crate::spawn::{Builder, run, spawn};
 use crate::symbols::Symbol;
 
 /// The proof that [`install`] has been called.
@@ -26,6 +28,9 @@ pub enum WhyNot {
     /// was loaded before the program (`LD_PRELOAD`), or libc's, where the program is linked
     /// statically or this crate is a part of a shared library.
     Symbols(Vec<&'static str>),
+    /// A tasklet cannot have
+    /// [thread-locals of its own](overlapped::Builder::own_thread_locals) here, for this reason.
+    ThreadLocals(&'static str),
     /// Such a tasklet cannot run here; the text says why.
     Run(String),
     /// A call that should have blocked its tasklet has blocked the thread, or came to the wrong
@@ -40,6 +45,7 @@ impl fmt::Display for WhyNot {
                 write!(f, "other functions than overlapped-install's are called by the names ")?;
                 f.write_str(&names.join(", "))
             }
+            WhyNot::ThreadLocals(why) => write!(f, "no thread-locals of a tasklet's own: {why}"),
             WhyNot::Run(why) => write!(f, "no tasklet can run: {why}"),
             WhyNot::SelfTest(what) => write!(f, "the self-test failed: {what}"),
         }
@@ -92,9 +98,34 @@ pub unsafe fn install() -> Result<Installed, WhyNot> {
 /// Waits of the commonest kinds, each of which a neighbour must end: if one blocked the thread, it
 /// would be for good, or until its own limit.
 fn test() -> Result<(), WhyNot> {
-    run(|| sleeps().and_then(|()| locks()).and_then(|()| sockets()))
-        .map_err(|error| WhyNot::Run(error.to_string()))?
-        .map_err(WhyNot::SelfTest)
+    let failed = |error: RunError| WhyNot::Run(error.to_string());
+    match overlapped::run(|| Builder::new().spawn(|| ()).map(drop)).map_err(failed)? {
+        Ok(()) => {}
+        Err(SpawnError::OwnThreadLocals(why)) => return Err(WhyNot::ThreadLocals(why)),
+        Err(error) => return Err(WhyNot::Run(error.to_string())),
+    }
+    let tests = [sleeps, locks, parks, sockets];
+    run(|| tests.iter().try_for_each(|test| test())).map_err(failed)?.map_err(WhyNot::SelfTest)
+}
+
+/// Two of one thread, which std parks by a word in a thread-local.
+fn parks() -> Result<(), &'static str> {
+    let begin = Instant::now();
+    let handles = [(); 2].map(|()| {
+        let (sender, receiver) = mpsc::channel();
+        let tasklet = spawn(move || {
+            let _ = sender.send(thread::current());
+            thread::park_timeout(Duration::from_secs(5));
+        });
+        (tasklet, receiver)
+    });
+    for (tasklet, receiver) in handles {
+        let handle = receiver.recv().map_err(|_| "a tasklet did not run")?;
+        handle.unpark();
+        tasklet.join().map_err(|_| "a tasklet did not end")?;
+    }
+    let was_quick = begin.elapsed() < Duration::from_secs(5);
+    if was_quick { Ok(()) } else { Err("a parked tasklet was not woken") }
 }
 
 fn sleeps() -> Result<(), &'static str> {

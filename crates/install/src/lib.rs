@@ -51,12 +51,17 @@
 //! **What has no way to be asked** (getaddrinfo, connect, pthread_join) goes to a thread of the
 //! library's pool, with copies of what it works on.
 //!
+//! **Thread-locals.** Such a tasklet has thread-locals of its own, as a thread has: std's parker
+//! and `thread::current()`, errno, panic counts, what crates keep in `thread_local!`. So channels,
+//! parks, and locks of other crates take it for a thread.
+//!
 //! # Limits
 //!
-//! - Tasklets of one thread share its thread-locals: `std::thread::park`, std's `mpsc` with several
-//!   receivers on one thread, `std::thread::scope`, parking_lot and rayon do not work in them.
-//! - Standard output and error block the thread: their locks belong to it.
 //! - Descriptors that have neither an attempt without waiting nor readiness block the thread.
+//! - What the kernel's number of the thread names is the thread's: see [`install`].
+//! - A tasklet that unwinds does not wait: what it calls then blocks the thread. A destructor that
+//!   waits for a lock which a neighbour holds stops both for good.
+//! - sem_post(3) in a signal handler is not safe while tasklets wait for locks.
 //! - Linux with glibc, on x86-64 and 64-bit Arm, linked dynamically.
 //!
 //! [`report`] tells which symbols are this crate's and how often each has waited.

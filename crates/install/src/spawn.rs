@@ -22,9 +22,10 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// A tasklet without a name, on a stack of 2 MiB of address space, as std's threads have.
+    /// A tasklet without a name, on a stack of 2 MiB of address space, as std's threads have, and
+    /// with thread-locals of its own.
     pub fn new() -> Builder {
-        Builder(overlapped::Builder::new().stack_size(STACK_SIZE))
+        Builder(overlapped::Builder::new().stack_size(STACK_SIZE).own_thread_locals(true))
     }
 
     /// Names the tasklet.
@@ -163,7 +164,7 @@ pub fn run_with<T>(config: Config, f: impl FnOnce() -> T) -> Result<T, RunError>
             RunError::Stack(std::io::ErrorKind::OutOfMemory.into())
         }
         Ended::Joined(_) => RunError::Killed,
-        Ended::Spawned(error) => RunError::Stack(error.into()),
+        Ended::Spawned(error) => RunError::Setting(error.into()),
     })
 }
 

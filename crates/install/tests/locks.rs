@@ -149,7 +149,7 @@ fn what_is_made_once_is_made_once_although_making_waits() {
 #[test]
 fn an_mpsc_channel_waits_for_a_neighbour() {
     within(|| {
-        let (sender, receiver) = std::sync::mpsc::channel();
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
         let sum = spawn(move || receiver.iter().sum::<i32>());
         spawn(move || {
             for number in 0..100 {

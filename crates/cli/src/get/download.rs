@@ -11,7 +11,7 @@
 //! next. Bytes of different versions never meet in one file.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::SystemTime;
@@ -28,6 +28,7 @@ use super::failure::{Again, Failure};
 use super::file::batch::Batch;
 use super::file::checksum::{Checking, Checksum};
 use super::file::name::{self, Names};
+use super::file::part::publish::{Made, Taken};
 use super::file::part::{self, Part};
 use super::file::record::{Key, Records};
 use super::file::sink::{Sink, Stream, Target};
@@ -109,6 +110,7 @@ pub(super) struct Downloader {
     pub(super) records: Rc<Records>,
     pub(super) progress: Rc<Progress>,
     pub(super) pace: Pace,
+    pub(super) made: Made,
     /// Parts that stayed.
     pub(super) left: Rc<Cell<usize>>,
 }
@@ -130,7 +132,8 @@ impl Downloader {
             None => part::path_of(&path, item.key),
         };
         let may_exist = self.records.may_have_part(item.key);
-        let part = Part::new(unfinished, item.key, may_exist, self.left.clone());
+        let made = self.made.clone();
+        let part = Part::new(unfinished, item.key, may_exist, made, self.left.clone());
         let part = Sink::Part(part);
         // Another name is not to be expected.
         if (self.manner.resume || item.is_name_settled)
@@ -443,11 +446,15 @@ impl<'a> Download<'a> {
         match self.part.finish(&path, modified, self.of.manner.overwrite) {
             Ok(()) => Ok(Outcome::Saved { path, bytes: self.bytes, earlier: self.earlier }),
             Err(error) => {
-                // The name has been taken meanwhile, or is one in another spelling.
-                if self.of.target.is_none()
-                    && let Some(found) = self.of.look_at(&path, self.item)
-                {
-                    return found;
+                if error.kind() == ErrorKind::AlreadyExists && self.of.target.is_none() {
+                    let item = self.item;
+                    let taken = self.of.made.who_took(&path, item.key, item.sha256);
+                    return match taken {
+                        Taken::SameUrl if self.of.manner.resume => {
+                            Ok(Outcome::There { path, is_recorded: true })
+                        }
+                        taken => Err(Failure::lasting(format!("{} {taken}", Shown::new(&path)))),
+                    };
                 }
                 Err(Failure::of_disk(&format!("cannot save {}", Shown::new(&path)), &error))
             }

@@ -51,6 +51,7 @@ use crate::signals::{self, StopSignals};
 pub(crate) use arguments::Arguments;
 use client::{Client, Field, Limits, Netrc};
 use download::{Downloader, Earlier, Manner, Outcome};
+use file::part::publish::Made;
 use file::sink::Target;
 use pace::Pace;
 use plan::Plan;
@@ -213,6 +214,7 @@ impl Run {
             records: self.plan.records.clone(),
             progress: self.progress.clone(),
             pace: Pace::new(self.rate_limit),
+            made: Made::default(),
             left: self.left.clone(),
         })
     }

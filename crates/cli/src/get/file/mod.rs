@@ -2,8 +2,8 @@
 //!
 //! | file | one job |
 //! |---|---|
-//! | `part` | the file while it is not complete |
-//! | `small` | a file that is in memory until then |
+//! | `part/` | the file while it is not complete, and giving it its name |
+//! | `plain` | files of this program's own, in others' folders |
 //! | `sink` | such a file, or what is written to as the bytes come: pipes, devices |
 //! | `batch` | small reads become large writes |
 //! | `version` | whether the bytes of two responses may stand in one file |
@@ -15,7 +15,7 @@ pub(super) mod batch;
 pub(super) mod checksum;
 pub(super) mod name;
 pub(super) mod part;
+mod plain;
 pub(super) mod record;
 pub(super) mod sink;
-mod small;
 pub(super) mod version;

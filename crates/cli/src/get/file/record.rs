@@ -15,7 +15,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -27,6 +27,7 @@ use rustix::fs::{XattrFlags, fsetxattr, lgetxattr};
 use rustix::io::Errno;
 
 use super::name::{NOTE, UNFINISHED};
+use super::plain;
 
 const ATTRIBUTE: &str = "user.overlapped.source";
 const JOURNAL: &str = ".overlapped-get";
@@ -38,6 +39,8 @@ const JOURNAL_MIN: u64 = 64 << 10;
 const LINES_YOUNG: usize = 100;
 /// Bytes of a record that is ours.
 const RECORD_MAX: usize = 256;
+/// Attempts to open a journal that others write anew.
+const TRIES: usize = 16;
 /// Bytes that a name in the journal cannot have.
 const TO_ENCODE: &AsciiSet = &CONTROLS.add(b'%');
 
@@ -104,9 +107,9 @@ impl Record {
     pub(super) fn write_attribute(self, file: impl AsFd) -> io::Result<bool> {
         match fsetxattr(file, ATTRIBUTE, self.to_string().as_bytes(), XattrFlags::empty()) {
             Ok(()) => Ok(true),
-            Err(Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS | Errno::NOSPC | Errno::TOOBIG)
-            | Err(Errno::RANGE | Errno::NOSYS) => Ok(false),
-            Err(error) => Err(error.into()),
+            Err(Errno::IO) => Err(Errno::IO.into()),
+            // It has none, or no room for one.
+            Err(_) => Ok(false),
         }
     }
 }
@@ -198,6 +201,13 @@ impl Records {
     }
 }
 
+/// Reads the record of a file as it is now.
+pub(crate) fn now_of(path: &Path) -> Option<Record> {
+    let name = path.file_name()?.to_str()?;
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    attribute(path).or_else(|| journal(folder.unwrap_or(Path::new("."))).ok()?.get(name).copied())
+}
+
 /// A symbolic link has no attribute of ours, so that its target's is not taken for its own.
 fn attribute(path: &Path) -> Option<Record> {
     let mut buffer = [0; RECORD_MAX];
@@ -209,12 +219,15 @@ fn attribute(path: &Path) -> Option<Record> {
 /// anew: so it has at most twice the bytes that its files need, and few writes read it.
 fn append(folder: &Path, line: &str) -> io::Result<()> {
     let path = folder.join(JOURNAL);
-    loop {
-        let mut journal = OpenOptions::new().append(true).create(true).open(&path)?;
+    for is_last in (0..TRIES).map(|tries| tries + 1 == TRIES) {
+        let mut options = OpenOptions::new();
+        options.append(true).create(true);
+        let mut journal = plain::open(&path, options)?;
         // Where there are no locks, nobody writes it anew.
         let is_locked = journal.lock().is_ok();
         let ours = journal.metadata()?;
-        if is_locked && fs::metadata(&path).map_or(true, |now| now.ino() != ours.ino()) {
+        let is_ours = |now: fs::Metadata| now.ino() == ours.ino();
+        if is_locked && !is_last && !fs::symlink_metadata(&path).is_ok_and(is_ours) {
             // Written anew while this waited.
             continue;
         }
@@ -224,13 +237,14 @@ fn append(folder: &Path, line: &str) -> io::Result<()> {
         if is_locked && length.ilog2() > ours.len().max(JOURNAL_MIN - 1).ilog2() {
             compact(folder, &path)?;
         }
-        return Ok(());
+        break;
     }
+    Ok(())
 }
 
 /// Writes a journal without what counts no more; whoever has it locked calls this.
 fn compact(folder: &Path, path: &Path) -> io::Result<()> {
-    let text = fs::read(path)?;
+    let text = plain::read(path)?.unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
     let mut kept = Vec::new();
@@ -245,7 +259,7 @@ fn compact(folder: &Path, path: &Path) -> io::Result<()> {
     }
     kept.reverse();
     let anew = folder.join(JOURNAL_ANEW);
-    fs::write(&anew, kept.join("\n") + "\n")?;
+    plain::write(&anew, (kept.join("\n") + "\n").as_bytes())?;
     fs::rename(&anew, path)
 }
 
@@ -257,11 +271,7 @@ fn record_in(line: &str) -> Option<(String, Record)> {
 }
 
 fn journal(folder: &Path) -> io::Result<HashMap<String, Record>> {
-    let text = match fs::read(folder.join(JOURNAL)) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(HashMap::new()),
-        Err(error) => return Err(error),
-    };
+    let text = plain::read(&folder.join(JOURNAL))?.unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     Ok(text.lines().filter_map(record_in).collect())
 }

@@ -6,10 +6,10 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -17,7 +17,8 @@ use overlapped::task::{shield, unblock};
 use rustix::fs::{AtFlags, CWD, linkat};
 use rustix::io::Errno;
 
-use super::record::Record;
+use super::super::record::Record;
+use super::publish::Made;
 
 /// The whole of a small file, and what is said of it.
 #[derive(Debug, Clone)]
@@ -25,29 +26,26 @@ pub(super) struct Small {
     pub(super) bytes: Arc<Vec<u8>>,
     pub(super) record: Record,
     pub(super) modified: Option<SystemTime>,
+    pub(super) made: Made,
 }
 
 impl Small {
-    /// Saves the file as `name` in `folder`. `false`: this file system has no files without a name.
+    /// Saves the file as `name` in `folder`. `false`: it has to go another way, for example because
+    /// this file system has no files without a name.
     ///
     /// # Errors
-    /// `AlreadyExists`, where the name is taken and `replace` is not set; those of the disk.
-    pub(super) fn save(&self, folder: &Path, name: OsString, replace: bool) -> io::Result<bool> {
+    /// `AlreadyExists`; those of the disk, which another way may not meet.
+    pub(super) fn save(&self, folder: &Path, name: OsString) -> io::Result<bool> {
         let (small, folder) = (self.clone(), folder.to_owned());
         // A kill shall find the file saved, or the bytes lost, and the job must end before that.
-        shield(|| unblock(move || small.save_blocking(&folder, &name, replace)))
-            .unwrap_or(Ok(false))
+        shield(|| unblock(move || small.save_blocking(&folder, &name))).unwrap_or(Ok(false))
     }
 
-    fn save_blocking(self, folder: &Path, name: &OsString, replace: bool) -> io::Result<bool> {
+    fn save_blocking(self, folder: &Path, name: &OsString) -> io::Result<bool> {
         let mut options = File::options();
         options.write(true).custom_flags(libc::O_TMPFILE);
         let here = if folder == Path::new("") { Path::new(".") } else { folder };
-        let mut file = match options.open(here) {
-            Ok(file) => file,
-            Err(error) if lacks_nameless_files(&error) => return Ok(false),
-            Err(error) => return Err(error),
-        };
+        let mut file = options.open(here)?;
         file.write_all(&self.bytes)?;
         if !self.record.write_attribute(&file)? {
             return Ok(false);
@@ -56,25 +54,9 @@ impl Small {
             file.set_modified(time)?;
         }
         crate::close::close(&file)?;
-        let path = folder.join(name);
-        match name_it(&file, &path) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists && replace => {
-                let beside = self.beside(&path);
-                // What a crash has left.
-                let _ = std::fs::remove_file(&beside);
-                name_it(&file, &beside)?;
-                std::fs::rename(&beside, &path).inspect_err(|_| {
-                    let _ = std::fs::remove_file(&beside);
-                })?;
-            }
-            named => named?,
-        }
+        name_it(&file, &folder.join(name))?;
+        self.made.note(&file.metadata()?);
         Ok(true)
-    }
-
-    /// The name of an unfinished file of this URL: the next run knows whose it is.
-    fn beside(&self, path: &Path) -> PathBuf {
-        super::part::path_of(path, self.record.key)
     }
 }
 
@@ -87,11 +69,4 @@ fn name_it(file: &File, path: &Path) -> io::Result<()> {
     }
     let link = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
     linkat(CWD, link, CWD, path, AtFlags::SYMLINK_FOLLOW).map_err(io::Error::from)
-}
-
-fn lacks_nameless_files(error: &io::Error) -> bool {
-    // EISDIR: a kernel or a file system that takes the flag for O_DIRECTORY.
-    [libc::EOPNOTSUPP, libc::EISDIR, libc::EINVAL, libc::ENOENT, libc::ENOSYS]
-        .map(Some)
-        .contains(&error.raw_os_error())
 }

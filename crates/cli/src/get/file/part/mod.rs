@@ -6,6 +6,12 @@
 //! NAME                      nothing, until the file is complete
 //! ```
 //!
+//! | file | one job |
+//! |---|---|
+//! | `mod` | the part, in memory or on the disk |
+//! | `small` | saving what is still in memory, in one job |
+//! | `publish` | giving it its name |
+//!
 //! A [`Part`] is in memory at first (`small`), unless an earlier run has left something: then
 //! [`adopt`](Part::adopt) takes that up, or [`restart`](Part::restart) begins anew in its place. As
 //! soon as there is something worth keeping, it is on the disk, with its note, open and locked, so
@@ -13,24 +19,35 @@
 //! dropped: then what can be gone on with stays, and anything else is removed. That holds for a
 //! killed tasklet, too, and so for Ctrl-C.
 
+pub(crate) mod publish;
+mod small;
+
 use std::cell::Cell;
+use std::ffi::OsString;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use overlapped::fs::{self, File, OpenOptions, TryLockError};
-use overlapped::task::shield;
+use overlapped::task::{shield, unblock};
 
 use super::name::{NOTE, UNFINISHED};
+use super::plain;
 use super::record::{Key, Record};
-use super::small::Small;
 use super::version::Version;
+use publish::{Made, publish};
+use small::Small;
 
 /// Bytes that are worth being gone on with in another run. What is smaller is had anew.
 const WORTH_KEEPING: usize = 64 << 10;
+/// Bytes that file systems take as a name.
+const NAME_MAX: usize = 255;
+/// Attempts to open what somebody else is moving away.
+const TRIES: usize = 16;
 
 /// See the module.
 #[derive(Debug)]
@@ -42,6 +59,7 @@ pub(crate) struct Part {
     may_exist: bool,
     early: Option<Early>,
     open: Option<Open>,
+    made: Made,
     /// How many parts of this run stayed.
     left: Rc<Cell<usize>>,
 }
@@ -69,18 +87,32 @@ struct Open {
 
 /// The path of the unfinished file of a URL that is to become `path`.
 pub(crate) fn path_of(path: &Path, key: Key) -> PathBuf {
-    let mut part = path.as_os_str().to_owned();
-    part.push(format!(".{}{UNFINISHED}", key.short()));
-    part.into()
+    let ending = format!(".{}{UNFINISHED}", key.short());
+    let name = path.file_name().unwrap_or_default();
+    // Of a long name the beginning has to do: parts are found by their key.
+    let bytes = name.as_encoded_bytes();
+    let most = NAME_MAX - ending.len() - NOTE.len();
+    let mut part = match bytes.len() > most {
+        true => OsString::from_vec(bytes[..most].to_vec()),
+        false => name.to_owned(),
+    };
+    part.push(ending);
+    path.with_file_name(part)
 }
 
 impl Part {
     /// The unfinished file at `path` of the URL of this key; `may_exist`: that one may be there.
     /// Touches nothing.
-    pub(crate) fn new(path: PathBuf, key: Key, may_exist: bool, left: Rc<Cell<usize>>) -> Part {
+    pub(crate) fn new(
+        path: PathBuf,
+        key: Key,
+        may_exist: bool,
+        made: Made,
+        left: Rc<Cell<usize>>,
+    ) -> Part {
         let mut note = path.clone().into_os_string();
         note.push(NOTE);
-        Part { path, note: note.into(), key, may_exist, early: None, open: None, left }
+        Part { path, note: note.into(), key, may_exist, early: None, open: None, made, left }
     }
 
     /// Takes up what an earlier run has left, if that can be gone on with.
@@ -88,12 +120,8 @@ impl Part {
         if !self.may_exist {
             return Ok(());
         }
-        let note = match fs::read_to_string(&self.note) {
-            Ok(note) => note,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        match Version::from_note(&note, self.key) {
+        let Some(note) = plain::read(&self.note)? else { return Ok(()) };
+        match Version::from_note(&String::from_utf8_lossy(&note), self.key) {
             Some(version) => self.acquire(Some(version)),
             None => Ok(()),
         }
@@ -177,7 +205,7 @@ impl Part {
             && !open.noted
             && open.length >= WORTH_KEEPING as u64
         {
-            fs::write(&self.note, version.to_note(self.key))?;
+            plain::write(&self.note, version.to_note(self.key).as_bytes())?;
             open.noted = true;
         }
         Ok(())
@@ -203,10 +231,14 @@ impl Part {
         let file_name = name.file_name().unwrap_or_default();
         if let Some(early) = &mut self.early {
             let bytes = Arc::new(std::mem::take(&mut early.bytes));
-            let small = Small { bytes, record, modified };
-            let saved = small.save(folder, file_name.to_owned(), replace);
-            if !matches!(saved, Ok(false)) {
-                return saved.map(drop);
+            let small = Small { bytes, record, modified, made: self.made.clone() };
+            match small.save(folder, file_name.to_owned()) {
+                Ok(true) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists && !replace => {
+                    return Err(error);
+                }
+                // The long way gets further, or has the better error.
+                Ok(false) | Err(_) => {}
             }
             early.bytes = Arc::unwrap_or_clone(small.bytes);
             self.put_on_disk()?;
@@ -220,7 +252,8 @@ impl Part {
         }
         // A kill shall find either the part or the file, not both.
         shield(|| {
-            if replace { fs::rename(&self.path, name) } else { rename_new(&self.path, name) }?;
+            let (from, to, made) = (self.path.clone(), name.to_owned(), self.made.clone());
+            unblock(move || publish(&from, &to, replace, &made)).map_err(io::Error::other)??;
             match self.open.take() {
                 Some(Open { noted: true, .. }) => gone(fs::remove_file(&self.note)),
                 _ => Ok(()),
@@ -257,19 +290,27 @@ impl Part {
 
     /// Opens the file and locks it. `version`: which one its bytes are from.
     fn acquire(&mut self, version: Option<Version>) -> io::Result<()> {
-        while self.open.is_none() {
+        for is_last in (0..TRIES).map(|tries| tries + 1 == TRIES) {
             let mut options = OpenOptions::new();
-            // Never through somebody's link.
-            options.write(true).create(true).truncate(false).custom_flags(libc::O_NOFOLLOW);
-            let file = options.open(&self.path)?;
+            options.write(true).create(true).truncate(false);
+            let file = plain::open(&self.path, options)?;
             // A kill shall not leave an empty file that nobody removes.
-            self.open = shield(|| self.take(file, version.clone()))?;
+            self.open = shield(|| self.take(file, version.clone(), is_last))?;
+            if self.open.is_some() {
+                break;
+            }
         }
         Ok(())
     }
 
-    /// `None`: that was no part any more.
-    fn take(&self, file: File, version: Option<Version>) -> io::Result<Option<Open>> {
+    /// `None`: that was no part any more. The last try takes it anyway: there are file systems
+    /// where a file has another number whenever it is asked for.
+    fn take(
+        &self,
+        file: File,
+        version: Option<Version>,
+        is_last: bool,
+    ) -> io::Result<Option<Open>> {
         // Any other error: this file system has no locks.
         if let Err(TryLockError::WouldBlock) = file.try_lock() {
             let text = format!("{} is being written by another process", self.path.display());
@@ -279,9 +320,11 @@ impl Part {
         let (ours, named) = (file.metadata()?, fs::symlink_metadata(&self.path));
         match named {
             Ok(named) if named.ino() == ours.ino() && named.dev() == ours.dev() => {}
+            _ if is_last => {}
             _ => return Ok(None),
         }
-        if ours.nlink() != 1 {
+        // Some file systems say 0 of every file.
+        if ours.nlink() > 1 {
             // It has its final name already, and a crash kept this one: leave the file alone.
             fs::remove_file(&self.path)?;
             return Ok(None);
@@ -306,21 +349,10 @@ impl Drop for Part {
 }
 
 /// It is as well that it was not there.
-fn gone(removed: io::Result<()>) -> io::Result<()> {
+pub(super) fn gone(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         other => other,
-    }
-}
-
-/// Renames a file without replacing another one.
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::hard_link(from, to) {
-        Ok(()) => fs::remove_file(from),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
-        // A file system without hard links; a look has to do.
-        Err(_) if fs::symlink_metadata(to).is_err() => fs::rename(from, to),
-        Err(_) => Err(ErrorKind::AlreadyExists.into()),
     }
 }
 
@@ -333,12 +365,12 @@ mod tests {
     }
 
     fn part(folder: &Path) -> Part {
-        Part::new(folder.join("name.1a2b3c4d.part"), key(), true, Rc::default())
+        Part::new(folder.join("name.1a2b3c4d.part"), key(), true, Made::default(), Rc::default())
     }
 
     /// Where no earlier run has left anything.
     fn fresh_part(folder: &Path) -> Part {
-        Part::new(folder.join("name.1a2b3c4d.part"), key(), false, Rc::default())
+        Part::new(folder.join("name.1a2b3c4d.part"), key(), false, Made::default(), Rc::default())
     }
 
     fn version() -> Option<Version> {

@@ -1,0 +1,37 @@
+//! Files of this program's own, beside those that it saves, in folders that others may write to.
+//! None is opened through somebody's link, and no FIFO or device is waited for.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::Path;
+
+use overlapped::fs::{self, File, OpenOptions};
+
+/// Opens a regular file.
+pub(super) fn open(path: &Path, mut options: OpenOptions) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+    if !file.metadata()?.is_file() {
+        let text = format!("{} is not a regular file: move it away", path.display());
+        return Err(io::Error::new(ErrorKind::InvalidInput, text));
+    }
+    Ok(file)
+}
+
+/// Reads a file; `None`: there is none.
+pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    let mut file = match open(path, options) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
+/// Writes a file anew, in the place of whatever has the name.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    super::part::gone(fs::remove_file(path))?;
+    OpenOptions::new().write(true).create_new(true).open(path)?.write_all(bytes)
+}

@@ -1,0 +1,273 @@
+//! The table in docs/install.md: what each call does to the tasklet's neighbours, found by making
+//! it.
+//!
+//! The only thread has a second tasklet. A plain thread ends the wait. If the second tasklet ran
+//! meanwhile, the call is COOPERATIVE; if not, it STALLS; one that has nothing to wait for is
+//! IMMEDIATE. `OVERLAPPED_UPDATE=1` writes the table anew.
+#![allow(missing_docs)]
+mod rig;
+
+use std::cell::UnsafeCell;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsRawFd, IntoRawFd};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Barrier, Condvar, Mutex, Once, RwLock, mpsc};
+use std::thread;
+
+use rig::{ms, within};
+
+/// Ends a wait from outside.
+fn soon(f: impl FnOnce() + Send + 'static) {
+    thread::spawn(move || {
+        thread::sleep(ms(60));
+        f();
+    });
+}
+
+/// Runs `hold` in a thread, and returns once it has been told that it holds what there is to hold.
+/// Does not wait as a tasklet would: that is what is looked for afterwards.
+fn held(hold: impl FnOnce(&AtomicBool) + Send + 'static) {
+    let holds = Arc::new(AtomicBool::new(false));
+    let theirs = holds.clone();
+    thread::spawn(move || hold(&theirs));
+    while !holds.load(SeqCst) {
+        std::hint::spin_loop();
+    }
+}
+
+/// Says so, and goes on holding.
+fn go_on(holds: &AtomicBool) {
+    holds.store(true, SeqCst);
+    thread::sleep(ms(300));
+}
+
+struct Row {
+    call: &'static str,
+    /// Whether there is something to wait for.
+    waits: bool,
+    make: Box<dyn FnOnce()>,
+}
+
+fn waits(call: &'static str, make: impl FnOnce() + 'static) -> Row {
+    Row { call, waits: true, make: Box::new(make) }
+}
+
+fn immediate(call: &'static str, make: impl FnOnce() + 'static) -> Row {
+    Row { call, waits: false, make: Box::new(make) }
+}
+
+fn sockets() -> Vec<Row> {
+    let (a, b) = UnixStream::pair().unwrap();
+    let (c, d) = UnixStream::pair().unwrap();
+    let (mut rx, tx) = std::io::pipe().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let other_address = other.local_addr().unwrap();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let own = socket.local_addr().unwrap();
+    vec![
+        waits("`TcpListener::accept`", move || {
+            soon(move || drop(TcpStream::connect(address)));
+            listener.accept().unwrap();
+        }),
+        waits("`TcpStream::connect`", move || {
+            TcpStream::connect(other_address).unwrap();
+            drop(other);
+        }),
+        waits("`UnixStream`, `TcpStream`: `read`", move || {
+            soon(move || drop((&a).write(b"x")));
+            (&b).read_exact(&mut [0]).unwrap();
+        }),
+        waits("`UnixStream`, `TcpStream`: `write` of more than there is room for", move || {
+            soon(move || drop((&d).read_exact(&mut vec![0; 1 << 20])));
+            (&c).write_all(&vec![0; 1 << 20]).unwrap();
+        }),
+        waits("`UdpSocket::recv_from`", move || {
+            soon(move || drop(UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", own)));
+            socket.recv_from(&mut [0]).unwrap();
+        }),
+        waits("`std::io::pipe`: `read`", move || {
+            soon(move || drop((&tx).write(b"x")));
+            rx.read_exact(&mut [0]).unwrap();
+        }),
+        waits("`ToSocketAddrs` of a name", || {
+            drop(std::net::ToSocketAddrs::to_socket_addrs("localhost:7"));
+        }),
+        immediate("`TcpListener::bind`, `set_nonblocking`, `local_addr` …", || {
+            TcpListener::bind("127.0.0.1:0").unwrap().set_nonblocking(true).unwrap();
+        }),
+    ]
+}
+
+fn threads() -> Vec<Row> {
+    let mutex = Arc::new(Mutex::new(()));
+    let lock = Arc::new(RwLock::new(()));
+    let pair = Arc::new((Mutex::new(false), Condvar::new()));
+    let barrier = Arc::new(Barrier::new(2));
+    vec![
+        waits("`thread::sleep`", || thread::sleep(ms(60))),
+        waits("`thread::yield_now`", thread::yield_now),
+        waits("`Mutex::lock`", move || {
+            let theirs = mutex.clone();
+            held(move |holds| {
+                let _held = theirs.lock().unwrap();
+                go_on(holds);
+            });
+            drop(mutex.lock().unwrap());
+        }),
+        waits("`RwLock::read`, `write`", move || {
+            let theirs = lock.clone();
+            held(move |holds| {
+                let _held = theirs.write().unwrap();
+                go_on(holds);
+            });
+            drop(lock.read().unwrap());
+        }),
+        waits("`Condvar::wait`", move || {
+            let theirs = pair.clone();
+            soon(move || {
+                *theirs.0.lock().unwrap() = true;
+                theirs.1.notify_one();
+            });
+            let ready = pair.0.lock().unwrap();
+            drop(pair.1.wait_while(ready, |ready| !*ready).unwrap());
+        }),
+        waits("`Barrier::wait`", move || {
+            let theirs = barrier.clone();
+            soon(move || {
+                theirs.wait();
+            });
+            barrier.wait();
+        }),
+        waits("`Once::call_once`, `LazyLock`, `OnceLock`", || {
+            static ONCE: Once = Once::new();
+            held(|holds| ONCE.call_once(|| go_on(holds)));
+            ONCE.call_once(|| unreachable!());
+        }),
+        waits("`mpsc::Receiver::recv`", || {
+            let (sender, receiver) = mpsc::channel();
+            soon(move || sender.send(()).unwrap());
+            receiver.recv().unwrap();
+        }),
+        waits("`thread::park`", || {
+            let me = thread::current();
+            soon(move || me.unpark());
+            thread::park();
+        }),
+        waits("`JoinHandle::join`, `thread::scope`", || {
+            thread::spawn(|| thread::sleep(ms(60))).join().unwrap();
+        }),
+        waits("`Child::wait`, `Command::status`, `output`", || {
+            assert!(rig::sleep_program("0.06").status().unwrap().success());
+        }),
+    ]
+}
+
+fn files() -> Vec<Row> {
+    let path = |name: &str| {
+        std::env::temp_dir().join(format!("overlapped-coverage-{}-{name}", std::process::id()))
+    };
+    let (file, locked) = (path("file"), path("locked"));
+    vec![
+        waits("`File::lock`", move || {
+            // SAFETY: a descriptor's number. (File::lock calls it; it is younger than rustc 1.88.)
+            let lock =
+                |file: &std::fs::File| unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) };
+            let held = std::fs::File::create(&locked).unwrap();
+            assert_eq!(lock(&held), 0);
+            soon(move || drop(held));
+            assert_eq!(lock(&std::fs::File::open(&locked).unwrap()), 0);
+            std::fs::remove_file(locked).unwrap();
+        }),
+        immediate("`fs::metadata`, `read_dir`, `rename`, `remove_file` …", move || {
+            std::fs::File::create(&file).unwrap();
+            std::fs::metadata(&file).unwrap();
+            std::fs::remove_file(file).unwrap();
+        }),
+    ]
+}
+
+fn c() -> Vec<Row> {
+    fn readable() -> std::os::unix::net::UnixStream {
+        let (a, b) = UnixStream::pair().unwrap();
+        soon(move || drop(a));
+        b
+    }
+    vec![
+        waits("C: `poll`, `ppoll`, `select`, `pselect`", || {
+            let b = readable();
+            let mut asked = libc::pollfd { fd: b.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            // SAFETY: one entry.
+            assert_eq!(unsafe { libc::poll(&mut asked, 1, -1) }, 1);
+        }),
+        waits("C: `pthread_mutex_lock`, `pthread_cond_wait`, `pthread_rwlock_rdlock`", || {
+            struct Lock(UnsafeCell<libc::pthread_mutex_t>);
+            // SAFETY: a mutex of C's is shared by design.
+            unsafe impl Sync for Lock {}
+            static LOCK: Lock = Lock(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER));
+            // SAFETY: a mutex.
+            held(|holds| unsafe {
+                libc::pthread_mutex_lock(LOCK.0.get());
+                go_on(holds);
+                libc::pthread_mutex_unlock(LOCK.0.get());
+            });
+            // SAFETY: a mutex.
+            unsafe {
+                libc::pthread_mutex_lock(LOCK.0.get());
+                libc::pthread_mutex_unlock(LOCK.0.get());
+            }
+        }),
+        // libc's calls of itself go by no name.
+        waits("C: `fread`, `getline` and the rest of stdio, on a pipe or a terminal", || {
+            let b = readable();
+            // SAFETY: an open descriptor, which the stream closes; a buffer of one byte.
+            unsafe {
+                let stream = libc::fdopen(b.into_raw_fd(), c"r".as_ptr());
+                let mut byte = 0u8;
+                assert_eq!(libc::fread((&raw mut byte).cast(), 1, 1, stream), 0);
+                libc::fclose(stream);
+            }
+        }),
+        // SAFETY: a command.
+        waits("C: `system`, `pclose`", || unsafe {
+            assert_eq!(libc::system(c"sleep 0.06".as_ptr()), 0);
+        }),
+        // SAFETY: an empty set, and a time.
+        waits("C: `sigwait`, `sigtimedwait`, `sigsuspend`, `pause`", || unsafe {
+            let (mut set, limit) = (std::mem::zeroed(), libc::timespec { tv_sec: 0, tv_nsec: 1 });
+            libc::sigemptyset(&mut set);
+            assert_eq!(libc::sigtimedwait(&set, std::ptr::null_mut(), &limit), -1);
+        }),
+    ]
+}
+
+#[test]
+fn the_table_in_the_documentation_says_what_each_call_does() {
+    let lines = within(|| {
+        let rows = [sockets(), threads(), files(), c()];
+        let say = |row: Row| {
+            let ticks = rig::ticks(row.make);
+            let word = match (ticks, row.waits) {
+                (1.., _) => "COOPERATIVE",
+                (0, true) => "STALLS",
+                (0, false) => "IMMEDIATE",
+            };
+            format!("| {} | {word} |\n", row.call)
+        };
+        rows.into_iter().flatten().map(say).collect::<String>()
+    });
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/install.md");
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    const HEAD: &str = "| call | |\n|---|---|\n";
+    let (before, rest) = text.split_once(HEAD).expect("the table begins");
+    let (table, after) = rest.split_once("\n\n").expect("the table ends");
+    if std::env::var_os("OVERLAPPED_UPDATE").is_some() {
+        let text = format!("{before}{HEAD}{lines}\n{after}");
+        std::fs::write(path, text).unwrap();
+        return;
+    }
+    assert_eq!(format!("{table}\n"), lines, "OVERLAPPED_UPDATE=1 writes the table");
+}

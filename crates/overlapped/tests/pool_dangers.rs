@@ -121,16 +121,16 @@ impl Drop for Mine {
 fn a_result_that_comes_together_with_a_kill_is_dropped_without_ending_the_process() {
     run(|| {
         for _ in 0..rig::rounds(5, 50) {
-            let (begun, begins) = std::sync::mpsc::channel();
+            let (go, goes) = std::sync::mpsc::channel();
             let waiter = spawn(move || {
                 let job = unblock(move || {
-                    begun.send(()).unwrap();
+                    goes.recv().unwrap();
                     Mine
                 });
                 std::mem::forget(job);
             });
             yield_now();
-            begins.recv_timeout(PATIENCE).expect("no job begins any more");
+            go.send(()).unwrap();
             // The thread is kept until the result has come, which its waiter cannot know.
             std::thread::sleep(Duration::from_millis(20));
             waiter.kill();

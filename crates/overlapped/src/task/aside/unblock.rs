@@ -134,6 +134,9 @@ where
         if on == On::Nothing {
             // Its waiter has gone, and this is a stranger's stack, which runs no user's code.
             std::mem::forget(nobodys);
+        } else {
+            // Before the message is left: a panic in it must not lose the bell that goes with it.
+            drop_quietly(nobodys);
         }
         waker.wake_by_bell()
     });

@@ -90,9 +90,11 @@ fn results_that_nobody_takes_and_that_panic_badly_leave_the_pool_whole() {
     run(|| {
         for _ in 0..rig::rounds(600, 5_000) {
             let (begun, begins) = std::sync::mpsc::channel();
+            let (go, goes) = std::sync::mpsc::channel();
             let waiter = spawn(move || {
                 let job = unblock(move || {
                     begun.send(()).unwrap();
+                    goes.recv().unwrap();
                     std::thread::sleep(Duration::from_micros(300));
                     Bomb
                 });
@@ -100,8 +102,10 @@ fn results_that_nobody_takes_and_that_panic_badly_leave_the_pool_whole() {
             });
             yield_now();
             begins.recv_timeout(PATIENCE).expect("no job begins any more");
+            // What comes of it is seen by nobody before the kill.
+            go.send(()).unwrap();
             waiter.kill();
-            let _ = waiter.join();
+            assert!(matches!(waiter.join(), Err(JoinError::Killed)));
         }
         assert_eq!(timeout(PATIENCE, || unblock(|| 7)).expect("no job begins any more"), 7);
     })

@@ -24,6 +24,7 @@ pub(crate) mod disk;
 mod doctor;
 pub(crate) mod foreign;
 pub(crate) mod host;
+pub(crate) mod lock;
 mod notifier;
 pub(crate) mod offload;
 mod owned;

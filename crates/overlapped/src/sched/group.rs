@@ -22,10 +22,10 @@ use loom::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 #[cfg(not(overlapped_loom))]
-use std::sync::{
-    Mutex,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
-};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+#[cfg(not(overlapped_loom))]
+use crate::port::lock::Mutex;
 
 use super::inbox::{Closed, Inbox, Job, Message, Refused};
 
@@ -186,8 +186,8 @@ impl Group {
     }
 
     #[cfg(not(overlapped_loom))]
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> crate::port::lock::MutexGuard<'_, State> {
+        self.state.lock()
     }
 
     #[cfg(overlapped_loom)]

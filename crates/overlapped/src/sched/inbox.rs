@@ -22,14 +22,13 @@ use loom::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 #[cfg(not(overlapped_loom))]
-use std::sync::{
-    Mutex,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
-};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::tasklet::counts::{HANDLES_MAX, overflow};
 use super::{Sched, TcbPtr};
 use crate::op::Token;
+#[cfg(not(overlapped_loom))]
+use crate::port::lock::Mutex;
 use crate::port::offload::Bell;
 
 /// What another thread may ask of a scheduler.
@@ -215,8 +214,8 @@ impl Inbox {
     }
 
     #[cfg(not(overlapped_loom))]
-    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, Option<Unread>> {
-        self.unread.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    pub(super) fn lock(&self) -> crate::port::lock::MutexGuard<'_, Option<Unread>> {
+        self.unread.lock()
     }
 
     #[cfg(overlapped_loom)]

@@ -6,6 +6,7 @@ use std::sync::{self, PoisonError};
 
 use super::condvar::Condvar;
 use super::mutex::{Mutex, MutexGuard};
+use crate::port::lock;
 use crate::task::count_busy_call;
 
 /// `std::sync::OnceLock` whose initialisation may wait: other tasklets that want the value block
@@ -193,13 +194,13 @@ impl<T: Eq> Eq for OnceLock<T> {}
 pub struct LazyLock<T, F = fn() -> T> {
     value: OnceLock<T>,
     /// `None`: it has been called.
-    init: sync::Mutex<Option<F>>,
+    init: lock::Mutex<Option<F>>,
 }
 
 impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     /// A value that `f` makes when it is first asked for.
     pub const fn new(f: F) -> LazyLock<T, F> {
-        LazyLock { value: OnceLock::new(), init: sync::Mutex::new(Some(f)) }
+        LazyLock { value: OnceLock::new(), init: lock::Mutex::new(Some(f)) }
     }
 
     /// The value, made first if need be.
@@ -209,7 +210,7 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     #[inline]
     pub fn force(this: &LazyLock<T, F>) -> &T {
         this.value.get_or_init(|| {
-            let init = unpoisoned(this.init.lock()).take();
+            let init = this.init.lock().take();
             init.expect("LazyLock instance has previously been poisoned")()
         })
     }

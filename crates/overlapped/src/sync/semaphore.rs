@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::base::lock::refuse;
 use super::base::permits::{Ask, PERMITS_MAX, Permits, Without};
+use super::base::rt::Mutex;
 use crate::sched::NEVER;
 use crate::task::{count_busy_call, waiter};
 use crate::time;

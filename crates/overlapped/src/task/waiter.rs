@@ -18,13 +18,14 @@
 
 use std::marker::PhantomData;
 use std::ptr::NonNull;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::refusal::Refusal;
 use super::wait::{checkpoint_without_error, deliver_kill, is_cancelled, park};
 use crate::op::Token;
 use crate::port::clock;
+use crate::port::lock::{Condvar, Mutex};
 use crate::port::offload::Bell;
 pub(crate) use crate::sched::NEVER;
 use crate::sched::{Inbox, LockWait, Message, State, Waiting, Wake, here, thread_number};
@@ -208,7 +209,7 @@ impl Waker {
     pub(crate) fn wake(&self) {
         match &self.0 {
             Target::Thread(flag) => {
-                *flag.lock() = true;
+                *flag.woken.lock() = true;
                 flag.changed.notify_one();
             }
             Target::Tasklet(inbox, token) => wake_tasklet(inbox, *token),
@@ -248,23 +249,18 @@ fn wake_tasklet(inbox: &Arc<Inbox>, token: Token) {
 }
 
 impl Flag {
-    fn lock(&self) -> MutexGuard<'_, bool> {
-        self.woken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn park(&self, until: u64) -> Woken {
-        let mut woken = self.lock();
+        let mut woken = self.woken.lock();
         while !*woken {
             if until == NEVER {
-                woken = self.changed.wait(woken).unwrap_or_else(PoisonError::into_inner);
+                woken = self.changed.wait(woken);
                 continue;
             }
             let left = clock::until(until);
             if left == Duration::ZERO {
                 return Woken::TimedOut;
             }
-            let waited = self.changed.wait_timeout(woken, left);
-            woken = waited.unwrap_or_else(PoisonError::into_inner).0;
+            (woken, _) = self.changed.wait_timeout(woken, left);
         }
         Woken::Yes
     }

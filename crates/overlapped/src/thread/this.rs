@@ -1,10 +1,11 @@
 //! The calling tasklet as std's `Thread`: its number, its name, its token.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::port::lock::{Mutex, MutexGuard};
 use crate::task::waiter::{self, Waker, Woken};
 use crate::task::{self, Refusal};
 use crate::time;
@@ -68,7 +69,7 @@ impl Identity {
     }
 
     fn token(&self) -> MutexGuard<'_, Token> {
-        self.token.lock().unwrap_or_else(PoisonError::into_inner)
+        self.token.lock()
     }
 
     fn unpark(&self) {

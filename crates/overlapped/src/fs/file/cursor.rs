@@ -18,9 +18,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::pipe::Turns;
+use crate::port::lock::{Mutex, MutexGuard};
 use crate::task::waiter::{self, Waker, Woken};
 use crate::task::{Refusal, cut_short};
 
@@ -77,7 +77,7 @@ impl Cursor {
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock()
     }
 
     #[cold]

@@ -14,8 +14,8 @@ use std::cell::{RefCell, RefMut};
 use std::collections::VecDeque;
 use std::io;
 use std::marker::PhantomData;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::port::lock::{Mutex, MutexGuard};
 use crate::task::waiter::{self, Caller, FOR_EVER, Waker, Woken};
 use crate::task::{Refusal, would_wait_while_unwinding};
 
@@ -121,7 +121,7 @@ impl<T> Locked<T> {
 
     /// The lock if it is free or the caller's; never waits for anything.
     pub(super) fn try_lock(&self) -> Option<Guard<'_, T>> {
-        let mut turns = self.turns.try_lock().ok()?;
+        let mut turns = self.turns.try_lock()?;
         turns.take(waiter::caller()).then(|| self.guard())
     }
 
@@ -130,7 +130,7 @@ impl<T> Locked<T> {
     }
 
     fn turns(&self) -> MutexGuard<'_, Turns> {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+        self.turns.lock()
     }
 }
 

@@ -20,11 +20,12 @@
 use std::collections::VecDeque;
 use std::io;
 use std::mem::MaybeUninit;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
 use super::per_process::PerProcess;
+use crate::port::lock::{Condvar, Mutex, MutexGuard};
 
 /// Calls that wait at the same time.
 const THREADS_MAX: usize = 4096;
@@ -73,7 +74,7 @@ enum Times {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 /// Runs `job` on a thread where it may wait for ever.
@@ -113,11 +114,10 @@ fn serve(house: &'static House) {
             pool = lock(&house.pool);
         }
         pool.idle += 1;
-        let waited = house.work.wait_timeout(pool, IDLE);
-        let (again, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        let (again, timed_out) = house.work.wait_timeout(pool, IDLE);
         pool = again;
         pool.idle -= 1;
-        if timeout.timed_out() && pool.jobs.is_empty() {
+        if timed_out && pool.jobs.is_empty() {
             pool.threads -= 1;
             return;
         }

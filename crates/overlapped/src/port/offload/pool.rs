@@ -91,7 +91,7 @@ impl Pool {
             held: Held::default(),
             watch: Watch::Absent,
         };
-        Pool { inner: Mutex::new(inner), watch: Condvar::new(), may_spin }
+        Pool { inner: Mutex::new(inner), watch: Condvar::default(), may_spin }
     }
 
     /// Has `job` called on a thread of the pool, or told that there is none.

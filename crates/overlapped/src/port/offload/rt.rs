@@ -11,16 +11,15 @@ pub(super) use model::*;
 
 #[cfg(not(overlapped_loom))]
 mod real {
-    use std::sync::PoisonError;
     use std::time::Duration;
 
     pub(in super::super) use crate::port::clock::nanos;
+    pub(in super::super) use crate::port::lock::{Condvar, Mutex, MutexGuard};
     pub(in super::super) use std::hint::spin_loop;
     pub(in super::super) use std::sync::atomic::{AtomicBool, Ordering};
-    pub(in super::super) use std::sync::{Condvar, Mutex, MutexGuard};
 
     pub(in super::super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-        mutex.lock().unwrap_or_else(PoisonError::into_inner)
+        mutex.lock()
     }
 
     /// Waits; whether for the whole time.
@@ -29,8 +28,7 @@ mod real {
         guard: MutexGuard<'a, T>,
         time: Duration,
     ) -> (MutexGuard<'a, T>, bool) {
-        let waited = condvar.wait_timeout(guard, time).unwrap_or_else(PoisonError::into_inner);
-        (waited.0, waited.1.timed_out())
+        condvar.wait_timeout(guard, time)
     }
 
     /// Starts a thread. False: it cannot be had.

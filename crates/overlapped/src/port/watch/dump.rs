@@ -12,7 +12,6 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -23,6 +22,7 @@ use crate::op::{Interest, Op};
 use crate::port::attempt::any_ready;
 use crate::port::host::signals::{self, Listener};
 use crate::port::host::sigpipe;
+use crate::port::lock::Mutex;
 
 /// How long a thread has to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// A signal that cannot be waited for; for want of descriptors or a thread.
 pub(crate) fn dump_on(signal: i32) -> io::Result<()> {
     static SIGNALS: Mutex<Vec<i32>> = Mutex::new(Vec::new());
-    let mut signals = SIGNALS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut signals = SIGNALS.lock();
     if signals.contains(&signal) {
         return Ok(());
     }

@@ -37,12 +37,12 @@ mod unwind;
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use super::clock;
 use super::host::sigpipe;
+use crate::port::lock::{Mutex, MutexGuard};
 #[cfg(all(test, not(miri)))]
 pub(crate) use dump::pages;
 pub(crate) use dump::{dump_on, signal_of};
@@ -141,11 +141,11 @@ static REGISTRY: Mutex<Registry> =
 /// Held while a thread is asked, and until it has answered: there is one place for answers.
 fn asking() -> MutexGuard<'static, ()> {
     static ASKING: Mutex<()> = Mutex::new(());
-    ASKING.lock().unwrap_or_else(PoisonError::into_inner)
+    ASKING.lock()
 }
 
 fn registry() -> MutexGuard<'static, Registry> {
-    REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
+    REGISTRY.lock()
 }
 
 /// Has the calling thread's scheduler watched until the result is dropped: who runs for longer than

@@ -20,13 +20,14 @@ use std::ffi::{c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
 use std::panic::Location;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use super::page::Page;
 use crate::port::clock;
+use crate::port::lock::Mutex;
 
 /// The tasklet that a thread is running.
 #[derive(Debug, Clone, Copy)]
@@ -173,7 +174,7 @@ fn this_number() -> u64 {
 /// Installs the handler, once per process; later calls keep the first `lookup` and succeed.
 pub(super) fn install(lookup: Lookup) -> io::Result<()> {
     static INSTALLED: Mutex<bool> = Mutex::new(false);
-    let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut installed = INSTALLED.lock();
     if *installed {
         return Ok(());
     }

@@ -2,10 +2,10 @@
 //! [`Barrier`](crate::sync::Barrier), [`Event`](crate::sync::Event).
 
 use std::cell::Cell;
-use std::sync::{Mutex, MutexGuard};
 
 use super::queue::{Key, Queue, wake_all};
 use super::rt::lock;
+use crate::port::lock::{Mutex, MutexGuard};
 use crate::task::Refusal;
 use crate::task::waiter::{self, Wait, Woken};
 

@@ -8,8 +8,8 @@
 //! | [`gathering`] | waiters that are let go together or one by one |
 //! | [`monitor`] | a state, and waits until it has changed |
 //!
-//! A std mutex guards each queue. It is held for a few steps and never across a wait, a wake, or
-//! the drop of a user's value.
+//! An [inner lock](crate::port::lock) guards each queue. It is held for a few steps and never across
+//! a wait, a wake, or the drop of a user's value.
 
 pub(super) mod gathering;
 pub(super) mod lock;
@@ -22,10 +22,10 @@ mod loom_tests;
 
 /// What the core stands on; loom has its own.
 pub(super) mod rt {
-    pub(in crate::sync) use std::sync::Mutex;
     pub(super) use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::{MutexGuard, PoisonError};
 
+    pub(in crate::sync) use crate::port::lock::Mutex;
+    use crate::port::lock::MutexGuard;
     pub(super) use crate::sched::LockWait;
     pub(in crate::sync) use crate::task::Refusal;
     pub(super) use crate::task::waiter::Wait;
@@ -33,8 +33,8 @@ pub(super) mod rt {
         Waker, Woken, deadline, leave, prepare, with_cleanup,
     };
 
-    /// No user code runs under such a lock, so nothing is half done where one is poisoned.
+    /// Loom's may be poisoned.
     pub(in crate::sync) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-        mutex.lock().unwrap_or_else(PoisonError::into_inner)
+        mutex.lock()
     }
 }

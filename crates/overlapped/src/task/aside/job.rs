@@ -18,11 +18,12 @@
 
 use std::cell::Cell;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::port::foreign::quietly;
+use crate::port::lock::{Mutex, MutexGuard};
 use crate::port::offload::{self, Bell, On, Patience};
 use crate::port::{clock, is_cancelled};
 use crate::sched::NEVER;
@@ -130,7 +131,7 @@ impl<T> Shared<T> {
     }
 
     fn stage(&self) -> MutexGuard<'_, Stage<T>> {
-        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stage.lock()
     }
 
     /// What the pool's thread does. Returns the waiter's bell.

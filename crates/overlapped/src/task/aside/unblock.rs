@@ -6,8 +6,9 @@
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use crate::port::lock::{Mutex, MutexGuard};
 use crate::port::offload::{self, On};
 use crate::sched::{NEVER, drop_quietly, here};
 use crate::task::wait::is_cancelled;
@@ -144,7 +145,7 @@ where
 }
 
 fn lock<F, T>(slot: &Slot<F, T>) -> MutexGuard<'_, Option<Left<F, T>>> {
-    slot.lock().unwrap_or_else(PoisonError::into_inner)
+    slot.lock()
 }
 
 /// Leaves it for the waiter, or gives it back where nothing is wanted.

@@ -1,10 +1,11 @@
 //! [`block_on`]: a future polled on the tasklet's own stack.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
+use crate::port::lock::Mutex;
 use crate::sched::NEVER;
 use crate::task::waiter::{self, Woken};
 use crate::task::yield_now;
@@ -80,7 +81,7 @@ impl Signal {
     }
 
     fn set(&self, waiter: Option<waiter::Waker>) {
-        *self.waiter.lock().unwrap_or_else(PoisonError::into_inner) = waiter;
+        *self.waiter.lock() = waiter;
     }
 }
 
@@ -91,7 +92,7 @@ impl Wake for Signal {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.woken.store(true, Ordering::SeqCst);
-        let waiter = self.waiter.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let waiter = self.waiter.lock().take();
         if let Some(waiter) = waiter {
             waiter.wake();
         }

@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::iter::FusedIterator;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::map::Source;
+use crate::port::lock::Mutex;
 use crate::task::spawn::place_for;
 use crate::task::{JoinError, Placed, SpawnError};
 
@@ -80,9 +81,7 @@ where
         let f = Arc::clone(&self.f);
         // Shared until it is begun: a closure that is refused is dropped.
         let item = Arc::new(Mutex::new(Some(item)));
-        let take = |item: &Mutex<Option<I::Item>>| {
-            item.lock().unwrap_or_else(PoisonError::into_inner).take()
-        };
+        let take = |item: &Mutex<Option<I::Item>>| item.lock().take();
         let theirs = Arc::clone(&item);
         let placed = place_for(self.source.made_at, move || {
             let item = take(&theirs).expect("an item that was placed is taken by its tasklet");

@@ -12,9 +12,10 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::{JoinError, Remote, Returned, SpawnError, Tasklet, make};
+use crate::port::lock::{Mutex, MutexGuard};
 use crate::sched::{Group, Inbox, Job, Origin, Refused, Sched, drop_quietly, here, users_turn};
 use crate::task::waiter::{self, Waker, Woken};
 use crate::task::{PanicPayload, TaskletExit, current};
@@ -270,7 +271,7 @@ impl<T> Default for Shared<T> {
 
 impl<T> Shared<T> {
     fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// The tasklet has its turn; false where it was killed before.

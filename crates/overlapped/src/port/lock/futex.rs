@@ -1,0 +1,30 @@
+//! futex(2), by rustix: no symbol is called that anybody could replace.
+
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::thread::{Timespec, futex};
+
+pub(super) use std::hint::spin_loop;
+pub(super) use std::sync::atomic::AtomicU32 as Word;
+
+/// How often a lock is looked at before its caller sleeps.
+pub(super) const SPINS: u32 = if cfg!(miri) { 0 } else { 100 };
+
+/// Blocks the thread while `word` is `expected`, until woken, for `limit` at most. May return
+/// without a reason; false: `limit` has passed.
+pub(super) fn wait(word: &Word, expected: u32, limit: Option<Duration>) -> bool {
+    let seconds = |limit: Duration| {
+        let tv_sec = limit.as_secs().try_into().ok()?; // Longer than that is for ever.
+        Some(Timespec { tv_sec, tv_nsec: limit.subsec_nanos().into() })
+    };
+    let limit = limit.and_then(seconds);
+    let waited = futex::wait(word, futex::Flags::PRIVATE, expected, limit.as_ref());
+    waited != Err(Errno::TIMEDOUT)
+}
+
+/// Wakes one who waits.
+pub(super) fn wake_one(word: &Word) {
+    // It wakes one or nobody, and nothing else can happen to a word of this process.
+    let _ = futex::wake(word, futex::Flags::PRIVATE, 1);
+}

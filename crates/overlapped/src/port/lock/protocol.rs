@@ -1,0 +1,98 @@
+//! How the words of a lock and of a condition variable change. Both are std's.
+//!
+//! A mutex is free, locked, or locked with somebody who may wait: whoever unlocks the last one
+//! wakes somebody. Who has waited locks it as the last one, since others may wait, too.
+//!
+//! A condition variable counts notifications. A waiter reads the count under the mutex and sleeps
+//! only while it is the same, so no notification comes between.
+//!
+//! Loom goes through the orders: `loom_tests`.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::time::Duration;
+
+use super::futex::{SPINS, Word, spin_loop, wait, wake_one};
+
+const FREE: u32 = 0;
+const LOCKED: u32 = 1;
+const AWAITED: u32 = 2;
+
+/// A mutex without its value.
+#[derive(Default)]
+pub(super) struct RawMutex(Word);
+
+impl RawMutex {
+    /// `word` is 0. Made by the caller, so that this can be `const` and be compiled with loom's.
+    pub(super) const fn of(word: Word) -> RawMutex {
+        RawMutex(word)
+    }
+
+    #[inline]
+    pub(super) fn lock(&self) {
+        if !self.try_lock() {
+            self.contend();
+        }
+    }
+
+    #[inline]
+    pub(super) fn try_lock(&self) -> bool {
+        self.0.compare_exchange(FREE, LOCKED, Acquire, Relaxed).is_ok()
+    }
+
+    /// The caller has locked it.
+    #[inline]
+    pub(super) fn unlock(&self) {
+        if self.0.swap(FREE, Release) == AWAITED {
+            wake_one(&self.0);
+        }
+    }
+
+    #[cold]
+    fn contend(&self) {
+        let mut state = self.spin();
+        if state == FREE && self.try_lock() {
+            return;
+        }
+        loop {
+            if state != AWAITED && self.0.swap(AWAITED, Acquire) == FREE {
+                return;
+            }
+            wait(&self.0, AWAITED, None);
+            state = self.spin();
+        }
+    }
+
+    /// Looks for a moment whether it becomes free. Not where others wait: they come first.
+    fn spin(&self) -> u32 {
+        let mut left = SPINS;
+        loop {
+            let state = self.0.load(Relaxed);
+            if state != LOCKED || left == 0 {
+                return state;
+            }
+            spin_loop();
+            left -= 1;
+        }
+    }
+}
+
+/// A condition variable for any [`RawMutex`].
+#[derive(Default)]
+pub(super) struct RawCondvar(Word);
+
+impl RawCondvar {
+    /// The caller has locked `mutex`, and has again when this returns. False: after `limit`.
+    pub(super) fn wait(&self, mutex: &RawMutex, limit: Option<Duration>) -> bool {
+        let count = self.0.load(Relaxed);
+        mutex.unlock();
+        let in_time = wait(&self.0, count, limit);
+        mutex.lock();
+        in_time
+    }
+
+    /// Wakes one who waits.
+    pub(super) fn notify_one(&self) {
+        self.0.fetch_add(1, Relaxed);
+        wake_one(&self.0);
+    }
+}

@@ -8,8 +8,8 @@
 //! | [`gathering`] | waiters that are let go together or one by one |
 //! | [`monitor`] | a state, and waits until it has changed |
 //!
-//! An [inner lock](crate::port::lock) guards each queue. It is held for a few steps and never across
-//! a wait, a wake, or the drop of a user's value.
+//! An [inner lock](crate::port::lock) guards each queue. It is held for a few steps and never
+//! across a wait, a wake, or the drop of a user's value.
 
 pub(super) mod gathering;
 pub(super) mod lock;

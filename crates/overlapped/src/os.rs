@@ -1,5 +1,10 @@
 //! What only some systems have, at std's paths.
 
+/// Descriptors.
+pub mod fd {
+    pub use crate::io::raw;
+}
+
 /// Unix.
 pub mod unix {
     /// What files have on Unix only. The traits are std's: they work on this library's types.

@@ -87,7 +87,7 @@ pub const LIBRARY: &str = "crates/overlapped/src/";
 /// Downwards only. Of the first layer, rooms that park tasklets without an operation may reach the
 /// scheduler; to the others, `task` gives what they need of it. Sideways only with a reason.
 pub const ROOMS: &[(&str, &[&str])] = &[
-    ("os", &["net", "fs", "process"]), // re-exports at std's paths
+    ("os", &["net", "fs", "process", "io"]), // re-exports at std's paths
     // It names every type that it can copy between, so it stands above them; what they need of
     // pipes is in `pipe`.
     ("io", &["task", "port", "op", "time", "pipe", "net", "fs", "process"]),

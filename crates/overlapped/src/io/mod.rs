@@ -11,6 +11,7 @@
 //! instead of `use std::io`.
 
 mod copy;
+pub mod raw;
 mod stdio;
 
 pub use std::io::*;

@@ -26,6 +26,26 @@ impl SocketAddrBuf {
         SocketAddrBuf { storage, len }
     }
 
+    /// A copy of an address in the kernel's form.
+    ///
+    /// # Errors
+    /// `InvalidInput`: no address is as long.
+    ///
+    /// # Safety
+    /// `addr` is valid for reads of `len` bytes.
+    pub(crate) unsafe fn copied(addr: *const u8, len: usize) -> io::Result<SocketAddrBuf> {
+        let mut copy = SocketAddrBuf::empty();
+        if len > copy.len as usize {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        // SAFETY: the caller's promise; there is room for so many bytes.
+        unsafe {
+            std::ptr::copy_nonoverlapping(addr, (&raw mut copy.storage).cast::<u8>(), len);
+        }
+        copy.len = len as libc::socklen_t;
+        Ok(copy)
+    }
+
     /// The address that the kernel wrote.
     pub(crate) fn to_std(&self) -> io::Result<SocketAddr> {
         self.to_socket2().as_socket().ok_or_else(|| {

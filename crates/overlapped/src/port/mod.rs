@@ -62,6 +62,11 @@ pub(crate) enum Submitted {
 /// The errno with which std's sockets end at their time limit.
 pub(crate) const WOULD_BLOCK: i32 = libc::EAGAIN;
 
+/// Whether `result` says that the call would have to wait.
+pub(crate) fn is_would_block(result: i32) -> bool {
+    result == -libc::EAGAIN
+}
+
 /// Whether `result` says that the operation was cut off without having done anything: cancelled,
 /// or interrupted by a signal. None of these is for users.
 pub(crate) fn is_cancelled(result: i32) -> bool {

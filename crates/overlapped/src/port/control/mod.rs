@@ -5,6 +5,7 @@
 //! Everything is on borrowed descriptors and gives `io::Result` with std's kinds. Sockets made
 //! here are close-on-exec and non-blocking from their first moment.
 
+pub(crate) mod raw;
 pub(crate) mod socket;
 pub(crate) mod splice;
 pub(crate) mod tcp;

@@ -115,9 +115,9 @@ pub(crate) fn accept_for_ever(venue: &Rc<Venue>, door: &Door, serve: &Rc<dyn Ser
                     continue;
                 };
                 venue.counts.shortages.add(1);
-                if let Some(again) = complaints.now() {
+                if let Some(more) = complaints.now() {
                     let remedy = remedy(&error);
-                    tracing::warn!(again, "cannot accept, trying again shortly: {error}. {remedy}");
+                    tracing::warn!("cannot accept, trying again shortly: {error}. {remedy}{more}");
                 }
                 starving.wait(pause);
                 pause = (pause * 2).min(PAUSE_MAX);

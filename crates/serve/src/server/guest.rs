@@ -1,7 +1,7 @@
 //! A connection's tasklet, from its first instruction to its last.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
@@ -11,12 +11,12 @@ use overlapped::task::TaskletExit;
 use overlapped::time::Instant;
 use overlapped_wire::Protocol;
 
-use super::Venue;
 use super::worker::Presence;
-use crate::listen::{Address, Ticket};
+use super::{Venue, plain_http};
+use crate::listen::{Address, Ticket, client_of};
 use crate::session::{self, End};
 use crate::stream::{Link, Progress, Raw, Socket, State, client, proxy, tls};
-use crate::watch::Entered;
+use crate::watch::{Entered, Escaped};
 use crate::{Connection, Peer};
 
 /// Speaks with clients, on one thread.
@@ -147,7 +147,11 @@ impl Guest {
 
     fn meet(&mut self, venue: &Rc<Venue>, from: Option<SocketAddr>, serve: &dyn Serve) {
         client::enter(&self.link);
-        let span = tracing::debug_span!("connection", from = ?from, on = %venue.front.address);
+        let span = tracing::debug_span!(
+            "connection",
+            from = from.map(tracing::field::display),
+            on = %venue.front.address
+        );
         let connection = match self.greet(venue, from, &span) {
             Ok(connection) => connection,
             Err(error) => {
@@ -184,7 +188,16 @@ impl Guest {
         }
         let tls = match &venue.front.tls {
             None => None,
-            Some(tls) => Some(tls::Session::accept(&raw, tls.current(), limit)?),
+            Some(tls) => match tls::Session::accept(&raw, tls.current(), limit) {
+                Ok(session) => Some(session),
+                Err(tls::NoSession::Failed(error)) => return Err(error),
+                Err(tls::NoSession::PlainHttp(request)) => {
+                    let connection =
+                        Connection::new(raw, None, peer, Rc::clone(venue), span.clone());
+                    plain_http::turn_away(&connection, &request);
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, "plain HTTP"));
+                }
+            },
         };
         peer.tls = tls.as_deref().map(tls::Session::peer);
         if self.link.progress.replace(Progress::Met) == Progress::Greeting {
@@ -206,13 +219,12 @@ impl Guest {
 #[cold]
 fn complain(venue: &Venue, from: Option<SocketAddr>, error: &io::Error) {
     if error.kind() == io::ErrorKind::InvalidData
-        && let Some(again) = venue.complaints.borrow_mut().now()
+        && let Some(more) = venue.complaints.borrow_mut().no_header.now()
     {
+        let from = from.map_or("a client of a Unix socket".to_owned(), |from| from.to_string());
         tracing::warn!(
-            again,
-            ?from,
-            "refused: {error}. {} requires the header: the proxy before it must send it (HAProxy: \
-             send-proxy-v2, nginx: proxy_protocol on).",
+            "{from} was refused: {error}. {} requires the header: the proxy before it must send it \
+             (HAProxy: send-proxy-v2, nginx: proxy_protocol on).{more}",
             venue.front.address
         );
     }
@@ -234,9 +246,25 @@ fn ticket(venue: &Venue, from: Option<SocketAddr>) -> Result<Option<Ticket>, ()>
     let ticket = venue.front.addresses.take(from.ip(), venue.limits.per_address);
     if ticket.is_none() {
         venue.counts.refused.add(1);
-        tracing::debug!(%from, "refused: too many connections from this address");
+        complain_of_many(venue, from.ip());
     }
     ticket.map(Some).ok_or(())
+}
+
+/// Warns, now and then, of an address with as many connections as one may have.
+#[cold]
+fn complain_of_many(venue: &Venue, address: IpAddr) {
+    let Some(more) = venue.complaints.borrow_mut().too_many.now() else { return };
+    let client = match client_of(Some(address)) {
+        IpAddr::V6(network) => format!("{network}/64"),
+        address => address.to_string(),
+    };
+    tracing::warn!(
+        "a connection from {client} was closed: it has {} already, as many as --per-address allows \
+         one address on {}{more}",
+        venue.limits.per_address,
+        venue.front.address
+    );
 }
 
 /// Counts how a session ended, and says so.
@@ -262,9 +290,11 @@ fn note(connection: &Connection, end: &End) {
             counts.malformed.add(1);
             tracing::debug!(parent: span, "closed: malformed: {reason}");
         }
-        End::Broken(error) => {
+        End::Broken(error, request) => {
             counts.errors.add(1);
-            tracing::warn!(parent: span, "a reply was broken off: {error}");
+            let (client, request) = (connection.peer(), Escaped(request));
+            let of = format_args!("a reply to {client} was broken off ({request:?})");
+            tracing::warn!(parent: span, "{of}: {error}");
         }
         End::Failed(error) => {
             counts.errors.add(1);

@@ -27,6 +27,7 @@ mod control;
 mod drain;
 mod guest;
 mod notify;
+mod plain_http;
 mod run;
 mod venue;
 mod worker;

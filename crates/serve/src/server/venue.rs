@@ -78,6 +78,17 @@ impl Front {
     }
 }
 
+/// Complaints about clients, each kind rationed by itself.
+#[derive(Debug, Default)]
+pub(crate) struct AboutClients {
+    /// Of those without a PROXY header.
+    pub(crate) no_header: Complaints,
+    /// Of addresses with too many connections.
+    pub(crate) too_many: Complaints,
+    /// Of those who speak plain HTTP where TLS is spoken.
+    pub(crate) plain_http: Complaints,
+}
+
 /// What the sessions of one listener share on one thread.
 #[derive(Debug)]
 pub(crate) struct Venue {
@@ -86,8 +97,7 @@ pub(crate) struct Venue {
     pub(crate) worker: Rc<Worker>,
     pub(crate) counts: Arc<Counts>,
     pub(crate) log: Option<Log>,
-    /// About clients without a PROXY header.
-    pub(crate) complaints: RefCell<Complaints>,
+    pub(crate) complaints: RefCell<AboutClients>,
     /// Descriptors for connections that must not wait for one.
     pub(crate) reserve: Reserve,
     /// The front's, nearer.

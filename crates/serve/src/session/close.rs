@@ -32,7 +32,7 @@ pub(crate) fn close(connection: &Connection, end: &End) {
             }
         }
         // Nor is the kernel to keep megabytes for who does not want them.
-        End::Broken(_) | End::Stuck => connection.socket().reset_at_close(),
+        End::Broken(..) | End::Stuck => connection.socket().reset_at_close(),
         End::Failed(_) => {}
     }
 }

@@ -98,8 +98,8 @@ fn in_pool<T: Send + 'static>(
     read: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, End> {
     match unblock(read) {
-        Ok(read) => read.map_err(End::Broken),
-        Err(error) => Err(End::Broken(io::Error::other(error))),
+        Ok(read) => read.map_err(End::broken),
+        Err(error) => Err(End::broken(io::Error::other(error))),
     }
 }
 

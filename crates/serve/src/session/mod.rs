@@ -41,6 +41,9 @@ use request::answer_all;
 /// Idle for so long: a buffer that has grown is given back.
 const WHILE: Duration = Duration::from_secs(1);
 
+/// Bytes of a request's first line that the log shows.
+const LINE_MAX: usize = 1_000;
+
 /// Why a session has ended.
 #[derive(Debug)]
 pub(crate) enum End {
@@ -56,10 +59,27 @@ pub(crate) enum End {
     Stuck,
     /// A client broke the protocol; this is how.
     Malformed(String),
-    /// A reply could not be finished: the client must notice.
-    Broken(io::Error),
+    /// A reply could not be finished: the client must notice. The text is the request's first
+    /// line, where that is known.
+    Broken(io::Error, String),
     /// The connection failed.
     Failed(io::Error),
+}
+
+impl End {
+    /// The end at a reply that cannot be finished.
+    fn broken(error: io::Error) -> End {
+        End::Broken(error, String::new())
+    }
+
+    /// Names the request whose reply was broken off; `input` begins with it.
+    fn of_request(self, input: &[u8]) -> End {
+        let End::Broken(error, _) = self else { return self };
+        let line = input.split(|byte| matches!(byte, b'\r' | b'\n')).find(|line| !line.is_empty());
+        let line = line.unwrap_or_default();
+        let line = String::from_utf8_lossy(&line[..line.len().min(LINE_MAX)]).into_owned();
+        End::Broken(error, line)
+    }
 }
 
 impl From<io::Error> for End {

@@ -170,7 +170,7 @@ impl Out<'_> {
             }
         };
         self.ready.truncate(at + *read.as_ref().unwrap_or(&0));
-        read.map_err(End::Broken)
+        read.map_err(End::broken)
     }
 }
 
@@ -181,5 +181,5 @@ pub(super) fn stuck(error: io::Error) -> End {
 
 /// A reply that cannot be finished.
 pub(super) fn broken(why: &'static str) -> End {
-    End::Broken(io::Error::other(why))
+    End::broken(io::Error::other(why))
 }

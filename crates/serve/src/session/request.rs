@@ -54,10 +54,12 @@ pub(super) fn answer_all<P: Protocol>(
                 // Whatever has come is answered; the last of it is the last reply.
                 let (is_all, is_brimful) = (taken == input.len(), input.is_brimful());
                 let is_behind = is_all && is_brimful && desk.is_more_behind();
-                Step::Took(taken, desk.answer(request, is_all && !is_behind)?, is_behind)
+                let next = desk.answer(request, is_all && !is_behind);
+                Step::Took(taken, next.map_err(|end| end.of_request(input.bytes()))?, is_behind)
             }
             Ok(Decoded::Head { request, taken, body }) => {
-                let (rest, next) = desk.answer_head(request, &input.bytes()[taken..], body)?;
+                let answered = desk.answer_head(request, &input.bytes()[taken..], body);
+                let (rest, next) = answered.map_err(|end| end.of_request(input.bytes()))?;
                 Step::Rest(rest, next)
             }
             Err(malformed) => return Err(desk.refuse(&malformed, input.bytes())),

@@ -34,9 +34,30 @@ impl fmt::Debug for Escaped<'_> {
     }
 }
 
+/// Shows a text for people in one line: what is not printable is escaped, as Rust does it, and
+/// quotation marks and backslashes stay, since nothing encloses it.
+pub(crate) struct Visible<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Visible<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in self.0.split_inclusive(['"', '\'', '\\']) {
+            let plain = part.trim_end_matches(['"', '\'', '\\']);
+            write!(f, "{}{}", plain.escape_debug(), &part[plain.len()..])?;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quotation_marks_stay_and_what_moves_a_terminals_cursor_is_escaped() {
+        let said = "File \"/tmp/x\", 'cgi' \\ ä\t\u{1b}[31m\r\u{202e}\\";
+        let shown = "File \"/tmp/x\", 'cgi' \\ ä\\t\\u{1b}[31m\\r\\u{202e}\\";
+        assert_eq!(Visible(said).to_string(), shown);
+    }
 
     #[test]
     fn h14_control_bytes_quotes_and_other_scripts_are_escaped() {

@@ -7,9 +7,10 @@ mod line;
 mod log;
 mod metrics;
 
-pub(crate) use complaints::Complaints;
+pub(crate) use complaints::{Complaints, KeptBack};
 pub use counts::Totals;
 pub(crate) use counts::{Counts, Entered, Gauge};
+pub(crate) use escape::{Escaped, Visible};
 pub(crate) use line::Line;
 pub use line::LogFormat;
 pub use log::AccessLog;

@@ -25,7 +25,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys, ServerConfig};
 
 use resolve::ByName;
-pub(crate) use session::Session;
+pub(crate) use session::{NoSession, Session};
 
 /// Certificates with their keys, and how clients are spoken to: TLS 1.2 and 1.3.
 ///

@@ -35,6 +35,28 @@ enum When {
     AtOnce,
 }
 
+/// Why there is no session.
+pub(crate) enum NoSession {
+    /// The client has begun a request of HTTP instead; this is what has come.
+    PlainHttp(Vec<u8>),
+    Failed(io::Error),
+}
+
+impl From<io::Error> for NoSession {
+    fn from(error: io::Error) -> NoSession {
+        NoSession::Failed(error)
+    }
+}
+
+/// Tells whether bytes begin a request of HTTP: a method, and a target. (A record of TLS begins
+/// with a number below 32.)
+fn is_http(bytes: &[u8]) -> bool {
+    let Some(end) = bytes.iter().position(|byte| !byte.is_ascii_uppercase()) else { return false };
+    let (method, rest) = bytes.split_at(end);
+    let is_target = matches!(rest, [b' ', b'/' | b'*' | b'h', ..]);
+    !method.is_empty() && (is_target || method == b"CONNECT" && rest.starts_with(b" "))
+}
+
 pub(crate) struct Session {
     tls: RefCell<ServerConnection>,
     /// Bytes of the socket that rustls could not take in yet.
@@ -52,16 +74,21 @@ impl Session {
         raw: &Raw,
         config: Arc<ServerConfig>,
         limit: Duration,
-    ) -> io::Result<Box<Session>> {
+    ) -> Result<Box<Session>, NoSession> {
         let mut tls = ServerConnection::new(config).map_err(io::Error::other)?;
         tls.set_buffer_limit(None);
         let (tls, ahead, sending) = (RefCell::new(tls), RefCell::default(), Mutex::new(()));
         let session = Box::new(Session { tls, ahead, sending });
         let (hello, pace) = (&mut vec![0; HELLO], &mut Pace::fixed(limit));
         timeout(limit, || {
+            let read = raw.read(hello)?;
+            if is_http(&hello[..read]) {
+                return Err(NoSession::PlainHttp(hello[..read].to_vec()));
+            }
+            session.ahead.borrow_mut().extend_from_slice(&hello[..read]);
             while session.tls.borrow().is_handshaking() {
                 if session.take_in(raw, hello, pace)? == 0 {
-                    return Err(ErrorKind::UnexpectedEof.into());
+                    return Err(NoSession::Failed(ErrorKind::UnexpectedEof.into()));
                 }
             }
             Ok(session)

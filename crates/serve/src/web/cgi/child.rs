@@ -31,6 +31,7 @@ use super::spool::{Input, Room};
 use super::{explain, groups};
 use crate::listen::{is_shortage, with_room};
 use crate::stream::client::{LOOK, Watch};
+use crate::watch::Visible;
 
 /// Lines of one script that are logged; the others are read and thrown away.
 const LINES_MAX: usize = 100;
@@ -56,6 +57,8 @@ pub(crate) struct Running {
     client: Watch,
     /// Set when the reader of its standard error has come to the end.
     silent: Rc<Cell<bool>>,
+    /// Bytes beyond the length that it announced; `None` where it announced none.
+    surplus: Option<u64>,
     is_killed: bool,
     script: Script,
     _room: Option<Room>,
@@ -98,13 +101,14 @@ impl Running {
         let mut child = with_room(|| groups::spawn(&mut command), is_shortage)?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let silent = Rc::new(Cell::new(false));
-        let name = script.name.to_string_lossy().escape_debug().to_string();
+        let name = Visible(&script.name.to_string_lossy()).to_string();
         let running = Running {
             child,
             stdout,
             deadline,
             client: Watch::default(),
             silent: Rc::clone(&silent),
+            surplus: None,
             is_killed: false,
             script: script.clone(),
             _room: room,
@@ -163,13 +167,14 @@ impl Running {
             let left = deadline.duration_since(Instant::now());
             if left.is_zero() || time::expired() {
                 let limit = if left.is_zero() { "--cgi-timeout" } else { "--request-timeout" };
-                let text = format!("it has not ended in the time that {limit} gives it");
+                let text = format!("has not ended in the time that {limit} gives it");
                 return Err(io::Error::new(io::ErrorKind::TimedOut, text));
             }
             match timeout(left.min(LOOK), || stdout.read(buf)) {
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                     if self.client.has_left(self.slot.is_wanted()) {
-                        return Err(io::ErrorKind::ConnectionAborted.into());
+                        let text = "was killed, since its client has left";
+                        return Err(io::Error::new(io::ErrorKind::ConnectionAborted, text));
                     }
                 }
                 Ok(0) => {
@@ -185,7 +190,8 @@ impl Running {
     pub(crate) fn output(self, first: Vec<u8>, max: u64, length: Option<u64>) -> Output {
         let left = max.min(length.unwrap_or(u64::MAX));
         let is_cut = length.is_none_or(|length| length > max);
-        Output { first: io::Cursor::new(first), running: Some(self), left, is_cut }
+        let (first, running) = (io::Cursor::new(first), Some(self));
+        Output { first, running, left, is_cut, missing: length }
     }
 
     /// Nothing more is wanted of it: it may come to its end, until the deadline, and is one of
@@ -194,9 +200,21 @@ impl Running {
     /// however it was.
     pub(crate) fn finish(mut self, has_answered: bool) {
         let left = self.deadline.duration_since(Instant::now());
+        let (script, surplus) = (self.script.path.clone(), self.surplus);
+        let say_surplus = move |more: u64| {
+            if let Some(surplus @ 1..) = surplus.map(|surplus| surplus + more) {
+                tracing::warn!(
+                    "the script {} has written more than the Content-Length that it announced: \
+                     {surplus} bytes were not sent",
+                    script.display()
+                );
+            }
+        };
         if let Some(mut stdout) = self.stdout.take() {
-            let discard = move || timeout(left, || discard(&mut stdout));
+            let discard = move || say_surplus(timeout(left, || discard(&mut stdout)));
             let _ = Builder::new().name("a script's unwanted output").spawn(discard);
+        } else {
+            say_surplus(0);
         }
         // Where there is no scheduler, or no room in it, the drop is the end.
         let _ = Builder::new().name("a script's end").spawn(move || self.wait(has_answered));
@@ -249,8 +267,8 @@ fn status(pid: Pid) -> Option<WaitIdStatus> {
     rustix::process::waitid(WaitId::Pid(pid), options).ok()?
 }
 
-/// Reads what nobody wants, to its end or to the limit.
-fn discard(stdout: &mut ChildStdout) {
+/// Reads what nobody wants, to its end or to the limit; how many bytes.
+fn discard(stdout: &mut ChildStdout) -> u64 {
     let mut piece = vec![0; PIECE];
     let mut read = 0;
     while read < UNWANTED_MAX
@@ -258,6 +276,7 @@ fn discard(stdout: &mut ChildStdout) {
     {
         read += count;
     }
+    read as u64
 }
 
 /// The content that a script writes.
@@ -270,6 +289,8 @@ pub(crate) struct Output {
     left: u64,
     /// Whether more than that is too much, and not just more than was announced.
     is_cut: bool,
+    /// How much is still to come of the length that was announced.
+    missing: Option<u64>,
 }
 
 impl Read for Output {
@@ -282,9 +303,9 @@ impl Read for Output {
             self.end();
             return Ok(0);
         }
-        // One more than may come: to see the end where it is.
-        let most =
-            buf.len().min(usize::try_from(self.left.saturating_add(1)).unwrap_or(usize::MAX));
+        // One more than may come, to see the end where it is, or as much as was announced.
+        let most = self.left.saturating_add(u64::from(self.is_cut));
+        let most = buf.len().min(usize::try_from(most).unwrap_or(usize::MAX));
         let buf = &mut buf[..most];
         let count = match self.first.read(buf)? {
             0 => {
@@ -295,39 +316,53 @@ impl Read for Output {
         };
         let error = match count {
             Ok(0) => {
+                let missing = self.missing.unwrap_or(0);
+                let path = running.script.path.clone();
                 self.end();
-                return Ok(0);
+                if missing == 0 {
+                    return Ok(0);
+                }
+                let text = format!(
+                    "the script {} has ended its output {missing} bytes before the Content-Length \
+                     that it announced",
+                    path.display()
+                );
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
             }
             Ok(count) if count as u64 <= self.left => {
                 self.left -= count as u64;
-                return Ok(count);
-            }
-            // What was announced is there.
-            Ok(_) if !self.is_cut => {
-                let count = self.left as usize;
-                self.left = 0;
+                self.missing = self.missing.map(|missing| missing.saturating_sub(count as u64));
                 return Ok(count);
             }
             Ok(_) => {
-                let text = "it has written more than --cgi-max-output allows";
+                let text = "has written more than --cgi-max-output allows";
                 io::Error::new(io::ErrorKind::FileTooLarge, text)
             }
             Err(error) => error,
         };
-        if error.kind() == io::ErrorKind::ConnectionAborted {
-            tracing::debug!(script = ?running.script.path, "killed: its client has left");
-        } else {
-            tracing::warn!(script = ?running.script.path, %error, "a script's output breaks off");
-        }
+        // Whoever answers says it, with the client and the request.
+        let text = format!("the script {} {error}", running.script.path.display());
         self.running = None;
-        Err(error)
+        Err(io::Error::new(error.kind(), text))
     }
 }
 
 impl Output {
     fn end(&mut self) {
-        if let Some(running) = self.running.take() {
+        if let Some(mut running) = self.running.take() {
+            let unread = self.first.get_ref().len() as u64 - self.first.position();
+            running.surplus = self.missing.map(|_| unread);
             running.finish(true);
+        }
+    }
+}
+
+impl Drop for Output {
+    /// Whoever sends a body of a known length reads that and no more: the script may have more to
+    /// do, as behind its output's end.
+    fn drop(&mut self) {
+        if self.left == 0 && !self.is_cut {
+            self.end();
         }
     }
 }
@@ -364,7 +399,8 @@ fn log(script: &str, mut stderr: ChildStderr) {
 /// Logs the line of this number, counted from 1.
 fn say(script: &str, line: &[u8], number: usize) {
     if number <= LINES_MAX {
-        tracing::warn!("{script}: {}", String::from_utf8_lossy(line).trim_end().escape_debug());
+        let line = String::from_utf8_lossy(line);
+        tracing::warn!("{script}: {}", Visible(line.trim_end()));
     } else {
         tracing::warn!("{script}: more than {LINES_MAX} lines; the others are not logged");
     }

@@ -72,8 +72,9 @@ use spool::{Body, NoBody, Rooms};
 /// listen for ten seconds, and until others wait. A script that has closed its output and works on
 /// still counts, until it ends or its time is over.
 ///
-/// A script is the leader of a process group of its own. When it has ended, and when it is killed,
-/// what is left of the group is killed: a job that is to live longer calls `setsid`. So it is at
+/// A script is the leader of a process group of its own. When it has ended (its output is closed,
+/// or as long as it announced, and its process has ended), and when it is killed, what is left of
+/// the group is killed: a job that is to live longer calls `setsid`. So it is at
 /// the end of the server; a program that ends without that end calls [`kill_scripts`]. A process
 /// that is killed by SIGKILL cannot: its scripts go on until they write to their closed pipe,
 /// unless its service manager or container ends all that it has started.
@@ -261,7 +262,7 @@ impl Cgi {
             NoScript::NotExecutable => {
                 if let Some(more) = self.slots.complain() {
                     let path = call.request.uri().path();
-                    tracing::warn!(path, more, "this user may not execute it: chmod +x, perhaps");
+                    tracing::warn!(path, "this user may not execute it: chmod +x, perhaps{more}");
                 }
                 StatusCode::FORBIDDEN
             }
@@ -272,9 +273,8 @@ impl Cgi {
             && let Some(more) = self.slots.complain()
         {
             tracing::warn!(
-                more,
                 "bodies of other requests take all the room: a request is answered 503; there is \
-                 room for --cgi-scripts of them, as large as --max-body allows"
+                 room for --cgi-scripts of them, as large as --max-body allows{more}"
             );
         }
         let body = body.map_err(no_body)?;

@@ -11,7 +11,7 @@ use overlapped::sync::Event;
 use overlapped::time::{self, Instant};
 
 use crate::stream::client::{LOOK, Watch};
-use crate::watch::Complaints;
+use crate::watch::{Complaints, KeptBack};
 
 /// Places, and the queue for them.
 #[derive(Debug)]
@@ -51,19 +51,17 @@ impl Slots {
             if let Some(more) = self.complain() {
                 let running = self.max;
                 tracing::warn!(
-                    running,
-                    waiting,
-                    more,
-                    "too many scripts: a request is answered 503; --cgi-scripts lets more run, \
-                     --cgi-queue and --cgi-queue-timeout let more wait, and for longer"
+                    "too many scripts ({running} run, {waiting} requests wait): a request is \
+                     answered 503; --cgi-scripts lets more run, --cgi-queue and \
+                     --cgi-queue-timeout let more wait, and for longer{more}"
                 );
             }
         }
         taken
     }
 
-    /// Tells whether to say why a request gets no script; if so, how often it was kept back.
-    pub(crate) fn complain(&self) -> Option<u64> {
+    /// Tells whether to say why a request gets no script; if so, what was kept back.
+    pub(crate) fn complain(&self) -> Option<KeptBack> {
         self.state().complaints.now()
     }
 

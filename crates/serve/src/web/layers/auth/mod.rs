@@ -213,14 +213,13 @@ impl<H: Handler> BasicAuth<H> {
         let Some(name) = name else {
             let seconds = TRY_AGAIN.as_secs();
             tracing::warn!(
-                more,
                 "too many wrong passwords from {from}: after {TRIES} it has one try in {seconds} \
-                 s, its other requests are answered 429"
+                 s, its other requests are answered 429{more}"
             );
             return;
         };
         let name: String = name.chars().take(NAME_MAX).collect();
-        tracing::warn!(more, "wrong name or password: {name:?} from {from}");
+        tracing::warn!("wrong name or password: {name:?} from {from}{more}");
     }
 
     /// Answers a request for the token of a certificate's authority: with the token, and nothing

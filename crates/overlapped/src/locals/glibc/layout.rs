@@ -13,7 +13,7 @@
 
 use std::ffi::{CStr, c_void};
 use std::mem::{MaybeUninit, transmute};
-use std::ptr::{self, null_mut};
+use std::ptr::null_mut;
 
 use super::pointer;
 
@@ -329,10 +329,12 @@ fn shown_by_a_thread(descriptor_len: usize) -> Result<Shown, String> {
         return Err("no thread can be started, to look at one".to_owned());
     }
     let word = size_of::<usize>();
-    let is_inside = |offset: usize, len| offset != 0 && offset + len <= descriptor_len;
+    let is_inside = |offset: usize, len| {
+        offset != 0 && offset.checked_add(len).is_some_and(|end| end <= descriptor_len)
+    };
     let fits = is_inside(shown.stack, 2 * word)
         && is_inside(shown.resolver, word)
-        && is_inside(shown.robust_head.wrapping_sub(word), 4 * word);
+        && is_inside(shown.robust_head, 3 * word);
     if fits { Ok(shown) } else { Err("this glibc's threads are not as expected".to_owned()) }
 }
 
@@ -355,16 +357,24 @@ extern "C" fn show(shown: *mut c_void) -> *mut c_void {
         let state = unsafe { transmute::<*mut c_void, extern "C" fn() -> usize>(ask) }();
         shown.resolver = state.wrapping_sub(me);
     }
-    let (mut head, mut len) = (0_usize, 0_usize);
-    // SAFETY: get_robust_list(2) writes both.
-    let told = unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut len) };
-    // Robust mutexes of this thread: none, so the list's head leads to itself, both ways.
-    let is_empty = |place: usize| {
-        // SAFETY: the place of the head, in this thread's descriptor.
-        told == 0 && unsafe { ptr::read(place as *const usize) } == place
-    };
-    if is_empty(head) && len == 24 {
-        shown.robust_head = head.wrapping_sub(me);
-    }
+    shown.robust_head = robust_head(words, me).unwrap_or(0);
     null_mut()
+}
+
+/// The head of a thread's list of robust mutexes, from its descriptor. The list is empty, so it
+/// leads to itself, both ways: previous one, next one, where a mutex has its lock, none under way.
+fn robust_head(words: &[usize], me: usize) -> Option<usize> {
+    const WORD: usize = size_of::<usize>();
+    let mut heads = words.windows(4).enumerate().filter_map(|(at, words)| {
+        let offset = (at + 1) * WORD;
+        let lock = words[2].wrapping_neg();
+        let fits = words[..2] == [me + offset; 2] && (1..64).contains(&lock) && words[3] == 0;
+        fits.then_some(offset)
+    });
+    let found = heads.next().filter(|_| heads.next().is_none())?;
+    let (mut told, mut len) = (0_usize, 0_usize);
+    // SAFETY: get_robust_list(2) writes both.
+    let asked = unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut told, &raw mut len) };
+    // Emulators have no such call.
+    (asked != 0 || (told == me + found && len == 3 * WORD)).then_some(found)
 }

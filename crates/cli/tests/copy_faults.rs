@@ -7,9 +7,11 @@ mod trees;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use common::{PROGRAM, has_client, on_each_port, text};
+use common::{PROGRAM, has_client, on_each_port, text, within};
 use mounts::{Faulty, in_a_namespace};
 use trees::{as_nobody, bytes, copy, copy_command, describe, names};
 
@@ -167,6 +169,37 @@ fn t1_files_are_read_to_their_end_whatever_they_claim() {
 }
 
 #[test]
+fn where_names_are_not_counted_a_copy_ends() {
+    on_each_port(|port| {
+        for options in [&[][..], &["-a"]] {
+            let folder = tempfile::tempdir().unwrap();
+            let sub = folder.path().join("tree/sub");
+            tree(&folder.path().join("tree"));
+            fs::hard_link(sub.join("of 1"), sub.join("twin")).unwrap();
+            let Some(faulty) = Faulty::mount(folder.path(), &["no-links"]) else { return };
+            // The second time they are replaced.
+            for round in 0..2 {
+                let mut command =
+                    copy_command(port, folder.path(), &[options, &["tree", "mount"]].concat());
+                command.stdout(Stdio::piped()).stderr(Stdio::piped());
+                let mut child = command.spawn().unwrap();
+                let begin = Instant::now();
+                while child.try_wait().unwrap().is_none() {
+                    if begin.elapsed() > within(Duration::from_secs(30)) {
+                        let _ = child.kill();
+                        panic!("round {round}: the copy did not end");
+                    }
+                    thread::sleep(Duration::from_millis(10));
+                }
+                let output = child.wait_with_output().unwrap();
+                assert_eq!(output.status.code(), Some(0), "{:?}", text(&output));
+                assert_eq!(names(&faulty.back.join("tree/sub")).len(), 5, "no draft is left");
+            }
+        }
+    });
+}
+
+#[test]
 fn what_the_destination_cannot_keep_is_said_once() {
     on_each_port(|port| {
         for options in [&[][..], &["-a"]] {
@@ -176,7 +209,7 @@ fn what_the_destination_cannot_keep_is_said_once() {
             let output = copy(port, folder.path(), &[options, &["tree", "mount"]].concat());
             let (stdout, stderr) = text(&output);
             assert_eq!(output.status.code(), Some(0), "{stdout}{stderr}");
-            for what in ["the permissions, of 6", "the times, of 6"] {
+            for what in ["the permissions, of 6 copies", "the times, of 6 copies"] {
                 assert_eq!(stderr.matches(&format!("not kept: {what}: ")).count(), 1, "{stderr}");
             }
             assert_eq!(stderr.lines().count(), 2, "{stderr}");

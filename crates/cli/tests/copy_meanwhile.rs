@@ -24,10 +24,12 @@ fn interrupted(
 ) -> Option<(Option<i32>, String, String)> {
     for _ in 0..50 {
         for place in ["into", "away"] {
+            let _ = fs::remove_file(folder.join(place));
             let _ = fs::remove_dir_all(folder.join(place));
         }
         fs::create_dir(folder.join("into")).unwrap();
-        let mut command = copy_command(port, folder, &["--jobs", "1", "tree", "last", target]);
+        let arguments = ["--jobs", "1", "first", "tree", "last", target];
+        let mut command = copy_command(port, folder, &arguments);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let has_begun = || folder.join("into/tree/d/0").exists();
         while !has_begun() && child.try_wait().unwrap().is_none() {
@@ -64,6 +66,8 @@ fn many_files(folder: &Path) {
     for i in 0..FILES as u32 {
         fs::write(folder.join("tree/d").join(i.to_string()), bytes(i, 30_000)).unwrap();
     }
+    fs::create_dir_all(folder.join("first/below")).unwrap();
+    fs::write(folder.join("first/below/file"), "first").unwrap();
     fs::write(folder.join("last"), "last").unwrap();
 }
 
@@ -116,6 +120,48 @@ fn a_target_that_is_moved_away_meanwhile_is_said_with_its_new_place() {
         let there_and_back = || {
             fs::rename(at("into"), at("away")).unwrap();
             fs::rename(at("away"), at("into")).unwrap();
+        };
+        if let Some((code, _, stderr)) = interrupted(port, folder.path(), "into", there_and_back) {
+            assert_eq!((code, &*stderr), (Some(0), ""));
+        }
+    });
+}
+
+#[test]
+fn a_folder_that_is_moved_away_after_it_was_finished_is_said() {
+    on_each_port(|port| {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        many_files(folder.path());
+        for (from, replacement) in [
+            ("into/first", None),
+            ("into/first", Some("folder")),
+            ("into/first", Some("link")),
+            ("into/first/below", None),
+        ] {
+            let meanwhile = || {
+                fs::rename(at(from), at("away")).unwrap();
+                match replacement {
+                    Some("folder") => fs::create_dir(at(from)).unwrap(),
+                    Some(_) => symlink("../away", at(from)).unwrap(),
+                    None => {}
+                }
+            };
+            let Some((code, stdout, stderr)) = interrupted(port, folder.path(), "into", meanwhile)
+            else {
+                return;
+            };
+            assert_eq!(code, Some(1), "{from} {replacement:?}: {stdout}{stderr}");
+            let said = format!(
+                "failed: {from}: no longer names the folder that was copied into; that was moved \
+                 or removed after it had been copied"
+            );
+            assert!(stderr.contains(&said), "{stderr}");
+            assert_eq!(stderr.matches("failed: ").count(), 1, "once: {stderr}");
+        }
+        let there_and_back = || {
+            fs::rename(at("into/first"), at("away")).unwrap();
+            fs::rename(at("away"), at("into/first")).unwrap();
         };
         if let Some((code, _, stderr)) = interrupted(port, folder.path(), "into", there_and_back) {
             assert_eq!((code, &*stderr), (Some(0), ""));

@@ -104,6 +104,39 @@ fn standard_output_gets_the_bytes_and_nothing_else() {
     });
 }
 
+#[test]
+fn a_transfer_coding_that_was_not_asked_for_is_refused() {
+    on_each_port(|port| {
+        for (coding, code) in [
+            ("gzip", 1),
+            ("gzip, chunked", 1),
+            ("x-gzip\r\nTransfer-Encoding: chunked", 1),
+            ("chunked", 0),
+            ("Chunked", 0),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let site = Site::start(move |_, out| {
+                let is_chunked = coding.to_lowercase().ends_with("chunked");
+                let body = if is_chunked { "4\r\nbody\r\n0\r\n\r\n" } else { "body" };
+                write!(out, "HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}\r\n")?;
+                write!(out, "Connection: close\r\n\r\n{body}")?;
+                Ok(Then::Close)
+            });
+            let output = get(port, folder.path(), &["-o", "file", &site.url("/x")]);
+            let (status, stdout, stderr) = told(&output);
+            assert_eq!(status, Some(code), "{coding}: {stdout}{stderr}");
+            if code == 0 {
+                assert_eq!(fs::read(folder.path().join("file")).unwrap(), b"body");
+            } else {
+                let said = "transfer coding";
+                assert!(stdout.contains(said) || stderr.contains(said), "{stdout}{stderr}");
+                assert_eq!(names(folder.path()), [""; 0], "{coding}");
+                assert_eq!(site.requests().len(), 1, "once: {coding}");
+            }
+        }
+    });
+}
+
 /// Bytes that have left cannot come again.
 #[test]
 fn a_pipe_never_gets_bytes_twice() {

@@ -6,7 +6,8 @@
 //! and the writing would change the times. It keeps its parent open, so a parent comes later.
 //!
 //! Whoever moves a folder of the copy away moves what comes later with it. So its name is looked at
-//! in the end: it must still stand for the folder that was copied into.
+//! when it is finished, while its new place can be told, and once more when all is (`placed`): it
+//! must still stand for the folder that was copied into.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::mem::MaybeUninit;
@@ -81,6 +82,17 @@ impl Root {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// What stands under a path of a copy now.
+    pub(super) fn find(&self, to_path: &Path) -> Result<(Stat, u64), Errno> {
+        let folder = self.folder.as_ref().map_err(|errno| *errno)?;
+        let above: PathBuf = self.path.components().collect();
+        let path = to_path.strip_prefix(above).unwrap_or(to_path);
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::INVAL)?;
+        let stat = statat(folder, &path, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok((stat, identity::birth_of(folder.as_fd(), &path)))
+    }
 }
 
 /// Something in a folder.
@@ -112,7 +124,7 @@ impl Folder {
         let there = fstat(&to).map_err(Problem::at(Doing::Create))?;
         let mount = identity::mount_of(&to);
         if there.st_dev == stat.st_dev && mount != identity::mount_of(&from) {
-            copying.identities.read_all();
+            copying.identities.read_all(&copying.stopped);
         }
         let mut folder = Folder {
             from,
@@ -158,7 +170,7 @@ impl Folder {
         let there = fstat(&to).map_err(Problem::at(Doing::Create))?;
         let mount = if is_new { self.mount } else { identity::mount_of(&to) };
         if mount != self.mount {
-            self.copying.identities.read_all();
+            self.copying.identities.read_all(&self.copying.stopped);
         }
         let mut folder = Folder {
             from,
@@ -187,11 +199,11 @@ impl Folder {
 
     /// Notes that copies go into the folder, unless it is a source.
     fn begin_writing(&mut self) -> Result<(), Problem> {
-        let Copying { identities, ledger, .. } = &*self.copying;
+        let Copying { identities, ledger, stopped, .. } = &*self.copying;
         match identities.writes(self.identity) {
             Written::IsSource => return Err(Problem::SourceThere(self.to_path.clone())),
             Written::First if self.is_made => identities.note_made_folder(self.identity),
-            Written::First => ledger.swept.add(sweep(self.to.as_fd())),
+            Written::First => ledger.swept.add(sweep(self.to.as_fd(), stopped)),
             Written::Again => self.is_made |= identities.is_made_folder(self.identity),
         }
         Ok(())
@@ -218,6 +230,9 @@ impl Folder {
         let mut memory = vec![MaybeUninit::uninit(); ENTRIES];
         let mut raw = RawDir::new(&self.from, &mut memory);
         while let Some(entry) = raw.next() {
+            if self.copying.is_stopped() {
+                return Err(Problem::Stopped);
+            }
             let entry = entry.map_err(Problem::at(Doing::Read))?;
             let name = entry.file_name();
             if name == c"." || name == c".." {
@@ -275,6 +290,15 @@ impl Folder {
         Ok(())
     }
 
+    /// Has its name looked at once more when all is copied.
+    fn note_placed(&self, is_there: bool) {
+        if self.parent.is_some() {
+            let birth = identity::birth_of(self.to(), c"");
+            let known = is_there.then_some((self.identity, birth));
+            self.copying.placed.add(self.to_path.clone(), known);
+        }
+    }
+
     fn check_name(&self) -> Result<(), Problem> {
         let Some((parent, name)) = &self.parent else { return Ok(()) };
         check_name(self.to(), || statat(parent.to(), name, AtFlags::SYMLINK_NOFOLLOW))
@@ -286,7 +310,9 @@ impl Drop for Folder {
         if let Err(problem) = self.finish() {
             self.copying.ledger.fail(self.path.clone(), problem);
         }
-        if let Err(problem) = self.check_name() {
+        let checked = self.check_name();
+        self.note_placed(checked.is_ok());
+        if let Err(problem) = checked {
             self.copying.ledger.fail(self.to_path.clone(), problem);
         }
     }
@@ -302,12 +328,19 @@ fn check_name(
         Ok(named) if identity::of(&named) == identity::of(&stat) => Ok(()),
         Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => {
             let place = format!("/proc/self/fd/{}", folder.as_raw_fd());
-            let place = std::fs::read_link(place).ok().filter(|_| stat.st_nlink > 0);
+            let place = std::fs::read_link(place)
+                .ok()
+                .filter(|place| stat.st_nlink > 0 || !is_deleted(place));
             Err(Problem::Moved(place))
         }
         // Whoever may not look there cannot tell.
         Err(_) => Ok(()),
     }
+}
+
+/// Tells whether it is the kernel's name of something that has none.
+fn is_deleted(place: &Path) -> bool {
+    place.as_os_str().as_bytes().ends_with(b" (deleted)")
 }
 
 fn joined(folder: &Path, name: &CStr) -> PathBuf {

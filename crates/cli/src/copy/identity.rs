@@ -11,6 +11,7 @@ use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::fs::{AtFlags, Stat, StatxFlags, statat, statx};
@@ -115,10 +116,10 @@ impl Identities {
 
     /// Finds all folders of the sources, for a target in which another mount begins: what it shows
     /// may be a part of a source, which is otherwise found only when that part is read.
-    pub(super) fn read_all(&self) {
+    pub(super) fn read_all(&self, stopped: &AtomicBool) {
         self.all_read.get_or_init(|| {
             let mut paths = self.roots.clone();
-            while let Some(path) = paths.pop() {
+            while let Some(path) = paths.pop().filter(|_| !stopped.load(Relaxed)) {
                 let Ok(metadata) = path.symlink_metadata() else { continue };
                 if metadata.is_dir() {
                     self.sources.insert((metadata.dev(), metadata.ino()));
@@ -159,7 +160,7 @@ impl Set {
 }
 
 /// The value where the file system does not tell.
-const UNKNOWN: u64 = 0;
+pub(super) const UNKNOWN: u64 = 0;
 
 /// When a file was made; of the open one, where the name is empty.
 pub(super) fn birth_of(folder: BorrowedFd<'_>, name: &CStr) -> u64 {

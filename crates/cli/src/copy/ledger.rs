@@ -69,6 +69,10 @@ pub(super) struct Failure {
 
 impl Ledger {
     pub(super) fn fail(&self, path: PathBuf, problem: Problem) {
+        // What a signal has ended is told by the report as a whole.
+        if matches!(problem, Problem::Stopped) {
+            return;
+        }
         tracing::debug!("{}: {problem}", Shown::new(&path));
         self.failures().push(Failure { path, problem });
     }

@@ -16,6 +16,7 @@
 //! | `folder` | a folder and its copy, both open |
 //! | `file` | one file, from opening it to the copy's name; in `file/` |
 //! | `links` | files with several names |
+//! | `placed` | folders that were finished, and are to be there in the end |
 //! | `identity` | whether two names are one object |
 //! | `problem`, `ledger`, `report` | why not, how many, and what is said |
 
@@ -24,6 +25,7 @@ mod folder;
 mod identity;
 mod ledger;
 mod links;
+mod placed;
 mod plan;
 mod problem;
 mod report;
@@ -49,6 +51,7 @@ use folder::Root;
 use identity::Identities;
 use ledger::Ledger;
 use links::Links;
+use placed::Placed;
 use plan::Item;
 use work::Queue;
 
@@ -77,7 +80,9 @@ const GRACE: Duration = Duration::from_secs(60);
 /// copy by another one of the same run: where DST takes README and readme for one name, the second
 /// fails. A file is read to its end, whatever length it claims. If somebody writes to it meanwhile,
 /// the copy has what was there at the beginning, and the file is listed. If somebody moves DST or a
-/// folder in it meanwhile, the copies are in the folder that was moved, and its new place is said.
+/// folder in it meanwhile, the copies are in the folder that was moved, and its new place is said;
+/// of a folder that was finished before, only that it is not there any more. Files are not looked
+/// at again.
 ///
 /// What DST cannot store, and what you may not set there (owners, permissions, times, attributes),
 /// is said once, with the number of copies; that is no failure. Without -p or -a, owners, ACLs,
@@ -161,6 +166,7 @@ struct Copying {
     nameless: Nameless,
     identities: Identities,
     links: Links,
+    placed: Placed,
     stopped: AtomicBool,
     /// The source that is copied to the name DST, as its contents have to be when that is there.
     renamed: Option<PathBuf>,
@@ -186,6 +192,7 @@ impl Copying {
             nameless: Nameless::default(),
             identities: Identities::new(items),
             links: Links::default(),
+            placed: Placed::default(),
             stopped: AtomicBool::new(false),
             renamed: report::renamed(items, &arguments.target),
         }
@@ -239,7 +246,10 @@ fn until_stopped(
     mut signals: StopSignals,
 ) -> anyhow::Result<Option<&'static str>> {
     signals::dump_on_quit().context("cannot handle SIGQUIT")?;
-    let crowd = spawn(move || all(&queue, jobs));
+    let crowd = spawn(move || {
+        all(&queue, jobs);
+        queue.check_folders();
+    });
     let stop = crowd.remote();
     let stopper = spawn({
         let copying = Arc::clone(copying);

@@ -36,6 +36,8 @@ pub(super) enum Problem {
     /// The name of a folder that was copied into stands for something else now. The path is the
     /// folder's; `None`: it was removed.
     Moved(Option<PathBuf>),
+    /// A folder of the copy was whole, and has lost its name since.
+    MovedLater,
     /// It was written to meanwhile. There is a copy, of what was read.
     Changed { before: u64, after: u64 },
     /// It was written to meanwhile, so that `--verify` could not compare.
@@ -97,7 +99,7 @@ impl Problem {
             Problem::Differs { .. } => {
                 "The copy was not kept. Try again; if it stays so, test memory and disk"
             }
-            Problem::Moved(_) => "Take the copies from there, or copy again",
+            Problem::Moved(_) | Problem::MovedLater => "Take the copies from there, or copy again",
             Problem::Same(_) | Problem::Stopped | Problem::Lost(_) => return None,
         })
     }
@@ -194,6 +196,10 @@ impl fmt::Display for Problem {
             ),
             Problem::Moved(None) => f.write_str(
                 "no longer names the folder that was copied into; that was removed with all copies",
+            ),
+            Problem::MovedLater => f.write_str(
+                "no longer names the folder that was copied into; that was moved or removed after \
+                 it had been copied",
             ),
             Problem::Changed { before, after } if before != after => write!(
                 f,

@@ -89,6 +89,15 @@ impl Queue {
         }
     }
 
+    /// Looks once more whether the copies of all folders are where they were made.
+    pub(super) fn check_folders(&self) {
+        let copying = Arc::clone(&self.copying);
+        let checked = in_the_pool(move || copying.placed.check(&copying));
+        if let Err(problem) = checked {
+            self.copying.ledger.fail("a check of the folders".into(), problem);
+        }
+    }
+
     fn take(&self) -> Option<Work> {
         loop {
             if let Some(work) = self.work.borrow_mut().pop() {

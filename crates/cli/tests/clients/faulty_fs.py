@@ -8,6 +8,7 @@ corrupt        the first byte of each write arrives as another one
 fold           a and A are one name
 plain          knows no permissions, owners or times
 one-name       files have no further names
+no-links       tells no number of names: st_nlink is 0
 hidden-size    every file claims to be empty
 """
 
@@ -58,6 +59,8 @@ class Faulty(fuse.Operations):
         attributes = {"st_" + name: getattr(found, "st_" + name) for name in names}
         for name in "atime mtime ctime".split():
             attributes["st_" + name] = getattr(found, f"st_{name}_ns")
+        if "no-links" in self.faults:
+            attributes["st_nlink"] = 0
         if "hidden-size" in self.faults and stat.S_ISREG(found.st_mode):
             attributes.update(st_size=0, st_blocks=0)
         return attributes

@@ -116,12 +116,15 @@ fn value(of: &Object<'_>, name: &[u8]) -> Result<Option<Vec<u8>>, Errno> {
     }
 }
 
+/// A list that grows each time is not asked for without end.
+const TRIES: usize = 100;
+
 /// Takes as much room as is asked for first, and again where it has grown meanwhile.
 fn grown(
     size: impl Fn() -> Result<usize, Errno>,
     ask: impl Fn(&mut [u8]) -> Result<usize, Errno>,
 ) -> Result<Vec<u8>, Errno> {
-    loop {
+    for _ in 0..TRIES {
         let mut room = vec![0; size()?];
         if room.is_empty() {
             return Ok(room);
@@ -135,6 +138,7 @@ fn grown(
             Err(errno) => return Err(errno),
         }
     }
+    Err(Errno::RANGE)
 }
 
 impl Object<'_> {

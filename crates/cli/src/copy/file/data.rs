@@ -70,7 +70,7 @@ pub(in crate::copy) fn copy(
 ) -> Result<Extent, Problem> {
     let (mut at, mut data) = (0, 0);
     while let Some(part) = next_part(from, stat, at).map_err(Problem::at(Doing::Read))? {
-        at = copy_part(from, to, part, buffer)?;
+        at = copy_part(from, to, part, buffer, stopped)?;
         data += at - part.begin;
         if at < part.end {
             return Ok(Extent { length: at, data });
@@ -105,10 +105,13 @@ pub(in crate::copy) fn copy_rest(
         write_all_at(to, &buffer[..read], at)?;
         at += read as u64;
         data += read as u64;
-        if stopped.load(Relaxed) {
-            return Err(Problem::Stopped);
-        }
+        go_on(stopped)?;
     }
+}
+
+/// Ends a job, which nobody can kill, where the user has asked for it.
+fn go_on(stopped: &AtomicBool) -> Result<(), Problem> {
+    if stopped.load(Relaxed) { Err(Problem::Stopped) } else { Ok(()) }
 }
 
 /// Copies a part, and says where it ended: earlier where the file ends earlier.
@@ -117,11 +120,13 @@ fn copy_part(
     to: BorrowedFd<'_>,
     part: Part,
     buffer: &mut [u8],
+    stopped: &AtomicBool,
 ) -> Result<u64, Problem> {
     let mut at = part.begin;
     if part.end - part.begin > READ_MAX {
         let (mut read_at, mut write_at) = (at, at);
         while at < part.end {
+            go_on(stopped)?;
             let left = usize::try_from(part.end - at).unwrap_or(usize::MAX);
             match copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), left) {
                 Ok(0) => break,
@@ -133,6 +138,7 @@ fn copy_part(
         }
     }
     while at < part.end {
+        go_on(stopped)?;
         let room = usize::try_from(part.end - at).unwrap_or(usize::MAX).min(buffer.len());
         let read = read_at(from, &mut buffer[..room], at).map_err(Problem::at(Doing::Read))?;
         if read == 0 {
@@ -169,10 +175,12 @@ pub(in crate::copy) fn compare(
     to: impl AsFd,
     part: Part,
     length: u64,
+    stopped: &AtomicBool,
 ) -> Result<(), Problem> {
     let (mut one, mut other) = (vec![0; BUFFER], vec![0; BUFFER]);
     let mut at = part.begin;
     while at < part.end {
+        go_on(stopped)?;
         let room = usize::try_from(part.end - at).unwrap_or(usize::MAX).min(BUFFER);
         let read =
             read_full(from.as_fd(), &mut one[..room], at).map_err(Problem::at(Doing::Read))?;
@@ -215,6 +223,8 @@ mod tests {
         file
     }
 
+    static GOING_ON: AtomicBool = AtomicBool::new(false);
+
     fn whole(length: u64) -> Part {
         Part { begin: 0, end: length }
     }
@@ -240,7 +250,7 @@ mod tests {
             // Blocks are whole.
             let blocks = parts.len() as u64 * (64 << 10);
             assert!((written..=written + blocks).contains(&copied.data), "{copied:?}");
-            compare(&from, &to, whole(length), length).unwrap();
+            compare(&from, &to, whole(length), length, &stopped).unwrap();
             let copied = fstat(&to).unwrap();
             assert_eq!(copied.st_size, stat.st_size);
             assert!(copied.st_blocks <= stat.st_blocks, "{} blocks", copied.st_blocks);
@@ -254,15 +264,15 @@ mod tests {
         for at in [0, 1, 131_071, 131_072, 299_999] {
             let to = file(&[(0, &one)], 300_000);
             to.write_all_at(&[2], at).unwrap();
-            let found = compare(&from, &to, whole(300_000), 300_000);
+            let found = compare(&from, &to, whole(300_000), 300_000, &GOING_ON);
             assert!(matches!(found, Err(Problem::Differs { at: found }) if found == at));
         }
         let longer = file(&[(0, &one)], 300_001);
-        let found = compare(&from, &longer, whole(300_000), 300_000);
+        let found = compare(&from, &longer, whole(300_000), 300_000, &GOING_ON);
         assert!(matches!(found, Err(Problem::Differs { at: 300_000 })));
         for length in [0, 150_000, 299_999] {
             let to = file(&[(0, &one[..length as usize])], length);
-            let found = compare(&from, &to, whole(300_000), 300_000);
+            let found = compare(&from, &to, whole(300_000), 300_000, &GOING_ON);
             assert!(matches!(found, Err(Problem::Differs { at }) if at == length));
         }
     }

@@ -81,21 +81,29 @@ impl Draft {
             }
         }
         let flags = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-        loop {
+        for _ in 0..TRIES {
             let (name, file) = beside(name, |name| openat(folder.to(), name, flags, mode))?;
             let draft = Draft { file, folder: Arc::clone(&folder), name: Some(name) };
             if !draft.is_swept() {
                 return Ok(draft);
             }
         }
+        Err(Errno::AGAIN)
     }
 
     /// Locks the draft; whether another process has taken it for one that was left.
     fn is_swept(&self) -> bool {
         match flock(&self.file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => fstat(&self.file).is_ok_and(|stat| stat.st_nlink == 0),
+            Ok(()) => fstat(&self.file).is_ok_and(|stat| stat.st_nlink == 0) && !self.has_name(),
             Err(errno) => errno == Errno::WOULDBLOCK,
         }
+    }
+
+    /// Tells whether its name is still there. Some file systems do not count names, and say 0;
+    /// nor are their inode numbers to be relied upon, but the name is random.
+    fn has_name(&self) -> bool {
+        let found = |name: &CString| statat(self.folder.to(), name, AtFlags::SYMLINK_NOFOLLOW);
+        self.name.as_ref().is_some_and(|name| !matches!(found(name), Err(Errno::NOENT)))
     }
 
     /// Gives it its name.
@@ -192,9 +200,12 @@ fn rename(folder: BorrowedFd<'_>, from: &CStr, to: &CStr, replace: bool) -> Resu
     }
     let empty = AtFlags::empty();
     match renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
-        // Not every file system can. A second name says so if there is a first.
+        // Not every file system can. A second name says so if there is a first. Where names are not
+        // counted, the kernel takes the file for one without any, which gets none.
         Err(Errno::INVAL | Errno::NOSYS) => match linkat(folder, from, folder, to, empty) {
-            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => rename_unless(folder, from, to),
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOENT) => {
+                rename_unless(folder, from, to)
+            }
             result => result.and_then(|()| unlinkat(folder, from, empty)),
         },
         result => result,

@@ -26,6 +26,7 @@ pub(super) mod sweep;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use rustix::fs::{Advice, FileType, Mode, OFlags, Stat, fadvise, fstat, fsync, ftruncate, openat};
 
@@ -141,7 +142,8 @@ impl Begun {
 
     /// Compares a part of both. What was written to meanwhile cannot be compared.
     pub(super) fn compare(&self, part: Part) -> Result<(), Problem> {
-        match data::compare(&self.from, &self.draft, part, self.copied.length) {
+        let stopped = &self.copying().stopped;
+        match data::compare(&self.from, &self.draft, part, self.copied.length, stopped) {
             Err(Problem::Differs { .. }) if self.changed()?.is_some() => {
                 Err(Problem::ChangedUnverified)
             }
@@ -214,7 +216,8 @@ fn settle(file: impl AsFd) -> Result<(), Problem> {
 fn named_copy(draft: &Draft, folder: &Arc<Folder>, entry: &Entry) -> Result<Draft, Problem> {
     let named = Draft::new(folder, &folder.copying().nameless, entry.copy());
     let named = named.map_err(Problem::at(Doing::Create))?;
-    copy_draft(draft, named.as_fd(), folder.copying())?;
+    let copying = folder.copying();
+    copy_draft(draft, named.as_fd(), copying, &copying.stopped)?;
     Ok(named)
 }
 
@@ -222,12 +225,14 @@ fn copy_draft(
     draft: &Draft,
     to: std::os::fd::BorrowedFd<'_>,
     copying: &Copying,
+    stopped: &AtomicBool,
 ) -> Result<(), Problem> {
     let stat = fstat(draft).map_err(Problem::at(Doing::Read))?;
-    let copied = data::copy(draft.as_fd(), to, &stat, &mut vec![0; BUFFER], &copying.stopped)?;
+    let copied = data::copy(draft.as_fd(), to, &stat, &mut vec![0; BUFFER], stopped)?;
     if copying.options.verify {
         settle(to)?;
-        data::compare(draft, to, Part { begin: 0, end: copied.length }, copied.length)?;
+        let whole = Part { begin: 0, end: copied.length };
+        data::compare(draft, to, whole, copied.length, stopped)?;
     }
     Ok(())
 }
@@ -248,11 +253,16 @@ fn write_in_place(
         return Err(Problem::SpecialThere(folder.to_path_of(entry.copy())));
     }
     let copying = folder.copying();
+    if copying.is_stopped() {
+        return Err(Problem::Stopped);
+    }
+    // From here on half of it would have the name: it is not stopped.
+    let going_on = AtomicBool::new(false);
     ftruncate(&to, 0).map_err(Problem::at(Doing::InPlace))?;
-    copy_draft(draft, to.as_fd(), copying).and_then(|()| finish(copying, from, &to, stat)).map_err(
-        |problem| match problem {
+    copy_draft(draft, to.as_fd(), copying, &going_on)
+        .and_then(|()| finish(copying, from, &to, stat))
+        .map_err(|problem| match problem {
             Problem::Call(_, error) => Problem::Call(Doing::InPlace, error),
             problem => problem,
-        },
-    )
+        })
 }

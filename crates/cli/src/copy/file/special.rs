@@ -86,6 +86,13 @@ fn keep(folder: &Folder, entry: &Entry, from: &OwnedFd, stat: &Stat) -> Result<(
     attributes::keep(folder.copying(), &from, &to, stat)
 }
 
+/// Tells whether a file can have no further name there. With `NOENT` its last one is gone, or the
+/// file system does not count names, so that it seems to be.
+fn is_no_link(errno: Errno) -> bool {
+    const CANNOT: [Errno; 4] = [Errno::MLINK, Errno::PERM, Errno::OPNOTSUPP, Errno::XDEV];
+    CANNOT.contains(&errno) || errno == Errno::NOENT
+}
+
 /// Gives a copy that was made before another name. `None`: it must be copied once more, because
 /// that one is gone, or has as many names as it can have, or stands on another device.
 pub(super) fn link(
@@ -113,7 +120,7 @@ pub(super) fn link(
         match draft::make(folder.to(), entry.copy(), replace, |name| {
             draft::link(file.as_fd(), folder.to(), name)
         }) {
-            Err(errno @ (Errno::MLINK | Errno::PERM | Errno::OPNOTSUPP | Errno::XDEV)) => {
+            Err(errno) if is_no_link(errno) => {
                 refused = Some(errno);
                 Ok(Named::Taken)
             }

@@ -9,6 +9,7 @@ use std::ffi::CStr;
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use overlapped::time::Duration;
@@ -27,11 +28,14 @@ pub(super) const MARK: &str = ".overlapped-";
 const DIGITS: usize = 8;
 
 /// Removes the drafts of processes that are gone; how many there were.
-pub(in crate::copy) fn sweep(folder: BorrowedFd<'_>) -> u64 {
+pub(in crate::copy) fn sweep(folder: BorrowedFd<'_>, stopped: &AtomicBool) -> u64 {
     let mut memory = vec![MaybeUninit::uninit(); 32 << 10];
     let mut entries = RawDir::new(folder, &mut memory);
     let mut swept = 0;
     while let Some(Ok(entry)) = entries.next() {
+        if stopped.load(Relaxed) {
+            break;
+        }
         let name = entry.file_name();
         if let Some(boot) = boot_in(name.to_bytes()) {
             swept += u64::from(remove_if_left(folder, name, boot));
@@ -60,8 +64,8 @@ fn remove_if_left(folder: BorrowedFd<'_>, name: &CStr, boot: &[u8]) -> bool {
         // Links are not locked, nor is anything where the file system cannot.
         Some(Err(_)) | None => None,
     };
-    // With further names it is about to be one of several, and was locked when it got its first.
-    let is_left = lock.is_some() && boot == this_boot().as_bytes() && stat.st_nlink == 1;
+    // Some file systems say 0. With further names it is about to be one of several, and was locked when it got its first.
+    let is_left = lock.is_some() && boot == this_boot().as_bytes() && stat.st_nlink <= 1;
     (is_left || is_old(&stat)) && unlinkat(folder, name, AtFlags::empty()).is_ok()
 }
 

@@ -21,7 +21,7 @@ mod tls;
 pub(super) mod url;
 mod watch;
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -39,6 +39,8 @@ use tls::Tls;
 pub(super) use tls::is_of_an_issuer;
 use url::Url;
 use watch::Stale;
+
+use crate::shown::Shown;
 
 /// Then somebody sends us round in a circle.
 const REDIRECTS_MAX: usize = 10;
@@ -210,10 +212,29 @@ impl Client {
             match request.call() {
                 // Each one takes a connection out of those that are kept.
                 Err(error) if Stale::is(&error) && dead <= self.connections => dead += 1,
-                result => return result,
+                result => return result.and_then(refuse_coded),
             }
         }
     }
+}
+
+/// Refuses a body in a transfer coding that was not asked for (RFC 9112, 6.1): what is below it
+/// would be taken for the file.
+fn refuse_coded(response: Response<Body>) -> Result<Response<Body>, Error> {
+    for value in response.headers().get_all(header::TRANSFER_ENCODING) {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        let is_plain = |coding: &str| {
+            ["", "chunked", "identity"].iter().any(|plain| coding.eq_ignore_ascii_case(plain))
+        };
+        if let Some(coding) = value.split(',').map(str::trim).find(|coding| !is_plain(coding)) {
+            let text = format!(
+                "the server sends the file in the transfer coding {}, which was not asked for",
+                Shown::new(coding.as_ref())
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text).into());
+        }
+    }
+    Ok(response)
 }
 
 /// The address that a response sends its client to.

@@ -89,6 +89,18 @@ impl Buckets {
         Ok(())
     }
 
+    /// Tells whether there is a token of the client at `address`, and takes none.
+    ///
+    /// # Errors
+    /// The time after which there is one.
+    pub(super) fn peek(&self, address: Option<IpAddr>, now: Instant) -> Result<(), Duration> {
+        let client = client_of(address);
+        let state = self.state();
+        let own = state.clients.get(&client).copied();
+        let shared = || state.networks.get(self.network(client)).copied().flatten();
+        self.less(own.or_else(shared).unwrap_or(now), now).map(|_| ())
+    }
+
     /// The time at which a bucket that would be full at `full` is so with one token less.
     fn less(&self, full: Instant, now: Instant) -> Result<Instant, Duration> {
         let full = full.max(now) + self.step;

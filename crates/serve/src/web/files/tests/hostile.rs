@@ -224,6 +224,21 @@ fn h8_neither_fifos_nor_devices_nor_sockets_are_served() {
     println!("RELIABILITY H8 6 names of FIFOs and sockets");
 }
 
+/// See docs/serve.md: whoever makes such a link gives the file a name that is not hidden.
+#[test]
+fn a_hidden_file_is_served_under_the_visible_name_of_a_link_to_it() {
+    in_every_way(|temp, files| {
+        let root = plant(temp);
+        symlink(".env", root.join("shown")).unwrap();
+        symlink(".git", root.join("folder")).unwrap();
+        symlink("a.txt", root.join(".link")).unwrap();
+        let files = files(&root);
+        assert_eq!(get(&files, "/shown").text(), CANARY);
+        assert_eq!(get(&files, "/folder/x").text(), CANARY);
+        assert_eq!(get(&files, "/.link").status, 404);
+    });
+}
+
 #[test]
 fn h8_hidden_files_are_nowhere() {
     in_every_way(|temp, files| {

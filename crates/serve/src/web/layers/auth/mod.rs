@@ -4,8 +4,12 @@
 //! Authorization ─▶ known already? ──yes──▶ the handler inside
 //!                     │ no
 //!                     ├─▶ too many failures of this client: 429
+//!                     ├─▶ the same try of the same client is under way (tries.rs): what comes of it
 //!                     └─▶ its turn (turns.rs) ─▶ hash it, in the pool ─▶ 401, or known from now on
 //! ```
+//!
+//! A client has one turn at a time, and a try is counted in its turn: so tries that wait are not
+//! taken for wrong ones, and not one more than there may be is hashed.
 //!
 //! Hashing a password takes a processor for tens of milliseconds, on purpose. So one that was right
 //! is remembered, as a keyed digest: neither the password nor anything that could be tried offline
@@ -15,6 +19,7 @@
 //! Names that were tried are logged as other servers do it: the access log has them in lines whose
 //! status is 401 or 429, and a warning once a second at most names one of them with its address.
 
+mod tries;
 mod turns;
 mod users;
 
@@ -40,13 +45,13 @@ use super::limit::{seconds, with_retry_after};
 use crate::listen::client_of;
 use crate::watch::Complaints;
 use crate::web::{Call, Handler, User, page};
+use tries::{Join, Tries};
 use turns::Turns;
 use users::Users;
 
 /// Right passwords that are remembered.
 const KNOWN_MAX: usize = 1_024;
-/// Failures that a client may have at once. Several users behind one address may send their first
-/// requests at the same time.
+/// Failures that a client may have at once.
 const TRIES: u32 = 30;
 /// The time after which it may have one more.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
@@ -72,6 +77,7 @@ pub struct BasicAuth<H> {
     known: Mutex<HashSet<[u8; 32]>>,
     failures: Buckets,
     turns: Arc<Turns>,
+    tries: Tries,
     /// About wrong passwords, and about addresses that have tried too many.
     complaints: Mutex<(Complaints, Complaints)>,
 }
@@ -83,6 +89,8 @@ enum Verdict {
     Wrong,
     /// Not looked at, for want of time.
     Busy,
+    /// Not looked at after so many wrong ones, before this time has passed.
+    TooMany(Duration),
 }
 
 impl<H: Handler> BasicAuth<H> {
@@ -102,6 +110,7 @@ impl<H: Handler> BasicAuth<H> {
             known: Mutex::default(),
             failures: Buckets::new(TRIES, TRY_AGAIN),
             turns: Turns::new(processors.div_ceil(2)),
+            tries: Tries::default(),
             complaints: Mutex::default(),
         })
     }
@@ -115,10 +124,13 @@ impl<H: Handler> BasicAuth<H> {
         let file = users.file().to_owned();
         match unblock(move || Users::read(&file)) {
             Ok(Ok(new)) => {
-                let new = Arc::new(new);
-                *self.users.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&new);
-                self.known().clear();
-                new
+                let mut held = self.users.write().unwrap_or_else(PoisonError::into_inner);
+                // Another request may have read it meanwhile, and more are known already.
+                if !held.is_same(&new) {
+                    *held = Arc::new(new);
+                    self.known().clear();
+                }
+                Arc::clone(&held)
             }
             Ok(Err(error)) => {
                 users.look_again_later();
@@ -134,31 +146,66 @@ impl<H: Handler> BasicAuth<H> {
     }
 
     /// Tells whether the password is right.
-    fn check(&self, users: Arc<Users>, client: IpAddr, name: &str, password: &[u8]) -> Verdict {
+    fn check(&self, address: Option<IpAddr>, name: &str, password: &[u8]) -> Verdict {
+        // Also of passwords that are known already: or they could be guessed without a limit.
+        if let Err(wait) = self.failures.peek(address, Instant::now()) {
+            return Verdict::TooMany(wait);
+        }
+        let users = self.users();
         let mut both = hmac::Context::with_key(&self.key);
         // The name has no colon.
         [name.as_bytes(), b":", password].iter().for_each(|part| both.update(part));
         let mut digest = [0; 32];
         digest.copy_from_slice(both.sign().as_ref());
-        if self.known().contains(&digest) {
-            return Verdict::Right;
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if self.known().contains(&digest) {
+                return Verdict::Right;
+            }
+            // A browser sends it several times at once. What comes of it is no news of users that
+            // were read since.
+            match self.tries.join((client_of(address), Arc::as_ptr(&users).addr(), digest), until) {
+                Join::Alone(done) => {
+                    let verdict = self.take_turn(address, &users, digest, name, password);
+                    done.tell(verdict);
+                    return verdict;
+                }
+                Join::Told(verdict) => return verdict,
+                Join::GivenUp if Instant::now() < until => {}
+                Join::GivenUp => return Verdict::Busy,
+            }
         }
+    }
+
+    /// Has the password hashed when it is the client's turn.
+    fn take_turn(
+        &self,
+        address: Option<IpAddr>,
+        users: &Arc<Users>,
+        digest: [u8; 32],
+        name: &str,
+        password: &[u8],
+    ) -> Verdict {
+        let client = client_of(address);
         let Some(_turn) = self.turns.take(client, PATIENCE) else { return Verdict::Busy };
-        // A browser sends it several times at once.
-        if self.known().contains(&digest) {
-            return Verdict::Right;
+        // Tries of this client that had their turns meanwhile may have been wrong.
+        if let Err(wait) = self.failures.take(address, Instant::now()) {
+            return Verdict::TooMany(wait);
         }
         let (name, password) = (name.to_owned(), password.to_vec());
-        let asked = Arc::clone(&users);
-        let Ok(is_right) = unblock(move || asked.check(&name, &password)) else {
-            return Verdict::Busy;
-        };
-        if !is_right {
-            return Verdict::Wrong;
+        let asked = Arc::clone(users);
+        let hashed = unblock(move || asked.check(&name, &password));
+        if !matches!(hashed, Ok(false)) {
+            self.failures.give(address);
+        }
+        match hashed {
+            Ok(true) => {}
+            Ok(false) => return Verdict::Wrong,
+            Err(_) => return Verdict::Busy,
         }
         self.turns.know(client);
         // Not those of users that were read again meanwhile.
-        if Arc::ptr_eq(&users, &self.users.read().unwrap_or_else(PoisonError::into_inner)) {
+        if Arc::ptr_eq(users, &self.users.read().unwrap_or_else(PoisonError::into_inner)) {
             let mut known = self.known();
             if known.len() >= KNOWN_MAX {
                 known.clear();
@@ -175,27 +222,17 @@ impl<H: Handler> BasicAuth<H> {
             return Err(Box::new(ask(request)));
         };
         let address = call.peer.remote.map(|remote| remote.ip());
-        // Taken before, so that tries at the same time count, and given back for a right one. Also
-        // of passwords that are known already: or they could be guessed without a limit.
-        let refusal = match self.failures.take(address, Instant::now()) {
-            Err(wait) => {
+        let refusal = match self.check(address, &name, &password) {
+            Verdict::Right => return Ok(name.into()),
+            Verdict::Wrong => {
+                self.complain(address, Some(&name));
+                ask(request)
+            }
+            Verdict::TooMany(wait) => {
                 self.complain(address, None);
                 too_many(request, wait)
             }
-            Ok(()) => match self.check(self.users(), client_of(address), &name, &password) {
-                Verdict::Right => {
-                    self.failures.give(address);
-                    return Ok(name.into());
-                }
-                Verdict::Wrong => {
-                    self.complain(address, Some(&name));
-                    ask(request)
-                }
-                Verdict::Busy => {
-                    self.failures.give(address);
-                    page::busy(request)
-                }
-            },
+            Verdict::Busy => page::busy(request),
         };
         Err(Box::new(with_user(refusal, name)))
     }

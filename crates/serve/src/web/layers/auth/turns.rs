@@ -11,7 +11,7 @@
 //! networks can keep others waiting, but not those who have come in before: half of the turns are
 //! theirs.
 //!
-//! What waits is bounded by the tries of each address, by connections, and by time.
+//! What waits is bounded for each address, and in time.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
@@ -24,6 +24,9 @@ use crate::web::layers::buckets::network_of;
 
 /// Addresses that are remembered as known.
 const KNOWN_MAX: usize = 4_096;
+
+/// Requests of an address that wait. More are busy at once.
+const WAITING_MAX: usize = 64;
 
 /// Turns of one site.
 #[derive(Debug)]
@@ -63,7 +66,8 @@ impl Turns {
         Arc::new(Turns { most, state: Mutex::default() })
     }
 
-    /// A turn of `client`, waiting for it for at most `time`.
+    /// A turn of `client`, waiting for it for at most `time`. `None`: it took longer, or too many
+    /// requests of this client wait.
     pub(super) fn take(self: &Arc<Turns>, client: IpAddr, time: Duration) -> Option<Turn> {
         let given = {
             let mut state = self.state();
@@ -71,6 +75,9 @@ impl Turns {
             if state.busy.len() < self.most && !state.busy.contains(&client) {
                 state.busy.push(client);
                 return Some(Turn { turns: Arc::clone(self), client });
+            }
+            if state.waiting(client) >= WAITING_MAX {
+                return None;
             }
             let given = Arc::new(Event::new());
             let lane = usize::from(!state.known.contains(&client));
@@ -113,6 +120,15 @@ impl Turns {
 }
 
 impl State {
+    /// The requests of a client that wait.
+    fn waiting(&self, client: IpAddr) -> usize {
+        let network = network_of(client);
+        let queues = self.lanes.iter().filter_map(|lane| {
+            lane.networks.get(&network)?.waiting.get(&client).map(VecDeque::len)
+        });
+        queues.sum()
+    }
+
     fn pop(&mut self) -> Option<(IpAddr, Arc<Event>)> {
         let State { busy, lanes, next, .. } = self;
         let first = *next;

@@ -88,6 +88,11 @@ impl Users {
             || fs::metadata(&self.file).is_ok_and(|found| stamp(&found) == self.stamp)
     }
 
+    /// Tells whether both were read from the same state of the file.
+    pub(super) fn is_same(&self, other: &Users) -> bool {
+        self.stamp == other.stamp
+    }
+
     /// Leaves the file alone for a while.
     pub(super) fn look_again_later(&self) {
         let until = Instant::now() + PAUSE;

@@ -183,6 +183,72 @@ fn whoever_guesses_passwords_has_few_tries_and_others_are_not_disturbed() {
 }
 
 #[test]
+fn right_passwords_that_come_at_once_are_no_wrong_ones() {
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("users");
+    let users = ["alice", "bob"].map(|name| {
+        let hash = bcrypt::hash("secret", 4).unwrap();
+        format!("{name}:{hash}\n")
+    });
+    fs::write(&file, users.concat()).unwrap();
+    overlapped::run(|| {
+        let site = BasicAuth::new(&file, say("x")).unwrap();
+        let at_once = |both: &dyn Fn(usize) -> String| {
+            let statuses = std::cell::RefCell::new(Vec::new());
+            overlapped::scope(|scope| {
+                for number in 0..60 {
+                    let (site, statuses, both) = (&site, &statuses, both(number));
+                    scope.spawn(move || {
+                        let field = [("authorization", &*basic(&both))];
+                        let got = ask_as(site, from("192.0.2.1"), "GET", "/", &field);
+                        statuses.borrow_mut().push(got.status.as_u16());
+                    });
+                }
+            });
+            statuses.into_inner()
+        };
+        let right = |number: usize| ["alice:secret", "bob:secret"][number % 2].to_owned();
+        assert_eq!(at_once(&right), [200; 60], "none is known yet");
+        // It is read again, and none is known any more.
+        fs::write(&file, format!("# changed\n{}", users.concat())).unwrap();
+        assert_eq!(at_once(&right), [200; 60], "the file has changed");
+        // The same wrong one at once is hashed, and counted, once.
+        assert_eq!(at_once(&|_| "alice:wrong".to_owned()), [401; 60]);
+        assert_eq!(at_once(&right), [200; 60]);
+        let wrong = at_once(&|number| format!("alice:{number}"));
+        let count = |status| wrong.iter().filter(|got| **got == status).count();
+        assert_eq!(count(401) + count(429), 60, "{wrong:?}");
+        // One was counted before, and one more may have come back meanwhile.
+        assert!((29..=31).contains(&count(401)), "{wrong:?}");
+        assert!(at_once(&right).contains(&429), "a right one among wrong ones is not to be seen");
+    })
+    .unwrap();
+}
+
+#[test]
+fn more_tries_of_an_address_than_may_wait_are_answered_503() {
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("users");
+    fs::write(&file, format!("alice:{}\n", bcrypt::hash("secret", 4).unwrap())).unwrap();
+    overlapped::run(|| {
+        let site = BasicAuth::new(&file, say("x")).unwrap();
+        let busy = std::cell::Cell::new(0);
+        overlapped::scope(|scope| {
+            for guess in 0..200 {
+                let (site, busy) = (&site, &busy);
+                scope.spawn(move || {
+                    let field = [("authorization", &*basic(&format!("alice:{guess}")))];
+                    let got = ask_as(site, from("192.0.2.1"), "GET", "/", &field);
+                    busy.set(busy.get() + usize::from(got.status == 503));
+                });
+            }
+        });
+        assert!(busy.get() >= 100, "{} of 200", busy.get());
+    })
+    .unwrap();
+}
+
+#[test]
 fn a_first_right_password_does_not_wait_behind_the_guesses_of_another_address() {
     let temp = tempfile::tempdir().unwrap();
     let file = temp.path().join("users");

@@ -13,10 +13,9 @@
 //! |---|---|
 //! | `plan` | arguments to a list of what goes where, by the rules of cp |
 //! | `work` | the queue, and what is done by whom |
-//! | `folder` | a folder and its copy, both open |
+//! | `folder` | a folder and its copy, both open; in `folder/`, those that are finished |
 //! | `file` | one file, from opening it to the copy's name; in `file/` |
 //! | `links` | files with several names |
-//! | `placed` | folders that were finished, and are to be there in the end |
 //! | `identity` | whether two names are one object |
 //! | `problem`, `ledger`, `report` | why not, how many, and what is said |
 
@@ -25,7 +24,6 @@ mod folder;
 mod identity;
 mod ledger;
 mod links;
-mod placed;
 mod plan;
 mod problem;
 mod report;
@@ -48,10 +46,10 @@ use crate::shown::several;
 use crate::signals::{self, StopSignals};
 use file::Nameless;
 use folder::Root;
+use folder::placed::Placed;
 use identity::Identities;
 use ledger::Ledger;
 use links::Links;
-use placed::Placed;
 use plan::Item;
 use work::Queue;
 

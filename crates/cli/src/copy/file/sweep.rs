@@ -64,7 +64,8 @@ fn remove_if_left(folder: BorrowedFd<'_>, name: &CStr, boot: &[u8]) -> bool {
         // Links are not locked, nor is anything where the file system cannot.
         Some(Err(_)) | None => None,
     };
-    // Some file systems say 0. With further names it is about to be one of several, and was locked when it got its first.
+    // Some file systems say 0. With further names it is about to be one of several, and was
+    // locked when it got its first.
     let is_left = lock.is_some() && boot == this_boot().as_bytes() && stat.st_nlink <= 1;
     (is_left || is_old(&stat)) && unlinkat(folder, name, AtFlags::empty()).is_ok()
 }

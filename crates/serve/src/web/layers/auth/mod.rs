@@ -4,7 +4,7 @@
 //! Authorization ─▶ known already? ──yes──▶ the handler inside
 //!                     │ no
 //!                     ├─▶ too many failures of this client: 429
-//!                     ├─▶ the same try of the same client is under way (tries.rs): what comes of it
+//!                     ├─▶ the same try is under way (tries.rs): what comes of it
 //!                     └─▶ its turn (turns.rs) ─▶ hash it, in the pool ─▶ 401, or known from now on
 //! ```
 //!

@@ -9,6 +9,8 @@
 //! when it is finished, while its new place can be told, and once more when all is (`placed`): it
 //! must still stand for the folder that was copied into.
 
+pub(super) mod placed;
+
 use std::ffi::{CStr, CString, OsStr};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};

@@ -10,25 +10,25 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::io::Errno;
 
-use super::Copying;
-use super::identity::{self, Identity, UNKNOWN};
-use super::problem::Problem;
+use crate::copy::Copying;
+use crate::copy::identity::{self, Identity, UNKNOWN};
+use crate::copy::problem::Problem;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Placed(Mutex<Vec<Place>>);
+pub(in crate::copy) struct Placed(Mutex<Vec<Place>>);
 
 /// The path of a copy, and which folder it was and when that was born; `None`: it was not there any
 /// more, which has been said.
 type Place = (PathBuf, Option<(Identity, u64)>);
 
 impl Placed {
-    pub(super) fn add(&self, path: PathBuf, found: Option<(Identity, u64)>) {
+    pub(in crate::copy) fn add(&self, path: PathBuf, found: Option<(Identity, u64)>) {
         self.lock().push((path, found));
     }
 
     /// Says of each folder that has lost its name, but not of those in it. Blocks the thread.
-    pub(super) fn check(&self, copying: &Copying) {
+    pub(in crate::copy) fn check(&self, copying: &Copying) {
         let mut places = std::mem::take(&mut *self.lock());
         // Each after the one that it is in, and of one path the one that is missing first.
         places.sort();

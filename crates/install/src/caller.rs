@@ -15,7 +15,7 @@ use std::cell::Cell;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
-use overlapped::task::may_wait;
+use overlapped::task::{in_tasklet, may_wait};
 
 use crate::symbols::Symbol;
 
@@ -53,6 +53,12 @@ impl Drop for Call {
     fn drop(&mut self) {
         MARK.set(true);
     }
+}
+
+/// Tells whether the caller is a marked tasklet that may not wait now: what waits in it blocks its
+/// neighbours, whom it may be waiting for.
+pub(crate) fn blocks_neighbours() -> bool {
+    MARK.get() && in_tasklet() && !may_wait()
 }
 
 /// Takes the tasklet's mark away, where it has one, and puts it back when dropped.

@@ -16,7 +16,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use crate::caller::Call;
+use crate::caller::{Call, blocks_neighbours};
 use crate::hooks::{duration, until};
 use crate::pool;
 use crate::raw::{AGAIN, INVALID, Outcome, TIMED_OUT, call};
@@ -40,7 +40,13 @@ pub(crate) unsafe fn futex(arguments: [usize; 6]) -> Outcome {
     };
     match command {
         libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET => {
-            let Some(call) = Call::begin(Symbol::syscall) else { return kernel(value) };
+            let Some(call) = Call::begin(Symbol::syscall) else {
+                if fourth == 0 && blocks_neighbours() {
+                    // SAFETY: the caller's promise, handed on.
+                    return unsafe { wait_with_a_word(arguments) };
+                }
+                return kernel(value);
+            };
             // SAFETY: the caller's promise.
             let limit = unsafe { limit_of(operation, command, fourth) };
             match limit {
@@ -73,6 +79,30 @@ pub(crate) unsafe fn futex(arguments: [usize; 6]) -> Outcome {
             outcome
         }
         _ => kernel(value),
+    }
+}
+
+/// Blocks the thread, for a tasklet that may not wait now, and says so where it takes long: the
+/// lock may be a neighbour's, and then this is for good.
+///
+/// # Safety
+/// As the kernel's; the wait has no limit.
+unsafe fn wait_with_a_word(arguments: [usize; 6]) -> Outcome {
+    const TEXT: &[u8] = b"overlapped-install: a tasklet that unwinds, or is inside no_switch, has \
+        waited for a lock for a second, and its thread with it\n";
+    let [word, operation, value, _, fifth, sixth] = arguments;
+    let limit = libc::timespec { tv_sec: 1, tv_nsec: 0 };
+    // FUTEX_WAIT takes a time from now on, and wakes of any bits.
+    let relative = libc::FUTEX_WAIT | operation as i32 & libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: the caller's promise, handed on; a time, lent for the call.
+    match unsafe { call!(futex, word, relative, value, &raw const limit, 0, 0) } {
+        TIMED_OUT => {}
+        other => return other,
+    }
+    // SAFETY: a text, and the caller's promise.
+    unsafe {
+        call!(write, 2, TEXT.as_ptr(), TEXT.len());
+        call!(futex, word, operation, value, 0, fifth, sixth)
     }
 }
 

@@ -60,7 +60,7 @@
 //! - Descriptors that have neither an attempt without waiting nor readiness block the thread.
 //! - What the kernel's number of the thread names is the thread's: see [`install`].
 //! - A tasklet that unwinds does not wait: what it calls then blocks the thread. A destructor that
-//!   waits for a lock which a neighbour holds stops both for good.
+//!   waits for a lock which a neighbour holds stops both for good; standard error says so.
 //! - sem_post(3) in a signal handler is not safe while tasklets wait for locks.
 //! - Linux with glibc, on x86-64 and 64-bit Arm, linked dynamically.
 //!

@@ -86,6 +86,18 @@ impl Op {
         }
     }
 
+    /// Tells whether it moves bytes through a socket.
+    pub(crate) fn is_transfer(&self) -> bool {
+        match self {
+            Op::Net(Net::Accept { .. } | Net::Connect { .. }) | Op::Fs(_) | Op::Ready { .. } => {
+                false
+            }
+            Op::Net(
+                Net::Recv { .. } | Net::Send { .. } | Net::RecvMsg { .. } | Net::SendMsg { .. },
+            ) => true,
+        }
+    }
+
     /// The descriptor the operation works on.
     pub(crate) fn fd(&self) -> RawFd {
         match *self {

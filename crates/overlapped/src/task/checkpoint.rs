@@ -11,7 +11,7 @@
 use std::thread;
 
 use super::refusal::Refusal;
-use super::wait::give_way;
+use super::wait::{INLINE_MAX, give_way};
 use crate::sched::{Here, Tcb};
 
 /// Begins every call that may wait and returns errors: delivers a pending kill, and tells whether
@@ -87,4 +87,16 @@ pub(crate) fn deliver_kill(here: Here) {
     if is_doomed(here, me) && me.kill_errors.get() == 0 {
         super::exit_now(here);
     }
+}
+
+/// Counts a call that is made where it stands, and gives way from time to time.
+#[inline]
+pub(crate) fn in_turn<R>(here: Here, f: impl FnOnce() -> R) -> R {
+    let operations = here.counters.operations.get() + 1;
+    here.counters.operations.set(operations);
+    let result = f();
+    if operations.is_multiple_of(INLINE_MAX) {
+        give_way(here);
+    }
+    result
 }

@@ -15,7 +15,7 @@
 use std::io;
 
 pub(crate) use super::checkpoint::{
-    checkpoint, checkpoint_without_error, deliver_kill, is_cancelled, is_doomed,
+    checkpoint, checkpoint_without_error, deliver_kill, in_turn, is_cancelled, is_doomed,
 };
 use super::inspect::trace_myself;
 use super::refusal::{Refusal, killed, timed_out, too_many};
@@ -116,6 +116,13 @@ pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<Outcome>
         // SAFETY: handed on to the caller.
         return finish(unsafe { port::attempt::attempt(op) });
     }
+    if pays_to_try(here, op) {
+        // SAFETY: handed on to the caller.
+        let result = finish(in_turn(here, || unsafe { port::attempt::attempt(op) }));
+        if !matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            return result;
+        }
+    }
     loop {
         // SAFETY: handed on to the caller; `submit_and_park` returns after the completion.
         let outcome = unsafe { submit_and_park(here, op, until) }?;
@@ -132,6 +139,17 @@ pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<Outcome>
         // A signal came between (std retries where the call says so), or others were quicker for
         // so long that the ring has given up.
     }
+}
+
+/// An experiment (`--cfg overlapped_try_first`): a transfer on a socket is tried before it is
+/// submitted where it would be alone in its batch: nobody else is ready to run, and nothing is
+/// queued. With many connections tries break the ring's batches up (ARCHITECTURE.md).
+#[inline(always)]
+fn pays_to_try(here: Here, op: &Op) -> bool {
+    cfg!(overlapped_try_first)
+        && op.is_transfer()
+        && here.ready.len() == 0
+        && !here.driver.borrow().has_work()
 }
 
 /// Performs `op` if it need not wait, for sockets in non-blocking mode. Never suspends.

@@ -7,7 +7,7 @@ use crate::op::Op;
 use crate::sched::{NEVER, here};
 use crate::task::Refusal;
 use crate::task::refusal::{deadline_passed, killed};
-use crate::task::wait::{INLINE_MAX, checkpoint, checkpoint_without_error, give_way};
+use crate::task::wait::{checkpoint, checkpoint_without_error, in_turn};
 
 /// How an operation that ends by itself, without anybody's doing, is best done: one on a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,13 +55,7 @@ pub(crate) fn in_place<R>(f: impl FnOnce() -> R) -> io::Result<R> {
     if deadline != NEVER && here.read_clock() >= deadline {
         return Err(deadline_passed());
     }
-    let operations = here.counters.operations.get() + 1;
-    here.counters.operations.set(operations);
-    let result = f();
-    if operations.is_multiple_of(INLINE_MAX) {
-        give_way(here);
-    }
-    Ok(result)
+    Ok(in_turn(here, f))
 }
 
 /// Whether others are ready to run, and may so want the same.

@@ -15,8 +15,10 @@ pub(crate) fn available() -> Result<(), &'static str> {
     })
 }
 
-/// A block that does not exist.
-pub(crate) enum Block {}
+const NEVER: &str = "no tasklet asks for what is not available";
+
+/// A block, of which there is none.
+pub(crate) struct Block(());
 
 impl Block {
     /// Never called.
@@ -24,13 +26,13 @@ impl Block {
     /// # Safety
     /// Never called.
     pub(crate) unsafe fn run(&self, _: impl FnOnce()) {
-        match *self {}
+        unreachable!("{NEVER}");
     }
 }
 
 /// Never called: nobody is on a block.
 pub(crate) fn run_destructors() {
-    unreachable!("no tasklet asks for what is not available")
+    unreachable!("{NEVER}");
 }
 
 /// The calling thread's block.
@@ -67,12 +69,12 @@ pub(crate) struct Pool(());
 impl Pool {
     /// Never called: [`available`] has refused.
     pub(crate) fn take(&mut self, _: Range<usize>) -> Block {
-        unreachable!("no tasklet asks for what is not available")
+        unreachable!("{NEVER}");
     }
 
     /// Never called.
-    pub(crate) fn give(&mut self, block: Block) {
-        match block {}
+    pub(crate) fn give(&mut self, _: Block) {
+        unreachable!("{NEVER}");
     }
 
     /// Nothing is kept.

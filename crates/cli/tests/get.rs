@@ -370,6 +370,43 @@ fn a_cacert_that_is_none_is_said() {
 }
 
 #[test]
+fn trusted_certificates_that_a_variable_names_are_read_or_missed() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new("trusted");
+    let trusted = authority.write(folder.path());
+    let site = Site::start_tls(&authority, |_, out| answer(out, "200 OK", "", b"x"));
+    fs::create_dir(folder.path().join("empty")).unwrap();
+    for (variable, value, said) in [
+        ("SSL_CERT_FILE", "/nowhere", "SSL_CERT_FILE: cannot read /nowhere: No such file"),
+        ("SSL_CERT_DIR", "/nowhere", "SSL_CERT_DIR: cannot read /nowhere: No such file"),
+        ("SSL_CERT_DIR", "empty", "SSL_CERT_DIR: there is no certificate in it"),
+        ("SSL_CERT_FILE", trusted.to_str().unwrap(), "1 of 1 saved"),
+    ] {
+        let mut command = site::command("poll", folder.path(), &[&site.url("/x")]);
+        command.env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR").env(variable, value);
+        let (_, stdout, stderr) = told(&command.output().unwrap());
+        assert!((stdout + &stderr).contains(said), "{variable}={value}: {stderr}");
+    }
+}
+
+#[test]
+fn few_descriptors_are_enough_for_a_long_list() {
+    let site = Site::start(|_, out| answer(out, "200 OK", "", &bytes(100_000)));
+    on_each_port(|port| {
+        let folder = tempfile::tempdir().unwrap();
+        let list: String = (0..300).map(|i| site.url(&format!("/{i}\n"))).collect();
+        fs::write(folder.path().join("list"), list).unwrap();
+        let mut command = std::process::Command::new("sh");
+        let line = "ulimit -n 30 && exec \"$0\" --port \"$1\" get --retries 0 -i list";
+        command.args(["-c", line, common::PROGRAM, port]).current_dir(folder.path());
+        let (code, stdout, stderr) = told(&command.output().unwrap());
+        assert_eq!(code, Some(0), "{stdout}{stderr}");
+        assert!(stdout.contains("300 of 300 saved"), "{stdout}{stderr}");
+        assert!(stderr.contains("30 files may be open (`ulimit -n`)"), "{stderr}");
+    });
+}
+
+#[test]
 fn files_are_on_the_disk_where_that_is_asked_for() {
     if !common::has_client("strace") {
         return;

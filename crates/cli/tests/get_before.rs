@@ -107,6 +107,18 @@ fn a_link_that_the_user_names_stays_and_its_file_is_replaced() {
         symlink("nowhere", at("link")).unwrap();
         let output = get(port, folder.path(), &["--overwrite", "-o", "link", &url]);
         assert_eq!(output.status.code(), Some(0));
-        assert_eq!(fs::read(at("link")).unwrap(), b"new");
+        assert!(fs::symlink_metadata(at("link")).unwrap().is_symlink(), "it stays");
+        assert_eq!(fs::read(at("nowhere")).unwrap(), b"new");
+        // Over several links, into another folder, which may be missing.
+        for (end, code) in [("data/made", 0), ("missing/made", 1)] {
+            let _ = fs::remove_file(at("data/next"));
+            let _ = fs::remove_file(at("link"));
+            symlink(at(end), at("data/next")).unwrap();
+            symlink("data/next", at("link")).unwrap();
+            let output = get(port, folder.path(), &["--overwrite", "-o", "link", &url]);
+            assert_eq!(output.status.code(), Some(code), "{end}: {:?}", told(&output));
+            assert_eq!(at(end).exists(), code == 0);
+            assert!(fs::symlink_metadata(at("link")).unwrap().is_symlink(), "it stays");
+        }
     });
 }

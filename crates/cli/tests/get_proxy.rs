@@ -229,11 +229,78 @@ fn a_proxy_that_refuses_is_told_from_a_server_that_does() {
     let variables = [("https_proxy", &*proxy.url("http"))];
     let (code, told) = get(folder.path(), &variables, &["https://forbidden.invalid/x"]);
     assert_eq!(code, Some(1));
-    assert!(told.contains("/x: the proxy refuses: 403 Forbidden\n"), "{told}");
+    let said = format!("/x: the proxy {}: it refuses: 403 Forbidden\n", proxy.addr);
+    assert!(told.contains(&said), "{told}");
     let variables = [("https_proxy", "http://user:secret@host:99999")];
     let (code, told) = get(folder.path(), &variables, &["https://h.invalid/x"]);
     assert_eq!(code, Some(1));
     assert!(told.contains("https_proxy names no proxy") && !told.contains("secret"), "{told}");
+}
+
+/// A port that says `text` to whom has said something, and hangs up.
+fn hanging_up(text: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            let _ = client.read(&mut [0; 4096]).and_then(|_| client.write_all(text));
+        }
+    });
+    addr
+}
+
+#[test]
+fn a_proxy_that_fails_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (mute, mail) = (hanging_up(b""), hanging_up(b"220 mail.example ESMTP\r\n\r\n"));
+    let bad = hanging_up(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
+    let (http, https) = ("http://server.invalid/x", "https://server.invalid/x");
+    for (url, variable, scheme, addr, said) in [
+        (http, "http_proxy", "http", nobody, ": the connection is refused"),
+        (https, "https_proxy", "http", nobody, ": the connection is refused"),
+        (https, "https_proxy", "https", nobody, ": the connection is refused"),
+        (http, "all_proxy", "socks5h", nobody, ": the connection is refused"),
+        (https, "https_proxy", "https", mail, ": it does not speak TLS on this port"),
+        (http, "http_proxy", "http", mail, ": it does not speak HTTP as it should"),
+        (https, "https_proxy", "http", mail, ": it does not speak HTTP"),
+        (http, "all_proxy", "socks4a", mail, ": it does not speak SOCKS4"),
+        (http, "all_proxy", "socks5h", mail, ": it does not speak SOCKS5"),
+        (
+            http,
+            "all_proxy",
+            "socks4a",
+            mute,
+            ": it ends the connection in the handshake: does it speak SOCKS4?",
+        ),
+        (
+            http,
+            "all_proxy",
+            "socks5h",
+            mute,
+            ": it ends the connection in the handshake: does it speak SOCKS5?",
+        ),
+        (
+            https,
+            "https_proxy",
+            "http",
+            mute,
+            ": it ends the connection in the handshake: does it speak HTTP?",
+        ),
+        (http, "http_proxy", "http", mute, ": "),
+        (http, "http_proxy", "http", bad, ")"),
+        (https, "https_proxy", "http", bad, ": it refuses: 502 Bad Gateway"),
+    ] {
+        let value = format!("{scheme}://user:secret@{addr}");
+        let (code, told) = get(folder.path(), &[(variable, &value)], &["--retries", "0", url]);
+        assert_eq!(code, Some(1), "{variable} {value}: {told}");
+        let said = format!("the proxy {addr}{said}");
+        assert!(told.contains(&said) && !told.contains("secret"), "{variable} {value}: {told}");
+    }
+    let value = "http://user:secret@no-proxy.invalid:3128";
+    let (_, told) = get(folder.path(), &[("http_proxy", value)], &["--retries", "0", http]);
+    let said = "/x: the proxy no-proxy.invalid:3128: there is no host of that name";
+    assert!(told.contains(said) && !told.contains("secret"), "{told}");
 }
 
 /// As it is installed: CONNECT is only allowed to some ports.
@@ -266,7 +333,7 @@ fn tinyproxy_lets_through_what_curl_gets() {
     let _ = tinyproxy.wait();
     assert_eq!(got.0, Some(0), "{}", got.1);
     assert_eq!(names(&folder.path().join("into")).len(), 20);
-    assert!(refused.1.contains("the proxy refuses: 403"), "{}", refused.1);
+    assert!(refused.1.contains("it refuses: 403"), "{}", refused.1);
     assert!(site.requests()[0].header("via").is_some(), "it came through the proxy");
 }
 

@@ -135,6 +135,37 @@ fn bytes_of_an_earlier_run_that_are_of_another_version_are_dropped_aloud() {
 }
 
 #[test]
+fn a_server_that_cannot_continue_is_not_said_to_have_another_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = site_that_cuts_first(TAG, |_, out| answer(out, "200 OK", TAG, &bytes(WHOLE)));
+    let url = site.url("/file");
+    assert_eq!(get("poll", folder.path(), &["--retries", "0", &url]).status.code(), Some(1));
+    let (code, stdout, stderr) = told(&get("poll", folder.path(), &["-c", &url]));
+    assert_eq!(code, Some(0), "{stderr}");
+    let said = "(from the first byte: the server cannot continue behind the 390.62 KiB of an \
+                earlier run)";
+    assert!(stdout.contains(said), "{stdout}");
+    assert_eq!(fs::read(folder.path().join("file")).unwrap(), bytes(WHOLE));
+}
+
+/// Without a validator each attempt begins with the first byte.
+#[test]
+fn the_size_that_is_said_is_that_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let asked = AtomicUsize::new(0);
+    let site = Site::start(move |_, out| match asked.fetch_add(1, Ordering::SeqCst) {
+        0 => answer_cut(out, "", &bytes(102_400), 40_960, Then::Close),
+        1 => answer_cut(out, "", &bytes(102_400), 81_920, Then::Close),
+        _ => answer(out, "200 OK", "", &bytes(102_400)),
+    });
+    let (code, stdout, stderr) = told(&get("poll", folder.path(), &[&site.url("/file")]));
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains(" 100.00 KiB  file\n"), "{stdout}");
+    let said = "1 of 1 saved: 100.00 KiB (220.00 KiB came, some of it more than once) in ";
+    assert!(stdout.contains(said), "{stdout}");
+}
+
+#[test]
 fn a_date_of_modification_does_as_well_if_it_is_reliable() {
     let folder = tempfile::tempdir().unwrap();
     let modified = "Sun, 06 Nov 1994 08:49:37 GMT";

@@ -81,6 +81,16 @@ fn a_host_beyond_ascii_is_asked_for_as_the_name_system_has_it() {
 }
 
 #[test]
+fn a_percent_sign_that_encodes_nothing_is_encoded() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::start(|request, out| answer(out, "200 OK", "", request.path.as_bytes()));
+    let output = get("poll", folder.path(), &[&site.url("/100%.txt?of=5%&x=%20")]);
+    assert_eq!(output.status.code(), Some(0), "{:?}", told(&output));
+    assert_eq!(names(folder.path()), ["100%.txt"]);
+    assert_eq!(site.requests()[0].path, "/100%25.txt?of=5%25&x=%20");
+}
+
+#[test]
 fn a_list_in_any_encoding_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let site = Site::start(|request, out| answer(out, "200 OK", "", request.path.as_bytes()));
@@ -219,6 +229,14 @@ fn errors_are_said_in_words() {
     let site = Site::start(|request, out| {
         match request.path.as_str() {
             "/gopher" => answer(out, "302 Found", "Location: gopher://h/\r\n", b"")?,
+            "/away" => answer(out, "302 Found", "", b"")?,
+            "/bad" => answer(out, "400 Bad Request", "", b"the query is malformed")?,
+            "/tls" => answer(
+                out,
+                "400 Bad Request",
+                "",
+                b"The plain HTTP request was sent to HTTPS port",
+            )?,
             _ => {
                 out.write_all(b"220 mail.example ESMTP\r\n")?;
                 out.flush()?;
@@ -243,6 +261,9 @@ fn errors_are_said_in_words() {
         (&mail_url, "the server does not speak TLS on this port; if it speaks plain HTTP there"),
         (&plain.replace("http:", "https:"), "during the TLS handshake; if it speaks plain HTTP"),
         (&site.url("/gopher"), "redirected to what cannot be asked for"),
+        (&site.url("/away"), "302 Found: the server redirects, and does not say where to"),
+        (&site.url("/bad"), "/bad: 400 Bad Request\n"),
+        (&site.url("/tls"), "400 Bad Request: this port speaks TLS: write https://"),
         (&plain, "the server does not speak HTTP as it should"),
     ] {
         let (code, _, stderr) = told(&get("poll", folder.path(), &["--retries", "0", url]));

@@ -30,8 +30,8 @@ use crate::serve::Size;
 ///
 /// A file that has the name already is a failure, and stays; --overwrite replaces it when the new
 /// one is complete, --resume skips it. A symbolic link that --output names stays, and the file that
-/// it leads to is replaced, as with curl and wget; where the name comes from a server, a URL or a
-/// list, the link itself is replaced.
+/// it leads to is replaced or made, as with curl and wget; where the name comes from a server, a
+/// URL or a list, the link itself is replaced.
 ///
 /// A user and a password are a part of the URL, https://USER:PASSWORD@HOST/, or stand in ~/.netrc
 /// (--netrc). Redirects are followed. Certificates are always checked.
@@ -54,7 +54,8 @@ use crate::serve::Size;
     all_proxy, ALL_PROXY          a proxy for both\n  \
     no_proxy, NO_PROXY            what is asked without a proxy: hosts with all below them, \
     addresses, networks (10.0.0.0/8), or *\n  \
-    SSL_CERT_FILE, SSL_CERT_DIR   certificates to trust in place of the system's\n\n\
+    SSL_CERT_FILE, SSL_CERT_DIR   certificates to trust in place of the system's; what cannot be \
+    read is said\n\n\
     A proxy is [SCHEME://][USER:PASSWORD@]HOST[:PORT]; its scheme is http, https, socks4, socks4a, \
     socks5 or socks5h. The last letter of socks4a and socks5h has the proxy look names up."
 )]

@@ -33,6 +33,7 @@ use super::file::part::{self, Part};
 use super::file::record::{Key, Records};
 use super::file::sink::{Sink, Stream, Target};
 use super::file::version::{ContentRange, Version};
+use super::outcome::{Earlier, Outcome};
 use super::pace::Pace;
 use super::progress::{Bar, Progress};
 use crate::shown::{Shown, many, several};
@@ -66,36 +67,6 @@ pub(super) struct Manner {
     pub(super) remote_time: bool,
     pub(super) retries: u32,
     pub(super) retry_delay: Duration,
-}
-
-/// How a download ended.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    /// With the bytes that came in this run.
-    Saved {
-        path: PathBuf,
-        bytes: u64,
-        earlier: Earlier,
-    },
-    /// The file was there before.
-    There {
-        path: PathBuf,
-        /// Tells whether it is known to be this URL's; else its name is all that speaks for it.
-        is_recorded: bool,
-    },
-    Failed {
-        text: String,
-        kept: Option<PathBuf>,
-    },
-}
-
-/// What has become of the bytes that an earlier run had left of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Earlier {
-    None,
-    Kept(u64),
-    /// They were of a version that the server does not have any more.
-    Dropped(u64),
 }
 
 /// What all downloads of a run share.
@@ -160,7 +131,9 @@ impl Downloader {
             return None;
         }
         if target.is_err() {
-            return refused(format!("{shown} is a link to nothing; --overwrite replaces it"));
+            return refused(format!(
+                "{shown} is a link to nothing; --overwrite saves all the same, --output elsewhere"
+            ));
         }
         if !self.manner.resume {
             return refused(format!(
@@ -208,8 +181,9 @@ struct Download<'a> {
     checking: Option<Checking>,
     /// The date of modification that the server states.
     modified: Option<SystemTime>,
-    /// Bytes that came in this run.
+    /// Bytes of the file that came in this run, and all that came.
     bytes: u64,
+    came: u64,
     earlier: Earlier,
 }
 
@@ -223,8 +197,8 @@ impl<'a> Download<'a> {
     ) -> Download<'a> {
         let bar = of.progress.begin(&item.name);
         let checking = item.sha256.map(Checking::new);
-        let (modified, bytes, earlier) = (None, 0, Earlier::None);
-        Download { of, item, url, part, bar, path, checking, modified, bytes, earlier }
+        let (modified, bytes, came, earlier) = (None, 0, 0, Earlier::None);
+        Download { of, item, url, part, bar, path, checking, modified, bytes, came, earlier }
     }
 
     /// Takes up what an earlier run has left.
@@ -302,15 +276,17 @@ impl<'a> Download<'a> {
                 ));
             }
         }
-        let response = self.of.client.get(self.url, &fields).map_err(Failure::of_client)?;
+        let response = self.of.client.get(self.url, &fields);
+        let response = response.map_err(|error| Failure::of_client(&error))?;
         let (status, headers) = (response.status(), response.headers());
         let mut complete = false;
         match (status, &known) {
             (StatusCode::PARTIAL_CONTENT, Some((length, version))) => {
+                let whole = ContentRange::of(headers).and_then(|range| range.whole);
                 if let Err(text) = version.check_continues(headers, *length) {
-                    return self.begin_anew(&text);
+                    return self.begin_anew(&text, version.has_changed(headers, whole));
                 }
-                if let Some(whole) = ContentRange::of(headers).and_then(|range| range.whole) {
+                if let Some(whole) = whole {
                     self.part.learn_length(whole);
                 }
             }
@@ -318,7 +294,8 @@ impl<'a> Download<'a> {
                 // There is nothing behind the part, so the part is all there is.
                 complete = version.is_all(headers, *length);
                 if !complete {
-                    return self.begin_anew("the part is no part of the server's file");
+                    let text = "the part is no part of the server's file";
+                    return self.begin_anew(text, true);
                 }
             }
             (StatusCode::PARTIAL_CONTENT, None) => {
@@ -329,7 +306,8 @@ impl<'a> Download<'a> {
             _ if status.is_success() => {}
             _ => {
                 let has_credentials = self.of.client.has_credentials(self.url);
-                return Err(Failure::of_status(status, headers, &self.url.uri, has_credentials));
+                let proxy = self.of.client.forwarder(&self.url.uri);
+                return Err(Failure::of_response(response, has_credentials, proxy));
             }
         }
         self.modified = modified(headers).or(self.modified);
@@ -349,9 +327,9 @@ impl<'a> Download<'a> {
     }
 
     /// Forgets the part and asks for the whole.
-    fn begin_anew(&mut self, text: &str) -> Result<Outcome, Failure> {
+    fn begin_anew(&mut self, text: &str, has_changed: bool) -> Result<Outcome, Failure> {
         tracing::debug!("{}: {text}; from the first byte", self.item.shown);
-        self.restart(None)?;
+        self.restart(None, has_changed)?;
         // Nothing is known any more, so this does not come back here.
         self.attempt()
     }
@@ -380,7 +358,10 @@ impl<'a> Download<'a> {
         if head.status != StatusCode::PARTIAL_CONTENT {
             let version = Version::of(&head.headers, length);
             let version = version.if_range().is_some().then_some(version);
-            self.restart(version)?;
+            let known = self.part.known();
+            let has_changed =
+                known.is_some_and(|(_, known)| known.has_changed(&head.headers, length));
+            self.restart(version, has_changed)?;
         }
         let whole = match (head.status, self.part.known()) {
             // A server may send less than the rest; the next attempt goes on behind it.
@@ -398,7 +379,7 @@ impl<'a> Download<'a> {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(error) => {
-                    let mut failure = Failure::of_client(Error::from(error));
+                    let mut failure = Failure::of_client(&Error::from(error));
                     failure.text += &format!(", after {}", many(batch.length(), "byte"));
                     batch.flush().map_err(unwritable)?;
                     return Err(failure);
@@ -409,6 +390,7 @@ impl<'a> Download<'a> {
                 checking.update(bytes);
             }
             self.bytes += count as u64;
+            self.came += count as u64;
             self.bar.advance(count as u64);
             self.of.pace.wait(count);
         }
@@ -424,13 +406,12 @@ impl<'a> Download<'a> {
     }
 
     /// Begins with the first byte.
-    fn restart(&mut self, version: Option<Version>) -> Result<(), Failure> {
+    fn restart(&mut self, version: Option<Version>, has_changed: bool) -> Result<(), Failure> {
         if let Some(checking) = &mut self.checking {
             checking.restart();
         }
-        if let Earlier::Kept(bytes) = self.earlier {
-            self.earlier = Earlier::Dropped(bytes);
-        }
+        self.earlier = self.earlier.dropped(has_changed);
+        self.bytes = 0;
         self.part.restart(version).map_err(unwritable)
     }
 
@@ -444,7 +425,10 @@ impl<'a> Download<'a> {
         }
         let modified = self.modified.filter(|_| self.of.manner.remote_time);
         match self.part.finish(&path, modified, self.of.manner.overwrite) {
-            Ok(()) => Ok(Outcome::Saved { path, bytes: self.bytes, earlier: self.earlier }),
+            Ok(()) => {
+                let (bytes, came, earlier) = (self.bytes, self.came, self.earlier);
+                Ok(Outcome::Saved { path, bytes, came, earlier })
+            }
             Err(error) => {
                 if error.kind() == ErrorKind::AlreadyExists && self.of.target.is_none() {
                     let item = self.item;

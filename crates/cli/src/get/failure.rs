@@ -1,16 +1,15 @@
 //! Why a download failed, in words for its user, and whether another attempt may help.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 use std::time::SystemTime;
 
 use overlapped::time::Duration;
 use rustls::pki_types::UnixTime;
-use ureq::http::uri::Scheme;
-use ureq::http::{HeaderMap, StatusCode, Uri, header};
-use ureq::{Error, Timeout};
+use ureq::http::{HeaderMap, Response, StatusCode, header};
+use ureq::{Body, Error, Timeout};
 
-use super::client::{Refused, is_of_an_issuer};
+use super::client::{AtProxy, Refused, is_of_an_issuer};
 use crate::shown::{Shown, plain};
 
 /// One failed attempt.
@@ -41,16 +40,30 @@ impl Failure {
 
     /// Something about our own files.
     pub(super) fn of_disk(what: &str, error: &io::Error) -> Failure {
-        Failure::lasting(format!("{what}: {}", plain(error)))
+        let text = format!("{what}: {}", plain(error));
+        // Other downloads close theirs.
+        if lacks_descriptors(error) { too_many_open(&text) } else { Failure::lasting(text) }
     }
 
-    /// An answer that is no success, to a request for `uri`.
-    pub(super) fn of_status(
-        status: StatusCode,
-        headers: &HeaderMap,
-        uri: &Uri,
+    /// An answer that is no success. `proxy`: the one that it came from or through.
+    pub(super) fn of_response(
+        response: Response<Body>,
         has_credentials: bool,
+        proxy: Option<String>,
     ) -> Failure {
+        let (head, body) = response.into_parts();
+        let mut failure = Failure::of_status(head.status, &head.headers, has_credentials);
+        let is_of_proxies = matches!(head.status.as_u16(), 407 | 502..=504);
+        if let Some(proxy) = proxy.filter(|_| is_of_proxies) {
+            failure.text += &format!(" (through the proxy {proxy})");
+        }
+        if head.status == StatusCode::BAD_REQUEST && says_tls(body.into_reader()) {
+            failure.text += ": this port speaks TLS: write https:// instead of http://";
+        }
+        failure
+    }
+
+    fn of_status(status: StatusCode, headers: &HeaderMap, has_credentials: bool) -> Failure {
         let passing = status.is_server_error()
             || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
         let asked = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
@@ -62,9 +75,9 @@ impl Failure {
         let remedy = match status {
             StatusCode::UNAUTHORIZED => of_challenge(headers, has_credentials),
             StatusCode::FORBIDDEN => REFUSED.to_owned(),
-            StatusCode::PROXY_AUTHENTICATION_REQUIRED => Refused(status).to_string(),
-            StatusCode::BAD_REQUEST if may_be_a_port_of_tls(uri) => {
-                "if this port speaks TLS, write https:// instead of http://".to_owned()
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED => format!("the proxy {}", Refused(status)),
+            _ if is_redirect(status) => {
+                "the server redirects, and does not say where to: Location is missing".to_owned()
             }
             _ => return Failure { text: status.to_string(), again },
         };
@@ -72,16 +85,17 @@ impl Failure {
     }
 
     /// An error of the client, from the request or from reading its body.
-    pub(super) fn of_client(error: Error) -> Failure {
+    pub(super) fn of_client(error: &Error) -> Failure {
         match error {
-            Error::Io(error) => Failure::of_network(&error),
-            Error::Timeout(phase) => Failure::passing(format!("timed out {}", name(phase))),
+            Error::Io(error) => Failure::of_network(error),
+            Error::Timeout(phase) => Failure::passing(format!("timed out {}", name(*phase))),
             Error::HostNotFound => Failure::lasting(NO_HOST),
             Error::TooManyRedirects => {
                 Failure::lasting("the server redirects too often: more than 10 times")
             }
-            Error::BadUri(text) => Failure::lasting(text),
-            Error::Rustls(error) => Failure::lasting(of_tls(&error)),
+            Error::BadUri(text) => Failure::lasting(text.clone()),
+            Error::Other(error) => Failure::lasting(error.to_string()),
+            Error::Rustls(error) => Failure::lasting(of_tls(error)),
             Error::LargeResponseHeader(_, most) => {
                 Failure::lasting(format!("the response's head is larger than {most} bytes"))
             }
@@ -93,11 +107,17 @@ impl Failure {
     }
 
     fn of_network(error: &io::Error) -> Failure {
+        if let Some(at_proxy) = cause::<AtProxy>(error) {
+            return Failure::of_proxy(at_proxy);
+        }
+        if let Some(inner) = cause::<Error>(error) {
+            return Failure::of_client(inner);
+        }
         if let Some(tls) = cause::<rustls::Error>(error) {
             return Failure::lasting(of_tls(tls));
         }
         if let Some(refused) = cause::<Refused>(error) {
-            let text = refused.to_string();
+            let text = format!("it {refused}");
             let again = if refused.0.is_server_error() { Again::Yes } else { Again::Never };
             return Failure { text, again };
         }
@@ -109,6 +129,7 @@ impl Failure {
             ErrorKind::ConnectionRefused => {
                 Failure::passing("the connection is refused: does a server listen on this port?")
             }
+            _ if lacks_descriptors(error) => too_many_open(&text),
             // The resolver has no kinds of its own. What it says to a name that does not exist is
             // lasting, what it says without a network is not.
             _ if text.contains("lookup") && !text.contains("Temporary") => {
@@ -120,6 +141,41 @@ impl Failure {
             _ => Failure::passing(text),
         }
     }
+
+    fn of_proxy(AtProxy { proxy, is_server, error }: &AtProxy) -> Failure {
+        let Failure { text, again } = Failure::of_client(error);
+        let text = match is_server {
+            true => text.replace("the server's", "its").replace("the server", "it"),
+            false => text,
+        };
+        Failure { text: format!("the proxy {proxy}: {text}"), again }
+    }
+}
+
+fn lacks_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
+fn too_many_open(text: &str) -> Failure {
+    Failure::passing(format!(
+        "{text}; raise the limit on open files, `ulimit -n`, or give a smaller number to --jobs"
+    ))
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301..=303 | 307 | 308)
+}
+
+/// Tells whether the body of a `400 Bad Request` says that this was HTTP to a port of TLS, in the
+/// words of nginx, Apache, and Go.
+fn says_tls(body: impl Read) -> bool {
+    const WORDS: [&str; 3] =
+        ["plain http", "http request was sent to https", "http request to an https"];
+    let mut text = Vec::new();
+    // As much as has come before an error.
+    let _ = body.take(4096).read_to_end(&mut text);
+    let text = String::from_utf8_lossy(&text).to_ascii_lowercase();
+    WORDS.iter().any(|words| text.contains(words))
 }
 
 const REFUSED: &str = "the server does not give you this file. If there is a user and a password \
@@ -150,11 +206,6 @@ fn of_challenge(headers: &HeaderMap, has_credentials: bool) -> String {
     let schemes: Vec<_> = schemes.iter().map(|scheme| scheme.trim_end_matches(',')).collect();
     let asked = Shown::new(Path::new(&schemes.join(", "))).to_string();
     format!("the server asks for {asked}, which this program does not speak; curl speaks more")
-}
-
-/// Tells whether it is a plain request to a port of its own.
-fn may_be_a_port_of_tls(uri: &Uri) -> bool {
-    uri.scheme() == Some(&Scheme::HTTP) && uri.port_u16().is_some_and(|port| port != 80)
 }
 
 const NO_HOST: &str = "there is no host of that name";
@@ -257,7 +308,7 @@ mod tests {
 
     #[test]
     fn what_may_pass_is_tried_again() {
-        let of = |kind: ErrorKind| Failure::of_client(Error::Io(kind.into())).again;
+        let of = |kind: ErrorKind| Failure::of_client(&Error::Io(kind.into())).again;
         for kind in [
             ErrorKind::ConnectionRefused,
             ErrorKind::ConnectionReset,
@@ -267,28 +318,28 @@ mod tests {
         ] {
             assert_eq!(of(kind), Again::Yes, "{kind:?}");
         }
-        assert_eq!(Failure::of_client(Error::Timeout(Timeout::Connect)).again, Again::Yes);
+        assert_eq!(Failure::of_client(&Error::Timeout(Timeout::Connect)).again, Again::Yes);
         assert_eq!(of(ErrorKind::InvalidData), Again::Never);
-        assert_eq!(Failure::of_client(Error::TooManyRedirects).again, Again::Never);
+        assert_eq!(Failure::of_client(&Error::TooManyRedirects).again, Again::Never);
     }
 
     #[test]
     fn a_status_says_whether_and_when_to_come_again() {
-        let (mut headers, uri) = (HeaderMap::new(), Uri::from_static("http://host/"));
+        let mut headers = HeaderMap::new();
         for (status, again) in [(404, Again::Never), (500, Again::Yes), (429, Again::Yes)] {
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(Failure::of_status(status, &headers, &uri, false).again, again, "{status}");
+            assert_eq!(Failure::of_status(status, &headers, false).again, again, "{status}");
         }
         headers.insert(header::RETRY_AFTER, "7".parse().unwrap());
-        let busy = Failure::of_status(StatusCode::SERVICE_UNAVAILABLE, &headers, &uri, false);
+        let busy = Failure::of_status(StatusCode::SERVICE_UNAVAILABLE, &headers, false);
         assert_eq!(busy.text, "503 Service Unavailable");
         assert_eq!(busy.again, Again::After(Duration::from_secs(7)));
-        assert_eq!(Failure::of_status(StatusCode::GONE, &headers, &uri, false).again, Again::Never);
+        assert_eq!(Failure::of_status(StatusCode::GONE, &headers, false).again, Again::Never);
         headers.insert(header::DATE, "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap());
         for (date, seconds) in [("08:50:07", 30), ("08:49:00", 0)] {
             let date = format!("Sun, 06 Nov 1994 {date} GMT");
             headers.insert(header::RETRY_AFTER, date.parse().unwrap());
-            let busy = Failure::of_status(StatusCode::SERVICE_UNAVAILABLE, &headers, &uri, false);
+            let busy = Failure::of_status(StatusCode::SERVICE_UNAVAILABLE, &headers, false);
             assert_eq!(busy.again, Again::After(Duration::from_secs(seconds)));
         }
     }
@@ -301,12 +352,9 @@ mod tests {
                 let value = ureq::http::HeaderValue::from_static(challenge);
                 headers.append(header::WWW_AUTHENTICATE, value);
             }
-            let (uri, has_credentials) = match url.split_once("user:secret@") {
-                Some((front, rest)) => (front.to_owned() + rest, true),
-                None => (url.to_owned(), false),
-            };
+            let has_credentials = url.contains("user:secret@");
             let status = StatusCode::from_u16(status).unwrap();
-            Failure::of_status(status, &headers, &uri.parse().unwrap(), has_credentials).text
+            Failure::of_status(status, &headers, has_credentials).text
         };
         let (none, some) = ("http://host/", "http://user:secret@host/");
         for (status, url, challenges, words) in [
@@ -323,7 +371,7 @@ mod tests {
             (401, none, &["Digest realm=x", "NTLM"], "asks for digest, ntlm, which this program"),
             (403, none, &[], "--netrc"),
             (407, none, &[], "the proxy asks for a user and a password"),
-            (400, "http://host:8443/", &[], "write https:// instead"),
+            (302, none, &[], "does not say where to"),
         ] {
             let said = said(status, url, challenges);
             assert!(said.starts_with(&status.to_string()) && said.contains(words), "{said}");
@@ -334,8 +382,21 @@ mod tests {
     }
 
     #[test]
+    fn a_port_of_tls_is_known_by_what_it_says() {
+        for (body, is_tls) in [
+            ("<h1>400 Bad Request</h1>The plain HTTP request was sent to HTTPS port", true),
+            ("You\u{2019}re speaking plain HTTP to an SSL-enabled server port.", true),
+            ("Client sent an HTTP request to an HTTPS server.\n", true),
+            ("Bad Request: invalid escape in the path", false),
+            ("", false),
+        ] {
+            assert_eq!(says_tls(body.as_bytes()), is_tls, "{body}");
+        }
+    }
+
+    #[test]
     fn a_name_that_does_not_exist_is_not_looked_up_again() {
-        let of = |text: &str| Failure::of_client(Error::Io(io::Error::other(text))).again;
+        let of = |text: &str| Failure::of_client(&Error::Io(io::Error::other(text))).again;
         let prefix = "failed to lookup address information: ";
         assert_eq!(of(&format!("{prefix}Name or service not known")), Again::Never);
         assert_eq!(of(&format!("{prefix}Temporary failure in name resolution")), Again::Yes);

@@ -16,6 +16,7 @@
 //! | `arguments` | options and their help |
 //! | `plan` | arguments to a list of downloads |
 //! | `download` | one of them: attempts, ranges, the name |
+//! | `outcome` | how it ended |
 //! | `file/` | the file while it is not complete, its name, and the record of its URL |
 //! | `client/` | the HTTP client over tasklets, its limits and whom it trusts |
 //! | `failure` | why not, and whether to try again |
@@ -27,6 +28,7 @@ mod client;
 mod download;
 mod failure;
 mod file;
+mod outcome;
 mod pace;
 mod plan;
 mod progress;
@@ -50,22 +52,46 @@ use crate::shown::{Shown, many, several};
 use crate::signals::{self, StopSignals};
 pub(crate) use arguments::Arguments;
 use client::{Client, Field, Limits, Netrc};
-use download::{Downloader, Earlier, Manner, Outcome};
+use download::{Downloader, Manner};
 use file::part::publish::Made;
 use file::sink::Target;
+use outcome::Outcome;
 use pace::Pace;
 use plan::Plan;
 use progress::Progress;
 
 pub(crate) fn main(port: PortChoice, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let plan = Plan::of(arguments)?;
-    if let Err(error) = overlapped::port::raise_fd_limit() {
-        tracing::info!("the limit on open files stays as it is: {error}");
-    }
+    let jobs = jobs(arguments, plan.items.len());
     let signals = StopSignals::register().context("cannot handle Ctrl-C and SIGTERM")?;
-    let run = Rc::new(Run::new(arguments, plan)?);
+    let run = Rc::new(Run::new(arguments, plan, jobs)?);
     let stopped = Config::new().port(port).run_until(|| run.clone().until_stopped(signals))??;
     run.report(stopped)
+}
+
+/// Downloads at a time: as many as are asked for, if the limit on open files is enough for them.
+fn jobs(arguments: &Arguments, downloads: usize) -> usize {
+    /// Descriptors of the process itself.
+    const OWN: u64 = 16;
+    /// A connection, one that is kept for the next download, a file, and a folder or a note.
+    const OF_DOWNLOAD: u64 = 4;
+    let jobs = arguments.jobs.get().min(downloads.max(1));
+    let limit = match overlapped::port::raise_fd_limit() {
+        Ok((limit, _)) => limit,
+        Err(error) => {
+            tracing::info!("the limit on open files stays as it is: {error}");
+            return jobs;
+        }
+    };
+    let most = (limit.saturating_sub(OWN) / OF_DOWNLOAD).max(1);
+    match usize::try_from(most) {
+        Ok(most) if most < jobs => {
+            let most_said = many(most as u64, "download");
+            tracing::warn!("only {most_said} at a time: {limit} files may be open (`ulimit -n`)");
+            most
+        }
+        _ => jobs,
+    }
 }
 
 /// The file that the environment names, or else the one at home.
@@ -100,7 +126,7 @@ struct Run {
 }
 
 impl Run {
-    fn new(arguments: &Arguments, plan: Plan) -> anyhow::Result<Run> {
+    fn new(arguments: &Arguments, plan: Plan, jobs: usize) -> anyhow::Result<Run> {
         let manner = Manner {
             resume: arguments.resume,
             overwrite: arguments.overwrite,
@@ -110,7 +136,7 @@ impl Run {
         };
         let phases = if arguments.compare { 2 } else { 1 };
         Ok(Run {
-            jobs: arguments.jobs.get().min(plan.items.len().max(1)),
+            jobs,
             progress: Rc::new(Progress::new(
                 plan.items.len() * phases,
                 plan.target != Some(Target::Stdout),
@@ -245,17 +271,7 @@ impl Run {
     /// One line for what is there now. Failures are listed at the end.
     fn tell(&self, place: usize, outcome: &Outcome) {
         match outcome {
-            Outcome::Saved { path, bytes, earlier } => {
-                let earlier = match earlier {
-                    Earlier::None => String::new(),
-                    Earlier::Kept(bytes) => {
-                        format!(" (behind {} of an earlier run)", HumanBytes(*bytes))
-                    }
-                    Earlier::Dropped(bytes) => format!(
-                        " (from the first byte: the {} of an earlier run are of another version)",
-                        HumanBytes(*bytes)
-                    ),
-                };
+            Outcome::Saved { path, bytes, earlier, .. } => {
                 self.progress.say(format_args!(
                     "{:>11}  {}{earlier}\n",
                     HumanBytes(*bytes).to_string(),
@@ -331,17 +347,21 @@ impl Run {
     }
 
     fn speed(&self, outcomes: &[(usize, Outcome)]) -> String {
-        let bytes = |outcome: &Outcome| match outcome {
-            Outcome::Saved { bytes, .. } => *bytes,
-            _ => 0,
-        };
-        let bytes: u64 = outcomes.iter().map(|(_, outcome)| bytes(outcome)).sum();
+        let counts = outcomes.iter().map(|(_, outcome)| match outcome {
+            Outcome::Saved { bytes, came, .. } => (*bytes, *came),
+            _ => (0, 0),
+        });
+        let (bytes, came) = counts.fold((0, 0), |sum, next| (sum.0 + next.0, sum.1 + next.1));
         let seconds = self.times[1].get().as_secs_f64();
-        if bytes == 0 || seconds == 0.0 {
+        if came == 0 || seconds == 0.0 {
             return String::new();
         }
-        let rate = HumanBytes((bytes as f64 / seconds) as u64);
-        format!(": {} in {seconds:.2} s, {rate}/s", HumanBytes(bytes))
+        let rate = HumanBytes((came as f64 / seconds) as u64);
+        let twice = match came > bytes {
+            true => format!(" ({} came, some of it more than once)", HumanBytes(came)),
+            false => String::new(),
+        };
+        format!(": {}{twice} in {seconds:.2} s, {rate}/s", HumanBytes(bytes))
     }
 
     fn comparison(&self) -> Option<String> {

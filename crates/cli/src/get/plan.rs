@@ -209,13 +209,31 @@ fn check_folder(
     Ok(())
 }
 
+/// Where a link to a file leads, which need not be there; `None`: to something else, or in a
+/// circle.
+fn end_of(link: &Path) -> Option<PathBuf> {
+    /// As many as Linux follows.
+    const LINKS_MAX: usize = 40;
+    if let Ok(end) = fs::canonicalize(link) {
+        return end.is_file().then_some(end);
+    }
+    let mut path = link.to_owned();
+    for _ in 0..LINKS_MAX {
+        path = match fs::read_link(&path) {
+            Ok(next) => path.parent().unwrap_or(Path::new("")).join(next),
+            Err(error) => return (error.kind() == io::ErrorKind::NotFound).then_some(path),
+        };
+    }
+    None
+}
+
 /// The folder to save in, and the name of the file if the user gives it. Where that name is a link
 /// to a file, what replaces it goes where the link leads, as with curl and wget.
 fn place(arguments: &Arguments, urls: usize) -> anyhow::Result<(PathBuf, Option<String>)> {
     let Some(path) = arguments.output.as_deref() else { return Ok((PathBuf::new(), None)) };
     let is_link = fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
     let end = match urls == 1 && is_link && (arguments.overwrite || arguments.resume) {
-        true => fs::canonicalize(path).ok().filter(|end| end.is_file()),
+        true => end_of(path),
         false => None,
     };
     let path = end.as_deref().unwrap_or(path);

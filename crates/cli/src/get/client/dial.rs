@@ -8,7 +8,7 @@
 //! | SOCKS proxy | TCP, its handshake | TCP, its handshake, TLS |
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -63,20 +63,27 @@ impl Dialer {
         let lookup = |uri| {
             resolver::Resolver::resolve(&*self.resolver, uri, details.config, details.timeout)
         };
-        let mut stream = tcp(details, &proxy.uri, lookup(&proxy.uri)?)?;
-        if proxy.kind == Kind::Https {
-            stream = self.tls.wrap(stream, &proxy.uri, details)?;
-        }
-        match proxy.kind {
+        let reach = || {
+            let stream = tcp(details, &proxy.uri, lookup(&proxy.uri)?)?;
+            match proxy.kind {
+                Kind::Https => self.tls.wrap(stream, &proxy.uri, details),
+                _ => Ok(stream),
+            }
+        };
+        let stream = reach().map_err(|error| AtProxy::error(proxy, true, error))?;
+        let tunnel = match proxy.kind {
             Kind::Http | Kind::Https if details.needs_tls() => {
                 handshake(stream, details, |stream| connect(stream, proxy, details.uri))
             }
-            Kind::Http | Kind::Https => Ok(Box::new(WholeUrl::new(stream, proxy, details.uri))),
+            Kind::Http | Kind::Https => {
+                Ok(Box::new(WholeUrl::new(stream, proxy, details.uri)) as _)
+            }
             _ => {
                 let target = target(details)?;
                 handshake(stream, details, |stream| socks::handshake(stream, proxy, &target))
             }
-        }
+        };
+        tunnel.map_err(|error| AtProxy::error(proxy, false, explained(proxy, error)))
     }
 }
 
@@ -132,6 +139,47 @@ fn handshake(
     Ok(Box::new(Tunnel(adapter.into_inner())))
 }
 
+/// An error of a handshake with a proxy that has closed the connection in its middle.
+fn explained(proxy: &Proxy, error: Error) -> Error {
+    let Error::Io(inner) = &error else { return error };
+    match inner.kind() {
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+            let kind = proxy.kind.name();
+            let text = format!("it ends the connection in the handshake: does it speak {kind}?");
+            Error::Io(io::Error::new(ErrorKind::ConnectionAborted, text))
+        }
+        _ => error,
+    }
+}
+
+/// A failure to reach a proxy, or of what is said between it and us.
+#[derive(Debug)]
+pub(crate) struct AtProxy {
+    /// `HOST:PORT`
+    pub(crate) proxy: String,
+    /// Tells whether what the error calls the server is the proxy.
+    pub(crate) is_server: bool,
+    pub(crate) error: Error,
+}
+
+impl AtProxy {
+    /// The error with the proxy's name.
+    pub(super) fn error(proxy: &Proxy, is_server: bool, error: Error) -> Error {
+        match &error {
+            Error::Io(inner) if inner.get_ref().is_some_and(|inner| inner.is::<AtProxy>()) => error,
+            _ => Error::Io(io::Error::other(AtProxy { proxy: proxy.name(), is_server, error })),
+        }
+    }
+}
+
+impl fmt::Display for AtProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the proxy {}: {}", self.proxy, self.error)
+    }
+}
+
+impl std::error::Error for AtProxy {}
+
 /// A proxy's refusal.
 #[derive(Debug)]
 pub(crate) struct Refused(pub(crate) StatusCode);
@@ -140,10 +188,10 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             StatusCode::PROXY_AUTHENTICATION_REQUIRED => f.write_str(
-                "the proxy asks for a user and a password: write them into its variable, as \
+                "asks for a user and a password: write them into its variable, as \
                      in http://USER:PASSWORD@HOST:PORT",
             ),
-            status => write!(f, "the proxy refuses: {status}"),
+            status => write!(f, "refuses: {status}"),
         }
     }
 }
@@ -167,7 +215,7 @@ fn connect(stream: &mut (impl Read + Write), proxy: &Proxy, uri: &Uri) -> io::Re
         stream.read_exact(&mut byte)?;
         head.push(byte[0]);
         if head.len() > HEAD_MAX {
-            return Err(io::Error::other("the proxy's response has no end"));
+            return Err(io::Error::other("its response has no end"));
         }
     }
     let text = String::from_utf8_lossy(&head);
@@ -175,7 +223,7 @@ fn connect(stream: &mut (impl Read + Write), proxy: &Proxy, uri: &Uri) -> io::Re
     match status.filter(|_| text.starts_with("HTTP/")) {
         Some(status) if StatusCode::is_success(&status) => Ok(()),
         Some(status) => Err(io::Error::other(Refused(status))),
-        None => Err(io::Error::other("the proxy does not speak HTTP")),
+        None => Err(io::Error::other("it does not speak HTTP")),
     }
 }
 

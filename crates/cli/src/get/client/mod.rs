@@ -28,13 +28,13 @@ use std::sync::Arc;
 
 use overlapped::time::{Duration, timeout};
 use overlapped_ureq::Resolver;
-use ureq::http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use ureq::http::{HeaderName, HeaderValue, Response, StatusCode, Uri, header};
 use ureq::{Agent, Body, Error};
 
-pub(super) use dial::Refused;
+pub(super) use dial::{AtProxy, Refused};
 use dial::{Dialer, Lookup};
 pub(super) use netrc::Netrc;
-use proxy::Proxies;
+use proxy::{Proxies, Proxy};
 use tls::Tls;
 pub(super) use tls::is_of_an_issuer;
 use url::Url;
@@ -103,6 +103,7 @@ impl Field {
 #[derive(Debug)]
 pub(super) struct Client {
     agent: Agent,
+    proxies: Arc<Proxies>,
     timeout: Duration,
     connections: usize,
     fields: Vec<Field>,
@@ -134,9 +135,11 @@ impl Client {
             .timeout_per_read(timeout)
             .build();
         let lookup = Lookup { proxies: proxies.clone(), resolver: resolver.clone() };
-        let agent = Agent::with_parts(config, Dialer { proxies, resolver, tls }, lookup);
+        let agent =
+            Agent::with_parts(config, Dialer { proxies: proxies.clone(), resolver, tls }, lookup);
         Ok(Client {
             agent,
+            proxies,
             timeout: limits.timeout,
             connections: limits.connections,
             fields: limits.fields.to_vec(),
@@ -192,6 +195,11 @@ impl Client {
             || listed().is_some()
     }
 
+    /// The name of the proxy that speaks HTTP with us for the server.
+    pub(super) fn forwarder(&self, uri: &Uri) -> Option<String> {
+        self.proxies.forwarder(uri).map(Proxy::name)
+    }
+
     /// One request, on a connection that is alive.
     fn ask(
         &self,
@@ -212,7 +220,14 @@ impl Client {
             match request.call() {
                 // Each one takes a connection out of those that are kept.
                 Err(error) if Stale::is(&error) && dead <= self.connections => dead += 1,
-                result => return result.and_then(refuse_coded),
+                result => {
+                    let proxy = self.proxies.forwarder(&url.uri);
+                    let named = |error| match proxy {
+                        Some(proxy) => AtProxy::error(proxy, true, error),
+                        None => error,
+                    };
+                    return result.map_err(named).and_then(refuse_coded);
+                }
             }
         }
     }

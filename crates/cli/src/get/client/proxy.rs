@@ -40,6 +40,14 @@ impl Kind {
         })
     }
 
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Kind::Http | Kind::Https => "HTTP",
+            Kind::Socks4 | Kind::Socks4a => "SOCKS4",
+            Kind::Socks5 | Kind::Socks5h => "SOCKS5",
+        }
+    }
+
     /// Tells whether this machine looks the server's name up, not the proxy.
     pub(super) fn wants_addresses(self) -> bool {
         matches!(self, Kind::Socks4 | Kind::Socks5)
@@ -85,6 +93,11 @@ impl Proxy {
             _ => Ok(url.uri),
         };
         Ok(Proxy { kind, uri: uri.map_err(|_| "it has no host")?, user })
+    }
+
+    /// `HOST:PORT`
+    pub(super) fn name(&self) -> String {
+        self.uri.authority().map_or_else(String::new, |authority| authority.to_string())
     }
 
     /// The value of `Proxy-Authorization`.
@@ -133,6 +146,12 @@ impl Proxies {
         let proxy = if uri.scheme() == Some(&Scheme::HTTPS) { &self.https } else { &self.http };
         let host = uri.host()?.trim_matches(['[', ']']).trim_end_matches('.');
         proxy.as_ref().filter(|_| !self.exempt.iter().any(|exempt| exempt.matches(host)))
+    }
+
+    /// The proxy that is told the whole URL: it is the other end of the request.
+    pub(super) fn forwarder(&self, uri: &Uri) -> Option<&Proxy> {
+        let proxy = self.of(uri).filter(|_| uri.scheme() == Some(&Scheme::HTTP))?;
+        matches!(proxy.kind, Kind::Http | Kind::Https).then_some(proxy)
     }
 }
 

@@ -53,9 +53,9 @@ fn version_4(stream: &mut (impl Read + Write), proxy: &Proxy, target: &Target) -
     stream.read_exact(&mut reply)?;
     match reply {
         [0, 90, ..] => Ok(()),
-        [0, 92 | 93, ..] => Err(refused("the SOCKS proxy does not accept this user")),
-        [0, 91, ..] => Err(refused("the SOCKS proxy cannot connect to the server")),
-        _ => Err(invalid("the proxy does not speak SOCKS4")),
+        [0, 92 | 93, ..] => Err(refused("it does not accept this user")),
+        [0, 91, ..] => Err(refused("it cannot connect to the server")),
+        _ => Err(invalid("it does not speak SOCKS4")),
     }
 }
 
@@ -73,11 +73,11 @@ fn version_5(stream: &mut (impl Read + Write), proxy: &Proxy, target: &Target) -
             stream.write_all(&request)?;
             stream.read_exact(&mut reply)?;
             if reply[1] != 0 {
-                return Err(refused("the SOCKS proxy does not accept this user"));
+                return Err(refused("it does not accept this user"));
             }
         }
-        ([5, _], _) => return Err(refused("the SOCKS proxy asks for a user and a password")),
-        _ => return Err(invalid("the proxy does not speak SOCKS5")),
+        ([5, _], _) => return Err(refused("it asks for a user and a password")),
+        _ => return Err(invalid("it does not speak SOCKS5")),
     }
     let mut request = vec![5, 1, 0];
     match target {
@@ -105,7 +105,7 @@ fn version_5(stream: &mut (impl Read + Write), proxy: &Proxy, target: &Target) -
     let mut reply = [0; 4];
     stream.read_exact(&mut reply)?;
     if reply[0] != 5 {
-        return Err(invalid("the proxy does not speak SOCKS5"));
+        return Err(invalid("it does not speak SOCKS5"));
     }
     if reply[1] != 0 {
         return Err(refused(reason(reply[1])));
@@ -132,12 +132,12 @@ fn push_short(request: &mut Vec<u8>, text: &[u8]) -> io::Result<()> {
 
 fn reason(code: u8) -> &'static str {
     match code {
-        2 => "the SOCKS proxy's rules forbid this server",
-        3 => "the SOCKS proxy cannot reach the server's network",
-        4 => "the SOCKS proxy cannot reach the server",
-        5 => "the server refuses the SOCKS proxy's connection",
-        6 => "the SOCKS proxy's packets to the server expire",
-        _ => "the SOCKS proxy cannot connect to the server",
+        2 => "its rules forbid this server",
+        3 => "it cannot reach the server's network",
+        4 => "it cannot reach the server",
+        5 => "the server refuses its connection",
+        6 => "its packets to the server expire",
+        _ => "it cannot connect to the server",
     }
 }
 

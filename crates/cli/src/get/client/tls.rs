@@ -24,6 +24,8 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, LazyBuffers, NextTimeout, Transport, TransportAdapter,
 };
 
+use crate::shown::{Shown, plain};
+
 /// The configuration that all connections share, and with it their sessions. Made for the first one
 /// that needs it: the system's certificates take longer to read than many a small file.
 #[derive(Debug)]
@@ -49,7 +51,10 @@ impl Tls {
     }
 
     fn make(&self) -> anyhow::Result<ClientConfig> {
-        let trusted = self.given.clone().unwrap_or_else(certificates_of_the_system);
+        let trusted = match &self.given {
+            Some(given) => given.clone(),
+            None => certificates_of_the_system()?,
+        };
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(trusted.iter().cloned());
         if roots.is_empty() {
@@ -154,13 +159,28 @@ fn certificates_in(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> 
     Ok(trusted)
 }
 
-/// The certificates that the administrator trusts. None in small containers.
-fn certificates_of_the_system() -> Vec<CertificateDer<'static>> {
+/// The certificates that the administrator trusts. None in small containers; but where a variable
+/// names them, somebody expects them to be used.
+fn certificates_of_the_system() -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let found = rustls_native_certs::load_native_certs();
+    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().filter(is_set).collect::<Vec<_>>();
+    let named = named.join(", ");
     for error in &found.errors {
-        tracing::debug!("a trusted certificate cannot be read: {error}");
+        let text = match &error.kind {
+            rustls_native_certs::ErrorKind::Io { inner, path } => {
+                format!("cannot read {}: {}", Shown::new(path), plain(inner))
+            }
+            _ => format!("a trusted certificate is damaged: {error}"),
+        };
+        ensure!(named.is_empty() || !found.certs.is_empty(), "{named}: {text}");
+        match named.is_empty() {
+            true => tracing::debug!("{text}"),
+            false => tracing::warn!("{named}: {text}"),
+        }
     }
-    found.certs
+    ensure!(named.is_empty() || !found.certs.is_empty(), "{named}: there is no certificate in it");
+    Ok(found.certs)
 }
 
 /// Trusts what has a trusted issuer, and what is itself among the trusted certificates.

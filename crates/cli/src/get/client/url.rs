@@ -16,7 +16,8 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode, percent_encode};
 use ureq::http::Uri;
 
 /// Bytes that are pasted although a URL cannot have them; those beyond ASCII are encoded, too. The
-/// percent sign is not among them: what is encoded stays as it is.
+/// percent sign is not among them: what is encoded stays as it is. One that encodes nothing is
+/// encoded apart.
 const TO_ENCODE: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -181,7 +182,7 @@ pub(super) fn host_name(name: &str) -> Option<String> {
 /// Encoded, without the fragment and without `.` and `..`.
 fn path_and_query(text: &[u8]) -> String {
     let end = text.iter().position(|byte| *byte == b'#').unwrap_or(text.len());
-    let text = percent_encode(&text[..end], TO_ENCODE).to_string();
+    let text = percent_encode(&with_whole_escapes(&text[..end]), TO_ENCODE).to_string();
     let (path, query) = match text.find('?') {
         Some(at) => text.split_at(at),
         None => (&*text, ""),
@@ -200,6 +201,21 @@ fn path_and_query(text: &[u8]) -> String {
         }
     }
     format!("/{}{query}", segments.join("/"))
+}
+
+/// Encodes a percent sign without two digits behind it, as wget does: a URL cannot have it (RFC
+/// 3986, 2.1). Browsers and curl send it as it is, and servers refuse it.
+fn with_whole_escapes(text: &[u8]) -> Vec<u8> {
+    let is_escape =
+        |rest: &[u8]| rest.get(..2).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit));
+    let mut whole = Vec::with_capacity(text.len());
+    for (at, byte) in text.iter().enumerate() {
+        whole.push(*byte);
+        if *byte == b'%' && !is_escape(&text[at + 1..]) {
+            whole.extend(b"25");
+        }
+    }
+    whole
 }
 
 /// The `Authorization` of a `user:password` out of a URL.
@@ -235,6 +251,8 @@ mod tests {
             ("http://[::1]:80/x", "http://[::1]:80/x"),
             ("https://bücher.example:8443/", "https://xn--bcher-kva.example:8443/"),
             ("http://h:/x", "http://h/x"),
+            ("http://h/100%.txt?50%&x=%2g%20%", "http://h/100%25.txt?50%25&x=%252g%20%25"),
+            ("http://h/%%41%4", "http://h/%25%41%254"),
         ] {
             assert_eq!(parsed(text), url, "{text}");
         }
@@ -344,6 +362,7 @@ mod tests {
             (b"/\xfc", "http://host:81/%FC"),
             (b" /a b ", "http://host:81/a%20b"),
             (b"./x:y", "http://host:81/a/x:y"),
+            (b"100%", "http://host:81/a/100%25"),
         ] {
             assert_eq!(base.join(location).unwrap().uri.to_string(), url);
         }

@@ -83,6 +83,11 @@ impl Version {
         whole == Some(length) && self.compare(headers, whole).is_ok()
     }
 
+    /// Tells whether a response, of a file of `whole` bytes, is of another version than this one.
+    pub(crate) fn has_changed(&self, headers: &HeaderMap, whole: Option<u64>) -> bool {
+        self.compare(headers, whole).is_err()
+    }
+
     /// Compares what a response states with what this version has stated: whether anything is
     /// equal. A difference is an error.
     fn compare(&self, headers: &HeaderMap, whole: Option<u64>) -> Result<bool, String> {

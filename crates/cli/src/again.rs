@@ -1,6 +1,7 @@
 //! The command that goes on after a stop, as a shell takes it.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use crate::shown::Shown;
 
@@ -42,6 +43,18 @@ fn quoted(argument: &str) -> String {
     format!("'{}'", argument.replace('\'', "'\\''"))
 }
 
+/// A path in a command for the shell, where it cannot be taken for an option. What a terminal cannot
+/// show is escaped, and has to be found by hand.
+pub(crate) fn operand(path: &Path) -> String {
+    match path.to_str() {
+        Some(text) if !text.contains(char::is_control) => {
+            let here = if text.starts_with('-') { "./" } else { "" };
+            quoted(&format!("{here}{text}"))
+        }
+        _ => Shown::new(path).to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +83,15 @@ mod tests {
         for name in [&b"\xff"[..], b"a\x1b[31m"] {
             let words = ["overlapped".into(), "copy".into(), OsString::from_vec(name.to_vec())];
             assert_eq!(command(words, "copy", None, |_| None), None);
+        }
+    }
+
+    #[test]
+    fn a_path_in_a_command_is_no_option_and_one_word() {
+        for (path, text) in
+            [("a/b", "a/b"), ("-x2", "./-x2"), ("two words", "'two words'"), ("-a b", "'./-a b'")]
+        {
+            assert_eq!(operand(Path::new(path)), text);
         }
     }
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
+use crate::again::operand;
 use crate::shown::Shown;
 
 /// One SRC and its copy: an entry of one folder, and of another.
@@ -78,7 +79,7 @@ pub(super) fn plan(sources: &[PathBuf], target: &Path) -> anyhow::Result<Vec<Ite
             "{} is not a folder, and several files can only be copied into one. Make it first: \
              mkdir -p {}",
             Shown::new(target),
-            Shown::new(target)
+            operand(target)
         );
     }
     let mut items = Vec::new();
@@ -123,7 +124,7 @@ fn item(source: &Path, target: &Path, into: bool) -> anyhow::Result<Item> {
             "{} is to be copied into {}, which is not a folder. Make it first: mkdir -p {}",
             Shown::new(from.path),
             Shown::new(&to_folder),
-            Shown::new(&to_folder)
+            operand(&to_folder)
         );
     }
     Ok(Item {

@@ -35,6 +35,9 @@ enum When {
     AtOnce,
 }
 
+/// Bytes of the longest method that is waited for.
+const METHOD_MAX: usize = 16;
+
 /// Why there is no session.
 pub(crate) enum NoSession {
     /// The client has begun a request of HTTP instead; this is what has come.
@@ -57,11 +60,35 @@ fn is_http(bytes: &[u8]) -> bool {
     !method.is_empty() && (is_target || method == b"CONNECT" && rest.starts_with(b" "))
 }
 
+/// Tells whether bytes may be the beginning of such a request, which may come in pieces.
+fn may_become_http(bytes: &[u8]) -> bool {
+    let end = bytes.iter().position(|byte| !byte.is_ascii_uppercase()).unwrap_or(bytes.len());
+    matches!(&bytes[end..], [] | b" ") && (1..=METHOD_MAX).contains(&end) || is_http(bytes)
+}
+
 pub(crate) struct Session {
     tls: RefCell<ServerConnection>,
     /// Bytes of the socket that rustls could not take in yet.
     ahead: RefCell<Vec<u8>>,
     sending: Mutex<()>,
+}
+
+/// Reads the first bytes; of a request of HTTP, its first line.
+fn begin(raw: &Raw, hello: &mut [u8]) -> Result<usize, NoSession> {
+    let mut come = 0;
+    loop {
+        let read = raw.read(&mut hello[come..]);
+        come += *read.as_ref().unwrap_or(&0);
+        let begun = &hello[..come];
+        let is_last = !matches!(read, Ok(1..)) || come == hello.len();
+        if is_http(begun) && (is_last || begun.contains(&b'\n')) {
+            return Err(NoSession::PlainHttp(begun.to_vec()));
+        }
+        read?;
+        if is_last || !may_become_http(begun) {
+            return Ok(come);
+        }
+    }
 }
 
 impl Session {
@@ -81,11 +108,8 @@ impl Session {
         let session = Box::new(Session { tls, ahead, sending });
         let (hello, pace) = (&mut vec![0; HELLO], &mut Pace::fixed(limit));
         timeout(limit, || {
-            let read = raw.read(hello)?;
-            if is_http(&hello[..read]) {
-                return Err(NoSession::PlainHttp(hello[..read].to_vec()));
-            }
-            session.ahead.borrow_mut().extend_from_slice(&hello[..read]);
+            let come = begin(raw, hello)?;
+            session.ahead.borrow_mut().extend_from_slice(&hello[..come]);
             while session.tls.borrow().is_handshaking() {
                 if session.take_in(raw, hello, pace)? == 0 {
                     return Err(NoSession::Failed(ErrorKind::UnexpectedEof.into()));

@@ -43,7 +43,7 @@ fn quoted(argument: &str) -> String {
     format!("'{}'", argument.replace('\'', "'\\''"))
 }
 
-/// A path in a command for the shell, where it cannot be taken for an option. What a terminal cannot
+/// A path in a command for the shell, never taken for an option. What a terminal cannot
 /// show is escaped, and has to be found by hand.
 pub(crate) fn operand(path: &Path) -> String {
     match path.to_str() {

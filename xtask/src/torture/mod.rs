@@ -1,13 +1,14 @@
 //! Runs the danger tests with their full figures and writes what they measured to RELIABILITY.md.
 //!
-//! A danger test's name begins with its case (`p1_…`), in any test program of the library,
-//! the protocols, the servers or the program. It runs
-//! few rounds normally and all of them under `OVERLAPPED_TORTURE=1`, and says what it measured in
-//! a line `RELIABILITY <case> <checks> <figure in words>`. No line, or no check, is a failure.
+//! A danger test's name begins with its case (`p1_…`), in any test program of the library, the
+//! protocols, the servers or the program; only those that have one of it are built (`programs`). It
+//! runs few rounds normally and all of them under `OVERLAPPED_TORTURE=1`, and says what it measured
+//! in a line `RELIABILITY <case> <checks> <figure in words>`. No line, or no check, is a failure.
 
 mod cases;
 mod checked;
 mod fuzz;
+mod programs;
 mod table;
 
 use std::path::Path;
@@ -17,7 +18,7 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 
 use crate::ci::{self, Refused};
-use crate::exec::{self, Invocation};
+use crate::exec;
 use crate::std_tests::{self, Outcome};
 use cases::{Answer, CASES, Case};
 use table::{Figure, Figures};
@@ -40,10 +41,6 @@ impl Port {
         }
     }
 }
-
-/// All danger tests. Documentation has none.
-const TESTS: &str =
-    "test --release -p overlapped -p overlapped-wire -p overlapped-serve -p overlapped-cli --tests";
 
 /// For one case on one port.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -68,10 +65,11 @@ pub fn run(root: &Path, wanted: &[String], port: Option<Port>) -> anyhow::Result
         Err(error) => return Err(error).context("reading RELIABILITY.md"),
     };
     let mut figures = table::read(&document).context("RELIABILITY.md")?;
-    if chosen.iter().any(|case| case.answer == Answer::Tests) {
-        let built = exec::run(root, &Invocation::cargo(TESTS).arg("--no-run"), LIMIT)?;
+    for case in chosen.iter().filter(|case| case.answer == Answer::Tests) {
+        let tests = programs::of(root, &filter(case))?;
+        let built = exec::run(root, &tests.arg("--no-run"), LIMIT)?;
         if let Some(reason) = built.failure {
-            anyhow::bail!("the tests do not compile: {reason}");
+            anyhow::bail!("the tests of {} do not compile: {reason}", case.id);
         }
     }
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
@@ -118,12 +116,17 @@ fn record(figures: &mut Figures, case: &Case, port: Port, text: String) {
     figures.insert((case.id.to_owned(), port.name().to_owned()), figure);
 }
 
+/// The beginning of the names of a case's tests.
+fn filter(case: &Case) -> String {
+    format!("{}_", case.id.to_lowercase())
+}
+
 /// The figure, or why there is none.
 fn perform(root: &Path, case: &Case, port: Port) -> anyhow::Result<Result<String, String>> {
     match case.answer {
         Answer::Tests => {
-            let filter = format!("{}_", case.id.to_lowercase());
-            let tests = Invocation::cargo(TESTS)
+            let filter = filter(case);
+            let tests = programs::of(root, &filter)?
                 .arg(&filter)
                 .arg("--")
                 .arg("--nocapture")

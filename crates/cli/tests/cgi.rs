@@ -434,7 +434,7 @@ fn scripts_find_descriptors_where_idle_connections_have_them() {
     });
 }
 
-/// What comes, up to `end`.
+/// Reads up to `end`.
 fn until(client: &mut impl Read, end: &str) -> String {
     let mut got = Vec::new();
     while !got.ends_with(end.as_bytes()) {

@@ -19,7 +19,7 @@ fn install(path: &Path, text: &str) {
     assert!(shell.wait().unwrap().success());
 }
 
-/// What a client gets of a path, and its own address.
+/// Asks for a path: the answer, and the client's own address.
 fn get(server: &Server, path: &str) -> (String, String) {
     let mut client = server.connect();
     write!(client, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();

@@ -11,7 +11,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// What all connections share, behind a lock of std's.
+/// The state that all connections share, behind a lock of std's.
 type Words = Arc<Mutex<HashMap<String, u64>>>;
 
 /// Counts words: each line is one, and the answer says how often it has come.

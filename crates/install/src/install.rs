@@ -20,7 +20,7 @@ use crate::symbols::Symbol;
 #[non_exhaustive]
 pub struct Installed;
 
-/// Why [`install`] has changed nothing.
+/// The reason why [`install`] has changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhyNot {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::symbols::Symbol;
 
-/// What has happened so far, by [`report`].
+/// The state of the takeover so far, by [`report`].
 #[derive(Clone, Debug)]
 pub struct Report {
     symbols: Vec<SymbolReport>,
@@ -16,11 +16,11 @@ pub struct Report {
 pub struct SymbolReport {
     /// Its name.
     pub name: &'static str,
-    /// Whether every part of the process, shared libraries included, finds this crate's function by
-    /// that name. A shared library that is loaded before the program (`LD_PRELOAD`) or brings a
-    /// function of that name itself may take its place.
+    /// Tells whether every part of the process, shared libraries included, finds this crate's
+    /// function by that name. A shared library that is loaded before the program (`LD_PRELOAD`) or
+    /// brings a function of that name itself may take its place.
     pub is_ours: bool,
-    /// How often a call of it has blocked a tasklet instead of its thread.
+    /// The number of calls of it that have blocked a tasklet instead of its thread.
     pub waits: u64,
 }
 

@@ -168,7 +168,7 @@ pub fn run_with<T>(config: Config, f: impl FnOnce() -> T) -> Result<T, RunError>
     })
 }
 
-/// How the first tasklet ended, if not by returning.
+/// The end of the first tasklet, if it did not return.
 enum Ended {
     Joined(JoinError),
     Spawned(SpawnError),

@@ -29,7 +29,7 @@ use crate::caller::Call;
 use crate::raw::{AGAIN, BAD_DESCRIPTOR, CANCELED, INTERRUPTED, INVALID, IO};
 use crate::raw::{Outcome, TIMED_OUT, call};
 
-/// What a call waits for.
+/// The event that a call waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
     In,

@@ -45,7 +45,7 @@ fn go_on(holds: &AtomicBool) {
 
 struct Row {
     call: &'static str,
-    /// Whether there is something to wait for.
+    /// Tells whether there is something to wait for.
     waits: bool,
     make: Box<dyn FnOnce()>,
 }

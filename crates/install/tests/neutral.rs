@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 
 use rig::ms;
 
-/// What many calls of std's give, errors with their numbers.
+/// The results of many calls of std's, errors with their numbers.
 fn results() -> Vec<String> {
     let mut all = Vec::new();
     let mut say = |what: &str, result: std::io::Result<usize>| {

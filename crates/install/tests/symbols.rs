@@ -1,4 +1,4 @@
-//! What std calls, and what this crate takes the place of.
+//! The functions that std calls, and those that this crate takes the place of.
 #![allow(missing_docs)]
 mod rig;
 

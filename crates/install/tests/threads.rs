@@ -1,4 +1,4 @@
-//! What std keeps for each thread is each tasklet's.
+//! Things that std keeps for each thread are each tasklet's.
 #![allow(missing_docs)]
 mod rig;
 

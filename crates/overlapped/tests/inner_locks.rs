@@ -19,7 +19,7 @@ use overlapped::{Config, spawn, yield_now};
 static BY_TASKLETS: AtomicUsize = AtomicUsize::new(0);
 static BY_OTHERS: AtomicUsize = AtomicUsize::new(0);
 
-/// What std calls for its locks, in place of the C library's.
+/// The function that std calls for its locks, in place of the C library's.
 ///
 /// # Safety
 /// As for syscall(2).

@@ -22,7 +22,7 @@ use overlapped::{io as ours, run_until, thread, yield_now};
 const FOR_EVER: Duration = Duration::MAX;
 const LONG: Duration = Duration::from_secs(600);
 
-/// How a call inside of `kill_as_error` says that a kill has ended it.
+/// The way in which a call inside of `kill_as_error` says that a kill has ended it.
 fn said<T>(result: io::Result<T>) -> bool {
     result.is_err_and(|error| {
         assert_eq!(error.kind(), ErrorKind::Other, "{error}");
@@ -474,7 +474,7 @@ fn judge(state: &str, may: bool) -> usize {
     1
 }
 
-/// Whether the sleep worked or was ended by a kill, in whichever way.
+/// Tells whether the sleep worked or was ended by a kill, in whichever way.
 fn no_unwind(sleep: impl FnOnce() -> io::Result<()>) -> bool {
     match sleep() {
         Ok(()) => true,

@@ -1,4 +1,4 @@
-//! What libc makes of tasklets with thread-locals of their own: pthread_self and what is done with
+//! libc and tasklets with thread-locals of their own: pthread_self and what is done with
 //! it, mutexes, libraries that are opened, fork and exit.
 
 mod own_locals;
@@ -18,7 +18,7 @@ use overlapped::time::sleep;
 use overlapped::{Channel, run, yield_now};
 use own_locals::{each, own, with_own_locals};
 
-/// What pthread_getattr_np says of the caller's stack.
+/// The caller's stack, as pthread_getattr_np says.
 fn stack() -> std::ops::Range<usize> {
     // SAFETY: the attributes are written before they are read, and destroyed.
     unsafe {

@@ -54,7 +54,7 @@ fn entries(folder: &Path) -> anyhow::Result<Vec<fs::DirEntry>> {
     listed.with_context(|| format!("reading {}", folder.display()))
 }
 
-/// Whether a file, or one in a folder, has a text.
+/// Tells whether a file, or one in a folder, has a text.
 fn contains(path: &Path, text: &str) -> anyhow::Result<bool> {
     if path.is_dir() {
         for entry in entries(path)? {

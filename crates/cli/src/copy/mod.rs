@@ -82,8 +82,8 @@ const GRACE: Duration = Duration::from_secs(60);
 /// of a folder that was finished before, only that it is not there any more. Files are not looked
 /// at again.
 ///
-/// What DST cannot store, and what you may not set there (owners, permissions, times, attributes),
-/// is said once, with the number of copies; that is no failure. Without -p or -a, owners, ACLs,
+/// Owners, permissions, times and attributes that DST cannot store, or that you may not set there,
+/// are said once, with the number of copies; that is no failure. Without -p or -a, owners, ACLs,
 /// extended attributes, set-user-ID and set-group-ID bits are not kept, each hard link becomes a
 /// file of its own, and FIFOs, sockets and devices are refused.
 ///

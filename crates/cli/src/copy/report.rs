@@ -134,8 +134,8 @@ fn how_to_go_on(copying: &Copying) -> String {
     command.map_or_else(same, |command| format!("{aim}:\n  {command}"))
 }
 
-/// What stands in the place of the one SRC in a command that copies the rest: DST is a folder by
-/// now, and SRC itself would be copied into it.
+/// Gives the argument that takes the place of the one SRC in a command that copies the rest: DST is
+/// a folder by now, and SRC itself would be copied into it.
 fn contents_of(renamed: Option<&Path>) -> impl FnMut(&str) -> Option<String> {
     let (mut is_behind_copy, mut is_value) = (false, false);
     move |argument| {

@@ -67,9 +67,9 @@ pub(crate) struct Arguments {
     /// skipped. Behind the URL a line may have a name and a SHA-256, each after a tab
     #[arg(short, long, alias = "input-file", value_name = "FILE")]
     pub(super) input: Option<PathBuf>,
-    /// Where to save: DIR/ is a folder, made where it is missing; another name is that of the file,
-    /// if there is one URL. Devices, named pipes and - (standard output) are written to while the
-    /// bytes come
+    /// The place to save in: DIR/ is a folder, made where it is missing; another name is that of
+    /// the file, if there is one URL. Devices, named pipes and - (standard output) are written to
+    /// while the bytes come
     #[arg(short, long, value_name = "FILE|DIR")]
     pub(super) output: Option<PathBuf>,
     /// Downloads at a time
@@ -113,14 +113,14 @@ pub(crate) struct Arguments {
     /// only the files of the second are kept
     #[arg(long, conflicts_with = "resume")]
     pub(super) compare: bool,
-    /// How often a failed download is tried again, where another attempt may help; not after an
+    /// Further attempts of a failed download, where another attempt may help; not after an
     /// answer such as 404
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(super) retries: u32,
     /// The pause before the second attempt; each further pause is twice as long, up to a minute
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = duration)]
     pub(super) retry_delay: Duration,
-    /// How long an attempt may wait for the server's answer, with all that comes before it (looking
+    /// Longest wait of an attempt for the server's answer, with all that comes before it (looking
     /// up its name, connecting to any of its addresses, TLS, redirects), and then for each further
     /// piece of the file. A server that never answers costs all attempts and the pauses between
     /// them: by default 4 x 30s + 3.5s

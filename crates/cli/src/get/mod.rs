@@ -427,8 +427,8 @@ fn masked(argument: &str) -> Option<String> {
     client::url::without_secrets(argument)
 }
 
-/// What follows `-H`, also behind other short options, as in `-qH`; empty where the field is an
-/// argument of its own.
+/// Finds the text that follows `-H`, also behind other short options, as in `-qH`; empty where the
+/// field is an argument of its own.
 fn glued_field(argument: &str) -> Option<&str> {
     /// Short options with a value, which is what follows them.
     const WITH_VALUE: [char; 4] = ['i', 'o', 'j', 'A'];

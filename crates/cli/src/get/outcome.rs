@@ -1,11 +1,11 @@
-//! How a download ended.
+//! The end of a download.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use indicatif::HumanBytes;
 
-/// How a download ended.
+/// The end of a download.
 #[derive(Debug)]
 pub(super) enum Outcome {
     Saved {
@@ -28,7 +28,7 @@ pub(super) enum Outcome {
     },
 }
 
-/// What has become of the bytes that an earlier run had left of a file.
+/// The fate of the bytes that an earlier run had left of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Earlier {
     None,
@@ -51,7 +51,7 @@ impl Earlier {
     }
 }
 
-/// What is said behind the name of the file.
+/// The text behind the name of the file.
 impl fmt::Display for Earlier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -209,7 +209,7 @@ fn check_folder(
     Ok(())
 }
 
-/// Where a link to a file leads, which need not be there; `None`: to something else, or in a
+/// Follows a link to a file, which need not be there; `None`: to something else, or in a
 /// circle.
 fn end_of(link: &Path) -> Option<PathBuf> {
     /// As many as Linux follows.

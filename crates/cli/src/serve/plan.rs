@@ -61,8 +61,8 @@ impl Name {
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Listening")]
 pub(super) struct Listening {
-    /// Where to listen: host:port, unix:/path, or fd:NAME for a socket of systemd's. The host
-    /// 0.0.0.0 is every interface; with port 0 the system chooses one. May be repeated
+    /// Addresses to listen on: host:port, unix:/path, or fd:NAME for a socket of systemd's. The
+    /// host 0.0.0.0 is every interface; with port 0 the system chooses one. May be repeated
     #[arg(long, value_name = "ADDR")]
     pub(super) listen: Vec<String>,
     /// Speaks TLS with this certificate and the chain that leads to it (PEM). SIGHUP has it read

@@ -43,25 +43,26 @@ pub(super) struct Content {
     /// /cgi-bin/]
     #[arg(long, value_name = "PATH", requires = "cgi")]
     pub(super) cgi_prefix: Option<String>,
-    /// How long a script may run, also after it has answered; then it is killed [default: 5m]
+    /// Longest time that a script may run, also after it has answered; then it is killed [default:
+    /// 5m]
     #[arg(long, value_name = "DURATION", requires = "cgi")]
     pub(super) cgi_timeout: Option<Limit>,
-    /// How long a script may take until its header is complete: the lines before its output, and an
-    /// empty one [default: --cgi-timeout where that is given, else 30s]
+    /// Longest time that a script may take until its header is complete: the lines before its
+    /// output, and an empty one [default: --cgi-timeout where that is given, else 30s]
     #[arg(long, value_name = "DURATION", requires = "cgi")]
     pub(super) cgi_header_timeout: Option<Limit>,
-    /// How many scripts may run at the same time. Requests for more of them wait (--cgi-queue).
-    /// A script runs until its process has ended [default: 32]
+    /// Number of scripts that may run at the same time. Requests for more of them wait
+    /// (--cgi-queue). A script runs until its process has ended [default: 32]
     #[arg(long, value_name = "N", requires = "cgi")]
     pub(super) cgi_scripts: Option<Count>,
-    /// How many requests may wait until a script may run; further ones are answered 503. 0: none
-    /// waits [default: 1000]
+    /// Number of requests that may wait until a script may run; further ones are answered 503. 0:
+    /// none waits [default: 1000]
     #[arg(long, value_name = "N", requires = "cgi")]
     pub(super) cgi_queue: Option<usize>,
-    /// How long such a request may wait; then it is answered 503 [default: 30s]
+    /// Longest time that such a request may wait; then it is answered 503 [default: 30s]
     #[arg(long, value_name = "DURATION", requires = "cgi")]
     pub(super) cgi_queue_timeout: Option<Span>,
-    /// How many bytes a script may write; beyond that it is killed, and its answer breaks off
+    /// Number of bytes that a script may write; beyond that it is killed, and its answer breaks off
     /// [default: 1GiB]
     #[arg(long, value_name = "SIZE", requires = "cgi")]
     pub(super) cgi_max_output: Option<Size>,
@@ -74,7 +75,7 @@ pub(super) struct Content {
     #[arg(long, requires = "cgi")]
     #[serde(default)]
     pub(super) cgi_authorization: bool,
-    /// How many bytes the body of a request may have; more is answered 413 [default: 64MiB]
+    /// Number of bytes that the body of a request may have; more is answered 413 [default: 64MiB]
     #[arg(long, value_name = "SIZE")]
     pub(super) max_body: Option<Size>,
     /// Serves another folder to requests for this host: example.org=DIR. *.example.org=DIR is for
@@ -100,7 +101,7 @@ pub(super) struct Content {
     /// read again when it has changed. Not asked for: tokens of /.well-known/acme-challenge/
     #[arg(long, value_name = "FILE", help_heading = LAYERS)]
     pub(super) auth: Option<PathBuf>,
-    /// How many requests a second each client may send on average; as many as in ten seconds may
+    /// Requests a second that each client may send on average; as many as in ten seconds may
     /// come at once. More are answered 429 [default: no limit]
     #[arg(long, value_name = "N", help_heading = LAYERS)]
     pub(super) request_rate: Option<Count>,

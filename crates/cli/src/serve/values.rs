@@ -90,7 +90,7 @@ impl From<Count> for NonZeroU32 {
 impl TryFrom<u64> for Count {
     type Error = &'static str;
 
-    /// What is larger than any limit needs to be is the largest there is.
+    /// Caps a number that is larger than any limit needs to be.
     fn try_from(number: u64) -> Result<Count, &'static str> {
         let number = u32::try_from(number).unwrap_or(u32::MAX);
         NonZeroU32::new(number).map(Count).ok_or(
@@ -209,31 +209,31 @@ impl TryFrom<Text> for Size {
 #[command(next_help_heading = "Limits")]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct Limits {
-    /// How many connections there may be at a time. Further clients wait until one ends; none is
-    /// refused [default: 10000]
+    /// Number of connections that there may be at a time. Further clients wait until one ends; none
+    /// is refused [default: 10000]
     #[arg(long, value_name = "N")]
     max_connections: Option<Count>,
-    /// How many of them one address (of IPv6: one /64) may have; further ones are closed at once
+    /// Number of them that one address (of IPv6: one /64) may have; further ones are closed at once
     /// [default: 1024]
     #[arg(long, value_name = "N")]
     pub(super) per_address: Option<Count>,
-    /// How long a connection is kept without a request [default: 60s]
+    /// Time that a connection is kept without a request [default: 60s]
     #[arg(long, value_name = "DURATION")]
     idle_timeout: Option<Limit>,
-    /// How long a client may take for the head of a request (for all of a small one), and for a TLS
-    /// handshake [default: 10s]
+    /// Longest time that a client may take for the head of a request (for all of a small one), and
+    /// for a TLS handshake [default: 10s]
     #[arg(long, value_name = "DURATION")]
     head_timeout: Option<Limit>,
-    /// How long the answer to one request may take, with the reading of its body [default: no
-    /// limit]
+    /// Longest time that the answer to one request may take, with the reading of its body [default:
+    /// no limit]
     #[arg(long, value_name = "DURATION")]
     request_timeout: Option<Limit>,
-    /// How many bytes a second, such as 500 or 1KiB, a client must send of a body, and take of an
+    /// Bytes a second, such as 500 or 1KiB, that a client must send of a body, and take of an
     /// answer, on average. The connection of a slower one is closed. 0: clients may be as slow as
     /// they like [default: 500]
     #[arg(long, value_name = "SIZE")]
     rate: Option<Rate>,
-    /// How long a client may fall behind --rate, and so how long it may pause [default: 60s]
+    /// Longest time that a client may fall behind --rate, and so may pause [default: 60s]
     #[arg(long, value_name = "DURATION")]
     slack: Option<Limit>,
 }
@@ -283,10 +283,11 @@ pub(super) struct Process {
     /// On how many threads to serve; the kernel spreads the clients over them [default: 1]
     #[arg(long, value_name = "N")]
     pub(super) threads: Option<Count>,
-    /// How long requests that are being answered may go on after SIGTERM or Ctrl-C [default: 10s]
+    /// Longest time that requests that are being answered may go on after SIGTERM or Ctrl-C
+    /// [default: 10s]
     #[arg(long, value_name = "DURATION")]
     pub(super) drain: Option<Span>,
-    /// How long clients are still served after SIGTERM or Ctrl-C while /readyz (see --metrics)
+    /// Time that clients are still served after SIGTERM or Ctrl-C while /readyz (see --metrics)
     /// already answers 503. Longer than load balancers take to notice [default: 0s]
     #[arg(long, value_name = "DURATION")]
     pub(super) lame_duck: Option<Span>,
@@ -297,7 +298,7 @@ pub(super) struct Process {
     /// anew
     #[arg(long, value_name = "FILE")]
     pub(super) access_log: Option<std::path::PathBuf>,
-    /// How the lines of --access-log are written: as Apache and nginx do by default, or as JSON
+    /// Format of the lines of --access-log: as Apache and nginx do by default, or as JSON
     /// [default: combined]
     #[arg(long, value_name = "FORMAT", requires = "access_log")]
     pub(super) log_format: Option<LogFormat>,

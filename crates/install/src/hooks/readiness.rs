@@ -234,7 +234,7 @@ pub(crate) unsafe extern "C" fn pselect(
     give_int(unsafe { select_by(Symbol::pselect, sets, span, mask) })
 }
 
-/// What select is asked, and where it answers.
+/// The sets that select is asked about, which also take its answer.
 #[derive(Clone, Copy)]
 struct Sets {
     count: c_int,

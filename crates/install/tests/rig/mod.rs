@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Helpers that the tests share.
 #![allow(dead_code)]
 
 use std::cell::Cell;
@@ -13,7 +13,7 @@ pub(crate) fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
-/// Where there can be no such tasklets, there is nothing to be tested.
+/// Skips a test, aloud, where there can be no such tasklets.
 pub(crate) fn install() {
     // SAFETY: nothing here takes gettid for its own identity.
     match unsafe { overlapped_install::install() } {
@@ -49,7 +49,7 @@ pub(crate) fn overlap(f: impl Fn(usize) + Copy + 'static) {
     });
 }
 
-/// How often neighbours ran while `f` did.
+/// Counts the turns of neighbours while `f` ran.
 pub(crate) fn ticks(f: impl FnOnce()) -> u32 {
     let (count, end) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
     let (theirs, ended) = (count.clone(), end.clone());

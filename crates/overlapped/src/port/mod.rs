@@ -62,7 +62,7 @@ pub(crate) enum Submitted {
 /// The errno with which std's sockets end at their time limit.
 pub(crate) const WOULD_BLOCK: i32 = libc::EAGAIN;
 
-/// Whether `result` says that the call would have to wait.
+/// Tells whether `result` says that the call would have to wait.
 pub(crate) fn is_would_block(result: i32) -> bool {
     result == -libc::EAGAIN
 }

@@ -146,10 +146,10 @@ pub fn in_tasklet() -> bool {
     here().is_some()
 }
 
-/// Whether a call that waits would block the calling tasklet, and it alone. False where such a call
-/// is refused, by an error or a panic: while unwinding, in destructors at the end of a killed
-/// tasklet, inside [`no_switch`] and in what runs as if inside of it ([`Observer`]s, wakers of
-/// futures). False outside of tasklets, where the call would block the thread.
+/// Tells whether a call that waits would block the calling tasklet, and it alone. False where such
+/// a call is refused, by an error or a panic: while unwinding, in destructors at the end of a
+/// killed tasklet, inside [`no_switch`] and in what runs as if inside of it ([`Observer`]s, wakers
+/// of futures). False outside of tasklets, where the call would block the thread.
 ///
 /// A pending kill does not count: a call that waits then unwinds, or returns an error. Never waits
 /// and never unwinds.
@@ -172,9 +172,9 @@ pub fn may_wait() -> bool {
     })
 }
 
-/// Whether a kill of the calling tasklet is pending: it unwinds at its next suspension point, or
-/// its calls return errors, inside [`kill_as_error`]. A kill that a [`shield`] holds off is pending
-/// as well. False outside a scheduler. Never waits.
+/// Tells whether a kill of the calling tasklet is pending: it unwinds at its next suspension point,
+/// or its calls return errors, inside [`kill_as_error`]. A kill that a [`shield`] holds off is
+/// pending as well. False outside a scheduler. Never waits.
 pub fn is_killed() -> bool {
     here().is_some_and(|here| here.me().killed.get() || here.ending.get())
 }

@@ -19,8 +19,8 @@ pub(crate) enum Refusal {
     Killed,
 }
 
-/// What an [`io::Error`] of this library holds where the call was ended from outside: not by its
-/// operation, nor by a limit of its own.
+/// The cause that an [`io::Error`] of this library holds where the call was ended from outside: not
+/// by its operation, nor by a limit of its own.
 ///
 /// ```
 /// use overlapped::task::{Cancelled, kill_as_error};
@@ -49,8 +49,8 @@ pub enum Cancelled {
 }
 
 impl Cancelled {
-    /// What ended the call that returned `error`; `None` if that was neither a kill nor a deadline.
-    /// Looks through [`PartialOutput`](crate::process::PartialOutput).
+    /// Tells what ended the call that returned `error`; `None` if that was neither a kill nor a
+    /// deadline. Looks through [`PartialOutput`](crate::process::PartialOutput).
     pub fn of(error: &io::Error) -> Option<Cancelled> {
         let inner = error.get_ref()?;
         let within = || Cancelled::of(inner.source()?.downcast_ref()?);

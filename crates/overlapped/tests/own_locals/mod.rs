@@ -1,4 +1,4 @@
-//! What the tests of thread-locals of a tasklet's own share.
+//! Helpers of the tests of thread-locals of a tasklet's own.
 #![allow(dead_code, reason = "every test program uses a part of it")]
 
 use overlapped::{Builder, SpawnError, Tasklet, run};

@@ -45,7 +45,7 @@ pub(crate) fn is_shortage(error: &io::Error) -> bool {
     is_of_system || inner.is_some_and(is_shortage)
 }
 
-/// How often a request tries that finds no descriptor.
+/// Attempts of a request that finds no descriptor.
 const TRIES: usize = 4;
 
 /// Does what needs a descriptor. Where there is none, idle connections are closed, and it is done

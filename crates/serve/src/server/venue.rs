@@ -81,11 +81,11 @@ impl Front {
 /// Complaints about clients, each kind rationed by itself.
 #[derive(Debug, Default)]
 pub(crate) struct AboutClients {
-    /// Of those without a PROXY header.
+    /// Complaints about clients without a PROXY header.
     pub(crate) no_header: Complaints,
-    /// Of addresses with too many connections.
+    /// Complaints about addresses with too many connections.
     pub(crate) too_many: Complaints,
-    /// Of those who speak plain HTTP where TLS is spoken.
+    /// Complaints about clients that speak plain HTTP where TLS is spoken.
     pub(crate) plain_http: Complaints,
 }
 

@@ -19,7 +19,7 @@ pub(crate) enum State {
     Plain,
 }
 
-/// How far a client has come.
+/// The stage that a client has reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
     /// It has sent nothing yet.

@@ -14,7 +14,7 @@ pub(crate) struct Complaints {
 impl Complaints {
     const PERIOD: Duration = Duration::from_secs(1);
 
-    /// Whether to complain now; if so, the complaints since the last one.
+    /// Tells whether to complain now; if so, the complaints since the last one.
     pub(crate) fn now(&mut self) -> Option<KeptBack> {
         if self.last.is_some_and(|last| last.elapsed() < Complaints::PERIOD) {
             self.kept_back += 1;

@@ -22,7 +22,7 @@ pub(in crate::copy) struct Part {
     pub(in crate::copy) end: u64,
 }
 
-/// What was copied of a file.
+/// The part of a file that was copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::copy) struct Extent {
     /// The length of the file, holes included.

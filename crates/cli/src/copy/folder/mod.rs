@@ -5,9 +5,9 @@
 //! set when the last of those who work in it lets go of it: earlier they might forbid the writing,
 //! and the writing would change the times. It keeps its parent open, so a parent comes later.
 //!
-//! Whoever moves a folder of the copy away moves what comes later with it. So its name is looked at
-//! when it is finished, while its new place can be told, and once more when all is (`placed`): it
-//! must still stand for the folder that was copied into.
+//! A folder of the copy that somebody moves away takes with it what comes later. So its name is
+//! looked at when it is finished, while its new place can be told, and once more when all is
+//! (`placed`): it must still stand for the folder that was copied into.
 
 pub(super) mod placed;
 
@@ -85,7 +85,7 @@ impl Root {
         &self.path
     }
 
-    /// What stands under a path of a copy now.
+    /// The object that stands under a path of a copy now.
     pub(super) fn find(&self, to_path: &Path) -> Result<(Stat, u64), Errno> {
         let folder = self.folder.as_ref().map_err(|errno| *errno)?;
         let above: PathBuf = self.path.components().collect();

@@ -32,7 +32,7 @@ impl<'a> Batch<'a> {
         Batch { sink, buffer, filled: 0, since: Instant::now() }
     }
 
-    /// Where the next bytes go, `most` at most.
+    /// Gives the place for the next bytes, `most` at most.
     pub(crate) fn room(&mut self, most: usize) -> &mut [u8] {
         let room = &mut self.buffer[self.filled..];
         let most = most.clamp(1, room.len());

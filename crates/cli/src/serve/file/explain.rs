@@ -1,4 +1,4 @@
-//! What is wrong in a configuration file, in the words of its user: the key, its place, what is
+//! Explains faults of a configuration file in the words of its user: the key, its place, what is
 //! needed there, and an example, which is that of the annotated file.
 
 use toml::Spanned;
@@ -24,7 +24,8 @@ pub(super) fn explain(text: &Text, error: &toml::de::Error) -> String {
     }
 }
 
-/// What the parser says, as a sentence about the innermost key at that place, if there is one.
+/// Turns what the parser says into a sentence about the innermost key at that place, if there is
+/// one.
 fn words(message: &str, key: Option<&str>) -> String {
     if let Some(rest) = message.strip_prefix("unknown field `") {
         let (field, rest) = rest.split_once('`').unwrap_or((rest, ""));
@@ -53,7 +54,7 @@ fn words(message: &str, key: Option<&str>) -> String {
     }
 }
 
-/// What serde says of a value of another type, as a sentence about its key.
+/// Turns what serde says of a value of another type into a sentence about its key.
 fn needed(message: &str) -> Option<String> {
     let rest = ["invalid type: ", "invalid value: "];
     let rest = rest.into_iter().find_map(|begin| message.strip_prefix(begin))?;

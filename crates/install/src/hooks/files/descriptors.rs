@@ -109,7 +109,7 @@ fn is_unsupported(outcome: Outcome) -> bool {
     matches!(outcome, NOT_SUPPORTED | INVALID | NO_SUCH_CALL)
 }
 
-/// What has no attempt that cannot block: terminals and other devices, inotify, procfs.
+/// Reads from what has no attempt that cannot block: terminals and other devices, inotify, procfs.
 unsafe fn read_when_ready(call: &Call, fd: c_int, slices: *const iovec, count: c_int) -> Outcome {
     if !is_on_disk(kind(fd)) && !is_nonblocking(fd) {
         // EPERM: it cannot be watched, and so does not block for long.

@@ -20,7 +20,7 @@ fn pointer(text: &Option<CString>) -> *const c_char {
     text.as_ref().map_or(std::ptr::null(), |text| text.as_ptr())
 }
 
-/// What was found, until the caller takes it.
+/// The result, until the caller takes it.
 struct Found(*mut addrinfo);
 
 impl Drop for Found {

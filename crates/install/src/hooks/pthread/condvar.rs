@@ -28,8 +28,8 @@ type Clocked = unsafe extern "C" fn(
 const VERSION: Option<&std::ffi::CStr> =
     if cfg!(target_arch = "x86_64") { Some(c"GLIBC_2.3.2") } else { None };
 
-/// What glibc notes of a condition variable: bit 0, it is several processes'; bit 1, its clock is
-/// the monotonic one.
+/// Bits that glibc notes of a condition variable: bit 0, it is several processes'; bit 1, its clock
+/// is the monotonic one.
 unsafe fn notes(cond: *mut pthread_cond_t) -> c_int {
     const NOTES: usize = 36;
     // SAFETY: the caller's promise: it is a condition variable.

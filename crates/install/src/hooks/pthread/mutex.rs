@@ -37,7 +37,7 @@ unsafe impl Sync for Owners {}
 
 static OWNERS: Owners =
     Owners { locked: AtomicBool::new(false), list: std::cell::UnsafeCell::new(Vec::new()) };
-/// How many they are.
+/// Their number.
 static OWNED: AtomicUsize = AtomicUsize::new(0);
 
 fn with_owners<T>(f: impl FnOnce(&mut Vec<Owner>) -> T) -> T {

@@ -1,7 +1,7 @@
 //! One block, and what a tasklet finds and leaves there.
 //!
-//! What glibc does for a new thread (`allocate_stack`, `start_thread`) and at its end is done here
-//! for a tasklet, field by field:
+//! The work of glibc for a new thread (`allocate_stack`, `start_thread`) and at its end is done
+//! here for a tasklet, field by field:
 //!
 //! | field | a new thread's | here |
 //! |---|---|---|
@@ -26,7 +26,7 @@ use super::setxid::set_home;
 /// in it may live.
 pub(crate) struct Block(pub(super) usize);
 
-/// What the kernel writes to an area of rseq(2) that is not registered.
+/// The value that the kernel writes to an area of rseq(2) that is not registered.
 const NO_PROCESSOR: u32 = u32::MAX;
 /// <locale.h>: the locale of the process.
 const LC_GLOBAL_LOCALE: usize = usize::MAX;
@@ -60,7 +60,8 @@ impl Block {
         Some(Ok(block))
     }
 
-    /// What glibc allocated begins where it should, so all that is written lies inside.
+    /// Tells whether what glibc allocated begins where it should, so that all that is written lies
+    /// inside.
     fn is_laid_as_expected(&self, layout: &Layout) -> bool {
         let place = match cfg!(target_arch = "x86_64") {
             true => self.0 + layout.descriptor_len,

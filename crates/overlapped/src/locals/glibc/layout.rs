@@ -1,4 +1,4 @@
-//! Where the fields of glibc's blocks are, and its functions for them.
+//! Places of the fields of glibc's blocks, and its functions for them.
 //!
 //! ```text
 //!   x86-64:  [ thread-locals … ][ descriptor (struct pthread) ][ where free() begins ]
@@ -33,7 +33,7 @@ pub(super) const COPIED: [std::ops::Range<usize>; 2] = [
 #[repr(C)]
 pub(super) struct DtvEntry {
     pub(super) place: usize,
-    /// What to free, where the module was opened later.
+    /// The memory to free, where the module was opened later.
     pub(super) to_free: *mut c_void,
 }
 
@@ -77,7 +77,7 @@ pub(super) struct Layout {
     pub(super) robust_head: usize,
     /// The stack's lowest address, then its size.
     pub(super) stack: usize,
-    /// What getaddrinfo keeps.
+    /// The state of getaddrinfo.
     pub(super) resolver: usize,
     /// From the thread pointer: the pointer to what getaddrinfo keeps.
     pub(super) resolver_pointer: isize,
@@ -95,7 +95,7 @@ unsafe impl Send for Layout {}
 // SAFETY: as above; nothing is written through it.
 unsafe impl Sync for Layout {}
 
-/// Where in its block's thread pointer the dtv's place is noted.
+/// The offset from the thread pointer at which the dtv's place is noted.
 #[cfg(target_arch = "x86_64")]
 pub(super) const DTV: usize = 8;
 #[cfg(target_arch = "aarch64")]
@@ -223,7 +223,7 @@ fn field(name: &CStr) -> Result<usize, String> {
     Ok(unsafe { *symbol(name)?.cast::<[u32; 3]>() }[2] as usize)
 }
 
-/// Where the pointer to what getaddrinfo keeps is, from the thread pointer.
+/// Finds the pointer to the state of getaddrinfo, from the thread pointer.
 fn resolver_pointer() -> Result<isize, String> {
     // The symbol is a thread-local: its address is the calling thread's.
     let place = symbol(c"__resp")? as usize;
@@ -288,7 +288,7 @@ fn libc_locals() -> Result<(isize, usize), String> {
     }
 }
 
-/// What a thread shows of its descriptor, from the known place and size of its stack.
+/// Fields of a descriptor that a thread has shown, from the known place and size of its stack.
 struct Shown {
     descriptor_len: usize,
     memory: usize,

@@ -32,7 +32,7 @@ extern "C" fn destroy(_: *mut c_void) {
     DESTROYED.fetch_add(0x100, Relaxed);
 }
 
-/// What was found on the block; the first that was not as expected.
+/// The first thing on the block that was not as expected, if any.
 type Found = Result<(), &'static str>;
 
 /// Tries a block out, twice: new, and used again. The caller is on its thread's own block.

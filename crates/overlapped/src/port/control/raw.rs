@@ -10,7 +10,7 @@ use super::set_nonblocking;
 use crate::op::SocketAddrBuf;
 use crate::port::attempt::retried;
 
-/// Whether the flags of a receive are among those that a port knows; if so, whether it peeks.
+/// Tells whether a receive peeks; `None` if its flags are not among those that a port knows.
 pub(crate) fn peeks(flags: i32) -> Option<bool> {
     match flags {
         0 => Some(false),
@@ -19,7 +19,7 @@ pub(crate) fn peeks(flags: i32) -> Option<bool> {
     }
 }
 
-/// Whether the flags say that the call is not to wait.
+/// Tells whether the flags say that the call is not to wait.
 pub(crate) fn is_nonblocking(flags: i32) -> bool {
     flags & libc::MSG_DONTWAIT != 0
 }

@@ -8,7 +8,7 @@ use rustix::thread::{Timespec, futex};
 pub(super) use std::hint::spin_loop;
 pub(super) use std::sync::atomic::AtomicU32 as Word;
 
-/// How often a lock is looked at before its caller sleeps.
+/// Number of looks at a lock before its caller sleeps.
 pub(super) const SPINS: u32 = if cfg!(miri) { 0 } else { 100 };
 
 /// Blocks the thread while `word` is `expected`, until woken, for `limit` at most. May return

@@ -8,7 +8,7 @@
 //! lock blocks, for the few steps that it is held. No code of the user's runs under one, so nothing
 //! is half done where a thread unwinds.
 //!
-//! What still waits through std, and why it may:
+//! These still wait through std, for a reason:
 //!
 //! | what | why |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! How the words of a lock and of a condition variable change. Both are std's.
+//! Changes of the words of a lock and of a condition variable. Both are std's.
 //!
 //! A mutex is free, locked, or locked with somebody who may wait: whoever unlocks the last one
 //! wakes somebody. Who has waited locks it as the last one, since others may wait, too.

@@ -9,7 +9,7 @@ use super::ended_in_a_child;
 use crate::port::host::sigpipe;
 use crate::switch::Suspender;
 
-/// What the library keeps in thread-locals, as code on a tasklet's stack finds it.
+/// The library's own thread-locals, as code on a tasklet's stack finds it.
 struct Kept {
     current: Here,
     shown: Option<NonNull<Sched>>,
@@ -17,7 +17,7 @@ struct Kept {
 }
 
 impl Kept {
-    /// What the thread's own say.
+    /// Copies the thread's own.
     fn of_thread(here: Here) -> Kept {
         Kept { current: here, shown: shown(), holds_off_sigpipe: sigpipe::is_held_off() }
     }
@@ -77,7 +77,8 @@ impl Here {
         }
     }
 
-    /// What runs until it comes back finds the thread's own thread-locals, errno among them.
+    /// Leaves the stack of a tasklet with a block: others find the thread's own thread-locals,
+    /// errno among them, until it comes back.
     #[inline(never)]
     fn depart_from_block(self, me: &Tcb, suspender: &Suspender) {
         let leave = || self.leave_stack(me, suspender);

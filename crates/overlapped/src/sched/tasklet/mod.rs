@@ -61,8 +61,8 @@ pub(crate) struct Span {
     pub(crate) end: usize,
 }
 
-/// How deep the user's code may nest `shield`, `no_switch` and `kill_as_error`. Calls of this
-/// library's own, which observers and wakers are called in, always have room above.
+/// The depth to which the user's code may nest `shield`, `no_switch` and `kill_as_error`. Calls of
+/// this library's own, which observers and wakers are called in, always have room above.
 pub(crate) const DEPTH_MAX: u16 = u16::MAX - 8;
 
 /// No deadline.
@@ -113,7 +113,7 @@ pub(crate) enum Waiting {
 }
 
 impl Waiting {
-    /// Whether the call that waits can say that a kill has ended it.
+    /// Tells whether the call that waits can say that a kill has ended it.
     pub(crate) fn can_say_killed(self) -> bool {
         match self {
             Waiting::Op { .. }
@@ -175,7 +175,7 @@ pub(crate) struct VTable {
     pub(crate) free: unsafe fn(TcbPtr),
 }
 
-/// Whose thread-locals a tasklet's code finds.
+/// The owner of the thread-locals that a tasklet's code finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Locals {
@@ -224,7 +224,7 @@ pub(crate) struct Tcb {
     /// The stack and context, from the first run to the end.
     pub(crate) fiber: UnsafeCell<Option<Fiber>>,
     pub(crate) suspender: Cell<*const Suspender>,
-    /// Whose thread-locals it finds.
+    /// The owner of the thread-locals that it finds.
     pub(crate) locals: Cell<Locals>,
     /// Its stack's guard; the usable part begins at its end.
     pub(crate) guard: Cell<Span>,

@@ -366,7 +366,7 @@ pub enum JoinError {
 }
 
 impl JoinError {
-    /// Of a caller that may not wait.
+    /// Makes the error of a caller that may not wait.
     pub(in crate::task) fn refused(refusal: Refusal) -> JoinError {
         match refusal {
             Refusal::Killed => JoinError::Cancelled,
@@ -374,7 +374,7 @@ impl JoinError {
         }
     }
 
-    /// Of a caller whose wait was cut short.
+    /// Makes the error of a caller whose wait was cut short.
     pub(crate) fn cut_short() -> JoinError {
         let is_killed = here().is_some_and(is_cancelled);
         if is_killed { JoinError::Cancelled } else { JoinError::TimedOut }

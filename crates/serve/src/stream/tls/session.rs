@@ -38,7 +38,7 @@ enum When {
 /// Bytes of the longest method that is waited for.
 const METHOD_MAX: usize = 16;
 
-/// Why there is no session.
+/// The reason why there is no session.
 pub(crate) enum NoSession {
     /// The client has begun a request of HTTP instead; this is what has come.
     PlainHttp(Vec<u8>),

@@ -289,7 +289,7 @@ pub(crate) struct Output {
     left: u64,
     /// Whether more than that is too much, and not just more than was announced.
     is_cut: bool,
-    /// How much is still to come of the length that was announced.
+    /// The bytes that are still to come of the length that was announced.
     missing: Option<u64>,
 }
 
@@ -358,8 +358,8 @@ impl Output {
 }
 
 impl Drop for Output {
-    /// Whoever sends a body of a known length reads that and no more: the script may have more to
-    /// do, as behind its output's end.
+    /// Ends after the announced length, since a client reads that and no more: the script may have
+    /// more to do, as behind its output's end.
     fn drop(&mut self) {
         if self.left == 0 && !self.is_cut {
             self.end();

@@ -13,8 +13,8 @@
 //!            └─▶ the table is full: its network's
 //! ```
 //!
-//! What a client takes of its network's bucket thus stays taken when it gets one of its own:
-//! whatever addresses come, no client gets more than one bucket holds. One may get less, while
+//! A request that a client takes of its network's bucket thus stays taken when it gets one of its
+//! own: whatever addresses come, no client gets more than one bucket holds. One may get less, while
 //! others of its network fill the table.
 
 use std::collections::HashMap;

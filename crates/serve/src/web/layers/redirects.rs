@@ -129,7 +129,7 @@ impl<H: Handler> Redirects<H> {
 
 /// Redirects that browsers follow.
 const REDIRECTS_MAX: usize = 20;
-/// Of those that never end, what a message shows.
+/// The part of an endless chain that a message shows.
 const LOOP_SHOWN: usize = 3;
 
 impl Rule {

@@ -368,7 +368,7 @@ mod tests {
         Part::new(folder.join("name.1a2b3c4d.part"), key(), true, Made::default(), Rc::default())
     }
 
-    /// Where no earlier run has left anything.
+    /// A part in a folder where no earlier run has left anything.
     fn fresh_part(folder: &Path) -> Part {
         Part::new(folder.join("name.1a2b3c4d.part"), key(), false, Made::default(), Rc::default())
     }

@@ -56,7 +56,7 @@ impl Made {
     }
 }
 
-/// Who has the name that a file was to get.
+/// The owner of the name that a file was to get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Taken {
     ThisRun,

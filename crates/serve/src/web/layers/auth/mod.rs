@@ -57,7 +57,7 @@ const TRIES: u32 = 30;
 const TRY_AGAIN: Duration = Duration::from_secs(10);
 /// Longer ones are no passwords, and take long to hash.
 const PASSWORD_MAX: usize = 1_024;
-/// How long a request waits for its turn, before it is answered `503`.
+/// The time that a request waits for its turn, before it is answered `503`.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The characters of a name that was tried that are logged.
 const NAME_MAX: usize = 64;
@@ -82,7 +82,7 @@ pub struct BasicAuth<H> {
     complaints: Mutex<(Complaints, Complaints)>,
 }
 
-/// What a name and a password are.
+/// The verdict on a name and a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Right,

@@ -11,7 +11,7 @@
 //! networks can keep others waiting, but not those who have come in before: half of the turns are
 //! theirs.
 //!
-//! What waits is bounded for each address, and in time.
+//! Waiting requests are bounded for each address, and in time.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;

@@ -140,7 +140,7 @@ fn await_request(connection: &Connection, input: &mut Input) -> Result<(), End> 
     loop {
         match receive(connection, input, limit) {
             Err(End::Late) if link.has_unread() && !limit.is_zero() => {
-                pace.note(link.newly_taken(), limit);
+                pace.go_on(link.newly_taken(), limit);
                 if pace.is_over() {
                     return Err(End::Idle);
                 }

@@ -154,7 +154,7 @@ impl Out<'_> {
                 return Ok(());
             }
             self.parts += read as u64;
-            self.pace.begin_piece(&self.connection.venue().limits);
+            self.pace.begin_piece();
             self.flush()?;
         }
     }

@@ -16,6 +16,11 @@ use crate::Limits;
 /// Systems acknowledge in pieces: when a buffer was full, they say that there is room when much of
 /// it is empty again. So a reader may be behind by so many bytes, too.
 const WINDOW: u64 = 64 << 10;
+/// The most that it may be behind by. Buffers grow while they are read from, and with them the
+/// pieces: 300 KB were seen. So a reader is allowed twice what it was seen to acknowledge between
+/// two looks, up to this. It has paid for that time: it had as many bytes at once. At 500 bytes a
+/// second these are 17 minutes, about as long as a system goes on for a host that is gone.
+const WINDOW_MAX: u64 = 512 << 10;
 /// The shortest slice, or the last moments would be cut into ever smaller ones.
 const SLICE_MIN: Duration = Duration::from_millis(50);
 
@@ -25,6 +30,8 @@ pub(crate) struct Pace {
     left: Duration,
     most: Duration,
     earns: Earns,
+    /// What a client that acknowledges in pieces may be behind by, and is allowed in `most`.
+    window: Option<u64>,
     /// The client is waited for since then.
     waiting: Option<Instant>,
 }
@@ -41,7 +48,11 @@ enum Earns {
 impl Pace {
     /// The patience with a client that takes a reply, as the limits promise it.
     pub(crate) fn of_reader(limits: &Limits) -> Pace {
-        Pace::at_rate(limits.rate, limits.slack.saturating_add(limits.time_for(WINDOW)))
+        let mut pace = Pace::of_sender(limits);
+        pace.window = Some(0);
+        pace.widen(WINDOW);
+        pace.left = pace.most;
+        pace
     }
 
     /// The patience with a client that sends a body, of which every byte is seen.
@@ -53,17 +64,17 @@ impl Pace {
         if rate == 0 {
             return Pace::fixed(Duration::MAX);
         }
-        Pace { left: most, most, earns: Earns::AtRate(rate), waiting: None }
+        Pace { earns: Earns::AtRate(rate), ..Pace::fixed(most) }
     }
 
     /// A limit on the whole time.
     pub(crate) fn fixed(limit: Duration) -> Pace {
-        Pace { left: limit, most: limit, earns: Earns::Nothing, waiting: None }
+        Pace { left: limit, most: limit, earns: Earns::Nothing, window: None, waiting: None }
     }
 
     /// A limit on the time without any progress.
     pub(crate) fn any(limit: Duration) -> Pace {
-        Pace { left: limit, most: limit, earns: Earns::All, waiting: None }
+        Pace { earns: Earns::All, ..Pace::fixed(limit) }
     }
 
     /// The time that the client has, if it moves nothing.
@@ -95,7 +106,19 @@ impl Pace {
     pub(crate) fn go_on(&mut self, bytes: u64, least: Duration) {
         let now = Instant::now();
         let begun = self.waiting.replace(now);
+        if begun.is_some() {
+            self.widen(bytes.saturating_mul(2));
+        }
         self.note(bytes, begun.map_or(least, |begun| now.saturating_duration_since(begun)));
+    }
+
+    /// Allows a reader to be behind by so much.
+    fn widen(&mut self, bytes: u64) {
+        if let (Some(window), Earns::AtRate(rate)) = (self.window, self.earns) {
+            let wide = bytes.clamp(window, WINDOW_MAX);
+            self.most = self.most.saturating_add(time_for(wide - window, rate));
+            self.window = Some(wide);
+        }
     }
 
     /// The client is not waited for any more.
@@ -115,8 +138,9 @@ impl Pace {
     }
 
     /// For an endless stream: each piece has the slack.
-    pub(crate) fn begin_piece(&mut self, limits: &Limits) {
-        *self = Pace::of_reader(limits);
+    pub(crate) fn begin_piece(&mut self) {
+        self.left = self.most;
+        self.waiting = None;
     }
 }
 
@@ -159,6 +183,29 @@ mod tests {
                 pace.note(piece, Duration::ZERO);
             }
         }
+    }
+
+    #[test]
+    fn a_reader_is_allowed_twice_the_pieces_that_it_was_seen_to_acknowledge_up_to_a_limit() {
+        let allowed = |pieces: &[u64], waits: bool| {
+            let mut pace = Pace::of_reader(&limits(1024));
+            for piece in pieces {
+                if waits {
+                    pace.begin_wait();
+                }
+                pace.end_wait(*piece);
+                pace.begin_piece();
+            }
+            (pace.left() - 10 * SECOND).as_secs()
+        };
+        assert_eq!(allowed(&[1, 32 << 10], true), 64);
+        assert_eq!(allowed(&[100 << 10, 7], true), 200);
+        assert_eq!(allowed(&[100 << 10, 200 << 10, 1 << 30, u64::MAX], true), 512);
+        assert_eq!(allowed(&[200 << 10], false), 64, "nobody waited for these");
+        let mut sender = Pace::of_sender(&limits(1024));
+        sender.begin_wait();
+        sender.end_wait(1 << 20);
+        assert_eq!(sender.left(), 10 * SECOND);
     }
 
     #[test]

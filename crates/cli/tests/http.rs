@@ -5,13 +5,12 @@ mod common;
 use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread::{self, sleep};
 use std::time::Duration;
 
-use common::{Server, Signal, has_client, on_each_port, python, text, torture};
+use common::{Server, Signal, has_client, install, on_each_port, python, text, torture};
 use tempfile::TempDir;
 
 /// Says how many bytes the body has, and their sum.
@@ -30,8 +29,7 @@ fn folder() -> TempDir {
     fs::write(site.join("digits"), "0123456789").unwrap();
     fs::write(site.join("1k"), [7; 1024]).unwrap();
     fs::write(site.join(".secret"), "hidden").unwrap();
-    fs::write(scripts.join("sum"), SUM).unwrap();
-    fs::set_permissions(scripts.join("sum"), fs::Permissions::from_mode(0o755)).unwrap();
+    install(&scripts.join("sum"), SUM);
     folder
 }
 

@@ -6,16 +6,17 @@ use std::fs;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, kill_process};
 
-use common::{PROGRAM, Server, Signal, address, on_each_port, read_some, round_trip, wait_until};
+use common::{
+    PROGRAM, Server, Signal, address, install, on_each_port, read_some, round_trip, wait_until,
+};
 
 /// Longer than any test waits: what happens, happens for another reason.
 const LONG: &str = "600s";
@@ -76,7 +77,8 @@ fn is_refused(at: SocketAddr) -> bool {
     TcpStream::connect(at).is_err()
 }
 
-const WHO: &str = r"printf 'Content-Type: text/plain\nContent-Length: %d\n\n%s' ${#PPID} $PPID";
+const WHO: &str = r"#!/bin/sh
+printf 'Content-Type: text/plain\nContent-Length: %d\n\n%s' ${#PPID} $PPID";
 
 /// A site with a file, and a script that says which process serves.
 fn folder() -> tempfile::TempDir {
@@ -87,17 +89,6 @@ fn folder() -> tempfile::TempDir {
     fs::write(folder.path().join("site/file"), "x".repeat(100_000)).unwrap();
     install(&scripts.join("who"), WHO);
     folder
-}
-
-/// A script, put in place at once. Another process writes it: a child of a neighbouring test would
-/// for a moment have it open to write to, and what somebody writes to cannot be executed.
-fn install(path: &Path, script: &str) {
-    let draft = path.with_extension("draft");
-    let write = r#"printf '%s\n' '#!/bin/sh' "$2" > "$1" && chmod 755 "$1""#;
-    let wrote = Command::new("sh").args(["-c", write, "sh"]).arg(&draft).arg(script).status();
-    assert!(wrote.unwrap().success());
-    assert_eq!(fs::metadata(&draft).unwrap().permissions().mode() & 0o777, 0o755);
-    fs::rename(draft, path).unwrap();
 }
 
 /// Which process answers.
@@ -299,9 +290,9 @@ fn what_cannot_follow_leaves_the_server_as_it_was() {
         let old = server.id();
         let bad: [&dyn Fn(); 3] = [
             &|| fs::remove_file(&program).unwrap(),
-            &|| install(&program, "echo this one is broken >&2; exit 3"),
+            &|| install(&program, "#!/bin/sh\necho this one is broken >&2; exit 3"),
             // It says nothing and does not fail.
-            &|| install(&program, "exit 0"),
+            &|| install(&program, "#!/bin/sh\nexit 0"),
         ];
         for (round, replace) in bad.iter().enumerate() {
             replace();
@@ -326,7 +317,7 @@ fn after_a_failure_the_next_restart_succeeds() {
     let folder = folder();
     let mut service = Service::start("auto", folder.path());
     let old = service.server.id();
-    install(&service.program, "exit 3");
+    install(&service.program, "#!/bin/sh\nexit 3");
     service.server.signal(Signal::USR2);
     service.server.wait_for_stderr(|said| said.contains("no restart"));
     fs::remove_file(&service.program).unwrap();

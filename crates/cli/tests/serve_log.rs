@@ -4,20 +4,8 @@ mod common;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::path::Path;
-use std::process::{Command, Stdio};
 
-use common::{Server, Signal, on_each_port};
-
-/// A file that another process writes: what this one has open to write to, children of other tests
-/// inherit for a moment, and then it cannot be executed.
-fn install(path: &Path, text: &str) {
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "cat > \"$1\" && chmod 755 \"$1\"", "sh"]).arg(path);
-    let mut shell = shell.stdin(Stdio::piped()).spawn().unwrap();
-    shell.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    assert!(shell.wait().unwrap().success());
-}
+use common::{Server, Signal, install, on_each_port};
 
 /// Asks for a path: the answer, and the client's own address.
 fn get(server: &Server, path: &str) -> (String, String) {

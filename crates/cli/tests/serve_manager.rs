@@ -3,13 +3,13 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use common::{PROGRAM, Server, Signal, run, text};
+use common::{PROGRAM, Server, Signal, install, run, text};
 
 /// A manager's socket, and a program that knows of it.
 fn manager(folder: &Path) -> (UnixDatagram, std::path::PathBuf) {
@@ -18,8 +18,7 @@ fn manager(folder: &Path) -> (UnixDatagram, std::path::PathBuf) {
     socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let script = folder.join("serve");
     let text = format!("#!/bin/sh\nNOTIFY_SOCKET={} exec {PROGRAM} \"$@\"\n", at.display());
-    fs::write(&script, text).unwrap();
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    install(&script, &text);
     (socket, script)
 }
 

@@ -77,6 +77,17 @@ pub(crate) fn finish_python(child: Child) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// An executable file, put in place at once. Another process writes it: what this one has open to
+/// write to, children of other tests inherit for a moment, and then it cannot be executed.
+pub(crate) fn install(path: &Path, text: &str) {
+    let write = r#"cat > "$1.draft" && chmod 755 "$1.draft" && mv "$1.draft" "$1""#;
+    let mut shell = Command::new("sh");
+    let shell = shell.args(["-c", write, "sh"]).arg(path).stdin(Stdio::piped());
+    let mut shell = shell.spawn().unwrap();
+    shell.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(shell.wait().unwrap().success());
+}
+
 /// The program, run to its end.
 pub(crate) fn run(arguments: &[&str]) -> Output {
     Command::new(PROGRAM).args(arguments).stdin(Stdio::null()).output().unwrap()

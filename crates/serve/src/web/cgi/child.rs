@@ -45,6 +45,9 @@ const PIECE: usize = 16 << 10;
 /// closed.
 const UNWANTED_MAX: usize = 1 << 20;
 
+/// The time between two looks at what cannot be waited for.
+const STEP: Duration = Duration::from_millis(5);
+
 /// How long after a script's end its last words may still come.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -223,14 +226,14 @@ impl Running {
     /// Waits for the end, and leaves it unreleased.
     fn wait(&mut self, has_answered: bool) {
         let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) else { return };
-        let left = self.deadline.duration_since(Instant::now());
         // Refused before Linux 5.3, and by some filters.
         if let Ok(end) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+            let left = self.deadline.duration_since(Instant::now());
             let _ = timeout(left, || net::wait_readable(&end));
-        } else {
-            while Instant::now() < self.deadline && status(pid).is_none() {
-                sleep(Duration::from_millis(10));
-            }
+        }
+        // The end of a script that is traced is told before it can be asked for.
+        while Instant::now() < self.deadline && status(pid).is_none() {
+            sleep(STEP);
         }
         let script = &self.script.path;
         match status(pid) {

@@ -17,9 +17,9 @@ use crate::Limits;
 /// it is empty again. So a reader may be behind by so many bytes, too.
 const WINDOW: u64 = 64 << 10;
 /// The most that it may be behind by. Buffers grow while they are read from, and with them the
-/// pieces: 300 KB were seen. So a reader is allowed twice what it was seen to acknowledge between
-/// two looks, up to this. It has paid for that time: it had as many bytes at once. At 500 bytes a
-/// second these are 17 minutes, about as long as a system goes on for a host that is gone.
+/// pieces: 300 KB were seen. So a reader is allowed what it was seen to acknowledge between two
+/// looks, up to this. It has paid for that time: it had as many bytes at once. At 500 bytes a second
+/// these are 17 minutes, about as long as a system goes on for a host that is gone.
 const WINDOW_MAX: u64 = 512 << 10;
 /// The shortest slice, or the last moments would be cut into ever smaller ones.
 const SLICE_MIN: Duration = Duration::from_millis(50);
@@ -107,7 +107,7 @@ impl Pace {
         let now = Instant::now();
         let begun = self.waiting.replace(now);
         if begun.is_some() {
-            self.widen(bytes.saturating_mul(2));
+            self.widen(bytes);
         }
         self.note(bytes, begun.map_or(least, |begun| now.saturating_duration_since(begun)));
     }
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_is_allowed_twice_the_pieces_that_it_was_seen_to_acknowledge_up_to_a_limit() {
+    fn a_reader_is_allowed_the_pieces_that_it_was_seen_to_acknowledge_up_to_a_limit() {
         let allowed = |pieces: &[u64], waits: bool| {
             let mut pace = Pace::of_reader(&limits(1024));
             for piece in pieces {
@@ -198,8 +198,8 @@ mod tests {
             }
             (pace.left() - 10 * SECOND).as_secs()
         };
-        assert_eq!(allowed(&[1, 32 << 10], true), 64);
-        assert_eq!(allowed(&[100 << 10, 7], true), 200);
+        assert_eq!(allowed(&[1, 64 << 10], true), 64);
+        assert_eq!(allowed(&[200 << 10, 7], true), 200);
         assert_eq!(allowed(&[100 << 10, 200 << 10, 1 << 30, u64::MAX], true), 512);
         assert_eq!(allowed(&[200 << 10], false), 64, "nobody waited for these");
         let mut sender = Pace::of_sender(&limits(1024));

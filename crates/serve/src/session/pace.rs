@@ -18,8 +18,8 @@ use crate::Limits;
 const WINDOW: u64 = 64 << 10;
 /// The most that it may be behind by. Buffers grow while they are read from, and with them the
 /// pieces: 300 KB were seen. So a reader is allowed what it was seen to acknowledge between two
-/// looks, up to this. It has paid for that time: it had as many bytes at once. At 500 bytes a second
-/// these are 17 minutes, about as long as a system goes on for a host that is gone.
+/// looks, up to this. It has paid for that time: it had as many bytes at once. At 500 bytes a
+/// second these are 17 minutes, about as long as a system goes on for a host that is gone.
 const WINDOW_MAX: u64 = 512 << 10;
 /// The shortest slice, or the last moments would be cut into ever smaller ones.
 const SLICE_MIN: Duration = Duration::from_millis(50);

@@ -64,6 +64,8 @@ func main() {
 		serveFramed(answerLength)
 	case "line":
 		serveFramed(answerLine)
+	case "words":
+		serveWords()
 	default:
 		panic("unknown case")
 	}

@@ -18,6 +18,7 @@ mod echo;
 mod files;
 mod harness;
 mod http;
+mod install;
 mod protocols;
 mod subjects;
 mod tasklets;
@@ -61,6 +62,8 @@ enum Command {
     Protocols(Options),
     /// The program `overlapped` beside cp, rsync, curl, wget2 and aria2c.
     Tools(Options),
+    /// Unmodified std code in tasklets, beside this library's own types, threads, Go and Java.
+    Install(Options),
     /// One measurement, in a child process of a run.
     #[command(hide = true)]
     Measure {
@@ -117,6 +120,7 @@ enum Suite {
     Tls,
     Protocols,
     Tools,
+    Install,
 }
 
 impl Suite {
@@ -133,6 +137,7 @@ impl Suite {
             Suite::Tls => "tls",
             Suite::Protocols => "protocols",
             Suite::Tools => "tools",
+            Suite::Install => "install",
         }
     }
 
@@ -149,6 +154,7 @@ impl Suite {
             Suite::Tls => tls::CASES.to_vec(),
             Suite::Protocols => protocols::CASES.to_vec(),
             Suite::Tools => tools::CASES.to_vec(),
+            Suite::Install => install::CASES.to_vec(),
         }
     }
 
@@ -175,6 +181,16 @@ impl Suite {
             Suite::Tls => vec![OverlappedUring, OverlappedPoll, Hyper, Nginx, Go],
             Suite::Protocols => vec![OverlappedUring, OverlappedPoll, Tokio, Go],
             Suite::Tools => vec![OverlappedUring, OverlappedPoll, Cp, Rsync, Curl, Wget2, Aria2],
+            Suite::Install => vec![
+                InstallUring,
+                InstallPoll,
+                OwnUring,
+                OverlappedUring,
+                OverlappedPoll,
+                Threads,
+                Go,
+                Java,
+            ],
             Suite::Files => all.filter(|name| *name != May && *name <= Cp).collect(),
             Suite::Tasklets | Suite::Echo => all.filter(|name| *name < Pread).collect(),
         }
@@ -201,6 +217,7 @@ fn main() -> ExitCode {
         Command::Tls(options) => harness::rounds::run(Suite::Tls, &options),
         Command::Protocols(options) => harness::rounds::run(Suite::Protocols, &options),
         Command::Tools(options) => harness::rounds::run(Suite::Tools, &options),
+        Command::Install(options) => harness::rounds::run(Suite::Install, &options),
         Command::Files(options) => harness::rounds::run(Suite::Files, &options),
         Command::Measure { suite, subject, case, quick } => measure(suite, subject, &case, quick),
         Command::Serve { subject, kind, sockets, folder } => {
@@ -228,6 +245,7 @@ fn measure(suite: Suite, subject: subjects::Name, case: &str, quick: bool) -> Re
         Suite::Tasklets => Some(harness::child::SERVER_CORE),
         Suite::Files => (case != files::ON_ALL_CORES).then_some(harness::child::SERVER_CORE),
         Suite::Threads | Suite::Wake | Suite::Tools => None,
+        Suite::Install if !install::is_load(case) => Some(harness::child::SERVER_CORE),
         // This process is the load.
         _ => Some(harness::child::LOAD_CORE),
     };
@@ -246,6 +264,7 @@ fn measure(suite: Suite, subject: subjects::Name, case: &str, quick: bool) -> Re
         Suite::Tls => tls::measure(subject, case, quick)?,
         Suite::Protocols => protocols::measure(subject, case, quick)?,
         Suite::Tools => tools::measure(subject, case, quick)?,
+        Suite::Install => install::measure(subject, case, quick)?,
     };
     println!("{}", report.to_json());
     Ok(())

@@ -68,6 +68,47 @@ fn the_doctor_names_the_port_in_use() {
 }
 
 #[test]
+fn the_doctor_says_what_of_a_program_unmodified_code_can_use() {
+    let (stdout, stderr) = text(&run(&["doctor", "--install"]));
+    assert!(stdout.contains("own thread-locals") && stdout.contains("traps for raw calls"));
+    assert_eq!(stderr, "");
+    let program = std::env::current_exe().unwrap();
+    let output = run(&["doctor", "--install", program.to_str().unwrap()]);
+    let (stdout, stderr) = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{stdout}{stderr}");
+    assert!(stdout.contains("linked dynamically, by") && stdout.contains(" recv "), "{stdout}");
+    assert!(stdout.contains("libc's inner calls stay as they are"), "{stdout}");
+    let script = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&script, "#!/bin/sh\n").unwrap();
+    for (path, says) in [
+        (script.path().to_str().unwrap(), "is a script; look at the program that runs it: /bin/sh"),
+        ("no/such/program", "cannot open no/such/program"),
+        (".", "is not a file"),
+    ] {
+        let output = run(&["doctor", "--install", path]);
+        let (_, stderr) = text(&output);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains(says), "{stderr}");
+    }
+}
+
+#[test]
+fn the_doctor_refuses_a_static_program_with_the_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("a.c"), "int main(void) { return 0; }").unwrap();
+    let mut compiler = Command::new("cc");
+    let built = compiler.args(["-static", "-o"]).arg(path("a")).arg(path("a.c")).output();
+    if !built.is_ok_and(|output| output.status.success()) {
+        return println!("SKIPPED: no C compiler that links statically");
+    }
+    let output = run(&["doctor", "--install", path("a").to_str().unwrap()]);
+    let (stdout, stderr) = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stdout.contains("Bad: it is linked statically"), "{stdout}");
+}
+
+#[test]
 fn a_closed_pipe_ends_the_doctor_quietly() {
     let script = format!("{PROGRAM} doctor | true; echo ${{PIPESTATUS[0]}}");
     let Ok(output) = Command::new("bash").args(["-c", &script]).output() else {

@@ -25,7 +25,7 @@ fn serve(stream: TcpStream, words: &Words) -> io::Result<()> {
             *count += 1;
             *count
         };
-        writeln!(answers, "{line} {count}")?;
+        answers.write_all(format!("{line} {count}\n").as_bytes())?;
     }
     Ok(())
 }

@@ -35,12 +35,16 @@ impl Call {
     /// Begins a call, if it may block the tasklet.
     #[inline]
     pub(crate) fn begin(symbol: Symbol) -> Option<Call> {
-        let may = ON.load(Relaxed) && MARK.get() && may_wait();
+        if !(ON.load(Relaxed) && MARK.get()) {
+            return None;
+        }
+        if !may_wait() {
+            symbol.hold_back();
+            return None;
+        }
         // Made only then: its end marks the tasklet again.
-        may.then(|| {
-            MARK.set(false);
-            Call(symbol)
-        })
+        MARK.set(false);
+        Some(Call(symbol))
     }
 
     /// Counts a wait of this call's.
@@ -53,6 +57,11 @@ impl Drop for Call {
     fn drop(&mut self) {
         MARK.set(true);
     }
+}
+
+/// The place of the calling tasklet's mark.
+pub(crate) fn mark() -> *const Cell<bool> {
+    MARK.with(|mark| &raw const *mark)
 }
 
 /// Tells whether the caller is a marked tasklet that may not wait now: what waits in it blocks its

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use overlapped::{RunError, SpawnError};
 
 use crate::caller::ON;
+use crate::options::Options;
 use crate::spawn::{Builder, run, spawn};
 use crate::symbols::Symbol;
 
@@ -36,6 +37,9 @@ pub enum WhyNot {
     /// A call that should have blocked its tasklet has blocked the thread, or came to the wrong
     /// end; the text says which.
     SelfTest(&'static str),
+    /// Raw calls cannot be [trapped](Options::trap_raw_calls) here, which was asked for; the text
+    /// says why, and what helps.
+    Trap(String),
 }
 
 impl fmt::Display for WhyNot {
@@ -43,11 +47,16 @@ impl fmt::Display for WhyNot {
         match self {
             WhyNot::Symbols(names) => {
                 write!(f, "other functions than overlapped-install's are called by the names ")?;
-                f.write_str(&names.join(", "))
+                f.write_str(&names.join(", "))?;
+                f.write_str(
+                    "; report() says whose they are: start the program without LD_PRELOAD, and \
+                     link it dynamically",
+                )
             }
             WhyNot::ThreadLocals(why) => write!(f, "no thread-locals of a tasklet's own: {why}"),
             WhyNot::Run(why) => write!(f, "no tasklet can run: {why}"),
             WhyNot::SelfTest(what) => write!(f, "the self-test failed: {what}"),
+            WhyNot::Trap(why) => write!(f, "raw calls cannot be trapped: {why}"),
         }
     }
 }
@@ -69,6 +78,27 @@ impl std::error::Error for WhyNot {}
 /// thread from one thread by that number, but C code can be written to: a lock of its own making
 /// that is re-entrant by gettid lets a neighbour in. (C's recursive pthread mutexes are seen to.)
 pub unsafe fn install() -> Result<Installed, WhyNot> {
+    if ON.load(Relaxed) {
+        return Ok(Installed);
+    }
+    // SAFETY: the caller's promise.
+    unsafe { install_with(&Options::new()) }
+}
+
+/// As [`install`], with options for debugging. These take effect at a later call, too, for tasklets
+/// that begin after it.
+///
+/// # Errors
+/// As [`install`]; [`WhyNot::Trap`].
+///
+/// # Safety
+/// As [`install`].
+pub unsafe fn install_with(options: &Options) -> Result<Installed, WhyNot> {
+    options.apply()?;
+    take_over()
+}
+
+fn take_over() -> Result<Installed, WhyNot> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     if ON.load(Relaxed) {
         return Ok(Installed);

@@ -64,23 +64,39 @@
 //! - sem_post(3) in a signal handler is not safe while tasklets wait for locks.
 //! - Linux with glibc, on x86-64 and 64-bit Arm, linked dynamically.
 //!
-//! [`report`] tells which symbols are this crate's and how often each has waited.
+//! # What cannot be taken over
+//!
+//! Code that makes system calls by its own instructions calls no function of libc: rustix with its
+//! default backend, the runtime of Go, libc itself inside stdio and `system`. What waits there
+//! blocks the thread.
+//!
+//! - [`report`] tells which symbols are this crate's, how often each has waited, and which objects
+//!   in the process have such instructions. `overlapped doctor --install PROGRAM` looks at a
+//!   program before it is started.
+//! - With a limit ([`Options::stall_limit`], or `OVERLAPPED_STALL=20ms` in the environment) it
+//!   tells which calls have pinned their thread for longer, with backtraces.
+//! - With [`Options::trap_raw_calls`], or `OVERLAPPED_TRAP=on`, it tells which waiting calls
+//!   tasklets have made past libc's functions, and where.
 
 mod caller;
 mod futex;
 mod hooks;
 mod install;
 mod next;
+mod options;
 mod pool;
 mod raw;
 mod report;
 mod spawn;
 mod symbols;
 mod table;
+mod trap;
 mod wait;
 
-pub use install::{Installed, WhyNot, install};
+pub use install::{Installed, WhyNot, install, install_with};
+pub use options::Options;
 pub use overlapped::task::ScopedTasklet;
 pub use overlapped::{RunError, SpawnError, Tasklet};
-pub use report::{Report, SymbolReport, report};
+pub use report::{ObjectReport, Pinned, Report, SymbolReport, report};
 pub use spawn::{Builder, Scope, run, run_with, scope, spawn};
+pub use trap::RawCall;

@@ -6,6 +6,8 @@ use overlapped::task::{JoinError, ScopedTasklet, kill_as_error};
 use overlapped::{Config, RunError, SpawnError, Tasklet};
 
 use crate::caller::marked;
+use crate::options;
+use crate::trap;
 
 /// Code that is written for threads expects a thread's stack. Memory is committed as it is used.
 const STACK_SIZE: usize = 2 << 20;
@@ -13,7 +15,10 @@ const STACK_SIZE: usize = 2 << 20;
 /// A tasklet to be started, as [`overlapped::Builder`].
 #[derive(Debug)]
 #[must_use = "a builder does nothing until spawn is called"]
-pub struct Builder(overlapped::Builder);
+pub struct Builder {
+    inner: overlapped::Builder,
+    stack_size: usize,
+}
 
 impl Default for Builder {
     fn default() -> Builder {
@@ -25,17 +30,18 @@ impl Builder {
     /// A tasklet without a name, on a stack of 2 MiB of address space, as std's threads have, and
     /// with thread-locals of its own.
     pub fn new() -> Builder {
-        Builder(overlapped::Builder::new().stack_size(STACK_SIZE).own_thread_locals(true))
+        let inner = overlapped::Builder::new().stack_size(STACK_SIZE).own_thread_locals(true);
+        Builder { inner, stack_size: STACK_SIZE }
     }
 
     /// Names the tasklet.
     pub fn name(self, name: impl Into<String>) -> Builder {
-        Builder(self.0.name(name))
+        Builder { inner: self.inner.name(name), ..self }
     }
 
     /// The address space of its stack in bytes.
     pub fn stack_size(self, bytes: usize) -> Builder {
-        Builder(self.0.stack_size(bytes))
+        Builder { inner: self.inner.stack_size(bytes), stack_size: bytes }
     }
 
     /// Starts the tasklet.
@@ -48,7 +54,7 @@ impl Builder {
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
-        self.0.spawn(|| body(f))
+        self.inner.spawn(move || body(self.stack_size, f))
     }
 
     /// Starts a tasklet of a scope.
@@ -65,12 +71,13 @@ impl Builder {
         F: FnOnce() -> T + 'scope,
         T: 'scope,
     {
-        self.0.spawn_scoped(scope.0, || body(f))
+        self.inner.spawn_scoped(scope.0, move || body(self.stack_size, f))
     }
 }
 
 /// Runs a tasklet's closure. Frames of C cannot be unwound, so its calls return kills as errors.
-fn body<T>(f: impl FnOnce() -> T) -> T {
+fn body<T>(stack_size: usize, f: impl FnOnce() -> T) -> T {
+    let _entered = trap::enter(stack_size);
     kill_as_error(|| marked(f))
 }
 
@@ -150,7 +157,7 @@ pub fn run<T>(f: impl FnOnce() -> T) -> Result<T, RunError> {
 /// As [`Config::run`].
 #[track_caller]
 pub fn run_with<T>(config: Config, f: impl FnOnce() -> T) -> Result<T, RunError> {
-    let ended = config.run(|| {
+    let ended = options::applied_to(config).run(|| {
         // A tasklet of its own, since the first one of a run cannot be given what these have.
         scope(|scope| match Builder::new().spawn_scoped(scope, f) {
             Ok(tasklet) => tasklet.join().map_err(Ended::Joined),

@@ -52,7 +52,9 @@ symbols! {
     syscall
 }
 
-static WAITS: [AtomicU64; Symbol::ALL.len()] = [const { AtomicU64::new(0) }; Symbol::ALL.len()];
+type Counts = [AtomicU64; Symbol::ALL.len()];
+static WAITS: Counts = [const { AtomicU64::new(0) }; Symbol::ALL.len()];
+static HELD_BACK: Counts = [const { AtomicU64::new(0) }; Symbol::ALL.len()];
 
 impl Symbol {
     /// Counts a wait.
@@ -64,10 +66,24 @@ impl Symbol {
         WAITS[self as usize].load(Relaxed)
     }
 
+    /// Counts a call that blocks the thread if it waits, since its tasklet cannot wait.
+    pub(crate) fn hold_back(self) {
+        HELD_BACK[self as usize].fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn held_back(self) -> u64 {
+        HELD_BACK[self as usize].load(Relaxed)
+    }
+
     /// Tells whether the whole process finds this crate's function by that name.
     pub(crate) fn is_ours(self) -> bool {
-        let Ok(name) = CString::new(self.name()) else { return false };
-        found(libc::RTLD_DEFAULT, &name) == self.ours()
+        self.found() == self.ours()
+    }
+
+    /// The address of the function that the process finds by that name; 0 where there is none.
+    pub(crate) fn found(self) -> usize {
+        let Ok(name) = CString::new(self.name()) else { return 0 };
+        found(libc::RTLD_DEFAULT, &name)
     }
 }
 

@@ -144,3 +144,22 @@ fn a_report_counts_the_waits_of_each() {
 fn count(name: &str) -> u64 {
     report().symbols().iter().find(|symbol| symbol.name == name).map_or(0, |symbol| symbol.waits)
 }
+
+/// `overlapped doctor --install` knows the names without linking this crate. `OVERLAPPED_UPDATE=1`
+/// writes them anew.
+#[test]
+fn the_doctor_knows_the_same_functions() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../cli/src/doctor/functions.txt");
+    let Ok(known) = std::fs::read_to_string(folder) else {
+        return println!("SKIPPED: the doctor's sources are not here");
+    };
+    let report = report();
+    let mut taken: Vec<_> = report.symbols().iter().map(|symbol| symbol.name).collect();
+    taken.sort_unstable();
+    let taken = taken.join("\n") + "\n";
+    if known != taken && std::env::var_os("OVERLAPPED_UPDATE").is_some() {
+        std::fs::write(folder, &taken).unwrap();
+        return;
+    }
+    assert_eq!(known, taken, "OVERLAPPED_UPDATE=1 writes crates/cli/src/doctor/functions.txt anew");
+}

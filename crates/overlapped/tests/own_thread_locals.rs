@@ -15,21 +15,25 @@ use overlapped::{Channel, JoinError, spawn, yield_now};
 use own_locals::{each, own, with_own_locals};
 
 #[test]
-fn a_ref_cell_of_a_thread_is_borrowed_across_waits_by_each_tasklet() {
+fn l1_a_ref_cell_of_a_thread_is_borrowed_across_waits_by_each_tasklet() {
     thread_local! { static CELL: RefCell<usize> = const { RefCell::new(7) }; }
+    let waves = rig::rounds(1, 1_000);
     with_own_locals(|| {
-        let sums = each(10, |n| {
-            CELL.with(|cell| {
-                let mut value = cell.borrow_mut();
-                for _ in 0..100 {
-                    *value += n;
-                    yield_now();
-                }
-                *value
-            })
-        });
-        assert_eq!(sums, (0..10).map(|n| 7 + 100 * n).collect::<Vec<_>>());
-        assert_eq!(CELL.with(|cell| *cell.borrow()), 7, "the thread's own is untouched");
+        for _ in 0..waves {
+            let sums = each(10, |n| {
+                CELL.with(|cell| {
+                    let mut value = cell.borrow_mut();
+                    for _ in 0..100 {
+                        *value += n;
+                        yield_now();
+                    }
+                    *value
+                })
+            });
+            assert_eq!(sums, (0..10).map(|n| 7 + 100 * n).collect::<Vec<_>>());
+            assert_eq!(CELL.with(|cell| *cell.borrow()), 7, "the thread's own is untouched");
+        }
+        rig::report("L1", waves * 1_000, "waits with a thread-local borrowed");
     });
 }
 
@@ -98,25 +102,29 @@ fn uses_all(log: &Log) {
 }
 
 #[test]
-fn destructors_run_before_the_join_returns_in_the_order_of_a_thread() {
+fn l2_destructors_run_before_the_join_returns_in_the_order_of_a_thread() {
     let of_thread = Log::default();
     let log = of_thread.clone();
     thread::spawn(move || uses_all(&log)).join().unwrap();
     let of_thread = of_thread.lock().unwrap().clone();
     assert_eq!(of_thread.len(), 4, "{of_thread:?}");
+    let waves = rig::rounds(1, 1_000);
     with_own_locals(move || {
-        let all = each(20, |_| {
-            let log = Log::default();
-            let theirs = log.clone();
-            own(move || uses_all(&theirs)).join().unwrap();
-            log.lock().unwrap().clone()
-        });
-        assert!(all.iter().all(|one| *one == of_thread), "{of_thread:?}, but {all:?}");
+        for _ in 0..waves {
+            let all = each(20, |_| {
+                let log = Log::default();
+                let theirs = log.clone();
+                own(move || uses_all(&theirs)).join().unwrap();
+                log.lock().unwrap().clone()
+            });
+            assert!(all.iter().all(|one| *one == of_thread), "{of_thread:?}, but {all:?}");
+        }
+        rig::report("L2", waves * 20 * 4, "destructors in a thread's order");
     });
 }
 
 #[test]
-fn destructors_run_of_who_panics_and_of_who_is_killed_and_may_wait() {
+fn l2_destructors_run_of_who_panics_and_of_who_is_killed_and_may_wait() {
     struct Waits(Cell<Option<Channel<u32>>>);
     impl Drop for Waits {
         fn drop(&mut self) {
@@ -127,6 +135,17 @@ fn destructors_run_of_who_panics_and_of_who_is_killed_and_may_wait() {
     }
     thread_local! { static WAITS: Waits = const { Waits(Cell::new(None)) }; }
     with_own_locals(|| {
+        for _ in 0..rig::rounds(1, 10_000) {
+            ended_in_three_ways();
+        }
+        rig::report(
+            "L2",
+            3 * rig::rounds(1, 10_000),
+            "tasklets that returned, panicked, were killed",
+        );
+    });
+
+    fn ended_in_three_ways() {
         let (channel, never) = (Channel::new(), Channel::<u8>::new());
         let use_it = |how: &'static str| {
             let (channel, never) = (channel.clone(), never.clone());
@@ -149,7 +168,7 @@ fn destructors_run_of_who_panics_and_of_who_is_killed_and_may_wait() {
         yield_now();
         killed.kill();
         assert!(matches!(killed.join(), Err(JoinError::Killed)));
-    });
+    }
 }
 
 #[test]
@@ -176,7 +195,7 @@ fn a_panic_in_a_destructor_ends_the_process_as_in_a_thread() {
 }
 
 #[test]
-fn a_value_of_a_key_of_c_is_the_tasklets_and_is_destroyed_with_it() {
+fn l2_a_value_of_a_key_of_c_is_the_tasklets_and_is_destroyed_with_it() {
     static DESTROYED: AtomicUsize = AtomicUsize::new(0);
     extern "C" fn destroy(value: *mut libc::c_void) {
         DESTROYED.fetch_add(value.addr(), SeqCst);
@@ -188,7 +207,8 @@ fn a_value_of_a_key_of_c_is_the_tasklets_and_is_destroyed_with_it() {
             // SAFETY: the place is valid, and the function stays.
             assert_eq!(unsafe { libc::pthread_key_create(key, Some(destroy)) }, 0);
         }
-        for _ in 0..2 {
+        let waves = rig::rounds(2, 1_000);
+        for _ in 0..waves {
             DESTROYED.store(0, SeqCst);
             let seen = each(10, move |n| {
                 for key in keys {
@@ -206,24 +226,27 @@ fn a_value_of_a_key_of_c_is_the_tasklets_and_is_destroyed_with_it() {
         }
         // SAFETY: nobody has values for them any more.
         keys.into_iter().for_each(|key| unsafe { _ = libc::pthread_key_delete(key) });
+        rig::report("L2", waves * 400, "values of C's keys, each destroyed once");
     });
 }
 
 #[test]
-fn errno_is_the_tasklets() {
+fn l1_errno_is_the_tasklets() {
     with_own_locals(|| {
-        let kept = each(10, |n| {
+        let waits = rig::rounds(5, 100_000);
+        let kept = each(10, move |n| {
             // SAFETY: the place is the caller's thread's, by definition.
             let place = || unsafe { libc::__errno_location() };
             // SAFETY: as above.
             unsafe {
                 let first = *place();
                 *place() = n as i32 + 1;
-                (0..5).for_each(|_| yield_now());
+                (0..waits).for_each(|_| yield_now());
                 (first, *place())
             }
         });
         assert_eq!(kept, (1..=10).map(|n| (0, n)).collect::<Vec<_>>());
+        rig::report("L1", 10 * waits, "waits between different errno");
     });
 }
 
@@ -244,9 +267,10 @@ fn it_is_a_thread_of_its_own_to_std() {
 }
 
 #[test]
-fn park_is_ended_by_an_unpark_of_that_tasklet_from_another_thread() {
+fn l3_park_is_ended_by_an_unpark_of_that_tasklet_from_another_thread() {
     with_own_locals(|| {
-        for _ in 0..rig::rounds(50, 10_000) {
+        let rounds = rig::rounds(50, 100_000);
+        for _ in 0..rounds {
             let handles = Channel::new();
             let both: Vec<_> = (0..2)
                 .map(|_| {
@@ -266,23 +290,28 @@ fn park_is_ended_by_an_unpark_of_that_tasklet_from_another_thread() {
             both.into_iter().for_each(|one| one.join().unwrap());
             remote.into_iter().for_each(|thread| thread.join().unwrap());
         }
+        rig::report("L3", 2 * rounds, "parks by two of a thread, each ended by its unpark");
     });
 }
 
 #[test]
-fn panics_are_counted_for_each_tasklet() {
+fn l1_panics_are_counted_for_each_tasklet() {
     with_own_locals(|| {
-        let panics = own(|| {
-            let caught = catch_unwind(AssertUnwindSafe(|| rig::quiet_panic("caught")));
+        let rounds = rig::rounds(1, 10_000);
+        for _ in 0..rounds {
+            let panics = own(|| {
+                let caught = catch_unwind(AssertUnwindSafe(|| rig::quiet_panic("caught")));
+                yield_now();
+                (caught.is_err(), thread::panicking())
+            });
+            let killed = own(|| Channel::<u8>::new().recv());
             yield_now();
-            (caught.is_err(), thread::panicking())
-        });
-        let killed = own(|| Channel::<u8>::new().recv());
-        yield_now();
-        killed.kill();
-        assert!(matches!(killed.join(), Err(JoinError::Killed)));
-        assert_eq!(panics.join().unwrap(), (true, false));
-        assert!(!thread::panicking());
+            killed.kill();
+            assert!(matches!(killed.join(), Err(JoinError::Killed)));
+            assert_eq!(panics.join().unwrap(), (true, false));
+            assert!(!thread::panicking());
+        }
+        rig::report("L1", rounds, "panics beside kills, none seen by a neighbour");
     });
 }
 

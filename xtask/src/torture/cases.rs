@@ -124,6 +124,13 @@ pub(crate) const CASES: &[Case] = &[
         answer: Answer::Watched("random_programs"),
     },
     both("S18", "Each hazard does what the documents say, and its remedy works."),
+    both("L1", "A tasklet's own thread-locals, errno and panic count are nobody else's."),
+    both("L2", "Destructors of own thread-locals run once, whatever ends the tasklet."),
+    both("L3", "No unpark of a tasklet with thread-locals of its own is lost."),
+    both(
+        "L4",
+        "A million tasklets with thread-locals of their own leave no memory (within 4 MiB).",
+    ),
     Case {
         id: "A1",
         promise: "std's own tests pass over this library, but for what docs/std.md names.",

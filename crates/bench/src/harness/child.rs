@@ -135,10 +135,15 @@ pub(crate) fn die_with_parent() {
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
 }
 
-/// A thousand connections need more descriptors than the usual soft limit of 1024.
+/// A thousand connections need more descriptors than the usual soft limit of 1024, and ten thousand
+/// of a server that clones its streams more than many a hard one, which root may raise.
 pub(crate) fn raise_descriptor_limit() {
+    const ENOUGH: u64 = 1 << 16;
     let hard = rustix::process::getrlimit(Resource::Nofile).maximum;
-    let limit = Rlimit { current: hard, maximum: hard };
+    let set = |most: Option<u64>| {
+        let limit = Rlimit { current: most, maximum: most };
+        rustix::process::setrlimit(Resource::Nofile, limit).is_ok()
+    };
     // Refused: connecting will fail with EMFILE, which says it all.
-    let _ = rustix::process::setrlimit(Resource::Nofile, limit);
+    let _ = hard.is_some_and(|hard| hard < ENOUGH) && set(Some(ENOUGH)) || set(hard);
 }

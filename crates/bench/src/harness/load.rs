@@ -44,6 +44,8 @@ pub(crate) enum Script {
     /// So many bytes have to come back. The kernel throws them away, which costs the load nothing
     /// for each byte (`MSG_TRUNC`, tcp(7)).
     Discarded { question: Box<[u8]>, answer_bytes: usize },
+    /// A line comes back, which begins as the question does (without its end), and is not longer.
+    Line { question: Box<[u8]>, answer_bytes_max: usize },
 }
 
 impl Script {
@@ -52,13 +54,14 @@ impl Script {
             Script::Echo => MESSAGE_BYTES,
             Script::Fixed { answer, .. } => answer.len(),
             Script::Discarded { answer_bytes, .. } => *answer_bytes,
+            Script::Line { answer_bytes_max, .. } => *answer_bytes_max,
         }
     }
 
     /// Of a receive.
     fn receive_flags(&self) -> i32 {
         match self {
-            Script::Echo | Script::Fixed { .. } => 0,
+            Script::Echo | Script::Fixed { .. } | Script::Line { .. } => 0,
             Script::Discarded { .. } => libc::MSG_TRUNC,
         }
     }
@@ -66,7 +69,9 @@ impl Script {
     fn question(&self) -> Box<[u8]> {
         match self {
             Script::Echo => Box::new([0; MESSAGE_BYTES]),
-            Script::Fixed { question, .. } | Script::Discarded { question, .. } => question.clone(),
+            Script::Fixed { question, .. }
+            | Script::Discarded { question, .. }
+            | Script::Line { question, .. } => question.clone(),
         }
     }
 }
@@ -251,7 +256,11 @@ impl Load {
             return Err("the server has closed a connection".into());
         }
         connection.received += result as usize;
-        if connection.received < connection.echo.len() {
+        let is_whole = match self.script {
+            Script::Line { .. } => connection.echo[..connection.received].ends_with(b"\n"),
+            _ => connection.received == connection.echo.len(),
+        };
+        if !is_whole && connection.received < connection.echo.len() {
             self.queue_receive(index)?;
             return Ok(false);
         }
@@ -259,6 +268,10 @@ impl Load {
             Script::Echo => &connection.out,
             Script::Fixed { answer, .. } => answer,
             Script::Discarded { .. } => return Ok(true),
+            Script::Line { question, .. } => {
+                let begins = connection.echo.starts_with(&question[..question.len() - 1]);
+                return if begins && is_whole { Ok(true) } else { Err("a wrong answer".into()) };
+            }
         };
         if connection.echo != *expected {
             return Err("a wrong answer".into());

@@ -82,8 +82,8 @@ pub(crate) fn print_table(suite: Suite, table: &Table) {
                 rounds.len()
             );
         }
-        for (ours, rounds) in row.values.iter().filter(|(subject, _)| subject.is_ours()) {
-            for (peer, theirs) in row.values.iter().filter(|(subject, _)| !subject.is_ours()) {
+        for (ours, rounds) in row.values.iter().filter(|(subject, _)| subject.is_ours(suite)) {
+            for (peer, theirs) in row.values.iter().filter(|(subject, _)| !subject.is_ours(suite)) {
                 print_ratio(*ours, rounds, *peer, theirs);
             }
         }

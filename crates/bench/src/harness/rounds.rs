@@ -6,7 +6,7 @@
 use super::child::{self, Report};
 use super::report::{self, Table};
 use crate::subjects::Name;
-use crate::{Options, Suite, tools};
+use crate::{Options, Suite, install, tools};
 use std::collections::HashSet;
 
 /// Memory hardly varies, and a million parked tasks take long.
@@ -84,6 +84,7 @@ fn subjects(suite: Suite, options: &Options) -> Vec<Name> {
     for subject in asked {
         let prepared = match suite {
             Suite::Tools => tools::prepare(subject),
+            Suite::Install => install::prepare(subject),
             _ => subject.subject().prepare(),
         };
         match prepared {

@@ -12,12 +12,13 @@ use std::time::Duration;
 
 pub(crate) struct Go;
 
-const SOURCES: [(&str, &str); 5] = [
+const SOURCES: [(&str, &str); 6] = [
     ("main.go", include_str!("../../go/main.go")),
     ("files.go", include_str!("../../go/files.go")),
     ("servers.go", include_str!("../../go/servers.go")),
     ("sockets.go", include_str!("../../go/sockets.go")),
     ("wake.go", include_str!("../../go/wake.go")),
+    ("words.go", include_str!("../../go/words.go")),
 ];
 
 fn folder() -> Result<PathBuf, String> {
@@ -38,7 +39,7 @@ fn serve(processors: usize, buffer: usize) -> Result<(), String> {
 }
 
 /// Becomes a server on one core.
-pub(super) fn serve_as(arguments: &[&str]) -> Result<(), String> {
+pub(in crate::subjects) fn serve_as(arguments: &[&str]) -> Result<(), String> {
     become_program(1, arguments)
 }
 

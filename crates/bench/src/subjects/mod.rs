@@ -6,6 +6,7 @@
 mod compio;
 pub(crate) mod files;
 mod go;
+pub(crate) mod install;
 mod may;
 mod monoio;
 mod overlapped;
@@ -15,6 +16,7 @@ pub(crate) mod sockets;
 mod tokio;
 pub(crate) mod wake;
 
+use crate::Suite;
 use crate::harness::memory::Memory;
 use ::overlapped::port::PortChoice;
 use clap::ValueEnum;
@@ -100,6 +102,7 @@ pub(crate) enum Server {
     Tls,
     Length,
     Line,
+    Words,
 }
 
 impl Server {
@@ -116,6 +119,7 @@ impl Server {
             Server::Tls => servers::of(name)?.tls(folder),
             Server::Length => servers::of(name)?.framed(Framing::Length),
             Server::Line => servers::of(name)?.framed(Framing::Line),
+            Server::Words => install::of(name)?.serve(),
         }
     }
 }
@@ -146,12 +150,24 @@ pub(crate) enum Name {
     Curl,
     Wget2,
     Aria2,
+    /// Unmodified std code in tasklets, and in threads; the suite `install` only, and so are the
+    /// others from here on.
+    InstallUring,
+    InstallPoll,
+    Threads,
+    /// This library's own types in tasklets with thread-locals of their own.
+    OwnUring,
+    Java,
 }
 
 impl Name {
-    /// Whether this is our library.
-    pub(crate) fn is_ours(self) -> bool {
-        matches!(self, Name::OverlappedUring | Name::OverlappedPoll)
+    /// Whether this is what a suite measures, and not a peer. Where unmodified code is measured,
+    /// this library's own types are a peer.
+    pub(crate) fn is_ours(self, suite: Suite) -> bool {
+        match suite {
+            Suite::Install => matches!(self, Name::InstallUring | Name::InstallPoll),
+            _ => matches!(self, Name::OverlappedUring | Name::OverlappedPoll),
+        }
     }
 
     pub(crate) fn subject(self) -> Box<dyn Subject> {
@@ -169,6 +185,8 @@ impl Name {
             Name::NginxCached => Box::new(Nginx { is_caching: true }),
             Name::Hyper | Name::HyperInline | Name::HyperMemory => Box::new(NoTasks),
             Name::Rsync | Name::Curl | Name::Wget2 | Name::Aria2 => Box::new(NoTasks),
+            Name::InstallUring | Name::InstallPoll | Name::Threads => Box::new(NoTasks),
+            Name::OwnUring | Name::Java => Box::new(NoTasks),
         }
     }
 }

@@ -154,17 +154,18 @@ impl Sched {
     /// Has the watchdog look on, if that was asked for. The scheduler stays where it is until the
     /// result is dropped.
     fn be_watched(&self) -> Option<(Shown, Option<Installed>)> {
-        if self.limits.stall.is_none() && !self.limits.dumped {
+        if self.limits.stall.is_none() && !self.limits.shown {
             return None;
         }
         // The handler must not need room on a tasklet's stack.
         ensure_alt_stack();
         let room = alt_stack_to_write_on();
+        let (limit, on_stall) = (self.limits.stall, self.limits.on_stall);
         // SAFETY: the caller drops the result before it moves the scheduler. `held` reads a
         // const-initialised thread-local and cells of this thread, each a single word; names stay
         // where they are from a tasklet's first run to its end. For the rest see
         // `witness/describe`.
-        let watched = unsafe { watch::register(&self.pulse, self.limits.stall, LOOKUP) };
+        let watched = unsafe { watch::register(&self.pulse, limit, on_stall, LOOKUP) };
         let complain = |error| quietly(|| tracing::warn!("nobody looks for stalls: {error}"));
         watched.map_err(complain).ok().map(|watched| (Shown::new(self, watched), room))
     }

@@ -37,7 +37,7 @@ use std::time::Duration;
 
 use crate::locals::{self, Home};
 use crate::op::{Completion, Table, Token};
-use crate::port::watch::Pulse;
+use crate::port::watch::{OnStall, Pulse};
 use crate::port::{Driver, clock};
 use crate::stack::Pool;
 use crate::switch::{Fiber, Hub};
@@ -148,8 +148,10 @@ pub(crate) struct Limits {
     pub(crate) grace_ns: u64,
     /// How long a tasklet may hold its thread unmentioned.
     pub(crate) stall: Option<Duration>,
-    /// A signal shows all tasklets.
-    pub(crate) dumped: bool,
+    /// The program is told of stalls.
+    pub(crate) on_stall: Option<OnStall>,
+    /// A signal shows all tasklets, or the program asks for the one that runs.
+    pub(crate) shown: bool,
 }
 
 /// The number of a scheduler's first tasklet.

@@ -11,6 +11,7 @@ use std::ptr::NonNull;
 
 use super::wait::leave;
 use crate::port::foreign::names;
+use crate::port::watch::{self, Stalled};
 use crate::sched::{Here, Sched, State, Tcb, Trace, Waiter, here};
 use crate::stack;
 
@@ -38,6 +39,28 @@ impl Dump {
     pub fn lines(&self) -> &[DumpLine] {
         &self.lines
     }
+}
+
+/// Asks a thread of this process, by its number (gettid(2)), which tasklet it runs and where that
+/// is, by a signal as for [`Config::stall_limit`](super::Config::stall_limit). `None`: it runs no
+/// tasklet, or none of a run with a stall limit, a dump's signal or
+/// [`Config::shown`](super::Config::shown); or it does not answer in 100 ms.
+///
+/// For watchers with a thread of their own. A system call in which the thread waits may return
+/// `EINTR`.
+///
+/// ```
+/// let config = overlapped::Config::new().shown(true);
+/// config.run(|| {
+///     let me = overlapped::Builder::new().name("me").spawn(|| {
+///         let number = std::os::unix::process::parent_id(); // Not a thread of this process.
+///         assert!(overlapped::task::running_on(number).is_none());
+///     });
+///     me.unwrap().join().unwrap();
+/// }).unwrap();
+/// ```
+pub fn running_on(thread: u32) -> Option<Stalled> {
+    watch::running_on(thread.into())
 }
 
 /// Shows every tasklet: name, state, on what it waits, for how long, and its own backtrace.

@@ -38,7 +38,7 @@ pub use choose::{Joinable, WaitError, wait_all, wait_any};
 pub use entry::{Config, RunError, run, run_until};
 pub use future::block_on;
 pub use group::{Map, MapUnordered, ParMap, TaskletGroup, map, map_unordered, par_map};
-pub use inspect::{Dump, DumpLine, Stats, dump, stack_used, stats};
+pub use inspect::{Dump, DumpLine, Stats, dump, running_on, stack_used, stats};
 pub use local::Local;
 pub(crate) use local::{drop_locals, identity, is_first};
 pub use modes::{
@@ -55,6 +55,7 @@ pub use spawn::{
 };
 pub(crate) use spawn::{scope_or_panic, take_verdict};
 
+pub use crate::port::watch::{Stall, Stalled};
 pub use crate::sched::{ChannelEvent, Observer, Verdict, Waiter};
 pub use crate::stack::Guards;
 /// What a stack needs besides the bytes that are used: its guard and its colour.

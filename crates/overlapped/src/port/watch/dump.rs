@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use super::report::{say, tasklets, trace};
 use super::snapshot::{self, Snapshot};
-use super::{asking, registry};
+use super::stall::system_call_of;
+use super::{Stalled, asking, registry};
 use crate::op::{Interest, Op};
 use crate::port::attempt::any_ready;
 use crate::port::host::signals::{self, Listener};
@@ -89,6 +90,22 @@ fn dump() {
         }
         say(&text);
     }
+}
+
+/// The tasklet that a thread of this process runs, and its place in the code. `None`: it runs none,
+/// its scheduler is in no registry, or it lets no SIGURG through.
+pub(crate) fn running_on(thread: u64) -> Option<Stalled> {
+    const PATIENCE: Duration = Duration::from_millis(100);
+    let system_call = system_call_of(thread);
+    let asking = asking();
+    let registry = registry();
+    let entry = registry.entries.iter().find(|entry| entry.target.number() == thread)?;
+    // SAFETY: the entry is in the registry, so its thread has not left its scheduler.
+    let asked = unsafe { snapshot::ask(entry.target, false) };
+    drop(registry);
+    let answer = if asked { snapshot::answer(PATIENCE) } else { None };
+    drop(asking);
+    Stalled::new(answer?, Duration::ZERO, system_call, false)
 }
 
 fn registered() -> Vec<u64> {

@@ -31,6 +31,7 @@ mod dump;
 mod page;
 mod report;
 mod snapshot;
+mod stall;
 #[cfg(test)]
 mod tests;
 mod unwind;
@@ -41,16 +42,20 @@ use std::thread;
 use std::time::Duration;
 
 use super::clock;
+use super::foreign::quietly;
 use super::host::sigpipe;
 use crate::port::lock::{Mutex, MutexGuard};
 #[cfg(all(test, not(miri)))]
 pub(crate) use dump::pages;
-pub(crate) use dump::{dump_on, signal_of};
+pub(crate) use dump::{dump_on, running_on, signal_of};
 pub(crate) use page::{Page, Text};
 pub(crate) use report::warn_aside;
-use report::{note, tasklets, trace, warn};
+use report::{note, tasklets, warn};
 pub(crate) use snapshot::{Held, Lookup};
 use snapshot::{Snapshot, Target};
+pub(crate) use stall::OnStall;
+use stall::{HAS_HELD, system_call_of};
+pub use stall::{Stall, Stalled};
 
 /// What a scheduler shows of itself: a count that is odd while somebody runs. Only its own thread
 /// writes.
@@ -108,6 +113,8 @@ struct Entry {
     pulse: *const Pulse,
     target: Target,
     limit: u64,
+    /// The program is told of its stalls.
+    on_stall: Option<OnStall>,
     /// Its pulse when it was looked at.
     count: u64,
     /// Since when it is that.
@@ -161,6 +168,7 @@ fn registry() -> MutexGuard<'static, Registry> {
 pub(crate) unsafe fn register(
     pulse: &Pulse,
     limit: Option<Duration>,
+    on_stall: Option<OnStall>,
     lookup: Lookup,
 ) -> io::Result<Watched> {
     snapshot::install(lookup)?;
@@ -180,6 +188,7 @@ pub(crate) unsafe fn register(
         pulse,
         target,
         limit,
+        on_stall,
         count: 0,
         since: 0,
         tell_at: u64::MAX,
@@ -219,21 +228,21 @@ fn watch() {
             return;
         }
         pause = (shortest / 4).clamp(LOOKS_NS.0, LOOKS_NS.1);
-        let mut stalls = Vec::new();
+        let mut findings = Vec::new();
         for entry in &mut registry.entries {
-            stalls.extend(look(entry, now, stood_still));
-            if stalls.last().is_some_and(Stall::has_asked) {
+            findings.extend(look(entry, now, stood_still));
+            if findings.last().is_some_and(Finding::has_asked) {
                 // There is one place for answers: the next one is asked in the next look.
                 break;
             }
         }
         drop(registry);
-        let asked = stalls.last().is_some_and(Stall::has_asked);
-        let answer = if asked { snapshot::answer(PATIENCE) } else { None };
+        let asked = findings.last().is_some_and(Finding::has_asked);
+        let mut answer = if asked { snapshot::answer(PATIENCE) } else { None };
         drop(asking);
-        for stall in stalls {
-            let answer = answer.as_deref().filter(|_| stall.has_asked());
-            tell(&stall, answer);
+        for finding in findings {
+            let answer = if finding.has_asked() { answer.take() } else { None };
+            tell(finding, answer);
         }
         last = clock::nanos();
         thread::sleep(Duration::from_nanos(pause));
@@ -241,29 +250,30 @@ fn watch() {
 }
 
 /// What is worth telling.
-enum Stall {
-    /// Its thread has been asked.
-    Lasts { number: u64, count: u64, nanos: u64 },
+enum Finding {
+    /// Its thread has been asked. It waits in a system call, if that is known.
+    Lasts { number: u64, count: u64, nanos: u64, system_call: Option<i64> },
     /// Who, and how long it was at least.
-    Over { id: u64, nanos: u64 },
+    Over { id: u64, nanos: u64, on_stall: Option<OnStall> },
     /// The first tasklet has ended and others have not. The thread has been asked who they are.
     Remains { nanos: u64 },
 }
 
-impl Stall {
+impl Finding {
     fn has_asked(&self) -> bool {
-        !matches!(self, Stall::Over { .. })
+        !matches!(self, Finding::Over { .. })
     }
 }
 
 /// One look at one scheduler.
-fn look(entry: &mut Entry, now: u64, stood_still: bool) -> Option<Stall> {
+fn look(entry: &mut Entry, now: u64, stood_still: bool) -> Option<Finding> {
     // SAFETY: the scheduler takes its entry away, under the lock that the caller holds, before its
     // pulse goes.
     let pulse = unsafe { &*entry.pulse };
     let count = pulse.count();
     if count.is_multiple_of(2) || count != entry.count {
-        let over = entry.told.take().map(|id| Stall::Over { id, nanos: now - entry.since });
+        let (nanos, on_stall) = (now - entry.since, entry.on_stall);
+        let over = entry.told.take().map(|id| Finding::Over { id, nanos, on_stall });
         (entry.count, entry.since) = (count, now);
         entry.tell_at = now.saturating_add(entry.limit);
         return over.or_else(|| look_for_remains(entry, pulse, now));
@@ -278,13 +288,15 @@ fn look(entry: &mut Entry, now: u64, stood_still: bool) -> Option<Stall> {
     let nanos = now - entry.since;
     // Again when it has lasted twice as long.
     entry.tell_at = now.saturating_add(nanos.max(1));
+    // Before the question, whose signal interrupts the call.
+    let system_call = system_call_of(entry.target.number());
     // SAFETY: the entry is in the registry, so its thread has not left its scheduler.
     let asked = unsafe { snapshot::ask(entry.target, false) };
-    asked.then_some(Stall::Lasts { number: entry.number, count, nanos })
+    asked.then_some(Finding::Lasts { number: entry.number, count, nanos, system_call })
 }
 
 /// Whether the first tasklet has ended longer ago than the limit, and others go on. Told once.
-fn look_for_remains(entry: &mut Entry, pulse: &Pulse, now: u64) -> Option<Stall> {
+fn look_for_remains(entry: &mut Entry, pulse: &Pulse, now: u64) -> Option<Finding> {
     let nanos = now.saturating_sub(pulse.first_ended_at()?);
     if entry.told_of_remains || nanos < entry.limit {
         return None;
@@ -292,28 +304,45 @@ fn look_for_remains(entry: &mut Entry, pulse: &Pulse, now: u64) -> Option<Stall>
     entry.told_of_remains = true;
     // SAFETY: the entry is in the registry, so its thread has not left its scheduler.
     let asked = unsafe { snapshot::ask(entry.target, true) };
-    asked.then_some(Stall::Remains { nanos })
+    asked.then_some(Finding::Remains { nanos })
 }
 
-fn tell(stall: &Stall, answer: Option<&Snapshot>) {
-    match *stall {
-        Stall::Over { id, nanos } => {
+fn tell(finding: Finding, answer: Option<Box<Snapshot>>) {
+    match finding {
+        Finding::Over { id, nanos, on_stall } => {
             let time = Duration::from_nanos(nanos);
-            note(&format!("tasklet {id} gave way after {time:.1?} or more"));
+            if is_logged(on_stall, &Stall::Over { tasklet: id, time }) {
+                note(&format!("tasklet {id} gave way after {time:.1?} or more"));
+            }
         }
-        Stall::Lasts { number, count, nanos } => {
-            let held = answer.and_then(|snapshot| snapshot.held);
+        Finding::Lasts { number, count, nanos, system_call } => {
+            let held = answer.as_ref().and_then(|snapshot| snapshot.held);
+            let (mut on_stall, mut is_again) = (None, false);
             let mut registry = registry();
             let is_it = |entry: &&mut Entry| entry.number == number && entry.count == count;
             if let Some(entry) = registry.entries.iter_mut().find(is_it) {
-                entry.told = held.map(|(id, _)| id);
+                let id = held.map(|(id, _)| id);
+                is_again = id.is_some() && entry.told == id;
+                (entry.told, on_stall) = (id, entry.on_stall);
             }
             drop(registry);
-            tell_of_stall(answer, Duration::from_nanos(nanos));
+            let time = Duration::from_nanos(nanos);
+            let Some(snapshot) = answer else {
+                return warn(&format!(
+                    "a tasklet {HAS_HELD} {time:.1?}; its thread lets no SIGURG through"
+                ));
+            };
+            // Else it has given way in the meantime.
+            if let Some(stalled) = Stalled::new(snapshot, time, system_call, is_again) {
+                let stall = Stall::Lasts(stalled);
+                if let (true, Stall::Lasts(stalled)) = (is_logged(on_stall, &stall), &stall) {
+                    warn(&stalled.to_string());
+                }
+            }
         }
-        Stall::Remains { nanos } => {
+        Finding::Remains { nanos } => {
             let (count, list) = answer.map_or((0, String::new()), |snapshot| {
-                (snapshot.page.tasklets, tasklets(snapshot))
+                (snapshot.page.tasklets, tasklets(&snapshot))
             });
             let time = Duration::from_nanos(nanos);
             warn(&format!(
@@ -324,17 +353,7 @@ fn tell(stall: &Stall, answer: Option<&Snapshot>) {
     }
 }
 
-fn tell_of_stall(snapshot: Option<&Snapshot>, time: Duration) {
-    const WHAT: &str = "has held its thread, so that nobody else there could run, for";
-    let Some(snapshot) = snapshot else {
-        return warn(&format!("a tasklet {WHAT} {time:.1?}; its thread lets no SIGURG through"));
-    };
-    let Some((id, spawned_at)) = snapshot.held else {
-        return; // It has given way in the meantime.
-    };
-    let name = snapshot.name().map(|name| format!(" '{name}'")).unwrap_or_default();
-    let trace = trace(snapshot);
-    warn(&format!(
-        "tasklet {id}{name} {WHAT} {time:.1?}; spawned at {spawned_at}, it is here:{trace}"
-    ));
+/// Tells the program, and whether the log is to be told.
+fn is_logged(on_stall: Option<OnStall>, stall: &Stall) -> bool {
+    on_stall.and_then(|on_stall| quietly(|| on_stall(stall))).unwrap_or(true)
 }

@@ -163,6 +163,11 @@ impl Target {
         let thread = unsafe { libc::pthread_self() };
         Target { thread, number: this_number() }
     }
+
+    /// The kernel's number of the thread.
+    pub(super) fn number(self) -> u64 {
+        self.number
+    }
 }
 
 /// The calling thread's number, by the kernel: a tasklet with thread-locals of its own has another

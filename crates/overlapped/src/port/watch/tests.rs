@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 use super::page::{Page, Text};
 use super::snapshot::{Held, Lookup, Target, answer, ask, install};
 use super::unwind::walk;
-use super::{Entry, PATIENCE, Pulse, Stall, look};
+use super::{Entry, Finding, PATIENCE, Pulse, look};
 
 thread_local! {
     static STACK: Cell<Option<(usize, usize)>> = const { Cell::new(None) };
@@ -100,6 +100,7 @@ fn who_waits_is_not_even_asked() {
         pulse: &raw const pulse,
         target: Target::this_thread(),
         limit: 100,
+        on_stall: None,
         count: 0,
         since: 0,
         tell_at: u64::MAX,
@@ -125,7 +126,7 @@ fn who_waits_is_not_even_asked() {
     now += 1_000;
     pulse.beat();
     let over = look(&mut entry, now, false);
-    assert!(matches!(over, Some(Stall::Over { id: 3, nanos: 1_000 })));
+    assert!(matches!(over, Some(Finding::Over { id: 3, nanos: 1_000, .. })));
     assert!(look(&mut entry, now + 1_000, false).is_none());
     // The process stood still with somebody running: the limit begins anew.
     pulse.beat();

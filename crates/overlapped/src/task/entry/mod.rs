@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::spawn::{Made, Returned, make};
 use super::{JoinError, Observer, Tasklet};
 use crate::port::foreign::quietly;
+use crate::port::watch::{OnStall, Stall};
 use crate::port::{self, Driver, PortChoice, PortConfig};
 use crate::sched::{self, Group, Limits, Parts, Sched, Verdict};
 use crate::stack::{self, Guards, Pool, StackConfig};
@@ -78,6 +79,8 @@ struct Settings {
     overflow_report: bool,
     stall_limit: Option<Duration>,
     dump_on: Vec<i32>,
+    on_stall: Option<OnStall>,
+    is_shown: bool,
 }
 
 impl Default for Config {
@@ -93,6 +96,8 @@ impl Default for Config {
             overflow_report: true,
             stall_limit: None,
             dump_on: Vec::new(),
+            on_stall: None,
+            is_shown: false,
         };
         Config { threads: 1, settings, observer: None }
     }
@@ -253,6 +258,30 @@ impl Config {
         self
     }
 
+    /// Tells a function of each stall that [`stall_limit`](Config::stall_limit) finds, on the
+    /// watchdog's thread. The function returns whether there is to be a warning, too.
+    ///
+    /// ```
+    /// use overlapped::task::Stall;
+    ///
+    /// let config = overlapped::Config::new().on_stall(|stall| match stall {
+    ///     Stall::Lasts(stalled) => stalled.system_call.is_some(), // No word of computations.
+    ///     _ => false,
+    /// });
+    /// config.run(|| { /* … */ }).unwrap();
+    /// ```
+    pub fn on_stall(mut self, on_stall: fn(&Stall) -> bool) -> Config {
+        self.settings.on_stall = Some(on_stall);
+        self
+    }
+
+    /// Lets [`running_on`](super::running_on) ask the threads of this run, also without a
+    /// [`stall_limit`](Config::stall_limit).
+    pub fn shown(mut self, is_shown: bool) -> Config {
+        self.settings.is_shown = is_shown;
+        self
+    }
+
     /// As [`run`](crate::run()).
     ///
     /// # Errors
@@ -357,7 +386,8 @@ fn parts(
         operations_max: settings.operations_max,
         grace_ns: u64::try_from(settings.grace.as_nanos()).unwrap_or(u64::MAX),
         stall: settings.stall_limit,
-        dumped: !settings.dump_on.is_empty(),
+        on_stall: settings.on_stall,
+        shown: settings.is_shown || !settings.dump_on.is_empty(),
     };
     Ok(Parts { group, member, limits, observer, driver, pool })
 }

@@ -4,7 +4,11 @@
 //! the text, not a failure, because every program runs all the same. Exit code 1 where none does,
 //! or where the port asked for with `--port` is refused.
 
+mod elf;
+mod install;
+
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use overlapped::port::{self, Port, PortChoice};
@@ -16,9 +20,20 @@ use crate::say;
 /// Changes nothing. Lines that begin with an arrow say what helps. Exit code: 0 where the programs
 /// run here (on io_uring or, with a warning, on readiness), 1 where they cannot.
 #[derive(clap::Args)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    /// Say what unmodified code can do in tasklets (the crate overlapped-install) on this machine,
+    /// or what in a program's file is out of its reach: static or musl binaries, system calls of
+    /// its own. Exit code 1 where nothing can be taken over.
+    #[arg(long, value_name = "PROGRAM", num_args = 0..=1)]
+    install: Option<Option<PathBuf>>,
+}
 
-pub(crate) fn main(choice: PortChoice, _: &Arguments) -> anyhow::Result<ExitCode> {
+pub(crate) fn main(choice: PortChoice, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    match &arguments.install {
+        None => {}
+        Some(None) => return install::machine(),
+        Some(Some(program)) => return install::program(program),
+    }
     let report = port::report();
     let mut text = String::new();
     for finding in &report.findings {

@@ -1,0 +1,170 @@
+//! What std's calls cost: the same code in threads and in tasklets.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Who runs the code.
+pub(crate) trait World {
+    type Handle;
+    fn spawn(f: impl FnOnce() + Send + 'static) -> Self::Handle;
+    fn join(handle: Self::Handle);
+}
+
+pub(crate) struct Threads;
+
+impl World for Threads {
+    type Handle = thread::JoinHandle<()>;
+
+    fn spawn(f: impl FnOnce() + Send + 'static) -> Self::Handle {
+        thread::spawn(f)
+    }
+
+    fn join(handle: Self::Handle) {
+        handle.join().expect("a thread panicked");
+    }
+}
+
+pub(crate) struct Tasklets;
+
+impl World for Tasklets {
+    type Handle = overlapped_install::Tasklet<()>;
+
+    fn spawn(f: impl FnOnce() + Send + 'static) -> Self::Handle {
+        overlapped_install::spawn(f)
+    }
+
+    fn join(handle: Self::Handle) {
+        handle.join().expect("a tasklet panicked");
+    }
+}
+
+/// One case: nanoseconds for `n` times, or KiB for `n` at a time.
+pub(crate) fn measure<W: World>(case: &str, n: u64) -> Result<f64, String> {
+    let took = match case {
+        "spawn_join" => spawn_join::<W>(n),
+        "yield" => yields::<W>(n),
+        "channel" => channel::<W>(n),
+        "sleep" => sleeps(n),
+        "pair_ready" => pair_ready(n),
+        "pair_waits" => pair_waits::<W>(n),
+        "lock" => locks(n),
+        "parked" => return parked::<W>(n),
+        _ => return Err(format!("no case {case}")),
+    };
+    Ok(took.as_nanos() as f64)
+}
+
+fn spawn_join<W: World>(n: u64) -> Duration {
+    let start = Instant::now();
+    for _ in 0..n {
+        W::join(W::spawn(|| ()));
+    }
+    start.elapsed()
+}
+
+/// Two take turns, `n` yields in all.
+fn yields<W: World>(n: u64) -> Duration {
+    let start = Instant::now();
+    let yields = move || (0..n / 2).for_each(|_| thread::yield_now());
+    let both = [W::spawn(yields), W::spawn(yields)];
+    both.into_iter().for_each(W::join);
+    start.elapsed()
+}
+
+fn channel<W: World>(n: u64) -> Duration {
+    let (there, arrived) = mpsc::channel::<u64>();
+    let (back, returned) = mpsc::channel::<u64>();
+    let answering = W::spawn(move || {
+        arrived.into_iter().take_while(|value| back.send(value + 1).is_ok()).for_each(drop);
+    });
+    let start = Instant::now();
+    for value in 0..n {
+        there.send(value).expect("a receiver");
+        assert_eq!(returned.recv(), Ok(value + 1));
+    }
+    let took = start.elapsed();
+    drop(there);
+    W::join(answering);
+    took
+}
+
+fn sleeps(n: u64) -> Duration {
+    let start = Instant::now();
+    (0..n).for_each(|_| thread::sleep(Duration::from_micros(1)));
+    start.elapsed()
+}
+
+/// A byte is written, and read by the same.
+fn pair_ready(n: u64) -> Duration {
+    let (mut a, mut b) = UnixStream::pair().expect("a pair");
+    let start = Instant::now();
+    for _ in 0..n {
+        a.write_all(&[1]).expect("a write");
+        b.read_exact(&mut [0]).expect("a read");
+    }
+    start.elapsed()
+}
+
+/// A byte goes there and comes back.
+fn pair_waits<W: World>(n: u64) -> Duration {
+    let (mut a, mut b) = UnixStream::pair().expect("a pair");
+    let answering = W::spawn(move || {
+        let mut byte = [0];
+        while b.read_exact(&mut byte).is_ok() && b.write_all(&byte).is_ok() {}
+    });
+    let start = Instant::now();
+    for _ in 0..n {
+        a.write_all(&[1]).expect("a write");
+        a.read_exact(&mut [0]).expect("a read");
+    }
+    let took = start.elapsed();
+    drop(a);
+    W::join(answering);
+    took
+}
+
+fn locks(n: u64) -> Duration {
+    let lock = Mutex::new(0_u64);
+    let start = Instant::now();
+    for _ in 0..n {
+        *std::hint::black_box(&lock).lock().expect("a lock") += 1;
+    }
+    start.elapsed()
+}
+
+/// Resident memory and page tables that are added by each of `n` that wait.
+fn parked<W: World>(n: u64) -> Result<f64, String> {
+    let gate = Arc::new((Mutex::new((0, false)), Condvar::new()));
+    let wait = |gate: &(Mutex<(u64, bool)>, Condvar)| {
+        let mut state = gate.0.lock().expect("a lock");
+        state.0 += 1;
+        drop(gate.1.wait_while(state, |state| !state.1).expect("a lock"));
+    };
+    let before = memory()?;
+    let all: Vec<_> = (0..n)
+        .map(|_| {
+            let gate = gate.clone();
+            W::spawn(move || wait(&gate))
+        })
+        .collect();
+    while gate.0.lock().expect("a lock").0 < n {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let added = memory()? - before;
+    gate.0.lock().expect("a lock").1 = true;
+    gate.1.notify_all();
+    all.into_iter().for_each(W::join);
+    Ok(added / n as f64)
+}
+
+fn memory() -> Result<f64, String> {
+    let status = std::fs::read_to_string("/proc/self/status").map_err(|error| error.to_string())?;
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse::<f64>().ok()
+    };
+    Ok(field("VmRSS:").unwrap_or(0.0) + field("VmPTE:").unwrap_or(0.0))
+}

@@ -1,0 +1,165 @@
+//! Suite `install`: unmodified std code in tasklets (overlapped-install), beside this library's own
+//! types, threads, Go and Java.
+//!
+//! - What calls cost: `spawn_join` … `lock` in nanoseconds each, `parked` in KiB. `more_recv` and
+//!   `more_mutex` are what a call costs more than libc's own, where overlapped-install is linked:
+//!   outside tasklets (subject `threads`) and inside.
+//! - `downloads`: twenty by an HTTP client that knows nothing of tasklets, from a server that takes
+//!   100 ms for each, one after the other and at once.
+//! - `clients_N`: that many clients at the server of `crates/install/examples/server.rs`, which is
+//!   the subject `install-…` as it stands, or the same in other worlds. Each says a word, and waits
+//!   for its count. This process is the load. `clients_memory`: what the server holds for each of
+//!   10,000 of them.
+
+use crate::harness::child::Report;
+use crate::harness::load::{Load, Script};
+use crate::harness::memory::Memory;
+use crate::harness::server::Server;
+use crate::harness::syscalls::cpu_time;
+use crate::subjects::install::{self, Install};
+use crate::subjects::{Name, Server as Kind};
+use crate::tasklets::ns_each;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::time::Duration;
+
+/// The names of the cases, in their order.
+pub(crate) const CASES: [&str; 14] = [
+    "more_recv",
+    "more_mutex",
+    "spawn_join",
+    "yield",
+    "channel",
+    "sleep",
+    "pair_ready",
+    "pair_waits",
+    "lock",
+    "parked",
+    "downloads",
+    "clients_1000",
+    "clients_10000",
+    "clients_memory",
+];
+
+/// What each client says.
+const WORD: &[u8] = b"word\n";
+/// The longest answer.
+const ANSWER_BYTES: usize = 64;
+
+/// Those that wait when memory is looked at.
+const PARKED: u64 = 10_000;
+
+/// Whether a subject can run here; may build what it needs.
+pub(crate) fn prepare(name: Name) -> Result<(), String> {
+    match name {
+        Name::InstallUring | Name::InstallPoll | Name::Threads => install::prepare_program(),
+        Name::Java => install::prepare_java(),
+        _ => name.subject().prepare(),
+    }
+}
+
+/// Tells whether a case is a server's, so that this process is a load on a core of its own.
+pub(crate) fn is_load(case: &str) -> bool {
+    case.starts_with("clients")
+}
+
+/// One case of one subject.
+pub(crate) fn measure(name: Name, case: &str, quick: bool) -> Result<Report, String> {
+    let subject = install::of(name)?;
+    let mut report = Report::default();
+    match case.strip_prefix("clients_") {
+        Some("memory") => memory(name, quick, &mut report)?,
+        Some(clients) => {
+            let clients = clients.parse().map_err(|_| "no number of clients")?;
+            round_trips(name, case, clients, quick, &mut report)?;
+        }
+        None => cost(&*subject, case, quick, &mut report)?,
+    }
+    Ok(report)
+}
+
+fn cost(subject: &dyn Install, case: &str, quick: bool, report: &mut Report) -> Result<(), String> {
+    let budget = Duration::from_millis(if quick { 100 } else { 400 });
+    match case {
+        "more_recv" | "more_mutex" => {
+            let n = if quick { 200_000 } else { 2_000_000 };
+            let what = case.trim_start_matches("more_");
+            report.push(case, "ns", subject.figure(what, n)? / n as f64);
+        }
+        "parked" => {
+            let n = if quick { PARKED / 10 } else { PARKED };
+            report.push(case, "KiB", subject.figure(case, n)?);
+        }
+        "downloads" => {
+            let [serial, at_once] = subject.downloads()?;
+            report.push("downloads_serial", "ms", serial.as_secs_f64() * 1e3);
+            report.push("downloads_at_once", "ms", at_once.as_secs_f64() * 1e3);
+            let times = serial.as_secs_f64() / at_once.as_secs_f64();
+            report.push("downloads_times_serial", "x", times);
+        }
+        _ => {
+            let first = if case == "sleep" { 100 } else { 1_000 };
+            let pass = |n| subject.figure(case, n).map(|ns| Duration::from_nanos(ns as u64));
+            report.push(case, "ns", ns_each(budget, first, pass)?);
+        }
+    }
+    Ok(())
+}
+
+fn port(server: &Server) -> Result<u16, String> {
+    let port = server.place().rsplit(':').next().and_then(|port| port.parse().ok());
+    port.ok_or_else(|| "the server gave no port".into())
+}
+
+fn round_trips(
+    name: Name,
+    case: &str,
+    clients: usize,
+    quick: bool,
+    report: &mut Report,
+) -> Result<(), String> {
+    let [warm_up, timed] = if quick { [200, 1_000] } else { [500, 3_000] };
+    let server = Server::start(name, Kind::Words, &[])?;
+    let script = Script::Line { question: WORD.into(), answer_bytes_max: ANSWER_BYTES };
+    let mut load = Load::connect_with(port(&server)?, clients, script)?;
+    load.run(Duration::from_millis(warm_up))?;
+    let cpu_before = cpu_time(server.id())?;
+    let phase = load.run(Duration::from_millis(timed))?;
+    let server_cpu = cpu_time(server.id())? - cpu_before;
+    let latency_us = |quantile| phase.latencies.value_at_quantile(quantile) as f64 / 1000.0;
+    let count = phase.round_trips as f64;
+    report.push(format!("{case}_round_trips_per_s"), "1/s", count / phase.took.as_secs_f64());
+    report.push(format!("{case}_p50_us"), "us", latency_us(0.5));
+    report.push(format!("{case}_p99_us"), "us", latency_us(0.99));
+    report.push(format!("{case}_server_cpu_us"), "us", server_cpu.as_nanos() as f64 / 1e3 / count);
+    Ok(())
+}
+
+/// What the server's process holds for each client that has asked once.
+fn memory(name: Name, quick: bool, report: &mut Report) -> Result<(), String> {
+    let server = Server::start(name, Kind::Words, &[])?;
+    let port = port(&server)?;
+    let connect = || {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.write_all(WORD)?;
+        BufReader::new(&stream).read_line(&mut String::new())?;
+        Ok(stream)
+    };
+    let said = |error: std::io::Error| format!("a client: {error}");
+    let most = if quick { 2_000 } else { 10_000 };
+    // The first ones set up what is there once.
+    let mut clients = Vec::with_capacity(most);
+    for _ in 0..most / 10 {
+        clients.push(connect().map_err(said)?);
+    }
+    let before = Memory::of(server.id());
+    let more = most - clients.len();
+    for _ in 0..more {
+        clients.push(connect().map_err(said)?);
+    }
+    let added = Memory::of(server.id()).since(before);
+    let each = (added.rss_kib + added.page_tables_kib) / more as f64;
+    report.push("clients_memory", "KiB", each);
+    Ok(())
+}

@@ -1,0 +1,208 @@
+//! `overlapped doctor --install [PROGRAM]`: what unmodified code can do in tasklets here, and what
+//! in a program is out of reach of overlapped-install.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use overlapped::port;
+
+use super::elf::{self, Elf};
+use crate::say;
+use crate::shown::Shown;
+
+/// The functions of libc that overlapped-install takes the place of.
+const FUNCTIONS: &str = include_str!("functions.txt");
+
+/// Lines as the doctor writes them.
+#[derive(Default)]
+struct Lines(String);
+
+impl Lines {
+    fn add(&mut self, subject: &str, value: &str, remedy: Option<&str>) {
+        // To a string, which takes everything.
+        let _ = writeln!(self.0, "{subject:<25} {value}");
+        if let Some(remedy) = remedy {
+            let _ = writeln!(self.0, "{:<25} → {remedy}", "");
+        }
+    }
+}
+
+/// Looks at this machine.
+pub(super) fn machine() -> anyhow::Result<ExitCode> {
+    let mut lines = Lines::default();
+    let report = port::report();
+    let locals = report.findings.iter().find(|finding| finding.subject == "own thread-locals");
+    let mut can = false;
+    if let Some(locals) = locals {
+        can = locals.value == "yes";
+        let remedy = "overlapped_install::install() is refused: it needs glibc 2.34 or later, \
+                      linked dynamically, on x86-64 (Linux 5.9 or later) or 64-bit Arm";
+        lines.add("own thread-locals", &locals.value, (!can).then_some(remedy));
+    }
+    let actions = std::fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail");
+    let traps = actions.is_ok_and(|actions| actions.split_whitespace().any(|a| a == "user_notif"));
+    match traps {
+        true => lines.add("traps for raw calls", "yes (OVERLAPPED_TRAP=on, for debugging)", None),
+        false => lines.add(
+            "traps for raw calls",
+            "no",
+            Some("OVERLAPPED_TRAP=on needs seccomp with user notification, Linux 5.5"),
+        ),
+    }
+    let count = FUNCTIONS.lines().count();
+    lines.add("functions", &format!("{count} of libc's are taken over where it is linked"), None);
+    lines.add("", "`--install PROGRAM` says which of them a program calls", None);
+    let verdict = match can {
+        true => "Good: unmodified code can run in tasklets here.",
+        false => "Bad: unmodified code cannot run in tasklets here. The arrow above says why.",
+    };
+    say(format_args!("{}\n{verdict}\n", lines.0))?;
+    Ok(if can { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Looks at a program's file.
+pub(super) fn program(path: &Path) -> anyhow::Result<ExitCode> {
+    let program = elf::read(path)?;
+    let mut lines = Lines::default();
+    let kind = match &program.interpreter {
+        Some(loader) => format!("linked dynamically, by {}", Shown::new(loader.as_ref())),
+        None if program.is_go => "linked statically, by Go".to_owned(),
+        None => "linked statically, or a library".to_owned(),
+    };
+    lines.add("program", &Shown::new(path).to_string(), None);
+    lines.add("kind", &format!("{}, {kind}", program.processor), None);
+    let bad = obstacle(&program);
+    let defined = taken(&program.exports);
+    let all = FUNCTIONS.lines().count();
+    let is_linked = defined.len() == all;
+    match defined.len() {
+        0 => {}
+        count if count == all => {
+            lines.add("overlapped-install", &format!("linked in: all {all} functions"), None);
+        }
+        count => lines.add(
+            "overlapped-install",
+            &format!("not whole: {count} of {all} functions are the program's"),
+            Some(
+                "another library (a sanitizer, say) defines functions of these names: leave it out",
+            ),
+        ),
+    }
+    let called = taken(&program.imports);
+    if !called.is_empty() {
+        let names = called.join(" ");
+        lines.add("calls by name", &format!("{} of the {all}: {names}", called.len()), None);
+    }
+    add_system_calls(&mut lines, &program, is_linked, bad.is_none());
+    let (verdict, code) = match (bad, is_linked) {
+        (Some(why), _) => (format!("Bad: {why}"), ExitCode::FAILURE),
+        (None, true) => {
+            ("Good: its tasklets' calls block the tasklet alone.".to_owned(), ExitCode::SUCCESS)
+        }
+        (None, false) if !defined.is_empty() => {
+            ("Bad: install() refuses. The arrow above says why.".to_owned(), ExitCode::FAILURE)
+        }
+        (None, false) => (
+            "It calls libc by name. Built with overlapped-install, its tasklets' calls would \
+             block the tasklet alone."
+                .to_owned(),
+            ExitCode::SUCCESS,
+        ),
+    };
+    say(format_args!("{}\n{verdict}\n", lines.0))?;
+    Ok(code)
+}
+
+/// Of these names, those that overlapped-install takes.
+fn taken(names: &[String]) -> Vec<&str> {
+    FUNCTIONS.lines().filter(|function| names.iter().any(|name| name == function)).collect()
+}
+
+/// Why nothing can be taken over in it.
+fn obstacle(program: &Elf) -> Option<&'static str> {
+    let loader = program.interpreter.as_deref().unwrap_or_default();
+    let is_musl = |name: &str| name.contains("ld-musl") || name.starts_with("libc.musl");
+    if is_musl(loader) || program.needed.iter().any(|name| is_musl(name)) {
+        return Some(
+            "it uses musl, which has no thread-locals for tasklets. Build it for glibc \
+             (a target that ends in -gnu).",
+        );
+    }
+    if program.is_go {
+        return Some(
+            "Go's runtime calls the system by its own instructions; no function can be taken over.",
+        );
+    }
+    if program.interpreter.is_none() && program.needed.is_empty() {
+        return Some(
+            "it is linked statically (with musl, or with +crt-static), so nothing is found by \
+             name. Link it dynamically, with glibc.",
+        );
+    }
+    None
+}
+
+fn add_system_calls(lines: &mut Lines, program: &Elf, is_linked: bool, can_be: bool) {
+    let whose = match is_linked {
+        true => "; this library and overlapped-install have most of them",
+        false => "",
+    };
+    let of_program = format!("at most {} in the program{whose}", program.system_calls);
+    lines.add("system calls of its own", &of_program, None);
+    let (libraries, missing) = elf::libraries(program);
+    let is_libc = |name: &str| {
+        ["libc.so", "libm.so", "ld-linux", "libpthread.so"]
+            .iter()
+            .any(|part| name.starts_with(part))
+    };
+    for library in &libraries {
+        let count = library.elf.system_calls;
+        let path = Shown::new(&library.path);
+        if is_libc(&library.name) && count > 0 {
+            lines.add("", &format!("{count} in {path}: libc's inner calls stay as they are"), None);
+        } else if count > 0 {
+            lines.add("", &format!("at most {count} in {path}"), None);
+        }
+    }
+    let others = libraries.iter().any(|one| one.elf.system_calls > 0 && !is_libc(&one.name));
+    if can_be && (others || (program.system_calls > 0 && !is_linked)) {
+        lines.add(
+            "",
+            "what waits in these blocks the thread",
+            Some("OVERLAPPED_TRAP=on in its environment says which are made, and where"),
+        );
+    }
+    for name in missing {
+        let name = Shown::new(name.as_ref());
+        lines.add("", &format!("{name} was not found, and so not looked at"), None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_in_which_nothing_can_be_taken_over_are_told_apart() {
+        let dynamic = || Elf {
+            interpreter: Some("/lib64/ld-linux-x86-64.so.2".into()),
+            needed: vec!["libc.so.6".into()],
+            ..Elf::default()
+        };
+        assert_eq!(obstacle(&dynamic()), None);
+        let why = |elf: Elf| obstacle(&elf).unwrap_or_default();
+        assert!(why(Elf::default()).contains("statically"));
+        assert!(why(Elf { is_go: true, ..dynamic() }).contains("Go's runtime"));
+        let musl = Some("/lib/ld-musl-x86_64.so.1".into());
+        assert!(why(Elf { interpreter: musl, ..Elf::default() }).contains("musl"));
+        let needed = vec!["libc.musl-x86_64.so.1".into()];
+        assert!(why(Elf { needed, ..Elf::default() }).contains("musl"));
+    }
+
+    #[test]
+    fn functions_are_known_by_their_whole_names() {
+        let names = ["read", "readlink", "recv", "my_recv"].map(str::to_owned);
+        assert_eq!(taken(&names), ["read", "recv"]);
+    }
+}

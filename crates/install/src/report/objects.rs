@@ -1,0 +1,172 @@
+//! Objects in this process that can call the system without libc's functions.
+//!
+//! Their code is read for the instruction that does so: two bytes on x86-64, a word on 64-bit Arm.
+//! Where instructions begin cannot be told from the bytes alone, so on x86-64 some of what is found
+//! is the inside of another instruction, and the numbers are upper bounds. Whether such a call
+//! waits is not to be seen in the code either.
+
+use std::ffi::{CStr, c_int, c_void};
+use std::fmt;
+use std::mem::MaybeUninit;
+use std::path::Path;
+
+/// A program or library in this process whose code calls the system by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ObjectReport {
+    /// The path of its file.
+    pub name: String,
+    /// Places in its code that read as the instruction for a system call: so many at most.
+    pub instructions: usize,
+    /// The object is a part of libc, or the kernel's own (`linux-vdso`).
+    pub is_libc: bool,
+    /// The object is the program, or the library with this crate in it. Its instructions include
+    /// those of this crate and of `overlapped`, which know what they do.
+    pub has_this_crate: bool,
+}
+
+impl fmt::Display for ObjectReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let note = match (self.is_libc, self.has_this_crate) {
+            (true, _) => ": libc's inner calls cannot be taken over",
+            (_, true) => ", this crate's among them",
+            _ => ": what waits in them blocks the thread",
+        };
+        let Self { name, instructions, .. } = self;
+        write!(f, "{name}: {instructions} system calls of its own at most{note}")
+    }
+}
+
+/// Every object that has any.
+pub(super) fn all() -> Vec<ObjectReport> {
+    let mut found = Vec::<ObjectReport>::new();
+    // SAFETY: `look` has the signature that is asked for, and gets a pointer to the vector, which
+    // nobody else uses meanwhile.
+    unsafe { libc::dl_iterate_phdr(Some(look), (&raw mut found).cast()) };
+    found
+}
+
+/// # Safety
+/// As dl_iterate_phdr(3) calls it, with a vector of reports behind `found`.
+unsafe extern "C" fn look(
+    info: *mut libc::dl_phdr_info,
+    _: libc::size_t,
+    found: *mut c_void,
+) -> c_int {
+    // SAFETY: the caller's promise; the object stays loaded until this returns.
+    let (info, found) = unsafe { (&*info, &mut *found.cast::<Vec<ObjectReport>>()) };
+    let parts = code(info);
+    let instructions = parts.iter().map(|part| system_calls(part)).sum();
+    if instructions > 0 {
+        let here = (all as *const ()).addr();
+        let has_this_crate = parts.iter().any(|part| part.as_ptr_range().contains(&ptr(here)));
+        let name = name(info);
+        let is_libc = is_libc(&name);
+        found.push(ObjectReport { name, instructions, is_libc, has_this_crate });
+    }
+    0
+}
+
+fn ptr(address: usize) -> *const u8 {
+    std::ptr::without_provenance(address)
+}
+
+/// The parts of an object that can be executed, and read.
+fn code(info: &libc::dl_phdr_info) -> Vec<&[u8]> {
+    const READ_AND_RUN: u32 = libc::PF_R | libc::PF_X;
+    if info.dlpi_phdr.is_null() {
+        return Vec::new();
+    }
+    // SAFETY: the loader's table, which has so many entries.
+    let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
+    let is_code = |header: &&libc::Elf64_Phdr| {
+        header.p_type == libc::PT_LOAD && header.p_flags & READ_AND_RUN == READ_AND_RUN
+    };
+    let bytes = |header: &libc::Elf64_Phdr| {
+        let start = std::ptr::with_exposed_provenance((info.dlpi_addr + header.p_vaddr) as usize);
+        // SAFETY: a loaded part of the object, readable, which nobody writes to.
+        unsafe { std::slice::from_raw_parts::<u8>(start, header.p_filesz as usize) }
+    };
+    headers.iter().filter(is_code).map(bytes).collect()
+}
+
+/// The path of an object. The loader has none for the program.
+fn name(info: &libc::dl_phdr_info) -> String {
+    let name = match info.dlpi_name.is_null() {
+        true => c"",
+        // SAFETY: the loader's text, which stays until the object is unloaded.
+        false => unsafe { CStr::from_ptr(info.dlpi_name) },
+    };
+    match name.is_empty() {
+        false => name.to_string_lossy().into_owned(),
+        true => std::env::current_exe()
+            .map_or("the program".into(), |path| path.to_string_lossy().into_owned()),
+    }
+}
+
+/// Tells whether a file, by its name, is a part of glibc, or the kernel's.
+fn is_libc(name: &str) -> bool {
+    const PARTS: [&str; 6] = ["libc.so", "libc-", "ld-linux", "libpthread", "linux-vdso", "libanl"];
+    let file = Path::new(name).file_name().unwrap_or_default().to_string_lossy();
+    PARTS.iter().any(|part| file.starts_with(part))
+}
+
+/// The instructions in code that call the system.
+#[cfg(target_arch = "x86_64")]
+fn system_calls(code: &[u8]) -> usize {
+    /// `syscall`
+    const CALL: &[u8] = &[0x0f, 0x05];
+    memchr::memmem::find_iter(code, CALL).count()
+}
+
+/// The instructions in code that call the system.
+#[cfg(target_arch = "aarch64")]
+fn system_calls(code: &[u8]) -> usize {
+    let words =
+        code.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
+    // `svc #0`
+    words.filter(|&word| word == 0xd400_0001).count()
+}
+
+/// The file that has an address, and the offset there. `None`: it is in none.
+pub(crate) fn place_of(address: usize) -> Option<(String, usize)> {
+    let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
+    // SAFETY: looks an address up, and fills the structure if it finds it.
+    let info = unsafe {
+        if libc::dladdr(std::ptr::without_provenance(address), info.as_mut_ptr()) == 0 {
+            return None;
+        }
+        info.assume_init()
+    };
+    if info.dli_fname.is_null() {
+        return None;
+    }
+    // SAFETY: the loader's text.
+    let name = unsafe { CStr::from_ptr(info.dli_fname) }.to_string_lossy().into_owned();
+    Some((name, address - info.dli_fbase.addr()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_that_calls_the_system_is_found_wherever_it_lies() {
+        #[cfg(target_arch = "x86_64")]
+        let code = [0x90, 0x0f, 0x05, 0xc3, 0x0f, 0x0f, 0x05, 0x05];
+        #[cfg(target_arch = "aarch64")]
+        let code = [1, 0, 0, 0xd4, 0, 0, 0, 0, 1, 0, 0, 0xd4, 1];
+        assert_eq!(system_calls(&code), 2);
+        assert_eq!(system_calls(&[]), 0);
+    }
+
+    #[test]
+    fn the_program_has_this_crate_and_libc_is_known() {
+        let all = all();
+        let libc = all.iter().find(|object| object.is_libc && object.name.contains("libc.so"));
+        assert!(libc.is_some_and(|libc| libc.instructions > 100), "{all:?}");
+        let ours: Vec<_> = all.iter().filter(|object| object.has_this_crate).collect();
+        assert_eq!(ours.len(), 1, "{all:?}");
+        assert!(ours[0].instructions > 10 && !ours[0].is_libc, "{ours:?}");
+    }
+}

@@ -1,0 +1,130 @@
+//! Calls that pinned their thread: what the library's watchdog has found, the longest of them.
+
+use std::fmt;
+use std::panic::Location;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use overlapped::task::{Stall, Stalled};
+use syscalls::Sysno;
+
+/// A tasklet that has pinned its thread: nobody else there could run.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Pinned {
+    /// The system call in which it waited. `None`: it computed, or `/proc` did not say.
+    pub call: Option<&'static str>,
+    /// The tasklet's number.
+    pub tasklet: u64,
+    /// Its name.
+    pub name: Option<String>,
+    /// The call that spawned it.
+    pub spawned_at: &'static Location<'static>,
+    /// The time for which it has pinned its thread, at least.
+    pub time: Duration,
+    /// A backtrace from when the limit was passed: one line for each function, innermost first.
+    pub trace: String,
+    /// It has not given way yet.
+    pub lasts: bool,
+}
+
+impl fmt::Display for Pinned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tasklet {}", self.tasklet)?;
+        if let Some(name) = &self.name {
+            write!(f, " '{name}'")?;
+        }
+        let call = self.call.unwrap_or("a computation");
+        let more = if self.lasts { ", so far" } else { "" };
+        write!(f, " pinned its thread by {call} for {:.1?}{more}", self.time)?;
+        write!(f, "; spawned at {}, it was here:{}", self.spawned_at, self.trace)
+    }
+}
+
+/// The longest ones that are kept.
+const KEPT: usize = 16;
+
+struct Seen {
+    count: u64,
+    longest: Vec<Pinned>,
+}
+
+static SEEN: Mutex<Seen> = Mutex::new(Seen { count: 0, longest: Vec::new() });
+
+/// Stalls are not to be logged.
+pub(crate) static QUIET: AtomicBool = AtomicBool::new(false);
+
+fn lock() -> MutexGuard<'static, Seen> {
+    SEEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Notes what the watchdog tells, on its thread; whether it is to be logged, too.
+pub(crate) fn note(stall: &Stall) -> bool {
+    match stall {
+        Stall::Lasts(stalled) => begin(stalled),
+        Stall::Over { tasklet, time, .. } => {
+            let mut seen = lock();
+            let is_it = |one: &&mut Pinned| one.lasts && one.tasklet == *tasklet;
+            if let Some(one) = seen.longest.iter_mut().find(is_it) {
+                (one.time, one.lasts) = (one.time.max(*time), false);
+            }
+            seen.sort();
+        }
+        _ => {}
+    }
+    !QUIET.load(Relaxed)
+}
+
+fn begin(stalled: &Stalled) {
+    let mut seen = lock();
+    let is_it = |one: &&mut Pinned| one.lasts && one.tasklet == stalled.tasklet;
+    if stalled.is_again
+        && let Some(one) = seen.longest.iter_mut().find(is_it)
+    {
+        one.time = stalled.time;
+        return seen.sort();
+    }
+    if !stalled.is_again {
+        seen.count += 1;
+        // The end of an earlier one of this tasklet's was not seen.
+        seen.longest.iter_mut().filter(is_it_still(stalled)).for_each(|one| one.lasts = false);
+    }
+    drop(seen);
+    // Milliseconds, while others may ask.
+    let trace = stalled.trace();
+    let number = stalled.system_call.and_then(|number| usize::try_from(number).ok());
+    let pinned = Pinned {
+        call: number.and_then(Sysno::new).map(|call| call.name()),
+        tasklet: stalled.tasklet,
+        name: stalled.name.clone(),
+        spawned_at: stalled.spawned_at,
+        time: stalled.time,
+        trace,
+        lasts: true,
+    };
+    let mut seen = lock();
+    seen.longest.push(pinned);
+    seen.sort();
+}
+
+fn is_it_still(stalled: &Stalled) -> impl FnMut(&&mut Pinned) -> bool {
+    |one| one.lasts && one.tasklet == stalled.tasklet
+}
+
+impl Seen {
+    /// The longest first. What still lasts is kept: its time is not known yet.
+    fn sort(&mut self) {
+        self.longest.sort_by_key(|one| std::cmp::Reverse((one.lasts, one.time)));
+        self.longest.truncate(KEPT);
+    }
+}
+
+/// How many there were, and the longest, the longest first.
+pub(super) fn seen() -> (u64, Vec<Pinned>) {
+    let seen = lock();
+    let mut longest = seen.longest.clone();
+    longest.sort_by_key(|one| std::cmp::Reverse(one.time));
+    (seen.count, longest)
+}

@@ -1,0 +1,140 @@
+//! The thread that asks where a raw call was made, writes that down and tells of it.
+
+use std::ffi::c_int;
+use std::fmt;
+use std::io;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use overlapped::task::running_on;
+use syscalls::Sysno;
+
+use super::supervisor::{forget, go_on};
+use crate::raw::call;
+use crate::report::place_of;
+
+/// A place in the code from which tasklets have made waiting calls past libc's functions.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RawCall {
+    /// The system call.
+    pub call: &'static str,
+    /// The file that has the instruction: the program, or a library.
+    pub object: String,
+    /// The instruction's address in the file's code.
+    pub offset: usize,
+    /// The number of calls from there that had something to wait for.
+    pub count: u64,
+    /// The tasklet that made the first one, and its name.
+    pub tasklet: Option<(u64, Option<String>)>,
+    /// A backtrace of the first one: a line for each function, innermost first.
+    pub trace: String,
+}
+
+impl fmt::Display for RawCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { call, object, offset, count, trace, .. } = self;
+        write!(f, "{call} past libc's functions, at {object}+{offset:#x}, {count} times")?;
+        match &self.tasklet {
+            Some((id, Some(name))) => write!(f, ", first by tasklet {id} '{name}':")?,
+            Some((id, None)) => write!(f, ", first by tasklet {id}:")?,
+            None => {}
+        }
+        f.write_str(trace)
+    }
+}
+
+/// A call that is stopped until it has been asked about.
+pub(super) struct Question {
+    pub(super) fd: c_int,
+    pub(super) id: u64,
+    pub(super) thread: u32,
+    pub(super) place: u64,
+    pub(super) number: c_int,
+}
+
+struct Place {
+    address: u64,
+    count: u64,
+    told: Option<RawCall>,
+}
+
+static PLACES: Mutex<Vec<Place>> = Mutex::new(Vec::new());
+
+/// The most places that are told apart.
+const MOST: usize = 256;
+
+/// Counts a call from a place; whether it is the first one. While others look at the list nothing
+/// is counted: the supervisor waits for nobody.
+pub(super) fn count(address: u64) -> bool {
+    let Ok(mut places) = PLACES.try_lock() else { return false };
+    if let Some(place) = places.iter_mut().find(|place| place.address == address) {
+        place.count += 1;
+        return false;
+    }
+    let has_room = places.len() < MOST;
+    if has_room {
+        places.push(Place { address, count: 1, told: None });
+    }
+    has_room
+}
+
+/// What has been told so far, the most frequent first.
+pub(crate) fn seen() -> Vec<RawCall> {
+    let places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
+    let of = |place: &Place| {
+        let told = place.told.clone()?;
+        Some(RawCall { count: place.count, ..told })
+    };
+    let mut calls: Vec<_> = places.iter().filter_map(of).collect();
+    drop(places);
+    calls.sort_by_key(|call| std::cmp::Reverse(call.count));
+    calls
+}
+
+pub(super) fn start() -> io::Result<Sender<Question>> {
+    let (questions, asked) = mpsc::channel();
+    let name = "overlapped-tells".to_owned();
+    thread::Builder::new().name(name).spawn(move || tell(&asked))?;
+    Ok(questions)
+}
+
+fn tell(questions: &Receiver<Question>) {
+    for question in questions {
+        let stalled = running_on(question.thread);
+        if stalled.is_none() {
+            forget(question.thread);
+        }
+        go_on(question.fd, question.id);
+        let address = question.place as usize;
+        let (object, offset) = place_of(address).unwrap_or(("nowhere".into(), address));
+        let number = usize::try_from(question.number).ok();
+        let told = RawCall {
+            call: number.and_then(Sysno::new).map_or("a system call", |call| call.name()),
+            object,
+            offset,
+            count: 1,
+            tasklet: stalled.as_ref().map(|stalled| (stalled.tasklet, stalled.name.clone())),
+            trace: stalled.map(|stalled| stalled.trace()).unwrap_or_default(),
+        };
+        say(&format!("overlapped-install: {told}\n"));
+        let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = places.iter_mut().find(|place| place.address == question.place) {
+            place.told = Some(told);
+        }
+    }
+}
+
+/// Writes to standard error, past std's lock, which a stopped thread may have.
+pub(super) fn say(text: &str) {
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        // SAFETY: bytes, lent for the call.
+        let written = unsafe { call!(write, 2, rest.as_ptr(), rest.len()) };
+        match usize::try_from(written) {
+            Ok(written) if written > 0 => rest = &rest[written.min(rest.len())..],
+            _ => return,
+        }
+    }
+}

@@ -15,8 +15,8 @@ use crate::trap;
 ///
 /// | | environment | |
 /// |---|---|---|
-/// | [`stall_limit`](Options::stall_limit) | `OVERLAPPED_STALL=20ms` | calls that pin their thread |
-/// | [`trap_raw_calls`](Options::trap_raw_calls) | `OVERLAPPED_TRAP=on` | calls past libc's functions |
+/// | [`stall_limit`](Self::stall_limit) | `OVERLAPPED_STALL=20ms` | what pins its thread |
+/// | [`trap_raw_calls`](Self::trap_raw_calls) | `OVERLAPPED_TRAP=on` | calls past libc |
 ///
 /// ```
 /// use std::time::Duration;

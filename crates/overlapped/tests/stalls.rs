@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use overlapped::task::{Stall, running_on};
 use overlapped::time::sleep;
 use overlapped::{Builder, Config, spawn, yield_now};
 
@@ -286,4 +287,84 @@ fn asking_at_any_instruction_does_no_harm() {
     assert!(output.status.success() && said.contains("SURVIVED"), "{}: {said}", output.status);
     println!("{} questions", said.matches("has held").count());
     assert!(said.contains("has held"), "void: nobody was asked");
+}
+
+#[test]
+fn a_program_is_told_of_stalls_and_keeps_them_from_the_log() {
+    const NAME: &str = "a_program_is_told_of_stalls_and_keeps_them_from_the_log";
+    static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    fn on_stall(stall: &Stall) -> bool {
+        let text = match stall {
+            Stall::Lasts(stalled) => {
+                assert!(stalled.is_again || stalled.time >= ms(100));
+                // /proc may be missing, or not say it.
+                let call = stalled.system_call.unwrap_or(libc::SYS_clock_nanosleep);
+                let name = stalled.name.as_deref().unwrap_or_default();
+                format!("{name} in {call}{}", stalled.trace())
+            }
+            Stall::Over { time, .. } => {
+                assert!(*time >= ms(100));
+                "over".to_owned()
+            }
+            _ => "something else".to_owned(),
+        };
+        TOLD.lock().unwrap().push(text);
+        false
+    }
+    if rig::asked().is_some() {
+        listen();
+        let config = Config::new().stall_limit(ms(100)).on_stall(on_stall);
+        config
+            .run(|| {
+                let sleeps = || std::thread::sleep(ms(500));
+                Builder::new().name("sleeps").spawn(sleeps).unwrap().join().unwrap();
+                let begin = Instant::now();
+                while TOLD.lock().unwrap().last().is_none_or(|last| last != "over") {
+                    assert!(begin.elapsed() < Duration::from_secs(60));
+                    sleep(ms(5));
+                }
+            })
+            .unwrap();
+        let told = TOLD.lock().unwrap();
+        let first = format!("sleeps in {}", libc::SYS_clock_nanosleep);
+        assert!(told[0].starts_with(&first) && told[0].contains("sleeps"), "{told:?}");
+        return assert_eq!(WARNINGS.load(Relaxed), 0);
+    }
+    let output = rig::child(NAME, "child");
+    assert!(output.status.success(), "{}", rig::said(&output));
+}
+
+#[test]
+fn a_thread_says_which_tasklet_it_runs_to_those_who_ask() {
+    let (number, over) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        let (number, over) = (&number, &over);
+        let run = move || {
+            let works = move || {
+                // SAFETY: the call has no conditions.
+                number.store(unsafe { libc::gettid() } as usize, Relaxed);
+                while over.load(Relaxed) == 0 {
+                    computes_for(ms(1));
+                }
+            };
+            overlapped::scope(|scope| {
+                let builder = Builder::new().name("works");
+                builder.spawn_scoped(scope, works).unwrap().join().unwrap();
+            });
+        };
+        let scheduler = scope.spawn(move || Config::new().shown(true).run(run).unwrap());
+        let begin = Instant::now();
+        let running = loop {
+            let thread = number.load(Relaxed) as u32;
+            if let Some(running) = running_on(thread).filter(|_| thread != 0) {
+                break running;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(60));
+            std::thread::sleep(ms(1));
+        };
+        assert_eq!(running.name.as_deref(), Some("works"));
+        over.store(1, Relaxed);
+        scheduler.join().unwrap();
+        assert!(running_on(number.load(Relaxed) as u32).is_none());
+    });
 }

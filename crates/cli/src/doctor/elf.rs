@@ -22,7 +22,7 @@ pub(super) struct Elf {
     /// Libraries by the names that the file has for them.
     pub(super) needed: Vec<String>,
     /// Folders in which the file says they lie.
-    folders: Vec<PathBuf>,
+    pub(super) folders: Vec<PathBuf>,
     /// Functions that it calls by name.
     pub(super) imports: Vec<String>,
     /// Functions that it offers to all libraries of the process.

@@ -3,10 +3,10 @@
 //! ```text
 //! a thread that runs tasklets of ours: its system calls that may wait are stopped by seccomp
 //!      │ the kernel tells
-//! supervisor (a plain thread): a tasklet of ours, in its own code? ──▶ asks the library where it is
-//!      │ lets the call go on, in every case                                │
-//!      ▼                                                                   ▼
-//! the call waits, and its thread with it                    teller (a plain thread): names, a line
+//! supervisor (a plain thread): a tasklet of ours, in its own code? ──▶ teller (a plain thread):
+//!      │ lets the call go on, in every case        asks the library where it is, lets it go on,
+//!      ▼                                           looks up names, tells
+//! the call waits, and its thread with it
 //! ```
 //!
 //! **Every call goes on as if nothing had been** (`SECCOMP_USER_NOTIF_FLAG_CONTINUE`): seccomp only
@@ -20,9 +20,10 @@
 //! goes on without a word. So does one that has nothing to wait for: a descriptor in non-blocking
 //! mode, a file, no time.
 //!
-//! **The supervisor waits for nobody but the kernel**, and for the library's answer, which a signal
-//! handler of the stopped thread gives: the signal takes the call back, which begins again after
-//! it, and is let go then. What takes locks (symbols, output) is the teller's.
+//! **The supervisor waits for nobody but the kernel.** The teller waits for the library's answer,
+//! which a signal handler of the stopped thread gives: the signal takes the call back, which begins
+//! again after it, and is let go then, by the supervisor. What takes locks (symbols, output) comes
+//! after that.
 //!
 //! What a program of a tasklet's leaves running after this process has ended finds its waiting
 //! calls missing (`ENOSYS`): nobody lets them go on. One more reason why this is for debugging.

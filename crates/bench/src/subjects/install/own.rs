@@ -1,4 +1,5 @@
-//! This library's own types: in tasklets that share their thread's thread-locals, or have their own.
+//! This library's own types: in tasklets that share their thread's thread-locals, or have their
+//! own.
 
 use super::words::{count, more};
 use super::{Install, say};

@@ -162,7 +162,7 @@ fn perform(root: &Path, step: Step) -> anyhow::Result<Verdict> {
             }
         },
         Step::Loom => {
-            let target = target(root).join("loom");
+            let target = crate::target(root).join("loom");
             let loom = Invocation::cargo("test -p overlapped --lib --release loom_")
                 .env("RUSTFLAGS", LOOM_CFG)
                 .env("CARGO_TARGET_DIR", &target.to_string_lossy());
@@ -198,10 +198,6 @@ fn tests(root: &Path, invocation: &Invocation) -> anyhow::Result<Verdict> {
     Ok(Verdict::Passed(Seen { counted: counted.to_string(), skipped, unsteady }))
 }
 
-fn target(root: &Path) -> std::path::PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into)
-}
-
 /// What the suite did while io_uring was refused.
 #[derive(Debug)]
 pub enum Refused {
@@ -222,7 +218,7 @@ pub enum Refused {
 
 /// Runs all tests while io_uring_setup(2) fails with `errno`.
 pub fn refused(root: &Path, errno: &str) -> anyhow::Result<Refused> {
-    let target = target(root);
+    let target = crate::target(root);
     std::fs::create_dir_all(&target)?;
     let log = target.join(format!("refused-{errno}.strace"));
     // Only a call that is traced is tampered with: `trace=none` would refuse nothing.

@@ -166,7 +166,7 @@ fn follow(stream: impl Read + Send + 'static) -> Receiver<String> {
 
 /// Kills `child` and what it started. Not by process group: an interrupt from the terminal shall
 /// reach them all, so they stay in ours.
-fn kill_all(child: &mut Child) {
+pub(crate) fn kill_all(child: &mut Child) {
     let mut family = vec![child.id()];
     let parents = parents();
     let mut at = 0;

@@ -8,6 +8,8 @@
 //! torture    the danger tests with their full figures; writes the table in RELIABILITY.md
 //! std_items  what std's blocking types have, as a list
 //! std_tests  std's own tests and examples, over this library
+//! suites     others' test-suites, with tasklets in the place of threads
+//! libtest    runs each test of a program in a process of its own
 //! exec       runs one program with a time limit and keeps what it said
 //! ```
 
@@ -16,8 +18,10 @@
 pub mod ci;
 pub mod exec;
 pub mod failures;
+mod libtest;
 pub mod std_items;
 pub mod std_tests;
+pub mod suites;
 pub mod tidy;
 pub mod torture;
 
@@ -29,4 +33,9 @@ pub fn root() -> PathBuf {
     let own = std::env::var("CARGO_MANIFEST_DIR");
     let own = own.unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
     Path::new(&own).parent().expect("xtask lies in the root").to_path_buf()
+}
+
+/// Where Cargo puts what it builds.
+pub(crate) fn target(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into)
 }

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{ci, std_items, std_tests, tidy, torture};
+use xtask::{ci, std_items, std_tests, suites, tidy, torture};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Programs that hold the rules of this repository")]
@@ -38,6 +38,17 @@ enum Program {
         #[arg(long, value_enum)]
         port: Option<torture::Port>,
     },
+    /// Runs others' test-suites with tasklets in the place of threads, and prints a table.
+    Suites {
+        /// Suites such as test_queue or std; all where none is named.
+        names: Vec<String>,
+        /// One port instead of the one that the machine chooses.
+        #[arg(long, value_enum)]
+        port: Option<torture::Port>,
+        /// Prints the suites and runs nothing.
+        #[arg(long)]
+        list: bool,
+    },
     /// Runs the danger tests with their full figures and writes them to RELIABILITY.md.
     Torture {
         /// Cases such as P1 or S10; all where none is named.
@@ -69,6 +80,11 @@ fn main() -> anyhow::Result<ExitCode> {
             std_tests::Outcome::Passed(_) => true,
             std_tests::Outcome::Failed(_) => false,
         },
+        Program::Suites { list: true, .. } => {
+            println!("{}", suites::names().join("\n"));
+            true
+        }
+        Program::Suites { names, port, list: false } => suites::run(&root, &names, port)?.passed(),
         Program::Torture { list: true, .. } => {
             print!("{}", torture::list());
             true

@@ -70,6 +70,11 @@ pub(crate) fn blocks_neighbours() -> bool {
     MARK.get() && in_tasklet() && !may_wait()
 }
 
+/// Tells whether the caller is a marked tasklet, in its own code.
+pub(crate) fn is_marked() -> bool {
+    MARK.get()
+}
+
 /// Takes the tasklet's mark away, where it has one, and puts it back when dropped.
 pub(crate) struct Unmarked(bool);
 

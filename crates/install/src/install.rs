@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use crate::caller::ON;
 use crate::options::Options;
 use crate::spawn::{Builder, run, spawn};
 use crate::symbols::Symbol;
+use crate::{hooks, table};
 
 /// The proof that [`install`] has been called.
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +113,12 @@ fn take_over() -> Result<Installed, WhyNot> {
     if !others.is_empty() {
         return Err(WhyNot::Symbols(others));
     }
+    static FORKS: Once = Once::new();
+    FORKS.call_once(|| {
+        // SAFETY: a function that stays, and that may be called in a child of fork. Where there is
+        // no memory to note it, children are as they would be without it.
+        let _ = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+    });
     ON.store(true, Relaxed);
     let tested = thread::Builder::new().name("install-test".into()).spawn(test);
     let tested = match tested.map(thread::JoinHandle::join) {
@@ -123,6 +130,12 @@ fn take_over() -> Result<Installed, WhyNot> {
         ON.store(false, Relaxed);
     }
     tested.map(|()| Installed)
+}
+
+/// What the parent's tasklets have here is none of a child's.
+extern "C" fn in_child() {
+    table::forget_all();
+    hooks::forget_owners();
 }
 
 /// Waits of the commonest kinds, each of which a neighbour must end: if one blocked the thread, it

@@ -85,6 +85,8 @@ mod install;
 mod next;
 mod options;
 mod pool;
+#[doc(hidden)]
+pub mod preload;
 mod raw;
 mod report;
 mod spawn;

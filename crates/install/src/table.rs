@@ -4,6 +4,9 @@
 //! wait; a waker has made its change before it reads the count. Both are sequentially consistent,
 //! so one of the two sees the other.
 //!
+//! **In a child of fork(2)** nobody waits: the table is emptied, so that its wakes are not spent on
+//! tasklets of the parent's.
+//!
 //! **Nothing happens under a bucket's lock** but links of a list: no memory is asked for, nobody is
 //! woken. The lock is no function of libc, and whoever holds it calls none.
 
@@ -67,6 +70,17 @@ static TABLE: [Bucket; BUCKETS] = [const {
 
 /// Tasklets that wait, or are about to: a wake looks at the table only if there are any.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+/// Empties the table, in a child of fork(2): those who wait are the parent's, and whoever held a
+/// lock is no more. Async-signal-safe.
+pub(crate) fn forget_all() {
+    for bucket in &TABLE {
+        // SAFETY: this is the only thread.
+        unsafe { *bucket.list.get() = List { first: ptr::null(), last: ptr::null() } };
+        bucket.locked.store(false, Release);
+    }
+    WAITING.store(0, SeqCst);
+}
 
 /// Calls `f` with the list of the address's bucket.
 fn with_list<T>(address: usize, f: impl FnOnce(&mut List) -> T) -> T {

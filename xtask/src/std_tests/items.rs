@@ -45,9 +45,15 @@ impl Item {
 }
 
 /// The items of `text`, and the features that it asks for. `parent`: what `super` is at its top.
-pub(super) fn parse(text: &str, parent: &str) -> anyhow::Result<(Vec<Item>, Vec<String>)> {
+/// `has_nonpoison`: the shim has locks without poison.
+pub(super) fn parse(
+    text: &str,
+    parent: &str,
+    has_nonpoison: bool,
+) -> anyhow::Result<(Vec<Item>, Vec<String>)> {
     let tokens = tokens(text)?;
-    let mut parser = Parser { text, parent, modules: Vec::new(), items: Vec::new() };
+    let (modules, items) = (Vec::new(), Vec::new());
+    let mut parser = Parser { text, parent, has_nonpoison, modules, items };
     parser.items_of(tokens);
     Ok((parser.items, features(text)))
 }
@@ -132,6 +138,7 @@ fn is_path(after: &[TokenTree]) -> bool {
 struct Parser<'a> {
     text: &'a str,
     parent: &'a str,
+    has_nonpoison: bool,
     modules: Vec<String>,
     items: Vec<Item>,
 }
@@ -219,7 +226,7 @@ impl Parser<'_> {
         let body = self.body(body);
         let text = format!("{head} {{ {SHIM}::within(|| {{ {body} }}) }}");
         let role = Role::Test(self.path_to(&name));
-        if text.contains("nonpoison") {
+        if text.contains("nonpoison") && !self.has_nonpoison {
             return self.without_poison(role);
         }
         self.push(text, role);
@@ -262,12 +269,19 @@ impl Parser<'_> {
             Some(at) => self.source(&tokens[..at]).to_owned(),
         };
         let body = self.body(body);
-        let text = format!(
-            "{cfg} #[test] fn poison_{name}() {{ use {SHIM}::result_unwrap as maybe_unwrap; \
-             use {SHIM}::sync::poison as locks; {SHIM}::within(|| {{ {body} }}) }}"
-        );
-        self.push(text, Role::Test(self.path_to(&format!("poison_{name}"))));
-        self.without_poison(Role::Test(self.path_to(&format!("nonpoison_{name}"))));
+        let of = |kind: &str, unwrap: &str| {
+            format!(
+                "{cfg} #[test] fn {kind}_{name}() {{ use {SHIM}::{unwrap} as maybe_unwrap; \
+                 use {SHIM}::sync::{kind} as locks; {SHIM}::within(|| {{ {body} }}) }}"
+            )
+        };
+        let role = |kind: &str| Role::Test(self.path_to(&format!("{kind}_{name}")));
+        let nonpoison = role("nonpoison");
+        self.push(of("poison", "result_unwrap"), role("poison"));
+        match self.has_nonpoison {
+            true => self.push(of("nonpoison", "convert::identity"), nonpoison),
+            false => self.without_poison(nonpoison),
+        }
     }
 }
 
@@ -346,7 +360,7 @@ mod tests {
     use super::*;
 
     fn texts(source: &str) -> Vec<String> {
-        let (items, _) = parse(source, "net").unwrap();
+        let (items, _) = parse(source, "net", false).unwrap();
         items.into_iter().map(|item| item.text.trim().to_owned()).collect()
     }
 
@@ -375,7 +389,7 @@ mod tests {
         let source = "#![feature(a, b)] mod common; const X: [u8; 1] = [{ 1 }]; fn help() {}\n\
                       mod inner { #[test] #[should_panic] fn t() { super::help() } }\n\
                       #[bench] fn b() {}";
-        let (items, features) = parse(source, "").unwrap();
+        let (items, features) = parse(source, "", false).unwrap();
         assert_eq!(features, ["a", "b"]);
         let roles: Vec<_> = items.iter().map(|item| item.role.clone()).collect();
         let test = Role::Test("inner::t".to_owned());

@@ -15,8 +15,8 @@ mod allowed;
 mod examples;
 mod items;
 mod judge;
-mod scratch;
-mod source;
+pub(crate) mod scratch;
+pub(crate) mod source;
 
 use std::path::{Path, PathBuf};
 
@@ -59,6 +59,16 @@ impl std::fmt::Display for Figures {
     }
 }
 
+/// This library in std's place.
+const OVERLAPPED: scratch::Over = scratch::Over {
+    folder: "target/std-tests",
+    dependency: r#"overlapped = { path = "../../crates/overlapped" }"#,
+    shim: include_str!("shim.rs"),
+    examples: true,
+    takes: |_| true,
+    has_nonpoison: false,
+};
+
 /// Runs them on `port`, or on the one that the machine chooses. `from`: a folder that has
 /// `library/std`, or is that `library`.
 pub fn run(root: &Path, from: Option<PathBuf>, port: Option<Port>) -> anyhow::Result<Outcome> {
@@ -66,7 +76,7 @@ pub fn run(root: &Path, from: Option<PathBuf>, port: Option<Port>) -> anyhow::Re
         return Ok(Outcome::Missing(source::REMEDY.to_owned()));
     };
     println!("std-tests: std's sources in {}", library.display());
-    let programs = scratch::build(root, &library)?;
+    let programs = scratch::build(root, &library, &OVERLAPPED)?;
     let figures = judge::run(root, &programs, port)?;
     let name = port.map_or("the port of this machine", Port::name);
     println!("std-tests: {figures} ({name})");

@@ -10,13 +10,31 @@ use anyhow::{Context as _, bail};
 use super::items::{self, Item};
 use super::{examples, source};
 
-/// Where it stands, from the root.
-const FOLDER: &str = "target/std-tests";
-
 /// As often as the compiler is asked again: each answer leaves out some more.
 const ROUNDS_MAX: usize = 40;
 
-const MANIFEST: &str = r#"[workspace]
+/// The library that stands for std, and what is made of std's sources over it.
+pub(crate) struct Over {
+    /// Where the crate stands, from the root.
+    pub(crate) folder: &'static str,
+    /// A line of its manifest.
+    pub(crate) dependency: &'static str,
+    pub(crate) shim: &'static str,
+    /// The examples of the documentation, too.
+    pub(crate) examples: bool,
+    /// The files with tests that are taken.
+    pub(crate) takes: fn(&str) -> bool,
+    /// It has std's locks without poison.
+    pub(crate) has_nonpoison: bool,
+}
+
+const HELPERS: &str = include_str!("helpers.rs");
+
+impl Over {
+    fn manifest(&self) -> String {
+        let dependency = self.dependency;
+        format!(
+            r#"[workspace]
 
 [package]
 name = "std_shim"
@@ -25,30 +43,33 @@ edition = "2024"
 publish = false
 
 [dependencies]
-overlapped = { path = "../../crates/overlapped" }
+{dependency}
 libc = "0.2"
 
 [profile.release]
 opt-level = 1
 debug-assertions = true
 overflow-checks = true
-"#;
+"#
+        )
+    }
+}
 
 /// A test program made of a file of std's.
 #[derive(Debug)]
-pub(super) struct Program {
-    pub(super) name: String,
+pub(crate) struct Program {
+    pub(crate) name: String,
     items: Vec<Item>,
     features: Vec<String>,
     /// The lines of each item in the file that was written last.
     lines: Vec<Range<usize>>,
     /// Where it is when it has been built.
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 impl Program {
     /// The tests and examples that are left out, and why.
-    pub(super) fn left_out(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn left_out(&self) -> impl Iterator<Item = (&str, &str)> {
         let pairs = self.items.iter().map(|item| (item.counted(), item.dropped.as_deref()));
         pairs.filter_map(|(name, why)| Some((name?, why?)))
     }
@@ -108,15 +129,15 @@ fn quoted_after<'a>(text: &'a str, mark: &str) -> Option<&'a str> {
 }
 
 /// Makes and builds everything.
-pub(super) fn build(root: &Path, library: &Path) -> anyhow::Result<Vec<Program>> {
-    let folder = root.join(FOLDER);
+pub(crate) fn build(root: &Path, library: &Path, over: &Over) -> anyhow::Result<Vec<Program>> {
+    let folder = root.join(over.folder);
     let tests = folder.join("tests");
     std::fs::create_dir_all(&tests)?;
     std::fs::create_dir_all(folder.join("src"))?;
-    write(&folder.join("Cargo.toml"), MANIFEST)?;
+    write(&folder.join("Cargo.toml"), &over.manifest())?;
     write(&folder.join("Cargo.lock"), &std::fs::read_to_string(root.join("Cargo.lock"))?)?;
-    write(&folder.join("src/lib.rs"), include_str!("shim.rs"))?;
-    let mut programs = programs(library)?;
+    write(&folder.join("src/lib.rs"), &format!("{}\n{HELPERS}", over.shim))?;
+    let mut programs = programs(library, over)?;
     for entry in std::fs::read_dir(&tests)? {
         let path = entry?.path();
         let is_known = |program: &Program| path.ends_with(format!("{}.rs", program.name));
@@ -192,16 +213,18 @@ impl Complaint {
     }
 }
 
-fn programs(library: &Path) -> anyhow::Result<Vec<Program>> {
+fn programs(library: &Path, over: &Over) -> anyhow::Result<Vec<Program>> {
     let mut programs = Vec::new();
     let read = |path: &Path| {
         std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
     };
-    for (path, parent) in source::TESTS {
-        let (items, features) = items::parse(&read(&library.join(path))?, parent)?;
+    for (path, parent) in source::TESTS.iter().filter(|(path, _)| (over.takes)(path)) {
+        let text = read(&library.join(path))?;
+        let (items, features) = items::parse(&text, parent, over.has_nonpoison)?;
         programs.push(Program::of(name_of(path), items, features));
     }
-    for document in source::DOCUMENTS {
+    let documents = if over.examples { source::DOCUMENTS } else { &[] };
+    for document in documents {
         for path in rust_files(&library.join(document))? {
             let (items, features) = examples::of(&read(&path)?);
             let below = path.strip_prefix(library).unwrap_or(&path).to_string_lossy();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What helps where they are missing.
-pub(super) const REMEDY: &str = "std's sources are missing: `apt-get install rust-web-src` \
+pub(crate) const REMEDY: &str = "std's sources are missing: `apt-get install rust-web-src` \
      (Debian) or `rustup component add rust-src` brings them, `--source DIR` says where they are";
 
 /// A file with tests: its path below `library`, and what `super` means at its top.
@@ -61,7 +61,7 @@ pub(super) const DOCUMENTS: &[&str] = &[
 ];
 
 /// The folder `library` that has std's tests: `from`, or where a package puts it.
-pub(super) fn find(from: Option<PathBuf>) -> Option<PathBuf> {
+pub(crate) fn find(from: Option<PathBuf>) -> Option<PathBuf> {
     let mut places = Vec::new();
     match from {
         Some(from) => places.push(from),

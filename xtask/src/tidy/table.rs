@@ -254,7 +254,9 @@ pub const BENCH: &str = "crates/bench/";
 /// Crates that may have `unsafe`; bench has raw loops to compare with. install defines functions of
 /// libc, which are given pointers: there is no safe form of that. It makes system calls by
 /// instruction (the `syscalls` crate), since libc's functions are what it takes the place of.
-pub const CRATES_WITH_UNSAFE: &[&str] = &["crates/overlapped/", "crates/install/", BENCH];
+/// preload defines more of them.
+pub const CRATES_WITH_UNSAFE: &[&str] =
+    &["crates/overlapped/", "crates/install/", "crates/preload/", BENCH];
 
 /// Functions of corosensei that appear nowhere.
 pub const COROSENSEI_NEVER: &[&str] = &["force_unwind", "force_reset"];

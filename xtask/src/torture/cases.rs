@@ -30,6 +30,8 @@ pub(crate) enum Answer {
     Watched(&'static str),
     /// std's own tests and examples, over the library.
     StdTests,
+    /// Others' suites, with tasklets in the place of threads.
+    Suites,
     /// A fuzzer, for a while on each of these targets.
     Fuzzers(&'static [&'static str]),
 }
@@ -136,6 +138,13 @@ pub(crate) const CASES: &[Case] = &[
         promise: "std's own tests pass over this library, but for what docs/std.md names.",
         ports: BOTH,
         answer: Answer::StdTests,
+    },
+    Case {
+        id: "A2",
+        promise: "Others' test-suites for threads pass on tasklets, but for what docs/install.md \
+                  excludes.",
+        ports: BOTH,
+        answer: Answer::Suites,
     },
     both("K1", "Kills in the queues of locks shared by threads lose no lock, permit or waiter."),
     both(

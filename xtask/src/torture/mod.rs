@@ -20,6 +20,7 @@ use clap::ValueEnum;
 use crate::ci::{self, Refused};
 use crate::exec;
 use crate::std_tests::{self, Outcome};
+use crate::suites;
 use cases::{Answer, CASES, Case};
 use table::{Figure, Figures};
 
@@ -146,6 +147,10 @@ fn perform(root: &Path, case: &Case, port: Port) -> anyhow::Result<Result<String
             Outcome::Passed(figures) => Ok(figures.to_string()),
             Outcome::Failed(figures) => Err(figures.to_string()),
         }),
+        Answer::Suites => {
+            let report = suites::run(root, &[], Some(port))?;
+            Ok(if report.passed() { Ok(report.summary()) } else { Err(report.summary()) })
+        }
         Answer::SuiteWithout(errors) => {
             let mut checks = 0;
             for errno in errors {

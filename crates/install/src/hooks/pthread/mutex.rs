@@ -52,6 +52,15 @@ fn with_owners<T>(f: impl FnOnce(&mut Vec<Owner>) -> T) -> T {
     result
 }
 
+/// Forgets all owners, in a child of fork(2): those who were at the list are no more. (What it held
+/// is not freed.) Async-signal-safe.
+pub(crate) fn forget_owners() {
+    // SAFETY: this is the only thread. An empty list has no memory, so none is asked for.
+    unsafe { OWNERS.list.get().write(Vec::new()) };
+    OWNED.store(0, Relaxed);
+    OWNERS.locked.store(false, Release);
+}
+
 /// Tells whether the owner matters: the mutex is recursive, or checks for errors.
 ///
 /// # Safety

@@ -11,6 +11,7 @@ use super::limit_at;
 use crate::caller::Call;
 use crate::next::next;
 use crate::pool::{self, Sent};
+use crate::preload;
 use crate::symbols::Symbol;
 
 type Join = unsafe extern "C" fn(pthread_t, *mut *mut c_void) -> c_int;
@@ -22,6 +23,10 @@ type OfBarrier = unsafe extern "C" fn(*mut pthread_barrier_t) -> c_int;
 pub(crate) unsafe extern "C" fn pthread_join(thread: pthread_t, value: *mut *mut c_void) -> c_int {
     let real: Join = next!(pthread_join);
     let attempt: Join = next!(pthread_tryjoin_np);
+    if let Some(joined) = preload::wait_for(thread, None) {
+        // SAFETY: the caller's promise.
+        return unsafe { tell(joined, value) };
+    }
     let Some(call) = Call::begin(Symbol::pthread_join) else {
         // SAFETY: the caller's promise, handed on.
         return unsafe { real(thread, value) };
@@ -45,6 +50,23 @@ pub(crate) unsafe extern "C" fn pthread_join(thread: pthread_t, value: *mut *mut
     outcome
 }
 
+/// Gives what a thread's end was.
+///
+/// # Safety
+/// `value` is null, or the caller's.
+unsafe fn tell(joined: Result<usize, c_int>, value: *mut *mut c_void) -> c_int {
+    match joined {
+        Ok(result) => {
+            if !value.is_null() {
+                // SAFETY: the caller's promise.
+                unsafe { value.write(std::ptr::with_exposed_provenance_mut(result)) };
+            }
+            0
+        }
+        Err(error) => error,
+    }
+}
+
 /// pthread_timedjoin_np(3).
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn pthread_timedjoin_np(
@@ -55,6 +77,16 @@ pub(crate) unsafe extern "C" fn pthread_timedjoin_np(
     const LONGEST: Duration = Duration::from_millis(20);
     let real: Timed = next!(pthread_timedjoin_np);
     let attempt: Join = next!(pthread_tryjoin_np);
+    // SAFETY: the caller's promise: null, or a time.
+    match unsafe { preload::time_until(libc::CLOCK_REALTIME, moment) } {
+        Err(error) => return error,
+        Ok(limit) => {
+            if let Some(joined) = preload::wait_for(thread, limit) {
+                // SAFETY: the caller's promise.
+                return unsafe { tell(joined, value) };
+            }
+        }
+    }
     let Some(call) = Call::begin(Symbol::pthread_timedjoin_np) else {
         // SAFETY: the caller's promise, handed on.
         return unsafe { real(thread, value, moment) };

@@ -1,0 +1,51 @@
+//! Children of fork(2).
+#![allow(missing_docs)]
+mod rig;
+
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
+use overlapped_install::spawn;
+use rig::within;
+
+const WAIT: libc::c_int = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+const WAKE: libc::c_int = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+
+#[test]
+fn a_child_of_fork_spends_no_wake_on_its_parents_tasklets() {
+    static WORD: AtomicU32 = AtomicU32::new(0);
+    // SAFETY: a word that stays.
+    let wake = || unsafe { libc::syscall(libc::SYS_futex, WORD.as_ptr(), WAKE, 1) };
+    let waits = || {
+        let report = overlapped_install::report();
+        let of = |name| report.symbols().iter().find(|symbol| symbol.name == name);
+        of("syscall").map_or(0, |symbol| symbol.waits)
+    };
+    within(|| {
+        let before = waits();
+        let waiter = spawn(|| {
+            while WORD.load(SeqCst) == 0 {
+                // SAFETY: as above.
+                unsafe { libc::syscall(libc::SYS_futex, WORD.as_ptr(), WAIT, 0, 0) };
+            }
+        });
+        while waits() == before {
+            std::thread::yield_now();
+        }
+        // SAFETY: the child makes system calls only, and ends.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let woken = wake();
+            // SAFETY: it ends.
+            unsafe { libc::_exit(if woken == 0 { 7 } else { 1 }) };
+        }
+        let mut status = 0;
+        // SAFETY: a place for the status.
+        let reaped = unsafe { libc::waitpid(child, &mut status, 0) };
+        let was_waiting = !waiter.is_finished();
+        WORD.store(1, SeqCst);
+        let woken = wake();
+        waiter.join().unwrap();
+        assert_eq!((reaped, libc::WIFEXITED(status), libc::WEXITSTATUS(status)), (child, true, 7));
+        assert_eq!((was_waiting, woken), (true, 1));
+    });
+}

@@ -1,0 +1,171 @@
+//! pthread_create(3): a tasklet on the host, or a thread where it must be one.
+
+use std::ffi::{c_int, c_void};
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, Release};
+
+use libc::{pthread_attr_t, pthread_t};
+use overlapped::task::{Spawner, in_tasklet, may_wait, shield};
+use overlapped_install::preload::unmarked;
+
+use crate::end::live;
+use crate::enter::Start;
+use crate::host::host;
+use crate::name::inherited;
+use crate::next::real;
+use crate::program::{Inside, adopt, is_programs};
+use crate::record::Record;
+use crate::state::{State, state};
+
+type Create =
+    unsafe extern "C" fn(*mut pthread_t, *const pthread_attr_t, Start, *mut c_void) -> c_int;
+
+/// Bytes of a stack beside what was asked for: the library's guard, and frames of its functions.
+const STACK_BESIDE: usize = 128 << 10;
+/// The smallest stack: handlers of signals may have large frames.
+const STACK_MIN: usize = 256 << 10;
+
+/// Attributes that a tasklet can have.
+struct Asked {
+    stack_size: usize,
+    is_detached: bool,
+}
+
+/// The program's function and its argument.
+struct Body(Start, *mut c_void);
+
+// SAFETY: pthread_create's caller gives both to another thread.
+unsafe impl Send for Body {}
+
+impl Body {
+    /// Both. (A closure that names a field captures the field alone.)
+    fn take(self) -> (Start, *mut c_void) {
+        (self.0, self.1)
+    }
+}
+
+/// pthread_create(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn pthread_create(
+    thread: *mut pthread_t,
+    attributes: *const pthread_attr_t,
+    start: Start,
+    argument: *mut c_void,
+) -> c_int {
+    let create: Create = real!(pthread_create);
+    if !is_programs() {
+        // SAFETY: the caller's promise, handed on.
+        return unsafe { create(thread, attributes, start, argument) };
+    }
+    let body = Body(start, argument);
+    // SAFETY: the caller's promise: null, or attributes.
+    let asked = unsafe { asked(attributes) };
+    match unmarked(|| asked.and_then(|asked| Some((host()?, asked)))) {
+        Some((host, asked)) => match unmarked(|| begin(&host, asked, body)) {
+            Ok(record) => {
+                // SAFETY: the caller's promise.
+                unsafe { thread.write(record.id.load(Relaxed) as pthread_t) };
+                0
+            }
+            Err(error) => error,
+        },
+        None => {
+            state().threads.fetch_add(1, Relaxed);
+            let body = Box::into_raw(Box::new(body));
+            // SAFETY: the caller's promise; `adopted` takes the box.
+            let outcome = unsafe { create(thread, attributes, adopted, body.cast()) };
+            if outcome != 0 {
+                // SAFETY: nobody has taken it.
+                drop(unsafe { Box::from_raw(body) });
+            }
+            outcome
+        }
+    }
+}
+
+/// A thread of the program's that stays one.
+unsafe extern "C" fn adopted(body: *mut c_void) -> *mut c_void {
+    // SAFETY: the box that `pthread_create` above has given away.
+    let Body(start, argument) = *unsafe { Box::from_raw(body.cast::<Body>()) };
+    adopt();
+    // SAFETY: pthread_create's caller's promise.
+    unsafe { start(argument) }
+}
+
+/// `None`: attributes that a tasklet cannot have.
+///
+/// # Safety
+/// Null, or attributes.
+unsafe fn asked(attributes: *const pthread_attr_t) -> Option<Asked> {
+    // libc keeps the address of a stack of the program's own in this word, and null where there is
+    // none; pthread_attr_getstack does not tell the two apart.
+    const STACK: usize = 3;
+    let mut default = MaybeUninit::<pthread_attr_t>::uninit();
+    let mut asked = Asked { stack_size: 0, is_detached: false };
+    // SAFETY: the caller's promise; the default is initialised before it is read, and destroyed.
+    unsafe {
+        if attributes.is_null() {
+            libc::pthread_attr_init(default.as_mut_ptr());
+            libc::pthread_attr_getstacksize(default.as_ptr(), &mut asked.stack_size);
+            libc::pthread_attr_destroy(default.as_mut_ptr());
+            return Some(asked);
+        }
+        if *attributes.cast::<usize>().add(STACK) != 0 {
+            return None;
+        }
+        let (mut inherits, mut detached) = (libc::PTHREAD_INHERIT_SCHED, 0);
+        libc::pthread_attr_getinheritsched(attributes, &mut inherits);
+        pthread_attr_getdetachstate(attributes, &mut detached);
+        libc::pthread_attr_getstacksize(attributes, &mut asked.stack_size);
+        asked.is_detached = detached == libc::PTHREAD_CREATE_DETACHED;
+        (inherits == libc::PTHREAD_INHERIT_SCHED).then_some(asked)
+    }
+}
+
+unsafe extern "C" {
+    fn pthread_attr_getdetachstate(attributes: *const pthread_attr_t, state: *mut c_int) -> c_int;
+}
+
+/// Starts a tasklet, and waits until it has a `pthread_t`.
+fn begin(host: &Spawner, asked: Asked, body: Body) -> Result<Arc<Record>, c_int> {
+    let _inside = Inside::begin();
+    let state = state();
+    let record = Arc::new(Record::new(state, asked.is_detached, inherited()));
+    let theirs = Arc::clone(&record);
+    let builder = move || {
+        let size = asked.stack_size.max(STACK_MIN).saturating_add(STACK_BESIDE);
+        overlapped_install::Builder::new().stack_size(size)
+    };
+    state.live.fetch_add(1, Relaxed);
+    let run = move || {
+        let (start, argument) = body.take();
+        let shown = Arc::clone(&theirs);
+        // SAFETY: pthread_create's caller's promise.
+        unsafe { live(theirs, start, argument, move || unmarked(|| enlist(&shown))) };
+    };
+    let is_begun = if in_tasklet() && may_wait() {
+        builder().spawn(run).is_ok()
+    } else {
+        // The host's tasklets have thread-locals of their own; placed ones have not.
+        host.spawn(move || builder().spawn(run).is_ok())
+            .is_ok_and(|placed| placed.join().unwrap_or(false))
+    };
+    if !is_begun {
+        state.live.fetch_sub(1, Relaxed);
+        return Err(libc::EAGAIN);
+    }
+    shield(|| record.begun.wait());
+    state.tasklets.fetch_add(1, Relaxed);
+    Ok(record)
+}
+
+/// Enters the calling tasklet under the name that others have for it.
+fn enlist(record: &Arc<Record>) {
+    // SAFETY: no conditions.
+    let id = unsafe { libc::pthread_self() } as usize;
+    record.id.store(id, Release);
+    let state: &State = record.state;
+    state.records().insert(id, Arc::clone(record));
+    record.begun.set();
+}

@@ -1,0 +1,180 @@
+//! The end of a tasklet that was a thread.
+//!
+//! Its function returns, or pthread_exit(3) unwinds to the same place. Then the library runs the
+//! destructors of its thread-locals. The last of them is ours: a value of a key that puts itself
+//! back until the last round. It tells whoever joins that all is over, and **waits until the
+//! tasklet has been joined**, or is detached: until then its block, whose address is the
+//! `pthread_t`, must not become another one's.
+
+use std::cell::Cell;
+use std::ffi::{c_int, c_void};
+use std::ptr::null_mut;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering::Relaxed;
+
+use overlapped::task::shield;
+use overlapped_install::preload::unmarked;
+
+use crate::cleanup;
+use crate::enter::{enter, leave};
+use crate::next::real;
+use crate::program::{is_main_thread, is_programs};
+use crate::record::Record;
+use crate::state::known;
+
+/// As `PTHREAD_DESTRUCTOR_ITERATIONS`, which the library keeps to.
+const ROUNDS: u32 = 4;
+
+/// A tasklet's own side of its record: the value of the key.
+struct Own {
+    record: Arc<Record>,
+    /// Where [`leave`] goes to.
+    bottom: Cell<usize>,
+    rounds: Cell<u32>,
+}
+
+static KEY: OnceLock<libc::pthread_key_t> = OnceLock::new();
+
+/// Makes the key.
+pub(crate) fn prepare() -> Result<(), String> {
+    if KEY.get().is_some() {
+        return Ok(());
+    }
+    let mut key = 0;
+    // SAFETY: a function of the right type that stays.
+    match unsafe { libc::pthread_key_create(&mut key, Some(destroy)) } {
+        0 => {
+            let _ = KEY.set(key); // One at a time: the caller has locked the host.
+            Ok(())
+        }
+        _ => Err("no key of pthread_key_create is free".into()),
+    }
+}
+
+fn own() -> *mut Own {
+    // SAFETY: the key stays.
+    KEY.get().map_or(null_mut(), |key| unsafe { libc::pthread_getspecific(*key) }.cast())
+}
+
+/// Keeps a value for the destructor; whether there was room.
+fn keep(own: *mut Own) -> bool {
+    // SAFETY: the key stays.
+    KEY.get().is_some_and(|key| unsafe { libc::pthread_setspecific(*key, own.cast()) } == 0)
+}
+
+/// The calling tasklet's record.
+pub(crate) fn own_record() -> Option<Arc<Record>> {
+    // SAFETY: null, or the value below, which this tasklet alone frees, at its end.
+    unsafe { own().as_ref() }.map(|own| Arc::clone(&own.record))
+}
+
+/// Runs the program's function on the calling tasklet, which `record` describes.
+///
+/// # Safety
+/// As the function demands.
+pub(crate) unsafe fn live(
+    record: Arc<Record>,
+    start: crate::enter::Start,
+    argument: *mut c_void,
+    begun: impl FnOnce(),
+) {
+    let own = Box::new(Own { record, bottom: Cell::new(0), rounds: Cell::new(0) });
+    let own = Box::into_raw(own);
+    if !keep(own) {
+        // It would never be said that it has ended.
+        std::process::abort();
+    }
+    begun();
+    // SAFETY: the caller's promise; the box is the destructor's to free.
+    unsafe {
+        let value = enter(start, argument, (*own).bottom.as_ptr());
+        (*own).record.returns(value);
+    }
+}
+
+/// The destructor of the key's value.
+unsafe extern "C" fn destroy(value: *mut c_void) {
+    let place = value.cast::<Own>();
+    // SAFETY: the box's, which is freed below.
+    let own = unsafe { &*place };
+    own.rounds.set(own.rounds.get() + 1);
+    if own.rounds.get() < ROUNDS && keep(place) {
+        return;
+    }
+    let record = Arc::clone(&own.record);
+    // SAFETY: the key has no value any more.
+    drop(unsafe { Box::from_raw(place) });
+    if !record.state.is_current() {
+        // The last thread of a child of fork(2).
+        std::process::exit(0);
+    }
+    unmarked(|| finish(&record));
+}
+
+fn finish(record: &Record) {
+    record.state.live.fetch_sub(1, Relaxed);
+    let is_detached = {
+        let mut life = record.life();
+        life.is_over = true;
+        life.is_detached
+    };
+    if is_detached {
+        record.state.records().remove(&record.id.load(Relaxed));
+        return;
+    }
+    record.ended.set();
+    shield(|| record.released.wait());
+}
+
+/// pthread_exit(3).
+///
+/// The main thread's: libc would wait for all threads, the host among them. Here it waits for the
+/// tasklets; handlers and destructors of its own do not run.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C-unwind" fn pthread_exit(value: *mut c_void) -> ! {
+    // SAFETY: null, or this tasklet's.
+    if let Some(own) = unsafe { own().as_ref() } {
+        let bottom = own.bottom.get();
+        // SAFETY: `enter` is in its call, on this stack; the caller gives up its frames.
+        unsafe { cleanup::unwind(value, bottom) }
+    }
+    if is_main_thread()
+        && is_programs()
+        && known().is_some_and(|state| state.live.load(Relaxed) > 0)
+    {
+        wait_for_tasklets();
+        std::process::exit(0);
+    }
+    let exit: unsafe extern "C-unwind" fn(*mut c_void) -> ! = real!(pthread_exit);
+    // SAFETY: the caller's promise, handed on.
+    unsafe { exit(value) }
+}
+
+fn wait_for_tasklets() {
+    let rest = libc::timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+    while known().is_some_and(|state| state.live.load(Relaxed) > 0) {
+        // SAFETY: a time, lent for the call.
+        unsafe { libc::nanosleep(&rest, null_mut()) };
+    }
+}
+
+/// pthread_cancel(3): none of a tasklet's waits is a cancellation point.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn pthread_cancel(thread: libc::pthread_t) -> c_int {
+    if crate::state::record(thread).is_some() {
+        return libc::ENOSYS;
+    }
+    let cancel: unsafe extern "C" fn(libc::pthread_t) -> c_int = real!(pthread_cancel);
+    // SAFETY: the caller's promise, handed on.
+    unsafe { cancel(thread) }
+}
+
+/// Returns from the bottom of the calling tasklet's stack.
+///
+/// # Safety
+/// As [`leave`].
+pub(crate) unsafe fn go(value: *mut c_void, bottom: usize) -> ! {
+    // SAFETY: handed on to the caller.
+    unsafe { leave(value, bottom) }
+}

@@ -1,0 +1,97 @@
+//! The host: a thread with the scheduler that all tasklets live on.
+
+use std::sync::{Mutex, MutexGuard, Once, PoisonError, mpsc};
+use std::thread;
+
+use overlapped::sync::Event;
+use overlapped::task::{Spawner, shield, spawner};
+use overlapped::{Config, RunError};
+
+use crate::end;
+use crate::program::Inside;
+use crate::report;
+use crate::state::{forget, state};
+
+/// The host of a process.
+#[derive(Default)]
+pub(crate) enum Host {
+    /// No thread has been started.
+    #[default]
+    Absent,
+    Runs(Spawner),
+    /// Threads stay threads here.
+    Refused,
+}
+
+/// The way to the host, which the first call starts. `None`: there can be none.
+pub(crate) fn host() -> Option<Spawner> {
+    let _inside = Inside::begin();
+    let mut host = lock(&state().host);
+    if let Host::Absent = *host {
+        *host = match start() {
+            Ok(spawner) => Host::Runs(spawner),
+            Err(why) => {
+                eprintln!("overlapped-preload: threads stay threads: {why}");
+                Host::Refused
+            }
+        };
+    }
+    match &*host {
+        Host::Runs(spawner) => Some(spawner.clone()),
+        Host::Absent | Host::Refused => None,
+    }
+}
+
+fn lock(host: &Mutex<Host>) -> MutexGuard<'_, Host> {
+    host.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn start() -> Result<Spawner, String> {
+    static ONCE: Once = Once::new();
+    // SAFETY: this is for programs under test; what takes gettid for its identity is among the
+    // limits that the crate names.
+    unsafe { overlapped_install::install() }.map_err(|why| why.to_string())?;
+    end::prepare()?;
+    ONCE.call_once(|| {
+        // SAFETY: a function that stays, and that may be called in a child of fork.
+        unsafe { libc::pthread_atfork(None, None, Some(forget)) };
+        overlapped_install::preload::answer_for_threads(crate::join::wait_for);
+        report::at_exit();
+    });
+    let (sender, receiver) = mpsc::channel();
+    let builder = thread::Builder::new().name("overlapped-host".into());
+    builder.spawn(move || run(&sender)).map_err(|error| error.to_string())?;
+    match receiver.recv() {
+        Ok(Ok(spawner)) => Ok(spawner),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("the host has ended".into()),
+    }
+}
+
+/// Runs the scheduler, to the end of the process.
+fn run(sender: &mpsc::Sender<Result<Spawner, RunError>>) {
+    // Programs have handlers of their own for faults.
+    let config = Config::new().overflow_report(false);
+    let ended = config.run(|| {
+        let_sigpipe_through();
+        if let Ok(spawner) = spawner() {
+            let _ = sender.send(Ok(spawner));
+        }
+        shield(|| Event::new().wait());
+    });
+    if let Err(error) = ended {
+        let _ = sender.send(Err(error));
+    }
+}
+
+/// Has writes to what nobody reads do here what they do in the program's threads, and children
+/// inherit what a thread's would: the library blocks the signal on its schedulers' threads.
+fn let_sigpipe_through() {
+    let mut set = std::mem::MaybeUninit::uninit();
+    // SAFETY: the set is written before it is read.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), libc::SIGPIPE);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut());
+    }
+}

@@ -1,0 +1,138 @@
+//! Waits for tasklets, by those who know them as threads.
+
+use std::ffi::{c_int, c_void};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use libc::{clockid_t, pthread_t, timespec};
+use overlapped::task::shield;
+
+use crate::next::real;
+use crate::record::Record;
+use crate::state::record;
+
+/// Waits for a tasklet's end; its value, or the number of the error. `None`: it is a thread.
+pub(crate) fn wait_for(thread: pthread_t, limit: Option<Duration>) -> Option<Result<usize, c_int>> {
+    let record = record(thread)?;
+    Some(overlapped_install::preload::unmarked(|| join(&record, limit)))
+}
+
+fn join(record: &Arc<Record>, limit: Option<Duration>) -> Result<usize, c_int> {
+    // SAFETY: no conditions.
+    if record.id.load(Relaxed) == unsafe { libc::pthread_self() } as usize {
+        return Err(libc::EDEADLK);
+    }
+    {
+        let mut life = record.life();
+        if life.is_detached || life.is_joined {
+            return Err(libc::EINVAL);
+        }
+        life.is_joined = true;
+    }
+    let is_over = match limit {
+        None => {
+            shield(|| record.ended.wait());
+            true
+        }
+        Some(limit) => shield(|| record.ended.wait_timeout(limit)),
+    };
+    let mut life = record.life();
+    if !is_over && !life.is_over {
+        life.is_joined = false;
+        return Err(libc::ETIMEDOUT);
+    }
+    let value = life.value;
+    drop(life);
+    release(record);
+    Ok(value)
+}
+
+/// Lets a tasklet that has ended, or will, go without anybody's asking for it.
+fn release(record: &Arc<Record>) {
+    record.state.records().remove(&record.id.load(Relaxed));
+    record.released.set();
+}
+
+fn tell(joined: Result<usize, c_int>, value: *mut *mut c_void) -> c_int {
+    match joined {
+        Ok(result) => {
+            if !value.is_null() {
+                // SAFETY: the place is the caller's.
+                unsafe { value.write(std::ptr::with_exposed_provenance_mut(result)) };
+            }
+            0
+        }
+        Err(error) => error,
+    }
+}
+
+/// pthread_tryjoin_np(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn pthread_tryjoin_np(
+    thread: pthread_t,
+    value: *mut *mut c_void,
+) -> c_int {
+    match wait_for(thread, Some(Duration::ZERO)) {
+        Some(Err(libc::ETIMEDOUT)) => libc::EBUSY,
+        Some(joined) => tell(joined, value),
+        None => {
+            let join: unsafe extern "C" fn(pthread_t, *mut *mut c_void) -> c_int =
+                real!(pthread_tryjoin_np);
+            // SAFETY: the caller's promise, handed on.
+            unsafe { join(thread, value) }
+        }
+    }
+}
+
+/// pthread_clockjoin_np(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn pthread_clockjoin_np(
+    thread: pthread_t,
+    value: *mut *mut c_void,
+    clock: clockid_t,
+    moment: *const timespec,
+) -> c_int {
+    // SAFETY: the caller's promise: null, or a time.
+    let limit = match unsafe { overlapped_install::preload::time_until(clock, moment) } {
+        Ok(limit) => limit,
+        Err(error) => return error,
+    };
+    match wait_for(thread, limit) {
+        Some(joined) => tell(joined, value),
+        None => {
+            type Join = unsafe extern "C" fn(
+                pthread_t,
+                *mut *mut c_void,
+                clockid_t,
+                *const timespec,
+            ) -> c_int;
+            let join: Join = real!(pthread_clockjoin_np);
+            // SAFETY: the caller's promise, handed on.
+            unsafe { join(thread, value, clock, moment) }
+        }
+    }
+}
+
+/// pthread_detach(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn pthread_detach(thread: pthread_t) -> c_int {
+    let Some(record) = record(thread) else {
+        let detach: unsafe extern "C" fn(pthread_t) -> c_int = real!(pthread_detach);
+        // SAFETY: the caller's promise, handed on.
+        return unsafe { detach(thread) };
+    };
+    overlapped_install::preload::unmarked(|| {
+        let mut life = record.life();
+        if life.is_detached {
+            return libc::EINVAL;
+        }
+        life.is_detached = true;
+        let is_over = life.is_over;
+        drop(life);
+        if is_over {
+            release(&record);
+        }
+        0
+    })
+}

@@ -1,0 +1,71 @@
+//! One tasklet that was made of a thread.
+
+use std::ffi::c_void;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use overlapped::sync::Event;
+
+use crate::state::State;
+
+/// The value of `pthread_t` that names no tasklet yet.
+pub(crate) const NOBODY: usize = 0;
+
+/// What others know of it.
+pub(crate) struct Record {
+    /// The process that it was started in.
+    pub(crate) state: &'static State,
+    /// Its `pthread_t`, set before `begun`.
+    pub(crate) id: AtomicUsize,
+    pub(crate) begun: Event,
+    /// Its destructors have run, and `life` has its value.
+    pub(crate) ended: Event,
+    /// Nobody will ask for it any more.
+    pub(crate) released: Event,
+    life: Mutex<Life>,
+    name: Mutex<Name>,
+}
+
+/// Bytes of a thread's name, the zero at the end included.
+pub(crate) const NAME_LEN: usize = 16;
+
+/// A name, with zeros at its end.
+pub(crate) type Name = [u8; NAME_LEN];
+
+/// How it stands.
+#[derive(Default)]
+pub(crate) struct Life {
+    pub(crate) is_detached: bool,
+    /// Somebody joins it.
+    pub(crate) is_joined: bool,
+    /// The address that its function returned.
+    pub(crate) value: usize,
+    pub(crate) is_over: bool,
+}
+
+impl Record {
+    pub(crate) fn new(state: &'static State, is_detached: bool, name: Name) -> Record {
+        Record {
+            state,
+            id: AtomicUsize::new(NOBODY),
+            begun: Event::new(),
+            ended: Event::new(),
+            released: Event::new(),
+            life: Mutex::new(Life { is_detached, ..Life::default() }),
+            name: Mutex::new(name),
+        }
+    }
+
+    pub(crate) fn life(&self) -> MutexGuard<'_, Life> {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn name(&self) -> MutexGuard<'_, Name> {
+        self.name.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what its function returned.
+    pub(crate) fn returns(&self, value: *mut c_void) {
+        self.life().value = value.expose_provenance();
+    }
+}

@@ -1,0 +1,32 @@
+//! A line about each process, so that whoever runs a suite knows that tasklets ran it.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::state::known;
+
+/// Has a line written at the end of the process.
+pub(crate) fn at_exit() {
+    if std::env::var_os("OVERLAPPED_PRELOAD_REPORT").is_some() {
+        // SAFETY: a function that stays.
+        unsafe { libc::atexit(write) };
+    }
+}
+
+extern "C" fn write() {
+    let (Some(path), Some(state)) = (std::env::var_os("OVERLAPPED_PRELOAD_REPORT"), known()) else {
+        return;
+    };
+    let line = format!(
+        "{} {} {} {}\n",
+        std::process::id(),
+        state.tasklets.load(Relaxed),
+        state.threads.load(Relaxed),
+        overlapped_install::report().waits()
+    );
+    // One write, since other processes append there, too. Nobody could be told of an error.
+    if let Ok(mut file) = OpenOptions::new().append(true).create(true).open(path) {
+        let _ = file.write_all(line.as_bytes());
+    }
+}

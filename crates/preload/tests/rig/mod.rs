@@ -1,0 +1,111 @@
+//! Programs under the library.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The library, which Cargo builds beside the tests.
+pub(crate) fn library() -> PathBuf {
+    let program = std::env::current_exe().unwrap();
+    let library = program.parent().unwrap().join("liboverlapped_preload.so");
+    assert!(library.is_file(), "{library:?} is missing");
+    library
+}
+
+/// A folder of this test's own, gone at its end.
+pub(crate) struct Folder(pub(crate) PathBuf);
+
+impl Folder {
+    pub(crate) fn new(name: &str) -> Folder {
+        let name = format!("overlapped-preload-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).unwrap();
+        Folder(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Tells, aloud, where there can be no such tasklets.
+pub(crate) fn refused() -> bool {
+    let tried = overlapped::run(|| {
+        overlapped::Builder::new().own_thread_locals(true).spawn(|| ()).map(drop)
+    });
+    match tried.unwrap() {
+        Err(overlapped::SpawnError::OwnThreadLocals(why)) => {
+            println!("SKIPPED: no thread-locals of a tasklet's own: {why}");
+            true
+        }
+        other => {
+            other.unwrap();
+            false
+        }
+    }
+}
+
+/// Compiles a C program of this folder's. `None`, aloud: there is no compiler.
+pub(crate) fn compiled(folder: &Folder, name: &str, flags: &[&str]) -> Option<PathBuf> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(name);
+    let program = folder.0.join(format!("{name}{}.out", flags.concat()));
+    let mut compiler = Command::new("cc");
+    compiler.args(["-O1", "-pthread", "-o"]).arg(&program).arg(source).args(flags);
+    match compiler.status() {
+        Ok(status) => {
+            assert!(status.success(), "{name} does not compile");
+            Some(program)
+        }
+        Err(error) => {
+            println!("SKIPPED: cc is missing: {error}");
+            None
+        }
+    }
+}
+
+/// How a program ended under the library: its code, what it wrote to both streams, and how many of
+/// its threads were tasklets, by processes in the order of their ends.
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) said: String,
+    pub(crate) tasklets: Vec<u64>,
+}
+
+/// Runs a program under the library.
+pub(crate) fn run(folder: &Folder, mut command: Command) -> Ran {
+    let report = folder.0.join("report");
+    let _ = std::fs::remove_file(&report);
+    command.env("LD_PRELOAD", library()).env("OVERLAPPED_PRELOAD_REPORT", &report);
+    let (mut output, input) = std::io::pipe().unwrap();
+    command.stdin(Stdio::null()).stdout(input.try_clone().unwrap()).stderr(input);
+    let child = command.spawn().unwrap();
+    drop(command);
+    let reader = std::thread::spawn(move || {
+        let mut said = Vec::new();
+        output.read_to_end(&mut said).unwrap();
+        String::from_utf8_lossy(&said).into_owned()
+    });
+    let code = end_of(child);
+    let said = reader.join().unwrap();
+    let lines = std::fs::read_to_string(&report).unwrap_or_default();
+    let tasklets = |line: &str| line.split(' ').nth(1).unwrap().parse().unwrap();
+    Ran { code, said, tasklets: lines.lines().map(tasklets).collect() }
+}
+
+fn end_of(mut child: Child) -> Option<i32> {
+    const LIMIT: Duration = Duration::from_secs(120);
+    let begin = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        if begin.elapsed() > LIMIT {
+            child.kill().unwrap();
+            panic!("no end after {LIMIT:?}: {:?}", child.wait());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

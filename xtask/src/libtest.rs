@@ -1,0 +1,113 @@
+//! Programs of libtest: each test in a process and a folder of its own, for a limited time.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+/// For one test. One of std's takes a lock a thousand million times.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A test of a program's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Test {
+    pub(crate) program: PathBuf,
+    pub(crate) name: String,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    Passed,
+    /// Its source says so itself.
+    Ignored,
+    Failed(String),
+}
+
+/// Variables of the environment.
+pub(crate) type Environment = Vec<(String, String)>;
+
+/// The tests that a program has.
+pub(crate) fn tests(program: &Path) -> anyhow::Result<Vec<Test>> {
+    let output = Command::new(program).args(["--list", "--format", "terse"]).output();
+    let output = output.with_context(|| format!("running {}", program.display()))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let names = text.lines().filter_map(|line| line.strip_suffix(": test"));
+    Ok(names.map(|name| Test { program: program.to_owned(), name: name.to_owned() }).collect())
+}
+
+/// Runs all of them, in subfolders of `folder`; how each ended, in their order.
+pub(crate) fn run(folder: &Path, tests: &[Test], environment: &Environment) -> Vec<End> {
+    let next = AtomicUsize::new(0);
+    let ends = Mutex::new(Vec::new());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|s| {
+        for _ in 0..threads {
+            s.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(test) = tests.get(at) else { return };
+                    let own = folder.join(at.to_string());
+                    let end = one(&own, test, environment)
+                        .unwrap_or_else(|error| End::Failed(format!("not started: {error}")));
+                    if !matches!(end, End::Failed(_)) {
+                        let _ = std::fs::remove_dir_all(&own);
+                    }
+                    ends.lock().unwrap_or_else(|error| error.into_inner()).push((at, end));
+                }
+            });
+        }
+    });
+    let mut ends = ends.into_inner().unwrap_or_else(|error| error.into_inner());
+    ends.sort_by_key(|(at, _)| *at);
+    ends.into_iter().map(|(_, end)| end).collect()
+}
+
+fn one(folder: &Path, test: &Test, environment: &Environment) -> std::io::Result<End> {
+    let work = folder.join("work");
+    std::fs::create_dir_all(&work)?;
+    let said = folder.join("output.txt");
+    let output = File::create(&said)?;
+    let mut command = Command::new(&test.program);
+    command.args([&test.name, "--exact", "--nocapture", "--test-threads=1"]).current_dir(&work);
+    command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+    command.env("TMPDIR", &work).env("RUST_BACKTRACE", "0");
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    let mut child = command.spawn()?;
+    let begin = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if begin.elapsed() > LIMIT {
+            child.kill()?;
+            child.wait()?;
+            return Ok(End::Failed(format!("no end within {} s", LIMIT.as_secs())));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    let text = String::from_utf8_lossy(&std::fs::read(&said)?).into_owned();
+    Ok(match status.success() {
+        true if text.contains("1 ignored") => End::Ignored,
+        true if text.contains("1 passed") => End::Passed,
+        true => End::Failed("it did not say that it passed".to_owned()),
+        false => End::Failed(format!("{status}: {} ({})", cause(&text), shown(&said))),
+    })
+}
+
+/// The line that says why.
+fn cause(text: &str) -> String {
+    let mut lines = text.lines().skip_while(|line| !line.contains("panicked at")).skip(1);
+    let first = lines.next().unwrap_or("no panic");
+    let rest: Vec<&str> = lines.take(2).take_while(|line| line.starts_with(' ')).collect();
+    format!("{first}{}", rest.concat()).chars().take(200).collect()
+}
+
+fn shown(path: &Path) -> String {
+    let parts: Vec<_> = path.components().rev().take(5).collect();
+    parts.into_iter().rev().collect::<PathBuf>().display().to_string()
+}

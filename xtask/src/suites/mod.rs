@@ -1,0 +1,290 @@
+//! Others' test-suites, first with threads, then with tasklets in their place.
+//!
+//! Nothing of theirs is kept here: the sources are where a package, the toolchain or Cargo's
+//! registry has put them, and are built below `target`. On tasklets a suite runs under
+//! `overlapped-preload`. **Every test that passes on threads must pass on tasklets**, but for those
+//! that [`excluded`] names, each with its reason. A test that fails is tried again, alone; whether
+//! it ever passes there is counted as unsteady.
+//!
+//! ```text
+//! suite ─▶ tests ─▶ run on threads ─▶ those that pass, less the excluded ─▶ run on tasklets
+//!           │                                                                │
+//!           └ python (CPython's), rust (std's, published crates')            └ preload's report:
+//!                                                                              how many tasklets
+//! ```
+
+mod bench;
+mod excluded;
+mod python;
+mod rust;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::bail;
+
+use crate::torture::Port;
+use bench::Bench;
+use excluded::excluded;
+
+/// How a test ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Verdict {
+    Passed,
+    Skipped,
+    Failed(String),
+}
+
+/// Verdicts by the names of the tests.
+type Verdicts = BTreeMap<String, Verdict>;
+
+/// A suite whose tests have been found.
+trait Suite {
+    /// All tests.
+    fn tests(&self) -> &[String];
+    /// Runs these, with threads or with tasklets.
+    fn run(&self, tests: &[String], on: &Bench) -> anyhow::Result<Verdicts>;
+}
+
+/// A suite, or the remedy where its source is missing.
+type Found = Result<Box<dyn Suite>, String>;
+
+/// Finds a suite.
+struct Finder {
+    name: &'static str,
+    /// A word for the table.
+    of: &'static str,
+    find: fn(&Path, &'static str) -> anyhow::Result<Found>,
+}
+
+const fn cpython(name: &'static str) -> Finder {
+    Finder { name, of: "CPython", find: python::find }
+}
+
+const FINDERS: &[Finder] = &[
+    cpython("test_queue"),
+    cpython("test_thread"),
+    cpython("test_threading"),
+    cpython("test_socket"),
+    cpython("test_smtplib"),
+    cpython("test_ftplib"),
+    cpython("test_select"),
+    cpython("test_poll"),
+    Finder { name: "std", of: "Rust", find: rust::std },
+    Finder { name: "parking_lot", of: "parking_lot", find: rust::published },
+    Finder { name: "crossbeam-channel", of: "crossbeam", find: rust::published },
+    Finder { name: "flume", of: "flume", find: rust::published },
+];
+
+/// The names of all suites.
+pub fn names() -> Vec<&'static str> {
+    FINDERS.iter().map(|finder| finder.name).collect()
+}
+
+/// What came of one suite.
+#[derive(Debug, Default)]
+struct Row {
+    name: String,
+    of: String,
+    tests: usize,
+    on_threads: usize,
+    on_tasklets: usize,
+    excluded: usize,
+    unsteady: usize,
+    failed: Vec<(String, String)>,
+    /// Threads of the suite that were tasklets.
+    tasklets: u64,
+    /// Why nothing ran.
+    missing: Option<String>,
+}
+
+/// All suites' figures.
+#[derive(Debug)]
+pub struct Report {
+    rows: Vec<Row>,
+}
+
+impl Report {
+    /// Tells whether everything passed that should, and something ran.
+    pub fn passed(&self) -> bool {
+        let ran = self.rows.iter().filter(|row| row.missing.is_none());
+        ran.clone().count() > 0
+            && ran
+                .clone()
+                .all(|row| row.failed.is_empty() && row.on_threads > 0 && row.tasklets > 0)
+    }
+
+    /// The figures in a line.
+    pub fn summary(&self) -> String {
+        let sum = |of: fn(&Row) -> usize| self.rows.iter().map(of).sum::<usize>();
+        let missing: Vec<_> = self.rows.iter().filter(|row| row.missing.is_some()).collect();
+        let mut text = format!(
+            "{} checks: tests of {} suites pass on tasklets; {} excluded, {} unsteady, {} failed",
+            sum(|row| row.on_tasklets),
+            self.rows.len() - missing.len(),
+            sum(|row| row.excluded),
+            sum(|row| row.unsteady),
+            sum(|row| row.failed.len()),
+        );
+        for row in missing {
+            let _ = write!(text, "; {} SKIPPED", row.name);
+        }
+        text
+    }
+
+    /// The table of docs/install.md.
+    fn table(&self) -> String {
+        let mut text = "| suite | of | tests | pass on threads | pass on tasklets | excluded | \
+                        threads that were tasklets |\n|---|---|---|---|---|---|---|\n"
+            .to_owned();
+        for row in self.rows.iter().filter(|row| row.missing.is_none()) {
+            let Row { name, of, tests, on_threads, on_tasklets, excluded, tasklets, .. } = row;
+            let _ = writeln!(
+                text,
+                "| {name} | {of} | {tests} | {on_threads} | {on_tasklets} | {excluded} | \
+                 {tasklets} |"
+            );
+        }
+        text
+    }
+}
+
+/// Runs the suites named in `wanted`, all where it is empty, on `port` or the one that the machine
+/// chooses.
+pub fn run(root: &Path, wanted: &[String], port: Option<Port>) -> anyhow::Result<Report> {
+    if let Some(unknown) = wanted.iter().find(|name| !names().contains(&name.as_str())) {
+        bail!("no suite {unknown}; there are {}", names().join(", "));
+    }
+    let tasklets = Bench::tasklets(root, port)?;
+    let mut rows = Vec::new();
+    for finder in FINDERS {
+        if wanted.is_empty() || wanted.iter().any(|name| name == finder.name) {
+            println!("\n== {} ==", finder.name);
+            rows.push(row(root, finder, &tasklets)?);
+        }
+    }
+    let report = Report { rows };
+    println!("\n{}", report.table());
+    for row in &report.rows {
+        if let Some(remedy) = &row.missing {
+            println!("SKIPPED: {}: {remedy}", row.name);
+        }
+        row.failed.iter().for_each(|(test, why)| println!("FAILED: {} {test}: {why}", row.name));
+    }
+    println!("suites: {}", report.summary());
+    Ok(report)
+}
+
+fn row(root: &Path, finder: &Finder, tasklets: &Bench) -> anyhow::Result<Row> {
+    let mut row = Row { name: finder.name.into(), of: finder.of.into(), ..Row::default() };
+    let suite = match (finder.find)(root, finder.name)? {
+        Ok(suite) => suite,
+        Err(remedy) => {
+            println!("SKIPPED: {remedy}");
+            row.missing = Some(remedy);
+            return Ok(row);
+        }
+    };
+    row.tests = suite.tests().len();
+    let threads = steadily(&*suite, suite.tests(), &Bench::threads(), &mut row.unsteady)?;
+    for (test, verdict) in &threads {
+        if let Verdict::Failed(why) = verdict {
+            println!("fails on threads, too: {test}: {why}");
+        }
+    }
+    let passed = threads.into_iter().filter(|(_, verdict)| *verdict == Verdict::Passed);
+    let passed: Vec<String> = passed.map(|(test, _)| test).collect();
+    row.on_threads = passed.len();
+    let (out, to_run): (Vec<_>, Vec<_>) =
+        passed.into_iter().partition(|test| excluded(finder.name, test).is_some());
+    row.excluded = out.len();
+    for test in &out {
+        println!("excluded: {test}: {}", excluded(finder.name, test).unwrap_or_default());
+    }
+    tasklets.begin_count()?;
+    let verdicts = steadily(&*suite, &to_run, tasklets, &mut row.unsteady)?;
+    row.tasklets = tasklets.count()?;
+    for test in to_run {
+        match verdicts.get(&test) {
+            Some(Verdict::Passed) => row.on_tasklets += 1,
+            Some(Verdict::Skipped) => row.failed.push((test, "skips itself".into())),
+            Some(Verdict::Failed(why)) => row.failed.push((test, why.clone())),
+            None => row.failed.push((test, "it did not run".into())),
+        }
+    }
+    println!("{}: {} on threads, {} on tasklets", row.name, row.on_threads, row.on_tasklets);
+    Ok(row)
+}
+
+/// Runs tests, and those that fail again, one by one.
+fn steadily(
+    suite: &dyn Suite,
+    tests: &[String],
+    on: &Bench,
+    unsteady: &mut usize,
+) -> anyhow::Result<Verdicts> {
+    const TRIES: usize = 2;
+    let mut verdicts = suite.run(tests, on)?;
+    for test in tests {
+        let is_bad = |verdicts: &Verdicts| {
+            !matches!(verdicts.get(test), Some(Verdict::Passed | Verdict::Skipped))
+        };
+        for _ in 0..TRIES {
+            if !is_bad(&verdicts) {
+                break;
+            }
+            if let Some(Verdict::Failed(why)) = verdicts.get(test) {
+                println!("again: {test}: {why}");
+            }
+            verdicts.extend(suite.run(std::slice::from_ref(test), on)?);
+            if !is_bad(&verdicts) {
+                println!("unsteady on {}: {test}", on.name());
+                *unsteady += 1;
+            }
+        }
+    }
+    Ok(verdicts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fake(Vec<String>);
+
+    impl Suite for Fake {
+        fn tests(&self) -> &[String] {
+            &self.0
+        }
+
+        fn run(&self, tests: &[String], on: &Bench) -> anyhow::Result<Verdicts> {
+            let is_alone = tests.len() == 1;
+            let verdict = |test: &String| match test.as_str() {
+                "good" => Some(Verdict::Passed),
+                "unsteady" if is_alone => Some(Verdict::Passed),
+                "hangs" if on.is_tasklets() => None,
+                "hangs" => Some(Verdict::Passed),
+                _ => Some(Verdict::Failed("bad".into())),
+            };
+            Ok(tests.iter().filter_map(|test| Some((test.clone(), verdict(test)?))).collect())
+        }
+    }
+
+    #[test]
+    fn what_passes_on_threads_must_pass_on_tasklets() {
+        let root = std::env::temp_dir().join(format!("xtask-suites-{}", std::process::id()));
+        std::fs::create_dir_all(&root).unwrap();
+        let on = Bench::fake(&root);
+        let find = |_: &Path, _: &'static str| -> anyhow::Result<Found> {
+            let tests = ["good", "unsteady", "hangs", "bad"].map(str::to_owned).to_vec();
+            Ok(Ok(Box::new(Fake(tests))))
+        };
+        let found = row(&root, &Finder { name: "fake", of: "us", find }, &on).unwrap();
+        std::fs::remove_dir_all(&root).unwrap();
+        assert_eq!((found.tests, found.on_threads, found.on_tasklets), (4, 3, 2));
+        assert_eq!(found.failed, [("hangs".to_owned(), "it did not run".to_owned())]);
+        assert_eq!(found.unsteady, 2, "once on each");
+        assert!(!Report { rows: vec![found] }.passed());
+    }
+}

@@ -10,12 +10,14 @@
 //! std_tests  std's own tests and examples, over this library
 //! suites     others' test-suites, with tasklets in the place of threads
 //! libtest    runs each test of a program in a process of its own
+//! clients    crates from the registry in tasklets, against real servers
 //! exec       runs one program with a time limit and keeps what it said
 //! ```
 
 #![forbid(unsafe_code)]
 
 pub mod ci;
+pub mod clients;
 pub mod exec;
 pub mod failures;
 mod libtest;

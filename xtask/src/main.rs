@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{ci, std_items, std_tests, suites, tidy, torture};
+use xtask::{ci, clients, std_items, std_tests, suites, tidy, torture};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Programs that hold the rules of this repository")]
@@ -34,6 +34,15 @@ enum Program {
         /// Where std's sources are; else where Debian's package, or rustup, puts them.
         #[arg(long)]
         source: Option<std::path::PathBuf>,
+        /// One port instead of the one that the machine chooses.
+        #[arg(long, value_enum)]
+        port: Option<torture::Port>,
+    },
+    /// Runs crates from the registry, unmodified, in tasklets against real servers, and writes the
+    /// table in docs/install.md.
+    Clients {
+        /// The crates; all where none is named.
+        names: Vec<String>,
         /// One port instead of the one that the machine chooses.
         #[arg(long, value_enum)]
         port: Option<torture::Port>,
@@ -80,6 +89,7 @@ fn main() -> anyhow::Result<ExitCode> {
             std_tests::Outcome::Passed(_) => true,
             std_tests::Outcome::Failed(_) => false,
         },
+        Program::Clients { names, port } => clients::run(&root, &names, port)?,
         Program::Suites { list: true, .. } => {
             println!("{}", suites::names().join("\n"));
             true

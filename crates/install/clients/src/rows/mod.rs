@@ -1,0 +1,84 @@
+//! The rows: what is asked of each crate, and how its answer is checked.
+
+mod databases;
+mod files;
+mod http;
+mod mail;
+mod messages;
+mod threads;
+mod tls;
+mod web;
+
+use std::fmt::Debug;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::Result;
+use crate::servers::Server;
+
+/// A request, made and checked. It stays on the thread, or in the tasklet, that has made it.
+pub(crate) type Request = Box<dyn FnOnce() -> Result>;
+
+/// Opens the connection of a number, and returns its request.
+pub(crate) type Opener = Box<dyn Fn(usize) -> Result<Request> + Send + Sync>;
+
+/// A crate, and what is asked of it.
+pub(crate) struct Row {
+    /// The crate's name, in the registry and in the table; a second row of it says more, after a
+    /// colon.
+    pub(crate) name: &'static str,
+    /// The server, which answers after 100 ms.
+    pub(crate) server: Server,
+    /// The request, for the table.
+    pub(crate) request: &'static str,
+    /// The reason where it does not overlap, for the table.
+    pub(crate) note: &'static str,
+    /// Begins twenty requests, one by one, on threads or in tasklets.
+    pub(crate) start: fn(&Place) -> Result<Opener>,
+}
+
+/// Where a row runs.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) address: SocketAddr,
+    /// Empty.
+    pub(crate) folder: PathBuf,
+    /// The server's folder.
+    pub(crate) server: PathBuf,
+}
+
+/// Every row, in the order of the table.
+pub(crate) fn all() -> Vec<Row> {
+    let all = [
+        http::rows(),
+        tls::rows(),
+        databases::rows(),
+        mail::rows(),
+        messages::rows(),
+        web::rows(),
+        files::rows(),
+        threads::rows(),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+/// An opener of nothing but the request itself.
+fn requests<F>(request: F) -> Result<Opener>
+where
+    F: Fn(usize) -> Result + Clone + Send + Sync + 'static,
+{
+    Ok(Box::new(move |number| {
+        let request = request.clone();
+        Ok(Box::new(move || request(number)))
+    }))
+}
+
+/// Checks an answer.
+fn same<T: PartialEq + Debug>(found: T, expected: T) -> Result {
+    if found == expected {
+        return Ok(());
+    }
+    let mut text = format!("the answer is {found:?}, not {expected:?}");
+    text.truncate(text.floor_char_boundary(200));
+    Err(text.into())
+}

@@ -2,7 +2,7 @@
 //! thread?
 //!
 //! It may, if [`install`](crate::install) has been called, the tasklet was started through this
-//! crate, and it may wait ([`may_wait`]: it does not unwind, and is not inside `no_switch`).
+//! crate, and it may wait ([`may_wait`]: it is not inside `no_switch`).
 //!
 //! The mark of such a tasklet is a thread-local: it has thread-locals of its own
 //! ([`own_thread_locals`](overlapped::Builder::own_thread_locals)), where nobody else finds it.
@@ -15,7 +15,7 @@ use std::cell::Cell;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
-use overlapped::task::{in_tasklet, may_wait};
+use overlapped::task::{in_tasklet, may_wait, shield};
 
 use crate::symbols::Symbol;
 
@@ -25,6 +25,8 @@ pub(crate) static ON: AtomicBool = AtomicBool::new(false);
 thread_local! {
     /// The mark of a tasklet that was started through this crate, while it runs its own code.
     static MARK: Cell<bool> = const { Cell::new(false) };
+    /// Tells that the tasklet was started through this crate, whatever it runs.
+    static OURS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// A call of a marked tasklet: the right to wait.
@@ -35,10 +37,23 @@ impl Call {
     /// Begins a call, if it may block the tasklet.
     #[inline]
     pub(crate) fn begin(symbol: Symbol) -> Option<Call> {
+        Call::begin_if(symbol, may_wait)
+    }
+
+    /// Begins a wait for a lock or another tasklet, if it may block the tasklet. Destructors at the
+    /// end of a killed tasklet are refused other waits, so that it ends soon; but if they blocked
+    /// the thread, whoever has the lock could not give it back.
+    #[inline]
+    pub(crate) fn begin_lock(symbol: Symbol) -> Option<Call> {
+        Call::begin_if(symbol, || may_wait() || shield(may_wait))
+    }
+
+    #[inline]
+    fn begin_if(symbol: Symbol, may: impl FnOnce() -> bool) -> Option<Call> {
         if !(ON.load(Relaxed) && MARK.get()) {
             return None;
         }
-        if !may_wait() {
+        if !may() {
             symbol.hold_back();
             return None;
         }
@@ -75,6 +90,12 @@ pub(crate) fn is_marked() -> bool {
     MARK.get()
 }
 
+/// Tells whether the caller is a tasklet that was started through this crate, whatever it runs.
+#[inline]
+pub(crate) fn is_ours() -> bool {
+    OURS.get()
+}
+
 /// Takes the tasklet's mark away, where it has one, and puts it back when dropped.
 pub(crate) struct Unmarked(bool);
 
@@ -95,5 +116,6 @@ impl Drop for Unmarked {
 /// Runs `f` with the calling tasklet marked.
 pub(crate) fn marked<T>(f: impl FnOnce() -> T) -> T {
     MARK.set(true);
+    OURS.set(true);
     f()
 }

@@ -3,7 +3,8 @@
 //! ```text
 //! WAIT  by a tasklet    the word is compared under the bucket's lock; the tasklet is blocked
 //! WAIT  by a thread     the kernel's queue, as ever
-//! WAKE  by anybody      tasklets first, and as many threads as are left over
+//! WAKE  by anybody      tasklets first, and as many threads as are left over; each eighth time
+//!                       the other way round
 //! ```
 //!
 //! A kill does not end such a wait, nor does a deadline set from outside: a lock has no error to
@@ -13,7 +14,7 @@
 //! thread of the pool.
 
 use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
 
 use crate::caller::{Call, blocks_neighbours};
@@ -21,7 +22,7 @@ use crate::hooks::{duration, until};
 use crate::pool;
 use crate::raw::{AGAIN, INVALID, Outcome, TIMED_OUT, call};
 use crate::symbols::Symbol;
-use crate::table::{Waiter, wake};
+use crate::table::{From, Waiter, has_waiters, wake};
 
 /// futex(2), with its six arguments, for tasklets and everybody else.
 ///
@@ -40,7 +41,7 @@ pub(crate) unsafe fn futex(arguments: [usize; 6]) -> Outcome {
     };
     match command {
         libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET => {
-            let Some(call) = Call::begin(Symbol::syscall) else {
+            let Some(call) = Call::begin_lock(Symbol::syscall) else {
                 if fourth == 0 && blocks_neighbours() {
                     // SAFETY: the caller's promise, handed on.
                     return unsafe { wait_with_a_word(arguments) };
@@ -61,12 +62,10 @@ pub(crate) unsafe fn futex(arguments: [usize; 6]) -> Outcome {
         }
         libc::FUTEX_WAKE | libc::FUTEX_WAKE_BITSET => {
             let most = value as u32 as usize;
-            match wake(word, most, bits) {
-                woken if woken >= most && woken > 0 => woken as Outcome,
-                woken => match kernel(most - woken) {
-                    error if error < 0 => error,
-                    threads => threads + woken as Outcome,
-                },
+            let by_table = |most: usize| wake(word, most, bits) as Outcome;
+            match is_threads_turn() {
+                true => share(most, kernel, by_table),
+                false => share(most, by_table, kernel),
             }
         }
         libc::FUTEX_REQUEUE | libc::FUTEX_CMP_REQUEUE | libc::FUTEX_WAKE_OP => {
@@ -82,14 +81,37 @@ pub(crate) unsafe fn futex(arguments: [usize; 6]) -> Outcome {
     }
 }
 
+/// Tells whether threads shall be woken first: now and then, where tasklets wait, so that a
+/// thread's turn comes however many tasklets there are.
+fn is_threads_turn() -> bool {
+    const EVERY: u32 = 8;
+    static TURNS: AtomicU32 = AtomicU32::new(0);
+    has_waiters() && TURNS.fetch_add(1, Relaxed) % EVERY == EVERY - 1
+}
+
+/// Wakes as many as there may be by the first, and what is left over by the second.
+fn share(
+    most: usize,
+    first: impl FnOnce(usize) -> Outcome,
+    second: impl FnOnce(usize) -> Outcome,
+) -> Outcome {
+    match first(most) {
+        woken if woken < 0 || (woken > 0 && woken as usize >= most) => woken,
+        woken => match second(most - woken as usize) {
+            error if error < 0 => error,
+            others => others + woken,
+        },
+    }
+}
+
 /// Blocks the thread, for a tasklet that may not wait now, and says so where it takes long: the
 /// lock may be a neighbour's, and then this is for good.
 ///
 /// # Safety
 /// As the kernel's; the wait has no limit.
 unsafe fn wait_with_a_word(arguments: [usize; 6]) -> Outcome {
-    const TEXT: &[u8] = b"overlapped-install: a tasklet that unwinds, or is inside no_switch, has \
-        waited for a lock for a second, and its thread with it\n";
+    const TEXT: &[u8] = b"overlapped-install: a tasklet inside no_switch has waited \
+        for a lock for a second, and its thread with it\n";
     let [word, operation, value, _, fifth, sixth] = arguments;
     let limit = libc::timespec { tv_sec: 1, tv_nsec: 0 };
     // FUTEX_WAIT takes a time from now on, and wakes of any bits.
@@ -106,6 +128,9 @@ unsafe fn wait_with_a_word(arguments: [usize; 6]) -> Outcome {
     }
 }
 
+/// What std's locks, channels and parks, and those of many crates, are made of.
+const FUTEX: From = From::Threads("a futex (a lock, a channel, a park)");
+
 /// Blocks the tasklet while the word is as expected, until a wake or the limit.
 ///
 /// # Safety
@@ -119,10 +144,10 @@ unsafe fn wait(
 ) -> Outcome {
     // SAFETY: the caller's promise; others change it at the same time.
     let word_now = || unsafe { AtomicU32::from_ptr(word.cast_mut()) }.load(SeqCst);
-    let Some(waiter) = Waiter::enter(word.addr(), bits, || word_now() == expected) else {
+    let Some(waiter) = Waiter::enter_if(word.addr(), bits, FUTEX, || word_now() == expected) else {
         return AGAIN;
     };
-    if waiter.wait(call, limit) || !waiter.leave() { 0 } else { TIMED_OUT }
+    if waiter.wait(call, None, limit) || !waiter.leave() { 0 } else { TIMED_OUT }
 }
 
 /// The limit from now on; an error where it is none that the kernel takes.

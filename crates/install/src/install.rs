@@ -15,7 +15,7 @@ use crate::caller::ON;
 use crate::options::Options;
 use crate::spawn::{Builder, run, spawn};
 use crate::symbols::Symbol;
-use crate::{hooks, table};
+use crate::table;
 
 /// The proof that [`install`] has been called.
 #[derive(Clone, Copy, Debug)]
@@ -135,7 +135,6 @@ fn take_over() -> Result<Installed, WhyNot> {
 /// What the parent's tasklets have here is none of a child's.
 extern "C" fn in_child() {
     table::forget_all();
-    hooks::forget_owners();
 }
 
 /// Waits of the commonest kinds, each of which a neighbour must end: if one blocked the thread, it

@@ -47,6 +47,11 @@
 //!
 //! **Locks** are held across waits: a tasklet that waits for a std `Mutex`, `Condvar`, `Once` or
 //! for one of C's is blocked alone, and woken by a tasklet of any thread, or by a plain thread.
+//! Each tasklet is an owner of its own, of recursive mutexes for instance. A tasklet that unwinds
+//! waits as well. Where all tasklets wait for locks, and the process has no other threads, that is
+//! a deadlock: [`run`] returns a verdict that lists them, or, since such a wait cannot be unwound,
+//! the process ends with it where the first tasklet is among them. (Not while a semaphore of C's is
+//! waited for: a signal handler may post it.)
 //!
 //! **What has no way to be asked** (getaddrinfo, connect, pthread_join) goes to a thread of the
 //! library's pool, with copies of what it works on.
@@ -59,9 +64,13 @@
 //!
 //! - Descriptors that have neither an attempt without waiting nor readiness block the thread.
 //! - What the kernel's number of the thread names is the thread's: see [`install`].
-//! - A tasklet that unwinds does not wait: what it calls then blocks the thread. A destructor that
-//!   waits for a lock which a neighbour holds stops both for good; standard error says so.
-//! - sem_post(3) in a signal handler is not safe while tasklets wait for locks.
+//! - Inside [`no_switch`](overlapped::task::no_switch) a call blocks the thread. One that waits for
+//!   a lock which a neighbour holds stops both for good; standard error says so.
+//! - Robust mutexes of C's, those with a priority ceiling, and recursive or error-checking ones
+//!   that inherit priorities or that several processes share: `ENOTSUP` in such tasklets. Their
+//!   owner must be a thread that the kernel knows.
+//! - sem_post(3) is for signal handlers, too; a wake by futex(2) in one is not, while tasklets
+//!   wait.
 //! - Linux with glibc, on x86-64 and 64-bit Arm, linked dynamically.
 //!
 //! # What cannot be taken over

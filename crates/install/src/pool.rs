@@ -1,6 +1,7 @@
 //! Calls that nothing can be asked to end: on a thread of the library's pool.
 
 use std::ffi::c_int;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -67,6 +68,17 @@ impl<F: FnOnce() -> T, T> Shared<F, T> {
             self.done.set();
         }
     }
+
+    /// The result, once it is there.
+    fn end(&self) -> T {
+        shield(|| self.done.wait());
+        let result = self.result.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match result {
+            Some(result) => result,
+            // It makes system calls only, so it has not panicked; and it sets the event afterwards.
+            None => std::process::abort(),
+        }
+    }
 }
 
 /// Runs a job that the caller must see the end of. Where there is no thread, it runs in place.
@@ -86,12 +98,41 @@ pub(crate) fn to_end<T: Send + 'static>(
         shared.run();
     }
     // A deadline ends the wait above, but not this one.
-    shield(|| shared.done.wait());
-    let result = shared.result.lock().unwrap_or_else(PoisonError::into_inner).take();
-    match result {
-        Some(result) => result,
-        // It makes system calls only, so it has not panicked; and it sets the event afterwards.
-        None => std::process::abort(),
+    shared.end()
+}
+
+/// As [`to_end`], on a thread of the job's own: for jobs that wait for each other, of which the
+/// pool may not have room for all.
+pub(crate) fn to_end_on_a_thread<T: Send + 'static>(
+    call: &Call,
+    job: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    const STACK_SIZE: usize = 64 << 10;
+    call.count();
+    let shared = Arc::new(Shared {
+        job: Mutex::new(Some(job)),
+        result: Mutex::new(None),
+        done: Event::new(),
+    });
+    let theirs = Arc::clone(&shared);
+    let thread = std::thread::Builder::new().name("install-wait".into()).stack_size(STACK_SIZE);
+    if without_signals(|| thread.spawn(move || theirs.run())).is_err() {
+        shared.run();
+    }
+    shared.end()
+}
+
+/// Calls `f` with all signals blocked, which a thread that it starts inherits: no handler of the
+/// program's runs there.
+pub(crate) fn without_signals<T>(f: impl FnOnce() -> T) -> T {
+    let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+    // SAFETY: both sets are written before they are read.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+        let result = f();
+        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
+        result
     }
 }
 

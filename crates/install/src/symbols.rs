@@ -46,9 +46,12 @@ symbols! {
     pthread_cond_broadcast
     pthread_rwlock_rdlock pthread_rwlock_timedrdlock pthread_rwlock_clockrdlock
     pthread_rwlock_wrlock pthread_rwlock_timedwrlock pthread_rwlock_clockwrlock
-    pthread_rwlock_unlock
+    pthread_rwlock_unlock pthread_rwlock_tryrdlock pthread_rwlock_trywrlock
     sem_wait sem_timedwait sem_clockwait sem_post
     pthread_join pthread_timedjoin_np pthread_barrier_wait
+    pthread_once call_once pthread_spin_lock
+    mtx_lock mtx_timedlock mtx_trylock mtx_unlock cnd_wait cnd_timedwait cnd_signal cnd_broadcast
+    thrd_join thrd_sleep thrd_yield
     syscall
 }
 

@@ -7,16 +7,24 @@
 #![allow(missing_docs)]
 mod rig;
 
-use std::cell::UnsafeCell;
+use std::ffi::c_int;
 use std::io::{Read, Write};
+use std::mem::MaybeUninit;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Condvar, Mutex, Once, RwLock, mpsc};
 use std::thread;
 
+use rig::c::{CMutex, CSemaphore, Shared};
 use rig::{ms, within};
+
+unsafe extern "C-unwind" {
+    fn pthread_once(control: *mut c_int, routine: extern "C-unwind" fn()) -> c_int;
+    fn mtx_lock(mutex: *mut libc::pthread_mutex_t) -> c_int;
+    fn mtx_unlock(mutex: *mut libc::pthread_mutex_t) -> c_int;
+}
 
 /// Ends a wait from outside.
 fn soon(f: impl FnOnce() + Send + 'static) {
@@ -203,23 +211,6 @@ fn c() -> Vec<Row> {
             // SAFETY: one entry.
             assert_eq!(unsafe { libc::poll(&mut asked, 1, -1) }, 1);
         }),
-        waits("C: `pthread_mutex_lock`, `pthread_cond_wait`, `pthread_rwlock_rdlock`", || {
-            struct Lock(UnsafeCell<libc::pthread_mutex_t>);
-            // SAFETY: a mutex of C's is shared by design.
-            unsafe impl Sync for Lock {}
-            static LOCK: Lock = Lock(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER));
-            // SAFETY: a mutex.
-            held(|holds| unsafe {
-                libc::pthread_mutex_lock(LOCK.0.get());
-                go_on(holds);
-                libc::pthread_mutex_unlock(LOCK.0.get());
-            });
-            // SAFETY: a mutex.
-            unsafe {
-                libc::pthread_mutex_lock(LOCK.0.get());
-                libc::pthread_mutex_unlock(LOCK.0.get());
-            }
-        }),
         // libc's calls of itself go by no name.
         waits("C: `fread`, `getline` and the rest of stdio, on a pipe or a terminal", || {
             let b = readable();
@@ -244,10 +235,86 @@ fn c() -> Vec<Row> {
     ]
 }
 
+/// A mutex that a thread has for a while.
+fn held_mutex() -> &'static CMutex {
+    static MUTEX: CMutex = CMutex::new(libc::PTHREAD_MUTEX_INITIALIZER);
+    held(|holds| {
+        MUTEX.lock();
+        go_on(holds);
+        MUTEX.unlock();
+    });
+    &MUTEX
+}
+
+fn threads_of_c() -> Vec<Row> {
+    extern "C-unwind" fn nothing() {}
+    extern "C-unwind" fn goes_on() {
+        // SAFETY: that of `held`, which lives while this runs.
+        go_on(unsafe { &*HOLDS.load(SeqCst) });
+    }
+    static HOLDS: AtomicPtr<AtomicBool> = AtomicPtr::new(std::ptr::null_mut());
+    vec![
+        waits("C: `pthread_mutex_lock`, `pthread_cond_wait`, `pthread_rwlock_rdlock`", || {
+            let mutex = held_mutex();
+            assert_eq!((mutex.lock(), mutex.unlock()), (0, 0));
+        }),
+        waits("C: `mtx_lock`, `cnd_wait`, `thrd_join`, `thrd_sleep`", || {
+            let mutex = held_mutex();
+            // SAFETY: a mutex.
+            unsafe { assert_eq!((mtx_lock(mutex.get()), mtx_unlock(mutex.get())), (0, 0)) };
+        }),
+        waits("C: `sem_wait`, `sem_timedwait`", || {
+            let semaphore = Arc::new(CSemaphore::of(0));
+            let theirs = semaphore.clone();
+            soon(move || assert_eq!(theirs.post(), 0));
+            assert_eq!(semaphore.wait(), 0);
+        }),
+        waits("C: `pthread_once`, `call_once`, while another one is at work", || {
+            static ONCE: Shared<c_int> = Shared::new(0);
+            held(|holds| {
+                HOLDS.store((&raw const *holds).cast_mut(), SeqCst);
+                // SAFETY: a word for these calls alone.
+                unsafe { pthread_once(ONCE.get(), goes_on) };
+            });
+            // SAFETY: as above.
+            assert_eq!(unsafe { pthread_once(ONCE.get(), nothing) }, 0);
+        }),
+        waits("C: `pthread_barrier_wait`", || {
+            let mut barrier = MaybeUninit::uninit();
+            // SAFETY: initialised, for two.
+            let barrier = Arc::new(unsafe {
+                libc::pthread_barrier_init(barrier.as_mut_ptr(), std::ptr::null(), 2);
+                Shared::new(barrier.assume_init())
+            });
+            let theirs = barrier.clone();
+            soon(move || {
+                // SAFETY: a barrier.
+                unsafe { libc::pthread_barrier_wait(theirs.get()) };
+            });
+            // SAFETY: as above.
+            unsafe { libc::pthread_barrier_wait(barrier.get()) };
+        }),
+        waits("C: `pthread_spin_lock`", || {
+            static SPIN: Shared<libc::pthread_spinlock_t> = Shared::new(1);
+            // SAFETY: a spin lock; initialised before it is used.
+            unsafe { libc::pthread_spin_init(SPIN.get(), 0) };
+            held(|holds| {
+                // SAFETY: as above.
+                unsafe { libc::pthread_spin_lock(SPIN.get()) };
+                go_on(holds);
+                // SAFETY: as above.
+                unsafe { libc::pthread_spin_unlock(SPIN.get()) };
+            });
+            // SAFETY: as above.
+            unsafe { assert_eq!(libc::pthread_spin_lock(SPIN.get()), 0) };
+        }),
+    ]
+}
+
 #[test]
 fn the_table_in_the_documentation_says_what_each_call_does() {
     let lines = within(|| {
-        let rows = [sockets(), threads(), files(), c()];
+        let rows = [sockets(), threads(), files(), threads_of_c(), c()];
         let say = |row: Row| {
             let ticks = rig::ticks(row.make);
             let word = match (ticks, row.waits) {

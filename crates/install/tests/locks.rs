@@ -9,28 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 use overlapped_install::{scope, spawn};
-use rig::{ms, within};
-
-/// Runs `f` at once by tasklets of this thread, by a thread, and by tasklets of another scheduler.
-fn everywhere(each: usize, f: impl Fn() + Send + Sync + 'static) {
-    let f = Arc::new(f);
-    let (by_thread, by_others) = (f.clone(), f.clone());
-    let plain = thread::spawn(move || (0..each).for_each(|_| by_thread()));
-    let other = thread::spawn(move || {
-        within(|| {
-            let all: Vec<_> = (0..each)
-                .map(|_| {
-                    let f = by_others.clone();
-                    spawn(move || f())
-                })
-                .collect();
-            all.into_iter().for_each(|one| one.join().unwrap());
-        });
-    });
-    within(|| scope(|s| (0..each).for_each(|_| drop(s.spawn(|| f())))));
-    plain.join().unwrap();
-    other.join().unwrap();
-}
+use rig::{everywhere, ms, within};
 
 #[test]
 fn a_mutex_held_across_a_sleep_lets_one_in_at_a_time() {

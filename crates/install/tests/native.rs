@@ -116,3 +116,95 @@ fn a_destructor_waits_for_a_threads_lock_while_its_tasklet_unwinds() {
         thread.join().unwrap();
     });
 }
+
+#[test]
+fn a_destructor_waits_for_a_neighbours_locks_while_its_tasklet_unwinds() {
+    struct Waits(Arc<Mutex<u32>>, std::sync::mpsc::Receiver<()>);
+    impl Drop for Waits {
+        fn drop(&mut self) {
+            assert!(thread::panicking());
+            *self.0.lock().unwrap() += 1;
+            // The neighbour runs, and is not unwinding.
+            self.1.recv().unwrap();
+            thread::sleep(ms(1));
+            let (mut a, mut b) = std::os::unix::net::UnixStream::pair().unwrap();
+            let neighbour = spawn(move || {
+                thread::sleep(ms(1));
+                a.write_all(b"x").unwrap();
+            });
+            b.read_exact(&mut [0]).unwrap();
+            neighbour.join().unwrap();
+            overlapped_install::scope(|s| drop(s.spawn(|| thread::sleep(ms(1)))));
+        }
+    }
+    within(|| {
+        let count = Arc::new(Mutex::new(0));
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let waits = Waits(count.clone(), receiver);
+        let held = count.lock().unwrap();
+        let panics = spawn(move || {
+            let _waits = waits;
+            panic!("as it should");
+        });
+        thread::sleep(ms(5));
+        assert!(!panics.is_finished() && !thread::panicking());
+        drop(held);
+        thread::sleep(ms(5));
+        assert!(!panics.is_finished() && !thread::panicking());
+        sender.send(()).unwrap();
+        assert!(panics.join().is_err());
+        assert_eq!(*count.lock().unwrap(), 1);
+    });
+}
+
+#[test]
+fn a_kill_of_a_tasklet_that_unwinds_is_an_error_of_its_calls() {
+    struct Reads(std::os::unix::net::UnixStream);
+    impl Drop for Reads {
+        fn drop(&mut self) {
+            let error = self.0.read(&mut [0]).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::ECANCELED));
+        }
+    }
+    within(|| {
+        let (_a, b) = std::os::unix::net::UnixStream::pair().unwrap();
+        let reads = spawn(move || {
+            let _reads = Reads(b);
+            panic!("as it should");
+        });
+        thread::sleep(ms(5));
+        assert!(!reads.is_finished());
+        reads.kill();
+        match reads.join() {
+            Err(overlapped::task::JoinError::Panicked(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    });
+}
+
+#[test]
+fn destructors_at_the_end_of_a_killed_tasklet_wait_for_a_neighbours_lock() {
+    struct Locks(std::cell::RefCell<Option<Arc<Mutex<u32>>>>);
+    impl Drop for Locks {
+        fn drop(&mut self) {
+            *self.0.take().unwrap().lock().unwrap() += 1;
+        }
+    }
+    thread_local!(static LOCKS: Locks = const { Locks(std::cell::RefCell::new(None)) });
+    within(|| {
+        let count = Arc::new(Mutex::new(0));
+        let held = count.lock().unwrap();
+        let theirs = count.clone();
+        let ends = spawn(move || {
+            LOCKS.with(|locks| locks.0.replace(Some(theirs)));
+            thread::sleep(ms(60_000));
+        });
+        thread::sleep(ms(5));
+        ends.kill();
+        thread::sleep(ms(5));
+        assert!(!ends.is_finished());
+        drop(held);
+        drop(ends.join());
+        assert_eq!(*count.lock().unwrap(), 1);
+    });
+}

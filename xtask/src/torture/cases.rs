@@ -151,6 +151,9 @@ pub(crate) const CASES: &[Case] = &[
         "K2",
         "Kills and time limits at a channel between threads neither lose nor double a value.",
     ),
+    both("I1", "No wake of std's locks and parks is lost among tasklets, schedulers and threads."),
+    both("I2", "Kills and deadlines inside of hooked calls lose nothing and leave nothing locked."),
+    both("I3", "Posts of semaphores by signal handlers, at any instruction, wake tasklets."),
     both("D1", "A signal at any instruction shows every tasklet, whole, and harms none."),
     both("F1", "Random programs on files do what they do with std: same bytes, same errors."),
     both(

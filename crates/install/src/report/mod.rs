@@ -39,8 +39,8 @@ pub struct SymbolReport {
     pub owner: Option<String>,
     /// The number of calls of it that have blocked a tasklet instead of its thread.
     pub waits: u64,
-    /// The number of calls of it by tasklets that could not wait (they unwind, or are inside
-    /// `no_switch`), so that a wait would have blocked the thread.
+    /// The number of calls of it by tasklets that could not wait (inside
+    /// [`no_switch`](overlapped::task::no_switch)), and so may have blocked their thread.
     pub held_back: u64,
 }
 

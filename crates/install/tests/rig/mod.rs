@@ -1,6 +1,8 @@
 //! Helpers that the tests share.
 #![allow(dead_code)]
 
+pub(crate) mod c;
+
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
@@ -86,4 +88,56 @@ pub(crate) fn connect(fd: &OwnedFd, address: SocketAddr) -> io::Result<()> {
         libc::connect(fd.as_raw_fd(), (&raw const name).cast(), size_of_val(&name) as u32)
     };
     if outcome < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Runs `f` at once by tasklets of this thread, by a thread, and by tasklets of another scheduler.
+pub(crate) fn everywhere(each: usize, f: impl Fn() + Send + Sync + 'static) {
+    let f = std::sync::Arc::new(f);
+    let (by_thread, by_others) = (f.clone(), f.clone());
+    let plain = std::thread::spawn(move || (0..each).for_each(|_| by_thread()));
+    let other = std::thread::spawn(move || {
+        within(|| {
+            let all: Vec<_> = (0..each)
+                .map(|_| {
+                    let f = by_others.clone();
+                    overlapped_install::spawn(move || f())
+                })
+                .collect();
+            all.into_iter().for_each(|one| one.join().unwrap());
+        });
+    });
+    within(|| {
+        overlapped_install::scope(|s| (0..each).for_each(|_| drop(s.spawn(|| f()))));
+    });
+    plain.join().unwrap();
+    other.join().unwrap();
+}
+
+/// SplitMix64: small, seeded, good enough to pick steps.
+pub(crate) struct Rng(pub(crate) u64);
+
+impl Rng {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `n`.
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+}
+
+/// `full` rounds when `OVERLAPPED_TORTURE` is set, else `short` ones.
+pub(crate) fn rounds(short: usize, full: usize) -> usize {
+    if std::env::var_os("OVERLAPPED_TORTURE").is_some() { full } else { short }
+}
+
+/// The one line that a judge reads. No checks is a failure.
+pub(crate) fn report(id: &str, checks: usize, figure: &str) {
+    assert!(checks > 0, "{id} checked nothing");
+    println!("RELIABILITY {id} {checks} {figure}");
 }

@@ -41,7 +41,8 @@
 //! with a reason (`available`).
 //!
 //! **What stays the thread's**: its number (`gettid`, and so the owner of C's recursive, error
-//! checking and robust mutexes: two tasklets of a thread are the same owner to them), signal mask
+//! checking and robust mutexes: two tasklets of a thread are the same owner to them, unless their
+//! calls lend the descriptor another number, as overlapped-install does), signal mask
 //! and alternate stack, floating-point modes, and what the kernel knows (names, priorities,
 //! affinity). pthread_kill(3) with a tasklet's pthread_self reaches its thread. Nobody may join,
 //! detach or cancel it, nor may it call pthread_exit(3). glibc does not list it among its threads:

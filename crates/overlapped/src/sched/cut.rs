@@ -72,7 +72,9 @@ impl Sched {
             // SAFETY: a group outlives whoever waits for its members.
             Waiting::Member(bell) => unsafe { bell.as_ref() }.set(None),
             Waiting::Join(target) => self.block(target).joiner.set(None),
-            Waiting::Remote { token, .. } | Waiting::Lock { token, .. } => {
+            Waiting::Remote { token, .. }
+            | Waiting::Threads { token, .. }
+            | Waiting::Lock { token, .. } => {
                 self.remote_waits.borrow_mut().remove(token);
             }
             // SAFETY: it waits, so its frame is there.

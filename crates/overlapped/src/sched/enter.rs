@@ -90,6 +90,8 @@ pub(crate) fn open(parts: Parts) -> Opened {
         drops_late: Cell::new(false),
         remote_waits: RefCell::new(Table::new(usize::MAX)),
         lock_waits: Cell::new(0),
+        thread_waits: Cell::new(0),
+        thread_looks: Cell::new(0),
         locks_awaited: Cell::new(false),
         lock_cycles: RefCell::default(),
         remotes: RefCell::new(Table::new(usize::MAX)),

@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use super::group::Rest;
 use super::{Message, NEVER, Sched, State, TcbPtr, Waiting, Wake};
+use crate::port::host::threads;
 use crate::switch::prefetch;
 
 /// How often idle stacks are looked through, in nanoseconds.
 const TRIM_EVERY_NS: u64 = 1_000_000_000;
+
+/// How often is looked whether other threads are left, on whom all that wait depend.
+const LOOK_FOR_THREADS_NS: u64 = 1_000_000_000;
 
 /// How far ahead of a completion its successors' blocks are asked for.
 const PREFETCH_AHEAD: usize = 4;
@@ -87,7 +91,7 @@ impl Sched {
 
     fn sleep(&self) {
         self.end_verdicts();
-        let rare = self.trim().min(self.look_for_lock_cycles());
+        let rare = self.trim().min(self.look_for_lock_cycles()).min(self.look_for_threads());
         let until = self.grace_until.get().min(self.timers.borrow().next()).min(rare);
         let left = || Duration::from_nanos(until.saturating_sub(self.read_clock()));
         self.reap((until != NEVER).then(left));
@@ -114,9 +118,23 @@ impl Sched {
     /// Whether something that somebody waits for can still happen.
     fn someone_can_wake(&self) -> bool {
         self.table.borrow().len() > 0
-            || self.timed_waits.get() > 0
+            || self.timed_waits.get() > self.thread_looks.get()
             || self.inbox.handles() > 0
             || self.others_can_wake()
+            || self.threads_can_wake()
+    }
+
+    /// Tells whether a thread that is not a scheduler's could end one of the waits for such ones.
+    fn threads_can_wake(&self) -> bool {
+        self.thread_waits.get() > 0 && !threads::are_only(self.group.len())
+    }
+
+    /// Says when to look again whether such a thread is left, while one is.
+    fn look_for_threads(&self) -> u64 {
+        match self.threads_can_wake() {
+            true => self.read_clock() + LOOK_FOR_THREADS_NS,
+            false => NEVER,
+        }
     }
 
     /// Tells whether another thread could end one of the waits that are registered for that.
@@ -125,9 +143,11 @@ impl Sched {
         let can_wake = |tcb: &TcbPtr| match self.block(*tcb).waiting.get() {
             // SAFETY: it waits, so its frame is there, which borrows the lock.
             Waiting::Lock { holder, .. } => !unsafe { holder.as_ref() }.is_on(self),
+            Waiting::Threads { .. } => false,
             _ => true,
         };
-        waits.len() > self.lock_waits.get() || waits.values().any(can_wake)
+        let of_threads = self.lock_waits.get() + self.thread_waits.get();
+        waits.len() > of_threads || waits.values().any(can_wake)
     }
 
     /// Moves completions from the port to the ready queue.

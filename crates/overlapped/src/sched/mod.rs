@@ -222,6 +222,10 @@ pub(crate) struct Sched {
     pub(crate) remote_waits: RefCell<Table<TcbPtr>>,
     /// How many of them wait for a lock.
     pub(crate) lock_waits: Cell<usize>,
+    /// How many of those waits are for what threads of this process must bring about.
+    pub(crate) thread_waits: Cell<usize>,
+    /// How many of these have a time that is only for looking again.
+    pub(crate) thread_looks: Cell<usize>,
     /// Another one has begun since this was last asked.
     pub(crate) locks_awaited: Cell<bool>,
     lock_cycles: RefCell<witness::LockCycles>,

@@ -78,6 +78,38 @@ impl Event {
         self.wait_until(until).unwrap_or_else(|_| self.is_set())
     }
 
+    /// Waits for what a tasklet or another thread of this process must bring about, as for a lock
+    /// that is none of this library's; tells whether the flag is set. `what` says in dumps and
+    /// verdicts what is waited for. A deadline does not cut it.
+    ///
+    /// Other waits for an Event keep a run from its verdict: anybody may set it. This one does not,
+    /// where the process has no other threads and none of its tasklets can run: it is a deadlock.
+    /// (With glibc. Elsewhere threads are not counted, and there is no verdict.)
+    ///
+    /// With `look_after` it returns after that time at the latest, for callers that look again and
+    /// again. That time keeps a run from its verdict only if it is a `limit`, at which the caller
+    /// gives up.
+    ///
+    /// # Panics
+    /// As [`wait`](Event::wait).
+    pub fn wait_for_threads(
+        &self,
+        what: &'static str,
+        look_after: Option<Duration>,
+        limit: Option<Duration>,
+    ) -> bool {
+        if self.is_set() {
+            return true;
+        }
+        let until = |time: Option<Duration>| time.map_or(NEVER, time::deadline_in);
+        let (look, limit) = (until(look_after), until(limit));
+        match self.gathering.join(|_| !self.is_set()) {
+            Ok(Some(place)) => place.wait_for_threads(what, look.min(limit), limit == NEVER),
+            Ok(None) => true,
+            Err(refusal) => refuse(refusal, what, (&raw const *self).cast()),
+        }
+    }
+
     fn wait_until(&self, until: u64) -> Result<bool, Refusal> {
         if self.is_set() {
             return Ok(true);

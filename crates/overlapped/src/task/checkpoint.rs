@@ -3,6 +3,7 @@
 //! | the tasklet is | a call that returns errors | one that has none |
 //! |---|---|---|
 //! | unwinding, or in its last drops | one try, then an error | returns, or aborts |
+//! | unwinding, in `kill_as_error`, with thread-locals of its own | waits | waits |
 //! | inside `no_switch` | the same | panics |
 //! | to be killed | unwinds | unwinds |
 //! | to be killed, in `kill_as_error` | an error, at once | waits |
@@ -12,14 +13,22 @@ use std::thread;
 
 use super::refusal::Refusal;
 use super::wait::{INLINE_MAX, give_way};
-use crate::sched::{Here, Tcb};
+use crate::sched::{Here, Locals, Tcb};
+
+/// Tells whether a tasklet that unwinds may not switch: its panic would be a neighbour's. That of
+/// one with thread-locals of its own is not; it waits as ever inside `kill_as_error`, where no kill
+/// unwinds it a second time.
+#[cold]
+pub(crate) fn is_held_by_panic(me: &Tcb) -> bool {
+    me.locals.get() != Locals::Own || me.kill_errors.get() == 0
+}
 
 /// Begins every call that may wait and returns errors: delivers a pending kill, and tells whether
 /// the call may wait at all. Inside `kill_as_error` the kill is [`Refusal::Killed`].
 #[inline(always)]
 pub(crate) fn checkpoint(here: Here) -> Result<(), Refusal> {
     let me = here.me();
-    if thread::panicking() {
+    if thread::panicking() && is_held_by_panic(me) {
         return Err(Refusal::Unwinding);
     }
     if is_doomed(here, me) {
@@ -36,7 +45,7 @@ pub(crate) fn checkpoint(here: Here) -> Result<(), Refusal> {
 #[inline(always)]
 pub(crate) fn checkpoint_without_error(here: Here) -> Result<(), Refusal> {
     let me = here.me();
-    if thread::panicking() {
+    if thread::panicking() && is_held_by_panic(me) {
         return Err(Refusal::Unwinding);
     }
     if is_doomed(here, me) && (me.kill_errors.get() == 0 || me.last_drops.get()) {

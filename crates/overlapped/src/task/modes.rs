@@ -6,7 +6,8 @@ use std::panic::resume_unwind;
 
 use super::Current;
 use super::refusal::{Refusal, deadline_passed, killed};
-use super::wait::{checkpoint, checkpoint_without_error, deliver_kill, give_way, is_doomed, park};
+use super::wait::{checkpoint, checkpoint_without_error, deliver_kill, give_way};
+use super::wait::{is_doomed, is_held_by_panic, park};
 use crate::op::Op;
 use crate::sched::{DEPTH_MAX, Here, NEVER, Tcb, Waiting, here};
 
@@ -149,7 +150,9 @@ pub fn in_tasklet() -> bool {
 /// Tells whether a call that waits would block the calling tasklet, and it alone. False where such
 /// a call is refused, by an error or a panic: while unwinding, in destructors at the end of a
 /// killed tasklet, inside [`no_switch`] and in what runs as if inside of it ([`Observer`]s, wakers
-/// of futures). False outside of tasklets, where the call would block the thread.
+/// of futures). False outside of tasklets, where the call would block the thread. (A tasklet with
+/// [thread-locals of its own](super::Builder::own_thread_locals) waits while unwinding, too, inside
+/// [`kill_as_error`].)
 ///
 /// A pending kill does not count: a call that waits then unwinds, or returns an error. Never waits
 /// and never unwinds.
@@ -168,7 +171,8 @@ pub fn may_wait() -> bool {
     here().is_some_and(|here| {
         let me = here.me();
         let is_at_its_end = me.last_drops.get() && is_doomed(here, me);
-        me.no_switch.get() == 0 && !is_at_its_end && !std::thread::panicking()
+        let is_held = std::thread::panicking() && is_held_by_panic(me);
+        me.no_switch.get() == 0 && !is_at_its_end && !is_held
     })
 }
 

@@ -16,6 +16,7 @@ use std::io;
 
 pub(crate) use super::checkpoint::{
     checkpoint, checkpoint_without_error, deliver_kill, in_turn, is_cancelled, is_doomed,
+    is_held_by_panic,
 };
 use super::inspect::trace_myself;
 use super::refusal::{Refusal, killed, timed_out, too_many};

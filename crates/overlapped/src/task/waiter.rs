@@ -172,6 +172,22 @@ impl Wait {
         woken
     }
 
+    /// As [`park`](Wait::park), for what a tasklet or a thread of this process must bring about.
+    /// `looks`: the time is only for looking again, and brings nothing about.
+    pub(crate) fn park_for_threads(self, what: &'static str, until: u64, looks: bool) -> Woken {
+        let looks = isize::from(looks && until != NEVER);
+        let count = |by: isize| {
+            if let Some(here) = here() {
+                here.thread_waits.set(here.thread_waits.get().wrapping_add_signed(by));
+                here.thread_looks.set(here.thread_looks.get().wrapping_add_signed(by * looks));
+            }
+        };
+        count(1);
+        let woken = self.park_in(|token| Waiting::Threads { token, what }, until);
+        count(-1);
+        woken
+    }
+
     fn park_in(self, waiting: impl FnOnce(Token) -> Waiting, until: u64) -> Woken {
         match &self.place {
             Place::Thread(flag) => flag.park(until),

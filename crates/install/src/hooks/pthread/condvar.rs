@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use libc::{clockid_t, pthread_cond_t, pthread_mutex_t, timespec};
 
-use super::mutex::{lock, unlock};
+use super::mutex::{by_owner, lock, unlock};
 use super::{ALL, LOOK_AGAIN, limit_at};
 use crate::caller::Call;
 use crate::next::next;
 use crate::symbols::Symbol;
-use crate::table::{Waiter, wake};
+use crate::table::{From, Waiter, wake};
 use crate::wait::Limit;
 
 type OfCond = unsafe extern "C" fn(*mut pthread_cond_t) -> c_int;
@@ -55,16 +55,17 @@ unsafe fn wait(
     let is_shared = unsafe { notes(cond) } & 1 != 0;
     let spurious: Option<Duration> = is_shared.then_some(LOOK_AGAIN);
     // Before the mutex is unlocked: whoever changes what is waited for finds it here.
-    let Some(waiter) = Waiter::enter(cond.addr(), ALL, || true) else { return libc::EINVAL };
+    let what = "a condition variable of C's";
+    let from = if is_shared { From::Anywhere(what) } else { From::Threads(what) };
+    let waiter = Waiter::enter(cond.addr(), from);
     // SAFETY: the caller's promise: it holds the mutex.
     match unsafe { unlock(mutex) } {
         0 => {}
         error => return error,
     }
-    let left = [limit.left(), spurious].into_iter().flatten().min();
-    let is_woken = waiter.wait(call, left) || !waiter.leave();
+    let is_woken = waiter.wait(call, spurious, limit.left()) || !waiter.leave();
     // SAFETY: as above.
-    match unsafe { lock(call, mutex, &Limit::new(None)) } {
+    match unsafe { lock(call, mutex, || Some(Limit::new(None))) } {
         0 if is_woken || !limit.is_over() => 0,
         0 => libc::ETIMEDOUT,
         error => error,
@@ -78,11 +79,11 @@ pub(crate) unsafe extern "C" fn pthread_cond_wait(
     mutex: *mut pthread_mutex_t,
 ) -> c_int {
     let real: Wait = next!(pthread_cond_wait, VERSION);
-    match Call::begin(Symbol::pthread_cond_wait) {
+    match Call::begin_lock(Symbol::pthread_cond_wait) {
         // SAFETY: the caller's promise, handed on.
         Some(call) => unsafe { wait(&call, cond, mutex, &Limit::new(None)) },
         // SAFETY: as above.
-        None => unsafe { real(cond, mutex) },
+        None => unsafe { by_owner(mutex, || real(cond, mutex)) },
     }
 }
 
@@ -94,9 +95,9 @@ pub(crate) unsafe extern "C" fn pthread_cond_timedwait(
     moment: *const timespec,
 ) -> c_int {
     let real: Timed = next!(pthread_cond_timedwait, VERSION);
-    let Some(call) = Call::begin(Symbol::pthread_cond_timedwait) else {
+    let Some(call) = Call::begin_lock(Symbol::pthread_cond_timedwait) else {
         // SAFETY: the caller's promise, handed on.
-        return unsafe { real(cond, mutex, moment) };
+        return unsafe { by_owner(mutex, || real(cond, mutex, moment)) };
     };
     // SAFETY: as above.
     match unsafe { limit_at(clock_of(cond), moment) } {
@@ -115,9 +116,9 @@ pub(crate) unsafe extern "C" fn pthread_cond_clockwait(
     moment: *const timespec,
 ) -> c_int {
     let real: Clocked = next!(pthread_cond_clockwait);
-    let Some(call) = Call::begin(Symbol::pthread_cond_clockwait) else {
+    let Some(call) = Call::begin_lock(Symbol::pthread_cond_clockwait) else {
         // SAFETY: the caller's promise, handed on.
-        return unsafe { real(cond, mutex, clock, moment) };
+        return unsafe { by_owner(mutex, || real(cond, mutex, clock, moment)) };
     };
     // SAFETY: as above.
     match unsafe { limit_at(clock, moment) } {

@@ -7,8 +7,11 @@
 //!
 //! Nothing is said of kills: these calls have no error for that.
 
+mod c11;
 mod condvar;
 mod mutex;
+mod once;
+mod owner;
 mod rwlock;
 mod semaphore;
 mod threads;
@@ -18,8 +21,10 @@ use std::time::Duration;
 
 use libc::timespec;
 
+pub(crate) use c11::*;
 pub(crate) use condvar::*;
 pub(crate) use mutex::*;
+pub(crate) use once::*;
 pub(crate) use rwlock::*;
 pub(crate) use semaphore::*;
 pub(crate) use threads::*;
@@ -35,31 +40,33 @@ const ALL: u32 = u32::MAX;
 /// Between two looks for what is unlocked unseen.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// Tries until it is not `busy`; ETIMEDOUT at the limit.
-fn until_free(
-    call: &Call,
+/// What a call waits for.
+struct Wanted<F> {
     address: usize,
-    limit: &Limit,
+    /// Enters the table.
+    enter: fn(usize) -> Waiter,
+    /// For what is unlocked unseen.
     look_again: Option<Duration>,
-    attempt: impl Fn() -> Option<c_int>,
-) -> c_int {
-    loop {
-        let Some(waiter) = Waiter::enter(address, ALL, || true) else { continue };
-        if let Some(outcome) = attempt() {
-            // A wake that came meanwhile is another one's.
-            if !waiter.leave() {
-                wake(address, 1, ALL);
+    /// `None`: not yet.
+    attempt: F,
+}
+
+impl<F: Fn() -> Option<c_int>> Wanted<F> {
+    /// Tries until it succeeds or fails; ETIMEDOUT at the limit.
+    fn wait(&self, call: &Call, limit: &Limit) -> c_int {
+        loop {
+            let waiter = (self.enter)(self.address);
+            let outcome = (self.attempt)().or(limit.is_over().then_some(libc::ETIMEDOUT));
+            if let Some(outcome) = outcome {
+                // A wake that came meanwhile is another one's.
+                if !waiter.leave() {
+                    wake(self.address, 1, ALL);
+                }
+                return outcome;
             }
-            return outcome;
+            let look_again = self.look_again.or((!waiter.is_heard).then_some(LOOK_AGAIN));
+            waiter.wait(call, look_again, limit.left());
         }
-        if limit.is_over() {
-            if !waiter.leave() {
-                wake(address, 1, ALL);
-            }
-            return libc::ETIMEDOUT;
-        }
-        let left = [limit.left(), look_again].into_iter().flatten().min();
-        waiter.wait(call, left);
     }
 }
 

@@ -1,27 +1,79 @@
-//! Locks for readers and writers.
+//! Locks for readers and writers. glibc knows the writer by its number: unlocking asks who it is.
 
 use std::ffi::c_int;
 
 use libc::{clockid_t, pthread_rwlock_t, timespec};
 
-use super::{ALL, LOOK_AGAIN, limit_at, until_free};
+use super::owner::{as_owner, is_mine};
+use super::{ALL, LOOK_AGAIN, Wanted, limit_at};
 use crate::caller::Call;
 use crate::next::next;
 use crate::symbols::Symbol;
-use crate::table::wake;
+use crate::table::{From, Waiter, wake};
 use crate::wait::Limit;
 
 type OfLock = unsafe extern "C" fn(*mut pthread_rwlock_t) -> c_int;
 type Timed = unsafe extern "C" fn(*mut pthread_rwlock_t, *const timespec) -> c_int;
 type Clocked = unsafe extern "C" fn(*mut pthread_rwlock_t, clockid_t, *const timespec) -> c_int;
 
-unsafe fn lock(call: &Call, lock: *mut pthread_rwlock_t, try_: OfLock, limit: &Limit) -> c_int {
-    // SAFETY: the caller's promise: it is a lock.
-    let attempt = || match unsafe { try_(lock) } {
+/// Tells whether the caller writes under it.
+///
+/// # Safety
+/// It is a lock.
+unsafe fn is_written_by_me(lock: *mut pthread_rwlock_t) -> bool {
+    // glibc's field; a thread's number, which is never a tasklet's, where this differs.
+    const WRITER: usize = 24;
+    // SAFETY: the caller's promise.
+    is_mine(unsafe { lock.cast::<u8>().add(WRITER).cast::<c_int>().read_volatile() })
+}
+
+/// In dumps and verdicts.
+const LOCK: &str = "a lock of C's for readers and writers";
+
+/// Tells whether several processes use it.
+///
+/// # Safety
+/// It is a lock.
+unsafe fn is_shared(lock: *mut pthread_rwlock_t) -> bool {
+    const SHARED: usize = 28;
+    // SAFETY: the caller's promise.
+    unsafe { lock.cast::<u8>().add(SHARED).cast::<c_int>().read_volatile() != 0 }
+}
+
+/// Locks for a tasklet, as `mutex::lock` does.
+///
+/// # Safety
+/// It is a lock.
+unsafe fn lock(
+    call: &Call,
+    lock: *mut pthread_rwlock_t,
+    try_: OfLock,
+    limit: impl FnOnce() -> Option<Limit>,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    let attempt = || match as_owner(|| unsafe { try_(lock) }) {
         libc::EBUSY => None,
         other => Some(other),
     };
-    attempt().unwrap_or_else(|| until_free(call, lock.addr(), limit, Some(LOOK_AGAIN), attempt))
+    if let Some(outcome) = attempt() {
+        return outcome;
+    }
+    // SAFETY: as above.
+    if unsafe { is_written_by_me(lock) } {
+        return libc::EDEADLK;
+    }
+    // SAFETY: as above.
+    let enter = match unsafe { is_shared(lock) } {
+        true => |address| Waiter::enter(address, From::Anywhere(LOCK)),
+        false => |address| Waiter::enter(address, From::Threads(LOCK)),
+    };
+    let look_again = Some(LOOK_AGAIN);
+    match limit() {
+        Some(limit) => {
+            Wanted { address: lock.addr(), enter, look_again, attempt }.wait(call, &limit)
+        }
+        None => libc::EINVAL,
+    }
 }
 
 macro_rules! locks {
@@ -31,11 +83,12 @@ macro_rules! locks {
         pub(crate) unsafe extern "C" fn $name(this: *mut pthread_rwlock_t) -> c_int {
             let real: OfLock = next!($name);
             let attempt: OfLock = next!($try_);
-            match Call::begin(Symbol::$name) {
-                // SAFETY: the caller's promise, handed on.
-                Some(call) => unsafe { lock(&call, this, attempt, &Limit::new(None)) },
-                // SAFETY: as above.
-                None => unsafe { real(this) },
+            // SAFETY: the caller's promise, handed on.
+            unsafe {
+                match Call::begin_lock(Symbol::$name) {
+                    Some(call) => lock(&call, this, attempt, || Some(Limit::new(None))),
+                    None => as_owner(|| real(this)),
+                }
             }
         }
 
@@ -47,15 +100,13 @@ macro_rules! locks {
         ) -> c_int {
             let real: Timed = next!($timed);
             let attempt: OfLock = next!($try_);
-            let Some(call) = Call::begin(Symbol::$timed) else {
-                // SAFETY: the caller's promise, handed on.
-                return unsafe { real(this, moment) };
-            };
-            // SAFETY: as above.
-            match unsafe { limit_at(libc::CLOCK_REALTIME, moment) } {
-                // SAFETY: as above.
-                Some(limit) => unsafe { lock(&call, this, attempt, &limit) },
-                None => libc::EINVAL,
+            const CLOCK: clockid_t = libc::CLOCK_REALTIME;
+            // SAFETY: the caller's promise, handed on.
+            unsafe {
+                match Call::begin_lock(Symbol::$timed) {
+                    Some(call) => lock(&call, this, attempt, || limit_at(CLOCK, moment)),
+                    None => as_owner(|| real(this, moment)),
+                }
             }
         }
 
@@ -68,16 +119,21 @@ macro_rules! locks {
         ) -> c_int {
             let real: Clocked = next!($clocked);
             let attempt: OfLock = next!($try_);
-            let Some(call) = Call::begin(Symbol::$clocked) else {
-                // SAFETY: the caller's promise, handed on.
-                return unsafe { real(this, clock, moment) };
-            };
-            // SAFETY: as above.
-            match unsafe { limit_at(clock, moment) } {
-                // SAFETY: as above.
-                Some(limit) => unsafe { lock(&call, this, attempt, &limit) },
-                None => libc::EINVAL,
+            // SAFETY: the caller's promise, handed on.
+            unsafe {
+                match Call::begin_lock(Symbol::$clocked) {
+                    Some(call) => lock(&call, this, attempt, || limit_at(clock, moment)),
+                    None => as_owner(|| real(this, clock, moment)),
+                }
             }
+        }
+
+        /// As its manual page says.
+        #[unsafe(no_mangle)]
+        pub(crate) unsafe extern "C" fn $try_(this: *mut pthread_rwlock_t) -> c_int {
+            let real: OfLock = next!($try_);
+            // SAFETY: the caller's promise, handed on.
+            as_owner(|| unsafe { real(this) })
         }
     )*};
 }
@@ -95,7 +151,7 @@ pub(crate) unsafe extern "C" fn pthread_rwlock_unlock(lock: *mut pthread_rwlock_
     let real: OfLock = next!(pthread_rwlock_unlock);
     let address = lock.addr();
     // SAFETY: the caller's promise, handed on.
-    let outcome = unsafe { real(lock) };
+    let outcome = as_owner(|| unsafe { real(lock) });
     // Readers may all go on.
     wake(address, usize::MAX, ALL);
     outcome

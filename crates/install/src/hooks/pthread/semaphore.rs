@@ -5,19 +5,21 @@ use std::time::Duration;
 
 use libc::{clockid_t, sem_t, timespec};
 
-use super::{ALL, LOOK_AGAIN, limit_at, until_free};
+use super::{LOOK_AGAIN, Wanted, limit_at};
 use crate::caller::Call;
 use crate::next::next;
-use crate::raw::{INVALID, errno, give_int};
+use crate::raw::{errno, give_int};
 use crate::symbols::Symbol;
-use crate::table::wake;
+use crate::table::{Waiter, note_post};
 use crate::wait::Limit;
 
 type OfSemaphore = unsafe extern "C" fn(*mut sem_t) -> c_int;
 type Timed = unsafe extern "C" fn(*mut sem_t, *const timespec) -> c_int;
 type Clocked = unsafe extern "C" fn(*mut sem_t, clockid_t, *const timespec) -> c_int;
 
-unsafe fn take(call: &Call, semaphore: *mut sem_t, limit: &Limit) -> c_int {
+/// Takes it for a tasklet, until the limit that `limit` gives; `None`: it is malformed, which
+/// matters only where there is something to wait for.
+unsafe fn take(call: &Call, semaphore: *mut sem_t, limit: impl FnOnce() -> Option<Limit>) -> c_int {
     let real: OfSemaphore = next!(sem_trywait);
     // SAFETY: the caller's promise: it is a semaphore.
     let attempt = || match unsafe { real(semaphore) } {
@@ -30,18 +32,19 @@ unsafe fn take(call: &Call, semaphore: *mut sem_t, limit: &Limit) -> c_int {
     // SAFETY: as above.
     let shared = unsafe { semaphore.cast::<u8>().add(SHARED).cast::<c_int>().read_volatile() };
     let look_again: Option<Duration> = (shared != 0).then_some(LOOK_AGAIN);
-    let outcome =
-        attempt().unwrap_or_else(|| until_free(call, semaphore.addr(), limit, look_again, attempt));
-    give_int(-(outcome as isize))
+    let address = semaphore.addr();
+    let wanted = Wanted { address, enter: Waiter::enter_for_post, look_again, attempt };
+    let wait = || limit().map_or(libc::EINVAL, |limit| wanted.wait(call, &limit));
+    give_int(-(attempt().unwrap_or_else(wait) as isize))
 }
 
 /// sem_wait(3).
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn sem_wait(semaphore: *mut sem_t) -> c_int {
     let real: OfSemaphore = next!(sem_wait);
-    match Call::begin(Symbol::sem_wait) {
+    match Call::begin_lock(Symbol::sem_wait) {
         // SAFETY: the caller's promise, handed on.
-        Some(call) => unsafe { take(&call, semaphore, &Limit::new(None)) },
+        Some(call) => unsafe { take(&call, semaphore, || Some(Limit::new(None))) },
         // SAFETY: as above.
         None => unsafe { real(semaphore) },
     }
@@ -54,16 +57,12 @@ pub(crate) unsafe extern "C" fn sem_timedwait(
     moment: *const timespec,
 ) -> c_int {
     let real: Timed = next!(sem_timedwait);
-    let Some(call) = Call::begin(Symbol::sem_timedwait) else {
+    let Some(call) = Call::begin_lock(Symbol::sem_timedwait) else {
         // SAFETY: the caller's promise, handed on.
         return unsafe { real(semaphore, moment) };
     };
     // SAFETY: as above.
-    match unsafe { limit_at(libc::CLOCK_REALTIME, moment) } {
-        // SAFETY: as above.
-        Some(limit) => unsafe { take(&call, semaphore, &limit) },
-        None => give_int(INVALID),
-    }
+    unsafe { take(&call, semaphore, || limit_at(libc::CLOCK_REALTIME, moment)) }
 }
 
 /// sem_clockwait(3).
@@ -74,27 +73,36 @@ pub(crate) unsafe extern "C" fn sem_clockwait(
     moment: *const timespec,
 ) -> c_int {
     let real: Clocked = next!(sem_clockwait);
-    let Some(call) = Call::begin(Symbol::sem_clockwait) else {
+    let Some(call) = Call::begin_lock(Symbol::sem_clockwait) else {
         // SAFETY: the caller's promise, handed on.
         return unsafe { real(semaphore, clock, moment) };
     };
     // SAFETY: as above.
-    match unsafe { limit_at(clock, moment) } {
-        // SAFETY: as above.
-        Some(limit) => unsafe { take(&call, semaphore, &limit) },
-        None => give_int(INVALID),
-    }
+    unsafe { take(&call, semaphore, || limit_at(clock, moment)) }
 }
 
-/// sem_post(3).
+fn real_post() -> OfSemaphore {
+    next!(sem_post)
+}
+
+extern "C" fn look_up() {
+    real_post();
+}
+
+/// Has it looked up when the program is loaded: dlsym(3) is not for signal handlers.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static AT_LOAD: extern "C" fn() = look_up;
+
+/// sem_post(3). Async-signal-safe.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn sem_post(semaphore: *mut sem_t) -> c_int {
-    let real: OfSemaphore = next!(sem_post);
+    let real = real_post();
     let address = semaphore.addr();
     // SAFETY: the caller's promise, handed on.
     let outcome = unsafe { real(semaphore) };
     if outcome == 0 {
-        wake(address, 1, ALL);
+        note_post(address);
     }
     outcome
 }

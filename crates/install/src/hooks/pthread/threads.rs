@@ -27,7 +27,7 @@ pub(crate) unsafe extern "C" fn pthread_join(thread: pthread_t, value: *mut *mut
         // SAFETY: the caller's promise.
         return unsafe { tell(joined, value) };
     }
-    let Some(call) = Call::begin(Symbol::pthread_join) else {
+    let Some(call) = Call::begin_lock(Symbol::pthread_join) else {
         // SAFETY: the caller's promise, handed on.
         return unsafe { real(thread, value) };
     };
@@ -87,7 +87,7 @@ pub(crate) unsafe extern "C" fn pthread_timedjoin_np(
             }
         }
     }
-    let Some(call) = Call::begin(Symbol::pthread_timedjoin_np) else {
+    let Some(call) = Call::begin_lock(Symbol::pthread_timedjoin_np) else {
         // SAFETY: the caller's promise, handed on.
         return unsafe { real(thread, value, moment) };
     };
@@ -109,15 +109,15 @@ pub(crate) unsafe extern "C" fn pthread_timedjoin_np(
     }
 }
 
-/// pthread_barrier_wait(3): by a thread of the pool, since whoever comes counts.
+/// pthread_barrier_wait(3): by a thread for each, since whoever comes counts, and all must come.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn pthread_barrier_wait(barrier: *mut pthread_barrier_t) -> c_int {
     let real: OfBarrier = next!(pthread_barrier_wait);
-    let Some(call) = Call::begin(Symbol::pthread_barrier_wait) else {
+    let Some(call) = Call::begin_lock(Symbol::pthread_barrier_wait) else {
         // SAFETY: the caller's promise, handed on.
         return unsafe { real(barrier) };
     };
     let barrier = Sent(barrier);
     // SAFETY: the caller's promise, who waits for the end.
-    pool::to_end(&call, move || unsafe { real(barrier.take()) })
+    pool::to_end_on_a_thread(&call, move || unsafe { real(barrier.take()) })
 }

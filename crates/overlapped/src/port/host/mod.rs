@@ -8,3 +8,4 @@ pub(crate) mod signals;
 pub(crate) mod sigpipe;
 pub(crate) mod terminal;
 pub(crate) mod thread_end;
+pub(crate) mod threads;

@@ -23,6 +23,7 @@ use crate::op::{Interest, Op};
 use crate::port::attempt::any_ready;
 use crate::port::host::signals::{self, Listener};
 use crate::port::host::sigpipe;
+use crate::port::host::threads::count_helper;
 use crate::port::lock::Mutex;
 
 /// How long a thread has to answer.
@@ -42,6 +43,7 @@ pub(crate) fn dump_on(signal: i32) -> io::Result<()> {
     let listener = Listener::new()?;
     listener.add(signal)?;
     thread::Builder::new().name("overlapped-dump".to_owned()).spawn(move || listen(listener))?;
+    count_helper();
     signals.push(signal);
     Ok(())
 }

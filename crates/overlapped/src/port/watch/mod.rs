@@ -44,6 +44,7 @@ use std::time::Duration;
 use super::clock;
 use super::foreign::quietly;
 use super::host::sigpipe;
+use super::host::threads::count_helper;
 use crate::port::lock::{Mutex, MutexGuard};
 #[cfg(all(test, not(miri)))]
 pub(crate) use dump::pages;
@@ -176,6 +177,7 @@ pub(crate) unsafe fn register(
     if limit.is_some() && !registry.is_watching {
         thread::Builder::new().name("overlapped-watch".to_owned()).spawn(watch)?;
         registry.is_watching = true;
+        count_helper();
     }
     let number = registry.numbers;
     registry.numbers += 1;

@@ -55,6 +55,9 @@ impl Sched {
     #[cold]
     pub(super) fn abandon_all(&self, main: Option<TcbPtr>) {
         if let Some(main) = main.filter(|main| !self.block(*main).is_over()) {
+            if let Some(verdict) = &*self.verdict.borrow() {
+                eprintln!("overlapped: {verdict}");
+            }
             let main = self.describe(self.block(main));
             eprintln!("overlapped: the first tasklet outlived the grace time ({main}); aborting");
             std::process::abort();

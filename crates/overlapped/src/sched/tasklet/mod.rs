@@ -108,6 +108,8 @@ pub(crate) enum Waiting {
     Scope(NonNull<super::ScopeState>),
     /// Another thread's wake; `what` for dumps. `can_fail`: the call can return an error.
     Remote { token: Token, what: &'static str, can_fail: bool },
+    /// What a tasklet or a thread of this process must bring about.
+    Threads { token: Token, what: &'static str },
     /// A lock, which another thread may release unless it is held on this one.
     Lock { token: Token, kind: LockKind, holder: NonNull<Holder> },
 }
@@ -128,6 +130,7 @@ impl Waiting {
             | Waiting::Paused
             | Waiting::Held
             | Waiting::Scope(_)
+            | Waiting::Threads { .. }
             | Waiting::Lock { .. } => false,
         }
     }
@@ -146,6 +149,7 @@ impl Waiting {
             | Waiting::Held
             | Waiting::Scope(_)
             | Waiting::Remote { .. }
+            | Waiting::Threads { .. }
             | Waiting::Lock { .. } => false,
         }
     }

@@ -142,7 +142,7 @@ impl Sched {
             Waiting::Sleep => text.push("sleeping"),
             Waiting::Paused | Waiting::Held => text.push("paused"),
             Waiting::Scope(_) => text.push("the end of its scope"),
-            Waiting::Remote { what, .. } => text.push(what),
+            Waiting::Remote { what, .. } | Waiting::Threads { what, .. } => text.push(what),
             Waiting::Lock { kind, holder, .. } => {
                 // SAFETY: it waits, so its frame is there, which borrows the lock.
                 self.write_lock(kind, unsafe { holder.as_ref() }, text);

@@ -80,6 +80,25 @@ impl Place<'_> {
         waiter::with_cleanup(&cleanup, || self.wait_within(what, until))
     }
 
+    /// As [`Place::wait`], for what threads of this process must bring about.
+    pub(in crate::sync) fn wait_for_threads(
+        &self,
+        what: &'static str,
+        until: u64,
+        looks: bool,
+    ) -> bool {
+        let cleanup = || {
+            self.leave();
+        };
+        waiter::with_cleanup(&cleanup, || {
+            let wait = self.wait.take().expect("a place is waited in once");
+            if wait.park_for_threads(what, until, looks) == Woken::Killed {
+                waiter::leave();
+            }
+            self.is_released()
+        })
+    }
+
     /// As [`Place::wait`], inside the caller's own cleanup, which leaves the place.
     pub(in crate::sync) fn wait_within(&self, what: &'static str, until: u64) -> bool {
         let wait = self.wait.take().expect("a place is waited in once");

@@ -350,7 +350,8 @@ impl Builder {
     /// tasklets of a thread for one owner: they go by the kernel's number of the thread.
     ///
     /// **What stays the thread's**: that number, the signal mask, the alternate stack, priorities.
-    /// The law stays, too, that a tasklet which unwinds never switches. pthread_kill(3) with what
+    /// The law stays, too, that a tasklet which unwinds never switches, except inside
+    /// [`kill_as_error`](super::kill_as_error): there it waits as ever. pthread_kill(3) with what
     /// pthread_self(3) said reaches the thread; such a "thread" cannot be joined, detached or
     /// cancelled, nor may it call pthread_exit(3). A library that is opened by dlopen(3) while the
     /// tasklet lives, and whose thread-locals have a fixed place ("initial-exec"; on Arm small

@@ -13,7 +13,7 @@ use std::thread;
 use super::{Builder, JoinError, Made, SpawnError, Tasklet};
 use super::{admit, make};
 use crate::sched::{Here, NEVER, ScopeState, State, Waiting, here, release};
-use crate::task::wait::{deliver_kill, park};
+use crate::task::wait::{deliver_kill, is_held_by_panic, park};
 
 /// Where scoped tasklets are spawned; see [`scope`].
 pub struct Scope<'scope, 'env: 'scope> {
@@ -109,7 +109,8 @@ impl<'scope> Scope<'scope, '_> {
         // Where this could not wait there is nobody to wait for: `spawn_scoped` refuses, or the
         // tasklet has run already.
         while self.state.first.get().is_some() {
-            assert!(!thread::panicking(), "no scoped tasklet is queued while unwinding");
+            let may_switch = !thread::panicking() || !is_held_by_panic(me);
+            assert!(may_switch, "no scoped tasklet is queued while unwinding");
             self.state.owner.set(Some(here.me_ptr()));
             park(here, Waiting::Scope(NonNull::from(&self.state)), NEVER);
         }
@@ -147,7 +148,7 @@ impl Builder {
         // outlive 'scope; and what a leaked handle leaves in the block is never touched again.
         let made = unsafe { make(&here, Location::caller(), f) };
         here.block(made.tcb).deadline.set(here.me().deadline.get());
-        let made = if thread::panicking() {
+        let made = if thread::panicking() && is_held_by_panic(here.me()) {
             run_in_place(here, made, state)
         } else {
             self.place(here, made, Some(state))

@@ -8,7 +8,10 @@
 //! tasklets of the parent's.
 //!
 //! **Nothing happens under a bucket's lock** but links of a list: no memory is asked for, nobody is
-//! woken. The lock is no function of libc, and whoever holds it calls none.
+//! woken. The lock is no function of libc, and whoever holds it calls none. Signal handlers come to
+//! it by [`note_post`] alone, which takes no lock: see [`posts`].
+
+mod posts;
 
 use std::cell::UnsafeCell;
 use std::hint::spin_loop;
@@ -16,19 +19,34 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicUsize, fence};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use overlapped::sync::Event;
 use overlapped::task::shield;
-use overlapped::time::sleep;
 
 use crate::caller::{Call, Unmarked};
 use crate::raw::call;
+
+use posts::Counted;
+pub(crate) use posts::note_post;
+
+/// Where a wake comes from, and what it says, in words.
+#[derive(Clone, Copy)]
+pub(crate) enum From {
+    /// From tasklets and threads of this process. Where there are none that could, the run ends
+    /// with a verdict.
+    Threads(&'static str),
+    /// From signal handlers or other processes, too.
+    Anywhere(&'static str),
+}
 
 /// A tasklet that waits. While it is linked, the list owns one reference.
 struct Node {
     address: usize,
     bits: u32,
+    from: From,
+    /// It waits for a post.
+    is_posted: bool,
     event: Event,
     /// Touched under the bucket's lock; by the waker alone, once unlinked.
     links: UnsafeCell<Links>,
@@ -80,14 +98,18 @@ pub(crate) fn forget_all() {
         bucket.locked.store(false, Release);
     }
     WAITING.store(0, SeqCst);
+    posts::forget_all();
 }
 
-/// Calls `f` with the list of the address's bucket.
-fn with_list<T>(address: usize, f: impl FnOnce(&mut List) -> T) -> T {
+fn bucket_of(address: usize) -> usize {
+    ((address >> 2).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (usize::BITS - 8)) % BUCKETS
+}
+
+/// Calls `f` with the list of a bucket.
+fn with_list<T>(bucket: usize, f: impl FnOnce(&mut List) -> T) -> T {
     /// Spins before the processor is given to others, which may be who holds the lock.
     const SPINS: u32 = 100;
-    let hash = (address >> 2).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (usize::BITS - 8);
-    let bucket = &TABLE[hash % BUCKETS];
+    let bucket = &TABLE[bucket];
     let mut spins = 0;
     while bucket.locked.swap(true, Acquire) {
         while bucket.locked.load(Relaxed) {
@@ -141,71 +163,91 @@ impl List {
 }
 
 /// A tasklet in the table.
-pub(crate) struct Waiter(Arc<Node>);
+pub(crate) struct Waiter {
+    node: Arc<Node>,
+    posted: Option<Counted>,
+    /// It is woken by whoever changes what it waits for.
+    pub(crate) is_heard: bool,
+}
 
 impl Waiter {
+    fn new(address: usize, bits: u32, from: From, posted: Option<(Counted, bool)>) -> Waiter {
+        let links = Links { is_linked: false, before: ptr::null(), after: ptr::null() };
+        let node = Arc::new(Node {
+            address,
+            bits,
+            from,
+            is_posted: posted.is_some(),
+            event: Event::new(),
+            links: UnsafeCell::new(links),
+        });
+        WAITING.fetch_add(1, SeqCst);
+        let is_heard = posted.as_ref().is_none_or(|(_, is_heard)| *is_heard);
+        Waiter { node, posted: posted.map(|(counted, _)| counted), is_heard }
+    }
+
     /// Enters the table, if `must_wait` still says so there.
-    pub(crate) fn enter(
+    pub(crate) fn enter_if(
         address: usize,
         bits: u32,
+        from: From,
         must_wait: impl FnOnce() -> bool,
-    ) -> Option<Self> {
-        let links = Links { is_linked: false, before: ptr::null(), after: ptr::null() };
-        let node =
-            Arc::new(Node { address, bits, event: Event::new(), links: UnsafeCell::new(links) });
-        WAITING.fetch_add(1, SeqCst);
-        let waiter = Waiter(node);
-        let linked = Arc::clone(&waiter.0);
-        with_list(address, |list| {
+    ) -> Option<Waiter> {
+        let waiter = Waiter::new(address, bits, from, None);
+        let linked = Arc::clone(&waiter.node);
+        let must_wait = with_list(bucket_of(address), |list| {
             let must_wait = must_wait();
             if must_wait {
                 list.push(linked);
             }
             must_wait
-        })
-        .then_some(waiter)
+        });
+        must_wait.then_some(waiter)
     }
 
-    /// Blocks the tasklet until it is woken, or until the limit; tells which. Neither a kill nor a
-    /// deadline set from outside ends it.
-    pub(crate) fn wait(&self, call: &Call, limit: Option<Duration>) -> bool {
+    /// Enters the table. What the caller looks at afterwards is as new as it must be.
+    pub(crate) fn enter(address: usize, from: From) -> Waiter {
+        Waiter::new(address, u32::MAX, from, None).link()
+    }
+
+    /// As [`Waiter::enter`], to wait for [`note_post`].
+    pub(crate) fn enter_for_post(address: usize) -> Waiter {
+        let from = From::Anywhere("a semaphore of C's");
+        Waiter::new(address, u32::MAX, from, Some(Counted::begin(address))).link()
+    }
+
+    fn link(self) -> Waiter {
+        let linked = Arc::clone(&self.node);
+        with_list(bucket_of(linked.address), |list| list.push(linked));
+        fence(SeqCst);
+        self
+    }
+
+    /// Blocks the tasklet until it is woken, or until one of the times; tells which. `look_after`
+    /// is for callers that look again. Neither a kill nor a deadline set from outside ends it.
+    pub(crate) fn wait(
+        &self,
+        call: &Call,
+        look_after: Option<Duration>,
+        limit: Option<Duration>,
+    ) -> bool {
         call.count();
-        let event = &self.0.event;
-        let Some(limit) = limit else {
-            shield(|| event.wait());
-            return true;
-        };
-        let begin = Instant::now();
-        let is_set = shield(|| event.wait_timeout(limit));
-        if is_set || self.is_taken() {
-            return true;
-        }
-        // A deadline set from outside may have passed, which does not concern a lock.
-        const NAP: Duration = Duration::from_millis(2);
-        loop {
-            let left = limit.saturating_sub(begin.elapsed());
-            if self.is_taken() {
-                return true;
+        let Node { event, from, .. } = &*self.node;
+        let first = [look_after, limit].into_iter().flatten().min();
+        shield(|| match (from, first) {
+            (From::Threads(what), _) => event.wait_for_threads(what, look_after, limit),
+            (From::Anywhere(what), Some(_)) => event.wait_for_threads(what, None, first),
+            (From::Anywhere(_), None) => {
+                event.wait();
+                true
             }
-            if left.is_zero() {
-                return false;
-            }
-            shield(|| sleep(left.min(NAP)));
-        }
-    }
-
-    /// Tells whether a waker has taken it out.
-    fn is_taken(&self) -> bool {
-        with_list(self.0.address, |_| {
-            // SAFETY: under the bucket's lock.
-            unsafe { !(*self.0.links.get()).is_linked }
         })
     }
 
     /// Leaves the table. False: a waker was first, and its wake has been this one's.
     pub(crate) fn leave(&self) -> bool {
-        let node = NonNull::from(&*self.0);
-        let taken = with_list(self.0.address, |list| {
+        let node = NonNull::from(&*self.node);
+        let taken = with_list(bucket_of(self.node.address), |list| {
             // SAFETY: under the bucket's lock.
             let is_linked = unsafe { (*node.as_ref().links.get()).is_linked };
             is_linked.then(|| list.unlink(node))
@@ -217,8 +259,32 @@ impl Waiter {
 impl Drop for Waiter {
     fn drop(&mut self) {
         self.leave();
+        self.posted.take();
         WAITING.fetch_sub(1, SeqCst);
     }
+}
+
+/// The lowest address above `before` in a bucket where a tasklet waits for a post.
+fn next_posted(bucket: usize, before: usize) -> Option<usize> {
+    with_list(bucket, |list| {
+        let mut lowest = None;
+        let mut node = NonNull::new(list.first.cast_mut());
+        while let Some(this) = node {
+            // SAFETY: under the bucket's lock; linked nodes are alive.
+            let (it, after) = unsafe { (this.as_ref(), (*this.as_ref().links.get()).after) };
+            let is_lower = lowest.is_none_or(|lowest| it.address < lowest);
+            if it.is_posted && it.address > before && is_lower {
+                lowest = Some(it.address);
+            }
+            node = NonNull::new(after.cast_mut());
+        }
+        lowest
+    })
+}
+
+/// Tells whether any tasklet waits, or is about to. Only a hint, but after a fence.
+pub(crate) fn has_waiters() -> bool {
+    WAITING.load(Relaxed) > 0
 }
 
 /// Wakes at most `most` tasklets that wait for the address; how many. Call it after the change that
@@ -232,7 +298,7 @@ pub(crate) fn wake(address: usize, most: usize, bits: u32) -> usize {
     let _unmarked = Unmarked::begin();
     let mut woken = 0;
     while woken < most {
-        let node = with_list(address, |list| {
+        let node = with_list(bucket_of(address), |list| {
             let mut node = NonNull::new(list.first.cast_mut());
             while let Some(this) = node {
                 // SAFETY: under the bucket's lock; linked nodes are alive.

@@ -1,0 +1,140 @@
+//! Code that runs once, while others wait for its end.
+//!
+//! A thread runs and waits by glibc. A tasklet does what glibc does, in the same word, so that it
+//! can wait in the [table](crate::table) for threads and tasklets alike, and nobody blocks a thread
+//! while its neighbour is at work.
+//!
+//! ```text
+//! 0, or what another generation left ──▶ generation | 1: at work ──▶ 2: done
+//!                 ▲                              │
+//!                 └──── 0: it has unwound ◀──────┘
+//! ```
+//!
+//! The *generation* counts calls of fork(2): what was at work in the parent is not at work here.
+
+use std::cell::Cell;
+use std::ffi::c_int;
+use std::sync::atomic::AtomicI32;
+use std::sync::atomic::Ordering::{Acquire, Release, SeqCst};
+
+use super::{ALL, LOOK_AGAIN};
+use crate::caller::Call;
+use crate::next::next;
+use crate::raw::call;
+use crate::symbols::Symbol;
+use crate::table::{From, Waiter, wake};
+
+type Routine = unsafe extern "C-unwind" fn();
+type Once = unsafe extern "C-unwind" fn(*mut c_int, Routine) -> c_int;
+
+const AT_WORK: c_int = 1;
+const DONE: c_int = 2;
+
+thread_local! {
+    /// The word that [`note`] looks at, and what it has seen.
+    static NOTED: Cell<(*const c_int, c_int)> = const { Cell::new((std::ptr::null(), 0)) };
+}
+
+/// The present generation: what glibc writes to a word while its routine runs.
+fn generation(real: Once) -> c_int {
+    unsafe extern "C-unwind" fn note() {
+        let word = NOTED.get().0;
+        // SAFETY: `generation`'s word, whose frame called this.
+        NOTED.set((word, unsafe { word.read_volatile() }));
+    }
+    let mut word: c_int = 0;
+    NOTED.set((&raw const word, 0));
+    // SAFETY: a word that nobody else knows; `note` neither waits nor unwinds.
+    unsafe { real(&mut word, note) };
+    NOTED.replace((std::ptr::null(), 0)).1 & !(AT_WORK | DONE)
+}
+
+/// Wakes whoever waits for the word: threads in glibc, and tasklets.
+fn wake_all(word: *mut c_int) {
+    // SAFETY: the kernel looks at the address only, as a key.
+    unsafe { call!(futex, word, libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, c_int::MAX) };
+    wake(word.addr(), usize::MAX, ALL);
+}
+
+/// The routine of a tasklet is at work. Dropped before its end, it has unwound.
+struct AtWork<'a>(&'a AtomicI32);
+
+impl AtWork<'_> {
+    fn finish(self) {
+        self.end(DONE);
+        std::mem::forget(self);
+    }
+
+    fn end(&self, state: c_int) {
+        self.0.store(state, Release);
+        wake_all(self.0.as_ptr());
+    }
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.end(0);
+    }
+}
+
+/// pthread_once(3). What the routine throws passes through, as through glibc's.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C-unwind" fn pthread_once(
+    control: *mut c_int,
+    routine: Routine,
+) -> c_int {
+    let real: Once = next!(pthread_once);
+    // SAFETY: the caller's promise: a word that is used by these calls only, all atomically.
+    let word = unsafe { AtomicI32::from_ptr(control) };
+    if word.load(Acquire) & DONE != 0 {
+        return 0;
+    }
+    let Some(call) = Call::begin_lock(Symbol::pthread_once) else {
+        /// Tells the tasklets that wait, also where the routine has unwound.
+        struct Wakes(*mut c_int);
+        impl Drop for Wakes {
+            fn drop(&mut self) {
+                wake(self.0.addr(), usize::MAX, ALL);
+            }
+        }
+        let _wakes = Wakes(control);
+        // SAFETY: the caller's promise, handed on.
+        return unsafe { real(control, routine) };
+    };
+    let at_work = generation(real) | AT_WORK;
+    let mut now = word.load(Acquire);
+    loop {
+        if now & DONE != 0 {
+            return 0;
+        }
+        if now != at_work {
+            match word.compare_exchange(now, at_work, Acquire, Acquire) {
+                Ok(_) => break,
+                Err(other) => now = other,
+            }
+            continue;
+        }
+        let from = From::Threads("a pthread_once of C's");
+        let is_at_work = || word.load(SeqCst) == at_work;
+        if let Some(waiter) = Waiter::enter_if(control.addr(), ALL, from, is_at_work) {
+            // What ends inside glibc, where this symbol is not taken, is seen a little later.
+            waiter.wait(&call, Some(LOOK_AGAIN), None);
+        }
+        now = word.load(Acquire);
+    }
+    // The routine is the tasklet's own code again.
+    drop(call);
+    let at_work = AtWork(word);
+    // SAFETY: the caller's promise.
+    unsafe { routine() };
+    at_work.finish();
+    0
+}
+
+/// call_once(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C-unwind" fn call_once(flag: *mut c_int, routine: Routine) {
+    // glibc's does the same. It returns 0.
+    // SAFETY: the caller's promise: the flag is such a word.
+    unsafe { pthread_once(flag, routine) };
+}

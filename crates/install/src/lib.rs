@@ -33,9 +33,9 @@
 //! ```
 //!
 //! **Three switches.** Linking the crate takes the symbols, [`install`] makes them act, and they
-//! act for tasklets alone that were started by [`spawn`], [`scope`], [`run`] and [`Builder`].
-//! Everybody else has what libc would have done: the same system call, with the same result and
-//! errno.
+//! act for tasklets alone that were started by [`spawn`], [`scope`], [`run`], [`place`] and
+//! [`Builder`]. Everybody else has what libc would have done: the same system call, with the same
+//! result and errno.
 //!
 //! **Try first.** What is ready costs the one system call that it costs anyway. Only a call that
 //! would have blocked the thread looks at the descriptor's flags and limits. Those are the
@@ -106,8 +106,9 @@ mod wait;
 
 pub use install::{Installed, WhyNot, install, install_with};
 pub use options::Options;
-pub use overlapped::task::ScopedTasklet;
-pub use overlapped::{RunError, SpawnError, Tasklet};
+pub use overlapped::task::{JoinError, Placed, ScopedTasklet};
+pub use overlapped::{Config, RunError, SpawnError, Tasklet};
 pub use report::{ObjectReport, Pinned, Report, SymbolReport, report};
-pub use spawn::{Builder, Scope, run, run_with, scope, spawn};
+pub use spawn::{Builder, Scope, scope, spawn};
+pub use spawn::{place, place_on, run, run_until, run_until_with, run_with};
 pub use trap::RawCall;

@@ -2,7 +2,7 @@
 
 use std::panic::resume_unwind;
 
-use overlapped::task::{JoinError, ScopedTasklet, kill_as_error};
+use overlapped::task::{JoinError, Placed, ScopedTasklet, kill_as_error};
 use overlapped::{Config, RunError, SpawnError, Tasklet};
 
 use crate::caller::marked;
@@ -11,6 +11,9 @@ use crate::trap;
 
 /// Code that is written for threads expects a thread's stack. Memory is committed as it is used.
 const STACK_SIZE: usize = 2 << 20;
+
+/// That of a program's first thread is larger.
+const FIRST_STACK_SIZE: usize = 8 << 20;
 
 /// A tasklet to be started, as [`overlapped::Builder`].
 #[derive(Debug)]
@@ -151,19 +154,45 @@ pub fn run<T>(f: impl FnOnce() -> T) -> Result<T, RunError> {
     run_with(Config::new(), f)
 }
 
+/// As [`run`], but kills whoever is left when `f` has ended, as [`overlapped::run_until`]. Calls
+/// that they wait in then return `ECANCELED`.
+///
+/// # Errors
+/// As [`overlapped::run_until`].
+#[track_caller]
+pub fn run_until<T>(f: impl FnOnce() -> T) -> Result<T, RunError> {
+    run_until_with(Config::new(), f)
+}
+
 /// As [`run`], with a configuration.
 ///
 /// # Errors
 /// As [`Config::run`].
 #[track_caller]
 pub fn run_with<T>(config: Config, f: impl FnOnce() -> T) -> Result<T, RunError> {
-    let ended = options::applied_to(config).run(|| {
-        // A tasklet of its own, since the first one of a run cannot be given what these have.
-        scope(|scope| match Builder::new().spawn_scoped(scope, f) {
-            Ok(tasklet) => tasklet.join().map_err(Ended::Joined),
-            Err(error) => Err(Ended::Spawned(error)),
-        })
-    })?;
+    result_of(options::applied_to(config).run(|| as_first(f))?)
+}
+
+/// As [`run_until`], with a configuration.
+///
+/// # Errors
+/// As [`Config::run_until`].
+#[track_caller]
+pub fn run_until_with<T>(config: Config, f: impl FnOnce() -> T) -> Result<T, RunError> {
+    result_of(options::applied_to(config).run_until(|| as_first(f))?)
+}
+
+/// Runs `f` as a tasklet of its own, since the first one of a run cannot be given what these have.
+#[track_caller]
+fn as_first<T>(f: impl FnOnce() -> T) -> Result<T, Ended> {
+    let builder = Builder::new().name("main").stack_size(FIRST_STACK_SIZE);
+    scope(|scope| match builder.spawn_scoped(scope, f) {
+        Ok(tasklet) => tasklet.join().map_err(Ended::Joined),
+        Err(error) => Err(Ended::Spawned(error)),
+    })
+}
+
+fn result_of<T>(ended: Result<T, Ended>) -> Result<T, RunError> {
     ended.map_err(|error| match error {
         Ended::Joined(JoinError::Panicked(payload)) => resume_unwind(payload.into_inner()),
         Ended::Joined(JoinError::Deadlock(verdict)) => RunError::Deadlock(verdict),
@@ -172,6 +201,46 @@ pub fn run_with<T>(config: Config, f: impl FnOnce() -> T) -> Result<T, RunError>
         }
         Ended::Joined(_) => RunError::Killed,
         Ended::Spawned(error) => RunError::Setting(error.into()),
+    })
+}
+
+/// Starts a tasklet whose libc calls block it alone on another scheduler of the run, that with the
+/// fewest, as [`overlapped::task::place`] starts others.
+///
+/// # Panics
+/// Outside a scheduler. Its join tells of a panic where there are no thread-locals for it.
+#[track_caller]
+pub fn place<F, T>(f: F) -> Placed<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    overlapped::task::place(|| as_placed(f))
+}
+
+/// As [`place`], on the scheduler with this number, as [`overlapped::task::place_on`].
+///
+/// # Errors
+/// As [`overlapped::task::place_on`].
+#[track_caller]
+pub fn place_on<F, T>(scheduler: usize, f: F) -> Result<Placed<T>, SpawnError>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    overlapped::task::place_on(scheduler, || as_placed(f))
+}
+
+/// Runs `f` on behalf of a tasklet that was placed, which is killed and panics as it does.
+#[track_caller]
+fn as_placed<T>(f: impl FnOnce() -> T) -> T {
+    scope(|scope| match Builder::new().spawn_scoped(scope, f) {
+        Ok(tasklet) => match tasklet.join() {
+            Ok(value) => value,
+            Err(JoinError::Panicked(payload)) => resume_unwind(payload.into_inner()),
+            Err(error) => panic!("overlapped_install::place: {error}"),
+        },
+        Err(error) => panic!("overlapped_install::place: {error}"),
     })
 }
 

@@ -208,3 +208,50 @@ fn destructors_at_the_end_of_a_killed_tasklet_wait_for_a_neighbours_lock() {
         assert_eq!(*count.lock().unwrap(), 1);
     });
 }
+
+#[test]
+fn what_a_run_leaves_over_is_killed_and_told_so_by_its_calls() {
+    rig::install();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let value = overlapped_install::run_until(|| {
+        let (_a, mut b) = std::os::unix::net::UnixStream::pair().unwrap();
+        spawn(move || sender.send(b.read(&mut [0]).unwrap_err().raw_os_error()).unwrap());
+        thread::sleep(ms(5));
+        std::mem::forget(_a);
+        7
+    });
+    assert_eq!((value.unwrap(), receiver.recv().unwrap()), (7, Some(libc::ECANCELED)));
+}
+
+#[test]
+fn tasklets_are_placed_on_other_schedulers() {
+    rig::install();
+    overlapped_install::run_with(Config::new().threads(2), || {
+        let here = thread::current().id();
+        let lock = Arc::new(Mutex::new(0));
+        let placed: Vec<_> = (0..10)
+            .map(|number| {
+                let lock = lock.clone();
+                let add = move || {
+                    let mut held = lock.lock().unwrap();
+                    thread::sleep(ms(1));
+                    *held += 1;
+                    thread::current().id() != here
+                };
+                match number % 2 {
+                    0 => overlapped_install::place(add),
+                    _ => overlapped_install::place_on(1, add).unwrap(),
+                }
+            })
+            .collect();
+        assert!(placed.into_iter().all(|one| one.join().unwrap()));
+        assert_eq!(*lock.lock().unwrap(), 10);
+        let panics = overlapped_install::place(|| panic!("as it should"));
+        assert!(matches!(panics.join(), Err(overlapped_install::JoinError::Panicked(_))));
+        let sleeps = overlapped_install::place(|| thread::sleep(ms(60_000)));
+        thread::sleep(ms(5));
+        sleeps.kill();
+        drop(sleeps.join());
+    })
+    .unwrap();
+}

@@ -52,7 +52,12 @@ fn count() -> Option<usize> {
     None
 }
 
-#[cfg(all(test, target_os = "linux", target_env = "gnu", not(miri)))]
+#[cfg(all(
+    test,
+    target_os = "linux",
+    target_env = "gnu",
+    not(any(miri, overlapped_loom, target_feature = "crt-static"))
+))]
 mod tests {
     use super::*;
 

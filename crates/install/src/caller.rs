@@ -15,6 +15,7 @@ use std::cell::Cell;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
+use overlapped::signal::Restart;
 use overlapped::task::{in_tasklet, may_wait, shield};
 
 use crate::symbols::Symbol;
@@ -65,6 +66,29 @@ impl Call {
     /// Counts a wait of this call's.
     pub(crate) fn count(&self) {
         self.0.count();
+    }
+
+    /// Tells what a signal handler does to a wait of this call's: see signal(7).
+    pub(crate) fn restart(&self, has_limit: bool) -> Restart {
+        match self.0 {
+            Symbol::poll
+            | Symbol::__poll_chk
+            | Symbol::ppoll
+            | Symbol::__ppoll_chk
+            | Symbol::select
+            | Symbol::pselect
+            | Symbol::epoll_wait
+            | Symbol::epoll_pwait
+            | Symbol::pause
+            | Symbol::sigsuspend
+            | Symbol::sigwait
+            | Symbol::sigwaitinfo
+            | Symbol::sigtimedwait => Restart::No,
+            Symbol::mq_timedsend | Symbol::mq_timedreceive => Restart::Yes,
+            // A socket's own.
+            _ if has_limit => Restart::No,
+            _ => Restart::Yes,
+        }
     }
 }
 

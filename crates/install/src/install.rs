@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use overlapped::{RunError, SpawnError};
 
 use crate::caller::ON;
+use crate::hooks::take_in_handlers;
 use crate::options::Options;
 use crate::spawn::{Builder, run, spawn};
 use crate::symbols::Symbol;
@@ -126,8 +127,9 @@ fn take_over() -> Result<Installed, WhyNot> {
         Ok(Err(_)) => Err(WhyNot::SelfTest("it panicked")),
         Err(error) => Err(WhyNot::Run(error.to_string())),
     };
-    if tested.is_err() {
-        ON.store(false, Relaxed);
+    match tested {
+        Ok(()) => take_in_handlers(),
+        Err(_) => ON.store(false, Relaxed),
     }
     tested.map(|()| Installed)
 }

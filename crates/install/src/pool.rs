@@ -5,12 +5,15 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use overlapped::os::fd::raw::waiting_call;
+use overlapped::signal::interruptible;
 use overlapped::sync::Event;
 use overlapped::task::{UnblockError, shield, unblock};
 use overlapped::time::sleep;
 
 use crate::caller::Call;
-use crate::raw::{AGAIN, CANCELED, IO, Outcome, TIMED_OUT, call};
+use crate::raw::{AGAIN, CANCELED, IO, Outcome, TIMED_OUT, call, give};
+use crate::wait::number_of;
 
 /// A value that goes to the pool's thread and back, and is used by one of them at a time.
 pub(crate) struct Sent<T>(pub(crate) T);
@@ -52,6 +55,19 @@ pub(crate) fn until_cancelled<T: Send + 'static>(
         UnblockError::NoThread | UnblockError::WouldBlock => AGAIN,
         _ => IO,
     })
+}
+
+/// Makes a system call that may wait for ever on a thread of its own. It owns all it works on, and
+/// is interrupted by a kill, a deadline or a signal handler. What came of it goes through `done`.
+pub(crate) fn waiting<T: Send + 'static>(
+    call: &Call,
+    mut system_call: impl FnMut() -> Outcome + Send + 'static,
+    done: impl FnOnce(i32) -> T + Send + 'static,
+) -> Result<T, Outcome> {
+    call.count();
+    let made = move || give(system_call());
+    interruptible(call.restart(false), || waiting_call(made, done))
+        .map_err(|error| number_of(&error))
 }
 
 struct Shared<F, T> {
@@ -139,15 +155,6 @@ pub(crate) fn without_signals<T>(f: impl FnOnce() -> T) -> T {
 /// Its number, for a call.
 pub(crate) fn number(fd: &OwnedFd) -> c_int {
     fd.as_raw_fd()
-}
-
-/// A descriptor that a system call has opened, closed where nobody takes it.
-pub(crate) fn opened(outcome: Outcome) -> Result<OwnedFd, Outcome> {
-    if outcome < 0 {
-        return Err(outcome);
-    }
-    // SAFETY: it was opened just now.
-    Ok(unsafe { OwnedFd::from_raw_fd(outcome as c_int) })
 }
 
 /// The number, for whoever closes it.

@@ -9,10 +9,12 @@ pub(crate) const AGAIN: Outcome = -(libc::EAGAIN as isize);
 pub(crate) const BAD_DESCRIPTOR: Outcome = -(libc::EBADF as isize);
 pub(crate) const CANCELED: Outcome = -(libc::ECANCELED as isize);
 pub(crate) const FAULT: Outcome = -(libc::EFAULT as isize);
+pub(crate) const IN_PROGRESS: Outcome = -(libc::EINPROGRESS as isize);
 pub(crate) const INTERRUPTED: Outcome = -(libc::EINTR as isize);
 pub(crate) const INVALID: Outcome = -(libc::EINVAL as isize);
 pub(crate) const IO: Outcome = -(libc::EIO as isize);
 pub(crate) const NOT_SUPPORTED: Outcome = -(libc::EOPNOTSUPP as isize);
+pub(crate) const PIPE: Outcome = -(libc::EPIPE as isize);
 pub(crate) const TIMED_OUT: Outcome = -(libc::ETIMEDOUT as isize);
 
 /// Makes a system call. Arguments are converted as `as usize` does.

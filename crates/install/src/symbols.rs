@@ -35,11 +35,14 @@ symbols! {
     read __read_chk readv write writev
     pread preadv pread64 preadv64 pwrite pwritev pwrite64 pwritev64 __pread_chk __pread64_chk
     fsync fdatasync ftruncate ftruncate64
-    flock fcntl fcntl64 open openat open64 openat64 sendfile sendfile64 splice
+    flock fcntl fcntl64 open openat open64 openat64 sendfile sendfile64 splice tee
     poll __poll_chk ppoll __ppoll_chk select pselect epoll_wait epoll_pwait
     clock_nanosleep nanosleep usleep sleep sched_yield
-    waitpid wait wait3 wait4 waitid
-    getaddrinfo getnameinfo
+    waitpid wait wait3 wait4 waitid system pclose
+    getaddrinfo getnameinfo gethostbyname gethostbyname2 gethostbyaddr
+    gethostbyname_r gethostbyname2_r gethostbyaddr_r
+    mq_send mq_timedsend mq_receive mq_timedreceive
+    sigaction signal siginterrupt pause sigsuspend sigwait sigwaitinfo sigtimedwait
     pthread_mutex_lock pthread_mutex_trylock pthread_mutex_timedlock pthread_mutex_clocklock
     pthread_mutex_unlock
     pthread_cond_wait pthread_cond_timedwait pthread_cond_clockwait pthread_cond_signal

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use libc::iovec;
 use overlapped::net::{wait_readable, wait_readable_timeout, wait_writable, wait_writable_timeout};
+use overlapped::signal::interruptible;
 use overlapped::task::{Cancelled, shield};
 use overlapped::time::sleep;
 use overlapped::yield_now;
@@ -59,7 +60,8 @@ pub(crate) fn limit_of(fd: c_int, way: Way) -> Option<Duration> {
     (read == 0 && !limit.is_zero()).then_some(limit)
 }
 
-/// Blocks the tasklet until the descriptor is ready; `AGAIN` at the limit.
+/// Blocks the tasklet until the descriptor is ready; `AGAIN` at the limit, `INTERRUPTED` by a
+/// signal handler.
 pub(crate) fn ready(call: &Call, fd: c_int, way: Way, limit: Option<Duration>) -> Outcome {
     if fd < 0 {
         return BAD_DESCRIPTOR;
@@ -68,12 +70,12 @@ pub(crate) fn ready(call: &Call, fd: c_int, way: Way, limit: Option<Duration>) -
     // SAFETY: lent for this call. A program that closes a descriptor which it waits for has the
     // wait that Linux gives it: one for whatever the number stood for at the beginning.
     let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-    let waited = match (way, limit) {
+    let waited = interruptible(call.restart(limit.is_some()), || match (way, limit) {
         (Way::In, None) => wait_readable(fd).map(|()| true),
         (Way::Out, None) => wait_writable(fd).map(|()| true),
         (Way::In, Some(limit)) => wait_readable_timeout(fd, limit),
         (Way::Out, Some(limit)) => wait_writable_timeout(fd, limit),
-    };
+    });
     match waited {
         Ok(true) => 0,
         Ok(false) => AGAIN,

@@ -226,11 +226,41 @@ fn c() -> Vec<Row> {
         waits("C: `system`, `pclose`", || unsafe {
             assert_eq!(libc::system(c"sleep 0.06".as_ptr()), 0);
         }),
-        // SAFETY: an empty set, and a time.
-        waits("C: `sigwait`, `sigtimedwait`, `sigsuspend`, `pause`", || unsafe {
-            let (mut set, limit) = (std::mem::zeroed(), libc::timespec { tv_sec: 0, tv_nsec: 1 });
-            libc::sigemptyset(&mut set);
-            assert_eq!(libc::sigtimedwait(&set, std::ptr::null_mut(), &limit), -1);
+        // SAFETY: a name.
+        waits("C: `gethostbyname`, `gethostbyaddr`, reentrant or not", || unsafe {
+            gethostbyname(c"localhost".as_ptr());
+        }),
+        waits("C: `sendfile`, `splice`, `tee`", || {
+            let (rx, tx) = std::io::pipe().unwrap();
+            let b = readable();
+            let null = std::ptr::null_mut();
+            // SAFETY: descriptors.
+            let moved =
+                unsafe { libc::splice(b.as_raw_fd(), null, tx.as_raw_fd(), null, 100, 0) };
+            assert_eq!(moved, 0);
+            drop(rx);
+        }),
+        waits("C: `mq_send`, `mq_receive`, also timed", queue),
+        waits("C: `sigwait`, `sigtimedwait`, `sigwaitinfo`", || {
+            let limit = libc::timespec { tv_sec: 0, tv_nsec: 60_000_000 };
+            // SAFETY: an empty set, and a time.
+            unsafe {
+                let mut set = std::mem::zeroed();
+                libc::sigemptyset(&mut set);
+                assert_eq!(libc::sigtimedwait(&set, std::ptr::null_mut(), &limit), -1);
+            }
+        }),
+        waits("C: `pause`, `sigsuspend`", || {
+            extern "C" fn handler(_: libc::c_int) {}
+            // SAFETY: a handler that does nothing; a signal to this thread.
+            unsafe {
+                libc::signal(libc::SIGURG, handler as *const () as usize);
+                let me = libc::syscall(libc::SYS_gettid);
+                soon(move || {
+                    libc::syscall(libc::SYS_tgkill, libc::getpid(), me, libc::SIGURG);
+                });
+                assert_eq!(libc::pause(), -1);
+            }
         }),
     ]
 }
@@ -309,6 +339,32 @@ fn threads_of_c() -> Vec<Row> {
             unsafe { assert_eq!(libc::pthread_spin_lock(SPIN.get()), 0) };
         }),
     ]
+}
+
+unsafe extern "C" {
+    fn gethostbyname(name: *const libc::c_char) -> *mut libc::c_void;
+}
+
+/// A queue that is empty for a while.
+fn queue() {
+    let name = std::ffi::CString::new(format!("/overlapped-{}", std::process::id())).unwrap();
+    let mut byte = [0u8; 8];
+    // SAFETY: a name, attributes and a buffer, lent for the calls.
+    unsafe {
+        let mut attributes: libc::mq_attr = std::mem::zeroed();
+        (attributes.mq_maxmsg, attributes.mq_msgsize) = (1, 8);
+        let flags = libc::O_CREAT | libc::O_RDWR | libc::O_CLOEXEC;
+        let queue = libc::mq_open(name.as_ptr(), flags, 0o600, &raw mut attributes);
+        if queue < 0 {
+            println!("SKIPPED: no message queues: {}", std::io::Error::last_os_error());
+            return thread::sleep(ms(1)); // The row is what it is where there are some.
+        }
+        libc::mq_unlink(name.as_ptr());
+        soon(move || assert_eq!(libc::mq_send(queue, c"x".as_ptr(), 1, 0), 0));
+        let place = byte.as_mut_ptr().cast();
+        assert_eq!(libc::mq_receive(queue, place, 8, std::ptr::null_mut()), 1);
+        libc::mq_close(queue);
+    }
 }
 
 #[test]

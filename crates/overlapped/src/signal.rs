@@ -14,8 +14,74 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
 use crate::op::{Interest, Op};
+use crate::port::host::interrupts;
 use crate::port::host::signals::{self, Listener};
+use crate::task;
 use crate::task::wait::perform;
+
+/// What becomes of a call when a signal handler has run while it waited: signal(7).
+///
+/// | the call | a handler with `SA_RESTART` | one without |
+/// |---|---|---|
+/// | `Yes`: it is made again (recv, accept, wait4 …) | goes on | ends with `EINTR` |
+/// | `No`: it never is (poll, nanosleep, a socket with a time limit …) | ends | ends |
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Restart {
+    /// Of a handler: it was installed with `SA_RESTART`. Of a call: it is made again after such a
+    /// handler.
+    Yes,
+    /// Of a handler: it was installed without. Of a call: every handler ends it.
+    No,
+}
+
+const WITHOUT_RESTART: u8 = 1;
+const WITH_RESTART: u8 = 2;
+
+/// Tells the scheduler of the calling thread that a signal handler runs: waits of its tasklets
+/// inside [`interruptible`] end. To be called by the handler, on the thread where it runs: it is
+/// async-signal-safe. Elsewhere it does nothing. `restart`: of the handler.
+///
+/// All of them end, as if each tasklet were a thread that the signal had been sent to. Waits of
+/// other threads' tasklets go on, and those that begin after the handler has returned.
+pub fn interrupt_waits(restart: Restart) {
+    interrupts::interrupt(match restart {
+        Restart::Yes => WITH_RESTART,
+        Restart::No => WITHOUT_RESTART,
+    });
+}
+
+/// Runs `f` with waits that a signal handler ends, if it calls [`interrupt_waits`]: with an error
+/// of the kind `Interrupted` (`EINTR`), or `UnblockError::Interrupted`. For code that stands in for
+/// calls of C, which signals interrupt; no wait of this library is otherwise ended by one.
+///
+/// An operation that ends otherwise meanwhile returns what came of it; the next wait in `f` then
+/// returns the error. Nested, the outer `restart` counts. Waits for locks, channels
+/// and joins go on; those of [`sync`](crate::sync) that a deadline ends may end as by one.
+/// `restart`: of the calls in `f`.
+///
+/// ```
+/// use overlapped::net::UdpSocket;
+/// use overlapped::signal::{Restart, interrupt_waits, interruptible};
+/// overlapped::run(|| {
+///     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+///     let waiter = overlapped::spawn(move || {
+///         interruptible(Restart::Yes, || socket.recv(&mut [0])).unwrap_err().kind()
+///     });
+///     overlapped::yield_now();
+///     interrupt_waits(Restart::Yes); // As a handler with SA_RESTART would.
+///     overlapped::yield_now();
+///     assert!(!waiter.is_finished());
+///     interrupt_waits(Restart::No);
+///     assert_eq!(waiter.join().unwrap(), std::io::ErrorKind::Interrupted);
+/// }).unwrap();
+/// ```
+pub fn interruptible<T>(restart: Restart, f: impl FnOnce() -> T) -> T {
+    let handlers = match restart {
+        Restart::Yes => WITHOUT_RESTART,
+        Restart::No => WITHOUT_RESTART | WITH_RESTART,
+    };
+    task::interruptible(handlers, f)
+}
 
 pub use libc::{
     SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPIPE, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN,

@@ -2,7 +2,7 @@
 #![cfg(not(miri))]
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
@@ -23,6 +23,18 @@ fn recv(fd: impl AsFd, flags: i32, limit: Option<Duration>) -> io::Result<Vec<u8
 fn send(fd: impl AsFd, bytes: &[u8], limit: Option<Duration>) -> io::Result<usize> {
     // SAFETY: borrowed for the call.
     unsafe { raw::send(fd.as_fd(), bytes.as_ptr(), bytes.len(), 0, limit) }
+}
+
+/// The new socket, and the port in the peer's address.
+fn accept(fd: &impl AsFd, flags: i32, limit: Option<Duration>) -> io::Result<(OwnedFd, u16)> {
+    // SAFETY: all zero is an address.
+    let mut from: libc::sockaddr_in = unsafe { std::mem::zeroed() };
+    let mut len = size_of_val(&from) as u32;
+    // SAFETY: room for an address, and its size.
+    let socket =
+        unsafe { raw::accept4(fd.as_fd(), (&raw mut from).cast(), &mut len, flags, limit) }?;
+    assert_eq!(len as usize, size_of_val(&from));
+    Ok((socket, u16::from_be(from.sin_port)))
 }
 
 fn is_blocking(fd: BorrowedFd<'_>) -> bool {
@@ -171,11 +183,11 @@ fn a_listener_in_blocking_mode_accepts_and_a_socket_connects() {
     run(|| {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let late = raw::accept4(listener.as_fd(), 0, Some(MS)).unwrap_err();
+        let late = accept(&listener, 0, Some(MS)).unwrap_err();
         assert_eq!(late.kind(), ErrorKind::WouldBlock);
         let listener = Rc::new(listener);
         let theirs = listener.clone();
-        let acceptor = spawn(move || raw::accept4(theirs.as_fd(), libc::SOCK_CLOEXEC, None));
+        let acceptor = spawn(move || accept(&theirs, libc::SOCK_CLOEXEC, None).map(|(socket, _)| socket));
         yield_now();
         assert!(is_blocking(listener.as_fd()));
         // SAFETY: plain calls; the address is valid for reads.

@@ -1,13 +1,14 @@
 //! Child processes: the kernel says by a descriptor that one has ended.
 
-use std::ffi::c_int;
+use std::ffi::{CStr, c_char, c_int};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use libc::{id_t, idtype_t, pid_t, rusage, siginfo_t};
 
 use crate::caller::Call;
+use crate::next::next;
 use crate::pool;
-use crate::raw::{Outcome, call, give_int};
+use crate::raw::{Outcome, call, errno, give_int};
 use crate::symbols::Symbol;
 use crate::wait::{Way, ready};
 
@@ -126,10 +127,52 @@ fn change(call: &Call, kind: idtype_t, id: id_t, options: c_int) -> Outcome {
             return ready(call, fd.as_raw_fd(), Way::In, None);
         }
     }
-    // Of several, or another change: a thread of the pool looks.
-    pool::until_cancelled(call, move || {
-        // SAFETY: nothing is to be told, and the child stays.
-        unsafe { call!(waitid, kind, id, 0, options | libc::WNOWAIT, 0) }
-    })
-    .unwrap_or_else(|error| error)
+    // Of several, or another change: another thread looks.
+    // SAFETY: nothing is to be told, and the child stays.
+    let look = move || unsafe { call!(waitid, kind, id, 0, options | libc::WNOWAIT, 0) };
+    pool::waiting(call, look, |_| 0).unwrap_or_else(|error| error)
+}
+
+type System = unsafe extern "C" fn(*const c_char) -> c_int;
+type PClose = unsafe extern "C" fn(*mut libc::FILE) -> c_int;
+
+/// system(3): by a thread of the pool. A kill or a deadline ends the wait; the command runs on.
+/// (SIGCHLD is held off in that thread, not in the caller's.)
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn system(command: *const c_char) -> c_int {
+    let real: System = next!(system);
+    let call = (!command.is_null()).then(|| Call::begin(Symbol::system)).flatten();
+    let Some(call) = call else {
+        // SAFETY: the caller's promise, handed on.
+        return unsafe { real(command) };
+    };
+    // SAFETY: the caller's promise: a text that ends in a zero.
+    let command = unsafe { CStr::from_ptr(command) }.to_owned();
+    let ended = pool::until_cancelled(&call, move || {
+        // SAFETY: the job owns the text.
+        match unsafe { real(command.as_ptr()) } {
+            -1 => -(errno() as isize),
+            status => status as isize,
+        }
+    });
+    give_int(ended.unwrap_or_else(|error| error))
+}
+
+/// pclose(3): by a thread of the pool. Neither a kill nor a deadline ends it.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn pclose(stream: *mut libc::FILE) -> c_int {
+    let real: PClose = next!(pclose);
+    let Some(call) = Call::begin(Symbol::pclose) else {
+        // SAFETY: the caller's promise, handed on.
+        return unsafe { real(stream) };
+    };
+    let stream = pool::Sent(stream);
+    let status = pool::to_end(&call, move || {
+        // SAFETY: the caller's promise; it waits for the end.
+        match unsafe { real(stream.take()) } {
+            -1 => -(errno() as isize),
+            status => status as isize,
+        }
+    });
+    give_int(status)
 }

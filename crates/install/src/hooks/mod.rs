@@ -9,7 +9,9 @@ mod children;
 mod files;
 mod net;
 mod pthread;
+mod queues;
 mod readiness;
+mod signals;
 mod syscall;
 mod time;
 
@@ -17,7 +19,9 @@ pub(crate) use children::*;
 pub(crate) use files::*;
 pub(crate) use net::*;
 pub(crate) use pthread::*;
+pub(crate) use queues::*;
 pub(crate) use readiness::*;
+pub(crate) use signals::*;
 pub(crate) use syscall::*;
 pub(crate) use time::*;
 

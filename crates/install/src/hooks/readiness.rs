@@ -4,14 +4,16 @@
 //! epoll of the call's own, whose descriptor is readable as soon as one of them is ready; then it
 //! looks again.
 //!
-//! A signal mask holds for the looks only: a signal that it lets through ends the call with EINTR
-//! when it looks.
+//! A signal handler ends the call with EINTR. A signal mask holds for the looks: a signal that the
+//! thread holds off, and the mask lets through, makes the call look, and so is let through. (One
+//! that the thread lets through is not held off by the mask while the call waits.)
 
 use std::ffi::{c_int, c_void};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use libc::{epoll_event, fd_set, nfds_t, pollfd, sigset_t, timespec, timeval};
+use overlapped::signal::{Restart, interruptible};
 
 use super::time::duration;
 use crate::caller::Call;
@@ -20,15 +22,9 @@ use crate::symbols::Symbol;
 use crate::wait::{Limit, Way, ready};
 
 /// The kernel's size of a signal mask.
-const MASK_SIZE: usize = 8;
+pub(crate) const MASK_SIZE: usize = 8;
 
-/// Asks without a wait.
-pub(crate) fn poll_now(asked: &mut [pollfd]) -> Outcome {
-    // SAFETY: its entries are lent for the call.
-    unsafe { poll_kernel(asked.as_mut_ptr(), asked.len() as nfds_t, Some(Duration::ZERO), NO_MASK) }
-}
-
-const NO_MASK: *const sigset_t = std::ptr::null();
+pub(crate) const NO_MASK: *const sigset_t = std::ptr::null();
 
 unsafe fn poll_kernel(
     asked: *mut pollfd,
@@ -102,7 +98,8 @@ pub(crate) unsafe extern "C" fn __ppoll_chk(
     unsafe { ppoll(asked, count, limit, mask) }
 }
 
-unsafe fn poll_by(
+/// poll(2), by any name.
+pub(crate) unsafe fn poll_by(
     symbol: Symbol,
     asked: *mut pollfd,
     count: nfds_t,
@@ -117,6 +114,8 @@ unsafe fn poll_by(
     look_and_wait(
         &call,
         limit,
+        // SAFETY: the caller's promise.
+        unsafe { let_through(mask) },
         // SAFETY: as above.
         || unsafe { poll_kernel(asked, count, Some(Duration::ZERO), mask) },
         || {
@@ -130,16 +129,42 @@ unsafe fn poll_by(
     )
 }
 
+/// The signals that the thread holds off and a mask lets through; `None` where there are none. (The
+/// others come by themselves, and would look as if they were held off while they do.)
+unsafe fn let_through(mask: *const sigset_t) -> Option<u64> {
+    // SAFETY: the caller's promise: null, or a mask, of the kernel's size at least.
+    let mask = unsafe { mask.cast::<u64>().as_ref() }?;
+    let mut held = 0u64;
+    // SAFETY: changes nothing; a place of the kernel's size.
+    unsafe { call!(rt_sigprocmask, libc::SIG_BLOCK, 0, &raw mut held, MASK_SIZE) };
+    let signals = held & !mask;
+    (signals != 0).then_some(signals)
+}
+
+/// A descriptor that is readable while the thread holds one of these signals off.
+pub(crate) fn held_off(signals: u64) -> Result<OwnedFd, Outcome> {
+    let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
+    // SAFETY: a set, lent for the call; a new descriptor, or an error.
+    let made = unsafe { call!(signalfd4, -1i32, &raw const signals, MASK_SIZE, flags) };
+    if made < 0 {
+        return Err(made);
+    }
+    // SAFETY: it was made just now.
+    Ok(unsafe { OwnedFd::from_raw_fd(made as c_int) })
+}
+
 /// Looks until there is something, or an error, or the limit is reached.
 fn look_and_wait(
     call: &Call,
     limit: Option<Duration>,
+    signals: Option<u64>,
     look: impl Fn() -> Outcome,
     interests: impl Fn() -> Vec<(c_int, u32)>,
 ) -> Outcome {
     let end = Limit::new(limit);
     let mut epoll = None;
-    loop {
+    // A signal's own descriptor is found ready by every signal, and looked at in vain.
+    interruptible(Restart::No, || loop {
         let found = look();
         if found != 0 || end.is_over() {
             return found;
@@ -147,20 +172,24 @@ fn look_and_wait(
         // Made once: nothing is added or taken away while the call lasts.
         let epoll = match &epoll {
             Some(epoll) => epoll,
-            None => match gathered(&interests()) {
+            None => match gathered(&interests(), signals) {
                 Ok(made) => epoll.insert(made),
                 Err(error) => return error,
             },
         };
-        match ready(call, epoll.as_raw_fd(), Way::In, end.left()) {
+        match ready(call, epoll.0.as_raw_fd(), Way::In, end.left()) {
             0 | AGAIN => {}
             error => return error,
         }
-    }
+    })
 }
 
-/// An epoll that is readable when one of the descriptors is ready.
-fn gathered(interests: &[(c_int, u32)]) -> Result<OwnedFd, Outcome> {
+/// An epoll that is readable when one of the descriptors is ready, or one of the signals comes,
+/// whose descriptor is the second one.
+fn gathered(
+    interests: &[(c_int, u32)],
+    signals: Option<u64>,
+) -> Result<(OwnedFd, Option<OwnedFd>), Outcome> {
     // SAFETY: a new descriptor, or an error.
     let made = unsafe { call!(epoll_create1, libc::EPOLL_CLOEXEC) };
     if made < 0 {
@@ -168,19 +197,23 @@ fn gathered(interests: &[(c_int, u32)]) -> Result<OwnedFd, Outcome> {
     }
     // SAFETY: it was made just now.
     let epoll = unsafe { OwnedFd::from_raw_fd(made as c_int) };
+    let add = |fd: c_int, events: u32| {
+        let mut event = epoll_event { events, u64: 0 };
+        // SAFETY: one event, lent for the call.
+        unsafe { call!(epoll_ctl, epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) }
+    };
     for &(fd, _) in interests.iter().filter(|(fd, _)| *fd >= 0) {
         // Each once, with all that is asked of it.
         let events = interests.iter().filter(|(other, _)| *other == fd);
-        let events = events.fold(0, |all, (_, events)| all | events);
-        let mut event = epoll_event { events, u64: 0 };
         // EPERM (a file, which is always ready) and EEXIST (a descriptor named twice) do not
         // matter: the look has found the first, and the second is there.
-        // SAFETY: one event, lent for the call.
-        unsafe {
-            call!(epoll_ctl, epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event);
-        }
+        add(fd, events.fold(0, |all, (_, events)| all | events));
     }
-    Ok(epoll)
+    let signals = signals.map(held_off).transpose()?;
+    if let Some(signals) = &signals {
+        add(signals.as_raw_fd(), libc::EPOLLIN as u32);
+    }
+    Ok((epoll, signals))
 }
 
 /// select(2).
@@ -289,6 +322,8 @@ unsafe fn select_by(
     look_and_wait(
         &call,
         limit,
+        // SAFETY: the caller's promise.
+        unsafe { let_through(mask) },
         || {
             ask_again();
             // SAFETY: as above.
@@ -346,7 +381,14 @@ unsafe fn epoll_by(
     let Some(call) = (limit != 0).then(|| Call::begin(symbol)).flatten() else {
         return kernel(limit);
     };
-    let end = Limit::new(u64::try_from(limit).ok().map(Duration::from_millis));
+    let limit = u64::try_from(limit).ok().map(Duration::from_millis);
+    // SAFETY: the caller's promise.
+    let signals = unsafe { let_through(mask) };
+    if signals.is_some() {
+        let interests = || vec![(epoll, libc::EPOLLIN as u32)];
+        return look_and_wait(&call, limit, signals, || kernel(0), interests);
+    }
+    let end = Limit::new(limit);
     loop {
         let found = kernel(0);
         if found != 0 || end.is_over() {

@@ -1,14 +1,16 @@
-//! Sleeps. EINTR never comes: no signal ends the wait of one tasklet.
+//! Sleeps. A signal handler ends them, and what is left of the time is told.
 
 use std::ffi::{c_int, c_uint};
-use std::time::Duration;
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
 
 use libc::timespec;
+use overlapped::signal::{Restart, interruptible};
 use overlapped::time::try_sleep;
 use overlapped::yield_now;
 
 use crate::caller::Call;
-use crate::raw::{Outcome, call, give_int};
+use crate::raw::{INTERRUPTED, Outcome, call, give_int};
 use crate::symbols::Symbol;
 use crate::wait::number_of;
 
@@ -28,12 +30,30 @@ pub(crate) fn until(clock: libc::clockid_t, moment: Duration) -> Duration {
     moment.saturating_sub(duration(&now).unwrap_or_default())
 }
 
-/// Sleeps. A kill or a deadline ends it early, and it says nothing of that: to std, and to most of
-/// C, every error but EINTR is a fault of the program, and after EINTR it sleeps again.
-fn sleep_for(call: &Call, span: Duration) {
+/// Sleeps; what is left, where a signal handler has run. A kill or a deadline ends it early, and it
+/// says nothing of that: to std, and to most of C, every error but EINTR is a fault of the program,
+/// and after EINTR it sleeps again.
+fn sleep_for(call: &Call, span: Duration) -> Option<Duration> {
     call.count();
-    if let Err(error) = try_sleep(span) {
-        number_of(&error);
+    let begin = Instant::now();
+    match interruptible(Restart::No, || try_sleep(span)) {
+        Ok(()) => None,
+        Err(error) if error.kind() == ErrorKind::Interrupted => {
+            Some(span.saturating_sub(begin.elapsed()))
+        }
+        Err(error) => {
+            number_of(&error);
+            None
+        }
+    }
+}
+
+/// Writes what is left, for a caller that wants to know.
+unsafe fn tell(left: Duration, remaining: *mut timespec) {
+    // SAFETY: the caller's promise: null, or a place for it.
+    if let Some(remaining) = unsafe { remaining.as_mut() } {
+        remaining.tv_sec = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
+        remaining.tv_nsec = i64::from(left.subsec_nanos());
     }
 }
 
@@ -57,9 +77,14 @@ pub(crate) unsafe extern "C" fn clock_nanosleep(
         let outcome = unsafe { call!(clock_nanosleep, clock, flags, request, remaining) };
         return -outcome as c_int;
     };
-    let span = if flags & libc::TIMER_ABSTIME != 0 { until(clock, span) } else { span };
-    sleep_for(&call, span);
-    0
+    let is_moment = flags & libc::TIMER_ABSTIME != 0;
+    let span = if is_moment { until(clock, span) } else { span };
+    let Some(left) = sleep_for(&call, span) else { return 0 };
+    if !is_moment {
+        // SAFETY: the caller's promise.
+        unsafe { tell(left, remaining) };
+    }
+    libc::EINTR
 }
 
 /// nanosleep(2).
@@ -79,8 +104,10 @@ unsafe fn nap(symbol: Symbol, request: *const timespec, remaining: *mut timespec
         // SAFETY: the caller's promise, handed on.
         return unsafe { call!(nanosleep, request, remaining) };
     };
-    sleep_for(&call, span);
-    0
+    let Some(left) = sleep_for(&call, span) else { return 0 };
+    // SAFETY: the caller's promise.
+    unsafe { tell(left, remaining) };
+    INTERRUPTED
 }
 
 /// usleep(3).

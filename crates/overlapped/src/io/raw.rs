@@ -21,11 +21,12 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use crate::op::{Fs, Interest, Net, Op, SocketAddrBuf, clamp};
 use crate::port::control::{self, raw};
-use crate::port::{attempt, is_would_block};
-use crate::task::aside::in_place;
+use crate::port::offload::Patience;
+use crate::port::{WOULD_BLOCK, attempt, clock, is_would_block};
+use crate::task::aside::{in_place, on_patient_thread};
 use crate::task::wait::perform;
 use crate::task::waiter::deadline;
-use crate::task::{UnblockError, cut_short, in_tasklet, port_waits_for_disks, unblock};
+use crate::task::{Cancelled, in_tasklet, port_waits_for_disks};
 use crate::time::{Duration, deadline_in, timeout};
 
 /// Tries, and waits by `op` where that would wait; where `op` is a readiness, tries again.
@@ -223,33 +224,55 @@ pub unsafe fn write(
     unsafe { perform(&op, limit.map(deadline_in)) }.map(|outcome| outcome.result as usize)
 }
 
-/// accept4(2) on a listener in whichever mode: the new socket. For the peer's address ask
-/// getpeername(2).
+/// accept4(2) on a listener in whichever mode: the new socket. Unless `address` is null, the peer's
+/// address is written there, as far as the `*len` bytes of room go, and its length to `len`.
 ///
-/// Without io_uring, and where the listener is in blocking mode, the call may block the thread if
-/// somebody outside takes the connection in the last moment.
+/// Without io_uring, and where the listener is in blocking mode, a thread of its own takes the
+/// connection once there is one: another process, or a plain thread, may be quicker.
 ///
 /// # Errors
 /// Those of accept4(2); see the [module's comment](self).
-pub fn accept4(fd: BorrowedFd<'_>, flags: i32, limit: Option<Duration>) -> io::Result<OwnedFd> {
+///
+/// # Safety
+/// `address` is null, or valid for writes of `*len` bytes, and `len` for reads and writes.
+pub unsafe fn accept4(
+    fd: BorrowedFd<'_>,
+    address: *mut u8,
+    len: *mut u32,
+    flags: i32,
+    limit: Option<Duration>,
+) -> io::Result<OwnedFd> {
     let mut from = SocketAddrBuf::empty();
     let listener = fd.as_raw_fd();
     let op = Op::Net(Net::Accept { fd: listener, addr: &raw mut from, nonblocking: false });
     let limit = limit.map(deadline_in);
-    if !port_waits_for_disks(&op) && !control::nonblocking(fd)? {
+    let may_block = !port_waits_for_disks(&op) && !control::nonblocking(fd)?;
+    if may_block {
         let ready = Op::Ready { fd: listener, interest: Interest::Readable };
         // SAFETY: the borrow keeps the descriptor open; no memory is involved.
         unsafe { perform(&ready, limit) }?;
     }
-    // SAFETY: the address is this frame's; `perform` returns after the terminal completion.
-    let outcome = unsafe { perform(&op, limit) }?;
-    raw::accepted(outcome.result, flags)
+    let accepted = if may_block && in_tasklet() {
+        let listener = control::duplicate(fd)?;
+        let call = move |patience: &_| raw::accept(&listener, flags, patience);
+        let (socket, its_address) = patiently("a connection", limit, call)?;
+        from = its_address;
+        socket
+    } else {
+        // SAFETY: the address is this frame's; `perform` returns after the terminal completion.
+        raw::accepted(unsafe { perform(&op, limit) }?.result, flags)?
+    };
+    if !address.is_null() {
+        // SAFETY: the caller's promise.
+        unsafe { from.copy_to(address, len) };
+    }
+    Ok(accepted)
 }
 
-/// connect(2), on a socket in whichever mode. `addr` points to a socket address of `len` bytes.
+/// connect(2), on a socket in whichever mode. `addr` points to a socket address of `len` bytes. At
+/// `limit` the error is `WouldBlock`, whatever the family; a connection goes on in the kernel.
 ///
-/// Without io_uring, and where the socket is in blocking mode, a thread of the pool makes the call,
-/// and goes on with it when the caller leaves.
+/// Without io_uring, and where the socket is in blocking mode, a thread of its own makes the call.
 ///
 /// # Errors
 /// Those of connect(2), and `InvalidInput` for a longer address than there are; see the
@@ -266,17 +289,82 @@ pub unsafe fn connect(
     // SAFETY: the caller's promise.
     let to = unsafe { SocketAddrBuf::copied(addr, len) }?;
     let op = Op::Net(Net::Connect { fd: fd.as_raw_fd(), addr: &raw const to, nonblocking: false });
-    if !in_tasklet() || port_waits_for_disks(&op) || control::nonblocking(fd)? {
-        // SAFETY: the address is this frame's, the borrow keeps the descriptor open.
-        return unsafe { perform(&op, limit.map(deadline_in)) }.map(drop);
+    let limit = limit.map(deadline_in);
+    if in_tasklet() && !port_waits_for_disks(&op) && !control::nonblocking(fd)? {
+        let socket = control::duplicate(fd)?;
+        let call = move |patience: &_| raw::connect(&socket, &to, patience);
+        return patiently("a connection", limit, call);
     }
-    let socket = control::duplicate(fd)?;
-    let is_own = limit.map(deadline_in).is_some_and(|own| own < deadline());
-    let call = || unblock(move || raw::connect(&socket, &to));
-    match timeout(limit.unwrap_or(Duration::MAX), call) {
-        Ok(connected) => connected,
-        Err(UnblockError::TimedOut) if is_own => Err(io::ErrorKind::WouldBlock.into()),
-        Err(UnblockError::TimedOut | UnblockError::Cancelled) => Err(cut_short()),
-        Err(error) => Err(io::Error::other(error.to_string())),
+    // SAFETY: the address is this frame's, the borrow keeps the descriptor open.
+    let connected = unsafe { perform(&op, limit) }.map(drop);
+    match connected.as_ref().map_err(io::Error::raw_os_error) {
+        // An earlier call has begun it: its end is this one's.
+        Err(Some(raw::UNDER_WAY)) if in_tasklet() && !control::nonblocking(fd)? => {
+            let ready = Op::Ready { fd: fd.as_raw_fd(), interest: Interest::Writable };
+            // SAFETY: the borrow keeps the descriptor open; no memory is involved.
+            match unsafe { perform(&ready, limit) } {
+                Err(error) if error.raw_os_error() == Some(WOULD_BLOCK) => connected,
+                Err(error) => Err(error),
+                Ok(_) => raw::connect_now(fd, &to),
+            }
+        }
+        Err(Some(number)) if number != WOULD_BLOCK => {
+            raw::forget_failed_connect(fd, number);
+            connected
+        }
+        _ => connected,
+    }
+}
+
+/// Makes a system call that may wait for ever, for what has neither a try nor readiness: on a thread
+/// of its own, of which there are at most 4096; further calls queue. Outside a scheduler in place.
+///
+/// `call` makes it as C does: −1, and the number of the error in errno. It owns what it works on,
+/// and is called again where a signal of somebody else's comes between. A kill, a deadline or a
+/// signal handler ([`interruptible`](crate::signal::interruptible)) interrupts it, and its result
+/// decides. What came of it goes through `done`.
+///
+/// # Errors
+/// The call's own, `EINTR` after a signal handler, [`Cancelled`]; where no thread can be had.
+///
+/// ```
+/// use std::os::fd::AsRawFd;
+/// overlapped::run(|| {
+///     let (rx, tx) = std::io::pipe().unwrap();
+///     let reader = overlapped::spawn(move || {
+///         // SAFETY: the closure owns the descriptor; one byte of room.
+///         let call = move || unsafe { libc::read(rx.as_raw_fd(), (&mut 0u8 as *mut u8).cast(), 1) };
+///         overlapped::os::fd::raw::waiting_call(call, |count| count)
+///     });
+///     overlapped::yield_now();
+///     drop(tx);
+///     assert_eq!(reader.join().unwrap().unwrap(), 0);
+/// }).unwrap();
+/// ```
+pub fn waiting_call<T: Send + 'static>(
+    call: impl FnMut() -> isize + Send + 'static,
+    done: impl FnOnce(i32) -> T + Send + 'static,
+) -> io::Result<T> {
+    patiently("a system call", None, move |patience| {
+        let result = patience.call(call);
+        if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(done(result)) }
+    })
+}
+
+/// Makes a call that may wait for ever on a thread that may, and which a kill, a deadline, or the
+/// limit interrupts.
+fn patiently<T: Send + 'static>(
+    what: &'static str,
+    limit: Option<u64>,
+    call: impl FnOnce(&Patience) -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let is_own = limit.is_some_and(|own| own < deadline());
+    let left = limit.map_or(Duration::MAX, clock::until);
+    let may_not = || Err(io::ErrorKind::WouldBlock.into());
+    match timeout(left, || on_patient_thread(what, call).unwrap_or_else(may_not)) {
+        Err(error) if is_own && Cancelled::of(&error) == Some(Cancelled::Deadline) => {
+            Err(io::Error::from_raw_os_error(WOULD_BLOCK))
+        }
+        ended => ended,
     }
 }

@@ -149,6 +149,7 @@ impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {
 fn explain(error: UnblockError) -> io::Error {
     let kind = match error {
         UnblockError::TimedOut | UnblockError::Cancelled => return cut_short(),
+        UnblockError::Interrupted => return io::ErrorKind::Interrupted.into(),
         UnblockError::WouldBlock => io::ErrorKind::WouldBlock,
         _ => io::ErrorKind::Other,
     };

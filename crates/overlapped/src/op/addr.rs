@@ -46,6 +46,21 @@ impl SocketAddrBuf {
         Ok(copy)
     }
 
+    /// Copies as much of the address as there is room for, and says how long it is, as the kernel
+    /// does.
+    ///
+    /// # Safety
+    /// `len` is valid for reads and writes, and `addr` for writes of `*len` bytes.
+    pub(crate) unsafe fn copy_to(&self, addr: *mut u8, len: *mut u32) {
+        // SAFETY: the caller's promise; no more than the storage has, or there is room for.
+        unsafe {
+            let count = (*len).min(self.len).min(size_of::<SockAddrStorage>() as u32);
+            let from = (&raw const self.storage).cast::<u8>();
+            std::ptr::copy_nonoverlapping(from, addr, count as usize);
+            *len = self.len;
+        }
+    }
+
     /// The address that the kernel wrote.
     pub(crate) fn to_std(&self) -> io::Result<SocketAddr> {
         self.to_socket2().as_socket().ok_or_else(|| {

@@ -62,6 +62,9 @@ pub(crate) enum Submitted {
 /// The errno with which std's sockets end at their time limit.
 pub(crate) const WOULD_BLOCK: i32 = libc::EAGAIN;
 
+/// The errno of a call that a signal handler has ended.
+pub(crate) const INTERRUPTED: i32 = libc::EINTR;
+
 /// Tells whether `result` says that the call would have to wait.
 pub(crate) fn is_would_block(result: i32) -> bool {
     result == -libc::EAGAIN

@@ -122,6 +122,7 @@ impl Child {
         match unblock(move || host::wait_for_end(id)) {
             Ok(waited) => waited,
             Err(UnblockError::TimedOut | UnblockError::Cancelled) => Err(cut_short()),
+            Err(UnblockError::Interrupted) => Err(io::ErrorKind::Interrupted.into()),
             Err(error @ UnblockError::WouldBlock) => {
                 Err(io::Error::new(io::ErrorKind::WouldBlock, error))
             }

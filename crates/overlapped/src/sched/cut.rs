@@ -60,6 +60,36 @@ impl Sched {
         }
     }
 
+    /// Ends the waits that the thread's signal handlers have asked to end, those of tasklets that
+    /// are to wait again included. Calls that begin later are not meant.
+    #[inline]
+    pub(crate) fn end_interrupted_waits(&self) {
+        match self.interrupts.take() {
+            0 => {}
+            handlers => self.each(|tcb, block| {
+                if block.interruptible.get() & handlers != 0 {
+                    self.interrupt(tcb);
+                }
+            }),
+        }
+    }
+
+    /// Ends a wait that can say that a signal handler has run. Where it has ended otherwise, that
+    /// counts, but the next wait of the same call does not begin.
+    #[cold]
+    fn interrupt(&self, tcb: TcbPtr) {
+        let block = self.block(tcb);
+        block.interrupted.set(true);
+        let can_say_so = match block.waiting.get() {
+            Waiting::Op { .. } => !block.cut.get(),
+            Waiting::Sleep | Waiting::Remote { can_fail: true, .. } => true,
+            _ => false,
+        };
+        if can_say_so && block.state.get() == State::Waiting {
+            self.cut_short(tcb, Wake::TimedOut);
+        }
+    }
+
     /// Takes a waiting tasklet out of whatever would wake it.
     pub(super) fn unlink(&self, block: &Tcb, tcb: TcbPtr) {
         match block.waiting.get() {

@@ -16,6 +16,7 @@ use super::{
 use crate::locals::Home;
 use crate::op::Table;
 use crate::port::foreign::quietly;
+use crate::port::host::interrupts::Interrupts;
 use crate::port::watch::{self, Pulse};
 use crate::port::{Driver, control};
 use crate::stack::Pool;
@@ -51,6 +52,7 @@ pub(crate) fn new_number() -> u64 {
 /// Opens a scheduler on this thread and enters it into its group; `run` gives it its life.
 pub(crate) fn open(parts: Parts) -> Opened {
     let notifier = parts.driver.notifier();
+    let interrupts = Interrupts::of_thread(notifier.clone());
     let inbox = Arc::new(Inbox::new(move || notifier.notify()));
     parts.group.enter(parts.member, Arc::clone(&inbox));
     Opened(Box::new(Sched {
@@ -109,6 +111,7 @@ pub(crate) fn open(parts: Parts) -> Opened {
         errno: control::errno_place(),
         home: Home::of_thread(),
         blocks: RefCell::default(),
+        interrupts,
     }))
 }
 

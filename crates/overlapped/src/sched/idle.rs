@@ -34,6 +34,7 @@ pub(super) enum Look {
 impl Sched {
     /// Looks outside without waiting.
     pub(super) fn look(&self) {
+        self.end_interrupted_waits();
         self.read_inbox();
         // Before the timers: what has come must not be called late because we were.
         if self.driver.borrow().has_work() {
@@ -46,6 +47,7 @@ impl Sched {
     /// Looks outside, and waits there until there is something to do, or the grace time is over.
     /// One call of the port submits, waits and reaps.
     pub(super) fn look_or_sleep(&self) -> Look {
+        self.end_interrupted_waits();
         self.read_inbox();
         if self.ready.len() > 0 {
             return Look::Again;

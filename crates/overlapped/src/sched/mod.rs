@@ -37,6 +37,7 @@ use std::time::Duration;
 
 use crate::locals::{self, Home};
 use crate::op::{Completion, Table, Token};
+use crate::port::host::interrupts::Interrupts;
 use crate::port::watch::{OnStall, Pulse};
 use crate::port::{Driver, clock};
 use crate::stack::Pool;
@@ -257,6 +258,8 @@ pub(crate) struct Sched {
     home: Home,
     /// Those that tasklets may have for themselves.
     blocks: RefCell<locals::Pool>,
+    /// What this thread's signal handlers have asked for.
+    interrupts: Interrupts,
 }
 
 thread_local! {

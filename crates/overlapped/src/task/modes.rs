@@ -172,7 +172,9 @@ pub fn may_wait() -> bool {
         let me = here.me();
         let is_at_its_end = me.last_drops.get() && is_doomed(here, me);
         let is_held = std::thread::panicking() && is_held_by_panic(me);
-        me.no_switch.get() == 0 && !is_at_its_end && !is_held
+        // Code that takes the place of libc's functions asks, and may be called by the port.
+        let is_in_port = here.driver.try_borrow_mut().is_err();
+        me.no_switch.get() == 0 && !is_at_its_end && !is_in_port && !is_held
     })
 }
 
@@ -274,6 +276,27 @@ pub fn shield<T>(f: impl FnOnce() -> T) -> T {
 /// [`Cancelled::Kill`]: super::Cancelled::Kill
 pub fn kill_as_error<T>(f: impl FnOnce() -> T) -> T {
     let _depth = Depth::enter(|me| &me.kill_errors);
+    f()
+}
+
+/// Runs `f` with waits that signal handlers end: those of the kinds in `handlers`, as bits. What
+/// has come before is seen to first, so that it does not end the waits of `f`. Inside another one
+/// that one counts.
+pub(crate) fn interruptible<T>(handlers: u8, f: impl FnOnce() -> T) -> T {
+    struct Outer(Option<(Here, u8)>);
+    impl Drop for Outer {
+        fn drop(&mut self) {
+            if let Some((here, handlers)) = self.0 {
+                here.me().interruptible.set(handlers);
+                here.me().interrupted.set(false);
+            }
+        }
+    }
+    let here = here().filter(|here| here.me().interruptible.get() == 0);
+    let _outer = Outer(here.map(|here| {
+        here.end_interrupted_waits();
+        (here, here.me().interruptible.replace(handlers))
+    }));
     f()
 }
 

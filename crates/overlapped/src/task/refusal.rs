@@ -89,10 +89,21 @@ pub(crate) fn deadline_passed() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, Cancelled::Deadline)
 }
 
-/// The error of a wait that was cut short: by a kill, inside `kill_as_error`, or by the deadline.
+/// The error of a call that a signal handler ends.
+#[cold]
+pub(super) fn interrupted() -> io::Error {
+    io::Error::from_raw_os_error(port::INTERRUPTED)
+}
+
+/// The error of a wait that was cut short: by a kill, inside `kill_as_error`, by a signal handler,
+/// inside `interruptible`, or by the deadline.
 #[cold]
 pub(crate) fn cut_short() -> io::Error {
-    if here().is_some_and(is_cancelled) { killed() } else { deadline_passed() }
+    match here() {
+        Some(here) if is_cancelled(here) => killed(),
+        Some(here) if here.me().interrupted.take() => interrupted(),
+        _ => deadline_passed(),
+    }
 }
 
 #[cold]

@@ -19,7 +19,7 @@ pub(crate) use super::checkpoint::{
     is_held_by_panic,
 };
 use super::inspect::trace_myself;
-use super::refusal::{Refusal, killed, timed_out, too_many};
+use super::refusal::{Refusal, interrupted, killed, timed_out, too_many};
 use crate::op::{Full, Op, Outcome};
 use crate::port::{self, Submitted, clock};
 use crate::sched::{AbortOnUnwind, Here, NEVER, State, Tcb, Waiting, Wake, here, seat_of};
@@ -107,6 +107,9 @@ pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<Outcome>
         return finish(outcome).map_err(|error| refusal.explain(error));
     }
     let me = here.me();
+    if me.interrupted.take() {
+        return Err(interrupted());
+    }
     let limit = limit.unwrap_or(NEVER);
     let until = limit.min(me.deadline.get());
     if until != NEVER && here.read_clock() >= until {
@@ -135,7 +138,10 @@ pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<Outcome>
             if is_cancelled(here) {
                 return Err(killed());
             }
-            return Err(timed_out(me.deadline.get() <= limit));
+            return Err(match me.interrupted.take() {
+                true => interrupted(),
+                false => timed_out(me.deadline.get() <= limit),
+            });
         }
         // A signal came between (std retries where the call says so), or others were quicker for
         // so long that the ring has given up.

@@ -3,7 +3,9 @@
 mod descriptors;
 mod paths;
 mod positioned;
+mod transfers;
 
 pub(crate) use descriptors::*;
 pub(crate) use paths::*;
 pub(crate) use positioned::*;
+pub(crate) use transfers::*;

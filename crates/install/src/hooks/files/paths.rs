@@ -1,16 +1,16 @@
-//! Files: locks, opens that wait for another, and copies.
+//! Files: locks, and opens that wait for another.
 
 use std::ffi::{CStr, c_char, c_int, c_uint};
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::time::Duration;
 
-use libc::{loff_t, size_t};
+use overlapped::signal::interruptible;
 use overlapped::time::try_sleep;
 
-use super::descriptors::{is_on_disk, kind};
 use super::positioned::file;
 use crate::caller::Call;
 use crate::pool;
-use crate::raw::{AGAIN, INVALID, Outcome, call, give, give_int};
+use crate::raw::{AGAIN, Outcome, call, give_int};
 use crate::symbols::Symbol;
 use crate::wait::number_of;
 
@@ -30,7 +30,9 @@ pub(crate) extern "C" fn flock(fd: c_int, operation: c_int) -> c_int {
     call.count();
     let file = file(fd);
     let is_exclusive = operation & libc::LOCK_EX != 0;
-    let locked = if is_exclusive { file.lock() } else { file.lock_shared() };
+    let locked = interruptible(call.restart(false), || {
+        if is_exclusive { file.lock() } else { file.lock_shared() }
+    });
     give_int(locked.map_or_else(|error| number_of(&error), |()| 0))
 }
 
@@ -90,14 +92,14 @@ fn again_and_again(call: &Call, attempt: impl Fn() -> Outcome) -> Outcome {
             other => return other,
         }
         call.count();
-        if let Err(error) = try_sleep(rest) {
+        if let Err(error) = interruptible(call.restart(false), || try_sleep(rest)) {
             return number_of(&error);
         }
         rest = (rest * 2).min(LONGEST);
     }
 }
 
-/// Opens. A FIFO waits for its other end: by a thread of the pool.
+/// Opens. A FIFO waits for its other end: by a thread of its own.
 unsafe fn open_by(
     symbol: Symbol,
     folder: c_int,
@@ -123,15 +125,14 @@ unsafe fn open_by(
             Err(error) => return error,
         },
     };
-    let opened = pool::until_cancelled(&call, move || {
+    let open = move || {
         let folder = own.as_ref().map_or(libc::AT_FDCWD, pool::number);
-        // SAFETY: the job owns both.
-        pool::opened(unsafe { call!(openat, folder, path.as_ptr(), flags, mode) })
-    });
-    match opened {
-        Ok(Ok(fd)) => pool::give_up(fd),
-        Ok(Err(error)) | Err(error) => error,
-    }
+        // SAFETY: the call owns both.
+        unsafe { call!(openat, folder, path.as_ptr(), flags, mode) }
+    };
+    // SAFETY: it was opened just now.
+    pool::waiting(&call, open, |fd| unsafe { OwnedFd::from_raw_fd(fd) })
+        .map_or_else(|error| error, pool::give_up)
 }
 
 unsafe fn is_fifo(folder: c_int, path: *const c_char) -> bool {
@@ -174,68 +175,4 @@ macro_rules! opens {
 opens! {
     open openat;
     open64 openat64;
-}
-
-/// Tells whether a descriptor may wait for another program: it is no file.
-fn may_wait_long(fd: c_int) -> bool {
-    !is_on_disk(kind(fd))
-}
-
-/// sendfile(2) says EINVAL where it cannot, and its callers then copy with read and write: so it
-/// does where an end is a socket or a pipe, which it would wait for without asking.
-unsafe fn send_file(
-    symbol: Symbol,
-    to: c_int,
-    from: c_int,
-    offset: *mut loff_t,
-    count: size_t,
-) -> isize {
-    if let Some(_call) = Call::begin(symbol)
-        && (may_wait_long(to) || may_wait_long(from))
-    {
-        return give(INVALID);
-    }
-    // SAFETY: the caller's promise, handed on.
-    give(unsafe { call!(sendfile, to, from, offset, count) })
-}
-
-/// sendfile(2).
-#[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn sendfile(
-    to: c_int,
-    from: c_int,
-    offset: *mut loff_t,
-    count: size_t,
-) -> isize {
-    // SAFETY: the caller's promise, handed on.
-    unsafe { send_file(Symbol::sendfile, to, from, offset, count) }
-}
-
-/// sendfile(2).
-#[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn sendfile64(
-    to: c_int,
-    from: c_int,
-    offset: *mut loff_t,
-    count: size_t,
-) -> isize {
-    // SAFETY: the caller's promise, handed on.
-    unsafe { send_file(Symbol::sendfile64, to, from, offset, count) }
-}
-
-/// splice(2): as sendfile. One of its ends is always a pipe.
-#[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn splice(
-    from: c_int,
-    from_offset: *mut loff_t,
-    to: c_int,
-    to_offset: *mut loff_t,
-    count: size_t,
-    flags: c_uint,
-) -> isize {
-    if Call::begin(Symbol::splice).is_some() {
-        return give(INVALID);
-    }
-    // SAFETY: the caller's promise, handed on.
-    give(unsafe { call!(splice, from, from_offset, to, to_offset, count, flags) })
 }

@@ -1,33 +1,34 @@
 //! Connections begin: connect, accept.
+//!
+//! The kernel knows no try of these that cannot block, other than by the flags of the socket, which
+//! are everybody's and stay as the program set them. So they are operations of the port's: the
+//! ring's own, or a call by a thread that may wait.
 
 use std::ffi::c_int;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::os::fd::{BorrowedFd, IntoRawFd};
 
-use libc::{pollfd, sockaddr, socklen_t};
-use overlapped::yield_now;
+use libc::{sockaddr, socklen_t};
+use overlapped::os::fd::raw;
+use overlapped::signal::interruptible;
 
 use super::sockets::option;
 use crate::caller::Call;
-use crate::pool;
-use crate::raw::{Outcome, call, give_int};
+use crate::raw::{AGAIN, FAULT, IN_PROGRESS, INVALID, Outcome, call, give_int};
 use crate::symbols::Symbol;
-use crate::wait::{Limit, Way, is_nonblocking, limit_of, ready};
+use crate::wait::{Way, is_nonblocking, limit_of, number_of};
 
-/// connect(2).
-///
-/// The kernel knows no attempt that does not block, other than by the flags of the socket, which
-/// are everybody's and stay as the program set them. So a stream is connected by a thread of the
-/// pool, through a descriptor of its own; what a kill or a deadline leaves behind goes on by
-/// itself. Datagrams are connected at once.
+/// connect(2). Datagrams are connected at once. What a kill, a deadline or a signal handler leaves
+/// behind goes on by itself, as in Linux.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn connect(
     fd: c_int,
     address: *const sockaddr,
     len: socklen_t,
 ) -> c_int {
-    if let Some(call) = Call::begin(Symbol::connect)
-        && option(fd, libc::SO_TYPE).is_ok_and(|kind| kind != libc::SOCK_DGRAM)
+    let fits = !address.is_null() && len as usize <= size_of::<libc::sockaddr_storage>();
+    if fits
+        && let Some(call) = Call::begin(Symbol::connect)
+        && matches!(option(fd, libc::SO_TYPE), Ok(libc::SOCK_STREAM | libc::SOCK_SEQPACKET))
         && !is_nonblocking(fd)
     {
         // SAFETY: the caller's promise: so many bytes.
@@ -43,23 +44,20 @@ unsafe fn connect_stream(
     address: *const sockaddr,
     len: socklen_t,
 ) -> Outcome {
-    let mut copy = [0u8; size_of::<libc::sockaddr_storage>()];
-    let size = len as usize;
-    if address.is_null() || size > copy.len() {
-        // SAFETY: the kernel refuses it.
-        return unsafe { call!(connect, fd, address, len) };
+    call.count();
+    let limit = limit_of(fd, Way::Out);
+    // SAFETY: lent for this call.
+    let socket = unsafe { BorrowedFd::borrow_raw(fd) };
+    let connected = interruptible(call.restart(limit.is_some()), || {
+        // SAFETY: the caller's promise: so many bytes.
+        unsafe { raw::connect(socket, address.cast(), len as usize, limit) }
+    });
+    match connected.map_err(|error| number_of(&error)) {
+        Ok(()) => 0,
+        // The limit: a connection is under way. One of the Unix family is not begun by halves.
+        Err(AGAIN) if option(fd, libc::SO_DOMAIN) != Ok(libc::AF_UNIX) => IN_PROGRESS,
+        Err(error) => error,
     }
-    // SAFETY: the caller's promise: so many bytes.
-    copy[..size].copy_from_slice(unsafe { std::slice::from_raw_parts(address.cast(), size) });
-    let own = match pool::duplicate(fd) {
-        Ok(own) => own,
-        Err(error) => return error,
-    };
-    pool::until_cancelled(call, move || {
-        // SAFETY: a copy that the job owns, as it does the descriptor.
-        unsafe { call!(connect, pool::number(&own), copy.as_ptr(), len) }
-    })
-    .unwrap_or_else(|error| error)
 }
 
 /// accept4(2).
@@ -92,45 +90,38 @@ unsafe fn accept_by(
     len: *mut socklen_t,
     flags: c_int,
 ) -> Outcome {
-    // SAFETY: the caller's promise, handed on.
-    let plain = || unsafe { call!(accept4, fd, address, len, flags) };
-    match Call::begin(symbol) {
-        // What does not listen is refused at once.
-        Some(call) if !is_nonblocking(fd) && option(fd, libc::SO_ACCEPTCONN) == Ok(1) => {
-            accept_patiently(&call, fd, plain)
+    const FLAGS: c_int = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    let call = match Call::begin(symbol) {
+        // What does not listen, or is asked for what there is not, is refused at once.
+        Some(call)
+            if flags & !FLAGS == 0
+                && !is_nonblocking(fd)
+                && option(fd, libc::SO_ACCEPTCONN) == Ok(1) =>
+        {
+            call
         }
-        _ => plain(),
-    }
-}
-
-/// Accepts once there is a connection. The kernel knows no attempt that does not block, so one
-/// tasklet at a time looks and takes. A plain thread that accepts from the same listener, or
-/// another process, may still be quicker: then the thread waits for the next connection.
-fn accept_patiently(call: &Call, fd: c_int, accept: impl Fn() -> Outcome) -> Outcome {
-    const LOCKS: usize = 64;
-    static LOCKED: [AtomicBool; LOCKS] = [const { AtomicBool::new(false) }; LOCKS];
-    let locked = &LOCKED[fd as usize % LOCKS];
-    let end = Limit::new(limit_of(fd, Way::In));
-    loop {
-        if !is_readable(fd) {
-            match ready(call, fd, Way::In, end.left()) {
-                0 => {}
-                other => return other,
-            }
-        }
-        if locked.swap(true, Acquire) {
-            yield_now();
-            continue;
-        }
-        let outcome = is_readable(fd).then(&accept);
-        locked.store(false, Release);
-        if let Some(outcome) = outcome {
-            return outcome;
+        // SAFETY: the caller's promise, handed on.
+        _ => return unsafe { call!(accept4, fd, address, len, flags) },
+    };
+    // The kernel says so when it has a connection, and drops that.
+    if !address.is_null() {
+        // SAFETY: the caller's promise: null, or a length.
+        match unsafe { len.as_ref() } {
+            None => return FAULT,
+            Some(len) if *len > c_int::MAX as socklen_t => return INVALID,
+            Some(_) => {}
         }
     }
-}
-
-fn is_readable(fd: c_int) -> bool {
-    let mut asked = pollfd { fd, events: libc::POLLIN, revents: 0 };
-    crate::hooks::poll_now(std::slice::from_mut(&mut asked)) != 0
+    call.count();
+    let limit = limit_of(fd, Way::In);
+    // SAFETY: lent for this call.
+    let listener = unsafe { BorrowedFd::borrow_raw(fd) };
+    let accepted = interruptible(call.restart(limit.is_some()), || {
+        // SAFETY: the caller's promise: room for an address, and how much.
+        unsafe { raw::accept4(listener, address.cast(), len, flags, limit) }
+    });
+    match accepted {
+        Ok(socket) => socket.into_raw_fd() as Outcome,
+        Err(error) => number_of(&error),
+    }
 }

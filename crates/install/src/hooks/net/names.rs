@@ -11,7 +11,8 @@ use crate::pool::{self, Sent};
 use crate::raw::{errno, give, set_errno};
 use crate::symbols::Symbol;
 
-unsafe fn copied(text: *const c_char) -> Option<CString> {
+/// A text of the caller's own memory.
+pub(super) unsafe fn copied(text: *const c_char) -> Option<CString> {
     // SAFETY: the caller's promise: null, or a text that ends in a zero.
     (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_owned())
 }

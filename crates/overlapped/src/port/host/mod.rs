@@ -3,6 +3,7 @@
 //! As in `control`, none of them waits for what another process or the network does, except where
 //! the name says so: those run on plain threads only.
 
+pub(crate) mod interrupts;
 pub(crate) mod process;
 pub(crate) mod signals;
 pub(crate) mod sigpipe;

@@ -257,13 +257,14 @@ fn signal() -> Option<libc::c_int> {
     })
 }
 
-/// Other signals are for threads that have room for their handlers.
+/// Other signals are for threads that have room for their handlers. One that the program waits for
+/// (sigwait(3)) would even end the process, by its default, if a single thread let it through.
 fn only_our_signal() {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: sigfillset initialises the set, the others take a valid one.
     unsafe {
         libc::sigfillset(set.as_mut_ptr());
-        for signal in libc::SIGRTMIN()..=libc::SIGRTMAX() {
+        if let Some(signal) = signal() {
             libc::sigdelset(set.as_mut_ptr(), signal);
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, set.as_ptr(), std::ptr::null_mut());

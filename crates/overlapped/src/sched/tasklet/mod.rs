@@ -247,6 +247,10 @@ pub(crate) struct Tcb {
     pub(crate) ending: Cell<Ending>,
     /// `kill_as_error` depth: a kill ends calls with an error.
     pub(crate) kill_errors: Cell<u16>,
+    /// The signal handlers that end its waits, as bits.
+    pub(crate) interruptible: Cell<u8>,
+    /// A signal handler has ended its wait.
+    pub(crate) interrupted: Cell<bool>,
     /// The handle is gone: the tasklet drops its own result.
     pub(crate) detached: Cell<bool>,
     /// It waits in `Sched::starved` for a stack.
@@ -334,6 +338,8 @@ impl Tcb {
             id,
             ending: Cell::new(Ending::Alive),
             kill_errors: Cell::new(0),
+            interruptible: Cell::new(0),
+            interrupted: Cell::new(false),
             detached: Cell::new(false),
             is_starved: Cell::new(false),
             joiner: Cell::new(None),

@@ -26,6 +26,9 @@ pub enum UnblockError {
     /// A kill of the caller came first, inside [`kill_as_error`](crate::task::kill_as_error); the
     /// closure runs on.
     Cancelled,
+    /// A signal handler ran first, inside [`interruptible`](crate::signal::interruptible); the
+    /// closure runs on.
+    Interrupted,
     /// The caller may not wait: it is unwinding, or inside `no_switch`. The closure was dropped.
     WouldBlock,
     /// The pool has no thread, and none can be started: the system's limit on threads or on memory
@@ -84,6 +87,9 @@ where
     match park(wait, &taken.0, waiter::deadline()) {
         Woken::Yes => {}
         Woken::TimedOut if here().is_some_and(is_cancelled) => return Err(UnblockError::Cancelled),
+        Woken::TimedOut if here().is_some_and(|here| here.me().interrupted.take()) => {
+            return Err(UnblockError::Interrupted);
+        }
         Woken::TimedOut => return Err(UnblockError::TimedOut),
         Woken::Killed => waiter::leave(),
     }
@@ -178,6 +184,7 @@ impl fmt::Display for UnblockError {
             UnblockError::Panicked(_) => "the closure given to unblock panicked",
             UnblockError::TimedOut => "the deadline passed before the closure was done",
             UnblockError::Cancelled => "a kill of the caller came before the closure was done",
+            UnblockError::Interrupted => "a signal handler ran before the closure was done",
             UnblockError::WouldBlock => "the caller may not wait here",
             UnblockError::NoThread => "the pool has no thread, and none can be started",
         })

@@ -1,0 +1,172 @@
+//! From one descriptor to another: sendfile, splice, tee.
+//!
+//! None of them has a try that cannot wait: a socket in blocking mode waits in the middle. So where
+//! an end is a socket or a pipe that would wait, a thread of its own makes the call, through
+//! descriptors of its own. What it has moved is told, also where a kill ends it.
+
+use std::ffi::{c_int, c_uint};
+use std::os::fd::OwnedFd;
+
+use libc::{loff_t, size_t};
+
+use super::descriptors::{is_on_disk, kind};
+use crate::caller::Call;
+use crate::pool;
+use crate::raw::{AGAIN, Outcome, PIPE, call, give};
+use crate::symbols::Symbol;
+use crate::wait::is_nonblocking;
+
+/// Tells whether a descriptor may wait for another program: it is no file, and nobody has asked it
+/// not to wait.
+fn may_wait(fd: c_int) -> bool {
+    !is_on_disk(kind(fd)) && !is_nonblocking(fd)
+}
+
+/// Tells whether splice waits at this end only where its flags let it.
+fn heeds_flag(fd: c_int) -> bool {
+    let kind = kind(fd);
+    kind == libc::S_IFIFO || is_on_disk(kind)
+}
+
+/// Both ends, for a call of the job's own.
+fn both(from: c_int, to: c_int) -> Result<(OwnedFd, OwnedFd), Outcome> {
+    Ok((pool::duplicate(from)?, pool::duplicate(to)?))
+}
+
+/// The place where an offset stands, and a copy of it for the job.
+unsafe fn copied(offset: *mut loff_t) -> Option<loff_t> {
+    // SAFETY: the caller's promise: null, or an offset.
+    unsafe { offset.as_ref() }.copied()
+}
+
+fn place(offset: &mut Option<loff_t>) -> *mut loff_t {
+    offset.as_mut().map_or(std::ptr::null_mut(), |offset| offset as *mut loff_t)
+}
+
+/// Has a thread move bytes by `step`, which is given both ends and copies of both offsets.
+unsafe fn moved(
+    call: &Call,
+    (from, from_offset): (c_int, *mut loff_t),
+    (to, to_offset): (c_int, *mut loff_t),
+    step: impl Fn(c_int, *mut loff_t, c_int, *mut loff_t) -> Outcome + Send + 'static,
+) -> Outcome {
+    let (own_from, own_to) = match both(from, to) {
+        Ok(both) => both,
+        Err(error) => return error,
+    };
+    // SAFETY: the caller's promise.
+    let (mut here, mut there) = unsafe { (copied(from_offset), copied(to_offset)) };
+    // The offsets are told by the closure that the call is not: both may run on after a kill.
+    let offsets = std::sync::Arc::new(std::sync::Mutex::new((here, there)));
+    let theirs = offsets.clone();
+    let job = move || {
+        let (from, to) = (pool::number(&own_from), pool::number(&own_to));
+        let moved = step(from, place(&mut here), to, place(&mut there));
+        *theirs.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = (here, there);
+        moved
+    };
+    let outcome = pool::waiting(call, job, |count| count as Outcome).unwrap_or_else(|error| error);
+    let (here, there) = *offsets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if outcome >= 0 {
+        for (place, value) in [(from_offset, here), (to_offset, there)] {
+            // SAFETY: the caller's promise: null, or a place for it.
+            if let (Some(place), Some(value)) = (unsafe { place.as_mut() }, value) {
+                *place = value;
+            }
+        }
+    }
+    if outcome == PIPE {
+        raise_sigpipe();
+    }
+    outcome
+}
+
+/// The thread that met the closed end holds signals off. The caller's shall have it.
+fn raise_sigpipe() {
+    // SAFETY: a signal to the calling thread.
+    unsafe { call!(tgkill, call!(getpid), call!(gettid), libc::SIGPIPE) };
+}
+
+macro_rules! send_files {
+    ($($name:ident)*) => {$(
+        /// sendfile(2). It reads from files only.
+        #[unsafe(no_mangle)]
+        pub(crate) unsafe extern "C" fn $name(
+            to: c_int,
+            from: c_int,
+            offset: *mut loff_t,
+            count: size_t,
+        ) -> isize {
+            let step = move |from: c_int, offset: *mut loff_t, to: c_int, _: *mut loff_t| {
+                // SAFETY: descriptors and an offset of the caller's.
+                unsafe { call!(sendfile, to, from, offset, count) }
+            };
+            give(match Call::begin(Symbol::$name) {
+                // SAFETY: the caller's promise, handed on.
+                Some(call) if may_wait(to) => unsafe {
+                    moved(&call, (from, offset), (to, std::ptr::null_mut()), step)
+                },
+                _ => step(from, offset, to, std::ptr::null_mut()),
+            })
+        }
+    )*};
+}
+
+send_files! { sendfile sendfile64 }
+
+/// splice(2).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn splice(
+    from: c_int,
+    from_offset: *mut loff_t,
+    to: c_int,
+    to_offset: *mut loff_t,
+    count: size_t,
+    flags: c_uint,
+) -> isize {
+    let step = move |flags: c_uint| {
+        move |from: c_int, here: *mut loff_t, to: c_int, there: *mut loff_t| {
+            // SAFETY: descriptors and offsets of the caller's.
+            unsafe { call!(splice, from, here, to, there, count, flags) }
+        }
+    };
+    if let Some(_call) = Call::begin(Symbol::splice)
+        && heeds_flag(from)
+        && heeds_flag(to)
+    {
+        let first = step(flags | libc::SPLICE_F_NONBLOCK)(from, from_offset, to, to_offset);
+        if first != AGAIN || flags & libc::SPLICE_F_NONBLOCK != 0 {
+            return give(first);
+        }
+    }
+    let step = step(flags);
+    give(match Call::begin(Symbol::splice) {
+        // SAFETY: the caller's promise, handed on.
+        Some(call) if may_wait(from) || may_wait(to) => unsafe {
+            moved(&call, (from, from_offset), (to, to_offset), step)
+        },
+        _ => step(from, from_offset, to, to_offset),
+    })
+}
+
+/// tee(2).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn tee(
+    from: c_int,
+    to: c_int,
+    count: size_t,
+    flags: c_uint,
+) -> isize {
+    let null = std::ptr::null_mut();
+    let step = move |from: c_int, _: *mut loff_t, to: c_int, _: *mut loff_t| {
+        // SAFETY: descriptors.
+        unsafe { call!(tee, from, to, count, flags) }
+    };
+    give(match Call::begin(Symbol::tee) {
+        // SAFETY: no memory of the caller's.
+        Some(call) if may_wait(from) || may_wait(to) => unsafe {
+            moved(&call, (from, null), (to, null), step)
+        },
+        _ => step(from, null, to, null),
+    })
+}

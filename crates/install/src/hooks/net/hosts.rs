@@ -1,0 +1,257 @@
+//! Names of hosts, by the functions that were there before getaddrinfo. As in `names`, by a thread
+//! of the pool.
+//!
+//! Each tasklet has an answer of its own, where libc has one for the process: it stays until the
+//! tasklet asks again.
+
+use std::cell::RefCell;
+use std::ffi::{CString, c_char, c_int, c_void};
+
+use libc::{hostent, socklen_t};
+
+use super::names::copied;
+use crate::caller::Call;
+use crate::next::next;
+use crate::pool::{self, Sent};
+use crate::raw::give;
+use crate::symbols::Symbol;
+
+type ByName = unsafe extern "C" fn(*const c_char) -> *mut hostent;
+type ByName2 = unsafe extern "C" fn(*const c_char, c_int) -> *mut hostent;
+type ByAddress = unsafe extern "C" fn(*const c_void, socklen_t, c_int) -> *mut hostent;
+type ByNameR = unsafe extern "C" fn(
+    *const c_char,
+    c_int,
+    *mut hostent,
+    *mut c_char,
+    usize,
+    *mut *mut hostent,
+    *mut c_int,
+) -> c_int;
+type ByAddressR = unsafe extern "C" fn(
+    *const c_void,
+    socklen_t,
+    c_int,
+    *mut hostent,
+    *mut c_char,
+    usize,
+    *mut *mut hostent,
+    *mut c_int,
+) -> c_int;
+
+unsafe extern "C" {
+    fn __h_errno_location() -> *mut c_int;
+}
+
+/// An answer, with the memory that it points into.
+struct Answer {
+    entry: hostent,
+    memory: Vec<u8>,
+}
+
+thread_local! {
+    static ANSWER: RefCell<Option<Box<Answer>>> = const { RefCell::new(None) };
+}
+
+/// A question, whose memory is its own.
+enum Question {
+    Name(CString, c_int),
+    Address(Vec<u8>, c_int),
+}
+
+impl Question {
+    /// Asks. Gives the answer, or the number for h_errno.
+    fn ask(&self) -> Result<Sent<Box<Answer>>, c_int> {
+        const ROOM: usize = 1 << 10;
+        const ROOM_MAX: usize = 1 << 20;
+        // SAFETY: zeros are an entry; it is looked at only where the call has filled it.
+        let entry: hostent = unsafe { std::mem::zeroed() };
+        let mut answer = Box::new(Answer { entry, memory: vec![0; ROOM] });
+        loop {
+            let (mut found, mut number) = (std::ptr::null_mut(), 0);
+            let place = &raw mut answer.entry;
+            let (memory, room) = (answer.memory.as_mut_ptr().cast(), answer.memory.len());
+            let (found_at, number_at) = (&raw mut found, &raw mut number);
+            let outcome = match self {
+                Question::Name(name, family) => {
+                    let (real, name): (ByNameR, _) = (next!(gethostbyname2_r), name.as_ptr());
+                    // SAFETY: the question's own memory, and the answer's.
+                    unsafe { real(name, *family, place, memory, room, found_at, number_at) }
+                }
+                Question::Address(bytes, family) => {
+                    let real: ByAddressR = next!(gethostbyaddr_r);
+                    let (bytes, len) = (bytes.as_ptr().cast(), bytes.len() as socklen_t);
+                    // SAFETY: as above.
+                    unsafe { real(bytes, len, *family, place, memory, room, found_at, number_at) }
+                }
+            };
+            match outcome {
+                libc::ERANGE if room < ROOM_MAX => answer.memory = vec![0; room * 4],
+                0 if !found.is_null() => return Ok(Sent(answer)),
+                _ => return Err(number),
+            }
+        }
+    }
+
+    /// Asks on a thread of the pool.
+    fn answered(self, call: &Call) -> *mut hostent {
+        const TRY_AGAIN: c_int = 2;
+        let number = match pool::until_cancelled(call, move || self.ask()) {
+            Ok(Ok(answer)) => {
+                let mut answer = answer.take();
+                let entry = &raw mut answer.entry;
+                // At the end of the tasklet there is nobody left to look at it.
+                let _ = ANSWER.try_with(|place| place.replace(Some(answer)));
+                return entry;
+            }
+            Ok(Err(number)) => number,
+            Err(error) => {
+                give(error);
+                TRY_AGAIN
+            }
+        };
+        // SAFETY: the caller's own.
+        unsafe { *__h_errno_location() = number };
+        std::ptr::null_mut()
+    }
+}
+
+/// gethostbyname(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn gethostbyname(name: *const c_char) -> *mut hostent {
+    let real: ByName = next!(gethostbyname);
+    // SAFETY: the caller's promise, handed on.
+    match Call::begin(Symbol::gethostbyname).zip(unsafe { copied(name) }) {
+        Some((call, name)) => Question::Name(name, libc::AF_INET).answered(&call),
+        // SAFETY: as above.
+        None => unsafe { real(name) },
+    }
+}
+
+/// gethostbyname2(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn gethostbyname2(
+    name: *const c_char,
+    family: c_int,
+) -> *mut hostent {
+    let real: ByName2 = next!(gethostbyname2);
+    // SAFETY: the caller's promise, handed on.
+    match Call::begin(Symbol::gethostbyname2).zip(unsafe { copied(name) }) {
+        Some((call, name)) => Question::Name(name, family).answered(&call),
+        // SAFETY: as above.
+        None => unsafe { real(name, family) },
+    }
+}
+
+/// gethostbyaddr(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn gethostbyaddr(
+    address: *const c_void,
+    len: socklen_t,
+    family: c_int,
+) -> *mut hostent {
+    let real: ByAddress = next!(gethostbyaddr);
+    let fits = !address.is_null() && len as usize <= size_of::<libc::in6_addr>();
+    match fits.then(|| Call::begin(Symbol::gethostbyaddr)).flatten() {
+        Some(call) => {
+            // SAFETY: the caller's promise: so many bytes.
+            let bytes = unsafe { std::slice::from_raw_parts(address.cast(), len as usize) };
+            Question::Address(bytes.to_vec(), family).answered(&call)
+        }
+        // SAFETY: the caller's promise, handed on.
+        None => unsafe { real(address, len, family) },
+    }
+}
+
+/// Where a reentrant function writes its answer.
+#[derive(Clone, Copy)]
+struct Places {
+    entry: *mut hostent,
+    memory: *mut c_char,
+    room: usize,
+    found: *mut *mut hostent,
+    number: *mut c_int,
+}
+
+/// Has a thread make a call that writes into the caller's memory: the caller waits for its end,
+/// whatever comes.
+fn to_end(
+    call: &Call,
+    places: Places,
+    real: impl FnOnce(Places) -> c_int + Send + 'static,
+) -> c_int {
+    let places = Sent(places);
+    pool::to_end(call, move || real(places.take()))
+}
+
+/// gethostbyname_r(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn gethostbyname_r(
+    name: *const c_char,
+    entry: *mut hostent,
+    memory: *mut c_char,
+    room: usize,
+    found: *mut *mut hostent,
+    number: *mut c_int,
+) -> c_int {
+    let symbol = Symbol::gethostbyname_r;
+    let places = Places { entry, memory, room, found, number };
+    // SAFETY: the caller's promise, handed on.
+    unsafe { by_name(symbol, (name, libc::AF_INET), places) }
+}
+
+/// gethostbyname2_r(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn gethostbyname2_r(
+    name: *const c_char,
+    family: c_int,
+    entry: *mut hostent,
+    memory: *mut c_char,
+    room: usize,
+    found: *mut *mut hostent,
+    number: *mut c_int,
+) -> c_int {
+    let places = Places { entry, memory, room, found, number };
+    // SAFETY: the caller's promise, handed on.
+    unsafe { by_name(Symbol::gethostbyname2_r, (name, family), places) }
+}
+
+unsafe fn by_name(symbol: Symbol, asked: (*const c_char, c_int), places: Places) -> c_int {
+    let real: ByNameR = next!(gethostbyname2_r);
+    let asked = Sent(asked);
+    let ask = move |to: Places| {
+        let (name, family) = asked.take();
+        // SAFETY: the caller's promise; it waits for the end.
+        unsafe { real(name, family, to.entry, to.memory, to.room, to.found, to.number) }
+    };
+    match Call::begin(symbol) {
+        Some(call) => to_end(&call, places, ask),
+        None => ask(places),
+    }
+}
+
+/// gethostbyaddr_r(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn gethostbyaddr_r(
+    address: *const c_void,
+    len: socklen_t,
+    family: c_int,
+    entry: *mut hostent,
+    memory: *mut c_char,
+    room: usize,
+    found: *mut *mut hostent,
+    number: *mut c_int,
+) -> c_int {
+    let real: ByAddressR = next!(gethostbyaddr_r);
+    let places = Places { entry, memory, room, found, number };
+    let asked = Sent(address);
+    let ask = move |to: Places| {
+        let address = asked.take();
+        // SAFETY: the caller's promise; it waits for the end.
+        unsafe { real(address, len, family, to.entry, to.memory, to.room, to.found, to.number) }
+    };
+    match Call::begin(Symbol::gethostbyaddr_r) {
+        Some(call) => to_end(&call, places, ask),
+        None => ask(places),
+    }
+}

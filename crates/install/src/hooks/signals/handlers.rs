@@ -1,0 +1,179 @@
+//! The program's signal handlers end waits with EINTR: signal(7).
+//!
+//! ```text
+//! signal ─▶ entry (here) ─▶ interrupt_waits     the scheduler ends waits when the handler is over
+//!                       └─▶ the program's handler, whose calls are made as they are
+//! ```
+//!
+//! A handler runs on a thread, and interrupts that thread's tasklets. The kernel knows `entry`
+//! alone; who asks for the handler is told the program's.
+
+use std::ffi::{c_int, c_void};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+
+use libc::{sighandler_t, siginfo_t};
+use overlapped::signal::{Restart, interrupt_waits};
+
+use crate::caller::{ON, Unmarked};
+use crate::next::next;
+
+type Sigaction =
+    unsafe extern "C" fn(c_int, *const libc::sigaction, *mut libc::sigaction) -> c_int;
+type Signal = unsafe extern "C" fn(c_int, sighandler_t) -> sighandler_t;
+type SigInterrupt = unsafe extern "C" fn(c_int, c_int) -> c_int;
+/// A handler may be left by an exception of C++'s, where its program is built for that.
+type Handler = unsafe extern "C-unwind" fn(c_int, *mut siginfo_t, *mut c_void);
+
+const SIGNALS: usize = 65;
+
+/// The program's handlers: their addresses, and [`RESTARTS`]. One word each, so that a handler that
+/// comes meanwhile meets one or the other.
+static HANDLERS: [AtomicUsize; SIGNALS] = [const { AtomicUsize::new(0) }; SIGNALS];
+
+/// The handler was installed with `SA_RESTART`. No address has this bit.
+const RESTARTS: usize = 1 << (usize::BITS - 1);
+
+/// The place of a signal's handler. `None`: there is no such signal, or it is a fault of the code
+/// that it comes in, which waits for nothing.
+fn place(signal: c_int) -> Option<&'static AtomicUsize> {
+    use libc::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
+    let is_fault =
+        matches!(signal, SIGABRT | SIGBUS | SIGFPE | SIGILL | SIGSEGV | SIGSYS | SIGTRAP);
+    let index = usize::try_from(signal).ok().filter(|_| !is_fault)?;
+    HANDLERS.get(index)
+}
+
+fn is_handler(handler: sighandler_t) -> bool {
+    !matches!(handler, libc::SIG_DFL | libc::SIG_IGN | libc::SIG_ERR)
+}
+
+fn word(handler: sighandler_t, flags: c_int) -> usize {
+    if flags & libc::SA_RESTART != 0 { handler | RESTARTS } else { handler }
+}
+
+fn entry_address() -> sighandler_t {
+    entry as *const () as usize
+}
+
+/// The program's handler, where the kernel has `entry`.
+fn told(handler: sighandler_t, word: usize) -> sighandler_t {
+    if handler == entry_address() { word & !RESTARTS } else { handler }
+}
+
+/// The handler that the kernel knows. Handlers of one argument are given three as well, which they
+/// do not look at.
+unsafe extern "C-unwind" fn entry(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    let Some(place) = place(signal) else { return };
+    let word = place.load(Relaxed);
+    interrupt_waits(if word & RESTARTS != 0 { Restart::Yes } else { Restart::No });
+    // It may have come in the middle of the library: its calls must not wait there.
+    let _unmarked = Unmarked::begin();
+    // SAFETY: the program has given it as a handler; addresses are as wide as words.
+    let handler = unsafe { std::mem::transmute::<usize, Handler>(word & !RESTARTS) };
+    // SAFETY: the kernel's arguments.
+    unsafe { handler(signal, info, context) };
+}
+
+/// sigaction(2).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn sigaction(
+    signal: c_int,
+    new: *const libc::sigaction,
+    old: *mut libc::sigaction,
+) -> c_int {
+    let real: Sigaction = next!(sigaction);
+    let place = place(signal).filter(|_| ON.load(Relaxed));
+    let Some(place) = place else {
+        // SAFETY: the caller's promise, handed on.
+        return unsafe { real(signal, new, old) };
+    };
+    let before = place.load(Relaxed);
+    // SAFETY: the caller's promise: null, or an action.
+    let ours = unsafe { new.as_ref() }.filter(|new| is_handler(new.sa_sigaction)).copied();
+    let outcome = match ours {
+        Some(mut ours) if ours.sa_sigaction != entry_address() => {
+            place.store(word(ours.sa_sigaction, ours.sa_flags), Relaxed);
+            ours.sa_sigaction = entry_address();
+            // SAFETY: an action of ours; the rest is the caller's promise.
+            unsafe { real(signal, &ours, old) }
+        }
+        // SAFETY: the caller's promise, handed on.
+        _ => unsafe { real(signal, new, old) },
+    };
+    if outcome != 0 {
+        place.store(before, Relaxed);
+        return outcome;
+    }
+    // SAFETY: the caller's promise: null, or an action, which has been written.
+    if let Some(old) = unsafe { old.as_mut() } {
+        old.sa_sigaction = told(old.sa_sigaction, before);
+    }
+    outcome
+}
+
+/// signal(2): BSD's, as glibc's is.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn signal(signal: c_int, handler: sighandler_t) -> sighandler_t {
+    let real: Signal = next!(signal);
+    let place = place(signal).filter(|_| ON.load(Relaxed));
+    let Some(place) = place else {
+        // SAFETY: the caller's promise, handed on.
+        return unsafe { real(signal, handler) };
+    };
+    let before = place.load(Relaxed);
+    if !is_handler(handler) {
+        // SAFETY: the caller's promise, handed on.
+        return told(unsafe { real(signal, handler) }, before);
+    }
+    place.store(word(handler, libc::SA_RESTART), Relaxed);
+    // SAFETY: a handler.
+    let old = unsafe { real(signal, entry_address()) };
+    if old == libc::SIG_ERR {
+        place.store(before, Relaxed);
+    } else {
+        note_restart(signal, place); // siginterrupt(3) may have said that it is not to restart.
+    }
+    told(old, before)
+}
+
+/// siginterrupt(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn siginterrupt(signal: c_int, interrupts: c_int) -> c_int {
+    let real: SigInterrupt = next!(siginterrupt);
+    // SAFETY: the caller's promise, handed on.
+    let outcome = unsafe { real(signal, interrupts) };
+    if let Some(place) = place(signal).filter(|_| outcome == 0 && ON.load(Relaxed)) {
+        note_restart(signal, place);
+    }
+    outcome
+}
+
+/// The action that the kernel has for a signal.
+fn action(signal: c_int) -> Option<libc::sigaction> {
+    let real: Sigaction = next!(sigaction);
+    let mut action = std::mem::MaybeUninit::zeroed();
+    // SAFETY: null changes nothing; the place is there, and zeros are an action, too.
+    unsafe {
+        let outcome = real(signal, std::ptr::null(), action.as_mut_ptr());
+        (outcome == 0).then(|| action.assume_init())
+    }
+}
+
+/// Notes whether the kernel restarts calls after this signal's handler.
+fn note_restart(signal: c_int, place: &AtomicUsize) {
+    let Some(action) = action(signal).filter(|now| now.sa_sigaction == entry_address()) else {
+        return;
+    };
+    place.store(word(place.load(Relaxed) & !RESTARTS, action.sa_flags), Relaxed);
+}
+
+/// Takes in the handlers that the program has installed before [`install`](crate::install).
+pub(crate) fn take_in_handlers() {
+    for signal in 1..SIGNALS as c_int {
+        if let Some(now) = action(signal).filter(|now| is_handler(now.sa_sigaction)) {
+            // SAFETY: the action that the signal has.
+            unsafe { sigaction(signal, &now, std::ptr::null_mut()) };
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Signals: handlers, and waits for signals.
+
+mod handlers;
+mod waits;
+
+pub(crate) use handlers::*;
+pub(crate) use waits::*;

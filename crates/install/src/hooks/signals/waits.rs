@@ -1,0 +1,154 @@
+//! Waits for a signal. One that the thread holds off is seen by a descriptor (signalfd(2)), and
+//! taken by the thread itself.
+//!
+//! A mask of signals is the thread's, and so that of all its tasklets.
+
+use std::ffi::c_int;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use libc::{siginfo_t, sigset_t, timespec};
+use overlapped::signal::{Restart, interruptible};
+
+use crate::caller::Call;
+use crate::hooks::readiness::{MASK_SIZE, NO_MASK, held_off, poll_by};
+use crate::hooks::time::duration;
+use crate::next::next;
+use crate::raw::{AGAIN, INTERRUPTED, INVALID, Outcome, call, give_int};
+use crate::symbols::Symbol;
+use crate::wait::{Limit, Way, ready};
+
+type Pause = unsafe extern "C" fn() -> c_int;
+type SigSuspend = unsafe extern "C" fn(*const sigset_t) -> c_int;
+type SigWait = unsafe extern "C" fn(*const sigset_t, *mut c_int) -> c_int;
+type SigWaitInfo = unsafe extern "C" fn(*const sigset_t, *mut siginfo_t) -> c_int;
+type SigTimedWait =
+    unsafe extern "C" fn(*const sigset_t, *mut siginfo_t, *const timespec) -> c_int;
+
+/// Waits for one of `set`, and takes it.
+///
+/// # Safety
+/// `set` is a set of signals, `info` null or a place.
+unsafe fn take(
+    call: &Call,
+    set: *const sigset_t,
+    info: *mut siginfo_t,
+    limit: Option<Duration>,
+) -> Outcome {
+    let at_once = timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the caller's promise; a time, lent for the call.
+    let take_now =
+        || unsafe { call!(rt_sigtimedwait, set, info, &raw const at_once, MASK_SIZE) };
+    let end = Limit::new(limit);
+    let mut seen = None;
+    // The descriptor is found ready by every signal.
+    interruptible(Restart::No, || loop {
+        match take_now() {
+            AGAIN if !end.is_over() => {}
+            AGAIN => return AGAIN,
+            taken => {
+                // SAFETY: the caller's promise; the kernel has written it.
+                if let Some(info) = unsafe { info.as_mut() }.filter(|_| taken > 0) {
+                    /// raise(3) is told as kill(2) is, by libc.
+                    const BY_TKILL: c_int = -6;
+                    if info.si_code == BY_TKILL {
+                        info.si_code = libc::SI_USER;
+                    }
+                }
+                return taken;
+            }
+        }
+        let seen = match &seen {
+            Some(seen) => seen,
+            // SAFETY: the caller's promise: a set, of the kernel's size at least.
+            None => match held_off(unsafe { set.cast::<u64>().read() }) {
+                Ok(made) => seen.insert(made),
+                Err(error) => return error,
+            },
+        };
+        match ready(call, seen.as_raw_fd(), Way::In, end.left()) {
+            0 | AGAIN => {}
+            error => return error,
+        }
+    })
+}
+
+/// sigtimedwait(2).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn sigtimedwait(
+    set: *const sigset_t,
+    info: *mut siginfo_t,
+    limit: *const timespec,
+) -> c_int {
+    let real: SigTimedWait = next!(sigtimedwait);
+    let Some(call) = Call::begin(Symbol::sigtimedwait) else {
+        // SAFETY: the caller's promise, handed on.
+        return unsafe { real(set, info, limit) };
+    };
+    // SAFETY: the caller's promise.
+    let limit = match unsafe { limit.as_ref() }.map(duration) {
+        None => None,
+        Some(Some(limit)) => Some(limit),
+        Some(None) => return give_int(INVALID),
+    };
+    // SAFETY: as above.
+    give_int(unsafe { take(&call, set, info, limit) })
+}
+
+/// sigwaitinfo(2).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn sigwaitinfo(set: *const sigset_t, info: *mut siginfo_t) -> c_int {
+    let real: SigWaitInfo = next!(sigwaitinfo);
+    match Call::begin(Symbol::sigwaitinfo) {
+        // SAFETY: the caller's promise, handed on.
+        Some(call) => give_int(unsafe { take(&call, set, info, None) }),
+        // SAFETY: as above.
+        None => unsafe { real(set, info) },
+    }
+}
+
+/// sigwait(3): returns the number of the error, which is never EINTR.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn sigwait(set: *const sigset_t, signal: *mut c_int) -> c_int {
+    let real: SigWait = next!(sigwait);
+    let Some(call) = Call::begin(Symbol::sigwait) else {
+        // SAFETY: the caller's promise, handed on.
+        return unsafe { real(set, signal) };
+    };
+    loop {
+        // SAFETY: as above.
+        match unsafe { take(&call, set, std::ptr::null_mut(), None) } {
+            INTERRUPTED => {}
+            error if error < 0 => return -error as c_int,
+            taken => {
+                // SAFETY: the caller's promise: a place.
+                unsafe { signal.write(taken as c_int) };
+                return 0;
+            }
+        }
+    }
+}
+
+/// pause(2): poll(2) of nothing.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn pause() -> c_int {
+    let real: Pause = next!(pause);
+    if Call::begin(Symbol::pause).is_none() {
+        // SAFETY: no arguments.
+        return unsafe { real() };
+    }
+    // SAFETY: no descriptors.
+    give_int(unsafe { poll_by(Symbol::pause, std::ptr::null_mut(), 0, None, NO_MASK) })
+}
+
+/// sigsuspend(2): ppoll(2) of nothing.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn sigsuspend(mask: *const sigset_t) -> c_int {
+    let real: SigSuspend = next!(sigsuspend);
+    if Call::begin(Symbol::sigsuspend).is_none() {
+        // SAFETY: the caller's promise, handed on.
+        return unsafe { real(mask) };
+    }
+    // SAFETY: no descriptors; the caller's mask.
+    give_int(unsafe { poll_by(Symbol::sigsuspend, std::ptr::null_mut(), 0, None, mask) })
+}

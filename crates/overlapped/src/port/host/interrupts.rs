@@ -1,0 +1,148 @@
+//! Waits of a thread's tasklets that its signal handlers end.
+//!
+//! ```text
+//! handler, on the scheduler's thread          the scheduler
+//! interrupt: find its line by thread id       before it sleeps, and every few switches:
+//!            set a bit, notify the port       take the bits, end the waits
+//! ```
+//!
+//! A handler may come between any two instructions, and meets whichever thread-locals the thread is
+//! on. So there is no thread-local in here, no lock and no memory that anybody frees: lines are
+//! leaked and used again, and a handler looks into none but its own thread's.
+
+use std::cell::UnsafeCell;
+use std::ptr;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, compiler_fence};
+
+use crate::port::Notifier;
+use crate::port::control::errno_place;
+
+/// The number of no thread: the line is free.
+const FREE: i32 = 0;
+/// The line is being changed.
+const TAKEN: i32 = -1;
+
+/// One scheduler's, as its thread's handlers find it.
+struct Line {
+    /// The scheduler's thread.
+    thread: AtomicI32,
+    /// Bits of [`interrupt`]s that have come.
+    come: AtomicU8,
+    /// Changed by the thread that has taken the line; read by handlers on it.
+    notifier: UnsafeCell<Option<Notifier>>,
+    next: *const Line,
+}
+
+// SAFETY: `notifier` is touched by the line's own thread only, and `next` never changes once others
+// see the line.
+unsafe impl Sync for Line {}
+
+/// The last line that was made. They are never freed.
+static LINES: AtomicPtr<Line> = AtomicPtr::new(ptr::null_mut());
+
+/// Every line.
+fn lines() -> impl Iterator<Item = &'static Line> {
+    let mut at: *const Line = LINES.load(Acquire);
+    std::iter::from_fn(move || {
+        // SAFETY: null, or a line, which is leaked.
+        let line = unsafe { at.as_ref() }?;
+        at = line.next;
+        Some(line)
+    })
+}
+
+/// What handlers have asked of the scheduler of one thread. Not `Send`.
+pub(crate) struct Interrupts {
+    /// Missing under Miri, which has no handlers.
+    line: Option<&'static Line>,
+    thread: std::marker::PhantomData<*const ()>,
+}
+
+impl Interrupts {
+    /// Takes in those of the calling thread's handlers, as long as the result lives; `notifier`
+    /// wakes its scheduler.
+    pub(crate) fn of_thread(notifier: Notifier) -> Interrupts {
+        let line = (!cfg!(miri)).then(free_line);
+        if let Some(line) = line {
+            // SAFETY: taken, so no handler reads it.
+            unsafe { *line.notifier.get() = Some(notifier) };
+            line.come.store(0, Relaxed);
+            // A handler of this thread that sees the number sees the rest.
+            compiler_fence(SeqCst);
+            line.thread.store(thread(), Release);
+        }
+        Interrupts { line, thread: std::marker::PhantomData }
+    }
+
+    /// Takes the bits that have come.
+    #[inline]
+    pub(crate) fn take(&self) -> u8 {
+        match self.line {
+            Some(line) if line.come.load(Relaxed) != 0 => line.come.swap(0, SeqCst),
+            _ => 0,
+        }
+    }
+}
+
+impl Drop for Interrupts {
+    fn drop(&mut self) {
+        if let Some(line) = self.line {
+            line.thread.store(TAKEN, Relaxed);
+            compiler_fence(SeqCst);
+            // SAFETY: taken, so no handler reads it.
+            let notifier = unsafe { (*line.notifier.get()).take() };
+            line.thread.store(FREE, Release);
+            drop(notifier);
+        }
+    }
+}
+
+/// A line that nobody uses, taken.
+fn free_line() -> &'static Line {
+    let is_free =
+        |line: &&Line| line.thread.compare_exchange(FREE, TAKEN, Acquire, Relaxed).is_ok();
+    if let Some(line) = lines().find(is_free) {
+        return line;
+    }
+    let line = Box::leak(Box::new(Line {
+        thread: AtomicI32::new(TAKEN),
+        come: AtomicU8::new(0),
+        notifier: UnsafeCell::new(None),
+        next: LINES.load(Acquire),
+    }));
+    let place: *mut Line = line;
+    // SAFETY: leaked, and not shared yet.
+    while let Err(next) =
+        LINES.compare_exchange(unsafe { (*place).next }.cast_mut(), place, Release, Acquire)
+    {
+        // SAFETY: as above.
+        unsafe { (*place).next = next };
+    }
+    // SAFETY: leaked; from here on nobody changes it but through its cells.
+    unsafe { &*place }
+}
+
+fn thread() -> i32 {
+    rustix::thread::gettid().as_raw_nonzero().get()
+}
+
+/// Asks the scheduler of the calling thread, if there is one, to end waits. Async-signal-safe.
+pub(crate) fn interrupt(bits: u8) {
+    let place = errno_place();
+    // SAFETY: the calling thread's errno.
+    let errno = unsafe { place.read() };
+    let me = thread();
+    for line in lines().filter(|line| line.thread.load(Relaxed) == me) {
+        line.come.fetch_or(bits, SeqCst);
+        // SAFETY: this thread's line, and so the thread is not changing it: it has said which one
+        // it is, and a handler runs in between.
+        if let Some(notifier) = unsafe { &*line.notifier.get() } {
+            // Two atomic operations and a system call. The last reference to what is notified is
+            // the port's, on this very thread.
+            notifier.notify();
+        }
+    }
+    // SAFETY: as above.
+    unsafe { place.write(errno) };
+}

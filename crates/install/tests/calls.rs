@@ -258,3 +258,167 @@ fn recv_with_waitall_fills_the_buffer() {
         assert_eq!((count, bytes), (10, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]));
     });
 }
+
+#[test]
+fn the_librarys_own_calls_block_such_a_tasklet_as_any_other() {
+    use std::os::fd::AsFd;
+    within(|| {
+        let path = path("own");
+        let file = std::fs::File::options();
+        let mut file = file.clone();
+        let file = file.create(true).truncate(true).read(true).write(true).open(&path).unwrap();
+        // The port makes these calls by libc's names, in the middle of itself.
+        // SAFETY: bytes that are there for good, and a buffer of the frame's.
+        unsafe {
+            let written = overlapped::os::fd::raw::write(file.as_fd(), b"hello".as_ptr(), 5, None);
+            assert_eq!(written.unwrap(), 5);
+            let mut bytes = [0; 8];
+            let read =
+                overlapped::os::fd::raw::read(file.as_fd(), bytes.as_mut_ptr(), 8, None).unwrap();
+            assert_eq!(read, 0, "at the end");
+        }
+        overlapped::fs::write(&path, b"once more").unwrap();
+        assert_eq!(overlapped::fs::read(&path).unwrap(), b"once more");
+        overlapped::fs::File::open(&path).unwrap().sync_all().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let listener = overlapped::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = spawn(move || {
+            let mut client = overlapped::net::TcpStream::connect(address).unwrap();
+            client.write_all(b"hello").unwrap();
+        });
+        let mut all = Vec::new();
+        listener.accept().unwrap().0.read_to_end(&mut all).unwrap();
+        assert_eq!(all, b"hello");
+        client.join().unwrap();
+    });
+}
+
+#[test]
+fn what_a_file_or_a_pipe_has_is_moved_to_who_waits_for_it() {
+    within(|| {
+        let path = path("moved");
+        std::fs::write(&path, vec![7; 1_000_000]).unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        let (a, mut b) = UnixStream::pair().unwrap();
+        let reader = spawn(move || {
+            let mut all = Vec::new();
+            b.read_to_end(&mut all).unwrap();
+            all.len()
+        });
+        let mut offset = 10;
+        // SAFETY: descriptors, and an offset.
+        let moved = unsafe {
+            libc::sendfile(a.as_raw_fd(), file.as_raw_fd(), &mut offset, 1_000_000)
+        };
+        assert_eq!((moved, offset), (999_990, 1_000_000));
+        drop(a);
+        assert_eq!(reader.join().unwrap(), 999_990);
+        std::fs::remove_file(&path).unwrap();
+
+        let (rx, mut tx) = io::pipe().unwrap();
+        let (mut out, end) = io::pipe().unwrap();
+        let null = std::ptr::null_mut();
+        let (from, to) = (rx.as_raw_fd(), end.as_raw_fd());
+        // SAFETY: descriptors.
+        let splice = move |flags| unsafe { libc::splice(from, null, to, null, 100, flags) };
+        assert_eq!(splice(libc::SPLICE_F_NONBLOCK), -1);
+        assert_eq!(io::Error::last_os_error().raw_os_error(), Some(libc::EAGAIN));
+        let writer = spawn(move || {
+            std::thread::sleep(ms(20));
+            tx.write_all(b"hello").unwrap();
+            tx
+        });
+        assert_eq!(splice(0), 5);
+        let mut bytes = [0; 5];
+        out.read_exact(&mut bytes).unwrap();
+        assert_eq!(&bytes, b"hello");
+        drop(writer.join().unwrap());
+        assert_eq!(splice(0), 0, "the end");
+        drop((rx, end));
+    });
+}
+
+#[test]
+fn a_name_is_looked_up_by_the_old_functions() {
+    #[repr(C)]
+    struct Entry {
+        name: *const libc::c_char,
+        aliases: *const *const libc::c_char,
+        family: libc::c_int,
+        len: libc::c_int,
+        addresses: *const *const [u8; 4],
+    }
+    unsafe extern "C" {
+        fn gethostbyname(name: *const libc::c_char) -> *const Entry;
+        fn gethostbyname_r(
+            name: *const libc::c_char,
+            entry: *mut Entry,
+            memory: *mut u8,
+            room: usize,
+            found: *mut *const Entry,
+            number: *mut libc::c_int,
+        ) -> libc::c_int;
+    }
+    within(|| {
+        // SAFETY: names; an entry and memory for it; what is looked at has been filled.
+        unsafe {
+            let entry = gethostbyname(c"127.0.0.3".as_ptr());
+            assert_eq!(((*entry).family, (*entry).len), (libc::AF_INET, 4));
+            assert_eq!(**(*entry).addresses, [127, 0, 0, 3]);
+            assert!(gethostbyname(c"no-such-name.invalid".as_ptr()).is_null());
+            let mut place: Entry = std::mem::zeroed();
+            let (mut memory, mut found, mut number) = ([0; 1024], std::ptr::null(), 0);
+            let memory = memory.as_mut_ptr();
+            let name = c"127.0.0.4".as_ptr();
+            let asked = gethostbyname_r(name, &mut place, memory, 1024, &mut found, &mut number);
+            assert_eq!((asked, found == &raw const place), (0, true));
+            assert_eq!(**place.addresses, [127, 0, 0, 4]);
+            assert_eq!(libc::system(c"exit 3".as_ptr()), 3 << 8);
+            let stream = libc::popen(c"exit 4".as_ptr(), c"r".as_ptr());
+            assert_eq!(libc::pclose(stream), 4 << 8);
+        }
+    });
+}
+
+#[test]
+fn message_queues_wait_and_their_limits_are_moments() {
+    within(|| {
+        let name = std::ffi::CString::new(format!("/overlapped-calls-{}", std::process::id()));
+        let name = name.unwrap();
+        // SAFETY: a name, attributes and buffers, lent for the calls.
+        unsafe {
+            let mut attributes: libc::mq_attr = std::mem::zeroed();
+            (attributes.mq_maxmsg, attributes.mq_msgsize) = (1, 8);
+            let flags = libc::O_CREAT | libc::O_RDWR | libc::O_CLOEXEC;
+            let queue = libc::mq_open(name.as_ptr(), flags, 0o600, &raw mut attributes);
+            if queue < 0 {
+                println!("SKIPPED: no message queues: {}", io::Error::last_os_error());
+                return;
+            }
+            libc::mq_unlink(name.as_ptr());
+            let receive = move |limit: *const libc::timespec| {
+                let mut bytes = [0 as libc::c_char; 8];
+                let null = std::ptr::null_mut();
+                let place = bytes.as_mut_ptr();
+                match libc::mq_timedreceive(queue, place, 8, null, limit) {
+                    -1 => Err(io::Error::last_os_error().raw_os_error()),
+                    count => Ok((count, bytes[0])),
+                }
+            };
+            let mut now = std::mem::zeroed();
+            libc::clock_gettime(libc::CLOCK_REALTIME, &mut now);
+            assert_eq!(receive(&now), Err(Some(libc::ETIMEDOUT)));
+            let malformed = libc::timespec { tv_sec: 1, tv_nsec: -1 };
+            assert_eq!(receive(&malformed), Err(Some(libc::EINVAL)));
+            let receiver = spawn(move || [receive(std::ptr::null()), receive(std::ptr::null())]);
+            std::thread::sleep(ms(20));
+            for byte in [b"a", b"b"] {
+                assert_eq!(libc::mq_send(queue, byte.as_ptr().cast(), 1, 0), 0);
+            }
+            let letters = [b'a', b'b'].map(|letter| Ok((1, letter as libc::c_char)));
+            assert_eq!(receiver.join().unwrap(), letters);
+            libc::mq_close(queue);
+        }
+    });
+}

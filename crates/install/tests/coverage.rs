@@ -230,15 +230,14 @@ fn c() -> Vec<Row> {
         waits("C: `gethostbyname`, `gethostbyaddr`, reentrant or not", || unsafe {
             gethostbyname(c"localhost".as_ptr());
         }),
-        waits("C: `sendfile`, `splice`, `tee`", || {
-            let (rx, tx) = std::io::pipe().unwrap();
-            let b = readable();
+        waits("C: `sendfile`, `splice` and `tee` of pipes and files", || {
+            let ((rx, tx), (_out, end)) = (std::io::pipe().unwrap(), std::io::pipe().unwrap());
+            soon(move || drop(tx));
             let null = std::ptr::null_mut();
             // SAFETY: descriptors.
             let moved =
-                unsafe { libc::splice(b.as_raw_fd(), null, tx.as_raw_fd(), null, 100, 0) };
+                unsafe { libc::splice(rx.as_raw_fd(), null, end.as_raw_fd(), null, 100, 0) };
             assert_eq!(moved, 0);
-            drop(rx);
         }),
         waits("C: `mq_send`, `mq_receive`, also timed", queue),
         waits("C: `sigwait`, `sigtimedwait`, `sigwaitinfo`", || {

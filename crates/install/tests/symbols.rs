@@ -18,7 +18,6 @@ const LEFT_ALONE: &[(&str, &str)] = &[
     ("fork", "copies; the child waits for nobody"),
     ("ioctl", "std asks for FIOCLEX, FIONBIO and FIONREAD"),
     ("opendir", "from disk: short, and a thread of the pool would cost more"),
-    ("pause", "std calls it in a thread that has lost the race to exit, for good"),
     ("pidfd_spawnp", "waits until the child runs its program: short"),
     ("posix_spawnp", "waits until the child runs its program: short"),
     ("readdir64", "from disk, as opendir"),
@@ -56,8 +55,7 @@ const NEVER: &str = "\
     pthread_attr_getstack pthread_attr_init pthread_attr_setstacksize pthread_create \
     pthread_detach pthread_getattr_np pthread_key_create pthread_key_delete pthread_self \
     pthread_setname_np pthread_setspecific realloc sched_getaffinity setenv setgid setgroups \
-    setpgid setsid setsockopt setuid shutdown sigaction sigaddset sigaltstack sigemptyset \
-    signal socket socketpair strlen strnlen sysconf unsetenv utimensat";
+    setpgid setsid setsockopt setuid shutdown sigaddset sigaltstack sigemptyset socket socketpair strlen strnlen sysconf unsetenv utimensat";
 
 /// The names in the output of nm, without versions.
 fn names(output: &[u8]) -> BTreeSet<String> {

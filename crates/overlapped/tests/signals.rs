@@ -237,3 +237,74 @@ fn listeners_come_and_go() {
     })
     .unwrap();
 }
+
+#[test]
+fn a_handler_ends_the_waits_that_are_inside_interruptible_and_no_others() {
+    use overlapped::signal::{Restart, interrupt_waits, interruptible};
+    use overlapped::task::UnblockError;
+    use overlapped::time::try_sleep;
+    const HOUR: Duration = Duration::from_secs(3600);
+    fn kind<T>(ended: std::io::Result<T>) -> Option<ErrorKind> {
+        ended.map_err(|error| error.kind()).err()
+    }
+    run(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let accept = spawn(move || kind(interruptible(Restart::Yes, || listener.accept())));
+        let nap = spawn(|| kind(interruptible(Restart::No, || try_sleep(HOUR))));
+        let (tx, rx) = std::sync::mpsc::channel::<()>();
+        let job = spawn(move || {
+            let ended = interruptible(Restart::Yes, || overlapped::task::unblock(move || rx.recv()));
+            matches!(ended, Err(UnblockError::Interrupted))
+        });
+        let deaf = spawn(|| kind(try_sleep(ms(200))));
+        // One that waits again: what came meanwhile ends the second wait, if not the first.
+        let twice = spawn(|| kind(interruptible(Restart::Yes, || {
+            drop(try_sleep(ms(1)));
+            try_sleep(HOUR)
+        })));
+        sleep(ms(30));
+        interrupt_waits(Restart::Yes);
+        assert_eq!(nap.join().unwrap(), Some(ErrorKind::Interrupted));
+        sleep(ms(5));
+        assert!(!accept.is_finished() && !job.is_finished() && !twice.is_finished());
+        interrupt_waits(Restart::No);
+        assert_eq!(accept.join().unwrap(), Some(ErrorKind::Interrupted));
+        assert_eq!(twice.join().unwrap(), Some(ErrorKind::Interrupted));
+        assert!(job.join().unwrap());
+        assert_eq!(deaf.join().unwrap(), None, "a wait outside");
+        drop((tx, TcpStream::connect(address)));
+        // What came before does not count.
+        interrupt_waits(Restart::No);
+        assert_eq!(kind(interruptible(Restart::No, || try_sleep(ms(5)))), None);
+    })
+    .unwrap();
+    // No scheduler: nobody is meant.
+    interrupt_waits(Restart::No);
+}
+
+#[test]
+fn handlers_of_many_threads_interrupt_their_own() {
+    use overlapped::signal::{Restart, interrupt_waits, interruptible};
+    let threads: Vec<_> = (0..8)
+        .map(|_| {
+            std::thread::spawn(|| {
+                for _ in 0..20 {
+                    run(|| {
+                        let waiter = spawn(|| interruptible(Restart::No, || {
+                            overlapped::time::try_sleep(Duration::from_secs(3600))
+                        }));
+                        yield_now();
+                        interrupt_waits(Restart::Yes);
+                        assert_eq!(
+                            waiter.join().unwrap().unwrap_err().kind(),
+                            ErrorKind::Interrupted
+                        );
+                    })
+                    .unwrap();
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}

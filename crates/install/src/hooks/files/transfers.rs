@@ -1,8 +1,12 @@
 //! From one descriptor to another: sendfile, splice, tee.
 //!
-//! None of them has a try that cannot wait: a socket in blocking mode waits in the middle. So where
-//! an end is a socket or a pipe that would wait, a thread of its own makes the call, through
-//! descriptors of its own. What it has moved is told, also where a kill ends it.
+//! None of them has a try that cannot wait for a socket. So where an end would wait, a thread of its
+//! own makes the call, through descriptors of its own. What it has moved is told, also where a kill
+//! ends it.
+//!
+//! splice of a socket in blocking mode has no such way: the kernel waits for the socket with the
+//! pipe locked, and whoever reads or writes that pipe meanwhile blocks its thread. It says EINVAL,
+//! as for what it cannot move, and its callers then copy with read and write.
 
 use std::ffi::{c_int, c_uint};
 use std::os::fd::OwnedFd;
@@ -12,7 +16,7 @@ use libc::{loff_t, size_t};
 use super::descriptors::{is_on_disk, kind};
 use crate::caller::Call;
 use crate::pool;
-use crate::raw::{AGAIN, Outcome, PIPE, call, give};
+use crate::raw::{AGAIN, INVALID, Outcome, PIPE, call, give};
 use crate::symbols::Symbol;
 use crate::wait::is_nonblocking;
 
@@ -22,7 +26,7 @@ fn may_wait(fd: c_int) -> bool {
     !is_on_disk(kind(fd)) && !is_nonblocking(fd)
 }
 
-/// Tells whether splice waits at this end only where its flags let it.
+/// Tells whether splice waits at this end only where its flags let it, and locks nothing meanwhile.
 fn heeds_flag(fd: c_int) -> bool {
     let kind = kind(fd);
     kind == libc::S_IFIFO || is_on_disk(kind)
@@ -130,23 +134,18 @@ pub(crate) unsafe extern "C" fn splice(
             unsafe { call!(splice, from, here, to, there, count, flags) }
         }
     };
-    if let Some(_call) = Call::begin(Symbol::splice)
-        && heeds_flag(from)
-        && heeds_flag(to)
-    {
-        let first = step(flags | libc::SPLICE_F_NONBLOCK)(from, from_offset, to, to_offset);
-        if first != AGAIN || flags & libc::SPLICE_F_NONBLOCK != 0 {
-            return give(first);
-        }
+    let Some(call) = Call::begin(Symbol::splice).filter(|_| may_wait(from) || may_wait(to)) else {
+        return give(step(flags)(from, from_offset, to, to_offset));
+    };
+    if !(heeds_flag(from) && heeds_flag(to)) {
+        return give(INVALID);
     }
-    let step = step(flags);
-    give(match Call::begin(Symbol::splice) {
-        // SAFETY: the caller's promise, handed on.
-        Some(call) if may_wait(from) || may_wait(to) => unsafe {
-            moved(&call, (from, from_offset), (to, to_offset), step)
-        },
-        _ => step(from, from_offset, to, to_offset),
-    })
+    let first = step(flags | libc::SPLICE_F_NONBLOCK)(from, from_offset, to, to_offset);
+    if first != AGAIN || flags & libc::SPLICE_F_NONBLOCK != 0 {
+        return give(first);
+    }
+    // SAFETY: the caller's promise, handed on.
+    give(unsafe { moved(&call, (from, from_offset), (to, to_offset), step(flags)) })
 }
 
 /// tee(2).

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use overlapped::{RunError, SpawnError};
 
 use crate::caller::ON;
-use crate::hooks::take_in_handlers;
 use crate::options::Options;
 use crate::spawn::{Builder, run, spawn};
 use crate::symbols::Symbol;
@@ -128,7 +127,7 @@ fn take_over() -> Result<Installed, WhyNot> {
         Err(error) => Err(WhyNot::Run(error.to_string())),
     };
     match tested {
-        Ok(()) => take_in_handlers(),
+        Ok(()) => hooks::take_in_handlers(),
         Err(_) => ON.store(false, Relaxed),
     }
     tested.map(|()| Installed)

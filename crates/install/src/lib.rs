@@ -53,8 +53,13 @@
 //! the process ends with it where the first tasklet is among them. (Not while a semaphore of C's is
 //! waited for: a signal handler may post it.)
 //!
-//! **What has no way to be asked** (getaddrinfo, connect, pthread_join) goes to a thread of the
-//! library's pool, with copies of what it works on.
+//! **What has no way to be asked** (getaddrinfo, system, pthread_join) goes to a thread of the
+//! library's pool, with copies of what it works on. So do connect and accept where the port is not
+//! io_uring, and other calls that may wait for ever, to threads that a kill interrupts.
+//!
+//! **Signal handlers** of the program end calls with EINTR where they would have in a thread: see
+//! signal(7). A handler runs on a thread, and ends the calls of all tasklets of that thread, and of
+//! no other. Calls of the handler's own are made as they are.
 //!
 //! **Thread-locals.** Such a tasklet has thread-locals of its own, as a thread has: std's parker
 //! and `thread::current()`, errno, panic counts, what crates keep in `thread_local!`. So channels,

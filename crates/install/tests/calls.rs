@@ -308,9 +308,8 @@ fn what_a_file_or_a_pipe_has_is_moved_to_who_waits_for_it() {
         });
         let mut offset = 10;
         // SAFETY: descriptors, and an offset.
-        let moved = unsafe {
-            libc::sendfile(a.as_raw_fd(), file.as_raw_fd(), &mut offset, 1_000_000)
-        };
+        let moved =
+            unsafe { libc::sendfile(a.as_raw_fd(), file.as_raw_fd(), &mut offset, 1_000_000) };
         assert_eq!((moved, offset), (999_990, 1_000_000));
         drop(a);
         assert_eq!(reader.join().unwrap(), 999_990);

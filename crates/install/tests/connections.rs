@@ -90,8 +90,7 @@ fn limit(fd: &impl AsRawFd, option: c_int, limit: Duration) {
     let limit = libc::timeval { tv_sec: 0, tv_usec: limit.as_micros() as i64 };
     let (place, len) = ((&raw const limit).cast(), size_of_val(&limit) as u32);
     // SAFETY: an option of the type that it has.
-    let set =
-        unsafe { libc::setsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, option, place, len) };
+    let set = unsafe { libc::setsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, option, place, len) };
     assert_eq!(set, 0);
 }
 
@@ -176,9 +175,10 @@ fn connects(say: Say<'_>) {
     say("long", format!("{:?}", connect(&client, &[2; 200])));
     say("other family", format!("{:?}", connect(&client, &unix_bytes("/nowhere".as_ref()))));
     // SAFETY: null is refused by the kernel.
-    say("null", format!("{:?}", result(unsafe {
-        libc::connect(client.as_raw_fd(), std::ptr::null(), 16)
-    })));
+    say(
+        "null",
+        format!("{:?}", result(unsafe { libc::connect(client.as_raw_fd(), std::ptr::null(), 16) })),
+    );
     say("bad descriptor", format!("{:?}", connect(&(-1 as RawFd), &address)));
     let (rx, _tx) = io::pipe().unwrap();
     say("no socket", format!("{:?}", connect(&rx, &address)));
@@ -246,9 +246,10 @@ fn accepts(say: Say<'_>) {
     // SAFETY: no address is wanted.
     let nameless = result(unsafe { libc::accept(listener.as_raw_fd(), null, null.cast()) });
     // SAFETY: it was made just now.
-    say("accept without address", format!("{:?}", nameless.map(|fd| unsafe {
-        drop(OwnedFd::from_raw_fd(fd))
-    })));
+    say(
+        "accept without address",
+        format!("{:?}", nameless.map(|fd| unsafe { drop(OwnedFd::from_raw_fd(fd)) })),
+    );
     let mut byte = 0u8;
     // With a connection: Linux finds the fault when it has one.
     drop(TcpStream::connect(address).unwrap());

@@ -33,8 +33,7 @@ fn action(handler: usize, flags: c_int) -> libc::sigaction {
 
 fn install(signal: c_int, handler: usize, flags: c_int) {
     // SAFETY: a handler that counts.
-    let done =
-        unsafe { libc::sigaction(signal, &action(handler, flags), std::ptr::null_mut()) };
+    let done = unsafe { libc::sigaction(signal, &action(handler, flags), std::ptr::null_mut()) };
     assert_eq!(done, 0);
 }
 
@@ -94,8 +93,7 @@ fn limit(fd: &impl AsRawFd) {
 fn path(name: &str) -> std::path::PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, SeqCst);
-    std::env::temp_dir()
-        .join(format!("overlapped-signals-{}-{name}-{number}", std::process::id()))
+    std::env::temp_dir().join(format!("overlapped-signals-{}-{name}-{number}", std::process::id()))
 }
 
 /// Calls that are made again after a handler with `SA_RESTART`.
@@ -127,9 +125,7 @@ fn restarted() -> Vec<Case> {
         case(
             "recv",
             // SAFETY: a byte of room.
-            move || {
-                result(unsafe { libc::recv(b.as_raw_fd(), (&raw mut *&mut 0u8).cast(), 1, 0) })
-            },
+            move || result(unsafe { libc::recv(b.as_raw_fd(), (&raw mut *&mut 0u8).cast(), 1, 0) }),
             move || drop((&a).write(b"x")),
         ),
         case(
@@ -368,8 +364,7 @@ fn compare(flags: c_int, ends: bool, cases: fn() -> Vec<Case>) -> Vec<String> {
     let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     rig::install();
     handles(libc::SIGUSR1, flags);
-    let thread =
-        thread::spawn(move || results(libc::SIGUSR1, ends, cases)).join().unwrap();
+    let thread = thread::spawn(move || results(libc::SIGUSR1, ends, cases)).join().unwrap();
     let before = HANDLED.load(SeqCst);
     let tasklet = thread::spawn(move || rig::within(|| results(libc::SIGUSR1, ends, cases)));
     let tasklet = tasklet.join().unwrap();
@@ -416,8 +411,7 @@ fn a_signal_that_came_before_a_wait_does_not_end_it() {
             // SAFETY: a signal that is handled.
             assert_eq!(unsafe { libc::raise(libc::SIGUSR1) }, 0);
             // SAFETY: a byte of room.
-            let count =
-                unsafe { libc::recv(b.as_raw_fd(), (&raw mut *&mut 0u8).cast(), 1, 0) };
+            let count = unsafe { libc::recv(b.as_raw_fd(), (&raw mut *&mut 0u8).cast(), 1, 0) };
             assert_eq!(count, 1, "{}", io::Error::last_os_error());
             drop(neighbour.join().unwrap());
         }
@@ -429,10 +423,12 @@ fn a_handler_interrupts_every_tasklet_of_its_thread_and_no_other() {
     let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     rig::install();
     handles(libc::SIGUSR1, 0);
-    let wait = || spawn(|| {
-        // SAFETY: no arguments.
-        result(unsafe { libc::pause() } as isize)
-    });
+    let wait = || {
+        spawn(|| {
+            // SAFETY: no arguments.
+            result(unsafe { libc::pause() } as isize)
+        })
+    };
     let (to_main, main) = std::sync::mpsc::channel();
     let elsewhere = thread::spawn(move || {
         rig::within(move || {

@@ -55,7 +55,8 @@ const NEVER: &str = "\
     pthread_attr_getstack pthread_attr_init pthread_attr_setstacksize pthread_create \
     pthread_detach pthread_getattr_np pthread_key_create pthread_key_delete pthread_self \
     pthread_setname_np pthread_setspecific realloc sched_getaffinity setenv setgid setgroups \
-    setpgid setsid setsockopt setuid shutdown sigaddset sigaltstack sigemptyset socket socketpair strlen strnlen sysconf unsetenv utimensat";
+    setpgid setsid setsockopt setuid shutdown sigaddset sigaltstack sigemptyset socket \
+    socketpair strlen strnlen sysconf unsetenv utimensat";
 
 /// The names in the output of nm, without versions.
 fn names(output: &[u8]) -> BTreeSet<String> {

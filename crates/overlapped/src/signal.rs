@@ -16,6 +16,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use crate::op::{Interest, Op};
 use crate::port::host::interrupts;
 use crate::port::host::signals::{self, Listener};
+use crate::port::{offload, watch};
 use crate::task;
 use crate::task::wait::perform;
 
@@ -48,6 +49,13 @@ pub fn interrupt_waits(restart: Restart) {
         Restart::Yes => WITH_RESTART,
         Restart::No => WITHOUT_RESTART,
     });
+}
+
+/// Tells whether a handler is one of this library's that has nothing to tell the program: it looks
+/// where a thread is, or interrupts one of the library's own. For code that stands between the
+/// program and sigaction(2).
+pub fn is_internal_handler(address: usize) -> bool {
+    watch::is_handler(address) || offload::is_handler(address)
 }
 
 /// Runs `f` with waits that a signal handler ends, if it calls [`interrupt_waits`]: with an error

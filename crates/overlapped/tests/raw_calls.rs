@@ -187,7 +187,8 @@ fn a_listener_in_blocking_mode_accepts_and_a_socket_connects() {
         assert_eq!(late.kind(), ErrorKind::WouldBlock);
         let listener = Rc::new(listener);
         let theirs = listener.clone();
-        let acceptor = spawn(move || accept(&theirs, libc::SOCK_CLOEXEC, None).map(|(socket, _)| socket));
+        let acceptor =
+            spawn(move || accept(&theirs, libc::SOCK_CLOEXEC, None).map(|(socket, _)| socket));
         yield_now();
         assert!(is_blocking(listener.as_fd()));
         // SAFETY: plain calls; the address is valid for reads.

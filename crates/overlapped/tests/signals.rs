@@ -254,15 +254,18 @@ fn a_handler_ends_the_waits_that_are_inside_interruptible_and_no_others() {
         let nap = spawn(|| kind(interruptible(Restart::No, || try_sleep(HOUR))));
         let (tx, rx) = std::sync::mpsc::channel::<()>();
         let job = spawn(move || {
-            let ended = interruptible(Restart::Yes, || overlapped::task::unblock(move || rx.recv()));
+            let ended =
+                interruptible(Restart::Yes, || overlapped::task::unblock(move || rx.recv()));
             matches!(ended, Err(UnblockError::Interrupted))
         });
         let deaf = spawn(|| kind(try_sleep(ms(200))));
         // One that waits again: what came meanwhile ends the second wait, if not the first.
-        let twice = spawn(|| kind(interruptible(Restart::Yes, || {
-            drop(try_sleep(ms(1)));
-            try_sleep(HOUR)
-        })));
+        let twice = spawn(|| {
+            kind(interruptible(Restart::Yes, || {
+                drop(try_sleep(ms(1)));
+                try_sleep(HOUR)
+            }))
+        });
         sleep(ms(30));
         interrupt_waits(Restart::Yes);
         assert_eq!(nap.join().unwrap(), Some(ErrorKind::Interrupted));
@@ -291,9 +294,11 @@ fn handlers_of_many_threads_interrupt_their_own() {
             std::thread::spawn(|| {
                 for _ in 0..20 {
                     run(|| {
-                        let waiter = spawn(|| interruptible(Restart::No, || {
-                            overlapped::time::try_sleep(Duration::from_secs(3600))
-                        }));
+                        let waiter = spawn(|| {
+                            interruptible(Restart::No, || {
+                                overlapped::time::try_sleep(Duration::from_secs(3600))
+                            })
+                        });
                         yield_now();
                         interrupt_waits(Restart::Yes);
                         assert_eq!(

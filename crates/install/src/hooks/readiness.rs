@@ -164,22 +164,24 @@ fn look_and_wait(
     let end = Limit::new(limit);
     let mut epoll = None;
     // A signal's own descriptor is found ready by every signal, and looked at in vain.
-    interruptible(Restart::No, || loop {
-        let found = look();
-        if found != 0 || end.is_over() {
-            return found;
-        }
-        // Made once: nothing is added or taken away while the call lasts.
-        let epoll = match &epoll {
-            Some(epoll) => epoll,
-            None => match gathered(&interests(), signals) {
-                Ok(made) => epoll.insert(made),
-                Err(error) => return error,
-            },
-        };
-        match ready(call, epoll.0.as_raw_fd(), Way::In, end.left()) {
-            0 | AGAIN => {}
-            error => return error,
+    interruptible(Restart::No, || {
+        loop {
+            let found = look();
+            if found != 0 || end.is_over() {
+                return found;
+            }
+            // Made once: nothing is added or taken away while the call lasts.
+            let epoll = match &epoll {
+                Some(epoll) => epoll,
+                None => match gathered(&interests(), signals) {
+                    Ok(made) => epoll.insert(made),
+                    Err(error) => return error,
+                },
+            };
+            match ready(call, epoll.0.as_raw_fd(), Way::In, end.left()) {
+                0 | AGAIN => {}
+                error => return error,
+            }
         }
     })
 }

@@ -316,8 +316,9 @@ pub unsafe fn connect(
     }
 }
 
-/// Makes a system call that may wait for ever, for what has neither a try nor readiness: on a thread
-/// of its own, of which there are at most 4096; further calls queue. Outside a scheduler in place.
+/// Makes a system call that may wait for ever, for what has neither a try nor readiness: on a
+/// thread of its own, of which there are at most 4096; further calls queue. Outside a scheduler in
+/// place.
 ///
 /// `call` makes it as C does: −1, and the number of the error in errno. It owns what it works on,
 /// and is called again where a signal of somebody else's comes between. A kill, a deadline or a
@@ -332,8 +333,9 @@ pub unsafe fn connect(
 /// overlapped::run(|| {
 ///     let (rx, tx) = std::io::pipe().unwrap();
 ///     let reader = overlapped::spawn(move || {
-///         // SAFETY: the closure owns the descriptor; one byte of room.
-///         let call = move || unsafe { libc::read(rx.as_raw_fd(), (&mut 0u8 as *mut u8).cast(), 1) };
+///         let mut room = [0u8; 8];
+///         // SAFETY: the closure owns the descriptor and the room.
+///         let call = move || unsafe { libc::read(rx.as_raw_fd(), room.as_mut_ptr().cast(), 8) };
 ///         overlapped::os::fd::raw::waiting_call(call, |count| count)
 ///     });
 ///     overlapped::yield_now();

@@ -111,13 +111,13 @@ pub(crate) fn deadline() -> u64 {
     let Some(here) = here() else { return NEVER };
     let me = here.me();
     match me.kill_errors.get() {
-        0 => me.deadline.get(),
+        0 if me.interruptible.get() == 0 => me.deadline.get(),
         _ if is_cancelled(here) => 0,
         _ => me.deadline.get().min(UNTIL_KILLED),
     }
 }
 
-/// No deadline, but a kill ends the wait.
+/// No deadline, but a kill ends the wait, or a signal handler.
 const UNTIL_KILLED: u64 = NEVER - 1;
 
 /// No deadline.

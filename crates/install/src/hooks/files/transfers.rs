@@ -1,8 +1,8 @@
 //! From one descriptor to another: sendfile, splice, tee.
 //!
-//! None of them has a try that cannot wait for a socket. So where an end would wait, a thread of its
-//! own makes the call, through descriptors of its own. What it has moved is told, also where a kill
-//! ends it.
+//! None of them has a try that cannot wait for a socket. So where an end would wait, a thread of
+//! its own makes the call, through descriptors of its own. What it has moved is told, also where a
+//! kill ends it.
 //!
 //! splice of a socket in blocking mode has no such way: the kernel waits for the socket with the
 //! pipe locked, and whoever reads or writes that pipe meanwhile blocks its thread. It says EINVAL,
@@ -150,12 +150,7 @@ pub(crate) unsafe extern "C" fn splice(
 
 /// tee(2).
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn tee(
-    from: c_int,
-    to: c_int,
-    count: size_t,
-    flags: c_uint,
-) -> isize {
+pub(crate) unsafe extern "C" fn tee(from: c_int, to: c_int, count: size_t, flags: c_uint) -> isize {
     let null = std::ptr::null_mut();
     let step = move |from: c_int, _: *mut loff_t, to: c_int, _: *mut loff_t| {
         // SAFETY: descriptors.

@@ -130,10 +130,7 @@ pub(crate) unsafe extern "C" fn gethostbyname(name: *const c_char) -> *mut hoste
 
 /// gethostbyname2(3).
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn gethostbyname2(
-    name: *const c_char,
-    family: c_int,
-) -> *mut hostent {
+pub(crate) unsafe extern "C" fn gethostbyname2(name: *const c_char, family: c_int) -> *mut hostent {
     let real: ByName2 = next!(gethostbyname2);
     // SAFETY: the caller's promise, handed on.
     match Call::begin(Symbol::gethostbyname2).zip(unsafe { copied(name) }) {

@@ -13,13 +13,12 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
 use libc::{sighandler_t, siginfo_t};
-use overlapped::signal::{Restart, interrupt_waits};
+use overlapped::signal::{Restart, interrupt_waits, is_internal_handler};
 
 use crate::caller::{ON, Unmarked};
 use crate::next::next;
 
-type Sigaction =
-    unsafe extern "C" fn(c_int, *const libc::sigaction, *mut libc::sigaction) -> c_int;
+type Sigaction = unsafe extern "C" fn(c_int, *const libc::sigaction, *mut libc::sigaction) -> c_int;
 type Signal = unsafe extern "C" fn(c_int, sighandler_t) -> sighandler_t;
 type SigInterrupt = unsafe extern "C" fn(c_int, c_int) -> c_int;
 /// A handler may be left by an exception of C++'s, where its program is built for that.
@@ -44,8 +43,10 @@ fn place(signal: c_int) -> Option<&'static AtomicUsize> {
     HANDLERS.get(index)
 }
 
+/// Tells whether this is a handler of the program's.
 fn is_handler(handler: sighandler_t) -> bool {
     !matches!(handler, libc::SIG_DFL | libc::SIG_IGN | libc::SIG_ERR)
+        && !is_internal_handler(handler)
 }
 
 fn word(handler: sighandler_t, flags: c_int) -> usize {

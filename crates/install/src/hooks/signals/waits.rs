@@ -22,8 +22,7 @@ type Pause = unsafe extern "C" fn() -> c_int;
 type SigSuspend = unsafe extern "C" fn(*const sigset_t) -> c_int;
 type SigWait = unsafe extern "C" fn(*const sigset_t, *mut c_int) -> c_int;
 type SigWaitInfo = unsafe extern "C" fn(*const sigset_t, *mut siginfo_t) -> c_int;
-type SigTimedWait =
-    unsafe extern "C" fn(*const sigset_t, *mut siginfo_t, *const timespec) -> c_int;
+type SigTimedWait = unsafe extern "C" fn(*const sigset_t, *mut siginfo_t, *const timespec) -> c_int;
 
 /// Waits for one of `set`, and takes it.
 ///
@@ -37,38 +36,39 @@ unsafe fn take(
 ) -> Outcome {
     let at_once = timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the caller's promise; a time, lent for the call.
-    let take_now =
-        || unsafe { call!(rt_sigtimedwait, set, info, &raw const at_once, MASK_SIZE) };
+    let take_now = || unsafe { call!(rt_sigtimedwait, set, info, &raw const at_once, MASK_SIZE) };
     let end = Limit::new(limit);
     let mut seen = None;
     // The descriptor is found ready by every signal.
-    interruptible(Restart::No, || loop {
-        match take_now() {
-            AGAIN if !end.is_over() => {}
-            AGAIN => return AGAIN,
-            taken => {
-                // SAFETY: the caller's promise; the kernel has written it.
-                if let Some(info) = unsafe { info.as_mut() }.filter(|_| taken > 0) {
-                    /// raise(3) is told as kill(2) is, by libc.
-                    const BY_TKILL: c_int = -6;
-                    if info.si_code == BY_TKILL {
-                        info.si_code = libc::SI_USER;
+    interruptible(Restart::No, || {
+        loop {
+            match take_now() {
+                AGAIN if !end.is_over() => {}
+                AGAIN => return AGAIN,
+                taken => {
+                    // SAFETY: the caller's promise; the kernel has written it.
+                    if let Some(info) = unsafe { info.as_mut() }.filter(|_| taken > 0) {
+                        /// raise(3) is told as kill(2) is, by libc.
+                        const BY_TKILL: c_int = -6;
+                        if info.si_code == BY_TKILL {
+                            info.si_code = libc::SI_USER;
+                        }
                     }
+                    return taken;
                 }
-                return taken;
             }
-        }
-        let seen = match &seen {
-            Some(seen) => seen,
-            // SAFETY: the caller's promise: a set, of the kernel's size at least.
-            None => match held_off(unsafe { set.cast::<u64>().read() }) {
-                Ok(made) => seen.insert(made),
-                Err(error) => return error,
-            },
-        };
-        match ready(call, seen.as_raw_fd(), Way::In, end.left()) {
-            0 | AGAIN => {}
-            error => return error,
+            let seen = match &seen {
+                Some(seen) => seen,
+                // SAFETY: the caller's promise: a set, of the kernel's size at least.
+                None => match held_off(unsafe { set.cast::<u64>().read() }) {
+                    Ok(made) => seen.insert(made),
+                    Err(error) => return error,
+                },
+            };
+            match ready(call, seen.as_raw_fd(), Way::In, end.left()) {
+                0 | AGAIN => {}
+                error => return error,
+            }
         }
     })
 }

@@ -95,11 +95,7 @@ pub(crate) const UNDER_WAY: i32 = libc::EALREADY;
 
 /// connect(2), blocking the thread where the socket is in blocking mode. One that is interrupted is
 /// not made again: the first has begun it, and goes on.
-pub(crate) fn connect(
-    socket: &OwnedFd,
-    to: &SocketAddrBuf,
-    patience: &Patience,
-) -> io::Result<()> {
+pub(crate) fn connect(socket: &OwnedFd, to: &SocketAddrBuf, patience: &Patience) -> io::Result<()> {
     let connected = patience.call(|| match connect_now(as_fd(socket), to) {
         Ok(()) => 0,
         Err(_) => -1,

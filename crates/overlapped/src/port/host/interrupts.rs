@@ -105,22 +105,22 @@ fn free_line() -> &'static Line {
     if let Some(line) = lines().find(is_free) {
         return line;
     }
-    let line = Box::leak(Box::new(Line {
+    let place = Box::into_raw(Box::new(Line {
         thread: AtomicI32::new(TAKEN),
         come: AtomicU8::new(0),
         notifier: UnsafeCell::new(None),
-        next: LINES.load(Acquire),
+        next: ptr::null(),
     }));
-    let place: *mut Line = line;
-    // SAFETY: leaked, and not shared yet.
-    while let Err(next) =
-        LINES.compare_exchange(unsafe { (*place).next }.cast_mut(), place, Release, Acquire)
-    {
-        // SAFETY: as above.
+    let mut next = LINES.load(Acquire);
+    loop {
+        // SAFETY: not shared yet.
         unsafe { (*place).next = next };
+        match LINES.compare_exchange(next, place, Release, Acquire) {
+            // SAFETY: leaked; from here on it is changed through its cells alone.
+            Ok(_) => return unsafe { &*place },
+            Err(other) => next = other,
+        }
     }
-    // SAFETY: leaked; from here on nobody changes it but through its cells.
-    unsafe { &*place }
 }
 
 fn thread() -> i32 {

@@ -42,7 +42,7 @@ use pool::Pool;
 pub(crate) use bells::Bell;
 #[cfg(test)]
 pub(crate) use patient::patient_calls;
-pub(crate) use patient::{Patience, wait_patiently};
+pub(crate) use patient::{Patience, is_handler, wait_patiently};
 
 static POOL: PerProcess<Pool> = PerProcess::new();
 

@@ -234,6 +234,11 @@ fn clean(house: &House) {
 
 extern "C" fn ignore(_: libc::c_int) {}
 
+/// Tells whether this is the address of the signal's handler.
+pub(crate) fn is_handler(address: usize) -> bool {
+    address == ignore as *const () as usize
+}
+
 /// The signal that interrupts; taken at the first call. `None` where every real-time signal has a
 /// use already: then waiting calls end by themselves only.
 fn signal() -> Option<libc::c_int> {

@@ -52,7 +52,7 @@ pub(crate) use dump::{dump_on, running_on, signal_of};
 pub(crate) use page::{Page, Text};
 pub(crate) use report::warn_aside;
 use report::{note, tasklets, warn};
-pub(crate) use snapshot::{Held, Lookup};
+pub(crate) use snapshot::{Held, Lookup, is_handler};
 use snapshot::{Snapshot, Target};
 pub(crate) use stall::OnStall;
 use stall::{HAS_HELD, system_call_of};

@@ -203,6 +203,11 @@ pub(super) fn install(lookup: Lookup) -> io::Result<()> {
     Ok(())
 }
 
+/// Tells whether this is the address of the handler.
+pub(crate) fn is_handler(address: usize) -> bool {
+    address == on_signal as *const () as usize
+}
+
 /// Asks a thread where it is, and with `all` who is there; whether it was asked. [`answer`] must
 /// follow.
 ///

@@ -175,10 +175,8 @@ fn connects(say: Say<'_>) {
     say("long", format!("{:?}", connect(&client, &[2; 200])));
     say("other family", format!("{:?}", connect(&client, &unix_bytes("/nowhere".as_ref()))));
     // SAFETY: null is refused by the kernel.
-    say(
-        "null",
-        format!("{:?}", result(unsafe { libc::connect(client.as_raw_fd(), std::ptr::null(), 16) })),
-    );
+    let null = unsafe { libc::connect(client.as_raw_fd(), std::ptr::null(), 16) };
+    say("null", format!("{:?}", result(null)));
     say("bad descriptor", format!("{:?}", connect(&(-1 as RawFd), &address)));
     let (rx, _tx) = io::pipe().unwrap();
     say("no socket", format!("{:?}", connect(&rx, &address)));
@@ -246,10 +244,8 @@ fn accepts(say: Say<'_>) {
     // SAFETY: no address is wanted.
     let nameless = result(unsafe { libc::accept(listener.as_raw_fd(), null, null.cast()) });
     // SAFETY: it was made just now.
-    say(
-        "accept without address",
-        format!("{:?}", nameless.map(|fd| unsafe { drop(OwnedFd::from_raw_fd(fd)) })),
-    );
+    let nameless = nameless.map(|fd| unsafe { drop(OwnedFd::from_raw_fd(fd)) });
+    say("accept without address", format!("{nameless:?}"));
     let mut byte = 0u8;
     // With a connection: Linux finds the fault when it has one.
     drop(TcpStream::connect(address).unwrap());

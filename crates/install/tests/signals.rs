@@ -66,6 +66,11 @@ fn result(outcome: isize) -> String {
     }
 }
 
+/// A byte of room.
+fn room() -> Box<[u8; 1]> {
+    Box::new([0])
+}
+
 /// A call that waits, and its end in another way than by a signal.
 struct Case {
     name: &'static str,
@@ -119,13 +124,13 @@ fn restarted() -> Vec<Case> {
         case(
             "read",
             // SAFETY: a byte of room.
-            move || result(unsafe { libc::read(rx.as_raw_fd(), (&raw mut *&mut 0u8).cast(), 1) }),
+            move || result(unsafe { libc::read(rx.as_raw_fd(), room().as_mut_ptr().cast(), 1) }),
             move || drop((&tx).write(b"x")),
         ),
         case(
             "recv",
             // SAFETY: a byte of room.
-            move || result(unsafe { libc::recv(b.as_raw_fd(), (&raw mut *&mut 0u8).cast(), 1, 0) }),
+            move || result(unsafe { libc::recv(b.as_raw_fd(), room().as_mut_ptr().cast(), 1, 0) }),
             move || drop((&a).write(b"x")),
         ),
         case(
@@ -249,7 +254,7 @@ fn never_restarted() -> Vec<Case> {
             move || {
                 let _a = a;
                 // SAFETY: a byte of room.
-                result(unsafe { libc::recv(b.as_raw_fd(), (&raw mut *&mut 0u8).cast(), 1, 0) })
+                result(unsafe { libc::recv(b.as_raw_fd(), room().as_mut_ptr().cast(), 1, 0) })
             },
             || (),
         ),
@@ -411,7 +416,7 @@ fn a_signal_that_came_before_a_wait_does_not_end_it() {
             // SAFETY: a signal that is handled.
             assert_eq!(unsafe { libc::raise(libc::SIGUSR1) }, 0);
             // SAFETY: a byte of room.
-            let count = unsafe { libc::recv(b.as_raw_fd(), (&raw mut *&mut 0u8).cast(), 1, 0) };
+            let count = unsafe { libc::recv(b.as_raw_fd(), room().as_mut_ptr().cast(), 1, 0) };
             assert_eq!(count, 1, "{}", io::Error::last_os_error());
             drop(neighbour.join().unwrap());
         }

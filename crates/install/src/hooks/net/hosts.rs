@@ -74,7 +74,8 @@ impl Question {
             let (found_at, number_at) = (&raw mut found, &raw mut number);
             let outcome = match self {
                 Question::Name(name, family) => {
-                    let (real, name): (ByNameR, _) = (next!(gethostbyname2_r), name.as_ptr());
+                    let real: ByNameR = next!(gethostbyname2_r);
+                    let name = name.as_ptr();
                     // SAFETY: the question's own memory, and the answer's.
                     unsafe { real(name, *family, place, memory, room, found_at, number_at) }
                 }

@@ -58,6 +58,17 @@ pub(crate) fn prepare(name: Name) -> Result<(), String> {
     }
 }
 
+/// Tells whether a subject has anything to measure in a case.
+pub(crate) fn takes_part(name: Name, case: &str) -> bool {
+    let is_std = matches!(name, Name::InstallUring | Name::InstallPoll);
+    match case {
+        "downloads" => is_std,
+        _ if case.starts_with("more") => is_std || name == Name::Threads,
+        _ if is_load(case) => true,
+        _ => !matches!(name, Name::Go | Name::Java),
+    }
+}
+
 /// Tells whether a case is a server's, so that this process is a load on a core of its own.
 pub(crate) fn is_load(case: &str) -> bool {
     case.starts_with("clients")
@@ -111,6 +122,17 @@ fn port(server: &Server) -> Result<u16, String> {
     port.ok_or_else(|| "the server gave no port".into())
 }
 
+/// A client that has asked once: more at a time would be more than the server's queue of those that
+/// it has not accepted yet has room for, and the kernel forgets those, for seconds.
+fn connect(port: u16) -> std::io::Result<TcpStream> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.write_all(WORD)?;
+    BufReader::new(&stream).read_line(&mut String::new())?;
+    Ok(stream)
+}
+
 fn round_trips(
     name: Name,
     case: &str,
@@ -120,8 +142,10 @@ fn round_trips(
 ) -> Result<(), String> {
     let [warm_up, timed] = if quick { [200, 1_000] } else { [500, 3_000] };
     let server = Server::start(name, Kind::Words, &[])?;
+    let port = port(&server)?;
     let script = Script::Line { question: WORD.into(), answer_bytes_max: ANSWER_BYTES };
-    let mut load = Load::connect_with(port(&server)?, clients, script)?;
+    let sockets = (0..clients).map(|_| Ok(connect(port)?.into()));
+    let mut load = Load::over(sockets, script)?;
     load.run(Duration::from_millis(warm_up))?;
     let cpu_before = cpu_time(server.id())?;
     let phase = load.run(Duration::from_millis(timed))?;
@@ -139,24 +163,17 @@ fn round_trips(
 fn memory(name: Name, quick: bool, report: &mut Report) -> Result<(), String> {
     let server = Server::start(name, Kind::Words, &[])?;
     let port = port(&server)?;
-    let connect = || {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        stream.write_all(WORD)?;
-        BufReader::new(&stream).read_line(&mut String::new())?;
-        Ok(stream)
-    };
     let said = |error: std::io::Error| format!("a client: {error}");
     let most = if quick { 2_000 } else { 10_000 };
     // The first ones set up what is there once.
     let mut clients = Vec::with_capacity(most);
     for _ in 0..most / 10 {
-        clients.push(connect().map_err(said)?);
+        clients.push(connect(port).map_err(said)?);
     }
     let before = Memory::of(server.id());
     let more = most - clients.len();
     for _ in 0..more {
-        clients.push(connect().map_err(said)?);
+        clients.push(connect(port).map_err(said)?);
     }
     let added = Memory::of(server.id()).since(before);
     let each = (added.rss_kib + added.page_tables_kib) / more as f64;

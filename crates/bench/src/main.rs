@@ -196,6 +196,14 @@ impl Suite {
         }
     }
 
+    /// Whether a subject has anything to measure in a case.
+    fn takes_part(self, subject: subjects::Name, case: &str) -> bool {
+        match self {
+            Suite::Install => install::takes_part(subject, case),
+            _ => true,
+        }
+    }
+
     /// Why it cannot run here at all.
     fn obstacle(self) -> Option<String> {
         match self {

@@ -16,8 +16,7 @@ type Words = Arc<Mutex<HashMap<String, u64>>>;
 
 /// Counts words: each line is one, and the answer says how often it has come.
 fn serve(stream: TcpStream, words: &Words) -> io::Result<()> {
-    let mut answers = stream.try_clone()?;
-    for line in BufReader::new(stream).lines() {
+    for line in BufReader::new(&stream).lines() {
         let line = line?;
         let count = {
             let mut words = words.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -25,7 +24,7 @@ fn serve(stream: TcpStream, words: &Words) -> io::Result<()> {
             *count += 1;
             *count
         };
-        answers.write_all(format!("{line} {count}\n").as_bytes())?;
+        (&stream).write_all(format!("{line} {count}\n").as_bytes())?;
     }
     Ok(())
 }

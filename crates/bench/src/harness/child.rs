@@ -136,7 +136,7 @@ pub(crate) fn die_with_parent() {
 }
 
 /// A thousand connections need more descriptors than the usual soft limit of 1024, and ten thousand
-/// of a server that clones its streams more than many a hard one, which root may raise.
+/// more than many a hard one, which root may raise.
 pub(crate) fn raise_descriptor_limit() {
     const ENOUGH: u64 = 1 << 16;
     let hard = rustix::process::getrlimit(Resource::Nofile).maximum;

@@ -140,7 +140,8 @@ impl Load {
         Load::over(ports.iter().map(connect), Script::Echo)
     }
 
-    fn over(
+    /// Takes connections that are open.
+    pub(crate) fn over(
         sockets: impl ExactSizeIterator<Item = std::io::Result<OwnedFd>>,
         script: Script,
     ) -> Result<Load, String> {

@@ -37,7 +37,7 @@ pub(crate) fn run(suite: Suite, options: &Options) -> Result<(), String> {
             }
             for turn in 0..subjects.len() {
                 let subject = subjects[(turn + round) % subjects.len()];
-                if failed.contains(&(subject, *case)) {
+                if failed.contains(&(subject, *case)) || !suite.takes_part(subject, case) {
                     continue;
                 }
                 match measure(suite, subject, case, options.quick) {

@@ -33,9 +33,9 @@ pub(crate) trait Install {
 
 pub(crate) fn of(name: Name) -> Result<Box<dyn Install>, String> {
     Ok(match name {
-        Name::InstallUring => Box::new(Program { world: "tasklets", port: "uring" }),
-        Name::InstallPoll => Box::new(Program { world: "tasklets", port: "poll" }),
-        Name::Threads => Box::new(Program { world: "threads", port: "auto" }),
+        Name::InstallUring => Box::new(Program { world: "tasklets", port: Some("uring") }),
+        Name::InstallPoll => Box::new(Program { world: "tasklets", port: Some("poll") }),
+        Name::Threads => Box::new(Program { world: "threads", port: None }),
         Name::OverlappedUring => Box::new(Own { port: PortChoice::Uring, own_locals: false }),
         Name::OverlappedPoll => Box::new(Own { port: PortChoice::Poll, own_locals: false }),
         Name::OwnUring => Box::new(Own { port: PortChoice::Uring, own_locals: true }),

@@ -162,7 +162,7 @@ impl Install for Own {
                 let words = Arc::clone(&words);
                 drop(self.spawn(move || {
                     let lock = || words.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                    count(stream.try_clone()?, stream, |line| more(&mut lock(), line))
+                    count(&stream, &stream, |line| more(&mut lock(), line))
                 })?);
             }
         })

@@ -24,10 +24,15 @@ use crate::symbols::Symbol;
 pub(crate) static ON: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
-    /// The mark of a tasklet that was started through this crate, while it runs its own code.
-    static MARK: Cell<bool> = const { Cell::new(false) };
+    /// The mark of a tasklet that was started through this crate, while it runs its own code. Only
+    /// its thread changes it; the trap's supervisor looks at it.
+    static MARK: AtomicBool = const { AtomicBool::new(false) };
     /// Tells that the tasklet was started through this crate, whatever it runs.
     static OURS: Cell<bool> = const { Cell::new(false) };
+}
+
+fn set_mark(is_marked: bool) {
+    MARK.with(|mark| mark.store(is_marked, Relaxed));
 }
 
 /// A call of a marked tasklet: the right to wait.
@@ -51,7 +56,7 @@ impl Call {
 
     #[inline]
     fn begin_if(symbol: Symbol, may: impl FnOnce() -> bool) -> Option<Call> {
-        if !(ON.load(Relaxed) && MARK.get()) {
+        if !(ON.load(Relaxed) && is_marked()) {
             return None;
         }
         if !may() {
@@ -59,7 +64,7 @@ impl Call {
             return None;
         }
         // Made only then: its end marks the tasklet again.
-        MARK.set(false);
+        set_mark(false);
         Some(Call(symbol))
     }
 
@@ -94,24 +99,25 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        MARK.set(true);
+        set_mark(true);
     }
 }
 
 /// The place of the calling tasklet's mark.
-pub(crate) fn mark() -> *const Cell<bool> {
+pub(crate) fn mark() -> *const AtomicBool {
     MARK.with(|mark| &raw const *mark)
 }
 
 /// Tells whether the caller is a marked tasklet that may not wait now: what waits in it blocks its
 /// neighbours, whom it may be waiting for.
 pub(crate) fn blocks_neighbours() -> bool {
-    MARK.get() && in_tasklet() && !may_wait()
+    is_marked() && in_tasklet() && !may_wait()
 }
 
 /// Tells whether the caller is a marked tasklet, in its own code.
+#[inline]
 pub(crate) fn is_marked() -> bool {
-    MARK.get()
+    MARK.with(|mark| mark.load(Relaxed))
 }
 
 /// Tells whether the caller is a tasklet that was started through this crate, whatever it runs.
@@ -125,21 +131,23 @@ pub(crate) struct Unmarked(bool);
 
 impl Unmarked {
     pub(crate) fn begin() -> Unmarked {
-        Unmarked(MARK.replace(false))
+        let was_marked = is_marked();
+        set_mark(false);
+        Unmarked(was_marked)
     }
 }
 
 impl Drop for Unmarked {
     fn drop(&mut self) {
         if self.0 {
-            MARK.set(true);
+            set_mark(true);
         }
     }
 }
 
 /// Runs `f` with the calling tasklet marked.
 pub(crate) fn marked<T>(f: impl FnOnce() -> T) -> T {
-    MARK.set(true);
+    set_mark(true);
     OURS.set(true);
     f()
 }

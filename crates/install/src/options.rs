@@ -81,6 +81,12 @@ impl Options {
         if self.traps || asked_by_environment()? {
             trap::start().map_err(WhyNot::Trap)?;
         }
+        if !self.traps && trap::is_on() {
+            trap::say(
+                "overlapped-install: OVERLAPPED_TRAP is on, which is for debugging: each system \
+                 call that may wait takes tens of microseconds more\n",
+            );
+        }
         Ok(())
     }
 }

@@ -187,13 +187,11 @@ mod tests {
         let refused = |bytes: &[u8]| parse(bytes, Path::new("x")).unwrap_err().to_string();
         assert_eq!(refused(b""), "x is not a 64-bit program of Linux");
         assert!(refused(b"#!/bin/sh -e\necho").ends_with("runs it: /bin/sh -e"));
-        let mut cut = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        cut.truncate(cut.len() / 2);
+        let mut other = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         // Whatever is missing is missing; nothing panics.
-        for len in [64, 100, 1_000, cut.len()] {
-            let _ = parse(&cut[..len], Path::new("x"));
+        for len in [64, 100, 1_000, other.len() / 2] {
+            let _ = parse(&other[..len], Path::new("x"));
         }
-        let mut other = cut[..4096].to_vec();
         other[18] = 8; // MIPS
         assert!(refused(&other).contains("another processor"));
     }

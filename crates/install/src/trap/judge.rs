@@ -2,6 +2,7 @@
 //! crate's functions?
 
 use std::ffi::c_long;
+use std::sync::atomic::Ordering::Relaxed;
 
 use libc::{iovec, seccomp_data};
 
@@ -33,9 +34,8 @@ fn is_of_marked(address: usize) -> bool {
     let Ok(residents) = super::RESIDENTS.try_lock() else { return false };
     let is_its = |one: &&super::Resident| address <= one.top && one.top - address < one.size;
     let resident = residents.iter().find(is_its);
-    // SAFETY: in the tasklet's own thread-locals, which are there while it is in the list; its
-    // thread is stopped.
-    resident.is_some_and(|one| unsafe { (*one.mark).get() })
+    // SAFETY: in the tasklet's own thread-locals, which are there while it is in the list.
+    resident.is_some_and(|one| unsafe { &*one.mark }.load(Relaxed))
 }
 
 /// Tells whether the call has something to wait for. Where nobody can know, it has.

@@ -33,7 +33,6 @@ mod judge;
 mod supervisor;
 mod teller;
 
-use std::cell::Cell;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -43,7 +42,7 @@ use crate::caller;
 use crate::raw::call;
 
 pub use teller::RawCall;
-pub(crate) use teller::seen;
+pub(crate) use teller::{say, seen};
 
 /// Set once the supervisor is at work, for good.
 static ON: AtomicBool = AtomicBool::new(false);
@@ -59,10 +58,10 @@ struct Resident {
     top: usize,
     /// The size of its stack, at most.
     size: usize,
-    mark: *const Cell<bool>,
+    mark: *const AtomicBool,
 }
 
-// SAFETY: the mark is read while its thread is stopped in a system call.
+// SAFETY: the mark is atomic, and in the tasklet's thread-locals, which outlive this.
 unsafe impl Send for Resident {}
 
 static RESIDENTS: Mutex<Vec<Resident>> = Mutex::new(Vec::new());

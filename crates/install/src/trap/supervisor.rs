@@ -127,9 +127,13 @@ fn supervise(epoll: &OwnedFd, questions: &Sender<Question>) {
             if ready & libc::EPOLLIN as u32 != 0 {
                 serve(fd, questions);
             } else {
-                // Nobody is left under this filter. Closed, it leaves the epoll.
-                // SAFETY: given to this thread by `tell_of`.
-                drop(unsafe { OwnedFd::from_raw_fd(fd) });
+                // Nobody is left under this filter. Taken out first: a child of fork may have the
+                // descriptor, too, for as long as which closing alone would leave it in.
+                // SAFETY: it has been given to this thread by `tell_of`, and is closed once.
+                unsafe {
+                    call!(epoll_ctl, epoll, libc::EPOLL_CTL_DEL, fd, 0);
+                    drop(OwnedFd::from_raw_fd(fd));
+                }
             }
         }
     }

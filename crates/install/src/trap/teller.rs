@@ -35,7 +35,10 @@ pub struct RawCall {
 impl fmt::Display for RawCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { call, object, offset, count, trace, .. } = self;
-        write!(f, "{call} past libc's functions, at {object}+{offset:#x}, {count} times")?;
+        write!(f, "{call} past libc's functions, at {object}+{offset:#x}")?;
+        if *count > 1 {
+            write!(f, ", {count} times")?;
+        }
         match &self.tasklet {
             Some((id, Some(name))) => write!(f, ", first by tasklet {id} '{name}':")?,
             Some((id, None)) => write!(f, ", first by tasklet {id}:")?,
@@ -127,7 +130,7 @@ fn tell(questions: &Receiver<Question>) {
 }
 
 /// Writes to standard error, past std's lock, which a stopped thread may have.
-pub(super) fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
         // SAFETY: bytes, lent for the call.

@@ -26,6 +26,7 @@ use When::{Always, Clear, Command, NotZero};
 
 const NO_WAIT: i32 = libc::MSG_DONTWAIT;
 const FUTEX_WAITS: &[u32] = &[0, 6, 9, 11, 13]; // WAIT, LOCK_PI, WAIT_BITSET, …
+const FLOCK_WAITS: &[u32] = &[libc::LOCK_SH as u32, libc::LOCK_EX as u32];
 const FCNTL_WAITS: &[u32] = &[libc::F_SETLKW as u32, libc::F_OFD_SETLKW as u32];
 
 /// Calls that may wait, on every processor.
@@ -54,7 +55,7 @@ const CALLS: &[(c_long, When)] = &[
     (libc::SYS_wait4, Clear(2, libc::WNOHANG)),
     (libc::SYS_waitid, Clear(3, libc::WNOHANG)),
     (libc::SYS_futex, Command(1, 127, FUTEX_WAITS)),
-    (libc::SYS_flock, Clear(1, libc::LOCK_NB)),
+    (libc::SYS_flock, Command(1, u32::MAX, FLOCK_WAITS)),
     (libc::SYS_fcntl, Command(1, u32::MAX, FCNTL_WAITS)),
     (libc::SYS_rt_sigtimedwait, Always),
     (libc::SYS_rt_sigsuspend, Always),
@@ -260,6 +261,9 @@ mod tests {
         assert!(!stops(libc::SYS_futex, futex(libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG)));
         assert!(stops(libc::SYS_epoll_pwait, [0, 0, 0, -1_i64 as u64, 0, 0]));
         assert!(!stops(libc::SYS_epoll_pwait, none));
+        let flock = |operation: i32| stops(libc::SYS_flock, [0, operation as u64, 0, 0, 0, 0]);
+        assert!(flock(libc::LOCK_EX) && !flock(libc::LOCK_EX | libc::LOCK_NB));
+        assert!(!flock(libc::LOCK_UN));
         assert!(stops(libc::SYS_fcntl, [0, libc::F_SETLKW as u64, 0, 0, 0, 0]));
         assert!(!stops(libc::SYS_fcntl, [0, libc::F_GETFL as u64, 0, 0, 0, 0]));
     }

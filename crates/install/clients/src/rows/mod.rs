@@ -62,6 +62,25 @@ pub(crate) fn all() -> Vec<Row> {
     all.into_iter().flatten().collect()
 }
 
+/// A row that stalls, since it waits by a system call past libc's functions: where it does not, the
+/// other rows' verdicts mean nothing.
+pub(crate) fn canary() -> Row {
+    Row {
+        name: "canary",
+        server: Server::None,
+        request: "`nanosleep` of 100 ms by `syscall`",
+        note: "",
+        start: |_| {
+            requests(|_| {
+                let time = libc::timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+                let rest = std::ptr::null_mut::<libc::timespec>();
+                // SAFETY: a time, lent for the call; the rest is not asked for.
+                same(unsafe { libc::syscall(libc::SYS_nanosleep, &raw const time, rest) }, 0)
+            })
+        },
+    }
+}
+
 /// An opener of nothing but the request itself.
 fn requests<F>(request: F) -> Result<Opener>
 where

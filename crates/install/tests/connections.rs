@@ -165,6 +165,10 @@ fn connects(say: Say<'_>) {
     say("refused", format!("{:?}", connect(&client, &nobody)));
     say("refused again", format!("{:?}", connect(&client, &nobody)));
     say("after a refusal", format!("{:?}", connect(&client, &address)));
+    let other = tcp();
+    say("refused", format!("{:?}", connect(&other, &nobody)));
+    set_nonblocking(&other, true);
+    say("nonblocking after a refusal", format!("{:?}", connect(&other, &address)));
     say("connected already", format!("{:?}", connect(&client, &address)));
     say("mode", format!("{:?}", is_nonblocking(&client)));
     say("unspecified", format!("{:?}", connect(&client, &[0; 16])));

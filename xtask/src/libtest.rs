@@ -12,6 +12,9 @@ use anyhow::Context as _;
 /// For one test. One of std's takes a lock a thousand million times.
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// Bytes that a test may have in memory: one that sends without end would take the machine's.
+const MEMORY_MAX: u64 = 4 << 30;
+
 /// A test of a program's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Test {
@@ -83,12 +86,19 @@ fn one(folder: &Path, test: &Test, environment: &Environment) -> std::io::Result
         if let Some(status) = child.try_wait()? {
             break status;
         }
-        if begin.elapsed() > LIMIT {
-            child.kill()?;
-            child.wait()?;
-            return Ok(End::Failed(format!("no end within {} s", LIMIT.as_secs())));
-        }
-        std::thread::sleep(Duration::from_millis(2));
+        let why = match () {
+            () if begin.elapsed() > LIMIT => format!("no end within {} s", LIMIT.as_secs()),
+            () if resident(child.id()) > MEMORY_MAX => {
+                format!("takes more than {MEMORY_MAX} bytes")
+            }
+            () => {
+                std::thread::sleep(Duration::from_millis(2));
+                continue;
+            }
+        };
+        child.kill()?;
+        child.wait()?;
+        return Ok(End::Failed(why));
     };
     let text = String::from_utf8_lossy(&std::fs::read(&said)?).into_owned();
     Ok(match status.success() {
@@ -97,6 +107,14 @@ fn one(folder: &Path, test: &Test, environment: &Environment) -> std::io::Result
         true => End::Failed("it did not say that it passed".to_owned()),
         false => End::Failed(format!("{status}: {} ({})", cause(&text), shown(&said))),
     })
+}
+
+/// Bytes of a process in memory (proc(5), `statm`: the second field, in pages).
+fn resident(process: u32) -> u64 {
+    const PAGE: u64 = 4096;
+    let text = std::fs::read_to_string(format!("/proc/{process}/statm")).unwrap_or_default();
+    let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    pages.unwrap_or(0) * PAGE
 }
 
 /// The line that says why.

@@ -17,6 +17,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use overlapped::signal::Restart;
 use overlapped::task::{in_tasklet, may_wait, shield};
+use overlapped::yield_now;
 
 use crate::symbols::Symbol;
 
@@ -29,11 +30,16 @@ thread_local! {
     static MARK: AtomicBool = const { AtomicBool::new(false) };
     /// Tells that the tasklet was started through this crate, whatever it runs.
     static OURS: Cell<bool> = const { Cell::new(false) };
+    /// Calls of the tasklet's since it waited last.
+    static BUSY: Cell<u32> = const { Cell::new(0) };
 }
 
 fn set_mark(is_marked: bool) {
     MARK.with(|mark| mark.store(is_marked, Relaxed));
 }
+
+/// The calls in a row that do not wait before neighbours get a turn.
+const BUSY_MAX: u32 = 128;
 
 /// A call of a marked tasklet: the right to wait.
 #[derive(Debug)]
@@ -65,11 +71,40 @@ impl Call {
         }
         // Made only then: its end marks the tasklet again.
         set_mark(false);
+        BUSY.set(BUSY.get() + 1);
+        if BUSY.get() >= BUSY_MAX && may_wait() {
+            give_way();
+        }
         Some(Call(symbol))
+    }
+
+    /// Begins a call if it waits at all, else lets it [pass](Call::pass).
+    #[inline]
+    pub(crate) fn begin_where(waits: bool, symbol: Symbol) -> Option<Call> {
+        if waits {
+            return Call::begin(symbol);
+        }
+        Call::pass();
+        None
+    }
+
+    /// Counts a call that never waits: a program may make it again and again until a neighbour has
+    /// done something.
+    #[inline]
+    pub(crate) fn pass() {
+        if !(ON.load(Relaxed) && is_marked()) {
+            return;
+        }
+        BUSY.set(BUSY.get() + 1);
+        if BUSY.get() >= BUSY_MAX && may_wait() {
+            let _unmarked = Unmarked::begin();
+            give_way();
+        }
     }
 
     /// Counts a wait of this call's.
     pub(crate) fn count(&self) {
+        BUSY.set(0);
         self.0.count();
     }
 
@@ -95,6 +130,13 @@ impl Call {
             _ => Restart::Yes,
         }
     }
+}
+
+/// Lets neighbours run, which a tasklet whose calls find everything ready would keep waiting.
+#[cold]
+fn give_way() {
+    BUSY.set(0);
+    yield_now();
 }
 
 impl Drop for Call {

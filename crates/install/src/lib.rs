@@ -41,6 +41,9 @@
 //! would have blocked the thread looks at the descriptor's flags and limits. Those are the
 //! program's: `O_NONBLOCK` is never changed, `SO_RCVTIMEO` ends a call with EAGAIN as ever.
 //!
+//! **Turns.** A tasklet whose calls find everything ready would never wait. Each 128th such call in
+//! a row lets its neighbours run.
+//!
 //! **Kills and deadlines** become errors: `ECANCELED` after [`kill`](overlapped::Tasklet::kill),
 //! `ETIMEDOUT` at the deadline of a [`timeout`](overlapped::time::timeout). Nothing is unwound
 //! through frames of C. Locks, joins and the like have no such error, and wait on.

@@ -421,3 +421,24 @@ fn message_queues_wait_and_their_limits_are_moments() {
         }
     });
 }
+
+#[test]
+fn a_tasklet_whose_calls_never_wait_lets_its_neighbours_run() {
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    let over = std::sync::Arc::new(AtomicBool::new(false));
+    rig::within(|| {
+        let theirs = over.clone();
+        let sleeper = overlapped_install::spawn(move || {
+            std::thread::sleep(rig::ms(20));
+            theirs.store(true, Relaxed);
+        });
+        let begin = std::time::Instant::now();
+        let (mut here, mut there) = std::os::unix::net::UnixStream::pair().unwrap();
+        while !over.load(Relaxed) && begin.elapsed() < rig::ms(10_000) {
+            std::io::Write::write_all(&mut here, b"x").unwrap();
+            std::io::Read::read_exact(&mut there, &mut [0]).unwrap();
+        }
+        assert!(over.load(Relaxed), "{:?}", begin.elapsed());
+        sleeper.join().unwrap();
+    });
+}

@@ -58,7 +58,7 @@ unsafe fn wait_by(
 ) -> pid_t {
     // SAFETY: the caller's promise, handed on.
     let kernel = |options: c_int| unsafe { call!(wait4, pid, status, options, usage) };
-    let begun = (options & libc::WNOHANG == 0).then(|| Call::begin(symbol)).flatten();
+    let begun = Call::begin_where(options & libc::WNOHANG == 0, symbol);
     let Some(call) = begun else { return give_int(kernel(options)) };
     // wait4 waits for ends without being asked; other changes have names of their own.
     let changes = libc::WEXITED | options & (libc::WUNTRACED | libc::WCONTINUED);
@@ -94,7 +94,7 @@ pub(crate) unsafe extern "C" fn waitid(
     // SAFETY: the caller's promise, handed on.
     let kernel =
         |info: *mut siginfo_t, options: c_int| unsafe { call!(waitid, kind, id, info, options, 0) };
-    let begun = (options & libc::WNOHANG == 0).then(|| Call::begin(Symbol::waitid)).flatten();
+    let begun = Call::begin_where(options & libc::WNOHANG == 0, Symbol::waitid);
     let Some(call) = begun else { return give_int(kernel(info, options)) };
     let mut found = std::mem::MaybeUninit::<siginfo_t>::zeroed();
     loop {

@@ -106,7 +106,7 @@ pub(crate) unsafe fn poll_by(
     limit: Option<Duration>,
     mask: *const sigset_t,
 ) -> Outcome {
-    let begun = (limit != Some(Duration::ZERO)).then(|| Call::begin(symbol)).flatten();
+    let begun = Call::begin_where(limit != Some(Duration::ZERO), symbol);
     let Some(call) = begun else {
         // SAFETY: the caller's promise, handed on.
         return unsafe { poll_kernel(asked, count, limit, mask) };
@@ -304,7 +304,7 @@ unsafe fn select_by(
     mask: *const sigset_t,
 ) -> Outcome {
     let fits = usize::try_from(sets.count).is_ok_and(|count| count <= SET_SIZE);
-    let begun = (fits && limit != Some(Duration::ZERO)).then(|| Call::begin(symbol)).flatten();
+    let begun = Call::begin_where(fits && limit != Some(Duration::ZERO), symbol);
     let Some(call) = begun else {
         // SAFETY: the caller's promise, handed on.
         return unsafe { sets.kernel(limit, mask) };
@@ -380,7 +380,7 @@ unsafe fn epoll_by(
     // SAFETY: the caller's promise, handed on.
     let kernel =
         |limit: c_int| unsafe { call!(epoll_pwait, epoll, events, room, limit, mask, MASK_SIZE) };
-    let Some(call) = (limit != 0).then(|| Call::begin(symbol)).flatten() else {
+    let Some(call) = Call::begin_where(limit != 0, symbol) else {
         return kernel(limit);
     };
     let limit = u64::try_from(limit).ok().map(Duration::from_millis);

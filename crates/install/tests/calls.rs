@@ -442,3 +442,38 @@ fn a_tasklet_whose_calls_never_wait_lets_its_neighbours_run() {
         sleeper.join().unwrap();
     });
 }
+
+#[test]
+fn sendfile_to_a_socket_sends_all_and_its_neighbours_run() {
+    use std::os::fd::AsRawFd;
+    const SIZE: usize = 1 << 20;
+    let path = std::env::temp_dir().join(format!("overlapped-sendfile-{}", std::process::id()));
+    let bytes: Vec<u8> = (0..SIZE).map(|at| (at / 7) as u8).collect();
+    std::fs::write(&path, &bytes).unwrap();
+    let file = std::fs::File::open(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    rig::within(|| {
+        let (here, mut there) = std::os::unix::net::UnixStream::pair().unwrap();
+        let reader = overlapped_install::spawn(move || {
+            let mut got = Vec::new();
+            std::io::Read::read_to_end(&mut there, &mut got).unwrap();
+            got
+        });
+        let mut offset = 100_i64;
+        let place = &raw mut offset;
+        // SAFETY: descriptors, and an offset of this frame.
+        let sent = unsafe {
+            [
+                libc::sendfile(here.as_raw_fd(), file.as_raw_fd(), place, 1000),
+                libc::sendfile(here.as_raw_fd(), file.as_raw_fd(), place, 2 * SIZE),
+                libc::sendfile(here.as_raw_fd(), file.as_raw_fd(), place, 9),
+                libc::sendfile(here.as_raw_fd(), file.as_raw_fd(), std::ptr::null_mut(), 50),
+                libc::sendfile(here.as_raw_fd(), file.as_raw_fd(), std::ptr::null_mut(), 50),
+            ]
+        };
+        drop(here);
+        assert_eq!(sent, [1000, SIZE as isize - 1100, 0, 50, 50]);
+        assert_eq!(offset, SIZE as i64);
+        assert_eq!(reader.join().unwrap(), [&bytes[100..], &bytes[..100]].concat());
+    });
+}

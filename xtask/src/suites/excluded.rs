@@ -14,7 +14,11 @@ const fn excludes(suite: &'static str, test: &'static str, reason: &'static str)
 const SPINS: &str = "a thread spins until another one has done something, without a call that \
                      waits; tasklets are not pre-empted";
 
+const KERNELS_NUMBER: &str = "it counts the kernel's numbers of threads (gettid), which tasklets \
+                              share";
+
 const EXCLUDED: &[Excluded] = &[
+    excludes("test_threading", "test.test_threading.ThreadTests.test_various_ops*", KERNELS_NUMBER),
     excludes("std", "tests_sync_mpsc::port_gone_concurrent", SPINS),
     excludes("std", "tests_sync_mpsc::port_gone_concurrent_shared", SPINS),
     excludes("std", "tests_sync_mpsc::test_recv_try_iter", SPINS),

@@ -17,6 +17,8 @@ const SPINS: &str = "a thread spins until another one has done something, withou
 const KERNELS_NUMBER: &str = "it counts the kernel's numbers of threads (gettid), which tasklets \
                               share";
 
+const RAW: &str = "async-std waits by system calls of its own (rustix), not by libc's functions";
+
 const EXCLUDED: &[Excluded] = &[
     excludes("test_threading", "test.test_threading.ThreadTests.test_various_ops*", KERNELS_NUMBER),
     excludes("std", "tests_sync_mpsc::port_gone_concurrent", SPINS),
@@ -28,6 +30,27 @@ const EXCLUDED: &[Excluded] = &[
         SPINS,
     ),
     excludes("parking_lot", "parking_lot::remutex::tests::test_reentrant_mutex_bump", SPINS),
+    excludes("crossbeam-channel", "iter::recv_try_iter", SPINS),
+    excludes("crossbeam-channel", "list::stress_iter", SPINS),
+    excludes("crossbeam-channel", "mpsc::channel_tests::port_gone_concurrent*", SPINS),
+    excludes("crossbeam-channel", "mpsc::channel_tests::test_recv_try_iter", SPINS),
+    excludes("crossbeam-channel", "select::loop_try", SPINS),
+    excludes("crossbeam-channel", "select_macro::loop_try", SPINS),
+    excludes("crossbeam-channel", "zero::stress_iter", SPINS),
+    excludes("flume", "iter::recv_try_iter", SPINS),
+    excludes("flume", "list::stress_iter", SPINS),
+    excludes("flume", "mpsc::channel_tests::port_gone_concurrent*", SPINS),
+    excludes("flume", "mpsc::channel_tests::test_recv_try_iter", SPINS),
+    excludes("flume", "select::loop_try", SPINS),
+    excludes("flume", "select_macro::loop_try", SPINS),
+    excludes("flume", "zero::stress_iter", SPINS),
+    excludes("flume", "stream::parallel_streams_and_async_recv", RAW),
+    excludes("flume", "stream::stream_drop_send_disconnect", RAW),
+    excludes("flume", "stream::stream_forward_issue_55", RAW),
+    excludes("flume", "stream::stream_recv", RAW),
+    excludes("flume", "stream::stream_recv_disconnect", RAW),
+    excludes("flume", "stream::stream_recv_drop_recv", RAW),
+    excludes("flume", "stream::stream_send_1_million_no_drop_or_reorder", RAW),
 ];
 
 /// The reason why a test is not run.

@@ -17,8 +17,6 @@ const SPINS: &str = "a thread spins until another one has done something, withou
 const KERNELS_NUMBER: &str = "it counts the kernel's numbers of threads (gettid), which tasklets \
                               share";
 
-const RAW: &str = "async-std waits by system calls of its own (rustix), not by libc's functions";
-
 const EXCLUDED: &[Excluded] = &[
     excludes("test_threading", "test.test_threading.ThreadTests.test_various_ops*", KERNELS_NUMBER),
     excludes("std", "tests_sync_mpsc::port_gone_concurrent", SPINS),
@@ -44,13 +42,6 @@ const EXCLUDED: &[Excluded] = &[
     excludes("flume", "select::loop_try", SPINS),
     excludes("flume", "select_macro::loop_try", SPINS),
     excludes("flume", "zero::stress_iter", SPINS),
-    excludes("flume", "stream::parallel_streams_and_async_recv", RAW),
-    excludes("flume", "stream::stream_drop_send_disconnect", RAW),
-    excludes("flume", "stream::stream_forward_issue_55", RAW),
-    excludes("flume", "stream::stream_recv", RAW),
-    excludes("flume", "stream::stream_recv_disconnect", RAW),
-    excludes("flume", "stream::stream_recv_drop_recv", RAW),
-    excludes("flume", "stream::stream_send_1_million_no_drop_or_reorder", RAW),
 ];
 
 /// The reason why a test is not run.

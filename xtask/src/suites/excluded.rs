@@ -39,8 +39,6 @@ const EXCLUDED: &[Excluded] = &[
     excludes("flume", "list::stress_iter", SPINS),
     excludes("flume", "mpsc::channel_tests::port_gone_concurrent*", SPINS),
     excludes("flume", "mpsc::channel_tests::test_recv_try_iter", SPINS),
-    excludes("flume", "select::loop_try", SPINS),
-    excludes("flume", "select_macro::loop_try", SPINS),
     excludes("flume", "zero::stress_iter", SPINS),
 ];
 

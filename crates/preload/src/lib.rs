@@ -22,13 +22,13 @@
 //! ```
 //!
 //! The first thread that the program starts calls [`install`](overlapped_install::install) and
-//! starts the host ([`host`]); all its threads become tasklets there. **The main thread stays a
+//! starts the host (`host`); all its threads become tasklets there. **The main thread stays a
 //! thread**: what it waits for and tasklets give, and the other way round, goes through the table
 //! of `overlapped-install`, as between any thread and any tasklet. Threads of the library's own
-//! (the pool, the host) stay threads, too: [`program`] tells them apart.
+//! (the pool, the host) stay threads, too: `program` tells them apart.
 //!
 //! A tasklet's `pthread_t` is the address of its thread-locals, as pthread_self(3) says there.
-//! Since a block is used again, it stays with its tasklet until somebody has joined it ([`end`]).
+//! Since a block is used again, it stays with its tasklet until somebody has joined it (`end`).
 //!
 //! | function | with a tasklet |
 //! |---|---|

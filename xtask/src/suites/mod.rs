@@ -3,7 +3,7 @@
 //! Nothing of theirs is kept here: the sources are where a package, the toolchain or Cargo's
 //! registry has put them, and are built below `target`. On tasklets a suite runs under
 //! `overlapped-preload`. **Every test that passes on threads must pass on tasklets**, but for those
-//! that [`excluded`] names, each with its reason. A test that fails is tried again, alone; whether
+//! that `excluded` names, each with its reason. A test that fails is tried again, alone; whether
 //! it ever passes there is counted as unsteady.
 //!
 //! ```text

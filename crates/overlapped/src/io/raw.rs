@@ -7,8 +7,8 @@
 //! never raised.
 //!
 //! `limit`: how long the call may wait; where it passes, the error is that of `EAGAIN`
-//! (`WouldBlock`), as at a socket's own limit. [`Cancelled`](crate::task::Cancelled) tells of a
-//! deadline, and of a kill inside [`kill_as_error`](crate::task::kill_as_error).
+//! (`WouldBlock`), as at a socket's own limit. [`Cancelled`] tells of a deadline, and of a kill
+//! inside [`kill_as_error`](crate::task::kill_as_error).
 //!
 //! # Safety
 //! The same for all of them: until the call returns or unwinds, the memory is valid for what the

@@ -15,8 +15,8 @@ const fn fails(program: &'static str, test: &'static str, reason: &'static str) 
 const THREADS_OWN: &str = "a `thread_local!` is the thread's, which its tasklets share";
 const BUFFER: &str = "`io::copy` has a buffer of its own between what is none of this library's";
 const STDS_OWN: &str = "a function of std's, not stable, that asks for the thread";
-const DEFAULT: &str = "`Read::read_buf` is not stable: outside std its default stands, which clears \
-                       the buffer before it is read into";
+const DEFAULT: &str =
+    "`Read::read_buf` is not stable: outside std its default stands, which clears the buffer first";
 
 const ALLOWED: &[Allowed] = &[
     fails("net_tcp", "read_buf", DEFAULT),

@@ -37,7 +37,7 @@ pub fn root() -> PathBuf {
     Path::new(&own).parent().expect("xtask lies in the root").to_path_buf()
 }
 
-/// Where Cargo puts what it builds.
+/// The folder in which Cargo puts what it builds.
 pub(crate) fn target(root: &Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into)
 }

@@ -22,7 +22,7 @@ pub(crate) struct Test {
     pub(crate) name: String,
 }
 
-/// How it ended.
+/// The end of a test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum End {
     Passed,

@@ -41,7 +41,7 @@ pub(crate) const CASES: [&str; 14] = [
     "clients_memory",
 ];
 
-/// What each client says.
+/// The word that each client says.
 const WORD: &[u8] = b"word\n";
 /// The longest answer.
 const ANSWER_BYTES: usize = 64;
@@ -49,7 +49,7 @@ const ANSWER_BYTES: usize = 64;
 /// Those that wait when memory is looked at.
 const PARKED: u64 = 10_000;
 
-/// Whether a subject can run here; may build what it needs.
+/// Tells whether a subject can run here; may build what it needs.
 pub(crate) fn prepare(name: Name) -> Result<(), String> {
     match name {
         Name::InstallUring | Name::InstallPoll | Name::Threads => install::prepare_program(),
@@ -159,7 +159,7 @@ fn round_trips(
     Ok(())
 }
 
-/// What the server's process holds for each client that has asked once.
+/// The memory that the server's process holds for each client that has asked once.
 fn memory(name: Name, quick: bool, report: &mut Report) -> Result<(), String> {
     let server = Server::start(name, Kind::Words, &[])?;
     let port = port(&server)?;

@@ -196,7 +196,7 @@ impl Suite {
         }
     }
 
-    /// Whether a subject has anything to measure in a case.
+    /// Tells whether a subject has anything to measure in a case.
     fn takes_part(self, subject: subjects::Name, case: &str) -> bool {
         match self {
             Suite::Install => install::takes_part(subject, case),

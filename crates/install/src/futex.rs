@@ -129,7 +129,7 @@ unsafe fn wait_with_a_word(arguments: [usize; 6]) -> Outcome {
     }
 }
 
-/// What std's locks, channels and parks, and those of many crates, are made of.
+/// The source of wakes of std's locks, channels and parks, and of those of many crates.
 const FUTEX: From = From::Threads("a futex (a lock, a channel, a park)");
 
 /// Blocks the tasklet while the word is as expected, until a wake or the limit.

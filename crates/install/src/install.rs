@@ -133,7 +133,7 @@ fn take_over() -> Result<Installed, WhyNot> {
     tested.map(|()| Installed)
 }
 
-/// What the parent's tasklets have here is none of a child's.
+/// Forgets the parent's tasklets in a child of fork(2).
 extern "C" fn in_child() {
     table::forget_all();
 }

@@ -11,7 +11,7 @@ use crate::install::WhyNot;
 use crate::report::{QUIET, note};
 use crate::trap;
 
-/// What [`install_with`](crate::install_with) has looked for.
+/// The diagnoses that [`install_with`](crate::install_with) was asked for.
 ///
 /// | | environment | |
 /// |---|---|---|

@@ -1,7 +1,7 @@
 //! For `overlapped-preload`, which makes tasklets of unmodified programs' threads; no part of this
 //! crate's interface.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -24,6 +24,23 @@ pub fn answer_for_threads(wait_for: WaitFor) {
 /// The answer for a thread, if it is a tasklet.
 pub(crate) fn wait_for(thread: pthread_t, limit: Option<Duration>) -> Option<Result<usize, c_int>> {
     WAIT_FOR.get()?(thread, limit)
+}
+
+/// Gives what a thread's end was.
+///
+/// # Safety
+/// `value` is null, or the caller's.
+pub unsafe fn tell(joined: Result<usize, c_int>, value: *mut *mut c_void) -> c_int {
+    match joined {
+        Ok(result) => {
+            if !value.is_null() {
+                // SAFETY: the caller's promise.
+                unsafe { value.write(std::ptr::with_exposed_provenance_mut(result)) };
+            }
+            0
+        }
+        Err(error) => error,
+    }
 }
 
 /// Tells whether the caller is a marked tasklet in its own code.

@@ -196,7 +196,7 @@ fn i1_a_barrier_lets_all_go_in_every_round() {
     report("I1", all, "rounds at a Barrier of threads and tasklets, one leader each");
 }
 
-/// What the tasklets of a round share.
+/// The state that the tasklets of a round share.
 struct Stage {
     mutex: Mutex<u64>,
     recursive: CMutex,

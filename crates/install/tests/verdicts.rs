@@ -34,7 +34,7 @@ fn crosswise(lock: impl Fn(usize)) {
     });
 }
 
-/// What nobody ends, with the words of the verdict.
+/// Waits that nobody ends, with the words of the verdict.
 const DEADLOCKS: &[Case] = &[
     ("Mutex", FUTEX, || {
         let locks = [(); 2].map(|()| Mutex::new(()));
@@ -102,7 +102,7 @@ const DEADLOCKS: &[Case] = &[
     }),
 ];
 
-/// What somebody ends.
+/// Waits that somebody ends.
 const OTHERS: &[Case] = &[
     ("another thread", "", || {
         let lock = Arc::new(Mutex::new(0));

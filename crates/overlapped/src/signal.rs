@@ -20,7 +20,7 @@ use crate::port::{offload, watch};
 use crate::task;
 use crate::task::wait::perform;
 
-/// What becomes of a call when a signal handler has run while it waited: signal(7).
+/// The outcome of a call when a signal handler has run while it waited: signal(7).
 ///
 /// | the call | a handler with `SA_RESTART` | one without |
 /// |---|---|---|
@@ -28,10 +28,10 @@ use crate::task::wait::perform;
 /// | `No`: it never is (poll, nanosleep, a socket with a time limit …) | ends | ends |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Restart {
-    /// Of a handler: it was installed with `SA_RESTART`. Of a call: it is made again after such a
+    /// The handler was installed with `SA_RESTART`; the call is made again after such a
     /// handler.
     Yes,
-    /// Of a handler: it was installed without. Of a call: every handler ends it.
+    /// The handler was installed without; every handler ends the call.
     No,
 }
 

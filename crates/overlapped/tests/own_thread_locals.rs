@@ -189,7 +189,10 @@ fn a_panic_in_a_destructor_ends_the_process_as_in_a_thread() {
             let tasklet = rig::said(&rig::child(NAME, "tasklet"));
             let fatal = "thread local panicked on drop";
             assert!(thread.contains(fatal), "{thread}");
-            assert!(tasklet.contains(fatal) || tasklet.contains("SKIPPED"), "{tasklet}");
+            if tasklet.contains("SKIPPED") {
+                return println!("SKIPPED: {NAME}: no thread-locals of a tasklet's own");
+            }
+            assert!(tasklet.contains(fatal), "{tasklet}");
         }
     }
 }

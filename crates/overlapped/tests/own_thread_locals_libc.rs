@@ -303,8 +303,10 @@ fn a_tasklet_that_ends_in_a_child_of_fork_ends_the_child() {
     }
     let said = rig::said(&rig::child(NAME, "child"));
     let expected = format!("CHILD {}", libc::SIGABRT);
-    assert!(said.contains(&expected) || said.contains("SKIPPED"), "{said}");
-    assert!(said.contains("has ended in the child") || said.contains("SKIPPED"), "{said}");
+    if said.contains("SKIPPED") {
+        return println!("SKIPPED: {NAME}: no thread-locals of a tasklet's own");
+    }
+    assert!(said.contains(&expected) && said.contains("has ended in the child"), "{said}");
 }
 
 #[test]

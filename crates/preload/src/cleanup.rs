@@ -33,7 +33,7 @@ thread_local! {
 
 type OfPlace = unsafe extern "C-unwind" fn(*mut Place);
 
-/// What pthread_cleanup_push(3) calls.
+/// Notes a handler, for pthread_cleanup_push(3).
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C-unwind" fn __pthread_register_cancel(place: *mut Place) {
     if own_record().is_none() {
@@ -45,7 +45,7 @@ pub(crate) unsafe extern "C-unwind" fn __pthread_register_cancel(place: *mut Pla
     unsafe { (*place).before = LAST.replace(place) };
 }
 
-/// What pthread_cleanup_pop(3) calls.
+/// Forgets a handler, for pthread_cleanup_pop(3).
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C-unwind" fn __pthread_unregister_cancel(place: *mut Place) {
     if own_record().is_none() {
@@ -57,7 +57,7 @@ pub(crate) unsafe extern "C-unwind" fn __pthread_unregister_cancel(place: *mut P
     LAST.set(unsafe { (*place).before });
 }
 
-/// What is called after a handler.
+/// Goes on unwinding after a handler.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C-unwind" fn __pthread_unwind_next(place: *mut Place) -> ! {
     if own_record().is_none() {

@@ -29,7 +29,7 @@ const ROUNDS: u32 = 4;
 /// A tasklet's own side of its record: the value of the key.
 struct Own {
     record: Arc<Record>,
-    /// Where [`leave`] goes to.
+    /// The place that [`leave`] goes to.
     bottom: Cell<usize>,
     rounds: Cell<u32>,
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use libc::{clockid_t, pthread_t, timespec};
 use overlapped::task::shield;
+use overlapped_install::preload::tell;
 
 use crate::next::real;
 use crate::record::Record;
@@ -54,19 +55,6 @@ fn release(record: &Arc<Record>) {
     record.released.set();
 }
 
-fn tell(joined: Result<usize, c_int>, value: *mut *mut c_void) -> c_int {
-    match joined {
-        Ok(result) => {
-            if !value.is_null() {
-                // SAFETY: the place is the caller's.
-                unsafe { value.write(std::ptr::with_exposed_provenance_mut(result)) };
-            }
-            0
-        }
-        Err(error) => error,
-    }
-}
-
 /// pthread_tryjoin_np(3).
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn pthread_tryjoin_np(
@@ -75,7 +63,8 @@ pub(crate) unsafe extern "C" fn pthread_tryjoin_np(
 ) -> c_int {
     match wait_for(thread, Some(Duration::ZERO)) {
         Some(Err(libc::ETIMEDOUT)) => libc::EBUSY,
-        Some(joined) => tell(joined, value),
+        // SAFETY: the caller's promise: null, or a place of its own.
+        Some(joined) => unsafe { tell(joined, value) },
         None => {
             let join: unsafe extern "C" fn(pthread_t, *mut *mut c_void) -> c_int =
                 real!(pthread_tryjoin_np);
@@ -99,7 +88,8 @@ pub(crate) unsafe extern "C" fn pthread_clockjoin_np(
         Err(error) => return error,
     };
     match wait_for(thread, limit) {
-        Some(joined) => tell(joined, value),
+        // SAFETY: the caller's promise: null, or a place of its own.
+        Some(joined) => unsafe { tell(joined, value) },
         None => {
             type Join = unsafe extern "C" fn(
                 pthread_t,

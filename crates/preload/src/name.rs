@@ -1,4 +1,4 @@
-//! What a thread says of itself: its name, which the kernel has one of for all tasklets, and its
+//! A thread's own attributes: its name, of which the kernel has one for all tasklets, and its
 //! stack.
 
 use std::ffi::{CStr, c_char, c_int};

@@ -1,4 +1,4 @@
-//! Whose thread is the caller: the program's, or the library's?
+//! Tells the program's threads from the library's.
 //!
 //! The program's are the main thread, the tasklets that were made of its threads, and threads that
 //! stayed threads ([`adopt`]). What the library starts while one of those is inside a call of ours

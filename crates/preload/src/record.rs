@@ -11,7 +11,7 @@ use crate::state::State;
 /// The value of `pthread_t` that names no tasklet yet.
 pub(crate) const NOBODY: usize = 0;
 
-/// What others know of it.
+/// The state of a tasklet that others share.
 pub(crate) struct Record {
     /// The process that it was started in.
     pub(crate) state: &'static State,
@@ -32,7 +32,7 @@ pub(crate) const NAME_LEN: usize = 16;
 /// A name, with zeros at its end.
 pub(crate) type Name = [u8; NAME_LEN];
 
-/// How it stands.
+/// The stage that it has reached.
 #[derive(Default)]
 pub(crate) struct Life {
     pub(crate) is_detached: bool,

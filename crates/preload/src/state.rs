@@ -1,4 +1,4 @@
-//! What the process knows: its host, and the tasklets by their `pthread_t`.
+//! The state of the process: its host, and the tasklets by their `pthread_t`.
 //!
 //! All of it is replaced in a child of fork(2), where other threads may have been at it: the old
 //! one, perhaps locked for ever, is left alone.

@@ -91,7 +91,7 @@ pub fn result_unwrap<T, E: std::fmt::Debug>(x: Result<T, E>) -> T {
     x.unwrap()
 }
 
-/// What `main` may return.
+/// The types that `main` may return.
 pub trait Ended {
     fn end(self);
 }

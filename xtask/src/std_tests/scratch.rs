@@ -15,7 +15,7 @@ const ROUNDS_MAX: usize = 40;
 
 /// The library that stands for std, and what is made of std's sources over it.
 pub(crate) struct Over {
-    /// Where the crate stands, from the root.
+    /// The folder of the crate, from the root.
     pub(crate) folder: &'static str,
     /// A line of its manifest.
     pub(crate) dependency: &'static str,

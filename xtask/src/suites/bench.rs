@@ -12,7 +12,7 @@ use crate::torture::Port;
 /// For the build of the library that is preloaded.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
 
-/// What a suite runs on.
+/// The kind of task that a suite runs on.
 pub(super) struct Bench {
     /// `None`: threads.
     preload: Option<Preload>,

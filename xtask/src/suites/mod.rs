@@ -28,7 +28,7 @@ use crate::torture::Port;
 use bench::Bench;
 use excluded::excluded;
 
-/// How a test ended.
+/// The end of a test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Verdict {
     Passed,
@@ -82,7 +82,7 @@ pub fn names() -> Vec<&'static str> {
     FINDERS.iter().map(|finder| finder.name).collect()
 }
 
-/// What came of one suite.
+/// The result of one suite.
 #[derive(Debug, Default)]
 struct Row {
     name: String,
@@ -95,7 +95,7 @@ struct Row {
     failed: Vec<(String, String)>,
     /// Threads of the suite that were tasklets.
     tasklets: u64,
-    /// Why nothing ran.
+    /// The reason why nothing ran.
     missing: Option<String>,
 }
 

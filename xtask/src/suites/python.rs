@@ -118,7 +118,7 @@ fn follow(mut child: Child, log: &Path) -> anyhow::Result<String> {
     }
 }
 
-/// What a runner has written.
+/// The lines that a runner has written.
 #[derive(Debug, Default)]
 struct Log {
     ended: Verdicts,

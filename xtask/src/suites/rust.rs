@@ -105,7 +105,7 @@ pub(super) fn published(root: &Path, name: &'static str) -> anyhow::Result<Found
     Ok(Ok(Box::new(Programs::of(folder.join("run"), &programs)?)))
 }
 
-/// Where Cargo has put the crate's source.
+/// The folder in which Cargo has put the crate's source.
 fn fetch(folder: &Path, name: &str, version: &str) -> anyhow::Result<PathBuf> {
     fs::create_dir_all(folder.join("src"))?;
     fs::write(folder.join("src/lib.rs"), "")?;

@@ -161,7 +161,7 @@ pub(crate) enum Name {
 }
 
 impl Name {
-    /// Whether this is what a suite measures, and not a peer. Where unmodified code is measured,
+    /// Tells whether a suite measures this, and not as a peer. Where unmodified code is measured,
     /// this library's own types are a peer.
     pub(crate) fn is_ours(self, suite: Suite) -> bool {
         match suite {

@@ -1,4 +1,4 @@
-//! What a program's file says of its calls: its loader, its libraries, the names that it calls and
+//! A program's file, read for its calls: its loader, its libraries, the names that it calls and
 //! defines, instructions that call the system.
 
 use std::fs::File;
@@ -13,7 +13,7 @@ use object::{Endianness, Object, ObjectSection, ObjectSymbol};
 /// The largest file that is read.
 const SIZE_MAX: u64 = 1 << 30;
 
-/// What a file says.
+/// The contents of a file that matter here.
 #[derive(Debug, Default)]
 pub(super) struct Elf {
     pub(super) processor: &'static str,
@@ -120,7 +120,7 @@ pub(super) struct Library {
     pub(super) elf: Elf,
 }
 
-/// Where loaders look when nobody says anything.
+/// Folders in which loaders look by default.
 const FOLDERS: &[&str] = &[
     "/lib/x86_64-linux-gnu",
     "/usr/lib/x86_64-linux-gnu",

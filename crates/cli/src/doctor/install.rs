@@ -114,12 +114,12 @@ pub(super) fn program(path: &Path) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-/// Of these names, those that overlapped-install takes.
+/// Picks the names that overlapped-install takes.
 fn taken(names: &[String]) -> Vec<&str> {
     FUNCTIONS.lines().filter(|function| names.iter().any(|name| name == function)).collect()
 }
 
-/// Why nothing can be taken over in it.
+/// Says why nothing can be taken over in it.
 fn obstacle(program: &Elf) -> Option<&'static str> {
     let loader = program.interpreter.as_deref().unwrap_or_default();
     let is_musl = |name: &str| name.contains("ld-musl") || name.starts_with("libc.musl");

@@ -25,7 +25,7 @@ mod table;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// What went wrong, in words.
+/// A failure, in words.
 pub(crate) type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 fn main() -> ExitCode {

@@ -11,7 +11,7 @@ pub(crate) const FACTOR: u32 = 15;
 /// A thread that does not tick for this long, in milliseconds, is held up by a request.
 const PAUSE_MAX: u64 = 50;
 
-/// What a row's process has said, in milliseconds.
+/// The times that a row's process has printed, in milliseconds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Figures {
     pub(crate) serial: Option<u64>,
@@ -24,7 +24,7 @@ pub(crate) struct Figures {
     pub(crate) broken: Option<String>,
 }
 
-/// How a crate does in tasklets.
+/// The verdict about a crate in tasklets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// The requests wait at the same time.

@@ -1,5 +1,5 @@
-//! What has been taken over and what has not: symbols, objects with system calls of their own,
-//! calls that pinned their thread, raw calls.
+//! The report of what was taken over and what was not: symbols, objects with system calls of their
+//! own, calls that pinned their thread, raw calls.
 
 mod objects;
 mod pinned;
@@ -89,8 +89,8 @@ impl Report {
         objects::all()
     }
 
-    /// How often a tasklet has pinned its thread for longer than the limit. They are looked for
-    /// where there is one: [`Options::stall_limit`](crate::Options::stall_limit), or
+    /// Counts how often a tasklet has pinned its thread for longer than the limit. Such times are
+    /// looked for where there is one: [`Options::stall_limit`](crate::Options::stall_limit), or
     /// `OVERLAPPED_STALL` in the environment.
     pub fn stalls(&self) -> u64 {
         self.stalls

@@ -121,7 +121,7 @@ impl Seen {
     }
 }
 
-/// How many there were, and the longest, the longest first.
+/// The number of them so far, and the longest ones, the longest first.
 pub(super) fn seen() -> (u64, Vec<Pinned>) {
     let seen = lock();
     let mut longest = seen.longest.clone();

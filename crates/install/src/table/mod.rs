@@ -30,7 +30,7 @@ use crate::raw::call;
 use posts::Counted;
 pub(crate) use posts::note_post;
 
-/// Where a wake comes from, and what it says, in words.
+/// The source of a wake, and the words for it in a dump.
 #[derive(Clone, Copy)]
 pub(crate) enum From {
     /// From tasklets and threads of this process. Where there are none that could, the run ends

@@ -10,7 +10,7 @@ use crate::raw::{Outcome, call};
 /// The first kernel that lets a stopped call go on.
 const SINCE: &str = "it needs Linux 5.5";
 
-/// When a call is to be stopped: what its arguments say, as far as they are numbers.
+/// The condition on which a call is stopped, by those of its arguments that are numbers.
 #[derive(Clone, Copy)]
 enum When {
     Always,
@@ -173,7 +173,7 @@ pub(super) fn available() -> Result<(), String> {
     Ok(())
 }
 
-/// Why a thread has no filter of its own.
+/// The reason why a thread has no filter of its own.
 pub(super) enum Refused {
     /// It has one: the thread that started it had.
     Covered,
@@ -215,7 +215,7 @@ pub(super) fn attach() -> Result<OwnedFd, Refused> {
 mod tests {
     use super::*;
 
-    /// What the kernel would do with the filter.
+    /// Runs the filter as the kernel would.
     fn outcome(number: c_long, arguments: [u64; 6]) -> u32 {
         let program = program();
         let word = |at: u32| match at {

@@ -25,8 +25,8 @@
 //! again after it, and is let go then, by the supervisor. What takes locks (symbols, output) comes
 //! after that.
 //!
-//! What a program of a tasklet's leaves running after this process has ended finds its waiting
-//! calls missing (`ENOSYS`): nobody lets them go on. One more reason why this is for debugging.
+//! A program that a tasklet has started, and that outlives this process, finds its waiting calls
+//! missing (`ENOSYS`): nobody lets them go on. One more reason why this is for debugging.
 
 mod filter;
 mod judge;

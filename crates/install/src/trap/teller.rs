@@ -83,7 +83,7 @@ pub(super) fn count(address: u64) -> bool {
     has_room
 }
 
-/// What has been told so far, the most frequent first.
+/// The calls that have been told so far, the most frequent first.
 pub(crate) fn seen() -> Vec<RawCall> {
     let places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
     let of = |place: &Place| {

@@ -25,7 +25,7 @@ impl<T> Shared<T> {
 
 pub(crate) type CMutex = Shared<libc::pthread_mutex_t>;
 
-/// What is asked of a mutex besides its kind.
+/// The attributes of a mutex besides its kind.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Wish {
     pub(crate) robust: bool,

@@ -11,7 +11,7 @@ use crate::switch::prefetch;
 /// How often idle stacks are looked through, in nanoseconds.
 const TRIM_EVERY_NS: u64 = 1_000_000_000;
 
-/// How often is looked whether other threads are left, on whom all that wait depend.
+/// The time between two looks for other threads, on whom all that wait depend.
 const LOOK_FOR_THREADS_NS: u64 = 1_000_000_000;
 
 /// How far ahead of a completion its successors' blocks are asked for.

@@ -223,9 +223,9 @@ pub(crate) struct Sched {
     pub(crate) remote_waits: RefCell<Table<TcbPtr>>,
     /// How many of them wait for a lock.
     pub(crate) lock_waits: Cell<usize>,
-    /// How many of those waits are for what threads of this process must bring about.
+    /// The number of those waits that a thread of this process must end.
     pub(crate) thread_waits: Cell<usize>,
-    /// How many of these have a time that is only for looking again.
+    /// The number of these whose time is only for looking again.
     pub(crate) thread_looks: Cell<usize>,
     /// Another one has begun since this was last asked.
     pub(crate) locks_awaited: Cell<bool>,
@@ -258,7 +258,7 @@ pub(crate) struct Sched {
     home: Home,
     /// Those that tasklets may have for themselves.
     blocks: RefCell<locals::Pool>,
-    /// What this thread's signal handlers have asked for.
+    /// Requests of this thread's signal handlers.
     interrupts: Interrupts,
 }
 

@@ -66,7 +66,7 @@ pub(crate) fn compiled(folder: &Folder, name: &str, flags: &[&str]) -> Option<Pa
     }
 }
 
-/// How a program ended under the library: its code, what it wrote to both streams, and how many of
+/// The end of a program under the library: its code, what it wrote to both streams, and how many of
 /// its threads were tasklets, by processes in the order of their ends.
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,

@@ -30,7 +30,7 @@ pub(crate) struct Pace {
     left: Duration,
     most: Duration,
     earns: Earns,
-    /// What a client that acknowledges in pieces may be behind by, and is allowed in `most`.
+    /// The bytes that a client which acknowledges in pieces may be behind by; part of `most`.
     window: Option<u64>,
     /// The client is waited for since then.
     waiting: Option<Instant>,

@@ -1,4 +1,4 @@
-//! What std's calls cost: the same code in threads and in tasklets.
+//! Costs of std's calls: the same code in threads and in tasklets.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Who runs the code.
+/// The kind of task that runs the code.
 pub(crate) trait World {
     type Handle;
     fn spawn(f: impl FnOnce() + Send + 'static) -> Self::Handle;

@@ -1,4 +1,4 @@
-//! What a hooked call costs more than libc's own, outside tasklets and inside: both are made in
+//! The extra cost of a hooked call over libc's own, outside tasklets and inside: both are made in
 //! turns, a hundred at a time, and the medians compared.
 
 use std::ffi::{CStr, c_int, c_void};

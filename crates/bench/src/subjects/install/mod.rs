@@ -1,4 +1,4 @@
-//! What each subject does in the suite `install`.
+//! The work of each subject in the suite `install`.
 
 mod java;
 mod own;
@@ -15,7 +15,7 @@ pub(crate) use program::prepare as prepare_program;
 use ::overlapped::port::PortChoice;
 use program::Program;
 
-/// What a subject may do. Each method runs in a process of its own.
+/// The work of one subject. Each method runs in a process of its own.
 pub(crate) trait Install {
     /// Nanoseconds for `n` times, or KiB for each of `n`.
     fn figure(&self, _case: &str, _n: u64) -> Result<f64, String> {

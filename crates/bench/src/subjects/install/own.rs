@@ -85,7 +85,7 @@ impl Own {
         Ok(took)
     }
 
-    /// What needs one tasklet only.
+    /// Cases that need one tasklet only.
     fn alone(&self, f: impl FnOnce() -> std::io::Result<()> + 'static) -> Result<Duration, String> {
         let timed = move || {
             let start = Instant::now();

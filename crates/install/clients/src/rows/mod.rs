@@ -37,7 +37,7 @@ pub(crate) struct Row {
     pub(crate) start: fn(&Place) -> Result<Opener>,
 }
 
-/// Where a row runs.
+/// The kind of task in which a row runs.
 #[derive(Clone)]
 pub(crate) struct Place {
     pub(crate) address: SocketAddr,

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// The part of what a server says that is held back by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// What comes at once.
+    /// A piece of data that comes at once.
     Piece,
     /// A line, also where several come at once.
     Line,

@@ -57,7 +57,7 @@ impl User {
 }
 
 impl Program {
-    /// What it says goes to a file in `folder`.
+    /// A program whose output goes to a file in `folder`.
     pub(super) fn new(path: &Path, folder: &Path) -> Program {
         let mut command = Command::new(path);
         command.current_dir(folder).env("LC_ALL", "C.UTF-8");

@@ -161,7 +161,7 @@ pub(crate) unsafe extern "C" fn gethostbyaddr(
     }
 }
 
-/// Where a reentrant function writes its answer.
+/// The memory into which a reentrant function writes its answer.
 #[derive(Clone, Copy)]
 struct Places {
     entry: *mut hostent,
@@ -171,15 +171,16 @@ struct Places {
     number: *mut c_int,
 }
 
-/// Has a thread make a call that writes into the caller's memory: the caller waits for its end,
-/// whatever comes.
+/// Makes a call that writes into the caller's memory; in a tasklet a thread makes it, and the
+/// caller waits for its end, whatever comes.
 fn to_end(
-    call: &Call,
+    symbol: Symbol,
     places: Places,
-    real: impl FnOnce(Places) -> c_int + Send + 'static,
+    ask: impl FnOnce(Places) -> c_int + Send + 'static,
 ) -> c_int {
+    let Some(call) = Call::begin(symbol) else { return ask(places) };
     let places = Sent(places);
-    pool::to_end(call, move || real(places.take()))
+    pool::to_end(&call, move || ask(places.take()))
 }
 
 /// gethostbyname_r(3).
@@ -222,10 +223,7 @@ unsafe fn by_name(symbol: Symbol, asked: (*const c_char, c_int), places: Places)
         // SAFETY: the caller's promise; it waits for the end.
         unsafe { real(name, family, to.entry, to.memory, to.room, to.found, to.number) }
     };
-    match Call::begin(symbol) {
-        Some(call) => to_end(&call, places, ask),
-        None => ask(places),
-    }
+    to_end(symbol, places, ask)
 }
 
 /// gethostbyaddr_r(3).
@@ -248,8 +246,5 @@ pub(crate) unsafe extern "C" fn gethostbyaddr_r(
         // SAFETY: the caller's promise; it waits for the end.
         unsafe { real(address, len, family, to.entry, to.memory, to.room, to.found, to.number) }
     };
-    match Call::begin(Symbol::gethostbyaddr_r) {
-        Some(call) => to_end(&call, places, ask),
-        None => ask(places),
-    }
+    to_end(Symbol::gethostbyaddr_r, places, ask)
 }

@@ -40,7 +40,7 @@ const ALL: u32 = u32::MAX;
 /// Between two looks for what is unlocked unseen.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// What a call waits for.
+/// The object that a call waits for.
 struct Wanted<F> {
     address: usize,
     /// Enters the table.

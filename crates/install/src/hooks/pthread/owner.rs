@@ -35,7 +35,7 @@ use crate::caller::{Unmarked, is_ours};
 const FIRST: c_int = 1 << 22;
 /// A bit of a mutex's kind: several processes use it.
 const SHARED: c_int = 128;
-/// What a futex's word has room for.
+/// The end of the numbers: a futex's word has no room for larger ones.
 const END: c_int = 1 << 30;
 /// A number that was given back rests until so many others were, as the kernel's do: whoever ended
 /// without unlocking is not mistaken for another one at once.

@@ -25,7 +25,7 @@ pub(crate) unsafe extern "C" fn pthread_join(thread: pthread_t, value: *mut *mut
     let attempt: Join = next!(pthread_tryjoin_np);
     if let Some(joined) = preload::wait_for(thread, None) {
         // SAFETY: the caller's promise.
-        return unsafe { tell(joined, value) };
+        return unsafe { preload::tell(joined, value) };
     }
     let Some(call) = Call::begin_lock(Symbol::pthread_join) else {
         // SAFETY: the caller's promise, handed on.
@@ -50,23 +50,6 @@ pub(crate) unsafe extern "C" fn pthread_join(thread: pthread_t, value: *mut *mut
     outcome
 }
 
-/// Gives what a thread's end was.
-///
-/// # Safety
-/// `value` is null, or the caller's.
-unsafe fn tell(joined: Result<usize, c_int>, value: *mut *mut c_void) -> c_int {
-    match joined {
-        Ok(result) => {
-            if !value.is_null() {
-                // SAFETY: the caller's promise.
-                unsafe { value.write(std::ptr::with_exposed_provenance_mut(result)) };
-            }
-            0
-        }
-        Err(error) => error,
-    }
-}
-
 /// pthread_timedjoin_np(3).
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn pthread_timedjoin_np(
@@ -83,7 +66,7 @@ pub(crate) unsafe extern "C" fn pthread_timedjoin_np(
         Ok(limit) => {
             if let Some(joined) = preload::wait_for(thread, limit) {
                 // SAFETY: the caller's promise.
-                return unsafe { tell(joined, value) };
+                return unsafe { preload::tell(joined, value) };
             }
         }
     }

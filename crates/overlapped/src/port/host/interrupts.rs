@@ -52,7 +52,7 @@ fn lines() -> impl Iterator<Item = &'static Line> {
     })
 }
 
-/// What handlers have asked of the scheduler of one thread. Not `Send`.
+/// The requests of handlers to the scheduler of one thread. Not `Send`.
 pub(crate) struct Interrupts {
     /// Missing under Miri, which has no handlers.
     line: Option<&'static Line>,

@@ -17,7 +17,7 @@ pub(crate) fn are_only(schedulers: usize) -> bool {
     count().is_some_and(|count| count <= schedulers + HELPERS.load(Relaxed))
 }
 
-/// What glibc counts: a thread from before its start until it ends. The kernel's own, which ring
+/// Asks glibc: it counts a thread from before its start until it ends. The kernel's own, which ring
 /// operations have, are none.
 #[cfg(all(target_os = "linux", target_env = "gnu", not(any(miri, target_feature = "crt-static"))))]
 fn count() -> Option<usize> {

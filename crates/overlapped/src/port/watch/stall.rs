@@ -1,4 +1,4 @@
-//! What the watchdog finds, for programs that are told of it.
+//! Stalls that the watchdog finds, for programs that are told of them.
 
 use std::fmt;
 use std::panic::Location;

@@ -108,7 +108,7 @@ pub(crate) enum Waiting {
     Scope(NonNull<super::ScopeState>),
     /// Another thread's wake; `what` for dumps. `can_fail`: the call can return an error.
     Remote { token: Token, what: &'static str, can_fail: bool },
-    /// What a tasklet or a thread of this process must bring about.
+    /// A change that a tasklet or a thread of this process must bring about.
     Threads { token: Token, what: &'static str },
     /// A lock, which another thread may release unless it is held on this one.
     Lock { token: Token, kind: LockKind, holder: NonNull<Holder> },

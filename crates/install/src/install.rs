@@ -136,6 +136,7 @@ fn take_over() -> Result<Installed, WhyNot> {
 /// Forgets the parent's tasklets in a child of fork(2).
 extern "C" fn in_child() {
     table::forget_all();
+    crate::trap::forget();
 }
 
 /// Waits of the commonest kinds, each of which a neighbour must end: if one blocked the thread, it

@@ -15,6 +15,33 @@ use overlapped::{Channel, JoinError, spawn, yield_now};
 use own_locals::{each, own, with_own_locals};
 
 #[test]
+fn a_scope_of_a_destructor_waits_for_what_was_queued_inside_kill_as_error() {
+    use overlapped::task::kill_as_error;
+    struct Borrows;
+    impl Drop for Borrows {
+        fn drop(&mut self) {
+            let done = Cell::new(false);
+            overlapped::scope(|s| {
+                let child = || {
+                    yield_now();
+                    done.set(true);
+                };
+                kill_as_error(|| drop(s.spawn(child)));
+            });
+            assert!(done.get());
+        }
+    }
+    with_own_locals(|| {
+        let ended = own(|| {
+            let _borrows = Borrows;
+            panic!("the destructor has a scope");
+        })
+        .join();
+        assert!(matches!(ended, Err(overlapped::JoinError::Panicked(_))), "{ended:?}");
+    });
+}
+
+#[test]
 fn l1_a_ref_cell_of_a_thread_is_borrowed_across_waits_by_each_tasklet() {
     thread_local! { static CELL: RefCell<usize> = const { RefCell::new(7) }; }
     let waves = rig::rounds(1, 1_000);

@@ -52,6 +52,11 @@ pub(crate) fn is_on() -> bool {
     ON.load(Relaxed)
 }
 
+/// Looks for none in a child of fork(2), which has no supervisor: its threads get no filters.
+pub(crate) fn forget() {
+    ON.store(false, Release);
+}
+
 /// A tasklet of ours that has begun, and has not ended.
 struct Resident {
     /// An address near the beginning of its stack; it uses those below.

@@ -50,7 +50,17 @@ struct Answer {
 }
 
 thread_local! {
-    static ANSWER: RefCell<Option<Box<Answer>>> = const { RefCell::new(None) };
+    static ANSWER: RefCell<Option<Kept>> = const { RefCell::new(None) };
+}
+
+/// An answer that the caller reads, so no reference to it is held here.
+struct Kept(*mut Answer);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // SAFETY: of a box, and freed here only.
+        drop(unsafe { Box::from_raw(self.0) });
+    }
 }
 
 /// A question, whose memory is its own.
@@ -99,11 +109,12 @@ impl Question {
         const TRY_AGAIN: c_int = 2;
         let number = match pool::until_cancelled(call, move || self.ask()) {
             Ok(Ok(answer)) => {
-                let mut answer = answer.take();
-                let entry = &raw mut answer.entry;
-                // At the end of the tasklet there is nobody left to look at it.
-                let _ = ANSWER.try_with(|place| place.replace(Some(answer)));
-                return entry;
+                let answer = Box::into_raw(answer.take());
+                // The last one is freed, as the caller expects (gethostbyname(3)). Where the
+                // destructor of a thread-local calls after this one's, the answer stays for good.
+                drop(ANSWER.try_with(|place| place.replace(Some(Kept(answer)))));
+                // SAFETY: kept until the tasklet asks again, or ends.
+                return unsafe { &raw mut (*answer).entry };
             }
             Ok(Err(number)) => number,
             Err(error) => {

@@ -12,7 +12,7 @@ use std::thread;
 
 use super::{Builder, JoinError, Made, SpawnError, Tasklet};
 use super::{admit, make};
-use crate::sched::{Here, NEVER, ScopeState, State, Waiting, here, release};
+use crate::sched::{AbortOnUnwind, Here, NEVER, ScopeState, State, Waiting, here, release};
 use crate::task::wait::{deliver_kill, is_held_by_panic, park};
 
 /// Where scoped tasklets are spawned; see [`scope`].
@@ -106,14 +106,24 @@ impl<'scope> Scope<'scope, '_> {
         if exit || (me.killed.get() && me.shields.get() == 0) {
             self.state.each(|child| here.kill(child));
         }
+        if self.state.first.get().is_none() {
+            return;
+        }
         // Where this could not wait there is nobody to wait for: `spawn_scoped` refuses, or the
-        // tasklet has run already.
+        // tasklet has run already. But a tasklet that unwinds may have queued some inside
+        // `kill_as_error`, and has left that since: then it waits as it could there.
+        let unwinds = thread::panicking();
+        let before = me.kill_errors.get();
+        me.kill_errors.set(before + u16::from(unwinds));
+        let no_way_out = AbortOnUnwind("while scoped tasklets borrow from its frames");
         while self.state.first.get().is_some() {
-            let may_switch = !thread::panicking() || !is_held_by_panic(me);
+            let may_switch = !unwinds || !is_held_by_panic(me);
             assert!(may_switch, "no scoped tasklet is queued while unwinding");
             self.state.owner.set(Some(here.me_ptr()));
             park(here, Waiting::Scope(NonNull::from(&self.state)), NEVER);
         }
+        std::mem::forget(no_way_out);
+        me.kill_errors.set(before);
     }
 }
 

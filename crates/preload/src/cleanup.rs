@@ -112,9 +112,9 @@ pub(crate) unsafe fn unwind(value: *mut c_void, bottom: usize) -> ! {
     }));
     // SAFETY: an exception of the unwinder's form; `on_frame` leaves at the bottom.
     unsafe { _Unwind_ForcedUnwind(exception, on_frame, null_mut()) };
-    // The unwinder has given up: a frame without tables.
-    // SAFETY: the caller's promise.
-    unsafe { go(value, bottom) }
+    // The unwinder has given up. What is above may still be used: glibc ends the process, too.
+    eprintln!("overlapped-preload: pthread_exit above a frame without unwind tables");
+    std::process::abort();
 }
 
 /// Called before each frame is left.

@@ -146,6 +146,9 @@ fn begin(host: &Spawner, asked: Asked, body: Body) -> Result<Arc<Record>, c_int>
     };
     let is_begun = if in_tasklet() && may_wait() {
         builder().spawn(run).is_ok()
+    } else if in_tasklet() {
+        // It could not wait for the beginning.
+        false
     } else {
         // The host's tasklets have thread-locals of their own; placed ones have not.
         host.spawn(move || builder().spawn(run).is_ok())

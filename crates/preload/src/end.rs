@@ -89,6 +89,8 @@ pub(crate) unsafe fn live(
     // SAFETY: the caller's promise; the box is the destructor's to free.
     unsafe {
         let value = enter(start, argument, (*own).bottom.as_ptr());
+        // Nobody can go there any more.
+        (*own).bottom.set(0);
         (*own).record.returns(value);
     }
 }
@@ -136,6 +138,10 @@ pub(crate) unsafe extern "C-unwind" fn pthread_exit(value: *mut c_void) -> ! {
     // SAFETY: null, or this tasklet's.
     if let Some(own) = unsafe { own().as_ref() } {
         let bottom = own.bottom.get();
+        if bottom == 0 {
+            eprintln!("overlapped-preload: pthread_exit by a destructor, which POSIX leaves open");
+            std::process::abort();
+        }
         // SAFETY: `enter` is in its call, on this stack; the caller gives up its frames.
         unsafe { cleanup::unwind(value, bottom) }
     }

@@ -163,9 +163,10 @@ fn perform(root: &Path, step: Step) -> anyhow::Result<Verdict> {
         },
         Step::Loom => {
             let target = crate::target(root).join("loom");
-            let loom = Invocation::cargo("test -p overlapped --lib --release loom_")
-                .env("RUSTFLAGS", LOOM_CFG)
-                .env("CARGO_TARGET_DIR", &target.to_string_lossy());
+            let loom =
+                Invocation::cargo("test -p overlapped -p overlapped-install --lib --release loom_")
+                    .env("RUSTFLAGS", LOOM_CFG)
+                    .env("CARGO_TARGET_DIR", &target.to_string_lossy());
             tests(root, &loom)
         }
         Step::Bench => plain(root, &Invocation::cargo("build -p overlapped-bench")),

@@ -148,6 +148,9 @@ fn test() -> Result<(), WhyNot> {
         Err(SpawnError::OwnThreadLocals(why)) => return Err(WhyNot::ThreadLocals(why)),
         Err(error) => return Err(WhyNot::Run(error.to_string())),
     }
+    if crate::hooks::place_of_notes().is_none() {
+        return Err(WhyNot::SelfTest("a condition variable of C's looks different"));
+    }
     let tests = [sleeps, locks, parks, sockets];
     run(|| tests.iter().try_for_each(|test| test())).map_err(failed)?.map_err(WhyNot::SelfTest)
 }

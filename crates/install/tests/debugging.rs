@@ -19,7 +19,7 @@ const CHILD: &str = "OVERLAPPED_TEST_CHILD";
 
 /// Runs a test of this program in a process of its own.
 fn child(name: &str, environment: &[(&str, &str)]) -> (Output, String) {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = rig::again();
     command.args([name, "--exact", "--nocapture", "--test-threads=1"]).env(CHILD, "1");
     let output = command.envs(environment.iter().copied()).output().unwrap();
     let text = [&output.stdout[..], &output.stderr[..]].concat();

@@ -6,7 +6,6 @@ mod rig;
 use std::ffi::c_int;
 use std::io::{Read, Write, pipe};
 use std::os::fd::AsRawFd;
-use std::process::Command;
 use std::sync::{Arc, Barrier, Condvar, Mutex, RwLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -182,8 +181,7 @@ fn a_deadlock_on_locks_of_std_or_c_ends_the_run_with_a_verdict_that_names_them()
     rig::install();
     if std::env::var_os(AGAIN).is_none() {
         // In a process that does not catch what is written to standard error.
-        let program = std::env::current_exe().unwrap();
-        let again = Command::new(program).arg("--nocapture").env(AGAIN, "1").output().unwrap();
+        let again = rig::again().arg("--nocapture").env(AGAIN, "1").output().unwrap();
         assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
         return;
     }

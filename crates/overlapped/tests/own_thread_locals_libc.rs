@@ -9,7 +9,6 @@ use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Command;
 use std::ptr::null_mut;
 use std::time::Duration;
 
@@ -158,7 +157,7 @@ fn identities_are_set_on_all_threads_from_a_tasklet_and_from_a_thread() {
 fn library(folder: &Path, name: &str, text: &str) -> Option<CString> {
     let (from, to) = (folder.join(format!("{name}.c")), folder.join(format!("{name}.so")));
     std::fs::write(&from, text).unwrap();
-    let mut compiler = Command::new("cc");
+    let mut compiler = rig::compiler();
     compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&to).arg(&from);
     let built = compiler.status();
     if !built.is_ok_and(|status| status.success()) {

@@ -1,8 +1,7 @@
 //! Tasklets that wait for an address: a table beside the kernel's own.
 //!
-//! **No wake is lost.** A waiter counts itself in [`WAITING`] before it looks whether it has to
-//! wait; a waker has made its change before it reads the count. Both are sequentially consistent,
-//! so one of the two sees the other.
+//! **No wake is lost**, and none is spent on two or on nobody: [`protocol`] says why, and loom goes
+//! through the orders (`loom_tests`).
 //!
 //! **In a child of fork(2)** nobody waits: the table is emptied, so that its wakes are not spent on
 //! tasklets of the parent's.
@@ -11,24 +10,24 @@
 //! woken. The lock is no function of libc, and whoever holds it calls none. Signal handlers come to
 //! it by [`note_post`] alone, which takes no lock: see [`posts`].
 
+#[cfg(all(test, overlapped_loom))]
+mod loom_tests;
 mod posts;
+mod protocol;
+mod rt;
 
-use std::cell::UnsafeCell;
-use std::hint::spin_loop;
-use std::ptr::{self, NonNull};
-use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicUsize, fence};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
 
 use overlapped::sync::Event;
 use overlapped::task::shield;
 
 use crate::caller::{Call, Unmarked};
-use crate::raw::call;
 
 use posts::Counted;
 pub(crate) use posts::note_post;
+use protocol::{Entry, List, Table, bucket_of};
+use rt::{AtomicUsize, BUCKETS, Lock};
 
 /// The source of a wake, and the words for it in a dump.
 #[derive(Clone, Copy)]
@@ -40,150 +39,43 @@ pub(crate) enum From {
     Anywhere(&'static str),
 }
 
-/// A tasklet that waits. While it is linked, the list owns one reference.
-struct Node {
-    address: usize,
-    bits: u32,
+/// A tasklet that waits, as far as the protocol is not concerned.
+struct Tasklet {
     from: From,
     /// It waits for a post.
     is_posted: bool,
     event: Event,
-    /// Touched under the bucket's lock; by the waker alone, once unlinked.
-    links: UnsafeCell<Links>,
 }
 
-#[derive(Clone, Copy)]
-struct Links {
-    is_linked: bool,
-    before: *const Node,
-    after: *const Node,
-}
-
-// SAFETY: `links` is touched as its comment says; the rest is shared by design.
-unsafe impl Send for Node {}
-// SAFETY: as above.
-unsafe impl Sync for Node {}
-
-/// The waiters of some addresses, in the order of their arrival.
-struct List {
-    first: *const Node,
-    last: *const Node,
-}
-
-struct Bucket {
-    locked: AtomicBool,
-    list: UnsafeCell<List>,
-}
-
-// SAFETY: `list` is touched only by who holds `locked`.
-unsafe impl Sync for Bucket {}
-
-const BUCKETS: usize = 256;
-static TABLE: [Bucket; BUCKETS] = [const {
-    Bucket {
-        locked: AtomicBool::new(false),
-        list: UnsafeCell::new(List { first: ptr::null(), last: ptr::null() }),
-    }
-}; BUCKETS];
-
-/// Tasklets that wait, or are about to: a wake looks at the table only if there are any.
-static WAITING: AtomicUsize = AtomicUsize::new(0);
+static TABLE: Table<Tasklet> =
+    Table { buckets: [const { Lock::new(List::EMPTY) }; BUCKETS], waiting: AtomicUsize::new(0) };
 
 /// Empties the table, in a child of fork(2): those who wait are the parent's, and whoever held a
 /// lock is no more. Async-signal-safe.
 pub(crate) fn forget_all() {
-    for bucket in &TABLE {
+    for bucket in &TABLE.buckets {
         // SAFETY: this is the only thread.
-        unsafe { *bucket.list.get() = List { first: ptr::null(), last: ptr::null() } };
-        bucket.locked.store(false, Release);
+        unsafe { bucket.begin_anew(List::EMPTY) };
     }
-    WAITING.store(0, SeqCst);
+    TABLE.waiting.store(0, SeqCst);
     posts::forget_all();
-}
-
-fn bucket_of(address: usize) -> usize {
-    ((address >> 2).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (usize::BITS - 8)) % BUCKETS
-}
-
-/// Calls `f` with the list of a bucket.
-fn with_list<T>(bucket: usize, f: impl FnOnce(&mut List) -> T) -> T {
-    /// Spins before the processor is given to others, which may be who holds the lock.
-    const SPINS: u32 = 100;
-    let bucket = &TABLE[bucket];
-    let mut spins = 0;
-    while bucket.locked.swap(true, Acquire) {
-        while bucket.locked.load(Relaxed) {
-            spins += 1;
-            if spins % SPINS == 0 {
-                // SAFETY: touches nothing.
-                unsafe { call!(sched_yield) };
-            }
-            spin_loop();
-        }
-    }
-    // SAFETY: the lock is held.
-    let result = f(unsafe { &mut *bucket.list.get() });
-    bucket.locked.store(false, Release);
-    result
-}
-
-impl List {
-    fn push(&mut self, node: Arc<Node>) {
-        let node = Arc::into_raw(node);
-        let links = Links { is_linked: true, before: self.last, after: ptr::null() };
-        // SAFETY: under the bucket's lock; linked nodes are alive.
-        unsafe {
-            *(*node).links.get() = links;
-            match self.last.is_null() {
-                true => self.first = node,
-                false => (*(*self.last).links.get()).after = node,
-            }
-        }
-        self.last = node;
-    }
-
-    /// Takes a linked node out, with the list's reference to it.
-    fn unlink(&mut self, node: NonNull<Node>) -> Arc<Node> {
-        // SAFETY: under the bucket's lock; linked nodes are alive, and this is one of this list.
-        unsafe {
-            let links = *node.as_ref().links.get();
-            match links.before.is_null() {
-                true => self.first = links.after,
-                false => (*(*links.before).links.get()).after = links.after,
-            }
-            match links.after.is_null() {
-                true => self.last = links.before,
-                false => (*(*links.after).links.get()).before = links.before,
-            }
-            *node.as_ref().links.get() =
-                Links { is_linked: false, before: ptr::null(), after: ptr::null() };
-            Arc::from_raw(node.as_ptr())
-        }
-    }
 }
 
 /// A tasklet in the table.
 pub(crate) struct Waiter {
-    node: Arc<Node>,
-    posted: Option<Counted>,
+    entry: Entry<Tasklet>,
+    /// Dropped after the entry.
+    _posted: Option<Counted>,
     /// It is woken by whoever changes what it waits for.
     pub(crate) is_heard: bool,
 }
 
 impl Waiter {
     fn new(address: usize, bits: u32, from: From, posted: Option<(Counted, bool)>) -> Waiter {
-        let links = Links { is_linked: false, before: ptr::null(), after: ptr::null() };
-        let node = Arc::new(Node {
-            address,
-            bits,
-            from,
-            is_posted: posted.is_some(),
-            event: Event::new(),
-            links: UnsafeCell::new(links),
-        });
-        WAITING.fetch_add(1, SeqCst);
+        let what = Tasklet { from, is_posted: posted.is_some(), event: Event::new() };
         let is_heard = posted.as_ref().is_none_or(|(_, is_heard)| *is_heard);
-        Waiter { node, posted: posted.map(|(counted, _)| counted), is_heard }
+        let entry = TABLE.begin(address, bits, what);
+        Waiter { entry, _posted: posted.map(|(counted, _)| counted), is_heard }
     }
 
     /// Enters the table, if `must_wait` still says so there.
@@ -194,15 +86,7 @@ impl Waiter {
         must_wait: impl FnOnce() -> bool,
     ) -> Option<Waiter> {
         let waiter = Waiter::new(address, bits, from, None);
-        let linked = Arc::clone(&waiter.node);
-        let must_wait = with_list(bucket_of(address), |list| {
-            let must_wait = must_wait();
-            if must_wait {
-                list.push(linked);
-            }
-            must_wait
-        });
-        must_wait.then_some(waiter)
+        waiter.entry.link_if(must_wait).then_some(waiter)
     }
 
     /// Enters the table. What the caller looks at afterwards is as new as it must be.
@@ -217,9 +101,7 @@ impl Waiter {
     }
 
     fn link(self) -> Waiter {
-        let linked = Arc::clone(&self.node);
-        with_list(bucket_of(linked.address), |list| list.push(linked));
-        fence(SeqCst);
+        self.entry.link();
         self
     }
 
@@ -232,7 +114,7 @@ impl Waiter {
         limit: Option<Duration>,
     ) -> bool {
         call.count();
-        let Node { event, from, .. } = &*self.node;
+        let Tasklet { event, from, .. } = self.entry.what();
         let first = [look_after, limit].into_iter().flatten().min();
         shield(|| match (from, first) {
             (From::Threads(what), _) => event.wait_for_threads(what, look_after, limit),
@@ -246,73 +128,31 @@ impl Waiter {
 
     /// Leaves the table. False: a waker was first, and its wake has been this one's.
     pub(crate) fn leave(&self) -> bool {
-        let node = NonNull::from(&*self.node);
-        let taken = with_list(bucket_of(self.node.address), |list| {
-            // SAFETY: under the bucket's lock.
-            let is_linked = unsafe { (*node.as_ref().links.get()).is_linked };
-            is_linked.then(|| list.unlink(node))
-        });
-        taken.is_some()
-    }
-}
-
-impl Drop for Waiter {
-    fn drop(&mut self) {
-        self.leave();
-        self.posted.take();
-        WAITING.fetch_sub(1, SeqCst);
+        self.entry.leave()
     }
 }
 
 /// The lowest address above `before` in a bucket where a tasklet waits for a post.
 fn next_posted(bucket: usize, before: usize) -> Option<usize> {
-    with_list(bucket, |list| {
-        let mut lowest = None;
-        let mut node = NonNull::new(list.first.cast_mut());
-        while let Some(this) = node {
-            // SAFETY: under the bucket's lock; linked nodes are alive.
-            let (it, after) = unsafe { (this.as_ref(), (*this.as_ref().links.get()).after) };
-            let is_lower = lowest.is_none_or(|lowest| it.address < lowest);
-            if it.is_posted && it.address > before && is_lower {
-                lowest = Some(it.address);
-            }
-            node = NonNull::new(after.cast_mut());
-        }
-        lowest
+    TABLE.buckets[bucket].with(|list| {
+        // SAFETY: under the bucket's lock; linked nodes are alive.
+        let nodes = list.iter().map(|node| unsafe { node.as_ref() });
+        let posted = nodes.filter(|node| node.what.is_posted && node.address > before);
+        posted.map(|node| node.address).min()
     })
 }
 
 /// Tells whether any tasklet waits, or is about to. Only a hint, but after a fence.
 pub(crate) fn has_waiters() -> bool {
-    WAITING.load(Relaxed) > 0
+    TABLE.waiting.load(Relaxed) > 0
 }
 
 /// Wakes at most `most` tasklets that wait for the address; how many. Call it after the change that
 /// they wait for.
 pub(crate) fn wake(address: usize, most: usize, bits: u32) -> usize {
-    fence(SeqCst);
-    if WAITING.load(SeqCst) == 0 {
-        return 0;
-    }
-    // What the library locks to wake a tasklet of another thread is locked as ever.
-    let _unmarked = Unmarked::begin();
-    let mut woken = 0;
-    while woken < most {
-        let node = with_list(bucket_of(address), |list| {
-            let mut node = NonNull::new(list.first.cast_mut());
-            while let Some(this) = node {
-                // SAFETY: under the bucket's lock; linked nodes are alive.
-                let (it, after) = unsafe { (this.as_ref(), (*this.as_ref().links.get()).after) };
-                if it.address == address && it.bits & bits != 0 {
-                    return Some(list.unlink(this));
-                }
-                node = NonNull::new(after.cast_mut());
-            }
-            None
-        });
-        let Some(node) = node else { break };
-        node.event.set();
-        woken += 1;
-    }
-    woken
+    TABLE.wake(address, most, bits, |tasklet| {
+        // What the library locks to wake a tasklet of another thread is locked as ever.
+        let _unmarked = Unmarked::begin();
+        tasklet.event.set();
+    })
 }

@@ -76,6 +76,27 @@ pub(crate) fn sleep_program(seconds: &str) -> Command {
     command
 }
 
+/// This program, to run again: by Cargo's runner for another processor, if that runs it.
+pub(crate) fn again() -> Command {
+    let program = std::env::current_exe().unwrap();
+    let Some(runner) = foreign("RUNNER") else { return Command::new(program) };
+    let mut words = runner.split_whitespace();
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words).arg(program);
+    command
+}
+
+/// What Cargo has been told about programs for another processor.
+fn foreign(what: &str) -> Option<String> {
+    let target = cfg!(target_arch = "aarch64").then_some("AARCH64_UNKNOWN_LINUX_GNU")?;
+    std::env::var(format!("CARGO_TARGET_{target}_{what}")).ok()
+}
+
+/// Tells whether an emulator runs this: it has no seccomp(2), no ptrace(2), and its own threads.
+pub(crate) fn is_emulated() -> bool {
+    foreign("RUNNER").is_some()
+}
+
 /// connect(2), to an IPv4 address.
 pub(crate) fn connect(fd: &OwnedFd, address: SocketAddr) -> io::Result<()> {
     let SocketAddr::V4(address) = address else { panic!("not IPv4") };

@@ -62,13 +62,33 @@ pub(crate) fn asked() -> Option<String> {
 
 /// Runs `test` of this program again, in a process of its own that is asked to do `what`.
 pub(crate) fn child(test: &str, what: &str) -> Output {
-    let program = std::env::current_exe().expect("a test knows its program");
-    Command::new(program)
+    again()
         .args([test, "--exact", "--nocapture", "--test-threads=1", "--include-ignored"])
         .env(CHILD, what)
         .env("RUST_BACKTRACE", "0")
         .output()
         .expect("the test's program runs again")
+}
+
+/// This program, to run again: by Cargo's runner for another processor, if that runs it.
+pub(crate) fn again() -> Command {
+    let program = std::env::current_exe().expect("a test knows its program");
+    let Some(runner) = foreign("RUNNER") else { return Command::new(program) };
+    let mut words = runner.split_whitespace();
+    let mut command = Command::new(words.next().expect("a runner has a name"));
+    command.args(words).arg(program);
+    command
+}
+
+/// The C compiler: by its name, or what Cargo links with for another processor.
+pub(crate) fn compiler() -> Command {
+    Command::new(foreign("LINKER").as_deref().unwrap_or("cc"))
+}
+
+/// What Cargo has been told about programs for another processor.
+fn foreign(what: &str) -> Option<String> {
+    let target = cfg!(target_arch = "aarch64").then_some("AARCH64_UNKNOWN_LINUX_GNU")?;
+    std::env::var(format!("CARGO_TARGET_{target}_{what}")).ok()
 }
 
 /// Both of a child's streams.

@@ -52,7 +52,7 @@ pub(crate) fn refused() -> bool {
 pub(crate) fn compiled(folder: &Folder, name: &str, flags: &[&str]) -> Option<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(name);
     let program = folder.0.join(format!("{name}{}.out", flags.concat()));
-    let mut compiler = Command::new("cc");
+    let mut compiler = Command::new(foreign("LINKER").as_deref().unwrap_or("cc"));
     compiler.args(["-O1", "-pthread", "-o"]).arg(&program).arg(source).args(flags);
     match compiler.status() {
         Ok(status) => {
@@ -64,6 +64,21 @@ pub(crate) fn compiled(folder: &Folder, name: &str, flags: &[&str]) -> Option<Pa
             None
         }
     }
+}
+
+/// A program to be run: by Cargo's runner for another processor, if that runs the test.
+pub(crate) fn program(path: &Path) -> Command {
+    let Some(runner) = foreign("RUNNER") else { return Command::new(path) };
+    let mut words = runner.split_whitespace();
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words).arg(path);
+    command
+}
+
+/// What Cargo has been told about programs for another processor.
+pub(crate) fn foreign(what: &str) -> Option<String> {
+    let target = cfg!(target_arch = "aarch64").then_some("AARCH64_UNKNOWN_LINUX_GNU")?;
+    std::env::var(format!("CARGO_TARGET_{target}_{what}")).ok()
 }
 
 /// The end of a program under the library: its code, what it wrote to both streams, and how many of
@@ -78,7 +93,12 @@ pub(crate) struct Ran {
 pub(crate) fn run(folder: &Folder, mut command: Command) -> Ran {
     let report = folder.0.join("report");
     let _ = std::fs::remove_file(&report);
-    command.env("LD_PRELOAD", library()).env("OVERLAPPED_PRELOAD_REPORT", &report);
+    command.env("OVERLAPPED_PRELOAD_REPORT", &report);
+    match foreign("RUNNER") {
+        None => command.env("LD_PRELOAD", library()),
+        // The variable is for the program, and not for the emulator.
+        Some(_) => command.env("QEMU_SET_ENV", format!("LD_PRELOAD={}", library().display())),
+    };
     let (mut output, input) = std::io::pipe().unwrap();
     command.stdin(Stdio::null()).stdout(input.try_clone().unwrap()).stderr(input);
     let child = command.spawn().unwrap();

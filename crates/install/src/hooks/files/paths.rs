@@ -139,7 +139,8 @@ unsafe fn is_fifo(folder: c_int, path: *const c_char) -> bool {
     let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
     // SAFETY: the caller's promise: a path; the kernel fills the rest, or leaves zeros.
     let stat = unsafe {
-        call!(newfstatat, folder, path, stat.as_mut_ptr(), 0);
+        let number = libc::SYS_newfstatat;
+        syscalls::raw_syscall!(number, folder, path, stat.as_mut_ptr(), 0);
         stat.assume_init()
     };
     stat.st_mode & libc::S_IFMT == libc::S_IFIFO

@@ -1,9 +1,13 @@
 //! Condition variables: tasklets wait for one in the table, threads in libc.
 
 use std::ffi::c_int;
+use std::mem::MaybeUninit;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use libc::{clockid_t, pthread_cond_t, pthread_mutex_t, timespec};
+use libc::{clockid_t, pthread_cond_t, pthread_condattr_t, pthread_mutex_t, timespec};
+use libc::{pthread_condattr_init, pthread_condattr_setclock, pthread_condattr_setpshared};
 
 use super::mutex::{by_owner, lock, unlock};
 use super::{ALL, LOOK_AGAIN, limit_at};
@@ -28,17 +32,53 @@ type Clocked = unsafe extern "C" fn(
 const VERSION: Option<&std::ffi::CStr> =
     if cfg!(target_arch = "x86_64") { Some(c"GLIBC_2.3.2") } else { None };
 
-/// Bits that glibc notes of a condition variable: bit 0, it is several processes'; bit 1, its clock
-/// is the monotonic one.
+/// Bits that glibc notes of a condition variable.
+const SHARED: c_int = 1;
+const MONOTONIC: c_int = 2;
+
+/// The place of these notes, in bytes; `None`: not where one looks for them. It differs between
+/// releases of glibc, so one that has both bits is made, and looked at.
+pub(crate) fn place_of_notes() -> Option<usize> {
+    const WORD: usize = size_of::<c_int>();
+    static PLACE: AtomicUsize = AtomicUsize::new(0);
+    let known = PLACE.load(Relaxed);
+    if known != 0 {
+        return Some(known);
+    }
+    let (mut attributes, mut cond) = (MaybeUninit::uninit(), MaybeUninit::zeroed());
+    let mut words = [0; size_of::<pthread_cond_t>() / WORD];
+    // SAFETY: both are initialised before they are used, and destroyed; what is copied is as large
+    // as the condition variable, which is initialised whole.
+    unsafe {
+        let of: *mut pthread_condattr_t = attributes.as_mut_ptr();
+        pthread_condattr_init(of);
+        pthread_condattr_setpshared(of, libc::PTHREAD_PROCESS_SHARED);
+        pthread_condattr_setclock(of, libc::CLOCK_MONOTONIC);
+        libc::pthread_cond_init(cond.as_mut_ptr(), of);
+        words.as_mut_ptr().copy_from(cond.as_ptr().cast(), words.len());
+        libc::pthread_cond_destroy(cond.as_mut_ptr());
+        libc::pthread_condattr_destroy(of);
+    }
+    let mut others = words.iter().enumerate().filter(|(_, word)| **word != 0);
+    match (others.next(), others.next()) {
+        (Some((at, &word)), None) if at > 0 && word == SHARED | MONOTONIC => {
+            PLACE.store(at * WORD, Relaxed);
+            Some(at * WORD)
+        }
+        _ => None,
+    }
+}
+
 unsafe fn notes(cond: *mut pthread_cond_t) -> c_int {
-    const NOTES: usize = 36;
+    // No tasklet is let in where they are not found.
+    let Some(place) = place_of_notes() else { return 0 };
     // SAFETY: the caller's promise: it is a condition variable.
-    unsafe { cond.cast::<u8>().add(NOTES).cast::<c_int>().read_volatile() }
+    unsafe { cond.cast::<u8>().add(place).cast::<c_int>().read_volatile() }
 }
 
 unsafe fn clock_of(cond: *mut pthread_cond_t) -> clockid_t {
     // SAFETY: the caller's promise.
-    match unsafe { notes(cond) } & 2 {
+    match unsafe { notes(cond) } & MONOTONIC {
         0 => libc::CLOCK_REALTIME,
         _ => libc::CLOCK_MONOTONIC,
     }
@@ -52,7 +92,7 @@ unsafe fn wait(
 ) -> c_int {
     // Nobody here hears what another process says: its waits end for nothing, now and then.
     // SAFETY: the caller's promise.
-    let is_shared = unsafe { notes(cond) } & 1 != 0;
+    let is_shared = unsafe { notes(cond) } & SHARED != 0;
     let spurious: Option<Duration> = is_shared.then_some(LOOK_AGAIN);
     // Before the mutex is unlocked: whoever changes what is waited for finds it here.
     let what = "a condition variable of C's";
@@ -146,4 +186,15 @@ pub(crate) unsafe extern "C" fn pthread_cond_broadcast(cond: *mut pthread_cond_t
     wake(cond.addr(), usize::MAX, ALL);
     // SAFETY: the caller's promise, handed on.
     unsafe { real(cond) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_notes_of_a_condition_variable_are_found() {
+        // Up to 2.40, and later.
+        assert!(matches!(place_of_notes(), Some(36 | 28)), "{:?}", place_of_notes());
+    }
 }

@@ -108,6 +108,32 @@ pub(crate) fn patiently(
     }
 }
 
+/// The question for how long a receive may wait. It is asked only where the receive would wait, or
+/// is not tried first.
+pub(crate) type AskLimit<'a> = &'a dyn Fn() -> io::Result<Option<Duration>>;
+
+/// Receives from a socket by the library's own call, which is an operation of the port's where it
+/// waits.
+pub(crate) fn received(
+    call: &Call,
+    fd: c_int,
+    receive: impl FnOnce(BorrowedFd<'_>, AskLimit<'_>) -> io::Result<usize>,
+) -> Outcome {
+    if fd < 0 {
+        return BAD_DESCRIPTOR;
+    }
+    // SAFETY: lent for this call, as in `ready`.
+    let socket = unsafe { BorrowedFd::borrow_raw(fd) };
+    let limit = || {
+        if is_nonblocking(fd) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        call.count();
+        Ok(limit_of(fd, Way::In))
+    };
+    count_of(interruptible(call.restart(false), || receive(socket, &limit)))
+}
+
 /// A limit of several waits together.
 pub(crate) struct Limit(Option<Instant>);
 

@@ -104,6 +104,97 @@ fn a_kill_that_meets_bytes_loses_none() {
     .unwrap();
 }
 
+/// Receives, where the question for the limit is answered by `answer`; how often it was asked.
+fn ask(fd: impl AsFd, answer: fn() -> io::Result<Option<Duration>>) -> (io::Result<Vec<u8>>, u32) {
+    let (mut buf, mut asked) = ([0; 64], 0);
+    let limit = || {
+        asked += 1;
+        answer()
+    };
+    // SAFETY: the buffer is this frame's and not touched meanwhile.
+    let got = unsafe { raw::recv_within(fd.as_fd(), buf.as_mut_ptr(), buf.len(), 0, limit) };
+    (got.map(|n| buf[..n].to_vec()), asked)
+}
+
+/// Has the scheduler give up tries at once: many receives in a row find nothing.
+fn receive_in_vain(rx: &UnixStream) {
+    for _ in 0..10 {
+        assert_eq!(recv(rx, 0, Some(Duration::ZERO)).unwrap_err().kind(), ErrorKind::WouldBlock);
+    }
+}
+
+#[test]
+fn the_limit_is_asked_for_where_a_receive_would_wait() {
+    run(|| {
+        let (mut tx, rx) = UnixStream::pair().unwrap();
+        tx.write_all(b"x").unwrap();
+        let (got, asked) = ask(&rx, || unreachable!());
+        assert_eq!((got.unwrap(), asked), (b"x".to_vec(), 0));
+        let (got, asked) = ask(&rx, || Ok(Some(MS)));
+        assert_eq!((got.unwrap_err().kind(), asked), (ErrorKind::WouldBlock, 1));
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_descriptor_that_is_not_to_be_waited_for_gives_what_there_is() {
+    run(|| {
+        let not_to_wait = || Err(ErrorKind::WouldBlock.into());
+        let (mut tx, rx) = UnixStream::pair().unwrap();
+        for is_tried in [true, false] {
+            if !is_tried {
+                receive_in_vain(&rx);
+            }
+            let (got, _) = ask(&rx, not_to_wait);
+            assert_eq!(got.unwrap_err().kind(), ErrorKind::WouldBlock);
+            tx.write_all(b"x").unwrap();
+            let (got, asked) = ask(&rx, not_to_wait);
+            assert_eq!(got.unwrap(), b"x");
+            assert_eq!(asked, u32::from(!is_tried));
+        }
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_error_of_the_question_ends_the_receive_and_takes_no_byte() {
+    run(|| {
+        let (mut tx, rx) = UnixStream::pair().unwrap();
+        receive_in_vain(&rx);
+        tx.write_all(b"x").unwrap();
+        let (got, _) = ask(&rx, || Err(ErrorKind::Other.into()));
+        assert_eq!(got.unwrap_err().kind(), ErrorKind::Other);
+        assert_eq!(recv(&rx, 0, None).unwrap(), b"x");
+    })
+    .unwrap();
+}
+
+#[test]
+fn receives_that_are_not_tried_first_end_by_limit_deadline_and_kill() {
+    run(|| {
+        let (mut tx, rx) = UnixStream::pair().unwrap();
+        receive_in_vain(&rx);
+        let own = recv(&rx, 0, Some(MS)).unwrap_err();
+        assert_eq!((own.kind(), Cancelled::of(&own)), (ErrorKind::WouldBlock, None));
+        let late = timeout(MS, || recv(&rx, 0, None)).unwrap_err();
+        assert_eq!(Cancelled::of(&late), Some(Cancelled::Deadline));
+        let late = timeout(Duration::ZERO, || recv(&rx, 0, None)).unwrap_err();
+        assert_eq!(Cancelled::of(&late), Some(Cancelled::Deadline));
+        let rx = Rc::new(rx);
+        let theirs = rx.clone();
+        let waiter = spawn(move || kill_as_error(|| recv(&*theirs, 0, None)));
+        yield_now();
+        waiter.kill();
+        let killed = waiter.join().unwrap().unwrap_err();
+        assert_eq!(Cancelled::of(&killed), Some(Cancelled::Kill));
+        tx.write_all(b"x").unwrap();
+        assert_eq!(recv(&*rx, 0, Some(Duration::ZERO)).unwrap(), b"x", "what is there is given");
+        drop(tx);
+        assert_eq!(recv(&*rx, 0, None).unwrap(), b"", "the end");
+    })
+    .unwrap();
+}
+
 #[test]
 fn a_full_socket_makes_the_sender_wait_and_a_closed_one_is_an_error() {
     run(|| {

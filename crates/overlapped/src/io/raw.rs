@@ -2,12 +2,15 @@
 //! are made of. The counterpart of recv(2) and its like that blocks only the calling tasklet.
 //!
 //! A call tries first, without waiting; only where it would have to wait it goes to the port, as an
-//! operation that completes (io_uring) or by readiness. The descriptor's mode (`O_NONBLOCK`) is
-//! neither asked for nor changed: a call waits unless its flags have `MSG_DONTWAIT`. `SIGPIPE` is
-//! never raised.
+//! operation that completes (io_uring) or by readiness. While the receives of a scheduler find
+//! nothing when they are tried, as a server's do whose clients speak in turns with it, they go to
+//! the port at once. The descriptor's mode (`O_NONBLOCK`) is neither asked for nor changed: a call
+//! waits unless its flags have `MSG_DONTWAIT`. `SIGPIPE` is never raised.
 //!
 //! `limit`: how long the call may wait; where it passes, the error is that of `EAGAIN`
-//! (`WouldBlock`), as at a socket's own limit. [`Cancelled`] tells of a deadline, and of a kill
+//! (`WouldBlock`), as at a socket's own limit. Inside
+//! [`interruptible`](crate::signal::interruptible) signal handlers of both kinds end a wait with a
+//! limit, as in signal(7). [`Cancelled`] tells of a deadline, and of a kill
 //! inside [`kill_as_error`](crate::task::kill_as_error).
 //!
 //! # Safety
@@ -23,10 +26,10 @@ use crate::op::{Fs, Interest, Net, Op, SocketAddrBuf, clamp};
 use crate::port::control::{self, raw};
 use crate::port::offload::Patience;
 use crate::port::{WOULD_BLOCK, attempt, clock, is_would_block};
-use crate::task::aside::{in_place, on_patient_thread};
+use crate::task::aside::{in_place, on_patient_thread, tried, wants_try};
 use crate::task::wait::perform;
 use crate::task::waiter::deadline;
-use crate::task::{Cancelled, in_tasklet, port_waits_for_disks};
+use crate::task::{Cancelled, ended_by_all_handlers, in_tasklet, port_waits_for_disks};
 use crate::time::{Duration, deadline_in, timeout};
 
 /// Tries, and waits by `op` where that would wait; where `op` is a readiness, tries again.
@@ -38,21 +41,68 @@ unsafe fn try_first(
     op: Op,
     limit: Option<Duration>,
 ) -> io::Result<usize> {
-    let limit = limit.map(deadline_in);
-    let mut result = in_place(&attempt)?;
-    while is_would_block(result) {
+    let result = in_place(&attempt)?;
+    if !is_would_block(result) {
+        return count_of(result);
+    }
+    // SAFETY: the caller's promise.
+    unsafe { wait_by(attempt, op, limit) }
+}
+
+/// Waits by `op`; where that is a readiness, tries again.
+///
+/// # Safety
+/// As in the module's comment.
+unsafe fn wait_by(attempt: impl Fn() -> i32, op: Op, limit: Option<Duration>) -> io::Result<usize> {
+    let wait = |limit| loop {
         // SAFETY: the caller's promise; `perform` returns after the terminal completion.
-        result = unsafe { perform(&op, limit) }?.result;
+        let mut result = unsafe { perform(&op, limit) }?.result;
         if matches!(op, Op::Ready { .. }) {
             result = attempt();
         }
+        if !is_would_block(result) {
+            return count_of(result);
+        }
+    };
+    match limit {
+        None => wait(None),
+        Some(limit) => ended_by_all_handlers(|| wait(Some(deadline_in(limit)))),
     }
-    usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
+}
+
+/// Receives: tries first, if that is likely to find something. `limit` is asked for when the call
+/// would have to wait.
+///
+/// # Safety
+/// As in the module's comment.
+unsafe fn receive(
+    attempt: impl Fn() -> i32,
+    op: Op,
+    limit: impl FnOnce() -> io::Result<Option<Duration>>,
+) -> io::Result<usize> {
+    let is_tried = matches!(op, Op::Ready { .. }) || wants_try();
+    if is_tried {
+        let result = in_place(&attempt)?;
+        let found = !is_would_block(result);
+        tried(found);
+        if found {
+            return count_of(result);
+        }
+    }
+    match limit() {
+        // SAFETY: the caller's promise.
+        Ok(limit) => unsafe { wait_by(attempt, op, limit) },
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock && !is_tried => once(attempt),
+        Err(error) => Err(error),
+    }
 }
 
 /// One try, for `MSG_DONTWAIT`.
 fn once(attempt: impl Fn() -> i32) -> io::Result<usize> {
-    let result = in_place(attempt)?;
+    count_of(in_place(attempt)?)
+}
+
+fn count_of(result: i32) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
 }
 
@@ -88,6 +138,26 @@ pub unsafe fn recv(
     flags: i32,
     limit: Option<Duration>,
 ) -> io::Result<usize> {
+    // SAFETY: the caller's promise.
+    unsafe { recv_within(fd, buf, len, flags, || Ok(limit)) }
+}
+
+/// recv(2) for callers that must ask for the limit first, as at a descriptor's own (`SO_RCVTIMEO`):
+/// `limit` is called if the call would have to wait, or is not tried first. An error of it ends the
+/// call: `WouldBlock` where the descriptor is not to be waited for (`O_NONBLOCK`).
+///
+/// # Errors
+/// Those of recv(2), and those of `limit`; see the [module's comment](self).
+///
+/// # Safety
+/// See the [module's comment](self): `buf`, for writes of `len` bytes.
+pub unsafe fn recv_within(
+    fd: BorrowedFd<'_>,
+    buf: *mut u8,
+    len: usize,
+    flags: i32,
+    limit: impl FnOnce() -> io::Result<Option<Duration>>,
+) -> io::Result<usize> {
     let (fd, len) = (fd.as_raw_fd(), clamp(len));
     // SAFETY: the caller's promise, here and below.
     let attempt = || unsafe { raw::recv(fd, buf, len, flags) };
@@ -99,7 +169,7 @@ pub unsafe fn recv(
         None => Op::Ready { fd, interest: Interest::Readable },
     };
     // SAFETY: as above.
-    unsafe { try_first(attempt, op, limit) }
+    unsafe { receive(attempt, op, limit) }
 }
 
 /// send(2).
@@ -141,6 +211,23 @@ pub unsafe fn recvmsg(
     flags: i32,
     limit: Option<Duration>,
 ) -> io::Result<usize> {
+    // SAFETY: the caller's promise.
+    unsafe { recvmsg_within(fd, message, flags, || Ok(limit)) }
+}
+
+/// recvmsg(2) for callers that must ask for the limit first, as [`recv_within`].
+///
+/// # Errors
+/// Those of recvmsg(2), and those of `limit`; see the [module's comment](self).
+///
+/// # Safety
+/// See the [module's comment](self): the header and all it points to.
+pub unsafe fn recvmsg_within(
+    fd: BorrowedFd<'_>,
+    message: *mut c_void,
+    flags: i32,
+    limit: impl FnOnce() -> io::Result<Option<Duration>>,
+) -> io::Result<usize> {
     let fd = fd.as_raw_fd();
     // SAFETY: the caller's promise, here and below.
     let attempt = || unsafe { raw::recvmsg(fd, message.cast(), flags) };
@@ -154,7 +241,7 @@ pub unsafe fn recvmsg(
         None => Op::Ready { fd, interest: Interest::Readable },
     };
     // SAFETY: as above.
-    unsafe { try_first(attempt, op, limit) }
+    unsafe { receive(attempt, op, limit) }
 }
 
 /// sendmsg(2). `message` points to a `msghdr`.

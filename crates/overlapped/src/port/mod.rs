@@ -22,6 +22,7 @@ pub(crate) mod clock;
 pub(crate) mod control;
 pub(crate) mod disk;
 mod doctor;
+mod eager;
 pub(crate) mod foreign;
 pub(crate) mod host;
 pub(crate) mod lock;
@@ -42,6 +43,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::op::{Completion, Op, Outcome, Token};
+use eager::Eager;
 
 pub use choose::PortChoice;
 pub(crate) use choose::PortConfig;
@@ -129,6 +131,30 @@ impl Driver {
             Driver::Poll(poll) => unsafe { poll.submit(token, op) },
             #[cfg(miri)]
             Driver::Still(still) => still.submit(token),
+        }
+    }
+
+    /// Tells whether a receive is worth a try before it is submitted: see `eager`. Whoever makes the
+    /// try tells what came of it ([`tried`](Driver::tried)).
+    #[inline]
+    pub(crate) fn wants_try(&mut self) -> bool {
+        self.eager().is_none_or(Eager::is_wanted)
+    }
+
+    /// Takes note of a receive that was tried before it was submitted.
+    #[inline]
+    pub(crate) fn tried(&mut self, found: bool) {
+        if let Some(eager) = self.eager() {
+            eager.tried(found);
+        }
+    }
+
+    fn eager(&mut self) -> Option<&mut Eager> {
+        match self {
+            Driver::Uring(uring) => Some(uring.eager()),
+            Driver::Poll(poll) => Some(poll.eager()),
+            #[cfg(miri)]
+            Driver::Still(_) => None,
         }
     }
 

@@ -45,7 +45,9 @@ pub use modes::{
     TaskletExit, current, in_tasklet, is_killed, kill_as_error, may_wait, no_switch, pause, shield,
     yield_now,
 };
-pub(crate) use modes::{breathe, count_busy_call, exit_now, interruptible, port_waits_for_disks};
+pub(crate) use modes::{
+    breathe, count_busy_call, ended_by_all_handlers, exit_now, interruptible, port_waits_for_disks,
+};
 pub use payload::PanicPayload;
 pub use refusal::Cancelled;
 pub(crate) use refusal::{Refusal, cut_short, would_wait_while_unwinding};

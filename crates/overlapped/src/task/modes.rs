@@ -300,6 +300,19 @@ pub(crate) fn interruptible<T>(handlers: u8, f: impl FnOnce() -> T) -> T {
     f()
 }
 
+/// Runs `f`, a call with a limit: handlers of both kinds end its waits, inside [`interruptible`].
+pub(crate) fn ended_by_all_handlers<T>(f: impl FnOnce() -> T) -> T {
+    struct Outer(Here, u8);
+    impl Drop for Outer {
+        fn drop(&mut self) {
+            self.0.me().interruptible.set(self.1);
+        }
+    }
+    let here = here().filter(|here| here.me().interruptible.get() != 0);
+    let _outer = here.map(|here| Outer(here, here.me().interruptible.replace(u8::MAX)));
+    f()
+}
+
 /// Runs `f` with suspension forbidden: a call in it that would wait returns an error (`WouldBlock`
 /// and its like), and one that has no error to return panics.
 ///

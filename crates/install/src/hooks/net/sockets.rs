@@ -3,11 +3,12 @@
 use std::ffi::{c_int, c_void};
 
 use libc::{mmsghdr, msghdr, sockaddr, socklen_t};
+use overlapped::os::fd::raw;
 
 use crate::caller::Call;
 use crate::raw::{Outcome, call, give, give_int};
 use crate::symbols::Symbol;
-use crate::wait::{Way, all_slices, is_nonblocking, patiently};
+use crate::wait::{Way, all_slices, is_nonblocking, patiently, received};
 
 /// Attempts with the flag, patiently, where the program would wait.
 fn with_flag(
@@ -50,9 +51,10 @@ unsafe fn receive(
             // SAFETY: the caller's promise, handed on.
             unsafe { receive_all(&call, fd, (buf, len), flags) }
         }
-        Some(call) if flags & libc::MSG_DONTWAIT == 0 => {
-            patiently(&call, fd, Way::In, || attempt(flags | libc::MSG_DONTWAIT))
-        }
+        Some(call) if flags & libc::MSG_DONTWAIT == 0 => received(&call, fd, |socket, limit| {
+            // SAFETY: the caller's promise, handed on.
+            unsafe { raw::recv_within(socket, buf.cast(), len, flags, limit) }
+        }),
         _ => attempt(flags),
     }
 }
@@ -149,10 +151,15 @@ pub(crate) unsafe extern "C" fn __recvfrom_chk(
 /// recvmsg(2).
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> isize {
-    // SAFETY: the caller's promise, handed on.
-    give(with_flag(Symbol::recvmsg, (fd, Way::In, flags), |flags| unsafe {
-        call!(recvmsg, fd, message, flags)
-    }))
+    let outcome = match Call::begin(Symbol::recvmsg) {
+        Some(call) if flags & libc::MSG_DONTWAIT == 0 => received(&call, fd, |socket, limit| {
+            // SAFETY: the caller's promise, handed on.
+            unsafe { raw::recvmsg_within(socket, message.cast(), flags, limit) }
+        }),
+        // SAFETY: the caller's promise, handed on.
+        _ => unsafe { call!(recvmsg, fd, message, flags) },
+    };
+    give(outcome)
 }
 
 /// recvmmsg(2). A limit ends it between two messages, as in Linux.

@@ -11,7 +11,7 @@
 //!       cancel, wherever it stands ─▶ done (ECANCELED) ───────────────────▶ out
 //! ```
 //!
-//! Receives are left *fresh* while tries at once find nothing (`eager.rs`): that saves the try in
+//! Receives are left *fresh* while tries at once find nothing (`port/eager.rs`): that saves the try in
 //! vain, and the registration wherever the data has come by the next wait. Messages with their
 //! length in front, 50 connections, 16 messages at a time: 1.98 → 2.57 million a second.
 //!
@@ -50,7 +50,6 @@
 //! Why not let epoll refuse such descriptors: it does (EPERM), but the first try never says "would
 //! wait" for them, so none gets that far.
 
-mod eager;
 mod queues;
 
 use std::collections::HashMap;
@@ -62,9 +61,9 @@ use std::time::Duration;
 use polling::{Event, Events, PollMode, Poller};
 
 use super::attempt::{self, would_wait};
+use super::eager::Eager;
 use super::{Notifier, Submitted};
 use crate::op::{Completion, Interest, Net, Op, Outcome, Token};
-use eager::Eager;
 use queues::{Queues, Waiter};
 
 /// Whether registrations are the file's, and may stay when nobody waits: see the module's comment.
@@ -151,6 +150,10 @@ impl Poll {
         let previous = self.places.insert(token, (fd, interest));
         assert!(previous.is_none(), "{token:?} is in flight already");
         Ok(())
+    }
+
+    pub(super) fn eager(&mut self) -> &mut Eager {
+        &mut self.eager
     }
 
     pub(super) fn cancel(&mut self, token: Token) {

@@ -33,6 +33,7 @@ use std::time::Duration;
 use io_uring::squeue::Entry;
 
 use super::attempt::{self, would_wait};
+use super::eager::Eager;
 use super::notifier::EventFd;
 use super::spin::{Spin, WATCH};
 use super::{Notifier, PortConfig, Submitted, clock};
@@ -83,6 +84,8 @@ pub(crate) struct Uring {
     /// Where files' cursors stood before the transfers in flight.
     cursors: Cursors,
     spin: Spin,
+    /// For callers that may try by themselves. The ring's own way is not to.
+    eager: Eager,
     wake: Arc<EventFd>,
     /// Where the kernel puts the eventfd's count. From `Box::into_raw`; freed after the drain.
     wake_count: *mut u64,
@@ -109,6 +112,7 @@ impl Uring {
             ready: Vec::new(),
             cursors: Cursors::default(),
             spin: Spin::default(),
+            eager: Eager::default(),
             wake,
             wake_count: Box::into_raw(Box::new(0)),
             closing: false,
@@ -170,6 +174,10 @@ impl Uring {
         let entry = prepare::ready(op.fd(), attempt::interest(op)).user_data(token.to_bits());
         // SAFETY: a poll has no memory; the descriptor is open until the token's completion.
         unsafe { self.push(entry) };
+    }
+
+    pub(super) fn eager(&mut self) -> &mut Eager {
+        &mut self.eager
     }
 
     pub(super) fn cancel(&mut self, token: Token) {

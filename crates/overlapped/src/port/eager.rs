@@ -20,14 +20,14 @@ const IN_VAIN_MAX: u32 = 8;
 const PAUSE: u32 = 64;
 
 #[derive(Debug, Default)]
-pub(super) struct Eager {
+pub(crate) struct Eager {
     in_vain: u32,
     pause: u32,
 }
 
 impl Eager {
     /// Whether the receive that is submitted now is to be tried at once.
-    pub(super) fn is_wanted(&mut self) -> bool {
+    pub(crate) fn is_wanted(&mut self) -> bool {
         if self.pause == 0 {
             return true;
         }
@@ -36,7 +36,7 @@ impl Eager {
     }
 
     /// A receive was tried at once.
-    pub(super) fn tried(&mut self, found: bool) {
+    pub(crate) fn tried(&mut self, found: bool) {
         self.in_vain = if found { 0 } else { (self.in_vain + 1).min(IN_VAIN_MAX) };
         if self.in_vain == IN_VAIN_MAX {
             self.pause = PAUSE;

@@ -108,16 +108,17 @@ pub(crate) fn patiently(
     }
 }
 
-/// The question for how long a receive may wait. It is asked only where the receive would wait, or
-/// is not tried first.
+/// The question for how long a transfer may wait. It is asked only where that would wait, or is not
+/// tried first.
 pub(crate) type AskLimit<'a> = &'a dyn Fn() -> io::Result<Option<Duration>>;
 
-/// Receives from a socket by the library's own call, which is an operation of the port's where it
-/// waits.
-pub(crate) fn received(
+/// Makes a transfer on a socket by the library's own call: an operation of the port's. A kill or a
+/// deadline ends waits only: what `attempt` can do without one is done.
+pub(crate) fn transferred(
     call: &Call,
-    fd: c_int,
-    receive: impl FnOnce(BorrowedFd<'_>, AskLimit<'_>) -> io::Result<usize>,
+    (fd, way): (c_int, Way),
+    attempt: impl Fn() -> Outcome,
+    transfer: impl FnOnce(BorrowedFd<'_>, AskLimit<'_>) -> io::Result<usize>,
 ) -> Outcome {
     if fd < 0 {
         return BAD_DESCRIPTOR;
@@ -129,9 +130,18 @@ pub(crate) fn received(
             return Err(io::ErrorKind::WouldBlock.into());
         }
         call.count();
-        Ok(limit_of(fd, Way::In))
+        Ok(limit_of(fd, way))
     };
-    count_of(interruptible(call.restart(false), || receive(socket, &limit)))
+    let transferred = interruptible(call.restart(false), || transfer(socket, &limit));
+    if let Err(error) = &transferred
+        && Cancelled::of(error).is_some()
+    {
+        let last = attempt();
+        if last != AGAIN || is_nonblocking(fd) {
+            return last;
+        }
+    }
+    count_of(transferred)
 }
 
 /// A limit of several waits together.

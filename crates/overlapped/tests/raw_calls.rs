@@ -196,6 +196,41 @@ fn receives_that_are_not_tried_first_end_by_limit_deadline_and_kill() {
 }
 
 #[test]
+fn a_kill_that_meets_a_send_in_company_tells_the_truth() {
+    run(|| {
+        for round in 0..40 {
+            let pairs: Vec<_> = (0..20).map(|_| UnixStream::pair().unwrap()).collect();
+            let (sent, senders): (Vec<_>, Vec<_>) = pairs
+                .into_iter()
+                .map(|(tx, rx)| {
+                    (
+                        rx,
+                        spawn(move || {
+                            kill_as_error(|| (send(&tx, b"xy", None), send(&tx, b"z", None)))
+                        }),
+                    )
+                })
+                .unzip();
+            if round % 2 == 0 {
+                yield_now();
+            }
+            senders.iter().for_each(|sender| _ = sender.kill());
+            for (mut rx, sender) in sent.into_iter().zip(senders) {
+                let told = match sender.join() {
+                    Ok((first, second)) => first.unwrap_or(0) + second.unwrap_or(0),
+                    // Killed before it began.
+                    Err(_) => 0,
+                };
+                let mut got = Vec::new();
+                rx.read_to_end(&mut got).unwrap();
+                assert_eq!(got, &b"xyz"[..told]);
+            }
+        }
+    })
+    .unwrap();
+}
+
+#[test]
 fn a_full_socket_makes_the_sender_wait_and_a_closed_one_is_an_error() {
     run(|| {
         let (tx, mut rx) = UnixStream::pair().unwrap();

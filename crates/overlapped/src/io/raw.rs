@@ -20,81 +20,105 @@
 
 use std::ffi::c_void;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use crate::op::{Fs, Interest, Net, Op, SocketAddrBuf, clamp};
 use crate::port::control::{self, raw};
 use crate::port::offload::Patience;
 use crate::port::{WOULD_BLOCK, attempt, clock, is_would_block};
 use crate::task::aside::{in_place, on_patient_thread, tried, wants_try};
-use crate::task::wait::perform;
+use crate::task::wait::{perform, try_in_turn};
 use crate::task::waiter::deadline;
 use crate::task::{Cancelled, ended_by_all_handlers, in_tasklet, port_waits_for_disks};
 use crate::time::{Duration, deadline_in, timeout};
 
-/// Tries, and waits by `op` where that would wait; where `op` is a readiness, tries again.
-///
-/// # Safety
-/// As in the module's comment.
-unsafe fn try_first(
-    attempt: impl Fn() -> i32,
-    op: Op,
-    limit: Option<Duration>,
-) -> io::Result<usize> {
-    let result = in_place(&attempt)?;
-    if !is_would_block(result) {
-        return count_of(result);
-    }
-    // SAFETY: the caller's promise.
-    unsafe { wait_by(attempt, op, limit) }
+/// A transfer on a socket.
+struct Transfer<A> {
+    /// One try, by a plain call; the result in the kernel's form.
+    attempt: A,
+    /// The same as an operation, if the port knows the flags.
+    once: Option<Op>,
+    /// The wait: the transfer itself, or a readiness.
+    wait: Op,
 }
 
-/// Waits by `op`; where that is a readiness, tries again.
-///
-/// # Safety
-/// As in the module's comment.
-unsafe fn wait_by(attempt: impl Fn() -> i32, op: Op, limit: Option<Duration>) -> io::Result<usize> {
-    let wait = |limit| loop {
-        // SAFETY: the caller's promise; `perform` returns after the terminal completion.
-        let mut result = unsafe { perform(&op, limit) }?.result;
-        if matches!(op, Op::Ready { .. }) {
-            result = attempt();
+impl<A: Fn() -> i32> Transfer<A> {
+    /// Tries, and waits where that would wait. Receives are tried if that is likely to find
+    /// something. `limit` is asked for when the call would have to wait.
+    ///
+    /// # Safety
+    /// As in the module's comment.
+    unsafe fn run(
+        &self,
+        limit: impl FnOnce() -> io::Result<Option<Duration>>,
+    ) -> io::Result<usize> {
+        let waits_by_itself = !matches!(self.wait, Op::Ready { .. });
+        let is_tried = !waits_by_itself || wants_try();
+        if is_tried {
+            // SAFETY: the caller's promise.
+            let result = unsafe { self.try_once() }?;
+            let found = !is_would_block(result);
+            if waits_by_itself {
+                tried(found);
+            }
+            if found {
+                return count_of(result);
+            }
         }
-        if !is_would_block(result) {
-            return count_of(result);
+        match limit() {
+            // SAFETY: the caller's promise.
+            Ok(None) => unsafe { self.wait(None) },
+            Ok(Some(limit)) => {
+                let limit = Some(deadline_in(limit));
+                // SAFETY: the caller's promise.
+                ended_by_all_handlers(|| unsafe { self.wait(limit) })
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !is_tried => {
+                once(&self.attempt)
+            }
+            Err(error) => Err(error),
         }
-    };
-    match limit {
-        None => wait(None),
-        Some(limit) => ended_by_all_handlers(|| wait(Some(deadline_in(limit)))),
+    }
+
+    /// # Safety
+    /// As in the module's comment.
+    unsafe fn try_once(&self) -> io::Result<i32> {
+        match &self.once {
+            // SAFETY: the caller's promise; it returns after the terminal completion.
+            Some(op) => unsafe { try_in_turn(op, &self.attempt) },
+            None => in_place(&self.attempt),
+        }
+    }
+
+    /// # Safety
+    /// As in the module's comment.
+    unsafe fn wait(&self, limit: Option<u64>) -> io::Result<usize> {
+        loop {
+            // SAFETY: the caller's promise; `perform` returns after the terminal completion.
+            let mut result = unsafe { perform(&self.wait, limit) }?.result;
+            if matches!(self.wait, Op::Ready { .. }) {
+                result = (self.attempt)();
+            }
+            if !is_would_block(result) {
+                return count_of(result);
+            }
+        }
     }
 }
 
-/// Receives: tries first, if that is likely to find something. `limit` is asked for when the call
-/// would have to wait.
-///
-/// # Safety
-/// As in the module's comment.
-unsafe fn receive(
-    attempt: impl Fn() -> i32,
-    op: Op,
-    limit: impl FnOnce() -> io::Result<Option<Duration>>,
-) -> io::Result<usize> {
-    let is_tried = matches!(op, Op::Ready { .. }) || wants_try();
-    if is_tried {
-        let result = in_place(&attempt)?;
-        let found = !is_would_block(result);
-        tried(found);
-        if found {
-            return count_of(result);
-        }
+/// The operations of a receive: one try, and the wait.
+fn receive(fd: RawFd, flags: i32, op: impl Fn(bool, bool) -> Net) -> (Option<Op>, Op) {
+    match raw::peeks(flags) {
+        Some(peek) => (Some(Op::Net(op(peek, true))), Op::Net(op(peek, false))),
+        None => (None, Op::Ready { fd, interest: Interest::Readable }),
     }
-    match limit() {
-        // SAFETY: the caller's promise.
-        Ok(limit) => unsafe { wait_by(attempt, op, limit) },
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock && !is_tried => once(attempt),
-        Err(error) => Err(error),
-    }
+}
+
+/// The operations of a send: one try, and the wait. That is not the ring's own send: where a
+/// datagram socket's receiver is full, it sends nothing when it tries again.
+fn send_by(fd: RawFd, flags: i32, op: impl Fn() -> Net) -> (Option<Op>, Op) {
+    let once = (flags & !libc::MSG_NOSIGNAL == 0).then(|| Op::Net(op()));
+    (once, Op::Ready { fd, interest: Interest::Writable })
 }
 
 /// One try, for `MSG_DONTWAIT`.
@@ -164,12 +188,10 @@ pub unsafe fn recv_within(
     if raw::is_nonblocking(flags) {
         return once(attempt);
     }
-    let op = match raw::peeks(flags) {
-        Some(peek) => Op::Net(Net::Recv { fd, buf, len, peek, nonblocking: false }),
-        None => Op::Ready { fd, interest: Interest::Readable },
-    };
+    let (once, wait) =
+        receive(fd, flags, |peek, nonblocking| Net::Recv { fd, buf, len, peek, nonblocking });
     // SAFETY: as above.
-    unsafe { receive(attempt, op, limit) }
+    unsafe { Transfer { attempt, once, wait }.run(limit) }
 }
 
 /// send(2).
@@ -186,16 +208,33 @@ pub unsafe fn send(
     flags: i32,
     limit: Option<Duration>,
 ) -> io::Result<usize> {
+    // SAFETY: the caller's promise.
+    unsafe { send_within(fd, buf, len, flags, || Ok(limit)) }
+}
+
+/// send(2) for callers that must ask for the limit first, as [`recv_within`].
+///
+/// # Errors
+/// Those of send(2), and those of `limit`; see the [module's comment](self).
+///
+/// # Safety
+/// See the [module's comment](self): `buf`, for reads of `len` bytes.
+pub unsafe fn send_within(
+    fd: BorrowedFd<'_>,
+    buf: *const u8,
+    len: usize,
+    flags: i32,
+    limit: impl FnOnce() -> io::Result<Option<Duration>>,
+) -> io::Result<usize> {
     let (fd, len) = (fd.as_raw_fd(), clamp(len));
     // SAFETY: the caller's promise, here and below.
     let attempt = || unsafe { raw::send(fd, buf, len, flags) };
     if raw::is_nonblocking(flags) {
         return once(attempt);
     }
-    // Not by the ring's own send: where a datagram socket's receiver is full, it sends nothing when
-    // it tries again.
+    let (once, wait) = send_by(fd, flags, || Net::Send { fd, buf, len, nonblocking: true });
     // SAFETY: as above.
-    unsafe { try_first(attempt, Op::Ready { fd, interest: Interest::Writable }, limit) }
+    unsafe { Transfer { attempt, once, wait }.run(limit) }
 }
 
 /// recvmsg(2). `message` points to a `msghdr`.
@@ -234,14 +273,14 @@ pub unsafe fn recvmsg_within(
     if raw::is_nonblocking(flags) {
         return once(attempt);
     }
-    let op = match raw::peeks(flags) {
-        Some(peek) => {
-            Op::Net(Net::RecvMsg { fd, message: message.cast(), peek, nonblocking: false })
-        }
-        None => Op::Ready { fd, interest: Interest::Readable },
-    };
+    let (once, wait) = receive(fd, flags, |peek, nonblocking| Net::RecvMsg {
+        fd,
+        message: message.cast(),
+        peek,
+        nonblocking,
+    });
     // SAFETY: as above.
-    unsafe { receive(attempt, op, limit) }
+    unsafe { Transfer { attempt, once, wait }.run(limit) }
 }
 
 /// sendmsg(2). `message` points to a `msghdr`.
@@ -257,14 +296,33 @@ pub unsafe fn sendmsg(
     flags: i32,
     limit: Option<Duration>,
 ) -> io::Result<usize> {
+    // SAFETY: the caller's promise.
+    unsafe { sendmsg_within(fd, message, flags, || Ok(limit)) }
+}
+
+/// sendmsg(2) for callers that must ask for the limit first, as [`recv_within`].
+///
+/// # Errors
+/// Those of sendmsg(2), and those of `limit`; see the [module's comment](self).
+///
+/// # Safety
+/// See the [module's comment](self): the header and all it points to.
+pub unsafe fn sendmsg_within(
+    fd: BorrowedFd<'_>,
+    message: *const c_void,
+    flags: i32,
+    limit: impl FnOnce() -> io::Result<Option<Duration>>,
+) -> io::Result<usize> {
     let fd = fd.as_raw_fd();
     // SAFETY: the caller's promise, here and below.
     let attempt = || unsafe { raw::sendmsg(fd, message.cast(), flags) };
     if raw::is_nonblocking(flags) {
         return once(attempt);
     }
+    let message = message.cast();
+    let (once, wait) = send_by(fd, flags, || Net::SendMsg { fd, message, nonblocking: true });
     // SAFETY: as above.
-    unsafe { try_first(attempt, Op::Ready { fd, interest: Interest::Writable }, limit) }
+    unsafe { Transfer { attempt, once, wait }.run(limit) }
 }
 
 /// read(2), at the cursor, from a socket, pipe, terminal or the like. A regular file is read, too,

@@ -134,6 +134,31 @@ impl Driver {
         }
     }
 
+    /// Tells whether one try of `op`, which is not to wait (`nonblocking`), can go with the others in
+    /// one batch: [`submit_try`](Driver::submit_try).
+    pub(crate) fn batches_tries(&self, op: &Op) -> bool {
+        match self {
+            Driver::Uring(uring) => uring.has(op),
+            Driver::Poll(_) => false,
+            #[cfg(miri)]
+            Driver::Still(_) => false,
+        }
+    }
+
+    /// Starts one try of `op`, with the next batch. It completes at once: with `-EAGAIN` where it
+    /// would have to wait.
+    ///
+    /// # Safety
+    /// As for [`submit`](Driver::submit).
+    pub(crate) unsafe fn submit_try(&mut self, token: Token, op: &Op) -> Submitted {
+        match self {
+            // SAFETY: the caller's promise is exactly the backend's.
+            Driver::Uring(uring) => unsafe { uring.start(token, op) },
+            // SAFETY: as above.
+            _ => unsafe { self.submit(token, op) },
+        }
+    }
+
     /// Tells whether a receive is worth a try before it is submitted: see `eager`. Whoever makes the
     /// try tells what came of it ([`tried`](Driver::tried)).
     #[inline]

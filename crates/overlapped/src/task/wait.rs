@@ -20,10 +20,11 @@ pub(crate) use super::checkpoint::{
 };
 use super::inspect::trace_myself;
 use super::refusal::{Refusal, interrupted, killed, timed_out, too_many};
-use crate::op::{Full, Op, Outcome};
-use crate::port::{self, Submitted, clock};
+use crate::op::{Full, Op, Outcome, Token};
+use crate::port::{self, Driver, Submitted, clock};
 use crate::sched::{AbortOnUnwind, Here, NEVER, State, Tcb, Waiting, Wake, here, seat_of};
 use crate::switch::Suspender;
+use crate::task::aside::in_place;
 
 /// The operations that may end at once, one after another, before others get a turn.
 pub(super) const INLINE_MAX: u64 = 64;
@@ -129,7 +130,7 @@ pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<Outcome>
     }
     loop {
         // SAFETY: handed on to the caller; `submit_and_park` returns after the completion.
-        let outcome = unsafe { submit_and_park(here, op, until) }?;
+        let outcome = unsafe { submit_and_park(here, op, until, Driver::submit) }?;
         if let Some(outcome) = port::attempt::end(op, outcome) {
             return finish(outcome);
         }
@@ -159,6 +160,47 @@ fn pays_to_try(here: Here, op: &Op) -> bool {
         && !here.driver.borrow().has_work()
 }
 
+/// Makes one try of `op`, a transfer that is not to wait (`nonblocking`); the result in the kernel's
+/// form. Where others are ready to run, or operations are queued, the try goes with theirs in one
+/// batch; else it is `attempt`, the same as a plain call. (A call for each of many costs up to half as much
+/// again: docs/figures.md, "Unmodified code".)
+///
+/// # Errors
+/// [`Cancelled`](super::Cancelled); nothing has been tried then.
+///
+/// # Safety
+/// As for [`perform`].
+pub(crate) unsafe fn try_in_turn(op: &Op, attempt: impl Fn() -> i32) -> io::Result<i32> {
+    let Some(here) = here().filter(|here| has_company(*here, op)) else {
+        return in_place(attempt);
+    };
+    match checkpoint(here) {
+        Ok(()) => {}
+        Err(Refusal::Killed) => return Err(killed()),
+        Err(_) => return Ok(attempt()),
+    }
+    let deadline = here.me().deadline.get();
+    if deadline != NEVER && here.read_clock() >= deadline {
+        return Err(timed_out(true));
+    }
+    loop {
+        // SAFETY: handed on to the caller; `submit_and_park` returns after the completion.
+        let outcome = unsafe { submit_and_park(here, op, NEVER, Driver::submit_try) }?;
+        if !port::is_cancelled(outcome.result) {
+            return Ok(outcome.result);
+        }
+        deliver_kill(here);
+        if is_cancelled(here) {
+            return Err(killed());
+        }
+    }
+}
+
+fn has_company(here: Here, op: &Op) -> bool {
+    let driver = here.driver.borrow();
+    (here.ready.len() > 0 || driver.has_work()) && driver.batches_tries(op)
+}
+
 /// Performs `op` if it need not wait, for sockets in non-blocking mode. Never suspends.
 ///
 /// # Safety
@@ -173,7 +215,12 @@ pub(crate) unsafe fn perform_now(op: &Op) -> io::Result<Outcome> {
 ///
 /// # Safety
 /// As for [`perform`].
-unsafe fn submit_and_park(here: Here, op: &Op, until: u64) -> io::Result<Outcome> {
+unsafe fn submit_and_park(
+    here: Here,
+    op: &Op,
+    until: u64,
+    submit: unsafe fn(&mut Driver, Token, &Op) -> Submitted,
+) -> io::Result<Outcome> {
     let me = here.me();
     let token = match here.table.borrow_mut().insert(seat_of(here.me_ptr())) {
         Ok(token) => token,
@@ -185,7 +232,7 @@ unsafe fn submit_and_park(here: Here, op: &Op, until: u64) -> io::Result<Outcome
     let no_way_out = AbortOnUnwind("while the kernel holds a tasklet's memory");
     // SAFETY: the caller keeps everything valid until this returns, which it does after the
     // completion or where there will be none; it cannot unwind in between.
-    let submitted = unsafe { here.driver.borrow_mut().submit(token, op) };
+    let submitted = unsafe { submit(&mut here.driver.borrow_mut(), token, op) };
     let outcome = match submitted {
         Submitted::Done(outcome) => {
             here.table.borrow_mut().remove(token);

@@ -6,9 +6,9 @@ use libc::{mmsghdr, msghdr, sockaddr, socklen_t};
 use overlapped::os::fd::raw;
 
 use crate::caller::Call;
-use crate::raw::{Outcome, call, give, give_int};
+use crate::raw::{Outcome, PIPE, call, give, give_int};
 use crate::symbols::Symbol;
-use crate::wait::{Way, all_slices, is_nonblocking, patiently, received};
+use crate::wait::{Way, all_slices, is_nonblocking, patiently, transferred};
 
 /// Attempts with the flag, patiently, where the program would wait.
 fn with_flag(
@@ -51,10 +51,13 @@ unsafe fn receive(
             // SAFETY: the caller's promise, handed on.
             unsafe { receive_all(&call, fd, (buf, len), flags) }
         }
-        Some(call) if flags & libc::MSG_DONTWAIT == 0 => received(&call, fd, |socket, limit| {
-            // SAFETY: the caller's promise, handed on.
-            unsafe { raw::recv_within(socket, buf.cast(), len, flags, limit) }
-        }),
+        Some(call) if flags & libc::MSG_DONTWAIT == 0 => {
+            let now = || attempt(flags | libc::MSG_DONTWAIT);
+            transferred(&call, (fd, Way::In), now, |socket, limit| {
+                // SAFETY: the caller's promise, handed on.
+                unsafe { raw::recv_within(socket, buf.cast(), len, flags, limit) }
+            })
+        }
         _ => attempt(flags),
     }
 }
@@ -151,15 +154,18 @@ pub(crate) unsafe extern "C" fn __recvfrom_chk(
 /// recvmsg(2).
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> isize {
-    let outcome = match Call::begin(Symbol::recvmsg) {
-        Some(call) if flags & libc::MSG_DONTWAIT == 0 => received(&call, fd, |socket, limit| {
-            // SAFETY: the caller's promise, handed on.
-            unsafe { raw::recvmsg_within(socket, message.cast(), flags, limit) }
-        }),
-        // SAFETY: the caller's promise, handed on.
-        _ => unsafe { call!(recvmsg, fd, message, flags) },
-    };
-    give(outcome)
+    // SAFETY: the caller's promise, handed on.
+    let attempt = |flags: c_int| unsafe { call!(recvmsg, fd, message, flags) };
+    give(match Call::begin(Symbol::recvmsg) {
+        Some(call) if flags & libc::MSG_DONTWAIT == 0 => {
+            let now = || attempt(flags | libc::MSG_DONTWAIT);
+            transferred(&call, (fd, Way::In), now, |socket, limit| {
+                // SAFETY: the caller's promise, handed on.
+                unsafe { raw::recvmsg_within(socket, message.cast(), flags, limit) }
+            })
+        }
+        _ => attempt(flags),
+    })
 }
 
 /// recvmmsg(2). A limit ends it between two messages, as in Linux.
@@ -216,20 +222,29 @@ unsafe fn send_bytes(
     let attempt = |done: usize, flags: c_int| unsafe {
         call!(sendto, fd, buf.wrapping_byte_add(done), len - done, flags, address, address_len)
     };
-    match Call::begin(symbol) {
-        Some(call) if flags & libc::MSG_DONTWAIT == 0 => {
-            all(&call, fd, len, |done| attempt(done, flags | libc::MSG_DONTWAIT))
+    let call = match Call::begin(symbol) {
+        Some(call) if flags & libc::MSG_DONTWAIT == 0 => call,
+        _ => return attempt(0, flags),
+    };
+    let send = |done: usize| {
+        let now = || attempt(done, flags | libc::MSG_DONTWAIT);
+        if !address.is_null() {
+            return patiently(&call, fd, Way::Out, now);
         }
-        _ => attempt(0, flags),
-    }
-}
-
-/// Sends until `len` bytes have been taken: a blocking stream returns no sooner, but for an error.
-fn all(call: &Call, fd: c_int, len: usize, attempt: impl Fn(usize) -> Outcome) -> Outcome {
+        transferred(&call, (fd, Way::Out), now, |socket, limit| {
+            let rest = buf.cast::<u8>().wrapping_add(done);
+            // SAFETY: the caller's promise, handed on; within the buffer.
+            unsafe { raw::send_within(socket, rest, len - done, flags, limit) }
+        })
+    };
     let mut done = 0;
     loop {
-        match patiently(call, fd, Way::Out, || attempt(done)) {
+        match send(done) {
             count if count >= 0 => done += count as usize,
+            PIPE if flags & libc::MSG_NOSIGNAL == 0 && done == 0 => {
+                // The library has held the signal back; the kernel sends it again.
+                return attempt(0, flags | libc::MSG_DONTWAIT);
+            }
             error if done == 0 => return error,
             _ => return done as Outcome,
         }

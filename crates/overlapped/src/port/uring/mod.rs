@@ -125,7 +125,12 @@ impl Uring {
 
     /// Whether the ring itself does `op`, rather than a system call of this thread.
     pub(super) fn does(&self, op: &Op) -> bool {
-        !attempt::nonblocking(op) && !self.ring.missing().has(prepare::code(op))
+        !attempt::nonblocking(op) && self.has(op)
+    }
+
+    /// Tells whether the ring has the opcode of `op`.
+    pub(super) fn has(&self, op: &Op) -> bool {
+        !self.ring.missing().has(prepare::code(op))
     }
 
     /// # Safety
@@ -138,10 +143,20 @@ impl Uring {
             // SAFETY: the caller's promise covers this call.
             return Submitted::Done(unsafe { attempt::attempt(op) });
         }
-        if matches!(op, Op::Ready { .. }) || self.ring.missing().has(prepare::code(op)) {
+        if matches!(op, Op::Ready { .. }) || !self.has(op) {
             // SAFETY: the caller's promise.
             return unsafe { self.submit_aside(token, op) };
         }
+        // SAFETY: the caller's promise.
+        unsafe { self.start(token, op) }
+    }
+
+    /// Starts `op` by its opcode, which the ring [has](Uring::has).
+    ///
+    /// # Safety
+    /// As for [`Driver::submit`](super::Driver::submit).
+    #[inline]
+    pub(super) unsafe fn start(&mut self, token: Token, op: &Op) -> Submitted {
         self.cursors.note(token, op);
         // SAFETY: the caller's promise holds now and until the completion.
         unsafe { self.push(prepare::prepare(op).user_data(token.to_bits())) };

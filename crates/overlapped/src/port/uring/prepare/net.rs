@@ -34,23 +34,35 @@ pub(super) unsafe fn prepare(net: &Net) -> Entry {
             let (storage, len) = unsafe { (&raw const (*addr).storage, (*addr).len) };
             opcode::Connect::new(Fd(fd), storage.cast(), len).build()
         }
-        Net::Recv { fd, buf, len, peek, nonblocking: _ } => {
+        Net::Recv { fd, buf, len, peek, nonblocking } => {
             check(len);
-            let flags = if peek { libc::MSG_PEEK } else { 0 };
+            let flags = receive_flags(peek, nonblocking);
             opcode::Recv::new(Fd(fd), buf, len).flags(flags).build()
         }
-        Net::Send { fd, buf, len, nonblocking: _ } => {
+        Net::Send { fd, buf, len, nonblocking } => {
             check(len);
-            opcode::Send::new(Fd(fd), buf, len).flags(libc::MSG_NOSIGNAL).build()
+            opcode::Send::new(Fd(fd), buf, len).flags(send_flags(nonblocking)).build()
         }
-        Net::RecvMsg { fd, message, peek, nonblocking: _ } => {
-            let flags = if peek { libc::MSG_PEEK as u32 } else { 0 };
+        Net::RecvMsg { fd, message, peek, nonblocking } => {
+            let flags = receive_flags(peek, nonblocking) as u32;
             let message = Message::as_ptr(message).cast_mut();
             opcode::RecvMsg::new(Fd(fd), message).flags(flags).build()
         }
-        Net::SendMsg { fd, message, nonblocking: _ } => {
-            let flags = libc::MSG_NOSIGNAL as u32;
+        Net::SendMsg { fd, message, nonblocking } => {
+            let flags = send_flags(nonblocking) as u32;
             opcode::SendMsg::new(Fd(fd), Message::as_ptr(message)).flags(flags).build()
         }
     }
+}
+
+fn receive_flags(peek: bool, nonblocking: bool) -> i32 {
+    dont_wait(nonblocking) | if peek { libc::MSG_PEEK } else { 0 }
+}
+
+fn send_flags(nonblocking: bool) -> i32 {
+    dont_wait(nonblocking) | libc::MSG_NOSIGNAL
+}
+
+fn dont_wait(nonblocking: bool) -> i32 {
+    if nonblocking { libc::MSG_DONTWAIT } else { 0 }
 }

@@ -214,7 +214,7 @@ fn a_kill_that_meets_a_send_in_company_tells_the_truth() {
             if round % 2 == 0 {
                 yield_now();
             }
-            senders.iter().for_each(|sender| _ = sender.kill());
+            senders.iter().for_each(|sender| sender.kill());
             for (mut rx, sender) in sent.into_iter().zip(senders) {
                 let told = match sender.join() {
                     Ok((first, second)) => first.unwrap_or(0) + second.unwrap_or(0),

@@ -16,13 +16,13 @@
 //! Shutdown: `Driver::drain` cancels everything and reaps every completion; only then is the
 //! ring or the poller closed, because closing is not a barrier. Dropping a driver drains it.
 
+pub(crate) mod adaptive;
 pub(crate) mod attempt;
 mod choose;
 pub(crate) mod clock;
 pub(crate) mod control;
 pub(crate) mod disk;
 mod doctor;
-mod eager;
 pub(crate) mod foreign;
 pub(crate) mod host;
 pub(crate) mod lock;
@@ -31,7 +31,6 @@ pub(crate) mod offload;
 mod owned;
 mod poll;
 pub(crate) mod resolve;
-mod spin;
 #[cfg(miri)]
 mod still;
 #[cfg(test)]
@@ -43,7 +42,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::op::{Completion, Op, Outcome, Token};
-use eager::Eager;
+use adaptive::eager::Eager;
 
 pub use choose::PortChoice;
 pub(crate) use choose::PortConfig;
@@ -134,7 +133,7 @@ impl Driver {
         }
     }
 
-    /// Tells whether one try of `op`, which is not to wait (`nonblocking`), can go with the others in
+    /// Tells whether one try of `op`, which is not to wait (`nonblocking`), can go with others in
     /// one batch: [`submit_try`](Driver::submit_try).
     pub(crate) fn batches_tries(&self, op: &Op) -> bool {
         match self {
@@ -159,8 +158,8 @@ impl Driver {
         }
     }
 
-    /// Tells whether a receive is worth a try before it is submitted: see `eager`. Whoever makes the
-    /// try tells what came of it ([`tried`](Driver::tried)).
+    /// Tells whether a receive is worth a try before it is submitted: `adaptive::eager`. Whoever
+    /// makes the try tells what came of it ([`tried`](Driver::tried)).
     #[inline]
     pub(crate) fn wants_try(&mut self) -> bool {
         self.eager().is_none_or(Eager::is_wanted)

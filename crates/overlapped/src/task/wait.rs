@@ -14,6 +14,7 @@
 
 use std::io;
 
+use super::aside::pays_to_try;
 pub(crate) use super::checkpoint::{
     checkpoint, checkpoint_without_error, deliver_kill, in_turn, is_cancelled, is_doomed,
     is_held_by_panic,
@@ -24,7 +25,6 @@ use crate::op::{Full, Op, Outcome, Token};
 use crate::port::{self, Driver, Submitted, clock};
 use crate::sched::{AbortOnUnwind, Here, NEVER, State, Tcb, Waiting, Wake, here, seat_of};
 use crate::switch::Suspender;
-use crate::task::aside::in_place;
 
 /// The operations that may end at once, one after another, before others get a turn.
 pub(super) const INLINE_MAX: u64 = 64;
@@ -149,58 +149,6 @@ pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<Outcome>
     }
 }
 
-/// An experiment (`--cfg overlapped_try_first`): a transfer on a socket is tried before it is
-/// submitted where it would be alone in its batch: nobody else is ready to run, and nothing is
-/// queued. With many connections tries break the ring's batches up (ARCHITECTURE.md).
-#[inline(always)]
-fn pays_to_try(here: Here, op: &Op) -> bool {
-    cfg!(overlapped_try_first)
-        && op.is_transfer()
-        && here.ready.len() == 0
-        && !here.driver.borrow().has_work()
-}
-
-/// Makes one try of `op`, a transfer that is not to wait (`nonblocking`); the result in the kernel's
-/// form. Where others are ready to run, or operations are queued, the try goes with theirs in one
-/// batch; else it is `attempt`, the same as a plain call. (A call for each of many costs up to half as much
-/// again: docs/figures.md, "Unmodified code".)
-///
-/// # Errors
-/// [`Cancelled`](super::Cancelled); nothing has been tried then.
-///
-/// # Safety
-/// As for [`perform`].
-pub(crate) unsafe fn try_in_turn(op: &Op, attempt: impl Fn() -> i32) -> io::Result<i32> {
-    let Some(here) = here().filter(|here| has_company(*here, op)) else {
-        return in_place(attempt);
-    };
-    match checkpoint(here) {
-        Ok(()) => {}
-        Err(Refusal::Killed) => return Err(killed()),
-        Err(_) => return Ok(attempt()),
-    }
-    let deadline = here.me().deadline.get();
-    if deadline != NEVER && here.read_clock() >= deadline {
-        return Err(timed_out(true));
-    }
-    loop {
-        // SAFETY: handed on to the caller; `submit_and_park` returns after the completion.
-        let outcome = unsafe { submit_and_park(here, op, NEVER, Driver::submit_try) }?;
-        if !port::is_cancelled(outcome.result) {
-            return Ok(outcome.result);
-        }
-        deliver_kill(here);
-        if is_cancelled(here) {
-            return Err(killed());
-        }
-    }
-}
-
-fn has_company(here: Here, op: &Op) -> bool {
-    let driver = here.driver.borrow();
-    (here.ready.len() > 0 || driver.has_work()) && driver.batches_tries(op)
-}
-
 /// Performs `op` if it need not wait, for sockets in non-blocking mode. Never suspends.
 ///
 /// # Safety
@@ -215,7 +163,7 @@ pub(crate) unsafe fn perform_now(op: &Op) -> io::Result<Outcome> {
 ///
 /// # Safety
 /// As for [`perform`].
-unsafe fn submit_and_park(
+pub(super) unsafe fn submit_and_park(
     here: Here,
     op: &Op,
     until: u64,

@@ -24,8 +24,8 @@ use super::bells::{Bell, Held, ring};
 use super::desk::{Call, Desk, Worker};
 use super::rt::{self, AtomicBool, Condvar, Mutex, MutexGuard, Ordering, nanos};
 use super::sample::Sample;
+use crate::port::adaptive::spin::{Spin, WATCH};
 use crate::port::foreign::quietly;
-use crate::port::spin::{Spin, WATCH};
 
 /// Threads, and so jobs that wait at the same time.
 pub(super) const THREADS_MAX: usize = 500;

@@ -32,10 +32,10 @@ use std::time::Duration;
 
 use io_uring::squeue::Entry;
 
+use super::adaptive::eager::Eager;
+use super::adaptive::spin::{Spin, WATCH};
 use super::attempt::{self, would_wait};
-use super::eager::Eager;
 use super::notifier::EventFd;
-use super::spin::{Spin, WATCH};
 use super::{Notifier, PortConfig, Submitted, clock};
 use crate::op::{Completion, Op, Outcome, Token};
 

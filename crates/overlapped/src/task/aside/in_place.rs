@@ -58,21 +58,6 @@ pub(crate) fn in_place<R>(f: impl FnOnce() -> R) -> io::Result<R> {
     Ok(in_turn(here, f))
 }
 
-/// Tells whether a receive is worth a try before it is submitted; not where nobody schedules: the
-/// wait tries first there.
-#[inline]
-pub(crate) fn wants_try() -> bool {
-    here().is_some_and(|here| here.driver.borrow_mut().wants_try())
-}
-
-/// Takes note of what such a try has found.
-#[inline]
-pub(crate) fn tried(found: bool) {
-    if let Some(here) = here() {
-        here.driver.borrow_mut().tried(found);
-    }
-}
-
 /// Whether others are ready to run, and may so want the same.
 #[inline]
 pub(crate) fn others_are_ready() -> bool {

@@ -2,9 +2,11 @@
 
 mod in_place;
 mod job;
+mod tries;
 mod unblock;
 
-pub(crate) use in_place::{Way, in_place, may_wait, others_are_ready, tried, wants_try, way};
+pub(crate) use in_place::{Way, in_place, may_wait, others_are_ready, way};
 pub(crate) use job::{Stop, on_patient_thread, on_pool};
+pub(crate) use tries::{pays_to_try, tried, try_in_turn, wants_try};
 pub(crate) use unblock::unblock_to_end;
 pub use unblock::{UnblockError, unblock};

@@ -1,0 +1,4 @@
+//! What a port does one way or another, as it has paid lately.
+
+pub(super) mod eager;
+pub(crate) mod spin;

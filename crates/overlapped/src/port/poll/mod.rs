@@ -12,8 +12,8 @@
 //! ```
 //!
 //! Receives are left *fresh* while tries at once find nothing (`adaptive/eager.rs`): that saves the
-//! try in vain, and the registration wherever the data has come by the next wait. Messages with their
-//! length in front, 50 connections, 16 messages at a time: 1.98 → 2.57 million a second.
+//! try in vain, and the registration wherever the data has come by the next wait. Messages with
+//! their length in front, 50 connections, 16 messages at a time: 1.98 → 2.57 million a second.
 //!
 //! Each descriptor has two queues, for readers and for writers, with any number of waiters, served
 //! in order until one would wait again. A registration is armed exactly while a queue of its

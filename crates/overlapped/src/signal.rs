@@ -40,15 +40,16 @@ const WITH_RESTART: u8 = 2;
 
 /// Tells the scheduler of the calling thread that a signal handler runs: waits of its tasklets
 /// inside [`interruptible`] end. To be called by the handler, on the thread where it runs: it is
-/// async-signal-safe. Elsewhere it does nothing. `restart`: of the handler.
+/// async-signal-safe. `restart`: of the handler. Tells whether the thread has a scheduler;
+/// elsewhere it does nothing.
 ///
 /// All of them end, as if each tasklet were a thread that the signal had been sent to. Waits of
 /// other threads' tasklets go on, and those that begin after the handler has returned.
-pub fn interrupt_waits(restart: Restart) {
+pub fn interrupt_waits(restart: Restart) -> bool {
     interrupts::interrupt(match restart {
         Restart::Yes => WITH_RESTART,
         Restart::No => WITHOUT_RESTART,
-    });
+    })
 }
 
 /// Tells whether a handler is one of this library's that has nothing to tell the program: it looks

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::Errno;
 
 use super::uring::{RUNG, send_message};
 
@@ -45,17 +46,28 @@ impl Notifier {
     }
 
     /// Makes the port's present or next `wait` return.
+    ///
+    /// Async-signal-safe: atomic operations and one or two system calls, which may change errno.
+    /// It neither allocates nor panics; what it drops is not the last reference, as long as the
+    /// port is there. (polling has a feature, `tracing`, that this library does not ask for. With
+    /// it the poller's own notification enters a span, which is as safe as the subscriber's.)
+    ///
+    /// Ends the process where the port's own descriptor does not work any more, closed by somebody
+    /// else for instance: the port might sleep for ever.
     pub fn notify(&self) {
         match &self.0 {
             Kind::Event(event) => {
-                if let Some(event) = event.upgrade() {
-                    event.notify();
+                if let Some(event) = event.upgrade()
+                    && event.notify().is_err()
+                {
+                    give_up();
                 }
             }
             Kind::Poller(poller) => {
-                if let Some(poller) = poller.upgrade() {
-                    // It fails for want of a working eventfd or pipe, which opening it checked.
-                    poller.notify().expect("the poller's own descriptor works");
+                if let Some(poller) = poller.upgrade()
+                    && poller.notify().is_err()
+                {
+                    give_up();
                 }
             }
             #[cfg(miri)]
@@ -66,6 +78,16 @@ impl Notifier {
             }
         }
     }
+}
+
+/// Ends the process: async-signal-safe, as a panic is not.
+#[cold]
+fn give_up() -> ! {
+    const TEXT: &[u8] = b"overlapped: a completion port cannot be notified, since its own \
+        descriptor does not work any more: was it closed? aborting\n";
+    // Nobody could be told of an error.
+    let _ = rustix::io::write(std::io::stderr(), TEXT); // Its number: nothing is locked.
+    std::process::abort()
 }
 
 impl fmt::Debug for Notifier {
@@ -95,13 +117,14 @@ impl EventFd {
         Ok(EventFd { fd, ring, takes_messages, pending })
     }
 
-    pub(super) fn notify(&self) {
+    /// Rings it. Async-signal-safe.
+    pub(super) fn notify(&self) -> Result<(), Errno> {
         if self.pending.swap(true, Ordering::AcqRel) {
-            return;
+            return Ok(());
         }
         if self.takes_messages.load(Ordering::Relaxed) {
             match send_message(self.ring.as_fd(), RUNG) {
-                Ok(()) => return,
+                Ok(()) => return Ok(()),
                 // Anything else may work the next time.
                 Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                     self.takes_messages.store(false, Ordering::Relaxed);
@@ -109,8 +132,11 @@ impl EventFd {
                 Err(_) => {}
             }
         }
-        while let Err(error) = rustix::io::write(&self.fd, &1u64.to_ne_bytes()) {
-            assert_eq!(error, rustix::io::Errno::INTR, "the port's own eventfd works");
+        loop {
+            match rustix::io::write(&self.fd, &1u64.to_ne_bytes()) {
+                Err(Errno::INTR) => {}
+                written => return written.map(drop),
+            }
         }
     }
 
@@ -121,5 +147,21 @@ impl EventFd {
 
     pub(super) fn raw(&self) -> RawFd {
         self.fd.as_raw_fd()
+    }
+}
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bell_that_does_not_work_is_an_error_and_no_panic() {
+        let closed = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
+        for takes_messages in [false, true] {
+            let (fd, ring) = (closed(), closed());
+            let takes_messages = AtomicBool::new(takes_messages);
+            let event = EventFd { fd, ring, takes_messages, pending: AtomicBool::new(false) };
+            assert_eq!(event.notify(), Err(Errno::BADF));
+        }
     }
 }

@@ -82,6 +82,7 @@ pub(crate) fn open(parts: Parts) -> Opened {
         dice: Cell::new(1),
         timed_waits: Cell::new(0),
         timers: RefCell::new(Timers::default()),
+        interrupts,
         driver: RefCell::new(parts.driver),
         reaped: RefCell::new(Vec::new()),
         pool: RefCell::new(parts.pool),
@@ -111,7 +112,6 @@ pub(crate) fn open(parts: Parts) -> Opened {
         errno: control::errno_place(),
         home: Home::of_thread(),
         blocks: RefCell::default(),
-        interrupts,
     }))
 }
 

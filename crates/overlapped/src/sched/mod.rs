@@ -202,6 +202,9 @@ pub(crate) struct Sched {
     dice: Cell<u64>,
     pub(crate) timed_waits: Cell<usize>,
     pub(crate) timers: RefCell<tasklet::Timers>,
+    /// Requests of this thread's signal handlers. Dropped before the driver: a handler must not
+    /// have the last reference to what it notifies.
+    interrupts: Interrupts,
     pub(crate) driver: RefCell<Driver>,
     /// Who waits for which operation.
     pub(crate) table: RefCell<Table<SeatPtr>>,
@@ -258,8 +261,6 @@ pub(crate) struct Sched {
     home: Home,
     /// Those that tasklets may have for themselves.
     blocks: RefCell<locals::Pool>,
-    /// Requests of this thread's signal handlers.
-    interrupts: Interrupts,
 }
 
 thread_local! {

@@ -9,14 +9,18 @@
 //! A handler may come between any two instructions, and meets whichever thread-locals the thread is
 //! on. So there is no thread-local in here, no lock and no memory that anybody frees: lines are
 //! leaked and used again, and a handler looks into none but its own thread's.
+//!
+//! A child of fork(2) has lines of its own: its parent's name threads that it does not have, whose
+//! numbers may come back, and ports that it must leave alone.
 
 use std::cell::UnsafeCell;
 use std::ptr;
+use std::sync::Once;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, compiler_fence};
 
 use crate::port::Notifier;
-use crate::port::control::errno_place;
+use crate::port::control::{errno_place, in_fork_children};
 
 /// The number of no thread: the line is free.
 const FREE: i32 = 0;
@@ -63,6 +67,8 @@ impl Interrupts {
     /// Takes in those of the calling thread's handlers, as long as the result lives; `notifier`
     /// wakes its scheduler.
     pub(crate) fn of_thread(notifier: Notifier) -> Interrupts {
+        static FORKS: Once = Once::new();
+        FORKS.call_once(|| in_fork_children(forget));
         let line = (!cfg!(miri)).then(free_line);
         if let Some(line) = line {
             // SAFETY: taken, so no handler reads it.
@@ -123,26 +129,60 @@ fn free_line() -> &'static Line {
     }
 }
 
+/// In a child of fork(2), before it has a second thread. Async-signal-safe.
+extern "C" fn forget() {
+    LINES.store(ptr::null_mut(), Release);
+}
+
 fn thread() -> i32 {
     rustix::thread::gettid().as_raw_nonzero().get()
 }
 
-/// Asks the scheduler of the calling thread, if there is one, to end waits. Async-signal-safe.
-pub(crate) fn interrupt(bits: u8) {
+/// Asks the scheduler of the calling thread, if there is one, to end waits; tells whether there is.
+///
+/// Async-signal-safe: it takes no lock, allocates and frees nothing, and does not panic. Of what it
+/// calls, `Notifier::notify` says so of itself. It drops what it has upgraded, but that is never
+/// the last reference: the port has one, which this very thread drops, after the line's notifier
+/// ([`Interrupts`] is dropped first).
+pub(crate) fn interrupt(bits: u8) -> bool {
     let place = errno_place();
     // SAFETY: the calling thread's errno.
     let errno = unsafe { place.read() };
-    let me = thread();
+    let (me, mut has_scheduler) = (thread(), false);
     for line in lines().filter(|line| line.thread.load(Relaxed) == me) {
+        has_scheduler = true;
         line.come.fetch_or(bits, SeqCst);
         // SAFETY: this thread's line, and so the thread is not changing it: it has said which one
         // it is, and a handler runs in between.
         if let Some(notifier) = unsafe { &*line.notifier.get() } {
-            // Two atomic operations and a system call. The last reference to what is notified is
-            // the port's, on this very thread.
             notifier.notify();
         }
     }
     // SAFETY: as above.
     unsafe { place.write(errno) };
+    has_scheduler
+}
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use super::*;
+    use crate::port::{Driver, PortConfig};
+
+    #[test]
+    fn a_child_of_fork_has_none_of_its_parents_lines() {
+        let driver = Driver::open(&PortConfig::default()).unwrap();
+        let _line = Interrupts::of_thread(driver.notifier());
+        assert!(lines().count() > 0);
+        // SAFETY: the child calls what a child of a process with threads may.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let lines = i32::try_from(lines().count()).unwrap_or(i32::MAX);
+            // SAFETY: no conditions.
+            unsafe { libc::_exit(lines) };
+        }
+        let mut status = 0;
+        // SAFETY: a child of this process, and room for its status.
+        assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+        assert_eq!((libc::WIFEXITED(status), libc::WEXITSTATUS(status)), (true, 0));
+    }
 }

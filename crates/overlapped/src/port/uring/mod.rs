@@ -328,7 +328,7 @@ impl Uring {
     /// What this thread sends to itself is queued, with its hint set, before the call returns.
     #[cold]
     fn clear_hint(&mut self) -> io::Result<()> {
-        self.wake.notify();
+        self.wake.notify()?;
         self.ring.submit_and_get(self.ring.hints().queued, false, None).map(drop)
     }
 

@@ -8,21 +8,30 @@ use std::sync::{Arc, Mutex, PoisonError};
 use overlapped::os::fd::raw::waiting_call;
 use overlapped::signal::interruptible;
 use overlapped::sync::Event;
-use overlapped::task::{UnblockError, shield, unblock};
+use overlapped::task::{UnblockError, shield, unblock, unblock_to_end};
 use overlapped::time::sleep;
 
 use crate::caller::Call;
 use crate::raw::{AGAIN, CANCELED, IO, Outcome, TIMED_OUT, call, give};
 use crate::wait::number_of;
 
-/// A value that goes to the pool's thread and back, and is used by one of them at a time.
-pub(crate) struct Sent<T>(pub(crate) T);
+/// A value that goes to the pool's thread and back.
+pub(crate) struct Sent<T>(T);
 
-// SAFETY: by its use: pointers into memory that the job owns, or that its caller keeps until the
-// job has ended.
+// SAFETY: the promise of whoever made it.
 unsafe impl<T> Send for Sent<T> {}
 
 impl<T> Sent<T> {
+    /// Lets a value that is not `Send` go to another thread.
+    ///
+    /// # Safety
+    /// It may be used, and dropped, by another thread, if one thread at a time has it: it is, or
+    /// points to, memory that the job owns, or that its caller keeps and leaves alone until the job
+    /// has ended.
+    pub(crate) unsafe fn new(value: T) -> Sent<T> {
+        Sent(value)
+    }
+
     /// The value. (A closure that names the field captures the field alone.)
     pub(crate) fn take(self) -> T {
         self.0
@@ -97,24 +106,14 @@ impl<F: FnOnce() -> T, T> Shared<F, T> {
     }
 }
 
-/// Runs a job that the caller must see the end of. Where there is no thread, it runs in place.
+/// Runs a job that the caller must see the end of, whatever comes. Where there is no thread, it
+/// runs in place.
 pub(crate) fn to_end<T: Send + 'static>(
     call: &Call,
     job: impl FnOnce() -> T + Send + 'static,
 ) -> T {
     call.count();
-    let shared = Arc::new(Shared {
-        job: Mutex::new(Some(job)),
-        result: Mutex::new(None),
-        done: Event::new(),
-    });
-    let theirs = Arc::clone(&shared);
-    let outcome = shield(|| unblock(move || theirs.run()));
-    if let Err(UnblockError::NoThread | UnblockError::WouldBlock) = outcome {
-        shared.run();
-    }
-    // A deadline ends the wait above, but not this one.
-    shared.end()
+    unblock_to_end(job)
 }
 
 /// As [`to_end`], on a thread of the job's own: for jobs that wait for each other, of which the

@@ -166,7 +166,8 @@ pub(crate) unsafe extern "C" fn pclose(stream: *mut libc::FILE) -> c_int {
         // SAFETY: the caller's promise, handed on.
         return unsafe { real(stream) };
     };
-    let stream = pool::Sent(stream);
+    // SAFETY: the caller's promise: it gives the stream up.
+    let stream = unsafe { pool::Sent::new(stream) };
     let status = pool::to_end(&call, move || {
         // SAFETY: the caller's promise; it waits for the end.
         match unsafe { real(stream.take()) } {

@@ -8,10 +8,8 @@ use libc::c_int;
 /// A value that C shares by design.
 pub(crate) struct Shared<T>(pub(crate) UnsafeCell<T>);
 
-// SAFETY: locks of C's are used by many threads; they are not moved while in use.
-unsafe impl<T> Sync for Shared<T> {}
-// SAFETY: as above.
-unsafe impl<T> Send for Shared<T> {}
+// SAFETY: it gives its address alone, and locks of C's are used by many threads.
+unsafe impl<T: Send> Sync for Shared<T> {}
 
 impl<T> Shared<T> {
     pub(crate) const fn new(value: T) -> Shared<T> {

@@ -32,8 +32,7 @@ mod spawn;
 pub(crate) mod wait;
 pub(crate) mod waiter;
 
-pub(crate) use aside::unblock_to_end;
-pub use aside::{UnblockError, unblock};
+pub use aside::{UnblockError, unblock, unblock_to_end};
 pub use choose::{Joinable, WaitError, wait_all, wait_any};
 pub use entry::{Config, RunError, run, run_until};
 pub use future::block_on;

@@ -98,7 +98,8 @@ impl Question {
             };
             match outcome {
                 libc::ERANGE if room < ROOM_MAX => answer.memory = vec![0; room * 4],
-                0 if !found.is_null() => return Ok(Sent(answer)),
+                // SAFETY: the entry points into the answer's own memory.
+                0 if !found.is_null() => return Ok(unsafe { Sent::new(answer) }),
                 _ => return Err(number),
             }
         }
@@ -184,13 +185,17 @@ struct Places {
 
 /// Makes a call that writes into the caller's memory; in a tasklet a thread makes it, and the
 /// caller waits for its end, whatever comes.
-fn to_end(
+///
+/// # Safety
+/// The memory is the caller's, which leaves it alone until this returns.
+unsafe fn to_end(
     symbol: Symbol,
     places: Places,
     ask: impl FnOnce(Places) -> c_int + Send + 'static,
 ) -> c_int {
     let Some(call) = Call::begin(symbol) else { return ask(places) };
-    let places = Sent(places);
+    // SAFETY: the caller's promise.
+    let places = unsafe { Sent::new(places) };
     pool::to_end(&call, move || ask(places.take()))
 }
 
@@ -228,13 +233,15 @@ pub(crate) unsafe extern "C" fn gethostbyname2_r(
 
 unsafe fn by_name(symbol: Symbol, asked: (*const c_char, c_int), places: Places) -> c_int {
     let real: ByNameR = next!(gethostbyname2_r);
-    let asked = Sent(asked);
+    // SAFETY: the caller's promise: a text, which stays until the call returns.
+    let asked = unsafe { Sent::new(asked) };
     let ask = move |to: Places| {
         let (name, family) = asked.take();
         // SAFETY: the caller's promise; it waits for the end.
         unsafe { real(name, family, to.entry, to.memory, to.room, to.found, to.number) }
     };
-    to_end(symbol, places, ask)
+    // SAFETY: the caller's promise, handed on.
+    unsafe { to_end(symbol, places, ask) }
 }
 
 /// gethostbyaddr_r(3).
@@ -251,11 +258,13 @@ pub(crate) unsafe extern "C" fn gethostbyaddr_r(
 ) -> c_int {
     let real: ByAddressR = next!(gethostbyaddr_r);
     let places = Places { entry, memory, room, found, number };
-    let asked = Sent(address);
+    // SAFETY: the caller's promise: an address, which stays until the call returns.
+    let asked = unsafe { Sent::new(address) };
     let ask = move |to: Places| {
         let address = asked.take();
         // SAFETY: the caller's promise; it waits for the end.
         unsafe { real(address, len, family, to.entry, to.memory, to.room, to.found, to.number) }
     };
-    to_end(Symbol::gethostbyaddr_r, places, ask)
+    // SAFETY: the caller's promise, handed on.
+    unsafe { to_end(Symbol::gethostbyaddr_r, places, ask) }
 }

@@ -46,9 +46,9 @@ pub(crate) unsafe extern "C" fn getaddrinfo(
         // SAFETY: the caller's promise, handed on.
         return unsafe { real(node, service, hints, result) };
     };
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's promise. Of the hints, a copy, the job reads four numbers, no addresses.
     let (node, service, hints) =
-        unsafe { (copied(node), copied(service), Sent(hints.as_ref().copied())) };
+        unsafe { (copied(node), copied(service), Sent::new(hints.as_ref().copied())) };
     let looked_up = pool::until_cancelled(&call, move || {
         let hints = hints.take();
         let hints = hints.as_ref().map_or(std::ptr::null(), |hints| hints as *const addrinfo);
@@ -58,7 +58,8 @@ pub(crate) unsafe extern "C" fn getaddrinfo(
         if outcome != 0 {
             found.0 = std::ptr::null_mut();
         }
-        Sent((outcome, errno(), found))
+        // SAFETY: `found` is a list that libc has made for the job alone.
+        unsafe { Sent::new((outcome, errno(), found)) }
     });
     match looked_up.map(Sent::take) {
         Ok((0, _, mut found)) => {

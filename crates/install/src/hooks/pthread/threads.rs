@@ -40,7 +40,8 @@ pub(crate) unsafe extern "C" fn pthread_join(thread: pthread_t, value: *mut *mut
         let mut value = std::ptr::null_mut();
         // SAFETY: the caller's promise, who waits for the end.
         let outcome = unsafe { real(thread, &mut value) };
-        Sent((outcome, value))
+        // SAFETY: the address that the thread has returned, for whoever joins it.
+        unsafe { Sent::new((outcome, value)) }
     });
     let (outcome, result) = joined.take();
     if outcome == 0 && !value.is_null() {
@@ -100,7 +101,8 @@ pub(crate) unsafe extern "C" fn pthread_barrier_wait(barrier: *mut pthread_barri
         // SAFETY: the caller's promise, handed on.
         return unsafe { real(barrier) };
     };
-    let barrier = Sent(barrier);
+    // SAFETY: barriers are used by many threads at a time.
+    let barrier = unsafe { Sent::new(barrier) };
     // SAFETY: the caller's promise, who waits for the end.
     pool::to_end_on_a_thread(&call, move || unsafe { real(barrier.take()) })
 }

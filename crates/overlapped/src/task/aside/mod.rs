@@ -8,5 +8,4 @@ mod unblock;
 pub(crate) use in_place::{Way, in_place, may_wait, others_are_ready, way};
 pub(crate) use job::{Stop, on_patient_thread, on_pool};
 pub(crate) use tries::{pays_to_try, tried, try_in_turn, wants_try};
-pub(crate) use unblock::unblock_to_end;
-pub use unblock::{UnblockError, unblock};
+pub use unblock::{UnblockError, unblock, unblock_to_end};

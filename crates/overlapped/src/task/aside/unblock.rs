@@ -99,10 +99,20 @@ where
     }
 }
 
-/// As [`unblock`], for a job that the caller must see the end of: neither a kill nor a deadline
-/// ends the wait, so `f` should be short. It makes system calls only, and runs in place where the
-/// caller may not wait or there is no thread.
-pub(crate) fn unblock_to_end<F, T>(f: F) -> T
+/// As [`unblock`], for a job whose end the caller must see, since it works on the caller's memory
+/// for instance: neither a kill, nor a deadline, nor a signal handler ends the wait. `f` runs in
+/// place where the caller may not wait, or where there is no thread; that blocks the thread.
+///
+/// A panic of `f` goes on in the caller.
+///
+/// ```
+/// use std::time::Duration;
+/// overlapped::run(|| {
+///     let sum = || overlapped::task::unblock_to_end(|| (1..=10u64).sum::<u64>());
+///     assert_eq!(overlapped::time::timeout(Duration::ZERO, sum), 55);
+/// }).unwrap();
+/// ```
+pub fn unblock_to_end<F, T>(f: F) -> T
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,

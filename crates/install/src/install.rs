@@ -127,7 +127,10 @@ fn take_over() -> Result<Installed, WhyNot> {
         Err(error) => Err(WhyNot::Run(error.to_string())),
     };
     match tested {
-        Ok(()) => crate::hooks::take_in_handlers(),
+        Ok(()) => {
+            crate::hooks::learn_jumps();
+            crate::hooks::take_in_handlers();
+        }
         Err(_) => ON.store(false, Relaxed),
     }
     tested.map(|()| Installed)

@@ -62,7 +62,9 @@
 //!
 //! **Signal handlers** of the program end calls with EINTR where they would have in a thread: see
 //! signal(7). A handler runs on a thread, and ends the calls of all tasklets of that thread, and of
-//! no other. Calls of the handler's own are made as they are.
+//! no other. Calls of the handler's own are made as they are. It may be left by siglongjmp(3),
+//! unless it came inside a call that waits, or in the scheduler: then the process ends with a
+//! message.
 //!
 //! **Thread-locals.** Such a tasklet has thread-locals of its own, as a thread has: std's parker
 //! and `thread::current()`, errno, panic counts, what crates keep in `thread_local!`. So channels,

@@ -54,6 +54,12 @@ pub fn unmarked<T>(f: impl FnOnce() -> T) -> T {
     f()
 }
 
+/// Says that the calling tasklet leaves its signal handlers, if it is in one, for the bottom of its
+/// stack. Ends the process where that cannot be.
+pub fn leave_handlers() {
+    caller::leaves_handlers();
+}
+
 /// The time until a moment of a clock; none, where `moment` is null.
 ///
 /// # Errors

@@ -81,7 +81,7 @@ impl Builder {
 /// Runs a tasklet's closure. Frames of C cannot be unwound, so its calls return kills as errors.
 fn body<T>(stack_size: usize, f: impl FnOnce() -> T) -> T {
     let _entered = trap::enter(stack_size);
-    kill_as_error(|| marked(f))
+    kill_as_error(|| marked(stack_size, f))
 }
 
 /// Starts a tasklet whose libc calls block it alone, as [`overlapped::spawn`] starts others.

@@ -340,6 +340,44 @@ fn never_restarted() -> Vec<Case> {
     ]
 }
 
+/// Calls that libc repeats by itself after every handler.
+fn repeated() -> Vec<Case> {
+    // SAFETY: texts that end in zeros.
+    let stream = unsafe { libc::popen(c"sleep 0.2; exit 4".as_ptr(), c"r".as_ptr()) };
+    assert!(!stream.is_null());
+    vec![
+        case(
+            "system",
+            // SAFETY: a text that ends in a zero.
+            || result(unsafe { libc::system(c"sleep 0.2; exit 3".as_ptr()) } as isize >> 8),
+            || (),
+        ),
+        case(
+            "pclose",
+            // SAFETY: opened above, and closed once.
+            move || result(unsafe { libc::pclose(stream) } as isize >> 8),
+            || (),
+        ),
+        case(
+            "getaddrinfo",
+            || {
+                let mut found = std::ptr::null_mut();
+                // SAFETY: a text that ends in a zero, and a place.
+                let outcome = unsafe {
+                    let null = std::ptr::null();
+                    libc::getaddrinfo(c"localhost".as_ptr(), null, null.cast(), &mut found)
+                };
+                if outcome == 0 {
+                    // SAFETY: found above, and freed once.
+                    unsafe { libc::freeaddrinfo(found) };
+                }
+                result(outcome as isize)
+            },
+            || (),
+        ),
+    ]
+}
+
 /// Makes each call, and sends signals to the thread meanwhile. `ends`: the signals are to end it;
 /// where they are not, it is ended by something else after a few of them.
 fn results(signal: c_int, ends: bool, cases: fn() -> Vec<Case>) -> Vec<String> {
@@ -389,6 +427,14 @@ fn a_handler_ends_calls_with_eintr() {
 fn a_handler_with_sa_restart_lets_calls_that_restart_go_on() {
     for said in compare(libc::SA_RESTART, false, restarted) {
         assert!(!said.contains("os error 4"), "{said}");
+    }
+}
+
+#[test]
+fn calls_that_libc_repeats_go_on() {
+    for flags in [0, libc::SA_RESTART] {
+        let said = compare(flags, false, repeated);
+        assert_eq!(said, ["system: 3", "pclose: 4", "getaddrinfo: 0"]);
     }
 }
 

@@ -2,7 +2,6 @@
 //! crate's functions?
 
 use std::ffi::c_long;
-use std::sync::atomic::Ordering::Relaxed;
 
 use libc::{iovec, seccomp_data};
 
@@ -35,7 +34,7 @@ fn is_of_marked(address: usize) -> bool {
     let is_its = |one: &&super::Resident| address <= one.top && one.top - address < one.size;
     let resident = residents.iter().find(is_its);
     // SAFETY: in the tasklet's own thread-locals, which are there while it is in the list.
-    resident.is_some_and(|one| unsafe { &*one.mark }.load(Relaxed))
+    resident.is_some_and(|one| unsafe { &*one.mark }.is_set())
 }
 
 /// Tells whether the call has something to wait for. Where nobody can know, it has.

@@ -38,7 +38,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use crate::caller;
+use crate::caller::{self, Mark};
 use crate::raw::call;
 
 pub use teller::RawCall;
@@ -63,7 +63,7 @@ struct Resident {
     top: usize,
     /// The size of its stack, at most.
     size: usize,
-    mark: *const AtomicBool,
+    mark: *const Mark,
 }
 
 // SAFETY: the mark is atomic, and in the tasklet's thread-locals, which outlive this.

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! A handler runs on a thread, and interrupts that thread's tasklets. The kernel knows `entry`
-//! alone; who asks for the handler is told the program's.
+//! alone; who asks for the handler is told the program's. glibc has many names for installing one;
+//! all that are left in it are here. (Not sigvec(3), which only programs from before 2015 have.)
 
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::AtomicUsize;
@@ -15,16 +16,20 @@ use std::sync::atomic::Ordering::Relaxed;
 use libc::{sighandler_t, siginfo_t};
 use overlapped::signal::{Restart, interrupt_waits, is_internal_handler};
 
-use crate::caller::{ON, Unmarked};
+use crate::caller::{ON, begin_handler, end_handler};
 use crate::next::next;
 
 type Sigaction = unsafe extern "C" fn(c_int, *const libc::sigaction, *mut libc::sigaction) -> c_int;
 type Signal = unsafe extern "C" fn(c_int, sighandler_t) -> sighandler_t;
 type SigInterrupt = unsafe extern "C" fn(c_int, c_int) -> c_int;
-/// A handler may be left by an exception of C++'s, where its program is built for that.
+/// A handler may be left by an exception of C++'s, where its program is built for that, and by a
+/// jump.
 type Handler = unsafe extern "C-unwind" fn(c_int, *mut siginfo_t, *mut c_void);
 
 const SIGNALS: usize = 65;
+
+/// sigset(3): the signal is held off.
+const SIG_HOLD: sighandler_t = 2;
 
 /// The program's handlers: their addresses, and [`RESTARTS`]. One word each, so that a handler that
 /// comes meanwhile meets one or the other.
@@ -45,7 +50,7 @@ fn place(signal: c_int) -> Option<&'static AtomicUsize> {
 
 /// Tells whether this is a handler of the program's.
 fn is_handler(handler: sighandler_t) -> bool {
-    !matches!(handler, libc::SIG_DFL | libc::SIG_IGN | libc::SIG_ERR)
+    !matches!(handler, libc::SIG_DFL | libc::SIG_IGN | libc::SIG_ERR | SIG_HOLD)
         && !is_internal_handler(handler)
 }
 
@@ -64,16 +69,20 @@ fn told(handler: sighandler_t, word: usize) -> sighandler_t {
 
 /// The handler that the kernel knows. Handlers of one argument are given three as well, which they
 /// do not look at.
+///
+/// Nothing in this frame is to be dropped: a jump out of the handler skips it, which would be
+/// undefined otherwise, and an exception finds nothing to clean up.
 unsafe extern "C-unwind" fn entry(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     let Some(place) = place(signal) else { return };
     let word = place.load(Relaxed);
-    interrupt_waits(if word & RESTARTS != 0 { Restart::Yes } else { Restart::No });
+    let is_host = interrupt_waits(if word & RESTARTS != 0 { Restart::Yes } else { Restart::No });
     // It may have come in the middle of the library: its calls must not wait there.
-    let _unmarked = Unmarked::begin();
+    let before = begin_handler((&raw const word).addr(), is_host);
     // SAFETY: the program has given it as a handler; addresses are as wide as words.
     let handler = unsafe { std::mem::transmute::<usize, Handler>(word & !RESTARTS) };
     // SAFETY: the kernel's arguments.
     unsafe { handler(signal, info, context) };
+    end_handler(&before);
 }
 
 /// sigaction(2).
@@ -84,6 +93,32 @@ pub(crate) unsafe extern "C" fn sigaction(
     old: *mut libc::sigaction,
 ) -> c_int {
     let real: Sigaction = next!(sigaction);
+    // SAFETY: the caller's promise, handed on.
+    unsafe { act(real, signal, new, old) }
+}
+
+/// sigaction(2), by glibc's other name.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn __sigaction(
+    signal: c_int,
+    new: *const libc::sigaction,
+    old: *mut libc::sigaction,
+) -> c_int {
+    let real: Sigaction = next!(__sigaction);
+    // SAFETY: the caller's promise, handed on.
+    unsafe { act(real, signal, new, old) }
+}
+
+/// Installs an action by `real`.
+///
+/// # Safety
+/// As sigaction(2).
+unsafe fn act(
+    real: Sigaction,
+    signal: c_int,
+    new: *const libc::sigaction,
+    old: *mut libc::sigaction,
+) -> c_int {
     let place = place(signal).filter(|_| ON.load(Relaxed));
     let Some(place) = place else {
         // SAFETY: the caller's promise, handed on.
@@ -113,10 +148,47 @@ pub(crate) unsafe extern "C" fn sigaction(
     outcome
 }
 
-/// signal(2): BSD's, as glibc's is.
-#[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn signal(signal: c_int, handler: sighandler_t) -> sighandler_t {
-    let real: Signal = next!(signal);
+/// Defines functions that install handlers of one argument, with these flags.
+macro_rules! installers {
+    ($($(#[$comment:meta])* $name:ident: $flags:expr;)*) => {$(
+        $(#[$comment])*
+        #[unsafe(no_mangle)]
+        pub(crate) unsafe extern "C" fn $name(
+            signal: c_int,
+            handler: sighandler_t,
+        ) -> sighandler_t {
+            let real: Signal = next!($name);
+            // SAFETY: the caller's promise, handed on.
+            unsafe { install(real, $flags, signal, handler) }
+        }
+    )*};
+}
+
+installers! {
+    /// signal(2): BSD's, as glibc's is.
+    signal: libc::SA_RESTART;
+    /// signal(2), by another name.
+    bsd_signal: libc::SA_RESTART;
+    /// signal(2), by another name.
+    ssignal: libc::SA_RESTART;
+    /// sysv_signal(3): for one time.
+    sysv_signal: 0;
+    /// sysv_signal(3), which programs for System V or X/Open call as signal(2).
+    __sysv_signal: 0;
+    /// sigset(3).
+    sigset: 0;
+}
+
+/// Installs a handler by `real`, which gives it these flags.
+///
+/// # Safety
+/// As signal(2).
+unsafe fn install(
+    real: Signal,
+    flags: c_int,
+    signal: c_int,
+    handler: sighandler_t,
+) -> sighandler_t {
     let place = place(signal).filter(|_| ON.load(Relaxed));
     let Some(place) = place else {
         // SAFETY: the caller's promise, handed on.
@@ -127,7 +199,7 @@ pub(crate) unsafe extern "C" fn signal(signal: c_int, handler: sighandler_t) -> 
         // SAFETY: the caller's promise, handed on.
         return told(unsafe { real(signal, handler) }, before);
     }
-    place.store(word(handler, libc::SA_RESTART), Relaxed);
+    place.store(word(handler, flags), Relaxed);
     // SAFETY: a handler.
     let old = unsafe { real(signal, entry_address()) };
     if old == libc::SIG_ERR {

@@ -11,6 +11,8 @@
 //! the tasklet's mark away for as long as it lives. So nothing here can call itself, whatever the
 //! library uses underneath.
 
+mod mark;
+
 use std::cell::Cell;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
@@ -20,22 +22,18 @@ use overlapped::task::{in_tasklet, may_wait, shield};
 use overlapped::yield_now;
 
 use crate::symbols::Symbol;
+use mark::set_mark;
+pub(crate) use mark::{
+    Mark, Unmarked, begin_handler, end_handler, is_in_handler, is_marked, is_ours, jumps_to,
+    leaves_handlers, mark, marked,
+};
 
 /// Set by [`install`](crate::install), for good.
 pub(crate) static ON: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
-    /// The mark of a tasklet that was started through this crate, while it runs its own code. Only
-    /// its thread changes it; the trap's supervisor looks at it.
-    static MARK: AtomicBool = const { AtomicBool::new(false) };
-    /// Tells that the tasklet was started through this crate, whatever it runs.
-    static OURS: Cell<bool> = const { Cell::new(false) };
     /// Calls of the tasklet's since it waited last.
     static BUSY: Cell<u32> = const { Cell::new(0) };
-}
-
-fn set_mark(is_marked: bool) {
-    MARK.with(|mark| mark.store(is_marked, Relaxed));
 }
 
 /// The calls in a row that do not wait before neighbours get a turn.
@@ -145,51 +143,8 @@ impl Drop for Call {
     }
 }
 
-/// The place of the calling tasklet's mark.
-pub(crate) fn mark() -> *const AtomicBool {
-    MARK.with(|mark| &raw const *mark)
-}
-
 /// Tells whether the caller is a marked tasklet that may not wait now: what waits in it blocks its
 /// neighbours, whom it may be waiting for.
 pub(crate) fn blocks_neighbours() -> bool {
     is_marked() && in_tasklet() && !may_wait()
-}
-
-/// Tells whether the caller is a marked tasklet, in its own code.
-#[inline]
-pub(crate) fn is_marked() -> bool {
-    MARK.with(|mark| mark.load(Relaxed))
-}
-
-/// Tells whether the caller is a tasklet that was started through this crate, whatever it runs.
-#[inline]
-pub(crate) fn is_ours() -> bool {
-    OURS.get()
-}
-
-/// Takes the tasklet's mark away, where it has one, and puts it back when dropped.
-pub(crate) struct Unmarked(bool);
-
-impl Unmarked {
-    pub(crate) fn begin() -> Unmarked {
-        let was_marked = is_marked();
-        set_mark(false);
-        Unmarked(was_marked)
-    }
-}
-
-impl Drop for Unmarked {
-    fn drop(&mut self) {
-        if self.0 {
-            set_mark(true);
-        }
-    }
-}
-
-/// Runs `f` with the calling tasklet marked.
-pub(crate) fn marked<T>(f: impl FnOnce() -> T) -> T {
-    set_mark(true);
-    OURS.set(true);
-    f()
 }

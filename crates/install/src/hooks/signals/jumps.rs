@@ -1,0 +1,158 @@
+//! longjmp(3) and its like, which may leave a signal handler.
+//!
+//! Each makes libc's jump. Inside a handler it first says where the jump goes: libc keeps the stack
+//! pointer in the buffer, mixed with a secret of the process (`PTR_MANGLE`), which [`learn_jumps`]
+//! finds out by looking at a buffer whose stack pointer it knows.
+
+use std::ffi::{c_int, c_void};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::caller::{is_in_handler, jumps_to};
+use crate::next::next;
+
+type Jump = unsafe extern "C" fn(*mut c_void, c_int) -> !;
+
+/// Words of a `jmp_buf`, with room.
+const WORDS: usize = 64;
+
+/// The word with the stack pointer.
+const STACK_POINTER: usize = if cfg!(target_arch = "x86_64") { 6 } else { 13 };
+
+/// The bits by which libc has rotated it.
+const ROTATED: u32 = if cfg!(target_arch = "x86_64") { 17 } else { 0 };
+
+/// The secret; [`UNKNOWN`], where a buffer is not as described here.
+static SECRET: AtomicUsize = AtomicUsize::new(UNKNOWN);
+
+/// No secret: an address mixed with it would be odd, and no stack pointer is.
+const UNKNOWN: usize = 1;
+
+/// The stack pointer that a buffer has, mixed with the secret.
+///
+/// # Safety
+/// A buffer of setjmp(3).
+unsafe fn mixed(buffer: *const c_void) -> usize {
+    // SAFETY: the caller's promise: it has more words than that.
+    unsafe { buffer.cast::<usize>().add(STACK_POINTER).read() }.rotate_right(ROTATED)
+}
+
+/// Says that the thread goes on where `buffer` was filled, if a handler runs.
+///
+/// # Safety
+/// A buffer of setjmp(3).
+#[inline]
+unsafe fn tell(buffer: *const c_void) {
+    if !is_in_handler() {
+        return;
+    }
+    let secret = SECRET.load(Relaxed);
+    if secret != UNKNOWN {
+        // SAFETY: the caller's promise.
+        jumps_to(unsafe { mixed(buffer) } ^ secret);
+    }
+}
+
+/// Defines functions that jump. Their frames are given up by the jump, and have nothing to be
+/// dropped.
+macro_rules! jumps {
+    ($($(#[$comment:meta])* $name:ident;)*) => {
+        /// libc's own.
+        mod real {
+            $(pub(super) fn $name() -> super::Jump {
+                super::next!($name)
+            })*
+        }
+
+        /// Looks them up, which a handler should not have to do.
+        fn look_up() {
+            $(real::$name();)*
+        }
+
+        $(
+            $(#[$comment])*
+            #[unsafe(no_mangle)]
+            pub(crate) unsafe extern "C" fn $name(buffer: *mut c_void, value: c_int) -> ! {
+                // SAFETY: the caller's promise: a buffer that was filled.
+                unsafe { tell(buffer) };
+                // SAFETY: the caller's promise, handed on.
+                unsafe { real::$name()(buffer, value) }
+            }
+        )*
+    };
+}
+
+jumps! {
+    /// longjmp(3).
+    longjmp;
+    /// longjmp(3), by the name of those who never want the mask of signals.
+    _longjmp;
+    /// siglongjmp(3).
+    siglongjmp;
+    /// Fortified longjmp(3), and siglongjmp(3).
+    __longjmp_chk;
+}
+
+/// Finds out the secret, by two buffers that are filled in different places.
+pub(crate) fn learn_jumps() {
+    look_up();
+    let (first, at) = filled();
+    let secret = first ^ at;
+    let (second, second_at) = deeper(filled);
+    let is_as_described = at != second_at && second ^ secret == second_at && secret != UNKNOWN;
+    SECRET.store(if is_as_described { secret } else { UNKNOWN }, Relaxed);
+}
+
+#[inline(never)]
+fn deeper<T>(f: impl FnOnce() -> T) -> T {
+    let mut room = [0u8; 1 << 10];
+    std::hint::black_box(&mut room);
+    f()
+}
+
+/// What a buffer has that is filled here, and the stack pointer here.
+#[inline(never)]
+fn filled() -> (usize, usize) {
+    unsafe extern "C" {
+        fn _setjmp(buffer: *mut c_void) -> c_int;
+    }
+    let mut buffer = [0usize; WORDS];
+    let place = buffer.as_mut_ptr().cast::<c_void>();
+    let stack_pointer: usize;
+    // SAFETY: it fills the buffer, which has room, and returns once: nobody jumps there. As any
+    // function it leaves the stack pointer as it was, which is what it has noted.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        std::arch::asm!(
+            "call {fill}",
+            "mov rax, rsp",
+            fill = sym _setjmp,
+            in("rdi") place,
+            lateout("rax") stack_pointer,
+            clobber_abi("C"),
+        );
+        #[cfg(target_arch = "aarch64")]
+        std::arch::asm!(
+            "bl {fill}",
+            "mov x0, sp",
+            fill = sym _setjmp,
+            inlateout("x0") place => stack_pointer,
+            clobber_abi("C"),
+        );
+        (mixed(place), stack_pointer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffers_stack_pointer_is_found() {
+        learn_jumps();
+        let secret = SECRET.load(Relaxed);
+        assert_ne!(secret, UNKNOWN, "this libc keeps its buffers otherwise: jumps are not seen");
+        let (mixed, stack_pointer) = deeper(|| deeper(filled));
+        assert_eq!(mixed ^ secret, stack_pointer);
+    }
+}

@@ -113,7 +113,7 @@ pub(crate) unsafe fn unwind(value: *mut c_void, bottom: usize) -> ! {
     // SAFETY: an exception of the unwinder's form; `on_frame` leaves at the bottom.
     unsafe { _Unwind_ForcedUnwind(exception, on_frame, null_mut()) };
     // The unwinder has given up. What is above may still be used: glibc ends the process, too.
-    eprintln!("overlapped-preload: pthread_exit above a frame without unwind tables");
+    eprintln!("overlapped-preload: pthread_exit above a frame that cannot be unwound");
     std::process::abort();
 }
 

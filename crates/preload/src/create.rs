@@ -9,7 +9,7 @@ use libc::{pthread_attr_t, pthread_t};
 use overlapped::task::{Spawner, in_tasklet, may_wait, shield};
 use overlapped_install::preload::unmarked;
 
-use crate::end::live;
+use crate::end::{follow, live};
 use crate::enter::Start;
 use crate::host::host;
 use crate::name::inherited;
@@ -71,24 +71,37 @@ pub(crate) unsafe extern "C" fn pthread_create(
             Err(error) => error,
         },
         None => {
-            state().threads.fetch_add(1, Relaxed);
-            let body = Box::into_raw(Box::new(body));
+            let state = state();
+            // Before it can end.
+            state.live.fetch_add(1, Relaxed);
+            let adoption = Box::into_raw(Box::new(Adoption { body, state }));
             // SAFETY: the caller's promise; `adopted` takes the box.
-            let outcome = unsafe { create(thread, attributes, adopted, body.cast()) };
-            if outcome != 0 {
+            let outcome = unsafe { create(thread, attributes, adopted, adoption.cast()) };
+            if outcome == 0 {
+                state.threads.fetch_add(1, Relaxed);
+            } else {
+                state.live.fetch_sub(1, Relaxed);
                 // SAFETY: nobody has taken it.
-                drop(unsafe { Box::from_raw(body) });
+                drop(unsafe { Box::from_raw(adoption) });
             }
             outcome
         }
     }
 }
 
-/// A thread of the program's that stays one.
-unsafe extern "C" fn adopted(body: *mut c_void) -> *mut c_void {
+/// A thread of the program's that stays one, and the process that it is started in.
+struct Adoption {
+    body: Body,
+    state: &'static State,
+}
+
+/// Runs such a thread.
+unsafe extern "C" fn adopted(adoption: *mut c_void) -> *mut c_void {
     // SAFETY: the box that `pthread_create` above has given away.
-    let Body(start, argument) = *unsafe { Box::from_raw(body.cast::<Body>()) };
+    let adoption = *unsafe { Box::from_raw(adoption.cast::<Adoption>()) };
+    let Body(start, argument) = adoption.body;
     adopt();
+    follow(adoption.state);
     // SAFETY: pthread_create's caller's promise.
     unsafe { start(argument) }
 }

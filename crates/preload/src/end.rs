@@ -1,10 +1,16 @@
-//! The end of a tasklet that was a thread.
+//! The end of a tasklet that was a thread, and of the process.
 //!
 //! Its function returns, or pthread_exit(3) unwinds to the same place. Then the library runs the
 //! destructors of its thread-locals. The last of them is ours: a value of a key that puts itself
 //! back until the last round. It tells whoever joins that all is over, and **waits until the
 //! tasklet has been joined**, or is detached: until then its block, whose address is the
 //! `pthread_t`, must not become another one's.
+//!
+//! **The process** ends when a thread calls exit(3), which main's return does, or when its last
+//! thread ends. libc would wait for the host, too, which never ends. So the first thread waits for
+//! the program's others in its place: for tasklets, and threads that stayed threads. In a child of
+//! fork(2) the first thread is that which forked: a tasklet's perhaps, which has no scheduler
+//! there.
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
@@ -14,14 +20,14 @@ use std::sync::OnceLock;
 use std::sync::atomic::Ordering::Relaxed;
 
 use overlapped::task::shield;
-use overlapped_install::preload::unmarked;
+use overlapped_install::preload::{leave_handlers, unmarked};
 
 use crate::cleanup;
 use crate::enter::{enter, leave};
 use crate::next::real;
 use crate::program::{is_main_thread, is_programs};
 use crate::record::Record;
-use crate::state::known;
+use crate::state::{State, known};
 
 /// As `PTHREAD_DESTRUCTOR_ITERATIONS`, which the library keeps to.
 const ROUNDS: u32 = 4;
@@ -29,44 +35,99 @@ const ROUNDS: u32 = 4;
 /// A tasklet's own side of its record: the value of the key.
 struct Own {
     record: Arc<Record>,
-    /// The place that [`leave`] goes to.
+    /// The place that [`leave`] goes to; 0 outside of it.
     bottom: Cell<usize>,
     rounds: Cell<u32>,
 }
 
-static KEY: OnceLock<libc::pthread_key_t> = OnceLock::new();
+/// A thread of the program's that has stayed one: the value of the other key.
+struct Thread {
+    /// The process that it was started in.
+    state: &'static State,
+    rounds: Cell<u32>,
+}
+
+/// A key of pthread_key_create(3), made when it is first wanted, with its values' destructor.
+struct Key(OnceLock<Option<libc::pthread_key_t>>, unsafe extern "C" fn(*mut c_void));
+
+static OWN: Key = Key(OnceLock::new(), destroy);
+static THREAD: Key = Key(OnceLock::new(), destroy_thread);
+
+impl Key {
+    /// Makes it; tells whether it is there.
+    fn make(&self) -> bool {
+        let made = self.0.get_or_init(|| {
+            let mut key = 0;
+            // SAFETY: a function of the right type that stays.
+            let outcome = unsafe { libc::pthread_key_create(&mut key, Some(self.1)) };
+            (outcome == 0).then_some(key)
+        });
+        made.is_some()
+    }
+
+    fn number(&self) -> Option<libc::pthread_key_t> {
+        self.0.get().copied().flatten()
+    }
+
+    /// The caller's value.
+    fn get(&self) -> *mut c_void {
+        // SAFETY: the key stays.
+        self.number().map_or(null_mut(), |key| unsafe { libc::pthread_getspecific(key) })
+    }
+
+    /// Keeps a value for the destructor; tells whether there was room.
+    fn keep(&self, value: *mut c_void) -> bool {
+        // SAFETY: the key stays.
+        self.number().is_some_and(|key| unsafe { libc::pthread_setspecific(key, value) } == 0)
+    }
+}
 
 /// Makes the key.
 pub(crate) fn prepare() -> Result<(), String> {
-    if KEY.get().is_some() {
-        return Ok(());
-    }
-    let mut key = 0;
-    // SAFETY: a function of the right type that stays.
-    match unsafe { libc::pthread_key_create(&mut key, Some(destroy)) } {
-        0 => {
-            let _ = KEY.set(key); // One at a time: the caller has locked the host.
-            Ok(())
-        }
-        _ => Err("no key of pthread_key_create is free".into()),
+    match OWN.make() {
+        true => Ok(()),
+        false => Err("no key of pthread_key_create is free".into()),
     }
 }
 
 fn own() -> *mut Own {
-    // SAFETY: the key stays.
-    KEY.get().map_or(null_mut(), |key| unsafe { libc::pthread_getspecific(*key) }.cast())
-}
-
-/// Keeps a value for the destructor; whether there was room.
-fn keep(own: *mut Own) -> bool {
-    // SAFETY: the key stays.
-    KEY.get().is_some_and(|key| unsafe { libc::pthread_setspecific(*key, own.cast()) } == 0)
+    OWN.get().cast()
 }
 
 /// The calling tasklet's record.
 pub(crate) fn own_record() -> Option<Arc<Record>> {
     // SAFETY: null, or the value below, which this tasklet alone frees, at its end.
     unsafe { own().as_ref() }.map(|own| Arc::clone(&own.record))
+}
+
+/// Counts the calling thread, which its creator has counted in `state`, out at its end.
+pub(crate) fn follow(state: &'static State) {
+    let thread = Box::into_raw(Box::new(Thread { state, rounds: Cell::new(0) }));
+    if !(THREAD.make() && THREAD.keep(thread.cast())) {
+        // SAFETY: nobody else has it.
+        drop(unsafe { Box::from_raw(thread) });
+        // Nobody would be told of its end: it is not waited for.
+        state.live.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The destructor of a thread's value.
+unsafe extern "C" fn destroy_thread(value: *mut c_void) {
+    let place = value.cast::<Thread>();
+    // SAFETY: the box's, which is freed below.
+    let thread = unsafe { &*place };
+    thread.rounds.set(thread.rounds.get() + 1);
+    if thread.rounds.get() < ROUNDS && THREAD.keep(place.cast()) {
+        return;
+    }
+    let state = thread.state;
+    // SAFETY: the key has no value any more.
+    drop(unsafe { Box::from_raw(place) });
+    if state.is_current() {
+        state.live.fetch_sub(1, Relaxed);
+    } else if known().is_some_and(State::has_host) {
+        end_with_the_last();
+    }
 }
 
 /// Runs the program's function on the calling tasklet, which `record` describes.
@@ -81,7 +142,7 @@ pub(crate) unsafe fn live(
 ) {
     let own = Box::new(Own { record, bottom: Cell::new(0), rounds: Cell::new(0) });
     let own = Box::into_raw(own);
-    if !keep(own) {
+    if !OWN.keep(own.cast()) {
         // It would never be said that it has ended.
         std::process::abort();
     }
@@ -101,15 +162,15 @@ unsafe extern "C" fn destroy(value: *mut c_void) {
     // SAFETY: the box's, which is freed below.
     let own = unsafe { &*place };
     own.rounds.set(own.rounds.get() + 1);
-    if own.rounds.get() < ROUNDS && keep(place) {
+    if own.rounds.get() < ROUNDS && OWN.keep(place.cast()) {
         return;
     }
     let record = Arc::clone(&own.record);
     // SAFETY: the key has no value any more.
     drop(unsafe { Box::from_raw(place) });
     if !record.state.is_current() {
-        // The last thread of a child of fork(2).
-        std::process::exit(0);
+        // The first thread of a child of fork(2).
+        end_with_the_last();
     }
     unmarked(|| finish(&record));
 }
@@ -129,12 +190,10 @@ fn finish(record: &Record) {
     shield(|| record.released.wait());
 }
 
-/// pthread_exit(3).
-///
-/// The main thread's: libc would wait for all threads, the host among them. Here it waits for the
-/// tasklets; handlers and destructors of its own do not run.
+/// pthread_exit(3). Of the main thread, handlers and destructors do not run.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C-unwind" fn pthread_exit(value: *mut c_void) -> ! {
+    leave_handlers();
     // SAFETY: null, or this tasklet's.
     if let Some(own) = unsafe { own().as_ref() } {
         let bottom = own.bottom.get();
@@ -145,24 +204,24 @@ pub(crate) unsafe extern "C-unwind" fn pthread_exit(value: *mut c_void) -> ! {
         // SAFETY: `enter` is in its call, on this stack; the caller gives up its frames.
         unsafe { cleanup::unwind(value, bottom) }
     }
-    if is_main_thread()
-        && is_programs()
-        && known().is_some_and(|state| state.live.load(Relaxed) > 0)
-    {
-        wait_for_tasklets();
-        std::process::exit(0);
+    if is_main_thread() && is_programs() && known().is_some_and(State::has_host) {
+        end_with_the_last();
     }
     let exit: unsafe extern "C-unwind" fn(*mut c_void) -> ! = real!(pthread_exit);
     // SAFETY: the caller's promise, handed on.
     unsafe { exit(value) }
 }
 
-fn wait_for_tasklets() {
+/// Waits for the program's other threads, and ends the process.
+fn end_with_the_last() -> ! {
     let rest = libc::timespec { tv_sec: 0, tv_nsec: 5_000_000 };
-    while known().is_some_and(|state| state.live.load(Relaxed) > 0) {
-        // SAFETY: a time, lent for the call.
-        unsafe { libc::nanosleep(&rest, null_mut()) };
-    }
+    unmarked(|| {
+        while known().is_some_and(|state| state.live.load(Relaxed) > 0) {
+            // SAFETY: a time, lent for the call.
+            unsafe { libc::nanosleep(&rest, null_mut()) };
+        }
+    });
+    std::process::exit(0)
 }
 
 /// pthread_cancel(3): none of a tasklet's waits is a cancellation point.

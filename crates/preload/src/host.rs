@@ -10,7 +10,7 @@ use overlapped::{Config, RunError};
 use crate::end;
 use crate::program::Inside;
 use crate::report;
-use crate::state::{forget, state};
+use crate::state::state;
 
 /// The host of a process.
 #[derive(Default)]
@@ -53,8 +53,6 @@ fn start() -> Result<Spawner, String> {
     unsafe { overlapped_install::install() }.map_err(|why| why.to_string())?;
     end::prepare()?;
     ONCE.call_once(|| {
-        // SAFETY: a function that stays, and that may be called in a child of fork.
-        unsafe { libc::pthread_atfork(None, None, Some(forget)) };
         overlapped_install::preload::answer_for_threads(crate::join::wait_for);
         report::at_exit();
     });

@@ -45,7 +45,8 @@
 //! C11's thrd_create(3), and all where `install` refuses (standard error then says why).
 //!
 //! After fork(2) the child has one thread, and a host of its own as soon as it starts another. A
-//! tasklet that forked is that thread; where it ends, the child does, as with threads.
+//! tasklet that forked is that thread. As with threads, its end ends nobody else, and the process
+//! ends with its last thread (but for those of thrd_create(3), which are not counted).
 //!
 //! # Limits
 //!

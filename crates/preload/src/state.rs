@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ptr;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use std::sync::atomic::{AtomicPtr, AtomicUsize};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 use crate::host::Host;
 use crate::record::Record;
@@ -17,7 +17,7 @@ use crate::record::Record;
 pub(crate) struct State {
     pub(crate) host: Mutex<Host>,
     records: Mutex<HashMap<usize, Arc<Record>>>,
-    /// Tasklets that have not ended.
+    /// Threads of the program that have not ended, of both kinds, but for the first one.
     pub(crate) live: AtomicUsize,
     /// Threads of the program that have become tasklets.
     pub(crate) tasklets: AtomicUsize,
@@ -34,6 +34,11 @@ pub(crate) fn state() -> &'static State {
         // SAFETY: what stands there is leaked.
         return unsafe { &*known };
     }
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: a function that stays, and that may be called in a child of fork.
+        unsafe { libc::pthread_atfork(None, None, Some(forget)) };
+    });
     let made = Box::into_raw(Box::<State>::default());
     match STATE.compare_exchange(ptr::null_mut(), made, AcqRel, Acquire) {
         // SAFETY: it is leaked from now on.
@@ -55,7 +60,7 @@ pub(crate) fn known() -> Option<&'static State> {
 }
 
 /// In a child of fork(2): async-signal-safe.
-pub(crate) extern "C" fn forget() {
+extern "C" fn forget() {
     STATE.store(ptr::null_mut(), Release);
 }
 
@@ -63,6 +68,12 @@ impl State {
     /// Tells whether this is still the process's: it is not, in a child of fork(2).
     pub(crate) fn is_current(&self) -> bool {
         ptr::eq(STATE.load(Acquire), self)
+    }
+
+    /// Tells whether there is a host, which never ends.
+    pub(crate) fn has_host(&self) -> bool {
+        let host = self.host.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(*host, Host::Runs(_))
     }
 
     pub(crate) fn records(&self) -> MutexGuard<'_, HashMap<usize, Arc<Record>>> {

@@ -1,8 +1,10 @@
 //! Programs under the library.
+#![allow(dead_code)]
 
 use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// The library, which Cargo builds beside the tests.
@@ -48,19 +50,25 @@ pub(crate) fn refused() -> bool {
     }
 }
 
-/// Compiles a C program of this folder's. `None`, aloud: there is no compiler.
+/// Compiles a C or C++ program of this folder's. `None`, aloud: there is no compiler.
 pub(crate) fn compiled(folder: &Folder, name: &str, flags: &[&str]) -> Option<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(name);
     let program = folder.0.join(format!("{name}{}.out", flags.concat()));
-    let mut compiler = Command::new(foreign("LINKER").as_deref().unwrap_or("cc"));
-    compiler.args(["-O1", "-pthread", "-o"]).arg(&program).arg(source).args(flags);
-    match compiler.status() {
+    let compiler = match (foreign("LINKER"), name.ends_with(".cpp")) {
+        (None, false) => "cc".to_owned(),
+        (None, true) => "c++".to_owned(),
+        (Some(linker), false) => linker,
+        (Some(linker), true) => linker.replace("gcc", "g++"),
+    };
+    let mut command = Command::new(&compiler);
+    command.args(["-O1", "-pthread", "-o"]).arg(&program).arg(source).args(flags);
+    match command.status() {
         Ok(status) => {
             assert!(status.success(), "{name} does not compile");
             Some(program)
         }
         Err(error) => {
-            println!("SKIPPED: cc is missing: {error}");
+            println!("SKIPPED: {compiler} is missing: {error}");
             None
         }
     }
@@ -81,24 +89,38 @@ pub(crate) fn foreign(what: &str) -> Option<String> {
     std::env::var(format!("CARGO_TARGET_{target}_{what}")).ok()
 }
 
-/// The end of a program under the library: its code, what it wrote to both streams, and how many of
-/// its threads were tasklets, by processes in the order of their ends.
+/// The end of a program: its code or the signal that ended it, what it wrote to both streams, and
+/// how many of its threads were tasklets, by processes in the order of their ends.
+#[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
+    pub(crate) signal: Option<i32>,
     pub(crate) said: String,
     pub(crate) tasklets: Vec<u64>,
 }
 
+/// A program, and its argument.
+pub(crate) fn with(path: &Path, argument: &str) -> Command {
+    let mut command = program(path);
+    command.arg(argument);
+    command
+}
+
 /// Runs a program under the library.
 pub(crate) fn run(folder: &Folder, mut command: Command) -> Ran {
-    let report = folder.0.join("report");
-    let _ = std::fs::remove_file(&report);
-    command.env("OVERLAPPED_PRELOAD_REPORT", &report);
     match foreign("RUNNER") {
         None => command.env("LD_PRELOAD", library()),
         // The variable is for the program, and not for the emulator.
         Some(_) => command.env("QEMU_SET_ENV", format!("LD_PRELOAD={}", library().display())),
     };
+    run_as_is(folder, command)
+}
+
+/// Runs a program as it is, on threads.
+pub(crate) fn run_as_is(folder: &Folder, mut command: Command) -> Ran {
+    let report = folder.0.join("report");
+    let _ = std::fs::remove_file(&report);
+    command.env("OVERLAPPED_PRELOAD_REPORT", &report);
     let (mut output, input) = std::io::pipe().unwrap();
     command.stdin(Stdio::null()).stdout(input.try_clone().unwrap()).stderr(input);
     let child = command.spawn().unwrap();
@@ -108,19 +130,20 @@ pub(crate) fn run(folder: &Folder, mut command: Command) -> Ran {
         output.read_to_end(&mut said).unwrap();
         String::from_utf8_lossy(&said).into_owned()
     });
-    let code = end_of(child);
+    let status = end_of(child);
     let said = reader.join().unwrap();
     let lines = std::fs::read_to_string(&report).unwrap_or_default();
     let tasklets = |line: &str| line.split(' ').nth(1).unwrap().parse().unwrap();
-    Ran { code, said, tasklets: lines.lines().map(tasklets).collect() }
+    let (code, signal) = (status.code(), status.signal());
+    Ran { code, signal, said, tasklets: lines.lines().map(tasklets).collect() }
 }
 
-fn end_of(mut child: Child) -> Option<i32> {
+fn end_of(mut child: Child) -> ExitStatus {
     const LIMIT: Duration = Duration::from_secs(120);
     let begin = Instant::now();
     loop {
         if let Some(status) = child.try_wait().unwrap() {
-            return status.code();
+            return status;
         }
         if begin.elapsed() > LIMIT {
             child.kill().unwrap();

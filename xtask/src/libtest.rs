@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+
+use crate::exec::{Mark, Progress, Scratch, no_end, spawn};
 
 /// For one test. One of std's takes a lock a thousand million times.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -20,6 +22,16 @@ const MEMORY_MAX: u64 = 4 << 30;
 pub(crate) struct Test {
     pub(crate) program: PathBuf,
     pub(crate) name: String,
+}
+
+impl Test {
+    /// The name of its program, and its own.
+    fn shown(&self) -> String {
+        let program = self.program.file_name().unwrap_or_default().to_string_lossy();
+        // Cargo puts a hash behind it.
+        let program = program.rsplit_once('-').map_or(&*program, |(name, _)| name);
+        format!("{program}::{}", self.name)
+    }
 }
 
 /// The end of a test.
@@ -44,7 +56,12 @@ pub(crate) fn tests(program: &Path) -> anyhow::Result<Vec<Test>> {
 }
 
 /// Runs all of them, in subfolders of `folder`; how each ended, in their order.
-pub(crate) fn run(folder: &Path, tests: &[Test], environment: &Environment) -> Vec<End> {
+pub(crate) fn run(
+    folder: &Path,
+    tests: &[Test],
+    environment: &Environment,
+    progress: &Progress,
+) -> Vec<End> {
     let next = AtomicUsize::new(0);
     let ends = Mutex::new(Vec::new());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -55,8 +72,7 @@ pub(crate) fn run(folder: &Path, tests: &[Test], environment: &Environment) -> V
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(test) = tests.get(at) else { return };
                     let own = folder.join(at.to_string());
-                    let end = one(&own, test, environment)
-                        .unwrap_or_else(|error| End::Failed(format!("not started: {error}")));
+                    let end = told(&own, test, environment, progress);
                     if !matches!(end, End::Failed(_)) {
                         let _ = std::fs::remove_dir_all(&own);
                     }
@@ -70,35 +86,38 @@ pub(crate) fn run(folder: &Path, tests: &[Test], environment: &Environment) -> V
     ends.into_iter().map(|(_, end)| end).collect()
 }
 
-fn one(folder: &Path, test: &Test, environment: &Environment) -> std::io::Result<End> {
-    let work = folder.join("work");
-    std::fs::create_dir_all(&work)?;
+/// Runs one of many.
+fn told(folder: &Path, test: &Test, environment: &Environment, progress: &Progress) -> End {
+    if progress.look() {
+        return End::Failed(progress.over("it had not begun"));
+    }
+    let shown = test.shown();
+    progress.begin(&shown);
+    let end = one(folder, test, environment, progress)
+        .unwrap_or_else(|error| End::Failed(format!("not started: {error}")));
+    let failure = if let End::Failed(why) = &end { Some(why.as_str()) } else { None };
+    progress.end(&shown, failure);
+    end
+}
+
+fn one(
+    folder: &Path,
+    test: &Test,
+    environment: &Environment,
+    progress: &Progress,
+) -> std::io::Result<End> {
+    std::fs::create_dir_all(folder)?;
+    let work = Scratch::new(folder.join("work"))?;
     let said = folder.join("output.txt");
     let output = File::create(&said)?;
     let mut command = Command::new(&test.program);
-    command.args([&test.name, "--exact", "--nocapture", "--test-threads=1"]).current_dir(&work);
+    command.args([&test.name, "--exact", "--nocapture", "--test-threads=1"]);
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
-    command.env("TMPDIR", &work).env("RUST_BACKTRACE", "0");
+    command.current_dir(work.path()).env("TMPDIR", work.path()).env("RUST_BACKTRACE", "0");
     command.envs(environment.iter().map(|(name, value)| (name, value)));
-    let mut child = command.spawn()?;
-    let begin = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break status;
-        }
-        let why = match () {
-            () if begin.elapsed() > LIMIT => format!("no end within {} s", LIMIT.as_secs()),
-            () if resident(child.id()) > MEMORY_MAX => {
-                format!("takes more than {MEMORY_MAX} bytes")
-            }
-            () => {
-                std::thread::sleep(Duration::from_millis(2));
-                continue;
-            }
-        };
-        child.kill()?;
-        child.wait()?;
-        return Ok(End::Failed(why));
+    let status = match follow(command, progress)? {
+        Ok(status) => status,
+        Err(why) => return Ok(End::Failed(why)),
     };
     let text = String::from_utf8_lossy(&std::fs::read(&said)?).into_owned();
     Ok(match status.success() {
@@ -107,6 +126,34 @@ fn one(folder: &Path, test: &Test, environment: &Environment) -> std::io::Result
         true => End::Failed("it did not say that it passed".to_owned()),
         false => End::Failed(format!("{status}: {} ({})", cause(&text), shown(&said))),
     })
+}
+
+/// Runs a test to its end, or ends it; then the reason.
+fn follow(
+    mut command: Command,
+    progress: &Progress,
+) -> std::io::Result<Result<ExitStatus, String>> {
+    let mark = Mark::new();
+    mark.set(&mut command);
+    let mut child = spawn(&mut command)?;
+    let begin = Instant::now();
+    let why = loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Ok(status));
+        }
+        match () {
+            () if begin.elapsed() > LIMIT => break no_end(LIMIT),
+            () if progress.look() => break progress.over("it still ran"),
+            () if resident(child.id()) > MEMORY_MAX => {
+                break format!("takes more than {MEMORY_MAX} bytes");
+            }
+            () => std::thread::sleep(Duration::from_millis(2)),
+        }
+    };
+    drop(mark);
+    child.kill()?;
+    child.wait()?;
+    Ok(Err(why))
 }
 
 /// Bytes of a process in memory (proc(5), `statm`: the second field, in pages).

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{ci, clients, std_items, std_tests, suites, tidy, torture};
+use xtask::{ci, clients, exec, std_items, std_tests, suites, tidy, torture};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Programs that hold the rules of this repository")]
@@ -72,6 +72,7 @@ enum Program {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
+    exec::end_on_interrupt()?;
     let root = xtask::root();
     let passed = match Arguments::parse().program {
         Program::Tidy => {

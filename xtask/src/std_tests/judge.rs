@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use super::Figures;
 use super::allowed::allowed;
 use super::scratch::Program;
+use crate::exec::Progress;
 use crate::libtest::{self, End, Environment};
 use crate::torture::Port;
+
+/// For all tests.
+const LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// Runs every test, prints those that failed, and writes why others were not run.
 pub(super) fn run(
@@ -27,7 +32,8 @@ pub(super) fn run(
     let environment = port.map(|port| ("OVERLAPPED_PORT".to_owned(), port.name().to_owned()));
     let environment: Environment = environment.into_iter().collect();
     let all: Vec<_> = tests.iter().map(|(_, test)| test.clone()).collect();
-    let ends = libtest::run(&folder, &all, &environment);
+    let progress = Progress::new("std-tests".to_owned(), all.len(), LIMIT);
+    let ends = libtest::run(&folder, &all, &environment, &progress);
     let mut figures = Figures::default();
     let mut why = BTreeMap::<&str, usize>::new();
     for program in programs {

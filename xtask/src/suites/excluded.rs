@@ -17,6 +17,9 @@ const SPINS: &str = "a thread spins until another one has done something, withou
 const KERNELS_NUMBER: &str = "it counts the kernel's numbers of threads (gettid), which tasklets \
                               share";
 
+const NO_VSOCK: &str =
+    "it hangs on threads, too, where the kernel has AF_VSOCK and no way to itself";
+
 const EXCLUDED: &[Excluded] = &[
     excludes("test_threading", "test.test_threading.ThreadTests.test_various_ops*", KERNELS_NUMBER),
     excludes("std", "tests_sync_mpsc::port_gone_concurrent", SPINS),
@@ -42,14 +45,30 @@ const EXCLUDED: &[Excluded] = &[
     excludes("flume", "zero::stress_iter", SPINS),
 ];
 
-/// The reason why a test is not run.
-pub(super) fn excluded(suite: &str, test: &str) -> Option<&'static str> {
-    let is_it = |one: &&Excluded| {
-        one.suite == suite
-            && match one.test.strip_suffix('*') {
+/// Tests that hang on threads, too.
+const NOT_ON_THREADS: &[Excluded] =
+    &[excludes("test_socket", "test.test_socket.ThreadedVSOCKSocketStreamTest.*", NO_VSOCK)];
+
+impl Excluded {
+    fn is(&self, suite: &str, test: &str) -> bool {
+        self.suite == suite
+            && match self.test.strip_suffix('*') {
                 Some(beginning) => test.starts_with(beginning),
-                None => one.test == test,
+                None => self.test == test,
             }
-    };
-    EXCLUDED.iter().find(is_it).map(|one| one.reason)
+    }
+}
+
+fn reason(list: &[Excluded], suite: &str, test: &str) -> Option<&'static str> {
+    list.iter().find(|one| one.is(suite, test)).map(|one| one.reason)
+}
+
+/// The reason why a test is not run on tasklets.
+pub(super) fn excluded(suite: &str, test: &str) -> Option<&'static str> {
+    reason(EXCLUDED, suite, test)
+}
+
+/// The reason why a test is not run at all.
+pub(super) fn not_on_threads(suite: &str, test: &str) -> Option<&'static str> {
+    reason(NOT_ON_THREADS, suite, test)
 }

@@ -21,12 +21,20 @@ mod rust;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
+use crate::exec::{Progress, is_hung, is_over};
 use crate::torture::Port;
 use bench::Bench;
-use excluded::excluded;
+use excluded::{excluded, not_on_threads};
+
+/// For one suite, on threads and again on tasklets.
+const LIMIT: Duration = Duration::from_secs(20 * 60);
+
+/// Failures of one suite that are printed.
+const FAILURES_SHOWN: usize = 20;
 
 /// The end of a test.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +52,7 @@ trait Suite {
     /// All tests.
     fn tests(&self) -> &[String];
     /// Runs these, with threads or with tasklets.
-    fn run(&self, tests: &[String], on: &Bench) -> anyhow::Result<Verdicts>;
+    fn run(&self, tests: &[String], on: &Bench, so_far: &Progress) -> anyhow::Result<Verdicts>;
 }
 
 /// A suite, or the remedy where its source is missing.
@@ -135,7 +143,7 @@ impl Report {
     /// The table of docs/install.md.
     fn table(&self) -> String {
         let mut text = "| suite | of | tests | pass on threads | pass on tasklets | excluded | \
-                        threads that were tasklets |\n|---|---|---|---|---|---|---|\n"
+                        threads that were tasklets |\n|---|---|--:|--:|--:|--:|--:|\n"
             .to_owned();
         for row in self.rows.iter().filter(|row| row.missing.is_none()) {
             let Row { name, of, tests, on_threads, on_tasklets, excluded, tasklets, .. } = row;
@@ -155,12 +163,13 @@ pub fn run(root: &Path, wanted: &[String], port: Option<Port>) -> anyhow::Result
     if let Some(unknown) = wanted.iter().find(|name| !names().contains(&name.as_str())) {
         bail!("no suite {unknown}; there are {}", names().join(", "));
     }
+    claim(&crate::target(root).join("suites"))?;
     let tasklets = Bench::tasklets(root, port)?;
     let mut rows = Vec::new();
     for finder in FINDERS {
         if wanted.is_empty() || wanted.iter().any(|name| name == finder.name) {
             println!("\n== {} ==", finder.name);
-            rows.push(row(root, finder, &tasklets)?);
+            rows.push(row(root, finder, &tasklets).context(finder.name)?);
         }
     }
     let report = Report { rows };
@@ -169,10 +178,28 @@ pub fn run(root: &Path, wanted: &[String], port: Option<Port>) -> anyhow::Result
         if let Some(remedy) = &row.missing {
             println!("SKIPPED: {}: {remedy}", row.name);
         }
-        row.failed.iter().for_each(|(test, why)| println!("FAILED: {} {test}: {why}", row.name));
+        for (test, why) in row.failed.iter().take(FAILURES_SHOWN) {
+            println!("FAILED: {} {test}: {why}", row.name);
+        }
+        if let Some(more) = row.failed.len().checked_sub(FAILURES_SHOWN).filter(|more| *more > 0) {
+            println!("FAILED: {} and {more} more", row.name);
+        }
     }
     println!("suites: {}", report.summary());
     Ok(report)
+}
+
+/// Refuses a folder in which another run is at work.
+fn claim(folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let path = folder.join("runs.txt");
+    let other = std::fs::read_to_string(&path).unwrap_or_default();
+    let runs = std::fs::read_to_string(format!("/proc/{other}/comm"));
+    let own = std::process::id().to_string();
+    if !other.is_empty() && other != own && runs.is_ok_and(|name| name.trim() == "xtask") {
+        bail!("process {other} runs suites in {}", folder.display());
+    }
+    Ok(std::fs::write(path, own)?)
 }
 
 fn row(root: &Path, finder: &Finder, tasklets: &Bench) -> anyhow::Result<Row> {
@@ -186,10 +213,17 @@ fn row(root: &Path, finder: &Finder, tasklets: &Bench) -> anyhow::Result<Row> {
         }
     };
     row.tests = suite.tests().len();
-    let threads = steadily(&*suite, suite.tests(), &Bench::threads(), &mut row.unsteady)?;
+    let (out, to_run): (Vec<_>, Vec<_>) =
+        suite.tests().iter().cloned().partition(|test| not_on_threads(finder.name, test).is_some());
+    for test in &out {
+        println!("not run: {test}: {}", not_on_threads(finder.name, test).unwrap_or_default());
+    }
+    let threads = steadily(&*suite, &to_run, (&Bench::threads(), finder), &mut row.unsteady)?;
     for (test, verdict) in &threads {
-        if let Verdict::Failed(why) = verdict {
-            println!("fails on threads, too: {test}: {why}");
+        match verdict {
+            Verdict::Failed(why) if is_over(why) => row.failed.push((test.clone(), why.clone())),
+            Verdict::Failed(why) => println!("fails on threads, too: {test}: {why}"),
+            Verdict::Passed | Verdict::Skipped => {}
         }
     }
     let passed = threads.into_iter().filter(|(_, verdict)| *verdict == Verdict::Passed);
@@ -202,7 +236,7 @@ fn row(root: &Path, finder: &Finder, tasklets: &Bench) -> anyhow::Result<Row> {
         println!("excluded: {test}: {}", excluded(finder.name, test).unwrap_or_default());
     }
     tasklets.begin_count()?;
-    let verdicts = steadily(&*suite, &to_run, tasklets, &mut row.unsteady)?;
+    let verdicts = steadily(&*suite, &to_run, (tasklets, finder), &mut row.unsteady)?;
     row.tasklets = tasklets.count()?;
     for test in to_run {
         match verdicts.get(&test) {
@@ -220,16 +254,17 @@ fn row(root: &Path, finder: &Finder, tasklets: &Bench) -> anyhow::Result<Row> {
 fn steadily(
     suite: &dyn Suite,
     tests: &[String],
-    on: &Bench,
+    (on, finder): (&Bench, &Finder),
     unsteady: &mut usize,
 ) -> anyhow::Result<Verdicts> {
     const TRIES: usize = 2;
-    let mut verdicts = suite.run(tests, on)?;
+    let so_far = Progress::new(format!("{} on {}", finder.name, on.name()), tests.len(), LIMIT);
+    let mut verdicts = suite.run(tests, on, &so_far)?;
     for test in tests {
         // One that hangs would hang again, for as long.
         let is_bad = |verdicts: &Verdicts| match verdicts.get(test) {
             Some(Verdict::Passed | Verdict::Skipped) => false,
-            Some(Verdict::Failed(why)) => !why.starts_with("no end"),
+            Some(Verdict::Failed(why)) => !is_hung(why),
             None => true,
         };
         for _ in 0..TRIES {
@@ -239,7 +274,8 @@ fn steadily(
             if let Some(Verdict::Failed(why)) = verdicts.get(test) {
                 println!("again: {test}: {why}");
             }
-            verdicts.extend(suite.run(std::slice::from_ref(test), on)?);
+            so_far.again();
+            verdicts.extend(suite.run(std::slice::from_ref(test), on, &so_far)?);
             if let Some(Verdict::Passed) = verdicts.get(test) {
                 println!("unsteady on {}: {test}", on.name());
                 *unsteady += 1;
@@ -260,7 +296,7 @@ mod tests {
             &self.0
         }
 
-        fn run(&self, tests: &[String], on: &Bench) -> anyhow::Result<Verdicts> {
+        fn run(&self, tests: &[String], on: &Bench, _: &Progress) -> anyhow::Result<Verdicts> {
             let is_alone = tests.len() == 1;
             let verdict = |test: &String| match test.as_str() {
                 "good" => Some(Verdict::Passed),
@@ -288,5 +324,33 @@ mod tests {
         assert_eq!(found.failed, [("hangs".to_owned(), "it did not run".to_owned())]);
         assert_eq!(found.unsteady, 2, "once on each");
         assert!(!Report { rows: vec![found] }.passed());
+    }
+
+    #[test]
+    fn a_suite_with_no_time_left_on_threads_has_failed() {
+        struct Slow([String; 1]);
+        impl Suite for Slow {
+            fn tests(&self) -> &[String] {
+                &self.0
+            }
+            fn run(
+                &self,
+                tests: &[String],
+                _: &Bench,
+                so_far: &Progress,
+            ) -> anyhow::Result<Verdicts> {
+                let why = Verdict::Failed(so_far.over("it still ran"));
+                Ok(tests.iter().map(|test| (test.clone(), why.clone())).collect())
+            }
+        }
+        let root = std::env::temp_dir().join(format!("xtask-slow-{}", std::process::id()));
+        std::fs::create_dir_all(&root).unwrap();
+        let find = |_: &Path, _: &'static str| -> anyhow::Result<Found> {
+            Ok(Ok(Box::new(Slow(["slow".to_owned()]))))
+        };
+        let finder = Finder { name: "slow", of: "us", find };
+        let found = row(&root, &finder, &Bench::fake(&root)).unwrap();
+        std::fs::remove_dir_all(&root).unwrap();
+        assert_eq!(found.failed.len(), 1);
     }
 }

@@ -2,14 +2,14 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
 use super::bench::Bench;
 use super::{Found, Suite, Verdict, Verdicts};
-use crate::exec::kill_all;
+use crate::exec::{Mark, Progress, Scratch, no_end, spawn};
 
 /// For one test.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -19,8 +19,11 @@ const RUNNER: &str = include_str!("run.py");
 /// Interpreters, the one that this was made with first.
 const INTERPRETERS: [&str; 2] = ["python3.11", "python3"];
 
+/// Nothing is written beside CPython's sources.
+const NO_BYTECODE: (&str, &str) = ("PYTHONDONTWRITEBYTECODE", "1");
+
 struct Python {
-    interpreter: &'static str,
+    interpreter: PathBuf,
     module: String,
     folder: PathBuf,
     runner: PathBuf,
@@ -34,9 +37,11 @@ pub(super) fn find(root: &Path, name: &'static str) -> anyhow::Result<Found> {
     let runner = folder.join("run.py");
     std::fs::write(&runner, RUNNER)?;
     let module = format!("test.{name}");
-    for interpreter in INTERPRETERS {
-        let listed = Command::new(interpreter).arg(&runner).args(["/dev/null", &module]).output();
-        let Ok(listed) = listed else { continue };
+    for name in INTERPRETERS {
+        let Some(interpreter) = located(name) else { continue };
+        let mut command = Command::new(&interpreter);
+        command.arg(&runner).args(["/dev/null", &module]).env(NO_BYTECODE.0, NO_BYTECODE.1);
+        let listed = command.output()?;
         let text = String::from_utf8_lossy(&listed.stdout);
         let tests: Vec<String> = text.lines().map(str::to_owned).collect();
         let is_there =
@@ -50,16 +55,29 @@ pub(super) fn find(root: &Path, name: &'static str) -> anyhow::Result<Found> {
         .to_owned()))
 }
 
+/// The interpreter itself, where the name may be a script that looks for it.
+fn located(name: &str) -> Option<PathBuf> {
+    let output = Command::new(name).args(["-c", "import sys; print(sys.executable)"]).output();
+    let output = output.ok().filter(|output| output.status.success())?;
+    let path = String::from_utf8(output.stdout).ok()?;
+    Some(PathBuf::from(path.trim()))
+}
+
 impl Suite for Python {
     fn tests(&self) -> &[String] {
         &self.tests
     }
 
-    fn run(&self, tests: &[String], on: &Bench) -> anyhow::Result<Verdicts> {
+    fn run(&self, tests: &[String], on: &Bench, so_far: &Progress) -> anyhow::Result<Verdicts> {
         let mut verdicts = Verdicts::new();
         let mut left = tests.to_vec();
         while !left.is_empty() {
-            let (ended, broken) = self.attempt(&left, on)?;
+            if so_far.look() {
+                let why = Verdict::Failed(so_far.over("it had not begun"));
+                verdicts.extend(left.into_iter().map(|test| (test, why.clone())));
+                break;
+            }
+            let (ended, broken) = self.attempt(&left, on, so_far)?;
             verdicts.extend(ended);
             verdicts.extend(broken.clone());
             let before = left.len();
@@ -79,42 +97,81 @@ impl Python {
         &self,
         tests: &[String],
         on: &Bench,
+        so_far: &Progress,
     ) -> anyhow::Result<(Verdicts, Option<(String, Verdict)>)> {
         let log = self.folder.join(format!("{}.log", on.name()));
         std::fs::write(&log, "")?;
         let path = self.folder.join(format!("{}.txt", on.name()));
         let output = File::options().append(true).create(true).open(path)?;
-        let work = self.folder.join("work");
-        std::fs::create_dir_all(&work)?;
-        let mut command = Command::new(self.interpreter);
-        command.arg(&self.runner).arg(&log).arg(&self.module).args(tests).current_dir(&work);
+        let work = Scratch::new(self.folder.join("work"))?;
+        let mut command = Command::new(&self.interpreter);
+        command.arg(&self.runner).arg(&log).arg(&self.module).args(tests);
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
-        command.envs(on.environment());
-        let child = command.spawn().context(self.interpreter)?;
-        let why = follow(child, &log)?;
+        command.current_dir(work.path()).env("TMPDIR", work.path());
+        command.env(NO_BYTECODE.0, NO_BYTECODE.1).envs(on.environment());
+        let why = follow(command, &log, so_far)?;
         let log = read(&log)?;
         let broken = log.running.map(|test| (test, Verdict::Failed(why)));
         Ok((log.ended, broken))
     }
 }
 
-/// Waits for the end, or ends it when a test takes too long; which.
-fn follow(mut child: Child, log: &Path) -> anyhow::Result<String> {
-    let (mut since, mut seen) = (Instant::now(), 0);
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status.to_string());
+/// Runs the interpreter to its end, or ends it when a test takes too long; tells which.
+fn follow(mut command: Command, log: &Path, so_far: &Progress) -> anyhow::Result<String> {
+    let mark = Mark::new();
+    mark.set(&mut command);
+    let mut child = spawn(&mut command).context("CPython")?;
+    let mut told = Told::default();
+    let mut since = Instant::now();
+    let why = loop {
+        let status = child.try_wait()?;
+        if told.goes_on(log, so_far)? {
+            since = Instant::now();
         }
-        let len = std::fs::metadata(log)?.len();
-        if len != seen {
-            (since, seen) = (Instant::now(), len);
+        match status {
+            Some(status) => break status.to_string(),
+            None if since.elapsed() > LIMIT => break no_end(LIMIT),
+            None if so_far.look() => break so_far.over("it still ran"),
+            None => std::thread::sleep(Duration::from_millis(20)),
         }
-        if since.elapsed() > LIMIT {
-            kill_all(&mut child);
-            child.wait()?;
-            return Ok(format!("no end within {} s", LIMIT.as_secs()));
+    };
+    drop(mark);
+    child.wait()?;
+    if let Some(test) = told.log.running {
+        so_far.end(&test, Some(&why));
+    }
+    Ok(why)
+}
+
+/// The part of a log that has been passed on.
+#[derive(Default)]
+struct Told {
+    log: Log,
+    len: u64,
+}
+
+impl Told {
+    /// Passes on the lines that are new; tells whether there are any.
+    fn goes_on(&mut self, path: &Path, so_far: &Progress) -> anyhow::Result<bool> {
+        let len = std::fs::metadata(path)?.len();
+        if len == self.len {
+            return Ok(false);
         }
-        std::thread::sleep(Duration::from_millis(20));
+        let before = std::mem::replace(self, Told { log: read(path)?, len }).log;
+        let is_new = |test: &&String| !before.ended.contains_key(*test);
+        for test in self.log.ended.keys().filter(is_new) {
+            if before.running.as_ref() != Some(test) {
+                so_far.begin(test);
+            }
+            let verdict = &self.log.ended[test];
+            so_far.end(test, if let Verdict::Failed(why) = verdict { Some(why) } else { None });
+        }
+        if let Some(test) =
+            self.log.running.as_ref().filter(|one| before.running.as_ref() != Some(one))
+        {
+            so_far.begin(test);
+        }
+        Ok(true)
     }
 }
 

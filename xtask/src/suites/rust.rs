@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 
 use super::bench::Bench;
 use super::{Found, Suite, Verdict, Verdicts};
+use crate::exec::Progress;
 use crate::libtest::{self, End, Test};
 use crate::std_tests::scratch::{self, Over};
 use crate::std_tests::source;
@@ -37,7 +38,7 @@ impl Suite for Programs {
         &self.tests
     }
 
-    fn run(&self, tests: &[String], on: &Bench) -> anyhow::Result<Verdicts> {
+    fn run(&self, tests: &[String], on: &Bench, so_far: &Progress) -> anyhow::Result<Verdicts> {
         let folder = self.folder.join(on.name());
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
@@ -45,7 +46,7 @@ impl Suite for Programs {
         fs::create_dir_all(&folder)?;
         let chosen: Vec<_> = tests.iter().filter_map(|test| self.by_name.get(test)).collect();
         let chosen: Vec<Test> = chosen.into_iter().cloned().collect();
-        let ends = libtest::run(&folder, &chosen, &on.environment());
+        let ends = libtest::run(&folder, &chosen, &on.environment(), so_far);
         let verdict = |end| match end {
             End::Passed => Verdict::Passed,
             End::Ignored => Verdict::Skipped,
@@ -139,9 +140,13 @@ fn build(folder: &Path) -> anyhow::Result<Vec<(String, PathBuf)>> {
     Ok(programs)
 }
 
+/// rustix (flume's tests have async-std, and that has it for its epoll) with libc's functions
+/// instead of system calls of its own, which nobody can take over.
+const RUSTFLAGS: &str = "--cfg rustix_use_libc";
+
 fn cargo(folder: &Path, arguments: &[&str]) -> anyhow::Result<String> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(arguments).current_dir(folder).env_remove("RUSTFLAGS");
+    command.args(arguments).current_dir(folder).env("RUSTFLAGS", RUSTFLAGS);
     command.env("CARGO_TARGET_DIR", folder.join("target"));
     let output = command.output()?;
     if !output.status.success() {

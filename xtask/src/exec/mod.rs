@@ -1,11 +1,23 @@
 //! Runs one program with a time limit and keeps what it said.
+//!
+//! ```text
+//! family    what a program has started, and its end
+//! progress  how far a run of many tests is, and its limit
+//! ```
+
+mod family;
+mod progress;
 
 use std::fmt;
 use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Read};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
+
+pub use family::end_on_interrupt;
+pub(crate) use family::{Mark, Scratch, kill_all, spawn};
+pub(crate) use progress::{Progress, is_hung, is_over, no_end};
 
 /// A program with its arguments and the environment that differs from ours.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -110,7 +122,7 @@ pub fn run(root: &Path, invocation: &Invocation, limit: Duration) -> io::Result<
         // Behind a pipe, cargo would not know.
         command.env("CARGO_TERM_COLOR", "always");
     }
-    let mut child = command.spawn()?;
+    let mut child = spawn(&mut command)?;
     // It holds our end for writing: the output would never end.
     drop(command);
     let lines = follow(output);
@@ -162,39 +174,6 @@ fn follow(stream: impl Read + Send + 'static) -> Receiver<String> {
         }
     });
     lines
-}
-
-/// Kills `child` and what it started. Not by process group: an interrupt from the terminal shall
-/// reach them all, so they stay in ours.
-pub(crate) fn kill_all(child: &mut Child) {
-    let mut family = vec![child.id()];
-    let parents = parents();
-    let mut at = 0;
-    while at < family.len() {
-        let parent = family[at];
-        let children = parents.iter().filter(|(_, of)| *of == parent).map(|(id, _)| *id);
-        family.extend(children);
-        at += 1;
-    }
-    let ids = family.iter().map(|id| format!(" {id}")).collect::<String>();
-    Invocation::new("kill", &format!("-KILL{ids}")).probe();
-    // Already dead is as good as killed.
-    let _ = child.kill();
-}
-
-/// Every process with its parent (proc(5), `stat`: the fourth field, after the name in brackets).
-fn parents() -> Vec<(u32, u32)> {
-    let Ok(entries) = std::fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    let parent = |entry: io::Result<std::fs::DirEntry>| {
-        let entry = entry.ok()?;
-        let id = entry.file_name().to_str()?.parse().ok()?;
-        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
-        let (_, rest) = stat.rsplit_once(')')?;
-        Some((id, rest.split_whitespace().nth(1)?.parse().ok()?))
-    };
-    entries.filter_map(parent).collect()
 }
 
 #[cfg(test)]

@@ -1,0 +1,251 @@
+//! Processes that have been started here, and all that those have started: at a limit or an
+//! interrupt none of them is left.
+//!
+//! A process whose parent has ended is nobody's child any more. So a program that may leave some
+//! behind gets a [`Mark`] in its environment, which its children inherit.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
+
+use super::Invocation;
+
+/// The variable that holds the mark.
+const NAME: &str = "OVERLAPPED_XTASK_CHILD";
+
+/// Taken for reading by every start, and for writing by an interrupt, for good.
+static STARTS: RwLock<()> = RwLock::new(());
+
+/// Folders that go with this process.
+static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Starts a program, unless an interrupt is ending this one.
+pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
+    let _open = STARTS.read();
+    command.spawn()
+}
+
+/// A variable of the environment that a child and all that it starts have in common. When it is
+/// dropped, those that still run are killed.
+pub(crate) struct Mark(String);
+
+impl Mark {
+    pub(crate) fn new() -> Mark {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        Mark(format!("{}{}.", of_this_process(), NEXT.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// Gives the mark to a program.
+    pub(crate) fn set(&self, command: &mut Command) {
+        command.env(NAME, &self.0);
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        kill_marked(&self.0);
+    }
+}
+
+/// The beginning of the marks that this process gives.
+fn of_this_process() -> String {
+    format!("{}.", std::process::id())
+}
+
+/// Kills all whose mark begins so.
+fn kill_marked(mark: &str) {
+    let variable = format!("{NAME}={mark}");
+    let has_mark = |id: &u32| {
+        // proc(5): the environment that it was started with, with zeros between the variables.
+        let environment = std::fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|one| one.starts_with(variable.as_bytes()))
+    };
+    kill_while(|| parents().into_iter().map(|(id, _)| id).filter(has_mark).collect());
+}
+
+/// Kills `child` and what it started. Not by process group: an interrupt from the terminal shall
+/// reach them all, so they stay in ours.
+pub(crate) fn kill_all(child: &mut Child) {
+    kill(&with_children(child.id()));
+    // Already dead is as good as killed.
+    let _ = child.kill();
+}
+
+/// A process and what it started.
+fn with_children(process: u32) -> Vec<u32> {
+    let mut family = vec![process];
+    let parents = parents();
+    let mut at = 0;
+    while at < family.len() {
+        let parent = family[at];
+        let children = parents.iter().filter(|(_, of)| *of == parent).map(|(id, _)| *id);
+        family.extend(children);
+        at += 1;
+    }
+    family
+}
+
+/// Kills again until there is nothing left: they may start others meanwhile.
+fn kill_while(living: impl Fn() -> Vec<u32>) {
+    const ROUNDS: usize = 50;
+    for _ in 0..ROUNDS {
+        let found = living();
+        if found.is_empty() {
+            return;
+        }
+        kill(&found);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn kill(ids: &[u32]) {
+    let ids = ids.iter().map(|id| format!(" {id}")).collect::<String>();
+    Invocation::new("kill", &format!("-KILL{ids}")).probe();
+}
+
+/// Every process that runs, with its parent (proc(5), `stat`: the state and the parent follow the
+/// name in brackets).
+fn parents() -> Vec<(u32, u32)> {
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let parent = |entry: io::Result<std::fs::DirEntry>| {
+        let entry = entry.ok()?;
+        let id = entry.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        let (_, rest) = stat.rsplit_once(')')?;
+        let mut words = rest.split_whitespace();
+        let is_dead = words.next()? == "Z";
+        Some((id, words.next()?.parse().ok().filter(|_| !is_dead)?))
+    };
+    entries.filter_map(parent).collect()
+}
+
+/// A folder that is removed when it is dropped, and by an interrupt.
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Makes it anew.
+    pub(crate) fn new(path: PathBuf) -> io::Result<Scratch> {
+        if path.exists() {
+            std::fs::remove_dir_all(&path)?;
+        }
+        folders().push(path.clone());
+        let scratch = Scratch(path);
+        std::fs::create_dir_all(scratch.path())?;
+        Ok(scratch)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // A folder that cannot be removed lies below `target`, and is made anew by the next run.
+        let _ = std::fs::remove_dir_all(&self.0);
+        folders().retain(|path| *path != self.0);
+    }
+}
+
+fn folders() -> MutexGuard<'static, Vec<PathBuf>> {
+    FOLDERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Has SIGINT and SIGTERM end this process with all that it has started.
+pub fn end_on_interrupt() -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    std::thread::spawn(move || {
+        let Some(signal) = signals.forever().next() else { return };
+        // Nothing is started from here on.
+        let _closed = STARTS.write();
+        let own = std::process::id();
+        kill_while(|| with_children(own).into_iter().filter(|id| *id != own).collect());
+        kill_marked(&of_this_process());
+        for folder in folders().iter() {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+        eprintln!("interrupted: what was running has been ended");
+        let _ = emulate_default_handler(signal);
+        std::process::exit(1); // Where the default could not be had.
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Stdio;
+
+    fn runs(id: u32) -> bool {
+        parents().iter().any(|(other, _)| *other == id)
+    }
+
+    #[test]
+    fn what_outlives_its_parent_is_found_by_its_mark() {
+        let mark = Mark::new();
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 300 & echo $!"]).stdin(Stdio::null()).stdout(Stdio::piped());
+        mark.set(&mut command);
+        let mut child = spawn(&mut command).unwrap();
+        let mut line = String::new();
+        io::BufRead::read_line(&mut io::BufReader::new(child.stdout.take().unwrap()), &mut line)
+            .unwrap();
+        child.wait().unwrap();
+        let orphan = line.trim().parse().unwrap();
+        assert!(runs(orphan));
+        drop(mark);
+        assert!(!runs(orphan));
+    }
+
+    #[test]
+    fn an_interrupt_ends_what_has_been_started_and_removes_its_folders() {
+        const ROLE: &str = "OVERLAPPED_XTASK_TEST_INTERRUPTED";
+        const NAME: &str = "an_interrupt_ends_what_has_been_started_and_removes_its_folders";
+        if let Some(path) = std::env::var_os(ROLE) {
+            end_on_interrupt().unwrap();
+            let scratch = Scratch::new(path.into()).unwrap();
+            let mark = Mark::new();
+            let mut command = Command::new("sh");
+            command.args(["-c", "trap '' INT TERM; sleep 300 & echo $! >child; wait"]);
+            command.current_dir(scratch.path());
+            mark.set(&mut command);
+            spawn(&mut command).unwrap().wait().unwrap();
+            unreachable!("the interrupt has come before");
+        }
+        let path = std::env::temp_dir().join(format!("xtask-interrupt-{}", std::process::id()));
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args([NAME, "--nocapture"]).env(ROLE, &path).stdout(Stdio::null());
+        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+        let begun = || std::fs::read_to_string(path.join("child")).ok()?.trim().parse().ok();
+        let begin = std::time::Instant::now();
+        let orphan = loop {
+            match begun() {
+                Some(id) => break id,
+                None if begin.elapsed() > Duration::from_secs(60) => panic!("it does not begin"),
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        };
+        assert!(Invocation::new("kill", &format!("-TERM {}", child.id())).probe());
+        assert!(!child.wait().unwrap().success());
+        assert!(!runs(orphan) && !path.exists());
+    }
+
+    #[test]
+    fn a_scratch_folder_goes_with_its_owner() {
+        let path = std::env::temp_dir().join(format!("xtask-scratch-{}", std::process::id()));
+        let scratch = Scratch::new(path.clone()).unwrap();
+        std::fs::write(scratch.path().join("file"), "x").unwrap();
+        assert!(folders().contains(&path));
+        drop(scratch);
+        assert!(!path.exists() && !folders().contains(&path));
+    }
+}

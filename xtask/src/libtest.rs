@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use crate::exec::{Mark, Progress, Scratch, no_end, spawn};
+use crate::exec::{Mark, Progress, Scratch, no_end, spawn, wait_out_interrupt};
 
 /// For one test. One of std's takes a lock a thousand million times.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -96,6 +96,9 @@ fn told(folder: &Path, test: &Test, environment: &Environment, progress: &Progre
     let end = one(folder, test, environment, progress)
         .unwrap_or_else(|error| End::Failed(format!("not started: {error}")));
     let failure = if let End::Failed(why) = &end { Some(why.as_str()) } else { None };
+    if failure.is_some() {
+        wait_out_interrupt();
+    }
     progress.end(&shown, failure);
     end
 }

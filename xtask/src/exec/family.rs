@@ -7,7 +7,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -23,6 +23,9 @@ const NAME: &str = "OVERLAPPED_XTASK_CHILD";
 /// Taken for reading by every start, and for writing by an interrupt, for good.
 static STARTS: RwLock<()> = RwLock::new(());
 
+/// Interrupts are heard.
+static IS_HEARD: AtomicBool = AtomicBool::new(false);
+
 /// Folders that go with this process.
 static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
@@ -30,6 +33,17 @@ static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
     let _open = STARTS.read();
     command.spawn()
+}
+
+/// Waits after a program that has failed. Where an interrupt has ended it, and is about to end this
+/// process, that is for good: the failure says nothing about what ran.
+pub(crate) fn wait_out_interrupt() {
+    /// For the signal to be heard here, too.
+    const MOMENT: Duration = Duration::from_millis(100);
+    if IS_HEARD.load(Ordering::Relaxed) {
+        std::thread::sleep(MOMENT);
+        drop(STARTS.read());
+    }
 }
 
 /// A variable of the environment that a child and all that it starts have in common. When it is
@@ -163,6 +177,7 @@ fn folders() -> MutexGuard<'static, Vec<PathBuf>> {
 /// Has SIGINT and SIGTERM end this process with all that it has started.
 pub fn end_on_interrupt() -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    IS_HEARD.store(true, Ordering::Relaxed);
     std::thread::spawn(move || {
         let Some(signal) = signals.forever().next() else { return };
         // Nothing is started from here on.
@@ -183,6 +198,7 @@ pub fn end_on_interrupt() -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::process::CommandExt as _;
     use std::process::Stdio;
 
     fn runs(id: u32) -> bool {
@@ -206,37 +222,70 @@ mod tests {
         assert!(!runs(orphan));
     }
 
-    #[test]
-    fn an_interrupt_ends_what_has_been_started_and_removes_its_folders() {
+    /// Runs the test again in a process, in a group of its own, sends a signal to `whom` as soon as
+    /// a process id is in the file `begun` in its folder, and gives the folder. In that process:
+    /// gives it as an error.
+    fn interrupted(name: &str, whom: fn(u32) -> String) -> Result<PathBuf, PathBuf> {
         const ROLE: &str = "OVERLAPPED_XTASK_TEST_INTERRUPTED";
-        const NAME: &str = "an_interrupt_ends_what_has_been_started_and_removes_its_folders";
         if let Some(path) = std::env::var_os(ROLE) {
             end_on_interrupt().unwrap();
-            let scratch = Scratch::new(path.into()).unwrap();
-            let mark = Mark::new();
-            let mut command = Command::new("sh");
-            command.args(["-c", "trap '' INT TERM; sleep 300 & echo $! >child; wait"]);
-            command.current_dir(scratch.path());
-            mark.set(&mut command);
-            spawn(&mut command).unwrap().wait().unwrap();
-            unreachable!("the interrupt has come before");
+            return Err(path.into());
         }
-        let path = std::env::temp_dir().join(format!("xtask-interrupt-{}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("xtask-{name}-{}", std::process::id()));
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args([NAME, "--nocapture"]).env(ROLE, &path).stdout(Stdio::null());
-        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
-        let begun = || std::fs::read_to_string(path.join("child")).ok()?.trim().parse().ok();
+        command.args([name, "--nocapture"]).env(ROLE, &path).process_group(0);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let begun = || std::fs::read_to_string(path.join("begun")).ok()?.trim().parse().ok();
         let begin = std::time::Instant::now();
-        let orphan = loop {
+        let started: u32 = loop {
             match begun() {
                 Some(id) => break id,
                 None if begin.elapsed() > Duration::from_secs(60) => panic!("it does not begin"),
                 None => std::thread::sleep(Duration::from_millis(5)),
             }
         };
-        assert!(Invocation::new("kill", &format!("-TERM {}", child.id())).probe());
+        assert!(Invocation::new("kill", &whom(child.id())).probe());
         assert!(!child.wait().unwrap().success());
-        assert!(!runs(orphan) && !path.exists());
+        assert!(!runs(started));
+        Ok(path)
+    }
+
+    #[test]
+    fn an_interrupt_ends_what_has_been_started_and_removes_its_folders() {
+        let name = "an_interrupt_ends_what_has_been_started_and_removes_its_folders";
+        match interrupted(name, |id| format!("-TERM {id}")) {
+            Ok(path) => assert!(!path.exists()),
+            Err(path) => {
+                let scratch = Scratch::new(path).unwrap();
+                let mark = Mark::new();
+                let mut command = Command::new("sh");
+                command.args(["-c", "trap '' INT TERM; sleep 300 & echo $! >begun; wait"]);
+                command.current_dir(scratch.path());
+                mark.set(&mut command);
+                spawn(&mut command).unwrap().wait().unwrap();
+                wait_out_interrupt();
+                unreachable!("the interrupt ends this process");
+            }
+        }
+    }
+
+    /// The terminal sends it to all.
+    #[test]
+    fn nobody_is_told_of_a_program_that_an_interrupt_has_ended() {
+        let name = "nobody_is_told_of_a_program_that_an_interrupt_has_ended";
+        match interrupted(name, |id| format!("-INT -- -{id}")) {
+            Ok(path) => {
+                let was_told = path.join("told").exists();
+                std::fs::remove_dir_all(path).unwrap();
+                assert!(!was_told);
+            }
+            Err(path) => {
+                std::fs::create_dir_all(&path).unwrap();
+                let sleep = Invocation::new("sh", "-c").arg("echo $$ >begun; exec sleep 300");
+                let ran = crate::exec::run(&path, &sleep, Duration::from_secs(300)).unwrap();
+                std::fs::write(path.join("told"), format!("{ran:?}")).unwrap();
+            }
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 pub use family::end_on_interrupt;
-pub(crate) use family::{Mark, Scratch, kill_all, spawn};
+pub(crate) use family::{Mark, Scratch, kill_all, spawn, wait_out_interrupt};
 pub(crate) use progress::{Progress, is_hung, is_over, no_end};
 
 /// A program with its arguments and the environment that differs from ours.
@@ -156,6 +156,9 @@ pub fn run(root: &Path, invocation: &Invocation, limit: Duration) -> io::Result<
     }
     let status = child.wait()?;
     let failure = failure.or_else(|| (!status.success()).then(|| status.to_string()));
+    if failure.is_some() {
+        wait_out_interrupt();
+    }
     Ok(Ran { failure, lines: said })
 }
 

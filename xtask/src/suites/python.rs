@@ -9,7 +9,7 @@ use anyhow::Context as _;
 
 use super::bench::Bench;
 use super::{Found, Suite, Verdict, Verdicts};
-use crate::exec::{Mark, Progress, Scratch, no_end, spawn};
+use crate::exec::{Mark, Progress, Scratch, no_end, spawn, wait_out_interrupt};
 
 /// For one test.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -136,7 +136,9 @@ fn follow(mut command: Command, log: &Path, so_far: &Progress) -> anyhow::Result
         }
     };
     drop(mark);
-    child.wait()?;
+    if !child.wait()?.success() {
+        wait_out_interrupt();
+    }
     if let Some(test) = told.log.running {
         so_far.end(&test, Some(&why));
     }

@@ -21,7 +21,8 @@ macro_rules! symbols {
                 match self { $(Symbol::$name => stringify!($name)),* }
             }
 
-            /// The function in this crate.
+            /// The function in this crate; in a shared library, the first one of that name in the
+            /// process, whosever it is.
             fn ours(self) -> usize {
                 match self { $(Symbol::$name => hooks::$name as *const () as usize),* }
             }
@@ -85,7 +86,9 @@ impl Symbol {
 
     /// Tells whether the whole process finds this crate's function by that name.
     pub(crate) fn is_ours(self) -> bool {
-        self.found() == self.ours()
+        let found = self.found();
+        let object = object_of(found);
+        found == self.ours() && object.is_some() && object == object_of((&raw const WAITS).addr())
     }
 
     /// The address of the function that the process finds by that name; 0 where there is none.
@@ -93,6 +96,18 @@ impl Symbol {
         let Ok(name) = CString::new(self.name()) else { return 0 };
         found(libc::RTLD_DEFAULT, &name)
     }
+}
+
+/// The beginning of the object, program or library, that an address is in.
+fn object_of(address: usize) -> Option<usize> {
+    let mut info = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
+    // SAFETY: it looks for the address in a list of objects, and writes to the place; zeros are a
+    // value, too.
+    let (outcome, info) = unsafe {
+        let address = std::ptr::without_provenance(address);
+        (libc::dladdr(address, info.as_mut_ptr()), info.assume_init())
+    };
+    (outcome != 0).then(|| info.dli_fbase.addr())
 }
 
 /// The address of a symbol, 0 where there is none.

@@ -2,7 +2,7 @@
 #![allow(missing_docs)]
 mod rig;
 
-use rig::{Folder, Ran, compiled, refused, run, run_as_is, with};
+use rig::{Folder, Ran, compiled, refused, run, run_after, run_as_is, with};
 
 const ABORTED: Option<i32> = Some(libc::SIGABRT);
 
@@ -98,6 +98,20 @@ fn without_a_key_threads_stay_threads() {
         ran.code == Some(0) && says("threads stay threads: ") && says("no key") && says("ok\n")
     };
     assert!(ran.iter().any(is_refused), "{ran:?}");
+}
+
+#[test]
+fn where_another_library_has_a_function_first_threads_stay_threads() {
+    if refused() {
+        return;
+    }
+    let folder = Folder::new("others");
+    let Some(program) = compiled(&folder, "ends.c", &[]) else { return };
+    let Some(other) = compiled(&folder, "other.c", &["-shared", "-fPIC"]) else { return };
+    let ran = run_after(&folder, Some(&other), with(&program, "main-leaves"));
+    assert_eq!(ran.code, Some(12));
+    assert!(ran.said.starts_with("overlapped-preload: threads stay threads: "), "{ran:?}");
+    assert!(ran.said.contains("flock"), "{ran:?}");
 }
 
 #[test]

@@ -107,11 +107,20 @@ pub(crate) fn with(path: &Path, argument: &str) -> Command {
 }
 
 /// Runs a program under the library.
-pub(crate) fn run(folder: &Folder, mut command: Command) -> Ran {
+pub(crate) fn run(folder: &Folder, command: Command) -> Ran {
+    run_after(folder, None, command)
+}
+
+/// As [`run`], with another library before it.
+pub(crate) fn run_after(folder: &Folder, other: Option<&Path>, mut command: Command) -> Ran {
+    let mut libraries = library().display().to_string();
+    if let Some(other) = other {
+        libraries = format!("{}:{libraries}", other.display());
+    }
     match foreign("RUNNER") {
-        None => command.env("LD_PRELOAD", library()),
+        None => command.env("LD_PRELOAD", libraries),
         // The variable is for the program, and not for the emulator.
-        Some(_) => command.env("QEMU_SET_ENV", format!("LD_PRELOAD={}", library().display())),
+        Some(_) => command.env("QEMU_SET_ENV", format!("LD_PRELOAD={libraries}")),
     };
     run_as_is(folder, command)
 }

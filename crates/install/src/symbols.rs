@@ -45,7 +45,7 @@ symbols! {
     mq_send mq_timedsend mq_receive mq_timedreceive
     sigaction __sigaction signal bsd_signal ssignal sysv_signal __sysv_signal sigset siginterrupt
     longjmp _longjmp siglongjmp __longjmp_chk
-    pause sigsuspend sigwait sigwaitinfo sigtimedwait
+    pause sigpause __sigpause __xpg_sigpause sigsuspend sigwait sigwaitinfo sigtimedwait
     pthread_mutex_lock pthread_mutex_trylock pthread_mutex_timedlock pthread_mutex_clocklock
     pthread_mutex_unlock
     pthread_cond_wait pthread_cond_timedwait pthread_cond_clockwait pthread_cond_signal

@@ -249,7 +249,7 @@ fn c() -> Vec<Row> {
                 assert_eq!(libc::sigtimedwait(&set, std::ptr::null_mut(), &limit), -1);
             }
         }),
-        waits("C: `pause`, `sigsuspend`", || {
+        waits("C: `pause`, `sigpause`, `sigsuspend`", || {
             extern "C" fn handler(_: libc::c_int) {}
             // SAFETY: a handler that does nothing; a signal to this thread.
             unsafe {

@@ -325,6 +325,12 @@ fn never_restarted() -> Vec<Case> {
         case("sleep", || format!("{}", unsafe { libc::sleep(60) } > 0), || ()),
         // SAFETY: no arguments.
         case("pause", || result(unsafe { libc::pause() } as isize), || ()),
+        // SAFETY: a mask, of no signals.
+        case("sigpause", || result(unsafe { sigpause(0) } as isize), || ()),
+        // SAFETY: a signal.
+        case("sigpause", || result(unsafe { __xpg_sigpause(libc::SIGUSR1) } as isize), || ()),
+        // SAFETY: no signal.
+        case("no sigpause", || result(unsafe { __xpg_sigpause(1000) } as isize), || ()),
         case(
             "sigsuspend",
             || {
@@ -544,6 +550,9 @@ fn a_handler_is_told_as_the_program_has_set_it() {
 
 unsafe extern "C" {
     fn siginterrupt(signal: c_int, interrupts: c_int) -> c_int;
+    fn sigpause(mask: c_int) -> c_int;
+    fn __xpg_sigpause(signal: c_int) -> c_int;
+    fn __sigpause(signal_or_mask: c_int, is_signal: c_int) -> c_int;
 }
 
 #[test]
@@ -641,12 +650,12 @@ fn waits_for_signals_block_the_tasklet_alone() {
 }
 
 #[test]
-fn sigsuspend_and_ppoll_let_through_what_the_thread_holds_off() {
+fn sigsuspend_and_its_like_let_through_what_the_thread_holds_off() {
     held_off(|| {
         handles(libc::SIGUSR1, libc::SA_RESTART);
         let me = Target::me();
         let none = set(&[]);
-        for name in ["sigsuspend", "ppoll"] {
+        for name in ["sigsuspend", "ppoll", "sigpause", "__xpg_sigpause", "mask", "signal"] {
             let before = HANDLED.load(SeqCst);
             let ticks = rig::ticks(|| {
                 thread::spawn(move || {
@@ -657,6 +666,10 @@ fn sigsuspend_and_ppoll_let_through_what_the_thread_holds_off() {
                 let ended = unsafe {
                     match name {
                         "sigsuspend" => libc::sigsuspend(&none),
+                        "sigpause" => sigpause(0),
+                        "__xpg_sigpause" => __xpg_sigpause(libc::SIGUSR1),
+                        "mask" => __sigpause(0, 0),
+                        "signal" => __sigpause(libc::SIGUSR1, 1),
                         _ => libc::ppoll(std::ptr::null_mut(), 0, std::ptr::null(), &none),
                     }
                 };

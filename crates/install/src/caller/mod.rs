@@ -118,6 +118,9 @@ impl Call {
             | Symbol::epoll_wait
             | Symbol::epoll_pwait
             | Symbol::pause
+            | Symbol::sigpause
+            | Symbol::__sigpause
+            | Symbol::__xpg_sigpause
             | Symbol::sigsuspend
             | Symbol::sigwait
             | Symbol::sigwaitinfo

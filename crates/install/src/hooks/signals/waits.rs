@@ -20,6 +20,8 @@ use crate::wait::{Limit, Way, ready};
 
 type Pause = unsafe extern "C" fn() -> c_int;
 type SigSuspend = unsafe extern "C" fn(*const sigset_t) -> c_int;
+type SigPause = unsafe extern "C" fn(c_int) -> c_int;
+type SigPauseBoth = unsafe extern "C" fn(c_int, c_int) -> c_int;
 type SigWait = unsafe extern "C" fn(*const sigset_t, *mut c_int) -> c_int;
 type SigWaitInfo = unsafe extern "C" fn(*const sigset_t, *mut siginfo_t) -> c_int;
 type SigTimedWait = unsafe extern "C" fn(*const sigset_t, *mut siginfo_t, *const timespec) -> c_int;
@@ -151,4 +153,67 @@ pub(crate) unsafe extern "C" fn sigsuspend(mask: *const sigset_t) -> c_int {
     }
     // SAFETY: no descriptors; the caller's mask.
     give_int(unsafe { poll_by(Symbol::sigsuspend, std::ptr::null_mut(), 0, None, mask) })
+}
+
+/// sigpause(3), BSD's: the mask of the signals that are held off meanwhile.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn sigpause(mask: c_int) -> c_int {
+    let real: SigPause = next!(sigpause);
+    if Call::begin(Symbol::sigpause).is_none() {
+        // SAFETY: a number.
+        return unsafe { real(mask) };
+    }
+    suspend(Symbol::sigpause, &of_mask(mask))
+}
+
+/// sigpause(3), X/Open's: a signal that is let through meanwhile.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn __xpg_sigpause(signal: c_int) -> c_int {
+    let real: SigPause = next!(__xpg_sigpause);
+    if Call::begin(Symbol::__xpg_sigpause).is_none() {
+        // SAFETY: a number.
+        return unsafe { real(signal) };
+    }
+    without(signal).map_or(-1, |set| suspend(Symbol::__xpg_sigpause, &set))
+}
+
+/// sigpause(3), either.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn __sigpause(signal_or_mask: c_int, is_signal: c_int) -> c_int {
+    let real: SigPauseBoth = next!(__sigpause);
+    if Call::begin(Symbol::__sigpause).is_none() {
+        // SAFETY: numbers.
+        return unsafe { real(signal_or_mask, is_signal) };
+    }
+    let set = match is_signal {
+        0 => Some(of_mask(signal_or_mask)),
+        _ => without(signal_or_mask),
+    };
+    set.map_or(-1, |set| suspend(Symbol::__sigpause, &set))
+}
+
+/// The set that a mask of BSD's stands for: it has 32 signals.
+fn of_mask(mask: c_int) -> sigset_t {
+    // SAFETY: zeros are a set, which has more than that word.
+    unsafe {
+        let mut set: sigset_t = std::mem::zeroed();
+        (&raw mut set).cast::<u64>().write(u64::from(mask.cast_unsigned()));
+        set
+    }
+}
+
+/// The thread's mask without a signal. `None`, with errno: there is no such signal.
+fn without(signal: c_int) -> Option<sigset_t> {
+    // SAFETY: null changes nothing; a set, which is written.
+    unsafe {
+        let mut set: sigset_t = std::mem::zeroed();
+        libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &mut set);
+        (libc::sigdelset(&mut set, signal) == 0).then_some(set)
+    }
+}
+
+/// Waits for a signal that is not in `set`.
+fn suspend(symbol: Symbol, set: &sigset_t) -> c_int {
+    // SAFETY: no descriptors; a set.
+    give_int(unsafe { poll_by(symbol, std::ptr::null_mut(), 0, None, set) })
 }

@@ -1,9 +1,9 @@
 //! Suite `install`: unmodified std code in tasklets (overlapped-install), beside this library's own
 //! types, threads, Go and Java.
 //!
-//! - What calls cost: `spawn_join` … `lock` in nanoseconds each, `parked` in KiB. `more_recv` and
-//!   `more_mutex` are what a call costs more than libc's own, where overlapped-install is linked:
-//!   outside tasklets (subject `threads`) and inside.
+//! - What calls cost: `spawn_join` … `semaphore` in nanoseconds each, `parked` in KiB. `more_…` is
+//!   what a call costs more than libc's own, where overlapped-install is linked: outside tasklets
+//!   (subject `threads`) and inside.
 //! - `downloads`: twenty by an HTTP client that knows nothing of tasklets, from a server that takes
 //!   100 ms for each, one after the other and at once.
 //! - `clients_N`: that many clients at the server of `crates/install/examples/server.rs`, which is
@@ -24,9 +24,10 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
 /// The names of the cases, in their order.
-pub(crate) const CASES: [&str; 14] = [
+pub(crate) const CASES: [&str; 16] = [
     "more_recv",
     "more_mutex",
+    "more_recursive",
     "spawn_join",
     "yield",
     "channel",
@@ -34,6 +35,7 @@ pub(crate) const CASES: [&str; 14] = [
     "pair_ready",
     "pair_waits",
     "lock",
+    "semaphore",
     "parked",
     "downloads",
     "clients_1000",
@@ -63,6 +65,7 @@ pub(crate) fn takes_part(name: Name, case: &str) -> bool {
     let is_std = matches!(name, Name::InstallUring | Name::InstallPoll);
     match case {
         "downloads" => is_std,
+        "semaphore" => is_std || name == Name::Threads,
         _ if case.starts_with("more") => is_std || name == Name::Threads,
         _ if is_load(case) => true,
         _ => !matches!(name, Name::Go | Name::Java),
@@ -92,7 +95,7 @@ pub(crate) fn measure(name: Name, case: &str, quick: bool) -> Result<Report, Str
 fn cost(subject: &dyn Install, case: &str, quick: bool, report: &mut Report) -> Result<(), String> {
     let budget = Duration::from_millis(if quick { 100 } else { 400 });
     match case {
-        "more_recv" | "more_mutex" => {
+        "more_recv" | "more_mutex" | "more_recursive" => {
             let n = if quick { 200_000 } else { 2_000_000 };
             let what = case.trim_start_matches("more_");
             report.push(case, "ns", subject.figure(what, n)? / n as f64);

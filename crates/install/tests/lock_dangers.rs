@@ -4,7 +4,7 @@ mod rig;
 
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
@@ -356,29 +356,37 @@ fn i2_kills_and_deadlines_inside_of_calls_lose_nothing_and_leave_nothing_locked(
     report("I2", kills.get() + deadlines.get(), &figure);
 }
 
-#[test]
-fn i3_posts_of_signal_handlers_at_any_instruction_are_not_lost() {
+type SigAction = unsafe extern "C" fn(c_int, *const libc::sigaction, *mut libc::sigaction) -> c_int;
+
+/// Posts from a handler, while its thread does everything else; `sigaction` installs it.
+fn posts_of_handlers(signal: c_int, sigaction: SigAction) -> u32 {
     static SEMAPHORE: OnceLock<CSemaphore> = OnceLock::new();
     static HANDLED: AtomicU32 = AtomicU32::new(0);
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     extern "C" fn post(_: c_int) {
         if let Some(semaphore) = SEMAPHORE.get() {
             semaphore.post();
         }
         HANDLED.fetch_add(1, SeqCst);
     }
+    let _one = ONE_AT_A_TIME.lock().unwrap();
     let posts = rounds(2000, 100_000) as u32;
     SEMAPHORE.get_or_init(|| CSemaphore::of(0));
+    HANDLED.store(0, SeqCst);
     within(|| {
-        // SAFETY: a handler that posts only.
+        // SAFETY: a handler that posts only; zeros are an action otherwise.
         let me = unsafe {
-            libc::signal(libc::SIGUSR1, post as *const () as usize);
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = post as *const () as usize;
+            action.sa_flags = libc::SA_RESTART;
+            assert_eq!(sigaction(signal, &action, std::ptr::null_mut()), 0);
             libc::pthread_self()
         };
         let sender = thread::spawn(move || {
             for number in 0..posts {
                 // Two that are pending would be one.
                 // SAFETY: the tasklet lives until this has ended.
-                assert_eq!(unsafe { libc::pthread_kill(me, libc::SIGUSR1) }, 0);
+                assert_eq!(unsafe { libc::pthread_kill(me, signal) }, 0);
                 while HANDLED.load(SeqCst) <= number {
                     thread::yield_now();
                 }
@@ -408,5 +416,47 @@ fn i3_posts_of_signal_handlers_at_any_instruction_are_not_lost() {
         });
         sender.join().unwrap();
     });
+    posts
+}
+
+#[test]
+fn i3_posts_of_signal_handlers_at_any_instruction_are_not_lost() {
+    let posts = posts_of_handlers(libc::SIGUSR1, libc::sigaction);
     report("I3", posts as usize, "posts by a signal handler to four tasklets, each seen");
+}
+
+#[test]
+fn i3_nor_those_of_handlers_that_nobody_knows_of() {
+    // SAFETY: names that end in zeros; libc's own function, past the symbol.
+    let theirs = unsafe {
+        let libc = libc::dlopen(c"libc.so.6".as_ptr(), libc::RTLD_NOW | libc::RTLD_NOLOAD);
+        let found = libc::dlsym(libc, c"sigaction".as_ptr());
+        assert!(!found.is_null() && found.addr() != libc::sigaction as *const () as usize);
+        std::mem::transmute::<*mut c_void, SigAction>(found)
+    };
+    let posts = posts_of_handlers(libc::SIGUSR2, theirs);
+    report("I3", posts as usize, "posts by a handler that was installed past sigaction, each seen");
+}
+
+#[test]
+fn i3_posts_go_round_among_neighbours_schedulers_and_threads() {
+    const STATIONS: usize = 4;
+    let all = rounds(300, 20_000);
+    let stations = Arc::new([0, 1, 0, 1].map(CSemaphore::of));
+    let go_round = move |stations: &[CSemaphore; STATIONS], me: usize| {
+        for _ in 0..all {
+            assert_eq!(stations[me].wait(), 0);
+            assert_eq!(stations[(me + 1) % STATIONS].post(), 0);
+        }
+    };
+    let [by_thread, by_other] = [(); 2].map(|()| stations.clone());
+    let plain = thread::spawn(move || go_round(&by_thread, 0));
+    let other = thread::spawn(move || within(|| go_round(&by_other, 1)));
+    within(|| {
+        let stations = &*stations;
+        scope(|s| (2..STATIONS).for_each(|me| drop(s.spawn(move || go_round(stations, me)))));
+    });
+    plain.join().unwrap();
+    other.join().unwrap();
+    report("I3", STATIONS * all, "posts by tasklets of two threads and by a thread, each seen");
 }

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use overlapped_install::spawn;
+use rig::c::CSemaphore;
 use rig::ms;
 
 /// The handlers are the process's: one test at a time.
@@ -219,6 +220,15 @@ fn restarted() -> Vec<Case> {
                 held.lock().unwrap().take();
             },
         ),
+        {
+            let semaphore = Arc::new(CSemaphore::of(0));
+            let theirs = semaphore.clone();
+            case(
+                "sem_wait",
+                move || result(semaphore.wait() as isize),
+                move || assert_eq!(theirs.post(), 0),
+            )
+        },
         case("nothing, a second socket", move || drop_both(e, f), || ()),
     ]
 }
@@ -237,6 +247,13 @@ fn set_lock(file: &std::fs::File, kind: c_int) -> isize {
     record.l_type = kind as libc::c_short;
     // SAFETY: a record, lent for the call.
     unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLKW, &raw mut record) as isize }
+}
+
+fn in_a_minute(clock: libc::clockid_t) -> libc::timespec {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a place for the time.
+    assert_eq!(unsafe { libc::clock_gettime(clock, &mut now) }, 0);
+    libc::timespec { tv_sec: now.tv_sec + 60, ..now }
 }
 
 /// Calls that are never made again.
@@ -318,6 +335,26 @@ fn never_restarted() -> Vec<Case> {
                 let slept =
                     unsafe { libc::clock_nanosleep(libc::CLOCK_MONOTONIC, 0, &minute, null) };
                 format!("{slept}")
+            },
+            || (),
+        ),
+        case(
+            "sem_timedwait",
+            || {
+                let semaphore = CSemaphore::of(0);
+                let moment = in_a_minute(libc::CLOCK_REALTIME);
+                // SAFETY: a semaphore, and a time.
+                result(unsafe { libc::sem_timedwait(semaphore.get(), &moment) } as isize)
+            },
+            || (),
+        ),
+        case(
+            "sem_clockwait",
+            || {
+                let (semaphore, clock) = (CSemaphore::of(0), libc::CLOCK_MONOTONIC);
+                let moment = in_a_minute(clock);
+                // SAFETY: a semaphore, and a time.
+                result(unsafe { sem_clockwait(semaphore.get(), clock, &moment) } as isize)
             },
             || (),
         ),
@@ -553,6 +590,11 @@ unsafe extern "C" {
     fn sigpause(mask: c_int) -> c_int;
     fn __xpg_sigpause(signal: c_int) -> c_int;
     fn __sigpause(signal_or_mask: c_int, is_signal: c_int) -> c_int;
+    fn sem_clockwait(
+        semaphore: *mut libc::sem_t,
+        clock: libc::clockid_t,
+        moment: *const libc::timespec,
+    ) -> c_int;
 }
 
 #[test]

@@ -65,8 +65,9 @@ pub fn is_internal_handler(address: usize) -> bool {
 ///
 /// An operation that ends otherwise meanwhile returns what came of it; the next wait in `f` then
 /// returns the error. Nested, the outer `restart` counts. Waits for locks, channels
-/// and joins go on; those of [`sync`](crate::sync) that a deadline ends may end as by one.
-/// `restart`: of the calls in `f`.
+/// and joins go on; those of [`sync`](crate::sync) that a deadline ends may end as by one, and
+/// [`Event::wait_for_anybody`](crate::sync::Event::wait_for_anybody) has the error. `restart`: of
+/// the calls in `f`.
 ///
 /// ```
 /// use overlapped::net::UdpSocket;
@@ -90,6 +91,32 @@ pub fn interruptible<T>(restart: Restart, f: impl FnOnce() -> T) -> T {
         Restart::No => WITHOUT_RESTART | WITH_RESTART,
     };
     task::interruptible(handlers, f)
+}
+
+/// The number of the calling tasklet's scheduler, which names no other one in this process;
+/// `None` outside. Async-signal-safe.
+pub fn scheduler_number() -> Option<u64> {
+    task::scheduler_number()
+}
+
+/// Sets the function that schedulers call after a [`request`]. False: there is one already, which
+/// stays.
+///
+/// It is called on the scheduler's own stack, or on the stack of a tasklet in the middle of a call:
+/// it must neither wait nor panic, nor call anything of others.
+pub fn answer_requests(f: fn()) -> bool {
+    interrupts::answer_requests(f)
+}
+
+/// Asks the scheduler of the calling tasklet to call the function of [`answer_requests`] when it
+/// looks outside next: after a few dozen switches, and before it sleeps. False: it will not, for
+/// want of a scheduler or of that function.
+///
+/// For code that may be a signal handler, and cannot do there what is to be done: it takes no lock
+/// and no memory. It is a promise about this thread only, and costs no system call: a handler that
+/// has interrupted the scheduler itself, which may be about to sleep, is refused.
+pub fn request() -> bool {
+    task::request()
 }
 
 pub use libc::{

@@ -313,3 +313,62 @@ fn handlers_of_many_threads_interrupt_their_own() {
         .collect();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
 }
+
+#[test]
+fn a_wait_for_anybody_is_ended_by_handlers_and_not_by_deadlines() {
+    use overlapped::signal::{Restart, interrupt_waits, interruptible};
+    use overlapped::sync::Event;
+    const HOUR: Duration = Duration::from_secs(3600);
+    run(|| {
+        let wait = |limit| {
+            spawn(move || {
+                let ended =
+                    interruptible(Restart::No, || Event::new().wait_for_anybody("a test", limit));
+                ended.unwrap_err().kind()
+            })
+        };
+        let waiters = [wait(None), wait(Some(HOUR))];
+        let set = std::rc::Rc::new(Event::new());
+        let theirs = set.clone();
+        let deaf = spawn(move || {
+            timeout(ms(1), || {
+                let is_early = interruptible(Restart::Yes, || {
+                    theirs.wait_for_anybody("a test", Some(ms(20))).unwrap()
+                });
+                (is_early, theirs.wait_for_anybody("a test", None).unwrap())
+            })
+        });
+        sleep(ms(5));
+        interrupt_waits(Restart::Yes);
+        for waiter in waiters {
+            assert_eq!(waiter.join().unwrap(), ErrorKind::Interrupted);
+        }
+        sleep(ms(60));
+        assert!(!deaf.is_finished());
+        set.set();
+        assert_eq!(deaf.join().unwrap(), (false, true));
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_request_is_answered_before_the_scheduler_sleeps() {
+    use overlapped::signal::{answer_requests, request, scheduler_number};
+    use overlapped::sync::Event;
+    static SET: Event = Event::new();
+    assert!(answer_requests(|| SET.set()) && !answer_requests(|| ()));
+    assert!(!request() && scheduler_number().is_none(), "outside");
+    let numbers = [(); 2].map(|()| {
+        run(|| {
+            for _ in 0..100 {
+                SET.clear();
+                assert!(request());
+                // Nothing else wakes it.
+                SET.wait();
+            }
+            scheduler_number().unwrap()
+        })
+        .unwrap()
+    });
+    assert_ne!(numbers[0], numbers[1]);
+}

@@ -117,6 +117,8 @@ impl Call {
             | Symbol::pselect
             | Symbol::epoll_wait
             | Symbol::epoll_pwait
+            | Symbol::sem_timedwait
+            | Symbol::sem_clockwait
             | Symbol::pause
             | Symbol::sigpause
             | Symbol::__sigpause

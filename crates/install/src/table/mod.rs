@@ -16,6 +16,7 @@ mod posts;
 mod protocol;
 mod rt;
 
+use std::io;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
 
@@ -113,15 +114,23 @@ impl Waiter {
         look_after: Option<Duration>,
         limit: Option<Duration>,
     ) -> bool {
+        self.wait_or_interrupted(call, look_after, limit).unwrap_or(false)
+    }
+
+    /// As [`Waiter::wait`]; inside `interruptible` a signal handler ends the wait with an error,
+    /// where handlers may end it at all ([`From::Anywhere`]).
+    pub(crate) fn wait_or_interrupted(
+        &self,
+        call: &Call,
+        look_after: Option<Duration>,
+        limit: Option<Duration>,
+    ) -> io::Result<bool> {
         call.count();
         let Tasklet { event, from, .. } = self.entry.what();
-        let first = [look_after, limit].into_iter().flatten().min();
-        shield(|| match (from, first) {
-            (From::Threads(what), _) => event.wait_for_threads(what, look_after, limit),
-            (From::Anywhere(what), Some(_)) => event.wait_for_threads(what, None, first),
-            (From::Anywhere(_), None) => {
-                event.wait();
-                true
+        shield(|| match *from {
+            From::Threads(what) => Ok(event.wait_for_threads(what, look_after, limit)),
+            From::Anywhere(what) => {
+                event.wait_for_anybody(what, [look_after, limit].into_iter().flatten().min())
             }
         })
     }

@@ -4,6 +4,7 @@
 //! completion decides (first law).
 
 use super::{Message, Sched, State, Tcb, TcbPtr, Verdict, Waiting, Wake, drop_locals, seat_of};
+use crate::port::host::interrupts::{REQUEST, answer};
 
 /// How many candidates for a verdict are kept without asking whether they are of any use.
 const CANDIDATES_MIN: usize = 1_024;
@@ -61,17 +62,33 @@ impl Sched {
     }
 
     /// Ends the waits that the thread's signal handlers have asked to end, those of tasklets that
-    /// are to wait again included. Calls that begin later are not meant.
+    /// are to wait again included. Calls that begin later are not meant. Answers a request, too.
     #[inline]
     pub(crate) fn end_interrupted_waits(&self) {
         match self.interrupts.take() {
             0 => {}
-            handlers => self.each(|tcb, block| {
+            bits => self.answer_handlers(bits),
+        }
+    }
+
+    #[cold]
+    fn answer_handlers(&self, bits: u8) {
+        if bits & REQUEST != 0 {
+            answer();
+        }
+        let handlers = bits & !REQUEST;
+        if handlers != 0 {
+            self.each(|tcb, block| {
                 if block.interruptible.get() & handlers != 0 {
                     self.interrupt(tcb);
                 }
-            }),
+            });
         }
+    }
+
+    /// As `signal::request`, for the calling tasklet's scheduler.
+    pub(crate) fn request(&self) -> bool {
+        self.interrupts.request()
     }
 
     /// Ends a wait that can say that a signal handler has run. Where it has ended otherwise, that

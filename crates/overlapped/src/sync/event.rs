@@ -1,6 +1,7 @@
 //! A flag that can be waited for.
 
 use std::fmt;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -107,6 +108,39 @@ impl Event {
             Ok(Some(place)) => place.wait_for_threads(what, look.min(limit), limit == NEVER),
             Ok(None) => true,
             Err(refusal) => refuse(refusal, what, (&raw const *self).cast()),
+        }
+    }
+
+    /// Waits for what anybody may bring about, a signal handler or another process included, for
+    /// `limit` at most; tells whether the flag is set. `what` says in dumps what is waited for. A
+    /// deadline does not cut it.
+    ///
+    /// # Errors
+    /// `Interrupted`, inside [`interruptible`](crate::signal::interruptible): a signal handler has
+    /// run.
+    ///
+    /// # Panics
+    /// As [`wait`](Event::wait).
+    pub fn wait_for_anybody(
+        &self,
+        what: &'static str,
+        limit: Option<Duration>,
+    ) -> io::Result<bool> {
+        if self.is_set() {
+            return Ok(true);
+        }
+        if let Some(error) = waiter::take_interruption() {
+            return Err(error);
+        }
+        let until = limit.map_or(NEVER, time::deadline_in).min(waiter::past_deadlines());
+        let is_set = match self.gathering.join(|_| !self.is_set()) {
+            Ok(Some(place)) => place.wait(what, until),
+            Ok(None) => true,
+            Err(refusal) => refuse(refusal, what, (&raw const *self).cast()),
+        };
+        match is_set {
+            false => waiter::take_interruption().map_or(Ok(false), Err),
+            true => Ok(true),
         }
     }
 

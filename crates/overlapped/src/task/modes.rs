@@ -313,6 +313,16 @@ pub(crate) fn ended_by_all_handlers<T>(f: impl FnOnce() -> T) -> T {
     f()
 }
 
+/// As `signal::scheduler_number`.
+pub(crate) fn scheduler_number() -> Option<u64> {
+    here().map(|here| here.number)
+}
+
+/// As `signal::request`.
+pub(crate) fn request() -> bool {
+    here().is_some_and(|here| here.request())
+}
+
 /// Runs `f` with suspension forbidden: a call in it that would wait returns an error (`WouldBlock`
 /// and its like), and one that has no error to return panics.
 ///

@@ -16,12 +16,13 @@
 //! While a `Wait` exists, the scheduler takes it that somebody outside may end it, so there is no
 //! deadlock verdict; unless it is for a lock that is held on this very thread.
 
+use std::io;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::refusal::Refusal;
+use super::refusal::{Refusal, interrupted};
 use super::wait::{checkpoint_without_error, deliver_kill, is_cancelled, park};
 use crate::op::Token;
 use crate::port::clock;
@@ -108,13 +109,23 @@ pub(crate) fn with_cleanup<R>(cleanup: &impl Fn(), wait: impl FnOnce() -> R) -> 
 /// clock: its deadline (`time::timeout`), or at once where a kill is to end the call with an error.
 /// [`NEVER`]: nothing but the event ends the wait.
 pub(crate) fn deadline() -> u64 {
+    here().map_or(NEVER, |here| here.me().deadline.get().min(past_deadlines()))
+}
+
+/// As [`deadline`], for a call that no deadline cuts.
+pub(crate) fn past_deadlines() -> u64 {
     let Some(here) = here() else { return NEVER };
     let me = here.me();
     match me.kill_errors.get() {
-        0 if me.interruptible.get() == 0 => me.deadline.get(),
+        0 if me.interruptible.get() == 0 => NEVER,
         _ if is_cancelled(here) => 0,
-        _ => me.deadline.get().min(UNTIL_KILLED),
+        _ => UNTIL_KILLED,
     }
+}
+
+/// Takes the note that a signal handler is to end the caller's wait: the error for it.
+pub(crate) fn take_interruption() -> Option<io::Error> {
+    here().filter(|here| here.me().interrupted.take()).map(|_| interrupted())
 }
 
 /// No deadline, but a kill ends the wait, or a signal handler.

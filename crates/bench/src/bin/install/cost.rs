@@ -1,6 +1,8 @@
 //! Costs of std's calls: the same code in threads and in tasklets.
 
+use std::cell::UnsafeCell;
 use std::io::{Read, Write};
+use std::mem::MaybeUninit;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread;
@@ -51,6 +53,7 @@ pub(crate) fn measure<W: World>(case: &str, n: u64) -> Result<f64, String> {
         "pair_ready" => pair_ready(n),
         "pair_waits" => pair_waits::<W>(n),
         "lock" => locks(n),
+        "semaphore" => semaphores::<W>(n),
         "parked" => return parked::<W>(n),
         _ => return Err(format!("no case {case}")),
     };
@@ -133,6 +136,55 @@ fn locks(n: u64) -> Duration {
         *std::hint::black_box(&lock).lock().expect("a lock") += 1;
     }
     start.elapsed()
+}
+
+/// A semaphore of C's.
+struct Semaphore(UnsafeCell<libc::sem_t>);
+
+// SAFETY: made for it.
+unsafe impl Sync for Semaphore {}
+// SAFETY: as above; it is not moved while it is used.
+unsafe impl Send for Semaphore {}
+
+impl Semaphore {
+    fn new() -> Semaphore {
+        let mut made = MaybeUninit::uninit();
+        // SAFETY: initialised.
+        unsafe {
+            libc::sem_init(made.as_mut_ptr(), 0, 0);
+            Semaphore(UnsafeCell::new(made.assume_init()))
+        }
+    }
+
+    fn wait(&self) {
+        // SAFETY: a semaphore.
+        unsafe { libc::sem_wait(self.0.get()) };
+    }
+
+    fn post(&self) {
+        // SAFETY: a semaphore.
+        unsafe { libc::sem_post(self.0.get()) };
+    }
+}
+
+/// Two semaphores: a post there, and one back.
+fn semaphores<W: World>(n: u64) -> Duration {
+    let both = Arc::new([Semaphore::new(), Semaphore::new()]);
+    let theirs = Arc::clone(&both);
+    let answering = W::spawn(move || {
+        for _ in 0..n {
+            theirs[0].wait();
+            theirs[1].post();
+        }
+    });
+    let start = Instant::now();
+    for _ in 0..n {
+        both[0].post();
+        both[1].wait();
+    }
+    let took = start.elapsed();
+    W::join(answering);
+    took
 }
 
 /// Resident memory and page tables that are added by each of `n` that wait.

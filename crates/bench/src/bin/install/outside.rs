@@ -2,6 +2,7 @@
 //! turns, a hundred at a time, and the medians compared.
 
 use std::ffi::{CStr, c_int, c_void};
+use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
@@ -14,7 +15,8 @@ pub(crate) fn more(world: &str, case: &str, n: u64) -> Result<f64, String> {
     let case = case.to_owned();
     let measure = move || match case.as_str() {
         "recv" => recv(n),
-        _ => mutex(n),
+        "recursive" => mutex(libc::PTHREAD_MUTEX_RECURSIVE, n),
+        _ => mutex(libc::PTHREAD_MUTEX_NORMAL, n),
     };
     match world {
         "threads" => measure(),
@@ -46,9 +48,16 @@ fn recv(n: u64) -> Result<f64, String> {
     Ok(in_turns(n, || call(libc::recv), || call(theirs)))
 }
 
-fn mutex(n: u64) -> Result<f64, String> {
+fn mutex(kind: c_int, n: u64) -> Result<f64, String> {
     let mut mutex = libc::PTHREAD_MUTEX_INITIALIZER;
     let mutex = &raw mut mutex;
+    let mut attributes = MaybeUninit::uninit();
+    // SAFETY: attributes, initialised before they are used; a mutex that nobody uses yet.
+    unsafe {
+        libc::pthread_mutexattr_init(attributes.as_mut_ptr());
+        libc::pthread_mutexattr_settype(attributes.as_mut_ptr(), kind);
+        libc::pthread_mutex_init(mutex, attributes.as_ptr());
+    }
     // SAFETY: the manual pages' types.
     let [lock, unlock] = unsafe {
         [c"pthread_mutex_lock", c"pthread_mutex_unlock"]

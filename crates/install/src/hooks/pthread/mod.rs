@@ -35,28 +35,34 @@ use crate::table::{Waiter, wake};
 use crate::wait::Limit;
 
 /// Everybody who waits for an address.
-const ALL: u32 = u32::MAX;
+pub(super) const ALL: u32 = u32::MAX;
 
 /// Between two looks for what is unlocked unseen.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The object that a call waits for.
-struct Wanted<F> {
-    address: usize,
+pub(super) struct Wanted<F> {
+    pub(super) address: usize,
     /// Enters the table.
-    enter: fn(usize) -> Waiter,
+    pub(super) enter: fn(usize) -> Waiter,
     /// For what is unlocked unseen.
-    look_again: Option<Duration>,
+    pub(super) look_again: Option<Duration>,
     /// `None`: not yet.
-    attempt: F,
+    pub(super) attempt: F,
 }
 
 impl<F: Fn() -> Option<c_int>> Wanted<F> {
-    /// Tries until it succeeds or fails; ETIMEDOUT at the limit.
-    fn wait(&self, call: &Call, limit: &Limit) -> c_int {
+    /// Tries until it succeeds or fails; ETIMEDOUT at the limit; EINTR after a signal handler,
+    /// inside `interruptible`.
+    pub(super) fn wait(&self, call: &Call, limit: &Limit) -> c_int {
         loop {
             let waiter = (self.enter)(self.address);
             let outcome = (self.attempt)().or(limit.is_over().then_some(libc::ETIMEDOUT));
+            let outcome = outcome.or_else(|| {
+                let look_again = self.look_again.or((!waiter.is_heard).then_some(LOOK_AGAIN));
+                let waited = waiter.wait_or_interrupted(call, look_again, limit.left());
+                waited.is_err().then_some(libc::EINTR)
+            });
             if let Some(outcome) = outcome {
                 // A wake that came meanwhile is another one's.
                 if !waiter.leave() {
@@ -64,8 +70,6 @@ impl<F: Fn() -> Option<c_int>> Wanted<F> {
                 }
                 return outcome;
             }
-            let look_again = self.look_again.or((!waiter.is_heard).then_some(LOOK_AGAIN));
-            waiter.wait(call, look_again, limit.left());
         }
     }
 }

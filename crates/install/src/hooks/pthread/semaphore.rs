@@ -4,6 +4,7 @@ use std::ffi::c_int;
 use std::time::Duration;
 
 use libc::{clockid_t, sem_t, timespec};
+use overlapped::signal::interruptible;
 
 use super::{LOOK_AGAIN, Wanted, limit_at};
 use crate::caller::Call;
@@ -34,7 +35,10 @@ unsafe fn take(call: &Call, semaphore: *mut sem_t, limit: impl FnOnce() -> Optio
     let look_again: Option<Duration> = (shared != 0).then_some(LOOK_AGAIN);
     let address = semaphore.addr();
     let wanted = Wanted { address, enter: Waiter::enter_for_post, look_again, attempt };
-    let wait = || limit().map_or(libc::EINVAL, |limit| wanted.wait(call, &limit));
+    let wait = || match limit() {
+        Some(limit) => interruptible(call.restart(false), || wanted.wait(call, &limit)),
+        None => libc::EINVAL,
+    };
     give_int(-(attempt().unwrap_or_else(wait) as isize))
 }
 

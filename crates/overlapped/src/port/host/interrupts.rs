@@ -15,9 +15,9 @@
 
 use std::cell::UnsafeCell;
 use std::ptr;
-use std::sync::Once;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, compiler_fence};
+use std::sync::{Once, OnceLock};
 
 use crate::port::Notifier;
 use crate::port::control::{errno_place, in_fork_children};
@@ -26,6 +26,24 @@ use crate::port::control::{errno_place, in_fork_children};
 const FREE: i32 = 0;
 /// The line is being changed.
 const TAKEN: i32 = -1;
+
+/// The bit of a [request](Interrupts::request); the others are those of [`interrupt`].
+pub(crate) const REQUEST: u8 = 1 << 7;
+
+/// What schedulers call for it.
+static ANSWER: OnceLock<fn()> = OnceLock::new();
+
+/// Sets the function that schedulers call for a request. False: there is one already.
+pub(crate) fn answer_requests(f: fn()) -> bool {
+    ANSWER.set(f).is_ok()
+}
+
+/// Calls the function of [`answer_requests`].
+pub(crate) fn answer() {
+    if let Some(answer) = ANSWER.get() {
+        answer();
+    }
+}
 
 /// One scheduler's, as its thread's handlers find it.
 struct Line {
@@ -79,6 +97,18 @@ impl Interrupts {
             line.thread.store(thread(), Release);
         }
         Interrupts { line, thread: std::marker::PhantomData }
+    }
+
+    /// Asks the scheduler to call the function of [`answer_requests`], from its own thread, where
+    /// it cannot be asleep. False: there is none. Async-signal-safe.
+    pub(crate) fn request(&self) -> bool {
+        match self.line {
+            Some(line) if ANSWER.get().is_some() => {
+                line.come.fetch_or(REQUEST, SeqCst);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Takes the bits that have come.

@@ -86,6 +86,14 @@ struct Shared<F, T> {
 }
 
 impl<F: FnOnce() -> T, T> Shared<F, T> {
+    fn new(job: F) -> Arc<Shared<F, T>> {
+        Arc::new(Shared {
+            job: Mutex::new(Some(job)),
+            result: Mutex::new(None),
+            done: Event::new(),
+        })
+    }
+
     fn run(&self) {
         let job = self.job.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(job) = job {
@@ -124,16 +132,25 @@ pub(crate) fn to_end_on_a_thread<T: Send + 'static>(
 ) -> T {
     const STACK_SIZE: usize = 64 << 10;
     call.count();
-    let shared = Arc::new(Shared {
-        job: Mutex::new(Some(job)),
-        result: Mutex::new(None),
-        done: Event::new(),
-    });
+    let shared = Shared::new(job);
     let theirs = Arc::clone(&shared);
     let thread = std::thread::Builder::new().name("install-wait".into()).stack_size(STACK_SIZE);
     if without_signals(|| thread.spawn(move || theirs.run())).is_err() {
         shared.run();
     }
+    shared.end()
+}
+
+/// As [`to_end`], by whoever `hand_over` gives the job to.
+pub(crate) fn to_end_by<T: Send + 'static>(
+    call: &Call,
+    job: impl FnOnce() -> T + Send + 'static,
+    hand_over: impl FnOnce(Box<dyn FnOnce() + Send>),
+) -> T {
+    call.count();
+    let shared = Shared::new(job);
+    let theirs = Arc::clone(&shared);
+    hand_over(Box::new(move || theirs.run()));
     shared.end()
 }
 

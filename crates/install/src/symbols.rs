@@ -47,7 +47,7 @@ symbols! {
     longjmp _longjmp siglongjmp __longjmp_chk
     pause sigpause __sigpause __xpg_sigpause sigsuspend sigwait sigwaitinfo sigtimedwait
     pthread_mutex_lock pthread_mutex_trylock pthread_mutex_timedlock pthread_mutex_clocklock
-    pthread_mutex_unlock
+    pthread_mutex_unlock pthread_mutex_consistent
     pthread_cond_wait pthread_cond_timedwait pthread_cond_clockwait pthread_cond_signal
     pthread_cond_broadcast
     pthread_rwlock_rdlock pthread_rwlock_timedrdlock pthread_rwlock_clockrdlock

@@ -99,13 +99,13 @@ unsafe fn wait(
     let from = if is_shared { From::Anywhere(what) } else { From::Threads(what) };
     let waiter = Waiter::enter(cond.addr(), from);
     // SAFETY: the caller's promise: it holds the mutex.
-    match unsafe { unlock(mutex) } {
+    match unsafe { unlock(Some(call), mutex) } {
         0 => {}
         error => return error,
     }
     let is_woken = waiter.wait(call, spurious, limit.left()) || !waiter.leave();
     // SAFETY: as above.
-    match unsafe { lock(call, mutex, || Some(Limit::new(None))) } {
+    match unsafe { lock(call, mutex, None) } {
         0 if is_woken || !limit.is_over() => 0,
         0 => libc::ETIMEDOUT,
         error => error,
@@ -123,7 +123,7 @@ pub(crate) unsafe extern "C" fn pthread_cond_wait(
         // SAFETY: the caller's promise, handed on.
         Some(call) => unsafe { wait(&call, cond, mutex, &Limit::new(None)) },
         // SAFETY: as above.
-        None => unsafe { by_owner(mutex, || real(cond, mutex)) },
+        None => unsafe { by_owner(None, mutex, move || real(cond, mutex)) },
     }
 }
 
@@ -137,7 +137,7 @@ pub(crate) unsafe extern "C" fn pthread_cond_timedwait(
     let real: Timed = next!(pthread_cond_timedwait, VERSION);
     let Some(call) = Call::begin_lock(Symbol::pthread_cond_timedwait) else {
         // SAFETY: the caller's promise, handed on.
-        return unsafe { by_owner(mutex, || real(cond, mutex, moment)) };
+        return unsafe { by_owner(None, mutex, move || real(cond, mutex, moment)) };
     };
     // SAFETY: as above.
     match unsafe { limit_at(clock_of(cond), moment) } {
@@ -158,7 +158,7 @@ pub(crate) unsafe extern "C" fn pthread_cond_clockwait(
     let real: Clocked = next!(pthread_cond_clockwait);
     let Some(call) = Call::begin_lock(Symbol::pthread_cond_clockwait) else {
         // SAFETY: the caller's promise, handed on.
-        return unsafe { by_owner(mutex, || real(cond, mutex, clock, moment)) };
+        return unsafe { by_owner(None, mutex, move || real(cond, mutex, clock, moment)) };
     };
     // SAFETY: as above.
     match unsafe { limit_at(clock, moment) } {

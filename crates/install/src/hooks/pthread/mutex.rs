@@ -8,7 +8,7 @@ use overlapped::task::shield;
 use overlapped::time::sleep;
 use overlapped::yield_now;
 
-use super::owner::{Kind, as_owner, is_mine, is_refused};
+use super::owner::{Kind, as_owner, is_mine, proxy};
 use super::{ALL, LOOK_AGAIN, Wanted, limit_at};
 use crate::caller::{Call, is_ours};
 use crate::next::next;
@@ -24,39 +24,47 @@ type OfSpinLock = unsafe extern "C" fn(*mut pthread_spinlock_t) -> c_int;
 /// In dumps and verdicts.
 const MUTEX: &str = "a mutex of C's";
 
-/// Calls a function of glibc's with a mutex, as its owner where that matters.
+/// Calls a function of glibc's with a mutex, as its owner where that matters. `call`: the caller
+/// may wait for its proxy.
 ///
 /// # Safety
-/// It is a mutex.
-pub(super) unsafe fn by_owner(mutex: *mut pthread_mutex_t, f: impl FnOnce() -> c_int) -> c_int {
+/// It is a mutex; `f` may be called on another thread while the caller waits.
+pub(super) unsafe fn by_owner(
+    call: Option<&Call>,
+    mutex: *mut pthread_mutex_t,
+    f: impl FnOnce() -> c_int + 'static,
+) -> c_int {
+    if !is_ours() {
+        return f();
+    }
     // SAFETY: the caller's promise.
-    match is_ours() && unsafe { Kind::of(mutex) }.has_owner() {
-        true => as_owner(f),
-        false => f(),
+    match unsafe { Kind::of(mutex) } {
+        Kind::Anybodys => f(),
+        Kind::Recursive | Kind::Checking => as_owner(f),
+        // SAFETY: as above.
+        Kind::Threads => unsafe { proxy::call(call, f) },
+        Kind::Refused => libc::ENOTSUP,
     }
 }
 
-/// Locks by glibc, which blocks the thread, if the mutex may be locked by the caller.
+/// Begins a call that waits for nothing but the caller's proxy, where that is needed.
 ///
 /// # Safety
 /// It is a mutex.
-unsafe fn lock_by(mutex: *mut pthread_mutex_t, real: impl FnOnce() -> c_int) -> c_int {
+unsafe fn begin_for_proxy(symbol: Symbol, mutex: *mut pthread_mutex_t) -> Option<Call> {
     // SAFETY: the caller's promise.
-    match unsafe { is_refused(mutex) } {
-        true => libc::ENOTSUP,
-        // SAFETY: as above.
-        false => unsafe { by_owner(mutex, real) },
-    }
+    let needs_proxy = is_ours() && unsafe { Kind::of(mutex) } == Kind::Threads;
+    if needs_proxy { Call::begin_lock(symbol) } else { None }
 }
 
 /// Tries for a tasklet. `None`: it is locked.
 ///
 /// # Safety
 /// It is a mutex.
-unsafe fn attempt(mutex: *mut pthread_mutex_t) -> Option<c_int> {
+unsafe fn attempt(call: &Call, mutex: *mut pthread_mutex_t) -> Option<c_int> {
     let real: OfMutex = next!(pthread_mutex_trylock);
     // SAFETY: the caller's promise.
-    match unsafe { lock_by(mutex, || real(mutex)) } {
+    match unsafe { by_owner(Some(call), mutex, move || real(mutex)) } {
         libc::EBUSY => None,
         other => Some(other),
     }
@@ -80,27 +88,62 @@ unsafe fn checks_and_is_mine(mutex: *mut pthread_mutex_t) -> bool {
 ///
 /// # Safety
 /// It is a mutex.
-pub(super) unsafe fn unlock(mutex: *mut pthread_mutex_t) -> c_int {
+pub(super) unsafe fn unlock(call: Option<&Call>, mutex: *mut pthread_mutex_t) -> c_int {
     let real: OfMutex = next!(pthread_mutex_unlock);
     let address = mutex.addr();
     // SAFETY: the caller's promise, handed on.
-    let outcome = unsafe { by_owner(mutex, || real(mutex)) };
+    let outcome = unsafe { by_owner(call, mutex, move || real(mutex)) };
     wake(address, 1, ALL);
     outcome
 }
 
-/// Locks for a tasklet, until the limit that `limit` gives; `None`: it is malformed, which matters
-/// only where there is something to wait for.
+/// A moment of a clock, at which a call gives up.
+type Moment = (clockid_t, *const timespec);
+
+/// Locks by glibc, which blocks the thread, or waits for the proxy.
 ///
 /// # Safety
-/// It is a mutex.
+/// It is a mutex, and a time.
+unsafe fn lock_by_glibc(
+    call: Option<&Call>,
+    mutex: *mut pthread_mutex_t,
+    until: Option<Moment>,
+) -> c_int {
+    match until {
+        None => {
+            let real: OfMutex = next!(pthread_mutex_lock);
+            // SAFETY: the caller's promise, handed on.
+            unsafe { by_owner(call, mutex, move || real(mutex)) }
+        }
+        Some((libc::CLOCK_REALTIME, moment)) => {
+            let real: Timed = next!(pthread_mutex_timedlock);
+            // SAFETY: as above.
+            unsafe { by_owner(call, mutex, move || real(mutex, moment)) }
+        }
+        Some((clock, moment)) => {
+            let real: Clocked = next!(pthread_mutex_clocklock);
+            // SAFETY: as above.
+            unsafe { by_owner(call, mutex, move || real(mutex, clock, moment)) }
+        }
+    }
+}
+
+/// Locks for a tasklet, until a moment, which matters only where there is something to wait for.
+///
+/// # Safety
+/// It is a mutex, and a time.
 pub(super) unsafe fn lock(
     call: &Call,
     mutex: *mut pthread_mutex_t,
-    limit: impl FnOnce() -> Option<Limit>,
+    until: Option<Moment>,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    let attempt = || unsafe { attempt(mutex) };
+    if unsafe { Kind::of(mutex) } == Kind::Threads {
+        // SAFETY: as above.
+        return unsafe { lock_by_glibc(Some(call), mutex, until) };
+    }
+    // SAFETY: as above.
+    let attempt = || unsafe { attempt(call, mutex) };
     if let Some(outcome) = attempt() {
         return outcome;
     }
@@ -114,7 +157,12 @@ pub(super) unsafe fn lock(
         false => |address| Waiter::enter(address, From::Threads(MUTEX)),
     };
     let look_again = Some(LOOK_AGAIN);
-    match limit() {
+    let limit = match until {
+        None => Some(Limit::new(None)),
+        // SAFETY: as above.
+        Some((clock, moment)) => unsafe { limit_at(clock, moment) },
+    };
+    match limit {
         Some(limit) => {
             Wanted { address: mutex.addr(), enter, look_again, attempt }.wait(call, &limit)
         }
@@ -122,23 +170,35 @@ pub(super) unsafe fn lock(
     }
 }
 
+/// Locks for everybody.
+///
+/// # Safety
+/// It is a mutex, and a time.
+unsafe fn lock_for(symbol: Symbol, mutex: *mut pthread_mutex_t, until: Option<Moment>) -> c_int {
+    match Call::begin_lock(symbol) {
+        // SAFETY: the caller's promise, handed on.
+        Some(call) => unsafe { lock(&call, mutex, until) },
+        // SAFETY: as above.
+        None => unsafe { lock_by_glibc(None, mutex, until) },
+    }
+}
+
 /// pthread_mutex_lock(3).
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn pthread_mutex_lock(mutex: *mut pthread_mutex_t) -> c_int {
-    let real: OfMutex = next!(pthread_mutex_lock);
-    match Call::begin_lock(Symbol::pthread_mutex_lock) {
-        // SAFETY: the caller's promise, handed on.
-        Some(call) => unsafe { lock(&call, mutex, || Some(Limit::new(None))) },
-        // SAFETY: as above.
-        None => unsafe { lock_by(mutex, || real(mutex)) },
-    }
+    // SAFETY: the caller's promise, handed on.
+    unsafe { lock_for(Symbol::pthread_mutex_lock, mutex, None) }
 }
 
 /// pthread_mutex_trylock(3).
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn pthread_mutex_trylock(mutex: *mut pthread_mutex_t) -> c_int {
+    let real: OfMutex = next!(pthread_mutex_trylock);
     // SAFETY: the caller's promise, handed on.
-    unsafe { attempt(mutex) }.unwrap_or(libc::EBUSY)
+    unsafe {
+        let call = begin_for_proxy(Symbol::pthread_mutex_trylock, mutex);
+        by_owner(call.as_ref(), mutex, move || real(mutex))
+    }
 }
 
 /// pthread_mutex_timedlock(3).
@@ -147,14 +207,9 @@ pub(crate) unsafe extern "C" fn pthread_mutex_timedlock(
     mutex: *mut pthread_mutex_t,
     moment: *const timespec,
 ) -> c_int {
-    let real: Timed = next!(pthread_mutex_timedlock);
+    let until = Some((libc::CLOCK_REALTIME, moment));
     // SAFETY: the caller's promise, handed on.
-    unsafe {
-        match Call::begin_lock(Symbol::pthread_mutex_timedlock) {
-            Some(call) => lock(&call, mutex, || limit_at(libc::CLOCK_REALTIME, moment)),
-            None => lock_by(mutex, || real(mutex, moment)),
-        }
-    }
+    unsafe { lock_for(Symbol::pthread_mutex_timedlock, mutex, until) }
 }
 
 /// pthread_mutex_clocklock(3).
@@ -164,21 +219,29 @@ pub(crate) unsafe extern "C" fn pthread_mutex_clocklock(
     clock: clockid_t,
     moment: *const timespec,
 ) -> c_int {
-    let real: Clocked = next!(pthread_mutex_clocklock);
     // SAFETY: the caller's promise, handed on.
-    unsafe {
-        match Call::begin_lock(Symbol::pthread_mutex_clocklock) {
-            Some(call) => lock(&call, mutex, || limit_at(clock, moment)),
-            None => lock_by(mutex, || real(mutex, clock, moment)),
-        }
-    }
+    unsafe { lock_for(Symbol::pthread_mutex_clocklock, mutex, Some((clock, moment))) }
 }
 
 /// pthread_mutex_unlock(3).
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn pthread_mutex_unlock(mutex: *mut pthread_mutex_t) -> c_int {
     // SAFETY: the caller's promise, handed on.
-    unsafe { unlock(mutex) }
+    unsafe {
+        let call = begin_for_proxy(Symbol::pthread_mutex_unlock, mutex);
+        unlock(call.as_ref(), mutex)
+    }
+}
+
+/// pthread_mutex_consistent(3): notes the caller as the owner.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn pthread_mutex_consistent(mutex: *mut pthread_mutex_t) -> c_int {
+    let real: OfMutex = next!(pthread_mutex_consistent);
+    // SAFETY: the caller's promise, handed on.
+    unsafe {
+        let call = begin_for_proxy(Symbol::pthread_mutex_consistent, mutex);
+        by_owner(call.as_ref(), mutex, move || real(mutex))
+    }
 }
 
 /// pthread_spin_lock(3): looks now and then, since it is unlocked unseen. Between two looks the

@@ -14,11 +14,15 @@
 //! **Numbers** lie above those of all threads (2²² at most) and below 2³⁰, so that none is ever a
 //! thread's, of any process.
 //!
-//! **Where the kernel, or another process, reads the number** it must be the thread's, and the
-//! thread is the owner. Such mutexes ([`is_refused`]) are not for tasklets: `ENOTSUP`. They are
-//! robust ones, whose list the kernel goes through when the *thread* ends; those with a priority
-//! ceiling, which raise the thread's; recursive and error-checking ones that inherit priorities, or
-//! that several processes share.
+//! **Where the kernel, or another process, reads the number** it must be a thread's: of robust
+//! mutexes, whose list the kernel goes through when their *thread* ends; of recursive and
+//! error-checking ones that inherit priorities, or that several processes share. For these a
+//! tasklet has a thread of its own, its [`proxy`].
+//!
+//! Mutexes with a priority ceiling are not for tasklets: `ENOTSUP`. They raise a thread's priority,
+//! which would be that of all its tasklets, or the proxy's for nothing.
+
+pub(super) mod proxy;
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -149,6 +153,8 @@ pub(super) enum Kind {
     Recursive,
     /// Its owner is told that it has it.
     Checking,
+    /// Its owner must be a thread: locked by a tasklet's proxy.
+    Threads,
     /// Not for tasklets.
     Refused,
 }
@@ -162,12 +168,13 @@ impl Kind {
         const CEILING: c_int = 64;
         // SAFETY: the caller's promise.
         let kind = unsafe { Kind::bits(mutex) };
-        if kind & (ROBUST | CEILING) != 0 {
+        if kind & CEILING != 0 {
             return Kind::Refused;
         }
         let is_elsewhere = kind & (INHERITS | SHARED) != 0;
         match kind & 3 {
-            1 | 2 if is_elsewhere => Kind::Refused,
+            _ if kind & ROBUST != 0 => Kind::Threads,
+            1 | 2 if is_elsewhere => Kind::Threads,
             1 => Kind::Recursive,
             2 => Kind::Checking,
             _ => Kind::Anybodys,
@@ -193,20 +200,6 @@ impl Kind {
         // SAFETY: the caller's promise.
         unsafe { Kind::bits(mutex) & SHARED != 0 }
     }
-
-    /// Tells whether glibc compares owners.
-    pub(super) fn has_owner(self) -> bool {
-        matches!(self, Kind::Recursive | Kind::Checking)
-    }
-}
-
-/// Tells whether the caller is a tasklet, and the mutex none for tasklets.
-///
-/// # Safety
-/// It is a mutex.
-pub(super) unsafe fn is_refused(mutex: *mut pthread_mutex_t) -> bool {
-    // SAFETY: the caller's promise.
-    is_ours() && unsafe { Kind::of(mutex) } == Kind::Refused
 }
 
 #[cfg(test)]

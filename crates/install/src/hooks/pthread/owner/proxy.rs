@@ -1,0 +1,109 @@
+//! The proxy of a tasklet: a thread that owns mutexes in its place, where the owner must be one
+//! that the kernel knows.
+//!
+//! ```text
+//! tasklet: pthread_mutex_lock ─▶ its proxy: glibc's, which may wait   (the tasklet is blocked)
+//!          the tasklet goes on ◀── the result
+//!          …
+//!          its end ─▶ the proxy ends ─▶ the kernel marks what is locked still: EOWNERDEAD
+//! ```
+//!
+//! A tasklet has one from its first such call to its end. So its robust mutexes are told of its
+//! death as a thread's are, also where another process waits, and where this one is killed. What it
+//! costs is a thread, and two switches between threads for each call.
+//!
+//! **Rejected**: to enter the mutexes into the list of the tasklet's own thread. The kernel would
+//! find them where the process dies, but neighbours would be let in as the same owner, and the end
+//! of a tasklet would have to be told by this crate, in glibc's and the kernel's format.
+
+use std::cell::RefCell;
+use std::ffi::c_int;
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::thread::{Builder, JoinHandle};
+
+use crate::caller::{Call, Unmarked};
+use crate::pool::{Sent, to_end_by, without_signals};
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// See the module's comment.
+struct Proxy {
+    jobs: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+    /// In a child of fork(2) there is no such thread.
+    process: u32,
+}
+
+thread_local! {
+    static PROXY: RefCell<Option<Proxy>> = const { RefCell::new(None) };
+}
+
+impl Proxy {
+    fn start() -> Option<Proxy> {
+        const STACK_SIZE: usize = 64 << 10;
+        let (jobs, received): (_, Receiver<Job>) = channel();
+        let thread = Builder::new().name("install-owner".into()).stack_size(STACK_SIZE);
+        let run = move || received.into_iter().for_each(|job| job());
+        let thread = without_signals(|| thread.spawn(run)).ok()?;
+        Some(Proxy { jobs: Some(jobs), thread: Some(thread), process: std::process::id() })
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _unmarked = Unmarked::begin();
+        drop(self.jobs.take());
+        // It has nothing to do. Whoever is told of the tasklet's end finds its mutexes marked.
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The way to the calling tasklet's proxy, which may begin with it. `None`: there is no thread, or
+/// the tasklet's thread-locals have come to their end.
+fn jobs() -> Option<Sender<Job>> {
+    let _unmarked = Unmarked::begin();
+    PROXY
+        .try_with(|proxy| {
+            let mut proxy = proxy.borrow_mut();
+            if proxy.as_ref().is_some_and(|proxy| proxy.process != std::process::id()) {
+                std::mem::forget(proxy.take());
+            }
+            if proxy.is_none() {
+                *proxy = Proxy::start();
+            }
+            proxy.as_ref().and_then(|proxy| proxy.jobs.clone())
+        })
+        .ok()
+        .flatten()
+}
+
+/// Has the calling tasklet's proxy call `f`, while the tasklet is blocked; the thread, where it may
+/// not wait. EAGAIN where there is no proxy.
+///
+/// # Safety
+/// `f` may be called on another thread while the caller waits.
+pub(in crate::hooks::pthread) unsafe fn call(
+    call: Option<&Call>,
+    f: impl FnOnce() -> c_int + 'static,
+) -> c_int {
+    let Some(jobs) = jobs() else { return libc::EAGAIN };
+    // SAFETY: the caller's promise.
+    let f = unsafe { Sent::new(f) };
+    let hand_over = move |job| {
+        if jobs.send(job).is_err() {
+            std::process::abort(); // It ends with the tasklet, and not before.
+        }
+    };
+    if let Some(call) = call {
+        return to_end_by(call, move || f.take()(), hand_over);
+    }
+    let _unmarked = Unmarked::begin();
+    let (done, result) = sync_channel(1);
+    hand_over(Box::new(move || {
+        let _ = done.send(f.take()());
+    }));
+    // As above.
+    result.recv().unwrap_or_else(|_| std::process::abort())
+}

@@ -1,0 +1,279 @@
+//! Mutexes of C's whose owner must be a thread that the kernel knows: robust ones, and those with
+//! an owner that inherit priorities or that several processes share. Tasklets beside threads.
+#![allow(missing_docs)]
+mod rig;
+
+use std::ffi::c_int;
+use std::io::{BufRead, BufReader, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
+use std::process::{Command, Stdio};
+use std::ptr::null_mut;
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use overlapped_install::{scope, spawn};
+use rig::c::{CMutex, Shared, Wish};
+use rig::{ms, within};
+
+const NORMAL: c_int = libc::PTHREAD_MUTEX_NORMAL;
+const RECURSIVE: c_int = libc::PTHREAD_MUTEX_RECURSIVE;
+const CHECKING: c_int = libc::PTHREAD_MUTEX_ERRORCHECK;
+
+const NO_WISH: Wish = Wish { robust: false, inherits: false, ceiling: false, shared: false };
+const ROBUST: Wish = Wish { robust: true, ..NO_WISH };
+
+unsafe extern "C" {
+    fn pthread_mutex_consistent(mutex: *mut libc::pthread_mutex_t) -> c_int;
+}
+
+fn consistent(mutex: &CMutex) -> c_int {
+    // SAFETY: a mutex.
+    unsafe { pthread_mutex_consistent(mutex.get()) }
+}
+
+fn lock_for_a_moment(mutex: &CMutex) -> c_int {
+    let mut moment = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a place for the time, and a mutex.
+    unsafe {
+        libc::clock_gettime(libc::CLOCK_REALTIME, &mut moment);
+        moment.tv_nsec += 10_000_000;
+        if moment.tv_nsec >= 1_000_000_000 {
+            (moment.tv_sec, moment.tv_nsec) = (moment.tv_sec + 1, moment.tv_nsec - 1_000_000_000);
+        }
+        libc::pthread_mutex_timedlock(mutex.get(), &moment)
+    }
+}
+
+/// Runs `f` in a thread, or a tasklet; its end.
+type Start = fn(Box<dyn FnOnce() -> Vec<c_int> + Send>) -> Box<dyn FnOnce() -> Vec<c_int>>;
+
+fn by_thread(f: Box<dyn FnOnce() -> Vec<c_int> + Send>) -> Box<dyn FnOnce() -> Vec<c_int>> {
+    let thread = thread::spawn(f);
+    Box::new(|| thread.join().unwrap())
+}
+
+fn by_tasklet(f: Box<dyn FnOnce() -> Vec<c_int> + Send>) -> Box<dyn FnOnce() -> Vec<c_int>> {
+    let tasklet = spawn(f);
+    Box::new(|| tasklet.join().unwrap())
+}
+
+/// What comes of calls by several owners.
+fn results(start: Start, kind: c_int, wish: Wish) -> Vec<Vec<c_int>> {
+    let mut all = Vec::new();
+    let mutex = Arc::new(CMutex::of(kind, wish));
+    let run = |f: fn(&CMutex) -> Vec<c_int>| {
+        let theirs = mutex.clone();
+        start(Box::new(move || f(&theirs)))()
+    };
+    // One has it for a while, another one wants it.
+    let (held, is_held) = mpsc::channel();
+    let (go_on, goes_on) = mpsc::channel::<()>();
+    let theirs = mutex.clone();
+    let holder = start(Box::new(move || {
+        let locked = theirs.lock();
+        held.send(()).unwrap();
+        goes_on.recv().unwrap();
+        vec![locked, theirs.unlock()]
+    }));
+    is_held.recv().unwrap();
+    all.push(run(|mutex| vec![mutex.try_lock(), mutex.unlock(), lock_for_a_moment(mutex)]));
+    let theirs = mutex.clone();
+    let waiter = start(Box::new(move || vec![theirs.lock(), theirs.unlock()]));
+    thread::sleep(ms(5));
+    go_on.send(()).unwrap();
+    all.push(holder());
+    all.push(waiter());
+    // One that has it wants it again.
+    all.push(run(|mutex| {
+        let mut results = vec![mutex.lock(), mutex.try_lock(), lock_for_a_moment(mutex)];
+        let locked = results.iter().filter(|result| **result == 0).count();
+        results.extend((0..=locked).map(|_| mutex.unlock()));
+        results
+    }));
+    if wish.robust {
+        // One ends, and has it still.
+        all.push(run(|mutex| vec![mutex.lock()]));
+        all.push(run(|mutex| {
+            vec![mutex.lock(), consistent(mutex), mutex.unlock(), mutex.lock(), mutex.unlock()]
+        }));
+        all.push(run(|mutex| vec![mutex.lock(), mutex.try_lock()]));
+        // The next one does not put right what it guards.
+        all.push(run(|mutex| vec![mutex.try_lock(), mutex.unlock(), mutex.lock()]));
+        all.push(run(|mutex| vec![mutex.lock(), mutex.try_lock(), consistent(mutex)]));
+    }
+    all
+}
+
+#[test]
+fn owners_are_told_of_each_other_as_threads_are() {
+    let both = [true, false];
+    for kind in [NORMAL, RECURSIVE, CHECKING] {
+        for robust in both {
+            for inherits in both {
+                for shared in both {
+                    if kind == NORMAL && !robust {
+                        continue; // Anybody may unlock it.
+                    }
+                    let wish = Wish { robust, inherits, ceiling: false, shared };
+                    let threads = results(by_thread, kind, wish);
+                    let tasklets = within(|| results(by_tasklet, kind, wish));
+                    assert_eq!(tasklets, threads, "{kind} {wish:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_killed_owner_is_a_dead_one() {
+    let mutex = Arc::new(CMutex::of(NORMAL, ROBUST));
+    within(|| {
+        let theirs = mutex.clone();
+        let holder = spawn(move || {
+            assert_eq!(theirs.lock(), 0);
+            while !overlapped::task::is_killed() {
+                thread::sleep(ms(1000));
+            }
+        });
+        thread::sleep(ms(5));
+        assert_eq!(mutex.try_lock(), libc::EBUSY);
+        let theirs = mutex.clone();
+        let waiter = spawn(move || (theirs.lock(), consistent(&theirs), theirs.unlock()));
+        thread::sleep(ms(5));
+        holder.kill();
+        // Its end came with the kill pending.
+        drop(holder.join());
+        assert_eq!(waiter.join().unwrap(), (libc::EOWNERDEAD, 0, 0));
+    });
+    // The thread's own.
+    assert_eq!((mutex.lock(), mutex.unlock()), (0, 0));
+}
+
+#[test]
+fn neighbours_run_while_one_waits_and_no_switch_blocks_the_thread() {
+    let mutex = Arc::new(CMutex::of(RECURSIVE, ROBUST));
+    let (held, is_held) = mpsc::channel();
+    let theirs = mutex.clone();
+    let thread = thread::spawn(move || {
+        assert_eq!(theirs.lock(), 0);
+        held.send(()).unwrap();
+        thread::sleep(ms(60));
+        assert_eq!(theirs.unlock(), 0);
+    });
+    within(|| {
+        is_held.recv().unwrap();
+        let ticks = rig::ticks(|| assert_eq!((mutex.lock(), mutex.unlock()), (0, 0)));
+        assert!(ticks > 3, "{ticks}");
+        overlapped::task::no_switch(|| {
+            assert_eq!((mutex.lock(), mutex.lock()), (0, 0));
+            assert_eq!((mutex.unlock(), mutex.unlock(), mutex.unlock()), (0, 0, libc::EPERM));
+        });
+    });
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_condition_is_waited_for_with_a_robust_mutex() {
+    let mutex = CMutex::of(CHECKING, ROBUST);
+    let cond = Shared::new(libc::PTHREAD_COND_INITIALIZER);
+    let turn = std::cell::Cell::new(0);
+    within(|| {
+        scope(|s| {
+            for me in 0..2 {
+                let (mutex, cond, turn) = (&mutex, &cond, &turn);
+                s.spawn(move || {
+                    assert_eq!(mutex.lock(), 0);
+                    for _ in 0..20 {
+                        while turn.get() % 2 != me {
+                            // SAFETY: a condition, and its mutex, which is locked.
+                            let waited =
+                                unsafe { libc::pthread_cond_wait(cond.get(), mutex.get()) };
+                            assert_eq!(waited, 0);
+                        }
+                        turn.set(turn.get() + 1);
+                        // SAFETY: as above.
+                        assert_eq!(unsafe { libc::pthread_cond_broadcast(cond.get()) }, 0);
+                    }
+                    assert_eq!(mutex.unlock(), 0);
+                });
+            }
+        });
+    });
+    assert_eq!(turn.get(), 40);
+}
+
+/// A mutex in a file.
+fn map(file: &std::fs::File) -> &'static CMutex {
+    let (flags, size) = (libc::PROT_READ | libc::PROT_WRITE, size_of::<CMutex>());
+    // SAFETY: a new mapping of a file that is long enough; it stays.
+    unsafe {
+        let place = libc::mmap(null_mut(), size, flags, libc::MAP_SHARED, file.as_raw_fd(), 0);
+        assert_ne!(place, libc::MAP_FAILED);
+        &*place.cast::<CMutex>()
+    }
+}
+
+#[test]
+fn a_process_that_is_killed_while_a_tasklet_has_a_mutex_leaves_it_to_others() {
+    const PATH: &str = "OVERLAPPED_TEST_MUTEX";
+    if let Some(path) = std::env::var_os(PATH) {
+        let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
+        within(|| {
+            assert_eq!(map(&file).lock(), 0);
+            println!("\nlocked");
+            std::io::stdout().flush().unwrap();
+            thread::sleep(ms(60_000));
+        });
+        return;
+    }
+    rig::install();
+    let path = std::env::temp_dir().join(format!("overlapped-owners-{}", std::process::id()));
+    let mut file = std::fs::File::options();
+    let mut file = file.read(true).write(true).create(true).truncate(true).open(&path).unwrap();
+    file.write_all(&[0; size_of::<CMutex>()]).unwrap();
+    let mutex = map(&file);
+    let made = CMutex::of(NORMAL, Wish { shared: true, ..ROBUST });
+    // SAFETY: nobody uses it yet; its bytes are all there is to it.
+    unsafe { mutex.get().copy_from(made.get(), 1) };
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([thread::current().name().unwrap(), "--exact", "--nocapture", "--test-threads=1"])
+        .env(PATH, &path)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut lines = lines.map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("locked")));
+    assert_eq!(mutex.try_lock(), libc::EBUSY);
+    within(|| {
+        let waiter = spawn(|| (mutex.lock(), consistent(mutex), mutex.unlock()));
+        thread::sleep(ms(20));
+        assert!(!waiter.is_finished());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(waiter.join().unwrap(), (libc::EOWNERDEAD, 0, 0));
+        assert_eq!((mutex.lock(), mutex.unlock()), (0, 0));
+    });
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn a_child_of_fork_has_a_proxy_of_its_own() {
+    within(|| {
+        let mutex = CMutex::of(RECURSIVE, ROBUST);
+        assert_eq!((mutex.lock(), mutex.unlock()), (0, 0));
+        // SAFETY: the child ends by _exit; the status is written before it is read.
+        unsafe {
+            let child = libc::fork();
+            if child == 0 {
+                let outcome = [mutex.lock(), mutex.lock(), mutex.unlock(), mutex.unlock()];
+                libc::_exit(c_int::from(outcome != [0; 4]));
+            }
+            let mut status = MaybeUninit::uninit();
+            assert_eq!(libc::waitpid(child, status.as_mut_ptr(), 0), child);
+            assert_eq!(status.assume_init(), 0);
+        }
+        assert_eq!((mutex.lock(), mutex.unlock()), (0, 0));
+    });
+}

@@ -76,9 +76,9 @@
 //! - What the kernel's number of the thread names is the thread's: see [`install`].
 //! - Inside [`no_switch`](overlapped::task::no_switch) a call blocks the thread. One that waits for
 //!   a lock which a neighbour holds stops both for good; standard error says so.
-//! - Robust mutexes of C's, those with a priority ceiling, and recursive or error-checking ones
-//!   that inherit priorities or that several processes share: `ENOTSUP` in such tasklets. Their
-//!   owner must be a thread that the kernel knows.
+//! - Mutexes of C's with a priority ceiling: `ENOTSUP` in such tasklets. Robust ones, and recursive
+//!   or error-checking ones that inherit priorities or that several processes share, are locked by
+//!   a thread of the tasklet's own: their owner must be one that the kernel knows.
 //! - sem_post(3) is for signal handlers, too; a wake by futex(2) in one is not, while tasklets
 //!   wait.
 //! - Linux with glibc, on x86-64 and 64-bit Arm, linked dynamically.
@@ -86,8 +86,8 @@
 //! # What cannot be taken over
 //!
 //! Code that makes system calls by its own instructions calls no function of libc: rustix with its
-//! default backend, the runtime of Go, libc itself inside stdio and `system`. What waits there
-//! blocks the thread.
+//! default backend, the runtime of Go, libc itself inside `system`, and inside stdio where it
+//! writes. What waits there blocks the thread.
 //!
 //! - [`report`] tells which symbols are this crate's, how often each has waited, and which objects
 //!   in the process have such instructions. `overlapped doctor --install PROGRAM` looks at a

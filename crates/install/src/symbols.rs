@@ -46,6 +46,8 @@ symbols! {
     sigaction __sigaction signal bsd_signal ssignal sysv_signal __sysv_signal sigset siginterrupt
     longjmp _longjmp siglongjmp __longjmp_chk
     pause sigpause __sigpause __xpg_sigpause sigsuspend sigwait sigwaitinfo sigtimedwait
+    fread __fread_chk fgets __fgets_chk getdelim __getdelim getline fgetc getc _IO_getc getchar
+    flockfile ftrylockfile funlockfile
     pthread_mutex_lock pthread_mutex_trylock pthread_mutex_timedlock pthread_mutex_clocklock
     pthread_mutex_unlock pthread_mutex_consistent
     pthread_cond_wait pthread_cond_timedwait pthread_cond_clockwait pthread_cond_signal

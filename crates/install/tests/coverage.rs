@@ -211,14 +211,35 @@ fn c() -> Vec<Row> {
             // SAFETY: one entry.
             assert_eq!(unsafe { libc::poll(&mut asked, 1, -1) }, 1);
         }),
-        // libc's calls of itself go by no name.
-        waits("C: `fread`, `getline` and the rest of stdio, on a pipe or a terminal", || {
+        waits("C: `fread`, `fgets`, `getline`, `getc`, on a pipe, a socket or a terminal", || {
             let b = readable();
             // SAFETY: an open descriptor, which the stream closes; a buffer of one byte.
             unsafe {
                 let stream = libc::fdopen(b.into_raw_fd(), c"r".as_ptr());
                 let mut byte = 0u8;
                 assert_eq!(libc::fread((&raw mut byte).cast(), 1, 1, stream), 0);
+                libc::fclose(stream);
+            }
+        }),
+        // libc's calls of itself go by no name.
+        waits("C: stdio that writes (`fputs`, `printf`, `fflush`), where the pipe is full", || {
+            let (mut rx, tx) = std::io::pipe().unwrap();
+            soon(move || drop(rx.read_exact(&mut vec![0; 1 << 20])));
+            let bytes = vec![0u8; 1 << 20];
+            // SAFETY: an open descriptor, which the stream closes; bytes.
+            unsafe {
+                let stream = libc::fdopen(tx.into_raw_fd(), c"w".as_ptr());
+                assert_eq!(libc::fwrite(bytes.as_ptr().cast(), 1, 1 << 20, stream), 1 << 20);
+                libc::fclose(stream);
+            }
+        }),
+        // As above.
+        waits("C: `scanf`, `getwc`, `getc_unlocked` and their like, where they wait", || {
+            let b = readable();
+            // SAFETY: an open descriptor, which the stream closes.
+            unsafe {
+                let stream = libc::fdopen(b.into_raw_fd(), c"r".as_ptr());
+                assert_eq!(fgetc_unlocked(stream), libc::EOF);
                 libc::fclose(stream);
             }
         }),
@@ -342,6 +363,7 @@ fn threads_of_c() -> Vec<Row> {
 
 unsafe extern "C" {
     fn gethostbyname(name: *const libc::c_char) -> *mut libc::c_void;
+    fn fgetc_unlocked(stream: *mut libc::FILE) -> c_int;
 }
 
 /// A queue that is empty for a while.

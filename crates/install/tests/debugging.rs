@@ -161,13 +161,17 @@ fn receives_by_std(mut stream: &UnixStream) -> u8 {
     byte[0]
 }
 
+unsafe extern "C" {
+    fn fgetc_unlocked(stream: *mut libc::FILE) -> c_int;
+}
+
 /// stdio reads by libc's own instructions.
 #[inline(never)]
 fn reads_by_stdio(stream: UnixStream) -> c_int {
     // SAFETY: a descriptor that is given away, and a mode.
     unsafe {
         let file = libc::fdopen(stream.into_raw_fd(), c"r".as_ptr());
-        let byte = libc::fgetc(file);
+        let byte = fgetc_unlocked(file);
         libc::fclose(file);
         byte
     }

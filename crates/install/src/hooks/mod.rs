@@ -12,6 +12,7 @@ mod pthread;
 mod queues;
 mod readiness;
 mod signals;
+mod stdio;
 mod syscall;
 mod time;
 
@@ -22,6 +23,7 @@ pub(crate) use pthread::*;
 pub(crate) use queues::*;
 pub(crate) use readiness::*;
 pub(crate) use signals::*;
+pub(crate) use stdio::*;
 pub(crate) use syscall::*;
 pub(crate) use time::*;
 

@@ -1,0 +1,313 @@
+//! C's stdio, as far as it reads bytes. libc's functions call read(2) by no name, so the wait comes
+//! before them: a tasklet takes what is in the stream's buffer, in parts, and where there is
+//! nothing it waits for the descriptor.
+//!
+//! ```text
+//! lock the stream ─▶ in its buffer ──▶ libc's own function, for as much: it need not read
+//!                       │ nothing
+//!                    readable ──▶ getc, ungetc: libc reads what is there
+//!                       │ no
+//!                    unlock, wait, again
+//! ```
+//!
+//! **A stream's lock** is held by no tasklet that waits in here. Its owner is a thread block, so a
+//! neighbour that wanted it inside libc would block the thread, and the holder with it. While the
+//! program itself holds one, by flockfile(3), calls block the thread as libc's do. Lines are whole
+//! nevertheless: tasklets read a stream in turns. A thread that reads the same stream may come
+//! between the parts.
+//!
+//! **Left to libc**: files on disks, descriptors in non-blocking mode, streams without descriptors;
+//! scanf(3), characters that are wide, `…_unlocked`; all that writes.
+
+mod stream;
+
+use std::cell::Cell;
+use std::ffi::{c_char, c_int, c_void};
+
+use libc::FILE;
+
+use super::must_fit;
+use super::pthread::ALL;
+use crate::caller::{Call, is_ours};
+use crate::next::next;
+use crate::symbols::Symbol;
+use crate::table::wake;
+
+use stream::{Locked, More, Reading, begin};
+
+type OfStream = unsafe extern "C" fn(*mut FILE) -> c_int;
+type Unlock = unsafe extern "C" fn(*mut FILE);
+type Read = unsafe extern "C" fn(*mut c_void, usize, usize, *mut FILE) -> usize;
+type Gets = unsafe extern "C" fn(*mut c_char, c_int, *mut FILE) -> *mut c_char;
+type GetDelim = unsafe extern "C" fn(*mut *mut c_char, *mut usize, c_int, *mut FILE) -> isize;
+
+unsafe extern "C" {
+    static stdin: *mut FILE;
+}
+
+thread_local! {
+    /// The streams that the calling tasklet holds by flockfile.
+    static HELD: Cell<usize> = const { Cell::new(0) };
+}
+
+/// fread(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn fread(
+    buf: *mut c_void,
+    size: usize,
+    count: usize,
+    stream: *mut FILE,
+) -> usize {
+    let real: Read = next!(fread);
+    let all = size.saturating_mul(count);
+    // SAFETY: the caller's promise.
+    let (reading, _locked) = unsafe { begin(Symbol::fread, stream, |unread| unread.len() >= all) };
+    let Some(reading) = reading else {
+        // SAFETY: the caller's promise, handed on.
+        return unsafe { real(buf, size, count, stream) };
+    };
+    let mut done = 0;
+    while done < all {
+        let More::Some(locked) = reading.more() else { break };
+        let len = locked.unread().len().min(all - done);
+        // SAFETY: the caller's promise: there is room for all.
+        done += unsafe { real(buf.byte_add(done), 1, len, stream) };
+    }
+    if all == 0 { 0 } else { done / size }
+}
+
+/// fread(3), fortified.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn __fread_chk(
+    buf: *mut c_void,
+    room: usize,
+    size: usize,
+    count: usize,
+    stream: *mut FILE,
+) -> usize {
+    must_fit(size.saturating_mul(count), room);
+    // SAFETY: the caller's promise, handed on.
+    unsafe { fread(buf, size, count, stream) }
+}
+
+/// fgets(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn fgets(
+    buf: *mut c_char,
+    size: c_int,
+    stream: *mut FILE,
+) -> *mut c_char {
+    let real: Gets = next!(fgets);
+    let all = usize::try_from(size).unwrap_or(0).saturating_sub(1);
+    let is_enough = |unread: &[u8]| unread.len() >= all || unread.contains(&b'\n');
+    // SAFETY: the caller's promise.
+    let (reading, _locked) = unsafe { begin(Symbol::fgets, stream, is_enough) };
+    let Some(reading) = reading else {
+        // SAFETY: the caller's promise, handed on.
+        return unsafe { real(buf, size, stream) };
+    };
+    let mut done = 0;
+    while done < all {
+        let locked = match reading.more() {
+            More::Some(locked) => locked,
+            More::End if done > 0 => break,
+            More::End | More::Error => return std::ptr::null_mut(),
+        };
+        let before = locked.unread().len();
+        let len = before.min(all - done);
+        // SAFETY: the caller's promise: there is room for all, and a zero.
+        unsafe { real(buf.add(done), len as c_int + 1, stream) };
+        done += before - locked.unread().len();
+        // SAFETY: written just now.
+        if done > 0 && unsafe { *buf.add(done - 1) } as u8 == b'\n' {
+            break;
+        }
+    }
+    buf
+}
+
+/// fgets(3), fortified.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn __fgets_chk(
+    buf: *mut c_char,
+    room: usize,
+    size: c_int,
+    stream: *mut FILE,
+) -> *mut c_char {
+    must_fit(usize::try_from(size).unwrap_or(0), room);
+    // SAFETY: the caller's promise, handed on.
+    unsafe { fgets(buf, size, stream) }
+}
+
+/// A line of the caller's, allocated by malloc, that grows.
+struct Line {
+    text: *mut *mut c_char,
+    room: *mut usize,
+    len: usize,
+}
+
+impl Line {
+    /// Makes room for so many bytes more, and a zero; false where there is no memory.
+    ///
+    /// # Safety
+    /// The pointers are the caller's of getline(3).
+    unsafe fn make_room(&self, more: usize) -> bool {
+        const LEAST: usize = 120;
+        let Some(needed) = self.len.checked_add(more).and_then(|len| len.checked_add(1)) else {
+            return false;
+        };
+        // SAFETY: the caller's promise: null, or memory of malloc's of that size.
+        unsafe {
+            let room = if (*self.text).is_null() { 0 } else { *self.room };
+            if needed > room {
+                let wanted = needed.max(room.saturating_mul(2)).max(LEAST);
+                let grown = libc::realloc((*self.text).cast(), wanted).cast::<c_char>();
+                if grown.is_null() {
+                    return false;
+                }
+                (*self.text, *self.room) = (grown, wanted);
+            }
+        }
+        true
+    }
+}
+
+/// getdelim(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn getdelim(
+    text: *mut *mut c_char,
+    room: *mut usize,
+    end: c_int,
+    stream: *mut FILE,
+) -> isize {
+    let real: GetDelim = next!(getdelim);
+    let read: Read = next!(fread);
+    let is_enough = |unread: &[u8]| unread.contains(&(end as u8));
+    // SAFETY: the caller's promise.
+    let (reading, _locked) = unsafe { begin(Symbol::getdelim, stream, is_enough) };
+    let Some(reading) = reading.filter(|_| !text.is_null() && !room.is_null()) else {
+        // SAFETY: the caller's promise, handed on.
+        return unsafe { real(text, room, end, stream) };
+    };
+    let mut line = Line { text, room, len: 0 };
+    // SAFETY: the caller's promise: memory that grows; what is copied is in the buffer.
+    unsafe {
+        if !line.make_room(0) {
+            return -1;
+        }
+        while let More::Some(locked) = reading.more() {
+            let unread = locked.unread();
+            let found = unread.iter().position(|byte| *byte == end as u8);
+            let len = found.map_or(unread.len(), |place| place + 1);
+            if !line.make_room(len) {
+                return -1;
+            }
+            line.len += read((*text).add(line.len).cast(), 1, len, stream);
+            (*text).add(line.len).write(0);
+            if found.is_some() {
+                break;
+            }
+        }
+    }
+    if line.len == 0 { -1 } else { line.len as isize }
+}
+
+/// getdelim(3), as a macro of glibc's calls it.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn __getdelim(
+    text: *mut *mut c_char,
+    room: *mut usize,
+    end: c_int,
+    stream: *mut FILE,
+) -> isize {
+    // SAFETY: the caller's promise, handed on.
+    unsafe { getdelim(text, room, end, stream) }
+}
+
+/// getline(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn getline(
+    text: *mut *mut c_char,
+    room: *mut usize,
+    stream: *mut FILE,
+) -> isize {
+    // SAFETY: the caller's promise, handed on.
+    unsafe { getdelim(text, room, c_int::from(b'\n'), stream) }
+}
+
+/// fgetc(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn fgetc(stream: *mut FILE) -> c_int {
+    let real: OfStream = next!(fgetc);
+    // SAFETY: the caller's promise.
+    let (reading, _locked) = unsafe { begin(Symbol::fgetc, stream, |unread| !unread.is_empty()) };
+    match reading.as_ref().map(Reading::more) {
+        // SAFETY: the caller's promise, handed on.
+        None | Some(More::Some(_)) => unsafe { real(stream) },
+        Some(More::End | More::Error) => libc::EOF,
+    }
+}
+
+/// getc(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn getc(stream: *mut FILE) -> c_int {
+    // SAFETY: the caller's promise, handed on.
+    unsafe { fgetc(stream) }
+}
+
+/// getc(3), as a macro of glibc's calls it.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn _IO_getc(stream: *mut FILE) -> c_int {
+    // SAFETY: the caller's promise, handed on.
+    unsafe { fgetc(stream) }
+}
+
+/// getchar(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn getchar() -> c_int {
+    // SAFETY: libc's own stream.
+    unsafe { fgetc(stdin) }
+}
+
+/// Counts the streams that a tasklet holds.
+fn hold(by: isize) {
+    if is_ours() {
+        HELD.set(HELD.get().saturating_add_signed(by));
+    }
+}
+
+/// flockfile(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn flockfile(stream: *mut FILE) {
+    let real: Unlock = next!(flockfile);
+    match Call::begin_lock(Symbol::flockfile) {
+        // SAFETY: the caller's promise. It stays locked.
+        Some(call) => std::mem::forget(unsafe { Locked::new(&call, stream) }),
+        // SAFETY: as above.
+        None => unsafe { real(stream) },
+    }
+    hold(1);
+}
+
+/// ftrylockfile(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn ftrylockfile(stream: *mut FILE) -> c_int {
+    let real: OfStream = next!(ftrylockfile);
+    // SAFETY: the caller's promise, handed on.
+    let outcome = unsafe { real(stream) };
+    if outcome == 0 {
+        hold(1);
+    }
+    outcome
+}
+
+/// funlockfile(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn funlockfile(stream: *mut FILE) {
+    let real: Unlock = next!(funlockfile);
+    let address = stream.addr();
+    hold(-1);
+    // SAFETY: the caller's promise, handed on.
+    unsafe { real(stream) };
+    wake(address, 1, ALL);
+}

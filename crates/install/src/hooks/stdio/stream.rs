@@ -1,0 +1,275 @@
+//! A stream of C's: its lock, its buffer, and the wait for what is not in there.
+
+use std::ffi::c_int;
+use std::mem::MaybeUninit;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, PoisonError};
+
+use libc::FILE;
+
+use super::{HELD, OfStream, Unlock};
+use crate::caller::{Call, ON, is_marked};
+use crate::hooks::pthread::{ALL, LOOK_AGAIN, Wanted};
+use crate::next::next;
+use crate::raw::{call, give_int};
+use crate::symbols::Symbol;
+use crate::table::{From, Waiter, wake};
+use crate::wait::{Limit, Way, is_nonblocking, limit_of, ready};
+
+unsafe extern "C" {
+    static stdout: *mut FILE;
+    fn fgetc_unlocked(stream: *mut FILE) -> c_int;
+    fn fflush_unlocked(stream: *mut FILE) -> c_int;
+    fn __flbf(stream: *mut FILE) -> c_int;
+    fn __fpending(stream: *mut FILE) -> usize;
+}
+
+/// The beginning of a stream, which macros of glibc's older headers have made a part of its ABI.
+#[repr(C)]
+struct Head {
+    flags: c_int,
+    read: *const u8,
+    read_end: *const u8,
+    read_base: *const u8,
+    write: [*const u8; 3],
+    buffer: [*const u8; 2],
+    save_base: *const u8,
+    backup_base: *const u8,
+    save_end: *const u8,
+}
+
+const END_SEEN: c_int = 0x10;
+const ERROR_SEEN: c_int = 0x20;
+/// What was put back is read; the buffer's own is in the fields `save_…`.
+const IN_BACKUP: c_int = 0x100;
+
+/// A stream that the calling tasklet has locked.
+pub(super) struct Locked(*mut FILE);
+
+impl Locked {
+    /// # Safety
+    /// It is a stream.
+    unsafe fn try_new(stream: *mut FILE) -> Option<Locked> {
+        let attempt: OfStream = next!(ftrylockfile);
+        // SAFETY: the caller's promise.
+        (unsafe { attempt(stream) } == 0).then(|| Locked(stream))
+    }
+
+    /// Waits for it. What libc unlocks is found by looking again.
+    ///
+    /// # Safety
+    /// It is a stream.
+    pub(super) unsafe fn new(call: &Call, stream: *mut FILE) -> Locked {
+        let enter = |address| Waiter::enter(address, From::Anywhere("a lock of a stream of C's"));
+        let attempt = || {
+            // SAFETY: the caller's promise.
+            unsafe { Locked::try_new(stream) }.map(|locked| {
+                std::mem::forget(locked);
+                0
+            })
+        };
+        if attempt().is_none() {
+            let look_again = Some(LOOK_AGAIN);
+            let wanted = Wanted { address: stream.addr(), enter, look_again, attempt };
+            wanted.wait(call, &Limit::new(None));
+        }
+        Locked(stream)
+    }
+
+    fn head(&self) -> *mut Head {
+        self.0.cast()
+    }
+
+    /// What libc has read and the program has not.
+    pub(super) fn unread(&self) -> &[u8] {
+        // SAFETY: a stream, which is locked; libc changes it by calls of the lock's owner only.
+        unsafe {
+            let Head { read, read_end, .. } = self.head().read();
+            match read_end.addr().saturating_sub(read.addr()) {
+                0 => &[],
+                len => std::slice::from_raw_parts(read, len),
+            }
+        }
+    }
+
+    /// Tells whether a byte can be had, or an end be seen, without read(2).
+    fn needs_no_read(&self) -> bool {
+        // SAFETY: as above.
+        let Head { flags, save_base, save_end, .. } = unsafe { self.head().read() };
+        flags & END_SEEN != 0 || flags & IN_BACKUP != 0 && save_end > save_base
+    }
+
+    /// Has libc fill the buffer; false at the end.
+    fn fill(&self) -> bool {
+        // SAFETY: as above. What was read last can always be put back.
+        unsafe {
+            let byte = fgetc_unlocked(self.0);
+            byte != libc::EOF && libc::ungetc(byte, self.0) != libc::EOF
+        }
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        let real: Unlock = next!(funlockfile);
+        let address = self.0.addr();
+        // SAFETY: it is locked by the caller.
+        unsafe { real(self.0) };
+        wake(address, 1, ALL);
+    }
+}
+
+/// Streams that tasklets are reading, in parts, and their processes: fork(2) ends it.
+static BEING_READ: Mutex<Vec<(usize, u32)>> = Mutex::new(Vec::new());
+
+/// A tasklet's turn to read a stream: no neighbour comes between the parts of a line.
+struct Turn(usize);
+
+impl Turn {
+    fn new(call: &Call, stream: *mut FILE) -> Turn {
+        let enter = |address| Waiter::enter(address, From::Anywhere("a stream of C's"));
+        let entry = (stream.addr(), std::process::id());
+        let attempt = || {
+            let mut all = BEING_READ.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_free = !all.contains(&entry);
+            if is_free {
+                all.push(entry);
+            }
+            is_free.then_some(0)
+        };
+        if attempt().is_none() {
+            let wanted = Wanted { address: Turn::key(entry.0), enter, look_again: None, attempt };
+            wanted.wait(call, &Limit::new(None));
+        }
+        Turn(entry.0)
+    }
+
+    /// An address inside the stream that nobody waits for otherwise.
+    fn key(stream: usize) -> usize {
+        stream + 4
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let entry = (self.0, std::process::id());
+        let mut all = BEING_READ.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|other| *other != entry);
+        drop(all);
+        wake(Turn::key(self.0), 1, ALL);
+    }
+}
+
+/// A call that waits for what is not in the buffer.
+pub(super) struct Reading {
+    /// Dropped before the call is.
+    _turn: Turn,
+    stream: *mut FILE,
+    fd: c_int,
+    call: Call,
+}
+
+/// What [`Reading::more`] comes to.
+pub(super) enum More {
+    /// The buffer is not empty.
+    Some(Locked),
+    /// The stream's end, or an error of read(2), as libc says.
+    End,
+    /// The wait was ended: errno says by what, and the stream that there was an error.
+    Error,
+}
+
+/// Decides who makes a call: this crate, or libc, under the lock that is given beside. `is_enough`:
+/// of what is in the buffer.
+///
+/// # Safety
+/// It is a stream.
+pub(super) unsafe fn begin(
+    symbol: Symbol,
+    stream: *mut FILE,
+    is_enough: impl FnOnce(&[u8]) -> bool,
+) -> (Option<Reading>, Option<Locked>) {
+    if !(ON.load(Relaxed) && is_marked()) || HELD.get() > 0 {
+        return (None, None);
+    }
+    // SAFETY: the caller's promise.
+    let (fd, locked) = unsafe { (libc::fileno(stream), Locked::try_new(stream)) };
+    if locked.as_ref().is_some_and(|locked| is_enough(locked.unread())) {
+        Call::pass();
+        return (None, locked);
+    }
+    drop(locked);
+    if fd < 0 || !may_wait_for(fd) {
+        return (None, None);
+    }
+    let Some(call) = Call::begin(symbol) else { return (None, None) };
+    (Some(Reading { _turn: Turn::new(&call, stream), stream, fd, call }), None)
+}
+
+/// Tells whether there is something to wait for.
+fn may_wait_for(fd: c_int) -> bool {
+    let mut status = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the kernel writes it, where it does not fail.
+    let kind = unsafe {
+        if libc::fstat(fd, status.as_mut_ptr()) != 0 {
+            return false;
+        }
+        status.assume_init().st_mode & libc::S_IFMT
+    };
+    !matches!(kind, libc::S_IFREG | libc::S_IFDIR | libc::S_IFBLK) && !is_nonblocking(fd)
+}
+
+impl Reading {
+    /// Waits until there is something in the buffer.
+    pub(super) fn more(&self) -> More {
+        let end = Limit::new(limit_of(self.fd, Way::In));
+        loop {
+            // SAFETY: `begin`'s caller's promise.
+            let locked = unsafe { Locked::new(&self.call, self.stream) };
+            if !locked.unread().is_empty() {
+                return More::Some(locked);
+            }
+            if locked.needs_no_read() || self.is_readable() {
+                return if locked.fill() { More::Some(locked) } else { More::End };
+            }
+            self.say_first(&locked);
+            drop(locked);
+            match ready(&self.call, self.fd, Way::In, end.left()) {
+                0 => {}
+                error => {
+                    // SAFETY: as above; it is locked.
+                    unsafe {
+                        let locked = Locked::new(&self.call, self.stream);
+                        (*locked.head()).flags |= ERROR_SEEN;
+                    }
+                    give_int(error);
+                    return More::Error;
+                }
+            }
+        }
+    }
+
+    fn is_readable(&self) -> bool {
+        let mut asked = libc::pollfd { fd: self.fd, events: libc::POLLIN, revents: 0 };
+        let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: one entry, and a time; no mask.
+        unsafe { call!(ppoll, &raw mut asked, 1, &raw const at_once, 0, 0) != 0 }
+    }
+
+    /// Writes what the other side may be waiting for, as libc does before it reads: what was
+    /// written to this stream, and a line on the terminal that has not ended.
+    fn say_first(&self, locked: &Locked) {
+        // SAFETY: streams that are locked.
+        unsafe {
+            if __fpending(locked.0) > 0 {
+                fflush_unlocked(locked.0);
+            }
+            if let Some(out) = Locked::try_new(stdout)
+                && __flbf(stdout) != 0
+                && __fpending(stdout) > 0
+            {
+                fflush_unlocked(out.0);
+            }
+        }
+    }
+}

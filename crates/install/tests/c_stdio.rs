@@ -282,6 +282,24 @@ fn a_stream_that_a_thread_or_a_neighbour_has_locked_blocks_the_tasklet_alone() {
 }
 
 #[test]
+fn a_neighbour_has_its_turn_while_nobody_holds_the_stream() {
+    let (mut ours, stream) = Stream::pair();
+    ours.write_all(&[b'x'; 2000]).unwrap();
+    within(|| {
+        // What blocks the thread would do so for good.
+        overlapped_install::scope(|s| {
+            s.spawn(|| (0..2000).for_each(|_| assert!(stream.getc().starts_with("getc 120"))));
+            s.spawn(|| {
+                for _ in 0..100 {
+                    assert_eq!(stream.state(), (false, false));
+                    thread::yield_now();
+                }
+            });
+        });
+    });
+}
+
+#[test]
 fn what_was_written_is_sent_before_the_answer_is_waited_for() {
     let ask = || {
         let (ours, stream) = Stream::pair();

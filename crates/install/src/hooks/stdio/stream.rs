@@ -192,10 +192,11 @@ pub(super) unsafe fn begin(
     if !(ON.load(Relaxed) && is_marked()) || HELD.get() > 0 {
         return (None, None);
     }
+    // Neighbours may have their turn in here, and never while the stream is locked.
+    Call::pass();
     // SAFETY: the caller's promise.
     let (fd, locked) = unsafe { (libc::fileno(stream), Locked::try_new(stream)) };
     if locked.as_ref().is_some_and(|locked| is_enough(locked.unread())) {
-        Call::pass();
         return (None, locked);
     }
     drop(locked);

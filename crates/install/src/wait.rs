@@ -12,6 +12,11 @@
 //!
 //! The flags of a descriptor are never changed: other threads may use it at the same time. So every
 //! attempt must be one that cannot block whatever the flags are.
+//!
+//! Transfers on sockets without a name (recv, send, recvmsg) are the library's own calls
+//! ([`overlapped::os::fd::raw`]), which go the same way with fewer system calls: an attempt goes in
+//! one batch with those of neighbours, a receive that waits is one operation of the port's, and
+//! receives are not attempted first while attempts find nothing.
 
 use std::ffi::{c_int, c_void};
 use std::io;

@@ -99,18 +99,52 @@ pub(crate) fn patiently(
     if first != AGAIN || is_nonblocking(fd) {
         return first;
     }
-    let end = Limit::new(limit_of(fd, way));
+    when_ready(call, (fd, way), limit_of(fd, way), attempt)
+}
+
+/// Attempts whenever the descriptor is ready, until there is something to be had.
+pub(crate) fn when_ready(
+    call: &Call,
+    (fd, way): (c_int, Way),
+    limit: Option<Duration>,
+    attempt: impl Fn() -> Outcome,
+) -> Outcome {
+    const IN_VAIN_PAUSE: Duration = Duration::from_millis(1);
+    let end = Limit::new(limit);
+    let mut in_vain = 0;
     loop {
         match ready(call, fd, way, end.left()) {
             0 => {}
             other => return other,
         }
         match attempt() {
-            // Another caller was quicker.
             AGAIN => {}
             other => return other,
         }
+        if way == Way::In && is_shut_down(fd) {
+            // What has come before the end, and after the attempt, comes first.
+            let last = attempt();
+            return if last == AGAIN { 0 } else { last };
+        }
+        if end.is_over() {
+            return AGAIN;
+        }
+        in_vain += 1;
+        if in_vain > 1 {
+            // Others are quicker, or what is ready has nothing: the receiver of a datagram is full.
+            sleep(IN_VAIN_PAUSE);
+        }
     }
+}
+
+/// Tells whether a socket takes nothing more. Those of the Unix family are ready then, and may have
+/// nothing for a receive for ever; a thread is told of the end.
+fn is_shut_down(fd: c_int) -> bool {
+    let mut asked = libc::pollfd { fd, events: libc::POLLRDHUP, revents: 0 };
+    let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: one entry, and a time; both are this frame's.
+    let count = unsafe { call!(ppoll, &raw mut asked, 1, &raw const now, 0, 0) };
+    count > 0 && asked.revents & libc::POLLRDHUP != 0
 }
 
 /// The question for how long a transfer may wait. It is asked only where that would wait, or is not

@@ -30,7 +30,10 @@ use crate::task::aside::{in_place, on_patient_thread, tried, try_in_turn, wants_
 use crate::task::wait::perform;
 use crate::task::waiter::deadline;
 use crate::task::{Cancelled, ended_by_all_handlers, in_tasklet, port_waits_for_disks};
-use crate::time::{Duration, deadline_in, timeout};
+use crate::time::{Duration, deadline_in, sleep, timeout};
+
+/// How long a transfer rests that finds nothing time and again, though its descriptor is ready.
+const IN_VAIN_PAUSE: Duration = Duration::from_millis(1);
 
 /// A transfer on a socket.
 struct Transfer<A> {
@@ -93,14 +96,27 @@ impl<A: Fn() -> i32> Transfer<A> {
     /// # Safety
     /// As in the module's comment.
     unsafe fn wait(&self, limit: Option<u64>) -> io::Result<usize> {
+        let mut in_vain = 0;
         loop {
             // SAFETY: the caller's promise; `perform` returns after the terminal completion.
-            let mut result = unsafe { perform(&self.wait, limit) }?.result;
-            if matches!(self.wait, Op::Ready { .. }) {
-                result = (self.attempt)();
-            }
+            let result = unsafe { perform(&self.wait, limit) }?.result;
+            let Op::Ready { fd, interest } = self.wait else { return count_of(result) };
+            let result = (self.attempt)();
             if !is_would_block(result) {
                 return count_of(result);
+            }
+            if interest == Interest::Readable && attempt::is_shut_down(fd) {
+                // What has come before the end, and after the attempt, comes first.
+                let last = (self.attempt)();
+                return if is_would_block(last) { Ok(0) } else { count_of(last) };
+            }
+            if limit.is_some_and(|limit| clock::until(limit) == Duration::ZERO) {
+                return Err(io::Error::from_raw_os_error(WOULD_BLOCK));
+            }
+            in_vain += 1;
+            if in_vain > 1 {
+                // Ready, and yet there is nothing: the receiver of a datagram is full.
+                sleep(IN_VAIN_PAUSE);
             }
         }
     }

@@ -131,7 +131,8 @@ pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<Outcome>
     loop {
         // SAFETY: handed on to the caller; `submit_and_park` returns after the completion.
         let outcome = unsafe { submit_and_park(here, op, until, Driver::submit) }?;
-        if let Some(outcome) = port::attempt::end(op, outcome) {
+        // SAFETY: handed on to the caller.
+        if let Some(outcome) = unsafe { port::attempt::end(op, outcome) } {
             return finish(outcome);
         }
         if me.cut.get() {
@@ -139,10 +140,14 @@ pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<Outcome>
             if is_cancelled(here) {
                 return Err(killed());
             }
-            return Err(match me.interrupted.take() {
-                true => interrupted(),
-                false => timed_out(me.deadline.get() <= limit),
-            });
+            if me.interrupted.take() {
+                return Err(interrupted());
+            }
+            if me.deadline.get() <= limit {
+                return Err(timed_out(true));
+            }
+            // SAFETY: handed on to the caller.
+            return unsafe { port::attempt::at_limit(op) }.map_or(Err(timed_out(false)), finish);
         }
         // A signal came between (std retries where the call says so), or others were quicker for
         // so long that the ring has given up.

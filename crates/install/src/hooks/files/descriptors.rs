@@ -16,7 +16,7 @@ use crate::caller::Call;
 use crate::raw::{AGAIN, FAULT, INVALID, NOT_SUPPORTED, Outcome, call, give};
 use crate::symbols::Symbol;
 use crate::wait::{
-    Limit, Way, all_slices, count_of, is_nonblocking, limit_of, ready, slice_mut, slices_of,
+    Way, all_slices, count_of, is_nonblocking, limit_of, ready, slice_mut, slices_of, when_ready,
 };
 
 /// The offset that means the descriptor's own position.
@@ -89,17 +89,7 @@ unsafe fn read_slices(call: &Call, fd: c_int, slices: *const iovec, count: c_int
         // SAFETY: the caller's promise: the slices are theirs.
         return unsafe { read_from_disk(call, fd, slices, count) };
     }
-    let end = Limit::new(limit_of(fd, Way::In));
-    loop {
-        match ready(call, fd, Way::In, end.left()) {
-            0 => {}
-            other => return other,
-        }
-        match attempt() {
-            AGAIN => {}
-            other => return other,
-        }
-    }
+    when_ready(call, (fd, Way::In), limit_of(fd, Way::In), attempt)
 }
 
 /// Tells whether the kernel has no attempt that cannot block. (EINVAL, too, from some files; where
@@ -187,15 +177,10 @@ unsafe fn write_slices(call: &Call, fd: c_int, slices: *const iovec, count: c_in
     }
     let limit = limit_of(fd, Way::Out);
     let patiently = |slices: &[iovec]| {
-        loop {
-            match attempt(slices.as_ptr(), slices.len() as c_int) {
-                AGAIN => {}
-                other => return other,
-            }
-            match ready(call, fd, Way::Out, limit) {
-                0 => {}
-                other => return other,
-            }
+        let attempt = || attempt(slices.as_ptr(), slices.len() as c_int);
+        match attempt() {
+            AGAIN => when_ready(call, (fd, Way::Out), limit, attempt),
+            other => other,
         }
     };
     // SAFETY: the kernel has looked at them: so many slices.

@@ -119,7 +119,11 @@ pub(super) unsafe fn resume(op: &Op) -> Outcome {
         _ => {
             // SAFETY: the caller's promise.
             let outcome = unsafe { start(op) };
-            if would_wait(op, outcome) { shut_down(op).unwrap_or(outcome) } else { outcome }
+            if !would_wait(op, outcome) {
+                return outcome;
+            }
+            // SAFETY: the caller's promise.
+            unsafe { shut_down(op) }.unwrap_or(outcome)
         }
     }
 }
@@ -129,19 +133,51 @@ pub(super) unsafe fn resume(op: &Op) -> Outcome {
 ///
 /// The ring tries an operation for as many as 128 wakes, and then for a last time on a worker. Some
 /// operations look at `O_NONBLOCK` there, and say that they would wait.
+///
+/// # Safety
+/// As for [`attempt`].
 #[inline]
-pub(crate) fn end(op: &Op, outcome: Outcome) -> Option<Outcome> {
+pub(crate) unsafe fn end(op: &Op, outcome: Outcome) -> Option<Outcome> {
     if is_cancelled(outcome.result) {
         return None;
     }
-    if would_wait(op, outcome) && !nonblocking(op) { shut_down(op) } else { Some(outcome) }
+    if !would_wait(op, outcome) || nonblocking(op) {
+        return Some(outcome);
+    }
+    // SAFETY: the caller's promise.
+    unsafe { shut_down(op) }
 }
 
-fn shut_down(op: &Op) -> Option<Outcome> {
-    match op {
-        Op::Net(net) => net::shut_down(net),
-        Op::Fs(_) | Op::Ready { .. } => None,
+/// What a transfer gives at its own limit: what has come by then, or the end.
+///
+/// # Safety
+/// As for [`attempt`].
+#[cold]
+pub(crate) unsafe fn at_limit(op: &Op) -> Option<Outcome> {
+    if !op.is_transfer() {
+        return None;
     }
+    // SAFETY: the caller's promise.
+    let outcome = unsafe { resume(op) };
+    (!would_wait(op, outcome)).then_some(outcome)
+}
+
+/// The end of an operation that would wait on a socket that takes nothing more. What it has taken
+/// before, perhaps since the last try, comes first.
+///
+/// # Safety
+/// As for [`attempt`].
+unsafe fn shut_down(op: &Op) -> Option<Outcome> {
+    let Op::Net(net) = op else { return None };
+    let end = net::shut_down(net)?;
+    // SAFETY: the caller's promise.
+    let last = unsafe { start(op) };
+    Some(if would_wait(op, last) { end } else { last })
+}
+
+/// Tells whether a socket takes nothing more; then a receive that finds nothing is at the end.
+pub(crate) fn is_shut_down(fd: RawFd) -> bool {
+    net::is_shut_down(fd)
 }
 
 /// What a descriptor stands for, as far as waiting goes.

@@ -50,8 +50,11 @@ pub(super) fn shut_down(net: &Net) -> Option<Outcome> {
         Net::Accept { fd, .. } => (fd, -libc::EINVAL),
         Net::Connect { .. } | Net::Send { .. } | Net::SendMsg { .. } => return None,
     };
-    let ready = poll_for(fd, libc::POLLRDHUP, Some(0)).ok()?;
-    (ready & libc::POLLRDHUP != 0).then(|| Outcome::of(end))
+    is_shut_down(fd).then(|| Outcome::of(end))
+}
+
+pub(super) fn is_shut_down(fd: RawFd) -> bool {
+    poll_for(fd, libc::POLLRDHUP, Some(0)).is_ok_and(|ready| ready & libc::POLLRDHUP != 0)
 }
 
 /// How a connect that was under way has ended, or `-EINPROGRESS`.

@@ -3,11 +3,12 @@
 use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use super::rig::{Rig, alone, everywhere, listener, pair};
-use crate::op::{Fs, Interest, Message, Net, Op, SocketAddrBuf, clamp};
-use crate::port::attempt::{attempt, blocking};
+use crate::op::{Fs, Interest, Message, Net, Op, Outcome, SocketAddrBuf, clamp};
+use crate::port::attempt::{attempt, blocking, end};
 use crate::port::clock;
 use crate::port::host::sigpipe::hold_off;
 
@@ -457,4 +458,18 @@ fn outside_a_scheduler_an_operation_blocks_the_thread_or_times_out() {
         Op::Net(Net::Connect { fd: socket.as_raw_fd(), addr: &raw const addr, nonblocking: false });
     // SAFETY: `addr` and `socket` outlive the call.
     assert_eq!(unsafe { blocking(&op, None) }.result, 0);
+}
+
+#[test]
+fn what_has_come_before_the_end_is_given_first() {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    theirs.write_all(b"x").unwrap();
+    drop(theirs);
+    let mut buf = [0; 8];
+    let recv = recv(ours.as_raw_fd(), &mut buf);
+    // A backend found nothing, and the byte came together with the end after that.
+    let nothing = Outcome::of(-libc::EAGAIN);
+    // SAFETY: the buffer and the descriptor live in this frame.
+    let ends = [(), ()].map(|()| unsafe { end(&recv, nothing) }.unwrap().result);
+    assert_eq!(ends, [1, 0]);
 }

@@ -112,6 +112,37 @@ fn a_fifo_is_opened_when_its_other_end_is() {
 }
 
 #[test]
+fn a_fifo_that_is_full_blocks_its_writer_alone() {
+    within(|| {
+        let path = path("full");
+        let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+        // SAFETY: a path.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+        let theirs = path.clone();
+        // A thread: it goes on although the writer's thread is blocked.
+        let reader = std::thread::spawn(move || {
+            let mut fifo = std::fs::File::open(theirs).unwrap();
+            std::thread::sleep(ms(100));
+            let mut all = Vec::new();
+            fifo.read_to_end(&mut all).unwrap();
+            all
+        });
+        let mut fifo = std::fs::File::options().write(true).open(&path).unwrap();
+        let bytes: Vec<u8> = (0..400_000_u32).map(|number| (number / 7) as u8).collect();
+        let ticks = rig::ticks(|| {
+            let halves = [0, 200_000].map(|at| io::IoSlice::new(&bytes[at..at + 200_000]));
+            let done = fifo.write_vectored(&halves).unwrap();
+            assert!(done == 400_000, "a blocking pipe takes all: {done}");
+            fifo.write_all(b"end").unwrap();
+        });
+        assert!(ticks > 10, "{ticks}");
+        drop(fifo);
+        assert_eq!(reader.join().unwrap(), [&bytes[..], b"end"].concat());
+        std::fs::remove_file(path).unwrap();
+    });
+}
+
+#[test]
 fn locks_of_files_wait_for_a_neighbour() {
     within(|| {
         let path = path("flock");

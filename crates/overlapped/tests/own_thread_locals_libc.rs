@@ -184,7 +184,7 @@ fn open(path: &CStr) -> *mut c_void {
 }
 
 // More room than Arm gives a library in fixed places.
-const ADDS: &str = "static __thread int sum = 40; static __thread char room[3000];
+const ADDS: &str = "static __thread int sum = 40; volatile __thread char room[3000];
     int add(int n) { room[n] = 1; return sum += n; }";
 
 #[test]

@@ -1,9 +1,10 @@
 //! Descriptors of any kind, at their own position.
 //!
 //! `RWF_NOWAIT` makes an attempt that cannot block, whatever the descriptor's flags are, for
-//! sockets, pipes and what is in the page cache. What has no such attempt (terminals, procfs) is
-//! asked for its readiness first.
+//! sockets, pipes and what is in the page cache. What has no such attempt (terminals, procfs, named
+//! pipes) is asked for its readiness first.
 
+use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::io::{Read, Write};
 use std::mem::ManuallyDrop;
@@ -163,14 +164,22 @@ pub(crate) unsafe extern "C" fn writev(fd: c_int, slices: *const iovec, count: c
 
 /// A blocking pipe or stream takes all of it, one wait after another.
 unsafe fn write_slices(call: &Call, fd: c_int, slices: *const iovec, count: c_int) -> Outcome {
+    let by_parts = Cell::new(false);
     // SAFETY: the caller's promise, handed on.
     let attempt = |slices: *const iovec, count: c_int| unsafe {
-        call!(pwritev2, fd, slices, count, HERE, 0, libc::RWF_NOWAIT)
+        match by_parts.get() {
+            false => call!(pwritev2, fd, slices, count, HERE, 0, libc::RWF_NOWAIT),
+            true => write_part(fd, slices, count),
+        }
     };
-    let first = attempt(slices, count);
+    let mut first = attempt(slices, count);
     if is_unsupported(first) {
-        // SAFETY: the caller's promise, handed on.
-        return unsafe { write_when_ready(call, fd, slices, count) };
+        if kind(fd) != libc::S_IFIFO || is_nonblocking(fd) {
+            // SAFETY: the caller's promise, handed on.
+            return unsafe { write_when_ready(call, fd, slices, count) };
+        }
+        by_parts.set(true);
+        first = attempt(slices, count);
     }
     if (first < 0 && first != AGAIN) || is_nonblocking(fd) {
         return first;
@@ -183,10 +192,34 @@ unsafe fn write_slices(call: &Call, fd: c_int, slices: *const iovec, count: c_in
             other => other,
         }
     };
-    // SAFETY: the kernel has looked at them: so many slices.
+    // SAFETY: the caller's promise: so many slices.
     let slices = unsafe { slices_of(slices, count) };
     let first = if first == AGAIN { patiently(slices) } else { first };
     if first <= 0 { first } else { all_slices(slices, first, patiently) }
+}
+
+/// Writes what a named pipe has room for, which knows no `RWF_NOWAIT`. Where another writer is at
+/// work it may block after all.
+unsafe fn write_part(fd: c_int, slices: *const iovec, count: c_int) -> Outcome {
+    /// `PIPE_BUF`: where there is room at all, so much fits.
+    const PART: usize = 4096;
+    let mut asked = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
+    let none = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: an entry and a time, lent for the call.
+    match unsafe { call!(ppoll, &raw mut asked, 1, &raw const none, 0, 8) } {
+        0 => return AGAIN,
+        error if error < 0 => return error,
+        _ => {}
+    }
+    // SAFETY: the caller's promise: so many slices.
+    let all = unsafe { slices_of(slices, count) };
+    if all.iter().fold(0_usize, |sum, slice| sum.saturating_add(slice.iov_len)) <= PART {
+        // SAFETY: as above. In one piece, for who writes there, too.
+        return unsafe { call!(writev, fd, slices, count) };
+    }
+    let Some(slice) = all.iter().find(|slice| slice.iov_len > 0) else { return 0 };
+    // SAFETY: as above: each is the caller's.
+    unsafe { call!(write, fd, slice.iov_base, slice.iov_len.min(PART)) }
 }
 
 /// Terminals and other devices.

@@ -36,15 +36,15 @@ fn on_file(
 /// Reads, by a caller that is a tasklet of ours.
 unsafe fn read_at(call: &Call, fd: c_int, slices: (*const iovec, c_int), offset: i64) -> Outcome {
     let (first, count) = slices;
-    // SAFETY: the caller's promise, handed on.
-    let attempt = |flags: c_int| unsafe { call!(preadv2, fd, first, count, offset, 0, flags) };
     // −1 means something else to preadv2.
     let Ok(position) = u64::try_from(offset) else { return INVALID };
-    match attempt(libc::RWF_NOWAIT) {
+    // SAFETY: the caller's promise, handed on.
+    match unsafe { call!(preadv2, fd, first, count, offset, 0, libc::RWF_NOWAIT) } {
         AGAIN => {}
         other if other >= 0 => return other,
-        // Also where there is no such attempt.
-        _ => return attempt(0),
+        // Also where there is no such attempt, or no such call.
+        // SAFETY: as above.
+        _ => return unsafe { call!(preadv, fd, first, count, offset, 0) },
     }
     // SAFETY: the kernel has looked at them: so many slices, each the caller's.
     let slices = unsafe { slices_of(first, count) };

@@ -115,6 +115,7 @@ fn a_fifo_is_opened_when_its_other_end_is() {
 fn a_fifo_that_is_full_blocks_its_writer_alone() {
     within(|| {
         let path = path("full");
+        let bytes: Vec<u8> = (0..400_000_u32).map(|number| (number / 7) as u8).collect();
         let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
         // SAFETY: a path.
         assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
@@ -128,7 +129,6 @@ fn a_fifo_that_is_full_blocks_its_writer_alone() {
             all
         });
         let mut fifo = std::fs::File::options().write(true).open(&path).unwrap();
-        let bytes: Vec<u8> = (0..400_000_u32).map(|number| (number / 7) as u8).collect();
         let ticks = rig::ticks(|| {
             let halves = [0, 200_000].map(|at| io::IoSlice::new(&bytes[at..at + 200_000]));
             let done = fifo.write_vectored(&halves).unwrap();

@@ -164,21 +164,24 @@ pub(crate) unsafe extern "C" fn writev(fd: c_int, slices: *const iovec, count: c
 
 /// A blocking pipe or stream takes all of it, one wait after another.
 unsafe fn write_slices(call: &Call, fd: c_int, slices: *const iovec, count: c_int) -> Outcome {
-    let by_parts = Cell::new(false);
+    let by_parts = Cell::new(None);
     // SAFETY: the caller's promise, handed on.
     let attempt = |slices: *const iovec, count: c_int| unsafe {
         match by_parts.get() {
-            false => call!(pwritev2, fd, slices, count, HERE, 0, libc::RWF_NOWAIT),
-            true => write_part(fd, slices, count),
+            None => call!(pwritev2, fd, slices, count, HERE, 0, libc::RWF_NOWAIT),
+            Some(libc::S_IFSOCK) => send_part(fd, slices, count),
+            Some(_) => write_part(fd, slices, count),
         }
     };
     let mut first = attempt(slices, count);
     if is_unsupported(first) {
-        if kind(fd) != libc::S_IFIFO || is_nonblocking(fd) {
+        match kind(fd) {
+            kind @ (libc::S_IFIFO | libc::S_IFSOCK) if !is_nonblocking(fd) => {
+                by_parts.set(Some(kind));
+            }
             // SAFETY: the caller's promise, handed on.
-            return unsafe { write_when_ready(call, fd, slices, count) };
+            _ => return unsafe { write_when_ready(call, fd, slices, count) },
         }
-        by_parts.set(true);
         first = attempt(slices, count);
     }
     if (first < 0 && first != AGAIN) || is_nonblocking(fd) {
@@ -196,6 +199,16 @@ unsafe fn write_slices(call: &Call, fd: c_int, slices: *const iovec, count: c_in
     let slices = unsafe { slices_of(slices, count) };
     let first = if first == AGAIN { patiently(slices) } else { first };
     if first <= 0 { first } else { all_slices(slices, first, patiently) }
+}
+
+/// Writes what a socket has room for, where the kernel has no pwritev2(2): emulators have none.
+unsafe fn send_part(fd: c_int, slices: *const iovec, count: c_int) -> Outcome {
+    // SAFETY: a header without a name and without control data.
+    let mut header = unsafe { std::mem::zeroed::<libc::msghdr>() };
+    header.msg_iov = slices.cast_mut();
+    header.msg_iovlen = count as _;
+    // SAFETY: the caller's promise, handed on; the kernel only reads.
+    unsafe { call!(sendmsg, fd, &raw const header, libc::MSG_DONTWAIT) }
 }
 
 /// Writes what a named pipe has room for, which knows no `RWF_NOWAIT`. Where another writer is at

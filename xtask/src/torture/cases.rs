@@ -25,6 +25,8 @@ pub(crate) enum Answer {
     SuiteWithout(&'static [&'static str]),
     /// Tests of the library, under a tool that watches memory.
     Under(Tool),
+    /// Tests of what depends on the processor, on 64-bit Arm.
+    Emulated,
     /// One test program of the library, in two builds: with debug assertions, and under
     /// AddressSanitizer. It prints the same line as `Tests`.
     Watched(&'static str),
@@ -126,6 +128,13 @@ pub(crate) const CASES: &[Case] = &[
         answer: Answer::Watched("random_programs"),
     },
     both("S18", "Each hazard does what the documents say, and its remedy works."),
+    Case {
+        id: "S19",
+        promise: "On 64-bit Arm, own thread-locals and unmodified code in tasklets do what they do \
+                  here.",
+        ports: &[Port::Poll],
+        answer: Answer::Emulated,
+    },
     both("L1", "A tasklet's own thread-locals, errno and panic count are nobody else's."),
     both("L2", "Destructors of own thread-locals run once, whatever ends the tasklet."),
     both("L3", "No unpark of a tasklet with thread-locals of its own is lost."),

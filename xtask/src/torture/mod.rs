@@ -7,6 +7,7 @@
 
 mod cases;
 mod checked;
+mod emulated;
 mod fuzz;
 mod programs;
 mod table;
@@ -141,6 +142,7 @@ fn perform(root: &Path, case: &Case, port: Port) -> anyhow::Result<Result<String
         }
         Answer::Fuzzers(targets) => fuzz::all(root, targets),
         Answer::Under(tool) => checked::run(root, tool, port),
+        Answer::Emulated => emulated::run(root, port),
         Answer::Watched(program) => checked::watched(root, case.id, program, port),
         Answer::StdTests => Ok(match std_tests::run(root, None, Some(port))? {
             Outcome::Missing(remedy) => Err(format!("SKIPPED: {remedy}")),

@@ -1,0 +1,81 @@
+//! Tests on another processor, by an emulator of it that runs programs: qemu-user.
+//!
+//! It shows what the processor's own code does: switches, thread pointers, registers of functions
+//! with variable arguments, numbers of system calls. What an emulator lacks shows nothing: those
+//! tests are left out by name, each with its reason, aloud.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Port, parted};
+use crate::ci::Counted;
+use crate::exec::{self, Invocation};
+
+const TARGET: &str = "aarch64-unknown-linux-gnu";
+const LINKER: &str = "aarch64-linux-gnu-gcc";
+const RUNNER: &str = "qemu-aarch64 -L /usr/aarch64-linux-gnu";
+
+/// What is run: the library's tests of what depends on the processor, all of install's and
+/// preload's.
+const TESTS: [&str; 2] = [
+    "-p overlapped --test own_thread_locals --test own_thread_locals_calls \
+     --test own_thread_locals_libc --test raw_calls --test kill_as_error --test switches",
+    "-p overlapped-install -p overlapped-preload --lib --tests",
+];
+
+/// Tests that qemu-user cannot run, and what it lacks.
+const LEFT_OUT: [(&str, &str); 8] = [
+    ("a_kill_ends_a_wait_with_an_error_and_unwinds_after_the_scope", "pwritev2(2)"),
+    ("a_child_of_fork_is_outside_and_may_begin_a_run_of_its_own", "threads in a child of fork(2)"),
+    ("memory_is_read_where_there_is_some", "process_vm_readv(2)"),
+    ("a_call_that_pins_its_thread_is_counted_with_its_name_and_a_backtrace", "/proc/*/syscall"),
+    ("a_handler_ends_calls_with_eintr", "SIGRTMAX"),
+    ("the_flags_of_a_socket_stay_as_they_are_while_it_connects", "SIGRTMAX"),
+    ("a_kill_ends_an_accept_and_a_connect_and_loses_no_connection", "SIGRTMAX"),
+    ("every_case_ends_in_a_tasklet_as_in_a_thread", "an error for connect(2) to nowhere"),
+];
+
+/// Everything is built anew.
+const LIMIT: Duration = Duration::from_secs(30 * 60);
+
+/// How many tests passed, or why there is no figure.
+pub(super) fn run(root: &Path, port: Port) -> anyhow::Result<Result<String, String>> {
+    for (probe, remedy) in [
+        (Invocation::new(LINKER, "--version"), "apt install gcc-aarch64-linux-gnu"),
+        (Invocation::new("qemu-aarch64", "--version"), "apt install qemu-user"),
+    ] {
+        if !probe.probe() {
+            return Ok(Err(format!("SKIPPED: an emulator's program is missing: `{remedy}`")));
+        }
+    }
+    let mut passed = 0;
+    for tests in TESTS {
+        let mut tests =
+            Invocation::cargo(&format!("test --no-fail-fast --target {TARGET} {tests}"))
+                .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", LINKER)
+                .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", RUNNER)
+                .env("OVERLAPPED_PORT", port.name())
+                .arg("--")
+                .arg("--show-output");
+        for (name, _) in LEFT_OUT {
+            tests = tests.arg("--skip").arg(name);
+        }
+        println!("$ {tests}");
+        let ran = exec::run(root, &tests, LIMIT)?;
+        let counted = Counted::of(&ran.lines);
+        if let Some(reason) = ran.failure {
+            let remedy = format!("with the compiler's part for it: `rustup target add {TARGET}`");
+            return Ok(Err(format!("{reason}; {counted}; {remedy}")));
+        }
+        passed += counted.passed;
+    }
+    for (name, lacking) in LEFT_OUT {
+        println!("SKIPPED: {name}: an emulator has no {lacking}");
+    }
+    let figure = format!(
+        "{} checks: tests passed on 64-bit Arm, emulated; {} left out for what the emulator lacks",
+        parted(passed),
+        LEFT_OUT.len()
+    );
+    Ok(Ok(figure))
+}

@@ -243,6 +243,7 @@ fn neighbours_read_the_same_stream_line_by_line() {
 
 #[test]
 fn a_stream_that_a_thread_or_a_neighbour_has_locked_blocks_the_tasklet_alone() {
+    rig::install(); // Takes its time, and the thread below does not wait for it.
     let (mut ours, stream) = Stream::pair();
     ours.write_all(b"one\ntwo\n").unwrap();
     static HOLDS: AtomicBool = AtomicBool::new(false);

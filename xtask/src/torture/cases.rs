@@ -106,6 +106,7 @@ pub(crate) const CASES: &[Case] = &[
             "tasklets_more",
             "threads",
             "unwinding",
+            "table",
         ])),
     },
     Case {

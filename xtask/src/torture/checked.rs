@@ -15,7 +15,8 @@ use crate::exec::{self, Invocation};
 /// What runs the tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tool {
-    /// The tests that say so (`cfg_attr(miri, ignore)` says which do not), of these programs.
+    /// The tests that say so (`cfg_attr(miri, ignore)` says which do not), of these programs: the
+    /// library's, and install's table of waiters.
     Miri(&'static [&'static str]),
     /// All of the library's.
     AddressSanitizer,
@@ -51,7 +52,8 @@ pub(super) fn run(root: &Path, tool: Tool, port: Port) -> anyhow::Result<Result<
 }
 
 fn under_miri(programs: &[&str]) -> Invocation {
-    let mut tests = Invocation::new("rustup", "run nightly cargo miri test -p overlapped");
+    let packages = "-p overlapped -p overlapped-install";
+    let mut tests = Invocation::new("rustup", &format!("run nightly cargo miri test {packages}"));
     for program in programs {
         tests = tests.arg("--test").arg(program);
     }

@@ -24,9 +24,14 @@ const TESTS: [&str; 2] = [
 ];
 
 /// Tests that qemu-user cannot run, and what it lacks.
-const LEFT_OUT: [(&str, &str); 8] = [
+const LEFT_OUT: [(&str, &str); 10] = [
     ("a_kill_ends_a_wait_with_an_error_and_unwinds_after_the_scope", "pwritev2(2)"),
     ("a_child_of_fork_is_outside_and_may_begin_a_run_of_its_own", "threads in a child of fork(2)"),
+    ("a_child_of_fork_has_a_proxy_of_its_own", "threads in a child of fork(2)"),
+    (
+        "a_process_that_is_killed_while_a_tasklet_has_a_mutex_leaves_it_to_others",
+        "threads in a child of fork(2)",
+    ),
     ("memory_is_read_where_there_is_some", "process_vm_readv(2)"),
     ("a_call_that_pins_its_thread_is_counted_with_its_name_and_a_backtrace", "/proc/*/syscall"),
     ("a_handler_ends_calls_with_eintr", "SIGRTMAX"),

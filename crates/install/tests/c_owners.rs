@@ -129,14 +129,15 @@ fn owners_are_told_of_each_other_as_threads_are() {
 fn a_killed_owner_is_a_dead_one() {
     let mutex = Arc::new(CMutex::of(NORMAL, ROBUST));
     within(|| {
-        let theirs = mutex.clone();
+        let (theirs, (held, is_held)) = (mutex.clone(), mpsc::channel());
         let holder = spawn(move || {
             assert_eq!(theirs.lock(), 0);
+            held.send(()).unwrap();
             while !overlapped::task::is_killed() {
                 thread::sleep(ms(1000));
             }
         });
-        thread::sleep(ms(5));
+        is_held.recv().unwrap();
         assert_eq!(mutex.try_lock(), libc::EBUSY);
         let theirs = mutex.clone();
         let waiter = spawn(move || (theirs.lock(), consistent(&theirs), theirs.unlock()));
@@ -228,7 +229,7 @@ fn a_process_that_is_killed_while_a_tasklet_has_a_mutex_leaves_it_to_others() {
         return;
     }
     rig::install();
-    let path = std::env::temp_dir().join(format!("overlapped-owners-{}", std::process::id()));
+    let path = rig::path("mutex");
     let mut file = std::fs::File::options();
     let mut file = file.read(true).write(true).create(true).truncate(true).open(&path).unwrap();
     file.write_all(&[0; size_of::<CMutex>()]).unwrap();

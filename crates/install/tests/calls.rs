@@ -6,10 +6,9 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 
 use overlapped_install::spawn;
-use rig::{ms, overlap, within};
+use rig::{ms, overlap, path, within};
 
 fn pollfd(stream: &impl AsRawFd, events: i16) -> libc::pollfd {
     libc::pollfd { fd: stream.as_raw_fd(), events, revents: 0 }
@@ -89,10 +88,6 @@ fn epoll_waits() {
         }
         drop(ender.join().unwrap());
     });
-}
-
-fn path(name: &str) -> PathBuf {
-    std::env::temp_dir().join(format!("overlapped-install-{}-{name}", std::process::id()))
 }
 
 #[test]
@@ -478,7 +473,7 @@ fn a_tasklet_whose_calls_never_wait_lets_its_neighbours_run() {
 fn sendfile_to_a_socket_sends_all_and_its_neighbours_run() {
     use std::os::fd::AsRawFd;
     const SIZE: usize = 1 << 20;
-    let path = std::env::temp_dir().join(format!("overlapped-sendfile-{}", std::process::id()));
+    let path = path("sendfile");
     let bytes: Vec<u8> = (0..SIZE).map(|at| (at / 7) as u8).collect();
     std::fs::write(&path, &bytes).unwrap();
     let file = std::fs::File::open(&path).unwrap();

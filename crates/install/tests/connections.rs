@@ -7,12 +7,11 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rig::ms;
+use rig::{ms, path};
 
 /// A result as the kernel gives it.
 fn result(outcome: c_int) -> Result<c_int, Option<c_int>> {
@@ -94,12 +93,6 @@ fn limit(fd: &impl AsRawFd, option: c_int, limit: Duration) {
     assert_eq!(set, 0);
 }
 
-fn path() -> PathBuf {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let number = COUNT.fetch_add(1, Relaxed);
-    std::env::temp_dir().join(format!("overlapped-connect-{}-{number}", std::process::id()))
-}
-
 fn listen(fd: &impl AsRawFd, backlog: c_int) {
     // SAFETY: a descriptor's number.
     assert_eq!(unsafe { libc::listen(fd.as_raw_fd(), backlog) }, 0);
@@ -127,7 +120,7 @@ fn full_tcp() -> (TcpListener, SocketAddr, Vec<OwnedFd>) {
 
 /// A listener of the Unix family that takes no more connections, until one is accepted.
 fn full_unix() -> (UnixListener, Vec<u8>, Vec<OwnedFd>) {
-    let path = path();
+    let path = path("socket");
     let listener = UnixListener::bind(&path).unwrap();
     listen(&listener, 0);
     let address = unix_bytes(&path);
@@ -212,7 +205,7 @@ fn connects_that_wait(say: Say<'_>) {
 }
 
 fn unix_connects(say: Say<'_>) {
-    let nowhere = path();
+    let nowhere = path("socket");
     let client = || socket(libc::AF_UNIX, libc::SOCK_STREAM);
     say("unix: nowhere", format!("{:?}", connect(&client(), &unix_bytes(&nowhere))));
     drop(UnixListener::bind(&nowhere).unwrap());
@@ -276,7 +269,7 @@ fn accepts(say: Say<'_>) {
     say("bad descriptor", format!("{:?}", accept(&(-1 as RawFd), 16, 0)));
     let (rx, _tx) = io::pipe().unwrap();
     say("no socket", format!("{:?}", accept(&rx, 16, 0)));
-    let place = path();
+    let place = path("socket");
     let listener = UnixListener::bind(&place).unwrap();
     soon(move || drop(UnixStream::connect(place)));
     say("unix", format!("{:?}", accept(&listener, 110, 0)));

@@ -175,10 +175,7 @@ fn threads() -> Vec<Row> {
 }
 
 fn files() -> Vec<Row> {
-    let path = |name: &str| {
-        std::env::temp_dir().join(format!("overlapped-coverage-{}-{name}", std::process::id()))
-    };
-    let (file, locked) = (path("file"), path("locked"));
+    let (file, locked) = (rig::path("file"), rig::path("locked"));
     vec![
         waits("`File::lock`", move || {
             // SAFETY: a descriptor's number. (File::lock calls it; it is younger than rustc 1.88.)

@@ -51,7 +51,7 @@ fn the_librarys_own_calls_work_as_ever() {
         let receiver = spawn(move || (0..100).map(|_| theirs.recv().unwrap()).sum::<i32>());
         (0..100).for_each(|number| channel.send(number).unwrap());
         assert_eq!(receiver.join().unwrap(), 4950);
-        let path = std::env::temp_dir().join(format!("overlapped-native-{}", std::process::id()));
+        let path = rig::path("native");
         overlapped::fs::write(&path, b"native").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"native");
         assert_eq!(overlapped::fs::read(&path).unwrap(), b"native");

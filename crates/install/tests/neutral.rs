@@ -43,7 +43,7 @@ fn results() -> Vec<String> {
     drop(listener);
     say("connect to nobody", TcpStream::connect(address).map(|_| 1));
     say("lookup", std::net::ToSocketAddrs::to_socket_addrs("localhost:7").map(Iterator::count));
-    let path = std::env::temp_dir().join(format!("overlapped-neutral-{}", std::process::id()));
+    let path = rig::path("file");
     let file = std::fs::File::create(&path).unwrap();
     say("write_at", file.write_at(b"hello", 3));
     say("read_at of what is not readable", file.read_at(&mut [0; 5], 0));

@@ -13,7 +13,7 @@ use std::thread;
 
 use overlapped_install::spawn;
 use rig::c::CSemaphore;
-use rig::ms;
+use rig::{ms, path};
 
 /// The handlers are the process's: one test at a time.
 static ONE: Mutex<()> = Mutex::new(());
@@ -94,12 +94,6 @@ fn limit(fd: &impl AsRawFd) {
     let (level, option) = (libc::SOL_SOCKET, libc::SO_RCVTIMEO);
     // SAFETY: an option of the type that it has.
     assert_eq!(unsafe { libc::setsockopt(fd.as_raw_fd(), level, option, place, len) }, 0);
-}
-
-fn path(name: &str) -> std::path::PathBuf {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let number = COUNT.fetch_add(1, SeqCst);
-    std::env::temp_dir().join(format!("overlapped-signals-{}-{name}-{number}", std::process::id()))
 }
 
 /// Calls that are made again after a handler with `SA_RESTART`.

@@ -1,7 +1,8 @@
 //! Helpers that the tests share.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 pub(crate) mod c;
+mod place;
 
 use std::cell::Cell;
 use std::io::{self, Write as _};
@@ -10,6 +11,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::Command;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+
+pub(crate) use place::path;
 
 pub(crate) fn ms(count: u64) -> Duration {
     Duration::from_millis(count)

@@ -34,7 +34,7 @@ fn run() -> Result<Vec<f64>, String> {
     // SAFETY: nothing in this program takes gettid(2) for its own identity.
     unsafe { overlapped_install::install() }.map_err(|why| why.to_string())?;
     let figure = match (world.as_str(), case.as_str()) {
-        (_, "recv" | "mutex") => outside::more(world, case, n),
+        (_, "recv" | "mutex" | "recursive") => outside::more(world, case, n),
         ("threads", _) => cost::measure::<cost::Threads>(case, n),
         ("tasklets", "downloads") => {
             return Ok(downloads::both_ways(n)?.map(|time| time.as_nanos() as f64).to_vec());

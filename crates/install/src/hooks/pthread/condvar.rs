@@ -9,7 +9,7 @@ use std::time::Duration;
 use libc::{clockid_t, pthread_cond_t, pthread_condattr_t, pthread_mutex_t, timespec};
 use libc::{pthread_condattr_init, pthread_condattr_setclock, pthread_condattr_setpshared};
 
-use super::mutex::{by_owner, lock, unlock};
+use super::mutex::{By, by_owner, lock, unlock};
 use super::{ALL, LOOK_AGAIN, limit_at};
 use crate::caller::Call;
 use crate::next::next;
@@ -99,7 +99,7 @@ unsafe fn wait(
     let from = if is_shared { From::Anywhere(what) } else { From::Threads(what) };
     let waiter = Waiter::enter(cond.addr(), from);
     // SAFETY: the caller's promise: it holds the mutex.
-    match unsafe { unlock(Some(call), mutex) } {
+    match unsafe { unlock(By::Call(call), mutex) } {
         0 => {}
         error => return error,
     }
@@ -123,7 +123,9 @@ pub(crate) unsafe extern "C" fn pthread_cond_wait(
         // SAFETY: the caller's promise, handed on.
         Some(call) => unsafe { wait(&call, cond, mutex, &Limit::new(None)) },
         // SAFETY: as above.
-        None => unsafe { by_owner(None, mutex, move || real(cond, mutex)) },
+        None => unsafe {
+            by_owner(By::Function(Symbol::pthread_cond_wait), mutex, move || real(cond, mutex))
+        },
     }
 }
 
@@ -137,7 +139,11 @@ pub(crate) unsafe extern "C" fn pthread_cond_timedwait(
     let real: Timed = next!(pthread_cond_timedwait, VERSION);
     let Some(call) = Call::begin_lock(Symbol::pthread_cond_timedwait) else {
         // SAFETY: the caller's promise, handed on.
-        return unsafe { by_owner(None, mutex, move || real(cond, mutex, moment)) };
+        return unsafe {
+            by_owner(By::Function(Symbol::pthread_cond_timedwait), mutex, move || {
+                real(cond, mutex, moment)
+            })
+        };
     };
     // SAFETY: as above.
     match unsafe { limit_at(clock_of(cond), moment) } {
@@ -158,7 +164,11 @@ pub(crate) unsafe extern "C" fn pthread_cond_clockwait(
     let real: Clocked = next!(pthread_cond_clockwait);
     let Some(call) = Call::begin_lock(Symbol::pthread_cond_clockwait) else {
         // SAFETY: the caller's promise, handed on.
-        return unsafe { by_owner(None, mutex, move || real(cond, mutex, clock, moment)) };
+        return unsafe {
+            by_owner(By::Function(Symbol::pthread_cond_clockwait), mutex, move || {
+                real(cond, mutex, clock, moment)
+            })
+        };
     };
     // SAFETY: as above.
     match unsafe { limit_at(clock, moment) } {

@@ -24,49 +24,47 @@ type OfSpinLock = unsafe extern "C" fn(*mut pthread_spinlock_t) -> c_int;
 /// In dumps and verdicts.
 const MUTEX: &str = "a mutex of C's";
 
-/// Calls a function of glibc's with a mutex, as its owner where that matters. `call`: the caller
-/// may wait for its proxy.
+/// The call in which a function of glibc's is called.
+#[derive(Clone, Copy)]
+pub(super) enum By<'a> {
+    /// It has begun.
+    Call(&'a Call),
+    /// It begins where the caller has to wait for its proxy, if it may.
+    Function(Symbol),
+}
+
+/// Calls a function of glibc's with a mutex, as its owner where that matters.
 ///
 /// # Safety
 /// It is a mutex; `f` may be called on another thread while the caller waits.
 pub(super) unsafe fn by_owner(
-    call: Option<&Call>,
+    by: By<'_>,
     mutex: *mut pthread_mutex_t,
     f: impl FnOnce() -> c_int + 'static,
 ) -> c_int {
-    if !is_ours() {
-        return f();
+    match is_ours() {
+        // SAFETY: the caller's promise, handed on.
+        true => unsafe { by_tasklet(Kind::of(mutex), by, f) },
+        false => f(),
     }
-    // SAFETY: the caller's promise.
-    match unsafe { Kind::of(mutex) } {
+}
+
+/// As [`by_owner`], for a tasklet.
+///
+/// # Safety
+/// As above, and it is of this kind.
+unsafe fn by_tasklet(kind: Kind, by: By<'_>, f: impl FnOnce() -> c_int + 'static) -> c_int {
+    match kind {
         Kind::Anybodys => f(),
         Kind::Recursive | Kind::Checking => as_owner(f),
-        // SAFETY: as above.
-        Kind::Threads => unsafe { proxy::call(call, f) },
+        // SAFETY: the caller's promise.
+        Kind::Threads => unsafe {
+            match by {
+                By::Call(call) => proxy::call(Some(call), f),
+                By::Function(symbol) => proxy::call(Call::begin_lock(symbol).as_ref(), f),
+            }
+        },
         Kind::Refused => libc::ENOTSUP,
-    }
-}
-
-/// Begins a call that waits for nothing but the caller's proxy, where that is needed.
-///
-/// # Safety
-/// It is a mutex.
-unsafe fn begin_for_proxy(symbol: Symbol, mutex: *mut pthread_mutex_t) -> Option<Call> {
-    // SAFETY: the caller's promise.
-    let needs_proxy = is_ours() && unsafe { Kind::of(mutex) } == Kind::Threads;
-    if needs_proxy { Call::begin_lock(symbol) } else { None }
-}
-
-/// Tries for a tasklet. `None`: it is locked.
-///
-/// # Safety
-/// It is a mutex.
-unsafe fn attempt(call: &Call, mutex: *mut pthread_mutex_t) -> Option<c_int> {
-    let real: OfMutex = next!(pthread_mutex_trylock);
-    // SAFETY: the caller's promise.
-    match unsafe { by_owner(Some(call), mutex, move || real(mutex)) } {
-        libc::EBUSY => None,
-        other => Some(other),
     }
 }
 
@@ -88,11 +86,11 @@ unsafe fn checks_and_is_mine(mutex: *mut pthread_mutex_t) -> bool {
 ///
 /// # Safety
 /// It is a mutex.
-pub(super) unsafe fn unlock(call: Option<&Call>, mutex: *mut pthread_mutex_t) -> c_int {
+pub(super) unsafe fn unlock(by: By<'_>, mutex: *mut pthread_mutex_t) -> c_int {
     let real: OfMutex = next!(pthread_mutex_unlock);
     let address = mutex.addr();
     // SAFETY: the caller's promise, handed on.
-    let outcome = unsafe { by_owner(call, mutex, move || real(mutex)) };
+    let outcome = unsafe { by_owner(by, mutex, move || real(mutex)) };
     wake(address, 1, ALL);
     outcome
 }
@@ -104,26 +102,22 @@ type Moment = (clockid_t, *const timespec);
 ///
 /// # Safety
 /// It is a mutex, and a time.
-unsafe fn lock_by_glibc(
-    call: Option<&Call>,
-    mutex: *mut pthread_mutex_t,
-    until: Option<Moment>,
-) -> c_int {
+unsafe fn lock_by_glibc(by: By<'_>, mutex: *mut pthread_mutex_t, until: Option<Moment>) -> c_int {
     match until {
         None => {
             let real: OfMutex = next!(pthread_mutex_lock);
             // SAFETY: the caller's promise, handed on.
-            unsafe { by_owner(call, mutex, move || real(mutex)) }
+            unsafe { by_owner(by, mutex, move || real(mutex)) }
         }
         Some((libc::CLOCK_REALTIME, moment)) => {
             let real: Timed = next!(pthread_mutex_timedlock);
             // SAFETY: as above.
-            unsafe { by_owner(call, mutex, move || real(mutex, moment)) }
+            unsafe { by_owner(by, mutex, move || real(mutex, moment)) }
         }
         Some((clock, moment)) => {
             let real: Clocked = next!(pthread_mutex_clocklock);
             // SAFETY: as above.
-            unsafe { by_owner(call, mutex, move || real(mutex, clock, moment)) }
+            unsafe { by_owner(by, mutex, move || real(mutex, clock, moment)) }
         }
     }
 }
@@ -138,12 +132,17 @@ pub(super) unsafe fn lock(
     until: Option<Moment>,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    if unsafe { Kind::of(mutex) } == Kind::Threads {
+    let kind = unsafe { Kind::of(mutex) };
+    if kind == Kind::Threads {
         // SAFETY: as above.
-        return unsafe { lock_by_glibc(Some(call), mutex, until) };
+        return unsafe { lock_by_glibc(By::Call(call), mutex, until) };
     }
+    let real: OfMutex = next!(pthread_mutex_trylock);
     // SAFETY: as above.
-    let attempt = || unsafe { attempt(call, mutex) };
+    let attempt = || match unsafe { by_tasklet(kind, By::Call(call), move || real(mutex)) } {
+        libc::EBUSY => None,
+        other => Some(other),
+    };
     if let Some(outcome) = attempt() {
         return outcome;
     }
@@ -179,7 +178,7 @@ unsafe fn lock_for(symbol: Symbol, mutex: *mut pthread_mutex_t, until: Option<Mo
         // SAFETY: the caller's promise, handed on.
         Some(call) => unsafe { lock(&call, mutex, until) },
         // SAFETY: as above.
-        None => unsafe { lock_by_glibc(None, mutex, until) },
+        None => unsafe { lock_by_glibc(By::Function(symbol), mutex, until) },
     }
 }
 
@@ -195,10 +194,7 @@ pub(crate) unsafe extern "C" fn pthread_mutex_lock(mutex: *mut pthread_mutex_t) 
 pub(crate) unsafe extern "C" fn pthread_mutex_trylock(mutex: *mut pthread_mutex_t) -> c_int {
     let real: OfMutex = next!(pthread_mutex_trylock);
     // SAFETY: the caller's promise, handed on.
-    unsafe {
-        let call = begin_for_proxy(Symbol::pthread_mutex_trylock, mutex);
-        by_owner(call.as_ref(), mutex, move || real(mutex))
-    }
+    unsafe { by_owner(By::Function(Symbol::pthread_mutex_trylock), mutex, move || real(mutex)) }
 }
 
 /// pthread_mutex_timedlock(3).
@@ -227,10 +223,7 @@ pub(crate) unsafe extern "C" fn pthread_mutex_clocklock(
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn pthread_mutex_unlock(mutex: *mut pthread_mutex_t) -> c_int {
     // SAFETY: the caller's promise, handed on.
-    unsafe {
-        let call = begin_for_proxy(Symbol::pthread_mutex_unlock, mutex);
-        unlock(call.as_ref(), mutex)
-    }
+    unsafe { unlock(By::Function(Symbol::pthread_mutex_unlock), mutex) }
 }
 
 /// pthread_mutex_consistent(3): notes the caller as the owner.
@@ -238,10 +231,7 @@ pub(crate) unsafe extern "C" fn pthread_mutex_unlock(mutex: *mut pthread_mutex_t
 pub(crate) unsafe extern "C" fn pthread_mutex_consistent(mutex: *mut pthread_mutex_t) -> c_int {
     let real: OfMutex = next!(pthread_mutex_consistent);
     // SAFETY: the caller's promise, handed on.
-    unsafe {
-        let call = begin_for_proxy(Symbol::pthread_mutex_consistent, mutex);
-        by_owner(call.as_ref(), mutex, move || real(mutex))
-    }
+    unsafe { by_owner(By::Function(Symbol::pthread_mutex_consistent), mutex, move || real(mutex)) }
 }
 
 /// pthread_spin_lock(3): looks now and then, since it is unlocked unseen. Between two looks the

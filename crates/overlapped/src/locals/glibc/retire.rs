@@ -8,7 +8,7 @@ use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::ptr::{null, null_mut};
 
-use super::block::Block;
+use super::block::{Block, run_destructors};
 use super::layout::Layout;
 use super::pointer;
 use super::setxid::set_home;
@@ -17,6 +17,7 @@ use super::setxid::set_home;
 #[cold]
 pub(super) fn retire(layout: &Layout, block: Block) {
     let pointer = block.0 as *mut c_void;
+    let mut dying = Dying { pointer: block.0, layout };
     let mut thread = 0;
     // SAFETY: the sets are written before they are read. The thread inherits that no signal reaches
     // it: a handler would find thread-locals of a tasklet that has ended. It takes the block, on
@@ -26,7 +27,7 @@ pub(super) fn retire(layout: &Layout, block: Block) {
         let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
         libc::sigfillset(all.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
-        if libc::pthread_create(&mut thread, null(), die, pointer) == 0 {
+        if libc::pthread_create(&mut thread, null(), die, (&raw mut dying).cast()) == 0 {
             libc::pthread_join(thread, null_mut());
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), null_mut());
@@ -34,12 +35,28 @@ pub(super) fn retire(layout: &Layout, block: Block) {
     }
 }
 
-/// The thread: its end is the block's.
-extern "C" fn die(pointer: *mut c_void) -> *mut c_void {
-    let mine = pointer::read();
-    // SAFETY: `retire` waits, and nobody else is on the block. Nothing here uses a thread-local,
-    // and glibc's `start_thread`, which this returns to, reads the thread pointer anew each time.
-    unsafe { pointer::write(pointer as usize) };
-    set_home(mine);
+/// What the thread is given.
+struct Dying<'a> {
+    pointer: usize,
+    layout: &'a Layout,
+}
+
+/// The thread: its end is the block's. Its own end is here: what others have put into its own block
+/// when it began (allocators and sanitizers do) would stay there for the next thread on its stack.
+extern "C" fn die(dying: *mut c_void) -> *mut c_void {
+    // SAFETY: `retire` waits.
+    let Dying { pointer, layout } = unsafe { &*dying.cast::<Dying<'_>>() };
+    run_destructors(layout);
+    end_on(*pointer);
     null_mut()
+}
+
+#[inline(never)]
+fn end_on(pointer: usize) {
+    let mine = pointer::read();
+    // SAFETY: `retire` waits, and nobody else is on the block. Nothing here or in `die` uses a
+    // thread-local afterwards, and glibc's `start_thread`, which that returns to, reads the thread
+    // pointer anew each time.
+    unsafe { pointer::write(pointer) };
+    set_home(mine);
 }

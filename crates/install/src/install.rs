@@ -3,8 +3,8 @@
 use std::fmt;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -27,9 +27,12 @@ pub struct Installed;
 #[non_exhaustive]
 pub enum WhyNot {
     /// The process finds other functions than this crate's by these names: those of a library that
-    /// was loaded before the program (`LD_PRELOAD`), or libc's, where the program is linked
-    /// statically or this crate is a part of a shared library.
+    /// was loaded before the program (`LD_PRELOAD`), or libc's, where this crate is a part of a
+    /// shared library.
     Symbols(Vec<&'static str>),
+    /// The program is linked statically: nothing in it is found by name. There this crate takes no
+    /// function's place, and the program has libc's.
+    Static,
     /// A tasklet cannot have
     /// [thread-locals of its own](overlapped::Builder::own_thread_locals) here, for this reason.
     ThreadLocals(&'static str),
@@ -54,6 +57,10 @@ impl fmt::Display for WhyNot {
                      link it dynamically",
                 )
             }
+            WhyNot::Static => f.write_str(
+                "the program is linked statically, so no function of libc's can be taken over: \
+                 link it dynamically, with glibc (without -Ctarget-feature=+crt-static)",
+            ),
             WhyNot::ThreadLocals(why) => write!(f, "no thread-locals of a tasklet's own: {why}"),
             WhyNot::Run(why) => write!(f, "no tasklet can run: {why}"),
             WhyNot::SelfTest(what) => write!(f, "the self-test failed: {what}"),
@@ -95,8 +102,35 @@ pub unsafe fn install() -> Result<Installed, WhyNot> {
 /// # Safety
 /// As [`install`].
 pub unsafe fn install_with(options: &Options) -> Result<Installed, WhyNot> {
+    ASKED.store(true, Relaxed);
+    if cfg!(target_feature = "crt-static") {
+        return Err(WhyNot::Static);
+    }
     options.apply()?;
     take_over()
+}
+
+/// Set by a call of [`install`], for good, whatever comes of it.
+static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// Says once on standard error that a tasklet of this crate starts although nobody has called
+/// [`install`]: its calls block the thread, and nothing else would tell.
+#[inline]
+pub(crate) fn remind() {
+    if !ASKED.load(Relaxed) {
+        say_what_is_missing();
+    }
+}
+
+#[cold]
+fn say_what_is_missing() {
+    static IS_SAID: AtomicBool = AtomicBool::new(false);
+    if !IS_SAID.swap(true, Relaxed) {
+        crate::trap::say(
+            "overlapped-install: install() has not been called, so calls that wait block the \
+             thread and all its tasklets; call overlapped_install::install() first\n",
+        );
+    }
 }
 
 fn take_over() -> Result<Installed, WhyNot> {

@@ -6,6 +6,7 @@ use overlapped::task::{JoinError, Placed, ScopedTasklet, kill_as_error};
 use overlapped::{Config, RunError, SpawnError, Tasklet};
 
 use crate::caller::marked;
+use crate::install::remind;
 use crate::options;
 use crate::trap;
 
@@ -57,6 +58,7 @@ impl Builder {
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
+        remind();
         self.inner.spawn(move || body(self.stack_size, f))
     }
 
@@ -74,6 +76,7 @@ impl Builder {
         F: FnOnce() -> T + 'scope,
         T: 'scope,
     {
+        remind();
         self.inner.spawn_scoped(scope.0, move || body(self.stack_size, f))
     }
 }
@@ -111,8 +114,19 @@ where
 {
     match Builder::new().spawn(f) {
         Ok(tasklet) => tasklet,
+        Err(SpawnError::NoScheduler) => outside("spawn"),
         Err(error) => panic!("overlapped_install::spawn: {error}"),
     }
+}
+
+/// Panics in a function of this crate that has been called outside a run.
+#[cold]
+#[track_caller]
+fn outside(function: &str) -> ! {
+    panic!(
+        "overlapped_install::{function}: no scheduler runs on this thread; call this inside \
+         overlapped_install::run"
+    )
 }
 
 /// A scope, to start tasklets in that borrow what outlives it.
@@ -132,7 +146,8 @@ impl<'scope> Scope<'scope, '_> {
     {
         match Builder::new().spawn_scoped(self, f) {
             Ok(tasklet) => tasklet,
-            Err(error) => panic!("Scope::spawn: {error}"),
+            Err(SpawnError::NoScheduler) => outside("Scope::spawn"),
+            Err(error) => panic!("overlapped_install::Scope::spawn: {error}"),
         }
     }
 }
@@ -215,6 +230,9 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
+    if !overlapped::task::in_tasklet() {
+        outside("place");
+    }
     overlapped::task::place(|| as_placed(f))
 }
 

@@ -13,21 +13,21 @@ use crate::symbols::Symbol;
 use crate::wait::{Way, ready};
 
 /// waitpid(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn waitpid(pid: pid_t, status: *mut c_int, options: c_int) -> pid_t {
     // SAFETY: the caller's promise, handed on.
     unsafe { wait_by(Symbol::waitpid, pid, status, options, std::ptr::null_mut()) }
 }
 
 /// wait(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn wait(status: *mut c_int) -> pid_t {
     // SAFETY: the caller's promise, handed on.
     unsafe { wait_by(Symbol::wait, -1, status, 0, std::ptr::null_mut()) }
 }
 
 /// wait3(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn wait3(
     status: *mut c_int,
     options: c_int,
@@ -38,7 +38,7 @@ pub(crate) unsafe extern "C" fn wait3(
 }
 
 /// wait4(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn wait4(
     pid: pid_t,
     status: *mut c_int,
@@ -84,7 +84,7 @@ unsafe fn wait_by(
 const KINDS: c_int = libc::__WALL | libc::__WCLONE | libc::__WNOTHREAD;
 
 /// waitid(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn waitid(
     kind: idtype_t,
     id: id_t,
@@ -138,7 +138,7 @@ type PClose = unsafe extern "C" fn(*mut libc::FILE) -> c_int;
 
 /// system(3): by a thread of the pool. A kill or a deadline ends the wait; the command runs on.
 /// (SIGCHLD is held off in that thread, not in the caller's.)
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn system(command: *const c_char) -> c_int {
     let real: System = next!(system);
     let call = (!command.is_null()).then(|| Call::begin(Symbol::system)).flatten();
@@ -159,7 +159,7 @@ pub(crate) unsafe extern "C" fn system(command: *const c_char) -> c_int {
 }
 
 /// pclose(3): by a thread of the pool. Neither a kill nor a deadline ends it.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn pclose(stream: *mut libc::FILE) -> c_int {
     let real: PClose = next!(pclose);
     let Some(call) = Call::begin(Symbol::pclose) else {

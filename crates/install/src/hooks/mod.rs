@@ -4,6 +4,10 @@
 //! everybody else it makes the system call that libc would make, or calls libc. To all of them
 //! their callers promise what libc's manual pages demand. None unwinds: a panic in an `extern "C"`
 //! function ends the process.
+//!
+//! A program that is linked statically (`crt-static`) gets none of their names: libc's objects
+//! define several functions each, so some would be defined twice, and there is no next function
+//! that dlsym(3) could find.
 
 mod children;
 mod files;

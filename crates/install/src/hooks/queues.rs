@@ -41,7 +41,7 @@ unsafe fn transfer(
 }
 
 /// mq_send(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn mq_send(
     queue: mqd_t,
     message: *const c_char,
@@ -53,7 +53,7 @@ pub(crate) unsafe extern "C" fn mq_send(
 }
 
 /// mq_timedsend(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn mq_timedsend(
     queue: mqd_t,
     message: *const c_char,
@@ -70,7 +70,7 @@ pub(crate) unsafe extern "C" fn mq_timedsend(
 }
 
 /// mq_receive(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn mq_receive(
     queue: mqd_t,
     message: *mut c_char,
@@ -82,7 +82,7 @@ pub(crate) unsafe extern "C" fn mq_receive(
 }
 
 /// mq_timedreceive(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn mq_timedreceive(
     queue: mqd_t,
     message: *mut c_char,

@@ -46,7 +46,7 @@ fn time_of(span: Duration) -> timespec {
 }
 
 /// poll(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn poll(asked: *mut pollfd, count: nfds_t, limit: c_int) -> c_int {
     let limit = u64::try_from(limit).ok().map(Duration::from_millis);
     // SAFETY: the caller's promise, handed on.
@@ -54,7 +54,7 @@ pub(crate) unsafe extern "C" fn poll(asked: *mut pollfd, count: nfds_t, limit: c
 }
 
 /// poll(2) as fortified C calls it: `room` is the size of the buffer.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn __poll_chk(
     asked: *mut pollfd,
     count: nfds_t,
@@ -67,7 +67,7 @@ pub(crate) unsafe extern "C" fn __poll_chk(
 }
 
 /// ppoll(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn ppoll(
     asked: *mut pollfd,
     count: nfds_t,
@@ -85,7 +85,7 @@ pub(crate) unsafe extern "C" fn ppoll(
 }
 
 /// ppoll(2) as fortified C calls it: `room` is the size of the buffer.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn __ppoll_chk(
     asked: *mut pollfd,
     count: nfds_t,
@@ -219,7 +219,7 @@ fn gathered(
 }
 
 /// select(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn select(
     count: c_int,
     read: *mut fd_set,
@@ -249,7 +249,7 @@ pub(crate) unsafe extern "C" fn select(
 }
 
 /// pselect(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn pselect(
     count: c_int,
     read: *mut fd_set,
@@ -346,7 +346,7 @@ unsafe fn select_by(
 }
 
 /// epoll_wait(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn epoll_wait(
     epoll: c_int,
     events: *mut epoll_event,
@@ -358,7 +358,7 @@ pub(crate) unsafe extern "C" fn epoll_wait(
 }
 
 /// epoll_pwait(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn epoll_pwait(
     epoll: c_int,
     events: *mut epoll_event,

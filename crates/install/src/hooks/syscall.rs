@@ -9,7 +9,7 @@ use crate::raw::give;
 
 /// syscall(2). The C function is variadic; on x86-64 and 64-bit Arm its callers put arguments where
 /// this function looks for them. What was not given is arbitrary, and not looked at by the kernel.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn syscall(
     number: c_long,
     a: usize,

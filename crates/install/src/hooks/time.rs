@@ -58,7 +58,7 @@ unsafe fn tell(left: Duration, remaining: *mut timespec) {
 }
 
 /// clock_nanosleep(2): returns the number of the error, and leaves errno alone.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn clock_nanosleep(
     clock: libc::clockid_t,
     flags: c_int,
@@ -88,7 +88,7 @@ pub(crate) unsafe extern "C" fn clock_nanosleep(
 }
 
 /// nanosleep(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn nanosleep(
     request: *const timespec,
     remaining: *mut timespec,
@@ -111,7 +111,7 @@ unsafe fn nap(symbol: Symbol, request: *const timespec, remaining: *mut timespec
 }
 
 /// usleep(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) extern "C" fn usleep(microseconds: c_uint) -> c_int {
     let time = timespec {
         tv_sec: i64::from(microseconds / 1_000_000),
@@ -122,7 +122,7 @@ pub(crate) extern "C" fn usleep(microseconds: c_uint) -> c_int {
 }
 
 /// sleep(3): the whole seconds that are left, where a signal ends it early.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) extern "C" fn sleep(seconds: c_uint) -> c_uint {
     let time = timespec { tv_sec: i64::from(seconds), tv_nsec: 0 };
     let mut left = timespec { tv_sec: 0, tv_nsec: 0 };
@@ -134,7 +134,7 @@ pub(crate) extern "C" fn sleep(seconds: c_uint) -> c_uint {
 }
 
 /// sched_yield(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) extern "C" fn sched_yield() -> c_int {
     if let Some(call) = Call::begin(Symbol::sched_yield) {
         call.count();

@@ -40,7 +40,7 @@ pub(crate) fn is_on_disk(kind: u32) -> bool {
 }
 
 /// read(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn read(fd: c_int, buf: *mut c_void, len: usize) -> isize {
     let Some(call) = Call::begin(Symbol::read) else {
         // SAFETY: the caller's promise, handed on.
@@ -52,7 +52,7 @@ pub(crate) unsafe extern "C" fn read(fd: c_int, buf: *mut c_void, len: usize) ->
 }
 
 /// read(2) as fortified C calls it: `room` is the size of the buffer.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn __read_chk(
     fd: c_int,
     buf: *mut c_void,
@@ -65,7 +65,7 @@ pub(crate) unsafe extern "C" fn __read_chk(
 }
 
 /// readv(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn readv(fd: c_int, slices: *const iovec, count: c_int) -> isize {
     let Some(call) = Call::begin(Symbol::readv) else {
         // SAFETY: the caller's promise, handed on.
@@ -128,7 +128,7 @@ unsafe fn read_from_disk(call: &Call, fd: c_int, slices: *const iovec, count: c_
 }
 
 /// write(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn write(fd: c_int, buf: *const c_void, len: usize) -> isize {
     let Some(call) = Call::begin(Symbol::write) else {
         // SAFETY: the caller's promise, handed on.
@@ -150,7 +150,7 @@ pub(crate) unsafe extern "C" fn write(fd: c_int, buf: *const c_void, len: usize)
 }
 
 /// writev(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn writev(fd: c_int, slices: *const iovec, count: c_int) -> isize {
     match Call::begin(Symbol::writev) {
         Some(call) if count > 0 && !is_on_disk(kind(fd)) => {

@@ -15,7 +15,7 @@ use crate::symbols::Symbol;
 use crate::wait::number_of;
 
 /// flock(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) extern "C" fn flock(fd: c_int, operation: c_int) -> c_int {
     // SAFETY: a descriptor's number.
     let kernel = |operation: c_int| unsafe { call!(flock, fd, operation) };
@@ -39,14 +39,14 @@ pub(crate) extern "C" fn flock(fd: c_int, operation: c_int) -> c_int {
 /// fcntl(2). Locks of records belong to the process, not to a thread, so nobody can wait for one on
 /// behalf of a tasklet and leave it at a kill: they are tried again and again. (A deadlock with
 /// another process is not found.)
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
     // SAFETY: the caller's promise, handed on.
     unsafe { control(Symbol::fcntl, fd, command, argument) }
 }
 
 /// fcntl(2), as programs with 64-bit offsets call it.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn fcntl64(fd: c_int, command: c_int, argument: usize) -> c_int {
     // SAFETY: the caller's promise, handed on.
     unsafe { control(Symbol::fcntl64, fd, command, argument) }
@@ -149,7 +149,7 @@ unsafe fn is_fifo(folder: c_int, path: *const c_char) -> bool {
 macro_rules! opens {
     ($($name:ident $at:ident;)*) => {$(
         /// open(2). Variadic in C: `mode` is arbitrary where nothing is created.
-        #[unsafe(no_mangle)]
+        #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
         pub(crate) unsafe extern "C" fn $name(
             path: *const c_char,
             flags: c_int,
@@ -160,7 +160,7 @@ macro_rules! opens {
         }
 
         /// openat(2). Variadic in C: `mode` is arbitrary where nothing is created.
-        #[unsafe(no_mangle)]
+        #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
         pub(crate) unsafe extern "C" fn $at(
             folder: c_int,
             path: *const c_char,

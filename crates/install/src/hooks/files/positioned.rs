@@ -72,7 +72,7 @@ unsafe fn write_at(call: &Call, fd: c_int, slices: (*const iovec, c_int), offset
 macro_rules! positioned {
     ($($name:ident $vector:ident $by:ident $kernel:ident $kernel_vector:ident;)*) => {$(
         /// As its manual page says.
-        #[unsafe(no_mangle)]
+        #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
         pub(crate) unsafe extern "C" fn $name(
             fd: c_int,
             buf: *const c_void,
@@ -89,7 +89,7 @@ macro_rules! positioned {
         }
 
         /// As its manual page says.
-        #[unsafe(no_mangle)]
+        #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
         pub(crate) unsafe extern "C" fn $vector(
             fd: c_int,
             slices: *const iovec,
@@ -115,7 +115,7 @@ positioned! {
 }
 
 /// pread(2) as fortified C calls it: `room` is the size of the buffer.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn __pread_chk(
     fd: c_int,
     buf: *const c_void,
@@ -129,7 +129,7 @@ pub(crate) unsafe extern "C" fn __pread_chk(
 }
 
 /// As [`__pread_chk`].
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn __pread64_chk(
     fd: c_int,
     buf: *const c_void,
@@ -142,7 +142,7 @@ pub(crate) unsafe extern "C" fn __pread64_chk(
 }
 
 /// fsync(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) extern "C" fn fsync(fd: c_int) -> c_int {
     // SAFETY: a descriptor's number.
     let kernel = || unsafe { call!(fsync, fd) };
@@ -150,7 +150,7 @@ pub(crate) extern "C" fn fsync(fd: c_int) -> c_int {
 }
 
 /// fdatasync(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) extern "C" fn fdatasync(fd: c_int) -> c_int {
     // SAFETY: a descriptor's number.
     let kernel = || unsafe { call!(fdatasync, fd) };
@@ -166,13 +166,13 @@ fn set_len(symbol: Symbol, fd: c_int, len: i64) -> c_int {
 }
 
 /// ftruncate(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) extern "C" fn ftruncate(fd: c_int, len: i64) -> c_int {
     set_len(Symbol::ftruncate, fd, len)
 }
 
 /// ftruncate(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) extern "C" fn ftruncate64(fd: c_int, len: i64) -> c_int {
     set_len(Symbol::ftruncate64, fd, len)
 }

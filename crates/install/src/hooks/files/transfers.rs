@@ -94,7 +94,7 @@ fn raise_sigpipe() {
 macro_rules! send_files {
     ($($name:ident)*) => {$(
         /// sendfile(2). It reads from files only.
-        #[unsafe(no_mangle)]
+        #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
         pub(crate) unsafe extern "C" fn $name(
             to: c_int,
             from: c_int,
@@ -119,7 +119,7 @@ macro_rules! send_files {
 send_files! { sendfile sendfile64 }
 
 /// splice(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn splice(
     from: c_int,
     from_offset: *mut loff_t,
@@ -149,7 +149,7 @@ pub(crate) unsafe extern "C" fn splice(
 }
 
 /// tee(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn tee(from: c_int, to: c_int, count: size_t, flags: c_uint) -> isize {
     let null = std::ptr::null_mut();
     let step = move |from: c_int, _: *mut loff_t, to: c_int, _: *mut loff_t| {

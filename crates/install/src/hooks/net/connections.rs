@@ -19,7 +19,7 @@ use crate::wait::{Way, is_nonblocking, limit_of, number_of};
 
 /// connect(2). Datagrams are connected at once. What a kill, a deadline or a signal handler leaves
 /// behind goes on by itself, as in Linux.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn connect(
     fd: c_int,
     address: *const sockaddr,
@@ -61,7 +61,7 @@ unsafe fn connect_stream(
 }
 
 /// accept4(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn accept4(
     fd: c_int,
     address: *mut sockaddr,
@@ -73,7 +73,7 @@ pub(crate) unsafe extern "C" fn accept4(
 }
 
 /// accept(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn accept(
     fd: c_int,
     address: *mut sockaddr,

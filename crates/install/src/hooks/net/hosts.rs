@@ -130,7 +130,7 @@ impl Question {
 }
 
 /// gethostbyname(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn gethostbyname(name: *const c_char) -> *mut hostent {
     let real: ByName = next!(gethostbyname);
     // SAFETY: the caller's promise, handed on.
@@ -142,7 +142,7 @@ pub(crate) unsafe extern "C" fn gethostbyname(name: *const c_char) -> *mut hoste
 }
 
 /// gethostbyname2(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn gethostbyname2(name: *const c_char, family: c_int) -> *mut hostent {
     let real: ByName2 = next!(gethostbyname2);
     // SAFETY: the caller's promise, handed on.
@@ -154,7 +154,7 @@ pub(crate) unsafe extern "C" fn gethostbyname2(name: *const c_char, family: c_in
 }
 
 /// gethostbyaddr(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn gethostbyaddr(
     address: *const c_void,
     len: socklen_t,
@@ -200,7 +200,7 @@ unsafe fn to_end(
 }
 
 /// gethostbyname_r(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn gethostbyname_r(
     name: *const c_char,
     entry: *mut hostent,
@@ -216,7 +216,7 @@ pub(crate) unsafe extern "C" fn gethostbyname_r(
 }
 
 /// gethostbyname2_r(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn gethostbyname2_r(
     name: *const c_char,
     family: c_int,
@@ -245,7 +245,7 @@ unsafe fn by_name(symbol: Symbol, asked: (*const c_char, c_int), places: Places)
 }
 
 /// gethostbyaddr_r(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn gethostbyaddr_r(
     address: *const c_void,
     len: socklen_t,

@@ -34,7 +34,7 @@ impl Drop for Found {
 }
 
 /// getaddrinfo(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn getaddrinfo(
     node: *const c_char,
     service: *const c_char,
@@ -79,7 +79,7 @@ pub(crate) unsafe extern "C" fn getaddrinfo(
 }
 
 /// getnameinfo(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn getnameinfo(
     address: *const sockaddr,
     len: socklen_t,

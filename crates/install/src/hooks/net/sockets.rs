@@ -25,7 +25,7 @@ fn with_flag(
 }
 
 /// recv(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn recv(
     fd: c_int,
     buf: *mut c_void,
@@ -102,7 +102,7 @@ pub(super) fn option(fd: c_int, name: c_int) -> Result<c_int, Outcome> {
 }
 
 /// recv(3) as fortified C calls it: `room` is the size of the buffer.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn __recv_chk(
     fd: c_int,
     buf: *mut c_void,
@@ -116,7 +116,7 @@ pub(crate) unsafe extern "C" fn __recv_chk(
 }
 
 /// recvfrom(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn recvfrom(
     fd: c_int,
     buf: *mut c_void,
@@ -136,7 +136,7 @@ pub(crate) unsafe extern "C" fn recvfrom(
 }
 
 /// recvfrom(3) as fortified C calls it: `room` is the size of the buffer.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn __recvfrom_chk(
     fd: c_int,
     buf: *mut c_void,
@@ -152,7 +152,7 @@ pub(crate) unsafe extern "C" fn __recvfrom_chk(
 }
 
 /// recvmsg(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> isize {
     // SAFETY: the caller's promise, handed on.
     let attempt = |flags: c_int| unsafe { call!(recvmsg, fd, message, flags) };
@@ -169,7 +169,7 @@ pub(crate) unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: 
 }
 
 /// recvmmsg(2). A limit ends it between two messages, as in Linux.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn recvmmsg(
     fd: c_int,
     messages: *mut mmsghdr,
@@ -184,7 +184,7 @@ pub(crate) unsafe extern "C" fn recvmmsg(
 }
 
 /// send(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn send(
     fd: c_int,
     buf: *const c_void,
@@ -196,7 +196,7 @@ pub(crate) unsafe extern "C" fn send(
 }
 
 /// sendto(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn sendto(
     fd: c_int,
     buf: *const c_void,
@@ -255,7 +255,7 @@ unsafe fn send_bytes(
 }
 
 /// sendmsg(2). A stream takes all of it; ancillary data goes with the first byte.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> isize {
     // SAFETY: the caller's promise, handed on.
     let attempt =
@@ -288,7 +288,7 @@ pub(crate) unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags
 }
 
 /// sendmmsg(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn sendmmsg(
     fd: c_int,
     messages: *mut mmsghdr,

@@ -28,14 +28,14 @@ fn result(error: c_int) -> c_int {
 }
 
 /// mtx_lock(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn mtx_lock(mutex: *mut pthread_mutex_t) -> c_int {
     // SAFETY: the caller's promise, handed on.
     result(unsafe { pthread_mutex_lock(mutex) })
 }
 
 /// mtx_timedlock(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn mtx_timedlock(
     mutex: *mut pthread_mutex_t,
     moment: *const timespec,
@@ -45,21 +45,21 @@ pub(crate) unsafe extern "C" fn mtx_timedlock(
 }
 
 /// mtx_trylock(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn mtx_trylock(mutex: *mut pthread_mutex_t) -> c_int {
     // SAFETY: the caller's promise, handed on.
     result(unsafe { pthread_mutex_trylock(mutex) })
 }
 
 /// mtx_unlock(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn mtx_unlock(mutex: *mut pthread_mutex_t) -> c_int {
     // SAFETY: the caller's promise, handed on.
     result(unsafe { pthread_mutex_unlock(mutex) })
 }
 
 /// cnd_wait(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn cnd_wait(
     cond: *mut pthread_cond_t,
     mutex: *mut pthread_mutex_t,
@@ -69,7 +69,7 @@ pub(crate) unsafe extern "C" fn cnd_wait(
 }
 
 /// cnd_timedwait(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn cnd_timedwait(
     cond: *mut pthread_cond_t,
     mutex: *mut pthread_mutex_t,
@@ -80,21 +80,21 @@ pub(crate) unsafe extern "C" fn cnd_timedwait(
 }
 
 /// cnd_signal(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn cnd_signal(cond: *mut pthread_cond_t) -> c_int {
     // SAFETY: the caller's promise, handed on.
     result(unsafe { pthread_cond_signal(cond) })
 }
 
 /// cnd_broadcast(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn cnd_broadcast(cond: *mut pthread_cond_t) -> c_int {
     // SAFETY: the caller's promise, handed on.
     result(unsafe { pthread_cond_broadcast(cond) })
 }
 
 /// thrd_join(3). A thread of C11's returns an `int` in the place of the pointer.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn thrd_join(thread: pthread_t, value: *mut c_int) -> c_int {
     let mut returned: *mut c_void = std::ptr::null_mut();
     // SAFETY: the caller's promise, handed on.
@@ -107,7 +107,7 @@ pub(crate) unsafe extern "C" fn thrd_join(thread: pthread_t, value: *mut c_int) 
 }
 
 /// thrd_sleep(3): −1 after a signal, another negative number after an error.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn thrd_sleep(span: *const timespec, left: *mut timespec) -> c_int {
     // SAFETY: the caller's promise, handed on.
     match unsafe { clock_nanosleep(libc::CLOCK_REALTIME, 0, span, left) } {
@@ -118,7 +118,7 @@ pub(crate) unsafe extern "C" fn thrd_sleep(span: *const timespec, left: *mut tim
 }
 
 /// thrd_yield(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) extern "C" fn thrd_yield() {
     sched_yield();
 }

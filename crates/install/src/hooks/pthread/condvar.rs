@@ -113,7 +113,7 @@ unsafe fn wait(
 }
 
 /// pthread_cond_wait(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn pthread_cond_wait(
     cond: *mut pthread_cond_t,
     mutex: *mut pthread_mutex_t,
@@ -130,7 +130,7 @@ pub(crate) unsafe extern "C" fn pthread_cond_wait(
 }
 
 /// pthread_cond_timedwait(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn pthread_cond_timedwait(
     cond: *mut pthread_cond_t,
     mutex: *mut pthread_mutex_t,
@@ -154,7 +154,7 @@ pub(crate) unsafe extern "C" fn pthread_cond_timedwait(
 }
 
 /// pthread_cond_clockwait(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn pthread_cond_clockwait(
     cond: *mut pthread_cond_t,
     mutex: *mut pthread_mutex_t,
@@ -179,7 +179,7 @@ pub(crate) unsafe extern "C" fn pthread_cond_clockwait(
 }
 
 /// pthread_cond_signal(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn pthread_cond_signal(cond: *mut pthread_cond_t) -> c_int {
     let real: OfCond = next!(pthread_cond_signal, VERSION);
     if wake(cond.addr(), 1, ALL) > 0 {
@@ -190,7 +190,7 @@ pub(crate) unsafe extern "C" fn pthread_cond_signal(cond: *mut pthread_cond_t) -
 }
 
 /// pthread_cond_broadcast(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn pthread_cond_broadcast(cond: *mut pthread_cond_t) -> c_int {
     let real: OfCond = next!(pthread_cond_broadcast, VERSION);
     wake(cond.addr(), usize::MAX, ALL);

@@ -183,14 +183,14 @@ unsafe fn lock_for(symbol: Symbol, mutex: *mut pthread_mutex_t, until: Option<Mo
 }
 
 /// pthread_mutex_lock(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn pthread_mutex_lock(mutex: *mut pthread_mutex_t) -> c_int {
     // SAFETY: the caller's promise, handed on.
     unsafe { lock_for(Symbol::pthread_mutex_lock, mutex, None) }
 }
 
 /// pthread_mutex_trylock(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn pthread_mutex_trylock(mutex: *mut pthread_mutex_t) -> c_int {
     let real: OfMutex = next!(pthread_mutex_trylock);
     // SAFETY: the caller's promise, handed on.
@@ -198,7 +198,7 @@ pub(crate) unsafe extern "C" fn pthread_mutex_trylock(mutex: *mut pthread_mutex_
 }
 
 /// pthread_mutex_timedlock(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn pthread_mutex_timedlock(
     mutex: *mut pthread_mutex_t,
     moment: *const timespec,
@@ -209,7 +209,7 @@ pub(crate) unsafe extern "C" fn pthread_mutex_timedlock(
 }
 
 /// pthread_mutex_clocklock(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn pthread_mutex_clocklock(
     mutex: *mut pthread_mutex_t,
     clock: clockid_t,
@@ -220,14 +220,14 @@ pub(crate) unsafe extern "C" fn pthread_mutex_clocklock(
 }
 
 /// pthread_mutex_unlock(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn pthread_mutex_unlock(mutex: *mut pthread_mutex_t) -> c_int {
     // SAFETY: the caller's promise, handed on.
     unsafe { unlock(By::Function(Symbol::pthread_mutex_unlock), mutex) }
 }
 
 /// pthread_mutex_consistent(3): notes the caller as the owner.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn pthread_mutex_consistent(mutex: *mut pthread_mutex_t) -> c_int {
     let real: OfMutex = next!(pthread_mutex_consistent);
     // SAFETY: the caller's promise, handed on.
@@ -236,7 +236,7 @@ pub(crate) unsafe extern "C" fn pthread_mutex_consistent(mutex: *mut pthread_mut
 
 /// pthread_spin_lock(3): looks now and then, since it is unlocked unseen. Between two looks the
 /// neighbours run, one of whom may have it.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn pthread_spin_lock(lock: *mut pthread_spinlock_t) -> c_int {
     const TURNS: u32 = 100;
     const REST: Duration = Duration::from_millis(1);

@@ -78,7 +78,7 @@ impl Drop for AtWork<'_> {
 }
 
 /// pthread_once(3). What the routine throws passes through, as through glibc's.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C-unwind" fn pthread_once(
     control: *mut c_int,
     routine: Routine,
@@ -132,7 +132,7 @@ pub(crate) unsafe extern "C-unwind" fn pthread_once(
 }
 
 /// call_once(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C-unwind" fn call_once(flag: *mut c_int, routine: Routine) {
     // glibc's does the same. It returns 0.
     // SAFETY: the caller's promise: the flag is such a word.

@@ -79,7 +79,7 @@ unsafe fn lock(
 macro_rules! locks {
     ($($name:ident $timed:ident $clocked:ident $try_:ident;)*) => {$(
         /// As its manual page says.
-        #[unsafe(no_mangle)]
+        #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
         pub(crate) unsafe extern "C" fn $name(this: *mut pthread_rwlock_t) -> c_int {
             let real: OfLock = next!($name);
             let attempt: OfLock = next!($try_);
@@ -93,7 +93,7 @@ macro_rules! locks {
         }
 
         /// As its manual page says.
-        #[unsafe(no_mangle)]
+        #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
         pub(crate) unsafe extern "C" fn $timed(
             this: *mut pthread_rwlock_t,
             moment: *const timespec,
@@ -111,7 +111,7 @@ macro_rules! locks {
         }
 
         /// As its manual page says.
-        #[unsafe(no_mangle)]
+        #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
         pub(crate) unsafe extern "C" fn $clocked(
             this: *mut pthread_rwlock_t,
             clock: clockid_t,
@@ -129,7 +129,7 @@ macro_rules! locks {
         }
 
         /// As its manual page says.
-        #[unsafe(no_mangle)]
+        #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
         pub(crate) unsafe extern "C" fn $try_(this: *mut pthread_rwlock_t) -> c_int {
             let real: OfLock = next!($try_);
             // SAFETY: the caller's promise, handed on.
@@ -146,7 +146,7 @@ locks! {
 }
 
 /// pthread_rwlock_unlock(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn pthread_rwlock_unlock(lock: *mut pthread_rwlock_t) -> c_int {
     let real: OfLock = next!(pthread_rwlock_unlock);
     let address = lock.addr();

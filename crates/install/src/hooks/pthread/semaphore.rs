@@ -43,7 +43,7 @@ unsafe fn take(call: &Call, semaphore: *mut sem_t, limit: impl FnOnce() -> Optio
 }
 
 /// sem_wait(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn sem_wait(semaphore: *mut sem_t) -> c_int {
     let real: OfSemaphore = next!(sem_wait);
     match Call::begin_lock(Symbol::sem_wait) {
@@ -55,7 +55,7 @@ pub(crate) unsafe extern "C" fn sem_wait(semaphore: *mut sem_t) -> c_int {
 }
 
 /// sem_timedwait(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn sem_timedwait(
     semaphore: *mut sem_t,
     moment: *const timespec,
@@ -70,7 +70,7 @@ pub(crate) unsafe extern "C" fn sem_timedwait(
 }
 
 /// sem_clockwait(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn sem_clockwait(
     semaphore: *mut sem_t,
     clock: clockid_t,
@@ -89,17 +89,19 @@ fn real_post() -> OfSemaphore {
     next!(sem_post)
 }
 
+#[cfg(not(target_feature = "crt-static"))]
 extern "C" fn look_up() {
     real_post();
 }
 
 /// Has it looked up when the program is loaded: dlsym(3) is not for signal handlers.
+#[cfg(not(target_feature = "crt-static"))]
 #[used]
 #[unsafe(link_section = ".init_array")]
 static AT_LOAD: extern "C" fn() = look_up;
 
 /// sem_post(3). Async-signal-safe.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn sem_post(semaphore: *mut sem_t) -> c_int {
     let real = real_post();
     let address = semaphore.addr();

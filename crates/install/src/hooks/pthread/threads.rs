@@ -19,7 +19,7 @@ type Timed = unsafe extern "C" fn(pthread_t, *mut *mut c_void, *const timespec) 
 type OfBarrier = unsafe extern "C" fn(*mut pthread_barrier_t) -> c_int;
 
 /// pthread_join(3). A thread is joined once, so neither a kill nor a deadline ends the wait.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn pthread_join(thread: pthread_t, value: *mut *mut c_void) -> c_int {
     let real: Join = next!(pthread_join);
     let attempt: Join = next!(pthread_tryjoin_np);
@@ -52,7 +52,7 @@ pub(crate) unsafe extern "C" fn pthread_join(thread: pthread_t, value: *mut *mut
 }
 
 /// pthread_timedjoin_np(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn pthread_timedjoin_np(
     thread: pthread_t,
     value: *mut *mut c_void,
@@ -94,7 +94,7 @@ pub(crate) unsafe extern "C" fn pthread_timedjoin_np(
 }
 
 /// pthread_barrier_wait(3): by a thread for each, since whoever comes counts, and all must come.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn pthread_barrier_wait(barrier: *mut pthread_barrier_t) -> c_int {
     let real: OfBarrier = next!(pthread_barrier_wait);
     let Some(call) = Call::begin_lock(Symbol::pthread_barrier_wait) else {

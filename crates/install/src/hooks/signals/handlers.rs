@@ -86,7 +86,7 @@ unsafe extern "C-unwind" fn entry(signal: c_int, info: *mut siginfo_t, context: 
 }
 
 /// sigaction(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn sigaction(
     signal: c_int,
     new: *const libc::sigaction,
@@ -98,7 +98,7 @@ pub(crate) unsafe extern "C" fn sigaction(
 }
 
 /// sigaction(2), by glibc's other name.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn __sigaction(
     signal: c_int,
     new: *const libc::sigaction,
@@ -152,7 +152,7 @@ unsafe fn act(
 macro_rules! installers {
     ($($(#[$comment:meta])* $name:ident: $flags:expr;)*) => {$(
         $(#[$comment])*
-        #[unsafe(no_mangle)]
+        #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
         pub(crate) unsafe extern "C" fn $name(
             signal: c_int,
             handler: sighandler_t,
@@ -211,7 +211,7 @@ unsafe fn install(
 }
 
 /// siginterrupt(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn siginterrupt(signal: c_int, interrupts: c_int) -> c_int {
     let real: SigInterrupt = next!(siginterrupt);
     // SAFETY: the caller's promise, handed on.

@@ -71,7 +71,7 @@ macro_rules! jumps {
 
         $(
             $(#[$comment])*
-            #[unsafe(no_mangle)]
+            #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
             pub(crate) unsafe extern "C" fn $name(buffer: *mut c_void, value: c_int) -> ! {
                 // SAFETY: the caller's promise: a buffer that was filled.
                 unsafe { tell(buffer) };

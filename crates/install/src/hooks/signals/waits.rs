@@ -76,7 +76,7 @@ unsafe fn take(
 }
 
 /// sigtimedwait(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn sigtimedwait(
     set: *const sigset_t,
     info: *mut siginfo_t,
@@ -98,7 +98,7 @@ pub(crate) unsafe extern "C" fn sigtimedwait(
 }
 
 /// sigwaitinfo(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn sigwaitinfo(set: *const sigset_t, info: *mut siginfo_t) -> c_int {
     let real: SigWaitInfo = next!(sigwaitinfo);
     match Call::begin(Symbol::sigwaitinfo) {
@@ -110,7 +110,7 @@ pub(crate) unsafe extern "C" fn sigwaitinfo(set: *const sigset_t, info: *mut sig
 }
 
 /// sigwait(3): returns the number of the error, which is never EINTR.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn sigwait(set: *const sigset_t, signal: *mut c_int) -> c_int {
     let real: SigWait = next!(sigwait);
     let Some(call) = Call::begin(Symbol::sigwait) else {
@@ -132,7 +132,7 @@ pub(crate) unsafe extern "C" fn sigwait(set: *const sigset_t, signal: *mut c_int
 }
 
 /// pause(2): poll(2) of nothing.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn pause() -> c_int {
     let real: Pause = next!(pause);
     if Call::begin(Symbol::pause).is_none() {
@@ -144,7 +144,7 @@ pub(crate) unsafe extern "C" fn pause() -> c_int {
 }
 
 /// sigsuspend(2): ppoll(2) of nothing.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn sigsuspend(mask: *const sigset_t) -> c_int {
     let real: SigSuspend = next!(sigsuspend);
     if Call::begin(Symbol::sigsuspend).is_none() {
@@ -156,7 +156,7 @@ pub(crate) unsafe extern "C" fn sigsuspend(mask: *const sigset_t) -> c_int {
 }
 
 /// sigpause(3), BSD's: the mask of the signals that are held off meanwhile.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn sigpause(mask: c_int) -> c_int {
     let real: SigPause = next!(sigpause);
     if Call::begin(Symbol::sigpause).is_none() {
@@ -167,7 +167,7 @@ pub(crate) unsafe extern "C" fn sigpause(mask: c_int) -> c_int {
 }
 
 /// sigpause(3), X/Open's: a signal that is let through meanwhile.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn __xpg_sigpause(signal: c_int) -> c_int {
     let real: SigPause = next!(__xpg_sigpause);
     if Call::begin(Symbol::__xpg_sigpause).is_none() {
@@ -178,7 +178,7 @@ pub(crate) unsafe extern "C" fn __xpg_sigpause(signal: c_int) -> c_int {
 }
 
 /// sigpause(3), either.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn __sigpause(signal_or_mask: c_int, is_signal: c_int) -> c_int {
     let real: SigPauseBoth = next!(__sigpause);
     if Call::begin(Symbol::__sigpause).is_none() {

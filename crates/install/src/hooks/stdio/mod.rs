@@ -51,7 +51,7 @@ thread_local! {
 }
 
 /// fread(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn fread(
     buf: *mut c_void,
     size: usize,
@@ -77,7 +77,7 @@ pub(crate) unsafe extern "C" fn fread(
 }
 
 /// fread(3), fortified.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn __fread_chk(
     buf: *mut c_void,
     room: usize,
@@ -91,7 +91,7 @@ pub(crate) unsafe extern "C" fn __fread_chk(
 }
 
 /// fgets(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn fgets(
     buf: *mut c_char,
     size: c_int,
@@ -127,7 +127,7 @@ pub(crate) unsafe extern "C" fn fgets(
 }
 
 /// fgets(3), fortified.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn __fgets_chk(
     buf: *mut c_char,
     room: usize,
@@ -173,7 +173,7 @@ impl Line {
 }
 
 /// getdelim(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn getdelim(
     text: *mut *mut c_char,
     room: *mut usize,
@@ -213,7 +213,7 @@ pub(crate) unsafe extern "C" fn getdelim(
 }
 
 /// getdelim(3), as a macro of glibc's calls it.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn __getdelim(
     text: *mut *mut c_char,
     room: *mut usize,
@@ -225,7 +225,7 @@ pub(crate) unsafe extern "C" fn __getdelim(
 }
 
 /// getline(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn getline(
     text: *mut *mut c_char,
     room: *mut usize,
@@ -236,7 +236,7 @@ pub(crate) unsafe extern "C" fn getline(
 }
 
 /// fgetc(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn fgetc(stream: *mut FILE) -> c_int {
     let real: OfStream = next!(fgetc);
     // SAFETY: the caller's promise.
@@ -249,21 +249,22 @@ pub(crate) unsafe extern "C" fn fgetc(stream: *mut FILE) -> c_int {
 }
 
 /// getc(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn getc(stream: *mut FILE) -> c_int {
     // SAFETY: the caller's promise, handed on.
     unsafe { fgetc(stream) }
 }
 
 /// getc(3), as a macro of glibc's calls it.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
+#[allow(non_snake_case)] // libc's name, also where it is not exported.
 pub(crate) unsafe extern "C" fn _IO_getc(stream: *mut FILE) -> c_int {
     // SAFETY: the caller's promise, handed on.
     unsafe { fgetc(stream) }
 }
 
 /// getchar(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn getchar() -> c_int {
     // SAFETY: libc's own stream.
     unsafe { fgetc(stdin) }
@@ -277,7 +278,7 @@ fn hold(by: isize) {
 }
 
 /// flockfile(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn flockfile(stream: *mut FILE) {
     let real: Unlock = next!(flockfile);
     match Call::begin_lock(Symbol::flockfile) {
@@ -290,7 +291,7 @@ pub(crate) unsafe extern "C" fn flockfile(stream: *mut FILE) {
 }
 
 /// ftrylockfile(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn ftrylockfile(stream: *mut FILE) -> c_int {
     let real: OfStream = next!(ftrylockfile);
     // SAFETY: the caller's promise, handed on.
@@ -302,7 +303,7 @@ pub(crate) unsafe extern "C" fn ftrylockfile(stream: *mut FILE) -> c_int {
 }
 
 /// funlockfile(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn funlockfile(stream: *mut FILE) {
     let real: Unlock = next!(funlockfile);
     let address = stream.addr();

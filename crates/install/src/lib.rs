@@ -70,6 +70,88 @@
 //! and `thread::current()`, errno, panic counts, what crates keep in `thread_local!`. So channels,
 //! parks, and locks of other crates take it for a thread.
 //!
+//! # Kill and timeout
+//!
+//! A call that waits returns an error, `ECANCELED` or `ETIMEDOUT`; a sleep returns early. What need
+//! not wait goes on as ever. docs/install.md has a table of the calls, and these in full:
+//!
+//! **Loops that ignore errors** go on after a kill, a thousand times a second at most. Such a loop
+//! ends where it passes the error on, or asks [`is_killed`](overlapped::task::is_killed):
+//!
+//! ```
+//! use std::{net::TcpListener, thread::sleep, time::Duration};
+//! use overlapped::task::is_killed;
+//!
+//! // SAFETY: nothing in this program takes gettid(2) for its own identity.
+//! unsafe { overlapped_install::install() }.unwrap();
+//! overlapped_install::run(|| {
+//!     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+//!     let server = overlapped_install::spawn(move || {
+//!         for stream in listener.incoming() {
+//!             drop(stream?); // Not incoming().flatten(), which would go on for ever.
+//!         }
+//!         std::io::Result::Ok(())
+//!     });
+//!     let clock = overlapped_install::spawn(|| {
+//!         while !is_killed() {
+//!             sleep(Duration::from_secs(60));
+//!         }
+//!         "stopped"
+//!     });
+//!     sleep(Duration::from_millis(10));
+//!     server.kill();
+//!     clock.kill();
+//!     // A join gives what the closure has returned.
+//!     let error = server.join().unwrap().unwrap_err();
+//!     assert_eq!(error.raw_os_error(), Some(125)); // ECANCELED.
+//!     assert_eq!(clock.join().unwrap(), "stopped");
+//! })
+//! .unwrap();
+//! ```
+//!
+//! **Locks, channels and joins of threads** wait on, so a timeout over them does nothing. Put it
+//! over the join of a tasklet that makes the call:
+//!
+//! ```
+//! use std::{sync::mpsc, time::Duration};
+//! use overlapped::time::timeout;
+//! use overlapped_install::JoinError;
+//!
+//! // SAFETY: nothing in this program takes gettid(2) for its own identity.
+//! unsafe { overlapped_install::install() }.unwrap();
+//! overlapped_install::run(|| {
+//!     let (sender, receiver) = mpsc::channel::<u8>();
+//!     let call = overlapped_install::spawn(move || receiver.recv());
+//!     let joined = timeout(Duration::from_millis(10), || call.join());
+//!     assert!(matches!(joined, Err(JoinError::TimedOut)));
+//!     drop(sender); // Else the call would wait on, and the run for it.
+//! })
+//! .unwrap();
+//! ```
+//!
+//! **Calls of std that panic** at an error which they take for impossible, as `Command::output` does
+//! while it reads, a `Command::spawn` that forks, or `println!` on a full pipe. A
+//! [`shield`](overlapped::task::shield) keeps kills from them, but no deadlines:
+//!
+//! ```
+//! use std::{process::Command, thread::sleep, time::Duration};
+//! use overlapped::task::{is_killed, shield};
+//!
+//! // SAFETY: nothing in this program takes gettid(2) for its own identity.
+//! unsafe { overlapped_install::install() }.unwrap();
+//! overlapped_install::run(|| {
+//!     let tasklet = overlapped_install::spawn(|| {
+//!         let mut command = Command::new("sh");
+//!         let output = shield(|| command.args(["-c", "sleep 0.1; echo done"]).output());
+//!         (output.unwrap().stdout, is_killed())
+//!     });
+//!     sleep(Duration::from_millis(10));
+//!     tasklet.kill();
+//!     assert_eq!(tasklet.join().unwrap(), (b"done\n".to_vec(), true));
+//! })
+//! .unwrap();
+//! ```
+//!
 //! # Limits
 //!
 //! - Descriptors that have neither an attempt without waiting nor readiness block the thread.

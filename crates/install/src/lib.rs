@@ -129,8 +129,8 @@
 //! .unwrap();
 //! ```
 //!
-//! **Calls of std that panic** at an error which they take for impossible, as `Command::output` does
-//! while it reads, a `Command::spawn` that forks, or `println!` on a full pipe. A
+//! **Calls of std that panic** at an error which they take for impossible: `Command::output` while
+//! it reads, a `Command::spawn` that forks, `println!` on a full pipe. A
 //! [`shield`](overlapped::task::shield) keeps kills from them, but no deadlines:
 //!
 //! ```

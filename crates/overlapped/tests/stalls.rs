@@ -334,6 +334,45 @@ fn a_program_is_told_of_stalls_and_keeps_them_from_the_log() {
     assert!(output.status.success(), "{}", rig::said(&output));
 }
 
+/// However long symbols and the program's function take, which are asked meanwhile.
+#[test]
+fn a_stall_is_never_told_to_be_longer_than_it_was() {
+    const NAME: &str = "a_stall_is_never_told_to_be_longer_than_it_was";
+    static OVER: Mutex<Option<Duration>> = Mutex::new(None);
+    fn on_stall(stall: &Stall) -> bool {
+        match stall {
+            Stall::Lasts(stalled) => {
+                assert!(!stalled.trace().is_empty());
+                std::thread::sleep(ms(1_500));
+            }
+            Stall::Over { time, .. } => *OVER.lock().unwrap() = Some(*time),
+            _ => {}
+        }
+        false
+    }
+    if rig::asked().is_some() {
+        let config = Config::new().stall_limit(ms(100)).on_stall(on_stall);
+        let (held, over) = config
+            .run(|| {
+                let begin = Instant::now();
+                spawn(|| std::thread::sleep(ms(400))).join().unwrap();
+                let held = begin.elapsed();
+                let over = loop {
+                    assert!(begin.elapsed() < Duration::from_secs(60));
+                    if let Some(over) = *OVER.lock().unwrap() {
+                        break over;
+                    }
+                    sleep(ms(5));
+                };
+                (held, over)
+            })
+            .unwrap();
+        return assert!(over >= ms(100) && over <= held, "{over:?} of {held:?}");
+    }
+    let output = rig::child(NAME, "child");
+    assert!(output.status.success(), "{}", rig::said(&output));
+}
+
 #[test]
 fn a_thread_says_which_tasklet_it_runs_to_those_who_ask() {
     let (number, over) = (AtomicUsize::new(0), AtomicUsize::new(0));

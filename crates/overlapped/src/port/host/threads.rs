@@ -3,12 +3,17 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// Threads of this library that live as long as the process and hold nothing of anybody's.
+/// Threads of this library that hold nothing of anybody's.
 static HELPERS: AtomicUsize = AtomicUsize::new(0);
 
 /// Counts a thread that was started just now as such a one.
 pub(crate) fn count_helper() {
     HELPERS.fetch_add(1, Relaxed);
+}
+
+/// Counts one of them no longer: the calling thread, which ends now.
+pub(crate) fn uncount_helper() {
+    HELPERS.fetch_sub(1, Relaxed);
 }
 
 /// Tells whether the process has no other threads than so many schedulers' and such helpers. False

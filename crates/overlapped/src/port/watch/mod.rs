@@ -7,14 +7,15 @@
 //!                 ▼
 //! a signal to that thread ──▶ its handler copies registers and stack; on request it lists tasklets
 //!                 ▼
-//! unwind.rs, symbols, one warning (report.rs)   all on the watchdog's own thread
+//! teller thread (tell.rs): unwind.rs, symbols, one warning (report.rs)
 //! ```
 //!
 //! Dumps by signal (dump.rs) ask in the same way, from a thread of their own.
 //!
 //! One thread per process, which begins with the first scheduler that wants to be watched, and ends
-//! after the last. It sleeps for a quarter of the shortest limit, so what it says is late by that
-//! much at most, and a moment when the whole process stood still is not counted.
+//! after the last. It sleeps for a quarter of the shortest limit, so a time that it measures is too
+//! short by that much at most, and never too long. A moment when the whole process stood still is
+//! not counted. What takes long is the teller's: symbols, and the program's own code.
 //!
 //! **Why the handler only copies.** Walking a stack at an arbitrary instruction may need locks that
 //! the interrupted code holds, and trusts tables that do not describe every instruction (a switch's
@@ -32,6 +33,7 @@ mod page;
 mod report;
 mod snapshot;
 mod stall;
+mod tell;
 #[cfg(test)]
 mod tests;
 mod unwind;
@@ -42,21 +44,20 @@ use std::thread;
 use std::time::Duration;
 
 use super::clock;
-use super::foreign::quietly;
 use super::host::sigpipe;
-use super::host::threads::count_helper;
+use super::host::threads::{count_helper, uncount_helper};
 use crate::port::lock::{Mutex, MutexGuard};
 #[cfg(all(test, not(miri)))]
 pub(crate) use dump::pages;
 pub(crate) use dump::{dump_on, running_on, signal_of};
 pub(crate) use page::{Page, Text};
 pub(crate) use report::warn_aside;
-use report::{note, tasklets, warn};
 pub(crate) use snapshot::{Held, Lookup, is_handler};
 use snapshot::{Snapshot, Target};
 pub(crate) use stall::OnStall;
-use stall::{HAS_HELD, system_call_of};
+use stall::system_call_of;
 pub use stall::{Stall, Stalled};
+use tell::{News, Teller};
 
 /// What a scheduler shows of itself: a count that is odd while somebody runs. Only its own thread
 /// writes.
@@ -120,6 +121,8 @@ struct Entry {
     count: u64,
     /// Since when it is that.
     since: u64,
+    /// When it was that for the last time.
+    seen: u64,
     /// When it is told of next.
     tell_at: u64,
     /// Who it was told of.
@@ -193,6 +196,7 @@ pub(crate) unsafe fn register(
         on_stall,
         count: 0,
         since: 0,
+        seen: 0,
         tell_at: u64::MAX,
         told: None,
         told_of_remains: false,
@@ -216,6 +220,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// What the watchdog's thread does until nobody is left to be watched.
 fn watch() {
     let _sigpipe = sigpipe::hold_off();
+    let teller = Teller::start();
     let mut last = clock::nanos();
     let mut pause = 0;
     loop {
@@ -227,7 +232,7 @@ fn watch() {
         let shortest = registry.entries.iter().map(|entry| entry.limit).min().unwrap_or(NO_LIMIT);
         if shortest == NO_LIMIT {
             registry.is_watching = false;
-            return;
+            return uncount_helper();
         }
         pause = (shortest / 4).clamp(LOOKS_NS.0, LOOKS_NS.1);
         let mut findings = Vec::new();
@@ -244,7 +249,7 @@ fn watch() {
         drop(asking);
         for finding in findings {
             let answer = if finding.has_asked() { answer.take() } else { None };
-            tell(finding, answer);
+            teller.tell(news_of(finding, answer));
         }
         last = clock::nanos();
         thread::sleep(Duration::from_nanos(pause));
@@ -274,12 +279,14 @@ fn look(entry: &mut Entry, now: u64, stood_still: bool) -> Option<Finding> {
     let pulse = unsafe { &*entry.pulse };
     let count = pulse.count();
     if count.is_multiple_of(2) || count != entry.count {
-        let (nanos, on_stall) = (now - entry.since, entry.on_stall);
+        // It has given way at any time since it was seen to hold its thread.
+        let (nanos, on_stall) = (entry.seen - entry.since, entry.on_stall);
         let over = entry.told.take().map(|id| Finding::Over { id, nanos, on_stall });
-        (entry.count, entry.since) = (count, now);
+        (entry.count, entry.since, entry.seen) = (count, now, now);
         entry.tell_at = now.saturating_add(entry.limit);
         return over.or_else(|| look_for_remains(entry, pulse, now));
     }
+    entry.seen = now;
     if stood_still {
         entry.tell_at = entry.tell_at.max(now.saturating_add(entry.limit));
         return None;
@@ -309,13 +316,11 @@ fn look_for_remains(entry: &mut Entry, pulse: &Pulse, now: u64) -> Option<Findin
     asked.then_some(Finding::Remains { nanos })
 }
 
-fn tell(finding: Finding, answer: Option<Box<Snapshot>>) {
+/// Notes who is told of, and puts together what is told.
+fn news_of(finding: Finding, answer: Option<Box<Snapshot>>) -> Option<News> {
     match finding {
         Finding::Over { id, nanos, on_stall } => {
-            let time = Duration::from_nanos(nanos);
-            if is_logged(on_stall, &Stall::Over { tasklet: id, time }) {
-                note(&format!("tasklet {id} gave way after {time:.1?} or more"));
-            }
+            Some(News::Over { tasklet: id, time: Duration::from_nanos(nanos), on_stall })
         }
         Finding::Lasts { number, count, nanos, system_call } => {
             let held = answer.as_ref().and_then(|snapshot| snapshot.held);
@@ -329,33 +334,13 @@ fn tell(finding: Finding, answer: Option<Box<Snapshot>>) {
             }
             drop(registry);
             let time = Duration::from_nanos(nanos);
-            let Some(snapshot) = answer else {
-                return warn(&format!(
-                    "a tasklet {HAS_HELD} {time:.1?}; its thread lets no SIGURG through"
-                ));
-            };
+            let Some(snapshot) = answer else { return Some(News::NoAnswer { time }) };
             // Else it has given way in the meantime.
-            if let Some(stalled) = Stalled::new(snapshot, time, system_call, is_again) {
-                let stall = Stall::Lasts(stalled);
-                if let (true, Stall::Lasts(stalled)) = (is_logged(on_stall, &stall), &stall) {
-                    warn(&stalled.to_string());
-                }
-            }
+            let stalled = Stalled::new(snapshot, time, system_call, is_again)?;
+            Some(News::Lasts { stalled, on_stall })
         }
         Finding::Remains { nanos } => {
-            let (count, list) = answer.map_or((0, String::new()), |snapshot| {
-                (snapshot.page.tasklets, tasklets(&snapshot))
-            });
-            let time = Duration::from_nanos(nanos);
-            warn(&format!(
-                "run: the first tasklet ended {time:.1?} ago; still waiting for the others, of \
-                 which there are {count} on its thread (run_until ends them){list}"
-            ));
+            Some(News::Remains { time: Duration::from_nanos(nanos), answer })
         }
     }
-}
-
-/// Tells the program, and whether the log is to be told.
-fn is_logged(on_stall: Option<OnStall>, stall: &Stall) -> bool {
-    on_stall.and_then(|on_stall| quietly(|| on_stall(stall))).unwrap_or(true)
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::panic::Location;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::report::trace;
@@ -41,6 +42,8 @@ pub struct Stalled {
     /// The time has been told before, a shorter one.
     pub is_again: bool,
     snapshot: Box<Snapshot>,
+    /// The backtrace, once it has been asked for.
+    trace: OnceLock<String>,
 }
 
 impl Stalled {
@@ -53,13 +56,15 @@ impl Stalled {
     ) -> Option<Stalled> {
         let (tasklet, spawned_at) = snapshot.held?;
         let name = snapshot.name();
-        Some(Stalled { tasklet, name, spawned_at, time, system_call, is_again, snapshot })
+        let trace = OnceLock::new();
+        Some(Stalled { tasklet, name, spawned_at, time, system_call, is_again, snapshot, trace })
     }
 
     /// A backtrace: one line for each function, the innermost first, each after a line break. Looks
-    /// up symbols, which takes milliseconds.
+    /// up symbols the first time, which takes milliseconds, or hundreds of them where a program's
+    /// debugging information is large.
     pub fn trace(&self) -> String {
-        trace(&self.snapshot)
+        self.trace.get_or_init(|| trace(&self.snapshot)).clone()
     }
 }
 
@@ -83,7 +88,10 @@ impl fmt::Display for Stalled {
         }
         write!(f, " {HAS_HELD} {:.1?}", self.time)?;
         if let Some(number) = self.system_call {
-            write!(f, ", in system call {number}")?;
+            match call_name(number) {
+                Some(name) => write!(f, ", in {name}")?,
+                None => write!(f, ", in system call {number}")?,
+            }
         }
         write!(f, "; spawned at {}, it is here:{}", self.spawned_at, self.trace())
     }
@@ -101,4 +109,56 @@ pub(super) fn system_call_of(thread: u64) -> Option<i64> {
     let text = std::fs::read_to_string(format!("/proc/self/task/{thread}/syscall")).ok()?;
     let number = text.split_whitespace().next()?.parse().ok()?;
     (number >= 0).then_some(number)
+}
+
+/// The name of a system call that may wait. Others are known by their numbers.
+fn call_name(number: i64) -> Option<&'static str> {
+    macro_rules! named {
+        ($($(#[$on:meta])? $number:ident $name:literal),* $(,)?) => {
+            match number {
+                $($(#[$on])? libc::$number => Some($name),)*
+                _ => None,
+            }
+        };
+    }
+    named!(
+        SYS_read "read", SYS_readv "readv", SYS_pread64 "pread64", SYS_preadv "preadv",
+        SYS_write "write", SYS_writev "writev", SYS_pwrite64 "pwrite64", SYS_pwritev "pwritev",
+        SYS_recvfrom "recvfrom", SYS_recvmsg "recvmsg", SYS_recvmmsg "recvmmsg",
+        SYS_sendto "sendto", SYS_sendmsg "sendmsg", SYS_sendmmsg "sendmmsg",
+        SYS_accept "accept", SYS_accept4 "accept4", SYS_connect "connect",
+        SYS_openat "openat", SYS_close "close", SYS_flock "flock", SYS_fcntl "fcntl",
+        SYS_ioctl "ioctl", SYS_fsync "fsync", SYS_fdatasync "fdatasync", SYS_sync "sync",
+        SYS_sendfile "sendfile", SYS_splice "splice", SYS_tee "tee",
+        SYS_copy_file_range "copy_file_range",
+        SYS_futex "futex (a lock, a channel, a park)",
+        SYS_nanosleep "nanosleep", SYS_clock_nanosleep "clock_nanosleep",
+        SYS_ppoll "ppoll", SYS_pselect6 "pselect6", SYS_epoll_pwait "epoll_pwait",
+        SYS_wait4 "wait4", SYS_waitid "waitid", SYS_rt_sigtimedwait "rt_sigtimedwait",
+        SYS_rt_sigsuspend "rt_sigsuspend", SYS_mq_timedsend "mq_timedsend",
+        SYS_mq_timedreceive "mq_timedreceive", SYS_io_uring_enter "io_uring_enter",
+        SYS_sched_yield "sched_yield",
+        #[cfg(target_arch = "x86_64")] SYS_open "open",
+        #[cfg(target_arch = "x86_64")] SYS_poll "poll",
+        #[cfg(target_arch = "x86_64")] SYS_select "select",
+        #[cfg(target_arch = "x86_64")] SYS_pause "pause",
+        #[cfg(target_arch = "x86_64")] SYS_epoll_wait "epoll_wait",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_call_of_a_stall_is_named_where_it_is_known() {
+        assert_eq!(call_name(libc::SYS_write), Some("write"));
+        assert_eq!(call_name(libc::SYS_ppoll), Some("ppoll"));
+        assert_eq!(call_name(100_000), None);
+        let mut snapshot = Snapshot::boxed();
+        snapshot.held = Some((7, Location::caller()));
+        let time = Duration::from_millis(21);
+        let stalled = Stalled::new(snapshot, time, Some(libc::SYS_read), false).unwrap();
+        assert!(stalled.to_string().contains(" for 21.0ms, in read; spawned at "), "{stalled}");
+    }
 }

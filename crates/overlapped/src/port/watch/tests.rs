@@ -103,6 +103,7 @@ fn who_waits_is_not_even_asked() {
         on_stall: None,
         count: 0,
         since: 0,
+        seen: 0,
         tell_at: u64::MAX,
         told: None,
         told_of_remains: false,
@@ -121,12 +122,15 @@ fn who_waits_is_not_even_asked() {
     pulse.beat();
     now += 50;
     assert!(look(&mut entry, now, false).is_none());
-    // Gone, with no look in between.
     entry.told = Some(3);
-    now += 1_000;
+    entry.tell_at = u64::MAX;
+    now += 400;
+    assert!(look(&mut entry, now, false).is_none());
+    // Gone, nobody knows when: it has lasted for what was seen, at least.
+    now += 600;
     pulse.beat();
     let over = look(&mut entry, now, false);
-    assert!(matches!(over, Some(Finding::Over { id: 3, nanos: 1_000, .. })));
+    assert!(matches!(over, Some(Finding::Over { id: 3, nanos: 400, .. })));
     assert!(look(&mut entry, now + 1_000, false).is_none());
     // The process stood still with somebody running: the limit begins anew.
     pulse.beat();

@@ -93,6 +93,28 @@ fn the_doctor_says_what_of_a_program_unmodified_code_can_use() {
 }
 
 #[test]
+fn the_doctor_names_what_stalls_and_promises_no_more_than_it_sees() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let program = "#include <stdio.h>\nint main(void) { int n = 0; \
+                   if (scanf(\"%d\", &n) == 1) fwrite(&n, 1, sizeof n, stdout); return 0; }";
+    std::fs::write(path("a.c"), program).unwrap();
+    let mut compiler = Command::new("cc");
+    let built = compiler.arg("-o").arg(path("a")).arg(path("a.c")).output();
+    if !built.is_ok_and(|output| output.status.success()) {
+        return println!("SKIPPED: no C compiler");
+    }
+    let output = run(&["doctor", "--install", path("a").to_str().unwrap()]);
+    let (stdout, stderr) = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    let line = stdout.lines().find(|line| line.starts_with("calls that stall"));
+    assert!(line.is_some_and(|line| line.contains("fwrite") && line.contains("scanf")), "{stdout}");
+    assert!(stdout.contains("→ make such calls inside overlapped::task::unblock"), "{stdout}");
+    let verdict = stdout.lines().last().unwrap();
+    assert!(verdict.contains("Whether its own system calls wait is not to be seen"), "{stdout}");
+}
+
+#[test]
 fn the_doctor_refuses_a_static_program_with_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);

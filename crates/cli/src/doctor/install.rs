@@ -7,12 +7,26 @@ use std::process::ExitCode;
 
 use overlapped::port;
 
-use super::elf::{self, Elf};
+use super::elf::{self, Elf, Library};
 use crate::say;
 use crate::shown::Shown;
 
 /// The functions of libc that overlapped-install takes the place of.
 const FUNCTIONS: &str = include_str!("functions.txt");
+
+/// Functions of libc that wait inside libc, where nothing can be taken over (the rows of
+/// docs/install.md that stall), without the prefixes of their variants.
+const STALLING: &str = "\
+    printf vprintf fprintf vfprintf dprintf vdprintf puts fputs fputs_unlocked \
+    putc fputc putchar putc_unlocked fputc_unlocked putchar_unlocked putw _IO_putc _IO_puts \
+    fwrite fwrite_unlocked fflush fflush_unlocked fclose perror \
+    wprintf vwprintf fwprintf vfwprintf putwc fputwc putwchar fputws \
+    scanf vscanf fscanf vfscanf wscanf fwscanf vwscanf vfwscanf \
+    getwc fgetwc getwchar fgetws getw gets \
+    getc_unlocked fgetc_unlocked getchar_unlocked fgets_unlocked fread_unlocked";
+
+/// Those that overlapped-install calls itself, where there is nothing to wait for.
+const CALLED_BY_INSTALL: [&str; 2] = ["fflush_unlocked", "fgetc_unlocked"];
 
 /// Lines as the doctor writes them.
 #[derive(Default)]
@@ -94,24 +108,84 @@ pub(super) fn program(path: &Path) -> anyhow::Result<ExitCode> {
         let names = called.join(" ");
         lines.add("calls by name", &format!("{} of the {all}: {names}", called.len()), None);
     }
-    add_system_calls(&mut lines, &program, is_linked, bad.is_none());
+    let (libraries, missing) = elf::libraries(&program);
+    let stalls = bad.is_none() && add_stalling(&mut lines, &program, &libraries, is_linked);
+    add_system_calls(&mut lines, &program, (&libraries, missing), is_linked, bad.is_none());
     let (verdict, code) = match (bad, is_linked) {
         (Some(why), _) => (format!("Bad: {why}"), ExitCode::FAILURE),
         (None, true) => {
-            ("Good: its tasklets' calls block the tasklet alone.".to_owned(), ExitCode::SUCCESS)
+            let but = if stalls { "Good, but for calls that stall, above" } else { "Good" };
+            (format!("{but}: {}", hedged("block")), ExitCode::SUCCESS)
         }
         (None, false) if !defined.is_empty() => {
             ("Bad: install() refuses. The arrow above says why.".to_owned(), ExitCode::FAILURE)
         }
         (None, false) => (
-            "It calls libc by name. Built with overlapped-install, its tasklets' calls would \
-             block the tasklet alone."
-                .to_owned(),
+            format!(
+                "It is not built with overlapped-install. If it were: {}",
+                hedged("would block")
+            ),
             ExitCode::SUCCESS,
         ),
     };
     say(format_args!("{}\n{verdict}\n", lines.0))?;
     Ok(code)
+}
+
+/// Says what is known of a program in which functions are taken over, and what is not.
+fn hedged(blocks: &str) -> String {
+    format!(
+        "calls by name of the functions that are taken over {blocks} the tasklet alone. Whether \
+         its own system calls wait is not to be seen in a file."
+    )
+}
+
+/// Names the functions that stall, by who calls them; whether there are any.
+fn add_stalling(lines: &mut Lines, program: &Elf, libraries: &[Library], is_linked: bool) -> bool {
+    let others = libraries.iter().filter(|library| !is_libc(&library.name));
+    let others = others.map(|library| (Shown::new(&library.path).to_string(), &library.elf));
+    let mut found = false;
+    for (whose, elf) in std::iter::once(("the program".to_owned(), program)).chain(others) {
+        let mut names = stalling(&elf.imports);
+        if is_linked && std::ptr::eq(elf, program) {
+            names.retain(|name| !CALLED_BY_INSTALL.contains(name));
+        }
+        if !names.is_empty() {
+            let subject = if found { "" } else { "calls that stall" };
+            lines.add(subject, &format!("{} in {whose}", names.join(" ")), None);
+            found = true;
+        }
+    }
+    if found {
+        lines.add(
+            "",
+            "where they wait (for a full pipe, for input), they block the thread",
+            Some("make such calls inside overlapped::task::unblock(|| …), or in a thread"),
+        );
+    }
+    found
+}
+
+/// Picks the names of functions that stall.
+fn stalling(names: &[String]) -> Vec<&str> {
+    let plain = |name: &str| {
+        // __fprintf_chk, __isoc23_scanf.
+        let name =
+            name.strip_prefix("__isoc99_").or(name.strip_prefix("__isoc23_")).unwrap_or(name);
+        let checked = name.strip_prefix("__").and_then(|name| name.strip_suffix("_chk"));
+        checked.unwrap_or(name).to_owned()
+    };
+    let stalls = |name: &&str| STALLING.split_whitespace().any(|known| known == plain(name));
+    let mut names: Vec<_> = names.iter().map(String::as_str).filter(stalls).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Tells whether a library is a part of libc.
+fn is_libc(name: &str) -> bool {
+    let parts = ["libc.so", "libm.so", "ld-linux", "libpthread.so"];
+    parts.iter().any(|part| name.starts_with(part))
 }
 
 /// Picks the names that overlapped-install takes.
@@ -143,20 +217,20 @@ fn obstacle(program: &Elf) -> Option<&'static str> {
     None
 }
 
-fn add_system_calls(lines: &mut Lines, program: &Elf, is_linked: bool, can_be: bool) {
+fn add_system_calls(
+    lines: &mut Lines,
+    program: &Elf,
+    (libraries, missing): (&[Library], Vec<String>),
+    is_linked: bool,
+    can_be: bool,
+) {
     let whose = match is_linked {
         true => "; this library and overlapped-install have most of them",
         false => "",
     };
     let of_program = format!("at most {} in the program{whose}", program.system_calls);
     lines.add("system calls of its own", &of_program, None);
-    let (libraries, missing) = elf::libraries(program);
-    let is_libc = |name: &str| {
-        ["libc.so", "libm.so", "ld-linux", "libpthread.so"]
-            .iter()
-            .any(|part| name.starts_with(part))
-    };
-    for library in &libraries {
+    for library in libraries {
         let count = library.elf.system_calls;
         let path = Shown::new(&library.path);
         if is_libc(&library.name) && count > 0 {
@@ -198,6 +272,14 @@ mod tests {
         assert!(why(Elf { interpreter: musl, ..Elf::default() }).contains("musl"));
         let needed = vec!["libc.musl-x86_64.so.1".into()];
         assert!(why(Elf { needed, ..Elf::default() }).contains("musl"));
+    }
+
+    #[test]
+    fn functions_that_stall_are_known_in_all_their_variants() {
+        let names = ["fwrite", "__fprintf_chk", "__isoc23_scanf", "write", "snprintf", "sscanf"];
+        let names = [&names[..], &["__isoc99_sscanf", "__snprintf_chk"]].concat();
+        let names: Vec<_> = names.into_iter().map(str::to_owned).collect();
+        assert_eq!(stalling(&names), ["__fprintf_chk", "__isoc23_scanf", "fwrite"]);
     }
 
     #[test]

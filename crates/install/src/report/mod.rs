@@ -44,6 +44,13 @@ pub struct SymbolReport {
     pub held_back: u64,
 }
 
+impl SymbolReport {
+    /// The name in a report. Only futexes wait in syscall(2).
+    fn shown(&self) -> &'static str {
+        if self.name == "syscall" { "syscall (futex: locks, channels, parks)" } else { self.name }
+    }
+}
+
 /// Reports which functions of libc are this crate's, how often each has waited, and what is out of
 /// this crate's reach.
 ///
@@ -114,9 +121,12 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_told = |one: &&SymbolReport| one.waits > 0 || one.held_back > 0 || !one.is_ours;
         for symbol in self.symbols.iter().filter(is_told) {
-            write!(f, "{:<28}{:>12} waits", symbol.name, symbol.waits)?;
-            if symbol.held_back > 0 {
-                write!(f, ", {} calls that could not wait", symbol.held_back)?;
+            let waits = if symbol.waits == 1 { "wait" } else { "waits" };
+            write!(f, "{:<28}{:>12} {waits}", symbol.shown(), symbol.waits)?;
+            match symbol.held_back {
+                0 => {}
+                1 => f.write_str(", 1 call that could not wait")?,
+                count => write!(f, ", {count} calls that could not wait")?,
             }
             match &symbol.owner {
                 _ if symbol.is_ours => writeln!(f)?,
@@ -127,10 +137,35 @@ impl fmt::Display for Report {
             }
         }
         self.objects().iter().try_for_each(|object| writeln!(f, "{object}"))?;
-        if self.stalls > 0 {
-            writeln!(f, "threads were pinned {} times; the longest:", self.stalls)?;
+        match self.stalls {
+            0 => {}
+            1 => writeln!(f, "a thread was pinned once:")?,
+            count => writeln!(f, "threads were pinned {count} times; the longest:")?,
         }
         self.pinned.iter().try_for_each(|pinned| writeln!(f, "{pinned}"))?;
         self.raw_calls.iter().try_for_each(|call| writeln!(f, "{call}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(waits: u64, stalls: u64) -> String {
+        let name = "syscall";
+        let symbol = SymbolReport { name, is_ours: true, owner: None, waits, held_back: waits };
+        let report = Report { symbols: vec![symbol], stalls, pinned: vec![], raw_calls: vec![] };
+        report.to_string()
+    }
+
+    #[test]
+    fn a_report_counts_in_plain_words_and_says_who_waits_in_syscall() {
+        let (one, more) = (shown(1, 1), shown(2, 2));
+        assert!(one.contains("syscall (futex: locks, channels, parks)"), "{one}");
+        assert!(one.contains(" 1 wait, 1 call that could not wait\n"), "{one}");
+        assert!(one.contains("\na thread was pinned once:\n"), "{one}");
+        assert!(more.contains(" 2 waits, 2 calls that could not wait\n"), "{more}");
+        assert!(more.contains("\nthreads were pinned 2 times; the longest:\n"), "{more}");
+        assert!(!one.contains("vdso"), "{one}");
     }
 }

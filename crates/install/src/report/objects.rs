@@ -18,7 +18,7 @@ pub struct ObjectReport {
     pub name: String,
     /// Places in its code that read as the instruction for a system call: so many at most.
     pub instructions: usize,
-    /// The object is a part of libc, or the kernel's own (`linux-vdso`).
+    /// The object is a part of libc.
     pub is_libc: bool,
     /// The object is the program, or the library with this crate in it. Its instructions include
     /// those of this crate and of `overlapped`, which know what they do.
@@ -57,10 +57,11 @@ unsafe extern "C" fn look(
     let (info, found) = unsafe { (&*info, &mut *found.cast::<Vec<ObjectReport>>()) };
     let parts = code(info);
     let instructions = parts.iter().map(|part| system_calls(part)).sum();
-    if instructions > 0 {
+    let name = name(info);
+    // The kernel's own code: clocks, which never wait.
+    if instructions > 0 && !name.starts_with("linux-vdso") {
         let here = (all as *const ()).addr();
         let has_this_crate = parts.iter().any(|part| part.as_ptr_range().contains(&ptr(here)));
-        let name = name(info);
         let is_libc = is_libc(&name);
         found.push(ObjectReport { name, instructions, is_libc, has_this_crate });
     }
@@ -104,9 +105,9 @@ fn name(info: &libc::dl_phdr_info) -> String {
     }
 }
 
-/// Tells whether a file, by its name, is a part of glibc, or the kernel's.
+/// Tells whether a file, by its name, is a part of glibc.
 fn is_libc(name: &str) -> bool {
-    const PARTS: [&str; 6] = ["libc.so", "libc-", "ld-linux", "libpthread", "linux-vdso", "libanl"];
+    const PARTS: [&str; 5] = ["libc.so", "libc-", "ld-linux", "libpthread", "libanl"];
     let file = Path::new(name).file_name().unwrap_or_default().to_string_lossy();
     PARTS.iter().any(|part| file.starts_with(part))
 }

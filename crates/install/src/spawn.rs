@@ -1,6 +1,6 @@
 //! Tasklets whose libc calls block them alone.
 
-use std::panic::resume_unwind;
+use std::panic::{Location, resume_unwind};
 
 use overlapped::task::{JoinError, Placed, ScopedTasklet, kill_as_error};
 use overlapped::{Config, RunError, SpawnError, Tasklet};
@@ -15,6 +15,9 @@ const STACK_SIZE: usize = 2 << 20;
 
 /// That of a program's first thread is larger.
 const FIRST_STACK_SIZE: usize = 8 << 20;
+
+/// The call that spawns.
+type Origin = &'static Location<'static>;
 
 /// A tasklet to be started, as [`overlapped::Builder`].
 #[derive(Debug)]
@@ -46,6 +49,11 @@ impl Builder {
     /// The address space of its stack in bytes.
     pub fn stack_size(self, bytes: usize) -> Builder {
         Builder { inner: self.inner.stack_size(bytes), stack_size: bytes }
+    }
+
+    /// Starts it on behalf of the call at `origin`, as [`overlapped::Builder::on_behalf_of`].
+    pub fn on_behalf_of(self, origin: &'static Location<'static>) -> Builder {
+        Builder { inner: self.inner.on_behalf_of(origin), ..self }
     }
 
     /// Starts the tasklet.
@@ -185,7 +193,8 @@ pub fn run_until<T>(f: impl FnOnce() -> T) -> Result<T, RunError> {
 /// As [`Config::run`].
 #[track_caller]
 pub fn run_with<T>(config: Config, f: impl FnOnce() -> T) -> Result<T, RunError> {
-    result_of(options::applied_to(config).run(|| as_first(f))?)
+    let at = Location::caller();
+    result_of(options::applied_to(config).run(|| as_first(at, f))?)
 }
 
 /// As [`run_until`], with a configuration.
@@ -194,13 +203,14 @@ pub fn run_with<T>(config: Config, f: impl FnOnce() -> T) -> Result<T, RunError>
 /// As [`Config::run_until`].
 #[track_caller]
 pub fn run_until_with<T>(config: Config, f: impl FnOnce() -> T) -> Result<T, RunError> {
-    result_of(options::applied_to(config).run_until(|| as_first(f))?)
+    let at = Location::caller();
+    result_of(options::applied_to(config).run_until(|| as_first(at, f))?)
 }
 
-/// Runs `f` as a tasklet of its own, since the first one of a run cannot be given what these have.
-#[track_caller]
-fn as_first<T>(f: impl FnOnce() -> T) -> Result<T, Ended> {
-    let builder = Builder::new().name("main").stack_size(FIRST_STACK_SIZE);
+/// Runs `f` as a tasklet of its own, since the first one of a run cannot be given what these have;
+/// `at` is the call that asked for it.
+fn as_first<T>(at: Origin, f: impl FnOnce() -> T) -> Result<T, Ended> {
+    let builder = Builder::new().name("main").stack_size(FIRST_STACK_SIZE).on_behalf_of(at);
     scope(|scope| match builder.spawn_scoped(scope, f) {
         Ok(tasklet) => tasklet.join().map_err(Ended::Joined),
         Err(error) => Err(Ended::Spawned(error)),
@@ -233,7 +243,8 @@ where
     if !overlapped::task::in_tasklet() {
         outside("place");
     }
-    overlapped::task::place(|| as_placed(f))
+    let at = Location::caller();
+    overlapped::task::place(|| as_placed(at, f))
 }
 
 /// As [`place`], on the scheduler with this number, as [`overlapped::task::place_on`].
@@ -246,13 +257,14 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    overlapped::task::place_on(scheduler, || as_placed(f))
+    let at = Location::caller();
+    overlapped::task::place_on(scheduler, || as_placed(at, f))
 }
 
-/// Runs `f` on behalf of a tasklet that was placed, which is killed and panics as it does.
-#[track_caller]
-fn as_placed<T>(f: impl FnOnce() -> T) -> T {
-    scope(|scope| match Builder::new().spawn_scoped(scope, f) {
+/// Runs `f` on behalf of a tasklet that was placed by the call `at`, which is killed and panics as
+/// it does.
+fn as_placed<T>(at: Origin, f: impl FnOnce() -> T) -> T {
+    scope(|scope| match Builder::new().on_behalf_of(at).spawn_scoped(scope, f) {
         Ok(tasklet) => match tasklet.join() {
             Ok(value) => value,
             Err(JoinError::Panicked(payload)) => resume_unwind(payload.into_inner()),

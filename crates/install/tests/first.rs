@@ -179,3 +179,19 @@ fn run_gives_the_result_and_panics_as_its_closure_does() {
     let panicked = std::panic::catch_unwind(|| run(|| panic!("seven")));
     assert_eq!(panicked.unwrap_err().downcast_ref(), Some(&"seven"));
 }
+
+/// Each tasklet is said to be spawned by the program's line, not by a line of this crate's.
+#[test]
+fn run_names_the_line_of_its_caller() {
+    use overlapped_install::place;
+
+    rig::install();
+    let spawned_at = || {
+        let dump = overlapped::task::dump().to_string();
+        let lines = dump.lines().filter(|line| line.contains("spawned at"));
+        assert!(lines.count() > 0 && !dump.contains("src/spawn.rs"), "{dump}");
+        assert!(dump.contains("first.rs"), "{dump}");
+    };
+    run(spawned_at).unwrap();
+    run(move || place(spawned_at).join().unwrap()).unwrap();
+}

@@ -175,6 +175,22 @@ fn ended(result: Result<(), RunError>) -> String {
     }
 }
 
+fn two_waits_for_one_lock_show_one_address() {
+    let text = in_a_child(|| {
+        ended(run(|| {
+            let lock = Arc::new(Mutex::new(()));
+            std::mem::forget(lock.lock().unwrap());
+            for _ in 0..2 {
+                let lock = lock.clone();
+                spawn(move || drop(lock.lock()));
+            }
+        }))
+    });
+    let addresses = text.split(" at 0x").skip(1).map(|rest| rest.split(',').next().unwrap());
+    let addresses: Vec<_> = addresses.collect();
+    assert!(addresses.len() == 2 && addresses[0] == addresses[1], "{text:?}");
+}
+
 #[test]
 fn a_deadlock_on_locks_of_std_or_c_ends_the_run_with_a_verdict_that_names_them() {
     const AGAIN: &str = "OVERLAPPED_TEST_CHILD";
@@ -188,7 +204,12 @@ fn a_deadlock_on_locks_of_std_or_c_ends_the_run_with_a_verdict_that_names_them()
     for (name, words, case) in DEADLOCKS {
         let text = in_a_child(|| ended(run(case)));
         assert!(text.contains("deadlock:") && text.contains(words), "{name}: {text:?}");
+        assert!(!text.contains("grace time"), "{name}: {text:?}");
+        let ends = text.contains("nobody can end the wait of the first tasklet");
+        assert!(ends && text.contains(&format!("{words} ")), "{name}: {text:?}");
+        assert!(!text.contains("src/spawn.rs"), "{name}: {text:?}");
     }
+    two_waits_for_one_lock_show_one_address();
     for (name, _, case) in OTHERS {
         assert_eq!(in_a_child(|| ended(run(case))), "ended", "{name}");
     }

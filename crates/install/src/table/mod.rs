@@ -128,7 +128,9 @@ impl Waiter {
         call.count();
         let Tasklet { event, from, .. } = self.entry.what();
         shield(|| match *from {
-            From::Threads(what) => Ok(event.wait_for_threads(what, look_after, limit)),
+            From::Threads(what) => {
+                Ok(event.wait_for_threads(what, self.entry.address(), look_after, limit))
+            }
             From::Anywhere(what) => {
                 event.wait_for_anybody(what, [look_after, limit].into_iter().flatten().min())
             }

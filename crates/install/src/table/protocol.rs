@@ -173,6 +173,10 @@ impl<T> Entry<T> {
         &self.node.what
     }
 
+    pub(super) fn address(&self) -> usize {
+        self.node.address
+    }
+
     /// Links it, if `must_wait` still says so under the lock; whether it is linked.
     pub(super) fn link_if(&self, must_wait: impl FnOnce() -> bool) -> bool {
         let linked = Arc::clone(&self.node);

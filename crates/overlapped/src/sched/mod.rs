@@ -49,9 +49,9 @@ pub(crate) use hub::{drop_locals, drop_quietly, end_locals, is_occupied, users_t
 pub(crate) use inbox::{Inbox, Job, Line, Message, Refused};
 use run::Budget;
 pub(crate) use tasklet::{
-    Alternative, Bell, Choice, DEPTH_MAX, Ending, Holder, Locals, LockKind, LockWait, NEVER,
-    Origin, Place, Queue, Seat, SeatPtr, Span, State, Tcb, TcbPtr, VTable, Waiting, Wake, release,
-    retain, seat_of, thread_number,
+    Alternative, Awaited, Bell, Choice, DEPTH_MAX, Ending, Holder, Locals, LockKind, LockWait,
+    NEVER, Origin, Place, Queue, Seat, SeatPtr, Span, State, Tcb, TcbPtr, VTable, Waiting, Wake,
+    release, retain, seat_of, thread_number,
 };
 use witness::in_order;
 pub(crate) use witness::report_overflows;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::base::gathering::Gathering;
 use super::base::lock::refuse;
-use crate::sched::NEVER;
+use crate::sched::{Awaited, NEVER};
 use crate::task::{Refusal, waiter};
 use crate::time;
 
@@ -81,7 +81,8 @@ impl Event {
 
     /// Waits for what a tasklet or another thread of this process must bring about, as for a lock
     /// that is none of this library's; tells whether the flag is set. `what` says in dumps and
-    /// verdicts what is waited for. A deadline does not cut it.
+    /// verdicts what is waited for, and `at` is its address, by which waits for one thing are seen
+    /// to be the same (0: it has none). A deadline does not cut it.
     ///
     /// Other waits for an Event keep a run from its verdict: anybody may set it. This one does not,
     /// where the process has no other threads and none of its tasklets can run: it is a deadlock.
@@ -96,6 +97,7 @@ impl Event {
     pub fn wait_for_threads(
         &self,
         what: &'static str,
+        at: usize,
         look_after: Option<Duration>,
         limit: Option<Duration>,
     ) -> bool {
@@ -104,8 +106,9 @@ impl Event {
         }
         let until = |time: Option<Duration>| time.map_or(NEVER, time::deadline_in);
         let (look, limit) = (until(look_after), until(limit));
+        let awaited = Awaited { what, at };
         match self.gathering.join(|_| !self.is_set()) {
-            Ok(Some(place)) => place.wait_for_threads(what, look.min(limit), limit == NEVER),
+            Ok(Some(place)) => place.wait_for_threads(awaited, look.min(limit), limit == NEVER),
             Ok(None) => true,
             Err(refusal) => refuse(refusal, what, (&raw const *self).cast()),
         }

@@ -29,7 +29,7 @@ use crate::port::clock;
 use crate::port::lock::{Condvar, Mutex};
 use crate::port::offload::Bell;
 pub(crate) use crate::sched::NEVER;
-use crate::sched::{Inbox, LockWait, Message, State, Waiting, Wake, here, thread_number};
+use crate::sched::{Awaited, Inbox, LockWait, Message, State, Waiting, Wake, here, thread_number};
 
 /// How a [`Wait`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,7 +185,7 @@ impl Wait {
 
     /// As [`park`](Wait::park), for what a tasklet or a thread of this process must bring about.
     /// `looks`: the time is only for looking again, and brings nothing about.
-    pub(crate) fn park_for_threads(self, what: &'static str, until: u64, looks: bool) -> Woken {
+    pub(crate) fn park_for_threads(self, awaited: Awaited, until: u64, looks: bool) -> Woken {
         let looks = isize::from(looks && until != NEVER);
         let count = |by: isize| {
             if let Some(here) = here() {
@@ -194,6 +194,7 @@ impl Wait {
             }
         };
         count(1);
+        let what = NonNull::from(&awaited);
         let woken = self.park_in(|token| Waiting::Threads { token, what }, until);
         count(-1);
         woken

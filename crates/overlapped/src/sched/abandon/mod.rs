@@ -59,7 +59,16 @@ impl Sched {
                 eprintln!("overlapped: {verdict}");
             }
             let main = self.describe(self.block(main));
-            eprintln!("overlapped: the first tasklet outlived the grace time ({main}); aborting");
+            // A deadlock among those who have been killed: no time has passed.
+            match self.grace_until.get() {
+                0 => eprintln!(
+                    "overlapped: nobody can end the wait of the first tasklet, and it cannot be \
+                     unwound ({main}); aborting"
+                ),
+                _ => eprintln!(
+                    "overlapped: the first tasklet outlived the grace time ({main}); aborting"
+                ),
+            }
             std::process::abort();
         }
         self.end_verdicts();

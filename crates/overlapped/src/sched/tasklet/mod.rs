@@ -109,9 +109,18 @@ pub(crate) enum Waiting {
     /// Another thread's wake; `what` for dumps. `can_fail`: the call can return an error.
     Remote { token: Token, what: &'static str, can_fail: bool },
     /// A change that a tasklet or a thread of this process must bring about.
-    Threads { token: Token, what: &'static str },
+    Threads { token: Token, what: NonNull<Awaited> },
     /// A lock, which another thread may release unless it is held on this one.
     Lock { token: Token, kind: LockKind, holder: NonNull<Holder> },
+}
+
+/// What a wait for threads is for, in words, and its address, where it has one. In the frame of the
+/// call that waits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Awaited {
+    pub(crate) what: &'static str,
+    /// 0: none.
+    pub(crate) at: usize,
 }
 
 impl Waiting {

@@ -22,7 +22,7 @@ use super::Waiter;
 use crate::port::clock;
 use crate::port::watch::{Lookup, Page, Text, Watched};
 use crate::sched::{
-    Choice, Holder, LockKind, Place, Sched, State, Tcb, TcbPtr, WaitQueue, Waiting,
+    Awaited, Choice, Holder, LockKind, Place, Sched, State, Tcb, TcbPtr, WaitQueue, Waiting,
 };
 
 thread_local! {
@@ -142,7 +142,16 @@ impl Sched {
             Waiting::Sleep => text.push("sleeping"),
             Waiting::Paused | Waiting::Held => text.push("paused"),
             Waiting::Scope(_) => text.push("the end of its scope"),
-            Waiting::Remote { what, .. } | Waiting::Threads { what, .. } => text.push(what),
+            Waiting::Remote { what, .. } => text.push(what),
+            Waiting::Threads { what, .. } => {
+                // SAFETY: it waits, so its frame is there.
+                let Awaited { what, at } = *unsafe { what.as_ref() };
+                text.push(what);
+                if at != 0 {
+                    text.push(" at ");
+                    text.push_address(at);
+                }
+            }
             Waiting::Lock { kind, holder, .. } => {
                 // SAFETY: it waits, so its frame is there, which borrows the lock.
                 self.write_lock(kind, unsafe { holder.as_ref() }, text);

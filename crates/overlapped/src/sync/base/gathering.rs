@@ -6,6 +6,7 @@ use std::cell::Cell;
 use super::queue::{Key, Queue, wake_all};
 use super::rt::lock;
 use crate::port::lock::{Mutex, MutexGuard};
+use crate::sched::Awaited;
 use crate::task::Refusal;
 use crate::task::waiter::{self, Wait, Woken};
 
@@ -83,7 +84,7 @@ impl Place<'_> {
     /// As [`Place::wait`], for what threads of this process must bring about.
     pub(in crate::sync) fn wait_for_threads(
         &self,
-        what: &'static str,
+        awaited: Awaited,
         until: u64,
         looks: bool,
     ) -> bool {
@@ -92,7 +93,7 @@ impl Place<'_> {
         };
         waiter::with_cleanup(&cleanup, || {
             let wait = self.wait.take().expect("a place is waited in once");
-            if wait.park_for_threads(what, until, looks) == Woken::Killed {
+            if wait.park_for_threads(awaited, until, looks) == Woken::Killed {
                 waiter::leave();
             }
             self.is_released()

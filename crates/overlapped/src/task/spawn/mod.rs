@@ -392,8 +392,9 @@ impl Builder {
         self
     }
 
-    /// Spawns on behalf of the call at `origin`, which verdicts and dumps shall name.
-    pub(in crate::task) fn on_behalf_of(mut self, origin: Origin) -> Builder {
+    /// Spawns on behalf of the call at `origin`, which verdicts, dumps and panics shall name: for
+    /// libraries that spawn for their callers in a closure, which `#[track_caller]` cannot reach.
+    pub fn on_behalf_of(mut self, origin: &'static Location<'static>) -> Builder {
         self.origin = Some(origin);
         self
     }

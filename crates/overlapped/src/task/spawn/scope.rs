@@ -156,7 +156,7 @@ impl Builder {
         // has run and dropped its captures; if one is parked for good, so is its parent. The result
         // is either dropped by the tasklet before that, or taken through the handle, which cannot
         // outlive 'scope; and what a leaked handle leaves in the block is never touched again.
-        let made = unsafe { make(&here, Location::caller(), f) };
+        let made = unsafe { make(&here, self.origin.unwrap_or(Location::caller()), f) };
         here.block(made.tcb).deadline.set(here.me().deadline.get());
         let made = if thread::panicking() && is_held_by_panic(here.me()) {
             run_in_place(here, made, state)

@@ -37,9 +37,11 @@
 //! [`Builder`]. Everybody else has what libc would have done: the same system call, with the same
 //! result and errno.
 //!
-//! **Try first.** What is ready costs the one system call that it costs anyway. Only a call that
-//! would have blocked the thread looks at the descriptor's flags and limits. Those are the
-//! program's: `O_NONBLOCK` is never changed, `SO_RCVTIMEO` ends a call with EAGAIN as ever.
+//! **Try first.** What is ready costs the one system call that it costs anyway; with io_uring and
+//! other tasklets that are ready to run, less: their tries go to the kernel in one batch, and they
+//! run meanwhile. Only a call that would have blocked the thread looks at the descriptor's flags
+//! and limits. Those are the program's: `O_NONBLOCK` is never changed, `SO_RCVTIMEO` ends a call
+//! with EAGAIN as ever.
 //!
 //! **Turns.** A tasklet whose calls find everything ready would never wait. Each 128th such call in
 //! a row lets its neighbours run.

@@ -187,6 +187,7 @@ mod hooks;
 mod install;
 mod next;
 mod options;
+mod parts;
 mod pool;
 #[doc(hidden)]
 pub mod preload;

@@ -32,6 +32,7 @@ use overlapped::time::sleep;
 use overlapped::yield_now;
 
 use crate::caller::Call;
+use crate::parts::wait_within;
 use crate::raw::{AGAIN, BAD_DESCRIPTOR, CANCELED, INTERRUPTED, INVALID, IO};
 use crate::raw::{Outcome, TIMED_OUT, call};
 
@@ -99,24 +100,24 @@ pub(crate) fn patiently(
     if first != AGAIN || is_nonblocking(fd) {
         return first;
     }
-    when_ready(call, (fd, way), limit_of(fd, way), attempt)
+    when_ready(call, (fd, way), &Limit::new(limit_of(fd, way)), attempt)
 }
 
 /// Attempts whenever the descriptor is ready, until there is something to be had.
 pub(crate) fn when_ready(
     call: &Call,
     (fd, way): (c_int, Way),
-    limit: Option<Duration>,
+    end: &Limit,
     attempt: impl Fn() -> Outcome,
 ) -> Outcome {
     const IN_VAIN_PAUSE: Duration = Duration::from_millis(1);
-    let end = Limit::new(limit);
     let mut in_vain = 0;
     loop {
-        match ready(call, fd, way, end.left()) {
-            0 => {}
+        let is_ready = match ready(call, fd, way, wait_within(fd, way, end)) {
+            0 => true,
+            AGAIN => false,
             other => return other,
-        }
+        };
         match attempt() {
             AGAIN => {}
             other => return other,
@@ -129,8 +130,8 @@ pub(crate) fn when_ready(
         if end.is_over() {
             return AGAIN;
         }
-        in_vain += 1;
-        if in_vain > 1 {
+        in_vain += u32::from(is_ready);
+        if is_ready && in_vain > 1 {
             // Others are quicker, or what is ready has nothing: the receiver of a datagram is full.
             sleep(IN_VAIN_PAUSE);
         }
@@ -139,12 +140,17 @@ pub(crate) fn when_ready(
 
 /// Tells whether a socket takes nothing more. Those of the Unix family are ready then, and may have
 /// nothing for a receive for ever; a thread is told of the end.
-fn is_shut_down(fd: c_int) -> bool {
-    let mut asked = libc::pollfd { fd, events: libc::POLLRDHUP, revents: 0 };
+pub(crate) fn is_shut_down(fd: c_int) -> bool {
+    polled(fd, libc::POLLRDHUP) & libc::POLLRDHUP != 0
+}
+
+/// What poll(2) says of a descriptor now, if it is asked for `events`.
+pub(crate) fn polled(fd: c_int, events: i16) -> i16 {
+    let mut asked = libc::pollfd { fd, events, revents: 0 };
     let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: one entry, and a time; both are this frame's.
     let count = unsafe { call!(ppoll, &raw mut asked, 1, &raw const now, 0, 0) };
-    count > 0 && asked.revents & libc::POLLRDHUP != 0
+    if count > 0 { asked.revents } else { 0 }
 }
 
 /// The question for how long a transfer may wait. It is asked only where that would wait, or is not

@@ -14,10 +14,12 @@ use libc::iovec;
 use overlapped::io::{PipeReader, PipeWriter};
 
 use crate::caller::Call;
+use crate::parts::next_part;
 use crate::raw::{AGAIN, FAULT, INVALID, NOT_SUPPORTED, Outcome, call, give};
 use crate::symbols::Symbol;
 use crate::wait::{
-    Way, all_slices, count_of, is_nonblocking, limit_of, ready, slice_mut, slices_of, when_ready,
+    Limit, Way, all_slices, count_of, is_nonblocking, limit_of, ready, slice_mut, slices_of,
+    when_ready,
 };
 
 /// The offset that means the descriptor's own position.
@@ -90,7 +92,7 @@ unsafe fn read_slices(call: &Call, fd: c_int, slices: *const iovec, count: c_int
         // SAFETY: the caller's promise: the slices are theirs.
         return unsafe { read_from_disk(call, fd, slices, count) };
     }
-    when_ready(call, (fd, Way::In), limit_of(fd, Way::In), attempt)
+    when_ready(call, (fd, Way::In), &Limit::new(limit_of(fd, Way::In)), attempt)
 }
 
 /// Tells whether the kernel has no attempt that cannot block. (EINVAL, too, from some files; where
@@ -164,12 +166,12 @@ pub(crate) unsafe extern "C" fn writev(fd: c_int, slices: *const iovec, count: c
 
 /// A blocking pipe or stream takes all of it, one wait after another.
 unsafe fn write_slices(call: &Call, fd: c_int, slices: *const iovec, count: c_int) -> Outcome {
-    let by_parts = Cell::new(None);
+    let (by_parts, flags) = (Cell::new(None), Cell::new(libc::MSG_DONTWAIT));
     // SAFETY: the caller's promise, handed on.
     let attempt = |slices: *const iovec, count: c_int| unsafe {
         match by_parts.get() {
             None => call!(pwritev2, fd, slices, count, HERE, 0, libc::RWF_NOWAIT),
-            Some(libc::S_IFSOCK) => send_part(fd, slices, count),
+            Some(libc::S_IFSOCK) => send_part(fd, slices, count, flags.get()),
             Some(_) => write_part(fd, slices, count),
         }
     };
@@ -187,28 +189,32 @@ unsafe fn write_slices(call: &Call, fd: c_int, slices: *const iovec, count: c_in
     if (first < 0 && first != AGAIN) || is_nonblocking(fd) {
         return first;
     }
-    let limit = limit_of(fd, Way::Out);
-    let patiently = |slices: &[iovec]| {
-        let attempt = || attempt(slices.as_ptr(), slices.len() as c_int);
-        match attempt() {
-            AGAIN => when_ready(call, (fd, Way::Out), limit, attempt),
-            other => other,
-        }
-    };
+    let (way, end) = ((fd, Way::Out), Limit::new(limit_of(fd, Way::Out)));
+    if first == AGAIN {
+        first = when_ready(call, way, &end, || attempt(slices, count));
+    }
+    if first <= 0 {
+        return first;
+    }
+    if kind(fd) == libc::S_IFSOCK {
+        by_parts.set(Some(libc::S_IFSOCK));
+        flags.set(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
+    }
     // SAFETY: the caller's promise: so many slices.
-    let slices = unsafe { slices_of(slices, count) };
-    let first = if first == AGAIN { patiently(slices) } else { first };
-    if first <= 0 { first } else { all_slices(slices, first, patiently) }
+    all_slices(unsafe { slices_of(slices, count) }, first, |rest| {
+        next_part(call, way, &end, || attempt(rest.as_ptr(), rest.len() as c_int))
+    })
 }
 
-/// Writes what a socket has room for, where the kernel has no pwritev2(2): emulators have none.
-unsafe fn send_part(fd: c_int, slices: *const iovec, count: c_int) -> Outcome {
+/// Sends what a socket has room for: parts after the first, and where the kernel has no pwritev2(2):
+/// emulators have none.
+unsafe fn send_part(fd: c_int, slices: *const iovec, count: c_int, flags: c_int) -> Outcome {
     // SAFETY: a header without a name and without control data.
     let mut header = unsafe { std::mem::zeroed::<libc::msghdr>() };
     header.msg_iov = slices.cast_mut();
     header.msg_iovlen = count as _;
     // SAFETY: the caller's promise, handed on; the kernel only reads.
-    unsafe { call!(sendmsg, fd, &raw const header, libc::MSG_DONTWAIT) }
+    unsafe { call!(sendmsg, fd, &raw const header, flags) }
 }
 
 /// Writes what a named pipe has room for, which knows no `RWF_NOWAIT`. Where another writer is at

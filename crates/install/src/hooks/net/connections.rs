@@ -11,8 +11,8 @@ use libc::{sockaddr, socklen_t};
 use overlapped::os::fd::raw;
 use overlapped::signal::interruptible;
 
-use super::sockets::option;
 use crate::caller::Call;
+use crate::parts::option;
 use crate::raw::{AGAIN, FAULT, IN_PROGRESS, INVALID, Outcome, call, give_int};
 use crate::symbols::Symbol;
 use crate::wait::{Way, is_nonblocking, limit_of, number_of};

@@ -3,9 +3,16 @@
 mod connections;
 mod hosts;
 mod names;
-mod sockets;
+mod receives;
+mod sends;
 
 pub(crate) use connections::*;
 pub(crate) use hosts::*;
 pub(crate) use names::*;
-pub(crate) use sockets::*;
+pub(crate) use receives::*;
+pub(crate) use sends::*;
+
+/// Tells whether a transfer with these flags waits. The queue of errors is never waited for.
+fn may_wait(flags: std::ffi::c_int) -> bool {
+    flags & (libc::MSG_DONTWAIT | libc::MSG_ERRQUEUE) == 0
+}

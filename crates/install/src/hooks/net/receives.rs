@@ -1,0 +1,263 @@
+//! Sockets that receive. An attempt is made with `MSG_DONTWAIT`, which no flag of the descriptor
+//! changes.
+
+use std::ffi::{c_int, c_void};
+use std::time::Duration;
+
+use libc::{iovec, mmsghdr, msghdr, sockaddr, socklen_t};
+use overlapped::os::fd::raw;
+use overlapped::time::sleep;
+
+use super::may_wait;
+use crate::caller::Call;
+use crate::parts::{next_part, option};
+use crate::raw::{AGAIN, Outcome, call, give, give_int};
+use crate::symbols::Symbol;
+use crate::wait::{
+    Limit, Way, all_slices, is_nonblocking, is_shut_down, limit_of, patiently, ready, slices_of,
+    transferred, when_ready,
+};
+
+/// recv(2).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn recv(
+    fd: c_int,
+    buf: *mut c_void,
+    len: usize,
+    flags: c_int,
+) -> isize {
+    // SAFETY: the caller's promise, handed on.
+    give(unsafe { receive(Symbol::recv, fd, (buf, len), flags) })
+}
+
+/// Receives without a name.
+unsafe fn receive(
+    symbol: Symbol,
+    fd: c_int,
+    (buf, len): (*mut c_void, usize),
+    flags: c_int,
+) -> Outcome {
+    // SAFETY: the caller's promise, handed on; within the buffer.
+    let attempt = |done: usize, flags: c_int| unsafe {
+        call!(recvfrom, fd, buf.wrapping_byte_add(done), len - done, flags, 0, 0)
+    };
+    let Some(call) = Call::begin(symbol).filter(|_| may_wait(flags)) else {
+        return attempt(0, flags);
+    };
+    if is_whole(fd, flags) {
+        return receive_all(&call, fd, (len, flags), attempt);
+    }
+    let now = || attempt(0, flags | libc::MSG_DONTWAIT);
+    transferred(&call, (fd, Way::In), now, |socket, limit| {
+        // SAFETY: the caller's promise, handed on.
+        unsafe { raw::recv_within(socket, buf.cast(), len, flags, limit) }
+    })
+}
+
+/// Tells whether a receive is to fill its buffer: a stream's with `MSG_WAITALL`. (A datagram is
+/// whole at once.)
+fn is_whole(fd: c_int, flags: c_int) -> bool {
+    flags & libc::MSG_WAITALL != 0 && option(fd, libc::SO_TYPE) == Ok(libc::SOCK_STREAM)
+}
+
+/// `MSG_WAITALL`: until `len` bytes have come, or the stream ends, or an error comes. `attempt` is
+/// given what is done, and the flags.
+fn receive_all(
+    call: &Call,
+    fd: c_int,
+    (len, flags): (usize, c_int),
+    attempt: impl Fn(usize, c_int) -> Outcome,
+) -> Outcome {
+    let (way, now) = ((fd, Way::In), flags & !libc::MSG_WAITALL | libc::MSG_DONTWAIT);
+    let mut first = attempt(0, now);
+    if is_nonblocking(fd) {
+        return first;
+    }
+    let end = Limit::new(limit_of(fd, Way::In));
+    if first == AGAIN {
+        first = when_ready(call, way, &end, || attempt(0, now));
+    }
+    if first <= 0 {
+        return first;
+    }
+    if flags & libc::MSG_PEEK != 0 {
+        return peek_all(call, fd, (len, first), &end, || attempt(0, now));
+    }
+    let mut done = first as usize;
+    while done < len {
+        match next_part(call, way, &end, || attempt(done, now)) {
+            count if count > 0 => done += count as usize,
+            _ => break,
+        }
+    }
+    done as Outcome
+}
+
+/// Peeks until there are `len` bytes. What is there already makes the socket ready, so that
+/// readiness does not tell of more.
+fn peek_all(
+    call: &Call,
+    fd: c_int,
+    (len, first): (usize, Outcome),
+    end: &Limit,
+    attempt: impl Fn() -> Outcome,
+) -> Outcome {
+    const LOOK_AGAIN: Duration = Duration::from_millis(1);
+    let mut seen = first;
+    while (seen as usize) < len && !end.is_over() {
+        let is_last = is_shut_down(fd);
+        if !is_last {
+            sleep(LOOK_AGAIN);
+            // Ready it is; but a kill, a deadline, or a signal handler is told of.
+            if ready(call, fd, Way::In, end.left()) != 0 {
+                break;
+            }
+        }
+        seen = attempt().max(seen);
+        if is_last {
+            break;
+        }
+    }
+    seen
+}
+
+/// recv(3) as fortified C calls it: `room` is the size of the buffer.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn __recv_chk(
+    fd: c_int,
+    buf: *mut c_void,
+    len: usize,
+    room: usize,
+    flags: c_int,
+) -> isize {
+    crate::hooks::must_fit(len, room);
+    // SAFETY: the caller's promise, handed on.
+    unsafe { recv(fd, buf, len, flags) }
+}
+
+/// recvfrom(2).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn recvfrom(
+    fd: c_int,
+    buf: *mut c_void,
+    len: usize,
+    flags: c_int,
+    address: *mut sockaddr,
+    address_len: *mut socklen_t,
+) -> isize {
+    if address.is_null() {
+        // SAFETY: the caller's promise, handed on.
+        return give(unsafe { receive(Symbol::recvfrom, fd, (buf, len), flags) });
+    }
+    // SAFETY: the caller's promise, handed on; within the buffer. The first part has the name.
+    let attempt = |done: usize, flags: c_int| unsafe {
+        let (rest, left) = (buf.wrapping_byte_add(done), len - done);
+        match done {
+            0 => call!(recvfrom, fd, rest, left, flags, address, address_len),
+            _ => call!(recvfrom, fd, rest, left, flags, 0, 0),
+        }
+    };
+    give(match Call::begin(Symbol::recvfrom).filter(|_| may_wait(flags)) {
+        None => attempt(0, flags),
+        Some(call) if is_whole(fd, flags) => receive_all(&call, fd, (len, flags), attempt),
+        Some(call) => patiently(&call, fd, Way::In, || attempt(0, flags | libc::MSG_DONTWAIT)),
+    })
+}
+
+/// recvfrom(3) as fortified C calls it: `room` is the size of the buffer.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn __recvfrom_chk(
+    fd: c_int,
+    buf: *mut c_void,
+    len: usize,
+    room: usize,
+    flags: c_int,
+    address: *mut sockaddr,
+    address_len: *mut socklen_t,
+) -> isize {
+    crate::hooks::must_fit(len, room);
+    // SAFETY: the caller's promise, handed on.
+    unsafe { recvfrom(fd, buf, len, flags, address, address_len) }
+}
+
+/// recvmsg(2).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> isize {
+    // SAFETY: the caller's promise, handed on.
+    let attempt = |flags: c_int| unsafe { call!(recvmsg, fd, message, flags) };
+    let Some(call) = Call::begin(Symbol::recvmsg).filter(|_| may_wait(flags)) else {
+        return give(attempt(flags));
+    };
+    let now = flags & !libc::MSG_WAITALL | libc::MSG_DONTWAIT;
+    if !is_whole(fd, flags) || flags & libc::MSG_PEEK != 0 {
+        return give(transferred(
+            &call,
+            (fd, Way::In),
+            || attempt(now),
+            |socket, limit| {
+                // SAFETY: the caller's promise, handed on.
+                unsafe { raw::recvmsg_within(socket, message.cast(), flags, limit) }
+            },
+        ));
+    }
+    let first = patiently(&call, fd, Way::In, || attempt(now));
+    if first <= 0 || is_nonblocking(fd) {
+        return give(first);
+    }
+    let end = Limit::new(limit_of(fd, Way::In));
+    // SAFETY: the kernel has read it, so it is one; so are its slices.
+    let slices = unsafe { slices_of((*message).msg_iov, (*message).msg_iovlen as c_int) };
+    give(all_slices(slices, first, |rest| {
+        next_part(&call, (fd, Way::In), &end, || {
+            let mut rest = of_slices(rest);
+            // SAFETY: slices of the caller's, which the kernel writes to.
+            unsafe { call!(recvmsg, fd, &raw mut rest, now) }
+        })
+    }))
+}
+
+/// A header without a name and without control data.
+pub(super) fn of_slices(slices: &[iovec]) -> msghdr {
+    // SAFETY: zeros are the empty header.
+    let mut header = unsafe { std::mem::zeroed::<msghdr>() };
+    header.msg_iov = slices.as_ptr().cast_mut();
+    header.msg_iovlen = slices.len() as _;
+    header
+}
+
+/// recvmmsg(2): as many messages as there is room for, or one and what is there then
+/// (`MSG_WAITFORONE`). A limit ends it between two messages, as in Linux.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn recvmmsg(
+    fd: c_int,
+    messages: *mut mmsghdr,
+    count: libc::c_uint,
+    flags: c_int,
+    limit: *mut libc::timespec,
+) -> c_int {
+    let Some(call) = Call::begin(Symbol::recvmmsg).filter(|_| may_wait(flags)) else {
+        // SAFETY: the caller's promise, handed on.
+        return give_int(unsafe { call!(recvmmsg, fd, messages, count, flags, limit) });
+    };
+    // SAFETY: the caller's promise, handed on; within the messages. The kernel counts the limit
+    // down, and refuses what is none.
+    let attempt = |done: libc::c_uint| unsafe {
+        let flags = flags | libc::MSG_DONTWAIT;
+        call!(recvmmsg, fd, messages.wrapping_add(done as usize), count - done, flags, limit)
+    };
+    let first = patiently(&call, fd, Way::In, || attempt(0));
+    if first <= 0 || flags & libc::MSG_WAITFORONE != 0 || is_nonblocking(fd) {
+        return give_int(first);
+    }
+    // SAFETY: the caller's promise: null, or a time.
+    let end = Limit::new(unsafe { limit.as_ref() }.and_then(crate::hooks::time::duration));
+    let own = Limit::new(limit_of(fd, Way::In));
+    let mut done = first as libc::c_uint;
+    while done < count && !end.is_over() {
+        match next_part(&call, (fd, Way::In), &own, || attempt(done)) {
+            more if more > 0 => done += more as libc::c_uint,
+            _ => break,
+        }
+    }
+    done as c_int
+}

@@ -1,0 +1,146 @@
+//! Sockets that send. An attempt is made with `MSG_DONTWAIT`, which no flag of the descriptor
+//! changes.
+
+use std::ffi::{c_int, c_void};
+
+use libc::{mmsghdr, msghdr, sockaddr, socklen_t};
+use overlapped::os::fd::raw;
+
+use super::may_wait;
+use super::receives::of_slices;
+use crate::caller::Call;
+use crate::parts::next_part;
+use crate::raw::{Outcome, PIPE, call, give, give_int};
+use crate::symbols::Symbol;
+use crate::wait::{
+    Limit, Way, all_slices, is_nonblocking, limit_of, patiently, slices_of, transferred,
+};
+
+/// send(2).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn send(
+    fd: c_int,
+    buf: *const c_void,
+    len: usize,
+    flags: c_int,
+) -> isize {
+    // SAFETY: the caller's promise, handed on.
+    give(unsafe { send_bytes(Symbol::send, fd, (buf, len), flags, (std::ptr::null(), 0)) })
+}
+
+/// sendto(2).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn sendto(
+    fd: c_int,
+    buf: *const c_void,
+    len: usize,
+    flags: c_int,
+    address: *const sockaddr,
+    address_len: socklen_t,
+) -> isize {
+    // SAFETY: the caller's promise, handed on.
+    give(unsafe { send_bytes(Symbol::sendto, fd, (buf, len), flags, (address, address_len)) })
+}
+
+/// A stream takes all of it, one wait after another, as a blocking socket does. What cannot be sent
+/// in parts (datagrams) is taken at once, or not at all.
+unsafe fn send_bytes(
+    symbol: Symbol,
+    fd: c_int,
+    (buf, len): (*const c_void, usize),
+    flags: c_int,
+    (address, address_len): (*const sockaddr, socklen_t),
+) -> Outcome {
+    // SAFETY: the caller's promise, handed on; within the buffer.
+    let attempt = |done: usize, flags: c_int| unsafe {
+        call!(sendto, fd, buf.wrapping_byte_add(done), len - done, flags, address, address_len)
+    };
+    let Some(call) = Call::begin(symbol).filter(|_| may_wait(flags)) else {
+        return attempt(0, flags);
+    };
+    let now = flags | libc::MSG_DONTWAIT;
+    let first = match address.is_null() {
+        true => transferred(
+            &call,
+            (fd, Way::Out),
+            || attempt(0, now),
+            |socket, limit| {
+                // SAFETY: the caller's promise, handed on.
+                unsafe { raw::send_within(socket, buf.cast(), len, flags, limit) }
+            },
+        ),
+        false => patiently(&call, fd, Way::Out, || attempt(0, now)),
+    };
+    if first == PIPE && flags & libc::MSG_NOSIGNAL == 0 {
+        // The library has held the signal back; the kernel sends it again.
+        return attempt(0, now);
+    }
+    if first < 0 || first as usize >= len || is_nonblocking(fd) {
+        return first;
+    }
+    let (end, quiet) = (Limit::new(limit_of(fd, Way::Out)), now | libc::MSG_NOSIGNAL);
+    let mut done = first as usize;
+    while done < len {
+        match next_part(&call, (fd, Way::Out), &end, || attempt(done, quiet)) {
+            count if count > 0 => done += count as usize,
+            _ => break,
+        }
+    }
+    done as Outcome
+}
+
+/// sendmsg(2). A stream takes all of it; ancillary data goes with the first byte.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> isize {
+    // SAFETY: the caller's promise, handed on.
+    let attempt =
+        |message: *const msghdr, flags: c_int| unsafe { call!(sendmsg, fd, message, flags) };
+    let Some(call) = Call::begin(Symbol::sendmsg).filter(|_| may_wait(flags)) else {
+        return give(attempt(message, flags));
+    };
+    let now = flags | libc::MSG_DONTWAIT;
+    let first = patiently(&call, fd, Way::Out, || attempt(message, now));
+    if first <= 0 || is_nonblocking(fd) {
+        return give(first);
+    }
+    let (end, quiet) = (Limit::new(limit_of(fd, Way::Out)), now | libc::MSG_NOSIGNAL);
+    // SAFETY: the kernel has read it, so it is one; so are its slices.
+    let (message, slices) =
+        unsafe { (*message, slices_of((*message).msg_iov, (*message).msg_iovlen as c_int)) };
+    give(all_slices(slices, first, |rest| {
+        let rest = of_slices(rest);
+        let rest = msghdr { msg_name: message.msg_name, msg_namelen: message.msg_namelen, ..rest };
+        next_part(&call, (fd, Way::Out), &end, || attempt(&rest, quiet))
+    }))
+}
+
+/// sendmmsg(2): all messages, each in one piece.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn sendmmsg(
+    fd: c_int,
+    messages: *mut mmsghdr,
+    count: libc::c_uint,
+    flags: c_int,
+) -> c_int {
+    // SAFETY: the caller's promise, handed on; within the messages.
+    let attempt = |done: libc::c_uint, flags: c_int| unsafe {
+        call!(sendmmsg, fd, messages.wrapping_add(done as usize), count - done, flags)
+    };
+    let Some(call) = Call::begin(Symbol::sendmmsg).filter(|_| may_wait(flags)) else {
+        return give_int(attempt(0, flags));
+    };
+    let now = flags | libc::MSG_DONTWAIT;
+    let first = patiently(&call, fd, Way::Out, || attempt(0, now));
+    if first <= 0 || is_nonblocking(fd) {
+        return give_int(first);
+    }
+    let (end, quiet) = (Limit::new(limit_of(fd, Way::Out)), now | libc::MSG_NOSIGNAL);
+    let mut done = first as libc::c_uint;
+    while done < count {
+        match next_part(&call, (fd, Way::Out), &end, || attempt(done, quiet)) {
+            more if more > 0 => done += more as libc::c_uint,
+            _ => break,
+        }
+    }
+    done as c_int
+}

@@ -503,3 +503,28 @@ fn sendfile_to_a_socket_sends_all_and_its_neighbours_run() {
         assert_eq!(reader.join().unwrap(), [&bytes[100..], &bytes[..100]].concat());
     });
 }
+
+#[test]
+fn many_wait_for_one_descriptor_by_poll() {
+    within(|| {
+        let (mut a, b) = UnixStream::pair().unwrap();
+        let b = std::rc::Rc::new(b);
+        let waiters: Vec<_> = (0..700)
+            .map(|number| {
+                let b = b.clone();
+                spawn(move || {
+                    // With company: an epoll of its own, of which a port's takes 500.
+                    let mut two = [pollfd(&*b, libc::POLLIN), pollfd(&*b, libc::POLLIN)];
+                    let count = if number % 2 == 0 { 1 } else { 2 };
+                    // SAFETY: so many entries.
+                    unsafe { libc::poll(two.as_mut_ptr(), count, 60_000) }
+                })
+            })
+            .collect();
+        std::thread::sleep(ms(20));
+        a.write_all(b"x").unwrap();
+        for (number, waiter) in waiters.into_iter().enumerate() {
+            assert_eq!(waiter.join().unwrap(), if number % 2 == 0 { 1 } else { 2 });
+        }
+    });
+}

@@ -1,8 +1,9 @@
 //! poll, select, epoll: many descriptors at once.
 //!
-//! A look without a wait says what is ready. Where nothing is, the descriptors are put into an
-//! epoll of the call's own, whose descriptor is readable as soon as one of them is ready; then it
-//! looks again.
+//! A look without a wait says what is ready. Where nothing is, a single descriptor is waited for;
+//! several are put into an epoll of the call's own, whose descriptor is readable as soon as one of
+//! them is ready. Then it looks again. Where no descriptor is left for an epoll, it looks each ten
+//! milliseconds.
 //!
 //! A signal handler ends the call with EINTR. A signal mask holds for the looks: a signal that the
 //! thread holds off, and the mask lets through, makes the call look, and so is let through. (One
@@ -14,10 +15,12 @@ use std::time::Duration;
 
 use libc::{epoll_event, fd_set, nfds_t, pollfd, sigset_t, timespec, timeval};
 use overlapped::signal::{Restart, interruptible};
+use overlapped::task::is_killed;
+use overlapped::time::sleep;
 
 use super::time::duration;
 use crate::caller::Call;
-use crate::raw::{AGAIN, INVALID, Outcome, call, give_int};
+use crate::raw::{AGAIN, CANCELED, INVALID, Outcome, call, give_int};
 use crate::symbols::Symbol;
 use crate::wait::{Limit, Way, ready};
 
@@ -162,7 +165,7 @@ fn look_and_wait(
     interests: impl Fn() -> Vec<(c_int, u32)>,
 ) -> Outcome {
     let end = Limit::new(limit);
-    let mut epoll = None;
+    let mut waiting = None;
     // A signal's own descriptor is found ready by every signal, and looked at in vain.
     interruptible(Restart::No, || {
         loop {
@@ -171,19 +174,83 @@ fn look_and_wait(
                 return found;
             }
             // Made once: nothing is added or taken away while the call lasts.
-            let epoll = match &epoll {
-                Some(epoll) => epoll,
-                None => match gathered(&interests(), signals) {
-                    Ok(made) => epoll.insert(made),
-                    Err(error) => return error,
-                },
-            };
-            match ready(call, epoll.0.as_raw_fd(), Way::In, end.left()) {
+            let waiting = waiting.get_or_insert_with(|| Waiting::new(&interests(), signals));
+            match waiting.wait(call, &end) {
                 0 | AGAIN => {}
                 error => return error,
             }
         }
     })
+}
+
+/// The way to wait for descriptors.
+enum Waiting {
+    /// For a single one, in one way.
+    One(c_int, Way),
+    /// For an epoll, in which they are.
+    Epoll(OwnedFd, #[expect(dead_code, reason = "it is in the epoll")] Option<OwnedFd>),
+    /// By looking again and again: there is no descriptor left for an epoll, or no room. One of
+    /// them, if there is any, and one way in which it may be ready.
+    Looks(Option<(c_int, Way)>),
+}
+
+impl Waiting {
+    fn new(interests: &[(c_int, u32)], signals: Option<u64>) -> Waiting {
+        let way = |events: u32| match events as i16 {
+            libc::POLLIN | libc::POLLRDNORM => Some(Way::In),
+            libc::POLLOUT | libc::POLLWRNORM => Some(Way::Out),
+            _ => None,
+        };
+        let all: Vec<_> = interests.iter().filter(|(fd, _)| *fd >= 0).collect();
+        if let ([(fd, events)], None) = (&all[..], signals)
+            && let Some(way) = way(*events)
+        {
+            return Waiting::One(*fd, way);
+        }
+        match gathered(interests, signals) {
+            Ok((epoll, signals)) => Waiting::Epoll(epoll, signals),
+            Err(_) => Waiting::looks(interests),
+        }
+    }
+
+    fn looks(interests: &[(c_int, u32)]) -> Waiting {
+        let first = interests.iter().find(|(fd, _)| *fd >= 0);
+        Waiting::Looks(first.map(|&(fd, events)| match events as i16 & libc::POLLOUT {
+            0 => (fd, Way::In),
+            _ => (fd, Way::Out),
+        }))
+    }
+
+    fn wait(&mut self, call: &Call, end: &Limit) -> Outcome {
+        const LOOK_AGAIN: Duration = Duration::from_millis(10);
+        const REST: Duration = Duration::from_millis(1);
+        match *self {
+            Waiting::One(fd, way) => ready(call, fd, way, end.left()),
+            Waiting::Epoll(ref epoll, _) => {
+                match ready(call, epoll.as_raw_fd(), Way::In, end.left()) {
+                    // An epoll of the port's takes only so many that wait for one descriptor.
+                    INVALID => {
+                        *self = Waiting::Looks(None);
+                        AGAIN
+                    }
+                    other => other,
+                }
+            }
+            Waiting::Looks(one) => {
+                call.count();
+                let left = end.left().map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN));
+                match one {
+                    Some((fd, way)) => match ready(call, fd, way, Some(left)) {
+                        0 => sleep(left.min(REST)),
+                        other => return other,
+                    },
+                    None if is_killed() => return CANCELED,
+                    None => sleep(left),
+                }
+                0
+            }
+        }
+    }
 }
 
 /// An epoll that is readable when one of the descriptors is ready, or one of the signals comes,
@@ -209,11 +276,16 @@ fn gathered(
         let events = interests.iter().filter(|(other, _)| *other == fd);
         // EPERM (a file, which is always ready) and EEXIST (a descriptor named twice) do not
         // matter: the look has found the first, and the second is there.
-        add(fd, events.fold(0, |all, (_, events)| all | events));
+        let added = add(fd, events.fold(0, |all, (_, events)| all | events));
+        if added < 0 && ![libc::EPERM, libc::EEXIST].contains(&(-added as c_int)) {
+            return Err(added);
+        }
     }
     let signals = signals.map(held_off).transpose()?;
-    if let Some(signals) = &signals {
-        add(signals.as_raw_fd(), libc::EPOLLIN as u32);
+    if let Some(signals) = &signals
+        && let error @ ..0 = add(signals.as_raw_fd(), libc::EPOLLIN as u32)
+    {
+        return Err(error);
     }
     Ok((epoll, signals))
 }

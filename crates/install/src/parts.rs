@@ -1,8 +1,8 @@
 //! The parts of a transfer after its first one. A blocking call of a stream moves all of it, in
 //! several parts where there is too little room or too few bytes; from the second on it
 //!
-//! - gives what it has moved where it cannot go on: at the end, at its limit, after a signal handler
-//!   of either kind, at an error, which stays the socket's for the next call;
+//! - gives what it has moved where it cannot go on: at the end, at its limit, after a signal
+//!   handler of either kind, at an error, which stays the socket's for the next call;
 //! - raises no SIGPIPE on a socket: the next call does.
 
 use std::ffi::c_int;
@@ -12,24 +12,44 @@ use overlapped::signal::{Restart, interruptible};
 
 use crate::caller::Call;
 use crate::raw::{AGAIN, IO, Outcome, call};
-use crate::wait::{Limit, Way, is_shut_down, polled, ready};
+use crate::wait::{Held, Limit, Way, is_shut_down, polled, ready};
 
 /// The longest wait for room in a socket of the Unix family. Nobody is told when such a socket or
 /// its peer is shut down so that nothing can be sent any more; a thread that waits is.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+const SIOCATMARK: c_int = 0x8905;
+
+/// The file of the first part.
+pub(crate) struct File(c_int, Option<Held>);
+
+impl File {
+    pub(crate) fn new(fd: c_int) -> File {
+        File(fd, Held::new(fd))
+    }
+
+    fn number(&self) -> c_int {
+        Held::number(&self.1, self.0)
+    }
+}
+
 /// Makes the next part by `attempt`, which does not wait; what is not positive says that there is
-/// none.
+/// none. It is made on the file that the first part was made on: `held`.
 pub(crate) fn next_part(
     call: &Call,
-    (fd, way): (c_int, Way),
+    (held, way): (&File, Way),
     end: &Limit,
-    attempt: impl Fn() -> Outcome,
+    attempt: impl Fn(c_int) -> Outcome,
 ) -> Outcome {
+    let fd = held.number();
+    let attempt = || attempt(fd);
     interruptible(Restart::No, || {
         loop {
             if polled(fd, 0) & libc::POLLERR != 0 && is_socket(fd) {
                 return IO;
+            }
+            if way == Way::In && is_at_mark(fd) {
+                return AGAIN;
             }
             match attempt() {
                 AGAIN => {}
@@ -57,6 +77,14 @@ pub(crate) fn wait_within(fd: c_int, way: Way, end: &Limit) -> Option<Duration> 
         true => Some(left.map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN))),
         false => left,
     }
+}
+
+/// Tells whether urgent data comes next, which a receive does not go beyond.
+fn is_at_mark(fd: c_int) -> bool {
+    let mut is_at_mark = 0 as c_int;
+    // SAFETY: the kernel writes a number.
+    let asked = unsafe { call!(ioctl, fd, SIOCATMARK, &raw mut is_at_mark) };
+    asked == 0 && is_at_mark != 0
 }
 
 fn is_socket(fd: c_int) -> bool {

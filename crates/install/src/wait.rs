@@ -94,17 +94,55 @@ pub(crate) fn patiently(
     call: &Call,
     fd: c_int,
     way: Way,
-    attempt: impl Fn() -> Outcome,
+    attempt: impl Fn(c_int) -> Outcome,
 ) -> Outcome {
-    let first = attempt();
+    let first = attempt(fd);
     if first != AGAIN || is_nonblocking(fd) {
         return first;
     }
     when_ready(call, (fd, way), &Limit::new(limit_of(fd, way)), attempt)
 }
 
-/// Attempts whenever the descriptor is ready, until there is something to be had.
+/// The file of a descriptor, for a call that waits: as on a thread, it stays the call's, whatever
+/// is done to the number meanwhile.
+pub(crate) struct Held(c_int);
+
+impl Held {
+    /// `None`: there is no number left, or no such file.
+    pub(crate) fn new(fd: c_int) -> Option<Held> {
+        // SAFETY: a new number for a file.
+        let own = unsafe { call!(fcntl, fd, libc::F_DUPFD_CLOEXEC, 3) };
+        (own >= 0).then_some(Held(own as c_int))
+    }
+
+    pub(crate) fn number(held: &Option<Held>, fd: c_int) -> c_int {
+        held.as_ref().map_or(fd, |held| held.0)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // SAFETY: the number was made for this, and nobody else knows it.
+        unsafe { call!(close, self.0) };
+    }
+}
+
+/// Attempts whenever the descriptor is ready, until there is something to be had. `attempt` is
+/// given the number of the file that it is made on.
 pub(crate) fn when_ready(
+    call: &Call,
+    (fd, way): (c_int, Way),
+    end: &Limit,
+    attempt: impl Fn(c_int) -> Outcome,
+) -> Outcome {
+    let held = Held::new(fd);
+    let fd = Held::number(&held, fd);
+    interruptible(call.restart(end.left().is_some()), || {
+        attempts_when_ready(call, (fd, way), end, || attempt(fd))
+    })
+}
+
+fn attempts_when_ready(
     call: &Call,
     (fd, way): (c_int, Way),
     end: &Limit,
@@ -241,6 +279,18 @@ pub(crate) fn count_of(result: io::Result<usize>) -> Outcome {
     match result {
         Ok(count) => isize::try_from(count).unwrap_or(isize::MAX),
         Err(error) => number_of(&error),
+    }
+}
+
+/// A byte count of a file's as the kernel's. A kill or a deadline ends waits for others, of which
+/// this was none: where it has refused the operation, `in_place` makes it.
+pub(crate) fn count_of_file(
+    result: io::Result<usize>,
+    in_place: impl FnOnce() -> Outcome,
+) -> Outcome {
+    match &result {
+        Err(error) if Cancelled::of(error).is_some() => in_place(),
+        _ => count_of(result),
     }
 }
 

@@ -159,3 +159,49 @@ fn what_has_come_is_not_lost_to_a_kill() {
         }
     });
 }
+
+#[test]
+fn what_waits_for_a_disk_alone_is_done_after_a_kill_and_a_deadline_too() {
+    use std::os::unix::fs::FileExt;
+    fn write_all(path: &std::path::Path) -> io::Result<()> {
+        let mut file = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(path)?;
+        file.write_all(b"one ")?;
+        assert_eq!(file.write(b"")?, 0);
+        let slices = [io::IoSlice::new(b"two"), io::IoSlice::new(b" ")];
+        assert_eq!(file.write_vectored(&slices)?, 4);
+        file.write_all_at(b"ONE", 0)?;
+        file.sync_all()?;
+        file.sync_data()?;
+        file.set_len(8)?;
+        assert_eq!(file.read_at(&mut [0; 9], 0)?, 8);
+        // What a destructor writes.
+        let mut buffered = io::BufWriter::new(file);
+        buffered.write_all(b"three")
+    }
+    within(|| {
+        let path = rig::path("killed");
+        let theirs = path.clone();
+        let tasklet = spawn(move || {
+            while !overlapped::task::is_killed() {
+                std::thread::sleep(ms(1));
+            }
+            write_all(&theirs)
+        });
+        std::thread::sleep(ms(5));
+        tasklet.kill();
+        tasklet.join().unwrap().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"ONE two three");
+        let path = rig::path("late");
+        timeout(ms(1), || {
+            std::thread::sleep(ms(5));
+            write_all(&path)
+        })
+        .unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"ONE two three");
+    });
+}

@@ -15,14 +15,13 @@ use std::time::Duration;
 
 use libc::{epoll_event, fd_set, nfds_t, pollfd, sigset_t, timespec, timeval};
 use overlapped::signal::{Restart, interruptible};
-use overlapped::task::is_killed;
-use overlapped::time::sleep;
+use overlapped::time::{sleep, try_sleep};
 
 use super::time::duration;
 use crate::caller::Call;
-use crate::raw::{AGAIN, CANCELED, INVALID, Outcome, call, give_int};
+use crate::raw::{AGAIN, INVALID, Outcome, call, give_int};
 use crate::symbols::Symbol;
-use crate::wait::{Limit, Way, ready};
+use crate::wait::{Limit, Way, number_of, ready};
 
 /// The kernel's size of a signal mask.
 pub(crate) const MASK_SIZE: usize = 8;
@@ -244,8 +243,11 @@ impl Waiting {
                         0 => sleep(left.min(REST)),
                         other => return other,
                     },
-                    None if is_killed() => return CANCELED,
-                    None => sleep(left),
+                    None => {
+                        if let Err(error) = try_sleep(left) {
+                            return number_of(&error);
+                        }
+                    }
                 }
                 0
             }

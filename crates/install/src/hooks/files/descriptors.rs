@@ -14,11 +14,11 @@ use libc::iovec;
 use overlapped::io::{PipeReader, PipeWriter};
 
 use crate::caller::Call;
-use crate::parts::next_part;
+use crate::parts::{File, next_part};
 use crate::raw::{AGAIN, FAULT, INVALID, NOT_SUPPORTED, Outcome, call, give};
 use crate::symbols::Symbol;
 use crate::wait::{
-    Limit, Way, all_slices, count_of, is_nonblocking, limit_of, ready, slice_mut, slices_of,
+    Limit, Way, all_slices, count_of_file, is_nonblocking, limit_of, ready, slice_mut, slices_of,
     when_ready,
 };
 
@@ -79,8 +79,9 @@ pub(crate) unsafe extern "C" fn readv(fd: c_int, slices: *const iovec, count: c_
 
 unsafe fn read_slices(call: &Call, fd: c_int, slices: *const iovec, count: c_int) -> Outcome {
     // SAFETY: the caller's promise, handed on.
-    let attempt = || unsafe { call!(preadv2, fd, slices, count, HERE, 0, libc::RWF_NOWAIT) };
-    let first = attempt();
+    let attempt =
+        |fd: c_int| unsafe { call!(preadv2, fd, slices, count, HERE, 0, libc::RWF_NOWAIT) };
+    let first = attempt(fd);
     if is_unsupported(first) {
         // SAFETY: the caller's promise, handed on.
         return unsafe { read_when_ready(call, fd, slices, count) };
@@ -117,16 +118,17 @@ unsafe fn read_when_ready(call: &Call, fd: c_int, slices: *const iovec, count: c
 
 /// Not in the page cache: by the port, into the first slice that has room. A short read is one that
 /// callers of readv know.
-unsafe fn read_from_disk(call: &Call, fd: c_int, slices: *const iovec, count: c_int) -> Outcome {
+unsafe fn read_from_disk(call: &Call, fd: c_int, first: *const iovec, count: c_int) -> Outcome {
     // SAFETY: the caller's promise: so many slices, each theirs.
-    let slices = unsafe { slices_of(slices, count) };
+    let slices = unsafe { slices_of(first, count) };
     let Some(slice) = slices.iter().find(|slice| slice.iov_len > 0) else { return 0 };
     // SAFETY: as above.
     let buf = unsafe { slice_mut(slice.iov_base, slice.iov_len) };
     call.count();
     // SAFETY: lent for the call, and not closed at its end.
     let mut end = ManuallyDrop::new(unsafe { PipeReader::from_raw_fd(fd) });
-    count_of(end.read(buf))
+    // SAFETY: the caller's promise, handed on.
+    count_of_file(end.read(buf), || unsafe { call!(readv, fd, first, count) })
 }
 
 /// write(2).
@@ -144,7 +146,9 @@ pub(crate) unsafe extern "C" fn write(fd: c_int, buf: *const c_void, len: usize)
         // SAFETY: lent for the call, and not closed at its end.
         let mut end = ManuallyDrop::new(unsafe { PipeWriter::from_raw_fd(fd) });
         // SAFETY: the caller's buffer; it is only read from.
-        return give(count_of(end.write(unsafe { slice_mut(buf.cast_mut(), len) })));
+        let written = end.write(unsafe { slice_mut(buf.cast_mut(), len) });
+        // SAFETY: the caller's promise, handed on.
+        return give(count_of_file(written, || unsafe { call!(write, fd, buf, len) }));
     }
     let slice = iovec { iov_base: buf.cast_mut(), iov_len: len };
     // SAFETY: the caller's promise, handed on.
@@ -168,14 +172,14 @@ pub(crate) unsafe extern "C" fn writev(fd: c_int, slices: *const iovec, count: c
 unsafe fn write_slices(call: &Call, fd: c_int, slices: *const iovec, count: c_int) -> Outcome {
     let (by_parts, flags) = (Cell::new(None), Cell::new(libc::MSG_DONTWAIT));
     // SAFETY: the caller's promise, handed on.
-    let attempt = |slices: *const iovec, count: c_int| unsafe {
+    let attempt = |fd: c_int, slices: *const iovec, count: c_int| unsafe {
         match by_parts.get() {
             None => call!(pwritev2, fd, slices, count, HERE, 0, libc::RWF_NOWAIT),
             Some(libc::S_IFSOCK) => send_part(fd, slices, count, flags.get()),
             Some(_) => write_part(fd, slices, count),
         }
     };
-    let mut first = attempt(slices, count);
+    let mut first = attempt(fd, slices, count);
     if is_unsupported(first) {
         match kind(fd) {
             kind @ (libc::S_IFIFO | libc::S_IFSOCK) if !is_nonblocking(fd) => {
@@ -184,14 +188,14 @@ unsafe fn write_slices(call: &Call, fd: c_int, slices: *const iovec, count: c_in
             // SAFETY: the caller's promise, handed on.
             _ => return unsafe { write_when_ready(call, fd, slices, count) },
         }
-        first = attempt(slices, count);
+        first = attempt(fd, slices, count);
     }
     if (first < 0 && first != AGAIN) || is_nonblocking(fd) {
         return first;
     }
-    let (way, end) = ((fd, Way::Out), Limit::new(limit_of(fd, Way::Out)));
+    let end = Limit::new(limit_of(fd, Way::Out));
     if first == AGAIN {
-        first = when_ready(call, way, &end, || attempt(slices, count));
+        first = when_ready(call, (fd, Way::Out), &end, |fd| attempt(fd, slices, count));
     }
     if first <= 0 {
         return first;
@@ -201,13 +205,15 @@ unsafe fn write_slices(call: &Call, fd: c_int, slices: *const iovec, count: c_in
         flags.set(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
     }
     // SAFETY: the caller's promise: so many slices.
-    all_slices(unsafe { slices_of(slices, count) }, first, |rest| {
-        next_part(call, way, &end, || attempt(rest.as_ptr(), rest.len() as c_int))
+    let (file, slices) = (File::new(fd), unsafe { slices_of(slices, count) });
+    all_slices(slices, first, |rest| {
+        let (rest, count) = (rest.as_ptr(), rest.len() as c_int);
+        next_part(call, (&file, Way::Out), &end, |fd| attempt(fd, rest, count))
     })
 }
 
-/// Sends what a socket has room for: parts after the first, and where the kernel has no pwritev2(2):
-/// emulators have none.
+/// Sends what a socket has room for: parts after the first, and where the kernel has no
+/// pwritev2(2): emulators have none.
 unsafe fn send_part(fd: c_int, slices: *const iovec, count: c_int, flags: c_int) -> Outcome {
     // SAFETY: a header without a name and without control data.
     let mut header = unsafe { std::mem::zeroed::<libc::msghdr>() };

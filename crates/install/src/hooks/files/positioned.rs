@@ -11,7 +11,7 @@ use overlapped::fs::File;
 use crate::caller::Call;
 use crate::raw::{AGAIN, FAULT, INVALID, Outcome, call, give, give_int};
 use crate::symbols::Symbol;
-use crate::wait::{count_of, number_of, slice_mut, slices_of};
+use crate::wait::{count_of_file, slice_mut, slices_of};
 
 /// The library's file for a descriptor, lent for a call.
 pub(crate) fn file(fd: c_int) -> ManuallyDrop<File> {
@@ -24,13 +24,11 @@ fn on_file(
     symbol: Symbol,
     fd: c_int,
     operation: impl FnOnce(&File) -> std::io::Result<()>,
+    in_place: impl FnOnce() -> Outcome,
 ) -> Option<Outcome> {
     let call = (fd >= 0).then(|| Call::begin(symbol)).flatten()?;
     call.count();
-    Some(match operation(&file(fd)) {
-        Ok(()) => 0,
-        Err(error) => number_of(&error),
-    })
+    Some(count_of_file(operation(&file(fd)).map(|()| 0), in_place))
 }
 
 /// Reads, by a caller that is a tasklet of ours.
@@ -52,7 +50,9 @@ unsafe fn read_at(call: &Call, fd: c_int, slices: (*const iovec, c_int), offset:
     // SAFETY: as above.
     let buf = unsafe { slice_mut(slice.iov_base, slice.iov_len) };
     call.count();
-    count_of(file(fd).read_at(buf, position))
+    // SAFETY: as above.
+    let in_place = || unsafe { call!(preadv, fd, first, count, offset, 0) };
+    count_of_file(file(fd).read_at(buf, position), in_place)
 }
 
 /// Writes, as [`read_at`] reads: a part, where there are several slices.
@@ -66,7 +66,10 @@ unsafe fn write_at(call: &Call, fd: c_int, slices: (*const iovec, c_int), offset
     }
     call.count();
     // SAFETY: the caller's promise: the buffer is theirs; it is only read from.
-    count_of(file(fd).write_at(unsafe { slice_mut(slice.iov_base, slice.iov_len) }, position))
+    let buf = unsafe { slice_mut(slice.iov_base, slice.iov_len) };
+    // SAFETY: as above.
+    let in_place = || unsafe { call!(pwrite64, fd, slice.iov_base, slice.iov_len, offset) };
+    count_of_file(file(fd).write_at(buf, position), in_place)
 }
 
 macro_rules! positioned {
@@ -146,7 +149,7 @@ pub(crate) unsafe extern "C" fn __pread64_chk(
 pub(crate) extern "C" fn fsync(fd: c_int) -> c_int {
     // SAFETY: a descriptor's number.
     let kernel = || unsafe { call!(fsync, fd) };
-    give_int(on_file(Symbol::fsync, fd, File::sync_all).unwrap_or_else(kernel))
+    give_int(on_file(Symbol::fsync, fd, File::sync_all, kernel).unwrap_or_else(kernel))
 }
 
 /// fdatasync(2).
@@ -154,14 +157,14 @@ pub(crate) extern "C" fn fsync(fd: c_int) -> c_int {
 pub(crate) extern "C" fn fdatasync(fd: c_int) -> c_int {
     // SAFETY: a descriptor's number.
     let kernel = || unsafe { call!(fdatasync, fd) };
-    give_int(on_file(Symbol::fdatasync, fd, File::sync_data).unwrap_or_else(kernel))
+    give_int(on_file(Symbol::fdatasync, fd, File::sync_data, kernel).unwrap_or_else(kernel))
 }
 
 fn set_len(symbol: Symbol, fd: c_int, len: i64) -> c_int {
     // SAFETY: a descriptor's number.
     let kernel = || unsafe { call!(ftruncate, fd, len) };
     let size = u64::try_from(len).ok();
-    let outcome = size.and_then(|size| on_file(symbol, fd, |file| file.set_len(size)));
+    let outcome = size.and_then(|size| on_file(symbol, fd, |file| file.set_len(size), kernel));
     give_int(outcome.unwrap_or_else(kernel))
 }
 

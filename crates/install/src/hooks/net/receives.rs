@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use libc::{iovec, mmsghdr, msghdr, sockaddr, socklen_t};
 use overlapped::os::fd::raw;
-use overlapped::time::sleep;
+use overlapped::signal::{Restart, interruptible};
+use overlapped::time::try_sleep;
 
 use super::may_wait;
 use crate::caller::Call;
-use crate::parts::{next_part, option};
+use crate::parts::{File, next_part, option};
 use crate::raw::{AGAIN, Outcome, call, give, give_int};
 use crate::symbols::Symbol;
 use crate::wait::{
-    Limit, Way, all_slices, is_nonblocking, is_shut_down, limit_of, patiently, ready, slices_of,
+    Limit, Way, all_slices, is_nonblocking, is_shut_down, limit_of, patiently, slices_of,
     transferred, when_ready,
 };
 
@@ -38,16 +39,16 @@ unsafe fn receive(
     flags: c_int,
 ) -> Outcome {
     // SAFETY: the caller's promise, handed on; within the buffer.
-    let attempt = |done: usize, flags: c_int| unsafe {
+    let attempt = |fd: c_int, done: usize, flags: c_int| unsafe {
         call!(recvfrom, fd, buf.wrapping_byte_add(done), len - done, flags, 0, 0)
     };
     let Some(call) = Call::begin(symbol).filter(|_| may_wait(flags)) else {
-        return attempt(0, flags);
+        return attempt(fd, 0, flags);
     };
     if is_whole(fd, flags) {
         return receive_all(&call, fd, (len, flags), attempt);
     }
-    let now = || attempt(0, flags | libc::MSG_DONTWAIT);
+    let now = || attempt(fd, 0, flags | libc::MSG_DONTWAIT);
     transferred(&call, (fd, Way::In), now, |socket, limit| {
         // SAFETY: the caller's promise, handed on.
         unsafe { raw::recv_within(socket, buf.cast(), len, flags, limit) }
@@ -61,21 +62,21 @@ fn is_whole(fd: c_int, flags: c_int) -> bool {
 }
 
 /// `MSG_WAITALL`: until `len` bytes have come, or the stream ends, or an error comes. `attempt` is
-/// given what is done, and the flags.
+/// given the descriptor, what is done, and the flags.
 fn receive_all(
     call: &Call,
     fd: c_int,
     (len, flags): (usize, c_int),
-    attempt: impl Fn(usize, c_int) -> Outcome,
+    attempt: impl Fn(c_int, usize, c_int) -> Outcome,
 ) -> Outcome {
-    let (way, now) = ((fd, Way::In), flags & !libc::MSG_WAITALL | libc::MSG_DONTWAIT);
-    let mut first = attempt(0, now);
+    let now = flags & !libc::MSG_WAITALL | libc::MSG_DONTWAIT;
+    let mut first = attempt(fd, 0, now);
     if is_nonblocking(fd) {
         return first;
     }
     let end = Limit::new(limit_of(fd, Way::In));
     if first == AGAIN {
-        first = when_ready(call, way, &end, || attempt(0, now));
+        first = when_ready(call, (fd, Way::In), &end, |fd| attempt(fd, 0, now));
     }
     if first <= 0 {
         return first;
@@ -85,11 +86,11 @@ fn receive_all(
             // Those look once.
             return first;
         }
-        return peek_all(call, fd, (len, first), &end, || attempt(0, now));
+        return peek_all(fd, (len, first), &end, || attempt(fd, 0, now));
     }
-    let mut done = first as usize;
+    let (file, mut done) = (File::new(fd), first as usize);
     while done < len {
-        match next_part(call, way, &end, || attempt(done, now)) {
+        match next_part(call, (&file, Way::In), &end, |fd| attempt(fd, done, now)) {
             count if count > 0 => done += count as usize,
             _ => break,
         }
@@ -100,7 +101,6 @@ fn receive_all(
 /// Peeks until there are `len` bytes. What is there already makes the socket ready, so that
 /// readiness does not tell of more.
 fn peek_all(
-    call: &Call,
     fd: c_int,
     (len, first): (usize, Outcome),
     end: &Limit,
@@ -110,12 +110,8 @@ fn peek_all(
     let mut seen = first;
     while (seen as usize) < len && !end.is_over() {
         let is_last = is_shut_down(fd);
-        if !is_last {
-            sleep(LOOK_AGAIN);
-            // Ready it is; but a kill, a deadline, or a signal handler is told of.
-            if ready(call, fd, Way::In, end.left()) != 0 {
-                break;
-            }
+        if !is_last && interruptible(Restart::No, || try_sleep(LOOK_AGAIN)).is_err() {
+            break;
         }
         seen = attempt().max(seen);
         if is_last {
@@ -154,7 +150,7 @@ pub(crate) unsafe extern "C" fn recvfrom(
         return give(unsafe { receive(Symbol::recvfrom, fd, (buf, len), flags) });
     }
     // SAFETY: the caller's promise, handed on; within the buffer. The first part has the name.
-    let attempt = |done: usize, flags: c_int| unsafe {
+    let attempt = |fd: c_int, done: usize, flags: c_int| unsafe {
         let (rest, left) = (buf.wrapping_byte_add(done), len - done);
         match done {
             0 => call!(recvfrom, fd, rest, left, flags, address, address_len),
@@ -162,9 +158,11 @@ pub(crate) unsafe extern "C" fn recvfrom(
         }
     };
     give(match Call::begin(Symbol::recvfrom).filter(|_| may_wait(flags)) {
-        None => attempt(0, flags),
+        None => attempt(fd, 0, flags),
         Some(call) if is_whole(fd, flags) => receive_all(&call, fd, (len, flags), attempt),
-        Some(call) => patiently(&call, fd, Way::In, || attempt(0, flags | libc::MSG_DONTWAIT)),
+        Some(call) => {
+            patiently(&call, fd, Way::In, |fd| attempt(fd, 0, flags | libc::MSG_DONTWAIT))
+        }
     })
 }
 
@@ -188,31 +186,31 @@ pub(crate) unsafe extern "C" fn __recvfrom_chk(
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> isize {
     // SAFETY: the caller's promise, handed on.
-    let attempt = |flags: c_int| unsafe { call!(recvmsg, fd, message, flags) };
+    let attempt = |fd: c_int, flags: c_int| unsafe { call!(recvmsg, fd, message, flags) };
     let Some(call) = Call::begin(Symbol::recvmsg).filter(|_| may_wait(flags)) else {
-        return give(attempt(flags));
+        return give(attempt(fd, flags));
     };
     let now = flags & !libc::MSG_WAITALL | libc::MSG_DONTWAIT;
     if !is_whole(fd, flags) || flags & libc::MSG_PEEK != 0 {
         return give(transferred(
             &call,
             (fd, Way::In),
-            || attempt(now),
+            || attempt(fd, now),
             |socket, limit| {
                 // SAFETY: the caller's promise, handed on.
                 unsafe { raw::recvmsg_within(socket, message.cast(), flags, limit) }
             },
         ));
     }
-    let first = patiently(&call, fd, Way::In, || attempt(now));
+    let first = patiently(&call, fd, Way::In, |fd| attempt(fd, now));
     if first <= 0 || is_nonblocking(fd) {
         return give(first);
     }
-    let end = Limit::new(limit_of(fd, Way::In));
+    let (file, end) = (File::new(fd), Limit::new(limit_of(fd, Way::In)));
     // SAFETY: the kernel has read it, so it is one; so are its slices.
     let slices = unsafe { slices_of((*message).msg_iov, (*message).msg_iovlen as c_int) };
     give(all_slices(slices, first, |rest| {
-        next_part(&call, (fd, Way::In), &end, || {
+        next_part(&call, (&file, Way::In), &end, |fd| {
             let mut rest = of_slices(rest);
             // SAFETY: slices of the caller's, which the kernel writes to.
             unsafe { call!(recvmsg, fd, &raw mut rest, now) }
@@ -245,20 +243,20 @@ pub(crate) unsafe extern "C" fn recvmmsg(
     };
     // SAFETY: the caller's promise, handed on; within the messages. The kernel counts the limit
     // down, and refuses what is none.
-    let attempt = |done: libc::c_uint| unsafe {
+    let attempt = |fd: c_int, done: libc::c_uint| unsafe {
         let flags = flags | libc::MSG_DONTWAIT;
         call!(recvmmsg, fd, messages.wrapping_add(done as usize), count - done, flags, limit)
     };
-    let first = patiently(&call, fd, Way::In, || attempt(0));
+    let first = patiently(&call, fd, Way::In, |fd| attempt(fd, 0));
     if first <= 0 || flags & libc::MSG_WAITFORONE != 0 || is_nonblocking(fd) {
         return give_int(first);
     }
     // SAFETY: the caller's promise: null, or a time.
     let end = Limit::new(unsafe { limit.as_ref() }.and_then(crate::hooks::time::duration));
-    let own = Limit::new(limit_of(fd, Way::In));
+    let (file, own) = (File::new(fd), Limit::new(limit_of(fd, Way::In)));
     let mut done = first as libc::c_uint;
     while done < count && !end.is_over() {
-        match next_part(&call, (fd, Way::In), &own, || attempt(done)) {
+        match next_part(&call, (&file, Way::In), &own, |fd| attempt(fd, done)) {
             more if more > 0 => done += more as libc::c_uint,
             _ => break,
         }

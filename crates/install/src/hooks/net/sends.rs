@@ -2,6 +2,7 @@
 //! changes.
 
 use std::ffi::{c_int, c_void};
+use std::io;
 
 use libc::{mmsghdr, msghdr, sockaddr, socklen_t};
 use overlapped::os::fd::raw;
@@ -9,11 +10,11 @@ use overlapped::os::fd::raw;
 use super::may_wait;
 use super::receives::of_slices;
 use crate::caller::Call;
-use crate::parts::next_part;
-use crate::raw::{Outcome, PIPE, call, give, give_int};
+use crate::parts::{File, next_part};
+use crate::raw::{AGAIN, Outcome, PIPE, call, give, give_int};
 use crate::symbols::Symbol;
 use crate::wait::{
-    Limit, Way, all_slices, is_nonblocking, limit_of, patiently, slices_of, transferred,
+    Limit, Way, all_slices, is_nonblocking, limit_of, patiently, slices_of, transferred, when_ready,
 };
 
 /// send(2).
@@ -52,36 +53,44 @@ unsafe fn send_bytes(
     (address, address_len): (*const sockaddr, socklen_t),
 ) -> Outcome {
     // SAFETY: the caller's promise, handed on; within the buffer.
-    let attempt = |done: usize, flags: c_int| unsafe {
+    let attempt = |fd: c_int, done: usize, flags: c_int| unsafe {
         call!(sendto, fd, buf.wrapping_byte_add(done), len - done, flags, address, address_len)
     };
     let Some(call) = Call::begin(symbol).filter(|_| may_wait(flags)) else {
-        return attempt(0, flags);
+        return attempt(fd, 0, flags);
     };
     let now = flags | libc::MSG_DONTWAIT;
-    let first = match address.is_null() {
+    let mut first = match address.is_null() {
         true => transferred(
             &call,
             (fd, Way::Out),
-            || attempt(0, now),
-            |socket, limit| {
+            || attempt(fd, 0, now),
+            |socket, _| {
+                // Tried only: the library waits for a number, and this crate for a file.
+                let no_limit = || Err(io::ErrorKind::WouldBlock.into());
                 // SAFETY: the caller's promise, handed on.
-                unsafe { raw::send_within(socket, buf.cast(), len, flags, limit) }
+                unsafe { raw::send_within(socket, buf.cast(), len, flags, no_limit) }
             },
         ),
-        false => patiently(&call, fd, Way::Out, || attempt(0, now)),
+        false => attempt(fd, 0, now),
     };
-    if first == PIPE && flags & libc::MSG_NOSIGNAL == 0 {
+    if first == PIPE && address.is_null() && flags & libc::MSG_NOSIGNAL == 0 {
         // The library has held the signal back; the kernel sends it again.
-        return attempt(0, now);
+        return attempt(fd, 0, now);
     }
-    if first < 0 || first as usize >= len || is_nonblocking(fd) {
+    if first < 0 && first != AGAIN || first >= len as Outcome || is_nonblocking(fd) {
         return first;
     }
     let (end, quiet) = (Limit::new(limit_of(fd, Way::Out)), now | libc::MSG_NOSIGNAL);
-    let mut done = first as usize;
+    if first == AGAIN {
+        first = when_ready(&call, (fd, Way::Out), &end, |fd| attempt(fd, 0, now));
+        if first <= 0 {
+            return first;
+        }
+    }
+    let (file, mut done) = (File::new(fd), first as usize);
     while done < len {
-        match next_part(&call, (fd, Way::Out), &end, || attempt(done, quiet)) {
+        match next_part(&call, (&file, Way::Out), &end, |fd| attempt(fd, done, quiet)) {
             count if count > 0 => done += count as usize,
             _ => break,
         }
@@ -93,24 +102,26 @@ unsafe fn send_bytes(
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> isize {
     // SAFETY: the caller's promise, handed on.
-    let attempt =
-        |message: *const msghdr, flags: c_int| unsafe { call!(sendmsg, fd, message, flags) };
+    let attempt = |fd: c_int, message: *const msghdr, flags: c_int| unsafe {
+        call!(sendmsg, fd, message, flags)
+    };
     let Some(call) = Call::begin(Symbol::sendmsg).filter(|_| may_wait(flags)) else {
-        return give(attempt(message, flags));
+        return give(attempt(fd, message, flags));
     };
     let now = flags | libc::MSG_DONTWAIT;
-    let first = patiently(&call, fd, Way::Out, || attempt(message, now));
+    let first = patiently(&call, fd, Way::Out, |fd| attempt(fd, message, now));
     if first <= 0 || is_nonblocking(fd) {
         return give(first);
     }
-    let (end, quiet) = (Limit::new(limit_of(fd, Way::Out)), now | libc::MSG_NOSIGNAL);
+    let (file, end) = (File::new(fd), Limit::new(limit_of(fd, Way::Out)));
+    let quiet = now | libc::MSG_NOSIGNAL;
     // SAFETY: the kernel has read it, so it is one; so are its slices.
     let (message, slices) =
         unsafe { (*message, slices_of((*message).msg_iov, (*message).msg_iovlen as c_int)) };
     give(all_slices(slices, first, |rest| {
         let rest = of_slices(rest);
         let rest = msghdr { msg_name: message.msg_name, msg_namelen: message.msg_namelen, ..rest };
-        next_part(&call, (fd, Way::Out), &end, || attempt(&rest, quiet))
+        next_part(&call, (&file, Way::Out), &end, |fd| attempt(fd, &rest, quiet))
     }))
 }
 
@@ -123,21 +134,21 @@ pub(crate) unsafe extern "C" fn sendmmsg(
     flags: c_int,
 ) -> c_int {
     // SAFETY: the caller's promise, handed on; within the messages.
-    let attempt = |done: libc::c_uint, flags: c_int| unsafe {
+    let attempt = |fd: c_int, done: libc::c_uint, flags: c_int| unsafe {
         call!(sendmmsg, fd, messages.wrapping_add(done as usize), count - done, flags)
     };
     let Some(call) = Call::begin(Symbol::sendmmsg).filter(|_| may_wait(flags)) else {
-        return give_int(attempt(0, flags));
+        return give_int(attempt(fd, 0, flags));
     };
     let now = flags | libc::MSG_DONTWAIT;
-    let first = patiently(&call, fd, Way::Out, || attempt(0, now));
+    let first = patiently(&call, fd, Way::Out, |fd| attempt(fd, 0, now));
     if first <= 0 || is_nonblocking(fd) {
         return give_int(first);
     }
     let (end, quiet) = (Limit::new(limit_of(fd, Way::Out)), now | libc::MSG_NOSIGNAL);
-    let mut done = first as libc::c_uint;
+    let (file, mut done) = (File::new(fd), first as libc::c_uint);
     while done < count {
-        match next_part(&call, (fd, Way::Out), &end, || attempt(done, quiet)) {
+        match next_part(&call, (&file, Way::Out), &end, |fd| attempt(fd, done, quiet)) {
             more if more > 0 => done += more as libc::c_uint,
             _ => break,
         }

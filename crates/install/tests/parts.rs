@@ -304,6 +304,52 @@ fn many_messages() -> Vec<(String, Seen)> {
     all
 }
 
+/// A descriptor's number is put to another use while a call waits: that keeps its file.
+fn reused() -> Vec<(String, Seen)> {
+    let mut all = Vec::new();
+    for (is_tcp, how) in [false, true].into_iter().flat_map(|tcp| ALL.map(|how| (tcp, how))) {
+        let ((ours, theirs), (other, other_end)) = (pair(is_tcp), pair(is_tcp));
+        let (fd, new) = (ours.as_raw_fd(), other.as_raw_fd());
+        let actor = thread::spawn(move || {
+            thread::sleep(ms(60));
+            let mut room = vec![0_u8; 1 << 16];
+            let (place, mut seen) = (room.as_mut_ptr().cast::<c_void>(), 0);
+            // SAFETY: descriptors; as much room.
+            unsafe {
+                assert_eq!(libc::dup2(new, fd), fd);
+                while seen < BIG as isize {
+                    seen += libc::recv(theirs.as_raw_fd(), place, room.len(), 0);
+                }
+                let flags = libc::MSG_DONTWAIT;
+                (seen, libc::recv(other_end.as_raw_fd(), place, room.len(), flags) > 0)
+            }
+        });
+        all.push((format!("send {is_tcp} {how:?}"), send(fd, how)));
+        let (count, is_wrong) = actor.join().unwrap();
+        all.push((format!("seen {is_tcp} {how:?}"), (Ok(count), is_wrong)));
+        drop((ours, other));
+
+        let ((ours, theirs), (other, _other_end)) = (pair(is_tcp), pair(is_tcp));
+        let (fd, new) = (ours.as_raw_fd(), other.as_raw_fd());
+        let actor = thread::spawn(move || {
+            thread::sleep(ms(60));
+            // SAFETY: descriptors.
+            assert_eq!(unsafe { libc::dup2(new, fd) }, fd);
+            send_byte(&theirs);
+        });
+        let mut room = [0_u8; 5];
+        // SAFETY: five bytes of room.
+        let got = match how {
+            How::Plain => seen(|| unsafe { libc::read(fd, room.as_mut_ptr().cast(), 5) }),
+            _ => receive(fd, How::From, 0),
+        };
+        all.push((format!("receive {is_tcp} {how:?}"), got));
+        actor.join().unwrap();
+        drop((ours, other));
+    }
+    all
+}
+
 /// Compares what `f` gives in a tasklet with what it gives on a thread.
 fn same(f: fn() -> Vec<(String, Seen)>) {
     rig::install();
@@ -329,4 +375,9 @@ fn a_send_that_is_cut_gives_what_it_gives_on_a_thread() {
 #[test]
 fn several_messages_are_received_as_on_a_thread() {
     same(many_messages);
+}
+
+#[test]
+fn a_call_keeps_its_file_whatever_is_done_to_the_number() {
+    same(reused);
 }

@@ -219,7 +219,8 @@ impl Poll {
             queues.fired();
             let readable = event.readable.then_some(Interest::Readable);
             let writable = event.writable.then_some(Interest::Writable);
-            for interest in readable.into_iter().chain(writable) {
+            let reported = [readable, writable].into_iter().flatten();
+            for interest in reported.clone() {
                 let queue = queues.of(interest);
                 while let Some(Waiter { token, op }) = queue.front() {
                     // SAFETY: promised at `submit` until the completion, which is yet to come.
@@ -232,9 +233,10 @@ impl Poll {
                     queue.pop_front();
                 }
             }
-            // Urgent data makes a descriptor ready for good, and receives do not take it. Unless
-            // only changes count from now on, every wait would return at once.
-            if event.is_priority() && !queues.of(Interest::Readable).is_empty() {
+            // It was ready, and yet somebody waits on: urgent data, or a queue of errors, makes a
+            // descriptor ready for good, and receives take neither. Unless only changes count from
+            // now on, every wait would return at once.
+            if reported.into_iter().any(|interest| !queues.of(interest).is_empty()) {
                 queues.only_changes();
             }
         }

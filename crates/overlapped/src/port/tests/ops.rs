@@ -432,6 +432,39 @@ fn urgent_data_does_not_make_waiting_busy() {
 }
 
 #[test]
+fn a_queue_of_errors_does_not_make_waiting_busy() {
+    everywhere(|rig| {
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let ours = UdpSocket::bind("127.0.0.1:0").unwrap();
+        ours.connect(peer.local_addr().unwrap()).unwrap();
+        let (fd, on) = (ours.as_raw_fd(), 1 as libc::c_int);
+        let (place, len) = ((&raw const on).cast(), size_of_val(&on) as u32);
+        // SAFETY: an option of that type.
+        let set = unsafe { libc::setsockopt(fd, libc::SOL_IP, libc::IP_RECVERR, place, len) };
+        assert_eq!(set, 0);
+        let address = peer.local_addr().unwrap();
+        drop(peer);
+        // Nobody is there: the error is told once, and stays in the queue.
+        ours.send(b"x").unwrap();
+        let mut buf = [0; 8];
+        assert!(ours.recv(&mut buf).is_err());
+        let peer = UdpSocket::bind(address).unwrap();
+        let op = recv(fd, &mut buf);
+        // SAFETY: `ours` and `buf` live until the operation's end.
+        let token = unsafe { rig.start(op) };
+        let (start, mut turns) = (Instant::now(), 0);
+        while start.elapsed() < Duration::from_millis(60) {
+            rig.turn(Duration::from_millis(20));
+            turns += 1;
+        }
+        // A poll of the ring's cannot wait for a change; its own receive does.
+        assert!(turns < 10 || rig.kind.contains("fallbacks"), "{}: {turns} turns", rig.kind);
+        peer.send_to(b"data", ours.local_addr().unwrap()).unwrap();
+        assert_eq!(rig.end(token), 4, "{}", rig.kind);
+    });
+}
+
+#[test]
 fn outside_a_scheduler_an_operation_blocks_the_thread_or_times_out() {
     let (ours, mut peer) = pair();
     let mut buf = [0; 4];

@@ -20,7 +20,7 @@ use crate::wait::{
 };
 
 /// recv(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn recv(
     fd: c_int,
     buf: *mut c_void,
@@ -122,7 +122,7 @@ fn peek_all(
 }
 
 /// recv(3) as fortified C calls it: `room` is the size of the buffer.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn __recv_chk(
     fd: c_int,
     buf: *mut c_void,
@@ -136,7 +136,7 @@ pub(crate) unsafe extern "C" fn __recv_chk(
 }
 
 /// recvfrom(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn recvfrom(
     fd: c_int,
     buf: *mut c_void,
@@ -167,7 +167,7 @@ pub(crate) unsafe extern "C" fn recvfrom(
 }
 
 /// recvfrom(3) as fortified C calls it: `room` is the size of the buffer.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn __recvfrom_chk(
     fd: c_int,
     buf: *mut c_void,
@@ -183,7 +183,7 @@ pub(crate) unsafe extern "C" fn __recvfrom_chk(
 }
 
 /// recvmsg(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> isize {
     // SAFETY: the caller's promise, handed on.
     let attempt = |fd: c_int, flags: c_int| unsafe { call!(recvmsg, fd, message, flags) };
@@ -229,7 +229,7 @@ pub(super) fn of_slices(slices: &[iovec]) -> msghdr {
 
 /// recvmmsg(2): as many messages as there is room for, or one and what is there then
 /// (`MSG_WAITFORONE`). A limit ends it between two messages, as in Linux.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn recvmmsg(
     fd: c_int,
     messages: *mut mmsghdr,

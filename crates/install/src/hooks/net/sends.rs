@@ -18,7 +18,7 @@ use crate::wait::{
 };
 
 /// send(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn send(
     fd: c_int,
     buf: *const c_void,
@@ -30,7 +30,7 @@ pub(crate) unsafe extern "C" fn send(
 }
 
 /// sendto(2).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn sendto(
     fd: c_int,
     buf: *const c_void,
@@ -99,7 +99,7 @@ unsafe fn send_bytes(
 }
 
 /// sendmsg(2). A stream takes all of it; ancillary data goes with the first byte.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> isize {
     // SAFETY: the caller's promise, handed on.
     let attempt = |fd: c_int, message: *const msghdr, flags: c_int| unsafe {
@@ -126,7 +126,7 @@ pub(crate) unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags
 }
 
 /// sendmmsg(2): all messages, each in one piece.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn sendmmsg(
     fd: c_int,
     messages: *mut mmsghdr,

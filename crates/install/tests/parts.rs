@@ -338,8 +338,8 @@ fn reused() -> Vec<(String, Seen)> {
             send_byte(&theirs);
         });
         let mut room = [0_u8; 5];
-        // SAFETY: five bytes of room.
         let got = match how {
+            // SAFETY: five bytes of room.
             How::Plain => seen(|| unsafe { libc::read(fd, room.as_mut_ptr().cast(), 5) }),
             _ => receive(fd, How::From, 0),
         };

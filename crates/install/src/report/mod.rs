@@ -122,7 +122,7 @@ impl fmt::Display for Report {
         let is_told = |one: &&SymbolReport| one.waits > 0 || one.held_back > 0 || !one.is_ours;
         for symbol in self.symbols.iter().filter(is_told) {
             let waits = if symbol.waits == 1 { "wait" } else { "waits" };
-            write!(f, "{:<28}{:>12} {waits}", symbol.shown(), symbol.waits)?;
+            write!(f, "{:<40}{:>12} {waits}", symbol.shown(), symbol.waits)?;
             match symbol.held_back {
                 0 => {}
                 1 => f.write_str(", 1 call that could not wait")?,

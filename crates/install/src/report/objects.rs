@@ -33,7 +33,8 @@ impl fmt::Display for ObjectReport {
             _ => ": what waits in them blocks the thread",
         };
         let Self { name, instructions, .. } = self;
-        write!(f, "{name}: {instructions} system calls of its own at most{note}")
+        let calls = if *instructions == 1 { "system call" } else { "system calls" };
+        write!(f, "{name}: {instructions} {calls} of its own at most{note}")
     }
 }
 
@@ -159,6 +160,15 @@ mod tests {
         let code = [1, 0, 0, 0xd4, 0, 0, 0, 0, 1, 0, 0, 0xd4, 1];
         assert_eq!(system_calls(&code), 2);
         assert_eq!(system_calls(&[]), 0);
+    }
+
+    #[test]
+    fn one_system_call_is_told_in_the_singular() {
+        let name = "lib.so".to_owned();
+        let mut one = ObjectReport { name, instructions: 1, is_libc: false, has_this_crate: false };
+        assert!(one.to_string().starts_with("lib.so: 1 system call of its own"), "{one}");
+        one.instructions = 2;
+        assert!(one.to_string().starts_with("lib.so: 2 system calls of its own"), "{one}");
     }
 
     #[test]

@@ -373,6 +373,30 @@ fn a_stall_is_never_told_to_be_longer_than_it_was() {
     assert!(output.status.success(), "{}", rig::said(&output));
 }
 
+/// A deadlock's verdict asks for threads besides the library's own. A watchdog that has ended is
+/// none of these any more, so another thread is not taken for it.
+#[test]
+fn watchdogs_that_have_ended_hide_no_other_thread_from_a_verdict() {
+    const NAME: &str = "watchdogs_that_have_ended_hide_no_other_thread_from_a_verdict";
+    if rig::asked().is_some() {
+        for _ in 0..3 {
+            Config::new().stall_limit(ms(20)).run(|| sleep(ms(50))).unwrap();
+            std::thread::sleep(ms(100));
+        }
+        let event = std::sync::Arc::new(overlapped::sync::Event::new());
+        let theirs = event.clone();
+        let thread = std::thread::spawn(move || {
+            std::thread::sleep(ms(2_500));
+            theirs.set();
+        });
+        let waits = move || assert!(event.wait_for_threads("a test", 0, None, None));
+        Config::new().grace(ms(100)).run(|| spawn(waits).join().unwrap()).unwrap();
+        return thread.join().unwrap();
+    }
+    let output = rig::child(NAME, "child");
+    assert!(output.status.success(), "{}", rig::said(&output));
+}
+
 #[test]
 fn a_thread_says_which_tasklet_it_runs_to_those_who_ask() {
     let (number, over) = (AtomicUsize::new(0), AtomicUsize::new(0));

@@ -174,6 +174,7 @@ fn take_over() -> Result<Installed, WhyNot> {
 extern "C" fn in_child() {
     table::forget_all();
     crate::trap::forget();
+    crate::held::close_in_child();
 }
 
 /// Waits of the commonest kinds, each of which a neighbour must end: if one blocked the thread, it

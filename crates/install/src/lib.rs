@@ -183,6 +183,7 @@
 
 mod caller;
 mod futex;
+mod held;
 mod hooks;
 mod install;
 mod next;

@@ -11,27 +11,15 @@ use std::time::Duration;
 use overlapped::signal::{Restart, interruptible};
 
 use crate::caller::Call;
+use crate::held::File;
 use crate::raw::{AGAIN, IO, Outcome, call};
-use crate::wait::{Held, Limit, Way, is_shut_down, polled, ready};
+use crate::wait::{Limit, Way, is_shut_down, polled, ready};
 
 /// The longest wait for room in a socket of the Unix family. Nobody is told when such a socket or
 /// its peer is shut down so that nothing can be sent any more; a thread that waits is.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 const SIOCATMARK: c_int = 0x8905;
-
-/// The file of the first part.
-pub(crate) struct File(c_int, Option<Held>);
-
-impl File {
-    pub(crate) fn new(fd: c_int) -> File {
-        File(fd, Held::new(fd))
-    }
-
-    fn number(&self) -> c_int {
-        Held::number(&self.1, self.0)
-    }
-}
 
 /// Makes the next part by `attempt`, which does not wait; what is not positive says that there is
 /// none. It is made on the file that the first part was made on: `held`.

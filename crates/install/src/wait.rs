@@ -32,6 +32,7 @@ use overlapped::time::sleep;
 use overlapped::yield_now;
 
 use crate::caller::Call;
+use crate::held::File;
 use crate::parts::wait_within;
 use crate::raw::{AGAIN, BAD_DESCRIPTOR, CANCELED, INTERRUPTED, INVALID, IO};
 use crate::raw::{Outcome, TIMED_OUT, call};
@@ -103,30 +104,6 @@ pub(crate) fn patiently(
     when_ready(call, (fd, way), &Limit::new(limit_of(fd, way)), attempt)
 }
 
-/// The file of a descriptor, for a call that waits: as on a thread, it stays the call's, whatever
-/// is done to the number meanwhile.
-pub(crate) struct Held(c_int);
-
-impl Held {
-    /// `None`: there is no number left, or no such file.
-    pub(crate) fn new(fd: c_int) -> Option<Held> {
-        // SAFETY: a new number for a file.
-        let own = unsafe { call!(fcntl, fd, libc::F_DUPFD_CLOEXEC, 3) };
-        (own >= 0).then_some(Held(own as c_int))
-    }
-
-    pub(crate) fn number(held: &Option<Held>, fd: c_int) -> c_int {
-        held.as_ref().map_or(fd, |held| held.0)
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        // SAFETY: the number was made for this, and nobody else knows it.
-        unsafe { call!(close, self.0) };
-    }
-}
-
 /// Attempts whenever the descriptor is ready, until there is something to be had. `attempt` is
 /// given the number of the file that it is made on.
 pub(crate) fn when_ready(
@@ -135,8 +112,8 @@ pub(crate) fn when_ready(
     end: &Limit,
     attempt: impl Fn(c_int) -> Outcome,
 ) -> Outcome {
-    let held = Held::new(fd);
-    let fd = Held::number(&held, fd);
+    let file = File::new(fd);
+    let fd = file.number();
     interruptible(call.restart(end.left().is_some()), || {
         attempts_when_ready(call, (fd, way), end, || attempt(fd))
     })

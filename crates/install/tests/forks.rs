@@ -49,3 +49,42 @@ fn a_child_of_fork_spends_no_wake_on_its_parents_tasklets() {
         assert_eq!((was_waiting, woken), (true, 1));
     });
 }
+
+#[test]
+fn a_child_of_fork_keeps_no_pipe_open_that_a_tasklet_writes_to() {
+    use std::io::{Read, Write};
+    use std::os::fd::AsRawFd;
+    within(|| {
+        let (mut rx, tx) = std::io::pipe().unwrap();
+        let number = tx.as_raw_fd();
+        let writer = spawn(move || {
+            let mut tx = tx;
+            tx.write_all(&[1; 1 << 20]).unwrap_err();
+        });
+        // It waits for room.
+        std::thread::sleep(rig::ms(20));
+        // SAFETY: the child makes system calls only, and ends.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: it closes the one it knows of, and ends when it is killed.
+            unsafe {
+                libc::syscall(libc::SYS_close, number);
+                loop {
+                    libc::syscall(libc::SYS_pause);
+                }
+            }
+        }
+        writer.kill();
+        writer.join().unwrap();
+        let mut all = Vec::new();
+        // To the end, which comes while the child lives.
+        let read = overlapped::time::timeout(rig::ms(5000), || rx.read_to_end(&mut all));
+        // SAFETY: the child, and no status.
+        unsafe {
+            libc::kill(child, libc::SIGKILL);
+            libc::waitpid(child, std::ptr::null_mut(), 0);
+        }
+        read.unwrap();
+        assert!(!all.is_empty());
+    });
+}

@@ -9,7 +9,8 @@ use std::mem::zeroed;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread;
 
 use rig::{ms, within};
@@ -68,6 +69,25 @@ fn trickle(to: OwnedFd, count: usize) -> thread::JoinHandle<OwnedFd> {
         thread::sleep(ms(40));
         to
     })
+}
+
+/// Waits until as many bytes have come as there is room for: whoever sends waits, too.
+fn until_full(fd: &impl AsRawFd) {
+    let there = || {
+        let mut count = 0 as c_int;
+        // SAFETY: the kernel writes a number.
+        assert_eq!(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &raw mut count) }, 0);
+        count
+    };
+    let mut before = there();
+    loop {
+        thread::sleep(ms(30));
+        let now = there();
+        if now > 0 && now == before {
+            return;
+        }
+        before = now;
+    }
 }
 
 fn limit(fd: &impl AsRawFd, option: c_int, span: i64) {
@@ -145,7 +165,7 @@ fn whole_receives() -> Vec<(String, Seen)> {
             let sender = trickle(theirs, 5);
             add(format!("all {is_tcp} {how:?}"), receive(fd, how, libc::MSG_WAITALL));
             let sender = trickle(sender.join().unwrap(), 3);
-            limit(&ours, libc::SO_RCVTIMEO, 300);
+            limit(&ours, libc::SO_RCVTIMEO, 500);
             add(format!("up to the limit {is_tcp} {how:?}"), receive(fd, how, libc::MSG_WAITALL));
             let sender = trickle(sender.join().unwrap(), 2);
             limit(&ours, libc::SO_RCVTIMEO, 0);
@@ -213,8 +233,10 @@ fn cut_sends() -> Vec<(String, Seen)> {
             if matches!(event, Event::Limit) {
                 limit(&ours, libc::SO_SNDTIMEO, 30);
             }
+            let ended = Arc::new(AtomicBool::new(false));
+            let has_ended = ended.clone();
             let cutter = thread::spawn(move || {
-                thread::sleep(ms(60));
+                until_full(&theirs);
                 // SAFETY: options, flags and signals; the thread that sends lives.
                 unsafe {
                     match event {
@@ -249,14 +271,18 @@ fn cut_sends() -> Vec<(String, Seen)> {
                         Event::Handled => {
                             let mut room = vec![0_u8; 1 << 16];
                             libc::recv(theirs.as_raw_fd(), room.as_mut_ptr().cast(), 1 << 16, 0);
-                            thread::sleep(ms(20));
-                            libc::pthread_kill(me as libc::pthread_t, libc::SIGUSR2);
+                            // It may come before the wait, and then ends nothing.
+                            while !has_ended.load(SeqCst) {
+                                thread::sleep(ms(20));
+                                libc::pthread_kill(me as libc::pthread_t, libc::SIGUSR2);
+                            }
                         }
                     }
                 }
                 Some(theirs)
             });
             all.push((format!("{is_tcp} {event:?} {how:?}"), send(fd, how)));
+            ended.store(true, SeqCst);
             let theirs = cutter.join().unwrap();
             if matches!(event, Event::Closed | Event::Reset | Event::ShutDown) {
                 // SAFETY: a byte.
@@ -273,7 +299,7 @@ fn cut_sends() -> Vec<(String, Seen)> {
 fn many_messages() -> Vec<(String, Seen)> {
     let mut all = Vec::new();
     for (name, flags, span) in
-        [("all", 0, 0), ("one and what is there", libc::MSG_WAITFORONE, 0), ("limit", 0, 40)]
+        [("all", 0, 0), ("one and what is there", libc::MSG_WAITFORONE, 0), ("limit", 0, 400)]
     {
         let mut fds = [0; 2];
         // SAFETY: room for two descriptors, which are new.
@@ -311,7 +337,7 @@ fn reused() -> Vec<(String, Seen)> {
         let ((ours, theirs), (other, other_end)) = (pair(is_tcp), pair(is_tcp));
         let (fd, new) = (ours.as_raw_fd(), other.as_raw_fd());
         let actor = thread::spawn(move || {
-            thread::sleep(ms(60));
+            until_full(&theirs);
             let mut room = vec![0_u8; 1 << 16];
             let (place, mut seen) = (room.as_mut_ptr().cast::<c_void>(), 0);
             // SAFETY: descriptors; as much room.
@@ -332,7 +358,7 @@ fn reused() -> Vec<(String, Seen)> {
         let ((ours, theirs), (other, _other_end)) = (pair(is_tcp), pair(is_tcp));
         let (fd, new) = (ours.as_raw_fd(), other.as_raw_fd());
         let actor = thread::spawn(move || {
-            thread::sleep(ms(60));
+            thread::sleep(ms(100));
             // SAFETY: descriptors.
             assert_eq!(unsafe { libc::dup2(new, fd) }, fd);
             send_byte(&theirs);

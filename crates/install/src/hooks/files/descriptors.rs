@@ -14,7 +14,8 @@ use libc::iovec;
 use overlapped::io::{PipeReader, PipeWriter};
 
 use crate::caller::Call;
-use crate::parts::{File, next_part};
+use crate::held::File;
+use crate::parts::next_part;
 use crate::raw::{AGAIN, FAULT, INVALID, NOT_SUPPORTED, Outcome, call, give};
 use crate::symbols::Symbol;
 use crate::wait::{

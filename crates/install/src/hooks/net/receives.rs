@@ -11,7 +11,8 @@ use overlapped::time::try_sleep;
 
 use super::may_wait;
 use crate::caller::Call;
-use crate::parts::{File, next_part, option};
+use crate::held::File;
+use crate::parts::{next_part, option};
 use crate::raw::{AGAIN, Outcome, call, give, give_int};
 use crate::symbols::Symbol;
 use crate::wait::{

@@ -10,7 +10,8 @@ use overlapped::os::fd::raw;
 use super::may_wait;
 use super::receives::of_slices;
 use crate::caller::Call;
-use crate::parts::{File, next_part};
+use crate::held::File;
+use crate::parts::next_part;
 use crate::raw::{AGAIN, Outcome, PIPE, call, give, give_int};
 use crate::symbols::Symbol;
 use crate::wait::{

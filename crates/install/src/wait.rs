@@ -159,7 +159,7 @@ pub(crate) fn is_shut_down(fd: c_int) -> bool {
     polled(fd, libc::POLLRDHUP) & libc::POLLRDHUP != 0
 }
 
-/// What poll(2) says of a descriptor now, if it is asked for `events`.
+/// The answer of poll(2) for a descriptor now, if it is asked for `events`.
 pub(crate) fn polled(fd: c_int, events: i16) -> i16 {
     let mut asked = libc::pollfd { fd, events, revents: 0 };
     let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };

@@ -25,7 +25,7 @@ pub(crate) enum Tool {
 /// Everything is built anew.
 const LIMIT: Duration = Duration::from_secs(60 * 60);
 
-/// How many tests passed, or why there is no figure.
+/// The number of tests that passed, or why there is no figure.
 pub(super) fn run(root: &Path, tool: Tool, port: Port) -> anyhow::Result<Result<String, String>> {
     if !Invocation::new("rustup", "run nightly cargo --version").probe() {
         let remedy = "a nightly compiler is missing: `rustup toolchain install nightly`";

@@ -15,8 +15,8 @@ const TARGET: &str = "aarch64-unknown-linux-gnu";
 const LINKER: &str = "aarch64-linux-gnu-gcc";
 const RUNNER: &str = "qemu-aarch64 -L /usr/aarch64-linux-gnu";
 
-/// What is run: the library's tests of what depends on the processor, all of install's and
-/// preload's.
+/// The tests that are run: of the library those of what depends on the processor, all of install's
+/// and preload's.
 const TESTS: [&str; 2] = [
     "-p overlapped --test own_thread_locals --test own_thread_locals_calls \
      --test own_thread_locals_libc --test raw_calls --test kill_as_error --test switches",
@@ -43,7 +43,7 @@ const LEFT_OUT: [(&str, &str); 10] = [
 /// Everything is built anew.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 
-/// How many tests passed, or why there is no figure.
+/// The number of tests that passed, or why there is no figure.
 pub(super) fn run(root: &Path, port: Port) -> anyhow::Result<Result<String, String>> {
     for (probe, remedy) in [
         (Invocation::new(LINKER, "--version"), "apt install gcc-aarch64-linux-gnu"),

@@ -18,7 +18,7 @@ use self::rt::{AtomicUsize, Lock};
 #[path = "protocol.rs"]
 mod protocol;
 
-/// What loom knows. That excludes spinning: it would go through every number of turns.
+/// Loom's own types. They exclude spinning: it would go through every number of turns.
 mod rt {
     pub(super) use loom::cell::UnsafeCell;
     pub(super) use loom::sync::atomic::{AtomicUsize, fence};
@@ -148,7 +148,7 @@ fn loom_who_gives_up_has_the_wake_or_leaves_it_to_another() {
 /// the lock or has come to its limit.
 #[test]
 fn loom_a_lock_is_not_left_free_while_somebody_waits_for_it() {
-    /// Whether it has the lock.
+    /// Tells whether it has the lock.
     fn lock(table: &'static Table<Alarm>, locked: &AtomicBool, is_patient: bool) -> bool {
         let attempt = || locked.compare_exchange(false, true, Acquire, Relaxed).is_ok();
         loop {

@@ -32,7 +32,7 @@ use crate::task::waiter::deadline;
 use crate::task::{Cancelled, ended_by_all_handlers, in_tasklet, port_waits_for_disks};
 use crate::time::{Duration, deadline_in, sleep, timeout};
 
-/// How long a transfer rests that finds nothing time and again, though its descriptor is ready.
+/// The rest of a transfer that finds nothing time and again, though its descriptor is ready.
 const IN_VAIN_PAUSE: Duration = Duration::from_millis(1);
 
 /// A transfer on a socket.

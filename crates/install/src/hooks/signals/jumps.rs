@@ -110,7 +110,7 @@ fn deeper<T>(f: impl FnOnce() -> T) -> T {
     f()
 }
 
-/// What a buffer has that is filled here, and the stack pointer here.
+/// The contents of a buffer that is filled here, and the stack pointer here.
 #[inline(never)]
 fn filled() -> (usize, usize) {
     unsafe extern "C" {

@@ -40,7 +40,7 @@ struct Head {
 
 const END_SEEN: c_int = 0x10;
 const ERROR_SEEN: c_int = 0x20;
-/// What was put back is read; the buffer's own is in the fields `save_…`.
+/// Bytes that were put back are read; the buffer's own is in the fields `save_…`.
 const IN_BACKUP: c_int = 0x100;
 
 /// A stream that the calling tasklet has locked.
@@ -80,7 +80,7 @@ impl Locked {
         self.0.cast()
     }
 
-    /// What libc has read and the program has not.
+    /// The bytes that libc has read and the program has not.
     pub(super) fn unread(&self) -> &[u8] {
         // SAFETY: a stream, which is locked; libc changes it by calls of the lock's owner only.
         unsafe {
@@ -169,7 +169,7 @@ pub(super) struct Reading {
     call: Call,
 }
 
-/// What [`Reading::more`] comes to.
+/// The outcome of [`Reading::more`].
 pub(super) enum More {
     /// The buffer is not empty.
     Some(Locked),

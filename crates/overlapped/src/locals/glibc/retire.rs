@@ -35,7 +35,7 @@ pub(super) fn retire(layout: &Layout, block: Block) {
     }
 }
 
-/// What the thread is given.
+/// The thread's share.
 struct Dying<'a> {
     pointer: usize,
     layout: &'a Layout,

@@ -9,6 +9,7 @@ use std::ffi::c_int;
 use std::time::Duration;
 
 use overlapped::signal::{Restart, interruptible};
+use overlapped::time::sleep;
 
 use crate::caller::Call;
 use crate::held::File;
@@ -21,6 +22,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 const SIOCATMARK: c_int = 0x8905;
 
+/// The rest of a part that finds nothing time and again, though its descriptor is ready.
+const IN_VAIN_PAUSE: Duration = Duration::from_millis(1);
+
 /// Makes the next part by `attempt`, which does not wait; what is not positive says that there is
 /// none. It is made on the file that the first part was made on: `held`.
 pub(crate) fn next_part(
@@ -31,6 +35,7 @@ pub(crate) fn next_part(
 ) -> Outcome {
     let fd = held.number();
     let attempt = || attempt(fd);
+    let mut in_vain = 0;
     interruptible(Restart::No, || {
         loop {
             if polled(fd, 0) & libc::POLLERR != 0 && is_socket(fd) {
@@ -51,8 +56,13 @@ pub(crate) fn next_part(
                 return AGAIN;
             }
             match ready(call, fd, way, wait_within(fd, way, end)) {
-                0 | AGAIN => {}
+                0 => in_vain += 1,
+                AGAIN => {}
                 other => return other,
+            }
+            if in_vain > 1 {
+                // Ready, and yet there is no room: the receiver of a datagram is full.
+                sleep(IN_VAIN_PAUSE);
             }
         }
     })

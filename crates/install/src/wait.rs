@@ -27,12 +27,13 @@ use std::time::{Duration, Instant};
 use libc::iovec;
 use overlapped::net::{wait_readable, wait_readable_timeout, wait_writable, wait_writable_timeout};
 use overlapped::signal::interruptible;
-use overlapped::task::{Cancelled, shield};
-use overlapped::time::sleep;
+use overlapped::task::{Cancelled, is_killed, shield};
+use overlapped::time::{expired, sleep};
 use overlapped::yield_now;
 
 use crate::caller::Call;
 use crate::held::File;
+use crate::hooks::holds_stream;
 use crate::parts::wait_within;
 use crate::raw::{AGAIN, BAD_DESCRIPTOR, CANCELED, INTERRUPTED, INVALID, IO};
 use crate::raw::{Outcome, TIMED_OUT, call};
@@ -173,7 +174,8 @@ pub(crate) fn polled(fd: c_int, events: i16) -> i16 {
 pub(crate) type AskLimit<'a> = &'a dyn Fn() -> io::Result<Option<Duration>>;
 
 /// Makes a transfer on a socket by the library's own call: an operation of the port's. A kill or a
-/// deadline ends waits only: what `attempt` can do without one is done.
+/// deadline that has come before ends waits only: what `attempt` can do without one is done. (Not
+/// after a wait: the number may stand for another file by then.)
 pub(crate) fn transferred(
     call: &Call,
     (fd, way): (c_int, Way),
@@ -182,6 +184,12 @@ pub(crate) fn transferred(
 ) -> Outcome {
     if fd < 0 {
         return BAD_DESCRIPTOR;
+    }
+    if is_killed() || expired() || holds_stream() {
+        let now = attempt();
+        if now != AGAIN || is_nonblocking(fd) {
+            return now;
+        }
     }
     // SAFETY: lent for this call, as in `ready`.
     let socket = unsafe { BorrowedFd::borrow_raw(fd) };
@@ -192,16 +200,7 @@ pub(crate) fn transferred(
         call.count();
         Ok(limit_of(fd, way))
     };
-    let transferred = interruptible(call.restart(false), || transfer(socket, &limit));
-    if let Err(error) = &transferred
-        && Cancelled::of(error).is_some()
-    {
-        let last = attempt();
-        if last != AGAIN || is_nonblocking(fd) {
-            return last;
-        }
-    }
-    count_of(transferred)
+    count_of(interruptible(call.restart(false), || transfer(socket, &limit)))
 }
 
 /// A limit of several waits together.

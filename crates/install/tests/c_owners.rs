@@ -278,3 +278,24 @@ fn a_child_of_fork_has_a_proxy_of_its_own() {
         assert_eq!((mutex.lock(), mutex.unlock()), (0, 0));
     });
 }
+
+#[test]
+fn a_child_of_fork_that_ends_by_exit_leaves_its_parents_proxy_alone() {
+    within(|| {
+        let mutex = CMutex::of(RECURSIVE, ROBUST);
+        assert_eq!((mutex.lock(), mutex.unlock()), (0, 0));
+        // SAFETY: the child ends by exit, which runs the destructors of its thread-locals; the
+        // status is written before it is read.
+        unsafe {
+            let child = libc::fork();
+            if child == 0 {
+                libc::exit(7);
+            }
+            let mut status = MaybeUninit::uninit();
+            assert_eq!(libc::waitpid(child, status.as_mut_ptr(), 0), child);
+            let status = status.assume_init();
+            assert_eq!((libc::WIFEXITED(status), libc::WEXITSTATUS(status)), (true, 7));
+        }
+        assert_eq!((mutex.lock(), mutex.unlock()), (0, 0));
+    });
+}

@@ -70,7 +70,7 @@ impl Call {
         // Made only then: its end marks the tasklet again.
         set_mark(false);
         BUSY.set(BUSY.get() + 1);
-        if BUSY.get() >= BUSY_MAX && may_wait() {
+        if BUSY.get() >= BUSY_MAX && may_give_way() {
             give_way();
         }
         Some(Call(symbol))
@@ -94,7 +94,7 @@ impl Call {
             return;
         }
         BUSY.set(BUSY.get() + 1);
-        if BUSY.get() >= BUSY_MAX && may_wait() {
+        if BUSY.get() >= BUSY_MAX && may_give_way() {
             let _unmarked = Unmarked::begin();
             give_way();
         }
@@ -133,6 +133,12 @@ impl Call {
             _ => Restart::Yes,
         }
     }
+}
+
+/// Tells whether neighbours may have a turn where the caller does not wait. Not while it holds a
+/// stream of C's: libc would block the thread of a neighbour that writes to it.
+fn may_give_way() -> bool {
+    may_wait() && !crate::hooks::holds_stream()
 }
 
 /// Lets neighbours run, which a tasklet whose calls find everything ready would keep waiting.

@@ -204,7 +204,10 @@ pub(crate) unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: 
         ));
     }
     let first = patiently(&call, fd, Way::In, |fd| attempt(fd, now));
-    if first <= 0 || is_nonblocking(fd) {
+    // What has room for descriptors stops where they may come.
+    // SAFETY: the kernel has read it.
+    let takes_descriptors = unsafe { !(*message).msg_control.is_null() };
+    if first <= 0 || is_nonblocking(fd) || takes_descriptors {
         return give(first);
     }
     let (file, end) = (File::new(fd), Limit::new(limit_of(fd, Way::In)));

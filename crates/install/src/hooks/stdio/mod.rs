@@ -50,6 +50,11 @@ thread_local! {
     static HELD: Cell<usize> = const { Cell::new(0) };
 }
 
+/// Tells whether the caller has locked a stream by flockfile(3).
+pub(crate) fn holds_stream() -> bool {
+    HELD.get() > 0
+}
+
 /// fread(3).
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn fread(

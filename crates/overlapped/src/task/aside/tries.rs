@@ -54,7 +54,9 @@ pub(crate) unsafe fn try_in_turn(op: &Op, attempt: impl Fn() -> i32) -> io::Resu
     }
     loop {
         // SAFETY: handed on to the caller; `submit_and_park` returns after the completion.
-        let outcome = unsafe { submit_and_park(here, op, NEVER, Driver::submit_try) }?;
+        let outcome = unsafe { submit_and_park(here, op, NEVER, Driver::submit_try) };
+        // There is room for no more operations.
+        let Ok(outcome) = outcome else { return Ok(attempt()) };
         if !port::is_cancelled(outcome.result) {
             return Ok(outcome.result);
         }

@@ -303,6 +303,9 @@ fn i2_kills_and_deadlines_inside_of_calls_lose_nothing_and_leave_nothing_locked(
             let tasklets: Vec<_> = (0..AT_ONCE)
                 .map(|_| {
                     let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+                    // Before there is a reader: a send may give neighbours a turn.
+                    ours.write_all(&[1; 9]).unwrap();
+                    Stage::add(&stage.bytes[0], 9);
                     let mut random = Rng(random.next());
                     let by_deadline = random.below(2) == 0;
                     let own = stage.clone();
@@ -323,8 +326,6 @@ fn i2_kills_and_deadlines_inside_of_calls_lose_nothing_and_leave_nothing_locked(
                             Stage::add(&own.bytes[1], count as u64);
                         }
                     });
-                    ours.write_all(&[1; 9]).unwrap();
-                    Stage::add(&stage.bytes[0], 9);
                     (tasklet, by_deadline, ours)
                 })
                 .collect();

@@ -14,7 +14,7 @@ use overlapped::time::sleep;
 use crate::caller::Call;
 use crate::held::File;
 use crate::raw::{AGAIN, IO, Outcome, call};
-use crate::wait::{Limit, Way, is_shut_down, polled, ready};
+use crate::wait::{IN_VAIN_PAUSE, Limit, Way, is_shut_down, polled, ready};
 
 /// The longest wait for room in a socket of the Unix family. Nobody is told when such a socket or
 /// its peer is shut down so that nothing can be sent any more; a thread that waits is.
@@ -22,18 +22,15 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 const SIOCATMARK: c_int = 0x8905;
 
-/// The rest of a part that finds nothing time and again, though its descriptor is ready.
-const IN_VAIN_PAUSE: Duration = Duration::from_millis(1);
-
 /// Makes the next part by `attempt`, which does not wait; what is not positive says that there is
-/// none. It is made on the file that the first part was made on: `held`.
+/// none. It is made on the file of the first part.
 pub(crate) fn next_part(
     call: &Call,
-    (held, way): (&File, Way),
+    (file, way): (&File, Way),
     end: &Limit,
     attempt: impl Fn(c_int) -> Outcome,
 ) -> Outcome {
-    let fd = held.number();
+    let fd = file.number();
     let attempt = || attempt(fd);
     let mut in_vain = 0;
     interruptible(Restart::No, || {

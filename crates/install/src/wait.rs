@@ -91,6 +91,9 @@ pub(crate) fn ready(call: &Call, fd: c_int, way: Way, limit: Option<Duration>) -
     }
 }
 
+/// The rest of a call that finds nothing time and again, though its descriptor is ready.
+pub(crate) const IN_VAIN_PAUSE: Duration = Duration::from_millis(1);
+
 /// Attempts, and waits as often as there is nothing to be had.
 pub(crate) fn patiently(
     call: &Call,
@@ -126,7 +129,6 @@ fn attempts_when_ready(
     end: &Limit,
     attempt: impl Fn() -> Outcome,
 ) -> Outcome {
-    const IN_VAIN_PAUSE: Duration = Duration::from_millis(1);
     let mut in_vain = 0;
     loop {
         let is_ready = match ready(call, fd, way, wait_within(fd, way, end)) {

@@ -58,7 +58,7 @@ fn by_tasklet(f: Box<dyn FnOnce() -> Vec<c_int> + Send>) -> Box<dyn FnOnce() -> 
     Box::new(|| tasklet.join().unwrap())
 }
 
-/// What comes of calls by several owners.
+/// The outcomes of calls by several owners.
 fn results(start: Start, kind: c_int, wish: Wish) -> Vec<Vec<c_int>> {
     let mut all = Vec::new();
     let mutex = Arc::new(CMutex::of(kind, wish));
@@ -259,43 +259,39 @@ fn a_process_that_is_killed_while_a_tasklet_has_a_mutex_leaves_it_to_others() {
     std::fs::remove_file(path).unwrap();
 }
 
-#[test]
-fn a_child_of_fork_has_a_proxy_of_its_own() {
+/// Has a child of fork call `f` in a tasklet that has a proxy; the child's exit status, which is
+/// none where a signal has ended it.
+fn status_of_child(f: impl FnOnce(&CMutex) -> c_int) -> Option<c_int> {
     within(|| {
         let mutex = CMutex::of(RECURSIVE, ROBUST);
         assert_eq!((mutex.lock(), mutex.unlock()), (0, 0));
-        // SAFETY: the child ends by _exit; the status is written before it is read.
-        unsafe {
+        let mut status = MaybeUninit::uninit();
+        // SAFETY: the child ends in here; the status is written before it is read.
+        let status = unsafe {
             let child = libc::fork();
             if child == 0 {
-                let outcome = [mutex.lock(), mutex.lock(), mutex.unlock(), mutex.unlock()];
-                libc::_exit(c_int::from(outcome != [0; 4]));
+                libc::_exit(f(&mutex));
             }
-            let mut status = MaybeUninit::uninit();
             assert_eq!(libc::waitpid(child, status.as_mut_ptr(), 0), child);
-            assert_eq!(status.assume_init(), 0);
-        }
+            status.assume_init()
+        };
         assert_eq!((mutex.lock(), mutex.unlock()), (0, 0));
+        libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status))
+    })
+}
+
+#[test]
+fn a_child_of_fork_has_a_proxy_of_its_own() {
+    let status = status_of_child(|mutex| {
+        let outcome = [mutex.lock(), mutex.lock(), mutex.unlock(), mutex.unlock()];
+        c_int::from(outcome != [0; 4])
     });
+    assert_eq!(status, Some(0));
 }
 
 #[test]
 fn a_child_of_fork_that_ends_by_exit_leaves_its_parents_proxy_alone() {
-    within(|| {
-        let mutex = CMutex::of(RECURSIVE, ROBUST);
-        assert_eq!((mutex.lock(), mutex.unlock()), (0, 0));
-        // SAFETY: the child ends by exit, which runs the destructors of its thread-locals; the
-        // status is written before it is read.
-        unsafe {
-            let child = libc::fork();
-            if child == 0 {
-                libc::exit(7);
-            }
-            let mut status = MaybeUninit::uninit();
-            assert_eq!(libc::waitpid(child, status.as_mut_ptr(), 0), child);
-            let status = status.assume_init();
-            assert_eq!((libc::WIFEXITED(status), libc::WEXITSTATUS(status)), (true, 7));
-        }
-        assert_eq!((mutex.lock(), mutex.unlock()), (0, 0));
-    });
+    // SAFETY: it runs the destructors of thread-locals, the proxy's among them.
+    let status = status_of_child(|_| unsafe { libc::exit(7) });
+    assert_eq!(status, Some(7));
 }

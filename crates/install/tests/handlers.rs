@@ -93,7 +93,7 @@ fn send_soon(signal: c_int, then: impl FnOnce() + Send + 'static) {
     });
 }
 
-/// What poll(2) of nothing, and recv(2), say when a handler has run.
+/// The outcomes of poll(2) of nothing, and of recv(2), when a handler has run.
 fn outcomes(signal: c_int, install: impl Fn()) -> Vec<String> {
     let outcome = |outcome: isize| match outcome {
         -1 => io::Error::last_os_error().to_string(),

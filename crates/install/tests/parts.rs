@@ -17,8 +17,8 @@ use rig::{ms, within};
 
 const BIG: usize = 8 << 20;
 
-/// What a call gave, or its errno; and whether SIGPIPE was sent. Of a large transfer `PART` is what
-/// it gives that has moved some of it.
+/// The result of a call, or its errno; and whether SIGPIPE was sent. Of a large transfer `PART` is
+/// what it gives that has moved some of it.
 type Seen = (Result<isize, i32>, bool);
 
 const PART: isize = -2;
@@ -184,7 +184,7 @@ fn whole_receives() -> Vec<(String, Seen)> {
     all
 }
 
-/// What happens to a large send that has begun.
+/// An event in the life of a large send that has begun.
 #[derive(Clone, Copy, Debug)]
 enum Event {
     Closed,

@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use rig::within;
 
-/// What a call gave, or its errno; and whether SIGPIPE was sent.
+/// The result of a call, or its errno; and whether SIGPIPE was sent.
 type Seen = (Result<isize, i32>, bool);
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -168,6 +168,12 @@ fn all(before: impl Fn()) -> Vec<(String, Seen)> {
         ("no memory", ours.as_raw_fd(), nowhere, 5),
         ("no byte", ours.as_raw_fd(), nowhere, 0),
     ];
+    for flags in [0, libc::MSG_WAITALL] {
+        before();
+        // SAFETY: what is not there is refused by the kernel.
+        let got = seen(|| unsafe { libc::recvmsg(ours.as_raw_fd(), nowhere.cast(), flags) });
+        all.push((format!("receive: no header, {flags:x}"), got));
+    }
     for (name, fd, place, len) in odd {
         before();
         // SAFETY: a byte; what is not there is refused by the kernel.

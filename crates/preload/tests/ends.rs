@@ -40,7 +40,7 @@ fn a_process_ends_as_it_would_on_threads() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// How `refusals.c` ends, compiled with `flags`.
+/// The end of `refusals.c`, compiled with `flags`.
 fn refusal(case: &str, flags: &[&str]) -> Option<(Ran, Ran)> {
     if refused() {
         return None;

@@ -1,4 +1,4 @@
-//! How far a run of many tests is: told now and then, and ended at a limit.
+//! The progress of a run of many tests: told now and then, and ended at a limit.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

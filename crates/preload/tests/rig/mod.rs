@@ -83,7 +83,7 @@ pub(crate) fn program(path: &Path) -> Command {
     command
 }
 
-/// What Cargo has been told about programs for another processor.
+/// Cargo's settings for programs for another processor.
 pub(crate) fn foreign(what: &str) -> Option<String> {
     let target = cfg!(target_arch = "aarch64").then_some("AARCH64_UNKNOWN_LINUX_GNU")?;
     std::env::var(format!("CARGO_TARGET_{target}_{what}")).ok()

@@ -204,14 +204,16 @@ pub(crate) unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: 
         ));
     }
     let first = patiently(&call, fd, Way::In, |fd| attempt(fd, now));
-    // What has room for descriptors stops where they may come.
-    // SAFETY: the kernel has read it.
-    let takes_descriptors = unsafe { !(*message).msg_control.is_null() };
-    if first <= 0 || is_nonblocking(fd) || takes_descriptors {
+    if first <= 0 || is_nonblocking(fd) {
+        return give(first);
+    }
+    // SAFETY: the kernel has read it, and so it is one.
+    if unsafe { !(*message).msg_control.is_null() } {
+        // Room for descriptors: it stops where they may come.
         return give(first);
     }
     let (file, end) = (File::new(fd), Limit::new(limit_of(fd, Way::In)));
-    // SAFETY: the kernel has read it, so it is one; so are its slices.
+    // SAFETY: as above; so are its slices.
     let slices = unsafe { slices_of((*message).msg_iov, (*message).msg_iovlen as c_int) };
     give(all_slices(slices, first, |rest| {
         next_part(&call, (&file, Way::In), &end, |fd| {

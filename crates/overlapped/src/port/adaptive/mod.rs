@@ -1,4 +1,4 @@
-//! What a port does one way or another, as it has paid lately.
+//! Choices of a port's between two ways, by what has paid lately.
 
 pub(super) mod eager;
 pub(crate) mod spin;

@@ -148,7 +148,7 @@ pub(crate) unsafe fn end(op: &Op, outcome: Outcome) -> Option<Outcome> {
     unsafe { shut_down(op) }
 }
 
-/// What a transfer gives at its own limit: what has come by then, or the end.
+/// The outcome of a transfer at its own limit: bytes that have come by then, or the end.
 ///
 /// # Safety
 /// As for [`attempt`].

@@ -30,7 +30,7 @@ const TAKEN: i32 = -1;
 /// The bit of a [request](Interrupts::request); the others are those of [`interrupt`].
 pub(crate) const REQUEST: u8 = 1 << 7;
 
-/// What schedulers call for it.
+/// The function that schedulers call for it.
 static ANSWER: OnceLock<fn()> = OnceLock::new();
 
 /// Sets the function that schedulers call for a request. False: there is one already.

@@ -121,7 +121,7 @@ struct Entry {
     count: u64,
     /// Since when it is that.
     since: u64,
-    /// When it was that for the last time.
+    /// The last time at which it was that.
     seen: u64,
     /// When it is told of next.
     tell_at: u64,
@@ -256,7 +256,7 @@ fn watch() {
     }
 }
 
-/// What is worth telling.
+/// News that is worth telling.
 enum Finding {
     /// Its thread has been asked. It waits in a system call, if that is known.
     Lasts { number: u64, count: u64, nanos: u64, system_call: Option<i64> },

@@ -14,7 +14,7 @@ use super::stall::{HAS_HELD, OnStall, Stall, Stalled};
 use crate::port::foreign::quietly;
 use crate::port::host::threads::{count_helper, uncount_helper};
 
-/// What is worth telling.
+/// News that is worth telling.
 pub(super) enum News {
     /// A tasklet holds its thread.
     Lasts { stalled: Stalled, on_stall: Option<OnStall> },

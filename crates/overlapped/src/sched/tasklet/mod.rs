@@ -114,8 +114,8 @@ pub(crate) enum Waiting {
     Lock { token: Token, kind: LockKind, holder: NonNull<Holder> },
 }
 
-/// What a wait for threads is for, in words, and its address, where it has one. In the frame of the
-/// call that waits.
+/// The object of a wait for threads, in words, and its address, where it has one. In the frame of
+/// the call that waits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Awaited {
     pub(crate) what: &'static str,

@@ -18,133 +18,22 @@
 //! call does with it and used by nobody else. Neither a kill nor a deadline ends a call before the
 //! kernel has let go of the memory.
 
+mod transfer;
+
 use std::ffi::c_void;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use crate::op::{Fs, Interest, Net, Op, SocketAddrBuf, clamp};
 use crate::port::control::{self, raw};
 use crate::port::offload::Patience;
-use crate::port::{WOULD_BLOCK, attempt, clock, is_would_block};
-use crate::task::aside::{in_place, on_patient_thread, tried, try_in_turn, wants_try};
+use crate::port::{WOULD_BLOCK, attempt, clock};
+use crate::task::aside::{in_place, on_patient_thread};
 use crate::task::wait::perform;
 use crate::task::waiter::deadline;
-use crate::task::{Cancelled, ended_by_all_handlers, in_tasklet, port_waits_for_disks};
-use crate::time::{Duration, deadline_in, sleep, timeout};
-
-/// The rest of a transfer that finds nothing time and again, though its descriptor is ready.
-const IN_VAIN_PAUSE: Duration = Duration::from_millis(1);
-
-/// A transfer on a socket.
-struct Transfer<A> {
-    /// One try, by a plain call; the result in the kernel's form.
-    attempt: A,
-    /// The same as an operation, if the port knows the flags.
-    once: Option<Op>,
-    /// The wait: the transfer itself, or a readiness.
-    wait: Op,
-}
-
-impl<A: Fn() -> i32> Transfer<A> {
-    /// Tries, and waits where that would wait. Receives are tried if that is likely to find
-    /// something. `limit` is asked for when the call would have to wait.
-    ///
-    /// # Safety
-    /// As in the module's comment.
-    unsafe fn run(
-        &self,
-        limit: impl FnOnce() -> io::Result<Option<Duration>>,
-    ) -> io::Result<usize> {
-        let waits_by_itself = !matches!(self.wait, Op::Ready { .. });
-        let is_tried = !waits_by_itself || wants_try();
-        if is_tried {
-            // SAFETY: the caller's promise.
-            let result = unsafe { self.try_once() }?;
-            let found = !is_would_block(result);
-            if waits_by_itself {
-                tried(found);
-            }
-            if found {
-                return count_of(result);
-            }
-        }
-        match limit() {
-            // SAFETY: the caller's promise.
-            Ok(None) => unsafe { self.wait(None) },
-            Ok(Some(limit)) => {
-                let limit = Some(deadline_in(limit));
-                // SAFETY: the caller's promise.
-                ended_by_all_handlers(|| unsafe { self.wait(limit) })
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !is_tried => {
-                once(&self.attempt)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// # Safety
-    /// As in the module's comment.
-    unsafe fn try_once(&self) -> io::Result<i32> {
-        match &self.once {
-            // SAFETY: the caller's promise; it returns after the terminal completion.
-            Some(op) => unsafe { try_in_turn(op, &self.attempt) },
-            None => in_place(&self.attempt),
-        }
-    }
-
-    /// # Safety
-    /// As in the module's comment.
-    unsafe fn wait(&self, limit: Option<u64>) -> io::Result<usize> {
-        let mut in_vain = 0;
-        loop {
-            // SAFETY: the caller's promise; `perform` returns after the terminal completion.
-            let result = unsafe { perform(&self.wait, limit) }?.result;
-            let Op::Ready { fd, interest } = self.wait else { return count_of(result) };
-            let result = (self.attempt)();
-            if !is_would_block(result) {
-                return count_of(result);
-            }
-            if interest == Interest::Readable && attempt::is_shut_down(fd) {
-                // What has come before the end, and after the attempt, comes first.
-                let last = (self.attempt)();
-                return if is_would_block(last) { Ok(0) } else { count_of(last) };
-            }
-            if limit.is_some_and(|limit| clock::until(limit) == Duration::ZERO) {
-                return Err(io::Error::from_raw_os_error(WOULD_BLOCK));
-            }
-            in_vain += 1;
-            if in_vain > 1 {
-                // Ready, and yet there is nothing: the receiver of a datagram is full.
-                sleep(IN_VAIN_PAUSE);
-            }
-        }
-    }
-}
-
-/// The operations of a receive: one try, and the wait.
-fn receive(fd: RawFd, flags: i32, op: impl Fn(bool, bool) -> Net) -> (Option<Op>, Op) {
-    match raw::peeks(flags) {
-        Some(peek) => (Some(Op::Net(op(peek, true))), Op::Net(op(peek, false))),
-        None => (None, Op::Ready { fd, interest: Interest::Readable }),
-    }
-}
-
-/// The operations of a send: one try, and the wait. That is not the ring's own send: where a
-/// datagram socket's receiver is full, it sends nothing when it tries again.
-fn send_by(fd: RawFd, flags: i32, op: impl Fn() -> Net) -> (Option<Op>, Op) {
-    let once = (flags & !libc::MSG_NOSIGNAL == 0).then(|| Op::Net(op()));
-    (once, Op::Ready { fd, interest: Interest::Writable })
-}
-
-/// One try, for `MSG_DONTWAIT`.
-fn once(attempt: impl Fn() -> i32) -> io::Result<usize> {
-    count_of(in_place(attempt)?)
-}
-
-fn count_of(result: i32) -> io::Result<usize> {
-    usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
-}
+use crate::task::{Cancelled, in_tasklet, port_waits_for_disks};
+use crate::time::{Duration, deadline_in, timeout};
+use transfer::{Transfer, once, receive, send_by};
 
 /// recv(2).
 ///
@@ -312,23 +201,6 @@ pub unsafe fn sendmsg(
     flags: i32,
     limit: Option<Duration>,
 ) -> io::Result<usize> {
-    // SAFETY: the caller's promise.
-    unsafe { sendmsg_within(fd, message, flags, || Ok(limit)) }
-}
-
-/// sendmsg(2) for callers that must ask for the limit first, as [`recv_within`].
-///
-/// # Errors
-/// Those of sendmsg(2), and those of `limit`; see the [module's comment](self).
-///
-/// # Safety
-/// See the [module's comment](self): the header and all it points to.
-pub unsafe fn sendmsg_within(
-    fd: BorrowedFd<'_>,
-    message: *const c_void,
-    flags: i32,
-    limit: impl FnOnce() -> io::Result<Option<Duration>>,
-) -> io::Result<usize> {
     let fd = fd.as_raw_fd();
     // SAFETY: the caller's promise, here and below.
     let attempt = || unsafe { raw::sendmsg(fd, message.cast(), flags) };
@@ -338,7 +210,7 @@ pub unsafe fn sendmsg_within(
     let message = message.cast();
     let (once, wait) = send_by(fd, flags, || Net::SendMsg { fd, message, nonblocking: true });
     // SAFETY: as above.
-    unsafe { Transfer { attempt, once, wait }.run(limit) }
+    unsafe { Transfer { attempt, once, wait }.run(|| Ok(limit)) }
 }
 
 /// read(2), at the cursor, from a socket, pipe, terminal or the like. A regular file is read, too,

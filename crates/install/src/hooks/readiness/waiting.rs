@@ -1,0 +1,123 @@
+//! The wait for one of several descriptors.
+
+use std::ffi::c_int;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use libc::epoll_event;
+use overlapped::time::{sleep, try_sleep};
+
+use super::held_off;
+use crate::caller::Call;
+use crate::raw::{AGAIN, INVALID, Outcome, call};
+use crate::wait::{Limit, Way, number_of, ready};
+
+/// The way to wait for descriptors.
+pub(super) enum Waiting {
+    /// For a single one, in one way.
+    One(c_int, Way),
+    /// For an epoll, in which they are.
+    Epoll(OwnedFd, #[expect(dead_code, reason = "it is in the epoll")] Option<OwnedFd>),
+    /// By looking again and again: there is no descriptor left for an epoll, or no room. One of
+    /// them, if there is any, and one way in which it may be ready.
+    Looks(Option<(c_int, Way)>),
+}
+
+impl Waiting {
+    pub(super) fn new(interests: &[(c_int, u32)], signals: Option<u64>) -> Waiting {
+        let way = |events: u32| match events as i16 {
+            libc::POLLIN | libc::POLLRDNORM => Some(Way::In),
+            libc::POLLOUT | libc::POLLWRNORM => Some(Way::Out),
+            _ => None,
+        };
+        let all: Vec<_> = interests.iter().filter(|(fd, _)| *fd >= 0).collect();
+        if let ([(fd, events)], None) = (&all[..], signals)
+            && let Some(way) = way(*events)
+        {
+            return Waiting::One(*fd, way);
+        }
+        match gathered(interests, signals) {
+            Ok((epoll, signals)) => Waiting::Epoll(epoll, signals),
+            Err(_) => Waiting::looks(interests),
+        }
+    }
+
+    fn looks(interests: &[(c_int, u32)]) -> Waiting {
+        let first = interests.iter().find(|(fd, _)| *fd >= 0);
+        Waiting::Looks(first.map(|&(fd, events)| match events as i16 & libc::POLLOUT {
+            0 => (fd, Way::In),
+            _ => (fd, Way::Out),
+        }))
+    }
+
+    pub(super) fn wait(&mut self, call: &Call, end: &Limit) -> Outcome {
+        const LOOK_AGAIN: Duration = Duration::from_millis(10);
+        const REST: Duration = Duration::from_millis(1);
+        match *self {
+            Waiting::One(fd, way) => ready(call, fd, way, end.left()),
+            Waiting::Epoll(ref epoll, _) => {
+                match ready(call, epoll.as_raw_fd(), Way::In, end.left()) {
+                    // An epoll of the port's takes only so many that wait for one descriptor.
+                    INVALID => {
+                        *self = Waiting::Looks(None);
+                        AGAIN
+                    }
+                    other => other,
+                }
+            }
+            Waiting::Looks(one) => {
+                call.count();
+                let left = end.left().map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN));
+                match one {
+                    Some((fd, way)) => match ready(call, fd, way, Some(left)) {
+                        0 => sleep(left.min(REST)),
+                        other => return other,
+                    },
+                    None => {
+                        if let Err(error) = try_sleep(left) {
+                            return number_of(&error);
+                        }
+                    }
+                }
+                0
+            }
+        }
+    }
+}
+
+/// An epoll that is readable when one of the descriptors is ready, or one of the signals comes,
+/// whose descriptor is the second one.
+fn gathered(
+    interests: &[(c_int, u32)],
+    signals: Option<u64>,
+) -> Result<(OwnedFd, Option<OwnedFd>), Outcome> {
+    // SAFETY: a new descriptor, or an error.
+    let made = unsafe { call!(epoll_create1, libc::EPOLL_CLOEXEC) };
+    if made < 0 {
+        return Err(made);
+    }
+    // SAFETY: it was made just now.
+    let epoll = unsafe { OwnedFd::from_raw_fd(made as c_int) };
+    let add = |fd: c_int, events: u32| {
+        let mut event = epoll_event { events, u64: 0 };
+        // SAFETY: one event, lent for the call.
+        unsafe { call!(epoll_ctl, epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) }
+    };
+    for &(fd, _) in interests.iter().filter(|(fd, _)| *fd >= 0) {
+        // Each once, with all that is asked of it.
+        let events = interests.iter().filter(|(other, _)| *other == fd);
+        // EPERM (a file, which is always ready) and EEXIST (a descriptor named twice) do not
+        // matter: the look has found the first, and the second is there.
+        let added = add(fd, events.fold(0, |all, (_, events)| all | events));
+        if added < 0 && ![libc::EPERM, libc::EEXIST].contains(&(-added as c_int)) {
+            return Err(added);
+        }
+    }
+    let signals = signals.map(held_off).transpose()?;
+    if let Some(signals) = &signals
+        && let error @ ..0 = add(signals.as_raw_fd(), libc::EPOLLIN as u32)
+    {
+        return Err(error);
+    }
+    Ok((epoll, signals))
+}

@@ -1,0 +1,126 @@
+//! One transfer on a socket: a try, if that is likely to find something, then a wait.
+
+use std::io;
+use std::os::fd::RawFd;
+
+use crate::op::{Interest, Net, Op};
+use crate::port::control::raw;
+use crate::port::{WOULD_BLOCK, attempt, clock, is_would_block};
+use crate::task::aside::{in_place, tried, try_in_turn, wants_try};
+use crate::task::ended_by_all_handlers;
+use crate::task::wait::perform;
+use crate::time::{Duration, deadline_in, sleep};
+
+/// The rest of a transfer that finds nothing time and again, though its descriptor is ready.
+const IN_VAIN_PAUSE: Duration = Duration::from_millis(1);
+
+/// A transfer on a socket.
+pub(super) struct Transfer<A> {
+    /// One try, by a plain call; the result in the kernel's form.
+    pub(super) attempt: A,
+    /// The same as an operation, if the port knows the flags.
+    pub(super) once: Option<Op>,
+    /// The wait: the transfer itself, or a readiness.
+    pub(super) wait: Op,
+}
+
+impl<A: Fn() -> i32> Transfer<A> {
+    /// Tries, and waits where that would wait. Receives are tried if that is likely to find
+    /// something. `limit` is asked for when the call would have to wait.
+    ///
+    /// # Safety
+    /// As in the comment of the module above.
+    pub(super) unsafe fn run(
+        &self,
+        limit: impl FnOnce() -> io::Result<Option<Duration>>,
+    ) -> io::Result<usize> {
+        let waits_by_itself = !matches!(self.wait, Op::Ready { .. });
+        let is_tried = !waits_by_itself || wants_try();
+        if is_tried {
+            // SAFETY: the caller's promise.
+            let result = unsafe { self.try_once() }?;
+            let found = !is_would_block(result);
+            if waits_by_itself {
+                tried(found);
+            }
+            if found {
+                return count_of(result);
+            }
+        }
+        match limit() {
+            // SAFETY: the caller's promise.
+            Ok(None) => unsafe { self.wait(None) },
+            Ok(Some(limit)) => {
+                let limit = Some(deadline_in(limit));
+                // SAFETY: the caller's promise.
+                ended_by_all_handlers(|| unsafe { self.wait(limit) })
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !is_tried => {
+                once(&self.attempt)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// # Safety
+    /// As in the comment of the module above.
+    unsafe fn try_once(&self) -> io::Result<i32> {
+        match &self.once {
+            // SAFETY: the caller's promise; it returns after the terminal completion.
+            Some(op) => unsafe { try_in_turn(op, &self.attempt) },
+            None => in_place(&self.attempt),
+        }
+    }
+
+    /// # Safety
+    /// As in the comment of the module above.
+    unsafe fn wait(&self, limit: Option<u64>) -> io::Result<usize> {
+        let mut in_vain = 0;
+        loop {
+            // SAFETY: the caller's promise; `perform` returns after the terminal completion.
+            let result = unsafe { perform(&self.wait, limit) }?.result;
+            let Op::Ready { fd, interest } = self.wait else { return count_of(result) };
+            let result = (self.attempt)();
+            if !is_would_block(result) {
+                return count_of(result);
+            }
+            if interest == Interest::Readable && attempt::is_shut_down(fd) {
+                // What has come before the end, and after the attempt, comes first.
+                let last = (self.attempt)();
+                return if is_would_block(last) { Ok(0) } else { count_of(last) };
+            }
+            if limit.is_some_and(|limit| clock::until(limit) == Duration::ZERO) {
+                return Err(io::Error::from_raw_os_error(WOULD_BLOCK));
+            }
+            in_vain += 1;
+            if in_vain > 1 {
+                // Ready, and yet there is nothing: the receiver of a datagram is full.
+                sleep(IN_VAIN_PAUSE);
+            }
+        }
+    }
+}
+
+/// The operations of a receive: one try, and the wait.
+pub(super) fn receive(fd: RawFd, flags: i32, op: impl Fn(bool, bool) -> Net) -> (Option<Op>, Op) {
+    match raw::peeks(flags) {
+        Some(peek) => (Some(Op::Net(op(peek, true))), Op::Net(op(peek, false))),
+        None => (None, Op::Ready { fd, interest: Interest::Readable }),
+    }
+}
+
+/// The operations of a send: one try, and the wait. That is not the ring's own send: where a
+/// datagram socket's receiver is full, it sends nothing when it tries again.
+pub(super) fn send_by(fd: RawFd, flags: i32, op: impl Fn() -> Net) -> (Option<Op>, Op) {
+    let once = (flags & !libc::MSG_NOSIGNAL == 0).then(|| Op::Net(op()));
+    (once, Op::Ready { fd, interest: Interest::Writable })
+}
+
+/// One try, for `MSG_DONTWAIT`.
+pub(super) fn once(attempt: impl Fn() -> i32) -> io::Result<usize> {
+    count_of(in_place(attempt)?)
+}
+
+fn count_of(result: i32) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
+}

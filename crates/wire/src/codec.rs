@@ -17,16 +17,16 @@ use crate::{Decoded, Exchange, Malformed, Next, Protocol, Reply};
 /// of the codec closes the connection without an answer, since no codec has a frame for that.
 ///
 /// ```
-/// use overlapped_wire::codec::Framing;
+/// use overlapped_wire::codec::CodecProtocol;
 /// use overlapped_wire::{Decoded, Protocol};
 /// use tokio_util::codec::LinesCodec;
 ///
 /// let codec = LinesCodec::new_with_max_length(1000);
-/// let mut lines = Framing::new(codec, |line: String| line.to_uppercase());
+/// let mut lines = CodecProtocol::new(codec, |line: String| line.to_uppercase());
 /// let Ok(Decoded::Whole { request, taken: 6 }) = lines.decode(b"hello\nwor") else { panic!() };
 /// assert_eq!(request, "hello");
 /// ```
-pub struct Framing<C, F> {
+pub struct CodecProtocol<C, F> {
     codec: C,
     answer: F,
     /// What has come and was not taken by the codec.
@@ -37,10 +37,10 @@ pub struct Framing<C, F> {
     frame: BytesMut,
 }
 
-impl<C, F> Framing<C, F> {
+impl<C, F> CodecProtocol<C, F> {
     /// With a codec for both directions, and what makes an answer of a request.
-    pub fn new(codec: C, answer: F) -> Framing<C, F> {
-        Framing { codec, answer, held: BytesMut::new(), taken: 0, frame: BytesMut::new() }
+    pub fn new(codec: C, answer: F) -> CodecProtocol<C, F> {
+        CodecProtocol { codec, answer, held: BytesMut::new(), taken: 0, frame: BytesMut::new() }
     }
 
     /// Copies what has come since the last time.
@@ -65,7 +65,7 @@ impl<C, F> Framing<C, F> {
     }
 }
 
-impl<C, F, A> Protocol for Framing<C, F>
+impl<C, F, A> Protocol for CodecProtocol<C, F>
 where
     C: Decoder<Error: fmt::Display> + Encoder<A>,
     F: FnMut(<C as Decoder>::Item) -> A,
@@ -105,8 +105,8 @@ fn malformed(error: impl fmt::Display) -> Malformed {
     Malformed::new(error.to_string(), "")
 }
 
-impl<C: fmt::Debug, F> fmt::Debug for Framing<C, F> {
+impl<C: fmt::Debug, F> fmt::Debug for CodecProtocol<C, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Framing").field("codec", &self.codec).finish_non_exhaustive()
+        f.debug_struct("CodecProtocol").field("codec", &self.codec).finish_non_exhaustive()
     }
 }

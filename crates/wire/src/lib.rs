@@ -37,5 +37,7 @@ mod protocol;
 mod reply;
 pub mod zen;
 
-pub use protocol::{BodyDecoder, Decoded, Exchange, Malformed, Next, Piece, Protocol, Record};
+pub use protocol::{
+    AccessRecord, BodyDecoder, Decoded, Exchange, Malformed, Next, Piece, Protocol,
+};
 pub use reply::{Part, Reply};

@@ -76,7 +76,7 @@ pub trait Protocol {
 
     /// A request did not come in time; `rest` is what has come of it, often nothing. What is
     /// written to the reply is sent before the connection is closed.
-    fn late(&mut self, rest: &[u8], exchange: &mut Exchange<'_>) {
+    fn timed_out(&mut self, rest: &[u8], exchange: &mut Exchange<'_>) {
         let _ = (rest, exchange);
     }
 
@@ -123,7 +123,7 @@ pub trait BodyDecoder: fmt::Debug {
 
     /// What the client waits for before it sends the body (`100 Continue`); asked for once, before
     /// the first byte of the body is read from the connection.
-    fn invitation(&mut self) -> Option<&'static [u8]> {
+    fn interim_response(&mut self) -> Option<&'static [u8]> {
         None
     }
 }
@@ -162,7 +162,7 @@ pub struct Exchange<'a> {
     /// Where the answer goes.
     pub reply: &'a mut Reply,
     /// What to tell the access log, if there is one.
-    pub record: Option<&'a mut Record>,
+    pub record: Option<&'a mut AccessRecord>,
 }
 
 impl fmt::Debug for Exchange<'_> {
@@ -177,7 +177,7 @@ impl fmt::Debug for Exchange<'_> {
 
 /// A request, for an access log. Whoever prints it escapes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Record {
+pub struct AccessRecord {
     /// The request in one line, as the client wrote it.
     pub request: String,
     /// Its result in the protocol's numbers, if it has such.

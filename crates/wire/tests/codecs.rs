@@ -4,20 +4,20 @@ mod rig;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use overlapped_wire::Protocol;
-use overlapped_wire::codec::Framing;
+use overlapped_wire::codec::CodecProtocol;
 use rig::random::Random;
 use rig::{End, at_once, dripping, in_two};
 use tokio_util::codec::{Decoder, Encoder, LengthDelimitedCodec, LinesCodec};
 
 fn lines() -> impl Protocol {
     let codec = LinesCodec::new_with_max_length(10);
-    Framing::new(codec, |line: String| line.to_uppercase())
+    CodecProtocol::new(codec, |line: String| line.to_uppercase())
 }
 
 fn lengths() -> impl Protocol {
     let mut codec = LengthDelimitedCodec::builder();
     let codec = codec.length_field_length(2).max_frame_length(9).new_codec();
-    Framing::new(codec, |frame: BytesMut| frame.freeze())
+    CodecProtocol::new(codec, |frame: BytesMut| frame.freeze())
 }
 
 #[test]
@@ -100,7 +100,7 @@ impl Encoder<Bytes> for Twice {
 
 #[test]
 fn a_frame_of_no_bytes_is_an_error_not_an_endless_loop() {
-    let seen = at_once(&mut Framing::new(Twice(false), |()| Bytes::from_static(b"x")), b"ab");
+    let seen = at_once(&mut CodecProtocol::new(Twice(false), |()| Bytes::from_static(b"x")), b"ab");
     assert_eq!(seen.served.len(), 1);
     assert!(matches!(&seen.end, End::Malformed { reason, .. } if reason.contains("no bytes")));
 }

@@ -310,7 +310,7 @@ fn the_targets_host_goes_before_the_field() {
 fn a_late_request_is_told_and_an_idle_connection_is_not() {
     for (rest, wanted) in [(&b""[..], None), (b"GET / HT", Some(408)), (b"HEAD / HT", Some(408))] {
         let mut reply = Reply::default();
-        let mut record = overlapped_wire::Record::default();
+        let mut record = overlapped_wire::AccessRecord::default();
         let mut exchange = Exchange {
             now: rig::now(),
             last: false,
@@ -318,7 +318,7 @@ fn a_late_request_is_told_and_an_idle_connection_is_not() {
             reply: &mut reply,
             record: Some(&mut record),
         };
-        rig::mirror().late(rest, &mut exchange);
+        rig::mirror().timed_out(rest, &mut exchange);
         let output = rig::sent(&mut reply);
         assert_eq!((!output.is_empty()).then(|| status(&output)), wanted);
         assert_eq!(record.status, wanted);
@@ -366,7 +366,7 @@ fn a_target_in_utf_8_is_served_as_if_it_were_encoded_and_other_bytes_are_refused
 #[test]
 fn a_refused_request_is_logged_as_far_as_it_was_a_line() {
     let mut http = rig::mirror();
-    let mut record = overlapped_wire::Record::default();
+    let mut record = overlapped_wire::AccessRecord::default();
     let input = b"GET /x HTTP/1.1\nHost: a\n\n";
     let malformed = http.decode(input).unwrap_err();
     let mut exchange = Exchange {

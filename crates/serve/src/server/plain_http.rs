@@ -6,7 +6,7 @@
 use std::time::SystemTime;
 
 use overlapped::time::Instant;
-use overlapped_wire::Record;
+use overlapped_wire::AccessRecord;
 
 use crate::Connection;
 use crate::session::{self, End, Pace};
@@ -39,7 +39,8 @@ pub(super) fn turn_away(connection: &Connection, come: &[u8]) {
     let sent = connection.send(answer.as_bytes(), &mut Pace::of_reader(&venue.limits));
     if let Some(log) = &venue.log {
         let head_bytes = head.len();
-        let record = Record { request, status: Some(400), head_bytes, ..Record::default() };
+        let record =
+            AccessRecord { request, status: Some(400), head_bytes, ..AccessRecord::default() };
         let line = log.line(connection.peer(), SystemTime::now(), &record, begin.elapsed());
         let bytes = connection.sent().saturating_sub(head_bytes as u64);
         log.write(std::iter::once((line, bytes)));

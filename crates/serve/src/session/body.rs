@@ -86,7 +86,7 @@ impl<'c> Body<'c> {
 
     /// Throws the rest away, `most` bytes at most. Whether that was all.
     pub(super) fn skip(&mut self, most: u64) -> bool {
-        if !self.invited && self.decoder.invitation().is_some() {
+        if !self.invited && self.decoder.interim_response().is_some() {
             // The client waits for a word before it sends the body. Now it may send that, or its
             // next request: nobody knows.
             return false;
@@ -151,9 +151,9 @@ impl<'c> Body<'c> {
     fn receive(&mut self) -> io::Result<()> {
         let limits = &self.connection.venue().limits;
         if !std::mem::replace(&mut self.invited, true)
-            && let Some(invitation) = self.decoder.invitation()
+            && let Some(interim) = self.decoder.interim_response()
         {
-            self.owed.extend_from_slice(invitation);
+            self.owed.extend_from_slice(interim);
         }
         if !self.owed.is_empty() {
             self.connection.send(&self.owed, &mut Pace::of_reader(limits))?;

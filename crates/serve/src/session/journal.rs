@@ -7,7 +7,7 @@
 use std::time::SystemTime;
 
 use overlapped::time::Instant;
-use overlapped_wire::Record;
+use overlapped_wire::AccessRecord;
 
 use crate::Connection;
 use crate::watch::Line;
@@ -16,7 +16,7 @@ use crate::watch::Line;
 pub(super) struct Journal<'c> {
     connection: &'c Connection,
     /// `None`: there is no access log.
-    record: Option<Record>,
+    record: Option<AccessRecord>,
     begun: Option<Begun>,
     answered: Vec<Answered>,
 }
@@ -37,12 +37,12 @@ struct Answered {
 
 impl<'c> Journal<'c> {
     pub(super) fn new(connection: &'c Connection) -> Journal<'c> {
-        let record = connection.venue().log.is_some().then(Record::default);
+        let record = connection.venue().log.is_some().then(AccessRecord::default);
         Journal { connection, record, begun: None, answered: Vec::new() }
     }
 
     /// For what answers.
-    pub(super) fn record(&mut self) -> Option<&mut Record> {
+    pub(super) fn record(&mut self) -> Option<&mut AccessRecord> {
         self.record.as_mut()
     }
 

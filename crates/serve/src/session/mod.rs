@@ -183,7 +183,7 @@ fn part<P: Protocol>(connection: &Connection, protocol: &mut P, end: End) -> End
         End::Finished => protocol.finish(b"", &mut outbox.reply),
         End::Idle => {
             let (now, body, reply) = (SystemTime::now(), &mut io::empty(), &mut outbox.reply);
-            protocol.late(b"", &mut Exchange { now, last: true, body, reply, record: None });
+            protocol.timed_out(b"", &mut Exchange { now, last: true, body, reply, record: None });
         }
         _ => {}
     }

@@ -243,7 +243,7 @@ impl<P: Protocol> Desk<'_, P> {
 
     /// Answers what did not come in time.
     fn say_late(&mut self, rest: &[u8]) -> Result<(), End> {
-        self.say(|protocol, exchange| protocol.late(rest, exchange))
+        self.say(|protocol, exchange| protocol.timed_out(rest, exchange))
     }
 
     /// Sends a last answer.

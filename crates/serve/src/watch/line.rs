@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 use std::time::SystemTime;
 
 use overlapped::time::Duration;
-use overlapped_wire::Record;
+use overlapped_wire::AccessRecord;
 
 use super::escape::Escaped;
 use crate::Peer;
@@ -38,7 +38,7 @@ impl Line {
         format: LogFormat,
         peer: &Peer,
         now: SystemTime,
-        record: &Record,
+        record: &AccessRecord,
         took: Duration,
     ) -> Line {
         match format {
@@ -56,18 +56,18 @@ impl Line {
     }
 }
 
-fn field<'r>(record: &'r Record, name: &str) -> Option<&'r str> {
+fn field<'r>(record: &'r AccessRecord, name: &str) -> Option<&'r str> {
     let found = record.fields.iter().find(|(field, _)| *field == name);
     found.map(|(_, value)| value.as_str())
 }
 
 /// The client's address, as a proxy has told it to whoever answered, or as it is.
-fn remote(peer: &Peer, record: &Record) -> Option<String> {
+fn remote(peer: &Peer, record: &AccessRecord) -> Option<String> {
     let told = field(record, "client").map(str::to_owned);
     told.or_else(|| peer.remote().map(|remote| remote.ip().to_string()))
 }
 
-fn combined(peer: &Peer, now: SystemTime, record: &Record, took: Duration) -> Line {
+fn combined(peer: &Peer, now: SystemTime, record: &AccessRecord, took: Duration) -> Line {
     let mut text = String::with_capacity(160 + record.request.len());
     let remote = remote(peer, record);
     // A name with a space would be two fields.
@@ -86,7 +86,7 @@ fn combined(peer: &Peer, now: SystemTime, record: &Record, took: Duration) -> Li
     Line { text, at }
 }
 
-fn json(peer: &Peer, now: SystemTime, record: &Record, took: Duration) -> Line {
+fn json(peer: &Peer, now: SystemTime, record: &AccessRecord, took: Duration) -> Line {
     let mut text = String::with_capacity(240 + record.request.len());
     let remote = remote(peer, record);
     let _ = write!(text, "{{\"time\":{}", Json(Some(&Iso(now).to_string())));
@@ -172,7 +172,7 @@ mod tests {
         let mut fields =
             vec![("host", "ä.example".to_owned()), ("user_agent", "a \"b\"".to_owned())];
         fields.extend(told.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        let record = Record {
+        let record = AccessRecord {
             request: "GET /\n HTTP/1.1".to_owned(),
             status: Some(200),
             fields,

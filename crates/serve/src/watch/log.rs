@@ -16,7 +16,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
-use overlapped_wire::Record;
+use overlapped_wire::AccessRecord;
 
 use super::{Line, LogFormat};
 use crate::Peer;
@@ -86,7 +86,7 @@ impl Log {
         &self,
         peer: &Peer,
         now: SystemTime,
-        record: &Record,
+        record: &AccessRecord,
         took: Duration,
     ) -> Line {
         Line::new(self.format, peer, now, record, took)

@@ -38,15 +38,15 @@ use std::sync::Arc;
 use ::http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 
 pub use limits::Limits;
-pub use service::{Answer, Content, Noted, Service, text};
+pub use service::{Answer, ClientIdentity, Content, Service, text};
 
-use crate::{Decoded, Exchange, Malformed, Next, Protocol, Record};
+use crate::{AccessRecord, Decoded, Exchange, Malformed, Next, Protocol};
 use answer::Manner;
 use framing::{Ending, Framing};
 
 /// A connection is kept although its last request's body was not read, if at most so many bytes
 /// are left of it: the driver throws them away.
-pub const UNREAD_MAX: u64 = 64 * 1024;
+pub const UNREAD_BODY_BYTES_MAX: u64 = 64 * 1024;
 
 /// The server's side of one HTTP/1.1 connection.
 ///
@@ -191,7 +191,7 @@ impl<S: Service> Protocol for Http<S> {
         let keep = framing.keep && !exchange.last && body.leaves_connection_usable();
         if let Some(record) = exchange.record.as_deref_mut() {
             record.status = Some(answer.status().as_u16());
-            if let Some(Noted { client, user }) = answer.extensions().get() {
+            if let Some(ClientIdentity { client, user }) = answer.extensions().get() {
                 let client = client.map(|client| ("client", client.to_string()));
                 let user = user.clone().map(|user| ("user", user));
                 record.fields.extend(client.into_iter().chain(user));
@@ -206,7 +206,7 @@ impl<S: Service> Protocol for Http<S> {
         next
     }
 
-    fn late(&mut self, rest: &[u8], exchange: &mut Exchange<'_>) {
+    fn timed_out(&mut self, rest: &[u8], exchange: &mut Exchange<'_>) {
         // An idle connection is closed without a word: a client takes it for an answer to its next
         // request, which may be on its way.
         if !rest.is_empty() {
@@ -239,7 +239,7 @@ fn head_bytes(reply: &[u8]) -> usize {
 }
 
 /// Tells the access log of a request.
-fn note(record: &mut Record, request: &Request<()>, line: &[u8]) {
+fn note(record: &mut AccessRecord, request: &Request<()>, line: &[u8]) {
     record.request = String::from_utf8_lossy(line).into_owned();
     let names =
         [(header::HOST, "host"), (header::REFERER, "referer"), (header::USER_AGENT, "user_agent")];
@@ -280,7 +280,7 @@ impl<'a> Watched<'a> {
         let is_coming = self.begun || !self.framing.expects;
         let is_small = match self.framing.ending {
             Ending::Chunked => false,
-            Ending::Empty | Ending::Length(_) => self.left <= UNREAD_MAX,
+            Ending::Empty | Ending::Length(_) => self.left <= UNREAD_BODY_BYTES_MAX,
         };
         !self.failed && (self.ended || is_small && is_coming)
     }

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use crate::{Malformed, Record};
+use crate::{AccessRecord, Malformed};
 
 /// A request that is refused with `status`: a whole response, without `Date`, since nobody has told
 /// the time by then.
@@ -37,7 +37,7 @@ pub(crate) fn status(answer: &[u8]) -> Option<u16> {
 
 /// Tells the access log of a request that was never understood: its first line, as far as it has
 /// come.
-pub(crate) fn record(record: &mut Record, rest: &[u8], line_bytes_max: usize) {
+pub(crate) fn record(record: &mut AccessRecord, rest: &[u8], line_bytes_max: usize) {
     let rest = rest.strip_prefix(b"\r\n").unwrap_or(rest);
     let end = memchr::memchr2(b'\r', b'\n', rest).unwrap_or(rest.len()).min(line_bytes_max);
     if end > 0 {

@@ -15,7 +15,7 @@ pub type Answer = Response<Content>;
 /// The client of a request, as whoever answered it knows better than the connection does: an
 /// extension of the [`Answer`], for the access log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Noted {
+pub struct ClientIdentity {
     /// Its address, which a proxy has told.
     pub client: Option<IpAddr>,
     /// Its name, which it has proven; where the status is `401` or `429`, it has only tried it.

@@ -9,7 +9,7 @@
 #![allow(unreachable_pub, reason = "this is a module of a library, too")]
 
 use overlapped_wire::bracket::Bracket;
-use overlapped_wire::codec::Framing;
+use overlapped_wire::codec::CodecProtocol;
 use overlapped_wire::echo::Echo;
 use overlapped_wire::http::{Http, Limits};
 use overlapped_wire::length::Length;
@@ -152,11 +152,11 @@ pub fn codec(data: &[u8]) {
     same(data, 2 + MOST, || {
         let mut codec = LengthDelimitedCodec::builder();
         let codec = codec.length_field_length(2).max_frame_length(MOST).new_codec();
-        Framing::new(codec, |frame: bytes::BytesMut| frame.freeze())
+        CodecProtocol::new(codec, |frame: bytes::BytesMut| frame.freeze())
     });
     // The end of a line may have two bytes, of which the codec counts none.
     same(data, MOST + 2, || {
-        Framing::new(LinesCodec::new_with_max_length(MOST), |line: String| line)
+        CodecProtocol::new(LinesCodec::new_with_max_length(MOST), |line: String| line)
     });
 }
 
@@ -208,7 +208,7 @@ impl BodyDecoder for BoundedBody {
         Ok(piece)
     }
 
-    fn invitation(&mut self) -> Option<&'static [u8]> {
-        self.0.invitation()
+    fn interim_response(&mut self) -> Option<&'static [u8]> {
+        self.0.interim_response()
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use overlapped_wire::http::{Answer, Content, Http, Limits, Service};
 use overlapped_wire::{
-    BodyDecoder, Decoded, Exchange, Malformed, Next, Part, Protocol, Record, Reply,
+    AccessRecord, BodyDecoder, Decoded, Exchange, Malformed, Next, Part, Protocol, Reply,
 };
 
 /// How a conversation ended.
@@ -34,7 +34,7 @@ pub(crate) struct Served {
     /// Where it ends in the input, its body included.
     pub(crate) end: usize,
     pub(crate) reply: Vec<u8>,
-    pub(crate) record: Record,
+    pub(crate) record: AccessRecord,
 }
 
 /// What a driver saw.
@@ -116,8 +116,8 @@ impl Read for Body<'_, '_> {
             }
             if !self.asked {
                 self.asked = true;
-                self.invitations += usize::from(decoder.invitation().is_some());
-                assert!(decoder.invitation().is_none(), "one invitation");
+                self.invitations += usize::from(decoder.interim_response().is_some());
+                assert!(decoder.interim_response().is_none(), "one invitation");
             }
             let begin = self.arrival.taken;
             let input = &self.arrival.whole[begin..self.arrival.visible];
@@ -190,7 +190,7 @@ fn answer<P: Protocol>(
     arrival: &mut Arrival<'_>,
 ) -> Result<(Served, Next), Stop> {
     let mut reply = Reply::default();
-    let mut record = Record::default();
+    let mut record = AccessRecord::default();
     let mut body = Body {
         arrival,
         decoder,

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use http::{HeaderMap, HeaderName};
-use overlapped_wire::http::{Answer, Noted};
+use overlapped_wire::http::{Answer, ClientIdentity};
 
 use super::invalid;
 use crate::web::{Call, Handler};
@@ -151,7 +151,7 @@ impl<H: Handler> Handler for Forwarded<H> {
         // Nobody tells its port.
         call.peer.remote = Some(SocketAddr::new(client, 0));
         let mut answer = self.inner.handle(call);
-        answer.extensions_mut().get_or_insert_default::<Noted>().client = Some(client);
+        answer.extensions_mut().get_or_insert_default::<ClientIdentity>().client = Some(client);
         answer
     }
 }

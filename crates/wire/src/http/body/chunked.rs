@@ -33,7 +33,7 @@ const FRAMING_BYTES_MAX: usize = 17;
 #[derive(Debug)]
 pub(crate) struct Chunked {
     state: State,
-    invitation: bool,
+    awaits_continue: bool,
     /// Of the chunk: of its size while that is read, then of its data.
     left: u64,
     digits: u32,
@@ -71,10 +71,10 @@ enum State {
 }
 
 impl Chunked {
-    pub(crate) fn new(limits: &Limits, invitation: bool) -> Chunked {
+    pub(crate) fn new(limits: &Limits, awaits_continue: bool) -> Chunked {
         Chunked {
             state: State::Size,
-            invitation,
+            awaits_continue,
             left: 0,
             digits: 0,
             body_bytes: 0,
@@ -230,7 +230,7 @@ impl BodyDecoder for Chunked {
         Ok(Piece { taken: at, data, end: false })
     }
 
-    fn invitation(&mut self) -> Option<&'static [u8]> {
-        super::invitation(&mut self.invitation)
+    fn interim_response(&mut self) -> Option<&'static [u8]> {
+        super::interim_response(&mut self.awaits_continue)
     }
 }

@@ -9,16 +9,16 @@ use crate::{BodyDecoder, Malformed, Piece};
 
 /// What tells the body's bytes, if there are any.
 pub(crate) fn decoder(framing: &Framing, limits: &Limits) -> Option<Box<dyn BodyDecoder>> {
-    let invitation = framing.expects;
+    let awaits_continue = framing.expects;
     match framing.ending {
         Ending::Empty => None,
-        Ending::Length(left) => Some(Box::new(Counted { left, invitation })),
-        Ending::Chunked => Some(Box::new(chunked::Chunked::new(limits, invitation))),
+        Ending::Length(left) => Some(Box::new(Counted { left, awaits_continue })),
+        Ending::Chunked => Some(Box::new(chunked::Chunked::new(limits, awaits_continue))),
     }
 }
 
 /// What a client waits for that has said so. The first time only.
-fn invitation(is_open: &mut bool) -> Option<&'static [u8]> {
+fn interim_response(is_open: &mut bool) -> Option<&'static [u8]> {
     std::mem::take(is_open).then_some(b"HTTP/1.1 100 Continue\r\n\r\n")
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn is_text(byte: u8) -> bool {
 #[derive(Debug)]
 struct Counted {
     left: u64,
-    invitation: bool,
+    awaits_continue: bool,
 }
 
 impl BodyDecoder for Counted {
@@ -41,7 +41,7 @@ impl BodyDecoder for Counted {
         Ok(Piece { taken, data: 0..taken, end: self.left == 0 })
     }
 
-    fn invitation(&mut self) -> Option<&'static [u8]> {
-        invitation(&mut self.invitation)
+    fn interim_response(&mut self) -> Option<&'static [u8]> {
+        interim_response(&mut self.awaits_continue)
     }
 }

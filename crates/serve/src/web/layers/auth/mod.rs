@@ -36,7 +36,7 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use http::{HeaderValue, Method, StatusCode, header};
 use overlapped::task::unblock;
 use overlapped::time::Instant;
-use overlapped_wire::http::{Answer, Noted};
+use overlapped_wire::http::{Answer, ClientIdentity};
 use ring::hmac;
 
 use super::buckets::Buckets;
@@ -285,7 +285,7 @@ fn too_many(request: &http::Request<()>, wait: Duration) -> Answer {
 
 /// Tells the access log of a name.
 fn with_user(mut answer: Answer, name: String) -> Answer {
-    answer.extensions_mut().get_or_insert_default::<Noted>().user = Some(name);
+    answer.extensions_mut().get_or_insert_default::<ClientIdentity>().user = Some(name);
     answer
 }
 

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use http::StatusCode;
-use overlapped_wire::http::{Noted, text};
+use overlapped_wire::http::{ClientIdentity, text};
 
 use super::{ask, ask_as, say};
 use crate::web::files::tests::{Got, request};
@@ -87,8 +87,8 @@ fn only_trusted_proxies_tell_who_a_client_is() {
     assert_eq!(seen("10.1.2.3", &both), "10.1.2.3 false -");
     let request = request("GET", "/", &[told]);
     let answer = site.handle(Call::new(request, &mut std::io::empty(), from("10.1.2.3")));
-    let noted = answer.extensions().get::<Noted>().unwrap();
-    assert_eq!(noted.client, Some("192.0.2.9".parse().unwrap()), "the access log is told");
+    let identity = answer.extensions().get::<ClientIdentity>().unwrap();
+    assert_eq!(identity.client, Some("192.0.2.9".parse().unwrap()), "the access log is told");
 }
 
 #[test]

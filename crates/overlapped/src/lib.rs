@@ -108,12 +108,18 @@ pub mod task;
 pub mod thread;
 pub mod time;
 
+mod driver;
+mod foreign;
 mod locals;
+mod offload;
 mod op;
 mod pipe;
 mod sched;
+mod spin;
 mod stack;
 mod switch;
+mod sys;
+mod watchdog;
 
 pub use chan::{Channel, Handover, RecvError, Select, SendError};
 pub use task::{

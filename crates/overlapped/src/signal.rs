@@ -13,12 +13,14 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
-use crate::op::{Interest, Op};
-use crate::port::host::interrupts;
-use crate::port::host::signals::{self, Listener};
-use crate::port::{offload, watch};
+use crate::op::Op;
+use crate::sched::interrupts;
+use crate::sys::readiness::Interest;
+use crate::sys::signal;
+use crate::sys::signal::Listener;
 use crate::task;
 use crate::task::wait::perform;
+use crate::{offload, watchdog};
 
 /// The outcome of a call when a signal handler has run while it waited: signal(7).
 ///
@@ -56,7 +58,7 @@ pub fn interrupt_waits(restart: Restart) -> bool {
 /// where a thread is, or interrupts one of the library's own. For code that stands between the
 /// program and sigaction(2).
 pub fn is_internal_handler(address: usize) -> bool {
-    watch::is_handler(address) || offload::is_handler(address)
+    watchdog::is_handler(address) || offload::is_handler(address)
 }
 
 /// Runs `f` with waits that a signal handler ends, if it calls [`interrupt_waits`]: with an error
@@ -222,5 +224,5 @@ impl Iterator for Signals {
 
 /// A signal's name: `"SIGINT"`; `None` for numbers without one.
 pub fn name(signal: i32) -> Option<&'static str> {
-    signals::name(signal)
+    signal::name(signal)
 }

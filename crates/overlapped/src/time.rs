@@ -8,8 +8,8 @@ pub use core::time::Duration;
 use core::ops::{Add, AddAssign, Sub, SubAssign};
 use std::io;
 
-use crate::port::clock;
 use crate::sched::{NEVER, Waiting, Wake, here};
+use crate::sys::clock;
 use crate::task::wait::{checkpoint_without_error, deliver_kill, is_cancelled, park};
 use crate::task::{Refusal, cut_short};
 

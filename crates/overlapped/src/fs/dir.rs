@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::errand::{Base, Errand, c_path, stat};
 use super::{FileType, Metadata, metadata};
-use crate::port::disk;
+use crate::sys::file;
 use crate::task::aside::on_pool;
 
 /// Makes a directory.
@@ -135,8 +135,8 @@ pub fn read_dir<P: AsRef<Path>>(path: P) -> io::Result<ReadDir> {
     let path = c_path(&root)?;
     // The first entries come with the opening: most directories have no more.
     let (dir, batch) = on_pool("the opening of a directory", move |_| {
-        let dir = disk::open_listing(&path)?;
-        let batch = disk::read_batch(&dir);
+        let dir = file::open_listing(&path)?;
+        let batch = file::read_batch(&dir);
         Ok((dir, batch))
     })?;
     let folder = Arc::new(Folder { dir: Arc::new(dir), root });
@@ -164,7 +164,7 @@ enum State {
 /// time, when it is asked for more.
 pub struct ReadDir {
     folder: Arc<Folder>,
-    batch: VecDeque<disk::Entry>,
+    batch: VecDeque<file::Entry>,
     state: State,
 }
 
@@ -173,7 +173,7 @@ impl UnwindSafe for ReadDir {}
 impl RefUnwindSafe for ReadDir {}
 
 impl ReadDir {
-    fn refill(&mut self, batch: io::Result<disk::Batch>) {
+    fn refill(&mut self, batch: io::Result<file::Batch>) {
         match batch {
             Ok(batch) => {
                 if batch.is_last {
@@ -192,7 +192,7 @@ impl Iterator for ReadDir {
     fn next(&mut self) -> Option<io::Result<DirEntry>> {
         if self.batch.is_empty() && matches!(self.state, State::More) {
             let dir = Arc::clone(&self.folder.dir);
-            let batch = on_pool("the listing of a directory", move |_| disk::read_batch(&dir));
+            let batch = on_pool("the listing of a directory", move |_| file::read_batch(&dir));
             self.refill(batch);
         }
         if let Some(entry) = self.batch.pop_front() {
@@ -215,7 +215,7 @@ impl fmt::Debug for ReadDir {
 /// works on it, too.
 pub struct DirEntry {
     folder: Arc<Folder>,
-    entry: disk::Entry,
+    entry: file::Entry,
 }
 
 impl DirEntry {

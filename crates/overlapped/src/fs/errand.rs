@@ -8,9 +8,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::op::{Fs, Op, StatBuf};
-use crate::port::attempt;
-use crate::port::disk::at_once::{self, Cached, cached, is_local};
+use crate::driver::direct;
+use crate::op::{Fs, Op};
+use crate::sys::file::nonblocking;
+use crate::sys::file::nonblocking::{Cached, cached, is_local};
+use crate::sys::file::status::StatBuf;
 use crate::task::aside::{Way, in_place, on_pool, way};
 use crate::task::wait::perform;
 
@@ -89,7 +91,7 @@ impl Errand {
     fn in_place(mut self) -> io::Result<Done> {
         let op = self.op();
         // SAFETY: `self` stands still on this frame until the call returns.
-        let result = unsafe { attempt::attempt(&op) }.result;
+        let result = unsafe { direct::attempt(&op) }.result;
         if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(self.done(result)) }
     }
 
@@ -136,7 +138,7 @@ pub(super) fn stat(base: Base, path: CString, follow: bool) -> io::Result<StatBu
 
 /// What an open file is.
 pub(super) fn stat_of(fd: &Arc<OwnedFd>) -> io::Result<StatBuf> {
-    match in_place(|| at_once::stat_of(fd.as_fd()))? {
+    match in_place(|| nonblocking::stat_of(fd.as_fd()))? {
         Some(stat) if is_local(&stat) => Ok(stat),
         _ => ask(Base::Dir(Arc::clone(fd)), CString::default(), libc::AT_EMPTY_PATH),
     }

@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::op::{StatBuf, StatTime};
+use crate::sys::file::status::{StatBuf, StatTime};
 
 mod linux;
 

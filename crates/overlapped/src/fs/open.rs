@@ -1,7 +1,7 @@
 //! `OpenOptions`, and the opening itself.
 //!
 //! An open may wait for ever: a FIFO waits for its other side, a device for whatever it likes. Such
-//! opens have threads of their own (`port::offload`), so that they hold up nobody else, and keep
+//! opens have threads of their own (`offload`), so that they hold up nobody else, and keep
 //! their meaning. Everything else goes to the ring. What the kernel's cache of names leads to is
 //! opened at once: in place, or by the ring, where other tasklets are ready and may want the same,
 //! in one call for all of them:
@@ -36,10 +36,10 @@ use std::sync::Arc;
 use super::File;
 use super::errand::{Base, Errand, c_path, stat};
 use crate::op::{Fs, Op};
-use crate::port::disk::at_once::{
+use crate::sys::file::nonblocking::{
     Cached, FileKind, Opened, cached, from_cache, open_cached, opened,
 };
-use crate::port::disk::{mode_may_wait, open_again, open_patiently};
+use crate::sys::file::{mode_may_wait, open_again, open_patiently};
 use crate::task::aside::{Way, in_place, may_wait, on_patient_thread, others_are_ready, way};
 use crate::task::in_tasklet;
 use crate::task::wait::perform;
@@ -329,6 +329,6 @@ fn open_now(path: CString, flags: i32, mode: u32) -> io::Result<OwnedFd> {
             _ => error,
         }
     })?;
-    crate::port::control::set_nonblocking(std::os::fd::AsFd::as_fd(&fd), false)?;
+    crate::sys::descriptor::set_nonblocking(std::os::fd::AsFd::as_fd(&fd), false)?;
     Ok(fd)
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Metadata;
 use super::errand::{Base, Errand, c_path, stat};
-use crate::port::disk;
+use crate::sys::file;
 use crate::task::aside::on_pool;
 
 /// What the kernel says of a file; symbolic links are followed.
@@ -72,7 +72,7 @@ pub fn remove_dir<P: AsRef<Path>>(path: P) -> io::Result<()> {
 /// The first one; what was removed before stays so.
 pub fn remove_dir_all<P: AsRef<Path>>(path: P) -> io::Result<()> {
     let path = c_path(path.as_ref())?;
-    on_pool("a removal", move |stop| disk::remove_tree(&path, || stop.is_set()))
+    on_pool("a removal", move |stop| file::remove_tree(&path, || stop.is_set()))
 }
 
 /// Makes another name for a file (a hard link).
@@ -99,7 +99,7 @@ pub fn soft_link<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Re
 /// Those of readlink(2): `InvalidInput` where it is no link.
 pub fn read_link<P: AsRef<Path>>(path: P) -> io::Result<PathBuf> {
     let path = path.as_ref().to_owned();
-    on_pool("readlink", move |_| disk::read_link(&path))
+    on_pool("readlink", move |_| file::read_link(&path))
 }
 
 /// The absolute path, without symbolic links and dots.
@@ -108,7 +108,7 @@ pub fn read_link<P: AsRef<Path>>(path: P) -> io::Result<PathBuf> {
 /// Those of realpath(3): everything on the way must be there.
 pub fn canonicalize<P: AsRef<Path>>(path: P) -> io::Result<PathBuf> {
     let path = path.as_ref().to_owned();
-    on_pool("realpath", move |_| disk::canonicalize(&path))
+    on_pool("realpath", move |_| file::canonicalize(&path))
 }
 
 /// Changes a file's permissions; symbolic links are followed.
@@ -117,5 +117,5 @@ pub fn canonicalize<P: AsRef<Path>>(path: P) -> io::Result<PathBuf> {
 /// Those of chmod(2).
 pub fn set_permissions<P: AsRef<Path>>(path: P, permissions: Permissions) -> io::Result<()> {
     let path = path.as_ref().to_owned();
-    on_pool("chmod", move |_| disk::set_permissions(&path, permissions))
+    on_pool("chmod", move |_| file::set_permissions(&path, permissions))
 }

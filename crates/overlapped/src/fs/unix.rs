@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use super::errand::{Errand, c_path};
-use crate::port::{control, disk};
+use crate::sys::{descriptor, file};
 use crate::task::aside::on_pool;
 
 /// Makes a symbolic link.
@@ -24,7 +24,7 @@ pub fn symlink<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Resu
 /// Those of chroot(2).
 pub fn chroot<P: AsRef<Path>>(dir: P) -> io::Result<()> {
     let path = dir.as_ref().to_owned();
-    on_pool("chroot", move |_| disk::change_root(&path))
+    on_pool("chroot", move |_| file::change_root(&path))
 }
 
 /// Changes a file's owner and group, as far as they are given; symbolic links are followed.
@@ -33,7 +33,7 @@ pub fn chroot<P: AsRef<Path>>(dir: P) -> io::Result<()> {
 /// Those of chown(2).
 pub fn chown<P: AsRef<Path>>(dir: P, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
     let path = dir.as_ref().to_owned();
-    on_pool("chown", move |_| disk::change_owner(&path, (uid, gid), true))
+    on_pool("chown", move |_| file::change_owner(&path, (uid, gid), true))
 }
 
 /// Changes the owner and group of a file, or of the symbolic link itself.
@@ -42,7 +42,7 @@ pub fn chown<P: AsRef<Path>>(dir: P, uid: Option<u32>, gid: Option<u32>) -> io::
 /// Those of lchown(2).
 pub fn lchown<P: AsRef<Path>>(dir: P, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
     let path = dir.as_ref().to_owned();
-    on_pool("lchown", move |_| disk::change_owner(&path, (uid, gid), false))
+    on_pool("lchown", move |_| file::change_owner(&path, (uid, gid), false))
 }
 
 /// Changes an open file's owner and group.
@@ -51,6 +51,6 @@ pub fn lchown<P: AsRef<Path>>(dir: P, uid: Option<u32>, gid: Option<u32>) -> io:
 /// Those of fchown(2).
 pub fn fchown<F: AsFd>(fd: F, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
     // A killed caller may close his own before the job has ended.
-    let fd = control::duplicate(fd.as_fd())?;
-    on_pool("fchown", move |_| disk::change_owner_of(&fd, (uid, gid)))
+    let fd = descriptor::duplicate(fd.as_fd())?;
+    on_pool("fchown", move |_| file::change_owner_of(&fd, (uid, gid)))
 }

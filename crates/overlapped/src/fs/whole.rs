@@ -7,7 +7,8 @@ use std::path::Path;
 
 use super::open::open_held;
 use super::{File, OpenOptions};
-use crate::port::disk::{self, Copy};
+use crate::sys::file;
+use crate::sys::file::Copy;
 use crate::task::aside::{Stop, on_pool};
 
 /// Reads a whole file.
@@ -62,7 +63,7 @@ pub fn copy<P: AsRef<Path>, Q: AsRef<Path>>(from: P, to: Q) -> io::Result<u64> {
     let (from, to) = (from.as_ref().to_owned(), to.as_ref().to_owned());
     let job = {
         let (from, to) = (from.clone(), to.clone());
-        move |stop: &Stop| disk::copy(&from, &to, || stop.is_set())
+        move |stop: &Stop| file::copy(&from, &to, || stop.is_set())
     };
     match on_pool("a copy", job)? {
         Copy::Done(count) => Ok(count),
@@ -78,7 +79,7 @@ fn copy_by_hand(held: Option<OwnedFd>, from: &Path, to: &Path) -> io::Result<u64
     };
     let metadata = source.metadata()?;
     if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, disk::NO_FILE));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, file::NO_FILE));
     }
     let permissions = metadata.permissions();
     let mut options = OpenOptions::new();

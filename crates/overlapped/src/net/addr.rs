@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::{iter, option, slice, vec};
 
-use crate::port::resolve;
+use crate::sys::resolve;
 use crate::task::{UnblockError, cut_short, unblock};
 
 /// What can be turned into socket addresses: std's trait of that name, with std's implementations.

@@ -21,9 +21,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use super::addr::{first_of, first_that};
 use super::socket::is_would_wait;
 use super::{SocketAddr, TcpStream, ToSocketAddrs, ready};
-use crate::op::Interest;
-use crate::port::control::tcp::{self, Connecting};
-use crate::port::control::watch::Watch;
+use crate::sys::readiness::Interest;
+use crate::sys::socket::connecting::Watch;
+use crate::sys::socket::tcp;
+use crate::sys::socket::tcp::Connecting;
 use crate::time::{Duration, deadline_in};
 
 /// RFC 8305's recommended Connection Attempt Delay.

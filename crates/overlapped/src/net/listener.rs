@@ -1,5 +1,7 @@
 //! `TcpListener`, method by method as in std.
 
+use crate::sys::socket;
+use crate::sys::socket::tcp;
 use std::fmt;
 use std::io;
 use std::iter::FusedIterator;
@@ -9,7 +11,6 @@ use std::os::fd::AsFd;
 use super::addr::first_that;
 use super::socket::Socket;
 use super::{TcpStream, ToSocketAddrs};
-use crate::port::control;
 
 /// A TCP server socket; the counterpart of `std::net::TcpListener`.
 ///
@@ -43,9 +44,7 @@ impl TcpListener {
     /// # Errors
     /// The last address's error.
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<TcpListener> {
-        first_that(addr, |addr| {
-            Ok(TcpListener { socket: Socket::fresh(control::tcp::listener(&addr)?) })
-        })
+        first_that(addr, |addr| Ok(TcpListener { socket: Socket::fresh(tcp::listener(&addr)?) }))
     }
 
     /// The address that it listens on.
@@ -53,7 +52,7 @@ impl TcpListener {
     /// # Errors
     /// Those of getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        control::socket::local_addr(self.socket.as_fd())
+        socket::local_addr(self.socket.as_fd())
     }
 
     /// Another handle to the same socket.
@@ -85,7 +84,7 @@ impl TcpListener {
     /// # Errors
     /// Those of setsockopt(2).
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        control::socket::set_ttl(self.socket.as_fd(), ttl)
+        socket::set_ttl(self.socket.as_fd(), ttl)
     }
 
     /// The IP time to live.
@@ -93,7 +92,7 @@ impl TcpListener {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn ttl(&self) -> io::Result<u32> {
-        control::socket::ttl(self.socket.as_fd())
+        socket::ttl(self.socket.as_fd())
     }
 
     /// Whether an IPv6 socket takes no IPv4 connections. Deprecated in std, because it has no
@@ -102,7 +101,7 @@ impl TcpListener {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn only_v6(&self) -> io::Result<bool> {
-        control::socket::only_v6(self.socket.as_fd())
+        socket::only_v6(self.socket.as_fd())
     }
 
     /// Sets [`only_v6`](TcpListener::only_v6).
@@ -110,7 +109,7 @@ impl TcpListener {
     /// # Errors
     /// Those of setsockopt(2): `InvalidInput`, since the socket is bound.
     pub fn set_only_v6(&self, only_v6: bool) -> io::Result<()> {
-        control::socket::set_only_v6(self.socket.as_fd(), only_v6)
+        socket::set_only_v6(self.socket.as_fd(), only_v6)
     }
 
     /// Takes the pending error (`SO_ERROR`).
@@ -118,7 +117,7 @@ impl TcpListener {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        control::socket::take_error(self.socket.as_fd())
+        socket::take_error(self.socket.as_fd())
     }
 
     /// In non-blocking mode an accept that would wait fails with `WouldBlock`. Unlike some systems'

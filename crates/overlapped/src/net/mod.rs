@@ -34,7 +34,8 @@ pub use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV
 pub use stream::TcpStream;
 pub use udp::UdpSocket;
 
-use crate::op::{Interest, Op};
+use crate::op::Op;
+use crate::sys::readiness::Interest;
 use crate::task::count_busy_call;
 use crate::task::wait::perform;
 use crate::time::{Duration, deadline_in};
@@ -121,7 +122,7 @@ pub fn wait_writable_timeout(descriptor: impl AsFd, limit: Duration) -> io::Resu
 /// # std::io::Result::Ok(())
 /// ```
 pub fn send_queue(socket: impl AsFd) -> io::Result<usize> {
-    crate::port::control::socket::send_queue(socket.as_fd())
+    crate::sys::socket::send_queue(socket.as_fd())
 }
 
 fn ready_in(descriptor: &impl AsFd, interest: Interest, limit: Duration) -> io::Result<bool> {

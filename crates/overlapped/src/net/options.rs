@@ -7,8 +7,8 @@ use super::addr::first_that;
 use super::socket::Socket;
 use super::unix::{UnixDatagram, UnixStream};
 use super::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
-use crate::port::control;
-use crate::port::control::{tcp, udp};
+use crate::sys::socket;
+use crate::sys::socket::{tcp, udp};
 use crate::time::Duration;
 
 /// What must be said before a socket is bound.
@@ -75,16 +75,16 @@ impl BindOptions {
     fn apply(&self, fd: OwnedFd, addr: &SocketAddr) -> io::Result<OwnedFd> {
         let socket = fd.as_fd();
         if let (Some(only_v6), true) = (self.only_v6, addr.is_ipv6()) {
-            control::socket::set_only_v6(socket, only_v6)?;
+            socket::set_only_v6(socket, only_v6)?;
         }
         if self.reuse_port {
-            control::socket::set_reuse_port(socket, true)?;
+            socket::set_reuse_port(socket, true)?;
         }
         if let Some(bytes) = self.recv_buffer {
-            control::socket::set_recv_buffer_size(socket, bytes)?;
+            socket::set_recv_buffer_size(socket, bytes)?;
         }
         if let Some(bytes) = self.send_buffer {
-            control::socket::set_send_buffer_size(socket, bytes)?;
+            socket::set_send_buffer_size(socket, bytes)?;
         }
         Ok(fd)
     }
@@ -173,7 +173,7 @@ macro_rules! buffer_sizes {
             /// # Errors
             /// Those of setsockopt(2).
             pub fn set_recv_buffer_size(&self, bytes: usize) -> io::Result<()> {
-                control::socket::set_recv_buffer_size(self.socket.as_fd(), bytes)
+                socket::set_recv_buffer_size(self.socket.as_fd(), bytes)
             }
 
             /// The bytes for what has been received and not been read.
@@ -181,7 +181,7 @@ macro_rules! buffer_sizes {
             /// # Errors
             /// Those of getsockopt(2).
             pub fn recv_buffer_size(&self) -> io::Result<usize> {
-                control::socket::recv_buffer_size(self.socket.as_fd())
+                socket::recv_buffer_size(self.socket.as_fd())
             }
 
             /// Sets the bytes for what has been written and not been taken by the other side
@@ -190,7 +190,7 @@ macro_rules! buffer_sizes {
             /// # Errors
             /// Those of setsockopt(2).
             pub fn set_send_buffer_size(&self, bytes: usize) -> io::Result<()> {
-                control::socket::set_send_buffer_size(self.socket.as_fd(), bytes)
+                socket::set_send_buffer_size(self.socket.as_fd(), bytes)
             }
 
             /// The bytes for what has been written and not been taken by the other side.
@@ -198,7 +198,7 @@ macro_rules! buffer_sizes {
             /// # Errors
             /// Those of getsockopt(2).
             pub fn send_buffer_size(&self) -> io::Result<usize> {
-                control::socket::send_buffer_size(self.socket.as_fd())
+                socket::send_buffer_size(self.socket.as_fd())
             }
         }
     )*};

@@ -8,9 +8,14 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use crate::op::{Interest, Message, Net, Op, Outcome, SocketAddrBuf, clamp};
+use crate::offload;
+use crate::op::{Net, Op, Outcome, clamp};
 use crate::pipe::{End, Side};
-use crate::port::{control, offload};
+use crate::sys::address::SocketAddrBuf;
+use crate::sys::descriptor;
+use crate::sys::message::Message;
+use crate::sys::readiness::Interest;
+use crate::sys::socket;
 use crate::task::wait::{perform, perform_now};
 use crate::task::{count_busy_call, in_tasklet};
 use crate::time::{Duration, deadline_in};
@@ -64,22 +69,22 @@ impl Socket {
             _ => 0,
         };
         let (fd, modes) = (socket.as_fd(), &socket.modes);
-        modes.nonblocking.store(control::nonblocking(fd).unwrap_or(false), Relaxed);
-        modes.read_limit.store(nanos(control::socket::read_timeout(fd)), Relaxed);
-        modes.write_limit.store(nanos(control::socket::write_timeout(fd)), Relaxed);
-        modes.lingers.store(may_wait(control::socket::linger(fd).unwrap_or(None)), Relaxed);
-        let _ = control::set_nonblocking(fd, true);
+        modes.nonblocking.store(descriptor::nonblocking(fd).unwrap_or(false), Relaxed);
+        modes.read_limit.store(nanos(socket::read_timeout(fd)), Relaxed);
+        modes.write_limit.store(nanos(socket::write_timeout(fd)), Relaxed);
+        modes.lingers.store(may_wait(socket::linger(fd).unwrap_or(None)), Relaxed);
+        let _ = descriptor::set_nonblocking(fd, true);
         socket
     }
 
     /// The descriptor, in the mode that `set_nonblocking` asked for.
     pub(super) fn give_up(mut self) -> OwnedFd {
-        let _ = control::set_nonblocking(self.as_fd(), self.modes.nonblocking.load(Relaxed));
+        let _ = descriptor::set_nonblocking(self.as_fd(), self.modes.nonblocking.load(Relaxed));
         self.fd.take().expect("a socket has its descriptor until it is dropped")
     }
 
     pub(super) fn try_clone(&self) -> io::Result<Socket> {
-        let fd = control::duplicate(self.as_fd())?;
+        let fd = descriptor::duplicate(self.as_fd())?;
         Ok(Socket { fd: Some(fd), modes: Arc::clone(&self.modes) })
     }
 
@@ -95,11 +100,11 @@ impl Socket {
     pub(super) fn set_limit(&self, which: Limit, limit: Option<Duration>) -> io::Result<()> {
         let place = match which {
             Limit::Read => {
-                control::socket::set_read_timeout(self.as_fd(), limit)?;
+                socket::set_read_timeout(self.as_fd(), limit)?;
                 &self.modes.read_limit
             }
             Limit::Write => {
-                control::socket::set_write_timeout(self.as_fd(), limit)?;
+                socket::set_write_timeout(self.as_fd(), limit)?;
                 &self.modes.write_limit
             }
         };
@@ -260,7 +265,7 @@ impl Socket {
     }
 
     pub(super) fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        control::socket::set_linger(self.as_fd(), linger)?;
+        socket::set_linger(self.as_fd(), linger)?;
         self.modes.lingers.store(may_wait(linger), Relaxed);
         Ok(())
     }

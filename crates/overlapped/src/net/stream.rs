@@ -9,7 +9,8 @@ use super::ToSocketAddrs;
 use super::eyeballs;
 use super::socket::{Limit, Socket};
 use crate::pipe::{End, Endpoint, Side};
-use crate::port::control;
+use crate::sys::socket;
+use crate::sys::socket::tcp;
 use crate::time::{Duration, deadline_in};
 
 /// A TCP connection; the counterpart of `std::net::TcpStream`.
@@ -71,7 +72,7 @@ impl TcpStream {
     }
 
     pub(super) fn connect_until(addr: SocketAddr, limit: Option<u64>) -> io::Result<TcpStream> {
-        let stream = TcpStream::of(control::tcp::stream(&addr)?);
+        let stream = TcpStream::of(tcp::stream(&addr)?);
         stream.socket.connect(&addr.into(), false, limit)?;
         Ok(stream)
     }
@@ -85,7 +86,7 @@ impl TcpStream {
     /// # Errors
     /// Those of getpeername(2), `NotConnected` first of all.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        control::socket::peer_addr(self.socket.as_fd())
+        socket::peer_addr(self.socket.as_fd())
     }
 
     /// This side's address.
@@ -93,7 +94,7 @@ impl TcpStream {
     /// # Errors
     /// Those of getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        control::socket::local_addr(self.socket.as_fd())
+        socket::local_addr(self.socket.as_fd())
     }
 
     /// Shuts down reading, writing, or both. Tasklets that wait on the stream are woken by it.
@@ -101,7 +102,7 @@ impl TcpStream {
     /// # Errors
     /// Those of shutdown(2).
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        control::socket::shutdown(self.socket.as_fd(), how)
+        socket::shutdown(self.socket.as_fd(), how)
     }
 
     /// Another handle to the same connection. Clones share mode and time limits, as in std.
@@ -158,7 +159,7 @@ impl TcpStream {
     /// # Errors
     /// Those of setsockopt(2).
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        control::tcp::set_nodelay(self.socket.as_fd(), nodelay)
+        tcp::set_nodelay(self.socket.as_fd(), nodelay)
     }
 
     /// Whether small writes are sent at once.
@@ -166,7 +167,7 @@ impl TcpStream {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn nodelay(&self) -> io::Result<bool> {
-        control::tcp::nodelay(self.socket.as_fd())
+        tcp::nodelay(self.socket.as_fd())
     }
 
     /// How long closing waits for unsent data (`SO_LINGER`). A tasklet's close waits on a pool
@@ -183,7 +184,7 @@ impl TcpStream {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn linger(&self) -> io::Result<Option<Duration>> {
-        control::socket::linger(self.socket.as_fd())
+        socket::linger(self.socket.as_fd())
     }
 
     /// Acknowledges at once (`TCP_QUICKACK`), as `std::os::linux::net::TcpStreamExt`.
@@ -192,7 +193,7 @@ impl TcpStream {
     /// Those of setsockopt(2).
     #[cfg(target_os = "linux")]
     pub fn set_quickack(&self, quickack: bool) -> io::Result<()> {
-        control::tcp::set_quickack(self.socket.as_fd(), quickack)
+        tcp::set_quickack(self.socket.as_fd(), quickack)
     }
 
     /// Whether it acknowledges at once.
@@ -201,7 +202,7 @@ impl TcpStream {
     /// Those of getsockopt(2).
     #[cfg(target_os = "linux")]
     pub fn quickack(&self) -> io::Result<bool> {
-        control::tcp::quickack(self.socket.as_fd())
+        tcp::quickack(self.socket.as_fd())
     }
 
     /// Sets the IP time to live.
@@ -209,7 +210,7 @@ impl TcpStream {
     /// # Errors
     /// Those of setsockopt(2).
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        control::socket::set_ttl(self.socket.as_fd(), ttl)
+        socket::set_ttl(self.socket.as_fd(), ttl)
     }
 
     /// The IP time to live.
@@ -217,7 +218,7 @@ impl TcpStream {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn ttl(&self) -> io::Result<u32> {
-        control::socket::ttl(self.socket.as_fd())
+        socket::ttl(self.socket.as_fd())
     }
 
     /// Takes the pending error (`SO_ERROR`).
@@ -225,7 +226,7 @@ impl TcpStream {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        control::socket::take_error(self.socket.as_fd())
+        socket::take_error(self.socket.as_fd())
     }
 
     /// In non-blocking mode a call that would wait fails with `WouldBlock`, for this handle and its

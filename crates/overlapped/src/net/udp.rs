@@ -7,8 +7,8 @@ use std::os::fd::AsFd;
 use super::addr::first_that;
 use super::socket::{Limit, Socket};
 use super::{BindOptions, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use crate::port::control;
-use crate::port::control::udp;
+use crate::sys::socket;
+use crate::sys::socket::udp;
 use crate::time::Duration;
 
 /// A UDP socket; the counterpart of `std::net::UdpSocket`.
@@ -84,7 +84,7 @@ impl UdpSocket {
     /// # Errors
     /// Those of getpeername(2), `NotConnected` first of all.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        control::socket::peer_addr(self.socket.as_fd())
+        socket::peer_addr(self.socket.as_fd())
     }
 
     /// This side's address.
@@ -92,7 +92,7 @@ impl UdpSocket {
     /// # Errors
     /// Those of getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        control::socket::local_addr(self.socket.as_fd())
+        socket::local_addr(self.socket.as_fd())
     }
 
     /// Another handle to the same socket. Clones share mode and time limits, as in std.
@@ -205,7 +205,7 @@ impl UdpSocket {
     /// # Errors
     /// Those of setsockopt(2).
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        control::socket::set_ttl(self.socket.as_fd(), ttl)
+        socket::set_ttl(self.socket.as_fd(), ttl)
     }
 
     /// The IP time to live.
@@ -213,7 +213,7 @@ impl UdpSocket {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn ttl(&self) -> io::Result<u32> {
-        control::socket::ttl(self.socket.as_fd())
+        socket::ttl(self.socket.as_fd())
     }
 
     /// Joins an IPv4 multicast group on the interface with this address; unspecified: any.
@@ -253,7 +253,7 @@ impl UdpSocket {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        control::socket::take_error(self.socket.as_fd())
+        socket::take_error(self.socket.as_fd())
     }
 
     /// Fixes the other side: [`send`](UdpSocket::send) goes there, and only what comes from there

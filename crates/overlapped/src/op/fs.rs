@@ -3,6 +3,8 @@
 use std::ffi::c_char;
 use std::os::fd::RawFd;
 
+use crate::sys::file::status::{OpenHow, StatBuf};
+
 /// Operations on files, pipes and terminals. Paths end in a zero byte.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fs {
@@ -40,15 +42,6 @@ pub(crate) enum Fs {
     Link { from: *const c_char, to: *const c_char },
     /// symlink(2): `link` shall lead to `target`. Result 0.
     Symlink { target: *const c_char, link: *const c_char },
-}
-
-/// `struct open_how` (openat2(2)).
-#[derive(Debug)]
-#[repr(C)]
-pub(crate) struct OpenHow {
-    pub(crate) flags: u64,
-    pub(crate) mode: u64,
-    pub(crate) resolve: u64,
 }
 
 impl Fs {
@@ -91,44 +84,3 @@ impl Fs {
         }
     }
 }
-
-/// What the kernel says of a file: `struct statx` (statx(2)), as far as it is used here.
-#[derive(Debug, Clone, Copy, Default)]
-#[repr(C)]
-pub(crate) struct StatBuf {
-    /// Which fields are filled.
-    pub(crate) mask: u32,
-    pub(crate) block_size: u32,
-    attributes: u64,
-    pub(crate) links: u32,
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
-    pub(crate) mode: u16,
-    pad: u16,
-    pub(crate) inode: u64,
-    pub(crate) size: u64,
-    pub(crate) blocks: u64,
-    attributes_mask: u64,
-    pub(crate) accessed: StatTime,
-    pub(crate) created: StatTime,
-    pub(crate) changed: StatTime,
-    pub(crate) modified: StatTime,
-    pub(crate) rdev_major: u32,
-    pub(crate) rdev_minor: u32,
-    pub(crate) dev_major: u32,
-    pub(crate) dev_minor: u32,
-    /// Later kernels write here.
-    rest: [u64; 14],
-}
-
-/// A time in a [`StatBuf`]: seconds since 1970, perhaps negative, and nanoseconds to be added.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[repr(C)]
-pub(crate) struct StatTime {
-    pub(crate) seconds: i64,
-    pub(crate) nanos: u32,
-    pad: i32,
-}
-
-const _: () = assert!(size_of::<StatBuf>() == 256);
-const _: () = assert!(std::mem::offset_of!(StatBuf, dev_minor) == 140);

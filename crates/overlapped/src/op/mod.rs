@@ -7,16 +7,16 @@
 //!
 //! This folder imports no sibling: everything else stands on it.
 
-mod addr;
 mod fs;
-mod message;
 mod table;
 
 use std::os::fd::RawFd;
 
-pub(crate) use addr::SocketAddrBuf;
-pub(crate) use fs::{Fs, OpenHow, StatBuf, StatTime};
-pub(crate) use message::{Message, SLICES_MAX};
+use crate::sys::address::SocketAddrBuf;
+use crate::sys::message::Message;
+use crate::sys::readiness::Interest;
+
+pub(crate) use fs::Fs;
 pub(crate) use table::{Full, Table, Token};
 
 /// The longest transfer that Linux does in one call (`MAX_RW_COUNT`, read(2)). Lengths in a ring
@@ -60,15 +60,6 @@ pub(crate) enum Net {
     RecvMsg { fd: RawFd, message: *mut Message<'static>, peek: bool, nonblocking: bool },
     /// sendmsg(2) with `MSG_NOSIGNAL`: vectored, or to an address. Result: bytes sent.
     SendMsg { fd: RawFd, message: *const Message<'static>, nonblocking: bool },
-}
-
-/// What [`Op::Ready`] waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Interest {
-    /// Something to read, or the end, or an error.
-    Readable,
-    /// Room to write, or an error.
-    Writable,
 }
 
 impl Op {

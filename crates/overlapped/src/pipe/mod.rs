@@ -13,8 +13,9 @@ mod transfer;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use crate::op::{Fs, Op, SLICES_MAX, clamp};
-use crate::port::control;
+use crate::op::{Fs, Op, clamp};
+use crate::sys::descriptor;
+use crate::sys::message::SLICES_MAX;
 use crate::task::wait::perform;
 
 pub(crate) use transfer::{End, Turns, between};
@@ -36,7 +37,7 @@ pub use transfer::{Side, TransferError, transfer, transfer_up_to};
 /// }).unwrap();
 /// ```
 pub fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
-    let (reader, writer) = control::pipe()?;
+    let (reader, writer) = descriptor::pipe()?;
     Ok((PipeReader { fd: reader }, PipeWriter { fd: writer }))
 }
 
@@ -63,7 +64,7 @@ impl PipeReader {
     /// # Errors
     /// Those of fcntl(2): no descriptors left.
     pub fn try_clone(&self) -> io::Result<PipeReader> {
-        Ok(PipeReader { fd: control::duplicate(self.as_fd())? })
+        Ok(PipeReader { fd: descriptor::duplicate(self.as_fd())? })
     }
 }
 
@@ -73,7 +74,7 @@ impl PipeWriter {
     /// # Errors
     /// Those of fcntl(2): no descriptors left.
     pub fn try_clone(&self) -> io::Result<PipeWriter> {
-        Ok(PipeWriter { fd: control::duplicate(self.as_fd())? })
+        Ok(PipeWriter { fd: descriptor::duplicate(self.as_fd())? })
     }
 }
 

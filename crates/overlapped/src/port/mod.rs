@@ -1,262 +1,284 @@
-//! The completion port: a tiny front that chooses a backend and dispatches to it.
+//! The completion port for everybody: owned things only, no tasklets needed.
 //!
 //! ```text
-//! task, sched ──▶ Driver ──▶ uring | poll          (private: borrowed memory, `Op`)
-//! user        ──▶ Port   ──▶ Driver                (public: owned memory, `Request`)
-//! net, time   ──▶ control, clock                   (calls that never wait, and the time)
-//! sched       ──▶ watch                            (who holds its thread for too long)
-//! process …   ──▶ host                             (children and signals)
-//! fs          ──▶ disk                             (what no port does with files)
+//! Request ──submit──▶ Held in the table ──▶ Driver ──▶ kernel
+//! Event   ◀──wait──── taken out again   ◀── Driver ◀──
 //! ```
 //!
-//! A driver starts operations, is asked to cancel them, and hands out completions when waited on.
-//! It runs no user code. For every submitted token exactly one completion comes out, unless
-//! `submit` itself says `Submitted::Done`. A cancel decides nothing: the completion does.
+//! Who owns what: from `submit` until the event, the port holds the descriptor (so that its number
+//! cannot be used again) and the memory, as raw parts that nothing else can reach. The event gives
+//! both back. So no safe code can free, move or look at memory that the kernel writes to:
 //!
-//! Shutdown: `Driver::drain` cancels everything and reaps every completion; only then is the
-//! ring or the poller closed, because closing is not a barrier. Dropping a driver drains it.
+//! - an operation ends: the event is built from what was held;
+//! - the port is dropped: the driver is drained, the events are built and dropped, which also
+//!   closes sockets accepted at the last moment;
+//! - the port is forgotten: what it holds is leaked, never freed;
+//! - the driver fails for good: the same.
+//!
+//! Transfers at a file's cursor queue, first come first served, one in flight per file (`cursors`).
+//!
+//! Why the port is `!Send`: the ring belongs to the thread that opened it.
 
-pub(crate) mod adaptive;
-pub(crate) mod attempt;
-mod choose;
-pub(crate) mod clock;
-pub(crate) mod control;
-pub(crate) mod disk;
-mod doctor;
-pub(crate) mod foreign;
-pub(crate) mod host;
-pub(crate) mod lock;
-mod notifier;
-pub(crate) mod offload;
-mod owned;
-mod poll;
-pub(crate) mod resolve;
-#[cfg(miri)]
-mod still;
-#[cfg(test)]
-mod tests;
-mod uring;
-pub(crate) mod watch;
+mod cursors;
+mod event;
+mod held;
+mod request;
 
 use std::io;
+use std::marker::PhantomData;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::op::{Completion, Op, Outcome, Token};
-use adaptive::eager::Eager;
+use crate::driver::{Driver, PortConfig, Submitted};
+use crate::op::{Completion, Outcome, Table, Token};
+use crate::sys::descriptor;
 
-pub use choose::PortChoice;
-pub(crate) use choose::PortConfig;
-pub use control::raise_fd_limit;
-pub use doctor::{Finding, Report, report};
-pub use notifier::Notifier;
-pub use owned::{Descriptor, Done, Event, OperationId, Port, Request};
+pub use crate::driver::{Finding, Notifier, PortChoice, Report, report};
+pub use crate::sys::descriptor::raise_fd_limit;
+use cursors::Cursors;
+pub use event::{Done, Event};
+use held::Held;
+use request::Kind;
+pub use request::{Descriptor, Request};
 
-/// What came of a submission.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Submitted {
-    /// The completion will come out of [`Driver::wait`].
-    Pending,
-    /// It ended at once; no completion will come.
-    Done(Outcome),
+/// How many operations a port carries at once, unless [`Port::limit`] says otherwise.
+const LIMIT: usize = 1 << 20;
+
+/// How a request ends that was never started.
+const CANCELLED: Outcome = Outcome { result: -libc::ECANCELED };
+
+/// Tells ports apart, so that an id of one means nothing to another.
+static PORTS: AtomicU64 = AtomicU64::new(0);
+
+/// Names one operation of one port, for [`Port::cancel`] and in its [`Event`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OperationId {
+    port: u64,
+    token: Token,
 }
 
-/// The errno with which std's sockets end at their time limit.
-pub(crate) const WOULD_BLOCK: i32 = libc::EAGAIN;
-
-/// The errno of a call that a signal handler has ended.
-pub(crate) const INTERRUPTED: i32 = libc::EINTR;
-
-/// Tells whether `result` says that the call would have to wait.
-pub(crate) fn is_would_block(result: i32) -> bool {
-    result == -libc::EAGAIN
+/// A completion port: requests go in, each with a key of your choice; events come out when they
+/// have completed.
+///
+/// ```
+/// use overlapped::port::{Done, Port, Request};
+/// use std::io::Write;
+///
+/// let (reader, mut writer) = std::io::pipe()?;
+/// let mut port = Port::open()?;
+/// port.submit(7, Request::read(reader, Vec::with_capacity(100)))?;
+/// writer.write_all(b"hello")?;
+///
+/// let mut events = Vec::new();
+/// while events.is_empty() {
+///     port.wait(None, &mut events)?;
+/// }
+/// let event = events.remove(0);
+/// assert_eq!(event.key, 7);
+/// assert!(matches!(event.result, Ok(Done::Transferred(5))));
+/// assert_eq!(event.buffer.unwrap(), b"hello");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Dropping
+/// Cancels what is in flight and waits until the kernel has let go of it. That takes as long as
+/// the slowest operation that cannot be cancelled, such as a read that a disk has begun.
+pub struct Port {
+    /// Before `held`: while it is dropped, the memory is still there.
+    driver: Driver,
+    held: Table<Held>,
+    limit: usize,
+    number: u64,
+    /// Who waits for whom at the cursors of files.
+    cursors: Cursors,
+    /// Requests that ended inside `submit`, or waiting for a cursor.
+    ended: Vec<Completion>,
+    /// What the driver hands out; empty between two waits.
+    completions: Vec<Completion>,
+    thread: PhantomData<*const ()>,
 }
 
-/// Whether `result` says that the operation was cut off without having done anything: cancelled,
-/// or interrupted by a signal. None of these is for users.
-pub(crate) fn is_cancelled(result: i32) -> bool {
-    /// What an interrupted call answers inside the kernel; the ring lets it out for some opens.
-    const ERESTARTSYS: i32 = 512;
-    [-libc::ECANCELED, -libc::EINTR, -ERESTARTSYS].contains(&result)
-}
-
-/// One backend, chosen at run time.
-pub(crate) enum Driver {
-    Uring(Box<uring::Uring>),
-    Poll(Box<poll::Poll>),
-    #[cfg(miri)]
-    Still(Box<still::Still>),
-}
-
-impl Driver {
-    /// Opens the best backend that `config` and this machine allow.
-    pub(crate) fn open(config: &PortConfig) -> io::Result<Driver> {
-        choose::open(config)
-    }
-
-    /// The backend's name: `"uring"` or `"poll"`, as `OVERLAPPED_PORT` spells it.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Driver::Uring(_) => "uring",
-            Driver::Poll(_) => "poll",
-            #[cfg(miri)]
-            Driver::Still(_) => "still",
-        }
-    }
-
-    /// Whether the kernel does `op` meanwhile, where it has to wait for a disk. If not, the calling
-    /// thread waits for the disk.
-    pub(crate) fn waits_for_disks(&self, op: &Op) -> bool {
-        match self {
-            Driver::Uring(uring) => uring.does(op),
-            Driver::Poll(_) => false,
-            #[cfg(miri)]
-            Driver::Still(_) => true,
-        }
-    }
-
-    /// Starts `op`.
+impl Port {
+    /// Opens a port with [`PortChoice::Auto`].
     ///
-    /// # Safety
-    /// Until this returns `Done`, or the completion for `token` has come out of [`Driver::wait`]:
-    /// the descriptor in `op` stays open, and every pointer in it stays valid for what the
-    /// operation does with it (reads, writes) and is not accessed by anybody else. `token` is not
-    /// in flight already.
-    #[inline]
-    pub(crate) unsafe fn submit(&mut self, token: Token, op: &Op) -> Submitted {
-        match self {
-            // SAFETY: the caller's promise is exactly the backend's.
-            Driver::Uring(uring) => unsafe { uring.submit(token, op) },
-            // SAFETY: as above.
-            Driver::Poll(poll) => unsafe { poll.submit(token, op) },
-            #[cfg(miri)]
-            Driver::Still(still) => still.submit(token),
-        }
+    /// # Errors
+    /// `InvalidInput` where the variable `OVERLAPPED_PORT` has a value that is no backend's name.
+    /// Otherwise the system's reason: no descriptors or memory left.
+    pub fn open() -> io::Result<Port> {
+        Port::with(PortChoice::Auto)
     }
 
-    /// Tells whether one try of `op`, which is not to wait (`nonblocking`), can go with others in
-    /// one batch: [`submit_try`](Driver::submit_try).
-    pub(crate) fn batches_tries(&self, op: &Op) -> bool {
-        match self {
-            Driver::Uring(uring) => uring.has(op),
-            Driver::Poll(_) => false,
-            #[cfg(miri)]
-            Driver::Still(_) => false,
-        }
-    }
-
-    /// Starts one try of `op`, with the next batch. It completes at once: with `-EAGAIN` where it
-    /// would have to wait.
+    /// Opens a port on the chosen backend.
     ///
-    /// # Safety
-    /// As for [`submit`](Driver::submit).
-    pub(crate) unsafe fn submit_try(&mut self, token: Token, op: &Op) -> Submitted {
-        match self {
-            // SAFETY: the caller's promise is exactly the backend's.
-            Driver::Uring(uring) => unsafe { uring.start(token, op) },
-            // SAFETY: as above.
-            _ => unsafe { self.submit(token, op) },
+    /// # Errors
+    /// As for [`Port::open`]; for [`PortChoice::Uring`] also why io_uring was refused, and the
+    /// remedy.
+    pub fn with(choice: PortChoice) -> io::Result<Port> {
+        Port::with_config(&PortConfig::new(choice), LIMIT)
+    }
+
+    pub(crate) fn with_config(config: &PortConfig, limit: usize) -> io::Result<Port> {
+        Ok(Port {
+            driver: Driver::open(config)?,
+            held: Table::new(limit),
+            limit,
+            number: PORTS.fetch_add(1, Ordering::Relaxed),
+            cursors: Cursors::default(),
+            ended: Vec::new(),
+            completions: Vec::new(),
+            thread: PhantomData,
+        })
+    }
+
+    /// Which backend this is: `"uring"` or `"poll"`.
+    pub fn name(&self) -> &'static str {
+        self.driver.name()
+    }
+
+    /// How many requests have been submitted and have not come back as events.
+    pub fn in_flight(&self) -> usize {
+        self.held.len()
+    }
+
+    /// How many requests can be in flight at once: 1,048,576.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Starts `request`. Its [`Event`] comes out of [`Port::wait`] and carries `key`.
+    ///
+    /// # Errors
+    /// The request has not been started and is dropped:
+    /// - `QuotaExceeded`: [`Port::limit`] requests are in flight;
+    /// - `InvalidInput`: the request makes no sense, as its constructor describes: no room in the
+    ///   buffer, a start behind its end.
+    ///
+    /// Everything that the operation itself comes to is in the event.
+    pub fn submit(&mut self, key: u64, request: Request) -> io::Result<OperationId> {
+        request.check()?;
+        let (request, file) = request.settle()?;
+        self.prepare_descriptor(&request)?;
+        if self.held.len() == self.limit {
+            let text = "too many operations are in flight: wait for some to complete";
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, text));
         }
-    }
-
-    /// Tells whether a receive is worth a try before it is submitted: `adaptive::eager`. Whoever
-    /// makes the try tells what came of it ([`tried`](Driver::tried)).
-    #[inline]
-    pub(crate) fn wants_try(&mut self) -> bool {
-        self.eager().is_none_or(Eager::is_wanted)
-    }
-
-    /// Takes note of a receive that was tried before it was submitted.
-    #[inline]
-    pub(crate) fn tried(&mut self, found: bool) {
-        if let Some(eager) = self.eager() {
-            eager.tried(found);
+        let Ok(token) = self.held.insert(Held::new(key, request, file)) else {
+            unreachable!("the table has the same limit");
+        };
+        if file.is_none_or(|file| self.cursors.enter(file, token)) {
+            self.start(token);
         }
+        Ok(OperationId { port: self.number, token })
     }
 
-    fn eager(&mut self) -> Option<&mut Eager> {
-        match self {
-            Driver::Uring(uring) => Some(uring.eager()),
-            Driver::Poll(poll) => Some(poll.eager()),
-            #[cfg(miri)]
-            Driver::Still(_) => None,
-        }
-    }
-
-    /// Asks to end `token` early. Never lost, never decides: the completion says what happened.
-    pub(crate) fn cancel(&mut self, token: Token) {
-        match self {
-            Driver::Uring(uring) => uring.cancel(token),
-            Driver::Poll(poll) => poll.cancel(token),
-            #[cfg(miri)]
-            Driver::Still(still) => still.cancel(token),
-        }
-    }
-
-    /// Appends what has completed, waiting for at most `timeout` (`None`: until something
-    /// happens; zero: not at all) where nothing has. May return early with nothing.
-    pub(crate) fn wait(
-        &mut self,
-        timeout: Option<Duration>,
-        out: &mut Vec<Completion>,
-    ) -> io::Result<()> {
-        match self {
-            Driver::Uring(uring) => uring.wait(timeout, out),
-            Driver::Poll(poll) => poll.wait(timeout, out),
-            #[cfg(miri)]
-            Driver::Still(still) => {
-                still.wait(timeout, out);
-                Ok(())
+    /// Hands what is held under `token` to the driver, and whoever waits for its cursor after it,
+    /// as long as they end at once.
+    fn start(&mut self, token: Token) {
+        let mut next = Some(token);
+        while let Some(token) = next.take() {
+            let op = self.held.get_mut(token).expect("it was inserted and has not ended").op();
+            // SAFETY: `Held` keeps the descriptor open and its memory valid, and gives nobody else
+            // access, until `finish` takes it out of the table, which happens when the completion
+            // is there. If the port is forgotten, the table is, too. The table made the token.
+            if let Submitted::Done(outcome) = unsafe { self.driver.submit(token, &op) } {
+                next = self.end(token, outcome);
             }
         }
     }
 
-    /// Looks at memory for a moment, for at most `timeout`, if that has lately been worth it (see
-    /// `spin`): true as soon as a `wait` has something to do, or `called` says that somebody else
-    /// has. A wait that sleeps does the same by itself, but whoever calls it must ring for that.
-    #[inline]
-    pub(crate) fn watch(&mut self, timeout: Option<Duration>, called: impl Fn() -> bool) -> bool {
-        match self {
-            Driver::Uring(uring) => uring.watch(timeout, called),
-            Driver::Poll(_) => false,
-            #[cfg(miri)]
-            Driver::Still(_) => false,
+    /// Notes the end of `token`, and says who may use its cursor now.
+    fn end(&mut self, token: Token, outcome: Outcome) -> Option<Token> {
+        self.ended.push(Completion { token, outcome });
+        let file = self.held.get_mut(token).expect("it has not been handed out").file?;
+        self.cursors.leave(file, token)
+    }
+
+    /// `accept` and `connect` know no flag against waiting: for readiness they need `O_NONBLOCK`.
+    fn prepare_descriptor(&self, request: &Request) -> io::Result<()> {
+        match (&self.driver, &request.kind) {
+            (Driver::Poll(_), Kind::Accept | Kind::Connect(_)) => {
+                descriptor::set_nonblocking(request.descriptor.as_fd(), true)
+            }
+            _ => Ok(()),
         }
     }
 
-    /// Whether a `wait(ZERO)` is likely to find something or has something to submit. One or two
-    /// loads, no system call.
-    #[inline]
-    pub(crate) fn has_work(&self) -> bool {
-        match self {
-            Driver::Uring(uring) => uring.has_work(),
-            Driver::Poll(poll) => poll.has_work(),
-            #[cfg(miri)]
-            Driver::Still(still) => still.has_work(),
+    /// Asks to end an operation early. Its event comes all the same and says what happened: it
+    /// may have succeeded first. Does nothing for operations whose event has come, or of another
+    /// port.
+    pub fn cancel(&mut self, id: OperationId) {
+        if id.port != self.number {
+            return;
+        }
+        if let Some(held) = self.held.get_mut(id.token) {
+            held.cancelled = true;
+            let file = held.file;
+            if file.is_some_and(|file| self.cursors.give_up(file, id.token)) {
+                self.ended.push(Completion { token: id.token, outcome: CANCELLED });
+            } else {
+                self.driver.cancel(id.token);
+            }
         }
     }
 
-    /// A handle that ends a `wait` early, from any thread.
-    pub(crate) fn notifier(&self) -> Notifier {
-        match self {
-            Driver::Uring(uring) => uring.notifier(),
-            Driver::Poll(poll) => poll.notifier(),
-            #[cfg(miri)]
-            Driver::Still(still) => Notifier::of_bell(still.bell()),
-        }
-    }
-
-    /// Cancels everything and appends every completion that is still due. Takes as long as the
-    /// slowest operation that cannot be cancelled. Nothing may be submitted afterwards.
+    /// Appends the events of what has completed and returns how many those are. Where nothing
+    /// has, waits until something does, a [`Notifier`] is used, or `timeout` has passed (`None`:
+    /// without limit; zero: not at all). May return early with nothing.
     ///
-    /// A driver that is dropped drains itself, but then nobody looks at the completions: a
-    /// descriptor accepted at the last moment would stay open. So whoever has operations in
-    /// flight calls this and looks.
-    pub(crate) fn drain(&mut self, out: &mut Vec<Completion>) {
-        match self {
-            Driver::Uring(uring) => uring.drain(out),
-            Driver::Poll(poll) => poll.drain(out),
-            #[cfg(miri)]
-            Driver::Still(still) => still.drain(out),
+    /// # Errors
+    /// The backend itself failed. What is in flight stays so.
+    pub fn wait(&mut self, timeout: Option<Duration>, out: &mut Vec<Event>) -> io::Result<usize> {
+        let timeout = if self.ended.is_empty() { timeout } else { Some(Duration::ZERO) };
+        let mut completions = std::mem::take(&mut self.completions);
+        let waited = self.driver.wait(timeout, &mut completions);
+        for Completion { token, outcome } in completions.drain(..) {
+            if let Some(next) = self.end(token, outcome) {
+                self.start(next);
+            }
         }
+        self.completions = completions;
+        let mut ended = std::mem::take(&mut self.ended);
+        let count = ended.len();
+        out.reserve(count);
+        for completion in ended.drain(..) {
+            out.push(self.finish(completion));
+        }
+        self.ended = ended;
+        // What has come is handed out even so; the next wait fails again.
+        if count == 0 { waited.map(|()| 0) } else { Ok(count) }
+    }
+
+    fn finish(&mut self, completion: Completion) -> Event {
+        let held = self.held.remove(completion.token);
+        let held = held.expect("every completion belongs to one request in flight");
+        let id = OperationId { port: self.number, token: completion.token };
+        held.finish(id, completion.outcome)
+    }
+
+    /// A handle that ends a [`Port::wait`] early, from any thread.
+    pub fn notifier(&self) -> Notifier {
+        self.driver.notifier()
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        let mut completions = std::mem::take(&mut self.ended);
+        let waiting = self.cursors.take_waiting();
+        completions.extend(waiting.map(|token| Completion { token, outcome: CANCELLED }));
+        self.driver.drain(&mut completions);
+        for completion in completions {
+            drop(self.finish(completion));
+        }
+    }
+}
+
+impl std::fmt::Debug for Port {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Port")
+            .field("name", &self.name())
+            .field("in_flight", &self.in_flight())
+            .finish_non_exhaustive()
     }
 }

@@ -15,8 +15,8 @@ use std::process::{ExitStatus, Output};
 use super::command::KillOnDrop;
 use super::gather::{gather, wait_readable};
 use super::{ChildStderr, ChildStdin, ChildStdout, PartialOutput};
-use crate::port::host::process as host;
-use crate::port::offload::offload;
+use crate::offload::offload;
+use crate::sys::process as host;
 use crate::task::{UnblockError, count_busy_call, cut_short, in_tasklet, unblock};
 
 /// A running or ended child process; the counterpart of `std::process::Child`.

@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use super::{Child, CommandArgs, CommandEnvs, ExitStatus, Output, Stdio};
-use crate::port::host::process as host;
+use crate::sys::process as host;
 
 /// Starts child processes; the counterpart of `std::process::Command`.
 ///

@@ -8,8 +8,9 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use super::{ChildStderr, ChildStdout};
-use crate::op::{Interest, Op};
-use crate::port::host::process::Either;
+use crate::op::Op;
+use crate::sys::process::Either;
+use crate::sys::readiness::Interest;
 use crate::task::wait::perform;
 
 /// What a pipe holds on Linux, if nobody has changed it (pipe(7)).

@@ -1,7 +1,7 @@
 //! Child processes with std's own names, blocking only the calling tasklet.
 //!
 //! ```text
-//! Command::spawn ─▶ std's Command (port/host)     an immediate call: fork and exec
+//! Command::spawn ─▶ std's Command (sys/unix/process.rs)     an immediate call: fork and exec
 //! Child::wait    ─▶ pidfd: readable at the end ─▶ waitid without waiting releases the child
 //! ChildStdout …  ─▶ reads and writes of the port, as all pipes
 //! ```
@@ -67,4 +67,4 @@ pub use std::process::{
 };
 pub use unix::{ChildExt, CommandExt};
 
-pub use crate::port::host::process::{exit, id};
+pub use crate::sys::process::{exit, id};

@@ -4,7 +4,8 @@ use std::ffi::OsStr;
 use std::io;
 
 use super::{Child, Command};
-use crate::port::host::process::{self as host, CommandExt as _};
+use crate::sys::process as host;
+use crate::sys::process::CommandExt as _;
 
 /// The counterpart of `std::os::unix::process::CommandExt`, which is sealed.
 pub trait CommandExt: Sealed {

@@ -4,7 +4,7 @@
 //! completion decides (first law).
 
 use super::{Message, Sched, State, Tcb, TcbPtr, Verdict, Waiting, Wake, drop_locals, seat_of};
-use crate::port::host::interrupts::{REQUEST, answer};
+use crate::sched::interrupts::{REQUEST, answer};
 
 /// How many candidates for a verdict are kept without asking whether they are of any use.
 const CANDIDATES_MIN: usize = 1_024;

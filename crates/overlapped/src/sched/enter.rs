@@ -13,15 +13,17 @@ use super::{
     Counters, FIRST_ID, Group, Inbox, Limits, NEVER, Observer, Queue, Sched, TcbPtr, Verdict,
     Waiter, drop_quietly, thread_number,
 };
+use crate::driver::Driver;
+use crate::foreign::quietly;
 use crate::locals::Home;
 use crate::op::Table;
-use crate::port::foreign::quietly;
-use crate::port::host::interrupts::Interrupts;
-use crate::port::watch::{self, Pulse};
-use crate::port::{Driver, control};
+use crate::sched::interrupts::Interrupts;
 use crate::stack::Pool;
 use crate::stack::overflow::{Installed, alt_stack_to_write_on, ensure_alt_stack};
 use crate::switch::Hub;
+use crate::sys::descriptor;
+use crate::watchdog;
+use crate::watchdog::Pulse;
 
 /// How a run ended, besides main's own result.
 pub(crate) struct Ended {
@@ -109,7 +111,7 @@ pub(crate) fn open(parts: Parts) -> Opened {
         next_id: Cell::new(FIRST_ID),
         telling: Cell::new(false),
         ran_last: Cell::new(0),
-        errno: control::errno_place(),
+        errno: descriptor::errno_place(),
         home: Home::of_thread(),
         blocks: RefCell::default(),
     }))
@@ -135,7 +137,7 @@ impl Opened {
         let sched = unsafe { &*place };
         sched.read_clock();
         static FORKS: Once = Once::new();
-        FORKS.call_once(|| control::in_fork_children(forget_scheduler));
+        FORKS.call_once(|| descriptor::in_fork_children(forget_scheduler));
         // It may complain to the user's subscriber.
         let watched = sched.be_watched();
         let occupied = Occupied::begin();
@@ -170,7 +172,7 @@ impl Sched {
         // const-initialised thread-local and cells of this thread, each a single word; names stay
         // where they are from a tasklet's first run to its end. For the rest see
         // `witness/describe`.
-        let watched = unsafe { watch::register(&self.pulse, limit, on_stall, LOOKUP) };
+        let watched = unsafe { watchdog::register(&self.pulse, limit, on_stall, LOOKUP) };
         let complain = |error| quietly(|| tracing::warn!("nobody looks for stalls: {error}"));
         watched.map_err(complain).ok().map(|watched| (Shown::new(self, watched), room))
     }

@@ -25,7 +25,7 @@ use loom::sync::{
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 #[cfg(not(overlapped_loom))]
-use crate::port::lock::Mutex;
+use crate::sys::lock::Mutex;
 
 use super::inbox::{Closed, Inbox, Job, Message, Refused};
 
@@ -186,7 +186,7 @@ impl Group {
     }
 
     #[cfg(not(overlapped_loom))]
-    fn lock(&self) -> crate::port::lock::MutexGuard<'_, State> {
+    fn lock(&self) -> crate::sys::lock::MutexGuard<'_, State> {
         self.state.lock()
     }
 

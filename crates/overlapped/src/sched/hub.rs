@@ -28,8 +28,8 @@
 use std::cell::Cell;
 
 use super::{CURRENT, Ending, Here, Locals, Sched, State, Tcb, Waiting, here};
+use crate::foreign::quietly;
 use crate::locals;
-use crate::port::foreign::quietly;
 
 thread_local! {
     /// A scheduler has begun on this thread, and has not been taken apart.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::group::Rest;
 use super::{Message, NEVER, Sched, State, TcbPtr, Waiting, Wake};
-use crate::port::host::threads;
 use crate::switch::prefetch;
+use crate::sys::thread::count;
 
 /// How often idle stacks are looked through, in nanoseconds.
 const TRIM_EVERY_NS: u64 = 1_000_000_000;
@@ -128,7 +128,7 @@ impl Sched {
 
     /// Tells whether a thread that is not a scheduler's could end one of the waits for such ones.
     fn threads_can_wake(&self) -> bool {
-        self.thread_waits.get() > 0 && !threads::are_only(self.group.len())
+        self.thread_waits.get() > 0 && !count::are_only(self.group.len())
     }
 
     /// Says when to look again whether such a thread is left, while one is.

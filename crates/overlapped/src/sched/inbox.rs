@@ -26,10 +26,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::tasklet::counts::{HANDLES_MAX, overflow};
 use super::{Sched, TcbPtr};
+use crate::offload::Bell;
 use crate::op::Token;
 #[cfg(not(overlapped_loom))]
-use crate::port::lock::Mutex;
-use crate::port::offload::Bell;
+use crate::sys::lock::Mutex;
 
 /// What another thread may ask of a scheduler.
 pub(crate) enum Message {
@@ -214,7 +214,7 @@ impl Inbox {
     }
 
     #[cfg(not(overlapped_loom))]
-    pub(super) fn lock(&self) -> crate::port::lock::MutexGuard<'_, Option<Unread>> {
+    pub(super) fn lock(&self) -> crate::sys::lock::MutexGuard<'_, Option<Unread>> {
         self.unread.lock()
     }
 

@@ -7,8 +7,8 @@ use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
 
 use super::{Inbox, Line, Message};
+use crate::offload::Bell;
 use crate::op::Token;
-use crate::port::offload::Bell;
 use crate::sched::group::{Group, Rest};
 
 /// The port as far as the inbox knows it: a place to sleep, and a way to be woken there.

@@ -25,6 +25,7 @@ mod group;
 mod hub;
 mod idle;
 mod inbox;
+pub(crate) mod interrupts;
 mod run;
 mod tasklet;
 mod witness;
@@ -35,13 +36,14 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::driver::Driver;
 use crate::locals::{self, Home};
 use crate::op::{Completion, Table, Token};
-use crate::port::host::interrupts::Interrupts;
-use crate::port::watch::{OnStall, Pulse};
-use crate::port::{Driver, clock};
+use crate::sched::interrupts::Interrupts;
 use crate::stack::Pool;
 use crate::switch::{Fiber, Hub};
+use crate::sys::clock;
+use crate::watchdog::{OnStall, Pulse};
 
 pub(crate) use enter::{AbortOnUnwind, Ended, Parts, open};
 pub(crate) use group::Group;

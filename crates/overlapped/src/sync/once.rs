@@ -6,7 +6,7 @@ use std::sync::{self, PoisonError};
 
 use super::condvar::Condvar;
 use super::mutex::{Mutex, MutexGuard};
-use crate::port::lock;
+use crate::sys::lock;
 use crate::task::count_busy_call;
 
 /// `std::sync::OnceLock` whose initialisation may wait: other tasklets that want the value block

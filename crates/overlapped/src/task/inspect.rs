@@ -10,10 +10,11 @@ use std::fmt;
 use std::ptr::NonNull;
 
 use super::wait::leave;
-use crate::port::foreign::names;
-use crate::port::watch::{self, Stalled};
+use crate::foreign::names;
 use crate::sched::{Here, Sched, State, Tcb, Trace, Waiter, here};
 use crate::stack;
+use crate::watchdog;
+use crate::watchdog::Stalled;
 
 /// Every tasklet of the caller's scheduler at one moment; prints one line each, and a backtrace
 /// with the alternate form (`{:#}`).
@@ -60,7 +61,7 @@ impl Dump {
 /// }).unwrap();
 /// ```
 pub fn running_on(thread: u32) -> Option<Stalled> {
-    watch::running_on(thread.into())
+    watchdog::running_on(thread.into())
 }
 
 /// Shows every tasklet: name, state, on what it waits, for how long, and its own backtrace.

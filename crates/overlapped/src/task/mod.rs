@@ -57,8 +57,8 @@ pub use spawn::{
 };
 pub(crate) use spawn::{scope_or_panic, take_verdict};
 
-pub use crate::port::watch::{Stall, Stalled};
 pub use crate::sched::{ChannelEvent, Observer, Verdict, Waiter};
 pub use crate::stack::Guards;
+pub use crate::watchdog::{Stall, Stalled};
 /// What a stack needs besides the bytes that are used: its guard and its colour.
 pub(crate) const STACK_OVERHEAD: usize = crate::stack::GUARD + crate::stack::COLOUR_MAX;

@@ -5,8 +5,8 @@ use std::fmt;
 use std::io;
 
 use super::wait::is_cancelled;
-use crate::port;
 use crate::sched::here;
+use crate::sys::errno;
 
 /// Why a call may not wait here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +80,7 @@ pub(super) fn timed_out(by_deadline: bool) -> io::Error {
     if by_deadline {
         return deadline_passed();
     }
-    io::Error::from_raw_os_error(port::WOULD_BLOCK)
+    io::Error::from_raw_os_error(errno::WOULD_BLOCK)
 }
 
 /// The error of a call that the deadline set by `timeout` ends.
@@ -92,7 +92,7 @@ pub(crate) fn deadline_passed() -> io::Error {
 /// The error of a call that a signal handler ends.
 #[cold]
 pub(super) fn interrupted() -> io::Error {
-    io::Error::from_raw_os_error(port::INTERRUPTED)
+    io::Error::from_raw_os_error(errno::INTERRUPTED)
 }
 
 /// The error of a wait that was cut short: by a kill, inside `kill_as_error`, by a signal handler,

@@ -21,10 +21,11 @@ pub(crate) use super::checkpoint::{
 };
 use super::inspect::trace_myself;
 use super::refusal::{Refusal, interrupted, killed, timed_out, too_many};
+use crate::driver::{Driver, Submitted, direct};
 use crate::op::{Full, Op, Outcome, Token};
-use crate::port::{self, Driver, Submitted, clock};
 use crate::sched::{AbortOnUnwind, Here, NEVER, State, Tcb, Waiting, Wake, here, seat_of};
 use crate::switch::Suspender;
+use crate::sys::clock;
 
 /// The operations that may end at once, one after another, before others get a turn.
 pub(super) const INLINE_MAX: u64 = 64;
@@ -91,7 +92,7 @@ fn answer_visits(here: Here, me: &Tcb, suspender: &Suspender) {
 pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<Outcome> {
     let Some(here) = here() else {
         // SAFETY: handed on to the caller.
-        let result = finish(unsafe { port::attempt::blocking(op, limit) });
+        let result = finish(unsafe { direct::blocking(op, limit) });
         return result.map_err(|error| match limit {
             Some(limit) if error.kind() == io::ErrorKind::TimedOut && clock::nanos() >= limit => {
                 timed_out(false)
@@ -104,7 +105,7 @@ pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<Outcome>
             return Err(killed());
         }
         // SAFETY: handed on to the caller.
-        let outcome = unsafe { port::attempt::attempt(op) };
+        let outcome = unsafe { direct::attempt(op) };
         return finish(outcome).map_err(|error| refusal.explain(error));
     }
     let me = here.me();
@@ -119,11 +120,11 @@ pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<Outcome>
         }
         // A socket's own limit bounds the waiting only: what is there is given, as in std.
         // SAFETY: handed on to the caller.
-        return finish(unsafe { port::attempt::attempt(op) });
+        return finish(unsafe { direct::attempt(op) });
     }
     if pays_to_try(here, op) {
         // SAFETY: handed on to the caller.
-        let result = finish(in_turn(here, || unsafe { port::attempt::attempt(op) }));
+        let result = finish(in_turn(here, || unsafe { direct::attempt(op) }));
         if !matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
             return result;
         }
@@ -132,7 +133,7 @@ pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<Outcome>
         // SAFETY: handed on to the caller; `submit_and_park` returns after the completion.
         let outcome = unsafe { submit_and_park(here, op, until, Driver::submit) }?;
         // SAFETY: handed on to the caller.
-        if let Some(outcome) = unsafe { port::attempt::end(op, outcome) } {
+        if let Some(outcome) = unsafe { direct::end(op, outcome) } {
             return finish(outcome);
         }
         if me.cut.get() {
@@ -147,7 +148,7 @@ pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<Outcome>
                 return Err(timed_out(true));
             }
             // SAFETY: handed on to the caller.
-            return unsafe { port::attempt::at_limit(op) }.map_or(Err(timed_out(false)), finish);
+            return unsafe { direct::at_limit(op) }.map_or(Err(timed_out(false)), finish);
         }
         // A signal came between (std retries where the call says so), or others were quicker for
         // so long that the ring has given up.
@@ -160,7 +161,7 @@ pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<Outcome>
 /// As for [`perform`].
 pub(crate) unsafe fn perform_now(op: &Op) -> io::Result<Outcome> {
     // SAFETY: handed on to the caller.
-    finish(unsafe { port::attempt::attempt(op) })
+    finish(unsafe { direct::attempt(op) })
 }
 
 /// One submission and its terminal completion. The only exits are: not submitted, done at once, or

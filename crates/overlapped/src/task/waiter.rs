@@ -24,12 +24,12 @@ use std::time::Duration;
 
 use super::refusal::{Refusal, interrupted};
 use super::wait::{checkpoint_without_error, deliver_kill, is_cancelled, park};
+use crate::offload::Bell;
 use crate::op::Token;
-use crate::port::clock;
-use crate::port::lock::{Condvar, Mutex};
-use crate::port::offload::Bell;
 pub(crate) use crate::sched::NEVER;
 use crate::sched::{Awaited, Inbox, LockWait, Message, State, Waiting, Wake, here, thread_number};
+use crate::sys::clock;
+use crate::sys::lock::{Condvar, Mutex};
 
 /// How a [`Wait`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,8 +16,8 @@ use std::io;
 use std::os::fd::AsFd;
 
 use super::{Channel, RecvError, SendError};
-use crate::op::Interest;
 use crate::sched::NEVER;
+use crate::sys::readiness::Interest;
 use crate::task::choose::{Manner, Offer, Readiness, Timer, choose};
 use crate::task::{JoinError, Joinable, WaitError};
 use crate::time::{Instant, deadline_in};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::File;
 use crate::pipe::{End, Endpoint, Side};
-use crate::port::control;
+use crate::sys::descriptor;
 use crate::task::{shield, waiter};
 use crate::time;
 
@@ -37,7 +37,7 @@ impl From<File> for OwnedFd {
                 Ok(fd) => return fd,
                 Err(shared) => shared,
             };
-            if let Ok(duplicate) = control::duplicate(fd.as_fd()) {
+            if let Ok(duplicate) = descriptor::duplicate(fd.as_fd()) {
                 return duplicate;
             }
             // No descriptors left: the job ends some time.

@@ -20,7 +20,7 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::pipe::Turns;
-use crate::port::lock::{Mutex, MutexGuard};
+use crate::sys::lock::{Mutex, MutexGuard};
 use crate::task::waiter::{self, Waker, Woken};
 use crate::task::{Refusal, cut_short};
 

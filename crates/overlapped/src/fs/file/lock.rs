@@ -10,8 +10,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use super::File;
-use crate::port::disk;
-use crate::port::disk::at_once::{Lock, try_lock};
+use crate::sys::file;
+use crate::sys::file::nonblocking::{Lock, try_lock};
 use crate::task::aside::{in_place, on_patient_thread};
 use crate::task::count_busy_call;
 
@@ -134,7 +134,7 @@ impl File {
         }
         let fd = Arc::clone(&self.fd);
         let granted = on_patient_thread("the lock of a file", move |patience| {
-            disk::lock(&fd, how, patience)?;
+            file::lock(&fd, how, patience)?;
             Ok(Granted(Some(fd)))
         });
         let mut granted = granted.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))?;

@@ -18,8 +18,9 @@ use std::time::SystemTime;
 
 use super::errand::{self, Errand};
 use super::{Metadata, OpenOptions};
-use crate::port::disk::at_once::FileKind;
-use crate::port::{control, disk};
+use crate::sys::file::nonblocking;
+use crate::sys::file::nonblocking::FileKind;
+use crate::sys::{descriptor, file};
 use crate::task::aside::on_pool;
 use cursor::Cursor;
 pub use lock::TryLockError;
@@ -142,7 +143,7 @@ impl File {
     /// # Errors
     /// Those of fcntl(2): no descriptors left.
     pub fn try_clone(&self) -> io::Result<File> {
-        let fd = control::duplicate(self.as_fd())?;
+        let fd = descriptor::duplicate(self.as_fd())?;
         let cursor = Arc::clone(&self.cursor);
         Ok(File { fd: Arc::new(fd), cursor, kind: AtomicU8::new(transfer::UNKNOWN) })
     }
@@ -153,7 +154,7 @@ impl File {
     /// Those of fchmod(2).
     pub fn set_permissions(&self, permissions: Permissions) -> io::Result<()> {
         let fd = Arc::clone(&self.fd);
-        on_pool("chmod", move |_| disk::set_permissions_of(&fd, permissions))
+        on_pool("chmod", move |_| file::set_permissions_of(&fd, permissions))
     }
 
     /// Changes the times of the last read and write.
@@ -162,7 +163,7 @@ impl File {
     /// Those of futimens(2).
     pub fn set_times(&self, times: FileTimes) -> io::Result<()> {
         let fd = Arc::clone(&self.fd);
-        on_pool("utimens", move |_| disk::set_times(&fd, times))
+        on_pool("utimens", move |_| file::set_times(&fd, times))
     }
 
     /// Changes the time of the last write.
@@ -179,10 +180,10 @@ impl fmt::Debug for File {
         let mut out = f.debug_struct("File");
         let fd = self.as_fd();
         out.field("fd", &std::os::fd::AsRawFd::as_raw_fd(&fd));
-        if let Some(path) = disk::at_once::path_of(fd) {
+        if let Some(path) = nonblocking::path_of(fd) {
             out.field("path", &path);
         }
-        if let Ok(flags) = disk::at_once::flags(fd) {
+        if let Ok(flags) = nonblocking::flags(fd) {
             let access = flags & libc::O_ACCMODE;
             out.field("read", &(access != libc::O_WRONLY));
             out.field("write", &(access != libc::O_RDONLY));

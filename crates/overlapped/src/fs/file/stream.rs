@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use super::File;
 use super::cursor::Cursor;
 use super::transfer::Memory;
-use crate::port::disk::at_once;
+use crate::sys::file::nonblocking;
 
 impl File {
     fn read_into(&self, buf: &mut [u8], offset: Option<u64>) -> io::Result<usize> {
@@ -53,8 +53,8 @@ impl File {
 
     /// From the cursor to the end, as far as can be told: room to be made.
     fn bytes_left(&self) -> usize {
-        let size = at_once::stat_of(self.as_fd()).map_or(0, |stat| stat.size);
-        let at = at_once::seek(self.as_fd(), SeekFrom::Current(0)).unwrap_or(0);
+        let size = nonblocking::stat_of(self.as_fd()).map_or(0, |stat| stat.size);
+        let at = nonblocking::seek(self.as_fd(), SeekFrom::Current(0)).unwrap_or(0);
         usize::try_from(size.saturating_sub(at)).unwrap_or(0)
     }
 }
@@ -108,7 +108,7 @@ impl Seek for &File {
     /// Waits for its turn at the cursor, then moves it.
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let _turn = Cursor::enter(&*self.cursor)?;
-        at_once::seek(self.as_fd(), to)
+        nonblocking::seek(self.as_fd(), to)
     }
 }
 

@@ -20,9 +20,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::File;
 use super::cursor::{Cursor, Turn};
 use super::spare;
-use crate::op::{Fs, Message, Net, Op, SLICES_MAX, clamp};
-use crate::port::attempt::{attempt, read_cached};
-use crate::port::disk::at_once::{self, FileKind};
+use crate::driver::direct::attempt;
+use crate::op::{Fs, Net, Op, clamp};
+use crate::sys::file::nonblocking;
+use crate::sys::file::nonblocking::FileKind;
+use crate::sys::file::transfer::read_cached;
+use crate::sys::message::{Message, SLICES_MAX};
 use crate::task::aside::{Way, in_place, on_pool, others_are_ready, way};
 use crate::task::shield;
 use crate::task::wait::perform;
@@ -128,7 +131,7 @@ impl File {
         if let Some(known) = KINDS.get(usize::from(self.kind.load(Relaxed)).wrapping_sub(1)) {
             return Ok(*known);
         }
-        let kind = at_once::kind(self.as_fd())?;
+        let kind = nonblocking::kind(self.as_fd())?;
         self.kind.store(number(kind), Relaxed);
         Ok(kind)
     }
@@ -252,10 +255,10 @@ impl File {
             return unsafe { self.by_pool(memory, None, true) };
         }
         let turn = Cursor::enter(&*self.cursor)?;
-        let at = at_once::seek(self.as_fd(), SeekFrom::Current(0))?;
+        let at = nonblocking::seek(self.as_fd(), SeekFrom::Current(0))?;
         // SAFETY: the caller's promise.
         let done = turn.during(|| unsafe { self.by_port(memory, Some(at)) })?;
-        at_once::seek(self.as_fd(), SeekFrom::Start(at + done as u64))?;
+        nonblocking::seek(self.as_fd(), SeekFrom::Start(at + done as u64))?;
         Ok(done)
     }
 

@@ -24,10 +24,15 @@ use std::ffi::c_void;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-use crate::op::{Fs, Interest, Net, Op, SocketAddrBuf, clamp};
-use crate::port::control::{self, raw};
-use crate::port::offload::Patience;
-use crate::port::{WOULD_BLOCK, attempt, clock};
+use crate::offload::Patience;
+use crate::op::{Fs, Net, Op, clamp};
+use crate::sys::address::SocketAddrBuf;
+use crate::sys::clock;
+use crate::sys::descriptor;
+use crate::sys::errno::WOULD_BLOCK;
+use crate::sys::file;
+use crate::sys::readiness::Interest;
+use crate::sys::socket::{self, raw};
 use crate::task::aside::{in_place, on_patient_thread};
 use crate::task::wait::perform;
 use crate::task::waiter::deadline;
@@ -89,7 +94,7 @@ pub unsafe fn recv_within(
 ) -> io::Result<usize> {
     let (fd, len) = (fd.as_raw_fd(), clamp(len));
     // SAFETY: the caller's promise, here and below.
-    let attempt = || unsafe { raw::recv(fd, buf, len, flags) };
+    let attempt = || unsafe { socket::transfer::recv(fd, buf, len, flags) };
     if raw::is_nonblocking(flags) {
         return once(attempt);
     }
@@ -133,7 +138,7 @@ pub unsafe fn send_within(
 ) -> io::Result<usize> {
     let (fd, len) = (fd.as_raw_fd(), clamp(len));
     // SAFETY: the caller's promise, here and below.
-    let attempt = || unsafe { raw::send(fd, buf, len, flags) };
+    let attempt = || unsafe { socket::transfer::send(fd, buf, len, flags) };
     if raw::is_nonblocking(flags) {
         return once(attempt);
     }
@@ -174,7 +179,7 @@ pub unsafe fn recvmsg_within(
 ) -> io::Result<usize> {
     let fd = fd.as_raw_fd();
     // SAFETY: the caller's promise, here and below.
-    let attempt = || unsafe { raw::recvmsg(fd, message.cast(), flags) };
+    let attempt = || unsafe { socket::transfer::recvmsg(fd, message.cast(), flags) };
     if raw::is_nonblocking(flags) {
         return once(attempt);
     }
@@ -203,7 +208,7 @@ pub unsafe fn sendmsg(
 ) -> io::Result<usize> {
     let fd = fd.as_raw_fd();
     // SAFETY: the caller's promise, here and below.
-    let attempt = || unsafe { raw::sendmsg(fd, message.cast(), flags) };
+    let attempt = || unsafe { socket::transfer::sendmsg(fd, message.cast(), flags) };
     if raw::is_nonblocking(flags) {
         return once(attempt);
     }
@@ -230,7 +235,7 @@ pub unsafe fn read(
     let (fd, len) = (fd.as_raw_fd(), clamp(len));
     let op = Op::Fs(Fs::Read { fd, buf, len, offset: None });
     // SAFETY: the caller's promise, here and below. What cannot be read without waiting says so.
-    let cached = in_place(|| unsafe { attempt::read_cached(fd, buf, len, None) })?;
+    let cached = in_place(|| unsafe { file::transfer::read_cached(fd, buf, len, None) })?;
     if let Ok(count) = usize::try_from(cached) {
         return Ok(count);
     }
@@ -279,14 +284,14 @@ pub unsafe fn accept4(
     let listener = fd.as_raw_fd();
     let op = Op::Net(Net::Accept { fd: listener, addr: &raw mut from, nonblocking: false });
     let limit = limit.map(deadline_in);
-    let may_block = !port_waits_for_disks(&op) && !control::nonblocking(fd)?;
+    let may_block = !port_waits_for_disks(&op) && !descriptor::nonblocking(fd)?;
     if may_block {
         let ready = Op::Ready { fd: listener, interest: Interest::Readable };
         // SAFETY: the borrow keeps the descriptor open; no memory is involved.
         unsafe { perform(&ready, limit) }?;
     }
     let accepted = if may_block && in_tasklet() {
-        let listener = control::duplicate(fd)?;
+        let listener = descriptor::duplicate(fd)?;
         let call = move |patience: &_| raw::accept(&listener, flags, patience);
         let (socket, its_address) = patiently("a connection", limit, call)?;
         from = its_address;
@@ -323,8 +328,8 @@ pub unsafe fn connect(
     let to = unsafe { SocketAddrBuf::copied(addr, len) }?;
     let op = Op::Net(Net::Connect { fd: fd.as_raw_fd(), addr: &raw const to, nonblocking: false });
     let limit = limit.map(deadline_in);
-    if in_tasklet() && !port_waits_for_disks(&op) && !control::nonblocking(fd)? {
-        let socket = control::duplicate(fd)?;
+    if in_tasklet() && !port_waits_for_disks(&op) && !descriptor::nonblocking(fd)? {
+        let socket = descriptor::duplicate(fd)?;
         let call = move |patience: &_| raw::connect(&socket, &to, patience);
         return patiently("a connection", limit, call);
     }
@@ -332,7 +337,7 @@ pub unsafe fn connect(
     let connected = unsafe { perform(&op, limit) }.map(drop);
     match connected.as_ref().map_err(io::Error::raw_os_error) {
         // An earlier call has begun it: its end is this one's.
-        Err(Some(raw::UNDER_WAY)) if in_tasklet() && !control::nonblocking(fd)? => {
+        Err(Some(raw::UNDER_WAY)) if in_tasklet() && !descriptor::nonblocking(fd)? => {
             let ready = Op::Ready { fd: fd.as_raw_fd(), interest: Interest::Writable };
             // SAFETY: the borrow keeps the descriptor open; no memory is involved.
             match unsafe { perform(&ready, limit) } {

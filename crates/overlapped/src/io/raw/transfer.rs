@@ -3,9 +3,12 @@
 use std::io;
 use std::os::fd::RawFd;
 
-use crate::op::{Interest, Net, Op};
-use crate::port::control::raw;
-use crate::port::{WOULD_BLOCK, attempt, clock, is_would_block};
+use crate::op::{Net, Op};
+use crate::sys::clock;
+use crate::sys::errno::{WOULD_BLOCK, is_would_block};
+use crate::sys::readiness;
+use crate::sys::readiness::Interest;
+use crate::sys::socket::raw;
 use crate::task::aside::{in_place, tried, try_in_turn, wants_try};
 use crate::task::ended_by_all_handlers;
 use crate::task::wait::perform;
@@ -84,7 +87,7 @@ impl<A: Fn() -> i32> Transfer<A> {
             if !is_would_block(result) {
                 return count_of(result);
             }
-            if interest == Interest::Readable && attempt::is_shut_down(fd) {
+            if interest == Interest::Readable && readiness::is_shut_down(fd) {
                 // What has come before the end, and after the attempt, comes first.
                 let last = (self.attempt)();
                 return if is_would_block(last) { Ok(0) } else { count_of(last) };

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use super::lock::{Guard, Locked};
 use super::raw::Raw;
-use crate::port::host::terminal;
+use crate::sys::terminal;
 
 /// As std's.
 const BUFFER: usize = 8 << 10;

@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::marker::PhantomData;
 
-use crate::port::lock::{Mutex, MutexGuard};
+use crate::sys::lock::{Mutex, MutexGuard};
 use crate::task::waiter::{self, Caller, FOR_EVER, Waker, Woken};
 use crate::task::{Refusal, would_wait_while_unwinding};
 

@@ -9,8 +9,8 @@ use std::sync::OnceLock;
 
 use super::lock::{Guard, Locked};
 use super::raw::{self, Raw, total_len};
-use crate::port::host::process::at_exit;
-use crate::port::host::terminal;
+use crate::sys::process::at_exit;
+use crate::sys::terminal;
 use crate::task::Refusal;
 
 /// What both write through: lines are kept together, or nothing is kept.

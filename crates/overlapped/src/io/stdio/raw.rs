@@ -11,9 +11,12 @@ use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use crate::op::{Fs, Interest, Op, SLICES_MAX, clamp};
-use crate::port::attempt;
-use crate::port::host::terminal::{self, Identity};
+use crate::driver::direct;
+use crate::op::{Fs, Op, clamp};
+use crate::sys::message::SLICES_MAX;
+use crate::sys::readiness::Interest;
+use crate::sys::terminal;
+use crate::sys::terminal::Identity;
 use crate::task::wait::{perform, perform_now};
 
 /// The process is exiting: nobody may wait as a tasklet any more.
@@ -68,7 +71,7 @@ impl Raw {
         let shared = self.fd;
         if EXITING.load(Relaxed) {
             // SAFETY: the caller's promise.
-            let outcome = unsafe { attempt::blocking(&op(shared), None) };
+            let outcome = unsafe { direct::blocking(&op(shared), None) };
             return match outcome.result {
                 done @ 0.. => Ok(done as usize),
                 failed => Err(io::Error::from_raw_os_error(-failed)),

@@ -9,8 +9,8 @@ use std::path::Path;
 use super::SocketAddr;
 use super::patience::patiently;
 use crate::net::socket::{Limit, Socket};
-use crate::port::control;
-use crate::port::control::unix;
+use crate::sys::socket;
+use crate::sys::socket::local;
 use crate::time::Duration;
 
 /// A Unix datagram socket; the counterpart of `std::os::unix::net::UnixDatagram`.
@@ -49,7 +49,7 @@ impl UnixDatagram {
     /// # Errors
     /// Those of bind(2).
     pub fn bind_addr(socket_addr: &SocketAddr) -> io::Result<UnixDatagram> {
-        UnixDatagram::of(unix::datagram(Some(socket_addr)))
+        UnixDatagram::of(local::datagram(Some(socket_addr)))
     }
 
     /// A socket without a name.
@@ -57,7 +57,7 @@ impl UnixDatagram {
     /// # Errors
     /// Those of socket(2).
     pub fn unbound() -> io::Result<UnixDatagram> {
-        UnixDatagram::of(unix::datagram(None))
+        UnixDatagram::of(local::datagram(None))
     }
 
     fn of(fd: io::Result<std::os::fd::OwnedFd>) -> io::Result<UnixDatagram> {
@@ -69,7 +69,7 @@ impl UnixDatagram {
     /// # Errors
     /// Those of socketpair(2).
     pub fn pair() -> io::Result<(UnixDatagram, UnixDatagram)> {
-        let (one, other) = unix::datagram_pair()?;
+        let (one, other) = local::datagram_pair()?;
         let of = |fd| UnixDatagram { socket: Socket::fresh(fd) };
         Ok((of(one), of(other)))
     }
@@ -88,7 +88,7 @@ impl UnixDatagram {
     /// # Errors
     /// Those of connect(2).
     pub fn connect_addr(&self, socket_addr: &SocketAddr) -> io::Result<()> {
-        unix::connect(self.socket.as_fd(), socket_addr)
+        local::connect(self.socket.as_fd(), socket_addr)
     }
 
     /// Another handle to the same socket. Clones share mode and time limits, as in std.
@@ -104,7 +104,7 @@ impl UnixDatagram {
     /// # Errors
     /// Those of getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        unix::local_addr(self.socket.as_fd())
+        local::local_addr(self.socket.as_fd())
     }
 
     /// The address that it is connected to.
@@ -112,7 +112,7 @@ impl UnixDatagram {
     /// # Errors
     /// Those of getpeername(2), `NotConnected` first of all.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        unix::peer_addr(self.socket.as_fd())
+        local::peer_addr(self.socket.as_fd())
     }
 
     /// Receives one datagram, and tells who sent it.
@@ -210,7 +210,7 @@ impl UnixDatagram {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        control::socket::take_error(self.socket.as_fd())
+        socket::take_error(self.socket.as_fd())
     }
 
     /// Shuts down receiving, sending, or both. Tasklets that wait on the socket are woken by it.
@@ -218,7 +218,7 @@ impl UnixDatagram {
     /// # Errors
     /// Those of shutdown(2).
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        control::socket::shutdown(self.socket.as_fd(), how)
+        socket::shutdown(self.socket.as_fd(), how)
     }
 }
 

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use super::{SocketAddr, UnixStream};
 use crate::net::socket::Socket;
-use crate::port::control;
-use crate::port::control::unix;
+use crate::sys::socket;
+use crate::sys::socket::local;
 
 /// A Unix server socket; the counterpart of `std::os::unix::net::UnixListener`.
 ///
@@ -51,7 +51,7 @@ impl UnixListener {
     /// # Errors
     /// Those of bind(2).
     pub fn bind_addr(socket_addr: &SocketAddr) -> io::Result<UnixListener> {
-        Ok(UnixListener { socket: Socket::fresh(unix::listener(socket_addr)?) })
+        Ok(UnixListener { socket: Socket::fresh(local::listener(socket_addr)?) })
     }
 
     /// Waits for a connection.
@@ -79,7 +79,7 @@ impl UnixListener {
     /// # Errors
     /// Those of getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        unix::local_addr(self.socket.as_fd())
+        local::local_addr(self.socket.as_fd())
     }
 
     /// In non-blocking mode an accept that would wait fails with `WouldBlock`.
@@ -96,7 +96,7 @@ impl UnixListener {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        control::socket::take_error(self.socket.as_fd())
+        socket::take_error(self.socket.as_fd())
     }
 
     /// The connections, one after another, for ever.

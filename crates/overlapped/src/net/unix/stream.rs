@@ -10,8 +10,8 @@ use super::SocketAddr;
 use super::patience::patiently;
 use crate::net::socket::{Limit, Socket};
 use crate::pipe::{End, Endpoint, Side};
-use crate::port::control;
-use crate::port::control::unix;
+use crate::sys::socket;
+use crate::sys::socket::local;
 use crate::time::Duration;
 
 /// A Unix stream socket; the counterpart of `std::os::unix::net::UnixStream`.
@@ -53,7 +53,7 @@ impl UnixStream {
     /// # Errors
     /// Those of connect(2).
     pub fn connect_addr(socket_addr: &SocketAddr) -> io::Result<UnixStream> {
-        let socket = Socket::fresh(unix::stream()?);
+        let socket = Socket::fresh(local::stream()?);
         let to = socket_addr.into();
         patiently(None, || socket.connect(&to, true, None))?;
         Ok(UnixStream { socket })
@@ -64,7 +64,7 @@ impl UnixStream {
     /// # Errors
     /// Those of socketpair(2).
     pub fn pair() -> io::Result<(UnixStream, UnixStream)> {
-        let (one, other) = unix::stream_pair()?;
+        let (one, other) = local::stream_pair()?;
         let of = |fd| UnixStream { socket: Socket::fresh(fd) };
         Ok((of(one), of(other)))
     }
@@ -82,7 +82,7 @@ impl UnixStream {
     /// # Errors
     /// Those of getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        unix::local_addr(self.socket.as_fd())
+        local::local_addr(self.socket.as_fd())
     }
 
     /// The other side's address.
@@ -90,7 +90,7 @@ impl UnixStream {
     /// # Errors
     /// Those of getpeername(2), `NotConnected` first of all.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        unix::peer_addr(self.socket.as_fd())
+        local::peer_addr(self.socket.as_fd())
     }
 
     /// Limits how long a read may wait; `None`: for ever. A read that reaches the limit fails with
@@ -141,7 +141,7 @@ impl UnixStream {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        control::socket::take_error(self.socket.as_fd())
+        socket::take_error(self.socket.as_fd())
     }
 
     /// Shuts down reading, writing, or both. Tasklets that wait on the stream are woken by it.
@@ -149,7 +149,7 @@ impl UnixStream {
     /// # Errors
     /// Those of shutdown(2).
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        control::socket::shutdown(self.socket.as_fd(), how)
+        socket::shutdown(self.socket.as_fd(), how)
     }
 }
 

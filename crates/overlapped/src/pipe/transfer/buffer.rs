@@ -5,7 +5,8 @@ use std::os::fd::AsRawFd;
 
 use super::{End, Failure, Files, Side, Transfer, in_turn};
 use crate::op::{Fs, Net, Op, clamp};
-use crate::port::control::splice::{self, Kind};
+use crate::sys::splice;
+use crate::sys::splice::Kind;
 use crate::task::wait::{perform, perform_now};
 use crate::task::{breathe, unblock_to_end};
 use crate::time::deadline_in;

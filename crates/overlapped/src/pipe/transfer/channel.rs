@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::leg::{Leg, leg, wait_for};
 use super::{End, Ended, Failure, Side, Transfer};
-use crate::port::control::splice;
+use crate::sys::splice;
 use crate::task::breathe;
 
 /// A pipe holds this much unless it is asked to hold more (pipe(7)).

@@ -4,10 +4,12 @@ use std::io;
 use std::os::fd::AsRawFd;
 
 use super::{End, Failure, Side, in_turn};
-use crate::op::{Fs, Interest, Op, clamp};
-use crate::port::control;
-use crate::port::control::splice::{self, Kind};
-use crate::port::host::sigpipe;
+use crate::op::{Fs, Op, clamp};
+use crate::sys::descriptor;
+use crate::sys::readiness::Interest;
+use crate::sys::signal::sigpipe;
+use crate::sys::splice;
+use crate::sys::splice::Kind;
 use crate::task::wait::{perform, perform_now};
 use crate::task::{in_tasklet, port_waits_for_disks, unblock_to_end};
 use crate::time::deadline_in;
@@ -58,7 +60,7 @@ fn side_of(from: &End<'_>, errno: Option<i32>) -> Side {
 }
 
 fn in_the_pool(from: &End<'_>, to: &End<'_>, len: usize) -> io::Result<usize> {
-    let (from, to) = (control::duplicate(from.fd)?, control::duplicate(to.fd)?);
+    let (from, to) = (descriptor::duplicate(from.fd)?, descriptor::duplicate(to.fd)?);
     unblock_to_end(move || {
         let _guard = sigpipe::hold_off();
         splice::splice_now(from, to, len)

@@ -28,9 +28,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use crate::port::control;
-use crate::port::control::splice::{self, Kind};
-use crate::port::host::sigpipe;
+use crate::sys::descriptor;
+use crate::sys::signal::sigpipe;
+use crate::sys::splice;
+use crate::sys::splice::Kind;
 use crate::task::{breathe, in_tasklet, unblock_to_end};
 use error::Failure;
 pub use error::{Side, TransferError};
@@ -246,7 +247,7 @@ impl Transfer<'_> {
     /// Duplicates for pool threads.
     fn duplicates(&self) -> Result<Files, Failure> {
         let duplicate = |end: &End<'_>, side| {
-            control::duplicate(end.fd).map_err(|error| Failure::of(side, error))
+            descriptor::duplicate(end.fd).map_err(|error| Failure::of(side, error))
         };
         Ok(Files {
             from: duplicate(&self.from, Side::Source)?,

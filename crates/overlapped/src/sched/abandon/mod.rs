@@ -43,7 +43,7 @@ mod cleanup;
 use std::mem::ManuallyDrop;
 
 use super::{Ending, Sched, State, TcbPtr, Waiting};
-use crate::port::host::thread_end;
+use crate::sys::thread::end;
 pub(super) use cleanup::Cleanups;
 use cleanup::clean_up;
 
@@ -84,7 +84,7 @@ impl Sched {
         });
         if keeps_thread {
             // Nobody waits for the end of a thread that the library has started.
-            thread_end::prevent(self.member == 0);
+            end::prevent(self.member == 0);
         }
         self.try_starved_again();
         let more = self.limits.grace_ns.max(LAST_NS);

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use crate::port::clock;
+use crate::sys::clock;
 
 /// The most switches between two looks outside.
 const SWITCHES_MAX: u32 = 64;

@@ -6,8 +6,8 @@ use super::super::hub::Occupied;
 use super::super::witness::shown;
 use super::super::{CURRENT, Here, Locals, Sched, Tcb, TcbPtr};
 use super::ended_in_a_child;
-use crate::port::host::sigpipe;
 use crate::switch::Suspender;
+use crate::sys::signal::sigpipe;
 
 /// The library's own thread-locals, as code on a tasklet's stack finds it.
 struct Kept {

@@ -9,8 +9,8 @@ use std::ptr::NonNull;
 
 use super::{Alternative, Choice, NEVER, Place, Seat, SeatPtr, Sitter, Tcb, TcbPtr, Wake};
 use crate::op::Outcome;
-use crate::port;
 use crate::sched::Sched;
+use crate::sys::errno;
 
 impl Sched {
     /// Gives whoever sits in `seat` what he waits for; the seat is in no queue any more. Gives the
@@ -74,7 +74,7 @@ impl Sched {
         choice.in_flight.set(choice.in_flight.get() - 1);
         if choice.decided.get().is_none() {
             // A signal came between: nothing has happened, and the select looks again.
-            let happened = (!port::is_cancelled(outcome.result)).then_some(alternative);
+            let happened = (!errno::is_cancelled(outcome.result)).then_some(alternative);
             self.decide(choice, happened, Wake::Done);
         }
         if choice.in_flight.get() == 0

@@ -8,8 +8,8 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use crate::port::watch;
 use crate::sched::{NEVER, Sched, TcbPtr, Waiting};
+use crate::watchdog;
 
 /// The time that all in a cycle have waited before it is said, in nanoseconds; that often, at most,
 /// is looked.
@@ -67,7 +67,7 @@ impl Sched {
                 let _ = write!(text, "\n  {}", self.describe(self.block(tcb)));
             }
             // A subscriber is the user's code, which the hub does not run.
-            watch::warn_aside(text.into());
+            watchdog::warn_aside(text.into());
         }
         all_told
     }

@@ -19,11 +19,11 @@ use std::ptr::NonNull;
 use std::sync::atomic::{Ordering, compiler_fence};
 
 use super::Waiter;
-use crate::port::clock;
-use crate::port::watch::{Lookup, Page, Text, Watched};
 use crate::sched::{
     Awaited, Choice, Holder, LockKind, Place, Sched, State, Tcb, TcbPtr, WaitQueue, Waiting,
 };
+use crate::sys::clock;
+use crate::watchdog::{Lookup, Page, Text, Watched};
 
 thread_local! {
     /// The scheduler that the handler shows.
@@ -237,9 +237,9 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use crate::chan::{Channel, Select};
-    use crate::port::watch::pages;
     use crate::sync::RwLock;
     use crate::task::{Builder, Config, spawn, yield_now};
+    use crate::watchdog::pages;
 
     /// Tasklets that are born, wait for everything there is, are woken, cut and freed.
     fn one_of_everything(round: u64) {

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Sched, here};
-use crate::port::watch::Held;
 use crate::stack;
 use crate::stack::overflow::{self, Culprit};
+use crate::watchdog::Held;
 
 /// A deadlock's verdict: nothing runs, nothing is in flight, and nobody outside could wake anyone.
 ///

@@ -5,8 +5,8 @@ use std::cell::Cell;
 
 use super::queue::{Key, Queue, wake_all};
 use super::rt::lock;
-use crate::port::lock::{Mutex, MutexGuard};
 use crate::sched::Awaited;
+use crate::sys::lock::{Mutex, MutexGuard};
 use crate::task::Refusal;
 use crate::task::waiter::{self, Wait, Woken};
 

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use super::permits::{Ask, Permits, Without};
 use super::rt::Mutex;
-use crate::port::clock;
 use crate::sched::{Holder, LockKind, LockWait, NEVER, here};
+use crate::sys::clock;
 use crate::task::wait::checkpoint_without_error;
 use crate::task::{Refusal, count_busy_call, would_wait_while_unwinding};
 

@@ -8,7 +8,7 @@
 //! | [`gathering`] | waiters that are let go together or one by one |
 //! | [`monitor`] | a state, and waits until it has changed |
 //!
-//! An [inner lock](crate::port::lock) guards each queue. It is held for a few steps and never
+//! An [inner lock](crate::sys::lock) guards each queue. It is held for a few steps and never
 //! across a wait, a wake, or the drop of a user's value.
 
 pub(super) mod gathering;
@@ -24,9 +24,9 @@ mod loom_tests;
 pub(super) mod rt {
     pub(super) use std::sync::atomic::{AtomicUsize, Ordering};
 
-    pub(in crate::sync) use crate::port::lock::Mutex;
-    use crate::port::lock::MutexGuard;
     pub(super) use crate::sched::LockWait;
+    pub(in crate::sync) use crate::sys::lock::Mutex;
+    use crate::sys::lock::MutexGuard;
     pub(in crate::sync) use crate::task::Refusal;
     pub(super) use crate::task::waiter::Wait;
     pub(in crate::sync) use crate::task::waiter::{

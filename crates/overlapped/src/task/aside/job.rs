@@ -22,11 +22,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::port::foreign::quietly;
-use crate::port::lock::{Mutex, MutexGuard};
-use crate::port::offload::{self, Bell, On, Patience};
-use crate::port::{clock, is_cancelled};
+use crate::foreign::quietly;
+use crate::offload;
+use crate::offload::{Bell, On, Patience};
 use crate::sched::NEVER;
+use crate::sys::clock;
+use crate::sys::errno::is_cancelled;
+use crate::sys::lock::{Mutex, MutexGuard};
 use crate::task::refusal::cut_short;
 use crate::task::waiter::{self, Wait, Waker, Woken};
 use crate::task::{in_tasklet, shield};

@@ -9,9 +9,10 @@
 use std::io;
 
 use super::in_place;
+use crate::driver::Driver;
 use crate::op::Op;
-use crate::port::{self, Driver};
 use crate::sched::{Here, NEVER, here};
+use crate::sys::errno;
 use crate::task::refusal::{Refusal, deadline_passed, killed};
 use crate::task::wait::{checkpoint, deliver_kill, is_cancelled, submit_and_park};
 
@@ -57,7 +58,7 @@ pub(crate) unsafe fn try_in_turn(op: &Op, attempt: impl Fn() -> i32) -> io::Resu
         let outcome = unsafe { submit_and_park(here, op, NEVER, Driver::submit_try) };
         // There is room for no more operations.
         let Ok(outcome) = outcome else { return Ok(attempt()) };
-        if !port::is_cancelled(outcome.result) {
+        if !errno::is_cancelled(outcome.result) {
             return Ok(outcome.result);
         }
         deliver_kill(here);

@@ -8,9 +8,10 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
-use crate::port::lock::{Mutex, MutexGuard};
-use crate::port::offload::{self, On};
+use crate::offload;
+use crate::offload::On;
 use crate::sched::{NEVER, drop_quietly, here};
+use crate::sys::lock::{Mutex, MutexGuard};
 use crate::task::wait::is_cancelled;
 use crate::task::waiter::{self, Wait, Waker, Woken};
 use crate::task::{PanicPayload, in_tasklet, shield};

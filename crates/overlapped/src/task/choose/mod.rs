@@ -30,7 +30,7 @@ pub(crate) use offers::{Joining, Readiness, Timer};
 use super::wait::{checkpoint, deliver_kill, park};
 use super::{Refusal, take_verdict};
 use crate::op::Op;
-use crate::port::clock;
+use crate::sys::clock;
 
 /// One thing that may happen.
 pub(crate) trait Offer {

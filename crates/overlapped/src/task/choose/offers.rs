@@ -5,9 +5,10 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use super::Offer;
-use crate::op::{Interest, Op};
-use crate::port::{Submitted, attempt};
+use crate::driver::{Submitted, direct};
+use crate::op::Op;
 use crate::sched::{Alternative, Choice, Here, NEVER, Place, Tcb, TcbPtr, release, retain};
+use crate::sys::readiness::Interest;
 use crate::task::Tasklet;
 use crate::task::refusal::too_many;
 
@@ -141,9 +142,9 @@ impl<D> Offer for Readiness<D> {
 
     fn is_ready(&self, _: u64) -> bool {
         // SAFETY: the lender keeps the descriptor open; no memory is involved.
-        let outcome = unsafe { attempt::attempt(&self.op()) };
+        let outcome = unsafe { direct::attempt(&self.op()) };
         self.alternative.outcome.set(outcome);
-        !attempt::would_wait(&self.op(), outcome)
+        !direct::would_wait(&self.op(), outcome)
     }
 
     fn sit(&self, here: Here, choice: &Choice) -> bool {

@@ -9,8 +9,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
 use super::{RunError, Settings, parts};
-use crate::port;
 use crate::sched::{self, Ended, Group, Sched, TcbPtr};
+use crate::sys::signal::sigpipe;
 
 pub(super) struct Crew {
     threads: Vec<JoinHandle<()>>,
@@ -104,7 +104,7 @@ fn serve(
     // Nobody listens where another one has failed; then no word comes either.
     let _ = report.send(Ok(()));
     word.recv().ok()?;
-    let _sigpipe = port::host::sigpipe::hold_off();
+    let _sigpipe = sigpipe::hold_off();
     // SAFETY: there is no first tasklet.
     Some(unsafe { opened.run(false, None::<fn(&Sched) -> TcbPtr>) })
 }

@@ -8,7 +8,7 @@
 use std::io;
 use std::time::Duration;
 
-use crate::port::watch::signal_of;
+use crate::watchdog::signal_of;
 
 /// The limit in `OVERLAPPED_STALL`.
 pub(super) fn stall_limit() -> io::Result<Option<Duration>> {

@@ -13,11 +13,13 @@ use std::time::Duration;
 
 use super::spawn::{Made, Returned, make};
 use super::{JoinError, Observer, Tasklet};
-use crate::port::foreign::quietly;
-use crate::port::watch::{OnStall, Stall};
-use crate::port::{self, Driver, PortChoice, PortConfig};
+use crate::driver::{Driver, PortChoice, PortConfig};
+use crate::foreign::quietly;
 use crate::sched::{self, Group, Limits, Parts, Sched, Verdict};
 use crate::stack::{self, Guards, Pool, StackConfig};
+use crate::sys::signal::sigpipe;
+use crate::watchdog;
+use crate::watchdog::{OnStall, Stall};
 use crew::Crew;
 
 /// Runs `f` as the first tasklet of a new scheduler on this thread, and returns its result when `f`
@@ -314,7 +316,7 @@ impl Config {
         let parts = parts(&settings, Arc::clone(&group), 0, self.observer)?;
         let opened = sched::open(parts);
         let crew = Crew::muster(&settings, &group)?;
-        let _sigpipe = port::host::sigpipe::hold_off();
+        let _sigpipe = sigpipe::hold_off();
         crew.begin();
         let mut main: Option<Main<T>> = None;
         let at = Location::caller();
@@ -358,7 +360,7 @@ impl Settings {
         if self.dump_on.is_empty() {
             self.dump_on.extend(environment::dump_signal()?);
         }
-        self.dump_on.iter().try_for_each(|&signal| port::watch::dump_on(signal))?;
+        self.dump_on.iter().try_for_each(|&signal| watchdog::dump_on(signal))?;
         Ok(self)
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use crate::port::lock::Mutex;
 use crate::sched::NEVER;
+use crate::sys::lock::Mutex;
 use crate::task::waiter::{self, Woken};
 use crate::task::yield_now;
 

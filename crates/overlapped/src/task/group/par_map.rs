@@ -6,7 +6,7 @@ use std::iter::FusedIterator;
 use std::sync::Arc;
 
 use super::map::Source;
-use crate::port::lock::Mutex;
+use crate::sys::lock::Mutex;
 use crate::task::spawn::place_for;
 use crate::task::{JoinError, Placed, SpawnError};
 

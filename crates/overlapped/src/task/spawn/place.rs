@@ -15,8 +15,8 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 
 use super::{JoinError, Remote, Returned, SpawnError, Tasklet, make};
-use crate::port::lock::{Mutex, MutexGuard};
 use crate::sched::{Group, Inbox, Job, Origin, Refused, Sched, drop_quietly, here, users_turn};
+use crate::sys::lock::{Mutex, MutexGuard};
 use crate::task::waiter::{self, Waker, Woken};
 use crate::task::{PanicPayload, TaskletExit, current};
 

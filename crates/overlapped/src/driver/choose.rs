@@ -1,0 +1,189 @@
+//! Which backend: asked for in code, by `OVERLAPPED_PORT`, or found out by trying, in this order.
+//!
+//! Containers often forbid io_uring. Then the readiness backend does the same work with more
+//! system calls, and the reason and the remedy are said once per process, as a warning. Where
+//! io_uring was asked for by name, its refusal is an error that says the same.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::Driver;
+use super::poll::Poll;
+use super::uring::{Opcodes, Uring};
+use crate::foreign::quietly;
+
+/// Which backend a port uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PortChoice {
+    /// What the environment variable `OVERLAPPED_PORT` says (`uring` or `poll`); where it is not
+    /// set, the best one that works here.
+    #[default]
+    Auto,
+    /// io_uring, or an error. Needs Linux 6.1 or later.
+    Uring,
+    /// Readiness (epoll and the like).
+    Poll,
+}
+
+/// How a driver is opened.
+#[derive(Debug, Clone)]
+pub(crate) struct PortConfig {
+    pub(crate) choice: PortChoice,
+    /// Room for entries that one system call submits.
+    pub(crate) entries: u32,
+    /// Room for completions between two waits. More than that is slower, but none is lost.
+    pub(crate) cq_entries: u32,
+    /// Ring opcodes to treat as missing.
+    pub(crate) without: Opcodes,
+}
+
+impl Default for PortConfig {
+    fn default() -> PortConfig {
+        let (choice, without) = (PortChoice::Auto, Opcodes::default());
+        PortConfig { choice, entries: 256, cq_entries: 4096, without }
+    }
+}
+
+impl PortConfig {
+    /// The default sizes with `choice`.
+    pub(crate) fn new(choice: PortChoice) -> PortConfig {
+        PortConfig { choice, ..PortConfig::default() }
+    }
+}
+
+const VARIABLE: &str = "OVERLAPPED_PORT";
+
+/// What the environment says.
+pub(super) fn from_environment() -> io::Result<PortChoice> {
+    match std::env::var_os(VARIABLE) {
+        None => Ok(PortChoice::Auto),
+        Some(value) => parse(&value.to_string_lossy()),
+    }
+}
+
+fn parse(value: &str) -> io::Result<PortChoice> {
+    match value {
+        "" => Ok(PortChoice::Auto),
+        "uring" => Ok(PortChoice::Uring),
+        "poll" => Ok(PortChoice::Poll),
+        other => {
+            let text = format!("{VARIABLE} is {other:?}; it can be `uring` or `poll`");
+            Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+        }
+    }
+}
+
+pub(super) fn open(config: &PortConfig) -> io::Result<Driver> {
+    #[cfg(miri)]
+    if config.choice == PortChoice::Auto {
+        return Ok(Driver::Still(Box::default()));
+    }
+    let choice = match config.choice {
+        PortChoice::Auto => from_environment()?,
+        chosen => chosen,
+    };
+    let refusal = match choice {
+        PortChoice::Poll => return Ok(Driver::Poll(Box::new(Poll::open()?))),
+        PortChoice::Auto | PortChoice::Uring => match Uring::open(config) {
+            Ok(uring) => return Ok(Driver::Uring(Box::new(uring))),
+            Err(error) => error,
+        },
+    };
+    let why = explain(&refusal);
+    if choice == PortChoice::Uring {
+        return Err(io::Error::new(refusal.kind(), why));
+    }
+    static SAID: AtomicBool = AtomicBool::new(false);
+    say_once(&SAID, || {
+        tracing::warn!("{why} Going on with readiness; {VARIABLE}=poll accepts that silently.");
+    });
+    Ok(Driver::Poll(Box::new(Poll::open()?)))
+}
+
+/// Tells the user's subscriber, the first time. Not by `Once`: the subscriber may open a port
+/// itself, wait, or panic.
+fn say_once(said: &AtomicBool, say: impl FnOnce()) {
+    if !said.swap(true, Ordering::Relaxed) {
+        quietly(say);
+    }
+}
+
+/// The sysctl that forbids io_uring, where this kernel has it.
+pub(super) const DISABLED: &str = "/proc/sys/kernel/io_uring_disabled";
+
+/// Why io_uring was refused and what to do about it, in sentences.
+pub(super) fn explain(error: &io::Error) -> String {
+    explain_with(error, std::fs::read_to_string(DISABLED).ok().as_deref())
+}
+
+fn explain_with(error: &io::Error, disabled: Option<&str>) -> String {
+    let reason = match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => match disabled.map(str::trim) {
+            Some("2") => {
+                "kernel.io_uring_disabled is 2. Remedy: `sysctl kernel.io_uring_disabled=0`."
+            }
+            Some("1") => {
+                "kernel.io_uring_disabled is 1, and this process has neither CAP_SYS_ADMIN nor \
+                 the group kernel.io_uring_group. Remedy: join that group, or \
+                 `sysctl kernel.io_uring_disabled=0`."
+            }
+            _ => {
+                "a seccomp filter forbids it, as container runtimes do by default. Remedy: a \
+                 profile that allows io_uring_setup, io_uring_enter and io_uring_register."
+            }
+        },
+        Some(libc::ENOSYS) => {
+            "this kernel has none, or a seccomp filter hides it. Remedy: Linux 6.1 or later with \
+             CONFIG_IO_URING."
+        }
+        Some(libc::EINVAL) => "this kernel is too old. Remedy: Linux 6.1 or later.",
+        Some(libc::ENOMEM) => {
+            "there is no memory for a ring. Remedy: raise the limit on locked memory \
+             (`ulimit -l`) or the memory limit of the cgroup."
+        }
+        Some(libc::EMFILE | libc::ENFILE) => {
+            "no descriptor is left. Remedy: raise the limit on open files (`ulimit -n`)."
+        }
+        _ if error.kind() == io::ErrorKind::Unsupported => "Remedy: Linux 6.1 or later.",
+        _ => "the reason is not known to this program.",
+    };
+    format!("io_uring cannot be used ({error}): {reason}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_value_of_the_variable_is_a_clear_error() {
+        assert_eq!(parse("uring").unwrap(), PortChoice::Uring);
+        assert_eq!(parse("poll").unwrap(), PortChoice::Poll);
+        assert_eq!(parse("").unwrap(), PortChoice::Auto);
+        let error = parse("epoll").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("`uring` or `poll`"), "{error}");
+    }
+
+    #[test]
+    fn a_subscriber_that_is_told_may_open_a_port_itself_and_panic() {
+        let (said, mut told) = (AtomicBool::new(false), 0);
+        say_once(&said, || {
+            say_once(&said, || unreachable!("it has been said"));
+            told += 1;
+            std::panic::resume_unwind(Box::new("the subscriber's own fault"));
+        });
+        say_once(&said, || unreachable!("it has been said"));
+        assert_eq!(told, 1);
+    }
+
+    #[test]
+    fn every_refusal_names_its_remedy() {
+        let text = |errno, sysctl| explain_with(&io::Error::from_raw_os_error(errno), sysctl);
+        assert!(text(libc::EPERM, Some("2\n")).contains("sysctl kernel.io_uring_disabled=0"));
+        assert!(text(libc::EPERM, Some("1\n")).contains("io_uring_group"));
+        assert!(text(libc::EPERM, Some("0\n")).contains("seccomp"));
+        assert!(text(libc::EPERM, None).contains("seccomp"));
+        assert!(text(libc::ENOSYS, None).contains("6.1"));
+        assert!(text(libc::ENOMEM, None).contains("ulimit -l"));
+    }
+}

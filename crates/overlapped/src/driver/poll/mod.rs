@@ -1,0 +1,348 @@
+//! The readiness backend: epoll, kqueue or event ports through the `polling` crate.
+//!
+//! ```text
+//! submit ─▶ try at once ─▶ Done
+//!   │          │ would wait
+//!   │          ▼
+//!   │       queue of its descriptor and direction ─▶ ready ─▶ try again ─▶ out
+//!   │          ▲ would wait
+//!   └─▶ fresh ─┴─ tried by the next wait ─────────────────────────────────▶ out
+//!
+//!       cancel, wherever it stands ─▶ done (ECANCELED) ───────────────────▶ out
+//! ```
+//!
+//! Receives are left *fresh* while tries at once find nothing (`adaptive/eager.rs`): that saves the
+//! try in vain, and the registration wherever the data has come by the next wait. Messages with
+//! their length in front, 50 connections, 16 messages at a time: 1.98 → 2.57 million a second.
+//!
+//! Each descriptor has two queues, for readers and for writers, with any number of waiters, served
+//! in order until one would wait again. A registration is armed exactly while a queue of its
+//! descriptor is not empty. It is armed for one event, which disarms it; where the last waiter
+//! leaves without one, it is deleted. All that before the last waiter's completion is handed out:
+//! whoever gets a completion may close the descriptor, and what is closed never fires.
+//!
+//! ```text
+//!            first waiter            event               next waiter
+//!   absent ───────────────▶ armed ──────────▶ disarmed ───────────────▶ armed
+//!     ▲                       │                   │
+//!     └── last waiter leaves ─┴─ file is closed ──┘
+//! ```
+//!
+//! A disarmed registration stays, so that the next wait costs one call instead of two (a round trip
+//! over loopback TCP: four calls instead of five, a fifth less processor time). Nothing here
+//! remembers it. Epoll knows a registration by file *and* number and drops it with the file's last
+//! descriptor, so arming asks the system: modify, and where there is none, add. A number that
+//! stands for another file by now has none, whoever closed it, and wherever duplicates live on.
+//! Other pollers know numbers only: there it is deleted after each wait.
+//!
+//! A number can be put to another use under its waiters (`rustix::stdio::dup2_stdin` is a safe
+//! call). Then they are tried again with what it stands for, when the old file or the new one fires
+//! and when somebody else begins to wait; and they can be cancelled as ever.
+//!
+//! No memory is touched by anybody but `submit` and `wait`, on this thread. So leaving is easy:
+//! `drain` empties the queues.
+//!
+//! After fork(2) the child's copy shares the parent's epoll instance: it leaves it alone.
+//!
+//! Regular files are done in place, in `submit`: they are always ready, so readiness has nothing
+//! to offer, and the pool for blocking work may not be given borrowed memory.
+//!
+//! Why not let epoll refuse such descriptors: it does (EPERM), but the first try never says "would
+//! wait" for them, so none gets that far.
+
+mod queues;
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{BorrowedFd, RawFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use polling::{Event, Events, PollMode, Poller};
+
+use super::{Notifier, Submitted};
+use crate::driver::direct;
+use crate::driver::direct::would_wait;
+use crate::driver::speculative::Eager;
+use crate::op::{Completion, Net, Op, Outcome, Token};
+use crate::sys::readiness::Interest;
+use queues::{Queues, Waiter};
+
+/// Whether registrations are the file's, and may stay when nobody waits: see the module's comment.
+const STAYS: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+pub(crate) struct Poll {
+    poller: Arc<Poller>,
+    /// Room for what one wait finds.
+    events: Events,
+    /// The descriptors that it has found; empty between two waits.
+    fired: Vec<RawFd>,
+    /// Exactly the descriptors whose registrations are armed.
+    waiting: HashMap<RawFd, Queues>,
+    /// Receives that the next wait tries for the first time.
+    fresh: Vec<Waiter>,
+    eager: Eager,
+    /// Where each waiting token stands.
+    places: HashMap<Token, (RawFd, Interest)>,
+    /// Completions to be handed out by the next wait.
+    done: Vec<Completion>,
+    /// Which process opened it.
+    process: u32,
+}
+
+impl Poll {
+    pub(super) fn open() -> io::Result<Poll> {
+        Ok(Poll {
+            poller: Arc::new(Poller::new()?),
+            events: Events::new(),
+            fired: Vec::new(),
+            waiting: HashMap::new(),
+            fresh: Vec::new(),
+            eager: Eager::default(),
+            places: HashMap::new(),
+            done: Vec::new(),
+            process: std::process::id(),
+        })
+    }
+
+    /// # Safety
+    /// As for [`Driver::submit`](super::Driver::submit).
+    pub(super) unsafe fn submit(&mut self, token: Token, op: &Op) -> Submitted {
+        let may_be_left = is_receive(op) && !direct::nonblocking(op);
+        if may_be_left && !self.eager.is_wanted() {
+            self.fresh.push(Waiter { token, op: *op });
+            return Submitted::Pending;
+        }
+        // SAFETY: the caller's promise.
+        let outcome = unsafe { direct::start(op) };
+        let ended = !would_wait(op, outcome);
+        if may_be_left {
+            self.eager.tried(ended);
+        }
+        if ended || direct::nonblocking(op) {
+            return Submitted::Done(outcome);
+        }
+        // SAFETY: the caller's promise.
+        match unsafe { self.enqueue(token, op) } {
+            Ok(()) => Submitted::Pending,
+            Err(error) => Submitted::Done(error),
+        }
+    }
+
+    /// Has `op` wait until its descriptor is ready.
+    ///
+    /// # Safety
+    /// As for [`Driver::submit`](super::Driver::submit).
+    unsafe fn enqueue(&mut self, token: Token, op: &Op) -> Result<(), Outcome> {
+        let (fd, interest) = (op.fd(), direct::interest(op));
+        let queues = self.waiting.entry(fd).or_default();
+        queues.of(interest).push_back(Waiter { token, op: *op });
+        // Those who wait already may wait for a file that the number stood for before.
+        let armed = queues.armed.take();
+        // SAFETY: the descriptor is open until the completion of the waiter just queued.
+        if let Err(error) = unsafe { arm(&self.poller, fd, queues) } {
+            // Nobody else is hurt: a registration that was there is still there.
+            queues.armed = armed;
+            queues.of(interest).pop_back();
+            if queues.is_empty() {
+                self.waiting.remove(&fd);
+            }
+            return Err(Outcome::of(-errno(&error)));
+        }
+        let previous = self.places.insert(token, (fd, interest));
+        assert!(previous.is_none(), "{token:?} is in flight already");
+        Ok(())
+    }
+
+    pub(super) fn eager(&mut self) -> &mut Eager {
+        &mut self.eager
+    }
+
+    pub(super) fn cancel(&mut self, token: Token) {
+        let Some((fd, interest)) = self.places.remove(&token) else {
+            // In neither place: it has completed, and that decides.
+            if let Some(place) = self.fresh.iter().position(|waiter| waiter.token == token) {
+                self.fresh.remove(place);
+                self.done.push(Completion { token, outcome: Outcome::of(-libc::ECANCELED) });
+            }
+            return;
+        };
+        let queues = self.waiting.get_mut(&fd).expect("a waiting token has a queue");
+        let queue = queues.of(interest);
+        let place = queue.iter().position(|waiter| waiter.token == token);
+        queue.remove(place.expect("a waiting token is in its queue"));
+        self.done.push(Completion { token, outcome: Outcome::of(-libc::ECANCELED) });
+        self.settle(fd);
+    }
+
+    pub(super) fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        out: &mut Vec<Completion>,
+    ) -> io::Result<()> {
+        self.try_fresh();
+        let timeout = if self.done.is_empty() { timeout } else { Some(Duration::ZERO) };
+        self.events.clear();
+        let result = if timeout == Some(Duration::ZERO) && self.waiting.is_empty() {
+            Ok(0)
+        } else {
+            self.poller.wait(&mut self.events, timeout)
+        };
+        if result.is_ok() {
+            self.serve();
+        }
+        out.append(&mut self.done);
+        result.map(drop)
+    }
+
+    /// Tries what was left at its submission.
+    fn try_fresh(&mut self) {
+        let mut fresh = std::mem::take(&mut self.fresh);
+        for Waiter { token, op } in fresh.drain(..) {
+            // SAFETY: promised at `submit` until the completion, which is yet to come.
+            let outcome = unsafe { direct::start(&op) };
+            let ended = if would_wait(&op, outcome) {
+                // SAFETY: the same promise.
+                unsafe { self.enqueue(token, &op) }.err()
+            } else {
+                Some(outcome)
+            };
+            self.done.extend(ended.map(|outcome| Completion { token, outcome }));
+        }
+        self.fresh = fresh;
+    }
+
+    /// Tries again what has become ready.
+    fn serve(&mut self) {
+        let Poll { events, waiting, places, done, .. } = self;
+        for event in events.iter() {
+            // Without waiters: a registration that could not be deleted.
+            let Some(queues) = waiting.get_mut(&(event.key as RawFd)) else { continue };
+            queues.fired();
+            let readable = event.readable.then_some(Interest::Readable);
+            let writable = event.writable.then_some(Interest::Writable);
+            let reported = [readable, writable].into_iter().flatten();
+            for interest in reported.clone() {
+                let queue = queues.of(interest);
+                while let Some(Waiter { token, op }) = queue.front() {
+                    // SAFETY: promised at `submit` until the completion, which is yet to come.
+                    let outcome = unsafe { direct::resume(op) };
+                    if would_wait(op, outcome) {
+                        break;
+                    }
+                    places.remove(token);
+                    done.push(Completion { token: *token, outcome });
+                    queue.pop_front();
+                }
+            }
+            // It was ready, and yet somebody waits on: urgent data, or a queue of errors, makes a
+            // descriptor ready for good, and receives take neither. Unless only changes count from
+            // now on, every wait would return at once.
+            if reported.into_iter().any(|interest| !queues.of(interest).is_empty()) {
+                queues.only_changes();
+            }
+        }
+        let mut fired = std::mem::take(&mut self.fired);
+        fired.extend(self.events.iter().map(|event| event.key as RawFd));
+        for fd in fired.drain(..) {
+            self.settle(fd);
+        }
+        self.fired = fired;
+    }
+
+    /// Brings the registration of `fd` in line with its queues.
+    fn settle(&mut self, fd: RawFd) {
+        // Some pollers report the two directions as two events.
+        let Some(queues) = self.waiting.get_mut(&fd) else {
+            return;
+        };
+        if queues.is_empty() {
+            let has_fired = queues.armed.is_none();
+            self.waiting.remove(&fd);
+            if STAYS && has_fired {
+                return;
+            }
+            // SAFETY: the last waiter's completion has not been handed out, so the descriptor is
+            // still open.
+            let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+            // It fails where the number stands for another file by now, or for none: then it has
+            // no registration, and what fires for the old file finds nobody.
+            let _ = self.poller.delete(fd);
+            return;
+        }
+        // SAFETY: the waiters in the queues keep the descriptor open.
+        if let Err(error) = unsafe { arm(&self.poller, fd, queues) } {
+            let outcome = Outcome::of(-errno(&error));
+            for Waiter { token, .. } in queues.take() {
+                self.places.remove(&token);
+                self.done.push(Completion { token, outcome });
+            }
+            self.waiting.remove(&fd);
+            // SAFETY: as above.
+            let _ = self.poller.delete(unsafe { BorrowedFd::borrow_raw(fd) });
+        }
+    }
+
+    pub(super) fn has_work(&self) -> bool {
+        // The poller cannot say without being asked; busy tasklets must not keep others waiting.
+        !self.done.is_empty() || !self.fresh.is_empty() || !self.waiting.is_empty()
+    }
+
+    pub(super) fn notifier(&self) -> Notifier {
+        Notifier::of_poller(&self.poller)
+    }
+
+    pub(super) fn drain(&mut self, out: &mut Vec<Completion>) {
+        if self.process != std::process::id() {
+            // Never the last owner, so that the poller's own destructor does not run either.
+            std::mem::forget(Arc::clone(&self.poller));
+            return;
+        }
+        let fresh = self.fresh.iter().map(|waiter| waiter.token);
+        let tokens: Vec<Token> = self.places.keys().copied().chain(fresh).collect();
+        for token in tokens {
+            self.cancel(token);
+        }
+        out.append(&mut self.done);
+    }
+}
+
+impl Drop for Poll {
+    fn drop(&mut self) {
+        self.drain(&mut Vec::new());
+    }
+}
+
+/// Arms the registration of `fd` for what `queues` want.
+///
+/// # Safety
+/// `fd` is open, and stays open until the registration is disarmed or deleted.
+unsafe fn arm(poller: &Poller, fd: RawFd, queues: &mut Queues) -> io::Result<()> {
+    let wanted = queues.wanted();
+    if queues.armed == Some(wanted) {
+        return Ok(());
+    }
+    let event = Event::new(fd as usize, wanted.readable, wanted.writable);
+    let mode = if wanted.only_changes { PollMode::Edge } else { PollMode::Oneshot };
+    // SAFETY: the caller's promise.
+    match poller.modify_with_mode(unsafe { BorrowedFd::borrow_raw(fd) }, event, mode) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // SAFETY: the caller's promise. `add` asks for a deletion before the descriptor is
+            // closed, because most systems know numbers only; where registrations stay, the system
+            // deletes them with the file.
+            unsafe { poller.add_with_mode(fd, event, mode) }?;
+        }
+        other => other?,
+    }
+    queues.armed = Some(wanted);
+    Ok(())
+}
+
+/// What may be tried later as well: it finds more then, and nobody waits for its effect.
+fn is_receive(op: &Op) -> bool {
+    matches!(op, Op::Net(Net::Recv { .. } | Net::RecvMsg { .. }))
+}
+
+fn errno(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(libc::EIO)
+}

@@ -1,0 +1,159 @@
+//! A cancel decides nothing: one completion per operation, and no byte is lost to the race.
+
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::pressure::rounds;
+use super::rig::{everywhere, listener, pair};
+use crate::op::{Fs, Net, Op};
+use crate::sys::address::SocketAddrBuf;
+use crate::sys::readiness::Interest;
+
+#[test]
+fn whatever_waits_can_be_cancelled() {
+    everywhere(|rig| {
+        let (ours, _peer) = pair();
+        let fd = ours.as_raw_fd();
+        let listener = listener();
+        let (pipe, _writer) = std::io::pipe().unwrap();
+        let mut addr = SocketAddrBuf::empty();
+        let mut memory = [0; 16];
+        let (buf, len, nonblocking) = (memory.as_mut_ptr(), 16, false);
+        let accept = Net::Accept { fd: listener.as_raw_fd(), addr: &raw mut addr, nonblocking };
+        for op in [
+            Op::Net(Net::Recv { fd, buf, len, peek: false, nonblocking }),
+            Op::Net(accept),
+            Op::Fs(Fs::Read { fd: pipe.as_raw_fd(), buf, len, offset: None }),
+            Op::Ready { fd, interest: Interest::Readable },
+        ] {
+            // At once, and after the kernel has seen it.
+            for settled in [false, true] {
+                // SAFETY: descriptors and memory live until the operation's end.
+                let token = unsafe { rig.start(op) };
+                if settled {
+                    assert!(rig.is_waiting(token));
+                }
+                rig.driver.cancel(token);
+                assert_eq!(rig.end(token), -libc::ECANCELED, "{}: {op:?}", rig.kind);
+                // A cancel that comes too late does nothing.
+                rig.driver.cancel(token);
+                rig.turn(Duration::ZERO);
+            }
+        }
+    });
+}
+
+#[test]
+fn any_number_may_wait_on_one_descriptor_and_each_can_be_cancelled() {
+    everywhere(|rig| {
+        let (ours, mut peer) = pair();
+        let fd = ours.as_raw_fd();
+        let mut memory = [[0u8; 1]; 100];
+        let mut tokens = Vec::new();
+        for place in &mut memory {
+            let (buf, len, peek) = (place.as_mut_ptr(), 1, false);
+            let nonblocking = false;
+            let op = Op::Net(Net::Recv { fd, buf, len, peek, nonblocking });
+            // SAFETY: `memory` and `ours` live until every operation's end.
+            tokens.push(unsafe { rig.start(op) });
+        }
+        assert!(rig.is_waiting(tokens[0]));
+        for token in tokens.iter().step_by(2) {
+            rig.driver.cancel(*token);
+        }
+        for token in tokens.iter().step_by(2) {
+            assert_eq!(rig.end(*token), -libc::ECANCELED);
+        }
+        peer.write_all(&[5; 50]).unwrap();
+        assert!(rig.end_all().iter().all(|&result| result == 1), "{}", rig.kind);
+        assert_eq!(memory.iter().filter(|place| place[0] == 5).count(), 50);
+    });
+}
+
+fn reach(step: &AtomicUsize, round: usize) {
+    while step.load(Ordering::Acquire) < round {
+        std::thread::yield_now();
+    }
+}
+
+/// P1: cancels race with a peer that writes at any moment.
+#[test]
+fn no_received_byte_is_lost_to_a_race_with_cancel() {
+    let rounds = rounds(2_000, 100_000);
+    everywhere(|rig| {
+        let (ours, mut peer) = pair();
+        let fd = ours.as_raw_fd();
+        // What the writer may do, is about to do, and has done.
+        let steps = Arc::new([const { AtomicUsize::new(0) }; 3]);
+        let writer = std::thread::spawn({
+            let steps = Arc::clone(&steps);
+            move || {
+                for round in 1..=rounds {
+                    reach(&steps[0], round);
+                    steps[1].store(round, Ordering::Release);
+                    peer.write_all(&[round as u8]).unwrap();
+                    steps[2].store(round, Ordering::Release);
+                }
+                peer
+            }
+        });
+        let (mut received, mut cancelled, mut seen) = (0usize, 0usize, Vec::new());
+        for round in 1..=rounds {
+            let mut byte = [0u8; 8];
+            let (buf, len, peek) = (byte.as_mut_ptr(), 1, false);
+            let nonblocking = false;
+            let op = Op::Net(Net::Recv { fd, buf, len, peek, nonblocking });
+            // SAFETY: `byte` and `ours` live until the operation's end.
+            let token = unsafe { rig.start(op) };
+            rig.turn(Duration::ZERO);
+            steps[0].store(round, Ordering::Release);
+            // Before, during and after the write; then a few steps this way or that.
+            match round / 2 % 4 {
+                0 => {}
+                1 => reach(&steps[1], round),
+                _ => reach(&steps[2], round),
+            }
+            for _ in 0..round % 61 * 8 {
+                std::hint::spin_loop();
+            }
+            if round / 2 % 4 != 2 {
+                rig.turn(Duration::ZERO);
+            }
+            rig.driver.cancel(token);
+            match rig.end(token) {
+                1 => {
+                    received += 1;
+                }
+                result => {
+                    assert_eq!(result, -libc::ECANCELED, "{}", rig.kind);
+                    assert_eq!(byte, [0; 8], "a cancelled receive has written");
+                    cancelled += 1;
+                    // The byte is still to be had.
+                    // SAFETY: as above.
+                    let token = unsafe { rig.start(op) };
+                    assert_eq!(rig.end(token), 1);
+                }
+            }
+            seen.push(byte[0]);
+        }
+        drop(writer.join().unwrap());
+        let mut rest = [0u8; 1];
+        let (buf, len, peek) = (rest.as_mut_ptr(), 1, false);
+        let nonblocking = false;
+        let op = Op::Net(Net::Recv { fd, buf, len, peek, nonblocking });
+        // SAFETY: `rest` and `ours` live until the operation's end.
+        let token = unsafe { rig.start(op) };
+        assert_eq!(rig.end(token), 0, "nothing is left but the end");
+        let sent: Vec<u8> = (1..=rounds).map(|round| round as u8).collect();
+        assert_eq!(seen, sent, "{}: {received} received, {cancelled} cancelled", rig.kind);
+        let enough = rounds / 100;
+        assert!(
+            received >= enough && cancelled >= enough,
+            "{}: void, one outcome hardly occurred: {received} to {cancelled}",
+            rig.kind
+        );
+    });
+}

@@ -1,0 +1,119 @@
+//! The ring's hint that completions are due, when it is stale: the kernel queues work for the
+//! ring's thread, which runs it at once, and only then sets the hint.
+
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use super::rig::{PATIENCE, everywhere};
+use crate::driver::uring::Uring;
+use crate::driver::{Driver, PortChoice};
+use crate::sched::here;
+use crate::task::Config;
+use crate::time::sleep;
+
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Where the hint stands, counted from the beginning of a ring's memory; its value.
+fn hint() -> (usize, u32) {
+    const IORING_SQ_TASKRUN: u32 = 4;
+    // `io_uring_params`: at 40 begin the queue's offsets, the fifth of which is that of its flags.
+    let mut params = [0u32; 30];
+    // SAFETY: zeroes are valid parameters, in memory of their size; the kernel fills them in. The
+    // descriptor, if there is one, is closed and nobody else's.
+    unsafe {
+        let fd = libc::syscall(libc::SYS_io_uring_setup, 1, params.as_mut_ptr());
+        assert!(fd >= 0, "rings were opened before");
+        libc::close(fd as i32);
+    }
+    (params[14] as usize, IORING_SQ_TASKRUN)
+}
+
+/// Sets the hint as the kernel does it when it is late.
+fn make_stale(uring: &Uring) {
+    let (offset, bit) = hint();
+    let (length, access) = (4096, libc::PROT_READ | libc::PROT_WRITE);
+    let fd = uring.ring_fd().as_raw_fd();
+    // SAFETY: a mapping of its own of the ring's first page, which holds the flags; they change
+    // atomically only. Any value of the bit is right: it is a hint.
+    unsafe {
+        let start = libc::mmap(std::ptr::null_mut(), length, access, libc::MAP_SHARED, fd, 0);
+        assert_ne!(start, libc::MAP_FAILED);
+        let flags = start.byte_add(offset).cast::<u32>();
+        std::sync::atomic::AtomicU32::from_ptr(flags)
+            .fetch_or(bit, std::sync::atomic::Ordering::SeqCst);
+        libc::munmap(start, length);
+    }
+}
+
+/// A driver whose waits watch before they sleep, because the last ones were short.
+fn make_watchful(driver: &mut Driver) {
+    for _ in 0..3 {
+        driver.notifier().notify();
+        driver.wait(Some(PAUSE), &mut Vec::new()).unwrap();
+    }
+}
+
+#[test]
+fn a_stale_hint_is_work_once() {
+    everywhere(|rig| {
+        let Driver::Uring(uring) = &rig.driver else { return };
+        make_stale(uring);
+        assert!(rig.driver.has_work(), "{}: it may be true", rig.kind);
+        for _ in 0..4 {
+            rig.turn(Duration::ZERO);
+        }
+        assert!(!rig.driver.has_work(), "{}: it has been looked at", rig.kind);
+    });
+}
+
+#[test]
+fn a_stale_hint_does_not_end_all_waits() {
+    everywhere(|rig| {
+        make_watchful(&mut rig.driver);
+        if let Driver::Uring(uring) = &rig.driver {
+            make_stale(uring);
+        }
+        let (began, mut waits) = (Instant::now(), 0);
+        while began.elapsed() < PAUSE {
+            rig.driver.wait(Some(PAUSE), &mut Vec::new()).unwrap();
+            waits += 1;
+        }
+        assert!(waits < 10, "{}: {waits} waits, and nothing came", rig.kind);
+    });
+}
+
+/// Processor time of the calling thread.
+fn processor_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a place for the result, which lives through the call.
+    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) }, 0);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// The processor time of an idle scheduler with a stale hint.
+fn idle_with_stale_hint() -> Duration {
+    let here = here().expect("in a scheduler");
+    make_watchful(&mut here.driver.borrow_mut());
+    if let Driver::Uring(uring) = &*here.driver.borrow() {
+        make_stale(uring);
+    }
+    let before = processor_time();
+    sleep(PAUSE);
+    processor_time() - before
+}
+
+#[test]
+fn an_idle_scheduler_sleeps_in_spite_of_a_stale_hint() {
+    let (tx, rx) = std::sync::mpsc::channel();
+    // On a thread of its own, which is left behind where it does not end.
+    std::thread::spawn(move || {
+        let run = Config::new()
+            .port(PortChoice::Uring)
+            .run(|| (0..20).map(|_| idle_with_stale_hint()).max().unwrap_or_default());
+        tx.send(run)
+    });
+    match rx.recv_timeout(PATIENCE).expect("the run does not end") {
+        Ok(most) => assert!(most < PAUSE / 5, "{most:?} of {PAUSE:?} idle"),
+        Err(error) => eprintln!("SKIPPED: no io_uring here: {error}"),
+    }
+}

@@ -1,0 +1,13 @@
+//! One set of tests for every backend. Each runs on the ring, on the ring with every operation
+//! forced to its fallback, and on readiness.
+
+mod cancel;
+mod files;
+mod hints;
+mod ops;
+mod pressure;
+mod registrations;
+mod rig;
+
+pub(crate) use rig::alone;
+mod splice;

@@ -1,0 +1,174 @@
+//! What every test needs: a driver with a table of tokens, and pairs of descriptors.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use crate::driver::uring::{MESSAGE, Opcodes, USED};
+use crate::driver::{Driver, PortChoice, PortConfig, Submitted};
+use crate::op::{Op, Outcome, Table, Token};
+
+/// Long enough for any machine; nothing waits for it but a failing test.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A driver and the tokens in flight on it.
+pub(super) struct Rig {
+    pub(super) driver: Driver,
+    table: Table<()>,
+    ended: HashMap<Token, Outcome>,
+    pub(super) kind: &'static str,
+}
+
+impl Rig {
+    pub(super) fn open(kind: &'static str, config: &PortConfig) -> io::Result<Rig> {
+        let driver = Driver::open(config)?;
+        Ok(Rig { driver, table: Table::new(1 << 20), ended: HashMap::new(), kind })
+    }
+
+    pub(super) fn is_uring(&self) -> bool {
+        self.driver.name() == "uring"
+    }
+
+    /// # Safety
+    /// As for `Driver::submit`.
+    pub(super) unsafe fn start(&mut self, op: Op) -> Token {
+        let token = self.table.insert(()).unwrap();
+        // SAFETY: the caller's promise; the table made the token.
+        if let Submitted::Done(outcome) = unsafe { self.driver.submit(token, &op) } {
+            self.note(token, outcome);
+        }
+        token
+    }
+
+    fn note(&mut self, token: Token, outcome: Outcome) {
+        self.table.remove(token).expect("one completion per token in flight");
+        assert_eq!(self.ended.insert(token, outcome), None);
+    }
+
+    /// Waits once and takes what comes.
+    pub(super) fn turn(&mut self, timeout: Duration) {
+        let mut out = Vec::new();
+        self.driver.wait(Some(timeout), &mut out).unwrap();
+        for completion in out {
+            self.note(completion.token, completion.outcome);
+        }
+    }
+
+    /// The result of `token`, when it has come.
+    pub(super) fn end(&mut self, token: Token) -> i32 {
+        self.outcome(token).result
+    }
+
+    pub(super) fn outcome(&mut self, token: Token) -> Outcome {
+        let late = Instant::now() + PATIENCE;
+        loop {
+            if let Some(outcome) = self.ended.remove(&token) {
+                return outcome;
+            }
+            assert!(Instant::now() < late, "{}: {token:?} does not end", self.kind);
+            self.turn(Duration::from_secs(1));
+        }
+    }
+
+    /// Whether `token` is still in flight after everything that is due has come.
+    pub(super) fn is_waiting(&mut self, token: Token) -> bool {
+        for _ in 0..3 {
+            self.turn(Duration::from_millis(5));
+        }
+        !self.ended.contains_key(&token)
+    }
+
+    /// Waits until nothing is in flight and returns every result.
+    pub(super) fn end_all(&mut self) -> Vec<i32> {
+        let late = Instant::now() + PATIENCE;
+        while self.table.len() > 0 {
+            assert!(Instant::now() < late, "{}: {} left", self.kind, self.table.len());
+            self.turn(Duration::from_secs(1));
+        }
+        self.ended.drain().map(|(_, outcome)| outcome.result).collect()
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.table.len()
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        // Nothing may outlive the test's buffers, even when it fails.
+        self.driver.drain(&mut Vec::new());
+    }
+}
+
+/// Every ring operation forced to its fallback.
+pub(super) fn without_everything() -> Opcodes {
+    USED.iter().fold(Opcodes::default().with(MESSAGE), |set, (code, _)| set.with(*code))
+}
+
+/// Runs `test` on every backend that this machine has, with rings of `entries` and `cq_entries`.
+pub(super) fn everywhere_with(entries: u32, cq_entries: u32, test: impl Fn(&mut Rig)) {
+    let plain = PortConfig { entries, cq_entries, ..PortConfig::new(PortChoice::Uring) };
+    let fallback = PortConfig { without: without_everything(), ..plain.clone() };
+    for (kind, config) in [
+        ("uring", plain),
+        ("uring by fallbacks", fallback),
+        ("poll", PortConfig::new(PortChoice::Poll)),
+    ] {
+        match Rig::open(kind, &config) {
+            Ok(mut rig) => test(&mut rig),
+            Err(error) if config.choice == PortChoice::Uring => {
+                eprintln!("SKIPPED: no io_uring here, not tested on {kind}: {error}");
+            }
+            Err(error) => panic!("{kind}: {error}"),
+        }
+    }
+}
+
+/// Runs `test` on every backend that this machine has.
+pub(super) fn everywhere(test: impl Fn(&mut Rig)) {
+    everywhere_with(64, 256, test);
+}
+
+/// A listener on the loopback, non-blocking like all of ours.
+pub(super) fn listener() -> TcpListener {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    listener
+}
+
+/// Two connected sockets: ours is non-blocking, the peer blocks.
+pub(super) fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (ours, _) = listener.accept().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    ours.set_nodelay(true).unwrap();
+    peer.set_nodelay(true).unwrap();
+    peer.set_read_timeout(Some(PATIENCE)).unwrap();
+    (ours, peer)
+}
+
+/// How many descriptors this process has open.
+pub(super) fn open_fds() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Runs `body` in a process of its own, where it may change and count what belongs to processes.
+/// `test` is the calling test's full name.
+pub(crate) fn alone(test: &str, body: impl Fn()) {
+    const VARIABLE: &str = "OVERLAPPED_TEST_ALONE";
+    if std::env::var_os(VARIABLE).is_some() {
+        return body();
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads", "1"])
+        .env(VARIABLE, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}\n{text}{errors}", output.status);
+    assert!(text.contains("1 passed"), "no such test: {test}");
+    eprint!("{errors}");
+}

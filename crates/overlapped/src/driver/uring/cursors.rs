@@ -1,0 +1,79 @@
+//! Files' cursors that the kernel does not move.
+//!
+//! A transfer at the cursor that moves some bytes and then fails (no room on the disk, the limit
+//! on the size of files, a bad sector) succeeds, with those bytes; but the kernel moves the cursor
+//! only where the last of its attempts did not fail (`kiocb_done` in io_uring/rw.c). It stays
+//! where it was, and what is written next, behind those bytes as everybody believes, is written
+//! over them: they are lost, and nobody is told. The same happens to what goes past the page cache
+//! (`O_DIRECT`).
+//!
+//! So it is noted where the cursor stands before such a transfer, and if it stands there still
+//! when some bytes have been moved, it is moved here. Others have no turn at the cursor before the
+//! transfer's completion is handed out.
+
+use std::collections::HashMap;
+use std::io::SeekFrom;
+use std::os::fd::{BorrowedFd, RawFd};
+
+use crate::op::{Fs, Op, Token};
+use crate::sys::file::nonblocking::{flags, seek};
+
+/// The transfers in flight that use a cursor.
+#[derive(Debug, Default)]
+pub(super) struct Cursors(HashMap<Token, Stand>);
+
+#[derive(Debug)]
+struct Stand {
+    fd: RawFd,
+    before: u64,
+    writes: bool,
+}
+
+impl Cursors {
+    /// Before `op` is submitted.
+    #[inline]
+    pub(super) fn note(&mut self, token: Token, op: &Op) {
+        let (fd, writes) = match *op {
+            Op::Fs(
+                Fs::Read { fd, offset: None, .. } | Fs::ReadVectored { fd, offset: None, .. },
+            ) => (fd, false),
+            Op::Fs(
+                Fs::Write { fd, offset: None, .. } | Fs::WriteVectored { fd, offset: None, .. },
+            ) => (fd, true),
+            _ => return,
+        };
+        // SAFETY: the descriptor is open until the completion, by the submitter's promise.
+        let file = unsafe { BorrowedFd::borrow_raw(fd) };
+        // Pipes, sockets and terminals have none.
+        if let Ok(before) = seek(file, SeekFrom::Current(0)) {
+            self.0.insert(token, Stand { fd, before, writes });
+        }
+    }
+
+    /// After the transfer, before its completion is handed out.
+    #[inline]
+    pub(super) fn settle(&mut self, token: Token, result: i32) {
+        if !self.0.is_empty()
+            && let Some(stand) = self.0.remove(&token)
+            && result > 0
+        {
+            stand.settle(result as u64);
+        }
+    }
+}
+
+impl Stand {
+    fn settle(self, moved: u64) {
+        let Stand { fd, before, writes } = self;
+        // SAFETY: the completion has not been handed out: see `note`.
+        let file = unsafe { BorrowedFd::borrow_raw(fd) };
+        if seek(file, SeekFrom::Current(0)).is_ok_and(|now| now != before) {
+            return;
+        }
+        // What is appended ends where the file does.
+        let appends = writes && flags(file).is_ok_and(|flags| flags & libc::O_APPEND != 0);
+        let to = if appends { SeekFrom::End(0) } else { SeekFrom::Start(before + moved) };
+        // A file that could be asked where it is can also be told.
+        let _ = seek(file, to);
+    }
+}

@@ -1,0 +1,509 @@
+//! The io_uring backend.
+//!
+//! ```text
+//! submit ─▶ [backlog ─▶] submission queue ─▶ enter ─▶ kernel ─▶ completion queue ─▶ wait ─▶ out
+//! ```
+//!
+//! An entry is in exactly one of these places; entries never overtake each other on the way to
+//! the kernel, so a cancel always finds its target started. The backlog is empty unless the
+//! kernel would not take a full queue; it is flushed before anything else is queued.
+//!
+//! Who owns what: the memory in an entry is the submitter's, valid until the completion is in
+//! `out`. Two kinds of entry are the backend's own, recognised by the top bit of their user data:
+//! cancels, and the read of the eventfd through which notifiers end a wait. Both are counted, and
+//! reaped like everything else. Where the kernel has `MSG_RING` without a ring (6.13), notifiers
+//! use that instead, and the read stays in flight, for a day on which a message is refused.
+//!
+//! Operations that the kernel lacks go another way: tried by a plain system call, polled for in
+//! the ring, tried again (`aside`).
+//!
+//! Shutdown: `drain` cancels everything, again and again, until nothing is in flight. Only then
+//! are the ring and the eventfd's buffer released. If the kernel will not let us wait, nothing
+//! says when it stops writing to borrowed memory, and the process is aborted.
+
+mod cursors;
+mod prepare;
+mod ring;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use io_uring::squeue::Entry;
+
+use super::notifier::EventFd;
+use super::{Notifier, PortConfig, Submitted};
+use crate::driver::direct;
+use crate::driver::direct::would_wait;
+use crate::driver::speculative::Eager;
+use crate::op::{Completion, Op, Outcome, Token};
+use crate::spin::{Spin, WATCH};
+use crate::sys::clock;
+
+use cursors::Cursors;
+pub(crate) use ring::Opcodes;
+pub(super) use ring::{MESSAGE, Ring, USED, send_message};
+
+/// Tokens never have this bit.
+const INTERNAL: u64 = 1 << 63;
+const CANCEL: u64 = INTERNAL;
+const WAKE: u64 = INTERNAL | 1;
+/// What notifiers send from other threads. Not an entry of this ring, so it is not counted.
+pub(super) const RUNG: u64 = INTERNAL | 2;
+
+/// How long a wait may sleep while the kernel does not take what is queued.
+const HELD_BACK: Duration = Duration::from_millis(1);
+
+/// Nanoseconds after which what has been asked to end, and has not, is asked again. (A cancel
+/// misses an operation that a worker is just about to take up.)
+const ASK_AGAIN: u64 = 10_000_000;
+
+/// Looks at the ring's memory between two looks at the clock.
+const LOOKS_EACH_TIME: u32 = 8;
+
+/// An operation that the ring only polls for.
+struct Aside {
+    op: Op,
+    /// A cancel may meet the moment between two polls, and must not be lost there.
+    cancelled: bool,
+}
+
+pub(crate) struct Uring {
+    ring: Ring,
+    backlog: VecDeque<Entry>,
+    /// Tokens whose completion has not been handed out.
+    in_flight: usize,
+    /// The backend's own entries that have not completed.
+    internal: usize,
+    /// What is done by polling in the ring: see [`Uring::submit_aside`].
+    aside: HashMap<u64, Aside>,
+    /// Cancelled and not completed; when they are asked again.
+    asked: HashSet<Token>,
+    ask_at: u64,
+    /// Those of `aside` that have become ready; empty between two waits.
+    ready: Vec<(Token, Op)>,
+    /// Where files' cursors stood before the transfers in flight.
+    cursors: Cursors,
+    spin: Spin,
+    /// For callers that may try by themselves. The ring's own way is not to.
+    eager: Eager,
+    wake: Arc<EventFd>,
+    /// Where the kernel puts the eventfd's count. From `Box::into_raw`; freed after the drain.
+    wake_count: *mut u64,
+    closing: bool,
+    /// The kernel had no memory for a completion that did not fit: it will never come.
+    lost: bool,
+    /// How often completions did not fit into the ring.
+    overflows: u64,
+}
+
+impl Uring {
+    /// The error is the kernel's own, or `Unsupported` and says what is missing.
+    pub(super) fn open(config: &PortConfig) -> io::Result<Uring> {
+        let ring = Ring::open(config)?;
+        let wake = Arc::new(EventFd::open(ring.fd(), !ring.missing().has(MESSAGE))?);
+        let mut uring = Uring {
+            ring,
+            backlog: VecDeque::new(),
+            in_flight: 0,
+            internal: 0,
+            aside: HashMap::new(),
+            asked: HashSet::new(),
+            ask_at: 0,
+            ready: Vec::new(),
+            cursors: Cursors::default(),
+            spin: Spin::default(),
+            eager: Eager::default(),
+            wake,
+            wake_count: Box::into_raw(Box::new(0)),
+            closing: false,
+            lost: false,
+            overflows: 0,
+        };
+        uring.arm_wake();
+        Ok(uring)
+    }
+
+    /// Whether the ring itself does `op`, rather than a system call of this thread.
+    pub(super) fn does(&self, op: &Op) -> bool {
+        !direct::nonblocking(op) && self.has(op)
+    }
+
+    /// Tells whether the ring has the opcode of `op`.
+    pub(super) fn has(&self, op: &Op) -> bool {
+        !self.ring.missing().has(prepare::code(op))
+    }
+
+    /// # Safety
+    /// As for [`Driver::submit`](super::Driver::submit).
+    #[inline]
+    pub(super) unsafe fn submit(&mut self, token: Token, op: &Op) -> Submitted {
+        debug_assert!(!self.closing, "submitted after the drain");
+        // What must not wait is not worth a round through the ring, which ignores O_NONBLOCK.
+        if direct::nonblocking(op) {
+            // SAFETY: the caller's promise covers this call.
+            return Submitted::Done(unsafe { direct::attempt(op) });
+        }
+        if matches!(op, Op::Ready { .. }) || !self.has(op) {
+            // SAFETY: the caller's promise.
+            return unsafe { self.submit_aside(token, op) };
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.start(token, op) }
+    }
+
+    /// Starts `op` by its opcode, which the ring [has](Uring::has).
+    ///
+    /// # Safety
+    /// As for [`Driver::submit`](super::Driver::submit).
+    #[inline]
+    pub(super) unsafe fn start(&mut self, token: Token, op: &Op) -> Submitted {
+        self.cursors.note(token, op);
+        // SAFETY: the caller's promise holds now and until the completion.
+        unsafe { self.push(prepare::prepare(op).user_data(token.to_bits())) };
+        self.in_flight += 1;
+        Submitted::Pending
+    }
+
+    /// Starts what the ring does not do by itself: [`Op::Ready`], whose result is not the
+    /// kernel's, and operations whose opcode is missing.
+    ///
+    /// # Safety
+    /// As for [`Driver::submit`](super::Driver::submit).
+    #[cold]
+    unsafe fn submit_aside(&mut self, token: Token, op: &Op) -> Submitted {
+        if !matches!(op, Op::Ready { .. }) {
+            // SAFETY: the caller's promise.
+            let outcome = unsafe { direct::start(op) };
+            if !would_wait(op, outcome) {
+                return Submitted::Done(outcome);
+            }
+        }
+        let previous = self.aside.insert(token.to_bits(), Aside { op: *op, cancelled: false });
+        assert!(previous.is_none(), "{token:?} is in flight already");
+        self.in_flight += 1;
+        self.poll_aside(token, op);
+        Submitted::Pending
+    }
+
+    fn poll_aside(&mut self, token: Token, op: &Op) {
+        let entry = prepare::ready(op.fd(), direct::interest(op)).user_data(token.to_bits());
+        // SAFETY: a poll has no memory; the descriptor is open until the token's completion.
+        unsafe { self.push(entry) };
+    }
+
+    pub(super) fn eager(&mut self) -> &mut Eager {
+        &mut self.eager
+    }
+
+    pub(super) fn cancel(&mut self, token: Token) {
+        if let Some(aside) = self.aside.get_mut(&token.to_bits()) {
+            aside.cancelled = true;
+        }
+        self.note_asked(token);
+        self.push_internal(prepare::cancel(token).user_data(CANCEL));
+    }
+
+    fn note_asked(&mut self, token: Token) {
+        if self.asked.is_empty() {
+            self.ask_at = clock::nanos() + ASK_AGAIN;
+        }
+        self.asked.insert(token);
+    }
+
+    /// A cancel that misses its operation, as happens by chance only.
+    #[cfg(test)]
+    pub(super) fn cancel_in_vain(&mut self, token: Token) {
+        self.note_asked(token);
+    }
+
+    /// Asks those who have not ended again, where it is time. Says how long a wait may be.
+    #[cold]
+    fn ask_again(&mut self) -> Duration {
+        if clock::until(self.ask_at) == Duration::ZERO {
+            self.ask_at = clock::nanos() + ASK_AGAIN;
+            let tokens: Vec<Token> = self.asked.iter().copied().collect();
+            for token in tokens {
+                self.push_internal(prepare::cancel(token).user_data(CANCEL));
+            }
+        }
+        clock::until(self.ask_at)
+    }
+
+    fn arm_wake(&mut self) {
+        let entry = prepare::wake(self.wake.raw(), self.wake_count);
+        self.push_internal(entry.user_data(WAKE));
+    }
+
+    fn push_internal(&mut self, entry: Entry) {
+        self.internal += 1;
+        // SAFETY: a cancel has no memory. The eventfd and its count live until `drop`, after the
+        // drain has reaped the read.
+        unsafe { self.push(entry) };
+    }
+
+    /// # Safety
+    /// As for [`Ring::push`].
+    #[inline]
+    unsafe fn push(&mut self, entry: Entry) {
+        // SAFETY: the caller's promise.
+        if self.backlog.is_empty() && unsafe { self.ring.push(&entry) } {
+            return;
+        }
+        self.backlog.push_back(entry);
+        self.flush();
+    }
+
+    /// Moves the backlog into the queue and the queue into the kernel, as far as it takes them.
+    #[cold]
+    fn flush(&mut self) {
+        loop {
+            while let Some(entry) = self.backlog.front() {
+                // SAFETY: promised when the entry was pushed; it has not completed since.
+                if !unsafe { self.ring.push(entry) } {
+                    break;
+                }
+                self.backlog.pop_front();
+            }
+            if self.backlog.is_empty() {
+                return;
+            }
+            // EINTR, EBUSY (completions must be reaped first), EAGAIN (no memory for requests):
+            // the next wait goes on.
+            match self.ring.submit(self.ring.hints().queued) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return,
+            }
+        }
+    }
+
+    pub(super) fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        out: &mut Vec<Completion>,
+    ) -> io::Result<()> {
+        let mut timeout = timeout;
+        if !self.backlog.is_empty() {
+            self.flush();
+            if !self.backlog.is_empty() {
+                timeout = Some(timeout.map_or(HELD_BACK, |timeout| timeout.min(HELD_BACK)));
+            }
+        }
+        if !self.asked.is_empty() {
+            let left = self.ask_again();
+            timeout = Some(timeout.map_or(left, |timeout| timeout.min(left)));
+        }
+        let sleep = timeout != Some(Duration::ZERO) && !self.ring.has_completions();
+        let result = if sleep { self.sleep(timeout) } else { self.look() };
+        self.reap(out);
+        match result {
+            Ok(()) => Ok(()),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EINTR | libc::ETIME | libc::EBUSY | libc::EAGAIN) => Ok(()),
+                errno => {
+                    self.lost |= errno == Some(libc::EBADR);
+                    Err(error)
+                }
+            },
+        }
+    }
+
+    /// Submits what is queued and has produced what is due.
+    fn look(&mut self) -> io::Result<()> {
+        let hints = self.ring.hints();
+        self.overflows += u64::from(hints.overflow);
+        if hints.queued > 0 || hints.overflow || hints.taskrun {
+            self.ring.submit_and_get(hints.queued, false, None)?;
+            if self.ring.hints().taskrun && !self.ring.has_completions() {
+                return self.clear_hint();
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the kernel clear a hint that may be stale.
+    ///
+    /// The kernel queues work for this thread *before* it sets the hint. Where this thread runs
+    /// the work in between, the hint comes late and stays, because only running work clears it: a
+    /// busy scheduler would enter the kernel at each look, and a watch would never come to sleep.
+    /// What this thread sends to itself is queued, with its hint set, before the call returns.
+    #[cold]
+    fn clear_hint(&mut self) -> io::Result<()> {
+        self.wake.notify()?;
+        self.ring.submit_and_get(self.ring.hints().queued, false, None).map(drop)
+    }
+
+    /// The same, and waits for at most `timeout` if there is nothing.
+    fn sleep(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        if self.watch(timeout, || false) {
+            return self.look();
+        }
+        let began = clock::nanos();
+        let hints = self.ring.hints();
+        self.overflows += u64::from(hints.overflow);
+        let result = self.ring.submit_and_get(hints.queued, true, timeout);
+        self.spin.slept(Duration::from_nanos(clock::nanos() - began));
+        result.map(drop)
+    }
+
+    /// Looks at the ring's memory until there is something to do, for a moment, if that is likely
+    /// to help.
+    #[inline]
+    pub(super) fn watch(&mut self, timeout: Option<Duration>, called: impl Fn() -> bool) -> bool {
+        if !self.spin.is_wanted() {
+            return false;
+        }
+        // What cannot be submitted now is for the wait that follows to say.
+        if self.look().is_err() {
+            return false;
+        }
+        if self.ring.has_completions() {
+            return true;
+        }
+        let found = self.is_called(timeout, called);
+        self.spin.watched(found);
+        found
+    }
+
+    fn is_called(&self, timeout: Option<Duration>, called: impl Fn() -> bool) -> bool {
+        let time = timeout.map_or(WATCH, |timeout| timeout.min(WATCH));
+        let end = clock::nanos() + time.as_nanos() as u64;
+        loop {
+            for _ in 0..LOOKS_EACH_TIME {
+                let hints = self.ring.hints();
+                if hints.taskrun || hints.overflow || self.ring.has_completions() || called() {
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            if clock::nanos() >= end {
+                return false;
+            }
+        }
+    }
+
+    fn reap(&mut self, out: &mut Vec<Completion>) {
+        let (mut woken, mut rung) = (false, false);
+        for entry in self.ring.completions() {
+            let bits = entry.user_data();
+            if bits == RUNG {
+                rung = true;
+                continue;
+            }
+            if bits & INTERNAL != 0 {
+                self.internal -= 1;
+                woken |= bits == WAKE;
+                continue;
+            }
+            let token = Token::from_bits(bits);
+            let mut outcome = Outcome::of(entry.result());
+            if !self.aside.is_empty()
+                && let Some(Aside { op, .. }) = self.aside.get(&bits)
+            {
+                if !matches!(op, Op::Ready { .. }) && outcome.result >= 0 {
+                    self.ready.push((token, *op));
+                    continue;
+                }
+                outcome = Outcome::of(outcome.result.min(0));
+                self.aside.remove(&bits);
+            }
+            if !self.asked.is_empty() {
+                self.asked.remove(&token);
+            }
+            self.cursors.settle(token, outcome.result);
+            self.in_flight -= 1;
+            out.push(Completion { token, outcome });
+        }
+        if !self.ready.is_empty() {
+            self.resume_aside(out);
+        }
+        if woken || rung {
+            self.wake.clear();
+            if woken && !self.closing {
+                self.arm_wake();
+            }
+        }
+    }
+
+    /// Tries again what has become ready.
+    #[cold]
+    fn resume_aside(&mut self, out: &mut Vec<Completion>) {
+        for (token, op) in std::mem::take(&mut self.ready) {
+            // SAFETY: promised at `submit` until the completion, which has not been handed out.
+            let mut outcome = unsafe { direct::resume(&op) };
+            if would_wait(&op, outcome) {
+                if !self.aside[&token.to_bits()].cancelled {
+                    self.poll_aside(token, &op);
+                    continue;
+                }
+                outcome = Outcome::of(-libc::ECANCELED);
+            }
+            self.aside.remove(&token.to_bits());
+            self.asked.remove(&token);
+            self.in_flight -= 1;
+            out.push(Completion { token, outcome });
+        }
+    }
+
+    #[inline]
+    pub(super) fn has_work(&self) -> bool {
+        let hints = self.ring.hints();
+        let is_quiet = hints.queued == 0 && !hints.overflow && !hints.taskrun;
+        !is_quiet || self.ring.has_completions() || !self.backlog.is_empty()
+    }
+
+    pub(super) fn notifier(&self) -> Notifier {
+        Notifier::of_event(&self.wake)
+    }
+
+    pub(super) fn drain(&mut self, out: &mut Vec<Completion>) {
+        // A copy in a child of fork(2): neither the ring nor the operations are its own.
+        if self.ring.is_foreign() {
+            return;
+        }
+        self.closing = true;
+        self.asked.clear();
+        let mut ask_at = 0;
+        while self.in_flight + self.internal > 0 {
+            if clock::until(ask_at) == Duration::ZERO {
+                ask_at = clock::nanos() + ASK_AGAIN;
+                for aside in self.aside.values_mut() {
+                    aside.cancelled = true;
+                }
+                self.push_internal(prepare::cancel_all().user_data(CANCEL));
+            }
+            let result = self.wait(Some(clock::until(ask_at)), out);
+            if self.lost || result.is_err() {
+                eprintln!(
+                    "overlapped: {} operations are in flight and io_uring cannot say when they \
+                     end ({result:?}): aborting, because it may still write to their memory",
+                    self.in_flight
+                );
+                std::process::abort();
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn ring_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.ring.fd()
+    }
+
+    /// How often completions did not fit into the ring.
+    #[cfg(test)]
+    pub(super) fn overflows(&self) -> u64 {
+        self.overflows
+    }
+}
+
+impl Drop for Uring {
+    fn drop(&mut self) {
+        self.drain(&mut Vec::new());
+        let is_idle = self.in_flight + self.internal == 0;
+        assert!(is_idle || self.ring.is_foreign(), "the ring is closed with operations in flight");
+        // SAFETY: made by `Box::into_raw` and freed nowhere else; the read into it was reaped, or
+        // is another process's.
+        drop(unsafe { Box::from_raw(self.wake_count) });
+    }
+}

@@ -1,0 +1,64 @@
+//! From an [`Op`] to a ring entry: one match per group, which a new operation extends.
+
+mod fs;
+mod net;
+
+use io_uring::squeue::Entry;
+use io_uring::types::{CancelBuilder, Fd};
+use io_uring::{opcode, types};
+
+use crate::op::{Op, TRANSFER_MAX, Token};
+use crate::sys::readiness::Interest;
+use crate::sys::readiness::poll_bits;
+
+/// The offset that means "at the file's cursor".
+const AT_CURSOR: u64 = u64::MAX;
+
+/// The opcode that [`prepare`] uses for `op`.
+pub(super) fn code(op: &Op) -> u8 {
+    match op {
+        Op::Net(net) => net::code(net),
+        Op::Fs(fs) => fs::code(fs),
+        Op::Ready { .. } => opcode::PollAdd::CODE,
+    }
+}
+
+/// The entry for `op`, without its user data.
+///
+/// # Safety
+/// The address behind a connect is valid for reads now. (Everything else is looked at by the
+/// kernel later: see [`Ring::push`](super::ring::Ring::push).)
+#[inline]
+pub(super) unsafe fn prepare(op: &Op) -> Entry {
+    match *op {
+        // SAFETY: the caller's promise.
+        Op::Net(ref net) => unsafe { net::prepare(net) },
+        Op::Fs(ref fs) => fs::prepare(fs),
+        Op::Ready { fd, interest } => ready(fd, interest),
+    }
+}
+
+/// A one-shot poll.
+pub(super) fn ready(fd: i32, interest: Interest) -> Entry {
+    opcode::PollAdd::new(Fd(fd), poll_bits(interest) as u32).build()
+}
+
+/// Asks to end the operation that carries `token`.
+pub(super) fn cancel(token: Token) -> Entry {
+    opcode::AsyncCancel::new(token.to_bits()).build()
+}
+
+/// Asks to end everything in the ring.
+pub(super) fn cancel_all() -> Entry {
+    opcode::AsyncCancel2::new(CancelBuilder::any()).build()
+}
+
+/// Reads the eventfd `fd` into the eight bytes at `count`.
+pub(super) fn wake(fd: i32, count: *mut u64) -> Entry {
+    opcode::Read::new(types::Fd(fd), count.cast(), 8).offset(AT_CURSOR).build()
+}
+
+#[inline]
+fn check(len: u32) {
+    assert!(len as usize <= TRANSFER_MAX, "the length was not clamped");
+}

@@ -1,0 +1,246 @@
+//! What can be asked of a [`Port`](super::Port), with everything it needs.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use super::cursors::FileId;
+use crate::sys::descriptor;
+use crate::sys::file::nonblocking;
+use crate::sys::readiness::Interest;
+use crate::sys::socket::tcp;
+
+/// A shared descriptor: closed when its last clone, and the last request with it, is gone.
+///
+/// Made from whatever owns a descriptor: `TcpStream`, `TcpListener`, `File`, pipes, `OwnedFd`.
+#[derive(Debug, Clone)]
+pub struct Descriptor(Arc<OwnedFd>);
+
+impl Descriptor {
+    /// A new TCP socket that can connect to `addr`.
+    ///
+    /// # Errors
+    /// The system's reason, such as no descriptors left.
+    pub fn stream_for(addr: &SocketAddr) -> io::Result<Descriptor> {
+        Ok(tcp::stream(addr)?.into())
+    }
+
+    /// The descriptor itself, where this is its last clone; otherwise gives the clone back.
+    ///
+    /// # Errors
+    /// Somebody else holds a clone: another owner, or a request in flight.
+    pub fn into_inner(self) -> Result<OwnedFd, Descriptor> {
+        Arc::try_unwrap(self.0).map_err(Descriptor)
+    }
+}
+
+impl AsFd for Descriptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsRawFd for Descriptor {
+    fn as_raw_fd(&self) -> i32 {
+        self.0.as_raw_fd()
+    }
+}
+
+impl From<Arc<OwnedFd>> for Descriptor {
+    fn from(fd: Arc<OwnedFd>) -> Descriptor {
+        Descriptor(fd)
+    }
+}
+
+impl From<&Descriptor> for Descriptor {
+    fn from(descriptor: &Descriptor) -> Descriptor {
+        descriptor.clone()
+    }
+}
+
+/// The owners of descriptors in std. (A blanket implementation would collide with
+/// `From<Descriptor> for Descriptor`.)
+macro_rules! from_owners {
+    ($($owner:ty),* $(,)?) => {$(
+        impl From<$owner> for Descriptor {
+            fn from(owner: $owner) -> Descriptor {
+                Descriptor(Arc::new(OwnedFd::from(owner)))
+            }
+        }
+    )*};
+}
+
+from_owners! {
+    OwnedFd,
+    std::fs::File,
+    std::io::PipeReader,
+    std::io::PipeWriter,
+    std::net::TcpListener,
+    std::net::TcpStream,
+    std::net::UdpSocket,
+    std::os::unix::net::UnixDatagram,
+    std::os::unix::net::UnixListener,
+    std::os::unix::net::UnixStream,
+    std::process::ChildStderr,
+    std::process::ChildStdin,
+    std::process::ChildStdout,
+}
+
+/// One operation and everything it needs, owned.
+///
+/// Receives and reads **append**: they fill the room between the buffer's length and its capacity
+/// and make it longer by what has come, so nothing uninitialised is ever seen. They never
+/// reallocate; a buffer without room is refused (0 bytes would look like the end). Sends and
+/// writes take the bytes from `start` on, so that one that came out short can be continued with
+/// the same buffer.
+///
+/// One operation transfers 2,147,479,552 bytes at most, as read(2) does.
+#[derive(Debug)]
+pub struct Request {
+    pub(super) descriptor: Descriptor,
+    pub(super) kind: Kind,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    Accept,
+    Connect(SocketAddr),
+    Recv(Vec<u8>),
+    Send(Vec<u8>, usize),
+    /// With an offset, or at the cursor.
+    Read(Vec<u8>, Option<u64>),
+    Write(Vec<u8>, usize, Option<u64>),
+    Ready(Interest),
+}
+
+impl Request {
+    /// Takes the next connection of a listening socket. The connection is close-on-exec and
+    /// non-blocking (`set_nonblocking(false)` gives a stream that std can block on).
+    ///
+    /// The readiness backend sets `O_NONBLOCK` on the listener.
+    pub fn accept(listener: impl Into<Descriptor>) -> Request {
+        Request::new(listener, Kind::Accept)
+    }
+
+    /// Connects a socket, such as one from [`Descriptor::stream_for`].
+    ///
+    /// The readiness backend sets `O_NONBLOCK` on the socket.
+    pub fn connect(socket: impl Into<Descriptor>, addr: SocketAddr) -> Request {
+        Request::new(socket, Kind::Connect(addr))
+    }
+
+    /// Receives from a socket, appending to `buffer`. 0 bytes: the peer has ended its stream.
+    pub fn recv(socket: impl Into<Descriptor>, buffer: Vec<u8>) -> Request {
+        Request::new(socket, Kind::Recv(buffer))
+    }
+
+    /// Sends `buffer[start..]` on a socket. May send less: continue at a later start. Never
+    /// raises SIGPIPE.
+    pub fn send(socket: impl Into<Descriptor>, buffer: Vec<u8>, start: usize) -> Request {
+        Request::new(socket, Kind::Send(buffer, start))
+    }
+
+    /// Reads from a pipe, terminal or socket, or at a file's cursor, appending to `buffer`.
+    /// 0 bytes: the end.
+    ///
+    /// What goes through a file's cursor is done in the order of submission, one at a time: each
+    /// request on the same file waits in the port until the one before has ended. Others do not
+    /// wait, and neither does [`Request::read_at`], of which any number go at once. Another port
+    /// knows nothing of this one's requests: use one port for one cursor. A file opened with
+    /// `O_DIRECT` is refused: use [`Request::read_at`].
+    pub fn read(stream: impl Into<Descriptor>, buffer: Vec<u8>) -> Request {
+        Request::new(stream, Kind::Read(buffer, None))
+    }
+
+    /// Writes `buffer[start..]` to a pipe, terminal or socket, or at a file's cursor. May write
+    /// less: continue at a later start. Files: in order, as [`Request::read`] has it.
+    ///
+    /// A pipe that nobody reads raises SIGPIPE, unless the process ignores it, as Rust programs do
+    /// by default. Sockets never do.
+    pub fn write(stream: impl Into<Descriptor>, buffer: Vec<u8>, start: usize) -> Request {
+        Request::new(stream, Kind::Write(buffer, start, None))
+    }
+
+    /// Reads from a file at `offset`, appending to `buffer`. 0 bytes: the end.
+    ///
+    /// The readiness backend reads in `submit`, which may wait for the disk.
+    pub fn read_at(file: impl Into<Descriptor>, buffer: Vec<u8>, offset: u64) -> Request {
+        Request::new(file, Kind::Read(buffer, Some(offset)))
+    }
+
+    /// Writes `buffer[start..]` to a file at `offset`. May write less: continue at a later start
+    /// and a later offset.
+    ///
+    /// The readiness backend writes in `submit`, which may wait for the disk.
+    pub fn write_at(
+        file: impl Into<Descriptor>,
+        buffer: Vec<u8>,
+        start: usize,
+        offset: u64,
+    ) -> Request {
+        Request::new(file, Kind::Write(buffer, start, Some(offset)))
+    }
+
+    /// Waits until there is something to read, or the end, or an error; transfers nothing.
+    pub fn readable(descriptor: impl Into<Descriptor>) -> Request {
+        Request::new(descriptor, Kind::Ready(Interest::Readable))
+    }
+
+    /// Waits until there is room to write, or an error; transfers nothing.
+    pub fn writable(descriptor: impl Into<Descriptor>) -> Request {
+        Request::new(descriptor, Kind::Ready(Interest::Writable))
+    }
+
+    fn new(descriptor: impl Into<Descriptor>, kind: Kind) -> Request {
+        Request { descriptor: descriptor.into(), kind }
+    }
+
+    /// Whether it makes sense; see [`Port::submit`](super::Port::submit).
+    pub(super) fn check(&self) -> io::Result<()> {
+        match &self.kind {
+            Kind::Recv(buffer) | Kind::Read(buffer, _) if buffer.len() == buffer.capacity() => {
+                return Err(invalid("the buffer has no room: reserve some, or clear it"));
+            }
+            Kind::Send(buffer, start) | Kind::Write(buffer, start, _) if *start > buffer.len() => {
+                return Err(invalid("the start is behind the end of the buffer"));
+            }
+            Kind::Read(_, Some(offset)) | Kind::Write(_, _, Some(offset))
+                if i64::try_from(*offset).is_err() =>
+            {
+                return Err(invalid("no file has such an offset"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Makes transfers on sockets what they should be (write(2) on a socket raises SIGPIPE), and
+    /// tells the file whose cursor is to be used, if there is one.
+    pub(super) fn settle(self) -> io::Result<(Request, Option<FileId>)> {
+        let Request { descriptor, kind } = self;
+        if !matches!(kind, Kind::Read(_, None) | Kind::Write(_, _, None)) {
+            return Ok((Request { descriptor, kind }, None));
+        }
+        let stands_for = descriptor::identity(descriptor.as_raw_fd());
+        let (stands_for, file) = stands_for.map_err(io::Error::from_raw_os_error)?;
+        let kind = match (kind, stands_for) {
+            (Kind::Read(buffer, None), descriptor::Kind::Socket) => Kind::Recv(buffer),
+            (Kind::Write(buffer, start, None), descriptor::Kind::Socket) => {
+                Kind::Send(buffer, start)
+            }
+            (kind, _) => kind,
+        };
+        let is_disk = stands_for == descriptor::Kind::Disk;
+        // The ring moves no cursor at the end of what the disk has done by itself.
+        if is_disk && nonblocking::flags(descriptor.as_fd())? & libc::O_DIRECT != 0 {
+            return Err(invalid("O_DIRECT goes past the cursor: use read_at, write_at"));
+        }
+        let file = is_disk.then_some(file);
+        Ok((Request { descriptor, kind }, file))
+    }
+}
+
+fn invalid(text: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text)
+}

@@ -1,0 +1,41 @@
+//! Codes of failed calls, and the calls that a signal has interrupted.
+
+use std::io;
+
+/// The errno with which std's sockets end at their time limit.
+pub(crate) const WOULD_BLOCK: i32 = libc::EAGAIN;
+
+/// The errno of a call that a signal handler has ended.
+pub(crate) const INTERRUPTED: i32 = libc::EINTR;
+
+/// Tells whether `result` says that the call would have to wait.
+pub(crate) fn is_would_block(result: i32) -> bool {
+    result == -libc::EAGAIN
+}
+
+/// Whether `result` says that the operation was cut off without having done anything: cancelled,
+/// or interrupted by a signal. None of these is for users.
+pub(crate) fn is_cancelled(result: i32) -> bool {
+    /// What an interrupted call answers inside the kernel; the ring lets it out for some opens.
+    const ERESTARTSYS: i32 = 512;
+    [-libc::ECANCELED, -libc::EINTR, -ERESTARTSYS].contains(&result)
+}
+
+/// The result of `call` in the kernel's form; interrupted calls are made again.
+pub(crate) fn retried(mut call: impl FnMut() -> isize) -> i32 {
+    loop {
+        let result = call();
+        if result >= 0 {
+            return i32::try_from(result).expect("lengths were clamped");
+        }
+        match errno() {
+            libc::EINTR => {}
+            errno => return -errno,
+        }
+    }
+}
+
+/// The code of the call that has just failed on this thread.
+pub(crate) fn errno() -> i32 {
+    io::Error::last_os_error().raw_os_error().expect("an error of the system has a number")
+}

@@ -1,0 +1,188 @@
+//! One try of each transfer on a file, a pipe or a terminal, with memory that the caller has lent;
+//! the result in the kernel's form.
+//!
+//! None waits for another process, also where the descriptor is in blocking mode: pipes by
+//! `RWF_NOWAIT`, and where a file cannot do that (terminals) by poll(2) first. Regular files,
+//! directories and block devices are done in place, which may wait for the disk.
+
+use std::os::fd::RawFd;
+
+use crate::sys::descriptor::{Kind, kind};
+use crate::sys::errno::retried;
+use crate::sys::message::Message;
+use crate::sys::readiness::{Interest, poll_now};
+
+/// POLLOUT on a pipe promises that this much can be written without waiting (pipe(7)).
+const PIPE_BUF: usize = libc::PIPE_BUF;
+
+const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+
+/// Reads what is in the page cache, at `offset` or at the cursor. `-EAGAIN` or `-EOPNOTSUPP` where
+/// the disk would have to be asked; short where it would have to be asked for the rest.
+///
+/// # Safety
+/// `buf` is valid for writes of `len` bytes.
+pub(crate) unsafe fn read_cached(fd: RawFd, buf: *mut u8, len: u32, offset: Option<u64>) -> i32 {
+    let slice = libc::iovec { iov_base: buf.cast(), iov_len: len as usize };
+    let offset = offset.map_or(-1, |offset| offset as i64);
+    // SAFETY: one slice, valid by the caller's promise.
+    retried(|| unsafe { libc::preadv2(fd, &slice, 1, offset, libc::RWF_NOWAIT) })
+}
+
+/// pread(2) at `offset`, or one read at the cursor that does not wait for another process.
+///
+/// # Safety
+/// `buf` is valid for writes of `len` bytes.
+pub(crate) unsafe fn read(fd: RawFd, buf: *mut u8, len: usize, offset: Option<u64>) -> i32 {
+    let buf = buf.cast();
+    if let Some(offset) = offset {
+        // SAFETY: the caller's promise.
+        return retried(|| unsafe { libc::pread64(fd, buf, len, offset as i64) });
+    }
+    let plain = || {
+        // SAFETY: the caller's promise.
+        retried(|| unsafe { libc::read(fd, buf, len) })
+    };
+    match kind(fd) {
+        Err(errno) => -errno,
+        Ok(Kind::Disk) => plain(),
+        Ok(Kind::Socket | Kind::Stream) => {
+            let slice = libc::iovec { iov_base: buf, iov_len: len };
+            // SAFETY: one slice, valid by the caller's promise.
+            let done = retried(|| unsafe { libc::preadv2(fd, &slice, 1, -1, libc::RWF_NOWAIT) });
+            if done != -libc::EOPNOTSUPP {
+                return done;
+            }
+            match poll_now(fd, Interest::Readable) {
+                0 => plain(),
+                errno => errno,
+            }
+        }
+    }
+}
+
+/// pwrite(2) at `offset`, or one write at the cursor that does not wait for another process.
+///
+/// # Safety
+/// `buf` is valid for reads of `len` bytes.
+pub(crate) unsafe fn write(fd: RawFd, buf: *const u8, len: usize, offset: Option<u64>) -> i32 {
+    let buf = buf.cast();
+    if let Some(offset) = offset {
+        // SAFETY: the caller's promise.
+        return retried(|| unsafe { libc::pwrite64(fd, buf, len, offset as i64) });
+    }
+    let plain = |len: usize| {
+        // SAFETY: the caller's promise; `len` is not more than was promised.
+        retried(|| unsafe { libc::write(fd, buf, len) })
+    };
+    match kind(fd) {
+        Err(errno) => -errno,
+        Ok(Kind::Disk) => plain(len),
+        // SAFETY: the caller's promise. write(2) would raise SIGPIPE.
+        Ok(Kind::Socket) => retried(|| unsafe { libc::send(fd, buf, len, SEND_FLAGS) }),
+        Ok(Kind::Stream) => {
+            let slice = libc::iovec { iov_base: buf.cast_mut(), iov_len: len };
+            // SAFETY: one slice, valid by the caller's promise; pwritev2 only reads from it.
+            let done = retried(|| unsafe { libc::pwritev2(fd, &slice, 1, -1, libc::RWF_NOWAIT) });
+            if done != -libc::EOPNOTSUPP {
+                return done;
+            }
+            // A longer write in blocking mode would wait for the rest.
+            match poll_now(fd, Interest::Writable) {
+                0 => plain(len.min(PIPE_BUF)),
+                errno => errno,
+            }
+        }
+    }
+}
+
+/// preadv(2) at `offset`, or one vectored read at the cursor that does not wait.
+///
+/// # Safety
+/// `slices` points to `count` slices that are valid for writes.
+pub(crate) unsafe fn read_vectored(
+    fd: RawFd,
+    slices: *const libc::iovec,
+    count: i32,
+    offset: Option<u64>,
+) -> i32 {
+    if let Some(offset) = offset {
+        // SAFETY: the caller's promise.
+        return retried(|| unsafe { libc::preadv64(fd, slices, count, offset as i64) });
+    }
+    match kind(fd) {
+        Err(errno) => -errno,
+        // SAFETY: the caller's promise.
+        Ok(Kind::Disk) => retried(|| unsafe { libc::readv(fd, slices, count) }),
+        Ok(Kind::Socket | Kind::Stream) => {
+            // SAFETY: the caller's promise.
+            let done =
+                retried(|| unsafe { libc::preadv2(fd, slices, count, -1, libc::RWF_NOWAIT) });
+            if done != -libc::EOPNOTSUPP {
+                return done;
+            }
+            match poll_now(fd, Interest::Readable) {
+                // SAFETY: the caller's promise.
+                0 => retried(|| unsafe { libc::readv(fd, slices, count) }),
+                errno => errno,
+            }
+        }
+    }
+}
+
+/// Writes to something in blocking mode, without waiting, as much in one piece as poll(2) promises
+/// that there is room for.
+///
+/// # Safety
+/// The slices are valid for reads.
+unsafe fn write_gathered(fd: RawFd, slices: &[libc::iovec]) -> i32 {
+    let mut piece = [0; PIPE_BUF];
+    let mut len = 0;
+    for slice in slices {
+        let more = slice.iov_len.min(PIPE_BUF - len);
+        // SAFETY: so many bytes are in the slice, by the caller's promise, and left in the piece;
+        // an empty slice may have no address, and nothing is read from it.
+        unsafe {
+            std::ptr::copy_nonoverlapping(slice.iov_base.cast(), piece.as_mut_ptr().add(len), more);
+        }
+        len += more;
+    }
+    // SAFETY: so many bytes of the piece.
+    unsafe { write(fd, piece.as_ptr(), len, None) }
+}
+
+/// pwritev(2) at `offset`, or one vectored write at the cursor that does not wait.
+///
+/// # Safety
+/// `slices` points to `count` slices that are valid for reads.
+pub(crate) unsafe fn write_vectored(
+    fd: RawFd,
+    slices: *const libc::iovec,
+    count: i32,
+    offset: Option<u64>,
+) -> i32 {
+    if let Some(offset) = offset {
+        // SAFETY: the caller's promise.
+        return retried(|| unsafe { libc::pwritev64(fd, slices, count, offset as i64) });
+    }
+    match kind(fd) {
+        Err(errno) => -errno,
+        // SAFETY: the caller's promise.
+        Ok(Kind::Disk) => retried(|| unsafe { libc::writev(fd, slices, count) }),
+        Ok(Kind::Socket) => {
+            let message = Message::over(slices.cast_mut(), count as usize);
+            // SAFETY: the caller's promise. writev(2) would raise SIGPIPE.
+            retried(|| unsafe { libc::sendmsg(fd, Message::as_ptr(&message), SEND_FLAGS) })
+        }
+        Ok(Kind::Stream) => {
+            // SAFETY: the caller's promise.
+            let done =
+                retried(|| unsafe { libc::pwritev2(fd, slices, count, -1, libc::RWF_NOWAIT) });
+            if done != -libc::EOPNOTSUPP || count == 0 {
+                return done;
+            }
+            // SAFETY: the caller's promise.
+            unsafe { write_gathered(fd, std::slice::from_raw_parts(slices, count as usize)) }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Child processes: std's own `Command` does what is done at once.
+//!
+//! Starting one (fork(2), or posix_spawn(3) where nothing forbids it, then execve(2)) is an
+//! immediate call: it returns when the child has its program or has failed to get it, which takes
+//! as long as the system takes to open that program. What comes later, its end, is waited for
+//! through a descriptor of the process (pidfd_open(2)) as for any other event.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::ExitStatus;
+
+use rustix::event::epoll;
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+
+use crate::sys::signal::sigpipe;
+
+pub(crate) use std::os::unix::process::CommandExt;
+pub(crate) use std::process::{Child, Command};
+pub use std::process::{exit, id};
+
+/// Starts the program.
+pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
+    sigpipe::let_through(|| command.spawn())
+}
+
+/// Replaces this process's program; returns only where that fails.
+pub(crate) fn exec(command: &mut Command) -> io::Error {
+    sigpipe::let_through(|| command.exec())
+}
+
+/// Has `f` called when this process exits: by exit(3), or by a return from `main`. It must not
+/// unwind.
+pub(crate) fn at_exit(f: extern "C" fn()) {
+    // SAFETY: a function of the right type that stays for ever. Failure, for want of memory, means
+    // that it is not called.
+    _ = unsafe { libc::atexit(f) };
+}
+
+/// Kills a child. Not an error where it has ended.
+pub(crate) fn kill(child: &mut Child) -> io::Result<()> {
+    child.kill()
+}
+
+/// Kills the process group that a child leads, the child in it. The child must not have been
+/// released, or its number may be another group's.
+pub(crate) fn kill_group(child: &Child) -> io::Result<()> {
+    let group = pid(child.id())?;
+    // Where SIGCHLD is ignored, the system releases children by itself.
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    match rustix::process::waitid(WaitId::Pid(group), options) {
+        Err(rustix::io::Errno::CHILD) => Ok(()),
+        _ => Ok(rustix::process::kill_process_group(group, Signal::KILL)?),
+    }
+}
+
+/// How a child has ended, if it has. The first such answer releases it; std remembers it.
+pub(crate) fn try_wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
+    child.try_wait()
+}
+
+/// Blocks the thread until a child has ended, and releases it.
+pub(crate) fn wait(child: &mut Child) -> io::Result<ExitStatus> {
+    child.wait()
+}
+
+/// A descriptor that becomes readable when the child has ended. The child must not have been
+/// released, or its number may be another's.
+pub(crate) fn pidfd(child: &Child) -> io::Result<OwnedFd> {
+    Ok(rustix::process::pidfd_open(pid(child.id())?, PidfdFlags::empty())?)
+}
+
+/// Blocks the thread until the child `id` has ended, and leaves it as it is.
+pub(crate) fn wait_for_end(id: u32) -> io::Result<()> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    loop {
+        match rustix::process::waitid(WaitId::Pid(pid(id)?), options) {
+            Ok(_) => return Ok(()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+fn pid(id: u32) -> io::Result<Pid> {
+    let id = i32::try_from(id).ok().and_then(Pid::from_raw);
+    id.ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))
+}
+
+/// Several descriptors as one, which is readable as long as any of them is.
+pub(crate) struct Either(OwnedFd);
+
+impl Either {
+    pub(crate) fn new() -> io::Result<Either> {
+        Ok(Either(epoll::create(epoll::CreateFlags::CLOEXEC)?))
+    }
+
+    /// Takes one in. It must be taken out before it is closed.
+    pub(crate) fn add(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        let data = epoll::EventData::new_u64(0);
+        Ok(epoll::add(&self.0, fd, data, epoll::EventFlags::IN)?)
+    }
+
+    /// Takes one out.
+    pub(crate) fn remove(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        Ok(epoll::delete(&self.0, fd)?)
+    }
+}
+
+impl AsFd for Either {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

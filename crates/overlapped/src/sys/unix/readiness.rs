@@ -1,0 +1,76 @@
+//! Readiness of descriptors, by poll(2).
+
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+use super::errno::errno;
+use crate::sys::clock;
+
+/// The event that a descriptor is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Interest {
+    /// Something to read, or the end, or an error.
+    Readable,
+    /// Room to write, or an error.
+    Writable,
+}
+
+/// 0 where `fd` is ready, `-EAGAIN` where not.
+pub(crate) fn poll_now(fd: RawFd, interest: Interest) -> i32 {
+    match poll(fd, interest, Some(0)) {
+        Ok(true) => 0,
+        Ok(false) => -libc::EAGAIN,
+        Err(errno) => -errno,
+    }
+}
+
+/// The poll(2) bits of `interest`. Errors and hang-ups come unasked.
+pub(crate) fn poll_bits(interest: Interest) -> i16 {
+    match interest {
+        Interest::Readable => libc::POLLIN,
+        Interest::Writable => libc::POLLOUT,
+    }
+}
+
+/// Waits until `fd` is ready (true) or the time `limit` has come (false).
+pub(crate) fn poll(fd: RawFd, interest: Interest, limit: Option<u64>) -> Result<bool, i32> {
+    poll_for(fd, poll_bits(interest), limit).map(|ready| ready != 0)
+}
+
+/// Waits until one of `bits` is there, or an error or a hang-up, and says which; 0 where the time
+/// `limit` has come.
+pub(crate) fn poll_for(fd: RawFd, bits: i16, limit: Option<u64>) -> Result<i16, i32> {
+    let mut entry = [libc::pollfd { fd, events: bits, revents: 0 }];
+    poll_entries(&mut entry, limit).map(|_| entry[0].revents)
+}
+
+/// Waits until one of `entries` is ready (true) or the time `limit` has come (false).
+pub(crate) fn poll_entries(entries: &mut [libc::pollfd], limit: Option<u64>) -> Result<bool, i32> {
+    loop {
+        // Zero is in the past; it needs no clock.
+        let left = limit.map(|limit| if limit == 0 { Duration::ZERO } else { clock::until(limit) });
+        let left = left.map(|left| libc::timespec {
+            tv_sec: left.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+            tv_nsec: left.subsec_nanos().into(),
+        });
+        let left = left.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+        let count = entries.len() as libc::nfds_t;
+        // SAFETY: as many entries, valid for writes; `left` is null or points to a live timespec.
+        let ready = unsafe { libc::ppoll(entries.as_mut_ptr(), count, left, std::ptr::null()) };
+        let is_closed = |entry: &libc::pollfd| entry.revents & libc::POLLNVAL != 0;
+        match ready {
+            0 => return Ok(false),
+            1.. if entries.iter().any(is_closed) => return Err(libc::EBADF),
+            1.. => return Ok(true),
+            _ => match errno() {
+                libc::EINTR => {}
+                errno => return Err(errno),
+            },
+        }
+    }
+}
+
+/// Tells whether a socket takes nothing more; then a receive that finds nothing is at the end.
+pub(crate) fn is_shut_down(fd: RawFd) -> bool {
+    poll_for(fd, libc::POLLRDHUP, Some(0)).is_ok_and(|ready| ready & libc::POLLRDHUP != 0)
+}

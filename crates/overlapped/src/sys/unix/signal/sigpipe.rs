@@ -1,0 +1,120 @@
+//! SIGPIPE and a scheduler's thread.
+//!
+//! A write to a pipe that nobody reads shall fail with `EPIPE` alone, whatever the process does
+//! about the signal. Sockets need none of this (`MSG_NOSIGNAL`), and neither do the ring's own
+//! threads, which take no signals.
+//!
+//! The way of pthread_sigmask(3) and sigpending(2): the signal is generated for the writing
+//! thread, so what has become pending meanwhile is ours, and is taken back before unblocking.
+//!
+//! A child process inherits the mask, and a program that finds SIGPIPE blocked does not end when
+//! its reader has gone. So a process is started with the signal let through ([`let_through`]).
+
+use std::cell::Cell;
+use std::io;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+
+thread_local! {
+    /// The signal is blocked by the guard, and was not before.
+    static HELD_OFF: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Keeps SIGPIPE from this thread until the guard is dropped.
+pub(crate) fn hold_off() -> SigpipeGuard {
+    if cfg!(miri) {
+        // It has no signals: as if the caller had blocked them.
+        return SigpipeGuard { was_pending: false, was_blocked: true, thread: PhantomData };
+    }
+    let mut pending = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the place is valid; the call succeeds for a valid argument and fills the set.
+    let was_pending = unsafe {
+        assert_eq!(libc::sigpending(pending.as_mut_ptr()), 0);
+        libc::sigismember(pending.as_ptr(), libc::SIGPIPE) == 1
+    };
+    let was_blocked = mask(libc::SIG_BLOCK);
+    if !was_blocked {
+        HELD_OFF.set(true);
+    }
+    SigpipeGuard { was_pending, was_blocked, thread: PhantomData }
+}
+
+/// Tells whether a guard holds the signal off this thread that let it through before.
+pub(crate) fn is_held_off() -> bool {
+    HELD_OFF.get()
+}
+
+/// Notes what [`is_held_off`] said, for code on the same thread with other thread-locals.
+pub(crate) fn inherit(is_held_off: bool) {
+    HELD_OFF.set(is_held_off);
+}
+
+/// What [`hold_off`] found. Belongs to its thread.
+#[must_use]
+pub(crate) struct SigpipeGuard {
+    was_pending: bool,
+    was_blocked: bool,
+    thread: PhantomData<*const ()>,
+}
+
+impl Drop for SigpipeGuard {
+    fn drop(&mut self) {
+        if self.was_blocked {
+            return;
+        }
+        HELD_OFF.set(false);
+        if !self.was_pending {
+            take_pending();
+        }
+        mask(libc::SIG_UNBLOCK);
+    }
+}
+
+/// Runs `f`, which writes to no pipe, with the mask that this thread had before it was held off.
+pub(crate) fn let_through<T>(f: impl FnOnce() -> T) -> T {
+    struct HoldOff;
+    impl Drop for HoldOff {
+        fn drop(&mut self) {
+            mask(libc::SIG_BLOCK);
+        }
+    }
+    let again = HELD_OFF.get().then(|| {
+        take_pending();
+        mask(libc::SIG_UNBLOCK);
+        HoldOff
+    });
+    let result = f();
+    drop(again);
+    result
+}
+
+/// Blocks or unblocks SIGPIPE; whether it was blocked.
+fn mask(how: i32) -> bool {
+    let set = set();
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: both places are valid; the call succeeds for valid arguments and fills `before`.
+    unsafe {
+        assert_eq!(libc::pthread_sigmask(how, &set, before.as_mut_ptr()), 0);
+        libc::sigismember(before.as_ptr(), libc::SIGPIPE) == 1
+    }
+}
+
+/// Takes back what is pending for this thread.
+fn take_pending() {
+    let set = set();
+    let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a valid set and a valid time; a null info pointer is allowed.
+    while unsafe { libc::sigtimedwait(&set, std::ptr::null_mut(), &now) } == -1
+        && io::Error::last_os_error().raw_os_error() == Some(libc::EINTR)
+    {}
+}
+
+fn set() -> libc::sigset_t {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset initialises the set; SIGPIPE is a valid signal.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), libc::SIGPIPE);
+        set.assume_init()
+    }
+}

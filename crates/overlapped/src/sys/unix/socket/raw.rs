@@ -1,0 +1,104 @@
+//! Transfers on sockets by plain calls that never wait, with memory that the caller has lent; the
+//! result in the kernel's form.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
+
+use crate::offload::Patience;
+use crate::sys::address::SocketAddrBuf;
+use crate::sys::descriptor::set_nonblocking;
+
+/// Tells whether a receive peeks; `None` if its flags are not among those that a port knows.
+pub(crate) fn peeks(flags: i32) -> Option<bool> {
+    match flags {
+        0 => Some(false),
+        libc::MSG_PEEK => Some(true),
+        _ => None,
+    }
+}
+
+/// Tells whether the flags say that the call is not to wait.
+pub(crate) fn is_nonblocking(flags: i32) -> bool {
+    flags & libc::MSG_DONTWAIT != 0
+}
+
+/// The socket that an accept has made, with the flags of accept4(2) and no others.
+pub(crate) fn accepted(fd: RawFd, flags: i32) -> io::Result<OwnedFd> {
+    // SAFETY: the kernel has just made this descriptor; nobody else knows it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    set_nonblocking(as_fd(&fd), flags & libc::SOCK_NONBLOCK != 0)?;
+    let mut known = fcntl_getfd(&fd)?;
+    known.set(FdFlags::CLOEXEC, flags & libc::SOCK_CLOEXEC != 0);
+    fcntl_setfd(&fd, known)?;
+    Ok(fd)
+}
+
+fn as_fd(fd: &OwnedFd) -> BorrowedFd<'_> {
+    std::os::fd::AsFd::as_fd(fd)
+}
+
+/// accept4(2), with the peer's address, blocking the thread where the listener is in blocking mode.
+pub(crate) fn accept(
+    listener: &OwnedFd,
+    flags: i32,
+    patience: &Patience,
+) -> io::Result<(OwnedFd, SocketAddrBuf)> {
+    let mut from = SocketAddrBuf::empty();
+    let (address, len) = ((&raw mut from.storage).cast(), &raw mut from.len);
+    // SAFETY: room for any address, and its size.
+    let call = || unsafe { libc::accept4(listener.as_raw_fd(), address, len, flags) } as isize;
+    let accepted = patience.call(call);
+    if accepted < 0 {
+        return Err(io::Error::from_raw_os_error(-accepted));
+    }
+    // SAFETY: the kernel has just made this descriptor; nobody else knows it.
+    Ok((unsafe { OwnedFd::from_raw_fd(accepted) }, from))
+}
+
+/// The errno of a connect on a socket whose connect has been begun and has not ended.
+pub(crate) const UNDER_WAY: i32 = libc::EALREADY;
+
+/// connect(2), blocking the thread where the socket is in blocking mode. One that is interrupted is
+/// not made again: the first has begun it, and goes on.
+pub(crate) fn connect(socket: &OwnedFd, to: &SocketAddrBuf, patience: &Patience) -> io::Result<()> {
+    let connected = patience.call(|| match connect_now(as_fd(socket), to) {
+        Ok(()) => 0,
+        Err(_) => -1,
+    });
+    if connected < 0 { Err(io::Error::from_raw_os_error(-connected)) } else { Ok(()) }
+}
+
+/// connect(2), as it is.
+pub(crate) fn connect_now(fd: BorrowedFd<'_>, to: &SocketAddrBuf) -> io::Result<()> {
+    // SAFETY: the address is valid for reads and holds `len` bytes.
+    let failed =
+        unsafe { libc::connect(fd.as_raw_fd(), (&raw const to.storage).cast(), to.len) } < 0;
+    if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Has a TCP socket forget a connect that has failed with `errno`. Whoever learns of that from the
+/// socket's error, as the ring does, and not from connect(2), leaves the socket in a state in which
+/// the next connect fails with ECONNABORTED, and only the one after it begins anew. So here is the
+/// next one: to no address, which a socket in any other state refuses with EINVAL.
+pub(crate) fn forget_failed_connect(fd: BorrowedFd<'_>, errno: i32) {
+    let is_end_of_attempt = [
+        libc::ECONNREFUSED,
+        libc::ECONNRESET,
+        libc::ECONNABORTED,
+        libc::ETIMEDOUT,
+        libc::EHOSTUNREACH,
+        libc::ENETUNREACH,
+        libc::EACCES,
+        libc::EPERM,
+        libc::ENOPROTOOPT,
+        libc::EPIPE,
+    ];
+    if is_end_of_attempt.contains(&errno) {
+        let family = libc::AF_INET as libc::sa_family_t;
+        let len = size_of_val(&family) as libc::socklen_t;
+        // SAFETY: a family without an address, and its size.
+        unsafe { libc::connect(fd.as_raw_fd(), (&raw const family).cast(), len) };
+    }
+}

@@ -1,0 +1,151 @@
+//! Dumps by signal: every tasklet of every scheduler that is registered, on standard error, also
+//! where a scheduler's thread is blocked.
+//!
+//! ```text
+//! signal ──▶ the dump's own thread ──asks──▶ each scheduler's thread: its handler writes a page
+//!                     └──▶ standard error ◀── the page, and where its running tasklet is ──┘
+//! ```
+//!
+//! The handler reads lists and blocks of its own thread, which it may have interrupted anywhere.
+//! `sched/witness/describe` says why that is sound. What it cannot show: where suspended tasklets
+//! are in their code, which only they can tell (`task::dump`).
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::thread;
+use std::time::Duration;
+
+use super::report::{say, tasklets, trace};
+use super::snapshot::{self, Snapshot};
+use super::stall::system_call_of;
+use super::{Stalled, asking, registry};
+use crate::driver::direct::any_ready;
+use crate::op::Op;
+use crate::sys::lock::Mutex;
+use crate::sys::readiness::Interest;
+use crate::sys::signal;
+use crate::sys::signal::Listener;
+use crate::sys::signal::sigpipe;
+use crate::sys::thread::count::count_helper;
+
+/// How long a thread has to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Has everybody shown whenever `signal` comes, until the process ends. Calls for the same signal
+/// are one.
+///
+/// # Errors
+/// A signal that cannot be waited for; for want of descriptors or a thread.
+pub(crate) fn dump_on(signal: i32) -> io::Result<()> {
+    static SIGNALS: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+    let mut signals = SIGNALS.lock();
+    if signals.contains(&signal) {
+        return Ok(());
+    }
+    let listener = Listener::new()?;
+    listener.add(signal)?;
+    thread::Builder::new().name("overlapped-dump".to_owned()).spawn(move || listen(listener))?;
+    count_helper();
+    signals.push(signal);
+    Ok(())
+}
+
+/// The signal with this name, with or without `SIG`, or with this number.
+pub(crate) fn signal_of(text: &str) -> Option<i32> {
+    let name = text.to_ascii_uppercase();
+    let is_it = |&signal: &i32| {
+        let known = signal::name(signal).unwrap_or_default();
+        known == name || known.strip_prefix("SIG") == Some(&name)
+    };
+    (1..=libc::SIGRTMAX()).find(is_it).or_else(|| text.parse().ok())
+}
+
+fn listen(mut listener: Listener) {
+    let _sigpipe = sigpipe::hold_off();
+    let fd = listener.as_fd().as_raw_fd();
+    let op = [Op::Ready { fd, interest: Interest::Readable }];
+    loop {
+        if any_ready(&op, None).is_err() {
+            return say("nobody waits for the dump's signal any more: the wait failed");
+        }
+        if listener.pending().count() > 0 {
+            dump();
+        }
+    }
+}
+
+fn dump() {
+    let numbers = registered();
+    if numbers.is_empty() {
+        return say("no scheduler runs that is to be dumped");
+    }
+    for (thread, answer) in numbers.into_iter().filter_map(ask) {
+        let Some(snapshot) = answer else {
+            say(&format!("thread '{thread}' does not answer: it lets no SIGURG through"));
+            continue;
+        };
+        let (count, list) = (snapshot.page.tasklets, tasklets(&snapshot));
+        let mut text = format!(
+            "{count} tasklet{} on thread '{thread}'{list}",
+            if count == 1 { "" } else { "s" }
+        );
+        if let Some((id, _)) = snapshot.held {
+            text += &format!("\n  tasklet {id} runs here:{}", trace(&snapshot));
+        }
+        say(&text);
+    }
+}
+
+/// The tasklet that a thread of this process runs, and its place in the code. `None`: it runs none,
+/// its scheduler is in no registry, or it lets no SIGURG through.
+pub(crate) fn running_on(thread: u64) -> Option<Stalled> {
+    const PATIENCE: Duration = Duration::from_millis(100);
+    let system_call = system_call_of(thread);
+    let asking = asking();
+    let registry = registry();
+    let entry = registry.entries.iter().find(|entry| entry.target.number() == thread)?;
+    // SAFETY: the entry is in the registry, so its thread has not left its scheduler.
+    let asked = unsafe { snapshot::ask(entry.target, false) };
+    drop(registry);
+    let answer = if asked { snapshot::answer(PATIENCE) } else { None };
+    drop(asking);
+    Stalled::new(answer?, Duration::ZERO, system_call, false)
+}
+
+fn registered() -> Vec<u64> {
+    registry().entries.iter().map(|entry| entry.number).collect()
+}
+
+/// What a scheduler's thread shows, and that thread's name; `None` where it has ended.
+fn ask(number: u64) -> Option<(Box<str>, Option<Box<Snapshot>>)> {
+    let _asking = asking();
+    let registry = registry();
+    let entry = registry.entries.iter().find(|entry| entry.number == number)?;
+    let thread = entry.thread.clone();
+    // SAFETY: the entry is in the registry, so its thread has not left its scheduler.
+    let asked = unsafe { snapshot::ask(entry.target, true) };
+    drop(registry);
+    Some((thread, if asked { snapshot::answer(PATIENCE) } else { None }))
+}
+
+/// What all threads show, without the trace of those who run.
+#[cfg(all(test, not(miri)))]
+pub(crate) fn pages() -> Vec<String> {
+    let answers = registered().into_iter().filter_map(ask).filter_map(|(_, answer)| answer);
+    answers.map(|snapshot| snapshot.page.text()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_has_a_name_with_or_without_its_prefix_or_a_number() {
+        for name in ["SIGQUIT", "quit", "Quit", "sigquit", "3"] {
+            assert_eq!(signal_of(name), Some(libc::SIGQUIT), "{name}");
+        }
+        assert_eq!(signal_of("usr1"), Some(libc::SIGUSR1));
+        assert_eq!(signal_of("never"), None);
+        assert!(dump_on(libc::SIGKILL).is_err() && dump_on(-1).is_err());
+    }
+}

@@ -1,0 +1,346 @@
+//! The watchdog: tells of a tasklet that holds its thread, while nobody else there can run.
+//!
+//! ```text
+//! scheduler ──▶ Pulse: odd while somebody runs   two stores per switch, one of them for itself
+//!                 ▲ read now and then
+//! watchdog thread ┤ the same for longer than the limit: ask (snapshot.rs)
+//!                 ▼
+//! a signal to that thread ──▶ its handler copies registers and stack; on request it lists tasklets
+//!                 ▼
+//! teller thread (tell.rs): unwind.rs, symbols, one warning (report.rs)
+//! ```
+//!
+//! Dumps by signal (dump.rs) ask in the same way, from a thread of their own.
+//!
+//! One thread per process, which begins with the first scheduler that wants to be watched, and ends
+//! after the last. It sleeps for a quarter of the shortest limit, so a time that it measures is too
+//! short by that much at most, and never too long. A moment when the whole process stood still is
+//! not counted. What takes long is the teller's: symbols, and the program's own code.
+//!
+//! **Why the handler only copies.** Walking a stack at an arbitrary instruction may need locks that
+//! the interrupted code holds, and trusts tables that do not describe every instruction (a switch's
+//! least of all): a wrong step would read anywhere. From a copy a wrong step is a short trace. The
+//! list of tasklets is another matter: its order of writing is the scheduler's own to keep
+//! (`sched/witness/describe`).
+//!
+//! **The registry's lock** is held while a pulse is read and while a thread is signalled, so both
+//! are there: a scheduler leaves the registry under that lock before it ends. It is not held while
+//! waiting for an answer, nor while telling the subscriber, which is the user's code; nor is the
+//! lock of questions ([`asking`]).
+
+mod dump;
+mod page;
+mod report;
+mod snapshot;
+mod stall;
+mod tell;
+#[cfg(test)]
+mod tests;
+mod unwind;
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+
+use crate::sys::clock;
+use crate::sys::lock::{Mutex, MutexGuard};
+use crate::sys::signal::sigpipe;
+use crate::sys::thread::count::{count_helper, uncount_helper};
+#[cfg(all(test, not(miri)))]
+pub(crate) use dump::pages;
+pub(crate) use dump::{dump_on, running_on, signal_of};
+pub(crate) use page::{Page, Text};
+pub(crate) use report::warn_aside;
+pub(crate) use snapshot::{Held, Lookup, is_handler};
+use snapshot::{Snapshot, Target};
+pub(crate) use stall::OnStall;
+use stall::system_call_of;
+pub use stall::{Stall, Stalled};
+use tell::{News, Teller};
+
+/// What a scheduler shows of itself: a count that is odd while somebody runs. Only its own thread
+/// writes.
+#[derive(Debug, Default)]
+pub(crate) struct Pulse {
+    count: AtomicU64,
+    /// When the first tasklet ended that others have outlived; 0: not yet.
+    first_ended_at: AtomicU64,
+}
+
+impl Pulse {
+    /// Somebody begins to run, or comes to rest.
+    #[inline(always)]
+    pub(crate) fn beat(&self) {
+        self.count.store(self.count() + 1, Relaxed);
+    }
+
+    /// Somebody else begins to run at once.
+    #[inline(always)]
+    pub(crate) fn pass(&self) {
+        self.count.store(self.count() + 2, Relaxed);
+    }
+
+    /// How often somebody began to run.
+    pub(crate) fn switches(&self) -> u64 {
+        self.count().div_ceil(2)
+    }
+
+    /// The first tasklet has ended, and `run` waits for the others. Later calls change nothing.
+    pub(crate) fn first_has_ended(&self) {
+        if self.first_ended_at().is_none() {
+            self.first_ended_at.store(clock::nanos(), Relaxed);
+        }
+    }
+
+    fn first_ended_at(&self) -> Option<u64> {
+        let time = self.first_ended_at.load(Relaxed);
+        (time != 0).then_some(time)
+    }
+
+    #[inline(always)]
+    fn count(&self) -> u64 {
+        self.count.load(Relaxed)
+    }
+}
+
+/// A scheduler in the registry; leaves it when dropped.
+pub(crate) struct Watched {
+    number: u64,
+}
+
+/// One scheduler, as the watchdog sees it.
+struct Entry {
+    number: u64,
+    pulse: *const Pulse,
+    target: Target,
+    limit: u64,
+    /// The program is told of its stalls.
+    on_stall: Option<OnStall>,
+    /// Its pulse when it was looked at.
+    count: u64,
+    /// Since when it is that.
+    since: u64,
+    /// The last time at which it was that.
+    seen: u64,
+    /// When it is told of next.
+    tell_at: u64,
+    /// Who it was told of.
+    told: Option<u64>,
+    /// It was told of those that outlive the first tasklet.
+    told_of_remains: bool,
+    /// The thread's name.
+    thread: Box<str>,
+}
+
+/// The limit of a scheduler that is only to be dumped.
+const NO_LIMIT: u64 = u64::MAX;
+
+// SAFETY: the pulse is read by any thread, and it is there as long as the entry is.
+unsafe impl Send for Entry {}
+
+#[derive(Default)]
+struct Registry {
+    entries: Vec<Entry>,
+    is_watching: bool,
+    numbers: u64,
+}
+
+static REGISTRY: Mutex<Registry> =
+    Mutex::new(Registry { entries: Vec::new(), is_watching: false, numbers: 0 });
+
+/// Held while a thread is asked, and until it has answered: there is one place for answers.
+fn asking() -> MutexGuard<'static, ()> {
+    static ASKING: Mutex<()> = Mutex::new(());
+    ASKING.lock()
+}
+
+fn registry() -> MutexGuard<'static, Registry> {
+    REGISTRY.lock()
+}
+
+/// Has the calling thread's scheduler watched until the result is dropped: who runs for longer than
+/// `limit` is told of, and all are shown by a dump. `lookup` is called on this thread, in a signal
+/// handler.
+///
+/// # Errors
+/// For want of a thread.
+///
+/// # Safety
+/// `pulse` stays where it is until the result is dropped, which this thread does. `lookup` is
+/// async-signal-safe, and what it returns is valid until the handler returns.
+pub(crate) unsafe fn register(
+    pulse: &Pulse,
+    limit: Option<Duration>,
+    on_stall: Option<OnStall>,
+    lookup: Lookup,
+) -> io::Result<Watched> {
+    snapshot::install(lookup)?;
+    let mut registry = registry();
+    if limit.is_some() && !registry.is_watching {
+        thread::Builder::new().name("overlapped-watch".to_owned()).spawn(watch)?;
+        registry.is_watching = true;
+        count_helper();
+    }
+    let number = registry.numbers;
+    registry.numbers += 1;
+    let nanos = |limit: Duration| u64::try_from(limit.as_nanos()).unwrap_or(NO_LIMIT).max(1);
+    let limit = limit.map_or(NO_LIMIT, nanos);
+    let thread = thread::current().name().unwrap_or("without a name").into();
+    let (target, pulse) = (Target::this_thread(), &raw const *pulse);
+    registry.entries.push(Entry {
+        number,
+        pulse,
+        target,
+        limit,
+        on_stall,
+        count: 0,
+        since: 0,
+        seen: 0,
+        tell_at: u64::MAX,
+        told: None,
+        told_of_remains: false,
+        thread,
+    });
+    Ok(Watched { number })
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        registry().entries.retain(|entry| entry.number != self.number);
+    }
+}
+
+/// The shortest and the longest time between two looks, in nanoseconds.
+const LOOKS_NS: (u64, u64) = (1_000_000, 1_000_000_000);
+
+/// How long a thread has to answer.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// What the watchdog's thread does until nobody is left to be watched.
+fn watch() {
+    let _sigpipe = sigpipe::hold_off();
+    let teller = Teller::start();
+    let mut last = clock::nanos();
+    let mut pause = 0;
+    loop {
+        let now = clock::nanos();
+        // Nobody ran, this thread neither: the process was stopped, or the machine is overloaded.
+        let stood_still = now - last > 4 * pause.max(LOOKS_NS.0);
+        let asking = asking();
+        let mut registry = registry();
+        let shortest = registry.entries.iter().map(|entry| entry.limit).min().unwrap_or(NO_LIMIT);
+        if shortest == NO_LIMIT {
+            registry.is_watching = false;
+            return uncount_helper();
+        }
+        pause = (shortest / 4).clamp(LOOKS_NS.0, LOOKS_NS.1);
+        let mut findings = Vec::new();
+        for entry in &mut registry.entries {
+            findings.extend(look(entry, now, stood_still));
+            if findings.last().is_some_and(Finding::has_asked) {
+                // There is one place for answers: the next one is asked in the next look.
+                break;
+            }
+        }
+        drop(registry);
+        let asked = findings.last().is_some_and(Finding::has_asked);
+        let mut answer = if asked { snapshot::answer(PATIENCE) } else { None };
+        drop(asking);
+        for finding in findings {
+            let answer = if finding.has_asked() { answer.take() } else { None };
+            teller.tell(news_of(finding, answer));
+        }
+        last = clock::nanos();
+        thread::sleep(Duration::from_nanos(pause));
+    }
+}
+
+/// News that is worth telling.
+enum Finding {
+    /// Its thread has been asked. It waits in a system call, if that is known.
+    Lasts { number: u64, count: u64, nanos: u64, system_call: Option<i64> },
+    /// Who, and how long it was at least.
+    Over { id: u64, nanos: u64, on_stall: Option<OnStall> },
+    /// The first tasklet has ended and others have not. The thread has been asked who they are.
+    Remains { nanos: u64 },
+}
+
+impl Finding {
+    fn has_asked(&self) -> bool {
+        !matches!(self, Finding::Over { .. })
+    }
+}
+
+/// One look at one scheduler.
+fn look(entry: &mut Entry, now: u64, stood_still: bool) -> Option<Finding> {
+    // SAFETY: the scheduler takes its entry away, under the lock that the caller holds, before its
+    // pulse goes.
+    let pulse = unsafe { &*entry.pulse };
+    let count = pulse.count();
+    if count.is_multiple_of(2) || count != entry.count {
+        // It has given way at any time since it was seen to hold its thread.
+        let (nanos, on_stall) = (entry.seen - entry.since, entry.on_stall);
+        let over = entry.told.take().map(|id| Finding::Over { id, nanos, on_stall });
+        (entry.count, entry.since, entry.seen) = (count, now, now);
+        entry.tell_at = now.saturating_add(entry.limit);
+        return over.or_else(|| look_for_remains(entry, pulse, now));
+    }
+    entry.seen = now;
+    if stood_still {
+        entry.tell_at = entry.tell_at.max(now.saturating_add(entry.limit));
+        return None;
+    }
+    if now < entry.tell_at {
+        return None;
+    }
+    let nanos = now - entry.since;
+    // Again when it has lasted twice as long.
+    entry.tell_at = now.saturating_add(nanos.max(1));
+    // Before the question, whose signal interrupts the call.
+    let system_call = system_call_of(entry.target.number());
+    // SAFETY: the entry is in the registry, so its thread has not left its scheduler.
+    let asked = unsafe { snapshot::ask(entry.target, false) };
+    asked.then_some(Finding::Lasts { number: entry.number, count, nanos, system_call })
+}
+
+/// Whether the first tasklet has ended longer ago than the limit, and others go on. Told once.
+fn look_for_remains(entry: &mut Entry, pulse: &Pulse, now: u64) -> Option<Finding> {
+    let nanos = now.saturating_sub(pulse.first_ended_at()?);
+    if entry.told_of_remains || nanos < entry.limit {
+        return None;
+    }
+    entry.told_of_remains = true;
+    // SAFETY: the entry is in the registry, so its thread has not left its scheduler.
+    let asked = unsafe { snapshot::ask(entry.target, true) };
+    asked.then_some(Finding::Remains { nanos })
+}
+
+/// Notes who is told of, and puts together what is told.
+fn news_of(finding: Finding, answer: Option<Box<Snapshot>>) -> Option<News> {
+    match finding {
+        Finding::Over { id, nanos, on_stall } => {
+            Some(News::Over { tasklet: id, time: Duration::from_nanos(nanos), on_stall })
+        }
+        Finding::Lasts { number, count, nanos, system_call } => {
+            let held = answer.as_ref().and_then(|snapshot| snapshot.held);
+            let (mut on_stall, mut is_again) = (None, false);
+            let mut registry = registry();
+            let is_it = |entry: &&mut Entry| entry.number == number && entry.count == count;
+            if let Some(entry) = registry.entries.iter_mut().find(is_it) {
+                let id = held.map(|(id, _)| id);
+                is_again = id.is_some() && entry.told == id;
+                (entry.told, on_stall) = (id, entry.on_stall);
+            }
+            drop(registry);
+            let time = Duration::from_nanos(nanos);
+            let Some(snapshot) = answer else { return Some(News::NoAnswer { time }) };
+            // Else it has given way in the meantime.
+            let stalled = Stalled::new(snapshot, time, system_call, is_again)?;
+            Some(News::Lasts { stalled, on_stall })
+        }
+        Finding::Remains { nanos } => {
+            Some(News::Remains { time: Duration::from_nanos(nanos), answer })
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What the watchdog says, and to whom.
+
+use std::fmt::Write as _;
+use std::io::stderr;
+use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use rustix::io::{Errno, write};
+
+use super::snapshot::Snapshot;
+use super::unwind;
+use crate::foreign::{names, quietly};
+
+/// Tells the subscriber of `tracing`; where there is none that wants warnings, standard error.
+pub(super) fn warn(text: &str) {
+    let is_heard = quietly(|| {
+        let is_heard = tracing::enabled!(tracing::Level::WARN);
+        if is_heard {
+            tracing::warn!("{text}");
+        }
+        is_heard
+    });
+    if is_heard == Some(false) {
+        say(text);
+    }
+}
+
+/// As [`warn`], from a thread of its own: for those that may neither wait nor run the user's code.
+pub(crate) fn warn_aside(text: Arc<str>) {
+    let told = Arc::clone(&text);
+    let name = "overlapped-warns".to_owned();
+    if std::thread::Builder::new().name(name).spawn(move || warn(&told)).is_err() {
+        say(&text);
+    }
+}
+
+/// As [`warn`], for what is no more than a note.
+pub(super) fn note(text: &str) {
+    let is_heard = quietly(|| {
+        tracing::info!("{text}");
+        tracing::enabled!(tracing::Level::WARN)
+    });
+    if is_heard == Some(false) {
+        say(text);
+    }
+}
+
+/// Writes to standard error. Not through std's stream, whose lock the thread may have that is told
+/// of.
+pub(super) fn say(text: &str) {
+    let line = format!("overlapped: {text}\n");
+    let (stderr, mut rest) = (stderr(), line.as_bytes());
+    while !rest.is_empty() {
+        match write(stderr.as_fd(), rest) {
+            Ok(written) => rest = &rest[written..],
+            Err(Errno::INTR) => {}
+            Err(_) => return, // Nobody could be told that.
+        }
+    }
+}
+
+/// Every tasklet, a line for each, the oldest first.
+pub(super) fn tasklets(snapshot: &Snapshot) -> String {
+    let page = snapshot.page.text();
+    let mut text: String = page.lines().rev().map(|line| format!("\n  {line}")).collect();
+    if snapshot.page.is_full() {
+        text.push_str("\n  (the youngest; the page is full)");
+    }
+    text
+}
+
+/// Where the tasklet is that holds the thread: one line for each function, innermost first.
+pub(super) fn trace(snapshot: &Snapshot) -> String {
+    // A bug in there costs the trace, not the watchdog.
+    let addresses = catch_unwind(AssertUnwindSafe(|| unwind::walk(snapshot))).unwrap_or_default();
+    let mut text = String::new();
+    for address in addresses {
+        let names = names(address);
+        for name in &names {
+            let _ = write!(text, "\n    {address:#x} {name}");
+        }
+        if names.is_empty() {
+            let _ = write!(text, "\n    {address:#x}");
+        }
+    }
+    text
+}

@@ -1,0 +1,340 @@
+//! Asking a thread where it is: a signal, whose handler copies registers and stack.
+//!
+//! There is one place for answers, and one thread that asks. The place's states:
+//!
+//! ```text
+//! FREE ──ask──▶ ASKED ──handler──▶ WRITING ──▶ WRITTEN ──answer──▶ FREE
+//!                 └──────────────answer: too late────────────────────┘
+//! ```
+//!
+//! The state carries the number of the question, so that a handler that was slow to begin cannot
+//! answer a later one.
+//!
+//! The signal is SIGURG: by default it does nothing, few programs use it, and one more does no harm
+//! to those that do. A handler that was there before is called for every other SIGURG. System calls
+//! that were interrupted go on (`SA_RESTART`), as far as the system does that: poll(2) and its like
+//! return `EINTR` to a tasklet that blocks its thread in them.
+
+use std::cell::UnsafeCell;
+use std::ffi::{c_int, c_void};
+use std::io;
+use std::mem::MaybeUninit;
+use std::panic::Location;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use super::page::Page;
+use crate::sys::clock;
+use crate::sys::lock::Mutex;
+
+/// The tasklet that a thread is running.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Held {
+    pub(crate) id: u64,
+    /// `name_len` bytes; null if it has no name.
+    pub(crate) name: *const u8,
+    pub(crate) name_len: usize,
+    /// The call that spawned it.
+    pub(crate) spawned_at: &'static Location<'static>,
+    /// Where its stack begins and ends.
+    pub(crate) stack: (usize, usize),
+}
+
+/// What the handler asks the scheduler of its thread.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lookup {
+    /// The tasklet that runs.
+    pub(crate) held: fn() -> Option<Held>,
+    /// Every tasklet, a line for each, the youngest first.
+    pub(crate) all: fn(&mut Page),
+}
+
+/// Words of a stack that are copied.
+const WORDS_MAX: usize = 8 << 10;
+const NAME_MAX: usize = 128;
+
+/// What the handler has seen.
+pub(super) struct Snapshot {
+    pub(super) pc: usize,
+    pub(super) sp: usize,
+    pub(super) fp: usize,
+    /// The return address, on processors that keep it in a register.
+    #[cfg_attr(target_arch = "x86_64", allow(dead_code, reason = "it is on the stack there"))]
+    pub(super) lr: usize,
+    /// The running tasklet's id, and the call that spawned it.
+    pub(super) held: Option<(u64, &'static Location<'static>)>,
+    name: [u8; NAME_MAX],
+    name_len: usize,
+    words: [usize; WORDS_MAX],
+    words_len: usize,
+    /// Every tasklet, where that was asked for.
+    pub(super) page: Page,
+}
+
+impl Snapshot {
+    const EMPTY: Snapshot = Snapshot {
+        pc: 0,
+        sp: 0,
+        fp: 0,
+        lr: 0,
+        held: None,
+        name: [0; NAME_MAX],
+        name_len: 0,
+        words: [0; WORDS_MAX],
+        words_len: 0,
+        page: Page::EMPTY,
+    };
+
+    #[cfg(test)]
+    pub(super) fn boxed() -> Box<Snapshot> {
+        Box::new(Snapshot::EMPTY)
+    }
+
+    /// The tasklet's name.
+    pub(super) fn name(&self) -> Option<String> {
+        let name = &self.name[..self.name_len];
+        (!name.is_empty()).then(|| String::from_utf8_lossy(name).into_owned())
+    }
+
+    /// The word at `address`, if it was copied.
+    pub(super) fn word(&self, address: usize) -> Option<usize> {
+        let offset = address.checked_sub(self.sp)?;
+        let is_aligned = offset.is_multiple_of(size_of::<usize>());
+        let words = &self.words[..self.words_len];
+        is_aligned.then(|| words.get(offset / size_of::<usize>()).copied())?
+    }
+}
+
+/// The lowest bits of a state; the others are the question's number.
+const FREE: u64 = 0;
+const ASKED: u64 = 1;
+const WRITING: u64 = 2;
+const WRITTEN: u64 = 3;
+const PHASE: u64 = 3;
+
+struct Place {
+    state: AtomicU64,
+    /// The thread that is asked.
+    asked: AtomicU64,
+    /// It is to show all its tasklets.
+    wants_all: AtomicBool,
+    snapshot: UnsafeCell<Snapshot>,
+}
+
+// SAFETY: the snapshot is the handler's while WRITING, and the asking thread's when WRITTEN; each
+// state is brought about by the one who leaves the memory to the next.
+unsafe impl Sync for Place {}
+
+static PLACE: Place = Place {
+    state: AtomicU64::new(FREE),
+    asked: AtomicU64::new(0),
+    wants_all: AtomicBool::new(false),
+    snapshot: UnsafeCell::new(Snapshot::EMPTY),
+};
+
+impl Place {
+    fn phase(&self) -> u64 {
+        self.state.load(Ordering::Acquire) & PHASE
+    }
+
+    /// The next phase of the same question.
+    fn advance(&self, from: u64, to: u64) -> bool {
+        let next = (from & !PHASE) | to;
+        self.state.compare_exchange(from, next, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+static LOOKUP: OnceLock<Lookup> = OnceLock::new();
+/// What SIGURG did before; set before our handler can run.
+static PREVIOUS: OnceLock<libc::sigaction> = OnceLock::new();
+
+/// A thread that can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Target {
+    thread: libc::pthread_t,
+    number: u64,
+}
+
+impl Target {
+    pub(super) fn this_thread() -> Target {
+        // SAFETY: the call has no conditions.
+        let thread = unsafe { libc::pthread_self() };
+        Target { thread, number: this_number() }
+    }
+
+    /// The kernel's number of the thread.
+    pub(super) fn number(self) -> u64 {
+        self.number
+    }
+}
+
+/// The calling thread's number, by the kernel: a tasklet with thread-locals of its own has another
+/// pthread_self. Async-signal-safe.
+fn this_number() -> u64 {
+    rustix::thread::gettid().as_raw_pid() as u64
+}
+
+/// Installs the handler, once per process; later calls keep the first `lookup` and succeed.
+pub(super) fn install(lookup: Lookup) -> io::Result<()> {
+    static INSTALLED: Mutex<bool> = Mutex::new(false);
+    let mut installed = INSTALLED.lock();
+    if *installed {
+        return Ok(());
+    }
+    LOOKUP.get_or_init(|| lookup);
+    let mut before = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: null changes nothing; the structure is writable, and all-zero is a valid one.
+    let before = unsafe {
+        libc::sigaction(libc::SIGURG, std::ptr::null(), before.as_mut_ptr());
+        before.assume_init()
+    };
+    PREVIOUS.get_or_init(|| before);
+    // SAFETY: all-zero is a valid sigaction: default disposition, empty mask.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = on_signal as *const () as usize;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
+    // SAFETY: the handler has the signature that SA_SIGINFO demands and is async-signal-safe.
+    if unsafe { libc::sigaction(libc::SIGURG, &action, std::ptr::null_mut()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    *installed = true;
+    Ok(())
+}
+
+/// Tells whether this is the address of the handler.
+pub(crate) fn is_handler(address: usize) -> bool {
+    address == on_signal as *const () as usize
+}
+
+/// Asks a thread where it is, and with `all` who is there; whether it was asked. [`answer`] must
+/// follow.
+///
+/// # Safety
+/// The thread has not ended.
+pub(super) unsafe fn ask(target: Target, all: bool) -> bool {
+    let last = PLACE.state.load(Ordering::Acquire);
+    assert_eq!(last & PHASE, FREE, "the last answer has been taken");
+    PLACE.asked.store(target.number, Ordering::Relaxed);
+    PLACE.wants_all.store(all, Ordering::Relaxed);
+    let question = (last & !PHASE).wrapping_add(PHASE + 1) | ASKED;
+    PLACE.state.store(question, Ordering::Release);
+    // SAFETY: the caller's promise.
+    let sent = unsafe { libc::pthread_kill(target.thread, libc::SIGURG) } == 0;
+    sent || !PLACE.advance(question, FREE)
+}
+
+/// The answer, if it comes in time: a thread may hold the signal off, or wait for a processor.
+pub(super) fn answer(patience: Duration) -> Option<Box<Snapshot>> {
+    let until = clock::nanos() + patience.as_nanos() as u64;
+    while PLACE.phase() != WRITTEN && clock::nanos() < until {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let question = PLACE.state.load(Ordering::Acquire);
+    if question & PHASE == ASKED && PLACE.advance(question, FREE) {
+        return None;
+    }
+    // The handler has begun: it takes microseconds.
+    while PLACE.phase() != WRITTEN {
+        thread::yield_now();
+    }
+    let mut copy = Box::<Snapshot>::new_uninit();
+    // SAFETY: the state is WRITTEN, so the snapshot is this thread's; the box has its size.
+    let copy = unsafe {
+        copy.as_mut_ptr().copy_from_nonoverlapping(PLACE.snapshot.get(), 1);
+        copy.assume_init()
+    };
+    assert!(PLACE.advance((question & !PHASE) | WRITTEN, FREE), "nobody else takes an answer");
+    Some(copy)
+}
+
+/// The handler. Async-signal-safe: it copies, and calls what was there before for signals that
+/// are not ours. No call in it sets errno.
+extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    let question = PLACE.state.load(Ordering::Acquire);
+    let is_ours = question & PHASE == ASKED
+        && PLACE.asked.load(Ordering::Relaxed) == this_number()
+        && PLACE.advance(question, WRITING);
+    if !is_ours {
+        return chain(signal, info, context);
+    }
+    // SAFETY: the state is WRITING, by this thread. Under SA_SIGINFO the kernel passes the context
+    // that was interrupted.
+    unsafe { write(&mut *PLACE.snapshot.get(), &*context.cast::<libc::ucontext_t>()) };
+    PLACE.advance((question & !PHASE) | WRITING, WRITTEN);
+}
+
+/// Copies what was interrupted.
+fn write(snapshot: &mut Snapshot, context: &libc::ucontext_t) {
+    (snapshot.pc, snapshot.sp, snapshot.fp, snapshot.lr) = registers(context);
+    (snapshot.held, snapshot.name_len, snapshot.words_len) = (None, 0, 0);
+    snapshot.page.clear();
+    let Some(lookup) = LOOKUP.get() else { return };
+    if PLACE.wants_all.load(Ordering::Relaxed) {
+        (lookup.all)(&mut snapshot.page);
+    }
+    let Some(held) = (lookup.held)() else { return };
+    let (start, end) = held.stack;
+    snapshot.held = Some((held.id, held.spawned_at));
+    if !held.name.is_null() {
+        snapshot.name_len = held.name_len.min(NAME_MAX);
+        for (at, byte) in snapshot.name[..snapshot.name_len].iter_mut().enumerate() {
+            // SAFETY: `register` demands that `lookup` returns readable names.
+            *byte = unsafe { held.name.add(at).read() };
+        }
+    }
+    // Elsewhere it is on a handler's stack, or half way in a switch.
+    if !(start..end).contains(&snapshot.sp) || !snapshot.sp.is_multiple_of(align_of::<usize>()) {
+        return;
+    }
+    let first: *const usize = std::ptr::with_exposed_provenance(snapshot.sp);
+    snapshot.words_len = ((end - snapshot.sp) / size_of::<usize>()).min(WORDS_MAX);
+    for (at, word) in snapshot.words[..snapshot.words_len].iter_mut().enumerate() {
+        // SAFETY: within the used part of a stack that this thread is on. Others may be writing to
+        // what stands there; it is only shown.
+        *word = unsafe { first.add(at).read_volatile() };
+    }
+}
+
+/// Program counter, stack pointer, frame pointer, return address.
+#[cfg(target_arch = "x86_64")]
+fn registers(context: &libc::ucontext_t) -> (usize, usize, usize, usize) {
+    let register = |which: c_int| context.uc_mcontext.gregs[which as usize] as usize;
+    (register(libc::REG_RIP), register(libc::REG_RSP), register(libc::REG_RBP), 0)
+}
+
+/// Program counter, stack pointer, frame pointer, return address.
+#[cfg(target_arch = "aarch64")]
+fn registers(context: &libc::ucontext_t) -> (usize, usize, usize, usize) {
+    let machine = &context.uc_mcontext;
+    let register = |which: usize| machine.regs[which] as usize;
+    (machine.pc as usize, machine.sp as usize, register(29), register(30))
+}
+
+/// Nothing is known of other processors: the tasklet is named, without a trace.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn registers(_: &libc::ucontext_t) -> (usize, usize, usize, usize) {
+    (0, 0, 0, 0)
+}
+
+/// Does what would have happened without us.
+fn chain(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    let Some(previous) = PREVIOUS.get() else { return };
+    // By default the signal does nothing.
+    if matches!(previous.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN) {
+        return;
+    }
+    let handler = std::ptr::with_exposed_provenance::<()>(previous.sa_sigaction);
+    if previous.sa_flags & libc::SA_SIGINFO != 0 {
+        type Full = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
+        // SAFETY: neither SIG_DFL nor SIG_IGN, so it is the function that was registered, with the
+        // signature that SA_SIGINFO says.
+        let handler = unsafe { std::mem::transmute::<*const (), Full>(handler) };
+        handler(signal, info, context);
+    } else {
+        // SAFETY: as above; without SA_SIGINFO the signature is the plain one.
+        let handler = unsafe { std::mem::transmute::<*const (), extern "C" fn(c_int)>(handler) };
+        handler(signal);
+    }
+}

@@ -1,0 +1,96 @@
+//! The teller: a thread that says what the watchdog has found.
+//!
+//! Symbols take hundreds of milliseconds where a program has all its debugging information, and
+//! the program's own function may take any time. The watchdog goes on looking meanwhile, so that
+//! the times it measures are right.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use super::report::{note, tasklets, warn};
+use super::snapshot::Snapshot;
+use super::stall::{HAS_HELD, OnStall, Stall, Stalled};
+use crate::foreign::quietly;
+use crate::sys::thread::count::{count_helper, uncount_helper};
+
+/// News that is worth telling.
+pub(super) enum News {
+    /// A tasklet holds its thread.
+    Lasts { stalled: Stalled, on_stall: Option<OnStall> },
+    /// Somebody holds the thread, which does not answer.
+    NoAnswer { time: Duration },
+    /// The tasklet has given way.
+    Over { tasklet: u64, time: Duration, on_stall: Option<OnStall> },
+    /// The first tasklet has ended and others have not.
+    Remains { time: Duration, answer: Option<Box<Snapshot>> },
+}
+
+/// The way to the teller, which ends when this is dropped.
+pub(super) struct Teller {
+    /// `None`: there was no thread to be had.
+    news: Option<SyncSender<News>>,
+}
+
+impl Teller {
+    /// The news that may wait to be told. Each has a copy of a stack.
+    const WAITING_MAX: usize = 8;
+
+    pub(super) fn start() -> Teller {
+        let (sender, news) = sync_channel(Teller::WAITING_MAX);
+        let name = "overlapped-tell".to_owned();
+        let started = thread::Builder::new().name(name).spawn(|| tell_all(news)).is_ok();
+        if started {
+            count_helper();
+        }
+        Teller { news: started.then_some(sender) }
+    }
+
+    /// Has it told. Waits where too much waits already.
+    pub(super) fn tell(&self, news: Option<News>) {
+        let Some(news) = news else { return };
+        match &self.news {
+            // The teller ends after this: it panics nowhere.
+            Some(teller) => drop(teller.send(news)),
+            None => tell(news),
+        }
+    }
+}
+
+fn tell_all(news: Receiver<News>) {
+    news.into_iter().for_each(tell);
+    uncount_helper();
+}
+
+fn tell(news: News) {
+    match news {
+        News::Over { tasklet, time, on_stall } => {
+            if is_logged(on_stall, &Stall::Over { tasklet, time }) {
+                note(&format!("tasklet {tasklet} gave way after {time:.1?} or more"));
+            }
+        }
+        News::NoAnswer { time } => {
+            warn(&format!("a tasklet {HAS_HELD} {time:.1?}; its thread lets no SIGURG through"));
+        }
+        News::Lasts { stalled, on_stall } => {
+            let stall = Stall::Lasts(stalled);
+            if let (true, Stall::Lasts(stalled)) = (is_logged(on_stall, &stall), &stall) {
+                warn(&stalled.to_string());
+            }
+        }
+        News::Remains { time, answer } => {
+            let (count, list) = answer.map_or((0, String::new()), |snapshot| {
+                (snapshot.page.tasklets, tasklets(&snapshot))
+            });
+            warn(&format!(
+                "run: the first tasklet ended {time:.1?} ago; still waiting for the others, of \
+                 which there are {count} on its thread (run_until ends them){list}"
+            ));
+        }
+    }
+}
+
+/// Tells the program, and whether the log is to be told.
+fn is_logged(on_stall: Option<OnStall>, stall: &Stall) -> bool {
+    on_stall.and_then(|on_stall| quietly(|| on_stall(stall))).unwrap_or(true)
+}

@@ -64,8 +64,8 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_shows_this_program() {
-        let (code, readme) = (include_str!("key_value.rs"), include_str!("../README.md"));
+    fn the_documents_show_this_program() {
+        let (code, readme) = (include_str!("key_value.rs"), include_str!("../docs/program.md"));
         let begin = code.find("#[derive(Clone, Default)]").unwrap();
         let end = code.find("#[cfg(test)]").unwrap();
         assert!(readme.contains(code[begin..end].trim_end()));

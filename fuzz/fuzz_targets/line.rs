@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| overlapped_fuzz::fuzzed::line(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| overlapped_fuzz::properties::line(data));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| overlapped_fuzz::fuzzed::zen(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| overlapped_fuzz::properties::zen(data));

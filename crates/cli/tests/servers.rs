@@ -72,7 +72,7 @@ fn a_question_that_breaks_off_is_in_the_servers_log() {
     let half = said.lines().last().unwrap();
     assert!(ANSWERS.iter().any(|answer| answer.starts_with(half)), "{said}");
     let stopped = server.stop(Signal::TERM);
-    assert!(stopped.stderr.contains("left in mid-question"), "{stopped:?}");
+    assert!(stopped.stderr.contains("disconnected within a question"), "{stopped:?}");
     assert!(stopped.stderr.contains(half), "{stopped:?}");
 }
 

@@ -210,7 +210,7 @@ fn a_farewell_is_not_destroyed_by_bytes_that_nobody_has_read() {
         std::thread::sleep(Duration::from_millis(5));
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        assert_eq!(answer, "Error: the length is above the limit.\n");
+        assert_eq!(answer, "Error: the length exceeds the limit.\n");
         // Linux keeps what has come before a reset, others do not: it must not come at all.
         std::thread::sleep(Duration::from_millis(2));
         assert!(stream.take_error().unwrap().is_none());

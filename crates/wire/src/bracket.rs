@@ -1,14 +1,13 @@
 //! Echo in brackets: `hello` is answered with `[hello]`.
 //!
-//! As in the echo script of the first generation of such servers, one reading of the socket is one
-//! request: the brackets show how the bytes arrived. It is the one protocol here whose answers
-//! depend on that, and only in where the brackets stand.
+//! One read from the socket is one request: the brackets show how the bytes arrived. It is the one
+//! protocol here whose answers depend on that, and only in where the brackets stand.
 
 use crate::{Decoded, Exchange, Malformed, Next, Protocol};
 
-/// Sends back what comes, with a bracket before and after each piece.
+/// Sends back what arrives, with a bracket before and after each piece.
 ///
-/// A piece is never larger than `piece_bytes_max`, however much has come.
+/// A piece is never larger than `piece_bytes_max`, however much has arrived.
 ///
 /// ```
 /// use overlapped_wire::{Decoded, Protocol, bracket::Bracket};
@@ -22,14 +21,14 @@ pub struct Bracket {
 }
 
 impl Bracket {
-    /// With pieces of at most so many bytes; at least one.
+    /// Limits pieces to `piece_bytes_max` bytes, at least 1.
     pub fn new(piece_bytes_max: usize) -> Bracket {
         Bracket { piece_bytes_max: piece_bytes_max.max(1) }
     }
 }
 
 impl Default for Bracket {
-    /// Pieces of at most 64 KiB.
+    /// Limits pieces to 64 KiB.
     fn default() -> Bracket {
         Bracket::new(64 * 1024)
     }

@@ -1,8 +1,9 @@
-//! Codecs of `tokio_util` as framings.
+//! Protocols framed by codecs of `tokio_util`.
 //!
-//! A codec takes bytes out of a buffer of its own, a [`Protocol`] is shown what has come and says
-//! how much of it makes a request. So what comes is copied into the codec's buffer, each byte once,
-//! and what the codec has taken until a frame is complete is the request. Nothing of tokio runs.
+//! A codec takes bytes out of a buffer of its own, whereas a [`Protocol`] is passed the input and
+//! returns how much of it makes a request. So the input is copied into the codec's buffer, each
+//! byte once, and the bytes that the codec consumes until a frame is complete count as the request.
+//! No runtime of tokio is needed.
 
 use std::fmt;
 
@@ -11,10 +12,10 @@ use tokio_util::codec::{Decoder, Encoder};
 
 use crate::{Decoded, Exchange, Malformed, Next, Protocol, Reply};
 
-/// A protocol whose requests and answers are framed by a codec, and answered by a closure.
+/// A protocol whose messages are framed by a codec and whose requests are answered by a closure.
 ///
-/// Limits are the codec's: one without limits takes all that the driver's buffer can hold. An error
-/// of the codec closes the connection without an answer, since no codec has a frame for that.
+/// Limits are the codec's. A codec without limits buffers as much as the driver lets it. An error
+/// of the codec closes the connection without an answer, since no codec has a frame for errors.
 ///
 /// ```
 /// use overlapped_wire::codec::CodecProtocol;
@@ -29,24 +30,24 @@ use crate::{Decoded, Exchange, Malformed, Next, Protocol, Reply};
 pub struct CodecProtocol<C, F> {
     codec: C,
     answer: F,
-    /// What has come and was not taken by the codec.
-    held: BytesMut,
-    /// How much of the input the codec has taken without making a frame of it.
+    /// Input that the codec has not consumed yet.
+    pending: BytesMut,
+    /// The number of input bytes that the codec has consumed without completing a frame.
     taken: usize,
-    /// The answer's frame, on its way to the reply.
+    /// The encoded answer, before it is added to the reply.
     frame: BytesMut,
 }
 
 impl<C, F> CodecProtocol<C, F> {
-    /// With a codec for both directions, and what makes an answer of a request.
+    /// Makes a protocol of a codec for both directions and a closure that answers a request.
     pub fn new(codec: C, answer: F) -> CodecProtocol<C, F> {
-        CodecProtocol { codec, answer, held: BytesMut::new(), taken: 0, frame: BytesMut::new() }
+        CodecProtocol { codec, answer, pending: BytesMut::new(), taken: 0, frame: BytesMut::new() }
     }
 
-    /// Copies what has come since the last time.
-    fn hold(&mut self, input: &[u8]) {
-        let known = self.taken + self.held.len();
-        self.held.extend_from_slice(&input[known..]);
+    /// Copies the input that has arrived since the last call.
+    fn buffer_input(&mut self, input: &[u8]) {
+        let known = self.taken + self.pending.len();
+        self.pending.extend_from_slice(&input[known..]);
     }
 
     fn answer<R, A>(&mut self, request: R, reply: &mut Reply) -> Next
@@ -73,14 +74,14 @@ where
     type Request<'a> = <C as Decoder>::Item;
 
     fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Decoded<Self::Request<'a>>, Malformed> {
-        self.hold(input);
-        let decoded = self.codec.decode(&mut self.held).map_err(malformed)?;
-        self.taken = input.len() - self.held.len();
+        self.buffer_input(input);
+        let decoded = self.codec.decode(&mut self.pending).map_err(malformed)?;
+        self.taken = input.len() - self.pending.len();
         Ok(match decoded {
             None => Decoded::More,
-            // A second frame out of the same bytes: there is none that the driver could take.
+            // A second frame out of the same bytes: the driver would have no bytes to take for it.
             Some(_) if self.taken == 0 => {
-                return Err(Malformed::new("the codec makes a frame of no bytes", ""));
+                return Err(Malformed::new("the codec made a frame of zero bytes", ""));
             }
             Some(request) => Decoded::Whole { request, taken: std::mem::take(&mut self.taken) },
         })
@@ -90,10 +91,10 @@ where
         self.answer(request, exchange.reply)
     }
 
-    /// Frames that a codec makes of the end are answered, too.
+    /// Also answers the frames that the codec makes at the end of the stream.
     fn finish(&mut self, rest: &[u8], reply: &mut Reply) {
-        self.hold(rest);
-        while let Ok(Some(request)) = self.codec.decode_eof(&mut self.held) {
+        self.buffer_input(rest);
+        while let Ok(Some(request)) = self.codec.decode_eof(&mut self.pending) {
             if self.answer(request, reply) == Next::Close {
                 break;
             }

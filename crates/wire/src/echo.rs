@@ -1,10 +1,10 @@
 //! Echo (RFC 862): every byte is sent back.
 //!
-//! What is a request here depends on how the bytes arrive, what comes back does not.
+//! The size of a request depends on how the bytes arrive; the bytes sent back do not.
 
 use crate::{Decoded, Exchange, Malformed, Next, Protocol};
 
-/// Sends back what comes, as it comes. The driver's buffer is the only limit it needs.
+/// Sends back every byte as it arrives. The driver's buffer is the only limit.
 ///
 /// ```
 /// use overlapped_wire::{Decoded, Protocol, echo::Echo};

@@ -1,4 +1,4 @@
-//! Messages with their length in front: decimal digits, a line feed, so many bytes.
+//! Messages preceded by their length: decimal digits, a line feed, then as many bytes.
 //!
 //! ```text
 //! 5\nhello  →  hello
@@ -26,14 +26,15 @@ pub struct Length {
 }
 
 impl Length {
-    /// With bodies of at most so many bytes. Each is in memory as a whole before it is answered.
+    /// Limits bodies to `body_bytes_max` bytes. Each body is in memory as a whole before it is
+    /// answered.
     pub fn new(body_bytes_max: usize) -> Length {
         Length { body_bytes_max }
     }
 }
 
 impl Default for Length {
-    /// Bodies of at most 1 MiB.
+    /// Limits bodies to 1 MiB.
     fn default() -> Length {
         Length::new(1024 * 1024)
     }
@@ -44,14 +45,14 @@ impl Protocol for Length {
 
     fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Decoded<&'a [u8]>, Malformed> {
         let mut body_bytes = 0_usize;
-        // The limit ends this loop: a number that keeps growing passes it after few digits.
+        // The limit ends this loop: a growing number exceeds it after a few digits.
         for (at, &byte) in input.iter().enumerate() {
             match byte {
                 b'0'..=b'9' if at == 0 || body_bytes > 0 => {
                     let digit = usize::from(byte - b'0');
                     body_bytes = body_bytes.saturating_mul(10).saturating_add(digit);
                     if body_bytes > self.body_bytes_max {
-                        return Err(malformed("the length is above the limit"));
+                        return Err(malformed("the length exceeds the limit"));
                     }
                 }
                 b'\n' if at > 0 => {
@@ -61,7 +62,7 @@ impl Protocol for Length {
                         None => Decoded::More,
                     });
                 }
-                _ => return Err(malformed("a message does not begin with its length")),
+                _ => return Err(malformed("invalid message length")),
             }
         }
         Ok(Decoded::More)

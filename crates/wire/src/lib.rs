@@ -1,28 +1,31 @@
-//! Protocols without I/O: what a server must know of one, nothing of sockets, threads or clocks.
+//! Protocols without I/O: all that a server needs to know of a protocol, and nothing of sockets,
+//! threads or clocks.
 //!
 //! ```text
-//!             bytes that came ──▶ Protocol::decode ──▶ a request, or "more", or what is wrong
+//!            received bytes ──▶ Protocol::decode ──▶ a request, or "more", or an error
 //! a request, Exchange (time, body) ──▶ Protocol::respond ──▶ parts in a Reply; keep or close
 //! ```
 //!
-//! A [`Protocol`] is one connection's side of a conversation. Whoever drives it reads and writes
-//! (`overlapped-serve` does, over tasklets and a completion port) and keeps its promises: bytes
-//! that were not taken are shown again, with what has come meanwhile; a request's reply is sent
-//! before the next request is answered; after [`Next::Close`] or [`Malformed`] nothing is decoded
-//! any more.
+//! A [`Protocol`] is the server's side of one connection. A *driver* reads and writes for it
+//! (`overlapped-serve` is one, over tasklets and a completion port) and keeps these promises:
+//!
+//! - bytes that `decode` did not take are passed in again, followed by what has arrived since;
+//! - the reply to a request is sent before the next request is answered;
+//! - after [`Next::Close`] or [`Malformed`] the driver decodes nothing more.
 //!
 //! | module | protocol |
 //! |---|---|
 //! | [`echo`] | every byte is sent back |
-//! | [`bracket`] | what comes is sent back in brackets |
-//! | [`length`] | messages with their length in front |
+//! | [`bracket`] | received bytes are sent back in brackets |
+//! | [`length`] | messages preceded by their length |
 //! | [`mod@line`] | lines |
 //! | [`zen`] | the Zen game |
 //! | [`http`] | HTTP/1.1, answered by a [`Service`](http::Service) |
-//! | `codec` | whatever a codec of `tokio_util` frames (feature `tokio-codec`) |
+//! | `codec` | messages that a codec of `tokio_util` frames (feature `tokio-codec`) |
 //!
-//! How the bytes were split on their way never matters: a protocol sees a growing prefix of what is
-//! to come, and decides the same wherever it ends.
+//! A protocol does not depend on how the network split the bytes: it sees a growing prefix of the
+//! stream and takes the same decisions wherever the prefix ends. ([`bracket`] is the exception, on
+//! purpose.)
 
 #![forbid(unsafe_code)]
 

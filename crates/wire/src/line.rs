@@ -1,13 +1,13 @@
 //! Lines, each sent back as it came, with its end.
 //!
-//! A line ends with a line feed; a carriage return before it is a byte like any other. How far a
-//! line has been looked at is remembered: one that arrives in a thousand pieces is searched once.
+//! A line ends with a line feed; a carriage return before it is a byte like any other. The search
+//! position is remembered, so that a line that arrives in a thousand pieces is searched once.
 
 use memchr::memchr;
 
 use crate::{Decoded, Exchange, Malformed, Next, Protocol};
 
-/// Answers each line with itself. What comes after the last one is not answered.
+/// Answers each line with itself. An incomplete last line is not answered.
 ///
 /// ```
 /// use overlapped_wire::{Decoded, Protocol, line::Line};
@@ -20,19 +20,19 @@ use crate::{Decoded, Exchange, Malformed, Next, Protocol};
 #[derive(Debug, Clone)]
 pub struct Line {
     line_bytes_max: usize,
-    /// No line feed among so many bytes of the input.
-    looked: usize,
+    /// The number of input bytes that were searched and hold no line feed.
+    searched: usize,
 }
 
 impl Line {
-    /// With lines of at most so many bytes, their ends included.
+    /// Limits lines to `line_bytes_max` bytes, line ends included.
     pub fn new(line_bytes_max: usize) -> Line {
-        Line { line_bytes_max, looked: 0 }
+        Line { line_bytes_max, searched: 0 }
     }
 }
 
 impl Default for Line {
-    /// Lines of at most 64 KiB.
+    /// Limits lines to 64 KiB.
     fn default() -> Line {
         Line::new(64 * 1024)
     }
@@ -43,14 +43,14 @@ impl Protocol for Line {
 
     fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Decoded<&'a [u8]>, Malformed> {
         let visible = &input[..input.len().min(self.line_bytes_max)];
-        if let Some(at) = memchr(b'\n', &visible[self.looked..]) {
-            let taken = self.looked + at + 1;
-            self.looked = 0;
+        if let Some(at) = memchr(b'\n', &visible[self.searched..]) {
+            let taken = self.searched + at + 1;
+            self.searched = 0;
             return Ok(Decoded::Whole { request: &input[..taken], taken });
         }
-        self.looked = visible.len();
-        if self.looked == self.line_bytes_max {
-            return Err(Malformed::new("a line is too long", "Error: this line is too long.\n"));
+        self.searched = visible.len();
+        if self.searched == self.line_bytes_max {
+            return Err(Malformed::new("the line is too long", "Error: the line is too long.\n"));
         }
         Ok(Decoded::More)
     }

@@ -1,16 +1,15 @@
-//! What a protocol is.
+//! The [`Protocol`] trait, and what a driver and a protocol exchange.
 //!
-//! Decoding and answering are two calls, so that a driver can decode ahead, measure what lies
-//! between, and send several replies in one write. A request may borrow from the bytes it came in
+//! Decoding and answering are two calls, so that a driver can decode ahead, limit what is buffered
+//! between them, and send several replies in one write. A request may borrow from the input
 //! ([`Protocol::Request`] has a lifetime): a line or a length-prefixed message is answered without
 //! a copy.
 //!
 //! A body that may be larger than memory does not fit that picture. So decoding may end with the
-//! *head* of a request and a [`BodyDecoder`]; the driver makes a reader of it and of the
-//! connection, and the one who answers reads as much as it likes, blocking its tasklet only. Why
-//! the decoder is a value of its own: answering borrows the protocol, and reading the body at the
-//! same time must not.
-
+//! *head* of a request and a [`BodyDecoder`]. The driver combines the decoder and the connection
+//! into a reader, and the protocol reads as much of the body as it likes, blocking only its own
+//! tasklet. The decoder is a separate value because answering borrows the protocol, and reading the
+//! body at the same time must not.
 use std::borrow::Cow;
 use std::fmt;
 use std::io::Read;
@@ -19,14 +18,13 @@ use std::time::SystemTime;
 
 use crate::Reply;
 
-/// One connection's side of a conversation: complete requests come out of bytes, replies are made
-/// of parts.
+/// The server's side of one connection: takes requests out of bytes and makes replies of parts.
 ///
 /// ```
 /// use std::io::Write;
 /// use overlapped_wire::{Decoded, Exchange, Malformed, Next, Protocol};
 ///
-/// /// Says how long each line is.
+/// /// Answers each line with its length.
 /// struct Lengths;
 ///
 /// impl Protocol for Lengths {
@@ -35,7 +33,7 @@ use crate::Reply;
 ///     fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Decoded<&'a [u8]>, Malformed> {
 ///         match input.iter().position(|&byte| byte == b'\n') {
 ///             Some(at) => Ok(Decoded::Whole { request: &input[..at], taken: at + 1 }),
-///             None if input.len() >= 1000 => Err(Malformed::new("a line is too long", "?\n")),
+///             None if input.len() >= 1000 => Err(Malformed::new("the line is too long", "?\n")),
 ///             None => Ok(Decoded::More),
 ///         }
 ///     }
@@ -51,117 +49,121 @@ use crate::Reply;
 /// assert!(matches!(Lengths.decode(b"wor"), Ok(Decoded::More)));
 /// ```
 pub trait Protocol {
-    /// A complete request. It may borrow from the bytes that it came in.
+    /// A complete request. It may borrow from the input that it was decoded from.
     type Request<'a>;
 
-    /// Takes one request from the beginning of `input`, which is everything that has come and was
-    /// not taken. After [`Decoded::More`] it is called again with the same bytes and some more, so
-    /// it may remember how far it has looked.
+    /// Takes one request from the beginning of `input`, which is all that has arrived and was not
+    /// taken yet. After [`Decoded::More`] the driver calls again with the same bytes and some more,
+    /// so a protocol may remember how far it has searched.
     ///
     /// # Errors
-    /// [`Malformed`], also where a limit is exceeded: it is answered by [`Protocol::refuse`], then
-    /// the connection is closed.
+    /// Returns [`Malformed`] for invalid input and for an exceeded limit. The driver then calls
+    /// [`Protocol::refuse`] and closes the connection.
     fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Decoded<Self::Request<'a>>, Malformed>;
 
-    /// Answers a request: writes the parts of the reply, and says what becomes of the connection.
+    /// Answers a request: writes the parts of the reply, and decides whether the connection stays
+    /// open.
     ///
-    /// It may wait, for a file or for another service: only this connection waits with it.
+    /// It may block, for a file or for another service: only this connection waits.
     fn respond(&mut self, request: Self::Request<'_>, exchange: &mut Exchange<'_>) -> Next;
 
-    /// The client sends nothing any more; `rest` is what it sent of an incomplete request, often
-    /// nothing. What is written to `reply` is sent before the connection is closed.
+    /// Handles the end of the client's stream. `rest` is what has arrived of an incomplete request,
+    /// often nothing. The driver sends what is written to `reply` before it closes the connection.
     fn finish(&mut self, rest: &[u8], reply: &mut Reply) {
         let _ = (rest, reply);
     }
 
-    /// A request did not come in time; `rest` is what has come of it, often nothing. What is
-    /// written to the reply is sent before the connection is closed.
+    /// Handles the timeout of a request. `rest` is what has arrived of it, often nothing. The
+    /// driver
+    /// sends what is written to the reply before it closes the connection.
     fn timed_out(&mut self, rest: &[u8], exchange: &mut Exchange<'_>) {
         let _ = (rest, exchange);
     }
 
-    /// A request, or its body, was malformed: writes what the client is told before the connection
-    /// is closed, and what the access log is told. `rest` is what could not be decoded; for a body,
-    /// nothing. Usually there is no more to say than [`Malformed::answer`].
+    /// Reports a malformed request or body to the client and to the access log, before the driver
+    /// closes the connection. `rest` is the input that could not be decoded; it is empty for a
+    /// body. The default sends [`Malformed::answer`], which is usually enough.
     fn refuse(&mut self, malformed: &Malformed, rest: &[u8], exchange: &mut Exchange<'_>) {
         let _ = rest;
         exchange.reply.extend(malformed.answer());
     }
 }
 
-/// What [`Protocol::decode`] found.
+/// The result of [`Protocol::decode`].
 #[derive(Debug)]
 pub enum Decoded<R> {
-    /// Nothing complete yet.
+    /// The input holds no complete request yet.
     More,
     /// A complete request: the first `taken` bytes, at least one.
     Whole {
         /// The request.
         request: R,
-        /// How many bytes it was.
+        /// The number of bytes of the request.
         taken: usize,
     },
-    /// A request whose body follows: what comes after the first `taken` bytes is the body's.
+    /// A request whose body follows: the bytes after the first `taken` belong to the body.
     Head {
         /// The request, without its body.
         request: R,
-        /// How many bytes its head was.
+        /// The number of bytes of the request's head.
         taken: usize,
-        /// Tells the body from what follows it.
+        /// Finds the end of the body.
         body: Box<dyn BodyDecoder>,
     },
 }
 
-/// Tells a body's bytes from its framing, and finds its end.
+/// Separates a body's bytes from their framing, and finds the body's end.
 pub trait BodyDecoder: fmt::Debug {
-    /// Looks at the beginning of `input`, which is everything that has come and was not taken.
+    /// Decodes the beginning of `input`, which is all that has arrived and was not taken yet.
     ///
     /// # Errors
-    /// [`Malformed`], also where a limit is exceeded. Whoever reads the body gets an error, and
-    /// what [`Protocol::refuse`] writes is sent instead of the reply, unless that has begun.
+    /// Returns [`Malformed`] for invalid input and for an exceeded limit. The reader of the body
+    /// gets an error. What [`Protocol::refuse`] writes is sent in place of the reply, unless part
+    /// of
+    /// the reply was already sent.
     fn decode(&mut self, input: &[u8]) -> Result<Piece, Malformed>;
 
-    /// What the client waits for before it sends the body (`100 Continue`); asked for once, before
-    /// the first byte of the body is read from the connection.
+    /// Returns the interim response (`100 Continue`) that the client waits for before it sends the
+    /// body. The driver asks once, before it reads the first byte of the body from the connection.
     fn interim_response(&mut self) -> Option<&'static [u8]> {
         None
     }
 }
 
-/// What [`BodyDecoder::decode`] found.
+/// The result of [`BodyDecoder::decode`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
-    /// How many bytes of the input are done with. With none, and no end: more is needed.
+    /// The number of input bytes that are consumed. 0 without `end` means: more input is needed.
     pub taken: usize,
-    /// Which of them are the body's; the others are framing.
+    /// The consumed bytes that belong to the body; the others are framing.
     pub data: Range<usize>,
-    /// The body ends here.
+    /// Whether the body ends here.
     pub end: bool,
 }
 
-/// What becomes of the connection after a reply.
+/// The fate of the connection after a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// The next request is decoded.
+    /// The driver decodes the next request.
     Keep,
-    /// It is closed as soon as the reply has been sent.
+    /// The driver closes the connection as soon as the reply has been sent.
     Close,
 }
 
-/// One request's surroundings: what its answer may depend on, and where the answer goes.
+/// The context of one request: what the answer may depend on, and where it goes.
 pub struct Exchange<'a> {
-    /// The time, as the driver's clock has it.
+    /// The current time by the driver's clock.
     pub now: SystemTime,
-    /// The server is about to stop: this should be the connection's last exchange. Who can tell the
-    /// client says so and returns [`Next::Close`]. Others need not: when the server stops, the
-    /// driver ends the connection, whatever is returned.
+    /// Whether the server is about to stop, so that this should be the connection's last exchange.
+    /// A protocol that can tell the client does so and returns [`Next::Close`]. Others need not:
+    /// when the server stops, the driver closes the connection whatever is returned.
     pub last: bool,
-    /// The body of a request that was a [`Decoded::Head`]; empty for others. What nobody reads is
-    /// read and thrown away, up to a limit.
+    /// The body of a request that was a [`Decoded::Head`]; empty for others. The driver discards
+    /// what is left unread, up to a limit.
     pub body: &'a mut dyn Read,
-    /// Where the answer goes.
+    /// The reply to write to.
     pub reply: &'a mut Reply,
-    /// What to tell the access log, if there is one.
+    /// The entry for the access log, if there is one.
     pub record: Option<&'a mut AccessRecord>,
 }
 
@@ -175,20 +177,20 @@ impl fmt::Debug for Exchange<'_> {
     }
 }
 
-/// A request, for an access log. Whoever prints it escapes it.
+/// A request's entry in an access log. The log escapes the texts when it prints them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccessRecord {
     /// The request in one line, as the client wrote it.
     pub request: String,
-    /// Its result in the protocol's numbers, if it has such.
+    /// The protocol's numeric status of the reply, if it has one.
     pub status: Option<u16>,
     /// Further fields, by their usual names (`host`, `referer`, `user_agent`).
     pub fields: Vec<(&'static str, String)>,
-    /// The bytes of the reply that come before its body.
+    /// The number of the reply's bytes before its body.
     pub head_bytes: usize,
 }
 
-/// A client broke the protocol or one of its limits.
+/// A violation of the protocol, or of one of its limits, by the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed {
     reason: Cow<'static, str>,
@@ -196,8 +198,8 @@ pub struct Malformed {
 }
 
 impl Malformed {
-    /// `reason` is for the log; `answer` is sent to the client, as it is, before the connection is
-    /// closed.
+    /// Makes an error. `reason` is for the log; `answer` is sent to the client, unchanged, before
+    /// the connection is closed.
     pub fn new(
         reason: impl Into<Cow<'static, str>>,
         answer: impl Into<Cow<'static, str>>,
@@ -209,12 +211,12 @@ impl Malformed {
         Malformed { reason: reason.into(), answer }
     }
 
-    /// What is wrong, in a few words.
+    /// The reason, in a few words, for the log.
     pub fn reason(&self) -> &str {
         &self.reason
     }
 
-    /// What the client is told.
+    /// The bytes that are sent to the client.
     pub fn answer(&self) -> &[u8] {
         &self.answer
     }

@@ -1,16 +1,16 @@
-//! A reply: bytes, and what is sent in between them.
+//! A reply: bytes, and the parts that are sent between them.
 //!
-//! Bytes go straight into one buffer, the driver's, across the replies to pipelined requests; the
-//! other parts remember where in the buffer they stand. So small replies cost no allocation, and
-//! many of them one write.
+//! Bytes are appended to one buffer, the driver's, across the replies to pipelined requests; every
+//! other part records its position in that buffer. So small replies cost no allocation, and many of
+//! them cost one write.
 
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
-/// What is sent, in order. Bytes are added with [`Write`], which never fails; everything else by
-/// the methods here.
+/// The contents of a reply, in the order of sending. Bytes are added with [`Write`], which never
+/// fails; other parts are added by the methods here.
 ///
 /// ```
 /// use std::io::Write;
@@ -29,48 +29,48 @@ pub struct Reply {
     parts: Vec<(usize, Part)>,
 }
 
-/// What stands between the bytes of a reply.
+/// A part of a reply that is not in its byte buffer.
 pub enum Part {
-    /// So many bytes of a file, from an offset on. If the file is shorter by then, the connection
-    /// is closed: what was promised cannot be kept.
+    /// A range of a file. If the file turns out to be shorter, the connection is closed: the
+    /// announced length cannot be sent.
     File {
         /// The file.
         file: Arc<File>,
-        /// Where in it.
+        /// The position of the range's first byte.
         offset: u64,
-        /// How many bytes.
+        /// The number of bytes.
         len: u64,
     },
-    /// What a reader gives until its end, or so many bytes. An error, or an early end, closes the
-    /// connection.
+    /// The bytes of a reader: `len` of them, or all until its end. An error, or an end before
+    /// `len` bytes, closes the connection.
     Reader {
-        /// The reader. It may wait: only this connection waits with it.
+        /// The reader. It may block: only this connection waits.
         reader: Box<dyn Read>,
-        /// How many bytes, if that is known.
+        /// The number of bytes, if it is known.
         len: Option<u64>,
     },
-    /// What a reader gives, for as long as the client listens: no limit on the whole of it, and
-    /// every piece is sent at once.
+    /// The bytes of a reader, for as long as the client stays: without a limit on their number, and
+    /// every read is sent at once.
     Endless(Box<dyn Read>),
 }
 
 impl Reply {
-    /// Adds bytes that are there already.
+    /// Adds bytes.
     pub fn extend(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Adds a part of a file.
+    /// Adds a range of a file.
     pub fn file(&mut self, file: Arc<File>, offset: u64, len: u64) {
         self.part(Part::File { file, offset, len });
     }
 
-    /// Adds what `reader` gives: so many bytes, or, with `None`, all until its end.
+    /// Adds `len` bytes of `reader`, or, with `None`, all bytes until its end.
     pub fn reader(&mut self, reader: impl Read + 'static, len: impl Into<Option<u64>>) {
         self.part(Part::Reader { reader: Box::new(reader), len: len.into() });
     }
 
-    /// Adds what `reader` gives for as long as the client listens.
+    /// Adds the bytes of `reader` for as long as the client stays.
     pub fn endless(&mut self, reader: impl Read + 'static) {
         self.part(Part::Endless(Box::new(reader)));
     }
@@ -80,40 +80,41 @@ impl Reply {
         self.parts.push((self.bytes.len(), part));
     }
 
-    /// Where bytes are added; what is there already must stay.
+    /// The buffer to append to. Bytes that it already holds must stay.
     pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
-    /// All the bytes that stand between parts.
+    /// All bytes of the buffer, those before, between and after the parts.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The other parts, each with the number of bytes that go before it.
+    /// The parts, each with the number of buffer bytes that precede it.
     pub fn parts(&self) -> &[(usize, Part)] {
         &self.parts
     }
 
-    /// For whoever sends it: the same, and afterwards it is to be [cleared](Reply::clear).
+    /// Returns the bytes and drains the parts, for sending. [Clear](Reply::clear) the reply
+    /// afterwards.
     pub fn split(&mut self) -> (&[u8], std::vec::Drain<'_, (usize, Part)>) {
         (&self.bytes, self.parts.drain(..))
     }
 
-    /// Takes back everything that was added after there were `bytes` bytes and `parts` parts.
+    /// Removes everything that was added after the first `bytes` bytes and `parts` parts.
     pub fn truncate(&mut self, bytes: usize, parts: usize) {
         self.bytes.truncate(bytes);
         self.parts.truncate(parts);
     }
 
-    /// Makes it empty, keeping at most so much memory.
+    /// Empties the reply, and keeps at most `capacity_max` bytes of memory for the buffer.
     pub fn clear(&mut self, capacity_max: usize) {
         self.bytes.clear();
         self.parts.clear();
         self.bytes.shrink_to(capacity_max);
     }
 
-    /// Nothing is in it.
+    /// Whether nothing was added.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty() && self.parts.is_empty()
     }

@@ -1,6 +1,6 @@
 //! The Zen game: what is better than what, by the Zen of Python. TCP, port 1060.
 //!
-//! A question ends with a question mark. Three are known, everything else is answered with
+//! A question ends with a question mark. Three questions are known; any other is answered with
 //! `Error: unknown aphorism.`:
 //!
 //! | question | answer |
@@ -9,26 +9,26 @@
 //! | `Explicit is better than?` | `Implicit.` |
 //! | `Simple is better than?` | `Complex.` |
 //!
-//! A client may ask many on one connection, also several at once: all are answered, in order. (The
-//! historic server took what one reading of the socket gave for one question, and answered a
-//! packet of several with one error.) Nothing stands between two questions or answers, so a
-//! question after a line feed is an unknown one.
+//! A client may send many questions on one connection, also several at once: all are answered, in
+//! order. (The historic server took the result of one read from the socket for one question, and
+//! answered a packet of several with one error.) Nothing separates two questions or two answers, so
+//! a question after a line feed is an unknown one.
 //!
-//! A connection that is closed in mid-question is reported through [`tracing`], with what had come
-//! of the question.
+//! A client that disconnects in the middle of a question is reported through [`tracing`], with the
+//! part of the question that has arrived.
 
 use memchr::memchr;
 use tracing::info;
 
 use crate::{Decoded, Exchange, Malformed, Next, Protocol, Reply};
 
-/// Where the game is played, if nobody says otherwise.
+/// The game's default TCP port.
 pub const PORT: u16 = 1060;
 
-/// The answer to a question that is not known.
+/// The answer to an unknown question.
 const UNKNOWN: &str = "Error: unknown aphorism.";
 
-/// The answer to a question, which ends with its question mark.
+/// Answers a question, which ends with its question mark.
 ///
 /// ```
 /// use overlapped_wire::zen;
@@ -56,20 +56,20 @@ pub fn answer(question: &[u8]) -> &'static str {
 #[derive(Debug, Clone)]
 pub struct Zen {
     question_bytes_max: usize,
-    /// No question mark among so many bytes of the input.
-    looked: usize,
+    /// The number of input bytes that were searched and hold no question mark.
+    searched: usize,
 }
 
 impl Zen {
-    /// With questions of at most so many bytes, the question mark included. A longer one is
-    /// answered as an unknown one, and is the last.
+    /// Limits questions to `question_bytes_max` bytes, the question mark included. A longer one is
+    /// answered as an unknown one, and the connection is closed.
     pub fn new(question_bytes_max: usize) -> Zen {
-        Zen { question_bytes_max, looked: 0 }
+        Zen { question_bytes_max, searched: 0 }
     }
 }
 
 impl Default for Zen {
-    /// Questions of at most 1 KiB.
+    /// Limits questions to 1 KiB.
     fn default() -> Zen {
         Zen::new(1024)
     }
@@ -80,14 +80,14 @@ impl Protocol for Zen {
 
     fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Decoded<&'a [u8]>, Malformed> {
         let visible = &input[..input.len().min(self.question_bytes_max)];
-        if let Some(at) = memchr(b'?', &visible[self.looked..]) {
-            let taken = self.looked + at + 1;
-            self.looked = 0;
+        if let Some(at) = memchr(b'?', &visible[self.searched..]) {
+            let taken = self.searched + at + 1;
+            self.searched = 0;
             return Ok(Decoded::Whole { request: &input[..taken], taken });
         }
-        self.looked = visible.len();
-        if self.looked == self.question_bytes_max {
-            return Err(Malformed::new("a question is too long", UNKNOWN));
+        self.searched = visible.len();
+        if self.searched == self.question_bytes_max {
+            return Err(Malformed::new("the question is too long", UNKNOWN));
         }
         Ok(Decoded::More)
     }
@@ -99,7 +99,7 @@ impl Protocol for Zen {
 
     fn finish(&mut self, rest: &[u8], _: &mut Reply) {
         if !rest.is_empty() {
-            info!(came = %rest.escape_ascii(), "the client left in mid-question");
+            info!(received = %rest.escape_ascii(), "the client disconnected within a question");
         }
     }
 }

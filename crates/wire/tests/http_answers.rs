@@ -1,6 +1,6 @@
-//! What HTTP answers: heads, bodies, and what becomes of the connection.
+//! Answers of HTTP: heads, bodies, and the fate of the connection.
 
-mod rig;
+mod support;
 
 use std::cell::Cell;
 use std::io::{self, Read};
@@ -10,19 +10,19 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode};
 use overlapped_wire::http::{Answer, Content, Http, text};
 use overlapped_wire::{Exchange, Next, Protocol, Reply};
-use rig::{End, at_once, status};
+use support::{End, status, whole_input};
 
-/// All that is sent to whoever sends `input`, answered by `service`.
+/// Returns all bytes that a client gets that sends `input`, answered by `service`.
 fn sent(service: impl FnMut(Request<()>, &mut dyn Read) -> Answer, input: &str) -> (String, End) {
-    let seen = at_once(&mut Http::new(service), input.as_bytes());
-    (String::from_utf8(seen.output()).unwrap(), seen.end)
+    let outcome = whole_input(&mut Http::new(service), input.as_bytes());
+    (String::from_utf8(outcome.output()).unwrap(), outcome.end)
 }
 
 fn ok(content: Content) -> Answer {
     Response::new(content)
 }
 
-/// The fields of the first head in `output`, sorted, without the date.
+/// Returns the fields of the first head in `output`, sorted, without the date.
 fn fields(output: &str) -> Vec<&str> {
     let head = output.split("\r\n\r\n").next().unwrap();
     let mut fields: Vec<&str> =
@@ -63,8 +63,8 @@ fn a_connection_is_kept_as_the_client_wants_it() {
     for (version, field, keeps, wanted) in cases {
         let input = format!("GET / {version}\r\nHost: a\r\n{field}\r\n");
         let (output, end) = sent(|_, _| ok(Content::EMPTY), &input);
-        let said = fields(&output).into_iter().find(|field| field.starts_with("Connection"));
-        assert_eq!(said, wanted, "{input}");
+        let logged = fields(&output).into_iter().find(|field| field.starts_with("Connection"));
+        assert_eq!(logged, wanted, "{input}");
         assert_eq!(end, if keeps { KEPT } else { End::Closed }, "{input}");
         assert!(output.starts_with("HTTP/1.1 200 OK\r\n"));
     }
@@ -76,12 +76,12 @@ fn requests_behind_one_another_are_answered_in_order() {
                  POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody\
                  GET /3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n\
                  GET /4 HTTP/1.1\r\nHost: a\r\n\r\n";
-    let seen = at_once(&mut rig::mirror(), input.as_bytes());
+    let outcome = whole_input(&mut support::mirror(), input.as_bytes());
     let first_lines: Vec<String> =
-        seen.served.iter().map(|one| one.record.request.clone()).collect();
+        outcome.served.iter().map(|one| one.record.request.clone()).collect();
     assert_eq!(first_lines, ["GET /1 HTTP/1.1", "POST /2 HTTP/1.1", "GET /3 HTTP/1.1"]);
-    assert_eq!(seen.end, End::Closed);
-    assert!(seen.served[1].reply.ends_with(b"content-length: 4\n\nbody"));
+    assert_eq!(outcome.end, End::Closed);
+    assert!(outcome.served[1].reply.ends_with(b"content-length: 4\n\nbody"));
 }
 
 #[test]
@@ -91,14 +91,14 @@ fn the_server_says_close_when_it_stops_or_the_service_wants_it() {
     let Ok(overlapped_wire::Decoded::Whole { request, .. }) = http.decode(input) else { panic!() };
     let mut reply = Reply::default();
     let mut exchange = Exchange {
-        now: rig::now(),
+        now: support::now(),
         last: true,
         body: &mut io::empty(),
         reply: &mut reply,
         record: None,
     };
     assert_eq!(http.respond(request, &mut exchange), Next::Close);
-    let output = String::from_utf8(rig::sent(&mut reply)).unwrap();
+    let output = String::from_utf8(support::sent(&mut reply)).unwrap();
     assert_eq!(fields(&output), ["Connection: close", "Content-Length: 0"]);
 
     let wants_close = |_: Request<()>, _: &mut dyn Read| {
@@ -111,10 +111,10 @@ fn the_server_says_close_when_it_stops_or_the_service_wants_it() {
     assert_eq!(end, End::Closed);
 }
 
-/// Its name, and what makes it.
+/// A name and a function that makes the content.
 type Given = (&'static str, fn() -> Content);
 
-/// The body `hello`, in each of the ways that a body can be given.
+/// Makes the body `hello` in each kind of content.
 fn contents() -> Vec<Given> {
     vec![
         ("bytes", || Content::Bytes(b"hello".into())),
@@ -239,18 +239,18 @@ fn fields_of_the_connection_are_not_the_services_to_set() {
 #[test]
 fn the_length_of_what_is_not_sent_is_the_services_to_say() {
     for (method, code) in [("HEAD", 200), ("GET", 304)] {
-        for (said, wanted) in [("77", "Content-Length: 77"), ("7x", "Content-Length: 0")] {
+        for (logged, wanted) in [("77", "Content-Length: 77"), ("7x", "Content-Length: 0")] {
             let service = |_: Request<()>, _: &mut dyn Read| {
                 let mut answer = ok(Content::EMPTY);
                 *answer.status_mut() = StatusCode::from_u16(code).unwrap();
-                let value = HeaderValue::from_static(said);
+                let value = HeaderValue::from_static(logged);
                 answer.headers_mut().insert(header::CONTENT_LENGTH, value);
                 answer
             };
             let input = format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n");
             let (output, _) = sent(service, &input);
-            let wanted = if code == 304 && said == "7x" { vec![] } else { vec![wanted] };
-            assert_eq!(fields(&output), wanted, "{method} {said}");
+            let wanted = if code == 304 && logged == "7x" { vec![] } else { vec![wanted] };
+            assert_eq!(fields(&output), wanted, "{method} {logged}");
         }
     }
 }
@@ -312,14 +312,14 @@ fn a_late_request_is_told_and_an_idle_connection_is_not() {
         let mut reply = Reply::default();
         let mut record = overlapped_wire::AccessRecord::default();
         let mut exchange = Exchange {
-            now: rig::now(),
+            now: support::now(),
             last: false,
             body: &mut io::empty(),
             reply: &mut reply,
             record: Some(&mut record),
         };
-        rig::mirror().timed_out(rest, &mut exchange);
-        let output = rig::sent(&mut reply);
+        support::mirror().timed_out(rest, &mut exchange);
+        let output = support::sent(&mut reply);
         assert_eq!((!output.is_empty()).then(|| status(&output)), wanted);
         assert_eq!(record.status, wanted);
         assert_eq!(record.request.as_bytes(), rest);
@@ -330,13 +330,13 @@ fn a_late_request_is_told_and_an_idle_connection_is_not() {
 #[test]
 fn the_access_log_is_told_line_status_and_usual_fields() {
     let input = "GET /%41?b HTTP/1.1\r\nHost: a\r\nReferer: http://r/\r\nUser-Agent: me\r\n\r\n";
-    let seen = at_once(&mut rig::mirror(), input.as_bytes());
-    let record = &seen.served[0].record;
+    let outcome = whole_input(&mut support::mirror(), input.as_bytes());
+    let record = &outcome.served[0].record;
     assert_eq!(record.request, "GET /%41?b HTTP/1.1");
     assert_eq!(record.status, Some(200));
     let wanted = [("host", "a"), ("referer", "http://r/"), ("user_agent", "me")];
     assert_eq!(record.fields, wanted.map(|(name, value)| (name, value.to_owned())));
-    assert!(seen.output()[..record.head_bytes].ends_with(b"\r\n\r\n"));
+    assert!(outcome.output()[..record.head_bytes].ends_with(b"\r\n\r\n"));
 }
 
 #[test]
@@ -346,7 +346,7 @@ fn a_target_in_utf_8_is_served_as_if_it_were_encoded_and_other_bytes_are_refused
     };
     let ask = |target: &[u8]| {
         let input = [b"GET ", target, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
-        at_once(&mut Http::new(service), &input).output()
+        whole_input(&mut Http::new(service), &input).output()
     };
     for (target, served) in [
         ("/é.txt", "/%C3%A9.txt"),
@@ -365,12 +365,12 @@ fn a_target_in_utf_8_is_served_as_if_it_were_encoded_and_other_bytes_are_refused
 
 #[test]
 fn a_refused_request_is_logged_as_far_as_it_was_a_line() {
-    let mut http = rig::mirror();
+    let mut http = support::mirror();
     let mut record = overlapped_wire::AccessRecord::default();
     let input = b"GET /x HTTP/1.1\nHost: a\n\n";
     let malformed = http.decode(input).unwrap_err();
     let mut exchange = Exchange {
-        now: rig::now(),
+        now: support::now(),
         last: false,
         body: &mut io::empty(),
         reply: &mut Reply::default(),
@@ -380,7 +380,7 @@ fn a_refused_request_is_logged_as_far_as_it_was_a_line() {
     assert_eq!((record.request.as_str(), record.status), ("GET /x HTTP/1.1", Some(400)));
 }
 
-/// Every byte in a name and in a value, and pairs of those that end lines.
+/// Tries every byte in a name and in a value, and pairs of the bytes that end lines.
 #[test]
 fn h11_no_field_of_a_service_makes_two_answers_of_one() {
     let mut checks = 0;
@@ -400,8 +400,8 @@ fn h11_no_field_of_a_service_makes_two_answers_of_one() {
             answer.headers_mut().insert(header::LOCATION, value.clone());
             answer
         };
-        let seen = at_once(&mut Http::new(service), b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-        let output = seen.output();
+        let outcome = whole_input(&mut Http::new(service), b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let output = outcome.output();
         let mut fields = [httparse::EMPTY_HEADER; 4];
         let mut response = httparse::Response::new(&mut fields);
         let head = response.parse(&output).unwrap().unwrap();

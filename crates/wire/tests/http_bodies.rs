@@ -1,6 +1,6 @@
-//! Bodies of any content, framed and split in any way, arrive as they were sent.
+//! Bodies of any content, framed and split in any way, arrive unchanged.
 
-mod rig;
+mod support;
 
 use std::io::Read;
 
@@ -8,9 +8,9 @@ use http::{Request, Response};
 use overlapped_wire::http::{Answer, Content, Http};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use rig::End;
+use support::End;
 
-/// Sends the body back, in chunks or not.
+/// Sends the body back, in chunks or with a length.
 fn echo(chunked: bool) -> Http<impl FnMut(Request<()>, &mut dyn Read) -> Answer> {
     Http::new(move |_: Request<()>, body: &mut dyn Read| {
         let mut bytes = Vec::new();
@@ -20,13 +20,13 @@ fn echo(chunked: bool) -> Http<impl FnMut(Request<()>, &mut dyn Read) -> Answer>
     })
 }
 
-/// The bytes after the head, and the head.
+/// Splits a reply into its body and its head.
 fn parted(reply: &[u8]) -> (&[u8], &[u8]) {
     let end = reply.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
     (&reply[end..], &reply[..end])
 }
 
-/// What chunks contain, by a reading that knows nothing of the decoder.
+/// Decodes chunks, independently of the decoder under test.
 fn joined(mut chunks: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     loop {
@@ -72,11 +72,11 @@ proptest! {
         let mut cuts: Vec<usize> = cuts.into_iter().filter(|&cut| cut < whole.len()).collect();
         cuts.sort();
         cuts.dedup();
-        let seen = rig::drive(&mut echo(answered_in_chunks), &whole, &mut cuts.into_iter());
-        prop_assert_eq!(&seen.end, &End::Finished { rest: vec![], reply: vec![] });
-        prop_assert_eq!(seen.served.len(), 2);
-        prop_assert_eq!(seen.served[0].end, end);
-        let (sent, head) = parted(&seen.served[0].reply);
+        let outcome = support::drive(&mut echo(answered_in_chunks), &whole, &mut cuts.into_iter());
+        prop_assert_eq!(&outcome.end, &End::Finished { rest: vec![], reply: vec![] });
+        prop_assert_eq!(outcome.served.len(), 2);
+        prop_assert_eq!(outcome.served[0].end, end);
+        let (sent, head) = parted(&outcome.served[0].reply);
         let head = std::str::from_utf8(head).unwrap();
         if answered_in_chunks {
             prop_assert!(head.contains("\r\nTransfer-Encoding: chunked\r\n"));
@@ -100,9 +100,9 @@ fn a_client_that_leaves_in_mid_body_gets_no_answer() {
             assert!(body.read_to_end(&mut read).is_err());
             Response::new(Content::EMPTY)
         };
-        let seen = rig::at_once(&mut Http::new(service), whole.as_bytes());
-        assert!(seen.served.is_empty());
-        assert_eq!(seen.end, End::Gone);
+        let outcome = support::whole_input(&mut Http::new(service), whole.as_bytes());
+        assert!(outcome.served.is_empty());
+        assert_eq!(outcome.end, End::Gone);
         assert_eq!(read, b"hello");
     }
 }

@@ -1,16 +1,17 @@
-//! Limits hold exactly at their edge (danger H7).
+//! Each limit holds exactly: at the limit a request passes, one above it is refused (danger H7).
 
-mod rig;
+mod support;
 
 use overlapped_wire::http::{Http, Limits};
-use rig::{End, Seen, at_once, dripping, status};
+use support::{End, Outcome, byte_by_byte, status, whole_input};
 
-/// What comes of the bytes, at once and byte by byte: the statuses of all replies.
+/// Returns the statuses of all replies, and checks that they are the same for whole input and byte
+/// by byte.
 fn statuses(limits: Limits, whole: &[u8]) -> Vec<u16> {
-    let seen = at_once(&mut Http::with_limits(rig::Mirror, limits), whole);
-    let dripped = dripping(&mut Http::with_limits(rig::Mirror, limits), whole);
-    assert_eq!(seen, dripped);
-    let Seen { served, end } = seen;
+    let outcome = whole_input(&mut Http::with_limits(support::Mirror, limits), whole);
+    let byte_wise = byte_by_byte(&mut Http::with_limits(support::Mirror, limits), whole);
+    assert_eq!(outcome, byte_wise);
+    let Outcome { served, end } = outcome;
     let mut statuses: Vec<u16> = served.iter().map(|one| status(&one.reply)).collect();
     match end {
         End::Malformed { reply, .. } => statuses.push(status(&reply)),
@@ -20,7 +21,7 @@ fn statuses(limits: Limits, whole: &[u8]) -> Vec<u16> {
     statuses
 }
 
-/// Checks the edge: what `make` makes of the limit passes, what it makes of one more does not.
+/// Checks that what `make` makes of the limit passes, and what it makes of the limit + 1 does not.
 fn edge(limits: Limits, limit: usize, refused: u16, make: impl Fn(usize) -> Vec<u8>) -> u64 {
     for below in [limit.saturating_sub(1), limit] {
         assert_eq!(statuses(limits, &make(below)), [200], "at {below}");
@@ -102,7 +103,7 @@ fn h7_limits_of_any_size_hold_at_their_edge() {
 }
 
 #[test]
-fn more_fields_than_there_are_seats_for_are_never_taken() {
+fn more_fields_than_the_parser_has_room_for_are_refused() {
     let limits = Limits { fields_max: usize::MAX, ..Limits::default() };
     assert_eq!(statuses(limits, &with_fields(Limits::FIELDS_MAX)), [200]);
     assert_eq!(statuses(limits, &with_fields(Limits::FIELDS_MAX + 1)), [431]);

@@ -1,10 +1,10 @@
-//! Other parsers' views of the same bytes (danger H4). Where this one accepts a request, each of
-//! them must see the same one: it may only be stricter.
+//! Comparison with other parsers (danger H4). If this parser accepts a request, each of the others
+//! must see the same one: this one may only be stricter.
 //!
-//! The judges are llhttp, as Node brings it, and Go's net/http: neither shares code or origin with
-//! httparse. Where a program is missing, its judgement is skipped, and that is said.
+//! The oracles are llhttp, as Node embeds it, and Go's net/http: neither shares code or origin with
+//! httparse. If a program is missing, its comparison is skipped, and the test prints so.
 
-mod rig;
+mod support;
 
 use std::cell::RefCell;
 use std::io::{Read, Write as _};
@@ -13,16 +13,16 @@ use std::process::{Command, Stdio};
 
 use http::{Request, Response};
 use overlapped_wire::http::{Answer, Content, Http};
-use rig::random::Random;
+use support::random::Random;
 
-const JUDGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/judges");
+const ORACLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/oracles");
 
-/// One request as somebody sees it.
+/// One request as one parser sees it.
 #[derive(Debug)]
 struct View {
     method: String,
     target: Vec<u8>,
-    /// Where somebody has seen it: the service is not asked about `OPTIONS *`.
+    /// `None` if no service was called (`OPTIONS *`).
     body: Option<Vec<u8>>,
 }
 
@@ -35,7 +35,7 @@ impl View {
     }
 }
 
-/// What we accept of the bytes.
+/// Returns the requests that our parser accepts.
 fn ours(bytes: &[u8]) -> Vec<View> {
     let bodies = RefCell::new(Vec::new());
     let service = |_: Request<()>, body: &mut dyn Read| -> Answer {
@@ -44,25 +44,25 @@ fn ours(bytes: &[u8]) -> Vec<View> {
         bodies.borrow_mut().push(read);
         Response::new(Content::EMPTY)
     };
-    let seen = rig::at_once(&mut Http::new(service), bytes);
+    let outcome = support::whole_input(&mut Http::new(service), bytes);
     let mut bodies = bodies.into_inner().into_iter();
-    let view = |one: &rig::Served| {
+    let view = |one: &support::Served| {
         let mut words = one.record.request.split(' ');
         let method = words.next().unwrap().to_owned();
         let target = words.next().unwrap().as_bytes().to_vec();
         let body = (target != b"*").then(|| bodies.next().unwrap());
         View { method, target, body }
     };
-    seen.served.iter().map(view).collect()
+    outcome.served.iter().map(view).collect()
 }
 
-/// What a judge says of one message: the requests it sees, and how it ended.
-struct Judgement {
+/// An oracle's verdict on one message: the requests that it sees, and how it ended.
+struct Verdict {
     requests: Vec<View>,
     end: String,
 }
 
-fn judgement(line: &str) -> Judgement {
+fn verdict(line: &str) -> Verdict {
     let mut parts: Vec<&str> = line.split(',').collect();
     let end = parts.pop().unwrap().to_owned();
     let view = |part: &str| {
@@ -70,7 +70,7 @@ fn judgement(line: &str) -> Judgement {
         let mut word = || words.next().unwrap();
         View { method: word().to_owned(), target: unhex(word()), body: Some(unhex(word())) }
     };
-    Judgement { requests: parts.into_iter().map(view).collect(), end }
+    Verdict { requests: parts.into_iter().map(view).collect(), end }
 }
 
 fn unhex(digits: &str) -> Vec<u8> {
@@ -78,9 +78,9 @@ fn unhex(digits: &str) -> Vec<u8> {
     (0..digits.len()).step_by(2).map(pair).collect()
 }
 
-/// Asks a program about all messages at once.
-fn ask(mut judge: Command, messages: &[Vec<u8>]) -> Vec<Judgement> {
-    let mut child = judge.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+/// Asks an oracle about all messages at once.
+fn ask(mut oracle: Command, messages: &[Vec<u8>]) -> Vec<Verdict> {
+    let mut child = oracle.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let mut all = Vec::new();
     for message in messages {
@@ -90,30 +90,30 @@ fn ask(mut judge: Command, messages: &[Vec<u8>]) -> Vec<Judgement> {
     let writer = std::thread::spawn(move || stdin.write_all(&all));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap().unwrap();
-    assert!(output.status.success(), "the judge failed: {}", output.status);
-    let said = String::from_utf8(output.stdout).unwrap();
-    let judgements: Vec<Judgement> = said.lines().map(judgement).collect();
-    assert_eq!(judgements.len(), messages.len());
-    judgements
+    assert!(output.status.success(), "the oracle failed: {}", output.status);
+    let results = String::from_utf8(output.stdout).unwrap();
+    let verdicts: Vec<Verdict> = results.lines().map(verdict).collect();
+    assert_eq!(verdicts.len(), messages.len());
+    verdicts
 }
 
 fn node() -> Option<Command> {
     let is_there = Command::new("node").arg("--version").stdout(Stdio::null()).status().is_ok();
     let mut command = Command::new("node");
-    command.arg(Path::new(JUDGES).join("judge.js"));
+    command.arg(Path::new(ORACLES).join("llhttp.js"));
     is_there.then_some(command)
 }
 
 fn go() -> Option<Command> {
-    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("http-judge");
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("http-oracle");
     let mut build = Command::new("go");
-    build.arg("build").arg("-o").arg(&program).arg(Path::new(JUDGES).join("judge.go"));
+    build.arg("build").arg("-o").arg(&program).arg(Path::new(ORACLES).join("net_http.go"));
     let built = build.env("GO111MODULE", "off").status().ok()?;
-    assert!(built.success(), "the judge in Go does not compile");
+    assert!(built.success(), "the oracle in Go does not compile");
     Some(Command::new(program))
 }
 
-/// Bytes and texts that parsers treat in a special way.
+/// Bytes and texts that parsers treat specially.
 const SPECIAL: &[&[u8]] = &[
     b"\r",
     b"\n",
@@ -189,23 +189,23 @@ fn mutate(random: &mut Random, bytes: &mut Vec<u8>) {
     }
 }
 
-/// Compares; how many requests both see.
-fn compare(name: &str, messages: &[Vec<u8>], judgements: &[Judgement]) -> u64 {
+/// Compares the verdicts with ours, and returns how many requests both see.
+fn compare(name: &str, messages: &[Vec<u8>], verdicts: &[Verdict]) -> u64 {
     let mut same = 0;
     let mut differ = Vec::new();
-    for (message, judged) in messages.iter().zip(judgements) {
+    for (message, verdict) in messages.iter().zip(verdicts) {
         for (at, ours) in ours(message).iter().enumerate() {
-            match judged.requests.get(at) {
+            match verdict.requests.get(at) {
                 Some(theirs) if ours.agrees(theirs) => same += 1,
-                // llhttp knows a list of methods, RFC 9110 does not.
-                None if judged.end == "HPE_INVALID_METHOD" => break,
-                // Who closes sees no further requests, so none that are different. (A tab behind
+                // llhttp knows a fixed list of methods; RFC 9110 has none.
+                None if verdict.end == "HPE_INVALID_METHOD" => break,
+                // A parser that closes sees no further requests, so none that differ. (A tab after
                 // `keep-alive`, `close` in a trailer.)
-                None if judged.end == "HPE_CLOSED_CONNECTION" => break,
-                // Nobody has looked at the body: it may be broken.
+                None if verdict.end == "HPE_CLOSED_CONNECTION" => break,
+                // Our service did not read the body, which may be broken.
                 None if ours.body.is_none() => break,
                 theirs => {
-                    let end = &judged.end;
+                    let end = &verdict.end;
                     let message = message.escape_ascii();
                     differ.push(format!("{message}\n  ours {ours:?}\n  {name} {theirs:?} {end}"));
                     break;
@@ -220,27 +220,27 @@ fn compare(name: &str, messages: &[Vec<u8>], judgements: &[Judgement]) -> u64 {
 #[test]
 fn h4_where_we_accept_a_request_other_parsers_see_the_same_one() {
     let mut random = Random(4);
-    let rounds = rig::rounds(3_000, 100_000);
+    let rounds = support::rounds(3_000, 100_000);
     let make = |_| {
-        let mut message = rig::messages::requests(&mut random);
+        let mut message = support::messages::requests(&mut random);
         mutate(&mut random, &mut message);
         message
     };
     let messages: Vec<Vec<u8>> = (0..rounds).map(make).collect();
     let accepted: usize = messages.iter().map(|message| ours(message).len()).sum();
     assert!(accepted > rounds / 3, "only {accepted} requests are accepted");
-    let mut said = Vec::new();
-    for (name, judge) in [("llhttp", node()), ("Go", go())] {
-        let Some(judge) = judge else {
+    let mut results = Vec::new();
+    for (name, oracle) in [("llhttp", node()), ("Go", go())] {
+        let Some(oracle) = oracle else {
             println!("SKIPPED: the program for {name} is missing");
             continue;
         };
-        let judgements = ask(judge, &messages);
-        let theirs: usize = judgements.iter().map(|judged| judged.requests.len()).sum();
-        let same = compare(name, &messages, &judgements);
-        said.push(format!("{name} sees the same {same} and {theirs} in all"));
+        let verdicts = ask(oracle, &messages);
+        let theirs: usize = verdicts.iter().map(|verdict| verdict.requests.len()).sum();
+        let same = compare(name, &messages, &verdicts);
+        results.push(format!("{name} sees the same {same} and {theirs} in all"));
     }
-    assert!(rig::rounds(0, 1) == 0 || said.len() == 2, "both judges are needed");
-    let said = said.join(", ");
-    println!("RELIABILITY H4 {rounds} mutated messages, {accepted} requests accepted; {said}");
+    assert!(support::rounds(0, 1) == 0 || results.len() == 2, "both oracles are needed");
+    let results = results.join(", ");
+    println!("RELIABILITY H4 {rounds} mutated messages, {accepted} requests accepted; {results}");
 }

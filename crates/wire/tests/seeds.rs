@@ -1,28 +1,29 @@
-//! What fuzzers begin with, and what they have found once, judged in every run of the tests.
+//! Checks the properties on the fuzzers' seeds and on what fuzzers found, in every run of the
+//! tests.
 
-mod fuzzed;
-mod rig;
+mod properties;
+mod support;
 
 use std::path::Path;
 
-use fuzzed::JUDGES;
-use rig::random::Random;
+use properties::PROPERTIES;
+use support::random::Random;
 
 #[test]
-fn what_holds_for_any_bytes_holds_for_those_that_are_known() {
+fn properties_hold_for_the_seeds_and_for_close_variants() {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds");
     let mut random = Random(5);
-    for (name, judge) in JUDGES {
+    for (name, property) in PROPERTIES {
         let mut known = 0;
         for seed in std::fs::read_dir(seeds.join(name)).unwrap() {
             let mut bytes = std::fs::read(seed.unwrap().path()).unwrap();
-            judge(&bytes);
+            property(&bytes);
             known += 1;
-            // And what is close to it: cut differently, one byte of it another one.
-            for _ in 0..rig::rounds(200, 20_000) {
+            // Also checks close variants: other cuts, and one byte changed.
+            for _ in 0..support::rounds(200, 20_000) {
                 let at = random.below(bytes.len());
                 let byte = std::mem::replace(&mut bytes[at], random.next() as u8);
-                judge(&bytes);
+                property(&bytes);
                 bytes[at] = byte;
             }
         }

@@ -1,7 +1,7 @@
-//! Requests that other parsers may understand differently are refused, and nothing behind them is
+//! Requests that other parsers may understand differently are refused, and nothing after them is
 //! served (danger H1). The cases are in `smuggling/cases.txt`.
 
-mod rig;
+mod support;
 
 use std::cell::Cell;
 use std::io::Read;
@@ -9,9 +9,9 @@ use std::rc::Rc;
 
 use overlapped_wire::Protocol;
 use overlapped_wire::http::{Answer, Http, Limits, text};
-use rig::{End, Seen, status};
+use support::{End, Outcome, status};
 
-/// Follows each case; whoever serves it has been tricked.
+/// Follows each case; a server that answers it was tricked.
 const MARKER: &[u8] = b"GET /marker HTTP/1.1\r\nHost: marker\r\n\r\n";
 
 struct Case {
@@ -56,8 +56,8 @@ fn unescaped(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// HTTP whose service says whether the marker got to it.
-fn watched(reads: bool, marked: &Rc<Cell<bool>>) -> impl Protocol + use<> {
+/// Makes an HTTP protocol whose service records whether the marker reached it.
+fn recording(reads: bool, marked: &Rc<Cell<bool>>) -> impl Protocol + use<> {
     let marked = marked.clone();
     let service = move |request: http::Request<()>, body: &mut dyn Read| -> Answer {
         let is_marker = request.uri().path() == "/marker"
@@ -71,17 +71,18 @@ fn watched(reads: bool, marked: &Rc<Cell<bool>>) -> impl Protocol + use<> {
     Http::with_limits(service, Limits::default())
 }
 
-/// Sends the case and the marker, at once, in two and byte by byte, to a service that reads bodies
-/// or does not.
-fn send(case: &[u8], reads: bool) -> Vec<(Seen, bool)> {
+/// Sends the case and the marker, as a whole, in two parts and byte by byte, to a service that
+/// reads
+/// bodies or does not.
+fn send(case: &[u8], reads: bool) -> Vec<(Outcome, bool)> {
     let whole = [case, MARKER].concat();
-    let ways = [vec![], vec![case.len()], (1..=whole.len()).collect()];
+    let variants = [vec![], vec![case.len()], (1..=whole.len()).collect()];
     let send = |cuts: Vec<usize>| {
         let marked = Rc::new(Cell::new(false));
-        let seen = rig::drive(&mut watched(reads, &marked), &whole, &mut cuts.into_iter());
-        (seen, marked.get())
+        let outcome = support::drive(&mut recording(reads, &marked), &whole, &mut cuts.into_iter());
+        (outcome, marked.get())
     };
-    ways.map(send).into()
+    variants.map(send).into()
 }
 
 #[test]
@@ -90,11 +91,11 @@ fn h1_what_two_parsers_may_understand_differently_is_refused() {
     let mut checks = 0;
     for Case { name, status: wanted, bytes } in cases() {
         assert!(names.insert(name), "two cases are called {name}");
-        for (seen, marked) in send(&bytes, true) {
+        for (outcome, marked) in send(&bytes, true) {
             assert!(!marked, "{name}: the marker was served");
-            assert!(seen.served.is_empty(), "{name} was served");
-            let End::Malformed { reason, reply, .. } = seen.end else {
-                panic!("{name} ended with {:?}", seen.end);
+            assert!(outcome.served.is_empty(), "{name} was served");
+            let End::Malformed { reason, reply, .. } = outcome.end else {
+                panic!("{name} ended with {:?}", outcome.end);
             };
             assert_eq!(status(&reply), wanted, "{name}: {reason}");
             let reply = String::from_utf8(reply).unwrap();
@@ -102,11 +103,13 @@ fn h1_what_two_parsers_may_understand_differently_is_refused() {
             assert!(reply.contains("\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"), "{name}");
             checks += 1;
         }
-        // Who does not look at the body does not see that it is broken; what follows is lost.
-        for (seen, marked) in send(&bytes, false) {
-            assert!(!marked, "{name}: the marker was served to who reads no body");
+        // A service that does not read the body does not see that it is broken; what follows is
+        // lost.
+        for (outcome, marked) in send(&bytes, false) {
+            assert!(!marked, "{name}: the marker was served although the body was not read");
             assert!(
-                seen.served.len() <= 1 && matches!(seen.end, End::Malformed { .. } | End::Closed)
+                outcome.served.len() <= 1
+                    && matches!(outcome.end, End::Malformed { .. } | End::Closed)
             );
             checks += 1;
         }
@@ -118,9 +121,9 @@ fn h1_what_two_parsers_may_understand_differently_is_refused() {
     );
 }
 
-/// The other side of every rule: what is well formed is served, and so is what follows it.
+/// The converse of every rule: a well-formed request is served, and so is what follows it.
 #[test]
-fn what_is_well_formed_is_served_and_so_is_the_marker() {
+fn a_well_formed_request_is_served_and_so_is_the_marker() {
     let heads = [
         "GET / HTTP/1.1\\r\\n{h}\\r\\n",
         "\\r\\nGET / HTTP/1.1\\r\\n{h}\\r\\n",
@@ -146,8 +149,8 @@ fn what_is_well_formed_is_served_and_so_is_the_marker() {
          Content-Length: 5\\r\\n\\r\\nhello",
     ];
     for text in heads {
-        for (seen, marked) in send(&unescaped(text), true) {
-            assert_eq!(seen.served.len(), 2, "{text}: {:?}", seen.end);
+        for (outcome, marked) in send(&unescaped(text), true) {
+            assert_eq!(outcome.served.len(), 2, "{text}: {:?}", outcome.end);
             assert!(marked, "{text}: the marker was not served");
         }
     }

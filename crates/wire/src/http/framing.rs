@@ -1,10 +1,9 @@
-//! What the fields say about the message and the connection: where the body ends, whether the
-//! client waits for an invitation, what becomes of the connection.
+//! Derives the framing from the header fields: where the body ends, whether the client waits for
+//! `100 Continue`, whether the connection is kept.
 //!
-//! Everything that two parsers could understand differently is refused, since whoever stands in
-//! front of this server would see other requests than it does (RFC 9112, section 11.2): both kinds
-//! of length, a length given twice or not as plain digits, any coding but `chunked` alone.
-
+//! Everything that two parsers could understand differently is refused, since a proxy in front of
+//! this server could see other requests than the server does (RFC 9112, section 11.2): both kinds
+//! of length, a length that is given twice or is not plain digits, any coding but `chunked` alone.
 use http::{HeaderName, StatusCode, Version};
 
 use super::Limits;
@@ -12,42 +11,42 @@ use super::refusal::{bad, refusal};
 use super::scan::table;
 use crate::Malformed;
 
-/// Where the body ends.
+/// The end of a request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
-    /// There is none.
+pub(crate) enum BodyEnd {
+    /// There is no body.
     Empty,
-    /// After so many bytes, at least one.
+    /// After this number of bytes, at least one.
     Length(u64),
-    /// It says so itself.
+    /// At the last chunk.
     Chunked,
 }
 
-/// What the fields say.
+/// The framing of a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Framing {
-    pub(crate) ending: Ending,
-    /// The client waits for `100 Continue`.
+    pub(crate) end: BodyEnd,
+    /// Whether the client waits for `100 Continue`.
     pub(crate) expects: bool,
-    /// The client would send another request on this connection.
+    /// Whether the client may send another request on this connection.
     pub(crate) keep: bool,
 }
 
-/// What has been seen so far.
+/// The fields about framing that have been read so far.
 #[derive(Debug, Default)]
-pub(crate) struct Known {
+pub(crate) struct FramingFields {
     host: bool,
     length: Option<Option<u64>>,
     chunked: bool,
     expects: bool,
-    expects_else: bool,
+    expects_other: bool,
     close: bool,
     keep_alive: bool,
 }
 
-impl Known {
-    /// Takes note of one field; `rest` is the head from its value on.
-    pub(crate) fn take(
+impl FramingFields {
+    /// Adds one field; `rest` is the head from the field's value on.
+    pub(crate) fn add(
         &mut self,
         name: &HeaderName,
         value: &[u8],
@@ -56,27 +55,27 @@ impl Known {
         match name.as_str() {
             "host" => {
                 if std::mem::replace(&mut self.host, true) {
-                    return Err(bad("there are two Host fields"));
+                    return Err(bad("duplicate Host field"));
                 }
                 if !is_host(value) {
-                    return Err(bad("the Host field names no host"));
+                    return Err(bad("invalid Host field"));
                 }
             }
             "content-length" => {
                 if self.length.is_some() {
-                    return Err(bad("there are two Content-Length fields"));
+                    return Err(bad("duplicate Content-Length field"));
                 }
-                if is_tabbed(&rest[value.len()..]) {
-                    return Err(bad("a tab follows the length"));
+                if has_tab(&rest[value.len()..]) {
+                    return Err(bad("a tab follows the Content-Length value"));
                 }
                 self.length = Some(length(value)?);
             }
             "transfer-encoding" => {
                 if self.chunked {
-                    return Err(bad("there are two Transfer-Encoding fields"));
+                    return Err(bad("duplicate Transfer-Encoding field"));
                 }
-                if is_tabbed(&rest[value.len()..]) {
-                    return Err(bad("a tab follows the coding"));
+                if has_tab(&rest[value.len()..]) {
+                    return Err(bad("a tab follows the Transfer-Encoding value"));
                 }
                 self.chunked = chunked(value)?;
             }
@@ -87,56 +86,56 @@ impl Known {
                 }
             }
             "expect" => {
-                let is_known = value.eq_ignore_ascii_case(b"100-continue");
-                self.expects |= is_known;
-                self.expects_else |= !is_known;
+                let is_continue = value.eq_ignore_ascii_case(b"100-continue");
+                self.expects |= is_continue;
+                self.expects_other |= !is_continue;
             }
             _ => {}
         }
         Ok(())
     }
 
-    /// What all of them say together.
+    /// Derives the framing from all fields.
     pub(crate) fn framing(&self, version: Version, limits: &Limits) -> Result<Framing, Malformed> {
         let is_old = version == Version::HTTP_10;
         if !self.host && !is_old {
-            return Err(bad("there is no Host field"));
+            return Err(bad("missing Host field"));
         }
         if self.chunked && is_old {
-            return Err(bad("HTTP/1.0 has no Transfer-Encoding"));
+            return Err(bad("HTTP/1.0 does not allow Transfer-Encoding"));
         }
         if self.chunked && self.length.is_some() {
-            return Err(bad("Content-Length stands beside Transfer-Encoding"));
+            return Err(bad("both Content-Length and Transfer-Encoding are given"));
         }
-        if self.expects_else && !is_old {
+        if self.expects_other && !is_old {
             let reason = "this expectation is not supported";
             return Err(refusal(StatusCode::EXPECTATION_FAILED, reason));
         }
-        let ending = match self.length {
-            None if self.chunked => Ending::Chunked,
-            None | Some(Some(0)) => Ending::Empty,
-            Some(Some(length)) if length <= limits.body_bytes_max => Ending::Length(length),
+        let end = match self.length {
+            None if self.chunked => BodyEnd::Chunked,
+            None | Some(Some(0)) => BodyEnd::Empty,
+            Some(Some(length)) if length <= limits.body_bytes_max => BodyEnd::Length(length),
             Some(_) => return Err(body_too_large()),
         };
         Ok(Framing {
-            ending,
-            expects: self.expects && !is_old && ending != Ending::Empty,
+            end,
+            expects: self.expects && !is_old && end != BodyEnd::Empty,
             keep: !self.close && (!is_old || self.keep_alive),
         })
     }
 }
 
-/// The body has more bytes than it may.
+/// Makes the refusal of a body above the limit.
 pub(crate) fn body_too_large() -> Malformed {
     refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
 }
 
-/// Whether a tab stands before the line's end. Not everybody takes it for a space.
-fn is_tabbed(rest: &[u8]) -> bool {
+/// Whether a tab precedes the line's end. Not every parser takes it for a space.
+fn has_tab(rest: &[u8]) -> bool {
     rest.iter().take_while(|&&byte| byte != b'\r').any(|&byte| byte == b'\t')
 }
 
-/// The number, or nothing where it is too large to be one.
+/// Parses the length; `None` for a number that does not fit into 64 bits.
 fn length(value: &[u8]) -> Result<Option<u64>, Malformed> {
     let is_plain = !value.is_empty() && value.len() <= 20 && value.iter().all(u8::is_ascii_digit);
     if !is_plain {
@@ -147,12 +146,12 @@ fn length(value: &[u8]) -> Result<Option<u64>, Malformed> {
     }))
 }
 
-/// Whether the body is chunked and nothing else.
+/// Accepts the coding `chunked` and refuses all others.
 fn chunked(value: &[u8]) -> Result<bool, Malformed> {
     if value.eq_ignore_ascii_case(b"chunked") {
         return Ok(true);
     }
-    // Another coding that `chunked` ends is well formed; there is just nobody to decode it.
+    // Another coding before a final `chunked` is well formed; it is only not supported.
     let mut codings = value.rsplit(|&byte| byte == b',').map(<[u8]>::trim_ascii);
     let is_framed = codings.next().is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
     let is_list = codings.all(|coding| {
@@ -161,16 +160,14 @@ fn chunked(value: &[u8]) -> Result<bool, Malformed> {
             && !coding.eq_ignore_ascii_case(b"identity")
     });
     Err(if is_framed && is_list {
-        refusal(
-            StatusCode::NOT_IMPLEMENTED,
-            "chunked is the only transfer coding that is supported",
-        )
+        refusal(StatusCode::NOT_IMPLEMENTED, "the only supported transfer coding is chunked")
     } else {
         bad("invalid Transfer-Encoding field")
     })
 }
 
-/// `uri-host [ ":" port ]`, or nothing (RFC 9110, section 7.2; RFC 3986, section 3.2.2).
+/// Whether the value is `uri-host [ ":" port ]` or empty (RFC 9110, section 7.2; RFC 3986, section
+/// 3.2.2).
 pub(crate) fn is_host(value: &[u8]) -> bool {
     let (host, port) = match value.iter().rposition(|&byte| byte == b':' || byte == b']') {
         Some(at) if value[at] == b':' => (&value[..at], &value[at + 1..]),

@@ -1,10 +1,10 @@
-//! Makes a request of a head.
+//! Parses the head of a request.
 //!
-//! httparse splits it, the types of `http` check every part again. What both let through and a
-//! server must not, is refused here: targets with a fragment or with bytes that are no UTF-8, and
+//! httparse splits it; the types of `http` check every part again. What both accept and a server
+//! must not is refused here: targets with a fragment or with bytes that are not UTF-8, and
 //! target forms that do not fit the method (RFC 9112, section 3.2).
 //!
-//! The head is copied once; the fields' values and the target are slices of that copy.
+//! The head is copied once; the values of the fields and the target are slices of that copy.
 
 use std::mem::MaybeUninit;
 
@@ -12,32 +12,32 @@ use bytes::Bytes;
 use http::uri::Uri;
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Version, header};
 
-use super::framing::{Known, is_host};
+use super::framing::{FramingFields, is_host};
 use super::refusal::{bad, refusal};
 use super::scan::Found;
 use super::{Limits, Received, body};
 use crate::{Decoded, Malformed};
 
-/// So many fields are split on a small stack; most requests have no more.
-const FIELDS_USUAL: usize = 32;
+/// The number of fields for which a small stack frame suffices; most requests have no more.
+const FIELDS_INLINE: usize = 32;
 
-/// The request whose head is at `found` in `input`, and what tells its body.
+/// Parses the head at `found` in `input`, and makes the decoder of its body.
 pub(crate) fn parse<'a>(
     input: &'a [u8],
     found: Found,
     limits: &Limits,
 ) -> Result<Decoded<Received<'a>>, Malformed> {
-    if found.fields <= FIELDS_USUAL {
-        parse_with::<FIELDS_USUAL>(input, found, limits)
+    if found.fields <= FIELDS_INLINE {
+        parse_with::<FIELDS_INLINE>(input, found, limits)
     } else {
-        parse_many(input, found, limits)
+        parse_many_fields(input, found, limits)
     }
 }
 
-/// Apart, so that its large frame is not everybody's.
+/// A function of its own, so that only requests with many fields pay for the large stack frame.
 #[cold]
 #[inline(never)]
-fn parse_many<'a>(
+fn parse_many_fields<'a>(
     input: &'a [u8],
     found: Found,
     limits: &Limits,
@@ -57,13 +57,13 @@ fn parse_with<'a, const FIELDS: usize>(
     let mut split = httparse::Request::new(&mut []);
     match split.parse_with_uninit_headers(&head, &mut fields) {
         Ok(httparse::Status::Complete(bytes)) if bytes == head.len() => {}
-        Ok(_) => return Err(bad("the head ends too early")),
-        Err(error) => return Err(no_head(error, line)),
+        Ok(_) => return Err(bad("incomplete request head")),
+        Err(error) => return Err(parse_error(error, line)),
     }
     let (Some(method), Some(target)) = (split.method, split.path) else {
-        return Err(bad("the request line is not complete"));
+        return Err(bad("incomplete request line"));
     };
-    // Filled where it stands: the parts are large, and moving them costs as much as parsing.
+    // Filled in place: the parts are large, and moving them costs as much as parsing.
     let mut request = Request::new(());
     if split.version == Some(0) {
         *request.version_mut() = Version::HTTP_10;
@@ -71,24 +71,24 @@ fn parse_with<'a, const FIELDS: usize>(
     *request.method_mut() =
         Method::from_bytes(method.as_bytes()).map_err(|_| bad("invalid method"))?;
     *request.uri_mut() = uri(request.method(), &head, target)?;
-    let mut known = Known::default();
+    let mut framing_fields = FramingFields::default();
     let headers = request.headers_mut();
     headers.reserve(split.headers.len());
     for field in split.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes())
             .map_err(|_| bad("invalid header name"))?;
         let at = field.value.as_ptr() as usize - head.as_ptr() as usize;
-        known.take(&name, field.value, &head[at..])?;
+        framing_fields.add(&name, field.value, &head[at..])?;
         let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value))
             .map_err(|_| bad("invalid header value"))?;
         headers.append(name, value);
     }
     if let Some(authority) = request.uri().authority() {
-        // What the target says goes before the field (RFC 9112, section 3.2.2).
+        // The target's host overrides the field (RFC 9112, section 3.2.2).
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| bad("invalid host"))?;
         request.headers_mut().insert(header::HOST, host);
     }
-    let framing = known.framing(request.version(), limits)?;
+    let framing = framing_fields.framing(request.version(), limits)?;
     let taken = found.end;
     let body = body::decoder(&framing, limits);
     let request = Received { request, line, framing };
@@ -98,18 +98,18 @@ fn parse_with<'a, const FIELDS: usize>(
     })
 }
 
-/// The target, in one of the forms that the method allows.
+/// Parses the target, in one of the forms that the method allows.
 fn uri(method: &Method, head: &Bytes, target: &str) -> Result<Uri, Malformed> {
-    // Nothing may be sent through this server, and what it was sent is nobody else's to see.
+    // This server is no tunnel, and TRACE would reveal fields that proxies have added.
     if *method == Method::CONNECT || *method == Method::TRACE {
         return Err(refusal(StatusCode::NOT_IMPLEMENTED, "this method is not supported"));
     }
     let mut is_encoded = true;
     for (at, &byte) in target.as_bytes().iter().enumerate() {
         match byte {
-            // In the query, whoever decodes it has a say in what is an encoding.
+            // In the query, the service decides what an encoding is.
             b'?' => break,
-            b'%' => is_encoded &= encodes(&target.as_bytes()[at + 1..]),
+            b'%' => is_encoded &= begins_with_hex_pair(&target.as_bytes()[at + 1..]),
             _ => {}
         }
     }
@@ -123,17 +123,17 @@ fn uri(method: &Method, head: &Bytes, target: &str) -> Result<Uri, Malformed> {
     let form = match target.as_bytes() {
         b"*" => *method == Method::OPTIONS,
         [b'/', ..] => true,
-        _ => scheme_is_known(target),
+        _ => has_http_scheme(target),
     };
     if !form {
         return Err(bad("invalid request target for this method"));
     }
     let target = match target.is_ascii() {
         true => head.slice_ref(target.as_bytes()),
-        false => encoded(target)?,
+        false => percent_encode(target)?,
     };
     let uri = Uri::from_maybe_shared(target).map_err(|_| bad("invalid request target"))?;
-    // The type lets a user through, and ports that are no numbers.
+    // The type accepts user names, and ports that are not numbers.
     if let Some(authority) = uri.authority()
         && (authority.host().is_empty() || !is_host(authority.as_str().as_bytes()))
     {
@@ -142,10 +142,11 @@ fn uri(method: &Method, head: &Bytes, target: &str) -> Result<Uri, Malformed> {
     Ok(uri)
 }
 
-/// A target in which a client has written UTF-8 as it is, as many do: encoded, so that services see
-/// one form of it.
+/// Percent-encodes a target that contains plain UTF-8, as many clients send it, so that services
+/// see
+/// one form.
 #[cold]
-fn encoded(target: &str) -> Result<Bytes, Malformed> {
+fn percent_encode(target: &str) -> Result<Bytes, Malformed> {
     if !target.starts_with('/') {
         return Err(bad("the request target has characters that must be percent-encoded"));
     }
@@ -161,35 +162,35 @@ fn encoded(target: &str) -> Result<Bytes, Malformed> {
     Ok(ascii.into())
 }
 
-/// Whether what follows a percent sign begins with two hexadecimal digits.
-fn encodes(rest: &[u8]) -> bool {
+/// Whether `rest` begins with two hexadecimal digits.
+fn begins_with_hex_pair(rest: &[u8]) -> bool {
     matches!(rest, [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
 }
 
-fn scheme_is_known(target: &str) -> bool {
+fn has_http_scheme(target: &str) -> bool {
     let Some((scheme, _)) = target.split_once("://") else { return false };
     scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
 }
 
-/// Why httparse refuses a head.
+/// Translates an error of httparse.
 #[cold]
-fn no_head(error: httparse::Error, line: &[u8]) -> Malformed {
+fn parse_error(error: httparse::Error, line: &[u8]) -> Malformed {
     match error {
         httparse::Error::HeaderName => bad("invalid header name"),
         httparse::Error::HeaderValue => bad("invalid header value"),
         httparse::Error::NewLine => bad("invalid line ending"),
         httparse::Error::Token => bad("malformed request line"),
-        httparse::Error::Version if is_version(line) => {
-            let reason = "this version of HTTP is not supported";
+        httparse::Error::Version if has_version_form(line) => {
+            let reason = "this HTTP version is not supported";
             refusal(StatusCode::HTTP_VERSION_NOT_SUPPORTED, reason)
         }
-        httparse::Error::Version => bad("the request line ends without a version"),
+        httparse::Error::Version => bad("the request line has no HTTP version"),
         httparse::Error::Status | httparse::Error::TooManyHeaders => bad("malformed request head"),
     }
 }
 
-/// Whether the line is well formed but for its version.
-fn is_version(line: &[u8]) -> bool {
+/// Whether the line is a well-formed request line apart from its version number.
+fn has_version_form(line: &[u8]) -> bool {
     let mut words = line.split(|&byte| byte == b' ');
     let (Some(_), Some(target), Some(version), None) =
         (words.next(), words.next(), words.next(), words.next())

@@ -1,22 +1,22 @@
 //! HTTP/1.1, the server's side (RFC 9110, RFC 9112).
 //!
 //! ```text
-//! scan    where the head ends; its limits             ┐
-//! head    a request of it (httparse, http)            ├ decode
-//! framing where the body ends, keep or close          │
-//! body    its bytes, out of chunks                    ┘
-//! service what answers                                ┐
-//! answer  the head of the answer, and what follows it ┴ respond
+//! scan    finds the end of the head, applies its limits ┐
+//! head    parses it (httparse, http)                    ├ decode
+//! framing finds the body's end, keep or close           │
+//! body    decodes the body's chunks                     ┘
+//! service answers the request                           ┐
+//! answer  writes the answer's head and body             ┴ respond
 //! ```
 //!
-//! **Strict.** Of two parsers that understand the same bytes differently, one can be used to
-//! smuggle requests past the other. So whatever RFC 9112 lets a recipient repair is refused here,
-//! and the connection closed: a line feed alone, folded fields, spaces around names, both kinds of
-//! length or one kind twice, unknown codings, odd spellings of numbers.
+//! **Strict.** If two parsers understand the same bytes differently, one can be used to smuggle
+//! requests past the other. So everything that RFC 9112 lets a recipient repair is refused here,
+//! and the connection closed: a bare line feed, folded fields, spaces around names, both kinds of
+//! length or one kind twice, unknown codings, unusual spellings of numbers.
 //!
-//! **What is answered here** and reaches no [`Service`]: malformed requests (`400`), limits (`413`,
+//! **Answered here**, without the [`Service`]: malformed requests (`400`), exceeded limits (`413`,
 //! `414`, `431`), versions (`505`), expectations (`417`), the methods `CONNECT` and `TRACE` and
-//! transfer codings but `chunked` (`501`), `OPTIONS *` (`204`), requests that do not come in time
+//! transfer codings other than `chunked` (`501`), `OPTIONS *` (`204`), requests that time out
 //! (`408`).
 //!
 //! **Versions.** Answers are HTTP/1.1. A client of HTTP/1.0 gets no chunks and no `100 Continue`,
@@ -41,11 +41,11 @@ pub use limits::Limits;
 pub use service::{Answer, ClientIdentity, Content, Service, text};
 
 use crate::{AccessRecord, Decoded, Exchange, Malformed, Next, Protocol};
-use answer::Manner;
-use framing::{Ending, Framing};
+use answer::Context;
+use framing::{BodyEnd, Framing};
 
-/// A connection is kept although its last request's body was not read, if at most so many bytes
-/// are left of it: the driver throws them away.
+/// The largest unread rest of a request's body with which the connection is kept: the driver
+/// discards the rest.
 pub const UNREAD_BODY_BYTES_MAX: u64 = 64 * 1024;
 
 /// The server's side of one HTTP/1.1 connection.
@@ -79,35 +79,35 @@ pub struct Http<S> {
     limits: Limits,
     scan: scan::Scan,
     date: answer::Date,
-    /// In answers that the service has not given.
+    /// Added to answers that the service has not given.
     fields: Option<Arc<HeaderMap>>,
-    /// The request that was answered last asked for a head only.
+    /// Whether the last answered request was a `HEAD`.
     asked_head: bool,
 }
 
-/// A request as it was received, for [`Http`] to answer.
+/// A received request, to be answered by [`Http`].
 #[derive(Debug)]
 pub struct Received<'a> {
     request: Request<()>,
-    /// The request line as it was written.
+    /// The request line as the client wrote it.
     line: &'a [u8],
     framing: Framing,
 }
 
 impl Received<'_> {
-    /// Method, target and fields.
+    /// The request: method, target and fields.
     pub fn request(&self) -> &Request<()> {
         &self.request
     }
 }
 
 impl<S: Service> Http<S> {
-    /// With the usual [`Limits`].
+    /// Makes a connection's server side with the default [`Limits`].
     pub fn new(service: S) -> Http<S> {
         Http::with_limits(service, Limits::default())
     }
 
-    /// With these limits.
+    /// Makes a connection's server side with these limits.
     pub fn with_limits(service: S, limits: Limits) -> Http<S> {
         Http {
             service,
@@ -119,8 +119,8 @@ impl<S: Service> Http<S> {
         }
     }
 
-    /// Adds fields to the answers that are given here and not by the service: to requests that are
-    /// malformed, too large or late, and to `OPTIONS *`. Those of the service are its own.
+    /// Adds fields to the answers that are not the service's: those to requests that are
+    /// malformed, too large or late, and to `OPTIONS *`.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -154,7 +154,7 @@ impl<S: Service> Http<S> {
             out.extend_from_slice(body);
         }
         if let Some(record) = exchange.record.as_deref_mut() {
-            refusal::record(record, rest, self.limits.line_bytes_max);
+            refusal::log_first_line(record, rest, self.limits.line_bytes_max);
             record.status = refusal::status(answer);
             record.head_bytes = head_bytes(&exchange.reply.bytes()[begin..]);
         }
@@ -174,12 +174,12 @@ impl<S: Service> Protocol for Http<S> {
     fn respond(&mut self, received: Received<'_>, exchange: &mut Exchange<'_>) -> Next {
         let Received { request, line, framing } = received;
         if let Some(record) = exchange.record.as_deref_mut() {
-            note(record, &request, line);
+            log_request(record, &request, line);
         }
         let is_head = *request.method() == Method::HEAD;
         let is_old = request.version() == Version::HTTP_10;
         self.asked_head = is_head;
-        let mut body = Watched::new(exchange.body, framing);
+        let mut body = TrackedBody::new(exchange.body, framing);
         let answer = if request.uri().path() == "*" {
             let mut nothing = Response::new(Content::EMPTY);
             *nothing.status_mut() = StatusCode::NO_CONTENT;
@@ -197,9 +197,9 @@ impl<S: Service> Protocol for Http<S> {
                 record.fields.extend(client.into_iter().chain(user));
             }
         }
-        let manner = Manner { is_head, is_old, keep };
+        let context = Context { is_head, is_old, keep };
         let begin = exchange.reply.bytes().len();
-        let next = answer::write(answer, manner, exchange.now, &mut self.date, exchange.reply);
+        let next = answer::write(answer, context, exchange.now, &mut self.date, exchange.reply);
         if let Some(record) = exchange.record.as_deref_mut() {
             record.head_bytes = head_bytes(&exchange.reply.bytes()[begin..]);
         }
@@ -207,18 +207,18 @@ impl<S: Service> Protocol for Http<S> {
     }
 
     fn timed_out(&mut self, rest: &[u8], exchange: &mut Exchange<'_>) {
-        // An idle connection is closed without a word: a client takes it for an answer to its next
-        // request, which may be on its way.
+        // An idle connection is closed without an answer: the client would take one for the answer
+        // to its next request, which may be on its way.
         if !rest.is_empty() {
-            let late = "the request did not come in time";
+            let late = "the request timed out";
             let answer = refusal::refusal(StatusCode::REQUEST_TIMEOUT, late);
             self.refuse_with(answer.answer(), rest, exchange);
         }
     }
 
     fn refuse(&mut self, malformed: &Malformed, rest: &[u8], exchange: &mut Exchange<'_>) {
-        // The driver's own limits have no answer of HTTP.
-        let head = "the request's head is too large";
+        // The driver's own limits carry no HTTP answer.
+        let head = "the request head is too large";
         let own = || refusal::refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, head);
         match malformed.answer() {
             b"" => self.refuse_with(own().answer(), rest, exchange),
@@ -238,8 +238,8 @@ fn head_bytes(reply: &[u8]) -> usize {
     memchr::memmem::find(reply, b"\r\n\r\n").map_or(reply.len(), |at| at + 4)
 }
 
-/// Tells the access log of a request.
-fn note(record: &mut AccessRecord, request: &Request<()>, line: &[u8]) {
+/// Enters a request into the access log.
+fn log_request(record: &mut AccessRecord, request: &Request<()>, line: &[u8]) {
     record.request = String::from_utf8_lossy(line).into_owned();
     let names =
         [(header::HOST, "host"), (header::REFERER, "referer"), (header::USER_AGENT, "user_agent")];
@@ -251,42 +251,43 @@ fn note(record: &mut AccessRecord, request: &Request<()>, line: &[u8]) {
     }
 }
 
-/// A body, and how much of it was read.
-struct Watched<'a> {
+/// Reads a body and tracks how much of it is left.
+struct TrackedBody<'a> {
     body: &'a mut dyn Read,
     framing: Framing,
-    /// Of a body with a length.
+    /// The unread bytes of a body with a length.
     left: u64,
-    /// Somebody has tried to read it, so the client was invited to send it.
+    /// Whether the service tried to read, so that the client was sent its `100 Continue`.
     begun: bool,
     ended: bool,
     failed: bool,
 }
 
-impl<'a> Watched<'a> {
-    fn new(body: &'a mut dyn Read, framing: Framing) -> Watched<'a> {
-        let (left, ended) = match framing.ending {
-            Ending::Empty => (0, true),
-            Ending::Length(length) => (length, false),
-            Ending::Chunked => (0, false),
+impl<'a> TrackedBody<'a> {
+    fn new(body: &'a mut dyn Read, framing: Framing) -> TrackedBody<'a> {
+        let (left, ended) = match framing.end {
+            BodyEnd::Empty => (0, true),
+            BodyEnd::Length(length) => (length, false),
+            BodyEnd::Chunked => (0, false),
         };
-        Watched { body, framing, left, begun: false, ended, failed: false }
+        TrackedBody { body, framing, left, begun: false, ended, failed: false }
     }
 
-    /// Whether the next request can be found behind the body: it was read, or the rest is small
-    /// and on its way. A client that waits for its invitation may send the body or the next
-    /// request; nobody knows.
+    /// Whether the next request can be found after the body: the body was read, or its rest is
+    /// small
+    /// and on its way. A client that still waits for `100 Continue` may send either the body or the
+    /// next request, so its connection is not usable.
     fn leaves_connection_usable(&self) -> bool {
         let is_coming = self.begun || !self.framing.expects;
-        let is_small = match self.framing.ending {
-            Ending::Chunked => false,
-            Ending::Empty | Ending::Length(_) => self.left <= UNREAD_BODY_BYTES_MAX,
+        let is_small = match self.framing.end {
+            BodyEnd::Chunked => false,
+            BodyEnd::Empty | BodyEnd::Length(_) => self.left <= UNREAD_BODY_BYTES_MAX,
         };
         !self.failed && (self.ended || is_small && is_coming)
     }
 }
 
-impl Read for Watched<'_> {
+impl Read for TrackedBody<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.ended || buf.is_empty() {
             return Ok(0);

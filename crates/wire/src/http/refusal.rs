@@ -1,11 +1,11 @@
-//! What a client is told whose request is not one.
+//! Refusals of malformed requests.
 
 use http::StatusCode;
 
 use crate::{AccessRecord, Malformed};
 
-/// A request that is refused with `status`: a whole response, without `Date`, since nobody has told
-/// the time by then.
+/// Makes the refusal of a request with `status`. Its answer is a whole response without `Date`,
+/// because the time is unknown here.
 pub(crate) fn refusal(status: StatusCode, reason: &'static str) -> Malformed {
     let phrase = status.canonical_reason().unwrap_or_default();
     let code = status.as_u16();
@@ -17,12 +17,12 @@ pub(crate) fn refusal(status: StatusCode, reason: &'static str) -> Malformed {
     Malformed::new(reason, answer)
 }
 
-/// The most frequent one.
+/// Makes a refusal with status 400.
 pub(crate) fn bad(reason: &'static str) -> Malformed {
     refusal(StatusCode::BAD_REQUEST, reason)
 }
 
-/// A refusal's answer in three: the status line, the other fields, the body.
+/// Splits a refusal's answer into the status line, the other fields and the body.
 pub(crate) fn parts(answer: &[u8]) -> (&[u8], &[u8], &[u8]) {
     let after = |text: &[u8]| memchr::memmem::find(answer, text).map(|at| at + text.len());
     let fields = after(b"\r\n").unwrap_or(answer.len());
@@ -30,14 +30,13 @@ pub(crate) fn parts(answer: &[u8]) -> (&[u8], &[u8], &[u8]) {
     (&answer[..fields], &answer[fields..body], &answer[body..])
 }
 
-/// The status of a refusal's answer.
+/// Reads the status of a refusal's answer.
 pub(crate) fn status(answer: &[u8]) -> Option<u16> {
     std::str::from_utf8(answer.get(9..12)?).ok()?.parse().ok()
 }
 
-/// Tells the access log of a request that was never understood: its first line, as far as it has
-/// come.
-pub(crate) fn record(record: &mut AccessRecord, rest: &[u8], line_bytes_max: usize) {
+/// Enters an unparsed request into the access log: its first line, as far as it has arrived.
+pub(crate) fn log_first_line(record: &mut AccessRecord, rest: &[u8], line_bytes_max: usize) {
     let rest = rest.strip_prefix(b"\r\n").unwrap_or(rest);
     let end = memchr::memchr2(b'\r', b'\n', rest).unwrap_or(rest.len()).min(line_bytes_max);
     if end > 0 {

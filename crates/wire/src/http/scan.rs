@@ -1,10 +1,10 @@
-//! Finds the end of a head, line by line, and holds its limits.
+//! Finds the end of a head, line by line, and applies its limits.
 //!
-//! Every line is looked at once, however the bytes arrive, and every verdict depends only on the
-//! bytes before it: a head that comes byte by byte gets the same one as a head that comes at once.
+//! Every line is searched once, however the bytes arrive, and every decision depends only on the
+//! bytes before it: a head that arrives byte by byte is treated like a head that arrives at once.
 //!
-//! What ends a line is held here, too, because parsers differ in it (RFC 9112, section 2.2): a line
-//! feed without a carriage return, and a line that goes on in the next one (obs-fold) are refused.
+//! Line ends are checked here, too, because parsers differ in them (RFC 9112, section 2.2): a line
+//! feed without a carriage return, and a line continued in the next one (obs-fold), are refused.
 
 use http::StatusCode;
 use memchr::memchr;
@@ -13,21 +13,21 @@ use super::Limits;
 use super::refusal::{bad, refusal};
 use crate::Malformed;
 
-/// How far a head has been looked at. All offsets are into the input.
+/// The progress of the search for a head's end. All offsets are into the input.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Scan {
-    /// Where the request line begins: after an empty line, which old clients send behind a body.
+    /// The start of the request line: after an empty line, which old clients send after a body.
     begin: usize,
-    /// Where the line begins that is being looked at.
+    /// The start of the current line.
     line: usize,
-    /// No line feed from `line` to here.
-    looked: usize,
-    /// How long the request line is, without its end; 0 where that is not known yet.
+    /// There is no line feed from `line` to here.
+    searched: usize,
+    /// The length of the request line, without its end; 0 while it is unknown.
     request_line_bytes: usize,
     fields: usize,
 }
 
-/// Where a head is in the input.
+/// The position of a head in the input.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Found {
     pub(crate) begin: usize,
@@ -37,8 +37,8 @@ pub(crate) struct Found {
 }
 
 impl Scan {
-    /// Looks at what has come since the last time. When a head was found, the next call is about
-    /// the next one.
+    /// Searches the bytes that have arrived since the last call. After a head was found, the next
+    /// call searches for the next one.
     pub(crate) fn find(
         &mut self,
         input: &[u8],
@@ -52,16 +52,16 @@ impl Scan {
             }
             let bound = self.bound(limits);
             let visible = input.len().min(bound);
-            let Some(at) = memchr(b'\n', &input[self.looked..visible]) else {
-                self.looked = visible;
+            let Some(at) = memchr(b'\n', &input[self.searched..visible]) else {
+                self.searched = visible;
                 return if visible < bound { Ok(None) } else { Err(self.above(bound, limits)) };
             };
-            let end = self.looked + at;
+            let end = self.searched + at;
             if end == self.line || input[end - 1] != b'\r' {
                 return Err(bad("a line ends without a carriage return"));
             }
             let line = &input[self.line..end - 1];
-            (self.line, self.looked) = (end + 1, end + 1);
+            (self.line, self.searched) = (end + 1, end + 1);
             if self.request_line_bytes > 0 {
                 match line.first() {
                     Some(b' ' | b'\t') => {
@@ -87,12 +87,12 @@ impl Scan {
             } else if self.begin == 0 {
                 self.begin = end + 1;
             } else {
-                return Err(bad("empty lines stand before the request"));
+                return Err(bad("more than one empty line before the request"));
             }
         }
     }
 
-    /// Before which offset the line feed must stand that ends this line.
+    /// The offset before which the current line's line feed must be.
     fn bound(&self, limits: &Limits) -> usize {
         let head = limits.head_bytes_max.saturating_add(self.begin);
         if self.request_line_bytes > 0 {
@@ -108,7 +108,7 @@ impl Scan {
         if is_line {
             refusal(StatusCode::URI_TOO_LONG, "the request line is too long")
         } else {
-            too_large("the head of the request is too large")
+            too_large("the request head is too large")
         }
     }
 }
@@ -117,7 +117,7 @@ fn too_large(reason: &'static str) -> Malformed {
     refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, reason)
 }
 
-/// A method's first byte, or an empty line's.
+/// Whether the byte may begin a method or an empty line.
 fn begins_request(byte: u8) -> bool {
     byte == b'\r' || is_token(byte)
 }
@@ -128,7 +128,7 @@ pub(crate) fn is_token(byte: u8) -> bool {
     TOKEN[usize::from(byte)]
 }
 
-/// Letters, digits and `others`.
+/// Makes a table of letters, digits and `others`.
 pub(crate) const fn table(others: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];
     let mut byte = 0;

@@ -1,4 +1,4 @@
-//! What answers requests, whatever carries them.
+//! The [`Service`] trait and the responses that it returns, independent of the transport.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,31 +9,32 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Response, StatusCode, header};
 
-/// A response, with what its body is made of.
+/// A response with the source of its body.
 pub type Answer = Response<Content>;
 
-/// The client of a request, as whoever answered it knows better than the connection does: an
+/// The client of a request as the service knows it, better than the connection does: an
 /// extension of the [`Answer`], for the access log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientIdentity {
-    /// Its address, which a proxy has told.
+    /// The client's address, as reported by a proxy.
     pub client: Option<IpAddr>,
-    /// Its name, which it has proven; where the status is `401` or `429`, it has only tried it.
+    /// The user's name, authenticated; if the status is `401` or `429`, only claimed.
     pub user: Option<String>,
 }
 
 /// Answers requests: static files, a CGI folder, or a closure.
 ///
-/// It is asked for every method and every target, but for `CONNECT`, `TRACE` and `OPTIONS *`. What
-/// it returns gets the fields that belong to the connection (`Date`, `Connection`,
-/// `Content-Length` or `Transfer-Encoding`) from the protocol, whatever it has set itself; with
-/// `Connection: close` it closes the connection. To a `HEAD` request it may answer as to a `GET`,
-/// and the body is left out; if it makes no body then, or answers `304`, its `Content-Length` is
-/// sent as the length of what is left out. Informational statuses are no answers: they become
-/// `500`.
+/// It is called for every method and every target, except `CONNECT`, `TRACE` and `OPTIONS *`.
+///
+/// The protocol sets the fields that belong to the connection (`Date`, `Connection`,
+/// `Content-Length` or `Transfer-Encoding`), whatever the service has set. A service closes the
+/// connection with `Connection: close`. It may answer a `HEAD` request like a `GET`: the body is
+/// left out. If its answer to a `HEAD` has no body, or if it answers `304`, its `Content-Length` is
+/// sent as the length of the body that is left out. Informational statuses are not final answers:
+/// they become `500`.
 pub trait Service {
-    /// Answers one request. `body` is the request's body, empty where it has none; an error from
-    /// it may be returned as any response, since a client that broke its own request gets `400`
+    /// Answers one request. `body` is the request's body, empty if it has none. After an error of
+    /// `body` any response may be returned: a client that broke its own request gets `400`
     /// instead.
     fn call(&mut self, request: http::Request<()>, body: &mut dyn Read) -> Answer;
 }
@@ -46,36 +47,36 @@ impl<F: FnMut(http::Request<()>, &mut dyn Read) -> Answer> Service for F {
 
 /// The body of a response.
 pub enum Content {
-    /// These bytes.
+    /// Bytes of this response alone.
     Bytes(Cow<'static, [u8]>),
-    /// Bytes that others share: a small file that is kept in memory.
+    /// Bytes shared with others: a small file that is kept in memory.
     Shared(Arc<[u8]>),
-    /// So many bytes of a file, from an offset on.
+    /// A range of a file.
     File {
         /// The file.
         file: Arc<File>,
-        /// Where in it.
+        /// The position of the range's first byte.
         offset: u64,
-        /// How many bytes.
+        /// The number of bytes.
         len: u64,
     },
-    /// What a reader gives: so many bytes, or all until its end (chunked, or until the connection's
-    /// end for HTTP/1.0).
+    /// The bytes of a reader: `len` of them, or all until its end (in chunks, or for HTTP/1.0 until
+    /// the connection's end).
     Reader {
         /// The reader.
         reader: Box<dyn Read>,
-        /// How many bytes, if that is known.
+        /// The number of bytes, if it is known.
         len: Option<u64>,
     },
-    /// What a reader gives, for as long as the client listens; every piece is sent at once.
+    /// The bytes of a reader, for as long as the client stays; every read is sent at once.
     Endless(Box<dyn Read>),
 }
 
 impl Content {
-    /// No body.
+    /// An empty body.
     pub const EMPTY: Content = Content::Bytes(Cow::Borrowed(b""));
 
-    /// How many bytes it is, if that is known.
+    /// The number of bytes, if it is known.
     pub fn len(&self) -> Option<u64> {
         match self {
             Content::Bytes(bytes) => Some(bytes.len() as u64),
@@ -86,7 +87,7 @@ impl Content {
         }
     }
 
-    /// Whether it is known to be nothing.
+    /// Whether the body is known to be empty.
     pub fn is_empty(&self) -> bool {
         self.len() == Some(0)
     }
@@ -104,7 +105,7 @@ impl fmt::Debug for Content {
     }
 }
 
-/// An answer of plain text.
+/// Makes an answer of plain text.
 ///
 /// ```
 /// let answer = overlapped_wire::http::text(http::StatusCode::NOT_FOUND, "no such page\n");

@@ -1,12 +1,12 @@
-//! The `Date` field, made once a second.
+//! The `Date` field, formatted once a second.
 
 use std::io::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The field with its name and its end.
+/// The field's form, with its name and its line end.
 const FIELD: &[u8; 37] = b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n";
 
-/// The field as it was last written.
+/// The field for the second in which it was last formatted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Date {
     second: u64,
@@ -24,7 +24,7 @@ impl Date {
         let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         if second != self.second {
             self.second = second;
-            // Years above 9999 are longer than the field: the last one that fits stays.
+            // A year above 9999 does not fit the field, which then keeps its previous value.
             let _ = write!(&mut self.field[6..35], "{}", httpdate::HttpDate::from(now));
         }
         out.extend_from_slice(&self.field);

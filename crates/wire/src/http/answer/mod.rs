@@ -1,11 +1,11 @@
-//! Writes an answer: status line, fields, and what the body is made of.
+//! Writes an answer: status line, fields, and body.
 //!
-//! Fields that belong to the connection are written here, whatever the service has set: where a
-//! body ends must be said once, and truly. Names and values of the others have no control bytes,
-//! which their types see to, so no answer can be made two.
+//! The fields that belong to the connection are written here, whatever the service has set: the
+//! body's end must be given once and correctly. Names and values of the other fields contain no
+//! control bytes, which their types guarantee, so one answer cannot be split into two.
 
+mod chunked;
 mod date;
-mod pieces;
 
 use std::io::Cursor;
 use std::time::SystemTime;
@@ -14,47 +14,47 @@ use http::{HeaderMap, HeaderName, StatusCode, header};
 
 use super::service::{Answer, Content};
 use crate::{Next, Part, Reply};
-use pieces::Pieces;
+use chunked::ChunkEncoder;
 
 pub(crate) use date::Date;
 
-/// Larger bodies are not copied as a whole into the buffer of the replies.
+/// The largest body that is copied into the buffer of the replies.
 const COPIED_BYTES_MAX: usize = 64 * 1024;
 
-/// What the answer depends on besides itself.
+/// The properties of the request and the connection that the answer depends on.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Manner {
-    /// The request was a `HEAD`.
+pub(crate) struct Context {
+    /// Whether the request was a `HEAD`.
     pub(crate) is_head: bool,
-    /// The client speaks HTTP/1.0.
+    /// Whether the client speaks HTTP/1.0.
     pub(crate) is_old: bool,
-    /// The connection can be kept.
+    /// Whether the connection can be kept.
     pub(crate) keep: bool,
 }
 
-/// How the client finds the end of the body.
+/// The way in which the client finds the end of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// By a number.
+enum BodyFraming {
+    /// By its length.
     Length(u64),
     /// By chunks.
     Chunks,
-    /// By the connection's end.
+    /// By the end of the connection.
     Close,
-    /// There never is a body with this status, so nothing is said of it.
-    Unsaid,
+    /// A status that never has a body, so no framing is written.
+    Absent,
 }
 
 pub(crate) fn write(
     answer: Answer,
-    manner: Manner,
+    context: Context,
     now: SystemTime,
     date: &mut Date,
     reply: &mut Reply,
 ) -> Next {
     let (mut head, mut content) = answer.into_parts();
     if head.status.is_informational() {
-        // An answer that is none would leave the client waiting for one.
+        // After an informational status the client would wait for the final one.
         head.status = StatusCode::INTERNAL_SERVER_ERROR;
         head.headers.clear();
         content = Content::EMPTY;
@@ -63,34 +63,34 @@ pub(crate) fn write(
     if head.status == StatusCode::RESET_CONTENT {
         content = Content::EMPTY;
     }
-    let end = end(&head.headers, head.status, &content, manner);
-    let keep = manner.keep && !closes(&head.headers) && end != End::Close;
+    let framing = framing(&head.headers, head.status, &content, context);
+    let keep = context.keep && !closes(&head.headers) && framing != BodyFraming::Close;
 
     let out = reply.buffer();
     status_line(head.status, out);
     date.write(now, out);
     if !keep {
         out.extend_from_slice(b"Connection: close\r\n");
-    } else if manner.is_old {
+    } else if context.is_old {
         out.extend_from_slice(b"Connection: keep-alive\r\n");
     }
     fields(&head.headers, out);
-    match end {
-        End::Length(length) => {
+    match framing {
+        BodyFraming::Length(length) => {
             out.extend_from_slice(b"Content-Length: ");
             out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
             out.extend_from_slice(b"\r\n\r\n");
         }
-        End::Chunks => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n"),
-        End::Close | End::Unsaid => out.extend_from_slice(b"\r\n"),
+        BodyFraming::Chunks => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n"),
+        BodyFraming::Close | BodyFraming::Absent => out.extend_from_slice(b"\r\n"),
     }
-    if !manner.is_head && !is_bodiless {
-        body(content, end, reply);
+    if !context.is_head && !is_bodiless {
+        body(content, framing, reply);
     }
     if keep { Next::Keep } else { Next::Close }
 }
 
-/// Writes fields, but for those that are this module's to write.
+/// Writes all fields except those of the connection.
 pub(crate) fn fields(headers: &HeaderMap, out: &mut Vec<u8>) {
     for (name, value) in headers {
         if !is_of_connection(name) {
@@ -99,34 +99,39 @@ pub(crate) fn fields(headers: &HeaderMap, out: &mut Vec<u8>) {
     }
 }
 
-fn end(headers: &HeaderMap, status: StatusCode, content: &Content, manner: Manner) -> End {
+fn framing(
+    headers: &HeaderMap,
+    status: StatusCode,
+    content: &Content,
+    context: Context,
+) -> BodyFraming {
     if status == StatusCode::NO_CONTENT {
-        return End::Unsaid;
+        return BodyFraming::Absent;
     }
     let is_not_modified = status == StatusCode::NOT_MODIFIED;
-    if content.is_empty() && (manner.is_head || is_not_modified) {
-        // The length of what is not sent: known to the service only.
-        return match said_length(headers) {
-            Some(length) => End::Length(length),
-            None if is_not_modified => End::Unsaid,
-            None => End::Length(0),
+    if content.is_empty() && (context.is_head || is_not_modified) {
+        // The length of the body that is left out: only the service knows it.
+        return match given_length(headers) {
+            Some(length) => BodyFraming::Length(length),
+            None if is_not_modified => BodyFraming::Absent,
+            None => BodyFraming::Length(0),
         };
     }
     match content.len() {
-        Some(length) => End::Length(length),
-        None if !manner.is_old => End::Chunks,
-        None if manner.is_head || is_not_modified => End::Unsaid,
-        None => End::Close,
+        Some(length) => BodyFraming::Length(length),
+        None if !context.is_old => BodyFraming::Chunks,
+        None if context.is_head || is_not_modified => BodyFraming::Absent,
+        None => BodyFraming::Close,
     }
 }
 
-/// The number that the service has set, if it is one.
-fn said_length(headers: &HeaderMap) -> Option<u64> {
+/// Parses the `Content-Length` that the service has set.
+fn given_length(headers: &HeaderMap) -> Option<u64> {
     let text = headers.get(header::CONTENT_LENGTH)?.to_str().ok()?;
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
-/// Whether the service wants the connection closed.
+/// Whether the service asks to close the connection.
 fn closes(headers: &HeaderMap) -> bool {
     headers.get_all(header::CONNECTION).iter().any(|value| {
         let mut options = value.as_bytes().split(|&byte| byte == b',');
@@ -134,7 +139,7 @@ fn closes(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Whether the field is this module's to write, or nobody's.
+/// Whether the field belongs to the connection, so that a service cannot set it.
 fn is_of_connection(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
@@ -158,7 +163,7 @@ fn status_line(status: StatusCode, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// One field, with capitals where people write them: some clients look for them.
+/// Writes one field, its name capitalized as usual: some clients compare names case-sensitively.
 fn field(name: &str, value: &[u8], out: &mut Vec<u8>) {
     let begin = out.len();
     out.reserve(name.len() + value.len() + 4);
@@ -175,11 +180,11 @@ fn field(name: &str, value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn body(content: Content, end: End, reply: &mut Reply) {
+fn body(content: Content, framing: BodyFraming, reply: &mut Reply) {
     if content.is_empty() {
         return;
     }
-    let is_chunked = end == End::Chunks;
+    let is_chunked = framing == BodyFraming::Chunks;
     match content {
         Content::Bytes(bytes) if bytes.len() <= COPIED_BYTES_MAX => reply.extend(&bytes),
         Content::Bytes(bytes) => {
@@ -193,10 +198,10 @@ fn body(content: Content, end: End, reply: &mut Reply) {
         }
         Content::File { file, offset, len } => reply.file(file, offset, len),
         Content::Reader { reader, len: None } if is_chunked => {
-            reply.reader(Pieces::new(reader), None);
+            reply.reader(ChunkEncoder::new(reader), None);
         }
         Content::Reader { reader, len } => reply.part(Part::Reader { reader, len }),
-        Content::Endless(reader) if is_chunked => reply.endless(Pieces::new(reader)),
+        Content::Endless(reader) if is_chunked => reply.endless(ChunkEncoder::new(reader)),
         Content::Endless(reader) => reply.part(Part::Endless(reader)),
     }
 }

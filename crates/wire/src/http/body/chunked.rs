@@ -4,9 +4,9 @@
 //! 5;extension\r\n hello \r\n  0\r\n  Trailer: x\r\n  \r\n
 //! ```
 //!
-//! A machine that looks at each byte of the framing once; a chunk's data is skipped at once. Every
-//! byte of the input is taken, so nothing is looked at again. Extensions and trailer fields are
-//! checked for their form, counted, and ignored.
+//! A state machine reads each byte of the framing once and skips a chunk's data as a whole. Every
+//! byte of the input is consumed, so nothing is read twice. Extensions and trailer fields are
+//! checked for their syntax, counted, and ignored.
 
 use std::ops::Range;
 
@@ -20,13 +20,13 @@ use super::extension::Extension;
 use super::is_text;
 use crate::{BodyDecoder, Malformed, Piece};
 
-/// Longer spellings of a size, with zeros in front, are refused.
+/// The most digits of a chunk's size; a longer spelling, with leading zeros, is refused.
 const SIZE_DIGITS_MAX: u32 = 16;
 
-/// Bytes of extensions that a body may have beyond those that its data pays for, one for one.
+/// The most bytes of extensions beyond one for each byte of data.
 const EXTENSIONS_BYTES_MAX: u64 = 8 * 1024;
 
-/// Where a body ends is not said behind it: a reader that listens to these would end it elsewhere.
+/// Fields that a trailer must not have: a parser that obeyed them would end the body elsewhere.
 const FRAMING: [&[u8]; 2] = [b"content-length", b"transfer-encoding"];
 const FRAMING_BYTES_MAX: usize = 17;
 
@@ -34,34 +34,34 @@ const FRAMING_BYTES_MAX: usize = 17;
 pub(crate) struct Chunked {
     state: State,
     awaits_continue: bool,
-    /// Of the chunk: of its size while that is read, then of its data.
+    /// The chunk's size while it is read, then the bytes left of its data.
     left: u64,
     digits: u32,
-    /// Of the body, all chunks so far.
+    /// The data bytes of all chunks so far.
     body_bytes: u64,
     extensions_bytes: u64,
     trailer_bytes: usize,
     trailer_fields: usize,
-    /// The beginning of a trailer field's name, and how long it is.
+    /// The beginning of a trailer field's name, and the name's length.
     trailer_name: [u8; FRAMING_BYTES_MAX],
     trailer_name_bytes: usize,
     limits: Limits,
 }
 
-/// What comes next.
+/// The expected next byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// A digit of a size, or what ends it.
+    /// A digit of a size, or the byte after the size.
     Size,
-    /// One of its extensions.
+    /// A byte of an extension.
     Extension(Extension),
     /// The line feed after a size.
     SizeEnd,
     Data,
-    /// The two ends of a chunk's data.
+    /// The carriage return and the line feed after a chunk's data.
     DataReturn,
     DataEnd,
-    /// A trailer field, or the empty line.
+    /// The first byte of a trailer field or of the empty line.
     Trailer,
     TrailerName,
     TrailerValue,
@@ -87,12 +87,12 @@ impl Chunked {
         }
     }
 
-    /// One byte of framing; whether the body ends with it.
+    /// Handles one byte of framing, and returns whether the body ends with it.
     fn step(&mut self, byte: u8) -> Result<bool, Malformed> {
         self.state = match (self.state, byte) {
             (State::Size, b'\r') if self.digits > 0 => State::SizeEnd,
             (State::Size, b';') if self.digits > 0 => {
-                self.extension_byte()?;
+                self.count_extension_byte()?;
                 State::Extension(Extension::Begin)
             }
             (State::Size, byte) => {
@@ -101,23 +101,23 @@ impl Chunked {
             }
             (State::Extension(at), b'\r') if at.may_end() => State::SizeEnd,
             (State::Extension(at), byte) => {
-                self.extension_byte()?;
+                self.count_extension_byte()?;
                 let next = at.next(byte).ok_or_else(|| bad("invalid chunk extension"))?;
                 State::Extension(next)
             }
             (State::SizeEnd, b'\n') => self.size()?,
-            (State::SizeEnd, _) => return Err(bad("a chunk's size does not end with its line")),
+            (State::SizeEnd, _) => return Err(bad("invalid line ending after a chunk size")),
             (State::Data, _) => State::Data,
             (State::DataReturn, b'\r') => State::DataEnd,
             (State::DataEnd, b'\n') => State::Size,
             (State::DataReturn | State::DataEnd, _) => {
-                return Err(bad("a chunk does not end after its size"));
+                return Err(bad("missing line ending after the chunk data"));
             }
             (State::End, b'\n') => {
-                self.trailer_byte()?;
+                self.count_trailer_byte()?;
                 return Ok(true);
             }
-            (State::End, _) => return Err(bad("the trailer's last line does not end")),
+            (State::End, _) => return Err(bad("invalid line ending after the trailer")),
             (state, byte) => self.trailer(state, byte)?,
         };
         Ok(false)
@@ -127,21 +127,21 @@ impl Chunked {
         let digit = (byte as char).to_digit(16).ok_or_else(|| bad("invalid chunk size"))?;
         self.digits += 1;
         if self.digits > SIZE_DIGITS_MAX {
-            return Err(bad("a chunk's size is too long"));
+            return Err(bad("the chunk size has too many digits"));
         }
         self.left = self.left << 4 | u64::from(digit);
         Ok(())
     }
 
-    fn extension_byte(&mut self) -> Result<(), Malformed> {
+    fn count_extension_byte(&mut self) -> Result<(), Malformed> {
         self.extensions_bytes += 1;
         if self.extensions_bytes > EXTENSIONS_BYTES_MAX.saturating_add(self.body_bytes) {
-            return Err(bad("the chunks' extensions are too long"));
+            return Err(bad("the chunk extensions are too long"));
         }
         Ok(())
     }
 
-    /// The size is known.
+    /// Begins the chunk's data, or the trailer, after a complete size.
     fn size(&mut self) -> Result<State, Malformed> {
         self.digits = 0;
         if self.left == 0 {
@@ -155,25 +155,25 @@ impl Chunked {
         Ok(State::Data)
     }
 
-    fn note_name(&mut self, byte: u8) {
+    fn push_name_byte(&mut self, byte: u8) {
         if let Some(place) = self.trailer_name.get_mut(self.trailer_name_bytes) {
             *place = byte;
         }
         self.trailer_name_bytes += 1;
     }
 
-    fn is_framing(&self) -> bool {
+    fn is_framing_field(&self) -> bool {
         let name = self.trailer_name.get(..self.trailer_name_bytes);
         name.is_some_and(|name| FRAMING.iter().any(|framing| framing.eq_ignore_ascii_case(name)))
     }
 
-    fn trailer_byte(&mut self) -> Result<(), Malformed> {
+    fn count_trailer_byte(&mut self) -> Result<(), Malformed> {
         self.trailer_bytes += 1;
         if self.trailer_bytes > self.limits.head_bytes_max { Err(too_many()) } else { Ok(()) }
     }
 
     fn trailer(&mut self, state: State, byte: u8) -> Result<State, Malformed> {
-        self.trailer_byte()?;
+        self.count_trailer_byte()?;
         Ok(match (state, byte) {
             (State::Trailer, b'\r') => State::End,
             (State::Trailer, byte) if is_token(byte) => {
@@ -182,15 +182,15 @@ impl Chunked {
                     return Err(too_many());
                 }
                 self.trailer_name_bytes = 0;
-                self.note_name(byte);
+                self.push_name_byte(byte);
                 State::TrailerName
             }
-            (State::TrailerName, b':') if self.is_framing() => {
-                return Err(bad("a trailer field says where the body ends"));
+            (State::TrailerName, b':') if self.is_framing_field() => {
+                return Err(bad("framing fields are not allowed in the trailer"));
             }
             (State::TrailerName, b':') => State::TrailerValue,
             (State::TrailerName, byte) if is_token(byte) => {
-                self.note_name(byte);
+                self.push_name_byte(byte);
                 State::TrailerName
             }
             (State::TrailerValue, b'\r') => State::TrailerEnd,
@@ -202,14 +202,14 @@ impl Chunked {
 }
 
 fn too_many() -> Malformed {
-    refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "there are too many trailer fields")
+    refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too many trailer fields")
 }
 
 impl BodyDecoder for Chunked {
     fn decode(&mut self, input: &[u8]) -> Result<Piece, Malformed> {
         let mut data: Range<usize> = 0..0;
         let mut at = 0;
-        // A piece ends with its data: what is wrong behind it is told after it.
+        // A piece ends with its data, so that the data is delivered before an error behind it.
         while at < input.len() && data.is_empty() {
             if self.state == State::Data {
                 let rest = input.len() - at;

@@ -1,10 +1,10 @@
-//! The form of a chunk's extensions (RFC 9112, section 7.1.1), without the spaces that it allows
-//! and advises against.
+//! The syntax of a chunk's extensions (RFC 9112, section 7.1.1), without the optional spaces, which
+//! the RFC discourages.
 
 use super::super::scan::is_token;
 use super::is_text;
 
-/// Where in an extension the next byte stands.
+/// The position of the next byte within an extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extension {
     /// After the semicolon.
@@ -21,7 +21,7 @@ pub(crate) enum Extension {
 }
 
 impl Extension {
-    /// Where the byte after `byte` stands; `None` if `byte` may not stand here.
+    /// The position after `byte`; `None` if `byte` is not allowed here.
     pub(crate) fn next(self, byte: u8) -> Option<Extension> {
         use Extension::{Begin, Escaped, Name, Quoted, QuotedEnd, Value, ValueBegin};
         Some(match (self, byte) {

@@ -1,33 +1,33 @@
-//! Where a request's body ends.
+//! Decoders of request bodies.
 
 mod chunked;
 mod extension;
 
 use super::Limits;
-use super::framing::{Ending, Framing};
+use super::framing::{BodyEnd, Framing};
 use crate::{BodyDecoder, Malformed, Piece};
 
-/// What tells the body's bytes, if there are any.
+/// Makes the decoder of a request's body; `None` if there is no body.
 pub(crate) fn decoder(framing: &Framing, limits: &Limits) -> Option<Box<dyn BodyDecoder>> {
     let awaits_continue = framing.expects;
-    match framing.ending {
-        Ending::Empty => None,
-        Ending::Length(left) => Some(Box::new(Counted { left, awaits_continue })),
-        Ending::Chunked => Some(Box::new(chunked::Chunked::new(limits, awaits_continue))),
+    match framing.end {
+        BodyEnd::Empty => None,
+        BodyEnd::Length(left) => Some(Box::new(Counted { left, awaits_continue })),
+        BodyEnd::Chunked => Some(Box::new(chunked::Chunked::new(limits, awaits_continue))),
     }
 }
 
-/// What a client waits for that has said so. The first time only.
+/// Returns `100 Continue` the first time, if the client waits for it.
 fn interim_response(is_open: &mut bool) -> Option<&'static [u8]> {
     std::mem::take(is_open).then_some(b"HTTP/1.1 100 Continue\r\n\r\n")
 }
 
-/// Whether the byte may stand in a field's value (RFC 9110, section 5.5).
+/// Whether the byte is allowed in a field's value (RFC 9110, section 5.5).
 pub(crate) fn is_text(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
-/// A body of so many bytes.
+/// A body with a known length.
 #[derive(Debug)]
 struct Counted {
     left: u64,

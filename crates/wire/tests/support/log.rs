@@ -1,4 +1,4 @@
-//! What is said through tracing.
+//! Captures what is logged through tracing.
 
 use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, Mutex};
@@ -7,18 +7,18 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-/// The events of this thread while `f` runs, as `field=value field=value`.
-pub(crate) fn said(f: impl FnOnce()) -> Vec<String> {
-    let said = Arc::default();
-    tracing::subscriber::with_default(Ear { said: Arc::clone(&said) }, f);
-    said.lock().unwrap().clone()
+/// Returns the events of this thread while `f` runs, as `field=value field=value`.
+pub(crate) fn logged(f: impl FnOnce()) -> Vec<String> {
+    let logged = Arc::default();
+    tracing::subscriber::with_default(Recorder { logged: Arc::clone(&logged) }, f);
+    logged.lock().unwrap().clone()
 }
 
-struct Ear {
-    said: Arc<Mutex<Vec<String>>>,
+struct Recorder {
+    logged: Arc<Mutex<Vec<String>>>,
 }
 
-impl Subscriber for Ear {
+impl Subscriber for Recorder {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
         true
     }
@@ -34,7 +34,7 @@ impl Subscriber for Ear {
     fn event(&self, event: &Event<'_>) {
         let mut text = Text(String::new());
         event.record(&mut text);
-        self.said.lock().unwrap().push(text.0);
+        self.logged.lock().unwrap().push(text.0);
     }
 
     fn enter(&self, _: &Id) {}

@@ -1,13 +1,13 @@
-// What Node's parser (llhttp) makes of bytes.
+// Prints the requests that Node's parser (llhttp) sees in each message.
 //
-// In: messages, each behind its length (4 bytes, big endian). Out: one line for each, with the
+// In: messages, each preceded by its length (4 bytes, big endian). Out: one line for each, with the
 // complete requests in it: METHOD hex(target) hex(body), separated by commas; the last word is the
 // error's code, or `end`.
 'use strict';
 process.noDeprecation = true;
 const { HTTPParser, methods } = process.binding('http_parser');
 
-function judge(bytes) {
+function requests_in(bytes) {
   const parser = new HTTPParser();
   parser.initialize(HTTPParser.REQUEST, {}, 0, 0);
   const requests = [];
@@ -37,7 +37,7 @@ const all = require('fs').readFileSync(0);
 const lines = [];
 for (let at = 0; at < all.length;) {
   const length = all.readUInt32BE(at);
-  lines.push(judge(Buffer.from(all.subarray(at + 4, at + 4 + length))));
+  lines.push(requests_in(Buffer.from(all.subarray(at + 4, at + 4 + length))));
   at += 4 + length;
 }
 process.stdout.write(lines.join('\n') + '\n');

@@ -1,4 +1,4 @@
-// What Go's net/http makes of bytes. As judge.js beside it.
+// Prints the requests that Go's net/http sees in each message, in the format of llhttp.js.
 package main
 
 import (
@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-func judge(message []byte) string {
+func requests_in(message []byte) string {
 	input := bufio.NewReader(bytes.NewReader(message))
 	var requests []string
 	for {
@@ -55,6 +55,6 @@ func main() {
 		if _, err := io.ReadFull(input, message); err != nil {
 			panic(err)
 		}
-		fmt.Fprintln(output, judge(message))
+		fmt.Fprintln(output, requests_in(message))
 	}
 }

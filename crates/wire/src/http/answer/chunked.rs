@@ -1,34 +1,36 @@
-//! Bodies in chunks (RFC 9112, section 7.1), encoded: what a reader gives at once is a chunk.
+//! Encodes bodies in chunks (RFC 9112, section 7.1): each read of the inner reader makes one chunk.
 //!
-//! The chunk is made in the buffer of whoever reads. Data is read into it behind the place that
-//! the longest size would take, and moved if the size is shorter. An error of the reader is passed
-//! on before the last chunk, so the client can tell that the body is not whole.
+//! The chunk is built in the caller's buffer. Data is read into it after the space that the longest
+//! size would need, and moved if the size is shorter. An error of the reader is returned before the
+//! last chunk, so that the client can tell that the body is incomplete.
 
 use std::io::{self, Read};
 
-/// A chunk's size with its line end, at most, and the line end of its data. Eight digits: longer
-/// reads are cut.
+/// The most framing bytes of a chunk: its size with a line end, and the line end of its data. Eight
+/// digits: longer reads are shortened.
 const FRAME_BYTES: usize = 8 + 2 + 2;
 
-/// In buffers that have no place for a frame, chunks are made of at most so many bytes.
+/// The largest chunk that is built in the encoder's own buffer, for callers' buffers that cannot
+/// hold a frame.
 const SMALL_BYTES: usize = 64;
 
-/// Gives the chunks of what `reader` gives.
-pub(crate) struct Pieces<R> {
+/// Reads the bytes of `reader`, encoded in chunks.
+pub(crate) struct ChunkEncoder<R> {
     reader: R,
-    /// A chunk that did not fit: bytes `given..filled` are still to be given.
+    /// A chunk that did not fit the caller's buffer: bytes `given..filled` are still to be
+    /// returned.
     small: [u8; SMALL_BYTES],
     given: u8,
     filled: u8,
     ended: bool,
 }
 
-impl<R: Read> Pieces<R> {
-    pub(crate) fn new(reader: R) -> Pieces<R> {
-        Pieces { reader, small: [0; SMALL_BYTES], given: 0, filled: 0, ended: false }
+impl<R: Read> ChunkEncoder<R> {
+    pub(crate) fn new(reader: R) -> ChunkEncoder<R> {
+        ChunkEncoder { reader, small: [0; SMALL_BYTES], given: 0, filled: 0, ended: false }
     }
 
-    /// Makes a chunk in `buf`, which has place for a frame.
+    /// Builds a chunk in `buf`, which must have room for a frame.
     fn chunk(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let longest = (buf.len() - FRAME_BYTES).min(0xffff_ffff);
         let begin = digits(longest) + 2;
@@ -58,12 +60,12 @@ impl<R: Read> Pieces<R> {
     }
 }
 
-/// How many hexadecimal digits a number has.
+/// Counts the hexadecimal digits of a number.
 fn digits(number: usize) -> usize {
     (number.max(1).ilog2() / 4 + 1) as usize
 }
 
-impl<R: Read> Read for Pieces<R> {
+impl<R: Read> Read for ChunkEncoder<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if buf.is_empty() {
             return Ok(0);
@@ -91,7 +93,7 @@ impl<R: Read> Read for Pieces<R> {
 mod tests {
     use super::*;
 
-    /// Gives at most so many bytes at a time.
+    /// Returns at most `.1` bytes per read.
     struct Slow(io::Cursor<Vec<u8>>, usize);
 
     impl Read for Slow {
@@ -101,10 +103,10 @@ mod tests {
         }
     }
 
-    fn all(mut pieces: impl Read, buffer_bytes: usize) -> Vec<u8> {
+    fn all(mut chunks: impl Read, buffer_bytes: usize) -> Vec<u8> {
         let (mut all, mut buffer) = (Vec::new(), vec![0; buffer_bytes]);
         loop {
-            match pieces.read(&mut buffer).unwrap() {
+            match chunks.read(&mut buffer).unwrap() {
                 0 => return all,
                 read => all.extend_from_slice(&buffer[..read]),
             }
@@ -113,19 +115,19 @@ mod tests {
 
     #[test]
     fn what_is_read_at_once_is_a_chunk() {
-        let pieces = Pieces::new(Slow(io::Cursor::new(b"hello, world".to_vec()), 7));
-        assert_eq!(all(pieces, 4096), b"7\r\nhello, \r\n5\r\nworld\r\n0\r\n\r\n");
-        let pieces = Pieces::new(Slow(io::Cursor::new(vec![b'x'; 40]), 31));
+        let chunks = ChunkEncoder::new(Slow(io::Cursor::new(b"hello, world".to_vec()), 7));
+        assert_eq!(all(chunks, 4096), b"7\r\nhello, \r\n5\r\nworld\r\n0\r\n\r\n");
+        let chunks = ChunkEncoder::new(Slow(io::Cursor::new(vec![b'x'; 40]), 31));
         let text =
             [b"1f\r\n", &[b'x'; 31][..], b"\r\n9\r\n", &[b'x'; 9], b"\r\n0\r\n\r\n"].concat();
-        assert_eq!(all(pieces, 100), text);
+        assert_eq!(all(chunks, 100), text);
     }
 
     #[test]
     fn chunks_fit_into_buffers_of_any_size() {
         let body: Vec<u8> = (0..70_000_u32).map(|at| at as u8).collect();
         for buffer_bytes in [1, 2, 3, 11, 12, 13, 63, 64, 65, 80, 284, 4096, 65_548, 100_000] {
-            let chunks = all(Pieces::new(io::Cursor::new(body.clone())), buffer_bytes);
+            let chunks = all(ChunkEncoder::new(io::Cursor::new(body.clone())), buffer_bytes);
             assert_eq!(joined(&chunks), body, "through {buffer_bytes} bytes");
         }
     }
@@ -154,9 +156,9 @@ mod tests {
                 Err(io::ErrorKind::UnexpectedEof.into())
             }
         }
-        let mut pieces = Pieces::new(io::Cursor::new(b"half").chain(Broken));
+        let mut chunks = ChunkEncoder::new(io::Cursor::new(b"half").chain(Broken));
         let mut text = Vec::new();
-        let error = pieces.read_to_end(&mut text).unwrap_err();
+        let error = chunks.read_to_end(&mut text).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
         assert_eq!(text, b"4\r\nhalf\r\n");
     }

@@ -1,13 +1,14 @@
-//! A driver in memory, which keeps the promises that the crate's documentation makes: bytes that
-//! were not taken are shown again with what has come meanwhile, a reply is complete before the next
-//! request is answered, after `Close` or `Malformed` nothing is decoded any more.
+//! A driver in memory. It keeps the promises of the crate's documentation: bytes that were not
+//! taken
+//! are passed in again with what has arrived since, a reply is complete before the next request is
+//! answered, after `Close` or `Malformed` nothing more is decoded.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub(crate) mod log;
 pub(crate) mod messages;
 pub(crate) mod random;
 
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _};
 use std::time::{Duration, SystemTime};
 
 use overlapped_wire::http::{Answer, Content, Http, Limits, Service};
@@ -15,37 +16,38 @@ use overlapped_wire::{
     AccessRecord, BodyDecoder, Decoded, Exchange, Malformed, Next, Part, Protocol, Reply,
 };
 
-/// How a conversation ended.
+/// The end of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The client sends nothing any more; so much was left of a request, and the last words.
+    /// The client ended its stream; `rest` is an incomplete request, `reply` the protocol's last
+    /// words.
     Finished { rest: Vec<u8>, reply: Vec<u8> },
-    /// The client stopped in the middle of a body.
+    /// The client ended its stream within a body.
     Gone,
-    /// By the protocol, after a reply.
+    /// The protocol closed the connection after a reply.
     Closed,
-    /// With its reason, what was read of the body before, and what was sent then.
+    /// The protocol refused the input: the reason, the part of the body read before, and the reply.
     Malformed { reason: String, body: Vec<u8>, reply: Vec<u8> },
 }
 
 /// One request that was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Served {
-    /// Where it ends in the input, its body included.
+    /// The end of the request and its body in the input.
     pub(crate) end: usize,
     pub(crate) reply: Vec<u8>,
     pub(crate) record: AccessRecord,
 }
 
-/// What a driver saw.
+/// The outcome of a conversation, as the driver sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct Outcome {
     pub(crate) served: Vec<Served>,
     pub(crate) end: End,
 }
 
-impl Seen {
-    /// All that the client gets.
+impl Outcome {
+    /// Concatenates all that the client gets.
     pub(crate) fn output(&self) -> Vec<u8> {
         let mut output: Vec<u8> = self.served.iter().flat_map(|one| one.reply.clone()).collect();
         match &self.end {
@@ -56,12 +58,12 @@ impl Seen {
     }
 }
 
-/// The time on every driver's clock: Sun, 06 Nov 1994 08:49:37 GMT.
+/// Returns the time on every driver's clock: Sun, 06 Nov 1994 08:49:37 GMT.
 pub(crate) fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777)
 }
 
-/// What has come so far of a whole that is known, growing by the cuts.
+/// The visible prefix of an input, which grows from cut to cut.
 struct Arrival<'a> {
     whole: &'a [u8],
     cuts: &'a mut dyn Iterator<Item = usize>,
@@ -70,7 +72,7 @@ struct Arrival<'a> {
 }
 
 impl Arrival<'_> {
-    /// More has come; `false` at the end.
+    /// Makes more bytes visible; `false` at the end.
     fn more(&mut self) -> bool {
         if self.visible == self.whole.len() {
             return false;
@@ -91,17 +93,17 @@ struct Body<'a, 'b> {
     gone: bool,
     malformed: Option<Malformed>,
     asked: bool,
-    invitations: usize,
+    interim_responses: usize,
     given: Vec<u8>,
-    /// The most that is given at once.
-    at_once: usize,
+    /// The most bytes that one read returns.
+    read_bytes_max: usize,
 }
 
 impl Read for Body<'_, '_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         loop {
             if !self.ready.is_empty() {
-                let length = buf.len().min(self.ready.len()).min(self.at_once);
+                let length = buf.len().min(self.ready.len()).min(self.read_bytes_max);
                 let begin = self.ready.start;
                 buf[..length].copy_from_slice(&self.arrival.whole[begin..begin + length]);
                 self.ready.start += length;
@@ -116,7 +118,7 @@ impl Read for Body<'_, '_> {
             }
             if !self.asked {
                 self.asked = true;
-                self.invitations += usize::from(decoder.interim_response().is_some());
+                self.interim_responses += usize::from(decoder.interim_response().is_some());
                 assert!(decoder.interim_response().is_none(), "one invitation");
             }
             let begin = self.arrival.taken;
@@ -137,12 +139,12 @@ impl Read for Body<'_, '_> {
     }
 }
 
-/// Sends `whole` to the protocol, ending at each of the cuts and at its end, and closes.
+/// Passes `whole` to the protocol, in parts that end at the cuts, and ends the stream.
 pub(crate) fn drive<P: Protocol>(
     protocol: &mut P,
     whole: &[u8],
     cuts: &mut dyn Iterator<Item = usize>,
-) -> Seen {
+) -> Outcome {
     let mut arrival = Arrival { whole, cuts, visible: 0, taken: 0 };
     let mut served = Vec::new();
     let end = loop {
@@ -172,17 +174,17 @@ pub(crate) fn drive<P: Protocol>(
             Err(Stop::Malformed(malformed, body)) => break refuse(protocol, &malformed, body, b""),
         }
     };
-    Seen { served, end }
+    Outcome { served, end }
 }
 
-/// Why a request's answer is not sent.
+/// The reason for which a request's answer is not sent.
 enum Stop {
     Gone,
-    /// With what was read of the body before.
+    /// Holds the part of the body that was read before.
     Malformed(Malformed, Vec<u8>),
 }
 
-/// Answers one request and throws away what nobody has read of its body.
+/// Answers one request and discards the unread rest of its body.
 fn answer<P: Protocol>(
     protocol: &mut P,
     request: P::Request<'_>,
@@ -199,9 +201,9 @@ fn answer<P: Protocol>(
         gone: false,
         malformed: None,
         asked: false,
-        invitations: 0,
+        interim_responses: 0,
         given: Vec::new(),
-        at_once: 7,
+        read_bytes_max: 7,
     };
     let mut exchange = Exchange {
         now: now(),
@@ -214,12 +216,12 @@ fn answer<P: Protocol>(
     if next == Next::Keep {
         let _ = io::copy(&mut body, &mut io::sink());
     }
-    let Body { malformed, gone, invitations, given, arrival, .. } = body;
+    let Body { malformed, gone, interim_responses, given, arrival, .. } = body;
     match malformed {
         Some(malformed) => Err(Stop::Malformed(malformed, given)),
         None if gone => Err(Stop::Gone),
         None => {
-            assert!(invitations <= 1);
+            assert!(interim_responses <= 1);
             Ok((Served { end: arrival.taken, reply: sent(&mut reply), record }, next))
         }
     }
@@ -238,7 +240,7 @@ fn refuse<P: Protocol>(protocol: &mut P, malformed: &Malformed, body: Vec<u8>, r
     End::Malformed { reason: malformed.reason().to_owned(), body, reply: sent(&mut reply) }
 }
 
-/// What the parts of a reply are on the wire.
+/// Renders a reply and its parts as bytes.
 pub(crate) fn sent(reply: &mut Reply) -> Vec<u8> {
     let (bytes, parts) = reply.split();
     let (mut sent, mut begin) = (Vec::new(), 0);
@@ -248,7 +250,9 @@ pub(crate) fn sent(reply: &mut Reply) -> Vec<u8> {
         match part {
             Part::File { file, offset, len } => {
                 let mut piece = vec![0; len as usize];
-                std::os::unix::fs::FileExt::read_exact_at(&*file, &mut piece, offset).unwrap();
+                let mut file = &*file;
+                file.seek(io::SeekFrom::Start(offset)).unwrap();
+                file.read_exact(&mut piece).unwrap();
                 sent.extend_from_slice(&piece);
             }
             Part::Reader { reader, len: Some(len) } => {
@@ -264,22 +268,22 @@ pub(crate) fn sent(reply: &mut Reply) -> Vec<u8> {
     sent
 }
 
-/// All at once.
-pub(crate) fn at_once<P: Protocol>(protocol: &mut P, whole: &[u8]) -> Seen {
+/// Drives the protocol with the whole input at once.
+pub(crate) fn whole_input<P: Protocol>(protocol: &mut P, whole: &[u8]) -> Outcome {
     drive(protocol, whole, &mut std::iter::empty())
 }
 
-/// Cut at one place.
-pub(crate) fn in_two<P: Protocol>(protocol: &mut P, whole: &[u8], cut: usize) -> Seen {
+/// Drives the protocol with the input cut once.
+pub(crate) fn in_two_parts<P: Protocol>(protocol: &mut P, whole: &[u8], cut: usize) -> Outcome {
     drive(protocol, whole, &mut std::iter::once(cut))
 }
 
-/// Byte by byte.
-pub(crate) fn dripping<P: Protocol>(protocol: &mut P, whole: &[u8]) -> Seen {
+/// Drives the protocol with one byte at a time.
+pub(crate) fn byte_by_byte<P: Protocol>(protocol: &mut P, whole: &[u8]) -> Outcome {
     drive(protocol, whole, &mut (1..=whole.len()))
 }
 
-/// Answers with what it was asked, body included, in plain text.
+/// Answers with the request that it received, body included, in plain text.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mirror;
 
@@ -293,24 +297,24 @@ impl Service for Mirror {
             text.push(b'\n');
         }
         text.push(b'\n');
-        // What has come before an error is no answer: the driver drops it.
+        // After an error the driver discards the answer.
         let _ = body.read_to_end(&mut text);
         http::Response::new(Content::Bytes(text.into()))
     }
 }
 
-/// HTTP with usual limits, and a service that reads every body.
+/// Makes an HTTP protocol with default limits and a service that reads every body.
 pub(crate) fn mirror() -> Http<Mirror> {
     Http::with_limits(Mirror, Limits::default())
 }
 
-/// The status of the last response in `output`.
+/// Parses the status of a reply.
 pub(crate) fn status(reply: &[u8]) -> u16 {
     assert!(reply.starts_with(b"HTTP/1.1 "), "{}", reply.escape_ascii());
     std::str::from_utf8(&reply[9..12]).unwrap().parse().unwrap()
 }
 
-/// `quick` rounds normally, `whole` under torture.
+/// Returns `quick`, or `whole` under torture.
 pub(crate) fn rounds(quick: usize, whole: usize) -> usize {
     if std::env::var_os("OVERLAPPED_TORTURE").is_some_and(|value| value == "1") {
         whole

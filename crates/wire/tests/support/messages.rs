@@ -1,4 +1,4 @@
-//! Messages for every protocol, well formed or nearly so.
+//! Generates messages for every protocol, well formed or nearly so.
 
 use super::random::Random;
 
@@ -40,11 +40,11 @@ const ODD_FIELDS: &[&str] = &[
     "X-Control: \u{1}",
 ];
 
-/// One HTTP request with its body; one of eight is wrong somewhere.
+/// Appends one HTTP request with its body; one of eight is invalid.
 pub(crate) fn request(random: &mut Random, out: &mut Vec<u8>) {
     let is_odd = random.below(8) == 0;
     let version = if random.below(10) == 0 { "HTTP/1.0" } else { "HTTP/1.1" };
-    let (method, target) = (random.of(METHODS), random.of(TARGETS));
+    let (method, target) = (random.pick(METHODS), random.pick(TARGETS));
     let target = if target == "*" && method != "OPTIONS" { "/" } else { target };
     out.extend(format!("{method} {target} {version}\r\nHost: example.org\r\n").bytes());
     for _ in 0..random.below(5) {
@@ -52,8 +52,8 @@ pub(crate) fn request(random: &mut Random, out: &mut Vec<u8>) {
         out.extend(format!("{field}\r\n").bytes());
     }
     if is_odd {
-        let field = random.of(ODD_FIELDS);
-        let end = random.of(&["\r\n", "\r\n", "\r\n", "\n", "\r"]);
+        let field = random.pick(ODD_FIELDS);
+        let end = random.pick(&["\r\n", "\r\n", "\r\n", "\n", "\r"]);
         out.extend(format!("{field}{end}").bytes());
     }
     match random.below(4) {
@@ -70,20 +70,20 @@ pub(crate) fn request(random: &mut Random, out: &mut Vec<u8>) {
     }
 }
 
-/// A chunked body; one of twelve is wrong.
+/// Appends a chunked body; one of twelve is invalid.
 pub(crate) fn chunks(random: &mut Random, out: &mut Vec<u8>) {
     for _ in 0..random.below(4) {
         let length = 1 + random.below(20);
-        let extension = random.of(&["", "", ";a=b", ";quoted=\"x y\""]);
+        let extension = random.pick(&["", "", ";a=b", ";quoted=\"x y\""]);
         out.extend(format!("{length:x}{extension}\r\n").bytes());
         out.extend((0..length).map(|_| b"data\r\n0;"[random.below(8)]));
-        out.extend(random.of(&["\r\n"; 11]).bytes());
+        out.extend(random.pick(&["\r\n"; 11]).bytes());
     }
-    let trailer = random.of(&["", "", "", "Trailer: x\r\n", "A: b\r\nC:\r\n", "wrong\r\n"]);
+    let trailer = random.pick(&["", "", "", "Trailer: x\r\n", "A: b\r\nC:\r\n", "wrong\r\n"]);
     out.extend(format!("0\r\n{trailer}\r\n").bytes());
 }
 
-/// Up to four requests behind one another.
+/// Generates up to four pipelined requests.
 pub(crate) fn requests(random: &mut Random) -> Vec<u8> {
     let mut out = Vec::new();
     for _ in 0..1 + random.below(3) {
@@ -95,7 +95,7 @@ pub(crate) fn requests(random: &mut Random) -> Vec<u8> {
     out
 }
 
-/// Lines, with one that may be too long for 60 bytes.
+/// Generates lines, of which some exceed 60 bytes.
 pub(crate) fn lines(random: &mut Random) -> Vec<u8> {
     let mut out = Vec::new();
     for _ in 0..1 + random.below(5) {
@@ -107,7 +107,7 @@ pub(crate) fn lines(random: &mut Random) -> Vec<u8> {
     out
 }
 
-/// Messages with their lengths; limits of 60 bytes are exceeded by some.
+/// Generates messages with their lengths, of which some exceed 60 bytes.
 pub(crate) fn lengths(random: &mut Random) -> Vec<u8> {
     let mut out = Vec::new();
     for _ in 0..1 + random.below(5) {
@@ -125,13 +125,13 @@ pub(crate) fn lengths(random: &mut Random) -> Vec<u8> {
     out
 }
 
-/// Questions of the Zen game; some are longer than 60 bytes.
+/// Generates questions of the Zen game, of which some exceed 60 bytes.
 pub(crate) fn questions(random: &mut Random) -> Vec<u8> {
     let mut out = Vec::new();
     for _ in 0..1 + random.below(5) {
         out.extend(
             random
-                .of(&[
+                .pick(&[
                     "Beautiful is better than?",
                     "Explicit is better than?",
                     "Simple is better than?",

@@ -1,11 +1,16 @@
-//! What holds for any bytes at all, as functions of bytes: a fuzzer makes them up (`fuzz/`), and a
-//! test takes those that are known (`tests/seeds.rs`).
+//! Properties that hold for any bytes, as functions of bytes: a fuzzer generates the bytes
+//! (`fuzz/`), and a test takes known ones (`tests/seeds.rs`).
 //!
-//! The first two bytes say where the others are cut on their way. For each protocol: the same bytes
-//! have the same outcome, however they are cut (what is served, what is refused, every byte of the
-//! replies); where it waits for more, less has come than its limits allow, so that a buffer of that
-//! size is enough; and it comes to an end (the rig checks that, and that no more is taken than was
-//! shown).
+//! The first two bytes choose where the others are cut. For each protocol:
+//!
+//! - the same bytes have the same outcome however they are cut (the requests served, the refusals,
+//!   every byte of
+//!   the replies);
+//! - while the protocol waits for more, fewer bytes have arrived than its limits allow, so a buffer
+//!   of
+//!   that size is enough;
+//! - the conversation ends, and the protocol takes no more than it was passed (`support` checks
+//!   that).
 #![allow(unreachable_pub, reason = "this is a module of a library, too")]
 
 use overlapped_wire::bracket::Bracket;
@@ -18,14 +23,14 @@ use overlapped_wire::zen::Zen;
 use overlapped_wire::{BodyDecoder, Decoded, Exchange, Malformed, Next, Piece, Protocol, Reply};
 use tokio_util::codec::{LengthDelimitedCodec, LinesCodec};
 
-use crate::rig::random::Random;
-use crate::rig::{self, End, Mirror, Seen, at_once, dripping, drive};
+use crate::support::random::Random;
+use crate::support::{self, End, Mirror, Outcome, byte_by_byte, drive, whole_input};
 
-/// Panics where something does not hold for these bytes.
-pub type Judge = fn(&[u8]);
+/// A property; it panics if it does not hold for these bytes.
+pub type Property = fn(&[u8]);
 
-/// What is judged by what.
-pub const JUDGES: &[(&str, Judge)] = &[
+/// All properties by name.
+pub const PROPERTIES: &[(&str, Property)] = &[
     ("echo", echo),
     ("bracket", bracket),
     ("length", length),
@@ -35,10 +40,10 @@ pub const JUDGES: &[(&str, Judge)] = &[
     ("codec", codec),
 ];
 
-/// Dripping looks at each byte as often as there are bytes behind it.
-const DRIPPED_MAX: usize = 300;
+/// The longest input that is also passed byte by byte: the cost is quadratic.
+const BYTE_BY_BYTE_MAX: usize = 300;
 
-/// Where the bytes are cut, and the bytes.
+/// Splits the input into the cuts and the message.
 fn parts(data: &[u8]) -> (Vec<usize>, &[u8]) {
     let Some((seed, whole)) = data.split_at_checked(2) else { return (Vec::new(), data) };
     let mut random = Random(u64::from(u16::from_le_bytes([seed[0], seed[1]])));
@@ -51,32 +56,32 @@ fn parts(data: &[u8]) -> (Vec<usize>, &[u8]) {
     (cuts, whole)
 }
 
-/// Whatever way the bytes come, the outcome is the same; it is returned.
-fn same<P: Protocol>(data: &[u8], most: usize, make: impl Fn() -> P) -> Seen {
+/// Checks that the outcome does not depend on the cuts, and returns it.
+fn same<P: Protocol>(data: &[u8], most: usize, make: impl Fn() -> P) -> Outcome {
     let (cuts, whole) = parts(data);
     let make = || Bounded { inner: make(), most };
-    let seen = at_once(&mut make(), whole);
-    assert_eq!(drive(&mut make(), whole, &mut cuts.into_iter()), seen, "cut");
-    if whole.len() <= DRIPPED_MAX {
-        assert_eq!(dripping(&mut make(), whole), seen, "byte by byte");
+    let outcome = whole_input(&mut make(), whole);
+    assert_eq!(drive(&mut make(), whole, &mut cuts.into_iter()), outcome, "cut");
+    if whole.len() <= BYTE_BY_BYTE_MAX {
+        assert_eq!(byte_by_byte(&mut make(), whole), outcome, "byte by byte");
     }
-    seen
+    outcome
 }
 
 pub fn echo(data: &[u8]) {
     let (cuts, whole) = parts(data);
-    let seen = drive(&mut Bounded { inner: Echo, most: 1 }, whole, &mut cuts.into_iter());
-    assert_eq!(seen.output(), whole);
+    let outcome = drive(&mut Bounded { inner: Echo, most: 1 }, whole, &mut cuts.into_iter());
+    assert_eq!(outcome.output(), whole);
 }
 
-/// The one protocol whose answers show how the bytes came.
+/// Checks the one protocol whose answers depend on the cuts.
 pub fn bracket(data: &[u8]) {
     const MOST: usize = 10;
     let (cuts, whole) = parts(data);
     let mut bracket = Bounded { inner: Bracket::new(MOST), most: 1 };
-    let seen = drive(&mut bracket, whole, &mut cuts.into_iter());
+    let outcome = drive(&mut bracket, whole, &mut cuts.into_iter());
     let mut begin = 0;
-    for one in &seen.served {
+    for one in &outcome.served {
         let piece = &whole[begin..one.end];
         assert!((1..=MOST).contains(&piece.len()));
         assert_eq!(one.reply, [b"[", piece, b"]"].concat());
@@ -87,10 +92,10 @@ pub fn bracket(data: &[u8]) {
 
 pub fn length(data: &[u8]) {
     const MOST: usize = 60;
-    // Two digits and a line feed.
-    let seen = same(data, 3 + MOST, || Length::new(MOST));
+    // Two digits and a line feed precede the body.
+    let outcome = same(data, 3 + MOST, || Length::new(MOST));
     let mut begin = 0;
-    for one in &seen.served {
+    for one in &outcome.served {
         let message = &parts(data).1[begin..one.end];
         let spelling = format!("{}\n", one.reply.len());
         assert_eq!(message, [spelling.as_bytes(), &one.reply].concat(), "one spelling only");
@@ -100,18 +105,18 @@ pub fn length(data: &[u8]) {
 
 pub fn line(data: &[u8]) {
     const MOST: usize = 60;
-    let seen = same(data, MOST, || Line::new(MOST));
-    for one in &seen.served {
+    let outcome = same(data, MOST, || Line::new(MOST));
+    for one in &outcome.served {
         assert!(one.reply.len() <= MOST && one.reply.ends_with(b"\n"));
     }
-    if let End::Finished { rest, .. } = &seen.end {
-        assert_eq!([seen.output(), rest.clone()].concat(), parts(data).1);
+    if let End::Finished { rest, .. } = &outcome.end {
+        assert_eq!([outcome.output(), rest.clone()].concat(), parts(data).1);
     }
 }
 
 pub fn zen(data: &[u8]) {
-    let seen = same(data, 60, || Zen::new(60));
-    for one in &seen.served {
+    let outcome = same(data, 60, || Zen::new(60));
+    for one in &outcome.served {
         assert!(one.reply.ends_with(b"."));
     }
 }
@@ -120,21 +125,21 @@ pub fn http(data: &[u8]) {
     let tight =
         Limits { line_bytes_max: 40, fields_max: 5, head_bytes_max: 120, body_bytes_max: 30 };
     for limits in [Limits::default(), tight] {
-        // An empty line in front of a request does not count.
+        // An empty line before a request does not count.
         let most = limits.head_bytes_max + 2;
-        let seen = same(data, most, || Http::with_limits(Mirror, limits));
-        for one in &seen.served {
+        let outcome = same(data, most, || Http::with_limits(Mirror, limits));
+        for one in &outcome.served {
             check_reply(&one.reply, one.record.request.starts_with("HEAD "));
         }
-        if let End::Malformed { reply, .. } = &seen.end {
+        if let End::Malformed { reply, .. } = &outcome.end {
             let head = String::from_utf8_lossy(reply);
             assert!(head.contains("\r\nConnection: close\r\n"), "{head}");
-            assert!(rig::status(reply) >= 400, "{head}");
+            assert!(support::status(reply) >= 400, "{head}");
         }
     }
 }
 
-/// Any client's parser finds one answer there, and its end.
+/// Checks that a client's parser finds exactly one answer.
 fn check_reply(reply: &[u8], is_head: bool) {
     let mut fields = [httparse::EMPTY_HEADER; 32];
     let mut response = httparse::Response::new(&mut fields);
@@ -154,13 +159,13 @@ pub fn codec(data: &[u8]) {
         let codec = codec.length_field_length(2).max_frame_length(MOST).new_codec();
         CodecProtocol::new(codec, |frame: bytes::BytesMut| frame.freeze())
     });
-    // The end of a line may have two bytes, of which the codec counts none.
+    // A line end may have two bytes, of which the codec counts none.
     same(data, MOST + 2, || {
         CodecProtocol::new(LinesCodec::new_with_max_length(MOST), |line: String| line)
     });
 }
 
-/// A protocol that waits for more only while less than `most` bytes have come.
+/// A protocol, and a check that it waits for more only while fewer than `most` bytes have arrived.
 struct Bounded<P> {
     inner: P,
     most: usize,
@@ -196,7 +201,7 @@ impl<P: Protocol> Protocol for Bounded<P> {
     }
 }
 
-/// A body that takes all there is: nothing heaps up in front of it.
+/// A body decoder, and a check that it consumes all input, so that nothing accumulates before it.
 #[derive(Debug)]
 struct BoundedBody(Box<dyn BodyDecoder>);
 

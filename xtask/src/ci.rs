@@ -1,11 +1,12 @@
-//! What a change must pass, as steps that can be chosen. Runnable at home: nothing here knows of a
-//! CI machine.
+//! Runs what a change must pass, as steps that can be chosen. It runs at home too: nothing here
+//! knows of a CI machine.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
+use crate::counted::Counted;
 use crate::exec::{self, Invocation};
 use crate::failures::Failures;
 use crate::tidy;
@@ -33,7 +34,7 @@ pub enum Step {
     Bench,
 }
 
-/// How a step ended.
+/// The end of a step.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     Passed(Seen),
@@ -41,7 +42,7 @@ enum Verdict {
     Skipped(String),
 }
 
-/// What a step that passed has seen.
+/// Counts of a step that passed.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Seen {
     counted: String,
@@ -58,17 +59,14 @@ const TESTS: &str = "test --workspace --exclude overlapped-bench --no-fail-fast"
 /// Shows what tests that pass have written: whether they have skipped something.
 const SHOWN: &str = "--show-output";
 
-/// What a test writes that lacks something and passes without a check.
-const SKIPPED: &str = "SKIPPED";
-
 /// The cfg that puts loom's types under ours. Not `loom` itself: dependencies know that name and
 /// would change too, for which they are not set up.
 const LOOM_CFG: &str = "--cfg overlapped_loom";
 
-/// For each step. A test that hangs is a result, too.
+/// The limit of each step. A test that hangs is a result, too.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
 
-/// Runs `steps` (all where none is named) except `without`; whether none of them failed.
+/// Runs `steps` (all where none is named) except `without`; tells whether none of them failed.
 pub fn run(root: &Path, steps: &[Step], without: &[Step]) -> anyhow::Result<bool> {
     let all = Step::value_variants();
     let chosen =
@@ -199,21 +197,21 @@ fn tests(root: &Path, invocation: &Invocation) -> anyhow::Result<Verdict> {
     Ok(Verdict::Passed(Seen { counted: counted.to_string(), skipped, unsteady }))
 }
 
-/// What the suite did while io_uring was refused.
+/// The end of the suite while io_uring was refused.
 #[derive(Debug)]
 pub enum Refused {
     /// Every test passed, and the refusal was seen.
     Held {
-        /// How many passed.
+        /// Tests that passed.
         tests: u64,
-        /// How many calls of io_uring_setup(2) were refused.
+        /// Calls of io_uring_setup(2) that were refused.
         refusals: u64,
         /// Tests that failed at first, and then no more.
         unsteady: Failures,
     },
-    /// With the reason, and the tests.
+    /// The reason, and the tests.
     Failed(String, Failures),
-    /// strace is missing or may not trace.
+    /// The program strace is missing or may not trace.
     Impossible(String),
 }
 
@@ -254,61 +252,4 @@ pub fn refused(root: &Path, errno: &str) -> anyhow::Result<Refused> {
         (tests, refusals) => return Ok(Refused::Held { tests, refusals, unsteady }),
     };
     Ok(Refused::Failed(void.to_owned(), unsteady))
-}
-
-/// The sum of what test programs say at their ends.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counted {
-    pub(crate) passed: u64,
-    failed: u64,
-    ignored: u64,
-    /// Checks in tests that passed without them.
-    skipped: u64,
-}
-
-impl Counted {
-    pub(crate) fn of(lines: &[String]) -> Counted {
-        let mut counted = Counted::default();
-        let is_skip = |line: &&String| line.trim_start().starts_with(SKIPPED);
-        counted.skipped = lines.iter().filter(is_skip).count() as u64;
-        for line in lines.iter().filter_map(|line| line.trim().strip_prefix("test result: ")) {
-            let number = |kind: &str| -> u64 {
-                let part = line.split([';', '.']).find_map(|part| part.trim().strip_suffix(kind));
-                part.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
-            };
-            counted.passed += number("passed");
-            counted.failed += number("failed");
-            counted.ignored += number("ignored");
-        }
-        counted
-    }
-}
-
-impl std::fmt::Display for Counted {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Counted { passed, failed, ignored, skipped } = self;
-        write!(f, "{passed} tests passed, {failed} failed, {ignored} ignored")?;
-        match skipped {
-            0 => Ok(()),
-            _ => write!(f, "; {skipped} checks skipped in them"),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_results_of_all_test_programs_are_summed() {
-        let lines = [
-            "test a ... ok",
-            "SKIPPED: the program for Go is missing",
-            "nothing is SKIPPED here",
-            "test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished",
-            "test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out",
-        ];
-        let counted = Counted::of(&lines.map(str::to_owned));
-        assert_eq!(counted, Counted { passed: 7, failed: 3, ignored: 1, skipped: 1 });
-    }
 }

@@ -11,10 +11,10 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::ci::Counted;
+use crate::counted::Counted;
 use crate::exec::{self, Invocation};
 
-/// How often what failed must pass by itself.
+/// Runs in which a test that failed must pass by itself.
 const AGAIN: usize = 3;
 
 /// As many at once say that something is broken.
@@ -23,12 +23,12 @@ const FEW: usize = 3;
 /// Lines of output that are repeated at most.
 const SHOWN: usize = 150;
 
-/// What failed in a run of a suite.
+/// The failures in a run of a suite.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Failures {
     /// The tests, each once.
     pub names: Vec<String>,
-    /// What they wrote; the last lines of it.
+    /// The last lines that they wrote.
     said: Vec<String>,
     /// All programs came to their results: none was killed, died, or never compiled.
     complete: bool,
@@ -144,7 +144,7 @@ error: 2 targets failed:
         SAID.lines().map(str::to_owned).collect()
     }
 
-    /// What `said` comes to, where running the tests again says this and ends so.
+    /// Tells whether `said` is excused, where running the tests again writes this and ends so.
     fn passes_again(said: &[String], again: &str, status: u8) -> bool {
         let script = format!("echo '{again}'; exit {status}");
         let suite = Invocation::new("sh", "-c").arg(&script);

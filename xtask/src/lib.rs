@@ -2,8 +2,9 @@
 //! where that number is zero.
 //!
 //! ```text
-//! tidy       imports, outside calls, unsafe, sizes, words: rules about the text of the project
+//! tidy       imports, circles, outside calls, unsafe, sizes, words: rules about the text
 //! ci         what a change must pass, as steps that can be chosen
+//! counted    the results of test programs
 //! failures   tests that failed: what they said, and whether they fail again
 //! torture    the danger tests with their full figures; writes the table in RELIABILITY.md
 //! std_items  what std's blocking types have, as a list
@@ -18,6 +19,7 @@
 
 pub mod ci;
 pub mod clients;
+mod counted;
 pub mod exec;
 pub mod failures;
 mod libtest;

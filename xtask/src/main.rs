@@ -31,7 +31,7 @@ enum Program {
     StdItems,
     /// Runs std's own tests and examples over this library.
     StdTests {
-        /// Where std's sources are; else where Debian's package, or rustup, puts them.
+        /// The folder of std's sources, instead of that of Debian's package or rustup.
         #[arg(long)]
         source: Option<std::path::PathBuf>,
         /// One port instead of the one that the machine chooses.

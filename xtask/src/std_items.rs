@@ -29,7 +29,7 @@ const PAGES: &[&str] = &[
     "process/struct.Child",
 ];
 
-/// Where the list stands, from the root.
+/// The path of the list from the root.
 const LIST: &str = "docs/std-items.txt";
 
 /// Makes the list again; how many items it has.
@@ -61,7 +61,7 @@ pub fn write(root: &Path) -> anyhow::Result<usize> {
     Ok(count)
 }
 
-/// What rustc says.
+/// Asks rustc.
 fn rustc(arguments: &[&str]) -> anyhow::Result<String> {
     let output = Command::new("rustc").args(arguments).output()?;
     if !output.status.success() {
@@ -99,7 +99,7 @@ fn items(page: &str, name: &str) -> Vec<String> {
     items
 }
 
-/// What follows each `<section id="…` that begins with one of `kinds`.
+/// Collects the text after each `<section id="…` that begins with one of `kinds`.
 fn sections<'a>(page: &'a str, kinds: &[&str]) -> Vec<&'a str> {
     let parts = page.split("<section id=\"").skip(1);
     parts.filter_map(|part| kinds.iter().find_map(|kind| part.strip_prefix(kind))).collect()

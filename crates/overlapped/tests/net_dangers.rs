@@ -1,5 +1,4 @@
-//! The dangers of `dangers.md` that concern sockets, in one process: P1, P2, P3, P4, P10,
-//! P11.
+//! Dangers that concern sockets, in one process: P1, P2, P3, P4, P10, P11.
 //!
 //! Each prints `RELIABILITY <id> <checks> <figure>` on success. With `OVERLAPPED_TORTURE=1` they
 //! run as many rounds as the table of dangers asks for.

@@ -103,12 +103,12 @@ fn quoted(text: &str) -> String {
     if text.contains(' ') { format!("'{text}'") } else { text.to_owned() }
 }
 
-/// How a program ended.
+/// The end of a program.
 #[derive(Debug)]
 pub struct Ran {
     /// `None`: well; else the reason.
     pub failure: Option<String>,
-    /// What it wrote, to either stream, in its order.
+    /// The lines that it wrote, to either stream, in their order.
     pub lines: Vec<String>,
 }
 

@@ -12,10 +12,10 @@ pub(super) const SHIM: &str = "std_shim";
 /// A part of a file, in the order of the file.
 #[derive(Debug, Clone)]
 pub(super) struct Item {
-    /// What is compiled.
+    /// The text that is compiled.
     pub(super) text: String,
     pub(super) role: Role,
-    /// Why it is left out.
+    /// The reason why it is left out.
     pub(super) dropped: Option<String>,
 }
 
@@ -110,7 +110,7 @@ fn collect(tokens: &[TokenTree], parent: Option<&str>, edits: &mut Vec<Edit>) {
     }
 }
 
-/// What stands for the first name of a path, which `before` it is.
+/// Finds a name in place of the first of a path; `before` stands in front of it.
 fn new_name(name: &str, before: &[TokenTree], parent: Option<&str>) -> Option<String> {
     let is_first = match before {
         [.., TokenTree::Punct(dollar)] if dollar.as_char() == '$' => false,
@@ -285,7 +285,7 @@ impl Parser<'_> {
     }
 }
 
-/// How many tokens the first item has.
+/// Counts the tokens of the first item.
 fn item_length(tokens: &[TokenTree]) -> usize {
     if let [TokenTree::Punct(hash), TokenTree::Punct(bang), TokenTree::Group(_), ..] = tokens
         && hash.as_char() == '#'

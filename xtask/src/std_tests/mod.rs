@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use crate::torture::Port;
 
-/// What came of a run.
+/// The end of a run.
 #[derive(Debug)]
 pub enum Outcome {
     /// The sources are not there; the text names the remedy.
@@ -33,7 +33,7 @@ pub enum Outcome {
     Failed(Figures),
 }
 
-/// How many tests and examples came to what.
+/// The numbers of tests and examples by their ends.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Figures {
     /// They passed.

@@ -63,7 +63,7 @@ pub(crate) struct Program {
     features: Vec<String>,
     /// The lines of each item in the file that was written last.
     lines: Vec<Range<usize>>,
-    /// Where it is when it has been built.
+    /// The program, once it has been built.
     pub(crate) path: PathBuf,
 }
 

@@ -1,9 +1,9 @@
-//! Where std's sources are, and which of its files have tests of what this library has.
+//! The place of std's sources, and those of its files that test what this library has.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What helps where they are missing.
+/// Advice for a machine without them.
 pub(crate) const REMEDY: &str = "std's sources are missing: `apt-get install rust-web-src` \
      (Debian) or `rustup component add rust-src` brings them, `--source DIR` says where they are";
 

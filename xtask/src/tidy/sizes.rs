@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proc_macro2::Delimiter;
 
-use super::Report;
+use super::report::Report;
 use super::source::{Source, Tree};
 use super::table::{
     BROKEN, COLUMNS_MAX, FILE_LINES_MAX, FOLDER_FILES_MAX, FOLDERS_OF_ANY_SIZE, FUNCTION_LINES_MAX,
@@ -32,7 +32,11 @@ pub(crate) fn check(sources: &[Source<'_>], report: &mut Report) {
         }
     }
     for (folder, files) in folders {
-        let free = folder.split('/').rev().take(1).any(|name| FOLDERS_OF_ANY_SIZE.contains(&name));
+        let name = folder.rsplit('/').next().unwrap_or(folder);
+        let free = FOLDERS_OF_ANY_SIZE.contains(&name);
+        if files > FOLDER_FILES_MAX {
+            report.uses("FOLDERS_OF_ANY_SIZE", name);
+        }
         let what = format!("{files} files besides mod.rs, {FOLDER_FILES_MAX} at most");
         report.check(free || files <= FOLDER_FILES_MAX, (folder, 1), &SIZES, what);
     }
@@ -40,7 +44,7 @@ pub(crate) fn check(sources: &[Source<'_>], report: &mut Report) {
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
         let room = sources.iter().any(|source| source.path == format!("{folder}/mod.rs"));
         let there = sources.iter().any(|source| source.path == *path);
-        report.check(there || !room, (path, 1), &BROKEN, "the heart's file is not there".into());
+        report.check(there || !room, (path, 1), &BROKEN, "the file of the heart is missing".into());
     }
 }
 
@@ -74,8 +78,8 @@ fn brace(tree: &Tree) -> Option<&[Tree]> {
     }
 }
 
-/// Whether a body is one `match` and nothing else (an `unsafe` block around it does not count),
-/// with no arm that catches the rest.
+/// Tells whether a body is one `match` and nothing else, with no arm that catches the rest. An
+/// `unsafe` block around it does not count.
 fn is_exhaustive_match(body: &[Tree]) -> bool {
     match body {
         [word, block] if word.is_word("unsafe") => brace(block).is_some_and(is_exhaustive_match),

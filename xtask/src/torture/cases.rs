@@ -1,22 +1,22 @@
 //! The dangers that a test answers, as data.
 
-use super::Port;
 use super::checked::Tool;
+use super::port::Port;
 
 /// One danger.
 #[derive(Debug)]
 pub(crate) struct Case {
     /// Its number. Its tests' names begin with it: `p1_…`.
     pub(crate) id: &'static str,
-    /// What holds in spite of it.
+    /// The promise that holds in spite of it.
     pub(crate) promise: &'static str,
-    /// Where it can occur.
+    /// The ports on which it can occur.
     pub(crate) ports: &'static [Port],
-    /// What answers it.
+    /// The program that answers it.
     pub(crate) answer: Answer,
 }
 
-/// What answers a danger.
+/// The program that answers a danger.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// Tests that print `RELIABILITY <id> <checks> <figure>`.

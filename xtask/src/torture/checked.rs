@@ -8,11 +8,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Port, measured, parted};
-use crate::ci::Counted;
+use super::figure::{measured, parted};
+use super::port::Port;
+use crate::counted::Counted;
 use crate::exec::{self, Invocation};
 
-/// What runs the tests.
+/// The tool that runs the tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tool {
     /// The tests that say so (`cfg_attr(miri, ignore)` says which do not), of these programs: the
@@ -83,7 +84,7 @@ fn sanitized(tests: &str, options: &str, port: Port) -> Invocation {
         .env("OVERLAPPED_PORT", port.name())
 }
 
-/// What a test program of its own says in full, in a build with debug assertions and in one under
+/// Runs a test program of its own in full, in a build with debug assertions and in one under
 /// AddressSanitizer.
 pub(super) fn watched(
     root: &Path,

@@ -7,8 +7,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Port, parted};
-use crate::ci::Counted;
+use super::figure::parted;
+use super::port::Port;
+use crate::counted::Counted;
 use crate::exec::{self, Invocation};
 
 const TARGET: &str = "aarch64-unknown-linux-gnu";

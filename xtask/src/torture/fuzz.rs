@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::parted;
+use super::figure::parted;
 use crate::exec::{self, Invocation};
 
 /// For each target, with what earlier runs have found before it. A night finds more than any
@@ -62,7 +62,7 @@ pub(super) fn all(root: &Path, targets: &[&str]) -> anyhow::Result<Result<String
     )))
 }
 
-/// What libFuzzer says at its end.
+/// The last words of libFuzzer.
 #[derive(Debug, PartialEq, Eq)]
 struct Ended {
     executions: u64,

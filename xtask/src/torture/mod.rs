@@ -8,7 +8,9 @@
 mod cases;
 mod checked;
 mod emulated;
+mod figure;
 mod fuzz;
+mod port;
 mod programs;
 mod table;
 
@@ -16,33 +18,16 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use clap::ValueEnum;
 
 use crate::ci::{self, Refused};
 use crate::exec;
 use crate::std_tests::{self, Outcome};
 use crate::suites;
+pub use port::Port;
+
 use cases::{Answer, CASES, Case};
+use figure::{measured, parted};
 use table::{Figure, Figures};
-
-/// A backend that a case runs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Port {
-    /// Completions by io_uring.
-    Uring,
-    /// Readiness.
-    Poll,
-}
-
-impl Port {
-    /// As `OVERLAPPED_PORT` has it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Port::Uring => "uring",
-            Port::Poll => "poll",
-        }
-    }
-}
 
 /// For one case on one port.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -176,45 +161,6 @@ fn perform(root: &Path, case: &Case, port: Port) -> anyhow::Result<Result<String
     }
 }
 
-/// What the lines of `id` say together.
-fn measured(id: &str, lines: &[String]) -> Result<String, String> {
-    let mut checks = 0_u64;
-    let mut figures = Vec::new();
-    for line in lines {
-        // The test program writes `test name ... ` before what the test writes.
-        let Some((_, said)) = line.split_once("RELIABILITY ") else {
-            continue;
-        };
-        let mut words = said.splitn(3, ' ');
-        if words.next() != Some(id) {
-            continue;
-        }
-        let count = words.next().and_then(|count| count.replace(['_', ','], "").parse().ok());
-        let count: u64 = count.ok_or_else(|| format!("no number of checks in `{said}`"))?;
-        if count == 0 {
-            return Err(format!("0 checks in `{said}`"));
-        }
-        checks += count;
-        figures.extend(words.next().map(str::trim).filter(|figure| !figure.is_empty()));
-    }
-    match checks {
-        0 => Err("no test said what it measured".to_owned()),
-        _ => Ok(format!("{} checks: {}", parted(checks), figures.join("; "))),
-    }
-}
-
-/// 1234567 as `1,234,567`.
-fn parted(number: u64) -> String {
-    let digits = number.to_string();
-    let parts: Vec<&str> = digits
-        .as_bytes()
-        .rchunks(3)
-        .rev()
-        .filter_map(|part| std::str::from_utf8(part).ok())
-        .collect();
-    parts.join(",")
-}
-
 /// The day of `time` in UTC, by the civil calendar (Howard Hinnant, "chrono-compatible low-level
 /// date algorithms", `civil_from_days`; years from 1970 on).
 fn date(time: SystemTime) -> String {
@@ -235,27 +181,6 @@ fn date(time: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn lines(text: &str) -> Vec<String> {
-        text.lines().map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn what_the_tests_of_a_case_say_is_put_together() {
-        let said = lines(
-            "test p1_a ... RELIABILITY P1 100000 no byte lost\nok\n\
-             RELIABILITY P10 7 not ours\nRELIABILITY P1 5 other",
-        );
-        assert_eq!(measured("P1", &said).unwrap(), "100,005 checks: no byte lost; other");
-    }
-
-    #[test]
-    fn a_case_without_a_line_or_without_a_check_fails() {
-        assert!(measured("P1", &lines("test p1_a ... ok")).is_err());
-        assert!(measured("P1", &lines("RELIABILITY P1 0 nothing")).is_err());
-        assert!(measured("P1", &lines("RELIABILITY P1 5 x\nRELIABILITY P1 0 y")).is_err());
-        assert!(measured("P1", &lines("RELIABILITY P1 many x")).is_err());
-    }
 
     #[test]
     fn days_become_dates() {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use anyhow::{Context as _, bail};
 
-use super::Port;
 use super::cases::Case;
+use super::port::Port;
 
 /// The table stands between these lines.
 pub(crate) const BEGIN: &str = "<!-- torture: begin; written by `cargo xtask torture` -->";
@@ -24,7 +24,7 @@ pub(crate) fn empty() -> String {
     )
 }
 
-/// What one case measured on one port.
+/// The figure of one case on one port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Figure {
     /// In words, with the number of checks.

@@ -6,7 +6,7 @@
 //!             ▼
 //!           every offer sits down (a channel's queue, a tasklet's end, an operation) ─▶ park
 //!             ▼
-//!           decided (sched/choice.rs): the other seats are given up in the same step,
+//!           decided (sched/tasklet/choice.rs): the other seats are given up in the same step,
 //!           operations are cancelled and reaped, then the tasklet goes on
 //! ```
 //!

@@ -1,8 +1,8 @@
-//! `unsafe` in one crate, corosensei in two rooms.
+//! `unsafe` stands in a few crates, corosensei in two rooms.
 
-use super::Report;
-use super::source::{Source, Tree};
-use super::table::{
+use crate::tidy::report::Report;
+use crate::tidy::source::{Source, Tree};
+use crate::tidy::table::{
     BENCH, COROSENSEI, COROSENSEI_NEVER, COROSENSEI_ROOMS, CRATES_WITH_UNSAFE, UNSAFE,
 };
 
@@ -10,21 +10,24 @@ pub(crate) fn check(sources: &[Source<'_>], report: &mut Report) {
     for source in sources {
         let mut words = Vec::new();
         collect(&source.trees_with_tests, &mut words);
-        let may_be_unsafe = CRATES_WITH_UNSAFE.iter().any(|name| source.path.starts_with(name));
-        let in_room = source.room().is_some_and(|room| COROSENSEI_ROOMS.contains(&room));
-        let may_switch = in_room || source.path.starts_with(BENCH);
+        let unsafe_crate = CRATES_WITH_UNSAFE.iter().find(|name| source.path.starts_with(**name));
+        let room = source.room().filter(|room| COROSENSEI_ROOMS.contains(room));
+        let may_switch = room.is_some() || source.path.starts_with(BENCH);
         for (word, line) in words {
             let place = (source.path, line);
             if word == "unsafe" {
-                report.check(may_be_unsafe, place, &UNSAFE, "`unsafe` in this crate".into());
+                unsafe_crate.iter().for_each(|row| report.uses("CRATES_WITH_UNSAFE", row));
+                let holds = unsafe_crate.is_some();
+                report.check(holds, place, &UNSAFE, "`unsafe` in this crate".into());
             } else if word == "corosensei" {
                 let what = "corosensei is named outside of switch/ and stack/".into();
+                room.iter().for_each(|row| report.uses("COROSENSEI_ROOMS", row));
                 report.check(may_switch, place, &COROSENSEI, what);
             } else if COROSENSEI_NEVER.contains(&word) {
                 report.check(false, place, &COROSENSEI, format!("`{word}` appears"));
             }
         }
-        if is_crate_root(source.path) && !may_be_unsafe {
+        if is_crate_root(source.path) && unsafe_crate.is_none() {
             let what = "the crate root lacks #![forbid(unsafe_code)]".into();
             report.check(forbids_unsafe(&source.trees), (source.path, 1), &UNSAFE, what);
         }

@@ -1,13 +1,17 @@
-//! A Rust file as tokens, without its comments and its tests.
+//! Reads the project's files: Rust as tokens, without comments and tests; its comments by
+//! themselves; the paths in it.
+
+pub(crate) mod comments;
+pub(crate) mod paths;
 
 use std::collections::BTreeSet;
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-use super::table::{self, BROKEN};
-use super::{File, Report};
+use crate::tidy::report::{File, Report};
+use crate::tidy::table::{self, BROKEN};
 
-/// A token with the line it stands on.
+/// A token with its line.
 #[derive(Debug)]
 pub(crate) enum Tree {
     Ident { name: String, line: usize },
@@ -17,49 +21,55 @@ pub(crate) enum Tree {
 }
 
 impl Tree {
-    /// Whether it is the identifier or keyword `word`.
+    /// Tells whether it is the identifier or keyword `word`.
     pub(crate) fn is_word(&self, word: &str) -> bool {
         matches!(self, Tree::Ident { name, .. } if name == word)
     }
 
-    /// Whether it is the punctuation `wanted`.
+    /// Tells whether it is the punctuation `wanted`.
     pub(crate) fn is_sign(&self, wanted: char) -> bool {
         matches!(self, Tree::Punct { sign, .. } if *sign == wanted)
     }
 }
 
-/// One Rust file.
+/// A Rust file.
 #[derive(Debug)]
 pub(crate) struct Source<'a> {
     pub(crate) path: &'a str,
     pub(crate) text: &'a str,
-    /// Its code, without comments and tests. Empty for a file of tests.
+    /// The code, without comments and tests. Empty for a file of tests.
     pub(crate) trees: Vec<Tree>,
-    /// Its tests too.
+    /// The code with its tests.
     pub(crate) trees_with_tests: Vec<Tree>,
-    /// First and last lines of its tests.
+    /// The first and last lines of its tests.
     tests: Vec<(usize, usize)>,
-    /// Modules that it declares for tests only, and that lie in files of their own.
+    /// Modules that it declares for tests only and that lie in files of their own.
     test_modules: Vec<String>,
-    /// All of it is test code.
+    /// The whole file is test code.
     is_test: bool,
 }
 
 impl Source<'_> {
-    /// Whether `line` belongs to a test.
+    /// Tells whether `line` belongs to a test.
     pub(crate) fn in_test(&self, line: usize) -> bool {
         self.is_test || self.tests.iter().any(|&(first, last)| (first..=last).contains(&line))
     }
 
-    /// The room of the library that it lies in: `None` outside of the library and for `lib.rs`.
-    pub(crate) fn room(&self) -> Option<&str> {
-        let path = self.path.strip_prefix(table::LIBRARY)?;
+    /// Names its room of the crate whose sources lie in `folder`: `None` outside of that crate and
+    /// for the crate's root.
+    pub(crate) fn room_of(&self, folder: &str) -> Option<&str> {
+        let path = self.path.strip_prefix(folder)?;
         let room = path.split('/').next()?;
         let room = room.strip_suffix(".rs").unwrap_or(room);
-        (room != "lib").then_some(room)
+        (!matches!(room, "lib" | "main")).then_some(room)
     }
 
-    /// The lines on which code stands.
+    /// Names its room of the library.
+    pub(crate) fn room(&self) -> Option<&str> {
+        self.room_of(table::LIBRARY)
+    }
+
+    /// Collects the lines on which code stands.
     pub(crate) fn code_lines(&self) -> BTreeSet<usize> {
         let mut lines = BTreeSet::new();
         collect_lines(&self.trees, &mut lines);
@@ -82,7 +92,7 @@ fn collect_lines(trees: &[Tree], lines: &mut BTreeSet<usize>) {
     }
 }
 
-/// Whether a path is one of tests by its place.
+/// Tells whether a path is one of tests by its place.
 pub(crate) fn is_test_path(path: &str) -> bool {
     path.split('/').rev().skip(1).any(|folder| folder == "tests")
 }
@@ -98,7 +108,7 @@ pub(crate) fn read_all<'a>(files: &'a [File], report: &mut Report) -> Vec<Source
             }
             Err(error) => {
                 let line = error.span().start().line;
-                report.check(false, (&file.path, line), &BROKEN, format!("no Rust: {error}"));
+                report.check(false, (&file.path, line), &BROKEN, format!("is not Rust: {error}"));
             }
         }
     }
@@ -118,7 +128,7 @@ pub(crate) fn read_all<'a>(files: &'a [File], report: &mut Report) -> Vec<Source
     sources
 }
 
-/// Where the files of its test modules lie, without `.rs` or `/mod.rs`.
+/// Names the files of its test modules, without their endings.
 fn test_module_paths(source: &Source<'_>) -> Vec<String> {
     let stem = source.path.strip_suffix(".rs").unwrap_or(source.path);
     let (folder, name) = stem.rsplit_once('/').unwrap_or(("", stem));
@@ -191,7 +201,8 @@ impl Pruner<'_> {
         }
     }
 
-    /// A doc comment becomes `#[doc = "…"]` with the place of the comment, where no `#` stands.
+    /// Tells a doc comment: it becomes `#[doc = "…"]` with the place of the comment, where no `#`
+    /// stands.
     fn is_comment(&self, token: &TokenTree) -> bool {
         let start = token.span().start();
         let line = self.lines.get(start.line - 1);
@@ -201,7 +212,7 @@ impl Pruner<'_> {
 
 struct Attribute {
     content: Vec<TokenTree>,
-    /// `#![…]`.
+    /// The form `#![…]`.
     inner: bool,
     /// The index after it.
     end: usize,
@@ -226,7 +237,7 @@ fn attribute(tokens: &[TokenTree], at: usize) -> Option<Attribute> {
     }
 }
 
-/// `#[test]`, or a `#[cfg(…)]` that holds only under test.
+/// Recognises `#[test]`, and a `#[cfg(…)]` that holds only under test.
 fn is_test_attribute(content: &[TokenTree]) -> bool {
     match content {
         [TokenTree::Ident(name)] => name == "test",
@@ -259,7 +270,7 @@ fn implies_test(predicate: &[TokenTree]) -> bool {
     }
 }
 
-/// The index after the item, field or statement that begins at `at`, further attributes included.
+/// Finds the index after the item, field or statement at `at`, further attributes included.
 fn item_end(tokens: &[TokenTree], mut at: usize) -> usize {
     while let Some(next) = attribute(tokens, at) {
         at = next.end;
@@ -288,7 +299,7 @@ fn is_brace(token: &TokenTree) -> bool {
     matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace)
 }
 
-/// The name in `mod name;`.
+/// Reads the name in `mod name;`.
 fn declared_module(item: &[TokenTree]) -> Option<String> {
     match item {
         [.., TokenTree::Ident(word), TokenTree::Ident(name), TokenTree::Punct(end)]

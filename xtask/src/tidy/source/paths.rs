@@ -1,13 +1,13 @@
-//! The paths in a file: `use` trees taken apart, and `a::b::c` wherever it stands.
+//! Collects the paths in a file: `use` trees taken apart, and `a::b::c` wherever it stands.
 
 use std::collections::HashMap;
 
 use proc_macro2::Delimiter;
 
-use super::source::Tree;
+use super::Tree;
 
-/// One path as written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A path as written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Path {
     pub(crate) segments: Vec<String>,
     pub(crate) line: usize,
@@ -15,31 +15,33 @@ pub(crate) struct Path {
     pub(crate) imported_as: Option<String>,
     /// `…::*`
     pub(crate) glob: bool,
+    /// A `use` with a visibility of its own: others may take the name from here.
+    pub(crate) exported: bool,
     /// Modules around it inside of the file.
     pub(crate) modules: Vec<String>,
 }
 
 impl Path {
-    /// For messages.
+    /// Writes it as in the source, for messages.
     pub(crate) fn text(&self) -> String {
         let text = self.segments.join("::");
         if self.glob { format!("{text}::*") } else { text }
     }
 
-    /// Whether it stands in a `use`.
+    /// Tells whether it stands in a `use`.
     pub(crate) fn is_import(&self) -> bool {
         self.glob || self.imported_as.is_some()
     }
 }
 
-/// Every path in `trees`, one-segment names left out except in a `use`.
+/// Collects every path in `trees`, one-segment names left out except in a `use`.
 pub(crate) fn collect(trees: &[Tree]) -> Vec<Path> {
     let mut found = Vec::new();
     walk(trees, &mut Vec::new(), &mut found);
     found
 }
 
-/// What each imported name stands for.
+/// Maps each imported name to the path that it stands for.
 pub(crate) fn imports(paths: &[Path]) -> HashMap<&str, &[String]> {
     let named = |path: &'_ &Path| path.imported_as.is_some();
     paths
@@ -55,7 +57,10 @@ fn walk(trees: &[Tree], modules: &mut Vec<String>, found: &mut Vec<Path>) {
         match &trees[at..] {
             [Tree::Ident { name, .. }, rest @ ..] if name == "use" && begins_use(rest) => {
                 let length = rest.iter().position(|tree| tree.is_sign(';')).unwrap_or(rest.len());
+                let first = found.len();
                 use_tree(&rest[..length], &[], modules, found);
+                let exported = is_exported(&trees[..at]);
+                found[first..].iter_mut().for_each(|path| path.exported = exported);
                 at += length + 1;
             }
             [Tree::Ident { name, .. }, Tree::Ident { name: module, .. }, body, ..]
@@ -71,8 +76,7 @@ fn walk(trees: &[Tree], modules: &mut Vec<String>, found: &mut Vec<Path>) {
                 let (segments, end) = plain(trees, at, name);
                 if segments.len() > 1 && !continues(&trees[..at]) {
                     let modules = modules.clone();
-                    let imported_as = None;
-                    found.push(Path { segments, line: *line, imported_as, glob: false, modules });
+                    found.push(Path { segments, line: *line, modules, ..Path::default() });
                 }
                 at = end;
             }
@@ -85,25 +89,34 @@ fn walk(trees: &[Tree], modules: &mut Vec<String>, found: &mut Vec<Path>) {
     }
 }
 
-/// Not the `use<…>` of a return type.
+/// Tells a `use` item from the `use<…>` of a return type.
 fn begins_use(rest: &[Tree]) -> bool {
     rest.first().is_some_and(|tree| !tree.is_sign('<'))
 }
 
-/// Whether what follows `before` goes on with a path that began elsewhere (`<T as U>::x`, `a.b`).
+/// Tells whether a visibility (`pub`, `pub(super)`) stands at the end of `before`.
+fn is_exported(before: &[Tree]) -> bool {
+    match before {
+        [.., word] if word.is_word("pub") => true,
+        [.., word, Tree::Group { delimiter: Delimiter::Parenthesis, .. }] => word.is_word("pub"),
+        _ => false,
+    }
+}
+
+/// Tells whether a path after `before` began elsewhere (`<T as U>::x`, `a.b`).
 fn continues(before: &[Tree]) -> bool {
     match before {
         // A range (`..path`) begins anew.
         [.., a, b] if a.is_sign('.') && b.is_sign('.') => false,
         [.., dot] if dot.is_sign('.') => true,
-        // `$crate` in a macro: a name for whoever uses the macro, not an import.
+        // `$crate` in a macro: a name for users of the macro, not an import.
         [.., dollar] if dollar.is_sign('$') => true,
         [.., owner, a, b] if a.is_sign(':') && b.is_sign(':') => owner.is_sign('>'),
         _ => false,
     }
 }
 
-/// The path that begins at `at`, and the index after it.
+/// Reads the path that begins at `at`; gives it and the index after it.
 fn plain(trees: &[Tree], at: usize, first: &str) -> (Vec<String>, usize) {
     let mut segments = vec![first.to_owned()];
     let mut end = at + 1;
@@ -155,5 +168,6 @@ fn use_tree(trees: &[Tree], prefix: &[String], modules: &[String], found: &mut V
         at += 1;
     }
     let imported_as = if glob { None } else { alias.or_else(|| segments.last().cloned()) };
-    found.push(Path { segments, line, imported_as, glob, modules: modules.to_vec() });
+    let modules = modules.to_vec();
+    found.push(Path { segments, line, imported_as, glob, exported: false, modules });
 }

@@ -1,0 +1,61 @@
+//! The results of test programs, read from what they write.
+
+/// The word that begins a line of a test which lacks something and passes without a check.
+const SKIPPED: &str = "SKIPPED";
+
+/// The sum of what test programs say at their ends.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counted {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+    pub(crate) ignored: u64,
+    /// Checks that tests have left out, and passed without.
+    pub(crate) skipped: u64,
+}
+
+impl Counted {
+    pub(crate) fn of(lines: &[String]) -> Counted {
+        let mut counted = Counted::default();
+        let is_skip = |line: &&String| line.trim_start().starts_with(SKIPPED);
+        counted.skipped = lines.iter().filter(is_skip).count() as u64;
+        for line in lines.iter().filter_map(|line| line.trim().strip_prefix("test result: ")) {
+            let number = |kind: &str| -> u64 {
+                let part = line.split([';', '.']).find_map(|part| part.trim().strip_suffix(kind));
+                part.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
+            };
+            counted.passed += number("passed");
+            counted.failed += number("failed");
+            counted.ignored += number("ignored");
+        }
+        counted
+    }
+}
+
+impl std::fmt::Display for Counted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Counted { passed, failed, ignored, skipped } = self;
+        write!(f, "{passed} tests passed, {failed} failed, {ignored} ignored")?;
+        match skipped {
+            0 => Ok(()),
+            _ => write!(f, "; {skipped} checks skipped in them"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_results_of_all_test_programs_are_summed() {
+        let lines = [
+            "test a ... ok",
+            "SKIPPED: the program for Go is missing",
+            "nothing is SKIPPED here",
+            "test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished",
+            "test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out",
+        ];
+        let counted = Counted::of(&lines.map(str::to_owned));
+        assert_eq!(counted, Counted { passed: 7, failed: 3, ignored: 1, skipped: 1 });
+    }
+}

@@ -1,0 +1,5 @@
+//! Rules about what is written for readers: words, the names of files, doc comments.
+
+pub(super) mod first_words;
+pub(super) mod places;
+pub(super) mod words;

@@ -1,0 +1,22 @@
+//! The ports that cases run on.
+
+use clap::ValueEnum;
+
+/// A backend that a case runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Port {
+    /// Completions by io_uring.
+    Uring,
+    /// Readiness.
+    Poll,
+}
+
+impl Port {
+    /// Names it as `OVERLAPPED_PORT` does.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Port::Uring => "uring",
+            Port::Poll => "poll",
+        }
+    }
+}

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::graph::Graph;
+use super::graph::{Graph, Import, Member};
 use crate::tidy::report::Report;
 use crate::tidy::source::Source;
 use crate::tidy::table::{CIRCLES, IN_CIRCLES};
@@ -15,11 +15,12 @@ pub(crate) fn check(sources: &[Source<'_>], report: &mut Report) {
         for circle in Graph::new(folder, sources).circles() {
             circles += 1;
             let files = circle.len();
-            for (path, arrows) in circle {
-                let shown =
-                    arrows.iter().map(|((line, text), to)| format!("{to} ({line}: {text})"));
+            for Member { path, imports } in circle {
+                let shown = imports
+                    .iter()
+                    .map(|Import { to, line, text }| format!("{to} ({line}: {text})"));
                 let shown: Vec<String> = shown.collect();
-                let line = arrows.first().map_or(1, |((line, _), _)| *line);
+                let line = imports.first().map_or(1, |import| import.line);
                 let what = format!("is in a circle of {files} files: {}", shown.join(", "));
                 found.push((path, line, what));
             }

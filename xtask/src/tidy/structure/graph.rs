@@ -32,8 +32,23 @@ struct Node<'a> {
     words: HashSet<&'a str>,
 }
 
-/// An import of one file by another: the line, and the path as written.
-pub(crate) type Arrow = (usize, String);
+/// An import of one file by another.
+#[derive(Debug, Clone)]
+pub(crate) struct Import<'a> {
+    /// The file that is imported.
+    pub(crate) to: &'a str,
+    /// The line of the import.
+    pub(crate) line: usize,
+    /// The path as written.
+    pub(crate) text: String,
+}
+
+/// A file of a circle, with its imports of others in it.
+#[derive(Debug)]
+pub(crate) struct Member<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) imports: Vec<Import<'a>>,
+}
 
 impl<'a> Graph<'a> {
     /// Reads the crate whose sources lie in `folder`.
@@ -55,13 +70,15 @@ impl<'a> Graph<'a> {
     }
 
     /// Finds the imports of every file, by the index of the file that is imported.
-    fn arrows(&self) -> Vec<BTreeMap<usize, Arrow>> {
+    fn arrows(&self) -> Vec<BTreeMap<usize, Import<'a>>> {
         let arrows = |(at, file): (usize, &Node<'a>)| {
             let mut found = BTreeMap::new();
             for path in file.paths.iter().filter(|path| !hands_on(file, path)) {
                 for to in self.targets(at, path) {
                     if to != at {
-                        found.entry(to).or_insert_with(|| (path.line, path.text()));
+                        let (to_path, line) = (self.files[to].path, path.line);
+                        let import = || Import { to: to_path, line, text: path.text() };
+                        found.entry(to).or_insert_with(import);
                     }
                 }
             }
@@ -185,20 +202,19 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// Finds the circles: sets of files each of which leads to all others of the set. For each, the
-    /// files with the imports of others in it.
-    pub(crate) fn circles(&self) -> Vec<Vec<(&'a str, Vec<(Arrow, &'a str)>)>> {
+    /// Finds the circles: sets of files each of which leads to all others of the set.
+    pub(crate) fn circles(&self) -> Vec<Vec<Member<'a>>> {
         let arrows = self.arrows();
-        let mut circles = Vec::new();
-        for circle in components(&arrows) {
-            let inside = |at: usize| {
-                let kept = arrows[at].iter().filter(|(to, _)| circle.contains(to));
-                let kept = kept.map(|(to, arrow)| (arrow.clone(), self.files[*to].path));
-                (self.files[at].path, kept.collect())
-            };
-            circles.push(circle.iter().map(|at| inside(*at)).collect());
-        }
-        circles
+        let targets: Vec<BTreeSet<usize>> =
+            arrows.iter().map(|imports| imports.keys().copied().collect()).collect();
+        let member = |circle: &BTreeSet<usize>, at: usize| {
+            let inside = arrows[at].iter().filter(|(to, _)| circle.contains(to));
+            let imports = inside.map(|(_, import)| import.clone()).collect();
+            Member { path: self.files[at].path, imports }
+        };
+        let circle =
+            |circle: BTreeSet<usize>| circle.iter().map(|at| member(&circle, *at)).collect();
+        components(&targets).into_iter().map(circle).collect()
     }
 }
 
@@ -259,7 +275,7 @@ fn module_of(folder: &str, path: &str) -> Vec<String> {
 }
 
 /// Finds the sets of more than one node that all lead to each other (Tarjan's algorithm).
-fn components(arrows: &[BTreeMap<usize, Arrow>]) -> Vec<BTreeSet<usize>> {
+pub(super) fn components(arrows: &[BTreeSet<usize>]) -> Vec<BTreeSet<usize>> {
     #[derive(Default)]
     struct Search {
         number: Vec<Option<usize>>,
@@ -268,12 +284,12 @@ fn components(arrows: &[BTreeMap<usize, Arrow>]) -> Vec<BTreeSet<usize>> {
         next: usize,
         found: Vec<BTreeSet<usize>>,
     }
-    fn visit(at: usize, arrows: &[BTreeMap<usize, Arrow>], search: &mut Search) {
+    fn visit(at: usize, arrows: &[BTreeSet<usize>], search: &mut Search) {
         search.number[at] = Some(search.next);
         search.low[at] = search.next;
         search.next += 1;
         search.stack.push(at);
-        for &to in arrows[at].keys() {
+        for &to in &arrows[at] {
             match search.number[to] {
                 None => {
                     visit(to, arrows, search);

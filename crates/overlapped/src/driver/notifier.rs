@@ -26,7 +26,7 @@ pub struct Notifier(Kind);
 #[derive(Clone)]
 enum Kind {
     Event(Weak<EventFd>),
-    Poller(Weak<polling::Poller>),
+    Poller(Weak<crate::driver::poll::Poller>),
     #[cfg(miri)]
     Bell(Weak<crate::driver::null::Bell>),
 }
@@ -36,7 +36,7 @@ impl Notifier {
         Notifier(Kind::Event(Arc::downgrade(event)))
     }
 
-    pub(super) fn of_poller(poller: &Arc<polling::Poller>) -> Notifier {
+    pub(super) fn of_poller(poller: &Arc<crate::driver::poll::Poller>) -> Notifier {
         Notifier(Kind::Poller(Arc::downgrade(poller)))
     }
 
@@ -49,8 +49,7 @@ impl Notifier {
     ///
     /// Async-signal-safe: atomic operations and one or two system calls, which may change errno.
     /// It neither allocates nor panics; what it drops is not the last reference, as long as the
-    /// port is there. (polling has a feature, `tracing`, that this library does not ask for. With
-    /// it the poller's own notification enters a span, which is as safe as the subscriber's.)
+    /// port is there.
     ///
     /// Ends the process where the port's own descriptor does not work any more, closed by somebody
     /// else for instance: the port might sleep for ever.

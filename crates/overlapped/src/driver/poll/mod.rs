@@ -1,4 +1,4 @@
-//! The readiness backend: epoll, kqueue or event ports through the `polling` crate.
+//! The readiness backend: epoll on Linux, kqueue or event ports elsewhere.
 //!
 //! ```text
 //! submit ─▶ try at once ─▶ Done
@@ -50,15 +50,18 @@
 //! Why not let epoll refuse such descriptors: it does (EPERM), but the first try never says "would
 //! wait" for them, so none gets that far.
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod epoll;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod portable;
 mod queues;
 
-use std::collections::HashMap;
 use std::io;
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use polling::{Event, Events, PollMode, Poller};
+use rustc_hash::FxHashMap;
 
 use super::{Notifier, Submitted};
 use crate::driver::direct;
@@ -68,8 +71,12 @@ use crate::op::{Completion, Net, Op, Outcome, Token};
 use crate::sys::readiness::Interest;
 use queues::{Queues, Waiter};
 
-/// Whether registrations are the file's, and may stay when nobody waits: see the module's comment.
-const STAYS: bool = cfg!(any(target_os = "linux", target_os = "android"));
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use epoll as system;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+use portable as system;
+pub(super) use system::Poller;
+use system::{Events, STAYS};
 
 pub(crate) struct Poll {
     poller: Arc<Poller>,
@@ -78,12 +85,12 @@ pub(crate) struct Poll {
     /// The descriptors that it has found; empty between two waits.
     fired: Vec<RawFd>,
     /// Exactly the descriptors whose registrations are armed.
-    waiting: HashMap<RawFd, Queues>,
+    waiting: FxHashMap<RawFd, Queues>,
     /// Receives that the next wait tries for the first time.
     fresh: Vec<Waiter>,
     eager: Eager,
     /// Where each waiting token stands.
-    places: HashMap<Token, (RawFd, Interest)>,
+    places: FxHashMap<Token, (RawFd, Interest)>,
     /// Completions to be handed out by the next wait.
     done: Vec<Completion>,
     /// Which process opened it.
@@ -96,10 +103,10 @@ impl Poll {
             poller: Arc::new(Poller::new()?),
             events: Events::new(),
             fired: Vec::new(),
-            waiting: HashMap::new(),
+            waiting: FxHashMap::default(),
             fresh: Vec::new(),
             eager: Eager::default(),
-            places: HashMap::new(),
+            places: FxHashMap::default(),
             done: Vec::new(),
             process: std::process::id(),
         })
@@ -168,9 +175,7 @@ impl Poll {
             return;
         };
         let queues = self.waiting.get_mut(&fd).expect("a waiting token has a queue");
-        let queue = queues.of(interest);
-        let place = queue.iter().position(|waiter| waiter.token == token);
-        queue.remove(place.expect("a waiting token is in its queue"));
+        assert!(queues.of(interest).remove(token), "a waiting token is in its queue");
         self.done.push(Completion { token, outcome: Outcome::of(-libc::ECANCELED) });
         self.settle(fd);
     }
@@ -184,7 +189,7 @@ impl Poll {
         let timeout = if self.done.is_empty() { timeout } else { Some(Duration::ZERO) };
         self.events.clear();
         let result = if timeout == Some(Duration::ZERO) && self.waiting.is_empty() {
-            Ok(0)
+            Ok(())
         } else {
             self.poller.wait(&mut self.events, timeout)
         };
@@ -192,7 +197,7 @@ impl Poll {
             self.serve();
         }
         out.append(&mut self.done);
-        result.map(drop)
+        result
     }
 
     /// Tries what was left at its submission.
@@ -217,7 +222,7 @@ impl Poll {
         let Poll { events, waiting, places, done, .. } = self;
         for event in events.iter() {
             // Without waiters: a registration that could not be deleted.
-            let Some(queues) = waiting.get_mut(&(event.key as RawFd)) else { continue };
+            let Some(queues) = waiting.get_mut(&event.fd) else { continue };
             queues.fired();
             let readable = event.readable.then_some(Interest::Readable);
             let writable = event.writable.then_some(Interest::Writable);
@@ -243,7 +248,7 @@ impl Poll {
             }
         }
         let mut fired = std::mem::take(&mut self.fired);
-        fired.extend(self.events.iter().map(|event| event.key as RawFd));
+        fired.extend(self.events.iter().map(|event| event.fd));
         for fd in fired.drain(..) {
             self.settle(fd);
         }
@@ -264,10 +269,7 @@ impl Poll {
             }
             // SAFETY: the last waiter's completion has not been handed out, so the descriptor is
             // still open.
-            let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-            // It fails where the number stands for another file by now, or for none: then it has
-            // no registration, and what fires for the old file finds nobody.
-            let _ = self.poller.delete(fd);
+            unsafe { self.poller.disarm(fd) };
             return;
         }
         // SAFETY: the waiters in the queues keep the descriptor open.
@@ -279,7 +281,7 @@ impl Poll {
             }
             self.waiting.remove(&fd);
             // SAFETY: as above.
-            let _ = self.poller.delete(unsafe { BorrowedFd::borrow_raw(fd) });
+            unsafe { self.poller.disarm(fd) };
         }
     }
 
@@ -322,18 +324,8 @@ unsafe fn arm(poller: &Poller, fd: RawFd, queues: &mut Queues) -> io::Result<()>
     if queues.armed == Some(wanted) {
         return Ok(());
     }
-    let event = Event::new(fd as usize, wanted.readable, wanted.writable);
-    let mode = if wanted.only_changes { PollMode::Edge } else { PollMode::Oneshot };
     // SAFETY: the caller's promise.
-    match poller.modify_with_mode(unsafe { BorrowedFd::borrow_raw(fd) }, event, mode) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // SAFETY: the caller's promise. `add` asks for a deletion before the descriptor is
-            // closed, because most systems know numbers only; where registrations stay, the system
-            // deletes them with the file.
-            unsafe { poller.add_with_mode(fd, event, mode) }?;
-        }
-        other => other?,
-    }
+    unsafe { poller.arm(fd, wanted) }?;
     queues.armed = Some(wanted);
     Ok(())
 }

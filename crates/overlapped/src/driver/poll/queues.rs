@@ -10,6 +10,56 @@ pub(super) struct Waiter {
     pub(super) op: Op,
 }
 
+/// Waiters in the order in which they came. Nearly always there is one: it needs no allocation.
+#[derive(Default)]
+pub(super) struct Queue {
+    /// Empty only if the queue is.
+    first: Option<Waiter>,
+    rest: VecDeque<Waiter>,
+}
+
+impl Queue {
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    pub(super) fn front(&self) -> Option<&Waiter> {
+        self.first.as_ref()
+    }
+
+    pub(super) fn push_back(&mut self, waiter: Waiter) {
+        match self.first {
+            None => self.first = Some(waiter),
+            Some(_) => self.rest.push_back(waiter),
+        }
+    }
+
+    pub(super) fn pop_front(&mut self) {
+        self.first = self.rest.pop_front();
+    }
+
+    /// Removes the waiter that came last.
+    pub(super) fn pop_back(&mut self) {
+        if self.rest.pop_back().is_none() {
+            self.first = None;
+        }
+    }
+
+    /// Removes the waiter for `token`; tells whether there was one.
+    pub(super) fn remove(&mut self, token: Token) -> bool {
+        if self.first.as_ref().is_some_and(|waiter| waiter.token == token) {
+            self.pop_front();
+            return true;
+        }
+        let place = self.rest.iter().position(|waiter| waiter.token == token);
+        place.and_then(|place| self.rest.remove(place)).is_some()
+    }
+
+    fn take(&mut self) -> impl Iterator<Item = Waiter> {
+        self.first.take().into_iter().chain(self.rest.drain(..))
+    }
+}
+
 /// A registration's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wanted {
@@ -21,15 +71,15 @@ pub(super) struct Wanted {
 
 #[derive(Default)]
 pub(super) struct Queues {
-    readers: VecDeque<Waiter>,
-    writers: VecDeque<Waiter>,
+    readers: Queue,
+    writers: Queue,
     only_changes: bool,
     /// What the poller reports next; `None` after a one-shot has fired.
     pub(super) armed: Option<Wanted>,
 }
 
 impl Queues {
-    pub(super) fn of(&mut self, interest: Interest) -> &mut VecDeque<Waiter> {
+    pub(super) fn of(&mut self, interest: Interest) -> &mut Queue {
         match interest {
             Interest::Readable => &mut self.readers,
             Interest::Writable => &mut self.writers,
@@ -61,6 +111,6 @@ impl Queues {
 
     /// Everybody.
     pub(super) fn take(&mut self) -> impl Iterator<Item = Waiter> {
-        self.readers.drain(..).chain(self.writers.drain(..))
+        self.readers.take().chain(self.writers.take())
     }
 }

@@ -213,6 +213,11 @@ fn waiting_respects_its_limit() {
         rig.turn(Duration::from_millis(30));
         let took = start.elapsed();
         assert!(took >= Duration::from_millis(29), "{}: {took:?}", rig.kind);
+        for limit in [Duration::from_micros(300), Duration::from_micros(1_300)] {
+            let start = Instant::now();
+            rig.turn(limit);
+            assert!(start.elapsed() >= limit, "{}: less than {limit:?}", rig.kind);
+        }
         assert!(!rig.driver.has_work());
     });
 }

@@ -1,0 +1,90 @@
+//! Kqueue and event ports, through the `polling` crate.
+
+use std::io;
+use std::os::fd::{BorrowedFd, RawFd};
+use std::time::Duration;
+
+use polling::PollMode;
+
+use super::queues::Wanted;
+
+/// Registrations belong to the number here: each is deleted after its wait.
+pub(super) const STAYS: bool = false;
+
+/// The system's poller.
+pub(in crate::driver) struct Poller(polling::Poller);
+
+/// The events that one wait has found.
+pub(super) struct Events(polling::Events);
+
+/// A descriptor that has become ready.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Event {
+    pub(super) fd: RawFd,
+    pub(super) readable: bool,
+    pub(super) writable: bool,
+}
+
+impl Events {
+    pub(super) fn new() -> Events {
+        Events(polling::Events::new())
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = Event> {
+        self.0.iter().map(|event| Event {
+            fd: event.key as RawFd,
+            readable: event.readable,
+            writable: event.writable,
+        })
+    }
+}
+
+impl Poller {
+    pub(super) fn new() -> io::Result<Poller> {
+        Ok(Poller(polling::Poller::new()?))
+    }
+
+    /// Makes the registration of `fd` report what is `wanted`, or adds it.
+    ///
+    /// # Safety
+    /// `fd` is open, and stays open until the registration is disarmed.
+    pub(super) unsafe fn arm(&self, fd: RawFd, wanted: Wanted) -> io::Result<()> {
+        let event = polling::Event::new(fd as usize, wanted.readable, wanted.writable);
+        let mode = if wanted.only_changes { PollMode::Edge } else { PollMode::Oneshot };
+        // SAFETY: the caller's promise.
+        match self.0.modify_with_mode(unsafe { BorrowedFd::borrow_raw(fd) }, event, mode) {
+            // SAFETY: the caller's promise.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => unsafe {
+                self.0.add_with_mode(fd, event, mode)
+            },
+            other => other,
+        }
+    }
+
+    /// Removes the registration of `fd`, where there is one.
+    ///
+    /// # Safety
+    /// `fd` is open.
+    pub(super) unsafe fn disarm(&self, fd: RawFd) {
+        // SAFETY: the caller's promise. It fails where the number stands for another file by now:
+        // then it has no registration, and what fires for the old file finds nobody.
+        let _ = self.0.delete(unsafe { BorrowedFd::borrow_raw(fd) });
+    }
+
+    /// Waits until a registration fires, [`notify`](Poller::notify) is called, or `timeout` has
+    /// passed; may return early with nothing.
+    pub(super) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.wait(&mut events.0, timeout).map(drop)
+    }
+
+    /// Makes the present or next wait return. Async-signal-safe: polling has a feature, `tracing`,
+    /// that this library does not ask for. With it the notification enters a span, which is as safe
+    /// as the subscriber's.
+    pub(in crate::driver) fn notify(&self) -> io::Result<()> {
+        self.0.notify()
+    }
+}

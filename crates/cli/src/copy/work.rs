@@ -11,8 +11,7 @@
 //! The queue is a stack: the files of a folder come before its folders, these before the next ones
 //! beside it. So few folders are open at a time, about as many as the tree is deep.
 //!
-//! Why pool threads and not an operation of the ring for each call: see ARCHITECTURE.md, "Many
-//! small files".
+//! docs/decisions/0079 says why these are jobs of the pool and not operations of the ring.
 
 use std::cell::{Cell, RefCell};
 use std::os::fd::AsFd;

@@ -75,7 +75,7 @@ fn has_company(here: Here, op: &Op) -> bool {
 
 /// An experiment (`--cfg overlapped_try_first`): a transfer on a socket is tried before it is
 /// submitted where it would be alone in its batch: nobody else is ready to run, and nothing is
-/// queued. With many connections tries break the ring's batches up (ARCHITECTURE.md).
+/// queued. With many connections tries break the ring's batches up (docs/decisions/0033).
 #[inline(always)]
 pub(crate) fn pays_to_try(here: Here, op: &Op) -> bool {
     cfg!(overlapped_try_first)

@@ -32,17 +32,7 @@ pub const HOSTS: &[&str] = &[
 pub const WORDS_EXEMPT: &[&str] = &["xtask/src/tidy/table/text.rs"];
 
 /// Files of others that comments and documents name, and whose they are.
-pub const ELSEWHERE: &[(&str, &str)] = &[
-    ("docs/decisions/README.md", "of this project, soon"),
-    ("port/still.rs", "of this project, once"),
-    ("port/adaptive/spin.rs", "of this project, once"),
-    ("port/host/thread_end.rs", "of this project, once"),
-    ("port/watch/dump.rs", "of this project, once"),
-    ("port/poll/mod.rs", "of this project, once"),
-    ("port/uring/cursors.rs", "of this project, once"),
-    ("port/uring/spin.rs", "of this project, once"),
-    ("sched/run.rs", "of this project, once"),
-];
+pub const ELSEWHERE: &[(&str, &str)] = &[];
 
 /// Words that no doc comment begins with: each begins a clause.
 pub const NOT_FIRST: &[&str] = &[

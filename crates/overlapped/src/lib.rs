@@ -1,11 +1,12 @@
 //! Ordinary blocking Rust with overlapped I/O: a call blocks only its own tasklet, while the kernel
-//! completes the operation underneath.
+//! completes the operation.
 //!
-//! **First of all:** tasklets share their thread, and whoever waits lets its neighbours run there.
-//! So **an initialiser of a `thread_local!` must not wait**: std drops the value that a neighbour
-//! has made meanwhile, under the neighbour's references. Nobody can see that but you; put the
-//! initialiser inside [`task::no_switch`], and what would wait is an error. There are more such
-//! [hazards](#hazards). A tasklet can have thread-locals [of its own](Builder::own_thread_locals).
+//! **The first hazard:** tasklets share their thread, and each time one waits, others run there. So
+//! **an initialiser of a `thread_local!` must not wait**: std would drop the value that another
+//! tasklet has made meanwhile, under its references. The compiler cannot see this. Put the
+//! initialiser inside [`task::no_switch`], where a call that would wait returns an error. There are
+//! more such [hazards](#hazards). A tasklet can have thread-locals
+//! [of its own](Builder::own_thread_locals).
 //!
 //! ```no_run
 //! use std::io::{Read, Write};
@@ -36,7 +37,7 @@
 //! |---|---|
 //! | [`run`], [`run_until`], [`Config`] | the way in: a scheduler on this thread |
 //! | [`task`] | tasklets: [`spawn`], [`scope`], groups, join, kill, shield, locals, dumps |
-//! | [`chan`] | [`Channel`]: a rendezvous with Stackless Python's semantics; [`Select`] |
+//! | [`chan`] | [`Channel`]: sender and receiver meet, as in Stackless Python; [`Select`] |
 //! | [`sync`] | locks, `Event`, `mpsc`, `mpmc`, `broadcast`, `watch`, `oneshot`: across threads |
 //! | [`thread`] | `std::thread` on tasklets |
 //! | [`time`] | `sleep`, `timeout`, intervals on the port's clock |
@@ -45,7 +46,7 @@
 //! | [`io`] | `pipe`, `stdin`, `stdout`, `stderr`: std's names, blocking the tasklet only |
 //! | [`process`] | `Command`, `Child`: std's child processes |
 //! | [`signal`] | `ctrl_c`, and any signal as a stream |
-//! | [`os`] | what only some systems have, at std's paths: Unix sockets |
+//! | [`os`] | parts that only some systems have, at std's paths: Unix sockets |
 //! | [`port`] | the completion port itself, usable without tasklets |
 //!
 #![doc = include_str!("hazards.md")]
@@ -59,27 +60,27 @@
 //!    *(tests: `p1_…`, `p2_…`, `p3_…` in `tests/net_dangers.rs`; for the pool's threads:
 //!    `tests/fs_kills.rs`)*
 //! 2. **A tasklet never changes thread.** A stack stays where it first ran, so there are no data
-//!    races between tasklets and no stale addresses of thread-locals. But neighbours share them,
-//!    unless they [have their own](Builder::own_thread_locals): see the hazards. *(tests: `s11_…`
-//!    in `tests/tasklets.rs`, `s18_…` in `tests/hazards.rs`)*
-//! 3. **The port reaps, the scheduler runs.** Completions go to the ready queue first; user code
+//!    races between tasklets and no stale addresses of thread-locals. But all tasklets of a thread
+//!    share its thread-locals, unless they [have their own](Builder::own_thread_locals): see the
+//!    hazards. *(tests: `s11_…` in `tests/tasklets.rs`, `s18_…` in `tests/hazards.rs`)*
+//! 3. **The driver reaps, the scheduler runs.** Completions go to the ready queue first; user code
 //!    runs after, and never on the scheduler's own stack. *(tests: `s6_…` in `tests/kill.rs`,
 //!    `s15_…` in `tests/hub_dangers.rs`, `p14_…` in `tests/endurance.rs`)*
 //! 4. **Everything has a limit**: operations in flight, tasklets, stacks. At a limit there is an
 //!    error value or back-pressure, never silent loss. *(tests: `s3_…` in `tests/stacks.rs`,
-//!    `p5_…` in the port's unit tests)*
+//!    `p5_…` in the driver's unit tests)*
 //!
 //! # What stops the thread
 //!
-//! Whoever computes for long, calls something that blocks, or waits for a lock of std that another
-//! tasklet holds, stops every tasklet of the thread; in the last case for good, since the holder is
-//! one of them. So: no lock of std across a wait (those of `overlapped::sync` let the tasklet
-//! wait), foreign blocking calls in [`task::unblock`], long computations in there, too, or with a
-//! [`yield_now`] now and then.
+//! A tasklet stops all tasklets of its thread if it computes for long, calls something that blocks
+//! the thread, or waits for a lock of std that another tasklet holds; in the last case for good,
+//! since the holder is one of them. So hold no lock of std across a wait (a tasklet that waits for
+//! a lock of `overlapped::sync` lets others run), and put foreign blocking calls into
+//! [`task::unblock`]. Long computations go there, too, or call [`yield_now`] now and then.
 //!
-//! **A program that hangs** can be asked, as it is: `OVERLAPPED_STALL=1s` in its environment has
-//! every tasklet told of that holds its thread for longer, with a backtrace, and a `run` that waits
-//! for tasklets which its first one has left behind; with `OVERLAPPED_DUMP=quit`, Ctrl-\\ shows all
+//! **A program that hangs** can be asked as it is. With `OVERLAPPED_STALL=1s` in its environment it
+//! reports every tasklet that holds its thread for longer, with a backtrace, and a `run` that waits
+//! for tasklets which its first one has left behind. With `OVERLAPPED_DUMP=quit`, Ctrl-\\ shows all
 //! tasklets and what they wait for, also while their thread is blocked. Both write to standard
 //! error. In code: [`Config::stall_limit`], [`Config::dump_on`], [`task::dump`].
 //!
@@ -91,9 +92,9 @@
 //! code, on a pool thread), [`net::wait_readable`] (any descriptor) and [`Remote`] (from other
 //! threads). tokio inside a tasklet blocks the whole thread: give it a thread of its own.
 //!
-//! After fork(2) the child sees no scheduler: it is outside, whatever tasklet called fork, and may
+//! After fork(2) the child sees no scheduler: it is outside, whichever tasklet called fork, and may
 //! begin a run of its own. The parent's tasklets are parked for good there. The child should end by
-//! exec or exit: where the tasklet that forked comes to its end, the child is aborted.
+//! exec or exit: if the tasklet that forked comes to its end, the child is aborted.
 
 pub mod chan;
 pub mod fs;

@@ -17,7 +17,7 @@
 //! ring or the poller closed, because closing is not a barrier. Dropping a driver drains it.
 
 mod choose;
-pub(crate) mod direct;
+mod direct;
 mod doctor;
 mod notifier;
 #[cfg(miri)]
@@ -151,6 +151,26 @@ impl Driver {
         }
     }
 
+    /// Tries `op` once, on the calling thread, without waiting; *would block* where it would wait.
+    ///
+    /// # Safety
+    /// As for [`try_now`].
+    pub(crate) unsafe fn try_now(&self, op: &Op) -> Outcome {
+        // SAFETY: the caller's promise.
+        unsafe { try_now(op) }
+    }
+
+    /// Gives the outcome of a socket's transfer that was cancelled at its own limit: what has come
+    /// by then; `None` where there is nothing, or where `op` is no such transfer.
+    ///
+    /// # Safety
+    /// As for [`try_now`].
+    #[cold]
+    pub(crate) unsafe fn try_at_limit(&self, op: &Op) -> Option<Outcome> {
+        // SAFETY: the caller's promise.
+        unsafe { direct::try_at_limit(op) }
+    }
+
     /// Asks to end `token` early. Never lost, never decides: the completion says what happened.
     pub(crate) fn cancel(&mut self, token: Token) {
         match self {
@@ -228,4 +248,34 @@ impl Driver {
             Driver::Still(still) => still.drain(out),
         }
     }
+}
+
+/// Tries `op` once, on the calling thread, without waiting; *would block* where it would wait.
+/// For threads without a driver; with one, [`Driver::try_now`].
+///
+/// # Safety
+/// The descriptor in `op` is open, and every pointer in it is valid for what the operation does.
+pub(crate) unsafe fn try_now(op: &Op) -> Outcome {
+    // SAFETY: the caller's promise.
+    unsafe { direct::try_now(op) }
+}
+
+/// Performs `op` to its end, blocking the thread, for callers that are no tasklets; *would block*
+/// where the time `limit` (on the port's clock) comes first, as std's sockets say it, and where
+/// `op` is not to wait.
+///
+/// # Safety
+/// As for [`try_now`].
+pub(crate) unsafe fn block_on(op: &Op, limit: Option<u64>) -> Outcome {
+    // SAFETY: the caller's promise.
+    unsafe { direct::block_on(op, limit) }
+}
+
+/// Blocks the thread until one of `ops` need not wait any more (true), or the time `limit` has come
+/// (false).
+///
+/// # Errors
+/// The system's own; for a descriptor that is not open.
+pub(crate) fn block_on_any(ops: &[Op], limit: Option<u64>) -> io::Result<bool> {
+    direct::block_on_any(ops, limit)
 }

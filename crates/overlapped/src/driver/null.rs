@@ -41,7 +41,7 @@ impl Still {
     pub(super) fn cancel(&mut self, token: Token) {
         if let Some(at) = self.waiting.iter().position(|waiting| *waiting == token) {
             self.waiting.swap_remove(at);
-            self.done.push(Completion { token, outcome: Outcome::of(-libc::ECANCELED) });
+            self.done.push(Completion { token, outcome: Outcome::CANCELLED });
         }
     }
 
@@ -65,7 +65,7 @@ impl Still {
 
     pub(super) fn drain(&mut self, out: &mut Vec<Completion>) {
         for token in std::mem::take(&mut self.waiting) {
-            self.done.push(Completion { token, outcome: Outcome::of(-libc::ECANCELED) });
+            self.done.push(Completion { token, outcome: Outcome::CANCELLED });
         }
         out.append(&mut self.done);
     }

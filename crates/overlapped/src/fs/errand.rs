@@ -3,18 +3,18 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::driver::direct;
 use crate::op::{Fs, Op};
+use crate::sys::descriptor;
 use crate::sys::file::nonblocking;
 use crate::sys::file::nonblocking::{Cached, cached, is_local};
 use crate::sys::file::status::StatBuf;
 use crate::task::aside::{Way, in_place, on_pool, way};
-use crate::task::wait::perform;
+use crate::task::wait::{perform, perform_now};
 
 /// Where a relative path begins.
 #[derive(Debug, Clone)]
@@ -81,8 +81,8 @@ impl Errand {
             Way::InPlace => self.in_place(),
             Way::Port => {
                 // SAFETY: `self` stands still on this frame until `perform` returns.
-                let outcome = unsafe { perform(&op, None) }?;
-                Ok(self.done(outcome.result))
+                let value = unsafe { perform(&op, None) }?;
+                Ok(self.done(value))
             }
             Way::Pool => on_pool(op.name(), move |_| self.in_place()),
         }
@@ -91,14 +91,14 @@ impl Errand {
     fn in_place(mut self) -> io::Result<Done> {
         let op = self.op();
         // SAFETY: `self` stands still on this frame until the call returns.
-        let result = unsafe { direct::attempt(&op) }.result;
-        if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(self.done(result)) }
+        let value = unsafe { perform_now(&op) }?;
+        Ok(self.done(value))
     }
 
-    fn done(self, result: i32) -> Done {
+    fn done(self, value: usize) -> Done {
         let opened = matches!(self, Errand::Open { .. }).then(|| {
             // SAFETY: a successful open's result is a new descriptor that nobody else knows.
-            unsafe { OwnedFd::from_raw_fd(result) }
+            unsafe { descriptor::from_value(value) }
         });
         Done { opened, errand: self }
     }

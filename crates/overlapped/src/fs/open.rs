@@ -28,7 +28,7 @@
 use std::ffi::{CStr, CString};
 use std::fmt;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -36,6 +36,7 @@ use std::sync::Arc;
 use super::File;
 use super::errand::{Base, Errand, c_path, stat};
 use crate::op::{Fs, Op};
+use crate::sys::descriptor;
 use crate::sys::file::nonblocking::{
     Cached, FileKind, Opened, cached, from_cache, open_cached, opened,
 };
@@ -259,7 +260,7 @@ fn open_from_cache(path: &CStr, flags: i32) -> io::Result<Opened> {
     // SAFETY: path and `how` stand on this frame, and on the caller's, until `perform` returns.
     let result = match unsafe { perform(&op, None) } {
         // SAFETY: a successful open's result is a new descriptor that nobody else knows.
-        Ok(outcome) => Ok(unsafe { OwnedFd::from_raw_fd(outcome.result) }),
+        Ok(fd) => Ok(unsafe { descriptor::from_value(fd) }),
         Err(error) => Err(error.raw_os_error().ok_or(error)?),
     };
     Ok(opened(result, flags))
@@ -329,6 +330,6 @@ fn open_now(path: CString, flags: i32, mode: u32) -> io::Result<OwnedFd> {
             _ => error,
         }
     })?;
-    crate::sys::descriptor::set_nonblocking(std::os::fd::AsFd::as_fd(&fd), false)?;
+    descriptor::set_nonblocking(std::os::fd::AsFd::as_fd(&fd), false)?;
     Ok(fd)
 }

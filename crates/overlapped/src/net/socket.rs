@@ -4,12 +4,12 @@
 //! the borrows of descriptor and memory outlast it.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use crate::offload;
-use crate::op::{Net, Op, Outcome, clamp};
+use crate::op::{Net, Op, clamp};
 use crate::pipe::{End, Side};
 use crate::sys::address::SocketAddrBuf;
 use crate::sys::descriptor;
@@ -125,7 +125,7 @@ impl Socket {
     /// # Safety
     /// Every pointer in `op` is valid for what the operation does with it until this returns, and
     /// used by nobody else; its descriptor is this socket's.
-    unsafe fn perform(&self, op: Net, which: Limit) -> io::Result<Outcome> {
+    unsafe fn perform(&self, op: Net, which: Limit) -> io::Result<usize> {
         let op = &Op::Net(op);
         debug_assert_eq!(op.fd(), self.raw());
         if self.is_nonblocking() {
@@ -146,16 +146,16 @@ impl Socket {
         let mut from = SocketAddrBuf::empty();
         let op = Net::Accept { fd: self.raw(), addr: &raw mut from, nonblocking: false };
         // SAFETY: `from` stands on this frame.
-        let outcome = unsafe { self.perform(op, Limit::Read) }?;
+        let socket = unsafe { self.perform(op, Limit::Read) }?;
         // SAFETY: the kernel has just made this descriptor for us; nobody else knows it.
-        Ok((unsafe { OwnedFd::from_raw_fd(outcome.result) }, from))
+        Ok((unsafe { descriptor::from_value(socket) }, from))
     }
 
     pub(super) fn receive(&self, buf: &mut [u8], peek: bool) -> io::Result<usize> {
         let (fd, len, buf) = (self.raw(), clamp(buf.len()), buf.as_mut_ptr());
         let op = Net::Recv { fd, buf, len, peek, nonblocking: false };
         // SAFETY: `buf` is borrowed for this call.
-        Ok(unsafe { self.perform(op, Limit::Read) }?.result as usize)
+        unsafe { self.perform(op, Limit::Read) }
     }
 
     pub(super) fn receive_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
@@ -185,14 +185,14 @@ impl Socket {
         let message = std::ptr::from_mut(message).cast();
         let op = Net::RecvMsg { fd: self.raw(), message, peek, nonblocking: false };
         // SAFETY: the header borrows its slices and its address, and is borrowed for this call.
-        Ok(unsafe { self.perform(op, Limit::Read) }?.result as usize)
+        unsafe { self.perform(op, Limit::Read) }
     }
 
     pub(super) fn send(&self, buf: &[u8]) -> io::Result<usize> {
         let (fd, len, buf) = (self.raw(), clamp(buf.len()), buf.as_ptr());
         let op = Net::Send { fd, buf, len, nonblocking: false };
         // SAFETY: `buf` is borrowed for this call.
-        Ok(unsafe { self.perform(op, Limit::Write) }?.result as usize)
+        unsafe { self.perform(op, Limit::Write) }
     }
 
     pub(super) fn send_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -217,7 +217,7 @@ impl Socket {
         let message = std::ptr::from_ref(message).cast();
         let op = Net::SendMsg { fd: self.raw(), message, nonblocking };
         // SAFETY: as in `receive_message`; the kernel only reads.
-        Ok(unsafe { self.perform(op, Limit::Write) }?.result as usize)
+        unsafe { self.perform(op, Limit::Write) }
     }
 
     /// One datagram to where it is connected, for sockets of the Unix family.
@@ -232,7 +232,7 @@ impl Socket {
             // SAFETY: `buf` is borrowed for this call.
             match unsafe { self.perform(send, Limit::Write) } {
                 Err(error) if is_would_wait(&error) && !self.is_nonblocking() => {}
-                result => return Ok(result?.result as usize),
+                result => return result,
             }
             let ready = Op::Ready { fd, interest: Interest::Writable };
             // SAFETY: the borrow of `self` keeps the descriptor open; no memory is involved.

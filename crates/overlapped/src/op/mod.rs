@@ -10,9 +10,11 @@
 mod fs;
 mod table;
 
+use std::io;
 use std::os::fd::RawFd;
 
 use crate::sys::address::SocketAddrBuf;
+use crate::sys::errno;
 use crate::sys::message::Message;
 use crate::sys::readiness::Interest;
 
@@ -115,16 +117,56 @@ pub(crate) struct Completion {
     pub(crate) outcome: Outcome,
 }
 
-/// The result of an operation in the kernel's form.
+/// The end of an operation: its value, or the system's code. It takes four bytes, because every
+/// control block and every completion holds one; callers see [`result`](Outcome::result).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Outcome {
-    /// The operation's value, or the negated errno.
-    pub(crate) result: i32,
-}
+pub(crate) struct Outcome(i32);
 
 impl Outcome {
-    /// The outcome with this result.
-    pub(crate) fn of(result: i32) -> Outcome {
-        Outcome { result }
+    /// The end of an operation that was asked to end, and has done nothing.
+    pub(crate) const CANCELLED: Outcome = Outcome(-errno::CANCELLED);
+
+    /// The end of a try that would have to wait.
+    pub(crate) const WOULD_BLOCK: Outcome = Outcome(-errno::WOULD_BLOCK);
+
+    /// Success without a value.
+    pub(crate) const DONE: Outcome = Outcome(0);
+
+    /// Takes a result in the system's form: a value, or a negated code.
+    #[inline]
+    pub(crate) fn from_raw(result: i32) -> Outcome {
+        Outcome(result)
+    }
+
+    /// Takes a code.
+    pub(crate) fn from_code(code: i32) -> Outcome {
+        Outcome(-code)
+    }
+
+    /// The result in the system's form.
+    #[inline]
+    pub(crate) fn raw(self) -> i32 {
+        self.0
+    }
+
+    /// The value, or the error.
+    ///
+    /// # Errors
+    /// The operation's own.
+    #[inline]
+    pub(crate) fn result(self) -> io::Result<usize> {
+        if self.0 < 0 { Err(errno::error(-self.0)) } else { Ok(self.0 as usize) }
+    }
+
+    /// Tells whether the operation would have to wait.
+    #[inline]
+    pub(crate) fn would_block(self) -> bool {
+        errno::is_would_block(self.0)
+    }
+
+    /// Tells whether the operation was ended early and has done nothing: cancelled, or interrupted.
+    #[inline]
+    pub(crate) fn is_cancelled(self) -> bool {
+        errno::is_cancelled(self.0)
     }
 }

@@ -30,7 +30,9 @@ impl Token {
         Token(bits)
     }
 
-    fn slot(self) -> usize {
+    /// The token's place in a table: a small number that no other operation in flight has.
+    #[inline]
+    pub(crate) fn slot(self) -> usize {
         (self.0 & 0xffff_ffff) as usize
     }
 

@@ -115,7 +115,7 @@ pub(crate) fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
     let op = Op::Fs(Fs::Read { fd, buf: buf.as_mut_ptr(), len, offset: None });
     // SAFETY: descriptor and buffer are borrowed for this call, and `perform` returns after the
     // completion.
-    Ok(unsafe { perform(&op, None) }?.result as usize)
+    unsafe { perform(&op, None) }
 }
 
 /// Writes to a descriptor at its cursor, blocking the calling tasklet only. No socket: the write
@@ -124,7 +124,7 @@ pub(crate) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
     let (fd, len) = (fd.as_raw_fd(), clamp(buf.len()));
     let op = Op::Fs(Fs::Write { fd, buf: buf.as_ptr(), len, offset: None });
     // SAFETY: as in `read`.
-    Ok(unsafe { perform(&op, None) }?.result as usize)
+    unsafe { perform(&op, None) }
 }
 
 /// As [`read`], into several slices in one call.
@@ -132,7 +132,7 @@ pub(crate) fn read_vectored(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> 
     let (fd, slices, count) = (fd.as_raw_fd(), bufs.as_ptr().cast(), slice_count(bufs.len()));
     let op = Op::Fs(Fs::ReadVectored { fd, slices, count, offset: None });
     // SAFETY: as in `read`; std promises that a slice of these is one of iovecs.
-    Ok(unsafe { perform(&op, None) }?.result as usize)
+    unsafe { perform(&op, None) }
 }
 
 /// As [`write`], from several slices in one call: what is not longer than `PIPE_BUF` goes as one
@@ -141,7 +141,7 @@ pub(crate) fn write_vectored(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Re
     let (fd, slices, count) = (fd.as_raw_fd(), bufs.as_ptr().cast(), slice_count(bufs.len()));
     let op = Op::Fs(Fs::WriteVectored { fd, slices, count, offset: None });
     // SAFETY: as in `read_vectored`.
-    Ok(unsafe { perform(&op, None) }?.result as usize)
+    unsafe { perform(&op, None) }
 }
 
 /// Further slices are left for the next call, as in std.

@@ -5,14 +5,14 @@
 
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 
 use super::cursors::FileId;
 use super::request::{Descriptor, Kind, Request};
 use super::{Done, Event, OperationId};
 use crate::op::{Fs, Net, Op, Outcome, clamp};
 use crate::sys::address::SocketAddrBuf;
-use crate::sys::errno::is_cancelled;
+use crate::sys::descriptor;
 use crate::sys::readiness::Interest;
 
 pub(super) struct Held {
@@ -21,8 +21,6 @@ pub(super) struct Held {
     work: Work,
     /// The file whose cursor it uses.
     pub(super) file: Option<FileId>,
-    /// Somebody asked to end it early.
-    pub(super) cancelled: bool,
 }
 
 /// Raw twins of [`Kind`]. Addresses come from `Box::into_raw`.
@@ -88,7 +86,7 @@ impl Held {
             Kind::Write(buffer, start, offset) => Work::Write(RawVec::new(buffer), start, offset),
             Kind::Ready(interest) => Work::Ready(interest),
         };
-        Held { key, descriptor: ManuallyDrop::new(descriptor), work, file, cancelled: false }
+        Held { key, descriptor: ManuallyDrop::new(descriptor), work, file }
     }
 
     /// The operation. Its pointers are valid until `finish`.
@@ -121,11 +119,8 @@ impl Held {
 
     /// The event, when the operation has ended with `outcome`.
     pub(super) fn finish(self, id: OperationId, outcome: Outcome) -> Event {
-        let Held { key, descriptor, work, file: _, cancelled } = self;
-        let done = match outcome.result {
-            done @ 0.. => Ok(done as usize),
-            error => Err(error_of(-error, cancelled)),
-        };
+        let Held { key, descriptor, work, file: _ } = self;
+        let done = outcome.result();
         let count = *done.as_ref().unwrap_or(&0);
         let transferred = done.map(Done::Transferred);
         // SAFETY: the work is taken apart once, because this consumes it.
@@ -155,13 +150,7 @@ fn accepted(done: io::Result<Done>, addr: &SocketAddrBuf) -> io::Result<Done> {
     done.map(|done| {
         let Done::Transferred(fd) = done else { unreachable!("made so by the caller") };
         // SAFETY: a successful accept's result is a new descriptor that nobody else knows.
-        let socket = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+        let socket = unsafe { descriptor::from_value(fd) };
         Done::Accepted { socket, peer: addr.to_std().ok() }
     })
-}
-
-/// What a user sees: an operation that was asked to end early and did has one face.
-fn error_of(errno: i32, cancelled: bool) -> io::Error {
-    let cut = cancelled && is_cancelled(-errno);
-    io::Error::from_raw_os_error(if cut { libc::ECANCELED } else { errno })
 }

@@ -45,9 +45,6 @@ pub use request::{Descriptor, Request};
 /// How many operations a port carries at once, unless [`Port::limit`] says otherwise.
 const LIMIT: usize = 1 << 20;
 
-/// How a request ends that was never started.
-const CANCELLED: Outcome = Outcome { result: -libc::ECANCELED };
-
 /// Tells ports apart, so that an id of one means nothing to another.
 static PORTS: AtomicU64 = AtomicU64::new(0);
 
@@ -211,11 +208,10 @@ impl Port {
         if id.port != self.number {
             return;
         }
-        if let Some(held) = self.held.get_mut(id.token) {
-            held.cancelled = true;
+        if let Some(held) = self.held.get(id.token) {
             let file = held.file;
             if file.is_some_and(|file| self.cursors.give_up(file, id.token)) {
-                self.ended.push(Completion { token: id.token, outcome: CANCELLED });
+                self.ended.push(Completion { token: id.token, outcome: Outcome::CANCELLED });
             } else {
                 self.driver.cancel(id.token);
             }
@@ -266,7 +262,7 @@ impl Drop for Port {
     fn drop(&mut self) {
         let mut completions = std::mem::take(&mut self.ended);
         let waiting = self.cursors.take_waiting();
-        completions.extend(waiting.map(|token| Completion { token, outcome: CANCELLED }));
+        completions.extend(waiting.map(|token| Completion { token, outcome: Outcome::CANCELLED }));
         self.driver.drain(&mut completions);
         for completion in completions {
             drop(self.finish(completion));

@@ -44,7 +44,7 @@ macro_rules! reads_now {
                 let (fd, len) = (self.as_raw_fd(), clamp(buf.len()));
                 let op = Op::Fs(Fs::Read { fd, buf: buf.as_mut_ptr(), len, offset: None });
                 // SAFETY: descriptor and buffer are borrowed for this call, which does not wait.
-                Ok(unsafe { perform_now(&op) }?.result as usize)
+                unsafe { perform_now(&op) }
             }
         }
     )*};

@@ -18,7 +18,7 @@
 //! | [`dump`], [`stats`], [`Observer`] | look inside |
 
 pub(crate) mod aside;
-mod checkpoint;
+mod begin;
 pub(crate) mod choose;
 mod entry;
 mod future;

@@ -15,20 +15,16 @@
 use std::io;
 
 use super::aside::pays_to_try;
-pub(crate) use super::checkpoint::{
-    checkpoint, checkpoint_without_error, deliver_kill, in_turn, is_cancelled, is_doomed,
-    is_held_by_panic,
+use super::begin::{Begin, INLINE_MAX, Submission, begin_operation, in_turn, submit_operation};
+pub(crate) use super::begin::{
+    checkpoint, checkpoint_without_error, deliver_kill, is_cancelled, is_doomed, is_held_by_panic,
 };
 use super::inspect::trace_myself;
-use super::refusal::{Refusal, interrupted, killed, timed_out, too_many};
-use crate::driver::{Driver, Submitted, direct};
+use super::refusal::{interrupted, killed, timed_out, too_many};
+use crate::driver::{self, Driver, Submitted};
 use crate::op::{Full, Op, Outcome, Token};
 use crate::sched::{AbortOnUnwind, Here, NEVER, State, Tcb, Waiting, Wake, here, seat_of};
 use crate::switch::Suspender;
-use crate::sys::clock;
-
-/// The operations that may end at once, one after another, before others get a turn.
-pub(super) const INLINE_MAX: u64 = 64;
 
 /// Parks the calling tasklet until somebody wakes it, or until the port's clock shows `until`.
 /// The caller has passed the [`checkpoint`] and has linked the tasklet to whoever wakes it.
@@ -89,69 +85,61 @@ fn answer_visits(here: Here, me: &Tcb, suspender: &Suspender) {
 /// # Safety
 /// Until this returns, the descriptor in `op` stays open, and every pointer in it is valid for what
 /// the operation does with it and used by nobody else.
-pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<Outcome> {
+pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<usize> {
     let Some(here) = here() else {
         // SAFETY: handed on to the caller.
-        let result = finish(unsafe { direct::blocking(op, limit) });
-        return result.map_err(|error| match limit {
-            Some(limit) if error.kind() == io::ErrorKind::TimedOut && clock::nanos() >= limit => {
-                timed_out(false)
-            }
-            _ => error,
-        });
+        return unsafe { driver::block_on(op, limit) }.result();
     };
-    if let Err(refusal) = checkpoint(here) {
-        if refusal == Refusal::Killed {
-            return Err(killed());
+    let limit = limit.unwrap_or(NEVER);
+    let until = match begin_operation(here, limit, true)? {
+        Begin::MayWait(until) => until,
+        Begin::TryOnce(why) => {
+            // SAFETY: handed on to the caller.
+            let result = unsafe { here.driver.borrow().try_now(op) }.result();
+            return result.map_err(|error| match why {
+                Some(refusal) => refusal.explain(error),
+                None => error,
+            });
         }
+    };
+    if pays_to_try(here, op) {
         // SAFETY: handed on to the caller.
-        let outcome = unsafe { direct::attempt(op) };
-        return finish(outcome).map_err(|error| refusal.explain(error));
+        let outcome = in_turn(here, || unsafe { here.driver.borrow().try_now(op) });
+        if !outcome.would_block() {
+            return outcome.result();
+        }
+    }
+    // SAFETY: handed on to the caller; `submit_and_park` returns after the completion.
+    let outcome = unsafe { submit_and_park(here, op, until, Driver::submit) }?;
+    if here.me().cut.get() && outcome.is_cancelled() {
+        // SAFETY: handed on to the caller.
+        return unsafe { cancelled(here, op, limit) };
+    }
+    outcome.result()
+}
+
+/// Gives the result of an operation that the scheduler has asked to end, and that has done nothing:
+/// delivers the kill, or says what has come first.
+///
+/// # Safety
+/// As for [`perform`].
+#[cold]
+unsafe fn cancelled(here: Here, op: &Op, limit: u64) -> io::Result<usize> {
+    deliver_kill(here);
+    if is_cancelled(here) {
+        return Err(killed());
     }
     let me = here.me();
     if me.interrupted.take() {
         return Err(interrupted());
     }
-    let limit = limit.unwrap_or(NEVER);
-    let until = limit.min(me.deadline.get());
-    if until != NEVER && here.read_clock() >= until {
-        if me.deadline.get() <= limit {
-            return Err(timed_out(true));
-        }
-        // A socket's own limit bounds the waiting only: what is there is given, as in std.
-        // SAFETY: handed on to the caller.
-        return finish(unsafe { direct::attempt(op) });
+    if me.deadline.get() <= limit {
+        return Err(timed_out(true));
     }
-    if pays_to_try(here, op) {
-        // SAFETY: handed on to the caller.
-        let result = finish(in_turn(here, || unsafe { direct::attempt(op) }));
-        if !matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
-            return result;
-        }
-    }
-    loop {
-        // SAFETY: handed on to the caller; `submit_and_park` returns after the completion.
-        let outcome = unsafe { submit_and_park(here, op, until, Driver::submit) }?;
-        // SAFETY: handed on to the caller.
-        if let Some(outcome) = unsafe { direct::end(op, outcome) } {
-            return finish(outcome);
-        }
-        if me.cut.get() {
-            deliver_kill(here);
-            if is_cancelled(here) {
-                return Err(killed());
-            }
-            if me.interrupted.take() {
-                return Err(interrupted());
-            }
-            if me.deadline.get() <= limit {
-                return Err(timed_out(true));
-            }
-            // SAFETY: handed on to the caller.
-            return unsafe { direct::at_limit(op) }.map_or(Err(timed_out(false)), finish);
-        }
-        // A signal came between (std retries where the call says so), or others were quicker for
-        // so long that the ring has given up.
+    // SAFETY: handed on to the caller.
+    match unsafe { here.driver.borrow().try_at_limit(op) } {
+        Some(outcome) => outcome.result(),
+        None => Err(timed_out(false)),
     }
 }
 
@@ -159,13 +147,27 @@ pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<Outcome>
 ///
 /// # Safety
 /// As for [`perform`].
-pub(crate) unsafe fn perform_now(op: &Op) -> io::Result<Outcome> {
+pub(crate) unsafe fn perform_now(op: &Op) -> io::Result<usize> {
     // SAFETY: handed on to the caller.
-    finish(unsafe { direct::attempt(op) })
+    unsafe { try_now(op) }.result()
 }
 
-/// One submission and its terminal completion. The only exits are: not submitted, done at once, or
-/// completed.
+/// Tries `op` once, without waiting.
+///
+/// # Safety
+/// As for [`perform`].
+pub(crate) unsafe fn try_now(op: &Op) -> Outcome {
+    // SAFETY: handed on to the caller.
+    unsafe {
+        match here() {
+            Some(here) => here.driver.borrow().try_now(op),
+            None => driver::try_now(op),
+        }
+    }
+}
+
+/// Submits one operation and parks until its terminal completion. The only exits are: not
+/// submitted, done at once, or completed.
 ///
 /// # Safety
 /// As for [`perform`].
@@ -176,40 +178,27 @@ pub(super) unsafe fn submit_and_park(
     submit: unsafe fn(&mut Driver, Token, &Op) -> Submitted,
 ) -> io::Result<Outcome> {
     let me = here.me();
-    let token = match here.table.borrow_mut().insert(seat_of(here.me_ptr())) {
-        Ok(token) => token,
-        Err((Full, _)) => return Err(too_many()),
-    };
     me.cut.set(false);
-    let operations = here.counters.operations.get() + 1;
-    here.counters.operations.set(operations);
     let no_way_out = AbortOnUnwind("while the kernel holds a tasklet's memory");
     // SAFETY: the caller keeps everything valid until this returns, which it does after the
     // completion or where there will be none; it cannot unwind in between.
-    let submitted = unsafe { submit(&mut here.driver.borrow_mut(), token, op) };
+    let submitted = unsafe { submit_operation(here, seat_of(here.me_ptr()), op, submit) };
     let outcome = match submitted {
-        Submitted::Done(outcome) => {
-            here.table.borrow_mut().remove(token);
-            if operations.is_multiple_of(INLINE_MAX) {
+        Ok(Submission::Pending(token)) => {
+            let wake = park(here, Waiting::Op { token, name: op.name(), fd: op.fd() }, until);
+            // Soundness rests on it: only the completion wakes a tasklet that waits for an
+            // operation.
+            assert_eq!(wake, Wake::Done, "an operation's wait ends with its completion");
+            Ok(me.outcome.get())
+        }
+        Ok(Submission::Done(outcome)) => {
+            if here.counters.operations.get().is_multiple_of(INLINE_MAX) {
                 give_way(here);
             }
-            outcome
+            Ok(outcome)
         }
-        Submitted::Pending => {
-            let wake = park(here, Waiting::Op { token, name: op.name(), fd: op.fd() }, until);
-            // Soundness rests on it: nobody but the completion wakes who waits for an operation.
-            assert_eq!(wake, Wake::Done, "an operation's wait ends with its completion");
-            me.outcome.get()
-        }
+        Err(Full) => Err(too_many()),
     };
     std::mem::forget(no_way_out);
-    Ok(outcome)
-}
-
-/// The outcome as std gives it.
-fn finish(outcome: Outcome) -> io::Result<Outcome> {
-    if outcome.result < 0 {
-        return Err(io::Error::from_raw_os_error(-outcome.result));
-    }
-    Ok(outcome)
+    outcome
 }

@@ -19,7 +19,7 @@ use super::report::{say, tasklets, trace};
 use super::snapshot::{self, Snapshot};
 use super::stall::system_call_of;
 use super::{Stalled, asking, registry};
-use crate::driver::direct::any_ready;
+use crate::driver;
 use crate::op::Op;
 use crate::sys::lock::Mutex;
 use crate::sys::readiness::Interest;
@@ -65,7 +65,7 @@ fn listen(mut listener: Listener) {
     let fd = listener.as_fd().as_raw_fd();
     let op = [Op::Ready { fd, interest: Interest::Readable }];
     loop {
-        if any_ready(&op, None).is_err() {
+        if driver::block_on_any(&op, None).is_err() {
             return say("nobody waits for the dump's signal any more: the wait failed");
         }
         if listener.pending().count() > 0 {

@@ -1,14 +1,17 @@
 //! Files, pipes and terminals, by plain system calls.
 
-use crate::op::Fs;
+use crate::op::{Fs, Outcome};
 use crate::sys::errno::retried;
 use crate::sys::file::status::STAT_MASK;
 use crate::sys::file::transfer::{read, read_vectored, write, write_vectored};
+use crate::sys::readiness::Interest;
 use crate::sys::splice::splice;
 
+/// Makes the system call.
+///
 /// # Safety
-/// As for [`attempt`](super::attempt).
-pub(super) unsafe fn start(fs: &Fs) -> i32 {
+/// As for [`try_now`](super::try_now).
+pub(super) unsafe fn try_once(fs: &Fs) -> i32 {
     // SAFETY: every pointer is valid for what its call does, by the caller's promise.
     unsafe {
         match *fs {
@@ -26,7 +29,7 @@ pub(super) unsafe fn start(fs: &Fs) -> i32 {
             Fs::SetLen { fd, len } => retried(|| libc::ftruncate64(fd, len as i64) as isize),
             Fs::Open { path, flags, mode } => retried(|| libc::open64(path, flags, mode) as isize),
             // A plain call would wait for the other side of a FIFO.
-            Fs::OpenCached { .. } => -libc::EAGAIN,
+            Fs::OpenCached { .. } => Outcome::WOULD_BLOCK.raw(),
             Fs::Stat { at, path, flags, out } => {
                 retried(|| libc::statx(at, path, flags, STAT_MASK, out.cast()) as isize)
             }
@@ -44,15 +47,34 @@ pub(super) unsafe fn start(fs: &Fs) -> i32 {
     }
 }
 
-/// Whether it moves bytes, and may so have to wait for readiness. All others end by themselves,
-/// whatever errno they end with.
-pub(super) fn is_transfer(fs: &Fs) -> bool {
+/// The readiness for which it waits; `None` where it ends by itself, whatever errno it ends with.
+pub(super) fn interest(fs: &Fs) -> Option<Interest> {
     match fs {
-        Fs::Read { .. } | Fs::Write { .. } | Fs::ReadVectored { .. } | Fs::WriteVectored { .. } => {
-            true
-        }
-        // It has two sides: whoever asked knows which one to wait for.
+        Fs::Read { .. } | Fs::ReadVectored { .. } => Some(Interest::Readable),
+        Fs::Write { .. } | Fs::WriteVectored { .. } => Some(Interest::Writable),
+        // It has two sides: the caller knows which one to wait for.
         Fs::Splice { .. }
+        | Fs::Sync { .. }
+        | Fs::SetLen { .. }
+        | Fs::Open { .. }
+        | Fs::OpenCached { .. }
+        | Fs::Stat { .. }
+        | Fs::Rename { .. }
+        | Fs::Unlink { .. }
+        | Fs::MakeDir { .. }
+        | Fs::Link { .. }
+        | Fs::Symlink { .. } => None,
+    }
+}
+
+/// Tells whether it is to fail where it would wait: a splice without a side on a disk.
+pub(super) fn is_nonblocking(fs: &Fs) -> bool {
+    match *fs {
+        Fs::Splice { on_disk, .. } => !on_disk,
+        Fs::Read { .. }
+        | Fs::Write { .. }
+        | Fs::ReadVectored { .. }
+        | Fs::WriteVectored { .. }
         | Fs::Sync { .. }
         | Fs::SetLen { .. }
         | Fs::Open { .. }

@@ -1,69 +1,82 @@
 //! One operation by plain system calls: once without waiting, or blocking the thread.
 //!
-//! An operation goes through two calls here: [`start`] once, then, as long as the answer says
-//! *would wait*, [`resume`] whenever the descriptor has become ready. They differ for connect
-//! alone, which must not be started twice. The poll backend, the ring's fallbacks and
-//! [`blocking`] are three loops around the same two calls.
+//! An operation goes through two calls here: [`first_try`] once, then, as long as it
+//! [is unfinished](is_unfinished), [`retry`] whenever its descriptor has become ready. They differ
+//! for connect alone, which must not be started twice. The poll backend, the ring's fallbacks and
+//! [`block_on`] are three loops around the same two calls.
 //!
 //! "Without waiting" holds for descriptors in blocking mode, too (the public port is given such):
 //! sockets by `MSG_DONTWAIT`; pipes by `RWF_NOWAIT`, and where a file cannot do that (terminals)
 //! by poll(2) first. `accept` and `connect` know no such flag: there the descriptor must be
 //! `O_NONBLOCK`. Regular files, directories and block devices are always ready in poll(2)'s
-//! sense: they are done in place, which may wait for the disk.
+//! sense: the calling thread performs operations on them, and may wait for the disk.
+//!
+//! Only the driver calls these functions: [`Driver::try_now`](super::Driver::try_now),
+//! [`driver::try_now`](super::try_now) and [`driver::block_on`](super::block_on) are what others
+//! see of them.
 
 mod fs;
 mod net;
 
 use std::io;
 
-use crate::op::{Fs, Net, Op, Outcome};
-use crate::sys::errno::is_cancelled;
+use crate::op::{Net, Op, Outcome};
+use crate::sys::errno::is_under_way;
 use crate::sys::readiness::{Interest, poll, poll_bits, poll_entries, poll_now};
 use crate::sys::socket::transfer::connect_result;
 
-/// Tries `op` once without waiting; `-EAGAIN` where it would wait. A connect that is under way
-/// answers `-EAGAIN`, too: it goes on in the kernel.
+/// Tries `op` once without waiting; *would block* where it would wait. A connect that is under way
+/// answers that, too: it goes on in the kernel.
 ///
 /// # Safety
 /// The descriptor in `op` is open, and every pointer in it is valid for what the operation does.
-pub(crate) unsafe fn attempt(op: &Op) -> Outcome {
+pub(super) unsafe fn try_now(op: &Op) -> Outcome {
     // SAFETY: the caller's promise.
-    let outcome = unsafe { start(op) };
-    if would_wait(op, outcome) { Outcome::of(-libc::EAGAIN) } else { outcome }
+    let outcome = unsafe { first_try(op) };
+    if is_unfinished(op, outcome) { Outcome::WOULD_BLOCK } else { outcome }
 }
 
-/// Does `op` to its end, blocking the thread, for callers that are no tasklets. `-ETIMEDOUT`
-/// where the time `limit` (on [`clock`]) comes first. `nonblocking` in `op` is honoured.
+/// Performs `op` to its end, blocking the thread; *would block* where the time `limit` (on the
+/// port's clock) comes first, as std's sockets say it. `nonblocking` in `op` is honoured.
 ///
 /// # Safety
-/// As for [`attempt`].
-pub(crate) unsafe fn blocking(op: &Op, limit: Option<u64>) -> Outcome {
+/// As for [`try_now`].
+pub(super) unsafe fn block_on(op: &Op, limit: Option<u64>) -> Outcome {
     // SAFETY: the caller's promise.
-    let mut outcome = unsafe { start(op) };
-    while would_wait(op, outcome) && !nonblocking(op) {
+    let mut outcome = unsafe { first_try(op) };
+    while is_unfinished(op, outcome) && !is_nonblocking(op) {
         match poll(op.fd(), interest(op), limit) {
             Ok(true) => {}
-            Ok(false) => return Outcome::of(-libc::ETIMEDOUT),
-            Err(errno) => return Outcome::of(-errno),
+            Ok(false) => return Outcome::WOULD_BLOCK,
+            Err(code) => return Outcome::from_code(code),
         }
-        // SAFETY: the caller's promise; `start` has been called.
-        outcome = unsafe { resume(op) };
+        // SAFETY: the caller's promise; the first try has been made.
+        outcome = unsafe { retry(op) };
     }
     outcome
 }
 
-/// Whether `outcome` means that `op` has not ended and wants readiness.
-pub(crate) fn would_wait(op: &Op, outcome: Outcome) -> bool {
+/// Tells whether `outcome` says that `op` has not ended and wants readiness.
+#[inline]
+pub(super) fn is_unfinished(op: &Op, outcome: Outcome) -> bool {
     match *op {
         // EAGAIN from connect means "no port left" or "backlog full", and is an end.
-        Op::Net(Net::Connect { .. }) => outcome.result == -libc::EINPROGRESS,
-        Op::Fs(ref fs) if !fs::is_transfer(fs) => false,
-        _ => outcome.result == -libc::EAGAIN,
+        Op::Net(Net::Connect { .. }) => is_under_way(outcome.raw()),
+        Op::Net(
+            Net::Accept { .. }
+            | Net::Recv { .. }
+            | Net::Send { .. }
+            | Net::RecvMsg { .. }
+            | Net::SendMsg { .. },
+        )
+        | Op::Ready { .. } => outcome.would_block(),
+        Op::Fs(ref fs) => fs::interest(fs).is_some() && outcome.would_block(),
     }
 }
 
-/// Whether `op` is to fail where it would wait.
-pub(super) fn nonblocking(op: &Op) -> bool {
+/// Tells whether `op` is to fail where it would wait.
+#[inline]
+pub(super) fn is_nonblocking(op: &Op) -> bool {
     match *op {
         Op::Net(
             Net::Accept { nonblocking, .. }
@@ -73,106 +86,85 @@ pub(super) fn nonblocking(op: &Op) -> bool {
             | Net::RecvMsg { nonblocking, .. }
             | Net::SendMsg { nonblocking, .. },
         ) => nonblocking,
-        Op::Fs(Fs::Splice { on_disk, .. }) => !on_disk,
-        Op::Fs(_) | Op::Ready { .. } => false,
+        Op::Fs(ref fs) => fs::is_nonblocking(fs),
+        Op::Ready { .. } => false,
     }
 }
 
-/// What an operation that would wait is waiting for.
+/// The readiness for which an [unfinished](is_unfinished) operation waits.
+#[inline]
 pub(super) fn interest(op: &Op) -> Interest {
     match *op {
-        Op::Net(Net::Accept { .. } | Net::Recv { .. } | Net::RecvMsg { .. })
-        | Op::Fs(Fs::Read { .. } | Fs::ReadVectored { .. }) => Interest::Readable,
-        Op::Net(Net::Connect { .. } | Net::Send { .. } | Net::SendMsg { .. }) | Op::Fs(_) => {
-            Interest::Writable
-        }
+        Op::Net(Net::Accept { .. } | Net::Recv { .. } | Net::RecvMsg { .. }) => Interest::Readable,
+        Op::Net(Net::Connect { .. } | Net::Send { .. } | Net::SendMsg { .. }) => Interest::Writable,
+        Op::Fs(ref fs) => fs::interest(fs).expect("only a transfer is unfinished"),
         Op::Ready { interest, .. } => interest,
     }
 }
 
-/// First try of `op`.
+/// Tries `op` for the first time.
 ///
 /// # Safety
-/// As for [`attempt`].
-pub(super) unsafe fn start(op: &Op) -> Outcome {
+/// As for [`try_now`].
+pub(super) unsafe fn first_try(op: &Op) -> Outcome {
     // SAFETY: the caller's promise, handed on.
-    Outcome::of(unsafe {
+    Outcome::from_raw(unsafe {
         match *op {
-            Op::Net(ref net) => net::start(net),
-            Op::Fs(ref fs) => fs::start(fs),
+            Op::Net(ref net) => net::try_once(net),
+            Op::Fs(ref fs) => fs::try_once(fs),
             Op::Ready { fd, interest } => poll_now(fd, interest),
         }
     })
 }
 
-/// Another try of `op`, after [`start`] said that it would wait.
+/// Tries `op` again, after [`first_try`] has left it unfinished.
 ///
 /// # Safety
-/// As for [`attempt`].
-pub(super) unsafe fn resume(op: &Op) -> Outcome {
-    match *op {
-        Op::Net(Net::Connect { fd, .. }) => Outcome::of(connect_result(fd)),
-        _ => {
-            // SAFETY: the caller's promise.
-            let outcome = unsafe { start(op) };
-            if !would_wait(op, outcome) {
-                return outcome;
-            }
-            // SAFETY: the caller's promise.
-            unsafe { shut_down(op) }.unwrap_or(outcome)
-        }
-    }
-}
-
-/// What a backend's outcome says to whoever waits for `op`; `None` where it has not ended and is to
-/// be submitted again: cancelled, interrupted, or given up.
-///
-/// The ring tries an operation for as many as 128 wakes, and then for a last time on a worker. Some
-/// operations look at `O_NONBLOCK` there, and say that they would wait.
-///
-/// # Safety
-/// As for [`attempt`].
-#[inline]
-pub(crate) unsafe fn end(op: &Op, outcome: Outcome) -> Option<Outcome> {
-    if is_cancelled(outcome.result) {
-        return None;
-    }
-    if !would_wait(op, outcome) || nonblocking(op) {
-        return Some(outcome);
+/// As for [`try_now`].
+pub(super) unsafe fn retry(op: &Op) -> Outcome {
+    if let Op::Net(Net::Connect { fd, .. }) = *op {
+        return Outcome::from_raw(connect_result(fd));
     }
     // SAFETY: the caller's promise.
-    unsafe { shut_down(op) }
+    let outcome = unsafe { first_try(op) };
+    if !is_unfinished(op, outcome) {
+        return outcome;
+    }
+    // SAFETY: the caller's promise.
+    unsafe { end_of_stream(op) }.unwrap_or(outcome)
 }
 
-/// The outcome of a transfer at its own limit: bytes that have come by then, or the end.
+/// Gives the outcome of a transfer on a socket at its own limit: bytes that have come by then, or
+/// the end.
 ///
 /// # Safety
-/// As for [`attempt`].
+/// As for [`try_now`].
 #[cold]
-pub(crate) unsafe fn at_limit(op: &Op) -> Option<Outcome> {
+pub(super) unsafe fn try_at_limit(op: &Op) -> Option<Outcome> {
     if !op.is_transfer() {
         return None;
     }
     // SAFETY: the caller's promise.
-    let outcome = unsafe { resume(op) };
-    (!would_wait(op, outcome)).then_some(outcome)
+    let outcome = unsafe { retry(op) };
+    (!is_unfinished(op, outcome)).then_some(outcome)
 }
 
-/// The end of an operation that would wait on a socket that takes nothing more. What it has taken
-/// before, perhaps since the last try, comes first.
+/// Tells how an unfinished operation ends on a socket that is shut down for receiving. Bytes that
+/// have come before the end, perhaps since the last try, come first.
 ///
 /// # Safety
-/// As for [`attempt`].
-unsafe fn shut_down(op: &Op) -> Option<Outcome> {
+/// As for [`try_now`].
+pub(super) unsafe fn end_of_stream(op: &Op) -> Option<Outcome> {
     let Op::Net(net) = op else { return None };
-    let end = net::shut_down(net)?;
+    let end = net::end_of_stream(net)?;
     // SAFETY: the caller's promise.
-    let last = unsafe { start(op) };
-    Some(if would_wait(op, last) { end } else { last })
+    let last = unsafe { first_try(op) };
+    Some(if is_unfinished(op, last) { end } else { last })
 }
 
-/// Waits until one of `ops` need not wait any more (true) or the time `limit` has come (false).
-pub(crate) fn any_ready(ops: &[Op], limit: Option<u64>) -> io::Result<bool> {
+/// Blocks the thread until one of `ops` need not wait any more (true) or the time `limit` has come
+/// (false).
+pub(super) fn block_on_any(ops: &[Op], limit: Option<u64>) -> io::Result<bool> {
     let entry = |op: &Op| libc::pollfd { fd: op.fd(), events: poll_bits(interest(op)), revents: 0 };
     let mut entries: Vec<_> = ops.iter().map(entry).collect();
     poll_entries(&mut entries, limit).map_err(io::Error::from_raw_os_error)

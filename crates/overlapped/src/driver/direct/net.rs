@@ -5,9 +5,11 @@ use crate::sys::message::Message;
 use crate::sys::readiness::is_shut_down;
 use crate::sys::socket::transfer;
 
+/// Makes the system call.
+///
 /// # Safety
-/// As for [`attempt`](super::attempt).
-pub(super) unsafe fn start(net: &Net) -> i32 {
+/// As for [`try_now`](super::try_now).
+pub(super) unsafe fn try_once(net: &Net) -> i32 {
     // SAFETY: every pointer is valid for what its call does, by the caller's promise.
     unsafe {
         match *net {
@@ -27,13 +29,14 @@ fn peek_flag(peek: bool) -> i32 {
     if peek { libc::MSG_PEEK } else { 0 }
 }
 
-/// The end of an operation that would wait on a socket that takes nothing more: what the blocking
-/// call says. Sockets of the Unix family answer "would wait" for ever there, and are always ready.
-pub(super) fn shut_down(net: &Net) -> Option<Outcome> {
+/// Tells how an unfinished receive or accept ends on a socket that is shut down for receiving: as
+/// the blocking call does. (Sockets of the Unix family are always ready there, and answer "would
+/// wait" for ever.)
+pub(super) fn end_of_stream(net: &Net) -> Option<Outcome> {
     let (fd, end) = match *net {
-        Net::Recv { fd, .. } | Net::RecvMsg { fd, .. } => (fd, 0),
-        Net::Accept { fd, .. } => (fd, -libc::EINVAL),
+        Net::Recv { fd, .. } | Net::RecvMsg { fd, .. } => (fd, Outcome::DONE),
+        Net::Accept { fd, .. } => (fd, Outcome::from_code(libc::EINVAL)),
         Net::Connect { .. } | Net::Send { .. } | Net::SendMsg { .. } => return None,
     };
-    is_shut_down(fd).then(|| Outcome::of(end))
+    is_shut_down(fd).then_some(end)
 }

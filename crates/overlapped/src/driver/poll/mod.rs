@@ -65,7 +65,6 @@ use rustc_hash::FxHashMap;
 
 use super::{Notifier, Submitted};
 use crate::driver::direct;
-use crate::driver::direct::would_wait;
 use crate::driver::speculative::Eager;
 use crate::op::{Completion, Net, Op, Outcome, Token};
 use crate::sys::readiness::Interest;
@@ -115,18 +114,18 @@ impl Poll {
     /// # Safety
     /// As for [`Driver::submit`](super::Driver::submit).
     pub(super) unsafe fn submit(&mut self, token: Token, op: &Op) -> Submitted {
-        let may_be_left = is_receive(op) && !direct::nonblocking(op);
+        let may_be_left = is_receive(op) && !direct::is_nonblocking(op);
         if may_be_left && !self.eager.is_wanted() {
             self.fresh.push(Waiter { token, op: *op });
             return Submitted::Pending;
         }
         // SAFETY: the caller's promise.
-        let outcome = unsafe { direct::start(op) };
-        let ended = !would_wait(op, outcome);
+        let outcome = unsafe { direct::first_try(op) };
+        let ended = !direct::is_unfinished(op, outcome);
         if may_be_left {
             self.eager.tried(ended);
         }
-        if ended || direct::nonblocking(op) {
+        if ended || direct::is_nonblocking(op) {
             return Submitted::Done(outcome);
         }
         // SAFETY: the caller's promise.
@@ -154,7 +153,7 @@ impl Poll {
             if queues.is_empty() {
                 self.waiting.remove(&fd);
             }
-            return Err(Outcome::of(-errno(&error)));
+            return Err(Outcome::from_code(errno(&error)));
         }
         let previous = self.places.insert(token, (fd, interest));
         assert!(previous.is_none(), "{token:?} is in flight already");
@@ -170,13 +169,13 @@ impl Poll {
             // In neither place: it has completed, and that decides.
             if let Some(place) = self.fresh.iter().position(|waiter| waiter.token == token) {
                 self.fresh.remove(place);
-                self.done.push(Completion { token, outcome: Outcome::of(-libc::ECANCELED) });
+                self.done.push(Completion { token, outcome: Outcome::CANCELLED });
             }
             return;
         };
         let queues = self.waiting.get_mut(&fd).expect("a waiting token has a queue");
         assert!(queues.of(interest).remove(token), "a waiting token is in its queue");
-        self.done.push(Completion { token, outcome: Outcome::of(-libc::ECANCELED) });
+        self.done.push(Completion { token, outcome: Outcome::CANCELLED });
         self.settle(fd);
     }
 
@@ -205,8 +204,8 @@ impl Poll {
         let mut fresh = std::mem::take(&mut self.fresh);
         for Waiter { token, op } in fresh.drain(..) {
             // SAFETY: promised at `submit` until the completion, which is yet to come.
-            let outcome = unsafe { direct::start(&op) };
-            let ended = if would_wait(&op, outcome) {
+            let outcome = unsafe { direct::first_try(&op) };
+            let ended = if direct::is_unfinished(&op, outcome) {
                 // SAFETY: the same promise.
                 unsafe { self.enqueue(token, &op) }.err()
             } else {
@@ -231,8 +230,8 @@ impl Poll {
                 let queue = queues.of(interest);
                 while let Some(Waiter { token, op }) = queue.front() {
                     // SAFETY: promised at `submit` until the completion, which is yet to come.
-                    let outcome = unsafe { direct::resume(op) };
-                    if would_wait(op, outcome) {
+                    let outcome = unsafe { direct::retry(op) };
+                    if direct::is_unfinished(op, outcome) {
                         break;
                     }
                     places.remove(token);
@@ -274,7 +273,7 @@ impl Poll {
         }
         // SAFETY: the waiters in the queues keep the descriptor open.
         if let Err(error) = unsafe { arm(&self.poller, fd, queues) } {
-            let outcome = Outcome::of(-errno(&error));
+            let outcome = Outcome::from_code(errno(&error));
             for Waiter { token, .. } in queues.take() {
                 self.places.remove(&token);
                 self.done.push(Completion { token, outcome });

@@ -1,7 +1,8 @@
 //! A cancel decides nothing: one completion per operation, and no byte is lost to the race.
 
 use std::io::Write;
-use std::os::fd::AsRawFd;
+use std::net::TcpStream;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -155,5 +156,36 @@ fn no_received_byte_is_lost_to_a_race_with_cancel() {
             "{}: void, one outcome hardly occurred: {received} to {cancelled}",
             rig.kind
         );
+    });
+}
+
+/// The ring tries an operation for 128 wakes, and gives it up then: an accept looks at `O_NONBLOCK`
+/// on its worker. The driver starts it again, so a competitor that is quicker every time is never
+/// seen.
+#[test]
+fn an_operation_that_finds_nothing_time_and_again_does_not_end() {
+    everywhere(|rig| {
+        let listener = listener();
+        let addr = listener.local_addr().unwrap();
+        let mut from = SocketAddrBuf::empty();
+        let (fd, nonblocking) = (listener.as_raw_fd(), false);
+        let op = Op::Net(Net::Accept { fd, addr: &raw mut from, nonblocking });
+        // SAFETY: the address and the listener live until the operation's end.
+        let token = unsafe { rig.start(op) };
+        let mut is_quicker = true;
+        for _ in 0..300 {
+            let _client = TcpStream::connect(addr).unwrap();
+            is_quicker = listener.accept().is_ok();
+            if !is_quicker {
+                break; // A worker of the ring was just looking.
+            }
+            rig.turn(Duration::ZERO);
+        }
+        assert!(!is_quicker || rig.is_waiting(token), "{}", rig.kind);
+        let _client = TcpStream::connect(addr).unwrap();
+        let socket = rig.end(token);
+        assert!(socket >= 0, "{}: {socket}", rig.kind);
+        // SAFETY: the accept has just made it, and nobody else knows it.
+        drop(unsafe { OwnedFd::from_raw_fd(socket) });
     });
 }

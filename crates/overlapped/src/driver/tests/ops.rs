@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use super::rig::{Rig, alone, everywhere, listener, pair};
-use crate::driver::direct::{attempt, blocking, end};
+use crate::driver::{block_on, direct, try_now};
 use crate::op::{Fs, Net, Op, Outcome, clamp};
 use crate::sys::address::SocketAddrBuf;
 use crate::sys::clock;
@@ -474,18 +474,18 @@ fn outside_a_scheduler_an_operation_blocks_the_thread_or_times_out() {
     let op = recv(ours.as_raw_fd(), &mut buf);
     let start = Instant::now();
     // SAFETY: here and below, `buf` and `ours` outlive the calls.
-    let outcome = unsafe { blocking(&op, Some(clock::nanos() + 30_000_000)) };
-    assert_eq!(outcome.result, -libc::ETIMEDOUT);
+    let outcome = unsafe { block_on(&op, Some(clock::nanos() + 30_000_000)) };
+    assert_eq!(outcome, Outcome::WOULD_BLOCK);
     assert!(start.elapsed() >= Duration::from_millis(30));
     // SAFETY: as above.
-    assert_eq!(unsafe { attempt(&op) }.result, -libc::EAGAIN);
+    assert_eq!(unsafe { try_now(&op) }, Outcome::WOULD_BLOCK);
     let writer = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(20));
         peer.write_all(b"late").unwrap();
         peer
     });
     // SAFETY: as above.
-    assert_eq!(unsafe { blocking(&op, None) }.result, 4);
+    assert_eq!(unsafe { block_on(&op, None) }.raw(), 4);
     writer.join().unwrap();
     let to = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = SocketAddrBuf::from(to.local_addr().unwrap());
@@ -493,7 +493,7 @@ fn outside_a_scheduler_an_operation_blocks_the_thread_or_times_out() {
     let op =
         Op::Net(Net::Connect { fd: socket.as_raw_fd(), addr: &raw const addr, nonblocking: false });
     // SAFETY: `addr` and `socket` outlive the call.
-    assert_eq!(unsafe { blocking(&op, None) }.result, 0);
+    assert_eq!(unsafe { block_on(&op, None) }.raw(), 0);
 }
 
 #[test]
@@ -504,8 +504,7 @@ fn what_has_come_before_the_end_is_given_first() {
     let mut buf = [0; 8];
     let recv = recv(ours.as_raw_fd(), &mut buf);
     // A backend found nothing, and the byte came together with the end after that.
-    let nothing = Outcome::of(-libc::EAGAIN);
     // SAFETY: the buffer and the descriptor live in this frame.
-    let ends = [(), ()].map(|()| unsafe { end(&recv, nothing) }.unwrap().result);
+    let ends = [(), ()].map(|()| unsafe { direct::end_of_stream(&recv) }.unwrap().raw());
     assert_eq!(ends, [1, 0]);
 }

@@ -57,7 +57,7 @@ impl Rig {
 
     /// The result of `token`, when it has come.
     pub(super) fn end(&mut self, token: Token) -> i32 {
-        self.outcome(token).result
+        self.outcome(token).raw()
     }
 
     pub(super) fn outcome(&mut self, token: Token) -> Outcome {
@@ -86,7 +86,7 @@ impl Rig {
             assert!(Instant::now() < late, "{}: {} left", self.kind, self.table.len());
             self.turn(Duration::from_secs(1));
         }
-        self.ended.drain().map(|(_, outcome)| outcome.result).collect()
+        self.ended.drain().map(|(_, outcome)| outcome.raw()).collect()
     }
 
     pub(super) fn in_flight(&self) -> usize {

@@ -98,8 +98,7 @@ fn a_cancelled_splice_has_moved_or_not_and_its_bytes_are_somewhere() {
                 assert_eq!((moved, at), (100, 100));
                 from.rewind().unwrap();
             } else {
-                let cut = [-libc::ECANCELED, -libc::EINTR, -512];
-                assert!(cut.contains(&moved), "{}: {moved}", rig.kind);
+                assert_eq!(moved, -libc::ECANCELED, "{}", rig.kind);
                 assert_eq!(at, 0);
             }
         }

@@ -15,7 +15,7 @@
 //! use that instead, and the read stays in flight, for a day on which a message is refused.
 //!
 //! Operations that the kernel lacks go another way: tried by a plain system call, polled for in
-//! the ring, tried again (`aside`).
+//! the ring, tried again. So do operations that the kernel gives up (`unfinished`).
 //!
 //! Shutdown: `drain` cancels everything, again and again, until nothing is in flight. Only then
 //! are the ring and the eventfd's buffer released. If the kernel will not let us wait, nothing
@@ -24,8 +24,9 @@
 mod cursors;
 mod prepare;
 mod ring;
+mod unfinished;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +36,6 @@ use io_uring::squeue::Entry;
 use super::notifier::EventFd;
 use super::{Notifier, PortConfig, Submitted};
 use crate::driver::direct;
-use crate::driver::direct::would_wait;
 use crate::driver::speculative::Eager;
 use crate::op::{Completion, Op, Outcome, Token};
 use crate::spin::{Spin, WATCH};
@@ -44,6 +44,7 @@ use crate::sys::clock;
 use cursors::Cursors;
 pub(crate) use ring::Opcodes;
 pub(super) use ring::{MESSAGE, Ring, USED, send_message};
+use unfinished::may_be_unfinished;
 
 /// Tokens never have this bit.
 const INTERNAL: u64 = 1 << 63;
@@ -62,13 +63,6 @@ const ASK_AGAIN: u64 = 10_000_000;
 /// Looks at the ring's memory between two looks at the clock.
 const LOOKS_EACH_TIME: u32 = 8;
 
-/// An operation that the ring only polls for.
-struct Aside {
-    op: Op,
-    /// A cancel may meet the moment between two polls, and must not be lost there.
-    cancelled: bool,
-}
-
 pub(crate) struct Uring {
     ring: Ring,
     backlog: VecDeque<Entry>,
@@ -76,13 +70,15 @@ pub(crate) struct Uring {
     in_flight: usize,
     /// The backend's own entries that have not completed.
     internal: usize,
-    /// What is done by polling in the ring: see [`Uring::submit_aside`].
-    aside: HashMap<u64, Aside>,
+    /// What is in flight, by the slots of tokens: for operations that are to be started again.
+    ops: Vec<Op>,
+    /// Operations that the ring only polls for: see [`Uring::submit_polled`].
+    polled: HashSet<Token>,
     /// Cancelled and not completed; when they are asked again.
     asked: HashSet<Token>,
     ask_at: u64,
-    /// Those of `aside` that have become ready; empty between two waits.
-    ready: Vec<(Token, Op)>,
+    /// Completions that may not be the end of their operations; empty between two waits.
+    unfinished: Vec<(Token, Outcome)>,
     /// Where files' cursors stood before the transfers in flight.
     cursors: Cursors,
     spin: Spin,
@@ -108,10 +104,11 @@ impl Uring {
             backlog: VecDeque::new(),
             in_flight: 0,
             internal: 0,
-            aside: HashMap::new(),
+            ops: Vec::new(),
+            polled: HashSet::new(),
             asked: HashSet::new(),
             ask_at: 0,
-            ready: Vec::new(),
+            unfinished: Vec::new(),
             cursors: Cursors::default(),
             spin: Spin::default(),
             eager: Eager::default(),
@@ -127,7 +124,7 @@ impl Uring {
 
     /// Whether the ring itself does `op`, rather than a system call of this thread.
     pub(super) fn does(&self, op: &Op) -> bool {
-        !direct::nonblocking(op) && self.has(op)
+        !direct::is_nonblocking(op) && self.has(op)
     }
 
     /// Tells whether the ring has the opcode of `op`.
@@ -141,13 +138,13 @@ impl Uring {
     pub(super) unsafe fn submit(&mut self, token: Token, op: &Op) -> Submitted {
         debug_assert!(!self.closing, "submitted after the drain");
         // What must not wait is not worth a round through the ring, which ignores O_NONBLOCK.
-        if direct::nonblocking(op) {
+        if direct::is_nonblocking(op) {
             // SAFETY: the caller's promise covers this call.
-            return Submitted::Done(unsafe { direct::attempt(op) });
+            return Submitted::Done(unsafe { direct::try_now(op) });
         }
         if matches!(op, Op::Ready { .. }) || !self.has(op) {
             // SAFETY: the caller's promise.
-            return unsafe { self.submit_aside(token, op) };
+            return unsafe { self.submit_polled(token, op) };
         }
         // SAFETY: the caller's promise.
         unsafe { self.start(token, op) }
@@ -159,6 +156,7 @@ impl Uring {
     /// As for [`Driver::submit`](super::Driver::submit).
     #[inline]
     pub(super) unsafe fn start(&mut self, token: Token, op: &Op) -> Submitted {
+        self.remember(token, op);
         self.cursors.note(token, op);
         // SAFETY: the caller's promise holds now and until the completion.
         unsafe { self.push(prepare::prepare(op).user_data(token.to_bits())) };
@@ -166,31 +164,13 @@ impl Uring {
         Submitted::Pending
     }
 
-    /// Starts what the ring does not do by itself: [`Op::Ready`], whose result is not the
-    /// kernel's, and operations whose opcode is missing.
-    ///
-    /// # Safety
-    /// As for [`Driver::submit`](super::Driver::submit).
-    #[cold]
-    unsafe fn submit_aside(&mut self, token: Token, op: &Op) -> Submitted {
-        if !matches!(op, Op::Ready { .. }) {
-            // SAFETY: the caller's promise.
-            let outcome = unsafe { direct::start(op) };
-            if !would_wait(op, outcome) {
-                return Submitted::Done(outcome);
-            }
+    /// Keeps `op` until its completion.
+    #[inline]
+    fn remember(&mut self, token: Token, op: &Op) {
+        match self.ops.get_mut(token.slot()) {
+            Some(place) => *place = *op,
+            None => self.ops.resize(token.slot() + 1, *op),
         }
-        let previous = self.aside.insert(token.to_bits(), Aside { op: *op, cancelled: false });
-        assert!(previous.is_none(), "{token:?} is in flight already");
-        self.in_flight += 1;
-        self.poll_aside(token, op);
-        Submitted::Pending
-    }
-
-    fn poll_aside(&mut self, token: Token, op: &Op) {
-        let entry = prepare::ready(op.fd(), direct::interest(op)).user_data(token.to_bits());
-        // SAFETY: a poll has no memory; the descriptor is open until the token's completion.
-        unsafe { self.push(entry) };
     }
 
     pub(super) fn eager(&mut self) -> &mut Eager {
@@ -198,9 +178,6 @@ impl Uring {
     }
 
     pub(super) fn cancel(&mut self, token: Token) {
-        if let Some(aside) = self.aside.get_mut(&token.to_bits()) {
-            aside.cancelled = true;
-        }
         self.note_asked(token);
         self.push_internal(prepare::cancel(token).user_data(CANCEL));
     }
@@ -397,52 +374,27 @@ impl Uring {
                 continue;
             }
             let token = Token::from_bits(bits);
-            let mut outcome = Outcome::of(entry.result());
-            if !self.aside.is_empty()
-                && let Some(Aside { op, .. }) = self.aside.get(&bits)
-            {
-                if !matches!(op, Op::Ready { .. }) && outcome.result >= 0 {
-                    self.ready.push((token, *op));
-                    continue;
-                }
-                outcome = Outcome::of(outcome.result.min(0));
-                self.aside.remove(&bits);
+            let outcome = Outcome::from_raw(entry.result());
+            let is_polled = !self.polled.is_empty() && self.polled.contains(&token);
+            if is_polled || may_be_unfinished(outcome) {
+                self.unfinished.push((token, outcome));
+                continue;
             }
             if !self.asked.is_empty() {
                 self.asked.remove(&token);
             }
-            self.cursors.settle(token, outcome.result);
+            self.cursors.settle(token, outcome.raw());
             self.in_flight -= 1;
             out.push(Completion { token, outcome });
         }
-        if !self.ready.is_empty() {
-            self.resume_aside(out);
+        if !self.unfinished.is_empty() {
+            self.finish_or_go_on(out);
         }
         if woken || rung {
             self.wake.clear();
             if woken && !self.closing {
                 self.arm_wake();
             }
-        }
-    }
-
-    /// Tries again what has become ready.
-    #[cold]
-    fn resume_aside(&mut self, out: &mut Vec<Completion>) {
-        for (token, op) in std::mem::take(&mut self.ready) {
-            // SAFETY: promised at `submit` until the completion, which has not been handed out.
-            let mut outcome = unsafe { direct::resume(&op) };
-            if would_wait(&op, outcome) {
-                if !self.aside[&token.to_bits()].cancelled {
-                    self.poll_aside(token, &op);
-                    continue;
-                }
-                outcome = Outcome::of(-libc::ECANCELED);
-            }
-            self.aside.remove(&token.to_bits());
-            self.asked.remove(&token);
-            self.in_flight -= 1;
-            out.push(Completion { token, outcome });
         }
     }
 
@@ -468,9 +420,6 @@ impl Uring {
         while self.in_flight + self.internal > 0 {
             if clock::until(ask_at) == Duration::ZERO {
                 ask_at = clock::nanos() + ASK_AGAIN;
-                for aside in self.aside.values_mut() {
-                    aside.cancelled = true;
-                }
                 self.push_internal(prepare::cancel_all().user_data(CANCEL));
             }
             let result = self.wait(Some(clock::until(ask_at)), out);

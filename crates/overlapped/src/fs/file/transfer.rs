@@ -20,7 +20,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::File;
 use super::cursor::{Cursor, Turn};
 use super::spare;
-use crate::driver::direct::attempt;
 use crate::op::{Fs, Net, Op, clamp};
 use crate::sys::file::nonblocking;
 use crate::sys::file::nonblocking::FileKind;
@@ -28,7 +27,7 @@ use crate::sys::file::transfer::read_cached;
 use crate::sys::message::{Message, SLICES_MAX};
 use crate::task::aside::{Way, in_place, on_pool, others_are_ready, way};
 use crate::task::shield;
-use crate::task::wait::perform;
+use crate::task::wait::{perform, perform_now};
 
 /// The most that a job of the pool copies at once. A longer transfer is several jobs.
 const COPY_MAX: usize = 16 << 20;
@@ -141,7 +140,7 @@ impl File {
     unsafe fn by_port(&self, memory: Memory, offset: Option<u64>) -> io::Result<usize> {
         let op = memory.op(self.fd.as_raw_fd(), offset);
         // SAFETY: the caller's promise; the borrow of `self` keeps the descriptor open.
-        Ok(unsafe { perform(&op, None) }?.result as usize)
+        unsafe { perform(&op, None) }
     }
 
     /// # Safety
@@ -160,7 +159,7 @@ impl File {
             }
         };
         // SAFETY: as in `by_port`.
-        Ok(unsafe { perform(&Op::Net(op), None) }?.result as usize)
+        unsafe { perform(&Op::Net(op), None) }
     }
 
     /// # Safety
@@ -186,7 +185,7 @@ impl File {
             Net::SendMsg { fd, message: message.cast_const().cast(), nonblocking }
         };
         // SAFETY: as in `by_port`; the header stands on this frame.
-        Ok(unsafe { perform(&Op::Net(op), None) }?.result as usize)
+        unsafe { perform(&Op::Net(op), None) }
     }
 
     /// # Safety
@@ -209,7 +208,7 @@ impl File {
         };
         if way == Way::InPlace {
             // SAFETY: the caller's promise; the borrow of `self` keeps the descriptor open.
-            return result(unsafe { attempt(&op) }.result);
+            return unsafe { perform_now(&op) };
         }
         let (mut memory, mut offset) = (memory, offset);
         let mut done = 0;
@@ -275,8 +274,8 @@ impl File {
             if len == 0 {
                 // Only read(2) and pread(2) still say of a folder that it is one; neither waits.
                 // SAFETY: the caller's promise.
-                let outcome = in_place(|| unsafe { attempt(&memory.op(fd, offset)) })?;
-                return result(outcome.result).map(Cached::All);
+                let read = in_place(|| unsafe { perform_now(&memory.op(fd, offset)) })?;
+                return read.map(Cached::All);
             }
             // SAFETY: the caller's promise.
             let read = || unsafe { read_cached(fd, buf, clamp(len), offset) };
@@ -372,8 +371,7 @@ impl File {
             let (count, copy, turn) = on_pool("read", move |_| {
                 let (fd, buf, len) = (file.as_raw_fd(), copy.as_mut_ptr(), clamp(total));
                 // SAFETY: the copy is this job's own, as long as it says.
-                let count =
-                    result(unsafe { attempt(&Op::Fs(Fs::Read { fd, buf, len, offset })) }.result)?;
+                let count = unsafe { perform_now(&Op::Fs(Fs::Read { fd, buf, len, offset })) }?;
                 Ok((count, copy, turn))
             })?;
             let mut from = &copy[..count];
@@ -401,7 +399,7 @@ impl File {
             let (fd, buf, len) = (file.as_raw_fd(), copy.as_ptr(), clamp(total));
             let op = Op::Fs(Fs::Write { fd, buf, len, offset });
             // SAFETY: as above.
-            let count = result(unsafe { attempt(&op) }.result)?;
+            let count = unsafe { perform_now(&op) }?;
             Ok((count, copy, turn))
         })?;
         spare::give(copy);
@@ -435,8 +433,4 @@ unsafe fn rest(memory: Memory, offset: Option<u64>, count: usize) -> (Memory, Op
         Memory::IntoSlices(..) | Memory::FromSlices(..) => unreachable!("the caller's promise"),
     };
     (memory, offset.map(|offset| offset.wrapping_add(count as u64)))
-}
-
-fn result(result: i32) -> io::Result<usize> {
-    usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
 }

@@ -240,7 +240,7 @@ pub unsafe fn read(
         return Ok(count);
     }
     // SAFETY: as above.
-    unsafe { perform(&op, limit.map(deadline_in)) }.map(|outcome| outcome.result as usize)
+    unsafe { perform(&op, limit.map(deadline_in)) }
 }
 
 /// write(2), at the cursor; as [`read`] otherwise.
@@ -259,7 +259,7 @@ pub unsafe fn write(
     let (fd, len) = (fd.as_raw_fd(), clamp(len));
     let op = Op::Fs(Fs::Write { fd, buf, len, offset: None });
     // SAFETY: the caller's promise.
-    unsafe { perform(&op, limit.map(deadline_in)) }.map(|outcome| outcome.result as usize)
+    unsafe { perform(&op, limit.map(deadline_in)) }
 }
 
 /// accept4(2) on a listener in whichever mode: the new socket. Unless `address` is null, the peer's
@@ -298,7 +298,7 @@ pub unsafe fn accept4(
         socket
     } else {
         // SAFETY: the address is this frame's; `perform` returns after the terminal completion.
-        raw::accepted(unsafe { perform(&op, limit) }?.result, flags)?
+        raw::accepted(unsafe { perform(&op, limit) }?, flags)?
     };
     if !address.is_null() {
         // SAFETY: the caller's promise.

@@ -3,9 +3,9 @@
 use std::io;
 use std::os::fd::RawFd;
 
-use crate::op::{Net, Op};
+use crate::op::{Net, Op, Outcome};
 use crate::sys::clock;
-use crate::sys::errno::{WOULD_BLOCK, is_would_block};
+use crate::sys::errno::WOULD_BLOCK;
 use crate::sys::readiness;
 use crate::sys::readiness::Interest;
 use crate::sys::socket::raw;
@@ -41,13 +41,13 @@ impl<A: Fn() -> i32> Transfer<A> {
         let is_tried = !waits_by_itself || wants_try();
         if is_tried {
             // SAFETY: the caller's promise.
-            let result = unsafe { self.try_once() }?;
-            let found = !is_would_block(result);
+            let outcome = unsafe { self.try_once() }?;
+            let found = !outcome.would_block();
             if waits_by_itself {
                 tried(found);
             }
             if found {
-                return count_of(result);
+                return outcome.result();
             }
         }
         match limit() {
@@ -65,13 +65,17 @@ impl<A: Fn() -> i32> Transfer<A> {
         }
     }
 
+    fn attempt(&self) -> Outcome {
+        Outcome::from_raw((self.attempt)())
+    }
+
     /// # Safety
     /// As in the comment of the module above.
-    unsafe fn try_once(&self) -> io::Result<i32> {
+    unsafe fn try_once(&self) -> io::Result<Outcome> {
         match &self.once {
             // SAFETY: the caller's promise; it returns after the terminal completion.
-            Some(op) => unsafe { try_in_turn(op, &self.attempt) },
-            None => in_place(&self.attempt),
+            Some(op) => unsafe { try_in_turn(op, || self.attempt()) },
+            None => in_place(|| self.attempt()),
         }
     }
 
@@ -81,16 +85,16 @@ impl<A: Fn() -> i32> Transfer<A> {
         let mut in_vain = 0;
         loop {
             // SAFETY: the caller's promise; `perform` returns after the terminal completion.
-            let result = unsafe { perform(&self.wait, limit) }?.result;
-            let Op::Ready { fd, interest } = self.wait else { return count_of(result) };
-            let result = (self.attempt)();
-            if !is_would_block(result) {
-                return count_of(result);
+            let count = unsafe { perform(&self.wait, limit) }?;
+            let Op::Ready { fd, interest } = self.wait else { return Ok(count) };
+            let outcome = self.attempt();
+            if !outcome.would_block() {
+                return outcome.result();
             }
             if interest == Interest::Readable && readiness::is_shut_down(fd) {
                 // What has come before the end, and after the attempt, comes first.
-                let last = (self.attempt)();
-                return if is_would_block(last) { Ok(0) } else { count_of(last) };
+                let last = self.attempt();
+                return if last.would_block() { Ok(0) } else { last.result() };
             }
             if limit.is_some_and(|limit| clock::until(limit) == Duration::ZERO) {
                 return Err(io::Error::from_raw_os_error(WOULD_BLOCK));
@@ -121,9 +125,5 @@ pub(super) fn send_by(fd: RawFd, flags: i32, op: impl Fn() -> Net) -> (Option<Op
 
 /// One try, for `MSG_DONTWAIT`.
 pub(super) fn once(attempt: impl Fn() -> i32) -> io::Result<usize> {
-    count_of(in_place(attempt)?)
-}
-
-fn count_of(result: i32) -> io::Result<usize> {
-    usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
+    Outcome::from_raw(in_place(attempt)?).result()
 }

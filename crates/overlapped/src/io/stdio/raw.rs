@@ -11,7 +11,7 @@ use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use crate::driver::direct;
+use crate::driver;
 use crate::op::{Fs, Op, clamp};
 use crate::sys::message::SLICES_MAX;
 use crate::sys::readiness::Interest;
@@ -71,15 +71,11 @@ impl Raw {
         let shared = self.fd;
         if EXITING.load(Relaxed) {
             // SAFETY: the caller's promise.
-            let outcome = unsafe { direct::blocking(&op(shared), None) };
-            return match outcome.result {
-                done @ 0.. => Ok(done as usize),
-                failed => Err(io::Error::from_raw_os_error(-failed)),
-            };
+            return unsafe { driver::block_on(&op(shared), None) }.result();
         }
         let Some(Terminal(own)) = self.terminal() else {
             // SAFETY: the caller's promise; for the descriptor, see `fd`.
-            return Ok(unsafe { perform(&op(shared), None) }?.result as usize);
+            return unsafe { perform(&op(shared), None) };
         };
         let fd = own.as_ref().map_or(shared, |own| own.as_fd().as_raw_fd());
         loop {
@@ -89,7 +85,7 @@ impl Raw {
             match unsafe { perform_now(&op(fd)) } {
                 // Somebody else was quicker.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                result => return Ok(result?.result as usize),
+                result => return result,
             }
         }
     }

@@ -53,7 +53,7 @@ impl Buffer<'_> {
         };
         // SAFETY: descriptor and buffer are borrowed until `perform` returns, and `len` is not more
         // than the buffer has.
-        Ok(unsafe { perform(&op, self.from.patience.map(deadline_in)) }?.result as usize)
+        unsafe { perform(&op, self.from.patience.map(deadline_in)) }
     }
 
     fn write_op(&self) -> Op {
@@ -71,7 +71,7 @@ impl Buffer<'_> {
         let op = self.write_op();
         // SAFETY: as in `read`; the buffer is only read from.
         let write = || unsafe { perform(&op, self.to.patience.map(deadline_in)) };
-        let written = in_turn([&self.to], write)?.result as usize;
+        let written = in_turn([&self.to], write)?;
         self.start += written;
         Ok(written)
     }
@@ -87,7 +87,7 @@ impl Buffer<'_> {
         while self.start < self.end {
             // SAFETY: as in `write`; this does not wait.
             match unsafe { perform_now(&self.write_op()) } {
-                Ok(outcome) if outcome.result > 0 => self.start += outcome.result as usize,
+                Ok(written @ 1..) => self.start += written,
                 _ => break,
             }
         }

@@ -34,7 +34,7 @@ pub(super) fn leg(from: &End<'_>, to: &End<'_>, len: usize) -> Result<Leg, Failu
             return in_the_pool(from, to, len as usize);
         }
         // SAFETY: both descriptors are borrowed until this returns; there is no memory.
-        unsafe { perform(&op, None) }.map(|outcome| outcome.result as usize)
+        unsafe { perform(&op, None) }
     };
     match in_turn([from, to], splice) {
         Ok(moved) => Ok(Leg::Moved(moved)),

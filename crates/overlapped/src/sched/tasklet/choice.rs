@@ -10,7 +10,6 @@ use std::ptr::NonNull;
 use super::{Alternative, Choice, NEVER, Place, Seat, SeatPtr, Sitter, Tcb, TcbPtr, Wake};
 use crate::op::Outcome;
 use crate::sched::Sched;
-use crate::sys::errno;
 
 impl Sched {
     /// Gives whoever sits in `seat` what he waits for; the seat is in no queue any more. Gives the
@@ -74,7 +73,7 @@ impl Sched {
         choice.in_flight.set(choice.in_flight.get() - 1);
         if choice.decided.get().is_none() {
             // A signal came between: nothing has happened, and the select looks again.
-            let happened = (!errno::is_cancelled(outcome.result)).then_some(alternative);
+            let happened = (!outcome.is_cancelled()).then_some(alternative);
             self.decide(choice, happened, Wake::Done);
         }
         if choice.in_flight.get() == 0

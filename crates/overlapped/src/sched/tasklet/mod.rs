@@ -339,7 +339,7 @@ impl Tcb {
             guard: Cell::new(Span::default()),
             waiting: Cell::new(Waiting::Nothing),
             wait_until: Cell::new(NEVER),
-            outcome: Cell::new(Outcome::of(0)),
+            outcome: Cell::new(Outcome::DONE),
             deadline: Cell::new(NEVER),
             timer_at: Cell::new(NOT_ARMED),
             refs: Cell::new(2),

@@ -106,7 +106,7 @@ impl Alternative {
                 of_select: true,
             },
             place: Cell::new(Place::Nowhere),
-            outcome: Cell::new(Outcome::of(0)),
+            outcome: Cell::new(Outcome::DONE),
             choice: Cell::new(None),
             next: Cell::new(None),
         }

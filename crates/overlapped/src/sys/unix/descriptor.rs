@@ -7,12 +7,21 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::errno::retried;
 use rustix::fs::OFlags;
 use rustix::pipe::PipeFlags;
 use rustix::process::{Resource, Rlimit};
+
+/// Takes the descriptor that an operation has made: the value of its success.
+///
+/// # Safety
+/// `value` is an open descriptor that nobody else knows.
+pub(crate) unsafe fn from_value(value: usize) -> OwnedFd {
+    // SAFETY: the caller's promise.
+    unsafe { OwnedFd::from_raw_fd(value as RawFd) }
+}
 
 /// `O_NONBLOCK`.
 pub(crate) fn nonblocking(fd: BorrowedFd<'_>) -> io::Result<bool> {

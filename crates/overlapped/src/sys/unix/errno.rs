@@ -8,13 +8,27 @@ pub(crate) const WOULD_BLOCK: i32 = libc::EAGAIN;
 /// The errno of a call that a signal handler has ended.
 pub(crate) const INTERRUPTED: i32 = libc::EINTR;
 
+/// The errno of an operation that was asked to end early.
+pub(crate) const CANCELLED: i32 = libc::ECANCELED;
+
+/// The error with this code.
+#[cold]
+pub(crate) fn error(code: i32) -> io::Error {
+    io::Error::from_raw_os_error(code)
+}
+
 /// Tells whether `result` says that the call would have to wait.
 pub(crate) fn is_would_block(result: i32) -> bool {
     result == -libc::EAGAIN
 }
 
-/// Whether `result` says that the operation was cut off without having done anything: cancelled,
-/// or interrupted by a signal. None of these is for users.
+/// Tells whether `result` says that a connect goes on in the kernel.
+pub(crate) fn is_under_way(result: i32) -> bool {
+    result == -libc::EINPROGRESS
+}
+
+/// Tells whether `result` says that the operation ended early and has done nothing: cancelled, or
+/// interrupted by a signal. None of these is for users.
 pub(crate) fn is_cancelled(result: i32) -> bool {
     /// What an interrupted call answers inside the kernel; the ring lets it out for some opens.
     const ERESTARTSYS: i32 = 512;

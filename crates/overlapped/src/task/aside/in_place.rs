@@ -5,9 +5,8 @@ use std::io;
 
 use crate::op::Op;
 use crate::sched::{NEVER, here};
-use crate::task::Refusal;
-use crate::task::refusal::{deadline_passed, killed};
-use crate::task::wait::{checkpoint, checkpoint_without_error, in_turn};
+use crate::task::begin::{Begin, begin_operation, in_turn};
+use crate::task::wait::checkpoint_without_error;
 
 /// How an operation that ends by itself, without anybody's doing, is best done: one on a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,16 +45,10 @@ pub(crate) fn in_place<R>(f: impl FnOnce() -> R) -> io::Result<R> {
     let Some(here) = here() else {
         return Ok(f());
     };
-    match checkpoint(here) {
-        Ok(()) => {}
-        Err(Refusal::Killed) => return Err(killed()),
-        Err(_) => return Ok(f()),
+    match begin_operation(here, NEVER, false)? {
+        Begin::MayWait(_) => Ok(in_turn(here, f)),
+        Begin::TryOnce(_) => Ok(f()),
     }
-    let deadline = here.me().deadline.get();
-    if deadline != NEVER && here.read_clock() >= deadline {
-        return Err(deadline_passed());
-    }
-    Ok(in_turn(here, f))
 }
 
 /// Whether others are ready to run, and may so want the same.

@@ -10,11 +10,11 @@ use std::io;
 
 use super::in_place;
 use crate::driver::Driver;
-use crate::op::Op;
+use crate::op::{Op, Outcome};
 use crate::sched::{Here, NEVER, here};
-use crate::sys::errno;
-use crate::task::refusal::{Refusal, deadline_passed, killed};
-use crate::task::wait::{checkpoint, deliver_kill, is_cancelled, submit_and_park};
+use crate::task::begin::{Begin, begin_operation};
+use crate::task::refusal::killed;
+use crate::task::wait::{deliver_kill, is_cancelled, submit_and_park};
 
 /// Tells whether a receive is worth a try before it is submitted; not where nobody schedules: the
 /// wait tries first there.
@@ -40,26 +40,20 @@ pub(crate) fn tried(found: bool) {
 ///
 /// # Safety
 /// As for [`perform`].
-pub(crate) unsafe fn try_in_turn(op: &Op, attempt: impl Fn() -> i32) -> io::Result<i32> {
+pub(crate) unsafe fn try_in_turn(op: &Op, attempt: impl Fn() -> Outcome) -> io::Result<Outcome> {
     let Some(here) = here().filter(|here| has_company(*here, op)) else {
         return in_place(attempt);
     };
-    match checkpoint(here) {
-        Ok(()) => {}
-        Err(Refusal::Killed) => return Err(killed()),
-        Err(_) => return Ok(attempt()),
-    }
-    let deadline = here.me().deadline.get();
-    if deadline != NEVER && here.read_clock() >= deadline {
-        return Err(deadline_passed());
+    if let Begin::TryOnce(_) = begin_operation(here, NEVER, false)? {
+        return Ok(attempt());
     }
     loop {
         // SAFETY: handed on to the caller; `submit_and_park` returns after the completion.
         let outcome = unsafe { submit_and_park(here, op, NEVER, Driver::submit_try) };
-        // There is room for no more operations.
+        // There is no room for further operations.
         let Ok(outcome) = outcome else { return Ok(attempt()) };
-        if !errno::is_cancelled(outcome.result) {
-            return Ok(outcome.result);
+        if !here.me().cut.get() || !outcome.is_cancelled() {
+            return Ok(outcome);
         }
         deliver_kill(here);
         if is_cancelled(here) {

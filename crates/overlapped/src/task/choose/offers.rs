@@ -5,12 +5,14 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use super::Offer;
-use crate::driver::{Submitted, direct};
-use crate::op::Op;
+use crate::driver::Driver;
+use crate::op::{Full, Op};
 use crate::sched::{Alternative, Choice, Here, NEVER, Place, Tcb, TcbPtr, release, retain};
 use crate::sys::readiness::Interest;
 use crate::task::Tasklet;
+use crate::task::begin::{Submission, submit_operation};
 use crate::task::refusal::too_many;
+use crate::task::wait::try_now;
 
 /// A point in time.
 pub(crate) struct Timer {
@@ -127,11 +129,10 @@ impl<D> Readiness<D> {
 
     /// What came of it, once it has happened.
     pub(crate) fn result(&self) -> io::Result<()> {
-        match self.alternative.outcome.get().result {
-            _ if self.refused.get() => Err(too_many()),
-            errno @ ..0 => Err(io::Error::from_raw_os_error(-errno)),
-            _ => Ok(()),
+        if self.refused.get() {
+            return Err(too_many());
         }
+        self.alternative.outcome.get().result().map(drop)
     }
 }
 
@@ -142,30 +143,30 @@ impl<D> Offer for Readiness<D> {
 
     fn is_ready(&self, _: u64) -> bool {
         // SAFETY: the lender keeps the descriptor open; no memory is involved.
-        let outcome = unsafe { direct::attempt(&self.op()) };
+        let outcome = unsafe { try_now(&self.op()) };
         self.alternative.outcome.set(outcome);
-        !direct::would_wait(&self.op(), outcome)
+        !outcome.would_block()
     }
 
     fn sit(&self, here: Here, choice: &Choice) -> bool {
         let op = self.op();
-        let Ok(token) = here.table.borrow_mut().insert(self.alternative.as_seat()) else {
-            self.refused.set(true);
-            return true;
-        };
-        here.counters.operations.set(here.counters.operations.get() + 1);
+        let seat = self.alternative.as_seat();
         // SAFETY: the lender keeps the descriptor open, and it is borrowed for longer than `choose`
-        // runs, which returns after the operation's completion; no memory is involved.
-        match unsafe { here.driver.borrow_mut().submit(token, &op) } {
-            Submitted::Done(outcome) => {
-                here.table.borrow_mut().remove(token);
-                self.alternative.outcome.set(outcome);
-                true
-            }
-            Submitted::Pending => {
+        // runs, which returns after the operation's completion; no memory is involved. The seat is
+        // the alternative's, which stays as long.
+        match unsafe { submit_operation(here, seat, &op, Driver::submit) } {
+            Ok(Submission::Pending(token)) => {
                 choice.in_flight.set(choice.in_flight.get() + 1);
                 self.alternative.place.set(Place::Op { token, name: op.name(), fd: self.fd });
                 false
+            }
+            Ok(Submission::Done(outcome)) => {
+                self.alternative.outcome.set(outcome);
+                true
+            }
+            Err(Full) => {
+                self.refused.set(true);
+                true
             }
         }
     }

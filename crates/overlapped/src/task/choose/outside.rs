@@ -1,7 +1,7 @@
 //! Outside a scheduler: the thread waits, as std's calls do.
 
 use super::{Manner, Offer, WaitError, next_due, pick};
-use crate::driver::direct;
+use crate::driver;
 use crate::op::Op;
 use crate::sched::{NEVER, Verdict, Wake};
 
@@ -27,7 +27,7 @@ where
         }
         let until = due.min(limit);
         // An error, of a descriptor or of the call, shows at the next look or try.
-        let in_time = direct::any_ready(&ops, (until != NEVER).then_some(until)).unwrap_or(true);
+        let in_time = driver::block_on_any(&ops, (until != NEVER).then_some(until)).unwrap_or(true);
         if !in_time && limit < due {
             return Err(WaitError::TimedOut);
         }

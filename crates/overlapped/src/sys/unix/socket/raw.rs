@@ -2,13 +2,13 @@
 //! result in the kernel's form.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
 use crate::offload::Patience;
 use crate::sys::address::SocketAddrBuf;
-use crate::sys::descriptor::set_nonblocking;
+use crate::sys::descriptor::{self, set_nonblocking};
 
 /// Tells whether a receive peeks; `None` if its flags are not among those that a port knows.
 pub(crate) fn peeks(flags: i32) -> Option<bool> {
@@ -25,9 +25,9 @@ pub(crate) fn is_nonblocking(flags: i32) -> bool {
 }
 
 /// The socket that an accept has made, with the flags of accept4(2) and no others.
-pub(crate) fn accepted(fd: RawFd, flags: i32) -> io::Result<OwnedFd> {
+pub(crate) fn accepted(value: usize, flags: i32) -> io::Result<OwnedFd> {
     // SAFETY: the kernel has just made this descriptor; nobody else knows it.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let fd = unsafe { descriptor::from_value(value) };
     set_nonblocking(as_fd(&fd), flags & libc::SOCK_NONBLOCK != 0)?;
     let mut known = fcntl_getfd(&fd)?;
     known.set(FdFlags::CLOEXEC, flags & libc::SOCK_CLOEXEC != 0);

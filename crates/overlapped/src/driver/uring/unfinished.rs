@@ -1,0 +1,131 @@
+//! Operations that the ring leaves unfinished: those that it only polls for, and those that the
+//! kernel gives up.
+//!
+//! ```text
+//! polled:    try ── would wait ──▶ poll in the ring ── ready ──▶ try again ──▶ out
+//!                                     ▲                              │ would wait
+//!                                     └──────────────────────────────┘
+//! given up:  EINTR, ERESTARTSYS, ECANCELED, EAGAIN ── nobody has cancelled it ──▶ started again
+//!                                                  └─ cancelled ──▶ out: ECANCELED
+//! ```
+//!
+//! The kernel tries an operation for as many as 128 wakes, and then for a last time on a worker.
+//! Some operations look at `O_NONBLOCK` there, and answer that they would wait. A signal can
+//! interrupt a worker. None of that is an end, so callers never see it.
+//!
+//! An operation that has been cancelled ends with whatever its completion says. Only one that has
+//! done nothing ends as cancelled; it is never started again, or a cancel that comes between two
+//! polls would be lost.
+
+use super::{Uring, prepare};
+use crate::driver::{Submitted, direct};
+use crate::op::{Completion, Op, Outcome, Token};
+use crate::sys::errno;
+
+/// Tells whether `outcome` may be that of an operation which has not ended: on the hot path, where
+/// most outcomes are values.
+#[inline]
+pub(super) fn may_be_unfinished(outcome: Outcome) -> bool {
+    let raw = outcome.raw();
+    raw < 0 && (outcome.would_block() || outcome.is_cancelled() || errno::is_under_way(raw))
+}
+
+impl Uring {
+    /// Starts what the ring does not do by itself: [`Op::Ready`], whose result is not the
+    /// kernel's, and operations whose opcode is missing.
+    ///
+    /// # Safety
+    /// As for [`Driver::submit`](crate::driver::Driver::submit).
+    #[cold]
+    pub(super) unsafe fn submit_polled(&mut self, token: Token, op: &Op) -> Submitted {
+        if !matches!(op, Op::Ready { .. }) {
+            // SAFETY: the caller's promise.
+            let outcome = unsafe { direct::first_try(op) };
+            if !direct::is_unfinished(op, outcome) {
+                return Submitted::Done(outcome);
+            }
+        }
+        assert!(self.polled.insert(token), "{token:?} is in flight already");
+        self.remember(token, op);
+        self.in_flight += 1;
+        self.poll(token);
+        Submitted::Pending
+    }
+
+    /// Queues a poll for the descriptor of the operation `token`.
+    fn poll(&mut self, token: Token) {
+        let op = &self.ops[token.slot()];
+        let entry = prepare::ready(op.fd(), direct::interest(op)).user_data(token.to_bits());
+        // SAFETY: a poll has no memory; the descriptor is open until the token's completion.
+        unsafe { self.push(entry) };
+    }
+
+    /// Hands out those of the unfinished completions that are the end of their operations after
+    /// all, and starts or polls for the others again.
+    #[cold]
+    pub(super) fn finish_or_go_on(&mut self, out: &mut Vec<Completion>) {
+        let mut unfinished = std::mem::take(&mut self.unfinished);
+        for (token, outcome) in unfinished.drain(..) {
+            let is_polled = self.polled.contains(&token);
+            let end = if is_polled {
+                self.end_of_poll(token, outcome)
+            } else {
+                self.end_of_given_up(token, outcome)
+            };
+            let is_cancelled = self.closing || self.asked.contains(&token);
+            let outcome = match end {
+                Some(outcome) => outcome,
+                None if is_cancelled => Outcome::CANCELLED,
+                None if is_polled => {
+                    self.poll(token);
+                    continue;
+                }
+                None => {
+                    // SAFETY: promised at `submit` until the completion, which has not been handed
+                    // out.
+                    let entry = unsafe { prepare::prepare(&self.ops[token.slot()]) };
+                    // SAFETY: the same promise.
+                    unsafe { self.push(entry.user_data(token.to_bits())) };
+                    continue;
+                }
+            };
+            self.polled.remove(&token);
+            self.asked.remove(&token);
+            self.cursors.settle(token, outcome.raw());
+            self.in_flight -= 1;
+            out.push(Completion { token, outcome });
+        }
+        self.unfinished = unfinished;
+    }
+
+    /// Gives the end of an operation whose poll has ended with `polled`, or `None`.
+    fn end_of_poll(&self, token: Token, polled: Outcome) -> Option<Outcome> {
+        if polled.is_cancelled() {
+            return None;
+        }
+        let op = &self.ops[token.slot()];
+        if polled.raw() < 0 {
+            return Some(polled);
+        }
+        if matches!(op, Op::Ready { .. }) {
+            return Some(Outcome::DONE);
+        }
+        // SAFETY: promised at `submit` until the completion, which has not been handed out.
+        let outcome = unsafe { direct::retry(op) };
+        (!direct::is_unfinished(op, outcome)).then_some(outcome)
+    }
+
+    /// Gives the end of an operation of the ring's own whose outcome may mean that the kernel has
+    /// given it up; `None` where it has.
+    fn end_of_given_up(&self, token: Token, outcome: Outcome) -> Option<Outcome> {
+        if outcome.is_cancelled() {
+            return None;
+        }
+        let op = &self.ops[token.slot()];
+        if !direct::is_unfinished(op, outcome) || direct::is_nonblocking(op) {
+            return Some(outcome);
+        }
+        // SAFETY: promised at `submit` until the completion, which has not been handed out.
+        unsafe { direct::end_of_stream(op) }
+    }
+}

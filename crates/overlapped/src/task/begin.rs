@@ -1,0 +1,193 @@
+//! The beginning of every call that may wait, and the delivery of kills.
+//!
+//! ```text
+//! checkpoint         a kill is pending? may this tasklet wait at all?
+//! begin_operation    the same; a signal handler? the deadline? the call's own limit?
+//!                       └──▶ may wait, or is tried once, or fails
+//! submit_operation   an entry in the table, a count, Driver::submit ──▶ pending, or done at once
+//! in_turn            a count, a call that never waits, and now and then a turn for the others
+//! ```
+//!
+//! | the tasklet is | a call that returns errors | one that has none |
+//! |---|---|---|
+//! | unwinding, or in its last drops | one try, then an error | returns, or aborts |
+//! | unwinding, in `kill_as_error`, with thread-locals of its own | waits | waits |
+//! | inside `no_switch` | the same | panics |
+//! | to be killed | unwinds | unwinds |
+//! | to be killed, in `kill_as_error` | an error, at once | waits |
+//! | to be killed, in a `shield` | waits | waits |
+
+use std::io;
+use std::thread;
+
+use super::refusal::{Refusal, deadline_passed, interrupted, killed};
+use super::wait::give_way;
+use crate::driver::{Driver, Submitted};
+use crate::op::{Full, Op, Outcome, Token};
+use crate::sched::{Here, Locals, NEVER, SeatPtr, Tcb};
+
+/// The operations that may end at once, one after another, before others get a turn.
+pub(super) const INLINE_MAX: u64 = 64;
+
+/// Tells whether a tasklet that unwinds may not switch: its panic would be a neighbour's. That of
+/// one with thread-locals of its own is not; it waits as ever inside `kill_as_error`, where no kill
+/// unwinds it a second time.
+#[cold]
+pub(crate) fn is_held_by_panic(me: &Tcb) -> bool {
+    me.locals.get() != Locals::Own || me.kill_errors.get() == 0
+}
+
+/// Begins every call that may wait and returns errors: delivers a pending kill, and tells whether
+/// the call may wait at all. Inside `kill_as_error` the kill is [`Refusal::Killed`].
+#[inline(always)]
+pub(crate) fn checkpoint(here: Here) -> Result<(), Refusal> {
+    let me = here.me();
+    if thread::panicking() && is_held_by_panic(me) {
+        return Err(Refusal::Unwinding);
+    }
+    if is_doomed(here, me) {
+        return Err(meet_kill(here));
+    }
+    if me.no_switch.get() > 0 {
+        return Err(Refusal::NoSwitch);
+    }
+    Ok(())
+}
+
+/// Begins a call that may wait and has no error to return: as [`checkpoint`], but `kill_as_error`
+/// holds kills off, as a shield does.
+#[inline(always)]
+pub(crate) fn checkpoint_without_error(here: Here) -> Result<(), Refusal> {
+    let me = here.me();
+    if thread::panicking() && is_held_by_panic(me) {
+        return Err(Refusal::Unwinding);
+    }
+    if is_doomed(here, me) && (me.kill_errors.get() == 0 || me.last_drops.get()) {
+        return Err(meet_kill(here));
+    }
+    if me.no_switch.get() > 0 {
+        return Err(Refusal::NoSwitch);
+    }
+    Ok(())
+}
+
+/// Unwinds, unless the tasklet is where a kill does not.
+#[cold]
+fn meet_kill(here: Here) -> Refusal {
+    let me = here.me();
+    if me.last_drops.get() {
+        // A destructor at its end: it shall finish, as one does that runs while unwinding.
+        return Refusal::Unwinding;
+    }
+    if me.kill_errors.get() == 0 {
+        super::exit_now(here);
+    }
+    if me.outlived_kill.replace(true) && me.no_switch.get() == 0 {
+        // It has been told already. In a loop that goes on, others must get their turn.
+        give_way(here);
+    }
+    Refusal::Killed
+}
+
+/// Tells whether a kill takes effect at the tasklet's next suspension point: it unwinds there, or
+/// the call returns an error, inside `kill_as_error`.
+#[inline(always)]
+pub(crate) fn is_doomed(here: Here, block: &Tcb) -> bool {
+    (block.killed.get() || here.ending.get()) && block.shields.get() == 0
+}
+
+/// Tells whether calls return errors because of a pending kill.
+#[inline]
+pub(crate) fn is_cancelled(here: Here) -> bool {
+    let me = here.me();
+    is_doomed(here, me) && me.kill_errors.get() > 0
+}
+
+/// Delivers a kill that came while the tasklet waited: unwinds, except inside `kill_as_error`.
+#[inline(always)]
+pub(crate) fn deliver_kill(here: Here) {
+    let me = here.me();
+    if is_doomed(here, me) && me.kill_errors.get() == 0 {
+        super::exit_now(here);
+    }
+}
+
+/// The way in which an operation may be performed.
+pub(super) enum Begin {
+    /// It may wait until this time on the port's clock.
+    MayWait(u64),
+    /// It is tried once. The reason is for the error; without one, the call's own limit has passed:
+    /// it bounds the waiting only, and what is there is given, as in std.
+    TryOnce(Option<Refusal>),
+}
+
+/// Begins an operation: a suspension point, which delivers a pending kill. `limit`: the call's own
+/// ([`NEVER`]: none). `is_wait`: signal handlers that have run end this call; they do not end calls
+/// that never wait.
+///
+/// # Errors
+/// [`Cancelled`](super::Cancelled), and the error of a call that a signal handler ends. The
+/// operation must not be tried then.
+#[inline(always)]
+pub(super) fn begin_operation(here: Here, limit: u64, is_wait: bool) -> io::Result<Begin> {
+    match checkpoint(here) {
+        Ok(()) => {}
+        Err(Refusal::Killed) => return Err(killed()),
+        Err(refusal) => return Ok(Begin::TryOnce(Some(refusal))),
+    }
+    let me = here.me();
+    if is_wait && me.interrupted.take() {
+        return Err(interrupted());
+    }
+    let until = limit.min(me.deadline.get());
+    if until != NEVER && here.read_clock() >= until {
+        if me.deadline.get() <= limit {
+            return Err(deadline_passed());
+        }
+        return Ok(Begin::TryOnce(None));
+    }
+    Ok(Begin::MayWait(until))
+}
+
+/// The state of an operation after its submission.
+pub(super) enum Submission {
+    /// Its completion will wake the owner of this token.
+    Pending(Token),
+    /// It ended at once; there will be no completion.
+    Done(Outcome),
+}
+
+/// Enters `op` in the table with `owner`, counts it, and submits it by `submit`.
+///
+/// # Safety
+/// As for [`Driver::submit`]; `owner` stays where it is until the completion.
+#[inline(always)]
+pub(super) unsafe fn submit_operation(
+    here: Here,
+    owner: SeatPtr,
+    op: &Op,
+    submit: unsafe fn(&mut Driver, Token, &Op) -> Submitted,
+) -> Result<Submission, Full> {
+    let token = here.table.borrow_mut().insert(owner).map_err(|(full, _)| full)?;
+    here.counters.operations.set(here.counters.operations.get() + 1);
+    // SAFETY: the caller's promise; the table made the token.
+    match unsafe { submit(&mut here.driver.borrow_mut(), token, op) } {
+        Submitted::Pending => Ok(Submission::Pending(token)),
+        Submitted::Done(outcome) => {
+            here.table.borrow_mut().remove(token);
+            Ok(Submission::Done(outcome))
+        }
+    }
+}
+
+/// Counts a call that the calling thread makes, and yields from time to time.
+#[inline]
+pub(super) fn in_turn<R>(here: Here, f: impl FnOnce() -> R) -> R {
+    let operations = here.counters.operations.get() + 1;
+    here.counters.operations.set(operations);
+    let result = f();
+    if operations.is_multiple_of(INLINE_MAX) {
+        give_way(here);
+    }
+    result
+}

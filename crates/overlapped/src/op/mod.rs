@@ -23,11 +23,17 @@ pub(crate) use table::{Full, Table, Token};
 
 /// The longest transfer that Linux does in one call (`MAX_RW_COUNT`, read(2)). Lengths in a ring
 /// entry are 32 bits wide: an unclamped 4 GiB would become 0, a false end of file.
-pub(crate) const TRANSFER_MAX: usize = 0x7fff_f000;
+const TRANSFER_MAX: usize = 0x7fff_f000;
 
 /// `len`, clamped to what one operation may transfer.
 pub(crate) fn clamp(len: usize) -> u32 {
     len.min(TRANSFER_MAX) as u32
+}
+
+/// Asserts that a length went through [`clamp`].
+#[inline]
+pub(crate) fn assert_clamped(len: u32) {
+    assert!(len as usize <= TRANSFER_MAX, "the length was not clamped");
 }
 
 /// One operation, as data. Pointers follow the rule in the module's comment.

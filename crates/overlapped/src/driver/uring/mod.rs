@@ -39,12 +39,11 @@ use crate::driver::direct;
 use crate::driver::speculative::Eager;
 use crate::op::{Completion, Op, Outcome, Token};
 use crate::spin::{Spin, WATCH};
-use crate::sys::clock;
+use crate::sys::{clock, errno};
 
 use cursors::Cursors;
 pub(crate) use ring::Opcodes;
 pub(super) use ring::{MESSAGE, Ring, USED, send_message};
-use unfinished::may_be_unfinished;
 
 /// Tokens never have this bit.
 const INTERNAL: u64 = 1 << 63;
@@ -444,6 +443,14 @@ impl Uring {
     pub(super) fn overflows(&self) -> u64 {
         self.overflows
     }
+}
+
+/// Tells whether `outcome` may be that of an operation which has not ended: on the hot path, where
+/// most outcomes are values.
+#[inline]
+fn may_be_unfinished(outcome: Outcome) -> bool {
+    let raw = outcome.raw();
+    raw < 0 && (outcome.would_block() || outcome.is_cancelled() || errno::is_under_way(raw))
 }
 
 impl Drop for Uring {

@@ -20,15 +20,6 @@
 use super::{Uring, prepare};
 use crate::driver::{Submitted, direct};
 use crate::op::{Completion, Op, Outcome, Token};
-use crate::sys::errno;
-
-/// Tells whether `outcome` may be that of an operation which has not ended: on the hot path, where
-/// most outcomes are values.
-#[inline]
-pub(super) fn may_be_unfinished(outcome: Outcome) -> bool {
-    let raw = outcome.raw();
-    raw < 0 && (outcome.would_block() || outcome.is_cancelled() || errno::is_under_way(raw))
-}
 
 impl Uring {
     /// Starts what the ring does not do by itself: [`Op::Ready`], whose result is not the

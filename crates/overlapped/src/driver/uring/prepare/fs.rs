@@ -4,14 +4,16 @@ use io_uring::opcode;
 use io_uring::squeue::Entry;
 use io_uring::types::{self, Fd, FsyncFlags};
 
-use super::{AT_CURSOR, check};
-use crate::op::Fs;
+use crate::op::{Fs, assert_clamped};
 use crate::sys::file::status::OpenHow;
 use crate::sys::file::status::STAT_MASK;
 
 const _: () = assert!(size_of::<OpenHow>() == size_of::<types::OpenHow>());
 
-/// Where relative paths begin.
+/// The offset that means "at the file's cursor".
+pub(super) const AT_CURSOR: u64 = u64::MAX;
+
+/// The directory in which relative paths begin.
 const HERE: Fd = Fd(libc::AT_FDCWD);
 
 pub(super) fn code(fs: &Fs) -> u8 {
@@ -38,11 +40,11 @@ pub(super) fn code(fs: &Fs) -> u8 {
 pub(super) fn prepare(fs: &Fs) -> Entry {
     match *fs {
         Fs::Read { fd, buf, len, offset } => {
-            check(len);
+            assert_clamped(len);
             opcode::Read::new(Fd(fd), buf, len).offset(offset.unwrap_or(AT_CURSOR)).build()
         }
         Fs::Write { fd, buf, len, offset } => {
-            check(len);
+            assert_clamped(len);
             opcode::Write::new(Fd(fd), buf, len).offset(offset.unwrap_or(AT_CURSOR)).build()
         }
         Fs::ReadVectored { fd, slices, count, offset } => {
@@ -54,7 +56,7 @@ pub(super) fn prepare(fs: &Fs) -> Entry {
             opcode::Writev::new(Fd(fd), slices, count).offset(offset).build()
         }
         Fs::Splice { from, to, len, on_disk: _ } => {
-            check(len);
+            assert_clamped(len);
             // A worker does it, and must not be held up by a pipe.
             let flags = libc::SPLICE_F_NONBLOCK | libc::SPLICE_F_MOVE;
             opcode::Splice::new(Fd(from), -1, Fd(to), -1, len).flags(flags).build()

@@ -7,12 +7,8 @@ use io_uring::squeue::Entry;
 use io_uring::types::{CancelBuilder, Fd};
 use io_uring::{opcode, types};
 
-use crate::op::{Op, TRANSFER_MAX, Token};
-use crate::sys::readiness::Interest;
-use crate::sys::readiness::poll_bits;
-
-/// The offset that means "at the file's cursor".
-const AT_CURSOR: u64 = u64::MAX;
+use crate::op::{Op, Token};
+use crate::sys::readiness::{Interest, poll_bits};
 
 /// The opcode that [`prepare`] uses for `op`.
 pub(super) fn code(op: &Op) -> u8 {
@@ -55,10 +51,5 @@ pub(super) fn cancel_all() -> Entry {
 
 /// Reads the eventfd `fd` into the eight bytes at `count`.
 pub(super) fn wake(fd: i32, count: *mut u64) -> Entry {
-    opcode::Read::new(types::Fd(fd), count.cast(), 8).offset(AT_CURSOR).build()
-}
-
-#[inline]
-fn check(len: u32) {
-    assert!(len as usize <= TRANSFER_MAX, "the length was not clamped");
+    opcode::Read::new(types::Fd(fd), count.cast(), 8).offset(fs::AT_CURSOR).build()
 }

@@ -4,8 +4,7 @@ use io_uring::opcode;
 use io_uring::squeue::Entry;
 use io_uring::types::Fd;
 
-use super::check;
-use crate::op::Net;
+use crate::op::{Net, assert_clamped};
 use crate::sys::message::Message;
 
 pub(super) fn code(net: &Net) -> u8 {
@@ -36,12 +35,12 @@ pub(super) unsafe fn prepare(net: &Net) -> Entry {
             opcode::Connect::new(Fd(fd), storage.cast(), len).build()
         }
         Net::Recv { fd, buf, len, peek, nonblocking } => {
-            check(len);
+            assert_clamped(len);
             let flags = receive_flags(peek, nonblocking);
             opcode::Recv::new(Fd(fd), buf, len).flags(flags).build()
         }
         Net::Send { fd, buf, len, nonblocking } => {
-            check(len);
+            assert_clamped(len);
             opcode::Send::new(Fd(fd), buf, len).flags(send_flags(nonblocking)).build()
         }
         Net::RecvMsg { fd, message, peek, nonblocking } => {

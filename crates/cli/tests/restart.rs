@@ -297,7 +297,7 @@ fn what_cannot_follow_leaves_the_server_as_it_was() {
         for (round, replace) in bad.iter().enumerate() {
             replace();
             server.signal(Signal::USR2);
-            server.wait_for_stderr(|said| said.matches("no restart").count() > round);
+            server.wait_for_stderr(|said| said.matches("hot restart failed").count() > round);
             assert_eq!((who(web), readiness(metrics)), (old, 200));
         }
         // And as one that has no successor it ends.
@@ -319,7 +319,7 @@ fn after_a_failure_the_next_restart_succeeds() {
     let old = service.server.id();
     install(&service.program, "#!/bin/sh\nexit 3");
     service.server.signal(Signal::USR2);
-    service.server.wait_for_stderr(|said| said.contains("no restart"));
+    service.server.wait_for_stderr(|said| said.contains("hot restart failed"));
     fs::remove_file(&service.program).unwrap();
     symlink(PROGRAM, &service.program).unwrap();
     let new = service.restart(old);

@@ -144,7 +144,7 @@ fn certificates_that_no_client_would_take_are_found() {
     for (cert, key, says) in [
         ("none.pem", "good.key", &["none.pem", "No such file"][..]),
         ("good.pem", "none.key", &["none.key", "No such file"]),
-        ("good.pem", "other.key", &["good.pem", "other.key", "do not work together"]),
+        ("good.pem", "other.key", &["good.pem", "other.key", "do not match"]),
         ("old.pem", "old.key", &["old.pem", "expired", "03 Feb 2019"]),
         ("early.pem", "early.key", &["early.pem", "not valid before", "01 Jan 2200"]),
         ("good.pem", "locked.key", &["locked.key", "passphrase", "openssl pkey"]),
@@ -187,7 +187,7 @@ fn a_key_that_tls_cannot_use_is_not_said_to_be_another_certificates() {
         for says in ["line 4, column 8", &format!("{name}.key"), "2048", "P-384", "Ed25519"] {
             assert!(complaint.contains(says), "{says:?} is not in\n{complaint}");
         }
-        assert!(!complaint.contains("do not work together"), "{complaint}");
+        assert!(!complaint.contains("do not match"), "{complaint}");
     }
 }
 

@@ -158,7 +158,7 @@ fn a_refusal_for_want_of_a_proxy_header_is_said_in_words() {
     client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     let _ = client.read_to_string(&mut String::new());
     let address = client.local_addr().unwrap();
-    server.wait_for_stderr(|said| said.contains("no PROXY header"));
+    server.wait_for_stderr(|said| said.contains("the PROXY header is missing"));
     let said = server.stop(Signal::TERM).stderr;
     assert!(said.contains(&format!("{address} was refused")), "{said}");
     assert!(!said.contains("again=") && !said.contains("Some("), "{said}");

@@ -150,10 +150,10 @@ fn a_client_without_the_proxy_header_is_told_of_in_the_servers_log() {
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         let _ = client.read_to_string(&mut String::new());
     }
-    server.wait_for_stderr(|said| said.contains("no PROXY header"));
+    server.wait_for_stderr(|said| said.contains("the PROXY header is missing"));
     let stopped = server.stop(Signal::TERM);
     assert!(stopped.stderr.contains("send-proxy-v2"), "{stopped:?}");
-    assert!(stopped.stderr.matches("no PROXY header").count() < 10, "{stopped:?}");
+    assert!(stopped.stderr.matches("the PROXY header is missing").count() < 10, "{stopped:?}");
 }
 
 /// Asks by HTTP/1.1, and reads to the end.

@@ -3,7 +3,7 @@
 
 /// The beginning of a connection that comes from a proxy.
 pub fn proxy(bytes: &[u8]) {
-    crate::stream::proxy::judge(bytes);
+    crate::stream::proxy::check(bytes);
 }
 
 /// What a script writes.

@@ -10,27 +10,42 @@
 //! # std::io::Result::Ok(())
 //! ```
 //!
-//! A [`Protocol`](overlapped_wire::Protocol) knows nothing of sockets: bytes in, replies out. What
-//! the internet does to a server is answered here: [`Limits`] on connections, sizes and times,
-//! back-pressure, the lack of descriptors, stops that finish what is in work.
+//! A [`Protocol`](overlapped_wire::Protocol) knows nothing of sockets: it turns bytes into replies.
+//! This crate handles what the internet does to a server: [`Limits`] on connections, sizes and
+//! times, back-pressure, a shortage of descriptors, and stops that finish the requests in progress.
+//!
+//! # Folders
+//!
+//! Each folder imports only from those below it:
+//!
+//! ```text
+//! server/     Server: its listeners, threads, orders, stop      web/  HTTP handlers: files, CGI
+//! listen/     listening sockets: bind, inherit, accept; the connection task
+//! session/    Connection; the conversation between a client and a protocol
+//! stream/     a socket, TLS and the PROXY header on it     telemetry/  access log, metrics page
+//! state/      what connections, threads and listeners share: limits, counters, rate
+//! tls/        certificates     peer.rs  the client's identity
+//! ```
 
 #![forbid(unsafe_code)]
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzzed;
-mod limits;
 mod listen;
+mod locks;
 mod peer;
 mod server;
 mod session;
+mod state;
 mod stream;
-mod watch;
+mod telemetry;
+mod tls;
 pub mod web;
 
-pub use limits::Limits;
-pub use listen::{Address, Listen};
+pub use listen::Listen;
 pub use peer::{Peer, TlsPeer};
 pub use server::{Handle, Server};
-pub use stream::Connection;
-pub use stream::tls::Tls;
-pub use watch::{AccessLog, LogFormat, Totals};
+pub use session::Connection;
+pub use state::{Address, Limits, Totals};
+pub use telemetry::{AccessLog, LogFormat};
+pub use tls::Tls;

@@ -93,7 +93,8 @@ fn a_download_that_the_client_aborts_has_a_line_with_what_was_sent() {
 
 #[test]
 fn a_reply_that_is_cut_for_slowness_has_a_line() {
-    let limits = Limits { rate: 1 << 20, slack: Duration::from_millis(200), ..Limits::default() };
+    let limits =
+        Limits { rate: 1 << 20, allowance: Duration::from_millis(200), ..Limits::default() };
     let line = line_of(limits, |address| {
         let stream = get(address, "/large");
         wait_until("it is cut", || stream.take_error().unwrap().is_some());

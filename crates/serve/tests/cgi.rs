@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use overlapped::run;
-use overlapped_serve::web::{Cgi, Files, Peer, Site, User};
+use overlapped_serve::Peer;
+use overlapped_serve::web::{Cgi, Files, Site, User};
 use overlapped_wire::http::Service;
 
 mod rig;
@@ -44,12 +45,11 @@ fn h9_the_environment_is_that_of_the_rfc_and_nothing_else() {
     script(temp.path(), "sub/env", &format!("{PLAIN}cat /proc/$$/environ\n"));
     let cgi = Cgi::new(temp.path()).unwrap().documents("/srv/www").env("PATH", "/usr/bin:/bin");
     let cgi = cgi.env("LANG", "C").env("TZ", "UTC").env("LC_ALL", "C");
-    let peer = Peer {
-        remote: Some("[::ffff:192.0.2.7]:1234".parse().unwrap()),
-        local: Some("198.51.100.1:8080".parse().unwrap()),
-        secure: true,
-    };
-    let mut site = Site::new().at("/cgi-bin", cgi).for_peer(peer);
+    let peer = Peer::default()
+        .with_remote("[::ffff:192.0.2.7]:1234".parse().unwrap())
+        .with_local("198.51.100.1:8080".parse().unwrap())
+        .with_secure(true);
+    let mut site = Site::new().at("/cgi-bin", cgi).for_peer(&peer);
     let fields = [
         ("host", "www.example.com:8080"),
         ("proxy", "http://evil.example"),

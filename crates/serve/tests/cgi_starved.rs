@@ -34,7 +34,7 @@ fn serve(make: impl FnOnce(Cgi) -> Cgi + Send + 'static) -> (tempfile::TempDir, 
     let cgi = make(Cgi::new(temp.path()).unwrap());
     let (site, address) = Site::run(move || {
         let mut server = Server::new();
-        let limits = Limits { slack: Duration::from_secs(60), ..Limits::default() };
+        let limits = Limits { allowance: Duration::from_secs(60), ..Limits::default() };
         let site = overlapped_serve::web::Site::new().at("/", cgi);
         let http = move |peer: &Peer| Http::new(site.for_peer(peer));
         let address = server.listen(Listen::on("127.0.0.1:0").limits(limits), http).unwrap();

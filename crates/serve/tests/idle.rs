@@ -129,5 +129,5 @@ fn a_slow_head_is_late_whether_or_not_its_beginning_fits_the_first_piece() {
         assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
         assert!(begun.elapsed() >= head, "{:?}", begun.elapsed());
     }
-    assert_eq!(site.stop().late, 3);
+    assert_eq!(site.stop().timed_out, 3);
 }

@@ -103,7 +103,7 @@ fn a_head_beyond_the_servers_limit_has_an_answer_of_http_with_the_extra_fields()
 
 #[test]
 fn a_client_that_pipelines_without_reading_is_not_read_from_for_ever() {
-    let limits = Limits { slack: Duration::from_secs(600), ..Limits::default() };
+    let limits = Limits { allowance: Duration::from_secs(600), ..Limits::default() };
     let (_site, address) = line(limits);
     let mut stream = connect(address);
     stream.set_nonblocking(true).unwrap();
@@ -225,7 +225,7 @@ fn h6_slow_clients_are_closed_by_their_deadline_and_disturb_nobody() {
     let limit = Duration::from_secs(if torture() { 3 } else { 1 });
     let limits = Limits {
         head: limit,
-        slack: limit,
+        allowance: limit,
         rate: 100_000,
         per_address: usize::MAX,
         ..Limits::default()
@@ -280,7 +280,7 @@ fn h6_slow_clients_are_closed_by_their_deadline_and_disturb_nobody() {
     assert!(slowest < Duration::from_secs(20), "{slowest:?}");
     assert!(p99 < Duration::from_secs(1), "{p99:?}");
     let totals = site.stop();
-    assert_eq!(totals.late, clients as u64, "{totals}");
+    assert_eq!(totals.timed_out, clients as u64, "{totals}");
     let text = format!(
         "slow clients closed after at most {:.1} s (limit {} s); a probe's p99 {:.1} ms; {memory} \
          KiB for each, clients included",

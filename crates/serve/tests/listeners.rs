@@ -56,7 +56,7 @@ fn a_unix_socket_that_was_left_behind_is_replaced_and_one_in_use_is_not() {
     });
     assert!(told(UnixStream::connect(&path).unwrap()).starts_with("local None None"));
     let error = Server::new().listen_with(on.clone(), tell).unwrap_err().to_string();
-    assert!(error.contains("Somebody listens there"), "{error}");
+    assert!(error.contains("Another program listens there"), "{error}");
     drop(site);
     std::fs::write(&path, "a file").unwrap();
     let error = Server::new().listen_with(on, tell).unwrap_err().to_string();

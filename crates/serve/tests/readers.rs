@@ -167,7 +167,7 @@ fn get(places: &Places, by: By, path: &str) -> Box<dyn Stream> {
 
 /// What the limits of these tests are.
 fn limits() -> Limits {
-    Limits { rate: RATE, slack: SLACK, ..Limits::default() }
+    Limits { rate: RATE, allowance: SLACK, ..Limits::default() }
 }
 
 const LIVING: [Reads; 5] = [
@@ -234,7 +234,7 @@ fn h17_living_readers_are_kept_and_those_below_the_rate_are_cut() {
         (kept, slow)
     });
     let totals = site.stop();
-    assert_eq!(totals.late, slow as u64, "{totals}");
+    assert_eq!(totals.timed_out, slow as u64, "{totals}");
     report("H17", kept + slow, &format!("readers: {kept} at the rate kept, {slow} below it cut"));
 }
 
@@ -246,7 +246,7 @@ fn h17_a_reader_that_is_hardly_above_the_rate_is_kept_whatever_its_system_acknow
     let (limits, time) = if torture() {
         (Limits::default(), Duration::from_secs(420))
     } else {
-        (Limits { rate: 20_000, slack: SLACK, ..Limits::default() }, Duration::from_secs(10))
+        (Limits { rate: 20_000, allowance: SLACK, ..Limits::default() }, Duration::from_secs(10))
     };
     let rate = u64::from(limits.rate);
     let (site, places) = serve(folder.path(), limits);
@@ -262,7 +262,7 @@ fn h17_a_reader_that_is_hardly_above_the_rate_is_kept_whatever_its_system_acknow
         assert_eq!(kept, [None; 3]);
         slow.into_iter().for_each(|client| drop(client.join()));
     });
-    assert_eq!(site.stop().late, 3);
+    assert_eq!(site.stop().timed_out, 3);
     report("H17", 6, &format!("readers for {time:?}: 3 at 5/4 of {rate} B/s kept, 3 at 1/4 cut"));
 }
 
@@ -300,7 +300,7 @@ fn h17_living_senders_are_kept_however_large_their_records_are_and_those_below_t
     let (chain, key) = (folder.path().join("a.pem"), folder.path().join("a.key"));
     std::fs::write(&chain, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let limits = Limits { rate: RATE, slack: SLACK, ..Limits::default() };
+    let limits = Limits { rate: RATE, allowance: SLACK, ..Limits::default() };
     let (_site, (tcp, tls)) = Site::run(move || {
         let mut server = Server::new();
         let tls = Tls::from_files([(&chain, &key)]).unwrap();
@@ -380,7 +380,7 @@ fn a_plain_functions_write_goes_on_as_long_as_the_client_takes_something() {
 #[test]
 fn without_a_rate_clients_are_as_slow_as_they_like() {
     let folder = tempfile::tempdir().unwrap();
-    let limits = Limits { rate: 0, slack: Duration::from_millis(100), ..Limits::default() };
+    let limits = Limits { rate: 0, allowance: Duration::from_millis(100), ..Limits::default() };
     let (site, places) = serve(folder.path(), limits);
     let mut stream = get(&places, By::Tcp, "/large.bin");
     std::thread::sleep(Duration::from_secs(2));
@@ -389,7 +389,7 @@ fn without_a_rate_clients_are_as_slow_as_they_like() {
         left -= stream.read(&mut vec![0; left]).unwrap();
     }
     drop(stream);
-    assert_eq!(site.stop().late, 0);
+    assert_eq!(site.stop().timed_out, 0);
 }
 
 #[test]

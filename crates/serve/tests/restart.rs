@@ -157,7 +157,7 @@ fn survives(successor: &str) {
     let (unix, script) =
         (format!("unix:{}", path.display()), format!("echo > {}; {successor}", began.display()));
     let (site, (address, watch)) = Site::run(move || {
-        let mut server = Server::new().lame_duck(LONG).successor(["sh", "-c", &script]);
+        let mut server = Server::new().lame_duck(LONG).restart_command(["sh", "-c", &script]);
         let address = server.listen("127.0.0.1:0", |_: &Peer| Http::new(slowly)).unwrap();
         server.listen(&*unix, |_: &Peer| Http::new(slowly)).unwrap();
         let watch = server.observe("127.0.0.1:0").unwrap();

@@ -337,7 +337,7 @@ fn a_malformed_body_is_refused_instead_of_answered() {
 #[test]
 fn a_slow_body_ends_in_408_and_a_slow_head_too() {
     let second = Duration::from_secs(1);
-    let limits = Limits { head: second, slack: second, rate: 1000, ..Limits::default() };
+    let limits = Limits { head: second, allowance: second, rate: 1000, ..Limits::default() };
     let (site, address) = http(limits);
     for begin in ["GET / HT", "POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\nabc"]
     {
@@ -348,7 +348,7 @@ fn a_slow_body_ends_in_408_and_a_slow_head_too() {
         assert!(head.starts_with("HTTP/1.1 408"), "{head}");
         assert!(begun.elapsed() >= second, "{:?}", begun.elapsed());
     }
-    assert_eq!(site.stop().late, 2);
+    assert_eq!(site.stop().timed_out, 2);
 }
 
 #[test]

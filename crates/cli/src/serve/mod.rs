@@ -270,5 +270,5 @@ fn greet(server: Server, places: Vec<Place>, metrics: Option<Address>) -> (Serve
             *said = Some(done);
         }
     };
-    (server.beside(begin), mine)
+    (server.on_thread_start(begin), mine)
 }

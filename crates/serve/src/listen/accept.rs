@@ -1,16 +1,16 @@
-//! The acceptor: takes connections, seats them, and outlives every error.
+//! The acceptor: accepts connections, and survives every error.
 //!
-//! | when | what it does |
+//! | condition | action |
 //! |---|---|
-//! | all seats are taken | does not accept: clients wait in the kernel's queue |
-//! | no descriptor or memory is left | asks for one, waits until a guest leaves, 250 ms at most |
-//! | the client has gone before it was accepted | goes on at once |
-//! | its address has too many connections | closes it |
+//! | all slots are taken | does not accept: clients wait in the kernel's queue |
+//! | no descriptor or memory is left | requests evictions, waits for a close, 250 ms at most |
+//! | the client has left before it was accepted | continues at once |
+//! | the client's address has too many connections | closes the connection |
 //!
-//! Why it waits for a seat instead of closing what is too much: the queue holds thousands, the
-//! client needs no code for it, and nothing is lost. The seat is taken when a client is there, not
-//! before: an acceptor that holds the last one while it waits would keep it from another thread's
-//! client.
+//! The acceptor waits for a slot instead of closing excess connections, because the queue holds
+//! thousands, the client needs no code for it, and nothing is lost. It takes the slot when a client
+//! is there, not before: an acceptor that held the last slot while it waits would keep it from
+//! another thread's client.
 
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
@@ -26,120 +26,131 @@ use overlapped::task::yield_now;
 use overlapped::time::{Duration, sleep};
 use rustix::io::Errno;
 
-use super::{Address, Starving, is_shortage};
-use crate::server::{Guest, Serve, Venue};
-use crate::stream::Socket;
-use crate::watch::Complaints;
+use super::connection::ConnectionTask;
+use crate::session::{ConnectionHandler, ListenerContext};
+use crate::state::{Address, BackOff, is_shortage};
+use crate::stream::Stream;
+use crate::telemetry::RateLimited;
 
-/// The first pause at a shortage that nobody ends; each one after it is twice as long, up to the
-/// last.
+/// The first pause of a back-off. Each further one is twice as long, up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(5);
-/// Accepting again within this time after descriptors are there again, whoever had them.
+/// The longest pause. It bounds the time until the acceptor notices free descriptors without a wake.
 const PAUSE_MAX: Duration = Duration::from_millis(250);
 
-/// Connections that are taken from the queue before others get their turn.
-const AT_ONCE: usize = 16;
+/// Connections that are accepted before other tasklets get a turn.
+const BATCH: usize = 16;
 
-/// A listening socket of either family. It never waits by itself.
+/// A listening socket of either family. It is non-blocking.
 #[derive(Debug)]
-pub(crate) enum Door {
+pub(crate) enum ListeningSocket {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
 
-impl Door {
-    pub(crate) fn new(address: &Address, socket: OwnedFd) -> Door {
-        // Both remember that the socket is non-blocking.
+impl ListeningSocket {
+    pub(crate) fn new(address: &Address, socket: OwnedFd) -> ListeningSocket {
+        // Both conversions detect that the socket is non-blocking.
         match address {
-            Address::Tcp(_) => Door::Tcp(socket.into()),
-            Address::Unix(_) => Door::Unix(socket.into()),
+            Address::Tcp(_) => ListeningSocket::Tcp(socket.into()),
+            Address::Unix(_) => ListeningSocket::Unix(socket.into()),
         }
     }
 
-    fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
+    fn accept(&self) -> io::Result<(Stream, Option<SocketAddr>)> {
         match self {
-            Door::Tcp(listener) => {
+            ListeningSocket::Tcp(listener) => {
                 let (stream, from) = listener.accept()?;
-                Ok((Socket::Tcp(stream), Some(from)))
+                Ok((Stream::Tcp(stream), Some(from)))
             }
-            Door::Unix(listener) => Ok((Socket::Unix(listener.accept()?.0), None)),
+            ListeningSocket::Unix(listener) => Ok((Stream::Unix(listener.accept()?.0), None)),
         }
     }
 
     fn wait(&self) -> io::Result<()> {
         match self {
-            Door::Tcp(listener) => wait_readable(listener),
-            Door::Unix(listener) => wait_readable(listener),
+            ListeningSocket::Tcp(listener) => wait_readable(listener),
+            ListeningSocket::Unix(listener) => wait_readable(listener),
         }
     }
 }
 
-/// Accepts until it is killed.
-pub(crate) fn accept_for_ever(venue: &Rc<Venue>, door: &Door, serve: &Rc<dyn Serve>) -> Infallible {
+/// Accepts connections until the tasklet is killed.
+pub(crate) fn accept_forever(
+    context: &Rc<ListenerContext>,
+    socket: &ListeningSocket,
+    handler: &Rc<dyn ConnectionHandler>,
+) -> Infallible {
     let mut pause = PAUSE_MIN;
-    let mut starving: Option<Starving<'_>> = None;
-    let mut complaints = Complaints::default();
-    let mut at_once = 0;
+    let mut back_off: Option<BackOff<'_>> = None;
+    let mut warnings = RateLimited::default();
+    let mut batch = 0;
     loop {
-        let seat = Semaphore::acquire_owned(Arc::clone(&venue.front.seats), 1);
-        match door.accept() {
-            Ok((socket, from)) => {
-                (starving, pause) = (None, PAUSE_MIN);
-                Guest::admit(venue, socket, from, Some(seat), serve);
-                at_once += 1;
-                if at_once == AT_ONCE {
-                    at_once = 0;
+        let slot = Semaphore::acquire_owned(Arc::clone(&context.listener.slots), 1);
+        match socket.accept() {
+            Ok((stream, from)) => {
+                (back_off, pause) = (None, PAUSE_MIN);
+                ConnectionTask::start(context, stream, from, Some(slot), handler);
+                batch += 1;
+                if batch == BATCH {
+                    batch = 0;
                     yield_now();
                 }
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                drop(seat);
-                starving = None;
-                at_once = 0;
-                if door.wait().is_err() {
+                drop(slot);
+                back_off = None;
+                batch = 0;
+                if socket.wait().is_err() {
                     sleep(PAUSE_MAX);
                 }
             }
-            Err(error) if is_the_clients(&error) => {
+            Err(error) if is_about_client(&error) => {
                 tracing::debug!("a client left before it was accepted: {error}");
-                venue.counts.errors.add(1);
+                context.counters.errors.add(1);
             }
-            Err(error) if is_shortage(&error) && venue.reserve.release() => {}
+            Err(error) if is_shortage(&error) && context.reserve.release() => {}
             Err(error) => {
-                drop(seat);
+                drop(slot);
                 if is_shortage(&error) {
-                    venue.site.shortage.ask();
+                    context.server.shortage.request_evictions();
                 }
-                let Some(starving) = &starving else {
-                    starving = Some(venue.site.shortage.enter());
+                let Some(back_off) = &back_off else {
+                    back_off = Some(context.server.shortage.back_off());
                     continue;
                 };
-                venue.counts.shortages.add(1);
-                if let Some(more) = complaints.now() {
+                context.counters.accept_pauses.add(1);
+                if let Some(suppressed) = warnings.allow() {
                     let remedy = remedy(&error);
-                    tracing::warn!("cannot accept, trying again shortly: {error}. {remedy}{more}");
+                    tracing::warn!(
+                        "cannot accept, trying again shortly: {error}. {remedy}{suppressed}"
+                    );
                 }
-                starving.wait(pause);
+                back_off.wait(pause);
                 pause = (pause * 2).min(PAUSE_MAX);
             }
         }
     }
 }
 
-/// Seats those who have come before the stop.
-pub(crate) fn accept_the_rest(venue: &Rc<Venue>, door: &Door, serve: &Rc<dyn Serve>) {
+/// Accepts the connections that were in the queue when the server stopped.
+pub(crate) fn accept_queued(
+    context: &Rc<ListenerContext>,
+    socket: &ListeningSocket,
+    handler: &Rc<dyn ConnectionHandler>,
+) {
     loop {
-        match door.accept() {
-            Ok((socket, from)) => Guest::admit(venue, socket, from, None, serve),
-            Err(error) if is_the_clients(&error) => {}
+        match socket.accept() {
+            Ok((stream, from)) => ConnectionTask::start(context, stream, from, None, handler),
+            Err(error) if is_about_client(&error) => {}
             Err(_) => return,
         }
     }
 }
 
-/// Errors of accept(2) that are about one connection, which is gone. All others pause the acceptor:
-/// a short pause does no harm where it was not needed, and a missing one burns a processor.
-fn is_the_clients(error: &io::Error) -> bool {
+/// Tells whether an error of accept(2) is about one connection, which is gone. Every other error
+/// makes the acceptor pause: a short unneeded pause does no harm, and a missing one burns a
+/// processor.
+fn is_about_client(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted
@@ -154,8 +165,8 @@ fn remedy(error: &io::Error) -> &'static str {
         }
         Some(Errno::NFILE) => "The whole system has none left: raise `sysctl fs.file-max`.",
         Some(Errno::NOBUFS | Errno::NOMEM) => {
-            "The kernel has no memory left for sockets: look at `sysctl net.ipv4.tcp_mem` and at \
-             the memory limit of the cgroup."
+            "The kernel has no memory left for sockets: check `sysctl net.ipv4.tcp_mem` and the \
+             memory limit of the cgroup."
         }
         _ => "",
     }
@@ -166,12 +177,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shortage_pauses_and_a_lost_client_does_not() {
+    fn a_shortage_makes_the_acceptor_pause_and_a_lost_client_does_not() {
         for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::INVAL] {
-            assert!(!is_the_clients(&errno.into()), "{errno}");
+            assert!(!is_about_client(&errno.into()), "{errno}");
         }
         for errno in [Errno::CONNABORTED, Errno::INTR] {
-            assert!(is_the_clients(&errno.into()), "{errno}");
+            assert!(is_about_client(&errno.into()), "{errno}");
         }
     }
 }

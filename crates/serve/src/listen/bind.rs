@@ -1,9 +1,9 @@
-//! Binding: sockets that listen, new ones or handed over.
+//! Listening sockets: binding new ones, and preparing inherited ones.
 //!
 //! With several threads each has a socket of its own on the same address (`SO_REUSEPORT`), and the
-//! kernel spreads the clients. The first one is bound *without* that option, which is set before it
-//! listens: so a second server on the same address still fails, instead of silently taking half of
-//! the clients.
+//! kernel distributes the clients. The first socket is bound *without* that option, which is set
+//! before it listens. So a second server on the same address still fails, instead of silently
+//! taking half of the clients.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -15,67 +15,60 @@ use std::path::{Path, PathBuf};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use super::explain::{explain, resolve};
-use super::{Address, Listen, Rights, adopt};
+use super::inherit::{self, FoundBy, local_address};
+use super::{Listen, Permissions};
+use crate::state::Address;
 
 /// Clients that may wait to be accepted; `net.core.somaxconn` bounds it.
 const BACKLOG: i32 = 4096;
 
-/// What is listened on.
+/// The sockets of a listener.
 #[derive(Debug)]
 pub(crate) struct Bound {
     pub(crate) address: Address,
-    /// One, or as many as a predecessor has handed over.
+    /// One socket, or as many as were inherited.
     pub(crate) sockets: Vec<OwnedFd>,
-    pub(crate) found: Found,
+    pub(crate) found_by: FoundBy,
 }
 
-/// How a successor finds the sockets among those that it is handed over.
-#[derive(Debug)]
-pub(crate) enum Found {
-    ByName(String),
-    ByAddress,
-    /// The system has chosen the port, so the address says nothing.
-    AnyPort,
-}
-
-/// Binds what `on` says, unless it was handed over.
+/// Binds the address of `listen`, unless sockets for it were inherited.
 pub(crate) fn bind(listen: &Listen) -> io::Result<Bound> {
     let on = &*listen.on;
     if let Some(name) = on.strip_prefix("fd:") {
-        let sockets = adopt::take_named(name)?;
-        return adopted(sockets, Found::ByName(name.to_owned()));
+        let sockets = inherit::take_named(name)?;
+        return inherited(sockets, FoundBy::Name(name.to_owned()));
     }
     if let Some(path) = on.strip_prefix("unix:") {
         let address = Address::Unix(PathBuf::from(path));
-        return match adopt::take(&address)? {
+        return match inherit::take(&address)? {
             sockets if sockets.is_empty() => {
                 let socket = unix(Path::new(path)).map_err(|error| explain(&address, &error))?;
-                let socket = begin(socket, Path::new(path), listen.rights)?;
-                Ok(Bound { address, sockets: vec![socket], found: Found::ByAddress })
+                let socket = listen_at(socket, Path::new(path), listen.permissions)?;
+                Ok(Bound { address, sockets: vec![socket], found_by: FoundBy::Address })
             }
-            sockets => adopted(sockets, Found::ByAddress),
+            sockets => inherited(sockets, FoundBy::Address),
         };
     }
     let all = resolve(on)?;
-    let found = |wanted: &SocketAddr| match wanted.port() {
-        0 => Found::AnyPort,
-        _ => Found::ByAddress,
+    let found_by = |wanted: &SocketAddr| match wanted.port() {
+        0 => FoundBy::AnyPort,
+        _ => FoundBy::Address,
     };
-    // All of them first: the predecessor listens on the one that it could bind.
+    // All addresses are tried first: the old process listens on the one that it could bind.
     for wanted in &all {
-        let handed = match found(wanted) {
-            Found::AnyPort => adopt::take_any_port(wanted.ip())?,
-            _ => adopt::take(&Address::Tcp(*wanted))?,
+        let handed = match found_by(wanted) {
+            FoundBy::AnyPort => inherit::take_any_port(wanted.ip())?,
+            _ => inherit::take(&Address::Tcp(*wanted))?,
         };
         if !handed.is_empty() {
-            return adopted(handed, found(wanted));
+            return inherited(handed, found_by(wanted));
         }
     }
     let mut failed = ErrorKind::InvalidInput.into();
     for wanted in &all {
-        match tcp(*wanted, false).and_then(|socket| Ok((local(&socket)?, socket))) {
+        match tcp(*wanted, false).and_then(|socket| Ok((local_address(&socket)?, socket))) {
             Ok((address, socket)) => {
-                return Ok(Bound { address, sockets: vec![socket], found: found(wanted) });
+                return Ok(Bound { address, sockets: vec![socket], found_by: found_by(wanted) });
             }
             Err(error) => failed = explain(&Address::Tcp(*wanted), &error),
         }
@@ -83,24 +76,24 @@ pub(crate) fn bind(listen: &Listen) -> io::Result<Bound> {
     Err(failed)
 }
 
-fn adopted(sockets: Vec<OwnedFd>, found: Found) -> io::Result<Bound> {
-    let address = local(&sockets[0])?;
+fn inherited(sockets: Vec<OwnedFd>, found_by: FoundBy) -> io::Result<Bound> {
+    let address = local_address(&sockets[0])?;
     for socket in &sockets {
-        ready(&SockRef::from(socket), &address)?;
+        set_options(&SockRef::from(socket), &address)?;
     }
-    Ok(Bound { address, sockets, found })
+    Ok(Bound { address, sockets, found_by })
 }
 
-/// Sockets for so many threads; more than one socket may be a thread's. New ones are entered into
-/// what is bound.
+/// Distributes the sockets over `threads` threads; a thread may get several. New sockets are added
+/// to `bound`.
 pub(crate) fn shards(bound: &mut Bound, threads: usize) -> io::Result<Vec<Vec<OwnedFd>>> {
     let mut shards: Vec<Vec<OwnedFd>> = (0..threads).map(|_| Vec::new()).collect();
-    let handed = bound.sockets.len();
+    let existing = bound.sockets.len();
     for (at, socket) in bound.sockets.iter().enumerate() {
         shards[at % threads].push(socket.try_clone()?);
     }
-    for (at, shard) in shards.iter_mut().enumerate().skip(handed) {
-        // Where it cannot have a queue of its own, it shares one.
+    for (at, shard) in shards.iter_mut().enumerate().skip(existing) {
+        // If a queue of its own is impossible, the thread shares one.
         let own = match bound.address {
             Address::Tcp(address) => tcp(address, true).ok(),
             Address::Unix(_) => None,
@@ -110,23 +103,14 @@ pub(crate) fn shards(bound: &mut Bound, threads: usize) -> io::Result<Vec<Vec<Ow
                 shard.push(own.try_clone()?);
                 bound.sockets.push(own);
             }
-            None => shard.push(bound.sockets[at % handed].try_clone()?),
+            None => shard.push(bound.sockets[at % existing].try_clone()?),
         }
     }
     Ok(shards)
 }
 
-/// The address that a socket is bound to.
-pub(super) fn local(socket: &OwnedFd) -> io::Result<Address> {
-    let address = SockRef::from(socket).local_addr()?;
-    match address.as_socket() {
-        Some(address) => Ok(Address::Tcp(address)),
-        None => Ok(Address::Unix(address.as_pathname().unwrap_or(Path::new("")).to_owned())),
-    }
-}
-
-/// A socket that is bound and does not listen yet.
-pub(super) fn bound(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+/// Creates a socket that is bound and does not listen yet.
+pub(super) fn bound_tcp(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
@@ -135,15 +119,15 @@ pub(super) fn bound(address: SocketAddr, shared: bool) -> io::Result<Socket> {
 }
 
 fn tcp(address: SocketAddr, shared: bool) -> io::Result<OwnedFd> {
-    let socket = bound(address, shared)?;
+    let socket = bound_tcp(address, shared)?;
     socket.set_reuse_port(true)?;
-    ready(&SockRef::from(&socket), &Address::Tcp(address))?;
+    set_options(&SockRef::from(&socket), &Address::Tcp(address))?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
-/// What accepted sockets take over, and what acceptors need.
-fn ready(socket: &SockRef<'_>, address: &Address) -> io::Result<()> {
+/// Sets the options that accepted sockets inherit, and those that acceptors need.
+fn set_options(socket: &SockRef<'_>, address: &Address) -> io::Result<()> {
     if let Address::Tcp(_) = address {
         socket.set_tcp_nodelay(true)?;
     }
@@ -151,8 +135,8 @@ fn ready(socket: &SockRef<'_>, address: &Address) -> io::Result<()> {
     socket.set_cloexec(true)
 }
 
-/// A socket that is bound to `path`, to which nobody can connect yet. One that a crashed server has
-/// left behind is removed: nobody answers there.
+/// Creates a socket that is bound to `path` and does not listen yet. Removes a socket that a crashed
+/// server has left behind, which refuses connections.
 fn unix(path: &Path) -> io::Result<Socket> {
     match unix_at(path) {
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
@@ -177,9 +161,9 @@ fn unix_at(path: &Path) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Gives a bound socket its rights, and listens: before, nobody can connect to it.
-fn begin(socket: Socket, path: &Path, rights: Rights) -> io::Result<OwnedFd> {
-    let done = set_rights(path, rights).and_then(|()| {
+/// Sets the permissions of a bound socket, and then listens: before, no client can connect.
+fn listen_at(socket: Socket, path: &Path, permissions: Permissions) -> io::Result<OwnedFd> {
+    let done = set_permissions(path, permissions).and_then(|()| {
         socket.set_nonblocking(true)?;
         socket.listen(BACKLOG)
     });
@@ -188,8 +172,8 @@ fn begin(socket: Socket, path: &Path, rights: Rights) -> io::Result<OwnedFd> {
         Err(error) => {
             let _ = std::fs::remove_file(path);
             let text = format!(
-                "cannot listen on unix:{}: its mode and its owner cannot be set: {error}. Only \
-                 root may give a socket to another user; everybody to a group of one's own.",
+                "cannot listen on unix:{}: cannot set its mode and its owner: {error}. Only root may \
+                 give a socket to another user; other users only to their own groups.",
                 path.display()
             );
             Err(io::Error::new(error.kind(), text))
@@ -197,8 +181,8 @@ fn begin(socket: Socket, path: &Path, rights: Rights) -> io::Result<OwnedFd> {
     }
 }
 
-fn set_rights(path: &Path, rights: Rights) -> io::Result<()> {
-    let Rights { mode, user, group } = rights;
+fn set_permissions(path: &Path, permissions: Permissions) -> io::Result<()> {
+    let Permissions { mode, user, group } = permissions;
     if user.is_some() || group.is_some() {
         std::os::unix::fs::lchown(path, user, group)?;
     }

@@ -1,4 +1,4 @@
-//! The question whether an address could be listened on, without listening.
+//! Checks whether a server could listen on an address, without listening.
 
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileTypeExt;
@@ -9,12 +9,13 @@ use rustix::fs::Access;
 use socket2::SockAddr;
 
 use super::explain::{self, explain};
-use super::{Address, Listen, bind};
+use super::{Listen, bind};
+use crate::state::Address;
 
 impl Listen {
-    /// Looks whether the address could be listened on now, as far as that shows without listening:
-    /// no client notices, and no socket is made or removed in the file system. The address; `None`
-    /// for `fd:NAME`, which only a start that is handed it can have.
+    /// Checks whether a server could listen on the address now, as far as that shows without
+    /// listening: no client notices, and no socket file is created or removed. Returns the address;
+    /// `None` for `fd:NAME`, which exists only in a process that inherits it.
     ///
     /// # Errors
     /// Those of [`Server::listen`](crate::Server::listen).
@@ -32,7 +33,7 @@ impl Listen {
         let mut failed = ErrorKind::InvalidInput.into();
         for wanted in explain::resolve(&self.on)? {
             let address = Address::Tcp(wanted);
-            match bind::bound(wanted, false) {
+            match bind::bound_tcp(wanted, false) {
                 Ok(_) => return Ok(Some(address)),
                 Err(error) => failed = explain(&address, &error),
             }
@@ -60,20 +61,21 @@ fn unix(path: &Path) -> io::Result<()> {
 }
 
 impl Address {
-    /// Tells whether two listeners, one on each of the addresses, would be in each other's way.
+    /// Tells whether listeners on the two addresses would collide.
     pub fn overlaps(&self, other: &Address) -> bool {
         let (Address::Tcp(a), Address::Tcp(b)) = (self, other) else { return self == other };
-        // Port 0 is another one each time.
+        // Port 0 stands for another port each time.
         let has_same_port = a.port() == b.port() && a.port() != 0;
         let (a, b) = (a.ip().to_canonical(), b.ip().to_canonical());
         let is_all = |all: std::net::IpAddr, other: std::net::IpAddr| {
-            // All addresses of IPv6 are usually those of IPv4, too.
+            // A listener on all IPv6 addresses usually covers those of IPv4, too.
             all.is_unspecified() && (all.is_ipv6() || other.is_ipv4())
         };
         has_same_port && (a == b || is_all(a, b) || is_all(b, a))
     }
 
-    /// The processes that listen on the address, as far as this user may see.
+    /// Returns the processes that listen on the address, as far as this user may see. Only on Linux;
+    /// empty elsewhere.
     pub fn holders(&self) -> Vec<u32> {
         explain::holders(self).into_iter().map(|(process, _)| process).collect()
     }
@@ -84,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_overlap_where_their_listeners_would_collide() {
+    fn addresses_overlap_if_their_listeners_would_collide() {
         let tcp = |text: &str| Address::Tcp(text.parse().unwrap());
         for (a, b, expected) in [
             ("127.0.0.1:80", "127.0.0.1:80", true),

@@ -1,4 +1,5 @@
-//! Why an address cannot be listened on, by whom it is held, and what helps.
+//! Error messages for addresses that a server cannot listen on: the cause, the process that holds
+//! the address, and a remedy.
 
 use std::collections::HashSet;
 use std::fs;
@@ -6,9 +7,9 @@ use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 
-use super::Address;
+use crate::state::Address;
 
-/// An error that names the remedy.
+/// Adds the address and a remedy to an error.
 pub(super) fn explain(address: &Address, error: &io::Error) -> io::Error {
     let remedy = match address {
         Address::Tcp(address) => of_tcp(*address, error),
@@ -17,32 +18,33 @@ pub(super) fn explain(address: &Address, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot listen on {address}: {error}. {remedy}"))
 }
 
-/// The addresses that `host:port` stands for.
+/// Resolves `host:port`.
 pub(super) fn resolve(text: &str) -> io::Result<Vec<SocketAddr>> {
-    // Other programs take it for every interface. A user who means this machine would be surprised.
+    // For other programs a port alone means every interface, which would surprise a user who means
+    // this machine.
     let port = text.strip_prefix('*').unwrap_or(text);
     if let Ok(port) = port.strip_prefix(':').unwrap_or(port).parse::<u16>() {
         let text = format!(
             "cannot listen on {text}: the host is missing. 127.0.0.1:{port} is for clients on this \
-             machine, 0.0.0.0:{port} is every interface ([::]:{port}: also by IPv6)."
+             machine, 0.0.0.0:{port} for all interfaces ([::]:{port}: also by IPv6)."
         );
         return Err(io::Error::new(ErrorKind::InvalidInput, text));
     }
-    let found = text.to_socket_addrs().map_err(|error| no_address(text, &error))?;
+    let found = text.to_socket_addrs().map_err(|error| invalid_address(text, &error))?;
     let found: Vec<_> = found.collect();
     if found.is_empty() {
-        Err(no_address(text, &ErrorKind::InvalidInput.into()))
+        Err(invalid_address(text, &ErrorKind::InvalidInput.into()))
     } else {
         Ok(found)
     }
 }
 
-/// What was given is no address.
-fn no_address(text: &str, error: &io::Error) -> io::Error {
+/// Returns the error for a text that is not an address.
+fn invalid_address(text: &str, error: &io::Error) -> io::Error {
     let text = format!(
         "cannot listen on {text}: {error}. An address is host:port, such as 127.0.0.1:7007, \
          localhost:7007 or [::1]:7007; unix:/path/to/a/socket; or fd:NAME, for a socket that \
-         systemd or a predecessor hands over."
+         systemd or a hot restart hands over."
     );
     io::Error::new(error.kind(), text)
 }
@@ -67,7 +69,7 @@ fn of_tcp(address: SocketAddr, error: &io::Error) -> String {
         ),
         (ErrorKind::AddrNotAvailable, _) => {
             "No interface of this machine has that address: `ip address` lists them, and 0.0.0.0 \
-             or [::] is all of them."
+             or [::] means all of them."
                 .to_owned()
         }
         _ => "Choose another address.".to_owned(),
@@ -77,29 +79,30 @@ fn of_tcp(address: SocketAddr, error: &io::Error) -> String {
 fn of_unix(path: &Path, error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::AddrInUse => format!(
-            "Somebody listens there: stop the other program (`ss -lxp src {}` shows it), or choose \
-             another path.",
+            "Another program listens there: stop it (`ss -lxp src {}` shows it), or choose another \
+             path.",
             path.display()
         ),
         ErrorKind::AlreadyExists => {
-            "What is there is not a socket: move it away, or choose another path.".to_owned()
+            "The file is not a socket: move it away, or choose another path.".to_owned()
         }
         ErrorKind::NotFound => {
-            "The folder does not exist: make it, or choose another path.".to_owned()
+            "The folder does not exist: create it, or choose another path.".to_owned()
         }
         ErrorKind::PermissionDenied => {
-            "This user must be allowed to write to the folder; choose another one, or change its \
-             rights."
+            "This user must be allowed to write to the folder: change its permissions, or choose \
+             another one."
                 .to_owned()
         }
-        _ => "Choose another path; one of at most 107 bytes.".to_owned(),
+        _ => "Choose another path, of at most 107 bytes.".to_owned(),
     }
 }
 
-/// The programs that listen on `address`, as far as this user may see: their numbers and names.
+/// Returns the numbers and names of the processes that listen on `address`, as far as this user may
+/// see. It reads Linux's /proc; where that is missing it returns nothing.
 pub(super) fn holders(address: &Address) -> Vec<(u32, String)> {
     let mut sockets = HashSet::new();
-    let mut look = |table: &str, find: &dyn Fn(&str) -> Vec<String>| {
+    let mut search = |table: &str, find: &dyn Fn(&str) -> Vec<String>| {
         if let Ok(table) = fs::read_to_string(table) {
             sockets.extend(find(&table));
         }
@@ -107,10 +110,10 @@ pub(super) fn holders(address: &Address) -> Vec<(u32, String)> {
     match address {
         Address::Tcp(address) => {
             let find = |table: &str| listening_sockets(table, address.port());
-            look("/proc/net/tcp", &find);
-            look("/proc/net/tcp6", &find);
+            search("/proc/net/tcp", &find);
+            search("/proc/net/tcp6", &find);
         }
-        Address::Unix(path) => look("/proc/net/unix", &|table| unix_sockets(table, path)),
+        Address::Unix(path) => search("/proc/net/unix", &|table| unix_sockets(table, path)),
     }
     let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
     processes
@@ -125,7 +128,7 @@ pub(super) fn holders(address: &Address) -> Vec<(u32, String)> {
         .collect()
 }
 
-/// The socket numbers of those who listen on `path`, out of /proc/net/unix (proc_net_unix(5)).
+/// Returns the inodes of sockets that listen on `path`, from /proc/net/unix (proc_net_unix(5)).
 fn unix_sockets(table: &str, path: &Path) -> Vec<String> {
     const LISTENS: &str = "00010000";
     table
@@ -139,7 +142,7 @@ fn unix_sockets(table: &str, path: &Path) -> Vec<String> {
         .collect()
 }
 
-/// The socket numbers of those who listen on `port`, out of a table such as /proc/net/tcp; see
+/// Returns the inodes of sockets that listen on `port`, from a table such as /proc/net/tcp; see
 /// proc_net_tcp in the kernel's documentation.
 fn listening_sockets(table: &str, port: u16) -> Vec<String> {
     const LISTEN: &str = "0A";
@@ -178,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_privileged_port_comes_with_its_remedies() {
+    fn the_error_for_a_privileged_port_names_its_remedies() {
         let error = ErrorKind::PermissionDenied.into();
         let address = Address::Tcp("127.0.0.1:80".parse().unwrap());
         let text = explain(&address, &error).to_string();
@@ -187,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_listener_is_named_as_the_holder() {
+    fn a_listener_of_this_process_is_found_as_the_holder() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = Address::Tcp(listener.local_addr().unwrap());
         assert!(holders(&address).iter().any(|(id, _)| *id == std::process::id()));

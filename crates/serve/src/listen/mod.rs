@@ -1,55 +1,29 @@
-//! Listeners: their addresses and options, binding and adopting them, and accepting.
+//! Listeners: their options, binding and inheriting their sockets, accepting connections.
+//!
+//! ```text
+//! accept      the acceptor           bind      listening sockets        check    without listening
+//! connection  the connection task    inherit   sockets handed over      explain  error messages
+//! plain_http  HTTP on a TLS port     restart   hot restart
+//! ```
 
 mod accept;
-pub(crate) mod adopt;
 mod bind;
 mod check;
+mod connection;
 mod explain;
-mod seats;
-mod shortage;
-pub(crate) mod successor;
+mod inherit;
+mod plain_http;
+pub(crate) mod restart;
 
-use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
-pub(crate) use accept::{Door, accept_for_ever, accept_the_rest};
+pub(crate) use accept::{ListeningSocket, accept_forever, accept_queued};
 pub(crate) use bind::{Bound, bind, shards};
-pub(crate) use seats::{Addresses, Ticket, client_of};
-pub(crate) use shortage::{Reserve, Shortage, Starving, is_shortage, with_room};
 
-use crate::{Limits, Tls};
+use crate::state::{Address, Limits, ListenerState};
+use crate::tls::Tls;
 
-/// An address that is listened on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
-    /// Of TCP.
-    Tcp(SocketAddr),
-    /// Of a Unix socket.
-    Unix(PathBuf),
-}
-
-impl Address {
-    /// The address of TCP; `None` for a Unix socket.
-    pub fn tcp(&self) -> Option<SocketAddr> {
-        match self {
-            Address::Tcp(address) => Some(*address),
-            Address::Unix(_) => None,
-        }
-    }
-}
-
-impl fmt::Display for Address {
-    /// As it may be given to [`Listen::on`].
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Address::Tcp(address) => address.fmt(f),
-            Address::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
-/// Where to listen, and how.
+/// An address to listen on, with the options of the listener.
 ///
 /// ```
 /// use overlapped_serve::{Limits, Listen};
@@ -59,43 +33,43 @@ impl fmt::Display for Address {
 /// let local = Listen::on("unix:/run/example.socket");
 /// ```
 #[derive(Debug, Clone)]
-#[must_use = "it is given to Server::listen"]
+#[must_use = "pass it to Server::listen"]
 pub struct Listen {
     pub(crate) on: String,
     pub(crate) limits: Limits,
-    pub(crate) proxy: bool,
+    pub(crate) proxy_protocol: bool,
     pub(crate) tls: Option<Tls>,
-    pub(crate) watched: bool,
-    pub(crate) rights: Rights,
+    pub(crate) is_monitoring: bool,
+    pub(crate) permissions: Permissions,
 }
 
-/// The rights of a Unix socket; what is not said is as the system has it.
+/// The permissions of a Unix socket; `None` keeps what the system has set.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Rights {
+pub(crate) struct Permissions {
     pub(crate) mode: Option<u32>,
     pub(crate) user: Option<u32>,
     pub(crate) group: Option<u32>,
 }
 
 impl Listen {
-    /// Listens on `host:port`, `unix:/path`, or `fd:NAME`: a socket that systemd or a predecessor
-    /// has handed over under that name. Port 0 lets the system choose; `0.0.0.0` and `[::]` are all
-    /// interfaces.
+    /// Listens on `host:port`, `unix:/path`, or `fd:NAME`: a socket that systemd or a hot restart
+    /// has handed over under that name. With port 0 the system chooses the port; `0.0.0.0` and
+    /// `[::]` mean all interfaces.
     ///
-    /// A socket that was handed over and has the address asked for is used, whatever its name. With
-    /// port 0 that is a predecessor's for which port 0 was asked for, too.
+    /// A handed-over socket with the wanted address is used, whatever its name. For port 0 that is a
+    /// socket of the old process for which port 0 was wanted, too.
     pub fn on(address: impl Into<String>) -> Listen {
         Listen {
             on: address.into(),
             limits: Limits::default(),
-            proxy: false,
+            proxy_protocol: false,
             tls: None,
-            watched: false,
-            rights: Rights::default(),
+            is_monitoring: false,
+            permissions: Permissions::default(),
         }
     }
 
-    /// What clients are allowed.
+    /// Sets the limits.
     pub fn limits(mut self, limits: Limits) -> Listen {
         self.limits = limits;
         self
@@ -103,31 +77,43 @@ impl Listen {
 }
 
 impl Listen {
-    /// Speaks TLS.
+    /// Sets the TLS certificates, and with them TLS.
     pub fn tls(mut self, tls: Tls) -> Listen {
         self.tls = Some(tls);
         self
     }
 
-    /// The mode of a Unix socket, such as 0o660: who may write to it may connect. Nobody can
-    /// connect before the socket has it. Default: as the process's umask leaves it.
+    /// Sets the mode of a Unix socket, such as 0o660: users who may write to it may connect. No
+    /// client can connect before the socket has it. Default: by the process's umask.
     pub fn socket_mode(mut self, mode: u32) -> Listen {
-        self.rights.mode = Some(mode);
+        self.permissions.mode = Some(mode);
         self
     }
 
-    /// The user and the group to whom a Unix socket belongs, by their numbers. Default: those of
-    /// the process.
+    /// Sets the user and the group that own a Unix socket, by their numbers. Default: those of the
+    /// process.
     pub fn socket_owner(mut self, user: Option<u32>, group: Option<u32>) -> Listen {
-        (self.rights.user, self.rights.group) = (user, group);
+        (self.permissions.user, self.permissions.group) = (user, group);
         self
     }
 
-    /// Requires the PROXY protocol, version 1 or 2, in front of everything else: for listeners that
-    /// only proxies can reach. Clients' addresses are then those that proxies tell.
+    /// Requires the PROXY protocol, version 1 or 2, in front of everything else. It is for listeners
+    /// that only proxies can reach: a client's address is then the one that the proxy sends.
     pub fn proxy_protocol(mut self) -> Listen {
-        self.proxy = true;
+        self.proxy_protocol = true;
         self
+    }
+}
+
+impl Listen {
+    /// Creates the state of the listener, which is bound to `address`.
+    pub(crate) fn into_state(self, address: Address) -> ListenerState {
+        ListenerState {
+            proxy_protocol: self.proxy_protocol,
+            tls: self.tls,
+            is_monitoring: self.is_monitoring,
+            ..ListenerState::new(address, self.limits)
+        }
     }
 }
 

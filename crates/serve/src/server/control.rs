@@ -1,21 +1,21 @@
-//! What is asked of a running server, by signals and by handles.
+//! Orders to a running server, from signals and handles.
 
 use std::fmt;
 
 use overlapped::sync::mpsc;
 
-/// What a server may be asked for.
+/// An order to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
-    /// Leave, drain, end; each further one cuts the stage short that has been reached.
+    /// Leave, drain, end. Each further one ends the current stage at once.
     Stop,
-    /// Open files again.
+    /// Reopen files.
     Reload,
-    /// Start a successor, and stop when it serves.
+    /// Start a new process, and stop when it serves (hot restart).
     Restart,
 }
 
-/// Where orders come in.
+/// The channel of a server's orders.
 pub(super) struct Control {
     sender: mpsc::Sender<Order>,
     orders: Option<mpsc::Receiver<Order>>,
@@ -27,7 +27,7 @@ impl Control {
         Control { sender, orders: Some(orders) }
     }
 
-    /// For the one who obeys them.
+    /// Takes the receiving end, for the tasklet that executes the orders.
     pub(super) fn take_orders(&mut self) -> mpsc::Receiver<Order> {
         self.orders.take().expect("a server runs once")
     }
@@ -37,33 +37,34 @@ impl Control {
     }
 }
 
-/// Stops a server, or has it reload, from any thread. After the server's end it does nothing.
+/// A handle of a server, which stops, reloads or restarts it from any thread. After the server's end
+/// its calls do nothing.
 #[derive(Clone)]
 pub struct Handle {
     sender: mpsc::Sender<Order>,
 }
 
 impl Handle {
-    /// Has the server drain and end, as SIGTERM does; the second time, at once. With a
+    /// Makes the server drain and end, as SIGTERM does. The second call ends it at once; with a
     /// [`lame_duck`](crate::Server::lame_duck) time, the second call ends that time, and the third
     /// one the drain.
     pub fn stop(&self) {
-        self.order(Order::Stop);
+        self.send(Order::Stop);
     }
 
-    /// Has the server open its files again, as SIGHUP does.
+    /// Makes the server reopen its files, as SIGHUP does.
     pub fn reload(&self) {
-        self.order(Order::Reload);
+        self.send(Order::Reload);
     }
 
-    /// Has the server start a successor and, when that serves, drain and end, as SIGUSR2 does. See
-    /// [`Server::successor`](crate::Server::successor).
+    /// Makes the server start a new process and, when that serves, drain and end, as SIGUSR2 does.
+    /// See [`Server::restart_command`](crate::Server::restart_command).
     pub fn restart(&self) {
-        self.order(Order::Restart);
+        self.send(Order::Restart);
     }
 
-    pub(super) fn order(&self, order: Order) {
-        // Nobody is there any more: it has ended already.
+    pub(super) fn send(&self, order: Order) {
+        // An error means that the server has ended.
         let _ = self.sender.send(order);
     }
 }

@@ -1,53 +1,53 @@
-//! The end of a thread's sessions.
+//! The drain: ends the sessions of a thread when the server stops.
 //!
-//! | a session that | is |
+//! | session | treatment |
 //! |---|---|
-//! | waits for a request, the first or the next | given a moment, then killed |
-//! | has a request in work | left alone |
-//! | belongs to a plain function | shown the end of its input |
+//! | waits for a request, the first or the next | killed after a moment |
+//! | answers a request | left alone |
+//! | belongs to a plain function | its reads return the end of the stream |
 //!
-//! The moment is for requests that are on their way. One that is answered after the stop is told
-//! that it is the last one. One that was in work when the stop came has perhaps said already that
-//! the connection stays: so its client, too, has that moment for one request more, and is not
-//! surprised by the end.
+//! The moment is for requests that are on their way. The reply to one that arrives after the stop
+//! says that it is the last one. The reply to one that was in progress at the stop may have said
+//! already that the connection stays. So its client, too, has that moment for one more request, and
+//! the close does not surprise it.
 //!
-//! After the grace time, what is left is killed by the end of the run.
+//! After the grace time, the end of the run kills the sessions that are left.
 
 use std::net::Shutdown;
-use std::sync::Arc;
 
 use overlapped::time::{Duration, Instant, sleep};
 
-use super::{Site, Worker};
-use crate::stream::{Link, State};
+use crate::state::{Activity, ServerState};
+use crate::stream::{OpenSockets, Socket};
 
-/// Between two looks.
+/// The time between two passes over the sessions.
 const PERIOD: Duration = Duration::from_millis(10);
-/// For requests that are on their way.
+/// The time for requests that are on their way.
 const MOMENT: Duration = Duration::from_secs(1);
 
-/// Ends the sessions, or leaves them when the time is up. How many are left.
-pub(super) fn drain(worker: &Worker, site: &Arc<Site>, grace: Duration) -> usize {
+/// Ends the sessions within the time `grace`; returns how many are left.
+pub(super) fn drain(sockets: &OpenSockets, server: &ServerState, grace: Duration) -> usize {
     let begin = Instant::now();
     loop {
-        let links = worker.links();
-        if links.is_empty() || site.is_cut() || begin.elapsed() >= grace {
-            return links.len();
+        let open = sockets.all();
+        if open.is_empty() || server.is_aborted() || begin.elapsed() >= grace {
+            return open.len();
         }
-        for link in links {
-            hurry(&link, begin);
+        for socket in open {
+            end_session(&socket, begin);
         }
         sleep(PERIOD);
     }
 }
 
-fn hurry(link: &Link, stopped: Instant) {
-    match link.state.get() {
-        State::Idle if stopped.max(link.idle_since.get()).elapsed() > MOMENT => link.kill(),
-        State::Idle | State::Busy => {}
-        State::Plain => {
-            link.state.set(State::Busy);
-            let _ = link.socket.shutdown(Shutdown::Read);
+fn end_session(socket: &Socket, stopped: Instant) {
+    let state = &socket.state;
+    match state.activity.get() {
+        Activity::Idle if stopped.max(state.idle_since.get()).elapsed() > MOMENT => state.kill(),
+        Activity::Idle | Activity::Request => {}
+        Activity::Function => {
+            state.activity.set(Activity::Request);
+            let _ = socket.shutdown(Shutdown::Read);
         }
     }
 }

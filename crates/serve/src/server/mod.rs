@@ -1,41 +1,30 @@
-//! Servers: listeners, threads, and the way from the first client to the last one's farewell.
+//! Servers: their listeners and threads, from the start to the end of the drain.
 //!
 //! ```text
-//! Server::run        the calling thread: listens to signals and handles, says when to stop
-//!  └ work, × threads a scheduler each (worker.rs)
-//!     ├ acceptors    one per listener and socket (listen/accept.rs)
-//!     │  └ guests    one tasklet per connection (guest.rs): handshakes, then the session
-//!     └ drain        from the stop on (drain.rs)
+//! Server::run           the calling thread: executes orders from signals and handles (run.rs)
+//!  └ serve, × threads   a scheduler each (worker.rs)
+//!     ├ acceptors       one per listening socket (listen/accept.rs)
+//!     │  └ connections  a tasklet each (listen/connection.rs): handshakes, then the session
+//!     └ drain           after the stop (drain.rs)
 //! ```
 //!
-//! Its end has stages, each of which an order to stop cuts short:
+//! A stop has stages. Each further order to stop ends the current stage:
 //!
 //! ```text
-//! serves ──▶ leaves (Site::leaving) ──▶ drains (Site::stop) ──▶ is cut
-//!            /readyz: 503               nobody is accepted
-//!            answers: the last ones     the idle are killed
+//! serving ──▶ leaving (ServerState::leaving) ──▶ draining (ServerState::stop) ──▶ aborted
+//!             /readyz: 503                       nothing is accepted
+//!             replies say: the last one          idle sessions are killed
 //! ```
-//!
-//! | shared by | what |
-//! |---|---|
-//! | all | [`Site`]: that the server stops, how many connections it has |
-//! | the threads of a listener | [`Front`]: its limits, seats, addresses |
-//! | the sessions of a thread | [`Worker`]: who they are, spare buffers |
-//! | the sessions of a listener on a thread | [`Venue`]: those three, counters, the log |
 
 mod control;
 mod drain;
-mod guest;
 mod notify;
-mod plain_http;
 mod run;
-mod venue;
 mod worker;
 
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,18 +34,16 @@ use overlapped_wire::Protocol;
 use overlapped_wire::http::Http;
 
 pub use control::Handle;
-pub(crate) use guest::{Guest, Serve};
-pub(crate) use venue::{Front, Site, Venue};
-pub(crate) use worker::Worker;
 
-use crate::listen::{self, Address, Bound, Listen};
-use crate::watch;
-use crate::{AccessLog, Connection, LogFormat, Peer, Totals};
+use crate::listen::{Bound, Listen, bind};
+use crate::peer::Peer;
+use crate::session::{Connection, ConnectionHandler, FunctionHandler, ProtocolHandler};
+use crate::state::{Address, ListenerState, ServerState};
+use crate::telemetry::{self, AccessLog, LogFormat};
 use control::Control;
-use guest::{Factory, Plain, Spoken};
 
-/// Any number of listeners, each with a protocol or a plain function, limits of its own, and one
-/// tasklet per connection.
+/// A server with any number of listeners, each with a protocol or a plain function and with limits of
+/// its own. Each connection has a tasklet.
 ///
 /// ```no_run
 /// use overlapped_serve::{Peer, Server};
@@ -69,7 +56,7 @@ use guest::{Factory, Plain, Spoken};
 /// print!("{totals}");
 /// # std::io::Result::Ok(())
 /// ```
-#[must_use = "a server serves when it is run"]
+#[must_use = "call Server::run to serve"]
 pub struct Server {
     config: Config,
     threads: usize,
@@ -79,21 +66,21 @@ pub struct Server {
     access_log: Option<AccessLog>,
     log_format: LogFormat,
     listeners: Vec<Listener>,
-    beside: Option<Beside>,
-    successor: Option<Vec<OsString>>,
+    on_thread_start: Option<OnThreadStart>,
+    restart_command: Option<Vec<OsString>>,
     control: Control,
-    site: Arc<Site>,
+    state: Arc<ServerState>,
 }
 
-/// What is begun on each thread.
-type Beside = Arc<dyn Fn() + Send + Sync>;
+/// A function that is called on each thread.
+type OnThreadStart = Arc<dyn Fn() + Send + Sync>;
 
 /// A listener before the server runs.
 struct Listener {
     bound: Bound,
-    front: Arc<Front>,
-    factory: Box<dyn Factory>,
-    /// To be removed at the end.
+    state: Arc<ListenerState>,
+    handler: Box<dyn ConnectionHandler>,
+    /// The socket file to remove at the end.
     path: Option<PathBuf>,
 }
 
@@ -104,7 +91,7 @@ impl Default for Server {
 }
 
 impl Server {
-    /// A server without listeners.
+    /// Creates a server without listeners.
     pub fn new() -> Server {
         Server {
             config: Config::new(),
@@ -115,115 +102,118 @@ impl Server {
             access_log: None,
             log_format: LogFormat::default(),
             listeners: Vec::new(),
-            beside: None,
-            successor: None,
+            on_thread_start: None,
+            restart_command: None,
             control: Control::new(),
-            site: Arc::new(Site::new()),
+            state: Arc::new(ServerState::new()),
         }
     }
 
-    /// On how many threads. Each has a scheduler and listening sockets of its own; the kernel
-    /// spreads the clients. Default: 1.
+    /// Sets the number of threads. Each has a scheduler and listening sockets of its own; the kernel
+    /// distributes the clients. Default: 1.
     pub fn threads(mut self, threads: usize) -> Server {
         self.threads = threads.max(1);
         self
     }
 
-    /// How the schedulers are set up; what it says about threads is not looked at.
+    /// Sets the configuration of the schedulers; its number of threads is ignored.
     pub fn config(mut self, config: Config) -> Server {
         self.config = config;
         self
     }
 
-    /// How long sessions may go on after the stop. Default: 10 s.
+    /// Sets the time for which sessions may continue after the stop. Default: 10 s.
     pub fn grace(mut self, grace: Duration) -> Server {
         self.grace = grace;
         self
     }
 
-    /// How long clients are still served after the stop was asked for, while `/readyz` (see
-    /// [`observe`](Server::observe)) already says that they had better go elsewhere. Default: 0.
+    /// Sets the time for which clients are still served after an order to stop, while `/readyz` (see
+    /// [`observe`](Server::observe)) already reports 503. Default: 0.
     ///
-    /// It is for load balancers: they look now and then, and until they have noticed they send new
-    /// clients, who would be refused. So it should be longer than they take to notice. Listeners
-    /// stay open, requests are answered; HTTP answers say `Connection: close`, so that no balancer
-    /// keeps a connection for a request that might meet the end of it. Other protocols have no word
-    /// for that and go on. Then listeners are closed, and the [`grace`](Server::grace) time begins.
+    /// It is for load balancers. They poll `/readyz` now and then, and until they notice they send
+    /// new clients, which would be refused. So the time should be longer than they take to notice.
+    /// Listeners stay open and requests are answered. HTTP answers say `Connection: close`, so that
+    /// no balancer keeps a connection that is about to close. Other protocols cannot say so and go
+    /// on. Then listeners are closed, and the [`grace`](Server::grace) time begins.
     ///
-    /// After a hot restart the time is for connections only: it is the successor who accepts and
-    /// says whether it is ready, on the same sockets. It ends with the last of these connections.
+    /// After a hot restart the time is for connections only: the new process accepts, and reports
+    /// whether it is ready, on the same sockets. It ends with the last of these connections.
     pub fn lame_duck(mut self, time: Duration) -> Server {
         self.lame_duck = time;
         self
     }
 
-    /// Whether SIGTERM and SIGINT stop the server, SIGHUP and SIGUSR1 have files opened again, and
-    /// SIGUSR2 has a [`successor`](Server::successor) take over. Default: yes.
+    /// Sets whether SIGTERM and SIGINT stop the server, SIGHUP and SIGUSR1 reopen files, and SIGUSR2
+    /// starts a hot restart (see [`restart_command`](Server::restart_command)). Default: yes.
     pub fn signals(mut self, handled: bool) -> Server {
         self.signals = handled;
         self
     }
 
-    /// Calls `begin` on each thread, in a tasklet there, when signals are listened to and before
-    /// the thread serves. Tasklets that it spawns run beside the sessions, and are killed by the
-    /// end of the run.
+    /// Sets a function that is called in a tasklet on each thread: after signals are handled, and
+    /// before the thread serves. Tasklets that it spawns run beside the sessions; the end of the run
+    /// kills them.
     ///
     /// ```
     /// use overlapped::{spawn, time};
     /// use overlapped_serve::Server;
     ///
-    /// let server = Server::new().beside(|| {
+    /// let server = Server::new().on_thread_start(|| {
     ///     drop(spawn(|| loop {
     ///         time::sleep(time::Duration::from_secs(60));
     ///         eprintln!("{:?}", overlapped::task::stats());
     ///     }));
     /// });
     /// ```
-    pub fn beside(mut self, begin: impl Fn() + Send + Sync + 'static) -> Server {
-        self.beside = Some(Arc::new(begin));
+    pub fn on_thread_start(mut self, f: impl Fn() + Send + Sync + 'static) -> Server {
+        self.on_thread_start = Some(Arc::new(f));
         self
     }
 
-    /// The command of a successor: program and arguments. Default: this process's own.
+    /// Sets the command of a hot restart: program and arguments. Default: those of this process.
     ///
-    /// At SIGUSR2 it is started and handed over the listening sockets, by `LISTEN_FDS`, as systemd
-    /// does it: it must listen on the same addresses by a [`Server`], or adopt the sockets by
-    /// itself. When it runs, this server drains; no client is refused meanwhile. If it does not
-    /// come to that, this server goes on.
-    pub fn successor<A: Into<OsString>>(mut self, command: impl IntoIterator<Item = A>) -> Server {
-        self.successor = Some(command.into_iter().map(Into::into).collect());
+    /// At SIGUSR2 the command is started and inherits the listening sockets by `LISTEN_FDS`, as from
+    /// systemd. It must listen on the same addresses by a [`Server`], or take the sockets by itself.
+    /// When it serves, this server drains; no client is refused meanwhile. If it fails, this server
+    /// goes on.
+    pub fn restart_command<A: Into<OsString>>(
+        mut self,
+        command: impl IntoIterator<Item = A>,
+    ) -> Server {
+        self.restart_command = Some(command.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Where to write a line for each request.
+    /// Sets the destination of the access log, which has a line for each request.
     pub fn access_log(mut self, to: AccessLog) -> Server {
         self.access_log = Some(to);
         self
     }
 
-    /// How the lines of the [`access_log`](Server::access_log) are written.
+    /// Sets the format of the [`access_log`](Server::access_log).
     pub fn log_format(mut self, format: LogFormat) -> Server {
         self.log_format = format;
         self
     }
 
-    /// Listens, and speaks a protocol with each client: `factory` makes its side of a conversation.
-    /// Clients may come from now on; they are served when the server runs.
+    /// Listens, and speaks a protocol with each client; `factory` creates the protocol for one
+    /// connection. Clients may connect from now on; they are served when the server runs.
     ///
     /// # Errors
-    /// The address cannot be listened on; the text says why, and what helps.
+    /// The server cannot listen on the address; the message says why, and names a remedy.
     pub fn listen<P, F>(&mut self, on: impl Into<Listen>, factory: F) -> io::Result<Address>
     where
         P: Protocol + 'static,
         F: Fn(&Peer) -> P + Clone + Send + 'static,
     {
-        self.add(on.into(), Box::new(Spoken(factory)))
+        self.add(on.into(), Box::new(ProtocolHandler(factory)))
     }
 
-    /// Listens, and calls `session` with each connection, which is closed after it.
+    /// Listens, and calls `session` with each connection, which is closed when it returns.
     ///
     /// # Errors
-    /// As [`Server::listen`].
+    /// Those of [`Server::listen`].
     ///
     /// ```no_run
     /// use overlapped_serve::{Connection, Server};
@@ -240,61 +230,39 @@ impl Server {
     where
         F: Fn(Connection) + Clone + Send + 'static,
     {
-        self.add(on.into(), Box::new(Plain(session)))
+        self.add(on.into(), Box::new(FunctionHandler(session)))
     }
 
-    /// Listens for those who watch the server: `/metrics` for Prometheus, `/healthz` while it runs,
-    /// `/readyz` while it takes clients and is not about to stop. It answers until the server has
-    /// ended, and is not part of its totals. Everybody who reaches the address can read them.
+    /// Adds a monitoring listener: `/metrics` for Prometheus, `/healthz` while the server runs,
+    /// `/readyz` while it accepts clients and is not about to stop. It answers until the server has
+    /// ended, and is not part of the totals. Every client that reaches the address can read them.
     ///
     /// # Errors
-    /// As [`Server::listen`].
+    /// Those of [`Server::listen`].
     pub fn observe(&mut self, on: impl Into<Listen>) -> io::Result<Address> {
-        let site = Arc::clone(&self.site);
+        let state = Arc::clone(&self.state);
         let answer = move |request: http::Request<()>, body: &mut dyn io::Read| {
-            watch::answer(&site, &request, body)
+            telemetry::answer(&state, &request, body)
         };
-        let listen = Listen { watched: true, ..on.into() };
-        self.add(listen, Box::new(Spoken(move |_: &Peer| Http::new(answer.clone()))))
+        let listen = Listen { is_monitoring: true, ..on.into() };
+        self.add(listen, Box::new(ProtocolHandler(move |_: &Peer| Http::new(answer.clone()))))
     }
 
-    fn add(&mut self, listen: Listen, factory: Box<dyn Factory>) -> io::Result<Address> {
-        let bound = listen::bind(&listen)?;
+    fn add(&mut self, listen: Listen, handler: Box<dyn ConnectionHandler>) -> io::Result<Address> {
+        let bound = bind(&listen)?;
         let address = bound.address.clone();
         let path = match &address {
             Address::Unix(path) => Some(path.clone()),
             Address::Tcp(_) => None,
         };
-        let front = Arc::new(Front::new(address.clone(), listen));
-        self.listeners.push(Listener { bound, front, factory, path });
+        let state = Arc::new(listen.into_state(address.clone()));
+        self.listeners.push(Listener { bound, state, handler, path });
         Ok(address)
     }
 
-    /// A handle that stops the server, for any thread.
+    /// Returns a handle that stops the server from any thread.
     pub fn handle(&self) -> Handle {
         self.control.handle()
-    }
-
-    /// Serves until SIGTERM or SIGINT comes, or a [`Handle`] says stop. Then, after the
-    /// [`lame_duck`](Server::lame_duck) time, nothing is accepted any more, idle connections are
-    /// closed, requests in work are finished within the grace time, and what is left is cut. A
-    /// second signal cuts at once (or ends the lame-duck time; then it is the third one that cuts).
-    ///
-    /// A service manager that has set `NOTIFY_SOCKET` is told when clients are served, when files
-    /// are read again, which process goes on after a hot restart, and when the server stops
-    /// (sd_notify(3)).
-    ///
-    /// # Errors
-    /// No scheduler, thread or log could be had; the text says why.
-    pub fn run(self) -> io::Result<Totals> {
-        run::run(self)
-    }
-}
-
-impl Listener {
-    /// The sockets of each thread.
-    fn shards(&mut self, threads: usize) -> io::Result<Vec<Vec<OwnedFd>>> {
-        listen::shards(&mut self.bound, threads)
     }
 }
 

@@ -1,43 +1,44 @@
-//! A request's body, as whoever answers reads it.
+//! A request's body, as its handler reads it.
 //!
-//! The request borrows from the input, so what came behind its head is copied into a buffer of the
-//! body's own, which becomes the input when the body has ended. Replies to earlier requests that
-//! still wait (`owed`) are sent before the body is waited for: the client may want to see them
-//! before it goes on.
+//! The request borrows from the session's read buffer. So the bytes behind its head are copied into
+//! a buffer of the body, which becomes the session's when the body has ended. Replies to earlier
+//! requests that still wait (`unsent`) are sent before the body is waited for: the client may want
+//! to see them before it goes on.
 
 use std::io::{self, ErrorKind, Read};
 
 use overlapped_wire::{BodyDecoder, Malformed};
 
-use super::Pace;
-use super::input::Input;
-use crate::Connection;
-use crate::stream::is_late;
+use super::Connection;
+use super::buffers::ReadBuffer;
+use crate::state::{MinimumRate, is_deadline};
 
-/// A body.
+/// The body of a request.
 pub(super) struct Body<'c> {
     connection: &'c Connection,
     decoder: Box<dyn BodyDecoder>,
-    input: Input,
-    /// Bytes at the input's beginning that are the body's.
+    buffer: ReadBuffer,
+    /// Bytes at the buffer's beginning that belong to the body.
     data: usize,
     /// Bytes of framing behind those.
     framing: usize,
-    state: State,
+    progress: Progress,
+    /// The client was told to send the body, or needs not be told.
     invited: bool,
-    owed: Vec<u8>,
-    pace: Pace,
+    /// Replies that must be sent before a wait.
+    unsent: Vec<u8>,
+    rate: MinimumRate,
 }
 
-/// How far a body has got.
+/// The progress of a body.
 #[derive(Debug)]
-pub(super) enum State {
+pub(super) enum Progress {
     Open,
-    /// Its last piece has been found.
-    Ended,
+    /// Its last piece was decoded.
+    Complete,
     Malformed(Malformed),
     /// The client has not sent it in time.
-    Late,
+    TimedOut,
     /// The connection failed, or ended in the middle.
     Failed,
 }
@@ -46,54 +47,54 @@ impl<'c> Body<'c> {
     pub(super) fn new(
         connection: &'c Connection,
         decoder: Box<dyn BodyDecoder>,
-        come: &[u8],
-        owed: Vec<u8>,
+        received: &[u8],
+        unsent: Vec<u8>,
     ) -> Body<'c> {
         Body {
             connection,
             decoder,
-            input: Input::with(come),
+            buffer: ReadBuffer::from_bytes(received),
             data: 0,
             framing: 0,
-            state: State::Open,
+            progress: Progress::Open,
             invited: false,
-            owed,
-            pace: Pace::of_sender(&connection.venue().limits),
+            unsent,
+            rate: MinimumRate::of_sender(&connection.context().limits),
         }
     }
 
-    /// What came behind it.
-    pub(super) fn into_input(self) -> Input {
-        self.input
+    /// Returns the bytes behind the body.
+    pub(super) fn into_buffer(self) -> ReadBuffer {
+        self.buffer
     }
 
-    pub(super) fn state(&self) -> &State {
-        &self.state
+    pub(super) fn progress(&self) -> &Progress {
+        &self.progress
     }
 
-    /// Replies that still wait.
-    pub(super) fn owed(&mut self) -> &mut Vec<u8> {
-        &mut self.owed
+    /// Returns the replies that are still unsent.
+    pub(super) fn unsent(&mut self) -> &mut Vec<u8> {
+        &mut self.unsent
     }
 
-    /// Throws the rest away, as far as it has come. Whether that was all.
-    pub(super) fn skip_what_has_come(&mut self) -> bool {
-        while let Ok(true) = self.find() {
+    /// Discards what has arrived of the rest; returns whether that was all.
+    pub(super) fn skip_received(&mut self) -> bool {
+        while let Ok(true) = self.decode() {
             self.take(self.data);
         }
-        matches!(self.state, State::Ended)
+        matches!(self.progress, Progress::Complete)
     }
 
-    /// Throws the rest away, `most` bytes at most. Whether that was all.
-    pub(super) fn skip(&mut self, most: u64) -> bool {
+    /// Discards the rest, `max` bytes at most; returns whether that was all.
+    pub(super) fn skip(&mut self, max: u64) -> bool {
         if !self.invited && self.decoder.interim_response().is_some() {
-            // The client waits for a word before it sends the body. Now it may send that, or its
-            // next request: nobody knows.
+            // The client waits for `100 Continue` before it sends the body. After another answer
+            // it may send the body or its next request, and the two cannot be told apart.
             return false;
         }
         let mut scrap = [0; 512];
         let mut skipped = 0;
-        while skipped <= most {
+        while skipped <= max {
             match self.read(&mut scrap) {
                 Ok(0) => return true,
                 Ok(read) => skipped += read as u64,
@@ -103,71 +104,71 @@ impl<'c> Body<'c> {
         false
     }
 
-    /// Finds the next bytes of the body in what has come; false where more must come, or where
-    /// there are no more.
-    fn find(&mut self) -> io::Result<bool> {
+    /// Decodes the next bytes of the body in the buffer; returns false if more must arrive, or if the
+    /// body is complete.
+    fn decode(&mut self) -> io::Result<bool> {
         while self.data == 0 {
-            self.input.consume(std::mem::take(&mut self.framing));
-            match &self.state {
-                State::Open => {}
-                State::Ended => return Ok(false),
-                State::Malformed(malformed) => {
+            self.buffer.consume(std::mem::take(&mut self.framing));
+            match &self.progress {
+                Progress::Open => {}
+                Progress::Complete => return Ok(false),
+                Progress::Malformed(malformed) => {
                     return Err(io::Error::new(ErrorKind::InvalidData, malformed.to_string()));
                 }
-                State::Late => return Err(ErrorKind::TimedOut.into()),
-                State::Failed => return Err(ErrorKind::UnexpectedEof.into()),
+                Progress::TimedOut => return Err(ErrorKind::TimedOut.into()),
+                Progress::Failed => return Err(ErrorKind::UnexpectedEof.into()),
             }
-            match self.decoder.decode(self.input.bytes()) {
+            match self.decoder.decode(self.buffer.bytes()) {
                 Ok(piece) => {
-                    self.input.consume(piece.data.start);
+                    self.buffer.consume(piece.data.start);
                     self.data = piece.data.len();
                     self.framing = piece.taken - piece.data.end;
                     if piece.end {
-                        self.state = State::Ended;
+                        self.progress = Progress::Complete;
                     } else if piece.taken == 0 {
                         return Ok(false);
                     }
                 }
-                Err(malformed) => self.state = State::Malformed(malformed),
+                Err(malformed) => self.progress = Progress::Malformed(malformed),
             }
         }
         Ok(true)
     }
 
     fn take(&mut self, bytes: usize) {
-        self.input.consume(bytes);
+        self.buffer.consume(bytes);
         self.data -= bytes;
     }
 
-    /// Waits for more.
+    /// Waits for more bytes.
     fn fill(&mut self) -> io::Result<()> {
         let filled = self.receive();
         if let Err(error) = &filled {
-            self.state = if is_late(error) { State::Late } else { State::Failed };
+            self.progress = if is_deadline(error) { Progress::TimedOut } else { Progress::Failed };
         }
         filled
     }
 
     fn receive(&mut self) -> io::Result<()> {
-        let limits = &self.connection.venue().limits;
+        let limits = &self.connection.context().limits;
         if !std::mem::replace(&mut self.invited, true)
             && let Some(interim) = self.decoder.interim_response()
         {
-            self.owed.extend_from_slice(interim);
+            self.unsent.extend_from_slice(interim);
         }
-        if !self.owed.is_empty() {
-            self.connection.send(&self.owed, &mut Pace::of_reader(limits))?;
-            self.owed.clear();
+        if !self.unsent.is_empty() {
+            self.connection.send(&self.unsent, &mut MinimumRate::of_reader(limits))?;
+            self.unsent.clear();
         }
-        if self.input.len() >= limits.request_bytes {
-            return Err(io::Error::other("a piece of a body is longer than the limit"));
+        if self.buffer.len() >= limits.request_bytes {
+            return Err(io::Error::other("a piece of the body is longer than the limit"));
         }
-        let space = self.input.space(limits.request_bytes);
-        let read = self.connection.receive_at_pace(space, &mut self.pace)?;
+        let space = self.buffer.space(limits.request_bytes);
+        let read = self.connection.receive_at_rate(space, &mut self.rate)?;
         if read == 0 {
             return Err(ErrorKind::UnexpectedEof.into());
         }
-        self.input.filled(read);
+        self.buffer.fill(read);
         Ok(())
     }
 }
@@ -176,12 +177,12 @@ impl Read for Body<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let mut given = 0;
         while given < buf.len() {
-            if self.find()? {
+            if self.decode()? {
                 let count = self.data.min(buf.len() - given);
-                buf[given..given + count].copy_from_slice(&self.input.bytes()[..count]);
+                buf[given..given + count].copy_from_slice(&self.buffer.bytes()[..count]);
                 self.take(count);
                 given += count;
-            } else if given > 0 || matches!(self.state, State::Ended) {
+            } else if given > 0 || matches!(self.progress, Progress::Complete) {
                 break;
             } else {
                 self.fill()?;

@@ -1,25 +1,32 @@
-//! One connection's conversation: the heart of the server.
+//! Sessions: the conversation between a client and a protocol.
 //!
 //! ```text
 //! converse ─▶ await_request   idle: a small buffer and this stack, nothing else
 //!    ▲             │ bytes
-//!    │        answer_all      decode, respond, decode, respond …; one Outbox for all the replies
-//!    │             │ the input is exhausted, or many replies are there
-//!    └──────── Outbox::flush  one send
+//!    │        answer_all      decode, respond, decode, respond …; one write buffer for all replies
+//!    │             │ the read buffer is empty, or there are many replies
+//!    └──────── flush          one send
 //! ```
 //!
-//! While it waits for a request, a session may be killed (`State::Idle`; see `server/drain.rs`);
-//! with a request in work it is not: it sees that the server is stopping, says so in its last
-//! reply, and ends by itself. Whatever way a session ends, an [`End`] says why, and
-//! `close` does what that calls for.
+//! While it waits for a request (`Activity::Idle`), a session may be killed; see `server/drain.rs`.
+//! While it answers one it is not: it notices that the server is stopping, says so in its last
+//! reply, and ends by itself. An [`End`] says why a session has ended, and `close` acts by it.
+//!
+//! ```text
+//! connection  the connection: reads and writes, by TLS or not       context  what connections share
+//! handler     what a listener runs for each connection              request  the request loop
+//! buffers/    read buffer, write buffer         body  a request's body       reply/  sends replies
+//! ```
 
 mod body;
+mod buffers;
 mod close;
-mod file;
-mod input;
-mod journal;
-mod outbox;
-mod pace;
+mod connection;
+mod context;
+mod end;
+mod handler;
+mod pending_lines;
+mod reply;
 mod request;
 
 use std::io;
@@ -30,80 +37,30 @@ use overlapped::task::{TaskletExit, yield_now};
 use overlapped::time::{Duration, Instant};
 use overlapped_wire::{Exchange, Protocol};
 
-use crate::Connection;
-use crate::stream::{Progress, State, is_late};
+use crate::state::{Activity, MinimumRate, Phase};
+use buffers::ReadBuffer;
 pub(crate) use close::close;
-use input::Input;
-pub(crate) use outbox::Outbox;
-pub(crate) use pace::{Pace, time_for};
+pub use connection::Connection;
+pub(crate) use context::{ListenerContext, ThreadContext};
+pub(crate) use end::End;
+pub(crate) use handler::{ConnectionHandler, FunctionHandler, ProtocolHandler};
 use request::answer_all;
 
-/// Idle for so long: a buffer that has grown is given back.
-const WHILE: Duration = Duration::from_secs(1);
+/// The time that a connection must be idle before its read buffer shrinks.
+const SHRINK_AFTER: Duration = Duration::from_secs(1);
 
-/// Bytes of a request's first line that the log shows.
-const LINE_MAX: usize = 1_000;
-
-/// Why a session has ended.
-#[derive(Debug)]
-pub(crate) enum End {
-    /// The client has finished.
-    Finished,
-    /// We have: the reply was the last one.
-    Closed,
-    /// No request came for too long.
-    Idle,
-    /// A request or its body took too long to come.
-    Late,
-    /// The client reads a reply too slowly.
-    Stuck,
-    /// A client broke the protocol; this is how.
-    Malformed(String),
-    /// A reply could not be finished: the client must notice. The text is the request's first
-    /// line, where that is known.
-    Broken(io::Error, String),
-    /// The connection failed.
-    Failed(io::Error),
-}
-
-impl End {
-    /// The end at a reply that cannot be finished.
-    fn broken(error: io::Error) -> End {
-        End::Broken(error, String::new())
-    }
-
-    /// Names the request whose reply was broken off; `input` begins with it.
-    fn of_request(self, input: &[u8]) -> End {
-        let End::Broken(error, _) = self else { return self };
-        let line = input.split(|byte| matches!(byte, b'\r' | b'\n')).find(|line| !line.is_empty());
-        let line = line.unwrap_or_default();
-        let line = String::from_utf8_lossy(&line[..line.len().min(LINE_MAX)]).into_owned();
-        End::Broken(error, line)
-    }
-}
-
-impl From<io::Error> for End {
-    fn from(error: io::Error) -> End {
-        match error.kind() {
-            _ if is_late(&error) => End::Late,
-            // TLS, without a farewell: what requests are has ends of their own.
-            io::ErrorKind::UnexpectedEof => End::Finished,
-            _ => End::Failed(error),
-        }
-    }
-}
-
-/// Speaks `protocol` with the client until one of them ends it.
+/// Speaks `protocol` with the client until one of them ends the conversation.
 pub(crate) fn converse<P: Protocol>(connection: &Connection, protocol: &mut P) -> End {
-    let mut input = Input::new();
+    let mut input = ReadBuffer::new();
     loop {
         match await_request(connection, &mut input) {
             Ok(()) => {}
-            Err(end) => return part(connection, protocol, end),
+            Err(end) => return end_between_requests(connection, protocol, end),
         }
-        let mut outbox = connection.venue().worker.take_outbox();
-        let answered = answer_all(connection, protocol, &mut input, &mut outbox);
-        connection.venue().worker.give_outbox(outbox);
+        let write_buffers = &connection.context().thread.write_buffers;
+        let mut output = write_buffers.take();
+        let answered = answer_all(connection, protocol, &mut input, &mut output);
+        write_buffers.give_back(output);
         if let Err(end) = answered {
             return end;
         }
@@ -111,64 +68,66 @@ pub(crate) fn converse<P: Protocol>(connection: &Connection, protocol: &mut P) -
 }
 
 /// Waits for the first bytes of the next request.
-fn await_request(connection: &Connection, input: &mut Input) -> Result<(), End> {
-    let limits = &connection.venue().limits;
-    let link = connection.link();
+fn await_request(connection: &Connection, input: &mut ReadBuffer) -> Result<(), End> {
+    let limits = &connection.context().limits;
+    let state = &connection.socket().state;
     let mut limit = limits.idle;
-    if link.state.get() == State::Busy {
-        link.state.set(State::Idle);
-        link.progress.set(Progress::Asked);
-        link.turn.set(connection.venue().worker.next_turn());
+    if state.activity.get() == Activity::Request {
+        state.activity.set(Activity::Idle);
+        state.phase.set(Phase::Answered);
+        state.number.set(connection.context().thread.state.next_number());
         if connection.is_stopping() {
-            link.idle_since.set(Instant::now());
+            state.idle_since.set(Instant::now());
         }
     } else {
-        // The first request's time is counted from the beginning of the connection.
+        // The time for the first request's head begins with the connection.
         limit = limit.min(limits.head);
     }
-    if input.is_wide() && limit > WHILE {
-        match receive(connection, input, WHILE) {
-            Err(End::Late) => {
+    if input.has_grown() && limit > SHRINK_AFTER {
+        match receive(connection, input, SHRINK_AFTER) {
+            Err(End::TimedOut) => {
                 input.shrink();
-                limit -= WHILE;
+                limit -= SHRINK_AFTER;
             }
             received => return received,
         }
     }
     // A client that still takes the last reply is not idle.
-    let mut pace = Pace::of_reader(limits);
+    let socket = connection.socket();
+    let mut rate = MinimumRate::of_reader(limits);
     loop {
         match receive(connection, input, limit) {
-            Err(End::Late) if link.has_unread() && !limit.is_zero() => {
-                pace.go_on(link.newly_taken(), limit);
-                if pace.is_over() {
+            Err(End::TimedOut) if socket.has_unacknowledged() && !limit.is_zero() => {
+                rate.continue_wait(socket.newly_acknowledged(), limit);
+                if rate.is_exhausted() {
                     return Err(End::Idle);
                 }
             }
-            Err(End::Late) => return Err(End::Idle),
+            Err(End::TimedOut) => return Err(End::Idle),
             received => return received,
         }
     }
 }
 
-fn receive(connection: &Connection, input: &mut Input, limit: Duration) -> Result<(), End> {
+/// Receives the first bytes of a request.
+fn receive(connection: &Connection, input: &mut ReadBuffer, limit: Duration) -> Result<(), End> {
     let read = connection.receive(input.space(usize::MAX), limit)?;
     if read == 0 {
         return Err(End::Finished);
     }
-    input.filled(read);
-    let link = connection.link();
-    link.state.set(State::Busy);
-    if connection.is_stopping() || link.evicted.replace(false) {
-        outlive_kill();
+    input.fill(read);
+    let state = &connection.socket().state;
+    state.activity.set(Activity::Request);
+    if connection.is_stopping() || state.evicted.replace(false) {
+        discard_kill();
     }
     Ok(())
 }
 
-/// Bytes have come, and so has the kill for those who idle: they were quicker, so they are
-/// answered. (A cancel decides nothing; the kill is pending until the next wait.)
+/// Consumes the kill of an idle session that arrived at the same time as bytes: these were quicker,
+/// so they are answered. (A cancel decides nothing; the kill is pending until the next wait.)
 #[cold]
-fn outlive_kill() {
+fn discard_kill() {
     if let Err(payload) = catch_unwind(yield_now)
         && !payload.is::<TaskletExit>()
     {
@@ -176,26 +135,23 @@ fn outlive_kill() {
     }
 }
 
-/// The end between two requests: the protocol may have something to say about it.
-fn part<P: Protocol>(connection: &Connection, protocol: &mut P, end: End) -> End {
-    let mut outbox = connection.venue().worker.take_outbox();
+/// Ends a session between two requests: the protocol may write a last reply.
+fn end_between_requests<P: Protocol>(connection: &Connection, protocol: &mut P, end: End) -> End {
+    let write_buffers = &connection.context().thread.write_buffers;
+    let mut output = write_buffers.take();
     match end {
-        End::Finished => protocol.finish(b"", &mut outbox.reply),
+        End::Finished => protocol.finish(b"", &mut output.reply),
         End::Idle => {
-            let (now, body, reply) = (SystemTime::now(), &mut io::empty(), &mut outbox.reply);
+            let (now, body, reply) = (SystemTime::now(), &mut io::empty(), &mut output.reply);
             protocol.timed_out(b"", &mut Exchange { now, last: true, body, reply, record: None });
         }
         _ => {}
     }
-    let said = outbox.settle(connection).and_then(|()| outbox.flush(connection));
-    connection.venue().worker.give_outbox(outbox);
-    match said {
+    let sent = reply::send_parts(connection, &mut output)
+        .and_then(|()| reply::flush(connection, &mut output));
+    write_buffers.give_back(output);
+    match sent {
         Ok(()) => end,
         Err(error) => error,
     }
-}
-
-/// Time left until `deadline`.
-fn left(deadline: Instant) -> Duration {
-    deadline.saturating_duration_since(Instant::now())
 }

@@ -28,7 +28,7 @@ use overlapped::task::{UnblockError, unblock};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
 use rustix::io::Errno;
 
-use crate::listen::with_room;
+use crate::state::retry_at_shortage;
 
 /// What [`stat`] asks for.
 const FACTS: StatxFlags = StatxFlags::BASIC_STATS;
@@ -124,7 +124,7 @@ impl Folder {
     /// # Errors
     /// Those of openat2(2): `EXDEV` for what is not beneath the folder.
     pub(crate) fn open(&self, name: &[u8], how: Open) -> Result<OwnedFd, Errno> {
-        with_room(
+        retry_at_shortage(
             || self.try_open(name, how),
             |error| matches!(*error, Errno::MFILE | Errno::NFILE),
         )

@@ -55,6 +55,8 @@
 mod beneath;
 mod cgi;
 mod files;
+mod handler;
+mod internal_redirect;
 mod layers;
 mod page;
 mod site;
@@ -65,8 +67,9 @@ mod user;
 pub(crate) use cgi::judge as judge_script;
 pub use cgi::{Cgi, kill_scripts};
 pub use files::Files;
+pub use handler::{Call, Handler};
 pub use layers::{
     BasicAuth, Cors, Forwarded, Headers, Hosts, Https, Missing, Network, Redirects, RequestLimit,
 };
-pub use site::{Call, Handler, Peer, Site};
+pub use site::Site;
 pub use user::User;

@@ -29,9 +29,9 @@ use super::script::Script;
 use super::slots::Slot;
 use super::spool::{Input, Room};
 use super::{explain, groups};
-use crate::listen::{is_shortage, with_room};
-use crate::stream::client::{LOOK, Watch};
-use crate::watch::Visible;
+use crate::state::{is_shortage, retry_at_shortage};
+use crate::stream::client::{ClientMonitor, POLL_PERIOD};
+use crate::telemetry::Visible;
 
 /// Lines of one script that are logged; the others are read and thrown away.
 const LINES_MAX: usize = 100;
@@ -57,7 +57,7 @@ pub(crate) struct Running {
     /// `None` once it has been read to its end.
     stdout: Option<ChildStdout>,
     deadline: Instant,
-    client: Watch,
+    client: ClientMonitor,
     /// Set when the reader of its standard error has come to the end.
     silent: Rc<Cell<bool>>,
     /// Bytes beyond the length that it announced; `None` where it announced none.
@@ -101,7 +101,7 @@ impl Running {
         if let Some(folder) = script.path.parent() {
             command.current_dir(folder);
         }
-        let mut child = with_room(|| groups::spawn(&mut command), is_shortage)?;
+        let mut child = retry_at_shortage(|| groups::spawn(&mut command), is_shortage)?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let silent = Rc::new(Cell::new(false));
         let name = Visible(&script.name.to_string_lossy()).to_string();
@@ -109,7 +109,7 @@ impl Running {
             child,
             stdout,
             deadline,
-            client: Watch::default(),
+            client: ClientMonitor::default(),
             silent: Rc::clone(&silent),
             surplus: None,
             is_killed: false,
@@ -173,7 +173,7 @@ impl Running {
                 let text = format!("has not ended in the time that {limit} gives it");
                 return Err(io::Error::new(io::ErrorKind::TimedOut, text));
             }
-            match timeout(left.min(LOOK), || stdout.read(buf)) {
+            match timeout(left.min(POLL_PERIOD), || stdout.read(buf)) {
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                     if self.client.has_left(self.slot.is_wanted()) {
                         let text = "was killed, since its client has left";

@@ -14,7 +14,8 @@ use http::header::{
 
 use super::Config;
 use super::script::Script;
-use crate::web::{Call, Peer, User};
+use crate::peer::Peer;
+use crate::web::{Call, User};
 
 /// Fields that have variables of their own, belong to the connection, or are secrets between the
 /// client and the server (section 4.1.18). One of those can be asked for:

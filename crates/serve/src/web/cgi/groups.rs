@@ -2,10 +2,12 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, RwLock};
 
 use overlapped::process::{Child, Command};
 use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::locks::IgnorePoison;
 
 /// Tells whether scripts may be started. Held for reading from before a start until the script is
 /// among the [`groups`], so that none is missed.
@@ -15,7 +17,7 @@ static OPEN: RwLock<bool> = RwLock::new(true);
 static GROUPS: Mutex<Option<HashSet<u32>>> = Mutex::new(None);
 
 fn groups() -> MutexGuard<'static, Option<HashSet<u32>>> {
-    GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
+    GROUPS.lock().ignore_poison()
 }
 
 /// Kills all scripts of this process, their whole groups, and has no more started: for a process
@@ -23,7 +25,7 @@ fn groups() -> MutexGuard<'static, Option<HashSet<u32>>> {
 ///
 /// From any thread, but not from a signal's handler.
 pub fn kill_scripts() {
-    *OPEN.write().unwrap_or_else(PoisonError::into_inner) = false;
+    *OPEN.write().ignore_poison() = false;
     for group in groups().iter().flatten() {
         if let Some(pid) = i32::try_from(*group).ok().and_then(Pid::from_raw) {
             // It may have ended by itself.
@@ -34,7 +36,7 @@ pub fn kill_scripts() {
 
 /// Starts a leader of a group. It waits for nobody: the guard is never held across a switch.
 pub(super) fn spawn(command: &mut Command) -> io::Result<Child> {
-    let open = OPEN.read().unwrap_or_else(PoisonError::into_inner);
+    let open = OPEN.read().ignore_poison();
     if !*open {
         return Err(io::ErrorKind::Interrupted.into());
     }

@@ -36,9 +36,10 @@ use overlapped::time::Instant;
 use overlapped_wire::http::{Answer, Content, Service};
 
 use super::beneath::{Folder, Way};
-use super::site::Elsewhere;
-use super::{Call, Handler, Peer, page};
-use crate::listen::is_shortage;
+use super::internal_redirect::InternalRedirect;
+use super::{Call, Handler, page};
+use crate::peer::Peer;
+use crate::state::is_shortage;
 use child::{Ended, Running};
 pub use groups::kill_scripts;
 use header::Head;
@@ -398,8 +399,8 @@ fn answer(call: &Call<'_>, config: &Config, head: Head, running: Running, rest: 
         if let Ok(location) = HeaderValue::from_str(&path) {
             answer.headers_mut().insert(LOCATION, location);
         }
-        if let Some(elsewhere) = Elsewhere::new(&call.request, &path) {
-            answer.extensions_mut().insert(elsewhere);
+        if let Some(redirect) = InternalRedirect::new(&call.request, &path) {
+            answer.extensions_mut().insert(redirect);
         }
         return answer;
     }

@@ -4,14 +4,15 @@
 //! queue, so that nobody who comes later is quicker.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use overlapped::sync::Event;
 use overlapped::time::{self, Instant};
 
-use crate::stream::client::{LOOK, Watch};
-use crate::watch::{Complaints, KeptBack};
+use crate::locks::IgnorePoison;
+use crate::stream::client::{ClientMonitor, POLL_PERIOD};
+use crate::telemetry::{RateLimited, Suppressed};
 
 /// Places, and the queue for them.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ struct State {
     taken: usize,
     /// Each event is set when its owner has been given a place.
     queue: VecDeque<Arc<Event>>,
-    complaints: Complaints,
+    complaints: RateLimited,
 }
 
 /// The reason why there is no place.
@@ -61,8 +62,8 @@ impl Slots {
     }
 
     /// Tells whether to say why a request gets no script; if so, what was kept back.
-    pub(crate) fn complain(&self) -> Option<KeptBack> {
-        self.state().complaints.now()
+    pub(crate) fn complain(&self) -> Option<Suppressed> {
+        self.state().complaints.allow()
     }
 
     fn try_take(self: &Arc<Slots>, time: Duration) -> Result<Slot, NoSlot> {
@@ -100,7 +101,7 @@ impl Slots {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().ignore_poison()
     }
 }
 
@@ -130,10 +131,10 @@ struct Place {
 
 impl Place {
     fn wait(self, until: Instant) -> Result<Slot, NoSlot> {
-        let mut client = Watch::default();
+        let mut client = ClientMonitor::default();
         loop {
             let left = until.duration_since(Instant::now());
-            if self.given.wait_timeout(left.min(LOOK)) {
+            if self.given.wait_timeout(left.min(POLL_PERIOD)) {
                 let slot = Slot(Arc::clone(&self.slots));
                 // What was given is the slot's now; this place has nothing to give back.
                 self.given.clear();

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use overlapped::task::unblock;
 
-use crate::listen::{is_shortage, with_room};
+use crate::state::{is_shortage, retry_at_shortage};
 use crate::web::Call;
 
 /// The part of a body that is in memory, in bytes.
@@ -119,7 +119,7 @@ impl Body {
 
 fn make() -> io::Result<overlapped::fs::File> {
     let make = || unblock(tempfile::tempfile).unwrap_or_else(|error| Err(io::Error::other(error)));
-    Ok(with_room(make, is_shortage)?.into())
+    Ok(retry_at_shortage(make, is_shortage)?.into())
 }
 
 fn no_room(error: io::Error) -> NoBody {

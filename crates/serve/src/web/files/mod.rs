@@ -39,7 +39,8 @@ use http::{HeaderValue, Method};
 use overlapped_wire::http::{Answer, Service};
 
 use super::beneath::{Folder, Way};
-use super::{Call, Handler, Peer, page};
+use super::{Call, Handler, page};
+use crate::peer::Peer;
 use cache::Cache;
 use find::Finder;
 

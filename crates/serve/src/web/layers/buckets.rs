@@ -21,12 +21,13 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use overlapped::time::Instant;
 
-use crate::listen::client_of;
+use crate::locks::IgnorePoison;
+use crate::state::client_network;
 
 /// Clients that have buckets of their own: some 4 MiB.
 const CLIENTS_MAX: usize = 65_536;
@@ -70,7 +71,7 @@ impl Buckets {
     /// # Errors
     /// The time after which there is one.
     pub(super) fn take(&self, address: Option<IpAddr>, now: Instant) -> Result<(), Duration> {
-        let client = client_of(address);
+        let client = client_network(address);
         let mut state = self.state();
         if let Some(full) = state.clients.get_mut(&client) {
             *full = self.less(*full, now)?;
@@ -94,7 +95,7 @@ impl Buckets {
     /// # Errors
     /// The time after which there is one.
     pub(super) fn peek(&self, address: Option<IpAddr>, now: Instant) -> Result<(), Duration> {
-        let client = client_of(address);
+        let client = client_network(address);
         let state = self.state();
         let own = state.clients.get(&client).copied();
         let shared = || state.networks.get(self.network(client)).copied().flatten();
@@ -110,7 +111,7 @@ impl Buckets {
 
     /// Gives a token back. One that was a network's stays taken.
     pub(super) fn give(&self, address: Option<IpAddr>) {
-        if let Some(full) = self.state().clients.get_mut(&client_of(address)) {
+        if let Some(full) = self.state().clients.get_mut(&client_network(address)) {
             *full = full.checked_sub(self.step).unwrap_or(*full);
         }
     }
@@ -122,7 +123,7 @@ impl Buckets {
 
     /// Held for a few instructions, and now and then for a search.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().ignore_poison()
     }
 }
 

@@ -12,7 +12,8 @@ use crate::web::{Call, Handler};
 /// client gets by its password is given to a script of another site.
 ///
 /// ```
-/// use overlapped_serve::web::{Call, Cors, Handler, Peer};
+/// use overlapped_serve::Peer;
+/// use overlapped_serve::web::{Call, Cors, Handler};
 /// use overlapped_wire::http::text;
 ///
 /// let hello = |_: Call<'_>| text(http::StatusCode::OK, "hello");

@@ -31,7 +31,8 @@ const OF_THE_ANSWER: [HeaderName; 14] = [
 /// what was no request come from no handler: [`all`](Headers::all) is for those.
 ///
 /// ```
-/// use overlapped_serve::web::{Call, Handler, Headers, Peer};
+/// use overlapped_serve::Peer;
+/// use overlapped_serve::web::{Call, Handler, Headers};
 /// use overlapped_wire::http::text;
 ///
 /// let hello = |_: Call<'_>| text(http::StatusCode::OK, "hello");

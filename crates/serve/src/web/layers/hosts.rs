@@ -14,7 +14,8 @@ use crate::web::{Call, Handler};
 /// stands for the names beneath `example.org`, and not for that name itself.
 ///
 /// ```
-/// use overlapped_serve::web::{Call, Handler, Hosts, Peer};
+/// use overlapped_serve::Peer;
+/// use overlapped_serve::web::{Call, Handler, Hosts};
 /// use overlapped_wire::http::{Content, text};
 ///
 /// let say = |word: &'static str| move |_: Call<'_>| text(http::StatusCode::OK, word);

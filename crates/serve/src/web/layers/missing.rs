@@ -6,9 +6,10 @@ use http::{Method, StatusCode, Uri, header};
 use overlapped_wire::http::Answer;
 
 use super::{invalid, is_challenge};
-use crate::web::site::without_conditions;
+use crate::peer::Peer;
+use crate::web::internal_redirect::without_conditions;
 use crate::web::target::{self, Empty};
-use crate::web::{Call, Handler, Peer};
+use crate::web::{Call, Handler};
 
 /// Asks for another path where the handler inside has nothing: for a page that says so
 /// ([`page`](Missing::page)), or for the page of an application that makes sense of all paths
@@ -93,7 +94,7 @@ impl<H: Handler> Handler for Missing<H> {
         if !matches!(*call.request.method(), Method::GET | Method::HEAD) {
             return self.inner.handle(call);
         }
-        let (mut request, peer) = (call.request.clone(), call.peer);
+        let (mut request, peer) = (call.request.clone(), call.peer.clone());
         let answer = self.inner.handle(call);
         if answer.status() != StatusCode::NOT_FOUND {
             return answer;
@@ -101,7 +102,7 @@ impl<H: Handler> Handler for Missing<H> {
         if let Some(path) = &self.fallback
             && !names_a_file(request.uri().path())
             && !is_challenge(request.uri().path())
-            && let Some(answer) = self.other(request.clone(), peer, path)
+            && let Some(answer) = self.other(request.clone(), peer.clone(), path)
         {
             return answer;
         }

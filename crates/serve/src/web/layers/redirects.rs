@@ -14,7 +14,8 @@ use crate::web::{Call, Handler, page};
 /// kept where the new place has none.
 ///
 /// ```
-/// use overlapped_serve::web::{Call, Handler, Peer, Redirects};
+/// use overlapped_serve::Peer;
+/// use overlapped_serve::web::{Call, Handler, Redirects};
 /// use overlapped_wire::http::text;
 ///
 /// let hello = |_: Call<'_>| text(http::StatusCode::OK, "hello");

@@ -5,8 +5,9 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::{Got, ask, get, in_every_way};
+use crate::peer::Peer;
 use crate::web::files::Files;
-use crate::web::{Call, Handler, Peer};
+use crate::web::{Call, Handler};
 
 const CANARY: &str = "the canary outside of the root";
 

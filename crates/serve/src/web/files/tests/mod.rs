@@ -12,8 +12,9 @@ use http::{HeaderMap, StatusCode};
 use overlapped_wire::http::{Answer, Content};
 
 use super::Files;
+use crate::peer::Peer;
 use crate::web::beneath::tests::WAYS;
-use crate::web::{Call, Handler, Peer};
+use crate::web::{Call, Handler};
 
 pub(crate) struct Got {
     pub(crate) status: StatusCode,

@@ -28,7 +28,7 @@ use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -42,8 +42,9 @@ use ring::hmac;
 use super::buckets::Buckets;
 use super::is_token;
 use super::limit::{seconds, with_retry_after};
-use crate::listen::client_of;
-use crate::watch::Complaints;
+use crate::locks::IgnorePoison;
+use crate::state::client_network;
+use crate::telemetry::RateLimited;
 use crate::web::{Call, Handler, User, page};
 use tries::{Join, Tries};
 use turns::Turns;
@@ -79,7 +80,7 @@ pub struct BasicAuth<H> {
     turns: Arc<Turns>,
     tries: Tries,
     /// About wrong passwords, and about addresses that have tried too many.
-    complaints: Mutex<(Complaints, Complaints)>,
+    complaints: Mutex<(RateLimited, RateLimited)>,
 }
 
 /// The verdict on a name and a password.
@@ -117,14 +118,14 @@ impl<H: Handler> BasicAuth<H> {
 
     /// The users as they are now.
     fn users(&self) -> Arc<Users> {
-        let users = Arc::clone(&self.users.read().unwrap_or_else(PoisonError::into_inner));
+        let users = Arc::clone(&self.users.read().ignore_poison());
         if users.is_current() {
             return users;
         }
         let file = users.file().to_owned();
         match unblock(move || Users::read(&file)) {
             Ok(Ok(new)) => {
-                let mut held = self.users.write().unwrap_or_else(PoisonError::into_inner);
+                let mut held = self.users.write().ignore_poison();
                 // Another request may have read it meanwhile, and more are known already.
                 if !held.is_same(&new) {
                     *held = Arc::new(new);
@@ -142,7 +143,7 @@ impl<H: Handler> BasicAuth<H> {
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, HashSet<[u8; 32]>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().ignore_poison()
     }
 
     /// Tells whether the password is right.
@@ -164,7 +165,10 @@ impl<H: Handler> BasicAuth<H> {
             }
             // A browser sends it several times at once. What comes of it is no news of users that
             // were read since.
-            match self.tries.join((client_of(address), Arc::as_ptr(&users).addr(), digest), until) {
+            match self
+                .tries
+                .join((client_network(address), Arc::as_ptr(&users).addr(), digest), until)
+            {
                 Join::Alone(done) => {
                     let verdict = self.take_turn(address, &users, digest, name, password);
                     done.tell(verdict);
@@ -186,7 +190,7 @@ impl<H: Handler> BasicAuth<H> {
         name: &str,
         password: &[u8],
     ) -> Verdict {
-        let client = client_of(address);
+        let client = client_network(address);
         let Some(_turn) = self.turns.take(client, PATIENCE) else { return Verdict::Busy };
         // Tries of this client that had their turns meanwhile may have been wrong.
         if let Err(wait) = self.failures.take(address, Instant::now()) {
@@ -205,7 +209,7 @@ impl<H: Handler> BasicAuth<H> {
         }
         self.turns.know(client);
         // Not those of users that were read again meanwhile.
-        if Arc::ptr_eq(users, &self.users.read().unwrap_or_else(PoisonError::into_inner)) {
+        if Arc::ptr_eq(users, &self.users.read().ignore_poison()) {
             let mut known = self.known();
             if known.len() >= KNOWN_MAX {
                 known.clear();
@@ -241,9 +245,9 @@ impl<H: Handler> BasicAuth<H> {
     /// tried too many of them.
     fn complain(&self, address: Option<IpAddr>, name: Option<&str>) {
         let more = {
-            let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut complaints = self.complaints.lock().ignore_poison();
             let (wrong, limited) = &mut *complaints;
-            if name.is_some() { wrong.now() } else { limited.now() }
+            if name.is_some() { wrong.allow() } else { limited.allow() }
         };
         let Some(more) = more else { return };
         let from = address.map_or("a Unix socket".to_owned(), |address| address.to_string());

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use overlapped::sync::Event;
 use overlapped::time::Instant;
+
+use crate::locks::IgnorePoison;
 
 use super::Verdict;
 
@@ -52,7 +54,7 @@ impl Tries {
 
     /// Held for a few instructions only, never across a wait.
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Try>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().ignore_poison()
     }
 }
 

@@ -15,11 +15,12 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use overlapped::sync::Event;
 
+use crate::locks::IgnorePoison;
 use crate::web::layers::buckets::network_of;
 
 /// Addresses that are remembered as known.
@@ -115,7 +116,7 @@ impl Turns {
 
     /// Held for a few instructions only, never across a wait.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().ignore_poison()
     }
 }
 

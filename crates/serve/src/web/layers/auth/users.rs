@@ -5,12 +5,13 @@ use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use overlapped::time::Instant;
 use sha_crypt::{PasswordVerifier, ShaCrypt};
 
+use crate::locks::IgnorePoison;
 use crate::web::layers::invalid;
 
 /// A larger file is none of users.
@@ -83,7 +84,7 @@ impl Users {
 
     /// Tells whether the file is still what was read, as far as it is to be looked at now.
     pub(super) fn is_current(&self) -> bool {
-        let quiet_until = *self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let quiet_until = *self.quiet_until.lock().ignore_poison();
         quiet_until.is_some_and(|until| Instant::now() < until)
             || fs::metadata(&self.file).is_ok_and(|found| stamp(&found) == self.stamp)
     }
@@ -96,7 +97,7 @@ impl Users {
     /// Leaves the file alone for a while.
     pub(super) fn look_again_later(&self) {
         let until = Instant::now() + PAUSE;
-        *self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        *self.quiet_until.lock().ignore_poison() = Some(until);
     }
 
     /// Tells whether the password is that of the user. Blocks the thread. For a name that is

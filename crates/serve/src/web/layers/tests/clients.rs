@@ -9,8 +9,9 @@ use http::StatusCode;
 use overlapped_wire::http::{ClientIdentity, text};
 
 use super::{ask, ask_as, say};
+use crate::peer::Peer;
 use crate::web::files::tests::{Got, request};
-use crate::web::{BasicAuth, Call, Forwarded, Handler, Network, Peer, RequestLimit, User};
+use crate::web::{BasicAuth, Call, Forwarded, Handler, Network, RequestLimit, User};
 
 fn from(address: &str) -> Peer {
     let remote = address.parse::<std::net::IpAddr>().ok().map(|ip| SocketAddr::new(ip, 1234));

@@ -9,8 +9,9 @@ use http::StatusCode;
 use overlapped_wire::http::text;
 
 use super::{Cors, Headers, Hosts, Https, Missing, Redirects};
+use crate::peer::Peer;
 use crate::web::files::tests::{Got, request};
-use crate::web::{Call, Files, Handler, Peer, Site};
+use crate::web::{Call, Files, Handler, Site};
 
 fn ask(handler: &impl Handler, method: &str, path: &str, fields: &[(&str, &str)]) -> Got {
     ask_as(handler, Peer::default(), method, path, fields)

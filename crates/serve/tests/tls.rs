@@ -222,7 +222,7 @@ fn errors_of_certificates_name_the_file_and_the_remedy() {
     let [(a, a_key), (_, b_key)] = ["a", "b"].map(|name| files(folder.path(), name));
     let error = |pem: &Path, key: &Path| Tls::from_files([(pem, key)]).unwrap_err().to_string();
     let missing = error(&folder.path().join("none"), &a_key);
-    assert!(missing.contains("none") && missing.contains("must lead to a file"), "{missing}");
+    assert!(missing.contains("none") && missing.contains("must name a PEM file"), "{missing}");
     let exchanged = error(&a_key, &a_key);
     assert!(exchanged.contains("a.key") && exchanged.contains("BEGIN CERTIFICATE"), "{exchanged}");
     let no_key = error(&a, &a);

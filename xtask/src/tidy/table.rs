@@ -110,14 +110,16 @@ const ROOMS_OF_WIRE: &[(&str, &[&str])] = &[
 /// The rooms of the server.
 const ROOMS_OF_SERVE: &[(&str, &[&str])] = &[
     ("fuzzed", &["stream", "web"]),
-    ("web", &["listen", "peer", "stream", "watch"]),
-    ("server", &["limits", "listen", "peer", "session", "stream", "watch"]),
-    ("listen", &["limits", "server", "stream", "watch"]),
-    ("session", &["limits", "stream", "watch"]),
-    ("limits", &["session"]),
-    ("stream", &["peer", "server", "session"]),
-    ("watch", &["peer", "server"]),
+    ("web", &["locks", "peer", "state", "stream", "telemetry"]),
+    ("server", &["listen", "peer", "session", "state", "stream", "telemetry"]),
+    ("listen", &["locks", "peer", "session", "state", "stream", "telemetry", "tls"]),
+    ("session", &["peer", "state", "stream", "telemetry"]),
+    ("stream", &["locks", "peer", "state"]),
+    ("telemetry", &["locks", "peer", "state"]),
+    ("state", &["locks", "tls"]),
+    ("tls", &["locks"]),
     ("peer", &[]),
+    ("locks", &[]),
 ];
 
 /// The rooms of the program. `main` has what they say to the user.
@@ -195,12 +197,6 @@ pub const IN_CIRCLES: &[(&str, usize)] = &[
     ("crates/preload/src/record.rs", 1),
     ("crates/preload/src/report.rs", 1),
     ("crates/preload/src/state.rs", 1),
-    ("crates/serve/src/limits.rs", 1),
-    ("crates/serve/src/listen/", 5),
-    ("crates/serve/src/server/", 7),
-    ("crates/serve/src/session/", 8),
-    ("crates/serve/src/stream/", 1),
-    ("crates/serve/src/watch/", 1),
     ("crates/serve/src/web/", 13),
     ("crates/ureq/src/lib.rs", 1),
     ("crates/ureq/src/resolver.rs", 1),

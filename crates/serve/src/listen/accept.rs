@@ -34,7 +34,8 @@ use crate::telemetry::RateLimited;
 
 /// The first pause of a back-off. Each further one is twice as long, up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(5);
-/// The longest pause. It bounds the time until the acceptor notices free descriptors without a wake.
+/// The longest pause. It bounds the time until the acceptor notices free descriptors without a
+/// wake.
 const PAUSE_MAX: Duration = Duration::from_millis(250);
 
 /// Connections that are accepted before other tasklets get a turn.

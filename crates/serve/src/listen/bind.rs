@@ -32,7 +32,7 @@ pub(crate) struct Bound {
 }
 
 /// Binds the address of `listen`, unless sockets for it were inherited.
-pub(crate) fn bind(listen: &Listen) -> io::Result<Bound> {
+pub(crate) fn bind_listener(listen: &Listen) -> io::Result<Bound> {
     let on = &*listen.on;
     if let Some(name) = on.strip_prefix("fd:") {
         let sockets = inherit::take_named(name)?;
@@ -135,8 +135,8 @@ fn set_options(socket: &SockRef<'_>, address: &Address) -> io::Result<()> {
     socket.set_cloexec(true)
 }
 
-/// Creates a socket that is bound to `path` and does not listen yet. Removes a socket that a crashed
-/// server has left behind, which refuses connections.
+/// Creates a socket that is bound to `path` and does not listen yet. Removes a socket that a
+/// crashed server has left behind, which refuses connections.
 fn unix(path: &Path) -> io::Result<Socket> {
     match unix_at(path) {
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
@@ -172,8 +172,8 @@ fn listen_at(socket: Socket, path: &Path, permissions: Permissions) -> io::Resul
         Err(error) => {
             let _ = std::fs::remove_file(path);
             let text = format!(
-                "cannot listen on unix:{}: cannot set its mode and its owner: {error}. Only root may \
-                 give a socket to another user; other users only to their own groups.",
+                "cannot listen on unix:{}: cannot set its mode and its owner: {error}. Only root \
+                 may give a socket to another user; other users only to their own groups.",
                 path.display()
             );
             Err(io::Error::new(error.kind(), text))

@@ -74,8 +74,8 @@ impl Address {
         has_same_port && (a == b || is_all(a, b) || is_all(b, a))
     }
 
-    /// Returns the processes that listen on the address, as far as this user may see. Only on Linux;
-    /// empty elsewhere.
+    /// Returns the processes that listen on the address, as far as this user may see. Only on
+    /// Linux; empty elsewhere.
     pub fn holders(&self) -> Vec<u32> {
         explain::holders(self).into_iter().map(|(process, _)| process).collect()
     }

@@ -115,7 +115,8 @@ impl ConnectionTask {
 
     /// Reads the PROXY header and performs the TLS handshake, where the listener has them.
     ///
-    /// It is a function of its own, so that the stack of an idle connection does not hold its frame.
+    /// It is a function of its own, so that the stack of an idle connection does not hold its
+    /// frame.
     #[inline(never)]
     fn handshake(
         &mut self,

@@ -110,8 +110,8 @@ pub(super) fn take(address: &Address) -> io::Result<Vec<OwnedFd>> {
     take_matching(|_, socket| local_address(socket).is_ok_and(|local| local == *address))
 }
 
-/// Takes the sockets of the first remaining listener that wanted port 0 of this host; none, if there
-/// is no such listener.
+/// Takes the sockets of the first remaining listener that wanted port 0 of this host; none, if
+/// there is no such listener.
 pub(super) fn take_any_port(host: IpAddr) -> io::Result<Vec<OwnedFd>> {
     let listener = |name: &str, socket: &OwnedFd| {
         let number = name.strip_prefix(ANY_PORT)?.parse::<usize>().ok()?;

@@ -18,7 +18,7 @@ pub(crate) mod restart;
 use std::net::SocketAddr;
 
 pub(crate) use accept::{ListeningSocket, accept_forever, accept_queued};
-pub(crate) use bind::{Bound, bind, shards};
+pub(crate) use bind::{Bound, bind_listener, shards};
 
 use crate::state::{Address, Limits, ListenerState};
 use crate::tls::Tls;
@@ -56,8 +56,8 @@ impl Listen {
     /// has handed over under that name. With port 0 the system chooses the port; `0.0.0.0` and
     /// `[::]` mean all interfaces.
     ///
-    /// A handed-over socket with the wanted address is used, whatever its name. For port 0 that is a
-    /// socket of the old process for which port 0 was wanted, too.
+    /// A handed-over socket with the wanted address is used, whatever its name. For port 0 that is
+    /// a socket of the old process for which port 0 was wanted, too.
     pub fn on(address: impl Into<String>) -> Listen {
         Listen {
             on: address.into(),
@@ -97,8 +97,9 @@ impl Listen {
         self
     }
 
-    /// Requires the PROXY protocol, version 1 or 2, in front of everything else. It is for listeners
-    /// that only proxies can reach: a client's address is then the one that the proxy sends.
+    /// Requires the PROXY protocol, version 1 or 2, in front of everything else. It is for
+    /// listeners that only proxies can reach: a client's address is then the one that the proxy
+    /// sends.
     pub fn proxy_protocol(mut self) -> Listen {
         self.proxy_protocol = true;
         self

@@ -37,8 +37,8 @@ impl Control {
     }
 }
 
-/// A handle of a server, which stops, reloads or restarts it from any thread. After the server's end
-/// its calls do nothing.
+/// A handle of a server, which stops, reloads or restarts it from any thread. After the server's
+/// end its calls do nothing.
 #[derive(Clone)]
 pub struct Handle {
     sender: mpsc::Sender<Order>,

@@ -35,15 +35,15 @@ use overlapped_wire::http::Http;
 
 pub use control::Handle;
 
-use crate::listen::{Bound, Listen, bind};
+use crate::listen::{Bound, Listen, bind_listener};
 use crate::peer::Peer;
 use crate::session::{Connection, ConnectionHandler, FunctionHandler, ProtocolHandler};
 use crate::state::{Address, ListenerState, ServerState};
 use crate::telemetry::{self, AccessLog, LogFormat};
 use control::Control;
 
-/// A server with any number of listeners, each with a protocol or a plain function and with limits of
-/// its own. Each connection has a tasklet.
+/// A server with any number of listeners, each with a protocol or a plain function and with limits
+/// of its own. Each connection has a tasklet.
 ///
 /// ```no_run
 /// use overlapped_serve::{Peer, Server};
@@ -109,8 +109,8 @@ impl Server {
         }
     }
 
-    /// Sets the number of threads. Each has a scheduler and listening sockets of its own; the kernel
-    /// distributes the clients. Default: 1.
+    /// Sets the number of threads. Each has a scheduler and listening sockets of its own; the
+    /// kernel distributes the clients. Default: 1.
     pub fn threads(mut self, threads: usize) -> Server {
         self.threads = threads.max(1);
         self
@@ -128,8 +128,8 @@ impl Server {
         self
     }
 
-    /// Sets the time for which clients are still served after an order to stop, while `/readyz` (see
-    /// [`observe`](Server::observe)) already reports 503. Default: 0.
+    /// Sets the time for which clients are still served after an order to stop, while `/readyz`
+    /// (see [`observe`](Server::observe)) already reports 503. Default: 0.
     ///
     /// It is for load balancers. They poll `/readyz` now and then, and until they notice they send
     /// new clients, which would be refused. So the time should be longer than they take to notice.
@@ -144,16 +144,17 @@ impl Server {
         self
     }
 
-    /// Sets whether SIGTERM and SIGINT stop the server, SIGHUP and SIGUSR1 reopen files, and SIGUSR2
-    /// starts a hot restart (see [`restart_command`](Server::restart_command)). Default: yes.
+    /// Sets whether SIGTERM and SIGINT stop the server, SIGHUP and SIGUSR1 reopen files, and
+    /// SIGUSR2 starts a hot restart (see [`restart_command`](Server::restart_command)). Default:
+    /// yes.
     pub fn signals(mut self, handled: bool) -> Server {
         self.signals = handled;
         self
     }
 
     /// Sets a function that is called in a tasklet on each thread: after signals are handled, and
-    /// before the thread serves. Tasklets that it spawns run beside the sessions; the end of the run
-    /// kills them.
+    /// before the thread serves. Tasklets that it spawns run beside the sessions; the end of the
+    /// run kills them.
     ///
     /// ```
     /// use overlapped::{spawn, time};
@@ -173,10 +174,10 @@ impl Server {
 
     /// Sets the command of a hot restart: program and arguments. Default: those of this process.
     ///
-    /// At SIGUSR2 the command is started and inherits the listening sockets by `LISTEN_FDS`, as from
-    /// systemd. It must listen on the same addresses by a [`Server`], or take the sockets by itself.
-    /// When it serves, this server drains; no client is refused meanwhile. If it fails, this server
-    /// goes on.
+    /// At SIGUSR2 the command is started and inherits the listening sockets by `LISTEN_FDS`, as
+    /// from systemd. It must listen on the same addresses by a [`Server`], or take the sockets by
+    /// itself. When it serves, this server drains; no client is refused meanwhile. If it fails,
+    /// this server goes on.
     pub fn restart_command<A: Into<OsString>>(
         mut self,
         command: impl IntoIterator<Item = A>,
@@ -249,7 +250,7 @@ impl Server {
     }
 
     fn add(&mut self, listen: Listen, handler: Box<dyn ConnectionHandler>) -> io::Result<Address> {
-        let bound = bind(&listen)?;
+        let bound = bind_listener(&listen)?;
         let address = bound.address.clone();
         let path = match &address {
             Address::Unix(path) => Some(path.clone()),

@@ -229,8 +229,8 @@ impl Running {
         self.warn_of_certificates();
     }
 
-    /// Warns of certificates that clients refuse. Listeners may share them, so each message is logged
-    /// once.
+    /// Warns of certificates that clients refuse. Listeners may share them, so each message is
+    /// logged once.
     fn warn_of_certificates(&self) {
         let now = SystemTime::now();
         let all = self.server.listeners.iter().filter_map(|listener| listener.state.tls.as_ref());

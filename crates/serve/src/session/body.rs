@@ -104,8 +104,8 @@ impl<'c> Body<'c> {
         false
     }
 
-    /// Decodes the next bytes of the body in the buffer; returns false if more must arrive, or if the
-    /// body is complete.
+    /// Decodes the next bytes of the body in the buffer; returns false if more must arrive, or if
+    /// the body is complete.
     fn decode(&mut self) -> io::Result<bool> {
         while self.data == 0 {
             self.buffer.consume(std::mem::take(&mut self.framing));

@@ -13,9 +13,9 @@
 //! reply, and ends by itself. An [`End`] says why a session has ended, and `close` acts by it.
 //!
 //! ```text
-//! connection  the connection: reads and writes, by TLS or not       context  what connections share
-//! handler     what a listener runs for each connection              request  the request loop
-//! buffers/    read buffer, write buffer         body  a request's body       reply/  sends replies
+//! connection  reads and writes, by TLS or not         context  what connections share
+//! handler     what a listener runs per connection     request  the request loop
+//! buffers/    read buffer, write buffer   body  a request's body   reply/  sends replies
 //! ```
 
 mod body;

@@ -1,8 +1,8 @@
 //! The access log's lines for the requests that a session is answering.
 //!
-//! A line says how much of the reply's body was sent. That is known when all replies of a batch were
-//! sent, or when one could not be. So lines wait here until then; dropping them writes those of a
-//! session that fails or is killed.
+//! A line says how much of the reply's body was sent. That is known when all replies of a batch
+//! were sent, or when one could not be. So lines wait here until then; dropping them writes those
+//! of a session that fails or is killed.
 
 use std::time::SystemTime;
 

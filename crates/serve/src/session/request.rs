@@ -40,8 +40,8 @@ enum Step {
     AfterBody(ReadBuffer, Next),
 }
 
-/// Answers all requests in `input`, and waits for the rest of one that has begun. On success `input`
-/// is empty and every reply has been sent.
+/// Answers all requests in `input`, and waits for the rest of one that has begun. On success
+/// `input` is empty and every reply has been sent.
 pub(super) fn answer_all<P: Protocol>(
     connection: &Connection,
     protocol: &mut P,
@@ -197,8 +197,8 @@ impl<P: Protocol> RequestLoop<'_, P> {
         (self.connection.is_leaving(), self.connection.is_stopping())
     }
 
-    /// Tells whether the next reply should be the last one but cannot be, because bytes that did not
-    /// fit into the read buffer have arrived behind its request.
+    /// Tells whether the next reply should be the last one but cannot be, because bytes that did
+    /// not fit into the read buffer have arrived behind its request.
     fn must_end_but_has_more(&self) -> bool {
         let (is_leaving, is_stopping) = self.ends();
         (is_leaving || is_stopping) && self.connection.has_more()

@@ -96,8 +96,8 @@ fn read_hello(socket: &Socket, hello: &mut [u8]) -> Result<usize, HandshakeError
 impl TlsSession {
     /// Performs the handshake within the time `limit`.
     ///
-    /// It is a function of its own and returns a box, because rustls's state is large: the stacks of
-    /// connections without TLS must not grow by it.
+    /// It is a function of its own and returns a box, because rustls's state is large: the stacks
+    /// of connections without TLS must not grow by it.
     #[inline(never)]
     pub(crate) fn accept(
         socket: &Socket,
@@ -130,8 +130,8 @@ impl TlsSession {
         }
     }
 
-    /// Reads plaintext, waiting for it at the client's minimum rate. `buf` also serves for the bytes
-    /// of the socket, which are more than the plaintext in them.
+    /// Reads plaintext, waiting for it at the client's minimum rate. `buf` also serves for the
+    /// bytes of the socket, which are more than the plaintext in them.
     ///
     /// The end of a stream without close_notify is an `UnexpectedEof`: an attacker may have cut it.
     pub(crate) fn read(

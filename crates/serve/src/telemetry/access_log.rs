@@ -30,8 +30,8 @@ const PERIOD: Duration = Duration::from_millis(25);
 /// The time for which the end of the server waits for the last lines.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The destination of the access log. Each request has one line, also if its answer was sent only in
-/// part; the line's bytes are those of the body that were sent.
+/// The destination of the access log. Each request has one line, also if its answer was sent only
+/// in part; the line's bytes are those of the body that were sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessLog {
     /// This file, to which lines are appended. It is reopened at SIGHUP and SIGUSR1, so it may be

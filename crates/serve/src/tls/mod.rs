@@ -195,8 +195,8 @@ fn encrypted(key: &Path) -> io::Error {
     let key = key.display();
     invalid(format!(
         "the key {key} is encrypted, and a server cannot ask for its passphrase. \
-         `openssl pkey -in {key} -out NEW` writes a copy without one: only the server's user should \
-         be able to read that file."
+         `openssl pkey -in {key} -out NEW` writes a copy without one: only the server's user \
+         should be able to read that file."
     ))
 }
 
@@ -205,8 +205,8 @@ fn explain(path: &Path, what: &str, section: &str, error: &pem::Error) -> io::Er
         pem::Error::Io(error) => {
             let remedy = match error.kind() {
                 io::ErrorKind::PermissionDenied => {
-                    "This user must be allowed to read it: check the permissions of the file and of \
-                     the folders above it."
+                    "This user must be allowed to read it: check the permissions of the file and \
+                     of the folders above it."
                 }
                 _ => "The path must name a PEM file.",
             };

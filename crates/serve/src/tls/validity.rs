@@ -29,8 +29,8 @@ pub(super) fn check(chain: &[CertificateDer<'_>], path: &Path, now: SystemTime) 
             )
         } else if now < begin {
             format!(
-                "the certificate {path} is not valid before {}: clients refuse it. If that date has \
-                 passed, the clock of this machine is wrong.",
+                "the certificate {path} is not valid before {}: clients refuse it. If that date \
+                 has passed, the clock of this machine is wrong.",
                 date(begin)
             )
         } else {
@@ -108,7 +108,8 @@ fn time(tag: u8, text: &[u8]) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
 }
 
-/// Returns the days from 1970-01-01 to a day of the civil calendar (Howard Hinnant, `days_from_civil`).
+/// Returns the days from 1970-01-01 to a day of the civil calendar (Howard Hinnant,
+/// `days_from_civil`).
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);

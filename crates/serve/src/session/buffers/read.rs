@@ -3,9 +3,9 @@
 //! An idle connection has this buffer and its stack, nothing else. So the buffer is small until
 //! requests turn out to be larger. It grows when reads fill it, and shrinks when the connection has
 //! been idle for a while; a buffer that has not grown needs no timer for that. Rejected: to receive
-//! on the stack and take a buffer only when bytes have arrived, which must clear a kibibyte for each
-//! request (server's time for 1 KiB over 256 connections: 1.12 [1.02, 1.36] of this); and to wait
-//! for readability instead of bytes, which is one more operation per request.
+//! on the stack and take a buffer only when bytes have arrived, which must clear a kibibyte for
+//! each request (server's time for 1 KiB over 256 connections: 1.12 [1.02, 1.36] of this); and to
+//! wait for readability instead of bytes, which is one more operation per request.
 
 /// The initial size, and the size that a connection keeps when it is idle. Most requests fit, also
 /// several small ones; larger ones need one more read.
@@ -60,8 +60,8 @@ impl ReadBuffer {
         }
     }
 
-    /// Returns the space for the next read. It is never empty, unless the buffer holds `limit` bytes
-    /// already.
+    /// Returns the space for the next read. It is never empty, unless the buffer holds `limit`
+    /// bytes already.
     pub(crate) fn space(&mut self, limit: usize) -> &mut [u8] {
         if self.start > 0 && self.memory.len() - self.end < self.memory.len() / 2 {
             self.memory.copy_within(self.start..self.end, 0);

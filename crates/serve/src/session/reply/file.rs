@@ -2,9 +2,9 @@
 //!
 //! A small part is read and sent together with the bytes around it. A large one is sent by
 //! sendfile(2). That never waits for the client, because the socket is non-blocking, but it would
-//! wait for a disk, and with it all sessions of the thread. So each stretch is brought into the page
-//! cache first: its first and last byte are read without waiting, and if that fails, a pool thread
-//! reads all of it.
+//! wait for a disk, and with it all sessions of the thread. So each stretch is brought into the
+//! page cache first: its first and last byte are read without waiting, and if that fails, a pool
+//! thread reads all of it.
 
 use std::fs::File;
 use std::io;

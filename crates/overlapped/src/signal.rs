@@ -13,9 +13,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
-use crate::op::Op;
+use crate::op::{Op, Wait};
 use crate::sched::interrupts;
-use crate::sys::readiness::Interest;
 use crate::sys::signal;
 use crate::sys::signal::Listener;
 use crate::task;
@@ -198,8 +197,7 @@ impl Signals {
             if let Some(signal) = self.try_recv() {
                 return Ok(signal);
             }
-            let fd = self.listener.as_fd().as_raw_fd();
-            let op = Op::Ready { fd, interest: Interest::Readable };
+            let op = Op::Wait(Wait::Signal { listener: self.listener.as_fd().as_raw_fd() });
             // SAFETY: the borrow of `self` keeps the descriptor open; no memory is involved.
             unsafe { perform(&op, None) }?;
         }

@@ -16,15 +16,16 @@
 //! one's answer (section 3).
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use super::addr::{first_of, first_that};
 use super::socket::is_would_wait;
-use super::{SocketAddr, TcpStream, ToSocketAddrs, ready};
-use crate::sys::readiness::Interest;
+use super::{SocketAddr, TcpStream, ToSocketAddrs};
+use crate::op::{Op, Wait};
 use crate::sys::socket::connecting::Watch;
 use crate::sys::socket::tcp;
 use crate::sys::socket::tcp::Connecting;
+use crate::task::wait::perform;
 use crate::time::{Duration, deadline_in};
 
 /// RFC 8305's recommended Connection Attempt Delay.
@@ -96,10 +97,13 @@ impl Race<'_> {
     /// Waits until an attempt succeeds, one fails, or the next one is due.
     fn wait(&mut self, limit: Option<u64>) -> io::Result<Option<OwnedFd>> {
         loop {
-            match ready(&self.under_way.as_fd(), Interest::Readable, limit) {
+            let op = Op::Wait(Wait::Connected { sockets: self.under_way.as_fd().as_raw_fd() });
+            // SAFETY: the set is `self`'s, so it stays open until this returns; no memory is
+            // involved.
+            match unsafe { perform(&op, limit) } {
                 Err(error) if is_would_wait(&error) => return Ok(None),
                 result => result?,
-            }
+            };
             let mut failed = false;
             for (index, socket) in self.under_way.ended()? {
                 match tcp::connected(socket.as_fd()) {

@@ -139,5 +139,5 @@ fn ready_in(descriptor: &impl AsFd, interest: Interest, limit: Duration) -> io::
 fn ready(descriptor: &impl AsFd, interest: Interest, limit: Option<u64>) -> io::Result<()> {
     let fd = descriptor.as_fd().as_raw_fd();
     // SAFETY: the borrow keeps the descriptor open until this returns; no memory is involved.
-    unsafe { perform(&Op::Ready { fd, interest }, limit) }.map(|_| ())
+    unsafe { perform(&Op::ready(fd, interest), limit) }.map(|_| ())
 }

@@ -234,7 +234,7 @@ impl Socket {
                 Err(error) if is_would_wait(&error) && !self.is_nonblocking() => {}
                 result => return result,
             }
-            let ready = Op::Ready { fd, interest: Interest::Writable };
+            let ready = Op::ready(fd, Interest::Writable);
             // SAFETY: the borrow of `self` keeps the descriptor open; no memory is involved.
             unsafe { perform(&ready, limit) }?;
         }

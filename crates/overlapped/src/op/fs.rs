@@ -1,47 +1,47 @@
 //! Operations on files, as data.
 
-use std::ffi::c_char;
-use std::os::fd::RawFd;
-
+use crate::sys::descriptor::{Raw, WORKING_DIRECTORY};
+use crate::sys::file::RawPath;
 use crate::sys::file::status::{OpenHow, StatBuf};
+use crate::sys::message::Slice;
 
 /// Operations on files, pipes and terminals. Paths end in a zero byte.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fs {
     /// pread(2) at `offset`, or read(2) where there is none. Result: bytes read.
-    Read { fd: RawFd, buf: *mut u8, len: u32, offset: Option<u64> },
+    Read { fd: Raw, buf: *mut u8, len: u32, offset: Option<u64> },
     /// pwrite(2) at `offset`, or write(2) where there is none. Result: bytes written.
-    Write { fd: RawFd, buf: *const u8, len: u32, offset: Option<u64> },
+    Write { fd: Raw, buf: *const u8, len: u32, offset: Option<u64> },
     /// preadv(2) or readv(2) into `count` slices, 1,024 at most. Result: bytes read.
-    ReadVectored { fd: RawFd, slices: *const libc::iovec, count: u32, offset: Option<u64> },
+    ReadVectored { fd: Raw, slices: *const Slice, count: u32, offset: Option<u64> },
     /// pwritev(2) or writev(2). Result: bytes written.
-    WriteVectored { fd: RawFd, slices: *const libc::iovec, count: u32, offset: Option<u64> },
+    WriteVectored { fd: Raw, slices: *const Slice, count: u32, offset: Option<u64> },
     /// splice(2) at the cursors; one side is a pipe. Result: bytes moved, 0 at the end. `EAGAIN`
     /// where a pipe or a socket is not ready: which one, and waiting for it, is the caller's part.
     /// `on_disk`: the other side is a file, which a worker shall wait for where the port has any.
-    Splice { from: RawFd, to: RawFd, len: u32, on_disk: bool },
+    Splice { from: Raw, to: Raw, len: u32, on_disk: bool },
     /// fsync(2), or fdatasync(2). Result 0.
-    Sync { fd: RawFd, data_only: bool },
+    Sync { fd: Raw, data_only: bool },
     /// ftruncate(2). Result 0.
-    SetLen { fd: RawFd, len: u64 },
+    SetLen { fd: Raw, len: u64 },
     /// openat(2), relative to the working directory. Result: the new descriptor.
-    Open { path: *const c_char, flags: i32, mode: u32 },
+    Open { path: RawPath, flags: i32, mode: u32 },
     /// openat2(2), relative to the working directory, with `RESOLVE_CACHED` and flags that neither
     /// make nor empty anything: `EAGAIN` where the kernel's cache of names does not lead there, or
     /// the open would have to wait; a FIFO does not. Result: the new descriptor.
-    OpenCached { path: *const c_char, how: *const OpenHow },
+    OpenCached { path: RawPath, how: *const OpenHow },
     /// statx(2) of everything that [`StatBuf`] holds. Result 0.
-    Stat { at: RawFd, path: *const c_char, flags: i32, out: *mut StatBuf },
+    Stat { at: Raw, path: RawPath, flags: i32, out: *mut StatBuf },
     /// rename(2). Result 0.
-    Rename { from: *const c_char, to: *const c_char },
+    Rename { from: RawPath, to: RawPath },
     /// unlinkat(2): unlink(2), or rmdir(2). Result 0.
-    Unlink { path: *const c_char, directory: bool },
+    Unlink { path: RawPath, directory: bool },
     /// mkdir(2). Result 0.
-    MakeDir { path: *const c_char, mode: u32 },
+    MakeDir { path: RawPath, mode: u32 },
     /// link(2). Result 0.
-    Link { from: *const c_char, to: *const c_char },
+    Link { from: RawPath, to: RawPath },
     /// symlink(2): `link` shall lead to `target`. Result 0.
-    Symlink { target: *const c_char, link: *const c_char },
+    Symlink { target: RawPath, link: RawPath },
 }
 
 impl Fs {
@@ -64,7 +64,7 @@ impl Fs {
     }
 
     /// The descriptor it works on, or from which its path leads.
-    pub(super) fn fd(&self) -> RawFd {
+    pub(super) fn fd(&self) -> Raw {
         match *self {
             Fs::Read { fd, .. }
             | Fs::Write { fd, .. }
@@ -80,7 +80,7 @@ impl Fs {
             | Fs::Unlink { .. }
             | Fs::MakeDir { .. }
             | Fs::Link { .. }
-            | Fs::Symlink { .. } => libc::AT_FDCWD,
+            | Fs::Symlink { .. } => WORKING_DIRECTORY,
         }
     }
 }

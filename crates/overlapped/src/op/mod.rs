@@ -9,17 +9,20 @@
 
 mod fs;
 mod table;
+mod wait;
 
 use std::io;
-use std::os::fd::RawFd;
 
 use crate::sys::address::SocketAddrBuf;
+use crate::sys::descriptor::Raw;
 use crate::sys::errno;
 use crate::sys::message::Message;
+#[cfg(unix)]
 use crate::sys::readiness::Interest;
 
 pub(crate) use fs::Fs;
 pub(crate) use table::{Full, Table, Token};
+pub(crate) use wait::Wait;
 
 /// The longest transfer that Linux does in one call (`MAX_RW_COUNT`, read(2)). Lengths in a ring
 /// entry are 32 bits wide: an unclamped 4 GiB would become 0, a false end of file.
@@ -43,13 +46,8 @@ pub(crate) enum Op {
     Net(Net),
     /// Files, pipes, terminals.
     Fs(Fs),
-    /// Waits until a descriptor is ready; transfers nothing. Result 0.
-    Ready {
-        /// The descriptor.
-        fd: RawFd,
-        /// What to wait for.
-        interest: Interest,
-    },
+    /// Waits for events.
+    Wait(Wait),
 }
 
 /// Operations on sockets. `nonblocking` makes the operation fail with `EAGAIN` where it would
@@ -57,20 +55,30 @@ pub(crate) enum Op {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Net {
     /// accept4(2) with `SOCK_CLOEXEC | SOCK_NONBLOCK`. Result: the new descriptor.
-    Accept { fd: RawFd, addr: *mut SocketAddrBuf, nonblocking: bool },
+    Accept { fd: Raw, addr: *mut SocketAddrBuf, nonblocking: bool },
     /// connect(2). Result 0. `nonblocking`: for families whose connect is never under way.
-    Connect { fd: RawFd, addr: *const SocketAddrBuf, nonblocking: bool },
+    Connect { fd: Raw, addr: *const SocketAddrBuf, nonblocking: bool },
     /// recv(2). Result: bytes received, 0 at end of stream.
-    Recv { fd: RawFd, buf: *mut u8, len: u32, peek: bool, nonblocking: bool },
+    Recv { fd: Raw, buf: *mut u8, len: u32, peek: bool, nonblocking: bool },
     /// send(2) with `MSG_NOSIGNAL`. Result: bytes sent.
-    Send { fd: RawFd, buf: *const u8, len: u32, nonblocking: bool },
+    Send { fd: Raw, buf: *const u8, len: u32, nonblocking: bool },
     /// recvmsg(2): vectored, or with the sender's address. Result: bytes received.
-    RecvMsg { fd: RawFd, message: *mut Message<'static>, peek: bool, nonblocking: bool },
+    RecvMsg { fd: Raw, message: *mut Message<'static>, peek: bool, nonblocking: bool },
     /// sendmsg(2) with `MSG_NOSIGNAL`: vectored, or to an address. Result: bytes sent.
-    SendMsg { fd: RawFd, message: *const Message<'static>, nonblocking: bool },
+    SendMsg { fd: Raw, message: *const Message<'static>, nonblocking: bool },
 }
 
 impl Op {
+    /// Makes the wait for a descriptor's readiness.
+    #[cfg(unix)]
+    #[inline]
+    pub(crate) fn ready(fd: Raw, interest: Interest) -> Op {
+        Op::Wait(match interest {
+            Interest::Readable => Wait::Readable { fd },
+            Interest::Writable => Wait::Writable { fd },
+        })
+    }
+
     /// A short name for dumps and verdicts.
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -80,25 +88,17 @@ impl Op {
             Op::Net(Net::Recv { .. } | Net::RecvMsg { .. }) => "recv",
             Op::Net(Net::Send { .. } | Net::SendMsg { .. }) => "send",
             Op::Fs(fs) => fs.name(),
-            Op::Ready { interest: Interest::Readable, .. } => "readable",
-            Op::Ready { interest: Interest::Writable, .. } => "writable",
+            Op::Wait(wait) => wait.name(),
         }
     }
 
     /// Tells whether it moves bytes through a socket.
     pub(crate) fn is_transfer(&self) -> bool {
-        match self {
-            Op::Net(Net::Accept { .. } | Net::Connect { .. }) | Op::Fs(_) | Op::Ready { .. } => {
-                false
-            }
-            Op::Net(
-                Net::Recv { .. } | Net::Send { .. } | Net::RecvMsg { .. } | Net::SendMsg { .. },
-            ) => true,
-        }
+        matches!(self, Op::Net(net) if net.is_transfer())
     }
 
     /// The descriptor the operation works on.
-    pub(crate) fn fd(&self) -> RawFd {
+    pub(crate) fn fd(&self) -> Raw {
         match *self {
             Op::Net(
                 Net::Accept { fd, .. }
@@ -107,9 +107,19 @@ impl Op {
                 | Net::Send { fd, .. }
                 | Net::RecvMsg { fd, .. }
                 | Net::SendMsg { fd, .. },
-            )
-            | Op::Ready { fd, .. } => fd,
+            ) => fd,
             Op::Fs(ref fs) => fs.fd(),
+            Op::Wait(ref wait) => wait.fd(),
+        }
+    }
+}
+
+impl Net {
+    /// Tells whether it moves bytes.
+    fn is_transfer(&self) -> bool {
+        match self {
+            Net::Recv { .. } | Net::Send { .. } | Net::RecvMsg { .. } | Net::SendMsg { .. } => true,
+            Net::Accept { .. } | Net::Connect { .. } => false,
         }
     }
 }

@@ -113,7 +113,7 @@ impl Held {
                 let (buf, len) = buffer.rest(start);
                 Op::Fs(Fs::Write { fd, buf, len, offset })
             }
-            Work::Ready(interest) => Op::Ready { fd, interest },
+            Work::Ready(interest) => Op::ready(fd, interest),
         }
     }
 

@@ -13,7 +13,7 @@ use std::os::fd::AsFd;
 use std::process::{ExitStatus, Output};
 
 use super::command::KillOnDrop;
-use super::gather::{gather, wait_readable};
+use super::gather::{gather, wait_for_end};
 use super::{ChildStderr, ChildStdin, ChildStdout, PartialOutput};
 use crate::offload::offload;
 use crate::sys::process as host;
@@ -116,7 +116,7 @@ impl Child {
     fn wait_for_end(&mut self) -> io::Result<()> {
         let process = self.process.child();
         if let Ok(end) = host::pidfd(process) {
-            return wait_readable(end.as_fd());
+            return wait_for_end(end.as_fd());
         }
         let id = process.id();
         match unblock(move || host::wait_for_end(id)) {

@@ -8,9 +8,8 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use super::{ChildStderr, ChildStdout};
-use crate::op::Op;
+use crate::op::{Op, Wait};
 use crate::sys::process::Either;
-use crate::sys::readiness::Interest;
 use crate::task::wait::perform;
 
 /// What a pipe holds on Linux, if nobody has changed it (pipe(7)).
@@ -53,7 +52,9 @@ fn until_one_ends(
     either.add(stderr.as_fd())?;
     let mut piece = vec![0; PIECE];
     loop {
-        wait_readable(either.as_fd())?;
+        let op = Op::Wait(Wait::Output { streams: either.as_fd().as_raw_fd() });
+        // SAFETY: `either` keeps the descriptor open until this returns; no memory is involved.
+        unsafe { perform(&op, None) }?;
         if is_at_end(|buf| stdout.read_now(buf), &mut piece, out)? {
             either.remove(stdout.as_fd())?;
             return Ok(Which::Stdout);
@@ -82,9 +83,9 @@ fn is_at_end(
     }
 }
 
-/// Blocks the calling tasklet until `fd` is readable.
-pub(super) fn wait_readable(fd: BorrowedFd<'_>) -> io::Result<()> {
-    let op = Op::Ready { fd: fd.as_raw_fd(), interest: Interest::Readable };
+/// Blocks the calling tasklet until a process has ended.
+pub(super) fn wait_for_end(process: BorrowedFd<'_>) -> io::Result<()> {
+    let op = Op::Wait(Wait::ProcessEnd { process: process.as_raw_fd() });
     // SAFETY: the borrow keeps the descriptor open until this returns; no memory is involved.
-    unsafe { perform(&op, None) }.map(|_| ())
+    unsafe { perform(&op, None) }.map(drop)
 }

@@ -20,9 +20,8 @@ use super::snapshot::{self, Snapshot};
 use super::stall::system_call_of;
 use super::{Stalled, asking, registry};
 use crate::driver;
-use crate::op::Op;
+use crate::op::{Op, Wait};
 use crate::sys::lock::Mutex;
-use crate::sys::readiness::Interest;
 use crate::sys::signal;
 use crate::sys::signal::Listener;
 use crate::sys::signal::sigpipe;
@@ -62,10 +61,10 @@ pub(crate) fn signal_of(text: &str) -> Option<i32> {
 
 fn listen(mut listener: Listener) {
     let _sigpipe = sigpipe::hold_off();
-    let fd = listener.as_fd().as_raw_fd();
-    let op = [Op::Ready { fd, interest: Interest::Readable }];
+    let op = Op::Wait(Wait::Signal { listener: listener.as_fd().as_raw_fd() });
     loop {
-        if driver::block_on_any(&op, None).is_err() {
+        // SAFETY: the listener keeps the descriptor open; no memory is involved.
+        if unsafe { driver::block_on(&op, None) }.result().is_err() {
             return say("nobody waits for the dump's signal any more: the wait failed");
         }
         if listener.pending().count() > 0 {

@@ -20,7 +20,7 @@ mod net;
 
 use std::io;
 
-use crate::op::{Net, Op, Outcome};
+use crate::op::{Net, Op, Outcome, Wait};
 use crate::sys::errno::is_under_way;
 use crate::sys::readiness::{Interest, poll, poll_bits, poll_entries, poll_now};
 use crate::sys::socket::transfer::connect_result;
@@ -59,19 +59,11 @@ pub(super) unsafe fn block_on(op: &Op, limit: Option<u64>) -> Outcome {
 /// Tells whether `outcome` says that `op` has not ended and wants readiness.
 #[inline]
 pub(super) fn is_unfinished(op: &Op, outcome: Outcome) -> bool {
-    match *op {
-        // EAGAIN from connect means "no port left" or "backlog full", and is an end.
-        Op::Net(Net::Connect { .. }) => is_under_way(outcome.raw()),
-        Op::Net(
-            Net::Accept { .. }
-            | Net::Recv { .. }
-            | Net::Send { .. }
-            | Net::RecvMsg { .. }
-            | Net::SendMsg { .. },
-        )
-        | Op::Ready { .. } => outcome.would_block(),
-        Op::Fs(ref fs) => fs::interest(fs).is_some() && outcome.would_block(),
+    // EAGAIN from connect means "no port left" or "backlog full", and is an end.
+    if let Op::Net(Net::Connect { .. }) = op {
+        return is_under_way(outcome.raw());
     }
+    outcome.would_block() && readiness(op).is_some()
 }
 
 /// Tells whether `op` is to fail where it would wait.
@@ -87,18 +79,35 @@ pub(super) fn is_nonblocking(op: &Op) -> bool {
             | Net::SendMsg { nonblocking, .. },
         ) => nonblocking,
         Op::Fs(ref fs) => fs::is_nonblocking(fs),
-        Op::Ready { .. } => false,
+        Op::Wait(
+            Wait::Readable { .. }
+            | Wait::Writable { .. }
+            | Wait::ProcessEnd { .. }
+            | Wait::Signal { .. }
+            | Wait::Output { .. }
+            | Wait::Connected { .. },
+        ) => false,
     }
 }
 
-/// The readiness for which an [unfinished](is_unfinished) operation waits.
+/// Gives the readiness for which an [unfinished](is_unfinished) operation waits.
 #[inline]
 pub(super) fn interest(op: &Op) -> Interest {
-    match *op {
-        Op::Net(Net::Accept { .. } | Net::Recv { .. } | Net::RecvMsg { .. }) => Interest::Readable,
-        Op::Net(Net::Connect { .. } | Net::Send { .. } | Net::SendMsg { .. }) => Interest::Writable,
-        Op::Fs(ref fs) => fs::interest(fs).expect("only a transfer is unfinished"),
-        Op::Ready { interest, .. } => interest,
+    readiness(op).expect("only an operation that waits for readiness is unfinished")
+}
+
+/// Gives the readiness for which `op` may wait; `None` where it ends by itself.
+#[inline]
+fn readiness(op: &Op) -> Option<Interest> {
+    match op {
+        Op::Net(Net::Accept { .. } | Net::Recv { .. } | Net::RecvMsg { .. }) => {
+            Some(Interest::Readable)
+        }
+        Op::Net(Net::Connect { .. } | Net::Send { .. } | Net::SendMsg { .. }) => {
+            Some(Interest::Writable)
+        }
+        Op::Fs(fs) => fs::interest(fs),
+        Op::Wait(wait) => Some(wait.interest()),
     }
 }
 
@@ -112,7 +121,7 @@ pub(super) unsafe fn first_try(op: &Op) -> Outcome {
         match *op {
             Op::Net(ref net) => net::try_once(net),
             Op::Fs(ref fs) => fs::try_once(fs),
-            Op::Ready { fd, interest } => poll_now(fd, interest),
+            Op::Wait(ref wait) => poll_now(wait.fd(), wait.interest()),
         }
     })
 }

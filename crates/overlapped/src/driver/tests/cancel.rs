@@ -28,7 +28,7 @@ fn whatever_waits_can_be_cancelled() {
             Op::Net(Net::Recv { fd, buf, len, peek: false, nonblocking }),
             Op::Net(accept),
             Op::Fs(Fs::Read { fd: pipe.as_raw_fd(), buf, len, offset: None }),
-            Op::Ready { fd, interest: Interest::Readable },
+            Op::ready(fd, Interest::Readable),
         ] {
             // At once, and after the kernel has seen it.
             for settled in [false, true] {

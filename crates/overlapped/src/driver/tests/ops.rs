@@ -325,15 +325,15 @@ fn readiness_is_reported_without_touching_the_data() {
     everywhere(|rig| {
         let (ours, mut peer) = pair();
         let fd = ours.as_raw_fd();
-        assert_eq!(whole(rig, Op::Ready { fd, interest: Interest::Writable }), 0);
+        assert_eq!(whole(rig, Op::ready(fd, Interest::Writable)), 0);
         // SAFETY: `ours` lives until the operation's end.
-        let token = unsafe { rig.start(Op::Ready { fd, interest: Interest::Readable }) };
+        let token = unsafe { rig.start(Op::ready(fd, Interest::Readable)) };
         assert!(rig.is_waiting(token));
         peer.write_all(b"x").unwrap();
         assert_eq!(rig.end(token), 0);
         let file = tempfile::tempfile().unwrap();
         let fd = file.as_raw_fd();
-        assert_eq!(whole(rig, Op::Ready { fd, interest: Interest::Readable }), 0, "{}", rig.kind);
+        assert_eq!(whole(rig, Op::ready(fd, Interest::Readable)), 0, "{}", rig.kind);
     });
 }
 
@@ -345,7 +345,7 @@ fn a_closed_descriptor_is_an_error_of_the_operation() {
             recv(100_000, &mut buf),
             read(100_000, &mut buf, None),
             read(100_000, &mut buf, Some(0)),
-            Op::Ready { fd: 100_000, interest: Interest::Readable },
+            Op::ready(100_000, Interest::Readable),
         ] {
             assert_eq!(whole(rig, op), -libc::EBADF, "{}: {op:?}", rig.kind);
         }
@@ -421,7 +421,7 @@ fn urgent_data_does_not_make_waiting_busy() {
         let (ours, mut peer) = pair();
         let fd = ours.as_raw_fd();
         // SAFETY: `ours` lives until the operation's end.
-        let token = unsafe { rig.start(Op::Ready { fd, interest: Interest::Readable }) };
+        let token = unsafe { rig.start(Op::ready(fd, Interest::Readable)) };
         socket2::SockRef::from(&peer).send_out_of_band(b"!").unwrap();
         let (start, mut turns) = (Instant::now(), 0);
         while start.elapsed() < Duration::from_millis(60) {

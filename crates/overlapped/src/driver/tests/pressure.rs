@@ -130,7 +130,7 @@ fn leave_in_the_middle(choice: PortChoice) {
             0 => Op::Net(Net::Recv { fd, buf, len, peek, nonblocking }),
             1 => Op::Fs(Fs::Read { fd: pipe.as_raw_fd(), buf, len, offset: None }),
             2 => Op::Fs(Fs::Read { fd: file.as_raw_fd(), buf, len, offset: Some(0) }),
-            3 => Op::Ready { fd, interest: Interest::Readable },
+            3 => Op::ready(fd, Interest::Readable),
             _ => {
                 let (fd, addr) = (listener.as_raw_fd(), &raw mut *addr);
                 Op::Net(Net::Accept { fd, addr, nonblocking })

@@ -96,7 +96,7 @@ fn one_descriptor_is_waited_for_again_and_again_in_both_directions() {
                 rig.turn(Duration::ZERO);
             }
             // SAFETY: no memory; `ours` lives.
-            let room = unsafe { rig.start(Op::Ready { fd, interest: Interest::Writable }) };
+            let room = unsafe { rig.start(Op::ready(fd, Interest::Writable)) };
             assert_eq!(rig.end(room), 0, "{}", rig.kind);
             if round % 3 == 0 {
                 rig.driver.cancel(token);
@@ -165,7 +165,7 @@ fn replace(number: RawFd, by: Instead) -> Box<dyn std::any::Any> {
 fn cancel_under_a_replaced_number(rig: &mut Rig, by: Instead) {
     let (reader, mut writer) = std::io::pipe().unwrap();
     let (old, number) = (reader.try_clone().unwrap(), reader.into_raw_fd());
-    let ready = Op::Ready { fd: number, interest: Interest::Readable };
+    let ready = Op::ready(number, Interest::Readable);
     // SAFETY: there is no memory; that the number does not stay is what is tested.
     let token = unsafe { rig.start(ready) };
     assert!(rig.is_waiting(token));
@@ -199,7 +199,7 @@ fn whoever_waits_for_a_numbers_old_file_does_not_keep_others_from_its_new_one() 
     everywhere(|rig| {
         let (reader, _writer) = std::io::pipe().unwrap();
         let (fresh, mut writer) = std::io::pipe().unwrap();
-        let ready = Op::Ready { fd: reader.as_raw_fd(), interest: Interest::Readable };
+        let ready = Op::ready(reader.as_raw_fd(), Interest::Readable);
         // SAFETY: there is no memory, and the number is open to the end.
         let old = unsafe { rig.start(ready) };
         assert!(rig.is_waiting(old));

@@ -13,9 +13,10 @@
 
 use std::collections::HashMap;
 use std::io::SeekFrom;
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::BorrowedFd;
 
 use crate::op::{Fs, Op, Token};
+use crate::sys::descriptor::Raw;
 use crate::sys::file::nonblocking::{flags, seek};
 
 /// The transfers in flight that use a cursor.
@@ -24,7 +25,7 @@ pub(super) struct Cursors(HashMap<Token, Stand>);
 
 #[derive(Debug)]
 struct Stand {
-    fd: RawFd,
+    fd: Raw,
     before: u64,
     writes: bool,
 }
@@ -33,15 +34,8 @@ impl Cursors {
     /// Before `op` is submitted.
     #[inline]
     pub(super) fn note(&mut self, token: Token, op: &Op) {
-        let (fd, writes) = match *op {
-            Op::Fs(
-                Fs::Read { fd, offset: None, .. } | Fs::ReadVectored { fd, offset: None, .. },
-            ) => (fd, false),
-            Op::Fs(
-                Fs::Write { fd, offset: None, .. } | Fs::WriteVectored { fd, offset: None, .. },
-            ) => (fd, true),
-            _ => return,
-        };
+        let Op::Fs(fs) = op else { return };
+        let Some((fd, writes)) = at_cursor(fs) else { return };
         // SAFETY: the descriptor is open until the completion, by the submitter's promise.
         let file = unsafe { BorrowedFd::borrow_raw(fd) };
         // Pipes, sockets and terminals have none.
@@ -75,5 +69,30 @@ impl Stand {
         let to = if appends { SeekFrom::End(0) } else { SeekFrom::Start(before + moved) };
         // A file that could be asked where it is can also be told.
         let _ = seek(file, to);
+    }
+}
+
+/// Gives the descriptor of a transfer at its file's cursor, and whether it writes. (Splices move
+/// the cursor themselves.)
+#[inline]
+fn at_cursor(fs: &Fs) -> Option<(Raw, bool)> {
+    match *fs {
+        Fs::Read { fd, offset, .. } | Fs::ReadVectored { fd, offset, .. } => {
+            offset.is_none().then_some((fd, false))
+        }
+        Fs::Write { fd, offset, .. } | Fs::WriteVectored { fd, offset, .. } => {
+            offset.is_none().then_some((fd, true))
+        }
+        Fs::Splice { .. }
+        | Fs::Sync { .. }
+        | Fs::SetLen { .. }
+        | Fs::Open { .. }
+        | Fs::OpenCached { .. }
+        | Fs::Stat { .. }
+        | Fs::Rename { .. }
+        | Fs::Unlink { .. }
+        | Fs::MakeDir { .. }
+        | Fs::Link { .. }
+        | Fs::Symlink { .. } => None,
     }
 }

@@ -141,7 +141,7 @@ impl Uring {
             // SAFETY: the caller's promise covers this call.
             return Submitted::Done(unsafe { direct::try_now(op) });
         }
-        if matches!(op, Op::Ready { .. }) || !self.has(op) {
+        if matches!(op, Op::Wait(_)) || !self.has(op) {
             // SAFETY: the caller's promise.
             return unsafe { self.submit_polled(token, op) };
         }

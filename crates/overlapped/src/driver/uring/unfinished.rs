@@ -22,14 +22,14 @@ use crate::driver::{Submitted, direct};
 use crate::op::{Completion, Op, Outcome, Token};
 
 impl Uring {
-    /// Starts what the ring does not do by itself: [`Op::Ready`], whose result is not the
+    /// Starts what the ring does not do by itself: [`Op::Wait`], whose result is not the
     /// kernel's, and operations whose opcode is missing.
     ///
     /// # Safety
     /// As for [`Driver::submit`](crate::driver::Driver::submit).
     #[cold]
     pub(super) unsafe fn submit_polled(&mut self, token: Token, op: &Op) -> Submitted {
-        if !matches!(op, Op::Ready { .. }) {
+        if !matches!(op, Op::Wait(_)) {
             // SAFETY: the caller's promise.
             let outcome = unsafe { direct::first_try(op) };
             if !direct::is_unfinished(op, outcome) {
@@ -98,7 +98,7 @@ impl Uring {
         if polled.raw() < 0 {
             return Some(polled);
         }
-        if matches!(op, Op::Ready { .. }) {
+        if matches!(op, Op::Wait(_)) {
             return Some(Outcome::DONE);
         }
         // SAFETY: promised at `submit` until the completion, which has not been handed out.

@@ -286,7 +286,7 @@ pub unsafe fn accept4(
     let limit = limit.map(deadline_in);
     let may_block = !port_waits_for_disks(&op) && !descriptor::nonblocking(fd)?;
     if may_block {
-        let ready = Op::Ready { fd: listener, interest: Interest::Readable };
+        let ready = Op::ready(listener, Interest::Readable);
         // SAFETY: the borrow keeps the descriptor open; no memory is involved.
         unsafe { perform(&ready, limit) }?;
     }
@@ -338,7 +338,7 @@ pub unsafe fn connect(
     match connected.as_ref().map_err(io::Error::raw_os_error) {
         // An earlier call has begun it: its end is this one's.
         Err(Some(raw::UNDER_WAY)) if in_tasklet() && !descriptor::nonblocking(fd)? => {
-            let ready = Op::Ready { fd: fd.as_raw_fd(), interest: Interest::Writable };
+            let ready = Op::ready(fd.as_raw_fd(), Interest::Writable);
             // SAFETY: the borrow keeps the descriptor open; no memory is involved.
             match unsafe { perform(&ready, limit) } {
                 Err(error) if error.raw_os_error() == Some(WOULD_BLOCK) => connected,

@@ -37,7 +37,7 @@ impl<A: Fn() -> i32> Transfer<A> {
         &self,
         limit: impl FnOnce() -> io::Result<Option<Duration>>,
     ) -> io::Result<usize> {
-        let waits_by_itself = !matches!(self.wait, Op::Ready { .. });
+        let waits_by_itself = !matches!(self.wait, Op::Wait(_));
         let is_tried = !waits_by_itself || wants_try();
         if is_tried {
             // SAFETY: the caller's promise.
@@ -86,12 +86,12 @@ impl<A: Fn() -> i32> Transfer<A> {
         loop {
             // SAFETY: the caller's promise; `perform` returns after the terminal completion.
             let count = unsafe { perform(&self.wait, limit) }?;
-            let Op::Ready { fd, interest } = self.wait else { return Ok(count) };
+            let Op::Wait(wait) = self.wait else { return Ok(count) };
             let outcome = self.attempt();
             if !outcome.would_block() {
                 return outcome.result();
             }
-            if interest == Interest::Readable && readiness::is_shut_down(fd) {
+            if wait.interest() == Interest::Readable && readiness::is_shut_down(wait.fd()) {
                 // What has come before the end, and after the attempt, comes first.
                 let last = self.attempt();
                 return if last.would_block() { Ok(0) } else { last.result() };
@@ -112,7 +112,7 @@ impl<A: Fn() -> i32> Transfer<A> {
 pub(super) fn receive(fd: RawFd, flags: i32, op: impl Fn(bool, bool) -> Net) -> (Option<Op>, Op) {
     match raw::peeks(flags) {
         Some(peek) => (Some(Op::Net(op(peek, true))), Op::Net(op(peek, false))),
-        None => (None, Op::Ready { fd, interest: Interest::Readable }),
+        None => (None, Op::ready(fd, Interest::Readable)),
     }
 }
 
@@ -120,7 +120,7 @@ pub(super) fn receive(fd: RawFd, flags: i32, op: impl Fn(bool, bool) -> Net) -> 
 /// datagram socket's receiver is full, it sends nothing when it tries again.
 pub(super) fn send_by(fd: RawFd, flags: i32, op: impl Fn() -> Net) -> (Option<Op>, Op) {
     let once = (flags & !libc::MSG_NOSIGNAL == 0).then(|| Op::Net(op()));
-    (once, Op::Ready { fd, interest: Interest::Writable })
+    (once, Op::ready(fd, Interest::Writable))
 }
 
 /// One try, for `MSG_DONTWAIT`.

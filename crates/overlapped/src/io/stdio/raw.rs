@@ -80,7 +80,7 @@ impl Raw {
         let fd = own.as_ref().map_or(shared, |own| own.as_fd().as_raw_fd());
         loop {
             // SAFETY: no memory; the descriptor is ours, or see `fd`.
-            unsafe { perform(&Op::Ready { fd, interest }, None) }?;
+            unsafe { perform(&Op::ready(fd, interest), None) }?;
             // SAFETY: the caller's promise.
             match unsafe { perform_now(&op(fd)) } {
                 // Somebody else was quicker.

@@ -96,5 +96,5 @@ fn ready(end: &End<'_>, side: Side) -> Op {
         Side::Source => Interest::Readable,
         Side::Sink => Interest::Writable,
     };
-    Op::Ready { fd: end.fd.as_raw_fd(), interest }
+    Op::ready(end.fd.as_raw_fd(), interest)
 }

@@ -14,6 +14,12 @@ use rustix::fs::OFlags;
 use rustix::pipe::PipeFlags;
 use rustix::process::{Resource, Rlimit};
 
+/// A descriptor as a number, in operations, which own nothing.
+pub(crate) type Raw = RawFd;
+
+/// The descriptor from which relative paths lead, where no other one is named.
+pub(crate) const WORKING_DIRECTORY: Raw = libc::AT_FDCWD;
+
 /// Takes the descriptor that an operation has made: the value of its success.
 ///
 /// # Safety

@@ -124,7 +124,7 @@ impl<D: AsFd> Readiness<D> {
 
 impl<D> Readiness<D> {
     fn op(&self) -> Op {
-        Op::Ready { fd: self.fd, interest: self.interest }
+        Op::ready(self.fd, self.interest)
     }
 
     /// What came of it, once it has happened.

@@ -7,7 +7,7 @@ use io_uring::squeue::Entry;
 use io_uring::types::{CancelBuilder, Fd};
 use io_uring::{opcode, types};
 
-use crate::op::{Op, Token};
+use crate::op::{Op, Token, Wait};
 use crate::sys::readiness::{Interest, poll_bits};
 
 /// The opcode that [`prepare`] uses for `op`.
@@ -15,7 +15,14 @@ pub(super) fn code(op: &Op) -> u8 {
     match op {
         Op::Net(net) => net::code(net),
         Op::Fs(fs) => fs::code(fs),
-        Op::Ready { .. } => opcode::PollAdd::CODE,
+        Op::Wait(
+            Wait::Readable { .. }
+            | Wait::Writable { .. }
+            | Wait::ProcessEnd { .. }
+            | Wait::Signal { .. }
+            | Wait::Output { .. }
+            | Wait::Connected { .. },
+        ) => opcode::PollAdd::CODE,
     }
 }
 
@@ -30,7 +37,7 @@ pub(super) unsafe fn prepare(op: &Op) -> Entry {
         // SAFETY: the caller's promise.
         Op::Net(ref net) => unsafe { net::prepare(net) },
         Op::Fs(ref fs) => fs::prepare(fs),
-        Op::Ready { fd, interest } => ready(fd, interest),
+        Op::Wait(ref wait) => ready(wait.fd(), wait.interest()),
     }
 }
 

@@ -14,6 +14,9 @@ mod tree;
 
 pub(crate) use blocking::*;
 
+/// A path as the system takes it: it ends in a zero byte.
+pub(crate) type RawPath = *const std::ffi::c_char;
+
 /// Makes `call` again where a signal interrupted it.
 fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
     loop {

@@ -11,30 +11,29 @@ use overlapped::{Builder, Channel, RecvError, RunError, run, sync, yield_now};
 
 fn main() -> io::Result<()> {
     match std::env::args().nth(1).as_deref() {
-        Some("deadlock") => deadlock(),
-        Some("locks") => locks(),
+        Some("deadlock") => deadlock().map(|verdict| println!("{verdict}")),
+        Some("locks") => locks().map(|verdict| println!("{verdict}")),
         Some("stall") => stall(),
         Some("server") => server(),
         _ => Err(io::Error::other("which one? deadlock, locks, stall or server")),
     }
 }
 
-/// Two tasklets that each receive before they send.
-fn deadlock() -> io::Result<()> {
+/// Two tasklets that each receive before they send; the verdict that the first tasklet gets.
+fn deadlock() -> io::Result<String> {
     run(|| {
         let (orders, bills) = (Channel::<u32>::named("orders"), Channel::named("bills"));
         let (theirs, sent) = (orders.clone(), bills.clone());
         Builder::new().name("kitchen").spawn(move || sent.send(theirs.recv().unwrap_or(0)))?;
         let waiter = Builder::new().name("waiter").spawn(move || bills.recv())?;
         let Err(RecvError::Deadlock(verdict)) = waiter.join()? else { unreachable!() };
-        println!("{}", verdict.to_string().replace("; ", "\n"));
         orders.close();
-        Ok(())
+        Ok(verdict.to_string().replace("; ", "\n"))
     })?
 }
 
-/// Two tasklets that take the same locks in another order.
-fn locks() -> io::Result<()> {
+/// Two tasklets that take the same locks in another order; the verdict that `run` returns.
+fn locks() -> io::Result<String> {
     let ended: Result<io::Result<()>, RunError> = run(|| {
         let (left, right) = (Rc::new(sync::Mutex::new(0)), Rc::new(sync::Mutex::new(0)));
         let (first, second) = (left.clone(), right.clone());
@@ -47,8 +46,7 @@ fn locks() -> io::Result<()> {
         Builder::new().name("downwards").spawn(move || take(right, left))?;
         Ok(())
     });
-    println!("{}", ended.unwrap_err().to_string().replace("; ", "\n"));
-    Ok(())
+    Ok(ended.unwrap_err().to_string().replace("; ", "\n"))
 }
 
 /// A lock of std that is held across a wait: the next tasklet that asks for it stops the thread.
@@ -80,4 +78,15 @@ fn server() -> io::Result<()> {
         Builder::new().name("worker").spawn(move || jobs.recv().map(drop))?;
         listener.incoming().try_for_each(|stream| stream.map(drop))
     })?
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_guide_shows_the_verdicts() {
+        let guide = include_str!("../../../docs/guide.md");
+        for verdict in [super::deadlock().unwrap(), super::locks().unwrap()] {
+            assert!(guide.contains(&verdict), "not in docs/guide.md:\n{verdict}");
+        }
+    }
 }

@@ -8,6 +8,8 @@
 //! more such [hazards](#hazards). A tasklet can have thread-locals
 //! [of its own](Builder::own_thread_locals).
 //!
+//! `docs/guide.md` in the repository leads from a blocking program to ten thousand tasklets.
+//!
 //! ```no_run
 //! use std::io::{Read, Write};
 //! use overlapped::net::TcpListener;

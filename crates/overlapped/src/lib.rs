@@ -65,7 +65,7 @@
 //!    races between tasklets and no stale addresses of thread-locals. But all tasklets of a thread
 //!    share its thread-locals, unless they [have their own](Builder::own_thread_locals): see the
 //!    hazards. *(tests: `s11_…` in `tests/tasklets.rs`, `s18_…` in `tests/hazards.rs`)*
-//! 3. **The driver reaps, the scheduler runs.** Completions go to the ready queue first; user code
+//! 3. **The port reaps, the scheduler runs.** Completions go to the ready queue first; user code
 //!    runs after, and never on the scheduler's own stack. *(tests: `s6_…` in `tests/kill.rs`,
 //!    `s15_…` in `tests/hub_dangers.rs`, `p14_…` in `tests/endurance.rs`)*
 //! 4. **Everything has a limit**: operations in flight, tasklets, stacks. At a limit there is an

@@ -111,6 +111,7 @@ pub mod task;
 pub mod thread;
 pub mod time;
 
+mod descriptor;
 mod driver;
 mod foreign;
 mod locals;

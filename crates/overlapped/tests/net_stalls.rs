@@ -8,7 +8,8 @@ use std::rc::Rc;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use overlapped::net::{TcpListener, TcpStream};
+use overlapped::net::{Shutdown, TcpListener, TcpStream};
+use overlapped::os::unix::net::UnixStream;
 use overlapped::task::{shield, unblock};
 use overlapped::time::{sleep, timeout};
 use overlapped::{Config, run, run_until, spawn, yield_now};
@@ -276,4 +277,98 @@ fn descriptors_waited_for_by_two_schedulers_wake_both() {
     drop(tx);
     let seen: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
     assert_eq!(seen, 10_000, "each byte to one of them");
+}
+
+/// Fills `tx`, then has another tasklet call `shut` while a write waits for room. Returns what the
+/// write says.
+fn write_across(
+    write: impl FnOnce() -> std::io::Result<usize> + 'static,
+    shut: impl FnOnce(),
+) -> Option<ErrorKind> {
+    let writer = spawn(write);
+    sleep(ms(5));
+    assert!(!writer.is_finished(), "the write waits for room");
+    shut();
+    writer.join().unwrap().err().map(|error| error.kind())
+}
+
+/// Writes until there is no room.
+fn fill(mut tx: &UnixStream) {
+    tx.set_nonblocking(true).unwrap();
+    while tx.write(&[0; 64 << 10]).is_ok() {}
+    tx.set_nonblocking(false).unwrap();
+}
+
+#[test]
+fn a_waiting_write_ends_when_the_unix_socket_is_shut_down_for_it() {
+    in_time(Duration::from_secs(20), || {
+        run(|| {
+            for shut_by_peer in [false, true] {
+                for vectored in [false, true] {
+                    let (tx, rx) = UnixStream::pair().unwrap();
+                    fill(&tx);
+                    let mut ours = tx.try_clone().unwrap();
+                    let write = move || match vectored {
+                        false => ours.write(&[0; 8]),
+                        true => ours.write_vectored(&[std::io::IoSlice::new(&[0; 8])]),
+                    };
+                    let ended = write_across(write, || match shut_by_peer {
+                        false => tx.shutdown(Shutdown::Write).unwrap(),
+                        true => rx.shutdown(Shutdown::Read).unwrap(),
+                    });
+                    assert_eq!(ended, Some(ErrorKind::BrokenPipe), "{shut_by_peer} {vectored}");
+                }
+            }
+        })
+        .unwrap();
+    });
+}
+
+#[test]
+fn outside_a_scheduler_such_a_write_ends_too() {
+    in_time(Duration::from_secs(20), || {
+        let (tx, rx) = UnixStream::pair().unwrap();
+        fill(&tx);
+        let writer = std::thread::spawn(move || (&tx).write(&[0; 8]).map_err(|error| error.kind()));
+        std::thread::sleep(ms(20));
+        rx.shutdown(Shutdown::Read).unwrap();
+        assert_eq!(writer.join().unwrap(), Err(ErrorKind::BrokenPipe));
+    });
+}
+
+#[test]
+fn a_waiting_write_ends_when_the_tcp_socket_is_shut_down_for_it() {
+    in_time(Duration::from_secs(20), || {
+        run(|| {
+            let (tx, _rx) = pair();
+            tx.set_nonblocking(true).unwrap();
+            while (&tx).write(&[0; 64 << 10]).is_ok() {}
+            tx.set_nonblocking(false).unwrap();
+            let mut ours = tx.try_clone().unwrap();
+            let shut = || tx.shutdown(Shutdown::Write).unwrap();
+            let ended = write_across(move || ours.write(&[0; 8]), shut);
+            assert_eq!(ended, Some(ErrorKind::BrokenPipe));
+        })
+        .unwrap();
+    });
+}
+
+#[test]
+fn a_write_that_waits_longer_than_a_look_at_its_socket_takes_no_limit_from_it() {
+    run(|| {
+        let (tx, mut rx) = UnixStream::pair().unwrap();
+        fill(&tx);
+        let mut ours = tx.try_clone().unwrap();
+        let writer = spawn(move || ours.write(&[7; 8]).map_err(|error| error.kind()));
+        sleep(ms(350));
+        assert!(!writer.is_finished());
+        let _all = rx.read(&mut vec![0; 1 << 20]).unwrap();
+        assert_eq!(writer.join().unwrap(), Ok(8));
+        fill(&tx);
+        tx.set_write_timeout(Some(ms(250))).unwrap();
+        let begin = Instant::now();
+        assert_eq!((&tx).write(&[7; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert!(begin.elapsed() >= ms(250));
+    })
+    .unwrap();
 }

@@ -11,7 +11,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::errand::{Base, Errand, c_path, stat};
+use super::owned_operation::{Base, OwnedOperation, c_path, stat};
 use super::{FileType, Metadata, metadata};
 use crate::sys::file;
 use crate::task::aside::on_pool;
@@ -76,7 +76,7 @@ impl DirBuilder {
     }
 
     fn make(&self, path: &Path) -> io::Result<()> {
-        Errand::MakeDir { path: c_path(path)?, mode: self.mode }.run().map(drop)
+        OwnedOperation::MakeDir { path: c_path(path)?, mode: self.mode }.run().map(drop)
     }
 
     /// From the first that is missing downwards.
@@ -238,7 +238,7 @@ impl DirEntry {
     /// As [`metadata`](DirEntry::metadata).
     pub fn file_type(&self) -> io::Result<FileType> {
         match self.entry.kind {
-            Some(kind) => Ok(FileType::of(kind)),
+            Some(kind) => Ok(FileType::from_mode(kind)),
             None => self.metadata().map(|metadata| metadata.file_type()),
         }
     }
@@ -249,7 +249,7 @@ impl DirEntry {
     /// Those of statx(2): `NotFound` where it is gone.
     pub fn metadata(&self) -> io::Result<Metadata> {
         let name = CString::new(self.entry.name.as_bytes())?;
-        stat(Base::Dir(Arc::clone(&self.folder.dir)), name, false).map(Metadata::of)
+        stat(Base::Dir(Arc::clone(&self.folder.dir)), name, false).map(Metadata::new)
     }
 }
 

@@ -33,7 +33,7 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    pub(super) fn of(stat: StatBuf) -> Metadata {
+    pub(super) fn new(stat: StatBuf) -> Metadata {
         Metadata { stat, raw: OnceLock::new() }
     }
 
@@ -200,7 +200,7 @@ pub struct FileType {
 }
 
 impl FileType {
-    pub(super) fn of(mode: u32) -> FileType {
+    pub(super) fn from_mode(mode: u32) -> FileType {
         FileType { mode }
     }
 
@@ -275,11 +275,11 @@ mod tests {
         let mut stat = StatBuf::default();
         stat.modified.seconds = -2;
         stat.modified.nanos = 500_000_000;
-        let metadata = Metadata::of(stat);
+        let metadata = Metadata::new(stat);
         assert_eq!(metadata.modified().unwrap(), UNIX_EPOCH - Duration::from_millis(1500));
         assert_eq!(metadata.created().unwrap_err().kind(), io::ErrorKind::Unsupported);
         (stat.modified.seconds, stat.modified.nanos) = (i64::MAX, u32::MAX);
-        assert!(Metadata::of(stat).modified().is_err());
+        assert!(Metadata::new(stat).modified().is_err());
         for (major, minor) in [(8, 1), (259, 70_000), (0xfff_ffff, 0xfff_ffff)] {
             assert_eq!(device(major, minor), libc::makedev(major, minor));
         }

@@ -24,10 +24,10 @@
 
 mod aligned;
 mod dir;
-mod errand;
 mod file;
 mod metadata;
 mod open;
+mod owned_operation;
 mod paths;
 pub(crate) mod unix;
 mod whole;

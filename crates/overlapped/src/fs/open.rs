@@ -1,10 +1,10 @@
 //! `OpenOptions`, and the opening itself.
 //!
-//! An open may wait for ever: a FIFO waits for its other side, a device for whatever it likes. Such
-//! opens have threads of their own (`offload`), so that they hold up nobody else, and keep
-//! their meaning. Everything else goes to the ring. What the kernel's cache of names leads to is
-//! opened at once: in place, or by the ring, where other tasklets are ready and may want the same,
-//! in one call for all of them:
+//! An open may wait for ever: a FIFO waits for its other side, and a device may wait for anything.
+//! Such opens have threads of their own (`offload`): they keep their meaning, and hold up no other
+//! open. All other opens go to the ring. A path that the kernel's cache of names knows is opened at
+//! once: in place, or by the ring if other tasklets are ready, which may want the same, in one call
+//! for all of them:
 //!
 //! ```text
 //! O_EXCL, O_DIRECTORY, O_PATH, O_NONBLOCK? ──yes──────────────────▶ ring: never waits for ever
@@ -21,9 +21,9 @@
 //!      └─────── anything else ────────────────────────────────────▶ ring
 //! ```
 //!
-//! What is asked is a question of speed, not of meaning, except for one case that the ring itself
-//! gets wrong: it first tries an open with `O_NONBLOCK`, so a FIFO that has replaced a file between
-//! the question and the open does not wait for its other side.
+//! The questions asked first decide the speed and not the meaning, except in one case that the ring
+//! gets wrong: the ring first tries an open with `O_NONBLOCK`, so a FIFO that has replaced a file
+//! between the question and the open does not wait for its other side.
 
 use std::ffi::{CStr, CString};
 use std::fmt;
@@ -34,19 +34,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::File;
-use super::errand::{Base, Errand, c_path, stat};
+use super::owned_operation::{Base, OwnedOperation, c_path, stat};
 use crate::op::{Fs, Op};
 use crate::sys::descriptor;
 use crate::sys::file::nonblocking::{
     Cached, FileKind, Opened, cached, from_cache, open_cached, opened,
 };
 use crate::sys::file::{mode_may_wait, open_again, open_patiently};
-use crate::task::aside::{Way, in_place, may_wait, on_patient_thread, others_are_ready, way};
+use crate::task::aside::{begin_call, begin_disk_call, in_place, on_patient_thread};
 use crate::task::in_tasklet;
 use crate::task::wait::perform;
 
-/// How a file is to be opened; the counterpart of `std::fs::OpenOptions`. std's `OpenOptionsExt` of
-/// Unix works on it, too.
+/// Options for opening a file; the counterpart of `std::fs::OpenOptions`. std's `OpenOptionsExt`
+/// for Unix works on it, too.
 ///
 /// ```
 /// use std::io::Write;
@@ -76,8 +76,41 @@ impl Default for OpenOptions {
     }
 }
 
+/// The opening of files stands here, beside the options that it uses.
+impl File {
+    /// Opens a file to read from it.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn open<P: AsRef<Path>>(path: P) -> io::Result<File> {
+        OpenOptions::new().read(true).open(path)
+    }
+
+    /// Opens a file to write to it. A missing file is created, an existing one is emptied.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn create<P: AsRef<Path>>(path: P) -> io::Result<File> {
+        OpenOptions::new().write(true).create(true).truncate(true).open(path)
+    }
+
+    /// Creates a file and opens it to read and write.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if the path exists; those of open(2).
+    pub fn create_new<P: AsRef<Path>>(path: P) -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).create_new(true).open(path)
+    }
+
+    /// Returns options for other ways to open a file.
+    #[must_use]
+    pub fn options() -> OpenOptions {
+        OpenOptions::new()
+    }
+}
+
 impl OpenOptions {
-    /// Nothing is asked for yet.
+    /// Returns options that ask for nothing.
     #[must_use]
     pub fn new() -> OpenOptions {
         OpenOptions {
@@ -92,37 +125,37 @@ impl OpenOptions {
         }
     }
 
-    /// To read from it.
+    /// Asks for read access.
     pub fn read(&mut self, read: bool) -> &mut Self {
         self.read = read;
         self
     }
 
-    /// To write to it.
+    /// Asks for write access.
     pub fn write(&mut self, write: bool) -> &mut Self {
         self.write = write;
         self
     }
 
-    /// To write at its end, wherever that is by then.
+    /// Asks for write access at the file's end, wherever that is by then.
     pub fn append(&mut self, append: bool) -> &mut Self {
         self.append = append;
         self
     }
 
-    /// To empty it first.
+    /// Empties the file first.
     pub fn truncate(&mut self, truncate: bool) -> &mut Self {
         self.truncate = truncate;
         self
     }
 
-    /// To make it where it is not there.
+    /// Creates the file if it is missing.
     pub fn create(&mut self, create: bool) -> &mut Self {
         self.create = create;
         self
     }
 
-    /// To make it, and to fail where something is there.
+    /// Creates the file, and fails if the path exists.
     pub fn create_new(&mut self, create_new: bool) -> &mut Self {
         self.create_new = create_new;
         self
@@ -144,7 +177,7 @@ impl OpenOptions {
             | self.creation()?
             | self.custom_flags & !libc::O_ACCMODE;
         let (fd, kind) = open(path, flags, self.mode)?;
-        Ok(File::fresh(fd, kind))
+        Ok(File::new(fd, kind))
     }
 
     fn access(&self) -> io::Result<i32> {
@@ -212,36 +245,38 @@ impl OpenOptionsExt for OpenOptions {
     }
 }
 
-/// std's text, of 1.96.
+/// The text of std 1.96.
 const NEEDS_WRITE: &str = "creating or truncating a file requires write or append access";
 
 fn invalid(text: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
-/// For dumps.
+/// The name of the wait, for dumps.
 const WAITS: &str = "an open that may wait for ever";
 
-/// Where devices are. To open one in non-blocking mode first, and close it, does something to many.
+/// The folder of devices. Opening one in non-blocking mode first, and closing it, has an effect on
+/// many of them.
 const DEVICES: &[u8] = b"/dev/";
 
-/// Flags with which no open waits for anybody.
+/// Flags with which no open waits for another process.
 const NEVER_WAITS: i32 = libc::O_DIRECTORY | libc::O_PATH | libc::O_NONBLOCK;
 
-/// open(2), blocking the calling tasklet only. Says of what kind it is, if that is known.
+/// Opens a file: open(2), blocking the calling tasklet only. Returns the file's kind if it is
+/// known.
 fn open(path: CString, flags: i32, mode: u32) -> io::Result<(OwnedFd, Option<FileKind>)> {
     let is_exclusive = flags & libc::O_CREAT != 0 && flags & libc::O_EXCL != 0;
     if !in_tasklet() || is_exclusive || flags & NEVER_WAITS != 0 {
         return open_disk(path, flags, mode).map(|fd| (fd, None));
     }
-    if !may_wait() {
+    if !begin_call() {
         return open_now(path, flags, mode).map(|fd| (fd, None));
     }
     let changes_nothing = flags & (libc::O_CREAT | libc::O_TRUNC) == 0;
     if changes_nothing && !path.as_bytes().starts_with(DEVICES) {
         match open_from_cache(&path, flags)? {
             Opened::File(fd, kind) => return Ok((fd, Some(kind))),
-            Opened::Early(early) => return wait_for(early, path, flags).map(|fd| (fd, None)),
+            Opened::Early(early) => return open_waiting(early, path, flags).map(|fd| (fd, None)),
             Opened::Failed(errno) => return Err(io::Error::from_raw_os_error(errno)),
             Opened::Unknown => {}
         }
@@ -249,12 +284,13 @@ fn open(path: CString, flags: i32, mode: u32) -> io::Result<(OwnedFd, Option<Fil
     open_asking(path, flags, mode).map(|fd| (fd, None))
 }
 
-/// Opens what the kernel's cache of names leads to: in place, or, where others are ready and may
-/// want the same, in one call of the ring for all of them.
+/// Opens a path that the kernel's cache of names knows: in place, or, if other tasklets are ready
+/// that may want the same, in one call of the ring for all of them.
 fn open_from_cache(path: &CStr, flags: i32) -> io::Result<Opened> {
     let how = from_cache(flags);
     let op = Op::Fs(Fs::OpenCached { path: path.as_ptr(), how: &raw const how });
-    if !others_are_ready() || way(&op) != Way::Port {
+    let call = begin_disk_call(&op);
+    if !(call.may_wait && call.port_does && call.others_are_ready) {
         return in_place(|| open_cached(path, flags));
     }
     // SAFETY: path and `how` stand on this frame, and on the caller's, until `perform` returns.
@@ -266,17 +302,17 @@ fn open_from_cache(path: &CStr, flags: i32) -> io::Result<Opened> {
     Ok(opened(result, flags))
 }
 
-/// Opens for reading what has been opened `early`, without waiting, by somebody else.
+/// Opens a FIFO or a device for reading that another call has opened `early`, without waiting.
 pub(super) fn open_held(early: OwnedFd, path: &Path) -> io::Result<File> {
-    let fd = wait_for(early, c_path(path)?, libc::O_CLOEXEC | libc::O_RDONLY)?;
-    Ok(File::fresh(fd, None))
+    let fd = open_waiting(early, c_path(path)?, libc::O_CLOEXEC | libc::O_RDONLY)?;
+    Ok(File::new(fd, None))
 }
 
-/// What has been opened `early` is held while its other side is waited for: whoever waits for us
-/// has met it.
-fn wait_for(early: OwnedFd, path: CString, flags: i32) -> io::Result<OwnedFd> {
+/// Opens a FIFO or a device, and waits for its other side. `early` stays open meanwhile: a process
+/// that waits for a reader or a writer may have met it already.
+fn open_waiting(early: OwnedFd, path: CString, flags: i32) -> io::Result<OwnedFd> {
     let early = Arc::new(early);
-    // Not kept open by a job that has not begun when its waiter leaves.
+    // A weak share: a job that has not begun when its waiter leaves must not keep it open.
     let theirs = Arc::downgrade(&early);
     let opened = on_patient_thread(WAITS, move |patience| match theirs.upgrade() {
         Some(early) => open_again(&early, &path, flags, patience),
@@ -288,7 +324,7 @@ fn wait_for(early: OwnedFd, path: CString, flags: i32) -> io::Result<OwnedFd> {
     }
 }
 
-/// Asks first whether it may wait for ever.
+/// Opens a path after it has asked whether the open may wait for ever.
 fn open_asking(path: CString, flags: i32, mode: u32) -> io::Result<OwnedFd> {
     let follow = flags & libc::O_NOFOLLOW == 0;
     let known = match cached(Base::Here.raw(), &path, follow) {
@@ -313,11 +349,11 @@ fn open_asking(path: CString, flags: i32, mode: u32) -> io::Result<OwnedFd> {
 }
 
 fn open_disk(path: CString, flags: i32, mode: u32) -> io::Result<OwnedFd> {
-    let opened = Errand::Open { path, flags, mode }.run()?.opened;
+    let opened = OwnedOperation::Open { path, flags, mode }.run()?.opened;
     Ok(opened.expect("an open that has succeeded has opened something"))
 }
 
-/// For a caller that may not wait: files as ever, of others one attempt.
+/// Opens a path for a caller that may not wait: files as ever, with one attempt for all others.
 fn open_now(path: CString, flags: i32, mode: u32) -> io::Result<OwnedFd> {
     let stat = stat(Base::Here, path.clone(), true);
     if !stat.is_ok_and(|stat| mode_may_wait(stat.mode.into())) {

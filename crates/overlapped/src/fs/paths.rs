@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Metadata;
-use super::errand::{Base, Errand, c_path, stat};
+use super::owned_operation::{Base, OwnedOperation, c_path, stat};
 use crate::sys::file;
 use crate::task::aside::on_pool;
 
@@ -14,7 +14,7 @@ use crate::task::aside::on_pool;
 /// # Errors
 /// Those of statx(2): `NotFound` first of all.
 pub fn metadata<P: AsRef<Path>>(path: P) -> io::Result<Metadata> {
-    stat(Base::Here, c_path(path.as_ref())?, true).map(Metadata::of)
+    stat(Base::Here, c_path(path.as_ref())?, true).map(Metadata::new)
 }
 
 /// What the kernel says of a file, or of the symbolic link itself.
@@ -22,7 +22,7 @@ pub fn metadata<P: AsRef<Path>>(path: P) -> io::Result<Metadata> {
 /// # Errors
 /// Those of statx(2).
 pub fn symlink_metadata<P: AsRef<Path>>(path: P) -> io::Result<Metadata> {
-    stat(Base::Here, c_path(path.as_ref())?, false).map(Metadata::of)
+    stat(Base::Here, c_path(path.as_ref())?, false).map(Metadata::new)
 }
 
 /// Whether there is something under this path; symbolic links are followed.
@@ -43,7 +43,7 @@ pub fn exists<P: AsRef<Path>>(path: P) -> io::Result<bool> {
 /// Those of rename(2).
 pub fn rename<P: AsRef<Path>, Q: AsRef<Path>>(from: P, to: Q) -> io::Result<()> {
     let (from, to) = (c_path(from.as_ref())?, c_path(to.as_ref())?);
-    Errand::Rename { from, to }.run().map(drop)
+    OwnedOperation::Rename { from, to }.run().map(drop)
 }
 
 /// Removes a file, or a symbolic link.
@@ -51,7 +51,7 @@ pub fn rename<P: AsRef<Path>, Q: AsRef<Path>>(from: P, to: Q) -> io::Result<()> 
 /// # Errors
 /// Those of unlink(2).
 pub fn remove_file<P: AsRef<Path>>(path: P) -> io::Result<()> {
-    Errand::Unlink { path: c_path(path.as_ref())?, directory: false }.run().map(drop)
+    OwnedOperation::Unlink { path: c_path(path.as_ref())?, directory: false }.run().map(drop)
 }
 
 /// Removes an empty directory.
@@ -59,7 +59,7 @@ pub fn remove_file<P: AsRef<Path>>(path: P) -> io::Result<()> {
 /// # Errors
 /// Those of rmdir(2).
 pub fn remove_dir<P: AsRef<Path>>(path: P) -> io::Result<()> {
-    Errand::Unlink { path: c_path(path.as_ref())?, directory: true }.run().map(drop)
+    OwnedOperation::Unlink { path: c_path(path.as_ref())?, directory: true }.run().map(drop)
 }
 
 /// Removes a directory and all that is in it. Symbolic links are removed, never followed, also when
@@ -81,7 +81,7 @@ pub fn remove_dir_all<P: AsRef<Path>>(path: P) -> io::Result<()> {
 /// Those of linkat(2).
 pub fn hard_link<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Result<()> {
     let (from, to) = (c_path(original.as_ref())?, c_path(link.as_ref())?);
-    Errand::Link { from, to }.run().map(drop)
+    OwnedOperation::Link { from, to }.run().map(drop)
 }
 
 /// Makes a symbolic link.

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use super::errand::{Errand, c_path};
+use super::owned_operation::{OwnedOperation, c_path};
 use crate::sys::{descriptor, file};
 use crate::task::aside::on_pool;
 
@@ -14,7 +14,7 @@ use crate::task::aside::on_pool;
 /// Those of symlink(2).
 pub fn symlink<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Result<()> {
     let (target, link) = (c_path(original.as_ref())?, c_path(link.as_ref())?);
-    Errand::Symlink { target, link }.run().map(drop)
+    OwnedOperation::Symlink { target, link }.run().map(drop)
 }
 
 /// Changes the root directory of the process, whoever runs in it. The working directory stays where

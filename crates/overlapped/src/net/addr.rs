@@ -1,4 +1,4 @@
-//! Names to addresses, without blocking others.
+//! Conversion of names to addresses, which blocks only the calling tasklet.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -7,27 +7,27 @@ use std::{iter, option, slice, vec};
 use crate::sys::resolve;
 use crate::task::{UnblockError, cut_short, unblock};
 
-/// What can be turned into socket addresses: std's trait of that name, with std's implementations.
-/// Names are looked up on a pool thread, so that only the calling tasklet waits.
+/// A conversion to socket addresses: std's trait of that name, with std's implementations. Names
+/// are looked up on a pool thread, so that only the calling tasklet waits.
 pub trait ToSocketAddrs {
-    /// Yields the addresses.
+    /// The iterator over the addresses.
     type Iter: Iterator<Item = SocketAddr>;
 
-    /// The addresses, in the order in which to try them.
+    /// Returns the addresses, in the order in which to try them.
     ///
     /// # Errors
-    /// What the resolver says, `InvalidInput` for a malformed address, `TimedOut` at the deadline.
+    /// Those of the resolver, `InvalidInput` for a malformed address, `TimedOut` at the deadline.
     fn to_socket_addrs(&self) -> io::Result<Self::Iter>;
 
-    /// Whether the addresses are those of one host, any of which will do. Then a connect tries
-    /// them side by side instead of one after another.
+    /// Tells whether the addresses belong to one host. Then any of them will do, and a connect
+    /// tries them in parallel instead of one after another.
     #[doc(hidden)]
     fn is_name(&self) -> bool {
         false
     }
 }
 
-/// The addresses of `host`, looked up on a pool thread: only the calling tasklet waits.
+/// Returns the addresses of `host`, looked up on a pool thread: only the calling tasklet waits.
 ///
 /// ```
 /// overlapped::run(|| {
@@ -156,7 +156,7 @@ fn explain(error: UnblockError) -> io::Error {
     io::Error::new(kind, error.to_string())
 }
 
-/// Does `f` with each address until one succeeds, as std's `each_addr`.
+/// Calls `f` with each address until one call succeeds, as std's `each_addr`.
 pub(super) fn first_that<T>(
     addrs: impl ToSocketAddrs,
     f: impl FnMut(SocketAddr) -> io::Result<T>,
@@ -164,7 +164,7 @@ pub(super) fn first_that<T>(
     first_of(addrs.to_socket_addrs()?, f)
 }
 
-/// The same with addresses.
+/// As [`first_that`], with addresses.
 pub(super) fn first_of<T>(
     addrs: impl IntoIterator<Item = SocketAddr>,
     mut f: impl FnMut(SocketAddr) -> io::Result<T>,

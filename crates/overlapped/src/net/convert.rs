@@ -1,9 +1,9 @@
-//! To and from std's types and raw descriptors. Conversions only.
+//! Conversions to and from std's types and raw descriptors.
 //!
-//! On the way in, the descriptor's mode and limits are remembered and it becomes non-blocking; on
-//! the way out it gets the mode that was asked for. Clones share one mode in the kernel, so turning
-//! one of several clones into a std type makes the others' descriptor blocking too; operations on
-//! io_uring do not mind, those on the poll backend would. Convert the last clone.
+//! A socket that comes in becomes non-blocking, and its own mode and limits are stored. A socket
+//! that goes out gets the mode that was asked for. Clones share one mode in the kernel: if one of
+//! several clones becomes a std type, the others become blocking, too. Operations on io_uring do
+//! not mind; those on the poll backend would. So the last clone is the one to convert.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
@@ -16,13 +16,13 @@ macro_rules! conversions {
     ($std:path: $($ours:ident),*) => {$(
         impl From<OwnedFd> for $ours {
             fn from(fd: OwnedFd) -> $ours {
-                $ours { socket: Socket::adopt(fd) }
+                $ours { socket: Socket::from_fd(fd) }
             }
         }
 
         impl From<$ours> for OwnedFd {
             fn from(ours: $ours) -> OwnedFd {
-                ours.socket.give_up()
+                ours.socket.into_fd()
             }
         }
 
@@ -42,7 +42,7 @@ macro_rules! conversions {
             }
         };
 
-        /// For a child process; std wants the detour over `OwnedFd`.
+        /// Serves a child process; std takes `OwnedFd` only.
         impl From<$ours> for std::process::Stdio {
             fn from(ours: $ours) -> std::process::Stdio {
                 OwnedFd::from(ours).into()
@@ -69,7 +69,8 @@ macro_rules! conversions {
 
         impl FromRawFd for $ours {
             unsafe fn from_raw_fd(fd: RawFd) -> $ours {
-                // SAFETY: handed on to the caller: the descriptor is open and nobody else's.
+                // SAFETY: the caller promises that the descriptor is open and owned by no other
+                // code.
                 unsafe { OwnedFd::from_raw_fd(fd) }.into()
             }
         }

@@ -5,22 +5,21 @@
 //! | [`TcpListener`], [`TcpStream`], [`UdpSocket`] | any number may wait on one; all are `Send` |
 //! | [`os::unix::net`](crate::os::unix::net) | the same for sockets of the Unix family |
 //! | [`ToSocketAddrs`], [`lookup_host`] | names are resolved on a pool thread |
-//! | [`BindOptions`], [`Keepalive`] | options that std has no name for |
+//! | [`BindOptions`], [`Keepalive`] | options that std does not have |
 //! | [`wait_readable`], [`wait_writable`], also with a limit | for any descriptor |
 //! | [`send_queue`] | how far the peer of a stream has got |
 //!
-//! Descriptors are kept in non-blocking mode inside; [`TcpStream::set_nonblocking`] is remembered
-//! by the object, and the mode is put right when it turns into a std type or a raw descriptor.
-//! Clones share that mode and the time limits, as they do in std. Outside a scheduler every call
-//! blocks the thread, as std's do.
+//! Descriptors are in non-blocking mode. The object stores the mode that
+//! [`TcpStream::set_nonblocking`] asks for, and the descriptor gets it when the object becomes a
+//! std type or a raw descriptor. Clones share that mode and the time limits, as in std. Outside a
+//! scheduler every call blocks the thread, as std's do.
 
 mod addr;
+mod common;
 mod convert;
-mod eyeballs;
-mod listener;
 mod options;
 mod socket;
-mod stream;
+mod tcp;
 mod udp;
 pub(crate) mod unix;
 
@@ -28,10 +27,9 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
 pub use addr::{ToSocketAddrs, lookup_host};
-pub use listener::{Incoming, TcpListener};
 pub use options::{BindOptions, Keepalive};
 pub use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6};
-pub use stream::TcpStream;
+pub use tcp::{Incoming, TcpListener, TcpStream};
 pub use udp::UdpSocket;
 
 use crate::op::Op;
@@ -39,13 +37,13 @@ use crate::sys::readiness::Interest;
 use crate::task::count_busy_call;
 use crate::task::wait::perform;
 use crate::time::{Duration, deadline_in};
-use socket::is_would_wait;
+use socket::is_would_block;
 
 /// Waits until `descriptor` has something to read, or an end, or an error. Regular files always do.
 ///
 /// # Errors
-/// [`Cancelled`](crate::task::Cancelled) by a deadline or a kill; what the port says of what it
-/// cannot watch.
+/// [`Cancelled`](crate::task::Cancelled) by a deadline or a kill; the port's error for a descriptor
+/// that it cannot watch.
 ///
 /// ```
 /// use std::io::{Read, Write};
@@ -74,8 +72,8 @@ pub fn wait_writable(descriptor: impl AsFd) -> io::Result<()> {
     ready(&descriptor, Interest::Writable, None)
 }
 
-/// Waits until `descriptor` has something to read, or an end, or an error, for `limit` at most;
-/// whether it has. A limit of zero only looks.
+/// Waits until `descriptor` has something to read, or an end, or an error, for `limit` at most.
+/// Tells whether it has. A limit of zero does not wait.
 ///
 /// # Errors
 /// Those of [`wait_readable`]. An outer deadline is one of them, this call's own limit is not.
@@ -94,7 +92,8 @@ pub fn wait_readable_timeout(descriptor: impl AsFd, limit: Duration) -> io::Resu
     ready_in(&descriptor, Interest::Readable, limit)
 }
 
-/// Waits until `descriptor` has room to write, or an error, for `limit` at most; whether it has.
+/// Waits until `descriptor` has room to write, or an error, for `limit` at most. Tells whether it
+/// has.
 ///
 /// # Errors
 /// As [`wait_readable_timeout`].
@@ -102,10 +101,10 @@ pub fn wait_writable_timeout(descriptor: impl AsFd, limit: Duration) -> io::Resu
     ready_in(&descriptor, Interest::Writable, limit)
 }
 
-/// Bytes in a stream socket's send queue: those that the peer has not acknowledged, and those that
-/// were not sent yet (`SIOCOUTQ`, what ss(8) calls Send-Q). While a writer waits, it shrinks as the
-/// peer reads, long before there is room for the next write. For a socket of the Unix family the
-/// kernel counts its own overhead, too.
+/// Returns the bytes in a stream socket's send queue: those that the peer has not acknowledged, and
+/// those that were not sent yet (`SIOCOUTQ`; ss(8) calls it Send-Q). While a writer waits, the
+/// queue shrinks as the peer reads, long before there is room for the next write. For a socket of
+/// the Unix family the kernel counts its own overhead, too.
 ///
 /// # Errors
 /// Those of ioctl(2).
@@ -128,7 +127,7 @@ pub fn send_queue(socket: impl AsFd) -> io::Result<usize> {
 fn ready_in(descriptor: &impl AsFd, interest: Interest, limit: Duration) -> io::Result<bool> {
     match ready(descriptor, interest, Some(deadline_in(limit))) {
         Ok(()) => Ok(true),
-        Err(error) if is_would_wait(&error) => {
+        Err(error) if is_would_block(&error) => {
             count_busy_call();
             Ok(false)
         }

@@ -1,4 +1,4 @@
-//! Options that std has no name for.
+//! Socket options that std does not have.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,7 +11,7 @@ use crate::sys::socket;
 use crate::sys::socket::{tcp, udp};
 use crate::time::Duration;
 
-/// What must be said before a socket is bound.
+/// Options that must be set before a socket is bound.
 ///
 /// ```
 /// use overlapped::net::{BindOptions, TcpListener};
@@ -32,41 +32,41 @@ pub struct BindOptions {
 }
 
 impl BindOptions {
-    /// As std binds: nothing said.
+    /// Returns the options that std binds with: none.
     pub fn new() -> BindOptions {
         BindOptions::default()
     }
 
-    /// Whether an IPv6 socket takes no IPv4 traffic (`IPV6_V6ONLY`). Unless it is said, the system
-    /// decides (`net.ipv6.bindv6only`). Of no effect on IPv4 sockets.
+    /// Sets whether an IPv6 socket takes no IPv4 traffic (`IPV6_V6ONLY`). Unless it is set, the
+    /// system decides (`net.ipv6.bindv6only`). It has no effect on IPv4 sockets.
     pub fn only_v6(mut self, only_v6: bool) -> BindOptions {
         self.only_v6 = Some(only_v6);
         self
     }
 
-    /// Whether other sockets of the same user may be bound to the same address (`SO_REUSEPORT`).
-    /// All of them must say so.
+    /// Sets whether other sockets of the same user may be bound to the same address
+    /// (`SO_REUSEPORT`). All of them must set it.
     pub fn reuse_port(mut self, reuse_port: bool) -> BindOptions {
         self.reuse_port = reuse_port;
         self
     }
 
-    /// How many connections may wait to be accepted; the system's maximum (`net.core.somaxconn`)
-    /// bounds it, and is taken unless this is said. Of no effect on UDP sockets.
+    /// Sets the number of connections that may wait to be accepted. The system's maximum
+    /// (`net.core.somaxconn`) bounds it, and is the default. It has no effect on UDP sockets.
     pub fn backlog(mut self, connections: u32) -> BindOptions {
         self.backlog = Some(connections);
         self
     }
 
-    /// Bytes for what has been received and not been read (`SO_RCVBUF`); accepted connections take
-    /// it over. Linux doubles it, within its limits.
+    /// Sets the bytes of the buffer for received data (`SO_RCVBUF`); accepted connections take it
+    /// over. Linux doubles it, within its limits.
     pub fn recv_buffer_size(mut self, bytes: usize) -> BindOptions {
         self.recv_buffer = Some(bytes);
         self
     }
 
-    /// Bytes for what has been written and not been sent or acknowledged (`SO_SNDBUF`); as
-    /// [`recv_buffer_size`](BindOptions::recv_buffer_size).
+    /// Sets the bytes of the buffer for data that was not sent or not acknowledged (`SO_SNDBUF`),
+    /// as [`recv_buffer_size`](BindOptions::recv_buffer_size).
     pub fn send_buffer_size(mut self, bytes: usize) -> BindOptions {
         self.send_buffer = Some(bytes);
         self
@@ -91,7 +91,7 @@ impl BindOptions {
 }
 
 impl TcpListener {
-    /// [`bind`](TcpListener::bind) with options.
+    /// Binds as [`bind`](TcpListener::bind), with options.
     ///
     /// # Errors
     /// The last address's error, of binding or of an option.
@@ -99,13 +99,13 @@ impl TcpListener {
         first_that(addr, |addr| {
             let fd = options.apply(tcp::stream(&addr)?, &addr)?;
             tcp::listen(fd.as_fd(), &addr, options.backlog)?;
-            Ok(TcpListener { socket: Socket::fresh(fd) })
+            Ok(TcpListener { socket: Socket::new(fd) })
         })
     }
 }
 
 impl UdpSocket {
-    /// [`bind`](UdpSocket::bind) with options.
+    /// Binds as [`bind`](UdpSocket::bind), with options.
     ///
     /// # Errors
     /// The last address's error, of binding or of an option.
@@ -113,26 +113,26 @@ impl UdpSocket {
         first_that(addr, |addr| {
             let fd = options.apply(udp::socket(&addr)?, &addr)?;
             udp::bind(fd.as_fd(), &addr)?;
-            Ok(UdpSocket { socket: Socket::fresh(fd) })
+            Ok(UdpSocket { socket: Socket::new(fd) })
         })
     }
 }
 
-/// How a silent connection is probed; see [`TcpStream::set_keepalive`]. The system counts whole
+/// The probes of a silent connection; see [`TcpStream::set_keepalive`]. The system counts whole
 /// seconds: times are rounded up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keepalive {
-    /// Silence before the first probe (`TCP_KEEPIDLE`).
+    /// The silence before the first probe (`TCP_KEEPIDLE`).
     pub idle: Duration,
-    /// Time between two probes (`TCP_KEEPINTVL`).
+    /// The time between two probes (`TCP_KEEPINTVL`).
     pub interval: Duration,
-    /// Probes without an answer after which the connection is given up (`TCP_KEEPCNT`).
+    /// The probes without an answer after which the connection is given up (`TCP_KEEPCNT`).
     pub probes: u32,
 }
 
 impl TcpStream {
-    /// Has the system probe the connection when it is silent, and end it with `TimedOut` when
-    /// nobody answers (`SO_KEEPALIVE`); `None`: not.
+    /// Has the system probe the connection when it is silent, and end it with `TimedOut` when the
+    /// peer does not answer (`SO_KEEPALIVE`). `None` switches the probes off.
     ///
     /// ```
     /// # use overlapped::net::{Keepalive, TcpListener, TcpStream};
@@ -153,7 +153,7 @@ impl TcpStream {
         tcp::set_keepalive(self.socket.as_fd(), values)
     }
 
-    /// How the connection is probed.
+    /// Returns the probes of the connection.
     ///
     /// # Errors
     /// Those of getsockopt(2).
@@ -167,8 +167,8 @@ impl TcpStream {
 macro_rules! buffer_sizes {
     ($($socket:ident),*) => {$(
         impl $socket {
-            /// Sets the bytes for what has been received and not been read (`SO_RCVBUF`). Linux
-            /// doubles it, within its limits.
+            /// Sets the bytes of the buffer for received data (`SO_RCVBUF`). Linux doubles it,
+            /// within its limits.
             ///
             /// # Errors
             /// Those of setsockopt(2).
@@ -176,7 +176,7 @@ macro_rules! buffer_sizes {
                 socket::set_recv_buffer_size(self.socket.as_fd(), bytes)
             }
 
-            /// The bytes for what has been received and not been read.
+            /// Returns the bytes of the buffer for received data.
             ///
             /// # Errors
             /// Those of getsockopt(2).
@@ -184,7 +184,7 @@ macro_rules! buffer_sizes {
                 socket::recv_buffer_size(self.socket.as_fd())
             }
 
-            /// Sets the bytes for what has been written and not been taken by the other side
+            /// Sets the bytes of the buffer for data that was not sent or not acknowledged
             /// (`SO_SNDBUF`). Linux doubles it, within its limits.
             ///
             /// # Errors
@@ -193,7 +193,7 @@ macro_rules! buffer_sizes {
                 socket::set_send_buffer_size(self.socket.as_fd(), bytes)
             }
 
-            /// The bytes for what has been written and not been taken by the other side.
+            /// Returns the bytes of the buffer for data that was not sent or not acknowledged.
             ///
             /// # Errors
             /// Those of getsockopt(2).

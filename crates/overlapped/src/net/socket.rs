@@ -1,126 +1,108 @@
-//! What all sockets share: the descriptor, what the object remembers for it, and the transfers.
+//! The socket under every type of this room: the descriptor, its state, and the transfers.
 //!
-//! A transfer puts its operation on this stack; `perform` returns after the terminal completion, so
-//! the borrows of descriptor and memory outlast it.
+//! A transfer puts its operation on the caller's stack. `perform` returns after the terminal
+//! completion, so the borrows of descriptor and memory outlast the operation.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
+pub(super) use crate::descriptor::Limit;
+use crate::descriptor::{self, State};
 use crate::offload;
 use crate::op::{Net, Op, clamp};
 use crate::pipe::{End, Side};
+use crate::sys;
 use crate::sys::address::SocketAddrBuf;
-use crate::sys::descriptor;
 use crate::sys::message::Message;
-use crate::sys::readiness::Interest;
 use crate::sys::socket;
 use crate::task::wait::{perform, perform_now};
 use crate::task::{count_busy_call, in_tasklet};
 use crate::time::{Duration, deadline_in};
 
-/// What clones of a socket share, because they share it in the kernel.
-#[derive(Debug, Default)]
-struct Modes {
-    nonblocking: AtomicBool,
-    /// Nanoseconds; 0: no limit.
-    read_limit: AtomicU64,
-    write_limit: AtomicU64,
-    /// Closing may wait for unsent data (`SO_LINGER`), whatever the mode.
-    lingers: AtomicBool,
-}
-
-/// Which of the two time limits an operation obeys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Limit {
-    Read,
-    Write,
-}
-
 /// A socket in non-blocking mode.
 #[derive(Debug)]
 pub(super) struct Socket {
-    /// There until the drop.
+    /// Present until the drop.
     fd: Option<OwnedFd>,
-    modes: Arc<Modes>,
+    state: Arc<State>,
 }
 
 impl Socket {
-    /// A socket that this library made: in non-blocking mode, no limits.
-    pub(super) fn fresh(fd: OwnedFd) -> Socket {
-        Socket { fd: Some(fd), modes: Arc::default() }
+    /// Wraps a socket that this library made: in non-blocking mode, without limits.
+    pub(super) fn new(fd: OwnedFd) -> Socket {
+        Socket { fd: Some(fd), state: Arc::default() }
     }
 
-    /// A socket that this one accepted: Linux has it take over the time limits.
-    pub(super) fn child(&self, fd: OwnedFd) -> Socket {
-        let child = Socket::fresh(fd);
-        child.modes.read_limit.store(self.modes.read_limit.load(Relaxed), Relaxed);
-        child.modes.write_limit.store(self.modes.write_limit.load(Relaxed), Relaxed);
-        child
+    /// As [`new`](Socket::new), for a socket of the Unix family.
+    pub(super) fn new_unix(fd: OwnedFd) -> Socket {
+        Socket { fd: Some(fd), state: Arc::new(State::of_unix_socket()) }
     }
 
-    /// A socket from elsewhere: its mode and limits are remembered. An error of fcntl(2) or
-    /// getsockopt(2) means that it is no such thing, and shows at the first call on it.
-    pub(super) fn adopt(fd: OwnedFd) -> Socket {
-        let socket = Socket::fresh(fd);
-        let nanos = |limit: io::Result<Option<Duration>>| match limit {
-            Ok(Some(limit)) => as_nanos(limit),
-            _ => 0,
+    /// Wraps a socket that this one accepted. It takes over the time limits, as in Linux.
+    pub(super) fn accepted(&self, fd: OwnedFd) -> Socket {
+        let accepted = Socket::new(fd);
+        for which in [Limit::Read, Limit::Write] {
+            accepted.state.set_limit(which, self.state.limit(which));
+        }
+        accepted
+    }
+
+    /// Wraps a socket from elsewhere, and stores its mode and limits. An error of fcntl(2) or
+    /// getsockopt(2) means that `fd` is no socket, and shows at the first call on it.
+    pub(super) fn from_fd(fd: OwnedFd) -> Socket {
+        let socket = match socket::is_unix(fd.as_fd()) {
+            true => Socket::new_unix(fd),
+            false => Socket::new(fd),
         };
-        let (fd, modes) = (socket.as_fd(), &socket.modes);
-        modes.nonblocking.store(descriptor::nonblocking(fd).unwrap_or(false), Relaxed);
-        modes.read_limit.store(nanos(socket::read_timeout(fd)), Relaxed);
-        modes.write_limit.store(nanos(socket::write_timeout(fd)), Relaxed);
-        modes.lingers.store(may_wait(socket::linger(fd).unwrap_or(None)), Relaxed);
-        let _ = descriptor::set_nonblocking(fd, true);
+        let (fd, state) = (socket.as_fd(), &socket.state);
+        state.set_nonblocking(sys::descriptor::nonblocking(fd).unwrap_or(false));
+        state.set_limit(Limit::Read, socket::read_timeout(fd).unwrap_or(None));
+        state.set_limit(Limit::Write, socket::write_timeout(fd).unwrap_or(None));
+        state.set_linger(socket::linger(fd).unwrap_or(None));
+        let _ = sys::descriptor::set_nonblocking(fd, true);
         socket
     }
 
-    /// The descriptor, in the mode that `set_nonblocking` asked for.
-    pub(super) fn give_up(mut self) -> OwnedFd {
-        let _ = descriptor::set_nonblocking(self.as_fd(), self.modes.nonblocking.load(Relaxed));
+    /// Returns the descriptor, in the mode that `set_nonblocking` asked for.
+    pub(super) fn into_fd(mut self) -> OwnedFd {
+        let _ = sys::descriptor::set_nonblocking(self.as_fd(), self.state.is_nonblocking());
         self.fd.take().expect("a socket has its descriptor until it is dropped")
     }
 
     pub(super) fn try_clone(&self) -> io::Result<Socket> {
-        let fd = descriptor::duplicate(self.as_fd())?;
-        Ok(Socket { fd: Some(fd), modes: Arc::clone(&self.modes) })
+        let fd = sys::descriptor::duplicate(self.as_fd())?;
+        Ok(Socket { fd: Some(fd), state: Arc::clone(&self.state) })
     }
 
     pub(super) fn set_nonblocking(&self, nonblocking: bool) {
-        self.modes.nonblocking.store(nonblocking, Relaxed);
+        self.state.set_nonblocking(nonblocking);
     }
 
     pub(super) fn is_nonblocking(&self) -> bool {
-        self.modes.nonblocking.load(Relaxed)
+        self.state.is_nonblocking()
     }
 
-    /// Sets a limit in the kernel too, for the day when the descriptor leaves this library.
+    /// Sets a limit, in the kernel too: it holds when the descriptor leaves this library.
     pub(super) fn set_limit(&self, which: Limit, limit: Option<Duration>) -> io::Result<()> {
-        let place = match which {
-            Limit::Read => {
-                socket::set_read_timeout(self.as_fd(), limit)?;
-                &self.modes.read_limit
-            }
-            Limit::Write => {
-                socket::set_write_timeout(self.as_fd(), limit)?;
-                &self.modes.write_limit
-            }
-        };
-        place.store(limit.map_or(0, as_nanos), Relaxed);
+        match which {
+            Limit::Read => socket::set_read_timeout(self.as_fd(), limit)?,
+            Limit::Write => socket::set_write_timeout(self.as_fd(), limit)?,
+        }
+        self.state.set_limit(which, limit);
         Ok(())
     }
 
     pub(super) fn limit(&self, which: Limit) -> Option<Duration> {
-        let nanos = match which {
-            Limit::Read => self.modes.read_limit.load(Relaxed),
-            Limit::Write => self.modes.write_limit.load(Relaxed),
-        };
-        (nanos != 0).then(|| Duration::from_nanos(nanos))
+        self.state.limit(which)
     }
 
-    /// Performs an operation on this socket, with its mode and limit.
+    /// Returns when a call that begins now reaches its limit.
+    fn deadline(&self, which: Limit) -> Option<u64> {
+        self.state.limit(which).map(deadline_in)
+    }
+
+    /// Performs an operation on this socket, under its mode and limit.
     ///
     /// # Safety
     /// Every pointer in `op` is valid for what the operation does with it until this returns, and
@@ -129,26 +111,40 @@ impl Socket {
         let op = &Op::Net(op);
         debug_assert_eq!(op.fd(), self.raw());
         if self.is_nonblocking() {
-            // SAFETY: handed on; the borrow of `self` keeps the descriptor open.
-            let result = unsafe { perform_now(op) };
-            if result.as_ref().is_err_and(is_would_wait) {
-                count_busy_call();
-            }
-            return result;
+            // SAFETY: handed on to the caller.
+            return unsafe { self.perform_now(op) };
         }
-        let limit = self.limit(which).map(deadline_in);
-        // SAFETY: as above.
-        unsafe { perform(op, limit) }
+        let deadline = self.deadline(which);
+        // SAFETY: handed on to the caller; the borrow of `self` keeps the descriptor open.
+        unsafe {
+            match which {
+                Limit::Write if self.state.is_unix() => {
+                    descriptor::send_on_unix_socket(op, deadline)
+                }
+                Limit::Read | Limit::Write => perform(op, deadline),
+            }
+        }
     }
 
-    /// accept(2): the new socket, and who it is.
+    /// # Safety
+    /// As for [`perform`](Socket::perform).
+    unsafe fn perform_now(&self, op: &Op) -> io::Result<usize> {
+        // SAFETY: handed on to the caller; the borrow of `self` keeps the descriptor open.
+        let result = unsafe { perform_now(op) };
+        if result.as_ref().is_err_and(is_would_block) {
+            count_busy_call();
+        }
+        result
+    }
+
+    /// Accepts a connection: accept(2). Returns the socket and the peer's address.
     pub(super) fn accept(&self) -> io::Result<(OwnedFd, SocketAddrBuf)> {
         let mut from = SocketAddrBuf::empty();
         let op = Net::Accept { fd: self.raw(), addr: &raw mut from, nonblocking: false };
         // SAFETY: `from` stands on this frame.
         let socket = unsafe { self.perform(op, Limit::Read) }?;
         // SAFETY: the kernel has just made this descriptor for us; nobody else knows it.
-        Ok((unsafe { descriptor::from_value(socket) }, from))
+        Ok((unsafe { sys::descriptor::from_value(socket) }, from))
     }
 
     pub(super) fn receive(&self, buf: &mut [u8], peek: bool) -> io::Result<usize> {
@@ -167,7 +163,7 @@ impl Socket {
         self.receive_message(&mut message, false)
     }
 
-    /// One datagram, and who sent it.
+    /// Receives one datagram. Returns its length and the sender's address.
     pub(super) fn receive_from(
         &self,
         buf: &mut [u8],
@@ -202,7 +198,7 @@ impl Socket {
         self.send_message(&Message::from_slices(bufs), false)
     }
 
-    /// One datagram to `to`. `nonblocking`: fails where it would wait, whatever the mode.
+    /// Sends one datagram to `to`. `nonblocking`: fails where it would wait, in either mode.
     pub(super) fn send_to(
         &self,
         buf: &[u8],
@@ -220,27 +216,25 @@ impl Socket {
         unsafe { self.perform(op, Limit::Write) }
     }
 
-    /// One datagram to where it is connected, for sockets of the Unix family.
+    /// Sends one datagram to the connected address, on a socket of the Unix family.
     ///
-    /// Never by the ring's own send: the system copies the bytes before it looks whether the
+    /// Not by the ring's own send: the kernel copies the bytes before it looks whether the
     /// receiver's queue is full, and when the ring tries again it sends what is left: nothing.
     pub(super) fn send_when_ready(&self, buf: &[u8]) -> io::Result<usize> {
-        let limit = self.limit(Limit::Write).map(deadline_in);
+        let limit = self.deadline(Limit::Write);
         let (fd, len, buf) = (self.raw(), clamp(buf.len()), buf.as_ptr());
         let send = Net::Send { fd, buf, len, nonblocking: true };
         loop {
             // SAFETY: `buf` is borrowed for this call.
             match unsafe { self.perform(send, Limit::Write) } {
-                Err(error) if is_would_wait(&error) && !self.is_nonblocking() => {}
+                Err(error) if is_would_block(&error) && !self.is_nonblocking() => {}
                 result => return result,
             }
-            let ready = Op::ready(fd, Interest::Writable);
-            // SAFETY: the borrow of `self` keeps the descriptor open; no memory is involved.
-            unsafe { perform(&ready, limit) }?;
+            descriptor::wait_writable(self.as_fd(), limit)?;
         }
     }
 
-    /// connect(2), for at most until `limit`.
+    /// Connects: connect(2), until the time `limit` at the latest.
     pub(super) fn connect(
         &self,
         to: &SocketAddrBuf,
@@ -252,9 +246,10 @@ impl Socket {
         unsafe { perform(&op, limit) }.map(drop)
     }
 
-    /// For `io::copy`; not in non-blocking mode, where every read and write may fail by itself.
+    /// Returns the socket as an end for `io::copy`. `None` in non-blocking mode, in which every
+    /// single read and write may fail.
     pub(super) fn end(&self, side: Side) -> Option<End<'_>> {
-        if self.modes.nonblocking.load(Relaxed) {
+        if self.is_nonblocking() {
             return None;
         }
         let which = match side {
@@ -266,7 +261,7 @@ impl Socket {
 
     pub(super) fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
         socket::set_linger(self.as_fd(), linger)?;
-        self.modes.lingers.store(may_wait(linger), Relaxed);
+        self.state.set_linger(linger);
         Ok(())
     }
 
@@ -276,10 +271,11 @@ impl Socket {
 }
 
 impl Drop for Socket {
-    /// Closes the descriptor: on a pool thread where that may wait, so that no neighbour does.
+    /// Closes the descriptor: on a pool thread if closing may wait, so that only this tasklet's
+    /// connection does.
     fn drop(&mut self) {
         let fd = self.fd.take();
-        if fd.is_some() && self.modes.lingers.load(Relaxed) && in_tasklet() {
+        if fd.is_some() && self.state.lingers() && in_tasklet() {
             offload::offload(move || drop(fd));
         }
     }
@@ -291,16 +287,7 @@ impl AsFd for Socket {
     }
 }
 
-/// Whether this is the system's "would wait", and not that the caller may not wait.
-pub(super) fn is_would_wait(error: &io::Error) -> bool {
+/// Tells the kernel's "would block" from an error that says that the caller may not wait.
+pub(super) fn is_would_block(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EAGAIN)
-}
-
-/// Whether closing may wait: a linger time of zero resets the connection at once.
-fn may_wait(linger: Option<Duration>) -> bool {
-    linger.is_some_and(|time| !time.is_zero())
-}
-
-fn as_nanos(limit: Duration) -> u64 {
-    u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX).max(1)
 }

@@ -5,16 +5,15 @@ use std::io;
 use std::os::fd::AsFd;
 
 use super::addr::first_that;
-use super::socket::{Limit, Socket};
-use super::{BindOptions, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use super::socket::Socket;
+use super::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use crate::sys::socket;
 use crate::sys::socket::udp;
-use crate::time::Duration;
 
 /// A UDP socket; the counterpart of `std::net::UdpSocket`.
 ///
-/// A send is one datagram and a receive is one datagram, whoever else sends or receives at the same
-/// time. What does not fit into the buffer is lost, as in std.
+/// A send is one datagram and a receive is one datagram, also with several senders or receivers at
+/// the same time. The part that does not fit into the buffer is lost, as in std.
 ///
 /// ```
 /// use overlapped::net::UdpSocket;
@@ -44,10 +43,14 @@ impl UdpSocket {
     /// # Errors
     /// The last address's error.
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<UdpSocket> {
-        UdpSocket::bind_with(addr, &BindOptions::new())
+        first_that(addr, |addr| {
+            let fd = udp::socket(&addr)?;
+            udp::bind(fd.as_fd(), &addr)?;
+            Ok(UdpSocket { socket: Socket::new(fd) })
+        })
     }
 
-    /// Receives one datagram, and tells who sent it.
+    /// Receives one datagram. Returns its length and the sender's address.
     ///
     /// # Errors
     /// Those of recvfrom(2); at the read limit `WouldBlock`.
@@ -56,7 +59,7 @@ impl UdpSocket {
         Ok((count, from.to_std()?))
     }
 
-    /// Receives one datagram without consuming it, and tells who sent it.
+    /// Receives one datagram without consuming it. Returns its length and the sender's address.
     ///
     /// # Errors
     /// As [`recv_from`](UdpSocket::recv_from).
@@ -69,7 +72,7 @@ impl UdpSocket {
     /// every call.
     ///
     /// # Errors
-    /// `InvalidInput` where there is no address, those of sendto(2); at the write limit
+    /// `InvalidInput` if there is no address, those of sendto(2); at the write limit
     /// `WouldBlock`.
     pub fn send_to<A: ToSocketAddrs>(&self, buf: &[u8], addr: A) -> io::Result<usize> {
         let Some(addr) = addr.to_socket_addrs()?.next() else {
@@ -79,7 +82,7 @@ impl UdpSocket {
         self.socket.send_to(buf, &addr.into(), false)
     }
 
-    /// The address that it is connected to.
+    /// Returns the address that it is connected to.
     ///
     /// # Errors
     /// Those of getpeername(2), `NotConnected` first of all.
@@ -87,53 +90,12 @@ impl UdpSocket {
         socket::peer_addr(self.socket.as_fd())
     }
 
-    /// This side's address.
+    /// Returns this side's address.
     ///
     /// # Errors
     /// Those of getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         socket::local_addr(self.socket.as_fd())
-    }
-
-    /// Another handle to the same socket. Clones share mode and time limits, as in std.
-    ///
-    /// # Errors
-    /// Those of fcntl(2), for want of descriptors first of all.
-    pub fn try_clone(&self) -> io::Result<UdpSocket> {
-        Ok(UdpSocket { socket: self.socket.try_clone()? })
-    }
-
-    /// Limits how long a receive may wait; `None`: for ever. A receive that reaches the limit fails
-    /// with `WouldBlock`, as on Unix in std, and has consumed nothing.
-    ///
-    /// # Errors
-    /// `InvalidInput` for a limit of zero, as std.
-    pub fn set_read_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
-        self.socket.set_limit(Limit::Read, limit)
-    }
-
-    /// Limits how long a send may wait; as [`set_read_timeout`](UdpSocket::set_read_timeout).
-    ///
-    /// # Errors
-    /// `InvalidInput` for a limit of zero, as std.
-    pub fn set_write_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
-        self.socket.set_limit(Limit::Write, limit)
-    }
-
-    /// The read limit.
-    ///
-    /// # Errors
-    /// None; std's signature.
-    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.socket.limit(Limit::Read))
-    }
-
-    /// The write limit.
-    ///
-    /// # Errors
-    /// None; std's signature.
-    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.socket.limit(Limit::Write))
     }
 
     /// Allows sending to broadcast addresses (`SO_BROADCAST`).
@@ -144,7 +106,7 @@ impl UdpSocket {
         udp::set_broadcast(self.socket.as_fd(), broadcast)
     }
 
-    /// Whether it may send to broadcast addresses.
+    /// Tells whether it may send to broadcast addresses.
     ///
     /// # Errors
     /// Those of getsockopt(2).
@@ -152,7 +114,7 @@ impl UdpSocket {
         udp::broadcast(self.socket.as_fd())
     }
 
-    /// Whether this machine gets the IPv4 multicasts that it sends (`IP_MULTICAST_LOOP`).
+    /// Sets whether this machine gets the IPv4 multicasts that it sends (`IP_MULTICAST_LOOP`).
     ///
     /// # Errors
     /// Those of setsockopt(2).
@@ -160,7 +122,7 @@ impl UdpSocket {
         udp::set_multicast_loop_v4(self.socket.as_fd(), multicast_loop_v4)
     }
 
-    /// Whether this machine gets the IPv4 multicasts that it sends.
+    /// Tells whether this machine gets the IPv4 multicasts that it sends.
     ///
     /// # Errors
     /// Those of getsockopt(2).
@@ -176,7 +138,7 @@ impl UdpSocket {
         udp::set_multicast_ttl_v4(self.socket.as_fd(), multicast_ttl_v4)
     }
 
-    /// The time to live of IPv4 multicasts.
+    /// Returns the time to live of IPv4 multicasts.
     ///
     /// # Errors
     /// Those of getsockopt(2).
@@ -184,7 +146,7 @@ impl UdpSocket {
         udp::multicast_ttl_v4(self.socket.as_fd())
     }
 
-    /// Whether this machine gets the IPv6 multicasts that it sends (`IPV6_MULTICAST_LOOP`).
+    /// Sets whether this machine gets the IPv6 multicasts that it sends (`IPV6_MULTICAST_LOOP`).
     ///
     /// # Errors
     /// Those of setsockopt(2).
@@ -192,7 +154,7 @@ impl UdpSocket {
         udp::set_multicast_loop_v6(self.socket.as_fd(), multicast_loop_v6)
     }
 
-    /// Whether this machine gets the IPv6 multicasts that it sends.
+    /// Tells whether this machine gets the IPv6 multicasts that it sends.
     ///
     /// # Errors
     /// Those of getsockopt(2).
@@ -208,7 +170,7 @@ impl UdpSocket {
         socket::set_ttl(self.socket.as_fd(), ttl)
     }
 
-    /// The IP time to live.
+    /// Returns the IP time to live.
     ///
     /// # Errors
     /// Those of getsockopt(2).
@@ -248,16 +210,8 @@ impl UdpSocket {
         udp::leave_v6(self.socket.as_fd(), multiaddr, interface)
     }
 
-    /// Takes the pending error (`SO_ERROR`).
-    ///
-    /// # Errors
-    /// Those of getsockopt(2).
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        socket::take_error(self.socket.as_fd())
-    }
-
-    /// Fixes the other side: [`send`](UdpSocket::send) goes there, and only what comes from there
-    /// is received. Takes the first address for which the system has a route. Nothing is sent.
+    /// Fixes the other side: [`send`](UdpSocket::send) goes there, and only datagrams from there
+    /// are received. Takes the first address for which the system has a route. Nothing is sent.
     ///
     /// # Errors
     /// The last address's error.
@@ -268,7 +222,7 @@ impl UdpSocket {
     /// Sends one datagram to the address that it is connected to.
     ///
     /// # Errors
-    /// Those of send(2), also `ConnectionRefused` where an earlier datagram found nobody; at the
+    /// Those of send(2), also `ConnectionRefused` if an earlier datagram found no receiver; at the
     /// write limit `WouldBlock`.
     pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
         self.socket.send(buf)
@@ -277,7 +231,7 @@ impl UdpSocket {
     /// Receives one datagram.
     ///
     /// # Errors
-    /// Those of recv(2), also `ConnectionRefused` where an earlier datagram found nobody; at the
+    /// Those of recv(2), also `ConnectionRefused` if an earlier datagram found no receiver; at the
     /// read limit `WouldBlock`.
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.socket.receive(buf, false)
@@ -289,16 +243,6 @@ impl UdpSocket {
     /// As [`recv`](UdpSocket::recv).
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.socket.receive(buf, true)
-    }
-
-    /// In non-blocking mode a call that would wait fails with `WouldBlock`, for this handle and its
-    /// clones.
-    ///
-    /// # Errors
-    /// None; std's signature.
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.socket.set_nonblocking(nonblocking);
-        Ok(())
     }
 }
 

@@ -18,7 +18,7 @@ use crate::sys::descriptor;
 use crate::sys::message::SLICES_MAX;
 use crate::task::wait::perform;
 
-pub(crate) use transfer::{End, Turns, between};
+pub(crate) use transfer::{End, between};
 pub use transfer::{Side, TransferError, transfer, transfer_up_to};
 
 /// An anonymous pipe, close-on-exec; the counterpart of `std::io::pipe`.

@@ -1,19 +1,18 @@
 //! A child process and the wait for its end.
 //!
-//! The wait has two steps: until the child has ended, which changes nothing, and the release of
-//! what the system keeps of it, which waits for nothing. A kill or a deadline can only come in the
-//! first, so no end of a child is ever taken and then lost.
+//! The wait has two steps. The first lasts until the child has ended, and changes nothing. The
+//! second releases the record that the system keeps of it, and does not wait. A kill or a deadline
+//! can only come in the first, so the status of a child is never taken and then lost.
 //!
-//! A number is a child's, and its group's, until the child is released. So a group is killed before
-//! that, and never after.
+//! A process number belongs to a child, and to its group, until the child is released. So a group
+//! is killed before that, and never after.
 
 use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
 use std::process::{ExitStatus, Output};
 
-use super::command::KillOnDrop;
-use super::gather::{gather, wait_for_end};
+use super::both_outputs::{read_both, wait_for_end};
 use super::{ChildStderr, ChildStdin, ChildStdout, PartialOutput};
 use crate::offload::offload;
 use crate::sys::process as host;
@@ -21,26 +20,34 @@ use crate::task::{UnblockError, count_busy_call, cut_short, in_tasklet, unblock}
 
 /// A running or ended child process; the counterpart of `std::process::Child`.
 ///
-/// Dropping it neither ends the child nor releases what the system keeps of an ended one (a
-/// zombie), as in std; see [`Command::kill_on_drop`](super::Command::kill_on_drop).
+/// Dropping it neither ends the child nor releases the record of an ended one (a zombie), as in
+/// std; see [`Command::kill_on_drop`](super::Command::kill_on_drop).
 pub struct Child {
-    /// Where the child's standard input is written to, if it was
+    /// The writing end of the child's standard input, if that was
     /// [`Stdio::piped`](super::Stdio::piped).
     pub stdin: Option<ChildStdin>,
-    /// Where the child's standard output is read from, if it was piped.
+    /// The reading end of the child's standard output, if that was piped.
     pub stdout: Option<ChildStdout>,
-    /// Where the child's standard error is read from, if it was piped.
+    /// The reading end of the child's standard error, if that was piped.
     pub stderr: Option<ChildStderr>,
     process: Process,
 }
 
 /// The process itself. It has the destructor, so that the streams can be moved out of a [`Child`].
 struct Process {
-    /// There until the drop.
+    /// Present until the drop.
     child: Option<host::Child>,
-    /// Its number may be another's.
+    /// The child is released: its number may belong to another process.
     is_released: bool,
     on_drop: KillOnDrop,
+}
+
+/// The processes that a dropped [`Child`] ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum KillOnDrop {
+    Nothing,
+    Child,
+    Group,
 }
 
 impl Child {
@@ -53,7 +60,7 @@ impl Child {
         }
     }
 
-    /// The process's number.
+    /// Returns the process's number.
     ///
     /// ```
     /// use overlapped::process::Command;
@@ -68,7 +75,7 @@ impl Child {
     /// Ends the child by SIGKILL. Never waits; [`wait`](Child::wait) afterwards.
     ///
     /// # Errors
-    /// Those of kill(2). None where the child has ended, as in std.
+    /// Those of kill(2). None if the child has ended, as in std.
     pub fn kill(&mut self) -> io::Result<()> {
         host::kill(self.process.child())
     }
@@ -77,15 +84,15 @@ impl Child {
         self.process.kill_group()
     }
 
-    /// Waits for the child's end and releases what the system keeps of it. Closes its standard
-    /// input first, so that a child which reads to the end of it does end.
+    /// Waits for the child's end and releases it. Closes its standard input first, so that a child
+    /// which reads to the end of it does end.
     ///
     /// Blocks only the calling tasklet. A kill or a deadline leaves the child as it is, and the
-    /// next wait gets its status. After the end, every call gives the same status.
+    /// next wait gets its status. After the end, every call returns the same status.
     ///
     /// # Errors
     /// `TimedOut` at the deadline set by [`timeout`](crate::time::timeout); those of waitpid(2):
-    /// `ECHILD` where SIGCHLD is ignored.
+    /// `ECHILD` if SIGCHLD is ignored.
     ///
     /// ```
     /// use overlapped::{process::Command, run, time::{Duration, timeout}};
@@ -130,7 +137,7 @@ impl Child {
         }
     }
 
-    /// The child's status if it has ended. Never waits.
+    /// Returns the child's status if it has ended. Never waits.
     ///
     /// # Errors
     /// Those of waitpid(2).
@@ -142,13 +149,13 @@ impl Child {
         status
     }
 
-    /// Waits for the child's end and gives what it has written, as far as its streams were piped.
-    /// Closes its standard input first. Both streams are read at once, so that neither can fill up
-    /// and stop the child.
+    /// Waits for the child's end and returns its output, as far as its streams were piped. Closes
+    /// its standard input first. Both streams are read at once, so that neither can fill up and
+    /// stop the child.
     ///
     /// # Errors
-    /// As [`wait`](Child::wait), and those of reading. What was read until then is in the error, a
-    /// [`PartialOutput`] inside the [`io::Error`], and the child is dropped.
+    /// As [`wait`](Child::wait), and those of reading. The bytes that were read until then are in
+    /// the error, a [`PartialOutput`] inside the [`io::Error`], and the child is dropped.
     ///
     /// ```
     /// use overlapped::process::{Command, Stdio};
@@ -162,7 +169,7 @@ impl Child {
         drop(self.stdin.take());
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let streams = (self.stdout.take(), self.stderr.take());
-        let ended = gather(streams, (&mut stdout, &mut stderr)).and_then(|()| self.wait());
+        let ended = read_both(streams, (&mut stdout, &mut stderr)).and_then(|()| self.wait());
         match ended {
             Ok(status) => Ok(Output { status, stdout, stderr }),
             Err(error) => Err(PartialOutput::new(stdout, stderr, error).into()),
@@ -193,21 +200,21 @@ impl Process {
 }
 
 impl Drop for Process {
-    /// With `kill_on_drop`: ends the child, or its group, also where the child has ended by itself.
-    /// Its release waits for the system to have ended it: on a pool thread, so that no neighbour
-    /// does.
+    /// With `kill_on_drop`: ends the child, or its group, also if the child has ended by itself.
+    /// The release waits until the system has ended the child: on a pool thread, so that no other
+    /// tasklet waits.
     fn drop(&mut self) {
         match self.on_drop {
-            KillOnDrop::Nobody => return,
+            KillOnDrop::Nothing => return,
             KillOnDrop::Child => {}
-            // Refused where all of them have changed their user.
+            // Refused if all of them have changed their user.
             KillOnDrop::Group => _ = self.kill_group(),
         }
         let Some(mut process) = self.child.take() else { return };
         if !matches!(host::try_wait(&mut process), Ok(None)) {
             return;
         }
-        // Refused where the child has changed its user: then it runs on, and nobody waits for it.
+        // Refused if the child has changed its user: then it runs on, and is never released.
         if host::kill(&mut process).is_err() {
             return;
         }

@@ -5,14 +5,15 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use super::child::KillOnDrop;
 use super::{Child, CommandArgs, CommandEnvs, ExitStatus, Output, Stdio};
 use crate::sys::process as host;
 
-/// Starts child processes; the counterpart of `std::process::Command`.
+/// A builder of child processes; the counterpart of `std::process::Command`.
 ///
-/// Starting one is a call that returns at once: fork(2) or posix_spawn(3), and the time that the
-/// system takes to open the program. What waits (`status`, `output`, the methods of [`Child`])
-/// blocks only the calling tasklet.
+/// To start one takes fork(2) or posix_spawn(3), and the time that the system takes to open the
+/// program. Calls that wait (`status`, `output`, the methods of [`Child`]) block only the calling
+/// tasklet.
 ///
 /// ```
 /// use overlapped::process::Command;
@@ -26,23 +27,15 @@ use crate::sys::process as host;
 /// ```
 pub struct Command {
     pub(super) inner: host::Command,
-    /// Which streams the user has chosen.
+    /// The streams that the user has chosen.
     chosen: [bool; 3],
     kill_on_drop: bool,
-    /// Tells whether the child is to lead a process group of its own.
+    /// The child is to lead a process group of its own.
     pub(super) leads_group: bool,
 }
 
-/// Which processes a dropped [`Child`] ends.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum KillOnDrop {
-    Nobody,
-    Child,
-    Group,
-}
-
 impl Command {
-    /// A command that runs `program`, found as in std: by `PATH` where it has no slash.
+    /// Returns a command that runs `program`, found as in std: by `PATH` if it has no slash.
     pub fn new<S: AsRef<OsStr>>(program: S) -> Command {
         let inner = host::Command::new(program);
         Command { inner, chosen: [false; 3], kill_on_drop: false, leads_group: false }
@@ -97,43 +90,43 @@ impl Command {
         self
     }
 
-    /// Where the child starts.
+    /// Sets the child's working directory.
     pub fn current_dir<P: AsRef<Path>>(&mut self, dir: P) -> &mut Command {
         self.inner.current_dir(dir);
         self
     }
 
-    /// The child's standard input. Default: inherited; for [`output`](Command::output) none.
+    /// Sets the child's standard input. Default: inherited; for [`output`](Command::output) none.
     pub fn stdin<T: Into<Stdio>>(&mut self, cfg: T) -> &mut Command {
         self.chosen[0] = true;
         self.inner.stdin(cfg);
         self
     }
 
-    /// The child's standard output. Default: inherited; for [`output`](Command::output) piped.
+    /// Sets the child's standard output. Default: inherited; for [`output`](Command::output) piped.
     pub fn stdout<T: Into<Stdio>>(&mut self, cfg: T) -> &mut Command {
         self.chosen[1] = true;
         self.inner.stdout(cfg);
         self
     }
 
-    /// The child's standard error. Default: inherited; for [`output`](Command::output) piped.
+    /// Sets the child's standard error. Default: inherited; for [`output`](Command::output) piped.
     pub fn stderr<T: Into<Stdio>>(&mut self, cfg: T) -> &mut Command {
         self.chosen[2] = true;
         self.inner.stderr(cfg);
         self
     }
 
-    /// Whether a [`Child`] that is dropped before its end was waited for ends its process, by
+    /// Sets whether a [`Child`] that is dropped before its end was waited for kills its process, by
     /// SIGKILL, and has it released. Default: no, as in std. std has no such method.
     ///
     /// With it, a tasklet that is killed, or whose [`output`](Command::output) or
     /// [`status`](Command::status) meets a deadline, leaves no process behind.
     ///
-    /// It is about the child alone, not about what that has started itself, unless the child leads
-    /// a process group of its own ([`process_group(0)`](super::CommandExt::process_group)): then
-    /// the whole group is killed, also if its leader has ended. Processes that have left the group
-    /// run on.
+    /// It kills the child alone, and not the processes that the child has started, unless the child
+    /// leads a process group of its own ([`process_group(0)`](super::CommandExt::process_group)).
+    /// Then the whole group is killed, also if its leader has ended. Processes that have left the
+    /// group run on.
     ///
     /// ```
     /// use overlapped::os::unix::process::CommandExt;
@@ -157,22 +150,22 @@ impl Command {
     /// Starts the child.
     ///
     /// # Errors
-    /// As std: `NotFound`, `PermissionDenied`, and whatever else fork(2) and execve(2) say.
+    /// As std: `NotFound`, `PermissionDenied`, and the others of fork(2) and execve(2).
     pub fn spawn(&mut self) -> io::Result<Child> {
         let on_drop = match (self.kill_on_drop, self.leads_group) {
-            (false, _) => KillOnDrop::Nobody,
+            (false, _) => KillOnDrop::Nothing,
             (true, false) => KillOnDrop::Child,
             (true, true) => KillOnDrop::Group,
         };
         Ok(Child::new(host::spawn(&mut self.inner)?, on_drop))
     }
 
-    /// Starts the child, waits for its end, and gives what it has written to those of its streams
-    /// that are piped, which both are by default.
+    /// Starts the child, waits for its end, and returns its output, as far as its streams are
+    /// piped, which both are by default.
     ///
     /// # Errors
-    /// Those of [`spawn`](Command::spawn) and [`Child::wait_with_output`]: what was read before a
-    /// deadline is in the error.
+    /// Those of [`spawn`](Command::spawn) and [`Child::wait_with_output`]: the bytes that were read
+    /// before a deadline are in the error.
     ///
     /// ```
     /// use overlapped::process::{Command, PartialOutput};
@@ -216,29 +209,29 @@ impl Command {
         self.spawn()?.wait()
     }
 
-    /// The program.
+    /// Returns the program.
     pub fn get_program(&self) -> &OsStr {
         self.inner.get_program()
     }
 
-    /// The arguments, without the program's name.
+    /// Returns the arguments, without the program's name.
     pub fn get_args(&self) -> CommandArgs<'_> {
         self.inner.get_args()
     }
 
-    /// The environment variables that were set, or removed (`None`), for the child.
+    /// Returns the environment variables that were set, or removed (`None`), for the child.
     pub fn get_envs(&self) -> CommandEnvs<'_> {
         self.inner.get_envs()
     }
 
-    /// Where the child is to start, if that was said.
+    /// Returns the child's working directory, if it was set.
     pub fn get_current_dir(&self) -> Option<&Path> {
         self.inner.get_current_dir()
     }
 }
 
 impl fmt::Debug for Command {
-    /// As std's: the command line, quoted; everything with the alternate form.
+    /// Prints the quoted command line, as std; all settings in the alternate form.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.inner.fmt(f)
     }

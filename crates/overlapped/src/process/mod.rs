@@ -10,25 +10,25 @@
 //! |---|---|
 //! | [`Command`], [`CommandExt`] | [`Command::kill_on_drop`]; a twin: std's trait is sealed |
 //! | [`Child`], [`ChildExt`] | a wait that is killed or timed out has changed nothing: wait again |
-//! | [`PartialOutput`] | what was read before `output` failed, inside its error |
+//! | [`PartialOutput`] | the bytes read before `output` failed, inside its error |
 //! | [`ChildStdin`], [`ChildStdout`], [`ChildStderr`] | any number of tasklets may wait on one |
 //! | [`Stdio`], [`Output`], [`ExitStatus`], … | std's own types |
 //!
-//! A dropped [`Child`] runs on, as in std, and nobody releases it until this process ends, unless
+//! A dropped [`Child`] runs on, as in std, and is not released until this process ends, unless
 //! [`Command::kill_on_drop`] asked for its end.
 //!
 //! # Ctrl-C while children run
 //!
 //! A terminal sends Ctrl-C to all processes of its foreground group, children among them, unless
-//! they have groups of their own. To end what children have started as well, give each child a
-//! group, and turn the signal into the end of the tasklets that wait for the children: a killed
-//! wait drops its [`Child`], and with it goes the group.
+//! they have groups of their own. To end the processes that children have started as well, give
+//! each child a group, and have the signal end the tasklets that wait for the children: a killed
+//! wait drops its [`Child`], which kills the group.
 //!
 //! ```no_run
 //! use overlapped::os::unix::process::CommandExt;
 //! use overlapped::{process::Command, run_until, signal, spawn};
 //!
-//! // What is left when the closure returns is killed.
+//! // The tasklets that are left when the closure returns are killed.
 //! run_until(|| {
 //!     for n in 0..10 {
 //!         spawn(move || {
@@ -41,19 +41,19 @@
 //! }).unwrap().unwrap();
 //! ```
 //!
-//! A killed wait also drops what the child has written. To keep it, do not kill the tasklets: take
-//! [`Child::stdout`] before, and let the first tasklet call
+//! A killed wait also drops the child's output. To keep it, do not kill the tasklets: take
+//! [`Child::stdout`] before, and have the first tasklet call
 //! [`ChildExt::kill_process_group`](crate::os::unix::process::ChildExt); the reads then end.
 //!
-//! A signal that nobody turns into something (SIGTERM here, or SIGKILL) ends this process alone.
+//! A signal that is not handled (SIGTERM here, or SIGKILL) ends this process alone.
 //!
-//! Where pidfd_open(2) is refused (before Linux 5.3, or by a filter), a thread of the pool waits
-//! for the child's end, and releases nothing. Outside a scheduler every call blocks the thread, as
+//! If pidfd_open(2) is refused (before Linux 5.3, or by a filter), a thread of the pool waits for
+//! the child's end, and does not release it. Outside a scheduler every call blocks the thread, as
 //! std's do.
 
+mod both_outputs;
 mod child;
 mod command;
-mod gather;
 mod output;
 mod pipe;
 mod unix;

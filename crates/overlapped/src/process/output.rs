@@ -4,9 +4,9 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-/// What a child has written before [`Command::output`](super::Command::output) or
-/// [`Child::wait_with_output`](super::Child::wait_with_output) failed, at a deadline to begin with.
-/// It is inside of their [`io::Error`], which has the kind of the error that it is made of;
+/// The output of a child before [`Command::output`](super::Command::output) or
+/// [`Child::wait_with_output`](super::Child::wait_with_output) failed, at a deadline for instance.
+/// It is inside their [`io::Error`], which has the kind of the original error;
 /// [`io::Error::downcast`] takes it out.
 #[derive(Debug)]
 pub struct PartialOutput {

@@ -1,4 +1,4 @@
-//! What Unix adds to `Command`.
+//! The methods that `Command` and `Child` have on Unix only.
 
 use std::ffi::OsStr;
 use std::io;
@@ -9,31 +9,30 @@ use crate::sys::process::CommandExt as _;
 
 /// The counterpart of `std::os::unix::process::CommandExt`, which is sealed.
 pub trait CommandExt: Sealed {
-    /// The child's user.
+    /// Sets the child's user.
     fn uid(&mut self, id: u32) -> &mut Command;
 
-    /// The child's group.
+    /// Sets the child's group.
     fn gid(&mut self, id: u32) -> &mut Command;
 
-    /// Has `f` called in the child between fork(2) and execve(2). An error from it is the one that
-    /// `spawn` returns.
+    /// Has `f` called in the child between fork(2) and execve(2). `spawn` returns the error of `f`.
     ///
     /// # Safety
-    /// As std's: another thread may have held any lock at the fork, so `f` may call nothing but
-    /// what is async-signal-safe: it must neither allocate nor call anything of this library.
+    /// As std's: another thread may have held any lock at the fork, so `f` may call only functions
+    /// that are async-signal-safe. It must neither allocate nor call this library.
     unsafe fn pre_exec<F>(&mut self, f: F) -> &mut Command
     where
         F: FnMut() -> io::Result<()> + Send + Sync + 'static;
 
-    /// Replaces this process's program, and returns only where that fails. Nothing is unwound, no
+    /// Replaces this process's program, and returns only if that fails. No stack is unwound, no
     /// destructor runs, and every tasklet is gone.
     fn exec(&mut self) -> io::Error;
 
-    /// What the program finds as its own name, its argument 0.
+    /// Sets the name that the program finds as its own, its argument 0.
     fn arg0<S: AsRef<OsStr>>(&mut self, arg: S) -> &mut Command;
 
-    /// The child's process group; 0: a new one, which the child leads. Ctrl-C does not reach a new
-    /// one; see the [module](super) for what to do about that.
+    /// Sets the child's process group; 0 means a new one, which the child leads. Ctrl-C does not
+    /// reach a new group; the [module](super) shows a remedy.
     fn process_group(&mut self, pgroup: i32) -> &mut Command;
 }
 
@@ -52,7 +51,7 @@ impl CommandExt for Command {
     where
         F: FnMut() -> io::Result<()> + Send + Sync + 'static,
     {
-        // SAFETY: handed on to the caller.
+        // SAFETY: handed on to the caller: `f` is async-signal-safe.
         unsafe { self.inner.pre_exec(f) };
         self
     }
@@ -75,14 +74,14 @@ impl CommandExt for Command {
 
 /// The counterpart of `std::os::unix::process::ChildExt`, which is sealed (and unstable).
 pub trait ChildExt: Sealed {
-    /// Ends all processes of the group that the child leads, by SIGKILL: the child, and those that
+    /// Kills all processes of the group that the child leads, by SIGKILL: the child, and those that
     /// it has started and that have not left its group. Never waits.
     ///
-    /// After a wait has given the child's status its group's number may be another's, so nothing is
-    /// done then. Until then the group can be killed, also if the child has ended.
+    /// After a wait has returned the child's status, the number may belong to another group, so the
+    /// call does nothing then. Until then the group can be killed, also if the child has ended.
     ///
     /// # Errors
-    /// Those of kill(2): `ESRCH` where the child leads no group.
+    /// Those of kill(2): `ESRCH` if the child leads no group.
     ///
     /// ```
     /// use overlapped::os::unix::process::{ChildExt, CommandExt};
@@ -105,7 +104,7 @@ impl ChildExt for Child {
     }
 }
 
-/// Nobody else implements [`CommandExt`] and [`ChildExt`]: they may gain methods.
+/// Keeps other crates from implementing [`CommandExt`] and [`ChildExt`]: they may gain methods.
 pub trait Sealed {}
 
 impl Sealed for Command {}

@@ -45,8 +45,8 @@ pub use modes::{
     yield_now,
 };
 pub(crate) use modes::{
-    breathe, count_busy_call, ended_by_all_handlers, exit_now, interruptible, port_waits_for_disks,
-    request, scheduler_number,
+    breathe, count_busy_call, ended_by_all_handlers, exit_now, interruptible, port_does, request,
+    scheduler_number,
 };
 pub use payload::PanicPayload;
 pub use refusal::Cancelled;

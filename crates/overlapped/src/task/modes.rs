@@ -106,8 +106,8 @@ fn give_way_if_possible(here: Here) {
     }
 }
 
-/// Whether the kernel does `op` meanwhile, where it has to wait for a disk.
-pub(crate) fn port_waits_for_disks(op: &Op) -> bool {
+/// Tells whether the port of this scheduler does `op` by itself while the tasklet waits.
+pub(crate) fn port_does(op: &Op) -> bool {
     here().is_some_and(|here| here.driver.borrow().waits_for_disks(op))
 }
 

@@ -1,4 +1,4 @@
-//! To and from std's types and raw descriptors. Conversions only.
+//! Conversions to and from std's types and raw descriptors.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::process::Stdio;
@@ -13,22 +13,22 @@ use crate::time;
 
 impl Endpoint for File {
     fn end(&self, _: Side) -> Option<End<'_>> {
-        Some(End::new(self.as_fd(), None).ok()?.in_turn(&*self.cursor))
+        Some(End::new(self.as_fd(), None).ok()?.in_turn(&self.state))
     }
 }
 
-/// The descriptor may have clones outside: transfers at their common cursor are not put in order
-/// with those of this file.
+/// The descriptor may have clones elsewhere: transfers through them at the common cursor do not
+/// take their turn with transfers of this file.
 impl From<OwnedFd> for File {
     fn from(fd: OwnedFd) -> File {
-        File::fresh(fd, None)
+        File::new(fd, None)
     }
 }
 
-/// Where a job that nobody waits for any more still has the descriptor (it has not begun, or its
-/// tasklet was given up), this gives a duplicate: the number differs, the open file is the same. At
-/// the limit of descriptors it waits for the job to end, which blocks only the calling tasklet;
-/// neither a kill nor a deadline ends that, since there is no error to return.
+/// A job whose caller has left may still hold the descriptor: it has not begun, or its tasklet was
+/// given up. Then this returns a duplicate: the number differs, the open file is the same. At the
+/// limit of descriptors it waits for the job to end, which blocks only the calling tasklet. Neither
+/// a kill nor a deadline ends that wait, since there is no error to return.
 impl From<File> for OwnedFd {
     fn from(file: File) -> OwnedFd {
         let mut fd = file.fd;
@@ -40,13 +40,13 @@ impl From<File> for OwnedFd {
             if let Ok(duplicate) = descriptor::duplicate(fd.as_fd()) {
                 return duplicate;
             }
-            // No descriptors left: the job ends some time.
+            // No descriptors are left; the job ends some time.
             wait_a_moment();
         }
     }
 }
 
-/// Waits as a tasklet, if it may wait, else as a thread.
+/// Waits as a tasklet if the caller may wait, else as a thread.
 fn wait_a_moment() {
     const MOMENT: Duration = Duration::from_millis(1);
     shield(|| match waiter::prepare() {
@@ -93,7 +93,7 @@ impl IntoRawFd for File {
 
 impl FromRawFd for File {
     unsafe fn from_raw_fd(fd: RawFd) -> File {
-        // SAFETY: handed on to the caller: the descriptor is open and nobody else's.
+        // SAFETY: the caller promises that the descriptor is open and owned by no other code.
         unsafe { OwnedFd::from_raw_fd(fd) }.into()
     }
 }
@@ -117,7 +117,7 @@ mod tests {
             let status = child.args([NAME, "--exact"]).env(CHILD, NAME).status().unwrap();
             return assert!(status.success(), "{status}");
         }
-        // SAFETY: a signal in a minute, which ends this process where it spins.
+        // SAFETY: the call has no conditions. A process that hangs is ended in a minute.
         unsafe { libc::alarm(60) };
         run(|| {
             let file = File::open("/proc/self/exe").unwrap();

@@ -1,8 +1,8 @@
 //! Advisory locks on whole files (flock(2)), as std has them.
 //!
-//! A lock that is not free is waited for on a thread of its own: it may take for ever. A killed
-//! waiter has its call interrupted; if it got the lock at that very moment, it has it. What a
-//! waiter gets that was given up at the end of its grace time is let go.
+//! The wait for a lock that is held may last for ever, so a thread of its own makes the call. A
+//! kill interrupts the call; if the lock was granted at that very moment, the tasklet has it. A
+//! lock that is granted to a tasklet that was given up at the end of its grace time is released.
 
 use std::fmt;
 use std::io;
@@ -15,11 +15,11 @@ use crate::sys::file::nonblocking::{Lock, try_lock};
 use crate::task::aside::{in_place, on_patient_thread};
 use crate::task::count_busy_call;
 
-/// Why a lock was not taken; the counterpart of `std::fs::TryLockError`.
+/// The error of a lock that was not taken; the counterpart of `std::fs::TryLockError`.
 pub enum TryLockError {
-    /// The system's reason.
+    /// The system's error.
     Error(io::Error),
-    /// Somebody else holds a lock that excludes it.
+    /// Another holder has a lock that excludes it.
     WouldBlock,
 }
 
@@ -59,7 +59,7 @@ impl From<TryLockError> for io::Error {
     }
 }
 
-/// A lock that a waiter has got, and let go unless the waiter takes it.
+/// A lock that was granted, and is released unless the waiter takes it.
 struct Granted(Option<Arc<OwnedFd>>);
 
 impl Drop for Granted {
@@ -70,8 +70,8 @@ impl Drop for Granted {
     }
 }
 
-/// A caller that tries again and again lets the holder run.
-fn tried(result: Result<(), TryLockError>) -> Result<(), TryLockError> {
+/// Counts a try in vain: a caller that tries again and again lets the holder run.
+fn count_try(result: Result<(), TryLockError>) -> Result<(), TryLockError> {
     if matches!(result, Err(TryLockError::WouldBlock)) {
         count_busy_call();
     }
@@ -79,7 +79,7 @@ fn tried(result: Result<(), TryLockError>) -> Result<(), TryLockError> {
 }
 
 impl File {
-    /// Takes the exclusive lock; waits for it, blocking the calling tasklet only.
+    /// Takes the exclusive lock. Waits for it, which blocks only the calling tasklet.
     ///
     /// # Errors
     /// Those of flock(2); `TimedOut` at the deadline set by [`timeout`](crate::time::timeout).
@@ -87,7 +87,7 @@ impl File {
         self.take(Lock::Exclusive)
     }
 
-    /// Takes a shared lock; waits for it, blocking the calling tasklet only.
+    /// Takes a shared lock. Waits for it, which blocks only the calling tasklet.
     ///
     /// # Errors
     /// As [`lock`](File::lock).
@@ -95,23 +95,23 @@ impl File {
         self.take(Lock::Shared)
     }
 
-    /// Takes the exclusive lock, if nobody holds one.
+    /// Takes the exclusive lock, unless another holder has a lock.
     ///
     /// # Errors
-    /// [`TryLockError`] says when.
+    /// [`TryLockError`] tells why.
     pub fn try_lock(&self) -> Result<(), TryLockError> {
-        tried(self.take_now(Lock::Exclusive))
+        count_try(self.take_now(Lock::Exclusive))
     }
 
-    /// Takes a shared lock, if nobody holds the exclusive one.
+    /// Takes a shared lock, unless another holder has the exclusive lock.
     ///
     /// # Errors
-    /// [`TryLockError`] says when.
+    /// [`TryLockError`] tells why.
     pub fn try_lock_shared(&self) -> Result<(), TryLockError> {
-        tried(self.take_now(Lock::Shared))
+        count_try(self.take_now(Lock::Shared))
     }
 
-    /// Lets the lock go, which closing the last clone does, too.
+    /// Releases the lock. Closing the last clone does, too.
     ///
     /// # Errors
     /// Those of flock(2).

@@ -1,9 +1,19 @@
-//! `File`.
+//! `File`, and the transfers between memory and a file.
+//!
+//! | the file is | at the cursor | at an offset |
+//! |---|---|---|
+//! | on a disk | one after another | at the same time |
+//! | a FIFO, a terminal, a device | by the port, as pipes | by the port |
+//! | a socket | received and sent | an error |
+//!
+//! The way to a disk depends on the caller, the port, and what is in the page cache: `strategy`.
 
+mod by_pool;
 mod convert;
-mod cursor;
 mod lock;
-mod spare;
+mod memory;
+mod page_cache;
+mod strategy;
 mod stream;
 mod transfer;
 
@@ -11,26 +21,24 @@ use std::fmt;
 use std::fs::{FileTimes, Permissions};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU8;
 use std::time::SystemTime;
 
-use super::errand::{self, Errand};
-use super::{Metadata, OpenOptions};
+use super::Metadata;
+use super::owned_operation::{self, OwnedOperation};
+use crate::descriptor::State;
 use crate::sys::file::nonblocking;
 use crate::sys::file::nonblocking::FileKind;
 use crate::sys::{descriptor, file};
 use crate::task::aside::on_pool;
-use cursor::Cursor;
 pub use lock::TryLockError;
 
 /// An open file; the counterpart of `std::fs::File`.
 ///
 /// Every call blocks only the calling tasklet. Any number of tasklets, in any number of threads,
-/// may use one file at once, through `&File` or clones: reads and writes at the cursor are done one
-/// after another, in the order of the calls; those at an offset
-/// ([`FileExt`](std::os::unix::fs::FileExt)) at once, many in flight.
+/// may use one file at once, through `&File` or clones. Reads and writes at the cursor are done one
+/// after another, in the order of the calls. Reads and writes at an offset
+/// ([`FileExt`](std::os::unix::fs::FileExt)) are done at the same time, many in flight.
 ///
 /// ```
 /// use std::io::{Read, Write};
@@ -47,58 +55,25 @@ pub use lock::TryLockError;
 /// ```
 ///
 /// # Kills and deadlines
-/// A tasklet that is killed while it waits for a disk leaves when the kernel lets go of its memory,
-/// or at once, where a thread of the pool works on a copy of it: the write then still happens.
-/// What a [`timeout`](crate::time::timeout) ends has not happened, except that a file which is
-/// being copied or removed may be left half done.
+/// A tasklet that is killed while it waits for a disk leaves when the kernel has let go of its
+/// memory, or at once, if a thread of the pool works on a copy of it: the write then still happens.
+/// A call that a [`timeout`](crate::time::timeout) has ended has changed nothing, except that a
+/// copy or a removal of several files may be half done.
 ///
 /// # Dropping
-/// Closes the file, in place, as std does. Errors are ignored; [`sync_all`](File::sync_all) shows
+/// Closes the file, in place, as std does. Errors are ignored; [`sync_all`](File::sync_all) returns
 /// them.
 pub struct File {
     /// Shared with jobs of the pool, which may outlive a killed caller.
     fd: Arc<OwnedFd>,
     /// Shared with clones, because they share the cursor in the kernel.
-    cursor: Arc<Cursor>,
-    /// See [`transfer`].
-    kind: AtomicU8,
+    state: Arc<State>,
 }
 
 impl File {
-    /// `kind`: if that is known.
-    pub(super) fn fresh(fd: OwnedFd, kind: Option<FileKind>) -> File {
-        let kind = AtomicU8::new(kind.map_or(transfer::UNKNOWN, transfer::number));
-        File { fd: Arc::new(fd), cursor: Arc::default(), kind }
-    }
-
-    /// Opens a file to read from it.
-    ///
-    /// # Errors
-    /// Those of open(2).
-    pub fn open<P: AsRef<Path>>(path: P) -> io::Result<File> {
-        OpenOptions::new().read(true).open(path)
-    }
-
-    /// Opens a file to write to it, made where it is not there, emptied where it is.
-    ///
-    /// # Errors
-    /// Those of open(2).
-    pub fn create<P: AsRef<Path>>(path: P) -> io::Result<File> {
-        OpenOptions::new().write(true).create(true).truncate(true).open(path)
-    }
-
-    /// Makes a file and opens it to read and write.
-    ///
-    /// # Errors
-    /// `AlreadyExists` where something is there; those of open(2).
-    pub fn create_new<P: AsRef<Path>>(path: P) -> io::Result<File> {
-        OpenOptions::new().read(true).write(true).create_new(true).open(path)
-    }
-
-    /// Other ways to open.
-    #[must_use]
-    pub fn options() -> OpenOptions {
-        OpenOptions::new()
+    /// Wraps a descriptor whose kind may be known already.
+    pub(super) fn new(fd: OwnedFd, kind: Option<FileKind>) -> File {
+        File { fd: Arc::new(fd), state: Arc::new(State::with_kind(kind)) }
     }
 
     /// Waits until contents and metadata are on the disk.
@@ -109,7 +84,7 @@ impl File {
         self.sync(false)
     }
 
-    /// Waits until the contents are on the disk, and as much metadata as finding them takes.
+    /// Waits until the contents are on the disk, with the metadata that is needed to find them.
     ///
     /// # Errors
     /// Those of fdatasync(2).
@@ -118,34 +93,33 @@ impl File {
     }
 
     fn sync(&self, data_only: bool) -> io::Result<()> {
-        Errand::Sync { fd: Arc::clone(&self.fd), data_only }.run().map(drop)
+        OwnedOperation::Sync { fd: Arc::clone(&self.fd), data_only }.run().map(drop)
     }
 
-    /// Makes the file so long: cut off, or extended by zeros. The cursor stays.
+    /// Cuts the file off at `size` bytes, or extends it by zeros. The cursor stays.
     ///
     /// # Errors
-    /// `InvalidInput` for a length that no file can have, or where the file cannot be written to.
+    /// `InvalidInput` for a length that no file can have, or if the file cannot be written to.
     pub fn set_len(&self, size: u64) -> io::Result<()> {
         i64::try_from(size).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        Errand::SetLen { fd: Arc::clone(&self.fd), len: size }.run().map(drop)
+        OwnedOperation::SetLen { fd: Arc::clone(&self.fd), len: size }.run().map(drop)
     }
 
-    /// What the kernel says of the file.
+    /// Returns the file's metadata.
     ///
     /// # Errors
     /// Those of statx(2).
     pub fn metadata(&self) -> io::Result<Metadata> {
-        errand::stat_of(&self.fd).map(Metadata::of)
+        owned_operation::stat_of(&self.fd).map(Metadata::new)
     }
 
-    /// Another handle to the same open file: both share the cursor.
+    /// Returns another handle to the same open file: both share the cursor.
     ///
     /// # Errors
     /// Those of fcntl(2): no descriptors left.
     pub fn try_clone(&self) -> io::Result<File> {
         let fd = descriptor::duplicate(self.as_fd())?;
-        let cursor = Arc::clone(&self.cursor);
-        Ok(File { fd: Arc::new(fd), cursor, kind: AtomicU8::new(transfer::UNKNOWN) })
+        Ok(File { fd: Arc::new(fd), state: Arc::clone(&self.state) })
     }
 
     /// Changes the permissions.

@@ -5,22 +5,22 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
 use super::File;
-use super::cursor::Cursor;
-use super::transfer::Memory;
+use super::memory::Memory;
+use crate::descriptor::Turn;
 use crate::sys::file::nonblocking;
 
 impl File {
     fn read_into(&self, buf: &mut [u8], offset: Option<u64>) -> io::Result<usize> {
-        // SAFETY: borrowed for this call.
+        // SAFETY: `buf` is borrowed for this call.
         unsafe { self.transfer(Memory::Into(buf.as_mut_ptr(), buf.len()), offset) }
     }
 
     fn write_from(&self, buf: &[u8], offset: Option<u64>) -> io::Result<usize> {
-        // SAFETY: borrowed for this call.
+        // SAFETY: `buf` is borrowed for this call.
         unsafe { self.transfer(Memory::From(buf.as_ptr(), buf.len()), offset) }
     }
 
-    /// Reads from the cursor to the end, behind what `buf` holds.
+    /// Reads from the cursor to the end, and appends to `buf`.
     pub(in crate::fs) fn append_to(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
         let before = buf.len();
         let expected = self.bytes_left();
@@ -28,7 +28,7 @@ impl File {
         loop {
             let room = buf.spare_capacity_mut();
             if room.is_empty() {
-                // It may just have ended where it was expected to: no reason to grow then.
+                // The file has probably ended where it was expected to: then `buf` need not grow.
                 let mut probe = [0; 32];
                 let count = self.read_into(&mut probe, None)?;
                 if count == 0 {
@@ -40,18 +40,18 @@ impl File {
                 continue;
             }
             let memory = Memory::Into(room.as_mut_ptr().cast(), room.len());
-            // SAFETY: borrowed until the next use of `buf`.
+            // SAFETY: the room is borrowed until the next use of `buf`.
             let count = unsafe { self.transfer(memory, None) }?;
             if count == 0 {
                 break;
             }
-            // SAFETY: so many bytes behind the length have been written to.
+            // SAFETY: the transfer has written `count` bytes behind the length.
             unsafe { buf.set_len(buf.len() + count) };
         }
         Ok(buf.len() - before)
     }
 
-    /// From the cursor to the end, as far as can be told: room to be made.
+    /// Returns the bytes from the cursor to the end, 0 if that is unknown: the room to reserve.
     fn bytes_left(&self) -> usize {
         let size = nonblocking::stat_of(self.as_fd()).map_or(0, |stat| stat.size);
         let at = nonblocking::seek(self.as_fd(), SeekFrom::Current(0)).unwrap_or(0);
@@ -65,7 +65,8 @@ impl Read for &File {
     }
 
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        // SAFETY: borrowed for this call; std promises that a slice of these is one of iovecs.
+        // SAFETY: `bufs` are borrowed for this call; std promises that they have the layout of
+        // iovecs.
         unsafe { self.transfer(Memory::IntoSlices(bufs.as_ptr().cast(), bufs.len()), None) }
     }
 
@@ -98,7 +99,7 @@ impl Write for &File {
         unsafe { self.transfer(Memory::FromSlices(bufs.as_ptr().cast(), bufs.len()), None) }
     }
 
-    /// Does nothing, as std's: nothing is held back. [`File::sync_all`] waits for the disk.
+    /// Does nothing, as std's: there is no buffer. [`File::sync_all`] waits for the disk.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -107,7 +108,7 @@ impl Write for &File {
 impl Seek for &File {
     /// Waits for its turn at the cursor, then moves it.
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let _turn = Cursor::enter(&*self.cursor)?;
+        let _turn = Turn::take(&*self.state)?;
         nonblocking::seek(self.as_fd(), to)
     }
 }
@@ -150,7 +151,7 @@ impl Seek for File {
     }
 }
 
-/// Many of these may be in flight on one file; the cursor stays where it is.
+/// Many of these calls may be in flight on one file. The cursor stays where it is.
 impl FileExt for File {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         self.read_into(buf, Some(offset))

@@ -1,22 +1,23 @@
-//! Transfers on any descriptor with any memory, both lent for the time of a call: what calls of C
-//! are made of. The counterpart of recv(2) and its like that blocks only the calling tasklet.
+//! Transfers on any descriptor with any memory, both lent for the time of a call: the parts that
+//! replacements of C's calls are made of. They are the counterparts of recv(2) and its like, and
+//! block only the calling tasklet.
 //!
-//! A call tries first, without waiting; only where it would have to wait it goes to the port, as an
+//! A call first tries without waiting. If it would have to wait, it goes to the port, as an
 //! operation that completes (io_uring) or by readiness. While the receives of a scheduler find
-//! nothing when they are tried, as a server's do whose clients speak in turns with it, they go to
-//! the port at once. The descriptor's mode (`O_NONBLOCK`) is neither asked for nor changed: a call
+//! nothing when they are tried, they go to the port at once: so do those of a server whose clients
+//! speak in turns with it. The descriptor's mode (`O_NONBLOCK`) is neither read nor changed: a call
 //! waits unless its flags have `MSG_DONTWAIT`. `SIGPIPE` is never raised.
 //!
-//! `limit`: how long the call may wait; where it passes, the error is that of `EAGAIN`
+//! `limit` is the longest that the call may wait. When it passes, the error is `EAGAIN`
 //! (`WouldBlock`), as at a socket's own limit. Inside
 //! [`interruptible`](crate::signal::interruptible) signal handlers of both kinds end a wait with a
-//! limit, as in signal(7). [`Cancelled`] tells of a deadline, and of a kill
+//! limit, as in signal(7). The error is [`Cancelled`] at a deadline, and after a kill
 //! inside [`kill_as_error`](crate::task::kill_as_error).
 //!
 //! # Safety
-//! The same for all of them: until the call returns or unwinds, the memory is valid for what the
-//! call does with it and used by nobody else. Neither a kill nor a deadline ends a call before the
-//! kernel has let go of the memory.
+//! The same holds for all of them: until the call returns or unwinds, the memory is valid for the
+//! reads or writes that the call makes, and used by no other code. Neither a kill nor a deadline
+//! ends a call before the kernel has let go of the memory.
 
 mod transfer;
 
@@ -36,11 +37,11 @@ use crate::sys::socket::{self, raw};
 use crate::task::aside::{in_place, on_patient_thread};
 use crate::task::wait::perform;
 use crate::task::waiter::deadline;
-use crate::task::{Cancelled, in_tasklet, port_waits_for_disks};
+use crate::task::{Cancelled, in_tasklet, port_does};
 use crate::time::{Duration, deadline_in, timeout};
 use transfer::{Transfer, once, receive, send_by};
 
-/// recv(2).
+/// Receives: recv(2).
 ///
 /// # Errors
 /// Those of recv(2); see the [module's comment](self).
@@ -56,7 +57,7 @@ use transfer::{Transfer, once, receive, send_by};
 ///     let (mut tx, rx) = std::os::unix::net::UnixStream::pair().unwrap();
 ///     let reader = overlapped::spawn(move || {
 ///         let mut buf = [0; 8];
-///         // SAFETY: the buffer is this frame's, and is not touched meanwhile.
+///         // SAFETY: the buffer stands on this frame, and is not touched meanwhile.
 ///         let n = unsafe { raw::recv(rx.as_fd(), buf.as_mut_ptr(), buf.len(), 0, None) }.unwrap();
 ///         buf[..n].to_vec()
 ///     });
@@ -76,9 +77,9 @@ pub unsafe fn recv(
     unsafe { recv_within(fd, buf, len, flags, || Ok(limit)) }
 }
 
-/// recv(2) for callers that must ask for the limit first, as at a descriptor's own (`SO_RCVTIMEO`):
-/// `limit` is called if the call would have to wait, or is not tried first. An error of it ends the
-/// call: `WouldBlock` where the descriptor is not to be waited for (`O_NONBLOCK`).
+/// Receives as [`recv`], for callers that must ask for the limit first, such as a descriptor's own
+/// (`SO_RCVTIMEO`). `limit` is called if the call would have to wait, or is not tried first. Its
+/// error ends the call: `WouldBlock` if the descriptor is not to be waited for (`O_NONBLOCK`).
 ///
 /// # Errors
 /// Those of recv(2), and those of `limit`; see the [module's comment](self).
@@ -92,19 +93,19 @@ pub unsafe fn recv_within(
     flags: i32,
     limit: impl FnOnce() -> io::Result<Option<Duration>>,
 ) -> io::Result<usize> {
-    let (fd, len) = (fd.as_raw_fd(), clamp(len));
+    let (socket, fd, len) = (fd, fd.as_raw_fd(), clamp(len));
     // SAFETY: the caller's promise, here and below.
     let attempt = || unsafe { socket::transfer::recv(fd, buf, len, flags) };
     if raw::is_nonblocking(flags) {
         return once(attempt);
     }
     let (once, wait) =
-        receive(fd, flags, |peek, nonblocking| Net::Recv { fd, buf, len, peek, nonblocking });
+        receive(flags, |peek, nonblocking| Net::Recv { fd, buf, len, peek, nonblocking });
     // SAFETY: as above.
-    unsafe { Transfer { attempt, once, wait }.run(limit) }
+    unsafe { Transfer { fd: socket, attempt, once, wait }.run(limit) }
 }
 
-/// send(2).
+/// Sends: send(2).
 ///
 /// # Errors
 /// Those of send(2); see the [module's comment](self).
@@ -122,7 +123,7 @@ pub unsafe fn send(
     unsafe { send_within(fd, buf, len, flags, || Ok(limit)) }
 }
 
-/// send(2) for callers that must ask for the limit first, as [`recv_within`].
+/// Sends as [`send`], for callers that must ask for the limit first, as [`recv_within`].
 ///
 /// # Errors
 /// Those of send(2), and those of `limit`; see the [module's comment](self).
@@ -136,24 +137,24 @@ pub unsafe fn send_within(
     flags: i32,
     limit: impl FnOnce() -> io::Result<Option<Duration>>,
 ) -> io::Result<usize> {
-    let (fd, len) = (fd.as_raw_fd(), clamp(len));
+    let (socket, fd, len) = (fd, fd.as_raw_fd(), clamp(len));
     // SAFETY: the caller's promise, here and below.
     let attempt = || unsafe { socket::transfer::send(fd, buf, len, flags) };
     if raw::is_nonblocking(flags) {
         return once(attempt);
     }
-    let (once, wait) = send_by(fd, flags, || Net::Send { fd, buf, len, nonblocking: true });
+    let (once, wait) = send_by(flags, || Net::Send { fd, buf, len, nonblocking: true });
     // SAFETY: as above.
-    unsafe { Transfer { attempt, once, wait }.run(limit) }
+    unsafe { Transfer { fd: socket, attempt, once, wait }.run(limit) }
 }
 
-/// recvmsg(2). `message` points to a `msghdr`.
+/// Receives a message: recvmsg(2). `message` points to a `msghdr`.
 ///
 /// # Errors
 /// Those of recvmsg(2); see the [module's comment](self).
 ///
 /// # Safety
-/// See the [module's comment](self): the header and all it points to.
+/// See the [module's comment](self): the header and all that it points to.
 pub unsafe fn recvmsg(
     fd: BorrowedFd<'_>,
     message: *mut c_void,
@@ -164,62 +165,62 @@ pub unsafe fn recvmsg(
     unsafe { recvmsg_within(fd, message, flags, || Ok(limit)) }
 }
 
-/// recvmsg(2) for callers that must ask for the limit first, as [`recv_within`].
+/// Receives as [`recvmsg`], for callers that must ask for the limit first, as [`recv_within`].
 ///
 /// # Errors
 /// Those of recvmsg(2), and those of `limit`; see the [module's comment](self).
 ///
 /// # Safety
-/// See the [module's comment](self): the header and all it points to.
+/// See the [module's comment](self): the header and all that it points to.
 pub unsafe fn recvmsg_within(
     fd: BorrowedFd<'_>,
     message: *mut c_void,
     flags: i32,
     limit: impl FnOnce() -> io::Result<Option<Duration>>,
 ) -> io::Result<usize> {
-    let fd = fd.as_raw_fd();
+    let (socket, fd) = (fd, fd.as_raw_fd());
     // SAFETY: the caller's promise, here and below.
     let attempt = || unsafe { socket::transfer::recvmsg(fd, message.cast(), flags) };
     if raw::is_nonblocking(flags) {
         return once(attempt);
     }
-    let (once, wait) = receive(fd, flags, |peek, nonblocking| Net::RecvMsg {
+    let (once, wait) = receive(flags, |peek, nonblocking| Net::RecvMsg {
         fd,
         message: message.cast(),
         peek,
         nonblocking,
     });
     // SAFETY: as above.
-    unsafe { Transfer { attempt, once, wait }.run(limit) }
+    unsafe { Transfer { fd: socket, attempt, once, wait }.run(limit) }
 }
 
-/// sendmsg(2). `message` points to a `msghdr`.
+/// Sends a message: sendmsg(2). `message` points to a `msghdr`.
 ///
 /// # Errors
 /// Those of sendmsg(2); see the [module's comment](self).
 ///
 /// # Safety
-/// See the [module's comment](self): the header and all it points to.
+/// See the [module's comment](self): the header and all that it points to.
 pub unsafe fn sendmsg(
     fd: BorrowedFd<'_>,
     message: *const c_void,
     flags: i32,
     limit: Option<Duration>,
 ) -> io::Result<usize> {
-    let fd = fd.as_raw_fd();
+    let (socket, fd) = (fd, fd.as_raw_fd());
     // SAFETY: the caller's promise, here and below.
     let attempt = || unsafe { socket::transfer::sendmsg(fd, message.cast(), flags) };
     if raw::is_nonblocking(flags) {
         return once(attempt);
     }
     let message = message.cast();
-    let (once, wait) = send_by(fd, flags, || Net::SendMsg { fd, message, nonblocking: true });
+    let (once, wait) = send_by(flags, || Net::SendMsg { fd, message, nonblocking: true });
     // SAFETY: as above.
-    unsafe { Transfer { attempt, once, wait }.run(|| Ok(limit)) }
+    unsafe { Transfer { fd: socket, attempt, once, wait }.run(|| Ok(limit)) }
 }
 
-/// read(2), at the cursor, from a socket, pipe, terminal or the like. A regular file is read, too,
-/// but calls at the cursor of one file are not put in order.
+/// Reads: read(2), at the cursor, from a socket, pipe, terminal or the like. A regular file is
+/// read, too, but calls at the cursor of one file do not take turns.
 ///
 /// # Errors
 /// Those of read(2); see the [module's comment](self).
@@ -234,7 +235,8 @@ pub unsafe fn read(
 ) -> io::Result<usize> {
     let (fd, len) = (fd.as_raw_fd(), clamp(len));
     let op = Op::Fs(Fs::Read { fd, buf, len, offset: None });
-    // SAFETY: the caller's promise, here and below. What cannot be read without waiting says so.
+    // SAFETY: the caller's promise, here and below. A descriptor that cannot be read without
+    // waiting gives an error.
     let cached = in_place(|| unsafe { file::transfer::read_cached(fd, buf, len, None) })?;
     if let Ok(count) = usize::try_from(cached) {
         return Ok(count);
@@ -243,7 +245,7 @@ pub unsafe fn read(
     unsafe { perform(&op, limit.map(deadline_in)) }
 }
 
-/// write(2), at the cursor; as [`read`] otherwise.
+/// Writes: write(2), at the cursor, as [`read`].
 ///
 /// # Errors
 /// Those of write(2); see the [module's comment](self).
@@ -262,11 +264,12 @@ pub unsafe fn write(
     unsafe { perform(&op, limit.map(deadline_in)) }
 }
 
-/// accept4(2) on a listener in whichever mode: the new socket. Unless `address` is null, the peer's
-/// address is written there, as far as the `*len` bytes of room go, and its length to `len`.
+/// Accepts a connection on a listener in either mode: accept4(2). Returns the new socket. Unless
+/// `address` is null, the peer's address is written there, as far as the `*len` bytes of room go,
+/// and its length to `len`.
 ///
-/// Without io_uring, and where the listener is in blocking mode, a thread of its own takes the
-/// connection once there is one: another process, or a plain thread, may be quicker.
+/// Without io_uring, and if the listener is in blocking mode, a thread of its own takes the
+/// connection once there is one: another process, or a plain thread, may have been quicker.
 ///
 /// # Errors
 /// Those of accept4(2); see the [module's comment](self).
@@ -284,7 +287,7 @@ pub unsafe fn accept4(
     let listener = fd.as_raw_fd();
     let op = Op::Net(Net::Accept { fd: listener, addr: &raw mut from, nonblocking: false });
     let limit = limit.map(deadline_in);
-    let may_block = !port_waits_for_disks(&op) && !descriptor::nonblocking(fd)?;
+    let may_block = !port_does(&op) && !descriptor::nonblocking(fd)?;
     if may_block {
         let ready = Op::ready(listener, Interest::Readable);
         // SAFETY: the borrow keeps the descriptor open; no memory is involved.
@@ -293,11 +296,12 @@ pub unsafe fn accept4(
     let accepted = if may_block && in_tasklet() {
         let listener = descriptor::duplicate(fd)?;
         let call = move |patience: &_| raw::accept(&listener, flags, patience);
-        let (socket, its_address) = patiently("a connection", limit, call)?;
+        let (socket, its_address) = on_own_thread("a connection", limit, call)?;
         from = its_address;
         socket
     } else {
-        // SAFETY: the address is this frame's; `perform` returns after the terminal completion.
+        // SAFETY: the address stands on this frame; `perform` returns after the terminal
+        // completion.
         raw::accepted(unsafe { perform(&op, limit) }?, flags)?
     };
     if !address.is_null() {
@@ -307,13 +311,13 @@ pub unsafe fn accept4(
     Ok(accepted)
 }
 
-/// connect(2), on a socket in whichever mode. `addr` points to a socket address of `len` bytes. At
-/// `limit` the error is `WouldBlock`, whatever the family; a connection goes on in the kernel.
+/// Connects a socket in either mode: connect(2). `addr` points to a socket address of `len` bytes.
+/// At `limit` the error is `WouldBlock` for all families, and the connection goes on in the kernel.
 ///
-/// Without io_uring, and where the socket is in blocking mode, a thread of its own makes the call.
+/// Without io_uring, and if the socket is in blocking mode, a thread of its own makes the call.
 ///
 /// # Errors
-/// Those of connect(2), and `InvalidInput` for a longer address than there are; see the
+/// Those of connect(2), and `InvalidInput` for an address that is longer than any family's; see the
 /// [module's comment](self).
 ///
 /// # Safety
@@ -328,15 +332,15 @@ pub unsafe fn connect(
     let to = unsafe { SocketAddrBuf::copied(addr, len) }?;
     let op = Op::Net(Net::Connect { fd: fd.as_raw_fd(), addr: &raw const to, nonblocking: false });
     let limit = limit.map(deadline_in);
-    if in_tasklet() && !port_waits_for_disks(&op) && !descriptor::nonblocking(fd)? {
+    if in_tasklet() && !port_does(&op) && !descriptor::nonblocking(fd)? {
         let socket = descriptor::duplicate(fd)?;
         let call = move |patience: &_| raw::connect(&socket, &to, patience);
-        return patiently("a connection", limit, call);
+        return on_own_thread("a connection", limit, call);
     }
-    // SAFETY: the address is this frame's, the borrow keeps the descriptor open.
+    // SAFETY: the address stands on this frame, the borrow keeps the descriptor open.
     let connected = unsafe { perform(&op, limit) }.map(drop);
     match connected.as_ref().map_err(io::Error::raw_os_error) {
-        // An earlier call has begun it: its end is this one's.
+        // An earlier call has begun the connection: this call waits for its end.
         Err(Some(raw::UNDER_WAY)) if in_tasklet() && !descriptor::nonblocking(fd)? => {
             let ready = Op::ready(fd.as_raw_fd(), Interest::Writable);
             // SAFETY: the borrow keeps the descriptor open; no memory is involved.
@@ -354,17 +358,18 @@ pub unsafe fn connect(
     }
 }
 
-/// Makes a system call that may wait for ever, for what has neither a try nor readiness: on a
-/// thread of its own, of which there are at most 4096; further calls queue. Outside a scheduler in
-/// place.
+/// Makes a system call that may wait for ever and has neither a non-blocking form nor readiness. It
+/// is made on a thread of its own, of which there are at most 4096; further calls queue. Outside a
+/// scheduler it is made in place.
 ///
-/// `call` makes it as C does: −1, and the number of the error in errno. It owns what it works on,
-/// and is called again where a signal of somebody else's comes between. A kill, a deadline or a
-/// signal handler ([`interruptible`](crate::signal::interruptible)) interrupts it, and its result
-/// decides. What came of it goes through `done`.
+/// `call` makes the system call as C does: it returns −1, with the error's number in errno. It owns
+/// the memory that it works on, and is called again if a foreign signal interrupts it. A kill, a
+/// deadline or a signal handler ([`interruptible`](crate::signal::interruptible)) interrupts it,
+/// too, and its result decides. `done` converts the result.
 ///
 /// # Errors
-/// The call's own, `EINTR` after a signal handler, [`Cancelled`]; where no thread can be had.
+/// The call's own, `EINTR` after a signal handler, [`Cancelled`]; an error if no thread is to be
+/// had.
 ///
 /// ```
 /// use std::os::fd::AsRawFd;
@@ -372,7 +377,7 @@ pub unsafe fn connect(
 ///     let (rx, tx) = std::io::pipe().unwrap();
 ///     let reader = overlapped::spawn(move || {
 ///         let mut room = [0u8; 8];
-///         // SAFETY: the closure owns the descriptor and the room.
+///         // SAFETY: the closure owns the descriptor and the memory.
 ///         let call = move || unsafe { libc::read(rx.as_raw_fd(), room.as_mut_ptr().cast(), 8) };
 ///         overlapped::os::fd::raw::waiting_call(call, |count| count)
 ///     });
@@ -385,15 +390,15 @@ pub fn waiting_call<T: Send + 'static>(
     call: impl FnMut() -> isize + Send + 'static,
     done: impl FnOnce(i32) -> T + Send + 'static,
 ) -> io::Result<T> {
-    patiently("a system call", None, move |patience| {
+    on_own_thread("a system call", None, move |patience| {
         let result = patience.call(call);
         if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(done(result)) }
     })
 }
 
-/// Makes a call that may wait for ever on a thread that may, and which a kill, a deadline, or the
-/// limit interrupts.
-fn patiently<T: Send + 'static>(
+/// Makes a call that may wait for ever, on a thread of its own. A kill, a deadline, or the limit
+/// interrupts it.
+fn on_own_thread<T: Send + 'static>(
     what: &'static str,
     limit: Option<u64>,
     call: impl FnOnce(&Patience) -> io::Result<T> + Send + 'static,

@@ -1,35 +1,43 @@
-//! One transfer on a socket: a try, if that is likely to find something, then a wait.
+//! One transfer on a socket: a try, if it is likely to find something, then a wait.
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
+use crate::descriptor::wait_writable;
 use crate::op::{Net, Op, Outcome};
 use crate::sys::clock;
 use crate::sys::errno::WOULD_BLOCK;
-use crate::sys::readiness;
-use crate::sys::readiness::Interest;
+use crate::sys::readiness::{Interest, is_shut_down};
 use crate::sys::socket::raw;
 use crate::task::aside::{in_place, tried, try_in_turn, wants_try};
 use crate::task::ended_by_all_handlers;
 use crate::task::wait::perform;
 use crate::time::{Duration, deadline_in, sleep};
 
-/// The rest of a transfer that finds nothing time and again, though its descriptor is ready.
+/// The pause of a transfer that finds nothing several times although its descriptor is ready.
 const IN_VAIN_PAUSE: Duration = Duration::from_millis(1);
 
 /// A transfer on a socket.
-pub(super) struct Transfer<A> {
-    /// One try, by a plain call; the result in the kernel's form.
+pub(super) struct Transfer<'a, A> {
+    pub(super) fd: BorrowedFd<'a>,
+    /// One try, by a plain call; returns the result in the kernel's form.
     pub(super) attempt: A,
-    /// The same as an operation, if the port knows the flags.
+    /// The try as an operation, if the port knows its flags.
     pub(super) once: Option<Op>,
-    /// The wait: the transfer itself, or a readiness.
-    pub(super) wait: Op,
+    pub(super) wait: WaitBy,
 }
 
-impl<A: Fn() -> i32> Transfer<A> {
-    /// Tries, and waits where that would wait. Receives are tried if that is likely to find
-    /// something. `limit` is asked for when the call would have to wait.
+/// The wait after a try in vain.
+pub(super) enum WaitBy {
+    /// The transfer itself waits, as an operation of the port.
+    Operation(Op),
+    Readable,
+    Writable,
+}
+
+impl<A: Fn() -> i32> Transfer<'_, A> {
+    /// Tries, and waits if the try would wait. A receive is tried if it is likely to find
+    /// something. `limit` is asked for if the call has to wait.
     ///
     /// # Safety
     /// As in the comment of the module above.
@@ -37,7 +45,7 @@ impl<A: Fn() -> i32> Transfer<A> {
         &self,
         limit: impl FnOnce() -> io::Result<Option<Duration>>,
     ) -> io::Result<usize> {
-        let waits_by_itself = !matches!(self.wait, Op::Wait(_));
+        let waits_by_itself = matches!(self.wait, WaitBy::Operation(_));
         let is_tried = !waits_by_itself || wants_try();
         if is_tried {
             // SAFETY: the caller's promise.
@@ -84,46 +92,58 @@ impl<A: Fn() -> i32> Transfer<A> {
     unsafe fn wait(&self, limit: Option<u64>) -> io::Result<usize> {
         let mut in_vain = 0;
         loop {
-            // SAFETY: the caller's promise; `perform` returns after the terminal completion.
-            let count = unsafe { perform(&self.wait, limit) }?;
-            let Op::Wait(wait) = self.wait else { return Ok(count) };
+            let is_ready = match &self.wait {
+                WaitBy::Operation(op) => {
+                    // SAFETY: the caller's promise; `perform` returns after the terminal
+                    // completion.
+                    return unsafe { perform(op, limit) };
+                }
+                WaitBy::Readable => {
+                    let op = Op::ready(self.fd.as_raw_fd(), Interest::Readable);
+                    // SAFETY: `self` borrows the descriptor; no memory is involved.
+                    unsafe { perform(&op, limit) }?;
+                    true
+                }
+                WaitBy::Writable => wait_writable(self.fd, limit)?,
+            };
             let outcome = self.attempt();
             if !outcome.would_block() {
                 return outcome.result();
             }
-            if wait.interest() == Interest::Readable && readiness::is_shut_down(wait.fd()) {
-                // What has come before the end, and after the attempt, comes first.
+            if matches!(self.wait, WaitBy::Readable) && is_shut_down(self.fd.as_raw_fd()) {
+                // Bytes that have come before the end, and after the attempt, come first.
                 let last = self.attempt();
                 return if last.would_block() { Ok(0) } else { last.result() };
             }
             if limit.is_some_and(|limit| clock::until(limit) == Duration::ZERO) {
                 return Err(io::Error::from_raw_os_error(WOULD_BLOCK));
             }
-            in_vain += 1;
+            in_vain += u32::from(is_ready);
             if in_vain > 1 {
-                // Ready, and yet there is nothing: the receiver of a datagram is full.
+                // Ready, and yet the attempt would wait: the queue of a datagram's receiver is
+                // full.
                 sleep(IN_VAIN_PAUSE);
             }
         }
     }
 }
 
-/// The operations of a receive: one try, and the wait.
-pub(super) fn receive(fd: RawFd, flags: i32, op: impl Fn(bool, bool) -> Net) -> (Option<Op>, Op) {
+/// Returns the operations of a receive: one try, and the wait.
+pub(super) fn receive(flags: i32, op: impl Fn(bool, bool) -> Net) -> (Option<Op>, WaitBy) {
     match raw::peeks(flags) {
-        Some(peek) => (Some(Op::Net(op(peek, true))), Op::Net(op(peek, false))),
-        None => (None, Op::ready(fd, Interest::Readable)),
+        Some(peek) => (Some(Op::Net(op(peek, true))), WaitBy::Operation(Op::Net(op(peek, false)))),
+        None => (None, WaitBy::Readable),
     }
 }
 
-/// The operations of a send: one try, and the wait. That is not the ring's own send: where a
-/// datagram socket's receiver is full, it sends nothing when it tries again.
-pub(super) fn send_by(fd: RawFd, flags: i32, op: impl Fn() -> Net) -> (Option<Op>, Op) {
+/// Returns the operations of a send: one try, and the wait. The wait is not the ring's own send: if
+/// the receiver of a datagram is full, the ring sends nothing when it tries again.
+pub(super) fn send_by(flags: i32, op: impl Fn() -> Net) -> (Option<Op>, WaitBy) {
     let once = (flags & !libc::MSG_NOSIGNAL == 0).then(|| Op::Net(op()));
-    (once, Op::ready(fd, Interest::Writable))
+    (once, WaitBy::Writable)
 }
 
-/// One try, for `MSG_DONTWAIT`.
+/// Makes one try, for `MSG_DONTWAIT`.
 pub(super) fn once(attempt: impl Fn() -> i32) -> io::Result<usize> {
     Outcome::from_raw(in_place(attempt)?).result()
 }

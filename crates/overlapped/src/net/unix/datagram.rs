@@ -2,20 +2,17 @@
 
 use std::fmt;
 use std::io;
-use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::path::Path;
 
 use super::SocketAddr;
-use super::patience::patiently;
+use super::backoff::retry;
 use crate::net::socket::{Limit, Socket};
-use crate::sys::socket;
 use crate::sys::socket::local;
-use crate::time::Duration;
 
 /// A Unix datagram socket; the counterpart of `std::os::unix::net::UnixDatagram`.
 ///
-/// A send is one datagram and a receive is one datagram. Nothing is lost between them: a send
+/// A send is one datagram and a receive is one datagram. No datagram is lost between them: a send
 /// waits while the receiver's queue is full.
 ///
 /// ```
@@ -35,7 +32,7 @@ pub struct UnixDatagram {
 }
 
 impl UnixDatagram {
-    /// A socket bound to `path`, where nothing may be yet.
+    /// Creates a socket bound to `path`, which must not exist yet.
     ///
     /// # Errors
     /// `InvalidInput` for a path that is too long or has a zero in it; those of bind(2),
@@ -44,38 +41,37 @@ impl UnixDatagram {
         UnixDatagram::bind_addr(&SocketAddr::from_pathname(path)?)
     }
 
-    /// A socket bound to `socket_addr`, which may be an abstract name.
+    /// Creates a socket bound to `socket_addr`, which may be an abstract name.
     ///
     /// # Errors
     /// Those of bind(2).
     pub fn bind_addr(socket_addr: &SocketAddr) -> io::Result<UnixDatagram> {
-        UnixDatagram::of(local::datagram(Some(socket_addr)))
+        UnixDatagram::new(local::datagram(Some(socket_addr)))
     }
 
-    /// A socket without a name.
+    /// Creates a socket without a name.
     ///
     /// # Errors
     /// Those of socket(2).
     pub fn unbound() -> io::Result<UnixDatagram> {
-        UnixDatagram::of(local::datagram(None))
+        UnixDatagram::new(local::datagram(None))
     }
 
-    fn of(fd: io::Result<std::os::fd::OwnedFd>) -> io::Result<UnixDatagram> {
-        Ok(UnixDatagram { socket: Socket::fresh(fd?) })
+    fn new(fd: io::Result<std::os::fd::OwnedFd>) -> io::Result<UnixDatagram> {
+        Ok(UnixDatagram { socket: Socket::new_unix(fd?) })
     }
 
-    /// Two sockets connected to each other.
+    /// Creates two sockets that are connected to each other.
     ///
     /// # Errors
     /// Those of socketpair(2).
     pub fn pair() -> io::Result<(UnixDatagram, UnixDatagram)> {
         let (one, other) = local::datagram_pair()?;
-        let of = |fd| UnixDatagram { socket: Socket::fresh(fd) };
-        Ok((of(one), of(other)))
+        Ok((UnixDatagram::new(Ok(one))?, UnixDatagram::new(Ok(other))?))
     }
 
     /// Fixes the other side: [`send`](UnixDatagram::send) goes to the socket at `path`, and only
-    /// what comes from there is received.
+    /// datagrams from there are received.
     ///
     /// # Errors
     /// As [`UnixDatagram::bind`], with those of connect(2).
@@ -91,15 +87,7 @@ impl UnixDatagram {
         local::connect(self.socket.as_fd(), socket_addr)
     }
 
-    /// Another handle to the same socket. Clones share mode and time limits, as in std.
-    ///
-    /// # Errors
-    /// Those of fcntl(2), for want of descriptors first of all.
-    pub fn try_clone(&self) -> io::Result<UnixDatagram> {
-        Ok(UnixDatagram { socket: self.socket.try_clone()? })
-    }
-
-    /// This side's address.
+    /// Returns this side's address.
     ///
     /// # Errors
     /// Those of getsockname(2).
@@ -107,7 +95,7 @@ impl UnixDatagram {
         local::local_addr(self.socket.as_fd())
     }
 
-    /// The address that it is connected to.
+    /// Returns the address that it is connected to.
     ///
     /// # Errors
     /// Those of getpeername(2), `NotConnected` first of all.
@@ -115,7 +103,7 @@ impl UnixDatagram {
         local::peer_addr(self.socket.as_fd())
     }
 
-    /// Receives one datagram, and tells who sent it.
+    /// Receives one datagram. Returns its length and the sender's address.
     ///
     /// # Errors
     /// Those of recvfrom(2); at the read limit `WouldBlock`.
@@ -150,8 +138,8 @@ impl UnixDatagram {
         if self.socket.is_nonblocking() {
             return self.socket.send_to(buf, &to, true);
         }
-        // The socket is writable when it is the receiver's queue that is full.
-        patiently(self.socket.limit(Limit::Write), || self.socket.send_to(buf, &to, true))
+        // The queue that is full is the receiver's: this socket is writable.
+        retry(self.socket.limit(Limit::Write), || self.socket.send_to(buf, &to, true))
     }
 
     /// Sends one datagram to the socket that it is connected to.
@@ -160,65 +148,6 @@ impl UnixDatagram {
     /// Those of send(2); at the write limit `WouldBlock`.
     pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
         self.socket.send_when_ready(buf)
-    }
-
-    /// Limits how long a receive may wait; `None`: for ever. A receive that reaches the limit fails
-    /// with `WouldBlock`, as in std, and has consumed nothing.
-    ///
-    /// # Errors
-    /// `InvalidInput` for a limit of zero, as std.
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.socket.set_limit(Limit::Read, timeout)
-    }
-
-    /// Limits how long a send may wait; as [`set_read_timeout`](UnixDatagram::set_read_timeout).
-    ///
-    /// # Errors
-    /// `InvalidInput` for a limit of zero, as std.
-    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.socket.set_limit(Limit::Write, timeout)
-    }
-
-    /// The read limit.
-    ///
-    /// # Errors
-    /// None; std's signature.
-    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.socket.limit(Limit::Read))
-    }
-
-    /// The write limit.
-    ///
-    /// # Errors
-    /// None; std's signature.
-    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.socket.limit(Limit::Write))
-    }
-
-    /// In non-blocking mode a call that would wait fails with `WouldBlock`, for this handle and its
-    /// clones.
-    ///
-    /// # Errors
-    /// None; std's signature.
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.socket.set_nonblocking(nonblocking);
-        Ok(())
-    }
-
-    /// Takes the pending error (`SO_ERROR`).
-    ///
-    /// # Errors
-    /// Those of getsockopt(2).
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        socket::take_error(self.socket.as_fd())
-    }
-
-    /// Shuts down receiving, sending, or both. Tasklets that wait on the socket are woken by it.
-    ///
-    /// # Errors
-    /// Those of shutdown(2).
-    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        socket::shutdown(self.socket.as_fd(), how)
     }
 }
 

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use super::{SocketAddr, UnixStream};
 use crate::net::socket::Socket;
-use crate::sys::socket;
 use crate::sys::socket::local;
 
 /// A Unix server socket; the counterpart of `std::os::unix::net::UnixListener`.
@@ -37,7 +36,7 @@ pub struct UnixListener {
 }
 
 impl UnixListener {
-    /// Listens at `path`, where nothing may be yet.
+    /// Listens at `path`, which must not exist yet.
     ///
     /// # Errors
     /// `InvalidInput` for a path that is too long or has a zero in it; those of bind(2),
@@ -51,7 +50,7 @@ impl UnixListener {
     /// # Errors
     /// Those of bind(2).
     pub fn bind_addr(socket_addr: &SocketAddr) -> io::Result<UnixListener> {
-        Ok(UnixListener { socket: Socket::fresh(local::listener(socket_addr)?) })
+        Ok(UnixListener { socket: Socket::new_unix(local::listener(socket_addr)?) })
     }
 
     /// Waits for a connection.
@@ -61,20 +60,12 @@ impl UnixListener {
     /// queue, so back off and call again.
     pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
         let (fd, from) = self.socket.accept()?;
-        // Unlike TCP's, an accepted socket of this family takes over nothing.
-        let stream = UnixStream { socket: Socket::fresh(fd) };
+        // Unlike TCP's, an accepted socket of this family takes over no limits.
+        let stream = UnixStream { socket: Socket::new_unix(fd) };
         Ok((stream, from.to_unix()?))
     }
 
-    /// Another handle to the same socket.
-    ///
-    /// # Errors
-    /// Those of fcntl(2), for want of descriptors first of all.
-    pub fn try_clone(&self) -> io::Result<UnixListener> {
-        Ok(UnixListener { socket: self.socket.try_clone()? })
-    }
-
-    /// The address that it listens on.
+    /// Returns the address that it listens on.
     ///
     /// # Errors
     /// Those of getsockname(2).
@@ -82,24 +73,7 @@ impl UnixListener {
         local::local_addr(self.socket.as_fd())
     }
 
-    /// In non-blocking mode an accept that would wait fails with `WouldBlock`.
-    ///
-    /// # Errors
-    /// None; std's signature.
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.socket.set_nonblocking(nonblocking);
-        Ok(())
-    }
-
-    /// Takes the pending error (`SO_ERROR`).
-    ///
-    /// # Errors
-    /// Those of getsockopt(2).
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        socket::take_error(self.socket.as_fd())
-    }
-
-    /// The connections, one after another, for ever.
+    /// Returns an iterator over the connections; it never ends.
     pub fn incoming(&self) -> Incoming<'_> {
         Incoming { listener: self }
     }
@@ -116,7 +90,7 @@ impl fmt::Debug for UnixListener {
     }
 }
 
-/// The connections of a listener; see [`UnixListener::incoming`].
+/// An iterator over the connections of a listener; see [`UnixListener::incoming`].
 #[derive(Debug)]
 pub struct Incoming<'a> {
     listener: &'a UnixListener,

@@ -1,23 +1,21 @@
 //! `UnixStream`, method by method as in std.
 
 use std::fmt;
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::net::Shutdown;
+use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
 use super::SocketAddr;
-use super::patience::patiently;
-use crate::net::socket::{Limit, Socket};
-use crate::pipe::{End, Endpoint, Side};
-use crate::sys::socket;
+use super::backoff::retry;
+use crate::net::socket::Socket;
 use crate::sys::socket::local;
-use crate::time::Duration;
 
 /// A Unix stream socket; the counterpart of `std::os::unix::net::UnixStream`.
 ///
 /// Reading and writing block only the calling tasklet, and several tasklets may use one stream at
-/// once, as with [`TcpStream`](crate::net::TcpStream).
+/// once, as with [`TcpStream`](crate::net::TcpStream). A write that waits for room ends with
+/// `BrokenPipe` when this side shuts writing down or the peer shuts reading down: at once on
+/// io_uring, within 100 ms elsewhere, because the kernel does not announce it.
 ///
 /// ```
 /// use std::io::{Read, Write};
@@ -53,31 +51,23 @@ impl UnixStream {
     /// # Errors
     /// Those of connect(2).
     pub fn connect_addr(socket_addr: &SocketAddr) -> io::Result<UnixStream> {
-        let socket = Socket::fresh(local::stream()?);
+        let socket = Socket::new_unix(local::stream()?);
         let to = socket_addr.into();
-        patiently(None, || socket.connect(&to, true, None))?;
+        retry(None, || socket.connect(&to, true, None))?;
         Ok(UnixStream { socket })
     }
 
-    /// Two streams connected to each other.
+    /// Creates two streams that are connected to each other.
     ///
     /// # Errors
     /// Those of socketpair(2).
     pub fn pair() -> io::Result<(UnixStream, UnixStream)> {
         let (one, other) = local::stream_pair()?;
-        let of = |fd| UnixStream { socket: Socket::fresh(fd) };
-        Ok((of(one), of(other)))
+        let new = |fd| UnixStream { socket: Socket::new_unix(fd) };
+        Ok((new(one), new(other)))
     }
 
-    /// Another handle to the same connection. Clones share mode and time limits, as in std.
-    ///
-    /// # Errors
-    /// Those of fcntl(2), for want of descriptors first of all.
-    pub fn try_clone(&self) -> io::Result<UnixStream> {
-        Ok(UnixStream { socket: self.socket.try_clone()? })
-    }
-
-    /// This side's address.
+    /// Returns this side's address.
     ///
     /// # Errors
     /// Those of getsockname(2).
@@ -85,125 +75,12 @@ impl UnixStream {
         local::local_addr(self.socket.as_fd())
     }
 
-    /// The other side's address.
+    /// Returns the other side's address.
     ///
     /// # Errors
     /// Those of getpeername(2), `NotConnected` first of all.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         local::peer_addr(self.socket.as_fd())
-    }
-
-    /// Limits how long a read may wait; `None`: for ever. A read that reaches the limit fails with
-    /// `WouldBlock`, as in std, and has consumed nothing.
-    ///
-    /// # Errors
-    /// `InvalidInput` for a limit of zero, as std.
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.socket.set_limit(Limit::Read, timeout)
-    }
-
-    /// Limits how long a write may wait; as [`set_read_timeout`](UnixStream::set_read_timeout).
-    ///
-    /// # Errors
-    /// `InvalidInput` for a limit of zero, as std.
-    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.socket.set_limit(Limit::Write, timeout)
-    }
-
-    /// The read limit.
-    ///
-    /// # Errors
-    /// None; std's signature.
-    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.socket.limit(Limit::Read))
-    }
-
-    /// The write limit.
-    ///
-    /// # Errors
-    /// None; std's signature.
-    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.socket.limit(Limit::Write))
-    }
-
-    /// In non-blocking mode a call that would wait fails with `WouldBlock`, for this handle and its
-    /// clones.
-    ///
-    /// # Errors
-    /// None; std's signature.
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.socket.set_nonblocking(nonblocking);
-        Ok(())
-    }
-
-    /// Takes the pending error (`SO_ERROR`).
-    ///
-    /// # Errors
-    /// Those of getsockopt(2).
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        socket::take_error(self.socket.as_fd())
-    }
-
-    /// Shuts down reading, writing, or both. Tasklets that wait on the stream are woken by it.
-    ///
-    /// # Errors
-    /// Those of shutdown(2).
-    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        socket::shutdown(self.socket.as_fd(), how)
-    }
-}
-
-impl Endpoint for UnixStream {
-    fn end(&self, side: Side) -> Option<End<'_>> {
-        self.socket.end(side)
-    }
-}
-
-impl Read for &UnixStream {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.receive(buf, false)
-    }
-
-    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.socket.receive_vectored(bufs)
-    }
-}
-
-impl Write for &UnixStream {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.socket.send(buf)
-    }
-
-    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.socket.send_vectored(bufs)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Read for UnixStream {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        (&*self).read(buf)
-    }
-
-    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        (&*self).read_vectored(bufs)
-    }
-}
-
-impl Write for UnixStream {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        (&*self).write(buf)
-    }
-
-    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        (&*self).write_vectored(bufs)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -1,9 +1,10 @@
-//! Through user space: for what splice(2) cannot do.
+//! Transfers through memory, for descriptors that splice(2) cannot move bytes between.
 
 use std::io;
 use std::os::fd::AsRawFd;
 
-use super::{End, Failure, Files, Side, Transfer, in_turn};
+use super::{End, Failure, Files, Side, Transfer, with_cursors};
+use crate::descriptor;
 use crate::op::{Fs, Net, Op, clamp};
 use crate::sys::splice;
 use crate::sys::splice::Kind;
@@ -11,16 +12,16 @@ use crate::task::wait::{perform, perform_now};
 use crate::task::{breathe, unblock_to_end};
 use crate::time::deadline_in;
 
-/// The first buffer: what waits for a silent source should be small.
+/// The first size of the buffer: one that waits for a silent source should be small.
 const SIZE: usize = 8 << 10;
 
-/// What it grows to where the source fills it.
+/// The size that it grows to if the source fills it.
 const SIZE_MAX: usize = 64 << 10;
 
-/// How much a pool thread reads and writes between files at a time.
+/// The bytes that a pool thread reads and writes between files at a time.
 const PART: usize = 256 << 10;
 
-/// A buffer with bytes on their way, `start..end`. However it is left, they go where they can.
+/// A buffer whose bytes `start..end` are in transit. They go where they can when it is dropped.
 struct Buffer<'a> {
     memory: Vec<u8>,
     start: usize,
@@ -32,7 +33,7 @@ struct Buffer<'a> {
 impl Buffer<'_> {
     fn read(&mut self, most: usize) -> io::Result<usize> {
         let from = self.from;
-        let read = in_turn([&from], || self.read_once(most))?;
+        let read = with_cursors([&from], || self.read_once(most))?;
         (self.start, self.end) = (0, read);
         Ok(read)
     }
@@ -53,31 +54,38 @@ impl Buffer<'_> {
         };
         // SAFETY: descriptor and buffer are borrowed until `perform` returns, and `len` is not more
         // than the buffer has.
-        unsafe { perform(&op, self.from.patience.map(deadline_in)) }
+        unsafe { perform(&op, self.from.limit.map(deadline_in)) }
+    }
+
+    fn sink_is_socket(&self) -> bool {
+        matches!(self.to.kind, Kind::Socket | Kind::BlockingSocket)
     }
 
     fn write_op(&self) -> Op {
         let bytes = &self.memory[self.start..self.end];
         let (fd, buf, len) = (self.to.fd.as_raw_fd(), bytes.as_ptr(), clamp(bytes.len()));
-        match self.to.kind {
-            Kind::Socket | Kind::BlockingSocket => {
-                Op::Net(Net::Send { fd, buf, len, nonblocking: false })
-            }
-            _ => Op::Fs(Fs::Write { fd, buf, len, offset: None }),
+        match self.sink_is_socket() {
+            true => Op::Net(Net::Send { fd, buf, len, nonblocking: false }),
+            false => Op::Fs(Fs::Write { fd, buf, len, offset: None }),
         }
     }
 
     fn write(&mut self) -> io::Result<usize> {
-        let op = self.write_op();
-        // SAFETY: as in `read`; the buffer is only read from.
-        let write = || unsafe { perform(&op, self.to.patience.map(deadline_in)) };
-        let written = in_turn([&self.to], write)?;
+        let (op, until) = (self.write_op(), self.to.limit.map(deadline_in));
+        // SAFETY: as in `read_once`; the buffer is only read from.
+        let write = || unsafe {
+            match self.sink_is_socket() {
+                true => descriptor::send(self.to.fd, &op, until),
+                false => perform(&op, until),
+            }
+        };
+        let written = with_cursors([&self.to], write)?;
         self.start += written;
         Ok(written)
     }
 
-    /// As [`Channel::settle`](super::channel).
-    fn settle(&mut self) -> (usize, Vec<u8>) {
+    /// Empties the buffer, as `PipeBuffer::empty`.
+    fn empty(&mut self) -> (usize, Vec<u8>) {
         let held = self.end - self.start;
         if held == 0 || self.from.is_file() && splice::seek_back(self.from.fd, held).is_ok() {
             self.start = self.end;
@@ -99,31 +107,31 @@ impl Buffer<'_> {
 }
 
 impl Drop for Buffer<'_> {
-    /// A kill: the tasklet is unwinding.
+    /// Runs with bytes in the buffer if a kill unwinds the tasklet.
     fn drop(&mut self) {
-        let _nobody_takes_it = self.settle();
+        let _lost = self.empty();
     }
 }
 
 impl Transfer<'_> {
-    /// `bytes` have been taken already.
+    /// Moves the bytes through memory. `bytes` have left the source already.
     pub(super) fn by_buffer(&mut self, bytes: Vec<u8>) -> Result<(), Failure> {
         let end = bytes.len();
         let mut buffer = Buffer { memory: bytes, start: 0, end, from: self.from, to: self.to };
-        let ended = self.around(&mut buffer);
-        let (went_on, rest) = buffer.settle();
-        self.note(went_on);
+        let ended = self.copy_through(&mut buffer);
+        let (went_on, rest) = buffer.empty();
+        self.count(went_on);
         ended.map_err(|failure| failure.with(rest))
     }
 
-    fn around(&mut self, buffer: &mut Buffer<'_>) -> Result<(), Failure> {
+    fn copy_through(&mut self, buffer: &mut Buffer<'_>) -> Result<(), Failure> {
         let known = if self.from.is_file() { splice::left(self.from.fd).unwrap_or(0) } else { 0 };
         let mut size = usize::try_from(known).unwrap_or(SIZE_MAX).clamp(SIZE, SIZE_MAX);
         loop {
             while buffer.start < buffer.end {
                 match buffer.write().map_err(Failure::of_sink)? {
                     0 => return Err(Failure::of_sink(io::ErrorKind::WriteZero.into())),
-                    written => self.note(written),
+                    written => self.count(written),
                 }
             }
             if self.left == 0 {
@@ -140,7 +148,7 @@ impl Transfer<'_> {
         }
     }
 
-    /// Between files: a pool thread reads and writes.
+    /// Copies between files: a pool thread reads and writes.
     pub(super) fn by_copying(&mut self) -> Result<(), Failure> {
         let mut files = self.duplicates()?;
         let mut memory = vec![0; self.part(PART)];
@@ -148,7 +156,7 @@ impl Transfer<'_> {
             breathe().map_err(Failure::of_source)?;
             let part = self.part(PART);
             let copied;
-            (files, memory, copied) = match in_turn([&self.from, &self.to], || {
+            (files, memory, copied) = match with_cursors([&self.from, &self.to], || {
                 Ok(unblock_to_end(move || {
                     let copied = copy_once(&files, &mut memory[..part]);
                     (files, memory, copied)
@@ -158,7 +166,7 @@ impl Transfer<'_> {
                 Err(error) => return Err(Failure::of_source(error)),
             };
             let (written, result) = copied;
-            self.note(written);
+            self.count(written);
             match result {
                 Ok(0) => return Ok(()),
                 Ok(_) => {}
@@ -169,7 +177,7 @@ impl Transfer<'_> {
     }
 }
 
-/// How many bytes were written, and how many were read, or what failed.
+/// Copies once. Returns the number of bytes written, and the number read or the side that failed.
 fn copy_once(files: &Files, memory: &mut [u8]) -> (usize, Result<usize, (Side, io::Error)>) {
     let read = match splice::read(&files.from, memory) {
         Ok(read) => read,

@@ -1,4 +1,4 @@
-//! Why a transfer ended early, and where its bytes are.
+//! The error of a transfer that ended early: the reason, and where its bytes are.
 
 use std::fmt;
 use std::io;
@@ -6,13 +6,13 @@ use std::io;
 /// The two sides of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// Where the bytes come from.
+    /// The side that the bytes come from.
     Source,
-    /// Where they go.
+    /// The side that they go to.
     Sink,
 }
 
-/// A failure on its way up.
+/// A failure before the number of delivered bytes is known.
 pub(super) struct Failure {
     side: Side,
     error: io::Error,
@@ -32,7 +32,7 @@ impl Failure {
         Failure::of(Side::Sink, error)
     }
 
-    /// Where this has left the source and not reached the sink.
+    /// Adds the bytes that have left the source and not reached the sink.
     pub(super) fn with(self, undelivered: Vec<u8>) -> Failure {
         Failure { undelivered, ..self }
     }
@@ -43,9 +43,10 @@ impl Failure {
     }
 }
 
-/// Why a [`transfer`](super::transfer) ended before its source did, and where the bytes are.
+/// The error of a [`transfer`](super::transfer) that ended before its source did: the reason, and
+/// where the bytes are.
 ///
-/// It turns into the plain [`io::Error`] by `?`.
+/// `?` converts it into the plain [`io::Error`].
 ///
 /// ```
 /// use std::{io::{ErrorKind, Read, Write}, time::Duration};
@@ -68,23 +69,23 @@ pub struct TransferError {
 }
 
 impl TransferError {
-    /// Which side failed, or was waited for.
+    /// Returns the side that failed, or was waited for.
     pub fn side(&self) -> Side {
         self.side
     }
 
-    /// What kind of error it is.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> io::ErrorKind {
         self.error.kind()
     }
 
-    /// How many bytes the sink has.
+    /// Returns the number of bytes that the sink has.
     pub fn delivered(&self) -> u64 {
         self.delivered
     }
 
-    /// The bytes that follow: the source does not have them any more, and the sink does not have
-    /// them yet. Empty where the source is a file, whose cursor stands behind what was delivered.
+    /// Returns the bytes that follow: the source does not have them any more, and the sink does not
+    /// have them yet. Empty if the source is a file: its cursor stands behind the delivered bytes.
     pub fn undelivered(&self) -> &[u8] {
         &self.undelivered
     }

@@ -1,5 +1,4 @@
-//! Calls that are made where they stand, and the choice of the way for those that end by
-//! themselves.
+//! Calls made on the tasklet's own thread, and the facts that decide which calls those are.
 
 use std::io;
 
@@ -8,30 +7,36 @@ use crate::sched::{NEVER, here};
 use crate::task::begin::{Begin, begin_operation, in_turn};
 use crate::task::wait::checkpoint_without_error;
 
-/// How an operation that ends by itself, without anybody's doing, is best done: one on a disk.
+/// The facts about a caller that decide how an operation on a disk is done: one that ends by
+/// itself, without another process or tasklet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// By a plain call: there is nobody to hold up, or the caller may not wait.
-    InPlace,
-    /// By the port.
-    Port,
-    /// By a thread of the pool: the port has nothing for it.
-    Pool,
+pub(crate) struct DiskCall {
+    /// The caller is a tasklet, and may wait. All others make a plain call: it holds up no tasklet
+    /// of theirs, or they have no choice.
+    pub(crate) may_wait: bool,
+    /// The port does the operation by itself.
+    pub(crate) port_does: bool,
+    /// Other tasklets are ready to run, and may want the same.
+    pub(crate) others_are_ready: bool,
 }
 
-/// Chooses. A suspension point: delivers a pending kill.
-pub(crate) fn way(op: &Op) -> Way {
-    let Some(here) = here() else {
-        return Way::InPlace;
-    };
+/// Begins an operation on a disk. A suspension point: delivers a pending kill.
+pub(crate) fn begin_disk_call(op: &Op) -> DiskCall {
+    let plain = DiskCall { may_wait: false, port_does: false, others_are_ready: false };
+    let Some(here) = here() else { return plain };
     if checkpoint_without_error(here).is_err() {
-        return Way::InPlace;
+        return plain;
     }
-    if here.driver.borrow().waits_for_disks(op) { Way::Port } else { Way::Pool }
+    DiskCall {
+        may_wait: true,
+        port_does: here.driver.borrow().waits_for_disks(op),
+        others_are_ready: here.ready.len() > 0,
+    }
 }
 
-/// Whether the caller, a tasklet, may wait. A suspension point: delivers a pending kill.
-pub(crate) fn may_wait() -> bool {
+/// Begins a call of several operations. A suspension point: delivers a pending kill. Tells whether
+/// the caller may wait.
+pub(crate) fn begin_call() -> bool {
     here().is_none_or(|here| checkpoint_without_error(here).is_ok())
 }
 
@@ -49,10 +54,4 @@ pub(crate) fn in_place<R>(f: impl FnOnce() -> R) -> io::Result<R> {
         Begin::MayWait(_) => Ok(in_turn(here, f)),
         Begin::TryOnce(_) => Ok(f()),
     }
-}
-
-/// Whether others are ready to run, and may so want the same.
-#[inline]
-pub(crate) fn others_are_ready() -> bool {
-    here().is_some_and(|here| here.ready.len() > 0)
 }

@@ -5,7 +5,7 @@ mod job;
 mod tries;
 mod unblock;
 
-pub(crate) use in_place::{Way, in_place, may_wait, others_are_ready, way};
+pub(crate) use in_place::{DiskCall, begin_call, begin_disk_call, in_place};
 pub(crate) use job::{Stop, on_patient_thread, on_pool};
 pub(crate) use tries::{pays_to_try, tried, try_in_turn, wants_try};
 pub use unblock::{UnblockError, unblock, unblock_to_end};

@@ -90,6 +90,11 @@ pub(crate) fn take_error(fd: BorrowedFd<'_>) -> io::Result<Option<io::Error>> {
     SockRef::from(&fd).take_error()
 }
 
+/// Tells whether `fd` is a socket of the Unix family.
+pub(crate) fn is_unix(fd: BorrowedFd<'_>) -> bool {
+    SockRef::from(&fd).local_addr().is_ok_and(|addr| addr.is_unix())
+}
+
 /// shutdown(2).
 pub(crate) fn shutdown(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
     SockRef::from(&fd).shutdown(how)

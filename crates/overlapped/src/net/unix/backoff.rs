@@ -1,29 +1,29 @@
-//! Waiting for what the system does not announce.
+//! Retries with growing pauses, for events that the kernel does not announce.
 
 use std::io;
 
-use crate::net::socket::is_would_wait;
+use crate::net::socket::is_would_block;
 use crate::task::yield_now;
 use crate::time::{Duration, Instant, sleep_until};
 
-/// The first sleep; each is twice as long as the one before.
+/// The first pause; each is twice as long as the one before.
 const SHORTEST: Duration = Duration::from_micros(50);
 const LONGEST: Duration = Duration::from_millis(5);
 
-/// Does `f` until it says other than `EAGAIN`, for at most `limit`. The last `EAGAIN` is given
-/// where the time is over.
+/// Calls `attempt` until it ends other than with `EAGAIN`, for at most `limit`; then it returns the
+/// last `EAGAIN`.
 ///
-/// `f` makes one attempt, through the suspension point: there a kill is delivered, and a deadline
-/// or a state in which nobody may wait is an error of its own, which has no number.
-pub(super) fn patiently<T>(
+/// `attempt` makes one try, through the suspension point. There a kill is delivered; a deadline, or
+/// a state in which the caller may not wait, is an error of its own, which has no number.
+pub(super) fn retry<T>(
     limit: Option<Duration>,
-    mut f: impl FnMut() -> io::Result<T>,
+    mut attempt: impl FnMut() -> io::Result<T>,
 ) -> io::Result<T> {
     let end = limit.and_then(|limit| Instant::now().checked_add(limit));
     let mut pause = Duration::ZERO;
     loop {
-        match f() {
-            Err(error) if is_would_wait(&error) => {
+        match attempt() {
+            Err(error) if is_would_block(&error) => {
                 let now = Instant::now();
                 if end.is_some_and(|end| now >= end) {
                     return Err(error);

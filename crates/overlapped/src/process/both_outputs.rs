@@ -1,8 +1,9 @@
-//! Reading a child's two streams at once, so that neither full pipe can stop the child.
+//! Reads both outputs of a child at once, so that neither full pipe can stop the child.
 //!
-//! Whatever is there is read without waiting, a piece of each stream in turn; then the tasklet
-//! waits for either, through a descriptor that stands for both. When one has ended, the other is
-//! simply read. One tasklet, one wait at a time: a kill or a deadline needs nothing undone.
+//! The bytes that are there are read without waiting, a piece of each stream in turn. Then the
+//! tasklet waits for either, through a descriptor that stands for both. After one has ended, the
+//! other is simply read. One tasklet makes one wait at a time: a kill or a deadline leaves nothing
+//! to be undone.
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -12,20 +13,19 @@ use crate::op::{Op, Wait};
 use crate::sys::process::Either;
 use crate::task::wait::perform;
 
-/// What a pipe holds on Linux, if nobody has changed it (pipe(7)).
+/// The bytes that a pipe holds on Linux by default (pipe(7)).
 const PIECE: usize = 64 << 10;
 
-/// Appends everything that comes out of both streams until their ends; what was there before an
-/// error, too.
-pub(super) fn gather(
+/// Reads both streams until their ends, and appends their bytes. After an error, the bytes that
+/// came before it are there, too.
+pub(super) fn read_both(
     (mut stdout, mut stderr): (Option<ChildStdout>, Option<ChildStderr>),
     (out, err): (&mut Vec<u8>, &mut Vec<u8>),
 ) -> io::Result<()> {
     if let (Some(first), Some(second)) = (&stdout, &stderr) {
-        let which = until_one_ends((first, out), (second, err))?;
-        match which {
-            Which::Stdout => stdout = None,
-            Which::Stderr => stderr = None,
+        match until_one_ends((first, out), (second, err))? {
+            Ended::Stdout => stdout = None,
+            Ended::Stderr => stderr = None,
         }
     }
     if let Some(mut stdout) = stdout {
@@ -37,8 +37,8 @@ pub(super) fn gather(
     Ok(())
 }
 
-/// Which of them has ended.
-enum Which {
+/// The stream that has ended.
+enum Ended {
     Stdout,
     Stderr,
 }
@@ -46,7 +46,7 @@ enum Which {
 fn until_one_ends(
     (stdout, out): (&ChildStdout, &mut Vec<u8>),
     (stderr, err): (&ChildStderr, &mut Vec<u8>),
-) -> io::Result<Which> {
+) -> io::Result<Ended> {
     let either = Either::new()?;
     either.add(stdout.as_fd())?;
     either.add(stderr.as_fd())?;
@@ -57,16 +57,16 @@ fn until_one_ends(
         unsafe { perform(&op, None) }?;
         if is_at_end(|buf| stdout.read_now(buf), &mut piece, out)? {
             either.remove(stdout.as_fd())?;
-            return Ok(Which::Stdout);
+            return Ok(Ended::Stdout);
         }
         if is_at_end(|buf| stderr.read_now(buf), &mut piece, err)? {
             either.remove(stderr.as_fd())?;
-            return Ok(Which::Stderr);
+            return Ok(Ended::Stderr);
         }
     }
 }
 
-/// Appends what is there to `all`; whether that was the end.
+/// Appends the bytes that are there to `all`. Tells whether the stream has ended.
 fn is_at_end(
     mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
     piece: &mut [u8],

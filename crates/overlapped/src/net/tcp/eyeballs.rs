@@ -9,18 +9,19 @@
 //!
 //! An attempt is a connect that is under way in the kernel, on a socket of this frame. The caller
 //! waits for all of them in one operation, on the descriptor of a poller that watches them, so no
-//! memory is in flight and no tasklet is needed. A loser ends by being closed: there is nothing to
-//! reap. A kill or a deadline ends the wait, and with the frame everything else.
+//! memory is in flight and no further tasklet is needed. An attempt that has lost ends when its
+//! socket is closed: there is no operation to reap. A kill or a deadline ends the wait, and the
+//! attempts end with the frame.
 //!
-//! The resolver gives both families at once (getaddrinfo), so there is no waiting for the second
-//! one's answer (section 3).
+//! The resolver returns both families at once (getaddrinfo), so there is no second answer to wait
+//! for (section 3).
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use super::addr::{first_of, first_that};
-use super::socket::is_would_wait;
-use super::{SocketAddr, TcpStream, ToSocketAddrs};
+use crate::net::addr::{first_of, first_that};
+use crate::net::socket::is_would_block;
+use crate::net::{SocketAddr, ToSocketAddrs};
 use crate::op::{Op, Wait};
 use crate::sys::socket::connecting::Watch;
 use crate::sys::socket::tcp;
@@ -31,29 +32,32 @@ use crate::time::{Duration, deadline_in};
 /// RFC 8305's recommended Connection Attempt Delay.
 const DELAY: Duration = Duration::from_millis(250);
 
-/// Connects to one of `addr`'s addresses: of a name's, to the first that answers; of a list, to the
-/// first that can be connected to, one after another.
-pub(super) fn connect(addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
-    let one = |addr| TcpStream::connect_until(addr, None);
+/// Connects to one of `addr`'s addresses. The addresses of a name are tried in parallel, and `wrap`
+/// gets the socket that wins. The addresses of a list are tried by `connect`, one after another.
+pub(super) fn connect<T>(
+    addr: impl ToSocketAddrs,
+    connect: impl Fn(SocketAddr) -> io::Result<T>,
+    wrap: impl FnOnce(OwnedFd) -> T,
+) -> io::Result<T> {
     if !addr.is_name() {
-        return first_that(addr, one);
+        return first_that(addr, connect);
     }
     let addrs: Vec<SocketAddr> = addr.to_socket_addrs()?.collect();
     if addrs.len() < 2 {
-        return first_of(addrs, one);
+        return first_of(addrs, connect);
     }
     match Watch::new() {
-        Ok(watch) => race(&addrs, watch).map(TcpStream::of),
-        // No descriptors left for a poller; perhaps there is one for a socket.
-        Err(_) => first_of(addrs, one),
+        Ok(watch) => race(&addrs, watch).map(wrap),
+        // No descriptor is left for a poller; perhaps there is one for a socket.
+        Err(_) => first_of(addrs, connect),
     }
 }
 
-/// The attempts under way, and what became of the others.
+/// The attempts under way, and the error of those that have failed.
 struct Race<'a> {
     addrs: &'a [SocketAddr],
     under_way: Watch,
-    /// The error of the last address in the resolver's order, as std gives.
+    /// The error of the last address in the resolver's order, as std returns it.
     error: Option<(usize, io::Error)>,
 }
 
@@ -84,12 +88,12 @@ fn race(addrs: &[SocketAddr], under_way: Watch) -> io::Result<OwnedFd> {
 }
 
 impl Race<'_> {
-    /// Starts an attempt; the socket where that was all.
+    /// Starts an attempt. Returns the socket if it is connected at once.
     fn start(&mut self, index: usize) -> io::Result<Option<OwnedFd>> {
         match tcp::start_connect(&self.addrs[index]) {
             Ok(Connecting::Done(socket)) => return Ok(Some(socket)),
             Ok(Connecting::UnderWay(socket)) => self.under_way.add(index, socket)?,
-            Err(error) => self.note(index, error),
+            Err(error) => self.keep_error(index, error),
         }
         Ok(None)
     }
@@ -98,17 +102,16 @@ impl Race<'_> {
     fn wait(&mut self, limit: Option<u64>) -> io::Result<Option<OwnedFd>> {
         loop {
             let op = Op::Wait(Wait::Connected { sockets: self.under_way.as_fd().as_raw_fd() });
-            // SAFETY: the set is `self`'s, so it stays open until this returns; no memory is
-            // involved.
+            // SAFETY: `self` keeps the set open until this returns; no memory is involved.
             match unsafe { perform(&op, limit) } {
-                Err(error) if is_would_wait(&error) => return Ok(None),
+                Err(error) if is_would_block(&error) => return Ok(None),
                 result => result?,
             };
             let mut failed = false;
             for (index, socket) in self.under_way.ended()? {
                 match tcp::connected(socket.as_fd()) {
                     Ok(()) => return Ok(Some(socket)),
-                    Err(error) => self.note(index, error),
+                    Err(error) => self.keep_error(index, error),
                 }
                 failed = true;
             }
@@ -118,14 +121,14 @@ impl Race<'_> {
         }
     }
 
-    fn note(&mut self, index: usize, error: io::Error) {
+    fn keep_error(&mut self, index: usize, error: io::Error) {
         if self.error.as_ref().is_none_or(|&(last, _)| index > last) {
             self.error = Some((index, error));
         }
     }
 }
 
-/// The places of `addrs` in the order in which to try them.
+/// Returns the indices of `addrs` in the order in which to try them.
 fn interleaved(addrs: &[SocketAddr]) -> Vec<usize> {
     let is_first_family = |&index: &usize| addrs[index].is_ipv6() == addrs[0].is_ipv6();
     let (first, second): (Vec<_>, Vec<_>) = (0..addrs.len()).partition(is_first_family);

@@ -1,16 +1,17 @@
 //! `TcpListener`, method by method as in std.
 
-use crate::sys::socket;
-use crate::sys::socket::tcp;
 use std::fmt;
 use std::io;
 use std::iter::FusedIterator;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
-use super::addr::first_that;
-use super::socket::Socket;
-use super::{TcpStream, ToSocketAddrs};
+use super::TcpStream;
+use crate::net::ToSocketAddrs;
+use crate::net::addr::first_that;
+use crate::net::socket::Socket;
+use crate::sys::socket;
+use crate::sys::socket::tcp;
 
 /// A TCP server socket; the counterpart of `std::net::TcpListener`.
 ///
@@ -35,7 +36,7 @@ use super::{TcpStream, ToSocketAddrs};
 /// }).unwrap().unwrap();
 /// ```
 pub struct TcpListener {
-    pub(super) socket: Socket,
+    pub(in crate::net) socket: Socket,
 }
 
 impl TcpListener {
@@ -44,23 +45,15 @@ impl TcpListener {
     /// # Errors
     /// The last address's error.
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<TcpListener> {
-        first_that(addr, |addr| Ok(TcpListener { socket: Socket::fresh(tcp::listener(&addr)?) }))
+        first_that(addr, |addr| Ok(TcpListener { socket: Socket::new(tcp::listener(&addr)?) }))
     }
 
-    /// The address that it listens on.
+    /// Returns the address that it listens on.
     ///
     /// # Errors
     /// Those of getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         socket::local_addr(self.socket.as_fd())
-    }
-
-    /// Another handle to the same socket.
-    ///
-    /// # Errors
-    /// Those of fcntl(2), for want of descriptors first of all.
-    pub fn try_clone(&self) -> io::Result<TcpListener> {
-        Ok(TcpListener { socket: self.socket.try_clone()? })
     }
 
     /// Waits for a connection.
@@ -70,11 +63,11 @@ impl TcpListener {
     /// queue, so back off and call again.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (fd, from) = self.socket.accept()?;
-        let stream = TcpStream { socket: self.socket.child(fd) };
+        let stream = TcpStream { socket: self.socket.accepted(fd) };
         Ok((stream, from.to_std()?))
     }
 
-    /// The connections, one after another, for ever.
+    /// Returns an iterator over the connections; it never ends.
     pub fn incoming(&self) -> Incoming<'_> {
         Incoming { listener: self }
     }
@@ -87,7 +80,7 @@ impl TcpListener {
         socket::set_ttl(self.socket.as_fd(), ttl)
     }
 
-    /// The IP time to live.
+    /// Returns the IP time to live.
     ///
     /// # Errors
     /// Those of getsockopt(2).
@@ -95,7 +88,7 @@ impl TcpListener {
         socket::ttl(self.socket.as_fd())
     }
 
-    /// Whether an IPv6 socket takes no IPv4 connections. Deprecated in std, because it has no
+    /// Tells whether an IPv6 socket takes no IPv4 connections. Deprecated in std, because it has no
     /// effect after the socket has been bound.
     ///
     /// # Errors
@@ -111,24 +104,6 @@ impl TcpListener {
     pub fn set_only_v6(&self, only_v6: bool) -> io::Result<()> {
         socket::set_only_v6(self.socket.as_fd(), only_v6)
     }
-
-    /// Takes the pending error (`SO_ERROR`).
-    ///
-    /// # Errors
-    /// Those of getsockopt(2).
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        socket::take_error(self.socket.as_fd())
-    }
-
-    /// In non-blocking mode an accept that would wait fails with `WouldBlock`. Unlike some systems'
-    /// accept(2), this does not reach the accepted streams; it does not in std on Linux either.
-    ///
-    /// # Errors
-    /// None; std's signature.
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.socket.set_nonblocking(nonblocking);
-        Ok(())
-    }
 }
 
 impl fmt::Debug for TcpListener {
@@ -141,7 +116,7 @@ impl fmt::Debug for TcpListener {
     }
 }
 
-/// The connections of a listener; see [`TcpListener::incoming`].
+/// An iterator over the connections of a listener; see [`TcpListener::incoming`].
 #[derive(Debug)]
 pub struct Incoming<'a> {
     listener: &'a TcpListener,

@@ -1,14 +1,13 @@
 //! `TcpStream`, method by method as in std.
 
 use std::fmt;
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
-use super::ToSocketAddrs;
 use super::eyeballs;
-use super::socket::{Limit, Socket};
-use crate::pipe::{End, Endpoint, Side};
+use crate::net::ToSocketAddrs;
+use crate::net::socket::Socket;
 use crate::sys::socket;
 use crate::sys::socket::tcp;
 use crate::time::{Duration, deadline_in};
@@ -37,21 +36,21 @@ use crate::time::{Duration, deadline_in};
 /// }).unwrap();
 /// ```
 pub struct TcpStream {
-    pub(super) socket: Socket,
+    pub(in crate::net) socket: Socket,
 }
 
 impl TcpStream {
     /// Opens a connection to the first address that answers.
     ///
-    /// Addresses are tried one after another, as in std. A name is resolved on a pool thread; its
-    /// addresses are tried side by side (Happy Eyeballs, RFC 8305): families alternate, the next
-    /// attempt starts when the last one has failed or has taken 250 ms, the first success wins and
+    /// Addresses are tried one after another, as in std. A name is resolved on a pool thread, and
+    /// its addresses are tried in parallel (Happy Eyeballs, RFC 8305). Families alternate. The next
+    /// attempt starts when the last one has failed or has taken 250 ms. The first success wins, and
     /// the other attempts are given up.
     ///
     /// # Errors
     /// The last address's error.
     pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<TcpStream> {
-        eyeballs::connect(addr)
+        eyeballs::connect(addr, |addr| TcpStream::connect_until(addr, None), TcpStream::new)
     }
 
     /// Opens a connection to one address, for at most `limit`.
@@ -72,16 +71,16 @@ impl TcpStream {
     }
 
     pub(super) fn connect_until(addr: SocketAddr, limit: Option<u64>) -> io::Result<TcpStream> {
-        let stream = TcpStream::of(tcp::stream(&addr)?);
+        let stream = TcpStream::new(tcp::stream(&addr)?);
         stream.socket.connect(&addr.into(), false, limit)?;
         Ok(stream)
     }
 
-    pub(super) fn of(fd: std::os::fd::OwnedFd) -> TcpStream {
-        TcpStream { socket: Socket::fresh(fd) }
+    pub(super) fn new(fd: std::os::fd::OwnedFd) -> TcpStream {
+        TcpStream { socket: Socket::new(fd) }
     }
 
-    /// The other side's address.
+    /// Returns the other side's address.
     ///
     /// # Errors
     /// Those of getpeername(2), `NotConnected` first of all.
@@ -89,61 +88,12 @@ impl TcpStream {
         socket::peer_addr(self.socket.as_fd())
     }
 
-    /// This side's address.
+    /// Returns this side's address.
     ///
     /// # Errors
     /// Those of getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         socket::local_addr(self.socket.as_fd())
-    }
-
-    /// Shuts down reading, writing, or both. Tasklets that wait on the stream are woken by it.
-    ///
-    /// # Errors
-    /// Those of shutdown(2).
-    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        socket::shutdown(self.socket.as_fd(), how)
-    }
-
-    /// Another handle to the same connection. Clones share mode and time limits, as in std.
-    ///
-    /// # Errors
-    /// Those of fcntl(2), for want of descriptors first of all.
-    pub fn try_clone(&self) -> io::Result<TcpStream> {
-        Ok(TcpStream { socket: self.socket.try_clone()? })
-    }
-
-    /// Limits how long a read may wait; `None`: for ever. A read that reaches the limit fails with
-    /// `WouldBlock`, as on Unix in std, and has consumed nothing.
-    ///
-    /// # Errors
-    /// `InvalidInput` for a limit of zero, as std.
-    pub fn set_read_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
-        self.socket.set_limit(Limit::Read, limit)
-    }
-
-    /// Limits how long a write may wait; as [`set_read_timeout`](TcpStream::set_read_timeout).
-    ///
-    /// # Errors
-    /// `InvalidInput` for a limit of zero, as std.
-    pub fn set_write_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
-        self.socket.set_limit(Limit::Write, limit)
-    }
-
-    /// The read limit.
-    ///
-    /// # Errors
-    /// None; std's signature.
-    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.socket.limit(Limit::Read))
-    }
-
-    /// The write limit.
-    ///
-    /// # Errors
-    /// None; std's signature.
-    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.socket.limit(Limit::Write))
     }
 
     /// Receives without consuming: the next read sees the same bytes.
@@ -162,7 +112,7 @@ impl TcpStream {
         tcp::set_nodelay(self.socket.as_fd(), nodelay)
     }
 
-    /// Whether small writes are sent at once.
+    /// Tells whether small writes are sent at once.
     ///
     /// # Errors
     /// Those of getsockopt(2).
@@ -170,8 +120,8 @@ impl TcpStream {
         tcp::nodelay(self.socket.as_fd())
     }
 
-    /// How long closing waits for unsent data (`SO_LINGER`). A tasklet's close waits on a pool
-    /// thread.
+    /// Sets the time that closing waits for unsent data (`SO_LINGER`). If a tasklet closes the
+    /// stream, a pool thread waits.
     ///
     /// # Errors
     /// Those of setsockopt(2).
@@ -179,7 +129,7 @@ impl TcpStream {
         self.socket.set_linger(linger)
     }
 
-    /// How long closing waits for unsent data.
+    /// Returns the time that closing waits for unsent data.
     ///
     /// # Errors
     /// Those of getsockopt(2).
@@ -196,7 +146,7 @@ impl TcpStream {
         tcp::set_quickack(self.socket.as_fd(), quickack)
     }
 
-    /// Whether it acknowledges at once.
+    /// Tells whether it acknowledges at once.
     ///
     /// # Errors
     /// Those of getsockopt(2).
@@ -213,84 +163,12 @@ impl TcpStream {
         socket::set_ttl(self.socket.as_fd(), ttl)
     }
 
-    /// The IP time to live.
+    /// Returns the IP time to live.
     ///
     /// # Errors
     /// Those of getsockopt(2).
     pub fn ttl(&self) -> io::Result<u32> {
         socket::ttl(self.socket.as_fd())
-    }
-
-    /// Takes the pending error (`SO_ERROR`).
-    ///
-    /// # Errors
-    /// Those of getsockopt(2).
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        socket::take_error(self.socket.as_fd())
-    }
-
-    /// In non-blocking mode a call that would wait fails with `WouldBlock`, for this handle and its
-    /// clones.
-    ///
-    /// # Errors
-    /// None; std's signature.
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.socket.set_nonblocking(nonblocking);
-        Ok(())
-    }
-}
-
-impl Endpoint for TcpStream {
-    fn end(&self, side: Side) -> Option<End<'_>> {
-        self.socket.end(side)
-    }
-}
-
-impl Read for &TcpStream {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.receive(buf, false)
-    }
-
-    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.socket.receive_vectored(bufs)
-    }
-}
-
-impl Write for &TcpStream {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.socket.send(buf)
-    }
-
-    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.socket.send_vectored(bufs)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Read for TcpStream {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        (&*self).read(buf)
-    }
-
-    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        (&*self).read_vectored(bufs)
-    }
-}
-
-impl Write for TcpStream {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        (&*self).write(buf)
-    }
-
-    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        (&*self).write_vectored(bufs)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -1,0 +1,89 @@
+//! Waits for room to send, on sockets that the kernel says too little about.
+//!
+//! A socket of the Unix family can be shut down for writing, by its own side or by the peer (which
+//! shuts down reading). Then a send fails with `EPIPE`, but poll(2) reports the socket as writable
+//! only if it has room: a full socket that is shut down is never ready. A thread inside send(2) is
+//! woken; a poller is woken, too, polls, and finds nothing to report. So a wait for room on such a
+//! socket ends after [`RECHECK`] at the latest, and the send is tried again.
+//!
+//! The ring's own send needs no such recheck: the ring tries a send again after each wake, also
+//! after one that reports nothing (seen on Linux 6.18). TCP reports a socket as writable as soon as
+//! it is shut down.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+use crate::op::Op;
+use crate::sys::errno::WOULD_BLOCK;
+use crate::sys::readiness::Interest;
+use crate::sys::socket;
+use crate::task::port_does;
+use crate::task::wait::perform;
+use crate::time::deadline_in;
+
+/// The longest wait for room in a socket of the Unix family before the send is tried again.
+const RECHECK: Duration = Duration::from_millis(100);
+
+/// Waits until `fd` has room, as far as the kernel tells, and until the time `limit` at the latest.
+/// Returns early where the kernel would not tell of a shutdown: the caller tries its send again.
+/// Tells whether there is room.
+///
+/// # Errors
+/// `EAGAIN` at the limit; those of [`perform`].
+pub(crate) fn wait_writable(fd: BorrowedFd<'_>, limit: Option<u64>) -> io::Result<bool> {
+    let op = Op::ready(fd.as_raw_fd(), Interest::Writable);
+    let recheck = socket::is_unix(fd).then(|| deadline_in(RECHECK));
+    let until = [limit, recheck].into_iter().flatten().min();
+    // SAFETY: the borrow keeps the descriptor open until this returns; no memory is involved.
+    match unsafe { perform(&op, until) } {
+        Err(error) if is_would_block(&error) && until != limit => Ok(false),
+        result => result.map(|_| true),
+    }
+}
+
+/// Performs a send on a socket whose family is unknown.
+///
+/// # Errors
+/// Those of [`perform`].
+///
+/// # Safety
+/// As for [`perform`].
+pub(crate) unsafe fn send(fd: BorrowedFd<'_>, op: &Op, limit: Option<u64>) -> io::Result<usize> {
+    // SAFETY: handed on to the caller.
+    unsafe {
+        match !port_does(op) && socket::is_unix(fd) {
+            true => send_on_unix_socket(op, limit),
+            false => perform(op, limit),
+        }
+    }
+}
+
+/// Performs a send that may wait on a socket of the Unix family.
+///
+/// # Errors
+/// Those of [`perform`].
+///
+/// # Safety
+/// As for [`perform`].
+pub(crate) unsafe fn send_on_unix_socket(op: &Op, limit: Option<u64>) -> io::Result<usize> {
+    if port_does(op) {
+        // SAFETY: handed on to the caller.
+        return unsafe { perform(op, limit) };
+    }
+    loop {
+        let recheck = deadline_in(RECHECK);
+        let until = limit.map_or(recheck, |limit| limit.min(recheck));
+        // SAFETY: handed on to the caller.
+        match unsafe { perform(op, Some(until)) } {
+            Err(error) if is_would_block(&error) && Some(until) != limit => {}
+            result => return result,
+        }
+    }
+}
+
+/// Tells the kernel's "would block" from an error of this library that says that the caller may not
+/// wait: that one has no number.
+fn is_would_block(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(WOULD_BLOCK)
+}

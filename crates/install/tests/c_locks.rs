@@ -1,6 +1,6 @@
 //! Locks of C's: whose they are, and the rarer ones.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::thread;
 
 use overlapped_install::{scope, spawn};
-use rig::c::{CMutex, Shared, Wish};
-use rig::{ms, within};
+use support::c::{CMutex, Shared, Wish};
+use support::{ms, within};
 
 const NORMAL: c_int = libc::PTHREAD_MUTEX_NORMAL;
 const RECURSIVE: c_int = libc::PTHREAD_MUTEX_RECURSIVE;
@@ -264,7 +264,7 @@ fn the_names_of_c11_do_the_same() {
                 });
             }
         });
-        let ticks = rig::ticks(|| {
+        let ticks = support::ticks(|| {
             let (mut thread, mut value) = (0, 0);
             let span = libc::timespec { tv_sec: 0, tv_nsec: 20_000_000 };
             // SAFETY: a thread, which is joined; a time.

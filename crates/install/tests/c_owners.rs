@@ -1,7 +1,7 @@
 //! Mutexes of C's whose owner must be a thread that the kernel knows: robust ones, and those with
 //! an owner that inherit priorities or that several processes share. Tasklets beside threads.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::ffi::c_int;
 use std::io::{BufRead, BufReader, Write};
@@ -13,8 +13,8 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use overlapped_install::{scope, spawn};
-use rig::c::{CMutex, Shared, Wish};
-use rig::{ms, within};
+use support::c::{CMutex, Shared, Wish};
+use support::{ms, within};
 
 const NORMAL: c_int = libc::PTHREAD_MUTEX_NORMAL;
 const RECURSIVE: c_int = libc::PTHREAD_MUTEX_RECURSIVE;
@@ -164,7 +164,7 @@ fn neighbours_run_while_one_waits_and_no_switch_blocks_the_thread() {
     });
     within(|| {
         is_held.recv().unwrap();
-        let ticks = rig::ticks(|| assert_eq!((mutex.lock(), mutex.unlock()), (0, 0)));
+        let ticks = support::ticks(|| assert_eq!((mutex.lock(), mutex.unlock()), (0, 0)));
         assert!(ticks > 3, "{ticks}");
         overlapped::task::no_switch(|| {
             assert_eq!((mutex.lock(), mutex.lock()), (0, 0));
@@ -228,8 +228,8 @@ fn a_process_that_is_killed_while_a_tasklet_has_a_mutex_leaves_it_to_others() {
         });
         return;
     }
-    rig::install();
-    let path = rig::path("mutex");
+    support::install();
+    let path = support::path("mutex");
     let mut file = std::fs::File::options();
     let mut file = file.read(true).write(true).create(true).truncate(true).open(&path).unwrap();
     file.write_all(&[0; size_of::<CMutex>()]).unwrap();

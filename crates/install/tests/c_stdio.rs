@@ -1,6 +1,6 @@
 //! C's stdio, as far as it reads: tasklets beside threads.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::cell::Cell;
 use std::ffi::{c_char, c_int, c_void};
@@ -14,7 +14,7 @@ use std::thread;
 
 use libc::FILE;
 use overlapped_install::spawn;
-use rig::{ms, within};
+use support::{ms, within};
 
 unsafe extern "C" {
     fn getline(text: *mut *mut c_char, room: *mut usize, stream: *mut FILE) -> isize;
@@ -243,7 +243,7 @@ fn neighbours_read_the_same_stream_line_by_line() {
 
 #[test]
 fn a_stream_that_a_thread_or_a_neighbour_has_locked_blocks_the_tasklet_alone() {
-    rig::install(); // Takes its time, and the thread below does not wait for it.
+    support::install(); // Takes its time, and the thread below does not wait for it.
     let (mut ours, stream) = Stream::pair();
     ours.write_all(b"one\ntwo\n").unwrap();
     static HOLDS: AtomicBool = AtomicBool::new(false);
@@ -261,7 +261,7 @@ fn a_stream_that_a_thread_or_a_neighbour_has_locked_blocks_the_tasklet_alone() {
             thread::yield_now();
         }
         within(|| {
-            let ticks = rig::ticks(|| assert!(stream.getdelim(b'\n').contains("one")));
+            let ticks = support::ticks(|| assert!(stream.getdelim(b'\n').contains("one")));
             assert!(ticks > 3, "{ticks}");
             // SAFETY: a stream, locked and unlocked by the same tasklet.
             unsafe { flockfile(stream.0) };

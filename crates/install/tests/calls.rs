@@ -1,6 +1,6 @@
 //! Calls of C's that std does not make, and std's rarer ones.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 
 use overlapped_install::spawn;
-use rig::{ms, overlap, path, within};
+use support::{ms, overlap, path, within};
 
 fn pollfd(stream: &impl AsRawFd, events: i16) -> libc::pollfd {
     libc::pollfd { fd: stream.as_raw_fd(), events, revents: 0 }
@@ -33,7 +33,7 @@ fn poll_waits_for_one_of_several() {
         // At once, and at the limit.
         // SAFETY: as above.
         assert_eq!(unsafe { libc::poll(asked.as_mut_ptr(), 1, 0) }, 0);
-        let ticks = rig::ticks(|| {
+        let ticks = support::ticks(|| {
             // SAFETY: as above.
             assert_eq!(unsafe { libc::poll(asked.as_mut_ptr(), 1, 50) }, 0);
         });
@@ -124,7 +124,7 @@ fn a_fifo_that_is_full_blocks_its_writer_alone() {
             all
         });
         let mut fifo = std::fs::File::options().write(true).open(&path).unwrap();
-        let ticks = rig::ticks(|| {
+        let ticks = support::ticks(|| {
             let halves = [0, 200_000].map(|at| io::IoSlice::new(&bytes[at..at + 200_000]));
             let done = fifo.write_vectored(&halves).unwrap();
             assert!(done == 400_000, "a blocking pipe takes all: {done}");
@@ -237,8 +237,8 @@ fn a_copy_from_socket_to_pipe_waits_for_both() {
 #[test]
 fn waitid_leaves_a_child_to_be_waited_for() {
     within(|| {
-        let ticks = rig::ticks(|| {
-            let mut child = rig::sleep_program("0.1").spawn().unwrap();
+        let ticks = support::ticks(|| {
+            let mut child = support::sleep_program("0.1").spawn().unwrap();
             // SAFETY: zeros are an answer.
             let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
             let options = libc::WEXITED | libc::WNOWAIT;
@@ -452,15 +452,15 @@ fn message_queues_wait_and_their_limits_are_moments() {
 fn a_tasklet_whose_calls_never_wait_lets_its_neighbours_run() {
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
     let over = std::sync::Arc::new(AtomicBool::new(false));
-    rig::within(|| {
+    support::within(|| {
         let theirs = over.clone();
         let sleeper = overlapped_install::spawn(move || {
-            std::thread::sleep(rig::ms(20));
+            std::thread::sleep(support::ms(20));
             theirs.store(true, Relaxed);
         });
         let begin = std::time::Instant::now();
         let (mut here, mut there) = std::os::unix::net::UnixStream::pair().unwrap();
-        while !over.load(Relaxed) && begin.elapsed() < rig::ms(10_000) {
+        while !over.load(Relaxed) && begin.elapsed() < support::ms(10_000) {
             std::io::Write::write_all(&mut here, b"x").unwrap();
             std::io::Read::read_exact(&mut there, &mut [0]).unwrap();
         }
@@ -478,7 +478,7 @@ fn sendfile_to_a_socket_sends_all_and_its_neighbours_run() {
     std::fs::write(&path, &bytes).unwrap();
     let file = std::fs::File::open(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
-    rig::within(|| {
+    support::within(|| {
         let (here, mut there) = std::os::unix::net::UnixStream::pair().unwrap();
         let reader = overlapped_install::spawn(move || {
             let mut got = Vec::new();

@@ -1,6 +1,6 @@
 //! connect and accept give in a tasklet what they give in a thread, errors and addresses included.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::ffi::c_int;
 use std::io;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rig::{ms, path};
+use support::{ms, path};
 
 /// A result as the kernel gives it.
 fn result(outcome: c_int) -> Result<c_int, Option<c_int>> {
@@ -288,9 +288,9 @@ fn results() -> Vec<String> {
 
 #[test]
 fn every_case_ends_in_a_tasklet_as_in_a_thread() {
-    rig::install();
+    support::install();
     let thread = thread::spawn(results);
-    let tasklet = rig::within(results);
+    let tasklet = support::within(results);
     let thread = thread.join().unwrap();
     for (thread, tasklet) in thread.iter().zip(&tasklet) {
         assert_eq!(tasklet, thread);
@@ -301,7 +301,7 @@ fn every_case_ends_in_a_tasklet_as_in_a_thread() {
 #[test]
 fn connects_of_twenty_tasklets_wait_at_once() {
     let (listener, address, _clients) = full_unix();
-    rig::within(|| {
+    support::within(|| {
         let begin = Instant::now();
         let waiters: Vec<_> = (0..20)
             .map(|_| {
@@ -336,7 +336,7 @@ fn a_plain_thread_that_is_quicker_does_not_make_the_listeners_tasklets_block_the
             TAKEN.fetch_add(1, Relaxed);
         }
     });
-    rig::within(move || {
+    support::within(move || {
         let acceptors: Vec<_> = (0..4)
             .map(|_| {
                 let listener = listener.try_clone().unwrap();
@@ -367,7 +367,7 @@ fn a_plain_thread_that_is_quicker_does_not_make_the_listeners_tasklets_block_the
 #[test]
 fn a_kill_ends_an_accept_and_a_connect_and_loses_no_connection() {
     let (_listener, full, _clients) = full_unix();
-    rig::within(move || {
+    support::within(move || {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         for _ in 0..20 {

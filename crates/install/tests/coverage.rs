@@ -5,7 +5,7 @@
 //! meanwhile, the call is COOPERATIVE; if not, it STALLS; one that has nothing to wait for is
 //! IMMEDIATE. `OVERLAPPED_UPDATE=1` writes the table anew.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::ffi::c_int;
 use std::io::{Read, Write};
@@ -17,8 +17,8 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Condvar, Mutex, Once, RwLock, mpsc};
 use std::thread;
 
-use rig::c::{CMutex, CSemaphore, Shared};
-use rig::{ms, within};
+use support::c::{CMutex, CSemaphore, Shared};
+use support::{ms, within};
 
 unsafe extern "C-unwind" {
     fn pthread_once(control: *mut c_int, routine: extern "C-unwind" fn()) -> c_int;
@@ -169,13 +169,13 @@ fn threads() -> Vec<Row> {
             thread::spawn(|| thread::sleep(ms(60))).join().unwrap();
         }),
         waits("`Child::wait`, `Command::status`, `output`", || {
-            assert!(rig::sleep_program("0.06").status().unwrap().success());
+            assert!(support::sleep_program("0.06").status().unwrap().success());
         }),
     ]
 }
 
 fn files() -> Vec<Row> {
-    let (file, locked) = (rig::path("file"), rig::path("locked"));
+    let (file, locked) = (support::path("file"), support::path("locked"));
     vec![
         waits("`File::lock`", move || {
             // SAFETY: a descriptor's number. (File::lock calls it; it is younger than rustc 1.88.)
@@ -390,7 +390,7 @@ fn the_table_in_the_documentation_says_what_each_call_does() {
     let lines = within(|| {
         let rows = [sockets(), threads(), files(), threads_of_c(), c()];
         let say = |row: Row| {
-            let ticks = rig::ticks(row.make);
+            let ticks = support::ticks(row.make);
             let word = match (ticks, row.waits) {
                 (1.., _) => "COOPERATIVE",
                 (0, true) => "STALLS",

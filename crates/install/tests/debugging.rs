@@ -2,7 +2,7 @@
 //!
 //! Filters and limits hold for a whole process, so each test is a process of its own.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::ffi::c_int;
 use std::io::{Read, Write};
@@ -12,14 +12,14 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use overlapped_install::{Builder, Options, WhyNot, report, run, spawn};
-use rig::ms;
 use rustix::thread::{Timespec, nanosleep};
+use support::ms;
 
 const CHILD: &str = "OVERLAPPED_TEST_CHILD";
 
 /// Runs a test of this program in a process of its own.
 fn child(name: &str, environment: &[(&str, &str)]) -> (Output, String) {
-    let mut command = rig::again();
+    let mut command = support::again();
     command.args([name, "--exact", "--nocapture", "--test-threads=1"]).env(CHILD, "1");
     let output = command.envs(environment.iter().copied()).output().unwrap();
     let text = [&output.stdout[..], &output.stderr[..]].concat();

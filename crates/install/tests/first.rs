@@ -1,6 +1,6 @@
 //! Calls of std's, one after the other: does each block its tasklet alone?
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use overlapped_install::{run, scope, spawn};
-use rig::{ms, overlap};
+use support::{ms, overlap};
 
 #[test]
 fn twenty_sleeps_take_as_long_as_one() {
@@ -17,7 +17,7 @@ fn twenty_sleeps_take_as_long_as_one() {
 
 #[test]
 fn clients_and_servers_of_one_thread_serve_each_other() {
-    rig::within(|| {
+    support::within(|| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         scope(|s| {
@@ -50,7 +50,7 @@ fn clients_and_servers_of_one_thread_serve_each_other() {
 
 #[test]
 fn unix_sockets_overlap() {
-    rig::within(|| {
+    support::within(|| {
         scope(|s| {
             for _ in 0..20 {
                 let (mut a, mut b) = UnixStream::pair().unwrap();
@@ -68,7 +68,7 @@ fn unix_sockets_overlap() {
 
 #[test]
 fn several_buffers_are_written_as_one() {
-    rig::within(|| {
+    support::within(|| {
         let (mut a, mut b) = UnixStream::pair().unwrap();
         let writer = spawn(move || {
             let parts = [vec![1; 300_000], vec![2; 1], vec![3; 500_000]];
@@ -85,7 +85,7 @@ fn several_buffers_are_written_as_one() {
 
 #[test]
 fn pipes_overlap() {
-    rig::within(|| {
+    support::within(|| {
         scope(|s| {
             for _ in 0..20 {
                 let (mut rx, mut tx) = std::io::pipe().unwrap();
@@ -111,11 +111,11 @@ fn a_sockets_own_limit_ends_a_call_with_eagain() {
 
 #[test]
 fn a_nonblocking_socket_says_eagain_at_once() {
-    rig::within(|| {
+    support::within(|| {
         let (a, mut b) = UnixStream::pair().unwrap();
         b.set_nonblocking(true).unwrap();
         // A wait would be for ever. It may give a neighbour a turn.
-        rig::ticks(|| {
+        support::ticks(|| {
             let error = b.read(&mut [0]).unwrap_err();
             assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
             let wrote = (0..).map(|_| b.write(&[0; 65536])).take_while(Result::is_ok).count();
@@ -127,7 +127,7 @@ fn a_nonblocking_socket_says_eagain_at_once() {
 
 #[test]
 fn the_flags_of_a_socket_stay_as_they_are_while_it_connects() {
-    rig::within(|| {
+    support::within(|| {
         use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
         // A listener whose queue is full: the connection does not come about.
         // SAFETY: a new socket, bound to no name of ours.
@@ -141,10 +141,10 @@ fn the_flags_of_a_socket_stay_as_they_are_while_it_connects() {
         unsafe { libc::listen(listener.as_raw_fd(), 0) };
         let address = listener.local_addr().unwrap();
         let fill: Vec<_> = (0..4).map(|_| socket(libc::SOCK_NONBLOCK)).collect();
-        fill.iter().for_each(|fd| drop(rig::connect(fd, address)));
+        fill.iter().for_each(|fd| drop(support::connect(fd, address)));
         let waiting = std::rc::Rc::new(socket(0));
         let theirs = waiting.clone();
-        let connecting = spawn(move || rig::connect(&theirs, address));
+        let connecting = spawn(move || support::connect(&theirs, address));
         for _ in 0..20 {
             std::thread::sleep(ms(1));
             // SAFETY: reads flags.
@@ -159,7 +159,7 @@ fn the_flags_of_a_socket_stay_as_they_are_while_it_connects() {
 
 #[test]
 fn children_overlap() {
-    overlap(|_| assert!(rig::sleep_program("0.1").status().unwrap().success()));
+    overlap(|_| assert!(support::sleep_program("0.1").status().unwrap().success()));
     overlap(|_| {
         let mut shell = std::process::Command::new("sh");
         let output = shell.args(["-c", "sleep 0.1; echo hi"]).output().unwrap();
@@ -174,7 +174,7 @@ fn joins_of_threads_overlap() {
 
 #[test]
 fn run_gives_the_result_and_panics_as_its_closure_does() {
-    rig::install();
+    support::install();
     assert_eq!(run(|| 7).unwrap(), 7);
     let panicked = std::panic::catch_unwind(|| run(|| panic!("seven")));
     assert_eq!(panicked.unwrap_err().downcast_ref(), Some(&"seven"));
@@ -185,7 +185,7 @@ fn run_gives_the_result_and_panics_as_its_closure_does() {
 fn run_names_the_line_of_its_caller() {
     use overlapped_install::place;
 
-    rig::install();
+    support::install();
     let spawned_at = || {
         let dump = overlapped::task::dump().to_string();
         let lines = dump.lines().filter(|line| line.contains("spawned at"));

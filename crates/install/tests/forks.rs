@@ -1,11 +1,11 @@
 //! Children of fork(2).
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use overlapped_install::spawn;
-use rig::within;
+use support::within;
 
 const WAIT: libc::c_int = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
 const WAKE: libc::c_int = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
@@ -62,7 +62,7 @@ fn a_child_of_fork_keeps_no_pipe_open_that_a_tasklet_writes_to() {
             tx.write_all(&[1; 1 << 20]).unwrap_err();
         });
         // It waits for room.
-        std::thread::sleep(rig::ms(20));
+        std::thread::sleep(support::ms(20));
         // SAFETY: the child makes system calls only, and ends.
         let child = unsafe { libc::fork() };
         if child == 0 {
@@ -78,7 +78,7 @@ fn a_child_of_fork_keeps_no_pipe_open_that_a_tasklet_writes_to() {
         writer.join().unwrap();
         let mut all = Vec::new();
         // To the end, which comes while the child lives.
-        let read = overlapped::time::timeout(rig::ms(5000), || rx.read_to_end(&mut all));
+        let read = overlapped::time::timeout(support::ms(5000), || rx.read_to_end(&mut all));
         // SAFETY: the child, and no status.
         unsafe {
             libc::kill(child, libc::SIGKILL);

@@ -1,6 +1,6 @@
 //! Signal handlers by all the functions that install one.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::ffi::c_int;
 use std::io;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::thread;
 
 use libc::sighandler_t;
-use rig::{ms, within};
+use support::{ms, within};
 
 type Installer = unsafe extern "C" fn(c_int, sighandler_t) -> sighandler_t;
 
@@ -115,7 +115,7 @@ fn outcomes(signal: c_int, install: impl Fn()) -> Vec<String> {
 #[test]
 fn a_handler_ends_calls_whatever_installed_it() {
     let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    rig::install();
+    support::install();
     for &(name, installer, flags) in INSTALLERS {
         let install = move || {
             // SAFETY: a handler that counts.
@@ -137,7 +137,7 @@ fn a_handler_ends_calls_whatever_installed_it() {
 #[test]
 fn each_is_told_the_programs_handler() {
     let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    rig::install();
+    support::install();
     let signal = libc::SIGUSR2;
     // SAFETY: handlers that count.
     unsafe {

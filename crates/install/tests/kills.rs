@@ -1,6 +1,6 @@
 //! Kills and deadlines inside of calls.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, UdpSocket};
@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use overlapped::time::timeout;
 use overlapped_install::{Tasklet, spawn};
-use rig::{ms, within};
+use support::{ms, within};
 
 /// Kills a tasklet that waits in `f`, and gives the error's number.
 fn killed(f: impl FnOnce() -> io::Result<usize> + 'static) -> Option<i32> {
@@ -45,7 +45,7 @@ fn endless() -> Vec<Box<dyn FnOnce() -> io::Result<usize>>> {
             rx.read(&mut [0])
         }),
         Box::new(|| {
-            let mut child = rig::sleep_program("60").spawn()?;
+            let mut child = support::sleep_program("60").spawn()?;
             let ended = child.wait().map(|_| 0);
             child.kill()?;
             std::thread::spawn(move || child.wait()); // By a thread: the kill is pending here.
@@ -111,7 +111,7 @@ fn a_tasklet_that_does_not_listen_to_its_kill_lets_its_neighbours_run() {
         });
         std::thread::sleep(ms(5));
         deaf.kill();
-        let ticks = rig::ticks(|| std::thread::sleep(ms(100)));
+        let ticks = support::ticks(|| std::thread::sleep(ms(100)));
         assert!(ticks > 5, "{ticks}");
         end.set(true);
         assert!(deaf.join().unwrap() > 0);
@@ -184,7 +184,7 @@ fn what_waits_for_a_disk_alone_is_done_after_a_kill_and_a_deadline_too() {
         buffered.write_all(b"three")
     }
     within(|| {
-        let path = rig::path("killed");
+        let path = support::path("killed");
         let theirs = path.clone();
         let tasklet = spawn(move || {
             while !overlapped::task::is_killed() {
@@ -196,7 +196,7 @@ fn what_waits_for_a_disk_alone_is_done_after_a_kill_and_a_deadline_too() {
         tasklet.kill();
         tasklet.join().unwrap().unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"ONE two three");
-        let path = rig::path("late");
+        let path = support::path("late");
         timeout(ms(1), || {
             std::thread::sleep(ms(5));
             write_all(&path)

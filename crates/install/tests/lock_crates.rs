@@ -1,6 +1,6 @@
 //! Locks and channels of other crates, which take each tasklet for a thread by its thread-locals.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
 use overlapped_install::{scope, spawn};
-use rig::{everywhere, ms, overlap, within};
+use support::{everywhere, ms, overlap, within};
 
 #[test]
 fn parking_lots_locks_are_held_across_waits_in_all_directions() {
@@ -145,7 +145,7 @@ fn flumes_channels_wait_for_neighbours_and_threads() {
 fn rayons_callers_wait_alone() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
     within(|| {
-        let ticks = rig::ticks(|| {
+        let ticks = support::ticks(|| {
             scope(|s| {
                 for number in 0..6_usize {
                     let pool = &pool;

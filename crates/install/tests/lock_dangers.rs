@@ -1,6 +1,6 @@
 //! Wakes that get lost, locks that stay locked: short here, in full under `OVERLAPPED_TORTURE=1`.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use overlapped::task::is_killed;
 use overlapped::time::timeout;
 use overlapped_install::{scope, spawn};
-use rig::c::{CMutex, CSemaphore, Wish};
-use rig::{Rng, everywhere, ms, report, rounds, within};
+use support::c::{CMutex, CSemaphore, Wish};
+use support::{Rng, everywhere, ms, report, rounds, within};
 
 /// Parks until its turn comes, so many times, and says that it has come.
 struct Turns {

@@ -1,7 +1,7 @@
 //! Locks of std's, held across waits, between tasklets of one thread, of several schedulers, and
 //! threads.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Barrier, Condvar, LazyLock, Mutex, Once, OnceLock, RwLock};
@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 use overlapped_install::{scope, spawn};
-use rig::{everywhere, ms, within};
+use support::{everywhere, ms, within};
 
 #[test]
 fn a_mutex_held_across_a_sleep_lets_one_in_at_a_time() {
@@ -82,7 +82,7 @@ fn a_thread_notifies_twenty_tasklets() {
 
 #[test]
 fn a_condvars_limit_ends_the_wait() {
-    rig::overlap(|_| {
+    support::overlap(|_| {
         let (lock, changed) = (Mutex::new(()), Condvar::new());
         let begin = Instant::now();
         let (_guard, end) =

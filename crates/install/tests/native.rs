@@ -1,6 +1,6 @@
 //! The library's own calls in these tasklets, several schedulers, and destructors.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,7 @@ use std::thread;
 
 use overlapped::{Channel, Config};
 use overlapped_install::spawn;
-use rig::{ms, within};
+use support::{ms, within};
 
 #[test]
 fn the_librarys_own_calls_work_as_ever() {
@@ -51,7 +51,7 @@ fn the_librarys_own_calls_work_as_ever() {
         let receiver = spawn(move || (0..100).map(|_| theirs.recv().unwrap()).sum::<i32>());
         (0..100).for_each(|number| channel.send(number).unwrap());
         assert_eq!(receiver.join().unwrap(), 4950);
-        let path = rig::path("native");
+        let path = support::path("native");
         overlapped::fs::write(&path, b"native").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"native");
         assert_eq!(overlapped::fs::read(&path).unwrap(), b"native");
@@ -62,7 +62,7 @@ fn the_librarys_own_calls_work_as_ever() {
 
 #[test]
 fn tasklets_of_several_schedulers_share_locks_and_channels() {
-    rig::install();
+    support::install();
     let count = Arc::new(Mutex::new(0));
     let shared = count.clone();
     overlapped_install::run_with(Config::new().threads(3), || {
@@ -211,7 +211,7 @@ fn destructors_at_the_end_of_a_killed_tasklet_wait_for_a_neighbours_lock() {
 
 #[test]
 fn what_a_run_leaves_over_is_killed_and_told_so_by_its_calls() {
-    rig::install();
+    support::install();
     let (sender, receiver) = std::sync::mpsc::channel();
     let value = overlapped_install::run_until(|| {
         let (_a, mut b) = std::os::unix::net::UnixStream::pair().unwrap();
@@ -225,7 +225,7 @@ fn what_a_run_leaves_over_is_killed_and_told_so_by_its_calls() {
 
 #[test]
 fn tasklets_are_placed_on_other_schedulers() {
-    rig::install();
+    support::install();
     overlapped_install::run_with(Config::new().threads(2), || {
         let here = thread::current().id();
         let lock = Arc::new(Mutex::new(0));

@@ -1,6 +1,6 @@
 //! Threads, and tasklets that were not started through this crate, have what they always had.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 
-use rig::ms;
+use support::ms;
 
 /// The results of many calls of std's, errors with their numbers.
 fn results() -> Vec<String> {
@@ -43,7 +43,7 @@ fn results() -> Vec<String> {
     drop(listener);
     say("connect to nobody", TcpStream::connect(address).map(|_| 1));
     say("lookup", std::net::ToSocketAddrs::to_socket_addrs("localhost:7").map(Iterator::count));
-    let path = rig::path("file");
+    let path = support::path("file");
     let file = std::fs::File::create(&path).unwrap();
     say("write_at", file.write_at(b"hello", 3));
     say("read_at of what is not readable", file.read_at(&mut [0; 5], 0));
@@ -74,19 +74,19 @@ fn results() -> Vec<String> {
 #[test]
 fn every_call_gives_the_same_in_a_thread_in_a_tasklet_and_in_one_of_this_crates() {
     let before = std::thread::spawn(results).join().unwrap();
-    rig::install();
+    support::install();
     let thread = std::thread::spawn(results).join().unwrap();
     assert_eq!(thread, before, "in a thread");
     let tasklet = overlapped::run(results).unwrap();
     assert_eq!(tasklet, before, "in a tasklet of the library's");
-    assert_eq!(rig::within(results), before, "in a tasklet of this crate's");
+    assert_eq!(support::within(results), before, "in a tasklet of this crate's");
 }
 
 #[test]
 fn calls_in_a_tasklet_that_was_not_started_here_block_the_thread_each_time() {
-    rig::install();
+    support::install();
     overlapped::run(|| {
-        let ticks = rig::ticks(|| {
+        let ticks = support::ticks(|| {
             // The first one must not have changed what the second one does.
             for _ in 0..3 {
                 std::thread::sleep(ms(20));

@@ -1,13 +1,13 @@
 //! Calls in a process that has no descriptor left.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use overlapped_install::spawn;
-use rig::{ms, within};
+use support::{ms, within};
 
 fn asked(fd: &impl AsRawFd) -> libc::pollfd {
     libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 }

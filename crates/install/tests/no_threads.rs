@@ -1,6 +1,6 @@
 //! Calls whose end the caller must see, where no thread can be started for them.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -9,7 +9,7 @@ use std::thread;
 
 use overlapped::task::{UnblockError, unblock};
 use overlapped::time::timeout;
-use rig::{ms, within};
+use support::{ms, within};
 
 static REFUSES: AtomicBool = AtomicBool::new(false);
 static IS_OVER: AtomicBool = AtomicBool::new(false);
@@ -49,7 +49,7 @@ unsafe extern "C" fn pthread_create(
 /// after the caller's deadline, it does without.
 #[test]
 fn a_call_ends_after_its_deadline_where_the_pool_finds_no_thread() {
-    rig::install();
+    support::install();
     thread::spawn(|| {
         thread::sleep(ms(20_000));
         if !IS_OVER.load(SeqCst) {

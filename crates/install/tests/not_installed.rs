@@ -1,6 +1,6 @@
 //! Tasklets of this crate in processes that have not called install(), and outside a run.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::panic::catch_unwind;
 use std::process::Stdio;
@@ -12,7 +12,7 @@ const ROLE: &str = "OVERLAPPED_TEST_ROLE";
 /// Plays a part in a process of its own; gives the lines of its standard error that this crate has
 /// written. The test of the name `test` must call `play`.
 fn lines_of(test: &str, role: &str) -> Vec<String> {
-    let mut command = rig::again();
+    let mut command = support::again();
     command.args(["--exact", test, "--nocapture"]).env(ROLE, role).stdout(Stdio::null());
     let output = command.output().unwrap();
     assert!(output.status.success(), "{role}: {output:?}");
@@ -30,8 +30,8 @@ fn play(role: &str) {
         })
         .unwrap(),
         "place" => overlapped::run(|| place(|| ()).join().unwrap()).unwrap(),
-        "installed" => rig::within(|| spawn(|| ()).join().unwrap()),
-        "linked" => overlapped::run(|| std::thread::sleep(rig::ms(1))).unwrap(),
+        "installed" => support::within(|| spawn(|| ()).join().unwrap()),
+        "linked" => overlapped::run(|| std::thread::sleep(support::ms(1))).unwrap(),
         _ => panic!("no such part: {role}"),
     }
 }
@@ -41,7 +41,7 @@ fn a_tasklet_without_install_is_told_of_once() {
     if let Ok(role) = std::env::var(ROLE) {
         return play(&role);
     }
-    rig::install(); // Skips where there can be no such tasklets.
+    support::install(); // Skips where there can be no such tasklets.
     let lines_of = |role| lines_of("a_tasklet_without_install_is_told_of_once", role);
     for role in ["run", "run_until", "spawn", "place"] {
         let lines = lines_of(role);

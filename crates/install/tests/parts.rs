@@ -1,7 +1,7 @@
 //! Transfers that take several parts, on threads and in tasklets: what a call gives that has moved
 //! something and cannot go on, and what it leaves for the next one.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::ffi::{c_int, c_void};
 use std::io;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread;
 
-use rig::{ms, within};
+use support::{ms, within};
 
 const BIG: usize = 8 << 20;
 
@@ -378,7 +378,7 @@ fn reused() -> Vec<(String, Seen)> {
 
 /// Compares what `f` gives in a tasklet with what it gives on a thread.
 fn same(f: fn() -> Vec<(String, Seen)>) {
-    rig::install();
+    support::install();
     let outside = thread::spawn(f).join().unwrap();
     let inside = within(f);
     let differ = inside.iter().zip(&outside).filter(|(inside, outside)| inside != outside);

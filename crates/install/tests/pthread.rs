@@ -1,6 +1,6 @@
 //! Locks of C's.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::cell::{Cell, UnsafeCell};
 use std::mem::MaybeUninit;
@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Instant;
 
 use overlapped_install::{scope, spawn};
-use rig::{ms, within};
+use support::{ms, within};
 
 struct CMutex(UnsafeCell<libc::pthread_mutex_t>);
 

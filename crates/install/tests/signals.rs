@@ -1,7 +1,7 @@
 //! Signal handlers of the program interrupt calls in a tasklet as they do in a thread; and waits
 //! for signals.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::ffi::c_int;
 use std::io::{self, Read, Write};
@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use overlapped_install::spawn;
-use rig::c::CSemaphore;
-use rig::{ms, path};
+use support::c::CSemaphore;
+use support::{ms, path};
 
 /// The handlers are the process's: one test at a time.
 static ONE: Mutex<()> = Mutex::new(());
@@ -113,7 +113,7 @@ fn restarted() -> Vec<Case> {
     let name = std::ffi::CString::new(fifo.to_str().unwrap()).unwrap();
     // SAFETY: a path.
     assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
-    let child = rig::sleep_program("1000").spawn().unwrap();
+    let child = support::sleep_program("1000").spawn().unwrap();
     let pid = child.id() as c_int;
     vec![
         case(
@@ -442,11 +442,11 @@ fn results(signal: c_int, ends: bool, cases: fn() -> Vec<Case>) -> Vec<String> {
 
 fn compare(flags: c_int, ends: bool, cases: fn() -> Vec<Case>) -> Vec<String> {
     let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    rig::install();
+    support::install();
     handles(libc::SIGUSR1, flags);
     let thread = thread::spawn(move || results(libc::SIGUSR1, ends, cases)).join().unwrap();
     let before = HANDLED.load(SeqCst);
-    let tasklet = thread::spawn(move || rig::within(|| results(libc::SIGUSR1, ends, cases)));
+    let tasklet = thread::spawn(move || support::within(|| results(libc::SIGUSR1, ends, cases)));
     let tasklet = tasklet.join().unwrap();
     assert!(HANDLED.load(SeqCst) > before);
     assert_eq!(tasklet, thread);
@@ -487,9 +487,9 @@ fn every_handler_ends_calls_that_never_restart() {
 #[test]
 fn a_signal_that_came_before_a_wait_does_not_end_it() {
     let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    rig::install();
+    support::install();
     handles(libc::SIGUSR1, 0);
-    rig::within(|| {
+    support::within(|| {
         for _ in 0..50 {
             let (mut a, b) = UnixStream::pair().unwrap();
             let neighbour = spawn(move || {
@@ -509,7 +509,7 @@ fn a_signal_that_came_before_a_wait_does_not_end_it() {
 #[test]
 fn a_handler_interrupts_every_tasklet_of_its_thread_and_no_other() {
     let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    rig::install();
+    support::install();
     handles(libc::SIGUSR1, 0);
     let wait = || {
         spawn(|| {
@@ -519,7 +519,7 @@ fn a_handler_interrupts_every_tasklet_of_its_thread_and_no_other() {
     };
     let (to_main, main) = std::sync::mpsc::channel();
     let elsewhere = thread::spawn(move || {
-        rig::within(move || {
+        support::within(move || {
             let waiter = wait();
             thread::sleep(ms(5));
             to_main.send(()).unwrap();
@@ -530,7 +530,7 @@ fn a_handler_interrupts_every_tasklet_of_its_thread_and_no_other() {
         })
     });
     main.recv().unwrap();
-    rig::within(|| {
+    support::within(|| {
         let waiters: Vec<_> = (0..10).map(|_| wait()).collect();
         thread::sleep(ms(5));
         Target::me().send(libc::SIGUSR1);
@@ -550,7 +550,7 @@ fn a_handler_is_told_as_the_program_has_set_it() {
     let (first, second) = (handler as *const () as usize, other as *const () as usize);
     let signal = libc::SIGUSR2;
     install(signal, first, 0);
-    rig::install();
+    support::install();
     let now = || {
         let mut now = action(0, 0);
         // SAFETY: a place for the action.
@@ -600,13 +600,13 @@ fn a_handlers_own_calls_do_not_wait() {
         unsafe { libc::write(FILE.load(SeqCst) as c_int, b"x".as_ptr().cast(), 1) };
         HANDLED.fetch_add(1, SeqCst);
     }
-    rig::install();
+    support::install();
     install(libc::SIGUSR2, writes as *const () as usize, libc::SA_RESTART);
-    rig::within(|| {
+    support::within(|| {
         let path = path("written");
         let file = std::fs::File::create(&path).unwrap();
         FILE.store(file.as_raw_fd() as u32, SeqCst);
-        let ticks = rig::ticks(|| {
+        let ticks = support::ticks(|| {
             for _ in 0..100 {
                 let before = HANDLED.load(SeqCst);
                 // SAFETY: a signal that is handled.
@@ -634,12 +634,12 @@ fn set(signals: &[c_int]) -> libc::sigset_t {
 /// Runs `f` in a tasklet of a thread that holds SIGUSR1 and SIGUSR2 off.
 fn held_off(f: impl FnOnce() + Send + 'static) {
     let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    rig::install();
+    support::install();
     thread::spawn(|| {
         let held = set(&[libc::SIGUSR1, libc::SIGUSR2]);
         // SAFETY: a set.
         unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &held, std::ptr::null_mut()) };
-        rig::within(f);
+        support::within(f);
     })
     .join()
     .unwrap();
@@ -657,7 +657,7 @@ fn waits_for_signals_block_the_tasklet_alone() {
             })
         };
         for signal in [libc::SIGUSR1, libc::SIGUSR2] {
-            let ticks = rig::ticks(|| {
+            let ticks = support::ticks(|| {
                 sent_in(signal);
                 let mut got = 0;
                 // SAFETY: a set, and a place.
@@ -675,7 +675,7 @@ fn waits_for_signals_block_the_tasklet_alone() {
             }
         }
         let limit = libc::timespec { tv_sec: 0, tv_nsec: 30_000_000 };
-        let ticks = rig::ticks(|| {
+        let ticks = support::ticks(|| {
             // SAFETY: a set, and a time.
             let none = unsafe { libc::sigtimedwait(&both, std::ptr::null_mut(), &limit) };
             assert_eq!(none, -1);
@@ -693,7 +693,7 @@ fn sigsuspend_and_its_like_let_through_what_the_thread_holds_off() {
         let none = set(&[]);
         for name in ["sigsuspend", "ppoll", "sigpause", "__xpg_sigpause", "mask", "signal"] {
             let before = HANDLED.load(SeqCst);
-            let ticks = rig::ticks(|| {
+            let ticks = support::ticks(|| {
                 thread::spawn(move || {
                     thread::sleep(ms(60));
                     me.send(libc::SIGUSR1);

@@ -1,6 +1,6 @@
 //! The functions that std calls, and those that this crate takes the place of.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -107,7 +107,7 @@ fn every_function_that_std_calls_is_taken_or_never_waits_or_has_a_reason() {
 
 #[test]
 fn the_whole_process_finds_every_function_here() {
-    rig::install();
+    support::install();
     let report = report();
     let others: Vec<_> = report.symbols().iter().filter(|symbol| !symbol.is_ours).collect();
     assert!(others.is_empty(), "{others:?}");
@@ -130,9 +130,9 @@ fn shared_libraries_find_them_in_the_programs_table() {
 
 #[test]
 fn a_report_counts_the_waits_of_each() {
-    rig::within(|| {
+    support::within(|| {
         let before = count("clock_nanosleep");
-        std::thread::sleep(rig::ms(1));
+        std::thread::sleep(support::ms(1));
         assert_eq!(count("clock_nanosleep"), before + 1);
         assert!(report().to_string().contains("clock_nanosleep"));
     });

@@ -1,13 +1,13 @@
 //! Things that std keeps for each thread are each tasklet's.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::collections::HashSet;
 use std::sync::mpsc;
 use std::thread;
 
 use overlapped_install::{scope, spawn};
-use rig::{ms, overlap, within};
+use support::{ms, overlap, within};
 
 #[test]
 fn two_parked_tasklets_of_one_thread_are_woken_each_by_its_own_unpark() {

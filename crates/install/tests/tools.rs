@@ -1,6 +1,6 @@
 //! Debuggers and checkers of memory, with programs that have this crate.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::process::{Command, Output};
 
@@ -11,7 +11,7 @@ const CHILD: &str = "OVERLAPPED_TEST_CHILD";
 /// Runs a test of this program again, as the last arguments of a tool. `None`, aloud: there is no
 /// such tool here.
 fn under(tool: &str, arguments: &[&str], test: &str) -> Option<(Output, String)> {
-    if rig::is_emulated() || Command::new(tool).arg("--version").output().is_err() {
+    if support::is_emulated() || Command::new(tool).arg("--version").output().is_err() {
         println!("SKIPPED: {tool} is missing");
         return None;
     }
@@ -34,7 +34,7 @@ fn stops_here() {
 fn a_debugger_shows_the_frames_of_a_tasklet() {
     const NAME: &str = "a_debugger_shows_the_frames_of_a_tasklet";
     if std::env::var_os(CHILD).is_some() {
-        return rig::within(|| spawn(stops_here).join().unwrap());
+        return support::within(|| spawn(stops_here).join().unwrap());
     }
     let commands = ["-q", "-batch", "-ex", "run", "-ex", "bt", "-ex", "continue", "--args"];
     let Some((_, said)) = under("gdb", &commands, NAME) else { return };

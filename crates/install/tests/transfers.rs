@@ -2,7 +2,7 @@
 //! are ready (tries go in one batch then), and where receives have found nothing lately (they go to
 //! the port untried then).
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::rc::Rc;
 
-use rig::within;
+use support::within;
 
 /// The result of a call, or its errno; and whether SIGPIPE was sent.
 type Seen = (Result<isize, i32>, bool);

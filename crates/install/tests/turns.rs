@@ -1,7 +1,7 @@
 //! A thread's turn comes, although tasklets wait for the same word. A program of its own: every
 //! wake in the process counts.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::cell::Cell;
 use std::ptr::null;
@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Instant;
 
 use overlapped_install::scope;
-use rig::{ms, within};
+use support::{ms, within};
 
 /// Each eighth wake is for threads first.
 const EVERY: usize = 8;

@@ -1,7 +1,7 @@
 //! Deadlocks on locks that are none of the library's. One test, since each case is a child of
 //! fork(2), which has no threads but the caller: other tests would be other threads.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::ffi::c_int;
 use std::io::{Read, Write, pipe};
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use overlapped::{Config, RunError};
 use overlapped_install::{run, scope, spawn};
-use rig::c::{CMutex, CSemaphore, Shared, Wish};
-use rig::ms;
+use support::c::{CMutex, CSemaphore, Shared, Wish};
+use support::ms;
 
 const FUTEX: &str = "a futex";
 
@@ -194,10 +194,10 @@ fn two_waits_for_one_lock_show_one_address() {
 #[test]
 fn a_deadlock_on_locks_of_std_or_c_ends_the_run_with_a_verdict_that_names_them() {
     const AGAIN: &str = "OVERLAPPED_TEST_CHILD";
-    rig::install();
+    support::install();
     if std::env::var_os(AGAIN).is_none() {
         // In a process that does not catch what is written to standard error.
-        let again = rig::again().arg("--nocapture").env(AGAIN, "1").output().unwrap();
+        let again = support::again().arg("--nocapture").env(AGAIN, "1").output().unwrap();
         assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
         return;
     }

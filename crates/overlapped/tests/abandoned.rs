@@ -3,7 +3,7 @@
 //!
 //! Whatever abandons has a thread of its own that nobody joins, since it never ends.
 
-mod rig;
+mod support;
 
 use std::any::Any;
 use std::io::Read;
@@ -351,7 +351,7 @@ fn everybody_is_answered(name: &'static str, wait: Box<dyn FnOnce() + Send>) -> 
 #[cfg_attr(miri, ignore = "takes Miri too long")]
 fn s14_all_that_wait_for_the_abandoned_are_answered_and_closures_are_dropped() {
     let (mut answers, mut kinds) = (0, 0);
-    for _ in 0..rig::rounds(1, 20) {
+    for _ in 0..support::rounds(1, 20) {
         for (name, wait) in waits().into_iter().chain(waits_for_the_system()) {
             answers += everybody_is_answered(name, wait);
             kinds += 1;
@@ -359,7 +359,7 @@ fn s14_all_that_wait_for_the_abandoned_are_answered_and_closures_are_dropped() {
     }
     let figure =
         format!("answers, after {kinds} tasklets were parked for good in every kind of wait");
-    rig::report("S14", answers, &figure);
+    support::report("S14", answers, &figure);
 }
 
 /// What is shared with tasklets that never end.
@@ -529,14 +529,14 @@ fn s14_queues_go_on_without_the_abandoned() {
         ("a full channel", a_full_channel_goes_on),
     ];
     let mut checks = 0;
-    for _ in 0..rig::rounds(2, 50) {
+    for _ in 0..support::rounds(2, 50) {
         for (name, goes_on) in all {
             // On a thread that need not end.
             in_time(name, goes_on);
             checks += 1;
         }
     }
-    rig::report("S14", checks, "queues that went on");
+    support::report("S14", checks, "queues that went on");
 }
 
 #[test]
@@ -819,16 +819,16 @@ fn as_child(what: &str) -> ! {
 #[cfg_attr(miri, ignore = "Miri starts no processes")]
 fn s14_no_thread_ends_under_what_it_lends() {
     const NAME: &str = "s14_no_thread_ends_under_what_it_lends";
-    if let Some(what) = rig::asked() {
+    if let Some(what) = support::asked() {
         as_child(&what);
     }
     let said = |what: &str| {
-        let output = rig::child(NAME, what);
-        assert_eq!(output.status.code(), Some(7), "{what}: {}", rig::said(&output));
-        rig::said(&output)
+        let output = support::child(NAME, what);
+        assert_eq!(output.status.code(), Some(7), "{what}: {}", support::said(&output));
+        support::said(&output)
     };
     let mut checks = 0;
-    for _ in 0..rig::rounds(1, 10) {
+    for _ in 0..support::rounds(1, 10) {
         let message = "does not end: a tasklet that outlived the grace time";
         for what in ["a thread ends", "a thread ends after two runs"] {
             assert!(said(what).contains(message), "{what}");
@@ -840,5 +840,5 @@ fn s14_no_thread_ends_under_what_it_lends() {
         }
         checks += 4;
     }
-    rig::report("S14", checks, "threads that did not end under what they lend");
+    support::report("S14", checks, "threads that did not end under what they lend");
 }

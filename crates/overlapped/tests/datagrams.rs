@@ -1,5 +1,7 @@
 //! Datagrams in tasklets: boundaries, waiting, kills, many at one socket.
 
+mod support;
+
 use std::cell::Cell;
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
@@ -12,10 +14,7 @@ use overlapped::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStre
 use overlapped::task::no_switch;
 use overlapped::time::{sleep, timeout};
 use overlapped::{run, run_until, spawn, yield_now};
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
+use support::ms;
 
 fn bound() -> UdpSocket {
     UdpSocket::bind("127.0.0.1:0").unwrap()

@@ -1,6 +1,6 @@
 //! Who is told of a deadlock, and what keeps one from being called.
 
-mod rig;
+mod support;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -329,7 +329,7 @@ fn outside_a_scheduler_a_channel_says_so_at_once() {
 #[test]
 #[cfg_attr(miri, ignore = "takes Miri too long")]
 fn a_joiner_is_told_of_each_of_thousands_in_time() {
-    let waiters = rig::rounds(5_000, 20_000);
+    let waiters = support::rounds(5_000, 20_000);
     let begin = Instant::now();
     run(|| {
         let channel = Channel::<u8>::new();
@@ -401,7 +401,7 @@ fn verdicts_go_on_rightly_whatever_the_told_ones_do() {
 #[test]
 #[cfg_attr(miri, ignore = "takes Miri too long")]
 fn thousands_of_waiters_are_told_in_time() {
-    let waiters = rig::rounds(5_000, 20_000);
+    let waiters = support::rounds(5_000, 20_000);
     let begin = Instant::now();
     run(|| {
         let channel = Channel::<u8>::new();

@@ -1,7 +1,7 @@
 //! What a program says of itself that hangs: by `OVERLAPPED_STALL` and `OVERLAPPED_DUMP`, with
 //! nobody subscribed, and while its thread is blocked.
 
-mod rig;
+mod support;
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
@@ -15,10 +15,7 @@ use overlapped::signal::{SIGQUIT, SIGUSR1, SIGUSR2};
 use overlapped::sync::RwLock;
 use overlapped::time::sleep;
 use overlapped::{Builder, Channel, Config, RunError, Select, run, run_until, spawn, yield_now};
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
+use support::ms;
 
 /// This test again, in a process of its own that hangs, and what it says on standard error until
 /// `until` is among it.
@@ -31,7 +28,7 @@ impl Hanging {
     fn begin(test: &str, what: &str, variables: &[(&str, &str)]) -> Hanging {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([test, "--exact", "--nocapture", "--test-threads=1"])
-            .env(rig::CHILD, what)
+            .env(support::CHILD, what)
             .envs(variables.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -85,7 +82,7 @@ fn holds_a_std_lock_across_a_wait() {
 #[test]
 fn a_program_that_says_nothing_is_heard_by_a_variable() {
     const NAME: &str = "a_program_that_says_nothing_is_heard_by_a_variable";
-    match rig::asked().as_deref() {
+    match support::asked().as_deref() {
         Some("lock") => return run(holds_a_std_lock_across_a_wait).unwrap(),
         Some(_) => {
             return run(|| {
@@ -111,7 +108,7 @@ fn a_program_that_says_nothing_is_heard_by_a_variable() {
 #[test]
 fn a_variable_that_means_nothing_is_an_error() {
     const NAME: &str = "a_variable_that_means_nothing_is_an_error";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         let Err(error) = run(|| ()) else { panic!("it ran") };
         assert!(matches!(error, RunError::Setting(_)));
         return println!("SAID {error}");
@@ -121,11 +118,11 @@ fn a_variable_that_means_nothing_is_an_error() {
     {
         let child = Command::new(std::env::current_exe().unwrap())
             .args([NAME, "--exact", "--nocapture", "--test-threads=1"])
-            .env(rig::CHILD, "child")
+            .env(support::CHILD, "child")
             .env(variable, value)
             .output()
             .unwrap();
-        let said = rig::said(&child);
+        let said = support::said(&child);
         assert!(said.contains(&format!("SAID {variable} is \"{value}\"; it can be ")), "{said}");
     }
     let ended = Config::new().dump_on(libc::SIGKILL).run(|| ());
@@ -135,7 +132,7 @@ fn a_variable_that_means_nothing_is_an_error() {
 #[test]
 fn a_signal_shows_everybody_also_while_the_thread_is_blocked() {
     const NAME: &str = "a_signal_shows_everybody_also_while_the_thread_is_blocked";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         return run(|| {
             let channel = Channel::<u8>::named("jobs");
             let waits = move || drop(channel.recv());
@@ -184,7 +181,7 @@ fn a_signal_shows_everybody_also_while_the_thread_is_blocked() {
 #[test]
 fn a_signal_shows_those_who_only_wait_and_they_go_on() {
     const NAME: &str = "a_signal_shows_those_who_only_wait_and_they_go_on";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         let listener = || overlapped::net::TcpListener::bind("127.0.0.1:0").unwrap().accept();
         let begun = Arc::new(AtomicBool::new(false));
         return Config::new()
@@ -227,7 +224,7 @@ fn a_signal_shows_those_who_only_wait_and_they_go_on() {
 #[test]
 fn a_run_that_waits_for_a_forgotten_server_says_so_once() {
     const NAME: &str = "a_run_that_waits_for_a_forgotten_server_says_so_once";
-    match rig::asked().as_deref() {
+    match support::asked().as_deref() {
         Some("forgotten") => {
             return run(|| {
                 let listener = overlapped::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -270,10 +267,10 @@ fn a_run_that_waits_for_a_forgotten_server_says_so_once() {
 #[test]
 fn dumps_at_any_instruction_do_no_harm() {
     const NAME: &str = "dumps_at_any_instruction_do_no_harm";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         let over = Arc::new(AtomicBool::new(false));
         let stop = over.clone();
-        let length = ms(rig::rounds(2_500, 120_000) as u64);
+        let length = ms(support::rounds(2_500, 120_000) as u64);
         Config::new()
             .dump_on(SIGUSR1)
             .run(|| {
@@ -319,11 +316,11 @@ fn dumps_at_any_instruction_do_no_harm() {
         return;
     }
     let begin = Instant::now();
-    let output = rig::child(NAME, "child");
+    let output = support::child(NAME, "child");
     let said = String::from_utf8_lossy(&output.stderr);
     let count = said.matches("tasklets on thread").count();
     assert!(output.status.success(), "{} after {count} dumps", output.status);
-    assert!(rig::said(&output).contains("SURVIVED"));
+    assert!(support::said(&output).contains("SURVIVED"));
     println!("{count} dumps in {:?}", begin.elapsed());
     assert!(count > 0, "void: nothing was shown");
     for line in said.lines().filter(|line| line.starts_with("  tasklet ")) {

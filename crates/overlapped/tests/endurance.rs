@@ -1,6 +1,6 @@
 //! Millions of spawns and wakes, and timers beside a tasklet that never rests.
 
-mod rig;
+mod support;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -23,7 +23,7 @@ fn churn(tasklets: usize) {
                 5 => spawn(move || channel.recv().unwrap()),
                 6 => {
                     let named = overlapped::Builder::new().name("named");
-                    named.spawn(move || rig::quiet_panic(i)).unwrap()
+                    named.spawn(move || support::quiet_panic(i)).unwrap()
                 }
                 _ => spawn(move || {
                     sleep(Duration::MAX);
@@ -51,25 +51,25 @@ fn churn(tasklets: usize) {
 fn s4_a_million_tasklets_leave_no_memory_behind() {
     const SLACK_KIB: usize = 5 * 1024;
     // In a process of its own: other tests of this program allocate meanwhile.
-    if rig::asked().is_none() {
-        let output = rig::child("s4_a_million_tasklets_leave_no_memory_behind", "churn");
-        let said = rig::said(&output);
+    if support::asked().is_none() {
+        let output = support::child("s4_a_million_tasklets_leave_no_memory_behind", "churn");
+        let said = support::said(&output);
         assert!(output.status.success(), "{said}");
         let line = said.lines().find_map(|line| line.find("RELIABILITY").map(|at| &line[at..]));
         println!("{}", line.expect("the child reports"));
         return;
     }
-    let tasklets = rig::rounds(100_000, 1_000_000);
+    let tasklets = support::rounds(100_000, 1_000_000);
     run(|| {
         churn(10_000);
-        let (rss, maps) = (rig::status("VmRSS"), rig::mappings());
+        let (rss, maps) = (support::status("VmRSS"), support::mappings());
         churn(tasklets);
-        let (rss_after, maps_after) = (rig::status("VmRSS"), rig::mappings());
+        let (rss_after, maps_after) = (support::status("VmRSS"), support::mappings());
         let grown = rss_after.saturating_sub(rss);
         assert!(grown <= SLACK_KIB, "{grown} KiB more after {tasklets} tasklets");
         assert!(maps_after <= maps + 8, "{maps} mappings, later {maps_after}");
         assert_eq!(task::stats().unwrap().live, 1);
-        rig::report("S4", tasklets, &format!("tasklets, {grown} KiB grown"));
+        support::report("S4", tasklets, &format!("tasklets, {grown} KiB grown"));
     })
     .unwrap();
 }
@@ -77,7 +77,7 @@ fn s4_a_million_tasklets_leave_no_memory_behind() {
 #[test]
 fn p13_no_wake_from_another_thread_is_lost() {
     const SENDERS: usize = 4;
-    let wakes = rig::rounds(20_000, 1_000_000);
+    let wakes = support::rounds(20_000, 1_000_000);
     // Victims for the threads: each kill wakes a tasklet that waits for ever.
     let victims: Arc<Mutex<Vec<Remote>>> = Arc::default();
     let (stop, posted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
@@ -137,7 +137,7 @@ fn p13_no_wake_from_another_thread_is_lost() {
     senders.into_iter().for_each(|sender| sender.join().unwrap());
     let posted = posted.load(Ordering::Relaxed);
     assert!(posted >= wakes);
-    rig::report("P13", posted + unblocked, &format!("wakes by {SENDERS} threads, none lost"));
+    support::report("P13", posted + unblocked, &format!("wakes by {SENDERS} threads, none lost"));
 }
 
 /// Of this thread alone.
@@ -155,7 +155,7 @@ fn lateness(turn: impl Fn(u32) + 'static) -> Vec<Duration> {
     const TIMERS: usize = 1_000;
     const NAP: Duration = Duration::from_millis(10);
     let late: Rc<RefCell<Vec<Duration>>> = Rc::default();
-    let rounds = rig::rounds(3, 30);
+    let rounds = support::rounds(3, 30);
     let seen = late.clone();
     run_until(move || {
         let turns = Rc::new(Cell::new(0));
@@ -176,7 +176,7 @@ fn lateness(turn: impl Fn(u32) + 'static) -> Vec<Duration> {
                         sleep(NAP);
                         let (took, ran) = (begin.elapsed(), processor_time() - ran);
                         assert!(took >= NAP, "a timer came {:?} early", NAP - took);
-                        let counted = if rig::rounds(0, 1) == 1 { took } else { took.min(ran) };
+                        let counted = if support::rounds(0, 1) == 1 { took } else { took.min(ran) };
                         late.borrow_mut().push(counted.saturating_sub(NAP));
                     }
                 })
@@ -227,5 +227,5 @@ fn p14_timers_are_in_time_beside_a_tasklet_that_is_always_ready() {
         assert!(best < Duration::from_millis(50), "{name} turns: p99 is {best:?}");
         figures.push(format!("{name} p99 {} µs", best.as_micros()));
     }
-    rig::report("P14", checks, &format!("timers, {}", figures.join(", ")));
+    support::report("P14", checks, &format!("timers, {}", figures.join(", ")));
 }

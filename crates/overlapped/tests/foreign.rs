@@ -1,6 +1,6 @@
 //! Code of others that calls back: no lock is held while it runs, neither ours nor theirs.
 
-mod rig;
+mod support;
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -9,12 +9,9 @@ use std::time::{Duration, Instant};
 use overlapped::task::{UnblockError, dump, unblock};
 use overlapped::time::sleep;
 use overlapped::{Channel, Config, run, spawn};
+use support::ms;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
 
 /// Waits, as a tasklet or a thread does, until `is` holds; false after a minute.
 fn comes(is: impl Fn() -> bool) -> bool {
@@ -119,15 +116,15 @@ fn stalls_until(count: usize) -> bool {
 
 /// `test` again in a child, which must end well and say `WELL`.
 fn ends_well(test: &str) {
-    let output = rig::child(test, "child");
-    let said = rig::said(&output);
+    let output = support::child(test, "child");
+    let said = support::said(&output);
     assert!(output.status.success() && said.contains("WELL"), "{}: {said}", output.status);
 }
 
 #[test]
 fn a_subscriber_that_panics_does_not_end_the_watchdog() {
     const NAME: &str = "a_subscriber_that_panics_does_not_end_the_watchdog";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         let event = || assert!(HEARD.fetch_add(1, SeqCst) > 0, "the subscriber's own fault");
         tracing::subscriber::set_global_default(Hears { enabled: || (), event }).unwrap();
         Config::new()
@@ -145,7 +142,7 @@ fn a_subscriber_that_panics_does_not_end_the_watchdog() {
 #[test]
 fn a_subscriber_may_begin_a_run_that_is_watched_itself() {
     const NAME: &str = "a_subscriber_may_begin_a_run_that_is_watched_itself";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         static IS_ASKED: AtomicBool = AtomicBool::new(false);
         let enabled = || {
             if !IS_ASKED.swap(true, SeqCst) {
@@ -186,7 +183,7 @@ fn forbid_threads() {
 fn where_no_thread_can_be_started_a_closure_for_the_pool_is_not_run_and_files_are_read_in_place() {
     const NAME: &str = "where_no_thread_can_be_started_a_closure_for_the_pool_is_not_run_and_files_\
                         are_read_in_place";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         let text = Config::new().port(overlapped::port::PortChoice::Poll).run(|| {
             forbid_threads();
             // It would block this thread, which must wake it: the pool is there to prevent that.

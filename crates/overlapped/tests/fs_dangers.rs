@@ -11,7 +11,7 @@ use overlapped::fs::{self, File, OpenOptions};
 use overlapped::time::{sleep, timeout};
 use overlapped::{JoinError, run, spawn, yield_now};
 
-mod rig;
+mod support;
 
 fn fifo(path: PathBuf) -> PathBuf {
     let c = CString::new(path.as_os_str().as_bytes()).unwrap();
@@ -49,7 +49,7 @@ fn soon(mut what: impl FnMut() -> bool) {
 #[test]
 fn p15_a_thousand_opens_that_wait_hold_up_no_other_and_can_be_killed() {
     const OPENS: usize = 1_000;
-    let rounds = rig::rounds(1, 20);
+    let rounds = support::rounds(1, 20);
     let mut slowest = Duration::ZERO;
     let mut checks = 0;
     for _ in 0..rounds {
@@ -88,15 +88,19 @@ fn p15_a_thousand_opens_that_wait_hold_up_no_other_and_can_be_killed() {
                 }
                 checks += 1;
             }
-            assert!(begin.elapsed() < rig::within(Duration::from_secs(5)), "{:?}", begin.elapsed());
+            assert!(
+                begin.elapsed() < support::within(Duration::from_secs(5)),
+                "{:?}",
+                begin.elapsed()
+            );
             // Nobody stays behind in a kernel's queue.
             soon(|| !fifos.iter().step_by(2).any(|fifo| has_reader(fifo)));
             soon(|| !fifos.iter().skip(1).step_by(2).any(|fifo| has_writer(fifo)));
         })
         .unwrap();
     }
-    assert!(slowest < rig::within(Duration::from_millis(100)), "another file took {slowest:?}");
-    rig::report("P15", checks, &format!("another file's open, stat and write: {slowest:.1?}"));
+    assert!(slowest < support::within(Duration::from_millis(100)), "another file took {slowest:?}");
+    support::report("P15", checks, &format!("another file's open, stat and write: {slowest:.1?}"));
 }
 
 #[test]
@@ -141,7 +145,7 @@ fn both_sides_of_a_fifo_wait_for_each_other() {
 fn a_writer_that_comes_and_goes_while_the_reader_opens_has_been_met() {
     let folder = tempfile::tempdir().unwrap();
     let path = fifo(folder.path().join("fifo"));
-    for round in 0..rig::rounds(100, 5_000) {
+    for round in 0..support::rounds(100, 5_000) {
         let writer = {
             let path = path.clone();
             std::thread::spawn(move || std::fs::write(path, "hello").unwrap())
@@ -191,7 +195,7 @@ fn an_open_that_waits_obeys_a_deadline_and_leaves_nothing_half_open() {
             let begin = Instant::now();
             let late = timeout(Duration::from_millis(20), || File::open(&path));
             assert_eq!(late.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
-            assert!(begin.elapsed() < rig::within(Duration::from_secs(2)));
+            assert!(begin.elapsed() < support::within(Duration::from_secs(2)));
             assert!(!has_reader(&path), "a reader stayed behind");
         }
     })
@@ -240,7 +244,7 @@ fn a_tasklet_that_unwinds_does_not_wait_for_the_other_side() {
     run(|| {
         let unwinding = spawn(move || {
             let _opens = Opens(path, tx);
-            rig::quiet_panic(());
+            support::quiet_panic(());
         });
         assert!(unwinding.join().is_err());
     })

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use overlapped::{run, spawn};
 
-mod rig;
-use rig::Rng;
+mod support;
+use support::Rng;
 
 /// Handles that a program has.
 const SLOTS: usize = 4;
@@ -428,7 +428,7 @@ fn f1_random_programs_do_the_same_as_with_std() {
     if !memory.is_dir() {
         eprintln!("SKIPPED: no /dev/shm, not tested on files in memory");
     }
-    let programs = rig::rounds(300, 10_000);
+    let programs = support::rounds(300, 10_000);
     let (mut checks, mut succeeded) = (0, 0);
     run(|| {
         let mut seed = 0;
@@ -451,7 +451,7 @@ fn f1_random_programs_do_the_same_as_with_std() {
     .unwrap();
     assert!(succeeded > checks * 20, "void: hardly a step succeeded: {succeeded}");
     let figure = format!("{checks} programs, {succeeded} steps of 50 each succeeded; 0 differ");
-    rig::report("F1", checks, &figure);
+    support::report("F1", checks, &figure);
 }
 
 #[test]

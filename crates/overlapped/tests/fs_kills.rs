@@ -12,7 +12,7 @@ use overlapped::fs::{self, File};
 use overlapped::time::sleep;
 use overlapped::{Tasklet, run, spawn, yield_now};
 
-mod rig;
+mod support;
 
 const SIZE: usize = 1 << 20;
 
@@ -44,7 +44,7 @@ fn a_killed_read_at_the_cursor_loses_no_byte() {
     let path = folder.path().join("a");
     std::fs::write(&path, vec![7; 4 * SIZE]).unwrap();
     let (mut killed, mut lost) = (0, 0);
-    for round in 0..rig::rounds(40, 1_000) {
+    for round in 0..support::rounds(40, 1_000) {
         forget_cache(&path);
         run(|| {
             let (file, got) = (Rc::new(File::open(&path).unwrap()), Rc::new(Cell::new(0)));
@@ -76,7 +76,7 @@ fn a_killed_listing_loses_no_entry() {
         std::fs::write(folder.path().join(number.to_string()), "").unwrap();
     }
     let mut killed = 0;
-    for round in 0..rig::rounds(40, 1_000) {
+    for round in 0..support::rounds(40, 1_000) {
         run(|| {
             let list = Rc::new(RefCell::new(fs::read_dir(folder.path()).unwrap()));
             let seen = Rc::new(Cell::new(0));
@@ -102,7 +102,7 @@ fn what_a_killed_tasklet_wrote_does_not_come_after_its_end() {
     let path = folder.path().join("a");
     let file = Rc::new(File::create(&path).unwrap());
     let mut killed = 0;
-    for round in 0..rig::rounds(40, 1_000) {
+    for round in 0..support::rounds(40, 1_000) {
         run(|| {
             let theirs = file.clone();
             let writer = spawn(move || {
@@ -125,7 +125,7 @@ fn what_a_killed_tasklet_removed_is_removed_before_its_end() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a");
     let mut killed = 0;
-    for round in 0..rig::rounds(200, 5_000) {
+    for round in 0..support::rounds(200, 5_000) {
         std::fs::write(&path, "old").unwrap();
         run(|| {
             let theirs = path.clone();

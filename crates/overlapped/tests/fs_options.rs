@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use overlapped::{run, scope, spawn, yield_now};
 use rustix::fs::IFlags;
 
-mod rig;
+mod support;
 
 /// How the flags stand: read, write, append, truncate, create, create_new.
 type Flags = [bool; 6];
@@ -73,7 +73,7 @@ impl Place {
         std::fs::set_permissions(folder.join("read-only"), read_only).unwrap();
         let place = Place(folder);
         if let Err(error) = place.set_immutable(true)
-            && rig::asked().is_none()
+            && support::asked().is_none()
         {
             eprintln!("SKIPPED: no file here can be made immutable: {error}");
         }
@@ -199,7 +199,7 @@ fn opens_that_are_killed_leave_no_descriptor_open() {
     let open = || std::fs::read_dir("/proc/self/fd").unwrap().flatten();
     let held = || open().filter(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to == *path));
     run(|| {
-        for round in 0..rig::rounds(100, 2_000) {
+        for round in 0..support::rounds(100, 2_000) {
             let open = || {
                 let path = path.clone();
                 spawn(move || while overlapped::fs::File::open(&path).is_ok() {})
@@ -218,7 +218,7 @@ fn opens_that_are_killed_leave_no_descriptor_open() {
 #[test]
 fn all_64_combinations_do_what_stds_do_without_privileges() {
     const NAME: &str = "all_64_combinations_do_what_stds_do_without_privileges";
-    if !rustix::process::geteuid().is_root() || rig::asked().is_some() {
+    if !rustix::process::geteuid().is_root() || support::asked().is_some() {
         run(|| (0..64).for_each(|number| assert!(compare(number, 0) > 0))).unwrap();
         return;
     }
@@ -228,14 +228,14 @@ fn all_64_combinations_do_what_stds_do_without_privileges() {
     std::fs::set_permissions(folder.path(), open).unwrap();
     let child = std::process::Command::new(std::env::current_exe().unwrap())
         .args([NAME, "--exact", "--nocapture"])
-        .env(rig::CHILD, "go on")
+        .env(support::CHILD, "go on")
         .env("TMPDIR", folder.path())
         .uid(NOBODY)
         .gid(NOBODY)
         .output();
     match child {
         Err(error) => eprintln!("SKIPPED: nobody cannot run this program: {error}"),
-        Ok(output) => assert!(output.status.success(), "{}", rig::said(&output)),
+        Ok(output) => assert!(output.status.success(), "{}", support::said(&output)),
     }
 }
 

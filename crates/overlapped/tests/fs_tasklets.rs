@@ -13,7 +13,7 @@ use overlapped::task::no_switch;
 use overlapped::time::{sleep, timeout};
 use overlapped::{run, spawn, yield_now};
 
-mod rig;
+mod support;
 
 const BLOCK: usize = 5_000;
 
@@ -228,7 +228,7 @@ fn a_tasklet_that_unwinds_finishes_its_files_in_place() {
             writer.write_all(b"kept back").unwrap();
             let _flushes = Flushes(Some(writer), path);
             spawn(move || flag.set(true));
-            rig::quiet_panic(());
+            support::quiet_panic(());
         });
         assert!(unwinding.join().is_err());
     })
@@ -284,7 +284,7 @@ fn a_killed_tasklet_leaves_its_file_operations_and_no_descriptor() {
     let path = folder.path().join("a");
     blocks(&path, 100);
     let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
-    let rounds = rig::rounds(40, 1_000);
+    let rounds = support::rounds(40, 1_000);
     for round in 0..rounds {
         // Other tests of this program open and close files, too: so only what grows is a leak.
         forget_cache(&path);
@@ -399,9 +399,9 @@ fn a_lock_that_comes_with_a_kill_is_let_go() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lock");
     File::create(&path).unwrap();
-    let mut random = rig::Rng(5);
+    let mut random = support::Rng(5);
     let mut killed = 0;
-    for round in 0..rig::rounds(200, 5_000) {
+    for round in 0..support::rounds(200, 5_000) {
         let holder = std::fs::File::open(&path).unwrap();
         rustix::fs::flock(&holder, rustix::fs::FlockOperation::LockExclusive).unwrap();
         // A kill reaches the pool some time after it was asked for: in three of four rounds
@@ -445,9 +445,9 @@ fn a_lock_that_comes_with_a_kill_is_let_go() {
 #[test]
 fn waiting_for_files_takes_no_processor_time() {
     const NAME: &str = "waiting_for_files_takes_no_processor_time";
-    if rig::asked().is_none() {
-        let output = rig::child(NAME, "wait");
-        assert!(output.status.success(), "{}", rig::said(&output));
+    if support::asked().is_none() {
+        let output = support::child(NAME, "wait");
+        assert!(output.status.success(), "{}", support::said(&output));
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -463,7 +463,7 @@ fn waiting_for_files_takes_no_processor_time() {
             .collect();
         sleep(Duration::from_millis(50));
         // What polls does so in each of the rounds.
-        rig::in_time(Duration::from_millis(50), || {
+        support::in_time(Duration::from_millis(50), || {
             let before = cpu_time();
             sleep(Duration::from_millis(500));
             cpu_time() - before
@@ -574,7 +574,7 @@ fn a_copy_has_contents_and_permissions_and_knows_what_it_cannot_copy() {
         if let Err(error) = late {
             assert_eq!(error.kind(), ErrorKind::TimedOut);
         }
-        assert!(begin.elapsed() < rig::within(Duration::from_secs(2)));
+        assert!(begin.elapsed() < support::within(Duration::from_secs(2)));
     })
     .unwrap();
 }

@@ -1,6 +1,6 @@
 //! Async neighbours: futures in tasklets, and tasklets' ends as futures.
 
-mod rig;
+mod support;
 
 use std::cell::{Cell, RefCell};
 use std::future::{self, Future};
@@ -266,15 +266,15 @@ fn while_unwinding_it_aborts_rather_than_switch() {
             block_on(future::pending::<()>());
         }
     }
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         let _ = run(|| {
             let _waits = Waits;
             panic!("on purpose");
         });
         return;
     }
-    let output = rig::child("while_unwinding_it_aborts_rather_than_switch", "abort");
-    let said = rig::said(&output);
+    let output = support::child("while_unwinding_it_aborts_rather_than_switch", "abort");
+    let said = support::said(&output);
     assert!(!output.status.success());
     assert!(said.contains("block_on would wait, but this tasklet is unwinding"), "{said}");
 }
@@ -286,7 +286,7 @@ fn every_ending_of_a_tasklet_comes_out_of_its_future() {
         assert_eq!(block_on(spawn(|| 1)).unwrap(), 1);
         let panics = spawn(|| {
             yield_now();
-            rig::quiet_panic("boom")
+            support::quiet_panic("boom")
         });
         let panicked: Result<(), _> = block_on(panics);
         assert!(matches!(panicked, Err(JoinError::Panicked(_))));
@@ -360,7 +360,7 @@ fn a_waker_that_panics_or_waits_harms_nobody() {
         fn wake(self: Arc<Self>) {
             let channel = Channel::<u8>::new();
             assert_eq!(channel.recv(), Err(overlapped::RecvError::WouldBlock));
-            rig::quiet_panic("in a waker");
+            support::quiet_panic("in a waker");
         }
     }
     run(|| {

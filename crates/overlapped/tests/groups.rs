@@ -1,6 +1,6 @@
 //! Many tasklets: the first of them to end, all of them, so many at a time.
 
-mod rig;
+mod support;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use overlapped::{
     Builder, Channel, Config, JoinError, SpawnError, Tasklet, run, run_until, scope, spawn,
     yield_now,
 };
-use rig::Rng;
+use support::Rng;
 
 const MS: Duration = Duration::from_millis(1);
 const FOR_EVER: Duration = Duration::from_secs(60);
@@ -63,7 +63,7 @@ fn wait_any_takes_panics_and_kills_and_leaves_the_rest_when_it_fails() {
     run_until(|| {
         let mut handles = vec![
             spawn(|| sleep(FOR_EVER)),
-            spawn(|| rig::quiet_panic("boom")),
+            spawn(|| support::quiet_panic("boom")),
             spawn(|| sleep(FOR_EVER)),
         ];
         let (at, ended) = wait_any(&mut handles).unwrap();
@@ -95,7 +95,7 @@ fn wait_all_keeps_the_order_of_the_handles() {
         let nap = |i: u32| {
             spawn(move || {
                 (0..10 - i).for_each(|_| yield_now());
-                if i == 3 { rig::quiet_panic("three") } else { i }
+                if i == 3 { support::quiet_panic("three") } else { i }
             })
         };
         let handles: Vec<_> = (0..5).map(nap).collect();
@@ -153,7 +153,7 @@ fn a_panic_in_map_stands_in_its_item_s_place() {
     run(|| {
         let results = map(3, 0..9, |i| {
             yield_now();
-            if i % 3 == 1 { rig::quiet_panic(i) } else { i }
+            if i % 3 == 1 { support::quiet_panic(i) } else { i }
         });
         let results: Vec<_> = results.map(|result| result.ok()).collect();
         let expected: Vec<_> = (0..9).map(|i| (i % 3 != 1).then_some(i)).collect();
@@ -289,7 +289,7 @@ fn map_unordered_has_a_result_for_each_item_after_panics_and_deadlines() {
     run(|| {
         let results = map_unordered(3, 0..9, |i| {
             yield_now();
-            if i % 3 == 1 { rig::quiet_panic(i) } else { i }
+            if i % 3 == 1 { support::quiet_panic(i) } else { i }
         });
         let results: Vec<_> = results.map(|result| result.ok()).collect();
         assert_eq!(results.len(), 9);
@@ -410,7 +410,7 @@ fn join_next_gives_members_in_the_order_of_their_ends() {
         for turns in [2, 0, 3, 1] {
             let work = move || {
                 (0..turns).for_each(|_| yield_now());
-                if turns == 1 { rig::quiet_panic(turns) } else { turns }
+                if turns == 1 { support::quiet_panic(turns) } else { turns }
             };
             group.spawn_by(Builder::new().name("member"), work).unwrap();
         }
@@ -564,7 +564,7 @@ fn a_member_that_cannot_be_spawned_takes_no_room() {
 #[test]
 #[cfg_attr(miri, ignore = "takes Miri too long")]
 fn thousands_pass_through_a_group_in_time() {
-    let items = rig::rounds(20_000, 1_000_000);
+    let items = support::rounds(20_000, 1_000_000);
     run(|| {
         let mut group = TaskletGroup::new(1_000);
         let mut sum = 0;

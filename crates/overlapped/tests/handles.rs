@@ -7,21 +7,18 @@ use std::time::{Duration, Instant};
 
 use overlapped::port::{Port, PortChoice};
 use overlapped::{Config, spawn, task};
+use support::open_descriptors;
 
-mod rig;
-
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
+mod support;
 
 /// Another thread may just be about to leave what has ended.
 fn wait_for(before: usize, what: &str) {
     let late = Instant::now() + Duration::from_secs(10);
-    while descriptors() != before {
+    while open_descriptors() != before {
         assert!(
             Instant::now() < late,
             "{what}: {before} descriptors before, now {}",
-            descriptors()
+            open_descriptors()
         );
         thread::sleep(Duration::from_millis(1));
     }
@@ -46,7 +43,7 @@ fn handles() -> Vec<Box<dyn Any>> {
 fn what_is_kept_of_runs_and_ports_that_have_ended_keeps_no_descriptor_open() {
     let mut kept: Vec<Box<dyn Any>> = Vec::new();
     for choice in [PortChoice::Uring, PortChoice::Poll] {
-        let before = descriptors();
+        let before = open_descriptors();
         for _ in 0..20 {
             match Config::new().port(choice).threads(2).run(handles) {
                 Ok(handles) => kept.extend(handles),
@@ -66,8 +63,8 @@ fn what_is_kept_of_runs_and_ports_that_have_ended_keeps_no_descriptor_open() {
 
 fn a_notifier_may_be_used_while_its_port_ends() {
     for choice in [PortChoice::Uring, PortChoice::Poll] {
-        let before = descriptors();
-        for _ in 0..rig::rounds(100, 10_000) {
+        let before = open_descriptors();
+        for _ in 0..support::rounds(100, 10_000) {
             let Ok(mut port) = Port::with(choice) else { continue };
             let (notifier, over) = (port.notifier(), AtomicBool::new(false));
             thread::scope(|scope| {

@@ -1,7 +1,7 @@
 //! What tasklets that share a thread must not do: each example of the documents, with what happens
 //! and what helps. Examples that stop their thread or end their process run in a child.
 
-mod rig;
+mod support;
 
 use std::cell::{Cell, RefCell};
 use std::io::Write;
@@ -10,31 +10,27 @@ use std::process::Output;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, LazyLock, Mutex, OnceLock};
-use std::time::Duration;
 
 use overlapped::task::{self, Local, no_switch, unblock};
 use overlapped::time::sleep;
 use overlapped::{Channel, JoinError, RecvError, Tasklet, run, run_until, spawn, sync, yield_now};
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
+use support::ms;
 
 /// Notes that a hazard did what is said of it, and that its remedy helps.
 fn holds(hazard: &str) {
-    rig::report("S18", 1, hazard);
+    support::report("S18", 1, hazard);
 }
 
 /// What `test` says in a child.
 fn in_child(test: &str, what: &str) -> (Output, String) {
-    let output = rig::child(test, what);
-    let said = rig::said(&output);
+    let output = support::child(test, what);
+    let said = support::said(&output);
     (output, said)
 }
 
 /// Tells whether this process is the child that runs the example.
 fn is_example() -> bool {
-    rig::asked().as_deref() == Some("the example")
+    support::asked().as_deref() == Some("the example")
 }
 
 /// Runs an example that stops its thread; whether it did. `test` runs it by [`stops`].
@@ -226,7 +222,7 @@ fn s18_stds_lock_of_standard_output_does_not_keep_neighbours_out() {
         .unwrap();
         println!();
     }
-    match rig::asked().as_deref() {
+    match support::asked().as_deref() {
         Some("the example") => return mixed(|| std::io::stdout().lock()),
         Some(_) => {
             mixed(|| overlapped::io::stdout().lock());
@@ -421,7 +417,7 @@ fn s18_in_a_run_that_begins_while_its_thread_unwinds_nobody_can_wait() {
     let got = RefCell::new(Vec::new());
     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let _runs = Runs(&got);
-        rig::quiet_panic("something else");
+        support::quiet_panic("something else");
     }));
     let got = got.into_inner();
     assert!(got[0].is_err(), "{got:?}");

@@ -1,7 +1,7 @@
 //! Third law: the user's code never runs on the scheduler's own stack, whatever calls it, and a
 //! thread never has two schedulers.
 
-mod rig;
+mod support;
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -16,7 +16,7 @@ use overlapped::task::{self, ChannelEvent, Local, Observer, in_tasklet};
 use overlapped::{
     Builder, Channel, Config, JoinError, RunError, Select, Tasklet, run, spawn, yield_now,
 };
-use rig::Rng;
+use support::Rng;
 
 /// Has `f` called by the wake of somebody who polls `tasklet`.
 fn at_the_end_of<T>(tasklet: &mut Tasklet<T>, f: impl Fn() + Send + Sync + 'static) {
@@ -354,7 +354,7 @@ fn one(seed: u64, joined: &mut Vec<Tasklet<Bomb>>) {
 fn s15_the_users_code_never_runs_on_the_schedulers_stack() {
     std::panic::set_hook(Box::new(|_| _ = look()));
     let mut rng = Rng(15);
-    for _ in 0..rig::rounds(40, 1_000) {
+    for _ in 0..support::rounds(40, 1_000) {
         let tasklets = 1 + rng.below(30);
         let seed = rng.next() >> 1;
         let config = Config::new().observer(Watches).threads(1 + rng.below(2));
@@ -388,5 +388,5 @@ fn s15_the_users_code_never_runs_on_the_schedulers_stack() {
     drop(std::panic::take_hook());
     assert_eq!(MISPLACED.load(Relaxed), 0, "calls of the user's code outside a tasklet");
     let calls = CALLS.load(Relaxed);
-    rig::report("S15", calls, "calls of the user's code, 0 on the scheduler's own stack");
+    support::report("S15", calls, "calls of the user's code, 0 on the scheduler's own stack");
 }

@@ -2,7 +2,7 @@
 //! locks wait in tasklets, is never called in the middle of the library's code.
 #![cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
 
-mod rig;
+mod support;
 
 use std::arch::asm;
 use std::ffi::c_long;
@@ -56,7 +56,7 @@ pub unsafe extern "C" fn syscall(
 
 #[test]
 fn who_replaces_std_s_locks_is_not_called_by_the_librarys_code() {
-    let values = rig::rounds(20_000, 200_000);
+    let values = support::rounds(20_000, 200_000);
     let (tx, rx) = mpsc::channel();
     let (back, seen) = mpsc::channel();
     let (permits, mutex) = (Arc::new(Semaphore::new(1)), Arc::new(Mutex::new(0)));

@@ -1,6 +1,7 @@
 //! `io::copy`: what std's does, on this library's streams and on everything else.
 
 mod moving;
+mod support;
 
 use std::cell::Cell;
 use std::io::{
@@ -10,12 +11,13 @@ use std::net::Shutdown;
 use std::rc::Rc;
 use std::time::Duration;
 
-use moving::{pair, pattern};
+use moving::pattern;
 use overlapped::fs::{self, File};
 use overlapped::io::{PipeReader, copy, pipe};
 use overlapped::net::TcpStream;
 use overlapped::time::timeout;
 use overlapped::{Tasklet, run, spawn};
+use support::pair;
 
 /// A socket that gives `bytes` and ends.
 fn feeding(bytes: &[u8]) -> TcpStream {

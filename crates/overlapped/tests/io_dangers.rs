@@ -1,7 +1,7 @@
 //! Cutting a transfer short: deadlines, kills, and leaving the scheduler.
 
 mod moving;
-mod rig;
+mod support;
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, Write};
@@ -9,11 +9,11 @@ use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use moving::{SINKS, SOURCES, every_pair, file_of, pattern, sink, source, std_pair};
+use moving::{SINKS, SOURCES, every_pair, file_of, pattern, sink, source};
 use overlapped::io::transfer;
 use overlapped::time::{sleep, timeout};
 use overlapped::{run, run_until, spawn};
-use rig::{Rng, asked, child, report, rounds, said};
+use support::{Rng, asked, child, open_descriptors, report, rounds, said};
 
 fn micros(rng: &mut Rng, most: usize) -> Duration {
     Duration::from_micros(rng.below(most) as u64)
@@ -51,7 +51,7 @@ fn p17_a_deadline_loses_no_byte_and_a_transfer_goes_on_where_it_was() {
                         let (reader, writer) = std::io::pipe().unwrap();
                         (writer.into(), lazy(reader, rng.next()))
                     } else {
-                        let (ours, theirs) = std_pair();
+                        let (ours, theirs) = support::tcp_pair();
                         ours.set_nonblocking(to == "socket").unwrap();
                         (ours.into(), lazy(theirs, rng.next()))
                     };
@@ -83,11 +83,6 @@ fn p17_a_deadline_loses_no_byte_and_a_transfer_goes_on_where_it_was() {
     }
     assert!(cut > 10 * rounds && handed_back > rounds, "void: {cut} cut, {handed_back} back");
     report("P17", cut, &format!("transfers cut by deadlines, {handed_back} handed bytes back"));
-}
-
-/// Descriptors and tasklets of this process, and that nothing is left of what was killed.
-fn open_descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
 #[test]
@@ -141,7 +136,9 @@ fn p17_a_kill_loses_no_byte_and_leaves_nothing() {
         (killed, lost) = (KILLED.with(|cell| cell.get()), LOST.with(|cell| cell.get()));
         // Feeding threads may still be about to close theirs.
         let begin = Instant::now();
-        while open_descriptors() > before && begin.elapsed() < rig::within(Duration::from_secs(5)) {
+        while open_descriptors() > before
+            && begin.elapsed() < support::within(Duration::from_secs(5))
+        {
             sleep(Duration::from_millis(5));
         }
         assert!(open_descriptors() <= before, "{} after {before}", open_descriptors());
@@ -171,7 +168,7 @@ fn leaving_the_scheduler_ends_transfers_at_once() {
     let began = run_until(|| {
         for from in SOURCES {
             let input = source(from, &whole);
-            let (ours, theirs) = std_pair();
+            let (ours, theirs) = support::tcp_pair();
             ours.set_nonblocking(true).unwrap();
             let out = tempfile::tempfile().unwrap();
             spawn(move || transfer(&input, &ours).map(drop));
@@ -184,7 +181,7 @@ fn leaving_the_scheduler_ends_transfers_at_once() {
         Instant::now()
     })
     .unwrap();
-    assert!(began.elapsed() < rig::within(Duration::from_secs(1)), "{:?}", began.elapsed());
+    assert!(began.elapsed() < support::within(Duration::from_secs(1)), "{:?}", began.elapsed());
 }
 
 #[test]

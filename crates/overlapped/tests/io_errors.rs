@@ -1,6 +1,6 @@
 //! Errors of tasklets in functions that return `io::Result`.
 
-mod rig;
+mod support;
 
 use std::io::{self, ErrorKind};
 
@@ -39,7 +39,7 @@ fn join_gives_way_to_io_errors_that_keep_what_they_were() {
     }
     run_until(|| {
         assert_eq!(join(|| 1).unwrap(), 1);
-        let error = join(|| rig::quiet_panic("boom")).unwrap_err();
+        let error = join(|| support::quiet_panic("boom")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Other);
         assert!(error.to_string().contains("boom"), "{error}");
         match error.downcast::<JoinError>() {

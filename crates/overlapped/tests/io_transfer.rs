@@ -1,7 +1,7 @@
 //! Moving bytes between descriptors: every pair, every size, errors and ends.
 
 mod moving;
-mod rig;
+mod support;
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
@@ -13,11 +13,11 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use moving::{SINKS, SOURCES, every_pair, file_of, pair, pattern, sink, source, std_pair};
+use moving::{SINKS, SOURCES, every_pair, file_of, pattern, sink, source};
 use overlapped::io::{Side, pipe, transfer, transfer_up_to};
 use overlapped::time::{sleep, timeout};
 use overlapped::{run, spawn};
-use rig::{asked, child, in_time, rounds, said, within};
+use support::{asked, child, in_time, pair, rounds, said, within};
 
 #[test]
 fn every_byte_arrives_in_order_between_any_two() {
@@ -111,7 +111,7 @@ fn more_than_four_gibibytes_are_counted_right() {
     let from = tempfile::tempfile().unwrap();
     from.set_len(length).unwrap();
     run(|| {
-        let (ours, theirs) = std_pair();
+        let (ours, theirs) = support::tcp_pair();
         ours.set_nonblocking(true).unwrap();
         let reader =
             thread::spawn(move || std::io::copy(&mut { theirs }, &mut std::io::sink()).unwrap());
@@ -162,7 +162,7 @@ fn a_slow_reader_keeps_nobody_else_waiting() {
                     let (reader, writer) = std::io::pipe().unwrap();
                     (writer.into(), OwnedFd::from(reader).into())
                 } else {
-                    let (ours, theirs) = std_pair();
+                    let (ours, theirs) = support::tcp_pair();
                     ours.set_nonblocking(to == "socket").unwrap();
                     socket2::SockRef::from(&ours).set_send_buffer_size(50_000).unwrap();
                     socket2::SockRef::from(&theirs).set_recv_buffer_size(50_000).unwrap();
@@ -256,7 +256,7 @@ fn an_endless_transfer_gives_way_and_obeys_its_deadline() {
 fn a_source_that_is_reset_is_the_source_s_error() {
     run(|| {
         for to in SINKS {
-            let (ours, theirs) = std_pair();
+            let (ours, theirs) = support::tcp_pair();
             ours.set_nonblocking(true).unwrap();
             (&theirs).write_all(&pattern(1000)).unwrap();
             let (out, result) = sink(to);

@@ -1,6 +1,6 @@
 //! What a kill does, in every state a tasklet can be in, and what a shutdown does.
 
-mod rig;
+mod support;
 
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
@@ -14,7 +14,7 @@ use overlapped::{
     Channel, Config, JoinError, RunError, Tasklet, current, net, run, run_until, scope, spawn,
     yield_now,
 };
-use rig::quiet_panic;
+use support::quiet_panic;
 
 const FOR_EVER: Duration = Duration::MAX;
 
@@ -156,7 +156,7 @@ fn panicked<T>(joined: &Result<T, JoinError>, text: &str) -> bool {
 #[cfg_attr(miri, ignore = "Miri has no such I/O")]
 fn s6_every_cell_of_the_kill_matrix_ends_as_documented() {
     let mut cells = 0;
-    for _ in 0..rig::rounds(1, 100) {
+    for _ in 0..support::rounds(1, 100) {
         for state in [State::New, State::Ready, State::InChannel, State::InOp, State::Done] {
             for manner in [Manner::RunPanics, Manner::DropPanics, Manner::Clean] {
                 for held in [true, false] {
@@ -168,7 +168,7 @@ fn s6_every_cell_of_the_kill_matrix_ends_as_documented() {
             }
         }
     }
-    rig::report("S6", cells, "cells, each with its documented result and one drop");
+    support::report("S6", cells, "cells, each with its documented result and one drop");
 }
 
 /// Spawns `f`, lets it wait, kills it, and expects that it ends there.

@@ -1,6 +1,6 @@
 //! `kill_as_error`: what each call does about a kill, and that the kill is delivered after all.
 
-mod rig;
+mod support;
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, Read, Write};
@@ -440,7 +440,7 @@ fn a_panic_out_of_it_leaves_the_scope() {
     run(|| {
         let tasklet = spawn(|| {
             let ended = catch_unwind(AssertUnwindSafe(|| {
-                kill_as_error(|| rig::quiet_panic("out"));
+                kill_as_error(|| support::quiet_panic("out"));
             }));
             assert!(ended.is_err());
             sleep(FOR_EVER);
@@ -513,7 +513,7 @@ fn may_wait_is_true_exactly_where_a_sleep_is_not_refused() {
         let (panicking, unwinding) = (judging("a panic", false), judging("a kill", false));
         let panicked = spawn(move || {
             let _dropped = panicking;
-            rig::quiet_panic(());
+            support::quiet_panic(());
         });
         let killed = spawn(move || {
             let _dropped = unwinding;

@@ -1,6 +1,6 @@
 //! Locks whose holders wait for each other: verdicts, where nobody else could release them.
 
-mod rig;
+mod support;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -162,13 +162,13 @@ fn locking_twice_is_a_panic_that_says_so() {
 #[test]
 fn locking_twice_says_where() {
     const NAME: &str = "locking_twice_says_where";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         let lock = Mutex::new(0);
         let _first = lock.lock();
         println!("\nLINE {}", line!() + 1);
         return drop(lock.lock());
     }
-    let said = rig::said(&rig::child(NAME, "child"));
+    let said = support::said(&support::child(NAME, "child"));
     let line = said.lines().find_map(|line| line.strip_prefix("LINE "));
     let place = format!("{}:{}:", file!(), line.expect("the child says it"));
     assert!(said.contains(&place), "{place} is missing in {said}");
@@ -245,8 +245,8 @@ fn a_guard_given_to_a_neighbour_is_still_the_lockers() {
 #[test]
 fn a_lock_cycle_beside_a_living_acceptor_is_told_once() {
     const NAME: &str = "a_lock_cycle_beside_a_living_acceptor_is_told_once";
-    let Some(what) = rig::asked() else {
-        let said = rig::said(&rig::child(NAME, "cycle"));
+    let Some(what) = support::asked() else {
+        let said = support::said(&support::child(NAME, "cycle"));
         let told = "these tasklets wait for each other's locks";
         assert_eq!(said.matches(told).count(), 1, "{said}");
         for part in [
@@ -256,7 +256,7 @@ fn a_lock_cycle_beside_a_living_acceptor_is_told_once() {
         ] {
             assert!(said.contains(part), "{part:?} is missing in {said}");
         }
-        let said = rig::said(&rig::child(NAME, "broken in time"));
+        let said = support::said(&support::child(NAME, "broken in time"));
         assert!(said.contains("all went on") && !said.contains(told), "{said}");
         return;
     };
@@ -286,7 +286,7 @@ fn a_lock_cycle_beside_a_living_acceptor_is_told_once() {
 
 #[test]
 fn no_verdict_falls_where_all_goes_on() {
-    let rounds = rig::rounds(300, 10_000);
+    let rounds = support::rounds(300, 10_000);
     let locks: Arc<[Mutex<usize>; 3]> = Arc::default();
     let done = Arc::new(AtomicUsize::new(0));
     let in_order = |locks: &[Mutex<usize>; 3], from: usize, wait: &dyn Fn()| {

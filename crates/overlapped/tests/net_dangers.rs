@@ -3,7 +3,7 @@
 //! Each prints `RELIABILITY <id> <checks> <figure>` on success. With `OVERLAPPED_TORTURE=1` they
 //! run as many rounds as the table of dangers asks for.
 
-mod rig;
+mod support;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -22,46 +22,11 @@ use overlapped::task::unblock;
 use overlapped::time::{sleep, timeout};
 use overlapped::{Channel, JoinError, run, run_until, spawn, yield_now};
 use socket2::SockRef;
-
-fn torture() -> bool {
-    std::env::var_os("OVERLAPPED_TORTURE").is_some_and(|value| value == "1")
-}
-
-fn rounds(ci: usize, full: usize) -> usize {
-    if torture() { full } else { ci }
-}
-
-fn report(id: &str, checks: usize, figure: &str) {
-    assert!(checks > 0, "void: nothing was checked");
-    println!("RELIABILITY {id} {checks} {figure}");
-}
-
-fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (client, listener.accept().unwrap().0)
-}
-
-/// Numbers that look random and are the same in every run.
-struct Lcg(u64);
-
-impl Lcg {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % n
-    }
-}
-
-/// These tests look at the whole process, or at the clock, so they run one at a time.
-fn alone() -> std::sync::MutexGuard<'static, ()> {
-    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
+use support::{Rng, in_order, open_descriptors, pair, report, rounds};
 
 #[test]
 fn p1_a_cancel_against_a_success_loses_no_byte_and_doubles_none() {
-    let _alone = alone();
+    let _alone = in_order();
     let (rounds, least) = (rounds(6_000, 100_000), rounds(20, 1_000));
     let mut total = 0;
     // Killed with nothing, killed but given bytes first, given bytes before the kill, late, in
@@ -82,7 +47,7 @@ fn p1_a_cancel_against_a_success_loses_no_byte_and_doubles_none() {
             }
         });
         let rx = Rc::new(rx);
-        let mut random = Lcg(7);
+        let mut random = Rng(7);
         let mut counts = [0usize; 5];
         // How often each outcome comes depends on the machine: goes on until it has seen enough of
         // the rarest one.
@@ -94,7 +59,7 @@ fn p1_a_cancel_against_a_success_loses_no_byte_and_doubles_none() {
             let byte = round as u8;
             let got = Rc::new(Cell::new(None));
             let window = 40_000 * (1 + round as u64 % 4);
-            go.send((random.below(window), byte)).unwrap();
+            go.send((random.below(window as usize) as u64, byte)).unwrap();
             if round % 2 == 0 {
                 // Who kills first notes whether the reader had its bytes by then.
                 let victim = Rc::new(RefCell::new(None::<overlapped::Tasklet<()>>));
@@ -132,7 +97,7 @@ fn p1_a_cancel_against_a_success_loses_no_byte_and_doubles_none() {
                 let begin = Instant::now();
                 // Sometimes long after the bytes, also where each call takes long (strace).
                 let patience = if round % 16 == 2 { 8 * window } else { window };
-                let until = Duration::from_nanos(random.below(patience));
+                let until = Duration::from_nanos(random.below(patience as usize) as u64);
                 if round % 4 == 0 {
                     if round % 8 == 0 {
                         yield_now();
@@ -157,7 +122,7 @@ fn p1_a_cancel_against_a_success_loses_no_byte_and_doubles_none() {
                 }
             } else {
                 let patience = if round % 16 == 1 { 8 * window } else { window };
-                let limit = Duration::from_nanos(random.below(patience));
+                let limit = Duration::from_nanos(random.below(patience as usize) as u64);
                 let mut buf = [!byte; 4];
                 match timeout(limit, || (&*rx).read(&mut buf)) {
                     Ok(n) => {
@@ -197,7 +162,7 @@ fn p1_a_cancel_against_a_success_loses_no_byte_and_doubles_none() {
 
 #[test]
 fn p2_no_byte_of_a_recycled_stack_changes_after_a_kill_in_recv() {
-    let _alone = alone();
+    let _alone = in_order();
     const TASKLETS: usize = 200;
     let rounds = rounds(10, 40);
     let mut checks = 0usize;
@@ -256,17 +221,13 @@ fn p2_no_byte_of_a_recycled_stack_changes_after_a_kill_in_recv() {
     report("P2", checks, "0 bytes changed in recycled stacks");
 }
 
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
-
 fn mappings() -> usize {
     std::fs::read_to_string("/proc/self/maps").unwrap().lines().count()
 }
 
 #[test]
 fn p3_leaving_with_a_thousand_operations_in_flight_takes_less_than_a_second_and_leaves_nothing() {
-    let _alone = alone();
+    let _alone = in_order();
     let rounds = rounds(9, 300);
     let leave = |round: usize| {
         let begin = Rc::new(Cell::new(None));
@@ -311,10 +272,10 @@ fn p3_leaving_with_a_thousand_operations_in_flight_takes_less_than_a_second_and_
     for round in 0..3 {
         leave(round);
     }
-    let before = (descriptors(), mappings());
+    let before = (open_descriptors(), mappings());
     let slowest = (0..rounds).map(leave).max().unwrap();
-    assert!(slowest < rig::within(Duration::from_secs(1)), "leaving took {slowest:?}");
-    assert_eq!(descriptors(), before.0, "descriptors are left");
+    assert!(slowest < support::within(Duration::from_secs(1)), "leaving took {slowest:?}");
+    assert_eq!(open_descriptors(), before.0, "descriptors are left");
     // The allocator may map an arena or two, once.
     assert!(mappings() <= before.1 + 4, "mappings: {} before, {} after", before.1, mappings());
     report("P3", rounds * 1_000, &format!("slowest leave {} ms", slowest.as_millis()));
@@ -374,12 +335,12 @@ fn receive_tagged<S: Connection>(stream: &S, tag: u64, count: &Cell<usize>) {
 
 /// One connection: both of its ends have reads and writes pending when one end is killed, which
 /// closes it. Says which number the killed end had.
-fn connect_and_kill<S: Connection>(tag: u64, random: &mut Lcg, bytes: &Rc<Cell<usize>>) -> i32 {
+fn connect_and_kill<S: Connection>(tag: u64, random: &mut Rng, bytes: &Rc<Cell<usize>>) -> i32 {
     let (ours, theirs) = S::pair();
     let number = ours.as_raw_fd();
     // Small pieces may be received, large ones fill the connection up and wait.
-    let sizes = [1 + random.below(100) as usize, 30_000];
-    let which = random.below(2) as usize;
+    let sizes = [1 + random.below(100), 30_000];
+    let which = random.below(2);
     let ends = [(ours, sizes[which]), (theirs, sizes[1 - which])].map(|(stream, size)| {
         let (stream, bytes) = (Rc::new(stream), bytes.clone());
         let reader = stream.clone();
@@ -402,7 +363,7 @@ fn connect_and_kill<S: Connection>(tag: u64, random: &mut Lcg, bytes: &Rc<Cell<u
 
 #[test]
 fn p4_a_number_used_again_brings_no_foreign_byte() {
-    let _alone = alone();
+    let _alone = in_order();
     const SLOTS: usize = 8;
     let rounds = rounds(1_600, 100_000) / SLOTS;
     let (bytes, again) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
@@ -412,7 +373,7 @@ fn p4_a_number_used_again_brings_no_foreign_byte() {
             .map(|slot| {
                 let (bytes, again, numbers) = (bytes.clone(), again.clone(), numbers.clone());
                 spawn(move || {
-                    let mut random = Lcg(slot as u64);
+                    let mut random = Rng(slot as u64);
                     for round in 0..rounds {
                         let tag = (1 + round * SLOTS + slot) as u64;
                         let number = match random.below(4) {
@@ -436,10 +397,10 @@ fn p4_a_number_used_again_brings_no_foreign_byte() {
 
 #[test]
 fn p10_partial_writes_lose_nothing() {
-    let _alone = alone();
+    let _alone = in_order();
     let rounds = rounds(24, 200);
     let shorts = run(|| {
-        let mut random = Lcg(3);
+        let mut random = Rng(3);
         for round in 0..rounds {
             let (tx, rx) = pair();
             SockRef::from(&tx).set_send_buffer_size(4096).unwrap();
@@ -490,7 +451,7 @@ static SIGNALS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize:
 
 #[test]
 fn p11_signals_are_invisible() {
-    let _alone = alone();
+    let _alone = in_order();
     // SAFETY: a zeroed sigaction is valid; the handler touches an atomic only.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();

@@ -10,26 +10,17 @@
 //! | a socket closed by one tasklet leaves another blocked on it | below |
 //! | state leaks to the next user of a descriptor's number | in `net_dangers.rs`: `p4_…` |
 
-mod rig;
+mod support;
 
 use std::io::{ErrorKind, Read, Write};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use overlapped::net::{TcpListener, TcpStream, UdpSocket};
+use overlapped::net::UdpSocket;
 use overlapped::os::unix::net::UnixStream;
 use overlapped::time::{sleep, timeout};
 use overlapped::{run, spawn, yield_now};
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
-
-fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (client, listener.accept().unwrap().0)
-}
+use support::{ms, pair};
 
 #[test]
 fn an_operation_that_ends_at_once_leaves_nothing_for_the_next_one() {
@@ -107,7 +98,7 @@ fn bytes_are_seen_at_once_and_waiting_for_them_takes_no_time() {
             tx
         });
         // A round with a poll every 50 ms takes 25 ms of waiting on average.
-        rig::in_time(ms(1_000), || {
+        support::in_time(ms(1_000), || {
             let begin = Instant::now();
             for _ in 0..100 {
                 go.send(()).unwrap();
@@ -123,7 +114,7 @@ fn bytes_are_seen_at_once_and_waiting_for_them_takes_no_time() {
             .collect();
         sleep(ms(20));
         // What polls does so in each of the rounds.
-        rig::in_time(ms(15), || {
+        support::in_time(ms(15), || {
             let before = effort();
             sleep(ms(300));
             let after = effort();

@@ -1,6 +1,6 @@
 //! Names with several addresses: Happy Eyeballs (RFC 8305).
 
-mod rig;
+mod support;
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -11,10 +11,7 @@ use overlapped::task::no_switch;
 use overlapped::time::{sleep, timeout};
 use overlapped::{run, spawn};
 use socket2::{Domain, Socket, Type};
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
+use support::ms;
 
 /// A name that has these addresses.
 struct Name(Vec<SocketAddr>);
@@ -115,7 +112,7 @@ fn an_address_that_does_not_answer_costs_a_quarter_of_a_second() {
         let before = under_way(first.addr);
         let (peer, took) = connect(Name(vec![first.addr, addr]));
         assert_eq!(peer, addr);
-        assert!(took >= ms(240) && took < rig::within(ms(600)), "{took:?}");
+        assert!(took >= ms(240) && took < support::within(ms(600)), "{took:?}");
         assert!(settles_at(first.addr, before), "the loser goes on");
     };
     run(body).unwrap();
@@ -128,7 +125,7 @@ fn an_address_that_refuses_costs_nothing() {
     run(|| {
         let (_good, addr) = good("127.0.0.1:0");
         let refusals = [refusing("127.0.0.1:0"), refusing("[::1]:0")];
-        rig::in_time(ms(200), || {
+        support::in_time(ms(200), || {
             let (peer, took) = connect(Name(vec![refusals[0], refusals[1], addr]));
             assert_eq!(peer, addr);
             took
@@ -142,7 +139,7 @@ fn a_refusal_starts_the_next_attempt_and_leaves_the_others_running() {
     run(|| {
         let (first, (_good, addr)) = (silent("127.0.0.1:0"), good("127.0.0.1:0"));
         // 0 ms: silent. 250 ms: refused, so at once the good one.
-        rig::in_time(ms(450), || {
+        support::in_time(ms(450), || {
             let (peer, took) = connect(Name(vec![first.addr, refusing("127.0.0.1:0"), addr]));
             assert_eq!(peer, addr);
             assert!(took >= ms(240), "{took:?}");
@@ -156,7 +153,7 @@ fn a_refusal_starts_the_next_attempt_and_leaves_the_others_running() {
 fn the_second_family_comes_second() {
     run(|| {
         let (a, b, (_good, addr)) = (silent("127.0.0.1:0"), silent("127.0.0.1:0"), good("[::1]:0"));
-        rig::in_time(ms(450), || {
+        support::in_time(ms(450), || {
             let (peer, took) = connect(Name(vec![a.addr, b.addr, addr]));
             assert_eq!(peer, addr);
             took
@@ -221,7 +218,7 @@ fn a_kill_or_a_deadline_ends_all_attempts() {
         let begin = Instant::now();
         let late = timeout(ms(300), || TcpStream::connect(name()));
         assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
-        assert!(begin.elapsed() < rig::within(ms(600)));
+        assert!(begin.elapsed() < support::within(ms(600)));
         assert!(settles_at(a.addr, before[0]) && settles_at(b.addr, before[1]), "one goes on");
         let stuck = no_switch(|| TcpStream::connect(name()));
         assert_eq!(stuck.unwrap_err().kind(), ErrorKind::WouldBlock);

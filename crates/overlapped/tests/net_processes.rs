@@ -1,7 +1,7 @@
 //! Dangers that need a process of their own: P8, P9, P12. Each test starts this same test program
 //! again, with an environment variable that says which part to play.
 
-mod rig;
+mod support;
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -12,16 +12,9 @@ use std::time::{Duration, Instant};
 use overlapped::net::{TcpListener, TcpStream, wait_readable, wait_writable};
 use overlapped::time::{sleep, timeout};
 use overlapped::{Config, JoinError, run, run_until, spawn, yield_now};
+use support::{ms, rounds};
 
 const PART: &str = "OVERLAPPED_TEST_PART";
-
-fn rounds(ci: usize, full: usize) -> usize {
-    if std::env::var_os("OVERLAPPED_TORTURE").is_some_and(|value| value == "1") { full } else { ci }
-}
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
 
 /// Whether this is the process that plays `part`.
 fn plays(part: &str) -> bool {
@@ -148,7 +141,7 @@ fn p8_without_descriptors_accept_fails_loses_no_client_and_recovers() {
     })
     .unwrap();
     assert!(
-        starved > 0 && cpu < 0.1 && recovered < rig::within(Duration::from_secs(1)),
+        starved > 0 && cpu < 0.1 && recovered < support::within(Duration::from_secs(1)),
         "{starved} {cpu} {recovered:?}"
     );
     println!(

@@ -1,6 +1,6 @@
 //! What may keep nobody waiting: busy neighbours, lingering closes, full peers, slow names.
 
-mod rig;
+mod support;
 
 use std::cell::{Cell, RefCell};
 use std::io::{BufWriter, ErrorKind, Read, Write};
@@ -14,19 +14,10 @@ use overlapped::task::{shield, unblock};
 use overlapped::time::{sleep, timeout};
 use overlapped::{Config, run, run_until, spawn, yield_now};
 use socket2::SockRef;
+use support::{ms, pair};
 
 /// Those that look at the clock run one at a time.
 static ALONE: Mutex<()> = Mutex::new(());
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
-
-fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (client, listener.accept().unwrap().0)
-}
 
 /// Runs `f` in a scheduler on a thread of its own, and fails where it does not end in time.
 fn in_time(limit: Duration, f: impl FnOnce() + Send + 'static) {
@@ -64,7 +55,7 @@ fn a_tasklet_that_only_yields_does_not_keep_the_network_from_others() {
                     rx.write_all(&buf).unwrap();
                 }
             });
-            rig::in_time(ms(1_000), || {
+            support::in_time(ms(1_000), || {
                 let begin = Instant::now();
                 for _ in 0..20 {
                     tx.write_all(b"x").unwrap();
@@ -141,7 +132,7 @@ fn closing_a_socket_that_lingers_blocks_nobody_else() {
         let begin = Instant::now();
         sleep(ms(10));
         assert!(
-            begin.elapsed() < rig::within(ms(200)),
+            begin.elapsed() < support::within(ms(200)),
             "a close held up a neighbour for {:?}",
             begin.elapsed()
         );
@@ -208,7 +199,7 @@ fn p16_unwinding_against_peers_that_do_not_read_delays_nobody() {
         let begin = Instant::now();
         full.iter().for_each(|tasklet| tasklet.kill());
         while !full.iter().all(|tasklet| tasklet.is_finished()) {
-            assert!(begin.elapsed() < rig::within(ms(500)), "somebody waits while unwinding");
+            assert!(begin.elapsed() < support::within(ms(500)), "somebody waits while unwinding");
             sleep(ms(10));
         }
         drop(peers);
@@ -216,7 +207,7 @@ fn p16_unwinding_against_peers_that_do_not_read_delays_nobody() {
     .unwrap();
     assert!(flushes.get() >= tasklets, "void: {} writes while unwinding", flushes.get());
     let latest = *latest.borrow();
-    assert!(latest < rig::within(ms(50)), "a neighbour's timer was {latest:?} late");
+    assert!(latest < support::within(ms(50)), "a neighbour's timer was {latest:?} late");
     println!("RELIABILITY P16 {tasklets} worst lateness {} us", latest.as_micros());
 }
 

@@ -1,6 +1,6 @@
 //! Many tasklets and the network: who gets what, what wakes whom, and what nobody may lose.
 
-mod rig;
+mod support;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -15,21 +15,7 @@ use overlapped::port::PortChoice;
 use overlapped::task::unblock;
 use overlapped::time::{sleep, timeout};
 use overlapped::{Config, JoinError, run, run_until, scope, spawn, yield_now};
-
-/// Rounds of a race: fewer in CI than when asked to torture.
-fn rounds(ci: usize, full: usize) -> usize {
-    if std::env::var_os("OVERLAPPED_TORTURE").is_some_and(|value| value == "1") { full } else { ci }
-}
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
-
-fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (client, listener.accept().unwrap().0)
-}
+use support::{ms, pair, rounds};
 
 #[test]
 fn each_connection_goes_to_exactly_one_of_the_tasklets_that_accept() {
@@ -154,7 +140,10 @@ fn a_deadline_ends_every_call_with_timed_out() {
             let begin = Instant::now();
             let error = timeout(ms(20), call).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::TimedOut, "{name}");
-            assert!(begin.elapsed() >= ms(20) && begin.elapsed() < rig::within(ms(500)), "{name}");
+            assert!(
+                begin.elapsed() >= ms(20) && begin.elapsed() < support::within(ms(500)),
+                "{name}"
+            );
             assert_eq!(
                 timeout(Duration::ZERO, || listener.accept()).unwrap_err().kind(),
                 ErrorKind::TimedOut
@@ -399,7 +388,7 @@ fn a_connect_that_nobody_answers_can_be_killed_and_timed_out() {
         assert_eq!(killed.filter(|end| matches!(end, Err(JoinError::Killed))).count(), waiting);
         let late = timeout(ms(20), || TcpStream::connect(addr)).unwrap_err();
         assert_eq!(late.kind(), ErrorKind::TimedOut);
-        assert!(begin.elapsed() < rig::within(ms(500)));
+        assert!(begin.elapsed() < support::within(ms(500)));
     })
     .unwrap();
 }

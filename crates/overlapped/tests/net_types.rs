@@ -1,5 +1,7 @@
 //! Types, conversions and threads: what the sockets promise without being called.
 
+mod support;
+
 use std::fmt::Debug;
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -10,12 +12,7 @@ use std::time::Duration;
 use overlapped::net::{Incoming, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use overlapped::os::unix::net as unix;
 use overlapped::{run, spawn, yield_now};
-
-fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (client, listener.accept().unwrap().0)
-}
+use support::pair;
 
 fn is_nonblocking(fd: RawFd) -> bool {
     // SAFETY: F_GETFL only looks.

@@ -1,6 +1,6 @@
 //! Where tasklets come from: what panics, verdicts and dumps say of the call that spawned them.
 
-mod rig;
+mod support;
 
 use std::panic::Location;
 
@@ -82,7 +82,7 @@ fn verdicts_say_it_too() {
 #[test]
 fn a_panic_in_a_tasklet_names_it() {
     const NAME: &str = "a_panic_in_a_tasklet_names_it";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         std::panic::set_hook(Box::new(|info| eprintln!("the program's hook: {info}")));
         let ended = run(|| {
             let named = Builder::new().name("worker").spawn(|| panic!("one")).unwrap();
@@ -94,7 +94,7 @@ fn a_panic_in_a_tasklet_names_it() {
         ended.unwrap();
         return drop(std::panic::catch_unwind(|| run(|| panic!("four"))));
     }
-    let output = rig::child(NAME, "child");
+    let output = support::child(NAME, "child");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     let notes = said.lines().filter(|line| line.starts_with("note: that was "));
@@ -110,7 +110,7 @@ fn a_panic_in_a_tasklet_names_it() {
 #[test]
 fn a_panic_is_survived_where_standard_error_is_gone() {
     const NAME: &str = "a_panic_is_survived_where_standard_error_is_gone";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         run(|| {
             let (rx, tx) = std::io::pipe().unwrap();
             drop(rx);
@@ -121,7 +121,7 @@ fn a_panic_is_survived_where_standard_error_is_gone() {
         .unwrap();
         return println!("SURVIVED");
     }
-    let output = rig::child(NAME, "child");
-    assert!(output.status.success(), "{}: {}", output.status, rig::said(&output));
-    assert!(rig::said(&output).contains("SURVIVED"));
+    let output = support::child(NAME, "child");
+    assert!(output.status.success(), "{}: {}", output.status, support::said(&output));
+    assert!(support::said(&output).contains("SURVIVED"));
 }

@@ -1,7 +1,7 @@
 //! Tasklets with thread-locals of their own: to the code on their stacks each is a thread.
 
 mod own_locals;
-mod rig;
+mod support;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -44,7 +44,7 @@ fn a_scope_of_a_destructor_waits_for_what_was_queued_inside_kill_as_error() {
 #[test]
 fn l1_a_ref_cell_of_a_thread_is_borrowed_across_waits_by_each_tasklet() {
     thread_local! { static CELL: RefCell<usize> = const { RefCell::new(7) }; }
-    let waves = rig::rounds(1, 1_000);
+    let waves = support::rounds(1, 1_000);
     with_own_locals(|| {
         for _ in 0..waves {
             let sums = each(10, |n| {
@@ -60,7 +60,7 @@ fn l1_a_ref_cell_of_a_thread_is_borrowed_across_waits_by_each_tasklet() {
             assert_eq!(sums, (0..10).map(|n| 7 + 100 * n).collect::<Vec<_>>());
             assert_eq!(CELL.with(|cell| *cell.borrow()), 7, "the thread's own is untouched");
         }
-        rig::report("L1", waves * 1_000, "waits with a thread-local borrowed");
+        support::report("L1", waves * 1_000, "waits with a thread-local borrowed");
     });
 }
 
@@ -135,7 +135,7 @@ fn l2_destructors_run_before_the_join_returns_in_the_order_of_a_thread() {
     thread::spawn(move || uses_all(&log)).join().unwrap();
     let of_thread = of_thread.lock().unwrap().clone();
     assert_eq!(of_thread.len(), 4, "{of_thread:?}");
-    let waves = rig::rounds(1, 1_000);
+    let waves = support::rounds(1, 1_000);
     with_own_locals(move || {
         for _ in 0..waves {
             let all = each(20, |_| {
@@ -146,7 +146,7 @@ fn l2_destructors_run_before_the_join_returns_in_the_order_of_a_thread() {
             });
             assert!(all.iter().all(|one| *one == of_thread), "{of_thread:?}, but {all:?}");
         }
-        rig::report("L2", waves * 20 * 4, "destructors in a thread's order");
+        support::report("L2", waves * 20 * 4, "destructors in a thread's order");
     });
 }
 
@@ -162,12 +162,12 @@ fn l2_destructors_run_of_who_panics_and_of_who_is_killed_and_may_wait() {
     }
     thread_local! { static WAITS: Waits = const { Waits(Cell::new(None)) }; }
     with_own_locals(|| {
-        for _ in 0..rig::rounds(1, 10_000) {
+        for _ in 0..support::rounds(1, 10_000) {
             ended_in_three_ways();
         }
-        rig::report(
+        support::report(
             "L2",
-            3 * rig::rounds(1, 10_000),
+            3 * support::rounds(1, 10_000),
             "tasklets that returned, panicked, were killed",
         );
     });
@@ -180,7 +180,7 @@ fn l2_destructors_run_of_who_panics_and_of_who_is_killed_and_may_wait() {
                 WAITS.with(|waits| waits.0.set(Some(channel)));
                 match how {
                     "returns" => {}
-                    "panics" => rig::quiet_panic(how),
+                    "panics" => support::quiet_panic(how),
                     _ => drop(never.recv()),
                 }
             })
@@ -208,12 +208,12 @@ fn a_panic_in_a_destructor_ends_the_process_as_in_a_thread() {
         }
     }
     thread_local! { static PANICS: Panics = const { Panics(Cell::new(false)) }; }
-    match rig::asked().as_deref() {
+    match support::asked().as_deref() {
         Some("thread") => thread::spawn(|| PANICS.with(|p| p.0.set(true))).join().unwrap(),
         Some(_) => with_own_locals(|| own(|| PANICS.with(|p| p.0.set(true))).join().unwrap()),
         None => {
-            let thread = rig::said(&rig::child(NAME, "thread"));
-            let tasklet = rig::said(&rig::child(NAME, "tasklet"));
+            let thread = support::said(&support::child(NAME, "thread"));
+            let tasklet = support::said(&support::child(NAME, "tasklet"));
             let fatal = "thread local panicked on drop";
             assert!(thread.contains(fatal), "{thread}");
             if tasklet.contains("SKIPPED") {
@@ -237,7 +237,7 @@ fn l2_a_value_of_a_key_of_c_is_the_tasklets_and_is_destroyed_with_it() {
             // SAFETY: the place is valid, and the function stays.
             assert_eq!(unsafe { libc::pthread_key_create(key, Some(destroy)) }, 0);
         }
-        let waves = rig::rounds(2, 1_000);
+        let waves = support::rounds(2, 1_000);
         for _ in 0..waves {
             DESTROYED.store(0, SeqCst);
             let seen = each(10, move |n| {
@@ -256,14 +256,14 @@ fn l2_a_value_of_a_key_of_c_is_the_tasklets_and_is_destroyed_with_it() {
         }
         // SAFETY: nobody has values for them any more.
         keys.into_iter().for_each(|key| unsafe { _ = libc::pthread_key_delete(key) });
-        rig::report("L2", waves * 400, "values of C's keys, each destroyed once");
+        support::report("L2", waves * 400, "values of C's keys, each destroyed once");
     });
 }
 
 #[test]
 fn l1_errno_is_the_tasklets() {
     with_own_locals(|| {
-        let waits = rig::rounds(5, 100_000);
+        let waits = support::rounds(5, 100_000);
         let kept = each(10, move |n| {
             // SAFETY: the place is the caller's thread's, by definition.
             let place = || unsafe { libc::__errno_location() };
@@ -276,7 +276,7 @@ fn l1_errno_is_the_tasklets() {
             }
         });
         assert_eq!(kept, (1..=10).map(|n| (0, n)).collect::<Vec<_>>());
-        rig::report("L1", 10 * waits, "waits between different errno");
+        support::report("L1", 10 * waits, "waits between different errno");
     });
 }
 
@@ -299,7 +299,7 @@ fn it_is_a_thread_of_its_own_to_std() {
 #[test]
 fn l3_park_is_ended_by_an_unpark_of_that_tasklet_from_another_thread() {
     with_own_locals(|| {
-        let rounds = rig::rounds(50, 100_000);
+        let rounds = support::rounds(50, 100_000);
         for _ in 0..rounds {
             let handles = Channel::new();
             let both: Vec<_> = (0..2)
@@ -320,17 +320,17 @@ fn l3_park_is_ended_by_an_unpark_of_that_tasklet_from_another_thread() {
             both.into_iter().for_each(|one| one.join().unwrap());
             remote.into_iter().for_each(|thread| thread.join().unwrap());
         }
-        rig::report("L3", 2 * rounds, "parks by two of a thread, each ended by its unpark");
+        support::report("L3", 2 * rounds, "parks by two of a thread, each ended by its unpark");
     });
 }
 
 #[test]
 fn l1_panics_are_counted_for_each_tasklet() {
     with_own_locals(|| {
-        let rounds = rig::rounds(1, 10_000);
+        let rounds = support::rounds(1, 10_000);
         for _ in 0..rounds {
             let panics = own(|| {
-                let caught = catch_unwind(AssertUnwindSafe(|| rig::quiet_panic("caught")));
+                let caught = catch_unwind(AssertUnwindSafe(|| support::quiet_panic("caught")));
                 yield_now();
                 (caught.is_err(), thread::panicking())
             });
@@ -341,7 +341,7 @@ fn l1_panics_are_counted_for_each_tasklet() {
             assert_eq!(panics.join().unwrap(), (true, false));
             assert!(!thread::panicking());
         }
-        rig::report("L1", rounds, "panics beside kills, none seen by a neighbour");
+        support::report("L1", rounds, "panics beside kills, none seen by a neighbour");
     });
 }
 
@@ -451,7 +451,7 @@ fn a_scoped_tasklet_has_them_and_a_spawn_while_unwinding_is_a_part_of_the_caller
         assert_eq!((seen, CELL.get()), (5, 0));
         let caught = catch_unwind(AssertUnwindSafe(|| {
             let _spawns = Spawns;
-            rig::quiet_panic("unwinds");
+            support::quiet_panic("unwinds");
         }));
         assert_eq!((caught.is_err(), CELL.get()), (true, 1));
         overlapped::time::sleep(Duration::from_millis(1));

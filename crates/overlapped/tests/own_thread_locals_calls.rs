@@ -2,7 +2,7 @@
 //! any other tasklet.
 
 mod own_locals;
-mod rig;
+mod support;
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -17,10 +17,7 @@ use overlapped::{
     spawn, sync, yield_now,
 };
 use own_locals::{each, own, with_own_locals};
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
+use support::ms;
 
 #[test]
 fn sockets_channels_locks_timers_and_the_pool() {
@@ -107,7 +104,7 @@ fn selects_kills_deadlines_shields_and_verdicts() {
         assert!(verdict.to_string().contains("receiving from channel"), "{verdict}");
         let runs = own(|| run(|| ())).join().unwrap();
         assert!(matches!(runs, Err(RunError::Nested)), "{runs:?}");
-        assert!(matches!(own(|| rig::quiet_panic(1)).join(), Err(JoinError::Panicked(_))));
+        assert!(matches!(own(|| support::quiet_panic(1)).join(), Err(JoinError::Panicked(_))));
     });
 }
 
@@ -175,7 +172,7 @@ fn each_scheduler_of_a_run_has_its_own() {
         });
         ends.sum::<usize>()
     };
-    for _ in 0..rig::rounds(3, 100) {
+    for _ in 0..support::rounds(3, 100) {
         let sums = Config::new().threads(3).run(|| {
             let all = task::place_on_each(spawn_there).unwrap();
             all.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
@@ -213,9 +210,9 @@ fn one_that_outlives_the_grace_time_is_parked_for_good_with_them() {
         }
     }
     thread_local! { static NEVER: Never = const { Never }; }
-    if rig::asked().is_none() {
-        let output = rig::child(NAME, "child");
-        let said = rig::said(&output);
+    if support::asked().is_none() {
+        let output = support::child(NAME, "child");
+        let said = support::said(&output);
         assert!(said.contains("ENDED") && !said.contains("DROPPED"), "{said}");
         return;
     }
@@ -244,14 +241,14 @@ fn an_overflow_names_the_tasklet() {
         let room = std::hint::black_box([n; 64]);
         if n == 0 { 0 } else { deeper(n + 1) + room[1] }
     }
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         return with_own_locals(|| {
             let builder = Builder::new().own_thread_locals(true).name("digger");
             drop(builder.spawn(|| deeper(1)).unwrap().join());
         });
     }
-    let output = rig::child(NAME, "child");
-    let said = rig::said(&output);
+    let output = support::child(NAME, "child");
+    let said = support::said(&output);
     if said.contains("SKIPPED") {
         return println!("SKIPPED {said}");
     }
@@ -262,9 +259,9 @@ fn an_overflow_names_the_tasklet() {
 #[test]
 fn l4_a_million_of_them_leave_no_memory_behind() {
     const NAME: &str = "l4_a_million_of_them_leave_no_memory_behind";
-    if rig::asked().is_none() {
-        let output = rig::child(NAME, "in a process without neighbours");
-        let said = rig::said(&output);
+    if support::asked().is_none() {
+        let output = support::child(NAME, "in a process without neighbours");
+        let said = support::said(&output);
         assert!(output.status.success(), "{said}");
         // The child's libtest may have begun the line.
         let figure = |line: &'_ str| {
@@ -287,13 +284,13 @@ fn l4_a_million_of_them_leave_no_memory_behind() {
         assert_eq!(ends.len(), count);
     }
     with_own_locals(|| {
-        let (waves, width) = (rig::rounds(50, 1_000), 1_000);
+        let (waves, width) = (support::rounds(50, 1_000), 1_000);
         (0..5).for_each(|_| wave(width));
         let before = resident();
         (0..waves).for_each(|_| wave(width));
         let grown = resident().saturating_sub(before);
         assert!(grown < 4_096, "{grown} KiB after {} tasklets", waves * width);
-        rig::report("L4", waves * width, &format!("tasklets, {grown} KiB grown"));
+        support::report("L4", waves * width, &format!("tasklets, {grown} KiB grown"));
     });
 }
 

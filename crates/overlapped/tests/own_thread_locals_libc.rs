@@ -2,7 +2,7 @@
 //! it, mutexes, libraries that are opened, fork and exit.
 
 mod own_locals;
-mod rig;
+mod support;
 
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::mem::MaybeUninit;
@@ -157,7 +157,7 @@ fn identities_are_set_on_all_threads_from_a_tasklet_and_from_a_thread() {
 fn library(folder: &Path, name: &str, text: &str) -> Option<CString> {
     let (from, to) = (folder.join(format!("{name}.c")), folder.join(format!("{name}.so")));
     std::fs::write(&from, text).unwrap();
-    let mut compiler = rig::compiler();
+    let mut compiler = support::compiler();
     compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&to).arg(&from);
     let built = compiler.status();
     if !built.is_ok_and(|status| status.success()) {
@@ -284,7 +284,7 @@ fn a_child_of_fork_is_outside_and_may_begin_a_run_of_its_own() {
 #[test]
 fn a_tasklet_that_ends_in_a_child_of_fork_ends_the_child() {
     const NAME: &str = "a_tasklet_that_ends_in_a_child_of_fork_ends_the_child";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         return with_own_locals(|| {
             own(|| {
                 // SAFETY: the child does nothing.
@@ -300,7 +300,7 @@ fn a_tasklet_that_ends_in_a_child_of_fork_ends_the_child() {
             .unwrap();
         });
     }
-    let said = rig::said(&rig::child(NAME, "child"));
+    let said = support::said(&support::child(NAME, "child"));
     let expected = format!("CHILD {}", libc::SIGABRT);
     if said.contains("SKIPPED") {
         return println!("SKIPPED: {NAME}: no thread-locals of a tasklet's own");
@@ -318,7 +318,7 @@ fn exit_and_abort_end_the_process() {
         }
     }
     thread_local! { static LAST: Last = const { Last }; }
-    match rig::asked().as_deref() {
+    match support::asked().as_deref() {
         Some("abort") => with_own_locals(|| own(|| std::process::abort()).join().unwrap()),
         Some(_) => with_own_locals(|| {
             own(|| {
@@ -330,14 +330,14 @@ fn exit_and_abort_end_the_process() {
             .unwrap()
         }),
         None => {
-            let exits = rig::child(NAME, "exit");
-            let said = rig::said(&exits);
+            let exits = support::child(NAME, "exit");
+            let said = support::said(&exits);
             if said.contains("SKIPPED") {
                 return println!("SKIPPED {said}");
             }
             // As on a thread: exit runs the destructors of whoever calls it.
             assert!(exits.status.code() == Some(9) && said.contains("DROPPED"), "{said}");
-            assert_eq!(rig::child(NAME, "abort").status.signal(), Some(libc::SIGABRT));
+            assert_eq!(support::child(NAME, "abort").status.signal(), Some(libc::SIGABRT));
         }
     }
 }

@@ -7,7 +7,7 @@ use overlapped::task::unblock;
 use overlapped::time::{sleep, timeout};
 use overlapped::{JoinError, run, spawn, yield_now};
 
-mod rig;
+mod support;
 
 /// Jobs wait in front of it.
 #[derive(Default)]
@@ -34,7 +34,7 @@ fn p18_a_job_behind_others_that_block_begins_soon() {
     let strict = Duration::from_millis(100);
     let (mut slowest, mut checks) = (Duration::ZERO, 0);
     run(|| {
-        for _ in 0..rig::rounds(2, 100) {
+        for _ in 0..support::rounds(2, 100) {
             let gate = Arc::<Gate>::default();
             let blocked: Vec<_> = (0..BLOCKED)
                 .map(|_| {
@@ -56,8 +56,8 @@ fn p18_a_job_behind_others_that_block_begins_soon() {
         }
     })
     .unwrap();
-    assert!(slowest < rig::within(strict), "it waited {slowest:?}");
-    rig::report("P18", checks, &format!("jobs that block, and one behind them: {slowest:.1?}"));
+    assert!(slowest < support::within(strict), "it waited {slowest:?}");
+    support::report("P18", checks, &format!("jobs that block, and one behind them: {slowest:.1?}"));
 }
 
 /// No job waits for longer to begin.
@@ -69,7 +69,7 @@ struct Payload;
 impl Drop for Payload {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            rig::quiet_panic("a payload's destructor")
+            support::quiet_panic("a payload's destructor")
         }
     }
 }
@@ -80,7 +80,7 @@ struct Bomb;
 impl Drop for Bomb {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            rig::quiet_panic(Payload)
+            support::quiet_panic(Payload)
         }
     }
 }
@@ -88,7 +88,7 @@ impl Drop for Bomb {
 #[test]
 fn results_that_nobody_takes_and_that_panic_badly_leave_the_pool_whole() {
     run(|| {
-        for _ in 0..rig::rounds(600, 5_000) {
+        for _ in 0..support::rounds(600, 5_000) {
             let (begun, begins) = std::sync::mpsc::channel();
             let (go, goes) = std::sync::mpsc::channel();
             let waiter = spawn(move || {
@@ -117,14 +117,14 @@ struct Mine;
 
 impl Drop for Mine {
     fn drop(&mut self) {
-        rig::quiet_panic("a result's destructor")
+        support::quiet_panic("a result's destructor")
     }
 }
 
 #[test]
 fn a_result_that_comes_together_with_a_kill_is_dropped_without_ending_the_process() {
     run(|| {
-        for _ in 0..rig::rounds(5, 50) {
+        for _ in 0..support::rounds(5, 50) {
             let (go, goes) = std::sync::mpsc::channel();
             let waiter = spawn(move || {
                 let job = unblock(move || {

@@ -1,6 +1,6 @@
 //! The public completion port, on both backends.
 
-mod rig;
+mod support;
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, Write};
@@ -9,6 +9,7 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use overlapped::port::{Descriptor, Done, Event, Port, PortChoice, Request};
+use support::{alone, open_descriptors, tcp_pair};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -43,14 +44,6 @@ fn count(event: &Event) -> usize {
         Ok(Done::Transferred(count)) => count,
         ref other => panic!("{other:?}"),
     }
-}
-
-/// Two connected sockets as std makes them: blocking.
-fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let (ours, _) = listener.accept().unwrap();
-    (ours, peer)
 }
 
 #[test]
@@ -107,7 +100,7 @@ fn a_connect_and_readiness() {
 #[test]
 fn receives_append_and_never_reallocate() {
     everywhere(|port| {
-        let (ours, mut peer) = pair();
+        let (ours, mut peer) = tcp_pair();
         let ours = Descriptor::from(ours);
         let mut buffer = Vec::with_capacity(8);
         buffer.extend_from_slice(b"abc");
@@ -234,7 +227,7 @@ fn whoever_waits_for_a_cursor_can_give_up_and_holds_up_nobody() {
 #[test]
 fn a_cancelled_operation_gives_everything_back() {
     everywhere(|port| {
-        let (ours, _peer) = pair();
+        let (ours, _peer) = tcp_pair();
         let id = port.submit(9, Request::recv(ours, Vec::with_capacity(77))).unwrap();
         port.wait(Some(Duration::ZERO), &mut Vec::new()).unwrap();
         port.cancel(id);
@@ -266,7 +259,7 @@ fn an_id_of_one_port_means_nothing_to_another() {
 #[test]
 fn requests_that_make_no_sense_are_refused_before_they_start() {
     everywhere(|port| {
-        let (ours, _peer) = pair();
+        let (ours, _peer) = tcp_pair();
         let ours = Descriptor::from(ours);
         for request in [
             Request::recv(&ours, Vec::new()),
@@ -299,36 +292,13 @@ fn errors_of_operations_come_as_events() {
     });
 }
 
-/// How many descriptors this process has open.
-fn open_fds() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
-
-/// Runs `body` in a process of its own, where it may change and count what belongs to processes.
-fn alone(test: &str, body: impl Fn()) {
-    const VARIABLE: &str = "OVERLAPPED_TEST_ALONE";
-    if std::env::var_os(VARIABLE).is_some() {
-        return body();
-    }
-    let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads", "1"])
-        .env(VARIABLE, "1")
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}\n{text}{errors}", output.status);
-    assert!(text.contains("1 passed"), "no such test: {test}");
-    eprint!("{errors}");
-}
-
 #[test]
 fn a_port_dropped_in_the_middle_closes_and_frees_everything() {
     alone("a_port_dropped_in_the_middle_closes_and_frees_everything", || {
         for choice in [PortChoice::Uring, PortChoice::Poll] {
-            let before = open_fds();
+            let before = open_descriptors();
             leave_in_the_middle(choice);
-            assert_eq!(open_fds(), before, "{choice:?}");
+            assert_eq!(open_descriptors(), before, "{choice:?}");
         }
     });
 }
@@ -353,7 +323,7 @@ fn leave_in_the_middle(choice: PortChoice) {
     let _clients: Vec<_> = (0..50).map(|_| TcpStream::connect(addr).unwrap()).collect();
     let start = Instant::now();
     drop(port);
-    assert!(start.elapsed() < rig::within(Duration::from_secs(1)));
+    assert!(start.elapsed() < support::within(Duration::from_secs(1)));
 }
 
 #[test]
@@ -362,7 +332,7 @@ fn a_write_to_a_socket_raises_no_sigpipe() {
         // SAFETY: a valid signal and disposition.
         unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
         everywhere(|port| {
-            let (ours, peer) = pair();
+            let (ours, peer) = tcp_pair();
             drop(peer);
             let ours = Descriptor::from(ours);
             let mut buffer = vec![1; 10];
@@ -387,7 +357,7 @@ fn a_forgotten_port_leaks_and_harms_nobody() {
     everywhere(|port| {
         let choice = if port.name() == "poll" { PortChoice::Poll } else { PortChoice::Uring };
         let mut port = Port::with(choice).unwrap();
-        let (ours, mut peer) = pair();
+        let (ours, mut peer) = tcp_pair();
         port.submit(0, Request::recv(ours, Vec::with_capacity(4096))).unwrap();
         port.wait(Some(Duration::ZERO), &mut Vec::new()).unwrap();
         std::mem::forget(port);

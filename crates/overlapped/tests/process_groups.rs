@@ -1,6 +1,6 @@
 //! Children that have started others: the end of a whole group, and what was read before an end.
 
-mod rig;
+mod support;
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
@@ -198,12 +198,12 @@ fn jobs() {
 
 #[test]
 fn ctrl_c_ends_all_that_children_have_started() {
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         return jobs();
     }
     let mut program = std::process::Command::new(std::env::current_exe().unwrap());
     program.args(["ctrl_c_ends_all_that_children_have_started", "--exact", "--nocapture"]);
-    program.env(rig::CHILD, "jobs").stdout(Stdio::piped());
+    program.env(support::CHILD, "jobs").stdout(Stdio::piped());
     // SAFETY: signal(2) may be called between fork and exec; nothing else is done.
     unsafe {
         program.pre_exec(|| {

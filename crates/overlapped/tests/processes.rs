@@ -1,6 +1,6 @@
 //! Child processes: as std's, but blocking only the tasklet.
 
-mod rig;
+mod support;
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -11,10 +11,7 @@ use std::time::{Duration, Instant};
 use overlapped::process::{ChildStdin, ChildStdout, Command, CommandExt, Stdio};
 use overlapped::time::{sleep, timeout};
 use overlapped::{JoinError, run, spawn, yield_now};
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
+use support::ms;
 
 fn sh(script: &str) -> Command {
     let mut command = Command::new("sh");
@@ -112,7 +109,7 @@ fn waiting_for_a_child_blocks_only_the_tasklet() {
 
 #[test]
 fn children_run_side_by_side_and_leave_nothing() {
-    let children = rig::rounds(50, 500);
+    let children = support::rounds(50, 500);
     run(|| {
         let begin = Instant::now();
         let tasklets: Vec<_> = (0..children)
@@ -162,7 +159,7 @@ fn a_killed_or_late_waiter_leaves_the_child_to_be_waited_for() {
 
 #[test]
 fn a_waiter_killed_as_the_child_ends_loses_no_status() {
-    let rounds = rig::rounds(60, 2_000);
+    let rounds = support::rounds(60, 2_000);
     let (mut killed, mut ended) = (0, 0);
     run(|| {
         for round in 0..rounds {
@@ -445,7 +442,7 @@ fn unix_extensions_do_what_they_do_in_std() {
 #[test]
 fn exec_replaces_the_program_and_returns_only_errors() {
     const NAME: &str = "exec_replaces_the_program_and_returns_only_errors";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         run(|| {
             let error = Command::new("no such program").exec();
             assert_eq!(error.kind(), ErrorKind::NotFound);
@@ -461,9 +458,13 @@ fn exec_replaces_the_program_and_returns_only_errors() {
         })
         .unwrap();
     }
-    let output = rig::child(NAME, "exec");
-    assert!(output.status.success(), "{}", rig::said(&output));
-    assert!(rig::said(&output).contains("SigBlk:\t0000000000000000"), "{}", rig::said(&output));
+    let output = support::child(NAME, "exec");
+    assert!(output.status.success(), "{}", support::said(&output));
+    assert!(
+        support::said(&output).contains("SigBlk:\t0000000000000000"),
+        "{}",
+        support::said(&output)
+    );
 }
 
 #[test]
@@ -482,11 +483,11 @@ fn a_wait_while_unwinding_makes_one_attempt() {
         let begin = Instant::now();
         let unwound = catch_unwind(AssertUnwindSafe(|| {
             let _waits = waits;
-            rig::quiet_panic(())
+            support::quiet_panic(())
         }));
         assert!(unwound.is_err());
         assert_eq!(seen.get(), Some(ErrorKind::WouldBlock));
-        assert!(begin.elapsed() < rig::within(Duration::from_secs(5)));
+        assert!(begin.elapsed() < support::within(Duration::from_secs(5)));
     })
     .unwrap();
 }
@@ -513,7 +514,7 @@ fn nothing_stays_open_after_outputs() {
 #[test]
 fn where_pidfds_are_refused_a_pool_thread_waits() {
     const NAME: &str = "where_pidfds_are_refused_a_pool_thread_waits";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         return run(|| {
             let sleeper = spawn(|| Command::new("sleep").arg("0.1").status().unwrap());
             let mut ticks = 0;
@@ -544,7 +545,7 @@ fn where_pidfds_are_refused_a_pool_thread_waits() {
         println!("SKIPPED: strace is not installed, so the wait without pidfds was not checked");
         return;
     };
-    let said = rig::said(&output);
+    let said = support::said(&output);
     if said.contains("PTRACE") && !said.contains("pidfd_open(") {
         println!("SKIPPED: this process may not trace: {}", said.lines().next().unwrap_or(""));
         return;

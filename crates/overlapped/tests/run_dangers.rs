@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use overlapped::sync::mpsc;
 use overlapped::time::sleep;
 use overlapped::{Config, task, yield_now};
-use rig::Rng;
+use support::Rng;
 
-mod rig;
+mod support;
 
 /// No round takes longer than this on any machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -54,7 +54,7 @@ fn send_some(tx: &mpsc::Sender<u64>, seed: u64) {
 
 #[test]
 fn p19_short_runs_of_several_schedulers_all_end() {
-    let rounds = rig::rounds(500, 100_000);
+    let rounds = support::rounds(500, 100_000);
     for threads in [2, 3] {
         watched(&format!("{threads} schedulers"), rounds, move |n| {
             let run = Config::new().threads(threads).run(move || {
@@ -70,7 +70,7 @@ fn p19_short_runs_of_several_schedulers_all_end() {
             run.unwrap();
         });
     }
-    rig::report("P19", 2 * rounds, "short runs of two and three schedulers, all ended");
+    support::report("P19", 2 * rounds, "short runs of two and three schedulers, all ended");
 }
 
 /// Processor time of the calling thread.
@@ -114,7 +114,7 @@ const IDLE: Duration = Duration::from_millis(50);
 fn p19_an_idle_scheduler_takes_no_processor_time() {
     const SCHEDULERS: usize = 16;
     // An hour.
-    let times = rig::rounds(10, 4_500);
+    let times = support::rounds(10, 4_500);
     let taken = thread::scope(|scope| {
         let idlers: Vec<_> =
             (0..SCHEDULERS).map(|n| scope.spawn(move || idle(times, (n * times) as u64))).collect();
@@ -131,5 +131,5 @@ fn p19_an_idle_scheduler_takes_no_processor_time() {
         "idle times of {IDLE:?} after wakes: {worst:.2} % of a processor, {:.1} % at most",
         percent(most, IDLE)
     );
-    rig::report("P19", SCHEDULERS * times, &figure);
+    support::report("P19", SCHEDULERS * times, &figure);
 }

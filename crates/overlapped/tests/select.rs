@@ -1,6 +1,6 @@
 //! Select: exactly one alternative happens, and the others leave no trace.
 
-mod rig;
+mod support;
 
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
@@ -384,7 +384,7 @@ fn a_tasklet_s_end_is_taken_with_its_handle_and_others_keep_theirs() {
         assert!(slow.is_some() && quick.is_none());
         let got = Select::new().join(&mut slow, |r| r).join(&mut quick, |r| r).wait();
         assert_eq!(got.unwrap().unwrap(), 1, "the other one takes no part");
-        let mut panics = Some(spawn(|| rig::quiet_panic("boom")));
+        let mut panics = Some(spawn(|| support::quiet_panic("boom")));
         let got = Select::new().join(&mut panics, |r: Result<(), _>| r).wait().unwrap();
         assert!(matches!(got, Err(JoinError::Panicked(_))), "{got:?}");
         let mut killed = Some(spawn(|| sleep(FOR_EVER)));
@@ -681,7 +681,7 @@ fn where_the_caller_may_not_wait_one_attempt_is_made() {
         yield_now();
         let unwinds = spawn(move || {
             let _inside = inside;
-            rig::quiet_panic("on purpose");
+            support::quiet_panic("on purpose");
         });
         assert!(unwinds.join().is_err());
         sender.join().unwrap().unwrap();

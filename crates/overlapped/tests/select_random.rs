@@ -2,7 +2,7 @@
 //!
 //! A failure prints its seed; `OVERLAPPED_SEED=…` replays its round.
 
-mod rig;
+mod support;
 
 use std::cell::{Cell, RefCell};
 use std::io::{PipeReader, PipeWriter, Read, Write};
@@ -11,7 +11,7 @@ use std::rc::Rc;
 use overlapped::task::{self, WaitError};
 use overlapped::time::{Duration, timeout};
 use overlapped::{Channel, Handover, RecvError, Select, SendError, Tasklet, run, spawn, yield_now};
-use rig::Rng;
+use support::Rng;
 
 const HANDOVERS: [Handover; 4] =
     [Handover::Receiver, Handover::Sender, Handover::Neither, Handover::Yield];
@@ -192,7 +192,7 @@ fn s9_selects_lose_and_double_no_value_whatever_ends_their_waits() {
         run(|| round(seed.parse().expect("a number"))).unwrap();
         return;
     }
-    let rounds = rig::rounds(1_500, 50_000);
+    let rounds = support::rounds(1_500, 50_000);
     let (mut kills, mut values, mut selects) = (0, 0, [0; 6]);
     for seed in 0..rounds as u64 {
         let ended = std::panic::catch_unwind(|| run(|| round(seed)).unwrap());
@@ -207,5 +207,9 @@ fn s9_selects_lose_and_double_no_value_whatever_ends_their_waits() {
     assert!(selects.iter().all(|&count| count >= rounds / 20), "each outcome is seen: {selects:?}");
     assert!(kills > rounds / 2 && values > rounds, "{kills} {values}");
     let sum: usize = selects.iter().sum();
-    rig::report("S9", sum, &format!("selects among {kills} kills, {values} values, all seen once"));
+    support::report(
+        "S9",
+        sum,
+        &format!("selects among {kills} kills, {values} values, all seen once"),
+    );
 }

@@ -1,6 +1,6 @@
 //! Shutdowns that meet resistance, and kills that meet other calls halfway.
 
-mod rig;
+mod support;
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -101,9 +101,9 @@ fn a_run_never_leaves_threads_behind_that_borrow_from_its_caller() {
     // back while main is suspended inside one, whatever becomes of main.
     static RETURNED: AtomicBool = AtomicBool::new(false);
     static VIOLATED: AtomicBool = AtomicBool::new(false);
-    if rig::asked().is_none() {
+    if support::asked().is_none() {
         let name = "a_run_never_leaves_threads_behind_that_borrow_from_its_caller";
-        let said = rig::said(&rig::child(name, "park main"));
+        let said = support::said(&support::child(name, "park main"));
         assert!(!said.contains("borrowed value is gone"), "{said}");
         return;
     }
@@ -292,7 +292,7 @@ fn mains_panic_comes_before_a_verdict() {
             let _panics = Panics;
             let exit = catch_unwind(AssertUnwindSafe(pause));
             assert!(exit.is_err(), "nobody resumes it, so the verdict kills it");
-            rig::quiet_panic(9);
+            support::quiet_panic(9);
         })
     }));
     assert_eq!(result.unwrap_err().downcast_ref::<i32>(), Some(&9));

@@ -1,6 +1,6 @@
 //! `interrupt_waits` in a signal handler: nothing that a handler must not do.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -104,7 +104,7 @@ fn elsewhere_it_tells_that_there_is_no_scheduler() {
 #[test]
 fn a_port_that_cannot_be_notified_ends_the_process_without_a_panic() {
     const NAME: &str = "a_port_that_cannot_be_notified_ends_the_process_without_a_panic";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         handle(libc::SIGUSR1);
         let ended = overlapped::run(|| {
             // As programs do that become daemons.
@@ -117,7 +117,7 @@ fn a_port_that_cannot_be_notified_ends_the_process_without_a_panic() {
         });
         unreachable!("{ended:?}");
     }
-    let ended = rig::child(NAME, "");
+    let ended = support::child(NAME, "");
     let said = String::from_utf8_lossy(&ended.stderr);
     assert!(!ended.status.success());
     assert!(!said.contains("panicked"), "{said}");

@@ -1,6 +1,6 @@
 //! Signals as events. Those that would end the process are sent to children of this program.
 
-mod rig;
+mod support;
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -13,10 +13,7 @@ use overlapped::signal::{
 };
 use overlapped::time::{sleep, timeout};
 use overlapped::{JoinError, run, run_until, spawn, yield_now};
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
+use support::ms;
 
 fn raise(signal: i32) {
     // SAFETY: sends a signal to this process, for which a handler is installed.
@@ -63,7 +60,7 @@ fn send(child: &Child, signal: i32) {
 #[test]
 fn ctrl_c_is_an_event_and_what_is_pending_goes_on() {
     const NAME: &str = "ctrl_c_is_an_event_and_what_is_pending_goes_on";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         return run(|| {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let addr = listener.local_addr().unwrap();
@@ -110,7 +107,7 @@ fn ctrl_c_is_an_event_and_what_is_pending_goes_on() {
 #[test]
 fn without_a_listener_ctrl_c_ends_the_process() {
     const NAME: &str = "without_a_listener_ctrl_c_ends_the_process";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         return run(|| {
             println!("READY");
             sleep(Duration::from_secs(60));
@@ -167,13 +164,13 @@ fn a_signal_that_came_before_anybody_waited_is_kept() {
 #[test]
 fn no_signal_is_lost_to_a_kill() {
     const NAME: &str = "no_signal_is_lost_to_a_kill";
-    if rig::asked().is_none() {
+    if support::asked().is_none() {
         // Alone in its process: the signal is one that others raise here, too.
-        let output = rig::child(NAME, "alone");
-        assert!(output.status.success(), "{}", rig::said(&output));
+        let output = support::child(NAME, "alone");
+        assert!(output.status.success(), "{}", support::said(&output));
         return;
     }
-    let rounds = rig::rounds(300, 20_000);
+    let rounds = support::rounds(300, 20_000);
     let (mut before, mut after) = (0, 0);
     run(|| {
         let signals = Signals::new([SIGUSR1]).unwrap();

@@ -1,9 +1,10 @@
 //! Stacks at their limits: overflow, and a hundred thousand of them.
 
-mod rig;
+mod support;
 
 use overlapped::task::{self, Guards, pause};
 use overlapped::{Builder, Channel, Config, run, spawn, yield_now};
+use support::in_order;
 
 /// Recurses until the stack ends.
 #[inline(never)]
@@ -57,15 +58,15 @@ fn overflow(path: &str) {
 #[test]
 fn s1_an_overflow_ends_the_process_naming_the_tasklet() {
     use std::os::unix::process::ExitStatusExt;
-    if let Some(path) = rig::asked() {
+    if let Some(path) = support::asked() {
         return overflow(&path);
     }
-    let children = rig::rounds(8, 1_000);
+    let children = support::rounds(8, 1_000);
     for child in 0..children {
         let file = tempfile::NamedTempFile::new().unwrap();
         let path = file.path().to_str().unwrap();
-        let output = rig::child("s1_an_overflow_ends_the_process_naming_the_tasklet", path);
-        let said = rig::said(&output);
+        let output = support::child("s1_an_overflow_ends_the_process_naming_the_tasklet", path);
+        let said = support::said(&output);
         let signal = output.status.signal();
         assert!(matches!(signal, Some(libc::SIGSEGV | libc::SIGABRT)), "child {child}: {said}");
         assert!(said.contains("'culprit'"), "child {child} does not name the tasklet: {said}");
@@ -74,21 +75,15 @@ fn s1_an_overflow_ends_the_process_naming_the_tasklet() {
         let canary = std::fs::read_to_string(path).unwrap();
         assert_eq!(canary, "intact", "child {child}: the neighbour's stack");
     }
-    rig::report("S1", children, "children overflowed, each named the tasklet, canaries intact");
-}
-
-/// Mappings are counted for the whole process, so that those who make many take turns.
-static MAPPINGS: std::sync::Mutex<()> = std::sync::Mutex::new(());
-
-fn alone() -> std::sync::MutexGuard<'static, ()> {
-    MAPPINGS.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    support::report("S1", children, "children overflowed, each named the tasklet, canaries intact");
 }
 
 #[test]
 fn s3_many_parked_tasklets_need_few_mappings() {
-    let _alone = alone();
-    let parked = rig::rounds(20_000, 100_000);
-    let before = rig::mappings();
+    // Mappings are counted for the whole process.
+    let _alone = in_order();
+    let parked = support::rounds(20_000, 100_000);
+    let before = support::mappings();
     let most = run(|| {
         let gate = Channel::<()>::new();
         for _ in 0..parked {
@@ -97,7 +92,7 @@ fn s3_many_parked_tasklets_need_few_mappings() {
         }
         yield_now();
         assert_eq!(gate.balance(), -parked.cast_signed(), "all are parked");
-        let now = rig::mappings();
+        let now = support::mappings();
         assert_eq!(task::stats().unwrap().starved, 0);
         gate.close();
         now
@@ -107,13 +102,13 @@ fn s3_many_parked_tasklets_need_few_mappings() {
     let by_ranges = new < 1_000;
     // Before Linux 6.13 there are no guard regions, and two mappings for each stack.
     assert!(by_ranges || new >= parked, "{new} new mappings");
-    rig::report("S3", parked, &format!("parked tasklets, {new} new mappings"));
+    support::report("S3", parked, &format!("parked tasklets, {new} new mappings"));
 }
 
 #[test]
 fn s3_with_mprotect_the_surplus_waits_for_stacks_and_runs() {
-    let _alone = alone();
-    let tasklets = rig::rounds(40_000, 100_000);
+    let _alone = in_order();
+    let tasklets = support::rounds(40_000, 100_000);
     let (parked, starved, ran) = Config::new()
         .guards(Guards::Mprotect)
         .run(|| {
@@ -138,7 +133,11 @@ fn s3_with_mprotect_the_surplus_waits_for_stacks_and_runs() {
         })
         .unwrap();
     assert!(starved > 0, "mprotect ran into no limit; vm.max_map_count is large here");
-    rig::report("S3", ran, &format!("with mprotect: {parked} parked, {starved} waited, all ran"));
+    support::report(
+        "S3",
+        ran,
+        &format!("with mprotect: {parked} parked, {starved} waited, all ran"),
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The watchdog: who holds its thread is told of, and nobody else.
 
-mod rig;
+mod support;
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,10 +13,7 @@ use std::time::{Duration, Instant};
 use overlapped::task::{Stall, running_on};
 use overlapped::time::sleep;
 use overlapped::{Builder, Config, spawn, yield_now};
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
+use support::ms;
 
 static WARNINGS: AtomicUsize = AtomicUsize::new(0);
 
@@ -82,7 +79,7 @@ fn wants_the_lock(lock: &Mutex<u32>) {
 #[test]
 fn a_std_lock_held_across_a_switch_is_found() {
     const NAME: &str = "a_std_lock_held_across_a_switch_is_found";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         listen();
         return Config::new()
             .stall_limit(ms(100))
@@ -121,7 +118,7 @@ fn a_std_lock_held_across_a_switch_is_found() {
 #[test]
 fn a_long_computation_is_told_of_and_so_is_its_end() {
     const NAME: &str = "a_long_computation_is_told_of_and_so_is_its_end";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         listen();
         let config = Config::new().stall_limit(ms(100)).threads(2);
         return config
@@ -134,8 +131,8 @@ fn a_long_computation_is_told_of_and_so_is_its_end() {
             })
             .unwrap();
     }
-    let output = rig::child(NAME, "child");
-    let said = rig::said(&output);
+    let output = support::child(NAME, "child");
+    let said = support::said(&output);
     assert!(output.status.success(), "{said}");
     assert!(said.contains("'busy' has held its thread"), "{said}");
     assert!(said.contains("computes_for"), "{said}");
@@ -148,7 +145,7 @@ fn a_long_computation_is_told_of_and_so_is_its_end() {
 #[test]
 fn who_waits_or_gives_way_is_not_told_of() {
     const NAME: &str = "who_waits_or_gives_way_is_not_told_of";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         listen();
         return Config::new()
             .stall_limit(ms(400))
@@ -165,15 +162,15 @@ fn who_waits_or_gives_way_is_not_told_of() {
             })
             .unwrap();
     }
-    let output = rig::child(NAME, "child");
+    let output = support::child(NAME, "child");
     assert!(output.status.success());
-    assert!(!rig::said(&output).contains("has held"), "{}", rig::said(&output));
+    assert!(!support::said(&output).contains("has held"), "{}", support::said(&output));
 }
 
 #[test]
 fn system_calls_go_on_and_errno_stays() {
     const NAME: &str = "system_calls_go_on_and_errno_stays";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         listen();
         return Config::new()
             .stall_limit(ms(30))
@@ -205,8 +202,8 @@ fn system_calls_go_on_and_errno_stays() {
             })
             .unwrap();
     }
-    let output = rig::child(NAME, "child");
-    let said = rig::said(&output);
+    let output = support::child(NAME, "child");
+    let said = support::said(&output);
     assert!(output.status.success(), "{said}");
     assert!(said.matches("has held").count() >= 2, "{said}");
 }
@@ -220,7 +217,7 @@ extern "C" fn before(_: i32) {
 #[test]
 fn a_handler_that_was_there_before_gets_its_signals() {
     const NAME: &str = "a_handler_that_was_there_before_gets_its_signals";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         listen();
         // SAFETY: the handler only counts.
         unsafe { libc::signal(libc::SIGURG, before as *const () as usize) };
@@ -243,17 +240,17 @@ fn a_handler_that_was_there_before_gets_its_signals() {
             })
             .unwrap();
     }
-    let output = rig::child(NAME, "child");
-    assert!(output.status.success(), "{}", rig::said(&output));
-    assert!(rig::said(&output).contains("has held"), "{}", rig::said(&output));
+    let output = support::child(NAME, "child");
+    assert!(output.status.success(), "{}", support::said(&output));
+    assert!(support::said(&output).contains("has held"), "{}", support::said(&output));
 }
 
 #[test]
 fn asking_at_any_instruction_does_no_harm() {
     const NAME: &str = "asking_at_any_instruction_does_no_harm";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         listen();
-        let rounds = rig::rounds(60, 5_000);
+        let rounds = support::rounds(60, 5_000);
         return Config::new()
             .stall_limit(Duration::from_nanos(1))
             .run(|| {
@@ -266,7 +263,7 @@ fn asking_at_any_instruction_does_no_harm() {
                         let mut kept = Vec::new();
                         while begin.elapsed() < length {
                             kept.push(format!("{:?}", begin.elapsed()));
-                            let _ = std::panic::catch_unwind(|| rig::quiet_panic(7));
+                            let _ = std::panic::catch_unwind(|| support::quiet_panic(7));
                             kept.truncate(100);
                         }
                         // And many switches, so that some are hit.
@@ -282,8 +279,8 @@ fn asking_at_any_instruction_does_no_harm() {
             })
             .unwrap();
     }
-    let output = rig::child(NAME, "child");
-    let said = rig::said(&output);
+    let output = support::child(NAME, "child");
+    let said = support::said(&output);
     assert!(output.status.success() && said.contains("SURVIVED"), "{}: {said}", output.status);
     println!("{} questions", said.matches("has held").count());
     assert!(said.contains("has held"), "void: nobody was asked");
@@ -311,7 +308,7 @@ fn a_program_is_told_of_stalls_and_keeps_them_from_the_log() {
         TOLD.lock().unwrap().push(text);
         false
     }
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         listen();
         let config = Config::new().stall_limit(ms(100)).on_stall(on_stall);
         config
@@ -330,8 +327,8 @@ fn a_program_is_told_of_stalls_and_keeps_them_from_the_log() {
         assert!(told[0].starts_with(&first) && told[0].contains("sleeps"), "{told:?}");
         return assert_eq!(WARNINGS.load(Relaxed), 0);
     }
-    let output = rig::child(NAME, "child");
-    assert!(output.status.success(), "{}", rig::said(&output));
+    let output = support::child(NAME, "child");
+    assert!(output.status.success(), "{}", support::said(&output));
 }
 
 /// However long symbols and the program's function take, which are asked meanwhile.
@@ -350,7 +347,7 @@ fn a_stall_is_never_told_to_be_longer_than_it_was() {
         }
         false
     }
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         let config = Config::new().stall_limit(ms(100)).on_stall(on_stall);
         let (held, over) = config
             .run(|| {
@@ -369,8 +366,8 @@ fn a_stall_is_never_told_to_be_longer_than_it_was() {
             .unwrap();
         return assert!(over >= ms(100) && over <= held, "{over:?} of {held:?}");
     }
-    let output = rig::child(NAME, "child");
-    assert!(output.status.success(), "{}", rig::said(&output));
+    let output = support::child(NAME, "child");
+    assert!(output.status.success(), "{}", support::said(&output));
 }
 
 /// A deadlock's verdict asks for threads besides the library's own. A watchdog that has ended is
@@ -378,7 +375,7 @@ fn a_stall_is_never_told_to_be_longer_than_it_was() {
 #[test]
 fn watchdogs_that_have_ended_hide_no_other_thread_from_a_verdict() {
     const NAME: &str = "watchdogs_that_have_ended_hide_no_other_thread_from_a_verdict";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         for _ in 0..3 {
             Config::new().stall_limit(ms(20)).run(|| sleep(ms(50))).unwrap();
             std::thread::sleep(ms(100));
@@ -393,8 +390,8 @@ fn watchdogs_that_have_ended_hide_no_other_thread_from_a_verdict() {
         Config::new().grace(ms(100)).run(|| spawn(waits).join().unwrap()).unwrap();
         return thread.join().unwrap();
     }
-    let output = rig::child(NAME, "child");
-    assert!(output.status.success(), "{}", rig::said(&output));
+    let output = support::child(NAME, "child");
+    assert!(output.status.success(), "{}", support::said(&output));
 }
 
 #[test]

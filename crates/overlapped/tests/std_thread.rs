@@ -1,7 +1,7 @@
 //! What `thread` adds to std's: tasklets behind std's names. (That the names do the same is
 //! `std_sync.rs`.)
 
-mod rig;
+mod support;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -73,7 +73,7 @@ fn thousands_sleep_at_once() {
         let sleepers: Vec<_> =
             (0..2_000).map(|_| thread::spawn(|| thread::sleep(MOMENT))).collect();
         sleepers.into_iter().for_each(|sleeper| sleeper.join().unwrap());
-        assert!(begin.elapsed() < rig::within(Duration::from_secs(5)), "they overlap");
+        assert!(begin.elapsed() < support::within(Duration::from_secs(5)), "they overlap");
     })
     .unwrap();
 }
@@ -246,7 +246,7 @@ fn parking_is_ended_by_kills_and_not_by_deadlines() {
 #[test]
 #[cfg_attr(miri, ignore = "takes Miri too long")]
 fn a_token_that_comes_while_parking_begins_is_not_lost() {
-    let rounds = rig::rounds(5_000, 100_000);
+    let rounds = support::rounds(5_000, 100_000);
     let parked = Arc::new(AtomicUsize::new(0));
     run(|| {
         let own = parked.clone();

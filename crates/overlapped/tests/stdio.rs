@@ -1,22 +1,19 @@
 //! The standard streams. Each test starts this program again as a child whose streams it holds:
 //! pipes that nobody reads, terminals that are stopped, descriptors that are closed.
 
-mod rig;
+mod support;
 
 use std::fs::File;
 use std::io::{BufRead, ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use overlapped::io::{stderr, stdin, stdout};
 use overlapped::time::sleep;
 use overlapped::{Channel, JoinError, run, run_until, spawn, yield_now};
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
+use support::ms;
 
 /// This program again, for `test` alone.
 fn again(test: &str) -> Command {
@@ -91,7 +88,7 @@ fn until(master: &mut File, mark: &str) -> String {
 #[test]
 fn reading_standard_input_blocks_only_the_tasklet() {
     const NAME: &str = "reading_standard_input_blocks_only_the_tasklet";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         run_until(|| {
             let ticks = ticks();
             let mut first = String::new();
@@ -113,7 +110,7 @@ fn reading_standard_input_blocks_only_the_tasklet() {
     }
     drop(theirs);
     let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", rig::said(&output));
+    assert!(output.status.success(), "{}", support::said(&output));
     let said = String::from_utf8_lossy(after(&output.stdout, "GOT ")).into_owned();
     assert_eq!(said.trim(), r#""first\n" ["second", "third"] "fourth""#);
 }
@@ -121,7 +118,7 @@ fn reading_standard_input_blocks_only_the_tasklet() {
 #[test]
 fn writing_where_nobody_reads_blocks_only_the_tasklet() {
     const NAME: &str = "writing_where_nobody_reads_blocks_only_the_tasklet";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         run_until(|| {
             let ticks = ticks();
             let errors = spawn(|| stderr().write_all(&vec![b'e'; 300_000]).unwrap());
@@ -153,7 +150,7 @@ fn writing_where_nobody_reads_blocks_only_the_tasklet() {
 #[test]
 fn a_shared_description_keeps_its_mode() {
     const NAME: &str = "a_shared_description_keeps_its_mode";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         run(|| {
             let mut line = String::new();
             stdin().read_line(&mut line).unwrap();
@@ -202,7 +199,7 @@ fn on_terminal(test: &str, slave: &File) -> Child {
 #[test]
 fn a_terminal_blocks_only_the_tasklet() {
     const NAME: &str = "a_terminal_blocks_only_the_tasklet";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         run_until(|| {
             let ticks = ticks();
             assert!(stdin().is_terminal() && stdout().is_terminal());
@@ -261,7 +258,7 @@ fn a_terminal_blocks_only_the_tasklet() {
 #[test]
 fn output_is_kept_by_lines_and_written_at_the_exit() {
     const NAME: &str = "output_is_kept_by_lines_and_written_at_the_exit";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         run(|| {
             let mut out = stdout();
             write!(out, "\nMARK\nbegun ").unwrap();
@@ -279,7 +276,7 @@ fn output_is_kept_by_lines_and_written_at_the_exit() {
         .unwrap();
     }
     let output = again(NAME).output().unwrap();
-    assert!(output.status.success(), "{}", rig::said(&output));
+    assert!(output.status.success(), "{}", support::said(&output));
     let body = String::from_utf8_lossy(after(&output.stdout, "\nMARK\n")).into_owned();
     assert_eq!(body, "by println\nbegun and ended\nflushed by println\nat the exit");
 }
@@ -287,7 +284,7 @@ fn output_is_kept_by_lines_and_written_at_the_exit() {
 #[test]
 fn closed_streams_read_as_an_end_and_swallow() {
     const NAME: &str = "closed_streams_read_as_an_end_and_swallow";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         let checked = run(|| {
             // std opens /dev/null for what is closed at the start, so they are closed here.
             for fd in 0..3 {
@@ -302,13 +299,13 @@ fn closed_streams_read_as_an_end_and_swallow() {
         std::process::exit(if checked.unwrap() { 7 } else { 1 });
     }
     let output = again(NAME).output().unwrap();
-    assert_eq!(output.status.code(), Some(7), "{}", rig::said(&output));
+    assert_eq!(output.status.code(), Some(7), "{}", support::said(&output));
 }
 
 #[test]
 fn a_reader_that_is_gone_is_an_error_and_no_signal() {
     const NAME: &str = "a_reader_that_is_gone_is_an_error_and_no_signal";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         // SAFETY: sets a default disposition.
         unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
         run(|| {
@@ -337,7 +334,7 @@ fn a_reader_that_is_gone_is_an_error_and_no_signal() {
 #[test]
 fn a_lock_is_handed_on_in_turn_and_never_stops_the_thread() {
     const NAME: &str = "a_lock_is_handed_on_in_turn_and_never_stops_the_thread";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         run_until(|| {
             let ticks = ticks();
             let mut lock = stdout().lock();
@@ -380,7 +377,7 @@ fn a_lock_is_handed_on_in_turn_and_never_stops_the_thread() {
         leave();
     }
     let output = again(NAME).output().unwrap();
-    assert!(output.status.success(), "{}", rig::said(&output));
+    assert!(output.status.success(), "{}", support::said(&output));
     let body = String::from_utf8_lossy(after(&output.stdout, "\nMARK\n")).into_owned();
     assert!(["aabbbcccd\n", "aadbbbccc\n", "aabbbdccc\n"].contains(&body.as_str()), "{body:?}");
 }
@@ -388,7 +385,7 @@ fn a_lock_is_handed_on_in_turn_and_never_stops_the_thread() {
 #[test]
 fn outside_a_scheduler_the_streams_are_as_stds() {
     const NAME: &str = "outside_a_scheduler_the_streams_are_as_stds";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         let mut text = String::new();
         stdin().lock().read_to_string(&mut text).unwrap();
         writeln!(stdout().lock(), "\nMARK\n{text}").unwrap();
@@ -418,7 +415,7 @@ fn contenders(count: u32) -> std::rc::Rc<std::cell::Cell<u32>> {
 #[test]
 fn a_lock_that_outlived_its_tasklet_is_nobody_elses() {
     const NAME: &str = "a_lock_that_outlived_its_tasklet_is_nobody_elses";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         // The tasklet has ended, its block is freed, and others are made in its place.
         let mut lock = run_until(|| {
             let as_large = std::rc::Rc::new(0);
@@ -451,14 +448,14 @@ fn a_lock_that_outlived_its_tasklet_is_nobody_elses() {
         leave();
     }
     let output = again(NAME).output().unwrap();
-    assert!(output.status.success(), "{}", rig::said(&output));
+    assert!(output.status.success(), "{}", support::said(&output));
     assert_eq!(after(&output.stdout, "\nMARK\n"), b"first last");
 }
 
 #[test]
 fn a_lock_is_released_wherever_its_guard_is_dropped() {
     const NAME: &str = "a_lock_is_released_wherever_its_guard_is_dropped";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         thread_local! {
             static KEPT: std::cell::RefCell<Vec<overlapped::io::StdoutLock<'static>>> =
                 const { std::cell::RefCell::new(Vec::new()) };
@@ -492,14 +489,14 @@ fn a_lock_is_released_wherever_its_guard_is_dropped() {
         leave();
     }
     let output = again(NAME).output().unwrap();
-    assert!(output.status.success(), "{}", rig::said(&output));
+    assert!(output.status.success(), "{}", support::said(&output));
     assert_eq!(after(&output.stdout, "\nMARK\n"), b"free");
 }
 
 #[test]
 fn a_stream_that_is_being_written_to_is_an_error_for_its_owner() {
     const NAME: &str = "a_stream_that_is_being_written_to_is_an_error_for_its_owner";
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         run_until(|| {
             // The guard is given to another tasklet, which waits in a write: nobody reads.
             let mut lock = stderr().lock();
@@ -518,7 +515,7 @@ fn a_stream_that_is_being_written_to_is_an_error_for_its_owner() {
     lines.find(|line| line.as_ref().unwrap() == "MARK");
     let kind = lines.next().map(Result::unwrap);
     let output = child.wait_with_output().unwrap();
-    assert_eq!(kind.as_deref(), Some("ResourceBusy"), "{}", rig::said(&output));
+    assert_eq!(kind.as_deref(), Some("ResourceBusy"), "{}", support::said(&output));
     assert!(output.status.success());
 }
 
@@ -534,7 +531,7 @@ fn who_would_wait_for_a_lock_while_unwinding_is_named_and_told_what_helps() {
             let _ = stdout().lock();
         }
     }
-    if rig::asked().is_some() {
+    if support::asked().is_some() {
         run(|| {
             let _lock = stdout().lock();
             let victim = overlapped::Builder::new().name("victim").spawn(|| {
@@ -549,7 +546,7 @@ fn who_would_wait_for_a_lock_while_unwinding_is_named_and_told_what_helps() {
         leave();
     }
     let output = again(NAME).output().unwrap();
-    let said = rig::said(&output);
+    let said = support::said(&output);
     let who = "overlapped: tasklet 2 'victim' is unwinding and would have to wait for the lock of \
                standard output, which another one holds";
     assert!(said.contains(who) && said.contains("Write by the handle instead"), "{said}");

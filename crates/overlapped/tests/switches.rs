@@ -1,6 +1,6 @@
 //! What a switch must keep, and what a stack must catch: errno, and frames without probes.
 
-mod rig;
+mod support;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -21,7 +21,7 @@ fn set_errno(value: i32) {
 #[test]
 fn s8_a_switch_keeps_errno() {
     const TASKLETS: usize = 10;
-    let switches = rig::rounds(100_000, 1_000_000);
+    let switches = support::rounds(100_000, 1_000_000);
     let checks = Rc::new(Cell::new(0));
     run_until(|| {
         // Noise: calls of the system that fail, in a tasklet and in the scheduler's own waits.
@@ -56,7 +56,11 @@ fn s8_a_switch_keeps_errno() {
         tasklets.into_iter().for_each(|tasklet| tasklet.join().unwrap());
     })
     .unwrap();
-    rig::report("S8", checks.get() - TASKLETS, "switches between different errno, 0 mismatches");
+    support::report(
+        "S8",
+        checks.get() - TASKLETS,
+        "switches between different errno, 0 mismatches",
+    );
 }
 
 /// Moves the stack pointer down by `frame` bytes again and again, and touches nothing but the
@@ -97,7 +101,7 @@ fn sink(frame: usize) -> ! {
 fn s2_frames_without_probes_do_not_jump_the_guard() {
     use std::os::unix::process::ExitStatusExt;
     const NAME: &str = "s2_frames_without_probes_do_not_jump_the_guard";
-    if let Some(kib) = rig::asked() {
+    if let Some(kib) = support::asked() {
         let frame = kib.parse::<usize>().unwrap() * 1024;
         // Who jumps the guard lands in a neighbour's stack, and is not the one in whose guard the
         // fault is found in the end.
@@ -109,14 +113,14 @@ fn s2_frames_without_probes_do_not_jump_the_guard() {
         })
         .unwrap();
     }
-    let step = rig::rounds(8, 1);
+    let step = support::rounds(8, 1);
     let mut checks = 0;
     for kib in (4..=60).step_by(step) {
-        let output = rig::child(NAME, &kib.to_string());
-        let said = rig::said(&output);
+        let output = support::child(NAME, &kib.to_string());
+        let said = support::said(&output);
         assert_eq!(output.status.signal(), Some(libc::SIGSEGV), "{kib} KiB: {said}");
         assert!(said.contains("'culprit'"), "{kib} KiB: the tasklet is not named: {said}");
         checks += 1;
     }
-    rig::report("S2", checks, "sizes of frames without probes, each caught and named");
+    support::report("S2", checks, "sizes of frames without probes, each caught and named");
 }

@@ -1,7 +1,7 @@
 //! Locks and channels between schedulers and threads, under kills and time limits: nothing is held
 //! by two, lost, doubled or forgotten.
 
-mod rig;
+mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use overlapped::sync::mpsc::{self, RecvTimeoutError, SyncSender, TrySendError};
 use overlapped::sync::{Condvar, Mutex, RwLock, Semaphore};
 use overlapped::time::{sleep, timeout};
 use overlapped::{JoinError, Tasklet, run, spawn, yield_now};
-use rig::Rng;
+use support::Rng;
 
 const PERMITS: usize = 3;
 const WORKERS: usize = 8;
@@ -178,7 +178,7 @@ fn rule(kills: usize, seed: u64, work: impl Fn(u64) + Clone + 'static) -> usize 
 #[test]
 fn k1_locks_survive_kills_in_all_their_queues() {
     let _watched = watch("k1");
-    let kills = rig::rounds(2_000, 50_000);
+    let kills = support::rounds(2_000, 50_000);
     let arena = Arc::new(Arena {
         mutex: Mutex::new(()),
         alone: Default::default(),
@@ -222,7 +222,7 @@ fn k1_locks_survive_kills_in_all_their_queues() {
     let done = arena.done.load(Ordering::Relaxed);
     assert!(done > kills / 4, "they got something done");
     let figure = format!("kills among 17 in 2 schedulers and a thread, {done} turns, nothing lost");
-    rig::report("K1", killed, &figure);
+    support::report("K1", killed, &figure);
 }
 
 /// A value that is watched from its making to its end.
@@ -351,7 +351,7 @@ fn k2(bound: usize, values: usize) -> (usize, usize) {
 #[test]
 fn k2_channels_neither_lose_nor_double_a_value() {
     let _watched = watch("k2");
-    let values = rig::rounds(8_000, 400_000);
+    let values = support::rounds(8_000, 400_000);
     let (mut checks, mut kills) = (0, 0);
     for bound in [0, 1, 8] {
         let (received, killed) = k2(bound, values);
@@ -361,7 +361,7 @@ fn k2_channels_neither_lose_nor_double_a_value() {
     }
     let figure =
         format!("values between 3 schedulers, {kills} tasklets killed, none lost or doubled");
-    rig::report("K2", checks, &figure);
+    support::report("K2", checks, &figure);
 }
 
 #[test]
@@ -394,5 +394,5 @@ fn s16_permits_beyond_the_most_are_a_panic_whoever_has_them() {
     assert!(semaphore.try_acquire(1).is_none());
     drop((half, rest));
     assert_eq!(semaphore.available_permits(), MOST - 1);
-    rig::report("S16", 6, "permits more than there can be");
+    support::report("S16", 6, "permits more than there can be");
 }

@@ -1,6 +1,6 @@
 //! Locks and meetings of tasklets: order, fairness, kills, deadlines, threads.
 
-mod rig;
+mod support;
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -220,7 +220,7 @@ fn inside_no_switch_only_a_wait_panics() {
 #[test]
 #[cfg_attr(miri, ignore = "takes Miri too long")]
 fn a_lock_works_between_threads_and_schedulers() {
-    let (mutex, rounds) = (Arc::new(Mutex::new(0)), rig::rounds(2_000, 100_000));
+    let (mutex, rounds) = (Arc::new(Mutex::new(0)), support::rounds(2_000, 100_000));
     let workers: Vec<_> = (0..3)
         .map(|i| {
             let mutex = mutex.clone();
@@ -585,9 +585,9 @@ fn named(name: &str, f: impl FnOnce() + 'static) -> Tasklet<()> {
 #[cfg_attr(miri, ignore = "Miri starts no processes")]
 fn a_lock_that_would_be_waited_for_while_unwinding_ends_the_process() {
     const NAME: &str = "a_lock_that_would_be_waited_for_while_unwinding_ends_the_process";
-    if rig::asked().is_none() {
-        let output = rig::child(NAME, "unwind");
-        let said = rig::said(&output);
+    if support::asked().is_none() {
+        let output = support::child(NAME, "unwind");
+        let said = support::said(&output);
         assert!(!output.status.success());
         for part in ["tasklet 3 'victim'", "a Mutex at 0x", "tasklet 2 'holder'", "aborting"] {
             assert!(said.contains(part), "{part} is not in: {said}");

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use overlapped::fs::{File, OpenOptions};
 use overlapped::io::{copy, stderr, stdin, stdout};
 use overlapped::{Config, JoinError, run, spawn, task, yield_now};
-use rig::Rng;
+use support::Rng;
 
-mod rig;
+mod support;
 
 /// No step takes longer than this on any machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -72,7 +72,7 @@ fn step(files: &[File], rng: &mut Rng) -> io::Result<()> {
 #[test]
 fn p21_crossing_copies_and_locks_of_streams_wait_for_nobody_for_ever() {
     const TASKLETS: usize = 12;
-    let all = rig::rounds(6_000, 100_000);
+    let all = support::rounds(6_000, 100_000);
     watched(move |steps| {
         let folder = tempfile::tempdir().unwrap();
         let run = Config::new().threads(2).run(move || {
@@ -96,13 +96,13 @@ fn p21_crossing_copies_and_locks_of_streams_wait_for_nobody_for_ever() {
         });
         run.unwrap();
     });
-    rig::report("P21", all, "crossing copies, reads, writes and locks of streams, all ended");
+    support::report("P21", all, "crossing copies, reads, writes and locks of streams, all ended");
 }
 
 /// Three copies, in the order that once made two of them wait for each other.
 #[test]
 fn p21_three_copies_of_three_files_end() {
-    let rounds = rig::rounds(5, 200);
+    let rounds = support::rounds(5, 200);
     watched(move |steps| {
         let folder = tempfile::tempdir().unwrap();
         for _ in 0..rounds {
@@ -127,7 +127,7 @@ fn p21_three_copies_of_three_files_end() {
             .unwrap();
         }
     });
-    rig::report("P21", 3 * rounds, "copies of three at a time, all ended");
+    support::report("P21", 3 * rounds, "copies of three at a time, all ended");
 }
 
 /// Both sides of a terminal.
@@ -174,7 +174,7 @@ fn p21_a_copy_from_a_terminal_does_not_hold_up_a_copy_to_it() {
         .unwrap();
         drop(answer.join().unwrap());
     });
-    rig::report("P21", 1, "copy to a terminal past one that waits for its input");
+    support::report("P21", 1, "copy to a terminal past one that waits for its input");
 }
 
 #[test]

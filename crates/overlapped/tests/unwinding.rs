@@ -1,7 +1,7 @@
 //! Panics and kills by the thousand: nothing is lost, nothing is dropped twice, nobody else
 //! notices.
 
-mod rig;
+mod support;
 
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
@@ -15,7 +15,7 @@ use overlapped::{
     Builder, Channel, JoinError, RecvError, RunError, SendError, Tasklet, net, run, run_until,
     scope, spawn, yield_now,
 };
-use rig::{Rng, quiet_panic};
+use support::{Rng, quiet_panic};
 
 /// Counts how often it was dropped.
 struct Counted(Rc<Cell<usize>>);
@@ -30,7 +30,7 @@ impl Drop for Counted {
 #[cfg_attr(miri, ignore = "takes Miri too long")]
 fn s5_every_panic_reaches_its_join_and_harms_nobody() {
     const LIVE: usize = 1_000;
-    let panics = rig::rounds(2_000, 10_000);
+    let panics = support::rounds(2_000, 10_000);
     let (bystanders, drops, turns) =
         (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
     let stop = Rc::new(Cell::new(false));
@@ -93,7 +93,11 @@ fn s5_every_panic_reaches_its_join_and_harms_nobody() {
     .unwrap();
     assert_eq!(bystanders.get(), LIVE);
     assert!(turns.get() >= LIVE, "the others went on meanwhile");
-    rig::report("S5", panics, &format!("panics among {LIVE} live tasklets, every payload joined"));
+    support::report(
+        "S5",
+        panics,
+        &format!("panics among {LIVE} live tasklets, every payload joined"),
+    );
 }
 
 /// Does in its destructor whatever may wait.
@@ -150,7 +154,7 @@ impl Drop for Busy {
 #[test]
 #[cfg_attr(miri, ignore = "takes Miri too long")]
 fn s7_nobody_sees_a_neighbours_panic() {
-    let rounds = rig::rounds(600, 10_000);
+    let rounds = support::rounds(600, 10_000);
     let (done, looks) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
     let mut rng = Rng(7);
     let ended = run_until(|| {
@@ -209,14 +213,14 @@ fn s7_nobody_sees_a_neighbours_panic() {
     ended.unwrap();
     assert!(looks.get() > rounds);
     let figure = format!("interleavings, {} looks by neighbours, none saw a panic", looks.get());
-    rig::report("S7", rounds, &figure);
+    support::report("S7", rounds, &figure);
 }
 
 #[test]
 #[cfg_attr(miri, ignore = "takes Miri too long")]
 fn s9_no_value_is_lost_or_doubled_when_waiters_are_killed() {
     const CROWD: usize = 8;
-    let kills = rig::rounds(4_000, 100_000);
+    let kills = support::rounds(4_000, 100_000);
     let mut rng = Rng(9);
     let (mut killed, mut passed) = (0, 0);
     run(|| {
@@ -286,7 +290,7 @@ fn s9_no_value_is_lost_or_doubled_when_waiters_are_killed() {
         }
     })
     .unwrap();
-    rig::report(
+    support::report(
         "S9",
         killed,
         &format!("kills in channel queues, {passed} values passed, all seen"),

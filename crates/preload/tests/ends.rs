@@ -1,8 +1,8 @@
 //! Ends of tasklets and of processes, and what a tasklet is refused.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
-use rig::{Folder, Ran, compiled, refused, run, run_after, run_as_is, with};
+use support::{Folder, Ran, compiled, refused, run, run_after, run_as_is, with};
 
 const ABORTED: Option<i32> = Some(libc::SIGABRT);
 
@@ -121,7 +121,7 @@ fn pthread_exit_passes_exceptions_handlers() {
     }
     let folder = Folder::new("exits");
     let Some(program) = compiled(&folder, "exits.cpp", &[]) else { return };
-    let ran = run(&folder, rig::program(&program));
+    let ran = run(&folder, support::program(&program));
     assert_eq!((ran.code, ran.said.as_str()), (Some(0), "ok\n"));
     for ran in [run_as_is(&folder, with(&program, "catch")), run(&folder, with(&program, "catch"))]
     {

@@ -1,8 +1,8 @@
 //! Signal handlers that are left without a return.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
-use rig::{Folder, Ran, compiled, refused, run, run_as_is, with};
+use support::{Folder, Ran, compiled, refused, run, run_as_is, with};
 
 /// Runs a case of `jumps.c`, first on threads, where it must end well.
 fn jumps(case: &str) -> Option<Ran> {
@@ -69,7 +69,9 @@ fn after_an_exception_out_of_a_handler_calls_block_the_tasklet_alone() {
     let folder = Folder::new("throws");
     let flags = ["-fnon-call-exceptions"];
     let Some(program) = compiled(&folder, "throws.cpp", &flags) else { return };
-    for ran in [run_as_is(&folder, rig::program(&program)), run(&folder, rig::program(&program))] {
+    for ran in
+        [run_as_is(&folder, support::program(&program)), run(&folder, support::program(&program))]
+    {
         assert_eq!((ran.code, ran.said.as_str()), (Some(0), "ok\n"), "{ran:?}");
     }
 }

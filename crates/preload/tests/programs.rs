@@ -1,10 +1,10 @@
 //! Programs whose threads are tasklets, and that do not know.
 #![allow(missing_docs)]
-mod rig;
+mod support;
 
 use std::process::Command;
 
-use rig::{Folder, compiled, foreign, program, refused, run};
+use support::{Folder, compiled, program, refused, run};
 
 #[test]
 fn a_c_program_has_of_tasklets_what_it_has_of_threads() {
@@ -15,7 +15,7 @@ fn a_c_program_has_of_tasklets_what_it_has_of_threads() {
     for flags in [&[][..], &["-fexceptions"][..]] {
         let Some(binary) = compiled(&folder, "threads.c", flags) else { return };
         let mut all = program(&binary);
-        if foreign("RUNNER").is_some() {
+        if testkit::is_emulated() {
             println!("SKIPPED: fork(2), by an emulator");
             all.arg("childless");
         }
@@ -79,9 +79,8 @@ fn programs_without_threads_are_left_alone() {
 
 /// Tells, aloud, where the programs of this machine are for another processor than the library.
 fn is_emulated() -> bool {
-    let is_emulated = foreign("RUNNER").is_some();
-    if is_emulated {
+    if testkit::is_emulated() {
         println!("SKIPPED: the programs of this machine are not for the library's processor");
     }
-    is_emulated
+    testkit::is_emulated()
 }

@@ -9,7 +9,7 @@ use super::page::{Page, Text};
 use super::snapshot::{Held, Lookup, Target, answer, ask, install};
 use super::unwind::walk;
 use super::{Entry, Finding, PATIENCE, Pulse, look};
-use crate::driver::tests::alone;
+use testkit::alone;
 
 thread_local! {
     static STACK: Cell<Option<(usize, usize)>> = const { Cell::new(None) };

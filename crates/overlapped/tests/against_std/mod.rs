@@ -6,6 +6,8 @@
 use std::io;
 use std::time::Duration;
 
+pub(crate) use testkit::ms;
+
 /// What happened, one line per call.
 #[derive(Default)]
 pub(crate) struct Log(Vec<String>);
@@ -21,10 +23,6 @@ impl Log {
     pub(crate) fn text(&self) -> String {
         self.0.join("\n")
     }
-}
-
-pub(crate) fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
 }
 
 type Run = (&'static str, fn(&mut Log));

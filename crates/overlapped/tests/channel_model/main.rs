@@ -4,8 +4,8 @@
 
 mod model;
 mod program;
-#[path = "../rig/mod.rs"]
-mod rig;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -201,11 +201,15 @@ fn s10_random_programs_run_in_the_order_of_the_reference_model() {
         compare(seed.parse().expect("a number"));
         return;
     }
-    let programs = rig::rounds(2_000, 1_000_000);
+    let programs = support::rounds(2_000, 1_000_000);
     let events: usize = (0..programs as u64).map(compare).sum();
     // Half of the steps are never reached: their tasklet was killed, or paused for good.
     assert!(events > programs * STEPS / 4, "the programs get somewhere: {events} events");
-    rig::report("S10", programs, &format!("programs of {STEPS} steps, {events} events in order"));
+    support::report(
+        "S10",
+        programs,
+        &format!("programs of {STEPS} steps, {events} events in order"),
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use overlapped::Handover;
 
-use crate::rig::Rng;
+use crate::support::Rng;
 
 pub(crate) const STEPS: usize = 50;
 pub(crate) const HANDOVERS: [Handover; 4] =

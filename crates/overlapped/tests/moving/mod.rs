@@ -6,8 +6,6 @@ use std::io::{Read, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::thread;
 
-use overlapped::net::{TcpListener, TcpStream};
-
 /// The byte at `i` of everything that is moved here.
 pub(crate) fn byte(i: usize) -> u8 {
     (i.wrapping_mul(2_654_435_761) >> 13) as u8
@@ -22,18 +20,6 @@ pub(crate) fn file_of(bytes: &[u8]) -> File {
     file.write_all(bytes).unwrap();
     file.rewind().unwrap();
     file
-}
-
-pub(crate) fn std_pair() -> (std::net::TcpStream, std::net::TcpStream) {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let one = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (one, listener.accept().unwrap().0)
-}
-
-pub(crate) fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (one, listener.accept().unwrap().0)
 }
 
 pub(crate) const SOURCES: [&str; 4] = ["file", "pipe", "socket", "blocking socket"];
@@ -51,7 +37,7 @@ pub(crate) fn source(kind: &str, bytes: &[u8]) -> OwnedFd {
             reader.into()
         }
         _ => {
-            let (ours, mut theirs) = std_pair();
+            let (ours, mut theirs) = testkit::tcp_pair();
             ours.set_nonblocking(kind == "socket").unwrap();
             thread::spawn(move || theirs.write_all(&bytes));
             ours.into()
@@ -81,7 +67,7 @@ pub(crate) fn sink(kind: &str) -> (OwnedFd, Box<dyn FnOnce() -> Vec<u8>>) {
             (writer.into(), collected(reader))
         }
         _ => {
-            let (ours, theirs) = std_pair();
+            let (ours, theirs) = testkit::tcp_pair();
             ours.set_nonblocking(kind == "socket").unwrap();
             (ours.into(), collected(theirs))
         }

@@ -10,7 +10,7 @@ use overlapped::{Tasklet, yield_now};
 
 use crate::check::{self, Frame, ensure, finding, nobody_panics};
 use crate::ledger::Value;
-use crate::rig::{Rng, quiet_panic};
+use crate::support::{Rng, quiet_panic};
 use crate::world::{Fate, Handle, World};
 
 /// How deep actions may hold others.

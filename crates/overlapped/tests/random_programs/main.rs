@@ -18,8 +18,8 @@ mod actor;
 mod check;
 mod ledger;
 mod plan;
-#[path = "../rig/mod.rs"]
-mod rig;
+#[path = "../support/mod.rs"]
+mod support;
 mod world;
 
 use std::io::ErrorKind;
@@ -38,7 +38,7 @@ use actions::{modes, threads};
 use actor::{Actor, Planned};
 use check::{ensure, finding};
 use plan::{End, Leaves, Plan};
-use rig::Rng;
+use support::Rng;
 use world::{Shared, World};
 
 /// However the first tasklet of a scheduler ends, it takes away what others have left.
@@ -116,7 +116,7 @@ fn first(world: &Rc<World>, rng: &mut Rng) {
     shared.spawners.lock().unwrap().clear();
     match shared.plan.leaves {
         Leaves::Returning => {}
-        Leaves::Panicking => rig::quiet_panic(Planned),
+        Leaves::Panicking => support::quiet_panic(Planned),
         Leaves::Killed => {
             task::current().remote().kill();
             loop {
@@ -206,7 +206,7 @@ struct Belongings {
 impl Belongings {
     fn now() -> Belongings {
         let folder = std::fs::read_dir("/proc/self/fd").expect("procfs");
-        Belongings { descriptors: folder.count(), mappings: rig::mappings() }
+        Belongings { descriptors: folder.count(), mappings: support::mappings() }
     }
 
     /// Descriptors are what they were, soon: a pool's thread may be closing one. Mappings are so
@@ -280,7 +280,7 @@ fn s17_random_programs_find_nothing() {
             programs(since.map_or(0, |since| since.as_secs()) << 20, |_| Instant::now() < late)
         }
         None => {
-            let most = rig::rounds(150, 20_000) as u64;
+            let most = support::rounds(150, 20_000) as u64;
             programs(1_000, |count| count < most)
         }
     };
@@ -288,5 +288,5 @@ fn s17_random_programs_find_nothing() {
     println!("the rarest action of {} was `{name}`, {times} times", actions::ALL.len());
     assert!(count < 100 || times > count / 100, "an action is hardly ever done: {name}");
     let figure = format!("actions in {count} random programs, 0 findings");
-    rig::report("S17", actions as usize, &figure);
+    support::report("S17", actions as usize, &figure);
 }

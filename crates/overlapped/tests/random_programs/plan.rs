@@ -5,7 +5,7 @@ use overlapped::task::{ChannelEvent, Observer};
 use overlapped::time::Duration;
 
 use crate::actions::{ALL, Action};
-use crate::rig::Rng;
+use crate::support::Rng;
 
 /// How a program comes to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

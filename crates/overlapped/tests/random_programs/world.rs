@@ -15,7 +15,7 @@ use crate::actions::packets::Packets;
 use crate::actions::streams::Streams;
 use crate::ledger::{Ledger, Value};
 use crate::plan::{End, Plan};
-use crate::rig::Rng;
+use crate::support::Rng;
 
 /// The most tasklets of one program.
 const TASKLETS_MAX: usize = 200;

@@ -7,11 +7,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::rig::{PATIENCE, Rig, alone, everywhere};
+use super::rig::{PATIENCE, Rig, everywhere};
 use crate::driver::Driver;
 use crate::op::{Fs, Op};
 use crate::sys::errno::is_cancelled;
 use crate::sys::file::status::StatBuf;
+use testkit::alone;
 
 fn c(path: &Path) -> CString {
     CString::new(path.as_os_str().as_bytes()).unwrap()

@@ -8,6 +8,4 @@ mod ops;
 mod pressure;
 mod registrations;
 mod rig;
-
-pub(crate) use rig::alone;
 mod splice;

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use super::rig::{Rig, alone, everywhere, listener, pair};
+use super::rig::{Rig, everywhere, listener, pair};
 use crate::driver::{block_on, direct, try_now};
 use crate::op::{Fs, Net, Op, Outcome, clamp};
 use crate::sys::address::SocketAddrBuf;
@@ -14,6 +14,7 @@ use crate::sys::clock;
 use crate::sys::message::Message;
 use crate::sys::readiness::Interest;
 use crate::sys::signal::sigpipe::hold_off;
+use testkit::alone;
 
 fn recv(fd: RawFd, buf: &mut [u8]) -> Op {
     let (buf, len) = (buf.as_mut_ptr(), clamp(buf.len()));

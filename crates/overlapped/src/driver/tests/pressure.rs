@@ -5,11 +5,12 @@ use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-use super::rig::{PATIENCE, Rig, alone, everywhere, everywhere_with, listener, open_fds, pair};
+use super::rig::{PATIENCE, Rig, everywhere, everywhere_with, listener, pair};
 use crate::driver::{Driver, PortChoice, PortConfig};
 use crate::op::{Fs, Net, Op, Table};
 use crate::sys::address::SocketAddrBuf;
 use crate::sys::readiness::Interest;
+use testkit::{alone, open_descriptors};
 
 /// `few` in everyday runs, `all` where OVERLAPPED_TORTURE is set.
 pub(super) fn rounds(few: usize, all: usize) -> usize {
@@ -102,9 +103,9 @@ fn a_driver_that_is_dropped_in_the_middle_leaves_nothing_behind() {
     alone(name, || {
         for choice in [PortChoice::Uring, PortChoice::Poll] {
             for _ in 0..rounds(2, 100) {
-                let before = open_fds();
+                let before = open_descriptors();
                 leave_in_the_middle(choice);
-                assert_eq!(open_fds(), before, "{choice:?}");
+                assert_eq!(open_descriptors(), before, "{choice:?}");
             }
         }
     });

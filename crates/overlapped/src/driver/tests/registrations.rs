@@ -6,9 +6,10 @@ use std::net::TcpStream;
 use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
 use std::time::Duration;
 
-use super::rig::{Rig, alone, everywhere, pair};
+use super::rig::{Rig, everywhere, pair};
 use crate::op::{Net, Op, Token};
 use crate::sys::readiness::Interest;
+use testkit::alone;
 
 /// A receive of one byte.
 ///

@@ -148,27 +148,3 @@ pub(super) fn pair() -> (TcpStream, TcpStream) {
     peer.set_read_timeout(Some(PATIENCE)).unwrap();
     (ours, peer)
 }
-
-/// How many descriptors this process has open.
-pub(super) fn open_fds() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
-
-/// Runs `body` in a process of its own, where it may change and count what belongs to processes.
-/// `test` is the calling test's full name.
-pub(crate) fn alone(test: &str, body: impl Fn()) {
-    const VARIABLE: &str = "OVERLAPPED_TEST_ALONE";
-    if std::env::var_os(VARIABLE).is_some() {
-        return body();
-    }
-    let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads", "1"])
-        .env(VARIABLE, "1")
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}\n{text}{errors}", output.status);
-    assert!(text.contains("1 passed"), "no such test: {test}");
-    eprint!("{errors}");
-}

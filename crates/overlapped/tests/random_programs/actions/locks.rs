@@ -12,7 +12,7 @@ use overlapped::time::{Duration, timeout};
 
 use crate::actor::Actor;
 use crate::check::{ensure, word};
-use crate::rig::Rng;
+use crate::support::Rng;
 use crate::world::Shared;
 
 /// What a lock guards. Not atomic: who is inside is alone.

@@ -9,7 +9,7 @@ use overlapped::time::timeout;
 
 use crate::actor::{Actor, Planned};
 use crate::check::{ensure, on_a_tasklet, word};
-use crate::rig::quiet_panic;
+use crate::support::quiet_panic;
 
 pub(super) fn panic(me: &mut Actor) {
     if me.one_in(3) {

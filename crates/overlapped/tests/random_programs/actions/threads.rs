@@ -11,7 +11,7 @@ use super::locks;
 use crate::actor::{Actor, Planned};
 use crate::check::{Frame, ensure, finding, told_of_a_kill};
 use crate::ledger::Value;
-use crate::rig::{Rng, quiet_panic};
+use crate::support::{Rng, quiet_panic};
 use crate::world::{Shared, World};
 
 pub(super) fn unblock(me: &mut Actor) {

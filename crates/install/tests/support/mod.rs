@@ -1,5 +1,5 @@
-//! Helpers that the tests share.
-#![allow(dead_code, unused_imports)]
+//! Helpers that the tests share: the testkit, and tasklets by this library.
+#![allow(dead_code, unused_imports, reason = "every test program uses a part of it")]
 
 pub(crate) mod c;
 mod place;
@@ -13,10 +13,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 pub(crate) use place::path;
-
-pub(crate) fn ms(count: u64) -> Duration {
-    Duration::from_millis(count)
-}
+pub(crate) use testkit::{
+    Rng, again, eventually, eventually_with, is_emulated, ms, report, rounds,
+};
 
 /// Skips a test, aloud, where there can be no such tasklets.
 pub(crate) fn install() {
@@ -79,27 +78,6 @@ pub(crate) fn sleep_program(seconds: &str) -> Command {
     command
 }
 
-/// This program, to run again: by Cargo's runner for another processor, if that runs it.
-pub(crate) fn again() -> Command {
-    let program = std::env::current_exe().unwrap();
-    let Some(runner) = foreign("RUNNER") else { return Command::new(program) };
-    let mut words = runner.split_whitespace();
-    let mut command = Command::new(words.next().unwrap());
-    command.args(words).arg(program);
-    command
-}
-
-/// Cargo's settings for programs for another processor.
-fn foreign(what: &str) -> Option<String> {
-    let target = cfg!(target_arch = "aarch64").then_some("AARCH64_UNKNOWN_LINUX_GNU")?;
-    std::env::var(format!("CARGO_TARGET_{target}_{what}")).ok()
-}
-
-/// Tells whether an emulator runs this: it has no seccomp(2), no ptrace(2), and its own threads.
-pub(crate) fn is_emulated() -> bool {
-    foreign("RUNNER").is_some()
-}
-
 /// connect(2), to an IPv4 address.
 pub(crate) fn connect(fd: &OwnedFd, address: SocketAddr) -> io::Result<()> {
     let SocketAddr::V4(address) = address else { panic!("not IPv4") };
@@ -137,33 +115,4 @@ pub(crate) fn everywhere(each: usize, f: impl Fn() + Send + Sync + 'static) {
     });
     plain.join().unwrap();
     other.join().unwrap();
-}
-
-/// SplitMix64: small, seeded, good enough to pick steps.
-pub(crate) struct Rng(pub(crate) u64);
-
-impl Rng {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `n`.
-    pub(crate) fn below(&mut self, n: usize) -> usize {
-        (self.next() % n as u64) as usize
-    }
-}
-
-/// `full` rounds when `OVERLAPPED_TORTURE` is set, else `short` ones.
-pub(crate) fn rounds(short: usize, full: usize) -> usize {
-    if std::env::var_os("OVERLAPPED_TORTURE").is_some() { full } else { short }
-}
-
-/// The one line that a judge reads. No checks is a failure.
-pub(crate) fn report(id: &str, checks: usize, figure: &str) {
-    assert!(checks > 0, "{id} checked nothing");
-    println!("RELIABILITY {id} {checks} {figure}");
 }

@@ -1,11 +1,13 @@
 //! Programs under the library.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "every test program uses a part of it")]
 
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+
+use testkit::foreign;
 
 /// The library, which Cargo builds beside the tests.
 pub(crate) fn library() -> PathBuf {
@@ -81,12 +83,6 @@ pub(crate) fn program(path: &Path) -> Command {
     let mut command = Command::new(words.next().unwrap());
     command.args(words).arg(path);
     command
-}
-
-/// Cargo's settings for programs for another processor.
-pub(crate) fn foreign(what: &str) -> Option<String> {
-    let target = cfg!(target_arch = "aarch64").then_some("AARCH64_UNKNOWN_LINUX_GNU")?;
-    std::env::var(format!("CARGO_TARGET_{target}_{what}")).ok()
 }
 
 /// The end of a program: its code or the signal that ended it, what it wrote to both streams, and

@@ -1,0 +1,31 @@
+//! Helpers that the tests of all crates share. Nothing here knows the library, so that the
+//! library's own unit tests can use it, too.
+//!
+//! ```text
+//! random    numbers that are the same in every run
+//! figures   the size of a test, and the line that it reports
+//! time      limits, and waits until a condition holds
+//! process   this program run again, and what the system says of a process
+//! net       connected sockets
+//! ```
+//!
+//! A test that waits for something to happen waits by [`eventually`]: it asks until the answer is
+//! yes. A sleep in its place is a bet on how long that takes. A test sleeps only where time itself
+//! is what it is about: a limit, a timer, something that must *not* happen meanwhile.
+
+#![forbid(unsafe_code)]
+
+mod figures;
+mod net;
+mod process;
+mod random;
+mod time;
+
+pub use figures::{is_torture, report, rounds};
+pub use net::tcp_pair;
+pub use process::{
+    CHILD, again, alone, asked, child, compiler, foreign, in_order, is_emulated, mappings,
+    open_descriptors, quiet_panic, said, status,
+};
+pub use random::Rng;
+pub use time::{AMPLE, PAUSE, eventually, eventually_with, in_time, ms, within};

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use crate::counted::Counted;
 use crate::exec::{self, Invocation};
-use crate::failures::Failures;
+use crate::suite::{self, Failures};
 use crate::tidy;
 
 /// One thing that must hold.
@@ -24,9 +24,11 @@ pub enum Step {
     Doc,
     /// All tests, on the port that this machine chooses.
     Tests,
-    /// All tests on the readiness port.
+    /// The examples in the documentation.
+    Doctests,
+    /// The tests of what depends on the port, on the readiness port.
     TestsPoll,
-    /// All tests while the kernel refuses io_uring.
+    /// The same tests while the kernel refuses io_uring.
     TestsRefused,
     /// Every interleaving of what crosses threads.
     Loom,
@@ -52,18 +54,21 @@ struct Seen {
     unsteady: Failures,
 }
 
-/// All tests but those of the benchmarks, which are programs to measure with. To the end: one that
-/// fails hides none of the others.
-const TESTS: &str = "test --workspace --exclude overlapped-bench --no-fail-fast";
+/// All tests but those of the benchmarks, which are programs to measure with, and the examples in
+/// the documentation, which are a step of their own.
+const TESTS: &str = "test --workspace --exclude overlapped-bench --all-targets";
 
-/// Shows what tests that pass have written: whether they have skipped something.
-const SHOWN: &str = "--show-output";
+/// The packages whose tests know no port.
+const WITHOUT_PORT: [&str; 3] = ["overlapped-wire", "overlapped-testkit", "xtask"];
+
+/// The examples in the documentation. They run once: each shows what the tests hold on each port.
+const DOCTESTS: &str = "test --workspace --exclude overlapped-bench --doc";
 
 /// The cfg that puts loom's types under ours. Not `loom` itself: dependencies know that name and
 /// would change too, for which they are not set up.
 const LOOM_CFG: &str = "--cfg overlapped_loom";
 
-/// The limit of each step. A test that hangs is a result, too.
+/// The limit of one program of a step.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// Runs `steps` (all where none is named) except `without`; tells whether none of them failed.
@@ -92,7 +97,7 @@ pub fn run(root: &Path, steps: &[Step], without: &[Step]) -> anyhow::Result<bool
         })
     };
     let within: u64 = seen().map(|seen| seen.skipped).sum();
-    let unsteady: usize = seen().map(|seen| seen.unsteady.names.len()).sum();
+    let unsteady: usize = seen().map(|seen| seen.unsteady.count()).sum();
     for (line, verdict) in &results {
         if let Verdict::Passed(Seen { unsteady: failures, .. }) | Verdict::Failed(_, failures) =
             verdict
@@ -116,7 +121,7 @@ fn name(step: Step) -> String {
 
 fn text(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::Passed(Seen { counted, unsteady, .. }) => match unsteady.names.len() {
+        Verdict::Passed(Seen { counted, unsteady, .. }) => match unsteady.count() {
             0 => format!("passed  {counted}"),
             number => format!("passed  {counted}; {number} UNSTEADY"),
         },
@@ -145,8 +150,9 @@ fn perform(root: &Path, step: Step) -> anyhow::Result<Verdict> {
             let doc = Invocation::cargo("doc --workspace --exclude overlapped-bench --no-deps");
             plain(root, &doc.env("RUSTDOCFLAGS", "-Dwarnings"))
         }
-        Step::Tests => tests(root, &Invocation::cargo(TESTS)),
-        Step::TestsPoll => tests(root, &Invocation::cargo(TESTS).env("OVERLAPPED_PORT", "poll")),
+        Step::Tests => tests(root, &Invocation::cargo(TESTS), None),
+        Step::Doctests => counted(root, &Invocation::cargo(DOCTESTS)),
+        Step::TestsPoll => tests(root, &tests_of_ports(), Some("poll")),
         Step::TestsRefused => match refused(root, "EPERM")? {
             // Whatever needs io_uring is skipped there, and that is what is wanted.
             Refused::Held { tests, refusals, unsteady } => {
@@ -165,7 +171,7 @@ fn perform(root: &Path, step: Step) -> anyhow::Result<Verdict> {
                 Invocation::cargo("test -p overlapped -p overlapped-install --lib --release loom_")
                     .env("RUSTFLAGS", LOOM_CFG)
                     .env("CARGO_TARGET_DIR", &target.to_string_lossy());
-            tests(root, &loom)
+            counted(root, &loom)
         }
         Step::Bench => plain(root, &Invocation::cargo("build -p overlapped-bench")),
     }
@@ -179,22 +185,47 @@ fn plain(root: &Path, invocation: &Invocation) -> anyhow::Result<Verdict> {
     })
 }
 
-fn tests(root: &Path, invocation: &Invocation) -> anyhow::Result<Verdict> {
-    let all = invocation.clone().arg("--").arg(SHOWN);
-    println!("$ {all}");
-    let ran = exec::run(root, &all, LIMIT)?;
+/// Runs tests by Cargo and counts them.
+fn counted(root: &Path, invocation: &Invocation) -> anyhow::Result<Verdict> {
+    println!("$ {invocation}");
+    let ran = exec::run(root, invocation, LIMIT)?;
     let counted = Counted::of(&ran.lines);
-    let mut unsteady = Failures::default();
-    if let Some(reason) = ran.failure {
-        unsteady = Failures::of(&ran.lines);
-        if !unsteady.pass_again(root, invocation, LIMIT)? {
-            return Ok(Verdict::Failed(format!("{reason}; {counted}"), unsteady));
+    Ok(match ran.failure {
+        Some(reason) => Verdict::Failed(format!("{reason}; {counted}"), Failures::default()),
+        None if counted.passed == 0 => {
+            Verdict::Failed("no test ran".to_owned(), Failures::default())
         }
-    } else if counted.passed == 0 {
-        return Ok(Verdict::Failed("no test ran".to_owned(), unsteady));
-    }
-    let skipped = counted.skipped;
-    Ok(Verdict::Passed(Seen { counted: counted.to_string(), skipped, unsteady }))
+        None => {
+            let (skipped, counted) = (counted.skipped, counted.to_string());
+            Verdict::Passed(Seen { counted, skipped, ..Seen::default() })
+        }
+    })
+}
+
+/// The tests of packages that know a port.
+fn tests_of_ports() -> Invocation {
+    let without = |all: Invocation, package: &&str| all.arg("--exclude").arg(package);
+    WITHOUT_PORT.iter().fold(Invocation::cargo(TESTS), without)
+}
+
+/// Builds and runs test programs, several at once, on one port instead of the one that the machine
+/// chooses.
+fn tests(root: &Path, cargo: &Invocation, port: Option<&str>) -> anyhow::Result<Verdict> {
+    let programs = match suite::build(root, cargo, LIMIT)? {
+        Ok(programs) => programs,
+        Err(reason) => return Ok(Verdict::Failed(reason, Failures::default())),
+    };
+    let outcome = suite::run(&programs, |path, _| {
+        let program = suite::shown(path);
+        port.iter().fold(program, |program, port| program.env("OVERLAPPED_PORT", port))
+    })?;
+    let (skipped, passed) = (outcome.counted.skipped, outcome.counted.passed);
+    let counted = outcome.counted.to_string();
+    Ok(match outcome.failure {
+        Some(reason) => Verdict::Failed(format!("{reason}; {counted}"), outcome.failures),
+        None if passed == 0 => Verdict::Failed("no test ran".to_owned(), outcome.failures),
+        None => Verdict::Passed(Seen { counted, skipped, unsteady: outcome.failures }),
+    })
 }
 
 /// The end of the suite while io_uring was refused.
@@ -215,41 +246,44 @@ pub enum Refused {
     Impossible(String),
 }
 
-/// Runs all tests while io_uring_setup(2) fails with `errno`.
+/// Runs the tests of what depends on the port while io_uring_setup(2) fails with `errno`.
 pub fn refused(root: &Path, errno: &str) -> anyhow::Result<Refused> {
-    let target = crate::target(root);
-    std::fs::create_dir_all(&target)?;
-    let log = target.join(format!("refused-{errno}.strace"));
+    let logs = crate::target(root).join(format!("refused-{errno}"));
+    // What an earlier run wrote is not counted again.
+    let _ = std::fs::remove_dir_all(&logs);
+    std::fs::create_dir_all(&logs)?;
     // Only a call that is traced is tampered with: `trace=none` would refuse nothing.
-    let strace = Invocation::new("strace", "-f --seccomp-bpf -qq -e signal=none -o")
-        .arg(&log.to_string_lossy())
-        .arg("-etrace=io_uring_setup")
-        .arg(&format!("-einject=io_uring_setup:error={errno}"))
-        .without_env("OVERLAPPED_PORT");
-    if !Invocation::new("true", "").under(strace.clone()).probe() {
+    let strace = |log: &str| {
+        Invocation::new("strace", "-f --seccomp-bpf -qq -e signal=none -o")
+            .arg(&logs.join(log).to_string_lossy())
+            .arg("-etrace=io_uring_setup")
+            .arg(&format!("-einject=io_uring_setup:error={errno}"))
+            .without_env("OVERLAPPED_PORT")
+    };
+    if !Invocation::new("true", "").under(strace("probe")).probe() {
         return Ok(Refused::Impossible("strace is missing or may not trace here".to_owned()));
     }
-    let build = Invocation::cargo(TESTS).arg("--no-run");
-    if let Some(reason) = exec::run(root, &build, LIMIT)?.failure {
-        return Ok(Refused::Failed(reason, Failures::default()));
-    }
-    let suite = Invocation::cargo(TESTS).under(strace);
-    println!("$ {suite}");
-    let ran = exec::run(root, &suite, LIMIT)?;
-    let counted = Counted::of(&ran.lines);
-    let log = String::from_utf8_lossy(&std::fs::read(&log)?).into_owned();
-    let refusals = log.lines().filter(|line| line.contains("(INJECTED)")).count() as u64;
-    let mut unsteady = Failures::default();
-    if let Some(reason) = ran.failure {
-        unsteady = Failures::of(&ran.lines);
-        if !unsteady.pass_again(root, &suite, LIMIT)? {
-            return Ok(Refused::Failed(format!("{reason}; {counted}"), unsteady));
-        }
-    }
-    let void = match (counted.passed, refusals) {
-        (0, _) => "no test ran",
-        (_, 0) => "void: no test asked for io_uring",
-        (tests, refusals) => return Ok(Refused::Held { tests, refusals, unsteady }),
+    let programs = match suite::build(root, &tests_of_ports(), LIMIT)? {
+        Ok(programs) => programs,
+        Err(reason) => return Ok(Refused::Failed(reason, Failures::default())),
     };
-    Ok(Refused::Failed(void.to_owned(), unsteady))
+    println!("$ {}", Invocation::new("PROGRAM", "").under(strace("NUMBER")));
+    let outcome = suite::run(&programs, |path, number| {
+        suite::shown(path).under(strace(&number.to_string()))
+    })?;
+    let mut refusals = 0;
+    for entry in std::fs::read_dir(&logs)? {
+        let log = std::fs::read(entry?.path())?;
+        let log = String::from_utf8_lossy(&log);
+        refusals += log.lines().filter(|line| line.contains("(INJECTED)")).count() as u64;
+    }
+    let failures = outcome.failures;
+    if let Some(reason) = outcome.failure {
+        return Ok(Refused::Failed(format!("{reason}; {}", outcome.counted), failures));
+    }
+    Ok(match (outcome.counted.passed, refusals) {
+        (0, _) => Refused::Failed("no test ran".to_owned(), failures),
+        (_, 0) => Refused::Failed("void: no test asked for io_uring".to_owned(), failures),
+        (tests, refusals) => Refused::Held { tests, refusals, unsteady: failures },
+    })
 }

@@ -5,7 +5,7 @@
 //! tidy       imports, circles, outside calls, unsafe, sizes, words: rules about the text
 //! ci         what a change must pass, as steps that can be chosen
 //! counted    the results of test programs
-//! failures   tests that failed: what they said, and whether they fail again
+//! suite      the test programs of the workspace, several at a time; what failed is run again
 //! torture    the danger tests with their full figures; writes the table in RELIABILITY.md
 //! std_items  what std's blocking types have, as a list
 //! std_tests  std's own tests and examples, over this library
@@ -21,10 +21,10 @@ pub mod ci;
 pub mod clients;
 mod counted;
 pub mod exec;
-pub mod failures;
 mod libtest;
 pub mod std_items;
 pub mod std_tests;
+pub mod suite;
 pub mod suites;
 pub mod tidy;
 pub mod torture;

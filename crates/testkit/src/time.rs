@@ -15,8 +15,8 @@ pub const fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
-/// Waits until `is_so` answers yes, and asks it every [`PAUSE`]. It holds its thread meanwhile: in a
-/// tasklet that others have to run beside, [`eventually_with`] takes a sleep that lets them.
+/// Waits until `is_so` answers yes, and asks it every [`PAUSE`]. It holds its thread meanwhile: in
+/// a tasklet that others have to run beside, [`eventually_with`] takes a sleep that lets them.
 ///
 /// # Panics
 ///

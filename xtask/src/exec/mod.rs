@@ -35,6 +35,12 @@ impl Invocation {
         Invocation { program: program.to_owned(), arguments, ..Invocation::default() }
     }
 
+    /// Replaces the program, spaces and all.
+    pub(crate) fn program(mut self, path: &Path) -> Invocation {
+        self.program = path.to_string_lossy().into_owned();
+        self
+    }
+
     /// Cargo with `arguments`.
     pub fn cargo(arguments: &str) -> Invocation {
         Invocation::new("cargo", arguments)
@@ -115,6 +121,24 @@ pub struct Ran {
 /// Runs `invocation` in `root`, repeating its output here. After `limit` it is killed with all that
 /// it started.
 pub fn run(root: &Path, invocation: &Invocation, limit: Duration) -> io::Result<Ran> {
+    run_with(root, invocation, limit, |line| println!("{line}"))
+}
+
+/// Runs `invocation` in `root` and keeps its output to itself.
+pub(crate) fn run_quietly(
+    root: &Path,
+    invocation: &Invocation,
+    limit: Duration,
+) -> io::Result<Ran> {
+    run_with(root, invocation, limit, |_| {})
+}
+
+fn run_with(
+    root: &Path,
+    invocation: &Invocation,
+    limit: Duration,
+    show: impl Fn(&str),
+) -> io::Result<Ran> {
     let (output, input) = io::pipe()?;
     let mut command = invocation.command();
     command.current_dir(root).stdin(Stdio::null()).stdout(input.try_clone()?).stderr(input);
@@ -133,7 +157,7 @@ pub fn run(root: &Path, invocation: &Invocation, limit: Duration) -> io::Result<
     loop {
         match lines.recv_timeout(Duration::from_secs(1)) {
             Ok(line) => {
-                println!("{line}");
+                show(&line);
                 said.push(line);
             }
             // What outlives the program may hold its output open: nobody waits for that.

@@ -1,9 +1,9 @@
 //! The test programs of the workspace, several at a time.
 //!
-//! Most tests wait: for a timer, a peer, a child. `cargo test` runs one program after the other and
-//! leaves the processors idle meanwhile. So Cargo only builds them here, and a few run at once, each
-//! in the folder of its package, as under Cargo. The output of each is kept together and shown when
-//! it ends.
+//! Most tests wait: for a timer, a peer, a child. `cargo test` runs one program after the other, and
+//! the processors are idle meanwhile. So Cargo only builds them here, and a few run at once, each in
+//! the folder of its package, as under Cargo. The output of each is kept together, and shown when it
+//! ends.
 //!
 //! A test that fails is run again by itself, several times. If it fails once more, it has failed. If
 //! not, it is *unsteady*: told and counted, but no reason to refuse a change that has nothing to do

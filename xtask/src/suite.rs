@@ -1,13 +1,12 @@
 //! The test programs of the workspace, several at a time.
 //!
-//! Most tests wait: for a timer, a peer, a child. `cargo test` runs one program after the other, and
-//! the processors are idle meanwhile. So Cargo only builds them here, and a few run at once, each in
-//! the folder of its package, as under Cargo. The output of each is kept together, and shown when it
-//! ends.
+//! Most tests wait: for a timer, a peer, a child. `cargo test` runs one program after the other, so
+//! the processors are idle meanwhile. Here Cargo only builds them, and a few run at once, each in
+//! the folder of its package, as under Cargo. Its output is kept together and shown at its end.
 //!
-//! A test that fails is run again by itself, several times. If it fails once more, it has failed. If
-//! not, it is *unsteady*: told and counted, but no reason to refuse a change that has nothing to do
-//! with it. It is a fault all the same, of the test or of what it tests, and its output is what
+//! A test that fails is run again by itself, several times. If it fails once more, it has failed.
+//! If not, it is *unsteady*: told and counted, but no reason to refuse a change that has nothing to
+//! do with it. It is a fault all the same, of the test or of what it tests, and its output is what
 //! finds it.
 
 use std::collections::BTreeMap;

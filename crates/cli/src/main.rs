@@ -5,15 +5,15 @@
 
 #![forbid(unsafe_code)]
 
-mod again;
 mod close;
 mod copy;
+mod display;
 mod doctor;
+mod foreign_flags;
 mod get;
-mod habits;
 mod manual;
+mod resume_command;
 mod serve;
-mod shown;
 mod signals;
 mod tour;
 mod zen;
@@ -81,14 +81,14 @@ impl From<PortName> for PortChoice {
 }
 
 fn main() -> ExitCode {
-    let typed = habits::for_clap(std::env::args_os());
+    let typed = foreign_flags::for_clap(std::env::args_os());
     if let Some(option) = typed.iter().skip(1).find(|argument| steers_a_terminal(argument)) {
-        let option = shown::Shown::new(option.as_ref());
+        let option = display::Escaped::new(option.as_ref());
         eprintln!("overlapped: there is no option {option}. A file of this name is ./{option}");
         return ExitCode::from(2);
     }
     let arguments = Arguments::try_parse_from(&typed)
-        .unwrap_or_else(|error| habits::explain(error, typed).exit());
+        .unwrap_or_else(|error| foreign_flags::explain(error, typed).exit());
     // The doctor itself says what the library would warn of.
     let level =
         if matches!(arguments.command, Some(Command::Doctor(_))) { "error" } else { "info" };
@@ -135,24 +135,24 @@ fn steers_a_terminal(argument: &OsStr) -> bool {
     name.starts_with(b"-") && name.iter().any(u8::is_ascii_control)
 }
 
-/// An error of [`say`].
+/// An error of [`print`].
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
-    error.is::<Saying>() && error.root_cause().downcast_ref().is_some_and(closed)
+    error.is::<StdoutError>() && error.root_cause().downcast_ref().is_some_and(closed)
 }
 
 /// Marks an error as one of writing to standard output.
 #[derive(Debug)]
-struct Saying;
+struct StdoutError;
 
-impl std::fmt::Display for Saying {
+impl std::fmt::Display for StdoutError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("cannot write to standard output")
     }
 }
 
 /// Writes to standard output, at once. Unlike `print!`, a closed pipe is an error, not a panic.
-fn say(text: impl std::fmt::Display) -> anyhow::Result<()> {
+fn print(text: impl std::fmt::Display) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    write!(out, "{text}").and_then(|()| out.flush()).context(Saying)
+    write!(out, "{text}").and_then(|()| out.flush()).context(StdoutError)
 }

@@ -7,7 +7,7 @@ use anyhow::bail;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
-use crate::say;
+use crate::print;
 
 /// Prints a script that completes this program's arguments in a shell.
 ///
@@ -36,7 +36,7 @@ pub(crate) fn completions(arguments: &Completions) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
     let mut command = crate::Arguments::command();
     clap_complete::generate(arguments.shell, &mut command, "overlapped", &mut script);
-    say(String::from_utf8_lossy(&script))?;
+    print(String::from_utf8_lossy(&script))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -54,6 +54,6 @@ pub(crate) fn man(arguments: &Man) -> anyhow::Result<ExitCode> {
     }
     let mut page = Vec::new();
     clap_mangen::Man::new(command.clone()).render(&mut page)?;
-    say(String::from_utf8_lossy(&page))?;
+    print(String::from_utf8_lossy(&page))?;
     Ok(ExitCode::SUCCESS)
 }

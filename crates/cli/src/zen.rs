@@ -14,7 +14,7 @@ use overlapped::port::PortChoice;
 use overlapped::time::Duration;
 use overlapped_wire::zen::PORT;
 
-use crate::say;
+use crate::print;
 
 /// Plays the Zen game with a server: asks three questions and prints the answers.
 ///
@@ -63,11 +63,11 @@ fn play(arguments: &Arguments) -> anyhow::Result<()> {
         if *error && at + 1 == questions.len() {
             let half = &question[..question.len() / 2];
             stream.write_all(half.as_bytes())?;
-            return say(format_args!("{half}\n"));
+            return print(format_args!("{half}\n"));
         }
         let answer = ask(&mut stream, question)
             .with_context(|| format!("no answer of {server} to \"{question}\""))?;
-        say(format_args!("{question} {answer}\n"))?;
+        print(format_args!("{question} {answer}\n"))?;
     }
     Ok(())
 }

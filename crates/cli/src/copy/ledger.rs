@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustix::io::Errno;
 
 use super::problem::Problem;
-use crate::shown::Shown;
+use crate::display::Escaped;
 
 /// The counts.
 #[derive(Debug, Default)]
@@ -73,7 +73,7 @@ impl Ledger {
         if matches!(problem, Problem::Stopped) {
             return;
         }
-        tracing::debug!("{}: {problem}", Shown::new(&path));
+        tracing::debug!("{}: {problem}", Escaped::new(&path));
         self.failures().push(Failure { path, problem });
     }
 

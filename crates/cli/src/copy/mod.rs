@@ -42,7 +42,7 @@ use overlapped::port::PortChoice;
 use overlapped::time::{Duration, Instant};
 use overlapped::{Builder, Config, JoinError, scope, spawn};
 
-use crate::shown::several;
+use crate::display::count_irregular;
 use crate::signals::{self, StopSignals};
 use file::Nameless;
 use folder::Root;
@@ -275,7 +275,7 @@ fn all(queue: &Queue, jobs: usize) {
         for worker in 0..jobs {
             let name = format!("copy {worker}");
             if let Err(error) = Builder::new().name(name).spawn_scoped(s, || queue.serve()) {
-                let most = several(worker as u64, "copy", "copies");
+                let most = count_irregular(worker as u64, "copy", "copies");
                 tracing::warn!("only {most} at a time: {error}");
                 break;
             }

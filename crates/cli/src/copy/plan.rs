@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use crate::again::operand;
-use crate::shown::Shown;
+use crate::display::Escaped;
+use crate::resume_command::operand;
 
 /// One SRC and its copy: an entry of one folder, and of another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,14 +71,14 @@ pub(super) fn plan(sources: &[PathBuf], target: &Path) -> anyhow::Result<Vec<Ite
         Ok(metadata) => metadata.is_dir(),
         Err(error) if error.kind() == ErrorKind::NotFound => false,
         Err(error) => {
-            return Err(error).with_context(|| format!("cannot look at {}", Shown::new(target)));
+            return Err(error).with_context(|| format!("cannot look at {}", Escaped::new(target)));
         }
     };
     if !into && sources.len() > 1 {
         bail!(
             "{} is not a folder, and several files can only be copied into one. Make it first: \
              mkdir -p {}",
-            Shown::new(target),
+            Escaped::new(target),
             operand(target)
         );
     }
@@ -93,7 +93,7 @@ pub(super) fn plan(sources: &[PathBuf], target: &Path) -> anyhow::Result<Vec<Ite
             bail!(
                 "two of the sources would become {}. Copy them one after the other, or to \
                  different names",
-                Shown::new(&item.to_folder.join(&item.to_name))
+                Escaped::new(&item.to_folder.join(&item.to_name))
             );
         }
         items.push(item);
@@ -115,15 +115,18 @@ fn item(source: &Path, target: &Path, into: bool) -> anyhow::Result<Item> {
         (target.to_owned(), from.name)
     } else {
         if to.ends_in_slash && !fs::metadata(source).is_ok_and(|source| source.is_dir()) {
-            bail!("{} is not a folder. Make it first, or leave out the slash", Shown::new(target));
+            bail!(
+                "{} is not a folder. Make it first, or leave out the slash",
+                Escaped::new(target)
+            );
         }
         (to.folder(), to.name)
     };
     if !into && !to_folder.is_dir() {
         bail!(
             "{} is to be copied into {}, which is not a folder. Make it first: mkdir -p {}",
-            Shown::new(from.path),
-            Shown::new(&to_folder),
+            Escaped::new(from.path),
+            Escaped::new(&to_folder),
             operand(&to_folder)
         );
     }
@@ -148,7 +151,7 @@ fn refuse_itself(item: &Item) -> anyhow::Result<()> {
     if from.is_some() && identity(&item.to_folder.join(&item.to_name)) == from {
         bail!(
             "source and target are the same folder: {} and its copy. Choose another DST",
-            Shown::new(&item.shown)
+            Escaped::new(&item.shown)
         );
     }
     let (mut above, mut at) = (item.to_folder.clone(), identity(&item.to_folder));
@@ -156,8 +159,8 @@ fn refuse_itself(item: &Item) -> anyhow::Result<()> {
         if at == from {
             bail!(
                 "{} cannot be copied into itself ({}). Choose a DST outside of it",
-                Shown::new(&item.shown),
-                Shown::new(&item.to_folder.join(&item.to_name))
+                Escaped::new(&item.shown),
+                Escaped::new(&item.to_folder.join(&item.to_name))
             );
         }
         above.push("..");

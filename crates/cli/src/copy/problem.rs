@@ -8,7 +8,7 @@ use indicatif::HumanCount;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use crate::shown::{Shown, many, plain};
+use crate::display::{Escaped, count, plain};
 
 /// Why something was not copied.
 #[derive(Debug)]
@@ -165,20 +165,20 @@ impl fmt::Display for Problem {
                 write!(f, "is {kind}, which is not copied")
             }
             Problem::SpecialThere(to) => {
-                write!(f, "{} exists and is a FIFO, a socket or a device", Shown::new(to))
+                write!(f, "{} exists and is a FIFO, a socket or a device", Escaped::new(to))
             }
-            Problem::FolderThere(to) => write!(f, "{} exists and is a folder", Shown::new(to)),
+            Problem::FolderThere(to) => write!(f, "{} exists and is a folder", Escaped::new(to)),
             Problem::NotFolderThere(to) => {
-                write!(f, "{} exists and is not a folder", Shown::new(to))
+                write!(f, "{} exists and is not a folder", Escaped::new(to))
             }
             Problem::Same(to) => {
-                write!(f, "source and target are the same file ({})", Shown::new(to))
+                write!(f, "source and target are the same file ({})", Escaped::new(to))
             }
             Problem::SourceThere(to) => {
-                write!(f, "{} is another source, which is not replaced", Shown::new(to))
+                write!(f, "{} is another source, which is not replaced", Escaped::new(to))
             }
             Problem::JustMade(to) => {
-                let to = Shown::new(to);
+                let to = Escaped::new(to);
                 write!(
                     f,
                     "{to} was made during this run, from another source or by another process, \
@@ -186,13 +186,13 @@ impl fmt::Display for Problem {
                 )
             }
             Problem::WriteProtected(to) => {
-                write!(f, "{} exists and is write-protected", Shown::new(to))
+                write!(f, "{} exists and is write-protected", Escaped::new(to))
             }
             Problem::IntoItself => f.write_str("cannot be copied into itself"),
             Problem::Moved(Some(now)) => write!(
                 f,
                 "no longer names the folder that was copied into; that is {} now, with all copies",
-                Shown::new(now)
+                Escaped::new(now)
             ),
             Problem::Moved(None) => f.write_str(
                 "no longer names the folder that was copied into; that was removed with all copies",
@@ -204,7 +204,7 @@ impl fmt::Display for Problem {
             Problem::Changed { before, after } if before != after => write!(
                 f,
                 "it had {}, and has {} now; the copy has what was read",
-                many(*before, "byte"),
+                count(*before, "byte"),
                 HumanCount(*after)
             ),
             Problem::Changed { .. } => f.write_str("it was written to; the copy has what was read"),

@@ -13,9 +13,9 @@ use overlapped::{Builder, Tasklet};
 use super::Copying;
 use super::ledger::{Failure, Ledger, Unkept};
 use super::plan::Item;
-use crate::again;
-use crate::say;
-use crate::shown::{Shown, many, plain, several};
+use crate::display::{Escaped, count, count_irregular, plain};
+use crate::print;
+use crate::resume_command;
 
 /// Between two looks at the counts.
 const TICK: Duration = Duration::from_millis(100);
@@ -91,7 +91,7 @@ fn show(bar: &ProgressBar, ledger: &Ledger) {
         0 => String::new(),
         failed => format!(", {failed} failed"),
     };
-    bar.set_message(many(ledger.files.get(), "file") + &failed);
+    bar.set_message(count(ledger.files.get(), "file") + &failed);
 }
 
 /// The totals, the failures, and the exit code.
@@ -108,7 +108,7 @@ pub(super) fn report(
         let how = how_to_go_on(copying);
         let _ = writeln!(io::stderr(), "stopped by {signal}; {text}. {how}");
     }
-    say(totals(copying, took, &complaints))?;
+    print(totals(copying, took, &complaints))?;
     Ok(match stopped {
         Some("SIGTERM") => ExitCode::from(143),
         Some(_) => ExitCode::from(130),
@@ -120,7 +120,7 @@ pub(super) fn report(
 fn how_to_go_on(copying: &Copying) -> String {
     let (options, renamed) = (&copying.options, copying.renamed.as_deref());
     let flag = (!options.no_clobber && !options.force).then_some("--no-clobber");
-    let command = again::command(std::env::args_os(), "copy", flag, contents_of(renamed));
+    let command = resume_command::command(std::env::args_os(), "copy", flag, contents_of(renamed));
     let aim = match options.force {
         true if renamed.is_none() => return "The same command copies everything anew".to_owned(),
         true => "To copy everything anew",
@@ -157,7 +157,7 @@ fn totals(copying: &Copying, took: Duration, complaints: &Complaints) -> String 
     let rate = HumanBytes((bytes as f64 / seconds.max(1e-6)) as u64);
     let mut text = format!(
         "{}, {} in {seconds:.2} s, {rate}/s",
-        many(ledger.files.get(), "file"),
+        count(ledger.files.get(), "file"),
         HumanBytes(bytes)
     );
     if ledger.holes.get() > 0 {
@@ -165,33 +165,33 @@ fn totals(copying: &Copying, took: Duration, complaints: &Complaints) -> String 
     }
     let (folders, links) = (ledger.folders.get(), ledger.links.get());
     if folders > 0 {
-        text += &format!("; {}", many(folders, "folder"));
+        text += &format!("; {}", count(folders, "folder"));
     }
     if links > 0 {
-        text += &format!("; {}", many(links, "symbolic link"));
+        text += &format!("; {}", count(links, "symbolic link"));
     }
     if ledger.specials.get() > 0 {
         let [one, more] = ["FIFO, socket or device", "FIFOs, sockets and devices"];
-        text += &format!("; {}", several(ledger.specials.get(), one, more));
+        text += &format!("; {}", count_irregular(ledger.specials.get(), one, more));
     }
     let hard_links = ledger.hard_links.get();
     if hard_links > 0 && archive {
-        text += &format!("; {}", many(hard_links, "hard link"));
+        text += &format!("; {}", count(hard_links, "hard link"));
     } else if hard_links > 0 {
-        text += &format!("; hard links of {} not kept (see --archive)", many(hard_links, "file"));
+        text += &format!("; hard links of {} not kept (see --archive)", count(hard_links, "file"));
     }
     if ledger.swept.get() > 0 {
-        let swept = several(ledger.swept.get(), "unfinished copy", "unfinished copies");
+        let swept = count_irregular(ledger.swept.get(), "unfinished copy", "unfinished copies");
         text += &format!("; {swept} of killed runs removed");
     }
     if ledger.kept.get() > 0 {
-        text += &format!("; {}", several(ledger.kept.get(), "was there", "were there"));
+        text += &format!("; {}", count_irregular(ledger.kept.get(), "was there", "were there"));
     }
     if complaints.changed > 0 {
-        text += &format!("; {} changed while copied", many(complaints.changed as u64, "file"));
+        text += &format!("; {} changed while copied", count(complaints.changed as u64, "file"));
     }
     if complaints.failed > 0 {
-        text += &format!("; {}", many(complaints.failed as u64, "failure"));
+        text += &format!("; {}", count(complaints.failed as u64, "failure"));
     }
     text + "\n"
 }
@@ -211,7 +211,8 @@ fn lament(ledger: &Ledger) {
             Unkept::Attributes => ("ACLs or extended attributes", UNKNOWN_THERE),
             Unkept::Links => ("the hard link to another copy", "the contents were copied"),
         };
-        let (copies, why) = (several(*count, "copy", "copies"), plain(&io::Error::from(*why)));
+        let (copies, why) =
+            (count_irregular(*count, "copy", "copies"), plain(&io::Error::from(*why)));
         let _ = writeln!(out, "not kept: {what}, of {copies}: {why} ({remedy})");
     }
 }
@@ -230,7 +231,7 @@ fn complain(ledger: &Ledger) -> Complaints {
     let mut out = io::stderr().lock();
     for Failure { path, problem } in failures.iter() {
         let what = if problem.is_warning() { "changed while it was copied" } else { "failed" };
-        let _ = writeln!(out, "{what}: {}: {problem}", Shown::new(path));
+        let _ = writeln!(out, "{what}: {}: {problem}", Escaped::new(path));
     }
     let remedies: BTreeSet<_> = failures.iter().filter_map(|f| f.problem.remedy()).collect();
     for remedy in remedies {

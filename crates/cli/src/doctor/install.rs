@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use overlapped::port;
 
 use super::elf::{self, Elf, Library};
-use crate::say;
-use crate::shown::Shown;
+use crate::display::Escaped;
+use crate::print;
 
 /// The functions of libc that overlapped-install takes the place of.
 const FUNCTIONS: &str = include_str!("functions.txt");
@@ -71,7 +71,7 @@ pub(super) fn machine() -> anyhow::Result<ExitCode> {
         true => "Good: unmodified code can run in tasklets here.",
         false => "Bad: unmodified code cannot run in tasklets here. The arrow above says why.",
     };
-    say(format_args!("{}\n{verdict}\n", lines.0))?;
+    print(format_args!("{}\n{verdict}\n", lines.0))?;
     Ok(if can { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -80,11 +80,11 @@ pub(super) fn program(path: &Path) -> anyhow::Result<ExitCode> {
     let program = elf::read(path)?;
     let mut lines = Lines::default();
     let kind = match &program.interpreter {
-        Some(loader) => format!("linked dynamically, by {}", Shown::new(loader.as_ref())),
+        Some(loader) => format!("linked dynamically, by {}", Escaped::new(loader.as_ref())),
         None if program.is_go => "linked statically, by Go".to_owned(),
         None => "linked statically, or a library".to_owned(),
     };
-    lines.add("program", &Shown::new(path).to_string(), None);
+    lines.add("program", &Escaped::new(path).to_string(), None);
     lines.add("kind", &format!("{}, {kind}", program.processor), None);
     let bad = obstacle(&program);
     let defined = taken(&program.exports);
@@ -128,7 +128,7 @@ pub(super) fn program(path: &Path) -> anyhow::Result<ExitCode> {
             ExitCode::SUCCESS,
         ),
     };
-    say(format_args!("{}\n{verdict}\n", lines.0))?;
+    print(format_args!("{}\n{verdict}\n", lines.0))?;
     Ok(code)
 }
 
@@ -143,7 +143,7 @@ fn hedged(blocks: &str) -> String {
 /// Names the functions that stall, by who calls them; whether there are any.
 fn add_stalling(lines: &mut Lines, program: &Elf, libraries: &[Library], is_linked: bool) -> bool {
     let others = libraries.iter().filter(|library| !is_libc(&library.name));
-    let others = others.map(|library| (Shown::new(&library.path).to_string(), &library.elf));
+    let others = others.map(|library| (Escaped::new(&library.path).to_string(), &library.elf));
     let mut found = false;
     for (whose, elf) in std::iter::once(("the program".to_owned(), program)).chain(others) {
         let mut names = stalling(&elf.imports);
@@ -232,7 +232,7 @@ fn add_system_calls(
     lines.add("system calls of its own", &of_program, None);
     for library in libraries {
         let count = library.elf.system_calls;
-        let path = Shown::new(&library.path);
+        let path = Escaped::new(&library.path);
         if is_libc(&library.name) && count > 0 {
             lines.add("", &format!("{count} in {path}: libc's inner calls stay as they are"), None);
         } else if count > 0 {
@@ -248,7 +248,7 @@ fn add_system_calls(
         );
     }
     for name in missing {
-        let name = Shown::new(name.as_ref());
+        let name = Escaped::new(name.as_ref());
         lines.add("", &format!("{name} was not found, and so not looked at"), None);
     }
 }

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use overlapped::port::{self, Port, PortChoice};
 
-use crate::say;
+use crate::print;
 
 /// Says which completion port is used here, what the kernel has, and how to get what is missing.
 ///
@@ -43,7 +43,7 @@ pub(crate) fn main(choice: PortChoice, arguments: &Arguments) -> anyhow::Result<
         }
     }
     let (verdict, code) = verdict(choice, report.port);
-    say(format_args!("{text}\n{verdict}\n"))?;
+    print(format_args!("{text}\n{verdict}\n"))?;
     Ok(code)
 }
 

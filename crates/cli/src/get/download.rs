@@ -36,7 +36,7 @@ use super::file::version::{ContentRange, Version};
 use super::outcome::{Earlier, Outcome};
 use super::pace::Pace;
 use super::progress::{Bar, Progress};
-use crate::shown::{Shown, many, several};
+use crate::display::{Escaped, count, count_irregular};
 
 /// No pause between attempts is longer, whatever the server asks for.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
@@ -121,7 +121,7 @@ impl Downloader {
     /// The message about a file that has the name; `None` where that is free, or may be taken.
     fn look_at(&self, path: &Path, item: &Item) -> Option<Result<Outcome, Failure>> {
         let found = fs::symlink_metadata(path).ok()?;
-        let shown = Shown::new(path);
+        let shown = Escaped::new(path);
         let refused = |text: String| Some(Err(Failure::lasting(text)));
         let target = fs::metadata(path);
         if target.as_ref().is_ok_and(|target| target.is_dir()) {
@@ -148,7 +148,7 @@ impl Downloader {
             )),
             Some(record) if record.length != found.len() => refused(format!(
                 "{shown} has {}, and had {} when it was saved; --overwrite replaces it",
-                many(found.len(), "byte"),
+                count(found.len(), "byte"),
                 HumanCount(record.length)
             )),
             record => {
@@ -242,7 +242,7 @@ impl<'a> Download<'a> {
             let pause_now = pause.max(asked).min(PAUSE_MAX);
             pause = pause.saturating_mul(2);
             tracing::debug!("{}: {}; again in {pause_now:?}", self.item.shown, failure.text);
-            self.bar.say(format!("{}; again in {pause_now:?}", failure.text));
+            self.bar.print(format!("{}; again in {pause_now:?}", failure.text));
             sleep(pause_now);
         }
     }
@@ -380,7 +380,7 @@ impl<'a> Download<'a> {
                 Ok(count) => count,
                 Err(error) => {
                     let mut failure = Failure::of_client(&Error::from(error));
-                    failure.text += &format!(", after {}", many(batch.length(), "byte"));
+                    failure.text += &format!(", after {}", count(batch.length(), "byte"));
                     batch.flush().map_err(unwritable)?;
                     return Err(failure);
                 }
@@ -398,7 +398,7 @@ impl<'a> Download<'a> {
         drop(batch);
         match whole {
             Some(whole) if whole != self.part.length() => {
-                let came = several(self.part.length(), "byte came", "bytes came");
+                let came = count_irregular(self.part.length(), "byte came", "bytes came");
                 Err(Failure::passing(format!("{came} of {}", HumanCount(whole))))
             }
             _ => Ok(()),
@@ -437,10 +437,10 @@ impl<'a> Download<'a> {
                         Taken::SameUrl if self.of.manner.resume => {
                             Ok(Outcome::There { path, is_recorded: true })
                         }
-                        taken => Err(Failure::lasting(format!("{} {taken}", Shown::new(&path)))),
+                        taken => Err(Failure::lasting(format!("{} {taken}", Escaped::new(&path)))),
                     };
                 }
-                Err(Failure::of_disk(&format!("cannot save {}", Shown::new(&path)), &error))
+                Err(Failure::of_disk(&format!("cannot save {}", Escaped::new(&path)), &error))
             }
         }
     }

@@ -10,7 +10,7 @@ use ureq::http::{HeaderMap, Response, StatusCode, header};
 use ureq::{Body, Error, Timeout};
 
 use super::client::{AtProxy, Refused, is_of_an_issuer};
-use crate::shown::{Shown, plain};
+use crate::display::{Escaped, plain};
 
 /// One failed attempt.
 #[derive(Debug)]
@@ -204,7 +204,7 @@ fn of_challenge(headers: &HeaderMap, has_credentials: bool) -> String {
         return "the server asks for a token: --header \"Authorization: Bearer TOKEN\"".to_owned();
     }
     let schemes: Vec<_> = schemes.iter().map(|scheme| scheme.trim_end_matches(',')).collect();
-    let asked = Shown::new(Path::new(&schemes.join(", "))).to_string();
+    let asked = Escaped::new(Path::new(&schemes.join(", "))).to_string();
     format!("the server asks for {asked}, which this program does not speak; curl speaks more")
 }
 
@@ -261,7 +261,7 @@ fn of_tls(error: &rustls::Error) -> String {
         Bad::NotValidForNameContext { expected, presented } => {
             let names: Vec<_> = presented.iter().map(|name| bare(name)).collect();
             let names = if names.is_empty() { "no host".to_owned() } else { names.join(", ") };
-            let (names, asked) = (Shown::new(Path::new(&names)).to_string(), expected.to_str());
+            let (names, asked) = (Escaped::new(Path::new(&names)).to_string(), expected.to_str());
             format!("the server's certificate is for {names}, and not for {asked}")
         }
         Bad::Revoked => "the server's certificate has been revoked".to_owned(),

@@ -46,9 +46,9 @@ use overlapped::port::PortChoice;
 use overlapped::time::{Duration, Instant};
 use overlapped::{Builder, Config, JoinError, scope, spawn};
 
-use crate::again;
-use crate::say;
-use crate::shown::{Shown, many, several};
+use crate::display::{Escaped, count, count_irregular};
+use crate::print;
+use crate::resume_command;
 use crate::signals::{self, StopSignals};
 pub(crate) use arguments::Arguments;
 use client::{Client, Field, Limits, Netrc};
@@ -86,7 +86,7 @@ fn jobs(arguments: &Arguments, downloads: usize) -> usize {
     let most = (limit.saturating_sub(OWN) / OF_DOWNLOAD).max(1);
     match usize::try_from(most) {
         Ok(most) if most < jobs => {
-            let most_said = many(most as u64, "download");
+            let most_said = count(most as u64, "download");
             tracing::warn!("only {most_said} at a time: {limit} files may be open (`ulimit -n`)");
             most
         }
@@ -260,7 +260,7 @@ impl Run {
             for worker in 0..jobs {
                 let spawned = Builder::new().name(format!("get {worker}")).spawn_scoped(s, work);
                 if let Err(error) = spawned {
-                    let most = many(worker as u64, "download");
+                    let most = count(worker as u64, "download");
                     tracing::warn!("only {most} at a time: {error}");
                     break;
                 }
@@ -272,18 +272,18 @@ impl Run {
     fn tell(&self, place: usize, outcome: &Outcome) {
         match outcome {
             Outcome::Saved { path, bytes, earlier, .. } => {
-                self.progress.say(format_args!(
+                self.progress.print(format_args!(
                     "{:>11}  {}{earlier}\n",
                     HumanBytes(*bytes).to_string(),
-                    Shown::new(path)
+                    Escaped::new(path)
                 ));
             }
             Outcome::There { path, is_recorded } => {
                 let told = if *is_recorded { "" } else { " (no record of its URL; by its name)" };
-                self.progress.say(format_args!(
+                self.progress.print(format_args!(
                     "{:>11}  {}{told}\n",
                     "was there",
-                    Shown::new(path)
+                    Escaped::new(path)
                 ));
             }
             Outcome::Failed { text, .. } => {
@@ -303,11 +303,11 @@ impl Run {
         let there = count(|outcome| matches!(outcome, Outcome::There { .. }));
         let mut text = format!("{saved} of {} saved", self.plan.items.len());
         if there > 0 {
-            text += &format!(", {}", several(there as u64, "was there", "were there"));
+            text += &format!(", {}", count_irregular(there as u64, "was there", "were there"));
         }
         self.tell_result(text + &self.speed(&outcomes) + "\n")?;
         if let Some(text) = self.comparison() {
-            say(text)?;
+            print(text)?;
         }
         let mut failures = String::new();
         for (place, outcome) in outcomes.iter() {
@@ -315,7 +315,7 @@ impl Run {
                 failures += &format!("failed: {}: {text}\n", self.plan.items[*place].shown);
                 if let Some(part) = kept {
                     failures +=
-                        &format!("        the next run goes on with {}\n", Shown::new(part));
+                        &format!("        the next run goes on with {}\n", Escaped::new(part));
                 }
             }
         }
@@ -341,7 +341,7 @@ impl Run {
         match self.plan.target {
             _ if self.quiet => {}
             Some(Target::Stdout) => complain(&text),
-            _ => say(text)?,
+            _ => print(text)?,
         }
         Ok(())
     }
@@ -383,7 +383,7 @@ impl Run {
         let unfinished = match self.left.get() {
             0 => "nothing is left unfinished".to_owned(),
             left => {
-                several(left as u64, "unfinished file is", "unfinished files are")
+                count_irregular(left as u64, "unfinished file is", "unfinished files are")
                     + " kept as *.part"
             }
         };
@@ -409,7 +409,7 @@ fn command_to_go_on(resumes: bool) -> String {
         masked
     };
     let flag = (!resumes).then_some("--resume");
-    let command = again::command(std::env::args_os(), "get", flag, shown);
+    let command = resume_command::command(std::env::args_os(), "get", flag, shown);
     let mut command = command.unwrap_or_else(|| "the same command, and --resume".to_owned());
     if has_secrets {
         command += "\n  with the passwords and tokens put back";

@@ -17,7 +17,7 @@ use super::download::Item;
 use super::file::name::{self, Names};
 use super::file::record::{Key, Records};
 use super::file::sink::Target;
-use crate::shown::{Shown, plain};
+use crate::display::{Escaped, plain};
 
 /// All downloads, in the order in which they were named.
 #[derive(Debug)]
@@ -41,18 +41,18 @@ impl Plan {
             ensure!(
                 !arguments.resume,
                 "--resume is for files: what {} has been given before is not known",
-                Shown::new(target.path())
+                Escaped::new(target.path())
             );
             check_target(target, urls.len(), arguments)?;
         }
         let (folder, file) = match &target {
-            Some(target) => (PathBuf::new(), Some(Shown::new(target.path()).to_string())),
+            Some(target) => (PathBuf::new(), Some(Escaped::new(target.path()).to_string())),
             None => place(arguments, urls.len())?,
         };
         // Without either, a file that exists is a failure, whatever it was saved from.
         let records = match target.is_none() && (arguments.resume || arguments.overwrite) {
             true => Records::read(&folder)
-                .with_context(|| format!("cannot read the folder {}", Shown::new(&folder)))?,
+                .with_context(|| format!("cannot read the folder {}", Escaped::new(&folder)))?,
             false if target.is_some() => Records::default(),
             false => Records::of_names(&folder),
         };
@@ -132,7 +132,7 @@ fn list(arguments: &Arguments) -> anyhow::Result<(Vec<Entry>, bool)> {
         None => {}
         Some(path) if path == Path::new("-") => read(&mut urls)?,
         Some(path) => {
-            let name = Shown::new(path);
+            let name = Escaped::new(path);
             let text = fs::read(path).with_context(|| format!("cannot read {name}"))?;
             urls.extend(lines(&text));
         }
@@ -161,7 +161,7 @@ fn entry(line: &[u8]) -> Entry {
 }
 
 fn check_target(target: &Target, urls: usize, arguments: &Arguments) -> anyhow::Result<()> {
-    let shown = Shown::new(target.path());
+    let shown = Escaped::new(target.path());
     ensure!(
         urls == 1 || target.takes_several(),
         "--output {shown} takes one URL, not {urls}: their bytes would follow each other"
@@ -189,7 +189,10 @@ fn check_folder(
         // Everything would have been downloaded once before that is noticed.
         if let Some(item) = wanted.clone().find(there) {
             let path = folder.join(&item.name);
-            bail!("{} exists; --overwrite replaces it, --output saves elsewhere", Shown::new(&path))
+            bail!(
+                "{} exists; --overwrite replaces it, --output saves elsewhere",
+                Escaped::new(&path)
+            )
         }
     }
     if arguments.overwrite || wanted.any(|item| !there(&item)) {
@@ -202,7 +205,7 @@ fn check_folder(
             let error = plain(&error.into());
             bail!(
                 "cannot write to the folder {}: {error}; --output saves elsewhere",
-                Shown::new(path)
+                Escaped::new(path)
             )
         }
     }
@@ -237,7 +240,7 @@ fn place(arguments: &Arguments, urls: usize) -> anyhow::Result<(PathBuf, Option<
         false => None,
     };
     let path = end.as_deref().unwrap_or(path);
-    let shown = Shown::new(path);
+    let shown = Escaped::new(path);
     if path.is_dir() {
         return Ok((path.to_owned(), None));
     }
@@ -257,7 +260,7 @@ fn place(arguments: &Arguments, urls: usize) -> anyhow::Result<(PathBuf, Option<
     ensure!(
         folder == Path::new("") || folder.is_dir(),
         "there is no folder {} to save {name} in",
-        Shown::new(&folder)
+        Escaped::new(&folder)
     );
     Ok((folder, Some(name.to_owned())))
 }

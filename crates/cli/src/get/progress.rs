@@ -6,8 +6,8 @@ use std::{fmt, io};
 
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::say;
-use crate::shown::Shown;
+use crate::display::Escaped;
+use crate::print;
 
 /// Bars at a time, where the terminal is high enough. Further downloads run without one.
 const BARS_MAX: usize = 12;
@@ -126,11 +126,11 @@ impl Progress {
     }
 
     /// Prints a result, above the bars.
-    pub(super) fn say(&self, text: impl fmt::Display) {
+    pub(super) fn print(&self, text: impl fmt::Display) {
         if !self.tells_results || self.broken.borrow().is_some() {
             return;
         }
-        let said = if self.is_visible { self.bars.suspend(|| say(text)) } else { say(text) };
+        let said = if self.is_visible { self.bars.suspend(|| print(text)) } else { print(text) };
         if let Err(error) = said {
             *self.broken.borrow_mut() = Some(error);
         }
@@ -184,7 +184,7 @@ impl Bar<'_> {
     }
 
     /// Shows a text instead of numbers, until the next response.
-    pub(super) fn say(&self, text: String) {
+    pub(super) fn print(&self, text: String) {
         self.set_style(|layout| layout.named("{wide_msg}"));
         self.bar.set_message(text);
     }
@@ -199,7 +199,7 @@ fn fitting(name: &str, columns: usize) -> String {
         left = left.saturating_sub(width);
         fits
     };
-    Shown::new(Path::new(name)).to_string().chars().take_while(fits).collect()
+    Escaped::new(Path::new(name)).to_string().chars().take_while(fits).collect()
 }
 
 impl Drop for Bar<'_> {

@@ -12,28 +12,29 @@ use anyhow::bail;
 use overlapped_serve::{Address, Listen, Tls};
 use rustix::fs::Access;
 
+use super::config::Source;
 use super::faults::Faults;
-use super::file::Source;
-use super::plan::{Ready, Taken, Wanted};
-use super::values::Process;
-use crate::say;
+use super::listen::BoundAddresses;
+use super::options::server::Process;
+use super::plan::{PreparedServer, ServerPlan};
+use crate::print;
 
 /// Checks, and says what there is, or every fault.
 pub(super) fn check(
     process: &Process,
     source: &Source,
-    wanted: Vec<Wanted>,
+    plan: Vec<ServerPlan>,
     mut faults: Faults,
 ) -> anyhow::Result<ExitCode> {
-    let ready: Vec<Ready> =
-        wanted.into_iter().filter_map(|wanted| wanted.prepare(&mut faults)).collect();
-    let Faults { mut faults, doubts, notes } = faults;
-    faults.extend(doubts);
+    let ready: Vec<PreparedServer> =
+        plan.into_iter().filter_map(|plan| plan.prepare(&mut faults)).collect();
+    let Faults { mut faults, warnings, notes } = faults;
+    faults.extend(warnings);
     let said = notes.iter().map(|note| format!("{note}\n")).collect();
-    let mut check = Check { source, taken: Taken::default(), said, faults };
+    let mut check = Check { source, bound: BoundAddresses::default(), said, faults };
     ready.iter().for_each(|ready| check.server(ready));
     if let Some(on) = &process.metrics {
-        check.address(on, source.place("metrics", None));
+        check.address(on, source.location("metrics", None));
     }
     if let Some(log) = &process.access_log {
         check.log(log);
@@ -45,45 +46,45 @@ pub(super) fn check(
         Source::File { file, .. } => file.path().display().to_string(),
         Source::Flags => "the flags".to_owned(),
     };
-    say(format_args!("{what}: good\n{}", check.said))?;
+    print(format_args!("{what}: good\n{}", check.said))?;
     Ok(ExitCode::SUCCESS)
 }
 
 struct Check<'a> {
     source: &'a Source,
-    taken: Taken,
+    bound: BoundAddresses,
     /// Notes that are printed where there are no faults.
     said: String,
     faults: Vec<String>,
 }
 
 impl Check<'_> {
-    fn server(&mut self, ready: &Ready) {
+    fn server(&mut self, ready: &PreparedServer) {
         let addresses = ready.addresses();
         for (at, on) in addresses.iter().enumerate() {
-            self.address(on, ready.place_of(at));
+            self.address(on, ready.address_location(at));
         }
-        for (place, pair) in ready.certificates() {
+        for (location, pair) in ready.certificates() {
             let valid = Tls::from_files([pair]).and_then(|tls| tls.check(SystemTime::now()));
-            let fault = valid.err().map(|error| format!("{place}: {error}"));
+            let fault = valid.err().map(|error| format!("{location}: {error}"));
             // `prepare` has said what cannot be read.
             self.faults.extend(fault.filter(|fault| !self.faults.contains(fault)));
         }
         self.said += &format!("{} on {}\n", ready.name().text(), addresses.join(", "));
     }
 
-    fn address(&mut self, on: &str, place: String) {
-        let mut listened = Listen::on(on).check();
-        if listened.is_err()
+    fn address(&mut self, on: &str, location: String) {
+        let mut result = Listen::on(on).check();
+        if result.is_err()
             && let Some((address, process)) = self.predecessor(on)
         {
             self.said += &format!(
-                "{place}: {on} is held by process {process}, which runs this file: its successor \
+                "{location}: {on} is held by process {process}, which runs this file: its successor \
                  (SIGUSR2) can take it over, a second server cannot\n"
             );
-            listened = Ok(Some(address));
+            result = Ok(Some(address));
         }
-        if let Err(fault) = self.taken.enter(on, place, listened) {
+        if let Err(fault) = self.bound.enter(on, location, result) {
             self.faults.push(format!("{fault:#}"));
         }
     }
@@ -108,7 +109,7 @@ impl Check<'_> {
         if log.as_os_str() == "-" {
             return;
         }
-        let place = self.source.place("access-log", None);
+        let location = self.source.location("access-log", None);
         let parent = log.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
         let fault = if log.is_dir() {
@@ -127,7 +128,7 @@ impl Check<'_> {
             }
         };
         self.faults
-            .push(format!("{place}: cannot write the access log {}: {fault}", log.display()));
+            .push(format!("{location}: cannot write the access log {}: {fault}", log.display()));
     }
 }
 

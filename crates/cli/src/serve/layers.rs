@@ -9,68 +9,68 @@ use overlapped_serve::web::{
 };
 use overlapped_wire::http::{Answer, text};
 
+use super::config::Source;
 use super::faults::Faults;
-use super::file::Source;
-use super::site::Content;
+use super::options::http::HttpOptions;
 
-/// Puts around `site` what `content` asks for. With the fields for answers to what was no request.
-pub(super) fn around(
-    content: &Content,
+/// Puts around `site` what `http` asks for. With the fields for answers to what was no request.
+pub(super) fn wrap(
+    http: &HttpOptions,
     source: &Source,
     site: impl Handler + 'static,
     faults: &mut Faults,
 ) -> (Box<dyn Handler>, Option<Arc<HeaderMap>>) {
     let mut site: Box<dyn Handler> = Box::new(site);
-    if !content.redirect.is_empty() {
+    if !http.redirect.is_empty() {
         let mut redirects = Redirects::new(site);
-        for (at, rule) in content.redirect.iter().enumerate() {
-            let place = || source.place("http.redirect", Some(at));
+        for (at, rule) in http.redirect.iter().enumerate() {
+            let location = || source.location("http.redirect", Some(at));
             let added = match rule.split_once('=') {
                 Some((from, to)) => redirects.add(from, to).map_err(|error| error.to_string()),
                 None => Err(format!("{rule:?} cannot be redirected: write it as /old=/new")),
             };
-            faults.keep(place, added);
+            faults.keep(location, added);
         }
         site = Box::new(redirects);
     }
-    if content.auth.is_some() {
-        site = with_auth(content, source, site, faults);
+    if http.auth.is_some() {
+        site = with_auth(http, source, site, faults);
     }
-    if content.redirect_https {
+    if http.redirect_https {
         site = Box::new(Https::new(site));
     }
-    if let Some(rate) = content.request_rate {
+    if let Some(rate) = http.request_rate {
         site = Box::new(RequestLimit::new(rate.into(), site));
     }
-    for (at, origin) in content.cors.iter().enumerate() {
-        let tried = Cors::new([origin], nothing);
-        faults.keep(|| source.place("http.cors", Some(at)), tried);
+    for (at, origin) in http.cors.iter().enumerate() {
+        let tried = Cors::new([origin], unavailable);
+        faults.keep(|| source.location("http.cors", Some(at)), tried);
     }
-    if !content.cors.is_empty() {
-        site = Cors::new(&content.cors, site).map_or_else(|_| boxed(nothing), boxed);
+    if !http.cors.is_empty() {
+        site = Cors::new(&http.cors, site).map_or_else(|_| boxed(unavailable), boxed);
     }
     let mut fields = None;
-    if !content.header.is_empty() {
+    if !http.header.is_empty() {
         let mut headers = Headers::new(site);
-        for (at, field) in content.header.iter().enumerate() {
-            let place = || source.place("http.header", Some(at));
+        for (at, field) in http.header.iter().enumerate() {
+            let location = || source.location("http.header", Some(at));
             let added = match field.split_once(':') {
                 Some((name, value)) => {
                     headers.add(name.trim(), value.trim()).map_err(|error| error.to_string())
                 }
-                None => {
-                    Err(format!("{field:?} is not a field of HTTP: write it as \"Name: value\""))
-                }
+                None => Err(format!(
+                    "{field:?} is not a field of HTTP: write it as \"ProtocolName: value\""
+                )),
             };
-            faults.keep(place, added);
+            faults.keep(location, added);
         }
         fields = Some(Arc::new(headers.all()));
         site = Box::new(headers);
     }
-    if !content.trust_forwarded.is_empty() {
-        let networks = content.trust_forwarded.iter().enumerate().filter_map(|(at, text)| {
-            let place = || source.place("http.trust-forwarded", Some(at));
-            faults.keep(place, text.parse())
+    if !http.trust_forwarded.is_empty() {
+        let networks = http.trust_forwarded.iter().enumerate().filter_map(|(at, text)| {
+            let location = || source.location("http.trust-forwarded", Some(at));
+            faults.keep(location, text.parse())
         });
         let networks: Vec<Network> = networks.collect();
         site = Box::new(Forwarded::new(networks, site));
@@ -79,22 +79,22 @@ pub(super) fn around(
 }
 
 fn with_auth(
-    content: &Content,
+    http: &HttpOptions,
     source: &Source,
     site: Box<dyn Handler>,
     faults: &mut Faults,
 ) -> Box<dyn Handler> {
-    let Some(file) = &content.auth else { return site };
-    let place = || source.place("http.auth", None);
-    content.refuse_if_served(file, place, faults);
-    faults.keep(place, BasicAuth::new(file, site)).map_or_else(|| boxed(nothing), boxed)
+    let Some(file) = &http.auth else { return site };
+    let location = || source.location("http.auth", None);
+    http.refuse_if_served(file, location, faults);
+    faults.keep(location, BasicAuth::new(file, site)).map_or_else(|| boxed(unavailable), boxed)
 }
 
 fn boxed(handler: impl Handler + 'static) -> Box<dyn Handler> {
     Box::new(handler)
 }
 
-/// In the place of a handler that has faults, and is never asked.
-fn nothing(_: Call<'_>) -> Answer {
+/// In the location of a handler that has faults, and is never asked.
+fn unavailable(_: Call<'_>) -> Answer {
     text(StatusCode::NOT_FOUND, "")
 }

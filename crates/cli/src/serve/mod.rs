@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! flags ────────────┐
-//!                   ├─▶ Wanted ─▶ Ready ─▶ Server ─▶ totals
+//!                   ├─▶ ServerPlan ─▶ PreparedServer ─▶ Server ─▶ totals
 //! file ─────────────┘     │ prepare │ listen  run
 //!                         └ folders, certificates: looked at before anybody listens; all faults
 //!                           are said at once
@@ -15,8 +15,8 @@
 //! | `open` | from that to what answers |
 //! | `layers` | what is around that |
 //! | `rights` | mode and owner of Unix sockets |
-//! | `plan` | from what is wanted to a server that listens |
-//! | `file` | the file, and places in it |
+//! | `plan` | from what is plan to a server that listens |
+//! | `file` | the file, and endpoints in it |
 //! | `faults` | what is wrong |
 //! | `check` | `--check`: what a start would find |
 //!
@@ -24,14 +24,13 @@
 //! that do not let others run.
 
 mod check;
+mod config;
 mod faults;
-mod file;
 mod layers;
-mod open;
+mod listen;
+mod options;
 mod plan;
-mod rights;
 mod site;
-mod values;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -44,14 +43,15 @@ use overlapped::time::Duration;
 use overlapped::{Config, task};
 use overlapped_serve::{Address, Server};
 
-use crate::say;
+use crate::print;
 use crate::signals::{self, LastStop};
+use config::Source;
 use faults::Faults;
-use file::Source;
-use plan::{Listening, Name, Place, Ready, Taken, Wanted};
-use site::Content;
-pub(crate) use values::Size;
-use values::{Limits, Process};
+use listen::{BoundAddresses, Endpoint};
+use options::http::HttpOptions;
+use options::server::{Limits, Listening, Process};
+pub(crate) use options::values::Size;
+use plan::{PreparedServer, ProtocolName, ServerPlan};
 
 const AFTER_HELP: &str = r"Examples:
   overlapped serve http . --list                 this folder, at http://127.0.0.1:8080/
@@ -149,7 +149,7 @@ struct Simple {
     overlapped serve http public --listen unix:/run/site.socket --proxy-protocol")]
 struct Http {
     #[command(flatten)]
-    content: Content,
+    http: HttpOptions,
     #[command(flatten)]
     listening: Listening,
     #[command(flatten)]
@@ -159,23 +159,23 @@ struct Http {
 }
 
 impl Protocol {
-    fn plan(self) -> (Process, Wanted) {
+    fn plan(self) -> (Process, ServerPlan) {
         let simple = |name, simple: Simple| {
             let Simple { listening, limits, process } = simple;
-            (process, Wanted { name, listening, limits, content: None, source: Source::Flags })
+            (process, ServerPlan { name, listening, limits, http: None, source: Source::Flags })
         };
         match self {
-            Protocol::Echo(echo) => simple(Name::Echo, echo),
-            Protocol::Bracket(bracket) => simple(Name::Bracket, bracket),
-            Protocol::Length(length) => simple(Name::Length, length),
-            Protocol::Line(line) => simple(Name::Line, line),
-            Protocol::Zen(zen) => simple(Name::Zen, zen),
+            Protocol::Echo(echo) => simple(ProtocolName::Echo, echo),
+            Protocol::Bracket(bracket) => simple(ProtocolName::Bracket, bracket),
+            Protocol::Length(length) => simple(ProtocolName::Length, length),
+            Protocol::Line(line) => simple(ProtocolName::Line, line),
+            Protocol::Zen(zen) => simple(ProtocolName::Zen, zen),
             Protocol::Http(http) => {
-                let Http { content, listening, limits, process } = *http;
-                let content = Some(content);
-                let name = Name::Http;
+                let Http { http, listening, limits, process } = *http;
+                let http = Some(http);
+                let name = ProtocolName::Http;
                 let source = Source::Flags;
-                (process, Wanted { name, listening, limits, content, source })
+                (process, ServerPlan { name, listening, limits, http, source })
             }
         }
     }
@@ -184,29 +184,29 @@ impl Protocol {
 pub(crate) fn main(port: PortChoice, arguments: Arguments) -> anyhow::Result<ExitCode> {
     let check = arguments.check;
     let mut faults = Faults::default();
-    let (process, source, wanted) = match arguments {
+    let (process, source, plan) = match arguments {
         Arguments { example_config: true, .. } => {
-            say(file::EXAMPLE)?;
+            print(config::EXAMPLE)?;
             return Ok(ExitCode::SUCCESS);
         }
         Arguments { protocol: Some(_), config: Some(_), .. } => {
             bail!("give either a protocol or --config: the file says what is spoken")
         }
         Arguments { protocol: Some(protocol), .. } => {
-            let (process, wanted) = protocol.plan();
-            (process, Source::Flags, vec![wanted])
+            let (process, plan) = protocol.plan();
+            (process, Source::Flags, vec![plan])
         }
-        Arguments { config: Some(path), .. } => file::read(&path, &mut faults)?,
+        Arguments { config: Some(path), .. } => config::read(&path, &mut faults)?,
         Arguments { .. } => bail!(
             "what is to be served? Give a protocol (`overlapped serve http DIR`) or --config FILE; \
              `overlapped serve --help` lists them"
         ),
     };
     if check {
-        return check::check(&process, &source, wanted, faults);
+        return check::check(&process, &source, plan, faults);
     }
-    let ready: Vec<Ready> =
-        wanted.into_iter().filter_map(|wanted| wanted.prepare(&mut faults)).collect();
+    let ready: Vec<PreparedServer> =
+        plan.into_iter().filter_map(|plan| plan.prepare(&mut faults)).collect();
     faults.end()?;
     serve(port, &process, &source, &ready)
 }
@@ -215,7 +215,7 @@ fn serve(
     port: PortChoice,
     process: &Process,
     source: &Source,
-    ready: &[Ready],
+    ready: &[PreparedServer],
 ) -> anyhow::Result<ExitCode> {
     let stages = if process.has_lame_duck() { 3 } else { 2 };
     // Scripts have groups of their own: no signal of ours, and no end of this process, ends them.
@@ -223,24 +223,24 @@ fn serve(
         .context("cannot handle Ctrl-C and SIGTERM")?;
     let config = Config::new().port(port).stall_limit(STALL_LIMIT);
     let mut server = process.server().config(config);
-    let (mut places, mut taken) = (Vec::new(), Taken::default());
+    let (mut endpoints, mut bound) = (Vec::new(), BoundAddresses::default());
     for ready in ready {
-        places.extend(ready.listen(&mut server, &mut taken)?);
+        endpoints.extend(ready.listen(&mut server, &mut bound)?);
     }
     let metrics = match &process.metrics {
         Some(on) => {
-            let listened = server.observe(&**on).map(Some);
-            taken.enter(on, source.place("metrics", None), listened)?
+            let result = server.observe(&**on).map(Some);
+            bound.enter(on, source.location("metrics", None), result)?
         }
         None => None,
     };
-    let (server, greeting) = greet(server, places, metrics);
+    let (server, greeting) = greet(server, endpoints, metrics);
     let totals = server.run()?;
     if let Some(failed) = greeting.lock().unwrap_or_else(PoisonError::into_inner).take() {
         failed?;
     }
     let stopped = signals.name().unwrap_or("its successor");
-    say(format_args!("stopped by {stopped}\n{totals}"))?;
+    print(format_args!("stopped by {stopped}\n{totals}"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -248,7 +248,7 @@ type Greeting = Arc<Mutex<Option<anyhow::Result<()>>>>;
 
 /// Has it say where it listens when it serves, and show its tasklets at SIGQUIT. Where saying
 /// fails, it stops.
-fn greet(server: Server, places: Vec<Place>, metrics: Option<Address>) -> (Server, Greeting) {
+fn greet(server: Server, endpoints: Vec<Endpoint>, metrics: Option<Address>) -> (Server, Greeting) {
     let said = Greeting::default();
     let (mine, handle) = (Arc::clone(&said), server.handle());
     let begin = move || {
@@ -258,12 +258,14 @@ fn greet(server: Server, places: Vec<Place>, metrics: Option<Address>) -> (Serve
         let port = task::stats().map_or("none", |stats| stats.port);
         let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
         if said.is_none() {
-            let mut lines: String =
-                places.iter().map(|place| place.line(port, places.len() == 1)).collect();
+            let mut lines: String = endpoints
+                .iter()
+                .map(|location| location.line(port, endpoints.len() == 1))
+                .collect();
             if let Some(address) = &metrics {
                 lines += &format!("metrics at {address}: /metrics, /healthz, /readyz\n");
             }
-            let done = say(lines);
+            let done = print(lines);
             if done.is_err() {
                 handle.stop();
             }

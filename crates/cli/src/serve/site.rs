@@ -1,190 +1,350 @@
-//! `serve http`: a folder, and a folder of scripts, as flags and as keys of the file.
+//! From what an HTTP server is to serve to what answers: folders and files are looked at, and all
+//! that is wrong is said.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
-use serde::Deserialize;
+use http::{HeaderMap, HeaderValue};
+use overlapped_serve::Peer;
+use overlapped_serve::web::{self, Cgi, Files, Handler, Hosts, Missing};
+use overlapped_wire::http::{Http, Limits};
 
-use super::values::{Count, Limit, Size, Span, Variable};
+use super::config::Source;
+use super::faults::Faults;
+use super::layers;
+use super::options::http::{HostFolder, HttpOptions};
+use super::options::values::{Size, TimeLimit, TimeSpan, Variable};
 
-/// What an HTTP server serves.
-#[derive(Debug, Clone, clap::Args, Deserialize)]
-#[command(next_help_heading = "Files and scripts")]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) struct Content {
-    /// The folder whose files are served; nothing outside of it ever is, wherever links lead
-    #[arg(value_name = "DIR", help_heading = "Arguments")]
-    pub(super) folder: PathBuf,
-    /// Lists folders that have no index
-    #[arg(long)]
-    #[serde(default)]
-    pub(super) list: bool,
-    /// The file that is sent where its folder is asked for. May be repeated: the first that is
-    /// there is sent [default: index.html]
-    #[arg(long, value_name = "NAME")]
-    #[serde(default)]
-    pub(super) index: Vec<String>,
-    /// Serves names that begin with a dot, too. Without it, none of them is served but
-    /// .well-known
-    #[arg(long)]
-    #[serde(default)]
-    pub(super) hidden: bool,
-    /// The Cache-Control field of every file, such as max-age=3600 [default: none]
-    #[arg(long, value_name = "VALUE")]
-    pub(super) cache_control: Option<String>,
-    /// Packs nothing. Without it, texts of 1 KiB to 1 MiB are packed with brotli, zstd or gzip.
-    /// Packed files that lie beside others (.br, .zst, .gz) are sent with it, too
-    #[arg(long, alias = "no-compression")]
-    #[serde(default)]
-    pub(super) no_gzip: bool,
-    /// Runs the executable files of this folder as CGI scripts (RFC 3875)
-    #[arg(long, value_name = "DIR")]
-    pub(super) cgi: Option<PathBuf>,
-    /// The path beneath which scripts are found: /cgi-bin/NAME runs the file NAME [default:
-    /// /cgi-bin/]
-    #[arg(long, value_name = "PATH", requires = "cgi")]
-    pub(super) cgi_prefix: Option<String>,
-    /// Longest time that a script may run, also after it has answered; then it is killed [default:
-    /// 5m]
-    #[arg(long, value_name = "DURATION", requires = "cgi")]
-    pub(super) cgi_timeout: Option<Limit>,
-    /// Longest time that a script may take until its header is complete: the lines before its
-    /// output, and an empty one [default: --cgi-timeout where that is given, else 30s]
-    #[arg(long, value_name = "DURATION", requires = "cgi")]
-    pub(super) cgi_header_timeout: Option<Limit>,
-    /// Number of scripts that may run at the same time. Requests for more of them wait
-    /// (--cgi-queue). A script runs until its process has ended [default: 32]
-    #[arg(long, value_name = "N", requires = "cgi")]
-    pub(super) cgi_scripts: Option<Count>,
-    /// Number of requests that may wait until a script may run; further ones are answered 503. 0:
-    /// none waits [default: 1000]
-    #[arg(long, value_name = "N", requires = "cgi")]
-    pub(super) cgi_queue: Option<usize>,
-    /// Longest time that such a request may wait; then it is answered 503 [default: 30s]
-    #[arg(long, value_name = "DURATION", requires = "cgi")]
-    pub(super) cgi_queue_timeout: Option<Span>,
-    /// Number of bytes that a script may write; beyond that it is killed, and its answer breaks off
-    /// [default: 1GiB]
-    #[arg(long, value_name = "SIZE", requires = "cgi")]
-    pub(super) cgi_max_output: Option<Size>,
-    /// Adds a variable to the environment of scripts. Without it they have those of RFC 3875, and
-    /// PATH, LANG, LC_ALL and TZ of this process. May be repeated
-    #[arg(long, value_name = "NAME=VALUE", requires = "cgi")]
-    #[serde(default)]
-    pub(super) cgi_env: Vec<Variable>,
-    /// Shows scripts the Authorization field, and with it clients' passwords, as HTTP_AUTHORIZATION
-    #[arg(long, requires = "cgi")]
-    #[serde(default)]
-    pub(super) cgi_authorization: bool,
-    /// Number of bytes that the body of a request may have; more is answered 413 [default: 64MiB]
-    #[arg(long, value_name = "SIZE")]
-    pub(super) max_body: Option<Size>,
-    /// Serves another folder to requests for this host: example.org=DIR. *.example.org=DIR is for
-    /// all names beneath example.org, but not for that name itself: give both. Requests for other
-    /// names get the first folder. May be repeated
-    #[arg(long, value_name = "NAME=DIR")]
-    #[serde(default)]
-    pub(super) host: Vec<HostFolder>,
-    /// Serves about.html as /about, too
-    #[arg(long)]
-    #[serde(default)]
-    pub(super) clean_urls: bool,
-    /// The page that is sent, with status 404, for paths where nothing is: a path of the site, such
-    /// as /404.html
-    #[arg(long, value_name = "PATH")]
-    pub(super) not_found: Option<String>,
-    /// The page that is sent, with status 200, for paths where nothing is, but not for those with a
-    /// dot in their last name: for applications that run in the browser. A path of the site, such
-    /// as /index.html
-    #[arg(long, value_name = "PATH")]
-    pub(super) fallback: Option<String>,
-    /// Answers only users with a password: those of this file, as `htpasswd -B` writes it. It is
-    /// read again when it has changed. Not asked for: tokens of /.well-known/acme-challenge/
-    #[arg(long, value_name = "FILE", help_heading = LAYERS)]
-    pub(super) auth: Option<PathBuf>,
-    /// Requests a second that each client may send on average; as many as in ten seconds may
-    /// come at once. More are answered 429 [default: no limit]
-    #[arg(long, value_name = "N", help_heading = LAYERS)]
-    pub(super) request_rate: Option<Count>,
-    /// Takes a client's address and scheme from X-Forwarded-For and X-Forwarded-Proto, if the
-    /// request comes from a proxy in this network: 10.0.0.0/8, one address, or unix (all that come
-    /// by a Unix socket). May be repeated
-    #[arg(long, value_name = "NETWORK", help_heading = LAYERS)]
-    #[serde(default)]
-    pub(super) trust_forwarded: Vec<String>,
-    /// Adds a field to every answer, such as "X-Frame-Options: DENY". May be repeated
-    #[arg(long, value_name = "FIELD", help_heading = LAYERS)]
-    #[serde(default)]
-    pub(super) header: Vec<String>,
-    /// Lets scripts of pages from another origin read answers (CORS): https://example.org, or * for
-    /// all origins. May be repeated
-    #[arg(long, value_name = "ORIGIN", help_heading = LAYERS)]
-    #[serde(default)]
-    pub(super) cors: Vec<String>,
-    /// Sends clients from a path to another one or to a URL, by status 308: /old=/new.
-    /// /old/*=/new/ is for all that is beneath /old. May be repeated
-    #[arg(long, value_name = "FROM=TO", help_heading = LAYERS)]
-    #[serde(default)]
-    pub(super) redirect: Vec<String>,
-    /// Sends clients that come by http to the same address by https, by status 308. Not sent on:
-    /// what is beneath /.well-known/acme-challenge/
-    #[arg(long, help_heading = LAYERS)]
-    #[serde(default)]
-    pub(super) redirect_https: bool,
+/// The default of `cgi-prefix`.
+const CGI_PREFIX: &str = "/cgi-bin/";
+/// The default of `cgi-timeout`, which is that of `Cgi`.
+const CGI_TIME: Duration = Duration::from_secs(300);
+/// The default of `max-body`.
+const BODY_MAX: u64 = 64 << 20;
+
+/// A site that can be served.
+#[derive(Clone)]
+pub(super) struct Site {
+    site: web::Site,
+    limits: Limits,
+    fields: Option<Arc<HeaderMap>>,
 }
 
-/// The heading of flags for layers around files and scripts.
-const LAYERS: &str = "Requests and answers";
-
-/// A host's name, and the folder that is served to requests for it.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(try_from = "String")]
-pub(super) struct HostFolder {
-    pub(super) name: String,
-    pub(super) folder: PathBuf,
+impl Site {
+    /// The server's side of one connection.
+    pub(super) fn connect(&self, peer: &Peer) -> Http<web::Site> {
+        let http = Http::with_limits(self.site.for_peer(peer), self.limits);
+        match &self.fields {
+            Some(fields) => http.fields(Arc::clone(fields)),
+            None => http,
+        }
+    }
 }
 
-impl std::str::FromStr for HostFolder {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<HostFolder, String> {
-        match text.split_once('=') {
-            Some((name, folder)) if !name.is_empty() && !folder.is_empty() => {
-                Ok(HostFolder { name: name.to_owned(), folder: folder.into() })
+impl HttpOptions {
+    /// Looks at the folders. Where there are faults, what is returned is not to be served.
+    pub(super) fn open(&self, source: &Source, faults: &mut Faults) -> Site {
+        if let (Source::Flags, Some(hint)) = (source, self.hint()) {
+            faults.note(hint);
+        }
+        let body_max = self.max_body.map_or(BODY_MAX, |Size(bytes)| bytes);
+        let mut site = web::Site::new().at("/", self.hosts(source, faults));
+        match &self.cgi {
+            Some(folder) => {
+                self.check_time_limits(source, faults);
+                let prefix = self.cgi_prefix.as_deref().unwrap_or(CGI_PREFIX);
+                if let Some(cgi) = self.scripts(folder, prefix, source, faults) {
+                    let cgi = self.apply_limits(cgi.body_max(body_max)).documents(&self.folder);
+                    site = site.at(prefix, cgi);
+                }
             }
-            _ => Err(format!("{text:?} is not a host and its folder: write example.org=DIR")),
+            None => self.refuse_script_keys(source, faults),
         }
+        let (site, fields) = layers::wrap(self, source, site, faults);
+        let limits = Limits { body_bytes_max: body_max, ..Limits::default() };
+        Site { site: web::Site::new().at("/", site), limits, fields }
+    }
+
+    /// The scripts in a folder, which must not be sent as files.
+    fn scripts(
+        &self,
+        folder: &Path,
+        prefix: &str,
+        source: &Source,
+        faults: &mut Faults,
+    ) -> Option<Cgi> {
+        let location = |key| source.location(key, None);
+        if prefix.split('/').all(str::is_empty) {
+            faults.add(format_args!(
+                "{}: beneath {prefix:?} is every file of {}, and a path has either a file or a \
+                 script: give scripts a path of their own, such as {CGI_PREFIX}",
+                location("http.cgi-prefix"),
+                self.folder.display()
+            ));
+        } else if let Some((served, path)) = self.path_as_files(folder, prefix) {
+            let is_all = path.as_os_str().is_empty();
+            let or = if is_all { "" } else { ", or make that the scripts' prefix" };
+            faults.add(format_args!(
+                "{}: the scripts in {} would be sent to everybody as files, by the path /{}: keep \
+                 them outside of {}{or}",
+                location("http.cgi"),
+                folder.display(),
+                path.display(),
+                served.display(),
+            ));
+        }
+        let cgi = Cgi::new(folder).map_err(|error| unusable_folder(folder, &error));
+        faults.keep(|| location("http.cgi"), cgi)
+    }
+
+    /// The path by which scripts would be sent as files, and the folder that has them; none where
+    /// that is the path of scripts, and where names on it are hidden.
+    fn path_as_files(&self, scripts: &Path, prefix: &str) -> Option<(&Path, PathBuf)> {
+        let there = scripts.canonicalize().ok()?;
+        let mut folders = self.host.iter().map(|host| &host.folder).chain([&self.folder]);
+        folders.find_map(|folder| {
+            let path = there.strip_prefix(folder.canonicalize().ok()?).ok()?;
+            let is_sent = path != Path::new(prefix.trim_matches('/')) && self.is_visible(path);
+            is_sent.then(|| (folder.as_path(), path.to_owned()))
+        })
+    }
+
+    /// Tells whether what is called so in a folder that is served can be asked for.
+    fn is_visible(&self, path: &Path) -> bool {
+        let is_hidden = |(at, name): (usize, Component<'_>)| {
+            let name = name.as_os_str().as_encoded_bytes();
+            name.starts_with(b".") && (at > 0 || name != b".well-known")
+        };
+        self.hidden || !path.components().enumerate().any(is_hidden)
+    }
+
+    /// Refuses a file with secrets that would be sent to everybody.
+    pub(super) fn refuse_if_served(
+        &self,
+        file: &Path,
+        location: impl FnOnce() -> String,
+        faults: &mut Faults,
+    ) {
+        if let Some(folder) = self.folder_of(file) {
+            faults.add(format_args!(
+                "{}: {} would be served to everybody, since it is in {}: move it elsewhere",
+                location(),
+                file.display(),
+                folder.display()
+            ));
+        }
+    }
+
+    /// The folder, of those that are served, from which a file would be sent, or in which it could
+    /// be run.
+    fn folder_of(&self, file: &Path) -> Option<&Path> {
+        let file = file.canonicalize().ok()?;
+        let beneath = |folder: &Path| {
+            let folder = folder.canonicalize().ok()?;
+            file.strip_prefix(folder).ok().map(Path::to_owned)
+        };
+        let hosts = self.host.iter().map(|host| &host.folder);
+        let mut served = hosts.chain([&self.folder]);
+        let found =
+            served.find(|folder| beneath(folder).is_some_and(|path| self.is_visible(&path)));
+        let is_script = |folder: &&PathBuf| beneath(folder).is_some();
+        found.or(self.cgi.as_ref().filter(is_script)).map(PathBuf::as_path)
+    }
+
+    /// Scripts within their limits, with their variables.
+    fn apply_limits(&self, mut cgi: Cgi) -> Cgi {
+        if let Some(TimeLimit(time)) = self.cgi_timeout {
+            cgi = cgi.time(time);
+        }
+        if let Some(TimeLimit(time)) = self.cgi_header_timeout {
+            cgi = cgi.header_time(time);
+        }
+        if let Some(scripts) = self.cgi_scripts {
+            cgi = cgi.running_max(scripts.get());
+        }
+        if let Some(requests) = self.cgi_queue {
+            cgi = cgi.queue_max(requests);
+        }
+        if let Some(TimeSpan(time)) = self.cgi_queue_timeout {
+            cgi = cgi.queue_time(time);
+        }
+        if let Some(Size(bytes)) = self.cgi_max_output {
+            cgi = cgi.output_max(bytes);
+        }
+        for Variable { name, value } in &self.cgi_env {
+            cgi = cgi.env(name, value);
+        }
+        cgi.pass_authorization(self.cgi_authorization)
+    }
+
+    /// Refuses times that another one makes meaningless.
+    fn check_time_limits(&self, source: &Source, faults: &mut Faults) {
+        let all = self.cgi_timeout.map_or(CGI_TIME, |TimeLimit(time)| time);
+        if let Some(TimeLimit(time)) = self.cgi_header_timeout
+            && time > all
+        {
+            let location = source.location("http.cgi-header-timeout", None);
+            faults.add(format_args!(
+                "{location}: after {} a script is killed, whether its header is complete or not: \
+                 raise {}, or lower {}",
+                humantime::format_duration(all),
+                source.name("cgi-timeout"),
+                source.name("cgi-header-timeout"),
+            ));
+        }
+        if self.cgi_queue == Some(0) && self.cgi_queue_timeout.is_some() {
+            let location = source.location("http.cgi-queue-timeout", None);
+            faults.add(format_args!(
+                "{location}: nobody waits, since {} is 0: raise that, or leave {} out",
+                source.name("cgi-queue"),
+                source.name("cgi-queue-timeout"),
+            ));
+        }
+    }
+
+    /// Refuses what is about scripts where there are none. (Flags are looked at by clap.)
+    fn refuse_script_keys(&self, source: &Source, faults: &mut Faults) {
+        for (key, is_given) in [
+            ("cgi-prefix", self.cgi_prefix.is_some()),
+            ("cgi-timeout", self.cgi_timeout.is_some()),
+            ("cgi-header-timeout", self.cgi_header_timeout.is_some()),
+            ("cgi-scripts", self.cgi_scripts.is_some()),
+            ("cgi-queue", self.cgi_queue.is_some()),
+            ("cgi-queue-timeout", self.cgi_queue_timeout.is_some()),
+            ("cgi-max-output", self.cgi_max_output.is_some()),
+            ("cgi-env", !self.cgi_env.is_empty()),
+            ("cgi-authorization", self.cgi_authorization),
+        ] {
+            if is_given {
+                let location = source.location(&format!("http.{key}"), None);
+                faults.add(format_args!(
+                    "{location}: {} is about scripts, and there are none: add cgi = \"DIR\", or \
+                     remove it",
+                    source.name(key)
+                ));
+            }
+        }
+    }
+
+    /// The files of each host.
+    fn hosts(&self, source: &Source, faults: &mut Faults) -> Box<dyn Handler> {
+        let cache_control = self.cache_control(source, faults);
+        self.check_paths(source, faults);
+        let location = source.location("http.folder", None);
+        let files = self.files(&self.folder, &location, cache_control.as_ref(), faults);
+        if let Some(files) = &files {
+            self.check_pages(files, source, faults);
+        }
+        let mut hosts = Hosts::new(files.map_or_else(empty, |files| Box::new(files)));
+        for (at, HostFolder { name, folder }) in self.host.iter().enumerate() {
+            let location = source.location("http.host", Some(at));
+            let files = self.files(folder, &location, cache_control.as_ref(), faults);
+            for path in files.iter().flat_map(Missing::absent) {
+                let folder = folder.display();
+                faults.note(format_args!("{location}: {folder} has no {path}, and does without"));
+            }
+            let files = files.map_or_else(empty, |files| Box::new(files));
+            faults.keep(|| location.clone(), hosts.add(name, files));
+            self.note_bare_name(name, &location, faults);
+        }
+        Box::new(hosts)
+    }
+
+    /// Notes that `*.example.org` is not `example.org`, where that has no folder either.
+    fn note_bare_name(&self, name: &str, location: &str, faults: &mut Faults) {
+        let Some(bare) = name.strip_prefix("*.").filter(|bare| bare.contains('.')) else { return };
+        let holds = |HostFolder { name, .. }: &HostFolder| match name.strip_prefix('*') {
+            Some(ending) => bare.ends_with(ending),
+            None => name.eq_ignore_ascii_case(bare),
+        };
+        if !self.host.iter().any(holds) {
+            faults.note(format_args!(
+                "{location}: requests for {bare} itself get {}, since {name} stands for the names \
+                 beneath it: add \"{bare}=DIR\" for that one",
+                self.folder.display()
+            ));
+        }
+    }
+
+    /// Doubts pages of one's own that are not there.
+    fn check_pages(&self, files: &Missing<Files>, source: &Source, faults: &mut Faults) {
+        let absent = files.absent();
+        for (key, page) in [("not-found", &self.not_found), ("fallback", &self.fallback)] {
+            if let Some(page) = page.as_ref().filter(|page| absent.contains(page)) {
+                let location = source.location(&format!("http.{key}"), None);
+                let is_folder =
+                    !page.ends_with('/') && self.folder.join(page.trim_start_matches('/')).is_dir();
+                let or = match is_folder {
+                    true => format!(" (it is a folder, whose index is {page}/)"),
+                    false => String::new(),
+                };
+                faults.warn(format_args!(
+                    "{location}: {} has no {page} that is served{or}: make that page, or correct the \
+                     path",
+                    self.folder.display()
+                ));
+            }
+        }
+    }
+
+    /// Refuses pages of one's own that are not paths.
+    fn check_paths(&self, source: &Source, faults: &mut Faults) {
+        for (key, page) in [("not-found", &self.not_found), ("fallback", &self.fallback)] {
+            if let Some(page) = page {
+                let tried = Missing::new(empty()).page(page);
+                faults.keep(|| source.location(&format!("http.{key}"), None), tried);
+            }
+        }
+    }
+
+    fn cache_control(&self, source: &Source, faults: &mut Faults) -> Option<HeaderValue> {
+        let text = self.cache_control.as_ref()?;
+        let value = HeaderValue::from_str(text).map_err(|_| {
+            format!("{text:?} cannot be a Cache-Control; max-age=3600 or no-cache can")
+        });
+        faults.keep(|| source.location("http.cache-control", None), value)
+    }
+
+    /// The files of one folder, with what is said where none is.
+    fn files(
+        &self,
+        folder: &Path,
+        location: &str,
+        cache_control: Option<&HeaderValue>,
+        faults: &mut Faults,
+    ) -> Option<Missing<Files>> {
+        let files = Files::new(folder).map_err(|error| unusable_folder(folder, &error));
+        let mut files = faults.keep(|| location.to_owned(), files)?;
+        files = files
+            .listing(self.list)
+            .hidden(self.hidden)
+            .clean_urls(self.clean_urls)
+            .packing(!self.no_gzip);
+        if !self.index.is_empty() {
+            files = files.index(&self.index);
+        }
+        if let Some(value) = cache_control {
+            files = files.cache_control(value.clone());
+        }
+        let mut missing = Missing::new(files);
+        // What is not a path is said by `check_paths`.
+        if let Some(path) = &self.not_found {
+            missing = missing.clone().page(path).unwrap_or(missing);
+        }
+        if let Some(path) = &self.fallback {
+            missing = missing.clone().fallback(path).unwrap_or(missing);
+        }
+        Some(missing)
     }
 }
 
-impl TryFrom<String> for HostFolder {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<HostFolder, String> {
-        text.parse()
-    }
+/// In the location of files that are not there.
+fn empty() -> Box<dyn Handler> {
+    Box::new(web::Site::new())
 }
 
-impl Content {
-    /// Relative paths begin at `base`.
-    pub(super) fn beneath(mut self, base: &Path) -> Content {
-        self.folder = base.join(&self.folder);
-        self.cgi = self.cgi.map(|cgi| base.join(cgi));
-        self.auth = self.auth.map(|auth| base.join(auth));
-        for host in &mut self.host {
-            host.folder = base.join(&host.folder);
-        }
-        self
-    }
-
-    /// The folder whose files are served.
-    pub(super) fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    /// What a user who looks at the site first will miss.
-    pub(super) fn hint(&self) -> Option<&'static str> {
-        let has_index = || self.folder.join("index.html").exists();
-        (self.folder.is_dir() && !self.list && self.index.is_empty() && !has_index())
-            .then_some("the folder has no index.html: with --list its files are shown")
-    }
+fn unusable_folder(path: &Path, error: &std::io::Error) -> String {
+    let path = path.display();
+    format!("cannot serve {path}: {error}. It must be a folder that this user may read")
 }

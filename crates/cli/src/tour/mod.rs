@@ -17,7 +17,7 @@ use overlapped::port::PortChoice;
 use overlapped::time::Instant;
 use overlapped::{Config, task};
 
-use crate::say;
+use crate::print;
 
 /// Shows what the library does on this machine, measured now; the same as no subcommand.
 ///
@@ -60,18 +60,20 @@ const STEPS: &[(&str, Step)] = &[
 pub(crate) fn main(port: PortChoice, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let effort = Effort { quick: arguments.quick || cfg!(debug_assertions) };
     if cfg!(debug_assertions) {
-        say("Built without optimisation, so a hundredth of the work and slower figures; \
-             `cargo run --release` has the real ones.\n")?;
+        print(
+            "Built without optimisation, so a hundredth of the work and slower figures; \
+             `cargo run --release` has the real ones.\n",
+        )?;
     }
     // Fewer descriptors are no reason to stop; the echo step says what it means.
     let _ = overlapped::port::raise_fd_limit();
     let begin = Instant::now();
     Config::new().port(port).run(|| take(effort))??;
-    say(format_args!("{:<24} {:.1} s\n", "in total", begin.elapsed().as_secs_f64()))?;
+    print(format_args!("{:<24} {:.1} s\n", "in total", begin.elapsed().as_secs_f64()))?;
     // Cargo says that it is there; then the program is most likely not on the path.
     let cargo = std::env::var_os("CARGO").is_some();
     let program = if cargo { "cargo run --release --" } else { "overlapped" };
-    say(format_args!(
+    print(format_args!(
         "\nGo on with:  {program} serve echo   a server to try with nc\n             \
          {program} doctor       what this machine offers\n             \
          {program} --help       everything else\n"
@@ -82,9 +84,9 @@ pub(crate) fn main(port: PortChoice, arguments: &Arguments) -> anyhow::Result<Ex
 /// All steps. The name is there first, so that one sees what takes its time.
 fn take(effort: Effort) -> anyhow::Result<()> {
     for (name, step) in STEPS {
-        say(format_args!("{name:<24} "))?;
+        print(format_args!("{name:<24} "))?;
         let text = step(effort).with_context(|| format!("the step {name:?} failed"))?;
-        say(indent(&text))?;
+        print(indent(&text))?;
     }
     Ok(())
 }

@@ -40,7 +40,7 @@ pub(super) use tls::is_of_an_issuer;
 use url::Url;
 use watch::Stale;
 
-use crate::shown::Shown;
+use crate::display::Escaped;
 
 /// Then somebody sends us round in a circle.
 const REDIRECTS_MAX: usize = 10;
@@ -244,7 +244,7 @@ fn refuse_coded(response: Response<Body>) -> Result<Response<Body>, Error> {
         if let Some(coding) = value.split(',').map(str::trim).find(|coding| !is_plain(coding)) {
             let text = format!(
                 "the server sends the file in the transfer coding {}, which was not asked for",
-                Shown::new(coding.as_ref())
+                Escaped::new(coding.as_ref())
             );
             return Err(io::Error::new(io::ErrorKind::InvalidData, text).into());
         }

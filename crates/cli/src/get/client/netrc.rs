@@ -17,7 +17,7 @@ use overlapped::fs;
 use ureq::http::Uri;
 
 use super::url::basic_of;
-use crate::shown::Shown;
+use crate::display::Escaped;
 
 /// The entries of the file, in its order.
 #[derive(Default)]
@@ -40,7 +40,7 @@ impl std::fmt::Debug for Netrc {
 
 impl Netrc {
     pub(crate) fn read(path: &Path) -> anyhow::Result<Netrc> {
-        let shown = Shown::new(path);
+        let shown = Escaped::new(path);
         let text = fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
         Netrc::parse(&text).with_context(|| format!("cannot use {shown}"))
     }

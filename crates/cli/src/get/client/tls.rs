@@ -24,7 +24,7 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, LazyBuffers, NextTimeout, Transport, TransportAdapter,
 };
 
-use crate::shown::{Shown, plain};
+use crate::display::{Escaped, plain};
 
 /// The configuration that all connections share, and with it their sessions. Made for the first one
 /// that needs it: the system's certificates take longer to read than many a small file.
@@ -169,7 +169,7 @@ fn certificates_of_the_system() -> anyhow::Result<Vec<CertificateDer<'static>>> 
     for error in &found.errors {
         let text = match &error.kind {
             rustls_native_certs::ErrorKind::Io { inner, path } => {
-                format!("cannot read {}: {}", Shown::new(path), plain(inner))
+                format!("cannot read {}: {}", Escaped::new(path), plain(inner))
             }
             _ => format!("a trusted certificate is damaged: {error}"),
         };

@@ -12,7 +12,7 @@ use overlapped::fs::{self, File, OpenOptions};
 
 use super::part::Part;
 use super::version::Version;
-use crate::shown::several;
+use crate::display::count_irregular;
 
 /// A place that is written to as the bytes come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -196,7 +196,7 @@ impl fmt::Display for Written {
         write!(
             f,
             "{} written already, and the server cannot continue behind them",
-            several(self.0, "byte is", "bytes are")
+            count_irregular(self.0, "byte is", "bytes are")
         )
     }
 }

@@ -8,12 +8,12 @@ use std::path::Path;
 use indicatif::HumanCount;
 
 /// A number of things, as in `1 file` and `2 files`.
-pub(crate) fn many(count: u64, one: &str) -> String {
-    several(count, one, &format!("{one}s"))
+pub(crate) fn count(count: u64, one: &str) -> String {
+    count_irregular(count, one, &format!("{one}s"))
 }
 
 /// The same for words whose plural is not made by an `s` at their end.
-pub(crate) fn several(count: u64, one: &str, several: &str) -> String {
+pub(crate) fn count_irregular(count: u64, one: &str, several: &str) -> String {
     format!("{} {}", HumanCount(count), if count == 1 { one } else { several })
 }
 
@@ -27,15 +27,15 @@ pub(crate) fn plain(error: &io::Error) -> String {
 /// Shows a path in one line, for a terminal: characters that would move the cursor, change colours,
 /// end the line or turn the direction of writing are escaped, and so are bytes that are no UTF-8.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Shown<'a>(&'a Path);
+pub(crate) struct Escaped<'a>(&'a Path);
 
-impl<'a> Shown<'a> {
-    pub(crate) fn new(path: &'a Path) -> Shown<'a> {
-        Shown(path)
+impl<'a> Escaped<'a> {
+    pub(crate) fn new(path: &'a Path) -> Escaped<'a> {
+        Escaped(path)
     }
 }
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.as_os_str().as_bytes().utf8_chunks() {
             for character in chunk.valid().chars() {
@@ -69,9 +69,9 @@ mod tests {
 
     #[test]
     fn numbers_agree_with_their_nouns() {
-        assert_eq!(many(1, "file"), "1 file");
-        assert_eq!([many(0, "file"), many(1000, "file")], ["0 files", "1,000 files"]);
-        assert_eq!(several(1, "was", "were"), "1 was");
+        assert_eq!(count(1, "file"), "1 file");
+        assert_eq!([count(0, "file"), count(1000, "file")], ["0 files", "1,000 files"]);
+        assert_eq!(count_irregular(1, "was", "were"), "1 was");
     }
 
     #[test]
@@ -86,7 +86,7 @@ mod tests {
                 "\\xc2\\x9b31m \\xe2\\x80\\xaegpj.exe \\xe2\\x80\\xa8",
             ),
         ] {
-            assert_eq!(Shown::new(Path::new(OsStr::from_bytes(name))).to_string(), shown);
+            assert_eq!(Escaped::new(Path::new(OsStr::from_bytes(name))).to_string(), shown);
         }
     }
 }

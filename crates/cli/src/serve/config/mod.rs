@@ -2,7 +2,7 @@
 //!
 //! | file | one job |
 //! |---|---|
-//! | `source` | the place of each value, for messages |
+//! | `source` | the location of each value, for messages |
 //! | `explain` | what is wrong in it, with an example |
 
 mod explain;
@@ -17,10 +17,11 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::faults::Faults;
-use super::plan::{Listening, Name, Wanted};
-use super::rights::{Mode, Owner};
-use super::site::Content;
-use super::values::{Count, Limits, LogFormat, Process, Span};
+use super::options::access::{Mode, Owner};
+use super::options::http::HttpOptions;
+use super::options::server::{Limits, Listening, LogFormat, Process};
+use super::options::values::{Count, TimeSpan};
+use super::plan::{ProtocolName, ServerPlan};
 use source::Position;
 pub(super) use source::{Source, Text};
 
@@ -32,8 +33,8 @@ pub(super) const EXAMPLE: &str = include_str!("../example.toml");
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct File {
     threads: Option<Count>,
-    drain: Option<Span>,
-    lame_duck: Option<Span>,
+    drain: Option<TimeSpan>,
+    lame_duck: Option<TimeSpan>,
     metrics: Option<String>,
     access_log: Option<PathBuf>,
     log_format: Option<LogFormat>,
@@ -45,7 +46,7 @@ struct File {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Entry {
-    protocol: Spanned<Name>,
+    protocol: Spanned<ProtocolName>,
     #[serde(default)]
     listen: Vec<String>,
     #[serde(default)]
@@ -56,7 +57,7 @@ struct Entry {
     tls: Vec<Certificate>,
     #[serde(default)]
     limits: Limits,
-    http: Option<Content>,
+    http: Option<HttpOptions>,
 }
 
 /// A pair of files.
@@ -71,13 +72,13 @@ struct Certificate {
 pub(super) fn read(
     path: &Path,
     faults: &mut Faults,
-) -> anyhow::Result<(Process, Source, Vec<Wanted>)> {
+) -> anyhow::Result<(Process, Source, Vec<ServerPlan>)> {
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     parse(Text::new(path, text), faults)
 }
 
-fn parse(text: Text, faults: &mut Faults) -> anyhow::Result<(Process, Source, Vec<Wanted>)> {
+fn parse(text: Text, faults: &mut Faults) -> anyhow::Result<(Process, Source, Vec<ServerPlan>)> {
     let file =
         toml::from_str(text.text()).map_err(|error| anyhow!(explain::explain(&text, &error)))?;
     let File { threads, drain, lame_duck, metrics, access_log, log_format, server } = file;
@@ -96,13 +97,13 @@ fn parse(text: Text, faults: &mut Faults) -> anyhow::Result<(Process, Source, Ve
         faults.add(format_args!(
             "{}: this is the form of an access log, and there is none: add access-log = \"-\", or \
              the name of a file",
-            source(None).place("log-format", None)
+            source(None).location("log-format", None)
         ));
     }
     let mut all = Vec::new();
     for (number, entry) in server.into_iter().enumerate() {
-        match entry.wanted(&text, source(Some(number))) {
-            Ok(wanted) => all.push(wanted),
+        match entry.plan(&text, source(Some(number))) {
+            Ok(plan) => all.push(plan),
             Err(fault) => faults.add(fault),
         }
     }
@@ -114,16 +115,16 @@ fn is_dash(path: &Path) -> bool {
 }
 
 impl Entry {
-    fn wanted(self, text: &Text, source: Source) -> anyhow::Result<Wanted> {
+    fn plan(self, text: &Text, source: Source) -> anyhow::Result<ServerPlan> {
         let base = text.path().parent().unwrap_or(Path::new(""));
         let name = *self.protocol.get_ref();
-        let at = Position::of(text.text(), self.protocol.span().start);
+        let at = Position::new(text.text(), self.protocol.span().start);
         let at = format!("{}, {at}", text.path().display());
         match (name, &self.http) {
-            (Name::Http, None) => {
+            (ProtocolName::Http, None) => {
                 bail!("{at}: a server of http needs a folder: add `http.folder = \"DIR\"` below")
             }
-            (Name::Http, Some(_)) | (_, None) => {}
+            (ProtocolName::Http, Some(_)) | (_, None) => {}
             (_, Some(_)) => bail!(
                 "{at}: `http` belongs to protocol = \"http\", and this is a server of {}: remove \
                  the one or change the other",
@@ -143,8 +144,8 @@ impl Entry {
             socket_mode: self.socket_mode,
             socket_owner: self.socket_owner,
         };
-        let content = self.http.map(|content| content.beneath(base));
-        Ok(Wanted { name, listening, limits: self.limits, content, source })
+        let http = self.http.map(|http| http.beneath(base));
+        Ok(ServerPlan { name, listening, limits: self.limits, http, source })
     }
 }
 
@@ -152,7 +153,7 @@ impl Entry {
 mod tests {
     use super::*;
 
-    fn parse_at(path: &str, text: &str) -> anyhow::Result<(Process, Source, Vec<Wanted>)> {
+    fn parse_at(path: &str, text: &str) -> anyhow::Result<(Process, Source, Vec<ServerPlan>)> {
         let mut faults = Faults::default();
         let parsed = parse(Text::new(Path::new(path), text.to_owned()), &mut faults)?;
         faults.end().map(|()| parsed)
@@ -195,11 +196,11 @@ mod tests {
     fn relative_paths_begin_at_the_files_folder() {
         let text = "access-log = 'log'\n[[server]]\nprotocol = 'http'\n\
             tls = [{ cert = 'a.pem', key = '/b.key' }]\nhttp.folder = 'site'";
-        let (process, _, wanted) = parse_at("/srv/serve.toml", text).unwrap();
+        let (process, _, plan) = parse_at("/srv/serve.toml", text).unwrap();
         assert_eq!(process.access_log.as_deref(), Some(Path::new("/srv/log")));
-        let [wanted] = &*wanted else { panic!("{wanted:?}") };
-        assert_eq!(wanted.listening.tls_cert, [Path::new("/srv/a.pem")]);
-        assert_eq!(wanted.listening.tls_key, [Path::new("/b.key")]);
-        assert_eq!(wanted.content.as_ref().unwrap().folder(), Path::new("/srv/site"));
+        let [plan] = &*plan else { panic!("{plan:?}") };
+        assert_eq!(plan.listening.tls_cert, [Path::new("/srv/a.pem")]);
+        assert_eq!(plan.listening.tls_key, [Path::new("/b.key")]);
+        assert_eq!(plan.http.as_ref().unwrap().folder(), Path::new("/srv/site"));
     }
 }

@@ -1,4 +1,4 @@
-//! Explains faults of a configuration file in the words of its user: the key, its place, what is
+//! Explains faults of a configuration file in the words of its user: the key, its location, what is
 //! needed there, and an example, which is that of the annotated file.
 
 use toml::Spanned;
@@ -9,9 +9,9 @@ use super::{EXAMPLE, Position, Text};
 /// Says what is wrong, and what helps.
 pub(super) fn explain(text: &Text, error: &toml::de::Error) -> String {
     let span = error.span();
-    let place = match &span {
+    let location = match &span {
         Some(span) => {
-            format!("{}, {}", text.path().display(), Position::of(text.text(), span.start))
+            format!("{}, {}", text.path().display(), Position::new(text.text(), span.start))
         }
         None => text.path().display().to_string(),
     };
@@ -19,12 +19,12 @@ pub(super) fn explain(text: &Text, error: &toml::de::Error) -> String {
     let what = words(error.message().trim_end(), keys.last().map(String::as_str));
     let remedy = "`overlapped serve --example-config` prints every key with an example";
     match keys.iter().rev().find_map(|key| example(key)) {
-        Some((_, line)) => format!("{place}: {what}. An example:\n\n    {line}\n\n{remedy}"),
-        None => format!("{place}: {what}. {remedy}"),
+        Some((_, line)) => format!("{location}: {what}. An example:\n\n    {line}\n\n{remedy}"),
+        None => format!("{location}: {what}. {remedy}"),
     }
 }
 
-/// Turns what the parser says into a sentence about the innermost key at that place, if there is
+/// Turns what the parser says into a sentence about the innermost key at that location, if there is
 /// one.
 fn words(message: &str, key: Option<&str>) -> String {
     if let Some(rest) = message.strip_prefix("unknown field `") {
@@ -78,7 +78,7 @@ fn needed(message: &str) -> Option<String> {
     Some(format!("is {}, where {expected} is needed", found.replace('`', "")))
 }
 
-/// The line of the annotated file that shows a key, without its remark, and the place of that key.
+/// The line of the annotated file that shows a key, without its remark, and the location of that key.
 fn example(key: &str) -> Option<(String, &'static str)> {
     let mut table = "it stands before the first [[server]]".to_owned();
     for line in EXAMPLE.lines() {

@@ -1,4 +1,4 @@
-//! The place where a value was given: behind a flag, or in a line of the configuration file.
+//! The location where a value was given: behind a flag, or in a line of the configuration file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -54,12 +54,12 @@ impl Source {
         }
     }
 
-    /// The place of `key` (`http.folder`), or of its value number `at`, as a message names it.
-    pub(in crate::serve) fn place(&self, key: &str, at: Option<usize>) -> String {
+    /// The location of `key` (`http.folder`), or of its value number `at`, as a message names it.
+    pub(in crate::serve) fn location(&self, key: &str, at: Option<usize>) -> String {
         match self {
             Source::Flags => flag(key),
             Source::File { file, server } => {
-                let position = Position::of(&file.text, offset(&file.text, *server, key, at));
+                let position = Position::new(&file.text, offset(&file.text, *server, key, at));
                 format!("{}, {position}", file.path.display())
             }
         }
@@ -107,14 +107,14 @@ enum Step<'a> {
     Number(usize),
 }
 
-/// A place in a text, counted from 1.
+/// A location in a text, counted from 1.
 pub(super) struct Position {
     line: usize,
     column: usize,
 }
 
 impl Position {
-    pub(super) fn of(text: &str, at: usize) -> Position {
+    pub(super) fn new(text: &str, at: usize) -> Position {
         let before = &text[..at];
         let begin = before.rfind('\n').map_or(0, |at| at + 1);
         Position {
@@ -140,13 +140,13 @@ mod tests {
                     listen = ['a',\n 'b']\n\
                     [server.http]\nfolder = '.'\n";
         let file = Arc::new(Text::new(Path::new("serve.toml"), text.to_owned()));
-        let place =
-            |server, key, at| Source::File { file: Arc::clone(&file), server }.place(key, at);
-        assert_eq!(place(None, "metrics", None), "serve.toml, line 1, column 11");
-        assert_eq!(place(Some(1), "listen", Some(1)), "serve.toml, line 6, column 2");
-        assert_eq!(place(Some(1), "http.folder", None), "serve.toml, line 8, column 10");
-        assert_eq!(place(Some(0), "listen", Some(0)), "serve.toml, line 2, column 1");
-        assert_eq!(Source::Flags.place("listen", Some(1)), "--listen");
-        assert_eq!(Source::Flags.place("http.cgi-prefix", None), "--cgi-prefix");
+        let location =
+            |server, key, at| Source::File { file: Arc::clone(&file), server }.location(key, at);
+        assert_eq!(location(None, "metrics", None), "serve.toml, line 1, column 11");
+        assert_eq!(location(Some(1), "listen", Some(1)), "serve.toml, line 6, column 2");
+        assert_eq!(location(Some(1), "http.folder", None), "serve.toml, line 8, column 10");
+        assert_eq!(location(Some(0), "listen", Some(0)), "serve.toml, line 2, column 1");
+        assert_eq!(Source::Flags.location("listen", Some(1)), "--listen");
+        assert_eq!(Source::Flags.location("http.cgi-prefix", None), "--cgi-prefix");
     }
 }

@@ -8,14 +8,14 @@ use serde::Deserialize;
 /// The rights of a file, such as `660`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct Mode(pub(super) u32);
+pub(in crate::serve) struct Mode(pub(in crate::serve) u32);
 
 /// `user`, `user:group` or `:group`, as numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct Owner {
-    pub(super) user: Option<u32>,
-    pub(super) group: Option<u32>,
+pub(in crate::serve) struct Owner {
+    pub(in crate::serve) user: Option<u32>,
+    pub(in crate::serve) group: Option<u32>,
 }
 
 impl FromStr for Mode {

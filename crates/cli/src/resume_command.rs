@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use crate::shown::Shown;
+use crate::display::Escaped;
 
 /// These arguments once more, behind the name of the subcommand with `flag`, if one is needed.
 /// `changed` gives what stands in the place of an argument: without what others are not to read, or
@@ -18,7 +18,7 @@ pub(crate) fn command(
     for argument in arguments.into_iter().skip(1) {
         let argument = argument.to_str()?;
         let shown = changed(argument).unwrap_or_else(|| argument.to_owned());
-        if Shown::new(shown.as_ref()).to_string() != shown {
+        if Escaped::new(shown.as_ref()).to_string() != shown {
             return None;
         }
         command += " ";
@@ -51,7 +51,7 @@ pub(crate) fn operand(path: &Path) -> String {
             let here = if text.starts_with('-') { "./" } else { "" };
             quoted(&format!("{here}{text}"))
         }
-        _ => Shown::new(path).to_string(),
+        _ => Escaped::new(path).to_string(),
     }
 }
 

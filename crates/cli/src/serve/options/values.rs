@@ -7,18 +7,15 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::faults::Faults;
-use super::file::Source;
-
 /// A length of time, such as `500ms`, `30s` or `5m`; it may be none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct Span(pub(super) Duration);
+pub(in crate::serve) struct TimeSpan(pub(in crate::serve) Duration);
 
 /// A limit on time, which is never none: that would be a limit at which nothing works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct Limit(pub(super) Duration);
+pub(in crate::serve) struct TimeLimit(pub(in crate::serve) Duration);
 
 /// So many bytes, such as `500`, `64KiB`, `1MiB`, `2GiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -28,19 +25,19 @@ pub(crate) struct Size(pub(crate) u64);
 /// So many bytes a second, written as a [`Size`]; it may be none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Text")]
-pub(super) struct Rate(pub(super) u32);
+pub(in crate::serve) struct Rate(pub(in crate::serve) u32);
 
 /// A number that is never zero: that would be a limit at which nothing works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "u64")]
-pub(super) struct Count(NonZeroU32);
+pub(in crate::serve) struct Count(NonZeroU32);
 
 /// A variable of an environment, `NAME=VALUE`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct Variable {
-    pub(super) name: String,
-    pub(super) value: String,
+pub(in crate::serve) struct Variable {
+    pub(in crate::serve) name: String,
+    pub(in crate::serve) value: String,
 }
 
 /// What a file may write as a number or as a string.
@@ -51,31 +48,31 @@ enum Text {
     String(String),
 }
 
-impl FromStr for Span {
+impl FromStr for TimeSpan {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Span, String> {
+    fn from_str(text: &str) -> Result<TimeSpan, String> {
         let explain = |_| format!("{text:?} is not a length of time: write it as 500ms, 30s or 5m");
-        humantime::parse_duration(text).map(Span).map_err(explain)
+        humantime::parse_duration(text).map(TimeSpan).map_err(explain)
     }
 }
 
-impl FromStr for Limit {
+impl FromStr for TimeLimit {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Limit, String> {
+    fn from_str(text: &str) -> Result<TimeLimit, String> {
         match text.parse()? {
-            Span(Duration::ZERO) => {
+            TimeSpan(Duration::ZERO) => {
                 Err("zero would close every connection at once; leave it out for the usual limit"
                     .to_owned())
             }
-            Span(time) => Ok(Limit(time)),
+            TimeSpan(time) => Ok(TimeLimit(time)),
         }
     }
 }
 
 impl Count {
-    pub(super) fn get(self) -> usize {
+    pub(in crate::serve) fn get(self) -> usize {
         // Nowhere is a `usize` smaller.
         self.0.get() as usize
     }
@@ -176,18 +173,18 @@ impl TryFrom<String> for Variable {
     }
 }
 
-impl TryFrom<String> for Span {
+impl TryFrom<String> for TimeSpan {
     type Error = String;
 
-    fn try_from(text: String) -> Result<Span, String> {
+    fn try_from(text: String) -> Result<TimeSpan, String> {
         text.parse()
     }
 }
 
-impl TryFrom<String> for Limit {
+impl TryFrom<String> for TimeLimit {
     type Error = String;
 
-    fn try_from(text: String) -> Result<Limit, String> {
+    fn try_from(text: String) -> Result<TimeLimit, String> {
         text.parse()
     }
 }
@@ -203,107 +200,6 @@ impl TryFrom<Text> for Size {
     }
 }
 
-/// What clients are allowed. What is left out is as the library has it; every default can face the
-/// internet.
-#[derive(Debug, Clone, Default, clap::Args, Deserialize)]
-#[command(next_help_heading = "Limits")]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) struct Limits {
-    /// Number of connections that there may be at a time. Further clients wait until one ends; none
-    /// is refused [default: 10000]
-    #[arg(long, value_name = "N")]
-    max_connections: Option<Count>,
-    /// Number of them that one address (of IPv6: one /64) may have; further ones are closed at once
-    /// [default: 1024]
-    #[arg(long, value_name = "N")]
-    pub(super) per_address: Option<Count>,
-    /// Time that a connection is kept without a request [default: 60s]
-    #[arg(long, value_name = "DURATION")]
-    idle_timeout: Option<Limit>,
-    /// Longest time that a client may take for the head of a request (for all of a small one), and
-    /// for a TLS handshake [default: 10s]
-    #[arg(long, value_name = "DURATION")]
-    head_timeout: Option<Limit>,
-    /// Longest time that the answer to one request may take, with the reading of its body [default:
-    /// no limit]
-    #[arg(long, value_name = "DURATION")]
-    request_timeout: Option<Limit>,
-    /// Bytes a second, such as 500 or 1KiB, that a client must send of a body, and take of an
-    /// answer, on average. The connection of a slower one is closed. 0: clients may be as slow as
-    /// they like [default: 500]
-    #[arg(long, value_name = "SIZE")]
-    rate: Option<Rate>,
-    /// Longest time that a client may fall behind --rate, and so may pause [default: 60s]
-    #[arg(long, value_name = "DURATION")]
-    slack: Option<Limit>,
-}
-
-impl Limits {
-    /// Refuses a limit that another one makes meaningless.
-    pub(super) fn check(&self, source: &Source, faults: &mut Faults) {
-        if self.slack.is_some() && self.rate == Some(Rate(0)) {
-            faults.add(format_args!(
-                "{}: with a {} of 0 clients may be as slow as they like: raise that, or leave {} \
-                 out",
-                source.place("limits.slack", None),
-                source.name("rate"),
-                source.name("slack"),
-            ));
-        }
-    }
-
-    pub(super) fn resolve(&self) -> overlapped_serve::Limits {
-        let usual = overlapped_serve::Limits::default();
-        let time = |limit: Option<Limit>, usual| limit.map_or(usual, |Limit(time)| time);
-        overlapped_serve::Limits {
-            connections: self.max_connections.map_or(usual.connections, Count::get),
-            per_address: self.per_address.map_or(usual.per_address, Count::get),
-            idle: time(self.idle_timeout, usual.idle),
-            head: time(self.head_timeout, usual.head),
-            request: self.request_timeout.map(|Limit(time)| time).or(usual.request),
-            rate: self.rate.map_or(usual.rate, |Rate(bytes)| bytes),
-            allowance: time(self.slack, usual.allowance),
-            ..usual
-        }
-    }
-}
-
-/// The form of the access log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum LogFormat {
-    Combined,
-    Json,
-}
-
-/// What the whole process does.
-#[derive(Debug, Clone, Default, clap::Args)]
-#[command(next_help_heading = "Process")]
-pub(super) struct Process {
-    /// On how many threads to serve; the kernel spreads the clients over them [default: 1]
-    #[arg(long, value_name = "N")]
-    pub(super) threads: Option<Count>,
-    /// Longest time that requests that are being answered may go on after SIGTERM or Ctrl-C
-    /// [default: 10s]
-    #[arg(long, value_name = "DURATION")]
-    pub(super) drain: Option<Span>,
-    /// Time that clients are still served after SIGTERM or Ctrl-C while /readyz (see --metrics)
-    /// already answers 503. Longer than load balancers take to notice [default: 0s]
-    #[arg(long, value_name = "DURATION")]
-    pub(super) lame_duck: Option<Span>,
-    /// Answers /metrics (for Prometheus), /healthz and /readyz on this address of its own
-    #[arg(long, value_name = "ADDR")]
-    pub(super) metrics: Option<String>,
-    /// Appends a line for each request to this file; - is standard output. SIGHUP has it opened
-    /// anew
-    #[arg(long, value_name = "FILE")]
-    pub(super) access_log: Option<std::path::PathBuf>,
-    /// Format of the lines of --access-log: as Apache and nginx do by default, or as JSON
-    /// [default: combined]
-    #[arg(long, value_name = "FORMAT", requires = "access_log")]
-    pub(super) log_format: Option<LogFormat>,
-}
-
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -313,6 +209,7 @@ impl fmt::Display for Size {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::options::server::Limits;
 
     #[test]
     fn sizes_have_binary_units_and_an_error_shows_how_to_write_them() {
@@ -349,8 +246,8 @@ mod tests {
 
     #[test]
     fn a_limit_is_never_zero_and_a_drain_may_be() {
-        assert_eq!("0s".parse(), Ok(Span(Duration::ZERO)));
-        assert!("0s".parse::<Limit>().unwrap_err().contains("leave it out"));
-        assert!("soon".parse::<Limit>().unwrap_err().contains("500ms, 30s or 5m"));
+        assert_eq!("0s".parse(), Ok(TimeSpan(Duration::ZERO)));
+        assert!("0s".parse::<TimeLimit>().unwrap_err().contains("leave it out"));
+        assert!("soon".parse::<TimeLimit>().unwrap_err().contains("500ms, 30s or 5m"));
     }
 }

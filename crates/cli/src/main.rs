@@ -15,14 +15,14 @@ mod manual;
 mod resume_command;
 mod serve;
 mod signals;
+mod stdout;
 mod tour;
 mod zen;
 
 use std::ffi::OsStr;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
 use overlapped::port::PortChoice;
 use tracing_subscriber::EnvFilter;
@@ -119,7 +119,7 @@ fn main() -> ExitCode {
     match done {
         Ok(code) => code,
         // Whoever reads our output has read enough, as in `overlapped doctor | head -1`.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if stdout::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("overlapped: {error:#}");
             ExitCode::FAILURE
@@ -133,26 +133,4 @@ fn steers_a_terminal(argument: &OsStr) -> bool {
     let bytes = argument.as_encoded_bytes();
     let name = bytes.split(|&byte| byte == b'=').next().unwrap_or(bytes);
     name.starts_with(b"-") && name.iter().any(u8::is_ascii_control)
-}
-
-/// An error of [`print`].
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
-    error.is::<StdoutError>() && error.root_cause().downcast_ref().is_some_and(closed)
-}
-
-/// Marks an error as one of writing to standard output.
-#[derive(Debug)]
-struct StdoutError;
-
-impl std::fmt::Display for StdoutError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("cannot write to standard output")
-    }
-}
-
-/// Writes to standard output, at once. Unlike `print!`, a closed pipe is an error, not a panic.
-fn print(text: impl std::fmt::Display) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    write!(out, "{text}").and_then(|()| out.flush()).context(StdoutError)
 }

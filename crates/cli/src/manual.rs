@@ -7,7 +7,7 @@ use anyhow::bail;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
-use crate::print;
+use crate::stdout::print;
 
 /// Prints a script that completes this program's arguments in a shell.
 ///

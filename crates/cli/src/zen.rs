@@ -14,7 +14,7 @@ use overlapped::port::PortChoice;
 use overlapped::time::Duration;
 use overlapped_wire::zen::PORT;
 
-use crate::print;
+use crate::stdout::print;
 
 /// Plays the Zen game with a server: asks three questions and prints the answers.
 ///

@@ -14,8 +14,8 @@ use super::Copying;
 use super::ledger::{Failure, Ledger, Unkept};
 use super::plan::Item;
 use crate::display::{Escaped, count, count_irregular, plain};
-use crate::print;
 use crate::resume_command;
+use crate::stdout::print;
 
 /// Between two looks at the counts.
 const TICK: Duration = Duration::from_millis(100);

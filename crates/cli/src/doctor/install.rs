@@ -9,7 +9,7 @@ use overlapped::port;
 
 use super::elf::{self, Elf, Library};
 use crate::display::Escaped;
-use crate::print;
+use crate::stdout::print;
 
 /// The functions of libc that overlapped-install takes the place of.
 const FUNCTIONS: &str = include_str!("functions.txt");

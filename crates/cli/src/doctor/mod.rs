@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use overlapped::port::{self, Port, PortChoice};
 
-use crate::print;
+use crate::stdout::print;
 
 /// Says which completion port is used here, what the kernel has, and how to get what is missing.
 ///

@@ -47,9 +47,9 @@ use overlapped::time::{Duration, Instant};
 use overlapped::{Builder, Config, JoinError, scope, spawn};
 
 use crate::display::{Escaped, count, count_irregular};
-use crate::print;
 use crate::resume_command;
 use crate::signals::{self, StopSignals};
+use crate::stdout::print;
 pub(crate) use arguments::Arguments;
 use client::{Client, Field, Limits, Netrc};
 use download::{Downloader, Manner};

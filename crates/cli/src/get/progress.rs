@@ -7,7 +7,7 @@ use std::{fmt, io};
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::display::Escaped;
-use crate::print;
+use crate::stdout::print;
 
 /// Bars at a time, where the terminal is high enough. Further downloads run without one.
 const BARS_MAX: usize = 12;

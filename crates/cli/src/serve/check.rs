@@ -1,7 +1,7 @@
-//! `serve --check`: the faults that a start would find, all at once, without listening.
+//! `serve --check`: reports all faults that a start would find, without listening.
 //!
-//! An address that is held by a server of the same file is no fault: the file is checked before
-//! that server is restarted (SIGUSR2), and its successor takes the address over.
+//! An address in use by a server of the same file is no fault: users check the file before they
+//! restart that server (SIGUSR2), and the new process takes the address over.
 
 use std::fs;
 use std::path::Path;
@@ -17,22 +17,22 @@ use super::faults::Faults;
 use super::listen::BoundAddresses;
 use super::options::server::Process;
 use super::plan::{PreparedServer, ServerPlan};
-use crate::print;
+use crate::stdout::print;
 
-/// Checks, and says what there is, or every fault.
+/// Checks the plans, and prints the servers, or returns every fault.
 pub(super) fn check(
     process: &Process,
     source: &Source,
-    plan: Vec<ServerPlan>,
+    plans: Vec<ServerPlan>,
     mut faults: Faults,
 ) -> anyhow::Result<ExitCode> {
-    let ready: Vec<PreparedServer> =
-        plan.into_iter().filter_map(|plan| plan.prepare(&mut faults)).collect();
+    let prepared: Vec<PreparedServer> =
+        plans.into_iter().filter_map(|plan| plan.prepare(&mut faults)).collect();
     let Faults { mut faults, warnings, notes } = faults;
     faults.extend(warnings);
-    let said = notes.iter().map(|note| format!("{note}\n")).collect();
-    let mut check = Check { source, bound: BoundAddresses::default(), said, faults };
-    ready.iter().for_each(|ready| check.server(ready));
+    let report = notes.iter().map(|note| format!("{note}\n")).collect();
+    let mut check = Check { source, bound: BoundAddresses::default(), report, faults };
+    prepared.iter().for_each(|prepared| check.server(prepared));
     if let Some(on) = &process.metrics {
         check.address(on, source.location("metrics", None));
     }
@@ -46,41 +46,41 @@ pub(super) fn check(
         Source::File { file, .. } => file.path().display().to_string(),
         Source::Flags => "the flags".to_owned(),
     };
-    print(format_args!("{what}: good\n{}", check.said))?;
+    print(format_args!("{what}: good\n{}", check.report))?;
     Ok(ExitCode::SUCCESS)
 }
 
 struct Check<'a> {
     source: &'a Source,
     bound: BoundAddresses,
-    /// Notes that are printed where there are no faults.
-    said: String,
+    /// Lines that are printed if there are no faults.
+    report: String,
     faults: Vec<String>,
 }
 
 impl Check<'_> {
-    fn server(&mut self, ready: &PreparedServer) {
-        let addresses = ready.addresses();
+    fn server(&mut self, prepared: &PreparedServer) {
+        let addresses = prepared.addresses();
         for (at, on) in addresses.iter().enumerate() {
-            self.address(on, ready.address_location(at));
+            self.address(on, prepared.address_location(at));
         }
-        for (location, pair) in ready.certificates() {
+        for (location, pair) in prepared.certificates() {
             let valid = Tls::from_files([pair]).and_then(|tls| tls.check(SystemTime::now()));
             let fault = valid.err().map(|error| format!("{location}: {error}"));
-            // `prepare` has said what cannot be read.
+            // `prepare` has reported files that cannot be read.
             self.faults.extend(fault.filter(|fault| !self.faults.contains(fault)));
         }
-        self.said += &format!("{} on {}\n", ready.name().text(), addresses.join(", "));
+        self.report += &format!("{} on {}\n", prepared.name().text(), addresses.join(", "));
     }
 
     fn address(&mut self, on: &str, location: String) {
         let mut result = Listen::on(on).check();
         if result.is_err()
-            && let Some((address, process)) = self.predecessor(on)
+            && let Some((address, process)) = self.running_server(on)
         {
-            self.said += &format!(
-                "{location}: {on} is held by process {process}, which runs this file: its successor \
-                 (SIGUSR2) can take it over, a second server cannot\n"
+            self.report += &format!(
+                "{location}: {on} is in use by process {process}, which runs this file: a hot \
+                 restart (SIGUSR2) takes it over, a second server cannot\n"
             );
             result = Ok(Some(address));
         }
@@ -89,8 +89,8 @@ impl Check<'_> {
         }
     }
 
-    /// A process that runs the same file and listens on `on`.
-    fn predecessor(&self, on: &str) -> Option<(Address, u32)> {
+    /// Finds a process that runs the same file and listens on `on`.
+    fn running_server(&self, on: &str) -> Option<(Address, u32)> {
         use std::net::ToSocketAddrs;
         let Source::File { file, .. } = self.source else { return None };
         let file = file.path().canonicalize().ok()?;
@@ -104,7 +104,7 @@ impl Check<'_> {
         })
     }
 
-    /// The log is opened by a start, and made where it is missing; a check makes none.
+    /// Checks that a start could open the log or create it; a check creates none.
     fn log(&mut self, log: &Path) {
         if log.as_os_str() == "-" {
             return;
@@ -113,7 +113,7 @@ impl Check<'_> {
         let parent = log.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
         let fault = if log.is_dir() {
-            "it is a folder".to_owned()
+            "it is a folder, not a file".to_owned()
         } else if log.exists() {
             match rustix::fs::access(log, Access::WRITE_OK) {
                 Ok(()) => return,
@@ -123,7 +123,7 @@ impl Check<'_> {
             match rustix::fs::access(parent, Access::WRITE_OK | Access::EXEC_OK) {
                 Ok(()) => return,
                 Err(error) => format!(
-                    "{error}. Its folder must exist, and this user must be allowed to write there"
+                    "{error}. Its folder must exist, and this user must be allowed to write to it"
                 ),
             }
         };
@@ -132,15 +132,17 @@ impl Check<'_> {
     }
 }
 
-/// Tells whether a process was started with this configuration file.
+/// Whether a process was started with this configuration file.
 fn runs(process: u32, file: &Path) -> bool {
-    let of = |what: &str| format!("/proc/{process}/{what}");
-    let (Ok(line), Ok(folder)) = (fs::read(of("cmdline")), fs::read_link(of("cwd"))) else {
+    let path = |what: &str| format!("/proc/{process}/{what}");
+    let (Ok(line), Ok(folder)) = (fs::read(path("cmdline")), fs::read_link(path("cwd"))) else {
         return false;
     };
     let line = String::from_utf8_lossy(&line);
     let words: Vec<&str> = line.split('\0').collect();
-    let behind = words.windows(2).filter(|pair| pair[0] == "--config").map(|pair| pair[1]);
+    let separate = words.windows(2).filter(|pair| pair[0] == "--config").map(|pair| pair[1]);
     let joined = words.iter().filter_map(|word| word.strip_prefix("--config="));
-    behind.chain(joined).any(|path| folder.join(path).canonicalize().is_ok_and(|path| path == file))
+    separate
+        .chain(joined)
+        .any(|path| folder.join(path).canonicalize().is_ok_and(|path| path == file))
 }

@@ -1,16 +1,16 @@
-//! Faults of what is to be served, collected so that all of them are said at once.
+//! Faults of the servers to start, collected so that all of them are reported at once.
 
 use std::fmt::Display;
 
 use anyhow::bail;
 
-/// Faults, and what else is to be said of what is to be served. Each text names a location.
+/// Faults, warnings and notes about the servers to start. Each text begins with a location.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     pub(super) faults: Vec<String>,
-    /// Faults for a check. A start only warns of them, since they may be mended while it serves.
+    /// Faults for a check; a start only warns of them, since they may be repaired while it serves.
     pub(super) warnings: Vec<String>,
-    /// No faults, but perhaps not what was meant.
+    /// Valid settings that may be unintended.
     pub(super) notes: Vec<String>,
 }
 
@@ -27,7 +27,7 @@ impl Faults {
         self.notes.push(note.to_string());
     }
 
-    /// The value, or a fault at `location`.
+    /// Returns the value, or adds a fault at `location`.
     pub(super) fn keep<T, E: Display>(
         &mut self,
         location: impl FnOnce() -> String,
@@ -36,7 +36,7 @@ impl Faults {
         result.map_err(|error| self.add(format_args!("{}: {error}", location()))).ok()
     }
 
-    /// The end of a start that has faults; of one that has none, the beginning.
+    /// Returns all faults as one error; without faults, logs the warnings and the notes.
     pub(super) fn end(self) -> anyhow::Result<()> {
         let Faults { faults, warnings, notes } = self;
         if !faults.is_empty() {

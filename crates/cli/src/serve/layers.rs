@@ -1,5 +1,5 @@
-//! The layers around a site, in the order of `overlapped_serve::web`'s page: the outermost is the
-//! last one that is put around.
+//! Wraps a site in its layers, in the order of `overlapped_serve::web`'s page: the last one is the
+//! outermost.
 
 use std::sync::Arc;
 
@@ -13,7 +13,8 @@ use super::config::Source;
 use super::faults::Faults;
 use super::options::http::HttpOptions;
 
-/// Puts around `site` what `http` asks for. With the fields for answers to what was no request.
+/// Wraps `site` in the layers of the options. Also returns the fields to add to answers to invalid
+/// requests.
 pub(super) fn wrap(
     http: &HttpOptions,
     source: &Source,
@@ -27,7 +28,7 @@ pub(super) fn wrap(
             let location = || source.location("http.redirect", Some(at));
             let added = match rule.split_once('=') {
                 Some((from, to)) => redirects.add(from, to).map_err(|error| error.to_string()),
-                None => Err(format!("{rule:?} cannot be redirected: write it as /old=/new")),
+                None => Err(format!("{rule:?} is not a redirect: write it as /old=/new")),
             };
             faults.keep(location, added);
         }
@@ -58,9 +59,7 @@ pub(super) fn wrap(
                 Some((name, value)) => {
                     headers.add(name.trim(), value.trim()).map_err(|error| error.to_string())
                 }
-                None => Err(format!(
-                    "{field:?} is not a field of HTTP: write it as \"ProtocolName: value\""
-                )),
+                None => Err(format!("{field:?} is not an HTTP field: write it as \"Name: value\"")),
             };
             faults.keep(location, added);
         }
@@ -94,7 +93,7 @@ fn boxed(handler: impl Handler + 'static) -> Box<dyn Handler> {
     Box::new(handler)
 }
 
-/// In the location of a handler that has faults, and is never asked.
+/// Stands in for a handler that has faults; it is never called.
 fn unavailable(_: Call<'_>) -> Answer {
     text(StatusCode::NOT_FOUND, "")
 }

@@ -20,7 +20,7 @@ pub(super) struct Endpoint {
     pub(super) name: ProtocolName,
     pub(super) address: Address,
     pub(super) secure: bool,
-    /// What is served there.
+    /// The folder that is served there; `None` for protocols other than HTTP.
     pub(super) folder: Option<PathBuf>,
 }
 
@@ -29,14 +29,14 @@ impl PreparedServer {
         self.plan.name
     }
 
-    /// The certificates, each with its location.
+    /// The certificates, each with its location in the configuration.
     pub(super) fn certificates(&self) -> impl Iterator<Item = (String, (&PathBuf, &PathBuf))> {
         let Listening { tls_cert, tls_key, .. } = &self.plan.listening;
         let pairs = tls_cert.iter().zip(tls_key).enumerate();
         pairs.map(|(at, pair)| (self.plan.source.location("tls", Some(at)), pair))
     }
 
-    /// The location in which its address number `at` was given.
+    /// The location in the configuration of the address with index `at`.
     pub(super) fn address_location(&self, at: usize) -> String {
         self.plan.source.location("listen", Some(at))
     }
@@ -48,7 +48,7 @@ impl PreparedServer {
         }
     }
 
-    /// Listens on all of its addresses, which `bound` has from then on.
+    /// Listens on all addresses, and enters them into `bound`.
     pub(super) fn listen(
         &self,
         server: &mut Server,
@@ -97,13 +97,13 @@ impl PreparedServer {
     }
 }
 
-/// The addresses that are bound by this process, and the endpoints where they were given.
+/// The addresses that this process is bound to, each with its location in the configuration.
 #[derive(Default)]
 pub(super) struct BoundAddresses(Vec<(Address, String)>);
 
 impl BoundAddresses {
-    /// Enters the address that listening on `on` gave. The error names the location where `on` was
-    /// given, and the other one where it was given twice.
+    /// Enters the result of listening on `on`. The error names the location of `on`, and of the
+    /// other address if this process is already bound to an overlapping one.
     pub(super) fn enter(
         &mut self,
         on: &str,
@@ -112,8 +112,8 @@ impl BoundAddresses {
     ) -> anyhow::Result<Option<Address>> {
         if let Some(other) = self.owner(on, &result) {
             bail!(
-                "{location}: cannot listen on {on}: {other} has it already, and one address belongs \
-                 to one server: choose another one for one of them"
+                "{location}: cannot listen on {on}: it is already taken by {other}: give one \
+                 of the two servers another address"
             );
         }
         let address = result.map_err(|error| anyhow!("{location}: {error}"))?;
@@ -123,21 +123,22 @@ impl BoundAddresses {
         Ok(address)
     }
 
-    /// The location where an address was given that is in the way of `on`.
+    /// The location of an address that overlaps `on`.
     fn owner(&self, on: &str, result: &std::io::Result<Option<Address>>) -> Option<&String> {
         use std::net::ToSocketAddrs;
-        let plan: Vec<Address> = match (result, on.strip_prefix("unix:")) {
+        let requested: Vec<Address> = match (result, on.strip_prefix("unix:")) {
             (Ok(address), _) => address.iter().cloned().collect(),
             (Err(_), Some(path)) => vec![Address::Unix(path.into())],
             (Err(_), None) => on.to_socket_addrs().ok()?.map(Address::Tcp).collect(),
         };
-        let is_overlapping = |bound: &Address| plan.iter().any(|plan| plan.overlaps(bound));
+        let is_overlapping =
+            |bound: &Address| requested.iter().any(|address| address.overlaps(bound));
         self.0.iter().find(|(bound, _)| is_overlapping(bound)).map(|(_, location)| location)
     }
 }
 
 impl Endpoint {
-    /// What a user is told. The address is the third word where it is the only one.
+    /// Describes the endpoint to the user. If it is the only one, its address is the third word.
     pub(super) fn line(&self, port: &str, is_only: bool) -> String {
         let Endpoint { name, address, secure, folder } = self;
         let tls = if *secure { ", TLS" } else { "" };

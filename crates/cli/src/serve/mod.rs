@@ -3,25 +3,24 @@
 //! ```text
 //! flags ────────────┐
 //!                   ├─▶ ServerPlan ─▶ PreparedServer ─▶ Server ─▶ totals
-//! file ─────────────┘     │ prepare │ listen  run
-//!                         └ folders, certificates: looked at before anybody listens; all faults
-//!                           are said at once
+//! file ─────────────┘     │ prepare          │ listen  run
+//!                         └ opens folders and certificates before anything listens, and reports
+//!                           all faults at once
 //! ```
 //!
-//! | file | one job |
+//! | file | contents |
 //! |---|---|
-//! | `values` | durations, sizes, limits, as flags and as keys of the file |
-//! | `site` | what an HTTP server serves, as flags and as keys of the file |
-//! | `open` | from that to what answers |
-//! | `layers` | what is around that |
-//! | `rights` | mode and owner of Unix sockets |
-//! | `plan` | from what is plan to a server that listens |
-//! | `file` | the file, and endpoints in it |
-//! | `faults` | what is wrong |
-//! | `check` | `--check`: what a start would find |
+//! | `options` | options, as flags and as keys of the configuration file |
+//! | `config` | the configuration file, and the location of each value in it |
+//! | `plan` | what to serve, and the checks of its options |
+//! | `site` | the folders and scripts of an HTTP server |
+//! | `layers` | the layers around a site |
+//! | `listen` | listening, and the addresses in use |
+//! | `faults` | faults and warnings, collected |
+//! | `check` | `--check`: what a start would report |
 //!
-//! On each thread a tasklet more shows all of that thread at SIGQUIT; the watchdog names sessions
-//! that do not let others run.
+//! On each thread one more tasklet dumps the thread's tasklets at SIGQUIT; the watchdog names
+//! sessions that hold their thread.
 
 mod check;
 mod config;
@@ -43,8 +42,8 @@ use overlapped::time::Duration;
 use overlapped::{Config, task};
 use overlapped_serve::{Address, Server};
 
-use crate::print;
 use crate::signals::{self, LastStop};
+use crate::stdout::print;
 use config::Source;
 use faults::Faults;
 use listen::{BoundAddresses, Endpoint};
@@ -63,20 +62,20 @@ const AFTER_HELP: &str = r"Examples:
 `overlapped serve http --help` shows a server's flags.
 
 Signals:
-  SIGTERM, Ctrl-C  Accepts nobody any more, finishes requests that are being answered, for at
-                   most as long as --drain says, and prints totals. The exit code is 0. A second
-                   signal ends the server, and its scripts, at once.
+  SIGTERM, Ctrl-C  Accepts no more clients, finishes the requests that are being answered, within
+                   the time of --drain, and prints totals. The exit code is 0. A second signal
+                   ends the server, and its scripts, at once.
                    With --lame-duck, that time comes first: clients are still served, while
                    /readyz (--metrics) answers 503. The second signal ends that time, and a third
                    one the server.
   SIGHUP           Reads certificates again, and opens the access log again.
-  SIGUSR2          Starts this command anew and hands it the listening sockets. When the new
-                   process serves, this one finishes. No client is refused.
+  SIGUSR2          Starts this command anew and hands the listening sockets to the new process.
+                   When that one serves, this one finishes. No client is refused.
   SIGQUIT, Ctrl-\  Shows every tasklet on standard error: what it waits for, and where.";
 
 /// Runs servers until Ctrl-C or SIGTERM, then prints totals.
 ///
-/// Prints where it listens as soon as clients may come. One tasklet serves each connection.
+/// Prints the addresses as soon as clients can connect. One tasklet serves each connection.
 #[derive(clap::Args)]
 #[command(
     arg_required_else_help = true,
@@ -91,36 +90,36 @@ pub(crate) struct Arguments {
     /// Prints an annotated file for --config, with every key
     #[arg(long, exclusive = true)]
     example_config: bool,
-    /// Only checks whether a start would succeed, and says everything that is wrong: files,
-    /// folders, certificates, logs, addresses
+    /// Only checks whether a start would succeed, and reports every fault: of files, folders,
+    /// certificates, logs, addresses
     #[arg(long, global = true)]
     check: bool,
 }
 
-/// A session that holds the thread for so long is a bug, and every other client notices.
+/// The time after which a session that holds its thread is reported: every other client waits.
 const STALL_LIMIT: Duration = Duration::from_secs(1);
 
 #[derive(Subcommand)]
 enum Protocol {
-    /// Sends every byte back to whoever sent it (RFC 862)
+    /// Sends every byte back to its sender (RFC 862)
     ///
     /// Listens on 127.0.0.1:7007. Try it:  overlapped serve echo &   then   nc 127.0.0.1 7007
     Echo(Simple),
     /// Sends each piece back in brackets: hello is answered with `[hello]`
     ///
-    /// A piece is what one read of the socket gives, so the brackets show how the bytes arrived.
+    /// A piece is the result of one read of the socket, so the brackets show how the bytes arrived.
     /// Listens on 127.0.0.1:7008. Try it:  printf hello | nc -N 127.0.0.1 7008
     Bracket(Simple),
-    /// Answers messages with their length in front
+    /// Answers messages that are preceded by their length
     ///
-    /// A message is a length in decimal digits, a line feed, and as many bytes, which are the
-    /// answer. Listens on 127.0.0.1:7009. Try it:  printf '5\nhello' | nc -N 127.0.0.1 7009
+    /// A message is a length in decimal digits, a line feed, and as many bytes, which are sent
+    /// back. Listens on 127.0.0.1:7009. Try it:  printf '5\nhello' | nc -N 127.0.0.1 7009
     Length(Simple),
     /// Answers each line with itself
     ///
     /// Listens on 127.0.0.1:7010. Try it:  echo hello | nc -N 127.0.0.1 7010
     Line(Simple),
-    /// Plays the Zen game: what is better than what?
+    /// Plays the Zen game: What is better than what?
     ///
     /// Listens on 127.0.0.1:1060. Try it:  overlapped serve zen &   then   overlapped zen localhost
     Zen(Simple),
@@ -140,8 +139,8 @@ struct Simple {
 
 /// Serves a folder over HTTP/1.1, and CGI scripts
 ///
-/// Listens on 127.0.0.1:8080. Ranges, conditional requests, compression; nothing outside of the
-/// folder, no hidden files.
+/// Listens on 127.0.0.1:8080. Supports ranges, conditional requests and compression. Serves nothing
+/// outside of the folder, and no hidden files.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     overlapped serve http . --list\n  \
@@ -184,13 +183,13 @@ impl Protocol {
 pub(crate) fn main(port: PortChoice, arguments: Arguments) -> anyhow::Result<ExitCode> {
     let check = arguments.check;
     let mut faults = Faults::default();
-    let (process, source, plan) = match arguments {
+    let (process, source, plans) = match arguments {
         Arguments { example_config: true, .. } => {
             print(config::EXAMPLE)?;
             return Ok(ExitCode::SUCCESS);
         }
         Arguments { protocol: Some(_), config: Some(_), .. } => {
-            bail!("give either a protocol or --config: the file says what is spoken")
+            bail!("give either a protocol or --config, whose file names the protocols")
         }
         Arguments { protocol: Some(protocol), .. } => {
             let (process, plan) = protocol.plan();
@@ -198,34 +197,35 @@ pub(crate) fn main(port: PortChoice, arguments: Arguments) -> anyhow::Result<Exi
         }
         Arguments { config: Some(path), .. } => config::read(&path, &mut faults)?,
         Arguments { .. } => bail!(
-            "what is to be served? Give a protocol (`overlapped serve http DIR`) or --config FILE; \
+            "nothing to serve: give a protocol (`overlapped serve http DIR`) or --config FILE; \
              `overlapped serve --help` lists them"
         ),
     };
     if check {
-        return check::check(&process, &source, plan, faults);
+        return check::check(&process, &source, plans, faults);
     }
-    let ready: Vec<PreparedServer> =
-        plan.into_iter().filter_map(|plan| plan.prepare(&mut faults)).collect();
+    let prepared: Vec<PreparedServer> =
+        plans.into_iter().filter_map(|plan| plan.prepare(&mut faults)).collect();
     faults.end()?;
-    serve(port, &process, &source, &ready)
+    serve(port, &process, &source, &prepared)
 }
 
 fn serve(
     port: PortChoice,
     process: &Process,
     source: &Source,
-    ready: &[PreparedServer],
+    servers: &[PreparedServer],
 ) -> anyhow::Result<ExitCode> {
     let stages = if process.has_lame_duck() { 3 } else { 2 };
-    // Scripts have groups of their own: no signal of ours, and no end of this process, ends them.
+    // Scripts run in process groups of their own, so no signal to this process, and not its end,
+    // ends them.
     let signals = LastStop::register(stages, overlapped_serve::web::kill_scripts)
         .context("cannot handle Ctrl-C and SIGTERM")?;
     let config = Config::new().port(port).stall_limit(STALL_LIMIT);
     let mut server = process.server().config(config);
     let (mut endpoints, mut bound) = (Vec::new(), BoundAddresses::default());
-    for ready in ready {
-        endpoints.extend(ready.listen(&mut server, &mut bound)?);
+    for prepared in servers {
+        endpoints.extend(prepared.listen(&mut server, &mut bound)?);
     }
     let metrics = match &process.metrics {
         Some(on) => {
@@ -239,28 +239,28 @@ fn serve(
     if let Some(failed) = greeting.lock().unwrap_or_else(PoisonError::into_inner).take() {
         failed?;
     }
-    let stopped = signals.name().unwrap_or("its successor");
-    print(format_args!("stopped by {stopped}\n{totals}"))?;
+    let stopped_by = signals.name().unwrap_or("the new process");
+    print(format_args!("stopped by {stopped_by}\n{totals}"))?;
     Ok(ExitCode::SUCCESS)
 }
 
 type Greeting = Arc<Mutex<Option<anyhow::Result<()>>>>;
 
-/// Has it say where it listens when it serves, and show its tasklets at SIGQUIT. Where saying
-/// fails, it stops.
+/// Makes the server print its addresses as soon as it serves, and dump its tasklets at SIGQUIT. If
+/// printing fails, the server stops.
 fn greet(server: Server, endpoints: Vec<Endpoint>, metrics: Option<Address>) -> (Server, Greeting) {
-    let said = Greeting::default();
-    let (mine, handle) = (Arc::clone(&said), server.handle());
+    let printed = Greeting::default();
+    let (mine, handle) = (Arc::clone(&printed), server.handle());
     let begin = move || {
         if let Err(error) = signals::dump_on_quit() {
             tracing::warn!("cannot handle SIGQUIT: {error}");
         }
         let port = task::stats().map_or("none", |stats| stats.port);
-        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.is_none() {
+        let mut printed = printed.lock().unwrap_or_else(PoisonError::into_inner);
+        if printed.is_none() {
             let mut lines: String = endpoints
                 .iter()
-                .map(|location| location.line(port, endpoints.len() == 1))
+                .map(|endpoint| endpoint.line(port, endpoints.len() == 1))
                 .collect();
             if let Some(address) = &metrics {
                 lines += &format!("metrics at {address}: /metrics, /healthz, /readyz\n");
@@ -269,7 +269,7 @@ fn greet(server: Server, endpoints: Vec<Endpoint>, metrics: Option<Address>) -> 
             if done.is_err() {
                 handle.stop();
             }
-            *said = Some(done);
+            *printed = Some(done);
         }
     };
     (server.on_thread_start(begin), mine)

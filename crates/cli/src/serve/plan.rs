@@ -1,4 +1,4 @@
-//! What is to run: servers with their addresses, and the process that they share.
+//! The plan of a server, from its options, and the checks of options against each other.
 
 use overlapped_serve::Tls;
 use overlapped_wire::zen;
@@ -12,7 +12,7 @@ use super::options::values::Rate;
 use super::site::Site;
 use crate::display::count;
 
-/// What a server speaks.
+/// A protocol that a server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum ProtocolName {
@@ -36,7 +36,7 @@ impl ProtocolName {
         }
     }
 
-    /// Where it listens, if nobody says otherwise: on this machine only.
+    /// The address to listen on by default: on this machine only.
     pub(super) fn default_address(self) -> String {
         let port = match self {
             ProtocolName::Echo => 7007,
@@ -56,12 +56,12 @@ pub(super) struct ServerPlan {
     pub(super) name: ProtocolName,
     pub(super) listening: Listening,
     pub(super) limits: Limits,
-    /// Of HTTP.
+    /// Options of HTTP; `None` for other protocols.
     pub(super) http: Option<HttpOptions>,
     pub(super) source: Source,
 }
 
-/// What answers, with everything read and looked at.
+/// The source of answers, with all of its files read and checked.
 pub(super) enum Handler {
     Echo,
     Bracket,
@@ -71,7 +71,7 @@ pub(super) enum Handler {
     Http(Site),
 }
 
-/// A server that only has to listen.
+/// A server that is ready to listen.
 pub(super) struct PreparedServer {
     pub(super) plan: ServerPlan,
     pub(super) handler: Handler,
@@ -79,8 +79,9 @@ pub(super) struct PreparedServer {
 }
 
 impl ServerPlan {
-    /// Reads and looks at all that it needs, but does not listen. Where there are faults, the
-    /// result is not to be served; `None` where there is nothing to it at all.
+    /// Reads and checks all files that the server needs, without listening. If there are faults,
+    /// the
+    /// result must not be served; it is `None` if not even a handler could be made.
     pub(super) fn prepare(self, faults: &mut Faults) -> Option<PreparedServer> {
         let handler = match (self.name, &self.http) {
             (ProtocolName::Echo, _) => Handler::Echo,
@@ -104,8 +105,8 @@ impl ServerPlan {
     fn check_limits(&self, faults: &mut Faults) {
         if self.limits.slack.is_some() && self.limits.rate == Some(Rate(0)) {
             faults.add(format_args!(
-                "{}: it has no effect, because a {} of 0 sets no minimum rate: raise that, or leave \
-                 {} out",
+                "{}: it has no effect, because a {} of 0 sets no minimum rate: raise that, or \
+                 leave {} out",
                 self.source.location("limits.slack", None),
                 self.source.name("rate"),
                 self.source.name("slack"),
@@ -113,13 +114,13 @@ impl ServerPlan {
         }
     }
 
-    /// Refuses what would mean nothing without something else.
+    /// Refuses options that have no effect without others.
     fn check_combinations(&self, faults: &mut Faults) {
         let Listening { listen, tls_cert, tls_key, socket_mode, socket_owner, .. } =
             &self.listening;
         if tls_cert.len() != tls_key.len() {
             faults.add(format_args!(
-                "{} and {}: give a key for each certificate, in the same order",
+                "{} and {}: give one key for each certificate, in the same order",
                 count(tls_cert.len() as u64, "certificate"),
                 count(tls_key.len() as u64, "key")
             ));
@@ -138,8 +139,8 @@ impl ServerPlan {
         let has_addresses = listen.is_empty() || !listen.iter().all(is_unix);
         if self.limits.per_address.is_some() && !has_addresses && !self.listening.proxy_protocol {
             faults.add(format_args!(
-                "{}: clients of Unix sockets have no addresses: leave {} out, or give {} behind a \
-                 proxy that tells them",
+                "{}: clients of Unix sockets have no addresses: leave {} out, or give {} if a \
+                 proxy reports the addresses",
                 self.source.location("limits.per-address", None),
                 self.source.name("per-address"),
                 self.source.name("proxy-protocol"),
@@ -150,8 +151,7 @@ impl ServerPlan {
         }
     }
 
-    /// Refuses layers that would do nothing, and notes those that may do another thing than is
-    /// meant.
+    /// Refuses layers that have no effect, and adds notes on those whose effect may be unexpected.
     fn check_layers(&self, http: &HttpOptions, has_addresses: bool, faults: &mut Faults) {
         let Listening { listen, tls_cert, tls_key, proxy_protocol, .. } = &self.listening;
         for (at, key) in tls_key.iter().enumerate() {
@@ -163,9 +163,9 @@ impl ServerPlan {
         }
         if http.redirect_https && !tls_cert.is_empty() && http.trust_forwarded.is_empty() {
             faults.add(format_args!(
-                "{}: every client of this server comes by TLS, so nobody would be sent on: {} \
-                 belongs to another server, which listens on port 80 without TLS (a second \
-                 [[server]] of a configuration file); or behind a proxy, beside {}",
+                "{}: every client of this server uses TLS, so no request would be redirected: put \
+                 {} into another server, which listens on port 80 without TLS (a second \
+                 [[server]] of a configuration file), or add {}, behind a proxy",
                 self.source.location("http.redirect-https", None),
                 self.source.name("redirect-https"),
                 self.source.name("trust-forwarded"),
@@ -177,7 +177,7 @@ impl ServerPlan {
             && !listen.iter().any(may_be_unix)
         {
             faults.add(format_args!(
-                "{}: nobody comes by a Unix socket: leave unix out, or give {}",
+                "{}: this server listens on no Unix socket: leave unix out, or give {}",
                 self.source.location("http.trust-forwarded", Some(at)),
                 self.source.value("listen", "unix:/path"),
             ));
@@ -188,7 +188,7 @@ impl ServerPlan {
         {
             if is_given && is_one {
                 faults.note(format_args!(
-                    "{}: all clients of a Unix socket count as one for {}, unless a proxy tells \
+                    "{}: {} counts all clients of a Unix socket as one, unless a proxy reports \
                      their addresses: {} or {}",
                     self.source.location(&format!("http.{key}"), None),
                     self.source.name(key),
@@ -199,7 +199,7 @@ impl ServerPlan {
         }
     }
 
-    /// Reads the certificates, one after another, so that a message says which one is wrong.
+    /// Reads the certificates one by one, so that a message names the faulty one.
     fn tls(&self, faults: &mut Faults) -> Option<Tls> {
         let Listening { tls_cert, tls_key, .. } = &self.listening;
         if tls_cert.is_empty() {

@@ -1,5 +1,5 @@
-//! From what an HTTP server is to serve to what answers: folders and files are looked at, and all
-//! that is wrong is said.
+//! Makes a site of the options of an HTTP server: opens its folders and files, and reports their
+//! faults.
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub(super) struct Site {
 }
 
 impl Site {
-    /// The server's side of one connection.
+    /// Makes the server's side of one connection.
     pub(super) fn connect(&self, peer: &Peer) -> Http<web::Site> {
         let http = Http::with_limits(self.site.for_peer(peer), self.limits);
         match &self.fields {
@@ -43,7 +43,7 @@ impl Site {
 }
 
 impl HttpOptions {
-    /// Looks at the folders. Where there are faults, what is returned is not to be served.
+    /// Opens the folders. If there are faults, the returned site must not be served.
     pub(super) fn open(&self, source: &Source, faults: &mut Faults) -> Site {
         if let (Source::Flags, Some(hint)) = (source, self.hint()) {
             faults.note(hint);
@@ -66,7 +66,7 @@ impl HttpOptions {
         Site { site: web::Site::new().at("/", site), limits, fields }
     }
 
-    /// The scripts in a folder, which must not be sent as files.
+    /// Makes the handler of a folder of scripts, which must not be served as files.
     fn scripts(
         &self,
         folder: &Path,
@@ -77,17 +77,17 @@ impl HttpOptions {
         let location = |key| source.location(key, None);
         if prefix.split('/').all(str::is_empty) {
             faults.add(format_args!(
-                "{}: beneath {prefix:?} is every file of {}, and a path has either a file or a \
-                 script: give scripts a path of their own, such as {CGI_PREFIX}",
+                "{}: {prefix:?} is also the path of every file of {}: give scripts a path of their \
+                 own, such as {CGI_PREFIX}",
                 location("http.cgi-prefix"),
                 self.folder.display()
             ));
         } else if let Some((served, path)) = self.path_as_files(folder, prefix) {
             let is_all = path.as_os_str().is_empty();
-            let or = if is_all { "" } else { ", or make that the scripts' prefix" };
+            let or = if is_all { "" } else { ", or make that path the scripts' prefix" };
             faults.add(format_args!(
-                "{}: the scripts in {} would be sent to everybody as files, by the path /{}: keep \
-                 them outside of {}{or}",
+                "{}: the scripts in {} would be served as files, at the path /{}: keep them \
+                 outside of {}{or}",
                 location("http.cgi"),
                 folder.display(),
                 path.display(),
@@ -98,8 +98,8 @@ impl HttpOptions {
         faults.keep(|| location("http.cgi"), cgi)
     }
 
-    /// The path by which scripts would be sent as files, and the folder that has them; none where
-    /// that is the path of scripts, and where names on it are hidden.
+    /// The path at which scripts would be served as files, and the folder that contains them;
+    /// `None` if it is the path of the scripts, or hidden.
     fn path_as_files(&self, scripts: &Path, prefix: &str) -> Option<(&Path, PathBuf)> {
         let there = scripts.canonicalize().ok()?;
         let mut folders = self.host.iter().map(|host| &host.folder).chain([&self.folder]);
@@ -110,7 +110,7 @@ impl HttpOptions {
         })
     }
 
-    /// Tells whether what is called so in a folder that is served can be asked for.
+    /// Whether the file at `path` in a served folder is served.
     fn is_visible(&self, path: &Path) -> bool {
         let is_hidden = |(at, name): (usize, Component<'_>)| {
             let name = name.as_os_str().as_encoded_bytes();
@@ -119,7 +119,7 @@ impl HttpOptions {
         self.hidden || !path.components().enumerate().any(is_hidden)
     }
 
-    /// Refuses a file with secrets that would be sent to everybody.
+    /// Refuses a file with secrets that would be served.
     pub(super) fn refuse_if_served(
         &self,
         file: &Path,
@@ -128,7 +128,7 @@ impl HttpOptions {
     ) {
         if let Some(folder) = self.folder_of(file) {
             faults.add(format_args!(
-                "{}: {} would be served to everybody, since it is in {}: move it elsewhere",
+                "{}: {} would be served to all clients, since it is in {}: move it elsewhere",
                 location(),
                 file.display(),
                 folder.display()
@@ -136,7 +136,8 @@ impl HttpOptions {
         }
     }
 
-    /// The folder, of those that are served, from which a file would be sent, or in which it could
+    /// The served folder from which the file would be sent, or the scripts' folder in which it
+    /// could
     /// be run.
     fn folder_of(&self, file: &Path) -> Option<&Path> {
         let file = file.canonicalize().ok()?;
@@ -152,7 +153,7 @@ impl HttpOptions {
         found.or(self.cgi.as_ref().filter(is_script)).map(PathBuf::as_path)
     }
 
-    /// Scripts within their limits, with their variables.
+    /// Applies the limits and variables of scripts.
     fn apply_limits(&self, mut cgi: Cgi) -> Cgi {
         if let Some(TimeLimit(time)) = self.cgi_timeout {
             cgi = cgi.time(time);
@@ -178,7 +179,7 @@ impl HttpOptions {
         cgi.pass_authorization(self.cgi_authorization)
     }
 
-    /// Refuses times that another one makes meaningless.
+    /// Refuses time limits that another one makes meaningless.
     fn check_time_limits(&self, source: &Source, faults: &mut Faults) {
         let all = self.cgi_timeout.map_or(CGI_TIME, |TimeLimit(time)| time);
         if let Some(TimeLimit(time)) = self.cgi_header_timeout
@@ -186,7 +187,7 @@ impl HttpOptions {
         {
             let location = source.location("http.cgi-header-timeout", None);
             faults.add(format_args!(
-                "{location}: after {} a script is killed, whether its header is complete or not: \
+                "{location}: a script is killed after {}, whether its header is complete or not: \
                  raise {}, or lower {}",
                 humantime::format_duration(all),
                 source.name("cgi-timeout"),
@@ -196,14 +197,14 @@ impl HttpOptions {
         if self.cgi_queue == Some(0) && self.cgi_queue_timeout.is_some() {
             let location = source.location("http.cgi-queue-timeout", None);
             faults.add(format_args!(
-                "{location}: nobody waits, since {} is 0: raise that, or leave {} out",
+                "{location}: no request waits, since {} is 0: raise that, or leave {} out",
                 source.name("cgi-queue"),
                 source.name("cgi-queue-timeout"),
             ));
         }
     }
 
-    /// Refuses what is about scripts where there are none. (Flags are looked at by clap.)
+    /// Refuses options of scripts if there are no scripts. (clap checks flags.)
     fn refuse_script_keys(&self, source: &Source, faults: &mut Faults) {
         for (key, is_given) in [
             ("cgi-prefix", self.cgi_prefix.is_some()),
@@ -219,15 +220,14 @@ impl HttpOptions {
             if is_given {
                 let location = source.location(&format!("http.{key}"), None);
                 faults.add(format_args!(
-                    "{location}: {} is about scripts, and there are none: add cgi = \"DIR\", or \
-                     remove it",
+                    "{location}: {} has no effect without scripts: add cgi = \"DIR\", or remove it",
                     source.name(key)
                 ));
             }
         }
     }
 
-    /// The files of each host.
+    /// Makes the handler of each host's files.
     fn hosts(&self, source: &Source, faults: &mut Faults) -> Box<dyn Handler> {
         let cache_control = self.cache_control(source, faults);
         self.check_paths(source, faults);
@@ -242,7 +242,7 @@ impl HttpOptions {
             let files = self.files(folder, &location, cache_control.as_ref(), faults);
             for path in files.iter().flat_map(Missing::absent) {
                 let folder = folder.display();
-                faults.note(format_args!("{location}: {folder} has no {path}, and does without"));
+                faults.note(format_args!("{location}: {folder} has no {path}: it is not used"));
             }
             let files = files.map_or_else(empty, |files| Box::new(files));
             faults.keep(|| location.clone(), hosts.add(name, files));
@@ -251,7 +251,7 @@ impl HttpOptions {
         Box::new(hosts)
     }
 
-    /// Notes that `*.example.org` is not `example.org`, where that has no folder either.
+    /// Adds a note that `*.example.org` does not cover `example.org`, if no other folder does.
     fn note_bare_name(&self, name: &str, location: &str, faults: &mut Faults) {
         let Some(bare) = name.strip_prefix("*.").filter(|bare| bare.contains('.')) else { return };
         let holds = |HostFolder { name, .. }: &HostFolder| match name.strip_prefix('*') {
@@ -260,14 +260,14 @@ impl HttpOptions {
         };
         if !self.host.iter().any(holds) {
             faults.note(format_args!(
-                "{location}: requests for {bare} itself get {}, since {name} stands for the names \
-                 beneath it: add \"{bare}=DIR\" for that one",
+                "{location}: requests for {bare} itself are answered from {}, since {name} covers \
+                 only the names below it: add \"{bare}=DIR\" for them",
                 self.folder.display()
             ));
         }
     }
 
-    /// Doubts pages of one's own that are not there.
+    /// Warns of custom pages that do not exist.
     fn check_pages(&self, files: &Missing<Files>, source: &Source, faults: &mut Faults) {
         let absent = files.absent();
         for (key, page) in [("not-found", &self.not_found), ("fallback", &self.fallback)] {
@@ -276,19 +276,19 @@ impl HttpOptions {
                 let is_folder =
                     !page.ends_with('/') && self.folder.join(page.trim_start_matches('/')).is_dir();
                 let or = match is_folder {
-                    true => format!(" (it is a folder, whose index is {page}/)"),
+                    true => format!(" (it is a folder; the path of its index is {page}/)"),
                     false => String::new(),
                 };
                 faults.warn(format_args!(
-                    "{location}: {} has no {page} that is served{or}: make that page, or correct the \
-                     path",
+                    "{location}: {} has no page {page} that is served{or}: create it, or correct \
+                     the path",
                     self.folder.display()
                 ));
             }
         }
     }
 
-    /// Refuses pages of one's own that are not paths.
+    /// Refuses custom pages that are not paths.
     fn check_paths(&self, source: &Source, faults: &mut Faults) {
         for (key, page) in [("not-found", &self.not_found), ("fallback", &self.fallback)] {
             if let Some(page) = page {
@@ -301,12 +301,12 @@ impl HttpOptions {
     fn cache_control(&self, source: &Source, faults: &mut Faults) -> Option<HeaderValue> {
         let text = self.cache_control.as_ref()?;
         let value = HeaderValue::from_str(text).map_err(|_| {
-            format!("{text:?} cannot be a Cache-Control; max-age=3600 or no-cache can")
+            format!("{text:?} is not a Cache-Control value: write max-age=3600 or no-cache")
         });
         faults.keep(|| source.location("http.cache-control", None), value)
     }
 
-    /// The files of one folder, with what is said where none is.
+    /// Makes the handler of one folder's files, with its custom pages.
     fn files(
         &self,
         folder: &Path,
@@ -328,7 +328,7 @@ impl HttpOptions {
             files = files.cache_control(value.clone());
         }
         let mut missing = Missing::new(files);
-        // What is not a path is said by `check_paths`.
+        // `check_paths` reports pages that are not paths.
         if let Some(path) = &self.not_found {
             missing = missing.clone().page(path).unwrap_or(missing);
         }
@@ -339,12 +339,12 @@ impl HttpOptions {
     }
 }
 
-/// In the location of files that are not there.
+/// Stands in for files that could not be opened.
 fn empty() -> Box<dyn Handler> {
     Box::new(web::Site::new())
 }
 
 fn unusable_folder(path: &Path, error: &std::io::Error) -> String {
     let path = path.display();
-    format!("cannot serve {path}: {error}. It must be a folder that this user may read")
+    format!("cannot serve {path}: {error}. It must be a folder that this user can read")
 }

@@ -17,7 +17,7 @@ use overlapped::port::PortChoice;
 use overlapped::time::Instant;
 use overlapped::{Config, task};
 
-use crate::print;
+use crate::stdout::print;
 
 /// Shows what the library does on this machine, measured now; the same as no subcommand.
 ///

@@ -1,12 +1,12 @@
-//! Explains faults of a configuration file in the words of its user: the key, its location, what is
-//! needed there, and an example, which is that of the annotated file.
+//! Explains faults of a configuration file to its user: the key, its location, the expected value,
+//! and an example from the annotated file.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{EXAMPLE, Position, Text};
 
-/// Says what is wrong, and what helps.
+/// Makes a message of the fault and its remedy.
 pub(super) fn explain(text: &Text, error: &toml::de::Error) -> String {
     let span = error.span();
     let location = match &span {
@@ -24,29 +24,31 @@ pub(super) fn explain(text: &Text, error: &toml::de::Error) -> String {
     }
 }
 
-/// Turns what the parser says into a sentence about the innermost key at that location, if there is
+/// Turns the parser's message into a sentence about the innermost key at the location, if there is
 /// one.
 fn words(message: &str, key: Option<&str>) -> String {
     if let Some(rest) = message.strip_prefix("unknown field `") {
         let (field, rest) = rest.split_once('`').unwrap_or((rest, ""));
         let known = rest.split_once("one of ").map_or("", |(_, known)| known);
         return match example(field) {
-            Some((table, _)) => format!("the key `{field}` is not one of this table: {table}"),
-            None => format!("the key `{field}` is unknown; those of this table are {known}"),
+            Some((table, _)) => {
+                format!("the key `{field}` does not belong to this table: {table}")
+            }
+            None => format!("unknown key `{field}`; this table has {known}"),
         };
     }
     if let Some(field) = message.strip_prefix("missing field ") {
-        return format!("the key {field} is missing in this table");
+        return format!("this table lacks the key {field}");
     }
     let key = match key {
         Some("server") if needed(message).is_some() => {
-            return "each server begins with [[server]], in double brackets".to_owned();
+            return "each server starts with [[server]], in double brackets".to_owned();
         }
         Some(key) => key,
         None => return message.to_owned(),
     };
     if let Some(rest) = message.strip_prefix("unknown variant ") {
-        return format!("`{key}` cannot be {}", rest.replacen(", expected", "; it is", 1));
+        return format!("`{key}` cannot be {}", rest.replacen(", expected", "; allowed:", 1));
     }
     match needed(message) {
         Some(what) => format!("`{key}` {what}"),
@@ -54,7 +56,7 @@ fn words(message: &str, key: Option<&str>) -> String {
     }
 }
 
-/// Turns what serde says of a value of another type into a sentence about its key.
+/// Turns serde's message about a value of another type into a sentence about its key.
 fn needed(message: &str) -> Option<String> {
     let rest = ["invalid type: ", "invalid value: "];
     let rest = rest.into_iter().find_map(|begin| message.strip_prefix(begin))?;
@@ -75,12 +77,13 @@ fn needed(message: &str) -> Option<String> {
         _ if expected.starts_with("struct ") => "a table",
         _ => expected,
     };
-    Some(format!("is {}, where {expected} is needed", found.replace('`', "")))
+    Some(format!("is {}, but must be {expected}", found.replace('`', "")))
 }
 
-/// The line of the annotated file that shows a key, without its remark, and the location of that key.
+/// Finds the line of the annotated file that shows a key, without its remark, and the table of the
+/// key.
 fn example(key: &str) -> Option<(String, &'static str)> {
-    let mut table = "it stands before the first [[server]]".to_owned();
+    let mut table = "it belongs before the first [[server]]".to_owned();
     for line in EXAMPLE.lines() {
         let line = line.trim_start_matches(['#', ' ']);
         if line.starts_with('[') {
@@ -94,7 +97,7 @@ fn example(key: &str) -> Option<(String, &'static str)> {
     None
 }
 
-/// The keys that lead to the value at `at`, the innermost last.
+/// The keys on the path to the value at `at`, the innermost last.
 fn keys(text: &str, at: usize) -> Vec<String> {
     let Ok(table) = DeTable::parse(text) else { return Vec::new() };
     let found = table.get_ref().iter().find_map(|(key, value)| path(key.get_ref(), value, at));
@@ -103,7 +106,7 @@ fn keys(text: &str, at: usize) -> Vec<String> {
     keys
 }
 
-/// The same, of a key and its value, the innermost first.
+/// The keys on the path within a key and its value, the innermost first.
 fn path(key: &str, value: &Spanned<DeValue<'_>>, at: usize) -> Option<Vec<String>> {
     let inner = within(value, at).or_else(|| value.span().contains(&at).then(Vec::new));
     inner.map(|mut keys| {
@@ -129,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_found_with_its_keys() {
+    fn the_keys_of_a_value_are_found() {
         let text = "a = 1\n[[server]]\nlisten = ['x', 2]\n[server.http]\nlist = 3\n";
         for (value, expected) in [
             ("1", &["a"][..]),
@@ -142,20 +145,20 @@ mod tests {
     }
 
     #[test]
-    fn words_are_those_of_a_user_and_others_are_left() {
+    fn messages_of_serde_about_types_are_rephrased_and_others_are_left() {
         for (said, expected) in [
             (
                 "invalid type: integer `8080`, expected a string",
-                "is the integer 8080, where a string",
+                "is the integer 8080, but must be a string",
             ),
-            ("invalid type: sequence, expected a boolean", "is a list, where true or false"),
+            ("invalid type: sequence, expected a boolean", "is a list, but must be true or false"),
             (
                 "invalid value: integer `-1`, expected u64",
-                "is the integer -1, where a whole number",
+                "is the integer -1, but must be a whole number",
             ),
             (
                 "invalid type: string \"x\", expected a sequence",
-                "is the string \"x\", where a list",
+                "is the string \"x\", but must be a list",
             ),
         ] {
             assert!(needed(said).unwrap().starts_with(expected), "{:?}", needed(said));
@@ -172,14 +175,14 @@ mod tests {
     }
 
     #[test]
-    fn a_key_in_another_table_is_said_where_it_belongs() {
+    fn an_unknown_key_of_another_table_is_reported_with_that_table() {
         let unknown = |field: &str| {
             words(&format!("unknown field `{field}`, expected one of `a`, `b`"), None)
         };
         assert!(unknown("rate").ends_with("it belongs to [server.limits]"), "{}", unknown("rate"));
         assert!(unknown("listen").ends_with("it belongs to [[server]]"));
         assert!(unknown("cgi").ends_with("it belongs to [server.http]"));
-        assert!(unknown("drain").ends_with("it stands before the first [[server]]"));
-        assert!(unknown("lisen").ends_with("those of this table are `a`, `b`"));
+        assert!(unknown("drain").ends_with("it belongs before the first [[server]]"));
+        assert!(unknown("lisen").ends_with("this table has `a`, `b`"));
     }
 }

@@ -1,9 +1,9 @@
-//! The file that describes several servers.
+//! The configuration file, which describes several servers.
 //!
-//! | file | one job |
+//! | file | contents |
 //! |---|---|
 //! | `source` | the location of each value, for messages |
-//! | `explain` | what is wrong in it, with an example |
+//! | `explain` | messages about faults in the file, with an example |
 
 mod explain;
 mod source;
@@ -25,7 +25,8 @@ use super::plan::{ProtocolName, ServerPlan};
 use source::Position;
 pub(super) use source::{Source, Text};
 
-/// An annotated file with every key. (A link: it is one of the documents, too.)
+/// An annotated file with every key. (A symbolic link, since the file is one of the documents,
+/// too.)
 pub(super) const EXAMPLE: &str = include_str!("../example.toml");
 
 /// The whole file.
@@ -60,7 +61,7 @@ struct Entry {
     http: Option<HttpOptions>,
 }
 
-/// A pair of files.
+/// The files of a certificate and its key.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Certificate {
@@ -68,7 +69,7 @@ struct Certificate {
     key: PathBuf,
 }
 
-/// Reads it. Relative paths begin at the file's folder.
+/// Reads the file. Relative paths start at its folder.
 pub(super) fn read(
     path: &Path,
     faults: &mut Faults,
@@ -84,7 +85,7 @@ fn parse(text: Text, faults: &mut Faults) -> anyhow::Result<(Process, Source, Ve
     let File { threads, drain, lame_duck, metrics, access_log, log_format, server } = file;
     if server.is_empty() {
         bail!(
-            "{}: no server is described: begin one with [[server]] and protocol = \"echo\"",
+            "{}: the file describes no server: add [[server]] and protocol = \"echo\"",
             text.path().display()
         );
     }
@@ -95,8 +96,8 @@ fn parse(text: Text, faults: &mut Faults) -> anyhow::Result<(Process, Source, Ve
     let source = |server| Source::File { file: Arc::clone(&text), server };
     if process.log_format.is_some() && process.access_log.is_none() {
         faults.add(format_args!(
-            "{}: this is the form of an access log, and there is none: add access-log = \"-\", or \
-             the name of a file",
+            "{}: the format of an access log has no effect without a log: add access-log = \"-\", \
+             or the name of a file",
             source(None).location("log-format", None)
         ));
     }
@@ -122,12 +123,12 @@ impl Entry {
         let at = format!("{}, {at}", text.path().display());
         match (name, &self.http) {
             (ProtocolName::Http, None) => {
-                bail!("{at}: a server of http needs a folder: add `http.folder = \"DIR\"` below")
+                bail!("{at}: an HTTP server needs a folder: add `http.folder = \"DIR\"` below")
             }
             (ProtocolName::Http, Some(_)) | (_, None) => {}
             (_, Some(_)) => bail!(
-                "{at}: `http` belongs to protocol = \"http\", and this is a server of {}: remove \
-                 the one or change the other",
+                "{at}: `http` belongs to protocol = \"http\", but this is a server of {}: remove \
+                 the table or change the protocol",
                 name.text()
             ),
         }
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_place_and_what_helps() {
+    fn a_fault_is_reported_with_its_location_and_a_remedy() {
         for (text, says) in [
             ("", vec!["[[server]]"]),
             ("[[server]]\nprotocl = 'echo'", vec!["line 2, column 1", "protocl", "`protocol`"]),
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn relative_paths_begin_at_the_files_folder() {
+    fn relative_paths_start_at_the_files_folder() {
         let text = "access-log = 'log'\n[[server]]\nprotocol = 'http'\n\
             tls = [{ cert = 'a.pem', key = '/b.key' }]\nhttp.folder = 'site'";
         let (process, _, plan) = parse_at("/srv/serve.toml", text).unwrap();

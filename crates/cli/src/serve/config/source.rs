@@ -1,4 +1,4 @@
-//! The location where a value was given: behind a flag, or in a line of the configuration file.
+//! The location of a value: a flag, or a line of the configuration file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,7 +38,7 @@ impl Text {
 }
 
 impl Source {
-    /// A key's name where it is not the one that a message is about: `--listen`, or `listen`.
+    /// A key's name within a message about another key: `--listen`, or `listen`.
     pub(in crate::serve) fn name(&self, key: &str) -> String {
         match self {
             Source::Flags => flag(key),
@@ -46,7 +46,7 @@ impl Source {
         }
     }
 
-    /// A key with a value, of those that are lists.
+    /// A list's key with one value.
     pub(in crate::serve) fn value(&self, key: &str, value: &str) -> String {
         match self {
             Source::Flags => format!("{} {value}", flag(key)),
@@ -54,7 +54,7 @@ impl Source {
         }
     }
 
-    /// The location of `key` (`http.folder`), or of its value number `at`, as a message names it.
+    /// The location of `key` (`http.folder`), or of its value with index `at`, for messages.
     pub(in crate::serve) fn location(&self, key: &str, at: Option<usize>) -> String {
         match self {
             Source::Flags => flag(key),
@@ -66,7 +66,7 @@ impl Source {
     }
 }
 
-/// The flag that has the meaning of a key.
+/// The flag that corresponds to a key.
 fn flag(key: &str) -> String {
     match key.rsplit('.').next().unwrap_or(key) {
         "folder" => "DIR".to_owned(),
@@ -75,7 +75,7 @@ fn flag(key: &str) -> String {
     }
 }
 
-/// The offset of the value, or of the innermost table around it that is there.
+/// The offset of the value, or of the innermost table around it that exists.
 fn offset(text: &str, server: Option<usize>, key: &str, at: Option<usize>) -> usize {
     let Ok(table) = DeTable::parse(text) else { return 0 };
     let mut offset = 0;
@@ -107,7 +107,7 @@ enum Step<'a> {
     Number(usize),
 }
 
-/// A location in a text, counted from 1.
+/// A line and column in a text, counted from 1.
 pub(super) struct Position {
     line: usize,
     column: usize,

@@ -1,16 +1,16 @@
-//! The mode and the owner of Unix sockets, as flags and as keys of the file.
+//! Mode and owner of Unix sockets.
 
 use std::fs;
 use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// The rights of a file, such as `660`.
+/// The permissions of a file, such as `660`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(in crate::serve) struct Mode(pub(in crate::serve) u32);
 
-/// `user`, `user:group` or `:group`, as numbers.
+/// `user`, `user:group` or `:group`, resolved to numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(in crate::serve) struct Owner {
@@ -24,7 +24,7 @@ impl FromStr for Mode {
     fn from_str(text: &str) -> Result<Mode, String> {
         match u32::from_str_radix(text, 8) {
             Ok(mode) if mode <= 0o777 && !text.starts_with('+') => Ok(Mode(mode)),
-            _ => Err(format!("{text:?} is not a mode: write it in octal digits, such as 660")),
+            _ => Err(format!("{text:?} is not a mode: write octal digits, such as 660")),
         }
     }
 }
@@ -42,7 +42,7 @@ impl FromStr for Owner {
     }
 }
 
-/// The number of a name; `None` where none is given.
+/// Resolves a name to its number; `None` if no name is given.
 fn number(name: &str, what: &str, table: &str) -> Result<Option<u32>, String> {
     if name.is_empty() {
         return Ok(None);
@@ -58,7 +58,7 @@ fn number(name: &str, what: &str, table: &str) -> Result<Option<u32>, String> {
     });
     match found {
         Some(number) => Ok(Some(number)),
-        None => Err(format!("no {what} called {name:?} is in {table}: give a number")),
+        None => Err(format!("{table} has no {what} {name:?}: give a name from it, or a number")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Options of every server: where it listens, its limits, and those of the whole process.
+//! Options of every server: its addresses and limits, and those of the whole process.
 
 use std::path::PathBuf;
 
@@ -8,64 +8,67 @@ use serde::Deserialize;
 use super::access::{Mode, Owner};
 use super::values::{Count, Rate, TimeLimit, TimeSpan};
 
-/// Where a server listens, and how.
+/// The listeners of a server.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Listening")]
 pub(in crate::serve) struct Listening {
-    /// Addresses to listen on: host:port, unix:/path, or fd:NAME for a socket of systemd's. The
-    /// host 0.0.0.0 is every interface; with port 0 the system chooses one. May be repeated
+    /// Addresses to listen on: host:port, unix:/path, or fd:NAME for a socket passed by systemd.
+    /// The
+    /// host 0.0.0.0 is every interface; for port 0 the system chooses one. May be repeated
     #[arg(long, value_name = "ADDR")]
     pub(in crate::serve) listen: Vec<String>,
-    /// Speaks TLS with this certificate and the chain that leads to it (PEM). SIGHUP has it read
-    /// again. May be repeated, for several names
+    /// Serves TLS with this certificate and its chain (PEM). SIGHUP reads it again. May be
+    /// repeated,
+    /// for several names
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub(in crate::serve) tls_cert: Vec<PathBuf>,
-    /// The key of the certificate (PEM). As many as there are certificates, in the same order
+    /// The key of the certificate (PEM). One for each certificate, in the same order
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub(in crate::serve) tls_key: Vec<PathBuf>,
-    /// The mode of Unix sockets, such as 660: whoever may write may connect [default: by the umask]
+    /// The mode of Unix sockets, such as 660: write permission allows connecting [default: by
+    /// umask]
     #[arg(long, value_name = "MODE")]
     pub(in crate::serve) socket_mode: Option<Mode>,
-    /// To whom Unix sockets belong: user, user:group or :group, by names or numbers
+    /// The owner of Unix sockets: user, user:group or :group, by names or numbers
     #[arg(long, value_name = "OWNER")]
     pub(in crate::serve) socket_owner: Option<Owner>,
-    /// Requires the PROXY protocol (v1 or v2), by which a proxy tells the addresses of clients. For
-    /// listeners that only the proxy can reach
+    /// Requires the PROXY protocol (v1 or v2), by which a proxy reports the addresses of clients.
+    /// Only
+    /// for listeners that nothing but the proxy can reach
     #[arg(long)]
     pub(in crate::serve) proxy_protocol: bool,
 }
 
-/// What clients are allowed. What is left out is as the library has it; every default can face the
+/// Limits for clients. Omitted ones have the library's defaults, all of which are safe to face the
 /// internet.
 #[derive(Debug, Clone, Default, clap::Args, Deserialize)]
 #[command(next_help_heading = "Limits")]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(in crate::serve) struct Limits {
-    /// Number of connections that there may be at a time. Further clients wait until one ends; none
-    /// is refused [default: 10000]
+    /// Number of simultaneous connections. Further clients wait until one ends; none is refused
+    /// [default: 10000]
     #[arg(long, value_name = "N")]
     max_connections: Option<Count>,
-    /// Number of them that one address (of IPv6: one /64) may have; further ones are closed at once
-    /// [default: 1024]
+    /// Number of simultaneous connections from one address (one /64 for IPv6); further ones are
+    /// closed at once [default: 1024]
     #[arg(long, value_name = "N")]
     pub(in crate::serve) per_address: Option<Count>,
-    /// Time that a connection is kept without a request [default: 60s]
+    /// Time for which a connection without a request is kept [default: 60s]
     #[arg(long, value_name = "DURATION")]
     idle_timeout: Option<TimeLimit>,
-    /// Longest time that a client may take for the head of a request (for all of a small one), and
-    /// for a TLS handshake [default: 10s]
+    /// Time limit for the head of a request (for the whole request, in the small protocols), and
+    /// for
+    /// a TLS handshake [default: 10s]
     #[arg(long, value_name = "DURATION")]
     head_timeout: Option<TimeLimit>,
-    /// Longest time that the answer to one request may take, with the reading of its body [default:
-    /// no limit]
+    /// Time limit for answering one request, including reading its body [default: no limit]
     #[arg(long, value_name = "DURATION")]
     request_timeout: Option<TimeLimit>,
-    /// Bytes a second, such as 500 or 1KiB, that a client must send of a body, and take of an
-    /// answer, on average. The connection of a slower one is closed. 0: clients may be as slow as
-    /// they like [default: 500]
+    /// Minimum rate at which a client must send a body, and receive an answer, on average: bytes a
+    /// second, such as 500 or 1KiB. Slower connections are closed. 0: no minimum [default: 500]
     #[arg(long, value_name = "SIZE")]
     pub(in crate::serve) rate: Option<Rate>,
-    /// Longest time that a client may fall behind --rate, and so may pause [default: 60s]
+    /// Time by which a client may fall behind --rate, so the longest pause [default: 60s]
     #[arg(long, value_name = "DURATION")]
     pub(in crate::serve) slack: Option<TimeLimit>,
 }
@@ -87,7 +90,7 @@ impl Limits {
     }
 }
 
-/// The form of the access log.
+/// The format of the access log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(in crate::serve) enum LogFormat {
@@ -95,30 +98,29 @@ pub(in crate::serve) enum LogFormat {
     Json,
 }
 
-/// What the whole process does.
+/// Options of the whole process.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Process")]
 pub(in crate::serve) struct Process {
-    /// On how many threads to serve; the kernel spreads the clients over them [default: 1]
+    /// Number of threads that serve; the kernel distributes clients over them [default: 1]
     #[arg(long, value_name = "N")]
     pub(in crate::serve) threads: Option<Count>,
-    /// Longest time that requests that are being answered may go on after SIGTERM or Ctrl-C
+    /// Time limit for finishing requests that are being answered after SIGTERM or Ctrl-C
     /// [default: 10s]
     #[arg(long, value_name = "DURATION")]
     pub(in crate::serve) drain: Option<TimeSpan>,
-    /// Time that clients are still served after SIGTERM or Ctrl-C while /readyz (see --metrics)
-    /// already answers 503. Longer than load balancers take to notice [default: 0s]
+    /// Time for which clients are still served after SIGTERM or Ctrl-C, while /readyz (see
+    /// --metrics)
+    /// already answers 503. Longer than load balancers need to notice [default: 0s]
     #[arg(long, value_name = "DURATION")]
     pub(in crate::serve) lame_duck: Option<TimeSpan>,
-    /// Answers /metrics (for Prometheus), /healthz and /readyz on this address of its own
+    /// Answers /metrics (for Prometheus), /healthz and /readyz on a separate address
     #[arg(long, value_name = "ADDR")]
     pub(in crate::serve) metrics: Option<String>,
-    /// Appends a line for each request to this file; - is standard output. SIGHUP has it opened
-    /// anew
+    /// Appends a line for each request to this file; - is standard output. SIGHUP reopens the file
     #[arg(long, value_name = "FILE")]
     pub(in crate::serve) access_log: Option<std::path::PathBuf>,
-    /// Format of the lines of --access-log: as Apache and nginx do by default, or as JSON
-    /// [default: combined]
+    /// Format of --access-log: combined, as Apache and nginx write it, or JSON [default: combined]
     #[arg(long, value_name = "FORMAT", requires = "access_log")]
     pub(in crate::serve) log_format: Option<LogFormat>,
 }
@@ -128,7 +130,7 @@ impl Process {
         self.lame_duck.is_some_and(|TimeSpan(time)| !time.is_zero())
     }
 
-    /// A server with these options.
+    /// Makes a server with these options.
     pub(in crate::serve) fn server(&self) -> Server {
         let mut server = Server::new();
         if let Some(threads) = self.threads {

@@ -1,4 +1,4 @@
-//! Values of flags and of the configuration file, read from text by one grammar.
+//! Values of flags and of keys, parsed from text by one grammar.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -7,32 +7,32 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-/// A length of time, such as `500ms`, `30s` or `5m`; it may be none.
+/// A duration, such as `500ms`, `30s` or `5m`; it may be zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(in crate::serve) struct TimeSpan(pub(in crate::serve) Duration);
 
-/// A limit on time, which is never none: that would be a limit at which nothing works.
+/// A time limit, which is never zero: nothing could meet it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(in crate::serve) struct TimeLimit(pub(in crate::serve) Duration);
 
-/// So many bytes, such as `500`, `64KiB`, `1MiB`, `2GiB`.
+/// A number of bytes, such as `500`, `64KiB`, `1MiB`, `2GiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Text")]
 pub(crate) struct Size(pub(crate) u64);
 
-/// So many bytes a second, written as a [`Size`]; it may be none.
+/// A number of bytes a second, written as a [`Size`]; it may be zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Text")]
 pub(in crate::serve) struct Rate(pub(in crate::serve) u32);
 
-/// A number that is never zero: that would be a limit at which nothing works.
+/// A limit on a number, which is never zero: nothing could meet it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "u64")]
 pub(in crate::serve) struct Count(NonZeroU32);
 
-/// A variable of an environment, `NAME=VALUE`.
+/// An environment variable, `NAME=VALUE`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(in crate::serve) struct Variable {
@@ -40,7 +40,7 @@ pub(in crate::serve) struct Variable {
     pub(in crate::serve) value: String,
 }
 
-/// What a file may write as a number or as a string.
+/// A value that a file may give as a number or as a string.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "a number of bytes, or a string such as \"64KiB\" or \"1GiB\"")]
 enum Text {
@@ -52,7 +52,7 @@ impl FromStr for TimeSpan {
     type Err = String;
 
     fn from_str(text: &str) -> Result<TimeSpan, String> {
-        let explain = |_| format!("{text:?} is not a length of time: write it as 500ms, 30s or 5m");
+        let explain = |_| format!("{text:?} is not a duration: write it as 500ms, 30s or 5m");
         humantime::parse_duration(text).map(TimeSpan).map_err(explain)
     }
 }
@@ -63,7 +63,7 @@ impl FromStr for TimeLimit {
     fn from_str(text: &str) -> Result<TimeLimit, String> {
         match text.parse()? {
             TimeSpan(Duration::ZERO) => {
-                Err("zero would close every connection at once; leave it out for the usual limit"
+                Err("zero would close every connection at once: leave it out for the default"
                     .to_owned())
             }
             TimeSpan(time) => Ok(TimeLimit(time)),
@@ -73,7 +73,7 @@ impl FromStr for TimeLimit {
 
 impl Count {
     pub(in crate::serve) fn get(self) -> usize {
-        // Nowhere is a `usize` smaller.
+        // A `usize` has at least 32 bits on every supported system.
         self.0.get() as usize
     }
 }
@@ -90,10 +90,9 @@ impl TryFrom<u64> for Count {
     /// Caps a number that is larger than any limit needs to be.
     fn try_from(number: u64) -> Result<Count, &'static str> {
         let number = u32::try_from(number).unwrap_or(u32::MAX);
-        NonZeroU32::new(number).map(Count).ok_or(
-            "zero would let nothing through: leave it out, or \
-                                                  give a number of at least 1",
-        )
+        NonZeroU32::new(number)
+            .map(Count)
+            .ok_or("zero would let nothing through: leave it out, or give a number of at least 1")
     }
 }
 
@@ -123,7 +122,7 @@ impl FromStr for Size {
         };
         unit.and_then(|shift| digits.parse::<u64>().ok()?.checked_mul(1 << shift))
             .map(Size)
-            .ok_or_else(|| format!("{text:?} is not a size; write it as 500, 64KiB, 1MiB or 2GiB"))
+            .ok_or_else(|| format!("invalid size {text:?}: write it as 500, 64KiB, 1MiB or 2GiB"))
     }
 }
 
@@ -131,7 +130,7 @@ impl TryFrom<Size> for Rate {
     type Error = String;
 
     fn try_from(Size(bytes): Size) -> Result<Rate, String> {
-        let too_much = |_| format!("{bytes} bytes a second are more than anybody sends");
+        let too_much = |_| format!("{bytes} bytes a second is above the maximum, 4294967295");
         u32::try_from(bytes).map(Rate).map_err(too_much)
     }
 }
@@ -160,7 +159,7 @@ impl FromStr for Variable {
             Some((name, value)) if !name.is_empty() && !text.contains('\0') => {
                 Ok(Variable { name: name.to_owned(), value: value.to_owned() })
             }
-            _ => Err(format!("{text:?} is not a variable; write it as NAME=VALUE")),
+            _ => Err(format!("invalid variable {text:?}: write it as NAME=VALUE")),
         }
     }
 }
@@ -227,7 +226,7 @@ mod tests {
         for (text, bytes) in [("0", 0), ("500", 500), ("100KiB", 100 << 10)] {
             assert_eq!(text.parse(), Ok(Rate(bytes)), "{text}");
         }
-        assert!("5GiB".parse::<Rate>().unwrap_err().contains("more than anybody"));
+        assert!("5GiB".parse::<Rate>().unwrap_err().contains("above the maximum"));
         for (text, bytes) in [("rate = 500", 500), ("rate = \"100KiB\"", 100 << 10)] {
             let limits: Limits = toml::from_str(text).unwrap();
             assert_eq!(limits.rate, Some(Rate(bytes)), "{text}");

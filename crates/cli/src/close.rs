@@ -1,16 +1,16 @@
-//! A close(2) that tells its error.
+//! A close(2) whose error is reported.
 
 use std::io;
 use std::os::fd::AsFd;
 
 use rustix::io::fcntl_dupfd_cloexec;
 
-/// Attempts that a signal may interrupt.
+/// Attempts after an interruption by a signal.
 const TRIES: usize = 16;
 
-/// Finds out what close(2) would say of what was written, where the kernel or a server may have put
-/// it off: network file systems, FUSE. Another descriptor of the same file is closed, so that there
-/// is still one to give it a name, and no name if this fails.
+/// Reports the error of close(2) for the data written so far. Network file systems and FUSE report
+/// write errors only then. A duplicate of the descriptor is closed, so that the file stays
+/// open: the caller gives the file its name only if this succeeds.
 pub(crate) fn close(file: impl AsFd) -> io::Result<()> {
     let mut tries = 0;
     loop {

@@ -1,4 +1,4 @@
-//! Names from outside in what the program says.
+//! Names and numbers for messages.
 
 use std::fmt;
 use std::io;
@@ -7,25 +7,26 @@ use std::path::Path;
 
 use indicatif::HumanCount;
 
-/// A number of things, as in `1 file` and `2 files`.
+/// Formats a count with its noun, as in `1 file` and `2 files`.
 pub(crate) fn count(count: u64, one: &str) -> String {
     count_irregular(count, one, &format!("{one}s"))
 }
 
-/// The same for words whose plural is not made by an `s` at their end.
+/// Formats a count with a noun whose plural does not just add an `s`.
 pub(crate) fn count_irregular(count: u64, one: &str, several: &str) -> String {
     format!("{} {}", HumanCount(count), if count == 1 { one } else { several })
 }
 
-/// The system's words for an error without the number that it has for it, as in "No space left on
-/// device (os error 28)".
+/// Returns the system's text for an error without its number, such as "No space left on device"
+/// without "(os error 28)".
 pub(crate) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     text.rfind(" (os error ").map_or(text.clone(), |end| text[..end].to_owned())
 }
 
-/// Shows a path in one line, for a terminal: characters that would move the cursor, change colours,
-/// end the line or turn the direction of writing are escaped, and so are bytes that are no UTF-8.
+/// A path for display in one line of a terminal: characters that would move the cursor, change
+/// colours, end the line or turn the direction of writing are escaped, and so are bytes that are
+/// not UTF-8.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Escaped<'a>(&'a Path);
 
@@ -55,7 +56,8 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Controls (C0, DEL, C1), ends of lines, and marks that change the direction of writing.
+/// Whether it is a control (C0, DEL, C1), a line end, or a mark that changes the direction of
+/// writing.
 fn is_harmful(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
@@ -75,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_steers_a_terminal_is_escaped_and_text_stays() {
+    fn characters_that_control_a_terminal_are_escaped_and_text_stays() {
         for (name, shown) in [
             (&b"photos/\xc3\xa4 b.jpg"[..], "photos/\u{e4} b.jpg"),
             (b"\x1b]0;title\x07\x1b[31m", "\\x1b]0;title\\x07\\x1b[31m"),

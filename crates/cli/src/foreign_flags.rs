@@ -1,194 +1,189 @@
-//! Flags of other programs, typed by habit: what does the same here.
+//! Flags of other programs, typed by habit: the error names our flag that does the same.
 //!
-//! A flag that means exactly the same is an alias or a hidden argument of its command. For the
-//! others clap would propose a flag of a similar name, or to take them for a file; here the error
-//! says what to type instead, or that nothing does the same.
+//! A flag with exactly the same meaning is an alias or a hidden argument of its command. For the
+//! others clap would propose a flag of a similar name, or suggest that it is a file; here the error
+//! says what to type instead, or that there is no equivalent.
 
 use std::ffi::OsString;
 use std::net::IpAddr;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// Flags with one answer.
-type Habit = (&'static [&'static str], &'static str);
+/// Flags that share a tip.
+type Tip = (&'static [&'static str], &'static str);
 
-/// cp's and rsync's.
-const COPY: &[Habit] = &[
+/// Flags of cp and rsync.
+const COPY: &[Tip] = &[
     (
         &["-v", "--verbose", "--progress"],
-        "there is no list of what is copied: totals and failures are printed anyway",
+        "there is no list of copied files: totals and failures are always printed",
     ),
-    (
-        &["-u", "--update"],
-        "dates are not compared: --no-clobber (-n) keeps every file that is there",
-    ),
-    (&["-i", "--interactive"], "copy never asks: --no-clobber (-n) keeps every file that is there"),
-    (&["-b", "--backup"], "no backups are made: --no-clobber (-n) keeps every file that is there"),
+    (&["-u", "--update"], "dates are not compared: --no-clobber (-n) keeps every file that exists"),
+    (&["-i", "--interactive"], "copy never asks: --no-clobber (-n) keeps every file that exists"),
+    (&["-b", "--backup"], "no backups are made: --no-clobber (-n) keeps every file that exists"),
     (
         &["-c", "--resume", "--continue", "--partial"],
-        "after a stop --no-clobber (-n) copies what is not there yet",
+        "after a stop --no-clobber (-n) copies what is still missing",
     ),
-    (&["--overwrite"], "files that are there are replaced anyway, write-protected ones by --force"),
-    (&["-q", "--quiet"], "all that is printed is one line, and what failed: leave this out"),
-    (&["-d"], "symbolic links stay links anyway; --archive (-a) keeps hard links, too"),
+    (&["--overwrite"], "existing files are replaced anyway, write-protected ones with --force"),
+    (&["-q", "--quiet"], "only one line and the failures are printed anyway: leave this out"),
+    (&["-d"], "symbolic links stay links anyway; --archive (-a) also keeps hard links"),
     (
         &["-L", "--dereference", "-H"],
-        "symbolic links are never followed: give the path that a link leads to",
+        "symbolic links are never followed: give the path that the link leads to",
     ),
     (
         &["--preserve="],
-        "it takes no list: permissions and times are kept anyway, --preserve (-p) keeps owners, \
-         set-ID bits and ACLs, too, and --archive (-a) all that can be kept",
+        "it takes no list: permissions and times are always kept, --preserve (-p) also keeps owners, \
+         set-ID bits and ACLs, and --archive (-a) everything that can be kept",
     ),
     (
         &["--no-preserve"],
-        "permissions and times are kept anyway; owners, ACLs and extended attributes only by \
+        "permissions and times are always kept; owners, ACLs and extended attributes only with \
          --preserve (-p) or --archive (-a)",
     ),
-    (&["-l", "--link", "-s", "--symbolic-link"], "links are made by ln: this makes copies"),
+    (&["-l", "--link", "-s", "--symbolic-link"], "copy makes no links: use ln"),
     (
         &["-t", "--target-directory"],
-        "the folder to copy into is the last argument: overlapped copy SRC... DST",
+        "the last argument is the folder to copy into: overlapped copy SRC... DST",
     ),
     (
         &["-T", "--no-target-directory"],
-        "SRC/. stands for what is in SRC: overlapped copy SRC/. DST",
+        "SRC/. stands for the contents of SRC: overlapped copy SRC/. DST",
     ),
     (&["--sparse"], "holes are always kept"),
-    (&["--reflink"], "it cannot be chosen: the kernel decides whether blocks are shared"),
+    (&["--reflink"], "there is no choice: the kernel decides whether blocks are shared"),
     (
         &["--delete", "--exclude", "--include", "--dry-run"],
-        "folders are copied whole, and nothing is removed from DST: rsync can do more",
+        "folders are copied as a whole, and nothing is removed from DST: use rsync",
     ),
 ];
 
-/// curl's, wget's and aria2's.
-const GET: &[Habit] = &[
+/// Flags of curl, wget and aria2.
+const GET: &[Tip] = &[
     (
         &["-u", "--user", "--http-user", "--password", "--http-password"],
-        "user and password are a part of the URL, https://USER:PASSWORD@HOST/, or stand in \
-         ~/.netrc: --netrc",
+        "write user and password into the URL, https://USER:PASSWORD@HOST/, or into ~/.netrc and \
+         give --netrc",
     ),
     (
         &["-n"],
-        "in place of curl's -n write --netrc, of wget's -nv --quiet (-q), of wget's -nc --resume \
-         (-c), which skips files that are there",
+        "for curl's -n write --netrc, for wget's -nv --quiet (-q), for wget's -nc --resume (-c), \
+         which skips files that exist",
     ),
     (
         &["-k", "--insecure", "--no-check-certificate", "--check-certificate"],
-        "certificates are always checked: --cacert FILE trusts the one in FILE",
+        "certificates are always checked: --cacert FILE trusts those in FILE",
     ),
     (&["--ca-certificate"], "--cacert FILE trusts the certificates in FILE, and no others"),
     (&["-E", "--cert", "--key", "--certificate"], "client certificates are not supported"),
     (
         &["-O", "--output-document", "--remote-name"],
-        "--output (-o) FILE gives the file its name; without it the server or the URL does",
+        "--output (-o) FILE names the file; by default the server or the URL does",
     ),
     (
         &["-J", "--remote-header-name", "--content-disposition"],
-        "the name that the server proposes is taken anyway: leave this out",
+        "the name that the server proposes is used anyway: leave this out",
     ),
     (
         &["-P", "--directory-prefix", "--output-dir", "--dir"],
-        "--output (-o) DIR/ saves in that folder, and makes it where it is missing",
+        "--output (-o) DIR/ saves in that folder, and creates it if it is missing",
     ),
     (
         &["-d"],
-        "in place of aria2's -d write --output (-o) DIR/; curl's has no counterpart: only GET is \
-         sent",
+        "for aria2's -d write --output (-o) DIR/; curl's has no equivalent: only GET is sent",
     ),
-    (&["-s", "--silent", "--no-verbose"], "--quiet (-q) says only what failed"),
-    (&["-S", "--show-error"], "errors are always said: leave this out"),
-    (&["-v", "--verbose"], "RUST_LOG=debug in front of the command tells more"),
+    (&["-s", "--silent", "--no-verbose"], "--quiet (-q) prints only failures"),
+    (&["-S", "--show-error"], "errors are always printed: leave this out"),
+    (&["-v", "--verbose"], "RUST_LOG=debug before the command logs more"),
     (&["-#", "--progress-bar"], "bars are always shown on a terminal: leave this out"),
-    (&["-C", "--continue-at"], "--resume (-c) goes on where an earlier run has ended"),
+    (&["-C", "--continue-at"], "--resume (-c) continues where an earlier run ended"),
     (
         &["-x"],
-        "in place of curl's -x set the variable https_proxy=http://HOST:PORT (http_proxy for \
-         http://); aria2's has no counterpart: each file comes over one connection",
+        "for curl's -x set the variable https_proxy=http://HOST:PORT (http_proxy for http://); \
+         aria2's has no equivalent: each file is downloaded over one connection",
     ),
     (
         &["--proxy", "--all-proxy", "--https-proxy", "--http-proxy"],
-        "a proxy is set by the variable https_proxy=http://HOST:PORT (http_proxy for http://)",
+        "set the variable https_proxy=http://HOST:PORT (http_proxy for http://)",
     ),
     (
         &["--split", "--max-connection-per-server", "--min-split-size"],
-        "each file comes over one connection: --jobs (-j) N downloads N files at a time",
+        "each file is downloaded over one connection: --jobs (-j) N downloads N files at a time",
     ),
     (
         &["-Z", "--parallel", "--parallel-max", "--max-concurrent-downloads"],
-        "files are downloaded at the same time anyway: --jobs (-j) N says how many",
+        "files are downloaded at the same time anyway: --jobs (-j) N sets their number",
     ),
     (
         &["-X", "--request", "--data", "-F", "--form", "--json", "--method", "--post-data"],
-        "only GET is sent: curl can do more",
+        "only GET is sent: use curl",
     ),
-    (&["--upload-file", "-I", "--head", "--spider"], "files are downloaded: curl can do more"),
+    (&["--upload-file", "-I", "--head", "--spider"], "files are only downloaded: use curl"),
     (
         &["-T"],
-        "in place of wget's -T write --timeout DURATION; curl's has no counterpart: nothing is \
-         uploaded",
+        "for wget's -T write --timeout DURATION; curl's has no equivalent: nothing is uploaded",
     ),
     (
         &["--connect-timeout", "--read-timeout", "--dns-timeout"],
-        "--timeout DURATION limits connecting, and every wait behind it",
+        "--timeout DURATION limits connecting, and every wait after it",
     ),
     (
         &["-m", "--max-time", "--mirror"],
-        "the time for a whole download has no limit, --timeout limits every wait; wget's -m has no \
-         counterpart: links of pages are not followed",
+        "a whole download has no time limit, --timeout limits every wait; wget's -m has no \
+         equivalent: links in pages are not followed",
     ),
     (
         &["--limit-rate", "--max-overall-download-limit", "--max-download-limit"],
-        "--rate-limit SIZE is for all downloads together",
+        "--rate-limit SIZE covers all downloads together",
     ),
     (
         &["-t", "--retry", "--tries", "--max-tries"],
-        "--retries N: that many attempts after the first one",
+        "--retries N sets the number of attempts after the first one",
     ),
-    (&["-U"], "--user-agent (-A) NAME"),
+    (&["-U"], "--user-agent (-A) NAME sets the name"),
     (&["-b", "--cookie", "--load-cookies"], "--header (-H) \"Cookie: NAME=VALUE\" sends a cookie"),
     (&["-e", "--referer"], "--header (-H) \"Referer: URL\" sends it"),
-    (&["--checksum"], "--sha256 HEX; a list has a column for it"),
+    (&["--checksum"], "--sha256 HEX checks one file; a list has a column for it"),
     (
         &["-N", "--timestamping", "-z", "--time-cond"],
-        "dates are not compared: --overwrite replaces files that are there, --resume (-c) keeps \
-         them",
+        "dates are not compared: --overwrite replaces existing files, --resume (-c) keeps them",
     ),
-    (&["--force"], "--overwrite replaces files that are there"),
-    (&["--no-clobber"], "without a flag no file is replaced; --resume (-c) skips those there"),
+    (&["--force"], "--overwrite replaces existing files"),
+    (&["--no-clobber"], "no file is replaced by default; --resume (-c) skips existing ones"),
     (
         &["-r", "--recursive", "-l", "--level", "-p", "--page-requisites"],
-        "links of pages are not followed: wget does that",
+        "links in pages are not followed: use wget",
     ),
 ];
 
-/// Those of other servers of folders.
-const SERVE: &[Habit] = &[
-    (&["-p"], "a TCP port is part of the address: --listen 127.0.0.1:PORT"),
+/// Flags of other servers of folders.
+const SERVE: &[Tip] = &[
+    (&["-p"], "the TCP port is a part of the address: --listen 127.0.0.1:PORT"),
     (
         &["-b", "--bind", "-a", "--address", "--addr", "--interface"],
-        "--listen ADDRESS:PORT, and 0.0.0.0 for the whole network",
+        "--listen ADDRESS:PORT, with 0.0.0.0 for the whole network",
     ),
     (
         &["-d", "--directory", "--dir", "--root", "--docroot"],
-        "the folder is no flag: overlapped serve http DIR",
+        "the folder is an argument without a flag: overlapped serve http DIR",
     ),
     (&["-s", "--single", "--spa"], "--fallback /index.html sends that page for every path"),
     (
         &["-S", "--ssl", "--tls", "--https", "--cert", "--key", "--ssl-cert", "--ssl-key"],
         "--tls-cert FILE --tls-key FILE",
     ),
-    (&["-g", "--gzip", "--brotli", "--compress"], "texts are packed anyway: leave this out"),
-    (&["-l", "--browse", "--directory-listing"], "--list lists folders that have no index"),
-    (&["-w", "--workers", "--processes"], "--threads N"),
-    (&["-c"], "overlapped serve --config FILE"),
+    (&["-g", "--gzip", "--brotli", "--compress"], "texts are compressed anyway: leave this out"),
+    (&["-l", "--browse", "--directory-listing"], "--list lists folders without an index"),
+    (&["-w", "--workers", "--processes"], "--threads N sets the number of threads"),
+    (&["-c"], "overlapped serve --config FILE reads a configuration file"),
 ];
 
-const COMMANDS: &[(&str, &[Habit])] = &[("copy", COPY), ("get", GET), ("serve", SERVE)];
+const COMMANDS: &[(&str, &[Tip])] = &[("copy", COPY), ("get", GET), ("serve", SERVE)];
 
-/// The arguments as clap reads them right. Of `copy -- a -n2` it takes `-n2` for an option: where
-/// several values may stand in front of the last one, it looks ahead and forgets the `--`.
+/// Rewrites the arguments so that clap parses them correctly. Of `copy -- a -n2` it would take
+/// `-n2`
+/// for an option: if several values may precede the last one, it looks ahead and ignores the `--`.
 pub(crate) fn for_clap(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<_> = arguments.into_iter().collect();
     let is_copy = arguments.iter().find(|name| COMMANDS.iter().any(|(known, _)| *name == known));
@@ -203,7 +198,7 @@ pub(crate) fn for_clap(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsS
     arguments
 }
 
-/// Makes the error of who has typed a flag of another program, with these arguments, name ours.
+/// Adds a tip to the error if the user has typed a flag of another program.
 pub(crate) fn explain(
     mut error: clap::Error,
     arguments: impl IntoIterator<Item = OsString>,
@@ -211,8 +206,8 @@ pub(crate) fn explain(
     let tip = misplaced(&error).or_else(|| {
         let mut names = arguments.into_iter().skip(1);
         let known = |name: OsString| COMMANDS.iter().find(|(command, _)| name == *command);
-        let (_, habits) = names.find_map(known)?;
-        answer(habits, &typed(&error)?).map(str::to_owned)
+        let (_, tips) = names.find_map(known)?;
+        find_tip(tips, &typed(&error)?).map(str::to_owned)
     });
     if let Some(tip) = tip {
         for wrong in [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand] {
@@ -223,12 +218,12 @@ pub(crate) fn explain(
     error
 }
 
-fn answer(habits: &[Habit], flag: &str) -> Option<&'static str> {
-    let found = habits.iter().find(|(flags, _)| flags.contains(&flag));
+fn find_tip(tips: &[Tip], flag: &str) -> Option<&'static str> {
+    let found = tips.iter().find(|(flags, _)| flags.contains(&flag));
     found.map(|(_, tip)| *tip)
 }
 
-/// The flag that the error is about; with `=` where it is the value that is too much.
+/// Returns the flag that the error is about; with `=` if its value is the one too many.
 fn typed(error: &clap::Error) -> Option<String> {
     let flag = text(error, ContextKind::InvalidArg);
     match error.kind() {
@@ -238,24 +233,23 @@ fn typed(error: &clap::Error) -> Option<String> {
     }
 }
 
-/// Says where a value belongs that other programs have in a flag which is another one here.
+/// Tells where a value belongs that the user has given to a flag with another meaning here.
 fn misplaced(error: &clap::Error) -> Option<String> {
     let value = text(error, ContextKind::InvalidValue);
     match text(error, ContextKind::InvalidArg).split(' ').next() {
         Some("--output") if error.kind() == ErrorKind::ArgumentConflict => {
-            Some("a list gives each of several URLs a name: --input (-i) FILE".to_owned())
+            Some("use a list to name the files of several URLs: --input (-i) FILE".to_owned())
         }
-        Some("<URL>...") if error.kind() == ErrorKind::MissingRequiredArgument => {
-            Some("URLs may stand in a file, too, one on each line: --input (-i) FILE".to_owned())
-        }
-        Some("--port") => value
-            .parse::<u32>()
-            .ok()
-            .map(|port| format!("a TCP port is part of the address: --listen 127.0.0.1:{port}")),
+        Some("<URL>...") if error.kind() == ErrorKind::MissingRequiredArgument => Some(
+            "URLs may also be read from a file, one on each line: --input (-i) FILE".to_owned(),
+        ),
+        Some("--port") => value.parse::<u32>().ok().map(|port| {
+            format!("the TCP port is a part of the address: --listen 127.0.0.1:{port}")
+        }),
         Some("--host") => value
             .parse::<IpAddr>()
             .ok()
-            .map(|_| format!("an address to listen on: --listen {value}:PORT")),
+            .map(|_| format!("the address to listen on: --listen {value}:PORT")),
         _ => None,
     }
 }
@@ -273,7 +267,7 @@ mod tests {
     use super::*;
     use clap::{CommandFactory, Parser};
 
-    /// The command line in which a flag is typed.
+    /// Makes the command line in which a flag is typed.
     fn line(command: &str, flag: &str) -> Vec<OsString> {
         let protocol = if command == "serve" { &["http"][..] } else { &[] };
         let flag = if flag.ends_with('=') { format!("{flag}mode") } else { flag.to_owned() };
@@ -281,26 +275,29 @@ mod tests {
         words.chain([&*flag, "a", "b"]).map(OsString::from).collect()
     }
 
-    fn said(line: &[OsString]) -> String {
+    fn message(line: &[OsString]) -> String {
         let error = crate::Arguments::try_parse_from(line).err().expect("it is an error");
         explain(error, line.iter().cloned()).to_string()
     }
 
     #[test]
-    fn a_flag_of_another_program_is_answered_by_ours() {
-        for (command, habits) in COMMANDS {
-            for (flags, tip) in *habits {
+    fn a_flag_of_another_program_gets_a_tip_about_ours() {
+        for (command, tips) in COMMANDS {
+            for (flags, tip) in *tips {
                 for flag in *flags {
-                    let said = said(&line(command, flag));
-                    assert!(said.contains(&format!("tip: {tip}\n")), "{command} {flag}: {said}");
-                    assert_eq!(said.matches("tip:").count(), 1, "{command} {flag}: {said}");
+                    let message = message(&line(command, flag));
+                    assert!(
+                        message.contains(&format!("tip: {tip}\n")),
+                        "{command} {flag}: {message}"
+                    );
+                    assert_eq!(message.matches("tip:").count(), 1, "{command} {flag}: {message}");
                 }
             }
         }
     }
 
     #[test]
-    fn a_value_that_belongs_elsewhere_is_answered_with_the_place() {
+    fn a_misplaced_value_gets_a_tip_about_its_place() {
         for (typed, place) in [
             ("serve http a --port 8080", "--listen 127.0.0.1:8080"),
             ("serve http a --host 0.0.0.0", "--listen 0.0.0.0:PORT"),
@@ -310,20 +307,20 @@ mod tests {
         ] {
             let line = "overlapped ".to_owned() + typed;
             let line: Vec<_> = line.split(' ').map(OsString::from).collect();
-            assert!(said(&line).contains(place), "{typed}: {}", said(&line));
+            assert!(message(&line).contains(place), "{typed}: {}", message(&line));
         }
     }
 
     #[test]
-    fn an_answer_names_only_flags_that_are_there() {
-        for (name, habits) in COMMANDS {
+    fn a_tip_names_only_existing_flags() {
+        for (name, tips) in COMMANDS {
             let mut program = crate::Arguments::command();
             program.build();
             let command = program.find_subcommand(name).unwrap();
             let http = command.find_subcommand("http");
             let arguments =
                 || command.get_arguments().chain(http.iter().flat_map(|h| h.get_arguments()));
-            for (_, tip) in *habits {
+            for (_, tip) in *tips {
                 let words = tip.split(|c: char| c.is_whitespace() || "(),:;".contains(c));
                 for flag in words.filter_map(|word| word.strip_prefix("--")) {
                     let is_there = arguments().any(|argument| argument.get_long() == Some(flag));
@@ -338,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_with_the_same_meaning_is_taken() {
+    fn a_flag_with_the_same_meaning_is_accepted() {
         for typed in [
             "copy -r a b",
             "copy -R a b",
@@ -370,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_two_dashes_there_is_no_flag() {
+    fn after_two_dashes_there_is_no_flag() {
         for typed in ["-- a -n2", "-- -x -y", "-- a -n2 b", "-n -- -x --force", "a -- -n"] {
             let line = "overlapped copy ".to_owned() + typed;
             let parsed =
@@ -382,8 +379,8 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_that_nobody_knows_is_answered_by_clap() {
-        let said = said(&line("copy", "--archve"));
-        assert!(said.contains("a similar argument exists: '--archive'"), "{said}");
+    fn an_unknown_flag_is_left_to_clap() {
+        let message = message(&line("copy", "--archve"));
+        assert!(message.contains("a similar argument exists: '--archive'"), "{message}");
     }
 }

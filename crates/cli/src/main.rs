@@ -1,7 +1,7 @@
-//! The `overlapped` program: one file per subcommand, and no subcommand is the tour.
+//! The `overlapped` program: one module per subcommand; without a subcommand, the tour.
 //!
-//! Results go to standard output, what happens meanwhile to standard error (`RUST_LOG` chooses how
-//! much of it). An error is one sentence about what failed and one about what helps.
+//! Results go to standard output, logs to standard error (`RUST_LOG` sets the level). An error
+//! message says what failed and what to do.
 
 #![forbid(unsafe_code)]
 
@@ -36,12 +36,13 @@ use tracing_subscriber::EnvFilter;
     name = "overlapped",
     version,
     after_help = "Environment:\n  \
-    OVERLAPPED_PORT  uring or poll, as --port, for every program that uses the library\n  \
-    RUST_LOG         error, warn, info (default), debug, trace: what is told on standard error"
+    OVERLAPPED_PORT  uring or poll, like --port, for every program that uses the library\n  \
+    RUST_LOG         error, warn, info (default), debug, trace: the level of logs on standard error"
 )]
 struct Arguments {
-    /// The completion port: how this program asks the kernel. Not a TCP port; that is part of
-    /// `--listen`.
+    /// The completion port, by which this program uses the kernel. (Not a TCP port, which is part
+    /// of
+    /// `--listen`)
     #[arg(long, global = true, value_enum, default_value_t = PortName::Auto)]
     port: PortName,
     #[command(subcommand)]
@@ -62,11 +63,11 @@ enum Command {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum PortName {
-    /// What OVERLAPPED_PORT says, else the best that works here
+    /// OVERLAPPED_PORT, or else the best port that works here
     Auto,
-    /// io_uring: the kernel does the operation, then says so
+    /// io_uring: the kernel performs operations and reports their completion
     Uring,
-    /// readiness (epoll): the kernel says when to try; more system calls, works everywhere
+    /// readiness (epoll): the kernel reports when to try; more system calls, works everywhere
     Poll,
 }
 
@@ -82,24 +83,24 @@ impl From<PortName> for PortChoice {
 
 fn main() -> ExitCode {
     let typed = foreign_flags::for_clap(std::env::args_os());
-    if let Some(option) = typed.iter().skip(1).find(|argument| steers_a_terminal(argument)) {
+    if let Some(option) = typed.iter().skip(1).find(|argument| is_option_with_controls(argument)) {
         let option = display::Escaped::new(option.as_ref());
-        eprintln!("overlapped: there is no option {option}. A file of this name is ./{option}");
+        eprintln!("overlapped: unknown option {option}; for a file of this name write ./{option}");
         return ExitCode::from(2);
     }
     let arguments = Arguments::try_parse_from(&typed)
         .unwrap_or_else(|error| foreign_flags::explain(error, typed).exit());
-    // The doctor itself says what the library would warn of.
+    // The doctor itself reports what the library would warn of.
     let level =
         if matches!(arguments.command, Some(Command::Doctor(_))) { "error" } else { "info" };
-    let told = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    // The HTTP client writes down whole requests, and with them passwords and tokens.
-    let told = ["ureq=warn", "ureq_proto=warn"]
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    // At lower levels the HTTP client logs whole requests, with passwords and tokens.
+    let filter = ["ureq=warn", "ureq_proto=warn"]
         .into_iter()
         .filter_map(|directive| directive.parse().ok())
-        .fold(told, EnvFilter::add_directive);
+        .fold(filter, EnvFilter::add_directive);
     tracing_subscriber::fmt()
-        .with_env_filter(told)
+        .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .init();
@@ -118,7 +119,7 @@ fn main() -> ExitCode {
     signals::finish_dumps();
     match done {
         Ok(code) => code,
-        // Whoever reads our output has read enough, as in `overlapped doctor | head -1`.
+        // The reader of our output has read enough, as in `overlapped doctor | head -1`.
         Err(error) if stdout::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("overlapped: {error:#}");
@@ -127,9 +128,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Tells whether an argument would be taken for an option, and repeated as it is: the name of a
-/// file that a pattern has matched, perhaps, made by somebody else.
-fn steers_a_terminal(argument: &OsStr) -> bool {
+/// Whether an argument looks like an option and contains control characters, which clap's message
+/// would repeat: perhaps the name of a file that a pattern has matched, chosen by an attacker.
+fn is_option_with_controls(argument: &OsStr) -> bool {
     let bytes = argument.as_encoded_bytes();
     let name = bytes.split(|&byte| byte == b'=').next().unwrap_or(bytes);
     name.starts_with(b"-") && name.iter().any(u8::is_ascii_control)

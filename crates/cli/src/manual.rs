@@ -1,5 +1,6 @@
-//! `overlapped completions` and `overlapped man`: what shells and `man` want to know of this
-//! program, out of the same declarations that read its arguments.
+//! `overlapped completions` and `overlapped man`: shell completions and manual pages, generated
+//! from
+//! the declarations of the arguments.
 
 use std::process::ExitCode;
 
@@ -17,18 +18,18 @@ use crate::stdout::print;
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Completions {
-    /// For which shell
+    /// The shell
     shell: Shell,
 }
 
-/// Prints a manual page in the language of man(1), of the program or of one of its commands.
+/// Prints a manual page in the format of man(1), for the program or one of its commands.
 ///
 ///   overlapped man | man -l -
 ///   overlapped man serve http > overlapped-serve-http.1
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Man {
-    /// The command, such as `serve http`; without it, the program
+    /// The command, such as `serve http`; by default the whole program
     command: Vec<String>,
 }
 
@@ -47,8 +48,8 @@ pub(crate) fn man(arguments: &Man) -> anyhow::Result<ExitCode> {
     for name in &arguments.command {
         let Some(found) = command.find_subcommand(name) else {
             let names: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
-            let (of, names) = (command.get_name(), names.join(", "));
-            bail!("{of} has no command {name}; these are its commands: {names}")
+            let (parent, names) = (command.get_name(), names.join(", "));
+            bail!("{parent} has no command {name}: its commands are {names}")
         };
         command = found;
     }

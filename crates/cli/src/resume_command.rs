@@ -1,13 +1,14 @@
-//! The command that goes on after a stop, as a shell takes it.
+//! The command line that continues after a stop, quoted for a shell.
 
 use std::ffi::OsString;
 use std::path::Path;
 
 use crate::display::Escaped;
 
-/// These arguments once more, behind the name of the subcommand with `flag`, if one is needed.
-/// `changed` gives what stands in the place of an argument: without what others are not to read, or
-/// as what it means from now on. `None`: an argument cannot be shown as it is.
+/// Rebuilds the command line, with `flag` inserted after the name of the subcommand. `changed`
+/// returns a replacement for an argument, to hide a secret or to use its final value. Returns
+/// `None`
+/// if an argument cannot be displayed unchanged.
 pub(crate) fn command(
     arguments: impl IntoIterator<Item = OsString>,
     subcommand: &str,
@@ -23,7 +24,7 @@ pub(crate) fn command(
         }
         command += " ";
         command += &quoted(&shown);
-        // Not at the end, where it may stand behind `--`.
+        // Not at the end, where the flag could stand after `--`.
         if argument == subcommand
             && let Some(flag) = flag.take()
         {
@@ -34,7 +35,7 @@ pub(crate) fn command(
     Some(command)
 }
 
-/// As a shell takes it.
+/// Quotes an argument for a shell.
 fn quoted(argument: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
     if !argument.is_empty() && argument.chars().all(is_plain) {
@@ -43,8 +44,9 @@ fn quoted(argument: &str) -> String {
     format!("'{}'", argument.replace('\'', "'\\''"))
 }
 
-/// A path in a command for the shell, never taken for an option. What a terminal cannot
-/// show is escaped, and has to be found by hand.
+/// Quotes a path as an operand, never taken for an option. Characters that a terminal cannot
+/// display
+/// are escaped, so that a user must find such a file by hand.
 pub(crate) fn operand(path: &Path) -> String {
     match path.to_str() {
         Some(text) if !text.contains(char::is_control) => {
@@ -69,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_stands_behind_its_subcommand_and_only_once() {
+    fn a_flag_stands_after_its_subcommand_and_only_once() {
         let again = |words: &[&str], flag| {
             command(words.iter().map(OsString::from), "copy", flag, |_| None).unwrap()
         };
@@ -79,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_shown_is_no_command() {
+    fn an_argument_that_cannot_be_shown_gives_no_command() {
         for name in [&b"\xff"[..], b"a\x1b[31m"] {
             let words = ["overlapped".into(), "copy".into(), OsString::from_vec(name.to_vec())];
             assert_eq!(command(words, "copy", None, |_| None), None);

@@ -18,19 +18,19 @@ use crate::stdout::print;
 
 /// Plays the Zen game with a server: asks three questions and prints the answers.
 ///
-/// The order of the questions is another one each time. `overlapped serve zen` is a server.
+/// Asks in a different order each time. `overlapped serve zen` is a server.
 ///
 /// Try it:  overlapped serve zen &   then   overlapped zen localhost
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// The server: a name or an address, with a port after a colon if it is not 1060
+    /// The server: a name or an address, with a port after a colon unless it is 1060
     #[arg(value_name = "HOST[:PORT]")]
     host: String,
-    /// Breaks off in the middle of the last question, which the server logs
+    /// Disconnects in the middle of the last question, which the server logs
     #[arg(long)]
     error: bool,
-    /// How long to wait for a connection, and for each answer
+    /// Time limit for connecting, and for each answer
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     #[arg(value_parser = humantime::parse_duration)]
     timeout: Duration,
@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
 
 const QUESTIONS: [&str; 3] =
     ["Beautiful is better than?", "Explicit is better than?", "Simple is better than?"];
-/// Longer answers are none.
+/// The longest accepted answer.
 const ANSWER_BYTES_MAX: usize = 1024;
 
 pub(crate) fn main(port: PortChoice, arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -51,8 +51,8 @@ fn play(arguments: &Arguments) -> anyhow::Result<()> {
     let server = with_port(host);
     let mut stream = connect(&server, *timeout).with_context(|| {
         format!(
-            "cannot connect to {server}; is a server there? `overlapped serve zen` is one, and \
-             --listen 0.0.0.0:{PORT} lets other machines connect to it"
+            "cannot connect to {server}. Is a server running there? `overlapped serve zen` starts \
+             one, and --listen 0.0.0.0:{PORT} lets other machines connect to it"
         )
     })?;
     stream.set_read_timeout(Some(*timeout))?;
@@ -66,13 +66,13 @@ fn play(arguments: &Arguments) -> anyhow::Result<()> {
             return print(format_args!("{half}\n"));
         }
         let answer = ask(&mut stream, question)
-            .with_context(|| format!("no answer of {server} to \"{question}\""))?;
+            .with_context(|| format!("no answer from {server} to \"{question}\""))?;
         print(format_args!("{question} {answer}\n"))?;
     }
     Ok(())
 }
 
-/// The server's address, with the usual port where none is given.
+/// Adds the default port unless one is given.
 fn with_port(host: &str) -> String {
     let is_v6 = host.parse::<std::net::Ipv6Addr>().is_ok();
     match host.rsplit_once(':') {
@@ -82,7 +82,7 @@ fn with_port(host: &str) -> String {
     }
 }
 
-/// The first of its addresses that answers.
+/// Connects to the first of the server's addresses that accepts.
 fn connect(server: &str, timeout: Duration) -> io::Result<TcpStream> {
     let mut failed = io::Error::new(ErrorKind::NotFound, "the name has no address");
     for address in server.to_socket_addrs()? {
@@ -100,22 +100,22 @@ fn ask(stream: &mut TcpStream, question: &str) -> anyhow::Result<String> {
     while answer.last() != Some(&b'.') {
         let mut byte = [0];
         match stream.read(&mut byte) {
-            Ok(0) => bail!("the server has closed the connection"),
+            Ok(0) => bail!("the server closed the connection"),
             Ok(_) => answer.push(byte[0]),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                bail!("nothing came in time; --timeout gives it more")
+                bail!("timed out; --timeout sets a longer limit")
             }
             Err(error) => return Err(error.into()),
         }
         if answer.len() > ANSWER_BYTES_MAX {
-            bail!("what came is no answer: is this a server of the Zen game?");
+            bail!("the answer is too long: is this a server of the Zen game?");
         }
     }
-    // A server may say anything; a terminal is not to obey it.
+    // Escaped, because a server may send bytes that control a terminal.
     Ok(answer.escape_ascii().to_string())
 }
 
-/// Fisher and Yates; std seeds its hashers at random.
+/// Shuffles by Fisher and Yates; std seeds its hashers at random.
 fn shuffle(questions: &mut [&str]) {
     for last in (1..questions.len()).rev() {
         let random = RandomState::new().hash_one(last);
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_usual_port_is_added_where_none_is_given() {
+    fn the_default_port_is_added_unless_one_is_given() {
         for (host, server) in [
             ("localhost", "localhost:1060"),
             ("localhost:7", "localhost:7"),

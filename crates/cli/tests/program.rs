@@ -68,7 +68,7 @@ fn the_doctor_names_the_port_in_use() {
 }
 
 #[test]
-fn the_doctor_says_what_of_a_program_unmodified_code_can_use() {
+fn the_doctor_reports_what_unmodified_code_can_do() {
     let (stdout, stderr) = text(&run(&["doctor", "--install"]));
     assert!(stdout.contains("own thread-locals") && stdout.contains("traps for raw calls"));
     assert_eq!(stderr, "");
@@ -77,11 +77,11 @@ fn the_doctor_says_what_of_a_program_unmodified_code_can_use() {
     let (stdout, stderr) = text(&output);
     assert_eq!(output.status.code(), Some(0), "{stdout}{stderr}");
     assert!(stdout.contains("linked dynamically, by") && stdout.contains(" recv "), "{stdout}");
-    assert!(stdout.contains("libc's inner calls stay as they are"), "{stdout}");
+    assert!(stdout.contains("libc's inner calls are not replaced"), "{stdout}");
     let script = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&script, "#!/bin/sh\n").unwrap();
     for (path, says) in [
-        (script.path().to_str().unwrap(), "is a script; look at the program that runs it: /bin/sh"),
+        (script.path().to_str().unwrap(), "is a script: name the program that runs it: /bin/sh"),
         ("no/such/program", "cannot open no/such/program"),
         (".", "is not a file"),
     ] {
@@ -93,7 +93,7 @@ fn the_doctor_says_what_of_a_program_unmodified_code_can_use() {
 }
 
 #[test]
-fn the_doctor_names_what_stalls_and_promises_no_more_than_it_sees() {
+fn the_doctor_lists_functions_that_stall_and_promises_no_more_than_it_sees() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let program = "#include <stdio.h>\nint main(void) { int n = 0; \
@@ -111,7 +111,7 @@ fn the_doctor_names_what_stalls_and_promises_no_more_than_it_sees() {
     assert!(line.is_some_and(|line| line.contains("fwrite") && line.contains("scanf")), "{stdout}");
     assert!(stdout.contains("→ make such calls inside overlapped::task::unblock"), "{stdout}");
     let verdict = stdout.lines().last().unwrap();
-    assert!(verdict.contains("Whether its own system calls wait is not to be seen"), "{stdout}");
+    assert!(verdict.contains("A file does not show"), "{stdout}");
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn the_tour_has_a_line_for_every_step() {
             ("echo", "every byte compared"),
             ("waiting tasklets", "KiB each"),
             ("spawn and join", " ns"),
-            ("channel, there and back", " ns"),
+            ("channel round trip", " ns"),
             ("yield", " ns"),
             ("kill", "the tasklet was killed"),
             ("deadlock", "deadlock: 3 waiting"),
@@ -165,7 +165,7 @@ fn the_tour_has_a_line_for_every_step() {
 }
 
 #[test]
-fn the_tour_is_what_runs_without_a_subcommand() {
+fn without_a_subcommand_the_tour_runs() {
     if cfg!(debug_assertions) {
         let (stdout, stderr) = text(&run(&[]));
         assert!(stdout.contains("every byte compared"), "{stdout}{stderr}");
@@ -175,7 +175,7 @@ fn the_tour_is_what_runs_without_a_subcommand() {
 }
 
 #[test]
-fn with_few_descriptors_the_tour_says_what_it_left_out() {
+fn with_few_descriptors_the_tour_reports_what_it_left_out() {
     let script = format!("ulimit -n 64 && exec {PROGRAM} tour --quick");
     let output = Command::new("sh").args(["-c", &script]).output().unwrap();
     let (stdout, stderr) = text(&output);

@@ -196,10 +196,10 @@ fn a_configuration_file_that_would_be_sent_to_everybody_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("site")).unwrap();
     let server = "[[server]]\nprotocol = 'http'\nlisten = ['127.0.0.1:0']\n";
-    let says = ["line 4, column 15", "serve.toml would be served to everybody"];
+    let says = ["line 4, column 15", "serve.toml would be served to all clients"];
     refused_in(folder.path(), &format!("{server}http.folder = '.'\nhttp.list = true\n"), &says);
     let hosts = "http.folder = 'site'\nhttp.host = ['example.org=.']\n";
-    let says = ["line 4, column 15", "serve.toml would be served to everybody, since it is in"];
+    let says = ["line 4, column 15", "serve.toml would be served to all clients, since it is in"];
     refused_in(folder.path(), &format!("{server}{hosts}"), &says);
     let (code, _, complaint) = check_in(folder.path(), &format!("{server}http.folder = 'site'\n"));
     assert_eq!(code, Some(0), "{complaint}");
@@ -213,7 +213,7 @@ fn a_configuration_file_that_would_be_sent_to_everybody_is_refused() {
 fn the_annotated_file_serves_another_folder_than_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let (_, _, complaint) = check_in(folder.path(), &text(&run(&["serve", "--example-config"])).0);
-    assert!(!complaint.contains("served to everybody"), "{complaint}");
+    assert!(!complaint.contains("served to all clients"), "{complaint}");
 }
 
 #[test]
@@ -310,7 +310,7 @@ fn a_key_that_would_be_sent_to_everybody_is_refused() {
              tls = [{{ cert = 'site/a.pem', key = '{name}.key' }}]\nhttp.folder = 'site'\n"
         )
     };
-    let says = ["line 4, column 8", "site/a.key would be served to everybody"];
+    let says = ["line 4, column 8", "site/a.key would be served to all clients"];
     refused_in(folder.path(), &described("site/a"), &says);
     for name in ["a", "site/.a"] {
         let (code, _, complaint) = check_in(folder.path(), &described(name));

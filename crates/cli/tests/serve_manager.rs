@@ -96,24 +96,24 @@ fn a_unix_socket_has_the_mode_and_the_owner_that_are_asked_for() {
 }
 
 #[test]
-fn names_of_users_are_found_and_what_is_wrong_is_said() {
+fn names_of_users_are_resolved_and_faults_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let unix = format!("unix:{}", folder.path().join("socket").display());
     let check = |arguments: &[&str]| {
         let output = run(&[&["serve", "--check", "echo"], arguments].concat());
         (output.status.success(), text(&output).1)
     };
-    let (good, complaint) = check(&["--listen", &unix, "--socket-owner", "root:root"]);
-    assert!(good, "{complaint}");
+    let (ok, stderr) = check(&["--listen", &unix, "--socket-owner", "root:root"]);
+    assert!(ok, "{stderr}");
     for (arguments, says) in [
-        (&["--listen", &unix, "--socket-owner", "nobody-of-this-name"][..], "no user called"),
-        (&["--listen", &unix, "--socket-owner", ":no-group-of-this-name"], "no group called"),
+        (&["--listen", &unix, "--socket-owner", "nobody-of-this-name"][..], "has no user"),
+        (&["--listen", &unix, "--socket-owner", ":no-group-of-this-name"], "has no group"),
         (&["--listen", &unix, "--socket-mode", "888"], "octal"),
         (&["--listen", &unix, "--socket-mode", "7777"], "octal"),
         (&["--listen", "127.0.0.1:0", "--socket-mode", "660"], "unix:"),
     ] {
-        let (good, complaint) = check(arguments);
-        assert!(!good && complaint.contains(says), "{arguments:?}: {complaint}");
+        let (ok, stderr) = check(arguments);
+        assert!(!ok && stderr.contains(says), "{arguments:?}: {stderr}");
     }
 }
 

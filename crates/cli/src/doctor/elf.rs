@@ -1,4 +1,5 @@
-//! A program's file, read for its calls: its loader, its libraries, the names that it calls and
+//! Reads from a program's file what it calls: its loader, its libraries, the names that it calls
+//! and
 //! defines, instructions that call the system.
 
 use std::fs::File;
@@ -17,19 +18,19 @@ const SIZE_MAX: u64 = 1 << 30;
 #[derive(Debug, Default)]
 pub(super) struct Elf {
     pub(super) processor: &'static str,
-    /// The loader. `None`: the program is linked statically.
+    /// The loader; `None` if the program is linked statically.
     pub(super) interpreter: Option<String>,
-    /// Libraries by the names that the file has for them.
+    /// Libraries, by the names in the file.
     pub(super) needed: Vec<String>,
-    /// Folders in which the file says they lie.
+    /// Folders that the file names for its libraries.
     pub(super) folders: Vec<PathBuf>,
     /// Functions that it calls by name.
     pub(super) imports: Vec<String>,
-    /// Functions that it offers to all libraries of the process.
+    /// Functions that it exports to all libraries of the process.
     pub(super) exports: Vec<String>,
-    /// It was made by the Go compiler.
+    /// Whether the Go compiler made it.
     pub(super) is_go: bool,
-    /// Places that read as the instruction for a system call: so many at most.
+    /// The number of places that read as an instruction for a system call: an upper bound.
     pub(super) system_calls: usize,
 }
 
@@ -44,15 +45,15 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Elf> {
     parse(&bytes, path)
 }
 
-/// The same from bytes; `path` is for messages, and for folders beside the file.
+/// Parses the bytes of a file; `path` is for messages, and for folders relative to the file.
 fn parse(bytes: &[u8], path: &Path) -> anyhow::Result<Elf> {
     if let Some(rest) = bytes.strip_prefix(b"#!") {
         let line = rest.split(|&byte| byte == b'\n').next().unwrap_or_default();
         let line = String::from_utf8_lossy(&line[..line.len().min(100)]).trim().to_owned();
-        bail!("{} is a script; look at the program that runs it: {line}", path.display());
+        bail!("{} is a script: name the program that runs it: {line}", path.display());
     }
     let file = ElfFile64::<Endianness>::parse(bytes)
-        .with_context(|| format!("{} is not a 64-bit program of Linux", path.display()))?;
+        .with_context(|| format!("{} is not a 64-bit Linux program", path.display()))?;
     let endian = file.endian();
     let machine = file.elf_header().e_machine(endian);
     let processor = match machine {
@@ -98,14 +99,14 @@ fn parse(bytes: &[u8], path: &Path) -> anyhow::Result<Elf> {
     Ok(found)
 }
 
-/// A folder as the loader understands it.
+/// Resolves `$ORIGIN` in a folder as the loader does.
 fn at_origin(folder: &str, origin: &Path) -> PathBuf {
     let origin = origin.to_string_lossy();
     PathBuf::from(folder.replace("${ORIGIN}", &origin).replace("$ORIGIN", &origin))
 }
 
-/// Counts the instructions that call the system. Where instructions begin is not to be seen in the
-/// bytes, so on x86-64 there are so many at most.
+/// Counts the instructions that call the system. Bytes do not show where instructions begin, so on
+/// x86-64 the number is an upper bound.
 fn system_calls(code: &[u8], is_x86: bool) -> usize {
     match is_x86 {
         true => code.windows(2).filter(|bytes| *bytes == [0x0f, 0x05]).count(),
@@ -120,7 +121,7 @@ pub(super) struct Library {
     pub(super) elf: Elf,
 }
 
-/// Folders in which loaders look by default.
+/// Folders that loaders search by default.
 const FOLDERS: &[&str] = &[
     "/lib/x86_64-linux-gnu",
     "/usr/lib/x86_64-linux-gnu",
@@ -133,7 +134,7 @@ const FOLDERS: &[&str] = &[
     "/usr/local/lib",
 ];
 
-/// The libraries of a program, with theirs; and the names of those that were not found.
+/// Finds the libraries of a program, and theirs, and returns the names of those not found.
 pub(super) fn libraries(program: &Elf) -> (Vec<Library>, Vec<String>) {
     const MOST: usize = 500;
     let from_environment = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
@@ -153,7 +154,7 @@ pub(super) fn libraries(program: &Elf) -> (Vec<Library>, Vec<String>) {
             .find(|(elf, _)| elf.processor == program.processor);
         match read {
             Some((elf, path)) => {
-                let more = |of: &String| (of.clone(), [&elf.folders[..], &folders].concat());
+                let more = |name: &String| (name.clone(), [&elf.folders[..], &folders].concat());
                 open.extend(elf.needed.iter().map(more));
                 found.push(Library { name, path, elf });
             }
@@ -183,12 +184,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_program_is_refused_in_words() {
+    fn a_file_that_is_not_a_program_is_refused_with_a_reason() {
         let refused = |bytes: &[u8]| parse(bytes, Path::new("x")).unwrap_err().to_string();
-        assert_eq!(refused(b""), "x is not a 64-bit program of Linux");
+        assert_eq!(refused(b""), "x is not a 64-bit Linux program");
         assert!(refused(b"#!/bin/sh -e\necho").ends_with("runs it: /bin/sh -e"));
         let mut other = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        // Whatever is missing is missing; nothing panics.
+        // Truncated files are read as far as they go, without a panic.
         for len in [64, 100, 1_000, other.len() / 2] {
             let _ = parse(&other[..len], Path::new("x"));
         }

@@ -1,5 +1,5 @@
 //! `overlapped doctor --install [PROGRAM]`: what unmodified code can do in tasklets here, and what
-//! in a program is out of reach of overlapped-install.
+//! in a program is out of the reach of overlapped-install.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -11,10 +11,10 @@ use super::elf::{self, Elf, Library};
 use crate::display::Escaped;
 use crate::stdout::print;
 
-/// The functions of libc that overlapped-install takes the place of.
+/// The functions of libc that overlapped-install replaces.
 const FUNCTIONS: &str = include_str!("functions.txt");
 
-/// Functions of libc that wait inside libc, where nothing can be taken over (the rows of
+/// Functions of libc that block inside libc, where nothing can be replaced (the rows of
 /// docs/install.md that stall), without the prefixes of their variants.
 const STALLING: &str = "\
     printf vprintf fprintf vfprintf dprintf vdprintf puts fputs fputs_unlocked \
@@ -25,16 +25,16 @@ const STALLING: &str = "\
     getwc fgetwc getwchar fgetws getw gets \
     getc_unlocked fgetc_unlocked getchar_unlocked fgets_unlocked fread_unlocked";
 
-/// Those that overlapped-install calls itself, where there is nothing to wait for.
+/// Functions of `STALLING` that overlapped-install itself calls, where nothing can block.
 const CALLED_BY_INSTALL: [&str; 2] = ["fflush_unlocked", "fgetc_unlocked"];
 
-/// Lines as the doctor writes them.
+/// The doctor's lines of output.
 #[derive(Default)]
 struct Lines(String);
 
 impl Lines {
     fn add(&mut self, subject: &str, value: &str, remedy: Option<&str>) {
-        // To a string, which takes everything.
+        // Writing to a string cannot fail.
         let _ = writeln!(self.0, "{subject:<25} {value}");
         if let Some(remedy) = remedy {
             let _ = writeln!(self.0, "{:<25} → {remedy}", "");
@@ -42,7 +42,7 @@ impl Lines {
     }
 }
 
-/// Looks at this machine.
+/// Reports on this machine.
 pub(super) fn machine() -> anyhow::Result<ExitCode> {
     let mut lines = Lines::default();
     let report = port::report();
@@ -65,8 +65,8 @@ pub(super) fn machine() -> anyhow::Result<ExitCode> {
         ),
     }
     let count = FUNCTIONS.lines().count();
-    lines.add("functions", &format!("{count} of libc's are taken over where it is linked"), None);
-    lines.add("", "`--install PROGRAM` says which of them a program calls", None);
+    lines.add("functions", &format!("{count} of libc's are replaced if it is linked"), None);
+    lines.add("", "`--install PROGRAM` lists those that a program calls", None);
     let verdict = match can {
         true => "Good: unmodified code can run in tasklets here.",
         false => "Bad: unmodified code cannot run in tasklets here. The arrow above says why.",
@@ -75,7 +75,7 @@ pub(super) fn machine() -> anyhow::Result<ExitCode> {
     Ok(if can { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Looks at a program's file.
+/// Reports on a program's file.
 pub(super) fn program(path: &Path) -> anyhow::Result<ExitCode> {
     let program = elf::read(path)?;
     let mut lines = Lines::default();
@@ -87,7 +87,7 @@ pub(super) fn program(path: &Path) -> anyhow::Result<ExitCode> {
     lines.add("program", &Escaped::new(path).to_string(), None);
     lines.add("kind", &format!("{}, {kind}", program.processor), None);
     let bad = obstacle(&program);
-    let defined = taken(&program.exports);
+    let defined = replaced(&program.exports);
     let all = FUNCTIONS.lines().count();
     let is_linked = defined.len() == all;
     match defined.len() {
@@ -97,13 +97,13 @@ pub(super) fn program(path: &Path) -> anyhow::Result<ExitCode> {
         }
         count => lines.add(
             "overlapped-install",
-            &format!("not whole: {count} of {all} functions are the program's"),
+            &format!("incomplete: {count} of {all} functions are the program's"),
             Some(
                 "another library (a sanitizer, say) defines functions of these names: leave it out",
             ),
         ),
     }
-    let called = taken(&program.imports);
+    let called = replaced(&program.imports);
     if !called.is_empty() {
         let names = called.join(" ");
         lines.add("calls by name", &format!("{} of the {all}: {names}", called.len()), None);
@@ -114,16 +114,16 @@ pub(super) fn program(path: &Path) -> anyhow::Result<ExitCode> {
     let (verdict, code) = match (bad, is_linked) {
         (Some(why), _) => (format!("Bad: {why}"), ExitCode::FAILURE),
         (None, true) => {
-            let but = if stalls { "Good, but for calls that stall, above" } else { "Good" };
-            (format!("{but}: {}", hedged("block")), ExitCode::SUCCESS)
+            let but = if stalls { "Good, except for the calls that stall, above" } else { "Good" };
+            (format!("{but}: {}", verdict_on_calls("block")), ExitCode::SUCCESS)
         }
         (None, false) if !defined.is_empty() => {
             ("Bad: install() refuses. The arrow above says why.".to_owned(), ExitCode::FAILURE)
         }
         (None, false) => (
             format!(
-                "It is not built with overlapped-install. If it were: {}",
-                hedged("would block")
+                "This program is not built with overlapped-install. If it were: {}",
+                verdict_on_calls("would block")
             ),
             ExitCode::SUCCESS,
         ),
@@ -132,15 +132,15 @@ pub(super) fn program(path: &Path) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-/// Says what is known of a program in which functions are taken over, and what is not.
-fn hedged(blocks: &str) -> String {
+/// Describes a program whose functions can be replaced, and what its file does not show.
+fn verdict_on_calls(blocks: &str) -> String {
     format!(
-        "calls by name of the functions that are taken over {blocks} the tasklet alone. Whether \
-         its own system calls wait is not to be seen in a file."
+        "calls by name of the replaced functions {blocks} only the tasklet. A file does not show \
+         whether the program's own system calls block."
     )
 }
 
-/// Names the functions that stall, by who calls them; whether there are any.
+/// Lists the functions that stall, by caller, and returns whether there are any.
 fn add_stalling(lines: &mut Lines, program: &Elf, libraries: &[Library], is_linked: bool) -> bool {
     let others = libraries.iter().filter(|library| !is_libc(&library.name));
     let others = others.map(|library| (Escaped::new(&library.path).to_string(), &library.elf));
@@ -159,14 +159,14 @@ fn add_stalling(lines: &mut Lines, program: &Elf, libraries: &[Library], is_link
     if found {
         lines.add(
             "",
-            "where they wait (for a full pipe, for input), they block the thread",
+            "if they wait (for a full pipe, for input), they block the thread",
             Some("make such calls inside overlapped::task::unblock(|| …), or in a thread"),
         );
     }
     found
 }
 
-/// Picks the names of functions that stall.
+/// Filters the names of functions that stall.
 fn stalling(names: &[String]) -> Vec<&str> {
     let plain = |name: &str| {
         // __fprintf_chk, __isoc23_scanf.
@@ -182,18 +182,18 @@ fn stalling(names: &[String]) -> Vec<&str> {
     names
 }
 
-/// Tells whether a library is a part of libc.
+/// Whether a library is a part of libc.
 fn is_libc(name: &str) -> bool {
     let parts = ["libc.so", "libm.so", "ld-linux", "libpthread.so"];
     parts.iter().any(|part| name.starts_with(part))
 }
 
-/// Picks the names that overlapped-install takes.
-fn taken(names: &[String]) -> Vec<&str> {
+/// Filters the names of functions that overlapped-install replaces.
+fn replaced(names: &[String]) -> Vec<&str> {
     FUNCTIONS.lines().filter(|function| names.iter().any(|name| name == function)).collect()
 }
 
-/// Says why nothing can be taken over in it.
+/// Explains why nothing in the program can be replaced, if so.
 fn obstacle(program: &Elf) -> Option<&'static str> {
     let loader = program.interpreter.as_deref().unwrap_or_default();
     let is_musl = |name: &str| name.contains("ld-musl") || name.starts_with("libc.musl");
@@ -205,13 +205,13 @@ fn obstacle(program: &Elf) -> Option<&'static str> {
     }
     if program.is_go {
         return Some(
-            "Go's runtime calls the system by its own instructions; no function can be taken over.",
+            "Go's runtime calls the system by its own instructions: no function can be replaced.",
         );
     }
     if program.interpreter.is_none() && program.needed.is_empty() {
         return Some(
-            "it is linked statically (with musl, or with +crt-static), so nothing is found by \
-             name. Link it dynamically, with glibc.",
+            "it is linked statically (with musl, or with +crt-static), so functions are not found \
+             by name. Link it dynamically, with glibc.",
         );
     }
     None
@@ -225,7 +225,7 @@ fn add_system_calls(
     can_be: bool,
 ) {
     let whose = match is_linked {
-        true => "; this library and overlapped-install have most of them",
+        true => "; this library and overlapped-install contain most of them",
         false => "",
     };
     let of_program = format!("at most {} in the program{whose}", program.system_calls);
@@ -234,7 +234,7 @@ fn add_system_calls(
         let count = library.elf.system_calls;
         let path = Escaped::new(&library.path);
         if is_libc(&library.name) && count > 0 {
-            lines.add("", &format!("{count} in {path}: libc's inner calls stay as they are"), None);
+            lines.add("", &format!("{count} in {path}: libc's inner calls are not replaced"), None);
         } else if count > 0 {
             lines.add("", &format!("at most {count} in {path}"), None);
         }
@@ -243,13 +243,13 @@ fn add_system_calls(
     if can_be && (others || (program.system_calls > 0 && !is_linked)) {
         lines.add(
             "",
-            "what waits in these blocks the thread",
-            Some("OVERLAPPED_TRAP=on in its environment says which are made, and where"),
+            "if these wait, they block the thread",
+            Some("OVERLAPPED_TRAP=on in its environment reports which are made, and where"),
         );
     }
     for name in missing {
         let name = Escaped::new(name.as_ref());
-        lines.add("", &format!("{name} was not found, and so not looked at"), None);
+        lines.add("", &format!("{name} was not found, so its calls are not listed"), None);
     }
 }
 
@@ -258,7 +258,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn programs_in_which_nothing_can_be_taken_over_are_told_apart() {
+    fn programs_in_which_nothing_can_be_replaced_are_told_apart() {
         let dynamic = || Elf {
             interpreter: Some("/lib64/ld-linux-x86-64.so.2".into()),
             needed: vec!["libc.so.6".into()],
@@ -285,6 +285,6 @@ mod tests {
     #[test]
     fn functions_are_known_by_their_whole_names() {
         let names = ["read", "readlink", "recv", "my_recv"].map(str::to_owned);
-        assert_eq!(taken(&names), ["read", "recv"]);
+        assert_eq!(replaced(&names), ["read", "recv"]);
     }
 }

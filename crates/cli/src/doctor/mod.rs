@@ -1,8 +1,8 @@
 //! `overlapped doctor`: what this machine offers, and how to get what is missing.
 //!
-//! Exit code 0 where a port works, be it io_uring or readiness: a missing feature is a warning in
-//! the text, not a failure, because every program runs all the same. Exit code 1 where none does,
-//! or where the port asked for with `--port` is refused.
+//! The exit code is 0 if a port works, be it io_uring or readiness: a missing feature is a warning
+//! in the text, not a failure, because every program still runs. It is 1 if no port works, or if
+//! the port requested by `--port` is refused.
 
 mod elf;
 mod install;
@@ -15,15 +15,17 @@ use overlapped::port::{self, Port, PortChoice};
 
 use crate::stdout::print;
 
-/// Says which completion port is used here, what the kernel has, and how to get what is missing.
+/// Reports which completion port is used here, what the kernel supports, and how to get what is
+/// missing.
 ///
-/// Changes nothing. Lines that begin with an arrow say what helps. Exit code: 0 where the programs
-/// run here (on io_uring or, with a warning, on readiness), 1 where they cannot.
+/// Changes nothing. Lines that begin with an arrow say what to do. Exit code: 0 if programs run
+/// here
+/// (on io_uring or, with a warning, on readiness), 1 if they do not.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Say what unmodified code can do in tasklets (the crate overlapped-install) on this machine,
-    /// or what in a program's file is out of its reach: static or musl binaries, system calls of
-    /// its own. Exit code 1 where nothing can be taken over.
+    /// Reports what unmodified code can do in tasklets (the crate overlapped-install) on this
+    /// machine, or what in a program's file is out of its reach: static or musl binaries, system
+    /// calls made directly. Exit code 1 if nothing can be taken over.
     #[arg(long, value_name = "PROGRAM", num_args = 0..=1)]
     install: Option<Option<PathBuf>>,
 }
@@ -47,11 +49,11 @@ pub(crate) fn main(choice: PortChoice, arguments: &Arguments) -> anyhow::Result<
     Ok(code)
 }
 
-/// One sentence, and the exit code. `used` is what `Auto` leads to.
+/// Makes one sentence and the exit code. `used` is the port that `Auto` chooses.
 fn verdict(choice: PortChoice, used: &str) -> (String, ExitCode) {
     if choice != PortChoice::Auto {
         return match Port::with(choice) {
-            Ok(port) => (format!("--port {}: it works here.", port.name()), ExitCode::SUCCESS),
+            Ok(port) => (format!("--port {}: works here.", port.name()), ExitCode::SUCCESS),
             Err(error) => (format!("--port: refused. {error}"), ExitCode::FAILURE),
         };
     }
@@ -64,7 +66,7 @@ fn verdict(choice: PortChoice, used: &str) -> (String, ExitCode) {
         }
         ("poll", false) => {
             "Warning: io_uring does not work here, so programs use readiness: the same results, \
-             more system calls. The arrows above say what helps."
+             more system calls. The arrows above say what to do."
         }
         _ => {
             let text = "Bad: no completion port works here. The lines above say why.";

@@ -28,7 +28,7 @@ pub(super) fn wrap(
             let location = || source.location("http.redirect", Some(at));
             let added = match rule.split_once('=') {
                 Some((from, to)) => redirects.add(from, to).map_err(|error| error.to_string()),
-                None => Err(format!("{rule:?} is not a redirect: write it as /old=/new")),
+                None => Err(format!("{rule:?} cannot be redirected: write it as /old=/new")),
             };
             faults.keep(location, added);
         }

@@ -42,7 +42,7 @@ use overlapped::time::Duration;
 use overlapped::{Config, task};
 use overlapped_serve::{Address, Server};
 
-use crate::signals::{self, LastStop};
+use crate::signals::{self, StopCounter};
 use crate::stdout::print;
 use config::Source;
 use faults::Faults;
@@ -219,7 +219,7 @@ fn serve(
     let stages = if process.has_lame_duck() { 3 } else { 2 };
     // Scripts run in process groups of their own, so no signal to this process, and not its end,
     // ends them.
-    let signals = LastStop::register(stages, overlapped_serve::web::kill_scripts)
+    let signals = StopCounter::register(stages, overlapped_serve::web::kill_scripts)
         .context("cannot handle Ctrl-C and SIGTERM")?;
     let config = Config::new().port(port).stall_limit(STALL_LIMIT);
     let mut server = process.server().config(config);

@@ -1,4 +1,4 @@
-//! An echo server and its clients, all tasklets of one thread, every answer compared.
+//! An echo server and its clients, all tasklets of one thread; every answer is compared.
 
 use std::io::{self, Read, Write};
 
@@ -7,19 +7,19 @@ use overlapped::net::{SocketAddr, TcpListener, TcpStream};
 use overlapped::time::Instant;
 use overlapped::{Channel, JoinError, scope, spawn, yield_now};
 
-use super::{Effort, grouped};
+use super::{Effort, with_separators};
 
 const CLIENTS: usize = 1000;
 const MESSAGE_BYTES: usize = 64;
-/// Descriptors for everything else: standard streams, the port, the listener, some spare.
+/// Descriptors for everything else: standard streams, the port, the listener, some reserve.
 const DESCRIPTORS_SPARE: u64 = 24;
 
 pub(super) fn step(effort: Effort) -> anyhow::Result<String> {
     let (limit, _) = overlapped::port::raise_fd_limit().unwrap_or((1024, 1024));
-    // Both ends of each connection are here.
+    // Both ends of each connection are in this process.
     let possible = usize::try_from(limit.saturating_sub(DESCRIPTORS_SPARE) / 2)?.max(1);
     let clients = CLIENTS.min(possible);
-    let rounds = effort.of(200);
+    let rounds = effort.scale(200);
     let listener = TcpListener::bind("127.0.0.1:0").context("cannot listen on loopback")?;
     let addr = listener.local_addr()?;
     let server = spawn(move || serve(&listener));
@@ -34,19 +34,19 @@ pub(super) fn step(effort: Effort) -> anyhow::Result<String> {
     let mut text = format!(
         "{} clients, {} round trips of {MESSAGE_BYTES} bytes: {} a second, every byte compared \
          (clients and server on one thread)",
-        grouped(clients as u64),
-        grouped(trips),
-        grouped((trips as f64 / seconds) as u64),
+        with_separators(clients as u64),
+        with_separators(trips),
+        with_separators((trips as f64 / seconds) as u64),
     );
     if clients < CLIENTS {
         text += &format!(
-            "\nLIMITED to {clients} clients by the limit of {limit} open files; raise `ulimit -Hn`"
+            "\nLIMITED to {clients} clients by the limit of {limit} open files: raise `ulimit -Hn`"
         );
     }
     Ok(text)
 }
 
-/// Accepts until killed; its sessions end with their clients.
+/// Accepts until it is killed; its sessions end with their clients.
 fn serve(listener: &TcpListener) -> io::Error {
     loop {
         match listener.accept() {
@@ -56,7 +56,7 @@ fn serve(listener: &TcpListener) -> io::Error {
     }
 }
 
-/// An error is the client's to see.
+/// Echoes until the client closes. The client reports errors.
 fn answer(mut stream: TcpStream) -> io::Result<()> {
     let mut buffer = [0; 1024];
     stream.set_nodelay(true)?;
@@ -69,7 +69,7 @@ fn answer(mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-/// The seconds that all round trips take, once everybody is connected.
+/// Measures the seconds that all round trips take, once every client is connected.
 fn measure(addr: SocketAddr, clients: usize, rounds: usize) -> anyhow::Result<f64> {
     let start = Channel::<()>::new();
     scope(|s| {
@@ -94,7 +94,7 @@ fn measure(addr: SocketAddr, clients: usize, rounds: usize) -> anyhow::Result<f6
     })
 }
 
-/// One client: `rounds` messages, no two alike.
+/// Runs one client: `rounds` messages, each different from the one before.
 fn talk(addr: SocketAddr, client: usize, rounds: usize, start: &Channel<()>) -> anyhow::Result<()> {
     let mut stream = TcpStream::connect(addr).context("cannot connect over loopback")?;
     stream.set_nodelay(true)?;

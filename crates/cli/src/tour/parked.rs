@@ -1,4 +1,4 @@
-//! As many waiting tasklets as fit: each has a stack of its own and waits in a channel.
+//! Spawns as many waiting tasklets as fit: each has a stack of its own and waits in a channel.
 
 use std::cell::Cell;
 
@@ -6,82 +6,82 @@ use anyhow::Context;
 use overlapped::time::{Duration, Instant};
 use overlapped::{Builder, Channel, scope, task, yield_now};
 
-use super::{Effort, grouped, memory};
+use super::{Effort, memory, with_separators};
 
 const TASKLETS: u64 = 1_000_000;
-/// Between two looks at the clock.
+/// Tasklets spawned between two checks of the clock.
 const BATCH: usize = 20_000;
-/// Where pages are slow to come by, fewer tasklets keep the tour short.
+/// The time limit for spawning: if pages are slow to get, fewer tasklets keep the tour short.
 const TIME_MAX: Duration = Duration::from_secs(15);
 /// A page of stack, a control block, and the stack's share of page tables, rounded up.
 const BYTES_EACH: u64 = 5 << 10;
-/// Where the system does not say how much memory there is.
+/// Assumed if the system does not report its available memory.
 const AVAILABLE_GUESS: u64 = 1 << 30;
 
 pub(super) fn step(effort: Effort) -> anyhow::Result<String> {
     let available = memory::available().unwrap_or(AVAILABLE_GUESS);
     let affordable = (available / 4 / BYTES_EACH).max(1);
-    let wanted = effort.of(usize::try_from(TASKLETS.min(affordable))?);
-    let crowd = Crowd::gather(wanted)?;
+    let wanted = effort.scale(usize::try_from(TASKLETS.min(affordable))?);
+    let parked = Parked::measure(wanted)?;
     let mut text = format!(
         "{} at once{}; begun in {:.1} s, ended in {:.1} s",
-        grouped(crowd.started as u64),
-        crowd.memory,
-        crowd.begun.as_secs_f64(),
-        crowd.ended.as_secs_f64(),
+        with_separators(parked.started as u64),
+        parked.memory,
+        parked.begun.as_secs_f64(),
+        parked.ended.as_secs_f64(),
     );
-    if crowd.starved > 0 {
+    if parked.starved > 0 {
         text += &format!(
             "\nLIMITED: {} more wait for a stack; `overlapped doctor` says what limits them",
-            grouped(crowd.starved as u64)
+            with_separators(parked.starved as u64)
         );
     }
-    if crowd.started + crowd.starved < wanted {
+    if parked.started + parked.starved < wanted {
         text += &format!("\nLIMITED to what begins in {} s", TIME_MAX.as_secs());
     }
     if affordable < TASKLETS {
         text += &format!(
             "\nLIMITED to a quarter of the {} MiB of free memory",
-            grouped(available >> 20)
+            with_separators(available >> 20)
         );
     }
     Ok(text)
 }
 
-/// What was measured while all of them waited.
-struct Crowd {
+/// What was measured while all tasklets waited.
+struct Parked {
     started: usize,
-    /// Those without a stack.
+    /// Tasklets that got no stack.
     starved: usize,
-    /// Per tasklet, and mappings, in words.
+    /// The memory per tasklet, and the number of mappings, as text.
     memory: String,
     begun: Duration,
     ended: Duration,
 }
 
-impl Crowd {
-    /// Begins `wanted` tasklets that wait for one channel, measures, and lets them end.
-    fn gather(wanted: usize) -> anyhow::Result<Crowd> {
+impl Parked {
+    /// Spawns `wanted` tasklets that wait for one channel, measures, and lets them end.
+    fn measure(wanted: usize) -> anyhow::Result<Parked> {
         let before = memory::own();
         let started = Cell::new(0_usize);
         let channel = Channel::<()>::new();
         let begin = Instant::now();
-        let (mut crowd, closed) = scope(|s| -> anyhow::Result<_> {
+        let (mut parked, closed) = scope(|s| -> anyhow::Result<_> {
             let mut spawned = 0;
             while spawned < wanted && begin.elapsed() < TIME_MAX {
                 let batch = BATCH.min(wanted - spawned);
                 for _ in 0..batch {
                     Builder::new().spawn_scoped(s, || {
                         started.set(started.get() + 1);
-                        // Ends with `Closed` for all of them.
+                        // Returns `Closed` in all of them.
                         let _ = channel.recv();
                     })?;
                 }
                 spawned += batch;
-                // They run in the order of spawning: this comes back after the last one's turn.
+                // They run in the order of spawning: this returns after the last one has run.
                 yield_now();
             }
-            let crowd = Crowd {
+            let parked = Parked {
                 started: started.get(),
                 starved: task::stats().context("not in a scheduler")?.starved,
                 memory: describe(before, memory::own(), started.get()),
@@ -89,10 +89,10 @@ impl Crowd {
                 ended: Duration::ZERO,
             };
             channel.close();
-            Ok((crowd, Instant::now()))
+            Ok((parked, Instant::now()))
         })?;
-        crowd.ended = closed.elapsed();
-        Ok(crowd)
+        parked.ended = closed.elapsed();
+        Ok(parked)
     }
 }
 
@@ -103,7 +103,7 @@ fn describe(before: Option<u64>, after: Option<u64>, tasklets: usize) -> String 
         text += &format!(", {each:.1} KiB each (resident and page tables)");
     }
     if let Some(mappings) = memory::mappings() {
-        text += &format!(", {} mappings", grouped(mappings as u64));
+        text += &format!(", {} mappings", with_separators(mappings as u64));
     }
     text
 }

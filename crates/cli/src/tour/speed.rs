@@ -1,23 +1,23 @@
-//! What the parts that need no kernel take, each in a loop long enough for the clock.
+//! Measures the operations that need no kernel, each in a loop long enough for the clock.
 
 use anyhow::anyhow;
 use overlapped::time::Instant;
 use overlapped::{Channel, spawn, yield_now};
 
-use super::{Effort, grouped};
+use super::{Effort, with_separators};
 
 const ROUNDS: usize = 1_000_000;
 
-/// Runs `f`, which does something `rounds` times, and says how long once takes.
+/// Runs `f`, which performs an operation `rounds` times, and reports the mean time of one.
 fn each(rounds: usize, f: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<String> {
     let begin = Instant::now();
     f()?;
     let nanos = begin.elapsed().as_nanos() as f64 / rounds as f64;
-    Ok(format!("{nanos:.0} ns, mean of {}", grouped(rounds as u64)))
+    Ok(format!("{nanos:.0} ns, mean of {}", with_separators(rounds as u64)))
 }
 
 pub(super) fn spawn_and_join(effort: Effort) -> anyhow::Result<String> {
-    let rounds = effort.of(ROUNDS);
+    let rounds = effort.scale(ROUNDS);
     each(rounds, || {
         for round in 0..rounds {
             let answer = spawn(move || round).join()?;
@@ -27,9 +27,9 @@ pub(super) fn spawn_and_join(effort: Effort) -> anyhow::Result<String> {
     })
 }
 
-/// A value to another tasklet and its answer: two channels, two switches.
-pub(super) fn there_and_back(effort: Effort) -> anyhow::Result<String> {
-    let rounds = effort.of(ROUNDS);
+/// Sends a value to another tasklet and receives its answer: two channels, two switches.
+pub(super) fn round_trip(effort: Effort) -> anyhow::Result<String> {
+    let rounds = effort.scale(ROUNDS);
     let (questions, answers) = (Channel::new(), Channel::new());
     let partner = spawn({
         let (questions, answers) = (questions.clone(), answers.clone());
@@ -53,9 +53,9 @@ pub(super) fn there_and_back(effort: Effort) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// One tasklet gives way to another, which does the same.
-pub(super) fn give_way(effort: Effort) -> anyhow::Result<String> {
-    let rounds = effort.of(ROUNDS);
+/// Switches between two tasklets by `yield_now`.
+pub(super) fn switch(effort: Effort) -> anyhow::Result<String> {
+    let rounds = effort.scale(ROUNDS);
     let half = rounds.div_ceil(2);
     let text = each(2 * half, || {
         let partner = spawn(move || (0..half).for_each(|_| yield_now()));
@@ -63,5 +63,5 @@ pub(super) fn give_way(effort: Effort) -> anyhow::Result<String> {
         partner.join()?;
         Ok(())
     })?;
-    Ok(format!("{text}, looks at the completion port included"))
+    Ok(format!("{text}, polls of the completion port included"))
 }

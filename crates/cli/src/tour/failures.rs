@@ -1,4 +1,4 @@
-//! A kill and a deadlock, as the program that has them sees them.
+//! A kill and a deadlock, as a program sees them.
 
 use std::io::Read;
 
@@ -9,7 +9,7 @@ use overlapped::{Builder, Channel, spawn, yield_now};
 
 use super::Effort;
 
-/// A tasklet waits for bytes that do not come, and is killed.
+/// Kills a tasklet that waits for bytes that never arrive.
 pub(super) fn kill(_: Effort) -> anyhow::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").context("cannot listen on loopback")?;
     let mut quiet = TcpStream::connect(listener.local_addr()?)?;
@@ -26,7 +26,7 @@ pub(super) fn kill(_: Effort) -> anyhow::Result<String> {
     }
 }
 
-/// Two tasklets wait for each other.
+/// Makes two tasklets wait for each other.
 pub(super) fn deadlock(_: Effort) -> anyhow::Result<String> {
     let (left, right) = (Channel::<()>::new(), Channel::<()>::new());
     let waiter = |name: &str, first: &Channel<()>, then: &Channel<()>| {
@@ -39,12 +39,12 @@ pub(super) fn deadlock(_: Effort) -> anyhow::Result<String> {
     };
     let first = waiter("left", &left, &right)?;
     let second = waiter("right", &right, &left)?;
-    // Both wait now, so this tasklet is the last to wait: the one who is told.
+    // Both wait now, so this tasklet is the last one to wait, which gets the deadlock's report.
     yield_now();
-    let Err(verdict) = first.join() else { bail!("a deadlock was not noticed") };
-    // The one who is told decides what to do about it; here the channels are closed.
+    let Err(report) = first.join() else { bail!("the deadlock was not detected") };
+    // The tasklet that gets the report decides what to do; this one closes the channels.
     left.close();
     right.close();
     drop(second);
-    Ok(verdict.to_string().replace("; ", "\n"))
+    Ok(report.to_string().replace("; ", "\n"))
 }

@@ -34,8 +34,8 @@ const COPY: &[Tip] = &[
     ),
     (
         &["--preserve="],
-        "it takes no list: permissions and times are always kept, --preserve (-p) also keeps owners, \
-         set-ID bits and ACLs, and --archive (-a) everything that can be kept",
+        "it takes no list: permissions and times are always kept, --preserve (-p) also keeps \
+         owners, set-ID bits and ACLs, and --archive (-a) everything that can be kept",
     ),
     (
         &["--no-preserve"],

@@ -135,11 +135,7 @@ fn every_answer_has_the_fields_that_are_asked_for() {
             }
         },
     );
-    refused(
-        "--header",
-        &["X-A", "X-A: b\r\nSet-Cookie: c", "X\nA: b", ": b"],
-        "field",
-    );
+    refused("--header", &["X-A", "X-A: b\r\nSet-Cookie: c", "X\nA: b", ": b"], "field");
     refused("--header", &["Content-Length: 0", "Transfer-Encoding: chunked"], "itself sets");
 }
 

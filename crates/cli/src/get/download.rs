@@ -1,14 +1,16 @@
-//! One download: attempts, until the file is there or no further one would help.
+//! One download: attempts, until the file is complete or another attempt would not help.
 //!
 //! ```text
-//! nothing known   GET                                   200 ─▶ write from the first byte
-//! a part known    GET, Range, If-Range (its version)    206 ─▶ write behind the part
-//!                                                       200 ─▶ changed, or ranges ignored: anew
-//!                                                       416 ─▶ complete, or nonsense: anew
+//! nothing known          GET                               200 ─▶ write from the first byte
+//! a partial file known   GET, Range, If-Range (version)    206 ─▶ append to the partial file
+//!                                                          200 ─▶ changed, or ranges ignored:
+//!                                                          restart
+//!                                                          416 ─▶ complete, or inconsistent:
+//!                                                          restart
 //! ```
 //!
-//! So an attempt after a connection was cut goes on where that one ended, in this run and in the
-//! next. Bytes of different versions never meet in one file.
+//! So an attempt after an interrupted connection continues where that one ended, in this run and in
+//! the next. Bytes of different versions are never mixed in one file.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, Read};
@@ -36,45 +38,45 @@ use super::file::version::{ContentRange, Version};
 use super::outcome::{Earlier, Outcome};
 use super::pace::Pace;
 use super::progress::{Bar, Progress};
-use crate::display::{Escaped, count, count_irregular};
+use crate::display::{Escaped, count};
 
-/// No pause between attempts is longer, whatever the server asks for.
+/// The longest pause between attempts, whatever the server asks for.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// What to download.
+/// A file to download.
 #[derive(Debug, Clone)]
 pub(super) struct Item {
-    /// To be asked for, or why it is not even that.
+    /// The URL, or the reason why it cannot be requested.
     pub(super) url: Result<Url, String>,
-    /// The same without user and password, for people and files.
+    /// The URL without user and password, for messages and files.
     pub(super) shown: String,
     pub(super) key: Key,
-    /// A name in the folder.
+    /// The name in the folder.
     pub(super) name: String,
-    /// Tells whether that name is the user's, that of a list, or that of an earlier run; else the
-    /// server may propose another one.
+    /// Whether that name was given by the user, a list, or an earlier run; otherwise the server may
+    /// propose another one.
     pub(super) is_name_settled: bool,
     /// The checksum that the file must have.
     pub(super) sha256: Option<Checksum>,
 }
 
-/// How to download.
+/// Options of all downloads.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Manner {
     pub(super) resume: bool,
     pub(super) overwrite: bool,
-    /// Tells whether files get the date of modification that the server states.
+    /// Whether files get the modification date that the server states.
     pub(super) remote_time: bool,
     pub(super) retries: u32,
     pub(super) retry_delay: Duration,
 }
 
-/// What all downloads of a run share.
+/// The state that all downloads of a run share.
 #[derive(Debug)]
 pub(super) struct Downloader {
     pub(super) client: Client,
     pub(super) folder: PathBuf,
-    /// Instead of files in the folder.
+    /// The target, if it is not a folder of files.
     pub(super) target: Option<Target>,
     pub(super) manner: Manner,
     pub(super) names: Rc<RefCell<Names>>,
@@ -82,7 +84,7 @@ pub(super) struct Downloader {
     pub(super) progress: Rc<Progress>,
     pub(super) pace: Pace,
     pub(super) made: Made,
-    /// Parts that stayed.
+    /// The number of partial files that are left.
     pub(super) left: Rc<Cell<usize>>,
 }
 
@@ -106,7 +108,7 @@ impl Downloader {
         let made = self.made.clone();
         let part = Part::new(unfinished, item.key, may_exist, made, self.left.clone());
         let part = Sink::Part(part);
-        // Another name is not to be expected.
+        // The server cannot change the name.
         if (self.manner.resume || item.is_name_settled)
             && self.records.may_have(&item.name)
             && let Some(found) = self.look_at(&path, item)
@@ -118,7 +120,7 @@ impl Downloader {
         Download::new(self, item, url, part, None).attempts()
     }
 
-    /// The message about a file that has the name; `None` where that is free, or may be taken.
+    /// Decides about an existing file of that name; `None` if the name is free, or may be replaced.
     fn look_at(&self, path: &Path, item: &Item) -> Option<Result<Outcome, Failure>> {
         let found = fs::symlink_metadata(path).ok()?;
         let shown = Escaped::new(path);
@@ -132,7 +134,7 @@ impl Downloader {
         }
         if target.is_err() {
             return refused(format!(
-                "{shown} is a link to nothing; --overwrite saves all the same, --output elsewhere"
+                "{shown} is a dangling link; --overwrite saves anyway, --output saves elsewhere"
             ));
         }
         if !self.manner.resume {
@@ -168,20 +170,20 @@ impl Downloader {
     }
 }
 
-/// A download while it runs.
+/// A download in progress.
 struct Download<'a> {
     of: &'a Downloader,
     item: &'a Item,
     url: &'a Url,
     part: Sink,
     bar: Bar<'a>,
-    /// The final name, once an answer has settled it.
+    /// The final name, once a response has settled it.
     path: Option<PathBuf>,
     /// The digest of all bytes of the file so far.
     checking: Option<Checking>,
-    /// The date of modification that the server states.
+    /// The modification date that the server states.
     modified: Option<SystemTime>,
-    /// Bytes of the file that came in this run, and all that came.
+    /// Bytes of the file received in this run, and all bytes received.
     bytes: u64,
     came: u64,
     earlier: Earlier,
@@ -201,7 +203,7 @@ impl<'a> Download<'a> {
         Download { of, item, url, part, bar, path, checking, modified, bytes, came, earlier }
     }
 
-    /// Takes up what an earlier run has left.
+    /// Adopts what an earlier run has left.
     fn adopt(&mut self) -> io::Result<()> {
         self.part.adopt()?;
         if let (Some(checksum), Some(path)) = (self.item.sha256, self.part.kept()) {
@@ -214,9 +216,9 @@ impl<'a> Download<'a> {
     }
 
     fn attempts(&mut self) -> Outcome {
-        // Whatever this run was told: bytes are only taken up where the server has that version.
+        // Whatever the options: bytes are only continued if the server still has their version.
         if let Err(error) = self.adopt() {
-            return self.fail(Failure::of_disk("cannot go on with what is there", &error), 1);
+            return self.fail(Failure::of_disk("cannot continue the partial file", &error), 1);
         }
         let (mut pause, mut attempt, mut best) = (self.of.manner.retry_delay, 0, self.kept_bytes());
         loop {
@@ -225,8 +227,8 @@ impl<'a> Download<'a> {
                 Ok(outcome) => return outcome,
                 Err(failure) => failure,
             };
-            // Bytes that need not come again are worth new patience. They are as many as the file
-            // has at most, so this ends.
+            // Progress restarts the count of attempts. A file has a limited number of bytes, so
+            // this ends.
             if self.kept_bytes() > best {
                 best = self.kept_bytes();
                 (pause, attempt) = (self.of.manner.retry_delay, 1);
@@ -247,7 +249,7 @@ impl<'a> Download<'a> {
         }
     }
 
-    /// Bytes behind which the next attempt continues.
+    /// The number of bytes after which the next attempt continues.
     fn kept_bytes(&self) -> u64 {
         self.part.known().map_or(0, |(length, _)| length)
     }
@@ -260,7 +262,7 @@ impl<'a> Download<'a> {
         Outcome::Failed { text, kept: self.part.kept().map(Path::to_owned) }
     }
 
-    /// One request, and all of its body.
+    /// Makes one request and reads all of its body.
     fn attempt(&mut self) -> Result<Outcome, Failure> {
         let known = self.part.known().map(|(length, version)| (length, version.clone()));
         let mut fields = Vec::new();
@@ -291,16 +293,16 @@ impl<'a> Download<'a> {
                 }
             }
             (StatusCode::RANGE_NOT_SATISFIABLE, Some((length, version))) => {
-                // There is nothing behind the part, so the part is all there is.
+                // There are no bytes after the partial file, so it is complete.
                 complete = version.is_all(headers, *length);
                 if !complete {
-                    let text = "the part is no part of the server's file";
+                    let text = "the partial file does not belong to the server's file";
                     return self.begin_anew(text, true);
                 }
             }
             (StatusCode::PARTIAL_CONTENT, None) => {
                 return Err(Failure::lasting(
-                    "the server sends a part of the file although all of it was asked for",
+                    "the server sends a part of the file although the whole file was requested",
                 ));
             }
             _ if status.is_success() => {}
@@ -326,15 +328,15 @@ impl<'a> Download<'a> {
         self.save(path)
     }
 
-    /// Forgets the part and asks for the whole.
+    /// Discards the partial file and requests the whole file.
     fn begin_anew(&mut self, text: &str, has_changed: bool) -> Result<Outcome, Failure> {
-        tracing::debug!("{}: {text}; from the first byte", self.item.shown);
+        tracing::debug!("{}: {text}; restarting from the first byte", self.item.shown);
         self.restart(None, has_changed)?;
-        // Nothing is known any more, so this does not come back here.
+        // Nothing is known any more, so this does not recurse further.
         self.attempt()
     }
 
-    /// The name that the server proposes, unless the user has one.
+    /// Settles the name: the one that the server proposes, unless the user has given one.
     fn settle_name(&mut self, headers: &HeaderMap) -> PathBuf {
         if let Some(path) = &self.path {
             return path.clone();
@@ -351,7 +353,7 @@ impl<'a> Download<'a> {
         self.path.insert(self.of.folder.join(name)).clone()
     }
 
-    /// Writes the body behind what is known, or from the first byte.
+    /// Writes the body after the known bytes, or from the first byte.
     fn transfer(&mut self, response: Response<Body>) -> Result<(), Failure> {
         let (head, body) = response.into_parts();
         let length = body.content_length();
@@ -364,7 +366,7 @@ impl<'a> Download<'a> {
             self.restart(version, has_changed)?;
         }
         let whole = match (head.status, self.part.known()) {
-            // A server may send less than the rest; the next attempt goes on behind it.
+            // A server may send less than the rest; the next attempt continues.
             (StatusCode::PARTIAL_CONTENT, Some((_, Version { length: Some(whole), .. }))) => {
                 Some(*whole)
             }
@@ -398,14 +400,14 @@ impl<'a> Download<'a> {
         drop(batch);
         match whole {
             Some(whole) if whole != self.part.length() => {
-                let came = count_irregular(self.part.length(), "byte came", "bytes came");
-                Err(Failure::passing(format!("{came} of {}", HumanCount(whole))))
+                let received = count(self.part.length(), "byte");
+                Err(Failure::passing(format!("received {received} of {}", HumanCount(whole))))
             }
             _ => Ok(()),
         }
     }
 
-    /// Begins with the first byte.
+    /// Starts over at the first byte.
     fn restart(&mut self, version: Option<Version>, has_changed: bool) -> Result<(), Failure> {
         if let Some(checking) = &mut self.checking {
             checking.restart();
@@ -417,7 +419,7 @@ impl<'a> Download<'a> {
 
     fn save(&mut self, path: PathBuf) -> Result<Outcome, Failure> {
         if let Some(Err(text)) = self.checking.as_ref().map(Checking::check) {
-            // Nobody is to go on with it.
+            // No later run may continue with these bytes.
             if let Sink::Part(part) = &mut self.part {
                 part.restart(None).map_err(unwritable)?;
             }
@@ -446,7 +448,7 @@ impl<'a> Download<'a> {
     }
 }
 
-/// The date of modification that a response states.
+/// Parses the modification date that a response states.
 fn modified(headers: &HeaderMap) -> Option<SystemTime> {
     let date = headers.get(header::LAST_MODIFIED)?.to_str().ok()?;
     httpdate::parse_http_date(date).ok()

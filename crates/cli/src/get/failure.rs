@@ -1,4 +1,4 @@
-//! Why a download failed, in words for its user, and whether another attempt may help.
+//! The reason of a failed download, for its user, and whether another attempt may help.
 
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
@@ -12,7 +12,7 @@ use ureq::{Body, Error, Timeout};
 use super::client::{AtProxy, Refused, is_of_an_issuer};
 use crate::display::{Escaped, plain};
 
-/// One failed attempt.
+/// A failed attempt.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) text: String,
@@ -23,29 +23,29 @@ pub(super) struct Failure {
 pub(super) enum Again {
     Never,
     Yes,
-    /// Not before so long, says the server.
+    /// After the pause that the server asks for.
     After(Duration),
 }
 
 impl Failure {
-    /// Another attempt would end like this one.
+    /// Makes a failure that another attempt would repeat.
     pub(super) fn lasting(text: impl Into<String>) -> Failure {
         Failure { text: text.into(), again: Again::Never }
     }
 
-    /// The next attempt may do better.
+    /// Makes a failure that the next attempt may avoid.
     pub(super) fn passing(text: impl Into<String>) -> Failure {
         Failure { text: text.into(), again: Again::Yes }
     }
 
-    /// Something about our own files.
+    /// Makes a failure of our own files.
     pub(super) fn of_disk(what: &str, error: &io::Error) -> Failure {
         let text = format!("{what}: {}", plain(error));
-        // Other downloads close theirs.
+        // Other downloads close their files.
         if lacks_descriptors(error) { too_many_open(&text) } else { Failure::lasting(text) }
     }
 
-    /// An answer that is no success. `proxy`: the one that it came from or through.
+    /// Makes a failure of an unsuccessful response. `proxy` is the one that forwarded it.
     pub(super) fn of_response(
         response: Response<Body>,
         has_credentials: bool,
@@ -58,7 +58,7 @@ impl Failure {
             failure.text += &format!(" (through the proxy {proxy})");
         }
         if head.status == StatusCode::BAD_REQUEST && says_tls(body.into_reader()) {
-            failure.text += ": this port speaks TLS: write https:// instead of http://";
+            failure.text += ": this port uses TLS: write https:// instead of http://";
         }
         failure
     }
@@ -77,30 +77,28 @@ impl Failure {
             StatusCode::FORBIDDEN => REFUSED.to_owned(),
             StatusCode::PROXY_AUTHENTICATION_REQUIRED => format!("the proxy {}", Refused(status)),
             _ if is_redirect(status) => {
-                "the server redirects, and does not say where to: Location is missing".to_owned()
+                "the server redirects without saying where: Location is missing".to_owned()
             }
             _ => return Failure { text: status.to_string(), again },
         };
         Failure { text: format!("{status}: {remedy}"), again }
     }
 
-    /// An error of the client, from the request or from reading its body.
+    /// Makes a failure of an error of the client, from the request or from reading its body.
     pub(super) fn of_client(error: &Error) -> Failure {
         match error {
             Error::Io(error) => Failure::of_network(error),
             Error::Timeout(phase) => Failure::passing(format!("timed out {}", name(*phase))),
             Error::HostNotFound => Failure::lasting(NO_HOST),
-            Error::TooManyRedirects => {
-                Failure::lasting("the server redirects too often: more than 10 times")
-            }
+            Error::TooManyRedirects => Failure::lasting("too many redirects: more than 10"),
             Error::BadUri(text) => Failure::lasting(text.clone()),
             Error::Other(error) => Failure::lasting(error.to_string()),
             Error::Rustls(error) => Failure::lasting(of_tls(error)),
             Error::LargeResponseHeader(_, most) => {
-                Failure::lasting(format!("the response's head is larger than {most} bytes"))
+                Failure::lasting(format!("the response head is larger than {most} bytes"))
             }
             Error::Protocol(error) => {
-                Failure::passing(format!("the server does not speak HTTP as it should: {error}"))
+                Failure::passing(format!("invalid HTTP from the server: {error}"))
             }
             other => Failure::lasting(other.to_string()),
         }
@@ -127,16 +125,17 @@ impl Failure {
                 Failure::lasting(text)
             }
             ErrorKind::ConnectionRefused => {
-                Failure::passing("the connection is refused: does a server listen on this port?")
+                Failure::passing("connection refused: is a server listening on this port?")
             }
             _ if lacks_descriptors(error) => too_many_open(&text),
-            // The resolver has no kinds of its own. What it says to a name that does not exist is
-            // lasting, what it says without a network is not.
+            // The resolver's errors have no kinds, only texts. A name that does not exist is a
+            // lasting
+            // failure, a missing network is not.
             _ if text.contains("lookup") && !text.contains("Temporary") => {
                 Failure::lasting(NO_HOST)
             }
             _ if text.contains("lookup") => {
-                Failure::passing("the name cannot be looked up now: is there a network?")
+                Failure::passing("cannot look up the name now: is there a network?")
             }
             _ => Failure::passing(text),
         }
@@ -158,7 +157,7 @@ fn lacks_descriptors(error: &io::Error) -> bool {
 
 fn too_many_open(text: &str) -> Failure {
     Failure::passing(format!(
-        "{text}; raise the limit on open files, `ulimit -n`, or give a smaller number to --jobs"
+        "{text}; raise the limit on open files (`ulimit -n`), or give --jobs a smaller number"
     ))
 }
 
@@ -166,23 +165,23 @@ fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301..=303 | 307 | 308)
 }
 
-/// Tells whether the body of a `400 Bad Request` says that this was HTTP to a port of TLS, in the
-/// words of nginx, Apache, and Go.
+/// Whether the body of a `400 Bad Request` reports plain HTTP on a port of TLS, in the words of
+/// nginx, Apache, and Go.
 fn says_tls(body: impl Read) -> bool {
     const WORDS: [&str; 3] =
         ["plain http", "http request was sent to https", "http request to an https"];
     let mut text = Vec::new();
-    // As much as has come before an error.
+    // As much as arrives before an error.
     let _ = body.take(4096).read_to_end(&mut text);
     let text = String::from_utf8_lossy(&text).to_ascii_lowercase();
     WORDS.iter().any(|words| text.contains(words))
 }
 
-const REFUSED: &str = "the server does not give you this file. If there is a user and a password \
-                       for it, write https://USER:PASSWORD@HOST/ or give --netrc; if the server \
-                       refuses this program by its name, --user-agent gives another one";
+const REFUSED: &str = "the server denies access to this file. If it needs a user and a password, \
+                       write https://USER:PASSWORD@HOST/ or give --netrc; if the server rejects \
+                       this program by its name, --user-agent sends another one";
 
-/// Says what a server asks for (RFC 9110, 11.6.1) and how to give it.
+/// Describes what a server asks for (RFC 9110, 11.6.1) and how to give it.
 fn of_challenge(headers: &HeaderMap, has_credentials: bool) -> String {
     let fields = headers.get_all(header::WWW_AUTHENTICATE).into_iter();
     let schemes: Vec<_> = fields
@@ -191,9 +190,9 @@ fn of_challenge(headers: &HeaderMap, has_credentials: bool) -> String {
     let asks_for = |scheme: &str| schemes.iter().any(|found| found == scheme);
     if schemes.is_empty() || asks_for("basic") {
         return match has_credentials {
-            true => "the server does not accept the user and the password that were given (they \
-                     are sent to the URL's own host and port only); in a URL, characters such as \
-                     : / @ % # in them are written as %3A %2F %40 %25 %23"
+            true => "the server rejects the given user and password (they are sent to the URL's \
+                     own host and port only); in a URL, characters such as : / @ % # in them are \
+                     written as %3A %2F %40 %25 %23"
                 .to_owned(),
             false => "the server asks for a user and a password: write \
                       https://USER:PASSWORD@HOST/, or give --netrc"
@@ -205,12 +204,12 @@ fn of_challenge(headers: &HeaderMap, has_credentials: bool) -> String {
     }
     let schemes: Vec<_> = schemes.iter().map(|scheme| scheme.trim_end_matches(',')).collect();
     let asked = Escaped::new(Path::new(&schemes.join(", "))).to_string();
-    format!("the server asks for {asked}, which this program does not speak; curl speaks more")
+    format!("the server asks for {asked}, which is not supported; curl supports more")
 }
 
-const NO_HOST: &str = "there is no host of that name";
+const NO_HOST: &str = "unknown host name";
 
-/// An error inside of an `io::Error`, also where it is wrapped more than once.
+/// Finds an error inside an `io::Error`, also if it is wrapped more than once.
 fn cause<E: std::error::Error + 'static>(error: &io::Error) -> Option<&E> {
     let inner = error.get_ref()?;
     match inner.downcast_ref::<io::Error>() {
@@ -224,17 +223,17 @@ fn of_tls(error: &rustls::Error) -> String {
     let bad = match error {
         rustls::Error::InvalidCertificate(bad) => bad,
         rustls::Error::AlertReceived(alert) => {
-            return format!("the server ends the TLS handshake: {alert:?}");
+            return format!("the server aborts the TLS handshake: {alert:?}");
         }
         rustls::Error::InvalidMessage(_) => {
-            return "the server does not speak TLS on this port; if it speaks plain HTTP there, \
-                    write http:// instead of https://"
+            return "the server does not use TLS on this port; if it serves plain HTTP there, write \
+                    http:// instead of https://"
                 .to_owned();
         }
         rustls::Error::PeerIncompatible(_) => {
-            return "the server speaks no version of TLS that is safe".to_owned();
+            return "the server supports no safe version of TLS".to_owned();
         }
-        other => return format!("TLS fails: {other}"),
+        other => return format!("TLS error: {other}"),
     };
     let date = |time: &UnixTime| {
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(time.as_secs());
@@ -242,8 +241,8 @@ fn of_tls(error: &rustls::Error) -> String {
     };
     const CLOCK: &str = "or this machine's clock is wrong";
     match bad {
-        Bad::UnknownIssuer => "the server's certificate was issued by somebody who is not trusted \
-                               here; if you trust that issuer, give its certificate: --cacert FILE"
+        Bad::UnknownIssuer => "the issuer of the server's certificate is not trusted here; if you \
+                               trust it, give its certificate: --cacert FILE"
             .to_owned(),
         Bad::ExpiredContext { not_after, .. } => format!(
             "the server's certificate expired on {}, and only the server's owner can renew it; \
@@ -262,7 +261,7 @@ fn of_tls(error: &rustls::Error) -> String {
             let names: Vec<_> = presented.iter().map(|name| bare(name)).collect();
             let names = if names.is_empty() { "no host".to_owned() } else { names.join(", ") };
             let (names, asked) = (Escaped::new(Path::new(&names)).to_string(), expected.to_str());
-            format!("the server's certificate is for {names}, and not for {asked}")
+            format!("the server's certificate is for {names}, not for {asked}")
         }
         Bad::Revoked => "the server's certificate has been revoked".to_owned(),
         Bad::Other(_) if is_of_an_issuer(error) => "the server presents a certificate of a \
@@ -270,18 +269,18 @@ fn of_tls(error: &rustls::Error) -> String {
                                                     which is accepted only if it is trusted \
                                                     itself: --cacert FILE"
             .to_owned(),
-        Bad::Other(_) => "the server's certificate is not one for servers".to_owned(),
-        _ => "the server's certificate is damaged".to_owned(),
+        Bad::Other(_) => "the server's certificate is not a server certificate".to_owned(),
+        _ => "the server's certificate is malformed".to_owned(),
     }
 }
 
-/// The name in `DnsName("localhost")`.
+/// Extracts the name from `DnsName("localhost")`.
 fn bare(presented: &str) -> &str {
     let inside = presented.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     inside.unwrap_or(presented).trim_matches('"')
 }
 
-/// The value of `Retry-After` (RFC 9110, 10.2.3): seconds, or a date of the server's clock.
+/// Parses `Retry-After` (RFC 9110, 10.2.3): seconds, or a date of the server's clock.
 fn pause(value: &str, headers: &HeaderMap) -> Option<Duration> {
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
@@ -297,7 +296,7 @@ fn name(phase: Timeout) -> &'static str {
         Timeout::Resolve => "looking up the name",
         Timeout::Connect => "connecting",
         Timeout::SendRequest | Timeout::PerWrite => "sending the request",
-        Timeout::RecvResponse => "waiting for the response's head",
+        Timeout::RecvResponse => "waiting for the response head",
         _ => "waiting for more",
     }
 }
@@ -307,7 +306,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_may_pass_is_tried_again() {
+    fn a_failure_that_may_pass_is_retried() {
         let of = |kind: ErrorKind| Failure::of_client(&Error::Io(kind.into())).again;
         for kind in [
             ErrorKind::ConnectionRefused,
@@ -324,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_says_whether_and_when_to_come_again() {
+    fn a_status_decides_whether_and_when_to_retry() {
         let mut headers = HeaderMap::new();
         for (status, again) in [(404, Again::Never), (500, Again::Yes), (429, Again::Yes)] {
             let status = StatusCode::from_u16(status).unwrap();
@@ -345,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_asks_for_is_said_with_the_way_to_give_it() {
+    fn a_request_for_credentials_is_reported_with_the_way_to_give_them() {
         let said = |status: u16, url: &str, challenges: &[&'static str]| {
             let mut headers = HeaderMap::new();
             for challenge in challenges {
@@ -366,12 +365,17 @@ mod tests {
             ),
             (401, none, &["Negotiate", "Basic realm=x"], "USER:PASSWORD@HOST"),
             (401, none, &[], "USER:PASSWORD@HOST"),
-            (401, some, &["Basic realm=x"], "does not accept the user and the password"),
+            (401, some, &["Basic realm=x"], "rejects the given user and password"),
             (401, none, &["Bearer realm=x"], "--header \"Authorization: Bearer TOKEN\""),
-            (401, none, &["Digest realm=x", "NTLM"], "asks for digest, ntlm, which this program"),
+            (
+                401,
+                none,
+                &["Digest realm=x", "NTLM"],
+                "asks for digest, ntlm, which is not supported",
+            ),
             (403, none, &[], "--netrc"),
             (407, none, &[], "the proxy asks for a user and a password"),
-            (302, none, &[], "does not say where to"),
+            (302, none, &[], "Location is missing"),
         ] {
             let said = said(status, url, challenges);
             assert!(said.starts_with(&status.to_string()) && said.contains(words), "{said}");
@@ -382,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_of_tls_is_known_by_what_it_says() {
+    fn a_port_of_tls_is_recognised_by_its_answer() {
         for (body, is_tls) in [
             ("<h1>400 Bad Request</h1>The plain HTTP request was sent to HTTPS port", true),
             ("You\u{2019}re speaking plain HTTP to an SSL-enabled server port.", true),

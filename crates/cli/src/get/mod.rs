@@ -1,27 +1,28 @@
 //! `overlapped get`: downloads, many at a time.
 //!
 //! ```text
-//! main tasklet    spawns those below, waits for the crowd's end
-//! ├ crowd         a scope of N workers
-//! │ └ workers     each takes the next URL of the list until none is left (download.rs)
-//! ├ stopper       waits for a signal, then kills the crowd
-//! └ a tasklet that shows all of them at SIGQUIT
+//! main tasklet    spawns the tasklets below, joins the workers
+//! ├ workers       a scope of N tasklets; each takes the next URL until none is left (download.rs)
+//! ├ stopper       waits for a signal, then kills the workers
+//! └ a tasklet that dumps all tasklets at SIGQUIT
 //! ```
 //!
-//! A worker is ordinary blocking code: ureq reads from a socket, and the file is written to. What
-//! makes it many at a time is that each call blocks its tasklet only.
+//! A worker is ordinary blocking code: ureq reads from a socket, and the file is written. Many run
+//! at a time because each call blocks only its own tasklet.
 //!
-//! | file | one job |
+//! | file | contents |
 //! |---|---|
 //! | `arguments` | options and their help |
-//! | `plan` | arguments to a list of downloads |
-//! | `download` | one of them: attempts, ranges, the name |
-//! | `outcome` | how it ended |
-//! | `file/` | the file while it is not complete, its name, and the record of its URL |
-//! | `client/` | the HTTP client over tasklets, its limits and whom it trusts |
-//! | `failure` | why not, and whether to try again |
-//! | `pace` | the limit on bytes per second |
-//! | `progress` | bars |
+//! | `list` | URLs with their names and checksums, from arguments and lists |
+//! | `plan` | the downloads of a run, with their names |
+//! | `run` | the workers and the stopper |
+//! | `downloader` | what all downloads share, and the check of existing files |
+//! | `download` | one download: attempts, ranges, the name |
+//! | `file/` | the partial file, its final name, and the record of its URL |
+//! | `client/` | the HTTP client over tasklets, its limits, proxies and trusted certificates |
+//! | `failure` | reasons of failures, and whether to try again |
+//! | `rate_limit` | the limit on bytes per second |
+//! | `report/` | progress bars, the summary, how to resume after a stop |
 
 mod arguments;
 mod client;
@@ -69,17 +70,17 @@ pub(crate) fn main(port: PortChoice, arguments: &Arguments) -> anyhow::Result<Ex
     run.report(stopped)
 }
 
-/// Downloads at a time: as many as are asked for, if the limit on open files is enough for them.
+/// The number of simultaneous downloads: as requested, or fewer if the limit on open files is low.
 fn jobs(arguments: &Arguments, downloads: usize) -> usize {
     /// Descriptors of the process itself.
     const OWN: u64 = 16;
-    /// A connection, one that is kept for the next download, a file, and a folder or a note.
+    /// A connection, an idle one for the next download, a file, and a folder or a note.
     const OF_DOWNLOAD: u64 = 4;
     let jobs = arguments.jobs.get().min(downloads.max(1));
     let limit = match overlapped::port::raise_fd_limit() {
         Ok((limit, _)) => limit,
         Err(error) => {
-            tracing::info!("the limit on open files stays as it is: {error}");
+            tracing::info!("cannot raise the limit on open files: {error}");
             return jobs;
         }
     };
@@ -87,41 +88,43 @@ fn jobs(arguments: &Arguments, downloads: usize) -> usize {
     match usize::try_from(most) {
         Ok(most) if most < jobs => {
             let most_said = count(most as u64, "download");
-            tracing::warn!("only {most_said} at a time: {limit} files may be open (`ulimit -n`)");
+            tracing::warn!(
+                "only {most_said} at a time: the limit on open files is {limit} (`ulimit -n`)"
+            );
             most
         }
         _ => jobs,
     }
 }
 
-/// The file that the environment names, or else the one at home.
+/// Reads the file that NETRC names, or ~/.netrc.
 fn netrc() -> anyhow::Result<Netrc> {
     let named = std::env::var_os("NETRC").filter(|name| !name.is_empty()).map(PathBuf::from);
     let path = named.or_else(|| Some(std::env::home_dir()?.join(".netrc")));
-    Netrc::read(&path.context("--netrc: there is no home folder")?)
+    Netrc::read(&path.context("--netrc: the home folder is unknown")?)
 }
 
-/// One call of the program.
+/// One run of the command.
 struct Run {
     plan: Plan,
     jobs: usize,
     manner: Manner,
     compare: bool,
     sync: bool,
-    /// The error of making the files durable.
+    /// The error of making the files durable, if any.
     not_synced: RefCell<Option<io::Error>>,
     timeout: Duration,
     rate_limit: Option<u64>,
     cacert: Option<PathBuf>,
-    /// Fields of every request.
+    /// Header fields of every request.
     fields: Vec<Field>,
     netrc: Option<Rc<Netrc>>,
     quiet: bool,
-    /// With the places in the plan.
+    /// Outcomes, with the indices of their items in the plan.
     outcomes: RefCell<Vec<(usize, Outcome)>>,
     left: Rc<Cell<usize>>,
     progress: Rc<Progress>,
-    /// How long one by one took, and how long at once.
+    /// The times of downloading one by one and simultaneously.
     times: [Cell<Duration>; 2],
 }
 
@@ -159,7 +162,7 @@ impl Run {
         })
     }
 
-    /// Downloads everything, or gives the name of the signal that came first.
+    /// Downloads everything, or returns the name of the signal that came first.
     fn until_stopped(
         self: Rc<Run>,
         mut signals: StopSignals,
@@ -173,22 +176,22 @@ impl Run {
         let stopper = spawn(move || {
             let signal = signals.wait();
             stop.kill();
-            // From here on a second signal ends the process; see signals.rs.
+            // From here on a second signal ends the process; see signals/.
             signal
         });
         match crowd.join() {
             Ok(done) => done.map(|()| None),
             Err(JoinError::Killed) => Ok(Some(stopper.join()?.context("cannot wait for signals")?)),
-            Err(error) => Err(anyhow::Error::new(error).context("the downloads ended")),
+            Err(error) => Err(anyhow::Error::new(error).context("the workers ended")),
         }
     }
 
     fn all(&self) -> anyhow::Result<()> {
         if self.compare {
-            // Beside the real ones, so that it is the same disk.
+            // Beside the final files, so that both phases use the same disk.
             let folder =
                 tempfile::Builder::new().prefix(".overlapped-").tempdir_in(&self.plan.folder);
-            let folder = folder.context("cannot make a folder for the first downloads")?;
+            let folder = folder.context("cannot create a temporary folder for --compare")?;
             let manner = Manner { resume: false, overwrite: true, ..self.manner };
             let downloader = self.downloader(folder.path().to_owned(), None, manner, 1)?;
             let begin = Instant::now();
@@ -197,7 +200,7 @@ impl Run {
         }
         let (folder, target) = (self.plan.folder.clone(), self.plan.target.clone());
         let downloader = self.downloader(folder, target, self.manner, self.jobs)?;
-        // Opened before anything is written, so that no error of writing it back escapes.
+        // Opened before anything is written, so that it reports every write-back error.
         let file_system = match self.sync && self.plan.target.is_none() {
             true => Some(File::open(Path::new(".").join(&self.plan.folder))?),
             false => None,
@@ -208,7 +211,7 @@ impl Run {
             self.outcomes.borrow_mut().push((place, outcome));
         });
         if let Some(file_system) = file_system {
-            // Once for all: a sync for each file takes longer than the downloads.
+            // Once for all: a sync of each file takes longer than the downloads.
             let synced = rustix::fs::syncfs(&file_system);
             *self.not_synced.borrow_mut() = synced.err().map(io::Error::from);
         }
@@ -245,7 +248,7 @@ impl Run {
         })
     }
 
-    /// So many workers, each taking the next download until none is left.
+    /// Runs `jobs` workers, each of which takes the next download until none is left.
     fn phase(&self, downloader: &Downloader, jobs: usize, done: impl Fn(usize, Outcome)) {
         let next = Cell::new(0);
         let work = || {
@@ -268,7 +271,7 @@ impl Run {
         });
     }
 
-    /// One line for what is there now. Failures are listed at the end.
+    /// Prints one line for a file that is complete. Failures are listed at the end.
     fn tell(&self, place: usize, outcome: &Outcome) {
         match outcome {
             Outcome::Saved { path, bytes, earlier, .. } => {
@@ -279,10 +282,10 @@ impl Run {
                 ));
             }
             Outcome::There { path, is_recorded } => {
-                let told = if *is_recorded { "" } else { " (no record of its URL; by its name)" };
+                let told = if *is_recorded { "" } else { " (by its name; no record of its URL)" };
                 self.progress.print(format_args!(
                     "{:>11}  {}{told}\n",
-                    "was there",
+                    "exists",
                     Escaped::new(path)
                 ));
             }
@@ -292,7 +295,7 @@ impl Run {
         }
     }
 
-    /// What there is to say at the end.
+    /// Prints the summary, the failures and how to resume, and returns the exit code.
     fn report(&self, stopped: Option<&'static str>) -> anyhow::Result<ExitCode> {
         self.progress.end()?;
         let mut outcomes = self.outcomes.borrow_mut();
@@ -303,7 +306,7 @@ impl Run {
         let there = count(|outcome| matches!(outcome, Outcome::There { .. }));
         let mut text = format!("{saved} of {} saved", self.plan.items.len());
         if there > 0 {
-            text += &format!(", {}", count_irregular(there as u64, "was there", "were there"));
+            text += &format!(", {there} existed already");
         }
         self.tell_result(text + &self.speed(&outcomes) + "\n")?;
         if let Some(text) = self.comparison() {
@@ -315,7 +318,7 @@ impl Run {
                 failures += &format!("failed: {}: {text}\n", self.plan.items[*place].shown);
                 if let Some(part) = kept {
                     failures +=
-                        &format!("        the next run goes on with {}\n", Escaped::new(part));
+                        &format!("        --resume continues with {}\n", Escaped::new(part));
                 }
             }
         }
@@ -336,7 +339,7 @@ impl Run {
         })
     }
 
-    /// On standard output, unless a file goes there.
+    /// Prints to standard output, or to standard error if a file goes to standard output.
     fn tell_result(&self, text: String) -> anyhow::Result<()> {
         match self.plan.target {
             _ if self.quiet => {}
@@ -358,7 +361,7 @@ impl Run {
         }
         let rate = HumanBytes((came as f64 / seconds) as u64);
         let twice = match came > bytes {
-            true => format!(" ({} came, some of it more than once)", HumanBytes(came)),
+            true => format!(" ({} received, some of it more than once)", HumanBytes(came)),
             false => String::new(),
         };
         format!(": {}{twice} in {seconds:.2} s, {rate}/s", HumanBytes(bytes))
@@ -378,25 +381,27 @@ impl Run {
 
     fn how_to_go_on(&self, signal: &str) -> String {
         if self.plan.target.is_some() {
-            return format!("stopped by {signal}; what has come was written, nothing goes on\n");
+            return format!(
+                "stopped by {signal}; the received bytes were written, and cannot be resumed\n"
+            );
         }
         let unfinished = match self.left.get() {
-            0 => "nothing is left unfinished".to_owned(),
+            0 => "no unfinished files are left".to_owned(),
             left => {
                 count_irregular(left as u64, "unfinished file is", "unfinished files are")
                     + " kept as *.part"
             }
         };
         let command = if self.plan.from_stdin {
-            "the same command, the same list, and --resume".to_owned()
+            "the same command and list, with --resume".to_owned()
         } else {
             command_to_go_on(self.manner.resume)
         };
-        format!("stopped by {signal}; {unfinished}. To go on:\n  {command}\n")
+        format!("stopped by {signal}; {unfinished}. To resume:\n  {command}\n")
     }
 }
 
-/// This command with `--resume`, and without what others are not to read.
+/// Returns this command with `--resume`, without its secrets.
 fn command_to_go_on(resumes: bool) -> String {
     let (mut is_field, mut has_secrets) = (false, false);
     let shown = |argument: &str| {
@@ -410,14 +415,14 @@ fn command_to_go_on(resumes: bool) -> String {
     };
     let flag = (!resumes).then_some("--resume");
     let command = resume_command::command(std::env::args_os(), "get", flag, shown);
-    let mut command = command.unwrap_or_else(|| "the same command, and --resume".to_owned());
+    let mut command = command.unwrap_or_else(|| "the same command, with --resume".to_owned());
     if has_secrets {
-        command += "\n  with the passwords and tokens put back";
+        command += "\n  with the passwords and tokens filled in";
     }
     command
 }
 
-/// An argument without its secrets, where it may have some.
+/// Returns an argument without its secrets, if it may have some.
 fn masked(argument: &str) -> Option<String> {
     let field = argument.strip_prefix("--header=").or_else(|| glued_field(argument));
     if let Some(field) = field.filter(|field| !field.is_empty()) {
@@ -427,22 +432,23 @@ fn masked(argument: &str) -> Option<String> {
     client::url::without_secrets(argument)
 }
 
-/// Finds the text that follows `-H`, also behind other short options, as in `-qH`; empty where the
-/// field is an argument of its own.
+/// Finds the text that follows `-H`, also after other short options, as in `-qH`; empty if the
+/// field
+/// is an argument of its own.
 fn glued_field(argument: &str) -> Option<&str> {
-    /// Short options with a value, which is what follows them.
+    /// Short options with a value, which follows them.
     const WITH_VALUE: [char; 4] = ['i', 'o', 'j', 'A'];
     let options = argument.strip_prefix('-').filter(|options| !options.starts_with('-'))?;
     let at = options.find(|option| option == 'H' || WITH_VALUE.contains(&option))?;
     options[at..].strip_prefix('H')
 }
 
-/// A header field without its value.
+/// Returns a header field without its value.
 fn field_name(field: &str) -> String {
     format!("{}: VALUE", field.split(':').next().unwrap_or_default())
 }
 
-/// To standard error, which may be closed.
+/// Prints to standard error, which may be closed.
 fn complain(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }

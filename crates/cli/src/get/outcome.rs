@@ -1,25 +1,25 @@
-//! The end of a download.
+//! The result of a download.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use indicatif::HumanBytes;
 
-/// The end of a download.
+/// The result of a download.
 #[derive(Debug)]
 pub(super) enum Outcome {
     Saved {
         path: PathBuf,
-        /// Bytes of the file that came in this run.
+        /// Bytes of the file received in this run.
         bytes: u64,
-        /// All that came, also what a server has sent more than once.
+        /// All bytes received, including those that the server sent more than once.
         came: u64,
         earlier: Earlier,
     },
-    /// The file was there before.
+    /// The file existed before.
     There {
         path: PathBuf,
-        /// Tells whether it is known to be this URL's; else its name is all that speaks for it.
+        /// Whether the file is recorded as this URL's; otherwise only its name matches.
         is_recorded: bool,
     },
     Failed {
@@ -33,15 +33,15 @@ pub(super) enum Outcome {
 pub(super) enum Earlier {
     None,
     Kept(u64),
-    /// They were of a version that the server does not have any more.
+    /// They belonged to a version that the server no longer has.
     Outdated(u64),
-    /// The server has not gone on behind them.
+    /// The server could not continue after them.
     Repeated(u64),
 }
 
 impl Earlier {
-    /// Nothing of them is kept any more, either because the server's file has changed or because
-    /// it cannot continue this one.
+    /// The bytes are discarded, either because the server's file has changed or because the server
+    /// cannot continue it.
     pub(super) fn dropped(self, has_changed: bool) -> Earlier {
         match self {
             Earlier::Kept(bytes) if has_changed => Earlier::Outdated(bytes),
@@ -51,12 +51,12 @@ impl Earlier {
     }
 }
 
-/// The text behind the name of the file.
+/// The text after the name of the file.
 impl fmt::Display for Earlier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Earlier::None => Ok(()),
-            Earlier::Kept(bytes) => write!(f, " (behind {} of an earlier run)", HumanBytes(*bytes)),
+            Earlier::Kept(bytes) => write!(f, " (after {} of an earlier run)", HumanBytes(*bytes)),
             Earlier::Outdated(bytes) => write!(
                 f,
                 " (from the first byte: the {} of an earlier run are of another version)",
@@ -64,7 +64,7 @@ impl fmt::Display for Earlier {
             ),
             Earlier::Repeated(bytes) => write!(
                 f,
-                " (from the first byte: the server cannot continue behind the {} of an earlier \
+                " (from the first byte: the server cannot continue after the {} of an earlier \
                  run)",
                 HumanBytes(*bytes)
             ),

@@ -4,10 +4,10 @@ use std::cell::Cell;
 
 use overlapped::time::{Duration, Instant, sleep};
 
-/// Pieces of a second's bytes, so that the pauses are short.
+/// The number of pieces per second, so that the pauses are short.
 const PIECES: u64 = 10;
 
-/// When the next bytes are due.
+/// The limit, and the time at which the next bytes are due.
 #[derive(Debug)]
 pub(super) struct Pace {
     /// `None`: no limit.
@@ -20,14 +20,13 @@ impl Pace {
         Pace { rate: bytes_per_second, due: Cell::new(Instant::now()) }
     }
 
-    /// Bytes that are to be read at once, at most.
+    /// The most bytes to read at once.
     pub(super) fn piece(&self) -> usize {
         let piece = self.rate.map_or(u64::MAX, |rate| (rate / PIECES).max(1));
         usize::try_from(piece).unwrap_or(usize::MAX)
     }
 
-    /// Waits until so many bytes more may have come. Time without a download gives nothing for
-    /// later.
+    /// Waits until `bytes` more bytes are due. Time without a download is not credited.
     pub(super) fn wait(&self, bytes: usize) {
         let Some(rate) = self.rate else { return };
         let now = Instant::now();

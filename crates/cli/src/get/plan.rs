@@ -1,4 +1,4 @@
-//! From the arguments to a list of downloads, each with a place of its own.
+//! Plans the downloads of a run: the folder, and a name for each.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -19,28 +19,28 @@ use super::file::record::{Key, Records};
 use super::file::sink::Target;
 use crate::display::{Escaped, plain};
 
-/// All downloads, in the order in which they were named.
+/// The downloads of a run, in the order of the arguments.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) items: Vec<Item>,
     pub(super) folder: PathBuf,
-    /// Instead of files in the folder.
+    /// The target, if it is not a folder of files.
     pub(super) target: Option<Target>,
     names: Names,
     pub(super) records: Rc<Records>,
-    /// Whether the list came from standard input, and so cannot be had again.
+    /// Whether the list came from standard input, and so cannot be read again.
     pub(super) from_stdin: bool,
 }
 
 impl Plan {
     pub(super) fn of(arguments: &Arguments) -> anyhow::Result<Plan> {
         let (urls, from_stdin) = list(arguments)?;
-        ensure!(!urls.is_empty(), "the list has no URL in it: give one on each line");
+        ensure!(!urls.is_empty(), "the list has no URLs: write one on each line");
         let target = arguments.output.as_deref().and_then(Target::of);
         if let Some(target) = &target {
             ensure!(
                 !arguments.resume,
-                "--resume is for files: what {} has been given before is not known",
+                "--resume is for files: the bytes already written to {} are unknown",
                 Escaped::new(target.path())
             );
             check_target(target, urls.len(), arguments)?;
@@ -49,7 +49,7 @@ impl Plan {
             Some(target) => (PathBuf::new(), Some(Escaped::new(target.path()).to_string())),
             None => place(arguments, urls.len())?,
         };
-        // Without either, a file that exists is a failure, whatever it was saved from.
+        // Without either flag, an existing file is a failure, whatever it was saved from.
         let records = match target.is_none() && (arguments.resume || arguments.overwrite) {
             true => Records::read(&folder)
                 .with_context(|| format!("cannot read the folder {}", Escaped::new(&folder)))?,
@@ -70,24 +70,24 @@ impl Plan {
         Ok(Plan { items, folder, target, names, records: Rc::new(records), from_stdin })
     }
 
-    /// The names that are taken, for downloads to add theirs.
+    /// Returns the names in use, for downloads to add theirs.
     pub(super) fn names(&self) -> Rc<RefCell<Names>> {
         Rc::new(RefCell::new(self.names.clone()))
     }
 }
 
-/// One line of a list, as it is written: a URL and what else is said of it, in columns.
+/// One entry of a list, as written: a URL, and its further columns.
 #[derive(Debug, Default, Clone)]
 struct Entry {
     url: Vec<u8>,
     name: Option<Vec<u8>>,
     sha256: Option<Vec<u8>>,
-    /// Its number in the list; `None`: it is an argument.
+    /// The line in the list; `None` for an argument.
     line: Option<usize>,
 }
 
 impl Entry {
-    /// Says why a line with more than one URL cannot be asked for.
+    /// Refuses an entry with more than one URL.
     fn check(&self) -> Result<(), String> {
         let is_url = |text: &[u8]| {
             [&b"http://"[..], b"https://"].iter().any(|scheme| {
@@ -102,17 +102,17 @@ impl Entry {
             Some(line) => {
                 format!("line {line} of the list has more than one URL: write each on its own line")
             }
-            None => "this is more than one URL: give each as an argument of its own".to_owned(),
+            None => "more than one URL in one argument: give each as an argument".to_owned(),
         })
     }
 
-    /// The place of what is said of the URL.
+    /// The location of the entry, for messages.
     fn place(&self) -> String {
         self.line.map_or_else(String::new, |line| format!(" in line {line} of the list"))
     }
 }
 
-/// Every entry once, and whether some came from standard input.
+/// Reads every entry once; also returns whether some came from standard input.
 fn list(arguments: &Arguments) -> anyhow::Result<(Vec<Entry>, bool)> {
     let (mut urls, mut from_stdin) = (Vec::new(), false);
     let mut read = |urls: &mut Vec<Entry>| {
@@ -144,7 +144,8 @@ fn list(arguments: &Arguments) -> anyhow::Result<(Vec<Entry>, bool)> {
     Ok((urls, from_stdin))
 }
 
-/// Bytes, because a list may be in any encoding; a byte order mark is not part of the first URL.
+/// Splits a list into entries. It works on bytes, because a list may have any encoding, and skips a
+/// byte order mark.
 fn lines(text: &[u8]) -> impl Iterator<Item = Entry> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
@@ -152,7 +153,7 @@ fn lines(text: &[u8]) -> impl Iterator<Item = Entry> {
     lines.map(|(line, number)| Entry { line: Some(number), ..entry(line) })
 }
 
-/// `URL<Tab>NAME<Tab>SHA256`; either column may be empty, or missing.
+/// Parses `URL<Tab>NAME<Tab>SHA256`; either column may be empty or missing.
 fn entry(line: &[u8]) -> Entry {
     let mut columns = line.splitn(3, |byte| *byte == b'\t').map(<[u8]>::trim_ascii);
     let url = columns.next().unwrap_or_default().to_vec();
@@ -164,17 +165,17 @@ fn check_target(target: &Target, urls: usize, arguments: &Arguments) -> anyhow::
     let shown = Escaped::new(target.path());
     ensure!(
         urls == 1 || target.takes_several(),
-        "--output {shown} takes one URL, not {urls}: their bytes would follow each other"
+        "--output {shown} takes one URL, not {urls}: their bytes would be mixed"
     );
     ensure!(!arguments.compare, "--compare downloads into files, not to --output {shown}");
     ensure!(
         arguments.overwrite || !target.is_disk(),
-        "--output {shown} is a disk; --overwrite writes over what it holds"
+        "--output {shown} is a disk; --overwrite overwrites its contents"
     );
     Ok(())
 }
 
-/// Says what would fail only when the first bytes have come.
+/// Refuses what would otherwise fail only after the first bytes have arrived.
 fn check_folder(
     folder: &Path,
     records: &Records,
@@ -186,7 +187,7 @@ fn check_folder(
     };
     let mut wanted = items.iter().filter(|item| item.url.is_ok());
     if arguments.compare && !arguments.overwrite {
-        // Everything would have been downloaded once before that is noticed.
+        // Otherwise everything would be downloaded once before the failure.
         if let Some(item) = wanted.clone().find(there) {
             let path = folder.join(&item.name);
             bail!(
@@ -198,7 +199,7 @@ fn check_folder(
     if arguments.overwrite || wanted.any(|item| !there(&item)) {
         let path = if folder == Path::new("") { Path::new(".") } else { folder };
         let access = Access::WRITE_OK | Access::EXEC_OK;
-        // Of other errors it is not known what they are about.
+        // The causes of other errors are unknown.
         if let Err(error @ (Errno::ACCESS | Errno::ROFS)) =
             accessat(CWD, path, access, AtFlags::EACCESS)
         {
@@ -212,10 +213,11 @@ fn check_folder(
     Ok(())
 }
 
-/// Follows a link to a file, which need not be there; `None`: to something else, or in a
-/// circle.
+/// Follows a link to a file, which need not exist; `None` if the link leads to something else, or
+/// in
+/// a circle.
 fn end_of(link: &Path) -> Option<PathBuf> {
-    /// As many as Linux follows.
+    /// The limit of Linux.
     const LINKS_MAX: usize = 40;
     if let Ok(end) = fs::canonicalize(link) {
         return end.is_file().then_some(end);
@@ -230,8 +232,8 @@ fn end_of(link: &Path) -> Option<PathBuf> {
     None
 }
 
-/// The folder to save in, and the name of the file if the user gives it. Where that name is a link
-/// to a file, what replaces it goes where the link leads, as with curl and wget.
+/// Returns the folder to save in, and the name of the file if the user gives it. If that name is a
+/// link to a file, the new file goes where the link leads, as with curl and wget.
 fn place(arguments: &Arguments, urls: usize) -> anyhow::Result<(PathBuf, Option<String>)> {
     let Some(path) = arguments.output.as_deref() else { return Ok((PathBuf::new(), None)) };
     let is_link = fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
@@ -250,16 +252,15 @@ fn place(arguments: &Arguments, urls: usize) -> anyhow::Result<(PathBuf, Option<
             "--output {shown} is a file; {} a folder",
             if urls > 1 { format!("{urls} URLs need") } else { "a slash at the end means".into() }
         );
-        fs::create_dir_all(path)
-            .with_context(|| format!("cannot make the folder {shown} to save into"))?;
+        fs::create_dir_all(path).with_context(|| format!("cannot create the folder {shown}"))?;
         return Ok((path.to_owned(), None));
     }
     let name = path.file_name().and_then(|name| name.to_str());
-    let Some(name) = name else { bail!("--output {shown} does not end in the name of a file") };
+    let Some(name) = name else { bail!("--output {shown} does not end in a file name") };
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
     ensure!(
         folder == Path::new("") || folder.is_dir(),
-        "there is no folder {} to save {name} in",
+        "cannot save {name}: there is no folder {}",
         Escaped::new(&folder)
     );
     Ok((folder, Some(name.to_owned())))
@@ -274,7 +275,7 @@ fn item(entry: &Entry) -> Item {
     };
     let key = Key::of(&url.as_ref().map_or_else(|_| shown.clone(), |url| url.uri.to_string()));
     let given = entry.name.as_deref().map(|name| String::from_utf8_lossy(name).into_owned());
-    // Also what is not in UTF-8: it would get another name.
+    // A name that is not UTF-8 is refused, too: it would be changed.
     let is_plain = |name: &String| {
         name::clean(name).as_ref() == Some(name) && entry.name.as_deref() == Some(name.as_bytes())
     };
@@ -291,8 +292,9 @@ fn item(entry: &Entry) -> Item {
     Item { key, shown, url, name, is_name_settled, sha256 }
 }
 
-/// Gives each download a name of its own: the user's, that of the file which an earlier run has
-/// saved from its URL, or what the URL proposes.
+/// Gives each download a name of its own: the user's, the name of the file that an earlier run
+/// saved
+/// from its URL, or the name in the URL.
 fn settle_names(
     items: &mut [Item],
     file: Option<&str>,
@@ -302,7 +304,7 @@ fn settle_names(
     let mut names = Names::default();
     let keys: HashSet<Key> = items.iter().map(|item| item.key).collect();
     for (name, record) in records.files() {
-        // Files of URLs that are not in the list may be replaced by who asks for it.
+        // With --overwrite, files of URLs outside the list may be replaced.
         if !replaces || keys.contains(&record.key) {
             names.reserve(name, record.key);
         }
@@ -311,9 +313,9 @@ fn settle_names(
     for item in items.iter_mut() {
         let is_again = !seen.insert(item.key);
         if is_again && (item.is_name_settled || item.sha256.is_some()) && item.url.is_ok() {
-            item.url = Err("the list has this URL already, with another name or checksum".into());
+            item.url = Err("the list has this URL twice, with different names or checksums".into());
         } else if item.is_name_settled && item.url.is_ok() && !names.take(&item.name) {
-            item.url = Err(format!("the list gives {} to another URL, too", item.name));
+            item.url = Err(format!("the list gives the name {} to two URLs", item.name));
         }
     }
     // After all names that the list gives.

@@ -1,4 +1,4 @@
-//! What is seen meanwhile: bars on standard error where that is a terminal, and nothing elsewhere.
+//! Progress bars on standard error, if that is a terminal.
 
 use std::cell::{Cell, RefCell};
 use std::path::Path;
@@ -9,22 +9,21 @@ use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, Prog
 use crate::display::Escaped;
 use crate::stdout::print;
 
-/// Bars at a time, where the terminal is high enough. Further downloads run without one.
+/// The most simultaneous bars, if the terminal is high enough. Further downloads have none.
 const BARS_MAX: usize = 12;
-/// Columns of a name in front of a bar.
+/// Columns of a name before a bar.
 const NAME_MAX: usize = 28;
-/// Columns of a terminal that tells no size.
+/// Columns of a terminal that reports no size.
 const WIDTH: usize = 80;
 /// Lines of such a terminal.
 const HEIGHT: usize = 24;
-/// Columns of all but the name, in a terminal without place for a bar.
+/// Columns of all but the name, in a terminal without room for a bar.
 const NUMBERS: usize = 52;
 /// Columns of the bar itself.
 const BAR: usize = 26;
 const TOTAL: &str = "{pos} of {len} {wide_msg}";
 
-/// The layout that fits the terminal as it is at the start: a line for each file, and the total
-/// below.
+/// The layout for the terminal's size at the start: a line for each file, and the total below.
 #[derive(Debug, Clone, Copy)]
 struct Layout {
     name: usize,
@@ -36,7 +35,7 @@ impl Layout {
     fn of(width: usize, height: usize) -> Layout {
         let name = width.saturating_sub(NUMBERS).clamp(8, NAME_MAX);
         let has_bar = width > NAME_MAX + NUMBERS + BAR;
-        // Beside the bars, the total and the line of the prompt.
+        // Besides the bars, there are the total and the line of the prompt.
         Layout { name, has_bar, bars: height.saturating_sub(2).min(BARS_MAX) }
     }
 
@@ -70,14 +69,14 @@ const RATE: &str = "{bytes_per_sec:>12}";
 pub(super) struct Progress {
     bars: MultiProgress,
     total: ProgressBar,
-    /// Tells whether standard output is for results; else for a file.
+    /// Whether standard output is for results, not for a file.
     tells_results: bool,
     bytes: Cell<u64>,
     shown: Cell<usize>,
-    /// Tells whether anybody sees the bars.
+    /// Whether the bars are shown.
     is_visible: bool,
     layout: Layout,
-    /// The first error of standard output: nobody reads, so nobody is to be told more.
+    /// The first error of standard output; nothing is printed after it.
     broken: RefCell<Option<anyhow::Error>>,
 }
 
@@ -86,7 +85,8 @@ fn style(template: &str) -> ProgressStyle {
 }
 
 impl Progress {
-    /// Of so many downloads. indicatif hides all of it where standard error is no terminal.
+    /// Makes the bars of `downloads` downloads. indicatif hides them if standard error is not a
+    /// terminal.
     pub(super) fn new(downloads: usize, tells_results: bool, quiet: bool) -> Progress {
         let bars = MultiProgress::with_draw_target(match quiet {
             true => ProgressDrawTarget::hidden(),
@@ -106,7 +106,7 @@ impl Progress {
         }
     }
 
-    /// A bar for one download.
+    /// Makes a bar for one download.
     pub(super) fn begin(&self, name: &str) -> Bar<'_> {
         let bar = if self.is_visible && self.shown.get() < self.layout.bars {
             self.bars.insert_before(&self.total, ProgressBar::no_length())
@@ -120,12 +120,12 @@ impl Progress {
         bar
     }
 
-    /// One download more has ended.
+    /// Counts one more ended download.
     pub(super) fn count(&self) {
         self.total.inc(1);
     }
 
-    /// Prints a result, above the bars.
+    /// Prints a result above the bars.
     pub(super) fn print(&self, text: impl fmt::Display) {
         if !self.tells_results || self.broken.borrow().is_some() {
             return;
@@ -136,14 +136,14 @@ impl Progress {
         }
     }
 
-    /// Removes the bars, and says whether all results could be printed.
+    /// Removes the bars, and returns the first error of printing results.
     pub(super) fn end(&self) -> anyhow::Result<()> {
         self.total.finish_and_clear();
         self.broken.take().map_or(Ok(()), Err)
     }
 }
 
-/// One download's bar. It goes with the download.
+/// The bar of one download; dropping it removes it.
 #[derive(Debug)]
 pub(super) struct Bar<'a> {
     of: &'a Progress,
@@ -161,7 +161,7 @@ impl Bar<'_> {
         self.bar.set_prefix(fitting(name, self.of.layout.name));
     }
 
-    /// The body begins behind `start` bytes that are there.
+    /// Shows the progress of a body that begins after `start` known bytes.
     pub(super) fn show(&self, start: u64, whole: Option<u64>) {
         match whole {
             Some(whole) => {
@@ -190,7 +190,7 @@ impl Bar<'_> {
     }
 }
 
-/// As much of a name as fits: characters of East Asian scripts take two columns.
+/// Cuts a name to `columns`; characters of East Asian scripts take two.
 fn fitting(name: &str, columns: usize) -> String {
     let mut left = columns;
     let fits = |c: &char| {

@@ -12,167 +12,66 @@
 //! So an attempt after an interrupted connection continues where that one ended, in this run and in
 //! the next. Bytes of different versions are never mixed in one file.
 
-use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::time::SystemTime;
 
 use indicatif::HumanCount;
-use overlapped::fs;
 use overlapped::time::{Duration, sleep};
 use ureq::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use ureq::{Body, Error};
 
-use super::client::Client;
 use super::client::url::Url;
-use super::failure::{Again, Failure};
+use super::failure::{Failure, Retry};
 use super::file::batch::Batch;
-use super::file::checksum::{Checking, Checksum};
-use super::file::name::{self, Names};
-use super::file::part::publish::{Made, Taken};
-use super::file::part::{self, Part};
-use super::file::record::{Key, Records};
-use super::file::sink::{Sink, Stream, Target};
+use super::file::checksum::RunningChecksum;
+use super::file::name;
+use super::file::partial::publish::NameOwner;
+use super::file::partial::{self, PartialFile};
+use super::file::sink::{Sink, Stream};
 use super::file::version::{ContentRange, Version};
-use super::outcome::{Earlier, Outcome};
-use super::pace::Pace;
-use super::progress::{Bar, Progress};
+use super::report::outcome::{Earlier, Outcome};
+use super::report::progress::Bar;
+use super::shared::{Item, Shared};
 use crate::display::{Escaped, count};
 
 /// The longest pause between attempts, whatever the server asks for.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// A file to download.
-#[derive(Debug, Clone)]
-pub(super) struct Item {
-    /// The URL, or the reason why it cannot be requested.
-    pub(super) url: Result<Url, String>,
-    /// The URL without user and password, for messages and files.
-    pub(super) shown: String,
-    pub(super) key: Key,
-    /// The name in the folder.
-    pub(super) name: String,
-    /// Whether that name was given by the user, a list, or an earlier run; otherwise the server may
-    /// propose another one.
-    pub(super) is_name_settled: bool,
-    /// The checksum that the file must have.
-    pub(super) sha256: Option<Checksum>,
-}
-
-/// Options of all downloads.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Manner {
-    pub(super) resume: bool,
-    pub(super) overwrite: bool,
-    /// Whether files get the modification date that the server states.
-    pub(super) remote_time: bool,
-    pub(super) retries: u32,
-    pub(super) retry_delay: Duration,
-}
-
-/// The state that all downloads of a run share.
-#[derive(Debug)]
-pub(super) struct Downloader {
-    pub(super) client: Client,
-    pub(super) folder: PathBuf,
-    /// The target, if it is not a folder of files.
-    pub(super) target: Option<Target>,
-    pub(super) manner: Manner,
-    pub(super) names: Rc<RefCell<Names>>,
-    pub(super) records: Rc<Records>,
-    pub(super) progress: Rc<Progress>,
-    pub(super) pace: Pace,
-    pub(super) made: Made,
-    /// The number of partial files that are left.
-    pub(super) left: Rc<Cell<usize>>,
-}
-
-impl Downloader {
-    pub(super) fn download(&self, item: &Item) -> Outcome {
-        let url = match &item.url {
-            Ok(url) => url,
-            Err(text) => return Outcome::Failed { text: text.clone(), kept: None },
-        };
-        if let Some(target) = &self.target {
-            let part = Sink::Stream(Stream::new(target.clone()));
-            let path = Some(target.path().to_owned());
-            return Download::new(self, item, url, part, path).attempts();
-        }
-        let path = self.folder.join(&item.name);
-        let unfinished = match self.records.part_of(item.key) {
-            Some(name) => self.folder.join(name),
-            None => part::path_of(&path, item.key),
-        };
-        let may_exist = self.records.may_have_part(item.key);
-        let made = self.made.clone();
-        let part = Part::new(unfinished, item.key, may_exist, made, self.left.clone());
-        let part = Sink::Part(part);
-        // The server cannot change the name.
-        if (self.manner.resume || item.is_name_settled)
-            && self.records.may_have(&item.name)
-            && let Some(found) = self.look_at(&path, item)
-        {
-            part.sweep(&path);
-            return found
-                .unwrap_or_else(|failure| Outcome::Failed { text: failure.text, kept: None });
-        }
-        Download::new(self, item, url, part, None).attempts()
+/// Downloads an item, unless its file exists.
+pub(super) fn download(shared: &Shared, item: &Item) -> Outcome {
+    let url = match &item.url {
+        Ok(url) => url,
+        Err(text) => return Outcome::Failed { text: text.clone(), kept: None },
+    };
+    if let Some(target) = &shared.target {
+        let part = Sink::Stream(Stream::new(target.clone()));
+        let path = Some(target.path().to_owned());
+        return Download::new(shared, item, url, part, path).attempts();
     }
-
-    /// Decides about an existing file of that name; `None` if the name is free, or may be replaced.
-    fn look_at(&self, path: &Path, item: &Item) -> Option<Result<Outcome, Failure>> {
-        let found = fs::symlink_metadata(path).ok()?;
-        let shown = Escaped::new(path);
-        let refused = |text: String| Some(Err(Failure::lasting(text)));
-        let target = fs::metadata(path);
-        if target.as_ref().is_ok_and(|target| target.is_dir()) {
-            return refused(format!("{shown} is a folder; --output saves elsewhere"));
-        }
-        if self.manner.overwrite {
-            return None;
-        }
-        if target.is_err() {
-            return refused(format!(
-                "{shown} is a dangling link; --overwrite saves anyway, --output saves elsewhere"
-            ));
-        }
-        if !self.manner.resume {
-            return refused(format!(
-                "{shown} exists; --overwrite replaces it, --output saves elsewhere"
-            ));
-        }
-        let name = path.file_name().and_then(|name| name.to_str());
-        match name.and_then(|name| self.records.record_of(name)) {
-            Some(record) if record.key != item.key => refused(format!(
-                "{shown} was saved from another URL; --overwrite replaces it, --output saves \
-                 elsewhere"
-            )),
-            Some(record) if record.length != found.len() => refused(format!(
-                "{shown} has {}, and had {} when it was saved; --overwrite replaces it",
-                count(found.len(), "byte"),
-                HumanCount(record.length)
-            )),
-            record => {
-                if let Some(checksum) = item.sha256 {
-                    match checksum.check_file(path) {
-                        Ok(Ok(())) => {}
-                        Ok(Err(text)) => {
-                            return refused(format!("{shown}: {text}; --overwrite replaces it"));
-                        }
-                        Err(error) => return Some(Err(Failure::of_disk("cannot read", &error))),
-                    }
-                }
-                let is_recorded = record.is_some();
-                Some(Ok(Outcome::There { path: path.to_owned(), is_recorded }))
-            }
-        }
+    let path = shared.folder.join(&item.name);
+    let unfinished = match shared.records.part_of(item.key) {
+        Some(name) => shared.folder.join(name),
+        None => partial::path_of(&path, item.key),
+    };
+    let may_exist = shared.records.may_have_part(item.key);
+    let saved_files = shared.saved_files.clone();
+    let part = PartialFile::new(unfinished, item.key, may_exist, saved_files, shared.left.clone());
+    let part = Sink::Partial(part);
+    // The server cannot change the name.
+    if (shared.options.resume || item.has_fixed_name)
+        && shared.records.may_have(&item.name)
+        && let Some(found) = shared.check_existing(&path, item)
+    {
+        part.sweep(&path);
+        return found.unwrap_or_else(|failure| Outcome::Failed { text: failure.text, kept: None });
     }
+    Download::new(shared, item, url, part, None).attempts()
 }
 
 /// A download in progress.
 struct Download<'a> {
-    of: &'a Downloader,
+    shared: &'a Shared,
     item: &'a Item,
     url: &'a Url,
     part: Sink,
@@ -180,34 +79,46 @@ struct Download<'a> {
     /// The final name, once a response has settled it.
     path: Option<PathBuf>,
     /// The digest of all bytes of the file so far.
-    checking: Option<Checking>,
+    running_checksum: Option<RunningChecksum>,
     /// The modification date that the server states.
     modified: Option<SystemTime>,
     /// Bytes of the file received in this run, and all bytes received.
     bytes: u64,
-    came: u64,
+    received: u64,
     earlier: Earlier,
 }
 
 impl<'a> Download<'a> {
     fn new(
-        of: &'a Downloader,
+        shared: &'a Shared,
         item: &'a Item,
         url: &'a Url,
         part: Sink,
         path: Option<PathBuf>,
     ) -> Download<'a> {
-        let bar = of.progress.begin(&item.name);
-        let checking = item.sha256.map(Checking::new);
-        let (modified, bytes, came, earlier) = (None, 0, 0, Earlier::None);
-        Download { of, item, url, part, bar, path, checking, modified, bytes, came, earlier }
+        let bar = shared.progress.begin(&item.name);
+        let running_checksum = item.sha256.map(RunningChecksum::new);
+        let (modified, bytes, received, earlier) = (None, 0, 0, Earlier::None);
+        Download {
+            shared,
+            item,
+            url,
+            part,
+            bar,
+            path,
+            running_checksum,
+            modified,
+            bytes,
+            received,
+            earlier,
+        }
     }
 
     /// Adopts what an earlier run has left.
     fn adopt(&mut self) -> io::Result<()> {
         self.part.adopt()?;
         if let (Some(checksum), Some(path)) = (self.item.sha256, self.part.kept()) {
-            self.checking = Some(Checking::of_file(checksum, path)?);
+            self.running_checksum = Some(RunningChecksum::from_file(checksum, path)?);
         }
         if self.kept_bytes() > 0 {
             self.earlier = Earlier::Kept(self.kept_bytes());
@@ -218,9 +129,11 @@ impl<'a> Download<'a> {
     fn attempts(&mut self) -> Outcome {
         // Whatever the options: bytes are only continued if the server still has their version.
         if let Err(error) = self.adopt() {
-            return self.fail(Failure::of_disk("cannot continue the partial file", &error), 1);
+            return self
+                .fail(Failure::from_disk_error("cannot continue the partial file", &error), 1);
         }
-        let (mut pause, mut attempt, mut best) = (self.of.manner.retry_delay, 0, self.kept_bytes());
+        let (mut pause, mut attempt, mut best) =
+            (self.shared.options.retry_delay, 0, self.kept_bytes());
         loop {
             attempt += 1;
             let failure = match self.attempt() {
@@ -231,14 +144,14 @@ impl<'a> Download<'a> {
             // this ends.
             if self.kept_bytes() > best {
                 best = self.kept_bytes();
-                (pause, attempt) = (self.of.manner.retry_delay, 1);
+                (pause, attempt) = (self.shared.options.retry_delay, 1);
             }
-            let asked = match failure.again {
-                Again::Never => return self.fail(failure, attempt),
-                Again::Yes => Duration::ZERO,
-                Again::After(duration) => duration,
+            let asked = match failure.retry {
+                Retry::Never => return self.fail(failure, attempt),
+                Retry::Yes => Duration::ZERO,
+                Retry::After(duration) => duration,
             };
-            if attempt > self.of.manner.retries {
+            if attempt > self.shared.options.retries {
                 return self.fail(failure, attempt);
             }
             let pause_now = pause.max(asked).min(PAUSE_MAX);
@@ -274,19 +187,19 @@ impl<'a> Download<'a> {
                 fields.push((
                     name,
                     HeaderValue::try_from(value)
-                        .map_err(|error| Failure::lasting(error.to_string()))?,
+                        .map_err(|error| Failure::permanent(error.to_string()))?,
                 ));
             }
         }
-        let response = self.of.client.get(self.url, &fields);
-        let response = response.map_err(|error| Failure::of_client(&error))?;
+        let response = self.shared.client.get(self.url, &fields);
+        let response = response.map_err(|error| Failure::from_client_error(&error))?;
         let (status, headers) = (response.status(), response.headers());
         let mut complete = false;
         match (status, &known) {
             (StatusCode::PARTIAL_CONTENT, Some((length, version))) => {
-                let whole = ContentRange::of(headers).and_then(|range| range.whole);
+                let whole = ContentRange::from_headers(headers).and_then(|range| range.whole);
                 if let Err(text) = version.check_continues(headers, *length) {
-                    return self.begin_anew(&text, version.has_changed(headers, whole));
+                    return self.restart_whole(&text, version.has_changed(headers, whole));
                 }
                 if let Some(whole) = whole {
                     self.part.learn_length(whole);
@@ -297,27 +210,27 @@ impl<'a> Download<'a> {
                 complete = version.is_all(headers, *length);
                 if !complete {
                     let text = "the partial file does not belong to the server's file";
-                    return self.begin_anew(text, true);
+                    return self.restart_whole(text, true);
                 }
             }
             (StatusCode::PARTIAL_CONTENT, None) => {
-                return Err(Failure::lasting(
+                return Err(Failure::permanent(
                     "the server sends a part of the file although the whole file was requested",
                 ));
             }
             _ if status.is_success() => {}
             _ => {
-                let has_credentials = self.of.client.has_credentials(self.url);
-                let proxy = self.of.client.forwarder(&self.url.uri);
-                return Err(Failure::of_response(response, has_credentials, proxy));
+                let has_credentials = self.shared.client.has_credentials(self.url);
+                let proxy = self.shared.client.forwarder(&self.url.uri);
+                return Err(Failure::from_response(response, has_credentials, proxy));
             }
         }
         self.modified = modified(headers).or(self.modified);
-        let path = self.settle_name(headers);
+        let path = self.assign_name(headers);
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if self.of.target.is_none()
-            && self.of.records.may_have(name)
-            && let Some(found) = self.of.look_at(&path, self.item)
+        if self.shared.target.is_none()
+            && self.shared.records.may_have(name)
+            && let Some(found) = self.shared.check_existing(&path, self.item)
         {
             self.part.sweep(&path);
             return found;
@@ -329,7 +242,7 @@ impl<'a> Download<'a> {
     }
 
     /// Discards the partial file and requests the whole file.
-    fn begin_anew(&mut self, text: &str, has_changed: bool) -> Result<Outcome, Failure> {
+    fn restart_whole(&mut self, text: &str, has_changed: bool) -> Result<Outcome, Failure> {
         tracing::debug!("{}: {text}; restarting from the first byte", self.item.shown);
         self.restart(None, has_changed)?;
         // Nothing is known any more, so this does not recurse further.
@@ -337,20 +250,20 @@ impl<'a> Download<'a> {
     }
 
     /// Settles the name: the one that the server proposes, unless the user has given one.
-    fn settle_name(&mut self, headers: &HeaderMap) -> PathBuf {
+    fn assign_name(&mut self, headers: &HeaderMap) -> PathBuf {
         if let Some(path) = &self.path {
             return path.clone();
         }
         let proposed = headers.get(header::CONTENT_DISPOSITION);
         let proposed = proposed.and_then(|value| name::from_disposition(value.as_bytes()));
         let name = match proposed {
-            Some(proposed) if !self.item.is_name_settled && proposed != self.item.name => {
-                self.of.names.borrow_mut().claim(&proposed, self.item.key)
+            Some(proposed) if !self.item.has_fixed_name && proposed != self.item.name => {
+                self.shared.names.borrow_mut().claim(&proposed, self.item.key)
             }
             _ => self.item.name.clone(),
         };
         self.bar.rename(&name);
-        self.path.insert(self.of.folder.join(name)).clone()
+        self.path.insert(self.shared.folder.join(name)).clone()
     }
 
     /// Writes the body after the known bytes, or from the first byte.
@@ -358,7 +271,7 @@ impl<'a> Download<'a> {
         let (head, body) = response.into_parts();
         let length = body.content_length();
         if head.status != StatusCode::PARTIAL_CONTENT {
-            let version = Version::of(&head.headers, length);
+            let version = Version::from_headers(&head.headers, length);
             let version = version.if_range().is_some().then_some(version);
             let known = self.part.known();
             let has_changed =
@@ -377,31 +290,31 @@ impl<'a> Download<'a> {
         let rest = whole.map(|whole| whole.saturating_sub(self.part.length()));
         let mut batch = Batch::new(&mut self.part, rest);
         loop {
-            let count = match body.read(batch.room(self.of.pace.piece())) {
+            let count = match body.read(batch.room(self.shared.rate_limiter.piece())) {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(error) => {
-                    let mut failure = Failure::of_client(&Error::from(error));
+                    let mut failure = Failure::from_client_error(&Error::from(error));
                     failure.text += &format!(", after {}", count(batch.length(), "byte"));
                     batch.flush().map_err(unwritable)?;
                     return Err(failure);
                 }
             };
             let bytes = batch.advance(count).map_err(unwritable)?;
-            if let Some(checking) = &mut self.checking {
-                checking.update(bytes);
+            if let Some(running_checksum) = &mut self.running_checksum {
+                running_checksum.update(bytes);
             }
             self.bytes += count as u64;
-            self.came += count as u64;
+            self.received += count as u64;
             self.bar.advance(count as u64);
-            self.of.pace.wait(count);
+            self.shared.rate_limiter.wait(count);
         }
         batch.flush().map_err(unwritable)?;
         drop(batch);
         match whole {
             Some(whole) if whole != self.part.length() => {
                 let received = count(self.part.length(), "byte");
-                Err(Failure::passing(format!("received {received} of {}", HumanCount(whole))))
+                Err(Failure::temporary(format!("received {received} of {}", HumanCount(whole))))
             }
             _ => Ok(()),
         }
@@ -409,8 +322,8 @@ impl<'a> Download<'a> {
 
     /// Starts over at the first byte.
     fn restart(&mut self, version: Option<Version>, has_changed: bool) -> Result<(), Failure> {
-        if let Some(checking) = &mut self.checking {
-            checking.restart();
+        if let Some(running_checksum) = &mut self.running_checksum {
+            running_checksum.restart();
         }
         self.earlier = self.earlier.dropped(has_changed);
         self.bytes = 0;
@@ -418,31 +331,36 @@ impl<'a> Download<'a> {
     }
 
     fn save(&mut self, path: PathBuf) -> Result<Outcome, Failure> {
-        if let Some(Err(text)) = self.checking.as_ref().map(Checking::check) {
+        if let Some(Err(text)) = self.running_checksum.as_ref().map(RunningChecksum::check) {
             // No later run may continue with these bytes.
-            if let Sink::Part(part) = &mut self.part {
+            if let Sink::Partial(part) = &mut self.part {
                 part.restart(None).map_err(unwritable)?;
             }
-            return Err(Failure::lasting(text));
+            return Err(Failure::permanent(text));
         }
-        let modified = self.modified.filter(|_| self.of.manner.remote_time);
-        match self.part.finish(&path, modified, self.of.manner.overwrite) {
+        let modified = self.modified.filter(|_| self.shared.options.remote_time);
+        match self.part.finish(&path, modified, self.shared.options.overwrite) {
             Ok(()) => {
-                let (bytes, came, earlier) = (self.bytes, self.came, self.earlier);
-                Ok(Outcome::Saved { path, bytes, came, earlier })
+                let (bytes, received, earlier) = (self.bytes, self.received, self.earlier);
+                Ok(Outcome::Saved { path, bytes, received, earlier })
             }
             Err(error) => {
-                if error.kind() == ErrorKind::AlreadyExists && self.of.target.is_none() {
+                if error.kind() == ErrorKind::AlreadyExists && self.shared.target.is_none() {
                     let item = self.item;
-                    let taken = self.of.made.who_took(&path, item.key, item.sha256);
+                    let taken = self.shared.saved_files.owner_of(&path, item.key, item.sha256);
                     return match taken {
-                        Taken::SameUrl if self.of.manner.resume => {
-                            Ok(Outcome::There { path, is_recorded: true })
+                        NameOwner::SameUrl if self.shared.options.resume => {
+                            Ok(Outcome::Existed { path, is_recorded: true })
                         }
-                        taken => Err(Failure::lasting(format!("{} {taken}", Escaped::new(&path)))),
+                        taken => {
+                            Err(Failure::permanent(format!("{} {taken}", Escaped::new(&path))))
+                        }
                     };
                 }
-                Err(Failure::of_disk(&format!("cannot save {}", Escaped::new(&path)), &error))
+                Err(Failure::from_disk_error(
+                    &format!("cannot save {}", Escaped::new(&path)),
+                    &error,
+                ))
             }
         }
     }
@@ -455,5 +373,5 @@ fn modified(headers: &HeaderMap) -> Option<SystemTime> {
 }
 
 fn unwritable(error: io::Error) -> Failure {
-    Failure::of_disk("cannot write", &error)
+    Failure::from_disk_error("cannot write", &error)
 }

@@ -9,18 +9,18 @@ use rustls::pki_types::UnixTime;
 use ureq::http::{HeaderMap, Response, StatusCode, header};
 use ureq::{Body, Error, Timeout};
 
-use super::client::{AtProxy, Refused, is_of_an_issuer};
+use super::client::{ProxyError, ProxyRefusal, is_issuer_certificate};
 use crate::display::{Escaped, plain};
 
 /// A failed attempt.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) text: String,
-    pub(super) again: Again,
+    pub(super) retry: Retry,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Again {
+pub(super) enum Retry {
     Never,
     Yes,
     /// After the pause that the server asks for.
@@ -29,125 +29,127 @@ pub(super) enum Again {
 
 impl Failure {
     /// Makes a failure that another attempt would repeat.
-    pub(super) fn lasting(text: impl Into<String>) -> Failure {
-        Failure { text: text.into(), again: Again::Never }
+    pub(super) fn permanent(text: impl Into<String>) -> Failure {
+        Failure { text: text.into(), retry: Retry::Never }
     }
 
     /// Makes a failure that the next attempt may avoid.
-    pub(super) fn passing(text: impl Into<String>) -> Failure {
-        Failure { text: text.into(), again: Again::Yes }
+    pub(super) fn temporary(text: impl Into<String>) -> Failure {
+        Failure { text: text.into(), retry: Retry::Yes }
     }
 
     /// Makes a failure of our own files.
-    pub(super) fn of_disk(what: &str, error: &io::Error) -> Failure {
+    pub(super) fn from_disk_error(what: &str, error: &io::Error) -> Failure {
         let text = format!("{what}: {}", plain(error));
         // Other downloads close their files.
-        if lacks_descriptors(error) { too_many_open(&text) } else { Failure::lasting(text) }
+        if lacks_descriptors(error) { too_many_open(&text) } else { Failure::permanent(text) }
     }
 
     /// Makes a failure of an unsuccessful response. `proxy` is the one that forwarded it.
-    pub(super) fn of_response(
+    pub(super) fn from_response(
         response: Response<Body>,
         has_credentials: bool,
         proxy: Option<String>,
     ) -> Failure {
         let (head, body) = response.into_parts();
-        let mut failure = Failure::of_status(head.status, &head.headers, has_credentials);
-        let is_of_proxies = matches!(head.status.as_u16(), 407 | 502..=504);
-        if let Some(proxy) = proxy.filter(|_| is_of_proxies) {
+        let mut failure = Failure::from_status(head.status, &head.headers, has_credentials);
+        let is_proxy_status = matches!(head.status.as_u16(), 407 | 502..=504);
+        if let Some(proxy) = proxy.filter(|_| is_proxy_status) {
             failure.text += &format!(" (through the proxy {proxy})");
         }
-        if head.status == StatusCode::BAD_REQUEST && says_tls(body.into_reader()) {
+        if head.status == StatusCode::BAD_REQUEST && reports_plain_http(body.into_reader()) {
             failure.text += ": this port uses TLS: write https:// instead of http://";
         }
         failure
     }
 
-    fn of_status(status: StatusCode, headers: &HeaderMap, has_credentials: bool) -> Failure {
+    fn from_status(status: StatusCode, headers: &HeaderMap, has_credentials: bool) -> Failure {
         let passing = status.is_server_error()
             || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
         let asked = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let again = match asked.and_then(|value| pause(value.trim(), headers)) {
-            _ if !passing => Again::Never,
-            Some(pause) => Again::After(pause),
-            None => Again::Yes,
+        let retry = match asked.and_then(|value| pause(value.trim(), headers)) {
+            _ if !passing => Retry::Never,
+            Some(pause) => Retry::After(pause),
+            None => Retry::Yes,
         };
         let remedy = match status {
-            StatusCode::UNAUTHORIZED => of_challenge(headers, has_credentials),
+            StatusCode::UNAUTHORIZED => challenge_text(headers, has_credentials),
             StatusCode::FORBIDDEN => REFUSED.to_owned(),
-            StatusCode::PROXY_AUTHENTICATION_REQUIRED => format!("the proxy {}", Refused(status)),
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                format!("the proxy {}", ProxyRefusal(status))
+            }
             _ if is_redirect(status) => {
                 "the server redirects without saying where: Location is missing".to_owned()
             }
-            _ => return Failure { text: status.to_string(), again },
+            _ => return Failure { text: status.to_string(), retry },
         };
-        Failure { text: format!("{status}: {remedy}"), again }
+        Failure { text: format!("{status}: {remedy}"), retry }
     }
 
     /// Makes a failure of an error of the client, from the request or from reading its body.
-    pub(super) fn of_client(error: &Error) -> Failure {
+    pub(super) fn from_client_error(error: &Error) -> Failure {
         match error {
-            Error::Io(error) => Failure::of_network(error),
-            Error::Timeout(phase) => Failure::passing(format!("timed out {}", name(*phase))),
-            Error::HostNotFound => Failure::lasting(NO_HOST),
-            Error::TooManyRedirects => Failure::lasting("too many redirects: more than 10"),
-            Error::BadUri(text) => Failure::lasting(text.clone()),
-            Error::Other(error) => Failure::lasting(error.to_string()),
-            Error::Rustls(error) => Failure::lasting(of_tls(error)),
+            Error::Io(error) => Failure::from_network_error(error),
+            Error::Timeout(phase) => Failure::temporary(format!("timed out {}", name(*phase))),
+            Error::HostNotFound => Failure::permanent(NO_HOST),
+            Error::TooManyRedirects => Failure::permanent("too many redirects: more than 10"),
+            Error::BadUri(text) => Failure::permanent(text.clone()),
+            Error::Other(error) => Failure::permanent(error.to_string()),
+            Error::Rustls(error) => Failure::permanent(tls_text(error)),
             Error::LargeResponseHeader(_, most) => {
-                Failure::lasting(format!("the response head is larger than {most} bytes"))
+                Failure::permanent(format!("the response head is larger than {most} bytes"))
             }
             Error::Protocol(error) => {
-                Failure::passing(format!("invalid HTTP from the server: {error}"))
+                Failure::temporary(format!("invalid HTTP from the server: {error}"))
             }
-            other => Failure::lasting(other.to_string()),
+            other => Failure::permanent(other.to_string()),
         }
     }
 
-    fn of_network(error: &io::Error) -> Failure {
-        if let Some(at_proxy) = cause::<AtProxy>(error) {
-            return Failure::of_proxy(at_proxy);
+    fn from_network_error(error: &io::Error) -> Failure {
+        if let Some(at_proxy) = cause::<ProxyError>(error) {
+            return Failure::from_proxy_error(at_proxy);
         }
         if let Some(inner) = cause::<Error>(error) {
-            return Failure::of_client(inner);
+            return Failure::from_client_error(inner);
         }
         if let Some(tls) = cause::<rustls::Error>(error) {
-            return Failure::lasting(of_tls(tls));
+            return Failure::permanent(tls_text(tls));
         }
-        if let Some(refused) = cause::<Refused>(error) {
+        if let Some(refused) = cause::<ProxyRefusal>(error) {
             let text = format!("it {refused}");
-            let again = if refused.0.is_server_error() { Again::Yes } else { Again::Never };
-            return Failure { text, again };
+            let retry = if refused.0.is_server_error() { Retry::Yes } else { Retry::Never };
+            return Failure { text, retry };
         }
         let text = plain(error);
         match error.kind() {
             ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::PermissionDenied => {
-                Failure::lasting(text)
+                Failure::permanent(text)
             }
             ErrorKind::ConnectionRefused => {
-                Failure::passing("connection refused: is a server listening on this port?")
+                Failure::temporary("connection refused: is a server listening on this port?")
             }
             _ if lacks_descriptors(error) => too_many_open(&text),
             // The resolver's errors have no kinds, only texts. A name that does not exist is a
             // lasting
             // failure, a missing network is not.
             _ if text.contains("lookup") && !text.contains("Temporary") => {
-                Failure::lasting(NO_HOST)
+                Failure::permanent(NO_HOST)
             }
             _ if text.contains("lookup") => {
-                Failure::passing("cannot look up the name now: is there a network?")
+                Failure::temporary("cannot look up the name now: is there a network?")
             }
-            _ => Failure::passing(text),
+            _ => Failure::temporary(text),
         }
     }
 
-    fn of_proxy(AtProxy { proxy, is_server, error }: &AtProxy) -> Failure {
-        let Failure { text, again } = Failure::of_client(error);
+    fn from_proxy_error(ProxyError { proxy, is_server, error }: &ProxyError) -> Failure {
+        let Failure { text, retry } = Failure::from_client_error(error);
         let text = match is_server {
             true => text.replace("the server's", "its").replace("the server", "it"),
             false => text,
         };
-        Failure { text: format!("the proxy {proxy}: {text}"), again }
+        Failure { text: format!("the proxy {proxy}: {text}"), retry }
     }
 }
 
@@ -156,7 +158,7 @@ fn lacks_descriptors(error: &io::Error) -> bool {
 }
 
 fn too_many_open(text: &str) -> Failure {
-    Failure::passing(format!(
+    Failure::temporary(format!(
         "{text}; raise the limit on open files (`ulimit -n`), or give --jobs a smaller number"
     ))
 }
@@ -167,7 +169,7 @@ fn is_redirect(status: StatusCode) -> bool {
 
 /// Whether the body of a `400 Bad Request` reports plain HTTP on a port of TLS, in the words of
 /// nginx, Apache, and Go.
-fn says_tls(body: impl Read) -> bool {
+fn reports_plain_http(body: impl Read) -> bool {
     const WORDS: [&str; 3] =
         ["plain http", "http request was sent to https", "http request to an https"];
     let mut text = Vec::new();
@@ -182,7 +184,7 @@ const REFUSED: &str = "the server denies access to this file. If it needs a user
                        this program by its name, --user-agent sends another one";
 
 /// Describes what a server asks for (RFC 9110, 11.6.1) and how to give it.
-fn of_challenge(headers: &HeaderMap, has_credentials: bool) -> String {
+fn challenge_text(headers: &HeaderMap, has_credentials: bool) -> String {
     let fields = headers.get_all(header::WWW_AUTHENTICATE).into_iter();
     let schemes: Vec<_> = fields
         .filter_map(|field| field.to_str().ok()?.split_whitespace().next().map(str::to_lowercase))
@@ -218,7 +220,7 @@ fn cause<E: std::error::Error + 'static>(error: &io::Error) -> Option<&E> {
     }
 }
 
-fn of_tls(error: &rustls::Error) -> String {
+fn tls_text(error: &rustls::Error) -> String {
     use rustls::CertificateError as Bad;
     let bad = match error {
         rustls::Error::InvalidCertificate(bad) => bad,
@@ -264,7 +266,7 @@ fn of_tls(error: &rustls::Error) -> String {
             format!("the server's certificate is for {names}, not for {asked}")
         }
         Bad::Revoked => "the server's certificate has been revoked".to_owned(),
-        Bad::Other(_) if is_of_an_issuer(error) => "the server presents a certificate of a \
+        Bad::Other(_) if is_issuer_certificate(error) => "the server presents a certificate of a \
                                                     certificate authority (CA:TRUE) as its own, \
                                                     which is accepted only if it is trusted \
                                                     itself: --cacert FILE"
@@ -307,7 +309,7 @@ mod tests {
 
     #[test]
     fn a_failure_that_may_pass_is_retried() {
-        let of = |kind: ErrorKind| Failure::of_client(&Error::Io(kind.into())).again;
+        let of = |kind: ErrorKind| Failure::from_client_error(&Error::Io(kind.into())).retry;
         for kind in [
             ErrorKind::ConnectionRefused,
             ErrorKind::ConnectionReset,
@@ -315,31 +317,31 @@ mod tests {
             ErrorKind::UnexpectedEof,
             ErrorKind::NetworkUnreachable,
         ] {
-            assert_eq!(of(kind), Again::Yes, "{kind:?}");
+            assert_eq!(of(kind), Retry::Yes, "{kind:?}");
         }
-        assert_eq!(Failure::of_client(&Error::Timeout(Timeout::Connect)).again, Again::Yes);
-        assert_eq!(of(ErrorKind::InvalidData), Again::Never);
-        assert_eq!(Failure::of_client(&Error::TooManyRedirects).again, Again::Never);
+        assert_eq!(Failure::from_client_error(&Error::Timeout(Timeout::Connect)).retry, Retry::Yes);
+        assert_eq!(of(ErrorKind::InvalidData), Retry::Never);
+        assert_eq!(Failure::from_client_error(&Error::TooManyRedirects).retry, Retry::Never);
     }
 
     #[test]
     fn a_status_decides_whether_and_when_to_retry() {
         let mut headers = HeaderMap::new();
-        for (status, again) in [(404, Again::Never), (500, Again::Yes), (429, Again::Yes)] {
+        for (status, retry) in [(404, Retry::Never), (500, Retry::Yes), (429, Retry::Yes)] {
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(Failure::of_status(status, &headers, false).again, again, "{status}");
+            assert_eq!(Failure::from_status(status, &headers, false).retry, retry, "{status}");
         }
         headers.insert(header::RETRY_AFTER, "7".parse().unwrap());
-        let busy = Failure::of_status(StatusCode::SERVICE_UNAVAILABLE, &headers, false);
+        let busy = Failure::from_status(StatusCode::SERVICE_UNAVAILABLE, &headers, false);
         assert_eq!(busy.text, "503 Service Unavailable");
-        assert_eq!(busy.again, Again::After(Duration::from_secs(7)));
-        assert_eq!(Failure::of_status(StatusCode::GONE, &headers, false).again, Again::Never);
+        assert_eq!(busy.retry, Retry::After(Duration::from_secs(7)));
+        assert_eq!(Failure::from_status(StatusCode::GONE, &headers, false).retry, Retry::Never);
         headers.insert(header::DATE, "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap());
         for (date, seconds) in [("08:50:07", 30), ("08:49:00", 0)] {
             let date = format!("Sun, 06 Nov 1994 {date} GMT");
             headers.insert(header::RETRY_AFTER, date.parse().unwrap());
-            let busy = Failure::of_status(StatusCode::SERVICE_UNAVAILABLE, &headers, false);
-            assert_eq!(busy.again, Again::After(Duration::from_secs(seconds)));
+            let busy = Failure::from_status(StatusCode::SERVICE_UNAVAILABLE, &headers, false);
+            assert_eq!(busy.retry, Retry::After(Duration::from_secs(seconds)));
         }
     }
 
@@ -353,7 +355,7 @@ mod tests {
             }
             let has_credentials = url.contains("user:secret@");
             let status = StatusCode::from_u16(status).unwrap();
-            Failure::of_status(status, &headers, has_credentials).text
+            Failure::from_status(status, &headers, has_credentials).text
         };
         let (none, some) = ("http://host/", "http://user:secret@host/");
         for (status, url, challenges, words) in [
@@ -394,15 +396,15 @@ mod tests {
             ("Bad Request: invalid escape in the path", false),
             ("", false),
         ] {
-            assert_eq!(says_tls(body.as_bytes()), is_tls, "{body}");
+            assert_eq!(reports_plain_http(body.as_bytes()), is_tls, "{body}");
         }
     }
 
     #[test]
     fn a_name_that_does_not_exist_is_not_looked_up_again() {
-        let of = |text: &str| Failure::of_client(&Error::Io(io::Error::other(text))).again;
+        let of = |text: &str| Failure::from_client_error(&Error::Io(io::Error::other(text))).retry;
         let prefix = "failed to lookup address information: ";
-        assert_eq!(of(&format!("{prefix}Name or service not known")), Again::Never);
-        assert_eq!(of(&format!("{prefix}Temporary failure in name resolution")), Again::Yes);
+        assert_eq!(of(&format!("{prefix}Name or service not known")), Retry::Never);
+        assert_eq!(of(&format!("{prefix}Temporary failure in name resolution")), Retry::Yes);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -11,12 +11,13 @@ use overlapped::fs;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
 
-use super::Arguments;
+use super::arguments::Arguments;
 use super::client::url::{self, Url};
-use super::download::Item;
 use super::file::name::{self, Names};
 use super::file::record::{Key, Records};
 use super::file::sink::Target;
+use super::list::{self, Entry};
+use super::shared::Item;
 use crate::display::{Escaped, plain};
 
 /// The downloads of a run, in the order of the arguments.
@@ -33,10 +34,10 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn of(arguments: &Arguments) -> anyhow::Result<Plan> {
-        let (urls, from_stdin) = list(arguments)?;
+    pub(super) fn new(arguments: &Arguments) -> anyhow::Result<Plan> {
+        let (urls, from_stdin) = list::read(arguments)?;
         ensure!(!urls.is_empty(), "the list has no URLs: write one on each line");
-        let target = arguments.output.as_deref().and_then(Target::of);
+        let target = arguments.output.as_deref().and_then(Target::from_path);
         if let Some(target) = &target {
             ensure!(
                 !arguments.resume,
@@ -47,14 +48,14 @@ impl Plan {
         }
         let (folder, file) = match &target {
             Some(target) => (PathBuf::new(), Some(Escaped::new(target.path()).to_string())),
-            None => place(arguments, urls.len())?,
+            None => save_location(arguments, urls.len())?,
         };
         // Without either flag, an existing file is a failure, whatever it was saved from.
         let records = match target.is_none() && (arguments.resume || arguments.overwrite) {
             true => Records::read(&folder)
                 .with_context(|| format!("cannot read the folder {}", Escaped::new(&folder)))?,
             false if target.is_some() => Records::default(),
-            false => Records::of_names(&folder),
+            false => Records::names_only(&folder),
         };
         let mut items: Vec<Item> = urls.iter().map(item).collect();
         if let Some(sha256) = arguments.sha256 {
@@ -63,7 +64,7 @@ impl Plan {
             };
             item.sha256 = Some(sha256);
         }
-        let names = settle_names(&mut items, file.as_deref(), &records, arguments.overwrite);
+        let names = assign_names(&mut items, file.as_deref(), &records, arguments.overwrite);
         if target.is_none() {
             check_folder(&folder, &records, &items, arguments)?;
         }
@@ -74,91 +75,6 @@ impl Plan {
     pub(super) fn names(&self) -> Rc<RefCell<Names>> {
         Rc::new(RefCell::new(self.names.clone()))
     }
-}
-
-/// One entry of a list, as written: a URL, and its further columns.
-#[derive(Debug, Default, Clone)]
-struct Entry {
-    url: Vec<u8>,
-    name: Option<Vec<u8>>,
-    sha256: Option<Vec<u8>>,
-    /// The line in the list; `None` for an argument.
-    line: Option<usize>,
-}
-
-impl Entry {
-    /// Refuses an entry with more than one URL.
-    fn check(&self) -> Result<(), String> {
-        let is_url = |text: &[u8]| {
-            [&b"http://"[..], b"https://"].iter().any(|scheme| {
-                text.get(..scheme.len()).is_some_and(|text| text.eq_ignore_ascii_case(scheme))
-            })
-        };
-        let words = self.url.split(u8::is_ascii_whitespace).skip(1);
-        if !words.chain(self.name.as_deref()).any(is_url) {
-            return Ok(());
-        }
-        Err(match self.line {
-            Some(line) => {
-                format!("line {line} of the list has more than one URL: write each on its own line")
-            }
-            None => "more than one URL in one argument: give each as an argument".to_owned(),
-        })
-    }
-
-    /// The location of the entry, for messages.
-    fn place(&self) -> String {
-        self.line.map_or_else(String::new, |line| format!(" in line {line} of the list"))
-    }
-}
-
-/// Reads every entry once; also returns whether some came from standard input.
-fn list(arguments: &Arguments) -> anyhow::Result<(Vec<Entry>, bool)> {
-    let (mut urls, mut from_stdin) = (Vec::new(), false);
-    let mut read = |urls: &mut Vec<Entry>| {
-        from_stdin = true;
-        let mut text = Vec::new();
-        io::stdin().read_to_end(&mut text).context("cannot read URLs from standard input")?;
-        urls.extend(lines(&text));
-        anyhow::Ok(())
-    };
-    for url in &arguments.urls {
-        match url.as_str() {
-            "-" => read(&mut urls)?,
-            url => urls.push(Entry { url: url.as_bytes().to_vec(), ..Entry::default() }),
-        }
-    }
-    match arguments.input.as_deref() {
-        None => {}
-        Some(path) if path == Path::new("-") => read(&mut urls)?,
-        Some(path) => {
-            let name = Escaped::new(path);
-            let text = fs::read(path).with_context(|| format!("cannot read {name}"))?;
-            urls.extend(lines(&text));
-        }
-    }
-    let mut seen = HashSet::new();
-    urls.retain(|Entry { url, name, sha256, .. }| {
-        seen.insert((url.clone(), name.clone(), sha256.clone()))
-    });
-    Ok((urls, from_stdin))
-}
-
-/// Splits a list into entries. It works on bytes, because a list may have any encoding, and skips a
-/// byte order mark.
-fn lines(text: &[u8]) -> impl Iterator<Item = Entry> {
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    let lines = lines.zip(1..).filter(|(line, _)| !line.is_empty() && !line.starts_with(b"#"));
-    lines.map(|(line, number)| Entry { line: Some(number), ..entry(line) })
-}
-
-/// Parses `URL<Tab>NAME<Tab>SHA256`; either column may be empty or missing.
-fn entry(line: &[u8]) -> Entry {
-    let mut columns = line.splitn(3, |byte| *byte == b'\t').map(<[u8]>::trim_ascii);
-    let url = columns.next().unwrap_or_default().to_vec();
-    let mut next = || columns.next().filter(|text| !text.is_empty()).map(<[u8]>::to_vec);
-    Entry { url, name: next(), sha256: next(), line: None }
 }
 
 fn check_target(target: &Target, urls: usize, arguments: &Arguments) -> anyhow::Result<()> {
@@ -216,7 +132,7 @@ fn check_folder(
 /// Follows a link to a file, which need not exist; `None` if the link leads to something else, or
 /// in
 /// a circle.
-fn end_of(link: &Path) -> Option<PathBuf> {
+fn resolve_link(link: &Path) -> Option<PathBuf> {
     /// The limit of Linux.
     const LINKS_MAX: usize = 40;
     if let Ok(end) = fs::canonicalize(link) {
@@ -234,11 +150,11 @@ fn end_of(link: &Path) -> Option<PathBuf> {
 
 /// Returns the folder to save in, and the name of the file if the user gives it. If that name is a
 /// link to a file, the new file goes where the link leads, as with curl and wget.
-fn place(arguments: &Arguments, urls: usize) -> anyhow::Result<(PathBuf, Option<String>)> {
+fn save_location(arguments: &Arguments, urls: usize) -> anyhow::Result<(PathBuf, Option<String>)> {
     let Some(path) = arguments.output.as_deref() else { return Ok((PathBuf::new(), None)) };
     let is_link = fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
     let end = match urls == 1 && is_link && (arguments.overwrite || arguments.resume) {
-        true => end_of(path),
+        true => resolve_link(path),
         false => None,
     };
     let path = end.as_deref().unwrap_or(path);
@@ -273,29 +189,30 @@ fn item(entry: &Entry) -> Item {
         Ok(url) => name::from_url(&url.uri),
         Err(_) => "index.html".to_owned(),
     };
-    let key = Key::of(&url.as_ref().map_or_else(|_| shown.clone(), |url| url.uri.to_string()));
+    let key =
+        Key::from_url(&url.as_ref().map_or_else(|_| shown.clone(), |url| url.uri.to_string()));
     let given = entry.name.as_deref().map(|name| String::from_utf8_lossy(name).into_owned());
     // A name that is not UTF-8 is refused, too: it would be changed.
     let is_plain = |name: &String| {
         name::clean(name).as_ref() == Some(name) && entry.name.as_deref() == Some(name.as_bytes())
     };
     if !given.as_ref().is_none_or(is_plain) && url.is_ok() {
-        url = Err(format!("its name{} is not a plain file name", entry.place()));
+        url = Err(format!("its name{} is not a plain file name", entry.location()));
     }
     let sha256 = entry.sha256.as_deref().map(|digits| String::from_utf8_lossy(digits).parse());
     let sha256 = sha256.transpose().unwrap_or_else(|error| {
-        url = Err(format!("its checksum{} is malformed: {error}", entry.place()));
+        url = Err(format!("its checksum{} is malformed: {error}", entry.location()));
         None
     });
-    let is_name_settled = given.is_some();
+    let has_fixed_name = given.is_some();
     let name = given.unwrap_or(from_url);
-    Item { key, shown, url, name, is_name_settled, sha256 }
+    Item { key, shown, url, name, has_fixed_name, sha256 }
 }
 
 /// Gives each download a name of its own: the user's, the name of the file that an earlier run
 /// saved
 /// from its URL, or the name in the URL.
-fn settle_names(
+fn assign_names(
     items: &mut [Item],
     file: Option<&str>,
     records: &Records,
@@ -312,16 +229,16 @@ fn settle_names(
     let mut seen = HashSet::new();
     for item in items.iter_mut() {
         let is_again = !seen.insert(item.key);
-        if is_again && (item.is_name_settled || item.sha256.is_some()) && item.url.is_ok() {
+        if is_again && (item.has_fixed_name || item.sha256.is_some()) && item.url.is_ok() {
             item.url = Err("the list has this URL twice, with different names or checksums".into());
-        } else if item.is_name_settled && item.url.is_ok() && !names.take(&item.name) {
+        } else if item.has_fixed_name && item.url.is_ok() && !names.take(&item.name) {
             item.url = Err(format!("the list gives the name {} to two URLs", item.name));
         }
     }
     // After all names that the list gives.
-    for item in items.iter_mut().filter(|item| !item.is_name_settled) {
+    for item in items.iter_mut().filter(|item| !item.has_fixed_name) {
         let known = file.or_else(|| records.name_of(item.key));
-        item.is_name_settled = known.is_some();
+        item.has_fixed_name = known.is_some();
         item.name = match file {
             Some(file) => file.to_owned(),
             None => names.claim(known.unwrap_or(&item.name), item.key),
@@ -338,29 +255,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_has_comments_empty_lines_and_any_encoding() {
-        let text = b"\xef\xbb\xbfhttp://a\n\n# not this\n  http://b/\xe9  \r\n#http://c";
-        let urls: Vec<_> = lines(text).map(|entry| entry.url).collect();
-        assert_eq!(urls, [&b"http://a"[..], b"http://b/\xe9"]);
-        let columns = |line| {
-            let Entry { url, name, sha256, .. } = entry(line);
-            [Some(url), name, sha256]
-                .map(|column| column.map(|text| text.escape_ascii().to_string()))
-        };
-        for (line, expected) in [
-            (&b"http://a\tx y\tab"[..], [Some("http://a"), Some("x y"), Some("ab")]),
-            (b"http://a b\t\tab", [Some("http://a b"), None, Some("ab")]),
-            (b"http://a\tx", [Some("http://a"), Some("x"), None]),
-        ] {
-            assert_eq!(columns(line), expected.map(|text| text.map(str::to_owned)));
-        }
-    }
-
-    #[test]
     fn equal_names_get_numbers_in_the_order_of_the_urls() {
         let mut items = ["http://a/x.txt", "http://b/x.txt", "http://c/"]
-            .map(|url| item(&entry(url.as_bytes())));
-        settle_names(&mut items, None, &Records::default(), false);
+            .map(|url| item(&list::entry(url.as_bytes())));
+        assign_names(&mut items, None, &Records::default(), false);
         assert_eq!(items.map(|item| item.name), ["x.txt", "x-1.txt", "index.html"]);
     }
 }

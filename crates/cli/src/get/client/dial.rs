@@ -22,15 +22,15 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, NextTimeout, Transport, TransportAdapter,
 };
 
-use super::proxy::{Kind, Proxies, Proxy};
+use super::guard::GuardedStream;
+use super::proxy::{Proxies, Proxy, ProxyKind};
 use super::socks::{self, Target};
 use super::tls::Tls;
-use super::watch::Watched;
 use super::{HEAD_MAX, USER_AGENT};
 
 type Stream = Box<dyn Transport>;
 
-/// Opens every connection of a client.
+/// Opens the connections of a client.
 #[derive(Debug)]
 pub(super) struct Dialer {
     pub(super) proxies: Arc<Proxies>,
@@ -39,14 +39,14 @@ pub(super) struct Dialer {
 }
 
 impl Connector<()> for Dialer {
-    type Out = Watched;
+    type Out = GuardedStream;
 
     fn connect(
         &self,
         details: &ConnectionDetails<'_>,
         _: Option<()>,
-    ) -> Result<Option<Watched>, Error> {
-        let stream = match self.proxies.of(details.uri) {
+    ) -> Result<Option<GuardedStream>, Error> {
+        let stream = match self.proxies.find(details.uri) {
             None => tcp(details, details.uri, details.addrs.clone())?,
             Some(proxy) => self.through(proxy, details)?,
         };
@@ -54,7 +54,7 @@ impl Connector<()> for Dialer {
             true => self.tls.wrap(stream, details.uri, details)?,
             false => stream,
         };
-        Ok(Some(Watched::new(stream)))
+        Ok(Some(GuardedStream::new(stream)))
     }
 }
 
@@ -66,28 +66,28 @@ impl Dialer {
         let reach = || {
             let stream = tcp(details, &proxy.uri, lookup(&proxy.uri)?)?;
             match proxy.kind {
-                Kind::Https => self.tls.wrap(stream, &proxy.uri, details),
+                ProxyKind::Https => self.tls.wrap(stream, &proxy.uri, details),
                 _ => Ok(stream),
             }
         };
-        let stream = reach().map_err(|error| AtProxy::error(proxy, true, error))?;
+        let stream = reach().map_err(|error| ProxyError::error(proxy, true, error))?;
         let tunnel = match proxy.kind {
-            Kind::Http | Kind::Https if details.needs_tls() => {
+            ProxyKind::Http | ProxyKind::Https if details.needs_tls() => {
                 handshake(stream, details, |stream| connect(stream, proxy, details.uri))
             }
-            Kind::Http | Kind::Https => {
-                Ok(Box::new(WholeUrl::new(stream, proxy, details.uri)) as _)
+            ProxyKind::Http | ProxyKind::Https => {
+                Ok(Box::new(ForwardedStream::new(stream, proxy, details.uri)) as _)
             }
             _ => {
                 let target = target(details)?;
                 handshake(stream, details, |stream| socks::handshake(stream, proxy, &target))
             }
         };
-        tunnel.map_err(|error| AtProxy::error(proxy, false, explained(proxy, error)))
+        tunnel.map_err(|error| ProxyError::error(proxy, false, explain_handshake(proxy, error)))
     }
 }
 
-/// The host that a SOCKS proxy is to connect to: an address where there is one.
+/// Chooses the target for a SOCKS proxy: an address if one is known.
 fn target(details: &ConnectionDetails<'_>) -> Result<Target, Error> {
     let host = details.uri.host().unwrap_or_default().trim_matches(['[', ']']);
     let port = port_of(details.uri);
@@ -126,7 +126,7 @@ fn tcp(
     Ok(Box::new(stream.ok_or(Error::ConnectionFailed)?))
 }
 
-/// Lets `call` talk to the proxy by blocking reads and writes.
+/// Performs a handshake with the proxy in `call`, by blocking reads and writes.
 fn handshake(
     stream: Stream,
     details: &ConnectionDetails<'_>,
@@ -135,70 +135,72 @@ fn handshake(
     let mut adapter = TransportAdapter::new(stream, details.current_time.clone());
     adapter.set_timeout(details.timeout);
     call(&mut adapter)?;
-    // Whatever TLS the proxy has had is not the server's.
+    // The TLS of the proxy is not the server's.
     Ok(Box::new(Tunnel(adapter.into_inner())))
 }
 
-/// An error of a handshake with a proxy that has closed the connection in its middle.
-fn explained(proxy: &Proxy, error: Error) -> Error {
+/// Explains the end of a connection during the handshake with a proxy.
+fn explain_handshake(proxy: &Proxy, error: Error) -> Error {
     let Error::Io(inner) = &error else { return error };
     match inner.kind() {
         ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
             let kind = proxy.kind.name();
-            let text = format!("it ends the connection in the handshake: does it speak {kind}?");
+            let text = format!("it closes the connection in the handshake: is it a {kind} proxy?");
             Error::Io(io::Error::new(ErrorKind::ConnectionAborted, text))
         }
         _ => error,
     }
 }
 
-/// A failure to reach a proxy, or of what is said between it and us.
+/// A failure to reach a proxy, or in the conversation with it.
 #[derive(Debug)]
-pub(crate) struct AtProxy {
+pub(crate) struct ProxyError {
     /// `HOST:PORT`
     pub(crate) proxy: String,
-    /// Tells whether what the error calls the server is the proxy.
+    /// Whether the server in the error's text is the proxy.
     pub(crate) is_server: bool,
     pub(crate) error: Error,
 }
 
-impl AtProxy {
-    /// The error with the proxy's name.
+impl ProxyError {
+    /// Adds the proxy's name to an error.
     pub(super) fn error(proxy: &Proxy, is_server: bool, error: Error) -> Error {
         match &error {
-            Error::Io(inner) if inner.get_ref().is_some_and(|inner| inner.is::<AtProxy>()) => error,
-            _ => Error::Io(io::Error::other(AtProxy { proxy: proxy.name(), is_server, error })),
+            Error::Io(inner) if inner.get_ref().is_some_and(|inner| inner.is::<ProxyError>()) => {
+                error
+            }
+            _ => Error::Io(io::Error::other(ProxyError { proxy: proxy.name(), is_server, error })),
         }
     }
 }
 
-impl fmt::Display for AtProxy {
+impl fmt::Display for ProxyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the proxy {}: {}", self.proxy, self.error)
     }
 }
 
-impl std::error::Error for AtProxy {}
+impl std::error::Error for ProxyError {}
 
-/// A proxy's refusal.
+/// The refusal of a proxy.
 #[derive(Debug)]
-pub(crate) struct Refused(pub(crate) StatusCode);
+pub(crate) struct ProxyRefusal(pub(crate) StatusCode);
 
-impl fmt::Display for Refused {
+impl fmt::Display for ProxyRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             StatusCode::PROXY_AUTHENTICATION_REQUIRED => f.write_str(
-                "asks for a user and a password: write them into its variable, as \
-                     in http://USER:PASSWORD@HOST:PORT",
+                "asks for a user and a password: write them into its variable, as in \
+                 http://USER:PASSWORD@HOST:PORT",
             ),
             status => write!(f, "refuses: {status}"),
         }
     }
 }
 
-impl std::error::Error for Refused {}
+impl std::error::Error for ProxyRefusal {}
 
-/// Asks a proxy for a tunnel to the server (RFC 9110, 9.3.6).
+/// Requests a tunnel to the server from a proxy (RFC 9110, 9.3.6).
 fn connect(stream: &mut (impl Read + Write), proxy: &Proxy, uri: &Uri) -> io::Result<()> {
     let to = format!("{}:{}", uri.host().unwrap_or_default(), port_of(uri));
     let mut request =
@@ -209,21 +211,21 @@ fn connect(stream: &mut (impl Read + Write), proxy: &Proxy, uri: &Uri) -> io::Re
     stream.write_all((request + "\r\n").as_bytes())?;
     stream.flush()?;
     let mut head = Vec::new();
-    // Not a byte further: the next one is the server's.
+    // Byte by byte: the bytes after the head are the server's.
     while !head.ends_with(b"\r\n\r\n") && !head.ends_with(b"\n\n") {
         let mut byte = [0];
         stream.read_exact(&mut byte)?;
         head.push(byte[0]);
         if head.len() > HEAD_MAX {
-            return Err(io::Error::other("its response has no end"));
+            return Err(io::Error::other("its response head is too long"));
         }
     }
     let text = String::from_utf8_lossy(&head);
     let status = text.split(' ').nth(1).and_then(|status| status.trim().parse().ok());
     match status.filter(|_| text.starts_with("HTTP/")) {
         Some(status) if StatusCode::is_success(&status) => Ok(()),
-        Some(status) => Err(io::Error::other(Refused(status))),
-        None => Err(io::Error::other("it does not speak HTTP")),
+        Some(status) => Err(io::Error::other(ProxyRefusal(status))),
+        None => Err(io::Error::other("it is not an HTTP proxy")),
     }
 }
 
@@ -249,11 +251,11 @@ impl Transport for Tunnel {
     }
 }
 
-/// A connection to a proxy that is told the whole URL of each request (RFC 9112, 3.2.2).
+/// A connection to a proxy that is sent the whole URL of each request (RFC 9112, 3.2.2).
 ///
-/// The requests come without a body. So each begins after the empty line of the one before.
+/// The requests have no bodies, so each begins after the empty line of the previous one.
 #[derive(Debug)]
-struct WholeUrl {
+struct ForwardedStream {
     stream: Stream,
     /// `http://HOST:PORT`
     origin: String,
@@ -261,10 +263,10 @@ struct WholeUrl {
     is_at_start: bool,
 }
 
-impl WholeUrl {
-    fn new(stream: Stream, proxy: &Proxy, uri: &Uri) -> WholeUrl {
+impl ForwardedStream {
+    fn new(stream: Stream, proxy: &Proxy, uri: &Uri) -> ForwardedStream {
         let authority = uri.authority().map_or("", |authority| authority.as_str());
-        WholeUrl {
+        ForwardedStream {
             stream,
             origin: format!("http://{authority}"),
             authorization: proxy.authorization(),
@@ -272,7 +274,7 @@ impl WholeUrl {
         }
     }
 
-    /// The bytes with the origin in front of the target, and with the credentials for the proxy.
+    /// Inserts the origin before the target, and the credentials for the proxy.
     fn rewritten(&self, output: &[u8]) -> Vec<u8> {
         let line = output.iter().position(|byte| *byte == b'\n').map_or(output.len(), |at| at + 1);
         let (line, rest) = output.split_at(line);
@@ -285,7 +287,7 @@ impl WholeUrl {
     }
 }
 
-impl Transport for WholeUrl {
+impl Transport for ForwardedStream {
     fn buffers(&mut self) -> &mut dyn Buffers {
         self.stream.buffers()
     }
@@ -314,8 +316,8 @@ impl Transport for WholeUrl {
     }
 }
 
-/// Looks up the names that this machine has to know: those of servers behind a proxy it may not
-/// even be able to.
+/// Looks up the names that this machine needs. It may be unable to look up those of servers behind
+/// a proxy.
 #[derive(Debug)]
 pub(super) struct Lookup {
     pub(super) proxies: Arc<Proxies>,
@@ -329,7 +331,7 @@ impl resolver::Resolver for Lookup {
         config: &Config,
         limit: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, Error> {
-        match self.proxies.of(uri) {
+        match self.proxies.find(uri) {
             Some(proxy) if !proxy.kind.wants_addresses() => Ok(self.empty()),
             _ => resolver::Resolver::resolve(&*self.resolver, uri, config, limit),
         }

@@ -1,25 +1,26 @@
-//! The client: ureq over tasklets, with its limits, its proxies, and with whom it trusts.
+//! The client: ureq over tasklets, with its limits, its proxies, and the certificates that it
+//! trusts.
 //!
-//! | file | one job |
+//! | file | contents |
 //! |---|---|
-//! | `url` | URLs, as people and servers write them, and their credentials |
+//! | `url` | URLs, as users and servers write them, and their credentials |
 //! | `netrc` | users and passwords of hosts, in a file |
-//! | `proxy` | which proxy a request goes through |
-//! | `dial` | connections, directly or through one |
-//! | `socks` | its handshakes |
-//! | `tls` | whom to trust |
-//! | `watch` | connections that are cut, and kept ones that are dead |
+//! | `proxy` | the proxy of a request |
+//! | `dial` | connections, directly or through a proxy |
+//! | `socks` | handshakes of SOCKS |
+//! | `tls` | TLS and trusted certificates |
+//! | `guard` | the difference between the end of a connection and its loss |
 //!
-//! Redirects are followed here, not by ureq: where a `Location` leads is encoded, and credentials
-//! stay with the origin that they are for.
+//! Redirects are followed here, not by ureq: a `Location` is encoded, and credentials stay with
+//! their origin.
 
 mod dial;
+mod guard;
 mod netrc;
 mod proxy;
 mod socks;
 mod tls;
 pub(super) mod url;
-mod watch;
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -31,75 +32,75 @@ use overlapped_ureq::Resolver;
 use ureq::http::{HeaderName, HeaderValue, Response, StatusCode, Uri, header};
 use ureq::{Agent, Body, Error};
 
-pub(super) use dial::{AtProxy, Refused};
 use dial::{Dialer, Lookup};
+pub(super) use dial::{ProxyError, ProxyRefusal};
+use guard::Stale;
 pub(super) use netrc::Netrc;
 use proxy::{Proxies, Proxy};
 use tls::Tls;
-pub(super) use tls::is_of_an_issuer;
+pub(super) use tls::is_issuer_certificate;
 use url::Url;
-use watch::Stale;
 
 use crate::display::Escaped;
 
-/// Then somebody sends us round in a circle.
+/// The most redirects, after which they are taken for a circle.
 const REDIRECTS_MAX: usize = 10;
-/// Bytes of a response's head.
+/// The most bytes of a response head.
 const HEAD_MAX: usize = 64 << 10;
-/// Bytes that one read takes. A connection with TLS has two such buffers.
+/// The bytes of one read. A connection with TLS has two such buffers.
 const INPUT: usize = 128 << 10;
-/// Bytes of a request's longest line.
+/// The most bytes of a line of a request.
 const OUTPUT: usize = 16 << 10;
-/// Bytes of a redirect's body that are read, so that its connection can be kept.
+/// The most bytes of a redirect's body that are read, so that its connection can be kept.
 const REDIRECT_BODY_MAX: u64 = 64 << 10;
 const USER_AGENT: &str = concat!("overlapped/", env!("CARGO_PKG_VERSION"));
 
-/// Settings that the client keeps to.
+/// Settings of a client.
 #[derive(Debug, Clone)]
 pub(super) struct Limits<'a> {
-    /// For all up to the response's head, redirects included, and then for every further byte.
+    /// The time limit up to the response head, redirects included, and then for every further byte.
     pub(super) timeout: Duration,
-    /// Connections at a time.
+    /// The number of simultaneous connections.
     pub(super) connections: usize,
-    /// Whom to trust, instead of the system's own.
+    /// A file with the certificates to trust, instead of the system's.
     pub(super) cacert: Option<&'a Path>,
-    /// Fields of every request.
+    /// Header fields of every request.
     pub(super) fields: &'a [Field],
-    /// Users and passwords for where a URL has none.
+    /// Users and passwords for URLs without them.
     pub(super) netrc: Option<Rc<Netrc>>,
 }
 
-/// A header field of the user.
+/// A header field given by the user.
 #[derive(Debug, Clone)]
 pub(super) struct Field(HeaderName, HeaderValue);
 
 impl std::str::FromStr for Field {
     type Err = String;
 
-    /// `NAME: VALUE`
+    /// Parses `NAME: VALUE`.
     fn from_str(text: &str) -> Result<Field, String> {
-        // Not the value: it may be a secret.
+        // No message repeats the value, which may be a secret.
         let (name, value) = text.split_once(':').ok_or("write it as NAME: VALUE")?;
-        let name: HeaderName = name.trim().parse().map_err(|_| "this is no name of a field")?;
-        // Its meaning is this program's.
+        let name: HeaderName = name.trim().parse().map_err(|_| "invalid header name")?;
+        // This program depends on the values of these.
         let ours = [header::RANGE, header::IF_RANGE, header::ACCEPT_ENCODING, header::CONNECTION];
         let framing = [header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
         if ours.contains(&name) || framing.contains(&name) {
             return Err(format!("{name} is set by this program"));
         }
-        let value = value.trim().parse().map_err(|_| "its value has control characters")?;
+        let value = value.trim().parse().map_err(|_| "the value has control characters")?;
         Ok(Field(name, value))
     }
 }
 
 impl Field {
-    /// Tells whether it is meant for the origin that it was given for, and for no other.
-    fn is_secret(&self) -> bool {
+    /// Whether the field is meant only for the origin that it was given for.
+    fn is_credential(&self) -> bool {
         [header::AUTHORIZATION, header::COOKIE].contains(&self.0)
     }
 }
 
-/// A client for all tasklets of this thread. They share its idle connections.
+/// A client for all tasklets of this thread, which share its idle connections.
 #[derive(Debug)]
 pub(super) struct Client {
     agent: Agent,
@@ -122,7 +123,7 @@ impl Client {
             .max_redirects(0)
             .max_response_header_size(HEAD_MAX)
             .user_agent(USER_AGENT)
-            // The bytes that the server has, so that positions in them mean something.
+            // No compression, so that positions refer to the server's own bytes.
             .accept_encoding("identity")
             .input_buffer_size(INPUT)
             .output_buffer_size(OUTPUT)
@@ -147,13 +148,13 @@ impl Client {
         })
     }
 
-    /// Asks for a URL, and where it is elsewhere, there.
+    /// Requests a URL and follows redirects.
     pub(super) fn get(
         &self,
         url: &Url,
         fields: &[(HeaderName, HeaderValue)],
     ) -> Result<Response<Body>, Error> {
-        // One limit for all of it; ureq's own ones say what took so long.
+        // One limit for everything; ureq's own limits name the phase that took too long.
         timeout(self.timeout, || self.follow(url, fields))
     }
 
@@ -166,7 +167,7 @@ impl Client {
         let mut is_at_origin = true;
         for _ in 0..=REDIRECTS_MAX {
             let mut all = fields.to_vec();
-            let ours = self.fields.iter().filter(|field| is_at_origin || !field.is_secret());
+            let ours = self.fields.iter().filter(|field| is_at_origin || !field.is_credential());
             all.extend(ours.map(|Field(name, value)| (name.clone(), value.clone())));
             let listed = || self.netrc.as_ref()?.authorization(&url.uri);
             let credentials = authorization.clone().or_else(listed);
@@ -179,7 +180,7 @@ impl Client {
                 false => next.authorization.clone(),
             };
             let (from, to) = (url.uri.to_string(), next.uri.to_string());
-            tracing::debug!("{} is at {}", url::masked(&from), url::masked(&to));
+            tracing::debug!("{} redirects to {}", url::masked(&from), url::masked(&to));
             url = next;
             let mut body = response.into_body().into_reader().take(REDIRECT_BODY_MAX);
             let _ = std::io::copy(&mut body, &mut std::io::sink());
@@ -187,7 +188,7 @@ impl Client {
         Err(Error::TooManyRedirects)
     }
 
-    /// Tells whether requests for the URL come with the user's credentials.
+    /// Whether requests for the URL carry the user's credentials.
     pub(super) fn has_credentials(&self, url: &Url) -> bool {
         let listed = || self.netrc.as_ref().and_then(|netrc| netrc.authorization(&url.uri));
         url.authorization.is_some()
@@ -195,12 +196,12 @@ impl Client {
             || listed().is_some()
     }
 
-    /// The name of the proxy that speaks HTTP with us for the server.
+    /// Returns the name of the HTTP proxy that forwards requests to the server.
     pub(super) fn forwarder(&self, uri: &Uri) -> Option<String> {
         self.proxies.forwarder(uri).map(Proxy::name)
     }
 
-    /// One request, on a connection that is alive.
+    /// Makes one request on a live connection.
     fn ask(
         &self,
         url: &Url,
@@ -218,12 +219,12 @@ impl Client {
                 request = request.header(header::AUTHORIZATION, authorization);
             }
             match request.call() {
-                // Each one takes a connection out of those that are kept.
+                // Each failure removes one of the idle connections.
                 Err(error) if Stale::is(&error) && dead <= self.connections => dead += 1,
                 result => {
                     let proxy = self.proxies.forwarder(&url.uri);
                     let named = |error| match proxy {
-                        Some(proxy) => AtProxy::error(proxy, true, error),
+                        Some(proxy) => ProxyError::error(proxy, true, error),
                         None => error,
                     };
                     return result.map_err(named).and_then(refuse_coded);
@@ -233,7 +234,7 @@ impl Client {
     }
 }
 
-/// Refuses a body in a transfer coding that was not asked for (RFC 9112, 6.1): what is below it
+/// Refuses a body in a transfer coding that was not requested (RFC 9112, 6.1): its encoded bytes
 /// would be taken for the file.
 fn refuse_coded(response: Response<Body>) -> Result<Response<Body>, Error> {
     for value in response.headers().get_all(header::TRANSFER_ENCODING) {
@@ -243,7 +244,7 @@ fn refuse_coded(response: Response<Body>) -> Result<Response<Body>, Error> {
         };
         if let Some(coding) = value.split(',').map(str::trim).find(|coding| !is_plain(coding)) {
             let text = format!(
-                "the server sends the file in the transfer coding {}, which was not asked for",
+                "the server sends the file in the transfer coding {}, which was not requested",
                 Escaped::new(coding.as_ref())
             );
             return Err(io::Error::new(io::ErrorKind::InvalidData, text).into());
@@ -252,7 +253,7 @@ fn refuse_coded(response: Response<Body>) -> Result<Response<Body>, Error> {
     Ok(response)
 }
 
-/// The address that a response sends its client to.
+/// Returns the target of a redirect.
 fn location(response: &Response<Body>) -> Option<&[u8]> {
     let is_redirect = matches!(
         response.status(),

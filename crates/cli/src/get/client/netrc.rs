@@ -1,4 +1,4 @@
-//! Users and passwords of hosts, in a file that ftp has brought.
+//! Users and passwords of hosts, in a file format that ftp has introduced.
 //!
 //! ```text
 //! machine example.com login me password secret
@@ -7,7 +7,7 @@
 //! default login anonymous password me@example.com
 //! ```
 //!
-//! As curl reads it: also quoted words, comments in lines of their own, and macros, which are
+//! It is read as by curl, with quoted words, comments in lines of their own, and macros, which are
 //! skipped.
 
 use std::path::Path;
@@ -16,22 +16,22 @@ use anyhow::{Context, bail};
 use overlapped::fs;
 use ureq::http::Uri;
 
-use super::url::basic_of;
+use super::url::basic_credentials;
 use crate::display::Escaped;
 
-/// The entries of the file, in its order.
+/// The entries of the file, in order.
 #[derive(Default)]
 pub(crate) struct Netrc(Vec<Entry>);
 
 #[derive(Default)]
 struct Entry {
-    /// `None`: of every host.
+    /// `None` in the default entry.
     host: Option<String>,
     login: String,
     password: String,
 }
 
-// The passwords are for nobody's eyes.
+// Without the passwords.
 impl std::fmt::Debug for Netrc {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Netrc({} entries)", self.0.len())
@@ -77,12 +77,12 @@ impl Netrc {
             }
         }
         match expected {
-            Some(word) => bail!("it ends behind the word {word}"),
+            Some(word) => bail!("the file ends after the word {word}"),
             None => Ok(Netrc(entries)),
         }
     }
 
-    /// The value of `Authorization` for a URL's host: of its first entry, or the default.
+    /// Returns the `Authorization` for a URL's host, by its first entry or the default one.
     pub(super) fn authorization(&self, uri: &Uri) -> Option<String> {
         let host = uri.host()?;
         let fits = |entry: &&Entry| match &entry.host {
@@ -90,20 +90,20 @@ impl Netrc {
             None => true,
         };
         let entry = self.0.iter().find(fits)?;
-        Some(basic_of(entry.login.as_bytes(), entry.password.as_bytes()))
+        Some(basic_credentials(entry.login.as_bytes(), entry.password.as_bytes()))
     }
 }
 
-/// The text of an unknown word may be a password, so it is not repeated.
+/// Checks that a word is a keyword. An unknown word may be a password, so no message repeats it.
 fn known(word: &str) -> anyhow::Result<String> {
     const WORDS: [&str; 5] = ["machine", "login", "password", "account", "macdef"];
     match WORDS.contains(&word) {
         true => Ok(word.to_owned()),
-        false => bail!("neither of the words {} nor default", WORDS.join(", ")),
+        false => bail!("expected one of the words {} or default", WORDS.join(", ")),
     }
 }
 
-/// Words between spaces; one in quotes may have them.
+/// Splits a line into words; a quoted word may contain spaces.
 fn words(line: &str) -> Vec<String> {
     let (mut words, mut characters) = (Vec::new(), line.chars().peekable());
     while let Some(first) = characters.find(|c| !c.is_whitespace()) {
@@ -138,8 +138,9 @@ mod tests {
                     macdef init\ncd machine\nput x\n\n\
                     machine b.test login you account x password #\n\
                     machine a.test login second\ndefault login any password one\n";
-        let basic =
-            |user: &str, password: &str| Some(basic_of(user.as_bytes(), password.as_bytes()));
+        let basic = |user: &str, password: &str| {
+            Some(basic_credentials(user.as_bytes(), password.as_bytes()))
+        };
         assert_eq!(of(text, "http://a.test:81/x"), basic("me", "a \" b"));
         assert_eq!(of(text, "https://b.test/"), basic("you", "#"));
         assert_eq!(of(text, "https://sub.a.test/"), basic("any", "one"));
@@ -148,11 +149,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_said_by_its_line_and_without_its_words() {
+    fn malformed_lines_are_reported_by_number_and_without_their_words() {
         for (text, said) in [
             ("\nmachine a login b password c secret", "line 2"),
             ("login me", "line 1: login before the first machine"),
-            ("machine a login", "it ends behind the word login"),
+            ("machine a login", "the file ends after the word login"),
         ] {
             let error = format!("{:#}", Netrc::parse(text).unwrap_err());
             assert!(error.contains(said) && !error.contains("secret"), "{error}");

@@ -1,10 +1,10 @@
-//! Which proxy a request goes through: what the environment says, as curl reads it.
+//! The proxy of a request, from the environment, by the rules of curl.
 //!
 //! ```text
 //! http://…    http_proxy                  not HTTP_PROXY: a CGI script's client could set it
 //! https://…   https_proxy, HTTPS_PROXY
-//! both        all_proxy, ALL_PROXY        where the scheme has none
-//! not         no_proxy, NO_PROXY          names with all below them, addresses, networks, or *
+//! both        all_proxy, ALL_PROXY        if the scheme has none
+//! exceptions  no_proxy, NO_PROXY          names with all below them, addresses, networks, or *
 //! ```
 
 use std::net::IpAddr;
@@ -14,11 +14,11 @@ use percent_encoding::percent_decode_str;
 use ureq::http::Uri;
 use ureq::http::uri::Scheme;
 
-use super::url::{self, Url, basic_of};
+use super::url::{self, Url, basic_credentials};
 
 /// The protocol of a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ProxyKind {
     Http,
     Https,
     Socks4,
@@ -27,43 +27,43 @@ pub(super) enum Kind {
     Socks5h,
 }
 
-impl Kind {
-    fn named(scheme: &str) -> Option<(Kind, u16)> {
+impl ProxyKind {
+    fn named(scheme: &str) -> Option<(ProxyKind, u16)> {
         Some(match scheme {
-            "http" => (Kind::Http, 80),
-            "https" => (Kind::Https, 443),
-            "socks4" | "socks" => (Kind::Socks4, 1080),
-            "socks4a" => (Kind::Socks4a, 1080),
-            "socks5" => (Kind::Socks5, 1080),
-            "socks5h" => (Kind::Socks5h, 1080),
+            "http" => (ProxyKind::Http, 80),
+            "https" => (ProxyKind::Https, 443),
+            "socks4" | "socks" => (ProxyKind::Socks4, 1080),
+            "socks4a" => (ProxyKind::Socks4a, 1080),
+            "socks5" => (ProxyKind::Socks5, 1080),
+            "socks5h" => (ProxyKind::Socks5h, 1080),
             _ => return None,
         })
     }
 
     pub(super) fn name(self) -> &'static str {
         match self {
-            Kind::Http | Kind::Https => "HTTP",
-            Kind::Socks4 | Kind::Socks4a => "SOCKS4",
-            Kind::Socks5 | Kind::Socks5h => "SOCKS5",
+            ProxyKind::Http | ProxyKind::Https => "HTTP",
+            ProxyKind::Socks4 | ProxyKind::Socks4a => "SOCKS4",
+            ProxyKind::Socks5 | ProxyKind::Socks5h => "SOCKS5",
         }
     }
 
-    /// Tells whether this machine looks the server's name up, not the proxy.
+    /// Whether this machine looks the server's name up, not the proxy.
     pub(super) fn wants_addresses(self) -> bool {
-        matches!(self, Kind::Socks4 | Kind::Socks5)
+        matches!(self, ProxyKind::Socks4 | ProxyKind::Socks5)
     }
 }
 
 /// A proxy.
 #[derive(Clone)]
 pub(super) struct Proxy {
-    pub(super) kind: Kind,
-    /// `http://HOST:PORT`, to be looked up.
+    pub(super) kind: ProxyKind,
+    /// `http://HOST:PORT`, by which the proxy is reached.
     pub(super) uri: Uri,
     pub(super) user: Option<(Vec<u8>, Vec<u8>)>,
 }
 
-/// Without the password.
+/// Omits the password.
 impl std::fmt::Debug for Proxy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?} {}", self.kind, self.uri)
@@ -71,10 +71,10 @@ impl std::fmt::Debug for Proxy {
 }
 
 impl Proxy {
-    /// `[SCHEME://][USER[:PASSWORD]@]HOST[:PORT]`
+    /// Parses `[SCHEME://][USER[:PASSWORD]@]HOST[:PORT]`.
     fn parse(text: &str) -> Result<Proxy, String> {
         let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
-        let (kind, port) = Kind::named(&scheme.to_ascii_lowercase())
+        let (kind, port) = ProxyKind::named(&scheme.to_ascii_lowercase())
             .ok_or("its scheme must be http, https, socks4, socks4a, socks5 or socks5h")?;
         let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
         let (user, host) = match authority.rsplit_once('@') {
@@ -95,14 +95,14 @@ impl Proxy {
         Ok(Proxy { kind, uri: uri.map_err(|_| "it has no host")?, user })
     }
 
-    /// `HOST:PORT`
+    /// Returns `HOST:PORT`.
     pub(super) fn name(&self) -> String {
         self.uri.authority().map_or_else(String::new, |authority| authority.to_string())
     }
 
-    /// The value of `Proxy-Authorization`.
+    /// Returns the value of `Proxy-Authorization`.
     pub(super) fn authorization(&self) -> Option<String> {
-        self.user.as_ref().map(|(user, password)| basic_of(user, password))
+        self.user.as_ref().map(|(user, password)| basic_credentials(user, password))
     }
 }
 
@@ -117,16 +117,16 @@ pub(super) struct Proxies {
 impl Proxies {
     /// Reads the environment by `variable`.
     pub(super) fn from(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<Proxies> {
-        // An empty one counts as none.
+        // An empty variable counts as unset.
         let read = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
         let first = |names: &[&'static str]| {
             let Some((name, value)) = names.iter().find_map(|name| Some((name, read(name)?)))
             else {
                 return Ok(None);
             };
-            // Not the value: it may contain a password.
+            // Without the value, which may contain a password.
             let proxy = Proxy::parse(value.trim());
-            proxy.map(Some).map_err(|error| anyhow!("the variable {name} names no proxy: {error}"))
+            proxy.map(Some).map_err(|error| anyhow!("invalid proxy in variable {name}: {error}"))
         };
         let exempt = read("no_proxy").or_else(|| read("NO_PROXY")).unwrap_or_default();
         let proxies = Proxies {
@@ -141,27 +141,27 @@ impl Proxies {
         Proxies::from(|name| std::env::var(name).ok())
     }
 
-    /// The proxy for requests of this URL.
-    pub(super) fn of(&self, uri: &Uri) -> Option<&Proxy> {
+    /// Returns the proxy for requests of this URL.
+    pub(super) fn find(&self, uri: &Uri) -> Option<&Proxy> {
         let proxy = if uri.scheme() == Some(&Scheme::HTTPS) { &self.https } else { &self.http };
         let host = uri.host()?.trim_matches(['[', ']']).trim_end_matches('.');
         proxy.as_ref().filter(|_| !self.exempt.iter().any(|exempt| exempt.matches(host)))
     }
 
-    /// The proxy that is told the whole URL: it is the other end of the request.
+    /// Returns the HTTP proxy that forwards requests to this URL.
     pub(super) fn forwarder(&self, uri: &Uri) -> Option<&Proxy> {
-        let proxy = self.of(uri).filter(|_| uri.scheme() == Some(&Scheme::HTTP))?;
-        matches!(proxy.kind, Kind::Http | Kind::Https).then_some(proxy)
+        let proxy = self.find(uri).filter(|_| uri.scheme() == Some(&Scheme::HTTP))?;
+        matches!(proxy.kind, ProxyKind::Http | ProxyKind::Https).then_some(proxy)
     }
 }
 
-/// Hosts that are asked directly.
+/// Hosts that are reached without a proxy.
 #[derive(Debug, PartialEq, Eq)]
 enum Exempt {
     All,
-    /// The name and all below it, in lower case.
+    /// The name and all names below it, in lower case.
     Domain(String),
-    /// The addresses that share so many bits.
+    /// The addresses that share this number of leading bits.
     Network(IpAddr, u8),
 }
 
@@ -229,7 +229,7 @@ mod tests {
     }
 
     fn through(proxies: &Proxies, url: &str) -> Option<String> {
-        proxies.of(&url.parse().unwrap()).map(|proxy| format!("{proxy:?}"))
+        proxies.find(&url.parse().unwrap()).map(|proxy| format!("{proxy:?}"))
     }
 
     #[test]
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn exempt_hosts_are_asked_directly() {
+    fn exempt_hosts_have_no_proxy() {
         let list = "corp.test, .dot.test,*.star.test 10.0.0.0/8,192.0.2.7,[2001:db8::]/32,::1,10/x";
         let exempt: Vec<_> = list.split([',', ' ']).filter_map(Exempt::parse).collect();
         assert_eq!(exempt.len(), 7);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_is_none_is_said_without_its_password() {
+    fn an_invalid_proxy_is_reported_without_its_password() {
         for value in ["ftp://u:secret@p", "http://u:secret@p:99999", "u:secret@", "socks9://p"] {
             let error = Proxies::from(|name| (name == "http_proxy").then(|| value.to_owned()));
             let error = format!("{:#}", error.unwrap_err());

@@ -1,27 +1,27 @@
-//! The handshakes of SOCKS 4, 4a (without RFC) and 5 (RFC 1928, 1929).
+//! The handshakes of SOCKS 4, 4a (not in an RFC) and 5 (RFC 1928, 1929).
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 
-use super::proxy::{Kind, Proxy};
+use super::proxy::{Proxy, ProxyKind};
 
-/// The host that the proxy is to connect to.
+/// The host that the proxy has to connect to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Target {
-    /// The first one that the protocol can express.
+    /// Addresses; the first one that the protocol supports is used.
     Address(Vec<SocketAddr>),
-    /// To be looked up by the proxy.
+    /// A name, which the proxy looks up.
     Name(String, u16),
 }
 
-/// Has the proxy at the other end of `stream` connect to the target.
+/// Makes the proxy at the other end of `stream` connect to the target.
 pub(super) fn handshake(
     stream: &mut (impl Read + Write),
     proxy: &Proxy,
     target: &Target,
 ) -> io::Result<()> {
     match proxy.kind {
-        Kind::Socks4 | Kind::Socks4a => version_4(stream, proxy, target),
+        ProxyKind::Socks4 | ProxyKind::Socks4a => version_4(stream, proxy, target),
         _ => version_5(stream, proxy, target),
     }
 }
@@ -33,7 +33,7 @@ fn version_4(stream: &mut (impl Read + Write), proxy: &Proxy, target: &Target) -
             let is_v4 = |addr: &&SocketAddr| addr.is_ipv4();
             match found.iter().find(is_v4) {
                 Some(SocketAddr::V4(addr)) => (addr.ip().octets(), addr.port(), None),
-                _ => return Err(invalid("a SOCKS4 proxy knows no IPv6: name it as socks5")),
+                _ => return Err(invalid("a SOCKS4 proxy does not support IPv6: use socks5")),
             }
         }
     };
@@ -43,7 +43,7 @@ fn version_4(stream: &mut (impl Read + Write), proxy: &Proxy, target: &Target) -
     request.extend(octets);
     for text in [Some(user), name.map(|name| name.as_bytes())].into_iter().flatten() {
         if text.contains(&0) {
-            return Err(invalid("a SOCKS4 proxy takes no name with a zero in it"));
+            return Err(invalid("a SOCKS4 proxy accepts no name with a zero byte"));
         }
         request.extend(text);
         request.push(0);
@@ -53,9 +53,9 @@ fn version_4(stream: &mut (impl Read + Write), proxy: &Proxy, target: &Target) -
     stream.read_exact(&mut reply)?;
     match reply {
         [0, 90, ..] => Ok(()),
-        [0, 92 | 93, ..] => Err(refused("it does not accept this user")),
+        [0, 92 | 93, ..] => Err(refused("it rejects this user")),
         [0, 91, ..] => Err(refused("it cannot connect to the server")),
-        _ => Err(invalid("it does not speak SOCKS4")),
+        _ => Err(invalid("it is not a SOCKS4 proxy")),
     }
 }
 
@@ -73,11 +73,11 @@ fn version_5(stream: &mut (impl Read + Write), proxy: &Proxy, target: &Target) -
             stream.write_all(&request)?;
             stream.read_exact(&mut reply)?;
             if reply[1] != 0 {
-                return Err(refused("it does not accept this user"));
+                return Err(refused("it rejects this user"));
             }
         }
         ([5, _], _) => return Err(refused("it asks for a user and a password")),
-        _ => return Err(invalid("it does not speak SOCKS5")),
+        _ => return Err(invalid("it is not a SOCKS5 proxy")),
     }
     let mut request = vec![5, 1, 0];
     match target {
@@ -105,12 +105,12 @@ fn version_5(stream: &mut (impl Read + Write), proxy: &Proxy, target: &Target) -
     let mut reply = [0; 4];
     stream.read_exact(&mut reply)?;
     if reply[0] != 5 {
-        return Err(invalid("it does not speak SOCKS5"));
+        return Err(invalid("it is not a SOCKS5 proxy"));
     }
     if reply[1] != 0 {
         return Err(refused(reason(reply[1])));
     }
-    // The address that it has connected from, and a port: of no use here.
+    // The proxy's own address and port are of no use here.
     let length = match reply[3] {
         1 => 4,
         4 => 16,
@@ -124,7 +124,7 @@ fn version_5(stream: &mut (impl Read + Write), proxy: &Proxy, target: &Target) -
 }
 
 fn push_short(request: &mut Vec<u8>, text: &[u8]) -> io::Result<()> {
-    let too_long = |_| invalid("a SOCKS5 proxy takes at most 255 bytes of a name or password");
+    let too_long = |_| invalid("a SOCKS5 proxy accepts at most 255 bytes of a name or password");
     request.push(u8::try_from(text.len()).map_err(too_long)?);
     request.extend(text);
     Ok(())
@@ -135,13 +135,13 @@ fn reason(code: u8) -> &'static str {
         2 => "its rules forbid this server",
         3 => "it cannot reach the server's network",
         4 => "it cannot reach the server",
-        5 => "the server refuses its connection",
+        5 => "the server refuses the proxy's connection",
         6 => "its packets to the server expire",
         _ => "it cannot connect to the server",
     }
 }
 
-/// The next attempt may end otherwise.
+/// Makes an error that the next attempt may avoid.
 fn refused(text: &str) -> io::Error {
     io::Error::other(text)
 }

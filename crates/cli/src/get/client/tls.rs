@@ -1,4 +1,4 @@
-//! TLS, and whom to trust.
+//! TLS, and the certificates that are trusted.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
@@ -26,8 +26,9 @@ use ureq::unversioned::transport::{
 
 use crate::display::{Escaped, plain};
 
-/// The configuration that all connections share, and with it their sessions. Made for the first one
-/// that needs it: the system's certificates take longer to read than many a small file.
+/// The configuration that all connections share, and with it their TLS sessions. It is made for the
+/// first connection that needs it: reading the system's certificates takes longer than downloading
+/// many a small file.
 #[derive(Debug)]
 pub(super) struct Tls {
     given: Option<Vec<CertificateDer<'static>>>,
@@ -35,7 +36,7 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    /// Trusts the certificates in a file, or whom the system trusts.
+    /// Trusts the certificates in a file, or those of the system.
     pub(super) fn trusting(cacert: Option<&Path>) -> anyhow::Result<Tls> {
         let given = cacert.map(certificates_in).transpose()?;
         Ok(Tls { given, config: OnceLock::new() })
@@ -45,9 +46,9 @@ impl Tls {
         if let Some(config) = self.config.get() {
             return Ok(config.clone());
         }
-        let made = Arc::new(self.make().map_err(|error| Error::Other(error.into()))?);
-        // Nobody waits in between, so this is the first.
-        Ok(self.config.get_or_init(|| made).clone())
+        let saved_files = Arc::new(self.make().map_err(|error| Error::Other(error.into()))?);
+        // Nothing waits in between, so this one is the first.
+        Ok(self.config.get_or_init(|| saved_files).clone())
     }
 
     fn make(&self) -> anyhow::Result<ClientConfig> {
@@ -58,7 +59,7 @@ impl Tls {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(trusted.iter().cloned());
         if roots.is_empty() {
-            tracing::debug!("the system trusts nobody; using the built-in certificates");
+            tracing::debug!("the system trusts no certificates; using the built-in ones");
             roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         }
         let provider = Arc::new(ring::default_provider());
@@ -73,7 +74,7 @@ impl Tls {
             .with_no_client_auth())
     }
 
-    /// Shakes hands with the server of this URL.
+    /// Performs the handshake with the server of this URL.
     pub(super) fn wrap(
         &self,
         stream: Box<dyn Transport>,
@@ -82,7 +83,7 @@ impl Tls {
     ) -> Result<Box<dyn Transport>, Error> {
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let name =
-            ServerName::try_from(host).map_err(|_| Error::Tls("the host has no valid name"))?;
+            ServerName::try_from(host).map_err(|_| Error::Tls("the host is not a valid name"))?;
         let mut conn = ClientConnection::new(self.config()?, name)?;
         let mut sock = TransportAdapter::new(stream, details.current_time.clone());
         sock.set_timeout(details.timeout);
@@ -98,7 +99,7 @@ impl Tls {
     }
 }
 
-const ENDED: &str = "the server ends the connection during the TLS handshake; if it speaks plain \
+const ENDED: &str = "the server closes the connection during the TLS handshake; if it serves plain \
                      HTTP on this port, write http:// instead of https://";
 
 struct TlsStream {
@@ -153,14 +154,14 @@ fn certificates_in(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> 
     }
     ensure!(
         !trusted.is_empty(),
-        "--cacert {name} has no certificate in it: it must be in the PEM format, which begins \
-         with -----BEGIN CERTIFICATE-----"
+        "--cacert {name} contains no certificate: it must be in the PEM format, which begins with \
+         -----BEGIN CERTIFICATE-----"
     );
     Ok(trusted)
 }
 
-/// The certificates that the administrator trusts. None in small containers; but where a variable
-/// names them, somebody expects them to be used.
+/// Loads the certificates that the administrator trusts. SmallFile containers have none; but if a
+/// variable names them, the user expects them to be used.
 fn certificates_of_the_system() -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let found = rustls_native_certs::load_native_certs();
     let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -179,15 +180,15 @@ fn certificates_of_the_system() -> anyhow::Result<Vec<CertificateDer<'static>>> 
             false => tracing::warn!("{named}: {text}"),
         }
     }
-    ensure!(named.is_empty() || !found.certs.is_empty(), "{named}: there is no certificate in it");
+    ensure!(named.is_empty() || !found.certs.is_empty(), "{named}: no certificates found");
     Ok(found.certs)
 }
 
-/// Trusts what has a trusted issuer, and what is itself among the trusted certificates.
+/// Trusts certificates of a trusted issuer, and those that are trusted themselves.
 ///
-/// A server that signs its own certificate says in it, mostly, that it may issue others. webpki
-/// refuses such a certificate as a server's, also where it is trusted; OpenSSL, and so curl, does
-/// not.
+/// A server's self-signed certificate usually states that it may issue others. webpki
+/// refuses such a certificate as a server's, even if it is trusted; OpenSSL, and so curl, accepts
+/// it.
 #[derive(Debug)]
 struct Verifier {
     by_issuer: Arc<WebPkiServerVerifier>,
@@ -195,9 +196,9 @@ struct Verifier {
     provider: Arc<CryptoProvider>,
 }
 
-/// Tells whether a server's certificate is one for issuing others. webpki has looked at the dates
-/// before it says so.
-pub(crate) fn is_of_an_issuer(error: &rustls::Error) -> bool {
+/// Whether the server's certificate is one for issuing others. webpki checks the dates before it
+/// reports this.
+pub(crate) fn is_issuer_certificate(error: &rustls::Error) -> bool {
     let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else {
         return false;
     };
@@ -217,7 +218,7 @@ impl ServerCertVerifier for Verifier {
         let verified =
             self.by_issuer.verify_server_cert(end_entity, intermediates, name, ocsp, now);
         match verified {
-            Err(error) if is_of_an_issuer(&error) && self.trusted.contains(end_entity) => {
+            Err(error) if is_issuer_certificate(&error) && self.trusted.contains(end_entity) => {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
                 Ok(ServerCertVerified::assertion())
             }

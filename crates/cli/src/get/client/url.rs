@@ -1,12 +1,13 @@
-//! URLs as people paste them and as servers redirect to them, made into what a request can have.
+//! URLs as users paste them and as servers redirect to them, converted to what a request can carry.
 //!
 //! ```text
 //! https://user:p%40ss@bücher.example:8443/ä b?q=1#part     as written
 //!         └ credentials, apart           └ encoded         └ dropped
-//! https://xn--bcher-kva.example:8443/%C3%A4%20b?q=1        as asked for, and as shown
+//! https://xn--bcher-kva.example:8443/%C3%A4%20b?q=1        as requested, and as shown
 //! ```
 //!
-//! Credentials never stay in the text: what is shown, logged or sent on cannot contain them.
+//! Credentials never stay in the text, so that nothing that is shown, logged or sent on contains
+//! them.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -15,9 +16,9 @@ use idna::uts46::{DnsLength, Hyphens, Uts46};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode, percent_encode};
 use ureq::http::Uri;
 
-/// Bytes that are pasted although a URL cannot have them; those beyond ASCII are encoded, too. The
-/// percent sign is not among them: what is encoded stays as it is. One that encodes nothing is
-/// encoded apart.
+/// Bytes that users paste although a URL cannot contain them; bytes beyond ASCII are encoded, too.
+/// The percent sign is not among them, so that encoded bytes stay as they are; a percent sign that
+/// encodes nothing is handled separately.
 const TO_ENCODE: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -30,11 +31,11 @@ const TO_ENCODE: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// A URL that can be asked for.
+/// A URL that can be requested.
 #[derive(Debug, Clone)]
 pub(crate) struct Url {
     pub(crate) uri: Uri,
-    /// The value of `Authorization` that the URL's user and password make.
+    /// The value of `Authorization` for the URL's user and password.
     pub(crate) authorization: Option<String>,
 }
 
@@ -46,7 +47,7 @@ impl Url {
             .and_then(|scheme| Some((rest(&scheme)?, scheme)))
             .map(|(rest, scheme)| (scheme, rest))
         else {
-            return Err("this is no URL: it must begin with http:// or https://".to_owned());
+            return Err("invalid URL: it must begin with http:// or https://".to_owned());
         };
         let is_end = |byte: &u8| matches!(byte, b'/' | b'?' | b'#' | b'\\');
         let end = rest.iter().position(is_end).unwrap_or(rest.len());
@@ -57,11 +58,11 @@ impl Url {
         };
         let host = host_and_port(host)?;
         let uri = format!("{scheme}://{host}{}", path_and_query(target));
-        let uri = uri.parse().map_err(|error| format!("this is no URL: {error}"))?;
+        let uri = uri.parse().map_err(|error| format!("invalid URL: {error}"))?;
         Ok(Url { uri, authorization: user.map(basic) })
     }
 
-    /// The URL that a `Location` of this one's response means (RFC 3986, 5.2).
+    /// Resolves a `Location` of this URL's response (RFC 3986, 5.2).
     pub(crate) fn join(&self, location: &[u8]) -> Result<Url, String> {
         let location = location.trim_ascii();
         let (scheme_here, authority) = (self.uri.scheme_str().unwrap_or("http"), self.authority());
@@ -71,17 +72,17 @@ impl Url {
             Some(b'/') if location.starts_with(b"//") => format!("{scheme_here}:"),
             Some(b'/') => format!("{scheme_here}://{authority}"),
             Some(b'?') => format!("{scheme_here}://{authority}{path}"),
-            Some(b'#') | None => return Err("redirected to itself".to_owned()),
+            Some(b'#') | None => return Err("the server redirects to the same URL".to_owned()),
             Some(_) => {
                 let folder = path.rfind('/').map_or("/", |slash| &path[..=slash]);
                 format!("{scheme_here}://{authority}{folder}")
             }
         };
         Url::parse(&[front.as_bytes(), location].concat())
-            .map_err(|error| format!("redirected to what cannot be asked for: {error}"))
+            .map_err(|error| format!("the server redirects to an unusable URL: {error}"))
     }
 
-    /// Tells whether credentials for one may be sent to the other.
+    /// Whether credentials for one URL may be sent to the other.
     pub(crate) fn is_same_origin(&self, other: &Url) -> bool {
         self.uri.scheme() == other.uri.scheme() && self.authority() == other.authority()
     }
@@ -91,8 +92,8 @@ impl Url {
     }
 }
 
-/// The part that is shown of a text that is meant to be a URL: without user and password, and
-/// without characters that a terminal obeys.
+/// Makes the displayed form of a text that should be a URL: without user and password, and without
+/// characters that control a terminal.
 pub(crate) fn shown(text: &[u8]) -> String {
     match Url::parse(text) {
         Ok(url) => masked(&url.uri.to_string()),
@@ -108,7 +109,7 @@ pub(crate) fn shown(text: &[u8]) -> String {
     }
 }
 
-/// The URL without the values of such parameters as are secrets, in signed URLs first of all.
+/// Masks the values of parameters that are secrets, above all in signed URLs.
 pub(super) fn masked(url: &str) -> String {
     const SECRETS: [&str; 9] =
         ["auth", "credential", "key", "passw", "pwd", "secret", "session", "sig", "token"];
@@ -125,7 +126,7 @@ pub(super) fn masked(url: &str) -> String {
     format!("{front}?{}", parameters.join("&"))
 }
 
-/// An argument of the command line as it may be shown, where it is a URL with secrets in it.
+/// Masks the secrets of a command line argument that is a URL; `None` if it has none.
 pub(crate) fn without_secrets(argument: &str) -> Option<String> {
     let (scheme, rest) = argument.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
@@ -135,7 +136,7 @@ pub(crate) fn without_secrets(argument: &str) -> Option<String> {
     (shown != argument).then_some(shown)
 }
 
-/// The lower-case scheme in front of a colon.
+/// Returns the lower-case scheme before a colon.
 fn scheme(text: &[u8]) -> Option<String> {
     let end = text.iter().position(|byte| *byte == b':')?;
     let scheme = std::str::from_utf8(&text[..end]).ok()?;
@@ -145,7 +146,7 @@ fn scheme(text: &[u8]) -> Option<String> {
 }
 
 fn host_and_port(text: &[u8]) -> Result<String, String> {
-    let text = std::str::from_utf8(text).map_err(|_| "its host is not in UTF-8".to_owned())?;
+    let text = std::str::from_utf8(text).map_err(|_| "the host is not UTF-8".to_owned())?;
     let bracket = text.rfind(']').map_or(0, |at| at + 1);
     let (host, port) = match text[bracket..].find(':') {
         Some(colon) => (&text[..bracket + colon], &text[bracket + colon + 1..]),
@@ -154,24 +155,24 @@ fn host_and_port(text: &[u8]) -> Result<String, String> {
     let port = match port {
         "" => String::new(),
         port if !port.bytes().all(|byte| byte.is_ascii_digit()) => {
-            return Err(format!("its port is not a number: {port}"));
+            return Err(format!("the port is not a number: {port}"));
         }
         port => match port.parse::<u16>() {
-            Ok(0) => return Err("there is no port 0".to_owned()),
+            Ok(0) => return Err("invalid port 0".to_owned()),
             Ok(port) => format!(":{port}"),
-            Err(_) => return Err(format!("there is no port {port}: the last one is 65535")),
+            Err(_) => return Err(format!("invalid port {port}: the highest one is 65535")),
         },
     };
     let host = match host {
-        "" => return Err("it has no host".to_owned()),
+        "" => return Err("the URL has no host".to_owned()),
         address if address.starts_with('[') => address.to_owned(),
-        name => host_name(name).ok_or("its host is not a valid name")?,
+        name => host_name(name).ok_or("the host is not a valid name")?,
     };
     Ok(host + &port)
 }
 
-/// A host's name as the name system has it: in lower case and in ASCII, mapped and checked as
-/// browsers do it (UTS 46). Its end may be a dot.
+/// Converts a host name to its form in the DNS: in lower case and in ASCII, mapped and checked as
+/// browsers do it (UTS 46). It may end with a dot.
 pub(super) fn host_name(name: &str) -> Option<String> {
     let decoded: Vec<u8> = percent_decode(name.as_bytes()).collect();
     let (deny, hyphens) = (AsciiDenyList::URL, Hyphens::Allow);
@@ -179,7 +180,7 @@ pub(super) fn host_name(name: &str) -> Option<String> {
     name.ok().map(|name| name.into_owned())
 }
 
-/// Encoded, without the fragment and without `.` and `..`.
+/// Encodes path and query, without the fragment and without `.` and `..`.
 fn path_and_query(text: &[u8]) -> String {
     let end = text.iter().position(|byte| *byte == b'#').unwrap_or(text.len());
     let text = percent_encode(&with_whole_escapes(&text[..end]), TO_ENCODE).to_string();
@@ -203,8 +204,8 @@ fn path_and_query(text: &[u8]) -> String {
     format!("/{}{query}", segments.join("/"))
 }
 
-/// Encodes a percent sign without two digits behind it, as wget does: a URL cannot have it (RFC
-/// 3986, 2.1). Browsers and curl send it as it is, and servers refuse it.
+/// Encodes a percent sign without two digits after it, as wget does: a URL cannot contain it (RFC
+/// 3986, 2.1). Browsers and curl send it unchanged, and servers refuse it.
 fn with_whole_escapes(text: &[u8]) -> Vec<u8> {
     let is_escape =
         |rest: &[u8]| rest.get(..2).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit));
@@ -218,16 +219,16 @@ fn with_whole_escapes(text: &[u8]) -> Vec<u8> {
     whole
 }
 
-/// The `Authorization` of a `user:password` out of a URL.
+/// Makes the `Authorization` of the `user:password` in a URL.
 fn basic(user: &[u8]) -> String {
     let mut halves = user.splitn(2, |byte| *byte == b':');
     let mut half = || percent_decode(halves.next().unwrap_or_default()).collect::<Vec<u8>>();
     let (user, password) = (half(), half());
-    basic_of(&user, &password)
+    basic_credentials(&user, &password)
 }
 
-/// `Basic` credentials (RFC 7617).
-pub(crate) fn basic_of(user: &[u8], password: &[u8]) -> String {
+/// Makes `Basic` credentials (RFC 7617).
+pub(crate) fn basic_credentials(user: &[u8], password: &[u8]) -> String {
     format!("Basic {}", BASE64_STANDARD.encode([user, b":", password].concat()))
 }
 
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_pasted_is_encoded_and_what_is_encoded_stays() {
+    fn pasted_characters_are_encoded_and_encoded_ones_stay() {
         for (text, url) in [
             ("http://h/a b/ü.txt?x=%20", "http://h/a%20b/%C3%BC.txt?x=%20"),
             ("HTTP://Host.Example", "http://host.example/"),
@@ -291,7 +292,7 @@ mod tests {
             "a..b",
             &"x".repeat(64),
             &"x.".repeat(128),
-            // Both directions in one label; a joiner that joins nothing; a mark that comes first.
+            // Both directions in one label; a joiner that joins nothing; a leading combining mark.
             "\u{5d0}a",
             "a\u{200d}b",
             "\u{301}a",
@@ -303,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_url_is_refused_in_words() {
+    fn an_invalid_url_is_refused_with_the_reason() {
         for (text, said) in [
             ("ftp://h/x", "http:// or https://"),
             ("h/x", "http:// or https://"),
@@ -312,8 +313,8 @@ mod tests {
             ("file:///etc/passwd", "http:// or https://"),
             ("http://", "no host"),
             ("http://:80/", "no host"),
-            ("http://h:74536/", "no port 74536"),
-            ("http://h:0/", "no port 0"),
+            ("http://h:74536/", "port 74536"),
+            ("http://h:0/", "port 0"),
             ("http://h:8o/", "not a number"),
         ] {
             let error = Url::parse(text.as_bytes()).unwrap_err();

@@ -1,9 +1,8 @@
-//! Bytes on their way to the disk, many small reads for one write.
+//! Bytes on their way to the disk: many small reads for one write.
 //!
 //! A write to a file costs a visit to another thread, or to the kernel's own, whatever its size.
-//! What waits here is written when there is enough of it, when it has waited for a second, and when
-//! the download ends in any way: a kill unwinds through [`Batch::drop`]. Only a killed process
-//! loses it.
+//! Bytes are written when the buffer is full, after a second, and when the download ends in any
+//! way: a kill unwinds through [`Batch::drop`]. Only a killed process loses them.
 
 use std::io;
 
@@ -11,12 +10,12 @@ use overlapped::time::{Duration, Instant};
 
 use super::sink::Sink;
 
-/// Bytes of one write.
+/// The bytes of one write.
 const WRITE: usize = 256 << 10;
-/// Bytes do not wait longer, unless no further ones come.
+/// The longest time that bytes wait, unless no further ones arrive.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// See the module.
+/// The bytes that wait to be written to a sink.
 pub(crate) struct Batch<'a> {
     sink: &'a mut Sink,
     buffer: Vec<u8>,
@@ -25,30 +24,30 @@ pub(crate) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// A batch for `rest` further bytes.
+    /// Makes a batch for `rest` further bytes.
     pub(crate) fn new(sink: &'a mut Sink, rest: Option<u64>) -> Batch<'a> {
         let rest = rest.and_then(|rest| usize::try_from(rest).ok()).unwrap_or(WRITE);
         let buffer = vec![0; rest.clamp(1, WRITE)];
         Batch { sink, buffer, filled: 0, since: Instant::now() }
     }
 
-    /// Gives the place for the next bytes, `most` at most.
+    /// Returns the buffer for the next bytes, at most `most`.
     pub(crate) fn room(&mut self, most: usize) -> &mut [u8] {
         let room = &mut self.buffer[self.filled..];
         let most = most.clamp(1, room.len());
         &mut room[..most]
     }
 
-    /// Bytes of the file, with those that wait here.
+    /// The length of the file, with the bytes that wait here.
     pub(crate) fn length(&self) -> u64 {
         self.sink.length() + self.filled as u64
     }
 
-    /// Takes `count` bytes that are in the room now.
+    /// Adds the `count` bytes that were read into the buffer.
     pub(crate) fn advance(&mut self, count: usize) -> io::Result<&[u8]> {
         let begin = self.filled;
         self.filled += count;
-        // Somebody may look at the other end of a pipe.
+        // The reader of a pipe may wait for each byte.
         let is_due = self.sink.is_stream() || self.since.elapsed() >= WAIT_MAX;
         if self.filled == self.buffer.len() || is_due {
             self.flush()?;
@@ -56,7 +55,7 @@ impl<'a> Batch<'a> {
         Ok(&self.buffer[begin..begin + count])
     }
 
-    /// Writes what waits.
+    /// Writes the waiting bytes.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.since = Instant::now();
         match std::mem::take(&mut self.filled) {

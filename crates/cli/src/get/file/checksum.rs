@@ -1,4 +1,4 @@
-//! SHA-256 checksums that the user knows of a file.
+//! SHA-256 checksums that the user expects.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -8,7 +8,7 @@ use std::str::FromStr;
 use overlapped::fs::File;
 use ring::digest::{Context, SHA256};
 
-/// Bytes that one read of a file takes.
+/// The bytes of one read of a file.
 const BUFFER: usize = 64 << 10;
 
 /// A file's SHA-256.
@@ -38,52 +38,52 @@ impl fmt::Display for Checksum {
 }
 
 impl Checksum {
-    /// Checks the bytes of a file.
+    /// Checks the contents of a file.
     pub(crate) fn check_file(self, path: &Path) -> io::Result<Result<(), String>> {
-        Checking::of_file(self, path).map(|checking| checking.check())
+        RunningChecksum::from_file(self, path).map(|running_checksum| running_checksum.check())
     }
 }
 
-/// A checksum, and that of the bytes so far.
+/// An expected checksum, and the digest of the bytes so far.
 #[derive(Clone)]
-pub(crate) struct Checking {
+pub(crate) struct RunningChecksum {
     expected: Checksum,
     context: Context,
 }
 
-impl Checking {
-    pub(crate) fn new(expected: Checksum) -> Checking {
-        Checking { expected, context: Context::new(&SHA256) }
+impl RunningChecksum {
+    pub(crate) fn new(expected: Checksum) -> RunningChecksum {
+        RunningChecksum { expected, context: Context::new(&SHA256) }
     }
 
-    /// The bytes that a file has already.
-    pub(crate) fn of_file(expected: Checksum, path: &Path) -> io::Result<Checking> {
-        let (mut checking, mut file) = (Checking::new(expected), File::open(path)?);
+    /// Makes the digest of the bytes that a file already has.
+    pub(crate) fn from_file(expected: Checksum, path: &Path) -> io::Result<RunningChecksum> {
+        let (mut running_checksum, mut file) = (RunningChecksum::new(expected), File::open(path)?);
         let mut buffer = vec![0; BUFFER];
         loop {
             match file.read(&mut buffer)? {
-                0 => return Ok(checking),
-                count => checking.update(&buffer[..count]),
+                0 => return Ok(running_checksum),
+                count => running_checksum.update(&buffer[..count]),
             }
         }
     }
 
     pub(crate) fn restart(&mut self) {
-        *self = Checking::new(self.expected);
+        *self = RunningChecksum::new(self.expected);
     }
 
     pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.context.update(bytes);
     }
 
-    /// Compares; the error is a text for people.
+    /// Compares the digest with the expected one. The error is a text for users.
     pub(crate) fn check(&self) -> Result<(), String> {
         let mut found = Checksum([0; 32]);
         found.0.copy_from_slice(self.context.clone().finish().as_ref());
         if found == self.expected {
             return Ok(());
         }
-        Err(format!("its SHA-256 is {found} instead of {}", self.expected))
+        Err(format!("the SHA-256 is {found} instead of {}", self.expected))
     }
 }
 
@@ -96,13 +96,13 @@ mod tests {
         const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         let expected: Checksum = ABC.to_uppercase().parse().unwrap();
         assert_eq!(expected.to_string(), ABC);
-        let mut checking = Checking::new(expected);
-        checking.update(b"wrong");
-        assert!(checking.check().unwrap_err().ends_with(&format!("instead of {ABC}")));
-        checking.restart();
-        checking.update(b"a");
-        checking.update(b"bc");
-        assert_eq!(checking.check(), Ok(()));
+        let mut running_checksum = RunningChecksum::new(expected);
+        running_checksum.update(b"wrong");
+        assert!(running_checksum.check().unwrap_err().ends_with(&format!("instead of {ABC}")));
+        running_checksum.restart();
+        running_checksum.update(b"a");
+        running_checksum.update(b"bc");
+        assert_eq!(running_checksum.check(), Ok(()));
         for wrong in ["", &ABC[1..], &format!("{ABC}0"), &ABC.replace('b', "g"), &"é".repeat(32)] {
             assert!(wrong.parse::<Checksum>().is_err(), "{wrong}");
         }

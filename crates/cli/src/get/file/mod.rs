@@ -1,21 +1,21 @@
-//! What is on the disk: the file while it is not complete, its name, and the record of its URL.
+//! Files on the disk: the partial file, its final name, and the record of its URL.
 //!
-//! | file | one job |
+//! | file | contents |
 //! |---|---|
-//! | `part/` | the file while it is not complete, and giving it its name |
-//! | `plain` | files of this program's own, in others' folders |
-//! | `sink` | such a file, or what is written to as the bytes come: pipes, devices |
-//! | `batch` | small reads become large writes |
-//! | `version` | whether the bytes of two responses may stand in one file |
-//! | `name` | names that are safe, whoever proposes them |
-//! | `record` | which URL a complete file was saved from |
-//! | `checksum` | whether a file is the one that the user expects |
+//! | `partial/` | the partial file, and its publication under the final name |
+//! | `own_files` | this program's own files, in folders that others may write to |
+//! | `sink` | a partial file, or a target that is written at once: pipes, devices |
+//! | `batch` | small reads combined into large writes |
+//! | `version` | whether the bytes of two responses may be combined in one file |
+//! | `name` | safe names, whatever a server proposes |
+//! | `record` | the URL that a complete file was saved from |
+//! | `checksum` | SHA-256 checksums that the user expects |
 
 pub(super) mod batch;
 pub(super) mod checksum;
 pub(super) mod name;
-pub(super) mod part;
-mod plain;
+mod own_files;
+pub(super) mod partial;
 pub(super) mod record;
 pub(super) mod sink;
 pub(super) mod version;

@@ -1,9 +1,8 @@
-//! What a download is called: a plain file name, whoever proposes it.
+//! The name of a downloaded file: a plain file name, whatever a server proposes.
 //!
 //! A server may propose anything: `../../.ssh/authorized_keys`, a name with escape sequences for
-//! the terminal, one of a megabyte. What [`clean`] lets through is one visible name of moderate
-//! length, that no option parser takes for an option and that is never one of our own unfinished
-//! files.
+//! the terminal, one of a megabyte. [`clean`] turns it into one visible name of moderate length
+//! that no program takes for an option and that is never one of our own partial files.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,24 +11,25 @@ use ureq::http::Uri;
 
 use super::record::Key;
 
-/// Ends the name of a file that is not complete.
+/// The suffix of partial files.
 pub(crate) const UNFINISHED: &str = ".part";
-/// Ends the name of what is known about such a file.
+/// The suffix of notes about partial files.
 pub(crate) const NOTE: &str = ".note";
-/// Bytes. File systems take 255, and the names of unfinished files are longer.
+/// The most bytes of a name. File systems accept 255, and the names of partial files are longer.
 const LENGTH_MAX: usize = 200;
-/// Bytes of an extension that is kept where a name is cut.
+/// The most bytes of an extension that is kept when a name is cut.
 const EXTENSION_MAX: usize = 20;
 
-/// The last part of the URL's path.
+/// Makes a name of the last part of the URL's path.
 pub(crate) fn from_url(uri: &Uri) -> String {
     let path = uri.path();
-    // Decoded last, so that an encoded slash is part of the name, and goes with its front.
+    // Decoded last, so that an encoded slash is part of the name, and is removed with what precedes
+    // it.
     let last = path.rsplit('/').next().unwrap_or(path);
     clean(&percent_decode_str(last).decode_utf8_lossy()).unwrap_or_else(|| "index.html".to_owned())
 }
 
-/// The file name of a `Content-Disposition` (RFC 6266), where it has one.
+/// Makes a name of the file name in a `Content-Disposition` (RFC 6266), if it has one.
 pub(crate) fn from_disposition(header: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(header);
     let (mut plain, mut extended) = (None, None);
@@ -43,7 +43,7 @@ pub(crate) fn from_disposition(header: &[u8]) -> Option<String> {
     clean(&extended.or(plain)?)
 }
 
-/// The parameters behind the first semicolon, with lower-case keys and unquoted values.
+/// Parses the parameters after the first semicolon, with lower-case keys and unquoted values.
 fn parameters(header: &str) -> Vec<(String, String)> {
     let (mut found, mut part) = (Vec::new(), String::new());
     let (mut quoted, mut escaped) = (false, false);
@@ -69,7 +69,7 @@ fn parameters(header: &str) -> Vec<(String, String)> {
     found
 }
 
-/// The value of an extended parameter (RFC 8187): `UTF-8'en'%e2%82%ac.txt`.
+/// Decodes an extended parameter (RFC 8187): `UTF-8'en'%e2%82%ac.txt`.
 fn decode_extended(value: &str) -> Option<String> {
     let (charset, rest) = value.split_once('\'')?;
     let (_, encoded) = rest.split_once('\'')?;
@@ -81,11 +81,11 @@ fn decode_extended(value: &str) -> Option<String> {
     }
 }
 
-/// Makes a file name of what somebody proposes; `None` where nothing is left of it.
+/// Makes a file name of a proposed one; `None` if nothing is left of it.
 pub(crate) fn clean(proposed: &str) -> Option<String> {
     let last = proposed.rsplit(['/', '\\']).next()?;
     let plain: String = last.chars().map(|c| if is_harmful(c) { '_' } else { c }).collect();
-    // Neither hidden, nor `.`, nor `..`.
+    // A name is neither hidden, nor `.`, nor `..`.
     let hides = |c: char| c == '.' || c.is_whitespace();
     let visible = plain.trim_start_matches(hides).trim_end_matches(hides);
     if visible.is_empty() {
@@ -102,15 +102,15 @@ pub(crate) fn clean(proposed: &str) -> Option<String> {
     Some(name)
 }
 
-/// Control characters would speak to the terminal, and those of direction make a name read as
-/// another one.
+/// Whether it is a control character, which a terminal would interpret, or a direction mark, which
+/// makes a name look like another one.
 fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
             | '\u{feff}')
 }
 
-/// The beginning and the extension.
+/// Cuts the name between its beginning and its extension.
 fn cut(name: &str) -> String {
     let extension = match name.rsplit_once('.') {
         Some((_, extension)) if extension.len() <= EXTENSION_MAX => {
@@ -125,8 +125,8 @@ fn cut(name: &str) -> String {
     format!("{}{extension}", &name[..end])
 }
 
-/// The names that the downloads of one run have got. No two get the same one, and none gets the
-/// name of a file that was saved from another URL.
+/// The names of the downloads of one run. No two downloads get the same one, and none gets the name
+/// of a file that was saved from another URL.
 ///
 /// Names that differ only in case count as the same: on some file systems they are.
 #[derive(Debug, Clone, Default)]
@@ -141,12 +141,12 @@ impl Names {
         self.owners.insert(name.to_lowercase(), owner);
     }
 
-    /// Takes a name that the user gives; false where another download has it.
+    /// Takes a name that the user gives; false if another download has it.
     pub(crate) fn take(&mut self, name: &str) -> bool {
         self.taken.insert(name.to_lowercase())
     }
 
-    /// The name itself, or where another download has it, with a number before the extension.
+    /// Takes the name, or, if another download has it, one with a number before the extension.
     pub(crate) fn claim(&mut self, name: &str, key: Key) -> String {
         let (stem, extension) = match name.rsplit_once('.') {
             Some((stem, extension)) if !stem.is_empty() => (stem, format!(".{extension}")),
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_names_by_the_last_part_of_its_path() {
+    fn a_url_is_named_by_the_last_part_of_its_path() {
         for (url, name) in [
             ("http://host/a/b/file.tar.gz?query=1/2", "file.tar.gz"),
             ("http://host/a%20b.txt", "a b.txt"),
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_names_by_content_disposition() {
+    fn a_server_proposes_a_name_by_content_disposition() {
         for (header, name) in [
             ("attachment; filename=plain.txt", Some("plain.txt")),
             ("attachment; filename=\"two words.txt\"", Some("two words.txt")),
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn the_same_name_twice_gets_a_number() {
-        let (mut names, key) = (Names::default(), Key::of("http://host/"));
+        let (mut names, key) = (Names::default(), Key::from_url("http://host/"));
         for expected in ["a.txt", "a-1.txt", "a-2.txt"] {
             assert_eq!(names.claim("a.txt", key), expected);
         }
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn a_name_of_another_url_is_not_given_away() {
         let (mut names, first, second) =
-            (Names::default(), Key::of("http://host/1"), Key::of("http://host/2"));
+            (Names::default(), Key::from_url("http://host/1"), Key::from_url("http://host/2"));
         names.reserve("a.txt", second);
         assert_eq!(names.claim("a.txt", first), "a-1.txt");
         assert_eq!(names.claim("a.txt", second), "a.txt");

@@ -1,17 +1,18 @@
-//! Which URL a complete file was saved from, so that a name belongs to a URL in later runs, too.
+//! The URL that a complete file was saved from, so that a name belongs to a URL in later runs, too.
 //!
-//! The record is an extended attribute of the file: it goes with the file when that is renamed, and
-//! no other file appears in the folder.
+//! The record is an extended attribute of the file: it moves with the file, and no other file
+//! appears in the folder.
 //!
 //! ```text
-//! user.overlapped.source    KEY LENGTH     of each file
-//! .overlapped-get           KEY LENGTH NAME, a line per file: where the file system has no
-//!                           attributes; the last line about a name counts, and from time to time
-//!                           the others go, and those about files that are gone
+//! user.overlapped.source    KEY LENGTH        of each file
+//! .overlapped-get           KEY LENGTH NAME   a line per file, if the file system has no
+//! attributes;
+//!                                             the last line about a name counts; the other lines,
+//!                                             and those about missing files, are removed at times
 //! ```
 //!
-//! KEY is a digest of the URL, because a URL may contain what others are not to read. LENGTH is the
-//! file's: after a loss of power a file may be shorter than it was, and is not complete then.
+//! KEY is a digest of the URL, because a URL may contain secrets. LENGTH is the file's: after a
+//! power failure a file may be shorter than it was, and then it is incomplete.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -27,30 +28,30 @@ use rustix::fs::{XattrFlags, fsetxattr, lgetxattr};
 use rustix::io::Errno;
 
 use super::name::{NOTE, UNFINISHED};
-use super::plain;
+use super::own_files;
 
 const ATTRIBUTE: &str = "user.overlapped.source";
 const JOURNAL: &str = ".overlapped-get";
-/// The name of a journal that is being written anew.
-const JOURNAL_ANEW: &str = ".overlapped-get.new";
-/// Bytes of a journal that is not worth being written anew.
+/// The name of a journal that is being rewritten.
+const JOURNAL_NEW: &str = ".overlapped-get.new";
+/// The size, in bytes, below which a journal is not rewritten.
 const JOURNAL_MIN: u64 = 64 << 10;
-/// Lines at the end of a journal that stay whether their files are there or not.
+/// The number of lines at the end of a journal that stay whether their files exist or not.
 const LINES_YOUNG: usize = 100;
-/// Bytes of a record that is ours.
+/// The most bytes of an attribute with a record.
 const RECORD_MAX: usize = 256;
-/// Attempts to open a journal that others write anew.
+/// Attempts to open a journal that other processes rewrite.
 const TRIES: usize = 16;
-/// Bytes that a name in the journal cannot have.
+/// Bytes that a name in the journal must not contain.
 const TO_ENCODE: &AsciiSet = &CONTROLS.add(b'%');
 
-/// A URL's digest.
+/// The digest of a URL.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Key([u8; 16]);
 
 impl Key {
-    /// The key of a URL without user and password.
-    pub(crate) fn of(url: &str) -> Key {
+    /// Makes the key of a URL without user and password.
+    pub(crate) fn from_url(url: &str) -> Key {
         let mut key = [0; 16];
         key.copy_from_slice(&digest(&SHA256, url.as_bytes()).as_ref()[..16]);
         Key(key)
@@ -61,7 +62,7 @@ impl Key {
         (text.len() == 32).then(|| Key(digits.to_be_bytes()))
     }
 
-    /// The beginning, for the names of unfinished files.
+    /// The beginning of the key, for the names of partial files.
     pub(crate) fn short(self) -> String {
         self.to_string()[..8].to_owned()
     }
@@ -83,7 +84,7 @@ impl fmt::Debug for Key {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) key: Key,
-    /// Bytes of the complete file.
+    /// The length of the complete file in bytes.
     pub(crate) length: u64,
 }
 
@@ -93,7 +94,7 @@ impl Record {
         Some(Record { key: Key::parse(key)?, length: length.parse().ok()? })
     }
 
-    /// Writes the record of a complete file that gets `name` in `folder` next.
+    /// Writes the record of a complete file that is about to get `name` in `folder`.
     pub(crate) fn write(self, file: &File, folder: &Path, name: &Path) -> io::Result<()> {
         if self.write_attribute(file)? {
             return Ok(());
@@ -103,12 +104,12 @@ impl Record {
         append(folder, &line)
     }
 
-    /// Writes the record as an attribute of the file. `false`: the file can have none.
+    /// Writes the record as an attribute of the file; `false` if the file cannot have it.
     pub(super) fn write_attribute(self, file: impl AsFd) -> io::Result<bool> {
         match fsetxattr(file, ATTRIBUTE, self.to_string().as_bytes(), XattrFlags::empty()) {
             Ok(()) => Ok(true),
             Err(Errno::IO) => Err(Errno::IO.into()),
-            // It has none, or no room for one.
+            // Attributes are not supported, or there is no room for one.
             Err(_) => Ok(false),
         }
     }
@@ -120,14 +121,14 @@ impl fmt::Display for Record {
     }
 }
 
-/// What earlier runs have left in a folder.
+/// The records and partial files that earlier runs have left in a folder.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Records {
-    /// All names of the folder; `None` where nobody may list it.
+    /// All names of the folder; `None` if this user may not list it.
     present: Option<HashSet<String>>,
     files: HashMap<String, Record>,
     names: HashMap<Key, String>,
-    /// By the short key in their names.
+    /// The names of partial files, by the short key in them.
     parts: HashMap<String, String>,
 }
 
@@ -147,8 +148,8 @@ impl Records {
         Ok(records)
     }
 
-    /// Reads the names of a folder, and no records.
-    pub(crate) fn of_names(folder: &Path) -> Records {
+    /// Reads the names of a folder, without records.
+    pub(crate) fn names_only(folder: &Path) -> Records {
         let folder = if folder == Path::new("") { Path::new(".") } else { folder };
         Records::listed(folder).unwrap_or_default()
     }
@@ -169,69 +170,70 @@ impl Records {
         Ok(Records { present: Some(present), parts, ..Records::default() })
     }
 
-    /// Tells whether the folder may have had something of this name when it was read. Where a file
-    /// system has one name in two spellings, only an attempt to create the file knows.
+    /// Whether the folder may have had a file of this name when it was read. If a file system
+    /// treats
+    /// two spellings as one name, only an attempt to create the file detects it.
     pub(crate) fn may_have(&self, name: &str) -> bool {
         self.present.as_ref().is_none_or(|present| present.contains(name))
     }
 
-    /// Tells whether an unfinished file of a URL may have been there.
+    /// Whether a partial file of a URL may have existed.
     pub(crate) fn may_have_part(&self, key: Key) -> bool {
         self.present.is_none() || self.part_of(key).is_some()
     }
 
-    /// The name of the file that was saved from a URL.
+    /// Returns the name of the file that was saved from a URL.
     pub(crate) fn name_of(&self, key: Key) -> Option<&str> {
         self.names.get(&key).map(String::as_str)
     }
 
-    /// All files with a record.
+    /// Iterates over all files with a record.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&str, Record)> {
         self.files.iter().map(|(name, record)| (name.as_str(), *record))
     }
 
-    /// The record of the file of this name.
+    /// Returns the record of the file of this name.
     pub(crate) fn record_of(&self, name: &str) -> Option<Record> {
         self.files.get(name).copied()
     }
 
-    /// The name of the unfinished file of a URL.
+    /// Returns the name of the partial file of a URL.
     pub(crate) fn part_of(&self, key: Key) -> Option<&str> {
         self.parts.get(&key.short()).map(String::as_str)
     }
 }
 
-/// Reads the record of a file as it is now.
-pub(crate) fn now_of(path: &Path) -> Option<Record> {
+/// Reads the current record of a file.
+pub(crate) fn read_current(path: &Path) -> Option<Record> {
     let name = path.file_name()?.to_str()?;
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     attribute(path).or_else(|| journal(folder.unwrap_or(Path::new("."))).ok()?.get(name).copied())
 }
 
-/// A symbolic link has no attribute of ours, so that its target's is not taken for its own.
+/// Reads the record of a file itself: a symbolic link has none, so that its target's is not used.
 fn attribute(path: &Path) -> Option<Record> {
     let mut buffer = [0; RECORD_MAX];
     let length = lgetxattr(path, ATTRIBUTE, &mut buffer[..]).ok()?;
     Record::parse(std::str::from_utf8(&buffer[..length]).ok()?)
 }
 
-/// Adds a line to the journal of a folder. Whenever that has become twice as long, it is written
-/// anew: so it has at most twice the bytes that its files need, and few writes read it.
+/// Appends a line to the journal of a folder. Whenever the journal has doubled, it is rewritten: so
+/// it has at most twice the bytes that its files need, and few writes read it.
 fn append(folder: &Path, line: &str) -> io::Result<()> {
     let path = folder.join(JOURNAL);
     for is_last in (0..TRIES).map(|tries| tries + 1 == TRIES) {
         let mut options = OpenOptions::new();
         options.append(true).create(true);
-        let mut journal = plain::open(&path, options)?;
-        // Where there are no locks, nobody writes it anew.
+        let mut journal = own_files::open(&path, options)?;
+        // Without locks, no process rewrites it.
         let is_locked = journal.lock().is_ok();
         let ours = journal.metadata()?;
         let is_ours = |now: fs::Metadata| now.ino() == ours.ino();
         if is_locked && !is_last && !fs::symlink_metadata(&path).is_ok_and(is_ours) {
-            // Written anew while this waited.
+            // Another process rewrote it while this one waited.
             continue;
         }
-        // One write, so that lines of several processes do not mix.
+        // One write, so that lines of several processes are not mixed.
         journal.write_all(line.as_bytes())?;
         let length = ours.len() + line.len() as u64;
         if is_locked && length.ilog2() > ours.len().max(JOURNAL_MIN - 1).ilog2() {
@@ -242,24 +244,24 @@ fn append(folder: &Path, line: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes a journal without what counts no more; whoever has it locked calls this.
+/// Rewrites a journal without its obsolete lines; the caller holds its lock.
 fn compact(folder: &Path, path: &Path) -> io::Result<()> {
-    let text = plain::read(path)?.unwrap_or_default();
+    let text = own_files::read(path)?.unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
     let mut kept = Vec::new();
     let mut seen = HashSet::new();
     for (age, line) in lines.iter().rev().enumerate() {
         let Some((name, _)) = record_in(line) else { continue };
-        // The files of young lines may be about to get their names.
+        // The files of young lines may not have their names yet.
         let counts = age < LINES_YOUNG || fs::symlink_metadata(folder.join(&name)).is_ok();
         if seen.insert(name) && counts {
             kept.push(*line);
         }
     }
     kept.reverse();
-    let anew = folder.join(JOURNAL_ANEW);
-    plain::write(&anew, (kept.join("\n") + "\n").as_bytes())?;
+    let anew = folder.join(JOURNAL_NEW);
+    own_files::write(&anew, (kept.join("\n") + "\n").as_bytes())?;
     fs::rename(&anew, path)
 }
 
@@ -271,7 +273,7 @@ fn record_in(line: &str) -> Option<(String, Record)> {
 }
 
 fn journal(folder: &Path) -> io::Result<HashMap<String, Record>> {
-    let text = plain::read(&folder.join(JOURNAL))?.unwrap_or_default();
+    let text = own_files::read(&folder.join(JOURNAL))?.unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     Ok(text.lines().filter_map(record_in).collect())
 }
@@ -281,9 +283,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_journal_is_read_as_it_is_written() {
+    fn a_journal_is_read_as_it_was_written() {
         let folder = tempfile::tempdir().unwrap();
-        let key = Key::of("http://host/a");
+        let key = Key::from_url("http://host/a");
         let text = format!("{key} 5 a b.txt\n{key} 6 100%25\nnonsense\n{key} 7 a b.txt\n{key} 8 c");
         fs::write(folder.path().join(JOURNAL), text).unwrap();
         let found = journal(folder.path()).unwrap();
@@ -293,10 +295,10 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_does_not_grow_without_end() {
+    fn a_journal_does_not_grow_without_limit() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        let key = Key::of("http://host/a");
+        let key = Key::from_url("http://host/a");
         let append = |name: &str, length: u64| {
             append(folder.path(), &format!("{key} {length} {name}\n")).unwrap();
         };
@@ -313,8 +315,8 @@ mod tests {
         assert_eq!(found["stays"].length, 1);
         assert_eq!(found["again"].length, 699);
         assert_eq!(found[&format!("gone-699-{long}")].length, 699);
-        assert!(!path(JOURNAL_ANEW).exists());
-        // Where all files are there, all lines stay.
+        assert!(!path(JOURNAL_NEW).exists());
+        // If all files exist, all lines stay.
         let name = |i: u64| format!("file-{i}-{long}");
         for i in 0..700 {
             fs::write(path(&name(i)), "").unwrap();
@@ -327,7 +329,7 @@ mod tests {
     #[test]
     fn lines_of_several_threads_all_arrive() {
         let folder = tempfile::tempdir().unwrap();
-        let key = Key::of("http://host/a");
+        let key = Key::from_url("http://host/a");
         std::thread::scope(|scope| {
             for thread in 0..4 {
                 let folder = folder.path();
@@ -344,9 +346,9 @@ mod tests {
     }
 
     #[test]
-    fn a_record_goes_with_its_file() {
+    fn a_record_moves_with_its_file() {
         let folder = tempfile::tempdir().unwrap();
-        let (key, other) = (Key::of("http://host/a"), Key::of("http://host/b"));
+        let (key, other) = (Key::from_url("http://host/a"), Key::from_url("http://host/b"));
         assert_ne!(key, other);
         assert_eq!(Key::parse(&key.to_string()), Some(key));
         let path = folder.path().join("first");

@@ -1,5 +1,6 @@
-//! Where the bytes of a download go: into a file that gets its name when it is complete, or into
-//! what cannot be replaced or taken back: a pipe, a device, standard output.
+//! The destination of a download's bytes: a file that gets its name when it is complete, or a
+//! target
+//! whose bytes cannot be replaced or taken back: a pipe, a device, standard output.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -10,11 +11,11 @@ use std::time::SystemTime;
 
 use overlapped::fs::{self, File, OpenOptions};
 
-use super::part::Part;
+use super::partial::PartialFile;
 use super::version::Version;
 use crate::display::count_irregular;
 
-/// A place that is written to as the bytes come.
+/// A target that is written as the bytes arrive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
     Stdout,
@@ -23,26 +24,26 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// The target that a path means; `None`: a file or a folder, there or not.
-    pub(crate) fn of(path: &Path) -> Option<Target> {
+    /// The target that a path stands for; `None` for a file or a folder, existing or not.
+    pub(crate) fn from_path(path: &Path) -> Option<Target> {
         const STDOUT: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
         if STDOUT.iter().any(|name| path == Path::new(name)) {
             return Some(Target::Stdout);
         }
         let kind = fs::metadata(path).ok()?.file_type();
-        // Links in these folders stand for descriptors, whatever those are open on.
+        // Links in these folders stand for descriptors, whatever those refer to.
         let is_descriptor = path.starts_with("/dev/fd") || path.starts_with("/proc");
         let is_special = kind.is_char_device() || kind.is_fifo() || kind.is_block_device();
         (is_special || is_descriptor && !kind.is_dir()).then(|| Target::Special(path.to_owned()))
     }
 
-    /// Tells whether the bytes of several downloads may go there: nobody can tell them apart.
+    /// Whether several downloads may go there: terminals and the like do not separate them anyway.
     pub(crate) fn takes_several(&self) -> bool {
         let Target::Special(path) = self else { return false };
         fs::metadata(path).is_ok_and(|found| found.file_type().is_char_device())
     }
 
-    /// Tells whether what it holds would be overwritten.
+    /// Whether existing contents would be overwritten.
     pub(crate) fn is_disk(&self) -> bool {
         let Target::Special(path) = self else { return false };
         fs::metadata(path).is_ok_and(|found| found.file_type().is_block_device())
@@ -63,26 +64,26 @@ impl Target {
     }
 }
 
-/// Both kinds.
+/// A partial file or a stream.
 #[derive(Debug)]
 pub(crate) enum Sink {
-    Part(Part),
+    Partial(PartialFile),
     Stream(Stream),
 }
 
 impl Sink {
     pub(crate) fn adopt(&mut self) -> io::Result<()> {
         match self {
-            Sink::Part(part) => part.adopt(),
+            Sink::Partial(part) => part.adopt(),
             Sink::Stream(_) => Ok(()),
         }
     }
 
-    /// How much there is, and of which version; `None` where the server is to begin at the first
+    /// The number of known bytes and their version; `None` if the server has to start at the first
     /// byte.
     pub(crate) fn known(&self) -> Option<(u64, &Version)> {
         match self {
-            Sink::Part(part) => part.known(),
+            Sink::Partial(part) => part.known(),
             Sink::Stream(stream) => {
                 let version = stream.version.as_ref()?;
                 (stream.length > 0).then_some((stream.length, version))
@@ -92,7 +93,7 @@ impl Sink {
 
     pub(crate) fn learn_length(&mut self, whole: u64) {
         match self {
-            Sink::Part(part) => part.learn_length(whole),
+            Sink::Partial(part) => part.learn_length(whole),
             Sink::Stream(stream) => {
                 if let Some(version) = &mut stream.version {
                     version.length.get_or_insert(whole);
@@ -103,26 +104,26 @@ impl Sink {
 
     pub(crate) fn length(&self) -> u64 {
         match self {
-            Sink::Part(part) => part.length(),
+            Sink::Partial(part) => part.length(),
             Sink::Stream(stream) => stream.length,
         }
     }
 
-    /// Tells whether its bytes go to somebody who may wait for them.
+    /// Whether its bytes go to a reader that may wait for them.
     pub(crate) fn is_stream(&self) -> bool {
         matches!(self, Sink::Stream(_))
     }
 
     pub(crate) fn restart(&mut self, version: Option<Version>) -> io::Result<()> {
         match self {
-            Sink::Part(part) => part.restart(version),
+            Sink::Partial(part) => part.restart(version),
             Sink::Stream(stream) => stream.restart(version),
         }
     }
 
     pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
-            Sink::Part(part) => part.append(bytes),
+            Sink::Partial(part) => part.append(bytes),
             Sink::Stream(stream) => stream.append(bytes),
         }
     }
@@ -134,26 +135,26 @@ impl Sink {
         replace: bool,
     ) -> io::Result<()> {
         match self {
-            Sink::Part(part) => part.finish(name, modified, replace),
+            Sink::Partial(part) => part.finish(name, modified, replace),
             Sink::Stream(stream) => stream.file.as_ref().map_or(Ok(()), crate::close::close),
         }
     }
 
     pub(crate) fn sweep(&self, name: &Path) {
-        if let Sink::Part(part) = self {
+        if let Sink::Partial(part) = self {
             part.sweep(name);
         }
     }
 
     pub(crate) fn kept(&self) -> Option<&Path> {
         match self {
-            Sink::Part(part) => part.kept(),
+            Sink::Partial(part) => part.kept(),
             Sink::Stream(_) => None,
         }
     }
 }
 
-/// A target while it is written to. Bytes that are written stay written: an attempt can only
+/// A target that is being written. Written bytes cannot be taken back: an attempt can only
 /// continue.
 #[derive(Debug)]
 pub(crate) struct Stream {
@@ -187,17 +188,14 @@ impl Stream {
     }
 }
 
-/// A stream has got bytes that would have to come again.
+/// The error of a stream whose written bytes would have to be sent again.
 #[derive(Debug)]
 struct Written(u64);
 
 impl fmt::Display for Written {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} written already, and the server cannot continue behind them",
-            count_irregular(self.0, "byte is", "bytes are")
-        )
+        let written = count_irregular(self.0, "byte was", "bytes were");
+        write!(f, "{written} already written, and the server cannot continue after them")
     }
 }
 

@@ -1,9 +1,9 @@
-//! Whether the bytes of two responses may stand in one file.
+//! Whether the bytes of two responses may be combined in one file.
 //!
-//! `If-Range` asks the server to continue only if its file is still the same. Some servers ignore
-//! it, so whatever names a version is compared here, too: the entity tag, the date of modification,
-//! the encoding, and every length that a header states. Whatever both responses state has to be
-//! equal, and something has to be.
+//! `If-Range` asks the server to continue only if its file is unchanged. Some servers ignore it, so
+//! everything that identifies a version is compared here, too: the entity tag, the modification
+//! date, the encoding, and every length that a header states. All that both responses state must be
+//! equal, and at least one such value is needed.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,23 +11,24 @@ use ureq::http::{HeaderMap, HeaderName, header};
 
 use super::record::Key;
 
-/// A version of a resource, as far as a response names it.
+/// The version of a resource, as far as a response identifies it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Version {
     /// The entity tag, strong or weak.
     tag: Option<String>,
     modified: Option<String>,
-    /// Tells whether the date of modification may stand in `If-Range`: a file that was modified in
-    /// the second of the response may be modified again in the same second (RFC 9110, 8.8.2.2).
+    /// Whether the modification date is strong enough for `If-Range`: a file that was modified in
+    /// the
+    /// second of the response may be modified again in the same second (RFC 9110, 8.8.2.2).
     is_date_strong: bool,
     encoding: Option<String>,
-    /// Bytes of the whole.
+    /// The length of the complete file.
     pub(crate) length: Option<u64>,
 }
 
 impl Version {
-    /// The version of a whole response whose body has `length` bytes.
-    pub(crate) fn of(headers: &HeaderMap, length: Option<u64>) -> Version {
+    /// The version in a complete response whose body has `length` bytes.
+    pub(crate) fn from_headers(headers: &HeaderMap, length: Option<u64>) -> Version {
         let modified = text(headers, header::LAST_MODIFIED);
         let age = || {
             let date = |text: &str| httpdate::parse_http_date(text).ok();
@@ -43,8 +44,8 @@ impl Version {
         }
     }
 
-    /// The value of `If-Range` (RFC 9110, 13.1.5): a strong entity tag, or else a date. `None`:
-    /// nobody can be asked to continue this version.
+    /// The value of `If-Range` (RFC 9110, 13.1.5): a strong entity tag, or else a date. `None`: no
+    /// server can be asked to continue this version.
     pub(crate) fn if_range(&self) -> Option<&str> {
         let tag = self.tag.as_deref().filter(|tag| tag.starts_with('"'));
         tag.or(self.modified.as_deref().filter(|_| self.is_date_strong))
@@ -52,10 +53,10 @@ impl Version {
 
     /// Checks that a partial response continues `length` bytes of this version.
     pub(crate) fn check_continues(&self, headers: &HeaderMap, length: u64) -> Result<(), String> {
-        let range = ContentRange::of(headers);
+        let range = ContentRange::from_headers(headers);
         let Some((range, (first, last))) = range.and_then(|range| Some((range, range.bytes?)))
         else {
-            return Err("the server sends a part without saying which".to_owned());
+            return Err("the server sends a part without stating its range".to_owned());
         };
         if first != length {
             return Err(format!("the server continues at byte {first} instead of {length}"));
@@ -72,24 +73,23 @@ impl Version {
         }
         match self.compare(headers, range.whole)? {
             true => Ok(()),
-            false => Err("the server does not say which version it continues".to_owned()),
+            false => Err("the server does not state which version it continues".to_owned()),
         }
     }
 
-    /// Tells whether a `416 Range Not Satisfiable` says that `length` bytes are all of this
-    /// version.
+    /// Whether a `416 Range Not Satisfiable` confirms that `length` bytes are all of this version.
     pub(crate) fn is_all(&self, headers: &HeaderMap, length: u64) -> bool {
-        let whole = ContentRange::of(headers).and_then(|range| range.whole);
+        let whole = ContentRange::from_headers(headers).and_then(|range| range.whole);
         whole == Some(length) && self.compare(headers, whole).is_ok()
     }
 
-    /// Tells whether a response, of a file of `whole` bytes, is of another version than this one.
+    /// Whether a response, of a file of `whole` bytes, has another version than this one.
     pub(crate) fn has_changed(&self, headers: &HeaderMap, whole: Option<u64>) -> bool {
         self.compare(headers, whole).is_err()
     }
 
-    /// Compares what a response states with what this version has stated: whether anything is
-    /// equal. A difference is an error.
+    /// Compares what a response states with what this version has stated, and returns whether
+    /// anything is equal. A difference is an error.
     fn compare(&self, headers: &HeaderMap, whole: Option<u64>) -> Result<bool, String> {
         let mut is_confirmed = false;
         for (what, ours, theirs) in [
@@ -110,7 +110,7 @@ impl Version {
         Ok(is_confirmed)
     }
 
-    /// The text of a note about a part of the file.
+    /// Makes the text of a note about a partial file.
     pub(crate) fn to_note(&self, key: Key) -> String {
         let mut note = format!("url {key}\n");
         let fields = [
@@ -125,11 +125,11 @@ impl Version {
                 note += &format!("{name} {value}\n");
             }
         }
-        // Whoever reads a note that was not written to its end sees that.
+        // The last line, by which a reader detects a truncated note.
         note + "end .\n"
     }
 
-    /// `None`: the note is about another URL, or damaged.
+    /// Parses a note; `None` if it is about another URL, or damaged.
     pub(crate) fn from_note(note: &str, key: Key) -> Option<Version> {
         let field = |name| {
             let mut fields = note.lines().filter_map(|line| line.split_once(' '));
@@ -159,22 +159,22 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
-/// `identity` is the same as none.
+/// Reads the encoding; `identity` counts as none.
 fn encoding(headers: &HeaderMap) -> Option<String> {
     let encoding = text(headers, header::CONTENT_ENCODING)?.trim().to_ascii_lowercase();
     Some(encoding).filter(|encoding| encoding != "identity")
 }
 
-/// The field of that name.
+/// The value of the field `Content-Range`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ContentRange {
-    /// The first and the last byte; `None`: no byte of the range that was asked for exists.
+    /// The first and the last byte; `None` if no byte of the requested range exists.
     pub(crate) bytes: Option<(u64, u64)>,
     pub(crate) whole: Option<u64>,
 }
 
 impl ContentRange {
-    pub(crate) fn of(headers: &HeaderMap) -> Option<ContentRange> {
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Option<ContentRange> {
         let value = headers.get(header::CONTENT_RANGE)?.to_str().ok()?;
         let (range, whole) = value.strip_prefix("bytes ")?.split_once('/')?;
         let bytes = match range.trim() {
@@ -209,7 +209,7 @@ mod tests {
     const NEW: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
 
     #[test]
-    fn only_a_reliable_validator_is_asked_by() {
+    fn only_a_reliable_validator_is_used() {
         for (fields, validator) in [
             (&[("etag", "\"a\""), ("last-modified", OLD)][..], Some("\"a\"")),
             (&[("etag", "W/\"a\"")], None),
@@ -220,15 +220,15 @@ mod tests {
             (&[("last-modified", "yesterday"), ("date", OLD)], None),
             (&[], None),
         ] {
-            let version = Version::of(&headers(fields), Some(1));
+            let version = Version::from_headers(&headers(fields), Some(1));
             assert_eq!(version.if_range(), validator, "{fields:?}");
         }
     }
 
     #[test]
-    fn a_part_is_continued_only_where_it_ends_and_by_its_own_version() {
+    fn a_partial_file_is_continued_only_at_its_end_and_by_its_own_version() {
         let first = [("etag", "\"a\""), ("last-modified", OLD), ("date", NEW)];
-        let version = Version::of(&headers(&first), Some(10));
+        let version = Version::from_headers(&headers(&first), Some(10));
         for (range, fields, fits) in [
             ("bytes 5-9/10", &[][..], true),
             ("bytes 5-9/10", &[("etag", "\"a\"")], true),
@@ -237,7 +237,7 @@ mod tests {
             ("bytes 5-7/10", &[], true),
             ("bytes 5-9/10", &[("content-length", "5")], true),
             ("bytes 5-9/10", &[("content-encoding", "identity")], true),
-            // Nothing says that it is the same.
+            // Nothing confirms that the version is the same.
             ("bytes 5-9/*", &[], false),
             ("bytes 5-9/10", &[("etag", "\"b\"")], false),
             ("bytes 5-9/10", &[("etag", "W/\"a\"")], false),
@@ -264,13 +264,13 @@ mod tests {
     }
 
     #[test]
-    fn a_note_that_does_not_fit_is_not_believed() {
+    fn a_note_that_does_not_fit_is_ignored() {
         let first = [("etag", "\"a\""), ("content-encoding", "gzip")];
-        let version = Version::of(&headers(&first), Some(10));
-        let key = Key::of("http://host/name");
+        let version = Version::from_headers(&headers(&first), Some(10));
+        let key = Key::from_url("http://host/name");
         let note = version.to_note(key);
         assert_eq!(Version::from_note(&note, key), Some(version));
-        assert_eq!(Version::from_note(&note, Key::of("http://other/name")), None);
+        assert_eq!(Version::from_note(&note, Key::from_url("http://other/name")), None);
         for damaged in ["", &note[..note.len() / 2], &note.replace("10", "many"), "tag \"a\""] {
             assert_eq!(Version::from_note(damaged, key), None, "{damaged}");
         }

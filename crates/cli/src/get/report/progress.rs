@@ -32,18 +32,18 @@ struct Layout {
 }
 
 impl Layout {
-    fn of(width: usize, height: usize) -> Layout {
+    fn new(width: usize, height: usize) -> Layout {
         let name = width.saturating_sub(NUMBERS).clamp(8, NAME_MAX);
         let has_bar = width > NAME_MAX + NUMBERS + BAR;
         // Besides the bars, there are the total and the line of the prompt.
         Layout { name, has_bar, bars: height.saturating_sub(2).min(BARS_MAX) }
     }
 
-    fn of_terminal() -> Layout {
+    fn from_terminal() -> Layout {
         let size = rustix::termios::tcgetwinsize(io::stderr());
         let (width, height) = size.map_or((0, 0), |size| (size.ws_col.into(), size.ws_row.into()));
         let or = |found: usize, default| if found == 0 { default } else { found };
-        Layout::of(or(width, WIDTH), or(height, HEIGHT))
+        Layout::new(or(width, WIDTH), or(height, HEIGHT))
     }
 
     fn known(self) -> String {
@@ -66,11 +66,11 @@ const RATE: &str = "{bytes_per_sec:>12}";
 
 /// All bars. The last one is the total.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(in crate::get) struct Progress {
     bars: MultiProgress,
     total: ProgressBar,
     /// Whether standard output is for results, not for a file.
-    tells_results: bool,
+    prints_results: bool,
     bytes: Cell<u64>,
     shown: Cell<usize>,
     /// Whether the bars are shown.
@@ -87,7 +87,7 @@ fn style(template: &str) -> ProgressStyle {
 impl Progress {
     /// Makes the bars of `downloads` downloads. indicatif hides them if standard error is not a
     /// terminal.
-    pub(super) fn new(downloads: usize, tells_results: bool, quiet: bool) -> Progress {
+    pub(in crate::get) fn new(downloads: usize, prints_results: bool, quiet: bool) -> Progress {
         let bars = MultiProgress::with_draw_target(match quiet {
             true => ProgressDrawTarget::hidden(),
             false => ProgressDrawTarget::stderr(),
@@ -98,36 +98,36 @@ impl Progress {
             is_visible: !bars.is_hidden(),
             bars,
             total,
-            tells_results: tells_results && !quiet,
+            prints_results: prints_results && !quiet,
             bytes: Cell::new(0),
             shown: Cell::new(0),
-            layout: Layout::of_terminal(),
+            layout: Layout::from_terminal(),
             broken: RefCell::new(None),
         }
     }
 
     /// Makes a bar for one download.
-    pub(super) fn begin(&self, name: &str) -> Bar<'_> {
+    pub(in crate::get) fn begin(&self, name: &str) -> Bar<'_> {
         let bar = if self.is_visible && self.shown.get() < self.layout.bars {
             self.bars.insert_before(&self.total, ProgressBar::no_length())
         } else {
             ProgressBar::hidden()
         };
         self.shown.set(self.shown.get() + 1);
-        let bar = Bar { of: self, bar };
+        let bar = Bar { progress: self, bar };
         bar.set_style(Layout::unknown);
         bar.rename(name);
         bar
     }
 
     /// Counts one more ended download.
-    pub(super) fn count(&self) {
+    pub(in crate::get) fn count(&self) {
         self.total.inc(1);
     }
 
     /// Prints a result above the bars.
-    pub(super) fn print(&self, text: impl fmt::Display) {
-        if !self.tells_results || self.broken.borrow().is_some() {
+    pub(in crate::get) fn print(&self, text: impl fmt::Display) {
+        if !self.prints_results || self.broken.borrow().is_some() {
             return;
         }
         let said = if self.is_visible { self.bars.suspend(|| print(text)) } else { print(text) };
@@ -137,7 +137,7 @@ impl Progress {
     }
 
     /// Removes the bars, and returns the first error of printing results.
-    pub(super) fn end(&self) -> anyhow::Result<()> {
+    pub(in crate::get) fn end(&self) -> anyhow::Result<()> {
         self.total.finish_and_clear();
         self.broken.take().map_or(Ok(()), Err)
     }
@@ -145,24 +145,24 @@ impl Progress {
 
 /// The bar of one download; dropping it removes it.
 #[derive(Debug)]
-pub(super) struct Bar<'a> {
-    of: &'a Progress,
+pub(in crate::get) struct Bar<'a> {
+    progress: &'a Progress,
     bar: ProgressBar,
 }
 
 impl Bar<'_> {
     fn set_style(&self, template: impl FnOnce(Layout) -> String) {
         if !self.bar.is_hidden() {
-            self.bar.set_style(style(&template(self.of.layout)));
+            self.bar.set_style(style(&template(self.progress.layout)));
         }
     }
 
-    pub(super) fn rename(&self, name: &str) {
-        self.bar.set_prefix(fitting(name, self.of.layout.name));
+    pub(in crate::get) fn rename(&self, name: &str) {
+        self.bar.set_prefix(fitting(name, self.progress.layout.name));
     }
 
     /// Shows the progress of a body that begins after `start` known bytes.
-    pub(super) fn show(&self, start: u64, whole: Option<u64>) {
+    pub(in crate::get) fn show(&self, start: u64, whole: Option<u64>) {
         match whole {
             Some(whole) => {
                 self.bar.set_length(whole);
@@ -174,17 +174,17 @@ impl Bar<'_> {
         self.bar.reset_eta();
     }
 
-    pub(super) fn advance(&self, bytes: u64) {
+    pub(in crate::get) fn advance(&self, bytes: u64) {
         self.bar.inc(bytes);
-        let all = self.of.bytes.get() + bytes;
-        self.of.bytes.set(all);
-        if self.of.is_visible {
-            self.of.total.set_message(format!("{}", HumanBytes(all)));
+        let all = self.progress.bytes.get() + bytes;
+        self.progress.bytes.set(all);
+        if self.progress.is_visible {
+            self.progress.total.set_message(format!("{}", HumanBytes(all)));
         }
     }
 
     /// Shows a text instead of numbers, until the next response.
-    pub(super) fn print(&self, text: String) {
+    pub(in crate::get) fn print(&self, text: String) {
         self.set_style(|layout| layout.named("{wide_msg}"));
         self.bar.set_message(text);
     }
@@ -205,7 +205,7 @@ fn fitting(name: &str, columns: usize) -> String {
 impl Drop for Bar<'_> {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
-        self.of.shown.set(self.of.shown.get() - 1);
+        self.progress.shown.set(self.progress.shown.get() - 1);
     }
 }
 
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn lines_fit_into_terminals_of_any_size() {
         for (width, height) in [(60, 5), (80, 24), (107, 40), (120, 50), (300, 100)] {
-            let layout = Layout::of(width, height);
+            let layout = Layout::new(width, height);
             let bar = if layout.has_bar { BAR + 1 } else { 0 };
             // The longest numbers: 1023.99 MiB, and /s behind it; 99m for the time.
             assert!(layout.name + bar + 1 + 4 + 1 + 10 + 4 + 10 + 1 + 13 + 1 + 4 <= width.max(60));

@@ -1,5 +1,5 @@
-//! Files of this program's own, beside those that it saves, in folders that others may write to.
-//! None is opened through somebody's link, and no FIFO or device is waited for.
+//! This program's own files, beside those that it saves, in folders that others may write to. It
+//! never follows another user's link, and never waits for a FIFO or a device.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
@@ -17,7 +17,7 @@ pub(super) fn open(path: &Path, mut options: OpenOptions) -> io::Result<File> {
     Ok(file)
 }
 
-/// Reads a file; `None`: there is none.
+/// Reads a file; `None` if it does not exist.
 pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -30,8 +30,8 @@ pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// Writes a file anew, in the place of whatever has the name.
+/// Writes a new file, in place of whatever has the name.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    super::part::gone(fs::remove_file(path))?;
+    super::partial::ignore_missing(fs::remove_file(path))?;
     OpenOptions::new().write(true).create_new(true).open(path)?.write_all(bytes)
 }

@@ -1,8 +1,8 @@
-//! A small file: it stays in memory until all of it has come, and is saved in one job of the pool.
+//! Saves a small file, which stays in memory until it is complete, in one job of the pool.
 //!
 //! The file gets its bytes, its record and its date before it has any name (`O_TMPFILE`), so that a
-//! crash leaves either nothing or the whole file. That is half the system calls of a file that has
-//! a name of its own meanwhile, and one visit to the pool instead of six.
+//! crash leaves either nothing or the complete file. That takes half the system calls of a file
+//! with a temporary name, and one visit to the pool instead of six.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -18,26 +18,27 @@ use rustix::fs::{AtFlags, CWD, linkat};
 use rustix::io::Errno;
 
 use super::super::record::Record;
-use super::publish::Made;
+use super::publish::SavedFiles;
 
-/// The whole of a small file, and what is said of it.
+/// A complete small file, with its record and date.
 #[derive(Debug, Clone)]
-pub(super) struct Small {
+pub(super) struct SmallFile {
     pub(super) bytes: Arc<Vec<u8>>,
     pub(super) record: Record,
     pub(super) modified: Option<SystemTime>,
-    pub(super) made: Made,
+    pub(super) saved_files: SavedFiles,
 }
 
-impl Small {
-    /// Saves the file as `name` in `folder`. `false`: it has to go another way, for example because
-    /// this file system has no files without a name.
+impl SmallFile {
+    /// Saves the file as `name` in `folder`. Returns `false` if it has to be saved in another way,
+    /// for
+    /// example because the file system has no files without a name.
     ///
     /// # Errors
-    /// `AlreadyExists`; those of the disk, which another way may not meet.
+    /// Returns `AlreadyExists`, and errors of the disk, which the other way may avoid.
     pub(super) fn save(&self, folder: &Path, name: OsString) -> io::Result<bool> {
         let (small, folder) = (self.clone(), folder.to_owned());
-        // A kill shall find the file saved, or the bytes lost, and the job must end before that.
+        // Shielded, so that a kill finds the file either saved or lost, and the job ended.
         shield(|| unblock(move || small.save_blocking(&folder, &name))).unwrap_or(Ok(false))
     }
 
@@ -54,15 +55,15 @@ impl Small {
             file.set_modified(time)?;
         }
         crate::close::close(&file)?;
-        name_it(&file, &folder.join(name))?;
-        self.made.note(&file.metadata()?);
+        link_name(&file, &folder.join(name))?;
+        self.saved_files.note(&file.metadata()?);
         Ok(true)
     }
 }
 
-/// Gives a file without a name its first one, if that is free.
-fn name_it(file: &File, path: &Path) -> io::Result<()> {
-    // Allowed to everybody for descriptors of their own since Linux 6.10.
+/// Gives a file without a name its first one, if the name is free.
+fn link_name(file: &File, path: &Path) -> io::Result<()> {
+    // Since Linux 6.10 any user may link an own descriptor.
     match linkat(file, "", CWD, path, AtFlags::EMPTY_PATH) {
         Err(Errno::NOENT | Errno::PERM | Errno::INVAL) => {}
         linked => return linked.map_err(io::Error::from),

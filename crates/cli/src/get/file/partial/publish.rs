@@ -1,8 +1,8 @@
-//! Giving a complete file its name. All of it blocks; it is for jobs of the pool.
+//! Publishes a complete file under its name. All functions block; they run as jobs of the pool.
 //!
-//! A name that is taken is replaced only where that was asked for, and never where this run has
-//! given it to another file: two URLs' names may be one name here (folded case, other spellings of
-//! one letter).
+//! An existing file is replaced only if the user asked for it, and never if this run has saved it:
+//! the names of two URLs may be equal in this folder (folded case, or other spellings of one
+//! letter).
 
 use std::collections::HashSet;
 use std::fmt;
@@ -18,47 +18,47 @@ use rustix::io::Errno;
 use super::super::checksum::Checksum;
 use super::super::record::{self, Key};
 
-/// The files that this run has given names.
+/// The files that this run has saved.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Made(Arc<Mutex<HashSet<(u64, u64)>>>);
+pub(crate) struct SavedFiles(Arc<Mutex<HashSet<(u64, u64)>>>);
 
-impl Made {
+impl SavedFiles {
     fn lock(&self) -> MutexGuard<'_, HashSet<(u64, u64)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a file that has got its name.
+    /// Adds a file that has got its name.
     pub(super) fn note(&self, file: &Metadata) {
         self.lock().insert(identity(file));
     }
 
-    /// Finds out who has a name that was free before, or might have been replaced.
-    pub(crate) fn who_took(&self, path: &Path, key: Key, sha256: Option<Checksum>) -> Taken {
+    /// Finds the owner of a name that was free before, or could have been replaced.
+    pub(crate) fn owner_of(&self, path: &Path, key: Key, sha256: Option<Checksum>) -> NameOwner {
         let is_ours = |found: Metadata| self.lock().contains(&identity(&found));
         if fs::symlink_metadata(path).is_ok_and(is_ours) {
-            return Taken::ThisRun;
+            return NameOwner::ThisRun;
         }
         let found = fs::metadata(path).ok();
         if found.as_ref().is_some_and(Metadata::is_dir) {
-            return Taken::Folder;
+            return NameOwner::Folder;
         }
         let is_right = |checksum: Checksum| matches!(checksum.check_file(path), Ok(Ok(())));
-        match (record::now_of(path), found) {
+        match (record::read_current(path), found) {
             (Some(record), Some(found))
                 if record.key == key
                     && record.length == found.len()
                     && sha256.is_none_or(is_right) =>
             {
-                Taken::SameUrl
+                NameOwner::SameUrl
             }
-            _ => Taken::Another,
+            _ => NameOwner::Another,
         }
     }
 }
 
-/// The owner of the name that a file was to get.
+/// The owner of a name that a file was to get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Taken {
+pub(crate) enum NameOwner {
     ThisRun,
     Folder,
     /// A file that another process has saved from the same URL.
@@ -66,17 +66,17 @@ pub(crate) enum Taken {
     Another,
 }
 
-/// As the end of a sentence that begins with the name.
-impl fmt::Display for Taken {
+/// The end of a sentence that begins with the name.
+impl fmt::Display for NameOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Taken::ThisRun => {
-                "was saved in this run from another URL, whose name is the same in this folder; a \
-                 list can give each URL a name"
+            NameOwner::ThisRun => {
+                "was saved in this run from another URL, whose name is the same in this folder; \
+                 use a list to give each URL a name"
             }
-            Taken::Folder => "is a folder; --output saves elsewhere",
-            Taken::SameUrl | Taken::Another => {
-                "was made by another program while this was downloaded; --overwrite replaces it, \
+            NameOwner::Folder => "is a folder; --output saves elsewhere",
+            NameOwner::SameUrl | NameOwner::Another => {
+                "was created by another program during the download; --overwrite replaces it, \
                  --output saves elsewhere"
             }
         })
@@ -90,12 +90,17 @@ fn identity(file: &Metadata) -> (u64, u64) {
 /// Moves a file to its name.
 ///
 /// # Errors
-/// `AlreadyExists`, where the name is taken, and is not to be replaced; those of the disk.
-pub(super) fn publish(from: &Path, to: &Path, replace: bool, made: &Made) -> io::Result<()> {
+/// Returns `AlreadyExists` if the name is taken and must not be replaced, and errors of the disk.
+pub(super) fn publish(
+    from: &Path,
+    to: &Path,
+    replace: bool,
+    saved_files: &SavedFiles,
+) -> io::Result<()> {
     match rename_new(from, to) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists && replace => {
-            // One after the other, so that each sees what the one before has made.
-            let mut files = made.lock();
+            // Under the lock, so that each file sees those that were published before it.
+            let mut files = saved_files.lock();
             let there = fs::symlink_metadata(to);
             if there.is_ok_and(|there| files.contains(&identity(&there))) {
                 return Err(error);
@@ -105,7 +110,7 @@ pub(super) fn publish(from: &Path, to: &Path, replace: bool, made: &Made) -> io:
         }
         other => {
             other?;
-            made.note(&fs::symlink_metadata(to)?);
+            saved_files.note(&fs::symlink_metadata(to)?);
         }
     }
     Ok(())
@@ -114,7 +119,7 @@ pub(super) fn publish(from: &Path, to: &Path, replace: bool, made: &Made) -> io:
 /// Renames a file without replacing another one.
 fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // This file system, or this kernel, cannot.
+        // Not supported by this file system or kernel.
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
         renamed => return renamed.map_err(io::Error::from),
     }
@@ -123,7 +128,8 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(error),
         Err(_) => {}
     }
-    // Nor can it link; a look has to do. What cannot be looked at may be there.
+    // Neither are links, so the check and the rename are two steps. A file that cannot be examined
+    // may exist.
     match fs::symlink_metadata(to) {
         Err(error) if error.kind() == ErrorKind::NotFound => fs::rename(from, to),
         Err(error) => Err(error),
@@ -136,26 +142,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_this_run_has_made_is_not_replaced() {
+    fn a_file_of_this_run_is_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        let made = Made::default();
+        let saved_files = SavedFiles::default();
         for name in ["old", "a", "b", "c"] {
             fs::write(path(name), name).unwrap();
         }
-        let refused = publish(&path("a"), &path("old"), false, &made).unwrap_err();
+        let refused = publish(&path("a"), &path("old"), false, &saved_files).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::AlreadyExists);
-        publish(&path("a"), &path("old"), true, &made).unwrap();
-        let refused = publish(&path("b"), &path("old"), true, &made).unwrap_err();
+        publish(&path("a"), &path("old"), true, &saved_files).unwrap();
+        let refused = publish(&path("b"), &path("old"), true, &saved_files).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::AlreadyExists);
-        publish(&path("b"), &path("new"), false, &made).unwrap();
-        let refused = publish(&path("c"), &path("new"), true, &made).unwrap_err();
+        publish(&path("b"), &path("new"), false, &saved_files).unwrap();
+        let refused = publish(&path("c"), &path("new"), true, &saved_files).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::AlreadyExists);
         assert_eq!(fs::read_to_string(path("old")).unwrap(), "a");
         assert_eq!(fs::read_to_string(path("new")).unwrap(), "b");
-        let key = Key::of("http://host/c");
-        let who_took = |name: &str| made.who_took(&path(name), key, None);
-        assert_eq!((who_took("new"), who_took("c")), (Taken::ThisRun, Taken::Another));
-        assert_eq!(made.who_took(folder.path(), key, None), Taken::Folder);
+        let key = Key::from_url("http://host/c");
+        let owner_of = |name: &str| saved_files.owner_of(&path(name), key, None);
+        assert_eq!((owner_of("new"), owner_of("c")), (NameOwner::ThisRun, NameOwner::Another));
+        assert_eq!(saved_files.owner_of(folder.path(), key, None), NameOwner::Folder);
     }
 }

@@ -1,23 +1,23 @@
-//! A file on its way: written beside its final name, and moved there when all of it has come.
+//! A partial file: written beside its final name, and moved there when it is complete.
 //!
 //! ```text
-//! NAME.1a2b3c4d.part        what has come so far; the number is the beginning of the URL's key
-//! NAME.1a2b3c4d.part.note   which version of it that is, where the server can go on with it
+//! NAME.1a2b3c4d.part        the bytes so far; the number is the beginning of the URL's key
+//! NAME.1a2b3c4d.part.note   their version, if the server can continue them
 //! NAME                      nothing, until the file is complete
 //! ```
 //!
-//! | file | one job |
+//! | file | contents |
 //! |---|---|
-//! | `mod` | the part, in memory or on the disk |
-//! | `small` | saving what is still in memory, in one job |
-//! | `publish` | giving it its name |
+//! | `mod` | the partial file, in memory or on the disk |
+//! | `small` | saving a file that is still in memory, in one job |
+//! | `publish` | giving the file its name |
 //!
-//! A [`Part`] is in memory at first (`small`), unless an earlier run has left something: then
-//! [`adopt`](Part::adopt) takes that up, or [`restart`](Part::restart) begins anew in its place. As
-//! soon as there is something worth keeping, it is on the disk, with its note, open and locked, so
-//! that two processes never write into one. It ends by [`finish`](Part::finish), or by being
-//! dropped: then what can be gone on with stays, and anything else is removed. That holds for a
-//! killed tasklet, too, and so for Ctrl-C.
+//! A [`PartialFile`] starts in memory (`small`), unless an earlier run has left one: then
+//! [`adopt`](PartialFile::adopt) continues it, or [`restart`](PartialFile::restart) starts over in
+//! its place. As soon as it is worth keeping, it is on the disk with its note, open and locked, so
+//! that two processes never write into one. It ends by [`finish`](PartialFile::finish), or by being
+//! dropped: then it stays if it can be continued, and is removed otherwise. That also holds for a
+//! killed tasklet, and so for Ctrl-C.
 
 pub(crate) mod publish;
 mod small;
@@ -36,60 +36,60 @@ use overlapped::fs::{self, File, OpenOptions, TryLockError};
 use overlapped::task::{shield, unblock};
 
 use super::name::{NOTE, UNFINISHED};
-use super::plain;
+use super::own_files;
 use super::record::{Key, Record};
 use super::version::Version;
-use publish::{Made, publish};
-use small::Small;
+use publish::{SavedFiles, publish};
+use small::SmallFile;
 
-/// Bytes that are worth being gone on with in another run. What is smaller is had anew.
+/// The number of bytes that are worth continuing in another run; fewer are downloaded again.
 const WORTH_KEEPING: usize = 64 << 10;
-/// Bytes that file systems take as a name.
+/// The longest name, in bytes, that file systems accept.
 const NAME_MAX: usize = 255;
-/// Attempts to open what somebody else is moving away.
+/// Attempts to open a file that another process is moving away.
 const TRIES: usize = 16;
 
-/// See the module.
+/// A file that is being downloaded.
 #[derive(Debug)]
-pub(crate) struct Part {
+pub(crate) struct PartialFile {
     path: PathBuf,
     note: PathBuf,
     key: Key,
-    /// Tells whether an earlier run may have left a part.
+    /// Whether an earlier run may have left a partial file.
     may_exist: bool,
-    early: Option<Early>,
-    open: Option<Open>,
-    made: Made,
-    /// How many parts of this run stayed.
+    early: Option<InMemory>,
+    open: Option<OnDisk>,
+    saved_files: SavedFiles,
+    /// The number of partial files that this run has left.
     left: Rc<Cell<usize>>,
 }
 
-/// A part in memory.
+/// A partial file in memory.
 #[derive(Debug)]
-struct Early {
+struct InMemory {
     bytes: Vec<u8>,
-    /// `None`: nobody can be asked to continue these bytes.
+    /// `None`: the server cannot continue these bytes.
     version: Option<Version>,
 }
 
-/// A part on the disk.
+/// A partial file on the disk.
 #[derive(Debug)]
-struct Open {
+struct OnDisk {
     file: File,
     length: u64,
-    /// `None`: nobody can be asked to continue these bytes.
+    /// `None`: the server cannot continue these bytes.
     version: Option<Version>,
     /// Whether there may be a note.
     noted: bool,
-    /// Tells whether the file was empty when it was opened, and nothing has been written to it.
+    /// Whether the file was empty when it was opened, and nothing has been written to it.
     is_empty: bool,
 }
 
-/// The path of the unfinished file of a URL that is to become `path`.
+/// Returns the path of the partial file that is to become `path`.
 pub(crate) fn path_of(path: &Path, key: Key) -> PathBuf {
     let ending = format!(".{}{UNFINISHED}", key.short());
     let name = path.file_name().unwrap_or_default();
-    // Of a long name the beginning has to do: parts are found by their key.
+    // A long name is cut: partial files are found by their keys.
     let bytes = name.as_encoded_bytes();
     let most = NAME_MAX - ending.len() - NOTE.len();
     let mut part = match bytes.len() > most {
@@ -100,34 +100,43 @@ pub(crate) fn path_of(path: &Path, key: Key) -> PathBuf {
     path.with_file_name(part)
 }
 
-impl Part {
-    /// The unfinished file at `path` of the URL of this key; `may_exist`: that one may be there.
-    /// Touches nothing.
+impl PartialFile {
+    /// Makes the partial file at `path` of the URL with this key; `may_exist`: an earlier run may
+    /// have left it. Touches nothing on the disk.
     pub(crate) fn new(
         path: PathBuf,
         key: Key,
         may_exist: bool,
-        made: Made,
+        saved_files: SavedFiles,
         left: Rc<Cell<usize>>,
-    ) -> Part {
+    ) -> PartialFile {
         let mut note = path.clone().into_os_string();
         note.push(NOTE);
-        Part { path, note: note.into(), key, may_exist, early: None, open: None, made, left }
+        PartialFile {
+            path,
+            note: note.into(),
+            key,
+            may_exist,
+            early: None,
+            open: None,
+            saved_files,
+            left,
+        }
     }
 
-    /// Takes up what an earlier run has left, if that can be gone on with.
+    /// Continues what an earlier run has left, if possible.
     pub(crate) fn adopt(&mut self) -> io::Result<()> {
         if !self.may_exist {
             return Ok(());
         }
-        let Some(note) = plain::read(&self.note)? else { return Ok(()) };
+        let Some(note) = own_files::read(&self.note)? else { return Ok(()) };
         match Version::from_note(&String::from_utf8_lossy(&note), self.key) {
             Some(version) => self.acquire(Some(version)),
             None => Ok(()),
         }
     }
 
-    /// How much there is, and of which version; `None` where the server is to begin at the first
+    /// The number of known bytes and their version; `None` if the server has to start at the first
     /// byte.
     pub(crate) fn known(&self) -> Option<(u64, &Version)> {
         let version = match (&self.open, &self.early) {
@@ -139,7 +148,7 @@ impl Part {
         (length > 0 && fits).then_some((length, version))
     }
 
-    /// Notes the length of the whole, which a later response has stated.
+    /// Remembers the length of the complete file, which a later response has stated.
     pub(crate) fn learn_length(&mut self, whole: u64) {
         let version = match (&mut self.open, &mut self.early) {
             (Some(open), _) => open.version.as_mut(),
@@ -150,7 +159,7 @@ impl Part {
         }
     }
 
-    /// Bytes so far.
+    /// The number of bytes so far.
     pub(crate) fn length(&self) -> u64 {
         match (&self.open, &self.early) {
             (Some(open), _) => open.length,
@@ -158,16 +167,16 @@ impl Part {
         }
     }
 
-    /// Begins anew with the first byte of this version, if the server names one.
+    /// Starts over at the first byte of this version, if the server names one.
     pub(crate) fn restart(&mut self, version: Option<Version>) -> io::Result<()> {
         if self.open.is_none() && !self.may_exist {
-            self.early = Some(Early { bytes: Vec::new(), version });
+            self.early = Some(InMemory { bytes: Vec::new(), version });
             return Ok(());
         }
         self.begin(version)
     }
 
-    /// Begins a file on the disk.
+    /// Starts a file on the disk.
     fn begin(&mut self, version: Option<Version>) -> io::Result<()> {
         if self.open.is_none() {
             self.acquire(None)?;
@@ -175,12 +184,12 @@ impl Part {
         let open = self.open.as_mut().ok_or(ErrorKind::NotConnected)?;
         open.version = None;
         if open.noted {
-            // At no moment there is a note for bytes that are not its version's.
-            gone(fs::remove_file(&self.note))?;
+            // A note never exists beside bytes of another version.
+            ignore_missing(fs::remove_file(&self.note))?;
             open.noted = false;
         }
         if !open.is_empty {
-            // Not where it is empty: ext4 would write all of it through when it is closed.
+            // Not if it is empty: ext4 would then write all of it through at the close.
             open.file.set_len(0)?;
         }
         open.length = 0;
@@ -188,7 +197,7 @@ impl Part {
         Ok(())
     }
 
-    /// Writes what has come.
+    /// Appends received bytes.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         if let Some(early) = &mut self.early {
             if early.bytes.len() + bytes.len() < WORTH_KEEPING {
@@ -205,21 +214,21 @@ impl Part {
             && !open.noted
             && open.length >= WORTH_KEEPING as u64
         {
-            plain::write(&self.note, version.to_note(self.key).as_bytes())?;
+            own_files::write(&self.note, version.to_note(self.key).as_bytes())?;
             open.noted = true;
         }
         Ok(())
     }
 
-    /// Writes to the disk what is in memory.
+    /// Moves the bytes from memory to the disk.
     fn put_on_disk(&mut self) -> io::Result<()> {
         let Some(early) = self.early.take() else { return Ok(()) };
         self.begin(early.version)?;
         if early.bytes.is_empty() { Ok(()) } else { self.append(&early.bytes) }
     }
 
-    /// Gives the complete file its name, and its date of modification. A file of that name is an
-    /// error, unless it is to be replaced; at no moment the name stands for anything but a whole
+    /// Gives the complete file its modification date and its name. An existing file of that name is
+    /// an error, unless it is to be replaced; the name never stands for anything but a complete
     /// file.
     pub(crate) fn finish(
         &mut self,
@@ -231,13 +240,14 @@ impl Part {
         let file_name = name.file_name().unwrap_or_default();
         if let Some(early) = &mut self.early {
             let bytes = Arc::new(std::mem::take(&mut early.bytes));
-            let small = Small { bytes, record, modified, made: self.made.clone() };
+            let small =
+                SmallFile { bytes, record, modified, saved_files: self.saved_files.clone() };
             match small.save(folder, file_name.to_owned()) {
                 Ok(true) => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists && !replace => {
                     return Err(error);
                 }
-                // The long way gets further, or has the better error.
+                // The other way may succeed, or has the better error.
                 Ok(false) | Err(_) => {}
             }
             early.bytes = Arc::unwrap_or_clone(small.bytes);
@@ -250,12 +260,14 @@ impl Part {
             crate::close::close(&open.file)?;
             record.write(&open.file, folder, Path::new(file_name))?;
         }
-        // A kill shall find either the part or the file, not both.
+        // Shielded, so that a kill finds either the partial file or the final one, not both.
         shield(|| {
-            let (from, to, made) = (self.path.clone(), name.to_owned(), self.made.clone());
-            unblock(move || publish(&from, &to, replace, &made)).map_err(io::Error::other)??;
+            let (from, to, saved_files) =
+                (self.path.clone(), name.to_owned(), self.saved_files.clone());
+            unblock(move || publish(&from, &to, replace, &saved_files))
+                .map_err(io::Error::other)??;
             match self.open.take() {
-                Some(Open { noted: true, .. }) => gone(fs::remove_file(&self.note)),
+                Some(OnDisk { noted: true, .. }) => ignore_missing(fs::remove_file(&self.note)),
                 _ => Ok(()),
             }
         })
@@ -265,8 +277,7 @@ impl Part {
         Record { key: self.key, length: self.length() }
     }
 
-    /// Removes what is left of a file that has its name, if its run was ended in the middle of
-    /// giving it that.
+    /// Removes what is left of a published file, if its run ended while publishing it.
     pub(crate) fn sweep(&self, name: &Path) {
         if !self.may_exist {
             return;
@@ -282,19 +293,19 @@ impl Part {
         }
     }
 
-    /// Where it stays after a failure, if it can be gone on with.
+    /// The path of the file that stays after a failure, if it can be continued.
     pub(crate) fn kept(&self) -> Option<&Path> {
         let is_noted = self.open.as_ref()?.noted;
         self.known().filter(|_| is_noted).map(|_| &*self.path)
     }
 
-    /// Opens the file and locks it. `version`: which one its bytes are from.
+    /// Opens the file and locks it. `version` is that of its bytes.
     fn acquire(&mut self, version: Option<Version>) -> io::Result<()> {
         for is_last in (0..TRIES).map(|tries| tries + 1 == TRIES) {
             let mut options = OpenOptions::new();
             options.write(true).create(true).truncate(false);
-            let file = plain::open(&self.path, options)?;
-            // A kill shall not leave an empty file that nobody removes.
+            let file = own_files::open(&self.path, options)?;
+            // Shielded, so that a kill leaves no empty file behind.
             self.open = shield(|| self.take(file, version.clone(), is_last))?;
             if self.open.is_some() {
                 break;
@@ -303,38 +314,38 @@ impl Part {
         Ok(())
     }
 
-    /// `None`: that was no part any more. The last try takes it anyway: there are file systems
-    /// where a file has another number whenever it is asked for.
+    /// Takes the opened file; `None` if it is no longer the partial file. The last try takes it
+    /// anyway: on some file systems a file's inode number changes with every query.
     fn take(
         &self,
         file: File,
         version: Option<Version>,
         is_last: bool,
-    ) -> io::Result<Option<Open>> {
-        // Any other error: this file system has no locks.
+    ) -> io::Result<Option<OnDisk>> {
+        // Any other error means that the file system has no locks.
         if let Err(TryLockError::WouldBlock) = file.try_lock() {
             let text = format!("{} is being written by another process", self.path.display());
             return Err(io::Error::new(ErrorKind::ResourceBusy, text));
         }
-        // Its last owner may have moved it to its final name meanwhile.
+        // Its previous owner may have moved it to its final name meanwhile.
         let (ours, named) = (file.metadata()?, fs::symlink_metadata(&self.path));
         match named {
             Ok(named) if named.ino() == ours.ino() && named.dev() == ours.dev() => {}
             _ if is_last => {}
             _ => return Ok(None),
         }
-        // Some file systems say 0 of every file.
+        // Some file systems report 0 for every file.
         if ours.nlink() > 1 {
-            // It has its final name already, and a crash kept this one: leave the file alone.
+            // It already has its final name, and a crash kept this one: leave the file alone.
             fs::remove_file(&self.path)?;
             return Ok(None);
         }
         let length = ours.len();
-        Ok(Some(Open { file, length, version, noted: true, is_empty: length == 0 }))
+        Ok(Some(OnDisk { file, length, version, noted: true, is_empty: length == 0 }))
     }
 }
 
-impl Drop for Part {
+impl Drop for PartialFile {
     fn drop(&mut self) {
         if self.open.is_none() {
             return;
@@ -348,8 +359,8 @@ impl Drop for Part {
     }
 }
 
-/// It is as well that it was not there.
-pub(super) fn gone(removed: io::Result<()>) -> io::Result<()> {
+/// Treats a missing file as removed.
+pub(super) fn ignore_missing(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         other => other,
@@ -361,16 +372,28 @@ mod tests {
     use super::*;
 
     fn key() -> Key {
-        Key::of("http://host/name")
+        Key::from_url("http://host/name")
     }
 
-    fn part(folder: &Path) -> Part {
-        Part::new(folder.join("name.1a2b3c4d.part"), key(), true, Made::default(), Rc::default())
+    fn part(folder: &Path) -> PartialFile {
+        PartialFile::new(
+            folder.join("name.1a2b3c4d.part"),
+            key(),
+            true,
+            SavedFiles::default(),
+            Rc::default(),
+        )
     }
 
-    /// A part in a folder where no earlier run has left anything.
-    fn fresh_part(folder: &Path) -> Part {
-        Part::new(folder.join("name.1a2b3c4d.part"), key(), false, Made::default(), Rc::default())
+    /// Makes a partial file in a folder where no earlier run has left anything.
+    fn fresh_part(folder: &Path) -> PartialFile {
+        PartialFile::new(
+            folder.join("name.1a2b3c4d.part"),
+            key(),
+            false,
+            SavedFiles::default(),
+            Rc::default(),
+        )
     }
 
     fn version() -> Option<Version> {
@@ -380,7 +403,7 @@ mod tests {
     fn version_of(length: Option<u64>) -> Option<Version> {
         let mut headers = ureq::http::HeaderMap::new();
         headers.insert("etag", "\"v1\"".parse().unwrap());
-        Some(Version::of(&headers, length))
+        Some(Version::from_headers(&headers, length))
     }
 
     fn names(folder: &Path) -> Vec<String> {
@@ -392,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_taken_up() {
+    fn a_partial_file_is_continued_by_the_next_run() {
         let folder = tempfile::tempdir().unwrap();
         let (kept, mut first) = (vec![7; WORTH_KEEPING], part(folder.path()));
         let version = || version_of(None);
@@ -415,10 +438,10 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_gone_on_with_is_removed() {
+    fn a_partial_file_that_cannot_be_continued_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let large = vec![7; WORTH_KEEPING];
-        // Of no version; longer than the whole; empty; small.
+        // Without a version; longer than the complete file; empty; small.
         for (version, bytes) in
             [(None, &large[..]), (version(), &large), (version(), b""), (version(), b"01234")]
         {
@@ -431,11 +454,11 @@ mod tests {
     }
 
     #[test]
-    fn a_note_about_another_url_or_of_fewer_bytes_is_not_believed() {
+    fn a_note_about_another_url_or_fewer_bytes_is_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let note = version().unwrap().to_note(key());
-        let other = version().unwrap().to_note(Key::of("http://other/name"));
-        // The last one is longer than the whole.
+        let other = version().unwrap().to_note(Key::from_url("http://other/name"));
+        // The last one is longer than the complete file.
         for (bytes, note) in [("01234", other), ("01234", String::new()), ("0123456789x", note)] {
             let mut part = part(folder.path());
             fs::write(&part.path, bytes).unwrap();
@@ -448,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_exists_is_not_replaced_unless_told() {
+    fn an_existing_file_is_replaced_only_on_request() {
         let folder = tempfile::tempdir().unwrap();
         let name = folder.path().join("name");
         fs::write(&name, "old").unwrap();
@@ -463,7 +486,7 @@ mod tests {
     }
 
     #[test]
-    fn two_never_write_into_one() {
+    fn two_downloads_never_write_into_one_file() {
         let folder = tempfile::tempdir().unwrap();
         let mut first = part(folder.path());
         first.restart(version()).unwrap();
@@ -487,7 +510,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_crash_left_beside_a_complete_file_is_swept() {
+    fn remains_of_a_crash_beside_a_complete_file_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let part = part(folder.path());
         let name = folder.path().join("name");
@@ -501,7 +524,7 @@ mod tests {
             part.sweep(&name);
             assert_eq!(names(folder.path()), ["name"]);
         }
-        // A part that is another file stays.
+        // A partial file that is another file stays.
         fs::write(&part.path, "comp").unwrap();
         fs::write(&part.note, "note").unwrap();
         part.sweep(&name);
@@ -509,7 +532,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_file_is_nowhere_until_it_is_whole() {
+    fn a_small_file_has_no_name_until_it_is_complete() {
         let folder = tempfile::tempdir().unwrap();
         let name = folder.path().join("name");
         for (contents, replace) in [("first", false), ("second", true)] {
@@ -537,7 +560,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_outgrows_memory_goes_on_on_the_disk() {
+    fn a_file_that_outgrows_memory_continues_on_the_disk() {
         let folder = tempfile::tempdir().unwrap();
         let (pieces, name) = (WORTH_KEEPING / 1000 + 2, folder.path().join("name"));
         let mut part = fresh_part(folder.path());
@@ -556,7 +579,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_in_the_place_of_a_part_is_not_followed() {
+    fn a_link_in_place_of_a_partial_file_is_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let mut part = part(folder.path());
         let victim = folder.path().join("victim");

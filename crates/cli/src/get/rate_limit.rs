@@ -9,15 +9,15 @@ const PIECES: u64 = 10;
 
 /// The limit, and the time at which the next bytes are due.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct RateLimiter {
     /// `None`: no limit.
     rate: Option<u64>,
     due: Cell<Instant>,
 }
 
-impl Pace {
-    pub(super) fn new(bytes_per_second: Option<u64>) -> Pace {
-        Pace { rate: bytes_per_second, due: Cell::new(Instant::now()) }
+impl RateLimiter {
+    pub(super) fn new(bytes_per_second: Option<u64>) -> RateLimiter {
+        RateLimiter { rate: bytes_per_second, due: Cell::new(Instant::now()) }
     }
 
     /// The most bytes to read at once.

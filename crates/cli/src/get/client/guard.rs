@@ -1,4 +1,4 @@
-//! Connections that tell being cut from coming to an end, and a dead one from a failed request.
+//! Detects connections that were cut off, and idle connections that were already closed.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -6,31 +6,31 @@ use std::io::{self, ErrorKind};
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
 
-/// A connection with a memory of its requests.
+/// A connection that remembers its requests.
 ///
-/// A body whose length nobody has said ends with the connection. ureq takes a reset for such an
-/// end, and an end of TLS without its close_notify, so that what was cut looks complete. Here both
-/// stay errors.
+/// A body without a stated length ends with the connection. ureq takes a reset, and an end of TLS
+/// without close_notify, for such an end, so that a truncated body looks complete. Here both stay
+/// errors.
 ///
-/// A connection that was kept may have been closed by the server just when the next request was on
-/// its way. Then no byte of a response comes, and the error is [`Stale`]: the request is repeated
-/// on another connection, which is no attempt of its own.
+/// The server may close an idle connection just when the next request is on its way. Then no byte
+/// of a response arrives, and the error is [`Stale`]: the request is repeated on another
+/// connection, which does not count as an attempt.
 #[derive(Debug)]
-pub(super) struct Watched {
+pub(super) struct GuardedStream {
     stream: Box<dyn Transport>,
-    /// Requests before this one.
+    /// The number of earlier requests.
     earlier: usize,
-    /// Tells whether something has come since the last request went out.
+    /// Whether a response has begun since the last request.
     is_answered: bool,
 }
 
-/// A kept connection was dead.
+/// The error of an idle connection that was already closed.
 #[derive(Debug)]
 pub(super) struct Stale;
 
 impl fmt::Display for Stale {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the server has closed the connection that it had kept open")
+        f.write_str("the server closed the idle connection")
     }
 }
 
@@ -43,16 +43,16 @@ impl Stale {
     }
 }
 
-impl Watched {
-    pub(super) fn new(stream: Box<dyn Transport>) -> Watched {
-        Watched { stream, earlier: 0, is_answered: false }
+impl GuardedStream {
+    pub(super) fn new(stream: Box<dyn Transport>) -> GuardedStream {
+        GuardedStream { stream, earlier: 0, is_answered: false }
     }
 
     fn is_reused(&self) -> bool {
         self.earlier > 0 && !self.is_answered
     }
 
-    /// Tells whether what comes begins with a record of TLS: an alert, in answer to plain HTTP.
+    /// Whether the response begins with a TLS record: an alert, in answer to plain HTTP.
     fn is_answered_in_tls(&mut self) -> bool {
         matches!(self.stream.buffers().input(), [21 | 22, 3, ..])
     }
@@ -68,13 +68,13 @@ impl Watched {
         );
         Error::Io(match is_cut {
             true if self.is_reused() => io::Error::other(Stale),
-            true => io::Error::new(ErrorKind::BrokenPipe, format!("cut off: {error}")),
+            true => io::Error::new(ErrorKind::BrokenPipe, format!("connection lost: {error}")),
             false => error,
         })
     }
 }
 
-impl Transport for Watched {
+impl Transport for GuardedStream {
     fn buffers(&mut self) -> &mut dyn Buffers {
         self.stream.buffers()
     }
@@ -91,7 +91,7 @@ impl Transport for Watched {
         match self.stream.await_input(limit) {
             Ok(false) if self.is_reused() => Err(Error::Io(io::Error::other(Stale))),
             Ok(true) if !self.is_answered && self.is_answered_in_tls() => {
-                let text = "this port speaks TLS: write https:// instead of http://";
+                let text = "this port uses TLS: write https:// instead of http://";
                 Err(Error::Io(io::Error::new(ErrorKind::InvalidData, text)))
             }
             Ok(has_come) => {

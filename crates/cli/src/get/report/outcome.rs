@@ -7,17 +7,17 @@ use indicatif::HumanBytes;
 
 /// The result of a download.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(in crate::get) enum Outcome {
     Saved {
         path: PathBuf,
         /// Bytes of the file received in this run.
         bytes: u64,
         /// All bytes received, including those that the server sent more than once.
-        came: u64,
+        received: u64,
         earlier: Earlier,
     },
     /// The file existed before.
-    There {
+    Existed {
         path: PathBuf,
         /// Whether the file is recorded as this URL's; otherwise only its name matches.
         is_recorded: bool,
@@ -30,7 +30,7 @@ pub(super) enum Outcome {
 
 /// The fate of the bytes that an earlier run had left of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Earlier {
+pub(in crate::get) enum Earlier {
     None,
     Kept(u64),
     /// They belonged to a version that the server no longer has.
@@ -42,7 +42,7 @@ pub(super) enum Earlier {
 impl Earlier {
     /// The bytes are discarded, either because the server's file has changed or because the server
     /// cannot continue it.
-    pub(super) fn dropped(self, has_changed: bool) -> Earlier {
+    pub(in crate::get) fn dropped(self, has_changed: bool) -> Earlier {
         match self {
             Earlier::Kept(bytes) if has_changed => Earlier::Outdated(bytes),
             Earlier::Kept(bytes) => Earlier::Repeated(bytes),

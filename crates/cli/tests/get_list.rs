@@ -54,10 +54,10 @@ fn a_list_gives_names_and_checksums_to_its_urls() {
         let failed: Vec<_> = stderr.lines().filter(|line| line.starts_with("failed")).collect();
         for (line, said) in failed.iter().zip([
             "/escaped: its name in line 5 of the list is not a plain file name",
-            "/again: the list gives given name.txt to another URL, too",
-            "/named: the list has this URL already, with another name or checksum",
+            "/again: the list gives the name given name.txt to two URLs",
+            "/named: the list has this URL twice, with different names or checksums",
             "/broken: its checksum in line 8 of the list is malformed: a SHA-256 has 64 hexa",
-            "/wrong: its SHA-256 is ",
+            "/wrong: the SHA-256 is ",
         ]) {
             assert!(line.contains(said), "{line}");
         }
@@ -83,7 +83,10 @@ fn two_urls_on_one_line_are_said_with_its_number() {
         assert!(stderr.contains(said), "{between:?}: {stderr}");
     }
     let (_, _, stderr) = told(&get("poll", folder.path(), &[&format!("{a} {b}")]));
-    assert!(stderr.contains("this is more than one URL: give each as an argument"), "{stderr}");
+    assert!(
+        stderr.contains("more than one URL in one argument: give each as an argument"),
+        "{stderr}"
+    );
     assert!(site.requests().iter().all(|request| request.path == "/c"), "the others cost nothing");
 }
 
@@ -96,7 +99,7 @@ fn a_file_with_another_checksum_does_not_get_its_name() {
     assert_eq!(code, Some(0), "{stderr}");
     // What is there is looked at, too.
     let output = get("poll", folder.path(), &["--resume", "--sha256", ABC, &url]);
-    assert!(text(&output).0.contains("was there"));
+    assert!(text(&output).0.contains("exists"));
     fs::write(folder.path().join("file"), b"abd").unwrap();
     let (code, _, stderr) = told(&get("poll", folder.path(), &["-c", "--sha256", ABC, &url]));
     assert_eq!(code, Some(1));
@@ -106,7 +109,7 @@ fn a_file_with_another_checksum_does_not_get_its_name() {
         let arguments = ["--sha256", &other, "-o", output, &url];
         let (code, _, stderr) = told(&get("poll", folder.path(), &arguments));
         assert_eq!(code, Some(1));
-        assert!(stderr.contains(&format!("its SHA-256 is {ABC} instead of {other}")), "{stderr}");
+        assert!(stderr.contains(&format!("the SHA-256 is {ABC} instead of {other}")), "{stderr}");
         assert_eq!(names(folder.path()), ["file"]);
     }
     let (code, _, stderr) = told(&get("poll", folder.path(), &["--sha256", ABC, &url, &url]));

@@ -56,7 +56,7 @@ fn the_file_of_one_url_is_never_taken_for_that_of_another() {
         let both = pairs(&[("report-1.pdf", "/a"), ("report.pdf", "/b")]);
         assert_eq!(contents(folder.path()), both, "{stdout}{stderr}");
         assert_eq!(site.requests_for("/b").len(), 1, "it was there");
-        assert!(stdout.contains("was there  report.pdf\n"), "{stdout}");
+        assert!(stdout.contains("exists  report.pdf\n"), "{stdout}");
 
         // In another order, and one by one.
         for urls in [&[&b, &a][..], &[&a], &[&b]] {
@@ -138,7 +138,7 @@ fn only_a_file_is_there() {
     std::os::unix::fs::symlink("nowhere", folder.path().join("report.pdf")).unwrap();
     let (code, _, stderr) = told(&get("poll", folder.path(), &["--resume", &b]));
     assert_eq!(code, Some(1));
-    assert!(stderr.contains("report.pdf is a link to nothing"), "{stderr}");
+    assert!(stderr.contains("report.pdf is a dangling link"), "{stderr}");
 }
 
 #[test]

@@ -146,7 +146,7 @@ fn a_pipe_never_gets_bytes_twice() {
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout == bytes(WHOLE)[..300_000]);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(stderr.contains("300,000 bytes are written already"), "{stderr}");
+    assert!(stderr.contains("300,000 bytes were already written"), "{stderr}");
 }
 
 /// Each line that is drawn, without what only steers the terminal.

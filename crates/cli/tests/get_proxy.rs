@@ -234,7 +234,10 @@ fn a_proxy_that_refuses_is_told_from_a_server_that_does() {
     let variables = [("https_proxy", "http://user:secret@host:99999")];
     let (code, told) = get(folder.path(), &variables, &["https://h.invalid/x"]);
     assert_eq!(code, Some(1));
-    assert!(told.contains("https_proxy names no proxy") && !told.contains("secret"), "{told}");
+    assert!(
+        told.contains("invalid proxy in variable https_proxy") && !told.contains("secret"),
+        "{told}"
+    );
 }
 
 /// A port that says `text` to whom has said something, and hangs up.
@@ -262,30 +265,30 @@ fn a_proxy_that_fails_is_named() {
         (https, "https_proxy", "https", nobody, ": the connection is refused"),
         (http, "all_proxy", "socks5h", nobody, ": the connection is refused"),
         (https, "https_proxy", "https", mail, ": it does not speak TLS on this port"),
-        (http, "http_proxy", "http", mail, ": it does not speak HTTP as it should"),
-        (https, "https_proxy", "http", mail, ": it does not speak HTTP"),
-        (http, "all_proxy", "socks4a", mail, ": it does not speak SOCKS4"),
-        (http, "all_proxy", "socks5h", mail, ": it does not speak SOCKS5"),
+        (http, "http_proxy", "http", mail, ": invalid HTTP from it"),
+        (https, "https_proxy", "http", mail, ": it is not an HTTP proxy"),
+        (http, "all_proxy", "socks4a", mail, ": it is not a SOCKS4 proxy"),
+        (http, "all_proxy", "socks5h", mail, ": it is not a SOCKS5 proxy"),
         (
             http,
             "all_proxy",
             "socks4a",
             mute,
-            ": it ends the connection in the handshake: does it speak SOCKS4?",
+            ": it closes the connection in the handshake: does it speak SOCKS4?",
         ),
         (
             http,
             "all_proxy",
             "socks5h",
             mute,
-            ": it ends the connection in the handshake: does it speak SOCKS5?",
+            ": it closes the connection in the handshake: does it speak SOCKS5?",
         ),
         (
             https,
             "https_proxy",
             "http",
             mute,
-            ": it ends the connection in the handshake: does it speak HTTP?",
+            ": it closes the connection in the handshake: does it speak HTTP?",
         ),
         (http, "http_proxy", "http", mute, ": "),
         (http, "http_proxy", "http", bad, ")"),
@@ -432,5 +435,5 @@ fn a_limit_is_one_for_all_redirects() {
     let arguments = ["--timeout", "2s", "--retries", "0", &site.url("/1")];
     let (code, told) = get(folder.path(), &[], &arguments);
     assert_eq!(code, Some(1), "{told}");
-    assert!(told.contains("timed out waiting for the response's head"), "{told}");
+    assert!(told.contains("timed out waiting for the response head"), "{told}");
 }

@@ -87,7 +87,7 @@ fn a_later_run_goes_on_where_the_first_ended() {
         let (code, _, stderr) = told(&get(port, folder.path(), &["--retries", "0", &url]));
         assert_eq!(code, Some(1));
         assert!(stderr.contains("after 400,000 bytes"), "{stderr}");
-        assert!(stderr.contains("the next run goes on with file."), "{stderr}");
+        assert!(stderr.contains("the next run continues with file."), "{stderr}");
         assert_eq!(unfinished(folder.path()), CUT as u64);
 
         let (code, stdout, stderr) = told(&get(port, folder.path(), &["--resume", &url]));
@@ -111,7 +111,7 @@ fn no_run_throws_away_what_an_earlier_one_has_left() {
                 told(&get(port, folder.path(), &[flags, &[&url]].concat()));
             assert_eq!(code, Some(0), "{stderr}");
             assert_eq!(site.requests().last().unwrap().range(), Some(CUT));
-            let said = "  file (behind 390.62 KiB of an earlier run)\n";
+            let said = "  file (after 390.62 KiB of an earlier run)\n";
             assert!(stdout.contains(said), "{stdout}");
             assert_eq!(fs::read(folder.path().join("file")).unwrap(), bytes(WHOLE));
             assert_eq!(names(folder.path()), ["file"]);
@@ -142,7 +142,7 @@ fn a_server_that_cannot_continue_is_not_said_to_have_another_version() {
     assert_eq!(get("poll", folder.path(), &["--retries", "0", &url]).status.code(), Some(1));
     let (code, stdout, stderr) = told(&get("poll", folder.path(), &["-c", &url]));
     assert_eq!(code, Some(0), "{stderr}");
-    let said = "(from the first byte: the server cannot continue behind the 390.62 KiB of an \
+    let said = "(from the first byte: the server cannot continue after the 390.62 KiB of an \
                 earlier run)";
     assert!(stdout.contains(said), "{stdout}");
     assert_eq!(fs::read(folder.path().join("file")).unwrap(), bytes(WHOLE));
@@ -161,7 +161,7 @@ fn the_size_that_is_said_is_that_of_the_file() {
     let (code, stdout, stderr) = told(&get("poll", folder.path(), &[&site.url("/file")]));
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stdout.contains(" 100.00 KiB  file\n"), "{stdout}");
-    let said = "1 of 1 saved: 100.00 KiB (220.00 KiB came, some of it more than once) in ";
+    let said = "1 of 1 saved: 100.00 KiB (220.00 KiB received, some of it more than once) in ";
     assert!(stdout.contains(said), "{stdout}");
 }
 
@@ -317,7 +317,7 @@ fn what_is_cut_never_gets_its_name() {
 
 /// TLS says when it ends; an end that it has not said may be somebody else's doing.
 #[test]
-fn an_end_of_tls_without_farewell_is_no_end() {
+fn an_end_of_tls_without_close_notify_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new("trusted");
     let trusted = authority.write(folder.path());
@@ -331,7 +331,7 @@ fn an_end_of_tls_without_farewell_is_no_end() {
     let (code, _, stderr) =
         told(&get("poll", folder.path(), &[&arguments[..], &[&said, &cut]].concat()));
     assert_eq!(code, Some(1));
-    assert!(stderr.contains("/cut: cut off: "), "{stderr}");
+    assert!(stderr.contains("/cut: connection lost: "), "{stderr}");
     assert_eq!(names(folder.path()), ["authority.pem", "said"]);
 }
 

@@ -36,14 +36,14 @@ fn a_name_that_another_program_takes_meanwhile_is_a_failure() {
             let arguments = if resume { vec!["--resume", &url] } else { vec![&*url] };
             let (code, stdout, stderr) = told(&get(port, folder.path(), &arguments));
             assert_eq!(code, Some(1), "{stdout}{stderr}");
-            assert!(stderr.contains("x was made by another program while"), "{stderr}");
+            assert!(stderr.contains("x was created by another program during"), "{stderr}");
             assert_eq!(fs::read_to_string(&name).unwrap(), "another's");
         }
     });
 }
 
 #[test]
-fn what_the_same_url_has_got_meanwhile_was_there() {
+fn a_file_saved_meanwhile_from_the_same_url_counts_as_existing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_owned();
     let site = Site::start(move |request, out| {
@@ -56,7 +56,7 @@ fn what_the_same_url_has_got_meanwhile_was_there() {
     });
     let (code, stdout, stderr) = told(&get("poll", folder.path(), &["--resume", &site.url("/x")]));
     assert_eq!(code, Some(0), "{stdout}{stderr}");
-    assert!(stdout.contains("was there  x\n"), "{stdout}");
+    assert!(stdout.contains("exists  x\n"), "{stdout}");
 }
 
 /// A folder with an unfinished `big`, and the paths of its part and its note.

@@ -127,7 +127,7 @@ fn a_server_may_be_trusted_by_its_own_certificate() {
             assert_eq!(got, Some(code), "{extension} {host}: {stdout}{stderr}");
             assert_eq!(folder.path().join("file").exists(), code == 0);
             if code == 1 {
-                let said = "certificate is for other.test, and not for localhost";
+                let said = "certificate is for other.test, not for localhost";
                 assert!(stderr.contains(said), "{stderr}");
             }
             // Somebody else's certificate is not trusted for that.
@@ -170,8 +170,8 @@ fn a_certificate_that_is_refused_is_said_with_the_reason_and_the_remedy() {
     let other = Authority::new("other").write(folder.path());
     for (name, last, is_ca, is_trusted, said) in [
         ("localhost", 2002, false, true, "expired on Sun, 03 Feb 2002"),
-        ("other.test", 2100, false, true, "is for other.test, and not for localhost"),
-        ("localhost", 2100, false, false, "if you trust that issuer, give its certificate: --ca"),
+        ("other.test", 2100, false, true, "is for other.test, not for localhost"),
+        ("localhost", 2100, false, false, "if you trust it, give its certificate: --ca"),
         ("localhost", 2100, true, false, "only if it is trusted itself: --cacert FILE"),
     ] {
         let pem = certificate(name, last, is_ca);
@@ -196,7 +196,7 @@ fn credentials_that_are_missing_are_told_from_those_that_are_refused() {
     let (url, home) = (site.url("/x"), folder.path().to_str().unwrap());
     fs::write(folder.path().join("list"), "machine localhost login me password S3cret").unwrap();
     let with_user = url.replace("//", "//user:S3cret@");
-    let (missing, refused) = ("asks for a user and a password", "does not accept the user");
+    let (missing, refused) = ("asks for a user and a password", "rejects the given user");
     for (arguments, netrc, said) in [
         (&[&*url][..], "none", missing),
         (&["-H", "Authorization: Basic S3cret", &url], "none", refused),
@@ -219,7 +219,7 @@ fn http_to_a_port_of_tls_is_told_to_write_https() {
         let url = site.url("/x").replace("https:", "http:");
         let (code, _, stderr) = told(&get(port, folder.path(), &[&url]));
         assert_eq!(code, Some(1));
-        assert!(stderr.contains("/x: this port speaks TLS: write https:// instead"), "{stderr}");
+        assert!(stderr.contains("/x: this port uses TLS: write https:// instead"), "{stderr}");
     });
 }
 
@@ -255,16 +255,16 @@ fn errors_are_said_in_words() {
         std::io::copy(&mut client, &mut std::io::sink())
     });
     for (url, said) in [
-        ("http://localhost:74536/", "there is no port 74536: the last one is 65535"),
-        ("http://user:secret@localhost:74536/", "there is no port 74536"),
-        ("http://does-not-exist.invalid/", "there is no host of that name"),
-        (&mail_url, "the server does not speak TLS on this port; if it speaks plain HTTP there"),
-        (&plain.replace("http:", "https:"), "during the TLS handshake; if it speaks plain HTTP"),
-        (&site.url("/gopher"), "redirected to what cannot be asked for"),
-        (&site.url("/away"), "302 Found: the server redirects, and does not say where to"),
+        ("http://localhost:74536/", "invalid port 74536: the highest one is 65535"),
+        ("http://user:secret@localhost:74536/", "invalid port 74536"),
+        ("http://does-not-exist.invalid/", "unknown host name"),
+        (&mail_url, "the server does not use TLS on this port; if it serves plain HTTP there"),
+        (&plain.replace("http:", "https:"), "during the TLS handshake; if it serves plain HTTP"),
+        (&site.url("/gopher"), "the server redirects to an unusable URL"),
+        (&site.url("/away"), "302 Found: the server redirects without saying where"),
         (&site.url("/bad"), "/bad: 400 Bad Request\n"),
-        (&site.url("/tls"), "400 Bad Request: this port speaks TLS: write https://"),
-        (&plain, "the server does not speak HTTP as it should"),
+        (&site.url("/tls"), "400 Bad Request: this port uses TLS: write https://"),
+        (&plain, "invalid HTTP from the server"),
     ] {
         let (code, _, stderr) = told(&get("poll", folder.path(), &["--retries", "0", url]));
         assert_eq!(code, Some(1), "{url}");

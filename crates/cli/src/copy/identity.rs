@@ -1,9 +1,9 @@
-//! What this run reads and what it has made, known by device and number.
+//! The objects that this run reads and makes, identified by device and inode number.
 //!
-//! Names deceive: through links, bind mounts and folded case two of them are one object. A copy
-//! must replace neither a source nor another copy of the same run, so each folder and file is
-//! compared as what it is. Copies in folders that this run has made are not remembered, since
-//! nothing is ever replaced there.
+//! Names are ambiguous: through links, bind mounts and folded case two of them are one object. A
+//! copy must replace neither a source nor another copy of the same run, so each folder and file is
+//! compared by identity. Copies in folders that this run has made are not remembered, since nothing
+//! is ever replaced there.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::CStr;
@@ -18,27 +18,27 @@ use rustix::fs::{AtFlags, Stat, StatxFlags, statat, statx};
 
 use super::plan::Item;
 
-/// A device, and a number on it.
+/// A device and an inode number.
 pub(super) type Identity = (u64, u64);
 
-pub(super) fn of(stat: &Stat) -> Identity {
+pub(super) fn from_stat(stat: &Stat) -> Identity {
     (stat.st_dev, stat.st_ino)
 }
 
-/// See the module.
+/// The objects of a run.
 #[derive(Debug, Default)]
 pub(super) struct Identities {
-    /// The paths that were named on the command line.
+    /// The paths on the command line.
     roots: Vec<PathBuf>,
-    /// Folders that are read, and whatever was named on the command line.
+    /// Folders that are read, and everything named on the command line.
     sources: Set,
     /// Folders that copies go into.
     targets: Set,
     made_folders: Set,
-    /// Files in folders that were there before, and when they were born: if another process
-    /// removes one meanwhile, the next file may get its number.
+    /// Copies in folders that existed before, with their times of birth: if another process removes
+    /// one, the next file may get its number.
     made: Mutex<HashMap<Identity, u64>>,
-    /// Turns to give names; one for many folders, by their numbers.
+    /// Locks for giving names, each for many folders, chosen by inode number.
     naming: [Mutex<()>; 16],
     /// Set when all folders of all sources are in `sources`.
     all_read: OnceLock<()>,
@@ -56,14 +56,15 @@ impl Identities {
         Identities { roots, sources, ..Identities::default() }
     }
 
-    /// Notes a folder that is read; whether copies go into it.
+    /// Adds a folder that is read, and returns whether copies go into it.
     pub(super) fn reads(&self, folder: Identity) -> bool {
-        // First noted, then compared, on both sides: of two threads one sees the other's.
+        // Both sides first add and then compare: of two threads, at least one sees the other's
+        // entry.
         self.sources.insert(folder);
         self.targets.contains(folder)
     }
 
-    /// Notes a folder that copies go into.
+    /// Adds a folder that copies go into.
     pub(super) fn writes(&self, folder: Identity) -> Written {
         let is_new = self.targets.insert(folder);
         if self.is_source(folder) {
@@ -71,7 +72,7 @@ impl Identities {
         } else if is_new {
             Written::First
         } else {
-            Written::Again
+            Written::Repeated
         }
     }
 
@@ -79,7 +80,7 @@ impl Identities {
         self.sources.contains(object)
     }
 
-    pub(super) fn note_made_folder(&self, folder: Identity) {
+    pub(super) fn add_made_folder(&self, folder: Identity) {
         self.made_folders.insert(folder);
     }
 
@@ -87,17 +88,17 @@ impl Identities {
         self.made_folders.contains(folder)
     }
 
-    /// Notes a copy in a folder that was there before.
-    pub(super) fn note_made(&self, folder: BorrowedFd<'_>, name: &CStr) {
+    /// Adds a copy in a folder that existed before.
+    pub(super) fn add_made(&self, folder: BorrowedFd<'_>, name: &CStr) {
         if let Ok(made) = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
             let birth = birth_of(folder, name);
-            self.lock_made().insert(of(&made), birth);
+            self.lock_made().insert(from_stat(&made), birth);
         }
     }
 
-    /// Tells whether what is there, under this name, is such a copy.
+    /// Whether the object of this name is such a copy.
     pub(super) fn is_made(&self, there: &Stat, folder: BorrowedFd<'_>, name: &CStr) -> bool {
-        let made = self.lock_made().get(&of(there)).copied();
+        let made = self.lock_made().get(&from_stat(there)).copied();
         made.is_some_and(|birth| {
             let now = birth_of(folder, name);
             birth == now || birth == UNKNOWN || now == UNKNOWN
@@ -108,14 +109,14 @@ impl Identities {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until nobody else gives a copy its name in this folder.
-    pub(super) fn naming_turn(&self, (_, folder): Identity) -> MutexGuard<'_, ()> {
+    /// Waits until no other thread gives a copy its name in this folder.
+    pub(super) fn naming_lock(&self, (_, folder): Identity) -> MutexGuard<'_, ()> {
         let turn = &self.naming[folder as usize % self.naming.len()];
         turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Finds all folders of the sources, for a target in which another mount begins: what it shows
-    /// may be a part of a source, which is otherwise found only when that part is read.
+    /// Finds all folders of the sources, for a target on another mount: the mount may show a range
+    /// of a source, which would otherwise be found only when that range is read.
     pub(super) fn read_all(&self, stopped: &AtomicBool) {
         self.all_read.get_or_init(|| {
             let mut paths = self.roots.clone();
@@ -132,22 +133,22 @@ impl Identities {
     }
 }
 
-/// The part that a target folder plays in this run.
+/// The role of a target folder in this run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Written {
-    /// It was not known.
+    /// It was unknown.
     First,
-    Again,
+    Repeated,
     /// It is one of the folders that are copied.
     IsSource,
 }
 
-/// By device: half as large as a set of pairs.
+/// A set of identities, by device: half as large as a set of pairs.
 #[derive(Debug, Default)]
 struct Set(Mutex<HashMap<u64, HashSet<u64>>>);
 
 impl Set {
-    /// Tells whether it was not there.
+    /// Adds an identity, and returns whether it is new.
     fn insert(&self, (device, number): Identity) -> bool {
         let mut set = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         set.entry(device).or_default().insert(number)
@@ -159,10 +160,10 @@ impl Set {
     }
 }
 
-/// The value where the file system does not tell.
+/// The time of birth if the file system does not report it.
 pub(super) const UNKNOWN: u64 = 0;
 
-/// When a file was made; of the open one, where the name is empty.
+/// Returns a file's time of birth; an empty name stands for the open one.
 pub(super) fn birth_of(folder: BorrowedFd<'_>, name: &CStr) -> u64 {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH;
     match statx(folder, name, flags, StatxFlags::BTIME) {
@@ -174,8 +175,8 @@ pub(super) fn birth_of(folder: BorrowedFd<'_>, name: &CStr) -> u64 {
     }
 }
 
-/// The number of the mount through which it was opened; `None` where the kernel does not tell
-/// (Linux before 5.8).
+/// Returns the number of the mount through which it was opened; `None` if the kernel does not
+/// report it (Linux before 5.8).
 pub(super) fn mount_of(folder: impl AsFd) -> Option<u64> {
     let found = statx(folder, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).ok()?;
     (found.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(found.stx_mnt_id)

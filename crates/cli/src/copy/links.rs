@@ -1,8 +1,8 @@
-//! Files with several names, which are to be one file again.
+//! Files with several names, which become one file again.
 //!
-//! The first name that is come upon claims the file, and is copied. Who comes upon another one
-//! meanwhile leaves it here, and it becomes work once the copy has its name; later ones are linked
-//! at once.
+//! The first worker that meets a name of such a file claims it and copies the file. Workers that
+//! meet another name meanwhile leave that here, and it becomes work once the copy has its name;
+//! later names are linked at once.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,23 +16,23 @@ use super::identity::{self, Identity};
 
 type Waiting = (Arc<Folder>, Entry);
 
-/// See the module.
+/// The files with several names that were met so far.
 #[derive(Debug, Default)]
 pub(super) struct Links {
     known: Mutex<HashMap<Identity, State>>,
-    /// Names that have waited, and may go on.
+    /// Names that waited and can be linked now.
     released: Mutex<Vec<Waiting>>,
 }
 
 #[derive(Debug)]
 enum State {
     Claimed(Vec<Waiting>),
-    Copied(Twin),
+    Copied(CopiedName),
 }
 
-/// The copy of another name.
+/// The copy made under another name.
 #[derive(Debug, Clone)]
-pub(super) struct Twin {
+pub(super) struct CopiedName {
     pub(super) path: PathBuf,
     pub(super) identity: Identity,
     pub(super) birth: u64,
@@ -41,15 +41,16 @@ pub(super) struct Twin {
 /// The next step for a name.
 #[derive(Debug)]
 pub(super) enum Claimed {
-    /// It is the only one, or is to become a file of its own.
+    /// The file has no other name, or becomes a file of its own.
     Alone,
     First(Claim),
-    /// It was left here.
+    /// The name was left here.
     Waits,
-    Copied(Twin),
+    Copied(CopiedName),
 }
 
-/// The right to copy a file that has several names. Dropped, it goes to another one of them.
+/// The right to copy a file that has several names. If it is dropped, another name may claim the
+/// file.
 #[derive(Debug)]
 pub(super) struct Claim {
     copying: Arc<Copying>,
@@ -62,10 +63,10 @@ impl Links {
         if !copying.options.archive || stat.st_nlink < 2 {
             return Claimed::Alone;
         }
-        let source = identity::of(stat);
+        let source = identity::from_stat(stat);
         let mut known = lock(&copying.links.known);
         match known.get_mut(&source) {
-            Some(State::Copied(twin)) => Claimed::Copied(twin.clone()),
+            Some(State::Copied(copied_name)) => Claimed::Copied(copied_name.clone()),
             Some(State::Claimed(waiting)) => {
                 waiting.push((Arc::clone(folder), entry.clone()));
                 Claimed::Waits
@@ -77,13 +78,13 @@ impl Links {
         }
     }
 
-    /// Takes what has become work since the last call.
+    /// Takes the names that can be linked since the last call.
     pub(super) fn released(&self) -> Vec<Waiting> {
         std::mem::take(&mut *lock(&self.released))
     }
 
-    /// Takes the names that nobody has come back for. At the end there is none, unless the copying
-    /// was stopped.
+    /// Takes the names that are still waiting. At the end there are none, unless the run was
+    /// stopped.
     pub(super) fn left_out(&self) -> Vec<Waiting> {
         let mut left = self.released();
         for state in lock(&self.known).values_mut() {
@@ -96,25 +97,25 @@ impl Links {
 }
 
 impl Claim {
-    /// The copy has its name.
+    /// Registers the finished copy.
     pub(super) fn done(self, folder: &Folder, entry: &Entry) {
         let stat = statat(folder.to(), entry.copy(), AtFlags::SYMLINK_NOFOLLOW);
         if let Ok(stat) = stat {
             let birth = identity::birth_of(folder.to(), entry.copy());
             let path = folder.to_path_of(entry.copy());
-            self.release(Some(Twin { path, identity: identity::of(&stat), birth }));
+            self.release(Some(CopiedName { path, identity: identity::from_stat(&stat), birth }));
         }
     }
 
-    fn release(&self, twin: Option<Twin>) {
+    fn release(&self, copied_name: Option<CopiedName>) {
         let links = &self.copying.links;
         let mut known = lock(&links.known);
-        // Done before: this is the drop.
+        // Called by the drop after `done`.
         if !matches!(known.get(&self.source), Some(State::Claimed(_))) {
             return;
         }
-        let before = match twin {
-            Some(twin) => known.insert(self.source, State::Copied(twin)),
+        let before = match copied_name {
+            Some(copied_name) => known.insert(self.source, State::Copied(copied_name)),
             None => known.remove(&self.source),
         };
         drop(known);

@@ -1,28 +1,28 @@
 //! `overlapped copy`: files and trees, many files at a time.
 //!
 //! ```text
-//! main tasklet    spawns those below, waits for the crowd's end
-//! ├ crowd         a scope of N workers
-//! │ └ workers     each takes the next thing to do, until there is none (work.rs)
+//! main tasklet    spawns the tasklets below, joins the workers
+//! ├ workers       a scope of N tasklets; each takes the next work item until none is left
+//! (work.rs)
 //! ├ progress      a line on the terminal
-//! ├ stopper       waits for a signal, then kills the crowd
-//! └ a tasklet that shows all of them at SIGQUIT
+//! ├ stopper       waits for a signal, then kills the workers
+//! └ a tasklet that dumps all tasklets at SIGQUIT
 //! ```
 //!
-//! | file | one job |
+//! | file | contents |
 //! |---|---|
-//! | `plan` | arguments to a list of what goes where, by the rules of cp |
-//! | `work` | the queue, and what is done by whom |
-//! | `folder` | a folder and its copy, both open; in `folder/`, those that are finished |
-//! | `file` | one file, from opening it to the copy's name; in `file/` |
+//! | `plan` | the sources and the names of their copies, by the rules of cp |
+//! | `work` | the queue of work, and its workers |
+//! | `folder/` | a folder and its copy, both open; finished folders |
+//! | `file/` | one file, from opening it to the copy's name |
 //! | `links` | files with several names |
 //! | `identity` | whether two names are one object |
-//! | `problem`, `ledger`, `report` | why not, how many, and what is said |
+//! | `problem`, `counters`, `report` | failures and their remedies, counts, messages |
 
+mod counters;
 mod file;
 mod folder;
 mod identity;
-mod ledger;
 mod links;
 mod plan;
 mod problem;
@@ -44,105 +44,103 @@ use overlapped::{Builder, Config, JoinError, scope, spawn};
 
 use crate::display::count_irregular;
 use crate::signals::{self, StopSignals};
-use file::Nameless;
+use counters::Counters;
+use file::UnnamedFiles;
 use folder::Root;
-use folder::placed::Placed;
+use folder::finished::FinishedFolders;
 use identity::Identities;
-use ledger::Ledger;
 use links::Links;
 use plan::Item;
 use work::Queue;
 
-/// A job that runs when the signal comes is let finish: a few small files, or one fsync.
+/// The time for which a running job may finish after a signal: a few small files, or one fsync.
 const GRACE: Duration = Duration::from_secs(60);
 
 /// Copies files and folders, many files at a time.
 ///
-/// A folder is copied with all that is in it. As with cp, DST is a folder to copy into or, if it is
-/// not a folder, the name of the copy; for several SRC it must be a folder. SRC/. stands for what
-/// is in SRC. Files that DST has already are replaced, without being compared. Permissions, times
+/// A folder is copied with all its contents. As with cp, DST is a folder to copy into or, if it is
+/// not a folder, the name of the copy; for several SRC it must be a folder. SRC/. stands for the
+/// contents of SRC. Existing files in DST are replaced, without being compared. Permissions, times
 /// and holes are kept.
 ///
 ///   overlapped copy photos /mnt/backup           makes /mnt/backup/photos
-///   overlapped copy photos/. /mnt/backup         what is in photos, into /mnt/backup
-///   overlapped copy --no-clobber a b c folder    only what is not there yet
-///   overlapped copy --verify --sync disk.img /mnt/usb/   ends when the device has it, compared
+///   overlapped copy photos/. /mnt/backup         the contents of photos, into /mnt/backup
+///   overlapped copy --no-clobber a b c folder    only what does not exist yet
+///   overlapped copy --verify --sync disk.img /mnt/usb/   compared, and written to the device
 ///
-/// A copy gets its name when all of it is there, written and closed without an error: no name ever
+/// A copy gets its name when it is complete, written and closed without an error: no name ever
 /// stands for half a file. After Ctrl-C nothing else is left, and the command that copies the rest
-/// is said. What a process that was killed (kill -9) has left, `.NAME.overlapped-...`, is removed
-/// by the next copy into that folder. What cannot be copied is listed at the end; all else is
-/// copied.
+/// is printed. The remains of a killed process (kill -9), `.NAME.overlapped-...`, are removed by
+/// the next copy into that folder. Failures are listed at the end; everything else is copied.
 ///
 /// A source is never replaced by a copy, whatever links, mounts or folded case lead to it, nor is a
-/// copy by another one of the same run: where DST takes README and readme for one name, the second
-/// fails. A file is read to its end, whatever length it claims. If somebody writes to it meanwhile,
-/// the copy has what was there at the beginning, and the file is listed. If somebody moves DST or a
-/// folder in it meanwhile, the copies are in the folder that was moved, and its new place is said;
-/// of a folder that was finished before, only that it is not there any more. Files are not looked
-/// at again.
+/// copy by another one of the same run: if DST treats README and readme as one name, the second
+/// fails. A file is read to its end, whatever its stated length. If it is written to during the
+/// copy, the copy has the contents of the beginning, and the file is listed. If DST or a folder in
+/// it is moved during the copy, the copies are in the moved folder, and its new place is printed;
+/// for a folder that was finished before, only that it is missing. Files are not checked again.
 ///
 /// Owners, permissions, times and attributes that DST cannot store, or that you may not set there,
-/// are said once, with the number of copies; that is no failure. Without -p or -a, owners, ACLs,
-/// extended attributes, set-user-ID and set-group-ID bits are not kept, each hard link becomes a
-/// file of its own, and FIFOs, sockets and devices are refused.
+/// are reported once, with the number of copies; that is no failure. Without -p or -a, owners,
+/// ACLs, extended attributes, set-user-ID and set-group-ID bits are not kept, each hard link
+/// becomes a file of its own, and FIFOs, sockets and devices are refused.
 ///
-/// Not as with cp: symbolic links stay links, also those given as SRC; a file or link that has the
+/// Unlike cp: symbolic links stay links, also those given as SRC; a file or link that has the
 /// copy's name is replaced, not written into, unless it is a mount point, as in containers.
 ///
-/// The last line counts files, their data, and the time; holes, which take no place on the disk,
-/// are counted apart.
+/// The last line counts files, their data, and the time; holes, which take no space on the disk,
+/// are counted separately.
 ///
-/// Exit code: 0 when everything is copied, 1 when something is not, or has changed or was moved
-/// meanwhile, 2 when the command line is malformed, 130 after Ctrl-C, 143 after SIGTERM.
+/// Exit code: 0 if everything is copied, 1 if something is not, or was changed or moved during the
+/// copy, 2 if the command line is malformed, 130 after Ctrl-C, 143 after SIGTERM.
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// What to copy: files, folders, symbolic links
+    /// The files, folders and symbolic links to copy
     #[arg(value_name = "SRC", required = true)]
     sources: Vec<PathBuf>,
-    /// A folder to copy into, or the copy's name
+    /// The folder to copy into, or the copy's name
     #[arg(value_name = "DST", required = true)]
     target: PathBuf,
-    /// Copies at a time; more of them help where the disk is slow to answer [default: twice the
-    /// number of processors, but at least 4 and at most 16]
+    /// Number of simultaneous copies; more of them help if the disk is slow to answer [default:
+    /// twice the number of processors, but at least 4 and at most 16]
     #[arg(short, long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
-    /// Replaces write-protected files, too
+    /// Also replaces write-protected files
     #[arg(short, long)]
     force: bool,
-    /// Keeps files that are there, whatever is in them; they are counted, and are no failure
+    /// Keeps existing files, whatever their contents; they are counted, and are no failure
     #[arg(short, long, conflicts_with = "force")]
     no_clobber: bool,
-    /// Compares every copy with its source before it gets its name. The copy is written to its
-    /// device and dropped from the kernel's cache first, so what is compared was read from the
-    /// device; a cache of the device itself is not seen through
+    /// Compares every copy with its source before it gets its name. The copy is first written to
+    /// its device and dropped from the kernel's cache, so that the comparison reads from the
+    /// device; it cannot bypass a cache in the device itself
     #[arg(long)]
     verify: bool,
-    /// Waits until each copy is on the disk before it gets its name (fsync), and in the end until
+    /// Waits until each copy is on the disk before it gets its name (fsync), and at the end until
     /// the names are
     #[arg(long)]
     sync: bool,
-    /// Keeps all that can be kept, as cp -a: what -p keeps, extended attributes, and hard links;
-    /// FIFOs, sockets and devices are made anew
+    /// Keeps everything possible, like cp -a: what -p keeps, extended attributes, and hard links;
+    /// FIFOs, sockets and devices are created anew
     #[arg(short, long)]
     archive: bool,
-    /// Keeps owners, the set-user-ID and set-group-ID bits, and ACLs, as cp -p
+    /// Keeps owners, the set-user-ID and set-group-ID bits, and ACLs, like cp -p
     #[arg(short, long)]
     preserve: bool,
-    /// Leaves out what is on other file systems than SRC: their mount points become empty folders,
-    /// as with cp -x
+    /// Skips other file systems than that of SRC: their mount points become empty folders, like
+    /// with cp -x
     #[arg(short = 'x', long)]
     one_file_system: bool,
-    /// For the habit of cp: folders are copied whole anyway
+    /// Accepted for users of cp: folders are copied as a whole anyway
     #[arg(short = 'r', short_alias = 'R', long, action = ArgAction::Count, hide = true)]
     recursive: u8,
-    /// For the habit of cp: links stay links anyway
+    /// Accepted for users of cp: links stay links anyway
     #[arg(short = 'P', long, action = ArgAction::Count, hide = true)]
     no_dereference: u8,
 }
 
-/// How to copy.
+/// Options of a run.
 #[derive(Debug)]
 struct Options {
     force: bool,
@@ -151,22 +149,22 @@ struct Options {
     sync: bool,
     archive: bool,
     one_file_system: bool,
-    /// Also with `archive`.
+    /// Also set by `archive`.
     preserve: bool,
 }
 
-/// One call of the program, as tasklets and pool threads see it.
+/// The state of a run that tasklets and pool threads share.
 #[derive(Debug)]
 struct Copying {
     options: Options,
     root: Root,
-    ledger: Ledger,
-    nameless: Nameless,
+    counters: Counters,
+    unnamed: UnnamedFiles,
     identities: Identities,
     links: Links,
-    placed: Placed,
+    finished: FinishedFolders,
     stopped: AtomicBool,
-    /// The source that is copied to the name DST, as its contents have to be when that is there.
+    /// The source whose copy gets the name DST, and whose contents must be named once DST exists.
     renamed: Option<PathBuf>,
 }
 
@@ -186,17 +184,17 @@ impl Copying {
                 preserve,
             },
             root,
-            ledger: Ledger::default(),
-            nameless: Nameless::default(),
+            counters: Counters::default(),
+            unnamed: UnnamedFiles::default(),
             identities: Identities::new(items),
             links: Links::default(),
-            placed: Placed::default(),
+            finished: FinishedFolders::default(),
             stopped: AtomicBool::new(false),
             renamed: report::renamed(items, &arguments.target),
         }
     }
 
-    /// Whether jobs are to begin no further file.
+    /// Whether jobs must not begin another file.
     fn is_stopped(&self) -> bool {
         self.stopped.load(Relaxed)
     }
@@ -207,7 +205,7 @@ pub(crate) fn main(port: PortChoice, arguments: &Arguments) -> anyhow::Result<Ex
     // All copies go into one folder.
     let root = Root::open(items.first().map_or(Path::new("."), |item| &item.to_folder));
     if let Err(error) = overlapped::port::raise_fd_limit() {
-        tracing::info!("the limit on open files stays as it is: {error}");
+        tracing::info!("cannot raise the limit on open files: {error}");
     }
     let jobs = arguments.jobs.map_or_else(default_jobs, NonZeroUsize::get);
     let copying = Arc::new(Copying::new(arguments, &items, root));
@@ -218,13 +216,12 @@ pub(crate) fn main(port: PortChoice, arguments: &Arguments) -> anyhow::Result<Ex
     let copy = || until_stopped(&copying, Rc::new(queue), jobs, total, signals);
     let stopped = Config::new().port(port).grace(GRACE).run_until(copy)??;
     if let Err(problem) = copying.root.check() {
-        copying.ledger.fail(copying.root.path().to_owned(), problem);
+        copying.counters.fail(copying.root.path().to_owned(), problem);
     }
     if stopped.is_none() {
         for (folder, entry) in copying.links.left_out() {
-            let problem =
-                problem::Problem::Lost("was left out, which is a fault of this program".into());
-            copying.ledger.fail(folder.path_of(&entry.name), problem);
+            let problem = problem::Problem::Lost("was left out: a bug in this program".into());
+            copying.counters.fail(folder.path_of(&entry.name), problem);
         }
     }
     report::report(&copying, begin.elapsed(), stopped)
@@ -235,7 +232,7 @@ fn default_jobs() -> usize {
     (2 * processors).clamp(4, 16)
 }
 
-/// Copies everything, or gives the name of the signal that came first.
+/// Copies everything, or returns the name of the signal that came first.
 fn until_stopped(
     copying: &Arc<Copying>,
     queue: Rc<Queue>,
@@ -244,32 +241,32 @@ fn until_stopped(
     mut signals: StopSignals,
 ) -> anyhow::Result<Option<&'static str>> {
     signals::dump_on_quit().context("cannot handle SIGQUIT")?;
-    let crowd = spawn(move || {
+    let workers = spawn(move || {
         all(&queue, jobs);
         queue.check_folders();
     });
-    let stop = crowd.remote();
+    let stop = workers.remote();
     let stopper = spawn({
         let copying = Arc::clone(copying);
         move || {
             let signal = signals.wait();
             copying.stopped.store(true, Relaxed);
             stop.kill();
-            // From here on a second signal ends the process; see signals.rs.
+            // From here on a second signal ends the process; see signals/.
             signal
         }
     });
     let progress = report::Progress::begin(copying, total);
-    let joined = crowd.join();
+    let joined = workers.join();
     drop(progress);
     match joined {
         Ok(()) => Ok(None),
         Err(JoinError::Killed) => Ok(Some(stopper.join()?.context("cannot wait for signals")?)),
-        Err(error) => Err(anyhow::Error::new(error).context("the copying ended")),
+        Err(error) => Err(anyhow::Error::new(error).context("the workers ended")),
     }
 }
 
-/// So many workers.
+/// Runs `jobs` workers.
 fn all(queue: &Queue, jobs: usize) {
     scope(|s| {
         for worker in 0..jobs {

@@ -1,4 +1,4 @@
-//! From the arguments to a list of what is to be copied where, by the rules of cp.
+//! Plans the copies: each source with its name in the destination, by the rules of cp.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -13,30 +13,30 @@ use anyhow::{Context, bail};
 use crate::display::Escaped;
 use crate::resume_command::operand;
 
-/// One SRC and its copy: an entry of one folder, and of another.
+/// One SRC and its copy: an entry of the source's folder, and one of the destination's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Item {
     pub(super) from_folder: PathBuf,
     pub(super) from_name: OsString,
     pub(super) to_folder: PathBuf,
     pub(super) to_name: OsString,
-    /// As the user wrote it.
+    /// The source as the user wrote it.
     pub(super) shown: PathBuf,
 }
 
 impl Item {
-    /// The path of the source.
+    /// Returns the path of the source.
     pub(super) fn source(&self) -> PathBuf {
         self.from_folder.join(&self.from_name)
     }
 }
 
-/// A path as it was written: `Path` takes `a/.` for `a`, and cp does not.
+/// A path as it was written: `Path` treats `a/.` as `a`, cp does not.
 struct Written<'a> {
     path: &'a Path,
-    /// What is in front of the last name; empty where nothing is.
+    /// The range before the last name; may be empty.
     folder: &'a Path,
-    /// Without slashes; empty for the root.
+    /// The last name without slashes; empty for the root.
     name: &'a OsStr,
     ends_in_slash: bool,
 }
@@ -58,25 +58,25 @@ impl<'a> Written<'a> {
         if self.folder.as_os_str().is_empty() { ".".into() } else { self.folder.to_owned() }
     }
 
-    /// Whether it stands for what is in a folder: `.`, `..`, `/`.
+    /// Whether the path stands for the contents of a folder: `.`, `..`, `/`.
     fn is_contents(&self) -> bool {
         ["", ".", ".."].iter().any(|name| self.name == *name)
     }
 }
 
-/// The list, or why the arguments make no sense. Sources that are not there are found out later:
-/// the others are copied all the same.
+/// Makes the plan, or refuses contradictory arguments. Missing sources are reported later, so that
+/// the others are copied.
 pub(super) fn plan(sources: &[PathBuf], target: &Path) -> anyhow::Result<Vec<Item>> {
     let into = match fs::metadata(target) {
         Ok(metadata) => metadata.is_dir(),
         Err(error) if error.kind() == ErrorKind::NotFound => false,
         Err(error) => {
-            return Err(error).with_context(|| format!("cannot look at {}", Escaped::new(target)));
+            return Err(error).with_context(|| format!("cannot examine {}", Escaped::new(target)));
         }
     };
     if !into && sources.len() > 1 {
         bail!(
-            "{} is not a folder, and several files can only be copied into one. Make it first: \
+            "{} is not a folder, and several files can only be copied into one. Create it first: \
              mkdir -p {}",
             Escaped::new(target),
             operand(target)
@@ -87,12 +87,11 @@ pub(super) fn plan(sources: &[PathBuf], target: &Path) -> anyhow::Result<Vec<Ite
     for source in sources {
         let item = item(source, target, into)?;
         refuse_itself(&item)?;
-        // What is in several folders may be merged: names that meet there are found out later.
+        // The contents of several folders may be merged: names that meet are reported later.
         let is_contents = item.to_name == ".";
         if !names.insert((item.to_folder.clone(), item.to_name.clone())) && !is_contents {
             bail!(
-                "two of the sources would become {}. Copy them one after the other, or to \
-                 different names",
+                "two sources would become {}. Copy them one after the other, or to different names",
                 Escaped::new(&item.to_folder.join(&item.to_name))
             );
         }
@@ -103,7 +102,7 @@ pub(super) fn plan(sources: &[PathBuf], target: &Path) -> anyhow::Result<Vec<Ite
 
 fn item(source: &Path, target: &Path, into: bool) -> anyhow::Result<Item> {
     let (from, to) = (Written::new(source), Written::new(target));
-    // Behind a slash or a dot stands the folder itself, also where the name is a link to it.
+    // With a slash or a dot at the end, the path is the folder itself, even if its name is a link.
     let (from_folder, from_name) = if from.is_contents() || from.ends_in_slash {
         (source.to_owned(), OsStr::new("."))
     } else {
@@ -116,7 +115,7 @@ fn item(source: &Path, target: &Path, into: bool) -> anyhow::Result<Item> {
     } else {
         if to.ends_in_slash && !fs::metadata(source).is_ok_and(|source| source.is_dir()) {
             bail!(
-                "{} is not a folder. Make it first, or leave out the slash",
+                "{} is not a folder. Create it first, or leave out the slash",
                 Escaped::new(target)
             );
         }
@@ -124,7 +123,7 @@ fn item(source: &Path, target: &Path, into: bool) -> anyhow::Result<Item> {
     };
     if !into && !to_folder.is_dir() {
         bail!(
-            "{} is to be copied into {}, which is not a folder. Make it first: mkdir -p {}",
+            "cannot copy {} into {}, which is not a folder. Create it first: mkdir -p {}",
             Escaped::new(from.path),
             Escaped::new(&to_folder),
             operand(&to_folder)
@@ -139,8 +138,8 @@ fn item(source: &Path, target: &Path, into: bool) -> anyhow::Result<Item> {
     })
 }
 
-/// A folder cannot become a part of itself: the copy would never end. Compared as what they are,
-/// not by their names: links and bind mounts have others.
+/// Refuses to copy a folder into itself: the copy would never end. Folders are compared by device
+/// and inode, because links and bind mounts have other names.
 fn refuse_itself(item: &Item) -> anyhow::Result<()> {
     let from = item.source();
     if !fs::symlink_metadata(&from).is_ok_and(|from| from.is_dir()) {
@@ -158,7 +157,7 @@ fn refuse_itself(item: &Item) -> anyhow::Result<()> {
     while at.is_some() {
         if at == from {
             bail!(
-                "{} cannot be copied into itself ({}). Choose a DST outside of it",
+                "cannot copy {} into itself ({}). Choose a DST outside of it",
                 Escaped::new(&item.shown),
                 Escaped::new(&item.to_folder.join(&item.to_name))
             );
@@ -227,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused_with_a_remedy() {
+    fn contradictory_arguments_are_refused_with_a_remedy() {
         let folder = folder();
         for (sources, target, text) in [
             (&["file", "tree"][..], "new", "mkdir -p"),

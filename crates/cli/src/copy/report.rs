@@ -1,4 +1,4 @@
-//! What is said: meanwhile a line on a terminal, at the end the totals and every failure.
+//! Messages: progress on a terminal, and at the end the totals and every failure.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -6,26 +6,26 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use overlapped::time::{Duration, interval};
 use overlapped::{Builder, Tasklet};
 
 use super::Copying;
-use super::ledger::{Failure, Ledger, Unkept};
+use super::counters::{Counters, Failure, LostAttribute};
 use super::plan::Item;
 use crate::display::{Escaped, count, count_irregular, plain};
 use crate::resume_command;
 use crate::stdout::print;
 
-/// Between two looks at the counts.
+/// The time between two updates.
 const TICK: Duration = Duration::from_millis(100);
 
-const UNKNOWN_THERE: &str = "the destination cannot store them, or you may not set them";
+const UNSUPPORTED: &str = "the destination cannot store them, or you may not set them";
 
 const KNOWN: &str = "[{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta} {wide_msg}";
 const UNKNOWN: &str = "{spinner} {bytes} {bytes_per_sec} {wide_msg}";
 
-/// The bytes to be copied, where that can be told beforehand: nothing but files.
+/// Returns the number of bytes to copy, if it is known beforehand: if all sources are files.
 pub(super) fn total(items: &[Item]) -> Option<u64> {
     let length = |item: &Item| {
         let metadata = item.from_folder.join(&item.from_name).symlink_metadata().ok()?;
@@ -34,7 +34,8 @@ pub(super) fn total(items: &[Item]) -> Option<u64> {
     items.iter().map(length).sum()
 }
 
-/// The one SRC, if it is a folder whose copy gets the name DST. It is found before that is made.
+/// Returns the one SRC, if it is a folder whose copy gets the name DST. Called before the copy
+/// exists.
 pub(super) fn renamed(items: &[Item], target: &Path) -> Option<PathBuf> {
     let [item] = items else { return None };
     let is_folder = item.source().symlink_metadata().is_ok_and(|found| found.is_dir());
@@ -43,14 +44,14 @@ pub(super) fn renamed(items: &[Item], target: &Path) -> Option<PathBuf> {
     (is_folder && item.to_folder != target && !is_contents).then(|| item.shown.clone())
 }
 
-/// The line. It goes when it is dropped.
+/// The progress line; dropping it removes it.
 pub(super) struct Progress {
     bar: ProgressBar,
     ticker: Option<Tasklet<()>>,
 }
 
 impl Progress {
-    /// Nothing where standard error is no terminal.
+    /// Shows the line; nothing if standard error is not a terminal.
     pub(super) fn begin(copying: &Arc<Copying>, total: Option<u64>) -> Progress {
         let (bar, style) = match total {
             Some(total) => (ProgressBar::new(total), KNOWN),
@@ -68,7 +69,7 @@ impl Progress {
                 let mut ticks = interval(TICK);
                 loop {
                     ticks.tick();
-                    show(&bar, &copying.ledger);
+                    show(&bar, &copying.counters);
                 }
             }
         });
@@ -85,57 +86,57 @@ impl Drop for Progress {
     }
 }
 
-fn show(bar: &ProgressBar, ledger: &Ledger) {
-    bar.set_position(ledger.moved.get());
-    let failed = match ledger.failures().len() {
+fn show(bar: &ProgressBar, counters: &Counters) {
+    bar.set_position(counters.moved.get());
+    let failed = match counters.failures().len() {
         0 => String::new(),
         failed => format!(", {failed} failed"),
     };
-    bar.set_message(count(ledger.files.get(), "file") + &failed);
+    bar.set_message(count(counters.files.get(), "file") + &failed);
 }
 
-/// The totals, the failures, and the exit code.
+/// Prints the totals and the failures, and returns the exit code.
 pub(super) fn report(
     copying: &Copying,
     took: Duration,
     stopped: Option<&'static str>,
 ) -> anyhow::Result<ExitCode> {
-    let ledger = &copying.ledger;
-    let complaints = complain(ledger);
-    lament(ledger);
+    let counters = &copying.counters;
+    let failure_counts = list_failures(counters);
+    report_lost_attributes(counters);
     if let Some(signal) = stopped {
-        let text = "each copy that has its name is whole, and nothing else is left";
-        let how = how_to_go_on(copying);
+        let text = "every copy that has its name is complete, and nothing else is left";
+        let how = resume_hint(copying);
         let _ = writeln!(io::stderr(), "stopped by {signal}; {text}. {how}");
     }
-    print(totals(copying, took, &complaints))?;
+    print(totals(copying, took, &failure_counts))?;
     Ok(match stopped {
         Some("SIGTERM") => ExitCode::from(143),
         Some(_) => ExitCode::from(130),
-        None if complaints.failed + complaints.changed > 0 => ExitCode::FAILURE,
+        None if failure_counts.failed + failure_counts.changed > 0 => ExitCode::FAILURE,
         None => ExitCode::SUCCESS,
     })
 }
 
-fn how_to_go_on(copying: &Copying) -> String {
+fn resume_hint(copying: &Copying) -> String {
     let (options, renamed) = (&copying.options, copying.renamed.as_deref());
     let flag = (!options.no_clobber && !options.force).then_some("--no-clobber");
     let command = resume_command::command(std::env::args_os(), "copy", flag, contents_of(renamed));
     let aim = match options.force {
-        true if renamed.is_none() => return "The same command copies everything anew".to_owned(),
-        true => "To copy everything anew",
-        false => "To go on with what is not there yet",
+        true if renamed.is_none() => return "The same command copies everything again".to_owned(),
+        true => "To copy everything again",
+        false => "To copy the rest",
     };
     let same = || {
         let flag = flag.map_or(String::new(), |flag| format!(" with {flag}"));
-        let contents = renamed.map_or("", |_| ", and SRC/. in the place of SRC");
+        let contents = renamed.map_or("", |_| ", and SRC/. in place of SRC");
         format!("{aim}: the same command{flag}{contents}")
     };
     command.map_or_else(same, |command| format!("{aim}:\n  {command}"))
 }
 
-/// Gives the argument that takes the place of the one SRC in a command that copies the rest: DST is
-/// a folder by now, and SRC itself would be copied into it.
+/// Returns a replacement for the one SRC in a command that copies the rest: DST now exists as a
+/// folder, and SRC itself would be copied into it.
 fn contents_of(renamed: Option<&Path>) -> impl FnMut(&str) -> Option<String> {
     let (mut is_behind_copy, mut is_value) = (false, false);
     move |argument| {
@@ -151,65 +152,67 @@ fn contents_of(renamed: Option<&Path>) -> impl FnMut(&str) -> Option<String> {
     }
 }
 
-fn totals(copying: &Copying, took: Duration, complaints: &Complaints) -> String {
-    let (ledger, archive) = (&copying.ledger, copying.options.archive);
-    let (bytes, seconds) = (ledger.bytes.get(), took.as_secs_f64());
+fn totals(copying: &Copying, took: Duration, failure_counts: &FailureCounts) -> String {
+    let (counters, archive) = (&copying.counters, copying.options.archive);
+    let (bytes, seconds) = (counters.bytes.get(), took.as_secs_f64());
     let rate = HumanBytes((bytes as f64 / seconds.max(1e-6)) as u64);
     let mut text = format!(
         "{}, {} in {seconds:.2} s, {rate}/s",
-        count(ledger.files.get(), "file"),
+        count(counters.files.get(), "file"),
         HumanBytes(bytes)
     );
-    if ledger.holes.get() > 0 {
-        text += &format!("; {} of holes", HumanBytes(ledger.holes.get()));
+    if counters.holes.get() > 0 {
+        text += &format!("; {} of holes", HumanBytes(counters.holes.get()));
     }
-    let (folders, links) = (ledger.folders.get(), ledger.links.get());
+    let (folders, links) = (counters.folders.get(), counters.links.get());
     if folders > 0 {
         text += &format!("; {}", count(folders, "folder"));
     }
     if links > 0 {
         text += &format!("; {}", count(links, "symbolic link"));
     }
-    if ledger.specials.get() > 0 {
+    if counters.specials.get() > 0 {
         let [one, more] = ["FIFO, socket or device", "FIFOs, sockets and devices"];
-        text += &format!("; {}", count_irregular(ledger.specials.get(), one, more));
+        text += &format!("; {}", count_irregular(counters.specials.get(), one, more));
     }
-    let hard_links = ledger.hard_links.get();
+    let hard_links = counters.hard_links.get();
     if hard_links > 0 && archive {
         text += &format!("; {}", count(hard_links, "hard link"));
     } else if hard_links > 0 {
         text += &format!("; hard links of {} not kept (see --archive)", count(hard_links, "file"));
     }
-    if ledger.swept.get() > 0 {
-        let swept = count_irregular(ledger.swept.get(), "unfinished copy", "unfinished copies");
-        text += &format!("; {swept} of killed runs removed");
+    if counters.stale_removed.get() > 0 {
+        let stale_removed =
+            count_irregular(counters.stale_removed.get(), "unfinished copy", "unfinished copies");
+        text += &format!("; {stale_removed} of killed processes removed");
     }
-    if ledger.kept.get() > 0 {
-        text += &format!("; {}", count_irregular(ledger.kept.get(), "was there", "were there"));
+    if counters.kept.get() > 0 {
+        text += &format!("; {} existed already", HumanCount(counters.kept.get()));
     }
-    if complaints.changed > 0 {
-        text += &format!("; {} changed while copied", count(complaints.changed as u64, "file"));
+    if failure_counts.changed > 0 {
+        text +=
+            &format!("; {} changed during the copy", count(failure_counts.changed as u64, "file"));
     }
-    if complaints.failed > 0 {
-        text += &format!("; {}", count(complaints.failed as u64, "failure"));
+    if failure_counts.failed > 0 {
+        text += &format!("; {}", count(failure_counts.failed as u64, "failure"));
     }
     text + "\n"
 }
 
-/// Says once what copies lack. They are whole all the same.
-fn lament(ledger: &Ledger) {
-    let unkept = ledger.unkept();
+/// Reports once what copies lack; they are complete otherwise.
+fn report_lost_attributes(counters: &Counters) {
+    let lost_attributes = counters.lost_attributes();
     let mut out = io::stderr().lock();
-    for (what, (count, why)) in &unkept {
+    for (what, (count, why)) in &lost_attributes {
         let (what, remedy) = match what {
-            Unkept::Owners => (
+            LostAttribute::Owners => (
                 "the owner or group, and set-ID bits with it",
                 "only root can give files to others",
             ),
-            Unkept::Permissions => ("the permissions", UNKNOWN_THERE),
-            Unkept::Times => ("the times", UNKNOWN_THERE),
-            Unkept::Attributes => ("ACLs or extended attributes", UNKNOWN_THERE),
-            Unkept::Links => ("the hard link to another copy", "the contents were copied"),
+            LostAttribute::Permissions => ("the permissions", UNSUPPORTED),
+            LostAttribute::Times => ("the times", UNSUPPORTED),
+            LostAttribute::Attributes => ("ACLs or extended attributes", UNSUPPORTED),
+            LostAttribute::Links => ("the hard link to another copy", "the contents were copied"),
         };
         let (copies, why) =
             (count_irregular(*count, "copy", "copies"), plain(&io::Error::from(*why)));
@@ -217,20 +220,20 @@ fn lament(ledger: &Ledger) {
     }
 }
 
-/// The number of complaints.
-struct Complaints {
+/// The numbers of failures.
+struct FailureCounts {
     failed: usize,
-    /// Copied all the same.
+    /// Copied nevertheless.
     changed: usize,
 }
 
-/// Lists what failed on standard error, each remedy once, and says how much it was.
-fn complain(ledger: &Ledger) -> Complaints {
-    let mut failures = ledger.failures();
+/// Lists the failures on standard error, each remedy once, and counts them.
+fn list_failures(counters: &Counters) -> FailureCounts {
+    let mut failures = counters.failures();
     failures.sort_by(|one, other| one.path.cmp(&other.path));
     let mut out = io::stderr().lock();
     for Failure { path, problem } in failures.iter() {
-        let what = if problem.is_warning() { "changed while it was copied" } else { "failed" };
+        let what = if problem.is_warning() { "changed during the copy" } else { "failed" };
         let _ = writeln!(out, "{what}: {}: {problem}", Escaped::new(path));
     }
     let remedies: BTreeSet<_> = failures.iter().filter_map(|f| f.problem.remedy()).collect();
@@ -238,5 +241,5 @@ fn complain(ledger: &Ledger) -> Complaints {
         let _ = writeln!(out, "  {remedy}.");
     }
     let changed = failures.iter().filter(|failure| failure.problem.is_warning()).count();
-    Complaints { failed: failures.len() - changed, changed }
+    FailureCounts { failed: failures.len() - changed, changed }
 }

@@ -1,15 +1,15 @@
-//! What there is to do, and who does it.
+//! The queue of work and its workers.
 //!
 //! ```text
 //! queue ─▶ worker (tasklet) ─▶ job on a pool thread: a folder, or up to 64 small files
 //!   ▲          │    ▲                 │
-//!   │          │    └── what is more ─┘
+//!   │          │    └── further work ─┘
 //!   └──────────┘
 //!              └─▶ a large file: its contents by the worker itself, through `io::transfer`
 //! ```
 //!
-//! The queue is a stack: the files of a folder come before its folders, these before the next ones
-//! beside it. So few folders are open at a time, about as many as the tree is deep.
+//! The queue is a stack: the files of a folder come before its subfolders, and these before the
+//! next sibling folders. So few folders are open at a time, about as many as the tree is deep.
 //!
 //! docs/decisions/0079 says why these are jobs of the pool and not operations of the ring.
 
@@ -23,25 +23,25 @@ use overlapped::task::{shield, unblock};
 use rustix::fs::{FileType, SeekFrom, seek};
 
 use super::Copying;
-use super::file::data::{self, BUFFER, Extent, Part};
-use super::file::{self, Begun, Copied};
+use super::file::data::{self, BUFFER, DataRange, Extent};
+use super::file::{self, Copied, OpenCopy};
 use super::folder::{Entry, Folder};
 use super::plan::Item;
-use super::problem::{Doing, Problem};
+use super::problem::{Problem, Step};
 
-/// Small files that one job copies. Enough to make its way to a thread and back cheap, few enough
-/// for all threads to have some.
+/// Small files that one job copies: enough to make its way to a thread and back cheap, few enough
+/// to give all threads some.
 const FILES: usize = 64;
 
-/// What a tasklet moves at a time: after each, the progress is told.
+/// The bytes that a worker moves at a time; after each piece it updates the progress.
 const PIECE: u64 = 16 << 20;
 
-/// One thing to do.
+/// One unit of work.
 #[derive(Debug)]
 pub(super) enum Work {
     Item(Item),
     Folder(Arc<Folder>, Entry),
-    /// All that is no folder, and small as far as is known.
+    /// Everything but folders; small as far as known.
     Files(Arc<Folder>, Vec<Entry>),
     Large(Arc<Folder>, Entry),
 }
@@ -52,12 +52,12 @@ impl Work {
     }
 }
 
-/// The queue, and those who wait for it.
+/// The queue, with the workers that wait for it.
 #[derive(Debug)]
 pub(super) struct Queue {
     copying: Arc<Copying>,
     work: RefCell<Vec<Work>>,
-    /// Workers that may yet add something.
+    /// The number of workers that may yet add work.
     busy: Cell<usize>,
     added: Channel<()>,
 }
@@ -68,7 +68,7 @@ impl Queue {
         Queue { copying, work: RefCell::new(work), busy: Cell::new(0), added: Channel::new() }
     }
 
-    /// A worker's life.
+    /// Runs a worker until no work is left.
     pub(super) fn serve(&self) {
         while let Some(work) = self.take() {
             let more = match work {
@@ -78,8 +78,8 @@ impl Queue {
                 }
                 work => {
                     let copying = Arc::clone(&self.copying);
-                    in_the_pool(move || run(work, &copying)).unwrap_or_else(|problem| {
-                        self.copying.ledger.fail("a worker".into(), problem);
+                    run_in_pool(move || run(work, &copying)).unwrap_or_else(|problem| {
+                        self.copying.counters.fail("a worker".into(), problem);
                         Vec::new()
                     })
                 }
@@ -88,12 +88,12 @@ impl Queue {
         }
     }
 
-    /// Looks once more whether the copies of all folders are where they were made.
+    /// Checks again that the copies of all folders still have their names.
     pub(super) fn check_folders(&self) {
         let copying = Arc::clone(&self.copying);
-        let checked = in_the_pool(move || copying.placed.check(&copying));
+        let checked = run_in_pool(move || copying.finished.check(&copying));
         if let Err(problem) = checked {
-            self.copying.ledger.fail("a check of the folders".into(), problem);
+            self.copying.counters.fail("a check of the folders".into(), problem);
         }
     }
 
@@ -104,7 +104,7 @@ impl Queue {
                 return Some(work);
             }
             if self.busy.get() == 0 {
-                // Wakes the others: there will be nothing more.
+                // Wakes the others: there will be no more work.
                 self.added.close();
                 return None;
             }
@@ -117,7 +117,7 @@ impl Queue {
         let count = more.len();
         self.work.borrow_mut().extend(more);
         for _ in 0..count {
-            // Nobody waits: whoever comes next finds it.
+            // No worker waits: the next one finds it in the queue.
             if self.added.try_send(()).is_err() {
                 break;
             }
@@ -126,126 +126,129 @@ impl Queue {
 
     fn copy_large(&self, folder: &Arc<Folder>, entry: &Entry) {
         match self.try_copy_large(folder, entry) {
-            Ok(copied) => note(folder, &copied),
-            Err(problem) => self.copying.ledger.fail(folder.path_of(&entry.name), problem),
+            Ok(copied) => count_kept(folder, &copied),
+            Err(problem) => self.copying.counters.fail(folder.path_of(&entry.name), problem),
         }
     }
 
     fn try_copy_large(&self, folder: &Arc<Folder>, entry: &Entry) -> Result<Copied, Problem> {
-        let begun = {
+        let open_copy = {
             let (folder, entry) = (Arc::clone(folder), entry.clone());
-            in_the_pool(move || file::begin(&folder, &entry, u64::MAX))??
+            run_in_pool(move || file::begin(&folder, &entry, u64::MAX))??
         };
-        let begun = match begun {
-            Ok(begun) => begun,
+        let open_copy = match open_copy {
+            Ok(open_copy) => open_copy,
             Err(copied) => return Ok(copied),
         };
-        let begun = self.move_contents(begun)?;
-        let begun = if self.copying.options.verify { verify(begun)? } else { begun };
-        in_the_pool(move || begun.end())?
+        let open_copy = self.move_contents(open_copy)?;
+        let open_copy = if self.copying.options.verify { verify(open_copy)? } else { open_copy };
+        run_in_pool(move || open_copy.end())?
     }
 
-    /// A suspension point at every piece: a kill ends it here, and the draft is gone.
-    fn move_contents(&self, mut begun: Begun) -> Result<Begun, Problem> {
-        let Begun { from, draft, stat, .. } = &begun;
-        let moved_on = &self.copying.ledger.moved;
+    /// Moves the contents. Every piece is a suspension point: a kill unwinds here, and the
+    /// temporary file is removed.
+    fn move_contents(&self, mut open_copy: OpenCopy) -> Result<OpenCopy, Problem> {
+        let OpenCopy { from, temporary, stat, .. } = &open_copy;
+        let moved_on = &self.copying.counters.moved;
         let (mut at, mut data) = (0, 0);
-        while let Some(Part { begin, end }) =
-            data::next_part(from.as_fd(), stat, at).map_err(Problem::at(Doing::Read))?
+        while let Some(DataRange { begin, end }) =
+            data::next_range(from.as_fd(), stat, at).map_err(Problem::at(Step::Read))?
         {
-            seek(from, SeekFrom::Start(begin)).map_err(Problem::at(Doing::Read))?;
-            seek(draft, SeekFrom::Start(begin)).map_err(Problem::at(Doing::Write))?;
+            seek(from, SeekFrom::Start(begin)).map_err(Problem::at(Step::Read))?;
+            seek(temporary, SeekFrom::Start(begin)).map_err(Problem::at(Step::Write))?;
             moved_on.add(begin - at);
             at = begin;
             while at < end {
                 let piece = (end - at).min(PIECE);
-                let moved = transfer_up_to(from, draft, piece).map_err(of_transfer)?;
+                let moved = transfer_up_to(from, temporary, piece).map_err(transfer_problem)?;
                 moved_on.add(moved);
                 at += moved;
                 data += moved;
                 if moved < piece {
-                    begun.copied = Extent { length: at, data };
-                    return Ok(begun);
+                    open_copy.copied = Extent { length: at, data };
+                    return Ok(open_copy);
                 }
             }
         }
-        in_the_pool(move || {
-            let Begun { from, draft, stat, .. } = &begun;
-            let (from, draft, stopped) = (from.as_fd(), draft.as_fd(), &begun.copying().stopped);
+        run_in_pool(move || {
+            let OpenCopy { from, temporary, stat, .. } = &open_copy;
+            let (from, temporary, stopped) =
+                (from.as_fd(), temporary.as_fd(), &open_copy.copying().stopped);
             let mut buffer = vec![0; BUFFER];
             let copied = Extent { length: at, data };
-            begun.copied = data::copy_rest(from, draft, stat, copied, &mut buffer, stopped)?;
-            begun.copying().ledger.moved.add(begun.copied.length - at);
-            Ok(begun)
+            open_copy.copied =
+                data::copy_rest(from, temporary, stat, copied, &mut buffer, stopped)?;
+            open_copy.copying().counters.moved.add(open_copy.copied.length - at);
+            Ok(open_copy)
         })?
     }
 }
 
-fn of_transfer(error: TransferError) -> Problem {
-    let doing = match error.side() {
-        Side::Source => Doing::Read,
-        Side::Sink => Doing::Write,
+fn transfer_problem(error: TransferError) -> Problem {
+    let step = match error.side() {
+        Side::Source => Step::Read,
+        Side::Sink => Step::Write,
     };
-    Problem::Call(doing, error.into())
+    Problem::Call(step, error.into())
 }
 
-/// In pieces, so that a kill comes through.
-fn verify(begun: Begun) -> Result<Begun, Problem> {
-    let Part { mut begin, end } = begun.whole();
-    let mut begun = in_the_pool(move || begun.settle().map(|()| begun))??;
+/// Verifies a copy in pieces, so that a kill can be delivered between them.
+fn verify(open_copy: OpenCopy) -> Result<OpenCopy, Problem> {
+    let DataRange { mut begin, end } = open_copy.whole();
+    let mut open_copy = run_in_pool(move || open_copy.write_through().map(|()| open_copy))??;
     while begin < end {
-        let part = Part { begin, end: end.min(begin + PIECE) };
-        begun = in_the_pool(move || begun.compare(part).map(|()| begun))??;
-        begin = part.end;
+        let range = DataRange { begin, end: end.min(begin + PIECE) };
+        open_copy = run_in_pool(move || open_copy.compare(range).map(|()| open_copy))??;
+        begin = range.end;
     }
-    Ok(begun)
+    Ok(open_copy)
 }
 
-/// Runs a job of the pool to its end, whoever kills the caller meanwhile: it may have the only
-/// handle to a draft. Jobs are short, or look whether to stop.
-fn in_the_pool<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+/// Runs a job of the pool to its end, even if the caller is killed: the job may hold the only
+/// handle of a temporary file. Jobs are short, or check whether to stop.
+fn run_in_pool<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
     shield(|| unblock(job)).map_err(|error| Problem::Lost(format!("was not copied: {error}")))
 }
 
-/// A job. Returns what there is more to do.
+/// Runs a job, and returns the further work.
 fn run(work: Work, copying: &Arc<Copying>) -> Vec<Work> {
     let mut more = Vec::new();
     match work {
         Work::Item(item) => match Folder::around(&item, copying) {
             Ok((folder, entry)) => sort(&Arc::new(folder), vec![entry], &mut more),
-            Err(problem) => copying.ledger.fail(item.shown, problem),
+            Err(problem) => copying.counters.fail(item.shown, problem),
         },
         Work::Folder(parent, entry) => match parent.enter(&entry) {
             Ok(folder) => {
                 let folder = Arc::new(folder);
                 match folder.entries() {
                     Ok(entries) => sort(&folder, entries, &mut more),
-                    Err(problem) => copying.ledger.fail(parent.path_of(&entry.name), problem),
+                    Err(problem) => copying.counters.fail(parent.path_of(&entry.name), problem),
                 }
             }
-            Err(problem) => copying.ledger.fail(parent.path_of(&entry.name), problem),
+            Err(problem) => copying.counters.fail(parent.path_of(&entry.name), problem),
         },
         Work::Files(folder, entries) => copy_files(&folder, &entries, &mut more),
-        Work::Large(..) => unreachable!("a worker's own part"),
+        Work::Large(..) => unreachable!("workers copy large files themselves"),
     }
     more.extend(released(copying));
-    // The way to this thread is paid for: the last bundle of files goes with it.
+    // The switch to this thread is paid for, so it also copies the last bundle of files.
     if let Some(Work::Files(..)) = more.last()
         && let Some(Work::Files(folder, entries)) = more.pop()
     {
         copy_files(&folder, &entries, &mut more);
-        // Names that waited for one of these: nobody else may come by for them.
+        // Names that waited for one of these: no other worker may come back for them.
         more.extend(released(copying));
     }
     more
 }
 
-/// Makes work of the names that waited for a file which has been copied meanwhile.
+/// Makes work of the names that waited for a file whose copy is complete.
 fn released(copying: &Copying) -> impl Iterator<Item = Work> {
     copying.links.released().into_iter().map(Work::file)
 }
 
-/// Makes work of a folder's entries: files on top.
+/// Makes work of a folder's entries, files on top of the stack.
 fn sort(folder: &Arc<Folder>, entries: Vec<Entry>, more: &mut Vec<Work>) {
     let mut bundle = Vec::new();
     let mut bundles = Vec::new();
@@ -254,7 +257,7 @@ fn sort(folder: &Arc<Folder>, entries: Vec<Entry>, more: &mut Vec<Work>) {
             FileType::Directory => more.push(Work::Folder(Arc::clone(folder), entry)),
             FileType::Unknown => {
                 let path = folder.path_of(&entry.name);
-                folder.copying().ledger.fail(path, Problem::Special(entry.kind));
+                folder.copying().counters.fail(path, Problem::Special(entry.kind));
             }
             _ => {
                 bundle.push(entry);
@@ -283,14 +286,14 @@ fn copy_files(folder: &Arc<Folder>, entries: &[Entry], more: &mut Vec<Work>) {
         };
         match copied {
             Ok(Copied::Large) => more.push(Work::Large(Arc::clone(folder), entry.clone())),
-            Ok(copied) => note(folder, &copied),
-            Err(problem) => copying.ledger.fail(folder.path_of(&entry.name), problem),
+            Ok(copied) => count_kept(folder, &copied),
+            Err(problem) => copying.counters.fail(folder.path_of(&entry.name), problem),
         }
     }
 }
 
-fn note(folder: &Folder, copied: &Copied) {
+fn count_kept(folder: &Folder, copied: &Copied) {
     if matches!(copied, Copied::Kept) {
-        folder.copying().ledger.kept.add(1);
+        folder.copying().counters.kept.add(1);
     }
 }

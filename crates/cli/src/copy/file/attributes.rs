@@ -1,7 +1,7 @@
 //! Owners, permissions, times and extended attributes.
 //!
-//! A destination that does not know some of them, or a user who may not set them, is no reason not
-//! to copy: they are counted, and named once at the end. A device that fails is one.
+//! If the destination does not support some of them, or the user may not set them, the copy still
+//! succeeds: they are counted, and reported once at the end. A device error is a failure.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -14,16 +14,16 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::copy::Copying;
-use crate::copy::ledger::Unkept;
-use crate::copy::problem::{Doing, Problem};
+use crate::copy::counters::LostAttribute;
+use crate::copy::problem::{Problem, Step};
 
-/// Set-user-ID and set-group-ID.
+/// The set-user-ID and set-group-ID bits.
 const SET_IDS: u32 = 0o6000;
 
-/// Access control lists, among the extended attributes.
+/// The extended attributes with access control lists.
 const LISTS: [&[u8]; 2] = [b"system.posix_acl_access", b"system.posix_acl_default"];
 
-/// An object that has attributes.
+/// An object with attributes.
 #[derive(Debug)]
 pub(in crate::copy) enum Object<'a> {
     Open(BorrowedFd<'a>),
@@ -31,51 +31,55 @@ pub(in crate::copy) enum Object<'a> {
     Path(BorrowedFd<'a>),
 }
 
-/// Gives `to` what its source, of this state, has. Without `-p` and `-a` neither set-user-ID nor
-/// set-group-ID: the copy belongs to whoever made it, perhaps not the source's owner.
+/// Gives `to` the attributes of its source, whose state is `stat`. Without `-p` and `-a` neither
+/// set-user-ID nor set-group-ID: the copy's owner may be another one than the source's.
 pub(in crate::copy) fn keep(
     copying: &Copying,
     from: &Object<'_>,
     to: &Object<'_>,
     stat: &Stat,
 ) -> Result<(), Problem> {
-    let noted = |what, result| note(copying, what, result);
+    let noted = |what, result| count_lost_attribute(copying, what, result);
     let kind = FileType::from_raw_mode(stat.st_mode);
     let sticky = if kind == FileType::Directory { 0o1000 } else { 0 };
     let mut mode = stat.st_mode & (0o777 | sticky);
     if copying.options.preserve {
         let (lost, result) = to.keep_owner(stat);
-        noted(Unkept::Owners, result)?;
+        noted(LostAttribute::Owners, result)?;
         mode = stat.st_mode & 0o7777 & !lost;
         // Before the permissions, which may forbid it.
         let lists_only = !copying.options.archive;
-        noted(Unkept::Attributes, keep_extended(from, to, lists_only))?;
+        noted(LostAttribute::Attributes, keep_extended(from, to, lists_only))?;
     }
     if kind != FileType::Symlink {
-        noted(Unkept::Permissions, to.set_mode(mode))?;
+        noted(LostAttribute::Permissions, to.set_mode(mode))?;
     }
-    noted(Unkept::Times, to.set_times(&times(stat)))
+    noted(LostAttribute::Times, to.set_times(&times(stat)))
 }
 
-fn note(copying: &Copying, what: Unkept, result: Result<(), Errno>) -> Result<(), Problem> {
+fn count_lost_attribute(
+    copying: &Copying,
+    what: LostAttribute,
+    result: Result<(), Errno>,
+) -> Result<(), Problem> {
     match result {
         Ok(()) => Ok(()),
         Err(errno @ (Errno::IO | Errno::ROFS | Errno::BADF | Errno::STALE)) => {
-            Err(Problem::at(Doing::Keep)(errno))
+            Err(Problem::at(Step::Keep)(errno))
         }
-        // As file systems say that they have no room for an attribute.
-        Err(errno @ (Errno::NOSPC | Errno::DQUOT)) if what != Unkept::Attributes => {
-            Err(Problem::at(Doing::Keep)(errno))
+        // File systems report a lack of room for an attribute like this, too.
+        Err(errno @ (Errno::NOSPC | Errno::DQUOT)) if what != LostAttribute::Attributes => {
+            Err(Problem::at(Step::Keep)(errno))
         }
         Err(errno) => {
-            copying.ledger.note_unkept(what, errno);
+            copying.counters.count_lost(what, errno);
             Ok(())
         }
     }
 }
 
-/// Copies extended attributes, and takes away the lists that a folder gives what is made in it. All
-/// are tried; the first error counts.
+/// Copies extended attributes, and removes the lists that a folder gives to new files. All are
+/// tried; the first error is returned.
 fn keep_extended(from: &Object<'_>, to: &Object<'_>, lists_only: bool) -> Result<(), Errno> {
     let there = names(from)?;
     let mut result = Ok(());
@@ -98,7 +102,8 @@ fn split(names: &[u8]) -> impl Iterator<Item = &[u8]> {
     names.split(|&byte| byte == 0).filter(|name| !name.is_empty())
 }
 
-/// One after another, each with its zero. None where the file system has no such thing.
+/// Lists the names, each with a zero byte at its end; none if the file system does not support
+/// them.
 fn names(of: &Object<'_>) -> Result<Vec<u8>, Errno> {
     match of.list() {
         Ok(names) => Ok(names),
@@ -107,7 +112,7 @@ fn names(of: &Object<'_>) -> Result<Vec<u8>, Errno> {
     }
 }
 
-/// `None`: it is gone, or the list of a file that has none but its permissions.
+/// Reads a value; `None` if it is gone, or the list of a file that has only its permissions.
 fn value(of: &Object<'_>, name: &[u8]) -> Result<Option<Vec<u8>>, Errno> {
     match of.get(name) {
         Ok(value) => Ok(Some(value)),
@@ -116,11 +121,11 @@ fn value(of: &Object<'_>, name: &[u8]) -> Result<Option<Vec<u8>>, Errno> {
     }
 }
 
-/// A list that grows each time is not asked for without end.
+/// Attempts to read a list that keeps growing.
 const TRIES: usize = 100;
 
-/// Takes as much room as is asked for first, and again where it has grown meanwhile.
-fn grown(
+/// Reads into a buffer of the reported size, and again if the value has read_growing meanwhile.
+fn read_growing(
     size: impl Fn() -> Result<usize, Errno>,
     ask: impl Fn(&mut [u8]) -> Result<usize, Errno>,
 ) -> Result<Vec<u8>, Errno> {
@@ -148,13 +153,13 @@ impl Object<'_> {
         }
     }
 
-    /// Leads to the object itself, also where that is a link.
+    /// Returns a path to the object itself, even if it is a link.
     fn path(&self) -> String {
         format!("/proc/self/fd/{}", self.fd().as_raw_fd())
     }
 
-    /// Gives it the owner and group of its source, or the group at least. Returns the permissions
-    /// that would be those of somebody else now.
+    /// Gives the object the owner and group of its source, or at least the group. Returns the
+    /// permissions to withhold because they would now be another user's.
     fn keep_owner(&self, stat: &Stat) -> (u32, Result<(), Errno>) {
         let owner = |uid, gid| chownat(self.fd(), c"", uid, gid, AtFlags::EMPTY_PATH);
         let has = |now: &Stat| (now.st_uid == stat.st_uid, now.st_gid == stat.st_gid);
@@ -166,8 +171,8 @@ impl Object<'_> {
                 let _ = owner(None, group);
             }
         }
-        // Of another group, those of that group could run it as its owner: so both bits go, as
-        // with cp.
+        // With another group, its members could run the file as its owner: so both bits are
+        // withheld, as by cp.
         let is_kept = fstat(self.fd()).is_ok_and(|now| has(&now) == (true, true));
         (if is_kept { 0 } else { SET_IDS }, result)
     }
@@ -195,10 +200,10 @@ impl Object<'_> {
 
     fn list(&self) -> Result<Vec<u8>, Errno> {
         match self {
-            Object::Open(fd) => grown(|| flistxattr_query(fd), |room| flistxattr(fd, room)),
+            Object::Open(fd) => read_growing(|| flistxattr_query(fd), |room| flistxattr(fd, room)),
             Object::Path(_) => {
                 let path = self.path();
-                grown(|| listxattr_query(&path), |room| listxattr(&path, room))
+                read_growing(|| listxattr_query(&path), |room| listxattr(&path, room))
             }
         }
     }
@@ -206,11 +211,11 @@ impl Object<'_> {
     fn get(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
         match self {
             Object::Open(fd) => {
-                grown(|| fgetxattr_query(fd, name), |room| fgetxattr(fd, name, room))
+                read_growing(|| fgetxattr_query(fd, name), |room| fgetxattr(fd, name, room))
             }
             Object::Path(_) => {
                 let path = self.path();
-                grown(|| getxattr_query(&path, name), |room| getxattr(&path, name, room))
+                read_growing(|| getxattr_query(&path, name), |room| getxattr(&path, name, room))
             }
         }
     }

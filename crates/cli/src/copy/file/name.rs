@@ -1,4 +1,4 @@
-//! Whether a copy may have its name, and giving it.
+//! Checks whether a copy may have its name, and gives it.
 
 use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
@@ -7,14 +7,14 @@ use rustix::fs::{Access, AtFlags, FileType, Stat, accessat, statat};
 use rustix::io::Errno;
 
 use super::Copied;
-use super::draft::Named;
+use super::temporary::Named;
 use crate::copy::Copying;
 use crate::copy::folder::{Entry, Folder};
 use crate::copy::identity;
-use crate::copy::problem::{Doing, Problem};
+use crate::copy::problem::{Problem, Step};
 
-/// Tells whether the copy may replace what has its name; `None` where that is to stay.
-pub(super) fn may_take(
+/// Whether the copy may replace the owner of its name; `None` if that must stay.
+pub(super) fn may_have_name(
     folder: &Folder,
     entry: &Entry,
     from: &Stat,
@@ -26,7 +26,7 @@ pub(super) fn may_take(
     let there = match statat(folder.to(), entry.copy(), AtFlags::SYMLINK_NOFOLLOW) {
         Ok(there) => there,
         Err(Errno::NOENT) => return Ok(Some(!options.no_clobber)),
-        Err(errno) => return Err(Problem::at(Doing::Create)(errno)),
+        Err(errno) => return Err(Problem::at(Step::Create)(errno)),
     };
     let to = || folder.to_path_of(entry.copy());
     if are_same(folder, entry, from, &there) {
@@ -35,12 +35,12 @@ pub(super) fn may_take(
     if identities.is_made(&there, folder.to(), entry.copy()) {
         return Err(Problem::JustMade(to()));
     }
-    if identities.is_source(identity::of(&there)) {
-        return Err(Problem::SourceThere(to()));
+    if identities.is_source(identity::from_stat(&there)) {
+        return Err(Problem::SourceExists(to()));
     }
     let kind = FileType::from_raw_mode(there.st_mode);
     match kind {
-        FileType::Directory => return Err(Problem::FolderThere(to())),
+        FileType::Directory => return Err(Problem::FolderExists(to())),
         _ if kind == FileType::from_raw_mode(from.st_mode) && options.no_clobber => {
             return Ok(None);
         }
@@ -55,27 +55,27 @@ pub(super) fn may_take(
         }
         // The copy of an earlier run.
         _ if kind == FileType::from_raw_mode(from.st_mode) => {}
-        _ => return Err(Problem::SpecialThere(to())),
+        _ => return Err(Problem::SpecialExists(to())),
     }
     Ok(Some(true))
 }
 
-/// Tells whether a source and what has its copy's name are one file, or one is a link that leads to
-/// the other: a copy would replace the contents by a link to them, or the link by what it shows.
+/// Whether a source and the owner of its copy's name are one file, or one is a link that leads to
+/// the other: a copy would replace the contents by a link to them, or the link by its target.
 fn are_same(folder: &Folder, entry: &Entry, from: &Stat, there: &Stat) -> bool {
     let is_link = |stat: &Stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
     let leads_to = |at: BorrowedFd<'_>, name: &CStr, other: &Stat| {
         statat(at, name, AtFlags::empty())
-            .is_ok_and(|found| identity::of(&found) == identity::of(other))
+            .is_ok_and(|found| identity::from_stat(&found) == identity::from_stat(other))
     };
-    identity::of(from) == identity::of(there)
+    identity::from_stat(from) == identity::from_stat(there)
         || is_link(from) && leads_to(folder.from(), &entry.name, there)
         || is_link(there) && leads_to(folder.to(), entry.copy(), from)
 }
 
-/// Gives a copy its name by `publish`, which is told whether to replace what has it. Where
-/// something may be replaced, one copy in a folder after the other, each after a look at what the
-/// one before has made.
+/// Gives a copy its name by `publish`, which is told whether to replace an existing file. If
+/// something may be replaced, the copies of a folder get their names one by one, each after
+/// checking what the previous ones have made.
 pub(super) fn give(
     folder: &Folder,
     entry: &Entry,
@@ -85,16 +85,16 @@ pub(super) fn give(
     if folder.is_made() {
         return publish(false);
     }
-    let _turn = folder.naming_turn();
-    let Some(replace) = may_take(folder, entry, from)? else { return Ok(Named::Taken) };
+    let _turn = folder.naming_lock();
+    let Some(replace) = may_have_name(folder, entry, from)? else { return Ok(Named::Taken) };
     let named = publish(replace)?;
     if matches!(named, Named::Done | Named::MountPoint(_)) {
-        folder.copying().identities.note_made(folder.to(), entry.copy());
+        folder.copying().identities.add_made(folder.to(), entry.copy());
     }
     Ok(named)
 }
 
-/// The message about a name that was taken, although nothing was to be replaced.
+/// Reports a name that was taken although nothing was to be replaced.
 pub(super) fn taken(folder: &Folder, entry: &Entry) -> Result<Copied, Problem> {
     if folder.is_made() {
         return Err(Problem::JustMade(folder.to_path_of(entry.copy())));

@@ -1,15 +1,15 @@
 //! A folder of the source and its copy, both open.
 //!
-//! Everything below is done relative to these two descriptors: paths stay short, and nobody can
-//! exchange a folder for a link to somewhere else meanwhile. A folder's permissions and times are
-//! set when the last of those who work in it lets go of it: earlier they might forbid the writing,
-//! and the writing would change the times. It keeps its parent open, so a parent comes later.
+//! Everything below is done relative to these two descriptors: paths stay short, and no other
+//! process can exchange a folder for a link to somewhere else. A folder's permissions and times are
+//! set when the last user of this object drops it: earlier, they could forbid writing, and writing
+//! would change the times. It keeps its parent open, so parents are finished later.
 //!
-//! A folder of the copy that somebody moves away takes with it what comes later. So its name is
-//! looked at when it is finished, while its new place can be told, and once more when all is
-//! (`placed`): it must still stand for the folder that was copied into.
+//! If another process moves a folder of the copy, later copies go to its new place. So the folder's
+//! name is checked when it is finished, while its new place is known, and again when everything is
+//! copied (`finished`): it must still be the folder that was copied into.
 
-pub(super) mod placed;
+pub(super) mod finished;
 
 use std::ffi::{CStr, CString, OsStr};
 use std::mem::MaybeUninit;
@@ -26,39 +26,39 @@ use rustix::io::{Errno, fcntl_dupfd_cloexec};
 
 use super::Copying;
 use super::file::attributes::{self, Object};
-use super::file::sweep::sweep;
+use super::file::stale::remove_stale;
 use super::identity::{self, Identity, Written};
 use super::plan::Item;
-use super::problem::{Doing, Problem};
+use super::problem::{Problem, Step};
 
-/// Bytes of entries that the kernel gives at a time.
+/// Bytes of entries that one system call returns.
 const ENTRIES: usize = 32 << 10;
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// See the module.
+/// A folder of the source and its copy.
 #[derive(Debug)]
 pub(super) struct Folder {
     from: OwnedFd,
     to: OwnedFd,
-    /// The source's, for messages.
+    /// The source's path, for messages.
     path: PathBuf,
-    /// The copy's, as the user wrote its beginning.
+    /// The copy's path, which begins as the user wrote it.
     to_path: PathBuf,
-    /// This run made the copy, so that all that is in it is of this run.
+    /// Whether this run made the copy, so that everything in it is of this run.
     is_made: bool,
-    /// The copy itself.
+    /// The identity of the copy.
     identity: Identity,
-    /// The mount that the copy is in.
+    /// The mount of the copy.
     mount: Option<u64>,
-    /// The source's; `None`: it is only the place where a copy goes to.
+    /// The state of the source; `None` if the folder is only the place of a copy.
     stat: Option<Stat>,
     copying: Arc<Copying>,
-    /// Outlives this; with the name of the copy in it.
+    /// The parent, which outlives this folder, with the name of the copy in it.
     parent: Option<(Arc<Folder>, CString)>,
 }
 
-/// The folder in which all copies of a run begin, opened once.
+/// The folder into which all copies of a run go, opened once.
 #[derive(Debug)]
 pub(super) struct Root {
     path: PathBuf,
@@ -71,11 +71,11 @@ impl Root {
     }
 
     fn folder(&self) -> Result<OwnedFd, Problem> {
-        let folder = self.folder.as_ref().map_err(|errno| Problem::at(Doing::Create)(*errno))?;
-        fcntl_dupfd_cloexec(folder, 0).map_err(Problem::at(Doing::Create))
+        let folder = self.folder.as_ref().map_err(|errno| Problem::at(Step::Create)(*errno))?;
+        fcntl_dupfd_cloexec(folder, 0).map_err(Problem::at(Step::Create))
     }
 
-    /// Says whether the path stands for another folder now.
+    /// Reports whether the path now belongs to another folder.
     pub(super) fn check(&self) -> Result<(), Problem> {
         let Ok(folder) = &self.folder else { return Ok(()) };
         check_name(folder.as_fd(), || statat(CWD, &self.path, AtFlags::empty()))
@@ -85,7 +85,7 @@ impl Root {
         &self.path
     }
 
-    /// The object that stands under a path of a copy now.
+    /// Finds the object that a path of a copy now belongs to.
     pub(super) fn find(&self, to_path: &Path) -> Result<(Stat, u64), Errno> {
         let folder = self.folder.as_ref().map_err(|errno| *errno)?;
         let above: PathBuf = self.path.components().collect();
@@ -97,11 +97,11 @@ impl Root {
     }
 }
 
-/// Something in a folder.
+/// An entry of a folder.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) name: CString,
-    /// What its copy is called, where that differs.
+    /// The name of the copy, if it is another one.
     pub(super) copy: Option<CString>,
     pub(super) kind: FileType,
 }
@@ -113,17 +113,17 @@ impl Entry {
 }
 
 impl Folder {
-    /// The folders in which an item and its copy stand, and the item.
+    /// Opens the folders of an item and of its copy, and returns them with the item.
     pub(super) fn around(item: &Item, copying: &Arc<Copying>) -> Result<(Folder, Entry), Problem> {
         let from = openat(CWD, &item.from_folder, FOLDER, Mode::empty());
-        let from = from.map_err(Problem::at(Doing::Open))?;
+        let from = from.map_err(Problem::at(Step::Open))?;
         let to = copying.root.folder()?;
         let name = c_string(&item.from_name)?;
         let stat = statat(&from, &name, AtFlags::SYMLINK_NOFOLLOW);
-        let stat = stat.map_err(Problem::at(Doing::Open))?;
+        let stat = stat.map_err(Problem::at(Step::Open))?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         let copy = Some(c_string(&item.to_name)?);
-        let there = fstat(&to).map_err(Problem::at(Doing::Create))?;
+        let there = fstat(&to).map_err(Problem::at(Step::Create))?;
         let mount = identity::mount_of(&to);
         if there.st_dev == stat.st_dev && mount != identity::mount_of(&from) {
             copying.identities.read_all(&copying.stopped);
@@ -131,11 +131,11 @@ impl Folder {
         let mut folder = Folder {
             from,
             to,
-            // `tree/.` is `tree`.
+            // `tree/.` becomes `tree`.
             path: item.from_folder.components().collect(),
             to_path: item.to_folder.components().collect(),
             is_made: false,
-            identity: identity::of(&there),
+            identity: identity::from_stat(&there),
             mount,
             stat: None,
             copying: Arc::clone(copying),
@@ -145,31 +145,31 @@ impl Folder {
         Ok((folder, Entry { name, copy, kind }))
     }
 
-    /// Opens a folder in this one, and its copy, which is made where it is not there.
+    /// Opens a subfolder and its copy, which is created if it is missing.
     pub(super) fn enter(self: &Arc<Folder>, entry: &Entry) -> Result<Folder, Problem> {
         let flags = FOLDER | OFlags::NOFOLLOW;
         let from = openat(&self.from, &entry.name, flags, Mode::empty());
-        let from = from.map_err(Problem::at(Doing::Open))?;
-        let stat = fstat(&from).map_err(Problem::at(Doing::Open))?;
-        if self.copying.identities.reads(identity::of(&stat)) {
+        let from = from.map_err(Problem::at(Step::Open))?;
+        let stat = fstat(&from).map_err(Problem::at(Step::Open))?;
+        if self.copying.identities.reads(identity::from_stat(&stat)) {
             return Err(Problem::IntoItself);
         }
-        // Until this is noted as made, nobody else may take it for one that was there.
-        let turn = self.naming_turn();
-        // Until the end, this process must be able to write to it, and nobody else needs to.
+        // Until it is registered as made, no other thread may take it for an existing folder.
+        let turn = self.naming_lock();
+        // Until the end, this process must be able to write to it, and no other user needs to.
         let is_new = match mkdirat(&self.to, entry.copy(), Mode::RWXU) {
             Ok(()) => true,
             Err(Errno::EXIST) => false,
-            Err(errno) => return Err(Problem::at(Doing::Create)(errno)),
+            Err(errno) => return Err(Problem::at(Step::Create)(errno)),
         };
         let to = match openat(&self.to, entry.copy(), flags, Mode::empty()) {
             Ok(to) => to,
             Err(Errno::NOTDIR | Errno::LOOP) => {
-                return Err(Problem::NotFolderThere(self.to_path_of(entry.copy())));
+                return Err(Problem::NotFolderExists(self.to_path_of(entry.copy())));
             }
-            Err(errno) => return Err(Problem::at(Doing::Create)(errno)),
+            Err(errno) => return Err(Problem::at(Step::Create)(errno)),
         };
-        let there = fstat(&to).map_err(Problem::at(Doing::Create))?;
+        let there = fstat(&to).map_err(Problem::at(Step::Create))?;
         let mount = if is_new { self.mount } else { identity::mount_of(&to) };
         if mount != self.mount {
             self.copying.identities.read_all(&self.copying.stopped);
@@ -180,7 +180,7 @@ impl Folder {
             path: self.path_of(&entry.name),
             to_path: self.to_path_of(entry.copy()),
             is_made: is_new,
-            identity: identity::of(&there),
+            identity: identity::from_stat(&there),
             mount,
             stat: None,
             copying: Arc::clone(&self.copying),
@@ -188,42 +188,42 @@ impl Folder {
         };
         folder.begin_writing()?;
         drop(turn);
-        // From here on it is finished at the end.
+        // From here on it is finished when it is dropped.
         folder.stat = Some(stat);
         if there.st_mode & 0o300 != 0o300 {
-            // An earlier copy of a folder that its owner must not write to. If it is not ours, what
-            // is to be written says so.
+            // An earlier copy of a folder that its owner must not write to. If it is another
+            // user's, later writes report it.
             let _ = fchmod(&folder.to, Mode::from_raw_mode(there.st_mode & 0o7777) | Mode::RWXU);
         }
-        self.copying.ledger.folders.add(1);
+        self.copying.counters.folders.add(1);
         Ok(folder)
     }
 
-    /// Notes that copies go into the folder, unless it is a source.
+    /// Registers that copies go into the folder, unless it is a source.
     fn begin_writing(&mut self) -> Result<(), Problem> {
-        let Copying { identities, ledger, stopped, .. } = &*self.copying;
+        let Copying { identities, counters, stopped, .. } = &*self.copying;
         match identities.writes(self.identity) {
-            Written::IsSource => return Err(Problem::SourceThere(self.to_path.clone())),
-            Written::First if self.is_made => identities.note_made_folder(self.identity),
-            Written::First => ledger.swept.add(sweep(self.to.as_fd(), stopped)),
-            Written::Again => self.is_made |= identities.is_made_folder(self.identity),
+            Written::IsSource => return Err(Problem::SourceExists(self.to_path.clone())),
+            Written::First if self.is_made => identities.add_made_folder(self.identity),
+            Written::First => counters.stale_removed.add(remove_stale(self.to.as_fd(), stopped)),
+            Written::Repeated => self.is_made |= identities.is_made_folder(self.identity),
         }
         Ok(())
     }
 
-    /// Waits until nobody else gives a copy its name in this folder.
-    pub(super) fn naming_turn(&self) -> MutexGuard<'_, ()> {
-        self.copying.identities.naming_turn(self.identity)
+    /// Waits until no other thread gives a copy its name in this folder.
+    pub(super) fn naming_lock(&self) -> MutexGuard<'_, ()> {
+        self.copying.identities.naming_lock(self.identity)
     }
 
-    /// Tells whether another file system begins with the source, which is not to be copied.
+    /// Whether the source is on another file system, which must not be copied.
     fn is_beyond(&self) -> bool {
         let device = |folder: &Folder| folder.stat.map(|stat| stat.st_dev);
         let above = self.parent.as_ref().and_then(|(parent, _)| device(parent));
         self.copying.options.one_file_system && above.is_some() && above != device(self)
     }
 
-    /// What is in the source. In the order of the inodes: mostly that of the disk.
+    /// Lists the source, in the order of inode numbers, which is mostly that of the disk.
     pub(super) fn entries(&self) -> Result<Vec<Entry>, Problem> {
         if self.is_beyond() {
             return Ok(Vec::new());
@@ -235,7 +235,7 @@ impl Folder {
             if self.copying.is_stopped() {
                 return Err(Problem::Stopped);
             }
-            let entry = entry.map_err(Problem::at(Doing::Read))?;
+            let entry = entry.map_err(Problem::at(Step::Read))?;
             let name = entry.file_name();
             if name == c"." || name == c".." {
                 continue;
@@ -243,7 +243,7 @@ impl Folder {
             let kind = match entry.file_type() {
                 FileType::Unknown => {
                     let stat = statat(&self.from, name, AtFlags::SYMLINK_NOFOLLOW);
-                    FileType::from_raw_mode(stat.map_err(Problem::at(Doing::Read))?.st_mode)
+                    FileType::from_raw_mode(stat.map_err(Problem::at(Step::Read))?.st_mode)
                 }
                 kind => kind,
             };
@@ -262,7 +262,7 @@ impl Folder {
         self.to.as_fd()
     }
 
-    /// Tells whether nothing may be replaced in the copy, because all in it is of this run.
+    /// Whether nothing may be replaced in the copy, because everything in it is of this run.
     pub(super) fn is_made(&self) -> bool {
         self.is_made
     }
@@ -271,12 +271,12 @@ impl Folder {
         &self.copying
     }
 
-    /// The path of an entry of the source, for messages.
+    /// Returns the path of an entry of the source, for messages.
     pub(super) fn path_of(&self, name: &CStr) -> PathBuf {
         joined(&self.path, name)
     }
 
-    /// The path of an entry of the copy.
+    /// Returns the path of an entry of the copy.
     pub(super) fn to_path_of(&self, name: &CStr) -> PathBuf {
         joined(&self.to_path, name)
     }
@@ -287,17 +287,17 @@ impl Folder {
             attributes::keep(&self.copying, &from, &to, stat)?;
         }
         if self.copying.options.sync {
-            fsync(&self.to).map_err(Problem::at(Doing::Sync))?;
+            fsync(&self.to).map_err(Problem::at(Step::Sync))?;
         }
         Ok(())
     }
 
-    /// Has its name looked at once more when all is copied.
-    fn note_placed(&self, is_there: bool) {
+    /// Registers the folder, so that its name is checked again at the end.
+    fn register_finished(&self, is_there: bool) {
         if self.parent.is_some() {
             let birth = identity::birth_of(self.to(), c"");
             let known = is_there.then_some((self.identity, birth));
-            self.copying.placed.add(self.to_path.clone(), known);
+            self.copying.finished.add(self.to_path.clone(), known);
         }
     }
 
@@ -310,24 +310,24 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if let Err(problem) = self.finish() {
-            self.copying.ledger.fail(self.path.clone(), problem);
+            self.copying.counters.fail(self.path.clone(), problem);
         }
         let checked = self.check_name();
-        self.note_placed(checked.is_ok());
+        self.register_finished(checked.is_ok());
         if let Err(problem) = checked {
-            self.copying.ledger.fail(self.to_path.clone(), problem);
+            self.copying.counters.fail(self.to_path.clone(), problem);
         }
     }
 }
 
-/// Says whether what has a folder's name now is not the folder.
+/// Reports whether a folder's name now belongs to something else.
 fn check_name(
     folder: BorrowedFd<'_>,
     named: impl FnOnce() -> Result<Stat, Errno>,
 ) -> Result<(), Problem> {
     let Ok(stat) = fstat(folder) else { return Ok(()) };
     match named() {
-        Ok(named) if identity::of(&named) == identity::of(&stat) => Ok(()),
+        Ok(named) if identity::from_stat(&named) == identity::from_stat(&stat) => Ok(()),
         Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => {
             let place = format!("/proc/self/fd/{}", folder.as_raw_fd());
             let place = std::fs::read_link(place)
@@ -335,12 +335,12 @@ fn check_name(
                 .filter(|place| stat.st_nlink > 0 || !is_deleted(place));
             Err(Problem::Moved(place))
         }
-        // Whoever may not look there cannot tell.
+        // Without permission to look there, nothing is known.
         Err(_) => Ok(()),
     }
 }
 
-/// Tells whether it is the kernel's name of something that has none.
+/// Whether it is the kernel's name of something that was removed.
 fn is_deleted(place: &Path) -> bool {
     place.as_os_str().as_bytes().ends_with(b" (deleted)")
 }
@@ -354,5 +354,5 @@ fn joined(folder: &Path, name: &CStr) -> PathBuf {
 }
 
 fn c_string(name: &OsStr) -> Result<CString, Problem> {
-    CString::new(name.as_bytes()).map_err(|_| Problem::at(Doing::Open)(Errno::INVAL))
+    CString::new(name.as_bytes()).map_err(|_| Problem::at(Step::Open)(Errno::INVAL))
 }

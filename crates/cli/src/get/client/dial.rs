@@ -145,7 +145,7 @@ fn explain_handshake(proxy: &Proxy, error: Error) -> Error {
     match inner.kind() {
         ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
             let kind = proxy.kind.name();
-            let text = format!("it closes the connection in the handshake: is it a {kind} proxy?");
+            let text = format!("it closes the connection in the handshake: does it speak {kind}?");
             Error::Io(io::Error::new(ErrorKind::ConnectionAborted, text))
         }
         _ => error,

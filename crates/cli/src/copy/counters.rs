@@ -1,4 +1,4 @@
-//! What has been done, counted by tasklets and pool threads alike.
+//! Counters of a run, shared by tasklets and pool threads.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,36 +10,36 @@ use rustix::io::Errno;
 use super::problem::Problem;
 use crate::display::Escaped;
 
-/// The counts.
+/// The counters.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
-    /// Files that have their names.
+pub(super) struct Counters {
+    /// Files whose copies have their names.
     pub(super) files: Count,
-    /// Bytes in them that are not in holes.
+    /// Their bytes outside of holes.
     pub(super) bytes: Count,
-    /// Bytes of their holes.
+    /// Their bytes in holes.
     pub(super) holes: Count,
     pub(super) folders: Count,
     pub(super) links: Count,
     /// FIFOs, sockets, devices.
     pub(super) specials: Count,
-    /// With `--archive`, further names that files got; without, files that have further names in
-    /// the source.
+    /// With `--archive`, further names given to files; otherwise, files with further names in the
+    /// source.
     pub(super) hard_links: Count,
-    /// Drafts of killed processes that were removed.
-    pub(super) swept: Count,
-    /// Kept because of `--no-clobber`.
+    /// Temporary files of killed processes that were removed.
+    pub(super) stale_removed: Count,
+    /// Existing files kept because of `--no-clobber`.
     pub(super) kept: Count,
-    /// Bytes of files that are behind us, holes included, for the progress.
+    /// Bytes processed, holes included, for the progress.
     pub(super) moved: Count,
     failures: Mutex<Vec<Failure>>,
-    /// The number of copies that lack something, and why the first one does.
-    unkept: Mutex<BTreeMap<Unkept, (u64, Errno)>>,
+    /// For each attribute, the number of copies that lack it, and the first error.
+    lost_attributes: Mutex<BTreeMap<LostAttribute, (u64, Errno)>>,
 }
 
 /// An attribute that a copy may lack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Unkept {
+pub(super) enum LostAttribute {
     Owners,
     Permissions,
     Times,
@@ -60,16 +60,16 @@ impl Count {
     }
 }
 
-/// What was not copied, and why.
+/// A source that was not copied.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) path: PathBuf,
     pub(super) problem: Problem,
 }
 
-impl Ledger {
+impl Counters {
     pub(super) fn fail(&self, path: PathBuf, problem: Problem) {
-        // What a signal has ended is told by the report as a whole.
+        // The report mentions the stop as a whole.
         if matches!(problem, Problem::Stopped) {
             return;
         }
@@ -77,13 +77,14 @@ impl Ledger {
         self.failures().push(Failure { path, problem });
     }
 
-    pub(super) fn note_unkept(&self, what: Unkept, why: Errno) {
-        let mut unkept = self.unkept.lock().unwrap_or_else(PoisonError::into_inner);
-        unkept.entry(what).or_insert((0, why)).0 += 1;
+    pub(super) fn count_lost(&self, what: LostAttribute, why: Errno) {
+        let mut lost_attributes =
+            self.lost_attributes.lock().unwrap_or_else(PoisonError::into_inner);
+        lost_attributes.entry(what).or_insert((0, why)).0 += 1;
     }
 
-    pub(super) fn unkept(&self) -> BTreeMap<Unkept, (u64, Errno)> {
-        self.unkept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn lost_attributes(&self) -> BTreeMap<LostAttribute, (u64, Errno)> {
+        self.lost_attributes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn failures(&self) -> MutexGuard<'_, Vec<Failure>> {

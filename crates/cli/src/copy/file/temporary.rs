@@ -1,10 +1,10 @@
-//! A copy on its way: without a name, until all of it is there.
+//! The temporary file: a copy without its name, until it is complete.
 //!
-//! Where the file system can do it, the copy has no name at all (`O_TMPFILE`): whatever happens to
-//! this process, nothing is left of it. Elsewhere, and when it is about to replace something, it
-//! is called `.NAME.overlapped-BOOT-NUMBER` and removed when it is dropped, which a killed tasklet
-//! does, too; see `sweep` for killed processes. Either way its final name stands for nothing, or
-//! for what stood there before, and then for the whole file, without a moment in between.
+//! If the file system supports it, the copy has no name at all (`O_TMPFILE`): nothing is left of it
+//! whatever happens to this process. Otherwise, and when it is about to replace something, it is
+//! called `.NAME.overlapped-BOOT-NUMBER` and is removed when it is dropped, also by a killed
+//! tasklet; for killed processes see `stale`. Either way its final name stands for nothing, or for
+//! the previous file, and then for the complete copy, without a moment in between.
 
 use std::collections::hash_map::RandomState;
 use std::ffi::{CStr, CString};
@@ -19,63 +19,63 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::sweep::{MARK, this_boot};
+use super::stale::{MARK, this_boot};
 use crate::copy::folder::Folder;
 
-/// The longest name that file systems take.
+/// The longest name, in bytes, that file systems accept.
 const NAME_MAX: usize = 255;
 
-/// Names are tried until one is free.
+/// Attempts to find a free name.
 const TRIES: usize = 100;
 
 /// Whether files without names have worked so far.
 #[derive(Debug)]
-pub(in crate::copy) struct Nameless(AtomicBool);
+pub(in crate::copy) struct UnnamedFiles(AtomicBool);
 
-impl Default for Nameless {
-    fn default() -> Nameless {
-        // For file systems that lack them, on a machine that has none of these.
-        Nameless(AtomicBool::new(std::env::var_os("OVERLAPPED_COPY_NAMED").is_none()))
+impl Default for UnnamedFiles {
+    fn default() -> UnnamedFiles {
+        // The variable simulates file systems without them, on machines that have none.
+        UnnamedFiles(AtomicBool::new(std::env::var_os("OVERLAPPED_COPY_NAMED").is_none()))
     }
 }
 
-/// See the module.
+/// A temporary file; dropping it removes it.
 #[derive(Debug)]
-pub(in crate::copy) struct Draft {
+pub(in crate::copy) struct TemporaryFile {
     file: OwnedFd,
     folder: Arc<Folder>,
-    /// Its name for the time being.
+    /// Its temporary name, if it has one.
     name: Option<CString>,
 }
 
-/// What giving a name came to.
+/// The result of giving a name.
 #[derive(Debug)]
 pub(in crate::copy) enum Named {
     Done,
-    /// There was something, which was not to be replaced.
+    /// The name was taken, and nothing was to be replaced.
     Taken,
-    /// The draft can have no name: another one must be made of it.
-    Never(Draft),
+    /// The file can never have a name: its contents must be copied into another one.
+    Never(TemporaryFile),
     /// The name is a mount point, which cannot be replaced.
-    MountPoint(Draft),
+    MountPoint(TemporaryFile),
 }
 
-impl Draft {
-    /// An empty file that only its owner may look at.
+impl TemporaryFile {
+    /// Makes an empty file that only its owner can read.
     pub(in crate::copy) fn new(
         folder: &Arc<Folder>,
-        nameless: &Nameless,
+        unnamed: &UnnamedFiles,
         name: &CStr,
-    ) -> Result<Draft, Errno> {
+    ) -> Result<TemporaryFile, Errno> {
         let mode = Mode::RUSR | Mode::WUSR;
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
         let folder = Arc::clone(folder);
-        if nameless.0.load(Relaxed) {
+        if unnamed.0.load(Relaxed) {
             match openat(folder.to(), c".", flags | OFlags::TMPFILE, mode) {
-                Ok(file) => return Ok(Draft { file, folder, name: None }),
-                // This file system, or this kernel, has no such thing.
+                Ok(file) => return Ok(TemporaryFile { file, folder, name: None }),
+                // Not supported by this file system or kernel.
                 Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {
-                    nameless.0.store(false, Relaxed);
+                    unnamed.0.store(false, Relaxed);
                 }
                 Err(errno) => return Err(errno),
             }
@@ -83,33 +83,33 @@ impl Draft {
         let flags = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
         for _ in 0..TRIES {
             let (name, file) = beside(name, |name| openat(folder.to(), name, flags, mode))?;
-            let draft = Draft { file, folder: Arc::clone(&folder), name: Some(name) };
-            if !draft.is_swept() {
-                return Ok(draft);
+            let temporary = TemporaryFile { file, folder: Arc::clone(&folder), name: Some(name) };
+            if !temporary.was_removed() {
+                return Ok(temporary);
             }
         }
         Err(Errno::AGAIN)
     }
 
-    /// Locks the draft; whether another process has taken it for one that was left.
-    fn is_swept(&self) -> bool {
+    /// Locks the file, and returns whether another process has removed it as a stale one.
+    fn was_removed(&self) -> bool {
         match flock(&self.file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => fstat(&self.file).is_ok_and(|stat| stat.st_nlink == 0) && !self.has_name(),
             Err(errno) => errno == Errno::WOULDBLOCK,
         }
     }
 
-    /// Tells whether its name is still there. Some file systems do not count names, and say 0;
-    /// nor are their inode numbers to be relied upon, but the name is random.
+    /// Whether its name still exists. Some file systems do not count links, and report 0; their
+    /// inode numbers are not reliable either, but the name is random.
     fn has_name(&self) -> bool {
         let found = |name: &CString| statat(self.folder.to(), name, AtFlags::SYMLINK_NOFOLLOW);
         self.name.as_ref().is_some_and(|name| !matches!(found(name), Err(Errno::NOENT)))
     }
 
-    /// Gives it its name.
+    /// Gives the file its final name.
     pub(in crate::copy) fn publish(
         mut self,
-        nameless: &Nameless,
+        unnamed: &UnnamedFiles,
         name: &CStr,
         replace: bool,
     ) -> Result<Named, Errno> {
@@ -120,13 +120,13 @@ impl Draft {
                 Ok(()) => return Ok(Named::Done),
                 Err(Errno::EXIST) if !replace => return Ok(Named::Taken),
                 Err(Errno::EXIST) => {
-                    // Before it has a name: nobody can take it for one that was left.
+                    // Locked before it has a name, so that no process takes it for a stale one.
                     let _ = flock(&self.file, FlockOperation::NonBlockingLockExclusive);
                     let (beside, ()) = beside(name, |name| self.link(name))?;
                     self.name = Some(beside);
                 }
                 Err(Errno::NOENT | Errno::PERM | Errno::OPNOTSUPP | Errno::INVAL) => {
-                    nameless.0.store(false, Relaxed);
+                    unnamed.0.store(false, Relaxed);
                     return Ok(Named::Never(self));
                 }
                 Err(errno) => return Err(errno),
@@ -152,7 +152,7 @@ impl Draft {
 /// Gives an open file a name.
 pub(super) fn link(file: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
     match linkat(file, c"", to, name, AtFlags::EMPTY_PATH) {
-        // Linux before 6.10 lets only the privileged do it that way.
+        // Linux before 6.10 requires a privilege for this.
         Err(Errno::NOENT) => {
             let path = format!("/proc/self/fd/{}", file.as_raw_fd());
             linkat(CWD, path, to, name, AtFlags::SYMLINK_FOLLOW)
@@ -161,13 +161,13 @@ pub(super) fn link(file: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> Res
     }
 }
 
-impl AsFd for Draft {
+impl AsFd for TemporaryFile {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 }
 
-impl Drop for Draft {
+impl Drop for TemporaryFile {
     fn drop(&mut self) {
         if let Some(name) = &self.name {
             let _ = unlinkat(self.folder.to(), name, AtFlags::empty());
@@ -175,7 +175,7 @@ impl Drop for Draft {
     }
 }
 
-/// Makes something that is whole at once: where the name is free under that name, else beside it.
+/// Creates something that is complete at once: under `name` if that is free, otherwise beside it.
 pub(super) fn make(
     to: BorrowedFd<'_>,
     name: &CStr,
@@ -200,8 +200,8 @@ fn rename(folder: BorrowedFd<'_>, from: &CStr, to: &CStr, replace: bool) -> Resu
     }
     let empty = AtFlags::empty();
     match renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
-        // Not every file system can. A second name says so if there is a first. Where names are not
-        // counted, the kernel takes the file for one without any, which gets none.
+        // Not every file system supports this. A link fails if the name is taken. If links are not
+        // counted, the kernel takes the file for one without any, and refuses the link.
         Err(Errno::INVAL | Errno::NOSYS) => match linkat(folder, from, folder, to, empty) {
             Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOENT) => {
                 rename_unless(folder, from, to)
@@ -212,8 +212,8 @@ fn rename(folder: BorrowedFd<'_>, from: &CStr, to: &CStr, replace: bool) -> Resu
     }
 }
 
-/// Looks first: where a file system knows nothing better, this process at least takes no name that
-/// it has given before.
+/// Checks the name before renaming: on a file system without better means, this process at least
+/// takes no name that it has given before.
 fn rename_unless(folder: BorrowedFd<'_>, from: &CStr, to: &CStr) -> Result<(), Errno> {
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -224,13 +224,13 @@ fn rename_unless(folder: BorrowedFd<'_>, from: &CStr, to: &CStr) -> Result<(), E
     }
 }
 
-/// Makes something under a free name beside `name`.
+/// Creates something under a free name beside `name`.
 fn beside<T>(
     name: &CStr,
     mut make: impl FnMut(&CStr) -> Result<T, Errno>,
 ) -> Result<(CString, T), Errno> {
     for _ in 0..TRIES {
-        let candidate = beside_name(name.to_bytes(), RandomState::new().build_hasher().finish());
+        let candidate = temporary_name(name.to_bytes(), RandomState::new().build_hasher().finish());
         match make(&candidate) {
             Ok(made) => return Ok((candidate, made)),
             Err(Errno::EXIST) => {}
@@ -240,10 +240,10 @@ fn beside<T>(
     Err(Errno::EXIST)
 }
 
-fn beside_name(name: &[u8], number: u64) -> CString {
+fn temporary_name(name: &[u8], number: u64) -> CString {
     let ending = format!("{MARK}{}-{:08x}", this_boot(), number as u32);
     let mut bytes = Vec::with_capacity(NAME_MAX);
-    // What is too long is left out rather than cut, perhaps in the middle of a character.
+    // A name that is too long is left out, because cutting it could split a character.
     if name.len() + ending.len() < NAME_MAX {
         bytes.push(b'.');
         bytes.extend_from_slice(name);
@@ -259,9 +259,9 @@ mod tests {
     #[test]
     fn a_name_beside_is_hidden_and_never_too_long() {
         let name = format!(".a.overlapped-{}-23456789", this_boot());
-        assert_eq!(beside_name(b"a", 0x1_2345_6789).as_bytes(), name.as_bytes());
+        assert_eq!(temporary_name(b"a", 0x1_2345_6789).as_bytes(), name.as_bytes());
         for length in 1..=255 {
-            let name = beside_name(&vec![b'n'; length], u64::MAX);
+            let name = temporary_name(&vec![b'n'; length], u64::MAX);
             assert!(name.as_bytes().len() <= NAME_MAX && name.as_bytes()[0] == b'.');
         }
     }

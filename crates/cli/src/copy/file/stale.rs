@@ -1,9 +1,9 @@
-//! What killed processes have left: drafts that had a name, because the file system has no files
+//! Removes temporary files of killed processes. They had names because the file system has no files
 //! without, or because they were about to replace something.
 //!
-//! A draft is locked (flock) as long as its process works on it, which every other process of the
-//! machine sees, in whichever container. Its name tells the boot that it is of, and so, on network
-//! file systems, also the machine: of another one it is left alone for a day.
+//! A temporary file is locked (flock) as long as its process works on it, which every process of
+//! the machine sees, in any container. Its name contains the boot's number and so, on network file
+//! systems, identifies the machine: files of another one are kept for a day.
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
@@ -18,33 +18,32 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-/// The time for which drafts are left alone of which it cannot be told whether somebody works on
-/// them.
+/// The time for which temporary files are kept whose process may still work on them.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// In front of the boot, a hyphen and a random number, each of eight digits.
+/// Precedes the boot's number, a hyphen and a random number, each of eight digits.
 pub(super) const MARK: &str = ".overlapped-";
 
 const DIGITS: usize = 8;
 
-/// Removes the drafts of processes that are gone; how many there were.
-pub(in crate::copy) fn sweep(folder: BorrowedFd<'_>, stopped: &AtomicBool) -> u64 {
+/// Removes the temporary files of ended processes, and counts them.
+pub(in crate::copy) fn remove_stale(folder: BorrowedFd<'_>, stopped: &AtomicBool) -> u64 {
     let mut memory = vec![MaybeUninit::uninit(); 32 << 10];
     let mut entries = RawDir::new(folder, &mut memory);
-    let mut swept = 0;
+    let mut stale_removed = 0;
     while let Some(Ok(entry)) = entries.next() {
         if stopped.load(Relaxed) {
             break;
         }
         let name = entry.file_name();
         if let Some(boot) = boot_in(name.to_bytes()) {
-            swept += u64::from(remove_if_left(folder, name, boot));
+            stale_removed += u64::from(remove_if_left(folder, name, boot));
         }
     }
-    swept
+    stale_removed
 }
 
-/// The boot that a draft's name tells.
+/// Returns the boot's number in the name of a temporary file.
 fn boot_in(name: &[u8]) -> Option<&[u8]> {
     let rest = name.len().checked_sub(MARK.len() + 2 * DIGITS + 1)?;
     let numbers = name[rest..].strip_prefix(MARK.as_bytes())?;
@@ -53,18 +52,18 @@ fn boot_in(name: &[u8]) -> Option<&[u8]> {
     (name[0] == b'.' && numbers[DIGITS] == b'-' && are_digits).then_some(boot)
 }
 
-/// Removes it unless somebody works on it, or may do so.
+/// Removes the file unless a process works on it, or may do so.
 fn remove_if_left(folder: BorrowedFd<'_>, name: &CStr, boot: &[u8]) -> bool {
     let Ok(stat) = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) else { return false };
     let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-    // Held until it is removed: its process looks after it has locked it whether it is still there.
+    // Held until the removal: its process checks after locking whether the file still exists.
     let lock = match is_file.then(|| lock(folder, name)) {
         Some(Ok(file)) => Some(file),
         Some(Err(Errno::WOULDBLOCK)) => return false,
-        // Links are not locked, nor is anything where the file system cannot.
+        // Links cannot be locked; nor can anything on some file systems.
         Some(Err(_)) | None => None,
     };
-    // Some file systems say 0. With further names it is about to be one of several, and was
+    // Some file systems report 0. A file with further names is about to be one of several, and was
     // locked when it got its first.
     let is_left = lock.is_some() && boot == this_boot().as_bytes() && stat.st_nlink <= 1;
     (is_left || is_old(&stat)) && unlinkat(folder, name, AtFlags::empty()).is_ok()
@@ -75,7 +74,7 @@ fn lock(folder: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
         let flags = OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         openat(folder, name, flags | access, Mode::empty())
     };
-    // NFS locks what may be written to; a draft may have its permissions already.
+    // NFS locks only files that may be written; a temporary file may have its permissions already.
     let file = open(OFlags::RDWR).or_else(|_| open(OFlags::RDONLY))?;
     flock(&file, FlockOperation::NonBlockingLockExclusive)?;
     Ok(file)
@@ -87,7 +86,7 @@ fn is_old(stat: &Stat) -> bool {
     now.is_ok_and(|now| now.as_secs().saturating_sub(changed) > DAY.as_secs())
 }
 
-/// The first digits of the number that the kernel gives each boot.
+/// Returns the first digits of the number that the kernel gives each boot.
 pub(super) fn this_boot() -> &'static str {
     static BOOT: OnceLock<String> = OnceLock::new();
     BOOT.get_or_init(|| {
@@ -104,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_names_of_drafts_are_taken_for_such() {
+    fn only_the_names_of_temporary_files_are_recognised() {
         assert_eq!(boot_in(b".a.overlapped-0123abcd-89abcdef"), Some(&b"0123abcd"[..]));
         assert_eq!(boot_in(b".overlapped-0123abcd-89abcdef"), Some(&b"0123abcd"[..]));
         for name in [

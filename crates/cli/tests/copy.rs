@@ -163,7 +163,7 @@ fn what_cannot_be_copied_is_listed_and_the_rest_goes_on() {
             "failed: tree/taken-by-a-folder: into/tree/taken-by-a-folder exists and is a folder",
             "failed: tree/taken-by-a-file: into/tree/taken-by-a-file exists and is not a folder",
             "failed: tree/taken-by-a-fifo: into/tree/taken-by-a-fifo exists and is a FIFO, a",
-            "  FIFOs, sockets and devices are made anew with --archive.",
+            "  FIFOs, sockets and devices are created anew with --archive.",
         ] {
             assert!(stderr.contains(line), "{line} is missing in\n{stderr}");
         }
@@ -188,7 +188,9 @@ fn what_is_there_is_replaced_kept_or_protected() {
         symlink("../elsewhere", at("into/two")).unwrap();
         let output = copy(port, folder.path(), &["--no-clobber", "one", "two", "into"]);
         assert_eq!(output.status.code(), Some(0));
-        assert!(text(&output).0.contains("0 files") && text(&output).0.contains("; 2 were there"));
+        assert!(
+            text(&output).0.contains("0 files") && text(&output).0.contains("; 2 existed already")
+        );
         assert_eq!(fs::read_to_string(at("into/one")).unwrap(), "old");
         let output = copy(port, folder.path(), &["one", "two", "into"]);
         assert_eq!(output.status.code(), Some(0));
@@ -263,7 +265,7 @@ fn what_may_not_be_read_or_written_is_said_with_a_remedy() {
             "failed: tree/locked: cannot be opened: Permission denied",
             "failed: tree/protected: into/protected exists and is write-protected",
             "  Ask its owner for `chmod +r`",
-            "  --force replaces write-protected files",
+            "  --force also replaces write-protected files",
         ] {
             assert!(stderr.contains(line), "{line} is missing in\n{stderr}");
         }
@@ -313,10 +315,10 @@ fn a_full_disk_fails_what_does_not_fit_and_leaves_no_part_of_it() {
             }
             assert!(stdout.contains("exit 1"), "{stdout}{stderr}");
             assert!(
-                stderr.contains("its copy cannot be written: No space left on device"),
+                stderr.contains("the copy cannot be written: No space left on device"),
                 "{stderr}"
             );
-            assert!(stderr.contains("  The destination is full: make room"), "{stderr}");
+            assert!(stderr.contains("  The destination is full: free"), "{stderr}");
             assert!(!stdout.contains("BAD"), "{stdout}");
             assert!(!stdout.contains("overlapped-"), "{stdout}");
             assert!(stdout.contains("small-"), "{stdout}");
@@ -357,9 +359,9 @@ fn a_file_that_grows_meanwhile_is_copied_as_it_was_and_named() {
                     stdout.contains("2 files") && stdout.contains("; 1 file changed"),
                     "{stdout}"
                 );
-                let said = "changed while it was copied: growing: it had ";
+                let said = "changed during the copy: growing: it had ";
                 assert!(stderr.contains(said), "{stderr}");
-                assert!(stderr.contains("more when nobody writes to it."), "{stderr}");
+                assert!(stderr.contains("it again when no program writes to it."), "{stderr}");
             });
             assert_eq!(names(&folder.path().join("into")), ["calm", "growing"]);
             let copy = fs::read(folder.path().join("into/growing")).unwrap();

@@ -69,7 +69,7 @@ fn t1_the_next_copy_removes_what_a_killed_one_has_left() {
             let output = copy(port, folder.path(), &["source", "target"]);
             let (stdout, stderr) = text(&output);
             assert_eq!(output.status.code(), Some(0), "{stdout}{stderr}");
-            assert!(stdout.contains(" of killed runs removed"), "{stdout}");
+            assert!(stdout.contains(" of killed processes removed"), "{stdout}");
             let target = folder.path().join("target/source");
             assert_eq!(names(&target), names(&folder.path().join("source")));
             fs::remove_dir_all(folder.path().join("target")).unwrap();
@@ -116,7 +116,7 @@ fn drafts_of_other_machines_are_left_alone_for_a_day() {
     let output = copy("poll", folder.path(), &["file", "into"]);
     let (stdout, stderr) = text(&output);
     assert_eq!(output.status.code(), Some(0), "{stdout}{stderr}");
-    assert!(stdout.contains("; 1 unfinished copy of killed runs removed"), "{stdout}");
+    assert!(stdout.contains("; 1 unfinished copy of killed processes removed"), "{stdout}");
     assert!(!at(&here).exists() && at(other).exists() && at(no_draft).exists());
     // What counts is when its state changed, which nobody can set back.
     let old = SystemTime::now() - Duration::from_secs(2 * 24 * 60 * 60);

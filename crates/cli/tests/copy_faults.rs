@@ -31,31 +31,31 @@ fn t1_what_closing_or_syncing_a_copy_reports_is_a_failure() {
             (
                 "close=ENOSPC",
                 &[][..],
-                "its copy cannot be written to its end: No space left on device",
+                "the copy cannot be written completely: No space left on device",
             ),
-            ("close=EIO", &[], "its copy cannot be written to its end: Input/output error"),
-            ("close=EDQUOT", &["-a"], "its copy cannot be written to its end: Disk quota exceeded"),
+            ("close=EIO", &[], "the copy cannot be written completely: Input/output error"),
+            ("close=EDQUOT", &["-a"], "the copy cannot be written completely: Disk quota exceeded"),
             (
                 "fsync=EIO",
                 &["--sync"],
-                "its copy cannot be written to the disk: Input/output error",
+                "the copy cannot be written to the disk: Input/output error",
             ),
             (
                 "fsync=ENOSPC",
                 &["--verify"],
-                "its copy cannot be written to the disk: No space left",
+                "the copy cannot be written to the disk: No space left",
             ),
-            ("write=ENOSPC", &[], "its copy cannot be written: No space left on device"),
-            ("one-name rename=EIO", &[], "its copy cannot be given its name: Input/output error"),
+            ("write=ENOSPC", &[], "the copy cannot be written: No space left on device"),
+            ("one-name rename=EIO", &[], "the copy cannot be given its name: Input/output error"),
             (
                 "chmod=EIO",
                 &[],
-                "its copy cannot be given its permissions and times: Input/output error",
+                "the copy cannot be given its permissions and times: Input/output error",
             ),
             (
                 "utimens=ENOSPC",
                 &["-a"],
-                "its copy cannot be given its permissions and times: No space left",
+                "the copy cannot be given its permissions and times: No space left",
             ),
         ] {
             let folder = tempfile::tempdir().unwrap();
@@ -100,7 +100,7 @@ fn t1_where_files_have_no_names_close_is_asked_too() {
     }
     assert_eq!(output.status.code(), Some(1), "{stdout}{stderr}");
     let failed =
-        stderr.matches("its copy cannot be written to its end: Input/output error").count();
+        stderr.matches("the copy cannot be written completely: Input/output error").count();
     assert!(failed > 0, "{stdout}{stderr}");
     assert_eq!(names(&folder.path().join("copy")).len(), 64 - failed, "{stdout}{stderr}");
 }
@@ -120,7 +120,7 @@ fn t1_a_device_that_corrupts_what_is_written_does_not_pass_verify() {
             let output = copy(port, folder.path(), &[options, &["tree", "mount"]].concat());
             let (stdout, stderr) = text(&output);
             assert_eq!(output.status.code(), Some(1), "{stdout}{stderr}");
-            assert_eq!(stderr.matches("its copy differs at byte").count(), 3, "{stdout}{stderr}");
+            assert_eq!(stderr.matches("the copy differs at byte").count(), 3, "{stdout}{stderr}");
             assert_eq!(names(&faulty.back.join("tree")), [""; 0]);
             found += 3;
         }

@@ -112,7 +112,7 @@ fn a_bind_mount_of_a_source_is_the_source() {
         );
         let Some((stdout, stderr)) = in_a_namespace(folder.path(), &script) else { return };
         assert_eq!(stdout.matches("exit 1").count(), 6, "{stdout}{stderr}");
-        assert!(stderr.contains("tree cannot be copied into itself"), "{stderr}");
+        assert!(stderr.contains("cannot copy tree into itself"), "{stderr}");
         assert_eq!((read(at("tree/one/f")), read(at("tree/two/f"))), ("1".into(), "2".into()));
         assert_eq!((names(&at("tree")).len(), names(&at("tree/two")).len()), (2, 1));
         assert_eq!(names(&at("tree/one")), ["f"]);
@@ -150,7 +150,7 @@ fn t1_two_sources_with_one_name_on_the_target_are_not_both_copied() {
                 let output = copy(port, folder.path(), &arguments);
                 let (stdout, stderr) = text(&output);
                 assert_eq!(output.status.code(), Some(1), "{arguments:?}: {stdout}{stderr}");
-                let said = stderr.matches("was made during this run").count();
+                let said = stderr.matches("was created during this run").count();
                 let kept = usize::from(is_there && options == ["--no-clobber"]);
                 assert_eq!(said, 41 - kept, "{arguments:?}: {stdout}{stderr}");
                 assert_eq!(names(&at("back/tree")).len(), 41, "and no draft");
@@ -178,7 +178,7 @@ fn sources_that_meet_in_one_folder_do_not_replace_each_other() {
             let output = copy(port, folder.path(), &["a/.", "b/.", target]);
             let (stdout, stderr) = text(&output);
             assert_eq!(output.status.code(), Some(1), "{target}: {stdout}{stderr}");
-            let line = format!("sub/both: {target}/sub/both was made during this run");
+            let line = format!("sub/both: {target}/sub/both was created during this run");
             assert_eq!(stderr.matches(&line).count(), 1, "{stderr}");
         }
         assert_eq!(names(&at("new/sub")), ["a", "b", "both"]);
@@ -196,7 +196,7 @@ fn sources_that_meet_in_one_folder_do_not_replace_each_other() {
         );
         let Some((stdout, stderr)) = in_a_namespace(folder.path(), &script) else { return };
         assert!(stdout.contains("exit 1"), "{stdout}{stderr}");
-        assert!(stderr.contains("was made during this run"), "{stderr}");
+        assert!(stderr.contains("was created during this run"), "{stderr}");
     });
 }
 
@@ -218,7 +218,7 @@ fn a_folder_that_several_sources_make_is_noted_before_another_one_is_copied_into
             let (stdout, stderr) = text(&output);
             assert_eq!(output.status.code(), Some(1), "{stdout}{stderr}");
             assert!(stdout.starts_with("50 files"), "{stdout}");
-            assert_eq!(stderr.matches("was made during this run").count(), 150);
+            assert_eq!(stderr.matches("was created during this run").count(), 150);
             fs::remove_dir_all(at("into")).unwrap();
         }
     });

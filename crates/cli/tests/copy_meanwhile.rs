@@ -81,7 +81,7 @@ fn a_target_that_is_moved_away_meanwhile_is_said_with_its_new_place() {
             let to = at(to).canonicalize().unwrap();
             let to = to.display();
             format!(
-                "failed: {of}: no longer names the folder that was copied into; that is {to} now"
+                "failed: {of}: no longer names the folder that was copied into, which is now {to}"
             )
         };
         // The target itself, with another folder in its place or none; a folder of the copy.
@@ -153,7 +153,7 @@ fn a_folder_that_is_moved_away_after_it_was_finished_is_said() {
             };
             assert_eq!(code, Some(1), "{from} {replacement:?}: {stdout}{stderr}");
             let said = format!(
-                "failed: {from}: no longer names the folder that was copied into; that was moved \
+                "failed: {from}: no longer names the folder that was copied into, which was moved \
                  or removed after it had been copied"
             );
             assert!(stderr.contains(&said), "{stderr}");
@@ -206,10 +206,13 @@ fn what_is_said_after_a_stop_copies_the_rest() {
             let (stdout, stderr) = text(&output);
             assert_eq!(output.status.code(), Some(0), "{said}{stdout}{stderr}");
             assert_eq!(names(&folder.path().join("into/tree/d")).len(), FILES);
-            assert!(stdout.contains(" there"), "what is whole is not copied again: {stdout}");
+            assert!(
+                stdout.contains(" existed already"),
+                "what is whole is not copied again: {stdout}"
+            );
         }
         let Some(said) = stop(&["--force"]) else { return };
-        assert!(said.contains("The same command copies everything anew"), "{said}");
+        assert!(said.contains("The same command copies everything again"), "{said}");
     });
 }
 

@@ -260,11 +260,11 @@ fn a_proxy_that_fails_is_named() {
     let bad = hanging_up(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
     let (http, https) = ("http://server.invalid/x", "https://server.invalid/x");
     for (url, variable, scheme, addr, said) in [
-        (http, "http_proxy", "http", nobody, ": the connection is refused"),
-        (https, "https_proxy", "http", nobody, ": the connection is refused"),
-        (https, "https_proxy", "https", nobody, ": the connection is refused"),
-        (http, "all_proxy", "socks5h", nobody, ": the connection is refused"),
-        (https, "https_proxy", "https", mail, ": it does not speak TLS on this port"),
+        (http, "http_proxy", "http", nobody, ": connection refused"),
+        (https, "https_proxy", "http", nobody, ": connection refused"),
+        (https, "https_proxy", "https", nobody, ": connection refused"),
+        (http, "all_proxy", "socks5h", nobody, ": connection refused"),
+        (https, "https_proxy", "https", mail, ": it does not use TLS on this port"),
         (http, "http_proxy", "http", mail, ": invalid HTTP from it"),
         (https, "https_proxy", "http", mail, ": it is not an HTTP proxy"),
         (http, "all_proxy", "socks4a", mail, ": it is not a SOCKS4 proxy"),
@@ -302,7 +302,7 @@ fn a_proxy_that_fails_is_named() {
     }
     let value = "http://user:secret@no-proxy.invalid:3128";
     let (_, told) = get(folder.path(), &[("http_proxy", value)], &["--retries", "0", http]);
-    let said = "/x: the proxy no-proxy.invalid:3128: there is no host of that name";
+    let said = "/x: the proxy no-proxy.invalid:3128: unknown host name";
     assert!(told.contains(said) && !told.contains("secret"), "{told}");
 }
 

@@ -84,7 +84,7 @@ impl Limits {
             head: time(self.head_timeout, usual.head),
             request: self.request_timeout.map(|TimeLimit(time)| time).or(usual.request),
             rate: self.rate.map_or(usual.rate, |Rate(bytes)| bytes),
-            slack: time(self.slack, usual.slack),
+            allowance: time(self.slack, usual.allowance),
             ..usual
         }
     }

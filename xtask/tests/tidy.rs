@@ -53,7 +53,7 @@ fn a_finding_names_place_rule_reason_and_remedy() {
 fn imports_downwards_pass() {
     passes("net/tcp.rs", "use crate::{op::Op, task::wait};\nuse super::addr::X;\n");
     passes("net/tcp.rs", "use crate::time::Deadline;\n");
-    passes("chan/mod.rs", "use crate::sched::Verdict;\n");
+    passes("chan/mod.rs", "use crate::sched::DeadlockReport;\n");
     passes("task/spawn.rs", "use crate::sched::current;\n");
     passes("port/uring/ring.rs", "use super::super::super::op::Op;\n");
     passes("lib.rs", "pub use crate::net::TcpStream;\n");

@@ -11,7 +11,7 @@ use std::io;
 use crate::sched::{NEVER, Waiting, Wake, here};
 use crate::sys::clock;
 use crate::task::wait::{checkpoint_without_error, deliver_kill, is_cancelled, park};
-use crate::task::{Refusal, cut_short};
+use crate::task::{CannotWait, cancelled_wait};
 
 /// A point on the port's monotonic clock; the counterpart of `std::time::Instant`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -140,8 +140,8 @@ pub fn sleep(duration: Duration) {
 /// # Panics
 /// Inside [`no_switch`](crate::task::no_switch).
 pub fn sleep_until(instant: Instant) {
-    if let Err(refusal @ Refusal::NoSwitch) = sleep_to(instant.nanos) {
-        panic!("sleep {}", refusal.reason());
+    if let Err(reason @ CannotWait::NoSwitch) = sleep_to(instant.nanos) {
+        panic!("sleep {}", reason.message());
     }
 }
 
@@ -182,14 +182,14 @@ pub fn try_sleep(duration: Duration) -> io::Result<()> {
 pub fn try_sleep_until(instant: Instant) -> io::Result<()> {
     match sleep_to(instant.nanos) {
         Ok(true) => Ok(()),
-        Ok(false) => Err(cut_short()),
-        Err(refusal) => Err(io::Error::new(io::ErrorKind::WouldBlock, refusal.reason())),
+        Ok(false) => Err(cancelled_wait()),
+        Err(reason) => Err(io::Error::new(io::ErrorKind::WouldBlock, reason.message())),
     }
 }
 
 /// Sleeps, and tells whether to the end; `false`: to the deadline, or until a kill. It always
 /// parks, also where the time has come: a loop that ignores the deadline lets its neighbours run.
-fn sleep_to(until: u64) -> Result<bool, Refusal> {
+fn sleep_to(until: u64) -> Result<bool, CannotWait> {
     let Some(here) = here() else {
         while let left @ 1.. = until.saturating_sub(clock::nanos()) {
             std::thread::sleep(Duration::from_nanos(left));

@@ -10,8 +10,8 @@ use overlapped::sync::{
 };
 use overlapped::task;
 use overlapped::task::{
-    ChannelEvent, Current, Dump, JoinError, Local, Remote, Scope, ScopedTasklet, Stats, TaskletId,
-    UnblockError, Verdict,
+    ChannelEvent, Current, DeadlockReport, Dump, JoinError, Local, Remote, Scope, ScopedTasklet,
+    Stats, TaskletId, UnblockError,
 };
 use overlapped::thread;
 use overlapped::time::{Instant, Interval};
@@ -62,8 +62,8 @@ fn what_is_meant_for_other_threads_goes_there() {
     sync::<Remote>();
     send::<TaskletId>();
     sync::<TaskletId>();
-    send::<Verdict>();
-    sync::<Verdict>();
+    send::<DeadlockReport>();
+    sync::<DeadlockReport>();
     send::<JoinError>();
     send::<RunError>();
     send::<RecvError>();

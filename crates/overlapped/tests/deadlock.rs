@@ -13,7 +13,7 @@ use overlapped::{
     spawn, yield_now,
 };
 
-fn is_verdict<T>(result: &Result<T, RecvError>) -> bool {
+fn is_deadlock<T>(result: &Result<T, RecvError>) -> bool {
     matches!(result, Err(RecvError::Deadlock(_)))
 }
 
@@ -24,7 +24,7 @@ fn the_last_runnable_tasklet_that_blocks_gets_it_at_that_call() {
         let inner = channel.clone();
         let other = spawn(move || inner.recv());
         yield_now();
-        assert!(is_verdict(&channel.recv()), "main blocked last");
+        assert!(is_deadlock(&channel.recv()), "main blocked last");
         assert_eq!(channel.balance(), -1, "its wait is over, the other's is not");
         channel.send(1).unwrap();
         assert_eq!(other.join().unwrap(), Ok(1));
@@ -38,7 +38,7 @@ fn main_gets_it_when_the_last_other_tasklet_ends() {
     run(|| {
         let channel = Channel::<u8>::new();
         drop(spawn(yield_now));
-        assert!(is_verdict(&channel.recv()));
+        assert!(is_deadlock(&channel.recv()));
         let other = spawn(pause);
         assert!(matches!(other.join(), Err(JoinError::Deadlock(_))));
     })
@@ -54,7 +54,7 @@ fn the_waiters_are_told_one_after_another_the_last_one_first() {
         for i in 0..5 {
             let (channel, order) = (channel.clone(), order.clone());
             drop(spawn(move || {
-                assert!(is_verdict(&channel.recv()));
+                assert!(is_deadlock(&channel.recv()));
                 order.borrow_mut().push(i);
             }));
         }
@@ -64,7 +64,7 @@ fn the_waiters_are_told_one_after_another_the_last_one_first() {
 }
 
 #[test]
-fn a_verdict_says_who_waits_on_what() {
+fn a_deadlock_report_says_who_waits_on_what() {
     run(|| {
         let channel = Channel::<u8>::new();
         let (a, b) = (channel.clone(), channel.clone());
@@ -75,8 +75,8 @@ fn a_verdict_says_who_waits_on_what() {
         drop(Builder::new().name("joiner").spawn(move || drop(joined.join())).unwrap());
         drop(Builder::new().name("parent").spawn(|| scope(|s| drop(s.spawn(pause)))).unwrap());
         (0..2).for_each(|_| yield_now());
-        let Err(RecvError::Deadlock(verdict)) = b.recv() else { panic!("nobody could send") };
-        let text = verdict.to_string();
+        let Err(RecvError::Deadlock(report)) = b.recv() else { panic!("nobody could send") };
+        let text = report.to_string();
         println!("{text}");
         for part in [
             "6 waiting",
@@ -88,8 +88,8 @@ fn a_verdict_says_who_waits_on_what() {
         ] {
             assert!(text.contains(part), "{part:?} is missing in {text}");
         }
-        assert_eq!(verdict.waiters().len(), 6);
-        assert_eq!(verdict.waiters()[0].id, 1);
+        assert_eq!(report.waiters().len(), 6);
+        assert_eq!(report.waiters()[0].id, 1);
     })
     .map_err(|error| assert!(matches!(error, RunError::Deadlock(_)), "{error}"))
     .unwrap_err();
@@ -103,12 +103,12 @@ fn all_who_are_told_are_told_the_same() {
         for name in ["one", "two", "three"] {
             let told = told.clone();
             let waits = move || {
-                let Err(RecvError::Deadlock(verdict)) = Channel::<u8>::new().recv() else {
+                let Err(RecvError::Deadlock(report)) = Channel::<u8>::new().recv() else {
                     panic!("nobody could send")
                 };
                 // What is done with it does not change what the others are told.
                 sleep(Duration::from_millis(1));
-                told.borrow_mut().push(verdict);
+                told.borrow_mut().push(report);
             };
             drop(Builder::new().name(name).spawn(waits).unwrap());
         }
@@ -116,7 +116,7 @@ fn all_who_are_told_are_told_the_same() {
     .unwrap();
     let told = told.borrow();
     assert_eq!(told.len(), 3);
-    assert!(told.iter().all(|verdict| verdict.count() == 3 && *verdict == told[0]), "{told:#?}");
+    assert!(told.iter().all(|report| report.count() == 3 && *report == told[0]), "{told:#?}");
 }
 
 #[test]
@@ -127,12 +127,11 @@ fn run_is_told_what_the_waiters_were_told() {
         let told = told.clone();
         drop(spawn(move || *told.borrow_mut() = Channel::<u8>::new().recv().err()));
     });
-    let (Err(RunError::Deadlock(verdict)), Some(RecvError::Deadlock(theirs))) =
-        (ended, told.take())
+    let (Err(RunError::Deadlock(report)), Some(RecvError::Deadlock(theirs))) = (ended, told.take())
     else {
         panic!("neither could go on")
     };
-    assert_eq!((verdict.count(), &verdict), (2, &theirs));
+    assert_eq!((report.count(), &report), (2, &theirs));
 }
 
 #[test]
@@ -141,14 +140,14 @@ fn who_waits_anew_is_told_of_what_is_now() {
         let channel = Channel::<u8>::named("answers");
         drop(spawn(pause));
         let told = [channel.recv(), channel.recv()].map(|got| match got {
-            Err(RecvError::Deadlock(verdict)) => verdict,
+            Err(RecvError::Deadlock(report)) => report,
             got => panic!("{got:?}"),
         });
         assert_eq!(told[0].count(), 2);
         let born = Builder::new().name("born").spawn(pause).unwrap();
-        let Err(JoinError::Deadlock(verdict)) = born.join() else { panic!("it waits for ever") };
-        assert_eq!(verdict.count(), 3);
-        assert!(verdict.to_string().contains("'born': paused"), "{verdict}");
+        let Err(JoinError::Deadlock(report)) = born.join() else { panic!("it waits for ever") };
+        assert_eq!(report.count(), 3);
+        assert!(report.to_string().contains("'born': paused"), "{report}");
     })
     .unwrap_err();
 }
@@ -176,8 +175,8 @@ fn a_channels_name_is_shown() {
 #[test]
 fn run_gets_it_where_nobody_can_be_told() {
     let ended = run(|| drop((0..3).map(|_| spawn(pause)).collect::<Vec<_>>()));
-    let Err(RunError::Deadlock(verdict)) = ended else { panic!("{ended:?}") };
-    assert_eq!(verdict.waiters().len(), 3);
+    let Err(RunError::Deadlock(report)) = ended else { panic!("{ended:?}") };
+    assert_eq!(report.waiters().len(), 3);
     let ended = run(pause);
     assert!(matches!(ended, Err(RunError::Deadlock(_))), "main itself is paused");
 }
@@ -186,7 +185,7 @@ fn run_gets_it_where_nobody_can_be_told() {
 fn shielded_tasklets_are_told_too() {
     run(|| {
         let told = spawn(|| shield(|| Channel::<u8>::new().recv()));
-        assert!(is_verdict(&told.join().unwrap()));
+        assert!(is_deadlock(&told.join().unwrap()));
     })
     .unwrap();
 }
@@ -221,7 +220,7 @@ fn whatever_can_still_happen_keeps_it_away() {
         assert_eq!(channel.recv_timeout(limit), Err(RecvError::TimedOut), "its own limit");
         assert_eq!(timeout(limit, || channel.recv()), Err(RecvError::TimedOut), "a deadline");
         assert!(begin.elapsed() >= 2 * limit);
-        assert!(is_verdict(&channel.recv()), "and now nothing is left");
+        assert!(is_deadlock(&channel.recv()), "and now nothing is left");
     })
     .unwrap();
 }
@@ -243,7 +242,7 @@ fn a_remote_in_a_thread_keeps_it_away_until_it_is_dropped() {
                     })
                 })
                 .collect();
-            assert!(is_verdict(&channel.recv()));
+            assert!(is_deadlock(&channel.recv()));
             assert!(begin.elapsed() >= Duration::from_millis(10 * clones as u64), "too early");
             threads.into_iter().for_each(|thread| thread.join().unwrap());
         }
@@ -259,9 +258,9 @@ fn the_handle_of_a_tasklet_that_is_over_keeps_nothing_away() {
         tasklet.join().unwrap();
         let third = remote.clone();
         drop(second);
-        assert!(is_verdict(&Channel::<u8>::new().recv()));
+        assert!(is_deadlock(&Channel::<u8>::new().recv()));
         drop((remote, third));
-        assert!(is_verdict(&Channel::<u8>::new().recv()));
+        assert!(is_deadlock(&Channel::<u8>::new().recv()));
     })
     .unwrap();
 }
@@ -299,7 +298,7 @@ fn who_waits_for_a_stack_is_no_deadlock_while_one_can_come_free() {
         let (a, b) = (channel.clone(), channel.clone());
         let holder = spawn(move || a.recv());
         let starved = spawn(move || b.send(1));
-        let told = is_verdict(&holder.join().unwrap());
+        let told = is_deadlock(&holder.join().unwrap());
         (told, matches!(starved.join(), Err(JoinError::Deadlock(_)) | Ok(Err(_))))
     });
     assert_eq!(ended.unwrap(), (true, true));
@@ -311,11 +310,11 @@ fn outside_a_scheduler_a_channel_says_so_at_once() {
     assert!(matches!(channel.send(3), Err(SendError::Deadlock(3, _))));
     let limit = Duration::from_secs(60);
     assert!(matches!(channel.send_timeout(3, limit), Err(SendError::Deadlock(3, _))));
-    assert!(is_verdict(&channel.recv()) && is_verdict(&channel.recv_timeout(limit)));
+    assert!(is_deadlock(&channel.recv()) && is_deadlock(&channel.recv_timeout(limit)));
     assert_eq!(channel.try_recv(), Err(RecvError::WouldBlock));
     assert!(matches!(channel.try_send(3), Err(SendError::WouldBlock(3))));
-    let Err(RecvError::Deadlock(verdict)) = channel.recv() else { unreachable!() };
-    let text = verdict.to_string();
+    let Err(RecvError::Deadlock(report)) = channel.recv() else { unreachable!() };
+    let text = report.to_string();
     assert!(text.contains("no scheduler runs on this thread"), "{text}");
     assert!(text.contains("call this inside overlapped::run"), "{text}");
     channel.close();
@@ -336,7 +335,7 @@ fn a_joiner_is_told_of_each_of_thousands_in_time() {
         let tasklets: Vec<Tasklet<()>> = (0..waiters)
             .map(|_| {
                 let channel = channel.clone();
-                spawn(move || assert!(is_verdict(&channel.recv())))
+                spawn(move || assert!(is_deadlock(&channel.recv())))
             })
             .collect();
         yield_now();
@@ -346,13 +345,14 @@ fn a_joiner_is_told_of_each_of_thousands_in_time() {
         assert_eq!(channel.balance(), -(waiters as isize), "the others wait on");
     })
     .unwrap();
-    println!("{waiters} joins and as many verdicts in {:?}", begin.elapsed());
+    println!("{waiters} joins and as many deadlock reports in {:?}", begin.elapsed());
     assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
 }
 
-/// What happens between two verdicts is not forgotten: who was woken, who waits anew, who was born.
+/// What happens between two deadlock reports is not forgotten: who was woken, who waits anew, who
+/// was born.
 #[test]
-fn verdicts_go_on_rightly_whatever_the_told_ones_do() {
+fn deadlock_reports_go_on_rightly_whatever_the_told_ones_do() {
     let order = Rc::new(RefCell::new(Vec::new()));
     run(|| {
         let (channel, other) = (Channel::<u8>::new(), Channel::<u8>::new());
@@ -360,7 +360,7 @@ fn verdicts_go_on_rightly_whatever_the_told_ones_do() {
             let (channel, order) = (channel.clone(), order.clone());
             drop(spawn(move || {
                 let got = channel.recv();
-                order.borrow_mut().push((name, is_verdict(&got)));
+                order.borrow_mut().push((name, is_deadlock(&got)));
             }));
         };
         waits("first", &channel);
@@ -368,20 +368,20 @@ fn verdicts_go_on_rightly_whatever_the_told_ones_do() {
         waits("second", &channel);
         let (own, feeds, told) = (channel.clone(), other.clone(), order.clone());
         drop(spawn(move || {
-            assert!(is_verdict(&own.recv()));
+            assert!(is_deadlock(&own.recv()));
             told.borrow_mut().push(("busy", true));
             feeds.send(1).unwrap();
             let born = own.clone();
             let told_too = told.clone();
             drop(spawn(move || {
-                assert!(is_verdict(&born.recv()));
+                assert!(is_deadlock(&born.recv()));
                 told_too.borrow_mut().push(("born", true));
             }));
             yield_now();
-            assert!(is_verdict(&own.recv()));
+            assert!(is_deadlock(&own.recv()));
             told.borrow_mut().push(("busy again", true));
             sleep(Duration::from_millis(1));
-            assert!(is_verdict(&own.recv()));
+            assert!(is_deadlock(&own.recv()));
             told.borrow_mut().push(("busy at last", true));
         }));
     })
@@ -407,19 +407,19 @@ fn thousands_of_waiters_are_told_in_time() {
         let channel = Channel::<u8>::new();
         for _ in 0..waiters {
             let channel = channel.clone();
-            drop(spawn(move || assert!(is_verdict(&channel.recv()))));
+            drop(spawn(move || assert!(is_deadlock(&channel.recv()))));
         }
     })
     .unwrap();
-    println!("{waiters} verdicts in {:?}", begin.elapsed());
+    println!("{waiters} deadlock reports in {:?}", begin.elapsed());
     assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
     let _ = task::stats();
 }
 
 #[test]
-fn a_verdict_is_as_readable_where_a_program_ends_with_it() {
-    let Err(RunError::Deadlock(verdict)) = run(|| drop(spawn(pause))) else {
+fn a_deadlock_report_is_as_readable_where_a_program_ends_with_it() {
+    let Err(RunError::Deadlock(report)) = run(|| drop(spawn(pause))) else {
         panic!("nobody resumes it")
     };
-    assert_eq!(format!("{verdict:?}"), verdict.to_string());
+    assert_eq!(format!("{report:?}"), report.to_string());
 }

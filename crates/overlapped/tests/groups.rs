@@ -499,7 +499,7 @@ fn dropping_a_group_kills_its_members_also_those_that_have_not_begun() {
 }
 
 #[test]
-fn a_wait_for_room_obeys_deadlines_verdicts_and_no_switch() {
+fn a_wait_for_room_obeys_deadlines_deadlock_reports_and_no_switch() {
     run(|| {
         let mut group = TaskletGroup::new(2);
         let channel = Channel::<u8>::new();
@@ -525,10 +525,10 @@ fn a_wait_for_room_obeys_deadlines_verdicts_and_no_switch() {
         yield_now();
         assert_eq!(no_switch(|| group.spawn(|| Ok(0))), Err(SpawnError::CannotWait));
         assert!(matches!(no_switch(|| group.join_next()), Some(Err(JoinError::WouldBlock))));
-        // Main is the last to wait, so the verdict is its own.
+        // Main is the last to wait, so the deadlock report is its own.
         let told = group.spawn(|| Ok(0));
-        let Err(SpawnError::Wait(WaitError::Deadlock(verdict))) = told else { panic!("{told:?}") };
-        let text = verdict.to_string();
+        let Err(SpawnError::Wait(WaitError::Deadlock(report))) = told else { panic!("{told:?}") };
+        let text = report.to_string();
         assert!(text.contains("tasklet 1: the end of a member of its group"), "{text}");
         assert!(matches!(group.join_next(), Some(Err(JoinError::Deadlock(_)))));
         assert_eq!((group.len(), group.running()), (2, 2));

@@ -156,7 +156,7 @@ fn look_at_what_was_made_in_an_earlier_run() {
             let waits = |channel: Channel<u8>| spawn(move || task::shield(|| channel.recv()));
             let (tasklet, polled) = (waits(channel.clone()), waits(channel.clone()));
             let paused = spawn(|| task::shield(task::pause));
-            // As long as it goes on, nobody gets a verdict.
+            // As long as it goes on, nobody gets a deadlock report.
             drop(spawn(|| task::shield(|| overlapped::time::sleep(Duration::MAX))));
             yield_now();
             (tasklet, polled, paused, channel)

@@ -297,7 +297,7 @@ fn a_tasklet_that_waits_for_a_stack_can_be_killed() {
         let holder = spawn(|| sleep(Duration::from_millis(20)));
         let starved = spawn(|| unreachable!("killed before its start"));
         yield_now();
-        assert_eq!(task::stats().unwrap().starved, 1);
+        assert_eq!(task::stats().unwrap().waiting_for_stack, 1);
         starved.kill();
         assert!(matches!(starved.join(), Err(JoinError::Killed)));
         holder.join().unwrap();
@@ -329,14 +329,14 @@ fn killed_tasklets_need_no_stack_of_those_who_wait_for_them() {
         let starved: Vec<_> = (0..9).map(starve).collect();
         let last = starve(9);
         yield_now();
-        assert_eq!(task::stats().unwrap().starved, 10);
+        assert_eq!(task::stats().unwrap().waiting_for_stack, 10);
         starved.iter().for_each(Tasklet::kill);
         for tasklet in starved {
             assert!(matches!(tasklet.join(), Err(JoinError::Killed)));
         }
         // The stack beyond the limit was for them alone.
         let stats = task::stats().unwrap();
-        assert_eq!((stats.starved, stats.stacks, dropped.get()), (1, 2, 9));
+        assert_eq!((stats.waiting_for_stack, stats.stacks, dropped.get()), (1, 2, 9));
         channel.send(()).unwrap();
         holder.join().unwrap().unwrap();
         last.join().unwrap();
@@ -346,7 +346,7 @@ fn killed_tasklets_need_no_stack_of_those_who_wait_for_them() {
 }
 
 #[test]
-fn a_scope_whose_children_get_no_stack_is_a_verdict() {
+fn a_scope_whose_children_get_no_stack_is_a_deadlock_report() {
     let ended = Config::new().stacks_max(1).run(|| {
         scope(|s| {
             s.spawn(|| ());

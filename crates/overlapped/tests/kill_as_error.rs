@@ -455,7 +455,7 @@ fn a_panic_out_of_it_leaves_the_scope() {
 }
 
 #[test]
-fn a_verdict_is_given_inside_as_well() {
+fn a_deadlock_report_is_given_inside_as_well() {
     run(|| {
         let stuck = kill_as_error(|| Channel::<u8>::new().recv());
         assert!(matches!(stuck, Err(RecvError::Deadlock(_))), "{stuck:?}");

@@ -1,4 +1,4 @@
-//! Locks whose holders wait for each other: verdicts, where nobody else could release them.
+//! Locks whose holders wait for each other: deadlock reports, where nobody else could release them.
 
 mod support;
 
@@ -8,16 +8,16 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use overlapped::sync::{Mutex, OnceLock, RwLock, Semaphore};
-use overlapped::task::Verdict;
+use overlapped::task::DeadlockReport;
 use overlapped::time::sleep;
 use overlapped::{
     Builder, Channel, Config, JoinError, RecvError, RunError, run, scope, spawn, task, yield_now,
 };
 
-/// The verdict of a run that nobody in it could be given.
-fn verdict<T: std::fmt::Debug>(ended: Result<T, RunError>) -> Verdict {
+/// The deadlock report of a run that nobody in it could be given.
+fn report<T: std::fmt::Debug>(ended: Result<T, RunError>) -> DeadlockReport {
     match ended {
-        Err(RunError::Deadlock(verdict)) => verdict,
+        Err(RunError::Deadlock(report)) => report,
         ended => panic!("{ended:?}"),
     }
 }
@@ -43,11 +43,11 @@ fn crosswise(first: Rc<Mutex<u8>>, second: Rc<Mutex<u8>>) -> [overlapped::Taskle
 }
 
 #[test]
-fn two_tasklets_that_want_each_others_lock_are_a_verdict() {
+fn two_tasklets_that_want_each_others_lock_are_a_deadlock_report() {
     let ended = run(|| drop(crosswise(Rc::default(), Rc::default())));
-    let verdict = verdict(ended);
-    assert_eq!(verdict.count(), 2);
-    let on: Vec<_> = verdict.waiters().iter().map(|waiter| waiter.on.as_str()).collect();
+    let report = report(ended);
+    assert_eq!(report.count(), 2);
+    let on: Vec<_> = report.waiters().iter().map(|waiter| waiter.on.as_str()).collect();
     assert_eq!(on, ["a Mutex that tasklet 3 has locked", "a Mutex that tasklet 2 has locked"]);
 }
 
@@ -55,11 +55,11 @@ fn two_tasklets_that_want_each_others_lock_are_a_verdict() {
 fn who_joins_one_of_them_is_told() {
     let ended = run(|| {
         let [a, b] = crosswise(Rc::default(), Rc::default());
-        let Err(JoinError::Deadlock(verdict)) = a.join() else { panic!("it waits for ever") };
-        assert_eq!(verdict.count(), 3);
+        let Err(JoinError::Deadlock(report)) = a.join() else { panic!("it waits for ever") };
+        assert_eq!(report.count(), 3);
         drop(b);
     });
-    assert_eq!(verdict(ended).count(), 3, "it is the same one");
+    assert_eq!(report(ended).count(), 3, "it is the same one");
 }
 
 #[test]
@@ -80,20 +80,20 @@ fn a_lock_whose_holder_waits_for_a_neighbour_is_no_hope() {
 }
 
 #[test]
-fn a_lock_that_nobody_will_release_is_a_verdict() {
+fn a_lock_that_nobody_will_release_is_a_deadlock_report() {
     // By one that has ended.
-    let verdict_of_forgotten = verdict(run(|| {
+    let report_of_forgotten = report(run(|| {
         let lock = Rc::new(Mutex::new(0));
         let theirs = lock.clone();
         spawn(move || std::mem::forget(theirs.lock().unwrap())).join().unwrap();
         drop(lock.lock().unwrap());
     }));
-    let text = verdict_of_forgotten.to_string();
+    let text = report_of_forgotten.to_string();
     assert!(text.contains("a Mutex that tasklet 2 has locked"), "{text}");
     // By the frames below.
     let lock = Mutex::new(0);
     let held = lock.lock().unwrap();
-    let text = verdict(run(|| drop(lock.lock().unwrap()))).to_string();
+    let text = report(run(|| drop(lock.lock().unwrap()))).to_string();
     assert!(text.contains("a Mutex that this thread locked before the run"), "{text}");
     drop(held);
     assert!(run(|| *lock.lock().unwrap()).is_ok());
@@ -101,7 +101,7 @@ fn a_lock_that_nobody_will_release_is_a_verdict() {
 
 #[test]
 fn a_writer_is_known_of_readers_there_may_be_others() {
-    let text = verdict(run(|| {
+    let text = report(run(|| {
         let (a, b) = (Rc::new(RwLock::new(0)), Rc::new(RwLock::new(0)));
         let (c, d) = (a.clone(), b.clone());
         drop(spawn(move || {
@@ -285,7 +285,7 @@ fn a_lock_cycle_beside_a_living_acceptor_is_told_once() {
 }
 
 #[test]
-fn no_verdict_falls_where_all_goes_on() {
+fn no_deadlock_report_falls_where_all_goes_on() {
     let rounds = support::rounds(300, 10_000);
     let locks: Arc<[Mutex<usize>; 3]> = Arc::default();
     let done = Arc::new(AtomicUsize::new(0));

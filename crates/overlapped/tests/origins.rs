@@ -1,4 +1,5 @@
-//! Where tasklets come from: what panics, verdicts and dumps say of the call that spawned them.
+//! Where tasklets come from: what panics, deadlock reports and dumps say of the call that spawned
+//! them.
 
 mod support;
 
@@ -71,11 +72,11 @@ fn the_first_tasklet_comes_from_the_call_of_run() {
 }
 
 #[test]
-fn verdicts_say_it_too() {
+fn deadlock_reports_say_it_too() {
     let ended = run(|| drop(spawn(pause)));
     let from = line() - 1;
-    let Err(RunError::Deadlock(verdict)) = ended else { panic!("{ended:?}") };
-    let text = verdict.to_string();
+    let Err(RunError::Deadlock(report)) = ended else { panic!("{ended:?}") };
+    let text = report.to_string();
     assert!(text.contains(&format!(": paused, spawned at {}:{from}:", file!())), "{text}");
 }
 

@@ -71,7 +71,7 @@ fn sockets_channels_locks_timers_and_the_pool() {
 }
 
 #[test]
-fn selects_kills_deadlines_shields_and_verdicts() {
+fn selects_kills_deadlines_shields_and_deadlock_reports() {
     with_own_locals(|| {
         let never = Channel::<u8>::new();
         let quiet = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -99,9 +99,9 @@ fn selects_kills_deadlines_shields_and_verdicts() {
         assert_eq!(chosen.join().unwrap().unwrap(), 7);
         let alone = own(move || no_switch(|| b.recv()));
         assert_eq!(alone.join().unwrap(), Err(RecvError::WouldBlock));
-        let verdict = own(move || a.recv()).join();
-        let Ok(Err(RecvError::Deadlock(verdict))) = verdict else { panic!("{verdict:?}") };
-        assert!(verdict.to_string().contains("receiving from channel"), "{verdict}");
+        let report = own(move || a.recv()).join();
+        let Ok(Err(RecvError::Deadlock(report))) = report else { panic!("{report:?}") };
+        assert!(report.to_string().contains("receiving from channel"), "{report}");
         let runs = own(|| run(|| ())).join().unwrap();
         assert!(matches!(runs, Err(RunError::Nested)), "{runs:?}");
         assert!(matches!(own(|| support::quiet_panic(1)).join(), Err(JoinError::Panicked(_))));

@@ -596,7 +596,7 @@ fn a_kill_after_the_meeting_does_not_lose_the_value() {
 }
 
 #[test]
-fn a_select_over_channels_and_joins_gets_the_verdict() {
+fn a_select_over_channels_and_joins_gets_the_deadlock_report() {
     run(|| {
         let (a, b) = (Channel::<u8>::new(), Channel::<u8>::new());
         let mut parked = Some(Builder::new().name("parked").spawn(task::pause).unwrap());
@@ -607,8 +607,8 @@ fn a_select_over_channels_and_joins_gets_the_verdict() {
             .send(&b, &mut value, |_| ())
             .join(&mut parked, |_| ())
             .wait();
-        let Err(WaitError::Deadlock(verdict)) = waited else { panic!("{waited:?}") };
-        let text = verdict.to_string();
+        let Err(WaitError::Deadlock(report)) = waited else { panic!("{waited:?}") };
+        let text = report.to_string();
         assert!(text.contains("tasklet 1: selecting: receiving from channel 0x"), "{text}");
         assert!(text.contains(" or sending to channel 0x"), "{text}");
         assert!(text.contains(" or joining tasklet 2"), "{text}");
@@ -622,7 +622,7 @@ fn a_select_over_channels_and_joins_gets_the_verdict() {
 
 #[test]
 #[cfg_attr(miri, ignore = "Miri has no such I/O")]
-fn a_time_or_a_descriptor_keeps_the_verdict_away() {
+fn a_time_or_a_descriptor_keeps_the_deadlock_report_away() {
     run(|| {
         let channel = Channel::<u8>::new();
         let (rx, tx) = std::io::pipe().unwrap();
@@ -808,7 +808,7 @@ fn leaving_the_run_ends_selects_of_every_kind() {
 }
 
 #[test]
-fn the_first_tasklet_s_select_may_end_the_run_with_a_verdict() {
+fn the_first_tasklet_s_select_may_end_the_run_with_a_deadlock_report() {
     let ended = run(|| drop(spawn(task::pause)));
     assert!(matches!(ended, Err(RunError::Deadlock(_))));
     let channel = Channel::<u8>::new();

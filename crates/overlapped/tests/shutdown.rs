@@ -280,7 +280,7 @@ fn a_tasklet_spawned_in_a_shutdown_is_killed_before_it_starts() {
 }
 
 #[test]
-fn mains_panic_comes_before_a_verdict() {
+fn mains_panic_comes_before_a_deadlock_report() {
     struct Panics;
     impl Drop for Panics {
         fn drop(&mut self) {
@@ -291,7 +291,7 @@ fn mains_panic_comes_before_a_verdict() {
         run(|| {
             let _panics = Panics;
             let exit = catch_unwind(AssertUnwindSafe(pause));
-            assert!(exit.is_err(), "nobody resumes it, so the verdict kills it");
+            assert!(exit.is_err(), "nobody resumes it, so the report kills it");
             support::quiet_panic(9);
         })
     }));

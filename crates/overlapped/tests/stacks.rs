@@ -93,7 +93,7 @@ fn s3_many_parked_tasklets_need_few_mappings() {
         yield_now();
         assert_eq!(gate.balance(), -parked.cast_signed(), "all are parked");
         let now = support::mappings();
-        assert_eq!(task::stats().unwrap().starved, 0);
+        assert_eq!(task::stats().unwrap().waiting_for_stack, 0);
         gate.close();
         now
     })
@@ -123,7 +123,7 @@ fn s3_with_mprotect_the_surplus_waits_for_stacks_and_runs() {
             }
             yield_now();
             let parked = gate.balance().unsigned_abs();
-            let starved = task::stats().unwrap().starved;
+            let starved = task::stats().unwrap().waiting_for_stack;
             assert_eq!(parked + starved, tasklets, "each is parked or waits for a stack");
             gate.close();
             while done.get() < tasklets {

@@ -370,11 +370,11 @@ fn a_stall_is_never_told_to_be_longer_than_it_was() {
     assert!(output.status.success(), "{}", support::said(&output));
 }
 
-/// A deadlock's verdict asks for threads besides the library's own. A watchdog that has ended is
-/// none of these any more, so another thread is not taken for it.
+/// A deadlock report asks for threads besides the library's own. A watchdog that has
+/// ended is none of these any more, so another thread is not taken for it.
 #[test]
-fn watchdogs_that_have_ended_hide_no_other_thread_from_a_verdict() {
-    const NAME: &str = "watchdogs_that_have_ended_hide_no_other_thread_from_a_verdict";
+fn watchdogs_that_have_ended_hide_no_other_thread_from_a_deadlock_report() {
+    const NAME: &str = "watchdogs_that_have_ended_hide_no_other_thread_from_a_deadlock_report";
     if support::asked().is_some() {
         for _ in 0..3 {
             Config::new().stall_limit(ms(20)).run(|| sleep(ms(50))).unwrap();

@@ -146,7 +146,7 @@ fn stats_count_what_there_is() {
         assert_eq!((spawned.spawned, spawned.live, spawned.runnable), (4, 4, 4));
         yield_now();
         let parked = task::stats().unwrap();
-        assert_eq!((parked.live, parked.runnable, parked.starved), (4, 1, 0));
+        assert_eq!((parked.live, parked.runnable, parked.waiting_for_stack), (4, 1, 0));
         assert!(parked.switches >= before.switches + 4);
         assert!(["uring", "poll"].contains(&parked.port));
         assert!(parked.stacks >= 4);

@@ -170,17 +170,17 @@ fn a_deadlock_across_all_schedulers_is_named() {
     let error = threads(3).run(|| Channel::<()>::new().recv()).unwrap();
     assert!(matches!(error, Err(overlapped::RecvError::Deadlock(_))), "{error:?}");
     // One that nobody waits for, on another thread.
-    let verdict = threads(3).run(|| {
+    let report = threads(3).run(|| {
         drop(place_on(2, || {
             let error = Channel::<()>::new().recv().unwrap_err();
             assert!(matches!(error, overlapped::RecvError::Deadlock(_)), "{error:?}");
         }));
     });
-    verdict.unwrap();
-    let verdict = threads(2).run(|| {
+    report.unwrap();
+    let report = threads(2).run(|| {
         drop(place_on(1, task::pause));
     });
-    assert!(matches!(verdict, Err(RunError::Deadlock(_))), "{verdict:?}");
+    assert!(matches!(report, Err(RunError::Deadlock(_))), "{report:?}");
 }
 
 #[test]

@@ -196,7 +196,7 @@ pub const IN_CIRCLES: &[(&str, usize)] = &[
     ("crates/overlapped/src/driver/", 7),
     ("crates/overlapped/src/offload/", 4),
     ("crates/overlapped/src/port/", 3),
-    ("crates/overlapped/src/sched/", 16),
+    ("crates/overlapped/src/sched/", 4),
     ("crates/overlapped/src/stack/", 2),
     ("crates/overlapped/src/sync/", 2),
     ("crates/overlapped/src/task/", 19),

@@ -83,7 +83,7 @@ impl Parked {
             }
             let parked = Parked {
                 started: started.get(),
-                starved: task::stats().context("not in a scheduler")?.starved,
+                starved: task::stats().context("not in a scheduler")?.waiting_for_stack,
                 memory: describe(before, memory::own(), started.get()),
                 begun: begin.elapsed(),
                 ended: Duration::ZERO,

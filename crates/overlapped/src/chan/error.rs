@@ -1,23 +1,23 @@
-//! Why a send or a receive did not happen.
+//! The errors of sends and receives.
 
 use std::fmt;
 use std::io;
 
-use crate::sched::Verdict;
+use crate::sched::DeadlockReport;
 
-/// Why a value was not sent; the value comes back.
+/// The reason why a value was not sent. The value comes back.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError<T> {
-    /// The channel is closing, and nobody waits to receive.
+    /// The channel is closing, and no receiver waits.
     Closed(T),
     /// The time limit, or the deadline set by `timeout`, passed first.
     TimedOut(T),
     /// A kill of the caller came first, inside [`kill_as_error`](crate::task::kill_as_error).
     Cancelled(T),
-    /// Nobody is left who could ever receive.
-    Deadlock(T, Verdict),
-    /// Nobody waits to receive, and the caller may not wait: a `try_send`, inside `no_switch`, or
+    /// No tasklet is left that could ever receive.
+    Deadlock(T, DeadlockReport),
+    /// No receiver waits, and the caller may not wait: in a `try_send`, inside `no_switch`, or
     /// while unwinding.
     WouldBlock(T),
 }
@@ -57,7 +57,7 @@ impl<T> fmt::Display for SendError<T> {
             SendError::Closed(_) => "sending on a closing channel",
             SendError::TimedOut(_) => "the deadline passed before anybody received",
             SendError::Cancelled(_) => "a kill of the caller came before anybody received",
-            SendError::Deadlock(_, verdict) => return verdict.fmt(f),
+            SendError::Deadlock(_, report) => return report.fmt(f),
             SendError::WouldBlock(_) => "nobody waits to receive, and the caller may not wait",
         })
     }
@@ -65,20 +65,20 @@ impl<T> fmt::Display for SendError<T> {
 
 impl<T> std::error::Error for SendError<T> {}
 
-/// Why nothing was received.
+/// The reason why no value was received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecvError {
-    /// The channel is closing, and nobody waits to send.
+    /// The channel is closing, and no sender waits.
     Closed,
     /// The time limit, or the deadline set by `timeout`, passed first.
     TimedOut,
     /// A kill of the caller came first, inside [`kill_as_error`](crate::task::kill_as_error).
     Cancelled,
-    /// Nobody is left who could ever send: receiving without a sender.
-    Deadlock(Verdict),
-    /// Nobody waits to send, and the caller may not wait: a `try_recv`, inside `no_switch`, or
-    /// while unwinding.
+    /// No tasklet is left that could ever send: receiving without a sender.
+    Deadlock(DeadlockReport),
+    /// No sender waits, and the caller may not wait: in a `try_recv`, inside `no_switch`, or while
+    /// unwinding.
     WouldBlock,
 }
 
@@ -88,7 +88,7 @@ impl fmt::Display for RecvError {
             RecvError::Closed => "receiving on a closing channel",
             RecvError::TimedOut => "the deadline passed before anybody sent",
             RecvError::Cancelled => "a kill of the caller came before anybody sent",
-            RecvError::Deadlock(verdict) => return verdict.fmt(f),
+            RecvError::Deadlock(report) => return report.fmt(f),
             RecvError::WouldBlock => "nobody waits to send, and the caller may not wait",
         })
     }

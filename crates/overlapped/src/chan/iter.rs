@@ -1,8 +1,8 @@
-//! Iteration: receives until the channel is closing and nobody waits to send.
+//! Iterators that receive until the channel is closing and no sender waits.
 
 use super::Channel;
 
-/// See [`Channel::iter`].
+/// The iterator of [`Channel::iter`].
 #[derive(Debug)]
 pub struct Iter<'a, T> {
     channel: &'a Channel<T>,
@@ -22,7 +22,7 @@ impl<T> Iterator for Iter<'_, T> {
     }
 }
 
-/// The owning iterator of a [`Channel`]; as [`Iter`].
+/// The owning iterator of a [`Channel`], otherwise like [`Iter`].
 #[derive(Debug)]
 pub struct IntoIter<T> {
     channel: Channel<T>,

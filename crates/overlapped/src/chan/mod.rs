@@ -1,11 +1,11 @@
 //! Channels: a rendezvous between tasklets of one thread, with Stackless Python's semantics.
 //!
 //! A channel has no buffer. A sender and a receiver meet; the value goes from one's stack to the
-//! other's. Whoever comes first waits in the channel's queue, first come, first served, so the
+//! other's. The one that comes first waits in the channel's queue, first come, first served. So the
 //! queue holds senders or receivers, never both: that is its [`balance`](Channel::balance).
 //!
-//! What happens to the *order of running* when a partner is waiting already is the channel's
-//! [`Handover`]. Written for a ready queue `[a, b]`, the caller `c` and the partner `p`:
+//! The channel's [`Handover`] decides the *order of running* when a partner is waiting already.
+//! Written for a ready queue `[a, b]`, the caller `c` and the partner `p`:
 //!
 //! | handover | the caller's call returns | order of running |
 //! |---|---|---|
@@ -15,10 +15,11 @@
 //!
 //! So by default a send runs the receiver at once, and a receive goes on at once.
 //!
-//! What differs from the original: [`close`](Channel::close) wakes those who are blocked (the
-//! original leaves a blocked receiver waiting for ever, which its own authors call ill conceived);
-//! exceptions travel as `Channel<Result<T, E>>`. Left out, for want of a meaning in a typed,
-//! compiled language: pickling, preemption by opcode count, `bind` of an argument tuple, `throw`.
+//! There are two differences from the original. [`close`](Channel::close) wakes blocked tasklets
+//! (the original leaves a blocked receiver waiting for ever, which its own authors call ill
+//! conceived). Exceptions travel as `Channel<Result<T, E>>`. Left out, because they mean nothing in
+//! a typed, compiled language: pickling, preemption by opcode count, `bind` of an argument tuple,
+//! `throw`.
 
 mod error;
 mod iter;
@@ -32,9 +33,10 @@ use std::rc::Rc;
 pub use error::{RecvError, SendError};
 pub use iter::{IntoIter, Iter};
 pub use select::Select;
-use transfer::{Core, Patience};
+use transfer::{Core, WaitLimit};
 
-/// Who runs next when a partner is waiting: the original's `preference` and `schedule_all`.
+/// The side that runs next when a partner is waiting: the original's `preference` and
+/// `schedule_all`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum Handover {
     /// The receiver runs at once (`preference = -1`).
@@ -44,12 +46,12 @@ pub enum Handover {
     Sender,
     /// The caller goes on; the partner goes to the end (`preference = 0`).
     Neither,
-    /// The partner goes to the end and the caller gives way to everybody (`schedule_all`).
+    /// The partner goes to the end and the caller yields to all others (`schedule_all`).
     Yield,
 }
 
-/// A rendezvous of any number of senders and receivers on one thread. Cloning gives another handle
-/// to the same channel.
+/// A rendezvous of any number of senders and receivers on one thread. A clone is another handle to
+/// the same channel.
 ///
 /// ```
 /// use overlapped::{run, spawn, Channel};
@@ -76,18 +78,18 @@ pub struct Channel<T> {
 }
 
 impl<T> Channel<T> {
-    /// An open channel that prefers receivers.
+    /// Makes an open channel that prefers receivers.
     pub fn new() -> Channel<T> {
         Channel::with_handover(Handover::default())
     }
 
-    /// An open channel with this handover.
+    /// Makes an open channel with this handover.
     pub fn with_handover(handover: Handover) -> Channel<T> {
         Channel { core: Rc::new(Core::new(handover, None)) }
     }
 
-    /// An open channel that prefers receivers, with a name for verdicts and dumps. Without one they
-    /// show its address.
+    /// Makes an open channel that prefers receivers, with a name for deadlock reports and dumps.
+    /// Without a name they show its address.
     ///
     /// ```
     /// overlapped::run(|| {
@@ -109,11 +111,11 @@ impl<T> Channel<T> {
     /// Hands `value` to a receiver; waits until there is one.
     ///
     /// # Errors
-    /// [`SendError`] gives the value back and says why. Outside a scheduler nobody could ever
+    /// [`SendError`] gives the value back and says why. Outside a scheduler no tasklet could ever
     /// receive, so a send that would wait is a deadlock at once.
     #[inline(always)]
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
-        self.core.send(value, Patience::Forever)
+        self.core.send(value, WaitLimit::Forever)
     }
 
     /// Takes a value from a sender; waits until there is one.
@@ -123,43 +125,43 @@ impl<T> Channel<T> {
     /// once.
     #[inline(always)]
     pub fn recv(&self) -> Result<T, RecvError> {
-        self.core.recv(Patience::Forever)
+        self.core.recv(WaitLimit::Forever)
     }
 
     /// Hands `value` to a receiver that is waiting already. Never switches: the receiver goes to
     /// the end of the ready queue.
     ///
     /// # Errors
-    /// [`SendError::WouldBlock`] where nobody waits, [`SendError::Closed`] on a closing channel.
+    /// [`SendError::WouldBlock`] if no receiver waits, [`SendError::Closed`] on a closing channel.
     pub fn try_send(&self, value: T) -> Result<(), SendError<T>> {
-        self.core.send(value, Patience::None)
+        self.core.send(value, WaitLimit::None)
     }
 
     /// Takes a value from a sender that is waiting already. Never switches.
     ///
     /// # Errors
-    /// [`RecvError::WouldBlock`] where nobody waits, [`RecvError::Closed`] on a closing channel.
+    /// [`RecvError::WouldBlock`] if no sender waits, [`RecvError::Closed`] on a closing channel.
     pub fn try_recv(&self) -> Result<T, RecvError> {
-        self.core.recv(Patience::None)
+        self.core.recv(WaitLimit::None)
     }
 
-    /// As [`send`](Channel::send), for at most `limit`.
+    /// Sends as [`send`](Channel::send) does, and waits for at most `limit`.
     ///
     /// # Errors
     /// Also [`SendError::TimedOut`].
     pub fn send_timeout(&self, value: T, limit: Duration) -> Result<(), SendError<T>> {
-        self.core.send(value, Patience::Until(crate::time::deadline_in(limit)))
+        self.core.send(value, WaitLimit::Until(crate::time::deadline_in(limit)))
     }
 
-    /// As [`recv`](Channel::recv), for at most `limit`.
+    /// Receives as [`recv`](Channel::recv) does, and waits for at most `limit`.
     ///
     /// # Errors
     /// Also [`RecvError::TimedOut`].
     pub fn recv_timeout(&self, limit: Duration) -> Result<T, RecvError> {
-        self.core.recv(Patience::Until(crate::time::deadline_in(limit)))
+        self.core.recv(WaitLimit::Until(crate::time::deadline_in(limit)))
     }
 
-    /// Sends every item, and says how many: the original's `send_sequence`.
+    /// Sends every item, and returns their number: the original's `send_sequence`.
     ///
     /// # Errors
     /// Those of [`send`](Channel::send), with the item that was not sent. Pass `&mut iterator` to
@@ -173,7 +175,7 @@ impl<T> Channel<T> {
         Ok(sent)
     }
 
-    /// Receives until the channel is closing and nobody waits to send. Ends, too, at an error.
+    /// Receives until the channel is closing and no sender waits. It also ends at an error.
     pub fn iter(&self) -> Iter<'_, T> {
         Iter::new(self)
     }
@@ -183,7 +185,7 @@ impl<T> Channel<T> {
         self.core.balance()
     }
 
-    /// Who runs next when a partner is waiting.
+    /// The side that runs next when a partner is waiting.
     pub fn handover(&self) -> Handover {
         self.core.handover()
     }
@@ -193,15 +195,15 @@ impl<T> Channel<T> {
         self.core.set_handover(handover);
     }
 
-    /// Closes the channel: from now on a call that would block fails with `Closed`, and those who
-    /// are blocked are woken: receivers with [`RecvError::Closed`], senders with their value in
+    /// Closes the channel: from now on a call that would block fails with `Closed`, and blocked
+    /// tasklets are woken: receivers with [`RecvError::Closed`], senders with their value in
     /// [`SendError::Closed`].
     pub fn close(&self) {
         self.core.close(true);
     }
 
-    /// Closes the channel, but lets senders that wait already be received from: the original's
-    /// `close`. Blocked receivers are woken all the same.
+    /// Closes the channel, but senders that wait already can still be received from: the original's
+    /// `close`. Blocked receivers are woken as by [`close`](Channel::close).
     pub fn close_draining(&self) {
         self.core.close(false);
     }
@@ -211,12 +213,12 @@ impl<T> Channel<T> {
         self.core.open();
     }
 
-    /// Whether it was closed and not opened since.
+    /// Tells whether it was closed and not opened since.
     pub fn is_closing(&self) -> bool {
         self.core.is_closing()
     }
 
-    /// Whether it is closing and nobody waits in it.
+    /// Tells whether it is closing and no tasklet waits in it.
     pub fn is_closed(&self) -> bool {
         self.is_closing() && self.balance() == 0
     }

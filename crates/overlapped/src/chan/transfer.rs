@@ -1,10 +1,10 @@
-//! The meeting: from one stack to the other.
+//! The transfer of a value from one stack to another.
 //!
-//! The slot of a waiter's seat points to an `Option<T>`: empty for a receiver, full for a sender.
-//! Its partner fills or empties it and wakes the waiter. The waiter's frame stays until the seat
-//! has been taken out of the queue, by a partner or by whoever cuts its wait short, so the pointer
-//! is good for as long as the seat is in the queue. Only sends and receives of one `Core<T>` put
-//! seats into its queues, so the pointer is to an `Option<T>` of that very `T`.
+//! The slot of a waiter's node points to an `Option<T>`: empty for a receiver, full for a sender.
+//! The partner fills or empties it and wakes the waiter. The waiter's frame stays until the node
+//! has been removed from the queue, by a partner or by whatever ends the wait early. So the pointer
+//! is valid as long as the node is in the queue. Only sends and receives of one `Core<T>` put nodes
+//! into its queues, so the pointer is to an `Option<T>` of that very `T`.
 
 use std::cell::{Cell, UnsafeCell};
 use std::marker::PhantomData;
@@ -12,39 +12,39 @@ use std::ptr::NonNull;
 
 use super::{Handover, RecvError, SendError};
 use crate::sched::{
-    Alternative, ChannelEvent, Here, NEVER, Place, SeatPtr, State, Verdict, WaitQueue, Waiting,
-    Wake, here, seat_of,
+    Alternative, ChannelEvent, DeadlockReport, Here, NEVER, Registration, State, WaitNodePtr,
+    WaitQueue, Waiting, Wake, here, node_of,
 };
 use crate::task::wait::{checkpoint, deliver_kill, leave, park};
-use crate::task::{Refusal, take_verdict};
+use crate::task::{CannotWait, take_deadlock_report};
 
-/// How long a call may wait.
+/// The time that a call may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Patience {
-    /// Not at all, and no switch either.
+pub(super) enum WaitLimit {
+    /// No wait, and no switch either.
     None,
     /// As long as it takes.
     Forever,
-    /// Until then, on the port's clock.
+    /// Until this time, on the port's clock.
     Until(u64),
 }
 
-/// What the handles of a channel share.
+/// The state that the handles of a channel share.
 pub(super) struct Core<T> {
     waiting: WaitQueue,
     handover: Cell<Handover>,
     closing: Cell<bool>,
-    /// Values go in and come out, so `T` must be invariant: `&'static str` sent for, `&'a str` sent
-    /// would be a dangling reference.
+    /// Values go in and come out, so `T` must be invariant: a `&'a str` that was sent through a
+    /// channel of `&'static str` would dangle.
     values: PhantomData<Cell<T>>,
 }
 
-/// Why a waiter has nothing to show.
+/// The reason why a transfer failed.
 enum Failure {
     Closed,
     TimedOut,
     Cancelled,
-    Deadlock(Verdict),
+    Deadlock(DeadlockReport),
     WouldBlock,
 }
 
@@ -90,15 +90,15 @@ impl<T> Core<T> {
             while (wake_senders || !sending)
                 && let Some(waiter) = self.waiting.side(sending).pop_front()
             {
-                here.grant(waiter, Wake::Closed);
+                here.claim_and_wake(waiter, Wake::Closed);
             }
         }
     }
 
     #[inline(always)]
-    pub(super) fn send(&self, value: T, patience: Patience) -> Result<(), SendError<T>> {
+    pub(super) fn send(&self, value: T, limit: WaitLimit) -> Result<(), SendError<T>> {
         let slot = UnsafeCell::new(Some(value));
-        match self.meet(&slot, true, patience) {
+        match self.meet(&slot, true, limit) {
             Ok(()) => Ok(()),
             Err(failure) => {
                 let value = slot.into_inner().expect("a failed send keeps its value");
@@ -106,7 +106,7 @@ impl<T> Core<T> {
                     Failure::Closed => SendError::Closed(value),
                     Failure::TimedOut => SendError::TimedOut(value),
                     Failure::Cancelled => SendError::Cancelled(value),
-                    Failure::Deadlock(verdict) => SendError::Deadlock(value, verdict),
+                    Failure::Deadlock(report) => SendError::Deadlock(value, report),
                     Failure::WouldBlock => SendError::WouldBlock(value),
                 })
             }
@@ -114,14 +114,14 @@ impl<T> Core<T> {
     }
 
     #[inline(always)]
-    pub(super) fn recv(&self, patience: Patience) -> Result<T, RecvError> {
+    pub(super) fn recv(&self, limit: WaitLimit) -> Result<T, RecvError> {
         let slot = UnsafeCell::new(None);
-        match self.meet(&slot, false, patience) {
+        match self.meet(&slot, false, limit) {
             Ok(()) => Ok(slot.into_inner().expect("a receive that succeeded has its value")),
             Err(Failure::Closed) => Err(RecvError::Closed),
             Err(Failure::TimedOut) => Err(RecvError::TimedOut),
             Err(Failure::Cancelled) => Err(RecvError::Cancelled),
-            Err(Failure::Deadlock(verdict)) => Err(RecvError::Deadlock(verdict)),
+            Err(Failure::Deadlock(report)) => Err(RecvError::Deadlock(report)),
             Err(Failure::WouldBlock) => Err(RecvError::WouldBlock),
         }
     }
@@ -132,17 +132,17 @@ impl<T> Core<T> {
         &self,
         slot: &UnsafeCell<Option<T>>,
         sending: bool,
-        patience: Patience,
+        limit: WaitLimit,
     ) -> Result<(), Failure> {
         let Some(here) = here() else {
-            return Err(self.outside(patience));
+            return Err(self.outside(limit));
         };
         let may_wait = match checkpoint(here) {
-            Err(Refusal::Killed) => return Err(Failure::Cancelled),
-            checked => checked.is_ok() && patience != Patience::None,
+            Err(CannotWait::Killed) => return Err(Failure::Cancelled),
+            checked => checked.is_ok() && limit != WaitLimit::None,
         };
         // First, because the observer may use the channel itself.
-        self.tell(here, sending);
+        self.observe(here, sending);
         if let Some(partner) = self.waiting.side(!sending).pop_front() {
             self.exchange(slot, partner, sending);
             self.hand_over(here, partner, sending, may_wait);
@@ -154,16 +154,16 @@ impl<T> Core<T> {
         if !may_wait {
             return Err(Failure::WouldBlock);
         }
-        self.wait(here, slot, sending, patience)
+        self.wait(here, slot, sending, limit)
     }
 
-    /// Whether an alternative of a select can happen at once.
+    /// Tells whether an alternative of a select can happen at once.
     pub(super) fn is_ready(&self, sending: bool) -> bool {
         self.has_partner(sending) || self.closing.get()
     }
 
-    /// Makes such an alternative happen, which is ready.
-    pub(super) fn seize(
+    /// Completes such an alternative, which is ready.
+    pub(super) fn complete(
         &self,
         here: Option<Here>,
         slot: &UnsafeCell<Option<T>>,
@@ -181,19 +181,21 @@ impl<T> Core<T> {
         }
     }
 
-    /// Has an alternative of a select wait for a partner.
-    pub(super) fn sit(
+    /// Registers an alternative of a select for a partner.
+    pub(super) fn register(
         &self,
         alternative: &Alternative,
         slot: &UnsafeCell<Option<T>>,
         sending: bool,
     ) {
-        alternative.seat.slot.set(slot.get().cast());
-        self.waiting.side(sending).push_back(alternative.as_seat());
-        alternative.place.set(Place::Channel { queue: NonNull::from(&self.waiting), sending });
+        alternative.node.slot.set(slot.get().cast());
+        self.waiting.side(sending).push_back(alternative.as_node());
+        alternative
+            .registration
+            .set(Registration::Channel { queue: NonNull::from(&self.waiting), sending });
     }
 
-    /// Whether somebody of the other side waits.
+    /// Tells whether a tasklet of the other side waits.
     #[inline(always)]
     fn has_partner(&self, sending: bool) -> bool {
         self.waiting.side(!sending).front().is_some()
@@ -201,12 +203,12 @@ impl<T> Core<T> {
 
     /// Moves the value between the caller's slot and its partner's.
     #[inline(always)]
-    fn exchange(&self, slot: &UnsafeCell<Option<T>>, partner: SeatPtr, sending: bool) {
-        // SAFETY: whoever sits in a queue lives, and its seat with it.
+    fn exchange(&self, slot: &UnsafeCell<Option<T>>, partner: WaitNodePtr, sending: bool) {
+        // SAFETY: a node in a queue belongs to a waiting tasklet, so it lives.
         let theirs = unsafe { partner.as_ref() }.slot.get().cast::<Option<T>>();
         // SAFETY: the partner was in this channel's queue, so its slot is an `Option<T>` that its
-        // frame keeps (module comment). Both tasklets are suspended or here: nobody else looks at
-        // either.
+        // frame keeps (module comment). Both tasklets are suspended or here, so nothing else refers
+        // to either slot.
         let (mine, theirs) = unsafe { (&mut *slot.get(), &mut *theirs) };
         if sending {
             *theirs = mine.take();
@@ -217,27 +219,27 @@ impl<T> Core<T> {
 
     /// Makes the partner ready, in the order that the handover says.
     #[inline(always)]
-    fn hand_over(&self, here: Here, partner: SeatPtr, sending: bool, may_switch: bool) {
+    fn hand_over(&self, here: Here, partner: WaitNodePtr, sending: bool, may_switch: bool) {
         let partner = here.claim(partner, Wake::Done);
         let prefers_partner = match self.handover.get() {
             Handover::Receiver => sending,
             Handover::Sender => !sending,
             Handover::Neither | Handover::Yield => false,
         };
-        let mut gives_way = self.handover.get() == Handover::Yield && may_switch;
+        let mut yields = self.handover.get() == Handover::Yield && may_switch;
         if let Some(partner) = partner {
             here.unpark(partner, Wake::Done);
             if prefers_partner && may_switch {
-                here.ready.push_front(partner);
-                gives_way = true;
+                here.push_ready_first(partner);
+                yields = true;
             } else {
-                here.ready.push_back(partner);
+                here.push_ready(partner);
             }
         }
-        if gives_way {
+        if yields {
             let me = here.me();
             me.state.set(State::Ready);
-            here.ready.push_back(here.me_ptr());
+            here.push_ready(here.me_ptr());
             leave(here, me);
         }
     }
@@ -249,18 +251,18 @@ impl<T> Core<T> {
         here: Here,
         slot: &UnsafeCell<Option<T>>,
         sending: bool,
-        patience: Patience,
+        limit: WaitLimit,
     ) -> Result<(), Failure> {
         let me = here.me();
-        let own = if let Patience::Until(until) = patience { until } else { NEVER };
-        me.seat.slot.set(slot.get().cast());
-        self.waiting.side(sending).push_back(seat_of(here.me_ptr()));
+        let own = if let WaitLimit::Until(until) = limit { until } else { NEVER };
+        me.node.slot.set(slot.get().cast());
+        self.waiting.side(sending).push_back(node_of(here.me_ptr()));
         let waiting = Waiting::Channel { queue: NonNull::from(&self.waiting), sending };
         match park(here, waiting, own.min(me.deadline.get())) {
             Wake::Done => Ok(()),
             Wake::Closed => Err(Failure::Closed),
             Wake::TimedOut => Err(Failure::TimedOut),
-            Wake::Deadlock => Err(Failure::Deadlock(take_verdict(here))),
+            Wake::Deadlock => Err(Failure::Deadlock(take_deadlock_report(here))),
             Wake::Killed => {
                 deliver_kill(here);
                 Err(Failure::Cancelled)
@@ -268,26 +270,27 @@ impl<T> Core<T> {
         }
     }
 
-    /// Outside a scheduler nobody waits in the queue, and nobody ever will.
+    /// Returns the failure outside a scheduler, where no tasklet waits in the queue, and none ever
+    /// will.
     #[cold]
-    fn outside(&self, patience: Patience) -> Failure {
-        match patience {
+    fn outside(&self, limit: WaitLimit) -> Failure {
+        match limit {
             _ if self.closing.get() => Failure::Closed,
-            Patience::None => Failure::WouldBlock,
-            Patience::Forever | Patience::Until(_) => {
-                Failure::Deadlock(Verdict::new(Vec::new(), 0))
+            WaitLimit::None => Failure::WouldBlock,
+            WaitLimit::Forever | WaitLimit::Until(_) => {
+                Failure::Deadlock(DeadlockReport::new(Vec::new(), 0))
             }
         }
     }
 
     #[inline(always)]
-    pub(super) fn tell(&self, here: Here, sending: bool) {
-        if here.observer.is_some() {
+    pub(super) fn observe(&self, here: Here, sending: bool) {
+        if here.is_observed() {
             let will_block = !self.has_partner(sending);
             let channel = (&raw const self.waiting).addr();
             let tasklet = here.me().id;
             let event = ChannelEvent { channel, tasklet, sending, will_block };
-            here.tell(|observer| observer.channel(event));
+            here.observe(|observer| observer.channel(event));
         }
     }
 }

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::sys::lock::{Mutex, MutexGuard};
 use crate::task::waiter::{self, Waker, Woken};
-use crate::task::{Refusal, cut_short};
+use crate::task::{CannotWait, cancelled_wait};
 
 const FREE: u32 = 0;
 const BUSY: u32 = 1;
@@ -83,7 +83,7 @@ impl Cursor {
         match woken {
             Woken::Yes => Ok(()),
             Woken::TimedOut if !self.remove(number) => Ok(()),
-            Woken::TimedOut => Err(cut_short()),
+            Woken::TimedOut => Err(cancelled_wait()),
             Woken::Killed => {
                 quit();
                 // Others may run here: the queue is not locked any more.
@@ -127,6 +127,6 @@ impl fmt::Debug for Cursor {
     }
 }
 
-fn refused(refusal: Refusal) -> io::Error {
-    io::Error::new(io::ErrorKind::WouldBlock, refusal.reason())
+fn refused(reason: CannotWait) -> io::Error {
+    io::Error::new(io::ErrorKind::WouldBlock, reason.message())
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use super::owned_operation::{Base, OwnedOperation, c_path, stat};
 use super::{FileType, Metadata, metadata};
 use crate::sys::file;
-use crate::task::aside::on_pool;
+use crate::task::blocking::on_pool;
 
 /// Makes a directory.
 ///

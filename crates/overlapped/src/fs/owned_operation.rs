@@ -13,7 +13,7 @@ use crate::sys::descriptor;
 use crate::sys::file::nonblocking;
 use crate::sys::file::nonblocking::{Cached, cached, is_local};
 use crate::sys::file::status::StatBuf;
-use crate::task::aside::{DiskCall, begin_disk_call, in_place, on_pool};
+use crate::task::blocking::{DiskCall, begin_disk_call, in_place, on_pool};
 use crate::task::wait::{perform, perform_now};
 
 /// The directory that a relative path begins at.

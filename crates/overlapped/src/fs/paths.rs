@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Metadata;
 use super::owned_operation::{Base, OwnedOperation, c_path, stat};
 use crate::sys::file;
-use crate::task::aside::on_pool;
+use crate::task::blocking::on_pool;
 
 /// What the kernel says of a file; symbolic links are followed.
 ///

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::owned_operation::{OwnedOperation, c_path};
 use crate::sys::{descriptor, file};
-use crate::task::aside::on_pool;
+use crate::task::blocking::on_pool;
 
 /// Makes a symbolic link.
 ///

@@ -9,7 +9,7 @@ use super::open::open_held;
 use super::{File, OpenOptions};
 use crate::sys::file;
 use crate::sys::file::Copy;
-use crate::task::aside::{Stop, on_pool};
+use crate::task::blocking::{Stop, on_pool};
 
 /// Reads a whole file.
 ///

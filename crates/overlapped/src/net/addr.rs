@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 use std::{iter, option, slice, vec};
 
 use crate::sys::resolve;
-use crate::task::{UnblockError, cut_short, unblock};
+use crate::task::{UnblockError, cancelled_wait, unblock};
 
 /// A conversion to socket addresses: std's trait of that name, with std's implementations. Names
 /// are looked up on a pool thread, so that only the calling tasklet waits.
@@ -148,7 +148,7 @@ impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {
 
 fn explain(error: UnblockError) -> io::Error {
     let kind = match error {
-        UnblockError::TimedOut | UnblockError::Cancelled => return cut_short(),
+        UnblockError::TimedOut | UnblockError::Cancelled => return cancelled_wait(),
         UnblockError::Interrupted => return io::ErrorKind::Interrupted.into(),
         UnblockError::WouldBlock => io::ErrorKind::WouldBlock,
         _ => io::ErrorKind::Other,

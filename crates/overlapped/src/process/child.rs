@@ -16,7 +16,7 @@ use super::both_outputs::{read_both, wait_for_end};
 use super::{ChildStderr, ChildStdin, ChildStdout, PartialOutput};
 use crate::offload::offload;
 use crate::sys::process as host;
-use crate::task::{UnblockError, count_busy_call, cut_short, in_tasklet, unblock};
+use crate::task::{UnblockError, cancelled_wait, count_busy_call, in_tasklet, unblock};
 
 /// A running or ended child process; the counterpart of `std::process::Child`.
 ///
@@ -128,7 +128,7 @@ impl Child {
         let id = process.id();
         match unblock(move || host::wait_for_end(id)) {
             Ok(waited) => waited,
-            Err(UnblockError::TimedOut | UnblockError::Cancelled) => Err(cut_short()),
+            Err(UnblockError::TimedOut | UnblockError::Cancelled) => Err(cancelled_wait()),
             Err(UnblockError::Interrupted) => Err(io::ErrorKind::Interrupted.into()),
             Err(error @ UnblockError::WouldBlock) => {
                 Err(io::Error::new(io::ErrorKind::WouldBlock, error))

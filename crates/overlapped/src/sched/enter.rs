@@ -1,23 +1,22 @@
-//! The way in and out: a scheduler is made, runs, and is taken apart.
+//! The life of a scheduler: it is opened, runs, and is taken apart.
 
 use std::cell::{Cell, RefCell};
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once};
 
 use super::hub::{Occupied, forget_scheduler};
+use super::idle::interrupts::Interrupts;
+use super::observer::{LOOKUP, Shown};
 use super::run::Budget;
-use super::tasklet::Timers;
-use super::witness::{LOOKUP, Shown};
+use super::tasklet::new_number;
 use super::{
-    Counters, FIRST_ID, Group, Inbox, Limits, NEVER, Observer, Queue, Sched, TcbPtr, Verdict,
-    Waiter, drop_quietly, thread_number,
+    DeadlockReport, FIRST_ID, Group, Inbox, Intake, NEVER, Observer, Queue, Sched, SchedConfig,
+    TcbPtr, Waiter, drop_quietly, thread_number,
 };
 use crate::driver::Driver;
 use crate::foreign::quietly;
 use crate::locals::Home;
 use crate::op::Table;
-use crate::sched::interrupts::Interrupts;
 use crate::stack::Pool;
 use crate::stack::overflow::{Installed, alt_stack_to_write_on, ensure_alt_stack};
 use crate::switch::Hub;
@@ -25,104 +24,100 @@ use crate::sys::descriptor;
 use crate::watchdog;
 use crate::watchdog::Pulse;
 
-/// How a run ended, besides main's own result.
-pub(crate) struct Ended {
-    /// The verdict that no waiter could be given.
-    pub(crate) verdict: Option<Verdict>,
-    /// Who outlived the grace time and was parked for good.
+/// The end of a run, besides the first tasklet's own result.
+pub(crate) struct RunEnd {
+    /// The deadlock report, if no waiting call could return it.
+    pub(crate) deadlock_report: Option<DeadlockReport>,
+    /// The tasklets that outlived the grace time and were parked for good.
     pub(crate) abandoned: Vec<Waiter>,
 }
 
-/// What opens a scheduler.
-pub(crate) struct Parts {
-    /// The schedulers of the run, and which of them this becomes.
+/// The parts from which a scheduler is opened.
+pub(crate) struct Setup {
+    /// The schedulers of the run.
     pub(crate) group: Arc<Group>,
     pub(crate) member: usize,
-    pub(crate) limits: Limits,
+    pub(crate) config: SchedConfig,
     pub(crate) observer: Option<Box<dyn Observer>>,
     pub(crate) driver: Driver,
     pub(crate) pool: Pool,
 }
 
-/// A number that this process has not given out before and never will again, not 0. It names what
-/// an address cannot name: addresses are used again.
-pub(crate) fn new_number() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
-}
-
-/// Opens a scheduler on this thread and enters it into its group; `run` gives it its life.
-pub(crate) fn open(parts: Parts) -> Opened {
-    let notifier = parts.driver.notifier();
-    let interrupts = Interrupts::of_thread(notifier.clone());
+/// Opens a scheduler on this thread and enters it into its group. [`Opened::run`] runs it.
+pub(crate) fn open(setup: Setup) -> Opened {
+    let notifier = setup.driver.notifier();
+    let interrupts = Interrupts::for_thread(notifier.clone());
     let inbox = Arc::new(Inbox::new(move || notifier.notify()));
-    parts.group.enter(parts.member, Arc::clone(&inbox));
+    setup.group.enter(setup.member, Arc::clone(&inbox));
     Opened(Box::new(Sched {
-        group: parts.group,
-        member: parts.member,
-        number: new_number(),
-        thread: thread_number(),
-        inbox,
         running: Cell::new(None),
         hub: Hub::new(),
         budget: Budget::new(),
         pulse: Pulse::default(),
         ready: Queue::default(),
-        starved: Queue::default(),
-        tried_starved: Cell::new(false),
+        waiting_for_stack: Queue::default(),
+        retried_stack_waiters: Cell::new(false),
         all: Cell::new(None),
         live: Cell::new(0),
-        table: RefCell::new(Table::new(parts.limits.operations_max)),
-        limits: parts.limits,
-        counters: Counters::default(),
-        observer: parts.observer,
+        intake: Intake::new(FIRST_ID),
+        table: RefCell::new(Table::new(setup.config.operations_max)),
+        config: setup.config,
+        spawned: Cell::new(0),
+        operations: Cell::new(0),
+        busy_calls: Cell::new(0),
+        busy_since: Cell::new(0),
+        observer: setup.observer,
+        observing: Cell::new(false),
+        ran_last: Cell::new(0),
         ending: Cell::new(false),
+        late: Cell::new(false),
+        drops_late: Cell::new(false),
         grace_until: Cell::new(NEVER),
         trim_at: Cell::new(0),
         now: Cell::new(0),
         order: Cell::new(0),
-        dice: Cell::new(1),
+        random: Cell::new(1),
         timed_waits: Cell::new(0),
-        timers: RefCell::new(Timers::default()),
+        timers: RefCell::default(),
         interrupts,
-        driver: RefCell::new(parts.driver),
-        reaped: RefCell::new(Vec::new()),
-        pool: RefCell::new(parts.pool),
-        idle: RefCell::new(Vec::new()),
+        driver: RefCell::new(setup.driver),
+        reaped: RefCell::default(),
+        pool: RefCell::new(setup.pool),
+        idle: RefCell::default(),
+        group: setup.group,
+        member: setup.member,
+        number: new_number(),
+        thread: thread_number(),
+        inbox,
         messages: RefCell::default(),
-        unbegun: Cell::new(0),
-        late: Cell::new(false),
-        drops_late: Cell::new(false),
         remote_waits: RefCell::new(Table::new(usize::MAX)),
         lock_waits: Cell::new(0),
         thread_waits: Cell::new(0),
-        thread_looks: Cell::new(0),
-        locks_awaited: Cell::new(false),
-        lock_cycles: RefCell::default(),
+        thread_polls: Cell::new(0),
         remotes: RefCell::new(Table::new(usize::MAX)),
-        abandoned: RefCell::new(Vec::new()),
-        verdict: RefCell::new(None),
-        last_verdict: RefCell::new(None),
-        tracing: Cell::new(false),
-        watched: Cell::new(false),
-        telling_all: Cell::new(false),
+        lock_wait_began: Cell::new(false),
+        search_cycles_at: Cell::new(0),
+        told_cycles: RefCell::default(),
+        abandoned: RefCell::default(),
+        deadlock_report: RefCell::new(None),
+        last_report: RefCell::new(None),
+        reporting_deadlocks: Cell::new(false),
         candidates: RefCell::default(),
-        buried: Cell::new(false),
-        next_id: Cell::new(FIRST_ID),
-        telling: Cell::new(false),
-        ran_last: Cell::new(0),
+        some_ended: Cell::new(false),
+        tracing: Cell::new(false),
+        after_switch_due: Cell::new(false),
         errno: descriptor::errno_place(),
         home: Home::of_thread(),
         blocks: RefCell::default(),
     }))
 }
 
-/// A scheduler that has not begun.
+/// A scheduler that has been opened and does not run yet.
 pub(crate) struct Opened(Box<Sched>);
 
 impl Opened {
-    /// Runs the scheduler. `main`: makes its first tasklet; with `until_main` everybody else in the
-    /// group is killed when that has ended. Returns when everybody in the group has ended.
+    /// Runs the scheduler until all tasklets in the group have ended. `main` makes its first
+    /// tasklet; with `until_main`, all others in the group are killed when that has ended.
     ///
     /// # Safety
     /// What `main`'s closure borrows outlives this call.
@@ -130,16 +125,16 @@ impl Opened {
         self,
         until_main: bool,
         main: Option<impl FnOnce(&Sched) -> TcbPtr>,
-    ) -> Ended {
-        // Not a box from here on: that would claim to be the only way to what it holds.
+    ) -> RunEnd {
+        // Not a box from here on: a box claims to be the only way to its contents.
         let place = Box::into_raw(self.0);
-        // SAFETY: it has been made, and `leave` frees it at the end.
+        // SAFETY: the box was made above, and only `leave` frees it, at the end.
         let sched = unsafe { &*place };
         sched.read_clock();
         static FORKS: Once = Once::new();
         FORKS.call_once(|| descriptor::in_fork_children(forget_scheduler));
-        // It may complain to the user's subscriber.
-        let watched = sched.be_watched();
+        // Before the loop begins: it may warn, which calls the user's subscriber.
+        let watched = sched.register_with_watchdog();
         let occupied = Occupied::begin();
         let main = main.map(|main| main(sched));
         if let Some(main) = main {
@@ -149,7 +144,7 @@ impl Opened {
         sched.run_loop(main, until_main);
         drop(watched);
         std::mem::forget(no_way_out);
-        // SAFETY: the box's; `sched` is not used again.
+        // SAFETY: `place` came out of the box, and `sched` is not used again.
         let (ended, observer) = unsafe { leave(place) };
         drop(occupied);
         drop_quietly(observer);
@@ -158,46 +153,47 @@ impl Opened {
 }
 
 impl Sched {
-    /// Has the watchdog look on, if that was asked for. The scheduler stays where it is until the
-    /// result is dropped.
-    fn be_watched(&self) -> Option<(Shown, Option<Installed>)> {
-        if self.limits.stall.is_none() && !self.limits.shown {
+    /// Registers with the watchdog, if the configuration asks for it. The scheduler must stay where
+    /// it is until the result is dropped.
+    fn register_with_watchdog(&self) -> Option<(Shown, Option<Installed>)> {
+        if self.config.stall.is_none() && !self.config.shown {
             return None;
         }
         // The handler must not need room on a tasklet's stack.
         ensure_alt_stack();
         let room = alt_stack_to_write_on();
-        let (limit, on_stall) = (self.limits.stall, self.limits.on_stall);
-        // SAFETY: the caller drops the result before it moves the scheduler. `held` reads a
-        // const-initialised thread-local and cells of this thread, each a single word; names stay
-        // where they are from a tasklet's first run to its end. For the rest see
-        // `witness/describe`.
+        let (limit, on_stall) = (self.config.stall, self.config.on_stall);
+        // SAFETY: the caller drops the result before it moves the scheduler. The function `held` of
+        // the lookup reads a const-initialised thread-local and cells of this thread, each a single
+        // word; names stay where they are from a tasklet's first run to its end.
+        // `observer/describe` says why the rest is sound.
         let watched = unsafe { watchdog::register(&self.pulse, limit, on_stall, LOOKUP) };
         let complain = |error| quietly(|| tracing::warn!("nobody looks for stalls: {error}"));
         watched.map_err(complain).ok().map(|watched| (Shown::new(self, watched), room))
     }
 }
 
-/// Nothing is in flight, and the inbox is closed; now the stacks and the port are. The observer is
-/// the user's, to be dropped afterwards.
+/// Takes a scheduler apart. Nothing is in flight, and the inbox is closed; now the stacks go, then
+/// the port. Returns the observer, which is the user's, for the caller to drop.
 ///
-/// Who is parked for good never runs again, but calls on its stack have been given references to
-/// the scheduler, which by Rust's rules must be valid until those calls return. So where there is
-/// such a stack, the scheduler's place is leaked with it; what stood there is taken apart.
+/// A tasklet that is parked for good never runs again, but calls on its stack were given references
+/// to the scheduler, which by Rust's rules must stay valid until those calls return. So if there is
+/// such a stack, the scheduler's memory is leaked with it, and only its contents are dropped.
 ///
 /// # Safety
-/// `place` came out of a box, and nobody uses it afterwards.
-unsafe fn leave(place: *mut Sched) -> (Ended, Option<Box<dyn Observer>>) {
-    // SAFETY: the caller's promise. What is left there is memory that nobody drops again.
+/// `place` came out of a box, and nothing uses it afterwards.
+unsafe fn leave(place: *mut Sched) -> (RunEnd, Option<Box<dyn Observer>>) {
+    // SAFETY: the caller's promise. What stays there is memory that nothing drops again.
     let mut sched = unsafe { place.read() };
     assert_eq!(sched.table.borrow().len(), 0, "nothing is in flight at the end");
-    sched.end_verdicts();
+    sched.end_deadlock_reports();
     let mut pool = sched.pool.borrow_mut();
     for fiber in sched.idle.borrow_mut().drain(..) {
         pool.give(fiber.retire());
     }
     drop(pool);
-    let ended = Ended { verdict: sched.verdict.take(), abandoned: sched.abandoned.take() };
+    let ended =
+        RunEnd { deadlock_report: sched.deadlock_report.take(), abandoned: sched.abandoned.take() };
     if ended.abandoned.is_empty() {
         // SAFETY: the memory is the box's, and no stack is left with a call that knows it.
         drop(unsafe { Box::from_raw(place.cast::<MaybeUninit<Sched>>()) });
@@ -205,8 +201,8 @@ unsafe fn leave(place: *mut Sched) -> (Ended, Option<Box<dyn Observer>>) {
     (ended, sched.observer.take())
 }
 
-/// Makes a bug end the process where unwinding would free memory that is still in use: stacks under
-/// the scheduler, or buffers under the kernel. Forgotten on the way out.
+/// Aborts the process if a bug unwinds where that would free memory that is still in use: stacks
+/// under the scheduler, or buffers under the kernel. The way out without a bug forgets it.
 pub(crate) struct AbortOnUnwind(pub(crate) &'static str);
 
 impl Drop for AbortOnUnwind {

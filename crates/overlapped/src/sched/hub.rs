@@ -1,48 +1,55 @@
-//! The hub, which is the scheduler's own stack: no code of the user's runs there, and no value of
-//! the user's is dropped there (third law).
+//! The hub is the scheduler's own stack. No code of the user's runs there, and no value of the
+//! user's is dropped there (the port reaps, the scheduler runs).
 //!
 //! A panic on the hub ends the process, a call there that waits would have no tasklet to park, and
-//! a second scheduler that began there would meet tasklets of the first. So, first, [`users_turn`]
-//! stands wherever the library calls the user, or drops what is the user's, of its own accord:
+//! a second scheduler that began there would meet tasklets of the first. Two rules prevent all
+//! three.
+//!
+//! First, [`assert_off_hub`] stands wherever the library calls the user's code, or drops a value of
+//! the user's, of its own accord:
 //!
 //! | what | where |
 //! |---|---|
 //! | a tasklet's closure, or its captures where it never runs | `task/spawn`: `Task::run` |
-//! | results and panic payloads that nobody takes | [`drop_quietly`] |
+//! | results and panic payloads that are not taken | [`drop_quietly`] |
 //! | tasklet-local values | [`drop_locals`]; made in `task/local` |
-//! | an executor's waker | `sched/cut`: `wake_executor`; replaced in `task/future` |
-//! | observers | `sched/mod`: `tell`; dropped by the caller of `run`, after the last tasklet |
+//! | an executor's waker | `sched/cancel`: `wake_executor`; replaced in `task/future` |
+//! | observers | `sched/observer`: `observe`; dropped by the caller of `run`, after the last
+//! tasklet |
 //! | a placed closure and its result | `task/spawn/place`: `Promise::keep` |
 //! | a closure on its way through an inbox | moved on the hub, never called nor dropped |
-//! | jobs of the pool and their results | `task/aside`: on a thread of the pool |
+//! | jobs of the pool and their results | `task/blocking`: on a thread of the pool |
 //! | a select's closures | `chan/select`: by the caller, after the wait |
 //! | a block's allocation | `Task::free`, on the hub, too: nothing of the user's is left in it |
 //! | the tracing subscriber | before the loop begins, and after it |
 //!
 //! Second, [`is_occupied`] makes `run` refuse to begin on a thread that has a scheduler, whichever
-//! stack the caller is on. So a thread has one scheduler whose tasklets live, and who is handed a
-//! living tasklet's block, or meets its seat in a queue, is on that scheduler's thread and may do
-//! with it what the scheduler does. What was made in an earlier run is over, and says so. In a
-//! child of fork(2) everybody is over ([`Sched::forsake`]).
+//! stack the caller is on. So a thread has at most one scheduler with living tasklets. Code that is
+//! handed a living tasklet's block, or meets its wait node in a queue, is therefore on that
+//! scheduler's thread and may do with it what the scheduler does. Tasklets of an earlier run are
+//! over, and their blocks say so. In a child of fork(2) all tasklets are over
+//! ([`Sched::abandon_in_child`]).
 
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{CURRENT, Ending, Here, Locals, Sched, State, Tcb, Waiting, here};
+use super::here::take_current;
+use super::{Ending, Locals, Sched, State, Tcb, Waiting, here};
 use crate::foreign::quietly;
 use crate::locals;
 
 thread_local! {
-    /// A scheduler has begun on this thread, and has not been taken apart.
+    /// Whether a scheduler has begun on this thread and has not been taken apart.
     static OCCUPIED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Tells whether this thread has a scheduler. Also true where no tasklet runs: on the hub.
+/// Tells whether this thread has a scheduler, also if no tasklet runs: on the hub.
 pub(crate) fn is_occupied() -> bool {
     // Under Miri a tasklet's thread is not its scheduler's.
     OCCUPIED.get() || here().is_some()
 }
 
-/// Says for as long as it lives that this thread has a scheduler.
+/// Marks this thread as one that has a scheduler, as long as it lives.
 pub(super) struct Occupied(());
 
 impl Occupied {
@@ -58,25 +65,26 @@ impl Drop for Occupied {
     }
 }
 
-/// What follows is the user's code: it must not be on the hub. See the module's comment.
+/// Asserts, in debug builds, that the caller is not on the hub: the user's code follows. The
+/// module's comment says why.
 #[inline(always)]
 #[track_caller]
-pub(crate) fn users_turn() {
+pub(crate) fn assert_off_hub() {
     debug_assert!(here().is_some() || !OCCUPIED.get(), "the user's code on the scheduler's stack");
 }
 
-/// Drops a value of the user's; a panic in its destructor has been printed by the panic hook and
-/// goes no further, and a payload that panics when dropped is forgotten.
+/// Drops a value of the user's. If its destructor panics, the hook has printed that, and nothing
+/// else ends; a payload that panics when it is dropped is forgotten.
 pub(crate) fn drop_quietly<T>(value: T) {
-    users_turn();
+    assert_off_hub();
     quietly(|| drop(value));
 }
 
-/// How often the end of a tasklet drops values that destructors have made anew.
+/// The rounds in which a tasklet's end drops values that destructors make anew.
 const ROUNDS_MAX: usize = 8;
 
-/// Drops the values of a tasklet that has ended. On its own stack: what is left after a few rounds,
-/// because destructors make it anew, is forgotten rather than dropped elsewhere.
+/// Drops the values of a tasklet that has ended, on its own stack. Values that destructors still
+/// make anew after a few rounds are forgotten rather than dropped elsewhere.
 #[inline]
 pub(crate) fn drop_locals(me: &Tcb) {
     if me.extra(|extra| extra.is_some()) {
@@ -84,12 +92,12 @@ pub(crate) fn drop_locals(me: &Tcb) {
     }
 }
 
-/// Runs the destructors of a tasklet's own thread-locals, for a tasklet on its block: what it does
-/// last. They may make tasklet-local values anew, and those thread-locals.
+/// Runs the destructors of a tasklet's own thread-locals: the last that a tasklet does on its
+/// block. They may make tasklet-local values anew, and those thread-locals.
 #[cold]
 pub(crate) fn end_locals(me: &Tcb) {
     for _ in 0..ROUNDS_MAX {
-        users_turn();
+        assert_off_hub();
         locals::run_destructors();
         if !me.has_users_values() {
             return;
@@ -110,13 +118,12 @@ fn drop_rounds(me: &Tcb) {
     std::mem::forget(take());
 }
 
-/// In a child of fork(2) there is neither the ring nor anybody to go back to, so it shall see no
-/// scheduler, and may begin a new one. What the forking tasklet calls there blocks the thread; it
-/// should end by exec or exit.
+/// Forgets the scheduler in a child of fork(2), which has neither the ring nor a hub to return to.
+/// So the child sees no scheduler, and may begin a new one. What the forking tasklet calls there
+/// blocks the thread; it should end by exec or exit.
 pub(super) extern "C" fn forget_scheduler() {
-    if let Some(sched) = CURRENT.take() {
-        let here = Here(sched);
-        here.forsake();
+    if let Some(here) = take_current() {
+        here.abandon_in_child();
         if here.me().locals.get() == Locals::Own {
             // SAFETY: the caller is on the tasklet's block, on the thread of its scheduler.
             unsafe { here.home.at_home(forget_at_home) };
@@ -125,22 +132,50 @@ pub(super) extern "C" fn forget_scheduler() {
     OCCUPIED.set(false);
 }
 
-/// The thread's own thread-locals say it, too, where the tasklet that forked has its own.
+/// Forgets the scheduler in the thread's own thread-locals, too, if the tasklet that forked has its
+/// own.
 #[inline(never)]
 fn forget_at_home() {
-    CURRENT.set(None);
+    take_current();
     OCCUPIED.set(false);
 }
 
+/// Ends the process: a tasklet forked and came to its end in the child, where its scheduler cannot
+/// go on, since the ring and the other tasklets are the parent's.
+#[cold]
+pub(super) fn ended_in_a_child() -> ! {
+    eprintln!(
+        "overlapped: a tasklet that forked has ended in the child, which should end by exec or \
+         exit; aborting"
+    );
+    std::process::abort();
+}
+
+impl Tcb {
+    /// Calls the user's `f`, an observer or a waker, which may neither wait nor be killed. If it
+    /// panics, the hook has printed that, and nothing else ends.
+    pub(crate) fn call_without_waiting(&self, f: impl FnOnce()) {
+        assert_off_hub();
+        self.no_switch.set(self.no_switch.get() + 1);
+        self.shields.set(self.shields.get() + 1);
+        let called = catch_unwind(AssertUnwindSafe(f));
+        self.shields.set(self.shields.get() - 1);
+        self.no_switch.set(self.no_switch.get() - 1);
+        if let Err(payload) = called {
+            std::mem::forget(payload);
+        }
+    }
+}
+
 impl Sched {
-    /// In a child of fork(2): everybody is parked for good. It leaves the port alone, which is the
+    /// Parks all tasklets for good, in a child of fork(2). It leaves the port alone, which is the
     /// parent's, and allocates nothing.
-    fn forsake(&self) {
+    fn abandon_in_child(&self) {
         self.each(|tcb, block| {
             match (block.state.get(), block.waiting.get()) {
-                // SAFETY: it waits, so its frame is there.
-                (State::Waiting, Waiting::Select(choice)) => unsafe {
-                    self.leave_seats(choice.as_ref());
+                // SAFETY: the tasklet waits, so its frame is there.
+                (State::Waiting, Waiting::Select(select)) => unsafe {
+                    self.unlink_alternatives(select.as_ref());
                 },
                 (State::Waiting, _) => self.unlink(block, tcb),
                 _ => {}

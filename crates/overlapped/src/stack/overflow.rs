@@ -23,7 +23,7 @@ pub(crate) use super::alt::{Installed, alt_stack_to_write_on, ensure_alt_stack};
 
 /// The tasklet whose guard was hit.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Culprit {
+pub(crate) struct OverflowingTasklet {
     /// `name_len` bytes, of which the first 256 are shown; null if it has no name.
     pub(crate) name: *const u8,
     pub(crate) name_len: usize,
@@ -35,7 +35,7 @@ pub(crate) struct Culprit {
 }
 
 /// Says whose guard the address lies in.
-pub(crate) type Lookup = fn(fault: usize) -> Option<Culprit>;
+pub(crate) type Lookup = fn(fault: usize) -> Option<OverflowingTasklet>;
 
 /// Guards fault as SIGSEGV on Linux and as SIGBUS on some other systems.
 const SIGNALS: [c_int; 2] = [libc::SIGSEGV, libc::SIGBUS];
@@ -99,9 +99,9 @@ extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut 
     let by_kernel = code > 0;
     if by_kernel
         && let Some(lookup) = LOOKUP.get()
-        && let Some(culprit) = lookup(address)
+        && let Some(overflowing_tasklet) = lookup(address)
     {
-        report(&culprit);
+        report(&overflowing_tasklet);
         set_default(signal);
         return;
     }
@@ -176,23 +176,27 @@ fn set_default(signal: c_int) {
 }
 
 /// Writes the line. One `write`, so that lines of several threads do not mix.
-fn report(culprit: &Culprit) {
+fn report(overflowing_tasklet: &OverflowingTasklet) {
     let mut line = Line { bytes: [0; 512], len: 0 };
     line.text(b"overlapped: tasklet ");
-    if !culprit.name.is_null() && culprit.name_len > 0 {
+    if !overflowing_tasklet.name.is_null() && overflowing_tasklet.name_len > 0 {
         // SAFETY: `install` demands that `lookup` returns readable names.
-        let name =
-            unsafe { std::slice::from_raw_parts(culprit.name, culprit.name_len.min(NAME_MAX)) };
+        let name = unsafe {
+            std::slice::from_raw_parts(
+                overflowing_tasklet.name,
+                overflowing_tasklet.name_len.min(NAME_MAX),
+            )
+        };
         line.text(b"'");
         line.text(name);
         line.text(b"' ");
     }
     line.text(b"(id ");
-    line.number(culprit.id);
+    line.number(overflowing_tasklet.id);
     line.text(b") overflowed its stack: it has used all ");
-    line.number(culprit.usable as u64 / 1024);
+    line.number(overflowing_tasklet.usable as u64 / 1024);
     line.text(b" KiB (");
-    line.number(culprit.stack_size as u64 / 1024);
+    line.number(overflowing_tasklet.stack_size as u64 / 1024);
     line.text(b" with the guard); give it more with Builder::stack_size");
     line.write();
 }

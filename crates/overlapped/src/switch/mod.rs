@@ -31,22 +31,22 @@
 //! suspension is inlined into the coroutine's body, 31 ns one function deep. With jumps instead, a
 //! yield through the whole scheduler went from 35 to 10 ns.
 
-#[cfg(all(target_arch = "x86_64", unix, not(overlapped_portable_switch), not(miri)))]
-mod by_hand;
 #[cfg(all(not(all(target_arch = "x86_64", unix, not(overlapped_portable_switch))), not(miri)))]
-mod portable;
+mod corosensei;
 #[cfg(miri)]
-mod threads;
-
+mod miri;
 #[cfg(all(target_arch = "x86_64", unix, not(overlapped_portable_switch), not(miri)))]
-pub(crate) use by_hand::{Fiber, HANDS_OVER, Hub, Position, Suspender};
+mod x86_64;
+
 #[cfg(all(
     not(all(target_arch = "x86_64", unix, not(overlapped_portable_switch))),
     not(miri)
 ))]
-pub(crate) use portable::{Fiber, HANDS_OVER, Hub, Position, Suspender};
+pub(crate) use self::corosensei::{Fiber, HANDS_OVER, Hub, Position, Suspender};
+#[cfg(all(target_arch = "x86_64", unix, not(overlapped_portable_switch), not(miri)))]
+pub(crate) use self::x86_64::{Fiber, HANDS_OVER, Hub, Position, Suspender};
 #[cfg(miri)]
-pub(crate) use threads::{Fiber, HANDS_OVER, Hub, Position, Suspender};
+pub(crate) use miri::{Fiber, HANDS_OVER, Hub, Position, Suspender};
 
 /// Asks for the cache line at `address`, for it will be needed soon. Any address will do.
 #[inline(always)]

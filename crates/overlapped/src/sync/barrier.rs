@@ -1,4 +1,4 @@
-//! A meeting of a fixed number.
+//! A meeting point for a fixed number of tasklets or threads.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ const WHAT: &str = "a Barrier";
 /// `std::sync::Barrier` that blocks the calling tasklet only; outside a scheduler, the thread.
 ///
 /// A tasklet that is killed while it waits does not count any more. Deadlines of
-/// [`timeout`](crate::time::timeout) do not cut the wait.
+/// [`timeout`](crate::time::timeout) do not end the wait.
 ///
 /// ```
 /// use overlapped::sync::Barrier;
@@ -30,11 +30,11 @@ pub struct Barrier {
     n: usize,
 }
 
-/// What [`Barrier::wait`] returns.
+/// The result of [`Barrier::wait`].
 pub struct BarrierWaitResult(bool);
 
 impl BarrierWaitResult {
-    /// Whether the caller is the one of its round that is told so: the last to come.
+    /// Tells whether the caller is the leader of its round: the last to come.
     #[must_use]
     pub fn is_leader(&self) -> bool {
         self.0
@@ -42,12 +42,12 @@ impl BarrierWaitResult {
 }
 
 impl Barrier {
-    /// A barrier for `n`; 0 is as 1.
+    /// Makes a barrier for `n`; 0 counts as 1.
     pub const fn new(n: usize) -> Barrier {
         Barrier { gathering: Gathering::new(), n }
     }
 
-    /// Waits until `n` have come, who then all go on; the barrier is ready for the next round.
+    /// Waits until `n` have come. Then all go on, and the barrier is ready for the next round.
     ///
     /// # Panics
     /// If it would have to wait inside [`no_switch`](crate::task::no_switch).
@@ -58,7 +58,8 @@ impl Barrier {
             return BarrierWaitResult(true);
         }
         drop(held);
-        // Preparing to wait may let others run, and the last of them may come: then it is this one.
+        // Preparing to wait may let others run, and the others may complete the round but for this
+        // one.
         match self.gathering.join(|held| held.waiting() + 1 < self.n) {
             Ok(Some(place)) => {
                 let released = place.wait(WHAT, NEVER);
@@ -66,7 +67,7 @@ impl Barrier {
                 BarrierWaitResult(false)
             }
             Ok(None) => self.wait(),
-            Err(refusal) => refuse(refusal, WHAT, (&raw const *self).cast()),
+            Err(reason) => refuse(reason, WHAT, (&raw const *self).cast()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Waiting until somebody says that a value has changed.
+//! Waits until a value has changed, by notifications.
 
 use std::fmt;
 use std::sync::{LockResult, PoisonError};
@@ -8,17 +8,18 @@ use super::base::gathering::{Gathering, Place};
 use super::base::lock::refuse;
 use super::mutex::{MutexGuard, Suspended};
 use crate::sched::NEVER;
-use crate::task::{Refusal, waiter};
+use crate::task::{CannotWait, waiter};
 use crate::time;
 
 const WHAT: &str = "a Condvar";
 
 /// `std::sync::Condvar` for a [`Mutex`](super::Mutex) of this module.
 ///
-/// Those who wait are woken in order. A notification given to a tasklet that is killed before it
-/// has the mutex again goes to the next one. A deadline of [`timeout`](crate::time::timeout) cuts
+/// Waiters are woken in order. A notification for a tasklet that is killed before it has the mutex
+/// again goes to the next waiter. A deadline of [`timeout`](crate::time::timeout) ends
 /// [`wait_timeout`](Condvar::wait_timeout) and [`wait_timeout_while`](Condvar::wait_timeout_while),
-/// which then say that they timed out; the others have no way to say so and are not cut.
+/// which then return that they timed out; the other calls cannot return that, so a deadline does
+/// not end them.
 ///
 /// Unlike std's, it may be used with several mutexes.
 ///
@@ -45,25 +46,25 @@ pub struct Condvar {
     gathering: Gathering,
 }
 
-/// Whether a timed wait ended because of the time.
+/// Tells whether a timed wait ended because of the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WaitTimeoutResult(bool);
 
 impl WaitTimeoutResult {
-    /// Whether the time ended the wait.
+    /// Returns whether the time ended the wait.
     pub fn timed_out(&self) -> bool {
         self.0
     }
 }
 
 impl Condvar {
-    /// A condition variable for which nobody waits.
+    /// Makes a condition variable without waiters.
     pub const fn new() -> Condvar {
         Condvar { gathering: Gathering::new() }
     }
 
-    /// Gives the lock up, waits for a notification, and takes the lock again. Nothing comes
-    /// between giving it up and waiting. It may return without a notification.
+    /// Releases the lock, waits for a notification, and takes the lock again. No notification is
+    /// lost between the release and the wait. It may return without a notification.
     ///
     /// # Errors
     /// The guard in an error, if the mutex is poisoned.
@@ -73,8 +74,8 @@ impl Condvar {
     pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
         match self.wait_until(guard.suspend(), NEVER) {
             Ok((locked, _)) => locked,
-            // The lock is given up where this panics; where it ends the process, nobody minds.
-            Err((_suspended, refusal)) => refuse(refusal, WHAT, (&raw const *self).cast()),
+            // A panic releases the lock; where this aborts, that makes no difference.
+            Err((_suspended, reason)) => refuse(reason, WHAT, (&raw const *self).cast()),
         }
     }
 
@@ -99,8 +100,8 @@ impl Condvar {
         Ok(guard)
     }
 
-    /// As [`Condvar::wait`], but for `dur` at most. Where it may not wait at all (unwinding, inside
-    /// [`no_switch`](crate::task::no_switch)), it says at once that it timed out.
+    /// Waits as [`Condvar::wait`] does, for `dur` at most. If it may not wait at all (unwinding,
+    /// inside [`no_switch`](crate::task::no_switch)), it returns at once that it timed out.
     ///
     /// # Errors
     /// The guard in an error, if the mutex is poisoned.
@@ -152,26 +153,26 @@ impl Condvar {
         }
     }
 
-    /// Wakes the one who has waited longest, if somebody waits.
+    /// Wakes the tasklet or thread that has waited longest, if there is one.
     pub fn notify_one(&self) {
         self.gathering.release_one();
     }
 
-    /// Wakes everybody who waits.
+    /// Wakes all that wait.
     pub fn notify_all(&self) {
         self.gathering.hold().release_all();
     }
 
-    /// Waits without the lock, takes it again, and says whether there was a notification. Gives
-    /// the lock back where the caller may not wait.
+    /// Waits without the lock, takes it again, and returns whether there was a notification.
+    /// Returns the suspended lock if the caller may not wait.
     fn wait_until<'a, T>(
         &self,
         suspended: Suspended<'a, T>,
         until: u64,
-    ) -> Result<Ended<'a, T>, (Suspended<'a, T>, Refusal)> {
+    ) -> Result<Ended<'a, T>, (Suspended<'a, T>, CannotWait)> {
         let place = match self.gathering.join(|_| true) {
             Ok(place) => place.expect("it always joins"),
-            Err(refusal) => return Err((suspended, refusal)),
+            Err(reason) => return Err((suspended, reason)),
         };
         let mut waiter = Waiter { condvar: self, place, passes_on: true };
         let mutex = suspended.unlock();
@@ -184,10 +185,10 @@ impl Condvar {
     }
 }
 
-/// A wait that has ended: the lock again, and whether there was a notification.
+/// The end of a wait: the lock again, and whether there was a notification.
 type Ended<'a, T> = (LockResult<MutexGuard<'a, T>>, bool);
 
-/// Dropped by unwinding, it passes its notification on.
+/// A waiter, which passes its notification on if it is unwound.
 struct Waiter<'a> {
     condvar: &'a Condvar,
     place: Place<'a>,
@@ -195,7 +196,7 @@ struct Waiter<'a> {
 }
 
 impl Waiter<'_> {
-    /// Parked for good, it does so, too.
+    /// Passes the notification on if the waiter is parked for good.
     fn abandon(&self) {
         if self.place.leave() {
             self.condvar.notify_one();

@@ -1,4 +1,4 @@
-//! A flag that can be waited for.
+//! A flag to wait for.
 
 use std::fmt;
 use std::io;
@@ -8,16 +8,16 @@ use std::time::Duration;
 use super::base::gathering::Gathering;
 use super::base::lock::refuse;
 use crate::sched::{Awaited, NEVER};
-use crate::task::{Refusal, waiter};
+use crate::task::{CannotWait, waiter};
 use crate::time;
 
 const WHAT: &str = "an Event";
 
-/// A flag that any number of tasklets and threads wait for. Once set it stays so, and nobody waits,
-/// until it is cleared.
+/// A flag that any number of tasklets and threads wait for. Once set it stays set, and no call
+/// waits, until it is cleared.
 ///
-/// Who waits when [`set`](Event::set) is called goes on, even if the flag is cleared before it
-/// runs.
+/// A tasklet that waits when [`set`](Event::set) is called goes on, even if the flag is cleared
+/// before it runs.
 ///
 /// ```
 /// use overlapped::sync::Event;
@@ -37,60 +37,61 @@ pub struct Event {
 }
 
 impl Event {
-    /// An event that is not set.
+    /// Makes an event that is not set.
     pub const fn new() -> Event {
         Event { set: AtomicBool::new(false), gathering: Gathering::new() }
     }
 
-    /// Sets the flag and wakes everybody who waits. What was written before is seen after the wait.
+    /// Sets the flag and wakes all that wait. What was written before is seen after the wait.
     pub fn set(&self) {
         let held = self.gathering.hold();
         self.set.store(true, Ordering::Release);
         held.release_all();
     }
 
-    /// Takes the flag back: from now on [`wait`](Event::wait) waits.
+    /// Clears the flag: from now on [`wait`](Event::wait) waits.
     pub fn clear(&self) {
         self.set.store(false, Ordering::Release);
     }
 
-    /// Whether the flag is set.
+    /// Tells whether the flag is set.
     pub fn is_set(&self) -> bool {
         self.set.load(Ordering::Acquire)
     }
 
-    /// Waits until the flag is set. A deadline of [`timeout`](crate::time::timeout) does not cut
-    /// it.
+    /// Waits until the flag is set. A deadline of [`timeout`](crate::time::timeout) does not end
+    /// the wait.
     ///
     /// # Panics
     /// If it would have to wait inside [`no_switch`](crate::task::no_switch).
     pub fn wait(&self) {
         match self.wait_until(NEVER) {
             Ok(_) => {}
-            Err(refusal) => refuse(refusal, WHAT, (&raw const *self).cast()),
+            Err(reason) => refuse(reason, WHAT, (&raw const *self).cast()),
         }
     }
 
-    /// Waits until the flag is set, for `timeout` at most; whether it was set. A deadline cuts it,
-    /// too. Where it may not wait at all (unwinding, inside
-    /// [`no_switch`](crate::task::no_switch)), it says at once how the flag stands.
+    /// Waits until the flag is set, for `timeout` at most, and returns whether it was set. A
+    /// deadline ends the wait, too. If it may not wait at all (unwinding, inside
+    /// [`no_switch`](crate::task::no_switch)), it returns the flag at once.
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
         let until = time::deadline_in(timeout).min(waiter::deadline());
         self.wait_until(until).unwrap_or_else(|_| self.is_set())
     }
 
     /// Waits for what a tasklet or another thread of this process must bring about, as for a lock
-    /// that is none of this library's; tells whether the flag is set. `what` says in dumps and
-    /// verdicts what is waited for, and `at` is its address, by which waits for one thing are seen
-    /// to be the same (0: it has none). A deadline does not cut it.
+    /// of another library. Returns whether the flag is set. `what` names the object of the wait in
+    /// dumps and deadlock reports, and `at` is its address, so that two waits for one object are
+    /// seen as such (0: it has none). A deadline does not end the wait.
     ///
-    /// Other waits for an Event keep a run from its verdict: anybody may set it. This one does not,
-    /// where the process has no other threads and none of its tasklets can run: it is a deadlock.
-    /// (With glibc. Elsewhere threads are not counted, and there is no verdict.)
+    /// Other waits for an Event keep a run from its deadlock report: anything may set the flag.
+    /// This one does not, if the process has no other threads and none of its tasklets can run: it
+    /// is a deadlock. (With glibc. Elsewhere threads are not counted, and there is no deadlock
+    /// report.)
     ///
-    /// With `look_after` it returns after that time at the latest, for callers that look again and
-    /// again. That time keeps a run from its verdict only if it is a `limit`, at which the caller
-    /// gives up.
+    /// With `look_after` it returns after that time at the latest, for callers that check again and
+    /// again. That time keeps a run from its deadlock report only if it is a `limit`, at which the
+    /// caller gives up.
     ///
     /// # Panics
     /// As [`wait`](Event::wait).
@@ -110,13 +111,13 @@ impl Event {
         match self.gathering.join(|_| !self.is_set()) {
             Ok(Some(place)) => place.wait_for_threads(awaited, look.min(limit), limit == NEVER),
             Ok(None) => true,
-            Err(refusal) => refuse(refusal, what, (&raw const *self).cast()),
+            Err(reason) => refuse(reason, what, (&raw const *self).cast()),
         }
     }
 
-    /// Waits for what anybody may bring about, a signal handler or another process included, for
-    /// `limit` at most; tells whether the flag is set. `what` says in dumps what is waited for. A
-    /// deadline does not cut it.
+    /// Waits for what anything may bring about, a signal handler or another process included, for
+    /// `limit` at most. Returns whether the flag is set. `what` names the object of the wait in
+    /// dumps. A deadline does not end the wait.
     ///
     /// # Errors
     /// `Interrupted`, inside [`interruptible`](crate::signal::interruptible): a signal handler has
@@ -139,7 +140,7 @@ impl Event {
         let is_set = match self.gathering.join(|_| !self.is_set()) {
             Ok(Some(place)) => place.wait(what, until),
             Ok(None) => true,
-            Err(refusal) => refuse(refusal, what, (&raw const *self).cast()),
+            Err(reason) => refuse(reason, what, (&raw const *self).cast()),
         };
         match is_set {
             false => waiter::take_interruption().map_or(Ok(false), Err),
@@ -147,7 +148,7 @@ impl Event {
         }
     }
 
-    fn wait_until(&self, until: u64) -> Result<bool, Refusal> {
+    fn wait_until(&self, until: u64) -> Result<bool, CannotWait> {
         if self.is_set() {
             return Ok(true);
         }

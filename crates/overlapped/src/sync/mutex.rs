@@ -13,24 +13,25 @@ use crate::sched::LockKind;
 /// `std::sync::Mutex` that blocks the calling tasklet only; outside a scheduler, the thread.
 ///
 /// It may be held across any wait. Poisoning is std's: a guard that is dropped while its tasklet
-/// unwinds, be it by a panic or by a kill, poisons the mutex.
+/// unwinds, by a panic or by a kill, poisons the mutex.
 ///
-/// **Fairness**: those who wait are served in order. A release wakes the first of them; until that
-/// one runs, others may take the lock. If it comes too late *once*, the next release hands the lock
-/// over to it. So nobody is overtaken for longer than it takes to wake it and to release the lock
-/// once, and the lock is not idle while its next owner is still on its way from another thread.
+/// **Fairness**: waiters are served in order. A release wakes the first of them; until that one
+/// runs, others may take the lock. If it comes too late *once*, the next release hands the lock
+/// over to it. So no waiter is overtaken for longer than it takes to wake it and to release the
+/// lock once, and the lock is not idle while its next owner is still on its way from another
+/// thread.
 ///
 /// **Kills**: a tasklet that is killed while it waits leaves the queue, and passes on a lock that
-/// has been handed over to it. Deadlines of [`timeout`](crate::time::timeout) do not cut the wait:
+/// has been handed over to it. Deadlines of [`timeout`](crate::time::timeout) do not end the wait:
 /// there is no error to return.
 ///
 /// **Unwinding** tasklets do not wait: see the [module](crate::sync).
 ///
 /// **Deadlocks**: locking twice panics. If all tasklets of a scheduler wait for each other and for
-/// locks that are held on its thread, there is a verdict; not so where the holder is of an earlier
-/// run. A guard that is given to a neighbour
-/// (through a [`Channel`](crate::Channel), as a result) still counts as that of the tasklet that
-/// locked, which must not lock again before the neighbour has dropped it.
+/// locks that are held on its thread, there is a deadlock report; not so if the holder belongs to
+/// an earlier run. A guard that is given to a neighbour (through a [`Channel`](crate::Channel), as
+/// a result) still counts as that of the tasklet that locked, which must not lock again before the
+/// neighbour has dropped it.
 ///
 /// ```
 /// use std::rc::Rc;
@@ -57,17 +58,17 @@ pub struct Mutex<T: ?Sized> {
 
 // SAFETY: the mutex owns its value, and hands it out whole (`into_inner`).
 unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
-// SAFETY: the value is reached by one thread at a time, the lock's holder; it need not be `Sync`.
+// SAFETY: one thread at a time reaches the value, the lock's holder; it need not be `Sync`.
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 impl<T: ?Sized> UnwindSafe for Mutex<T> {}
 impl<T: ?Sized> RefUnwindSafe for Mutex<T> {}
 
-/// The right to the value of a [`Mutex`], until it is dropped.
+/// The right to access the value of a [`Mutex`], until it is dropped.
 #[must_use = "if unused the Mutex will immediately unlock"]
 pub struct MutexGuard<'a, T: ?Sized> {
     mutex: &'a Mutex<T>,
     panicking: Panicking,
-    /// It stays on its thread, where the holder is known to be.
+    /// The guard stays on its thread, where the holder is known to be.
     thread: PhantomData<*const ()>,
 }
 
@@ -75,13 +76,13 @@ pub struct MutexGuard<'a, T: ?Sized> {
 unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
 
 impl<T> Mutex<T> {
-    /// An unlocked mutex.
+    /// Makes an unlocked mutex.
     #[inline]
     pub const fn new(value: T) -> Mutex<T> {
         Mutex { lock: Lock::new(), value: UnsafeCell::new(value) }
     }
 
-    /// The value.
+    /// Returns the value.
     ///
     /// # Errors
     /// The value in an error, if the mutex is poisoned.
@@ -110,8 +111,8 @@ impl<T: ?Sized> Mutex<T> {
     /// Takes the lock if that needs no wait.
     ///
     /// # Errors
-    /// [`TryLockError::WouldBlock`] if others have it or come first; the guard in an error, if the
-    /// mutex is poisoned.
+    /// [`TryLockError::WouldBlock`] if others have the lock or come first; the guard in an error,
+    /// if the mutex is poisoned.
     #[inline]
     pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
         tried(self.lock_now())
@@ -125,17 +126,17 @@ impl<T: ?Sized> Mutex<T> {
         Ok(self.guard()?)
     }
 
-    /// Whether a panic or a kill has poisoned the mutex.
+    /// Tells whether a panic or a kill has poisoned the mutex.
     pub fn is_poisoned(&self) -> bool {
         self.lock.is_poisoned()
     }
 
-    /// Says that the value is sound again.
+    /// Marks the value as sound again.
     pub fn clear_poison(&self) {
         self.lock.clear_poison();
     }
 
-    /// The value; nobody else can have the lock.
+    /// Returns the value, which no other code can have locked.
     ///
     /// # Errors
     /// The value in an error, if the mutex is poisoned.
@@ -143,7 +144,7 @@ impl<T: ?Sized> Mutex<T> {
         self.lock.guarded(self.value.get_mut())
     }
 
-    /// For who has the lock.
+    /// Makes the guard, for a caller that has the lock.
     #[inline]
     fn guard(&self) -> LockResult<MutexGuard<'_, T>> {
         self.lock.guarded(MutexGuard {
@@ -179,7 +180,7 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
 }
 
 impl<'a, T: ?Sized> MutexGuard<'a, T> {
-    /// Gives the lock up without poisoning it, for a wait that takes it again.
+    /// Releases the lock without poisoning it, for a wait that takes it again.
     pub(super) fn suspend(self) -> Suspended<'a, T> {
         let mutex = self.mutex;
         std::mem::forget(self);
@@ -187,13 +188,13 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
     }
 }
 
-/// A mutex whose lock the caller still has, and gives up when this is dropped.
+/// A mutex whose lock the caller still has, and releases when this is dropped.
 pub(super) struct Suspended<'a, T: ?Sized> {
     mutex: &'a Mutex<T>,
 }
 
 impl<'a, T: ?Sized> Suspended<'a, T> {
-    /// Gives the lock up.
+    /// Releases the lock.
     pub(super) fn unlock(self) -> &'a Mutex<T> {
         self.mutex
     }
@@ -217,7 +218,7 @@ impl<T: ?Sized> Deref for MutexGuard<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: the guard has the lock, so nobody changes the value.
+        // SAFETY: the guard has the lock, so nothing changes the value.
         unsafe { &*self.mutex.value.get() }
     }
 }
@@ -225,7 +226,7 @@ impl<T: ?Sized> Deref for MutexGuard<'_, T> {
 impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: the guard has the lock and is borrowed alone, so nobody else reaches the value.
+        // SAFETY: the guard has the lock and is borrowed alone, so nothing else reaches the value.
         unsafe { &mut *self.mutex.value.get() }
     }
 }

@@ -33,19 +33,19 @@ use crate::task::count_busy_call;
 /// ```
 pub struct OnceLock<T> {
     value: sync::OnceLock<T>,
-    /// Whoever makes the value has it, so that the one in `value` is set without a wait.
+    /// Locked by the tasklet that makes the value, so that `value` is set without a wait.
     making: Mutex<()>,
     made: Condvar,
 }
 
 impl<T> OnceLock<T> {
-    /// An empty lock.
+    /// Makes an empty lock.
     pub const fn new() -> OnceLock<T> {
         OnceLock { value: sync::OnceLock::new(), making: Mutex::new(()), made: Condvar::new() }
     }
 
-    /// The value, if there is one. In a loop it lets whoever makes the value run, every 256th time
-    /// that there is none.
+    /// Returns the value, if there is one. Every 256th time that there is none it lets others run,
+    /// so that a loop does not hold up the tasklet that makes the value.
     #[inline]
     pub fn get(&self) -> Option<&T> {
         let value = self.value.get();
@@ -55,12 +55,12 @@ impl<T> OnceLock<T> {
         value
     }
 
-    /// The value, if there is one. Never waits.
+    /// Returns the value, if there is one. Never waits.
     pub fn get_mut(&mut self) -> Option<&mut T> {
         self.value.get_mut()
     }
 
-    /// Waits until somebody has set the value.
+    /// Waits until the value is set.
     pub fn wait(&self) -> &T {
         if let Some(value) = self.value.get() {
             return value;
@@ -74,7 +74,7 @@ impl<T> OnceLock<T> {
         }
     }
 
-    /// Sets the value. Waits for somebody who is making it.
+    /// Sets the value. Waits while another tasklet is making it.
     ///
     /// # Errors
     /// `value`, if there is one already.
@@ -85,8 +85,8 @@ impl<T> OnceLock<T> {
         Ok(())
     }
 
-    /// The value, made by `f` if there is none. Of many callers one makes it; the others wait. If
-    /// `f` unwinds, the lock stays empty, and the next one tries.
+    /// Returns the value, made by `f` if there is none. One of many callers makes it, and the
+    /// others wait. If `f` unwinds, the lock stays empty, and the next caller tries.
     ///
     /// # Panics
     /// If `f` asks for the value itself, which would wait for ever.
@@ -115,12 +115,12 @@ impl<T> OnceLock<T> {
         }
     }
 
-    /// The value, out of the lock.
+    /// Returns the value, out of the lock.
     pub fn into_inner(self) -> Option<T> {
         self.value.into_inner()
     }
 
-    /// The value, which leaves the lock empty.
+    /// Takes the value, which leaves the lock empty.
     pub fn take(&mut self) -> Option<T> {
         self.value.take()
     }
@@ -135,7 +135,7 @@ impl<T> OnceLock<T> {
     }
 }
 
-/// Who fails to make the value leaves nothing half done.
+/// A tasklet that fails to make the value leaves nothing half done.
 fn unpoisoned<T>(result: sync::LockResult<T>) -> T {
     result.unwrap_or_else(PoisonError::into_inner)
 }
@@ -198,12 +198,12 @@ pub struct LazyLock<T, F = fn() -> T> {
 }
 
 impl<T, F: FnOnce() -> T> LazyLock<T, F> {
-    /// A value that `f` makes when it is first asked for.
+    /// Makes a lock whose value `f` makes when it is first asked for.
     pub const fn new(f: F) -> LazyLock<T, F> {
         LazyLock { value: OnceLock::new(), init: lock::Mutex::new(Some(f)) }
     }
 
-    /// The value, made first if need be.
+    /// Returns the value, made first if need be.
     ///
     /// # Panics
     /// If making it unwound once, by a panic or by a kill.
@@ -215,7 +215,7 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
         })
     }
 
-    /// The value to be changed, made first if need be.
+    /// Returns the value to be changed, made first if need be.
     ///
     /// # Panics
     /// As [`LazyLock::force`].
@@ -226,12 +226,12 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
 }
 
 impl<T, F> LazyLock<T, F> {
-    /// The value, if it has been made.
+    /// Returns the value, if it has been made.
     pub fn get(this: &LazyLock<T, F>) -> Option<&T> {
         this.value.get()
     }
 
-    /// The value to be changed, if it has been made.
+    /// Returns the value to be changed, if it has been made.
     pub fn get_mut(this: &mut LazyLock<T, F>) -> Option<&mut T> {
         this.value.get_mut()
     }

@@ -11,9 +11,9 @@ use super::mpsc::Shared;
 use crate::task::waiter;
 use crate::time;
 
-/// A channel for one value: an answer, a result, a signal to go on.
+/// Makes a channel for one value: an answer, a result, a signal to go on.
 ///
-/// What is said of kills and deadlines at [`mpsc`](super::mpsc) holds here as well.
+/// The rules of [`mpsc`](super::mpsc) for kills and deadlines hold here as well.
 ///
 /// ```
 /// use overlapped::sync::oneshot;
@@ -29,12 +29,12 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     (Sender { shared: Arc::clone(&shared) }, Receiver { shared })
 }
 
-/// The end that sends. Dropped, it tells the receiver that nothing will come.
+/// The sending end. When it is dropped, the receiver is told that nothing will come.
 pub struct Sender<T> {
     shared: Arc<Shared<T>>,
 }
 
-/// The end that receives.
+/// The receiving end.
 pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
 }
@@ -50,7 +50,7 @@ impl<T> Sender<T> {
 }
 
 impl<T> Sender<T> {
-    /// Sends a value in the place of a sender that is leaked.
+    /// Returns a function that sends a value in the place of a sender that is leaked.
     pub(crate) fn instead(&self) -> impl FnOnce(T) + use<T> {
         let shared = Arc::downgrade(&self.shared);
         move |value| {
@@ -93,7 +93,7 @@ impl<T> Receiver<T> {
         self.shared.recv(None, until)
     }
 
-    /// Whether the sender has sent the value or is gone.
+    /// Tells whether the sender has sent the value or is gone.
     pub(crate) fn is_ready(&self) -> bool {
         self.shared.is_ready()
     }

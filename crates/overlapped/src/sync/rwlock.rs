@@ -13,19 +13,19 @@ use crate::sched::LockKind;
 
 /// The most readers at a time, as std's.
 const READERS_MAX: usize = (1 << 30) - 2;
-/// The permits of a lock: what readers leave over tells them from a writer.
+/// The permits of a lock: a writer takes all, and readers always leave one.
 const ALL: usize = READERS_MAX + 1;
 
 /// `std::sync::RwLock` that blocks the calling tasklet only; outside a scheduler, the thread.
 ///
-/// Readers and writers are served in order of arrival: readers who come after a waiting writer wait
-/// for it. A writer at the head is woken first and handed the lock if it comes too late once, as in
-/// a [`Mutex`](super::Mutex); readers at the head are let in at once, all of them. So a reader that
-/// reads again while a writer waits blocks itself, as with std's.
+/// Readers and writers are served in order of arrival: readers that come after a waiting writer
+/// wait for it. A writer at the head is woken first and handed the lock if it comes too late once,
+/// as in a [`Mutex`](super::Mutex); readers at the head are let in at once, all of them. So a
+/// reader that reads again while a writer waits blocks itself, as with std's.
 ///
-/// Poisoned by a panic or a kill while writing, as std's. What is said of kills, deadlines and
-/// unwinding at [`Mutex`](super::Mutex) holds here as well. What is said of deadlocks holds where a
-/// writer has the lock: which tasklets read is not known, so a wait for readers may always end.
+/// A panic or a kill while writing poisons it, as std's. The rules of [`Mutex`](super::Mutex) for
+/// kills, deadlines and unwinding hold here as well. Those for deadlocks hold while a writer has
+/// the lock: it is not known which tasklets read, so a wait for readers may always end.
 ///
 /// ```
 /// use overlapped::sync::RwLock;
@@ -53,8 +53,8 @@ impl<T: ?Sized> RefUnwindSafe for RwLock<T> {}
 #[must_use = "if unused the RwLock will immediately unlock"]
 pub struct RwLockReadGuard<'a, T: ?Sized> {
     lock: &'a Lock<ALL>,
-    /// Not a reference to the lock: that would make the guard invariant in `T`. Keeps the guard on
-    /// its thread.
+    /// Not a reference to the lock: that would make the guard invariant in `T`. It keeps the guard
+    /// on its thread.
     value: NonNull<T>,
     borrow: PhantomData<&'a T>,
 }
@@ -73,13 +73,13 @@ unsafe impl<T: ?Sized + Sync> Sync for RwLockReadGuard<'_, T> {}
 unsafe impl<T: ?Sized + Sync> Sync for RwLockWriteGuard<'_, T> {}
 
 impl<T> RwLock<T> {
-    /// An unlocked lock.
+    /// Makes an unlocked lock.
     #[inline]
     pub const fn new(value: T) -> RwLock<T> {
         RwLock { lock: Lock::new(), value: UnsafeCell::new(value) }
     }
 
-    /// The value.
+    /// Returns the value.
     ///
     /// # Errors
     /// The value in an error, if the lock is poisoned.
@@ -105,7 +105,7 @@ impl<T: ?Sized> RwLock<T> {
         self.lock.guarded(self.reader())
     }
 
-    /// Reads if that needs no wait.
+    /// Takes the lock to read if that needs no wait.
     ///
     /// # Errors
     /// [`TryLockError::WouldBlock`] if a writer has the lock or comes first; the guard in an error,
@@ -138,7 +138,7 @@ impl<T: ?Sized> RwLock<T> {
         self.lock.guarded(self.writer())
     }
 
-    /// Writes if that needs no wait.
+    /// Takes the lock to write if that needs no wait.
     ///
     /// # Errors
     /// [`TryLockError::WouldBlock`] if others have the lock or come first; the guard in an error,
@@ -156,17 +156,17 @@ impl<T: ?Sized> RwLock<T> {
         Ok(self.lock.guarded(self.writer())?)
     }
 
-    /// Whether a panic or a kill has poisoned the lock.
+    /// Tells whether a panic or a kill has poisoned the lock.
     pub fn is_poisoned(&self) -> bool {
         self.lock.is_poisoned()
     }
 
-    /// Says that the value is sound again.
+    /// Marks the value as sound again.
     pub fn clear_poison(&self) {
         self.lock.clear_poison();
     }
 
-    /// The value; nobody else can have the lock.
+    /// Returns the value, which no other code can have locked.
     ///
     /// # Errors
     /// The value in an error, if the lock is poisoned.
@@ -174,15 +174,15 @@ impl<T: ?Sized> RwLock<T> {
         self.lock.guarded(self.value.get_mut())
     }
 
-    /// For who has a reader's permit.
+    /// Makes the guard, for a caller that has a reader's permit.
     #[inline]
     fn reader(&self) -> RwLockReadGuard<'_, T> {
-        // SAFETY: the address of a place is not null.
+        // SAFETY: the address of a field is not null.
         let value = unsafe { NonNull::new_unchecked(self.value.get()) };
         RwLockReadGuard { lock: &self.lock, value, borrow: PhantomData }
     }
 
-    /// For who has the lock.
+    /// Makes the guard, for a caller that has the lock.
     #[inline]
     fn writer(&self) -> RwLockWriteGuard<'_, T> {
         RwLockWriteGuard { lock: self, panicking: Panicking::now(), thread: PhantomData }
@@ -190,7 +190,7 @@ impl<T: ?Sized> RwLock<T> {
 }
 
 impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
-    /// Goes on as a reader. Nobody writes in between.
+    /// Goes on as a reader. No writer comes in between.
     pub fn downgrade(s: RwLockWriteGuard<'a, T>) -> RwLockReadGuard<'a, T> {
         let lock = s.lock;
         lock.lock.poison_since(s.panicking);
@@ -230,7 +230,7 @@ impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
     #[inline]
     fn deref(&self) -> &T {
         // SAFETY: the guard borrows the lock that has the value, and has a reader's permit, so
-        // nobody changes the value.
+        // nothing changes the value.
         unsafe { self.value.as_ref() }
     }
 }
@@ -240,7 +240,7 @@ impl<T: ?Sized> Deref for RwLockWriteGuard<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: the guard has the lock, so nobody else reaches the value.
+        // SAFETY: the guard has the lock, so nothing else reaches the value.
         unsafe { &*self.lock.value.get() }
     }
 }
@@ -248,7 +248,7 @@ impl<T: ?Sized> Deref for RwLockWriteGuard<'_, T> {
 impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: the guard has the lock and is borrowed alone, so nobody else reaches the value.
+        // SAFETY: the guard has the lock and is borrowed alone, so nothing else reaches the value.
         unsafe { &mut *self.lock.value.get() }
     }
 }

@@ -1,4 +1,4 @@
-//! Permits to be taken and given back.
+//! Permits to be taken and returned.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,13 +14,15 @@ use crate::time;
 
 const WHAT: &str = "a Semaphore";
 
-/// Lets so many in at a time, and the others wait: a limit for connections, jobs, memory.
+/// Lets a limited number in at a time, while the others wait: a limit for connections, jobs,
+/// memory.
 ///
-/// Strictly first come, first served, also by those who ask for many permits at once: permits are
-/// handed over to the first who waits as soon as there are enough for it, and nobody overtakes it.
+/// It is strictly first come, first served, also for callers that ask for many permits at once:
+/// permits are handed over to the first waiter as soon as there are enough for it, and it is never
+/// overtaken.
 ///
 /// A tasklet that is killed while it waits leaves the queue. Deadlines of
-/// [`timeout`](crate::time::timeout) cut [`acquire_timeout`](Semaphore::acquire_timeout) only: the
+/// [`timeout`](crate::time::timeout) end [`acquire_timeout`](Semaphore::acquire_timeout) only: the
 /// other calls have no error to return.
 ///
 /// ```
@@ -41,11 +43,11 @@ const WHAT: &str = "a Semaphore";
 /// ```
 pub struct Semaphore {
     permits: Permits,
-    /// How many there are, whoever has them.
+    /// The number of permits, free and taken.
     all: AtomicUsize,
 }
 
-/// Permits of a [`Semaphore`], given back when dropped.
+/// Permits of a [`Semaphore`], returned when dropped.
 #[must_use = "if unused the permits are given back at once"]
 #[derive(Debug)]
 pub struct SemaphorePermit<'a> {
@@ -53,8 +55,7 @@ pub struct SemaphorePermit<'a> {
     permits: usize,
 }
 
-/// As [`SemaphorePermit`], with a share in its semaphore: it can be moved to other tasklets and
-/// threads.
+/// Permits with a share in their semaphore, which can be moved to other tasklets and threads.
 #[must_use = "if unused the permits are given back at once"]
 #[derive(Debug)]
 pub struct OwnedSemaphorePermit {
@@ -63,10 +64,10 @@ pub struct OwnedSemaphorePermit {
 }
 
 impl Semaphore {
-    /// The most permits that a semaphore can have, free ones and those that somebody has.
+    /// The most permits that a semaphore can have, free and taken.
     pub const MAX_PERMITS: usize = PERMITS_MAX;
 
-    /// A semaphore with so many permits.
+    /// Makes a semaphore with this number of permits.
     ///
     /// # Panics
     /// Beyond [`Semaphore::MAX_PERMITS`].
@@ -75,7 +76,7 @@ impl Semaphore {
         Semaphore { permits: Permits::of(word, Mutex::new(None)), all: AtomicUsize::new(permits) }
     }
 
-    /// How many permits nobody has.
+    /// Returns the number of free permits.
     pub fn available_permits(&self) -> usize {
         self.permits.free()
     }
@@ -88,7 +89,7 @@ impl Semaphore {
         self.acquire_many(1)
     }
 
-    /// Waits for so many permits, and takes them together.
+    /// Waits for this number of permits, and takes them together.
     ///
     /// # Panics
     /// As [`Semaphore::acquire`].
@@ -97,7 +98,8 @@ impl Semaphore {
         SemaphorePermit { semaphore: self, permits }
     }
 
-    /// As [`Semaphore::acquire_many`], for permits that can be moved to other tasklets and threads.
+    /// Waits as [`Semaphore::acquire_many`] does, for permits that can be moved to other tasklets
+    /// and threads.
     ///
     /// # Panics
     /// As [`Semaphore::acquire`].
@@ -106,9 +108,9 @@ impl Semaphore {
         OwnedSemaphorePermit { semaphore: self, permits }
     }
 
-    /// Waits for so many permits, for `timeout` at most; `None`: they were not to be had. Where it
-    /// may not wait at all (unwinding, inside [`no_switch`](crate::task::no_switch)), it says so at
-    /// once.
+    /// Waits for this number of permits, for `timeout` at most. `None`: they did not become free in
+    /// time. If it may not wait at all (unwinding, inside [`no_switch`](crate::task::no_switch)),
+    /// it returns at once.
     pub fn acquire_timeout(
         &self,
         permits: usize,
@@ -119,22 +121,23 @@ impl Semaphore {
         Some(SemaphorePermit { semaphore: self, permits })
     }
 
-    /// Takes so many permits, if they are there and nobody waits.
+    /// Takes this number of permits, if they are free and nothing waits.
     pub fn try_acquire(&self, permits: usize) -> Option<SemaphorePermit<'_>> {
         let taken = self.take_now(permits);
         taken.then(|| SemaphorePermit { semaphore: self, permits })
     }
 
-    /// As [`Semaphore::try_acquire`], for permits that can be moved to other tasklets and threads.
+    /// Takes permits as [`Semaphore::try_acquire`] does, which can be moved to other tasklets and
+    /// threads.
     pub fn try_acquire_owned(self: Arc<Semaphore>, permits: usize) -> Option<OwnedSemaphorePermit> {
         let taken = self.take_now(permits);
         taken.then(|| OwnedSemaphorePermit { semaphore: self, permits })
     }
 
-    /// Adds permits that nobody has had.
+    /// Adds new permits.
     ///
     /// # Panics
-    /// Beyond [`Semaphore::MAX_PERMITS`], where those count, too, that somebody has.
+    /// If that makes more than [`Semaphore::MAX_PERMITS`], free and taken.
     pub fn add_permits(&self, permits: usize) {
         let sum = |all: usize| all.checked_add(permits).filter(|&all| all <= PERMITS_MAX);
         let added = self.all.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum);
@@ -150,7 +153,7 @@ impl Semaphore {
         taken
     }
 
-    /// There are fewer from now on.
+    /// Lowers the number of permits.
     fn forget(&self, permits: usize) {
         self.all.fetch_sub(permits, Ordering::Relaxed);
     }
@@ -158,7 +161,7 @@ impl Semaphore {
     fn wait_for(&self, permits: usize) {
         match self.wait_until(permits, NEVER) {
             Ok(()) => {}
-            Err(Without::Refused(refusal)) => refuse(refusal, WHAT, (&raw const *self).cast()),
+            Err(Without::Refused(reason)) => refuse(reason, WHAT, (&raw const *self).cast()),
             Err(Without::TimedOut) => unreachable!("it waits as long as it takes"),
         }
     }
@@ -172,7 +175,7 @@ impl Semaphore {
 }
 
 impl SemaphorePermit<'_> {
-    /// Never gives the permits back: there are fewer from now on.
+    /// Never returns the permits: there are fewer from now on.
     pub fn forget(self) {
         self.semaphore.forget(self.permits);
         std::mem::forget(self);
@@ -180,7 +183,7 @@ impl SemaphorePermit<'_> {
 }
 
 impl OwnedSemaphorePermit {
-    /// Never gives the permits back: there are fewer from now on.
+    /// Never returns the permits: there are fewer from now on.
     pub fn forget(mut self) {
         self.semaphore.forget(std::mem::take(&mut self.permits));
     }

@@ -20,80 +20,80 @@
 use std::io;
 use std::thread;
 
-use super::refusal::{Refusal, deadline_passed, interrupted, killed};
-use super::wait::give_way;
+use super::cannot_wait::{CannotWait, deadline_passed, interrupted, killed};
+use super::wait::yield_turn;
 use crate::driver::{Driver, Submitted};
 use crate::op::{Full, Op, Outcome, Token};
-use crate::sched::{Here, Locals, NEVER, SeatPtr, Tcb};
+use crate::sched::{Here, Locals, NEVER, Tcb, WaitNodePtr};
 
 /// The operations that may end at once, one after another, before others get a turn.
 pub(super) const INLINE_MAX: u64 = 64;
 
-/// Tells whether a tasklet that unwinds may not switch: its panic would be a neighbour's. That of
-/// one with thread-locals of its own is not; it waits as ever inside `kill_as_error`, where no kill
-/// unwinds it a second time.
+/// Tells whether a tasklet that unwinds may not switch: its panic would count as a neighbour's. The
+/// panic of a tasklet with thread-locals of its own does not. Such a tasklet waits as ever inside
+/// `kill_as_error`, where no kill unwinds it a second time.
 #[cold]
 pub(crate) fn is_held_by_panic(me: &Tcb) -> bool {
     me.locals.get() != Locals::Own || me.kill_errors.get() == 0
 }
 
-/// Begins every call that may wait and returns errors: delivers a pending kill, and tells whether
-/// the call may wait at all. Inside `kill_as_error` the kill is [`Refusal::Killed`].
+/// Begins a call that may wait and can return an error: delivers a pending kill, and returns
+/// whether the call may wait at all. Inside `kill_as_error` the kill is [`CannotWait::Killed`].
 #[inline(always)]
-pub(crate) fn checkpoint(here: Here) -> Result<(), Refusal> {
+pub(crate) fn checkpoint(here: Here) -> Result<(), CannotWait> {
     let me = here.me();
     if thread::panicking() && is_held_by_panic(me) {
-        return Err(Refusal::Unwinding);
+        return Err(CannotWait::Unwinding);
     }
     if is_doomed(here, me) {
         return Err(meet_kill(here));
     }
     if me.no_switch.get() > 0 {
-        return Err(Refusal::NoSwitch);
+        return Err(CannotWait::NoSwitch);
     }
     Ok(())
 }
 
-/// Begins a call that may wait and has no error to return: as [`checkpoint`], but `kill_as_error`
-/// holds kills off, as a shield does.
+/// Begins a call that may wait and cannot return an error. It differs from [`checkpoint`] in one
+/// point: `kill_as_error` holds kills off, as a shield does.
 #[inline(always)]
-pub(crate) fn checkpoint_without_error(here: Here) -> Result<(), Refusal> {
+pub(crate) fn checkpoint_without_error(here: Here) -> Result<(), CannotWait> {
     let me = here.me();
     if thread::panicking() && is_held_by_panic(me) {
-        return Err(Refusal::Unwinding);
+        return Err(CannotWait::Unwinding);
     }
     if is_doomed(here, me) && (me.kill_errors.get() == 0 || me.last_drops.get()) {
         return Err(meet_kill(here));
     }
     if me.no_switch.get() > 0 {
-        return Err(Refusal::NoSwitch);
+        return Err(CannotWait::NoSwitch);
     }
     Ok(())
 }
 
-/// Unwinds, unless the tasklet is where a kill does not.
+/// Unwinds, unless the tasklet is where a kill does not unwind it.
 #[cold]
-fn meet_kill(here: Here) -> Refusal {
+fn meet_kill(here: Here) -> CannotWait {
     let me = here.me();
     if me.last_drops.get() {
-        // A destructor at its end: it shall finish, as one does that runs while unwinding.
-        return Refusal::Unwinding;
+        // A destructor at the tasklet's end finishes, as one that runs while unwinding does.
+        return CannotWait::Unwinding;
     }
     if me.kill_errors.get() == 0 {
         super::exit_now(here);
     }
     if me.outlived_kill.replace(true) && me.no_switch.get() == 0 {
-        // It has been told already. In a loop that goes on, others must get their turn.
-        give_way(here);
+        // The tasklet was told before. In a loop that goes on, others must get their turn.
+        yield_turn(here);
     }
-    Refusal::Killed
+    CannotWait::Killed
 }
 
 /// Tells whether a kill takes effect at the tasklet's next suspension point: it unwinds there, or
 /// the call returns an error, inside `kill_as_error`.
 #[inline(always)]
 pub(crate) fn is_doomed(here: Here, block: &Tcb) -> bool {
-    (block.killed.get() || here.ending.get()) && block.shields.get() == 0
+    (block.killed.get() || here.is_ending()) && block.shields.get() == 0
 }
 
 /// Tells whether calls return errors because of a pending kill.
@@ -118,7 +118,7 @@ pub(super) enum Begin {
     MayWait(u64),
     /// It is tried once. The reason is for the error; without one, the call's own limit has passed:
     /// it bounds the waiting only, and what is there is given, as in std.
-    TryOnce(Option<Refusal>),
+    TryOnce(Option<CannotWait>),
 }
 
 /// Begins an operation: a suspension point, which delivers a pending kill. `limit`: the call's own
@@ -132,8 +132,8 @@ pub(super) enum Begin {
 pub(super) fn begin_operation(here: Here, limit: u64, is_wait: bool) -> io::Result<Begin> {
     match checkpoint(here) {
         Ok(()) => {}
-        Err(Refusal::Killed) => return Err(killed()),
-        Err(refusal) => return Ok(Begin::TryOnce(Some(refusal))),
+        Err(CannotWait::Killed) => return Err(killed()),
+        Err(reason) => return Ok(Begin::TryOnce(Some(reason))),
     }
     let me = here.me();
     if is_wait && me.interrupted.take() {
@@ -164,17 +164,17 @@ pub(super) enum Submission {
 #[inline(always)]
 pub(super) unsafe fn submit_operation(
     here: Here,
-    owner: SeatPtr,
+    owner: WaitNodePtr,
     op: &Op,
     submit: unsafe fn(&mut Driver, Token, &Op) -> Submitted,
 ) -> Result<Submission, Full> {
-    let token = here.table.borrow_mut().insert(owner).map_err(|(full, _)| full)?;
-    here.counters.operations.set(here.counters.operations.get() + 1);
+    let token = here.add_operation(owner)?;
+    here.count_operation();
     // SAFETY: the caller's promise; the table made the token.
-    match unsafe { submit(&mut here.driver.borrow_mut(), token, op) } {
+    match unsafe { submit(&mut here.driver().borrow_mut(), token, op) } {
         Submitted::Pending => Ok(Submission::Pending(token)),
         Submitted::Done(outcome) => {
-            here.table.borrow_mut().remove(token);
+            here.remove_operation(token);
             Ok(Submission::Done(outcome))
         }
     }
@@ -183,11 +183,10 @@ pub(super) unsafe fn submit_operation(
 /// Counts a call that the calling thread makes, and yields from time to time.
 #[inline]
 pub(super) fn in_turn<R>(here: Here, f: impl FnOnce() -> R) -> R {
-    let operations = here.counters.operations.get() + 1;
-    here.counters.operations.set(operations);
+    let operations = here.count_operation();
     let result = f();
     if operations.is_multiple_of(INLINE_MAX) {
-        give_way(here);
+        yield_turn(here);
     }
     result
 }

@@ -1,9 +1,9 @@
-//! Looking inside: every tasklet with its own backtrace, and the scheduler's counters.
+//! Dumps: every tasklet with its own backtrace; and the scheduler's counters.
 //!
 //! A parked stack cannot be walked from outside. So a dump asks: the hub visits every suspended
-//! tasklet, which writes its own return addresses down (at most 64, allocating nothing, and not at
-//! all with less than 16 KiB of stack left) and goes on waiting. Symbols are resolved afterwards,
-//! on the stack of whoever prints the dump.
+//! tasklet, which writes down its own return addresses and goes on waiting. It writes at most 64,
+//! allocates nothing, and writes none with less than 16 KiB of stack left. Symbols are resolved
+//! afterwards, on the stack of the code that prints the dump.
 
 use core::time::Duration;
 use std::fmt;
@@ -11,12 +11,12 @@ use std::ptr::NonNull;
 
 use super::wait::leave;
 use crate::foreign::names;
-use crate::sched::{Here, Sched, State, Tcb, Trace, Waiter, here};
+use crate::sched::{Here, State, Tcb, Trace, Waiter, here};
 use crate::stack;
 use crate::watchdog;
 use crate::watchdog::Stalled;
 
-/// Every tasklet of the caller's scheduler at one moment; prints one line each, and a backtrace
+/// Every tasklet of the caller's scheduler at one moment. It prints one line each, and a backtrace
 /// with the alternate form (`{:#}`).
 #[derive(Debug, Clone)]
 pub struct Dump {
@@ -27,11 +27,12 @@ pub struct Dump {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct DumpLine {
-    /// Who, and on what it waits.
+    /// The tasklet, and what it waits for.
     pub tasklet: Waiter,
-    /// For how long, as of the scheduler's last look at the clock; zero unless it waits.
+    /// The time for which it has waited, as of the scheduler's last read of the clock; zero if it
+    /// does not wait.
     pub since: Duration,
-    /// Its return addresses, innermost first; empty where it has no stack, or too little left.
+    /// Its return addresses, innermost first; empty if it has no stack, or too little left.
     pub backtrace: Vec<usize>,
 }
 
@@ -43,12 +44,12 @@ impl Dump {
 }
 
 /// Asks a thread of this process, by its number (gettid(2)), which tasklet it runs and where that
-/// is, by a signal as for [`Config::stall_limit`](super::Config::stall_limit). `None`: it runs no
-/// tasklet, or none of a run with a stall limit, a dump's signal or
-/// [`Config::shown`](super::Config::shown); or it does not answer in 100 ms.
+/// is. It asks by a signal, as [`Config::stall_limit`](super::Config::stall_limit) does. Returns
+/// `None` if the thread runs no tasklet, or none of a run with a stall limit, a dump's signal or
+/// [`Config::shown`](super::Config::shown); or if it does not answer in 100 ms.
 ///
-/// For watchers with a thread of their own. A system call in which the thread waits may return
-/// `EINTR`.
+/// This is for watchers with a thread of their own. A system call in which the thread waits may
+/// return `EINTR`.
 ///
 /// ```
 /// let config = overlapped::Config::new().shown(true);
@@ -64,8 +65,9 @@ pub fn running_on(thread: u32) -> Option<Stalled> {
     watchdog::running_on(thread.into())
 }
 
-/// Shows every tasklet: name, state, on what it waits, for how long, and its own backtrace.
-/// Outside a scheduler it is empty. Inside `no_switch` and while unwinding, without backtraces.
+/// Returns a dump of every tasklet: name, state, what it waits for, for how long, and its own
+/// backtrace. Outside a scheduler it is empty. Inside `no_switch` and while unwinding it has no
+/// backtraces.
 ///
 /// ```
 /// overlapped::run(|| {
@@ -103,7 +105,7 @@ pub fn dump() -> Dump {
     Dump { lines }
 }
 
-/// Has the hub visit every suspended tasklet for its trace, and takes the caller's own.
+/// Lets the hub visit every suspended tasklet for its trace, and takes the caller's own.
 fn visit_everybody(here: Here) -> Vec<(u64, Vec<usize>)> {
     let me = here.me();
     let mut suspended = Vec::new();
@@ -120,12 +122,11 @@ fn visit_everybody(here: Here) -> Vec<(u64, Vec<usize>)> {
         let trace = NonNull::new(unsafe { first.add(i) });
         here.block(tcb).extra_or_new(|extra| extra.trace = trace);
     }
-    here.tracing.set(true);
-    here.watched.set(true);
+    here.request_traces();
     me.state.set(State::Ready);
-    here.ready.push_front(here.me_ptr());
+    here.push_ready_first(here.me_ptr());
     leave(here, me);
-    // SAFETY: the visits are over; nobody writes any more.
+    // SAFETY: the visits are over, so nothing writes any more.
     let written = unsafe { std::slice::from_raw_parts(first, suspended.len()) };
     let mut seen: Vec<_> = suspended
         .iter()
@@ -160,7 +161,7 @@ impl fmt::Display for Dump {
     }
 }
 
-/// Bytes of stack that taking a backtrace may need.
+/// The bytes of stack that taking a backtrace may need.
 const TRACE_ROOM: usize = 16 * 1024;
 
 /// Writes down the addresses of this stack's frames for a dump. Allocates nothing.
@@ -169,7 +170,7 @@ pub(super) fn trace_myself(me: &Tcb) {
     let Some(mut wanted) = me.extra(|extra| extra?.trace.take()) else {
         return;
     };
-    // SAFETY: whoever asked waits, with the trace alive, until every visit is over.
+    // SAFETY: the tasklet that asked waits, with the trace alive, until every visit is over.
     let trace: &mut Trace = unsafe { wanted.as_mut() };
     let here = (&raw const trace).addr();
     if here.saturating_sub(me.guard.get().end) < TRACE_ROOM {
@@ -182,8 +183,9 @@ pub(super) fn trace_myself(me: &Tcb) {
     });
 }
 
-/// How much of its stack the calling tasklet has ever had in memory, in bytes, in whole pages: the
-/// high-water mark, also of tasklets that had this stack before. `None` outside a scheduler.
+/// Returns how much of its stack the calling tasklet has ever had in memory, in bytes, in whole
+/// pages: the high-water mark, also of tasklets that had this stack before. `None` outside a
+/// scheduler.
 pub fn stack_used() -> Option<usize> {
     let here = here()?;
     let me = here.me();
@@ -200,7 +202,7 @@ pub struct Stats {
     pub spawned: u64,
     /// Tasklets that have not ended.
     pub live: usize,
-    /// Tasklets ready to run, the caller included: the original's run count.
+    /// Tasklets ready to run, the caller included: Stackless Python's run count.
     pub runnable: usize,
     /// Switches to a tasklet so far.
     pub switches: u64,
@@ -208,25 +210,25 @@ pub struct Stats {
     pub operations: u64,
     /// Operations in flight.
     pub in_flight: usize,
-    /// Stacks in use or kept hot.
+    /// Stacks in use or kept for reuse.
     pub stacks: usize,
     /// Tasklets that wait for a free stack.
-    pub starved: usize,
+    pub waiting_for_stack: usize,
 }
 
-/// The scheduler's counters; `None` outside a scheduler.
+/// Returns the scheduler's counters; `None` outside a scheduler.
 pub fn stats() -> Option<Stats> {
     let here = here()?;
-    let sched: &Sched = &here;
+    let counts = here.counts();
     Some(Stats {
-        port: sched.driver.borrow().name(),
-        spawned: sched.counters.spawned.get(),
-        live: sched.live.get(),
-        runnable: sched.ready.len() + 1,
-        switches: sched.pulse.switches(),
-        operations: sched.counters.operations.get(),
-        in_flight: sched.table.borrow().len(),
-        stacks: sched.pool.borrow().in_use(),
-        starved: sched.starved.len(),
+        port: here.driver().borrow().name(),
+        spawned: counts.spawned,
+        live: counts.live,
+        runnable: counts.ready + 1,
+        switches: counts.switches,
+        operations: counts.operations,
+        in_flight: counts.in_flight,
+        stacks: counts.stacks,
+        waiting_for_stack: counts.waiting_for_stack,
     })
 }

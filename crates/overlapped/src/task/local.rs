@@ -8,9 +8,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::sched::{self, FIRST_ID, here, users_turn};
+use crate::sched::{self, assert_off_hub, here};
 
-/// A value of which every tasklet has its own. Outside a scheduler, every thread has its own.
+/// A value that each tasklet has for itself. Outside a scheduler, each thread does.
 ///
 /// ```
 /// use std::cell::Cell;
@@ -40,16 +40,16 @@ thread_local! {
 }
 
 impl<T: 'static> Local<T> {
-    /// A key whose values are made by `init`.
+    /// Makes a key whose values `init` makes.
     pub const fn new(init: fn() -> T) -> Local<T> {
         Local { init }
     }
 
-    /// Gives `f` the calling tasklet's value, made first if need be.
+    /// Calls `f` with the calling tasklet's value, which is made first if need be.
     pub fn with<R>(&'static self, f: impl FnOnce(&T) -> R) -> R {
         let value = self.find().unwrap_or_else(|| {
-            // `init` is the user's: it may reach for locals itself, so nothing is borrowed here.
-            users_turn();
+            // `init` is the user's: it may use locals itself, so nothing is borrowed here.
+            assert_off_hub();
             let made: Rc<dyn Any> = Rc::new((self.init)());
             let key = self.key();
             with_values(|values| values.push((key, made.clone())));
@@ -78,11 +78,11 @@ fn with_values<R>(f: impl FnOnce(&mut Values) -> R) -> R {
     }
 }
 
-/// What the room `thread` knows a tasklet by.
+/// The value by which the room `thread` knows a tasklet.
 pub(crate) type Identity = Arc<dyn Any + Send + Sync>;
 
-/// The calling tasklet's identity, which it keeps to its very end; made by `make`, of its name, if
-/// it has none. `None` outside a scheduler.
+/// Returns the calling tasklet's identity, which it keeps to its very end. `make` makes it, from
+/// its name, if it has none. `None` outside a scheduler.
 pub(crate) fn identity<T: Any + Send + Sync>(
     make: impl FnOnce(Option<String>) -> Arc<T>,
 ) -> Option<Identity> {
@@ -96,10 +96,10 @@ pub(crate) fn identity<T: Any + Send + Sync>(
     }))
 }
 
-/// Whether the calling tasklet is the one that a run began with: it runs for the thread that called
-/// `run`.
+/// Tells whether the calling tasklet is the one that a run began with: it runs for the thread that
+/// called `run`.
 pub(crate) fn is_first() -> bool {
-    here().is_some_and(|here| here.member == 0 && here.me().id == FIRST_ID)
+    here().is_some_and(|here| here.is_first(here.me()))
 }
 
 /// Drops the calling tasklet's values. It has nothing more to do.

@@ -1,7 +1,7 @@
 //! Tasklets: spawn, join, kill, scopes, and the one point where they wait.
 //!
-//! A tasklet is a closure on a stack of its own that runs until it waits for something; then
-//! another one runs on the same thread. It never changes thread (second law).
+//! A tasklet is a closure on a stack of its own. It runs until it waits for something; then another
+//! one runs on the same thread. A tasklet never changes thread.
 //!
 //! | | |
 //! |---|---|
@@ -10,31 +10,31 @@
 //! | [`Tasklet`], [`Placed`], [`Remote`] | join, kill, pause; from this thread, from others |
 //! | [`wait_any`], [`wait_all`], [`TaskletGroup`] | many of them |
 //! | [`map`], [`map_unordered`], [`par_map`] | one for each item, a limited number at a time |
-//! | [`yield_now`], [`pause`] | give way |
+//! | [`yield_now`], [`pause`] | let others run |
 //! | [`shield`], [`kill_as_error`], [`no_switch`] | hold kills off, return them; forbid waiting |
 //! | [`unblock`] | foreign blocking code, on a pool thread |
 //! | [`block_on`] | futures |
 //! | [`Local`] | tasklet-local values |
-//! | [`dump`], [`stats`], [`Observer`] | look inside |
+//! | [`dump`], [`stats`], [`Observer`] | inspect a scheduler |
 
-pub(crate) mod aside;
 mod begin;
-pub(crate) mod choose;
-mod entry;
+pub(crate) mod blocking;
+mod cannot_wait;
 mod future;
 mod group;
 mod inspect;
 mod local;
 mod modes;
 mod payload;
-mod refusal;
+mod runtime;
+pub(crate) mod select;
 mod spawn;
 pub(crate) mod wait;
 pub(crate) mod waiter;
 
-pub use aside::{UnblockError, unblock, unblock_to_end};
-pub use choose::{Joinable, WaitError, wait_all, wait_any};
-pub use entry::{Config, RunError, run, run_until};
+pub use blocking::{UnblockError, unblock, unblock_to_end};
+pub use cannot_wait::Cancelled;
+pub(crate) use cannot_wait::{CannotWait, cancelled_wait, would_wait_while_unwinding};
 pub use future::block_on;
 pub use group::{Map, MapUnordered, ParMap, TaskletGroup, map, map_unordered, par_map};
 pub use inspect::{Dump, DumpLine, Stats, dump, running_on, stack_used, stats};
@@ -45,20 +45,20 @@ pub use modes::{
     yield_now,
 };
 pub(crate) use modes::{
-    breathe, count_busy_call, ended_by_all_handlers, exit_now, interruptible, port_does, request,
-    scheduler_number,
+    cooperative_yield, count_busy_call, ended_by_all_handlers, exit_now, interruptible, port_does,
+    request, scheduler_number,
 };
 pub use payload::PanicPayload;
-pub use refusal::Cancelled;
-pub(crate) use refusal::{Refusal, cut_short, would_wait_while_unwinding};
+pub use runtime::{Config, RunError, run, run_until};
+pub use select::{Joinable, WaitError, wait_all, wait_any};
 pub use spawn::{
     Builder, Current, JoinError, PauseError, Placed, Remote, Scope, ScopedTasklet, SpawnError,
     Spawner, Tasklet, TaskletId, place, place_on, place_on_each, schedulers, scope, spawn, spawner,
 };
-pub(crate) use spawn::{scope_or_panic, take_verdict};
+pub(crate) use spawn::{scope_or_panic, take_deadlock_report};
 
-pub use crate::sched::{ChannelEvent, Observer, Verdict, Waiter};
+pub use crate::sched::{ChannelEvent, DeadlockReport, Observer, Waiter};
 pub use crate::stack::Guards;
 pub use crate::watchdog::{Stall, Stalled};
-/// What a stack needs besides the bytes that are used: its guard and its colour.
+/// The bytes of a stack besides those that its code uses: its guard and its colour.
 pub(crate) const STACK_OVERHEAD: usize = crate::stack::GUARD + crate::stack::COLOUR_MAX;

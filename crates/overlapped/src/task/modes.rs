@@ -1,19 +1,21 @@
-//! What a tasklet may say about itself: give way, pause, hold off kills, forbid waiting.
+//! The modes of the calling tasklet: yield, pause, hold off kills, forbid waiting.
 
 use std::cell::Cell;
 use std::io;
 use std::panic::resume_unwind;
 
 use super::Current;
-use super::refusal::{Refusal, deadline_passed, killed};
-use super::wait::{checkpoint, checkpoint_without_error, deliver_kill, give_way};
+use super::cannot_wait::{CannotWait, deadline_passed, killed};
+use super::wait::{checkpoint, checkpoint_without_error, deliver_kill, yield_turn};
 use super::wait::{is_doomed, is_held_by_panic, park};
 use crate::op::Op;
 use crate::sched::{DEPTH_MAX, Here, NEVER, Tcb, Waiting, here};
 
-/// What a killed tasklet unwinds with. It prints no message and ends the tasklet silently.
+/// The payload with which a killed tasklet unwinds. It prints no message and ends the tasklet
+/// silently.
 ///
-/// A `catch_unwind` that meets it should resume it; one that does not has outlived that kill.
+/// A `catch_unwind` that catches it should resume it; a tasklet that does not has outlived that
+/// kill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TaskletExit;
 
@@ -23,7 +25,7 @@ pub(crate) fn exit_now(here: Here) -> ! {
     let me = here.me();
     if me.outlived_kill.replace(true) && me.no_switch.get() == 0 {
         // It has caught a kill and gone on. In a loop that does so, others must get their turn.
-        give_way(here);
+        yield_turn(here);
     }
     me.killed.set(false);
     if cfg!(panic = "abort") {
@@ -38,7 +40,7 @@ pub(crate) fn exit_now(here: Here) -> ! {
 }
 
 /// Lets every other ready tasklet run before the caller goes on. Outside a scheduler it yields the
-/// thread. A suspension point: a pending kill is delivered here.
+/// thread. This is a suspension point: a pending kill is delivered here.
 ///
 /// # Panics
 /// Inside [`no_switch`].
@@ -49,30 +51,30 @@ pub fn yield_now() {
     };
     match checkpoint_without_error(here) {
         Ok(()) => {}
-        Err(Refusal::Unwinding) => return,
-        Err(refusal) => panic!("yield_now {}", refusal.reason()),
+        Err(CannotWait::Unwinding) => return,
+        Err(reason) => panic!("yield_now {}", reason.message()),
     }
-    give_way(here);
+    yield_turn(here);
     deliver_kill(here);
 }
 
-/// For calls that go on for long without having to wait: delivers a pending kill, obeys the
-/// deadline, and gives way. Where the caller may not switch, it goes on.
+/// Yields in a call that goes on for long without having to wait: delivers a pending kill, and
+/// obeys the deadline. If the caller may not switch, it returns at once.
 ///
 /// # Errors
 /// [`Cancelled`](super::Cancelled).
-pub(crate) fn breathe() -> io::Result<()> {
+pub(crate) fn cooperative_yield() -> io::Result<()> {
     let Some(here) = here() else { return Ok(()) };
     match checkpoint(here) {
         Ok(()) => {}
-        Err(Refusal::Killed) => return Err(killed()),
+        Err(CannotWait::Killed) => return Err(killed()),
         Err(_) => return Ok(()),
     }
     let deadline = here.me().deadline.get();
     if deadline != NEVER && here.read_clock() >= deadline {
         return Err(deadline_passed());
     }
-    give_way(here);
+    yield_turn(here);
     deliver_kill(here);
     Ok(())
 }
@@ -81,38 +83,33 @@ pub(crate) fn breathe() -> io::Result<()> {
 const BUSY_MAX: u32 = 256;
 
 /// Counts a call that is made in loops which never wait: a try that failed, a send without a limit.
-/// Each [`BUSY_MAX`]th since the caller was last switched to is a suspension point: it lets others
-/// run, on whom such a loop may depend. Where the caller may not switch, it goes on.
+/// Each [`BUSY_MAX`]th call since the tasklet was last switched to is a suspension point: it lets
+/// others run, on which such a loop may depend. If the caller may not switch, it goes on.
 ///
-/// To be called where the caller has nothing that a kill could lose.
+/// It must be called where a kill could lose nothing.
 #[inline]
 pub(crate) fn count_busy_call() {
     let Some(here) = here() else { return };
-    let switches = here.pulse.switches();
-    let busy = &here.counters.busy_calls;
-    let is_new_turn = here.counters.busy_since.replace(switches) != switches;
-    busy.set(if is_new_turn { 1 } else { busy.get() + 1 });
-    if busy.get() >= BUSY_MAX {
-        busy.set(0);
-        give_way_if_possible(here);
+    if here.count_busy_call(BUSY_MAX) {
+        yield_turn_if_possible(here);
     }
 }
 
 #[cold]
-fn give_way_if_possible(here: Here) {
+fn yield_turn_if_possible(here: Here) {
     if checkpoint_without_error(here).is_ok() {
-        give_way(here);
+        yield_turn(here);
         deliver_kill(here);
     }
 }
 
 /// Tells whether the port of this scheduler does `op` by itself while the tasklet waits.
 pub(crate) fn port_does(op: &Op) -> bool {
-    here().is_some_and(|here| here.driver.borrow().waits_for_disks(op))
+    here().is_some_and(|here| here.driver().borrow().waits_for_disks(op))
 }
 
-/// Takes the caller out of the ready queue until somebody calls [`Tasklet::resume`] on it. Outside
-/// a scheduler and while unwinding it returns at once.
+/// Suspends the caller until [`Tasklet::resume`] is called on it. Outside a scheduler and while
+/// unwinding it returns at once.
 ///
 /// # Panics
 /// Inside [`no_switch`].
@@ -122,27 +119,27 @@ pub fn pause() {
     let Some(here) = here() else { return };
     match checkpoint_without_error(here) {
         Ok(()) => {}
-        Err(Refusal::Unwinding) => return,
-        Err(refusal) => panic!("pause {}", refusal.reason()),
+        Err(CannotWait::Unwinding) => return,
+        Err(reason) => panic!("pause {}", reason.message()),
     }
     park(here, Waiting::Paused, NEVER);
     deliver_kill(here);
 }
 
-/// The calling tasklet.
+/// Returns the calling tasklet.
 ///
 /// # Panics
 /// Outside a scheduler; [`in_tasklet`] tells.
 pub fn current() -> Current {
     match here() {
-        Some(here) => Current::of(here),
+        Some(here) => Current::new(here),
         None => {
             panic!("overlapped::current: not called by a tasklet; call this inside overlapped::run")
         }
     }
 }
 
-/// Whether the caller is a tasklet: whether a call that waits blocks it alone.
+/// Tells whether the caller is a tasklet, so that a call that waits blocks it alone.
 pub fn in_tasklet() -> bool {
     here().is_some()
 }
@@ -154,8 +151,8 @@ pub fn in_tasklet() -> bool {
 /// [thread-locals of its own](super::Builder::own_thread_locals) waits while unwinding, too, inside
 /// [`kill_as_error`].)
 ///
-/// A pending kill does not count: a call that waits then unwinds, or returns an error. Never waits
-/// and never unwinds.
+/// A pending kill does not count: a call that waits then unwinds, or returns an error. This
+/// function never waits and never unwinds.
 ///
 /// ```
 /// use overlapped::task::{may_wait, no_switch};
@@ -172,8 +169,8 @@ pub fn may_wait() -> bool {
         let me = here.me();
         let is_at_its_end = me.last_drops.get() && is_doomed(here, me);
         let is_held = std::thread::panicking() && is_held_by_panic(me);
-        // Code that takes the place of libc's functions asks, and may be called by the port.
-        let is_in_port = here.driver.try_borrow_mut().is_err();
+        // Code that takes the place of libc's functions asks, and the port may be its caller.
+        let is_in_port = here.driver().try_borrow_mut().is_err();
         me.no_switch.get() == 0 && !is_at_its_end && !is_in_port && !is_held
     })
 }
@@ -182,10 +179,10 @@ pub fn may_wait() -> bool {
 /// or its calls return errors, inside [`kill_as_error`]. A kill that a [`shield`] holds off is
 /// pending as well. False outside a scheduler. Never waits.
 pub fn is_killed() -> bool {
-    here().is_some_and(|here| here.me().killed.get() || here.ending.get())
+    here().is_some_and(|here| here.me().killed.get() || here.is_ending())
 }
 
-/// Counts up a field of the caller's block for as long as it lives.
+/// Increments a field of the caller's block as long as it lives.
 struct Depth(Option<Here>, fn(&Tcb) -> &Cell<u16>);
 
 impl Depth {
@@ -209,7 +206,7 @@ impl Drop for Depth {
     }
 }
 
-/// Runs `f` with kills held off: one that comes meanwhile is delivered at the first suspension
+/// Runs `f` with kills held off: a kill that comes meanwhile is delivered at the first suspension
 /// point after `f`. Deadlines are not held off.
 ///
 /// ```
@@ -233,8 +230,8 @@ pub fn shield<T>(f: impl FnOnce() -> T) -> T {
 /// instead, at once. The kill stays pending, so every further call in `f` returns it as well, and
 /// the first suspension point after `f` unwinds.
 ///
-/// For code that must not be unwound and looks at errors: functions of C with callbacks that wait,
-/// `extern "C"` functions that wait, code that cleans up by itself.
+/// This is for code that must not be unwound and checks for errors: functions of C with callbacks
+/// that wait, `extern "C"` functions that wait, code that cleans up by itself.
 ///
 /// | call | a kill |
 /// |---|---|
@@ -245,10 +242,10 @@ pub fn shield<T>(f: impl FnOnce() -> T) -> T {
 /// | [`scope`](crate::scope()) | kills its tasklets; else held off |
 /// | no error to return (locks, [`Event::wait`], [`pause`] …) | held off |
 ///
-/// *Held off*: as by a [`shield`]. Where a kill gives what a deadline gives, [`is_killed`] tells
-/// the two apart.
+/// *Held off*: as by a [`shield`]. If a kill gives what a deadline gives, [`is_killed`] tells the
+/// two apart.
 ///
-/// As always, an operation that ends otherwise returns what came of it: no byte is lost. Inside a
+/// As always, an operation that ends otherwise returns its result: no byte is lost. Inside a
 /// [`shield`], kills are held off. Deadlines return errors everywhere; [`Cancelled::of`] tells the
 /// two apart.
 ///
@@ -279,9 +276,9 @@ pub fn kill_as_error<T>(f: impl FnOnce() -> T) -> T {
     f()
 }
 
-/// Runs `f` with waits that signal handlers end: those of the kinds in `handlers`, as bits. What
-/// has come before is seen to first, so that it does not end the waits of `f`. Inside another one
-/// that one counts.
+/// Runs `f` with waits that signal handlers end: handlers of the kinds in `handlers`, as bits.
+/// Requests from before are handled first, so that they do not end the waits of `f`. Inside another
+/// such call the outer one counts.
 pub(crate) fn interruptible<T>(handlers: u8, f: impl FnOnce() -> T) -> T {
     struct Outer(Option<(Here, u8)>);
     impl Drop for Outer {
@@ -300,7 +297,7 @@ pub(crate) fn interruptible<T>(handlers: u8, f: impl FnOnce() -> T) -> T {
     f()
 }
 
-/// Runs `f`, a call with a limit: handlers of both kinds end its waits, inside [`interruptible`].
+/// Runs `f`, a call with a limit: inside [`interruptible`], handlers of both kinds end its waits.
 pub(crate) fn ended_by_all_handlers<T>(f: impl FnOnce() -> T) -> T {
     struct Outer(Here, u8);
     impl Drop for Outer {
@@ -313,12 +310,12 @@ pub(crate) fn ended_by_all_handlers<T>(f: impl FnOnce() -> T) -> T {
     f()
 }
 
-/// As `signal::scheduler_number`.
+/// The number of the caller's scheduler, for `signal::scheduler_number`.
 pub(crate) fn scheduler_number() -> Option<u64> {
-    here().map(|here| here.number)
+    here().map(|here| here.number())
 }
 
-/// As `signal::request`.
+/// Makes a request of the caller's scheduler, for `signal::request`.
 pub(crate) fn request() -> bool {
     here().is_some_and(|here| here.request())
 }
@@ -326,11 +323,11 @@ pub(crate) fn request() -> bool {
 /// Runs `f` with suspension forbidden: a call in it that would wait returns an error (`WouldBlock`
 /// and its like), and one that has no error to return panics.
 ///
-/// For code that must not be left while its neighbours run on the same thread: an initialiser of a
-/// `thread_local!`; a crate that keeps a *stack-disciplined* pointer in a thread-local
-/// (`scoped-tls`, some parsers and allocators' scopes) and expects that what is entered last is
-/// left first; locks that are re-entrant by thread; callbacks of C code. The
-/// [hazards](crate#hazards) are all there are.
+/// This is for code that must not be left while its neighbours run on the same thread: an
+/// initialiser of a `thread_local!`; a crate that keeps a *stack-disciplined* pointer in a
+/// thread-local (`scoped-tls`, some parsers and allocators' scopes) and expects that what is
+/// entered last is left first; locks that are re-entrant by thread; callbacks of C code. The
+/// [hazards](crate#hazards) list all cases.
 ///
 /// ```
 /// use overlapped::{run, task::no_switch, Channel, RecvError};

@@ -3,8 +3,8 @@
 //! ```text
 //! perform(op)   an operation: submit, park until its terminal completion, read the outcome
 //! park(…)       anything else: a channel, a join, a deadline, a wake from another thread
-//! choose(…)     the first of several (choose/): sits down everywhere, then parks
-//! give_way()    stays ready, lets the others run
+//! select(…)     the first of several (select/): registers everywhere, then parks
+//! yield_turn()  stays ready, lets the others run
 //!    └──▶ leave() ──▶ the next one in the queue, or the hub … ──▶ back in leave()
 //! ```
 //!
@@ -14,16 +14,16 @@
 
 use std::io;
 
-use super::aside::pays_to_try;
 use super::begin::{Begin, INLINE_MAX, Submission, begin_operation, in_turn, submit_operation};
 pub(crate) use super::begin::{
     checkpoint, checkpoint_without_error, deliver_kill, is_cancelled, is_doomed, is_held_by_panic,
 };
+use super::blocking::pays_to_try;
+use super::cannot_wait::{interrupted, killed, timed_out, too_many};
 use super::inspect::trace_myself;
-use super::refusal::{interrupted, killed, timed_out, too_many};
 use crate::driver::{self, Driver, Submitted};
 use crate::op::{Full, Op, Outcome, Token};
-use crate::sched::{AbortOnUnwind, Here, NEVER, State, Tcb, Waiting, Wake, here, seat_of};
+use crate::sched::{AbortOnUnwind, Here, NEVER, State, Tcb, Waiting, Wake, here, node_of};
 use crate::switch::Suspender;
 
 /// Parks the calling tasklet until somebody wakes it, or until the port's clock shows `until`.
@@ -31,24 +31,17 @@ use crate::switch::Suspender;
 #[inline(always)]
 pub(crate) fn park(here: Here, waiting: Waiting, until: u64) -> Wake {
     let me = here.me();
-    me.since.set(here.now.get());
-    me.wait_for(waiting);
-    me.parked_at.set(here.next_order());
-    if until != NEVER {
-        me.wait_until.set(until);
-        here.timed_waits.set(here.timed_waits.get() + 1);
-        here.timers.borrow_mut().arm(here.me_ptr(), until);
-    }
+    here.begin_wait(me, here.me_ptr(), waiting, until);
     leave(here, me);
     me.wake.get()
 }
 
 /// Lets everybody else who is ready run first.
 #[inline(always)]
-pub(crate) fn give_way(here: Here) {
+pub(crate) fn yield_turn(here: Here) {
     let me = here.me();
     me.state.set(State::Ready);
-    here.ready.push_back(here.me_ptr());
+    here.push_ready(here.me_ptr());
     leave(here, me);
 }
 
@@ -65,8 +58,8 @@ pub(crate) fn leave(here: Here, me: &Tcb) {
         answer_visits(here, me, suspender);
     }
     // Said here, not by whoever handed over: a fault in between is one of that one's stack.
-    here.running.set(Some(running));
-    here.tell_switched();
+    here.set_running(running);
+    here.observe_switch();
 }
 
 /// The hub came only for a backtrace, perhaps several times.
@@ -95,23 +88,23 @@ pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<usize> {
         Begin::MayWait(until) => until,
         Begin::TryOnce(why) => {
             // SAFETY: handed on to the caller.
-            let result = unsafe { here.driver.borrow().try_now(op) }.result();
+            let result = unsafe { here.driver().borrow().try_now(op) }.result();
             return result.map_err(|error| match why {
-                Some(refusal) => refusal.explain(error),
+                Some(reason) => reason.explain(error),
                 None => error,
             });
         }
     };
     if pays_to_try(here, op) {
         // SAFETY: handed on to the caller.
-        let outcome = in_turn(here, || unsafe { here.driver.borrow().try_now(op) });
+        let outcome = in_turn(here, || unsafe { here.driver().borrow().try_now(op) });
         if !outcome.would_block() {
             return outcome.result();
         }
     }
     // SAFETY: handed on to the caller; `submit_and_park` returns after the completion.
     let outcome = unsafe { submit_and_park(here, op, until, Driver::submit) }?;
-    if here.me().cut.get() && outcome.is_cancelled() {
+    if here.me().cancel_requested.get() && outcome.is_cancelled() {
         // SAFETY: handed on to the caller.
         return unsafe { cancelled(here, op, limit) };
     }
@@ -137,7 +130,7 @@ unsafe fn cancelled(here: Here, op: &Op, limit: u64) -> io::Result<usize> {
         return Err(timed_out(true));
     }
     // SAFETY: handed on to the caller.
-    match unsafe { here.driver.borrow().try_at_limit(op) } {
+    match unsafe { here.driver().borrow().try_at_limit(op) } {
         Some(outcome) => outcome.result(),
         None => Err(timed_out(false)),
     }
@@ -160,7 +153,7 @@ pub(crate) unsafe fn try_now(op: &Op) -> Outcome {
     // SAFETY: handed on to the caller.
     unsafe {
         match here() {
-            Some(here) => here.driver.borrow().try_now(op),
+            Some(here) => here.driver().borrow().try_now(op),
             None => driver::try_now(op),
         }
     }
@@ -178,11 +171,11 @@ pub(super) unsafe fn submit_and_park(
     submit: unsafe fn(&mut Driver, Token, &Op) -> Submitted,
 ) -> io::Result<Outcome> {
     let me = here.me();
-    me.cut.set(false);
+    me.cancel_requested.set(false);
     let no_way_out = AbortOnUnwind("while the kernel holds a tasklet's memory");
     // SAFETY: the caller keeps everything valid until this returns, which it does after the
     // completion or where there will be none; it cannot unwind in between.
-    let submitted = unsafe { submit_operation(here, seat_of(here.me_ptr()), op, submit) };
+    let submitted = unsafe { submit_operation(here, node_of(here.me_ptr()), op, submit) };
     let outcome = match submitted {
         Ok(Submission::Pending(token)) => {
             let wake = park(here, Waiting::Op { token, name: op.name(), fd: op.fd() }, until);
@@ -192,8 +185,8 @@ pub(super) unsafe fn submit_and_park(
             Ok(me.outcome.get())
         }
         Ok(Submission::Done(outcome)) => {
-            if here.counters.operations.get().is_multiple_of(INLINE_MAX) {
-                give_way(here);
+            if here.operation_count().is_multiple_of(INLINE_MAX) {
+                yield_turn(here);
             }
             Ok(outcome)
         }

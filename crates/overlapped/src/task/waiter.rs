@@ -1,5 +1,4 @@
-//! One wait that anybody may end, once, from any thread: what locks, queues and channels between
-//! threads are made of.
+//! One wait that any thread may end, once: the base of locks, queues and channels between threads.
 //!
 //! ```text
 //! prepare ─▶ (Wait, Waker)     the Waker goes where others find it, under the owner's lock
@@ -8,13 +7,13 @@
 //! ```
 //!
 //! A tasklet blocks itself only; a plain thread blocks as std's locks do. A wake before the park is
-//! not lost. A wake after the wait has ended does nothing: whoever hands something over decides
-//! under its own lock who has got it, never by the wake.
+//! not lost. A wake after the wait has ended does nothing: code that hands something over decides
+//! under its own lock which waiter has it, never by the wake.
 //!
-//! Whoever waits in a queue parks inside [`with_cleanup`], and leaves the queue there.
+//! A caller that waits in a queue parks inside [`with_cleanup`], and leaves the queue there.
 //!
-//! While a `Wait` exists, the scheduler takes it that somebody outside may end it, so there is no
-//! deadlock verdict; unless it is for a lock that is held on this very thread.
+//! While a `Wait` exists, the scheduler assumes that another thread may end it, so there is no
+//! deadlock report. The exception is a wait for a lock that is held on this very thread.
 
 use std::io;
 use std::marker::PhantomData;
@@ -22,40 +21,40 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::refusal::{Refusal, interrupted};
+use super::cannot_wait::{CannotWait, interrupted};
 use super::wait::{checkpoint_without_error, deliver_kill, is_cancelled, park};
 use crate::offload::Bell;
 use crate::op::Token;
 pub(crate) use crate::sched::NEVER;
-use crate::sched::{Awaited, Inbox, LockWait, Message, State, Waiting, Wake, here, thread_number};
+use crate::sched::{Awaited, Inbox, LockWait, Message, Waiting, Wake, here, thread_number};
 use crate::sys::clock;
 use crate::sys::lock::{Condvar, Mutex};
 
-/// How a [`Wait`] ended.
+/// The end of a [`Wait`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Woken {
-    /// By its [`Waker`].
+    /// Its [`Waker`] ended it.
     Yes,
-    /// By the time; or by a kill, inside `kill_as_error`.
+    /// The time ended it, or a kill, inside `kill_as_error`.
     TimedOut,
-    /// By a kill. The caller takes its waker back from where it put it, then calls [`leave`].
+    /// A kill ended it. The caller takes its waker back from where it put it, then calls [`leave`].
     Killed,
 }
 
 /// The right to park once. Not `Send`.
 #[must_use = "it waits only when parked"]
 pub(crate) struct Wait {
-    place: Place,
+    parker: Parker,
     thread: PhantomData<*const ()>,
 }
 
-enum Place {
+enum Parker {
     Tasklet(Token),
     Thread(Arc<Flag>),
 }
 
-/// What a plain thread waits for. Not std's `park`: the token that it would take may be meant for
-/// somebody else in that thread.
+/// The flag that a plain thread waits for. Not std's `park`: the token that it would take may be
+/// meant for other code in that thread.
 #[derive(Default)]
 struct Flag {
     woken: Mutex<bool>,
@@ -72,32 +71,33 @@ enum Target {
     Thread(Arc<Flag>),
 }
 
-/// Prepares a wait of the calling tasklet, or thread. A suspension point: a pending kill is
-/// delivered here, so no lock may be held and nothing half done. From here to the park the caller
-/// waits for nothing else.
+/// Prepares a wait of the calling tasklet, or thread. This is a suspension point: a pending kill is
+/// delivered here, so the caller may hold no lock and have nothing half done. From here to the park
+/// the caller waits for nothing else.
 ///
 /// # Errors
 /// The caller may not wait.
-pub(crate) fn prepare() -> Result<(Wait, Waker), Refusal> {
-    let (place, target) = match here() {
+pub(crate) fn prepare() -> Result<(Wait, Waker), CannotWait> {
+    let (parker, target) = match here() {
         Some(here) => {
             checkpoint_without_error(here)?;
-            let token = here.remote_wait(here.me_ptr());
-            (Place::Tasklet(token), Target::Tasklet(Arc::clone(&here.inbox), token))
+            let token = here.add_remote_wait(here.me_ptr());
+            (Parker::Tasklet(token), Target::Tasklet(Arc::clone(here.inbox()), token))
         }
         None => {
             let flag = Arc::<Flag>::default();
-            (Place::Thread(Arc::clone(&flag)), Target::Thread(flag))
+            (Parker::Thread(Arc::clone(&flag)), Target::Thread(flag))
         }
     };
-    Ok((Wait { place, thread: PhantomData }, Waker(target)))
+    Ok((Wait { parker, thread: PhantomData }, Waker(target)))
 }
 
-/// Calls `wait`. If the calling tasklet is parked for good in it, `cleanup` does for others what
-/// destructors would have done had the wait been unwound. On the scheduler's own stack: it neither
-/// runs nor drops anything of the user's.
+/// Calls `wait`. If the calling tasklet is parked for good meanwhile, `cleanup` is called instead:
+/// it does for others what destructors would have done if the wait had been unwound. It runs on the
+/// scheduler's own stack, so it neither runs nor drops anything of the user's.
 ///
-/// From where `wait` returns to where the caller has left its queue, it waits for nothing.
+/// Between the return of `wait` and the point where the caller has left its queue, the caller waits
+/// for nothing.
 pub(crate) fn with_cleanup<R>(cleanup: &impl Fn(), wait: impl FnOnce() -> R) -> R {
     match here() {
         Some(here) => here.with_cleanup(cleanup, wait),
@@ -105,14 +105,14 @@ pub(crate) fn with_cleanup<R>(cleanup: &impl Fn(), wait: impl FnOnce() -> R) -> 
     }
 }
 
-/// Until when the calling tasklet waits in a call that can say that it was cut short, on the port's
-/// clock: its deadline (`time::timeout`), or at once where a kill is to end the call with an error.
-/// [`NEVER`]: nothing but the event ends the wait.
+/// Returns when a wait of the calling tasklet ends, on the port's clock, in a call that can return
+/// that it was cancelled: the deadline (`time::timeout`), or 0 if a kill is to end the call with an
+/// error. [`NEVER`]: only the event ends the wait.
 pub(crate) fn deadline() -> u64 {
     here().map_or(NEVER, |here| here.me().deadline.get().min(past_deadlines()))
 }
 
-/// As [`deadline`], for a call that no deadline cuts.
+/// Returns the same for a call that no deadline ends.
 pub(crate) fn past_deadlines() -> u64 {
     let Some(here) = here() else { return NEVER };
     let me = here.me();
@@ -123,31 +123,31 @@ pub(crate) fn past_deadlines() -> u64 {
     }
 }
 
-/// Takes the note that a signal handler is to end the caller's wait: the error for it.
+/// Takes the request of a signal handler to end the caller's wait. Returns the error for it.
 pub(crate) fn take_interruption() -> Option<io::Error> {
     here().filter(|here| here.me().interrupted.take()).map(|_| interrupted())
 }
 
-/// No deadline, but a kill ends the wait, or a signal handler.
+/// There is no deadline, but a kill ends the wait, or a signal handler.
 const UNTIL_KILLED: u64 = NEVER - 1;
 
 /// No deadline.
 pub(crate) const FOR_EVER: u64 = NEVER;
 
-/// A tasklet or plain thread. Names no other one in this process, also when it has ended: what it
-/// owns may outlive it.
+/// A tasklet or a plain thread. The value names no other one in this process, even after its end:
+/// what it owns may outlive it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Caller {
-    /// The number of its scheduler; that of a plain thread.
+    /// The number of its scheduler, or of a plain thread.
     number: u64,
-    /// Its id there, from 1; 0: a plain thread.
+    /// Its id there, from 1; 0 for a plain thread.
     id: u64,
 }
 
-/// The calling tasklet; outside a scheduler, the thread.
+/// Returns the calling tasklet; outside a scheduler, the thread.
 pub(crate) fn caller() -> Caller {
     match here() {
-        Some(here) => Caller { number: here.number, id: here.me().id },
+        Some(here) => Caller { number: here.number(), id: here.me().id },
         None => Caller { number: thread_number(), id: 0 },
     }
 }
@@ -161,20 +161,18 @@ pub(crate) fn leave() -> ! {
 }
 
 impl Wait {
-    /// Blocks until woken, killed, or the port's clock shows `until`. `what`: for dumps.
+    /// Blocks until woken, killed, or the port's clock shows `until`. `what` is for dumps.
     pub(crate) fn park(self, what: &'static str, until: u64) -> Woken {
         let can_fail = until != NEVER;
         self.park_in(|token| Waiting::Remote { token, what, can_fail }, until)
     }
 
-    /// As [`park`](Wait::park), for a lock: where it is held on this thread nobody outside can end
-    /// the wait.
+    /// Blocks for a lock. If the lock is held on this thread, nothing outside can end the wait.
     pub(crate) fn park_for_lock(self, lock: LockWait<'_>, until: u64) -> Woken {
         let (kind, holder) = (lock.kind, NonNull::from(lock.holder));
         let count = |by: isize| {
             if let Some(here) = here() {
-                here.lock_waits.set(here.lock_waits.get().wrapping_add_signed(by));
-                here.locks_awaited.set(here.locks_awaited.get() || by > 0);
+                here.count_lock_wait(by);
             }
         };
         count(1);
@@ -183,14 +181,13 @@ impl Wait {
         woken
     }
 
-    /// As [`park`](Wait::park), for what a tasklet or a thread of this process must bring about.
-    /// `looks`: the time is only for looking again, and brings nothing about.
-    pub(crate) fn park_for_threads(self, awaited: Awaited, until: u64, looks: bool) -> Woken {
-        let looks = isize::from(looks && until != NEVER);
+    /// Blocks for what a tasklet or a thread of this process must bring about. `polls`: the time
+    /// only makes the caller look again, and brings nothing about.
+    pub(crate) fn park_for_threads(self, awaited: Awaited, until: u64, polls: bool) -> Woken {
+        let polls = polls && until != NEVER;
         let count = |by: isize| {
             if let Some(here) = here() {
-                here.thread_waits.set(here.thread_waits.get().wrapping_add_signed(by));
-                here.thread_looks.set(here.thread_looks.get().wrapping_add_signed(by * looks));
+                here.count_thread_wait(by, polls);
             }
         };
         count(1);
@@ -201,9 +198,9 @@ impl Wait {
     }
 
     fn park_in(self, waiting: impl FnOnce(Token) -> Waiting, until: u64) -> Woken {
-        match &self.place {
-            Place::Thread(flag) => flag.park(until),
-            Place::Tasklet(token) => {
+        match &self.parker {
+            Parker::Thread(flag) => flag.park(until),
+            Parker::Tasklet(token) => {
                 let here = here().expect("a wait is parked by the tasklet that prepared it");
                 let until = match until {
                     NEVER => NEVER,
@@ -224,10 +221,10 @@ impl Wait {
 }
 
 impl Drop for Wait {
-    /// Whoever has not parked, or was woken by something else, is not to be woken any more.
+    /// Ends the registration of a wait that was not parked, or was woken by something else.
     fn drop(&mut self) {
-        if let (Place::Tasklet(token), Some(here)) = (&self.place, here()) {
-            here.remote_waits.borrow_mut().remove(*token);
+        if let (Parker::Tasklet(token), Some(here)) = (&self.parker, here()) {
+            here.remove_remote_wait(*token);
         }
     }
 }
@@ -244,8 +241,7 @@ impl Waker {
         }
     }
 
-    /// As [`wake`](Waker::wake), from a thread of the pool: the bell that this returns is
-    /// to be rung.
+    /// Ends the wait from a thread of the pool. The caller rings the bell that this returns.
     pub(crate) fn wake_by_bell(&self) -> Option<Arc<dyn Bell>> {
         match &self.0 {
             Target::Thread(_) => {
@@ -262,15 +258,12 @@ impl Waker {
 }
 
 fn wake_tasklet(inbox: &Arc<Inbox>, token: Token) {
-    if let Some(here) = here().filter(|here| Arc::ptr_eq(&here.inbox, inbox)) {
-        let waiter = here.remote_waits.borrow().get(token).copied();
-        let Some(waiter) = waiter else { return };
-        if here.block(waiter).state.get() == State::Waiting {
-            here.remote_waits.borrow_mut().remove(token);
-            here.wake(waiter, Wake::Done);
-            return;
-        }
-        // It has not parked yet: the inbox is read after it has.
+    // If it has not parked yet, it is woken by a message: the inbox is read after it has.
+    if here()
+        .filter(|here| Arc::ptr_eq(here.inbox(), inbox))
+        .is_some_and(|here| here.wake_remote_wait(token))
+    {
+        return;
     }
     // Closed: the scheduler has ended, and the waiter with it.
     let _ = inbox.post(Message::Wake(token));
@@ -364,7 +357,7 @@ mod tests {
             assert!(victim.join().is_err());
             let waker = kept.take().unwrap();
             waker.wake();
-            assert!(crate::sched::here().unwrap().remote_waits.borrow().len() == 0);
+            assert!(crate::sched::here().unwrap().remote_wait_count() == 0);
         })
         .unwrap();
     }

@@ -48,8 +48,8 @@ impl Builder {
         Builder::default()
     }
 
-    /// Names the tasklet, for [`Thread::name`](super::Thread::name), dumps, verdicts and overflow
-    /// reports.
+    /// Names the tasklet, for [`Thread::name`](super::Thread::name), dumps, deadlock reports and
+    /// overflow reports.
     pub fn name(mut self, name: String) -> Builder {
         self.name = Some(name);
         self

@@ -72,7 +72,7 @@ impl<T> JoinHandle<T> {
         match self.result.recv_until(waiter::deadline()) {
             Ok(result) => result,
             Err(Nothing::Disconnected) => Err(failed(JoinError::Killed)),
-            Err(Nothing::TimedOut) => Err(failed(JoinError::cut_short())),
+            Err(Nothing::TimedOut) => Err(failed(JoinError::from_cancelled_wait())),
             Err(Nothing::Empty | Nothing::Refused) => Err(failed(JoinError::WouldBlock)),
         }
     }

@@ -32,8 +32,8 @@
 //!   [`run_until`](crate::run_until) kills them, as the end of `main` does with threads.
 //! - A tasklet can be killed. Who joins it gets a [`JoinError`](crate::JoinError) as the payload.
 //! - The stack is the scheduler's, 192 KiB by default, not 2 MiB; see [`Builder::stack_size`].
-//! - While a tasklet waits in [`JoinHandle::join`] or [`park`] there is no deadlock verdict: any
-//!   thread may end the wait. ([`Tasklet::join`](crate::Tasklet::join) gives verdicts.)
+//! - While a tasklet waits in [`JoinHandle::join`] or [`park`] there is no deadlock report: any
+//!   thread may end the wait. ([`Tasklet::join`](crate::Tasklet::join) gives deadlock reports.)
 //!
 //! ```
 //! use overlapped::thread; // Was: std::thread.

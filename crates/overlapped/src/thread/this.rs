@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::sys::lock::{Mutex, MutexGuard};
 use crate::task::waiter::{self, Waker, Woken};
-use crate::task::{self, Refusal};
+use crate::task::{self, CannotWait};
 use crate::time;
 
 /// `std::thread::Thread`: a handle to a tasklet, or to a plain thread, for any thread.
@@ -89,8 +89,8 @@ impl Identity {
         }
         let (wait, waker) = match waiter::prepare() {
             Ok(prepared) => prepared,
-            Err(Refusal::Unwinding) => return,
-            Err(refusal) => panic!("park {}", refusal.reason()),
+            Err(CannotWait::Unwinding) => return,
+            Err(reason) => panic!("park {}", reason.message()),
         };
         let mut token = self.token();
         if std::mem::take(&mut token.is_there) {

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The handler reads lists and blocks of its own thread, which it may have interrupted anywhere.
-//! `sched/witness/describe` says why that is sound. What it cannot show: where suspended tasklets
+//! `sched/observer/describe` says why that is sound. What it cannot show: where suspended tasklets
 //! are in their code, which only they can tell (`task::dump`).
 
 use std::io;

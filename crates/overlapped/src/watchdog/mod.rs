@@ -21,7 +21,7 @@
 //! the interrupted code holds, and trusts tables that do not describe every instruction (a switch's
 //! least of all): a wrong step would read anywhere. From a copy a wrong step is a short trace. The
 //! list of tasklets is another matter: its order of writing is the scheduler's own to keep
-//! (`sched/witness/describe`).
+//! (`sched/observer/describe`).
 //!
 //! **The registry's lock** is held while a pulse is read and while a thread is signalled, so both
 //! are there: a scheduler leaves the registry under that lock before it ends. It is not held while

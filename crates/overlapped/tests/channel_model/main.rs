@@ -37,8 +37,8 @@ impl Stage {
         let left = match ended {
             Ok(()) => Vec::new(),
             // The first one is main, which is over: the scripts are 2, 3, …
-            Err(RunError::Deadlock(verdict)) => {
-                verdict.waiters().iter().map(|waiter| waiter.id as usize - 2).collect()
+            Err(RunError::Deadlock(report)) => {
+                report.waiters().iter().map(|waiter| waiter.id as usize - 2).collect()
             }
             Err(other) => panic!("{other}"),
         };
@@ -133,7 +133,7 @@ impl Stage {
                 assert_eq!(taken, 0, "nothing is taken where nothing happened");
                 match error {
                     WaitError::WouldBlock => Out::WouldBlock,
-                    WaitError::Deadlock(verdict) => Out::Deadlock(verdict.waiters().len()),
+                    WaitError::Deadlock(report) => Out::Deadlock(report.waiters().len()),
                     other => panic!("{other}"),
                 }
             }
@@ -158,7 +158,7 @@ fn sent(value: usize, result: Result<(), SendError<usize>>) -> Out {
     let out = match &error {
         SendError::Closed(_) => Out::Closed,
         SendError::WouldBlock(_) => Out::WouldBlock,
-        SendError::Deadlock(_, verdict) => Out::Deadlock(verdict.waiters().len()),
+        SendError::Deadlock(_, report) => Out::Deadlock(report.waiters().len()),
         other => panic!("{other}"),
     };
     assert_eq!(error.into_inner(), value, "a failed send gives its own value back");
@@ -170,7 +170,7 @@ fn got(result: Result<usize, RecvError>) -> Out {
         Ok(value) => Out::Got(value),
         Err(RecvError::Closed) => Out::Closed,
         Err(RecvError::WouldBlock) => Out::WouldBlock,
-        Err(RecvError::Deadlock(verdict)) => Out::Deadlock(verdict.waiters().len()),
+        Err(RecvError::Deadlock(report)) => Out::Deadlock(report.waiters().len()),
         Err(other) => panic!("{other}"),
     }
 }

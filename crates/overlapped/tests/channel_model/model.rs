@@ -64,8 +64,8 @@ pub(crate) struct Model<'a> {
     actors: Vec<Actor>,
     lines: Vec<Line>,
     clock: usize,
-    /// The last verdict: when it was made, and who lived then.
-    verdict: Option<(usize, Vec<usize>)>,
+    /// The last deadlock report: when it was made, and who lived then.
+    report: Option<(usize, Vec<usize>)>,
     history: History,
 }
 
@@ -87,7 +87,7 @@ impl Model<'_> {
             actors: vec![fresh; program.scripts.len()],
             lines: program.handovers.iter().map(|_| Line::default()).collect(),
             clock: 0,
-            verdict: None,
+            report: None,
             history: History::default(),
         };
         loop {
@@ -99,14 +99,15 @@ impl Model<'_> {
             let blocked = alive.iter().filter(|&&t| model.actors[t].life == Life::Waits);
             match blocked.max_by_key(|&&t| model.actors[t].parked_at) {
                 Some(&last) => {
-                    let told = model.verdict(model.actors[last].parked_at, &alive);
+                    let told = model.report(model.actors[last].parked_at, &alive);
                     model.release(last, Out::Deadlock(told.len()));
                 }
                 None if alive.is_empty() => return model.history,
-                // All of them are paused: `run` gets the verdict and kills them, youngest first.
+                // All of them are paused: `run` gets the deadlock report and kills them, youngest
+                // first.
                 None => {
                     let parked_at = alive.iter().map(|&t| model.actors[t].parked_at).max();
-                    model.history.left = model.verdict(parked_at.unwrap_or(0), &alive);
+                    model.history.left = model.report(parked_at.unwrap_or(0), &alive);
                     for &t in alive.iter().rev() {
                         model.actors[t].killed = true;
                         model.release(t, model.actors[t].out);
@@ -116,12 +117,12 @@ impl Model<'_> {
         }
     }
 
-    /// The verdict for who was parked then: made once for all who waited when it was made.
-    fn verdict(&mut self, parked_at: usize, alive: &[usize]) -> Vec<usize> {
-        match &self.verdict {
+    /// The deadlock report for who was parked then: made once for all who waited when it was made.
+    fn report(&mut self, parked_at: usize, alive: &[usize]) -> Vec<usize> {
+        match &self.report {
             Some((made_at, told)) if parked_at <= *made_at => told.clone(),
             _ => {
-                self.verdict = Some((self.clock, alive.to_vec()));
+                self.report = Some((self.clock, alive.to_vec()));
                 alive.to_vec()
             }
         }

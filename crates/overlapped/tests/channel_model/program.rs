@@ -40,7 +40,7 @@ pub(crate) enum Out {
     /// Of a select: which alternative, and what came of it.
     Chose(usize, Chosen),
     WouldBlock,
-    /// With the number of tasklets in the verdict.
+    /// With the number of tasklets in the deadlock report.
     Deadlock(usize),
     Blocked,
     Finished,
@@ -59,7 +59,7 @@ pub(crate) type Event = (usize, usize, Out, [isize; 4]);
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct History {
     pub(crate) events: Vec<Event>,
-    /// Who was left, where nobody could be given the verdict.
+    /// Who was left, where nobody could be given the deadlock report.
     pub(crate) left: Vec<usize>,
 }
 

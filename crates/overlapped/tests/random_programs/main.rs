@@ -112,7 +112,7 @@ fn first(world: &Rc<World>, rng: &mut Rng) {
         let _ = overlapped::time::timeout(Duration::from_millis(1), || part.join());
     }
     shared.is_ending.store(true, SeqCst);
-    // The watchdog's way in is its own affair; these would hold off verdicts.
+    // The watchdog's way in is its own affair; these would hold off deadlock reports.
     shared.spawners.lock().unwrap().clear();
     match shared.plan.leaves {
         Leaves::Returning => {}

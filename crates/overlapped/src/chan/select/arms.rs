@@ -1,16 +1,16 @@
-//! The alternatives of a select, each with the closure for what comes of it.
+//! The alternatives of a select, each with its closure.
 
 use std::cell::UnsafeCell;
 
 use crate::chan::transfer::Core;
 use crate::chan::{RecvError, SendError};
-use crate::sched::{Alternative, Choice, Here, Wake};
-use crate::task::choose::{Joining, Offer};
+use crate::sched::{Alternative, Here, SelectState, Wake};
+use crate::task::select::{Joining, SelectSource};
 use crate::task::{JoinError, Joinable};
 
-/// An alternative that ends in an `R`.
-pub(super) trait Arm<R>: Offer {
-    /// It has happened: what came of it.
+/// An alternative whose closure returns an `R`.
+pub(super) trait Arm<R>: SelectSource {
+    /// Calls the closure with the result, after the alternative has happened.
     fn finish(self: Box<Self>, wake: Wake) -> R;
 }
 
@@ -28,7 +28,7 @@ impl<'a, T, F> Recv<'a, T, F> {
     }
 }
 
-impl<T, F> Offer for Recv<'_, T, F> {
+impl<T, F> SelectSource for Recv<'_, T, F> {
     fn alternative(&self) -> &Alternative {
         &self.alternative
     }
@@ -37,16 +37,16 @@ impl<T, F> Offer for Recv<'_, T, F> {
         self.core.is_ready(false)
     }
 
-    fn tell(&self, here: Here) {
-        self.core.tell(here, false);
+    fn observe(&self, here: Here) {
+        self.core.observe(here, false);
     }
 
-    fn seize(&self, here: Option<Here>, may_switch: bool) -> Wake {
-        self.core.seize(here, &self.slot, false, may_switch)
+    fn complete(&self, here: Option<Here>, may_switch: bool) -> Wake {
+        self.core.complete(here, &self.slot, false, may_switch)
     }
 
-    fn sit(&self, _: Here, _: &Choice) -> bool {
-        self.core.sit(&self.alternative, &self.slot, false);
+    fn register(&self, _: Here, _: &SelectState) -> bool {
+        self.core.register(&self.alternative, &self.slot, false);
         false
     }
 }
@@ -81,7 +81,7 @@ impl<'a, T, F> Send<'a, T, F> {
     }
 }
 
-impl<T, F> Offer for Send<'_, T, F> {
+impl<T, F> SelectSource for Send<'_, T, F> {
     fn alternative(&self) -> &Alternative {
         &self.alternative
     }
@@ -94,16 +94,16 @@ impl<T, F> Offer for Send<'_, T, F> {
         self.core.is_ready(true)
     }
 
-    fn tell(&self, here: Here) {
-        self.core.tell(here, true);
+    fn observe(&self, here: Here) {
+        self.core.observe(here, true);
     }
 
-    fn seize(&self, here: Option<Here>, may_switch: bool) -> Wake {
-        self.core.seize(here, self.slot, true, may_switch)
+    fn complete(&self, here: Option<Here>, may_switch: bool) -> Wake {
+        self.core.complete(here, self.slot, true, may_switch)
     }
 
-    fn sit(&self, _: Here, _: &Choice) -> bool {
-        self.core.sit(&self.alternative, self.slot, true);
+    fn register(&self, _: Here, _: &SelectState) -> bool {
+        self.core.register(&self.alternative, self.slot, true);
         false
     }
 }
@@ -111,7 +111,7 @@ impl<T, F> Offer for Send<'_, T, F> {
 impl<R, T, F: FnOnce(Result<(), SendError<T>>) -> R> Arm<R> for Send<'_, T, F> {
     fn finish(self: Box<Self>, wake: Wake) -> R {
         debug_assert!(matches!(wake, Wake::Done | Wake::Closed));
-        // SAFETY: the cell was made of a unique reference, and nobody sits in the channel with it
+        // SAFETY: the cell was made of a unique reference, and no node in the channel points to it
         // any more.
         let left = unsafe { (*self.slot.get()).take() };
         (self.f)(left.map_or(Ok(()), |value| Err(SendError::Closed(value))))
@@ -132,7 +132,7 @@ impl<'a, H: Joinable, F> Join<'a, H, F> {
     }
 }
 
-impl<H, F> Offer for Join<'_, H, F> {
+impl<H, F> SelectSource for Join<'_, H, F> {
     fn alternative(&self) -> &Alternative {
         self.joining.alternative()
     }
@@ -145,8 +145,8 @@ impl<H, F> Offer for Join<'_, H, F> {
         self.joining.is_ready(now)
     }
 
-    fn sit(&self, here: Here, choice: &Choice) -> bool {
-        self.joining.sit(here, choice)
+    fn register(&self, here: Here, select: &SelectState) -> bool {
+        self.joining.register(here, select)
     }
 }
 
@@ -157,45 +157,45 @@ impl<R, H: Joinable, F: FnOnce(Result<H::Output, JoinError>) -> R> Arm<R> for Jo
     }
 }
 
-/// What brings nothing but the fact that it happened: a time, a descriptor's readiness.
+/// A source without a value: a time, a descriptor's readiness.
 pub(super) struct Passive<O, F> {
-    offer: O,
+    source: O,
     f: F,
 }
 
 impl<O, F> Passive<O, F> {
-    pub(super) fn new<R>(offer: O, f: F) -> Passive<O, F>
+    pub(super) fn new<R>(source: O, f: F) -> Passive<O, F>
     where
         F: FnOnce(&O) -> R,
     {
-        Passive { offer, f }
+        Passive { source, f }
     }
 }
 
-impl<O: Offer, F> Offer for Passive<O, F> {
+impl<O: SelectSource, F> SelectSource for Passive<O, F> {
     fn alternative(&self) -> &Alternative {
-        self.offer.alternative()
+        self.source.alternative()
     }
 
     fn is_ready(&self, now: u64) -> bool {
-        self.offer.is_ready(now)
+        self.source.is_ready(now)
     }
 
-    fn sit(&self, here: Here, choice: &Choice) -> bool {
-        self.offer.sit(here, choice)
+    fn register(&self, here: Here, select: &SelectState) -> bool {
+        self.source.register(here, select)
     }
 
     fn due(&self) -> u64 {
-        self.offer.due()
+        self.source.due()
     }
 
     fn operation(&self) -> Option<crate::op::Op> {
-        self.offer.operation()
+        self.source.operation()
     }
 }
 
-impl<R, O: Offer, F: FnOnce(&O) -> R> Arm<R> for Passive<O, F> {
+impl<R, O: SelectSource, F: FnOnce(&O) -> R> Arm<R> for Passive<O, F> {
     fn finish(self: Box<Self>, _: Wake) -> R {
-        (self.f)(&self.offer)
+        (self.f)(&self.source)
     }
 }

@@ -1,11 +1,12 @@
 //! Select: one of several alternatives happens, and the others leave no trace.
 //!
-//! [`Select`] gathers the alternatives, each with a closure for what comes of it, and waits. The
+//! [`Select`] collects the alternatives, each with a closure for its result, and waits. The
 //! [`select!`](crate::select!) macro writes the same with bodies in place of closures.
 //!
 //! What is offered stays with the caller unless it happens: a value to be sent and a handle to be
 //! joined are given as `&mut Option<…>`, and taken out only then. So nothing is lost when another
-//! alternative wins; and one whose option is `None` takes no part, which switches it off in a loop.
+//! alternative wins. An alternative whose option is `None` takes no part, which switches it off in
+//! a loop.
 
 mod arms;
 mod syntax;
@@ -18,29 +19,29 @@ use std::os::fd::AsFd;
 use super::{Channel, RecvError, SendError};
 use crate::sched::NEVER;
 use crate::sys::readiness::Interest;
-use crate::task::choose::{Manner, Offer, Readiness, Timer, choose};
+use crate::task::select::{Readiness, SelectOptions, SelectSource, Timer, select};
 use crate::task::{JoinError, Joinable, WaitError};
 use crate::time::{Instant, deadline_in};
 use arms::{Arm, Join, Passive, Recv, Send};
 
 /// Several alternatives, of which one will happen.
 ///
-/// Of those that can happen at once any is chosen, each as likely as the others; or the first one,
-/// after [`biased`](Select::biased). Where none can, the tasklet waits for all of them, and the
-/// first that somebody makes happen is the one.
+/// If several can happen at once, any of them is chosen, each as likely as the others; or the first
+/// one, after [`biased`](Select::biased). If none can, the tasklet waits for all of them, and the
+/// first that becomes possible happens.
 ///
 /// A meeting in a channel is as good as a plain one: first come, first served among plain waiters
 /// and selects alike, with the channel's [`Handover`](super::Handover); observers see it; while it
 /// waits, [`balance`](Channel::balance) counts each of a select's alternatives. Two selects meet as
-/// well, also where each offers to send and to receive. An alternative on a closing channel happens
+/// well, even if each offers to send and to receive. An alternative on a closing channel happens
 /// with `Closed`.
 ///
-/// A kill, a deadline set by [`timeout`](crate::time::timeout) and a deadlock verdict end the wait
+/// A kill, a deadline set by [`timeout`](crate::time::timeout) and a deadlock report end the wait
 /// as they end others. An alternative that waits for a descriptor is an operation in flight: when
-/// another one wins, it is cancelled and its end awaited before the select returns. Such a select
-/// goes to the end of the ready queue a moment later, whatever the channel's handover prefers.
+/// another one wins, it is cancelled, and the select returns after its end. Such a select goes to
+/// the end of the ready queue a moment later, whatever the channel's handover prefers.
 ///
-/// Outside a scheduler nobody else could send, receive or end, so only descriptors and times are
+/// Outside a scheduler no tasklet could send, receive or end, so only descriptors and times are
 /// waited for, with the whole thread.
 ///
 /// ```
@@ -73,13 +74,13 @@ pub struct Select<'a, R> {
 }
 
 impl<'a, R> Select<'a, R> {
-    /// No alternatives yet.
+    /// Makes a select without alternatives.
     pub fn new() -> Select<'a, R> {
         Select { arms: Vec::new(), biased: false }
     }
 
-    /// Of those that can happen at once the first is chosen, in the order of the calls. A sender
-    /// that never stops then starves whatever comes after it.
+    /// Chooses the first of several that can happen at once, in the order of the calls. A sender
+    /// that never stops then starves everything after it.
     pub fn biased(mut self) -> Select<'a, R> {
         self.biased = true;
         self
@@ -99,7 +100,7 @@ impl<'a, R> Select<'a, R> {
         self.arm(Recv::new(&channel.core, f))
     }
 
-    /// Hands the value in `value` to a receiver, and leaves `None` there. `f` is told that it
+    /// Sends the value in `value` to a receiver, and leaves `None` there. `f` is told that it
     /// happened, or gets the value back in [`SendError::Closed`]. With `None` it takes no part.
     ///
     /// ```
@@ -165,7 +166,7 @@ impl<'a, R> Select<'a, R> {
 
     /// Waits until `descriptor` has something to read, or an end, or an error, as
     /// [`wait_readable`](crate::net::wait_readable) does. `f` may read then, and may still find
-    /// nothing where others read from it, too.
+    /// nothing if others read from it, too.
     ///
     /// An owned descriptor, or a share of one (`Rc`, `Arc`), is kept until the select has ended.
     pub fn readable(
@@ -195,24 +196,24 @@ impl<'a, R> Select<'a, R> {
         self.arm(Passive::new(readiness, |readiness| f(readiness.result())))
     }
 
-    /// Waits until one of them happens, and gives what its closure returns.
+    /// Waits until one alternative happens, and returns what its closure returns.
     ///
     /// # Errors
-    /// [`WaitError`] says when. None of them has happened then.
+    /// [`WaitError`] says why none has happened.
     pub fn wait(self) -> Result<R, WaitError> {
         self.until(Some(NEVER))
     }
 
-    /// The same, for at most `limit`.
+    /// Waits for at most `limit`.
     ///
     /// # Errors
-    /// [`WaitError`] says when.
+    /// [`WaitError`] says why none has happened.
     pub fn wait_timeout(self, limit: Duration) -> Result<R, WaitError> {
         let until = deadline_in(limit);
         self.until(Some(until))
     }
 
-    /// The same, if one can happen at once. Never waits, and never switches.
+    /// Runs the closure of an alternative that can happen at once. Never waits, and never switches.
     ///
     /// # Errors
     /// [`WaitError::WouldBlock`] if none can; [`WaitError::Empty`].
@@ -221,8 +222,8 @@ impl<'a, R> Select<'a, R> {
     }
 
     fn until(mut self, until: Option<u64>) -> Result<R, WaitError> {
-        let offers = self.arms.iter().map(|arm| -> &dyn Offer { &**arm });
-        let (at, wake) = choose(offers, Manner { biased: self.biased, until })?;
+        let sources = self.arms.iter().map(|arm| -> &dyn SelectSource { &**arm });
+        let (at, wake) = select(sources, SelectOptions { biased: self.biased, until })?;
         let arm = self.arms.swap_remove(at);
         drop(self);
         Ok(arm.finish(wake))

@@ -1,8 +1,7 @@
 //! `select!`: the alternatives of [`Select`](super::Select) with bodies in place of closures.
 
 /// Waits for one of several alternatives and runs its body: [`Select`](crate::Select) in the syntax
-/// that crossbeam's `select!` has made known. Gives `Result<R, WaitError>`, where `R` is what the
-/// bodies come to.
+/// of crossbeam's `select!`. It gives `Result<R, WaitError>`, where `R` is the type of the bodies.
 ///
 /// | alternative | bound to the pattern |
 /// |---|---|
@@ -11,7 +10,7 @@
 /// | `join(option) -> pattern => body` | `Result<T, JoinError>` |
 /// | `readable(fd) -> pattern => body`, `writable(…)` | `io::Result<()>` |
 /// | `after(duration) => body`, `at(instant) => body` | |
-/// | `default => body`, the last one | run where nothing can happen at once |
+/// | `default => body`, the last one | run if nothing can happen at once |
 ///
 /// The bodies stand outside of any closure: `?`, `break` and `return` work in them, and they may
 /// all use the same variables. `option` is a variable that holds `Some` value to send, or `Some`
@@ -62,8 +61,9 @@ macro_rules! select {
     };
 }
 
-/// What `select!` is made of. An alternative becomes `{ slot (kind (arguments) (pattern)) (body) }`
-/// with a variable of its own for `slot`: the wait fills the slot of the one that happened.
+/// The implementation of `select!`. An alternative becomes `{ slot (kind (arguments) (pattern))
+/// (body) }` with a variable of its own for `slot`: the wait fills the slot of the one that
+/// happened.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __select {
@@ -100,7 +100,7 @@ macro_rules! __select {
     (@body $how:tt [$($arms:tt)*] $head:tt $body:expr) => {
         $crate::__select!(@arms $how [$($arms)* { slot $head ($body) }])
     };
-    // All are known.
+    // All alternatives are known.
     (@wait $how:tt $wait:ident [$({
         $slot:ident ($kind:ident $args:tt $p:tt) $body:tt
     })*] $({ $($default:tt)* })?) => {{
@@ -109,7 +109,7 @@ macro_rules! __select {
         match ended {
             ::core::result::Result::Ok(()) => {
                 let value = $crate::__select!(@pick $({ $slot $p $body })*);
-                // Where every body breaks or returns.
+                // If every body breaks or returns, this is unreachable.
                 #[allow(unreachable_code)]
                 let value = ::core::result::Result::Ok(value);
                 value

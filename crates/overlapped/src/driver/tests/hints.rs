@@ -93,8 +93,8 @@ fn processor_time() -> Duration {
 /// The processor time of an idle scheduler with a stale hint.
 fn idle_with_stale_hint() -> Duration {
     let here = here().expect("in a scheduler");
-    make_watchful(&mut here.driver.borrow_mut());
-    if let Driver::Uring(uring) = &*here.driver.borrow() {
+    make_watchful(&mut here.driver().borrow_mut());
+    if let Driver::Uring(uring) = &*here.driver().borrow() {
         make_stale(uring);
     }
     let before = processor_time();

@@ -13,7 +13,7 @@ use super::transfer::shield_if_moved;
 use crate::descriptor::{State, Turn};
 use crate::fs::AlignedBuf;
 use crate::op::{Fs, Op, clamp};
-use crate::task::aside::on_pool;
+use crate::task::blocking::on_pool;
 use crate::task::wait::perform_now;
 
 /// The most that one job copies. A longer transfer is several jobs.

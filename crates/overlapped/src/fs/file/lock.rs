@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::File;
 use crate::sys::file;
 use crate::sys::file::nonblocking::{Lock, try_lock};
-use crate::task::aside::{in_place, on_patient_thread};
+use crate::task::blocking::{in_place, on_interruptible_thread};
 use crate::task::count_busy_call;
 
 /// The error of a lock that was not taken; the counterpart of `std::fs::TryLockError`.
@@ -133,7 +133,7 @@ impl File {
             Err(TryLockError::WouldBlock) => {}
         }
         let fd = Arc::clone(&self.fd);
-        let granted = on_patient_thread("the lock of a file", move |patience| {
+        let granted = on_interruptible_thread("the lock of a file", move |patience| {
             file::lock(&fd, how, patience)?;
             Ok(Granted(Some(fd)))
         });

@@ -30,7 +30,7 @@ use crate::descriptor::State;
 use crate::sys::file::nonblocking;
 use crate::sys::file::nonblocking::FileKind;
 use crate::sys::{descriptor, file};
-use crate::task::aside::on_pool;
+use crate::task::blocking::on_pool;
 pub use lock::TryLockError;
 
 /// An open file; the counterpart of `std::fs::File`.

@@ -6,7 +6,7 @@ use std::os::fd::RawFd;
 use super::memory::Memory;
 use crate::op::clamp;
 use crate::sys::file::transfer::read_cached;
-use crate::task::aside::in_place;
+use crate::task::blocking::in_place;
 use crate::task::wait::perform_now;
 
 /// A divisor of every page's size.

@@ -10,7 +10,7 @@
 //! transfer gets an offset, and the file moves its cursor itself. What is appended has no offset
 //! beforehand, and goes to the pool.
 
-use crate::task::aside::DiskCall;
+use crate::task::blocking::DiskCall;
 
 /// The facts about one transfer on a disk.
 #[derive(Debug, Clone, Copy)]

@@ -25,7 +25,7 @@ use crate::op::{Net, Op, clamp};
 use crate::sys::file::nonblocking;
 use crate::sys::file::nonblocking::FileKind;
 use crate::sys::message::Message;
-use crate::task::aside::begin_disk_call;
+use crate::task::blocking::begin_disk_call;
 use crate::task::shield;
 use crate::task::wait::{perform, perform_now};
 

@@ -34,7 +34,7 @@ use crate::sys::errno::WOULD_BLOCK;
 use crate::sys::file;
 use crate::sys::readiness::Interest;
 use crate::sys::socket::{self, raw};
-use crate::task::aside::{in_place, on_patient_thread};
+use crate::task::blocking::{in_place, on_interruptible_thread};
 use crate::task::wait::perform;
 use crate::task::waiter::deadline;
 use crate::task::{Cancelled, in_tasklet, port_does};
@@ -406,7 +406,7 @@ fn on_own_thread<T: Send + 'static>(
     let is_own = limit.is_some_and(|own| own < deadline());
     let left = limit.map_or(Duration::MAX, clock::until);
     let may_not = || Err(io::ErrorKind::WouldBlock.into());
-    match timeout(left, || on_patient_thread(what, call).unwrap_or_else(may_not)) {
+    match timeout(left, || on_interruptible_thread(what, call).unwrap_or_else(may_not)) {
         Err(error) if is_own && Cancelled::of(&error) == Some(Cancelled::Deadline) => {
             Err(io::Error::from_raw_os_error(WOULD_BLOCK))
         }

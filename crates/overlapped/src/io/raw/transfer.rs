@@ -9,7 +9,7 @@ use crate::sys::clock;
 use crate::sys::errno::WOULD_BLOCK;
 use crate::sys::readiness::{Interest, is_shut_down};
 use crate::sys::socket::raw;
-use crate::task::aside::{in_place, tried, try_in_turn, wants_try};
+use crate::task::blocking::{in_place, tried, try_in_turn, wants_try};
 use crate::task::ended_by_all_handlers;
 use crate::task::wait::perform;
 use crate::time::{Duration, deadline_in, sleep};

@@ -17,7 +17,7 @@ use std::marker::PhantomData;
 
 use crate::sys::lock::{Mutex, MutexGuard};
 use crate::task::waiter::{self, Caller, FOR_EVER, Waker, Woken};
-use crate::task::{Refusal, would_wait_while_unwinding};
+use crate::task::{CannotWait, would_wait_while_unwinding};
 
 /// A value behind such a lock.
 pub(super) struct Locked<T> {
@@ -74,19 +74,19 @@ impl<T> Locked<T> {
     pub(super) fn lock(&self) -> Guard<'_, T> {
         match self.lock_or_refuse() {
             Ok(guard) => guard,
-            Err(Refusal::Unwinding) => {
+            Err(CannotWait::Unwinding) => {
                 let what = format!("the lock of {}, which another one holds", self.name);
                 would_wait_while_unwinding(
                     &what,
                     "Write by the handle instead, which returns an error",
                 );
             }
-            Err(refusal) => panic!("the lock of {} {}", self.name, refusal.reason()),
+            Err(reason) => panic!("the lock of {} {}", self.name, reason.message()),
         }
     }
 
     /// Waits for the lock, if the caller may wait.
-    pub(super) fn lock_or_refuse(&self) -> Result<Guard<'_, T>, Refusal> {
+    pub(super) fn lock_or_refuse(&self) -> Result<Guard<'_, T>, CannotWait> {
         let me = waiter::caller();
         if self.turns().take(me) {
             return Ok(self.guard());

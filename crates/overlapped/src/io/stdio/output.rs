@@ -11,7 +11,7 @@ use super::lock::{Guard, Locked};
 use super::raw::{self, Raw, total_len};
 use crate::sys::process::at_exit;
 use crate::sys::terminal;
-use crate::task::Refusal;
+use crate::task::CannotWait;
 
 /// What both write through: lines are kept together, or nothing is kept.
 type Output = Locked<LineWriter<Raw>>;
@@ -86,8 +86,8 @@ impl UnwindSafe for StderrLock<'_> {}
 impl RefUnwindSafe for StderrLock<'_> {}
 
 /// The error of a write that would wait for the lock, where the caller may not.
-fn refused(refusal: Refusal) -> io::Error {
-    io::Error::new(io::ErrorKind::WouldBlock, refusal.reason())
+fn refused(reason: CannotWait) -> io::Error {
+    io::Error::new(io::ErrorKind::WouldBlock, reason.message())
 }
 
 /// What standard output keeps: the capacity of std's `LineWriter`.

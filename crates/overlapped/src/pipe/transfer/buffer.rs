@@ -9,7 +9,7 @@ use crate::op::{Fs, Net, Op, clamp};
 use crate::sys::splice;
 use crate::sys::splice::Kind;
 use crate::task::wait::{perform, perform_now};
-use crate::task::{breathe, unblock_to_end};
+use crate::task::{cooperative_yield, unblock_to_end};
 use crate::time::deadline_in;
 
 /// The first size of the buffer: one that waits for a silent source should be small.
@@ -153,7 +153,7 @@ impl Transfer<'_> {
         let mut files = self.duplicates()?;
         let mut memory = vec![0; self.part(PART)];
         while self.left > 0 {
-            breathe().map_err(Failure::of_source)?;
+            cooperative_yield().map_err(Failure::of_source)?;
             let part = self.part(PART);
             let copied;
             (files, memory, copied) = match with_cursors([&self.from, &self.to], || {

@@ -33,7 +33,7 @@ use crate::sys;
 use crate::sys::signal::sigpipe;
 use crate::sys::splice;
 use crate::sys::splice::Kind;
-use crate::task::{breathe, in_tasklet, unblock_to_end};
+use crate::task::{cooperative_yield, in_tasklet, unblock_to_end};
 pub(crate) use end::End;
 use end::with_cursors;
 use error::Failure;
@@ -180,7 +180,7 @@ impl Transfer<'_> {
     fn by_range(&mut self) -> Result<Ended, Failure> {
         let mut files = self.duplicates()?;
         while self.left > 0 {
-            breathe().map_err(Failure::of_source)?;
+            cooperative_yield().map_err(Failure::of_source)?;
             let part = self.part(RANGE);
             let copied;
             (files, copied) = match with_cursors([&self.from, &self.to], || {
@@ -219,7 +219,7 @@ impl Transfer<'_> {
                 Step::Moved(moved) => {
                     futile = 0;
                     self.count(moved);
-                    breathe().map_err(Failure::of_source)?;
+                    cooperative_yield().map_err(Failure::of_source)?;
                 }
                 Step::Blocked if wait_for_either(&self.from, &self.to)? => futile = 0,
                 Step::Blocked if futile < FUTILE_MAX => futile += 1,

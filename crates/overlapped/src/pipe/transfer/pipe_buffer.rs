@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use super::splice_step::{Step, splice_step, wait_for};
 use super::{End, Ended, Failure, Side, Transfer};
 use crate::sys::splice;
-use crate::task::breathe;
+use crate::task::cooperative_yield;
 
 /// The bytes that a pipe holds unless it is asked to hold more (pipe(7)).
 const SIZE: usize = 64 << 10;
@@ -125,7 +125,7 @@ impl Transfer<'_> {
             if is_filled && buffer.size < SIZE_MAX {
                 buffer.grow(SIZE_MAX);
             }
-            breathe().map_err(Failure::of_source)?;
+            cooperative_yield().map_err(Failure::of_source)?;
         }
         Ok(Ended::Complete)
     }

@@ -1,38 +1,29 @@
-//! What a tasklet that waits has to do for others before it goes, kept where the scheduler finds
-//! it: pthread_cleanup_push(3).
+//! Calls a closure in the place of a waiting tasklet that is parked for good, as
+//! pthread_cleanup_push(3) does for a thread.
 //!
-//! A tasklet that is killed unwinds, and destructors do it. One that is parked for good does not
-//! unwind, so the scheduler does it in their place.
+//! A waiting tasklet may owe something to others: to leave a queue, to pass a permit on. One that
+//! is killed unwinds, and its destructors do that. One that is parked for good does not unwind, so
+//! the scheduler does it.
 
-use std::cell::Cell;
 use std::ptr::NonNull;
 
-use super::super::{Here, Tcb};
+use crate::sched::tasklet::Cleanup;
+use crate::sched::{Here, Tcb};
 
-/// The innermost entry of a tasklet's list. The entries lie in its frames.
-pub(crate) type Cleanups = Cell<Option<NonNull<Cleanup>>>;
-
-/// One entry.
-pub(crate) struct Cleanup {
-    outer: Option<NonNull<Cleanup>>,
-    run: unsafe fn(*const ()),
-    of: *const (),
-}
-
-/// Takes the innermost entry out of a tasklet's list when it is dropped.
+/// Removes the innermost entry of a tasklet's list when it is dropped.
 struct Entered<'a>(&'a Tcb);
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
         let entry = self.0.cleanups.get().expect("what is entered last is left first");
-        // SAFETY: the entry lies in the frame that this lies in.
+        // SAFETY: the entry lies in the same frame as this value.
         self.0.cleanups.set(unsafe { entry.as_ref() }.outer);
     }
 }
 
 impl Here {
-    /// Calls `wait`; if the calling tasklet is parked for good in it, `cleanup` is called in its
-    /// place, on the scheduler's own stack. So it neither runs nor drops anything of the user's.
+    /// Calls `wait`. If the calling tasklet is parked for good meanwhile, `cleanup` is called
+    /// instead, on the scheduler's own stack. So it neither runs nor drops anything of the user's.
     pub(crate) fn with_cleanup<R>(&self, cleanup: &impl Fn(), wait: impl FnOnce() -> R) -> R {
         let me = self.me();
         let entry = Cleanup {
@@ -48,23 +39,23 @@ impl Here {
 
 fn run_of<F: Fn()>(_: &F) -> unsafe fn(*const ()) {
     /// # Safety
-    /// `of` is an `F` that lives.
+    /// `of` points to a living `F`.
     unsafe fn run<F: Fn()>(of: *const ()) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller keeps `of` valid.
         unsafe { (*of.cast::<F>())() }
     }
     run::<F>
 }
 
-/// Does what a tasklet has to do for others, the innermost first.
+/// Runs a tasklet's cleanups, the innermost first.
 ///
 /// # Safety
 /// The tasklet is suspended and never runs again, and its stack stays.
 pub(super) unsafe fn clean_up(block: &Tcb) {
     let mut next = block.cleanups.take();
     while let Some(entry) = next {
-        // SAFETY: an entry is in the list as long as the frame that it lies in is there, and so is
-        // what `run` is given: `with_cleanup` borrows it.
+        // SAFETY: an entry is in the list as long as its frame is there, and so is what `run` is
+        // given: `with_cleanup` borrows it.
         unsafe {
             let entry = entry.as_ref();
             (entry.run)(entry.of);

@@ -1,40 +1,40 @@
 //! Abandoning: what becomes of tasklets that outlive the grace time of a shutdown.
 //!
-//! Such a tasklet is *parked for good*: it never runs again. Nobody can unwind it, and others may
-//! hold references to its frames, so its stack, its locals and its block stay for ever.
+//! Such a tasklet is *parked for good*: it never runs again. It cannot be unwound from outside, and
+//! others may hold references to its frames, so its stack, its locals and its block stay for ever.
 //!
 //! # The law of abandoning
 //!
-//! **Who is abandoned.** A tasklet that has begun. Not the first one, since it may borrow from the
-//! caller of `run`, and so may its own threads: it ends the process, with a message. Not one that
-//! has never begun, since it needs no more than a turn: it has been killed, so it drops its closure
-//! on a stack of its own and is over. For that it has the grace time once more, and [`LAST_NS`] at
-//! least. One stack beyond `stacks_max` is lent to such tasklets, one after another, so that those
-//! who hold the others can wait for them. If it still has no stack or no end then, it is abandoned
-//! as well, and if it has not begun, its closure is leaked. So a shutdown has a limit whatever
-//! destructors do.
+//! **Which tasklets are abandoned.** A tasklet that has begun, with two exceptions. The first
+//! tasklet may borrow from the caller of `run`, and so may its own threads: it ends the process,
+//! with a message. A tasklet that has never begun needs no more than a turn: it has been killed, so
+//! it drops its closure on a stack of its own and is over. For that it has the grace time once
+//! more, and [`LAST_NS`] at least. One stack beyond `stacks_max` is lent to such tasklets, one
+//! after another, so that tasklets that hold the other stacks can wait for them. If such a tasklet
+//! still has no stack or no end then, it is abandoned as well; if it has not begun, its closure is
+//! leaked. So a shutdown has a limit whatever destructors do.
 //!
-//! **What is settled first**, in this order:
-//! 1. Its operations have ended (first law).
+//! **What is done first**, in this order:
+//! 1. Its operations have ended (terminal completion first).
 //! 2. It is in no queue: it has left its channel, select, join, group, scope, timer, and whatever
 //!    waits for a wake from another thread.
-//! 3. What it has to do for others has been done (`cleanup.rs`): it has left the queues
-//!    of locks, semaphores, condition variables, barriers, events, channels between threads, files'
-//!    cursors and standard streams; what it was handed there (a lock, a permit, a notification, the
-//!    news of a value) goes to the next one; jobs that it waits for are asked to stop, and what
-//!    comes of them is dropped.
-//! 4. All who wait for its end are told: joins from any thread, scopes, [`Remote`] handles.
+//! 3. Its cleanups have run (`cleanup.rs`): it has left the queues of locks, semaphores, condition
+//!    variables, barriers, events, channels between threads, files' cursors and standard streams.
+//!    What it was handed there (a lock, a permit, a notification, the news of a value) goes to the
+//!    next waiter. Jobs that it waits for are asked to stop, and their results are dropped.
+//! 4. All that wait for its end are told: joins from any thread, scopes, [`Remote`] handles.
 //!
-//! Nothing of the user's runs or is dropped meanwhile (third law).
+//! No code of the user's runs meanwhile, and nothing of the user's is dropped (the port reaps, the
+//! scheduler runs).
 //!
-//! **What stays** is all that its frames own: a lock that is held remains locked and a value that
-//! was received is gone, as with a thread of std that waits for ever.
+//! **What stays** is all that its frames own: a lock that it holds remains locked and a value that
+//! it received is gone, as with a thread of std that waits for ever.
 //!
 //! **Its thread** lends thread-locals to its frames, and these may have lent them on to threads
-//! (`LocalKey::with` around `std::thread::scope`). So a thread on which somebody was abandoned
-//! never ends: where it would, before any of its locals is dropped, it is parked, too
-//! ([`thread_end`]). The end of the *process* is another matter: `exit` drops the locals of the
-//! thread that calls it, whatever they were lent to, with std alone as well.
+//! (`LocalKey::with` around `std::thread::scope`). So a thread on which a tasklet was abandoned
+//! never ends: where it would end, before any of its locals is dropped, it is parked, too
+//! ([`end`]). The end of the *process* is another matter: `exit` drops the locals of the thread
+//! that calls it, whatever they were lent to, also with std alone.
 //!
 //! [`Remote`]: crate::task::Remote
 
@@ -44,22 +44,21 @@ use std::mem::ManuallyDrop;
 
 use super::{Ending, Sched, State, TcbPtr, Waiting};
 use crate::sys::thread::end;
-pub(super) use cleanup::Cleanups;
 use cleanup::clean_up;
 
-/// How long tasklets that have never begun have at least, to drop their closures.
+/// The least time for tasklets that have never begun to drop their closures.
 const LAST_NS: u64 = 1_000_000_000;
 
 impl Sched {
-    /// The grace time is over. See the module's comment.
+    /// Abandons what is left when the grace time is over, as the module's comment says.
     #[cold]
     pub(super) fn abandon_all(&self, main: Option<TcbPtr>) {
         if let Some(main) = main.filter(|main| !self.block(*main).is_over()) {
-            if let Some(verdict) = &*self.verdict.borrow() {
-                eprintln!("overlapped: {verdict}");
+            if let Some(report) = &*self.deadlock_report.borrow() {
+                eprintln!("overlapped: {report}");
             }
             let main = self.describe(self.block(main));
-            // A deadlock among those who have been killed: no time has passed.
+            // The tasklets were killed and wait for each other: no time has passed.
             match self.grace_until.get() {
                 0 => eprintln!(
                     "overlapped: nobody can end the wait of the first tasklet, and it cannot be \
@@ -71,7 +70,7 @@ impl Sched {
             }
             std::process::abort();
         }
-        self.end_verdicts();
+        self.end_deadlock_reports();
         self.end_operations();
         let is_second_time = self.late.replace(true);
         let mut keeps_thread = false;
@@ -83,11 +82,11 @@ impl Sched {
             }
         });
         if keeps_thread {
-            // Nobody waits for the end of a thread that the library has started.
+            // Nothing waits for the end of a thread that the library has started.
             end::prevent(self.member == 0);
         }
-        self.try_starved_again();
-        let more = self.limits.grace_ns.max(LAST_NS);
+        self.retry_stack_waiters_again();
+        let more = self.config.grace_ns.max(LAST_NS);
         self.grace_until.set(self.read_clock().saturating_add(more));
     }
 
@@ -95,16 +94,16 @@ impl Sched {
     fn end_operations(&self) {
         self.each(|_, block| {
             match block.waiting.get() {
-                Waiting::Op { token, .. } if !block.cut.replace(true) => {
+                Waiting::Op { token, .. } if !block.cancel_requested.replace(true) => {
                     self.driver.borrow_mut().cancel(token);
                 }
-                // SAFETY: it waits, so its frame is there.
-                Waiting::Select(choice) => self.give_up(unsafe { choice.as_ref() }),
+                // SAFETY: the tasklet waits, so its frame is there.
+                Waiting::Select(select) => self.deregister_all(unsafe { select.as_ref() }),
                 _ => {}
             }
         });
         while self.table.borrow().len() > 0 {
-            self.reap(None);
+            self.reap_completions(None);
         }
     }
 
@@ -114,20 +113,20 @@ impl Sched {
         let seen = self.describe(block);
         match block.state.get() {
             State::Waiting => self.unlink(block, tcb),
-            _ if block.is_starved.get() => self.starved.remove(tcb),
+            _ if block.waits_for_stack.get() => self.waiting_for_stack.remove(tcb),
             _ => self.ready.remove(tcb),
         }
         block.waiting.set(Waiting::Nothing);
         self.forget_deadline(block);
         block.ending.set(Ending::Abandoned);
-        // SAFETY: this is the hub, so it is suspended. It is in no queue any more, and whatever
-        // could wake it finds that it is over. Its stack is left where it is, below.
+        // SAFETY: this is the hub, so the tasklet is suspended. It is in no queue any more, and
+        // whatever could wake it finds that it is over. Its stack stays where it is, below.
         unsafe { clean_up(block) };
-        self.say_over(block);
+        self.announce_end(block);
         self.timers.borrow_mut().disarm(tcb);
-        // SAFETY: the fiber is not running: this is the hub. Nothing resumes it any more.
+        // SAFETY: this is the hub, so the fiber is not running. Nothing resumes it any more.
         if let Some(fiber) = unsafe { (*block.fiber.get()).take() } {
-            // The pool keeps the slab of a stack that never came back.
+            // The pool keeps the slab of a stack that never comes back.
             let _ = ManuallyDrop::new(fiber);
             self.pool.borrow_mut().lose();
         }
@@ -135,7 +134,7 @@ impl Sched {
             tell();
         }
         self.abandoned.borrow_mut().push(seen);
-        // Its reference stays: whatever points into its stack may look at the block.
+        // The scheduler's reference stays: pointers into the tasklet's stack may lead to the block.
         self.unlist(tcb);
     }
 }

@@ -1,17 +1,17 @@
-//! When to look outside: after 64 switches, or sooner where so many take longer than 1 ms.
+//! The time of the next poll: after 64 switches, or sooner if these take longer than 1 ms.
 
 use std::cell::Cell;
 
 use crate::sys::clock;
 
-/// The most switches between two looks outside.
+/// The most switches between two polls.
 const SWITCHES_MAX: u32 = 64;
-/// The most time between two looks outside, as far as tasklets give way, in nanoseconds.
+/// The most time between two polls, in nanoseconds, as far as tasklets yield.
 const LOOK_EVERY_NS: u64 = 1_000_000;
-/// Switches between two glances at the coarse clock.
+/// The number of switches between two reads of the coarse clock.
 const GLANCE_EVERY: u32 = 8;
 
-/// The switches that are left before the next look outside.
+/// The number of switches that are left before the next poll.
 pub(in crate::sched) struct Budget {
     left: Cell<u32>,
     size: Cell<u32>,
@@ -23,13 +23,13 @@ impl Budget {
         Budget { left: Cell::new(0), size: Cell::new(SWITCHES_MAX), since: Cell::new(0) }
     }
 
-    /// Begins, at `now`.
+    /// Starts the first round, at `now`.
     pub(in crate::sched) fn begin(&self, now: u64) {
         self.left.set(self.size.get());
         self.since.set(now);
     }
 
-    /// Whether it is time to look.
+    /// Tells whether a poll is due.
     #[inline(always)]
     pub(in crate::sched) fn is_spent(&self) -> bool {
         self.left.get() == 0
@@ -45,7 +45,7 @@ impl Budget {
         }
     }
 
-    /// Looks at the coarse clock: quick switches may be followed by slow ones.
+    /// Reads the coarse clock: quick switches may be followed by slow ones.
     #[inline(never)]
     fn glance(&self) {
         if clock::coarse_nanos() > self.since.get() + LOOK_EVERY_NS {
@@ -53,7 +53,7 @@ impl Budget {
         }
     }
 
-    /// Begins anew, with as many switches as the last ones suggest for the time.
+    /// Starts the next round, with as many switches as fit the time by the pace of the last round.
     pub(in crate::sched) fn renew(&self, now: u64) {
         let took = now.saturating_sub(self.since.get()).max(1);
         let fitting = u64::from(self.size.get()).saturating_mul(LOOK_EVERY_NS) / took;

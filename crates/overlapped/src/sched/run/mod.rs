@@ -1,4 +1,4 @@
-//! The run loop: one ready tasklet after another, and a look outside in between.
+//! The run loop: it switches to one ready tasklet after another, and polls in between.
 
 mod budget;
 mod own;
@@ -6,15 +6,16 @@ mod stacks;
 
 use std::ptr::NonNull;
 
-use super::idle::Look;
-use super::witness::in_order;
-use super::{CURRENT, Ending, Locals, Sched, State, Tcb, TcbPtr, release};
+use super::here::{set_current, take_current};
+use super::hub::ended_in_a_child;
+use super::idle::PollOutcome;
+use super::{Ending, Locals, Sched, State, Tcb, TcbPtr, release};
 use crate::switch::{Fiber, HANDS_OVER, Job, Paused, Suspender, prefetch};
 pub(super) use budget::Budget;
 
 impl Sched {
-    /// The loop. It returns when nobody lives in the whole group; survivors of the grace time do
-    /// not count, they are parked for good.
+    /// Runs the loop until no tasklet lives in the whole group. Tasklets that outlived the grace
+    /// time do not count: they are parked for good.
     pub(super) fn run_loop(&self, main: Option<TcbPtr>, until_main: bool) {
         self.budget.begin(self.now.get());
         loop {
@@ -22,19 +23,19 @@ impl Sched {
                 self.prefetch_next();
                 self.budget.spend();
                 if let Some(ran) = self.switch_to(tcb)
-                    && self.watched.get()
+                    && self.after_switch_due.get()
                 {
                     self.after_switch(ran);
                 }
                 if self.budget.is_spent() {
-                    self.look();
+                    self.poll();
                     self.budget.renew(self.now.get());
                 }
             } else {
-                match self.look_or_sleep() {
-                    Look::Again => {}
-                    Look::Hopeless => self.deadlock(),
-                    Look::Over => return,
+                match self.poll_or_sleep() {
+                    PollOutcome::Again => {}
+                    PollOutcome::Deadlock => self.report_deadlock(),
+                    PollOutcome::Over => return,
                 }
             }
             if self.ending.get() {
@@ -58,36 +59,37 @@ impl Sched {
         self.block(main).ending.get() == Ending::Panicked
     }
 
-    /// What is asked for at times only: traces, and who ran.
+    /// Does what is asked for only at times: takes traces, and collects candidates for a deadlock
+    /// report.
     #[cold]
     fn after_switch(&self, ran: TcbPtr) {
         if self.tracing.get() {
             self.trace_everybody();
         }
-        if self.telling_all.get() && !self.buried.replace(false) {
-            self.note_candidate(ran);
+        if self.reporting_deadlocks.get() && !self.some_ended.replace(false) {
+            self.add_candidate(ran);
         }
-        self.watched.set(self.telling_all.get());
+        self.after_switch_due.set(self.reporting_deadlocks.get());
     }
 
-    /// Runs one tasklet, and whoever it hands over to, until somebody comes back here: parks,
-    /// yields or ends. Says who; nobody, where there is no stack for `tcb`.
+    /// Runs one tasklet, and the ones that it hands over to, until one parks, yields or ends and so
+    /// comes back here. Returns that one, or `None` if there is no stack for `tcb`.
     #[inline]
     fn switch_to(&self, tcb: TcbPtr) -> Option<TcbPtr> {
         let block = self.block(tcb);
         let fresh = block.fiber().is_none();
-        let equipped = if fresh { self.equip(block) } else { block.fiber() };
-        let Some(fiber) = equipped else {
-            self.starve(tcb);
+        let assigned = if fresh { self.assign_stack(block) } else { block.fiber() };
+        let Some(fiber) = assigned else {
+            self.wait_for_stack(tcb);
             return None;
         };
         block.state.set(State::Running);
         self.running.set(Some(tcb));
         self.pulse.beat();
-        CURRENT.with(|current| current.set(Some(NonNull::from(self))));
-        // SAFETY: this is the hub, and nobody runs. A fiber that was there is in the middle of its
-        // job: `bury` takes it out at the end. A block keeps its place, and so does the scheduler
-        // while the loop runs.
+        set_current(NonNull::from(self));
+        // SAFETY: this is the hub, and no fiber runs. A fiber that was there is in the middle of
+        // its job: `reap_tasklet` takes it out at the end. A block keeps its place, and so does the
+        // scheduler while the loop runs.
         let paused = unsafe {
             if fresh {
                 fiber.start(&block.position, &self.hub, tcb.as_ptr().cast_const().cast())
@@ -95,7 +97,7 @@ impl Sched {
                 fiber.resume(&block.position, &self.hub)
             }
         };
-        if CURRENT.replace(None).is_none() {
+        if take_current().is_none() {
             ended_in_a_child();
         }
         self.pulse.beat();
@@ -103,23 +105,24 @@ impl Sched {
         if paused == Paused::Finished
             && let Some(ran) = ran
         {
-            self.bury(ran);
+            self.reap_tasklet(ran);
         }
         ran
     }
 
-    /// Leaves the calling tasklet's stack, for that of whoever comes next or for the hub's. Comes
-    /// back when somebody switches to it.
+    /// Leaves the calling tasklet's stack, for that of the next tasklet or for the hub's. Returns
+    /// when the tasklet is switched to again.
     ///
-    /// The next one in the queue can be switched to from here unless the hub has something to do:
-    /// look outside, start somebody, sleep, note who ran. That is one switch instead of two.
+    /// The next tasklet in the queue is switched to from here, unless the hub has something to do:
+    /// to poll, to make a stack, to sleep, to note which tasklet ran. That is one switch instead of
+    /// two.
     #[inline(always)]
     pub(crate) fn leave_stack(&self, me: &Tcb, suspender: &Suspender) {
         let Some(next) = self.next_in_turn() else { return suspender.suspend() };
         let block = self.block(next);
         let mut entrance = None;
         if block.fiber().is_none() {
-            entrance = self.equip_at_once(block).map(Fiber::entrance);
+            entrance = self.assign_idle_stack(block).map(Fiber::entrance);
             if entrance.is_none() {
                 return suspender.suspend();
             }
@@ -130,11 +133,11 @@ impl Sched {
         block.state.set(State::Running);
         self.pulse.pass();
         if std::ptr::eq(block, me) {
-            return; // Nobody else is ready.
+            return; // No other tasklet is ready.
         }
-        // SAFETY: this is `me`, in its job. The other was in the ready queue: in the middle of its
-        // job, if it had a fiber, or with one that is between two jobs. Both are this scheduler's,
-        // which stays in place while the loop runs, and so do blocks.
+        // SAFETY: this is `me`, in its job. The other tasklet was in the ready queue: in the middle
+        // of its job, if it had a fiber, or with one that is between two jobs. Both are this
+        // scheduler's, which stays in place while the loop runs, and so do blocks.
         unsafe {
             if let Some(entrance) = entrance {
                 let job = next.as_ptr().cast_const().cast();
@@ -145,18 +148,18 @@ impl Sched {
         }
     }
 
-    /// Who may be switched to without the hub.
+    /// Returns the tasklet that may be switched to without the hub.
     #[inline(always)]
     fn next_in_turn(&self) -> Option<TcbPtr> {
-        if !HANDS_OVER || self.budget.is_spent() || self.watched.get() {
+        if !HANDS_OVER || self.budget.is_spent() || self.after_switch_due.get() {
             return None;
         }
         self.ready.front()
     }
 
-    /// Asks for the memory of the tasklet that comes next, and for the block of the one after it,
-    /// which the next call reads. Together with inlining the switch, a yield among 1,000 tasklets
-    /// went from 15 to 12 ns, among 100,000 from 141 to 52.
+    /// Prefetches the memory of the next tasklet, and the block of the one after it, which the next
+    /// call reads. Together with inlining the switch, that took a yield among 1,000 tasklets from
+    /// 15 to 12 ns, among 100,000 from 141 to 52.
     #[inline(always)]
     fn prefetch_next(&self) {
         if let Some(next) = self.ready.front() {
@@ -170,38 +173,11 @@ impl Sched {
     }
 
     /// Gives up the scheduler's reference to a tasklet that has ended.
-    fn forget(&self, tcb: TcbPtr) {
+    fn forget_tasklet(&self, tcb: TcbPtr) {
         self.unlist(tcb);
-        // SAFETY: the scheduler's reference, and no queue or list names the block any more.
+        // SAFETY: this is the scheduler's reference, and no queue or list names the block any more.
         unsafe { release(tcb) };
     }
-
-    /// Takes a tasklet out of the list of the living.
-    pub(super) fn unlist(&self, tcb: TcbPtr) {
-        let block = self.block(tcb);
-        let (prev, next) = (block.all_prev.take(), block.all_next.get());
-        match prev {
-            Some(prev) => self.block(prev).all_next.set(next),
-            None => self.all.set(next),
-        }
-        in_order();
-        block.all_next.set(None);
-        if let Some(next) = next {
-            self.block(next).all_prev.set(prev);
-        }
-        self.live.set(self.live.get() - 1);
-    }
-}
-
-/// A tasklet forked and came to its end in the child, where its scheduler cannot go on: the ring
-/// and the other tasklets are the parent's.
-#[cold]
-fn ended_in_a_child() -> ! {
-    eprintln!(
-        "overlapped: a tasklet that forked has ended in the child, which should end by exec or \
-         exit; aborting"
-    );
-    std::process::abort();
 }
 
 /// Runs one tasklet from its first instruction to its last, on its own stack.
@@ -211,7 +187,7 @@ fn body(job: Job, suspender: &Suspender) {
     let block = here.block(tcb);
     block.suspender.set(suspender);
     here.running.set(Some(tcb));
-    here.tell_switched();
+    here.observe_switch();
     if block.locals.get() == Locals::Asked {
         own::run_on_block(here, tcb);
     } else {
@@ -220,5 +196,5 @@ fn body(job: Job, suspender: &Suspender) {
     }
     block.state.set(State::Done);
     here.timers.borrow_mut().disarm(tcb);
-    here.say_over(block);
+    here.announce_end(block);
 }

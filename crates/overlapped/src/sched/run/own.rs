@@ -1,31 +1,32 @@
-//! Tasklets with thread-locals of their own: onto the block and off it. See `locals`.
+//! Tasklets with thread-locals of their own: the way onto their block and off it. `locals` has the
+//! blocks.
 
 use std::ptr::NonNull;
 
-use super::super::hub::Occupied;
-use super::super::witness::shown;
-use super::super::{CURRENT, Here, Locals, Sched, Tcb, TcbPtr};
-use super::ended_in_a_child;
+use super::super::here::set_current;
+use super::super::hub::{Occupied, ended_in_a_child};
+use super::super::observer::shown;
+use super::super::{Here, Locals, Sched, Tcb, TcbPtr, here};
 use crate::switch::Suspender;
 use crate::sys::signal::sigpipe;
 
-/// The library's own thread-locals, as code on a tasklet's stack finds it.
-struct Kept {
+/// The values of this library's thread-locals that code on a tasklet's stack relies on.
+struct CrateLocals {
     current: Here,
     shown: Option<NonNull<Sched>>,
     holds_off_sigpipe: bool,
 }
 
-impl Kept {
-    /// Copies the thread's own.
-    fn of_thread(here: Here) -> Kept {
-        Kept { current: here, shown: shown(), holds_off_sigpipe: sigpipe::is_held_off() }
+impl CrateLocals {
+    /// Reads the values of the thread's own block.
+    fn capture(here: Here) -> CrateLocals {
+        CrateLocals { current: here, shown: shown(), holds_off_sigpipe: sigpipe::is_held_off() }
     }
 
-    /// Puts it where the caller's thread-locals are.
-    fn put(&self) {
-        CURRENT.set(Some(NonNull::from(&*self.current)));
-        super::super::witness::show(self.shown);
+    /// Sets them in the block that the caller is on.
+    fn install(&self) {
+        set_current(NonNull::from(&*self.current));
+        super::super::observer::show(self.shown);
         sigpipe::inherit(self.holds_off_sigpipe);
         std::mem::forget(Occupied::begin());
     }
@@ -34,58 +35,59 @@ impl Kept {
 /// Runs a tasklet on thread-locals of its own, from its first instruction to its last.
 #[cold]
 #[inline(never)]
-pub(super) fn run_on_block(here: Here, tcb: TcbPtr) {
-    let tasklet = here.block(tcb);
-    let kept = Kept::of_thread(here);
+pub(super) fn run_on_block(sched: Here, tcb: TcbPtr) {
+    let tasklet = sched.block(tcb);
+    let crate_locals = CrateLocals::capture(sched);
     // The suspender stands at the top of the stack, above the first frame.
     let stack = tasklet.guard.get().end..tasklet.suspender.get().addr();
-    let block = here.blocks.borrow_mut().take(stack);
-    // SAFETY: this is the thread's own block, and the other one has been made this thread's. What
+    let block = sched.blocks.borrow_mut().take(stack);
+    // SAFETY: this is the thread's own block, and the other one has been made for this thread. What
     // runs there does not unwind. It leaves the stack by `depart` alone.
     unsafe {
         block.run(|| {
-            kept.put();
+            crate_locals.install();
             tasklet.locals.set(Locals::Own);
             (tasklet.vtable.run)(tcb);
             tasklet.locals.set(Locals::Threads);
-            if CURRENT.get().is_none() {
+            if here().is_none() {
                 ended_in_a_child(); // Where glibc has given the thread's own block away.
             }
         });
     }
-    here.blocks.borrow_mut().give(block);
+    sched.blocks.borrow_mut().give(block);
 }
 
 impl Here {
-    /// Leaves the calling tasklet's stack ([`Sched::leave_stack`]), and keeps its errno.
+    /// Leaves the calling tasklet's stack ([`Sched::leave_stack`]), and preserves its errno.
     #[inline(always)]
     pub(crate) fn depart(self, me: &Tcb, suspender: &Suspender) {
         if me.locals.get() == Locals::Own {
             self.depart_from_block(me, suspender);
         } else {
-            self.keep_errno(|| self.leave_stack(me, suspender));
+            self.preserve_errno(|| self.leave_stack(me, suspender));
         }
     }
 
-    /// Goes back to the hub, which came only for a backtrace, and keeps errno.
+    /// Returns to the hub, which came only for a backtrace, and preserves errno.
     pub(crate) fn await_visit(self, me: &Tcb, suspender: &Suspender) {
         if me.locals.get() == Locals::Own {
             // SAFETY: this is its scheduler's thread, and neither leaving nor coming back unwinds.
             unsafe { self.home.at_home(|| suspender.suspend()) };
         } else {
-            self.keep_errno(|| suspender.suspend());
+            self.preserve_errno(|| suspender.suspend());
         }
     }
 
-    /// Leaves the stack of a tasklet with a block: others find the thread's own thread-locals,
-    /// errno among them, until it comes back.
+    /// Leaves the stack of a tasklet with a block. Until it comes back, others find the thread's
+    /// own thread-locals, errno among them.
     #[inline(never)]
     fn depart_from_block(self, me: &Tcb, suspender: &Suspender) {
         let leave = || self.leave_stack(me, suspender);
         let next = self.next_in_turn().map(|next| self.block(next).locals.get());
         // SAFETY: this is its scheduler's thread, and neither leaving nor coming back unwinds. The
-        // next one, with a block of its own, has begun and sets the pointer when it comes back
-        // from where it left; nothing else runs before. Setting it takes longer than the switch.
+        // next tasklet, if it has a block of its own, has begun and sets the pointer when it comes
+        // back from where it left; nothing else runs before. Setting the pointer takes longer than
+        // the switch.
         unsafe {
             match next {
                 Some(Locals::Own) => self.home.past_home(leave),

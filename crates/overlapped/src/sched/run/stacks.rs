@@ -1,58 +1,60 @@
-//! Stacks for those who start, and back from those who have ended.
+//! Stacks: assigned to tasklets that start, and taken back from those that have ended.
 
+#[cfg(miri)]
+use super::super::here::set_current;
 use super::super::{Sched, Span, Tcb, TcbPtr};
 use super::body;
 use crate::stack::{Stack, TakeError};
 use crate::switch::Fiber;
 
-/// How many fibers stay ready for reuse; the stacks of the rest go back to the pool.
+/// The most fibers that are kept for reuse; the stacks of other fibers go back to the pool.
 const IDLE_MAX: usize = 256;
 
 impl Sched {
-    /// Gives a tasklet that starts its fiber, if there is one.
+    /// Assigns a fiber to a tasklet that starts, if there is one.
     #[inline]
-    pub(super) fn equip<'a>(&self, block: &'a Tcb) -> Option<&'a Fiber> {
+    pub(super) fn assign_stack<'a>(&self, block: &'a Tcb) -> Option<&'a Fiber> {
         let fiber = self.take_fiber(block)?;
         let (start, end) = fiber.guard();
         block.guard.set(Span { start, end });
-        // SAFETY: nobody has a reference to a fiber that is not there yet.
+        // SAFETY: a fiber that is not there yet has no references.
         unsafe { block.fiber.get().write(Some(fiber)) };
         block.fiber()
     }
 
-    /// As [`Sched::equip`], where there is a fiber for the taking.
+    /// Assigns a fiber from the idle ones, if there is one.
     #[inline(never)]
-    pub(super) fn equip_at_once<'a>(&self, block: &'a Tcb) -> Option<&'a Fiber> {
+    pub(super) fn assign_idle_stack<'a>(&self, block: &'a Tcb) -> Option<&'a Fiber> {
         if block.stack_size.get() != 0 || self.idle.borrow().is_empty() {
             return None;
         }
-        self.equip(block)
+        self.assign_stack(block)
     }
 
-    /// Lets everybody who waits for a stack try again, once after each stack that came back: the
-    /// one that was tried first may have asked for a size that is not to be had.
+    /// Lets all tasklets that wait for a stack try again, once after each stack that came back: the
+    /// one that tried first may have asked for a size that cannot be made.
     #[cold]
-    pub(in crate::sched) fn try_starved(&self) -> bool {
-        if self.starved.len() == 0 || self.tried_starved.replace(true) {
+    pub(in crate::sched) fn retry_stack_waiters(&self) -> bool {
+        if self.waiting_for_stack.len() == 0 || self.retried_stack_waiters.replace(true) {
             return false;
         }
-        while let Some(starved) = self.starved.pop_front() {
-            self.block(starved).is_starved.set(false);
-            self.ready.push_back(starved);
+        while let Some(waiter) = self.waiting_for_stack.pop_front() {
+            self.block(waiter).waits_for_stack.set(false);
+            self.ready.push_back(waiter);
         }
         true
     }
 
-    /// As [`Sched::try_starved`], though no stack has come back: some have been left behind.
+    /// Lets them try again though no stack has come back: some tasklets have been left behind.
     #[cold]
-    pub(in crate::sched) fn try_starved_again(&self) {
-        self.tried_starved.set(false);
-        self.try_starved();
+    pub(in crate::sched) fn retry_stack_waiters_again(&self) {
+        self.retried_stack_waiters.set(false);
+        self.retry_stack_waiters();
     }
 
-    /// Waits for a stack with others, or says why there will never be one.
+    /// Queues a tasklet for the next free stack.
     #[cold]
-    pub(super) fn starve(&self, tcb: TcbPtr) {
+    pub(super) fn wait_for_stack(&self, tcb: TcbPtr) {
         let others_hold_stacks = self.pool.borrow().in_use() > 0;
         let may_be_alone = self.late.get();
         assert!(
@@ -60,24 +62,25 @@ impl Sched {
             "the first stack was made before the loop began"
         );
         let block = self.block(tcb);
-        block.is_starved.set(true);
-        // One stack beyond the limit is lent to the killed. When it comes back, a killed one must
-        // be the next to try.
+        block.waits_for_stack.set(true);
+        // One stack beyond the limit is lent to killed tasklets. When it comes back, a killed one
+        // must be the next to try.
         match block.killed.get() {
-            true => self.starved.push_front(tcb),
-            false => self.starved.push_back(tcb),
+            true => self.waiting_for_stack.push_front(tcb),
+            false => self.waiting_for_stack.push_back(tcb),
         }
     }
 
-    /// One that waits for a stack has been killed, so there may be one for it.
+    /// Queues a killed tasklet that waits for a stack: there may be one for it now.
     #[cold]
-    pub(in crate::sched) fn try_killed(&self, tcb: TcbPtr) {
-        self.starved.remove(tcb);
-        self.block(tcb).is_starved.set(false);
+    pub(in crate::sched) fn retry_killed(&self, tcb: TcbPtr) {
+        self.waiting_for_stack.remove(tcb);
+        self.block(tcb).waits_for_stack.set(false);
         self.ready.push_back(tcb);
     }
 
-    /// A fiber for a tasklet that starts; `None`: it must wait until a stack is free.
+    /// Takes a fiber for a tasklet that starts. Returns `None` if it must wait until a stack is
+    /// free.
     fn take_fiber(&self, block: &Tcb) -> Option<Fiber> {
         if block.stack_size.get() == 0
             && let Some(fiber) = self.idle.borrow_mut().pop()
@@ -93,7 +96,7 @@ impl Sched {
         let size = block.stack_size.get();
         let mut taken = pool.take((size != 0).then_some(size));
         if taken.is_err() {
-            // Idle fibers hold stacks that this one might do without.
+            // Idle fibers hold stacks that this tasklet may use instead.
             for fiber in self.idle.borrow_mut().drain(..) {
                 pool.give(fiber.retire());
             }
@@ -102,15 +105,15 @@ impl Sched {
         match taken {
             Ok(stack) => Some(self.fiber(stack)),
             Err(TakeError::Limit) if block.killed.get() => {
-                // Those who hold the others may wait for its end. It has a size of its own now, so
-                // that its stack goes back to the pool and not to the next tasklet.
+                // Tasklets that hold the other stacks may wait for its end. It has a size of its
+                // own now, so that its stack goes back to the pool and not to the next tasklet.
                 let stack = pool.take_beyond().ok()?;
                 block.stack_size.set(stack.size());
                 Some(self.fiber(stack))
             }
             Err(TakeError::Limit) => None,
             Err(TakeError::Os(_)) => {
-                // Waiting will not help. It gets a stack of the default size, to drop its closure.
+                // Waiting would not help. It gets a stack of the default size, to drop its closure.
                 block.no_stack.set(true);
                 block.stack_size.set(0);
                 pool.take(None).ok().map(|stack| self.fiber(stack))
@@ -123,17 +126,17 @@ impl Sched {
         Fiber::new(stack, body)
     }
 
-    /// There a fiber has thread-locals of its own.
+    /// Makes a fiber; under Miri it has thread-locals of its own.
     #[cfg(miri)]
     fn fiber(&self, stack: Stack) -> Fiber {
         let sched = std::ptr::NonNull::from(self);
-        Fiber::new(stack, body, move || super::CURRENT.with(|current| current.set(Some(sched))))
+        Fiber::new(stack, body, move || set_current(sched))
     }
 
-    /// Takes a tasklet that has ended out of everything, and gives its stack to the next.
-    pub(super) fn bury(&self, tcb: TcbPtr) {
+    /// Removes a tasklet that has ended, and passes its stack on.
+    pub(super) fn reap_tasklet(&self, tcb: TcbPtr) {
         let block = self.block(tcb);
-        // SAFETY: the hub again; the fiber came back from its job.
+        // SAFETY: this is the hub again, and the fiber has come back from its job.
         let fiber = unsafe { (*block.fiber.get()).take() };
         let fiber = fiber.expect("a tasklet that ran has a fiber");
         let mut idle = self.idle.borrow_mut();
@@ -143,12 +146,12 @@ impl Sched {
             self.pool.borrow_mut().give(fiber.retire());
         }
         drop(idle);
-        self.tried_starved.set(false);
-        self.buried.set(true);
-        if let Some(starved) = self.starved.pop_front() {
-            self.block(starved).is_starved.set(false);
-            self.ready.push_front(starved);
+        self.retried_stack_waiters.set(false);
+        self.some_ended.set(true);
+        if let Some(waiter) = self.waiting_for_stack.pop_front() {
+            self.block(waiter).waits_for_stack.set(false);
+            self.ready.push_front(waiter);
         }
-        self.forget(tcb);
+        self.forget_tasklet(tcb);
     }
 }

@@ -1,23 +1,32 @@
 //! Counts, and why none of them wraps.
 //!
-//! - **64 bits, one at a time**, which lasts for centuries at one in a nanosecond: ids of tasklets,
+//! - **64 bits, one at a time** last for centuries at one in a nanosecond: ids of tasklets,
 //!   schedulers, callers, threads and ports; the order of parking; switches, operations, tasklets
 //!   spawned; numbers of a group's members, places in a file's queue, the watchdog's questions.
-//! - **As many as there are elements in memory**: lengths of queues; live tasklets, timed waits,
-//!   operations in flight, a group's running members. Slots of tables and of locks' queues have 32
-//!   bits and are checked.
-//! - **Up to a limit that is looked at first**: tasklets, so that their places in the timers' heap
+//! - **The number of elements in memory** bounds lengths of queues, live tasklets, timed waits,
+//!   operations in flight, and a group's running members. Slots of tables and of locks' queues have
+//!   32 bits and are checked.
+//! - **A limit that is checked first** bounds tasklets, so that their places in the timers' heap
 //!   have 32 bits; placed tasklets, closures in an inbox, stacks, threads of the pools; permits of
-//!   a semaphore, whoever has them; depths of `shield` and `no_switch`.
-//! - **What safe code can forget**, so that no memory bounds it, ends the process, as in `Rc`:
-//!   references to a block, handles in an inbox. A channel's senders are an `Arc`'s. Locks of a
-//!   standard stream by one caller are a panic, as in std.
-//! - **Generations of a slot**: with the last one the slot is used up.
+//!   a semaphore, free or taken; depths of `shield` and `no_switch`.
+//! - **What safe code can forget** is bounded by no memory, so its overflow ends the process, as in
+//!   `Rc`: references to a block, handles in an inbox. A channel's senders are an `Arc`'s. Too many
+//!   locks of a standard stream by one caller are a panic, as in std.
+//! - **Generations of a slot**: the slot is used up with the last one.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Returns a number, not 0, that this process has never returned before and never will again. It
+/// names what an address cannot name: addresses are used again.
+pub(in crate::sched) fn new_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
 
 /// The most handles that are counted: `Arc`'s limit.
 pub(in crate::sched) const HANDLES_MAX: usize = isize::MAX as usize;
 
-/// Ends the process: so much has been forgotten that a count would wrap.
+/// Ends the process: so many handles have been forgotten that a count would wrap.
 #[cold]
 pub(in crate::sched) fn overflow(what: &str) -> ! {
     eprintln!("overlapped: {what} have been counted to the end, for they were forgotten; aborting");
@@ -33,7 +42,7 @@ mod tests {
     use crate::task::{self, Config, current, no_switch, run, shield, spawn, spawner};
 
     const CASE: &str = "OVERLAPPED_COUNT_TEST_CASE";
-    const CASES: [&str; 4] = ["references", "spawners", "remotes", "a line"];
+    const CASES: [&str; 4] = ["references", "spawners", "remotes", "a link"];
 
     /// Drives a count to its end, which ends this process.
     fn drive(case: &str) {
@@ -46,20 +55,20 @@ mod tests {
             .join(),
             "spawners" => {
                 let spawner = spawner().unwrap();
-                here().unwrap().inbox.count_handles_from(usize::MAX / 2);
+                here().unwrap().inbox().count_handles_from(usize::MAX / 2);
                 std::mem::forget((spawner.clone(), spawner.clone()));
                 Ok(())
             }
             "remotes" => {
                 let remote = current().remote();
-                here().unwrap().inbox.count_handles_from(usize::MAX / 2);
+                here().unwrap().inbox().count_handles_from(usize::MAX / 2);
                 std::mem::forget((remote.clone(), remote.clone()));
                 Ok(())
             }
             _ => {
                 let remote = current().remote();
-                let line = here().unwrap().me().extra(|extra| extra?.line.clone());
-                line.unwrap().count_handles_from(usize::MAX / 2);
+                let here = here().unwrap();
+                here.remote_link(here.me_ptr()).count_handles_from(usize::MAX / 2);
                 std::mem::forget((remote.clone(), remote.clone()));
                 Ok(())
             }

@@ -1,26 +1,26 @@
-//! Holders of locks, and which waits for a lock are hopeless.
+//! The holders of locks.
 //!
-//! A guard does not leave the thread that it was made on. So a lock that was taken on this thread
-//! is released by a tasklet of this thread's scheduler, or never: a wait for it counts as one that
-//! nobody outside can end. Of readers it is only known that there are some: they count as hope.
+//! A guard stays on the thread on which it was made. So a lock that was taken on this thread is
+//! released by a tasklet of this thread's scheduler, or never: a wait for it counts as one that
+//! nothing outside can end. Of readers it is only known that there are some, so a wait for them
+//! counts as one that may end.
 
 use std::cell::Cell;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::sched::enter::new_number;
-use crate::sched::{Here, Sched, here};
+use super::counts::new_number;
 
-/// The tasklet or plain thread that has locked something. Numbers that are never used again, since
-/// a guard may outlive its tasklet and its scheduler.
+/// The tasklet or plain thread that holds a lock, by numbers that are never used again, since a
+/// guard may outlive its tasklet and its scheduler.
 ///
-/// Written by whoever has the lock, so what the scheduler of the lock's holder reads is true: what
-/// another thread reads may be over.
+/// The holder writes it. So what the scheduler of the holder's thread reads is true; what another
+/// thread reads may be out of date.
 pub(crate) struct Holder {
-    /// The number of its scheduler, or of a plain thread; 0: nobody, readers, or one that has not
-    /// run since the lock was handed over to it.
+    /// The number of the holder's scheduler, or of a plain thread. 0: no holder, readers, or a
+    /// tasklet that has not run since the lock was handed over to it.
     number: AtomicU64,
-    /// Its id there; 0 for a plain thread.
+    /// The holder's id there; 0 for a plain thread.
     tasklet: AtomicU64,
 }
 
@@ -29,82 +29,30 @@ impl Holder {
         Holder { number: AtomicU64::new(0), tasklet: AtomicU64::new(0) }
     }
 
-    /// Notes the caller, which has just taken the lock.
+    /// Records the holder, which has just taken the lock: by the number of its scheduler and its
+    /// id, or by the number of its thread and 0.
     #[inline]
-    pub(crate) fn set(&self) {
-        let (number, tasklet) = caller();
+    pub(in crate::sched) fn record(&self, (number, tasklet): (u64, u64)) {
         self.tasklet.store(tasklet, Ordering::Relaxed);
         self.number.store(number, Ordering::Relaxed);
     }
 
-    /// The lock is about to be released.
+    /// Forgets the holder, which is about to release the lock.
     #[inline]
     pub(crate) fn clear(&self) {
         self.number.store(0, Ordering::Relaxed);
     }
 
-    /// Tells whether the caller took the lock.
-    pub(crate) fn is_caller(&self) -> bool {
-        let (number, tasklet) = caller();
-        self.number() == number && self.tasklet() == tasklet
-    }
-
-    /// Tells whether it was taken on the caller's own thread, by a tasklet or before the run.
-    pub(crate) fn is_here(&self) -> bool {
-        here().is_some_and(|here| self.is_on(&here))
-    }
-
-    /// Tells whether it is known to run on another thread.
-    pub(crate) fn is_elsewhere(&self) -> bool {
-        self.number() != 0 && !self.is_here()
-    }
-
-    /// Tells whether the lock was taken on this scheduler's thread. To be asked there.
-    pub(in crate::sched) fn is_on(&self, sched: &Sched) -> bool {
-        [sched.number, sched.thread].contains(&self.number())
-    }
-
-    /// The tasklet of this scheduler that took the lock; 0: the thread did, before the run.
-    pub(in crate::sched) fn tasklet_on(&self, sched: &Sched) -> Option<u64> {
-        self.is_on(sched).then(|| self.tasklet())
-    }
-
-    /// Who it is, for a message, as far as the caller can know.
-    pub(crate) fn describe(&self) -> String {
-        let found = here().and_then(|here| self.name(here));
-        found.unwrap_or_else(|| "held by readers or by another thread".to_owned())
-    }
-
-    fn name(&self, here: Here) -> Option<String> {
-        let (holder, mut found) = (self.tasklet_on(&here)?, None);
-        here.each(|_, block| {
-            if block.id == holder {
-                found = Some(format!("locked by {}", block.who()));
-            }
-        });
-        found
-    }
-
-    fn number(&self) -> u64 {
+    pub(in crate::sched) fn number(&self) -> u64 {
         self.number.load(Ordering::Relaxed)
     }
 
-    fn tasklet(&self) -> u64 {
+    pub(in crate::sched) fn tasklet(&self) -> u64 {
         self.tasklet.load(Ordering::Relaxed)
     }
 }
 
-/// The numbers of the calling tasklet: its scheduler's and its own; outside a scheduler those of
-/// the thread.
-#[inline]
-fn caller() -> (u64, u64) {
-    match here() {
-        Some(here) => (here.number, here.me().id),
-        None => (thread_number(), 0),
-    }
-}
-
-/// A number of the calling thread that is no scheduler's.
+/// Returns a number for the calling thread that no scheduler has.
 pub(crate) fn thread_number() -> u64 {
     thread_local! {
         static NUMBER: Cell<u64> = const { Cell::new(0) };
@@ -117,7 +65,7 @@ pub(crate) fn thread_number() -> u64 {
     })
 }
 
-/// How a lock is waited for.
+/// The kind of a lock, and of the wait for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LockKind {
     Mutex,
@@ -141,7 +89,7 @@ impl fmt::Display for LockKind {
     }
 }
 
-/// A lock that is waited for.
+/// A lock that a caller waits for.
 #[derive(Clone, Copy)]
 pub(crate) struct LockWait<'a> {
     pub(crate) kind: LockKind,

@@ -5,50 +5,53 @@
 //!   refs        = 1 for the scheduler while the tasklet lives  +  1 for its handle
 //! ```
 //!
-//! Who may touch what: only the thread whose scheduler owns the tasklet, so every field is a plain
-//! `Cell`. Nothing here is reachable from another thread: a `Remote` handle knows a token and the
-//! inbox, not the block.
+//! Only the thread whose scheduler owns the tasklet touches its block, so every field is a plain
+//! `Cell`. Another thread cannot reach it: a `Remote` handle knows a token and the inbox, not the
+//! block.
 //!
-//! States, and where the block is linked meanwhile (it is in one queue at most):
+//! The states, and where the block is linked meanwhile (it is in one queue at most):
 //!
 //! | [`State`] | linked in | leaves by |
 //! |---|---|---|
 //! | `New` | ready queue, or the queue for a free stack | first switch → `Running` |
-//! | `Ready` | ready queue | switch → `Running`; others pause it → `Waiting(Held)` |
+//! | `Ready` | ready queue | switch → `Running`; others pause it → `Waiting(PausedByOther)` |
 //! | `Running` | nowhere | park → `Waiting`; yield → `Ready`; end → `Done` |
 //! | `Waiting` | its channel's queue, or nowhere | `Sched::wake` → `Ready` |
 //! | `Done` | nowhere | never |
 
 use std::any::{Any, TypeId};
 use std::cell::{Cell, UnsafeCell};
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::Location;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
-use super::abandon::Cleanups;
-use super::users_turn;
-use super::witness::in_order;
 use crate::op::{Outcome, Token};
 use crate::switch::{Fiber, Position, Suspender};
 
-mod candidates;
-mod choice;
+mod cleanup;
 pub(super) mod counts;
 mod holder;
+mod order;
 mod queue;
-mod seat;
 mod timers;
+mod trace;
+mod wait_node;
 
-pub(super) use candidates::Candidates;
+use super::{DeadlockReport, ScopeState, WaitQueue};
+pub(super) use cleanup::{Cleanup, Cleanups};
+pub(super) use counts::new_number;
 use counts::overflow;
 pub(crate) use holder::{Holder, LockKind, LockWait, thread_number};
+pub(super) use order::order_for_handler;
 pub(crate) use queue::Queue;
-use seat::Sitter;
-pub(crate) use seat::{Alternative, Bell, Choice, Place, Seat, SeatPtr, seat_of};
-use timers::NOT_ARMED;
 pub(super) use timers::Timers;
+pub(crate) use trace::Trace;
+pub(super) use wait_node::NodeOwner;
+pub(crate) use wait_node::{
+    Alternative, JoinWaiter, Registration, SelectState, WaitNode, WaitNodePtr, node_of,
+};
 
-/// A pointer to a control block. Valid while a reference is counted for whoever holds it.
+/// A pointer to a control block. It is valid as long as its owner counts as a reference.
 pub(crate) type TcbPtr = NonNull<Tcb>;
 
 /// The place in the program where a tasklet was spawned.
@@ -61,14 +64,17 @@ pub(crate) struct Span {
     pub(crate) end: usize,
 }
 
-/// The depth to which the user's code may nest `shield`, `no_switch` and `kill_as_error`. Calls of
-/// this library's own, which observers and wakers are called in, always have room above.
+/// The depth to which the user's code may nest `shield`, `no_switch` and `kill_as_error`. This
+/// library's own calls, in which observers and wakers run, always have room above it.
 pub(crate) const DEPTH_MAX: u16 = u16::MAX - 8;
+
+/// `Tcb::timer_at` of a tasklet without an entry in the heap.
+pub(super) const NOT_ARMED: u32 = u32::MAX;
 
 /// No deadline.
 pub(crate) const NEVER: u64 = u64::MAX;
 
-/// Where a tasklet is in its life.
+/// The stage of a tasklet's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     /// Spawned, never run: it has no stack yet.
@@ -77,7 +83,7 @@ pub(crate) enum State {
     Ready,
     /// On its stack now.
     Running,
-    /// Suspended until somebody wakes it; `Tcb::waiting` says by what.
+    /// Suspended until it is woken; `Tcb::waiting` says by what.
     Waiting,
     /// Ended: its closure and frames are gone.
     Done,
@@ -88,25 +94,25 @@ pub(crate) enum State {
 pub(crate) enum Waiting {
     /// Nothing: it runs or is ready.
     Nothing,
-    /// An operation's terminal completion. The only wait that nobody can cut short.
+    /// An operation's terminal completion. The only wait that cannot be ended early.
     Op { token: Token, name: &'static str, fd: i32 },
     /// A partner in a channel.
-    Channel { queue: NonNull<super::WaitQueue>, sending: bool },
+    Channel { queue: NonNull<WaitQueue>, sending: bool },
     /// Another tasklet's end.
     Join(TcbPtr),
     /// The first of several alternatives.
-    Select(NonNull<Choice>),
+    Select(NonNull<SelectState>),
     /// The end of a member of its group.
-    Member(NonNull<Bell>),
+    Member(NonNull<JoinWaiter>),
     /// A point in time only.
     Sleep,
-    /// Somebody's `resume`: it called `pause`.
+    /// A call of `resume`: the tasklet called `pause`.
     Paused,
-    /// The same, but it was ready: others have paused it, wherever it was.
-    Held,
+    /// A call of `resume`: others have paused the tasklet, which was ready.
+    PausedByOther,
     /// The end of a scope's tasklets.
-    Scope(NonNull<super::ScopeState>),
-    /// Another thread's wake; `what` for dumps. `can_fail`: the call can return an error.
+    Scope(NonNull<ScopeState>),
+    /// Another thread's wake. `what` is for dumps; `can_fail`: the call can return an error.
     Remote { token: Token, what: &'static str, can_fail: bool },
     /// A change that a tasklet or a thread of this process must bring about.
     Threads { token: Token, what: NonNull<Awaited> },
@@ -114,17 +120,17 @@ pub(crate) enum Waiting {
     Lock { token: Token, kind: LockKind, holder: NonNull<Holder> },
 }
 
-/// The object of a wait for threads, in words, and its address, where it has one. In the frame of
+/// The object of a wait for threads: in words, and its address, if it has one. Lies in the frame of
 /// the call that waits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Awaited {
     pub(crate) what: &'static str,
-    /// 0: none.
+    /// 0: there is no address.
     pub(crate) at: usize,
 }
 
 impl Waiting {
-    /// Tells whether the call that waits can say that a kill has ended it.
+    /// Tells whether the call that waits can return that a kill has ended it.
     pub(crate) fn can_say_killed(self) -> bool {
         match self {
             Waiting::Op { .. }
@@ -132,19 +138,19 @@ impl Waiting {
             | Waiting::Join(_)
             | Waiting::Select(_)
             | Waiting::Member(_)
-            // It ends early, and what comes next says so.
+            // It ends early, and the caller's next call says why.
             | Waiting::Sleep => true,
             Waiting::Remote { can_fail, .. } => can_fail,
             Waiting::Nothing
             | Waiting::Paused
-            | Waiting::Held
+            | Waiting::PausedByOther
             | Waiting::Scope(_)
             | Waiting::Threads { .. }
             | Waiting::Lock { .. } => false,
         }
     }
 
-    /// Whether the call that waits can return a deadlock's verdict.
+    /// Tells whether the call that waits can return a deadlock report.
     pub(crate) fn can_fail(self) -> bool {
         match self {
             Waiting::Channel { .. }
@@ -155,7 +161,7 @@ impl Waiting {
             | Waiting::Op { .. }
             | Waiting::Sleep
             | Waiting::Paused
-            | Waiting::Held
+            | Waiting::PausedByOther
             | Waiting::Scope(_)
             | Waiting::Remote { .. }
             | Waiting::Threads { .. }
@@ -164,16 +170,16 @@ impl Waiting {
     }
 }
 
-/// Why a suspended tasklet goes on.
+/// The reason why a suspended tasklet goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wake {
-    /// What it waited for has happened.
+    /// The event that it waited for has happened.
     Done,
     /// Its deadline passed.
     TimedOut,
     /// It was killed.
     Killed,
-    /// Nobody is left who could wake it.
+    /// Nothing is left that could wake it.
     Deadlock,
     /// Its channel was closed.
     Closed,
@@ -181,8 +187,8 @@ pub(crate) enum Wake {
 
 /// The type-erased half of `Task<F, T>`.
 pub(crate) struct VTable {
-    /// Runs the closure, or drops it where the tasklet was killed before it started; keeps or
-    /// drops the result. Never unwinds. On the tasklet's own stack.
+    /// Runs the closure, or drops it if the tasklet was killed before it started; keeps or drops
+    /// the result. Called on the tasklet's own stack. Never unwinds.
     pub(crate) run: unsafe fn(TcbPtr),
     /// Frees the allocation. The closure and the result are gone by then.
     pub(crate) free: unsafe fn(TcbPtr),
@@ -192,15 +198,15 @@ pub(crate) struct VTable {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Locals {
-    /// Its thread's.
+    /// The thread.
     Threads,
-    /// Its own, from its first run on.
+    /// The tasklet, from its first run on.
     Asked,
-    /// Its own: it is on its block wherever it is not on its way out or in.
+    /// The tasklet: it is on its block except on its way out or in.
     Own,
 }
 
-/// How a tasklet ended.
+/// The way in which a tasklet ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// Not yet.
@@ -217,82 +223,82 @@ pub(crate) enum Ending {
     Abandoned,
 }
 
-/// The control block. Hot fields first.
+/// The control block. Hot fields come first.
 #[repr(C)]
 pub(crate) struct Tcb {
-    /// Where it waits for others, and what links it into queues.
-    pub(crate) seat: Seat,
+    /// The node for waits for one event; its links also serve the scheduler's own queues.
+    pub(crate) node: WaitNode,
     pub(crate) state: Cell<State>,
     pub(crate) wake: Cell<Wake>,
-    /// A kill was asked for and has not been delivered.
+    /// Whether a kill was requested and has not been delivered.
     pub(crate) killed: Cell<bool>,
-    /// The pending operation has been asked to end, by a kill or by a deadline.
-    pub(crate) cut: Cell<bool>,
-    /// `shield` depth: kills are held off.
+    /// Whether the pending operation was asked to end, by a kill or a deadline.
+    pub(crate) cancel_requested: Cell<bool>,
+    /// The depth of `shield`: kills are held off.
     pub(crate) shields: Cell<u16>,
-    /// `no_switch` depth: suspensions fail.
+    /// The depth of `no_switch`: suspensions fail.
     pub(crate) no_switch: Cell<u16>,
-    /// Where it is suspended on its stack.
+    /// The point on its stack at which it is suspended.
     pub(crate) position: Position,
     /// The stack and context, from the first run to the end.
     pub(crate) fiber: UnsafeCell<Option<Fiber>>,
     pub(crate) suspender: Cell<*const Suspender>,
-    /// The owner of the thread-locals that it finds.
+    /// The owner of the thread-locals that its code finds.
     pub(crate) locals: Cell<Locals>,
-    /// Its stack's guard; the usable part begins at its end.
+    /// The guard of its stack; the usable part begins at its end.
     pub(crate) guard: Cell<Span>,
     pub(crate) waiting: Cell<Waiting>,
-    /// Until when the present wait lasts, in nanoseconds of the port's clock, or [`NEVER`].
+    /// The end of the present wait, in nanoseconds of the port's clock, or [`NEVER`].
     pub(crate) wait_until: Cell<u64>,
-    /// What the last operation returned.
+    /// The outcome of its last operation.
     pub(crate) outcome: Cell<Outcome>,
     /// The deadline that `timeout` set, or [`NEVER`].
     pub(crate) deadline: Cell<u64>,
-    /// Its place in the timer heap, or [`NOT_ARMED`].
+    /// Its place in the timers' heap, or [`NOT_ARMED`].
     pub(crate) timer_at: Cell<u32>,
     pub(crate) refs: Cell<u32>,
     pub(crate) vtable: &'static VTable,
     pub(crate) id: u64,
     pub(crate) ending: Cell<Ending>,
-    /// `kill_as_error` depth: a kill ends calls with an error.
+    /// The depth of `kill_as_error`: a kill ends calls with an error.
     pub(crate) kill_errors: Cell<u16>,
     /// The signal handlers that end its waits, as bits.
     pub(crate) interruptible: Cell<u8>,
-    /// A signal handler has ended its wait.
+    /// Whether a signal handler has ended its wait.
     pub(crate) interrupted: Cell<bool>,
-    /// The handle is gone: the tasklet drops its own result.
+    /// Whether the handle is gone: the tasklet drops its own result.
     pub(crate) detached: Cell<bool>,
-    /// It waits in `Sched::starved` for a stack.
-    pub(crate) is_starved: Cell<bool>,
-    /// Who waits for its end in `join`.
-    pub(crate) joiner: Bell,
-    /// The scope it belongs to.
-    pub(crate) scope: Cell<Option<NonNull<super::ScopeState>>>,
+    /// Whether it waits in `Sched::waiting_for_stack`.
+    pub(crate) waits_for_stack: Cell<bool>,
+    /// The node that waits for its end in `join`.
+    pub(crate) joiner: JoinWaiter,
+    /// The scope to which it belongs.
+    pub(crate) scope: Cell<Option<NonNull<ScopeState>>>,
     /// The other tasklets of its scope.
     pub(crate) scope_next: Cell<Option<TcbPtr>>,
     pub(crate) scope_prev: Cell<Option<TcbPtr>>,
-    /// Its closure is done, or never ran, and what it leaves behind is being dropped.
+    /// Whether its closure is done, or never ran, and its leftovers are being dropped.
     pub(crate) last_drops: Cell<bool>,
-    /// It has been given a kill already and lives on.
+    /// Whether it was given a kill already and lives on.
     pub(crate) outlived_kill: Cell<bool>,
-    /// Every living tasklet of the scheduler, for dumps and shutdown.
+    /// Its neighbours in the list of the scheduler's living tasklets.
     pub(crate) all_next: Cell<Option<TcbPtr>>,
     pub(crate) all_prev: Cell<Option<TcbPtr>>,
-    /// When the present wait began, on the scheduler's coarse clock; breaks ties by order.
+    /// The begin of the present wait, on the scheduler's coarse clock; `parked_at` breaks ties.
     pub(crate) since: Cell<u64>,
     /// The order of parking, for "the last waiter".
     pub(crate) parked_at: Cell<u64>,
-    /// What it has to do for others if it is parked for good.
+    /// The calls to make for others if it is parked for good.
     pub(in crate::sched) cleanups: Cleanups,
     /// Rarely used parts, made when first needed.
     pub(crate) extra: UnsafeCell<Option<Box<Extra>>>,
-    /// It was given a name, before its first run.
+    /// Whether it was given a name, before its first run.
     pub(crate) is_named: Cell<bool>,
-    /// The stack that it asked for cannot be made.
+    /// Whether the stack that it asked for could not be made.
     pub(crate) no_stack: Cell<bool>,
-    /// Stack size asked for, in bytes; 0 for the default.
+    /// The stack size that it asked for, in bytes; 0 for the default.
     pub(crate) stack_size: Cell<usize>,
-    /// The call that made it.
+    /// The call that spawned it.
     pub(crate) spawned_at: Origin,
     /// The address of its scheduler, which is there until the tasklet is over.
     #[cfg(debug_assertions)]
@@ -303,33 +309,33 @@ pub(crate) struct Tcb {
 #[derive(Default)]
 pub(crate) struct Extra {
     pub(crate) name: Option<Box<str>>,
-    /// What its handles in other threads share with it; it is in `Sched::remotes` then.
-    pub(crate) line: Option<std::sync::Arc<super::Line>>,
+    /// Its entry in `Sched::remotes`, once it has a handle for other threads.
+    pub(crate) remote: Option<Token>,
     /// Tasklet-local values, by the address and type of their key.
     pub(crate) locals: Vec<((usize, TypeId), Rc<dyn Any>)>,
-    /// What the room `thread` knows it by.
+    /// The handle by which the room `thread` knows it.
     pub(crate) identity: Option<std::sync::Arc<dyn Any + Send + Sync>>,
-    /// The verdict behind `Wake::Deadlock`.
-    pub(crate) verdict: Option<super::Verdict>,
+    /// The deadlock report that comes with `Wake::Deadlock`.
+    pub(crate) deadlock_report: Option<DeadlockReport>,
     /// Tells others that it was abandoned. Neither runs nor drops anything of the user's.
     pub(crate) on_abandon: Option<Box<dyn FnOnce()>>,
-    /// An executor that polls its end.
+    /// The waker of an executor that polls its end.
     pub(crate) waker: Option<std::task::Waker>,
-    /// A dump asks for a backtrace here.
-    pub(crate) trace: Option<NonNull<super::Trace>>,
+    /// The place for a backtrace that a dump asks for.
+    pub(crate) trace: Option<NonNull<Trace>>,
 }
 
 impl Tcb {
-    /// A block for a tasklet that has not started, with one reference for the scheduler and one for
-    /// the handle.
+    /// Makes a block for a tasklet that has not started, with one reference for the scheduler and
+    /// one for the handle.
     #[inline(always)]
     pub(crate) fn new(vtable: &'static VTable, id: u64, spawned_at: Origin) -> Tcb {
         Tcb {
-            seat: Seat::of_tasklet(),
+            node: WaitNode::new_in_tasklet(),
             state: Cell::new(State::New),
             wake: Cell::new(Wake::Done),
             killed: Cell::new(false),
-            cut: Cell::new(false),
+            cancel_requested: Cell::new(false),
             shields: Cell::new(0),
             no_switch: Cell::new(0),
             position: Position::new(),
@@ -350,7 +356,7 @@ impl Tcb {
             interruptible: Cell::new(0),
             interrupted: Cell::new(false),
             detached: Cell::new(false),
-            is_starved: Cell::new(false),
+            waits_for_stack: Cell::new(false),
             joiner: Cell::new(None),
             scope: Cell::new(None),
             scope_next: Cell::new(None),
@@ -375,49 +381,35 @@ impl Tcb {
     /// The stack and context, from the first run to the end.
     #[inline(always)]
     pub(crate) fn fiber(&self) -> Option<&Fiber> {
-        // SAFETY: the block is only touched by its own thread. Only the hub puts a fiber here and
-        // takes it out, before the first run and after the last, and never with such a reference at
-        // hand: those are held while looking at it, or while somebody runs.
+        // SAFETY: only its own thread touches the block. Only the hub puts a fiber here and takes
+        // it out, before the first run and after the last, and never while it has such a reference:
+        // those are held only to inspect the fiber, or while a tasklet runs.
         unsafe { &*self.fiber.get() }.as_ref()
     }
 
-    /// It waits from now on.
+    /// Makes the tasklet wait from now on.
     #[inline(always)]
     pub(crate) fn wait_for(&self, waiting: Waiting) {
         self.waiting.set(waiting);
-        in_order();
+        order_for_handler();
         self.state.set(State::Waiting);
     }
 
-    /// The rarely used parts, where there are any. The closure must not reach this block again.
+    /// Calls `f` with the rarely used parts, if there are any. `f` must not reach this block again.
     pub(crate) fn extra<R>(&self, f: impl FnOnce(Option<&mut Extra>) -> R) -> R {
-        // SAFETY: the block is only touched by its own thread, and `f` is one of this crate's
-        // closures, each of which only reads or replaces fields: it neither calls user code nor
-        // comes back here, so this is the only reference.
+        // SAFETY: only its own thread touches the block, and `f` is one of this crate's closures,
+        // each of which only reads or replaces fields: it neither calls user code nor comes back
+        // here, so this is the only reference.
         f(unsafe { (*self.extra.get()).as_deref_mut() })
     }
 
-    /// The rarely used parts, made if need be. The closure must not reach this block again.
+    /// Calls `f` with the rarely used parts, made if need be. `f` must not reach this block again.
     pub(crate) fn extra_or_new<R>(&self, f: impl FnOnce(&mut Extra) -> R) -> R {
         // SAFETY: as in `extra`.
         f(unsafe { (*self.extra.get()).get_or_insert_default() })
     }
 
-    /// Calls the user's `f`, which is to look on only: it may not wait, and it is not killed. By
-    /// its panic, which the hook has printed, nothing ends.
-    pub(crate) fn hold_still(&self, f: impl FnOnce()) {
-        users_turn();
-        self.no_switch.set(self.no_switch.get() + 1);
-        self.shields.set(self.shields.get() + 1);
-        let looked = catch_unwind(AssertUnwindSafe(f));
-        self.shields.set(self.shields.get() - 1);
-        self.no_switch.set(self.no_switch.get() - 1);
-        if let Err(payload) = looked {
-            std::mem::forget(payload);
-        }
-    }
-
-    /// Tells whether something is in the block that the user's code drops.
+    /// Tells whether the block holds a value that the user's code drops.
     pub(crate) fn has_users_values(&self) -> bool {
         self.extra(|extra| {
             extra.is_some_and(|extra| !extra.locals.is_empty() || extra.waker.is_some())
@@ -429,7 +421,7 @@ impl Tcb {
         self.extra(|extra| extra?.name.as_deref().map(String::from))
     }
 
-    /// Its number, and its name where it has one.
+    /// Its number, and its name if it has one: for messages.
     pub(crate) fn who(&self) -> String {
         match self.name() {
             Some(name) => format!("tasklet {} '{name}'", self.id),
@@ -437,13 +429,13 @@ impl Tcb {
         }
     }
 
-    /// The name as a signal handler may look at it, which may have interrupted anything.
+    /// Returns the name to a signal handler, which may have interrupted anything.
     pub(crate) fn name_in_handler(&self) -> Option<&str> {
         if !self.is_named.get() {
             return None;
         }
         // SAFETY: a box in an option is a pointer. A name is set before the first run, so the box
-        // is there and stays, and nobody writes to this field of it any more; no other is referred
+        // is there and stays, and nothing writes to this field any more; no other field is referred
         // to.
         unsafe {
             let extra = self.extra.get().cast::<*const Extra>().read_volatile();
@@ -452,7 +444,7 @@ impl Tcb {
         }
     }
 
-    /// Whether it has ended or is parked for good.
+    /// Tells whether it has ended or is parked for good.
     pub(crate) fn is_over(&self) -> bool {
         self.ending.get() != Ending::Alive
     }
@@ -477,7 +469,7 @@ pub(crate) unsafe fn release(tcb: TcbPtr) {
     let refs = block.refs.get() - 1;
     block.refs.set(refs);
     if refs == 0 {
-        // SAFETY: nobody else holds a reference.
+        // SAFETY: there is no other reference.
         unsafe { (block.vtable.free)(tcb) };
     }
 }

@@ -1,9 +1,9 @@
-//! Queues: of tasklets that are ready, and of seats in a channel.
+//! Intrusive queues: of ready tasklets, and of wait nodes in a channel.
 //!
-//! The links are in the elements themselves, as their first field, so that queueing allocates
-//! nothing and taking one out of the middle costs the same as taking the first. A tasklet is in one
-//! queue at most, so one pair of links in its block serves them all; a select, which waits in
-//! several, brings a seat for each.
+//! The links are in the elements themselves, as their first field. So queueing allocates nothing,
+//! and removing an element from the middle costs the same as removing the first. A tasklet is in
+//! one queue at most, so one pair of links in its block serves them all. A select waits in several
+//! queues, so it brings a node for each.
 
 use std::cell::Cell;
 use std::ptr::NonNull;
@@ -16,7 +16,7 @@ pub(crate) struct Links {
     prev: Cell<Option<NonNull<Links>>>,
 }
 
-/// What can be queued.
+/// An element that can be queued.
 ///
 /// # Safety
 /// The type is `repr(C)` and [`Links`] is its first field, or the first field of that.
@@ -36,7 +36,7 @@ impl<N> Default for Queue<N> {
 }
 
 // SAFETY of the dereferences below: a queue links living elements only. Blocks: the scheduler holds
-// a reference to each, and unlinks it before it gives that reference back. Seats of a select: its
+// a reference to each, and unlinks it before it gives that reference back. Nodes of a select: its
 // frame stays until all of them have been unlinked.
 #[inline(always)]
 fn links<'a, N: Linked>(element: NonNull<N>) -> &'a Links {
@@ -54,7 +54,7 @@ impl<N: Linked> Queue<N> {
         self.head.get()
     }
 
-    /// The one behind `element`, which is in this queue.
+    /// The element behind `element`, which is in this queue.
     #[inline]
     pub(crate) fn after(&self, element: NonNull<N>) -> Option<NonNull<N>> {
         links(element).next.get().map(NonNull::cast)
@@ -90,7 +90,7 @@ impl<N: Linked> Queue<N> {
         let next = links(element).next.get();
         self.head.set(next.map(NonNull::cast));
         match next {
-            // SAFETY: linked, so it lives; see above.
+            // SAFETY: the element is linked, so it lives; see above.
             Some(next) => unsafe { next.as_ref() }.prev.set(None),
             None => self.tail.set(None),
         }
@@ -98,11 +98,11 @@ impl<N: Linked> Queue<N> {
         Some(element)
     }
 
-    /// Takes `element` out; it must be in this queue.
+    /// Removes `element`, which must be in this queue.
     pub(crate) fn remove(&self, element: NonNull<N>) {
         let (prev, next) = (links(element).prev.take(), links(element).next.take());
         match prev {
-            // SAFETY: linked, so it lives; see above.
+            // SAFETY: the element is linked, so it lives; see above.
             Some(prev) => unsafe { prev.as_ref() }.next.set(next),
             None => self.head.set(next.map(NonNull::cast)),
         }
@@ -114,8 +114,8 @@ impl<N: Linked> Queue<N> {
         self.len.set(self.len.get() - 1);
     }
 
-    /// Makes the ring begin after `element`, which leaves the queue, with `caller` at the place
-    /// where the ring's current one stands: `[x… element y…]` becomes `[y… caller x…]`.
+    /// Turns the queue, seen as a ring, until `element` is in front, and removes it; `caller`
+    /// stands where the ring was cut: `[x… element y…]` becomes `[y… caller x…]`.
     pub(crate) fn rotate_out(&self, element: NonNull<N>, caller: NonNull<N>) {
         self.push_back(caller);
         while let Some(first) = self.front() {

@@ -3,15 +3,12 @@
 //! A tasklet waits for one thing at a time, so it has one deadline at a time. Most deadlines are
 //! never reached: a server's idle timeout is set at every read and forgotten at every answer. So an
 //! entry that is *early* is left alone: when it comes up, the tasklet's present deadline decides
-//! whether it fires, moves on, or goes. Ten thousand reads with a 30 s limit touch the heap once in
-//! 30 s. Only an earlier deadline than the entry's moves it at once.
+//! whether the entry fires, moves on, or goes. Ten thousand reads with a 30 s limit touch the heap
+//! once in 30 s. Only a deadline that is earlier than the entry moves it at once.
 //!
 //! The heap is 4-ary: half the levels of a binary one, and children share a cache line.
 
-use super::{NEVER, Tcb, TcbPtr};
-
-/// `Tcb::timer_at` of a tasklet without an entry.
-pub(crate) const NOT_ARMED: u32 = u32::MAX;
+use super::{NEVER, NOT_ARMED, Tcb, TcbPtr};
 
 const ARITY: usize = 4;
 
@@ -20,24 +17,24 @@ struct Entry {
     tcb: TcbPtr,
 }
 
-/// The heap. It holds living tasklets only: each is taken out when it ends.
+/// The heap. It holds living tasklets only: each is removed when it ends.
 #[derive(Default)]
 pub(crate) struct Timers {
     heap: Vec<Entry>,
 }
 
 fn block<'a>(tcb: TcbPtr) -> &'a Tcb {
-    // SAFETY: the heap holds living tasklets only, to each of which the scheduler has a reference.
+    // SAFETY: the heap holds living tasklets only, and the scheduler has a reference to each.
     unsafe { &*tcb.as_ptr() }
 }
 
 impl Timers {
-    /// When the next entry comes up, or [`NEVER`].
+    /// Returns when the next entry comes up, or [`NEVER`].
     pub(crate) fn next(&self) -> u64 {
         self.heap.first().map_or(NEVER, |entry| entry.when)
     }
 
-    /// Sees to it that an entry of `tcb` comes up no later than `when`.
+    /// Makes sure that an entry of `tcb` comes up no later than `when`.
     pub(crate) fn arm(&mut self, tcb: TcbPtr, when: u64) {
         let at = block(tcb).timer_at.get();
         if at == NOT_ARMED {
@@ -49,7 +46,7 @@ impl Timers {
         }
     }
 
-    /// Takes out a tasklet that ends.
+    /// Removes the entry of a tasklet that ends.
     pub(crate) fn disarm(&mut self, tcb: TcbPtr) {
         let at = block(tcb).timer_at.get();
         if at != NOT_ARMED {
@@ -57,7 +54,8 @@ impl Timers {
         }
     }
 
-    /// The next tasklet whose deadline has come by `now`; early entries are put right on the way.
+    /// Takes the next tasklet whose deadline has come by `now`. Early entries are corrected on the
+    /// way.
     pub(crate) fn pop_due(&mut self, now: u64) -> Option<TcbPtr> {
         while self.next() <= now {
             let tcb = self.heap[0].tcb;

@@ -6,7 +6,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Output;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::super::overflow::{Culprit, alt_stack_to_write_on, ensure_alt_stack, install};
+use super::super::overflow::{
+    OverflowingTasklet, alt_stack_to_write_on, ensure_alt_stack, install,
+};
 use super::super::{GUARD, Guards, Pool, SIZE_DEFAULT, Stack, StackConfig, TakeError};
 use super::case;
 use corosensei::Coroutine;
@@ -16,17 +18,17 @@ thread_local! {
 }
 
 /// What the scheduler's will be like.
-fn lookup(fault: usize) -> Option<Culprit> {
+fn lookup(fault: usize) -> Option<OverflowingTasklet> {
     let (start, end) = GUARD_NOW.get();
     let name = "parser\n7";
-    let culprit = Culprit {
+    let overflowing_tasklet = OverflowingTasklet {
         name: name.as_ptr(),
         name_len: name.len(),
         id: 4711,
         usable: 192 << 10,
         stack_size: 256 << 10,
     };
-    (start..end).contains(&fault).then_some(culprit)
+    (start..end).contains(&fault).then_some(overflowing_tasklet)
 }
 
 fn run_on(guard: Range<usize>) {

@@ -1,5 +1,6 @@
-//! Waiters that are let go together, or one after another: [`Condvar`](crate::sync::Condvar),
-//! [`Barrier`](crate::sync::Barrier), [`Event`](crate::sync::Event).
+//! A queue of waiters that are released together, or one after another:
+//! [`Condvar`](crate::sync::Condvar), [`Barrier`](crate::sync::Barrier),
+//! [`Event`](crate::sync::Event).
 
 use std::cell::Cell;
 
@@ -7,15 +8,15 @@ use super::queue::{Key, Queue, wake_all};
 use super::rt::lock;
 use crate::sched::Awaited;
 use crate::sys::lock::{Mutex, MutexGuard};
-use crate::task::Refusal;
+use crate::task::CannotWait;
 use crate::task::waiter::{self, Wait, Woken};
 
-/// Who has gathered; made when the first one comes.
+/// The waiters; the queue is made when the first one comes.
 pub(in crate::sync) struct Gathering {
     queue: Mutex<Option<Box<Queue<()>>>>,
 }
 
-/// Under the gathering's lock.
+/// The queue, locked.
 pub(in crate::sync) struct Held<'a>(MutexGuard<'a, Option<Box<Queue<()>>>>);
 
 impl Gathering {
@@ -27,13 +28,13 @@ impl Gathering {
         Held(lock(&self.queue))
     }
 
-    /// Joins those who wait, if `stay` says so under the gathering's lock; `None` if not.
+    /// Queues the caller, if `stay` returns true under the gathering's lock; else returns `None`.
     ///
     /// Preparing to wait is a suspension point: a pending kill unwinds here.
     pub(in crate::sync) fn join(
         &self,
         stay: impl FnOnce(&mut Held<'_>) -> bool,
-    ) -> Result<Option<Place<'_>>, Refusal> {
+    ) -> Result<Option<Place<'_>>, CannotWait> {
         let (wait, waker) = waiter::prepare()?;
         let mut held = self.hold();
         if !stay(&mut held) {
@@ -43,7 +44,7 @@ impl Gathering {
         Ok(Some(Place { gathering: self, key, wait: Cell::new(Some(wait)) }))
     }
 
-    /// Lets the first one go.
+    /// Releases the first waiter.
     pub(in crate::sync) fn release_one(&self) {
         let mut held = self.hold();
         let waker = held.0.as_mut().and_then(|queue| queue.grant_first());
@@ -57,7 +58,7 @@ impl Held<'_> {
         self.0.as_ref().map_or(0, |queue| queue.waiting())
     }
 
-    /// Lets everybody go who is there.
+    /// Releases all waiters.
     pub(in crate::sync) fn release_all(mut self) {
         let wakers = self.0.as_mut().map_or_else(Vec::new, |queue| queue.grant_all());
         drop(self);
@@ -65,7 +66,7 @@ impl Held<'_> {
     }
 }
 
-/// A place among those who wait. Dropped, the waiter has left.
+/// A waiter's entry in the queue. The waiter leaves when it is dropped.
 pub(in crate::sync) struct Place<'a> {
     gathering: &'a Gathering,
     key: Key,
@@ -73,7 +74,7 @@ pub(in crate::sync) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Waits; whether the caller has been let go, before the port's clock showed `until`.
+    /// Waits. Returns whether the caller was released before the port's clock showed `until`.
     pub(in crate::sync) fn wait(&self, what: &'static str, until: u64) -> bool {
         let cleanup = || {
             self.leave();
@@ -81,7 +82,7 @@ impl Place<'_> {
         waiter::with_cleanup(&cleanup, || self.wait_within(what, until))
     }
 
-    /// As [`Place::wait`], for what threads of this process must bring about.
+    /// Waits for what threads of this process must bring about.
     pub(in crate::sync) fn wait_for_threads(
         &self,
         awaited: Awaited,
@@ -100,7 +101,7 @@ impl Place<'_> {
         })
     }
 
-    /// As [`Place::wait`], inside the caller's own cleanup, which leaves the place.
+    /// Waits inside the caller's own cleanup, which removes the entry.
     pub(in crate::sync) fn wait_within(&self, what: &'static str, until: u64) -> bool {
         let wait = self.wait.take().expect("a place is waited in once");
         if wait.park(what, until) == Woken::Killed {
@@ -109,7 +110,7 @@ impl Place<'_> {
         self.is_released()
     }
 
-    /// The waiter leaves, once; whether it had been let go.
+    /// Removes the entry, once. Returns whether the waiter had been released.
     pub(in crate::sync) fn leave(&self) -> bool {
         let mut held = self.gathering.hold();
         let queue = held.0.as_mut().expect("it was made when the first waiter came");

@@ -1,9 +1,9 @@
-//! A lock without its value: permits, who holds them, and poison.
+//! A lock without its value: permits, their holder, and poison.
 //!
-//! **Who may not wait.** A tasklet that unwinds never switches, or std's panic count would be
-//! another's. So where a destructor comes to a lock that is held by a neighbour on its own thread,
-//! nobody could ever release it, and the process is aborted with a message that names both. Short
-//! of that everything is tried: a lock that was handed over to somebody who has not run since is
+//! **Unwinding tasklets do not wait.** One that switched would make std's panic count another's. So
+//! if a destructor comes to a lock that a neighbour on its own thread holds, that could never be
+//! released, and the process is aborted with a message that names both tasklets. Before that
+//! everything else is tried: a lock that was handed over to a waiter that has not run since is
 //! taken back, and a holder in another thread is given [`PATIENCE`], for which the thread is
 //! blocked. Inside `no_switch` it is a panic, as for every call that has no error to return.
 
@@ -17,14 +17,14 @@ use super::rt::Mutex;
 use crate::sched::{Holder, LockKind, LockWait, NEVER, here};
 use crate::sys::clock;
 use crate::task::wait::checkpoint_without_error;
-use crate::task::{Refusal, count_busy_call, would_wait_while_unwinding};
+use crate::task::{CannotWait, count_busy_call, would_wait_while_unwinding};
 
-/// How long a holder in another thread has, while a tasklet unwinds.
+/// The time that a holder in another thread has, while a tasklet unwinds.
 const PATIENCE: Duration = Duration::from_millis(20);
-/// How often it is asked.
+/// The time between two tries meanwhile.
 const ASK_EVERY: Duration = Duration::from_micros(20);
 
-/// How often a holder in another thread is looked at before the caller waits. About a microsecond.
+/// The number of tries before the caller waits for a holder in another thread. About a microsecond.
 const SPINS: u32 = 32;
 
 /// A lock that fewer than `ALL` readers, or one owner, hold.
@@ -34,13 +34,13 @@ pub(in crate::sync) struct Lock<const ALL: usize> {
     poisoned: AtomicBool,
 }
 
-/// Whether the thread was panicking when a guard was made. Poisons when dropped with one that
-/// began since.
+/// Whether the thread was panicking when a guard was made. A panic that began since poisons the
+/// lock when the guard is dropped.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::sync) struct Panicking(bool);
 
 impl Panicking {
-    /// What a new guard remembers.
+    /// The state for a new guard.
     #[inline]
     pub(in crate::sync) fn now() -> Panicking {
         Panicking(thread::panicking())
@@ -99,7 +99,7 @@ impl<const ALL: usize> Lock<ALL> {
         self.permits.release(1);
     }
 
-    /// The owner becomes a reader.
+    /// Turns the owner into a reader.
     pub(in crate::sync) fn downgrade(&self) {
         self.holder.clear();
         self.permits.release(ALL - 1);
@@ -114,7 +114,7 @@ impl<const ALL: usize> Lock<ALL> {
         self.poisoned.store(false, Ordering::Relaxed);
     }
 
-    /// A guard that was made with `before` is dropped.
+    /// Poisons the lock if a panic began since `before`; called when a guard is dropped.
     #[inline]
     pub(in crate::sync) fn poison_since(&self, before: Panicking) {
         if !before.0 && thread::panicking() {
@@ -122,26 +122,27 @@ impl<const ALL: usize> Lock<ALL> {
         }
     }
 
-    /// `value`, or an error with it where the lock is poisoned.
+    /// Returns `value`, or an error with it if the lock is poisoned.
     #[inline]
     pub(in crate::sync) fn guarded<T>(&self, value: T) -> Result<T, PoisonError<T>> {
         if self.is_poisoned() { Err(PoisonError::new(value)) } else { Ok(value) }
     }
 
-    /// Others hold it, or come first.
+    /// Waits for a lock that others hold, or come first to.
     #[track_caller]
     #[cold]
     fn contend(&self, permits: usize, kind: LockKind) {
-        // A writer takes all or none: what is left over by readers was left by all there can be.
+        // A writer takes all permits or none, so if one is left over, readers have taken all that
+        // they can.
         let is_full = permits < ALL && self.permits.free() == 1;
         assert!(!is_full, "too many active read locks on RwLock");
-        // Who may not wait is told so, as in any other case; who is killed ends.
+        // A caller that may not wait is told so, as in any other case; one that is killed ends.
         let may_wait = || here().is_none_or(|here| checkpoint_without_error(here).is_ok());
         if self.holder.is_caller() && may_wait() {
             panic!("{kind} that the caller has locked already: it would wait for itself for ever");
         }
-        // A neighbour on this thread will not release it while we spin, and one that the lock was
-        // handed over to will not take it up.
+        // A neighbour on this thread will not release the lock while we spin, and a waiter that it
+        // was handed over to will not take it up.
         if self.holder.is_elsewhere() {
             for _ in 0..SPINS {
                 if self.permits.is_closed() {
@@ -163,15 +164,15 @@ impl<const ALL: usize> Lock<ALL> {
         let ask = Ask { permits, exclusive: permits == ALL, what, lock: Some(lock), until: NEVER };
         match self.permits.acquire(&ask) {
             Ok(()) => {}
-            Err(Without::Refused(Refusal::Unwinding)) => self.seize(permits, what),
-            Err(Without::Refused(refusal)) => {
-                panic!("{what} {}", refusal.reason());
+            Err(Without::Refused(CannotWait::Unwinding)) => self.seize(permits, what),
+            Err(Without::Refused(reason)) => {
+                panic!("{what} {}", reason.message());
             }
             Err(Without::TimedOut) => unreachable!("locks have no time limit"),
         }
     }
 
-    /// For a tasklet that unwinds.
+    /// Takes the lock for a tasklet that unwinds, or aborts.
     #[cold]
     fn seize(&self, permits: usize, what: &'static str) {
         let until = clock::nanos() + PATIENCE.as_nanos() as u64;
@@ -185,7 +186,7 @@ impl<const ALL: usize> Lock<ALL> {
     }
 }
 
-/// What a public `try_…` gives: a caller that tries again and again lets the holder run.
+/// Counts a failed public `try_…`, so that a caller that tries again and again lets the holder run.
 #[inline]
 pub(in crate::sync) fn tried<T>(result: TryLockResult<T>) -> TryLockResult<T> {
     if matches!(result, Err(TryLockError::WouldBlock)) {
@@ -194,16 +195,16 @@ pub(in crate::sync) fn tried<T>(result: TryLockResult<T>) -> TryLockResult<T> {
     result
 }
 
-/// The remedy where a destructor would have to wait for a lock.
+/// The remedy if a destructor would have to wait for a lock.
 const INSTEAD: &str = "Drop guards before what may be killed or panic, or use try_lock in \
                        destructors";
 
-/// What becomes of a call without an error to return that would have to wait and may not.
+/// Ends a call that would have to wait and may not, and that has no error to return.
 #[cold]
-pub(in crate::sync) fn refuse(refusal: Refusal, what: &'static str, at: *const ()) -> ! {
-    match refusal {
-        Refusal::Unwinding => would_wait_while_unwinding(&format!("{what} at {at:p}"), INSTEAD),
-        Refusal::NoSwitch | Refusal::Killed => panic!("{what} {}", refusal.reason()),
+pub(in crate::sync) fn refuse(reason: CannotWait, what: &'static str, at: *const ()) -> ! {
+    match reason {
+        CannotWait::Unwinding => would_wait_while_unwinding(&format!("{what} at {at:p}"), INSTEAD),
+        CannotWait::NoSwitch | CannotWait::Killed => panic!("{what} {}", reason.message()),
     }
 }
 

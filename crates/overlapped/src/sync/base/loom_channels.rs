@@ -1,5 +1,5 @@
-//! Models of channels between threads. A waiter that nobody wakes leaves all threads asleep, which
-//! loom tells.
+//! Models of channels between threads. If a waiter is never woken, all threads sleep, which loom
+//! reports.
 
 use loom::sync::Arc;
 use loom::thread::{self, JoinHandle};
@@ -22,7 +22,7 @@ fn receiver(channel: &Arc<Shared<u32>>, life: Option<&Life>) -> JoinHandle<Resul
     })
 }
 
-/// Sends both values through a channel with so much room to two receivers.
+/// Sends both values through a channel with this much room to two receivers.
 fn two_values_for_two(room: usize) {
     model(move || {
         let channel = Arc::new(Shared::new(room));
@@ -31,7 +31,7 @@ fn two_values_for_two(room: usize) {
         for value in [1, 2] {
             channel.send(value).unwrap();
         }
-        // The sender is still there: nobody is told that nothing will come.
+        // The sender is still there: no receiver is told that nothing will come.
         let [a, b] = receivers.map(|receiver| receiver.join().unwrap().unwrap());
         assert_eq!(a + b, 3, "each value once");
         assert_eq!(channel.len(), 0);

@@ -1,6 +1,5 @@
-//! Loom goes through every order of what takes, gives back and hands over permits, and of channels
-//! between threads:
-//! `RUSTFLAGS="--cfg overlapped_loom" cargo test -p overlapped --release --lib loom_`.
+//! Model-checks how permits are taken, returned and handed over, and channels between threads, in
+//! every order: `RUSTFLAGS="--cfg overlapped_loom" cargo test -p overlapped --release --lib loom_`.
 //!
 //! The core is compiled once more, over loom's types and over a wait that loom knows.
 
@@ -26,14 +25,14 @@ mod queue;
 #[path = "../mpsc/shared.rs"]
 mod shared;
 
-/// What the core stands on, here: a wait that a waker or a kill ends.
+/// The base of the core, here: a wait that a waker or a kill ends.
 mod rt {
     use std::cell::RefCell;
 
     use loom::sync::{Arc, Condvar, MutexGuard};
 
     pub(super) use crate::sched::LockWait;
-    pub(super) use crate::task::Refusal;
+    pub(super) use crate::task::CannotWait;
     pub(super) use crate::task::waiter::Woken;
     pub(super) use loom::sync::Mutex;
     pub(super) use loom::sync::atomic::{AtomicUsize, Ordering};
@@ -42,7 +41,7 @@ mod rt {
         static ME: RefCell<Option<Life>> = RefCell::new(None);
     }
 
-    /// What a kill reaches a thread by.
+    /// The state by which a kill reaches a thread.
     #[derive(Clone)]
     pub(super) struct Life(Arc<Mutex<(bool, Option<Waker>)>>);
 
@@ -51,7 +50,7 @@ mod rt {
             Life(Arc::new(Mutex::new((false, None))))
         }
 
-        /// The calling thread can be killed from now on.
+        /// Makes the calling thread killable from now on.
         pub(super) fn begin(&self) {
             ME.with(|me| *me.borrow_mut() = Some(self.clone()));
         }
@@ -99,28 +98,28 @@ mod rt {
         }
     }
 
-    /// Who was killed may not wait any more: instead of unwinding it gets an error.
-    pub(super) fn prepare() -> Result<(Wait, Waker), Refusal> {
+    /// A killed thread may not wait any more: instead of unwinding it gets an error.
+    pub(super) fn prepare() -> Result<(Wait, Waker), CannotWait> {
         let waker = Waker(Arc::new((Mutex::new(None), Condvar::new())));
         if let Some(me) = ME.with(|me| me.borrow().clone()) {
             let mut life = lock(&me.0);
             if life.0 {
-                return Err(Refusal::NoSwitch);
+                return Err(CannotWait::NoSwitch);
             }
             life.1 = Some(waker.clone());
         }
         Ok((Wait(waker.clone()), waker))
     }
 
-    /// Nobody is parked for good.
+    /// No thread is parked for good here.
     pub(super) fn with_cleanup<R>(_: &impl Fn(), wait: impl FnOnce() -> R) -> R {
         wait()
     }
 
-    /// The next `prepare` tells.
+    /// The next `prepare` reports the kill.
     pub(super) fn leave() {}
 
-    /// Nobody has one.
+    /// There are no deadlines here.
     pub(super) fn deadline() -> u64 {
         u64::MAX
     }
@@ -135,7 +134,7 @@ const EXCLUSIVE: Ask<'_> =
 const SHARED: Ask<'_> = Ask { permits: 1, exclusive: false, what: "", lock: None, until: u64::MAX };
 const ALL: usize = 2;
 
-/// A lock with two readers at most, and what it protects.
+/// A lock with two readers at most, and the value that it protects.
 struct Guarded {
     permits: Permits,
     value: UnsafeCell<usize>,
@@ -152,30 +151,30 @@ impl Guarded {
         if self.permits.try_acquire(ask.permits) { Ok(()) } else { self.permits.acquire(ask) }
     }
 
-    /// For who has all permits. Loom finds anybody else who is there.
+    /// Accesses the value, for a thread that has all permits. Loom finds any other access.
     fn change(&self) {
-        // SAFETY: loom checks it.
+        // SAFETY: loom checks that no other thread accesses the value.
         self.value.with_mut(|value| unsafe { *value += 1 });
         self.permits.release(ALL);
     }
 
-    /// For who has one permit.
+    /// Reads the value, for a thread that has one permit.
     fn read(&self) -> usize {
-        // SAFETY: loom checks it.
+        // SAFETY: loom checks that no other thread writes the value.
         let value = self.value.with(|value| unsafe { *value });
         self.permits.release(1);
         value
     }
 
-    /// At the end all permits are there, and the word is open.
+    /// Checks that at the end all permits are there, and the lock is open.
     fn check(&self, changes: usize) {
         assert!(self.permits.take_all(ALL), "{} free", self.permits.free());
-        // SAFETY: loom checks it.
+        // SAFETY: loom checks that no other thread accesses the value.
         assert_eq!(self.value.with(|value| unsafe { *value }), changes);
     }
 }
 
-/// Every order with at most three preemptions. With two, some mistakes in `seize` are missed.
+/// Tries every order with at most three preemptions. With two, some mistakes in `seize` are missed.
 fn model(f: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);
@@ -241,8 +240,8 @@ fn loom_readers_and_a_writer() {
     });
 }
 
-/// Starts somebody who asks for permits and may be killed, while the caller has the lock. Gives 1
-/// if it got them; as an owner it makes a change then.
+/// Starts a thread that asks for permits and may be killed, while the caller has the lock. Returns
+/// 1 if the thread got them; as an owner it makes a change then.
 fn victim(lock: &Arc<Guarded>, life: &Life, ask: Ask<'static>) -> thread::JoinHandle<usize> {
     let (lock, life) = (lock.clone(), life.clone());
     thread::spawn(move || {
@@ -312,7 +311,8 @@ fn loom_what_is_seized_from_one_who_has_not_come_is_given_to_it_later() {
             })
         };
         lock.change();
-        // The other one is on its way; it may come too late, and the lock be handed over to it.
+        // The other one is on its way; it may come too late, and then the lock is handed over to
+        // it.
         let mut changes = 2;
         if lock.permits.try_acquire(ALL) {
             lock.change();

@@ -1,15 +1,15 @@
-//! What the rooms of `sync` are made of.
+//! The base of the types in `sync`.
 //!
 //! | | |
 //! |---|---|
-//! | [`queue`] | who waits, in order |
+//! | [`queue`] | waiters, in order |
 //! | [`permits`] | permits that are waited for and handed over |
-//! | [`lock`] | permits as a lock: who holds it, poison, who may not wait |
-//! | [`gathering`] | waiters that are let go together or one by one |
+//! | [`lock`] | permits as a lock: its holder, poison, calls that may not wait |
+//! | [`gathering`] | waiters that are released together or one by one |
 //! | [`monitor`] | a state, and waits until it has changed |
 //!
-//! An [inner lock](crate::sys::lock) guards each queue. It is held for a few steps and never
-//! across a wait, a wake, or the drop of a user's value.
+//! An [inner lock](crate::sys::lock) guards each queue. It is held for a few steps and never across
+//! a wait, a wake, or the drop of a user's value.
 
 pub(super) mod gathering;
 pub(super) mod lock;
@@ -20,20 +20,20 @@ pub(super) mod queue;
 #[cfg(all(test, overlapped_loom))]
 mod loom_tests;
 
-/// What the core stands on; loom has its own.
+/// The types under the core; loom has its own.
 pub(super) mod rt {
     pub(super) use std::sync::atomic::{AtomicUsize, Ordering};
 
     pub(super) use crate::sched::LockWait;
     pub(in crate::sync) use crate::sys::lock::Mutex;
     use crate::sys::lock::MutexGuard;
-    pub(in crate::sync) use crate::task::Refusal;
+    pub(in crate::sync) use crate::task::CannotWait;
     pub(super) use crate::task::waiter::Wait;
     pub(in crate::sync) use crate::task::waiter::{
         Waker, Woken, deadline, leave, prepare, with_cleanup,
     };
 
-    /// Loom's may be poisoned.
+    /// Locks; loom's lock may be poisoned.
     pub(in crate::sync) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
         mutex.lock()
     }

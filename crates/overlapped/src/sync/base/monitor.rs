@@ -1,14 +1,14 @@
-//! A state under a lock, and waits until it has changed: a monitor whose one condition is "look
-//! again". Where a change is news for everybody: [`broadcast`](crate::sync::broadcast) and
+//! A state under a lock, and waits until it has changed: a monitor whose one condition is "check
+//! again". It is for changes that all waiters must see: [`broadcast`](crate::sync::broadcast) and
 //! [`watch`](crate::sync::watch).
 //!
-//! A waiter looks once more under the lock before it waits, so no change comes between; what it has
-//! seen is its own affair, so one that is killed has nothing to pass on.
+//! A waiter checks once more under the lock before it waits, so it misses no change. It keeps
+//! nothing that others wait for, so a killed waiter has nothing to pass on.
 
 use super::queue::{Key, Queue, wake_all};
 use super::rt::{Mutex, Woken, leave, lock, prepare, with_cleanup};
 
-/// See the module's comment.
+/// A state, its lock, and its waiters.
 pub(in crate::sync) struct Monitor<S> {
     inner: Mutex<Inner<S>>,
 }
@@ -18,7 +18,7 @@ struct Inner<S> {
     waiting: Queue<()>,
 }
 
-/// Why a wait has ended without what was looked for.
+/// The reason why a wait ended without a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sync) enum Unseen {
     TimedOut,
@@ -31,13 +31,13 @@ impl<S> Monitor<S> {
         Monitor { inner: Mutex::new(Inner { state, waiting: Queue::new() }) }
     }
 
-    /// Runs `f` under the lock, for what nobody waits for. No user code runs in `f`: what is to be
-    /// dropped leaves in its result.
+    /// Runs `f` under the lock, for a change that no waiter waits for. No user code runs in `f`:
+    /// what is to be dropped leaves in its result.
     pub(in crate::sync) fn with<R>(&self, f: impl FnOnce(&mut S) -> R) -> R {
         f(&mut lock(&self.inner).state)
     }
 
-    /// As [`Monitor::with`], and then everybody who waits looks again.
+    /// Runs `f` as [`Monitor::with`] does, and then makes all waiters check again.
     pub(in crate::sync) fn change<R>(&self, f: impl FnOnce(&mut S) -> R) -> R {
         let mut inner = lock(&self.inner);
         let result = f(&mut inner.state);
@@ -47,8 +47,8 @@ impl<S> Monitor<S> {
         result
     }
 
-    /// Waits until `look` finds something, or the port's clock shows `until`. Runs it under the
-    /// lock, at first and after each change.
+    /// Waits until `look` returns a result, or the port's clock shows `until`. `look` runs under
+    /// the lock, at first and after each change.
     pub(in crate::sync) fn wait<R>(
         &self,
         what: &'static str,
@@ -80,7 +80,7 @@ impl<S> Monitor<S> {
     }
 }
 
-/// A place among those who wait. Dropped, the waiter has left.
+/// A waiter's entry. The waiter leaves when it is dropped.
 struct Place<'a, S> {
     monitor: &'a Monitor<S>,
     key: Key,

@@ -1,101 +1,104 @@
-//! Permits: what [`Mutex`](crate::sync::Mutex), [`RwLock`](crate::sync::RwLock) and
-//! [`Semaphore`](crate::sync::Semaphore) are made of. A lock's owner holds all of them, a reader
-//! one.
+//! Permits: the core of [`Mutex`](crate::sync::Mutex), [`RwLock`](crate::sync::RwLock) and
+//! [`Semaphore`](crate::sync::Semaphore). A lock's owner holds all of them, a reader one.
 //!
-//! One word tells how many are free, and whether newcomers may take any: it is CLOSED while
-//! somebody waits and is not on its way. Who finds enough and the word open has them by one atomic
-//! instruction; so does who gives them back to an open word. All else happens under the queue's
-//! lock, which is held for a few steps, never across a wait or a wake.
+//! One atomic word, the state, has the number of free permits, and a flag that keeps newcomers from
+//! taking any: the state is CLOSED while a waiter is queued and is not on its way. A caller that
+//! finds enough permits and an open state takes them by one atomic instruction; so does a caller
+//! that returns permits to an open state. All else happens under the queue's lock, which is held
+//! for a few steps, never across a wait or a wake.
 //!
 //! ```text
 //!                     ┌── shared ─────────▶ permits are handed over to it
-//! first in the queue ─┤                                                      enough ─▶ takes them
-//!  and enough is free └── exclusive ──▶ woken, the word is opened ──▶ comes ─┤
+//! first in the queue ─┤                                                     enough ─▶ takes them
+//!  and enough is free └── exclusive ──▶ woken, the state is opened ─▶ comes ─┤
 //!                                                                            └ too late ─▶ CLOSED;
 //!                                                             next time they are handed over to it
 //! ```
 //!
-//! Why an exclusive waiter is only woken, the first time: until it runs, on another thread perhaps
-//! after everybody who is ready there, the lock would be idle if it were its own already, and so
-//! on for each one in the queue. So others may overtake it while it is on its way; *once*, for if
-//! it comes too late, the word is closed to newcomers and the next release hands over. Shared
-//! permits are handed over at once: they keep nobody out but who wants all.
+//! An exclusive waiter is only woken, the first time. If the lock were its own at once, it would be
+//! idle until the waiter runs, on another thread perhaps after all others that are ready there, and
+//! so on for each waiter in the queue. So others may overtake it while it is on its way; *once*: if
+//! it comes too late, the state is closed to newcomers and the next release hands over. Shared
+//! permits are handed over at once: they keep out only callers that want all.
 //!
 //! A waiter that leaves the queue without what it was offered (a kill, a time limit, the end of the
 //! grace time) passes it on.
 
 use super::queue::{Key, Queue, wake_all};
-use super::rt::{self, AtomicUsize, LockWait, Mutex, Ordering, Refusal, Wait, Waker, Woken, lock};
+use super::rt::{
+    self, AtomicUsize, CannotWait, LockWait, Mutex, Ordering, Wait, Waker, Woken, lock,
+};
 
 /// Newcomers may not take permits.
 const CLOSED: usize = 1;
-/// One permit in the word.
+/// One permit in the state.
 const ONE: usize = 2;
 
-/// The most permits there can be.
+/// The most permits of one lock or semaphore.
 pub(in crate::sync) const PERMITS_MAX: usize = usize::MAX / (2 * ONE);
 
-/// Made at the first contention.
+/// The queue, made at the first contention.
 pub(in crate::sync) type Waiters = Option<Box<Queue<Want>>>;
 
-/// See the module's comment.
+/// The permits, and the queue of waiters.
 pub(in crate::sync) struct Permits {
-    /// Free permits and [`CLOSED`].
+    /// The number of free permits, and [`CLOSED`].
     word: AtomicUsize,
     queue: Mutex<Waiters>,
 }
 
-/// What one waiter wants.
+/// The request of one waiter.
 pub(in crate::sync) struct Want {
     permits: usize,
-    /// All of a lock's permits: it is woken first, and handed them only after it came too late.
+    /// Whether it wants all of a lock's permits: it is woken first, and handed them only after it
+    /// came too late.
     exclusive: bool,
-    /// It has been woken and may find enough. Only the first is ever on its way.
+    /// Whether it has been woken and may find enough. Only the first is ever on its way.
     on_its_way: bool,
-    /// It has come too late once.
+    /// Whether it has come too late once.
     late: bool,
 }
 
-/// What a caller asks for.
+/// The request of a caller.
 #[derive(Clone, Copy)]
 pub(in crate::sync) struct Ask<'a> {
     pub(in crate::sync) permits: usize,
     pub(in crate::sync) exclusive: bool,
     /// For dumps.
     pub(in crate::sync) what: &'static str,
-    /// The lock that they are of, where they are one's.
+    /// The lock to which the permits belong, if it is one.
     pub(in crate::sync) lock: Option<LockWait<'a>>,
-    /// How long, on the port's clock.
+    /// The end of the wait, on the port's clock.
     pub(in crate::sync) until: u64,
 }
 
-/// Why a caller has got nothing.
+/// The reason why a caller has got no permits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sync) enum Without {
     TimedOut,
     /// It would have to wait and may not.
-    Refused(Refusal),
+    Refused(CannotWait),
 }
 
 impl Permits {
-    /// The parts are made by the caller, so that this can be `const` with std's types and be
-    /// compiled with loom's.
+    /// Makes permits of parts that the caller makes, so that this can be `const` with std's types
+    /// and be compiled with loom's.
     pub(in crate::sync) const fn of(word: AtomicUsize, queue: Mutex<Waiters>) -> Permits {
         Permits { word, queue }
     }
 
-    /// The word for so many free permits.
+    /// The state with this number of free permits.
     pub(in crate::sync) const fn word(permits: usize) -> usize {
         assert!(permits <= PERMITS_MAX, "too many permits");
         permits * ONE
     }
 
-    /// How many are free.
+    /// Returns the number of free permits.
     pub(in crate::sync) fn free(&self) -> usize {
         self.word.load(Ordering::Relaxed) / ONE
     }
 
-    /// Takes all of `all` permits, if nobody has any and nobody waits.
+    /// Takes all of `all` permits, if all are free and nothing waits.
     #[inline]
     pub(in crate::sync) fn take_all(&self, all: usize) -> bool {
         let (free, acquire) = (all * ONE, Ordering::Acquire);
@@ -127,12 +130,12 @@ impl Permits {
         false
     }
 
-    /// Whether somebody waits for what is given back next.
+    /// Tells whether a waiter waits for what is returned next.
     pub(in crate::sync) fn is_closed(&self) -> bool {
         self.word.load(Ordering::Relaxed) & CLOSED != 0
     }
 
-    /// Gives permits back.
+    /// Returns permits.
     #[inline]
     pub(in crate::sync) fn release(&self, permits: usize) {
         let word = self.word.fetch_add(permits * ONE, Ordering::Release);
@@ -147,13 +150,13 @@ impl Permits {
         let Some(key) = self.take_or_queue(ask, waker) else { return Ok(()) };
         let place = Place { permits: self, key };
         let ended = rt::with_cleanup(&|| place.abandon(), || place.wait(wait, ask));
-        // It has left the queue.
+        // The waiter has left the queue.
         std::mem::forget(place);
         ended
     }
 
-    /// Takes permits past everybody who waits, even those that have been handed over to somebody
-    /// who has not run since: for who cannot wait.
+    /// Takes permits past all waiters, even permits that have been handed over to a waiter that has
+    /// not run since: for a caller that cannot wait.
     pub(in crate::sync) fn seize(&self, permits: usize) -> bool {
         let mut waiters = lock(&self.queue);
         let mut word = self.word.load(Ordering::Acquire);
@@ -182,7 +185,7 @@ impl Permits {
         swapped.map(drop)
     }
 
-    /// Takes permits, or queues the caller and closes the word, in one step as far as a release
+    /// Takes permits, or queues the caller and closes the state, in one step as far as a release
     /// can see.
     fn take_or_queue(&self, ask: &Ask<'_>, waker: Waker) -> Option<Key> {
         let mut waiters = lock(&self.queue);
@@ -209,7 +212,7 @@ impl Permits {
         Some(queue.push(Want { permits, exclusive, on_its_way: false, late: false }, waker))
     }
 
-    /// Sees to it that the first in the queue gets its due.
+    /// Serves the first waiter in the queue.
     #[cold]
     fn serve(&self) {
         let mut waiters = lock(&self.queue);
@@ -219,7 +222,8 @@ impl Permits {
         wake_all(wakers);
     }
 
-    /// After it: the word is closed if and only if somebody waits and the first is not on its way.
+    /// Serves the queue. Afterwards the state is closed if and only if a waiter is queued and the
+    /// first is not on its way.
     fn serve_queue(&self, queue: &mut Queue<Want>) -> Vec<Waker> {
         let mut wakers = Vec::new();
         let mut word = self.word.load(Ordering::Acquire);
@@ -255,7 +259,7 @@ impl Permits {
     }
 }
 
-/// A waiter's place in the queue. Dropped by unwinding, it passes on what it was offered.
+/// A waiter's entry in the queue. If it is unwound, it passes on what it was offered.
 struct Place<'a> {
     permits: &'a Permits,
     key: Key,
@@ -279,9 +283,9 @@ impl Place<'_> {
             }
             let (again, waker) = match rt::prepare() {
                 Ok(prepared) => prepared,
-                Err(refusal) => {
+                Err(reason) => {
                     self.quit(false);
-                    return Err(Without::Refused(refusal));
+                    return Err(Without::Refused(reason));
                 }
             };
             if self.renew(waker) {
@@ -291,12 +295,13 @@ impl Place<'_> {
         }
     }
 
-    /// The waiter is parked for good.
+    /// Leaves the queue for a waiter that is parked for good.
     fn abandon(&self) {
         self.quit(false);
     }
 
-    /// The waiter has been woken; whether it has its permits now. It has left the queue then.
+    /// Takes the permits after a wake. Returns whether the waiter has them now; then it has left
+    /// the queue.
     fn arrive(&self) -> bool {
         let mut waiters = lock(&self.permits.queue);
         let queue = queue_of(&mut waiters);
@@ -326,7 +331,7 @@ impl Place<'_> {
         true
     }
 
-    /// The waiter is about to wait again; true if it need not, for it has been handed its permits
+    /// Prepares to wait again. Returns true if it need not: it has been handed its permits
     /// meanwhile and has left the queue.
     fn renew(&self, waker: Waker) -> bool {
         let mut waiters = lock(&self.permits.queue);
@@ -340,8 +345,8 @@ impl Place<'_> {
         granted
     }
 
-    /// Out of the queue; whether the waiter has been handed its permits all the same. These are
-    /// kept, if `keep`, or passed on.
+    /// Leaves the queue. Returns whether the waiter has been handed its permits nevertheless. They
+    /// are kept, if `keep`, or passed on.
     fn quit(&self, keep: bool) -> bool {
         let mut waiters = lock(&self.permits.queue);
         let queue = queue_of(&mut waiters);

@@ -1,4 +1,4 @@
-//! Who waits, in order of arrival.
+//! The waiters of a lock, a condition or a channel, in order of arrival.
 //!
 //! ```text
 //! push ──▶ waiting (linked, first to last) ──grant──▶ granted (unlinked) ──remove──▶ gone
@@ -7,21 +7,21 @@
 //!              └──remove──▶ gone
 //! ```
 //!
-//! Only the waiter removes its own entry, so its key stays good until it has. A grant is a mark in
+//! Only the waiter removes its own entry, so its key stays valid until it has. A grant is a mark in
 //! the entry, made under the owner's lock; the wake that follows decides nothing.
 //!
 //! Entries lie in a slab and are linked by index: a waiter in the middle leaves in one step, and
-//! there is nothing to allocate once the slab has grown.
+//! nothing is allocated once the slab has grown.
 
 use super::rt::Waker;
 
-/// An entry of a [`Queue`], good until it is removed.
+/// The key of an entry, valid until the entry is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sync) struct Key(u32);
 
 const NONE: u32 = u32::MAX;
 
-/// See the module's comment.
+/// The queue; the module's comment shows its states.
 pub(in crate::sync) struct Queue<W> {
     slots: Vec<Slot<W>>,
     free: u32,
@@ -32,7 +32,7 @@ pub(in crate::sync) struct Queue<W> {
 
 struct Slot<W> {
     prev: u32,
-    /// The next in the queue; of a free slot: the next free one.
+    /// The next entry in the queue, or the next free slot.
     next: u32,
     granted: bool,
     waker: Option<Waker>,
@@ -45,7 +45,7 @@ impl<W> Queue<W> {
         Queue { slots: Vec::new(), free: NONE, first: NONE, last: NONE, waiting: 0 }
     }
 
-    /// How many wait, not counting those who have been granted what they want.
+    /// Returns the number of waiters, without those that have been granted what they want.
     pub(in crate::sync) fn waiting(&self) -> usize {
         self.waiting
     }
@@ -69,12 +69,12 @@ impl<W> Queue<W> {
         key
     }
 
-    /// The first who waits.
+    /// Returns the first waiter.
     pub(in crate::sync) fn first(&self) -> Option<Key> {
         (self.first != NONE).then_some(Key(self.first))
     }
 
-    /// What the waiter wants.
+    /// Returns what the waiter wants.
     pub(in crate::sync) fn want(&mut self, key: Key) -> &mut W {
         match &mut self.slots[key.0 as usize].want {
             Some(want) => want,
@@ -86,7 +86,7 @@ impl<W> Queue<W> {
         self.slots[key.0 as usize].granted
     }
 
-    /// Marks a waiter as served and takes it out of the order. Gives its waker, to be used after
+    /// Marks a waiter as served and takes it out of the order. Returns its waker, to be used after
     /// the owner's lock is free again; `None`: it is awake.
     pub(in crate::sync) fn grant(&mut self, key: Key) -> Option<Waker> {
         assert!(!self.is_granted(key), "a waiter is served once");
@@ -96,12 +96,12 @@ impl<W> Queue<W> {
         slot.waker.take()
     }
 
-    /// As [`Queue::grant`], for the first.
+    /// Grants the first waiter.
     pub(in crate::sync) fn grant_first(&mut self) -> Option<Waker> {
         self.first().and_then(|first| self.grant(first))
     }
 
-    /// As [`Queue::grant`], for everybody.
+    /// Grants all waiters.
     pub(in crate::sync) fn grant_all(&mut self) -> Vec<Waker> {
         let mut wakers = Vec::with_capacity(self.waiting);
         while let Some(first) = self.first() {
@@ -117,24 +117,24 @@ impl<W> Queue<W> {
         self.link(key.0, NONE, self.first);
     }
 
-    /// A waiter that has been granted what it wants and has not left yet, if `is` holds for it.
-    /// Looks at every entry.
+    /// Finds a waiter that has been granted what it wants and has not left yet, if `is` holds for
+    /// it. Checks every entry.
     pub(in crate::sync) fn find_granted(&self, is: impl Fn(&W) -> bool) -> Option<Key> {
         let found = |slot: &Slot<W>| slot.granted && slot.want.as_ref().is_some_and(&is);
         self.slots.iter().position(found).map(|at| Key(at as u32))
     }
 
-    /// Takes the waker of somebody who waits, to wake it without a grant.
+    /// Takes the waker of a waiter, to wake it without a grant.
     pub(in crate::sync) fn take_waker(&mut self, key: Key) -> Option<Waker> {
         self.slots[key.0 as usize].waker.take()
     }
 
-    /// The waiter waits again, under another waker.
+    /// Gives a waiter that waits again its new waker.
     pub(in crate::sync) fn renew(&mut self, key: Key, waker: Waker) {
         self.slots[key.0 as usize].waker = Some(waker);
     }
 
-    /// The waiter leaves. Gives what it wanted, and whether that had been granted.
+    /// Removes a waiter. Returns what it wanted, and whether that had been granted.
     pub(in crate::sync) fn remove(&mut self, key: Key) -> (W, bool) {
         let granted = self.is_granted(key);
         if !granted {
@@ -177,7 +177,7 @@ impl<W> Queue<W> {
     }
 }
 
-/// Wakes everybody in turn. Never while a lock is held.
+/// Wakes all, in turn. Never called while a lock is held.
 pub(in crate::sync) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
     wakers.into_iter().for_each(|waker| waker.wake());
 }

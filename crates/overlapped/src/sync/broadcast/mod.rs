@@ -2,7 +2,7 @@
 //! of any scheduler and plain threads.
 //!
 //! A channel keeps a limited number of values. A sender never waits: the oldest value makes room
-//! for the new one, and a receiver that had not got it is told how many it has missed.
+//! for the new one, and a receiver that had not received it is told how many it has missed.
 //!
 //! ```
 //! use overlapped::{run, spawn, sync::broadcast};
@@ -41,7 +41,8 @@ use super::base::monitor::{Monitor, Unseen};
 use crate::task::{count_busy_call, waiter};
 use crate::time;
 
-/// A channel that keeps `capacity` values (at least one) for receivers that have not got them yet.
+/// Makes a channel that keeps `capacity` values (at least one) for receivers that have not received
+/// them yet.
 pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     let shared = Arc::new(Monitor::new(State::new(capacity.max(1))));
     let receiver = Receiver { shared: Arc::clone(&shared), next: 0 };
@@ -54,7 +55,7 @@ pub struct Sender<T> {
     shared: Arc<Monitor<State<T>>>,
 }
 
-/// A receiving end of a channel: gets every value that is sent while it exists.
+/// A receiving end of a channel. It gets every value that is sent while it exists.
 pub struct Receiver<T> {
     shared: Arc<Monitor<State<T>>>,
     /// The position of the value that it gets next.
@@ -62,7 +63,7 @@ pub struct Receiver<T> {
 }
 
 impl<T> Sender<T> {
-    /// Sends a value to all receivers, and gives their number. Never waits.
+    /// Sends a value to all receivers, and returns their number. Never waits.
     ///
     /// # Errors
     /// The value in an error, if there is no receiver.
@@ -81,12 +82,12 @@ impl<T> Sender<T> {
         }
     }
 
-    /// One more receiver, for what is sent from now on.
+    /// Makes one more receiver, for values that are sent from now on.
     pub fn subscribe(&self) -> Receiver<T> {
         subscribe(&self.shared)
     }
 
-    /// How many receivers there are.
+    /// Returns the number of receivers.
     pub fn receiver_count(&self) -> usize {
         self.shared.with(|state| state.receivers)
     }
@@ -98,7 +99,8 @@ fn subscribe<T>(shared: &Arc<Monitor<State<T>>>) -> Receiver<T> {
 }
 
 impl<T: Clone> Receiver<T> {
-    /// Waits for the next value, and gives a clone of it; the last receiver gets the value itself.
+    /// Waits for the next value, and returns a clone of it; the last receiver gets the value
+    /// itself.
     ///
     /// # Errors
     /// [`RecvError`] says why there is none.
@@ -106,7 +108,7 @@ impl<T: Clone> Receiver<T> {
         self.recv_until(waiter::deadline())
     }
 
-    /// As [`recv`](Receiver::recv), for `timeout` at most.
+    /// Receives as [`recv`](Receiver::recv) does, and waits for `timeout` at most.
     ///
     /// # Errors
     /// [`RecvError`] says why there is none.
@@ -114,10 +116,10 @@ impl<T: Clone> Receiver<T> {
         self.recv_until(time::deadline_in(timeout).min(waiter::deadline()))
     }
 
-    /// As [`recv`](Receiver::recv), without waiting.
+    /// Receives as [`recv`](Receiver::recv) does, without waiting.
     ///
     /// # Errors
-    /// [`RecvError`] says why there is none: `WouldBlock` where there is none yet.
+    /// [`RecvError`] says why there is none: `WouldBlock` if there is none yet.
     pub fn try_recv(&mut self) -> Result<T, RecvError> {
         match self.shared.with(|state| state.recv(&mut self.next)) {
             Some(received) => received.map(Arc::unwrap_or_clone),
@@ -137,8 +139,8 @@ impl<T: Clone> Receiver<T> {
         }
     }
 
-    /// The values as [`recv`](Receiver::recv) gives them. Values that were missed are an item, too,
-    /// [`RecvError::Lagged`]; any other error is the end.
+    /// Iterates over the values as [`recv`](Receiver::recv) returns them. Missed values are an
+    /// item, too, [`RecvError::Lagged`]; any other error is the end.
     pub fn iter(&mut self) -> Iter<'_, T> {
         Iter { receiver: self }
     }
@@ -153,13 +155,13 @@ impl<T: Clone> Receiver<T> {
 }
 
 impl<T> Receiver<T> {
-    /// One more receiver, for what is sent from now on.
+    /// Makes one more receiver, for values that are sent from now on.
     pub fn resubscribe(&self) -> Receiver<T> {
         subscribe(&self.shared)
     }
 }
 
-/// Why there is no value.
+/// The reason why there is no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecvError {
@@ -189,13 +191,13 @@ impl fmt::Display for RecvError {
 
 impl Error for RecvError {}
 
-/// See [`Receiver::iter`].
+/// The iterator of [`Receiver::iter`].
 #[derive(Debug)]
 pub struct Iter<'a, T> {
     receiver: &'a mut Receiver<T>,
 }
 
-/// The values of a [`Receiver`] that it owns; see [`Receiver::iter`].
+/// An iterator over the values of a [`Receiver`] that it owns, like [`Receiver::iter`].
 #[derive(Debug)]
 pub struct IntoIter<T> {
     receiver: Receiver<T>,

@@ -1,4 +1,4 @@
-//! What is under a broadcast channel's lock: the values that somebody has yet to receive.
+//! The state under a broadcast channel's lock: the values that some receiver has yet to receive.
 //!
 //! ```text
 //!   first                     first + values.len()
@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Positions count all values that were ever sent: 64 bits last for centuries. A value goes when
-//! its last receiver has got it, or when it is the oldest of too many.
+//! its last receiver has received it, or when it is the oldest of too many.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,20 +20,21 @@ pub(super) struct State<T> {
     /// The position of the oldest value.
     first: u64,
     capacity: usize,
-    /// Cannot wrap, nor can `receivers`: each of them holds a share of an `Arc`, which has a limit.
+    /// Neither this count nor `receivers` can wrap: each end holds a share of an `Arc`, which has a
+    /// limit.
     pub(super) senders: usize,
     pub(super) receivers: usize,
 }
 
 struct Slot<T> {
     value: Arc<T>,
-    /// The receivers that have not got it. Never fewer in a later slot, so those that nobody wants
-    /// are the first ones.
+    /// The number of receivers that have not received it. A later slot never has fewer, so the
+    /// slots that no receiver wants are the first ones.
     unread: usize,
 }
 
 impl<T> State<T> {
-    /// With one sender and one receiver.
+    /// Makes the state with one sender and one receiver.
     pub(super) fn new(capacity: usize) -> State<T> {
         State { values: VecDeque::new(), first: 0, capacity, senders: 1, receivers: 1 }
     }
@@ -43,7 +44,7 @@ impl<T> State<T> {
         self.first + self.values.len() as u64
     }
 
-    /// Takes a value in. Gives the number of receivers, and the value that has made room.
+    /// Takes a value in. Returns the number of receivers, and the value that has made room.
     pub(super) fn send(&mut self, value: Arc<T>) -> Result<(usize, Option<Arc<T>>), Arc<T>> {
         if self.receivers == 0 {
             return Err(value);
@@ -53,7 +54,7 @@ impl<T> State<T> {
         Ok((self.receivers, oldest))
     }
 
-    /// The value at `next`, or why there is none. `None`: not yet.
+    /// Returns the value at `next`, or why there is none. `None`: not yet.
     pub(super) fn recv(&mut self, next: &mut u64) -> Option<Result<Arc<T>, RecvError>> {
         let Some(at) = next.checked_sub(self.first) else {
             let missed = self.first - *next;
@@ -72,13 +73,14 @@ impl<T> State<T> {
         }
     }
 
-    /// One more receiver: its `next`.
+    /// Counts one more receiver. Returns its `next`.
     pub(super) fn subscribe(&mut self) -> u64 {
         self.receivers += 1;
         self.end()
     }
 
-    /// A receiver that would have got the value at `next` is gone. Gives what nobody wants now.
+    /// Counts a receiver less, which would have got the value at `next`. Returns the values that no
+    /// receiver wants now.
     pub(super) fn leave(&mut self, next: u64) -> Vec<Arc<T>> {
         self.receivers -= 1;
         let read = next.saturating_sub(self.first) as usize;

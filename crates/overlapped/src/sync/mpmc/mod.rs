@@ -2,11 +2,11 @@
 //! tasklet only.
 //!
 //! Each value goes to one receiver. Both ends are `Clone`, `Send` and `Sync`, so they may be in
-//! tasklets of any scheduler and in plain threads: a queue of work for all cores. Where each
-//! receiver is to get each value, take [`broadcast`](super::broadcast).
+//! tasklets of any scheduler and in plain threads: a queue of work for all cores. If each receiver
+//! is to get each value, use [`broadcast`](super::broadcast).
 //!
-//! What [`mpsc`](super::mpsc) says of kills, deadlines, busy loops, and calls that may not wait
-//! holds here as well. A receiver that runs may take a value before another one that was woken for
+//! The rules of [`mpsc`](super::mpsc) for kills, deadlines, busy loops, and calls that may not wait
+//! hold here as well. A receiver that runs may take a value before another one that was woken for
 //! it has come.
 
 use std::fmt;
@@ -19,7 +19,7 @@ use super::mpsc::{Shared, iterators};
 use crate::task::{count_busy_call, waiter};
 use crate::time;
 
-/// A channel without a limit: [`Sender::send`] never waits.
+/// Makes a channel without a limit: [`Sender::send`] never waits.
 ///
 /// ```
 /// use overlapped::{Config, sync::mpmc::channel, task::place_on_each};
@@ -37,7 +37,8 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     ends(usize::MAX)
 }
 
-/// A channel that holds `cap` values; one more waits for room. With 0 a send waits for a receiver.
+/// Makes a channel that holds `cap` values; one more waits for room. With 0 a send waits for a
+/// receiver.
 ///
 /// ```
 /// use overlapped::{scope, sync::mpmc::sync_channel};
@@ -71,7 +72,7 @@ pub struct Sender<T> {
 }
 
 /// A receiving end of a channel. After the last one is gone, nothing can be sent, and values that
-/// nobody has received are dropped.
+/// were not received are dropped.
 pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
 }
@@ -87,7 +88,7 @@ impl<T> Sender<T> {
         self.shared.send(msg).map_err(SendError::from)
     }
 
-    /// Sends a value, if there is room; with a capacity of 0, if somebody waits to receive.
+    /// Sends a value, if there is room; with a capacity of 0, if a receiver waits.
     ///
     /// # Errors
     /// The value in an error that says why.
@@ -95,7 +96,7 @@ impl<T> Sender<T> {
         self.shared.send_now(msg)
     }
 
-    /// How many values wait to be received, those of blocked senders included.
+    /// Returns the number of values that wait to be received, those of blocked senders included.
     pub fn len(&self) -> usize {
         self.shared.len()
     }
@@ -133,7 +134,7 @@ impl<T> Receiver<T> {
         self.shared.recv(None, until).map_err(RecvTimeoutError::from)
     }
 
-    /// How many values wait to be received, those of blocked senders included.
+    /// Returns the number of values that wait to be received, those of blocked senders included.
     pub fn len(&self) -> usize {
         self.shared.len()
     }

@@ -1,33 +1,34 @@
-//! Receiving by iteration.
+//! Iterators that receive.
 
 /// The iterators of a `Receiver` whose `recv` and `try_recv` take `&self`.
 macro_rules! iterators {
     () => {
-        /// See [`Receiver::iter`].
+        /// The iterator of [`Receiver::iter`].
         #[derive(Debug)]
         pub struct Iter<'a, T> {
             receiver: &'a Receiver<T>,
         }
 
-        /// See [`Receiver::try_iter`].
+        /// The iterator of [`Receiver::try_iter`].
         #[derive(Debug)]
         pub struct TryIter<'a, T> {
             receiver: &'a Receiver<T>,
         }
 
-        /// Every value of a [`Receiver`] that it owns.
+        /// An iterator over every value of a [`Receiver`] that it owns.
         #[derive(Debug)]
         pub struct IntoIter<T> {
             receiver: Receiver<T>,
         }
 
         impl<T> Receiver<T> {
-            /// Every value, as [`Receiver::recv`] gives them, until it gives an error.
+            /// Iterates over every value, as [`Receiver::recv`] gives them, until that returns an
+            /// error.
             pub fn iter(&self) -> Iter<'_, T> {
                 Iter { receiver: self }
             }
 
-            /// The values that are there. Never waits.
+            /// Iterates over the values that are there. Never waits.
             pub fn try_iter(&self) -> TryIter<'_, T> {
                 TryIter { receiver: self }
             }

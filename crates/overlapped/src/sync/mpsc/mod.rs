@@ -4,7 +4,7 @@
 //! ends may be in tasklets of any scheduler and in plain threads. (Between tasklets of one thread,
 //! [`Channel`](crate::Channel) is quicker and tells of deadlocks.)
 //!
-//! What std does not know:
+//! Beyond std there are these rules:
 //!
 //! - **A kill** unwinds out of `send` and `recv`. No value is lost or doubled by it.
 //! - **A deadline** of [`timeout`](crate::time::timeout): `recv` gives [`RecvError`], `send` gives
@@ -16,7 +16,7 @@
 //!   counted since the tasklet was last switched to. It is a suspension point then; inside
 //!   [`no_switch`](crate::task::no_switch) it is not.
 //!
-//! Std's [`RecvError`] and [`SendError`] cannot say which it was. Where a deadline is set,
+//! Std's [`RecvError`] and [`SendError`] cannot say which reason it was. If a deadline is set,
 //! `try_recv` tells whether the channel is empty or disconnected.
 //!
 //! There is one [`Receiver`]. Tasklets of one thread may share it, in an [`Rc`](std::rc::Rc) or by
@@ -44,7 +44,7 @@ use super::base::{queue, rt};
 use crate::task::{count_busy_call, waiter};
 use crate::time;
 
-/// A channel without a limit: [`Sender::send`] never waits.
+/// Makes a channel without a limit: [`Sender::send`] never waits.
 ///
 /// ```
 /// use overlapped::sync::mpsc::channel;
@@ -62,7 +62,7 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     (Sender { shared: Arc::clone(&shared) }, Receiver { shared, ahead, thread: PhantomData })
 }
 
-/// A channel that holds `bound` values; one more waits for room. With 0 a send waits for a
+/// Makes a channel that holds `bound` values; one more waits for room. With 0 a send waits for a
 /// receiver.
 ///
 /// ```
@@ -92,21 +92,21 @@ pub struct SyncSender<T> {
     shared: Arc<Shared<T>>,
 }
 
-/// The receiving end of a channel. `Send`, so another thread can own it; not `Sync` and not
-/// `Clone`, so two threads cannot receive: [`mpmc`](super::mpmc) is for that.
+/// The receiving end of a channel. It is `Send`, so another thread can own it; it is neither `Sync`
+/// nor `Clone`, so two threads cannot receive: [`mpmc`](super::mpmc) is for that.
 pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
     ahead: Option<Ahead<T>>,
     thread: PhantomData<Cell<()>>,
 }
 
-/// Its values lie elsewhere, and nobody pins them.
+/// Its values lie elsewhere, and are never pinned.
 impl<T> Unpin for Receiver<T> {}
 impl<T> UnwindSafe for Receiver<T> {}
 impl<T> RefUnwindSafe for Receiver<T> {}
 
 impl<T> Sender<T> {
-    /// Sends a value. Never waits. That it was sent does not mean that it will be received.
+    /// Sends a value. Never waits. A value that was sent may still never be received.
     ///
     /// # Errors
     /// The value in an error, if the receiver is gone.
@@ -126,7 +126,7 @@ impl<T> SyncSender<T> {
         self.shared.send(t).map_err(SendError::from)
     }
 
-    /// Sends a value, if there is room; with a bound of 0, if somebody waits to receive.
+    /// Sends a value, if there is room; with a bound of 0, if a receiver waits.
     ///
     /// # Errors
     /// The value in an error that says why.
@@ -166,7 +166,8 @@ impl<T> Receiver<T> {
 iterators!();
 
 impl<T> Shared<T> {
-    /// [`Shared::try_send`] for users: one that finds no room counts as a busy call.
+    /// Sends as [`Shared::try_send`] does, for users: a call that finds no room counts as a busy
+    /// call.
     pub(in crate::sync) fn send_now(&self, value: T) -> Result<(), TrySendError<T>> {
         self.try_send(value).map_err(|unsent| match unsent {
             Unsent::Full(value) => {
@@ -177,7 +178,8 @@ impl<T> Shared<T> {
         })
     }
 
-    /// [`Shared::try_recv`] for users: one that finds nothing counts as a busy call.
+    /// Receives as [`Shared::try_recv`] does, for users: a call that finds nothing counts as a busy
+    /// call.
     pub(in crate::sync) fn recv_now(&self, ahead: Option<&Ahead<T>>) -> Result<T, TryRecvError> {
         self.try_recv(ahead).map_err(|nothing| match nothing {
             Nothing::Disconnected => TryRecvError::Disconnected,

@@ -1,10 +1,10 @@
-//! What the ends of a channel share: one state under one lock.
+//! The state that the ends of a channel share, under one lock.
 //!
 //! ```text
 //!   send ──▶ values ──▶ recv          room: at once
 //!   send ──▶ blocked senders, each with its value; recv moves the first one's into the room that
 //!            it made, and wakes it
-//!   recv ──▶ waiting receivers; whatever comes into `values` wakes the first
+//!   recv ──▶ waiting receivers; a value that comes into `values` wakes the first
 //! ```
 //!
 //! A value lies in `values`, or with its blocked sender, until a receiver that runs takes it: a
@@ -14,10 +14,10 @@
 //!
 //! With no room (a rendezvous), a value is taken in only for a receiver that waits.
 //!
-//! Of a channel without a limit the receiver takes all values at once ([`Ahead`]): it and the
-//! senders meet at the lock once for many values.
+//! The receiver of an unbounded channel drains the whole queue per lock acquisition ([`Ahead`]): it
+//! and the senders meet at the lock once for many values.
 //!
-//! Several may wait to receive: the tasklets that share an mpsc channel's one `Receiver`, or the
+//! Several receivers may wait: the tasklets that share an mpsc channel's one `Receiver`, or the
 //! receivers of an mpmc channel.
 
 use std::cell::RefCell;
@@ -30,7 +30,7 @@ use super::rt::{Mutex, Waker, Woken, deadline, leave, lock, prepare, with_cleanu
 /// An empty buffer that has grown beyond this is given back.
 const KEPT_MAX: usize = 1024;
 
-/// See the module's comment.
+/// The state, and its lock.
 pub(in crate::sync) struct Shared<T> {
     state: Mutex<State<T>>,
 }
@@ -38,19 +38,20 @@ pub(in crate::sync) struct Shared<T> {
 struct State<T> {
     values: VecDeque<T>,
     room: usize,
-    /// Cannot wrap, nor can `receivers`: each of them holds a share of an `Arc`, which has a limit.
+    /// Neither this count nor `receivers` can wrap: each end holds a share of an `Arc`, which has a
+    /// limit.
     senders: usize,
     receivers: usize,
     waiting: Queue<()>,
-    /// Each with its value, which is gone when it has been taken in.
+    /// The blocked senders, each with its value, which is gone when it has been taken in.
     blocked: Queue<Option<T>>,
 }
 
-/// Who is to be woken once the lock is free: a receiver, a sender.
+/// The waiters to wake once the lock is free: a receiver, a sender.
 type Wakers = [Option<Waker>; 2];
 
-/// Values that a channel's only receiver has taken out together and not given to anybody yet. Its
-/// thread's own, so that only a channel without a limit has one: a limit would not know of them.
+/// Values that a channel's only receiver has taken out together and not handed out yet. They belong
+/// to its thread, so only a channel without a limit has them: a limit would not count them.
 pub(in crate::sync) struct Ahead<T>(RefCell<VecDeque<T>>);
 
 impl<T> Ahead<T> {
@@ -73,7 +74,7 @@ impl<T> Ahead<T> {
     }
 }
 
-/// Why there is nothing to be received.
+/// The reason why nothing was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Nothing {
     /// Not yet.
@@ -85,7 +86,7 @@ pub(crate) enum Nothing {
     Refused,
 }
 
-/// Why a value was not sent; it comes back.
+/// The reason why a value was not sent. The value comes back.
 #[derive(Debug)]
 pub(in crate::sync) enum Unsent<T> {
     /// There is no room, and the caller does not want to wait, or may not, or has waited.
@@ -119,7 +120,7 @@ impl<T> State<T> {
         }
     }
 
-    /// Takes the oldest value, and lets a blocked sender's into the room that it leaves.
+    /// Takes the oldest value, and moves a blocked sender's value into the room that it leaves.
     fn take(&mut self) -> Option<(T, Wakers)> {
         let Some(value) = self.values.pop_front() else {
             return self.take_blocked().map(|(value, sender)| (value, [None, sender]));
@@ -143,14 +144,14 @@ impl<T> State<T> {
         Some((value.expect("a blocked sender has its value"), self.blocked.grant(first)))
     }
 
-    /// The oldest value, or why there is none. What has been taken out `ahead` is older.
+    /// Returns the oldest value, or why there is none. Values taken out `ahead` are older.
     fn look(&mut self, ahead: Option<&Ahead<T>>) -> Result<(T, Wakers), Nothing> {
         let taken = match ahead {
             Some(ahead) => {
                 if ahead.is_empty() {
                     std::mem::swap(&mut self.values, &mut ahead.0.borrow_mut());
                 }
-                // Nobody waits for room without a limit.
+                // Without a limit no sender waits for room.
                 ahead.pop().map(|value| (value, [None, None]))
             }
             None => self.take(),
@@ -159,7 +160,8 @@ impl<T> State<T> {
         taken.ok_or(over)
     }
 
-    /// Takes the value in, if there is room. Gives the waker of whoever shall look for it.
+    /// Takes the value in, if there is room. Returns the waker of the receiver that is to look for
+    /// it.
     fn put(&mut self, value: T) -> Result<Option<Waker>, Unsent<T>> {
         if self.receivers == 0 {
             return Err(Unsent::Disconnected(value));
@@ -173,7 +175,7 @@ impl<T> State<T> {
 }
 
 impl<T> Shared<T> {
-    /// With one sender, one receiver, and room for `room` values.
+    /// Makes the state with one sender, one receiver, and room for `room` values.
     pub(in crate::sync) fn new(room: usize) -> Shared<T> {
         Shared {
             state: Mutex::new(State {
@@ -216,7 +218,7 @@ impl<T> Shared<T> {
         let key = state.blocked.push(Some(value), waker);
         drop(state);
         let sender = Blocked { shared: self, key };
-        // One that is parked for good stays in the queue: its value has yet to be taken in.
+        // A sender that is parked for good stays in the queue: its value has yet to be taken in.
         if wait.park("room in a channel between threads", deadline()) == Woken::Killed {
             leave();
         }
@@ -268,23 +270,23 @@ impl<T> Shared<T> {
                     Woken::Killed => leave(),
                 }
             });
-            // What it was told of, it looks for itself.
+            // It looks for the value itself.
             receiver.passes_on = false;
         }
     }
 
-    /// Whether a receive would not wait.
+    /// Tells whether a receive would not wait.
     pub(in crate::sync) fn is_ready(&self) -> bool {
         let state = lock(&self.state);
         state.senders == 0 || !state.values.is_empty()
     }
 
-    /// One more sender.
+    /// Counts one more sender.
     pub(in crate::sync) fn add_sender(&self) {
         lock(&self.state).senders += 1;
     }
 
-    /// One sender less. The last one wakes those who wait for what will not come.
+    /// Counts one sender less. The last one wakes the receivers that wait for what will not come.
     pub(in crate::sync) fn remove_sender(&self) {
         let mut state = lock(&self.state);
         state.senders -= 1;
@@ -294,19 +296,19 @@ impl<T> Shared<T> {
         wake_all(wakers);
     }
 
-    /// How many values are there that nobody has received.
+    /// Returns the number of values that have not been received.
     pub(in crate::sync) fn len(&self) -> usize {
         let state = lock(&self.state);
         state.values.len() + state.blocked.waiting()
     }
 
-    /// One more receiver.
+    /// Counts one more receiver.
     pub(in crate::sync) fn add_receiver(&self) {
         lock(&self.state).receivers += 1;
     }
 
-    /// One receiver less. After the last one blocked senders get their values back, and what has
-    /// been taken in is dropped.
+    /// Counts one receiver less. After the last one, blocked senders get their values back, and
+    /// what has been taken in is dropped.
     pub(in crate::sync) fn remove_receiver(&self, ahead: Option<Ahead<T>>) {
         let mut state = lock(&self.state);
         state.receivers -= 1;
@@ -322,15 +324,15 @@ impl<T> Shared<T> {
     }
 }
 
-/// A blocked sender's place. Dropped by unwinding, it takes its value with it, if that is still
-/// there.
+/// A blocked sender's entry. If it is unwound, it takes its value with it, if that is still there.
 struct Blocked<'a, T> {
     shared: &'a Shared<T>,
     key: Key,
 }
 
 impl<T> Blocked<'_, T> {
-    /// Leaves the queue; the value if nobody has taken it, and whether all receivers are gone.
+    /// Leaves the queue. Returns the value if it has not been taken, and whether all receivers are
+    /// gone.
     fn quit(self) -> (Option<T>, bool) {
         let left = self.remove();
         std::mem::forget(self);
@@ -349,8 +351,8 @@ impl<T> Drop for Blocked<'_, T> {
     }
 }
 
-/// A waiting receiver's place. Dropped by unwinding, it tells the next one of the value that it was
-/// told of.
+/// A waiting receiver's entry. If it is unwound, it tells the next receiver of the value that it
+/// was told of.
 struct Waiting<'a, T> {
     shared: &'a Shared<T>,
     ahead: Option<&'a Ahead<T>>,

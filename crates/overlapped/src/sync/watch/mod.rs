@@ -1,9 +1,9 @@
 //! A value that changes, and the news of it, as tokio's `watch` has it, between tasklets of any
 //! scheduler and plain threads: a configuration, a state, the order to stop.
 //!
-//! Receivers see the last value, not every value: who looks late finds the newest. Values are
-//! given as [`Arc`], so nobody holds a lock while looking at one, and a tasklet may keep it across
-//! a wait.
+//! Receivers see the last value, not every value: a receiver that looks late finds the newest.
+//! Values are given as [`Arc`], so no lock is held while one is read, and a tasklet may keep it
+//! across a wait.
 //!
 //! ```
 //! use overlapped::{run, spawn, sync::watch};
@@ -39,7 +39,7 @@ pub use std::sync::mpsc::SendError;
 use super::base::monitor::{Monitor, Unseen};
 use crate::task::{count_busy_call, waiter};
 
-/// A channel whose value is `value` at first, which no receiver takes for news.
+/// Makes a channel whose value is `value` at first, which is no news to its receivers.
 pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
     let state = State { value: Arc::new(value), version: 0, senders: 1, receivers: 1 };
     let shared = Arc::new(Monitor::new(state));
@@ -48,9 +48,10 @@ pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
 
 struct State<T> {
     value: Arc<T>,
-    /// How often it was sent: 64 bits last for centuries.
+    /// The number of sends: 64 bits last for centuries.
     version: u64,
-    /// Cannot wrap, nor can `receivers`: each of them holds a share of an `Arc`, which has a limit.
+    /// Neither this count nor `receivers` can wrap: each end holds a share of an `Arc`, which has a
+    /// limit.
     senders: usize,
     receivers: usize,
 }
@@ -68,7 +69,7 @@ pub struct Sender<T> {
     shared: Arc<Monitor<State<T>>>,
 }
 
-/// A receiving end of a channel, with its own mark of what it has seen. A clone has the same mark.
+/// A receiving end of a channel, which remembers what it has seen. A clone has seen the same.
 pub struct Receiver<T> {
     shared: Arc<Monitor<State<T>>>,
     /// The version that it has seen.
@@ -79,7 +80,7 @@ impl<T> Sender<T> {
     /// Changes the value, and wakes all receivers that wait for it to change. Never waits.
     ///
     /// # Errors
-    /// `value` in an error, if there is no receiver; the channel's value stays as it is then, and
+    /// `value` in an error, if there is no receiver. The channel's value is unchanged then;
     /// [`send_replace`](Sender::send_replace) would change it.
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
         count_busy_call();
@@ -100,19 +101,19 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Changes the value, also where there is no receiver, and gives the one before.
+    /// Changes the value, also if there is no receiver, and returns the one before.
     pub fn send_replace(&self, value: T) -> Arc<T> {
         count_busy_call();
         let value = Arc::new(value);
         self.shared.change(|state| state.replace(value))
     }
 
-    /// The value as it is.
+    /// Returns the present value.
     pub fn borrow(&self) -> Arc<T> {
         self.shared.with(|state| Arc::clone(&state.value))
     }
 
-    /// One more receiver, which has seen the value as it is.
+    /// Makes one more receiver, which has seen the present value.
     pub fn subscribe(&self) -> Receiver<T> {
         let seen = self.shared.with(|state| {
             state.receivers += 1;
@@ -121,19 +122,19 @@ impl<T> Sender<T> {
         Receiver { shared: Arc::clone(&self.shared), seen }
     }
 
-    /// How many receivers there are.
+    /// Returns the number of receivers.
     pub fn receiver_count(&self) -> usize {
         self.shared.with(|state| state.receivers)
     }
 }
 
 impl<T> Receiver<T> {
-    /// The value as it is. What is new remains news for [`changed`](Receiver::changed).
+    /// Returns the present value. What is new remains news for [`changed`](Receiver::changed).
     pub fn borrow(&self) -> Arc<T> {
         self.shared.with(|state| Arc::clone(&state.value))
     }
 
-    /// The value as it is, which has been seen then.
+    /// Returns the present value, and marks it as seen.
     pub fn borrow_and_update(&mut self) -> Arc<T> {
         self.shared.with(|state| {
             self.seen = state.version;
@@ -153,7 +154,7 @@ impl<T> Receiver<T> {
         })
     }
 
-    /// Waits until the value has been sent again since it was seen; then it has been seen.
+    /// Waits until the value has been sent again since it was seen, and marks it as seen.
     ///
     /// # Errors
     /// [`RecvError`] says why that has not happened.
@@ -161,7 +162,7 @@ impl<T> Receiver<T> {
         self.news().map(drop)
     }
 
-    /// Waits until the value is one that `wanted` holds for, and gives it. It may be there already.
+    /// Waits until `wanted` holds for the value, and returns the value. It may hold at once.
     ///
     /// # Errors
     /// [`RecvError`] says why there is none.
@@ -173,8 +174,8 @@ impl<T> Receiver<T> {
         Ok(value)
     }
 
-    /// Every change that this receiver is in time for, until [`changed`](Receiver::changed) gives
-    /// an error.
+    /// Iterates over the changes that this receiver is in time for, until
+    /// [`changed`](Receiver::changed) returns an error.
     pub fn iter(&mut self) -> Iter<'_, T> {
         Iter { receiver: self }
     }
@@ -196,7 +197,7 @@ impl<T> Receiver<T> {
     }
 }
 
-/// Why there is no news.
+/// The reason why there is no news.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecvError {
@@ -220,13 +221,13 @@ impl fmt::Display for RecvError {
 
 impl Error for RecvError {}
 
-/// See [`Receiver::iter`].
+/// The iterator of [`Receiver::iter`].
 #[derive(Debug)]
 pub struct Iter<'a, T> {
     receiver: &'a mut Receiver<T>,
 }
 
-/// The news of a [`Receiver`] that it owns; see [`Receiver::iter`].
+/// An iterator over the news of a [`Receiver`] that it owns, like [`Receiver::iter`].
 #[derive(Debug)]
 pub struct IntoIter<T> {
     receiver: Receiver<T>,

@@ -17,14 +17,14 @@ use crate::task::yield_now;
 /// `tokio::sync`, need none.
 ///
 /// A kill unwinds out of the call and drops the future where it is. A deadline set by
-/// [`timeout`](crate::time::timeout) does not cut it, since there is no error to return; calls
-/// inside the future that would block the tasklet obey it as ever. As long as it waits, somebody
-/// outside might wake it, so there is no deadlock verdict.
+/// [`timeout`](crate::time::timeout) does not end the call, since there is no error to return;
+/// calls inside the future that would block the tasklet obey it as ever. As long as the call waits,
+/// another thread might wake it, so there is no deadlock report.
 ///
 /// # Panics
-/// Inside [`no_switch`](crate::task::no_switch), where the future is not ready at the first try.
-/// For the same reason it aborts the process while the tasklet unwinds: there is neither a way to
-/// wait nor an error to return.
+/// Inside [`no_switch`](crate::task::no_switch), if the future is not ready at the first try. For
+/// the same reason it aborts the process while the tasklet unwinds: there is neither a way to wait
+/// nor an error to return.
 ///
 /// ```
 /// use futures::channel::oneshot;
@@ -50,11 +50,11 @@ pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
     }
 }
 
-/// What the future's wakers lead to.
+/// The target of the future's wakers.
 struct Signal {
-    /// Since the last poll began.
+    /// Whether it was woken since the last poll began.
     woken: AtomicBool,
-    /// Ends the present wait.
+    /// The waker of the present wait.
     waiter: Mutex<Option<waiter::Waker>>,
 }
 
@@ -62,7 +62,7 @@ impl Signal {
     fn wait(&self) {
         let (wait, waker) = match waiter::prepare() {
             Ok(prepared) => prepared,
-            Err(refusal) => panic!("block_on {}", refusal.reason()),
+            Err(reason) => panic!("block_on {}", reason.message()),
         };
         self.set(Some(waker));
         // A wake sets the flag before it looks for the waiter: one of the two sees the other.

@@ -1,8 +1,8 @@
-//! Async neighbours: [`block_on`] for futures in tasklets, and a tasklet's end as a future.
+//! The bridge to async code: [`block_on`] for futures in tasklets, and a tasklet's end as a future.
 //!
 //! A handle can be awaited under [`block_on`], or by any other executor that polls it on the
 //! handle's thread. The tasklet itself wakes the executor, as the last thing it does, inside
-//! `no_switch`; there it also drops the locals that the executor's code has made.
+//! `no_switch`. There it also drops the locals that the executor's code has made.
 
 mod block_on;
 
@@ -15,8 +15,8 @@ use super::{JoinError, ScopedTasklet, Tasklet};
 
 impl<T> Unpin for Tasklet<T> {}
 
-/// The tasklet's end: what [`join`](Tasklet::join) gives, without blocking anybody. Polled or
-/// joined again after it was ready, it gives [`JoinError::Taken`].
+/// The tasklet's end as a future: it gives what [`join`](Tasklet::join) gives, and blocks no
+/// tasklet. Polled or joined again after it was ready, it gives [`JoinError::Taken`].
 ///
 /// ```
 /// use overlapped::{run, spawn, task::block_on};
@@ -39,8 +39,8 @@ impl<T> Future for Tasklet<T> {
         if self.is_finished() {
             return Poll::Ready(self.take_result());
         }
-        // Cloning and dropping are the executor's code: the block is not held meanwhile, and the
-        // tasklet may have ended afterwards.
+        // Cloning and dropping are the executor's code: the block is not borrowed meanwhile, and
+        // the tasklet may have ended afterwards.
         let waker = cx.waker().clone();
         if self.is_finished() {
             return Poll::Ready(self.take_result());
@@ -51,7 +51,7 @@ impl<T> Future for Tasklet<T> {
     }
 }
 
-/// As [`Tasklet`]'s.
+/// The end of the tasklet, as that of a [`Tasklet`].
 impl<T> Future for ScopedTasklet<'_, T> {
     type Output = Result<T, JoinError>;
 

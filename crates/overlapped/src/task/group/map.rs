@@ -1,10 +1,10 @@
 //! [`map`] and [`map_unordered`]: a limited number of items at a time. (`par_map` shares the work
 //! among all schedulers.)
 //!
-//! All take an item from the source only when fewer than the limit are *begun*: spawned, with a
-//! result that the caller has not taken. In `map` this is a window over the items, so that neither
-//! results nor tasklets pile up behind a slow item. A larger buffer behind it would only put the
-//! standstill off; an order of ends has none.
+//! All of them take an item from the source only if fewer than the limit are *begun*: spawned, with
+//! a result that the caller has not taken. In `map` this is a window over the items, so that
+//! neither results nor tasklets pile up behind a slow item. A larger buffer behind it would only
+//! put the standstill off; the order of ends has none.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -20,22 +20,22 @@ use crate::task::{Builder, JoinError, SpawnError, Tasklet};
 /// Runs `f` on every item in a tasklet of its own, at most `limit` (at least one) at a time, and
 /// gives the results **in the order of the items**; [`map_unordered`] gives them as they come.
 ///
-/// The order costs time where the items take unequal time: a slow item holds back everything that
-/// is `limit` items behind it, also if all between them have ended. Where the order does not
-/// matter, or can be made again afterwards (`items.enumerate()`), take [`map_unordered`].
+/// The order costs time if the items take unequal time: a slow item holds back everything that is
+/// `limit` items behind it, even if all between them have ended. If the order does not matter, or
+/// can be restored afterwards (`items.enumerate()`), use [`map_unordered`].
 ///
-/// Nothing is spawned before the first result is asked for. An item is taken from `items` only when
+/// Nothing is spawned before the first result is asked for. An item is taken from `items` only if
 /// there is room for it, and a result that has not been taken takes up room: so a slow consumer
 /// holds the source back, and memory does not grow with the number of items.
 ///
 /// A panic in `f` is [`JoinError::Panicked`] in the place of that item's result, and the others go
 /// on. Dropping the iterator kills what it has begun. A deadline that passes while it waits is
-/// [`JoinError::TimedOut`] for that item, whose tasklet is killed. `items` is called by whoever
-/// takes the results: one that waits holds up results that are there.
+/// [`JoinError::TimedOut`] for that item, whose tasklet is killed. The tasklet that takes the
+/// results also calls `items`: an iterator that waits holds up results that are there.
 ///
 /// # Panics
-/// The iterator, where [`spawn`](crate::spawn()) does; the message names the call of `map`. At
-/// `Config::tasklets_max` it takes fewer at a time, and panics where not even one can be had.
+/// The iterator panics where [`spawn`](crate::spawn()) does; the message names the call of `map`.
+/// At `Config::tasklets_max` it runs fewer at a time, and panics if it cannot run even one.
 ///
 /// ```
 /// use overlapped::{run, task::map, time::{Duration, sleep}};
@@ -62,10 +62,10 @@ where
 /// gives the results **as they come, in the order of their ends**; [`map`] gives them in the order
 /// of the items.
 ///
-/// A slow item holds back nothing but itself. Which result belongs to which item, `f` can say:
+/// A slow item holds back nothing but itself. `f` can say which result belongs to which item:
 /// `items.enumerate()` numbers them.
 ///
-/// What [`map`] says of room, panics, drops and the source holds here as well. A deadline that
+/// The rules of [`map`] for room, panics, drops and the source hold here as well. A deadline that
 /// passes while it waits is [`JoinError::TimedOut`] for the item that was begun first, whose
 /// tasklet is killed; so there are as many results as items.
 ///
@@ -95,7 +95,7 @@ where
     MapUnordered { source, f: Rc::new(f), begun: TaskletGroup::new(usize::MAX) }
 }
 
-/// The items of a map, and where it was called.
+/// The items of a map, and the place where it was called.
 pub(super) struct Source<I: Iterator> {
     items: Fuse<I>,
     pub(super) limit: usize,
@@ -114,7 +114,7 @@ impl<I: Iterator> Source<I> {
         Source { items, limit, made_by, made_at: Location::caller() }
     }
 
-    /// The next item, if there is room beside what has been `begun`.
+    /// Takes the next item, if there is room beside what has been `begun`.
     pub(super) fn next(&mut self, begun: usize) -> Option<I::Item> {
         if begun < self.limit { self.items.next() } else { None }
     }
@@ -126,7 +126,7 @@ impl<I: Iterator> Source<I> {
         if is_full { None } else { self.next(begun) }
     }
 
-    /// The call that made it spawns, not the one that takes results.
+    /// Makes a builder on behalf of the call that made the map, not of the one that takes results.
     fn builder(&self) -> Builder {
         Builder::new().on_behalf_of(self.made_at)
     }
@@ -166,7 +166,7 @@ where
                 Err(error) => self.source.refuse(error),
             }
         }
-        // It stays in its place meanwhile: a kill of the caller shall find it.
+        // It stays in its place meanwhile, so that a kill of the caller finds it.
         let waited = self.begun.front()?.wait_end();
         let first = self.begun.pop_front()?;
         if waited.is_err() {
@@ -208,7 +208,7 @@ impl<I: Iterator, F, T> fmt::Debug for Map<I, F, T> {
 pub struct MapUnordered<I: Iterator, F, T> {
     source: Source<I>,
     f: Rc<F>,
-    /// Dropped, it kills its members.
+    /// Kills its members when it is dropped.
     begun: TaskletGroup<T>,
 }
 

@@ -1,4 +1,4 @@
-//! Many tasklets, a limited number at a time: [`TaskletGroup`] for whatever comes, [`map`] and
+//! Many tasklets, a limited number at a time: [`TaskletGroup`] for any of them, [`map`] and
 //! [`map_unordered`] for the items of an iterator.
 
 mod map;
@@ -13,15 +13,15 @@ use std::rc::Rc;
 pub use map::{Map, MapUnordered, map, map_unordered};
 pub use par_map::{ParMap, par_map};
 
-use super::refusal::Refusal;
+use super::cannot_wait::CannotWait;
 use super::wait::{checkpoint, checkpoint_without_error, deliver_kill, park};
-use super::{Builder, JoinError, SpawnError, Tasklet, WaitError, take_verdict};
-use crate::sched::{Bell, Waiting, Wake, here, seat_of};
+use super::{Builder, JoinError, SpawnError, Tasklet, WaitError, take_deadlock_report};
+use crate::sched::{JoinWaiter, Waiting, Wake, here, node_of};
 
-/// Tasklets that belong together: so many at a time, joined in whatever order they end, and killed
-/// when the group is dropped.
+/// Tasklets that belong together: a limited number runs at a time, they are joined in the order of
+/// their ends or of spawning, and killed when the group is dropped.
 ///
-/// Results of members that have ended are kept until they are joined. Where that may be many, call
+/// Results of members that have ended are kept until they are joined. If that may be many, call
 /// [`join_next`](TaskletGroup::join_next) in between, or use [`map_unordered`], which holds its
 /// source back.
 ///
@@ -43,22 +43,23 @@ use crate::sched::{Bell, Waiting, Wake, here, seat_of};
 pub struct TaskletGroup<T> {
     limit: usize,
     next: u64,
-    /// By the order of spawning.
+    /// The members in the order of spawning.
     members: BTreeMap<u64, Tasklet<T>>,
     state: Rc<State>,
 }
 
-/// What a group shares with its members.
+/// The state that a group shares with its members.
 #[derive(Default)]
 struct State {
     running: Cell<usize>,
-    /// Who has ended and has not been joined, in that order.
+    /// The members that have ended and have not been joined, in the order of their ends.
     ended: RefCell<VecDeque<u64>>,
     /// The group's owner, while it waits for a member's end.
-    bell: Bell,
+    waiter: JoinWaiter,
 }
 
-/// In a member's closure; dropped at its end, and with the closure of one that never ran.
+/// The part of a member's closure that counts it. It is dropped at the member's end, or with a
+/// closure that never ran.
 struct Membership {
     state: Rc<State>,
     number: u64,
@@ -68,14 +69,14 @@ impl Drop for Membership {
     fn drop(&mut self) {
         self.state.running.set(self.state.running.get() - 1);
         self.state.ended.borrow_mut().push_back(self.number);
-        if let (Some(here), Some(seat)) = (here(), self.state.bell.take()) {
-            here.grant(seat, Wake::Done);
+        if let (Some(here), Some(node)) = (here(), self.state.waiter.take()) {
+            here.claim_and_wake(node, Wake::Done);
         }
     }
 }
 
 impl<T: 'static> TaskletGroup<T> {
-    /// A group of at most `limit` running members; at least one. `usize::MAX`: any number.
+    /// Makes a group of at most `limit` running members, at least one. `usize::MAX`: any number.
     pub fn new(limit: usize) -> TaskletGroup<T> {
         TaskletGroup {
             limit: limit.max(1),
@@ -85,17 +86,17 @@ impl<T: 'static> TaskletGroup<T> {
         }
     }
 
-    /// Spawns a member. While the group is full, waits for one to end.
+    /// Spawns a member. If the group is full, waits for one to end.
     ///
     /// # Errors
-    /// Those of [`Builder::spawn`]; [`SpawnError::CannotWait`] and [`SpawnError::Wait`] where the
+    /// Those of [`Builder::spawn`]; [`SpawnError::CannotWait`] and [`SpawnError::Wait`] if the
     /// group is full. `f` is dropped then.
     #[track_caller]
     pub fn spawn(&mut self, f: impl FnOnce() -> T + 'static) -> Result<(), SpawnError> {
         self.spawn_by(Builder::new(), f)
     }
 
-    /// As [`spawn`](TaskletGroup::spawn), with a name or a stack size.
+    /// Spawns a member as [`spawn`](TaskletGroup::spawn) does, with a name or a stack size.
     ///
     /// # Errors
     /// As [`spawn`](TaskletGroup::spawn).
@@ -131,18 +132,18 @@ impl<T: 'static> TaskletGroup<T> {
         }
     }
 
-    /// Waits for the next member to end and gives its result, in the order of their ends. `None`
+    /// Waits for the next member to end and returns its result, in the order of their ends. `None`
     /// when all have been joined.
     ///
-    /// An error of the wait itself (a deadline, a verdict) is given in place of a result; the
-    /// members are as they were then. Only in a destructor that runs while its tasklet unwinds,
-    /// where nothing can wait any more, the member that was spawned first is killed and taken out:
-    /// so a loop until `None` ends there, too.
+    /// An error of the wait itself (a deadline, a deadlock report) is returned in place of a
+    /// result, and the members are unchanged. There is one exception: in a destructor that runs
+    /// while its tasklet unwinds nothing can wait any more, so the member that was spawned first is
+    /// killed and removed. So a loop until `None` ends there, too.
     pub fn join_next(&mut self) -> Option<Result<T, JoinError>> {
         let ended = self.wait_next()?;
         let will_never_wait = || {
             let refused = here().map(checkpoint_without_error);
-            matches!(refused, Some(Err(Refusal::Unwinding)))
+            matches!(refused, Some(Err(CannotWait::Unwinding)))
         };
         if matches!(ended, Err(JoinError::WouldBlock)) && will_never_wait() {
             self.kill_first();
@@ -150,7 +151,8 @@ impl<T: 'static> TaskletGroup<T> {
         Some(ended.and_then(Tasklet::join))
     }
 
-    /// Waits for the next member to end and takes it out; or why the wait ended without one.
+    /// Waits for the next member to end and removes it. Returns the reason if the wait ended
+    /// without one.
     fn wait_next(&mut self) -> Option<Result<Tasklet<T>, JoinError>> {
         loop {
             if self.members.is_empty() {
@@ -162,39 +164,39 @@ impl<T: 'static> TaskletGroup<T> {
                     Ok(()) => continue,
                     Err(WaitError::TimedOut) => return Some(Err(JoinError::TimedOut)),
                     Err(WaitError::Cancelled) => return Some(Err(JoinError::Cancelled)),
-                    Err(WaitError::Deadlock(verdict)) => {
-                        return Some(Err(JoinError::Deadlock(verdict)));
+                    Err(WaitError::Deadlock(report)) => {
+                        return Some(Err(JoinError::Deadlock(report)));
                     }
                     Err(_) => return Some(Err(JoinError::WouldBlock)),
                 }
             };
-            // Its closure has ended; what it leaves behind may take a moment more.
+            // Its closure has ended; dropping its leftovers may take a moment more.
             if let Some(Err(error)) = self.members.get(&number).map(Tasklet::wait_end) {
                 return Some(Err(error));
             }
             self.state.ended.borrow_mut().pop_front();
-            // One that `kill_first` has taken out is nobody's any more.
+            // A member that `kill_first` has removed is not there any more.
             if let Some(member) = self.members.remove(&number) {
                 return Some(Ok(member));
             }
         }
     }
 
-    /// Kills the member that was spawned first, and takes it out.
+    /// Kills the member that was spawned first, and removes it.
     fn kill_first(&mut self) {
         if let Some((_, first)) = self.members.pop_first() {
             first.kill();
         }
     }
 
-    /// Joins all members that have not been joined: their results in the order of spawning.
+    /// Joins all members that have not been joined. Returns their results in the order of spawning.
     ///
-    /// An error of a wait itself (a deadline, a verdict) stands in the place of the result, and
+    /// An error of a wait itself (a deadline, a deadlock report) takes the place of the result, and
     /// the tasklet is killed.
     pub fn join_all(mut self) -> Vec<Result<T, JoinError>> {
         let mut results = Vec::with_capacity(self.members.len());
         while let Some(member) = self.members.first_entry() {
-            // It stays in its place meanwhile: a kill of the caller shall find it.
+            // It stays in its place meanwhile, so that a kill of the caller finds it.
             let waited = member.get().wait_end();
             let member = member.remove();
             if waited.is_err() {
@@ -207,17 +209,17 @@ impl<T: 'static> TaskletGroup<T> {
 }
 
 impl<T> TaskletGroup<T> {
-    /// How many members run, or are ready to.
+    /// Returns the number of members that run, or are ready to.
     pub fn running(&self) -> usize {
         self.state.running.get()
     }
 
-    /// How many members have not been joined.
+    /// Returns the number of members that have not been joined.
     pub fn len(&self) -> usize {
         self.members.len()
     }
 
-    /// Whether all members have been joined.
+    /// Tells whether all members have been joined.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
@@ -230,16 +232,16 @@ impl<T> TaskletGroup<T> {
     /// Waits until a member ends.
     fn wait(&self) -> Result<(), WaitError> {
         let here = here().ok_or(WaitError::WouldBlock)?;
-        checkpoint(here).map_err(|refusal| match refusal {
-            Refusal::Killed => WaitError::Cancelled,
-            Refusal::Unwinding | Refusal::NoSwitch => WaitError::WouldBlock,
+        checkpoint(here).map_err(|reason| match reason {
+            CannotWait::Killed => WaitError::Cancelled,
+            CannotWait::Unwinding | CannotWait::NoSwitch => WaitError::WouldBlock,
         })?;
-        let bell = &self.state.bell;
-        bell.set(Some(seat_of(here.me_ptr())));
-        match park(here, Waiting::Member(NonNull::from(bell)), here.me().deadline.get()) {
+        let waiter = &self.state.waiter;
+        waiter.set(Some(node_of(here.me_ptr())));
+        match park(here, Waiting::Member(NonNull::from(waiter)), here.me().deadline.get()) {
             Wake::Done | Wake::Closed => Ok(()),
             Wake::TimedOut => Err(WaitError::TimedOut),
-            Wake::Deadlock => Err(WaitError::Deadlock(take_verdict(here))),
+            Wake::Deadlock => Err(WaitError::Deadlock(take_deadlock_report(here))),
             Wake::Killed => {
                 deliver_kill(here);
                 Err(WaitError::Cancelled)

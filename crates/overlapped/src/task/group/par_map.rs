@@ -14,18 +14,18 @@ use crate::task::{JoinError, Placed, SpawnError};
 /// ([`Config::threads`](crate::Config::threads)), at most `limit` (at least one) items at a time,
 /// and gives the results in the order of the items.
 ///
-/// As [`map`](super::map()) otherwise: what that says of room, order, panics, deadlines, drops and
-/// the source holds here as well. Each item goes to the scheduler that carries the fewest placed
-/// tasklets ([`place`](crate::task::place)). For computations take a `limit` of a few times the
+/// Otherwise it is like [`map`](super::map()): the rules for room, order, panics, deadlines, drops
+/// and the source hold here as well. Each item goes to the scheduler that has the fewest placed
+/// tasklets ([`place`](crate::task::place)). For computations use a `limit` of a few times the
 /// number of schedulers, so that a slow item leaves the others something to do.
 ///
-/// Where items are better fetched than handed out, place a tasklet
-/// [on each scheduler](crate::task::place_on_each) that receives from an
-/// [`mpmc`](crate::sync::mpmc) channel.
+/// If workers should fetch the items themselves, place a tasklet [on each
+/// scheduler](crate::task::place_on_each) that receives from an [`mpmc`](crate::sync::mpmc)
+/// channel.
 ///
 /// # Panics
-/// The iterator, outside a scheduler; the message names the call of `par_map`. At
-/// `Config::tasklets_max` it takes fewer at a time, and panics where not even one can be had.
+/// The iterator panics outside a scheduler; the message names the call of `par_map`. At
+/// `Config::tasklets_max` it runs fewer at a time, and panics if it cannot run even one.
 ///
 /// ```
 /// use overlapped::{Config, task::par_map};
@@ -62,7 +62,7 @@ where
     F: Fn(I::Item) -> T + Send + Sync + 'static,
     T: Send + 'static,
 {
-    /// Begins as many as there is room for.
+    /// Places as many items as there is room for.
     fn begin(&mut self) {
         loop {
             let begun = self.begun.len();
@@ -76,10 +76,10 @@ where
         }
     }
 
-    /// Places an item, which stays in `refused` where it cannot.
+    /// Places an item. If that fails, the item stays in `refused`.
     fn place(&mut self, item: I::Item) -> Result<Placed<T>, SpawnError> {
         let f = Arc::clone(&self.f);
-        // Shared until it is begun: a closure that is refused is dropped.
+        // Shared until it begins: a refused closure is dropped.
         let item = Arc::new(Mutex::new(Some(item)));
         let take = |item: &Mutex<Option<I::Item>>| item.lock().take();
         let theirs = Arc::clone(&item);
@@ -104,7 +104,7 @@ where
 
     fn next(&mut self) -> Option<Result<T, JoinError>> {
         self.begin();
-        // It stays in its place meanwhile: a kill of the caller shall find it.
+        // It stays in its place meanwhile, so that a kill of the caller finds it.
         let waited = self.begun.front()?.wait_end();
         let first = self.begun.pop_front()?;
         if waited.is_err() {

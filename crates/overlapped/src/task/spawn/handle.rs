@@ -1,21 +1,21 @@
 //! Handles: `Tasklet<T>` for the spawner's thread, `Remote` for any other.
 //!
-//! Why two: everything in a control block is plain cells of one thread, so a `Tasklet` costs no
-//! atomic instruction; and the scheduler must know whether another thread could still wake
-//! somebody, or its deadlock verdicts would be guesses. A `Remote` says so by existing.
+//! There are two for two reasons. Everything in a control block is plain cells of one thread, so a
+//! `Tasklet` costs no atomic instruction. And the scheduler must know whether another thread could
+//! still wake a tasklet, or its deadlock reports would be guesses: a `Remote` tells it by existing.
 
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 
 use super::remote::{Remote, remote_of};
-use super::{Made, Returned, note_panic};
+use super::{Made, Returned, mark_scope_panicked};
 use crate::sched::{
-    Ending, Here, State, Tcb, TcbPtr, Verdict, Waiting, Wake, drop_quietly, here, release, retain,
-    seat_of,
+    DeadlockReport, Ending, Here, State, Tcb, TcbPtr, Waiting, Wake, drop_quietly, here, node_of,
+    release, retain,
 };
 use crate::task::wait::{checkpoint, checkpoint_without_error, deliver_kill, is_cancelled, park};
-use crate::task::{PanicPayload, Refusal};
+use crate::task::{CannotWait, PanicPayload};
 
 /// A tasklet's number, unique within its scheduler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,9 +27,9 @@ impl fmt::Display for TaskletId {
     }
 }
 
-/// An owned permission to join a tasklet, and the handle to control it: the counterpart of
+/// The owned permission to join a tasklet, and the handle to control it: the counterpart of
 /// `std::thread::JoinHandle`. Dropping it detaches the tasklet: its result is dropped when it ends,
-/// an error like any other. See [`spawn`](crate::spawn()).
+/// and so is an error. [`spawn`](crate::spawn()) says more.
 ///
 /// It stays on its thread; [`Tasklet::remote`] gives a handle for others.
 pub struct Tasklet<T> {
@@ -44,8 +44,8 @@ impl<T> Tasklet<T> {
         Tasklet { tcb: made.tcb, take: made.take, result: PhantomData }
     }
 
-    /// Has `tell` called if the tasklet is abandoned, on the scheduler's own stack: it neither runs
-    /// nor drops anything of the user's.
+    /// Sets a function that is called if the tasklet is abandoned, on the scheduler's own stack: it
+    /// neither runs nor drops anything of the user's.
     pub(crate) fn on_abandon(&self, tell: impl FnOnce() + 'static) {
         if self.block().ending.get() == Ending::Abandoned {
             return tell(); // Spawned after the grace time.
@@ -54,7 +54,7 @@ impl<T> Tasklet<T> {
         self.block().extra_or_new(|extra| extra.on_abandon = Some(tell));
     }
 
-    /// Whose handle it is.
+    /// The tasklet's block, as a pointer.
     pub(in crate::task) fn tcb(&self) -> TcbPtr {
         self.tcb
     }
@@ -65,10 +65,10 @@ impl<T> Tasklet<T> {
         unsafe { self.tcb.as_ref() }
     }
 
-    /// Waits until the tasklet has ended, and gives its result.
+    /// Waits until the tasklet has ended, and returns its result.
     ///
     /// # Errors
-    /// [`JoinError`] says how else it ended, or why the wait did.
+    /// [`JoinError`] says how else the tasklet ended, or why the wait did.
     #[inline(always)]
     pub fn join(self) -> Result<T, JoinError> {
         self.wait_end()?;
@@ -83,15 +83,15 @@ impl<T> Tasklet<T> {
 
     #[inline(always)]
     fn wait(&self) -> Result<(), JoinError> {
-        // Not over: its scheduler runs, so this is one of its tasklets.
+        // It is not over: its scheduler runs, so the caller is one of its tasklets.
         let here = here().ok_or(JoinError::WouldBlock)?;
         here.assert_ours(self.block());
-        checkpoint(here).map_err(JoinError::refused)?;
-        self.block().joiner.set(Some(seat_of(here.me_ptr())));
+        checkpoint(here).map_err(JoinError::from_cannot_wait)?;
+        self.block().joiner.set(Some(node_of(here.me_ptr())));
         match park(here, Waiting::Join(self.tcb), here.me().deadline.get()) {
             Wake::Done | Wake::Closed => Ok(()),
             Wake::TimedOut => Err(JoinError::TimedOut),
-            Wake::Deadlock => Err(JoinError::Deadlock(take_verdict(here))),
+            Wake::Deadlock => Err(JoinError::Deadlock(take_deadlock_report(here))),
             Wake::Killed => {
                 deliver_kill(here);
                 Err(JoinError::Cancelled)
@@ -116,18 +116,18 @@ impl<T> Tasklet<T> {
         }
     }
 
-    /// Whether it has ended. Never waits.
+    /// Tells whether it has ended. Never waits.
     #[inline]
     pub fn is_finished(&self) -> bool {
         self.block().is_over()
     }
 
     /// Asks the tasklet to end: it unwinds, with [`TaskletExit`](crate::task::TaskletExit), at the
-    /// suspension point where it is or at the next one it comes to. Not started: its closure is
-    /// dropped. Ended: nothing happens.
+    /// suspension point where it is or at the next one. If it has not started, its closure is
+    /// dropped. If it has ended, nothing happens.
     ///
-    /// This only asks. An operation that completes all the same hands over its result first, so no
-    /// byte is lost, and [`shield`](crate::task::shield) holds a kill off.
+    /// This is only a request. An operation that completes nevertheless returns its result first,
+    /// so no byte is lost, and [`shield`](crate::task::shield) holds a kill off.
     ///
     /// # What does not survive it
     /// A kill unwinds, as a panic does, and what cannot be unwound ends the process, with a message
@@ -139,8 +139,8 @@ impl<T> Tasklet<T> {
     /// - destructors that lock what a neighbour has locked: who unwinds cannot wait. Use `try_lock`
     ///   there, or drop guards before what may be killed.
     ///
-    /// A [`scope`](crate::scope) in a destructor runs its tasklets one after another, in place. So
-    /// that a kill can unwind at all, the program is built with `panic = "unwind"`.
+    /// A [`scope`](crate::scope) in a destructor runs its tasklets one after another, in place. A
+    /// kill can unwind only if the program is built with `panic = "unwind"`.
     pub fn kill(&self) {
         if self.is_finished() {
             return;
@@ -161,7 +161,8 @@ impl<T> Tasklet<T> {
     }
 
     /// Takes the tasklet out of the ready queue until [`resume`](Tasklet::resume). A kill ends the
-    /// pause, in a [`shield`](crate::task::shield) too: it goes on, and ends where the shield does.
+    /// pause, also in a [`shield`](crate::task::shield): the tasklet goes on, and ends where the
+    /// shield does.
     ///
     /// # Errors
     /// [`PauseError::Blocked`] while it waits for something, [`PauseError::Finished`] after its
@@ -170,25 +171,22 @@ impl<T> Tasklet<T> {
         let block = self.block();
         let here = self.living()?;
         match (block.state.get(), block.waiting.get()) {
-            (State::Waiting, Waiting::Paused | Waiting::Held) => Ok(()),
+            (State::Waiting, Waiting::Paused | Waiting::PausedByOther) => Ok(()),
             (State::Running, _) => {
                 crate::task::pause();
                 Ok(())
             }
-            // A kill is on its way to it: it shall have it.
-            (State::Ready | State::New, _) if block.killed.get() || here.ending.get() => Ok(()),
-            (State::Ready | State::New, _) if !block.is_starved.get() => {
-                here.ready.remove(self.tcb);
-                block.wait_for(Waiting::Held);
-                block.parked_at.set(here.next_order());
-                block.since.set(here.now.get());
+            // A kill is on its way to it, and must arrive.
+            (State::Ready | State::New, _) if block.killed.get() || here.is_ending() => Ok(()),
+            (State::Ready | State::New, _) if !block.waits_for_stack.get() => {
+                here.pause_ready(block, self.tcb);
                 Ok(())
             }
             _ => Err(PauseError::Blocked),
         }
     }
 
-    /// Puts a paused tasklet at the end of the ready queue. One that is ready stays where it is.
+    /// Puts a paused tasklet at the end of the ready queue. A ready tasklet stays where it is.
     ///
     /// # Errors
     /// [`PauseError::Blocked`] while it waits for something, [`PauseError::Finished`] after its
@@ -197,14 +195,16 @@ impl<T> Tasklet<T> {
         let block = self.block();
         let here = self.living()?;
         match (block.state.get(), block.waiting.get()) {
-            (State::Waiting, Waiting::Paused | Waiting::Held) => here.wake(self.tcb, Wake::Done),
+            (State::Waiting, Waiting::Paused | Waiting::PausedByOther) => {
+                here.wake(self.tcb, Wake::Done)
+            }
             (State::Waiting, _) => return Err(PauseError::Blocked),
             _ => {}
         }
         Ok(())
     }
 
-    /// Switches to the tasklet now; the caller stays queued. Those queued between the two come
+    /// Switches to the tasklet now; the caller stays queued. The tasklets between the two come
     /// after it, as in a ring that is turned until the tasklet is in front.
     ///
     /// # Errors
@@ -218,25 +218,24 @@ impl<T> Tasklet<T> {
         }
         match (block.state.get(), block.waiting.get()) {
             (State::Running, _) => return Ok(()),
-            (State::Waiting, Waiting::Paused | Waiting::Held) => {
+            (State::Waiting, Waiting::Paused | Waiting::PausedByOther) => {
                 here.wake(self.tcb, Wake::Done);
             }
-            (State::Ready | State::New, _) if block.is_starved.get() => {
+            (State::Ready | State::New, _) if block.waits_for_stack.get() => {
                 return Err(PauseError::Blocked);
             }
             (State::Ready | State::New, _) => {}
             _ => return Err(PauseError::Blocked),
         }
-        here.ready.rotate_out(self.tcb, here.me_ptr());
-        here.ready.push_front(self.tcb);
+        here.rotate_ready(self.tcb, here.me_ptr());
         here.me().state.set(State::Ready);
         crate::task::wait::leave(here, here.me());
         deliver_kill(here);
         Ok(())
     }
 
-    /// A handle for other threads. While one exists, the scheduler holds that its tasklet could
-    /// still be woken, so it gives no deadlock verdict.
+    /// Returns a handle for other threads. While one exists, the scheduler assumes that its tasklet
+    /// could still be woken, so it makes no deadlock report.
     ///
     /// ```
     /// overlapped::run(|| {
@@ -266,13 +265,13 @@ impl<T> Drop for Tasklet<T> {
         let block = self.block();
         block.detached.set(true);
         if matches!(block.ending.get(), Ending::Returned | Ending::Panicked) {
-            // SAFETY: as in `take_result`; it is over.
+            // SAFETY: `take` is of the tasklet's own types, as in `take_result`, and it is over.
             if let Some(result) = unsafe { (self.take)(self.tcb) } {
-                note_panic(block, block.ending.get());
+                mark_scope_panicked(block, block.ending.get());
                 drop_quietly(result);
             }
         }
-        // SAFETY: the handle's own reference, for the last time.
+        // SAFETY: this is the handle's own reference, given back once.
         unsafe { release(self.tcb) };
     }
 }
@@ -287,26 +286,27 @@ impl<T> fmt::Debug for Tasklet<T> {
     }
 }
 
-/// The verdict that came with `Wake::Deadlock`.
-pub(crate) fn take_verdict(here: Here) -> Verdict {
-    let verdict = here.me().extra(|extra| extra?.verdict.take());
-    verdict.expect("a deadlock's wake comes with its verdict")
+/// Takes the deadlock report that came with `Wake::Deadlock`.
+pub(crate) fn take_deadlock_report(here: Here) -> DeadlockReport {
+    let report = here.me().extra(|extra| extra?.deadlock_report.take());
+    report.expect("a deadlock's wake comes with its report")
 }
 
-/// A tasklet seen by itself or by its neighbours: the counterpart of `std::thread::Thread`.
+/// A tasklet as it sees itself, and as its neighbours see it: the counterpart of
+/// `std::thread::Thread`.
 pub struct Current {
     tcb: TcbPtr,
 }
 
 impl Current {
-    pub(in crate::task) fn of(here: Here) -> Current {
+    pub(in crate::task) fn new(here: Here) -> Current {
         let tcb = here.me_ptr();
         retain(tcb);
         Current { tcb }
     }
 
     fn block(&self) -> &Tcb {
-        // SAFETY: the reference taken in `of` keeps the block there, and this is on its thread.
+        // SAFETY: the reference taken in `new` keeps the block there, and this is on its thread.
         unsafe { self.tcb.as_ref() }
     }
 
@@ -320,7 +320,7 @@ impl Current {
         self.block().name()
     }
 
-    /// A handle for other threads.
+    /// Returns a handle for other threads.
     pub fn remote(&self) -> Remote {
         remote_of(self.tcb, self.block())
     }
@@ -328,7 +328,7 @@ impl Current {
 
 impl Drop for Current {
     fn drop(&mut self) {
-        // SAFETY: the reference taken in `of`, for the last time.
+        // SAFETY: this is the reference taken in `new`, given back once.
         unsafe { release(self.tcb) };
     }
 }
@@ -339,7 +339,7 @@ impl fmt::Debug for Current {
     }
 }
 
-/// How a tasklet ended, if not by returning; or why the wait for it did.
+/// The way in which a tasklet ended, if not by returning; or the reason why the wait for it did.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum JoinError {
@@ -352,10 +352,10 @@ pub enum JoinError {
     /// It outlived the grace time of its scheduler's shutdown and was parked for good, or had not
     /// even begun when all time was over: [`Config::grace`](crate::Config::grace).
     Abandoned,
-    /// Its result has been given already: the handle was polled as a future to its end.
+    /// Its result was returned before: the handle was polled as a future to its end.
     Taken,
-    /// It waits for ever, and so would the caller.
-    Deadlock(Verdict),
+    /// The tasklet waits for ever, and so would the caller.
+    Deadlock(DeadlockReport),
     /// The deadline set by [`timeout`](crate::time::timeout) passed first.
     TimedOut,
     /// A kill of the *caller* came first, inside [`kill_as_error`](crate::task::kill_as_error).
@@ -367,15 +367,15 @@ pub enum JoinError {
 
 impl JoinError {
     /// Makes the error of a caller that may not wait.
-    pub(in crate::task) fn refused(refusal: Refusal) -> JoinError {
-        match refusal {
-            Refusal::Killed => JoinError::Cancelled,
-            Refusal::Unwinding | Refusal::NoSwitch => JoinError::WouldBlock,
+    pub(in crate::task) fn from_cannot_wait(reason: CannotWait) -> JoinError {
+        match reason {
+            CannotWait::Killed => JoinError::Cancelled,
+            CannotWait::Unwinding | CannotWait::NoSwitch => JoinError::WouldBlock,
         }
     }
 
-    /// Makes the error of a caller whose wait was cut short.
-    pub(crate) fn cut_short() -> JoinError {
+    /// Makes the error of a caller whose wait was cancelled.
+    pub(crate) fn from_cancelled_wait() -> JoinError {
         let is_killed = here().is_some_and(is_cancelled);
         if is_killed { JoinError::Cancelled } else { JoinError::TimedOut }
     }
@@ -394,7 +394,7 @@ impl fmt::Display for JoinError {
             }
             JoinError::Taken => f.write_str("the tasklet's result has been given already"),
             JoinError::Abandoned => f.write_str("the tasklet outlived its scheduler's grace time"),
-            JoinError::Deadlock(verdict) => verdict.fmt(f),
+            JoinError::Deadlock(report) => report.fmt(f),
             JoinError::TimedOut => f.write_str("the deadline passed before the tasklet ended"),
             JoinError::Cancelled => {
                 f.write_str("a kill of the caller came before the tasklet ended")
@@ -428,11 +428,11 @@ impl From<JoinError> for io::Error {
     }
 }
 
-/// Why a tasklet cannot be paused, resumed or switched to.
+/// The reason why a tasklet cannot be paused, resumed or switched to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PauseError {
-    /// It waits for something, and only that can wake it; or it has not got a stack yet.
+    /// It waits for something, and only that can wake it; or it has no stack yet.
     Blocked,
     /// It has ended.
     Finished,

@@ -1,13 +1,13 @@
 //! Spawning: the closure becomes a `Task<F, T>`, one allocation with its control block.
 //!
-//! The closure is moved to the tasklet's own stack when it first runs; the result takes its place
-//! in the allocation and stays for the handle. Who drops what:
+//! The closure is moved to the tasklet's own stack when it first runs. The result takes its place
+//! in the allocation and stays for the handle. Each value is dropped by one party:
 //!
 //! | what | by whom |
 //! |---|---|
 //! | closure of a tasklet killed before its start | the tasklet, on its own stack |
 //! | result, handle gone | the tasklet, on its own stack |
-//! | result, handle there | `join`'s caller, or whoever drops the handle |
+//! | result, handle there | `join`'s caller, or the code that drops the handle |
 //! | locals | the tasklet, on its own stack |
 
 mod handle;
@@ -24,7 +24,7 @@ use std::ptr::NonNull;
 
 use super::wait::is_doomed;
 use super::{TaskletExit, WaitError};
-pub(crate) use handle::take_verdict;
+pub(crate) use handle::take_deadlock_report;
 pub use handle::{Current, JoinError, PauseError, Tasklet, TaskletId};
 pub(in crate::task) use place::place_for;
 pub use place::{Placed, Spawner, place, place_on, place_on_each, schedulers, spawner};
@@ -34,26 +34,26 @@ pub use scope::{Scope, ScopedTasklet, scope};
 
 use crate::locals;
 use crate::sched::{
-    Ending, Here, Locals, Origin, Sched, ScopeState, Tcb, TcbPtr, VTable, drop_locals,
-    drop_quietly, end_locals, here, users_turn,
+    Ending, Here, Intake, Locals, Origin, ScopeState, Tcb, TcbPtr, VTable, assert_off_hub,
+    drop_locals, drop_quietly, end_locals, here,
 };
 use crate::stack::STACK_MAX;
 
-/// What a tasklet's closure came to.
+/// The result of a tasklet's closure.
 pub(crate) type Returned<T> = Result<T, Box<dyn Any + Send>>;
 
-enum Stage<F, T> {
+enum Contents<F, T> {
     Closure(F),
     Result(Returned<T>),
     Empty,
 }
 
-/// A control block with its closure, later its result. The block is first: a pointer to the one is
-/// a pointer to the other.
+/// A control block with its closure, later its result. The block is the first field: a pointer to
+/// one is a pointer to the other.
 #[repr(C)]
 struct Task<F, T> {
     tcb: Tcb,
-    stage: UnsafeCell<Stage<F, T>>,
+    contents: UnsafeCell<Contents<F, T>>,
 }
 
 impl<F: FnOnce() -> T, T> Task<F, T> {
@@ -62,12 +62,12 @@ impl<F: FnOnce() -> T, T> Task<F, T> {
     #[inline(always)]
     fn allocate(f: F, id: u64, at: Origin) -> TcbPtr {
         let mut task = Box::<Task<F, T>>::new_uninit();
-        // In place: a block is several cache lines, too many to be built here and copied there.
+        // In place: a block is several cache lines, too many to build here and copy there.
         let place = task.as_mut_ptr();
-        // SAFETY: both fields of fresh memory of that very type, each written once.
+        // SAFETY: both are fields of fresh memory of that very type, each written once.
         unsafe {
             (&raw mut (*place).tcb).write(Tcb::new(&Self::VTABLE, id, at));
-            (&raw mut (*place).stage).write(UnsafeCell::new(Stage::Closure(f)));
+            (&raw mut (*place).contents).write(UnsafeCell::new(Contents::Closure(f)));
         }
         // SAFETY: all fields have been written; a box is not null.
         let task = unsafe { Box::into_raw(task.assume_init()) };
@@ -75,7 +75,7 @@ impl<F: FnOnce() -> T, T> Task<F, T> {
         unsafe { NonNull::new_unchecked(task) }.cast()
     }
 
-    /// `VTable::run`.
+    /// Runs the closure: `VTable::run`.
     ///
     /// # Safety
     /// `tcb` was made by `allocate` of the same types, and this is called once.
@@ -83,10 +83,10 @@ impl<F: FnOnce() -> T, T> Task<F, T> {
         // SAFETY: the block is the first field of a `Task<F, T>` (repr(C)), and the pointer came
         // from the whole box.
         let task = unsafe { tcb.cast::<Task<F, T>>().as_ref() };
-        // SAFETY: nobody else touches the stage before `ending` says that the tasklet is over.
-        let closure = unsafe { std::mem::replace(&mut *task.stage.get(), Stage::Empty) };
-        let Stage::Closure(f) = closure else { unreachable!("a tasklet runs once") };
-        users_turn();
+        // SAFETY: nothing else touches the contents before `ending` says that the tasklet is over.
+        let closure = unsafe { std::mem::replace(&mut *task.contents.get(), Contents::Empty) };
+        let Contents::Closure(f) = closure else { unreachable!("a tasklet runs once") };
+        assert_off_hub();
         let no_stack = task.tcb.no_stack.get();
         let (result, mut ending) = if task.tcb.killed.get() || no_stack {
             task.tcb.last_drops.set(true);
@@ -109,12 +109,12 @@ impl<F: FnOnce() -> T, T> Task<F, T> {
             result => result,
         };
         if task.tcb.detached.get() {
-            note_panic(&task.tcb, ending);
+            mark_scope_panicked(&task.tcb, ending);
             drop_quietly(result);
             drop_locals(&task.tcb);
         } else if let Some(result) = result {
             // SAFETY: as above.
-            unsafe { *task.stage.get() = Stage::Result(result) };
+            unsafe { *task.contents.get() = Contents::Result(result) };
         }
         if task.tcb.locals.get() == Locals::Own {
             end_locals(&task.tcb);
@@ -122,15 +122,15 @@ impl<F: FnOnce() -> T, T> Task<F, T> {
         task.tcb.ending.set(ending);
     }
 
-    /// `VTable::free`.
+    /// Frees the allocation: `VTable::free`.
     ///
     /// # Safety
-    /// Nobody holds a reference any more, and the types are those of `allocate`.
+    /// There is no other reference, and the types are those of `allocate`.
     unsafe fn free(tcb: TcbPtr) {
-        // SAFETY: the pointer came from `Box::leak` of this very type.
+        // SAFETY: the pointer came from `Box::into_raw` of this very type.
         let mut task = unsafe { Box::from_raw(tcb.cast::<Task<F, T>>().as_ptr()) };
-        // This may be the hub.
-        debug_assert!(matches!(task.stage.get_mut(), Stage::Empty), "a value is left");
+        // The caller may be the hub.
+        debug_assert!(matches!(task.contents.get_mut(), Contents::Empty), "a value is left");
         debug_assert!(!task.tcb.has_users_values(), "a value is left in the block");
         drop(task);
     }
@@ -140,28 +140,28 @@ impl<F: FnOnce() -> T, T> Task<F, T> {
     /// # Safety
     /// The types are those of `allocate`, and the tasklet is over.
     unsafe fn take(tcb: TcbPtr) -> Option<Returned<T>> {
-        // SAFETY: the caller's handle keeps the block there; it is over, so `run` is done with the
-        // stage, and a handle belongs to this thread.
-        let stage = unsafe { tcb.cast::<Task<F, T>>().as_ref() }.stage.get();
-        // What there is is moved and no more: a wide load of words that were stored one by one
-        // just now would wait for those stores.
+        // SAFETY: the caller's handle keeps the block there. The tasklet is over, so `run` is done
+        // with the contents, and a handle belongs to this thread.
+        let contents = unsafe { tcb.cast::<Task<F, T>>().as_ref() }.contents.get();
+        // Only what is there is moved: a wide load of words that were stored one by one just now
+        // would wait for those stores.
         // SAFETY: as above; what has been read out is forgotten in the next step.
         let result = unsafe {
-            match &*stage {
-                Stage::Result(Ok(value)) => Some(Ok(std::ptr::read(value))),
-                Stage::Result(Err(payload)) => Some(Err(std::ptr::read(payload))),
-                Stage::Closure(_) => unreachable!("an over tasklet has no closure"),
-                Stage::Empty => None,
+            match &*contents {
+                Contents::Result(Ok(value)) => Some(Ok(std::ptr::read(value))),
+                Contents::Result(Err(payload)) => Some(Err(std::ptr::read(payload))),
+                Contents::Closure(_) => unreachable!("an over tasklet has no closure"),
+                Contents::Empty => None,
             }
         };
         // SAFETY: as above.
-        unsafe { stage.write(Stage::Empty) };
+        unsafe { contents.write(Contents::Empty) };
         result
     }
 }
 
-/// Tells the scope of a tasklet that panicked and that nobody will join.
-pub(super) fn note_panic(tcb: &Tcb, ending: Ending) {
+/// Tells the scope that one of its tasklets panicked and will not be joined.
+pub(super) fn mark_scope_panicked(tcb: &Tcb, ending: Ending) {
     if ending == Ending::Panicked
         && let Some(scope) = tcb.scope.get()
     {
@@ -180,12 +180,12 @@ pub(crate) struct Made<T> {
 /// Makes a tasklet's block; `at` is the call that asked for it.
 ///
 /// # Safety
-/// Whatever `F` and `T` borrow outlives the tasklet: its run and its result.
-pub(crate) unsafe fn make<F: FnOnce() -> T, T>(sched: &Sched, at: Origin, f: F) -> Made<T> {
-    Made { tcb: Task::<F, T>::allocate(f, sched.next_id(), at), take: Task::<F, T>::take }
+/// Everything that `F` and `T` borrow outlives the tasklet: its run and its result.
+pub(crate) unsafe fn make<F: FnOnce() -> T, T>(intake: &Intake, at: Origin, f: F) -> Made<T> {
+    Made { tcb: Task::<F, T>::allocate(f, intake.next_id(), at), take: Task::<F, T>::take }
 }
 
-/// Why a tasklet could not be spawned.
+/// The reason why a tasklet could not be spawned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SpawnError {
@@ -199,11 +199,11 @@ pub enum SpawnError {
     CannotWait,
     /// The run has ended, or its shutdown has begun.
     Ended,
-    /// No stack is as large as that: 1 TiB is the most.
+    /// The stack size is too large: 1 TiB is the most.
     StackSize,
     /// It cannot have [thread-locals of its own](Builder::own_thread_locals) here, for this reason.
     OwnThreadLocals(&'static str),
-    /// Its group is full, and the wait for a member's end ended otherwise.
+    /// Its group is full, and the wait for a member's end failed.
     Wait(WaitError),
 }
 
@@ -254,15 +254,16 @@ impl From<SpawnError> for io::Error {
 
 /// Runs `f` in a new tasklet of the caller's scheduler, which starts when it is its turn.
 ///
-/// The counterpart of `std::thread::spawn`. The closure need not be `Send`: a tasklet never changes
-/// thread. The tasklet takes a stack when it first runs, so spawning does not fail for want of one.
-/// During a shutdown the new tasklet is killed before it starts, and its closure dropped; so a
-/// destructor may spawn. One that does so for ever is stopped when the grace time is over.
+/// This is the counterpart of `std::thread::spawn`. The closure need not be `Send`: a tasklet never
+/// changes thread. The tasklet takes a stack when it first runs, so spawning does not fail for lack
+/// of one. During a shutdown the new tasklet is killed before it starts, and its closure dropped;
+/// so a destructor may spawn. A destructor that does so for ever is stopped when the grace time is
+/// over.
 ///
-/// **Errors are lost where nobody asks for them.** As with threads, a closure that returns an `Err`
-/// prints nothing: [`join`](Tasklet::join) gives it. So join the tasklet, or spawn it in a
+/// **Errors are lost if nothing asks for them.** As with threads, a closure that returns an `Err`
+/// prints nothing: [`join`](Tasklet::join) returns it. So join the tasklet, or spawn it in a
 /// [`scope`](crate::scope()) or a [`TaskletGroup`](super::TaskletGroup) whose results are taken; a
-/// tasklet that is detached deals with its errors itself. A panic is printed all the same.
+/// detached tasklet handles its errors itself. A panic is printed in any case.
 ///
 /// # Panics
 /// Where [`Builder::spawn`] returns an error.
@@ -286,7 +287,8 @@ where
     }
 }
 
-/// Names a tasklet and sizes its stack before it is spawned, as `std::thread::Builder` does.
+/// The configuration of a tasklet before it is spawned: its name and its stack size, as in
+/// `std::thread::Builder`.
 ///
 /// ```
 /// overlapped::run(|| {
@@ -309,19 +311,19 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// A tasklet without a name, on a stack of the scheduler's default size.
+    /// Makes a builder of a tasklet without a name, on a stack of the scheduler's default size.
     pub fn new() -> Builder {
         Builder::default()
     }
 
-    /// Names the tasklet, for dumps, verdicts and overflow reports.
+    /// Names the tasklet, for dumps, deadlock reports and overflow reports.
     pub fn name(mut self, name: impl Into<String>) -> Builder {
         self.name = Some(name.into().into_boxed_str());
         self
     }
 
-    /// The address space of its stack in bytes, guard included, rounded up to a power of two, 1 TiB
-    /// at most. Memory is committed page by page as it is used.
+    /// Sets the address space of its stack in bytes, guard included, rounded up to a power of two,
+    /// 1 TiB at most. Memory is committed page by page as it is used.
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = bytes;
         self
@@ -329,13 +331,14 @@ impl Builder {
 
     /// Gives the tasklet thread-locals of its own, as a thread has: each `thread_local!`, those of
     /// C and C++, errno, the values of pthread_setspecific, std's panic count, and what
-    /// `std::thread::current()` and pthread_self(3) say. Their destructors run at its end, before a
-    /// join returns, in the order in which a thread runs them; they may wait.
+    /// `std::thread::current()` and pthread_self(3) return. Their destructors run at its end,
+    /// before a join returns, in the order in which a thread runs them; they may wait.
     ///
-    /// With it, code that keeps something in a thread-local across a wait is right: the hazards
-    /// with thread-locals in [the list](crate#hazards) are none to such a tasklet. It costs memory
-    /// and time (below), so it is for tasklets that run code which needs it: an async runtime's
-    /// `block_on`, libraries over `scoped-tls`, a C library with an error state for each thread.
+    /// With it, code that keeps something in a thread-local across a wait is correct: the hazards
+    /// with thread-locals in [the list](crate#hazards) do not apply to such a tasklet. It costs
+    /// memory and time (below), so it is for tasklets that run code which needs it: an async
+    /// runtime's `block_on`, libraries over `scoped-tls`, a C library with an error state for each
+    /// thread.
     ///
     /// | | usual | with thread-locals of its own |
     /// |---|---|---|
@@ -345,22 +348,22 @@ impl Builder {
     /// | memory while it waits | 4.4 KiB | 4.7 KiB more |
     ///
     /// **Locks by thread** that are held across a wait keep neighbours out now, as they keep
-    /// threads out; whoever then asks for one in the plain, blocking way stops the whole thread,
-    /// and the holder with it. C's recursive, error-checking and robust mutexes still take all
-    /// tasklets of a thread for one owner: they go by the kernel's number of the thread.
+    /// threads out. A neighbour that then asks for one in the plain, blocking way stops the whole
+    /// thread, and the holder with it. C's recursive, error-checking and robust mutexes still take
+    /// all tasklets of a thread for one owner: they go by the kernel's number of the thread.
     ///
     /// **What stays the thread's**: that number, the signal mask, the alternate stack, priorities.
     /// The law stays, too, that a tasklet which unwinds never switches, except inside
     /// [`kill_as_error`](super::kill_as_error): there it waits as ever. pthread_kill(3) with what
-    /// pthread_self(3) said reaches the thread; such a "thread" cannot be joined, detached or
+    /// pthread_self(3) returned reaches the thread; such a "thread" cannot be joined, detached or
     /// cancelled, nor may it call pthread_exit(3). A library that is opened by dlopen(3) while the
     /// tasklet lives, and whose thread-locals have a fixed place ("initial-exec"; on Arm small
     /// ones, too), begins with zeros in it instead of their initial values.
     ///
-    /// **Where it cannot be had**, [`spawn`](Builder::spawn) returns
-    /// [`SpawnError::OwnThreadLocals`] with the reason. It needs Linux, glibc 2.34 or later linked
+    /// **If they are not available**, [`spawn`](Builder::spawn) returns
+    /// [`SpawnError::OwnThreadLocals`] with the reason. They need Linux, glibc 2.34 or later linked
     /// dynamically, x86-64 with FSGSBASE (Linux 5.9) or 64-bit Arm, and no sanitizer. The first use
-    /// in a process tries it out; `overlapped doctor` says what it found.
+    /// in a process tries them out; `overlapped doctor` shows the result.
     ///
     /// ```
     /// use std::cell::RefCell;
@@ -392,8 +395,9 @@ impl Builder {
         self
     }
 
-    /// Spawns on behalf of the call at `origin`, which verdicts, dumps and panics shall name: for
-    /// libraries that spawn for their callers in a closure, which `#[track_caller]` cannot reach.
+    /// Spawns on behalf of the call at `origin`, which deadlock reports, dumps and panics then
+    /// name: for libraries that spawn for their callers in a closure, which `#[track_caller]`
+    /// cannot reach.
     pub fn on_behalf_of(mut self, origin: &'static Location<'static>) -> Builder {
         self.origin = Some(origin);
         self
@@ -412,12 +416,12 @@ impl Builder {
     {
         let (here, at) = (admit()?, self.origin.unwrap_or(Location::caller()));
         self.check()?;
-        // SAFETY: both are 'static.
-        let made = unsafe { make(&here, at, f) };
+        // SAFETY: both types are 'static.
+        let made = unsafe { make(here.intake(), at, f) };
         Ok(Tasklet::new(self.place(here, made, None)))
     }
 
-    /// Tells whether there can be such a tasklet.
+    /// Checks whether there can be such a tasklet.
     #[inline]
     fn check(&self) -> Result<(), SpawnError> {
         if self.stack_size > STACK_MAX {
@@ -453,7 +457,7 @@ impl Builder {
         }
         here.adopt(made.tcb);
         if let Some(scope) = scope {
-            // SAFETY: the scope is alive: its handle is what the caller spawned through.
+            // SAFETY: the scope is alive: the caller spawned through its handle.
             let scope = unsafe { scope.as_ref() };
             scope.add(made.tcb, block);
             // The owner waits and has been killed: it has passed the kill on to its tasklets.
@@ -465,11 +469,11 @@ impl Builder {
     }
 }
 
-/// The caller's scheduler, if it may have one more tasklet.
+/// Returns the caller's scheduler, if it may have one more tasklet.
 #[inline]
 pub(in crate::task) fn admit() -> Result<Here, SpawnError> {
     let here = here().ok_or(SpawnError::NoScheduler)?;
-    if here.live.get() >= here.limits.tasklets_max {
+    if !here.has_room() {
         return Err(SpawnError::Limit);
     }
     Ok(here)

@@ -5,33 +5,35 @@
 //!     └─────▶ Placed  (handle, for any thread) ◀── Shared ◀──────────┘
 //! ```
 //!
-//! Placed before it starts, never moved after (second law). The closure is dropped on a tasklet's
-//! stack where it was killed before its start, and by the caller where the scheduler has ended.
-//! A promise that is dropped unkept says *killed*, and the scheduler says it for one that is leaked
-//! with an abandoned tasklet; so a join always gets an answer.
+//! Work is placed before it starts, and never moved after (a tasklet never changes thread). The
+//! closure is dropped on a tasklet's stack if that was killed before its start, and by the caller
+//! if the scheduler has ended. A promise that is dropped unkept says *killed*, and the scheduler
+//! says it for a promise that is leaked with an abandoned tasklet; so a join always gets an answer.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 
 use super::{JoinError, Remote, Returned, SpawnError, Tasklet, make};
-use crate::sched::{Group, Inbox, Job, Origin, Refused, Sched, drop_quietly, here, users_turn};
+use crate::sched::{
+    Group, Inbox, Intake, Job, Origin, Refused, assert_off_hub, drop_quietly, here,
+};
 use crate::sys::lock::{Mutex, MutexGuard};
 use crate::task::waiter::{self, Waker, Woken};
 use crate::task::{PanicPayload, TaskletExit, current};
 
-/// How many schedulers this run has: `Config::threads`. Outside a scheduler: 0.
+/// Returns the number of schedulers of this run: `Config::threads`. Outside a scheduler: 0.
 pub fn schedulers() -> usize {
-    here().map_or(0, |here| here.group.len())
+    here().map_or(0, |here| here.group().len())
 }
 
-/// Runs `f` in a new tasklet on the scheduler of this run that carries the fewest placed tasklets.
+/// Runs `f` in a new tasklet on the scheduler of this run that has the fewest placed tasklets.
 ///
-/// With one scheduler that is the caller's own. To share something with what has been placed, use
-/// what threads use: `Arc`, atomics, channels that cross threads.
+/// With one scheduler that is the caller's own. To share values with a placed tasklet, use what
+/// threads use: `Arc`, atomics, channels that cross threads.
 ///
-/// During a shutdown, when [`place_on`] says `Ended`, the closure is dropped, and the handle says
-/// that its tasklet was killed; so a destructor may call this.
+/// During a shutdown, when [`place_on`] returns `Ended`, the closure is dropped, and the handle
+/// says that its tasklet was killed; so a destructor may call this.
 ///
 /// # Panics
 /// Where [`place_on`] returns another error.
@@ -54,26 +56,26 @@ where
     }
 }
 
-/// As [`place`], on behalf of the call at `at`.
+/// Places `f` on behalf of the call at `at`.
 pub(in crate::task) fn place_for<F, T>(at: Origin, f: F) -> Result<Placed<T>, SpawnError>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
     let here = here().ok_or(SpawnError::NoScheduler)?;
-    match send(&here.group, here.group.least_loaded(), at, f) {
+    match send(here.group(), here.group().least_loaded(), at, f) {
         Err(SpawnError::Ended) => Ok(Placed::killed()),
         placed => placed,
     }
 }
 
-/// Runs `f` in a new tasklet on the scheduler with this index, from 0, which is the one on the
-/// thread that called `run`.
+/// Runs `f` in a new tasklet on the scheduler with this index. Index 0 is on the thread that called
+/// `run`.
 ///
 /// # Errors
-/// `NoScheduler` outside a scheduler and for an index that no scheduler has; `Limit` where
-/// `Config::tasklets_max` placed tasklets live there already, or where 1,048,576 closures wait
-/// there to be taken in; `Ended` where the shutdown has begun. The closure has been dropped.
+/// `NoScheduler` outside a scheduler and for an index that no scheduler has; `Limit` if
+/// `Config::tasklets_max` placed tasklets live there already, or if 1,048,576 closures wait there
+/// to be taken in; `Ended` if the shutdown has begun. The closure has been dropped.
 #[track_caller]
 pub fn place_on<F, T>(scheduler: usize, f: F) -> Result<Placed<T>, SpawnError>
 where
@@ -81,17 +83,17 @@ where
     T: Send + 'static,
 {
     let here = here().ok_or(SpawnError::NoScheduler)?;
-    if scheduler >= here.group.len() {
+    if scheduler >= here.group().len() {
         return Err(SpawnError::NoScheduler);
     }
-    send(&here.group, scheduler, Location::caller(), f)
+    send(here.group(), scheduler, Location::caller(), f)
 }
 
 /// Runs a copy of `f` on every scheduler of this run, with the scheduler's index: the way to serve
 /// one address on all cores.
 ///
 /// # Errors
-/// As [`place_on`]. What has been placed by then runs on.
+/// Those of [`place_on`]. Tasklets that have been placed by then run on.
 ///
 /// ```
 /// let places = overlapped::Config::new().threads(3).run(|| {
@@ -109,21 +111,22 @@ where
     let (here, at) = (here().ok_or(SpawnError::NoScheduler)?, Location::caller());
     let place = |index| {
         let f = f.clone();
-        send(&here.group, index, at, move || f(index))
+        send(here.group(), index, at, move || f(index))
     };
-    (0..here.group.len()).map(place).collect()
+    (0..here.group().len()).map(place).collect()
 }
 
-/// The way into a scheduler for other threads: spawns `Send` closures there. Cheap to clone.
+/// A handle to a scheduler for other threads: it spawns `Send` closures there. It is cheap to
+/// clone.
 ///
-/// It does not keep the run from ending. While one exists, its scheduler gives no deadlock verdict.
+/// It does not keep the run from ending. While one exists, its scheduler makes no deadlock report.
 pub struct Spawner {
     group: Arc<Group>,
     inbox: Arc<Inbox>,
     scheduler: usize,
 }
 
-/// The way into the caller's scheduler.
+/// Returns a handle to the caller's scheduler.
 ///
 /// # Errors
 /// `NoScheduler` outside a scheduler.
@@ -137,7 +140,7 @@ pub struct Spawner {
 /// ```
 pub fn spawner() -> Result<Spawner, SpawnError> {
     let here = here().ok_or(SpawnError::NoScheduler)?;
-    Ok(Spawner::new(Arc::clone(&here.group), Arc::clone(&here.inbox), here.member))
+    Ok(Spawner::new(Arc::clone(here.group()), Arc::clone(here.inbox()), here.member()))
 }
 
 impl Spawner {
@@ -146,12 +149,12 @@ impl Spawner {
         Spawner { group, inbox, scheduler }
     }
 
-    /// Runs `f` in a new tasklet there.
+    /// Runs `f` in a new tasklet of that scheduler.
     ///
     /// # Errors
     /// `Limit` and `Ended`, as [`place_on`]; the closure has been dropped. A scheduler takes
-    /// closures in as it comes to begin them, so a thread that spawns faster than that gets `Limit`
-    /// sooner or later: let it wait for what it has spawned.
+    /// closures in as it gets to begin them. A thread that spawns faster than that gets `Limit`
+    /// sooner or later: it should wait for what it has spawned.
     #[track_caller]
     pub fn spawn<F, T>(&self, f: F) -> Result<Placed<T>, SpawnError>
     where
@@ -200,14 +203,14 @@ where
     let promise = Promise { shared: Arc::clone(&shared), group: Arc::clone(group), scheduler };
     let placed = Placed { shared };
     let theirs = Arc::downgrade(&placed.shared);
-    let job: Job = Box::new(move |sched| {
-        let unbegun = Unbegun::count(sched);
+    let job: Job = Box::new(move |intake| {
+        let not_begun = NotBegun::count(intake);
         let body = move || {
-            drop(unbegun);
+            drop(not_begun);
             promise.keep(f);
         };
-        // SAFETY: both are 'static.
-        let made = unsafe { make(sched, at, body) };
+        // SAFETY: both types are 'static.
+        let made = unsafe { make(intake, at, body) };
         let tcb = made.tcb;
         Tasklet::new(made).on_abandon(move || {
             if let Some(shared) = theirs.upgrade() {
@@ -223,25 +226,25 @@ where
     }
 }
 
-/// Counts in its scheduler's `unbegun`, until its tasklet begins, or ends without.
-struct Unbegun(());
+/// Counts a placed tasklet that has not begun, until it begins, or ends without.
+struct NotBegun(());
 
-impl Unbegun {
-    fn count(sched: &Sched) -> Unbegun {
-        sched.unbegun.set(sched.unbegun.get() + 1);
-        Unbegun(())
+impl NotBegun {
+    fn count(intake: &Intake) -> NotBegun {
+        intake.count_not_begun(1);
+        NotBegun(())
     }
 }
 
-impl Drop for Unbegun {
+impl Drop for NotBegun {
     fn drop(&mut self) {
         if let Some(here) = here() {
-            here.unbegun.set(here.unbegun.get() - 1);
+            here.intake().count_not_begun(-1);
         }
     }
 }
 
-/// What a placed tasklet shares with its handle.
+/// The state that a placed tasklet shares with its handle.
 struct Shared<T>(Mutex<State<T>>);
 
 struct State<T> {
@@ -249,9 +252,9 @@ struct State<T> {
     /// Set once; the outcome may have been taken since.
     is_over: bool,
     is_killed: bool,
-    /// The handle is gone: nobody wants the outcome.
+    /// The handle is gone: the outcome is not wanted.
     is_detached: bool,
-    /// While it runs and somebody holds the handle.
+    /// Set while the tasklet runs and its handle exists.
     remote: Option<Remote>,
     joiner: Option<Waker>,
 }
@@ -274,7 +277,7 @@ impl<T> Shared<T> {
         self.0.lock()
     }
 
-    /// The tasklet has its turn; false where it was killed before.
+    /// Begins the tasklet's turn. Returns false if it was killed before.
     fn begin(&self) -> bool {
         let is_wanted = !self.lock().is_detached;
         let mut remote = is_wanted.then(|| current().remote());
@@ -288,8 +291,8 @@ impl<T> Shared<T> {
         begins
     }
 
-    /// It has ended, for whatever reason came first. Gives back an outcome that nobody wants: the
-    /// user's value may be in it.
+    /// Records the end, by the reason that comes first. Returns an outcome that is not wanted: it
+    /// may hold a value of the user's.
     fn end(&self, outcome: Result<T, JoinError>) -> Option<Result<T, JoinError>> {
         let mut state = self.lock();
         if state.is_over {
@@ -312,7 +315,7 @@ impl<T> Shared<T> {
     }
 }
 
-/// The tasklet's side: it will say how it ended.
+/// The tasklet's side, which will say how it ended.
 struct Promise<T> {
     shared: Arc<Shared<T>>,
     group: Arc<Group>,
@@ -324,7 +327,7 @@ impl<T: Send + 'static> Promise<T> {
         if !self.shared.begin() {
             return;
         }
-        users_turn();
+        assert_off_hub();
         let returned: Returned<T> = catch_unwind(AssertUnwindSafe(f));
         let unwanted = self.shared.end(returned.map_err(|payload| {
             if payload.is::<TaskletExit>() {
@@ -351,14 +354,14 @@ pub struct Placed<T> {
 }
 
 impl<T> Placed<T> {
-    /// Of a tasklet that was killed before it could be placed.
+    /// Makes the handle of a tasklet that was killed before it could be placed.
     fn killed() -> Placed<T> {
         let shared = Shared::default();
         drop(shared.end(Err(JoinError::Killed)));
         Placed { shared: Arc::new(shared) }
     }
 
-    /// Waits until the tasklet has ended, and gives its result. A tasklet that calls this blocks
+    /// Waits until the tasklet has ended, and returns its result. A tasklet that calls this blocks
     /// itself only; outside a scheduler it blocks the thread.
     ///
     /// # Errors
@@ -375,7 +378,7 @@ impl<T> Placed<T> {
             if self.is_finished() {
                 return Ok(());
             }
-            let (wait, waker) = waiter::prepare().map_err(JoinError::refused)?;
+            let (wait, waker) = waiter::prepare().map_err(JoinError::from_cannot_wait)?;
             let mut state = self.shared.lock();
             if state.is_over {
                 continue;
@@ -384,18 +387,18 @@ impl<T> Placed<T> {
             drop(state);
             match wait.park("a placed tasklet", waiter::deadline()) {
                 Woken::Yes => {}
-                Woken::TimedOut => return Err(JoinError::cut_short()),
+                Woken::TimedOut => return Err(JoinError::from_cancelled_wait()),
                 Woken::Killed => waiter::leave(),
             }
         }
     }
 
-    /// Whether it has ended. Never waits.
+    /// Tells whether it has ended. Never waits.
     pub fn is_finished(&self) -> bool {
         self.shared.lock().is_over
     }
 
-    /// Asks it to end, as [`Tasklet::kill`] does. Not started: its closure is dropped.
+    /// Asks it to end, as [`Tasklet::kill`] does. If it has not started, its closure is dropped.
     pub fn kill(&self) {
         let mut state = self.shared.lock();
         state.is_killed = true;

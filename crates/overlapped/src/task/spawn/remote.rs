@@ -4,25 +4,25 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::TaskletId;
-use crate::sched::{Line, Tcb, TcbPtr, here};
+use crate::sched::{RemoteLink, Tcb, TcbPtr, here};
 
 /// A handle to a tasklet for any thread: `Send`, `Sync`, cheap to clone. It outlives the tasklet
-/// and its scheduler; then it does nothing.
+/// and its scheduler, and then does nothing.
 #[derive(Clone)]
 pub struct Remote {
-    /// `None`: it was over already.
+    /// `None`: the tasklet was over already.
     handle: Option<Handle>,
     id: u64,
     name: Option<Box<str>>,
 }
 
-/// A counted way to a tasklet: as long as there is one, somebody outside could kill it.
-struct Handle(Arc<Line>);
+/// A counted handle: as long as there is one, another thread could kill the tasklet.
+struct Handle(Arc<RemoteLink>);
 
 impl Handle {
-    fn new(line: Arc<Line>) -> Handle {
-        line.add_handle();
-        Handle(line)
+    fn new(link: Arc<RemoteLink>) -> Handle {
+        link.add_handle();
+        Handle(link)
     }
 }
 
@@ -38,23 +38,14 @@ impl Drop for Handle {
     }
 }
 
-/// The handle of a tasklet of this thread.
+/// Makes the handle of a tasklet of this thread.
 pub(super) fn remote_of(tcb: TcbPtr, block: &Tcb) -> Remote {
     let (id, name) = (block.id, block.name().map(String::into_boxed_str));
     let Some(here) = here().filter(|_| !block.is_over()) else {
         return Remote { handle: None, id, name };
     };
     here.assert_ours(block);
-    let known = block.extra(|extra| extra?.line.clone());
-    let line = known.unwrap_or_else(|| {
-        let Ok(token) = here.remotes.borrow_mut().insert(tcb) else {
-            unreachable!("the table of remotes has no limit of its own")
-        };
-        let line = Arc::new(Line::new(Arc::clone(&here.inbox), token));
-        block.extra_or_new(|extra| extra.line = Some(Arc::clone(&line)));
-        line
-    });
-    Remote { handle: Some(Handle::new(line)), id, name }
+    Remote { handle: Some(Handle::new(here.remote_link(tcb))), id, name }
 }
 
 impl Remote {
@@ -65,7 +56,7 @@ impl Remote {
         }
     }
 
-    /// Whether it has ended.
+    /// Tells whether it has ended.
     pub fn is_finished(&self) -> bool {
         self.handle.as_ref().is_none_or(|handle| handle.0.is_over())
     }

@@ -1,8 +1,8 @@
 //! Scopes: tasklets that borrow from their parent's frame, as `std::thread::scope`.
 //!
-//! The scope's wait cannot be left before the last tasklet has ended: its frame is what they
-//! borrow. A kill or a verdict that reaches the waiting parent passes as a kill to the children and
-//! takes effect after the last one. Children take over the parent's deadline.
+//! The scope's wait cannot be left before the last tasklet has ended: they borrow its frame. A kill
+//! or a deadlock report that reaches the waiting parent passes as a kill to the children and takes
+//! effect after the last one. Children inherit the parent's deadline.
 
 use std::any::Any;
 use std::marker::PhantomData;
@@ -15,7 +15,7 @@ use super::{admit, make};
 use crate::sched::{AbortOnUnwind, Here, NEVER, ScopeState, State, Waiting, here, release};
 use crate::task::wait::{deliver_kill, is_held_by_panic, park};
 
-/// Where scoped tasklets are spawned; see [`scope`].
+/// The place where scoped tasklets are spawned, made by [`scope`].
 pub struct Scope<'scope, 'env: 'scope> {
     state: ScopeState,
     /// The scheduler whose tasklet waits at the end; spawning through any other is refused.
@@ -33,8 +33,8 @@ pub struct ScopedTasklet<'scope, T> {
 /// Runs `f`, which may spawn tasklets that borrow from the caller, and returns when all of them
 /// have ended.
 ///
-/// While the caller unwinds, in a destructor, it can wait for nobody: each tasklet of a scope runs
-/// then where it is spawned, as a part of the caller, before `spawn` returns.
+/// While the caller unwinds, in a destructor, it cannot wait. So each tasklet of a scope then runs
+/// where it is spawned, as a part of the caller, before `spawn` returns.
 ///
 /// # Panics
 /// If a tasklet of the scope panicked and was not joined, as `std::thread::scope` does.
@@ -57,7 +57,7 @@ where
     scope_or_panic("a scoped tasklet panicked", f)
 }
 
-/// [`scope`] that says `text` where it panics.
+/// Runs a [`scope`] that panics with `text`.
 pub(crate) fn scope_or_panic<'env, F, T>(text: &'static str, f: F) -> T
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
@@ -65,7 +65,7 @@ where
     let scope =
         Scope { state: ScopeState::default(), home: here(), scope: PhantomData, env: PhantomData };
     let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
-    // In a child of fork(2) nobody is left to wait for.
+    // In a child of fork(2) there is nothing left to wait for.
     if let Some(here) = here().filter(|here| scope.home == Some(*here)) {
         scope.wait(here, result.as_ref().err());
     }
@@ -156,7 +156,7 @@ impl Builder {
         // has run and dropped its captures; if one is parked for good, so is its parent. The result
         // is either dropped by the tasklet before that, or taken through the handle, which cannot
         // outlive 'scope; and what a leaked handle leaves in the block is never touched again.
-        let made = unsafe { make(&here, self.origin.unwrap_or(Location::caller()), f) };
+        let made = unsafe { make(here.intake(), self.origin.unwrap_or(Location::caller()), f) };
         here.block(made.tcb).deadline.set(here.me().deadline.get());
         let made = if thread::panicking() && is_held_by_panic(here.me()) {
             run_in_place(here, made, state)

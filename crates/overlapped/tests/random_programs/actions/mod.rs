@@ -25,7 +25,7 @@ pub(crate) struct Action {
     pub(crate) never_waits: bool,
     /// It holds other actions.
     pub(crate) holds_others: bool,
-    /// Only tasklets of this scheduler can end its waits, or time: verdicts stay possible.
+    /// Only tasklets of this scheduler can end its waits, or time: deadlock reports stay possible.
     pub(crate) among_tasklets: bool,
     /// In every program.
     pub(crate) always: bool,

@@ -31,7 +31,7 @@ pub(super) fn spawn(me: &mut Actor) {
     if me.one_in(6) {
         return drop(handle);
     }
-    // Where verdicts are wanted, nobody else may hold hopes.
+    // Where deadlock reports are wanted, nobody else may hold hopes.
     if me.one_in(4) && me.world.shared.plan.end != End::Told {
         let mut remotes = me.world.shared.remotes.lock().unwrap();
         remotes.push((handle.tasklet.remote(), handle.fate.clone()));

@@ -1,0 +1,32 @@
+//! The callbacks of an observer.
+
+/// One action on a channel, as an [`Observer`] sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChannelEvent {
+    /// The channel's address, unique among living channels.
+    pub channel: usize,
+    /// The id of the tasklet that acts.
+    pub tasklet: u64,
+    /// Whether it sends; else it receives.
+    pub sending: bool,
+    /// Whether it blocks, because no partner waits.
+    pub will_block: bool,
+}
+
+/// Callbacks for switches and channel actions: Stackless Python's schedule and channel callbacks.
+///
+/// They are called on tasklets' stacks, inside `no_switch`: they must not wait. The observer is
+/// given to `Config::observer`, and costs nothing where there is none. A panic in it is printed and
+/// ignored.
+pub trait Observer {
+    /// `next` runs now; before it ran `previous`, if any tasklet did.
+    fn switched(&self, previous: Option<u64>, next: u64) {
+        let _ = (previous, next);
+    }
+
+    /// A tasklet sends or receives.
+    fn channel(&self, event: ChannelEvent) {
+        let _ = event;
+    }
+}

@@ -1,0 +1,610 @@
+//! The state of one scheduler, and its smallest steps: admit, park, make ready, wake, count.
+//!
+//! Every field belongs to the scheduler's thread alone; other threads reach the [`Inbox`] and the
+//! [`Group`]. Nothing outside of `sched` sees a field: the rooms above park, wake and count by
+//! methods. Three parties on that thread touch the fields, and each field says which:
+//!
+//! - *the hub*: the run loop and what it calls, on the scheduler's own stack. No tasklet runs.
+//! - *a tasklet*: the running one, on its own stack, by a method. The hub is suspended.
+//! - *the handler*: a signal handler, at any instruction. It only reads (`observer/describe`).
+//!
+//! A `RefCell` is borrowed for the length of one method, in which nothing suspends and no code of
+//! the user's runs; so no two borrows meet.
+
+use std::cell::{Cell, RefCell};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::deadlock::Candidates;
+use super::idle::interrupts::Interrupts;
+use super::run::Budget;
+use super::tasklet::{Timers, order_for_handler};
+use super::{
+    DeadlockReport, Ending, Group, Inbox, Intake, Job, Message, NEVER, Observer, Queue, RemoteLink,
+    State, Tcb, TcbPtr, WaitNodePtr, Waiter, Waiting, Wake, release,
+};
+use crate::driver::Driver;
+use crate::locals::{self, Home};
+use crate::op::{Completion, Full, Table, Token};
+use crate::stack::Pool;
+use crate::switch::{Fiber, Hub};
+use crate::sys::clock;
+use crate::watchdog::{OnStall, Pulse};
+
+/// A scheduler's configuration, with every default filled in.
+pub(crate) struct SchedConfig {
+    pub(crate) tasklets_max: usize,
+    pub(crate) operations_max: usize,
+    pub(crate) grace_ns: u64,
+    /// How long a tasklet may hold its thread before the watchdog warns.
+    pub(crate) stall: Option<Duration>,
+    /// The function that is told of stalls.
+    pub(crate) on_stall: Option<OnStall>,
+    /// Whether a signal shows all tasklets, or the program may ask for the running one.
+    pub(crate) shown: bool,
+}
+
+/// The id of a scheduler's first tasklet.
+pub(crate) const FIRST_ID: u64 = 1;
+
+/// One thread's scheduler.
+///
+/// Fields are dropped in the order in which they stand here.
+pub(crate) struct Sched {
+    // What runs. Written at every switch.
+    /// The tasklet that runs. The hub sets it before a switch and takes it after; a tasklet sets it
+    /// when it comes back to its stack, since another tasklet may have handed over to it. The
+    /// handler reads it.
+    pub(super) running: Cell<Option<TcbPtr>>,
+    /// The hub's own place while a tasklet runs. The hub and every switch.
+    pub(super) hub: Hub,
+    /// The switches left before the next poll of port, timers and inbox. The hub renews it, every
+    /// switch spends it.
+    pub(super) budget: Budget,
+    /// Beats before and after each switch, for the watchdog, which reads it from another thread.
+    pub(super) pulse: Pulse,
+    /// Tasklets that are ready to run, in order. The hub and tasklets, at any time.
+    pub(super) ready: Queue<Tcb>,
+    /// Tasklets that have not begun and wait for a free stack. The hub; a kill takes one out.
+    pub(super) waiting_for_stack: Queue<Tcb>,
+    /// Whether those have tried again since the last stack came back. The hub only.
+    pub(super) retried_stack_waiters: Cell<bool>,
+
+    // The living.
+    /// The head of the list of living tasklets, the youngest first. Spawning tasklets add, the hub
+    /// removes; the handler walks it, so links are written in order.
+    pub(super) all: Cell<Option<TcbPtr>>,
+    /// The length of that list. The handler reads it.
+    pub(super) live: Cell<usize>,
+    /// The ids for new tasklets, and the count of those from the inbox that have not begun.
+    /// Spawning tasklets; the hub, for closures from the inbox; each such tasklet when it begins.
+    pub(super) intake: Intake,
+    /// Never changes.
+    pub(super) config: SchedConfig,
+    /// Tasklets spawned so far.
+    pub(super) spawned: Cell<u64>,
+    /// Operations begun so far. Tasklets, at each call.
+    pub(super) operations: Cell<u64>,
+    /// Calls in a row of one tasklet that could have waited and did not, since `busy_since`. The
+    /// running tasklet.
+    pub(super) busy_calls: Cell<u32>,
+    /// The number of switches when `busy_calls` began.
+    pub(super) busy_since: Cell<u64>,
+
+    // The observer.
+    /// Called on tasklets' stacks only; taken out and dropped by the caller of `run`.
+    pub(super) observer: Option<Box<dyn Observer>>,
+    /// The observer is being called: what it does itself is not observed.
+    pub(super) observing: Cell<bool>,
+    /// The id of the tasklet that ran last; kept only where there is an observer. 0: none.
+    pub(super) ran_last: Cell<u64>,
+
+    // The shutdown. The hub writes, tasklets read.
+    /// The shutdown has begun: every tasklet is killed at every suspension point.
+    pub(super) ending: Cell<bool>,
+    /// The grace time is over: a tasklet that is spawned now never runs.
+    pub(super) late: Cell<bool>,
+    /// The closure of such a tasklet is being dropped, by the tasklet that spawned it.
+    pub(super) drops_late: Cell<bool>,
+    /// When the grace time ends, on the port's clock; [`NEVER`] before the shutdown, 0 where
+    /// nothing is left that could end it.
+    pub(super) grace_until: Cell<u64>,
+
+    // Time.
+    /// When idle stacks are trimmed next. The hub only.
+    pub(super) trim_at: Cell<u64>,
+    /// The port's clock as it was last read: enough for what need not be exact.
+    pub(super) now: Cell<u64>,
+    /// How many times a tasklet has parked: the order of waits.
+    pub(super) order: Cell<u64>,
+    /// The state of [`Sched::next_random`].
+    pub(super) random: Cell<u64>,
+    /// Waiting tasklets with a deadline. A park counts up; the wake, or whatever makes the deadline
+    /// meaningless, counts down.
+    pub(super) timed_waits: Cell<usize>,
+    /// The deadlines. Parks arm; the hub fires; a tasklet's end disarms.
+    pub(super) timers: RefCell<Timers>,
+
+    // The port.
+    /// Requests of this thread's signal handlers. Dropped before the driver: a handler must not
+    /// have the last reference to the port's notifier.
+    pub(super) interrupts: Interrupts,
+    /// The completion port. Tasklets submit and cancel, the hub waits. Borrowed while a backend
+    /// runs, during which code that takes the place of libc's functions may ask whether it is.
+    pub(super) driver: RefCell<Driver>,
+    /// The wait node of each operation in flight. Tasklets insert, completions remove.
+    pub(super) table: RefCell<Table<WaitNodePtr>>,
+    /// Completions of one wait; empty between two of them. The hub only.
+    pub(super) reaped: RefCell<Vec<Completion>>,
+
+    // Stacks. The hub; tasklets read counts.
+    pub(super) pool: RefCell<Pool>,
+    /// Fibers of tasklets that have ended, ready for the next ones. A tasklet that hands over to
+    /// one that has not begun takes one, too.
+    pub(super) idle: RefCell<Vec<Fiber>>,
+
+    // Other threads.
+    /// The schedulers of this run. Shared.
+    pub(super) group: Arc<Group>,
+    /// The index of this one.
+    pub(super) member: usize,
+    /// A number that no other scheduler of this process has or will have: with a tasklet's id it
+    /// names that tasklet for ever.
+    pub(super) number: u64,
+    /// The number of this thread, as the holder of a lock that it took outside of all runs.
+    pub(super) thread: u64,
+    /// What other threads ask of this scheduler. Shared.
+    pub(super) inbox: Arc<Inbox>,
+    /// Messages and closures that are being read; empty between two reads. The hub only.
+    pub(super) messages: RefCell<(Vec<Message>, Vec<Job>)>,
+    /// Tasklets that wait for a wake from another thread. Such a tasklet inserts itself and removes
+    /// itself; a wake removes it before.
+    pub(super) remote_waits: RefCell<Table<TcbPtr>>,
+    /// How many of these wait for a lock. The waiter counts, around its park.
+    pub(super) lock_waits: Cell<usize>,
+    /// How many of these a thread of this process must end. The waiter counts.
+    pub(super) thread_waits: Cell<usize>,
+    /// How many of those have a time only in order to poll again. The waiter counts.
+    pub(super) thread_polls: Cell<usize>,
+    /// Tasklets that have handles for other threads, each with what it shares with them. Tasklets
+    /// insert; a tasklet's end removes.
+    pub(super) remotes: RefCell<Table<(TcbPtr, Option<Arc<RemoteLink>>)>>,
+
+    // Deadlocks. The hub, unless said otherwise.
+    /// A wait for a lock has begun since lock cycles were last searched. Set by the waiter.
+    pub(super) lock_wait_began: Cell<bool>,
+    /// When lock cycles are searched next; 0: no search is due.
+    pub(super) search_cycles_at: Cell<u64>,
+    /// The least id in each cycle that has been told of.
+    pub(super) told_cycles: RefCell<Vec<u64>>,
+    /// Tasklets that were parked for good.
+    pub(super) abandoned: RefCell<Vec<Waiter>>,
+    /// The report for `run`, where no waiting call could return it.
+    pub(super) deadlock_report: RefCell<Option<DeadlockReport>>,
+    /// The last report that was made, and the value of `order` then.
+    pub(super) last_report: RefCell<Option<(u64, DeadlockReport)>>,
+    /// A run of deadlock reports is under way, and `candidates` is complete.
+    pub(super) reporting_deadlocks: Cell<bool>,
+    pub(super) candidates: RefCell<Candidates>,
+    /// A tasklet has ended since this was last asked.
+    pub(super) some_ended: Cell<bool>,
+
+    // After a switch.
+    /// A tasklet has asked for backtraces of all.
+    pub(super) tracing: Cell<bool>,
+    /// The hub has something to do after each switch: take traces, or collect candidates. While it
+    /// is set, no tasklet hands over to another.
+    pub(super) after_switch_due: Cell<bool>,
+
+    // Thread-locals.
+    /// This thread's errno. Asking libc for its place at every switch would take as long as the
+    /// rest of the switch.
+    pub(super) errno: NonNull<i32>,
+    /// This thread's own thread-locals.
+    pub(super) home: Home,
+    /// Blocks of thread-locals for tasklets that have their own. A tasklet takes one when it begins
+    /// and gives it back when it ends.
+    pub(super) blocks: RefCell<locals::Pool>,
+}
+
+/// Spawning, and the list of the living.
+impl Sched {
+    /// Takes in a new tasklet and queues it at the end, with the caller's reference. In a shutdown
+    /// it is killed before it starts.
+    #[inline]
+    pub(crate) fn adopt(&self, tcb: TcbPtr) {
+        let block = self.block(tcb);
+        #[cfg(debug_assertions)]
+        block.home.set(std::ptr::from_ref(self).addr());
+        block.killed.set(self.ending.get());
+        let old = self.all.get();
+        block.all_next.set(old);
+        if let Some(old) = old {
+            self.block(old).all_prev.set(Some(tcb));
+        }
+        order_for_handler();
+        self.all.set(Some(tcb));
+        self.live.set(self.live.get() + 1);
+        self.spawned.set(self.spawned.get() + 1);
+        self.ready.push_back(tcb);
+    }
+
+    /// Takes in a new tasklet after the grace time: the calling tasklet drops its closure at once.
+    /// If that spawns again, the next closure is leaked, so destructors that spawn for ever come to
+    /// an end.
+    #[cold]
+    pub(crate) fn adopt_late(&self, tcb: TcbPtr) {
+        let block = self.block(tcb);
+        if self.drops_late.replace(true) {
+            return block.ending.set(Ending::Abandoned);
+        }
+        block.killed.set(true);
+        // SAFETY: the tasklet has not run and is in no queue, so this is its only run.
+        unsafe { (block.vtable.run)(tcb) };
+        self.drops_late.set(false);
+        // SAFETY: this is the scheduler's reference; no queue or list names the block.
+        unsafe { release(tcb) };
+    }
+
+    /// Tells whether a tasklet that is spawned now comes too late to run.
+    #[inline]
+    pub(crate) fn is_late(&self) -> bool {
+        self.ending.get() && self.late.get()
+    }
+
+    /// Tells whether one more tasklet may be spawned.
+    #[inline(always)]
+    pub(crate) fn has_room(&self) -> bool {
+        self.live.get() < self.config.tasklets_max
+    }
+
+    /// Tells whether `block` is the tasklet that `run` was given.
+    pub(crate) fn is_first(&self, block: &Tcb) -> bool {
+        self.member == 0 && block.id == FIRST_ID
+    }
+
+    /// The block of a living tasklet.
+    #[inline]
+    pub(crate) fn block(&self, tcb: TcbPtr) -> &Tcb {
+        // SAFETY: every pointer that the scheduler keeps is to a tasklet that it holds a reference
+        // to, and it forgets the pointer before it gives that reference back.
+        unsafe { &*tcb.as_ptr() }
+    }
+
+    /// Asserts, in debug builds, that a living tasklet which the caller has a handle to, or has met
+    /// in a queue, is this scheduler's. `hub.rs` says why it is.
+    #[inline(always)]
+    pub(crate) fn assert_ours(&self, block: &Tcb) {
+        #[cfg(debug_assertions)]
+        assert_eq!(block.home.get(), std::ptr::from_ref(self).addr(), "another scheduler's");
+        let _ = block;
+    }
+
+    /// Calls `f` for every living tasklet, the youngest first.
+    pub(crate) fn each(&self, mut f: impl FnMut(TcbPtr, &Tcb)) {
+        let mut at = self.all.get();
+        while let Some(tcb) = at {
+            let block = self.block(tcb);
+            at = block.all_next.get();
+            f(tcb, block);
+        }
+    }
+
+    /// Takes a tasklet out of the list of the living.
+    pub(super) fn unlist(&self, tcb: TcbPtr) {
+        let block = self.block(tcb);
+        let (prev, next) = (block.all_prev.take(), block.all_next.get());
+        match prev {
+            Some(prev) => self.block(prev).all_next.set(next),
+            None => self.all.set(next),
+        }
+        order_for_handler();
+        block.all_next.set(None);
+        if let Some(next) = next {
+            self.block(next).all_prev.set(prev);
+        }
+        self.live.set(self.live.get() - 1);
+    }
+}
+
+/// Parking and waking.
+impl Sched {
+    /// Records that the running tasklet `me` waits from now on, until the port's clock shows
+    /// `until` at the latest. The caller leaves the stack next.
+    #[inline(always)]
+    pub(crate) fn begin_wait(&self, me: &Tcb, tcb: TcbPtr, waiting: Waiting, until: u64) {
+        me.since.set(self.now.get());
+        me.wait_for(waiting);
+        me.parked_at.set(self.next_order());
+        if until != NEVER {
+            me.wait_until.set(until);
+            self.timed_waits.set(self.timed_waits.get() + 1);
+            self.timers.borrow_mut().arm(tcb, until);
+        }
+    }
+
+    /// Takes a ready tasklet out of the ready queue until it is resumed.
+    pub(crate) fn pause_ready(&self, block: &Tcb, tcb: TcbPtr) {
+        self.ready.remove(tcb);
+        block.wait_for(Waiting::PausedByOther);
+        block.parked_at.set(self.next_order());
+        block.since.set(self.now.get());
+    }
+
+    /// Makes a waiting tasklet ready, at the end of the queue. It must have been unlinked from what
+    /// it waited for.
+    #[inline]
+    pub(crate) fn wake(&self, tcb: TcbPtr, why: Wake) {
+        self.unpark(tcb, why);
+        self.ready.push_back(tcb);
+    }
+
+    /// Makes a waiting tasklet ready without queueing it: the caller does.
+    #[inline]
+    pub(crate) fn unpark(&self, tcb: TcbPtr, why: Wake) {
+        let block = self.block(tcb);
+        self.assert_ours(block);
+        assert!(block.state.get() == State::Waiting, "only a waiting tasklet can be woken");
+        // A tasklet that was ready before it was paused keeps the reason it was woken for.
+        if !matches!(block.waiting.get(), Waiting::PausedByOther) {
+            block.wake.set(why);
+        }
+        block.state.set(State::Ready);
+        order_for_handler();
+        block.waiting.set(Waiting::Nothing);
+        self.forget_deadline(block);
+    }
+
+    /// Forgets the deadline of the present wait. Its entry in the heap stays until it comes up.
+    #[inline(always)]
+    pub(super) fn forget_deadline(&self, block: &Tcb) {
+        if block.wait_until.get() != NEVER {
+            block.wait_until.set(NEVER);
+            self.timed_waits.set(self.timed_waits.get() - 1);
+        }
+    }
+
+    /// A number that grows with every park.
+    #[inline]
+    fn next_order(&self) -> u64 {
+        let order = self.order.get() + 1;
+        self.order.set(order);
+        order
+    }
+
+    /// Queues a ready tasklet at the end.
+    #[inline(always)]
+    pub(crate) fn push_ready(&self, tcb: TcbPtr) {
+        self.ready.push_back(tcb);
+    }
+
+    /// Queues a ready tasklet at the front: it runs next.
+    #[inline(always)]
+    pub(crate) fn push_ready_first(&self, tcb: TcbPtr) {
+        self.ready.push_front(tcb);
+    }
+
+    /// Moves a ready tasklet to the front, and queues `caller` where the ready queue, seen as a
+    /// ring, is turned to: see [`Queue::rotate_out`].
+    pub(crate) fn rotate_ready(&self, tcb: TcbPtr, caller: TcbPtr) {
+        self.ready.rotate_out(tcb, caller);
+        self.ready.push_front(tcb);
+    }
+
+    /// The number of ready tasklets, without the running one.
+    #[inline(always)]
+    pub(crate) fn ready_count(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Notes the tasklet that runs from now on.
+    #[inline(always)]
+    pub(crate) fn set_running(&self, tcb: TcbPtr) {
+        self.running.set(Some(tcb));
+    }
+
+    /// Registers a tasklet for a wake from another thread.
+    pub(crate) fn add_remote_wait(&self, tcb: TcbPtr) -> Token {
+        match self.remote_waits.borrow_mut().insert(tcb) {
+            Ok(token) => token,
+            Err(_) => unreachable!("the table of remote waits has no limit of its own"),
+        }
+    }
+
+    /// Ends such a registration. Returns the tasklet, if it was still registered.
+    pub(crate) fn remove_remote_wait(&self, token: Token) -> Option<TcbPtr> {
+        self.remote_waits.borrow_mut().remove(token)
+    }
+
+    /// The number of such registrations.
+    #[cfg(test)]
+    pub(crate) fn remote_wait_count(&self) -> usize {
+        self.remote_waits.borrow().len()
+    }
+
+    /// Wakes the tasklet that is registered under `token`. Returns false if it has not parked yet:
+    /// the caller wakes it through the inbox, which is read after it has.
+    pub(crate) fn wake_remote_wait(&self, token: Token) -> bool {
+        let waiter = self.remote_waits.borrow().get(token).copied();
+        let Some(waiter) = waiter else { return true };
+        if self.block(waiter).state.get() != State::Waiting {
+            return false;
+        }
+        self.remove_remote_wait(token);
+        self.wake(waiter, Wake::Done);
+        true
+    }
+
+    /// Counts a wait for a lock that begins (1) or ends (-1).
+    pub(crate) fn count_lock_wait(&self, by: isize) {
+        self.lock_waits.set(self.lock_waits.get().wrapping_add_signed(by));
+        self.lock_wait_began.set(self.lock_wait_began.get() || by > 0);
+    }
+
+    /// Counts a wait that a thread of this process must end, and that begins (1) or ends (-1).
+    /// `polls`: its time only makes the caller look again, and brings nothing about.
+    pub(crate) fn count_thread_wait(&self, by: isize, polls: bool) {
+        self.thread_waits.set(self.thread_waits.get().wrapping_add_signed(by));
+        let polls = if polls { by } else { 0 };
+        self.thread_polls.set(self.thread_polls.get().wrapping_add_signed(polls));
+    }
+
+    /// Returns what a living tasklet shares with its handles in other threads.
+    pub(crate) fn remote_link(&self, tcb: TcbPtr) -> Arc<RemoteLink> {
+        let block = self.block(tcb);
+        let mut remotes = self.remotes.borrow_mut();
+        let token = block.extra(|extra| extra?.remote);
+        let token = token.unwrap_or_else(|| match remotes.insert((tcb, None)) {
+            Ok(token) => {
+                block.extra_or_new(|extra| extra.remote = Some(token));
+                token
+            }
+            Err(_) => unreachable!("the table of remotes has no limit of its own"),
+        });
+        let (_, link) = remotes.get_mut(token).expect("a living tasklet's entry");
+        let new = || Arc::new(RemoteLink::new(Arc::clone(&self.inbox), token));
+        Arc::clone(link.get_or_insert_with(new))
+    }
+}
+
+/// Operations.
+impl Sched {
+    /// The completion port.
+    #[inline(always)]
+    pub(crate) fn driver(&self) -> &RefCell<Driver> {
+        &self.driver
+    }
+
+    /// Enters an operation whose completion completes the wait on `node`.
+    #[inline(always)]
+    pub(crate) fn add_operation(&self, node: WaitNodePtr) -> Result<Token, Full> {
+        self.table.borrow_mut().insert(node).map_err(|(full, _)| full)
+    }
+
+    /// Removes an operation that was done at once: no completion names it.
+    #[inline(always)]
+    pub(crate) fn remove_operation(&self, token: Token) {
+        self.table.borrow_mut().remove(token);
+    }
+
+    /// Counts an operation. Returns the count.
+    #[inline(always)]
+    pub(crate) fn count_operation(&self) -> u64 {
+        let operations = self.operations.get() + 1;
+        self.operations.set(operations);
+        operations
+    }
+
+    /// The number of operations so far.
+    #[inline(always)]
+    pub(crate) fn operation_count(&self) -> u64 {
+        self.operations.get()
+    }
+
+    /// Counts a call that could have waited and did not. Returns true once in `max` calls in a row
+    /// without a switch.
+    #[inline]
+    pub(crate) fn count_busy_call(&self, max: u32) -> bool {
+        let switches = self.pulse.switches();
+        let is_new_turn = self.busy_since.replace(switches) != switches;
+        self.busy_calls.set(if is_new_turn { 1 } else { self.busy_calls.get() + 1 });
+        let is_due = self.busy_calls.get() >= max;
+        if is_due {
+            self.busy_calls.set(0);
+        }
+        is_due
+    }
+
+    /// Asks the hub to visit every tasklet that was given a place for its trace.
+    pub(crate) fn request_traces(&self) {
+        self.tracing.set(true);
+        self.after_switch_due.set(true);
+    }
+
+    /// Reads the port's clock.
+    pub(crate) fn read_clock(&self) -> u64 {
+        let now = clock::nanos();
+        self.now.set(now);
+        now
+    }
+
+    /// A pseudo-random number, the same in every run: it decides which of several ready
+    /// alternatives is first.
+    pub(crate) fn next_random(&self) -> u64 {
+        // xorshift64*; its upper half is the better one.
+        let mut x = self.random.get();
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.random.set(x);
+        x.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32
+    }
+}
+
+/// Facts that the rooms above read.
+impl Sched {
+    /// What making a tasklet takes from this scheduler.
+    #[inline(always)]
+    pub(crate) fn intake(&self) -> &Intake {
+        &self.intake
+    }
+
+    /// Whether the shutdown has begun.
+    #[inline(always)]
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.get()
+    }
+
+    /// Whether there is an observer.
+    #[inline(always)]
+    pub(crate) fn is_observed(&self) -> bool {
+        self.observer.is_some()
+    }
+
+    /// The schedulers of this run.
+    pub(crate) fn group(&self) -> &Arc<Group> {
+        &self.group
+    }
+
+    /// The index of this scheduler in its group.
+    pub(crate) fn member(&self) -> usize {
+        self.member
+    }
+
+    /// The number of this scheduler, which no other one has or will have.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The way in from other threads.
+    pub(crate) fn inbox(&self) -> &Arc<Inbox> {
+        &self.inbox
+    }
+
+    /// The scheduler's counters, for `task::stats`.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            spawned: self.spawned.get(),
+            live: self.live.get(),
+            ready: self.ready.len(),
+            switches: self.pulse.switches(),
+            operations: self.operations.get(),
+            in_flight: self.table.borrow().len(),
+            stacks: self.pool.borrow().in_use(),
+            waiting_for_stack: self.waiting_for_stack.len(),
+        }
+    }
+}
+
+/// Counters at one moment.
+pub(crate) struct Counts {
+    pub(crate) spawned: u64,
+    pub(crate) live: usize,
+    pub(crate) ready: usize,
+    pub(crate) switches: u64,
+    pub(crate) operations: u64,
+    pub(crate) in_flight: usize,
+    pub(crate) stacks: usize,
+    pub(crate) waiting_for_stack: usize,
+}

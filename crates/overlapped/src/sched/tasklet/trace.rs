@@ -1,0 +1,13 @@
+//! The place for a backtrace.
+
+/// The return addresses of a suspended tasklet, which writes them down itself in `task::wait`.
+#[derive(Clone)]
+pub(crate) struct Trace {
+    pub(crate) addresses: [usize; Trace::DEPTH],
+    pub(crate) len: usize,
+}
+
+impl Trace {
+    /// The most frames that a trace holds.
+    pub(crate) const DEPTH: usize = 64;
+}

@@ -32,6 +32,7 @@ pub mod unix {
 }
 
 /// Linux.
+#[cfg(target_os = "linux")]
 pub mod linux {
     /// What files have on Linux only. The trait is std's: it works on this library's types.
     pub mod fs {

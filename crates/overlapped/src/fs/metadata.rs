@@ -4,13 +4,17 @@ use std::fmt;
 use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+#[cfg(target_os = "linux")]
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::sys::file::mode;
 use crate::sys::file::status::{StatBuf, StatTime};
 
+#[cfg(target_os = "linux")]
 mod linux;
 
+#[cfg(target_os = "linux")]
 #[expect(deprecated, reason = "what std's `MetadataExt` of Linux gives")]
 type RawStat = std::os::linux::raw::stat;
 
@@ -29,12 +33,17 @@ type RawStat = std::os::linux::raw::stat;
 pub struct Metadata {
     stat: StatBuf,
     /// Made where somebody asks for it.
+    #[cfg(target_os = "linux")]
     raw: OnceLock<Box<RawStat>>,
 }
 
 impl Metadata {
     pub(super) fn new(stat: StatBuf) -> Metadata {
-        Metadata { stat, raw: OnceLock::new() }
+        Metadata {
+            stat,
+            #[cfg(target_os = "linux")]
+            raw: OnceLock::new(),
+        }
     }
 
     /// What kind of file it is.
@@ -96,11 +105,11 @@ impl Metadata {
     /// # Errors
     /// `Unsupported` where the file system does not keep it.
     pub fn created(&self) -> io::Result<SystemTime> {
-        if self.stat.mask & libc::STATX_BTIME == 0 {
+        let Some(created) = self.stat.created() else {
             let text = "creation time is not available for the filesystem";
             return Err(io::Error::new(io::ErrorKind::Unsupported, text));
-        }
-        time(self.stat.created)
+        };
+        time(created)
     }
 }
 
@@ -117,7 +126,7 @@ fn time(time: StatTime) -> io::Result<SystemTime> {
 
 impl MetadataExt for Metadata {
     fn dev(&self) -> u64 {
-        device(self.stat.dev_major, self.stat.dev_minor)
+        self.stat.device()
     }
     fn ino(&self) -> u64 {
         self.stat.inode
@@ -135,7 +144,7 @@ impl MetadataExt for Metadata {
         self.stat.gid
     }
     fn rdev(&self) -> u64 {
-        device(self.stat.rdev_major, self.stat.rdev_minor)
+        self.stat.own_device()
     }
     fn size(&self) -> u64 {
         self.stat.size
@@ -164,12 +173,6 @@ impl MetadataExt for Metadata {
     fn blocks(&self) -> u64 {
         self.stat.blocks
     }
-}
-
-/// A device's number as Linux and glibc write it (makedev(3)).
-fn device(major: u32, minor: u32) -> u64 {
-    let (major, minor) = (u64::from(major), u64::from(minor));
-    (major & 0xffff_f000) << 32 | (major & 0xfff) << 8 | (minor & 0xffff_ff00) << 12 | minor & 0xff
 }
 
 impl fmt::Debug for Metadata {
@@ -205,40 +208,40 @@ impl FileType {
     }
 
     fn bits(self) -> u32 {
-        self.mode & libc::S_IFMT
+        self.mode & mode::FORMAT
     }
 
     /// Whether it is a directory.
     #[must_use]
     pub fn is_dir(&self) -> bool {
-        self.bits() == libc::S_IFDIR
+        self.bits() == mode::DIRECTORY
     }
 
     /// Whether it is a regular file.
     #[must_use]
     pub fn is_file(&self) -> bool {
-        self.bits() == libc::S_IFREG
+        self.bits() == mode::REGULAR
     }
 
     /// Whether it is a symbolic link.
     #[must_use]
     pub fn is_symlink(&self) -> bool {
-        self.bits() == libc::S_IFLNK
+        self.bits() == mode::LINK
     }
 }
 
 impl FileTypeExt for FileType {
     fn is_block_device(&self) -> bool {
-        self.bits() == libc::S_IFBLK
+        self.bits() == mode::BLOCK_DEVICE
     }
     fn is_char_device(&self) -> bool {
-        self.bits() == libc::S_IFCHR
+        self.bits() == mode::CHAR_DEVICE
     }
     fn is_fifo(&self) -> bool {
-        self.bits() == libc::S_IFIFO
+        self.bits() == mode::FIFO
     }
     fn is_socket(&self) -> bool {
-        self.bits() == libc::S_IFSOCK
+        self.bits() == mode::SOCKET
     }
 }
 
@@ -271,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_before_1970_and_devices_are_those_of_libc() {
+    fn times_before_1970_are_those_of_libc() {
         let mut stat = StatBuf::default();
         stat.modified.seconds = -2;
         stat.modified.nanos = 500_000_000;
@@ -280,8 +283,5 @@ mod tests {
         assert_eq!(metadata.created().unwrap_err().kind(), io::ErrorKind::Unsupported);
         (stat.modified.seconds, stat.modified.nanos) = (i64::MAX, u32::MAX);
         assert!(Metadata::new(stat).modified().is_err());
-        for (major, minor) in [(8, 1), (259, 70_000), (0xfff_ffff, 0xfff_ffff)] {
-            assert_eq!(device(major, minor), libc::makedev(major, minor));
-        }
     }
 }

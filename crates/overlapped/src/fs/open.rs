@@ -37,6 +37,7 @@ use super::File;
 use super::owned_operation::{Base, OwnedOperation, c_path, stat};
 use crate::op::{Fs, Op};
 use crate::sys::descriptor;
+use crate::sys::file::O_PATH;
 use crate::sys::file::nonblocking::{
     Cached, FileKind, Opened, cached, from_cache, open_cached, opened,
 };
@@ -260,7 +261,7 @@ const WAITS: &str = "an open that may wait for ever";
 const DEVICES: &[u8] = b"/dev/";
 
 /// Flags with which no open waits for another process.
-const NEVER_WAITS: i32 = libc::O_DIRECTORY | libc::O_PATH | libc::O_NONBLOCK;
+const NEVER_WAITS: i32 = libc::O_DIRECTORY | O_PATH | libc::O_NONBLOCK;
 
 /// Opens a file: open(2), blocking the calling tasklet only. Returns the file's kind if it is
 /// known.

@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use crate::op::{Fs, Op};
 use crate::sys::descriptor;
+use crate::sys::file::AT_EMPTY_PATH;
 use crate::sys::file::nonblocking;
-use crate::sys::file::nonblocking::{Cached, cached, is_local};
+use crate::sys::file::nonblocking::{Cached, cached};
 use crate::sys::file::status::StatBuf;
 use crate::task::blocking::{DiskCall, begin_disk_call, in_place, on_pool};
 use crate::task::wait::{perform, perform_now};
@@ -155,7 +156,7 @@ pub(super) fn stat(base: Base, path: CString, follow: bool) -> io::Result<StatBu
     // Reading the kernel's memory needs no wait, and a round through the ring is a round through
     // one of its workers.
     match in_place(|| cached(base.raw(), &path, follow))? {
-        Cached::Found(stat) if is_local(&stat) => return Ok(stat),
+        Cached::Found(stat) if stat.is_local() => return Ok(stat),
         Cached::Failed(errno) => return Err(io::Error::from_raw_os_error(errno)),
         Cached::Found(_) | Cached::Unknown => {}
     }
@@ -165,8 +166,8 @@ pub(super) fn stat(base: Base, path: CString, follow: bool) -> io::Result<StatBu
 /// Returns the status of an open file.
 pub(super) fn stat_of(fd: &Arc<OwnedFd>) -> io::Result<StatBuf> {
     match in_place(|| nonblocking::stat_of(fd.as_fd()))? {
-        Some(stat) if is_local(&stat) => Ok(stat),
-        _ => statx(Base::Dir(Arc::clone(fd)), CString::default(), libc::AT_EMPTY_PATH),
+        Some(stat) if stat.is_local() => Ok(stat),
+        _ => statx(Base::Dir(Arc::clone(fd)), CString::default(), AT_EMPTY_PATH),
     }
 }
 

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use super::per_process::PerProcess;
 use crate::sys::lock::{Condvar, Mutex, MutexGuard};
+use crate::sys::signal::spare_signals;
 
 /// Calls that wait at the same time.
 const THREADS_MAX: usize = 4096;
@@ -244,7 +245,7 @@ pub(crate) fn is_handler(address: usize) -> bool {
 fn signal() -> Option<libc::c_int> {
     static SIGNAL: OnceLock<Option<libc::c_int>> = OnceLock::new();
     *SIGNAL.get_or_init(|| {
-        let mut candidates = (libc::SIGRTMIN()..=libc::SIGRTMAX()).rev();
+        let mut candidates = spare_signals();
         candidates.find(|&signal| {
             let mut now = MaybeUninit::<libc::sigaction>::zeroed();
             // SAFETY: a zeroed sigaction is a valid one; both calls read and write these only. The

@@ -1,5 +1,7 @@
 //! Whether a worker's jobs wait, as the kernel counts it.
 
+use crate::sys::thread::waits;
+
 /// After so many jobs a worker looks whether they waited.
 const SAMPLE: u32 = 4;
 
@@ -37,23 +39,4 @@ impl Sample {
     pub(super) fn restart(&mut self) {
         self.before = waits();
     }
-}
-
-/// How often the calling thread has waited, as the kernel counts it (`ru_nvcsw`).
-#[cfg(all(target_os = "linux", not(miri), not(overlapped_loom)))]
-fn waits() -> u32 {
-    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: a place of the size that the call writes to; zeroes are a valid value, should it
-    // fail.
-    let usage = unsafe {
-        libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
-        usage.assume_init()
-    };
-    usage.ru_nvcsw as u32
-}
-
-/// Not told here: the width grows by ticks only. (Loom wants every round to be the same.)
-#[cfg(not(all(target_os = "linux", not(miri), not(overlapped_loom))))]
-fn waits() -> u32 {
-    0
 }

@@ -2,7 +2,8 @@
 
 use crate::sys::descriptor::{Raw, WORKING_DIRECTORY};
 use crate::sys::file::RawPath;
-use crate::sys::file::status::{OpenHow, StatBuf};
+use crate::sys::file::nonblocking::OpenHow;
+use crate::sys::file::status::StatBuf;
 use crate::sys::message::Slice;
 
 /// Operations on files, pipes and terminals. Paths end in a zero byte.

@@ -222,21 +222,21 @@ impl Request {
         if !matches!(kind, Kind::Read(_, None) | Kind::Write(_, _, None)) {
             return Ok((Request { descriptor, kind }, None));
         }
-        let stands_for = descriptor::identity(descriptor.as_raw_fd());
-        let (stands_for, file) = stands_for.map_err(io::Error::from_raw_os_error)?;
-        let kind = match (kind, stands_for) {
+        let identity = descriptor::identity(descriptor.as_raw_fd());
+        let identity = identity.map_err(io::Error::from_raw_os_error)?;
+        let kind = match (kind, identity.kind) {
             (Kind::Read(buffer, None), descriptor::Kind::Socket) => Kind::Recv(buffer),
             (Kind::Write(buffer, start, None), descriptor::Kind::Socket) => {
                 Kind::Send(buffer, start)
             }
             (kind, _) => kind,
         };
-        let is_disk = stands_for == descriptor::Kind::Disk;
+        let is_disk = identity.kind.is_disk();
         // The ring moves no cursor at the end of what the disk has done by itself.
-        if is_disk && nonblocking::flags(descriptor.as_fd())? & libc::O_DIRECT != 0 {
+        if is_disk && nonblocking::is_direct(descriptor.as_fd())? {
             return Err(invalid("O_DIRECT goes past the cursor: use read_at, write_at"));
         }
-        let file = is_disk.then_some(file);
+        let file = is_disk.then_some((identity.device, identity.inode));
         Ok((Request { descriptor, kind }, file))
     }
 }

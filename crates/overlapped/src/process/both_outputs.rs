@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use super::{ChildStderr, ChildStdout};
 use crate::op::{Op, Wait};
-use crate::sys::process::Either;
+use crate::sys::process::AnyReadable;
 use crate::task::wait::perform;
 
 /// The bytes that a pipe holds on Linux by default (pipe(7)).
@@ -47,7 +47,7 @@ fn until_one_ends(
     (stdout, out): (&ChildStdout, &mut Vec<u8>),
     (stderr, err): (&ChildStderr, &mut Vec<u8>),
 ) -> io::Result<Ended> {
-    let either = Either::new()?;
+    let either = AnyReadable::new()?;
     either.add(stdout.as_fd())?;
     either.add(stderr.as_fd())?;
     let mut piece = vec![0; PIECE];

@@ -122,7 +122,7 @@ impl Child {
     /// Blocks the calling tasklet until the child has ended, and leaves it as it is.
     fn wait_for_end(&mut self) -> io::Result<()> {
         let process = self.process.child();
-        if let Ok(end) = host::pidfd(process) {
+        if let Ok(end) = host::end_descriptor(process) {
             return wait_for_end(end.as_fd());
         }
         let id = process.id();

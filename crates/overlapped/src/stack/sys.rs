@@ -26,9 +26,9 @@ impl Mapping {
     /// Huge pages are refused: one would commit 2 MiB for the first byte touched. (A program that
     /// calls `mlockall(MCL_FUTURE)` without `MCL_ONFAULT` asks for all of it to be committed.)
     pub(super) fn reserve(len: usize) -> io::Result<Mapping> {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         #[cfg(target_os = "linux")]
-        let flags = flags | libc::MAP_STACK;
+        let flags = flags | libc::MAP_NORESERVE | libc::MAP_STACK;
         let rights = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a new anonymous mapping at an address of the kernel's choice changes no memory
         // that exists.

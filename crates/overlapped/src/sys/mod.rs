@@ -1,13 +1,27 @@
-//! The only room that calls the system, but for `stack` and `locals` (memory, registers).
+//! The only room that calls the system, but for `stack` and `locals` (memory, registers), the
+//! threads of `offload`, and the ring and the poller of `driver`.
 //!
-//! Each system has a folder with the same names in it, so that whoever is above names no system.
-//! Here a simulated machine could stand in.
+//! | folder | what is in it |
+//! |---|---|
+//! | `unix` | what Unix systems share: the names that the other rooms use |
+//! | `linux`, `bsd` | what each has in its own way, under the same names (`native`): called by `unix` |
+//! | `lock` | the library's inner lock and condition variable |
+//!
+//! A room above names no system. Here a simulated machine could stand in.
 
+#[cfg(all(unix, not(target_os = "linux")))]
+mod bsd;
 pub(crate) mod clock;
+#[cfg(target_os = "linux")]
+mod linux;
 pub(crate) mod lock;
 pub(crate) mod resolve;
 #[cfg(unix)]
 mod unix;
 
+#[cfg(all(unix, not(target_os = "linux")))]
+use bsd as native;
+#[cfg(target_os = "linux")]
+use linux as native;
 #[cfg(unix)]
 pub(crate) use unix::*;

@@ -56,7 +56,7 @@ pub(crate) fn signal_of(text: &str) -> Option<i32> {
         let known = signal::name(signal).unwrap_or_default();
         known == name || known.strip_prefix("SIG") == Some(&name)
     };
-    (1..=libc::SIGRTMAX()).find(is_it).or_else(|| text.parse().ok())
+    (1..=signal::last_signal()).find(is_it).or_else(|| text.parse().ok())
 }
 
 fn listen(mut listener: Listener) {

@@ -36,7 +36,15 @@ mod stall;
 mod tell;
 #[cfg(test)]
 mod tests;
+#[cfg(target_os = "linux")]
 mod unwind;
+#[cfg(not(target_os = "linux"))]
+mod unwind {
+    /// Elsewhere no registers are read from which to begin.
+    pub(super) fn walk(_: &super::Snapshot) -> Vec<usize> {
+        Vec::new()
+    }
+}
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -22,12 +22,12 @@ use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use super::page::Page;
 use crate::sys::clock;
 use crate::sys::lock::Mutex;
+use crate::sys::thread;
 
 /// The tasklet that a thread is running.
 #[derive(Debug, Clone, Copy)]
@@ -173,7 +173,7 @@ impl Target {
 /// The calling thread's number, by the kernel: a tasklet with thread-locals of its own has another
 /// pthread_self. Async-signal-safe.
 fn this_number() -> u64 {
-    rustix::thread::gettid().as_raw_pid() as u64
+    thread::number() as u64
 }
 
 /// Installs the handler, once per process; later calls keep the first `lookup` and succeed.
@@ -229,7 +229,7 @@ pub(super) unsafe fn ask(target: Target, all: bool) -> bool {
 pub(super) fn answer(patience: Duration) -> Option<Box<Snapshot>> {
     let until = clock::nanos() + patience.as_nanos() as u64;
     while PLACE.phase() != WRITTEN && clock::nanos() < until {
-        thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(Duration::from_millis(1));
     }
     let question = PLACE.state.load(Ordering::Acquire);
     if question & PHASE == ASKED && PLACE.advance(question, FREE) {
@@ -237,7 +237,7 @@ pub(super) fn answer(patience: Duration) -> Option<Box<Snapshot>> {
     }
     // The handler has begun: it takes microseconds.
     while PLACE.phase() != WRITTEN {
-        thread::yield_now();
+        std::thread::yield_now();
     }
     let mut copy = Box::<Snapshot>::new_uninit();
     // SAFETY: the state is WRITTEN, so the snapshot is this thread's; the box has its size.
@@ -267,7 +267,7 @@ extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut
 
 /// Copies what was interrupted.
 fn write(snapshot: &mut Snapshot, context: &libc::ucontext_t) {
-    (snapshot.pc, snapshot.sp, snapshot.fp, snapshot.lr) = registers(context);
+    (snapshot.pc, snapshot.sp, snapshot.fp, snapshot.lr) = thread::registers(context);
     (snapshot.held, snapshot.name_len, snapshot.words_len) = (None, 0, 0);
     snapshot.page.clear();
     let Some(lookup) = LOOKUP.get() else { return };
@@ -295,27 +295,6 @@ fn write(snapshot: &mut Snapshot, context: &libc::ucontext_t) {
         // what stands there; it is only shown.
         *word = unsafe { first.add(at).read_volatile() };
     }
-}
-
-/// Program counter, stack pointer, frame pointer, return address.
-#[cfg(target_arch = "x86_64")]
-fn registers(context: &libc::ucontext_t) -> (usize, usize, usize, usize) {
-    let register = |which: c_int| context.uc_mcontext.gregs[which as usize] as usize;
-    (register(libc::REG_RIP), register(libc::REG_RSP), register(libc::REG_RBP), 0)
-}
-
-/// Program counter, stack pointer, frame pointer, return address.
-#[cfg(target_arch = "aarch64")]
-fn registers(context: &libc::ucontext_t) -> (usize, usize, usize, usize) {
-    let machine = &context.uc_mcontext;
-    let register = |which: usize| machine.regs[which] as usize;
-    (machine.pc as usize, machine.sp as usize, register(29), register(30))
-}
-
-/// Nothing is known of other processors: the tasklet is named, without a trace.
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-fn registers(_: &libc::ucontext_t) -> (usize, usize, usize, usize) {
-    (0, 0, 0, 0)
 }
 
 /// Does what would have happened without us.

@@ -112,6 +112,7 @@ pub(super) fn system_call_of(thread: u64) -> Option<i64> {
 }
 
 /// The name of a system call that may wait. Others are known by their numbers.
+#[cfg(target_os = "linux")]
 fn call_name(number: i64) -> Option<&'static str> {
     macro_rules! named {
         ($($(#[$on:meta])? $number:ident $name:literal),* $(,)?) => {
@@ -146,7 +147,13 @@ fn call_name(number: i64) -> Option<&'static str> {
     )
 }
 
-#[cfg(test)]
+/// Elsewhere nothing tells the number.
+#[cfg(not(target_os = "linux"))]
+fn call_name(_: i64) -> Option<&'static str> {
+    None
+}
+
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 

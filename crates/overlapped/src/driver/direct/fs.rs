@@ -1,8 +1,7 @@
 //! Files, pipes and terminals, by plain system calls.
 
 use crate::op::{Fs, Outcome};
-use crate::sys::errno::retried;
-use crate::sys::file::status::STAT_MASK;
+use crate::sys::file::calls;
 use crate::sys::file::transfer::{read, read_vectored, write, write_vectored};
 use crate::sys::readiness::Interest;
 use crate::sys::splice::splice;
@@ -24,25 +23,17 @@ pub(super) unsafe fn try_once(fs: &Fs) -> i32 {
                 write_vectored(fd, slices, count as i32, offset)
             }
             Fs::Splice { from, to, len, on_disk: _ } => splice(from, to, len as usize),
-            Fs::Sync { fd, data_only: false } => retried(|| libc::fsync(fd) as isize),
-            Fs::Sync { fd, data_only: true } => retried(|| libc::fdatasync(fd) as isize),
-            Fs::SetLen { fd, len } => retried(|| libc::ftruncate64(fd, len as i64) as isize),
-            Fs::Open { path, flags, mode } => retried(|| libc::open64(path, flags, mode) as isize),
+            Fs::Sync { fd, data_only } => calls::sync(fd, data_only),
+            Fs::SetLen { fd, len } => calls::set_len(fd, len),
+            Fs::Open { path, flags, mode } => calls::open(path, flags, mode),
             // A plain call would wait for the other side of a FIFO.
             Fs::OpenCached { .. } => Outcome::WOULD_BLOCK.raw(),
-            Fs::Stat { at, path, flags, out } => {
-                retried(|| libc::statx(at, path, flags, STAT_MASK, out.cast()) as isize)
-            }
-            Fs::Rename { from, to } => retried(|| libc::rename(from, to) as isize),
-            Fs::Unlink { path, directory } => {
-                let flags = if directory { libc::AT_REMOVEDIR } else { 0 };
-                retried(|| libc::unlinkat(libc::AT_FDCWD, path, flags) as isize)
-            }
-            Fs::MakeDir { path, mode } => retried(|| libc::mkdir(path, mode) as isize),
-            Fs::Link { from, to } => {
-                retried(|| libc::linkat(libc::AT_FDCWD, from, libc::AT_FDCWD, to, 0) as isize)
-            }
-            Fs::Symlink { target, link } => retried(|| libc::symlink(target, link) as isize),
+            Fs::Stat { at, path, flags, out } => calls::stat(at, path, flags, out),
+            Fs::Rename { from, to } => calls::rename(from, to),
+            Fs::Unlink { path, directory } => calls::unlink(path, directory),
+            Fs::MakeDir { path, mode } => calls::make_dir(path, mode),
+            Fs::Link { from, to } => calls::link(from, to),
+            Fs::Symlink { target, link } => calls::symlink(target, link),
         }
     }
 }

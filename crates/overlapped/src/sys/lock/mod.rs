@@ -20,7 +20,6 @@
 //! | the channels of `entry/crew` | outside of tasklets |
 //! | `switch/threads`, `port/still` | for Miri only |
 
-mod futex;
 #[cfg(all(test, overlapped_loom))]
 mod loom_tests;
 mod protocol;
@@ -32,6 +31,7 @@ use std::ops::{Deref, DerefMut};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
+use super::native::futex;
 use futex::Word;
 use protocol::{RawCondvar, RawMutex};
 

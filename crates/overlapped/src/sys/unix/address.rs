@@ -3,11 +3,12 @@
 use std::ffi::OsStr;
 use std::io;
 use std::net::SocketAddr;
-use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net as unix;
 
 use socket2::{SockAddr, SockAddrStorage};
+
+use crate::sys::native;
 
 /// `sockaddr_storage` and its length, at one place that a kernel may read and write.
 #[repr(C)]
@@ -89,7 +90,7 @@ impl SocketAddrBuf {
         }
         match self.path() {
             [] => unnamed(),
-            [0, name @ ..] => unix::SocketAddr::from_abstract_name(name),
+            [0, name @ ..] => native::abi::from_abstract_name(name),
             path => {
                 let path = path.split(|&byte| byte == 0).next().unwrap_or_default();
                 unix::SocketAddr::from_pathname(OsStr::from_bytes(path)).or_else(|_| unnamed())
@@ -149,7 +150,7 @@ impl From<&unix::SocketAddr> for SocketAddrBuf {
         let mut bytes = Vec::new();
         if let Some(path) = addr.as_pathname() {
             bytes.extend_from_slice(path.as_os_str().as_bytes());
-        } else if let Some(name) = addr.as_abstract_name() {
+        } else if let Some(name) = native::abi::abstract_name(addr) {
             bytes.push(0);
             bytes.extend_from_slice(name);
         }

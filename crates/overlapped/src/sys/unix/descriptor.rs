@@ -1,17 +1,18 @@
-//! Calls that never wait, for the std-shaped rooms, by subject: sockets of all kinds
-//! ([`socket`]), [`tcp`], [`udp`], [`unix`], several that connect ([`watch`]), pipes ([`splice`]).
-//! Here: what any descriptor has, and the process.
+//! What any descriptor has (mode, duplicates, its kind of file), pipes, and what the process has
+//! (errno, children of fork, its limit on descriptors). None of these calls waits.
 //!
-//! Everything is on borrowed descriptors and gives `io::Result` with std's kinds. Sockets made
-//! here are close-on-exec and non-blocking from their first moment.
+//! Calls on borrowed descriptors give `io::Result` with std's kinds. Pipes made here are
+//! close-on-exec.
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::errno::retried;
+use super::file::mode;
+use crate::sys::native;
+use crate::sys::native::abi::mode_bits;
 use rustix::fs::OFlags;
-use rustix::pipe::PipeFlags;
 use rustix::process::{Resource, Rlimit};
 
 /// A descriptor as a number, in operations, which own nothing.
@@ -29,12 +30,12 @@ pub(crate) unsafe fn from_value(value: usize) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(value as RawFd) }
 }
 
-/// `O_NONBLOCK`.
+/// Tells whether `O_NONBLOCK` is set.
 pub(crate) fn nonblocking(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(rustix::fs::fcntl_getfl(fd)?.contains(OFlags::NONBLOCK))
 }
 
-/// `O_NONBLOCK`.
+/// Sets or clears `O_NONBLOCK`.
 pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     let before = rustix::fs::fcntl_getfl(fd)?;
     let mut after = before;
@@ -52,14 +53,12 @@ pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 
 /// An anonymous pipe: reading end, writing end. Close-on-exec, in blocking mode.
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?)
+    native::abi::pipe(false)
 }
 
-/// Where the calling thread's errno is, as long as that thread lives.
+/// Returns the address of the calling thread's errno, which is valid as long as the thread lives.
 pub(crate) fn errno_place() -> std::ptr::NonNull<i32> {
-    // SAFETY: the call has no conditions.
-    let place = unsafe { libc::__errno_location() };
-    std::ptr::NonNull::new(place).expect("errno has a place")
+    std::ptr::NonNull::new(native::abi::errno_location()).expect("errno has a place")
 }
 
 /// Has `f` called in every child of fork(2), by the thread that forked.
@@ -85,38 +84,61 @@ pub fn raise_fd_limit() -> io::Result<(u64, u64)> {
     Ok((maximum, maximum))
 }
 
-/// What a descriptor stands for, as far as waiting goes.
+/// The kind of file that a descriptor stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Always ready: regular file, directory, block device.
-    Disk,
-    /// A socket.
+    /// A regular file or a block device: has a cursor, and never waits but for the disk.
+    File,
+    Directory,
     Socket,
-    /// Pipe, terminal, eventfd and so on.
-    Stream,
+    /// A pipe or a FIFO.
+    Pipe,
+    /// A terminal or another device.
+    CharDevice,
+    /// eventfd and so on.
+    Other,
 }
 
-/// What `fd` stands for, or an errno.
+impl Kind {
+    /// Tells whether it is always ready in poll(2)'s sense.
+    pub(crate) fn is_disk(self) -> bool {
+        matches!(self, Kind::File | Kind::Directory)
+    }
+}
+
+/// The file that a descriptor stands for. Two with the same number on the same device are one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) kind: Kind,
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+}
+
+/// The kind of `fd`, or an errno.
 pub(crate) fn kind(fd: RawFd) -> Result<Kind, i32> {
-    identity(fd).map(|(kind, _)| kind)
+    identity(fd).map(|identity| identity.kind)
 }
 
-/// What `fd` stands for, and the device and number of its file; or an errno.
-pub(crate) fn identity(fd: RawFd) -> Result<(Kind, (u64, u64)), i32> {
-    let mut stat = MaybeUninit::<libc::stat64>::uninit();
+/// The file that `fd` stands for, or an errno.
+pub(crate) fn identity(fd: RawFd) -> Result<Identity, i32> {
+    let mut stat = MaybeUninit::<native::abi::stat>::uninit();
     // SAFETY: `stat` is valid for writes.
-    let failed = retried(|| unsafe { libc::fstat64(fd, stat.as_mut_ptr()) as isize });
+    let failed = retried(|| unsafe { native::abi::fstat(fd, stat.as_mut_ptr()) as isize });
     if failed < 0 {
         return Err(-failed);
     }
     // SAFETY: fstat succeeded and so has filled it.
     let stat = unsafe { stat.assume_init() };
-    let kind = match stat.st_mode & libc::S_IFMT {
-        libc::S_IFREG | libc::S_IFDIR | libc::S_IFBLK => Kind::Disk,
-        libc::S_IFSOCK => Kind::Socket,
-        _ => Kind::Stream,
+    let kind = match mode_bits(stat.st_mode) & mode::FORMAT {
+        mode::REGULAR | mode::BLOCK_DEVICE => Kind::File,
+        mode::DIRECTORY => Kind::Directory,
+        mode::SOCKET => Kind::Socket,
+        mode::FIFO => Kind::Pipe,
+        mode::CHAR_DEVICE => Kind::CharDevice,
+        _ => Kind::Other,
     };
-    Ok((kind, (stat.st_dev, stat.st_ino)))
+    // The types differ between systems.
+    Ok(Identity { kind, device: stat.st_dev as _, inode: stat.st_ino as _ })
 }
 
 #[cfg(test)]

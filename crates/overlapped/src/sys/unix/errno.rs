@@ -49,6 +49,11 @@ pub(crate) fn retried(mut call: impl FnMut() -> isize) -> i32 {
     }
 }
 
+/// The value of a result in the kernel's form, or the error that it stands for.
+pub(crate) fn to_result(result: i32) -> io::Result<i32> {
+    if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(result) }
+}
+
 /// The code of the call that has just failed on this thread.
 pub(crate) fn errno() -> i32 {
     io::Error::last_os_error().raw_os_error().expect("an error of the system has a number")

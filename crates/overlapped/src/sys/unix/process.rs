@@ -3,15 +3,16 @@
 //! Starting one (fork(2), or posix_spawn(3) where nothing forbids it, then execve(2)) is an
 //! immediate call: it returns when the child has its program or has failed to get it, which takes
 //! as long as the system takes to open that program. What comes later, its end, is waited for
-//! through a descriptor of the process (pidfd_open(2)) as for any other event.
+//! through a descriptor (of the process on Linux, of a kqueue on a BSD) as for any other event.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::process::ExitStatus;
 
-use rustix::event::epoll;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
+use crate::sys::native;
+pub(crate) use crate::sys::native::process::AnyReadable;
 use crate::sys::signal::sigpipe;
 
 pub(crate) use std::os::unix::process::CommandExt;
@@ -65,8 +66,8 @@ pub(crate) fn wait(child: &mut Child) -> io::Result<ExitStatus> {
 
 /// A descriptor that becomes readable when the child has ended. The child must not have been
 /// released, or its number may be another's.
-pub(crate) fn pidfd(child: &Child) -> io::Result<OwnedFd> {
-    Ok(rustix::process::pidfd_open(pid(child.id())?, PidfdFlags::empty())?)
+pub(crate) fn end_descriptor(child: &Child) -> io::Result<OwnedFd> {
+    native::process::end_of(pid(child.id())?)
 }
 
 /// Blocks the thread until the child `id` has ended, and leaves it as it is.
@@ -84,30 +85,4 @@ pub(crate) fn wait_for_end(id: u32) -> io::Result<()> {
 fn pid(id: u32) -> io::Result<Pid> {
     let id = i32::try_from(id).ok().and_then(Pid::from_raw);
     id.ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))
-}
-
-/// Several descriptors as one, which is readable as long as any of them is.
-pub(crate) struct Either(OwnedFd);
-
-impl Either {
-    pub(crate) fn new() -> io::Result<Either> {
-        Ok(Either(epoll::create(epoll::CreateFlags::CLOEXEC)?))
-    }
-
-    /// Takes one in. It must be taken out before it is closed.
-    pub(crate) fn add(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
-        let data = epoll::EventData::new_u64(0);
-        Ok(epoll::add(&self.0, fd, data, epoll::EventFlags::IN)?)
-    }
-
-    /// Takes one out.
-    pub(crate) fn remove(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
-        Ok(epoll::delete(&self.0, fd)?)
-    }
-}
-
-impl AsFd for Either {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
 }

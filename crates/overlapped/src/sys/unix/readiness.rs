@@ -4,7 +4,8 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 use super::errno::errno;
-use crate::sys::clock;
+use crate::sys::native::abi::POLLRDHUP;
+use crate::sys::{clock, native};
 
 /// The event that a descriptor is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,16 +50,11 @@ pub(crate) fn poll_entries(entries: &mut [libc::pollfd], limit: Option<u64>) -> 
     loop {
         // Zero is in the past; it needs no clock.
         let left = limit.map(|limit| if limit == 0 { Duration::ZERO } else { clock::until(limit) });
-        let left = left.map(|left| libc::timespec {
-            tv_sec: left.as_secs().try_into().unwrap_or(libc::time_t::MAX),
-            tv_nsec: left.subsec_nanos().into(),
-        });
-        let left = left.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-        let count = entries.len() as libc::nfds_t;
-        // SAFETY: as many entries, valid for writes; `left` is null or points to a live timespec.
-        let ready = unsafe { libc::ppoll(entries.as_mut_ptr(), count, left, std::ptr::null()) };
+        let ready = native::abi::poll(entries, left);
         let is_closed = |entry: &libc::pollfd| entry.revents & libc::POLLNVAL != 0;
         match ready {
+            // Not every system waits for as long as it is asked to.
+            0 if limit.is_none_or(|limit| limit > 0 && !clock::until(limit).is_zero()) => {}
             0 => return Ok(false),
             1.. if entries.iter().any(is_closed) => return Err(libc::EBADF),
             1.. => return Ok(true),
@@ -72,5 +68,5 @@ pub(crate) fn poll_entries(entries: &mut [libc::pollfd], limit: Option<u64>) -> 
 
 /// Tells whether a socket takes nothing more; then a receive that finds nothing is at the end.
 pub(crate) fn is_shut_down(fd: RawFd) -> bool {
-    poll_for(fd, libc::POLLRDHUP, Some(0)).is_ok_and(|ready| ready & libc::POLLRDHUP != 0)
+    poll_for(fd, POLLRDHUP, Some(0)).is_ok_and(|ready| ready & POLLRDHUP != 0)
 }

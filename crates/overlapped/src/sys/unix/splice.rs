@@ -4,13 +4,17 @@
 //! a pipe or on a non-blocking socket here; both wait for disks.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use rustix::fs::{FileType, OFlags, SeekFrom};
-use rustix::io::{Errno, ReadWriteFlags};
-use rustix::pipe::{PipeFlags, SpliceFlags};
+use rustix::fs::SeekFrom;
+use rustix::io::Errno;
 
-/// What a descriptor stands for, as far as moving goes.
+use crate::sys::descriptor;
+use crate::sys::errno::to_result;
+use crate::sys::native;
+pub(crate) use crate::sys::native::splice::enlarge;
+
+/// The kind of a descriptor, as far as moving goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A regular file or a block device: has a cursor, never waits but for the disk.
@@ -26,19 +30,21 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// What `fd` stands for.
+/// The kind of `fd`, as far as moving goes.
 pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<Kind> {
-    Ok(match FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) {
-        FileType::RegularFile | FileType::BlockDevice => Kind::File,
-        FileType::Fifo => Kind::Pipe,
-        FileType::Socket => {
+    Ok(match descriptor::kind(fd.as_raw_fd()).map_err(io::Error::from_raw_os_error)? {
+        descriptor::Kind::File => Kind::File,
+        descriptor::Kind::Pipe => Kind::Pipe,
+        descriptor::Kind::Socket => {
             if rustix::net::sockopt::socket_type(fd)? != rustix::net::SocketType::STREAM {
                 return Ok(Kind::Datagrams);
             }
-            let nonblocking = rustix::fs::fcntl_getfl(fd)?.contains(OFlags::NONBLOCK);
-            if nonblocking { Kind::Socket } else { Kind::BlockingSocket }
+            let is_nonblocking = descriptor::nonblocking(fd)?;
+            if is_nonblocking { Kind::Socket } else { Kind::BlockingSocket }
         }
-        _ => Kind::Other,
+        descriptor::Kind::Directory | descriptor::Kind::CharDevice | descriptor::Kind::Other => {
+            Kind::Other
+        }
     })
 }
 
@@ -50,10 +56,7 @@ pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<Kind> {
 pub(crate) unsafe fn splice(from: RawFd, to: RawFd, len: usize) -> i32 {
     // SAFETY: the caller's promise.
     let (from, to) = unsafe { (BorrowedFd::borrow_raw(from), BorrowedFd::borrow_raw(to)) };
-    let moved = rustix::io::retry_on_intr(|| {
-        rustix::pipe::splice(from, None, to, None, len, SpliceFlags::NONBLOCK | SpliceFlags::MOVE)
-    });
-    match moved {
+    match native::splice::splice(from, to, len) {
         Ok(moved) => i32::try_from(moved).expect("lengths were clamped"),
         Err(errno) => -errno.raw_os_error(),
     }
@@ -61,15 +64,12 @@ pub(crate) unsafe fn splice(from: RawFd, to: RawFd, len: usize) -> i32 {
 
 /// Moves at most `len` bytes by splice(2); for pool threads.
 pub(crate) fn splice_now(from: impl AsFd, to: impl AsFd, len: usize) -> io::Result<usize> {
-    let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
-    let splice = || rustix::pipe::splice(&from, None, &to, None, len, flags);
-    Ok(rustix::io::retry_on_intr(splice)?)
+    Ok(native::splice::splice(from, to, len)?)
 }
 
 /// Copies at most `len` bytes between files, at their cursors. 0 at the end.
 pub(crate) fn copy_range(from: impl AsFd, to: impl AsFd, len: usize) -> io::Result<usize> {
-    let copy = || rustix::fs::copy_file_range(&from, None, &to, None, len);
-    Ok(rustix::io::retry_on_intr(copy)?)
+    Ok(native::splice::copy_range(from, to, len)?)
 }
 
 /// Moves a file's cursor back by `bytes`.
@@ -84,14 +84,9 @@ pub(crate) fn left(file: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(u64::try_from(rustix::fs::fstat(file)?.st_size).unwrap_or(0).saturating_sub(at))
 }
 
-/// Lets a pipe hold `bytes`. Not everybody may have large ones (pipe(7)): then it stays as it is.
-pub(crate) fn enlarge(pipe: BorrowedFd<'_>, bytes: usize) -> Option<usize> {
-    rustix::pipe::fcntl_setpipe_size(pipe, bytes).ok()
-}
-
 /// A pipe for bytes on their way: reading end, writing end.
 pub(crate) fn channel() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?)
+    native::abi::pipe(true)
 }
 
 /// Takes the `bytes` that such a pipe holds.
@@ -109,10 +104,12 @@ pub(crate) fn take(pipe: BorrowedFd<'_>, bytes: usize) -> Vec<u8> {
 
 /// Reads at a file's cursor what is in memory; `WouldBlock` where that is nothing.
 pub(crate) fn read_cached(file: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
-    let mut slices = [io::IoSliceMut::new(buf)];
-    let at_cursor = u64::MAX;
-    let read = || rustix::io::preadv2(file, &mut slices, at_cursor, ReadWriteFlags::NOWAIT);
-    Ok(rustix::io::retry_on_intr(read)?)
+    let len = buf.len().try_into().unwrap_or(u32::MAX);
+    // SAFETY: the buffer is borrowed, and has at least `len` bytes.
+    let read = unsafe {
+        super::file::transfer::read_cached(file.as_raw_fd(), buf.as_mut_ptr(), len, None)
+    };
+    to_result(read).map(|read| read as usize)
 }
 
 /// Reads at the cursor, blocking the thread: for pool threads, and for regular files.

@@ -8,20 +8,16 @@
 use std::io::IsTerminal;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 
-/// Tells files apart, as far as fstat(2) does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Identity {
-    device: u64,
-    number: u64,
-}
+pub(crate) use crate::sys::descriptor::Identity;
+use crate::sys::descriptor::{self, Kind};
+use crate::sys::native;
 
-/// The file behind `fd` if it may be a terminal; `None`: it is none.
+/// The file behind `fd` if it may be a terminal.
 pub(crate) fn candidate(fd: BorrowedFd<'_>) -> Option<Identity> {
-    let stat = rustix::fs::fstat(fd).ok()?;
-    let is_device = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
-    is_device.then_some(Identity { device: stat.st_dev, number: stat.st_ino })
+    let identity = descriptor::identity(fd.as_raw_fd()).ok()?;
+    (identity.kind == Kind::CharDevice).then_some(identity)
 }
 
 /// Whether it is a terminal.
@@ -33,10 +29,7 @@ pub(crate) fn is_terminal(fd: BorrowedFd<'_>) -> bool {
 /// that cannot be had: it belongs to somebody else, there is no procfs, or it is the master's side
 /// of a pseudo-terminal, whose file opens another one.
 pub(crate) fn reopen(fd: BorrowedFd<'_>) -> Option<OwnedFd> {
-    let mut number: libc::c_uint = 0;
-    // SAFETY: the call writes one number, to a place that is one.
-    let is_master = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGPTN, &raw mut number) } == 0;
-    if is_master {
+    if native::abi::is_terminal_master(fd.as_raw_fd()) {
         return None;
     }
     let rights = rustix::fs::fcntl_getfl(fd).ok()? & OFlags::RWMODE;

@@ -5,7 +5,7 @@ use io_uring::squeue::Entry;
 use io_uring::types::{self, Fd, FsyncFlags};
 
 use crate::op::{Fs, assert_clamped};
-use crate::sys::file::status::OpenHow;
+use crate::sys::file::nonblocking::OpenHow;
 use crate::sys::file::status::STAT_MASK;
 
 const _: () = assert!(size_of::<OpenHow>() == size_of::<types::OpenHow>());

@@ -11,7 +11,9 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use crate::offload::Patience;
-use crate::sys::file::nonblocking::{Lock, check, set_flags};
+use crate::sys::errno::to_result;
+use crate::sys::file::nonblocking::{Lock, set_flags};
+use crate::sys::native::abi;
 
 pub(crate) use super::copy::{Copy, NO_FILE, copy, mode_may_wait};
 pub(crate) use super::listing::{Batch, Entry, open_listing, read_batch};
@@ -77,7 +79,8 @@ pub(crate) fn canonicalize(path: &Path) -> io::Result<PathBuf> {
 /// flock(2): may wait for ever.
 pub(crate) fn lock(fd: &OwnedFd, how: Lock, patience: &Patience) -> io::Result<()> {
     // SAFETY: an open descriptor; no pointers.
-    check(patience.call(|| unsafe { libc::flock(fd.as_raw_fd(), how.flags()) } as isize)).map(drop)
+    to_result(patience.call(|| unsafe { libc::flock(fd.as_raw_fd(), how.flags()) } as isize))
+        .map(drop)
 }
 
 /// open(2) where it may wait for ever.
@@ -88,7 +91,8 @@ pub(crate) fn open_patiently(
     patience: &Patience,
 ) -> io::Result<OwnedFd> {
     // SAFETY: a path that ends in a zero byte.
-    let fd = check(patience.call(|| unsafe { libc::open64(path.as_ptr(), flags, mode) } as isize))?;
+    let fd =
+        to_result(patience.call(|| unsafe { abi::open(path.as_ptr(), flags, mode) } as isize))?;
     // SAFETY: a new descriptor that nobody else knows.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -112,7 +116,7 @@ pub(crate) fn open_again(
             return met as isize;
         }
         // SAFETY: a path that ends in a zero byte.
-        unsafe { libc::open64(path.as_ptr(), flags) as isize }
+        unsafe { abi::open(path.as_ptr(), flags) as isize }
     });
     match opened {
         // Of many a device there can be only one.
@@ -120,7 +124,7 @@ pub(crate) fn open_again(
             set_flags(early.as_fd(), flags).map(|()| None)
         }
         // SAFETY: a new descriptor that nobody else knows.
-        _ => check(opened).map(|fd| Some(unsafe { OwnedFd::from_raw_fd(fd) })),
+        _ => to_result(opened).map(|fd| Some(unsafe { OwnedFd::from_raw_fd(fd) })),
     }
 }
 

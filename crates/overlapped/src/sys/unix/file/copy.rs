@@ -2,13 +2,16 @@
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::buffer::spare_capacity;
 use rustix::fs::{OFlags, fcntl_setfl};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
+
+use super::mode::{CHAR_DEVICE, FIFO, FORMAT};
+use crate::sys::native;
 
 /// So much at once, so that a copy can be given up in between.
 const CHUNK: usize = 16 << 20;
@@ -112,7 +115,7 @@ fn may_wait_for_ever(path: &Path) -> bool {
 
 /// Whether opening a file of this kind may wait for somebody.
 pub(crate) fn mode_may_wait(mode: u32) -> bool {
-    matches!(mode & libc::S_IFMT, libc::S_IFIFO | libc::S_IFCHR)
+    matches!(mode & FORMAT, FIFO | CHAR_DEVICE)
 }
 
 /// std's words.
@@ -130,7 +133,7 @@ fn at_once(source: &File, target: &mut File, len: u64) -> io::Result<Copied> {
     // Files of /proc and the like say that they are empty, and want to be read in one piece.
     let room = if len == 0 { SMALL } else { len + 1 };
     let mut bytes = Vec::with_capacity(room as usize);
-    let count = super::retry(|| rustix::io::read(source, spare_capacity(&mut bytes)))? as u64;
+    let count = retry_on_intr(|| rustix::io::read(source, spare_capacity(&mut bytes)))? as u64;
     target.write_all(&bytes)?;
     Ok(if count == len { Copied::All(count) } else { Copied::Part(count) })
 }
@@ -139,13 +142,11 @@ fn in_kernel(source: &File, target: &File, stopped: &impl Fn() -> bool) -> io::R
     let mut count = 0;
     loop {
         give_up(stopped)?;
-        let (source, target) = (source.as_fd(), target.as_fd());
-        match rustix::fs::copy_file_range(source, None, target, None, CHUNK) {
+        match native::splice::copy_range(source, target, CHUNK) {
             // Files of /proc and the like say so although they have contents.
             Ok(0) if count == 0 => return Ok(Copied::Part(0)),
             Ok(0) => return Ok(Copied::All(count)),
             Ok(more) => count += more as u64,
-            Err(Errno::INTR) => {}
             Err(
                 Errno::NOSYS
                 | Errno::XDEV

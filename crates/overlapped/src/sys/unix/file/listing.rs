@@ -2,14 +2,13 @@
 
 use std::ffi::{CStr, OsStr, OsString};
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{FileType, Mode, OFlags, RawDir};
+use rustix::fs::{FileType, Mode, OFlags};
 
-/// Room for some hundred entries: what glibc's readdir takes at once, too.
-const BUFFER: usize = 32 << 10;
+use crate::sys::native::abi::mode_bits;
+pub(crate) use crate::sys::native::listing::read_batch;
 
 /// One entry, other than `.` and `..`.
 #[derive(Debug, Clone)]
@@ -20,7 +19,22 @@ pub(crate) struct Entry {
     pub(crate) kind: Option<u32>,
 }
 
-/// What one look brought.
+impl Entry {
+    /// An entry as the system lists it; `None` for `.` and `..`.
+    pub(crate) fn new(name: &CStr, inode: u64, file_type: FileType) -> Option<Entry> {
+        let name = name.to_bytes();
+        if name == b"." || name == b".." {
+            return None;
+        }
+        let kind = match file_type {
+            FileType::Unknown => None,
+            known => Some(mode_bits(known.as_raw_mode())),
+        };
+        Some(Entry { name: OsStr::from_bytes(name).to_owned(), inode, kind })
+    }
+}
+
+/// The entries that one read has brought.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) entries: Vec<Entry>,
@@ -28,41 +42,8 @@ pub(crate) struct Batch {
     pub(crate) is_last: bool,
 }
 
-/// Fewer entries are not yet a batch: most directories have no more, and are done in one look.
-const ENOUGH: usize = 256;
-
 /// Opens a directory to be listed.
 pub(crate) fn open_listing(path: &CStr) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(super::retry(|| rustix::fs::open(path, flags, Mode::empty()))?)
-}
-
-/// Reads on where the last look ended.
-pub(crate) fn read_batch(dir: &OwnedFd) -> io::Result<Batch> {
-    let mut buffer = vec![MaybeUninit::uninit(); BUFFER];
-    let mut raw = RawDir::new(dir, &mut buffer);
-    let mut batch = Batch::default();
-    while batch.entries.len() < ENOUGH || !raw.is_buffer_empty() {
-        let entry = match raw.next() {
-            Some(Ok(entry)) => entry,
-            // The next look will meet it, too.
-            Some(Err(_)) if !batch.entries.is_empty() => break,
-            Some(Err(error)) => return Err(error.into()),
-            None => {
-                batch.is_last = true;
-                break;
-            }
-        };
-        let name = entry.file_name().to_bytes();
-        if name == b"." || name == b".." {
-            continue;
-        }
-        let kind = match entry.file_type() {
-            FileType::Unknown => None,
-            kind => Some(kind.as_raw_mode()),
-        };
-        let name = OsStr::from_bytes(name).to_owned();
-        batch.entries.push(Entry { name, inode: entry.ino(), kind });
-    }
-    Ok(batch)
+    Ok(rustix::io::retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?)
 }

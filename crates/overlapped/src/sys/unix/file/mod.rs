@@ -5,24 +5,17 @@
 //!   own what they use.
 
 mod blocking;
+pub(crate) mod calls;
 mod copy;
 mod listing;
+pub(crate) mod mode;
 pub(crate) mod nonblocking;
-pub(crate) mod status;
 pub(crate) mod transfer;
 mod tree;
 
+pub(crate) use crate::sys::native::abi::{AT_EMPTY_PATH, O_PATH};
+pub(crate) use crate::sys::native::status;
 pub(crate) use blocking::*;
 
 /// A path as the system takes it: it ends in a zero byte.
 pub(crate) type RawPath = *const std::ffi::c_char;
-
-/// Makes `call` again where a signal interrupted it.
-fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
-    loop {
-        match call() {
-            Err(rustix::io::Errno::INTR) => {}
-            result => return result,
-        }
-    }
-}

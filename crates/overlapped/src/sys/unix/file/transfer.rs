@@ -2,7 +2,7 @@
 //! the result in the kernel's form.
 //!
 //! None waits for another process, also where the descriptor is in blocking mode: pipes by
-//! `RWF_NOWAIT`, and where a file cannot do that (terminals) by poll(2) first. Regular files,
+//! `RWF_NOWAIT` (Linux), and where a file cannot do that (terminals) by poll(2) first. Regular files,
 //! directories and block devices are done in place, which may wait for the disk.
 
 use std::os::fd::RawFd;
@@ -10,6 +10,7 @@ use std::os::fd::RawFd;
 use crate::sys::descriptor::{Kind, kind};
 use crate::sys::errno::retried;
 use crate::sys::message::Message;
+use crate::sys::native::abi::{self, read_nowait, write_nowait};
 use crate::sys::readiness::{Interest, poll_now};
 
 /// POLLOUT on a pipe promises that this much can be written without waiting (pipe(7)).
@@ -24,9 +25,8 @@ const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 /// `buf` is valid for writes of `len` bytes.
 pub(crate) unsafe fn read_cached(fd: RawFd, buf: *mut u8, len: u32, offset: Option<u64>) -> i32 {
     let slice = libc::iovec { iov_base: buf.cast(), iov_len: len as usize };
-    let offset = offset.map_or(-1, |offset| offset as i64);
     // SAFETY: one slice, valid by the caller's promise.
-    retried(|| unsafe { libc::preadv2(fd, &slice, 1, offset, libc::RWF_NOWAIT) })
+    unsafe { read_nowait(fd, &slice, 1, offset) }
 }
 
 /// pread(2) at `offset`, or one read at the cursor that does not wait for another process.
@@ -37,7 +37,7 @@ pub(crate) unsafe fn read(fd: RawFd, buf: *mut u8, len: usize, offset: Option<u6
     let buf = buf.cast();
     if let Some(offset) = offset {
         // SAFETY: the caller's promise.
-        return retried(|| unsafe { libc::pread64(fd, buf, len, offset as i64) });
+        return retried(|| unsafe { abi::pread(fd, buf, len, offset as i64) });
     }
     let plain = || {
         // SAFETY: the caller's promise.
@@ -45,11 +45,11 @@ pub(crate) unsafe fn read(fd: RawFd, buf: *mut u8, len: usize, offset: Option<u6
     };
     match kind(fd) {
         Err(errno) => -errno,
-        Ok(Kind::Disk) => plain(),
-        Ok(Kind::Socket | Kind::Stream) => {
+        Ok(Kind::File | Kind::Directory) => plain(),
+        Ok(_) => {
             let slice = libc::iovec { iov_base: buf, iov_len: len };
             // SAFETY: one slice, valid by the caller's promise.
-            let done = retried(|| unsafe { libc::preadv2(fd, &slice, 1, -1, libc::RWF_NOWAIT) });
+            let done = unsafe { read_nowait(fd, &slice, 1, None) };
             if done != -libc::EOPNOTSUPP {
                 return done;
             }
@@ -69,7 +69,7 @@ pub(crate) unsafe fn write(fd: RawFd, buf: *const u8, len: usize, offset: Option
     let buf = buf.cast();
     if let Some(offset) = offset {
         // SAFETY: the caller's promise.
-        return retried(|| unsafe { libc::pwrite64(fd, buf, len, offset as i64) });
+        return retried(|| unsafe { abi::pwrite(fd, buf, len, offset as i64) });
     }
     let plain = |len: usize| {
         // SAFETY: the caller's promise; `len` is not more than was promised.
@@ -77,13 +77,13 @@ pub(crate) unsafe fn write(fd: RawFd, buf: *const u8, len: usize, offset: Option
     };
     match kind(fd) {
         Err(errno) => -errno,
-        Ok(Kind::Disk) => plain(len),
+        Ok(Kind::File | Kind::Directory) => plain(len),
         // SAFETY: the caller's promise. write(2) would raise SIGPIPE.
         Ok(Kind::Socket) => retried(|| unsafe { libc::send(fd, buf, len, SEND_FLAGS) }),
-        Ok(Kind::Stream) => {
+        Ok(_) => {
             let slice = libc::iovec { iov_base: buf.cast_mut(), iov_len: len };
             // SAFETY: one slice, valid by the caller's promise; pwritev2 only reads from it.
-            let done = retried(|| unsafe { libc::pwritev2(fd, &slice, 1, -1, libc::RWF_NOWAIT) });
+            let done = unsafe { write_nowait(fd, &slice, 1) };
             if done != -libc::EOPNOTSUPP {
                 return done;
             }
@@ -108,16 +108,15 @@ pub(crate) unsafe fn read_vectored(
 ) -> i32 {
     if let Some(offset) = offset {
         // SAFETY: the caller's promise.
-        return retried(|| unsafe { libc::preadv64(fd, slices, count, offset as i64) });
+        return retried(|| unsafe { abi::preadv(fd, slices, count, offset as i64) });
     }
     match kind(fd) {
         Err(errno) => -errno,
         // SAFETY: the caller's promise.
-        Ok(Kind::Disk) => retried(|| unsafe { libc::readv(fd, slices, count) }),
-        Ok(Kind::Socket | Kind::Stream) => {
+        Ok(Kind::File | Kind::Directory) => retried(|| unsafe { libc::readv(fd, slices, count) }),
+        Ok(_) => {
             // SAFETY: the caller's promise.
-            let done =
-                retried(|| unsafe { libc::preadv2(fd, slices, count, -1, libc::RWF_NOWAIT) });
+            let done = unsafe { read_nowait(fd, slices, count, None) };
             if done != -libc::EOPNOTSUPP {
                 return done;
             }
@@ -163,21 +162,20 @@ pub(crate) unsafe fn write_vectored(
 ) -> i32 {
     if let Some(offset) = offset {
         // SAFETY: the caller's promise.
-        return retried(|| unsafe { libc::pwritev64(fd, slices, count, offset as i64) });
+        return retried(|| unsafe { abi::pwritev(fd, slices, count, offset as i64) });
     }
     match kind(fd) {
         Err(errno) => -errno,
         // SAFETY: the caller's promise.
-        Ok(Kind::Disk) => retried(|| unsafe { libc::writev(fd, slices, count) }),
+        Ok(Kind::File | Kind::Directory) => retried(|| unsafe { libc::writev(fd, slices, count) }),
         Ok(Kind::Socket) => {
             let message = Message::over(slices.cast_mut(), count as usize);
             // SAFETY: the caller's promise. writev(2) would raise SIGPIPE.
             retried(|| unsafe { libc::sendmsg(fd, Message::as_ptr(&message), SEND_FLAGS) })
         }
-        Ok(Kind::Stream) => {
+        Ok(_) => {
             // SAFETY: the caller's promise.
-            let done =
-                retried(|| unsafe { libc::pwritev2(fd, slices, count, -1, libc::RWF_NOWAIT) });
+            let done = unsafe { write_nowait(fd, slices, count) };
             if done != -libc::EOPNOTSUPP || count == 0 {
                 return done;
             }

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use super::listing::read_batch;
 
@@ -41,7 +41,7 @@ pub(crate) fn remove_tree(root: &CStr, stopped: impl Fn() -> bool) -> io::Result
             continue;
         };
         let name = CString::new(entry.name.into_vec())?;
-        let may_be_dir = entry.kind.is_none_or(|kind| kind == libc::S_IFDIR);
+        let may_be_dir = entry.kind.is_none_or(|kind| kind == super::mode::DIRECTORY);
         if !may_be_dir {
             gone_is_fine(rustix::fs::unlinkat(&level.dir, &name, AtFlags::empty()))?;
             continue;
@@ -69,7 +69,7 @@ fn next(level: &mut Level) -> io::Result<Option<super::Entry>> {
 
 fn enter(parent: BorrowedFd<'_>, name: &CStr) -> Result<Level, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let dir = super::retry(|| rustix::fs::openat(parent, name, flags, Mode::empty()))?;
+    let dir = retry_on_intr(|| rustix::fs::openat(parent, name, flags, Mode::empty()))?;
     Ok(Level { dir, name: name.to_owned(), left: Vec::new().into_iter(), is_read: false })
 }
 

@@ -15,6 +15,8 @@ use signal_hook::consts::FORBIDDEN;
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
+pub(crate) use crate::sys::native::thread::{last_signal, spare_signals};
+
 /// Who is told of signals.
 #[derive(Debug)]
 pub(crate) struct Listener {
@@ -35,7 +37,7 @@ impl Listener {
 
     /// Takes in a signal. Nothing where it is in already.
     pub(crate) fn add(&self, signal: i32) -> io::Result<()> {
-        if signal <= 0 || signal > libc::SIGRTMAX() || FORBIDDEN.contains(&signal) {
+        if signal <= 0 || signal > last_signal() || FORBIDDEN.contains(&signal) {
             let text = format!("signal {signal} cannot be waited for");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }

@@ -11,9 +11,10 @@
 //! its reader has gone. So a process is started with the signal let through ([`let_through`]).
 
 use std::cell::Cell;
-use std::io;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
+
+use crate::sys::native::thread::take_pending;
 
 thread_local! {
     /// The signal is blocked by the guard, and was not before.
@@ -64,7 +65,7 @@ impl Drop for SigpipeGuard {
         }
         HELD_OFF.set(false);
         if !self.was_pending {
-            take_pending();
+            take_pending(&set());
         }
         mask(libc::SIG_UNBLOCK);
     }
@@ -79,7 +80,7 @@ pub(crate) fn let_through<T>(f: impl FnOnce() -> T) -> T {
         }
     }
     let again = HELD_OFF.get().then(|| {
-        take_pending();
+        take_pending(&set());
         mask(libc::SIG_UNBLOCK);
         HoldOff
     });
@@ -97,16 +98,6 @@ fn mask(how: i32) -> bool {
         assert_eq!(libc::pthread_sigmask(how, &set, before.as_mut_ptr()), 0);
         libc::sigismember(before.as_ptr(), libc::SIGPIPE) == 1
     }
-}
-
-/// Takes back what is pending for this thread.
-fn take_pending() {
-    let set = set();
-    let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: a valid set and a valid time; a null info pointer is allowed.
-    while unsafe { libc::sigtimedwait(&set, std::ptr::null_mut(), &now) } == -1
-        && io::Error::last_os_error().raw_os_error() == Some(libc::EINTR)
-    {}
 }
 
 fn set() -> libc::sigset_t {

@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use socket2::{SockAddr, SockRef};
 
+use crate::sys::native;
+
 /// getsockname(2).
 pub(crate) fn local_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
     to_std(&SockRef::from(&fd).local_addr()?)
@@ -120,15 +122,9 @@ pub(crate) fn set_write_timeout(fd: BorrowedFd<'_>, timeout: Option<Duration>) -
     SockRef::from(&fd).set_write_timeout(checked(timeout)?)
 }
 
-/// `SIOCOUTQ`: bytes that are not acknowledged or not sent.
+/// Returns the bytes that are not sent, or whose receipt is not acknowledged.
 pub(crate) fn send_queue(fd: BorrowedFd<'_>) -> io::Result<usize> {
-    let mut queued: libc::c_int = 0;
-    // SAFETY: the borrow keeps the descriptor open; this request writes one int, which is there.
-    // For sockets, SIOCOUTQ has the number of TIOCOUTQ.
-    if unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut queued) } == -1 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(usize::try_from(queued).unwrap_or(0))
+    native::abi::send_queue(fd.as_raw_fd())
 }
 
 fn checked(timeout: Option<Duration>) -> io::Result<Option<Duration>> {

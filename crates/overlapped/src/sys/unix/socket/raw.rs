@@ -9,6 +9,7 @@ use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 use crate::offload::Patience;
 use crate::sys::address::SocketAddrBuf;
 use crate::sys::descriptor::{self, set_nonblocking};
+use crate::sys::native::abi::{SOCK_CLOEXEC, SOCK_NONBLOCK, accept4};
 
 /// Tells whether a receive peeks; `None` if its flags are not among those that a port knows.
 pub(crate) fn peeks(flags: i32) -> Option<bool> {
@@ -28,9 +29,9 @@ pub(crate) fn is_nonblocking(flags: i32) -> bool {
 pub(crate) fn accepted(value: usize, flags: i32) -> io::Result<OwnedFd> {
     // SAFETY: the kernel has just made this descriptor; nobody else knows it.
     let fd = unsafe { descriptor::from_value(value) };
-    set_nonblocking(as_fd(&fd), flags & libc::SOCK_NONBLOCK != 0)?;
+    set_nonblocking(as_fd(&fd), flags & SOCK_NONBLOCK != 0)?;
     let mut known = fcntl_getfd(&fd)?;
-    known.set(FdFlags::CLOEXEC, flags & libc::SOCK_CLOEXEC != 0);
+    known.set(FdFlags::CLOEXEC, flags & SOCK_CLOEXEC != 0);
     fcntl_setfd(&fd, known)?;
     Ok(fd)
 }
@@ -48,7 +49,7 @@ pub(crate) fn accept(
     let mut from = SocketAddrBuf::empty();
     let (address, len) = ((&raw mut from.storage).cast(), &raw mut from.len);
     // SAFETY: room for any address, and its size.
-    let call = || unsafe { libc::accept4(listener.as_raw_fd(), address, len, flags) } as isize;
+    let call = || unsafe { accept4(listener.as_raw_fd(), address, len, flags) } as isize;
     let accepted = patience.call(call);
     if accepted < 0 {
         return Err(io::Error::from_raw_os_error(-accepted));

@@ -79,11 +79,13 @@ pub(crate) fn set_nodelay(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
 }
 
 /// `TCP_QUICKACK`.
+#[cfg(target_os = "linux")]
 pub(crate) fn quickack(fd: BorrowedFd<'_>) -> io::Result<bool> {
     SockRef::from(&fd).tcp_quickack()
 }
 
 /// `TCP_QUICKACK`.
+#[cfg(target_os = "linux")]
 pub(crate) fn set_quickack(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     SockRef::from(&fd).set_tcp_quickack(on)
 }

@@ -5,6 +5,7 @@ use std::os::fd::RawFd;
 
 use crate::sys::address::SocketAddrBuf;
 use crate::sys::errno::retried;
+use crate::sys::native::abi::{SOCK_CLOEXEC, SOCK_NONBLOCK, accept4};
 use crate::sys::readiness::{Interest, poll_now};
 
 /// accept4(2): the socket is close-on-exec and non-blocking. Waits where the listener is in
@@ -15,9 +16,8 @@ use crate::sys::readiness::{Interest, poll_now};
 pub(crate) unsafe fn accept(fd: RawFd, address: *mut SocketAddrBuf) -> i32 {
     // SAFETY: the caller's promise.
     retried(|| unsafe {
-        let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-        libc::accept4(fd, (&raw mut (*address).storage).cast(), &raw mut (*address).len, flags)
-            as isize
+        let flags = SOCK_CLOEXEC | SOCK_NONBLOCK;
+        accept4(fd, (&raw mut (*address).storage).cast(), &raw mut (*address).len, flags) as isize
     })
 }
 

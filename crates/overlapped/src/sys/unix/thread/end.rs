@@ -11,6 +11,8 @@ use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::io::{self, Write};
 
+use crate::sys::native;
+
 /// Keeps the calling thread from ever ending. `is_announced`: a message says so when it would have
 /// ended, since somebody may wait for that.
 pub(crate) fn prevent(is_announced: bool) {
@@ -92,7 +94,7 @@ fn stay_if_it_lives_on(is_announced: bool) {
 /// Whether the calling thread is in exit(3), rather than at its own end. The main thread's end is
 /// the process's.
 fn is_process_exiting() -> bool {
-    if rustix::thread::gettid() == rustix::process::getpid() {
+    if native::thread::is_main() {
         return true;
     }
     // SAFETY: a name with a zero at its end.

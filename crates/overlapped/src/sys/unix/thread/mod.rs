@@ -3,7 +3,4 @@
 pub(crate) mod count;
 pub(crate) mod end;
 
-/// The calling thread's number (gettid(2)); never 0.
-pub(crate) fn number() -> i32 {
-    rustix::thread::gettid().as_raw_nonzero().get()
-}
+pub(crate) use crate::sys::native::thread::{number, registers, waits};

@@ -1,19 +1,20 @@
-//! futex(2), by rustix: no symbol is called that anybody could replace.
+//! futex(2), by rustix: it makes the system call itself, so no symbol is called that a program could
+//! replace.
 
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::thread::{Timespec, futex};
 
-pub(super) use std::hint::spin_loop;
-pub(super) use std::sync::atomic::AtomicU32 as Word;
+pub(crate) use std::hint::spin_loop;
+pub(crate) use std::sync::atomic::AtomicU32 as Word;
 
 /// Number of looks at a lock before its caller sleeps.
-pub(super) const SPINS: u32 = if cfg!(miri) { 0 } else { 100 };
+pub(crate) const SPINS: u32 = if cfg!(miri) { 0 } else { 100 };
 
 /// Blocks the thread while `word` is `expected`, until woken, for `limit` at most. May return
 /// without a reason; false: `limit` has passed.
-pub(super) fn wait(word: &Word, expected: u32, limit: Option<Duration>) -> bool {
+pub(crate) fn wait(word: &Word, expected: u32, limit: Option<Duration>) -> bool {
     let seconds = |limit: Duration| {
         let tv_sec = limit.as_secs().try_into().ok()?; // Longer than that is for ever.
         Some(Timespec { tv_sec, tv_nsec: limit.subsec_nanos().into() })
@@ -23,8 +24,8 @@ pub(super) fn wait(word: &Word, expected: u32, limit: Option<Duration>) -> bool 
     waited != Err(Errno::TIMEDOUT)
 }
 
-/// Wakes one who waits.
-pub(super) fn wake_one(word: &Word) {
+/// Wakes one waiter.
+pub(crate) fn wake_one(word: &Word) {
     // It wakes one or nobody, and nothing else can happen to a word of this process.
     let _ = futex::wake(word, futex::Flags::PRIVATE, 1);
 }

@@ -1,0 +1,173 @@
+//! Names, types and constants of the C library that differ between systems.
+
+use std::io;
+use std::os::fd::{OwnedFd, RawFd};
+use std::os::unix::net::SocketAddr;
+use std::time::Duration;
+
+#[cfg(not(target_vendor = "apple"))]
+pub(crate) use libc::{
+    O_DIRECT, POLLRDHUP, SOCK_CLOEXEC, SOCK_NONBLOCK, accept4, fdatasync, fsync,
+};
+pub(crate) use libc::{fstat, ftruncate, lseek, open, pread, preadv, pwrite, pwritev, stat};
+
+#[cfg(target_vendor = "apple")]
+pub(crate) use apple::*;
+
+/// Open flag for a descriptor that stands for a path alone. Zero: it does not exist here.
+pub(crate) const O_PATH: i32 = 0;
+
+/// Flag for a status of the descriptor itself. A number of our own: `status::stat` reads it.
+pub(crate) const AT_EMPTY_PATH: i32 = 1 << 30;
+
+/// The bits of a mode, in 32 bits.
+pub(crate) const fn mode_bits(mode: libc::mode_t) -> u32 {
+    mode as u32
+}
+
+/// A mode as the C library takes it. All bits that mean something fit.
+pub(crate) const fn mode_of(bits: u32) -> libc::mode_t {
+    bits as libc::mode_t
+}
+
+/// Returns the address of the calling thread's errno.
+pub(crate) fn errno_location() -> *mut i32 {
+    // SAFETY: the call has no conditions.
+    unsafe { libc::__error() }
+}
+
+/// Makes a pipe (reading end, writing end), close-on-exec. On macOS a fork in between would hand
+/// it to a child.
+pub(crate) fn pipe(nonblocking: bool) -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = rustix::pipe::pipe()?;
+    for end in [&reader, &writer] {
+        rustix::io::fcntl_setfd(end, rustix::io::FdFlags::CLOEXEC)?;
+        if nonblocking {
+            rustix::io::ioctl_fionbio(end, true)?;
+        }
+    }
+    Ok((reader, writer))
+}
+
+/// Calls poll(2) for `limit` at most; `None`: without a limit. The result as the call gives it. It
+/// counts milliseconds, up to 24 days of them, so it may return too late, or long before `limit`.
+pub(crate) fn poll(entries: &mut [libc::pollfd], limit: Option<Duration>) -> i32 {
+    let millis = |limit: Duration| limit.as_nanos().div_ceil(1_000_000).try_into();
+    let limit = limit.map_or(-1, |limit| millis(limit).unwrap_or(i32::MAX));
+    // SAFETY: the slice has as many entries, valid for writes.
+    unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, limit) }
+}
+
+/// Reads what is in memory: `-EOPNOTSUPP`, since no call here leaves out the disk.
+///
+/// # Safety
+/// Has no conditions; the signature is Linux's.
+pub(crate) unsafe fn read_nowait(_: RawFd, _: *const libc::iovec, _: i32, _: Option<u64>) -> i32 {
+    -libc::EOPNOTSUPP
+}
+
+/// Writes at the cursor without waiting: `-EOPNOTSUPP`, as above.
+///
+/// # Safety
+/// Has no conditions; the signature is Linux's.
+pub(crate) unsafe fn write_nowait(_: RawFd, _: *const libc::iovec, _: i32) -> i32 {
+    -libc::EOPNOTSUPP
+}
+
+/// Returns the bytes that a socket has not sent, or whose receipt is not acknowledged.
+#[cfg(not(target_vendor = "apple"))]
+pub(crate) fn send_queue(fd: RawFd) -> io::Result<usize> {
+    /// `_IOR('f', 119, int)`, sys/filio.h.
+    const FIONWRITE: libc::c_ulong = 0x4004_6677;
+    let mut queued: libc::c_int = 0;
+    // SAFETY: this request writes one int, to a place that is one.
+    if unsafe { libc::ioctl(fd, FIONWRITE, &raw mut queued) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(usize::try_from(queued).unwrap_or(0))
+}
+
+/// Tells whether `fd` is the master's side of a pseudo-terminal. Not known here: yes, so that no
+/// other description of it is opened.
+pub(crate) fn is_terminal_master(_: RawFd) -> bool {
+    true
+}
+
+/// Makes an address of the Unix family from its abstract name, which only Linux has.
+pub(crate) fn from_abstract_name(_: &[u8]) -> io::Result<SocketAddr> {
+    SocketAddr::from_pathname("")
+}
+
+/// The abstract name of an address of the Unix family, which only Linux has.
+pub(crate) fn abstract_name(_: &SocketAddr) -> Option<&[u8]> {
+    None
+}
+
+#[cfg(target_vendor = "apple")]
+mod apple {
+    use std::io;
+    use std::os::fd::RawFd;
+
+    /// Linux's flag, which does not exist here.
+    pub(crate) const O_DIRECT: i32 = 0;
+    /// Linux's event, which does not exist here: never asked for, never reported.
+    pub(crate) const POLLRDHUP: i16 = 0;
+    /// A number of our own for [`accept4`].
+    pub(crate) const SOCK_CLOEXEC: i32 = 1 << 28;
+    /// A number of our own for [`accept4`].
+    pub(crate) const SOCK_NONBLOCK: i32 = 1 << 29;
+
+    /// accept(2), then the flags: a fork in between would hand the descriptor to a child.
+    ///
+    /// # Safety
+    /// As for accept(2).
+    pub(crate) unsafe fn accept4(
+        fd: RawFd,
+        addr: *mut libc::sockaddr,
+        len: *mut libc::socklen_t,
+        flags: i32,
+    ) -> i32 {
+        // SAFETY: the caller's promise; then a descriptor that this call has made.
+        unsafe {
+            let accepted = libc::accept(fd, addr, len);
+            let on = |flag| flags & flag != 0;
+            // An accepted socket has the listener's mode here.
+            let status = if on(SOCK_NONBLOCK) { libc::O_NONBLOCK } else { 0 };
+            let closes = if on(SOCK_CLOEXEC) { libc::FD_CLOEXEC } else { 0 };
+            if accepted >= 0
+                && (libc::fcntl(accepted, libc::F_SETFL, status) < 0
+                    || libc::fcntl(accepted, libc::F_SETFD, closes) < 0)
+            {
+                libc::close(accepted);
+                return -1;
+            }
+            accepted
+        }
+    }
+
+    /// fsync(2) as std has it: to the disk, not only to its cache.
+    ///
+    /// # Safety
+    /// Has no conditions; the signature is the C library's.
+    pub(crate) unsafe fn fsync(fd: RawFd) -> i32 {
+        // SAFETY: no pointers.
+        unsafe { libc::fcntl(fd, libc::F_FULLFSYNC) }
+    }
+
+    pub(crate) use fsync as fdatasync;
+
+    /// Returns the bytes that a socket has not sent, or whose receipt is not acknowledged.
+    pub(crate) fn send_queue(fd: RawFd) -> io::Result<usize> {
+        let mut queued: libc::c_int = 0;
+        let mut len = size_of::<libc::c_int>() as libc::socklen_t;
+        // SAFETY: both places are valid for writes, and `len` is the room behind `queued`.
+        let failed = unsafe {
+            let queued = (&raw mut queued).cast();
+            libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_NWRITE, queued, &raw mut len)
+        };
+        if failed < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(usize::try_from(queued).unwrap_or(0))
+    }
+}

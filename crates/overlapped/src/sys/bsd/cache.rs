@@ -1,0 +1,40 @@
+//! What the kernel knows without asking a disk or a server: no call here tells, so it is unknown.
+
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use super::abi::AT_EMPTY_PATH;
+use super::status::{StatBuf, stat};
+use crate::sys::file::nonblocking::{Cached, Opened};
+
+/// The request of an open from the cache, which does not exist here.
+#[derive(Debug)]
+pub(crate) struct OpenHow {}
+
+/// Looks a path up in the cache of names: unknown.
+pub(crate) fn cached(_: RawFd, _: &CStr, _: bool) -> Cached {
+    Cached::Unknown
+}
+
+/// Opens a path that the cache of names leads to: unknown.
+pub(crate) fn open_cached(_: &CStr, _: i32) -> Opened {
+    Opened::Unknown
+}
+
+/// The request for an open from the cache.
+pub(crate) fn from_cache(_: i32) -> OpenHow {
+    OpenHow {}
+}
+
+/// The outcome of an open [`from_cache`]: unknown. What has been opened is closed.
+pub(crate) fn opened(_: Result<OwnedFd, i32>, _: i32) -> Opened {
+    Opened::Unknown
+}
+
+/// The status of an open file. Other than on Linux, a server may be asked.
+pub(crate) fn stat_of(fd: BorrowedFd<'_>) -> Option<StatBuf> {
+    let mut out = StatBuf::default();
+    // SAFETY: an empty path that ends in a zero byte, and a place of the type.
+    let failed = unsafe { stat(fd.as_raw_fd(), c"".as_ptr(), AT_EMPTY_PATH, &raw mut out) };
+    (failed == 0).then_some(out)
+}

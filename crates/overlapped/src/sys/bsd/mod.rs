@@ -1,0 +1,14 @@
+//! The BSDs, macOS among them: plain counterparts of what `linux` has, under the same names.
+//!
+//! Where Linux can be asked for what is in memory only, these answer that they cannot tell
+//! (`EOPNOTSUPP`, `Unknown`), and the callers go on to a thread of the pool, as they do on Linux
+//! for file systems that lack it.
+
+pub(crate) mod abi;
+pub(crate) mod cache;
+pub(crate) mod futex;
+pub(crate) mod listing;
+pub(crate) mod process;
+pub(crate) mod splice;
+pub(crate) mod status;
+pub(crate) mod thread;

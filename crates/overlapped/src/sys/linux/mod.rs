@@ -1,0 +1,10 @@
+//! What only Linux has, and what it spells differently. `bsd` has the same names.
+
+pub(crate) mod abi;
+pub(crate) mod cache;
+pub(crate) mod futex;
+pub(crate) mod listing;
+pub(crate) mod process;
+pub(crate) mod splice;
+pub(crate) mod status;
+pub(crate) mod thread;

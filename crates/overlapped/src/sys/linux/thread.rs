@@ -1,0 +1,106 @@
+//! Threads: their numbers, how many there are, how often they wait; and signals to them.
+
+use crate::sys::errno::errno;
+
+/// The calling thread's number (gettid(2)); never 0. Async-signal-safe.
+pub(crate) fn number() -> i32 {
+    rustix::thread::gettid().as_raw_nonzero().get()
+}
+
+/// Tells whether the calling thread is the one that runs `main`.
+pub(crate) fn is_main() -> bool {
+    rustix::thread::gettid() == rustix::process::getpid()
+}
+
+/// How often the calling thread has waited, as the kernel counts it (`ru_nvcsw`).
+#[cfg(not(any(miri, overlapped_loom)))]
+pub(crate) fn waits() -> u32 {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: a place of the size that the call writes to; zeroes are a valid value, should it
+    // fail.
+    let usage = unsafe {
+        libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
+        usage.assume_init()
+    };
+    usage.ru_nvcsw as u32
+}
+
+/// How often the calling thread has waited: not counted (loom wants every round to be the same).
+#[cfg(any(miri, overlapped_loom))]
+pub(crate) fn waits() -> u32 {
+    0
+}
+
+/// The number of threads of this process. glibc counts a thread from before its start until it
+/// ends. The kernel's own, which ring operations have, are not among them.
+#[cfg(all(target_env = "gnu", not(any(miri, target_feature = "crt-static"))))]
+pub(crate) fn count() -> Option<usize> {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+    static PLACE: OnceLock<Option<&'static AtomicU32>> = OnceLock::new();
+    let place = PLACE.get_or_init(|| {
+        // What glibc tells debuggers of the variable: its bits.
+        // SAFETY: names that end in zeros, and the pseudo-handle of all that is loaded.
+        let (place, told) = unsafe {
+            let find = |name: &std::ffi::CStr| libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr());
+            (find(c"__nptl_nthreads"), find(c"_thread_db___nptl_nthreads"))
+        };
+        if place.is_null() || told.is_null() {
+            return None;
+        }
+        // SAFETY: bits, count, offset.
+        let bits = unsafe { *told.cast::<[u32; 3]>() }[0];
+        // SAFETY: a variable of libc's, which is changed atomically, and stays.
+        (bits == 32).then(|| unsafe { AtomicU32::from_ptr(place.cast()) })
+    });
+    Some(place.as_ref()?.load(Relaxed) as usize)
+}
+
+/// The number of threads of this process: not known without glibc.
+#[cfg(not(all(target_env = "gnu", not(any(miri, target_feature = "crt-static")))))]
+pub(crate) fn count() -> Option<usize> {
+    None
+}
+
+/// The highest signal.
+pub(crate) fn last_signal() -> i32 {
+    libc::SIGRTMAX()
+}
+
+/// Signals that may serve to interrupt a call, the least used ones first.
+pub(crate) fn spare_signals() -> impl Iterator<Item = i32> {
+    (libc::SIGRTMIN()..=libc::SIGRTMAX()).rev()
+}
+
+/// Takes back a signal of `set` if one is pending for the calling thread.
+pub(crate) fn take_pending(set: &libc::sigset_t) {
+    let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a valid set and a valid time; a null info pointer is allowed.
+    while unsafe { libc::sigtimedwait(set, std::ptr::null_mut(), &now) } == -1
+        && errno() == libc::EINTR
+    {}
+}
+
+/// The registers that a signal handler finds: program counter, stack pointer, frame pointer, return
+/// address.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn registers(context: &libc::ucontext_t) -> (usize, usize, usize, usize) {
+    let register = |which: i32| context.uc_mcontext.gregs[which as usize] as usize;
+    (register(libc::REG_RIP), register(libc::REG_RSP), register(libc::REG_RBP), 0)
+}
+
+/// The registers that a signal handler finds: program counter, stack pointer, frame pointer, return
+/// address.
+#[cfg(target_arch = "aarch64")]
+pub(crate) fn registers(context: &libc::ucontext_t) -> (usize, usize, usize, usize) {
+    let machine = &context.uc_mcontext;
+    let register = |which: usize| machine.regs[which] as usize;
+    (machine.pc as usize, machine.sp as usize, register(29), register(30))
+}
+
+/// The registers that a signal handler finds: not known on other processors.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+pub(crate) fn registers(_: &libc::ucontext_t) -> (usize, usize, usize, usize) {
+    (0, 0, 0, 0)
+}

@@ -98,6 +98,11 @@
 //! begin a run of its own. The parent's tasklets are parked for good there. The child should end by
 //! exec or exit: if the tasklet that forked comes to its end, the child is aborted.
 
+#![cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "some parts have a use for the ring and Linux's caches only")
+)]
+
 pub mod chan;
 pub mod fs;
 pub mod io;

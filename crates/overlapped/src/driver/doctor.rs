@@ -5,7 +5,10 @@ use std::io;
 
 use rustix::process::{Resource, getrlimit};
 
-use super::choose::{DISABLED, explain, from_environment};
+use super::choose::from_environment;
+#[cfg(target_os = "linux")]
+use super::choose::{DISABLED, explain};
+#[cfg(target_os = "linux")]
 use super::uring::{Ring, USED};
 use crate::driver::{Driver, PortConfig};
 use crate::locals;
@@ -60,6 +63,7 @@ pub fn report() -> Report {
     let mut report = Report { port: "none", findings: Vec::new() };
     add_port(&mut report);
     add_kernel(&mut report);
+    #[cfg(target_os = "linux")]
     add_uring(&mut report);
     add_limits(&mut report);
     add_guards(&mut report);
@@ -101,6 +105,7 @@ fn older_than(release: &str, version: (u32, u32)) -> bool {
     }
 }
 
+#[cfg(target_os = "linux")]
 fn add_uring(report: &mut Report) {
     if let Ok(disabled) = std::fs::read_to_string(DISABLED) {
         report.add("io_uring_disabled", disabled.trim(), None);

@@ -26,6 +26,10 @@ mod poll;
 mod speculative;
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(target_os = "linux")]
+mod uring;
+#[cfg(not(target_os = "linux"))]
+#[path = "no_uring.rs"]
 mod uring;
 
 use std::io;

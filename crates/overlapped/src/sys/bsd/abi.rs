@@ -5,6 +5,8 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::net::SocketAddr;
 use std::time::Duration;
 
+use socket2::{Domain, Protocol, Socket, Type};
+
 #[cfg(not(target_vendor = "apple"))]
 pub(crate) use libc::{
     O_DIRECT, POLLRDHUP, SOCK_CLOEXEC, SOCK_NONBLOCK, accept4, fdatasync, fsync,
@@ -47,6 +49,22 @@ pub(crate) fn pipe(nonblocking: bool) -> io::Result<(OwnedFd, OwnedFd)> {
         }
     }
     Ok((reader, writer))
+}
+
+/// Makes a socket, close-on-exec and non-blocking. On macOS a fork in between would hand it to a
+/// child.
+pub(crate) fn socket(domain: Domain, kind: Type, protocol: Option<Protocol>) -> io::Result<Socket> {
+    let socket = Socket::new(domain, kind, protocol)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Makes two sockets that are connected to each other, close-on-exec and non-blocking.
+pub(crate) fn socket_pair(kind: Type) -> io::Result<(Socket, Socket)> {
+    let (one, other) = Socket::pair(Domain::UNIX, kind, None)?;
+    one.set_nonblocking(true)?;
+    other.set_nonblocking(true)?;
+    Ok((one, other))
 }
 
 /// Calls poll(2) for `limit` at most; `None`: without a limit. The result as the call gives it. It

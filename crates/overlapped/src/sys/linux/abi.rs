@@ -7,6 +7,7 @@ use std::os::unix::net::SocketAddr;
 use std::time::Duration;
 
 use rustix::pipe::PipeFlags;
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::sys::errno::retried;
 
@@ -47,6 +48,16 @@ pub(crate) fn pipe(nonblocking: bool) -> io::Result<(OwnedFd, OwnedFd)> {
     let mut flags = PipeFlags::CLOEXEC;
     flags.set(PipeFlags::NONBLOCK, nonblocking);
     Ok(rustix::pipe::pipe_with(flags)?)
+}
+
+/// Makes a socket, close-on-exec and non-blocking from its first moment.
+pub(crate) fn socket(domain: Domain, kind: Type, protocol: Option<Protocol>) -> io::Result<Socket> {
+    Socket::new(domain, kind.nonblocking().cloexec(), protocol)
+}
+
+/// Makes two sockets that are connected to each other, close-on-exec and non-blocking.
+pub(crate) fn socket_pair(kind: Type) -> io::Result<(Socket, Socket)> {
+    Socket::pair(Domain::UNIX, kind.nonblocking().cloexec(), None)
 }
 
 /// Calls poll(2) for `limit` at most; `None`: without a limit. The result as the call gives it.

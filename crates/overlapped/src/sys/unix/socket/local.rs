@@ -8,6 +8,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::sys::address::SocketAddrBuf;
+use crate::sys::native::abi;
 
 /// A stream socket in no state.
 pub(crate) fn stream() -> io::Result<OwnedFd> {
@@ -42,11 +43,11 @@ pub(crate) fn datagram_pair() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 fn new(kind: Type) -> io::Result<Socket> {
-    Socket::new(Domain::UNIX, kind.nonblocking().cloexec(), None)
+    abi::socket(Domain::UNIX, kind, None)
 }
 
 fn pair(kind: Type) -> io::Result<(OwnedFd, OwnedFd)> {
-    let (one, other) = Socket::pair(Domain::UNIX, kind.nonblocking().cloexec(), None)?;
+    let (one, other) = abi::socket_pair(kind)?;
     Ok((one.into(), other.into()))
 }
 

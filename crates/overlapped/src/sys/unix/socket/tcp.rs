@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
+use crate::sys::native::abi;
+
 /// A listening TCP socket, made as std does.
 pub(crate) fn listener(addr: &SocketAddr) -> io::Result<OwnedFd> {
     let fd = stream(addr)?;
@@ -60,12 +62,7 @@ pub(crate) fn connected(fd: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 fn new_stream(addr: &SocketAddr) -> io::Result<Socket> {
-    // CLOEXEC comes with `nonblocking()`'s atomic flags, or by itself in `Socket::new`.
-    Socket::new(
-        Domain::for_address(*addr),
-        Type::STREAM.nonblocking().cloexec(),
-        Some(Protocol::TCP),
-    )
+    abi::socket(Domain::for_address(*addr), Type::STREAM, Some(Protocol::TCP))
 }
 
 /// `TCP_NODELAY`.

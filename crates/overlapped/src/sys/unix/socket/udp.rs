@@ -4,12 +4,13 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
+
+use crate::sys::native::abi;
 
 /// A UDP socket that can be bound to `addr`.
 pub(crate) fn socket(addr: &SocketAddr) -> io::Result<OwnedFd> {
-    let kind = Type::DGRAM.nonblocking().cloexec();
-    Ok(Socket::new(Domain::for_address(*addr), kind, Some(Protocol::UDP))?.into())
+    Ok(abi::socket(Domain::for_address(*addr), Type::DGRAM, Some(Protocol::UDP))?.into())
 }
 
 /// bind(2).

@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use crate::counted::Counted;
 use crate::exec::{self, Invocation};
 use crate::suite::{self, Failures};
+use crate::systems::{self, Systems};
 use crate::tidy;
 
 /// One thing that must hold.
@@ -20,6 +21,8 @@ pub enum Step {
     Tidy,
     /// The lints.
     Clippy,
+    /// The crates compile for other systems.
+    Systems,
     /// The documentation, with every link.
     Doc,
     /// All tests, on the port that this machine chooses.
@@ -146,6 +149,14 @@ fn perform(root: &Path, step: Step) -> anyhow::Result<Verdict> {
         Step::Clippy => {
             plain(root, &Invocation::cargo("clippy --workspace --all-targets -- -D warnings"))
         }
+        Step::Systems => Ok(match systems::check(root)? {
+            Systems::Compile(counted) => Verdict::Passed(Seen { counted, ..Seen::default() }),
+            Systems::Fail(reason) => Verdict::Failed(reason, Failures::default()),
+            Systems::Missing(remedy) => {
+                println!("SKIPPED: nothing has shown that the crates compile for other systems");
+                Verdict::Skipped(remedy)
+            }
+        }),
         Step::Doc => {
             let doc = Invocation::cargo("doc --workspace --exclude overlapped-bench --no-deps");
             plain(root, &doc.env("RUSTDOCFLAGS", "-Dwarnings"))

@@ -9,6 +9,7 @@
 //! torture    the danger tests with their full figures; writes the table in RELIABILITY.md
 //! std_items  what std's blocking types have, as a list
 //! std_tests  std's own tests and examples, over this library
+//! systems    the crates compile for other systems
 //! suites     others' test-suites, with tasklets in the place of threads
 //! libtest    runs each test of a program in a process of its own
 //! clients    crates from the registry in tasklets, against real servers
@@ -26,6 +27,7 @@ pub mod std_items;
 pub mod std_tests;
 pub mod suite;
 pub mod suites;
+mod systems;
 pub mod tidy;
 pub mod torture;
 

@@ -19,6 +19,8 @@
 mod choose;
 mod direct;
 mod doctor;
+#[cfg(target_os = "linux")]
+mod event;
 mod notifier;
 #[cfg(miri)]
 mod null;

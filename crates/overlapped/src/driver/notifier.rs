@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 #[cfg(target_os = "linux")]
-pub(super) use event::EventFd;
+use super::event::EventFd;
 
 /// A handle that ends a port's `wait` early, from any thread. Clones wake the same port.
 #[derive(Clone)]
@@ -90,91 +90,5 @@ fn give_up() -> ! {
 impl fmt::Debug for Notifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Notifier").finish_non_exhaustive()
-    }
-}
-
-#[cfg(target_os = "linux")]
-mod event {
-    use std::io;
-    use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use rustix::event::{EventfdFlags, eventfd};
-    use rustix::io::Errno;
-
-    use crate::driver::uring::{RUNG, send_message};
-
-    /// A ring's bell: a message into the ring, or an eventfd that the ring reads.
-    pub(in crate::driver) struct EventFd {
-        fd: OwnedFd,
-        /// A duplicate, so that the number is the ring's for as long as anybody may ring.
-        ring: OwnedFd,
-        /// Whether the kernel takes messages.
-        takes_messages: AtomicBool,
-        /// It has been rung, and the ring has not noticed yet.
-        pending: AtomicBool,
-    }
-
-    impl EventFd {
-        pub(in crate::driver) fn open(
-            ring: BorrowedFd<'_>,
-            takes_messages: bool,
-        ) -> io::Result<EventFd> {
-            // Without EFD_NONBLOCK, so that a read in the ring waits on every kernel. A write cannot
-            // block: `pending` keeps the counter at 1.
-            let fd = eventfd(0, EventfdFlags::CLOEXEC)?;
-            let ring = rustix::io::fcntl_dupfd_cloexec(ring, 0)?;
-            let (takes_messages, pending) =
-                (AtomicBool::new(takes_messages), AtomicBool::new(false));
-            Ok(EventFd { fd, ring, takes_messages, pending })
-        }
-
-        /// Rings it. Async-signal-safe.
-        pub(in crate::driver) fn notify(&self) -> Result<(), Errno> {
-            if self.pending.swap(true, Ordering::AcqRel) {
-                return Ok(());
-            }
-            if self.takes_messages.load(Ordering::Relaxed) {
-                match send_message(self.ring.as_fd(), RUNG) {
-                    Ok(()) => return Ok(()),
-                    // Anything else may work the next time.
-                    Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-                        self.takes_messages.store(false, Ordering::Relaxed);
-                    }
-                    Err(_) => {}
-                }
-            }
-            loop {
-                match rustix::io::write(&self.fd, &1u64.to_ne_bytes()) {
-                    Err(Errno::INTR) => {}
-                    written => return written.map(drop),
-                }
-            }
-        }
-
-        /// Called when the counter has been read, before looking at what the senders left.
-        pub(in crate::driver) fn clear(&self) {
-            self.pending.swap(false, Ordering::AcqRel);
-        }
-
-        pub(in crate::driver) fn raw(&self) -> RawFd {
-            self.fd.as_raw_fd()
-        }
-    }
-
-    #[cfg(all(test, not(miri)))]
-    mod tests {
-        use super::*;
-
-        #[test]
-        fn a_bell_that_does_not_work_is_an_error_and_no_panic() {
-            let closed = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
-            for takes_messages in [false, true] {
-                let (fd, ring) = (closed(), closed());
-                let takes_messages = AtomicBool::new(takes_messages);
-                let event = EventFd { fd, ring, takes_messages, pending: AtomicBool::new(false) };
-                assert_eq!(event.notify(), Err(Errno::BADF));
-            }
-        }
     }
 }

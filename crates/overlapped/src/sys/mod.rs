@@ -4,7 +4,7 @@
 //! | folder | what is in it |
 //! |---|---|
 //! | `unix` | what Unix systems share: the names that the other rooms use |
-//! | `linux`, `bsd` | what each has in its own way, under the same names (`native`): called by `unix` |
+//! | `linux`, `bsd` | what each has in its own way, under the same names (`native`), for `unix` |
 //! | `lock` | the library's inner lock and condition variable |
 //!
 //! A room above names no system. Here a simulated machine could stand in.

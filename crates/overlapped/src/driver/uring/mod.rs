@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use io_uring::squeue::Entry;
 
-use super::notifier::EventFd;
+use super::event::EventFd;
 use super::{Notifier, PortConfig, Submitted};
 use crate::driver::direct;
 use crate::driver::speculative::Eager;

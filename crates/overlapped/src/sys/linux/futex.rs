@@ -1,5 +1,5 @@
-//! futex(2), by rustix: it makes the system call itself, so no symbol is called that a program could
-//! replace.
+//! futex(2), by rustix: it makes the system call itself, so no symbol is called that a program
+//! could replace.
 
 use std::time::Duration;
 

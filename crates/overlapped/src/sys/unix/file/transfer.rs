@@ -2,8 +2,8 @@
 //! the result in the kernel's form.
 //!
 //! None waits for another process, also where the descriptor is in blocking mode: pipes by
-//! `RWF_NOWAIT` (Linux), and where a file cannot do that (terminals) by poll(2) first. Regular files,
-//! directories and block devices are done in place, which may wait for the disk.
+//! `RWF_NOWAIT` (Linux), and where a file cannot do that (terminals) by poll(2) first. Regular
+//! files, directories and block devices are done in place, which may wait for the disk.
 
 use std::os::fd::RawFd;
 

@@ -1,0 +1,75 @@
+//! Checks that the crates compile for other systems, with Debian's compiler: its sources of std are
+//! a package, so std is compiled for each system along with them.
+//!
+//! | target | packages |
+//! |---|---|
+//! | macOS and FreeBSD, Linux on 64-bit Arm | the library, wire |
+//! | Windows | wire, which is tied to no system |
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::exec::{self, Invocation};
+
+/// Debian's compiler.
+const RUSTC: &str = "/usr/bin/rustc";
+
+/// The packages that are checked, each for these targets.
+const CHECKED: [(&[&str], &[&str]); 2] = [
+    (
+        &["overlapped", "overlapped-wire"],
+        &["x86_64-unknown-freebsd", "aarch64-apple-darwin", "aarch64-unknown-linux-gnu"],
+    ),
+    (&["overlapped-wire"], &["x86_64-pc-windows-gnu"]),
+];
+
+/// The limit of one check. std and all dependencies are compiled for each target.
+const LIMIT: Duration = Duration::from_secs(10 * 60);
+
+/// The outcome of all checks.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Systems {
+    /// Everything compiles; the text counts the targets.
+    Compile(String),
+    /// The reason of the first that does not.
+    Fail(String),
+    /// The remedy for what is missing.
+    Missing(String),
+}
+
+/// Checks the crates for all targets, in a target folder of their own: another compiler's results
+/// cannot be shared.
+pub(crate) fn check(root: &Path) -> anyhow::Result<Systems> {
+    if !Invocation::new(RUSTC, "--version").probe() || !has_sources() {
+        let remedy = "Debian's compiler is missing: `apt install rustc-web rust-web-src`";
+        return Ok(Systems::Missing(remedy.to_owned()));
+    }
+    let folder = crate::target(root).join("systems");
+    for (packages, targets) in CHECKED {
+        let mut cargo = Invocation::cargo("check -Zbuild-std=std,panic_unwind")
+            .env("RUSTC", RUSTC)
+            .env("RUSTC_BOOTSTRAP", "1")
+            .env("CARGO_TARGET_DIR", &folder.to_string_lossy());
+        for package in packages {
+            cargo = cargo.arg("-p").arg(package);
+        }
+        for target in targets {
+            cargo = cargo.arg("--target").arg(target);
+        }
+        println!("$ {cargo}");
+        if let Some(reason) = exec::run(root, &cargo, LIMIT)?.failure {
+            return Ok(Systems::Fail(format!("{}: {reason}", targets.join(", "))));
+        }
+    }
+    let targets: usize = CHECKED.iter().map(|(_, targets)| targets.len()).sum();
+    Ok(Systems::Compile(format!("{targets} targets")))
+}
+
+/// Tells whether the sources of std are where Debian's compiler looks for them.
+fn has_sources() -> bool {
+    let Ok(output) = std::process::Command::new(RUSTC).args(["--print", "sysroot"]).output() else {
+        return false;
+    };
+    let sysroot = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    Path::new(&sysroot).join("lib/rustlib/src/rust/library/std").is_dir()
+}

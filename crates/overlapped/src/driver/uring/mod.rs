@@ -28,6 +28,7 @@ mod unfinished;
 
 use std::collections::{HashSet, VecDeque};
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,14 +44,15 @@ use crate::sys::{clock, errno};
 
 use cursors::Cursors;
 pub(crate) use ring::Opcodes;
-pub(super) use ring::{MESSAGE, Ring, USED, send_message};
+use ring::send_message;
+pub(super) use ring::{MESSAGE, Ring, USED};
 
 /// Tokens never have this bit.
 const INTERNAL: u64 = 1 << 63;
 const CANCEL: u64 = INTERNAL;
 const WAKE: u64 = INTERNAL | 1;
 /// What notifiers send from other threads. Not an entry of this ring, so it is not counted.
-pub(super) const RUNG: u64 = INTERNAL | 2;
+const RUNG: u64 = INTERNAL | 2;
 
 /// How long a wait may sleep while the kernel does not take what is queued.
 const HELD_BACK: Duration = Duration::from_millis(1);
@@ -93,11 +95,16 @@ pub(crate) struct Uring {
     overflows: u64,
 }
 
+/// Wakes the thread that waits on the ring `fd`.
+fn wake(fd: BorrowedFd<'_>) -> io::Result<()> {
+    send_message(fd, RUNG)
+}
+
 impl Uring {
     /// The error is the kernel's own, or `Unsupported` and says what is missing.
     pub(super) fn open(config: &PortConfig) -> io::Result<Uring> {
         let ring = Ring::open(config)?;
-        let wake = Arc::new(EventFd::open(ring.fd(), !ring.missing().has(MESSAGE))?);
+        let event = Arc::new(EventFd::open(ring.fd(), wake, !ring.missing().has(MESSAGE))?);
         let mut uring = Uring {
             ring,
             backlog: VecDeque::new(),
@@ -111,7 +118,7 @@ impl Uring {
             cursors: Cursors::default(),
             spin: Spin::default(),
             eager: Eager::default(),
-            wake,
+            wake: event,
             wake_count: Box::into_raw(Box::new(0)),
             closing: false,
             lost: false,

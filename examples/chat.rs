@@ -1,13 +1,13 @@
-//! WebSockets as plain functions of a server's connections: an echo, and a room in which everybody
-//! hears everybody, with blocking tungstenite.
+//! WebSockets as plain functions of a server's connections, with blocking tungstenite: an echo, and
+//! a chat room.
 //!
 //! ```text
 //! cargo run -p overlapped-examples --example chat
 //! websocat ws://127.0.0.1:7016
 //! ```
 //!
-//! A member of the room has two tasklets: one reads from the client and tells the room, the other
-//! sends what the room says. Each has a `WebSocket` of its own on the same connection.
+//! A member of the room has two tasklets: one passes the client's messages to the room, the other
+//! sends the room's messages. Each has a `WebSocket` of its own on the same connection.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -22,16 +22,16 @@ use overlapped_serve::{Connection, Limits, Listen, Server};
 use tungstenite::protocol::Role;
 use tungstenite::{Message, WebSocket, accept};
 
-/// Messages that a member may be behind; who is further behind misses some.
+/// The messages that a member may lag behind; a slower member misses some.
 const BEHIND_MAX: usize = 100;
 
-/// Every message comes back.
+/// Sends every message back.
 fn echo(connection: Connection) -> Result<(), Box<dyn Error>> {
     let mut socket = accept(connection).map_err(|error| error.to_string())?;
     loop {
         match socket.read() {
             Ok(message @ (Message::Text(_) | Message::Binary(_))) => socket.send(message)?,
-            // Pings are answered and farewells returned by tungstenite itself.
+            // tungstenite itself answers pings and closing frames.
             Ok(_) => {}
             Err(tungstenite::Error::ConnectionClosed) => return Ok(()),
             Err(error) => return Err(error.into()),
@@ -39,7 +39,7 @@ fn echo(connection: Connection) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// A connection on which two write: each write is one frame, and no other comes in between.
+/// A connection with two writers: each write is one frame, and frames are never mixed.
 #[derive(Clone)]
 struct Shared {
     connection: Connection,
@@ -71,7 +71,7 @@ struct Room {
 }
 
 impl Room {
-    /// Nobody waits while holding this.
+    /// No tasklet waits while it holds the lock.
     fn members(&self) -> MutexGuard<'_, HashMap<u64, mpsc::SyncSender<Arc<str>>>> {
         self.members.lock().unwrap()
     }
@@ -84,7 +84,7 @@ impl Room {
     }
 }
 
-/// One member, until the client goes.
+/// Serves one member, until the client closes.
 fn chat(connection: Connection, room: &Room) -> Result<(), Box<dyn Error>> {
     let shared = Shared { connection, writing: Arc::default() };
     let mut ears = accept(shared.clone()).map_err(|error| error.to_string())?;
@@ -108,14 +108,14 @@ fn chat(connection: Connection, room: &Room) -> Result<(), Box<dyn Error>> {
             Err(error) => break Err(error),
         }
     };
-    // Its sender goes, so the speaker ends.
+    // Its sender is dropped, so the other tasklet ends.
     room.members().remove(&me);
     room.tell(&format!("{me} has gone"));
     speaker.join()?;
     Ok(heard?)
 }
 
-/// A server with both; where it listens.
+/// Starts a server with both, and returns its address.
 fn serve(echo_on: &str, chat_on: &str) -> io::Result<(Server, [String; 2])> {
     let hour = Duration::from_secs(3600);
     let listen = |on: &str| Listen::on(on).limits(Limits { idle: hour, ..Limits::default() });

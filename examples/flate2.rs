@@ -1,17 +1,18 @@
-//! A server that unpacks: flate2 and `std::io::copy` between sockets, a thousand clients at once.
+//! A server that decompresses: flate2 and `std::io::copy` between sockets, a thousand clients at
+//! once.
 //!
 //! ```text
 //! cargo run --release -p overlapped-examples --example flate2 -- [CLIENTS]
 //! ```
 //!
-//! A client sends gzip, and gets back what was packed, while it still sends. Nothing here knows
-//! that it runs in tasklets: readers and writers are wrapped in one another as always, and
+//! A client sends gzip, and receives the decompressed text while it still sends. No code here knows
+//! that it runs in tasklets: readers and writers are wrapped in one another as usual, and
 //! `std::io::copy` moves the bytes.
 //!
-//! One thing to know: flate2's default backend makes its buffers on the stack where a build does
-//! not optimise, and needs 300 KiB to pack (unpacking 110, either optimised 70). That is more than
-//! a tasklet has, so this example chooses the backend `zlib-rs`, which needs 15 and is faster.
-//! `Builder::stack_size(512 << 10)` for the tasklets that pack would do as well.
+//! flate2's default backend keeps its buffers on the stack in a build without optimisation, and
+//! needs 300 KiB to compress (110 to decompress; 70 for either with optimisation). A tasklet's
+//! stack is smaller, so this example chooses the backend `zlib-rs`, which needs 15 KiB and is
+//! faster. `Builder::stack_size(512 << 10)` for the tasklets that compress would do as well.
 
 mod stack;
 
@@ -26,7 +27,7 @@ use flate2::write::GzEncoder;
 use overlapped::net::{SocketAddr, TcpListener, TcpStream};
 use overlapped::{run, scope, spawn};
 
-/// What comes packed goes back unpacked.
+/// Decompresses what it receives, and sends it back.
 fn unpack(stream: &TcpStream) -> io::Result<()> {
     let mut packed = GzDecoder::new(BufReader::new(stream));
     let mut plain = BufWriter::new(stream);
@@ -48,10 +49,10 @@ fn serve(listener: &TcpListener) -> io::Result<()> {
     Ok(())
 }
 
-/// Sends `text` packed, and returns what comes back.
+/// Sends `text` compressed, and returns the server's answer.
 ///
-/// Sending and receiving are a tasklet each. With one for both, a text that is larger than what
-/// sockets hold would never arrive: client and server would wait for each other to read.
+/// Sending and receiving run in a tasklet each. A single one could not transfer a text that is
+/// larger than the sockets' buffers: client and server would each wait for the other to read.
 fn round_trip(addr: SocketAddr, text: &[u8]) -> io::Result<Vec<u8>> {
     let stream = TcpStream::connect(addr)?;
     scope(|s| {
@@ -69,13 +70,13 @@ fn round_trip(addr: SocketAddr, text: &[u8]) -> io::Result<Vec<u8>> {
     })
 }
 
-/// A text of `lines` lines that no other client has.
+/// Makes a text of `lines` lines that no other client has.
 fn text(client: usize, lines: usize) -> Vec<u8> {
     let line = |number| format!("client {client}, line {number} of {lines}\n");
     (0..lines).flat_map(|number| line(number).into_bytes()).collect()
 }
 
-/// So many clients at once; how many got back what they had packed.
+/// Runs `count` clients at once, and counts those that got their text back.
 fn clients(count: usize, lines: usize) -> Result<usize, Box<dyn Error>> {
     let right = Cell::new(0);
     run(|| {
@@ -95,7 +96,7 @@ fn clients(count: usize, lines: usize) -> Result<usize, Box<dyn Error>> {
                 });
             }
         });
-        // Sessions end with their clients; only the listener would go on.
+        // Sessions end with their clients; only the listener is left.
         server.kill();
         io::Result::Ok(())
     })??;

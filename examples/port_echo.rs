@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --example port_echo -- [ADDRESS]      serves until Ctrl-C
-//! cargo run --example port_echo -- --self-test    serves itself some clients and ends
+//! cargo run --example port_echo -- --self-test    runs some clients against itself
 //! ```
 //!
 //! This is what the rest of the library does for you. Every connection has exactly one request in
@@ -24,16 +24,16 @@ use std::time::{Duration, Instant};
 
 use overlapped::port::{Descriptor, Done, Event, Notifier, Port, Request};
 
-/// The key of the one accept; connections count up from here.
+/// The key of the one accept; connections have the following numbers.
 const ACCEPT: u64 = 0;
 const BUFFER_SIZE: usize = 64 << 10;
-/// How long to leave the listener alone when the process can open no more descriptors.
+/// The pause of the listener after the process has run out of descriptors.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
-/// What the one request in flight of a connection is.
+/// The state of a connection's one request in flight.
 enum State {
     Receiving,
-    /// So many bytes of the buffer have been sent before.
+    /// The number of bytes of the buffer that were sent before.
     Sending(usize),
 }
 
@@ -49,7 +49,7 @@ struct Server {
     addr: SocketAddr,
     connections: HashMap<u64, State>,
     next_key: u64,
-    /// When to accept again, while no accept is in flight.
+    /// The time of the next accept, while no accept is in flight.
     accept_at: Option<Instant>,
     stop: Arc<AtomicBool>,
     totals: Totals,
@@ -74,7 +74,8 @@ impl Server {
         Stopper { stop: Arc::clone(&self.stop), notifier: self.port.notifier() }
     }
 
-    /// Serves until told to stop. Connections end then; dropping the port waits for the kernel.
+    /// Serves until it is told to stop. Then connections end; dropping the port waits for the
+    /// kernel.
     fn run(mut self) -> io::Result<Totals> {
         let mut events = Vec::new();
         while !self.stop.load(Ordering::Acquire) {
@@ -115,9 +116,9 @@ impl Server {
                 self.receive(key, socket.into(), Vec::with_capacity(BUFFER_SIZE));
             }
             Ok(other) => unreachable!("an accept does not end as {other:?}"),
-            // It went away before it was accepted: that is its affair.
+            // The client left before it was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            // No descriptors or memory: the connections that we have go on.
+            // No descriptors or memory: existing connections continue.
             Err(error) => {
                 eprintln!("cannot accept: {error}");
                 self.accept_at = Some(Instant::now() + BACK_OFF);
@@ -142,7 +143,7 @@ impl Server {
                     self.receive(key, descriptor, buffer);
                 }
             }
-            // The end, a reset, or whatever else befell it: dropping the descriptor closes it.
+            // The end, a reset, or another error: dropping the descriptor closes it.
             (_, Ok(_) | Err(_)) => {}
         }
     }
@@ -180,7 +181,7 @@ impl Stopper {
     }
 }
 
-/// Serves eight honest clients and one that resets, and compares every byte.
+/// Serves eight correct clients and one that resets, and compares every byte.
 fn self_test() -> io::Result<Totals> {
     let server = Server::bind("127.0.0.1:0")?;
     let (addr, stopper) = (server.addr, server.stopper());
@@ -197,7 +198,7 @@ fn self_test() -> io::Result<Totals> {
     Ok(totals)
 }
 
-/// Sends far more than sockets hold without reading, so that the server's sends come out short.
+/// Sends far more than the sockets' buffers without reading, so that the server's sends are short.
 fn client(addr: SocketAddr, seed: u8) -> io::Result<()> {
     const SIZE: usize = 4 << 20;
     let stream = TcpStream::connect(addr)?;
@@ -266,7 +267,7 @@ mod tests {
         assert!(totals.bytes >= 8 * (4 << 20));
     }
 
-    /// The processor time that a child has used.
+    /// Returns the processor time that a child has used.
     fn cpu_time(child: u32) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap();
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
@@ -274,7 +275,7 @@ mod tests {
         Duration::from_millis(ticks * 10)
     }
 
-    /// P8: a server without descriptors neither spins nor gives up.
+    /// P8: a server without descriptors neither spins nor exits.
     #[test]
     fn a_server_without_descriptors_rests_and_goes_on_when_some_are_free() {
         const VARIABLE: &str = "PORT_ECHO_TEST_FEW";
@@ -294,7 +295,7 @@ mod tests {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // Kept to the end: the child may not find its output closed.
+        // Kept to the end, so that the child's output stays open.
         let output = io::BufReader::new(child.stdout.take().unwrap());
         let mut lines = io::BufRead::lines(output).map_while(Result::ok);
         let addr = lines.find_map(|line| {
@@ -303,7 +304,7 @@ mod tests {
         });
         let addr: SocketAddr = addr.unwrap().parse().unwrap();
 
-        // When the server's backlog is full as well, further ones would wait for a minute.
+        // If the server's backlog is full, too, further connections would wait for a minute.
         let patience = Duration::from_millis(200);
         let clients: Vec<_> =
             (0..count).map_while(|_| TcpStream::connect_timeout(&addr, patience).ok()).collect();
@@ -316,7 +317,7 @@ mod tests {
         drop(clients);
         let start = Instant::now();
         client(addr, 1).unwrap();
-        // Under strace, or on a busy machine, a second is not enough to be sure.
+        // Under strace, or on a busy machine, a second is too short to be sure.
         let limit = if held > 1_000 { 1 } else { 10 };
         assert!(start.elapsed() < Duration::from_secs(limit), "{:?}", start.elapsed());
 

@@ -4,8 +4,8 @@
 //! cargo run --release -p overlapped-examples --example rustls -- [CLIENTS]
 //! ```
 //!
-//! rustls knows nothing of this library. Its `StreamOwned` wraps whatever is `Read` and `Write`,
-//! and so do our streams; a handshake that waits for the other side blocks its own tasklet only.
+//! rustls knows nothing of this library. Its `StreamOwned` wraps any `Read` and `Write`, and so our
+//! streams; a handshake that waits for the other side blocks only its own tasklet.
 
 mod stack;
 
@@ -21,7 +21,7 @@ use rustls::{
     ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
 };
 
-/// A server and a client that trusts it, by a certificate made on the spot.
+/// Makes a server's and a client's configuration with a new certificate.
 fn configure() -> Result<(Arc<ServerConfig>, Arc<ClientConfig>), Box<dyn Error>> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())?;
@@ -35,12 +35,12 @@ fn configure() -> Result<(Arc<ServerConfig>, Arc<ClientConfig>), Box<dyn Error>>
     Ok((Arc::new(server), Arc::new(client)))
 }
 
-/// The server's side of one conversation: everything comes back.
+/// Runs the server's side of one conversation: sends everything back.
 fn echo(stream: TcpStream, config: Arc<ServerConfig>) -> Result<(), Box<dyn Error>> {
     let mut tls = StreamOwned::new(ServerConnection::new(config)?, stream);
     let mut buffer = [0; 4096];
     loop {
-        // An end without a farewell (`close_notify`) is an error: somebody may have cut the text.
+        // An end without close_notify is an error: the text may have been cut off.
         let count = tls.read(&mut buffer)?;
         if count == 0 {
             return Ok(());
@@ -63,7 +63,7 @@ fn serve(listener: &TcpListener, config: &Arc<ServerConfig>) -> io::Result<()> {
     Ok(())
 }
 
-/// The client's side: says `text`, and returns what comes back.
+/// Runs the client's side: sends `text`, and returns the server's answer.
 fn talk(
     addr: SocketAddr,
     config: &Arc<ClientConfig>,
@@ -80,7 +80,7 @@ fn talk(
     Ok(String::from_utf8(answer)?)
 }
 
-/// So many conversations at once; how many came back whole.
+/// Runs `clients` conversations at once, and counts those that succeeded.
 fn conversations(clients: usize) -> Result<usize, Box<dyn Error>> {
     let (server, client) = configure()?;
     let whole = Cell::new(0);
@@ -101,7 +101,7 @@ fn conversations(clients: usize) -> Result<usize, Box<dyn Error>> {
                 });
             }
         });
-        // Sessions end with their clients; only the listener would go on.
+        // Sessions end with their clients; only the listener is left.
         server.kill();
         io::Result::Ok(())
     })??;

@@ -1,11 +1,11 @@
-//! A service that speaks JSON: serde_json straight from and to sockets, a thousand clients at once.
+//! A service that speaks JSON: serde_json directly on sockets, a thousand clients at once.
 //!
 //! ```text
 //! cargo run --release -p overlapped-examples --example serde_json -- [CLIENTS]
 //! ```
 //!
-//! `Deserializer::from_reader` takes values off the stream one by one, wherever their bytes are cut
-//! into packets. It reads byte by byte, hence the `BufReader`.
+//! `Deserializer::from_reader` reads values from the stream one by one, wherever packets divide
+//! them. It reads byte by byte, hence the `BufReader`.
 
 mod stack;
 
@@ -18,13 +18,13 @@ use overlapped::{Builder, run, scope, spawn};
 use serde::{Deserialize, Serialize};
 use serde_json::{Deserializer, Value};
 
-/// What clients ask for.
+/// A client's request.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Request {
     /// The sum of numbers.
     Sum(Vec<i64>),
-    /// How deep a value is nested.
+    /// The depth of a value's nesting.
     Depth(Value),
 }
 
@@ -43,9 +43,9 @@ fn depth(value: &Value) -> usize {
     }
 }
 
-/// Of the stacks on which values are read. serde_json recurses for every level, up to 127, and
-/// refuses more, so nobody who asks can exceed this: in a build without optimisation a level takes
-/// 1.6 KiB. It is address space: memory is taken page by page, where it is touched.
+/// The size of the stacks on which values are read. serde_json recurses for every level, up to 127,
+/// and refuses more, so no request can exceed this: without optimisation a level takes 1.6 KiB. It
+/// is address space: memory is committed page by page, when it is touched.
 const STACK: usize = 512 << 10;
 
 /// Answers requests until the client has sent its last one.
@@ -79,7 +79,7 @@ fn serve(listener: &TcpListener) -> io::Result<()> {
     Ok(())
 }
 
-/// Asks one thing after another on one connection.
+/// Sends one request after another on one connection.
 fn ask(addr: SocketAddr, requests: &[Request]) -> serde_json::Result<Vec<Answer>> {
     let stream = TcpStream::connect(addr).map_err(serde_json::Error::io)?;
     let mut answers = Deserializer::from_reader(BufReader::new(&stream)).into_iter();
@@ -92,7 +92,7 @@ fn ask(addr: SocketAddr, requests: &[Request]) -> serde_json::Result<Vec<Answer>
     requests.iter().map(ask).collect()
 }
 
-/// So many clients at once; how many got the right answers.
+/// Runs `clients` clients at once, and counts those that got the right answers.
 fn clients(count: usize, nesting: usize) -> Result<usize, Box<dyn Error>> {
     let right = Cell::new(0);
     run(|| {
@@ -117,7 +117,7 @@ fn clients(count: usize, nesting: usize) -> Result<usize, Box<dyn Error>> {
             }
             io::Result::Ok(())
         })?;
-        // Sessions end with their clients; only the listener would go on.
+        // Sessions end with their clients; only the listener is left.
         server.kill();
         io::Result::Ok(())
     })??;
@@ -143,7 +143,7 @@ mod tests {
         println!("{}", super::stack::deepest());
     }
 
-    /// Of the 127 levels, one is the request's own.
+    /// One of the 127 levels is the request's own.
     #[test]
     fn the_deepest_value_that_serde_json_takes_fits_onto_the_stack() {
         assert_eq!(super::clients(1, 127).unwrap(), 1);

@@ -1,8 +1,8 @@
-//! How deep the tasklets' stacks have been: what every example prints at its end.
+//! The depth of the tasklets' stacks, which every example prints at its end.
 //!
 //! A tasklet has 192 KiB of stack unless it asks for more. That is less than a thread's, and code
-//! that was built without optimisation needs several times as much as optimised code, so these
-//! examples look. A thread-local is enough to share the figure: all tasklets are on one thread.
+//! built without optimisation needs several times as much as optimised code, so these examples
+//! measure it. A thread-local suffices to share the figure: all tasklets are on one thread.
 
 use std::cell::Cell;
 
@@ -12,13 +12,13 @@ thread_local! {
     static DEEPEST: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Takes the calling tasklet's stack into account.
+/// Adds the calling tasklet's stack to the figure.
 pub(crate) fn note() {
     let used = task::stack_used().unwrap_or(0);
     DEEPEST.set(DEEPEST.get().max(used));
 }
 
-/// The most that any tasklet of this thread has used, as far as it was noted.
+/// Returns the most that any recorded tasklet of this thread has used.
 pub(crate) fn deepest() -> String {
     format!("deepest stack: {} KiB; by default there are 192", DEEPEST.get() >> 10)
 }

@@ -4,8 +4,8 @@
 //! cargo run --release -p overlapped-examples --example tungstenite -- [CLIENTS]
 //! ```
 //!
-//! tungstenite's `accept` and `client` take whatever is `Read` and `Write`. Its asynchronous sister
-//! needs an adapter and a runtime; here the blocking one does, and blocks its own tasklet only.
+//! tungstenite's `accept` and `client` take any `Read` and `Write`. Its asynchronous sister needs
+//! an adapter and a runtime; here the blocking one suffices, and blocks only its own tasklet.
 
 mod stack;
 
@@ -17,14 +17,14 @@ use overlapped::net::{SocketAddr, TcpListener, TcpStream};
 use overlapped::{run, scope, spawn};
 use tungstenite::{Message, accept, client};
 
-/// The server's side: every message comes back.
+/// Runs the server's side: sends every message back.
 fn echo(stream: TcpStream) -> Result<(), Box<dyn Error>> {
     stream.set_nodelay(true)?;
     let mut socket = accept(stream).map_err(|error| error.to_string())?;
     loop {
         match socket.read() {
             Ok(message @ (Message::Text(_) | Message::Binary(_))) => socket.send(message)?,
-            // Pings are answered and farewells returned by tungstenite itself.
+            // tungstenite itself answers pings and closing frames.
             Ok(_) => {}
             Err(tungstenite::Error::ConnectionClosed) => return Ok(()),
             Err(error) => return Err(error.into()),
@@ -46,7 +46,7 @@ fn serve(listener: &TcpListener) -> io::Result<()> {
     Ok(())
 }
 
-/// The client's side: sends the messages one by one, and compares what comes back.
+/// Runs the client's side: sends the messages one by one, and compares the answers.
 fn talk(addr: SocketAddr, messages: &[Message]) -> Result<(), Box<dyn Error>> {
     let stream = TcpStream::connect(addr)?;
     stream.set_nodelay(true)?;
@@ -59,12 +59,12 @@ fn talk(addr: SocketAddr, messages: &[Message]) -> Result<(), Box<dyn Error>> {
         }
     }
     socket.close(None)?;
-    // The server says farewell, too, and then hangs up.
+    // The server answers the closing frame, and then closes the connection.
     while socket.read().is_ok() {}
     Ok(())
 }
 
-/// So many conversations at once; how many went well.
+/// Runs `clients` conversations at once, and counts those that succeeded.
 fn conversations(clients: usize) -> Result<usize, Box<dyn Error>> {
     let well = Cell::new(0);
     run(|| {
@@ -87,7 +87,7 @@ fn conversations(clients: usize) -> Result<usize, Box<dyn Error>> {
                 });
             }
         });
-        // Sessions end with their clients; only the listener would go on.
+        // Sessions end with their clients; only the listener is left.
         server.kill();
         io::Result::Ok(())
     })??;

@@ -4,9 +4,9 @@
 //! cargo run --release -p overlapped-examples --example ureq -- [REQUESTS]
 //! ```
 //!
-//! ureq is a blocking client, and it blocks the calling tasklet only, because it lets one replace
-//! its sockets: the crate `overlapped-ureq` does that, and the program's `overlapped get` is built
-//! on it. Everything else here is ureq as its own manual shows it.
+//! ureq is a blocking client. It blocks only the calling tasklet, because its sockets can be
+//! replaced: the crate `overlapped-ureq` does that, and `overlapped get` is built on it. Everything
+//! else here is ureq as its own manual shows it.
 
 mod stack;
 
@@ -23,7 +23,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use ureq::Agent;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
-/// An agent over tasklets, which trusts one certificate.
+/// Makes an agent over tasklets, which trusts one certificate.
 fn agent(trusted: &CertificateDer<'_>) -> Agent {
     let trusted = Certificate::from_der(trusted).to_owned();
     let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[trusted])).build();
@@ -36,7 +36,7 @@ fn agent(trusted: &CertificateDer<'_>) -> Agent {
     overlapped_ureq::agent(config)
 }
 
-/// Answers every request with its path, until the client has had enough.
+/// Answers every request with its path, until the client closes.
 fn answer(stream: TcpStream, config: Arc<ServerConfig>) -> Result<(), Box<dyn Error>> {
     let tls = StreamOwned::new(ServerConnection::new(config)?, stream);
     let mut tls = BufReader::new(tls);
@@ -45,7 +45,7 @@ fn answer(stream: TcpStream, config: Arc<ServerConfig>) -> Result<(), Box<dyn Er
         if tls.read_line(&mut request)? == 0 {
             return Ok(());
         }
-        // The rest of the head, up to its empty line.
+        // The rest of the head, including the empty line.
         while tls.read_line(&mut String::new())? > 2 {}
         let path = request.split(' ').nth(1).unwrap_or("?");
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{path}", path.len());
@@ -58,7 +58,7 @@ fn serve(listener: &TcpListener, config: &Arc<ServerConfig>) -> io::Result<()> {
     for stream in listener.incoming() {
         let (stream, config) = (stream?, config.clone());
         spawn(move || {
-            // An error is the client's to see.
+            // The client reports errors.
             let _ = answer(stream, config);
             stack::note();
         });
@@ -66,7 +66,7 @@ fn serve(listener: &TcpListener, config: &Arc<ServerConfig>) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes so many requests at once; how many got the right answer.
+/// Makes `count` requests at once, and counts the right answers.
 fn requests(count: usize) -> Result<usize, Box<dyn Error>> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())?;
@@ -96,7 +96,7 @@ fn requests(count: usize) -> Result<usize, Box<dyn Error>> {
                 });
             }
         });
-        // Sessions end with their clients; only the listener would go on.
+        // Sessions end with their clients; only the listener is left.
         server.kill();
         io::Result::Ok(())
     })??;

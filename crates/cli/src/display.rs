@@ -56,7 +56,7 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Whether it is a control (C0, DEL, C1), a line end, or a mark that changes the direction of
+/// Tells whether it is a control (C0, DEL, C1), a line end, or a mark that changes the direction of
 /// writing.
 fn is_harmful(character: char) -> bool {
     character.is_control()

@@ -128,8 +128,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether an argument looks like an option and contains control characters, which clap's message
-/// would repeat: perhaps the name of a file that a pattern has matched, chosen by an attacker.
+/// Tells whether an argument looks like an option and contains control characters, which clap's
+/// message would repeat: perhaps the name of a file that a pattern has matched, chosen by an
+/// attacker.
 fn is_option_with_controls(argument: &OsStr) -> bool {
     let bytes = argument.as_encoded_bytes();
     let name = bytes.split(|&byte| byte == b'=').next().unwrap_or(bytes);

@@ -1,4 +1,4 @@
-//! `serve http --cgi` with programs that others have written for CGI, and with real clients.
+//! `serve http --cgi` with third-party CGI programs, and with real clients.
 
 mod common;
 
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 const PLAIN: &str = "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'\n";
 
-/// A folder with a site and scripts.
+/// Creates a folder with a site and scripts.
 fn folder(scripts: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("site")).unwrap();
@@ -34,7 +34,7 @@ fn url(server: &Server, path: &str) -> String {
     format!("http://{}/cgi-bin/{path}", server.addr)
 }
 
-/// What curl has printed; it must have succeeded.
+/// Returns the output of curl, which must succeed.
 fn curl(arguments: &[&str]) -> String {
     let mut curl = Command::new("curl");
     let output = curl.args(["--silent", "--show-error"]).args(arguments).output().unwrap();
@@ -42,7 +42,7 @@ fn curl(arguments: &[&str]) -> String {
     text(&output).0
 }
 
-/// Where a program is.
+/// Returns the path of a program.
 fn path_of(program: &str) -> String {
     let mut shell = Command::new("sh");
     let output = shell.args(["-c", &format!("command -v {program}")]).output().unwrap();
@@ -91,7 +91,7 @@ fn the_user_whose_password_the_server_has_checked_is_told_to_scripts() {
     assert_eq!(curl(&["--user", "me:secret", &url(&server, "who")]), "Basic me<>\n");
 }
 
-/// Tells whether processes of these numbers are there, but for those that only wait to be released.
+/// Tells whether processes with these numbers exist, apart from zombies.
 fn are_alive(numbers: &str) -> bool {
     let is_alive = |number| match fs::read_to_string(format!("/proc/{number}/stat")) {
         Ok(stat) => !stat.contains(") Z "),
@@ -114,12 +114,12 @@ fn h10_a_second_signal_leaves_no_script_behind() {
         let numbers = fs::read_to_string(numbers).unwrap();
         assert!(are_alive(&numbers));
         server.signal(Signal::INT);
-        // Its listener is closed then.
+        // By then its listener is closed.
         wait_until("it drains", || std::net::TcpStream::connect(server.addr).is_err());
         assert!(are_alive(&numbers));
         let stopped = server.stop(Signal::INT);
         assert_eq!((stopped.status.code(), &*stopped.stdout), (Some(130), ""), "{stopped:?}");
-        // A process that was killed may take a moment to end.
+        // A killed process may take a moment to end.
         wait_until("the script and its child are killed", || !are_alive(&numbers));
         println!("RELIABILITY H10 2 {port}: processes of a script killed by a second signal");
     });
@@ -150,7 +150,7 @@ fn h16_a_generator_of_load_sees_no_script_refused() {
     });
 }
 
-/// Clones a repository, changes 5 MiB of it, pushes that, and clones it again.
+/// Clones a repository, changes 5 MiB of it, pushes the change, and clones it again.
 const GIT: &str = "set -e
 export HOME=\"$PWD/home\" GIT_CONFIG_NOSYSTEM=1 GIT_TERMINAL_PROMPT=0 GIT_TRACE_CURL=\"$PWD/trace\"
 mkdir home
@@ -200,7 +200,7 @@ fn git_clones_and_pushes_megabytes_in_chunks_and_packed_requests() {
     });
 }
 
-/// Says what it has been sent. php-cgi does not look at the first line.
+/// Reports what it was sent. php-cgi does not read the first line.
 const PHP: &str = "<?php
 http_response_code(201);
 header('X-Info: ' . $_SERVER['PATH_INFO']);
@@ -368,7 +368,7 @@ fn a_limit_that_a_script_has_met_is_named_by_its_flag() {
         ("endless", "--cgi-max-output"),
         ("long", "--cgi-timeout"),
     ] {
-        // The one before may still be about to end.
+        // The previous one may still be about to end.
         let mut begun = None;
         wait_until("it runs", || {
             let (client, status) = begin(path);
@@ -381,7 +381,7 @@ fn a_limit_that_a_script_has_met_is_named_by_its_flag() {
     }
 }
 
-/// Few descriptors.
+/// The limit on descriptors.
 const LIMIT: usize = 64;
 
 #[test]
@@ -403,11 +403,12 @@ fn scripts_find_descriptors_where_idle_connections_have_them() {
             "1",
         ];
         let server = Server::start_with_descriptors(port, LIMIT, &arguments);
-        // Connections between two requests, until so many descriptors are left: for the folder of
-        // scripts, and not for the body; or for that, and not for the pipes.
+        // Opens idle connections until the given number of descriptors is left: enough for the
+        // folder of scripts but not for the body; or for that but not for the pipes.
         let mut idle = Vec::new();
         for left in [0, 1, 2, 3, 4] {
-            // The last one is a matter of moments: for its file, one of the others is closed.
+            // The last case depends on timing: for its file, one of the other connections is
+            // closed.
             for _ in 0..LIMIT {
                 if server.descriptors() >= LIMIT - left {
                     break;

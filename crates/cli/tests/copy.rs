@@ -1,4 +1,4 @@
-//! `overlapped copy`: what arrives, under which rules, and what is said.
+//! `overlapped copy`: the copies, the rules for their names, and the messages.
 
 mod common;
 mod trees;
@@ -278,7 +278,7 @@ fn what_may_not_be_read_or_written_is_said_with_a_remedy() {
         let output =
             as_nobody(port, folder.path(), &["tree/fine", "closed"]).unwrap().output().unwrap();
         assert!(text(&output).1.contains("Choose a DST that you may write to"));
-        // The folder of the copy can be removed by whoever runs this.
+        // The user who runs the test can remove the folder of the copy.
         fs::set_permissions(at("tree/locked"), Permissions::from_mode(0o755)).unwrap();
     });
 }

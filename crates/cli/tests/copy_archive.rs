@@ -1,4 +1,4 @@
-//! `overlapped copy -a` and `-p` beside those of cp: nothing that cp keeps is lost.
+//! `overlapped copy -a` and `-p` compared with those of cp: nothing that cp keeps is lost.
 
 mod common;
 mod mounts;
@@ -20,7 +20,7 @@ fn run(program: &str, arguments: &[&str]) {
     assert!(output.status.success(), "{program} {arguments:?}: {:?}", text(&output));
 }
 
-/// Also what its owner may not write to.
+/// Includes files that their owner must not write to.
 fn remove(path: &Path) {
     if path.exists() {
         run("chmod", &["-R", "u+rwx", path.to_str().unwrap()]);
@@ -28,12 +28,12 @@ fn remove(path: &Path) {
     }
 }
 
-/// Of this user's file system: is it one of root's, who may give files away and make devices?
+/// Tells whether this user is root on this file system, who may give files away and make devices.
 fn is_root(folder: &Path) -> bool {
     fs::metadata(folder).unwrap().uid() == 0
 }
 
-/// One of everything that cp -a keeps, as far as this user may make it.
+/// Creates one of everything that cp -a keeps, as far as this user may.
 fn tree(root: &Path) {
     for folder in ["plain", "set-gid", "links/deep", "special", "lists/inner"] {
         fs::create_dir_all(root.join(folder)).unwrap();
@@ -71,7 +71,7 @@ fn tree(root: &Path) {
     ] {
         fs::set_permissions(at(name), Permissions::from_mode(mode)).unwrap();
     }
-    // Owners take it away.
+    // Changing the owner removes it.
     if is_root(root) && has_client("setcap") {
         run("setcap", &["cap_net_bind_service+ep", &made("plain/large")]);
     }
@@ -118,7 +118,7 @@ fn owners(root: &Path) {
     }
     lchown(at("links/soft"), Some(5), Some(6)).unwrap();
     set(&at("plain/empty"), "trusted.secret", b"root's");
-    // Gone with it, as `tree` sets permissions afterwards.
+    // Removed with it, as `tree` sets permissions afterwards.
     chown(root, Some(7), Some(8)).unwrap();
 }
 
@@ -129,7 +129,7 @@ fn set(path: &Path, name: &str, value: &[u8]) {
     }
 }
 
-/// All that cp -a keeps, by path.
+/// Lists all that cp -a keeps, by path.
 fn describe(root: &Path) -> BTreeMap<PathBuf, String> {
     let mut found = BTreeMap::new();
     let mut inodes = BTreeMap::new();
@@ -318,7 +318,7 @@ fn several_names_stay_one_file_where_names_are_taken_too() {
             assert!(stdout.starts_with("200 files") && stdout.contains("; 200 hard"), "{stdout}");
             assert_same(&at("tree"), &at(target).join("tree"), target);
         }
-        // Where names cannot be joined, each becomes a file, and that is said once.
+        // If files cannot be linked, each name becomes a file, which is reported once.
         fs::create_dir_all(at("apart/tree/d")).unwrap();
         fs::create_dir(at("other")).unwrap();
         let script = format!(
@@ -335,7 +335,7 @@ fn several_names_stay_one_file_where_names_are_taken_too() {
     });
 }
 
-/// As with cp: what is mounted inside of the source stays out, its mount point does not, and a
+/// Like cp: what is mounted inside the source is left out, its mount point is not, and a
 /// source that is itself a mount point is copied.
 #[test]
 fn what_is_on_other_file_systems_can_be_left_out() {
@@ -383,7 +383,7 @@ fn every_name_of_a_file_is_copied_whoever_comes_first() {
     }
     on_each_port(|port| {
         let to = folder.path().join(port);
-        // How the names meet is chance: 3 of 4 rounds lost one when they could.
+        // The names meet by chance: 3 of 4 rounds lost one before this was repaired.
         for round in 0..15 {
             let output = copy(port, folder.path(), &["-a", "--sync", "from", port]);
             assert!(output.status.success(), "{:?}", text(&output));

@@ -1,4 +1,4 @@
-//! `overlapped copy`: what killed copies leave is removed, and what others work on is not.
+//! `overlapped copy`: removes temporary files of killed copies, and leaves those of running ones.
 
 mod common;
 mod trees;
@@ -18,8 +18,8 @@ fn drafts(folder: &Path) -> Vec<PathBuf> {
     names.filter(|path| path.to_string_lossy().contains(".overlapped-")).collect()
 }
 
-/// Copies `source` into `target` where drafts have names, until it sends that signal to it while
-/// there is one. The drafts of that moment.
+/// Copies `source` into `target` with named temporary files, and sends the signal while one exists.
+/// Returns the temporary files of that moment.
 fn catch(port: &str, folder: &Path, target: &str, signal: Signal) -> (Child, Vec<PathBuf>) {
     for _ in 0..200 {
         let mut command = copy_command(port, folder, &["--jobs", "2", "--sync", "source", target]);
@@ -29,8 +29,8 @@ fn catch(port: &str, folder: &Path, target: &str, signal: Signal) -> (Child, Vec
         while child.try_wait().unwrap().is_none() {
             if !drafts(&into).is_empty() {
                 send(&child, signal);
-                // It may have given the name meanwhile. One that is empty may not be locked yet: it
-                // is made anew if it is taken.
+                // It may have got its final name meanwhile. An empty one may not be locked yet: it
+                // is created anew if it is removed.
                 thread::sleep(Duration::from_millis(20));
                 let is_begun =
                     |draft: &PathBuf| draft.metadata().is_ok_and(|found| found.len() > 0);
@@ -85,7 +85,8 @@ fn t1_the_drafts_of_a_copy_that_is_at_work_are_left_alone() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         source(folder.path());
-        // In a folder that it has made, it would not replace what another one makes meanwhile.
+        // In a folder that it has made, it would not replace files that another process makes
+        // meanwhile.
         fs::create_dir_all(folder.path().join("target/source")).unwrap();
         let (child, left) = catch(port, folder.path(), "target", Signal::STOP);
         let output = copy(port, folder.path(), &["source", "target"]);
@@ -118,7 +119,7 @@ fn drafts_of_other_machines_are_left_alone_for_a_day() {
     assert_eq!(output.status.code(), Some(0), "{stdout}{stderr}");
     assert!(stdout.contains("; 1 unfinished copy of killed processes removed"), "{stdout}");
     assert!(!at(&here).exists() && at(other).exists() && at(no_draft).exists());
-    // What counts is when its state changed, which nobody can set back.
+    // The age counts from the change of its state, which no user can set back.
     let old = SystemTime::now() - Duration::from_secs(2 * 24 * 60 * 60);
     let file = File::options().write(true).open(at(other)).unwrap();
     file.set_times(FileTimes::new().set_modified(old)).unwrap();

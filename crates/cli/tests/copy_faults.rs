@@ -1,4 +1,4 @@
-//! `overlapped copy`: file systems that fail late, lie, or cannot keep what is to be kept.
+//! `overlapped copy` on file systems that fail late, report false values, or lack attributes.
 
 mod common;
 mod mounts;
@@ -15,7 +15,7 @@ use common::{PROGRAM, has_client, on_each_port, text, within};
 use mounts::{Faulty, in_a_namespace};
 use trees::{as_nobody, bytes, copy, copy_command, describe, names};
 
-/// Files of such lengths; 65,536 and 3 MiB end where pages do.
+/// The lengths of the files; 65,536 and 3 MiB end at page boundaries.
 fn tree(folder: &Path) {
     fs::create_dir_all(folder.join("sub")).unwrap();
     for (i, length) in (0..).zip([1, 65_536, 100_000, 3 << 20]) {
@@ -65,7 +65,7 @@ fn t1_what_closing_or_syncing_a_copy_reports_is_a_failure() {
             let output = copy(port, folder.path(), &[options, &["tree", "mount"]].concat());
             let (stdout, stderr) = text(&output);
             assert_eq!(output.status.code(), Some(1), "{fault}: {stdout}{stderr}");
-            // Some fail for the two folders, too.
+            // Some calls also fail for the two folders.
             let failed = stderr.matches(said).count();
             assert!(failed == 4 || failed == 6, "{fault}: {stdout}{stderr}");
             assert!(stdout.starts_with("0 files"), "{stdout}");
@@ -88,7 +88,7 @@ fn t1_where_files_have_no_names_close_is_asked_too() {
     for i in 0..64 {
         fs::write(folder.path().join(format!("tree/{i}")), "x").unwrap();
     }
-    // Counted for each thread: the one that copies closes more than fifty files, others fewer.
+    // Counted per thread: the copying thread closes more than fifty files, others fewer.
     let mut command = Command::new("strace");
     command.args(["-f", "-qq", "-o", "trace", "-e", "trace=close"]);
     command.args(["-e", "inject=close:error=EIO:when=50+", PROGRAM, "--port", "poll", "copy"]);

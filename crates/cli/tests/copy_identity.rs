@@ -1,4 +1,4 @@
-//! `overlapped copy`: names that deceive. Neither a source nor another copy of the run is lost,
+//! `overlapped copy` with ambiguous names: neither a source nor another copy of the run is lost,
 //! whatever leads to it.
 
 mod common;
@@ -75,7 +75,7 @@ fn a_merged_tree_does_not_write_into_what_it_is_read_from() {
         );
         assert_eq!((read(at("x/f")), read(at("x/x/f"))), ("outer".into(), "inner".into()));
         assert_eq!((read(at("f")), read(at("g"))), ("outer".into(), "other".into()));
-        // A link in the middle of the target leads into the source.
+        // A link inside the target leads into the source.
         fs::create_dir_all(at("tree/sub")).unwrap();
         fs::create_dir_all(at("into/tree")).unwrap();
         fs::write(at("tree/sub/f"), "precious").unwrap();
@@ -140,7 +140,7 @@ fn t1_two_sources_with_one_name_on_the_target_are_not_both_copied() {
         assert_eq!(read(at("back/file")), "precious");
         let mut lost = 0;
         for options in [&[][..], &["--verify"], &["-a"], &["--no-clobber"]] {
-            // Into a new folder, and over one that is there.
+            // Into a new folder, and over an existing one.
             for is_there in [false, true] {
                 if is_there {
                     fs::create_dir(at("back/tree")).unwrap();
@@ -183,7 +183,7 @@ fn sources_that_meet_in_one_folder_do_not_replace_each_other() {
         }
         assert_eq!(names(&at("new/sub")), ["a", "b", "both"]);
         assert_eq!(names(&at("old/sub")), ["a", "b", "both", "o"]);
-        // Two folders of the target that are one.
+        // Two folders of the target are one.
         fs::create_dir_all(at("tree/one")).unwrap();
         fs::create_dir_all(at("tree/two")).unwrap();
         fs::create_dir_all(at("into/one")).unwrap();

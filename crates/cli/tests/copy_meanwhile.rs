@@ -1,4 +1,4 @@
-//! `overlapped copy`, and what others do to its target meanwhile; what it says after a stop.
+//! `overlapped copy` while other processes change its target, and its messages after a stop.
 
 mod common;
 mod trees;
@@ -14,8 +14,8 @@ use trees::{bytes, copy_command, names};
 
 const FILES: usize = 300;
 
-/// Starts a copy into `target` with one job, stops it in the middle, and lets it go on after
-/// `meanwhile`. What it said; `None` where it was too quick each time.
+/// Starts a copy into `target` with one job, stops it in the middle, runs `meanwhile`, and resumes
+/// it. Returns its output; `None` if it was too quick each time.
 fn interrupted(
     port: &str,
     folder: &Path,
@@ -84,7 +84,7 @@ fn a_target_that_is_moved_away_meanwhile_is_said_with_its_new_place() {
                 "failed: {of}: no longer names the folder that was copied into, which is now {to}"
             )
         };
-        // The target itself, with another folder in its place or none; a folder of the copy.
+        // The target itself, replaced by another folder or removed; a folder of the copy.
         for (from, is_replaced) in [("into", false), ("into", true), ("into/tree/d", true)] {
             let meanwhile = || {
                 fs::rename(at(from), at("away")).unwrap();
@@ -216,7 +216,7 @@ fn what_is_said_after_a_stop_copies_the_rest() {
     });
 }
 
-/// The copy of `tree` is called `into`, which is there when the rest is copied.
+/// The copy of `tree` is called `into`, which exists when the rest is copied.
 #[test]
 fn what_is_said_after_a_stop_copies_the_rest_to_the_same_name() {
     on_each_port(|port| {

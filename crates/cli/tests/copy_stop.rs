@@ -1,4 +1,4 @@
-//! `overlapped copy`, interrupted: no half file has a final name, and nothing else is left.
+//! `overlapped copy`, interrupted: no partial file has a final name, and nothing else is left.
 
 mod common;
 mod trees;
@@ -15,7 +15,7 @@ use trees::{bytes, copy_command};
 
 const BIG: usize = 6 << 20;
 
-/// 10 big files and 20 small ones, and what is in them.
+/// Creates 10 big files and 20 small ones, and returns their contents.
 fn source(folder: &Path) -> HashMap<String, Vec<u8>> {
     let mut files = HashMap::new();
     for i in 0..30 {
@@ -29,7 +29,7 @@ fn source(folder: &Path) -> HashMap<String, Vec<u8>> {
     files
 }
 
-/// How many files have their names, after looking at every one of them.
+/// Checks every file, and counts those that have their names.
 fn check(target: &Path, whole: &HashMap<String, Vec<u8>>, old: Option<&[u8]>) -> (usize, usize) {
     let (mut new, mut kept) = (0, 0);
     let Ok(entries) = fs::read_dir(target) else { return (0, 0) };
@@ -49,7 +49,7 @@ fn check(target: &Path, whole: &HashMap<String, Vec<u8>>, old: Option<&[u8]>) ->
     (new, kept)
 }
 
-/// How many files are there that are not old ones.
+/// Counts the files that are not old ones.
 fn done(target: &Path, old: &Option<Vec<u8>>) -> usize {
     let Ok(entries) = fs::read_dir(target) else { return 0 };
     let length =
@@ -65,7 +65,7 @@ fn c4_a_copy_that_is_interrupted_leaves_whole_files_only() {
         let folder = tempfile::tempdir().unwrap();
         let whole = source(&folder.path().join("source"));
         let (mut round, mut stopped, mut between) = (0, 0, 0);
-        // However fast or slow the machine is, some of them hit the middle.
+        // However fast or slow the machine is, some of the stops hit the middle.
         while round < rounds || between * 4 < rounds {
             assert!(round < rounds * 10, "void: {between} of {round} rounds hit the middle");
             let target = folder.path().join("target");
@@ -78,7 +78,7 @@ fn c4_a_copy_that_is_interrupted_leaves_whole_files_only() {
             } else {
                 fs::create_dir(&target).unwrap();
             }
-            // One at a time, the files get their names throughout; else many of them at the end.
+            // With one job, the files get their names throughout; otherwise many do at the end.
             let options: &[&str] =
                 [&[][..], &["--verify"], &["--jobs", "1"], &["--jobs", "1", "--verify"]][round % 4];
             let arguments = [options, &["source", "target"]].concat();
@@ -87,7 +87,7 @@ fn c4_a_copy_that_is_interrupted_leaves_whole_files_only() {
                 command.env("OVERLAPPED_COPY_NAMED", "1");
             }
             let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-            // At a moment between the begin and the end: so many files are there, and some bytes.
+            // At a moment between start and end: after a number of files and some bytes.
             let (goal, more) = (round * 7 % 31, round as u64 * 997 % 5_000);
             let mut ended = false;
             while done(&target.join("source"), &old) < goal && !ended {
@@ -99,7 +99,7 @@ fn c4_a_copy_that_is_interrupted_leaves_whole_files_only() {
                 4 => (Signal::TERM, "SIGTERM"),
                 _ => (Signal::INT, "SIGINT"),
             };
-            // One that has ended and was waited for takes none: its number may be another's.
+            // A process that has ended and was waited for gets no signal: its number may be reused.
             if !ended {
                 send(&child, signal);
             }
@@ -117,7 +117,7 @@ fn c4_a_copy_that_is_interrupted_leaves_whole_files_only() {
                     assert!(stdout.starts_with(&format!("{new} file")), "{new}: {stdout}");
                     assert!(stderr.starts_with(&format!("stopped by {name}; ")), "{stderr}");
                 }
-                // Before anybody was there to take it.
+                // Before its handlers were installed.
                 None => assert_eq!(new, 0),
                 code => panic!("{code:?} {stdout}{stderr}"),
             }
@@ -144,7 +144,7 @@ fn c4_a_copy_that_is_killed_outright_leaves_no_half_file_either() {
             thread::sleep(Duration::from_millis(5 + 7 * u64::from(round)));
             let _ = child.kill();
             child.wait().unwrap();
-            // This file system has files without names: nothing is left even so.
+            // This file system supports files without names, so nothing is left here, either.
             check(&target.join("source"), &whole, None);
             fs::remove_dir_all(&target).unwrap();
         }

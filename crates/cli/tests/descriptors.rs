@@ -1,4 +1,4 @@
-//! The program with few descriptors: idle connections leave for those who ask.
+//! The program with few descriptors: idle connections are closed for clients with requests.
 
 mod common;
 
@@ -13,7 +13,7 @@ use common::{Server, Signal, on_each_port};
 const LIMIT: usize = 96;
 const CLIENTS: usize = 300;
 
-/// Asks for a path and reads the head and `body` bytes; the status.
+/// Requests a path, reads the head and `body` bytes, and returns the status.
 fn get(stream: &mut (impl Read + Write), path: &str, body: &[u8]) -> std::io::Result<String> {
     write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")?;
     let mut answer = Vec::new();
@@ -58,7 +58,7 @@ fn idle_connections_are_closed_for_clients_that_ask_and_for_their_files() {
         let watch = folder.path().join("watch");
         let site = folder.path().join("site");
         std::fs::create_dir(&site).unwrap();
-        // Large ones: each has a descriptor for as long as it is known.
+        // Large files: each holds a descriptor as long as it is cached.
         let body = vec![b'x'; 300_000];
         for file in 0..CLIENTS {
             std::fs::write(site.join(format!("{file}.bin")), &body).unwrap();
@@ -116,7 +116,7 @@ fn a_client_in_its_handshake_is_not_closed_for_others() {
             other.write_all(b"PROXY TCP4 192.0.2.2 192.0.2.9 1 2\r\n").unwrap();
             assert_eq!(get(&mut other, "/a", b"hello").unwrap(), "200");
         };
-        // When one that came later is answered, what has come of that one was read.
+        // When a later client is answered, the earlier one's bytes have been read.
         ask();
         let silent: Vec<_> = (0..CLIENTS).map(|_| connect(&server)).collect();
         ask();

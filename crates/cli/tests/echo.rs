@@ -1,4 +1,4 @@
-//! `serve echo` with real clients: bytes, crowds, limits.
+//! `serve echo` with real clients: bytes, many clients, limits.
 
 mod common;
 
@@ -51,7 +51,7 @@ fn c1_many_megabytes_come_back_with_the_same_sha256() {
     });
 }
 
-/// The shell's own pipes feed the client, so that its half-close is what ends the transfer.
+/// The shell's own pipes feed the client, so that its half-close ends the transfer.
 fn through_a_pipe(server: &Server, client: &str) {
     let megabytes = if common::torture() { 1024 } else { 16 };
     let (host, port) = (server.addr.ip(), server.addr.port());
@@ -131,7 +131,7 @@ fn p8_without_free_descriptors_the_acceptor_idles_and_goes_on_when_there_are_som
         sleep(held);
         let load = (server.cpu() - before).as_secs_f64() / then.elapsed().as_secs_f64() * 100.0;
         assert!(load < 10.0, "{load:.1} % CPU while starved");
-        // A client that came last and waits behind the others. All of them get served.
+        // The last client waits behind the others. All of them are served.
         let mut late = server.connect();
         late.write_all(b"late").unwrap();
         drop(crowd.stdin.take());
@@ -172,7 +172,7 @@ fn at_the_most_connections_further_clients_wait_and_none_is_lost() {
             read_some(stream, &mut [0; 7]).expect_err("nobody has a seat for it");
             stream.set_read_timeout(Some(within(Duration::from_secs(5)))).unwrap();
         }
-        // Each that leaves makes room for the next.
+        // Each client that leaves makes room for the next.
         for mut stream in waiting {
             drop(seated.remove(0));
             let mut answer = [0; 7];
@@ -191,7 +191,8 @@ fn at_the_most_connections_further_clients_wait_and_none_is_lost() {
 #[test]
 fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
     on_each_port(|port| {
-        // Where the client itself was too late to be busy, nothing is shown, and it tries again.
+        // If the client itself was too late to be busy, the result means nothing, and the test
+        // repeats.
         let mut limit = Duration::from_millis(300);
         while !one_of_two_is_closed(port, limit) {
             limit *= 3;
@@ -200,8 +201,8 @@ fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
     });
 }
 
-/// Keeps one connection busy and the other idle for three times the limit; `false` where it came
-/// too late to do so.
+/// Keeps one connection busy and the other idle for three times the limit; `false` if it was too
+/// late to do so.
 fn one_of_two_is_closed(port: &str, limit: Duration) -> bool {
     let server = Server::start(port, &["--idle-timeout", &format!("{}ms", limit.as_millis())]);
     let (mut idle, mut busy) = (server.connect(), server.connect());

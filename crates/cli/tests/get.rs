@@ -1,4 +1,4 @@
-//! `overlapped get`: what is saved, under which name, and what is said.
+//! `overlapped get`: the saved files, their names, and the messages.
 
 mod common;
 mod site;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use common::{on_each_port, text};
 use site::{Authority, Site, Then, answer, bytes, get, get_with_input, names};
 
-/// The exit code, and both streams.
+/// Returns the exit code and both streams.
 fn told(output: &std::process::Output) -> (Option<i32>, String, String) {
     let (stdout, stderr) = text(output);
     (output.status.code(), stdout, stderr)
@@ -25,7 +25,7 @@ fn twenty_slow_pages_overlap() {
         let folder = tempfile::tempdir().unwrap();
         let asked = AtomicUsize::new(0);
         let site = Site::start(move |request, out| {
-            // Those of the second round wait for each other, however slowly they come.
+            // The requests of the second round wait for each other, however slowly they arrive.
             let begin = Instant::now();
             let is_second = asked.fetch_add(1, SeqCst) >= 20;
             while is_second && asked.load(SeqCst) < 40 && begin.elapsed().as_secs() < 20 {
@@ -81,7 +81,7 @@ fn failures_are_listed_and_the_rest_goes_on() {
             "/broken" => answer(out, "500 Internal Server Error", "", b"sorry"),
             _ => answer(out, "404 Not Found", "", b"no such thing"),
         });
-        // A port on which nobody listens.
+        // A port without a listener.
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let nobody = format!("http://{nobody}/x");
         let urls = ["/missing", "/good", "/gone", "/broken"].map(|path| site.url(path));
@@ -123,7 +123,7 @@ fn a_server_that_recovers_is_asked_again() {
     });
 }
 
-/// What an evil server proposes, and what it becomes.
+/// Names that a malicious server proposes, and the names they become.
 const EVIL: &[(&str, &str, &str)] = &[
     ("/1", "Content-Disposition: attachment; filename=\"../../canary\"\r\n", "canary-1"),
     ("/2", "Content-Disposition: attachment; filename=/etc/passwd\r\n", "passwd"),

@@ -1,4 +1,4 @@
-//! `overlapped get`: what is tried again, how often, and after which pause.
+//! `overlapped get`: which failures are retried, how often, and after which pause.
 
 mod common;
 mod site;
@@ -15,7 +15,7 @@ fn told(output: &std::process::Output) -> (Option<i32>, String, String) {
     (output.status.code(), stdout, stderr)
 }
 
-/// The server closes each connection when the second request comes on it.
+/// The server closes each connection when the second request arrives on it.
 #[test]
 fn a_kept_connection_that_is_dead_is_no_attempt() {
     const COUNT: usize = 200;
@@ -47,7 +47,7 @@ fn a_kept_connection_that_is_dead_is_no_attempt() {
     });
 }
 
-/// Ten pieces, and two attempts after the first.
+/// Ten pieces, with two attempts after the first.
 #[test]
 fn progress_renews_the_patience() {
     const WHOLE: usize = 1_000_000;
@@ -101,7 +101,7 @@ fn a_server_that_says_at_which_time_to_come_again_is_obeyed() {
     assert!(begin.elapsed() >= Duration::from_secs(2), "{:?}", begin.elapsed());
 }
 
-/// A range answer with another length than its own is no progress for ever.
+/// A range response whose length contradicts its range is not endless progress.
 #[test]
 fn a_server_that_never_continues_is_given_up() {
     let folder = tempfile::tempdir().unwrap();
@@ -115,7 +115,7 @@ fn a_server_that_never_continues_is_given_up() {
     assert!(site.requests().len() < 12, "{}", site.requests().len());
 }
 
-/// Two at a time, so the limit is on both together.
+/// Two downloads at a time, so that the limit covers both together.
 #[test]
 fn a_limit_on_the_rate_is_one_for_all_downloads() {
     on_each_port(|port| {

@@ -1,4 +1,4 @@
-//! `overlapped get`: what is found out before the first byte, and what may be replaced.
+//! `overlapped get`: failures before the first byte, and files that may be replaced.
 
 mod common;
 mod site;
@@ -26,7 +26,7 @@ fn a_name_that_is_taken_costs_no_request() {
     let (code, _, stderr) = told(&get("poll", folder.path(), &["-o", "mine", &a]));
     assert_eq!(code, Some(1));
     assert!(stderr.contains("mine exists; --overwrite replaces it"), "{stderr}");
-    // Everything would have been downloaded once before that is noticed.
+    // Otherwise everything would be downloaded once before the failure.
     let (code, _, stderr) = told(&get("poll", folder.path(), &["--compare", &b, &a]));
     assert_eq!(code, Some(1));
     assert!(stderr.contains("a exists; --overwrite replaces it"), "{stderr}");
@@ -52,7 +52,7 @@ fn a_folder_that_cannot_be_written_to_is_said_before_a_request() {
         command.args(["get", "-o", "/proc/self/cwd/closed/"]).args(arguments);
         told(&command.current_dir(folder.path()).output().unwrap())
     };
-    // Others may look into it.
+    // Other users may list it.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(folder.path(), mode).unwrap();
     let works = Command::new("setpriv")
@@ -68,12 +68,12 @@ fn a_folder_that_cannot_be_written_to_is_said_before_a_request() {
     let said = "cannot write to the folder /proc/self/cwd/closed/: Permission denied; --output";
     assert!(stderr.contains(said), "{stderr}");
     assert_eq!(site.requests().len(), 0);
-    // Nothing is to be written.
+    // Nothing has to be written.
     let (code, stdout, stderr) = run(&["--resume", &there]);
     assert_eq!(code, Some(0), "{stdout}{stderr}");
 }
 
-/// As with `curl -o` and `wget -O`; names that a server or a URL gives lead nowhere.
+/// Like `curl -o` and `wget -O`; names from a server or a URL do not follow links.
 #[test]
 fn a_link_that_the_user_names_stays_and_its_file_is_replaced() {
     on_each_port(|port| {
@@ -102,7 +102,7 @@ fn a_link_that_the_user_names_stays_and_its_file_is_replaced() {
         assert_eq!(get(port, folder.path(), &["--overwrite", &url]).status.code(), Some(0));
         assert!(fs::symlink_metadata(at("link")).unwrap().is_file());
         assert_eq!(fs::read(at("data/file")).unwrap(), b"old");
-        // A link to nothing.
+        // A dangling link.
         fs::remove_file(at("link")).unwrap();
         symlink("nowhere", at("link")).unwrap();
         let output = get(port, folder.path(), &["--overwrite", "-o", "link", &url]);

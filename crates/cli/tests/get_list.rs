@@ -1,4 +1,4 @@
-//! `overlapped get`: what a list says of its URLs, and checksums.
+//! `overlapped get`: lists with names and checksums.
 
 mod common;
 mod site;
@@ -32,7 +32,7 @@ fn a_list_gives_names_and_checksums_to_its_urls() {
         let sum = checksum(b"/sum");
         let lines = [
             format!("{}\tgiven name.txt", site.url("/named")),
-            // Its name from the URL belongs to the line below.
+            // The name in its URL belongs to the line below.
             site.url("/taken"),
             format!("{}\tproposed\t{}", site.url("/both"), checksum(b"/both").to_uppercase()),
             format!("{}\t\t{sum}", site.url("/sum")),
@@ -97,7 +97,7 @@ fn a_file_with_another_checksum_does_not_get_its_name() {
     let url = site.url("/file");
     let (code, _, stderr) = told(&get("poll", folder.path(), &["--sha256", ABC, &url]));
     assert_eq!(code, Some(0), "{stderr}");
-    // What is there is looked at, too.
+    // An existing file is checked, too.
     let output = get("poll", folder.path(), &["--resume", "--sha256", ABC, &url]);
     assert!(text(&output).0.contains("exists"));
     fs::write(folder.path().join("file"), b"abd").unwrap();
@@ -120,7 +120,7 @@ fn a_file_with_another_checksum_does_not_get_its_name() {
     assert!(stderr.contains("--sha256 is for one URL, not 2"), "{stderr}");
 }
 
-/// The bytes of earlier attempts and runs count; a version that was given up does not.
+/// The bytes of earlier attempts and runs count; those of an abandoned version do not.
 #[test]
 fn a_checksum_is_of_the_whole_file_however_it_came() {
     on_each_port(|port| {

@@ -18,7 +18,7 @@ fn told(output: &std::process::Output) -> (Option<i32>, String, String) {
 
 const REPORT: &str = "Content-Disposition: attachment; filename=report.pdf\r\n";
 
-/// Answers with its own path, under the name report.pdf; `/a` fails while it is told to.
+/// Starts a server that answers with the path, under the name report.pdf; `/a` fails on demand.
 fn site_of_reports() -> (Site, Arc<AtomicBool>) {
     let is_broken = Arc::new(AtomicBool::new(false));
     let fails = is_broken.clone();
@@ -29,7 +29,7 @@ fn site_of_reports() -> (Site, Arc<AtomicBool>) {
     (site, is_broken)
 }
 
-/// What each file of the folder has in it, sorted.
+/// Returns the names and contents of the folder's files, sorted.
 fn contents(folder: &Path) -> Vec<(String, String)> {
     let read = |name: String| (name.clone(), fs::read_to_string(folder.join(name)).unwrap());
     names(folder).into_iter().map(read).collect()
@@ -79,11 +79,11 @@ fn names_from_urls_belong_to_them_whatever_the_list() {
     let (code, stdout, stderr) = told(&get("poll", folder.path(), &["--resume", &b, &a]));
     assert_eq!(code, Some(0), "{stdout}{stderr}");
     assert_eq!(contents(folder.path()), pairs(&[("x", "/a/x"), ("x-1", "/b/x")]));
-    // A name that the user gives is not given to another file instead.
+    // A name given by the user is not replaced by another one.
     let (code, _, stderr) = told(&get("poll", folder.path(), &["--resume", "-o", "x", &b]));
     assert_eq!(code, Some(1));
     assert!(stderr.contains("x was saved from another URL; --overwrite"), "{stderr}");
-    // A file that is gone is fetched again, under its name.
+    // A removed file is downloaded again, under its name.
     fs::remove_file(folder.path().join("x-1")).unwrap();
     assert_eq!(get("poll", folder.path(), &["--resume", &a, &b]).status.code(), Some(0));
     assert_eq!(contents(folder.path()), pairs(&[("x", "/a/x"), ("x-1", "/b/x")]));
@@ -150,7 +150,7 @@ fn names_that_differ_in_case_only_are_one() {
     assert_eq!(contents(folder.path()), pairs(&[("README", "/README"), ("readme-1", "/readme")]));
 }
 
-/// ramfs has no extended attributes; a mount namespace of its own needs no privileges.
+/// ramfs has no extended attributes; a mount namespace needs no privileges.
 #[test]
 fn a_file_system_without_attributes_gets_a_list_of_its_files() {
     const RUN: &str = "mount -t ramfs none mounted && cd mounted && \

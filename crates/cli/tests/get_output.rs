@@ -1,4 +1,4 @@
-//! `overlapped get`: into devices, pipes and standard output; what a terminal shows; Ctrl-C.
+//! `overlapped get` into devices, pipes and standard output; the display on a terminal; Ctrl-C.
 
 mod common;
 mod site;
@@ -30,7 +30,7 @@ fn a_device_is_written_to_and_stays_one() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let null = folder.path().join("null");
-        // Only the administrator can make one; a link to one has to do.
+        // Only root can make a device, so the test uses a link to one.
         symlink("/dev/null", &null).unwrap();
         let site = Site::start(|_, out| answer(out, "200 OK", "", &bytes(WHOLE)));
         let url = site.url("/file");
@@ -72,7 +72,7 @@ fn standard_output_gets_the_bytes_and_nothing_else() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let asked = std::sync::atomic::AtomicUsize::new(0);
-        // Cut in the middle: the rest is asked for.
+        // Interrupted in the middle: the rest is requested.
         let site = Site::start(move |request, out| {
             match (asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst), request.range()) {
                 (_, Some(start)) => answer_range(out, TAG, &bytes(WHOLE), start),
@@ -86,7 +86,7 @@ fn standard_output_gets_the_bytes_and_nothing_else() {
             assert!(output.stdout == bytes(WHOLE), "{} bytes", output.stdout.len());
             assert!(stderr.contains("1 of 1 saved"), "{stderr}");
         }
-        // Where standard output is a file, that one is written to.
+        // If standard output is a file, that file is written.
         let file = fs::File::create(folder.path().join("file")).unwrap();
         let mut command = command(port, folder.path(), &["-o", "-", &site.url("/x")]);
         assert!(command.stdout(file).status().unwrap().success());
@@ -96,7 +96,7 @@ fn standard_output_gets_the_bytes_and_nothing_else() {
         let (code, _, stderr) = told(&get(port, folder.path(), &arguments));
         assert_eq!(code, Some(1));
         assert!(stderr.contains("takes one URL, not 2"), "{stderr}");
-        // Nobody knows what it has been given before.
+        // The bytes already written to it are unknown.
         let arguments = ["--resume", "-o", "-", &site.url("/1")];
         let (code, stdout, stderr) = told(&get(port, folder.path(), &arguments));
         assert_eq!((code, stdout.as_str()), (Some(1), ""));
@@ -137,7 +137,7 @@ fn a_transfer_coding_that_was_not_asked_for_is_refused() {
     });
 }
 
-/// Bytes that have left cannot come again.
+/// Written bytes cannot be taken back.
 #[test]
 fn a_pipe_never_gets_bytes_twice() {
     let folder = tempfile::tempdir().unwrap();
@@ -149,7 +149,7 @@ fn a_pipe_never_gets_bytes_twice() {
     assert!(stderr.contains("300,000 bytes were already written"), "{stderr}");
 }
 
-/// Each line that is drawn, without what only steers the terminal.
+/// Splits the drawn lines, without control sequences.
 fn lines(seen: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut rest = seen.chars().peekable();
@@ -192,7 +192,7 @@ fn a_terminal_of_80_columns_shows_a_line_for_each_file_and_the_total() {
     let output = script.stdin(Stdio::null()).output().unwrap();
     let seen = String::from_utf8_lossy(&output.stdout).into_owned();
     let (bars, _) = seen.split_once("0 of 30 saved").unwrap();
-    // Lines of the full width follow each other without an end.
+    // Lines of the full width follow each other without a line end.
     let rows: Vec<String> = lines(bars)
         .iter()
         .flat_map(|line| {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use common::text;
 use site::{Authority, Site, answer, command, names};
 
-/// `get` with these variables: the exit code, and both streams.
+/// Runs `get` with these variables, and returns the exit code and both streams.
 fn get(folder: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = command("poll", folder, arguments);
     let output = command.envs(variables.iter().copied()).stdin(Stdio::null()).output().unwrap();
@@ -23,8 +23,8 @@ fn get(folder: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> (Option
     (output.status.code(), stdout + &stderr)
 }
 
-/// A proxy of every kind, which the first byte tells: whatever it is asked for, it asks the server
-/// at `port`. What it was asked is kept.
+/// A proxy for every protocol, which it recognises by the first byte. It forwards every request to
+/// the server at `port`, and records what it was asked.
 struct Proxy {
     addr: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
@@ -121,7 +121,7 @@ fn serve(mut client: BufReader<TcpStream>, port: u16, log: &Mutex<Vec<String>>) 
     Ok(())
 }
 
-/// A text behind its length.
+/// Reads a text preceded by its length.
 fn short(client: &mut impl Read) -> io::Result<String> {
     let mut length = [0];
     client.read_exact(&mut length)?;
@@ -203,7 +203,7 @@ fn what_is_exempt_from_the_proxy_is_asked_directly() {
         ("NO_PROXY", &by_name, "other.test,.localhost"),
         ("no_proxy", &by_name, "*"),
         ("no_proxy", &by_number, "10.0.0.0/8, 127.0.0.0/8"),
-        // Anybody's client can set it for a CGI script.
+        // The client of a CGI script can set it.
         ("HTTP_PROXY", &by_name, &http),
     ] {
         let mut variables = vec![("http_proxy", &*http), (variable, list)];
@@ -240,7 +240,7 @@ fn a_proxy_that_refuses_is_told_from_a_server_that_does() {
     );
 }
 
-/// A port that says `text` to whom has said something, and hangs up.
+/// Starts a server that waits for input, sends `text`, and closes the connection.
 fn hanging_up(text: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
@@ -306,7 +306,7 @@ fn a_proxy_that_fails_is_named() {
     assert!(told.contains(said) && !told.contains("secret"), "{told}");
 }
 
-/// As it is installed: CONNECT is only allowed to some ports.
+/// With the default configuration CONNECT is allowed only to some ports.
 #[test]
 fn tinyproxy_lets_through_what_curl_gets() {
     if !common::has_client("tinyproxy") {
@@ -340,7 +340,7 @@ fn tinyproxy_lets_through_what_curl_gets() {
     assert!(site.requests()[0].header("via").is_some(), "it came through the proxy");
 }
 
-/// Runs the program with a hosts file of its own; `None` where that cannot be.
+/// Runs the program with a hosts file of its own; `None` if that is impossible here.
 fn with_hosts(folder: &Path, hosts: &str, arguments: &[&str]) -> Option<Output> {
     const RUN: &str = "mount --bind hosts /etc/hosts && exec \"$0\" \"$@\"";
     fs::write(folder.join("hosts"), hosts).unwrap();
@@ -355,7 +355,8 @@ fn with_hosts(folder: &Path, hosts: &str, arguments: &[&str]) -> Option<Output> 
     }
 }
 
-/// An address that does not answer: a listener whose queue is full. `None` where it cannot be had.
+/// Makes an address that does not answer: a listener whose queue is full. `None` if that is
+/// impossible here.
 fn silent(addr: SocketAddr) -> Option<(SocketAddr, Vec<TcpStream>, socket2::Socket)> {
     let domain = socket2::Domain::for_address(addr);
     let bound = socket2::Socket::new(domain, socket2::Type::STREAM, None)
@@ -393,7 +394,7 @@ fn an_address_that_does_not_answer_holds_nobody_up() {
     assert_eq!(fs::read(folder.path().join("file")).unwrap(), b"here");
 }
 
-/// Four addresses, none of which answers: one after the other they would take four times as long.
+/// Four addresses, none of which answers: tried one by one they would take four times as long.
 #[test]
 fn a_limit_is_one_for_all_addresses_of_an_attempt() {
     let folder = tempfile::tempdir().unwrap();
@@ -418,7 +419,7 @@ fn a_limit_is_one_for_all_addresses_of_an_attempt() {
     }
 }
 
-/// Each redirect is quick enough by itself.
+/// Each redirect is fast enough by itself.
 #[test]
 fn a_limit_is_one_for_all_redirects() {
     let folder = tempfile::tempdir().unwrap();

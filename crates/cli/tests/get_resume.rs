@@ -1,4 +1,4 @@
-//! `overlapped get` when something comes between: cut connections, changed files, Ctrl-C.
+//! `overlapped get` with interruptions: cut connections, changed files, Ctrl-C.
 
 mod common;
 mod site;
@@ -20,7 +20,7 @@ use site::{
 const WHOLE: usize = 1_000_000;
 const CUT: usize = 400_000;
 const TAG: &str = "ETag: \"v1\"\r\n";
-/// Modified long before the answer.
+/// The fields of a file modified long before the response.
 const DATED: &str = "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
                      Date: Sun, 06 Nov 1994 09:00:00 GMT\r\n";
 const TAGGED_AND_DATED: &str = "ETag: \"v1\"\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
@@ -30,7 +30,7 @@ fn told(output: &std::process::Output) -> (Option<i32>, String, String) {
     (output.status.code(), stdout, stderr)
 }
 
-/// The one unfinished file of a folder, and the length of what it holds.
+/// Returns the length of the partial file, the only one of the folder.
 fn unfinished(folder: &Path) -> u64 {
     let names = names(folder);
     let [part, note] = &names[..] else { panic!("{names:?}") };
@@ -39,7 +39,7 @@ fn unfinished(folder: &Path) -> u64 {
     fs::metadata(folder.join(part)).unwrap().len()
 }
 
-/// Cuts the first answer, and then does `then`.
+/// Starts a server that cuts the first response, and then calls `then`.
 fn site_that_cuts_first(
     fields: &'static str,
     then: impl Fn(&Request, Out<'_>) -> io::Result<Then> + Send + Sync + 'static,
@@ -51,7 +51,7 @@ fn site_that_cuts_first(
     })
 }
 
-/// Continues where it is asked to, if it is still the same version.
+/// Continues at the requested byte, if the version is still the same.
 fn continues(request: &Request, out: Out<'_>, fields: &str, validator: &str) -> io::Result<Then> {
     match (request.range(), request.header("if-range")) {
         (Some(start), Some(version)) if version == validator => {
@@ -148,7 +148,7 @@ fn a_server_that_cannot_continue_is_not_said_to_have_another_version() {
     assert_eq!(fs::read(folder.path().join("file")).unwrap(), bytes(WHOLE));
 }
 
-/// Without a validator each attempt begins with the first byte.
+/// Without a validator each attempt starts at the first byte.
 #[test]
 fn the_size_that_is_said_is_that_of_the_file() {
     let folder = tempfile::tempdir().unwrap();
@@ -178,7 +178,7 @@ fn a_date_of_modification_does_as_well_if_it_is_reliable() {
 #[test]
 fn bytes_of_two_versions_never_meet() {
     let other = || bytes(WHOLE + 7)[7..].to_vec();
-    // What the server does when it is asked to go on, after its file has changed.
+    // The server's reactions to a range request after its file has changed.
     type Behaviour = fn(Out<'_>, &[u8], usize) -> io::Result<Then>;
     let behaviours: &[(&str, &'static str, Behaviour)] = &[
         ("ignores ranges", TAG, |out, other, _| answer(out, "200 OK", "ETag: \"v2\"\r\n", other)),
@@ -199,7 +199,7 @@ fn bytes_of_two_versions_never_meet() {
             let range = format!("Content-Range: bytes {start}-{}/{WHOLE}\r\n", WHOLE - 1);
             answer(out, "206 Partial Content", &range, b"123")
         }),
-        // These ignore If-Range, too, and name no other tag.
+        // These ignore If-Range, too, and send no other tag.
         ("has another date", DATED, |out, other, start| {
             answer_range(out, "Last-Modified: Sun, 06 Nov 1994 08:49:38 GMT\r\n", other, start)
         }),
@@ -225,7 +225,7 @@ fn bytes_of_two_versions_never_meet() {
             let range = format!("Content-Range: bytes {start}-{}/*\r\n", WHOLE - 1);
             answer(out, "206 Partial Content", &range, &other[start..])
         }),
-        // Nobody may ask these two to go on.
+        // These two cannot be asked to continue.
         ("has no version", "", |out, other, start| answer_range(out, "", other, start)),
         ("has a weak version", "ETag: W/\"v1\"\r\n", |out, other, start| {
             answer_range(out, "", other, start)
@@ -249,7 +249,7 @@ fn bytes_of_two_versions_never_meet() {
 #[test]
 fn a_part_that_is_complete_is_only_renamed() {
     let folder = tempfile::tempdir().unwrap();
-    // Everything comes, but not the end that was announced.
+    // All bytes arrive, but not the announced end.
     let site = Site::start(|request, out| match request.range() {
         None => {
             write!(out, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n{TAG}\r\n")?;
@@ -292,7 +292,7 @@ fn what_is_cut_never_gets_its_name() {
                 write!(out, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
                 out.write_all(&body()[..CUT])?;
                 out.flush()?;
-                // The client has read what there is, so that a reset takes nothing with it.
+                // The client has read everything so far, so that a reset loses nothing.
                 thread::sleep(Duration::from_millis(100));
                 Ok(Then::Reset)
             }
@@ -315,7 +315,7 @@ fn what_is_cut_never_gets_its_name() {
     });
 }
 
-/// TLS says when it ends; an end that it has not said may be somebody else's doing.
+/// TLS signals its end; an end without close_notify may be an attack.
 #[test]
 fn an_end_of_tls_without_close_notify_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
@@ -418,7 +418,7 @@ fn ctrl_c_keeps_what_has_come_and_says_how_to_go_on() {
         });
         let (small, file) = (site.url("/small"), site.url("/file?a=b&c"));
         let child = start_get(port, folder.path(), &["-o", "./", &small, &file]);
-        // Beside it there is, for a moment, the part of the small one.
+        // The small file's partial file exists beside it for a moment.
         let has_come = || {
             let parts = fs::read_dir(folder.path()).unwrap().flatten();
             let len = |part: fs::DirEntry| part.metadata().map_or(0, |metadata| metadata.len());
@@ -443,7 +443,7 @@ fn ctrl_c_keeps_what_has_come_and_says_how_to_go_on() {
         fs::remove_file(folder.path().join("small")).unwrap();
         assert_eq!(unfinished(folder.path()), CUT as u64);
 
-        // What it says is what one can do, in a shell.
+        // The printed command works in a shell.
         let again = again.replacen("overlapped", common::PROGRAM, 1);
         let mut shell = std::process::Command::new("sh");
         let output = shell.args(["-c", &again]).current_dir(folder.path()).output().unwrap();
@@ -454,8 +454,8 @@ fn ctrl_c_keeps_what_has_come_and_says_how_to_go_on() {
     });
 }
 
-/// Stopped at any moment: a name stands for the whole file, or for nothing, and `--resume` ends
-/// what was begun.
+/// Stopped at any moment, a name stands for the complete file or for nothing, and `--resume`
+/// completes the rest.
 #[test]
 fn c3_no_half_file_whenever_it_is_stopped() {
     let rounds = if common::torture() { 50 } else { 1 };
@@ -480,13 +480,13 @@ fn c3_no_half_file_whenever_it_is_stopped() {
         let mut arguments = vec!["--resume", "--jobs", "4"];
         arguments.extend(urls.iter().map(String::as_str));
         let (mut round, mut stops, mut halves) = (0, 0, 0);
-        // Where none has begun a file in time, once more.
+        // If no file was begun in time, the round repeats.
         while round < rounds || halves == 0 {
             assert!(round < rounds + 20, "void: none of {stops} stops left an unfinished file");
             let folder = tempfile::tempdir().unwrap();
             for interruption in 0.. {
                 let child = start_get(port, folder.path(), &arguments);
-                // Later and later, or a busy machine would never get to its end.
+                // With growing delays, or a busy machine would never finish.
                 let spread = (round * 7 + interruption * 3) % 10 * 10;
                 thread::sleep(Duration::from_millis(20 + spread + interruption * 20));
                 send(&child, if interruption % 3 == 2 { Signal::KILL } else { Signal::INT });

@@ -1,4 +1,4 @@
-//! `overlapped get`: folders that others write to, too.
+//! `overlapped get` in folders that other processes write to.
 
 mod common;
 mod site;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use common::{on_each_port, text};
 use site::{Site, Then, answer, bytes, get, names};
 
-/// Bytes of a file that is on the disk while it comes.
+/// The length of a file that is on the disk while it is downloaded.
 const LARGE: usize = 400_000;
 const TAG: &str = "ETag: \"v1\"\r\n";
 
@@ -59,7 +59,7 @@ fn a_file_saved_meanwhile_from_the_same_url_counts_as_existing() {
     assert!(stdout.contains("exists  x\n"), "{stdout}");
 }
 
-/// A folder with an unfinished `big`, and the paths of its part and its note.
+/// Creates a folder with an unfinished `big`, and returns the paths of its partial file and note.
 fn unfinished(port: &str) -> (tempfile::TempDir, PathBuf, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let site = Site::start(|_, out| {
@@ -67,7 +67,7 @@ fn unfinished(port: &str) -> (tempfile::TempDir, PathBuf, PathBuf) {
         out.write_all(&bytes(LARGE)[..LARGE / 2])?;
         Ok(Then::Close)
     });
-    // The port of the server is part of the URL, and so of the name: the same one comes back.
+    // The server's port is part of the URL, and so of the name: the same port is used again.
     let url = site.url("/big");
     let (code, ..) = told(&get(port, folder.path(), &["--retries", "0", &url]));
     assert_eq!(code, Some(1));
@@ -92,7 +92,7 @@ fn a_note_is_never_written_through_somebodys_link() {
             move |_, out| {
                 write!(out, "HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n{TAG}\r\n")?;
                 out.flush()?;
-                // Wherever the note will be.
+                // At every path that the note may have.
                 let key = |name: &String| name.ends_with(".part");
                 if let Some(part) = names(&saved).into_iter().find(key) {
                     let _ = symlink(&victim, saved.join(part + ".note"));
@@ -102,7 +102,7 @@ fn a_note_is_never_written_through_somebodys_link() {
             }
         });
         let url = site.url("/big");
-        // A stale part of this URL, so that the new one is on the disk at once.
+        // A stale partial file of this URL, so that the new one is on the disk at once.
         let (first, ..) = told(&get(port, &saved, &["-o", "big", &url]));
         assert_eq!(first, Some(0));
         let stale = format!("big.{}.part", key_of(&saved.join("big")));
@@ -115,12 +115,12 @@ fn a_note_is_never_written_through_somebodys_link() {
     });
 }
 
-/// The beginning of the key in a file's record.
+/// Returns the beginning of the key in a file's record.
 fn key_of(file: &Path) -> String {
     let mut record = [0; 100];
     match rustix::fs::getxattr(file, "user.overlapped.source", &mut record[..]) {
         Ok(_) => String::from_utf8_lossy(&record[..8]).into_owned(),
-        // No attributes here: the journal has it.
+        // Without attributes, the journal has it.
         Err(_) => fs::read_to_string(file.with_file_name(".overlapped-get")).unwrap()[..8].into(),
     }
 }
@@ -131,7 +131,7 @@ fn a_damaged_note_is_as_none() {
         let (folder, part, note) = unfinished(port);
         fs::write(&note, b"\xff\xfe").unwrap();
         let site = Site::start(|_, out| answer(out, "200 OK", TAG, &bytes(LARGE)));
-        // The part belongs to another URL now, so its name is made this one's.
+        // The partial file now belongs to another URL, so it is renamed for this one.
         let url = site.url("/big");
         let probe = tempfile::tempdir().unwrap();
         assert_eq!(told(&get(port, probe.path(), &[&url])).0, Some(0));

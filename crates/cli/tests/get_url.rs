@@ -1,4 +1,4 @@
-//! `overlapped get`: URLs as people and servers write them, credentials, certificates, errors.
+//! `overlapped get`: URLs as users and servers write them, credentials, certificates, errors.
 
 mod common;
 mod site;
@@ -104,7 +104,7 @@ fn a_list_in_any_encoding_is_read() {
     assert_eq!(names(&folder.path().join("into")).len(), 3);
 }
 
-/// A certificate of a server that has signed it itself, with and without the right to sign others.
+/// A self-signed server certificate, with and without the right to sign others.
 #[test]
 fn a_server_may_be_trusted_by_its_own_certificate() {
     if !has_client("openssl") {
@@ -130,7 +130,7 @@ fn a_server_may_be_trusted_by_its_own_certificate() {
                 let said = "certificate is for other.test, not for localhost";
                 assert!(stderr.contains(said), "{stderr}");
             }
-            // Somebody else's certificate is not trusted for that.
+            // The certificate of another server is not trusted here.
             let other = Authority::new("other").write(folder.path());
             let arguments = ["--cacert", other.to_str().unwrap(), "--retries", "0"];
             let output = get(port, folder.path(), &[&arguments[..], &[&site.url("/x")]].concat());
@@ -153,7 +153,7 @@ fn certify(folder: &Path, extension: &str, host: &str) {
     assert!(made.status.success(), "{}", text(&made).1);
 }
 
-/// Expired, for another name, of an issuer that is not known, and of an authority itself.
+/// Expired, for another name, of an unknown issuer, and of an authority itself.
 #[test]
 fn a_certificate_that_is_refused_is_said_with_the_reason_and_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
@@ -326,7 +326,7 @@ fn users_and_passwords_may_stand_in_a_file() {
     let url = site.url("/file");
     let (code, _, stderr) = run(Some("machine localhost login me password S3cret"), &url);
     assert_eq!(code, Some(0), "{stderr}");
-    // The credentials of the URL come first.
+    // The URL's credentials take precedence.
     let with_user = url.replace("//", "//you:yours@");
     let both = "machine localhost login me password S3cret\nmachine 127.0.0.1 login a password b";
     assert_eq!(run(Some(both), &with_user).0, Some(0));

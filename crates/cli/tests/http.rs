@@ -13,12 +13,12 @@ use std::time::Duration;
 use common::{Server, Signal, has_client, install, on_each_port, python, text, torture};
 use tempfile::TempDir;
 
-/// Says how many bytes the body has, and their sum.
+/// Reports the number of the body's bytes, and their sum.
 const SUM: &str = "#!/bin/sh\n\
     printf 'Content-Type: text/plain\\n\\n'\n\
     printf '%s ' \"$CONTENT_LENGTH\"; sha256sum | cut -d ' ' -f 1\n";
 
-/// A folder with what is asked for below.
+/// Creates the folder to serve.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let site = folder.path().join("site");
@@ -33,7 +33,7 @@ fn folder() -> TempDir {
     folder
 }
 
-/// A server of it.
+/// Starts a server of the folder.
 fn serve(port: &str, folder: &Path, more: &[&str]) -> Server {
     let (site, scripts) = (folder.join("site"), folder.join("scripts"));
     let usual = ["http", site.to_str().unwrap(), "--cgi", scripts.to_str().unwrap()];
@@ -44,7 +44,7 @@ fn curl(arguments: &[&str]) -> Output {
     Command::new("curl").args(["--silent", "--show-error"]).args(arguments).output().unwrap()
 }
 
-/// What curl has printed; it must have succeeded.
+/// Returns the output of curl, which must succeed.
 fn fetch(arguments: &[&str]) -> String {
     let output = curl(arguments);
     assert!(output.status.success(), "{arguments:?}: {}", text(&output).1);
@@ -151,7 +151,7 @@ fn an_upload_above_the_limit_is_refused() {
     assert_eq!(send(&"x".repeat(1025)), "413");
 }
 
-/// A certificate for localhost that signs itself, and its key: their paths.
+/// Creates a self-signed certificate for localhost and its key, and returns their paths.
 fn certificate(folder: &Path) -> (String, String) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
@@ -212,7 +212,7 @@ fn h12_pythons_client_sends_many_requests_on_one_connection() {
     });
 }
 
-/// Runs a generator of load; what it has printed.
+/// Runs a load generator, and returns its output.
 fn load(program: &str, arguments: &str, url: &str) -> Option<String> {
     has_client(program).then(|| {
         let output = Command::new(program).args(arguments.split(' ')).arg(url).output().unwrap();
@@ -222,7 +222,7 @@ fn load(program: &str, arguments: &str, url: &str) -> Option<String> {
     })
 }
 
-/// The number behind a word.
+/// Returns the number after a word.
 fn number(said: &str, word: &str) -> u64 {
     let (_, rest) = said.split_once(word).unwrap_or_else(|| panic!("{word:?} is not in {said}"));
     let digits: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
@@ -266,9 +266,8 @@ fn h12_generators_of_load_see_no_error() {
     });
 }
 
-/// Asks again and again on one connection, by HTTP's rules, until the server has said that an
-/// answer was the last; how many answers came whole. A connection that ends without an answer is an
-/// error.
+/// Sends requests on one connection by HTTP's rules, until a response announces the connection's
+/// end, and counts the complete responses. A connection that ends without a response is an error.
 fn ask_until_the_end(addr: SocketAddr) -> u64 {
     use std::io::{BufRead, BufReader, Read};
     let Ok(stream) = std::net::TcpStream::connect(addr) else { return 0 };

@@ -1,4 +1,4 @@
-//! The program's other answers: errors with their remedies, the doctor, the tour.
+//! Other output of the program: errors with their remedies, the doctor, the tour.
 
 mod common;
 

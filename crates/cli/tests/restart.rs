@@ -1,4 +1,4 @@
-//! How one process follows another: the lame-duck time, and hot restarts by SIGUSR2.
+//! Handing over from one process to another: the lame-duck time, and hot restarts by SIGUSR2.
 
 mod common;
 
@@ -18,7 +18,7 @@ use common::{
     PROGRAM, Server, Signal, address, install, on_each_port, read_some, round_trip, wait_until,
 };
 
-/// Longer than any test waits: what happens, happens for another reason.
+/// Longer than any test waits, so that this limit causes nothing.
 const LONG: &str = "600s";
 const TIMES: [&str; 6] = ["--metrics", "127.0.0.1:0", "--lame-duck", LONG, "--drain", LONG];
 
@@ -63,12 +63,12 @@ impl Client {
     }
 }
 
-/// An answer on a connection of its own.
+/// Requests a path on a connection of its own.
 fn get(at: SocketAddr, path: &str) -> io::Result<Answer> {
     Client::connect(at)?.get(path)
 }
 
-/// What `/readyz` says, on a connection of its own.
+/// Returns the answer of `/readyz`, on a connection of its own.
 fn readiness(metrics: SocketAddr) -> u16 {
     get(metrics, "/readyz").unwrap().status
 }
@@ -80,7 +80,7 @@ fn is_refused(at: SocketAddr) -> bool {
 const WHO: &str = r"#!/bin/sh
 printf 'Content-Type: text/plain\nContent-Length: %d\n\n%s' ${#PPID} $PPID";
 
-/// A site with a file, and a script that says which process serves.
+/// Creates a site with a file, and a script that prints which process serves.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let scripts = folder.path().join("scripts");
@@ -91,13 +91,13 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-/// Which process answers.
+/// Returns the number of the process that answers.
 fn who(at: SocketAddr) -> u32 {
     let answer = get(at, "/cgi-bin/who").unwrap();
     answer.body.trim().parse().expect(&answer.body)
 }
 
-/// Where it can be asked how it is: its second line says so.
+/// Returns the address of the metrics, which is in its second line.
 fn metrics_of(server: &mut Server) -> SocketAddr {
     let line = server.line();
     line.split(": ").next().and_then(|first| address(first.rsplit(' ').next()?)).expect(&line)
@@ -137,7 +137,7 @@ fn a_third_signal_ends_a_lame_duck_at_once() {
         let mut stuck = server.connect();
         round_trip(&mut stuck, b"hello");
         stuck.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
-        // It does not read what comes back, so its session cannot end.
+        // It does not read the answers, so its session cannot end.
         while stuck.write_all(&[7; 1 << 16]).is_ok() {}
         server.signal(Signal::TERM);
         wait_until("it is not ready", || readiness(metrics) == 503);
@@ -150,8 +150,8 @@ fn a_third_signal_ends_a_lame_duck_at_once() {
     });
 }
 
-/// A server of [`folder`], with a program that can be replaced. Its successors find two addresses
-/// with port 0 in their arguments.
+/// A server of [`folder`] whose program can be replaced. Its new processes find two addresses with
+/// port 0 in their arguments.
 struct Service {
     server: Server,
     program: PathBuf,
@@ -172,14 +172,14 @@ impl Service {
         let arguments = ["http", &site, "--cgi", &scripts, "--listen", on, "--listen", &unix];
         let arguments = [&arguments[..], &TIMES, &["--threads", "2"]].concat();
         let mut server = Server::serve_by(&program, port, &arguments);
-        // Its three lines, so that what comes next is its successor's or its end.
+        // Its three lines, so that the next line is the new process's or its last one.
         assert!(server.line().contains("socket"), "{}", server.first_line);
         let (web, metrics) = (server.addr, metrics_of(&mut server));
         let family = Family(program.clone());
         Service { server, program, web, metrics, socket, family }
     }
 
-    /// Has it started anew; which process serves then.
+    /// Triggers a hot restart, and returns the number of the new process.
     fn restart(&self, present: u32) -> u32 {
         signal(present, Signal::USR2);
         let mut next = present;
@@ -195,7 +195,7 @@ fn signal(process: u32, signal: Signal) {
     kill_process(Pid::from_raw(process.try_into().unwrap()).unwrap(), signal).unwrap();
 }
 
-/// Ends the load when the test does, however it does.
+/// Ends the load when the test ends in any way.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -204,14 +204,14 @@ impl Drop for Over<'_> {
     }
 }
 
-/// Ends whoever goes by this program's path when the test ends, however it does.
+/// Ends all processes of this program's path when the test ends in any way.
 struct Family(PathBuf);
 
 impl Drop for Family {
     fn drop(&mut self) {
         for entry in fs::read_dir("/proc").unwrap().map_while(Result::ok) {
             let Ok(process) = entry.file_name().to_string_lossy().parse::<i32>() else { continue };
-            // It may be gone by now.
+            // It may have ended by now.
             let Ok(command) = fs::read(entry.path().join("cmdline")) else { continue };
             if command.split(|&byte| byte == 0).next() == Some(self.0.as_os_str().as_bytes()) {
                 let _ = kill_process(Pid::from_raw(process).unwrap(), Signal::KILL);
@@ -248,13 +248,14 @@ fn sigusr2_hands_over_under_load_and_no_client_notices() {
             let _over = Over(&over);
             wait_until("there is load", || asked.load(Relaxed) > 50);
             let new = service.restart(old);
-            // The old one has a connection left, on which it answers until it says that it ends.
+            // The old process has one connection left, on which it answers until it announces the
+            // end.
             wait_until("the old one leaves", || {
                 let answer = kept.get("/cgi-bin/who").unwrap();
                 assert_eq!(answer.body, old.to_string());
                 answer.says_close
             });
-            // And nobody else is its client: while the new one does not move, nobody is answered.
+            // No other client remains: while the new process is stopped, no request is answered.
             signal(new, Signal::STOP);
             wait_until("the old one accepts nobody", || {
                 let mut client = Client::connect(web).unwrap();
@@ -291,7 +292,7 @@ fn what_cannot_follow_leaves_the_server_as_it_was() {
         let bad: [&dyn Fn(); 3] = [
             &|| fs::remove_file(&program).unwrap(),
             &|| install(&program, "#!/bin/sh\necho this one is broken >&2; exit 3"),
-            // It says nothing and does not fail.
+            // It prints nothing and does not fail.
             &|| install(&program, "#!/bin/sh\nexit 0"),
         ];
         for (round, replace) in bad.iter().enumerate() {
@@ -300,7 +301,7 @@ fn what_cannot_follow_leaves_the_server_as_it_was() {
             server.wait_for_stderr(|said| said.matches("hot restart failed").count() > round);
             assert_eq!((who(web), readiness(metrics)), (old, 200));
         }
-        // And as one that has no successor it ends.
+        // A process that was not replaced ends like that, too.
         server.signal(Signal::TERM);
         wait_until("it is not ready", || readiness(metrics) == 503);
         assert_eq!(who(web), old, "a lame duck accepts");

@@ -1,4 +1,4 @@
-//! `examples/scale-out`: that what stands there works.
+//! Runs `examples/scale-out`.
 
 mod common;
 
@@ -12,12 +12,12 @@ fn example(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "../../examples/scale-out", name].iter().collect()
 }
 
-/// Whether HAProxy is there. Debian has it where only root looks.
+/// Tells whether HAProxy is installed. Debian has it where only root's path leads.
 fn has_haproxy() -> bool {
     PathBuf::from("/usr/sbin/haproxy").exists() || has_client("haproxy")
 }
 
-/// The number behind a word.
+/// Returns the number after a word.
 fn number(said: &str, word: &str) -> u64 {
     let (_, rest) = said.split_once(word).unwrap_or_else(|| panic!("{word:?} is not in {said}"));
     rest.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
@@ -41,8 +41,8 @@ fn h15_a_rolling_restart_behind_a_balancer_fails_no_request() {
         let (restarts, again) = (number(&said, "\nrestarts "), number(&said, "the balancer "));
         assert_eq!((failed, restarts % 3), (0, 0), "{said}");
         assert!(requests > 0 && restarts > 0, "void: {said}");
-        // A refused request goes to another instance. There is none where the balancer has noticed
-        // in time, which on a machine that others use is not certain.
+        // A refused request goes to another instance. None is refused if the balancer has noticed
+        // the stop in time, which is not certain on a busy machine.
         assert!(again == 0 || !torture(), "{said}");
         println!(
             "RELIABILITY H15 {requests} {port}: requests, {restarts} restarts behind HAProxy, \

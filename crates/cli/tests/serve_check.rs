@@ -1,4 +1,4 @@
-//! `serve --check` finds what a start would, and every message names the place of the value.
+//! `serve --check` finds every fault that a start would, and each message names its location.
 
 mod common;
 
@@ -9,7 +9,7 @@ use std::path::Path;
 
 use common::{Server, Signal, run, text};
 
-/// Checks a file of this text in `folder`; the exit code, standard output and standard error.
+/// Checks a file with this text in `folder`; returns the exit code and both streams.
 fn check_in(folder: &Path, described: &str) -> (Option<i32>, String, String) {
     let file = folder.join("serve.toml");
     fs::write(&file, described).unwrap();
@@ -385,7 +385,7 @@ fn a_page_of_ones_own_that_is_missing_is_found() {
         let (code, _, complaint) = check_in(folder.path(), &described(rest));
         assert_eq!(code, Some(0), "{rest}: {complaint}");
     }
-    // Another folder may do without.
+    // Another host's folder may lack it.
     let rest = "fallback = '/app/'\nhost = ['a.example=other']";
     let (code, said, complaint) = check_in(folder.path(), &described(rest));
     assert_eq!(code, Some(0), "{complaint}");

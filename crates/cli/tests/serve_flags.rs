@@ -1,4 +1,4 @@
-//! Flags and keys that cannot mean anything, each with what helps.
+//! Flags and keys without effect, each refused with a remedy.
 
 mod common;
 
@@ -21,7 +21,7 @@ fn refused(arguments: &[&str], says: &[&str]) {
     }
 }
 
-/// A file of this text, checked.
+/// Checks a file with this text.
 #[track_caller]
 fn file_refused(folder: &Path, described: &str, says: &[&str]) {
     let file = folder.join("serve.toml");
@@ -29,7 +29,7 @@ fn file_refused(folder: &Path, described: &str, says: &[&str]) {
     refused(&["--config", file.to_str().unwrap()], says);
 }
 
-/// A folder with a site, one with scripts, and a certificate.
+/// Creates a folder with a site, one with scripts, and a certificate.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for name in ["site", "scripts"] {

@@ -1,4 +1,4 @@
-//! The guide and the annotated file say what the program takes.
+//! The guide and the annotated file match the program.
 
 mod common;
 
@@ -13,8 +13,8 @@ fn document(name: &str) -> String {
     fs::read_to_string(path).unwrap()
 }
 
-/// What the commands name.
-fn write_what_is_named(folder: &Path) {
+/// Creates the files that the commands name.
+fn create_named_files(folder: &Path) {
     for name in ["site", "other", "scripts"] {
         fs::create_dir(folder.join(name)).unwrap();
     }
@@ -30,7 +30,7 @@ fn write_what_is_named(folder: &Path) {
     fs::write(folder.join("users.htpasswd"), users).unwrap();
 }
 
-/// The words of a line, as a shell reads double quotes.
+/// Splits a line into words, as a shell does with double quotes.
 fn words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quoted = false;
@@ -47,13 +47,13 @@ fn words(line: &str) -> Vec<String> {
 #[test]
 fn every_command_of_the_guide_would_start() {
     let folder = tempfile::tempdir().unwrap();
-    write_what_is_named(folder.path());
+    create_named_files(folder.path());
     let guide = document("serve.md");
     let blocks = guide.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let mut checked = 0;
     for line in blocks.flat_map(str::lines).filter(|line| line.starts_with("overlapped serve ")) {
         let mut arguments = words(line).split_off(2);
-        // The ports that it names may be in use.
+        // The named ports may be in use.
         match arguments.iter().position(|word| word == "--listen") {
             Some(at) if arguments[at + 1].starts_with("unix:") => {}
             Some(at) => arguments[at + 1] = "127.0.0.1:0".to_owned(),
@@ -80,7 +80,7 @@ fn every_flag_is_a_key_of_the_annotated_file() {
     let flags = help.lines().filter_map(|line| line.trim_start().strip_prefix("--"));
     let mut found = 0;
     for flag in flags.map(|rest| rest.split([' ', '=']).next().unwrap()) {
-        // Not of the server's file, or written otherwise there.
+        // Not keys of the server, or spelled differently there.
         if ["port", "help", "check", "tls-cert", "tls-key"].contains(&flag) {
             continue;
         }

@@ -1,5 +1,5 @@
-//! The flags and keys of an HTTP server that change what clients see, each by the command line and
-//! by the file.
+//! The options of an HTTP server that change what clients see, each on the command line and in the
+//! file.
 
 mod common;
 
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use common::{Server, Signal, run, text};
 
-/// A site: `index.html`, `404.html`, `about.html` and `app.js`, and another one beside it.
+/// Creates a site with `index.html`, `404.html`, `about.html` and `app.js`, and a second one.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {
@@ -51,7 +51,7 @@ fn both(flags: &[&str], keys: &str, test: impl Fn(&Server, &Path)) {
     server.stop(Signal::TERM);
 }
 
-/// Asks, and reads to the end.
+/// Sends a request, and reads to the end.
 fn ask(at: SocketAddr, line: &str, fields: &[&str]) -> String {
     let mut stream = TcpStream::connect(at).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
@@ -67,7 +67,7 @@ fn get(server: &Server, path: &str, fields: &[&str]) -> String {
     ask(server.addr, &format!("GET {path}"), fields)
 }
 
-/// What is refused at the start, by a flag and by a key, and what is said of it.
+/// Checks that a start refuses the values, by flag and by key, with this message.
 #[track_caller]
 fn refused(flag: &str, values: &[&str], says: &str) {
     let temp = folder();
@@ -232,7 +232,7 @@ fn only_users_with_a_password_come_in_and_the_log_has_their_names() {
     assert!(lines.starts_with("192.0.2.9 - alice ["), "{lines}");
 }
 
-/// Runs a server with passwords and an access log; gives what the log has in the end.
+/// Runs a server with passwords and an access log, and returns the log's contents at the end.
 fn with_users(more: &[&str], test: impl Fn(&Server, &Path)) -> String {
     let temp = folder();
     let path = |name: &str| temp.path().join(name).to_str().unwrap().to_owned();
@@ -297,7 +297,7 @@ fn an_authority_of_certificates_needs_no_password_for_its_token_and_for_nothing_
         let challenge = "/.well-known/acme-challenge";
         let got = get(server, &format!("{challenge}/to-ken_1"), &[]);
         assert!(got.starts_with("HTTP/1.1 200 ") && got.ends_with("\r\nthe answer"), "{got}");
-        // One that is missing shows nothing of the site.
+        // A missing page shows nothing of the site.
         let got = get(server, &format!("{challenge}/none"), &[]);
         assert!(got.starts_with("HTTP/1.1 404 "), "{got}");
         assert!(!got.contains("home") && !got.contains("none of ours"), "{got}");
@@ -327,7 +327,7 @@ fn an_authority_of_certificates_needs_no_password_for_its_token_and_for_nothing_
 fn send(at: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(at).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    // An answer that comes early may be followed by a reset.
+    // An early answer may be followed by a reset.
     let _ = stream.write_all(bytes);
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);

@@ -1,4 +1,4 @@
-//! The server's log names the client, the request and the script of what went wrong, in words.
+//! The server's log names the client, the request and the script of each problem, in plain words.
 
 mod common;
 
@@ -7,12 +7,12 @@ use std::io::{Read, Write};
 
 use common::{Server, Signal, install, on_each_port};
 
-/// Asks for a path: the answer, and the client's own address.
+/// Requests a path, and returns the answer and the client's own address.
 fn get(server: &Server, path: &str) -> (String, String) {
     let mut client = server.connect();
     write!(client, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = Vec::new();
-    // A reply that is broken off ends with a reset.
+    // A truncated reply ends with a reset.
     let _ = client.read_to_end(&mut answer);
     let address = client.local_addr().unwrap().to_string();
     (String::from_utf8_lossy(&answer).into_owned(), address)
@@ -103,7 +103,7 @@ fn plain_http_to_a_port_of_https_is_answered_400_and_stands_in_both_logs() {
                 &log,
             ],
         );
-        // However it comes.
+        // In any form.
         let mut slow = server.connect();
         for piece in ["G", "ET ", "/x HTTP", "/1.1\r\nHost: a\r\n\r\n"] {
             slow.write_all(piece.as_bytes()).unwrap();
@@ -112,14 +112,14 @@ fn plain_http_to_a_port_of_https_is_answered_400_and_stands_in_both_logs() {
         let mut answer = String::new();
         slow.read_to_string(&mut answer).unwrap();
         assert!(answer.contains("HTTPS"), "{answer:?}");
-        // The first one is said.
+        // The first one is logged.
         let client = slow.local_addr().unwrap().to_string();
         drop(slow);
         let (answer, _) = get(&server, "/x");
         assert!(answer.starts_with("HTTP/1.1 400 "), "{answer:?}");
         assert!(answer.contains("text/plain") && answer.contains("HTTPS"), "{answer:?}");
         for _ in 0..20 {
-            // More of a request than is read of it must not destroy the answer.
+            // The unread rest of a request must not destroy the answer.
             let path = format!("/{}", "x".repeat(6000));
             assert!(get(&server, &path).0.contains("HTTPS"));
         }
@@ -139,7 +139,7 @@ fn an_address_with_too_many_connections_is_said_with_the_limit() {
         let server = Server::start(port, &["--per-address", "2"]);
         let held = [server.connect(), server.connect()];
         for _ in 0..20 {
-            // What is closed at once may be reset.
+            // A connection that is closed at once may be reset.
             let _ = server.connect().read(&mut [0]);
         }
         drop(held);

@@ -1,4 +1,4 @@
-//! `serve` beneath a service manager: what it is told, and Unix sockets with rights of their own.
+//! `serve` under a service manager: its notifications, and Unix sockets with permissions.
 
 mod common;
 
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use common::{PROGRAM, Server, Signal, install, run, text};
 
-/// A manager's socket, and a program that knows of it.
+/// A manager's socket, and a program that is given it.
 fn manager(folder: &Path) -> (UnixDatagram, std::path::PathBuf) {
     let at = folder.join("notify");
     let socket = UnixDatagram::bind(&at).unwrap();
@@ -68,7 +68,7 @@ fn a_unix_socket_has_the_mode_and_the_owner_that_are_asked_for() {
     let unix = format!("unix:{}", path.display());
     let me = fs::metadata(folder.path()).unwrap();
     let is_root = me.uid() == 0;
-    // As an ordinary user, to itself.
+    // As an ordinary user, to the same user.
     let owner =
         if is_root { "12345:54321".to_owned() } else { format!("{}:{}", me.uid(), me.gid()) };
     for mode in ["600", "0666", "660"] {
@@ -117,7 +117,7 @@ fn names_of_users_are_resolved_and_faults_are_reported() {
     }
 }
 
-/// The image's command is one that the program takes.
+/// The image's command is valid for the program.
 #[test]
 fn the_containers_command_starts() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Containerfile");

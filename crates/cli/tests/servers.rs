@@ -82,7 +82,7 @@ fn where_no_zen_server_is_the_client_says_how_to_get_one() {
     let output = run(&["zen", &free.to_string()]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output).1.contains("overlapped serve zen"), "{}", text(&output).1);
-    // And where a server never answers, it does not wait for ever.
+    // If a server never answers, the client does not wait for ever.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let at = silent.local_addr().unwrap().to_string();
     let output = run(&["zen", "--timeout", "200ms", &at]);
@@ -156,7 +156,7 @@ fn a_client_without_the_proxy_header_is_told_of_in_the_servers_log() {
     assert!(stopped.stderr.matches("the PROXY header is missing").count() < 10, "{stopped:?}");
 }
 
-/// Asks by HTTP/1.1, and reads to the end.
+/// Sends an HTTP/1.1 request, and reads to the end.
 fn get(at: SocketAddr, path: &str) -> String {
     let mut stream = std::net::TcpStream::connect(at).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();

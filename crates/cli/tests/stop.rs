@@ -1,7 +1,7 @@
-//! How the server ends: signals with connections pending.
+//! The end of the server: signals with connections pending.
 //!
-//! Idle connections have a second for a request that may be on its way; what is in work has the
-//! time that `--drain` gives it.
+//! Idle connections have a second for a request that may be on its way; requests in progress have
+//! the time of `--drain`.
 
 mod common;
 
@@ -11,7 +11,7 @@ use common::{Server, Signal, on_each_port, read_some, round_trip, within};
 
 fn stops_cleanly(port: &str, signal: Signal, name: &str) {
     let server = Server::start(port, &[]);
-    // One in the middle of a conversation, many that never said anything.
+    // One in the middle of a conversation, many that never sent anything.
     let mut talker = server.connect();
     round_trip(&mut talker, b"hello");
     let silent: Vec<_> = (0..100).map(|_| server.connect()).collect();
@@ -23,7 +23,7 @@ fn stops_cleanly(port: &str, signal: Signal, name: &str) {
     assert_eq!(stopped.count("left"), 0);
     assert_eq!(stopped.count("errors"), 0);
     assert!(stopped.count("open at the stop") >= 1);
-    // Closed, not hanging: an end or a reset for everybody.
+    // All are closed: an end or a reset.
     for mut stream in silent {
         assert!(matches!(read_some(&mut stream, &mut [0; 1]), Ok(0) | Err(_)));
     }
@@ -71,8 +71,8 @@ fn an_idle_server_takes_no_processor_time() {
     on_each_port(|port| {
         let server = Server::start(port, &[]);
         let _silent: Vec<_> = (0..10).map(|_| server.connect()).collect();
-        // It may have been late to accept them: some second of ten is one without anything to do.
-        // A server that polls uses the processor in each.
+        // It may have been late to accept them: at least one second of ten is idle. A server that
+        // polls uses the processor in each.
         let second = || {
             let before = server.cpu();
             std::thread::sleep(Duration::from_secs(1));
@@ -91,7 +91,7 @@ fn a_second_signal_ends_it_at_once() {
     on_each_port(|port| {
         let server = Server::start(port, &[]);
         let _silent = server.connect();
-        // Stopped, it gets both at the same moment, when it goes on.
+        // A stopped process gets both at the same moment, when it continues.
         for signal in [Signal::STOP, Signal::INT, Signal::TERM] {
             server.signal(signal);
         }
@@ -113,7 +113,7 @@ fn sigquit_shows_every_tasklet_and_the_server_goes_on() {
         for client in &mut clients {
             round_trip(client, b"meanwhile");
         }
-        // Looking up the symbols takes a while.
+        // Resolving the symbols takes a while.
         server.wait_for_stderr(|said| said.matches("'serves 127.0.0.1:").count() == 5);
         for client in &mut clients {
             round_trip(client, b"after");

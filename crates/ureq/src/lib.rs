@@ -1,22 +1,22 @@
 #![forbid(unsafe_code)]
 #![doc = include_str!("../README.md")]
 //!
-//! # How it is made
+//! # Structure
 //!
-//! ureq asks three things of whoever replaces its sockets, and each is one type here:
+//! ureq defines three traits for replacing its sockets, and each is implemented by one type here:
 //!
 //! | ureq's trait | here | does |
 //! |---|---|---|
-//! | `Resolver` | [`Resolver`] | a name to addresses, on a pool thread |
-//! | `Connector` | [`TcpConnector`] | addresses to a connection |
+//! | `Resolver` | [`Resolver`] | looks a name up, on a pool thread |
+//! | `Connector` | [`TcpConnector`] | connects to addresses |
 //! | `Transport` | [`TcpTransport`] | fills ureq's input buffer, empties its output buffer |
 //!
-//! TLS is ureq's own connector, chained behind [`TcpConnector`]. ureq keeps idle connections behind
-//! a mutex, which must not be held by a tasklet that waits: the only call that it makes meanwhile
-//! is `is_open`, which never waits.
+//! TLS is ureq's own connector, chained after [`TcpConnector`]. ureq keeps idle connections behind
+//! a mutex, which no tasklet may hold while it waits: the only call that ureq makes under it is
+//! `is_open`, which never waits.
 //!
-//! Time limits are deadlines of the tasklet ([`timeout`]), not options of the socket, so that they
-//! cost no system call.
+//! Time limits are deadlines of the tasklet ([`timeout`]), not options of the socket: they cost no
+//! system call.
 
 mod resolver;
 mod transport;
@@ -33,17 +33,16 @@ use ureq::{Agent, Error};
 pub use resolver::Resolver;
 pub use transport::{TcpConnector, TcpTransport};
 
-/// An agent whose requests block only the calling tasklet; outside a scheduler, the thread.
+/// Makes an agent whose requests block only the calling tasklet; outside a scheduler, the thread.
 ///
-/// With connectors of one's own between, [`Agent::with_parts`] makes one of [`TcpConnector`] and
-/// [`Resolver`].
+/// To insert further connectors, make an agent of [`TcpConnector`] and [`Resolver`] with
+/// [`Agent::with_parts`].
 pub fn agent(config: Config) -> Agent {
     let connector = ().chain(ConnectProxyConnector::default()).chain(TcpConnector);
     Agent::with_parts(config, connector.chain(RustlsConnector::default()), Resolver::default())
 }
 
-/// Runs `call` with what `limit` leaves of time, and says which of ureq's limits it was that ended
-/// it.
+/// Runs `call` within the rest of `limit`. If the time ends the call, the error names ureq's limit.
 fn within<T>(limit: NextTimeout, call: impl FnOnce() -> io::Result<T>) -> Result<T, Error> {
     let result = match limit.after.is_not_happening() {
         true => call(),

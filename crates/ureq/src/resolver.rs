@@ -1,4 +1,4 @@
-//! Names to addresses.
+//! Looks up names.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,21 +13,20 @@ use ureq::unversioned::transport::NextTimeout;
 
 use crate::within;
 
-/// Looks names up on a pool thread. ureq's own resolver blocks the thread meanwhile, and all
-/// tasklets with it.
+/// Looks names up on a pool thread. ureq's own resolver blocks the thread, and all its tasklets.
 ///
-/// ureq asks for every request, also for one on a connection that it has; so what was found is
-/// remembered for a while.
+/// ureq looks the name up for every request, even on an existing connection; so results are cached
+/// for a while.
 #[derive(Debug, Default)]
 pub struct Resolver {
-    /// Never locked by a tasklet that waits.
+    /// Cached results. No tasklet waits while it holds the lock.
     known: Mutex<HashMap<String, (Instant, Vec<SocketAddr>)>>,
 }
 
 impl Resolver {
-    /// As long as curl does.
+    /// The time for which a result is cached, as by curl.
     const REMEMBERED: Duration = Duration::from_secs(60);
-    /// Names that are remembered at a time.
+    /// The most names in the cache.
     const NAMES_MAX: usize = 1024;
 
     fn known(&self) -> MutexGuard<'_, HashMap<String, (Instant, Vec<SocketAddr>)>> {
@@ -59,10 +58,10 @@ impl unversioned::Resolver for Resolver {
         config: &Config,
         limit: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, Error> {
-        let whole = || Error::BadUri(uri.to_string());
-        let scheme = uri.scheme().ok_or_else(whole)?;
-        let authority = uri.authority().ok_or_else(whole)?;
-        let name = DefaultResolver::host_and_port(scheme, authority).ok_or_else(whole)?;
+        let bad_uri = || Error::BadUri(uri.to_string());
+        let scheme = uri.scheme().ok_or_else(bad_uri)?;
+        let authority = uri.authority().ok_or_else(bad_uri)?;
+        let name = DefaultResolver::host_and_port(scheme, authority).ok_or_else(bad_uri)?;
         let found = self.look_up(name, limit)?;
         let mut addrs = self.empty();
         // ureq's array has room for 16 addresses; its push panics beyond.

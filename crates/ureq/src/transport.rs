@@ -1,4 +1,4 @@
-//! Addresses to connections, and bytes through them.
+//! Connects to addresses, and moves bytes through connections.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::{iter, slice};
@@ -39,8 +39,8 @@ impl<In: Transport> Connector<In> for TcpConnector {
     }
 }
 
-/// The addresses of one host. They are tried side by side (Happy Eyeballs), so that one that does
-/// not answer holds nobody up.
+/// The addresses of one host. They are tried concurrently (Happy Eyeballs), so that one that does
+/// not answer delays nothing.
 struct OneHost<'a>(&'a [SocketAddr]);
 
 impl<'a> ToSocketAddrs for OneHost<'a> {
@@ -55,7 +55,7 @@ impl<'a> ToSocketAddrs for OneHost<'a> {
     }
 }
 
-/// Without ureq's own connector to SOCKS proxies the request would go past the proxy.
+/// Refuses SOCKS proxies: without ureq's connector for them, the request would bypass the proxy.
 fn refuse_socks(details: &ConnectionDetails<'_>) -> Result<(), Error> {
     let proxy = details.config.proxy().filter(|proxy| !proxy.is_no_proxy(details.uri));
     match proxy.map(|proxy| proxy.protocol()) {
@@ -90,10 +90,10 @@ impl Transport for TcpTransport {
         Ok(count > 0)
     }
 
-    /// Tells whether an idle connection can be used again: nothing has come, not even its end.
+    /// Tells whether an idle connection can be used again: nothing has arrived, not even its end.
     ///
-    /// Called while ureq holds its pool's mutex, so it must not give way to a tasklet that would
-    /// stop the thread there.
+    /// ureq calls it while it holds its pool's mutex, so it must not switch to a tasklet that would
+    /// block the thread on that mutex.
     fn is_open(&mut self) -> bool {
         let stream = &self.stream;
         no_switch(|| {

@@ -1,4 +1,4 @@
-//! An agent over tasklets against servers on this machine.
+//! Runs an agent over tasklets against servers on this machine.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Write};
@@ -19,8 +19,8 @@ fn config() -> Config {
     Config::builder().proxy(None).timeout_global(Some(FOR_EVER)).build()
 }
 
-/// Answers each request with what `respond` makes of its path, over connections that stay; counts
-/// the connections.
+/// Answers each request with the text that `respond` returns for its path, over kept connections,
+/// and counts the connections.
 fn serve(respond: impl Fn(&str) -> String + 'static) -> io::Result<(SocketAddr, Rc<Cell<usize>>)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let (addr, connections) = (listener.local_addr()?, Rc::new(Cell::new(0)));
@@ -54,7 +54,7 @@ fn answer(stream: TcpStream, respond: &dyn Fn(&str) -> String) -> io::Result<()>
 fn requests_of_many_tasklets_are_under_way_at_once() {
     const COUNT: usize = 50;
     run_until(|| {
-        // Nobody is answered before all have asked.
+        // No request is answered before all have arrived.
         let all = Barrier::new(COUNT);
         let (addr, _) = serve(move |path| {
             all.wait();

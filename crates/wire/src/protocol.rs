@@ -137,7 +137,7 @@ pub struct Piece {
     pub taken: usize,
     /// The consumed bytes that belong to the body; the others are framing.
     pub data: Range<usize>,
-    /// Whether the body ends here.
+    /// True if the body ends here.
     pub end: bool,
 }
 
@@ -154,7 +154,7 @@ pub enum Next {
 pub struct Exchange<'a> {
     /// The current time by the driver's clock.
     pub now: SystemTime,
-    /// Whether the server is about to stop, so that this should be the connection's last exchange.
+    /// True if the server is about to stop, so that this should be the connection's last exchange.
     /// A protocol that can tell the client does so and returns [`Next::Close`]. Others need not:
     /// when the server stops, the driver closes the connection whatever is returned.
     pub last: bool,

@@ -114,7 +114,7 @@ impl Reply {
         self.bytes.shrink_to(capacity_max);
     }
 
-    /// Whether nothing was added.
+    /// Tells whether nothing was added.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty() && self.parts.is_empty()
     }

@@ -96,7 +96,7 @@ impl Identities {
         }
     }
 
-    /// Whether the object of this name is such a copy.
+    /// Tells whether the object of this name is such a copy.
     pub(super) fn is_made(&self, there: &Stat, folder: BorrowedFd<'_>, name: &CStr) -> bool {
         let made = self.lock_made().get(&from_stat(there)).copied();
         made.is_some_and(|birth| {

@@ -194,7 +194,7 @@ impl Copying {
         }
     }
 
-    /// Whether jobs must not begin another file.
+    /// Tells whether jobs must not begin another file.
     fn is_stopped(&self) -> bool {
         self.stopped.load(Relaxed)
     }

@@ -58,7 +58,7 @@ impl<'a> Written<'a> {
         if self.folder.as_os_str().is_empty() { ".".into() } else { self.folder.to_owned() }
     }
 
-    /// Whether the path stands for the contents of a folder: `.`, `..`, `/`.
+    /// Tells whether the path stands for the contents of a folder: `.`, `..`, `/`.
     fn is_contents(&self) -> bool {
         ["", ".", ".."].iter().any(|name| self.name == *name)
     }

@@ -103,7 +103,7 @@ impl Problem {
         })
     }
 
-    /// Whether there is a copy nevertheless.
+    /// Tells whether there is a copy nevertheless.
     pub(super) fn is_warning(&self) -> bool {
         matches!(self, Problem::Changed { .. })
     }

@@ -28,7 +28,7 @@ pub(super) struct Elf {
     pub(super) imports: Vec<String>,
     /// Functions that it exports to all libraries of the process.
     pub(super) exports: Vec<String>,
-    /// Whether the Go compiler made it.
+    /// True if the Go compiler made it.
     pub(super) is_go: bool,
     /// The number of places that read as an instruction for a system call: an upper bound.
     pub(super) system_calls: usize,

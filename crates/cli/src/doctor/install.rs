@@ -182,7 +182,7 @@ fn stalling(names: &[String]) -> Vec<&str> {
     names
 }
 
-/// Whether a library is a part of libc.
+/// Tells whether a library is a part of libc.
 fn is_libc(name: &str) -> bool {
     let parts = ["libc.so", "libm.so", "ld-linux", "libpthread.so"];
     parts.iter().any(|part| name.starts_with(part))

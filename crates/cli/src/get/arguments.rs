@@ -67,9 +67,9 @@ pub(crate) struct Arguments {
     /// skipped. A name and a SHA-256 may follow the URL, each after a tab
     #[arg(short, long, alias = "input-file", value_name = "FILE")]
     pub(super) input: Option<PathBuf>,
-    /// Where to save: DIR/ is a folder, created if it is missing; another name is that of the file,
-    /// if there is one URL. Devices, named pipes and - (standard output) are written as the bytes
-    /// arrive
+    /// The place to save in: DIR/ is a folder, created if it is missing; another name is that of
+    /// the file, if there is one URL. Devices, named pipes and - (standard output) are written as
+    /// the bytes arrive
     #[arg(short, long, value_name = "FILE|DIR")]
     pub(super) output: Option<PathBuf>,
     /// Number of simultaneous downloads

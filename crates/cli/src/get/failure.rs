@@ -167,8 +167,8 @@ fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301..=303 | 307 | 308)
 }
 
-/// Whether the body of a `400 Bad Request` reports plain HTTP on a port of TLS, in the words of
-/// nginx, Apache, and Go.
+/// Tells whether the body of a `400 Bad Request` reports plain HTTP on a port of TLS, in the words
+/// of nginx, Apache, and Go.
 fn reports_plain_http(body: impl Read) -> bool {
     const WORDS: [&str; 3] =
         ["plain http", "http request was sent to https", "http request to an https"];

@@ -29,7 +29,7 @@ pub(super) struct Plan {
     pub(super) target: Option<Target>,
     names: Names,
     pub(super) records: Rc<Records>,
-    /// Whether the list came from standard input, and so cannot be read again.
+    /// True if the list came from standard input, and so cannot be read again.
     pub(super) from_stdin: bool,
 }
 

@@ -31,7 +31,7 @@ pub(super) struct Item {
     pub(super) key: Key,
     /// The name in the folder.
     pub(super) name: String,
-    /// Whether that name was given by the user, a list, or an earlier run; otherwise the server may
+    /// True if that name was given by the user, a list, or an earlier run; otherwise the server may
     /// propose another one.
     pub(super) has_fixed_name: bool,
     /// The checksum that the file must have.
@@ -43,7 +43,7 @@ pub(super) struct Item {
 pub(super) struct DownloadOptions {
     pub(super) resume: bool,
     pub(super) overwrite: bool,
-    /// Whether files get the modification date that the server states.
+    /// True if files get the modification date that the server states.
     pub(super) remote_time: bool,
     pub(super) retries: u32,
     pub(super) retry_delay: Duration,

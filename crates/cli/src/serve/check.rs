@@ -132,7 +132,7 @@ impl Check<'_> {
     }
 }
 
-/// Whether a process was started with this configuration file.
+/// Tells whether a process was started with this configuration file.
 fn runs(process: u32, file: &Path) -> bool {
     let path = |what: &str| format!("/proc/{process}/{what}");
     let (Ok(line), Ok(folder)) = (fs::read(path("cmdline")), fs::read_link(path("cwd"))) else {

@@ -110,7 +110,7 @@ impl HttpOptions {
         })
     }
 
-    /// Whether the file at `path` in a served folder is served.
+    /// Tells whether the file at `path` in a served folder is served.
     fn is_visible(&self, path: &Path) -> bool {
         let is_hidden = |(at, name): (usize, Component<'_>)| {
             let name = name.as_os_str().as_encoded_bytes();

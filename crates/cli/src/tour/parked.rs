@@ -48,7 +48,7 @@ pub(super) fn step(effort: Effort) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// What was measured while all tasklets waited.
+/// The measurements taken while all tasklets waited.
 struct Parked {
     started: usize,
     /// Tasklets that got no stack.

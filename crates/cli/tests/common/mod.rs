@@ -1,4 +1,4 @@
-//! The program under test as a child process, and what the tests see of it from outside.
+//! The program under test as a child process, observed from outside.
 #![allow(dead_code, reason = "each test program uses some of it")]
 
 use std::fs;
@@ -16,19 +16,19 @@ use rustix::process::{Pid, kill_process};
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_overlapped");
 
-/// Whether the tests are to run with their full figures.
+/// Tells whether the tests run with their full figures.
 pub(crate) fn torture() -> bool {
     std::env::var_os("OVERLAPPED_TORTURE").is_some_and(|value| value == "1")
 }
 
-/// A limit on time: the strict figure with the full figures, on a machine of one's own; else ten
-/// times as much, because the machine may be slow, and others may be at work on it.
+/// A time limit: the strict figure with the full figures, on a dedicated machine; otherwise ten
+/// times as much, because the machine may be slow and shared.
 pub(crate) fn within(strict: Duration) -> Duration {
     if torture() { strict } else { strict * 10 }
 }
 
-/// Runs `test` on the port that `OVERLAPPED_PORT` names, else on each that works here, at the same
-/// time.
+/// Runs `test` on the port that `OVERLAPPED_PORT` names, or else on each that works here,
+/// concurrently.
 pub(crate) fn on_each_port(test: impl Fn(&str) + Sync) {
     match std::env::var("OVERLAPPED_PORT") {
         Ok(port) if !port.is_empty() => return test(&port),
@@ -43,7 +43,7 @@ pub(crate) fn on_each_port(test: impl Fn(&str) + Sync) {
     });
 }
 
-/// Whether a client is installed; says so loudly where it is not.
+/// Tells whether a client is installed, and prints SKIPPED if not.
 pub(crate) fn has_client(name: &str) -> bool {
     let found = Command::new("sh")
         .args(["-c", &format!("command -v {name}")])
@@ -56,7 +56,7 @@ pub(crate) fn has_client(name: &str) -> bool {
     found
 }
 
-/// Runs one of the scripts in `tests/clients` to its end; `None` where there is no Python.
+/// Runs one of the scripts in `tests/clients` to its end; `None` without Python.
 pub(crate) fn python(script: &str, arguments: &[String]) -> Option<String> {
     Some(finish_python(start_python(script, arguments)?))
 }
@@ -77,8 +77,8 @@ pub(crate) fn finish_python(child: Child) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// An executable file, put in place at once. Another process writes it: what this one has open to
-/// write to, children of other tests inherit for a moment, and then it cannot be executed.
+/// Creates an executable file at once. Another process writes it: children of other tests inherit
+/// this one's writable descriptors for a moment, during which the file cannot be executed.
 pub(crate) fn install(path: &Path, text: &str) {
     let write = r#"cat > "$1.draft" && chmod 755 "$1.draft" && mv "$1.draft" "$1""#;
     let mut shell = Command::new("sh");
@@ -88,12 +88,12 @@ pub(crate) fn install(path: &Path, text: &str) {
     assert!(shell.wait().unwrap().success());
 }
 
-/// The program, run to its end.
+/// Runs the program to its end.
 pub(crate) fn run(arguments: &[&str]) -> Output {
     Command::new(PROGRAM).args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
-/// Both streams as text.
+/// Returns both streams as text.
 pub(crate) fn text(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (text(&output.stdout), text(&output.stderr))
@@ -103,31 +103,31 @@ pub(crate) fn text(output: &Output) -> (String, String) {
 pub(crate) struct Server {
     child: Child,
     stdout: BufReader<ChildStdout>,
-    /// What came on standard error so far, and who reads it.
+    /// The text on standard error so far, and its reader.
     stderr: Arc<Mutex<String>>,
     reader: JoinHandle<()>,
-    /// The first one of its addresses.
+    /// The first of its addresses.
     pub(crate) addr: SocketAddr,
     pub(crate) first_line: String,
 }
 
 impl Server {
-    /// `serve echo`
+    /// Starts `serve echo`.
     pub(crate) fn start(port: &str, arguments: &[&str]) -> Server {
         Server::serve(port, &[&["echo", "--listen", "127.0.0.1:0"], arguments].concat())
     }
 
-    /// `serve` with these arguments.
+    /// Starts `serve` with these arguments.
     pub(crate) fn serve(port: &str, arguments: &[&str]) -> Server {
         Server::launch(Command::new(PROGRAM), port, arguments)
     }
 
-    /// The same, by the program of this path.
+    /// Starts `serve` of the program at this path.
     pub(crate) fn serve_by(program: &Path, port: &str, arguments: &[&str]) -> Server {
         Server::launch(Command::new(program), port, arguments)
     }
 
-    /// With a hard limit on open files, which it cannot raise.
+    /// Starts with a hard limit on open files, which it cannot raise.
     pub(crate) fn start_with_descriptors(port: &str, limit: usize, arguments: &[&str]) -> Server {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("ulimit -n {limit} && exec {PROGRAM} \"$@\""), "sh"]);
@@ -153,7 +153,7 @@ impl Server {
         Server { child, stdout, stderr, reader, addr, first_line }
     }
 
-    /// The next line that it prints.
+    /// Returns the next line that it prints.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         self.stdout.read_line(&mut line).unwrap();
@@ -171,13 +171,13 @@ impl Server {
         stream
     }
 
-    /// Open descriptors.
+    /// Counts open descriptors.
     pub(crate) fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.id())).unwrap().count()
     }
 
-    /// Open descriptors while nobody is connected, with whatever the first connection opens for
-    /// good. That one is closed before the count: its end is what the client waits for.
+    /// Counts open descriptors without clients, with those that the first connection opens for
+    /// good. That connection is closed before the count: the client waits for its end.
     pub(crate) fn descriptors_at_rest(&self) -> usize {
         let mut first = self.connect();
         round_trip(&mut first, b"first");
@@ -186,7 +186,7 @@ impl Server {
         self.descriptors()
     }
 
-    /// Waits until it has at most `most` open descriptors, and says how many it has in the end.
+    /// Waits until it has at most `most` open descriptors, and returns the last number.
     pub(crate) fn settle(&self, most: usize) -> usize {
         let (begin, limit) = (Instant::now(), within(Duration::from_secs(3)));
         while self.descriptors() > most && begin.elapsed() < limit {
@@ -195,7 +195,7 @@ impl Server {
         self.descriptors()
     }
 
-    /// Processor time used so far, all threads, user and system.
+    /// Returns the processor time used so far, of all threads, user and system.
     pub(crate) fn cpu(&self) -> Duration {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
         // After the name, which may contain anything: utime is the 12th field, stime the 13th, in
@@ -209,7 +209,7 @@ impl Server {
         send(&self.child, signal);
     }
 
-    /// Waits until standard error holds so much.
+    /// Waits until standard error holds this text.
     pub(crate) fn wait_for_stderr(&self, holds: impl Fn(&str) -> bool) {
         let begin = Instant::now();
         while !holds(&self.stderr.lock().unwrap()) {
@@ -219,7 +219,7 @@ impl Server {
         }
     }
 
-    /// Waits until it has ended by itself. Successors may still hold its streams.
+    /// Waits until it has ended by itself. New processes may still hold its streams.
     pub(crate) fn end(&mut self) -> ExitStatus {
         let mut ended = None;
         wait_until("it has ended", || {
@@ -253,7 +253,7 @@ impl Drop for Server {
     }
 }
 
-/// Waits until `is_so`, for a while.
+/// Waits until `is_so`, up to a limit.
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !is_so() {
@@ -262,18 +262,18 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// An address, or that of a URL.
+/// Parses an address, or that of a URL.
 pub(crate) fn address(word: &str) -> Option<SocketAddr> {
     let word = word.strip_prefix("http://").or(word.strip_prefix("https://")).unwrap_or(word);
     word.trim_end_matches('/').parse().ok()
 }
 
-/// Sends a signal to a child that nobody has waited for yet.
+/// Sends a signal to a child that was not waited for yet.
 pub(crate) fn send(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
 
-/// What a server said at its end.
+/// The output of a server that has ended.
 #[derive(Debug)]
 pub(crate) struct Stopped {
     pub(crate) status: ExitStatus,
@@ -283,14 +283,14 @@ pub(crate) struct Stopped {
 }
 
 impl Stopped {
-    /// The number after `word` in the totals.
+    /// Returns the number after `word` in the totals.
     pub(crate) fn count(&self, word: &str) -> u64 {
         let (_, rest) = self.stdout.split_once(&format!("{word} ")).expect(word);
         rest.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
     }
 }
 
-/// Sends `bytes` and expects them back; how long that took.
+/// Sends `bytes`, expects them back, and returns the time this took.
 pub(crate) fn round_trip(stream: &mut TcpStream, bytes: &[u8]) -> Duration {
     let begin = Instant::now();
     try_round_trip(stream, bytes).unwrap();
@@ -305,8 +305,8 @@ pub(crate) fn try_round_trip(stream: &mut TcpStream, bytes: &[u8]) -> io::Result
     Ok(())
 }
 
-/// `read` as it is without a time limit: with one, whoever traces us interrupts it, for example
-/// when a child ends (signal(7)).
+/// Reads as without a time limit: with one, a tracer interrupts the call, for example when a child
+/// ends (signal(7)).
 pub(crate) fn read_some(stream: &mut TcpStream, into: &mut [u8]) -> io::Result<usize> {
     loop {
         match stream.read(into) {

@@ -18,7 +18,7 @@ pub(crate) struct Faulty {
 }
 
 impl Faulty {
-    /// In this folder; `None`, said loudly, where there is no FUSE or no Python that knows it.
+    /// Mounts it in this folder; `None`, after printing SKIPPED, without FUSE or its Python module.
     pub(crate) fn mount(folder: &Path, faults: &[&str]) -> Option<Faulty> {
         let (mount, back) = (folder.join("mount"), folder.join("back"));
         fs::create_dir(&mount).unwrap();
@@ -60,8 +60,8 @@ impl Drop for Faulty {
     }
 }
 
-/// What a shell script prints that may mount, in namespaces of its own; `None`, said loudly, where
-/// there are none. It must end with a line `END`.
+/// Runs a shell script that may mount, in namespaces of its own, and returns its output; `None`,
+/// after printing SKIPPED, without namespaces. It must end with a line `END`.
 pub(crate) fn in_a_namespace(folder: &Path, script: &str) -> Option<(String, String)> {
     let output = Command::new("unshare")
         .args(["-rm", "sh", "-c", &format!("{script}\necho END")])

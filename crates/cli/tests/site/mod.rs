@@ -1,5 +1,5 @@
-//! A small HTTP/1.1 server for the tests of `get`, in threads: it does as told, also what no server
-//! should do.
+//! A small HTTP/1.1 server for the tests of `get`, in threads: it does as told, including what no
+//! server should do.
 
 #![allow(dead_code)]
 
@@ -19,11 +19,11 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::common::PROGRAM;
 
-/// One request as it came.
+/// A received request.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) path: String,
-    /// With lower-case names.
+    /// Fields with lower-case names.
     pub(crate) headers: HashMap<String, String>,
 }
 
@@ -32,30 +32,30 @@ impl Request {
         self.headers.get(name).map(String::as_str)
     }
 
-    /// The first byte of `Range: bytes=N-`.
+    /// Returns the first byte of `Range: bytes=N-`.
     pub(crate) fn range(&self) -> Option<usize> {
         let range = self.header("range")?.strip_prefix("bytes=")?;
         Some(range.strip_suffix('-').expect("an open range").parse().unwrap())
     }
 }
 
-/// What to do with the connection after an answer.
+/// The fate of the connection after an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Then {
     Keep,
-    /// With TLS, after its farewell.
+    /// With TLS, after its close_notify.
     Close,
-    /// With TLS, without a farewell.
+    /// With TLS, without close_notify.
     Cut,
     Reset,
 }
 
-/// Where an answer is written to.
+/// The stream for an answer.
 pub(crate) type Out<'a> = &'a mut dyn Write;
 
 type Handler = dyn Fn(&Request, Out<'_>) -> io::Result<Then> + Send + Sync;
 
-/// A running server. It goes on until the test program ends.
+/// A running server. It runs until the test program ends.
 pub(crate) struct Site {
     addr: SocketAddr,
     scheme: &'static str,
@@ -66,7 +66,7 @@ struct Shared {
     handler: Box<Handler>,
     tls: Option<Arc<ServerConfig>>,
     requests: Mutex<Vec<Request>>,
-    /// Requests being answered now, and the most at a time so far.
+    /// The requests that are being answered, and their highest number so far.
     pending: AtomicUsize,
     peak: AtomicUsize,
     connections: AtomicUsize,
@@ -79,7 +79,7 @@ impl Site {
         Site::launch(Box::new(handler), None)
     }
 
-    /// With TLS, and a certificate that the authority has signed.
+    /// Starts with TLS, and a certificate signed by the authority.
     pub(crate) fn start_tls(
         authority: &Authority,
         handler: impl Fn(&Request, Out<'_>) -> io::Result<Then> + Send + Sync + 'static,
@@ -87,7 +87,7 @@ impl Site {
         Site::launch(Box::new(handler), Some(authority.server_config()))
     }
 
-    /// With TLS, a certificate and its key, in PEM.
+    /// Starts with TLS, with a certificate and its key in PEM.
     pub(crate) fn start_tls_with(
         certificate: &[u8],
         key: &[u8],
@@ -117,7 +117,7 @@ impl Site {
             for stream in listener.incoming().map_while(Result::ok) {
                 theirs.connections.fetch_add(1, Ordering::SeqCst);
                 let shared = theirs.clone();
-                // Clients that go away in the middle are part of the tests.
+                // Clients that leave in the middle are part of the tests.
                 thread::spawn(move || drop(shared.serve(stream)));
             }
         });
@@ -137,7 +137,7 @@ impl Site {
         self.shared.requests.lock().unwrap().clone()
     }
 
-    /// Requests for one path.
+    /// Returns the requests for one path.
     pub(crate) fn requests_for(&self, path: &str) -> Vec<Request> {
         self.requests().into_iter().filter(|request| request.path == path).collect()
     }
@@ -206,7 +206,7 @@ fn read_request(stream: &mut impl BufRead) -> io::Result<Option<Request>> {
     Ok(Some(Request { path, headers }))
 }
 
-/// A whole answer with its length.
+/// Writes a complete answer with its length.
 pub(crate) fn answer(out: Out<'_>, status: &str, fields: &str, body: &[u8]) -> io::Result<Then> {
     let length = body.len();
     write!(out, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{fields}\r\n")?;
@@ -215,7 +215,7 @@ pub(crate) fn answer(out: Out<'_>, status: &str, fields: &str, body: &[u8]) -> i
     Ok(Then::Keep)
 }
 
-/// Only the beginning of an answer that says it is longer.
+/// Writes only the beginning of an answer that announces more.
 pub(crate) fn answer_cut(
     out: Out<'_>,
     fields: &str,
@@ -230,7 +230,7 @@ pub(crate) fn answer_cut(
     Ok(then)
 }
 
-/// The file from byte `start` on, as an answer to a range.
+/// Writes the file from byte `start` on, as an answer to a range.
 pub(crate) fn answer_range(
     out: Out<'_>,
     fields: &str,
@@ -242,12 +242,12 @@ pub(crate) fn answer_range(
     answer(out, "206 Partial Content", &range, &body[start..])
 }
 
-/// So many bytes that differ from place to place.
+/// Makes bytes that differ from position to position.
 pub(crate) fn bytes(length: usize) -> Vec<u8> {
     (0..length as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }
 
-/// Somebody who signs certificates for localhost.
+/// An authority that signs certificates for localhost.
 pub(crate) struct Authority {
     issuer: rcgen::CertifiedIssuer<'static, rcgen::KeyPair>,
 }
@@ -261,7 +261,7 @@ impl Authority {
         Authority { issuer: rcgen::CertifiedIssuer::self_signed(parameters, key).unwrap() }
     }
 
-    /// Its certificate in a file.
+    /// Writes its certificate to a file.
     pub(crate) fn write(&self, folder: &Path) -> PathBuf {
         let path = folder.join("authority.pem");
         std::fs::write(&path, self.issuer.pem()).unwrap();
@@ -278,12 +278,12 @@ impl Authority {
     }
 }
 
-/// `overlapped get` in a folder of its own, on this port, with attempts in quick succession.
+/// Runs `overlapped get` in a folder of its own, on this port, with quick retries.
 pub(crate) fn get(port: &str, folder: &Path, arguments: &[&str]) -> Output {
     command(port, folder, arguments).stdin(Stdio::null()).output().unwrap()
 }
 
-/// The same, with text on standard input.
+/// Runs `get` with text on standard input.
 pub(crate) fn get_with_input(port: &str, folder: &Path, arguments: &[&str], input: &str) -> Output {
     let mut command = command(port, folder, arguments);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -292,7 +292,7 @@ pub(crate) fn get_with_input(port: &str, folder: &Path, arguments: &[&str], inpu
     child.wait_with_output().unwrap()
 }
 
-/// The same, started only.
+/// Starts `get` without waiting for its end.
 pub(crate) fn start_get(port: &str, folder: &Path, arguments: &[&str]) -> Child {
     let mut command = command(port, folder, arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -309,7 +309,7 @@ pub(crate) fn command(port: &str, folder: &Path, arguments: &[&str]) -> Command 
     command
 }
 
-/// The names in a folder, sorted.
+/// Returns the names in a folder, sorted.
 pub(crate) fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
     let name = |entry: io::Result<std::fs::DirEntry>| entry.unwrap().file_name();

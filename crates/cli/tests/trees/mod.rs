@@ -1,4 +1,4 @@
-//! Trees to be copied, and what they look like afterwards.
+//! Trees to be copied, and their listings.
 #![allow(dead_code, reason = "each test program uses some of it")]
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::common::PROGRAM;
 
-/// `overlapped copy` with these arguments, in that folder.
+/// Runs `overlapped copy` with these arguments, in that folder.
 pub(crate) fn copy_command(port: &str, folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     command.args(["--port", port, "copy"]).args(arguments).current_dir(folder);
@@ -24,9 +24,9 @@ pub(crate) fn copy(port: &str, folder: &Path, arguments: &[&str]) -> Output {
     copy_command(port, folder, arguments).output().unwrap()
 }
 
-/// The command as somebody who may not read and write everything; `None` where that cannot be.
+/// Makes the command as an unprivileged user; `None` if that is impossible here.
 pub(crate) fn as_nobody(port: &str, folder: &Path, arguments: &[&str]) -> Option<Command> {
-    // Whoever made the folder runs this.
+    // The owner of the folder runs this.
     if fs::metadata(folder).unwrap().uid() != 0 {
         return Some(copy_command(port, folder, arguments));
     }
@@ -45,7 +45,7 @@ pub(crate) fn as_nobody(port: &str, folder: &Path, arguments: &[&str]) -> Option
     Some(command)
 }
 
-/// So many bytes that differ from those of another seed.
+/// Makes bytes that differ from those of another seed.
 pub(crate) fn bytes(seed: u32, length: usize) -> Vec<u8> {
     let mut state = u64::from(seed) << 32 | length as u64 | 1;
     let mut bytes = Vec::with_capacity(length + 8);
@@ -57,7 +57,7 @@ pub(crate) fn bytes(seed: u32, length: usize) -> Vec<u8> {
     bytes
 }
 
-/// What is in a folder, sorted.
+/// Returns the names in a folder, sorted.
 pub(crate) fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<_> =
@@ -66,7 +66,7 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// One of everything: 17 files in 6 folders, 3 links; 2 of the files are one.
+/// Creates one of everything: 17 files in 6 folders, 3 links; 2 of the files are one.
 pub(crate) fn tree(root: &Path) {
     for folder in ["", "empty", "a/b/c", "sticky"] {
         fs::create_dir_all(root.join(folder)).unwrap();
@@ -99,7 +99,7 @@ pub(crate) fn tree(root: &Path) {
     File::open(root.join("a")).unwrap().set_times(times).unwrap();
 }
 
-/// Everything in a tree that a copy keeps, by path.
+/// Lists everything in a tree that a copy keeps, by path.
 pub(crate) fn describe(root: &Path) -> BTreeMap<Vec<u8>, String> {
     let mut found = BTreeMap::new();
     look(root, root, &mut found);

@@ -26,9 +26,9 @@ pub(crate) enum BodyEnd {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Framing {
     pub(crate) end: BodyEnd,
-    /// Whether the client waits for `100 Continue`.
+    /// True if the client waits for `100 Continue`.
     pub(crate) expects: bool,
-    /// Whether the client may send another request on this connection.
+    /// True if the client may send another request on this connection.
     pub(crate) keep: bool,
 }
 
@@ -130,7 +130,7 @@ pub(crate) fn body_too_large() -> Malformed {
     refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
 }
 
-/// Whether a tab precedes the line's end. Not every parser takes it for a space.
+/// Tells whether a tab precedes the line's end. Not every parser takes it for a space.
 fn has_tab(rest: &[u8]) -> bool {
     rest.iter().take_while(|&&byte| byte != b'\r').any(|&byte| byte == b'\t')
 }
@@ -166,8 +166,8 @@ fn chunked(value: &[u8]) -> Result<bool, Malformed> {
     })
 }
 
-/// Whether the value is `uri-host [ ":" port ]` or empty (RFC 9110, section 7.2; RFC 3986, section
-/// 3.2.2).
+/// Tells whether the value is `uri-host [ ":" port ]` or empty (RFC 9110, section 7.2; RFC 3986,
+/// section 3.2.2).
 pub(crate) fn is_host(value: &[u8]) -> bool {
     let (host, port) = match value.iter().rposition(|&byte| byte == b':' || byte == b']') {
         Some(at) if value[at] == b':' => (&value[..at], &value[at + 1..]),

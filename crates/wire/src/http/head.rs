@@ -162,7 +162,7 @@ fn percent_encode(target: &str) -> Result<Bytes, Malformed> {
     Ok(ascii.into())
 }
 
-/// Whether `rest` begins with two hexadecimal digits.
+/// Tells whether `rest` begins with two hexadecimal digits.
 fn begins_with_hex_pair(rest: &[u8]) -> bool {
     matches!(rest, [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
 }
@@ -189,7 +189,7 @@ fn parse_error(error: httparse::Error, line: &[u8]) -> Malformed {
     }
 }
 
-/// Whether the line is a well-formed request line apart from its version number.
+/// Tells whether the line is a well-formed request line apart from its version number.
 fn has_version_form(line: &[u8]) -> bool {
     let mut words = line.split(|&byte| byte == b' ');
     let (Some(_), Some(target), Some(version), None) =

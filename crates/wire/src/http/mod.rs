@@ -81,7 +81,7 @@ pub struct Http<S> {
     date: answer::Date,
     /// Added to answers that the service has not given.
     fields: Option<Arc<HeaderMap>>,
-    /// Whether the last answered request was a `HEAD`.
+    /// True if the last answered request was a `HEAD`.
     asked_head: bool,
 }
 
@@ -257,7 +257,7 @@ struct TrackedBody<'a> {
     framing: Framing,
     /// The unread bytes of a body with a length.
     left: u64,
-    /// Whether the service tried to read, so that the client was sent its `100 Continue`.
+    /// True if the service tried to read, so that the client was sent its `100 Continue`.
     begun: bool,
     ended: bool,
     failed: bool,
@@ -273,10 +273,9 @@ impl<'a> TrackedBody<'a> {
         TrackedBody { body, framing, left, begun: false, ended, failed: false }
     }
 
-    /// Whether the next request can be found after the body: the body was read, or its rest is
-    /// small
-    /// and on its way. A client that still waits for `100 Continue` may send either the body or the
-    /// next request, so its connection is not usable.
+    /// Tells whether the next request can be found after the body: the body was read, or its rest
+    /// is small and on its way. A client that still waits for `100 Continue` may send either the
+    /// body or the next request, so its connection is not usable.
     fn leaves_connection_usable(&self) -> bool {
         let is_coming = self.begun || !self.framing.expects;
         let is_small = match self.framing.end {

@@ -117,12 +117,12 @@ fn too_large(reason: &'static str) -> Malformed {
     refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, reason)
 }
 
-/// Whether the byte may begin a method or an empty line.
+/// Tells whether the byte may begin a method or an empty line.
 fn begins_request(byte: u8) -> bool {
     byte == b'\r' || is_token(byte)
 }
 
-/// Whether the byte may stand in a token (RFC 9110, section 5.6.2).
+/// Tells whether the byte may stand in a token (RFC 9110, section 5.6.2).
 pub(crate) fn is_token(byte: u8) -> bool {
     const TOKEN: [bool; 256] = table(b"!#$%&'*+-.^_`|~");
     TOKEN[usize::from(byte)]

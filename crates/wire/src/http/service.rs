@@ -87,7 +87,7 @@ impl Content {
         }
     }
 
-    /// Whether the body is known to be empty.
+    /// Tells whether the body is known to be empty.
     pub fn is_empty(&self) -> bool {
         self.len() == Some(0)
     }

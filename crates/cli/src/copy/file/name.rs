@@ -13,7 +13,7 @@ use crate::copy::folder::{Entry, Folder};
 use crate::copy::identity;
 use crate::copy::problem::{Problem, Step};
 
-/// Whether the copy may replace the owner of its name; `None` if that must stay.
+/// Tells whether the copy may replace the owner of its name; `None` if that must stay.
 pub(super) fn may_have_name(
     folder: &Folder,
     entry: &Entry,
@@ -60,8 +60,9 @@ pub(super) fn may_have_name(
     Ok(Some(true))
 }
 
-/// Whether a source and the owner of its copy's name are one file, or one is a link that leads to
-/// the other: a copy would replace the contents by a link to them, or the link by its target.
+/// Tells whether a source and the owner of its copy's name are one file, or one is a link that
+/// leads to the other: a copy would replace the contents by a link to them, or the link by its
+/// target.
 fn are_same(folder: &Folder, entry: &Entry, from: &Stat, there: &Stat) -> bool {
     let is_link = |stat: &Stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
     let leads_to = |at: BorrowedFd<'_>, name: &CStr, other: &Stat| {

@@ -86,8 +86,8 @@ fn keep(folder: &Folder, entry: &Entry, from: &OwnedFd, stat: &Stat) -> Result<(
     attributes::keep(folder.copying(), &from, &to, stat)
 }
 
-/// Whether the file cannot have another name there. `NOENT` means that its last name is gone, or
-/// that the file system does not count links, so that it seems to be.
+/// Tells whether the file cannot have another name there. `NOENT` means that its last name is gone,
+/// or that the file system does not count links, so that it seems to be.
 fn is_no_link(errno: Errno) -> bool {
     const CANNOT: [Errno; 4] = [Errno::MLINK, Errno::PERM, Errno::OPNOTSUPP, Errno::XDEV];
     CANNOT.contains(&errno) || errno == Errno::NOENT

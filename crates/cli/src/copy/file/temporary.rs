@@ -28,7 +28,7 @@ const NAME_MAX: usize = 255;
 /// Attempts to find a free name.
 const TRIES: usize = 100;
 
-/// Whether files without names have worked so far.
+/// True if files without names have worked so far.
 #[derive(Debug)]
 pub(in crate::copy) struct UnnamedFiles(AtomicBool);
 
@@ -99,8 +99,8 @@ impl TemporaryFile {
         }
     }
 
-    /// Whether its name still exists. Some file systems do not count links, and report 0; their
-    /// inode numbers are not reliable either, but the name is random.
+    /// Tells whether its name still exists. Some file systems do not count links, and report 0;
+    /// their inode numbers are not reliable either, but the name is random.
     fn has_name(&self) -> bool {
         let found = |name: &CString| statat(self.folder.to(), name, AtFlags::SYMLINK_NOFOLLOW);
         self.name.as_ref().is_some_and(|name| !matches!(found(name), Err(Errno::NOENT)))

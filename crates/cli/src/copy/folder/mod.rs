@@ -45,7 +45,7 @@ pub(super) struct Folder {
     path: PathBuf,
     /// The copy's path, which begins as the user wrote it.
     to_path: PathBuf,
-    /// Whether this run made the copy, so that everything in it is of this run.
+    /// True if this run made the copy, so that everything in it is of this run.
     is_made: bool,
     /// The identity of the copy.
     identity: Identity,
@@ -216,7 +216,7 @@ impl Folder {
         self.copying.identities.naming_lock(self.identity)
     }
 
-    /// Whether the source is on another file system, which must not be copied.
+    /// Tells whether the source is on another file system, which must not be copied.
     fn is_beyond(&self) -> bool {
         let device = |folder: &Folder| folder.stat.map(|stat| stat.st_dev);
         let above = self.parent.as_ref().and_then(|(parent, _)| device(parent));
@@ -262,7 +262,7 @@ impl Folder {
         self.to.as_fd()
     }
 
-    /// Whether nothing may be replaced in the copy, because everything in it is of this run.
+    /// Tells whether nothing may be replaced in the copy, because everything in it is of this run.
     pub(super) fn is_made(&self) -> bool {
         self.is_made
     }
@@ -340,7 +340,7 @@ fn check_name(
     }
 }
 
-/// Whether it is the kernel's name of something that was removed.
+/// Tells whether it is the kernel's name of something that was removed.
 fn is_deleted(place: &Path) -> bool {
     place.as_os_str().as_bytes().ends_with(b" (deleted)")
 }

@@ -157,7 +157,7 @@ fn explain_handshake(proxy: &Proxy, error: Error) -> Error {
 pub(crate) struct ProxyError {
     /// `HOST:PORT`
     pub(crate) proxy: String,
-    /// Whether the server in the error's text is the proxy.
+    /// True if the server in the error's text is the proxy.
     pub(crate) is_server: bool,
     pub(crate) error: Error,
 }

@@ -20,7 +20,7 @@ pub(super) struct GuardedStream {
     stream: Box<dyn Transport>,
     /// The number of earlier requests.
     earlier: usize,
-    /// Whether a response has begun since the last request.
+    /// True if a response has begun since the last request.
     is_answered: bool,
 }
 
@@ -52,7 +52,7 @@ impl GuardedStream {
         self.earlier > 0 && !self.is_answered
     }
 
-    /// Whether the response begins with a TLS record: an alert, in answer to plain HTTP.
+    /// Tells whether the response begins with a TLS record: an alert, in answer to plain HTTP.
     fn is_answered_in_tls(&mut self) -> bool {
         matches!(self.stream.buffers().input(), [21 | 22, 3, ..])
     }

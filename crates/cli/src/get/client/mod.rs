@@ -94,7 +94,7 @@ impl std::str::FromStr for Field {
 }
 
 impl Field {
-    /// Whether the field is meant only for the origin that it was given for.
+    /// Tells whether the field is meant only for the origin that it was given for.
     fn is_credential(&self) -> bool {
         [header::AUTHORIZATION, header::COOKIE].contains(&self.0)
     }
@@ -188,7 +188,7 @@ impl Client {
         Err(Error::TooManyRedirects)
     }
 
-    /// Whether requests for the URL carry the user's credentials.
+    /// Tells whether requests for the URL carry the user's credentials.
     pub(super) fn has_credentials(&self, url: &Url) -> bool {
         let listed = || self.netrc.as_ref().and_then(|netrc| netrc.authorization(&url.uri));
         url.authorization.is_some()

@@ -48,7 +48,7 @@ impl ProxyKind {
         }
     }
 
-    /// Whether this machine looks the server's name up, not the proxy.
+    /// Tells whether this machine looks the server's name up, not the proxy.
     pub(super) fn wants_addresses(self) -> bool {
         matches!(self, ProxyKind::Socks4 | ProxyKind::Socks5)
     }

@@ -196,8 +196,8 @@ struct Verifier {
     provider: Arc<CryptoProvider>,
 }
 
-/// Whether the server's certificate is one for issuing others. webpki checks the dates before it
-/// reports this.
+/// Tells whether the server's certificate is one for issuing others. webpki checks the dates before
+/// it reports this.
 pub(crate) fn is_issuer_certificate(error: &rustls::Error) -> bool {
     let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else {
         return false;

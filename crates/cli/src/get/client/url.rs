@@ -82,7 +82,7 @@ impl Url {
             .map_err(|error| format!("the server redirects to an unusable URL: {error}"))
     }
 
-    /// Whether credentials for one URL may be sent to the other.
+    /// Tells whether credentials for one URL may be sent to the other.
     pub(crate) fn is_same_origin(&self, other: &Url) -> bool {
         self.uri.scheme() == other.uri.scheme() && self.authority() == other.authority()
     }

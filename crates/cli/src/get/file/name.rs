@@ -102,8 +102,8 @@ pub(crate) fn clean(proposed: &str) -> Option<String> {
     Some(name)
 }
 
-/// Whether it is a control character, which a terminal would interpret, or a direction mark, which
-/// makes a name look like another one.
+/// Tells whether it is a control character, which a terminal would interpret, or a direction mark,
+/// which makes a name look like another one.
 fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'

@@ -170,14 +170,14 @@ impl Records {
         Ok(Records { present: Some(present), parts, ..Records::default() })
     }
 
-    /// Whether the folder may have had a file of this name when it was read. If a file system
+    /// Tells whether the folder may have had a file of this name when it was read. If a file system
     /// treats
     /// two spellings as one name, only an attempt to create the file detects it.
     pub(crate) fn may_have(&self, name: &str) -> bool {
         self.present.as_ref().is_none_or(|present| present.contains(name))
     }
 
-    /// Whether a partial file of a URL may have existed.
+    /// Tells whether a partial file of a URL may have existed.
     pub(crate) fn may_have_part(&self, key: Key) -> bool {
         self.present.is_none() || self.part_of(key).is_some()
     }

@@ -37,13 +37,14 @@ impl Target {
         (is_special || is_descriptor && !kind.is_dir()).then(|| Target::Special(path.to_owned()))
     }
 
-    /// Whether several downloads may go there: terminals and the like do not separate them anyway.
+    /// Tells whether several downloads may go there: terminals and the like do not separate them
+    /// anyway.
     pub(crate) fn takes_several(&self) -> bool {
         let Target::Special(path) = self else { return false };
         fs::metadata(path).is_ok_and(|found| found.file_type().is_char_device())
     }
 
-    /// Whether existing contents would be overwritten.
+    /// Tells whether existing contents would be overwritten.
     pub(crate) fn is_disk(&self) -> bool {
         let Target::Special(path) = self else { return false };
         fs::metadata(path).is_ok_and(|found| found.file_type().is_block_device())
@@ -109,7 +110,7 @@ impl Sink {
         }
     }
 
-    /// Whether its bytes go to a reader that may wait for them.
+    /// Tells whether its bytes go to a reader that may wait for them.
     pub(crate) fn is_stream(&self) -> bool {
         matches!(self, Sink::Stream(_))
     }

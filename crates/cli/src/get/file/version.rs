@@ -1,4 +1,4 @@
-//! Whether the bytes of two responses may be combined in one file.
+//! Decides whether the bytes of two responses may be combined in one file.
 //!
 //! `If-Range` asks the server to continue only if its file is unchanged. Some servers ignore it, so
 //! everything that identifies a version is compared here, too: the entity tag, the modification
@@ -17,7 +17,7 @@ pub(crate) struct Version {
     /// The entity tag, strong or weak.
     tag: Option<String>,
     modified: Option<String>,
-    /// Whether the modification date is strong enough for `If-Range`: a file that was modified in
+    /// True if the modification date is strong enough for `If-Range`: a file that was modified in
     /// the
     /// second of the response may be modified again in the same second (RFC 9110, 8.8.2.2).
     is_date_strong: bool,
@@ -77,13 +77,14 @@ impl Version {
         }
     }
 
-    /// Whether a `416 Range Not Satisfiable` confirms that `length` bytes are all of this version.
+    /// Tells whether a `416 Range Not Satisfiable` confirms that `length` bytes are all of this
+    /// version.
     pub(crate) fn is_all(&self, headers: &HeaderMap, length: u64) -> bool {
         let whole = ContentRange::from_headers(headers).and_then(|range| range.whole);
         whole == Some(length) && self.compare(headers, whole).is_ok()
     }
 
-    /// Whether a response, of a file of `whole` bytes, has another version than this one.
+    /// Tells whether a response, of a file of `whole` bytes, has another version than this one.
     pub(crate) fn has_changed(&self, headers: &HeaderMap, whole: Option<u64>) -> bool {
         self.compare(headers, whole).is_err()
     }

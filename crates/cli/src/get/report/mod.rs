@@ -1,4 +1,4 @@
-//! What the user sees of a run.
+//! Messages about a run: progress, results, the summary.
 //!
 //! | file | contents |
 //! |---|---|

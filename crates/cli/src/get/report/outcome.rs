@@ -19,7 +19,7 @@ pub(in crate::get) enum Outcome {
     /// The file existed before.
     Existed {
         path: PathBuf,
-        /// Whether the file is recorded as this URL's; otherwise only its name matches.
+        /// True if the file is recorded as this URL's; otherwise only its name matches.
         is_recorded: bool,
     },
     Failed {

@@ -69,11 +69,11 @@ const RATE: &str = "{bytes_per_sec:>12}";
 pub(in crate::get) struct Progress {
     bars: MultiProgress,
     total: ProgressBar,
-    /// Whether standard output is for results, not for a file.
+    /// True if standard output is for results, not for a file.
     prints_results: bool,
     bytes: Cell<u64>,
     shown: Cell<usize>,
-    /// Whether the bars are shown.
+    /// True if the bars are shown.
     is_visible: bool,
     layout: Layout,
     /// The first error of standard output; nothing is printed after it.

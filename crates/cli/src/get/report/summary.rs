@@ -25,7 +25,7 @@ pub(crate) struct Summary<'a> {
     pub(crate) sync_error: Option<io::Error>,
     /// The number of partial files that are left.
     pub(crate) left: usize,
-    /// Whether the run was given `--resume`.
+    /// True if the run was given `--resume`.
     pub(crate) resumes: bool,
     pub(crate) quiet: bool,
 }

@@ -24,11 +24,11 @@ const COPIED_BYTES_MAX: usize = 64 * 1024;
 /// The properties of the request and the connection that the answer depends on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Context {
-    /// Whether the request was a `HEAD`.
+    /// True if the request was a `HEAD`.
     pub(crate) is_head: bool,
-    /// Whether the client speaks HTTP/1.0.
+    /// True if the client speaks HTTP/1.0.
     pub(crate) is_old: bool,
-    /// Whether the connection can be kept.
+    /// True if the connection can be kept.
     pub(crate) keep: bool,
 }
 
@@ -131,7 +131,7 @@ fn given_length(headers: &HeaderMap) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
-/// Whether the service asks to close the connection.
+/// Tells whether the service asks to close the connection.
 fn closes(headers: &HeaderMap) -> bool {
     headers.get_all(header::CONNECTION).iter().any(|value| {
         let mut options = value.as_bytes().split(|&byte| byte == b',');
@@ -139,7 +139,7 @@ fn closes(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Whether the field belongs to the connection, so that a service cannot set it.
+/// Tells whether the field belongs to the connection, so that a service cannot set it.
 fn is_of_connection(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),

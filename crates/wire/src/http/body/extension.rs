@@ -37,7 +37,7 @@ impl Extension {
         })
     }
 
-    /// Whether the line may end here.
+    /// Tells whether the line may end here.
     pub(crate) fn may_end(self) -> bool {
         matches!(self, Extension::Name | Extension::Value | Extension::QuotedEnd)
     }

@@ -22,7 +22,7 @@ fn interim_response(is_open: &mut bool) -> Option<&'static [u8]> {
     std::mem::take(is_open).then_some(b"HTTP/1.1 100 Continue\r\n\r\n")
 }
 
-/// Whether the byte is allowed in a field's value (RFC 9110, section 5.5).
+/// Tells whether the byte is allowed in a field's value (RFC 9110, section 5.5).
 pub(crate) fn is_text(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }

@@ -55,7 +55,7 @@ pub(crate) struct PartialFile {
     path: PathBuf,
     note: PathBuf,
     key: Key,
-    /// Whether an earlier run may have left a partial file.
+    /// True if an earlier run may have left a partial file.
     may_exist: bool,
     early: Option<InMemory>,
     open: Option<OnDisk>,
@@ -79,9 +79,9 @@ struct OnDisk {
     length: u64,
     /// `None`: the server cannot continue these bytes.
     version: Option<Version>,
-    /// Whether there may be a note.
+    /// True if there may be a note.
     noted: bool,
-    /// Whether the file was empty when it was opened, and nothing has been written to it.
+    /// True if the file was empty when it was opened, and nothing has been written to it.
     is_empty: bool,
 }
 

@@ -8,7 +8,7 @@ pub fn proxy(bytes: &[u8]) {
 
 /// What a script writes.
 pub fn cgi(bytes: &[u8]) {
-    crate::web::judge_script(bytes);
+    crate::web::check_script(bytes);
 }
 
 #[cfg(test)]
@@ -16,7 +16,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_holds_for_any_bytes_holds_for_those_that_are_known() {
+    fn the_properties_hold_for_the_seeds_and_their_neighbours() {
         let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds");
         for (name, judge) in [("proxy", proxy as fn(&[u8])), ("cgi", cgi)] {
             let mut known = 0;

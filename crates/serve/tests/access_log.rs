@@ -11,7 +11,7 @@ use overlapped_wire::http::{Answer, Content, Http, text};
 
 use site::{Site, connect, take, wait_until};
 
-/// More than the buffers of a socket take.
+/// Bytes that exceed the buffers of a socket.
 const LARGE: u64 = 64 << 20;
 
 fn answer(request: http::Request<()>, body: &mut dyn Read) -> Answer {
@@ -41,7 +41,7 @@ fn answer(request: http::Request<()>, body: &mut dyn Read) -> Answer {
     }
 }
 
-/// Runs a server for as long as `clients` takes; its log's lines.
+/// Runs a server while `clients` runs; returns the lines of its log.
 fn lines_of(limits: Limits, format: LogFormat, clients: impl FnOnce(SocketAddr)) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log");
@@ -59,7 +59,7 @@ fn lines_of(limits: Limits, format: LogFormat, clients: impl FnOnce(SocketAddr))
     std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()
 }
 
-/// Request, status and bytes of a line.
+/// Returns request, status and bytes of a line.
 fn parts(line: &str) -> (&str, &str, u64) {
     let mut quoted = line.split('"');
     let (request, numbers) = (quoted.nth(1).unwrap(), quoted.next().unwrap().trim());
@@ -73,7 +73,7 @@ fn get(address: SocketAddr, path: &str) -> std::net::TcpStream {
     stream
 }
 
-/// The only line.
+/// Returns the only line.
 fn line_of(limits: Limits, clients: impl FnOnce(SocketAddr)) -> String {
     let lines = lines_of(limits, LogFormat::Combined, clients);
     assert_eq!(lines.len(), 1, "{lines:?}");
@@ -81,7 +81,7 @@ fn line_of(limits: Limits, clients: impl FnOnce(SocketAddr)) -> String {
 }
 
 #[test]
-fn a_download_that_the_client_aborts_has_a_line_with_what_was_sent() {
+fn an_aborted_download_has_a_line_with_the_bytes_sent() {
     let line = line_of(Limits::default(), |address| {
         let mut stream = get(address, "/large");
         take(&mut stream, 300_000);
@@ -92,7 +92,7 @@ fn a_download_that_the_client_aborts_has_a_line_with_what_was_sent() {
 }
 
 #[test]
-fn a_reply_that_is_cut_for_slowness_has_a_line() {
+fn a_reply_to_a_slow_reader_has_a_line() {
     let limits =
         Limits { rate: 1 << 20, allowance: Duration::from_millis(200), ..Limits::default() };
     let line = line_of(limits, |address| {
@@ -105,7 +105,7 @@ fn a_reply_that_is_cut_for_slowness_has_a_line() {
 }
 
 #[test]
-fn what_the_drain_cuts_has_a_line_whether_its_answer_had_begun_or_not() {
+fn requests_that_the_drain_ends_have_a_line_whether_or_not_the_answer_had_begun() {
     let mut clients = Vec::new();
     let lines = lines_of(Limits::default(), LogFormat::Combined, |address| {
         let mut large = get(address, "/large");
@@ -123,7 +123,7 @@ fn what_the_drain_cuts_has_a_line_whether_its_answer_had_begun_or_not() {
 }
 
 #[test]
-fn what_panics_or_breaks_off_has_a_line() {
+fn panics_and_broken_replies_have_a_line() {
     for (path, status, bytes) in [("/panic", "-", 0..=0), ("/broken", "200", 0..=1000)] {
         let line = line_of(Limits::default(), |address| {
             let _ = get(address, path).read_to_end(&mut Vec::new());
@@ -135,7 +135,7 @@ fn what_panics_or_breaks_off_has_a_line() {
 }
 
 #[test]
-fn a_request_that_does_not_come_whole_has_a_line() {
+fn an_incomplete_request_has_a_line() {
     let line = line_of(Limits::default(), |address| {
         let mut stream = connect(address);
         stream.write_all(b"GET /half HTTP/1.1\r\nHost:").unwrap();
@@ -173,7 +173,7 @@ fn the_bytes_of_a_line_are_those_of_the_body() {
             };
             format!("{request} HTTP/1.1\r\nHost: a\r\n{body}")
         });
-        // At once, so that answers share a packet.
+        // Both in one write, so that the answers share a packet.
         stream.write_all(requests.concat().as_bytes()).unwrap();
         stream.write_all(b"GET /malformed\r\n\r\n").unwrap();
         let _ = stream.read_to_end(&mut Vec::new());
@@ -182,7 +182,7 @@ fn the_bytes_of_a_line_are_those_of_the_body() {
     let [get, head, chunks, post, malformed] = parts[..] else { panic!("{lines:?}") };
     assert_eq!(get, ("GET / HTTP/1.1", "200", 6));
     assert_eq!(head, ("HEAD / HTTP/1.1", "200", 0));
-    // With the framing of one chunk of 10 bytes and the last one.
+    // The bytes include the framing of a chunk of 10 bytes and of the last one.
     assert_eq!((chunks.0, chunks.1), ("GET /chunks HTTP/1.1", "200"));
     assert!((10..30).contains(&chunks.2), "{chunks:?}");
     assert_eq!(post, ("POST /body HTTP/1.1", "200", 6));
@@ -191,7 +191,7 @@ fn the_bytes_of_a_line_are_those_of_the_body() {
 }
 
 #[test]
-fn lines_of_json_name_the_host() {
+fn json_lines_have_the_host() {
     let lines = lines_of(Limits::default(), LogFormat::Json, |address| {
         let mut stream = connect(address);
         stream

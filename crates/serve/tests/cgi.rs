@@ -1,4 +1,4 @@
-//! Scripts: what they are told, and what becomes of what they say.
+//! Scripts: their environment, their answers, their messages.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ use rig::{Got, get, post, request, script};
 
 const PLAIN: &str = "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'\n";
 
-/// A folder with one script, and what answers from it.
+/// Creates a folder with one script, and its handler.
 fn with_script(text: &str, test: impl FnOnce(&Path, Cgi)) {
     let temp = tempfile::tempdir().unwrap();
     script(temp.path(), "x", text);
@@ -27,7 +27,7 @@ fn with_script(text: &str, test: impl FnOnce(&Path, Cgi)) {
     run(|| test(temp.path(), cgi)).unwrap();
 }
 
-/// The environment that a script gets, as the kernel has it: no shell has added to it.
+/// Returns the environment of a script from /proc, without a shell's additions.
 fn environment(
     site: &mut Site,
     request: http::Request<()>,
@@ -124,7 +124,7 @@ fn h9_the_environment_is_that_of_the_rfc_and_nothing_else() {
 }
 
 #[test]
-fn a_body_has_a_length_and_can_be_read_or_left() {
+fn a_body_has_a_length_and_may_be_read_or_ignored() {
     with_script(&format!("{PLAIN}printf '%s:' \"$CONTENT_LENGTH\"; cat\n"), |folder, mut cgi| {
         assert_eq!(post(&mut cgi, "/x", &b"some text"[..]).text(), "9:some text");
         assert_eq!(post(&mut cgi, "/x", &b""[..]).text(), "0:");
@@ -143,7 +143,7 @@ fn a_body_has_a_length_and_can_be_read_or_left() {
 }
 
 #[test]
-fn statuses_fields_and_lengths_are_the_scripts() {
+fn status_headers_and_length_are_those_of_the_script() {
     with_script("#!/bin/sh\n. ./$QUERY_STRING\n", |folder, mut cgi| {
         let mut say = |text: &str| {
             fs::write(folder.join("say"), format!("printf '{text}'\n")).unwrap();
@@ -155,7 +155,7 @@ fn statuses_fields_and_lengths_are_the_scripts() {
         let got = say("Content-Type: a/b\\nContent-Length: 3\\n\\n12345");
         assert_eq!((got.text(), got.field("content-length")), ("123", ""));
         assert_eq!(say("Status: 204 None\\n\\nbody").text(), "");
-        // So says git http-backend, without any content.
+        // git http-backend answers so, without content.
         let got = say("Status: 404 Not Found\\r\\nPragma: no-cache\\r\\n\\r\\n");
         assert_eq!((got.status.as_u16(), got.text(), got.field("content-type")), (404, "", ""));
         let got = say("Location: https://host/x\\n\\n");
@@ -188,7 +188,7 @@ fn h11_a_local_redirect_is_answered_by_the_site_and_never_written_out() {
         assert_eq!(get(&mut site, "/cgi/to?/cgi/to?/page.txt").text(), "the page");
         let loops = "/cgi/to?".repeat(7) + "/page.txt";
         assert_eq!(get(&mut site, &loops).status, 502);
-        // What the shell makes of `\r` and `\n` is a carriage return and a second line.
+        // The shell turns `\r` and `\n` into a carriage return and a second line.
         let split = get(&mut site, "/cgi/to?/x\\r\\nSet-Cookie:\\040a");
         assert_eq!(split.field("set-cookie"), "");
         assert_eq!(get(&mut site, "/cgi/to?/x\\rSet-Cookie:a").status, 502);
@@ -244,7 +244,7 @@ fn h8_no_spelling_of_a_prefix_shows_the_source_of_a_script() {
 }
 
 #[test]
-fn only_executable_files_beneath_the_folder_are_run() {
+fn only_executable_files_below_the_folder_are_run() {
     let temp = tempfile::tempdir().unwrap();
     let folder = temp.path().join("scripts");
     for name in ["scripts/x", "scripts/sub/x", "scripts/.hidden", "outside"] {
@@ -287,7 +287,7 @@ fn only_executable_files_beneath_the_folder_are_run() {
 }
 
 #[test]
-fn a_script_that_may_not_be_executed_is_told_of() {
+fn a_script_that_may_not_be_executed_is_logged() {
     let temp = tempfile::tempdir().unwrap();
     fs::write(temp.path().join("x"), PLAIN).unwrap();
     let log = logged(|| {
@@ -298,7 +298,7 @@ fn a_script_that_may_not_be_executed_is_told_of() {
 }
 
 #[test]
-fn a_script_starts_in_its_folder_and_is_one_of_a_limited_number() {
+fn a_script_starts_in_its_folder_and_their_number_is_limited() {
     let text = format!("{PLAIN}pwd; while ! [ -e go ]; do sleep 0.02; done\n");
     with_script(&text, |folder, cgi| {
         let mut cgi = cgi.running_max(2).queue_max(0);
@@ -312,7 +312,7 @@ fn a_script_starts_in_its_folder_and_is_one_of_a_limited_number() {
             let place = folder.canonicalize().unwrap();
             assert_eq!(got.text().trim_end(), place.to_str().unwrap());
         }
-        // The places come free when the scripts have ended.
+        // The permits are released when the scripts have ended.
         let late = overlapped::time::Instant::now() + Duration::from_secs(10);
         while get(&mut cgi, "/x").status != 200 {
             assert!(overlapped::time::Instant::now() < late, "they stay taken");
@@ -322,7 +322,7 @@ fn a_script_starts_in_its_folder_and_is_one_of_a_limited_number() {
 }
 
 #[test]
-fn paths_that_scripts_are_told_are_absolute() {
+fn paths_in_the_environment_are_absolute() {
     let text = format!("{PLAIN}echo $PATH_TRANSLATED; echo $DOCUMENT_ROOT; echo $SCRIPT_FILENAME");
     with_script(&text, |folder, cgi| {
         let here = std::env::current_dir().unwrap();
@@ -333,7 +333,7 @@ fn paths_that_scripts_are_told_are_absolute() {
 }
 
 #[test]
-fn a_password_is_passed_on_only_where_that_is_asked_for() {
+fn a_password_is_passed_on_only_if_that_is_enabled() {
     with_script(&format!("{PLAIN}echo \"<$HTTP_AUTHORIZATION>\""), |_, cgi| {
         let ask = |cgi: &Cgi| {
             let fields = [("authorization", "Basic c2VjcmV0")];
@@ -345,7 +345,7 @@ fn a_password_is_passed_on_only_where_that_is_asked_for() {
 }
 
 #[test]
-fn a_user_whose_password_was_checked_is_told_to_scripts_also_behind_a_local_redirect() {
+fn scripts_get_the_authenticated_user_also_behind_a_local_redirect() {
     let temp = tempfile::tempdir().unwrap();
     script(temp.path(), "to", "#!/bin/sh\nprintf 'Location: /who\\n\\n'\n");
     script(temp.path(), "who", &format!("{PLAIN}echo \"$AUTH_TYPE <$REMOTE_USER>\"\n"));
@@ -363,7 +363,7 @@ fn a_user_whose_password_was_checked_is_told_to_scripts_also_behind_a_local_redi
 }
 
 #[test]
-fn a_script_comes_to_its_end_also_where_nobody_wants_what_it_writes() {
+fn a_script_runs_to_its_end_although_its_output_is_not_wanted() {
     let text = "#!/bin/sh\nprintf \"$QUERY_STRING\\nContent-Type: a/b\\n\\n\"\n\
                 head -c 300000 /dev/zero && touch done\n";
     with_script(text, |folder, mut cgi| {
@@ -388,7 +388,7 @@ fn a_script_comes_to_its_end_also_where_nobody_wants_what_it_writes() {
 }
 
 #[test]
-fn what_a_script_writes_comes_while_it_writes() {
+fn output_is_sent_while_the_script_writes() {
     let text = format!("{PLAIN}echo first; while ! [ -e go ]; do sleep 0.02; done; echo second\n");
     with_script(&text, |folder, mut cgi| {
         let answer = cgi.call(request("GET", "/x", &[]), &mut io::empty());
@@ -454,7 +454,7 @@ impl Log {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
-    /// Waits until it says all of this: a script's end comes after its answer.
+    /// Waits until the log contains all of these texts: a script's end comes after its answer.
     fn wait_for(&self, says: &[&str]) {
         let begin = std::time::Instant::now();
         while !says.iter().all(|said| self.text().contains(said)) && begin.elapsed().as_secs() < 20
@@ -464,12 +464,12 @@ impl Log {
     }
 }
 
-/// What is logged in this thread by `f`.
+/// Returns what `f` logs in this thread.
 fn logged(f: impl FnOnce()) -> String {
     logged_with(|_| f())
 }
 
-/// As [`logged`], for those who look at the log meanwhile.
+/// Calls `f` with a log that it can read meanwhile.
 fn logged_with(f: impl FnOnce(&Log)) -> String {
     let log = Log::default();
     let writer = log.clone();
@@ -479,7 +479,7 @@ fn logged_with(f: impl FnOnce(&Log)) -> String {
 }
 
 #[test]
-fn why_a_script_has_not_answered_is_said_in_words_and_with_what_helps() {
+fn failures_of_scripts_are_logged_with_a_remedy() {
     for (text, says) in [
         ("#!/bin/sh\r\necho\r\n", vec!["CR LF", "#!/bin/sh\\r", "sed -i"]),
         ("#!/usr/bin/env sh\r\necho\r\n", vec!["CR LF", "sed -i"]),
@@ -501,7 +501,7 @@ fn why_a_script_has_not_answered_is_said_in_words_and_with_what_helps() {
             assert!(log.contains(said), "{text:?}: {said:?} is not in\n{log}");
         }
     }
-    // Also of one that has answered; and of one that has done what it should, nothing.
+    // A script that has answered is logged, too; one that has succeeded is not.
     let log = logged_with(|log| {
         with_script(&format!("{PLAIN}echo; kill -ABRT $$\n"), |_, mut cgi| {
             assert_eq!(get(&mut cgi, "/x").status, 200);
@@ -515,13 +515,13 @@ fn why_a_script_has_not_answered_is_said_in_words_and_with_what_helps() {
 }
 
 #[test]
-fn what_a_script_says_beside_its_answer_is_logged_in_lines_escaped_and_bounded() {
+fn standard_error_is_logged_by_lines_escaped_and_bounded() {
     let long = "y".repeat(3_000);
     let text = format!(
         "{PLAIN}printf 'one\\033[31m\\rx\\n{long}\\n' >&2\n\
          n=0; while [ $n -lt 200 ]; do echo more >&2; n=$((n+1)); done\nprintf 'last' >&2\n"
     );
-    // The run ends when everything has been read.
+    // The run ends when all output has been read.
     let log =
         logged(|| with_script(&text, |_, mut cgi| assert_eq!(get(&mut cgi, "/x").status, 200)));
     assert!(log.contains("/x: one\\u{1b}[31m\\rx\n"), "{log}");

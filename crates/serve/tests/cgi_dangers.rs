@@ -1,5 +1,5 @@
-//! H10: whatever scripts and clients do, no process and no descriptor is left. A program of its
-//! own, so that every child of this process is this test's.
+//! H10: whatever scripts and clients do, no process and no descriptor is left. It is a program of
+//! its own, so that every child of the process belongs to this test.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -24,7 +24,7 @@ fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// Processes that are children of this one, and others that bear `mark`.
+/// Returns the child processes of this one, and other processes with `mark`.
 fn left_over(mark: &str) -> Vec<String> {
     let me = std::process::id().to_string();
     let mut found = Vec::new();
@@ -59,7 +59,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("closed", "printf 'Content-Type: text/plain\\n\\nfine'; exec >&- 2>&-; sleep 0.2"),
 ];
 
-/// One request, and whatever its client does.
+/// Sends one request, and behaves as one of the clients.
 fn once(case: usize, cgi: &Cgi, hasty: &Cgi) {
     let (mut cgi, mut hasty) = (cgi.clone(), hasty.clone());
     let name = SCRIPTS[case % SCRIPTS.len()].0;
@@ -80,7 +80,7 @@ fn once(case: usize, cgi: &Cgi, hasty: &Cgi) {
             let bytes = if is_full() { 100 << 20 } else { 4 << 20 };
             assert_eq!(get(&mut cgi, &format!("{path}?{bytes}")).text(), "fine");
         }
-        // The client goes away.
+        // The client leaves.
         "endless" if case.is_multiple_of(2) => {
             let mut some = vec![0; 256 << 10];
             open(&mut cgi).read_exact(&mut some).unwrap();
@@ -104,7 +104,7 @@ fn once(case: usize, cgi: &Cgi, hasty: &Cgi) {
                 assert_eq!(got.body.unwrap_err().kind(), io::ErrorKind::TimedOut);
             }
         }
-        // Something in the background holds the output open.
+        // A background process holds the output open.
         "parent" => open(&mut cgi).read_exact(&mut [0]).unwrap(),
         "suicide" => assert_eq!(get(&mut cgi, &path).text(), ""),
         _ => assert_eq!(get(&mut cgi, &path).text(), "fine", "{name}"),
@@ -134,7 +134,7 @@ fn h10_no_script_and_no_client_leaves_a_process_or_a_descriptor() {
                     spawn(move || {
                         while cases.get() < count {
                             cases.set(cases.get() + 1);
-                            // Twice each, in turn, so that both of its endings come.
+                            // Each kind twice in a row, so that both of its endings happen.
                             let case = cases.get();
                             once(
                                 case % SCRIPTS.len() + SCRIPTS.len() * (case / SCRIPTS.len() % 2),
@@ -154,7 +154,7 @@ fn h10_no_script_and_no_client_leaves_a_process_or_a_descriptor() {
         })
         .unwrap();
     };
-    // What the process opens once stays open.
+    // Descriptors that the process opens once stay open.
     round(SCRIPTS.len());
     let before = descriptors();
     round(count);

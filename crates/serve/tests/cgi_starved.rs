@@ -1,4 +1,4 @@
-//! H16: whatever clients do that are slow, quiet or gone, others' scripts run.
+//! H16: slow, quiet and gone clients do not keep the scripts of others from running.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -17,8 +17,8 @@ use site::{Site, connect, report, rounds, wait_until};
 
 const PLAIN: &str = "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'\n";
 
-/// Quick, one that reads its input, one that is quiet until there is a file, one that is quiet
-/// after its header.
+/// The scripts: a quick one, one that reads its input, one that is quiet until a file exists, one
+/// that is quiet after its header.
 fn scripts(folder: &Path) {
     let waits = "touch began.$$; while ! [ -e go ]; do sleep 0.02; done\n";
     script(folder, "quick", &format!("{PLAIN}echo quick\n"));
@@ -27,7 +27,7 @@ fn scripts(folder: &Path) {
     script(folder, "begun", &format!("{PLAIN}echo begun\n{waits}echo went\n"));
 }
 
-/// A server of them.
+/// Starts a server of these scripts.
 fn serve(make: impl FnOnce(Cgi) -> Cgi + Send + 'static) -> (tempfile::TempDir, Site, SocketAddr) {
     let temp = tempfile::tempdir().unwrap();
     scripts(temp.path());
@@ -43,7 +43,7 @@ fn serve(make: impl FnOnce(Cgi) -> Cgi + Send + 'static) -> (tempfile::TempDir, 
     (temp, site, address)
 }
 
-/// Sends a request, and waits for nothing.
+/// Sends a request without waiting for the answer.
 fn send(address: SocketAddr, text: &str) -> TcpStream {
     let mut stream = connect(address);
     stream.write_all(text.as_bytes()).unwrap();
@@ -54,7 +54,7 @@ fn get(address: SocketAddr, path: &str) -> TcpStream {
     send(address, &format!("GET {path} HTTP/1.0\r\n\r\n"))
 }
 
-/// All that comes; also of who is reset.
+/// Reads to the end, also to a reset.
 fn rest(mut stream: TcpStream) -> String {
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {
@@ -63,7 +63,7 @@ fn rest(mut stream: TcpStream) -> String {
     }
 }
 
-/// Asks for a quick script: how long it took.
+/// Requests a quick script; returns how long it took.
 fn probe(address: SocketAddr) -> Duration {
     let begin = Instant::now();
     let got = rest(get(address, "/quick"));
@@ -71,13 +71,13 @@ fn probe(address: SocketAddr) -> Duration {
     begin.elapsed()
 }
 
-/// How many scripts have begun that wait for a file.
+/// Returns how many scripts that wait for a file have begun.
 fn begun(folder: &Path) -> usize {
     let names = std::fs::read_dir(folder).unwrap().flatten();
     names.filter(|entry| entry.file_name().to_str().unwrap().starts_with("began.")).count()
 }
 
-/// How many of those are there still.
+/// Returns how many of those still run.
 fn alive(folder: &Path) -> usize {
     let names = std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.file_name());
     let is_alive = |name: std::ffi::OsString| {
@@ -89,7 +89,7 @@ fn alive(folder: &Path) -> usize {
 }
 
 #[test]
-fn h16_slow_bodies_hold_no_script_up() {
+fn h16_slow_bodies_occupy_no_script() {
     let slow = rounds(32, 200);
     let (_temp, site, address) = serve(|cgi| cgi);
     let head = "POST /count HTTP/1.1\r\nHost: a\r\nConnection: close\r\n";
@@ -115,7 +115,7 @@ fn h16_slow_bodies_hold_no_script_up() {
 }
 
 #[test]
-fn h16_quiet_scripts_whose_clients_have_left_make_room_for_others() {
+fn h16_quiet_scripts_whose_clients_have_left_release_their_permits() {
     for (path, is_reset) in [("/quiet", false), ("/quiet", true), ("/begun", false)] {
         let (temp, site, address) = serve(|cgi| cgi.time(Duration::from_secs(600)));
         let clients: Vec<_> = (0..32).map(|_| get(address, path)).collect();
@@ -127,7 +127,7 @@ fn h16_quiet_scripts_whose_clients_have_left_make_room_for_others() {
         }
         drop(clients);
         let worst = (0..10).map(|_| probe(address)).max().unwrap();
-        // Those that have sent an end may listen still: they are believed to, for ten seconds.
+        // Clients that have finished sending may still listen: that is assumed for ten seconds.
         if is_reset || site::torture() {
             wait_until("none is left", || alive(temp.path()) == 0);
         }
@@ -139,7 +139,7 @@ fn h16_quiet_scripts_whose_clients_have_left_make_room_for_others() {
 }
 
 #[test]
-fn h16_many_at_once_wait_for_their_turn_and_none_is_refused() {
+fn h16_many_simultaneous_requests_wait_and_none_is_refused() {
     let (_temp, site, address) = serve(|cgi| cgi);
     let (clients, each) = (256, rounds(1, 20));
     let ask = move || (0..each).map(|_| probe(address)).max().unwrap();
@@ -152,13 +152,13 @@ fn h16_many_at_once_wait_for_their_turn_and_none_is_refused() {
 }
 
 #[test]
-fn h16_the_queue_has_limits_and_who_has_left_is_not_in_it() {
+fn h16_the_queue_is_limited_and_clients_that_left_are_removed() {
     let (temp, site, address) =
         serve(|cgi| cgi.running_max(2).queue_max(4).queue_time(Duration::from_secs(60)));
     let running: Vec<_> = (0..2).map(|_| get(address, "/quiet")).collect();
     wait_until("both have begun", || begun(temp.path()) == 2);
     let waiting: Vec<_> = (0..4).map(|_| get(address, "/quick")).collect();
-    // Who comes when the queue is full is told so at once.
+    // A request that meets a full queue is refused at once.
     wait_until("the queue is full", || {
         let mut stream = get(address, "/quick");
         stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
@@ -166,8 +166,8 @@ fn h16_the_queue_has_limits_and_who_has_left_is_not_in_it() {
         stream.read_exact(&mut some).is_ok_and(|()| &some == b"HTTP/1.1 503 ")
     });
     drop(waiting);
-    // The others' places are free when it has been seen that they have left. Until then the next
-    // ones are refused.
+    // The entries of the others are removed when the server notices that they have left. Until then
+    // further requests are refused.
     let mut waiting = Vec::new();
     wait_until("there is room in the queue", || {
         let stream = get(address, "/quick");
@@ -182,7 +182,7 @@ fn h16_the_queue_has_limits_and_who_has_left_is_not_in_it() {
     for stream in running {
         assert!(rest(stream).ends_with("went\n"));
     }
-    // Of those that were taken to wait, some may have been refused so late.
+    // Some of the waiting requests may have been refused that late.
     let waited = waiting.len();
     let served = waiting.into_iter().map(rest).filter(|got| got.ends_with("quick\n"));
     let served = served.count();
@@ -192,7 +192,7 @@ fn h16_the_queue_has_limits_and_who_has_left_is_not_in_it() {
 }
 
 #[test]
-fn h16_who_waits_too_long_is_told_so() {
+fn h16_a_request_that_waits_too_long_gets_503() {
     let (temp, site, address) =
         serve(|cgi| cgi.running_max(1).queue_time(Duration::from_millis(300)));
     let running = get(address, "/quiet");
@@ -206,16 +206,16 @@ fn h16_who_waits_too_long_is_told_so() {
 }
 
 #[test]
-fn h16_a_client_that_has_only_finished_sending_and_one_that_sends_more_get_all_their_answers() {
+fn h16_clients_that_finished_sending_or_send_more_get_their_answers() {
     let (temp, site, address) = serve(|cgi| cgi);
-    // As `nc -N` does.
+    // `nc -N` does this.
     let finished = get(address, "/quiet");
     finished.shutdown(Shutdown::Write).unwrap();
     let both = "GET /begun HTTP/1.1\r\nHost: a\r\n\r\n\
                 GET /quick HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let eager = send(address, both);
     wait_until("both have begun", || begun(temp.path()) == 2);
-    // Several looks at them.
+    // Long enough for several polls of the clients.
     std::thread::sleep(Duration::from_secs(1));
     std::fs::write(temp.path().join("go"), "").unwrap();
     let got = rest(finished);
@@ -227,7 +227,7 @@ fn h16_a_client_that_has_only_finished_sending_and_one_that_sends_more_get_all_t
 }
 
 #[test]
-fn h16_a_script_is_not_kept_for_ever_for_who_may_listen() {
+fn h16_a_script_does_not_run_for_ever_for_a_client_that_may_listen() {
     if !site::torture() {
         println!("only under OVERLAPPED_TORTURE: it takes ten seconds");
         return;

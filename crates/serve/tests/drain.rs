@@ -1,4 +1,4 @@
-//! Stops.
+//! Stops and drains.
 
 mod site;
 
@@ -13,10 +13,10 @@ use overlapped_wire::line::Line;
 
 use site::{Site, ask, connect, report, rounds, take, torture};
 
-/// What most answers here are.
+/// The body of most answers.
 const SIZE: u64 = 10_000;
 
-/// Answers after the time that its path says, in ms; behind that there may be a size.
+/// Answers after the time in the path, in ms, with a body of the size behind it, if any.
 fn slowly(request: http::Request<()>, _: &mut dyn Read) -> Answer {
     let mut numbers = request.uri().path().split('/').skip(1).map(|number| number.parse().ok());
     let time = numbers.next().flatten().unwrap_or(0);
@@ -26,7 +26,7 @@ fn slowly(request: http::Request<()>, _: &mut dyn Read) -> Answer {
     Answer::new(Content::Reader { reader, len: Some(size) })
 }
 
-/// Gives a body piece by piece, so that a stop finds many in the middle of one.
+/// A body that is written piece by piece, so that a stop meets many unfinished ones.
 struct Pieces {
     left: u64,
     piece: u64,
@@ -56,7 +56,7 @@ fn get(stream: &mut impl Write, time: u32) -> std::io::Result<()> {
     write!(stream, "GET /{time} HTTP/1.1\r\nHost: a\r\n\r\n")
 }
 
-/// Whether these are whole answers, and whether the last one says that it is.
+/// Tells whether these are complete answers, and whether the last one says that it is the last.
 fn whole(bytes: &[u8]) -> (bool, bool) {
     let mut rest = bytes;
     let mut is_last = false;
@@ -76,7 +76,7 @@ fn whole(bytes: &[u8]) -> (bool, bool) {
     (true, is_last)
 }
 
-/// What came until there was a whole answer, or the end; a slow reader takes its time.
+/// Reads until an answer is complete, or to the end, as a slow reader if `slow`.
 fn answer(stream: &mut impl Read, slow: bool) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut buffer = [0; 16384];
@@ -94,7 +94,7 @@ fn answer(stream: &mut impl Read, slow: bool) -> Vec<u8> {
 }
 
 #[test]
-fn requests_in_work_and_on_their_way_are_answered_and_the_idle_are_closed() {
+fn requests_in_progress_and_under_way_are_answered_and_idle_connections_are_closed() {
     let (site, address) = http(Duration::from_secs(30), 1);
     let (mut busy, mut idle, mut active) = (connect(address), connect(address), connect(address));
     get(&mut idle, 0).unwrap();
@@ -119,7 +119,7 @@ fn requests_in_work_and_on_their_way_are_answered_and_the_idle_are_closed() {
 }
 
 #[test]
-fn what_takes_longer_than_the_grace_time_is_cut() {
+fn sessions_that_exceed_the_grace_time_are_closed() {
     let (site, address) = http(Duration::from_millis(200), 1);
     let mut busy = connect(address);
     get(&mut busy, 600_000).unwrap();
@@ -131,7 +131,7 @@ fn what_takes_longer_than_the_grace_time_is_cut() {
 }
 
 #[test]
-fn a_second_stop_cuts_at_once() {
+fn a_second_stop_closes_everything_at_once() {
     let (mut site, address) = http(Duration::from_secs(600), 1);
     let mut busy = connect(address);
     get(&mut busy, 600_000).unwrap();
@@ -143,13 +143,13 @@ fn a_second_stop_cuts_at_once() {
 }
 
 #[test]
-fn whatever_came_before_the_stop_is_answered() {
+fn requests_that_arrived_before_the_stop_are_answered() {
     let (site, address) = Site::run(|| {
         let mut server = Server::new();
         let address = server.listen("127.0.0.1:0", |_: &Peer| Line::default()).unwrap();
         (server, address.tcp().unwrap())
     });
-    // One has asked, and its request has begun to come; one was not accepted when the stop came.
+    // One client's request has begun to arrive at the stop; another client is not accepted yet.
     let mut halfway = connect(address);
     ask(&mut halfway, b"one\ntw", b"one\n");
     let mut late = connect(address);
@@ -162,7 +162,7 @@ fn whatever_came_before_the_stop_is_answered() {
 }
 
 #[test]
-fn a_plain_function_sees_the_end_of_its_input() {
+fn a_stop_ends_the_input_of_a_plain_function() {
     let (site, address) = Site::run(|| {
         let mut server = Server::new();
         let farewell = |mut connection: Connection| {
@@ -185,17 +185,17 @@ fn a_plain_function_sees_the_end_of_its_input() {
     assert_eq!(site.stop().cut, 0);
 }
 
-/// How a client of the load behaves.
+/// The behaviour of a client of the load.
 #[derive(Debug, Clone, Copy)]
 enum Client {
     Quick,
-    /// It asks for what takes a while.
+    /// It requests an answer that takes a while.
     Patient,
-    /// It asks for more than the sockets hold, and reads slowly.
+    /// It requests more than the sockets hold, and reads slowly.
     Slow,
 }
 
-/// A client with little room for what it has not read.
+/// Connects a client with a small receive buffer.
 fn connect_narrowly(address: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
     socket.set_recv_buffer_size(4096)?;
@@ -203,8 +203,8 @@ fn connect_narrowly(address: SocketAddr) -> std::io::Result<TcpStream> {
     Ok(socket.into())
 }
 
-/// One client: connects, asks on one connection until that is closed, and again. How many answers,
-/// and how many of them were cut short.
+/// Runs one client, which uses each connection until that is closed. Returns how many answers it
+/// has got, and how many of them were truncated.
 fn load(address: SocketAddr, client: Client, over: &AtomicBool) -> (usize, usize) {
     let (mut answers, mut truncated) = (0, 0);
     let path = match client {
@@ -220,7 +220,7 @@ fn load(address: SocketAddr, client: Client, over: &AtomicBool) -> (usize, usize
                 break;
             }
             let bytes = answer(&mut stream, matches!(client, Client::Slow));
-            // Nothing at all is no answer cut short: it was closed before the request came.
+            // No byte at all means that the connection was closed before the request arrived.
             let (whole, is_last) = whole(&bytes);
             answers += usize::from(whole && !bytes.is_empty());
             truncated += usize::from(!whole);
@@ -232,9 +232,9 @@ fn load(address: SocketAddr, client: Client, over: &AtomicBool) -> (usize, usize
     (answers, truncated)
 }
 
-/// A server does not know what is behind a request that fills its buffer to the last byte.
+/// A server does not know what follows a request that fills its buffer to the last byte.
 #[test]
-fn what_came_behind_a_request_that_fills_the_buffer_is_answered_by_a_stopping_server() {
+fn a_stopping_server_answers_bytes_behind_a_request_that_fills_the_buffer() {
     const BUFFER: usize = 1 << 10;
     let (site, address) = http(Duration::from_secs(30), 1);
     let mut streams = [connect(address), connect(address)];
@@ -262,7 +262,7 @@ fn what_came_behind_a_request_that_fills_the_buffer_is_answered_by_a_stopping_se
 }
 
 #[test]
-fn h13_a_stop_under_load_cuts_no_answer_short() {
+fn h13_a_stop_under_load_truncates_no_answer() {
     let rounds = rounds(5, 100);
     let (mut answers, mut truncated) = (0, 0);
     for round in 0..rounds {
@@ -294,7 +294,7 @@ fn h13_a_stop_under_load_cuts_no_answer_short() {
 /// Idle connections are killed a second after the stop. Requests that come in that moment are
 /// answered, or were never begun.
 #[test]
-fn h13_requests_that_meet_the_end_of_the_idle_are_answered_or_not_begun() {
+fn h13_requests_at_the_end_of_the_moment_are_answered_or_not_begun() {
     const CLIENTS: usize = 300;
     let rounds = rounds(2, 30);
     let (mut met, mut late) = (0, 0);

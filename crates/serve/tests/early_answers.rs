@@ -1,4 +1,4 @@
-//! Answers that are given before a client has sent all of its request.
+//! Answers that are sent before a client has sent all of its request.
 
 mod site;
 
@@ -9,7 +9,7 @@ use overlapped_wire::http::{Answer, Http, Limits, text};
 
 use site::{Site, connect};
 
-/// Most clients look for an answer only when they have sent all of a body.
+/// Most clients read an answer only after they have sent all of a body.
 #[test]
 fn an_early_refusal_reaches_a_client_that_sends_all_of_a_large_body_first() {
     let (site, address) = Site::run(|| {
@@ -22,7 +22,7 @@ fn an_early_refusal_reaches_a_client_that_sends_all_of_a_large_body_first() {
         let address = server.listen("127.0.0.1:0", factory).unwrap().tcp().unwrap();
         (server, address)
     });
-    // The second one is refused for its length.
+    // The second request is refused for its length.
     for (length, status) in [(48_usize << 20, "405"), (65 << 20, "413")] {
         let mut stream = connect(address);
         let head = format!("POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");

@@ -16,7 +16,7 @@ use overlapped_wire::line::Line;
 
 use site::{Site, ask, connect, take};
 
-/// What an idle session's buffer takes.
+/// The size of an idle session's read buffer.
 const SMALL: usize = 1 << 10;
 
 /// Counts switches of a server's only thread.
@@ -39,8 +39,8 @@ fn line(limits: Limits) -> (Site, (SocketAddr, Arc<AtomicUsize>)) {
     })
 }
 
-/// Whether nothing runs in the server from soon after a request until long after it. On a slow
-/// machine that may take another try.
+/// Tells whether nothing runs in the server from soon after a request until long after it. On a
+/// slow machine that may take another try.
 fn falls_asleep(mut request: impl FnMut(), switches: &AtomicUsize) -> bool {
     (0..3).any(|_| {
         request();
@@ -52,7 +52,7 @@ fn falls_asleep(mut request: impl FnMut(), switches: &AtomicUsize) -> bool {
 }
 
 #[test]
-fn a_session_that_becomes_idle_is_not_woken_for_it() {
+fn a_session_that_becomes_idle_is_not_woken() {
     let (_site, (address, switches)) = line(Limits::default());
     let mut stream = connect(address);
     assert!(falls_asleep(|| ask(&mut stream, b"hello\n", b"hello\n"), &switches));
@@ -62,7 +62,7 @@ fn a_session_that_becomes_idle_is_not_woken_for_it() {
 }
 
 #[test]
-fn requests_of_every_length_come_whole_wherever_the_first_piece_ends() {
+fn requests_of_every_length_are_complete_wherever_the_first_read_ends() {
     let (site, (address, _)) = line(Limits::default());
     let mut asked = 0;
     for len in (SMALL - 3..SMALL + 3).chain([2 * SMALL, 4 * SMALL - 1, 4 * SMALL, 4 * SMALL + 1]) {
@@ -76,7 +76,7 @@ fn requests_of_every_length_come_whole_wherever_the_first_piece_ends() {
             asked += 4;
         }
     }
-    // Small ones, cut off by the end of the first piece.
+    // Small requests, cut by the end of the first read.
     for len in [2, 3, 7, 100] {
         let mut stream = connect(address);
         let small: Vec<u8> = [&vec![b'x'; len - 1][..], b"\n"].concat();
@@ -107,7 +107,7 @@ fn hello(_: http::Request<()>, _: &mut dyn Read) -> Answer {
 }
 
 #[test]
-fn a_slow_head_is_late_whether_or_not_its_beginning_fits_the_first_piece() {
+fn a_slow_head_times_out_whether_or_not_its_beginning_fills_the_first_read() {
     let head = Duration::from_millis(700);
     let (site, address) = Site::run(move || {
         let mut server = Server::new();

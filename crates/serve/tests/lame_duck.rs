@@ -1,4 +1,4 @@
-//! The time between the wish to stop and the stop: not ready, and still serving.
+//! The lame-duck time: the server is not ready any more, and still serves.
 
 mod site;
 
@@ -22,7 +22,7 @@ fn answer(request: http::Request<()>, _: &mut dyn Read) -> Answer {
     text(http::StatusCode::OK, "hello")
 }
 
-/// A server of HTTP, and where it can be asked how it is.
+/// Starts an HTTP server with a monitoring listener.
 fn http(lame_duck: Duration) -> (Site, (SocketAddr, SocketAddr)) {
     Site::run(move || {
         let mut server = Server::new().threads(2).grace(LONG).lame_duck(lame_duck);
@@ -32,7 +32,7 @@ fn http(lame_duck: Duration) -> (Site, (SocketAddr, SocketAddr)) {
     })
 }
 
-/// One request on a connection that may stay; its answer.
+/// Sends one request on a connection that may stay; returns the answer.
 fn request(stream: &mut TcpStream, path: &str) -> std::io::Result<String> {
     write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")?;
     let mut answer = String::new();
@@ -57,7 +57,7 @@ fn is_ready(watch: SocketAddr) -> bool {
 }
 
 #[test]
-fn a_lame_duck_is_not_ready_and_serves_whoever_comes() {
+fn a_lame_duck_is_not_ready_and_serves_all_clients() {
     let (site, (address, watch)) = http(LONG);
     let (mut kept, mut watcher) = (connect(address), connect(watch));
     assert!(!says_close(&request(&mut kept, "/").unwrap()));
@@ -69,7 +69,7 @@ fn a_lame_duck_is_not_ready_and_serves_whoever_comes() {
         let answer = request(&mut connect(address), "/").unwrap();
         assert!(answer.ends_with("hello"), "{answer}");
     }
-    // Who is connected is told to connect anew, wherever that leads, and may.
+    // Connected clients are told to connect anew, and can.
     for (stream, path) in [(&mut kept, "/"), (&mut watcher, "/readyz")] {
         assert!(says_close(&request(stream, path).unwrap()));
         assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
@@ -79,7 +79,7 @@ fn a_lame_duck_is_not_ready_and_serves_whoever_comes() {
 }
 
 #[test]
-fn each_further_stop_cuts_a_stage_short() {
+fn each_further_stop_ends_a_stage() {
     let (mut site, (address, watch)) = http(LONG);
     let mut slow = connect(address);
     write!(slow, "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
@@ -94,7 +94,7 @@ fn each_further_stop_cuts_a_stage_short() {
 }
 
 #[test]
-fn the_time_is_over_by_itself() {
+fn the_lame_duck_time_ends_by_itself() {
     let (site, (address, _)) = http(Duration::from_millis(700));
     let begin = Instant::now();
     site.handle.stop();
@@ -104,7 +104,7 @@ fn the_time_is_over_by_itself() {
 }
 
 #[test]
-fn who_cannot_be_told_of_the_end_is_not_cut_off_before_it() {
+fn protocols_without_a_last_reply_are_served_until_the_stop() {
     let (site, (lines, plain, watch)) = Site::run(|| {
         let mut server = Server::new().lame_duck(LONG);
         let lines = server.listen("127.0.0.1:0", |_: &Peer| Line::default()).unwrap();

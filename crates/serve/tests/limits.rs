@@ -1,4 +1,4 @@
-//! What clients are allowed, and what those get who want more.
+//! The limits of clients, and the answers beyond them.
 
 mod site;
 
@@ -23,7 +23,7 @@ fn line(limits: Limits) -> (Site, SocketAddr) {
 }
 
 #[test]
-fn further_clients_wait_for_a_seat_and_none_is_refused() {
+fn further_clients_wait_for_a_slot_and_none_is_refused() {
     let (site, address) = line(Limits { connections: 2, ..Limits::default() });
     let (mut first, mut second) = (connect(address), connect(address));
     ask(&mut first, b"1\n", b"1\n");
@@ -40,7 +40,7 @@ fn further_clients_wait_for_a_seat_and_none_is_refused() {
 }
 
 #[test]
-fn one_address_has_so_many_connections_and_others_are_served() {
+fn one_address_has_limited_connections_and_others_are_served() {
     let (site, address) = line(Limits { per_address: 2, ..Limits::default() });
     let (mut first, mut second) = (connect(address), connect(address));
     ask(&mut first, b"1\n", b"1\n");
@@ -52,7 +52,7 @@ fn one_address_has_so_many_connections_and_others_are_served() {
     other.connect(&address.into()).unwrap();
     ask(&mut TcpStream::from(other), b"4\n", b"4\n");
     drop(first);
-    // Its seat is free when its session has seen that it has gone.
+    // The slot is free when the session has noticed that the client has left.
     wait_until("the seat is free", || {
         let mut again = connect(address);
         again.write_all(b"5\n").is_ok() && again.read_exact(&mut [0; 2]).is_ok()
@@ -78,7 +78,7 @@ fn a_request_beyond_the_limit_is_refused() {
 }
 
 #[test]
-fn a_head_beyond_the_servers_limit_has_an_answer_of_http_with_the_extra_fields() {
+fn a_head_beyond_the_limit_gets_an_http_answer_with_the_extra_headers() {
     let (site, address) = Site::run(|| {
         let mut server = Server::new();
         let limits = Limits { request_bytes: 4 << 10, ..Limits::default() };
@@ -102,7 +102,7 @@ fn a_head_beyond_the_servers_limit_has_an_answer_of_http_with_the_extra_fields()
 }
 
 #[test]
-fn a_client_that_pipelines_without_reading_is_not_read_from_for_ever() {
+fn a_client_that_pipelines_without_reading_is_not_read_for_ever() {
     let limits = Limits { allowance: Duration::from_secs(600), ..Limits::default() };
     let (_site, address) = line(limits);
     let mut stream = connect(address);
@@ -118,7 +118,7 @@ fn a_client_that_pipelines_without_reading_is_not_read_from_for_ever() {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
-    // It has stopped: now everything comes back.
+    // The server has stopped reading: now all replies arrive.
     stream.set_nonblocking(false).unwrap();
     let mut came = 0;
     let mut buffer = [0; 65536];
@@ -132,7 +132,7 @@ fn a_client_that_pipelines_without_reading_is_not_read_from_for_ever() {
     }
 }
 
-/// What a slow client does.
+/// The behaviour of a slow client.
 #[derive(Debug, Clone, Copy)]
 enum Slowness {
     Head,
@@ -151,7 +151,7 @@ fn large(_: http::Request<()>, body: &mut dyn Read) -> Answer {
     }
 }
 
-/// One slow client. Most of its time it does nothing.
+/// A slow client, which does nothing most of the time.
 struct Slow {
     stream: TcpStream,
     slowness: Slowness,
@@ -172,12 +172,12 @@ impl Slow {
         Slow { stream, slowness, begin }
     }
 
-    /// Trickles, and looks whether the server has enough.
+    /// Sends a byte now and then, and checks whether the server has closed the connection.
     fn is_over(&mut self) -> bool {
         let mut few = [0; 64];
         match self.slowness {
             Slowness::Reading => {
-                // What is under way can still be read after a reset.
+                // Bytes that were under way can still be read after a reset.
                 self.stream.take_error().unwrap().is_some()
                     || match self.stream.read(&mut few) {
                         Ok(count) => count == 0,
@@ -194,7 +194,7 @@ impl Slow {
     }
 }
 
-/// Many slow clients: how long each was borne.
+/// Runs many slow clients; returns how long each was served.
 fn trickle(address: SocketAddr, slowness: Slowness, count: usize) -> Vec<Duration> {
     let mut clients: Vec<_> = (0..count).map(|_| Slow::connect(address, slowness)).collect();
     let mut times = Vec::new();
@@ -211,7 +211,7 @@ fn trickle(address: SocketAddr, slowness: Slowness, count: usize) -> Vec<Duratio
     times
 }
 
-/// KiB of memory that this process has.
+/// Returns the resident memory of this process in KiB.
 fn resident() -> usize {
     let text = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -219,7 +219,7 @@ fn resident() -> usize {
 }
 
 #[test]
-fn h6_slow_clients_are_closed_by_their_deadline_and_disturb_nobody() {
+fn h6_slow_clients_are_closed_by_their_deadline_and_disturb_no_other() {
     let each = rounds(24, 1_950);
     let reading = each.min(100);
     let limit = Duration::from_secs(if torture() { 3 } else { 1 });
@@ -254,7 +254,7 @@ fn h6_slow_clients_are_closed_by_their_deadline_and_disturb_nobody() {
             (times, most)
         });
         let crowd = |slowness, count| scope.spawn(move || trickle(address, slowness, count));
-        // Few who read slowly: each one's answer fills the socket's buffers.
+        // Only few slow readers: each one's answer fills the socket's buffers.
         let clients = [
             crowd(Slowness::Head, each),
             crowd(Slowness::Body, each),
@@ -270,13 +270,13 @@ fn h6_slow_clients_are_closed_by_their_deadline_and_disturb_nobody() {
     let clients = 2 * each + reading;
     let memory = most.saturating_sub(before) / clients;
     if torture() {
-        // A reader may be behind by 64 KiB more, and what its system took at the beginning counts.
-        // The clients look five times a second.
+        // A reader may be behind by 64 KiB more, and its system takes some bytes at the beginning.
+        // The clients check five times a second.
         assert!(slowest < limit * 2 + Duration::from_millis(1_200), "{slowest:?}");
         assert!(p99 < Duration::from_millis(100), "{p99:?}");
         assert!(memory <= 64, "{memory} KiB for each");
     }
-    // Generous: the machine may be slow, too.
+    // The bound is generous, because the machine may be slow, too.
     assert!(slowest < Duration::from_secs(20), "{slowest:?}");
     assert!(p99 < Duration::from_secs(1), "{p99:?}");
     let totals = site.stop();

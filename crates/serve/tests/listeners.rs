@@ -1,4 +1,4 @@
-//! Where servers listen, and for whom.
+//! Listeners: addresses, proxies, the access log, a shortage of descriptors.
 
 mod site;
 
@@ -13,7 +13,7 @@ use overlapped_wire::line::Line;
 
 use site::{Site, ask, connect, report, rounds, take};
 
-/// Tells who it is, and on which thread it is told.
+/// Writes the client's address, and the thread that serves it.
 fn tell(mut connection: Connection) {
     let peer = connection.peer().clone();
     let thread = std::thread::current().id();
@@ -65,7 +65,7 @@ fn a_unix_socket_that_was_left_behind_is_replaced_and_one_in_use_is_not() {
 }
 
 #[test]
-fn addresses_that_are_none_are_explained() {
+fn invalid_addresses_are_explained() {
     let error = |on: &str| Server::new().listen_with(on, tell).unwrap_err().to_string();
     for (on, says) in [
         ("nonsense", "host:port"),
@@ -79,7 +79,7 @@ fn addresses_that_are_none_are_explained() {
 }
 
 #[test]
-fn a_proxy_tells_whose_connection_it_is() {
+fn a_proxy_header_sets_the_clients_address() {
     let (site, address) = Site::run(|| {
         let limits = Limits { head: Duration::from_millis(500), ..Limits::default() };
         let mut server = Server::new();
@@ -96,7 +96,7 @@ fn a_proxy_tells_whose_connection_it_is() {
     });
     let v2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\xc0\0\x02\x02\x30\x39\0\x50";
     for header in [&b"PROXY TCP4 192.0.2.1 192.0.2.2 12345 80\r\n"[..], v2] {
-        // With what comes behind it in one piece, and byte by byte.
+        // In one piece with the bytes behind it, and byte by byte.
         for size in [100, 1] {
             let mut stream = connect(address);
             for piece in [header, b"hello"].concat().chunks(size) {
@@ -118,7 +118,7 @@ fn a_proxy_tells_whose_connection_it_is() {
 }
 
 #[test]
-fn requests_behind_a_proxys_header_come_whole_wherever_they_are_cut() {
+fn requests_behind_a_proxy_header_are_complete_wherever_they_are_cut() {
     let (site, address) = Site::run(|| {
         let mut server = Server::new();
         let listen = Listen::on("127.0.0.1:0").proxy_protocol();
@@ -143,7 +143,7 @@ fn hello(_: http::Request<()>, _: &mut dyn Read) -> Answer {
     text(http::StatusCode::OK, "hello")
 }
 
-/// What stands behind the escapes of the log.
+/// Decodes the escapes of the log.
 fn unescaped(field: &str) -> String {
     let mut parts = field.split("\\x");
     let mut bytes = parts.next().unwrap().as_bytes().to_vec();
@@ -168,10 +168,10 @@ fn h14_each_request_has_one_line_of_printable_text_in_the_access_log() {
     let mut sent = 0;
     let mut agents = Vec::new();
     for _ in 0..rounds {
-        // Bytes, and what looks like the log's own escapes.
+        // Bytes, and text that looks like the log's own escapes.
         let odd = (0..=255).map(|byte| vec![byte, byte]).chain([b"\\x41\\x0A".to_vec()]);
         for odd in odd {
-            // In the target, in a field that is logged, and in what is no request at all.
+            // In the target, in a header that is logged, and in a malformed request.
             for (before, after) in [
                 (&b"GET /"[..], &b" HTTP/1.1\r\nHost: a\r\n\r\n"[..]),
                 (b"GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: ", b"\r\n\r\n"),
@@ -198,7 +198,7 @@ fn h14_each_request_has_one_line_of_printable_text_in_the_access_log() {
     for line in log.lines() {
         assert!(line.starts_with("127.0.0.1 - - ["), "{line}");
         assert_eq!(line.matches('"').count(), 6, "{line}");
-        // Nothing that looks escaped was sent so.
+        // No text that looks escaped was sent in that form.
         let fields: Vec<&str> = line.split('"').collect();
         let (request, agent) = (unescaped(fields[1]), unescaped(fields[5]));
         if request == "GET / HTTP/1.1" && agent != "-" {
@@ -216,7 +216,7 @@ fn h14_each_request_has_one_line_of_printable_text_in_the_access_log() {
 }
 
 #[test]
-fn a_log_that_was_moved_away_is_begun_anew() {
+fn a_log_that_was_renamed_is_reopened() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log");
     let theirs = path.clone();
@@ -279,9 +279,9 @@ fn crowd(address: SocketAddr, worker: usize, clients: usize, each: usize) {
 }
 
 /// Descriptors are a property of the whole process, so the server is a child: this test binary
-/// again, with few of them.
+/// again, with a low limit.
 #[test]
-fn without_descriptors_a_server_waits_and_goes_on() {
+fn a_server_without_descriptors_waits_and_continues() {
     if std::env::var_os("SERVE_WITH_FEW_DESCRIPTORS").is_some() {
         let mut server = Server::new();
         let address = server.listen("127.0.0.1:0", |_: &Peer| Line::default()).unwrap();
@@ -289,7 +289,7 @@ fn without_descriptors_a_server_waits_and_goes_on() {
         print!("{}", server.run().unwrap());
         return;
     }
-    let name = "without_descriptors_a_server_waits_and_goes_on";
+    let name = "a_server_without_descriptors_waits_and_continues";
     let command = r#"ulimit -n 40; exec "$0" "$@""#;
     let mut child = std::process::Command::new("sh")
         .args(["-c", command])

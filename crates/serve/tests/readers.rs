@@ -1,5 +1,5 @@
-//! Clients that read or send slowly: those who keep the promised rate are served to the end,
-//! whatever they are connected by, and those who do not are cut.
+//! Clients that read or send slowly: those at the minimum rate are served to the end, by every kind
+//! of connection, and slower ones are disconnected.
 
 mod rig;
 mod site;
@@ -20,16 +20,16 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use site::{Site, connect, report, torture};
 
-/// What the servers of these tests promise: bytes a second.
+/// The minimum rate of the servers in these tests, in bytes per second.
 const RATE: u32 = 50_000;
 const SLACK: Duration = Duration::from_secs(2);
-/// More than any reader gets through.
+/// Bytes that no reader of these tests can read in the time.
 const LEN: u64 = 256 << 20;
 
 trait Stream: Read + Write + Send {}
 impl<S: Read + Write + Send> Stream for S {}
 
-/// How a client is connected.
+/// The kind of a client's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum By {
     Tcp,
@@ -37,7 +37,7 @@ enum By {
     Unix,
 }
 
-/// Where the server is.
+/// The server's addresses.
 #[derive(Debug)]
 struct Places {
     tcp: SocketAddr,
@@ -77,7 +77,7 @@ fn secure(
     StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), socket)
 }
 
-/// Serves a large file and a script that says as much, by all three ways.
+/// Serves a large file, and a script with as much output, by all three kinds of connections.
 fn serve(folder: &Path, limits: Limits) -> (Site, Places) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let (chain, key) = (folder.join("a.pem"), folder.join("a.key"));
@@ -111,13 +111,13 @@ fn serve(folder: &Path, limits: Limits) -> (Site, Places) {
     })
 }
 
-/// How a client reads: how much in all by some time.
+/// The reading speed of a client: the bytes that it has read at a time.
 #[derive(Debug, Clone, Copy)]
 enum Reads {
     Steadily(u64),
-    /// At this rate, but in pieces, one each so many milliseconds.
+    /// At this rate, but in pieces, with so many milliseconds in between.
     InBursts(u64, u64),
-    /// At this rate, but for one pause, from one to another millisecond.
+    /// At this rate, with one pause between two times in milliseconds.
     WithPause(u64, u64, u64),
 }
 
@@ -134,7 +134,7 @@ impl Reads {
     }
 }
 
-/// Reads for at most `most`. How long the server had patience.
+/// Reads for at most `most`; returns how long the server served.
 fn read(stream: &mut dyn Stream, reads: Reads, most: Duration) -> Option<Duration> {
     let begin = Instant::now();
     let mut came = 0;
@@ -156,7 +156,7 @@ fn read(stream: &mut dyn Stream, reads: Reads, most: Duration) -> Option<Duratio
     None
 }
 
-/// A client that has asked.
+/// Connects a client and sends its request.
 fn get(places: &Places, by: By, path: &str) -> Box<dyn Stream> {
     let mut stream = places.connect(by);
     let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -165,7 +165,7 @@ fn get(places: &Places, by: By, path: &str) -> Box<dyn Stream> {
     stream
 }
 
-/// What the limits of these tests are.
+/// Returns the limits of these tests.
 fn limits() -> Limits {
     Limits { rate: RATE, allowance: SLACK, ..Limits::default() }
 }
@@ -180,13 +180,13 @@ const LIVING: [Reads; 5] = [
 
 const SLOW: [Reads; 3] = [Reads::Steadily(20_000), Reads::Steadily(5_000), Reads::Steadily(0)];
 
-/// What all kinds of clients are asked for, and how.
+/// The combinations of connection and reply.
 fn ways() -> impl Iterator<Item = (By, &'static str)> {
     let paths = |by| ["/large.bin", "/cgi-bin/large"].map(|path| (by, path));
     [By::Tcp, By::Tls, By::Unix].into_iter().flat_map(paths)
 }
 
-/// How many clients the server has called too slow.
+/// Returns how many clients the server has counted as too slow.
 fn cut(watch: SocketAddr) -> usize {
     let mut stream = connect(watch);
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
@@ -197,7 +197,7 @@ fn cut(watch: SocketAddr) -> usize {
 }
 
 #[test]
-fn h17_living_readers_are_kept_and_those_below_the_rate_are_cut() {
+fn h17_readers_at_the_rate_are_served_and_slower_ones_are_disconnected() {
     let folder = tempfile::tempdir().unwrap();
     let (site, places) = serve(folder.path(), limits());
     let time = Duration::from_secs(if torture() { 60 } else { 8 });
@@ -207,7 +207,7 @@ fn h17_living_readers_are_kept_and_those_below_the_rate_are_cut() {
         let slow = slow.map(|((by, path), reads)| {
             scope.spawn(move || {
                 let mut stream = get(places, by, path);
-                // What has come can still be read after a reset, so the server is asked.
+                // Received bytes can still be read after a reset, so the metrics are read instead.
                 while !over.load(Relaxed) {
                     read(&mut *stream, reads, Duration::from_millis(300));
                 }
@@ -239,9 +239,9 @@ fn h17_living_readers_are_kept_and_those_below_the_rate_are_cut() {
 }
 
 /// Systems acknowledge in pieces; over the loopback these are 64 KiB, for which a client at the
-/// usual least rate takes two minutes.
+/// default minimum rate takes two minutes.
 #[test]
-fn h17_a_reader_that_is_hardly_above_the_rate_is_kept_whatever_its_system_acknowledges_at_a_time() {
+fn h17_a_reader_barely_above_the_rate_is_served_whatever_its_system_acknowledges_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let (limits, time) = if torture() {
         (Limits::default(), Duration::from_secs(420))
@@ -266,20 +266,21 @@ fn h17_a_reader_that_is_hardly_above_the_rate_is_kept_whatever_its_system_acknow
     report("H17", 6, &format!("readers for {time:?}: 3 at 5/4 of {rate} B/s kept, 3 at 1/4 cut"));
 }
 
-/// Answers when all of a body has come.
+/// Answers when the whole body has arrived.
 fn swallow(_: http::Request<()>, body: &mut dyn Read) -> Answer {
     let read = std::io::copy(body, &mut std::io::sink());
     Answer::new(Content::Bytes(format!("{read:?}").into_bytes().into()))
 }
 
-/// Sends a body at a rate; how long the server had patience.
+/// Sends a body at a rate; returns how long the server served.
 fn send(mut socket: TcpStream, bytes: &[u8], rate: u64, most: Duration) -> Option<Duration> {
     let (begin, mut sent) = (Instant::now(), 0);
     socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
     while begin.elapsed() < most {
         let allowed = (rate * begin.elapsed().as_millis() as u64 / 1_000) as usize;
         let piece = &bytes[sent..allowed.clamp(sent, bytes.len())];
-        // With TLS, tickets come first. Whoever is cut is told so, and then nothing more.
+        // With TLS, session tickets arrive first. A disconnected client gets an answer and then the
+        // end.
         let is_open = match socket.read(&mut [0; 1024]) {
             Ok(read) => read > 0,
             Err(error) => error.kind() == ErrorKind::WouldBlock,
@@ -293,7 +294,7 @@ fn send(mut socket: TcpStream, bytes: &[u8], rate: u64, most: Duration) -> Optio
 }
 
 #[test]
-fn h17_living_senders_are_kept_however_large_their_records_are_and_those_below_the_rate_are_cut() {
+fn h17_senders_at_the_rate_are_served_with_records_of_any_size_and_slower_ones_are_disconnected() {
     const RATE: u32 = 2_000;
     let folder = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -315,7 +316,8 @@ fn h17_living_senders_are_kept_however_large_their_records_are_and_those_below_t
     let certificate = made.cert.der();
     let client = |is_secure: bool, rate: u64, most: Duration| {
         let head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000\r\n\r\n";
-        // More than anybody sends in the time: who has nothing left to send falls below the rate.
+        // More than a client sends in the time: a client with nothing left to send is below the
+        // rate.
         let body = vec![b'x'; 2 << 20];
         if !is_secure {
             let mut socket = connect(tcp);
@@ -325,7 +327,7 @@ fn h17_living_senders_are_kept_however_large_their_records_are_and_those_below_t
         let mut stream = secure(connect(tls), certificate);
         stream.write_all(head).unwrap();
         stream.flush().unwrap();
-        // Records of 16 KiB, each of which is of use to nobody before its last byte has come.
+        // Records of 16 KiB, which can be decrypted only after their last byte has arrived.
         stream.conn.set_buffer_limit(None);
         stream.conn.writer().write_all(&body).unwrap();
         let mut records = Vec::new();
@@ -353,7 +355,7 @@ fn h17_living_senders_are_kept_however_large_their_records_are_and_those_below_t
 }
 
 #[test]
-fn a_plain_functions_write_goes_on_as_long_as_the_client_takes_something() {
+fn a_plain_functions_write_continues_while_the_client_takes_something() {
     let (tell, told) = std::sync::mpsc::channel();
     let (_site, address) = Site::run(move || {
         let mut server = Server::new();
@@ -378,7 +380,7 @@ fn a_plain_functions_write_goes_on_as_long_as_the_client_takes_something() {
 }
 
 #[test]
-fn without_a_rate_clients_are_as_slow_as_they_like() {
+fn without_a_minimum_rate_clients_may_be_arbitrarily_slow() {
     let folder = tempfile::tempdir().unwrap();
     let limits = Limits { rate: 0, allowance: Duration::from_millis(100), ..Limits::default() };
     let (site, places) = serve(folder.path(), limits);

@@ -1,5 +1,5 @@
-//! Restarts: sockets that are handed over, by systemd's convention and to a successor. And the page
-//! for those who watch a server.
+//! Hot restarts: sockets that are handed over by systemd, and to a new process. And the monitoring
+//! listener.
 
 mod site;
 
@@ -15,18 +15,18 @@ use overlapped_wire::http::{Answer, Http, text};
 
 use site::{Site, wait_until};
 
-const NAME: &str = "a_successor_takes_over_and_no_client_is_refused";
+const NAME: &str = "a_new_process_takes_over_and_no_client_is_refused";
 
-/// A server as a process: this test binary again.
+/// A server process, which is this test binary.
 struct Process {
     child: Child,
     out: BufReader<ChildStdout>,
-    /// What the system has chosen for it.
+    /// The port that the system has chosen.
     chosen: SocketAddr,
 }
 
 impl Process {
-    /// With these sockets, as systemd hands them over.
+    /// Starts it with these sockets, as systemd hands them over.
     fn start(on: SocketAddr, sockets: Vec<(&str, TcpListener)>) -> Process {
         let names: Vec<&str> = sockets.iter().map(|(name, _)| *name).collect();
         let mut command = Command::new("/bin/sh");
@@ -66,9 +66,9 @@ fn signal_to(id: u32, signal: &str) {
     assert!(sent.success());
 }
 
-/// What the process does.
+/// Runs the server process.
 fn serve(on: &str) {
-    // Nobody is left behind by a test that has failed.
+    // A failed test must leave no process behind.
     std::thread::spawn(|| {
         std::thread::sleep(Duration::from_secs(100));
         std::process::exit(1);
@@ -77,7 +77,7 @@ fn serve(on: &str) {
         let _ = write!(connection, "{}", std::process::id());
     };
     let mut server = Server::new().threads(2).grace(Duration::from_secs(20));
-    // First, so that it could take what others are to have.
+    // This listener is first, so that it could wrongly take the sockets of others.
     let chosen = server.listen_with("127.0.0.1:0", tell).unwrap();
     server.listen_with(on, tell).unwrap();
     server.listen_with("fd:web", tell).unwrap();
@@ -85,7 +85,7 @@ fn serve(on: &str) {
     print!("{}", server.run().unwrap());
 }
 
-/// Which process answers there.
+/// Returns the process that answers there.
 fn who(address: SocketAddr) -> std::io::Result<u32> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
@@ -95,7 +95,7 @@ fn who(address: SocketAddr) -> std::io::Result<u32> {
 }
 
 #[test]
-fn a_successor_takes_over_and_no_client_is_refused() {
+fn a_new_process_takes_over_and_no_client_is_refused() {
     if let Ok(on) = std::env::var("SERVE_ON") {
         return serve(&on);
     }
@@ -125,7 +125,7 @@ fn a_successor_takes_over_and_no_client_is_refused() {
             signal_to(present, "-USR2");
             let next = || who(own).unwrap();
             wait_until("the successor answers", || next() != present);
-            // The old one answers no more: whoever is asked now is the new one.
+            // The old process answers no more: all further answers come from the new one.
             let old = present;
             wait_until("the old one has ended", || {
                 !std::path::Path::new(&format!("/proc/{old}/fd/0")).exists()
@@ -142,15 +142,15 @@ fn a_successor_takes_over_and_no_client_is_refused() {
     assert_eq!((who(web).unwrap(), who(chosen).unwrap()), (last, last));
     signal_to(last, "-TERM");
     wait_until("nobody listens any more", || TcpStream::connect(own).is_err());
-    // The last one prints to the same pipe, to its end.
+    // The last process writes to the same pipe until its end.
     first.out.read_to_string(&mut String::new()).unwrap();
     println!("{} answers during two restarts, 0 refused", asked.load(Relaxed));
 }
 
 const LONG: Duration = Duration::from_secs(600);
 
-/// A server that is to be succeeded by a process of this script: it serves as before, and ends as
-/// one does that has no successor.
+/// Runs a server whose hot restart starts this script, and checks that it serves as before and ends
+/// normally.
 fn survives(successor: &str) {
     let folder = tempfile::tempdir().unwrap();
     let (began, path) = (folder.path().join("began"), folder.path().join("socket"));
@@ -164,7 +164,8 @@ fn survives(successor: &str) {
         (server, (address.tcp().unwrap(), watch.tcp().unwrap()))
     });
     for _ in 0..2 {
-        // Orders are obeyed one after another: when the second one begins, the first one is over.
+        // Orders are executed one after another: when the second one begins, the first one has
+        // ended.
         site.handle.restart();
         wait_until("the successor has begun", || began.exists());
         std::fs::remove_file(&began).unwrap();
@@ -181,17 +182,17 @@ fn survives(successor: &str) {
 }
 
 #[test]
-fn a_successor_that_dies_at_once_changes_nothing() {
+fn a_new_process_that_dies_at_once_changes_nothing() {
     survives("exit 1");
 }
 
 #[test]
-fn a_successor_that_ends_without_a_word_and_without_an_error_changes_nothing() {
+fn a_new_process_that_exits_successfully_without_serving_changes_nothing() {
     survives("exec true");
 }
 
 #[test]
-fn a_successor_that_closes_what_was_handed_over_changes_nothing() {
+fn a_new_process_that_closes_its_sockets_changes_nothing() {
     survives("exec 3<&- 4<&- 5<&- 6<&- 7<&-; sleep 0.3");
 }
 
@@ -202,7 +203,7 @@ fn slowly(request: http::Request<()>, _: &mut dyn Read) -> Answer {
     text(http::StatusCode::OK, "hello")
 }
 
-/// The whole answer on a connection of its own.
+/// Returns the whole answer on a connection of its own.
 fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
@@ -212,7 +213,7 @@ fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
 }
 
 #[test]
-fn figures_can_be_read_and_a_draining_server_is_not_ready() {
+fn metrics_can_be_read_and_a_draining_server_is_not_ready() {
     let (site, (address, watch)) = Site::run(|| {
         let mut server = Server::new().threads(2);
         let address = server.listen("127.0.0.1:0", |_: &Peer| Http::new(slowly)).unwrap();

@@ -1,4 +1,4 @@
-//! What a session does with bytes, requests and replies.
+//! Sessions: bytes, requests and replies.
 
 mod site;
 
@@ -24,7 +24,7 @@ fn line() -> (Site, SocketAddr) {
     })
 }
 
-/// Answers each line by a part that it names.
+/// A protocol that answers each line with the part that it names.
 struct Parts {
     file: Arc<std::fs::File>,
 }
@@ -97,7 +97,7 @@ fn a_request_in_pieces_and_several_in_one_are_answered_the_same() {
 }
 
 #[test]
-fn more_than_the_buffers_hold_comes_back_whole() {
+fn replies_larger_than_all_buffers_are_complete() {
     let (_site, address) = Site::run(|| {
         let mut server = Server::new();
         let length = |_: &Peer| Length::default();
@@ -115,7 +115,7 @@ fn more_than_the_buffers_hold_comes_back_whole() {
         }
         writer.shutdown(Shutdown::Write).unwrap();
     });
-    // Slower than it is sent, so that every buffer on the way fills.
+    // The client reads slower than the server sends, so that all buffers fill.
     std::thread::sleep(Duration::from_millis(100));
     for round in 0..20 {
         assert!(take(&mut stream, body.len()) == body, "round {round}");
@@ -125,7 +125,7 @@ fn more_than_the_buffers_hold_comes_back_whole() {
 }
 
 #[test]
-fn parts_of_every_kind_come_in_their_order() {
+fn parts_of_every_kind_are_sent_in_order() {
     let (_site, address) = parts();
     let mut stream = connect(address);
     let file = pattern(4_000_000);
@@ -159,7 +159,7 @@ fn a_reply_that_cannot_be_finished_ends_in_a_reset() {
 }
 
 #[test]
-fn a_client_that_goes_away_takes_only_its_own_session_along() {
+fn a_client_that_leaves_ends_only_its_own_session() {
     let (site, address) = parts();
     let mut stays = connect(address);
     for question in ["endless\n", "large\nlarge\nlarge\nlarge\n", "sm"] {
@@ -186,7 +186,7 @@ fn a_panic_ends_one_session_and_is_counted() {
 }
 
 #[test]
-fn a_client_that_finishes_in_the_middle_is_told_what_is_left() {
+fn a_client_that_finishes_within_a_request_gets_a_last_reply() {
     let (_site, address) = parts();
     let mut stream = connect(address);
     stream.write_all(b"unknown\nunfin").unwrap();
@@ -196,9 +196,9 @@ fn a_client_that_finishes_in_the_middle_is_told_what_is_left() {
     assert_eq!(answer, "<who knows how long>left:unfin");
 }
 
-/// The answer to what is malformed arrives, although bytes that nobody has read are on their way.
+/// The answer to a malformed request arrives, although unread bytes are under way.
 #[test]
-fn a_farewell_is_not_destroyed_by_bytes_that_nobody_has_read() {
+fn unread_bytes_do_not_destroy_the_last_reply() {
     let (_site, address) = Site::run(|| {
         let mut server = Server::new();
         let address = server.listen("127.0.0.1:0", |_: &Peer| Length::new(10)).unwrap();
@@ -211,20 +211,20 @@ fn a_farewell_is_not_destroyed_by_bytes_that_nobody_has_read() {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         assert_eq!(answer, "Error: the length exceeds the limit.\n");
-        // Linux keeps what has come before a reset, others do not: it must not come at all.
+        // Linux keeps bytes received before a reset, other systems do not: there must be no reset.
         std::thread::sleep(Duration::from_millis(2));
         assert!(stream.take_error().unwrap().is_none());
     }
 }
 
-/// A client that goes on sending is read from for a while, and not told by a reset.
+/// A client that goes on sending is read for a while, without a reset.
 #[test]
-fn who_still_sends_after_the_farewell_is_listened_to_for_a_while() {
+fn a_client_that_sends_after_the_last_reply_is_read_for_a_while() {
     let limits = Limits { linger: Duration::from_secs(60), ..Limits::default() };
     let (_site, address) = http(limits);
     let mut stream = connect(address);
     stream.write_all(b"nonsense\r\n\r\n").unwrap();
-    // The answer is there: the server has closed its side.
+    // The answer has arrived: the server has closed its sending side.
     let (head, _) = answer(&mut stream);
     assert!(head.starts_with("HTTP/1.1 400"), "{head}");
     for _ in 0..10 {
@@ -232,7 +232,7 @@ fn who_still_sends_after_the_farewell_is_listened_to_for_a_while() {
         std::thread::sleep(Duration::from_millis(10));
     }
     assert_eq!(stream.read(&mut [0; 10]).unwrap(), 0);
-    // But not for ever.
+    // The server does not read for ever.
     let mut sent = 0;
     while stream.write_all(&[b'x'; 100_000]).is_ok() {
         sent += 100_000;
@@ -240,7 +240,7 @@ fn who_still_sends_after_the_farewell_is_listened_to_for_a_while() {
     }
 }
 
-/// What the client has sent of a body is counted; a path tells what to do with it.
+/// A handler that counts the bytes of a body; the path selects what it does with them.
 fn web(request: http::Request<()>, body: &mut dyn Read) -> Answer {
     let say = |what: String| text(http::StatusCode::OK, what);
     match request.uri().path() {
@@ -262,7 +262,7 @@ fn http(limits: Limits) -> (Site, SocketAddr) {
     })
 }
 
-/// One answer with a length: its head and its body.
+/// Reads one answer with a length; returns its head and its body.
 fn answer(stream: &mut impl Read) -> (String, String) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -301,7 +301,7 @@ fn bodies_are_read_whatever_is_pipelined_behind_them() {
 }
 
 #[test]
-fn a_client_is_invited_only_when_its_body_is_read() {
+fn a_client_gets_100_continue_only_when_its_body_is_read() {
     let (_site, address) = http(Limits::default());
     let head = |path: &str| {
         format!(
@@ -352,7 +352,7 @@ fn a_slow_body_ends_in_408_and_a_slow_head_too() {
 }
 
 #[test]
-fn an_idle_connection_is_closed_without_a_word() {
+fn an_idle_connection_is_closed_without_a_reply() {
     let limits = Limits { idle: Duration::from_millis(300), ..Limits::default() };
     let (site, address) = http(limits);
     let mut stream = connect(address);

@@ -16,7 +16,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use site::{Site, connect};
 
-/// Writes a certificate for these names and its key, and gives the certificate.
+/// Writes a certificate for these names with its key; returns the certificate.
 fn make(folder: &Path, file: &str, names: &[&str]) -> CertificateDer<'static> {
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
     let made = rcgen::generate_simple_self_signed(names).unwrap();
@@ -29,7 +29,7 @@ fn files(folder: &Path, name: &str) -> (std::path::PathBuf, std::path::PathBuf) 
     (folder.join(format!("{name}.pem")), folder.join(format!("{name}.key")))
 }
 
-/// A server that sends lines back.
+/// Starts a server that sends lines back.
 fn lines(tls: Tls) -> (Site, SocketAddr) {
     Site::run(move || {
         let mut server = Server::new();
@@ -41,7 +41,7 @@ fn lines(tls: Tls) -> (Site, SocketAddr) {
 
 type Client = StreamOwned<ClientConnection, TcpStream>;
 
-/// Connects, and finishes the handshake.
+/// Connects and performs the handshake.
 fn client(
     address: SocketAddr,
     name: &'static str,
@@ -74,7 +74,7 @@ fn ask(stream: &mut Client, line: &[u8]) {
 }
 
 #[test]
-fn a_client_gets_the_certificate_of_the_name_it_asks_for() {
+fn a_client_gets_the_certificate_for_its_server_name() {
     let folder = tempfile::tempdir().unwrap();
     let one = make(folder.path(), "one", &["one.example", "*.one.example"]);
     let two = make(folder.path(), "two", &["two.example"]);
@@ -105,14 +105,14 @@ fn a_client_gets_the_certificate_of_the_name_it_asks_for() {
 }
 
 #[test]
-fn requests_of_every_length_come_whole_wherever_the_first_piece_ends() {
+fn requests_of_every_length_are_complete_wherever_the_first_read_ends() {
     let folder = tempfile::tempdir().unwrap();
     let trusted = make(folder.path(), "a", &["a.example"]);
     let tls = Tls::from_files([files(folder.path(), "a")]).unwrap();
     let (site, address) = lines(tls);
     let mut stream = client(address, "a.example", &trusted, &[]).unwrap();
     let mut asked = 0;
-    // Around what an idle session's buffer takes, as plaintext and as records.
+    // Sizes around that of an idle session's buffer, as plaintext and as records.
     for len in (980..1030).step_by(7).chain([1023, 1024, 1025, 4095, 4096, 4097, 40_000]) {
         let line = [&vec![b'x'; len - 1][..], b"\n"].concat();
         ask(&mut stream, &line);
@@ -123,9 +123,9 @@ fn requests_of_every_length_come_whole_wherever_the_first_piece_ends() {
     assert_eq!(site.stop().requests, asked);
 }
 
-/// The request fills the server's buffer; what is behind it waits in a record that has been opened.
+/// The request fills the server's buffer; the bytes behind it wait in a record that was decrypted.
 #[test]
-fn what_came_behind_a_request_that_fills_the_buffer_is_answered_by_a_stopping_server() {
+fn a_stopping_server_answers_bytes_behind_a_request_that_fills_the_buffer() {
     let folder = tempfile::tempdir().unwrap();
     let trusted = make(folder.path(), "a", &["a.example"]);
     let tls = Tls::from_files([files(folder.path(), "a")]).unwrap();
@@ -142,7 +142,7 @@ fn what_came_behind_a_request_that_fills_the_buffer_is_answered_by_a_stopping_se
 }
 
 #[test]
-fn large_messages_come_back_whole_and_so_does_a_request_in_small_records() {
+fn large_messages_and_requests_in_small_records_are_complete() {
     let folder = tempfile::tempdir().unwrap();
     let trusted = make(folder.path(), "a", &["a.example"]);
     let tls = Tls::from_files([files(folder.path(), "a")]).unwrap();
@@ -156,7 +156,7 @@ fn large_messages_come_back_whole_and_so_does_a_request_in_small_records() {
     for round in 0..10 {
         let body: Vec<u8> = (0..700_000).map(|at| (at * 31 + round) as u8).collect();
         writeln!(stream, "{}", body.len()).unwrap();
-        // In records of many sizes, so that they end anywhere in what is read at a time.
+        // Records of many sizes, so that they end anywhere within a read.
         let mut rest = &body[..];
         let mut size = 1 + round;
         while !rest.is_empty() {
@@ -172,7 +172,7 @@ fn large_messages_come_back_whole_and_so_does_a_request_in_small_records() {
 }
 
 #[test]
-fn certificates_are_read_again_and_bad_ones_change_nothing() {
+fn certificates_are_read_again_and_invalid_ones_change_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let old = make(folder.path(), "a", &["a.example"]);
     let tls = Tls::from_files([files(folder.path(), "a")]).unwrap();
@@ -191,7 +191,7 @@ fn certificates_are_read_again_and_bad_ones_change_nothing() {
 }
 
 #[test]
-fn what_is_no_handshake_is_closed_by_the_deadline() {
+fn connections_without_a_handshake_are_closed_by_the_deadline() {
     let folder = tempfile::tempdir().unwrap();
     let trusted = make(folder.path(), "a", &["a.example"]);
     let tls = Tls::from_files([files(folder.path(), "a")]).unwrap();

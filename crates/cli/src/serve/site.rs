@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
 use overlapped_serve::Peer;
-use overlapped_serve::web::{self, Cgi, Files, Handler, Hosts, Missing};
+use overlapped_serve::web::{self, Cgi, Files, Handler, Hosts, NotFoundResponse};
 use overlapped_wire::http::{Http, Limits};
 
 use super::config::Source;
@@ -240,7 +240,7 @@ impl HttpOptions {
         for (at, HostFolder { name, folder }) in self.host.iter().enumerate() {
             let location = source.location("http.host", Some(at));
             let files = self.files(folder, &location, cache_control.as_ref(), faults);
-            for path in files.iter().flat_map(Missing::absent) {
+            for path in files.iter().flat_map(NotFoundResponse::absent) {
                 let folder = folder.display();
                 faults.note(format_args!("{location}: {folder} has no {path}: it is not used"));
             }
@@ -268,7 +268,7 @@ impl HttpOptions {
     }
 
     /// Warns of custom pages that do not exist.
-    fn check_pages(&self, files: &Missing<Files>, source: &Source, faults: &mut Faults) {
+    fn check_pages(&self, files: &NotFoundResponse<Files>, source: &Source, faults: &mut Faults) {
         let absent = files.absent();
         for (key, page) in [("not-found", &self.not_found), ("fallback", &self.fallback)] {
             if let Some(page) = page.as_ref().filter(|page| absent.contains(page)) {
@@ -292,7 +292,7 @@ impl HttpOptions {
     fn check_paths(&self, source: &Source, faults: &mut Faults) {
         for (key, page) in [("not-found", &self.not_found), ("fallback", &self.fallback)] {
             if let Some(page) = page {
-                let tried = Missing::new(empty()).page(page);
+                let tried = NotFoundResponse::new(empty()).page(page);
                 faults.keep(|| source.location(&format!("http.{key}"), None), tried);
             }
         }
@@ -313,21 +313,21 @@ impl HttpOptions {
         location: &str,
         cache_control: Option<&HeaderValue>,
         faults: &mut Faults,
-    ) -> Option<Missing<Files>> {
+    ) -> Option<NotFoundResponse<Files>> {
         let files = Files::new(folder).map_err(|error| unusable_folder(folder, &error));
         let mut files = faults.keep(|| location.to_owned(), files)?;
         files = files
             .listing(self.list)
             .hidden(self.hidden)
             .clean_urls(self.clean_urls)
-            .packing(!self.no_gzip);
+            .compression(!self.no_gzip);
         if !self.index.is_empty() {
             files = files.index(&self.index);
         }
         if let Some(value) = cache_control {
             files = files.cache_control(value.clone());
         }
-        let mut missing = Missing::new(files);
+        let mut missing = NotFoundResponse::new(files);
         // `check_paths` reports pages that are not paths.
         if let Some(path) = &self.not_found {
             missing = missing.clone().page(path).unwrap_or(missing);

@@ -1,4 +1,4 @@
-//! Handlers: what answers HTTP requests.
+//! Handlers, which answer HTTP requests.
 
 use std::fmt;
 use std::io::Read;
@@ -11,23 +11,23 @@ use crate::peer::Peer;
 pub struct Call<'a> {
     /// The request.
     pub request: http::Request<()>,
-    /// Its body.
+    /// The body of the request.
     pub body: &'a mut dyn Read,
-    /// Who sent it.
+    /// The client that sent it.
     pub peer: Peer,
-    /// Where the handler is mounted: `/cgi-bin`; empty for the whole site.
+    /// The path at which the handler is mounted: `/cgi-bin`; empty for the whole site.
     pub prefix: &'a str,
-    /// Where the rest of the path begins in that of the request.
+    /// The position of the rest in the request's path.
     pub(super) rest_at: usize,
 }
 
 impl<'a> Call<'a> {
-    /// A call of a handler that has the whole site.
+    /// Creates a call of a handler that has the whole site.
     pub fn new(request: http::Request<()>, body: &'a mut dyn Read, peer: Peer) -> Call<'a> {
         Call { request, body, peer, prefix: "", rest_at: 0 }
     }
 
-    /// What follows the prefix in the path, as it was sent: empty, or a slash and more.
+    /// Returns the path behind the prefix, as it was sent: empty, or a slash and more.
     pub fn rest(&self) -> &str {
         &self.request.uri().path()[self.rest_at..]
     }
@@ -43,10 +43,10 @@ impl fmt::Debug for Call<'_> {
     }
 }
 
-/// Answers requests of any number of connections, in any thread: [`Files`](super::Files),
-/// [`Cgi`](super::Cgi), or a function.
+/// A handler of requests, which any number of connections and threads share:
+/// [`Files`](super::Files), [`Cgi`](super::Cgi), a [`Site`](super::Site), or a function.
 pub trait Handler: Send + Sync {
-    /// Answers one request; as [`Service::call`].
+    /// Answers one request. It may wait: only its connection waits with it.
     fn handle(&self, call: Call<'_>) -> Answer;
 }
 

@@ -4,13 +4,14 @@ use http::{HeaderMap, header};
 
 use super::User;
 
-/// Beside an answer: the site is to answer this request instead. Whoever does not know of it has a
-/// redirect that says the same.
+/// An extension of an answer: the request that the site must answer instead. The answer itself is a
+/// redirect to the same path, for callers that ignore the extension.
 #[derive(Clone)]
 pub(crate) struct InternalRedirect(pub(super) http::Request<()>);
 
 impl InternalRedirect {
-    /// A `GET` of `path`, from whoever has sent `request`; `None` where that is no path.
+    /// Creates a `GET` of `path` by the client of `request`; returns `None` if `path` is not a
+    /// valid path.
     pub(crate) fn new(request: &http::Request<()>, path: &str) -> Option<InternalRedirect> {
         let mut other = http::Request::new(());
         *other.uri_mut() = path.parse().ok()?;
@@ -19,7 +20,7 @@ impl InternalRedirect {
         other.headers_mut().remove(header::CONTENT_LENGTH);
         other.headers_mut().remove(header::CONTENT_TYPE);
         other.headers_mut().remove(header::TRANSFER_ENCODING);
-        without_conditions(other.headers_mut());
+        remove_conditions(other.headers_mut());
         if let Some(user) = request.extensions().get::<User>() {
             other.extensions_mut().insert(user.clone());
         }
@@ -27,8 +28,8 @@ impl InternalRedirect {
     }
 }
 
-/// Removes what is about a form of the content that another path does not have.
-pub(super) fn without_conditions(headers: &mut HeaderMap) {
+/// Removes ranges and conditions, which are about another path's content.
+pub(super) fn remove_conditions(headers: &mut HeaderMap) {
     for name in [
         header::RANGE,
         header::IF_RANGE,

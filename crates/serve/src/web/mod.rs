@@ -1,25 +1,25 @@
-//! What answers HTTP requests: files, CGI scripts, and a map of which is where.
+//! Handlers of HTTP requests: files, CGI scripts, and a map from paths to handlers.
 //!
 //! ```text
-//! request ─▶ Site: prefix → Handler ─┬▶ Files   beneath a folder, by openat2
+//! request ─▶ Site: prefix → Handler ─┬▶ Files   below a folder, by openat2
 //!                                    ├▶ Cgi     a process per request
 //!                                    └▶ a function
 //! ```
 //!
 //! # Layers
 //!
-//! A handler may have another one inside: [`Headers`] adds fields to every answer, [`Cors`] lets
-//! scripts of other sites read them, [`Redirects`] and [`Https`] send clients elsewhere,
-//! [`Missing`] has a page for paths that lead nowhere, [`Hosts`] tells sites apart by their names,
-//! [`Forwarded`] believes a proxy what it says of its clients, [`RequestLimit`] limits how often
-//! they ask, [`BasicAuth`] wants their passwords.
+//! A layer is a handler around another one: [`Headers`] adds fields to every answer, [`Cors`] lets
+//! scripts of other sites read them, [`Redirects`] and [`Https`] redirect clients,
+//! [`NotFoundResponse`] has a page for paths that do not exist, [`Hosts`] selects a site by the
+//! host name, [`Forwarded`] takes the client's address from a trusted proxy, [`RequestLimit`]
+//! limits the rate of requests, and [`BasicAuth`] requires a password.
 //!
-//! # How it is asked
+//! # The interface
 //!
-//! Nothing here knows of connections or of how HTTP is written: a [`Handler`] gets a request and a
-//! reader of its body, and returns an answer made of parts. It is run in a tasklet and may wait:
-//! only its connection waits with it. Handlers are shared by all connections and threads; whatever
-//! belongs to one thread, as the cache of [`Files`], is found through a thread-local.
+//! Nothing here knows connections or the syntax of HTTP: a [`Handler`] gets a request and a reader
+//! of its body, and returns an answer made of parts. It runs in a tasklet and may wait: only its
+//! connection waits with it. All connections and threads share the handlers; state of one thread,
+//! such as the cache of [`Files`], is found through a thread-local.
 //!
 //! ```
 //! use overlapped_serve::web::{Files, Site};
@@ -37,7 +37,7 @@
 //! # std::io::Result::Ok(())
 //! ```
 //!
-//! Behind a server, each connection has the site with its own peer:
+//! Behind a server, each connection has the site with its own [`Peer`](crate::Peer):
 //!
 //! ```no_run
 //! use overlapped_serve::web::{Cgi, Files, Site};
@@ -52,7 +52,7 @@
 //! # std::io::Result::Ok(())
 //! ```
 
-mod beneath;
+mod below;
 mod cgi;
 mod files;
 mod handler;
@@ -64,12 +64,13 @@ mod target;
 mod user;
 
 #[cfg(any(test, fuzzing))]
-pub(crate) use cgi::judge as judge_script;
+pub(crate) use cgi::check_header as check_script;
 pub use cgi::{Cgi, kill_scripts};
 pub use files::Files;
 pub use handler::{Call, Handler};
 pub use layers::{
-    BasicAuth, Cors, Forwarded, Headers, Hosts, Https, Missing, Network, Redirects, RequestLimit,
+    BasicAuth, Cors, Forwarded, Headers, Hosts, Https, Network, NotFoundResponse, Redirects,
+    RequestLimit,
 };
 pub use site::Site;
 pub use user::User;

@@ -1,4 +1,4 @@
-//! Answers that are not somebody's content: refusals, redirects, and what their pages look like.
+//! The server's own pages: refusals, redirects, and their style.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
@@ -6,20 +6,19 @@ use std::fmt::{self, Write};
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use overlapped_wire::http::{Answer, Content, text};
 
-/// The style of all pages: those of refusals, and the listing.
+/// The style of all pages: refusals and the listing.
 pub(crate) const STYLE: &str = include_str!("page.css");
 
-/// Pages run nothing and load nothing; their style and pictures are inside.
+/// The content security policy: pages run and load nothing; their style and pictures are inline.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 
-/// An answer without content, of which `request` is told the reason: as a page where it is a
-/// browser's.
+/// Returns an answer that tells the reason for `status`: a page for a browser, text for others.
 pub(crate) fn refusal(request: &http::Request<()>, status: StatusCode) -> Answer {
     refusal_saying(request, status, hint(status))
 }
 
-/// As [`refusal`], with a reason of its own, which is plain text without markup.
+/// Returns a refusal with a reason of its own, which is plain text without markup.
 pub(crate) fn refusal_saying(
     request: &http::Request<()>,
     status: StatusCode,
@@ -47,7 +46,7 @@ pub(crate) fn refusal_saying(
     )
 }
 
-/// A page of ours.
+/// Returns a page with the headers that all pages of the server have.
 pub(crate) fn html(status: StatusCode, page: String) -> Answer {
     let mut answer = Response::new(Content::Bytes(Cow::Owned(page.into_bytes())));
     *answer.status_mut() = status;
@@ -63,26 +62,26 @@ fn hint(status: StatusCode) -> &'static str {
     match status {
         StatusCode::BAD_REQUEST => "The server does not understand this address.",
         StatusCode::FORBIDDEN => "The server may not show what is here.",
-        StatusCode::UNAUTHORIZED => "The server shows this to those who have a password.",
+        StatusCode::UNAUTHORIZED => "A password is required.",
         StatusCode::NOT_FOUND => "There is nothing under this address.",
-        StatusCode::METHOD_NOT_ALLOWED => "What is here can only be looked at.",
-        StatusCode::PRECONDITION_FAILED => "It is not the version that you asked about.",
-        StatusCode::RANGE_NOT_SATISFIABLE => "It has no such part.",
-        StatusCode::TOO_MANY_REQUESTS => "That was too much at once. Try again in a moment.",
+        StatusCode::METHOD_NOT_ALLOWED => "Only reading is allowed here.",
+        StatusCode::PRECONDITION_FAILED => "The file is not the version that you asked for.",
+        StatusCode::RANGE_NOT_SATISFIABLE => "The file has no such range.",
+        StatusCode::TOO_MANY_REQUESTS => "Too many requests. Try again in a moment.",
         StatusCode::MOVED_PERMANENTLY
         | StatusCode::FOUND
         | StatusCode::TEMPORARY_REDIRECT
-        | StatusCode::PERMANENT_REDIRECT => "This is elsewhere; your browser is told where.",
-        StatusCode::PAYLOAD_TOO_LARGE => "That is more than the server takes at once.",
+        | StatusCode::PERMANENT_REDIRECT => "This has moved; your browser is told where.",
+        StatusCode::PAYLOAD_TOO_LARGE => "The request is larger than the server accepts.",
         StatusCode::BAD_GATEWAY => "The program behind this address has failed.",
         StatusCode::SERVICE_UNAVAILABLE => "The server is busy. Try again in a moment.",
-        StatusCode::INSUFFICIENT_STORAGE => "The server has no room for that.",
+        StatusCode::INSUFFICIENT_STORAGE => "The server has no room to store the request.",
         StatusCode::GATEWAY_TIMEOUT => "The program behind this address took too long.",
         _ => "Something went wrong.",
     }
 }
 
-/// `405`, or the answer to `OPTIONS`.
+/// Returns `405`, or the answer to `OPTIONS`.
 pub(crate) fn other_method(request: &http::Request<()>, allow: &'static str) -> Answer {
     let mut answer = if request.method() == Method::OPTIONS {
         let mut answer = Response::new(Content::EMPTY);
@@ -95,14 +94,14 @@ pub(crate) fn other_method(request: &http::Request<()>, allow: &'static str) -> 
     answer
 }
 
-/// `503`, with the time after which to come again.
+/// Returns `503` with `Retry-After`.
 pub(crate) fn busy(request: &http::Request<()>) -> Answer {
     let mut answer = refusal(request, StatusCode::SERVICE_UNAVAILABLE);
     answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     answer
 }
 
-/// Text in HTML, or in an attribute between double quotes.
+/// Text that is displayed escaped for HTML and for attributes in double quotes.
 pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Escaped<'_> {
@@ -114,7 +113,7 @@ impl fmt::Display for Escaped<'_> {
                 '>' => f.write_str("&gt;")?,
                 '"' => f.write_str("&quot;")?,
                 '\'' => f.write_str("&#39;")?,
-                // Also the characters that reorder their neighbours: a name is not to look like
+                // Also characters that reorder their neighbours: they could make a name look like
                 // another one.
                 char if char.is_control() || is_direction(char) => f.write_char('\u{fffd}')?,
                 char => f.write_char(char)?,

@@ -12,15 +12,15 @@ use super::{Call, Handler, page, target};
 use crate::peer::Peer;
 
 struct Route {
-    /// `/a/b`; empty for the whole site.
+    /// The prefix, such as `/a/b`; empty for the whole site.
     prefix: String,
     handler: Arc<dyn Handler>,
 }
 
-/// A map of a site: what begins with a prefix goes to that prefix's handler, the longest first.
+/// A map from path prefixes to handlers. The longest prefix of a path selects its handler.
 ///
-/// Prefixes are compared name by name, as files are found: `//cgi%2Dbin/x` is beneath `/cgi-bin`.
-/// So no spelling of a prefix leads past its handler to another one's files.
+/// Prefixes are compared by their decoded names, as files are found: `//cgi%2Dbin/x` is below
+/// `/cgi-bin`. So no spelling of a prefix leads past its handler to another one's files.
 ///
 /// A clone is cheap; each connection has its own, with [its peer](Site::for_peer).
 ///
@@ -43,13 +43,13 @@ pub struct Site {
 }
 
 impl Site {
-    /// A site with nothing in it.
+    /// Creates a site without handlers.
     #[must_use]
     pub fn new() -> Site {
         Site::default()
     }
 
-    /// Adds a handler for what is beneath `prefix`; `/` for everything else.
+    /// Adds a handler for the paths below `prefix`; `/` is for all others.
     #[must_use]
     pub fn at(mut self, prefix: &str, handler: impl Handler + 'static) -> Site {
         let names = prefix.split('/').filter(|name| !name.is_empty());
@@ -60,7 +60,7 @@ impl Site {
         self
     }
 
-    /// The same site for one connection.
+    /// Returns the same site for the connection of `peer`.
     #[must_use]
     pub fn for_peer(&self, peer: &Peer) -> Site {
         Site { routes: Arc::clone(&self.routes), peer: peer.clone() }
@@ -77,7 +77,8 @@ impl Service for Site {
     }
 }
 
-/// A site inside of a [layer](crate::web#layers). It has the whole path, wherever it is mounted.
+/// A site may be inside a [layer](crate::web#layers). It matches the whole path, wherever it is
+/// mounted.
 impl Handler for Site {
     fn handle(&self, call: Call<'_>) -> Answer {
         let peer = call.peer.clone();
@@ -100,7 +101,7 @@ impl Site {
         let Call { request, body, peer, .. } = call;
         let path = request.uri().path();
         let found = self.routes.iter().find_map(|route| {
-            Some((route, path.len() - target::after(path, &route.prefix)?.len()))
+            Some((route, path.len() - target::strip_prefix(path, &route.prefix)?.len()))
         });
         match found {
             Some((route, rest_at)) => {

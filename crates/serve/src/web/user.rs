@@ -1,7 +1,7 @@
-//! Who a request comes from.
+//! The user of a request.
 
-/// The user of a request, for the handlers behind a layer that has checked a password: the layer
-/// puts it among the request's extensions. Scripts are told it as `REMOTE_USER`.
+/// The user of a request. A layer that has checked a password adds it to the request's extensions,
+/// for the handlers behind it. Scripts get the name as `REMOTE_USER`.
 ///
 /// ```
 /// use overlapped_serve::web::{Call, Cgi, Handler, User};
@@ -24,17 +24,17 @@ pub struct User {
 }
 
 impl User {
-    /// A user of this name, who has shown it by this scheme, such as `Basic`.
+    /// Creates a user with this name, authenticated by this scheme, such as `Basic`.
     pub fn new(scheme: impl Into<String>, name: impl Into<String>) -> User {
         User { scheme: scheme.into(), name: name.into() }
     }
 
-    /// By what the name was shown: `AUTH_TYPE`.
+    /// Returns the authentication scheme (`AUTH_TYPE`).
     pub fn scheme(&self) -> &str {
         &self.scheme
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         &self.name
     }

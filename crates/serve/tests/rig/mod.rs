@@ -1,4 +1,4 @@
-//! What the tests of scripts share.
+//! Helpers for the tests of scripts.
 #![allow(dead_code, reason = "every test program uses a part of it")]
 
 use std::io::{self, Read};
@@ -8,8 +8,8 @@ use std::process::Command;
 use http::{HeaderMap, Request, StatusCode};
 use overlapped_wire::http::{Answer, Content, Service};
 
-/// An executable file. The system refuses to execute what somebody has open to write to, and a
-/// child of another test may for a moment, having inherited it: so a process of its own writes it.
+/// Writes an executable file. The system refuses to execute a file that is open for writing, which
+/// a child of another test may have inherited for a moment. So a process of its own writes it.
 pub(crate) fn script(folder: &Path, name: &str, text: &str) {
     let source = folder.join("source");
     std::fs::write(&source, text).unwrap();
@@ -23,7 +23,7 @@ pub(crate) fn script(folder: &Path, name: &str, text: &str) {
 pub(crate) struct Got {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    /// Or how it broke off.
+    /// The error, if the body broke off.
     pub(crate) body: io::Result<Vec<u8>>,
 }
 

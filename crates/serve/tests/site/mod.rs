@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 
 use overlapped_serve::{Handle, Server, Totals};
 
-/// A server that runs. It is stopped by [`Site::stop`], or else when this is dropped.
+/// A running server. [`Site::stop`] stops it, or the drop.
 pub(crate) struct Site {
     pub(crate) handle: Handle,
     thread: Option<JoinHandle<Totals>>,
 }
 
 impl Site {
-    /// Makes a server on a thread of its own, and runs it there. What `make` gives besides it is
-    /// given on.
+    /// Creates a server on a thread of its own and runs it there. The other value of `make` is
+    /// returned.
     pub(crate) fn run<T: Send + 'static>(
         make: impl FnOnce() -> (Server, T) + Send + 'static,
     ) -> (Site, T) {
@@ -51,7 +51,7 @@ impl Drop for Site {
     }
 }
 
-/// A client that does not wait for ever.
+/// Connects a client with timeouts.
 pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -60,21 +60,21 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Reads so many bytes.
+/// Reads `len` bytes.
 pub(crate) fn take(stream: &mut impl Read, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     stream.read_exact(&mut bytes).unwrap();
     bytes
 }
 
-/// Asks, and reads an answer of the same length as `answer`.
+/// Sends a request, and checks that the reply is `answer`.
 pub(crate) fn ask(stream: &mut TcpStream, question: &[u8], answer: &[u8]) {
     stream.write_all(question).unwrap();
     let got = take(stream, answer.len());
     assert_eq!(String::from_utf8_lossy(&got), String::from_utf8_lossy(answer));
 }
 
-/// Waits until `is_so`, for a while.
+/// Waits until `is_so` returns true, for a while.
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !is_so() {

@@ -1,7 +1,6 @@
-//! What a script is told: the meta-variables of RFC 3875, section 4.1, those that Apache and
-//! lighttpd set besides, without which programs do not work (`SCRIPT_FILENAME`, `REDIRECT_STATUS`:
-//! php-cgi; `REQUEST_URI`, `DOCUMENT_ROOT`: what is written in PHP), and nothing else but what the
-//! server passes on by name.
+//! The environment of a script: the meta-variables of RFC 3875, section 4.1; those of Apache and
+//! lighttpd that programs need (`SCRIPT_FILENAME`, `REDIRECT_STATUS`: php-cgi; `REQUEST_URI`,
+//! `DOCUMENT_ROOT`: PHP programs); and nothing else but the variables that are configured.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -12,15 +11,15 @@ use http::header::{
     PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 
-use super::Config;
+use super::config::Config;
 use super::script::Script;
 use crate::peer::Peer;
 use crate::web::{Call, User};
 
-/// Fields that have variables of their own, belong to the connection, or are secrets between the
-/// client and the server (section 4.1.18). One of those can be asked for:
+/// Headers that have variables of their own, belong to the connection, or are secrets between the
+/// client and the server (section 4.1.18). One of the secrets can be enabled:
 /// [`Cgi::pass_authorization`](super::Cgi::pass_authorization).
-const KEPT_BACK: &[HeaderName] = &[
+const EXCLUDED: &[HeaderName] = &[
     AUTHORIZATION,
     CONNECTION,
     CONTENT_LENGTH,
@@ -34,15 +33,15 @@ const KEPT_BACK: &[HeaderName] = &[
 
 type Variables = BTreeMap<OsString, OsString>;
 
-/// The whole environment. `length`: of the body, if there is one.
-pub(crate) fn of(
+/// Builds the environment. `length` is that of the body, if there is one.
+pub(crate) fn build(
     call: &Call<'_>,
     config: &Config,
     script: &Script,
     length: Option<u64>,
 ) -> Variables {
     let Call { request, peer, .. } = call;
-    let mut variables: Variables = config.passed.iter().cloned().collect();
+    let mut variables: Variables = config.variables.iter().cloned().collect();
     let mut set = |name: &str, value: &OsStr| _ = variables.insert(name.into(), value.into());
     let mut text = |name: &str, value: &str| set(name, value.as_ref());
     text("GATEWAY_INTERFACE", "CGI/1.1");
@@ -50,21 +49,21 @@ pub(crate) fn of(
     text("SERVER_PROTOCOL", &format!("{:?}", request.version()));
     text("REQUEST_METHOD", request.method().as_str());
     text("QUERY_STRING", request.uri().query().unwrap_or_default());
-    // What was asked for, as it was sent.
+    // The target as it was sent.
     let target = request.uri().path_and_query();
     text("REQUEST_URI", target.map_or("", |target| target.as_str()));
     text("REQUEST_SCHEME", if peer.secure { "https" } else { "http" });
-    // php-cgi runs nothing without it, since it could be a program that a client has asked for.
+    // php-cgi requires it, as a proof that the web server has chosen the program and not a client.
     text("REDIRECT_STATUS", "200");
     let (name, port) = server(call);
     text("SERVER_NAME", &name);
     text("SERVER_PORT", &port.to_string());
-    // A client at a Unix socket has no address.
+    // A client of a Unix socket has no address.
     let remote = peer.remote.map(|remote| remote.ip().to_canonical().to_string());
     let remote = remote.unwrap_or_default();
     text("REMOTE_ADDR", &remote);
     text("REMOTE_HOST", &remote);
-    // One that a proxy tells of has none.
+    // An address that a proxy has reported has no port.
     if let Some(remote) = peer.remote.filter(|remote| remote.port() != 0) {
         text("REMOTE_PORT", &remote.port().to_string());
     }
@@ -75,7 +74,7 @@ pub(crate) fn of(
         text("AUTH_TYPE", user.scheme());
         text("REMOTE_USER", user.name());
     }
-    // No variable of the RFC tells it.
+    // The RFC has no variable for it.
     if peer.secure {
         text("HTTPS", "on");
     }
@@ -100,17 +99,18 @@ pub(crate) fn of(
     variables
 }
 
-/// The request's fields as `HTTP_…`.
+/// Adds the request's headers as `HTTP_…`.
 fn fields(call: &Call<'_>, config: &Config, variables: &mut Variables) {
     let headers = call.request.headers();
     for name in headers.keys() {
-        // `Proxy` is no field of HTTP, but `HTTP_PROXY` is a setting of many programs (httpoxy).
-        let is_kept_back = KEPT_BACK.contains(name) || name == "proxy" || name == "keep-alive";
-        let is_kept_back = is_kept_back && !(name == AUTHORIZATION && config.passes_authorization);
-        // With anything but letters, digits and `-`, two names would become one variable.
+        // `Proxy` is not a header of HTTP, but `HTTP_PROXY` is a setting of many programs
+        // (httpoxy).
+        let is_excluded = EXCLUDED.contains(name) || name == "proxy" || name == "keep-alive";
+        let is_excluded = is_excluded && !(name == AUTHORIZATION && config.passes_authorization);
+        // With other characters than letters, digits and `-`, two names could become one variable.
         let is_plain =
             name.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        if is_kept_back || !is_plain {
+        if is_excluded || !is_plain {
             continue;
         }
         let separator: &[u8] = if name == COOKIE { b"; " } else { b", " };
@@ -121,9 +121,9 @@ fn fields(call: &Call<'_>, config: &Config, variables: &mut Variables) {
     }
 }
 
-/// The name by which the client knows the server, and the port.
+/// Returns the server's name and port, as the client knows them.
 fn server(call: &Call<'_>) -> (String, u16) {
-    let Peer { local, secure, .. } = call.peer;
+    let Peer { local, secure, .. } = &call.peer;
     let authority = call.request.uri().authority().cloned().or_else(|| {
         call.request.headers().get(HOST)?.to_str().ok()?.parse::<http::uri::Authority>().ok()
     });
@@ -138,7 +138,7 @@ fn server(call: &Call<'_>) -> (String, u16) {
         (None, Some(local)) => local.ip().to_string(),
         (None, None) => "localhost".to_owned(),
     };
-    let usual = if secure { 443 } else { 80 };
-    let asked = authority.as_ref().and_then(|authority| authority.port_u16());
-    (name, local.map(|local| local.port()).or(asked).unwrap_or(usual))
+    let default = if *secure { 443 } else { 80 };
+    let requested = authority.as_ref().and_then(|authority| authority.port_u16());
+    (name, local.map(|local| local.port()).or(requested).unwrap_or(default))
 }

@@ -1,5 +1,4 @@
-//! Why a script did not start, and how one has ended that has not done its work: in words, and with
-//! what helps.
+//! Messages about scripts that could not be started or have failed, with remedies.
 
 use std::io::{self, Read};
 
@@ -10,10 +9,10 @@ use rustix::process::WaitIdStatus;
 
 use super::script::Script;
 
-/// The part of a script's first line that is looked at, in bytes.
+/// Bytes of a script's first line that are read.
 const LINE_MAX: u64 = 256;
 
-/// Says why the system has not started it.
+/// Describes why the system could not start a script.
 pub(crate) fn start(script: &Script, error: &io::Error) -> String {
     let line = first_line(script).unwrap_or_default();
     let interpreter = line.strip_prefix("#!").map(|rest| rest.trim().split([' ', '\t']).next());
@@ -23,11 +22,11 @@ pub(crate) fn start(script: &Script, error: &io::Error) -> String {
     }
     match Errno::from_io_error(error) {
         Some(Errno::NOENT) if !interpreter.is_empty() => format!(
-            "cannot be started: its interpreter {interpreter:?} is not there; install it, or \
+            "cannot be started: its interpreter {interpreter:?} does not exist; install it, or \
              correct the script's first line"
         ),
-        Some(Errno::NOEXEC) => "cannot be started: it is no program of this machine, and has no \
-                                first line such as #!/bin/sh"
+        Some(Errno::NOEXEC) => "cannot be started: it is not a program for this machine, and \
+                                has no first line such as #!/bin/sh"
             .to_owned(),
         Some(Errno::ACCESS | Errno::PERM) => format!(
             "cannot be started: {error}; this user may not execute it or its interpreter, or its \
@@ -39,37 +38,40 @@ pub(crate) fn start(script: &Script, error: &io::Error) -> String {
                 .to_owned()
         }
         Some(Errno::TOOBIG) => {
-            "cannot be started: the request's fields are too long for an environment".to_owned()
+            "cannot be started: the request's headers are too long for an environment".to_owned()
         }
         _ => format!("cannot be started: {error}"),
     }
 }
 
-/// Says how it has ended, where that should be known: by a signal, or `has_answered` is not so.
+/// Describes the end of a script if it is a failure: by a signal, or (without `has_answered`)
+/// without a header.
 pub(crate) fn end(status: &WaitIdStatus, has_answered: bool, script: &Script) -> Option<String> {
     if let Some(number) = status.terminating_signal() {
         let name = signal::name(number).map_or_else(|| number.to_string(), str::to_owned);
-        let helps = match name.as_str() {
-            // Whoever was to read has gone: that is no fault of the script's.
+        let remedy = match name.as_str() {
+            // The reader of its output has gone, which is not the script's fault.
             "SIGPIPE" => return None,
-            "SIGKILL" => "somebody killed it: the kernel, if memory was short (see dmesg)",
-            "SIGXCPU" | "SIGXFSZ" => "it has reached a limit that this server was started with",
+            "SIGKILL" => {
+                "another process or the kernel killed it, the latter if memory was short (dmesg)"
+            }
+            "SIGXCPU" | "SIGXFSZ" => "it has exceeded a limit that this server was started with",
             "SIGSYS" => "it has made a system call that a filter forbids",
-            "SIGTERM" | "SIGINT" | "SIGHUP" => "somebody has asked it to end",
-            _ => "it is broken: run it by hand, in its folder, with the variables of the request",
+            "SIGTERM" | "SIGINT" | "SIGHUP" => "another process has terminated it",
+            _ => "it has crashed: run it by hand, in its folder, with the variables of the request",
         };
-        return Some(format!("was ended by the signal {name}; {helps}"));
+        return Some(format!("was ended by the signal {name}; {remedy}"));
     }
     let code = status.exit_status().filter(|_| !has_answered)?;
-    // Such is the interpreter's, or env's, own complaint.
+    // The exit code of an interpreter, or of env, that was not found.
     if code == 127
         && let Some(line) = first_line(script).filter(|line| line.ends_with('\r'))
     {
         return Some(carriage_return(&line));
     }
     Some(format!(
-        "has ended with exit code {code} and without a whole header (Content-Type: text/plain, \
-         say, and an empty line); what it wrote to standard error stands in this log"
+        "has ended with exit code {code} and without a complete header (such as Content-Type: \
+         text/plain, and an empty line); this log has what it wrote to standard error"
     ))
 }
 
@@ -80,7 +82,7 @@ fn carriage_return(line: &str) -> String {
     )
 }
 
-/// Without its line feed.
+/// Returns the script's first line without its line feed.
 fn first_line(script: &Script) -> Option<String> {
     let mut bytes = Vec::new();
     File::open(&script.path).ok()?.take(LINE_MAX).read_to_end(&mut bytes).ok()?;

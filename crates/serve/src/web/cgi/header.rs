@@ -1,20 +1,20 @@
-//! What a script writes before its content (RFC 3875, section 6).
+//! The header that a script writes before its content (RFC 3875, section 6).
 //!
-//! Strict, because whatever passes is written to a client: a line that is no field, a value with a
-//! control character, a field twice that may be there once, or a folded line is an error of the
-//! script's, `502`.
+//! The parser is strict, because accepted headers are sent to a client. A malformed line, a value
+//! with a control character, a repeated header that must be unique, or a folded line is an error of
+//! the script: `502`.
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-/// Of the whole header.
+/// The maximum length of the header.
 pub(crate) const BYTES_MAX: usize = 32 << 10;
 
-/// Of the header.
+/// The maximum number of headers.
 const FIELDS_MAX: usize = 100;
 
-/// Fields that are the server's to write: they belong to the connection or its framing.
-const NOT_THEIRS: &[&str] = &[
+/// Headers that only the server may write: they belong to the connection or its framing.
+const SERVER_HEADERS: &[&str] = &[
     "connection",
     "date",
     "keep-alive",
@@ -26,18 +26,18 @@ const NOT_THEIRS: &[&str] = &[
     "upgrade",
 ];
 
-/// A header that is complete and right.
+/// A complete, valid header.
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) status: StatusCode,
     pub(crate) fields: HeaderMap,
-    /// A path of this site that is to be answered instead (section 6.2.2).
-    pub(crate) elsewhere: Option<String>,
-    /// How long the content is, if the script says so.
+    /// A path of this site to answer instead (section 6.2.2).
+    pub(crate) internal_redirect: Option<String>,
+    /// The length of the content, if the script announces it.
     pub(crate) length: Option<u64>,
 }
 
-/// Where the header ends: after its first empty line.
+/// Returns the end of the header, which is behind its first empty line.
 pub(crate) fn end(bytes: &[u8]) -> Option<usize> {
     let mut begin = 0;
     while let Some(length) = bytes[begin..].iter().position(|&byte| byte == b'\n') {
@@ -51,10 +51,10 @@ pub(crate) fn end(bytes: &[u8]) -> Option<usize> {
 }
 
 impl Head {
-    /// Reads a header, its empty line included.
+    /// Parses a header, including its empty line.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The text describes the fault.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Head, &'static str> {
         if bytes.len() > BYTES_MAX {
             return Err("the header is too long");
@@ -79,18 +79,18 @@ impl Head {
             } else if name == CONTENT_LENGTH {
                 once(&mut length, self::length(&value)?)?;
             } else if name == CONTENT_TYPE && fields.contains_key(CONTENT_TYPE) {
-                return Err("there are two content types");
-            } else if !NOT_THEIRS.contains(&name.as_str()) {
+                return Err("the header has two content types");
+            } else if !SERVER_HEADERS.contains(&name.as_str()) {
                 fields.append(name, value);
             }
         }
-        let mut head = Head { status: StatusCode::OK, fields, elsewhere: None, length };
-        head.decide(status, location)?;
+        let mut head = Head { status: StatusCode::OK, fields, internal_redirect: None, length };
+        head.set_kind(status, location)?;
         Ok(head)
     }
 
-    /// Which of the four kinds of response it is (section 6.2).
-    fn decide(
+    /// Determines which of the four kinds of response it is (section 6.2).
+    fn set_kind(
         &mut self,
         status: Option<StatusCode>,
         location: Option<HeaderValue>,
@@ -98,10 +98,10 @@ impl Head {
         let has_type = self.fields.contains_key(CONTENT_TYPE);
         if let Some(location) = location {
             if location.as_bytes().starts_with(b"/") && status.is_none() && !has_type {
-                // `to_str` lets tabs pass.
+                // `to_str` accepts tabs.
                 let path = location.to_str().ok().filter(|path| !path.contains('\t'));
-                let path = path.ok_or("the location is not a path")?;
-                self.elsewhere = Some(path.to_owned());
+                let path = path.ok_or("invalid location")?;
+                self.internal_redirect = Some(path.to_owned());
                 return Ok(());
             }
             if location.is_empty() {
@@ -112,7 +112,7 @@ impl Head {
             return Ok(());
         }
         self.status = status.unwrap_or(StatusCode::OK);
-        // One of the fields of CGI has to be there; where there is no content, no type is.
+        // One of the headers of CGI is required; a response without content has no type.
         if status.is_none() && !has_type {
             return Err("all of Content-Type, Status and Location are missing");
         }
@@ -120,10 +120,11 @@ impl Head {
     }
 }
 
-/// What holds for any output of a script: where its header ends does not depend on how the bytes
-/// came, and a header that passes has nothing in it that is the server's, or that ends a line.
+/// Checks the properties that hold for any output of a script: the end of its header does not
+/// depend on the pieces in which the bytes arrive, and an accepted header has no header of the
+/// server and no line break.
 #[cfg(any(test, fuzzing))]
-pub(crate) fn judge(bytes: &[u8]) {
+pub(crate) fn check(bytes: &[u8]) {
     let mut known = None;
     for cut in 0..=bytes.len() {
         let found = end(&bytes[..cut]);
@@ -133,11 +134,11 @@ pub(crate) fn judge(bytes: &[u8]) {
     }
     let Some(Ok(head)) = known.map(|end| Head::parse(&bytes[..end])) else { return };
     assert!((200..600).contains(&head.status.as_u16()));
-    assert!(NOT_THEIRS.iter().all(|name| !head.fields.contains_key(*name)));
+    assert!(SERVER_HEADERS.iter().all(|name| !head.fields.contains_key(*name)));
     for value in head.fields.values() {
         assert!(value.as_bytes().iter().all(|byte| !matches!(byte, b'\r' | b'\n' | 0)));
     }
-    if let Some(path) = head.elsewhere {
+    if let Some(path) = head.internal_redirect {
         assert!(path.starts_with('/') && path.bytes().all(|byte| (b' '..0x7f).contains(&byte)));
     }
 }
@@ -145,12 +146,12 @@ pub(crate) fn judge(bytes: &[u8]) {
 fn field(line: &[u8]) -> Result<(HeaderName, HeaderValue), &'static str> {
     let colon = line.iter().position(|&byte| byte == b':');
     let (name, value) = line.split_at(colon.ok_or("a line of the header has no colon")?);
-    let name = HeaderName::from_bytes(name).map_err(|_| "a field's name is malformed")?;
+    let name = HeaderName::from_bytes(name).map_err(|_| "invalid header name")?;
     let value = HeaderValue::from_bytes(trimmed(&value[1..]));
-    Ok((name, value.map_err(|_| "a field's value has control characters")?))
+    Ok((name, value.map_err(|_| "a header value has control characters")?))
 }
 
-/// Without the spaces and tabs at its ends.
+/// Removes spaces and tabs at both ends.
 fn trimmed(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
         value = rest;
@@ -158,25 +159,26 @@ fn trimmed(mut value: &[u8]) -> &[u8] {
     value
 }
 
-fn once<T>(place: &mut Option<T>, value: T) -> Result<(), &'static str> {
-    match place.replace(value) {
+/// Sets a value that may be set once.
+fn once<T>(slot: &mut Option<T>, value: T) -> Result<(), &'static str> {
+    match slot.replace(value) {
         None => Ok(()),
-        Some(_) => Err("a field is there twice that may be there once"),
+        Some(_) => Err("a header that must be unique is repeated"),
     }
 }
 
-/// `404 Not Found`.
+/// Parses a status, such as `404 Not Found`.
 fn status(value: &HeaderValue) -> Result<StatusCode, &'static str> {
     let bytes = value.as_bytes();
     let number = bytes.split(|&byte| byte == b' ').next().unwrap_or_default();
-    let status = StatusCode::from_bytes(number).map_err(|_| "the status is malformed")?;
-    // Others are no ends of an exchange.
-    if (200..600).contains(&status.as_u16()) { Ok(status) } else { Err("the status is malformed") }
+    let status = StatusCode::from_bytes(number).map_err(|_| "invalid status")?;
+    // Informational statuses do not end an exchange.
+    if (200..600).contains(&status.as_u16()) { Ok(status) } else { Err("invalid status") }
 }
 
 fn length(value: &HeaderValue) -> Result<u64, &'static str> {
     let digits = value.to_str().ok().filter(|value| value.bytes().all(|b| b.is_ascii_digit()));
-    digits.and_then(|digits| digits.parse().ok()).ok_or("the content's length is malformed")
+    digits.and_then(|digits| digits.parse().ok()).ok_or("invalid content length")
 }
 
 #[cfg(test)]
@@ -213,21 +215,21 @@ mod tests {
         let head = parse("Status: 404 Not Found\nContent-Type:text/html\n\n").unwrap();
         assert_eq!(head.status, 404);
         let head = parse("Location: /a/b?c=d\n\n").unwrap();
-        assert_eq!(head.elsewhere.as_deref(), Some("/a/b?c=d"));
+        assert_eq!(head.internal_redirect.as_deref(), Some("/a/b?c=d"));
         let head = parse("Location: https://host/x\n\n").unwrap();
         assert_eq!(
             (head.status.as_u16(), &head.fields[LOCATION]),
             (302, &"https://host/x".parse().unwrap())
         );
         let head = parse("Status: 303 x\nLocation: /x\nContent-Type: text/html\n\n").unwrap();
-        assert_eq!((head.status.as_u16(), head.elsewhere), (303, None));
+        assert_eq!((head.status.as_u16(), head.internal_redirect), (303, None));
         assert_eq!(parse("Status: 204\n\n").unwrap().status, 204);
         let head = parse("Status: 404 Not Found\r\nPragma: no-cache\r\n\r\n").unwrap();
         assert_eq!((head.status.as_u16(), head.fields.contains_key(CONTENT_TYPE)), (404, false));
     }
 
     #[test]
-    fn what_belongs_to_the_connection_is_left_out() {
+    fn headers_of_the_connection_are_removed() {
         let text = "Content-Type: a/b\nConnection: x\nTransfer-Encoding: chunked\nDate: now\n\
                     Keep-Alive: 1\nUpgrade: h2c\nTrailer: x\nSet-Cookie: a\nContent-Length: 1\n\n";
         let fields = parse(text).unwrap().fields;

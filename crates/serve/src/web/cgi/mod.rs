@@ -1,32 +1,33 @@
-//! Programs that answer: the Common Gateway Interface (RFC 3875).
+//! The Common Gateway Interface (RFC 3875): programs that answer requests.
 //!
 //! ```text
-//! path ─▶ script ─▶ spool ─▶ slots ─▶ child ─▶ header ─▶ answer, its output as body
-//!         │         │        │        │  └─ stderr ─▶ the log
-//!         │         │        │        └─ killed and released: at its deadlines, when its client
-//!         │         │        │           has left or the answer is dropped, when it has ended
-//!         │         │        └ one of so many scripts, or a place in the queue
-//!         │         └ the whole body: its length is known, nothing can wait for each other
+//! path ─▶ script ─▶ spool ─▶ permits ─▶ running ─▶ header ─▶ answer, its output as body
+//!         │         │        │          │  └─ stderr ─▶ the log
+//!         │         │        │          └─ killed and reaped: at its deadlines, when its client has
+//!         │         │        │             left or the answer is dropped, when it has ended
+//!         │         │        └ a permit to run, or an entry in the queue
+//!         │         └ the whole body: its length is known, and no deadlock is possible
 //!         └ SCRIPT_NAME, PATH_INFO
 //! ```
 //!
-//! Not here: scripts whose names begin with `nph-` get no special treatment (their output is parsed
-//! like any other's), and no arguments are made of a query without `=` (section 4.4: a server may
-//! leave it out, and programs have mistaken such arguments for options).
+//! Not supported: scripts whose names begin with `nph-` get no special treatment (their output is
+//! parsed like any other's), and a query without `=` does not become arguments (section 4.4 allows
+//! that, and programs have mistaken such arguments for options).
 
-mod child;
+mod config;
 mod environment;
 mod explain;
 mod groups;
 mod header;
+mod permits;
+mod running;
 mod script;
-mod slots;
 mod spool;
 
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,59 +36,60 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use overlapped::time::Instant;
 use overlapped_wire::http::{Answer, Content, Service};
 
-use super::beneath::{Folder, Way};
+use super::below::{Lookup, Root};
 use super::internal_redirect::InternalRedirect;
 use super::{Call, Handler, page};
 use crate::peer::Peer;
 use crate::state::is_shortage;
-use child::{Ended, Running};
+use config::Config;
 pub use groups::kill_scripts;
 use header::Head;
 #[cfg(any(test, fuzzing))]
-pub(crate) use header::judge;
-use script::{NoScript, Script};
-use slots::{NoSlot, Slot, Slots};
-use spool::{Body, NoBody, Rooms};
+pub(crate) use header::check as check_header;
+use permits::{PermitError, ScriptPermit, ScriptPermits};
+use running::{ReadError, RunningScript};
+use script::{Script, ScriptError};
+use spool::{Body, SpoolError, SpoolQuota};
 
-/// Programs in a folder, as a [`Handler`] of a [`Site`](super::Site) or a [`Service`] of their own.
+/// The programs in a folder, as a [`Handler`] of a [`Site`](super::Site) or a [`Service`] of their
+/// own.
 ///
-/// A path leads to the first executable file on its way; what follows is the script's `PATH_INFO`.
-/// Its folder is the script's working directory, its environment is that of
-/// RFC 3875 and nothing else, its standard input is the body, and what it writes to
-/// standard error goes to the log, line by line.
+/// The first executable file along the path is the script; the rest of the path is its `PATH_INFO`.
+/// Its working directory is its folder, its environment is that of RFC 3875 and nothing else, and
+/// its standard input is the body. Its standard error goes to the log, line by line.
 ///
 /// | limit | default | beyond it |
 /// |---|---|---|
 /// | scripts at once | 32 | further requests wait |
 /// | requests that wait | 1,000, for 30 s | `503` |
 /// | body | 64 MiB | `413` |
-/// | bodies on the disk | as many bytes as the bodies of all scripts at once may have | `503` |
+/// | bodies on the disk | the product of the limits on scripts and on a body | `503` |
 /// | [time](Cgi::header_time) until the header is complete | 30 s | `504`, killed |
-/// | time in all | 5 min | killed, the answer breaks off |
+/// | total time | 5 min | killed, the answer breaks off |
 /// | output | 1 GiB | killed, the answer breaks off |
 /// | header | 32 KiB, 100 fields | `502`, killed |
 ///
-/// A request counts, or waits, from when its body has come whole: clients that send slowly hold no
-/// script up. A script whose client has left is killed, and a client that has left waits no longer.
-/// A client that has only finished sending (as `nc -N` does) looks the same: it is believed to
-/// listen for ten seconds, and until others wait. A script that has closed its output and works on
-/// still counts, until it ends or its time is over.
+/// A request counts, or waits, from the time when its body has arrived: clients that send slowly
+/// occupy no script. A script whose client has left is killed, and the request of such a client
+/// leaves the queue. A client that has only finished sending (as `nc -N` does) looks the same: it
+/// is assumed to listen for ten seconds, unless other requests wait. A script that has closed its
+/// output and goes on still counts, until it ends or its time is over.
 ///
-/// A script is the leader of a process group of its own. When it has ended (its output is closed,
-/// or as long as it announced, and its process has ended), and when it is killed, what is left of
-/// the group is killed: a job that is to live longer calls `setsid`. So it is at
-/// the end of the server; a program that ends without that end calls [`kill_scripts`]. A process
-/// that is killed by SIGKILL cannot: its scripts go on until they write to their closed pipe,
-/// unless its service manager or container ends all that it has started.
+/// A script is the leader of a process group of its own. The rest of the group is killed when the
+/// script has ended (its output is closed, or as long as announced, and its process has ended), and
+/// when it is killed. A job that is to live longer calls `setsid`. The end of the server kills all
+/// groups, too; a program that ends without that calls [`kill_scripts`]. A process that is killed
+/// by SIGKILL cannot: its scripts go on until they write to their closed pipe, unless a service
+/// manager or container ends them.
 ///
-/// A `Location` that is a path of this site is answered by the [`Site`](super::Site) as if that
-/// path had been asked for.
+/// The [`Site`](super::Site) answers a `Location` that is a path of the site as if the client had
+/// requested that path.
 ///
 /// # Security
-/// Whoever can write to the folder can run programs as the server's user. Fields that could be
-/// mistaken for something else are not passed on: `Proxy` (it would become `HTTP_PROXY`), names
-/// with an underscore (`X_User` would become what `X-User` is), `Authorization` (see
-/// [`pass_authorization`](Cgi::pass_authorization)).
+/// Users who can write to the folder can run programs as the server's user. Request headers that
+/// could be mistaken for something else are not passed on: `Proxy` (it would become `HTTP_PROXY`),
+/// names with an underscore (`X_User` would become the same variable as `X-User`), `Authorization`
+/// (see [`pass_authorization`](Cgi::pass_authorization)).
 ///
 /// ```
 /// use overlapped_serve::web::Cgi;
@@ -110,47 +112,32 @@ use spool::{Body, NoBody, Rooms};
 #[derive(Clone)]
 pub struct Cgi {
     config: Arc<Config>,
-    slots: Arc<Slots>,
-    rooms: Rooms,
-}
-
-#[derive(Clone)]
-struct Config {
-    folder: Folder,
-    queue_time: Duration,
-    body_max: u64,
-    header_time: Option<Duration>,
-    time: Option<Duration>,
-    output_max: u64,
-    /// For `PATH_TRANSLATED`; absolute.
-    documents: Option<PathBuf>,
-    passes_authorization: bool,
-    /// Variables of ours that a script gets, with their values.
-    passed: Vec<(OsString, OsString)>,
+    permits: Arc<ScriptPermits>,
+    quota: SpoolQuota,
 }
 
 const RUNNING_MAX: usize = 32;
 const QUEUE_MAX: usize = 1_000;
 const BODY_MAX: u64 = 64 << 20;
-const HEADER_TIME: Duration = Duration::from_secs(30);
 const TIME: Duration = Duration::from_secs(300);
 
-/// What a script may know of this process's environment.
-const PASSED: &[&str] = &["PATH", "LANG", "LC_ALL", "TZ"];
+/// The variables of this process's environment that scripts get.
+const INHERITED: &[&str] = &["PATH", "LANG", "LC_ALL", "TZ"];
 
-/// What scripts are asked; `CONNECT` and `TRACE` are not for them, others may be.
+/// The methods in `Allow`. Scripts get all methods but `CONNECT` and `TRACE`.
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 impl Cgi {
-    /// The executable files beneath `folder`.
+    /// Runs the executable files below `folder`.
     ///
     /// # Errors
-    /// `NotFound`, `NotADirectory`, `PermissionDenied`: where there is no such folder.
+    /// `NotFound`, `NotADirectory`, `PermissionDenied`: the folder cannot be opened.
     pub fn new(folder: impl AsRef<Path>) -> io::Result<Cgi> {
-        let folder = Folder::new(folder.as_ref(), Way::of_this_machine())?;
-        let passed = PASSED.iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
+        let root = Root::new(folder.as_ref(), Lookup::best())?;
+        let variables =
+            INHERITED.iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
         let config = Config {
-            folder,
+            root,
             queue_time: Duration::from_secs(30),
             body_max: BODY_MAX,
             header_time: None,
@@ -158,94 +145,94 @@ impl Cgi {
             output_max: 1 << 30,
             documents: None,
             passes_authorization: false,
-            passed: passed.collect(),
+            variables: variables.collect(),
         };
         Ok(Cgi {
             config: Arc::new(config),
-            slots: Slots::new(RUNNING_MAX, QUEUE_MAX),
-            rooms: rooms(RUNNING_MAX, BODY_MAX),
+            permits: ScriptPermits::new(RUNNING_MAX, QUEUE_MAX),
+            quota: quota(RUNNING_MAX, BODY_MAX),
         })
     }
 
-    /// How many scripts may run at once. Clones that were made before keep their own number.
+    /// Sets how many scripts may run at once. Earlier clones keep their own limit.
     #[must_use]
     pub fn running_max(mut self, running: usize) -> Cgi {
-        self.slots = Slots::new(running, self.slots.queue_max);
-        self.rooms = rooms(running, self.config.body_max);
+        self.permits = ScriptPermits::new(running, self.permits.queue_max);
+        self.quota = quota(running, self.config.body_max);
         self
     }
 
-    /// How many requests may wait until a script may run.
+    /// Sets how many requests may wait for a script.
     #[must_use]
     pub fn queue_max(mut self, requests: usize) -> Cgi {
-        self.slots = Slots::new(self.slots.max, requests);
+        self.permits = ScriptPermits::new(self.permits.max, requests);
         self
     }
 
-    /// How long a request may wait so.
+    /// Sets how long a request may wait for a script.
     #[must_use]
     pub fn queue_time(mut self, time: Duration) -> Cgi {
         self.change().queue_time = time;
         self
     }
 
-    /// How many bytes a request's body may have.
+    /// Sets how many bytes a request's body may have.
     #[must_use]
     pub fn body_max(mut self, bytes: u64) -> Cgi {
         self.change().body_max = bytes;
-        self.rooms = rooms(self.slots.max, bytes);
+        self.quota = quota(self.permits.max, bytes);
         self
     }
 
-    /// How long a script may take until its header is complete. Default: 30 s, or what is given to
-    /// [`time`](Cgi::time).
+    /// Sets how long a script may take until its header is complete. Default: the
+    /// [`time`](Cgi::time), if that was set, else 30 s.
     #[must_use]
     pub fn header_time(mut self, time: Duration) -> Cgi {
         self.change().header_time = Some(time);
         self
     }
 
-    /// How long a script may take in all.
+    /// Sets how long a script may take in total.
     #[must_use]
     pub fn time(mut self, time: Duration) -> Cgi {
         self.change().time = Some(time);
         self
     }
 
-    /// How many bytes a script may write after its header.
+    /// Sets how many bytes a script may write after its header.
     #[must_use]
     pub fn output_max(mut self, bytes: u64) -> Cgi {
         self.change().output_max = bytes;
         self
     }
 
-    /// Sets where a site's documents are: `DOCUMENT_ROOT`, and what `PATH_TRANSLATED` is made with,
-    /// as absolute paths. Default: there are no such variables.
+    /// Sets the folder of the site's documents, for `DOCUMENT_ROOT` and `PATH_TRANSLATED`, which
+    /// are absolute paths. Default: scripts do not get these variables.
     #[must_use]
     pub fn documents(mut self, folder: impl AsRef<Path>) -> Cgi {
-        // Where the working folder is gone, there is no other name for it.
+        // An error means that the working directory was removed.
         let folder = folder.as_ref();
         let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
         self.change().documents = Some(absolute);
         self
     }
 
-    /// Gives scripts the `Authorization` field, as `HTTP_AUTHORIZATION`: the client's password,
-    /// perhaps. For scripts that ask for it themselves.
+    /// Passes the `Authorization` header to scripts as `HTTP_AUTHORIZATION`, for scripts that
+    /// authenticate clients themselves. It may contain the client's password.
     #[must_use]
     pub fn pass_authorization(mut self, pass: bool) -> Cgi {
         self.change().passes_authorization = pass;
         self
     }
 
-    /// Gives scripts a variable, besides those of the RFC and `PATH`, `LANG`, `LC_ALL`, `TZ` as the
-    /// server has them.
+    /// Sets a variable for scripts, in addition to those of the RFC and to the server's `PATH`,
+    /// `LANG`, `LC_ALL` and `TZ`.
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Cgi {
         let name = name.into();
-        let passed = &mut self.change().passed;
-        passed.retain(|(known, _)| *known != name);
-        passed.push((name, value.into()));
+        let variables = &mut self.change().variables;
+        variables.retain(|(known, _)| *known != name);
+        variables.push((name, value.into()));
         self
     }
 
@@ -253,56 +240,62 @@ impl Cgi {
         Arc::make_mut(&mut self.config)
     }
 
-    /// Runs a script; the answer if its header is complete and right, else the status that says why
-    /// not.
+    /// Runs a script; returns the answer if its header is complete and valid, else the status of
+    /// the failure.
     fn run(&self, call: &mut Call<'_>) -> Result<Answer, StatusCode> {
         let config = &self.config;
-        let script = Script::find(&config.folder, call).map_err(|absent| match absent {
-            NoScript::Malformed => StatusCode::BAD_REQUEST,
-            NoScript::Nowhere => StatusCode::NOT_FOUND,
-            NoScript::NotExecutable => {
-                if let Some(more) = self.slots.complain() {
+        let script = Script::find(&config.root, call).map_err(|error| match error {
+            ScriptError::Malformed => StatusCode::BAD_REQUEST,
+            ScriptError::NotFound => StatusCode::NOT_FOUND,
+            ScriptError::NotExecutable => {
+                if let Some(suppressed) = self.permits.allow_warning() {
                     let path = call.request.uri().path();
-                    tracing::warn!(path, "this user may not execute it: chmod +x, perhaps{more}");
+                    tracing::warn!(
+                        path,
+                        "this user may not execute the script: try chmod +x{suppressed}"
+                    );
                 }
                 StatusCode::FORBIDDEN
             }
-            NoScript::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+            ScriptError::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         })?;
-        let body = spool::spool(call, config.body_max, &self.rooms);
-        if matches!(body, Err(NoBody::Busy))
-            && let Some(more) = self.slots.complain()
+        let body = spool::spool(call, config.body_max, &self.quota);
+        if matches!(body, Err(SpoolError::QuotaExceeded))
+            && let Some(suppressed) = self.permits.allow_warning()
         {
             tracing::warn!(
-                "bodies of other requests take all the room: a request is answered 503; there is \
-                 room for --cgi-scripts of them, as large as --max-body allows{more}"
+                "the bodies of other requests take all the disk space for them: a request is \
+                 answered 503; there is space for --cgi-scripts bodies of --max-body{suppressed}"
             );
         }
-        let body = body.map_err(no_body)?;
-        let slot = self.slots.take(config.queue_time).map_err(|none| match none {
-            NoSlot::Busy => StatusCode::SERVICE_UNAVAILABLE,
-            NoSlot::Left => left(),
+        let body = body.map_err(spool_status)?;
+        let permit = self.permits.acquire(config.queue_time).map_err(|error| match error {
+            PermitError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            PermitError::ClientLeft => client_left(),
         })?;
-        let mut running = start(call, config, script, body, slot)?;
-        match self.head(&mut running) {
+        let mut running = start(call, config, script, body, permit)?;
+        match self.read_head(&mut running) {
             Ok((head, rest)) => Ok(answer(call, config, head, running, rest)),
             Err((reason, status)) => {
                 let script = &running.script().path;
-                if status == left() {
+                if status == client_left() {
                     tracing::debug!(?script, reason, "killed");
                 } else {
-                    tracing::error!(?script, reason, "a script has not answered");
+                    tracing::error!(?script, reason, "a script has failed");
                 }
-                // What it says about that may still be on its way to the log.
+                // Its messages about the failure may still be on their way to the log.
                 running.finish(false);
                 Err(status)
             }
         }
     }
 
-    /// Reads until the header is complete; with the bytes that came after it. A script that is
-    /// still at work without one is killed.
-    fn head(&self, running: &mut Running) -> Result<(Head, Vec<u8>), (String, StatusCode)> {
+    /// Reads until the header is complete; returns it with the bytes behind it. After a failure, a
+    /// script that still runs is killed.
+    fn read_head(
+        &self,
+        running: &mut RunningScript,
+    ) -> Result<(Head, Vec<u8>), (String, StatusCode)> {
         let time = self.config.header_time();
         let deadline = running.deadline().min(Instant::now() + time);
         let mut bytes = Vec::new();
@@ -318,19 +311,21 @@ impl Cgi {
             }
             match running.read_more(&mut bytes, deadline) {
                 Ok(()) => {}
-                Err(Ended::Output) => {
+                Err(ReadError::EndOfOutput) => {
                     let reason = "the output ended within the header";
                     return Err((reason.to_owned(), StatusCode::BAD_GATEWAY));
                 }
-                Err(Ended::Left) => break ("its client has left".to_owned(), left()),
-                Err(Ended::Time) => {
+                Err(ReadError::ClientLeft) => {
+                    break ("its client has left".to_owned(), client_left());
+                }
+                Err(ReadError::TimedOut) => {
                     let reason = format!(
-                        "its header (the lines before its output, and an empty one) was not \
+                        "its header (the lines before its output, and an empty line) was not \
                          complete within {time:?}; --cgi-header-timeout gives it more time"
                     );
                     break (reason, StatusCode::GATEWAY_TIMEOUT);
                 }
-                Err(Ended::Error) => {
+                Err(ReadError::Io) => {
                     break ("the output cannot be read".to_owned(), StatusCode::BAD_GATEWAY);
                 }
             }
@@ -340,29 +335,23 @@ impl Cgi {
     }
 }
 
-impl Config {
-    fn header_time(&self) -> Duration {
-        self.header_time.or(self.time).unwrap_or(HEADER_TIME)
+/// Returns the quota for bodies on the disk.
+fn quota(running_max: usize, body_max: u64) -> SpoolQuota {
+    SpoolQuota::new(body_max.saturating_mul(running_max as u64))
+}
+
+fn spool_status(error: SpoolError) -> StatusCode {
+    match error {
+        SpoolError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        SpoolError::ClientFailed => StatusCode::BAD_REQUEST,
+        SpoolError::StorageFailed => StatusCode::INSUFFICIENT_STORAGE,
+        SpoolError::QuotaExceeded | SpoolError::NoDescriptor => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
-/// Limits the bytes of bodies on the disk.
-fn rooms(running_max: usize, body_max: u64) -> Rooms {
-    Rooms::new(body_max.saturating_mul(running_max as u64))
-}
-
-fn no_body(refused: NoBody) -> StatusCode {
-    match refused {
-        NoBody::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        NoBody::Broken => StatusCode::BAD_REQUEST,
-        NoBody::NoRoom => StatusCode::INSUFFICIENT_STORAGE,
-        NoBody::Busy | NoBody::NoDescriptor => StatusCode::SERVICE_UNAVAILABLE,
-    }
-}
-
-/// The status that nginx notes where the client has left before it was answered; nobody will read
-/// it but in the log.
-fn left() -> StatusCode {
+/// Returns the status that nginx logs if the client has left before the answer. It appears in the
+/// log only.
+fn client_left() -> StatusCode {
     StatusCode::from_u16(499).unwrap_or(StatusCode::REQUEST_TIMEOUT)
 }
 
@@ -371,17 +360,17 @@ fn start(
     config: &Config,
     script: Script,
     body: Option<Body>,
-    slot: Slot,
-) -> Result<Running, StatusCode> {
+    permit: ScriptPermit,
+) -> Result<RunningScript, StatusCode> {
     let length = body.as_ref().map(|body| body.len);
-    let environment = environment::of(call, config, &script, length);
-    let input = body.map(Body::into_input).transpose().map_err(no_body)?.flatten();
+    let environment = environment::build(call, config, &script, length);
+    let input = body.map(Body::into_input).transpose().map_err(spool_status)?.flatten();
     let deadline = Instant::now() + config.time.unwrap_or(TIME);
-    let started = Running::start(&script, environment, input, deadline, slot);
+    let started = RunningScript::start(&script, environment, input, deadline, permit);
     started.map_err(|error| {
         tracing::error!(script = ?script.path, "{}", explain::start(&script, &error));
         match error.kind() {
-            // No processes, memory or descriptors left.
+            // No processes or memory are left.
             io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -391,9 +380,15 @@ fn start(
     })
 }
 
-/// The answer that a script has given.
-fn answer(call: &Call<'_>, config: &Config, head: Head, running: Running, rest: Vec<u8>) -> Answer {
-    if let Some(path) = head.elsewhere {
+/// Returns the answer of a script whose header is complete.
+fn answer(
+    call: &Call<'_>,
+    config: &Config,
+    head: Head,
+    running: RunningScript,
+    rest: Vec<u8>,
+) -> Answer {
+    if let Some(path) = head.internal_redirect {
         running.finish(true);
         let mut answer = page::refusal(&call.request, StatusCode::FOUND);
         if let Ok(location) = HeaderValue::from_str(&path) {
@@ -410,7 +405,7 @@ fn answer(call: &Call<'_>, config: &Config, head: Head, running: Running, rest: 
         running.finish(true);
         Content::EMPTY
     } else if is_head {
-        // Dropped, the script would be killed, and it may have more to do.
+        // Dropping the script would kill it, and it may have more to do.
         running.finish(true);
         Content::Reader { reader: Box::new(io::empty()), len: head.length }
     } else {
@@ -450,9 +445,9 @@ impl Service for Cgi {
 impl fmt::Debug for Cgi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cgi")
-            .field("folder", &self.config.folder.path())
-            .field("running", &self.slots.taken())
-            .field("running_max", &self.slots.max)
+            .field("folder", &self.config.root.path())
+            .field("running", &self.permits.in_use())
+            .field("running_max", &self.permits.max)
             .finish_non_exhaustive()
     }
 }
@@ -462,7 +457,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_for_the_header_follows_the_time_in_all_where_no_other_is_given() {
+    fn the_time_for_the_header_defaults_to_the_total_time() {
         let second = Duration::from_secs(1);
         let cgi = Cgi::new(".").unwrap();
         assert_eq!(cgi.config.header_time(), 30 * second);

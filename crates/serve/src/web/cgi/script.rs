@@ -1,4 +1,4 @@
-//! Which program a path leads to, and what is left of the path.
+//! Finds the script of a path, and the rest of the path.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -8,70 +8,73 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use crate::web::Call;
-use crate::web::beneath::{Folder, Open, stat};
-use crate::web::target::{self, BadTarget, Empty};
+use crate::web::below::{Open, Root, stat};
+use crate::web::target::{self, EmptyNames, TargetError};
 
-/// A program that answers.
+/// A script.
 #[derive(Debug, Clone)]
 pub(crate) struct Script {
-    /// Its whole path.
+    /// Its absolute path.
     pub(crate) path: PathBuf,
-    /// The path that leads to it in the site, decoded.
+    /// Its path in the site, decoded.
     pub(crate) name: OsString,
-    /// What follows it, decoded; empty, or it begins with a slash.
+    /// The rest of the path, decoded; empty, or it begins with a slash.
     pub(crate) info: OsString,
 }
 
-/// Why there is none.
+/// The reason why a path has no script.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum NoScript {
+pub(crate) enum ScriptError {
     Malformed,
-    Nowhere,
+    NotFound,
     NotExecutable,
     Failed,
 }
 
 impl Script {
-    pub(crate) fn find(folder: &Folder, call: &Call<'_>) -> Result<Script, NoScript> {
-        let target = target::decode(call.rest(), Empty::Keep).map_err(|bad| match bad {
-            BadTarget::Malformed => NoScript::Malformed,
-            BadTarget::Nowhere => NoScript::Nowhere,
-        })?;
+    pub(crate) fn find(root: &Root, call: &Call<'_>) -> Result<Script, ScriptError> {
+        let target =
+            target::decode(call.rest(), EmptyNames::Keep).map_err(|error| match error {
+                TargetError::Malformed => ScriptError::Malformed,
+                TargetError::NotFound => ScriptError::NotFound,
+            })?;
         let path = target.path;
         let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
         for end in ends.chain([path.len()]) {
             let (name, info) = path.split_at(end);
             if name.is_empty() || name.ends_with(b"/") || target::is_hidden(name) {
-                return Err(NoScript::Nowhere);
+                return Err(ScriptError::NotFound);
             }
-            let found = folder.open(name, Open::Look).and_then(|fd| stat(&fd));
-            let mode = u32::from(found.map_err(absence)?.stx_mode);
-            match FileType::from_raw_mode(mode) {
+            let found = root.open(name, Open::Stat).and_then(|fd| stat(&fd));
+            let found = found.map_err(open_error)?;
+            match found.file_type() {
                 FileType::Directory => {}
-                FileType::RegularFile if mode & 0o111 == 0 => return Err(NoScript::NotExecutable),
+                FileType::RegularFile if found.mode & 0o111 == 0 => {
+                    return Err(ScriptError::NotExecutable);
+                }
                 FileType::RegularFile => {
                     return Ok(Script {
-                        path: folder.path().join(OsStr::from_bytes(name)),
+                        path: root.path().join(OsStr::from_bytes(name)),
                         name: OsString::from_vec([call.prefix.as_bytes(), b"/", name].concat()),
                         info: OsString::from_vec(info.to_vec()),
                     });
                 }
-                _ => return Err(NoScript::Nowhere),
+                _ => return Err(ScriptError::NotFound),
             }
         }
-        Err(NoScript::Nowhere)
+        Err(ScriptError::NotFound)
     }
 }
 
-fn absence(errno: Errno) -> NoScript {
+fn open_error(errno: Errno) -> ScriptError {
     match errno {
         Errno::NOENT | Errno::NOTDIR | Errno::XDEV | Errno::LOOP | Errno::NAMETOOLONG => {
-            NoScript::Nowhere
+            ScriptError::NotFound
         }
-        Errno::ACCESS | Errno::PERM => NoScript::NotExecutable,
+        Errno::ACCESS | Errno::PERM => ScriptError::NotExecutable,
         errno => {
-            tracing::error!(%errno, "a script cannot be looked up");
-            NoScript::Failed
+            tracing::error!(%errno, "cannot open a script");
+            ScriptError::Failed
         }
     }
 }

@@ -1,16 +1,15 @@
-//! The request's body: in memory, and when it is large in a file without a name.
+//! The spool of request bodies: in memory, and when they are large in unnamed files.
 //!
-//! A pipe would be the other way. But a script may answer before it has read all of its input, or
-//! not read at all: then somebody must go on reading the body, from a client that may be reading
-//! nothing because nobody reads what it sends. With a file, body and answer come one after the
-//! other, a chunked body has a length, and a script may even seek in its input.
+//! The alternative is a pipe. But a script may answer before it has read all of its input, or not
+//! read at all. Then the server must go on reading the body, from a client that may not read the
+//! answer before its body is read. With a file, body and answer follow each other, a chunked body
+//! has a length, and a script may even seek in its input.
 //!
-//! A body comes whole before its script takes one of the places: a client may take its time, and
-//! holds nothing meanwhile but its connection, some memory, and room on the disk, of which there is
-//! a limited amount for all bodies together.
+//! A body is complete before its script gets a permit. So a slow client holds nothing meanwhile but
+//! its connection, some memory, and disk space, for which all bodies together have a quota.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Seek, Write};
+use std::io::{self, Seek, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,19 +17,20 @@ use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use overlapped::task::unblock;
 
 use crate::state::{is_shortage, retry_at_shortage};
+use crate::stream::uninterrupted;
 use crate::web::Call;
 
-/// The part of a body that is in memory, in bytes.
+/// Bytes of a body that are kept in memory.
 const MEMORY_MAX: usize = 64 << 10;
-/// And so much at first.
+/// The initial size of that memory.
 const MEMORY_MIN: usize = 4 << 10;
 
-/// A body that came whole.
+/// A complete body.
 #[derive(Debug)]
 pub(crate) struct Body {
-    /// All of it, or what is not in the file yet.
+    /// The whole body, or the bytes that are not in the file yet.
     memory: Vec<u8>,
-    file: Option<(overlapped::fs::File, Room)>,
+    file: Option<(overlapped::fs::File, QuotaShare)>,
     pub(crate) len: u64,
 }
 
@@ -38,25 +38,29 @@ pub(crate) struct Body {
 #[derive(Debug)]
 pub(crate) struct Input {
     pub(crate) file: File,
-    pub(crate) room: Option<Room>,
+    pub(crate) share: Option<QuotaShare>,
 }
 
-/// Why there is no body.
+/// The reason why a body was not spooled.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum NoBody {
+pub(crate) enum SpoolError {
     TooLarge,
-    /// The client broke off, or broke the protocol.
-    Broken,
-    /// It cannot be stored.
-    NoRoom,
-    /// The bodies of others take all the room there is.
-    Busy,
-    /// This process has none left.
+    /// The client closed the connection or broke the protocol.
+    ClientFailed,
+    /// The disk has failed, or is full.
+    StorageFailed,
+    /// The bodies of other requests take the whole quota.
+    QuotaExceeded,
+    /// This process has no descriptors left.
     NoDescriptor,
 }
 
-/// Reads the body to its end; `None` where the request has none.
-pub(crate) fn spool(call: &mut Call<'_>, max: u64, rooms: &Rooms) -> Result<Option<Body>, NoBody> {
+/// Reads the body to its end; returns `None` if the request has none.
+pub(crate) fn spool(
+    call: &mut Call<'_>,
+    max: u64,
+    quota: &SpoolQuota,
+) -> Result<Option<Body>, SpoolError> {
     let headers = call.request.headers();
     if !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING) {
         return Ok(None);
@@ -66,23 +70,22 @@ pub(crate) fn spool(call: &mut Call<'_>, max: u64, rooms: &Rooms) -> Result<Opti
     loop {
         if filled == body.memory.len() {
             if filled == MEMORY_MAX {
-                body.store(filled, rooms)?;
+                body.store(filled, quota)?;
                 filled = 0;
             }
             let more = (2 * body.memory.len()).clamp(MEMORY_MIN, MEMORY_MAX);
             body.memory.resize(more, 0);
         }
-        match call.body.read(&mut body.memory[filled..]) {
+        match uninterrupted(|| call.body.read(&mut body.memory[filled..])) {
             Ok(0) => break,
             Ok(count) => {
                 filled += count;
                 body.len += count as u64;
             }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(_) => return Err(NoBody::Broken),
+            Err(_) => return Err(SpoolError::ClientFailed),
         }
         if body.len > max {
-            return Err(NoBody::TooLarge);
+            return Err(SpoolError::TooLarge);
         }
     }
     body.memory.truncate(filled);
@@ -90,80 +93,82 @@ pub(crate) fn spool(call: &mut Call<'_>, max: u64, rooms: &Rooms) -> Result<Opti
 }
 
 impl Body {
-    /// Moves so many bytes from the memory to the file.
-    fn store(&mut self, bytes: usize, rooms: &Rooms) -> Result<(), NoBody> {
+    /// Appends the first `bytes` bytes of the memory to the file.
+    fn store(&mut self, bytes: usize, quota: &SpoolQuota) -> Result<(), SpoolError> {
         if self.file.is_none() {
-            self.file = Some((make().map_err(no_room)?, rooms.room()));
+            self.file = Some((create_file().map_err(storage_error)?, quota.share()));
         }
-        let Some((file, room)) = &mut self.file else { return Ok(()) };
-        if !room.grow(bytes as u64) {
-            return Err(NoBody::Busy);
+        let Some((file, share)) = &mut self.file else { return Ok(()) };
+        if !share.grow(bytes as u64) {
+            return Err(SpoolError::QuotaExceeded);
         }
-        file.write_all(&self.memory[..bytes]).map_err(no_room)
+        file.write_all(&self.memory[..bytes]).map_err(storage_error)
     }
 
-    /// As a file, at its beginning; `None` where there is nothing in it.
-    pub(crate) fn into_input(mut self) -> Result<Option<Input>, NoBody> {
+    /// Returns the body as a file, at its beginning; `None` if the body is empty.
+    pub(crate) fn into_input(mut self) -> Result<Option<Input>, SpoolError> {
         if self.len == 0 {
             return Ok(None);
         }
-        let (mut file, room) = match self.file.take() {
-            Some((file, room)) => (file, Some(room)),
-            None => (make().map_err(no_room)?, None),
+        let (mut file, share) = match self.file.take() {
+            Some((file, share)) => (file, Some(share)),
+            None => (create_file().map_err(storage_error)?, None),
         };
-        file.write_all(&self.memory).map_err(no_room)?;
-        file.rewind().map_err(no_room)?;
-        Ok(Some(Input { file: File::from(file), room }))
+        file.write_all(&self.memory).map_err(storage_error)?;
+        file.rewind().map_err(storage_error)?;
+        Ok(Some(Input { file: File::from(file), share }))
     }
 }
 
-fn make() -> io::Result<overlapped::fs::File> {
-    let make = || unblock(tempfile::tempfile).unwrap_or_else(|error| Err(io::Error::other(error)));
-    Ok(retry_at_shortage(make, is_shortage)?.into())
+fn create_file() -> io::Result<overlapped::fs::File> {
+    let create =
+        || unblock(tempfile::tempfile).unwrap_or_else(|error| Err(io::Error::other(error)));
+    Ok(retry_at_shortage(create, is_shortage)?.into())
 }
 
-fn no_room(error: io::Error) -> NoBody {
+fn storage_error(error: io::Error) -> SpoolError {
     if is_shortage(&error) {
-        tracing::error!(%error, "a request's body cannot be stored: raise `ulimit -Hn`");
-        return NoBody::NoDescriptor;
+        tracing::error!(%error, "cannot store a request's body: raise `ulimit -Hn`");
+        return SpoolError::NoDescriptor;
     }
     let folder = std::env::temp_dir();
     tracing::error!(
         %error,
         ?folder,
-        "a request's body cannot be stored there: make room, or name another folder by TMPDIR"
+        "cannot store a request's body there: free disk space, or set TMPDIR to another folder"
     );
-    NoBody::NoRoom
+    SpoolError::StorageFailed
 }
 
-/// The bytes that all bodies in files may have together.
+/// The quota of bytes that all bodies in files share.
 #[derive(Debug, Clone)]
-pub(crate) struct Rooms {
+pub(crate) struct SpoolQuota {
     taken: Arc<AtomicU64>,
     max: u64,
 }
 
-/// The room that one body takes.
+/// The share of one body; dropping it gives it back.
 #[derive(Debug)]
-pub(crate) struct Room {
-    rooms: Rooms,
+pub(crate) struct QuotaShare {
+    quota: SpoolQuota,
     bytes: u64,
 }
 
-impl Rooms {
-    pub(crate) fn new(max: u64) -> Rooms {
-        Rooms { taken: Arc::default(), max }
+impl SpoolQuota {
+    pub(crate) fn new(max: u64) -> SpoolQuota {
+        SpoolQuota { taken: Arc::default(), max }
     }
 
-    /// Nothing of it yet.
-    fn room(&self) -> Room {
-        Room { rooms: self.clone(), bytes: 0 }
+    /// Returns an empty share.
+    fn share(&self) -> QuotaShare {
+        QuotaShare { quota: self.clone(), bytes: 0 }
     }
 }
 
-impl Room {
+impl QuotaShare {
+    /// Grows the share, unless that exceeds the quota; returns whether it has grown.
     fn grow(&mut self, bytes: u64) -> bool {
-        let Rooms { taken, max } = &self.rooms;
+        let SpoolQuota { taken, max } = &self.quota;
         let more = |taken: u64| taken.checked_add(bytes).filter(|taken| taken <= max);
         let has_grown = taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
         self.bytes += if has_grown { bytes } else { 0 };
@@ -171,8 +176,8 @@ impl Room {
     }
 }
 
-impl Drop for Room {
+impl Drop for QuotaShare {
     fn drop(&mut self) {
-        self.rooms.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.quota.taken.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }

@@ -1,29 +1,29 @@
-//! Resources of one thread that may be found again, bounded by what they cost.
+//! The cache of one thread's resources, bounded by their cost.
 //!
-//! Every find is checked against the file system by the caller: the cache saves opening, reading
-//! and describing a file, never looking at it. Which one has to leave is decided as by a clock's
-//! hand: the oldest that was not asked for since the hand last passed.
+//! The caller checks every hit against the file system: the cache saves opening and reading a file
+//! and building its headers, never the check. Evictions follow the clock algorithm: the oldest
+//! resource that was not used since the hand last passed it is evicted.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
-use super::form::Coding;
+use super::encoding::Coding;
 use super::resource::{Body, Resource};
 
-/// What all resources of a thread may cost, in bytes.
+/// Maximum cost of all resources of a thread, in bytes.
 const COST_MAX: usize = 16 << 20;
 
-/// A resource that costs more is not kept.
+/// Maximum cost of one resource that is cached.
 const COST_OF_ONE_MAX: usize = 256 << 10;
 
-/// What is reckoned for an open file: no more than 128 are kept.
+/// The cost of an open file: at most 128 are cached.
 const COST_OF_DESCRIPTOR: usize = 128 << 10;
 
-/// What is reckoned for a resource besides its content.
-const COST_BESIDES: usize = 1 << 10;
+/// The cost of a resource besides its content.
+const COST_OF_HEADERS: usize = 1 << 10;
 
-/// See the module.
+/// The cache of one thread for one [`Files`](super::Files).
 #[derive(Default)]
 pub(crate) struct Cache {
     inner: RefCell<Inner>,
@@ -32,54 +32,54 @@ pub(crate) struct Cache {
 #[derive(Default)]
 struct Inner {
     by_coding: [HashMap<Rc<str>, Rc<Resource>>; Coding::COUNT],
-    /// The hand's way. It may hold resources that have left already.
+    /// The order in which the hand passes resources. It may hold ones that were removed.
     order: VecDeque<Rc<Resource>>,
     cost: usize,
 }
 
 fn cost(resource: &Resource) -> usize {
     let content = match &resource.body {
-        Body::Kept(bytes) => bytes.len(),
-        Body::Open(_) => COST_OF_DESCRIPTOR,
+        Body::Memory(bytes) => bytes.len(),
+        Body::File(_) => COST_OF_DESCRIPTOR,
     };
-    COST_BESIDES + resource.key.len() + resource.name.len() + content
+    COST_OF_HEADERS + resource.key.len() + resource.name.len() + content
 }
 
 impl Cache {
-    /// What was kept for `key`.
+    /// Returns the cached resource for `key`.
     pub(crate) fn get(&self, coding: Coding, key: &str) -> Option<Rc<Resource>> {
         let found = Rc::clone(self.inner.borrow().by_coding[coding as usize].get(key)?);
         found.used.set(true);
         Some(found)
     }
 
-    /// Keeps `resource`, if it may be found again.
+    /// Caches `resource`, if that is allowed.
     pub(crate) fn put(&self, resource: Resource) -> Rc<Resource> {
         let resource = Rc::new(resource);
         let cost = cost(&resource);
-        if !resource.keeps || cost > COST_OF_ONE_MAX {
+        if !resource.may_cache || cost > COST_OF_ONE_MAX {
             return resource;
         }
         let mut inner = self.inner.borrow_mut();
-        inner.make_room(cost);
+        inner.evict_for(cost);
         let key = Rc::clone(&resource.key);
         let map = &mut inner.by_coding[resource.coding as usize];
-        let former = map.insert(key, Rc::clone(&resource));
+        let replaced = map.insert(key, Rc::clone(&resource));
         inner.cost += cost;
-        if let Some(former) = former {
-            inner.cost -= self::cost(&former);
+        if let Some(replaced) = replaced {
+            inner.cost -= self::cost(&replaced);
         }
         inner.order.push_back(Rc::clone(&resource));
         inner.compact();
         resource
     }
 
-    /// Forgets `resource`.
+    /// Removes `resource`.
     pub(crate) fn remove(&self, resource: &Resource) {
         self.inner.borrow_mut().remove(resource);
     }
 
-    /// Forgets everything, and so closes what nobody is sending.
+    /// Removes everything, which closes all files that are not being sent.
     pub(crate) fn clear(&self) {
         let inner = std::mem::take(&mut *self.inner.borrow_mut());
         drop(inner);
@@ -99,7 +99,7 @@ impl Inner {
         }
     }
 
-    fn make_room(&mut self, cost: usize) {
+    fn evict_for(&mut self, cost: usize) {
         while self.cost + cost > COST_MAX {
             let Some(oldest) = self.order.pop_front() else { return };
             if self.holds(&oldest) && oldest.used.replace(false) {
@@ -110,10 +110,10 @@ impl Inner {
         }
     }
 
-    /// Drops those that have left, when they are more than those that are there.
+    /// Drops removed resources from the order, when they are the majority.
     fn compact(&mut self) {
-        let there: usize = self.by_coding.iter().map(HashMap::len).sum();
-        if self.order.len() > 2 * there + 16 {
+        let live: usize = self.by_coding.iter().map(HashMap::len).sum();
+        if self.order.len() > 2 * live + 16 {
             let mut order = std::mem::take(&mut self.order);
             order.retain(|resource| self.holds(resource));
             self.order = order;

@@ -1,29 +1,30 @@
-//! The entries of a folder, in the order in which they are shown.
+//! The entries of a folder, sorted for its page.
 //!
-//! All names are read, and the first ones in the order are kept in a heap: memory is bounded by
-//! what is shown, not by the folder. A name is looked at where its order asks for that, or when it
-//! is shown.
+//! All names are read, and the first ones in the order are kept in a heap. So memory is bounded by
+//! the number of entries shown, not by the folder. An entry's metadata is read only if the order
+//! needs it, or when the entry is shown.
 //!
-//! Links are looked at as they would be opened: one that leads out of the root, or nowhere, is not
-//! listed, and nothing is told of what it points at.
+//! Links are resolved as an open would: one that leads out of the root, or nowhere, is not listed,
+//! and nothing of its target is revealed.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{AtFlags, Dir, FileType, Statx, StatxFlags};
+use rustix::fs::{Dir, FileType};
 use rustix::io::Errno;
 
-use super::Config;
-use crate::web::beneath::{Open, stat};
+use super::config::Config;
+use crate::web::below::{FileStat, Open, stat, stat_in};
 
-/// Entries that are shown, so that a huge folder cannot fill a browser.
+/// Maximum of entries on a page: a huge folder must not overload a browser.
 pub(super) const SHOWN_MAX: usize = 5_000;
 
-/// Names that are read, so that a huge folder cannot keep a thread.
+/// Maximum of names that are read: a huge folder must not occupy a thread.
 pub(super) const READ_MAX: usize = 200_000;
 
+/// A column of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Column {
     Name,
@@ -31,6 +32,7 @@ pub(super) enum Column {
     Time,
 }
 
+/// The order of the entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sorting {
     pub(super) by: Column,
@@ -38,8 +40,8 @@ pub(super) struct Sorting {
 }
 
 impl Sorting {
-    /// The order that `query` asks for; by name where it asks for none.
-    pub(super) fn of(query: &str) -> Sorting {
+    /// Parses the order in a query, such as `sort=size&order=desc`. Default: by name.
+    pub(super) fn from_query(query: &str) -> Sorting {
         let mut sorting = Sorting { by: Column::Name, descending: false };
         for pair in query.split('&') {
             match pair {
@@ -57,6 +59,7 @@ impl Sorting {
     }
 }
 
+/// An entry of a folder.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) name: Vec<u8>,
@@ -67,25 +70,25 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// `None` for what is neither a folder nor a regular file.
-    fn new(name: &CStr, stat: &Statx) -> Option<Entry> {
-        let is_folder = match FileType::from_raw_mode(stat.stx_mode.into()) {
+    /// Returns `None` if the file is neither a folder nor a regular file.
+    fn new(name: &CStr, stat: &FileStat) -> Option<Entry> {
+        let is_folder = match stat.file_type() {
             FileType::Directory => true,
             FileType::RegularFile => false,
             _ => return None,
         };
-        let (size, modified) = (stat.stx_size, stat.stx_mtime.tv_sec);
-        Some(Entry { name: name.to_bytes().to_vec(), is_folder, size, modified })
+        let (name, modified) = (name.to_bytes().to_vec(), stat.modified.0);
+        Some(Entry { name, is_folder, size: stat.size, modified })
     }
 }
 
-/// An entry and its place in the order: folders first, whatever the order.
+/// An entry that can be compared: folders first, then by the order.
 #[derive(PartialEq, Eq)]
 struct Ranked {
     entry: Entry,
     lower: String,
     sorting: Sorting,
-    is_looked_at: bool,
+    has_stat: bool,
 }
 
 impl Ord for Ranked {
@@ -106,12 +109,12 @@ impl PartialOrd for Ranked {
     }
 }
 
-/// The entries of a folder that are shown, and the number of all.
+/// The entries that are shown, and the number of all.
 pub(super) struct Entries {
-    /// At most [`SHOWN_MAX`], in order.
+    /// The first entries in the order, at most [`SHOWN_MAX`].
     pub(super) shown: Vec<Entry>,
     pub(super) found: usize,
-    /// Only [`READ_MAX`] names were read.
+    /// True if only [`READ_MAX`] names were read.
     pub(super) is_cut: bool,
 }
 
@@ -152,6 +155,7 @@ impl Entries {
     }
 }
 
+/// A folder that is being read.
 struct Reader<'a> {
     config: &'a Config,
     path: &'a [u8],
@@ -166,40 +170,39 @@ impl Reader<'_> {
         name == b"." || name == b".." || name.starts_with(b".") && !is_shown
     }
 
-    /// The entry, as far as its place in the order asks for it.
+    /// Returns the entry with as much metadata as the order needs.
     fn rank(&self, name: &CStr, kind: FileType) -> Option<Ranked> {
         let is_plain = matches!(kind, FileType::Directory | FileType::RegularFile);
-        let (entry, is_looked_at) = if is_plain && self.sorting.by == Column::Name {
+        let (entry, has_stat) = if is_plain && self.sorting.by == Column::Name {
             let (name, is_folder) = (name.to_bytes().to_vec(), kind == FileType::Directory);
             (Entry { name, is_folder, size: 0, modified: 0 }, false)
         } else {
-            (self.look(name, is_plain)?, true)
+            (self.stat(name, is_plain)?, true)
         };
         let lower = String::from_utf8_lossy(&entry.name).to_lowercase();
-        Some(Ranked { entry, lower, sorting: self.sorting, is_looked_at })
+        Some(Ranked { entry, lower, sorting: self.sorting, has_stat })
     }
 
-    /// The whole entry; `None` where it has gone meanwhile.
+    /// Adds missing metadata; returns `None` if the file has been removed.
     fn complete(&self, ranked: Ranked) -> Option<Entry> {
-        if ranked.is_looked_at {
+        if ranked.has_stat {
             return Some(ranked.entry);
         }
         let name = std::ffi::CString::new(ranked.entry.name).ok()?;
-        self.look(&name, true)
+        self.stat(&name, true)
     }
 
-    /// Looks at what has this name. What is no link is not followed, so it needs no care.
-    fn look(&self, name: &CStr, is_plain: bool) -> Option<Entry> {
+    /// Reads the metadata of a name. If it is not a link, a plain stat is safe.
+    fn stat(&self, name: &CStr, is_plain: bool) -> Option<Entry> {
         if is_plain {
-            let (flags, facts) = (AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS);
-            let stat = rustix::fs::statx(&self.parent, name, flags, facts).ok()?;
+            let stat = stat_in(&self.parent, name).ok()?;
             if let Some(entry) = Entry::new(name, &stat) {
                 return Some(entry);
             }
         }
         let slash: &[u8] = if self.path.is_empty() { b"" } else { b"/" };
-        let whole = [self.path, slash, name.to_bytes()].concat();
-        let fd = self.config.folder.open_blocking(&whole, Open::Look).ok()?;
+        let path = [self.path, slash, name.to_bytes()].concat();
+        let fd = self.config.root.open_blocking(&path, Open::Stat).ok()?;
         Entry::new(name, &stat(&fd).ok()?)
     }
 }

@@ -1,7 +1,7 @@
 //! The page that lists a folder.
 //!
-//! One job on a pool thread reads the names, looks at each and writes the page: thousands of small
-//! calls would otherwise each go there and back. Sorting is done by the server, by a query
+//! One job on a pool thread reads the names and their metadata and writes the page; otherwise each
+//! of thousands of small calls would go to the pool and back. The server sorts, by a query
 //! (`?sort=size&order=desc`), so the page needs no script.
 
 use std::borrow::Cow;
@@ -14,31 +14,33 @@ use overlapped::task::unblock;
 use overlapped_wire::http::{Answer, Content};
 use rustix::io::Errno;
 
+use super::config::Config;
+use super::encoding::{accepted_from_server, compress};
 use super::entries::{Column, Entries, Entry, READ_MAX, SHOWN_MAX, Sorting};
-use super::form::{pack, wanted_now};
-use super::{Config, mime};
+use super::mime;
 use crate::web::page::{self, Escaped, STYLE};
 use crate::web::{Call, target};
 
-/// The page of the folder `path`, which is open as `fd`.
+/// Answers with the page of the folder `path`, which is open as `fd`.
 pub(super) fn answer(call: &Call<'_>, config: &Config, path: Vec<u8>, fd: OwnedFd) -> Answer {
-    let sorting = Sorting::of(call.request.uri().query().unwrap_or_default());
-    let coding = wanted_now(call.request.headers());
+    let sorting = Sorting::from_query(call.request.uri().query().unwrap_or_default());
+    let coding = accepted_from_server(call.request.headers());
     let (config, prefix) = (config.clone(), call.prefix.to_owned());
     let job = move || {
         let entries = Entries::read(&config, &path, fd, sorting)?;
         let page = Listing { entries }.page(&prefix, &path, sorting);
-        let packed = coding.and_then(|coding| Some((coding, pack(page.as_bytes(), coding).ok()?)));
-        Ok::<_, Errno>((page, packed))
+        let compressed =
+            coding.and_then(|coding| Some((coding, compress(page.as_bytes(), coding).ok()?)));
+        Ok::<_, Errno>((page, compressed))
     };
-    let (page, packed) = match unblock(job) {
+    let (page, compressed) = match unblock(job) {
         Ok(Ok(made)) => made,
         Ok(Err(errno)) => {
-            tracing::error!(%errno, "a folder cannot be listed");
+            tracing::error!(%errno, "cannot list a folder");
             return page::refusal(&call.request, StatusCode::INTERNAL_SERVER_ERROR);
         }
         Err(error) => {
-            tracing::error!(%error, "a folder cannot be listed");
+            tracing::error!(%error, "cannot list a folder");
             return page::busy(&call.request);
         }
     };
@@ -46,11 +48,11 @@ pub(super) fn answer(call: &Call<'_>, config: &Config, path: Vec<u8>, fd: OwnedF
     let headers = answer.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-    if let Some((coding, packed)) = packed
+    if let Some((coding, compressed)) = compressed
         && let Some((name, _)) = coding.name()
     {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
-        *answer.body_mut() = Content::Bytes(Cow::Owned(packed));
+        *answer.body_mut() = Content::Bytes(Cow::Owned(compressed));
     }
     answer
 }
@@ -94,15 +96,15 @@ impl Listing {
         if self.entries.shown.is_empty() {
             page += "<p class=\"note\">This folder is empty.</p>\n";
         }
-        if let Some(cut) = self.cut() {
+        if let Some(cut) = self.truncation() {
             let _ = writeln!(page, "<p class=\"note\">{cut} are shown.</p>");
         }
         page += "</main></body></html>\n";
         page
     }
 
-    /// The entries that are shown; `None` where that is all of them.
-    fn cut(&self) -> Option<String> {
+    /// Describes the entries that are shown; returns `None` if these are all.
+    fn truncation(&self) -> Option<String> {
         let Entries { shown, found, is_cut } = &self.entries;
         if !is_cut && *found <= SHOWN_MAX {
             return None;
@@ -117,7 +119,7 @@ impl Listing {
     }
 
     fn summary(&self, page: &mut String) {
-        if let Some(cut) = self.cut() {
+        if let Some(cut) = self.truncation() {
             let _ = writeln!(page, "<p class=\"summary\">{cut}</p>");
             return;
         }
@@ -127,19 +129,19 @@ impl Listing {
         let total = entries.iter().filter(|entry| !entry.is_folder).map(|entry| entry.size);
         let total: u64 = total.fold(0, u64::saturating_add);
         let plural = |count: usize| if count == 1 { "" } else { "s" };
-        let mut said = Vec::new();
+        let mut facts = Vec::new();
         if folders > 0 {
-            said.push(format!("{} folder{}", grouped(folders), plural(folders)));
+            facts.push(format!("{} folder{}", grouped(folders), plural(folders)));
         }
         if files > 0 {
-            said.push(format!("{} file{}", grouped(files), plural(files)));
-            said.push(size(total));
+            facts.push(format!("{} file{}", grouped(files), plural(files)));
+            facts.push(size(total));
         }
-        let _ = writeln!(page, "<p class=\"summary\">{}</p>", said.join(" · "));
+        let _ = writeln!(page, "<p class=\"summary\">{}</p>", facts.join(" · "));
     }
 }
 
-/// 12345 as `12,345`.
+/// Formats 12345 as `12,345`.
 fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
@@ -152,7 +154,7 @@ fn grouped(number: usize) -> String {
     grouped
 }
 
-/// The way from the site's root to this folder, each a link.
+/// Writes the folders from the site's root to this one, each as a link.
 fn crumbs(page: &mut String, prefix: &str, path: &[u8]) {
     *page += "<h1>";
     let root = target::encode(prefix.trim_start_matches('/').as_bytes());
@@ -184,7 +186,7 @@ fn heading(page: &mut String, sorting: Sorting, by: Column, class: &str, text: &
         Column::Time => "time",
     };
     let is_current = sorting.by == by;
-    // A second click turns it round.
+    // A second click reverses the order.
     let next = if is_current && !sorting.descending { "desc" } else { "asc" };
     let (sort, arrow) = match (is_current, sorting.descending) {
         (false, _) => ("none", ""),
@@ -202,7 +204,7 @@ fn row(page: &mut String, entry: &Entry) {
     let name = String::from_utf8_lossy(&entry.name);
     let (slash, class) =
         if entry.is_folder { ("/", "folder") } else { ("", class(std::path::Path::new(&*name))) };
-    // `./`: a name with a colon would be taken for a scheme.
+    // Without `./`, a name with a colon would be taken for a scheme.
     let link = format!(".{}{slash}", target::encode(&entry.name));
     let _ = write!(
         page,
@@ -224,7 +226,7 @@ fn row(page: &mut String, entry: &Entry) {
     );
 }
 
-/// The picture for a file.
+/// Returns the CSS class of the picture for a file.
 fn class(name: &std::path::Path) -> &'static str {
     let kind = mime::of(name);
     let kind = kind.split(';').next().unwrap_or_default();
@@ -244,7 +246,7 @@ fn class(name: &std::path::Path) -> &'static str {
     }
 }
 
-/// 1536 as `1.5 KiB`.
+/// Formats 1536 as `1.5 KiB`.
 fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {
@@ -252,7 +254,7 @@ fn size(bytes: u64) -> String {
     }
     let mut value = bytes as f64 / 1024.0;
     let mut unit = 0;
-    // What would be rounded to 1024 of a unit is 1 of the next.
+    // A value that would be rounded to 1024 becomes 1 of the next unit.
     while value >= 1023.95 && unit + 1 < UNITS.len() {
         value /= 1024.0;
         unit += 1;
@@ -264,8 +266,8 @@ fn size(bytes: u64) -> String {
     }
 }
 
-/// Day and time of day in UTC, by the civil calendar (Howard Hinnant, "chrono-compatible low-level
-/// date algorithms", `civil_from_days`).
+/// Formats day and time of day in UTC, by the civil calendar (Howard Hinnant, "chrono-compatible
+/// low-level date algorithms", `civil_from_days`).
 fn date(seconds: i64) -> (String, String) {
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let days = days.saturating_add(719_468);
@@ -286,7 +288,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_times_are_written_for_people() {
+    fn sizes_and_times_are_formatted_for_people() {
         for (bytes, text) in [
             (0, "0 B"),
             (1023, "1023 B"),

@@ -1,8 +1,8 @@
-//! What a file is, by its name.
+//! Media types by file names.
 
 use std::path::Path;
 
-/// Files without an extension that are text.
+/// Names of files without an extension that are text.
 const TEXTS: &[&str] = &[
     "authors",
     "changelog",
@@ -19,7 +19,7 @@ const TEXTS: &[&str] = &[
     "todo",
 ];
 
-/// The media type of a file called `name`.
+/// Returns the media type of a file with this name.
 pub(crate) fn of(name: &Path) -> String {
     let extension = name.extension().map(|extension| extension.to_string_lossy().to_lowercase());
     let guess = match extension.as_deref() {
@@ -31,7 +31,7 @@ pub(crate) fn of(name: &Path) -> String {
         Some("log" | "lock" | "conf" | "cfg" | "diff" | "patch" | "sha256" | "sha512" | "sum") => {
             "text/plain".to_owned()
         }
-        // What the table of names does not know, or calls a plug-in or a stream of one vendor.
+        // Types that the crate's table lacks, or has as a vendor's.
         Some("rpm") => "application/x-rpm".to_owned(),
         Some("deb") => "application/vnd.debian.binary-package".to_owned(),
         Some("ts" | "m2ts") => "video/mp2t".to_owned(),
@@ -48,7 +48,7 @@ pub(crate) fn of(name: &Path) -> String {
     if guess.starts_with("text/") { guess + "; charset=utf-8" } else { guess }
 }
 
-/// Whether packing such a file makes it smaller.
+/// Tells whether compression makes such a file smaller.
 pub(crate) fn is_compressible(kind: &str) -> bool {
     let kind = kind.split(';').next().unwrap_or_default();
     let (class, form) = kind.split_once('/').unwrap_or((kind, ""));
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_tell_types() {
+    fn media_types_follow_from_names() {
         for (name, kind, compressible) in [
             ("index.html", "text/html; charset=utf-8", true),
             ("a.B/Style.CSS", "text/css; charset=utf-8", true),

@@ -1,28 +1,29 @@
-//! Files beneath a folder.
+//! Files below a folder.
 //!
 //! ```text
-//! path ─▶ cache ── known ─▶ one statx: the same file? ──yes──┐
-//!           │ unknown, changed                               ▼
-//!           └─▶ target ─▶ openat2 beneath the root ─▶ resource ─▶ coding ─▶ conditions, ranges
+//! path ─▶ cache ── hit ─▶ one statx: unchanged? ──yes──────────┐
+//!           │ miss, changed                                    ▼
+//!           └─▶ target ─▶ openat2 below the root ─▶ resource ─▶ encoding ─▶ conditions, ranges
 //! ```
 //!
-//! | room | one job |
+//! | module | job |
 //! |---|---|
-//! | `find` | which file a path asks for, and whether it is what it was |
-//! | `absence` | why there is none, and what is said then |
-//! | `form/` | which form of its content suits the client; `encoding`: what clients accept |
-//! | `reply/` | conditions, then ranges: what of it is sent |
-//! | `resource`, `cache` | one form of a file; those that are kept |
-//! | `listing`, `entries` | a folder's page; which entries it shows |
-//! | `mime` | types by names |
+//! | `find` | finds the file of a path, and checks whether a cached one has changed |
+//! | `not_found` | answers if there is no file |
+//! | `encoding/` | chooses the content coding, compresses |
+//! | `reply/` | evaluates conditions and ranges |
+//! | `resource`, `cache` | an opened file with its headers; those that are kept |
+//! | `listing`, `entries` | a folder's page; the entries on it |
+//! | `mime` | media types by file names |
 
-mod absence;
 mod cache;
+mod config;
+mod encoding;
 mod entries;
 mod find;
-mod form;
 mod listing;
 mod mime;
+mod not_found;
 mod reply;
 mod resource;
 #[cfg(test)]
@@ -38,17 +39,18 @@ use std::sync::{Arc, Weak};
 use http::{HeaderValue, Method};
 use overlapped_wire::http::{Answer, Service};
 
-use super::beneath::{Folder, Way};
+use super::below::{Lookup, Root};
 use super::{Call, Handler, page};
 use crate::peer::Peer;
 use cache::Cache;
+use config::Config;
 use find::Finder;
 
-/// What can be done with files.
+/// The methods that files support.
 const METHODS: &str = "GET, HEAD, OPTIONS";
 
-/// Files beneath a folder, as a [`Handler`] of a [`Site`](super::Site) or a
-/// [`Service`] of their own.
+/// The files below a folder, as a [`Handler`] of a [`Site`](super::Site) or a [`Service`] of their
+/// own.
 ///
 /// | | |
 /// |---|---|
@@ -56,18 +58,18 @@ const METHODS: &str = "GET, HEAD, OPTIONS";
 /// | conditions | `If-Match`, `If-None-Match`, `If-(Un)Modified-Since`, `If-Range` (RFC 9110) |
 /// | entity tags | time of the last change in nanoseconds, and size |
 /// | ranges | one or several, at most 16 |
-/// | codings | `x.br`, `x.zst`, `x.gz` beside `x`, not older; else made of texts up to 1 MiB |
-/// | folders | `index.html`; else a [listing](Files::listing), if wanted |
-/// | not served | names that begin with a dot, except `.well-known`; what is no regular file |
-/// | links | those that stay beneath the folder; absolute ones never |
+/// | content codings | siblings `x.br`, `x.zst`, `x.gz` of `x`, if not older; else texts up to 1 MiB |
+/// | folders | `index.html`; else a [listing](Files::listing), if enabled |
+/// | not served | names that begin with a dot, except `.well-known`; anything but regular files |
+/// | links | those that stay below the folder |
 ///
-/// The folder's own path is followed anew for each file: where it is a link that is pointed
-/// elsewhere, the next request sees that.
+/// The folder's own path is resolved anew for each file: if it is a link that is changed, the next
+/// request sees that.
 ///
-/// **Entity tags** are the same on all servers that have copies with the same times (`cp -p`,
+/// **Entity tags** are the same on all servers whose copies have the same times (`cp -p`,
 /// `rsync -t`, `tar`). A tag cannot tell two contents apart that have the same size and the same
-/// time: where a build gives every file one fixed time, put a digest into the files' names. A file
-/// that was changed just now (20 ms; two seconds if its time is in whole seconds) has a weak tag.
+/// time: if a build gives every file one fixed time, put a digest into the file names. A file that
+/// was changed within the last 20 ms (two seconds if its time is in whole seconds) has a weak tag.
 ///
 /// ```
 /// use overlapped_serve::web::Files;
@@ -88,82 +90,71 @@ pub struct Files {
     config: Arc<Config>,
 }
 
-/// What is chosen once.
-#[derive(Clone)]
-pub(crate) struct Config {
-    folder: Folder,
-    index: Vec<String>,
-    listing: bool,
-    hidden: bool,
-    clean_urls: bool,
-    packing: bool,
-    cache_control: Option<HeaderValue>,
-}
-
 impl Files {
-    /// The files beneath `folder`.
+    /// Serves the files below `folder`.
     ///
     /// # Errors
-    /// `NotFound`, `NotADirectory`, `PermissionDenied`: where there is no such folder.
+    /// `NotFound`, `NotADirectory`, `PermissionDenied`: the folder cannot be opened.
     pub fn new(folder: impl AsRef<Path>) -> io::Result<Files> {
-        Files::by(folder.as_ref(), Way::of_this_machine())
+        Files::with_lookup(folder.as_ref(), Lookup::best())
     }
 
-    fn by(folder: &Path, way: Way) -> io::Result<Files> {
-        let folder = Folder::new(folder, way)?;
+    fn with_lookup(folder: &Path, lookup: Lookup) -> io::Result<Files> {
+        let root = Root::new(folder, lookup)?;
         let index = vec!["index.html".to_owned()];
         let config = Config {
-            folder,
+            root,
             index,
             listing: false,
             hidden: false,
             clean_urls: false,
-            packing: true,
+            compression: true,
             cache_control: None,
         };
         Ok(Files { config: Arc::new(config) })
     }
 
-    /// The names that stand for their folder, the first that is there. Default: `index.html`.
+    /// Sets the names of index files; the first that exists stands for its folder. Default:
+    /// `index.html`.
     #[must_use]
     pub fn index<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Files {
         self.change().index = names.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Whether a folder without an index is listed. Default: no; it is `403`.
+    /// Sets whether a folder without an index file is listed. Default: no; the answer is `403`.
     #[must_use]
     pub fn listing(mut self, listing: bool) -> Files {
         self.change().listing = listing;
         self
     }
 
-    /// Whether files are served, and listed, whose names, or whose folders' names, begin with a
-    /// dot. Default: only those in `.well-known`.
+    /// Sets whether files are served and listed if their names, or those of their folders, begin
+    /// with a dot. Default: only those in `.well-known`.
     #[must_use]
     pub fn hidden(mut self, hidden: bool) -> Files {
         self.change().hidden = hidden;
         self
     }
 
-    /// Sets whether `/about` is `about.html` where that is there and no file is called `about`:
-    /// before the folder of that name, too. Default: no.
+    /// Sets whether `/about` stands for the file `about.html`, if that exists and no file is named
+    /// `about`. It precedes a folder of that name. Default: no.
     #[must_use]
     pub fn clean_urls(mut self, clean: bool) -> Files {
         self.change().clean_urls = clean;
         self
     }
 
-    /// Sets whether texts are packed on the way, with brotli, zstd or gzip, where no packed file
-    /// is beside them. Default: yes.
+    /// Sets whether texts without a precompressed sibling are compressed by the server, with
+    /// brotli, zstd or gzip. Default: yes.
     #[must_use]
-    pub fn packing(mut self, packing: bool) -> Files {
-        self.change().packing = packing;
+    pub fn compression(mut self, compression: bool) -> Files {
+        self.change().compression = compression;
         self
     }
 
-    /// The `Cache-Control` of every file. Default: none, so that clients ask again by the tag or
-    /// the date as they think fit.
+    /// Sets the `Cache-Control` of every file. Default: none; clients revalidate by the tag or the
+    /// date as they see fit.
     #[must_use]
     pub fn cache_control(mut self, control: HeaderValue) -> Files {
         self.change().cache_control = Some(control);
@@ -174,16 +165,16 @@ impl Files {
         Arc::make_mut(&mut self.config)
     }
 
-    /// This thread's cache for these files.
+    /// Returns this thread's cache for these files.
     fn cache(&self) -> Rc<Cache> {
         type Caches = Vec<(Weak<Config>, Rc<Cache>)>;
         thread_local! {
             static CACHES: RefCell<Caches> = const { RefCell::new(Vec::new()) };
         }
-        let mine = Arc::as_ptr(&self.config);
+        let own = Arc::as_ptr(&self.config);
         CACHES.with_borrow_mut(|caches| {
-            // A weak reference keeps the address from being used again.
-            if let Some((_, cache)) = caches.iter().find(|(config, _)| config.as_ptr() == mine) {
+            // A weak reference prevents that the address is reused.
+            if let Some((_, cache)) = caches.iter().find(|(config, _)| config.as_ptr() == own) {
                 return Rc::clone(cache);
             }
             caches.retain(|(config, _)| config.strong_count() > 0);
@@ -202,9 +193,9 @@ impl Handler for Files {
         }
         let cache = self.cache();
         let finder = Finder { config: &self.config, cache: &cache };
-        match finder.plain(call.rest()) {
-            Ok(plain) => reply::answer(request, &finder.suitable(request, plain)),
-            Err(absence) => absence.explain(&call, &self.config),
+        match finder.find(call.rest()) {
+            Ok(plain) => reply::answer(request, &finder.best_coding(request, plain)),
+            Err(reason) => reason.answer(&call, &self.config),
         }
     }
 }
@@ -217,15 +208,15 @@ impl Service for Files {
 
 impl fmt::Debug for Files {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Config { folder, index, listing, hidden, clean_urls, packing, cache_control } =
+        let Config { root, index, listing, hidden, clean_urls, compression, cache_control } =
             &*self.config;
         f.debug_struct("Files")
-            .field("folder", &folder.path())
+            .field("folder", &root.path())
             .field("index", index)
             .field("listing", listing)
             .field("hidden", hidden)
             .field("clean_urls", clean_urls)
-            .field("packing", packing)
+            .field("compression", compression)
             .field("cache_control", cache_control)
             .finish()
     }

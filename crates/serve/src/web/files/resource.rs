@@ -1,8 +1,6 @@
-//! A file that can be sent: what was found when it was opened, and everything that its answers
-//! have in common.
+//! Resources: opened files, in one content coding, with the headers of their answers.
 //!
-//! A resource never changes. Whether the file still is what it was is asked by
-//! [`Stamp`]: device, inode, size, and the times of the last changes of content and status.
+//! A resource never changes. Whether its file has changed is found by comparing its [`FileStat`].
 
 use std::cell::Cell;
 use std::ffi::{CString, OsStr};
@@ -22,65 +20,45 @@ use http::header::{
 use http::{HeaderMap, HeaderValue};
 use overlapped::time::Instant;
 use overlapped_wire::http::Content;
-use rustix::fs::{FileType, Statx};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use super::form::Coding;
-use super::{Config, mime};
-use crate::web::beneath::{Open, stat};
+use super::config::Config;
+use super::encoding::Coding;
+use super::mime;
+use crate::web::below::{FileStat, Open, stat};
 
-/// Files up to this size are kept in memory.
-const KEPT_MAX: u64 = 32 << 10;
+/// The size up to which a file is read into memory.
+const MEMORY_MAX: u64 = 32 << 10;
 
-/// The coarsest step of the kernel's clock for files (`CONFIG_HZ=100`), twice. A file that was
-/// changed so recently may be changed again with the same times.
+/// Twice the coarsest step of the kernel's clock for files (`CONFIG_HZ=100`). A file that was
+/// changed within this time may be changed again with the same times.
 const CLOCK_STEP: Duration = Duration::from_millis(20);
 
-/// The coarsest step of a file system that keeps whole seconds (FAT).
+/// The coarsest step of a file system with times in whole seconds (FAT).
 const SECONDS_STEP: Duration = Duration::from_secs(2);
 
-/// What tells two states of what stands under a name apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    device: (u32, u32),
-    inode: u64,
-    mode: u16,
-    size: u64,
-    modified: (i64, u32),
-    changed: (i64, u32),
-}
-
-impl Stamp {
-    pub(crate) fn of(stat: &Statx) -> Stamp {
-        Stamp {
-            device: (stat.stx_dev_major, stat.stx_dev_minor),
-            inode: stat.stx_ino,
-            mode: stat.stx_mode,
-            size: stat.stx_size,
-            modified: (stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec),
-            changed: (stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec),
-        }
-    }
-
-    /// Whether it may change again with the same times.
-    pub(crate) fn is_fresh(&self, now: SystemTime) -> bool {
+impl FileStat {
+    /// Tells whether the file may change again with the same times.
+    pub(super) fn may_change_unnoticed(&self, now: SystemTime) -> bool {
         let changed = time(self.changed);
         let is_whole = self.modified.1 == 0;
         changed.is_none_or(|at| now.duration_since(at).is_ok_and(|age| age < CLOCK_STEP))
             || is_whole && time(self.modified).is_some_and(|at| distance(now, at) < SECONDS_STEP)
     }
 
-    /// The entity tag of the file's content in `coding`: the time of its last change in
-    /// nanoseconds, and its size. No inode: copies on several machines have one tag.
+    /// Returns the entity tag of the file's content in `coding`: the time of its last change in
+    /// nanoseconds, and its size. It has no inode, so that copies on several machines have the same
+    /// tag.
     fn tag(&self, coding: Coding, weak: bool) -> String {
-        let Stamp { size, modified: (seconds, nanos), .. } = self;
+        let FileStat { size, modified: (seconds, nanos), .. } = self;
         let weak = if weak { "W/" } else { "" };
-        let form = coding.tag();
-        format!("{weak}\"{seconds:x}.{nanos:x}-{size:x}{form}\"")
+        let suffix = coding.tag();
+        format!("{weak}\"{seconds:x}.{nanos:x}-{size:x}{suffix}\"")
     }
 
-    /// Whether its content is not older than that of `other`, in whole seconds.
-    pub(crate) fn is_as_new_as(&self, other: &Stamp) -> bool {
+    /// Tells whether the content is not older than that of `other`, in whole seconds.
+    pub(super) fn is_as_new_as(&self, other: &FileStat) -> bool {
         self.modified.0 >= other.modified.0
     }
 }
@@ -94,102 +72,103 @@ fn time((seconds, nanos): (i64, u32)) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(since)
 }
 
-/// What a resource's content is made of.
+/// The content of a resource.
 pub(crate) enum Body {
-    /// In memory.
-    Kept(Arc<[u8]>),
-    /// Open.
-    Open(Arc<File>),
+    /// Bytes in memory.
+    Memory(Arc<[u8]>),
+    /// An open file.
+    File(Arc<File>),
 }
 
-/// One form of a file.
+/// A file in one content coding.
 pub(crate) struct Resource {
-    /// The path that leads to it, as it was sent.
+    /// The request's path, as it was sent.
     pub(crate) key: Rc<str>,
-    /// Its name beneath the root.
+    /// The name below the root.
     pub(crate) name: Vec<u8>,
-    /// Its whole path.
-    pub(crate) whole: CString,
+    /// The absolute path.
+    pub(crate) absolute: CString,
     pub(crate) coding: Coding,
-    pub(crate) stamp: Stamp,
-    /// Its fields, as a whole answer has them.
+    pub(crate) stat: FileStat,
+    /// The headers of an answer with the whole content.
     pub(crate) headers: HeaderMap,
-    /// In whole seconds, and never in the future.
+    /// The time of the last change in whole seconds, never in the future.
     pub(crate) modified: Option<SystemTime>,
     pub(crate) body: Body,
-    /// Packing it makes it smaller.
+    /// True if compression makes it smaller.
     pub(crate) compressible: bool,
-    /// It may be found again by its stamp.
-    pub(crate) keeps: bool,
-    /// When it was last known to be what stands under its name.
-    pub(crate) seen: Cell<Instant>,
-    /// The state of its folder in which nothing was beside it that has its content, packed.
-    pub(crate) alone: Cell<Option<Stamp>>,
-    /// Asked for since the cache last looked for room.
+    /// True if a comparison of metadata notices every later change.
+    pub(crate) may_cache: bool,
+    /// The time of the last careful check; see `find`.
+    pub(crate) checked_at: Cell<Instant>,
+    /// The metadata of its folder when it had no precompressed sibling.
+    pub(crate) no_sibling: Cell<Option<FileStat>>,
+    /// True if it was used since the cache's hand last passed.
     pub(crate) used: Cell<bool>,
 }
 
 impl Resource {
-    /// Opens `name`, which `key` asks for, blocking the calling tasklet only. `kind`: the name that
-    /// tells its type.
+    /// Opens `name` for the path `key`, blocking only the calling tasklet. The name `type_name`
+    /// determines the media type.
     ///
     /// # Errors
-    /// `EISDIR` for a folder, `ENOENT` for what is no file either; those of opening and reading.
+    /// `EISDIR` for a folder, `ENOENT` for other files that are not regular; those of opening and
+    /// reading.
     pub(crate) fn load(
         config: &Config,
         key: &Rc<str>,
         name: &[u8],
-        kind: &[u8],
+        type_name: &[u8],
         coding: Coding,
     ) -> Result<Resource, Errno> {
-        let fd = config.folder.open(name, Open::Read)?;
-        let mut stamp = Stamp::of(&stat(&fd)?);
-        match FileType::from_raw_mode(stamp.mode.into()) {
+        let fd = config.root.open(name, Open::Read)?;
+        let mut found = stat(&fd)?;
+        match found.file_type() {
             FileType::RegularFile => {}
             FileType::Directory => return Err(Errno::ISDIR),
-            // A FIFO or a device is nothing that can be sent.
+            // FIFOs and devices are not served.
             _ => return Err(Errno::NOENT),
         }
         let is_local = is_local(&fd);
         let mut steady = true;
-        let body = if stamp.size <= KEPT_MAX {
+        let body = if found.size <= MEMORY_MAX {
             let file = overlapped::fs::File::from(fd);
-            let mut bytes = read(&file, stamp.size).map_err(errno)?;
-            let mut after = Stamp::of(&stat(&file)?);
-            if after != stamp {
-                // It was changed meanwhile. If it is again, what was read may be of two versions.
+            let mut bytes = read(&file, found.size).map_err(errno)?;
+            let mut after = stat(&file)?;
+            if after != found {
+                // It has changed meanwhile. If it does again, the bytes may be of two versions.
                 bytes = read(&file, after.size).map_err(errno)?;
-                (stamp, after) = (after, Stamp::of(&stat(&file)?));
+                (found, after) = (after, stat(&file)?);
             }
-            steady = after == stamp && bytes.len() as u64 == stamp.size;
-            Body::Kept(bytes.into())
+            steady = after == found && bytes.len() as u64 == found.size;
+            Body::Memory(bytes.into())
         } else {
-            Body::Open(Arc::new(File::from(fd)))
+            Body::File(Arc::new(File::from(fd)))
         };
         let now = SystemTime::now();
-        let steady = steady && !stamp.is_fresh(now);
-        let whole = config.folder.whole(name)?;
+        let steady = steady && !found.may_change_unnoticed(now);
+        let absolute = config.root.absolute(name)?;
         let mut resource = Resource {
             key: Rc::clone(key),
             name: name.to_vec(),
-            whole,
+            absolute,
             coding,
-            stamp,
+            stat: found,
             headers: HeaderMap::with_capacity(8),
-            modified: time((stamp.modified.0, 0)).filter(|modified| *modified <= now),
+            modified: time((found.modified.0, 0)).filter(|modified| *modified <= now),
             body,
             compressible: false,
-            keeps: steady && is_local,
-            seen: Cell::new(Instant::now()),
-            alone: Cell::new(None),
+            may_cache: steady && is_local,
+            checked_at: Cell::new(Instant::now()),
+            no_sibling: Cell::new(None),
             used: Cell::new(true),
         };
-        resource.describe(config, kind, !steady);
+        resource.set_headers(config, type_name, !steady);
         Ok(resource)
     }
 
-    /// The same, packed: what `bytes` are.
-    pub(crate) fn packed(
+    /// Creates the resource for `plain` in `coding`, with the compressed `bytes`.
+    pub(crate) fn compressed(
         config: &Config,
         plain: &Resource,
         coding: Coding,
@@ -198,31 +177,31 @@ impl Resource {
         let mut resource = Resource {
             key: Rc::clone(&plain.key),
             name: plain.name.clone(),
-            whole: plain.whole.clone(),
+            absolute: plain.absolute.clone(),
             coding,
-            stamp: plain.stamp,
+            stat: plain.stat,
             headers: HeaderMap::with_capacity(8),
             modified: plain.modified,
-            body: Body::Kept(bytes.into()),
+            body: Body::Memory(bytes.into()),
             compressible: true,
-            keeps: plain.keeps,
-            seen: Cell::new(Instant::now()),
-            alone: Cell::new(None),
+            may_cache: plain.may_cache,
+            checked_at: Cell::new(Instant::now()),
+            no_sibling: Cell::new(None),
             used: Cell::new(true),
         };
-        resource.describe(config, &plain.name, true);
+        resource.set_headers(config, &plain.name, true);
         resource
     }
 
-    fn describe(&mut self, config: &Config, kind: &[u8], weak: bool) {
-        let kind = mime::of(Path::new(OsStr::from_bytes(kind)));
+    fn set_headers(&mut self, config: &Config, type_name: &[u8], weak: bool) {
+        let kind = mime::of(Path::new(OsStr::from_bytes(type_name)));
         self.compressible = mime::is_compressible(&kind);
         let headers = &mut self.headers;
         let kind = HeaderValue::try_from(kind);
         let plain = HeaderValue::from_static("application/octet-stream");
         headers.insert(CONTENT_TYPE, kind.unwrap_or(plain));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        let tag = self.stamp.tag(self.coding, weak);
+        let tag = self.stat.tag(self.coding, weak);
         if let Ok(tag) = HeaderValue::try_from(tag) {
             headers.insert(ETAG, tag);
         }
@@ -231,7 +210,7 @@ impl Resource {
         {
             headers.insert(LAST_MODIFIED, date);
         }
-        if !self.coding.is_packed() {
+        if !self.coding.is_compressed_here() {
             headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         }
         if let Some((name, _)) = self.coding.name() {
@@ -245,20 +224,20 @@ impl Resource {
         }
     }
 
-    /// How many bytes it has.
+    /// Returns the number of bytes.
     pub(crate) fn len(&self) -> u64 {
         match &self.body {
-            Body::Kept(bytes) => bytes.len() as u64,
-            Body::Open(_) => self.stamp.size,
+            Body::Memory(bytes) => bytes.len() as u64,
+            Body::File(_) => self.stat.size,
         }
     }
 
-    /// All of it.
+    /// Returns the whole content.
     pub(crate) fn content(&self) -> Content {
         match &self.body {
-            Body::Kept(bytes) => Content::Shared(Arc::clone(bytes)),
-            Body::Open(file) => {
-                Content::File { file: Arc::clone(file), offset: 0, len: self.stamp.size }
+            Body::Memory(bytes) => Content::Shared(Arc::clone(bytes)),
+            Body::File(file) => {
+                Content::File { file: Arc::clone(file), offset: 0, len: self.stat.size }
             }
         }
     }
@@ -268,10 +247,10 @@ fn errno(error: std::io::Error) -> Errno {
     Errno::from_io_error(&error).unwrap_or(Errno::IO)
 }
 
-/// The file's content, which should be so long.
+/// Reads the content of a file that should have `size` bytes.
 fn read(file: &overlapped::fs::File, size: u64) -> std::io::Result<Vec<u8>> {
-    // Not more than is kept, whatever it has become.
-    let mut bytes = vec![0; size.min(KEPT_MAX) as usize];
+    // The file may have grown: bound the memory.
+    let mut bytes = vec![0; size.min(MEMORY_MAX) as usize];
     let mut done = 0;
     while done < bytes.len() {
         match file.read_at(&mut bytes[done..], done as u64)? {
@@ -283,10 +262,12 @@ fn read(file: &overlapped::fs::File, size: u64) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether it lies on a disk or in the memory of this machine, so that its stamp tells the truth
-/// and asking for it waits for no server.
+/// Tells whether the file is on a disk or in the memory of this machine, so that its metadata is
+/// accurate and reading it waits for no server.
+#[cfg(target_os = "linux")]
 fn is_local(fd: &OwnedFd) -> bool {
-    /// statfs(2): ext, xfs, btrfs, tmpfs, ramfs, f2fs, zfs, bcachefs, overlayfs, squashfs, erofs.
+    /// Magic numbers of statfs(2): ext, xfs, btrfs, tmpfs, ramfs, f2fs, zfs, bcachefs, overlayfs,
+    /// squashfs, erofs.
     const LOCAL: [u32; 11] = [
         0xef53,
         0x5846_5342,
@@ -300,6 +281,12 @@ fn is_local(fd: &OwnedFd) -> bool {
         0x7371_7368,
         0xe0f5_e1e2,
     ];
-    // Its magic number has 32 bits, whatever the type says.
+    // The magic number has 32 bits, whatever the field's type is.
     rustix::fs::fstatfs(fd).is_ok_and(|system| LOCAL.contains(&(system.f_type as u32)))
+}
+
+/// Returns false, so that nothing is cached: other systems tell a file system's type differently.
+#[cfg(not(target_os = "linux"))]
+fn is_local(_: &OwnedFd) -> bool {
+    false
 }

@@ -1,21 +1,21 @@
-//! A token bucket for each client, in bounded memory.
+//! Token buckets of all clients, in bounded memory.
 //!
-//! A bucket is kept as the time at which it will be full again (GCRA): one number, and nothing of a
-//! client whose bucket is full. **No bucket is forgotten before it is full**, or a flood of other
-//! addresses would give its client a fresh one. So the table of clients may be full of buckets that
-//! are not; then clients that are not in it share those of their larger networks, of which there
-//! is a fixed number:
+//! A bucket is stored as the time at which it will be full again (GCRA): one number, and nothing
+//! for a client whose bucket is full. **No bucket is removed before it is full**; otherwise a flood
+//! of other addresses would give its client a new one. So the table may be full of buckets that are
+//! not full. Then clients that are not in it share the buckets of their larger networks, of which
+//! there is a fixed number:
 //!
 //! ```text
 //! take ─▶ in the table? ──yes──▶ its own bucket
 //!            │ no
-//!            ├─▶ there is room: a bucket of its own, which begins as its network's is now
-//!            └─▶ the table is full: its network's
+//!            ├─▶ there is room: a new bucket, filled as its network's is now
+//!            └─▶ the table is full: its network's bucket
 //! ```
 //!
-//! A request that a client takes of its network's bucket thus stays taken when it gets one of its
-//! own: whatever addresses come, no client gets more than one bucket holds. One may get less, while
-//! others of its network fill the table.
+//! So a token that a client has taken from its network's bucket stays taken when it gets a bucket
+//! of its own. Whatever addresses send requests, no client gets more than one bucket holds. A
+//! client may get less while others of its network fill the table.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -29,38 +29,39 @@ use overlapped::time::Instant;
 use crate::locks::IgnorePoison;
 use crate::state::client_network;
 
-/// Clients that have buckets of their own: some 4 MiB.
+/// Maximum of clients with buckets of their own, about 4 MiB.
 const CLIENTS_MAX: usize = 65_536;
 
-/// Buckets of larger networks. Networks that have the same one are held to less, never to more.
+/// The number of network buckets. Networks that share one are allowed less, never more.
 const NETWORKS: usize = 4_096;
 
-/// Between two searches of the whole table for buckets that are full.
-const PAUSE: Duration = Duration::from_millis(100);
+/// The time between two scans of the table for full buckets.
+const SCAN_PERIOD: Duration = Duration::from_millis(100);
 
-/// Token buckets of all clients.
+/// The token buckets.
 #[derive(Debug)]
 pub(super) struct Buckets {
-    /// The time after which a token is there again.
+    /// The time after which a token is replenished.
     step: Duration,
-    /// The contents of a full bucket, as time.
+    /// The size of a bucket, as the time to fill it.
     depth: Duration,
-    /// The secret by which networks are spread, so that none can be made to share another's bucket.
+    /// The secret hash key, so that no client can choose a network that shares a bucket with
+    /// another.
     key: RandomState,
     state: Mutex<State>,
 }
 
-/// Times at which buckets will be full again.
+/// The times at which buckets will be full again.
 #[derive(Debug, Default)]
 struct State {
     clients: HashMap<IpAddr, Instant>,
-    /// Empty until the table of clients is full for the first time.
+    /// The networks' buckets; empty until the table of clients is full for the first time.
     networks: Vec<Option<Instant>>,
-    searched: Option<Instant>,
+    scanned_at: Option<Instant>,
 }
 
 impl Buckets {
-    /// Buckets of `tokens`, each of which is back after `step`.
+    /// Creates buckets of `tokens` tokens; one is replenished after each `step`.
     pub(super) fn new(tokens: u32, step: Duration) -> Buckets {
         let depth = step.saturating_mul(tokens);
         Buckets { step, depth, key: RandomState::new(), state: Mutex::default() }
@@ -69,18 +70,18 @@ impl Buckets {
     /// Takes a token of the client at `address`.
     ///
     /// # Errors
-    /// The time after which there is one.
+    /// The time after which there will be one.
     pub(super) fn take(&self, address: Option<IpAddr>, now: Instant) -> Result<(), Duration> {
         let client = client_network(address);
         let mut state = self.state();
         if let Some(full) = state.clients.get_mut(&client) {
-            *full = self.less(*full, now)?;
+            *full = self.take_from(*full, now)?;
             return Ok(());
         }
-        state.make_room(now);
+        state.remove_full(now);
         let network = self.network(client);
         let shared = state.networks.get(network).copied().flatten();
-        let full = self.less(shared.unwrap_or(now), now)?;
+        let full = self.take_from(shared.unwrap_or(now), now)?;
         if state.clients.len() < CLIENTS_MAX {
             state.clients.insert(client, full);
         } else {
@@ -90,45 +91,45 @@ impl Buckets {
         Ok(())
     }
 
-    /// Tells whether there is a token of the client at `address`, and takes none.
+    /// Checks that the client at `address` has a token, and takes none.
     ///
     /// # Errors
-    /// The time after which there is one.
+    /// The time after which there will be one.
     pub(super) fn peek(&self, address: Option<IpAddr>, now: Instant) -> Result<(), Duration> {
         let client = client_network(address);
         let state = self.state();
         let own = state.clients.get(&client).copied();
         let shared = || state.networks.get(self.network(client)).copied().flatten();
-        self.less(own.or_else(shared).unwrap_or(now), now).map(|_| ())
+        self.take_from(own.or_else(shared).unwrap_or(now), now).map(|_| ())
     }
 
-    /// The time at which a bucket that would be full at `full` is so with one token less.
-    fn less(&self, full: Instant, now: Instant) -> Result<Instant, Duration> {
+    /// Takes a token from a bucket that would be full at `full`; returns its new time.
+    fn take_from(&self, full: Instant, now: Instant) -> Result<Instant, Duration> {
         let full = full.max(now) + self.step;
         let missing = full.saturating_duration_since(now);
         if missing > self.depth { Err(missing - self.depth) } else { Ok(full) }
     }
 
-    /// Gives a token back. One that was a network's stays taken.
-    pub(super) fn give(&self, address: Option<IpAddr>) {
+    /// Gives a token back. A token of a network's bucket stays taken.
+    pub(super) fn give_back(&self, address: Option<IpAddr>) {
         if let Some(full) = self.state().clients.get_mut(&client_network(address)) {
             *full = full.checked_sub(self.step).unwrap_or(*full);
         }
     }
 
-    /// The place of the bucket of a client's network.
+    /// Returns the index of the bucket of a client's network.
     fn network(&self, client: IpAddr) -> usize {
         self.key.hash_one(network_of(client)) as usize % NETWORKS
     }
 
-    /// Held for a few instructions, and now and then for a search.
+    /// Locks the state: for a few instructions, and now and then for a scan.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().ignore_poison()
     }
 }
 
-/// The number of a client's network, of which one owner may have all addresses: 16 bits of IPv4, 32
-/// of IPv6.
+/// Returns the number of a client's network, all of whose addresses may have one owner: 16 bits of
+/// IPv4, 32 of IPv6.
 pub(super) fn network_of(client: IpAddr) -> u64 {
     match client {
         IpAddr::V4(v4) => u64::from(v4.to_bits() >> 16),
@@ -137,11 +138,12 @@ pub(super) fn network_of(client: IpAddr) -> u64 {
 }
 
 impl State {
-    /// Forgets clients whose buckets are full, where the table is, and not too often.
-    fn make_room(&mut self, now: Instant) {
-        let is_due = self.searched.is_none_or(|at| now.saturating_duration_since(at) >= PAUSE);
+    /// Removes full buckets if the table is full, but not too often.
+    fn remove_full(&mut self, now: Instant) {
+        let is_due =
+            self.scanned_at.is_none_or(|at| now.saturating_duration_since(at) >= SCAN_PERIOD);
         if self.clients.len() >= CLIENTS_MAX && is_due {
-            self.searched = Some(now);
+            self.scanned_at = Some(now);
             self.clients.retain(|_, full| *full > now);
         }
     }
@@ -156,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_is_emptied_at_once_and_filled_with_time() {
+    fn a_bucket_allows_a_burst_and_refills_with_time() {
         let buckets = Buckets::new(3, Duration::from_secs(1));
         let now = Instant::now();
         let after = |seconds| now + Duration::from_secs(seconds);
@@ -167,7 +169,7 @@ mod tests {
         assert_eq!(buckets.take(v4(2), now), Ok(()), "another client");
         assert_eq!(buckets.take(v4(1), after(1)), Ok(()));
         assert!(buckets.take(v4(1), after(1)).is_err());
-        buckets.give(v4(1));
+        buckets.give_back(v4(1));
         assert_eq!(buckets.take(v4(1), after(1)), Ok(()));
         for _ in 0..3 {
             assert_eq!(buckets.take(v4(1), after(100)), Ok(()));
@@ -186,12 +188,12 @@ mod tests {
     }
 
     #[test]
-    fn whatever_addresses_come_no_client_ever_gets_more_than_its_own() {
+    fn no_client_gets_more_than_one_bucket_whatever_addresses_send_requests() {
         const TOKENS: u32 = 10;
         let step = Duration::from_secs(1);
         let begin = Instant::now();
         let buckets = Buckets::new(TOKENS, step);
-        // What each client may have, without any limit on memory.
+        // The model: what each client may get, without a limit on memory.
         let mut model: HashMap<u32, Instant> = HashMap::new();
         let mut now = begin;
         let mut random = 1_u32;
@@ -201,7 +203,7 @@ mod tests {
         };
         let mut refused = 0;
         for round in 0..20 {
-            // A flood of forged addresses, of each a few, then everybody who was there before.
+            // A flood of forged addresses, then all clients of the earlier rounds.
             let flood = round % 4 * 20_000;
             for _ in 0..flood {
                 let forged = 0x0a00_0000 + next(1 << 24);
@@ -225,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn however_many_clients_come_no_more_are_remembered_and_those_that_are_full_leave() {
+    fn the_table_has_a_maximum_and_full_buckets_are_removed() {
         let buckets = Buckets::new(2, Duration::from_secs(1));
         let now = Instant::now();
         for number in 0..CLIENTS_MAX as u32 + 10_000 {
@@ -240,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_has_taken_of_its_network_stays_taken_when_it_gets_a_bucket_of_its_own() {
+    fn tokens_taken_from_a_network_stay_taken_in_a_clients_own_bucket() {
         let buckets = Buckets::new(10, Duration::from_secs(1));
         let now = Instant::now();
         for number in 0..CLIENTS_MAX as u32 {

@@ -1,4 +1,4 @@
-//! Answers that scripts of other sites may read (the Fetch standard, "CORS protocol").
+//! The CORS protocol (Fetch standard): lets scripts of other sites read answers.
 
 use std::io;
 
@@ -8,8 +8,8 @@ use overlapped_wire::http::{Answer, Content};
 use super::invalid;
 use crate::web::{Call, Handler};
 
-/// Lets scripts of other origins read the answers. Credentials are never allowed: nothing that a
-/// client gets by its password is given to a script of another site.
+/// A layer that lets scripts of other origins read the answers. Credentials are never allowed: a
+/// script of another site gets nothing that needs the client's password.
 ///
 /// ```
 /// use overlapped_serve::Peer;
@@ -27,15 +27,16 @@ use crate::web::{Call, Handler};
 #[derive(Debug, Clone)]
 pub struct Cors<H> {
     inner: H,
-    /// Empty for all.
+    /// The allowed origins; empty allows all.
     origins: Vec<HeaderValue>,
 }
 
 impl<H: Handler> Cors<H> {
-    /// For these origins, such as `https://example.org`; `*` for all.
+    /// Allows these origins, such as `https://example.org`; `*` allows all.
     ///
     /// # Errors
-    /// `InvalidInput` for what is no origin: a scheme, a host, perhaps a port, and nothing behind.
+    /// `InvalidInput` for a malformed origin: it has a scheme, a host, perhaps a port, and nothing
+    /// else.
     pub fn new<S: AsRef<str>>(
         origins: impl IntoIterator<Item = S>,
         inner: H,
@@ -56,12 +57,12 @@ impl<H: Handler> Cors<H> {
         if is_open {
             listed.clear();
         } else if listed.is_empty() {
-            return Err(invalid("no origin is given: * allows all".to_owned()));
+            return Err(invalid("the origin is missing: * allows all".to_owned()));
         }
         Ok(Cors { inner, origins: listed })
     }
 
-    /// The value that allows the origin of a request.
+    /// Returns the header value that allows the origin of a request.
     fn allowed(&self, origin: &HeaderValue) -> Option<HeaderValue> {
         if self.origins.is_empty() {
             return Some(HeaderValue::from_static("*"));
@@ -70,7 +71,7 @@ impl<H: Handler> Cors<H> {
     }
 }
 
-/// As browsers write it: in small letters, without the scheme's own port.
+/// Normalises an origin as browsers do: in lower case, without the scheme's default port.
 fn parse(origin: &str) -> Option<HeaderValue> {
     let (scheme, rest) = origin.split_once("://")?;
     let authority = http::uri::Authority::try_from(rest).ok()?;
@@ -90,10 +91,10 @@ impl<H: Handler> Handler for Cors<H> {
     fn handle(&self, call: Call<'_>) -> Answer {
         let fields = call.request.headers();
         let allowed = fields.get(header::ORIGIN).and_then(|origin| self.allowed(origin));
-        let asks_first = call.request.method() == Method::OPTIONS
+        let is_preflight = call.request.method() == Method::OPTIONS
             && fields.contains_key(header::ORIGIN)
             && fields.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-        let mut answer = if asks_first { permission(&allowed) } else { self.inner.handle(call) };
+        let mut answer = if is_preflight { preflight(&allowed) } else { self.inner.handle(call) };
         let headers = answer.headers_mut();
         if !self.origins.is_empty() {
             headers.append(header::VARY, HeaderValue::from(header::ORIGIN));
@@ -107,8 +108,8 @@ impl<H: Handler> Handler for Cors<H> {
     }
 }
 
-/// The answer to a browser that asks before it sends the request itself.
-fn permission(allowed: &Option<HeaderValue>) -> Answer {
+/// Returns the answer to a preflight request.
+fn preflight(allowed: &Option<HeaderValue>) -> Answer {
     let mut answer = Response::new(Content::EMPTY);
     *answer.status_mut() = StatusCode::NO_CONTENT;
     if allowed.is_some() {
@@ -128,7 +129,7 @@ mod tests {
     use super::parse;
 
     #[test]
-    fn origins_are_read_as_browsers_write_them() {
+    fn origins_are_normalised_as_browsers_do() {
         for (given, written) in [
             ("https://Example.ORG", Some("https://example.org")),
             ("https://example.org:443", Some("https://example.org")),

@@ -1,4 +1,4 @@
-//! The client and its scheme, as a proxy in front tells them.
+//! The client's address and scheme, as a proxy in front reports them.
 
 use std::fmt;
 use std::io;
@@ -14,27 +14,28 @@ use crate::web::{Call, Handler};
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Addresses that belong together: `10.0.0.0/8`, `2001:db8::/32`, one address, or `unix` for
-/// everybody who has come by a Unix socket.
+/// A range of addresses: `10.0.0.0/8`, `2001:db8::/32`, one address, or `unix` for all clients of a
+/// Unix socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network(Kind);
+pub struct Network(Range);
 
+/// The form of a network: all Unix sockets, or an address with the length of its prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum Range {
     Unix,
     Addresses(IpAddr, u8),
 }
 
 impl Network {
-    /// Tells whether it holds an address; `None` is a client of a Unix socket.
+    /// Tells whether the network contains an address; `None` is a client of a Unix socket.
     pub fn contains(&self, address: Option<IpAddr>) -> bool {
         match (self.0, address.map(|address| address.to_canonical())) {
-            (Kind::Unix, None) => true,
-            (Kind::Addresses(IpAddr::V4(base), bits), Some(IpAddr::V4(address))) => {
+            (Range::Unix, None) => true,
+            (Range::Addresses(IpAddr::V4(base), bits), Some(IpAddr::V4(address))) => {
                 prefix(base.to_bits().into(), 32, bits)
                     == prefix(address.to_bits().into(), 32, bits)
             }
-            (Kind::Addresses(IpAddr::V6(base), bits), Some(IpAddr::V6(address))) => {
+            (Range::Addresses(IpAddr::V6(base), bits), Some(IpAddr::V6(address))) => {
                 prefix(base.to_bits(), 128, bits) == prefix(address.to_bits(), 128, bits)
             }
             _ => false,
@@ -42,7 +43,7 @@ impl Network {
     }
 }
 
-/// The first `bits` of an address of `width` bits.
+/// Returns the first `bits` of an address of `width` bits.
 fn prefix(address: u128, width: u32, bits: u8) -> u128 {
     address.checked_shr(width - u32::from(bits)).unwrap_or(0)
 }
@@ -58,7 +59,7 @@ impl FromStr for Network {
             ))
         };
         if text == "unix" {
-            return Ok(Network(Kind::Unix));
+            return Ok(Network(Range::Unix));
         }
         let (address, bits) = match text.split_once('/') {
             Some((address, bits)) => (address, Some(bits.parse().map_err(|_| refuse())?)),
@@ -70,24 +71,25 @@ impl FromStr for Network {
         if bits > width {
             return Err(refuse());
         }
-        Ok(Network(Kind::Addresses(address, bits)))
+        Ok(Network(Range::Addresses(address, bits)))
     }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Kind::Unix => f.write_str("unix"),
-            Kind::Addresses(address, bits) => write!(f, "{address}/{bits}"),
+            Range::Unix => f.write_str("unix"),
+            Range::Addresses(address, bits) => write!(f, "{address}/{bits}"),
         }
     }
 }
 
-/// Takes a client's address and scheme from `X-Forwarded-For` and `X-Forwarded-Proto`, but only of
-/// requests that come from trusted proxies: everybody else could write there what it likes.
+/// A layer that takes the client's address and scheme from `X-Forwarded-For` and
+/// `X-Forwarded-Proto`, but only in requests from trusted proxies: other clients could write
+/// anything there.
 ///
-/// Of the addresses in the field, each proxy has appended the one that it saw. So they are read
-/// from the end, and the first one that is not a trusted proxy's is the client's.
+/// Each proxy has appended the address that it saw to the field. So the addresses are read from the
+/// end, and the first one that is not a trusted proxy's is the client's.
 #[derive(Debug, Clone)]
 pub struct Forwarded<H> {
     inner: H,
@@ -104,12 +106,12 @@ impl<H: Handler> Forwarded<H> {
         self.trusted.iter().any(|network| network.contains(address))
     }
 
-    /// The client's address; `None` where no proxy has told one.
+    /// Returns the client's address; `None` if no proxy has reported it.
     fn client(&self, headers: &HeaderMap) -> Option<IpAddr> {
         let mut found = None;
         for field in headers.get_all(X_FORWARDED_FOR).iter().rev() {
             for item in field.to_str().ok()?.rsplit(',') {
-                // What is before an item that is none was not written by a trusted proxy.
+                // Items in front of a malformed one were not written by a trusted proxy.
                 let Some(address) = parse(item.trim()) else { return found };
                 found = Some(address);
                 if !self.is_trusted(found) {
@@ -121,14 +123,14 @@ impl<H: Handler> Forwarded<H> {
     }
 }
 
-/// An address, perhaps with a port behind.
+/// Parses an address, with or without a port.
 fn parse(item: &str) -> Option<IpAddr> {
     let bare = item.strip_prefix('[').and_then(|item| item.strip_suffix(']')).unwrap_or(item);
     let address = bare.parse().or_else(|_| item.parse().map(|at: SocketAddr| at.ip()));
     address.ok().map(|address: IpAddr| address.to_canonical())
 }
 
-/// The scheme that the proxy nearest to this server has told.
+/// Returns the scheme that the nearest proxy has reported.
 fn is_secure(headers: &HeaderMap) -> Option<bool> {
     let last = headers.get_all(X_FORWARDED_PROTO).iter().next_back()?.to_str().ok()?;
     match last.rsplit(',').next()?.trim() {
@@ -148,7 +150,7 @@ impl<H: Handler> Handler for Forwarded<H> {
             call.peer.secure = secure;
         }
         let Some(client) = self.client(headers) else { return self.inner.handle(call) };
-        // Nobody tells its port.
+        // The field has no port.
         call.peer.remote = Some(SocketAddr::new(client, 0));
         let mut answer = self.inner.handle(call);
         answer.extensions_mut().get_or_insert_default::<ClientIdentity>().client = Some(client);

@@ -1,4 +1,4 @@
-//! Several sites on one address, told apart by their names.
+//! Several sites on one address, selected by host name.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,8 +10,8 @@ use overlapped_wire::http::Answer;
 use super::{authority, invalid};
 use crate::web::{Call, Handler};
 
-/// A handler for each name of a host, and one for requests to any other name. `*.example.org`
-/// stands for the names beneath `example.org`, and not for that name itself.
+/// A layer with a handler for each host name, and one for all others. `*.example.org` stands for
+/// the names below `example.org`, but not for that name itself.
 ///
 /// ```
 /// use overlapped_serve::Peer;
@@ -30,30 +30,30 @@ use crate::web::{Call, Handler};
 pub struct Hosts<H> {
     others: H,
     names: HashMap<String, Arc<dyn Handler>>,
-    /// The part that follows the star.
+    /// The parts behind the star.
     endings: Vec<(String, Arc<dyn Handler>)>,
 }
 
 impl<H: Handler> Hosts<H> {
-    /// With a handler for requests to other names, or to none.
+    /// Creates the layer with the handler for requests with other names, or none.
     pub fn new(others: H) -> Hosts<H> {
         Hosts { others, names: HashMap::new(), endings: Vec::new() }
     }
 
-    /// Adds a handler for a name; `*.example.org` for every name beneath that one.
+    /// Adds a handler for a name; `*.example.org` is for every name below that one.
     ///
     /// # Errors
-    /// `InvalidInput` for what is not a name, and for one that has a handler already.
+    /// `InvalidInput` for a malformed name, and for one that has a handler already.
     pub fn at(mut self, name: &str, handler: impl Handler + 'static) -> io::Result<Hosts<H>> {
         self.add(name, handler).map(|()| self)
     }
 
-    /// As [`at`](Hosts::at); where it fails, nothing has changed.
+    /// Adds a handler as [`at`](Hosts::at) does. After an error, nothing has changed.
     ///
     /// # Errors
     /// Those of [`at`](Hosts::at).
     pub fn add(&mut self, name: &str, handler: impl Handler + 'static) -> io::Result<()> {
-        let lower = normal(name);
+        let lower = normalised(name);
         let ending = lower.strip_prefix('*');
         let rest = ending.map_or(lower.as_str(), |ending| ending.strip_prefix('.').unwrap_or("*"));
         let is_byte_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:[]".contains(&byte);
@@ -62,7 +62,7 @@ impl<H: Handler> Hosts<H> {
             && (!rest.contains(':') || rest.starts_with('[') && rest.ends_with(']'));
         if !is_name {
             return Err(invalid(format!(
-                "{name:?} is not a host's name: write it as example.org or *.example.org, without \
+                "{name:?} is not a host name: write it as example.org or *.example.org, without \
                  scheme, port and path, and international names as xn--..."
             )));
         }
@@ -86,7 +86,7 @@ impl<H: Handler> Hosts<H> {
     }
 
     fn find(&self, name: &str) -> Option<&dyn Handler> {
-        let name = normal(name);
+        let name = normalised(name);
         if let Some(handler) = self.names.get(&name) {
             return Some(&**handler);
         }
@@ -95,8 +95,8 @@ impl<H: Handler> Hosts<H> {
     }
 }
 
-/// In small letters, without the root's dot.
-fn normal(name: &str) -> String {
+/// Normalises a name: in lower case, without the dot of the DNS root.
+fn normalised(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 

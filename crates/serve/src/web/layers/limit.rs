@@ -1,4 +1,4 @@
-//! A limit on requests of each client.
+//! The limit on each client's requests.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -10,23 +10,23 @@ use overlapped_wire::http::Answer;
 use super::buckets::Buckets;
 use crate::web::{Call, Handler, page};
 
-/// Answers `429` to clients that ask too often, with the time after which to come again. A client
-/// is an address of IPv4, or a network of 64 bits of IPv6; all clients of a Unix socket are one.
-/// Behind a proxy, [`Forwarded`](super::Forwarded) goes around it.
+/// A layer that answers `429` with `Retry-After` to clients that send too many requests. A client
+/// is an IPv4 address, or an IPv6 network of 64 bits; all clients of a Unix socket are one. Behind
+/// a proxy, put [`Forwarded`](super::Forwarded) around it.
 #[derive(Debug)]
 pub struct RequestLimit<H> {
     inner: H,
     buckets: Buckets,
 }
 
-/// Requests that may come at once, in seconds of the rate.
-const AT_ONCE: u32 = 10;
+/// The maximum burst, in seconds of the rate.
+const BURST: u32 = 10;
 
 impl<H: Handler> RequestLimit<H> {
-    /// On average `rate` requests a second; what was not used in ten seconds may come at once.
+    /// Allows `rate` requests per second on average, and bursts of what ten seconds allow.
     pub fn new(rate: NonZeroU32, inner: H) -> RequestLimit<H> {
         let step = Duration::from_secs(1) / rate.get();
-        RequestLimit { inner, buckets: Buckets::new(rate.get().saturating_mul(AT_ONCE), step) }
+        RequestLimit { inner, buckets: Buckets::new(rate.get().saturating_mul(BURST), step) }
     }
 }
 
@@ -40,18 +40,18 @@ impl<H: Handler> Handler for RequestLimit<H> {
     }
 }
 
-/// `429`, with the time after which to come again.
+/// Returns `429` with `Retry-After`.
 fn too_many(request: &http::Request<()>, wait: Duration) -> Answer {
     let answer = page::refusal(request, StatusCode::TOO_MANY_REQUESTS);
     with_retry_after(answer, seconds(wait))
 }
 
-/// The time after which to come again, in whole seconds.
+/// Returns a time in whole seconds, rounded up, for `Retry-After`.
 pub(super) fn seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
-/// Says when to come again.
+/// Adds `Retry-After` to an answer.
 pub(super) fn with_retry_after(mut answer: Answer, seconds: u64) -> Answer {
     answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     answer

@@ -2,34 +2,34 @@
 //!
 //! ```text
 //! request ─▶ Forwarded ─▶ Headers ─▶ Cors ─▶ RequestLimit ─▶ Https ─▶ BasicAuth ─▶ Redirects
-//!                                                                 ─▶ Missing ─▶ Hosts ─▶ Site
+//!                                                        ─▶ NotFoundResponse ─▶ Hosts ─▶ Site
 //! ```
 //!
-//! Each is a [`Handler`](super::Handler) that has another one inside, so any of them may be left
-//! out, and the order is that in which they are put around each other. In the order above, every
-//! answer has the extra fields, clients are told apart by the address that a trusted proxy names,
-//! and who has no password learns nothing of what is there.
+//! Each is a [`Handler`](super::Handler) around another one, so any of them may be left out, and
+//! the order is that of the nesting. In the order above, every answer has the extra headers,
+//! clients are told apart by the address that a trusted proxy sends, and clients without a password
+//! learn nothing of what exists.
 //!
 //! | file | layer |
 //! |---|---|
-//! | `forwarded` | the client and its scheme, as a trusted proxy tells them |
-//! | `fields` | extra fields in every answer |
-//! | `cors` | scripts of other sites may read the answers |
-//! | `limit` | so many requests of each client |
-//! | `buckets` | (the limits of each client, in bounded memory) |
-//! | `auth` | only those who know a password |
-//! | `redirects` | paths that have moved, and http → https |
-//! | `missing` | a page, or another file, for paths that lead nowhere |
-//! | `hosts` | a handler per name of the site |
+//! | `forwarded` | takes the client's address and scheme from a trusted proxy |
+//! | `headers` | adds headers to every answer |
+//! | `cors` | lets scripts of other sites read the answers |
+//! | `limit` | limits the requests of each client |
+//! | `buckets` | (the token buckets of all clients, in bounded memory) |
+//! | `auth` | requires a password |
+//! | `redirects` | redirects paths that have moved, and http to https |
+//! | `not_found` | a page, or another file, for paths that do not exist |
+//! | `hosts` | selects a handler by the host name |
 
 mod auth;
 mod buckets;
 mod cors;
-mod fields;
 mod forwarded;
+mod headers;
 mod hosts;
 mod limit;
-mod missing;
+mod not_found;
 mod redirects;
 #[cfg(test)]
 mod tests;
@@ -42,27 +42,27 @@ use overlapped_wire::http::Answer;
 
 pub use auth::BasicAuth;
 pub use cors::Cors;
-pub use fields::Headers;
 pub use forwarded::{Forwarded, Network};
+pub use headers::Headers;
 pub use hosts::Hosts;
 pub use limit::RequestLimit;
-pub use missing::Missing;
+pub use not_found::NotFoundResponse;
 pub use redirects::{Https, Redirects};
 
 use super::{page, target};
 
-/// The host that a request is for: that of its target, else that of its `Host` field.
+/// Returns the host of a request: that of its target, else that of its `Host` field.
 fn authority(request: &http::Request<()>) -> Option<Authority> {
     let authority = match request.uri().authority() {
         Some(authority) => authority.clone(),
         None => Authority::try_from(request.headers().get(header::HOST)?.as_bytes()).ok()?,
     };
-    // A name in front of the host would send a client elsewhere than it seems.
+    // User information in front of the host would make a redirect misleading.
     (!authority.as_str().contains('@') && !authority.host().is_empty()).then_some(authority)
 }
 
-/// `308`: the method stays what it was.
-fn moved(request: &http::Request<()>, location: String) -> Answer {
+/// Returns a redirect by `308`, which keeps the method.
+fn permanent_redirect(request: &http::Request<()>, location: String) -> Answer {
     let mut answer = page::refusal(request, StatusCode::PERMANENT_REDIRECT);
     match HeaderValue::try_from(location) {
         Ok(location) => _ = answer.headers_mut().insert(header::LOCATION, location),
@@ -71,16 +71,16 @@ fn moved(request: &http::Request<()>, location: String) -> Answer {
     answer
 }
 
-/// The folder of the tokens by which a certificate's authority sees whose a name is (RFC 8555); it
-/// asks for them by http, and without a password.
+/// The folder of the tokens by which a certificate authority validates a name (RFC 8555). It
+/// requests them by http and without a password.
 const CHALLENGES: &str = "/.well-known/acme-challenge";
 
-/// Tells whether a path is beneath that folder, however it is written.
+/// Tells whether a path is below that folder, in any spelling.
 fn is_challenge(path: &str) -> bool {
-    target::after(path, CHALLENGES).is_some()
+    target::strip_prefix(path, CHALLENGES).is_some()
 }
 
-/// Tells whether a path is that of a token, as an authority writes it.
+/// Tells whether a path is that of a token, in the spelling of an authority.
 fn is_token(path: &str) -> bool {
     let token = path.strip_prefix(CHALLENGES).and_then(|rest| rest.strip_prefix('/'));
     let is_byte_of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);

@@ -1,4 +1,4 @@
-//! Redirects: of paths that have moved, and from http to https.
+//! Redirects of paths that have moved, and from http to https.
 
 use std::io;
 
@@ -6,12 +6,12 @@ use http::StatusCode;
 use http::Uri;
 use overlapped_wire::http::Answer;
 
-use super::{authority, invalid, is_challenge, moved};
-use crate::web::target::{self, Empty};
+use super::{authority, invalid, is_challenge, permanent_redirect};
+use crate::web::target::{self, EmptyNames};
 use crate::web::{Call, Handler, page};
 
-/// Sends clients of paths that have moved to where they are now, by `308`. A request's query is
-/// kept where the new place has none.
+/// A layer that redirects paths that have moved, by `308`. The request's query is kept if the new
+/// location has none.
 ///
 /// ```
 /// use overlapped_serve::Peer;
@@ -32,124 +32,127 @@ pub struct Redirects<H> {
     rules: Vec<Rule>,
 }
 
+/// The redirect of a path.
 #[derive(Debug, Clone)]
 struct Rule {
-    /// Names with slashes between them.
+    /// Decoded names, separated by slashes.
     from: String,
-    /// All that is beneath `from`, too.
-    beneath: bool,
+    /// True if the rule is for everything below `from`.
+    has_star: bool,
     to: String,
 }
 
 impl<H: Handler> Redirects<H> {
-    /// Without redirects yet.
+    /// Creates the layer without redirects.
     pub fn new(inner: H) -> Redirects<H> {
         Redirects { inner, rules: Vec::new() }
     }
 
-    /// From a path to another path of this site, or to a URL. A path that ends in `/*` is that of
-    /// everything beneath it: what stands for the star is appended to the new place.
+    /// Adds a redirect from a path to another path of this site, or to a URL. A path that ends in
+    /// `/*` stands for everything below it: what matches the star is appended to the new location.
     ///
     /// # Errors
-    /// `InvalidInput` for what is neither, and for a place that leads back to the same path, also
-    /// by way of other rules.
+    /// `InvalidInput` if `to` is neither, or if it leads back to the same path, also by other
+    /// redirects.
     pub fn from(mut self, from: &str, to: &str) -> io::Result<Redirects<H>> {
         self.add(from, to).map(|()| self)
     }
 
-    /// As [`from`](Redirects::from); where it fails, nothing has changed.
+    /// Adds a redirect as [`from`](Redirects::from) does. After an error, nothing has changed.
     ///
     /// # Errors
     /// Those of [`from`](Redirects::from).
     pub fn add(&mut self, from: &str, to: &str) -> io::Result<()> {
         let refuse = |why: &str| {
             Err(invalid(format!(
-                "{from:?} cannot be redirected to {to:?}: {why}. Write it as /old=/new, or as \
+                "cannot redirect {from:?} to {to:?}: {why}. Write it as /old=/new, or as \
                  /old/*=https://example.org/new/"
             )))
         };
-        let (path, beneath) = match from.strip_suffix("/*") {
+        let (path, has_star) = match from.strip_suffix("/*") {
             Some(path) => (path, true),
             None => (from, false),
         };
         if !from.starts_with('/') || path.contains(['?', '#', '*']) {
-            return refuse("what moves is a path, which begins with a slash");
+            return refuse("the old location must be a path, which begins with a slash");
         }
         let is_path = to.starts_with('/') && !to.starts_with("//");
         let is_url = ["http://", "https://"].iter().any(|scheme| to.starts_with(scheme));
         let is_uri = to.parse::<Uri>().is_ok() && !to.contains(['\\', '*', '#']);
         if !is_uri || !(is_path || is_url) {
-            return refuse("the new place is a path, or a URL of http or https");
+            return refuse("the new location must be a path, or a URL with http or https");
         }
-        if beneath && to.contains('?') {
+        if has_star && to.contains('?') {
             return refuse("a path cannot be appended behind a query");
         }
-        let from = match target::decode(path, Empty::Skip) {
+        let from = match target::decode(path, EmptyNames::Skip) {
             Ok(target) => String::from_utf8_lossy(&target.path).into_owned(),
             Err(_) => return refuse("the path is malformed"),
         };
-        let rule = Rule { from, beneath, to: to.to_owned() };
-        if is_path && rule.place(to.split('?').next().unwrap_or(to)).is_some() {
-            return refuse("the new place would be redirected again, for ever");
+        let rule = Rule { from, has_star, to: to.to_owned() };
+        if is_path && rule.location(to.split('?').next().unwrap_or(to)).is_some() {
+            return refuse("the new location would be redirected again, for ever");
         }
         self.rules.push(rule);
         let Some(path) = self.find_loop() else { return Ok(()) };
-        let way = self.way(&path).into_iter().take(LOOP_SHOWN).collect::<Vec<_>>().join(" to ");
+        let chain = self.chain(&path).into_iter().take(LOOP_SHOWN).collect::<Vec<_>>().join(" to ");
         self.rules.pop();
         refuse(&format!(
-            "with the redirects before it, it would lead clients from {path} to {way}, and so on \
+            "with the redirects before it, it would lead clients from {path} to {chain}, and so on \
              for ever"
         ))
     }
 
-    /// A path from which redirects never end, as far as the rules themselves show one.
+    /// Returns a path from which redirects never end, if one follows from the rules.
     fn find_loop(&self) -> Option<String> {
         let paths = self.rules.iter().flat_map(|rule| {
             let path = target::encode(rule.from.as_bytes());
-            let beneath = rule.beneath.then(|| path.trim_end_matches('/').to_owned() + "/x");
-            [Some(path), beneath]
+            let has_star = rule.has_star.then(|| path.trim_end_matches('/').to_owned() + "/x");
+            [Some(path), has_star]
         });
-        paths.flatten().find(|path| self.way(path).len() == REDIRECTS_MAX)
+        paths.flatten().find(|path| self.chain(path).len() == REDIRECTS_MAX)
     }
 
-    /// The places to which a path is redirected, one after the other, on this site.
-    fn way(&self, path: &str) -> Vec<String> {
-        let mut way: Vec<String> = Vec::new();
-        while way.len() < REDIRECTS_MAX {
-            let at = way.last().map_or(path, String::as_str);
+    /// Returns the locations on this site to which a path is redirected, one after the other.
+    fn chain(&self, path: &str) -> Vec<String> {
+        let mut chain: Vec<String> = Vec::new();
+        while chain.len() < REDIRECTS_MAX {
+            let at = chain.last().map_or(path, String::as_str);
             let at = at.split('?').next().unwrap_or(at);
-            let Some(Ok(place)) = self.rules.iter().find_map(|rule| rule.place(at)) else { break };
-            if !place.starts_with('/') {
+            let Some(Ok(location)) = self.rules.iter().find_map(|rule| rule.location(at)) else {
+                break;
+            };
+            if !location.starts_with('/') {
                 break;
             }
-            way.push(place);
+            chain.push(location);
         }
-        way
+        chain
     }
 }
 
-/// Redirects that browsers follow.
+/// The maximum of redirects that browsers follow.
 const REDIRECTS_MAX: usize = 20;
-/// The part of an endless chain that a message shows.
+/// The number of locations of an endless chain that a message shows.
 const LOOP_SHOWN: usize = 3;
 
 impl Rule {
-    /// The place to which `path` has moved, if this rule is about it; an error where the path is
+    /// Returns the new location of `path`, if this rule is about it; an error if the path is
     /// malformed.
-    fn place(&self, path: &str) -> Option<Result<String, StatusCode>> {
-        let rest = target::after(path, &self.from)?;
-        if !self.beneath {
+    fn location(&self, path: &str) -> Option<Result<String, StatusCode>> {
+        let rest = target::strip_prefix(path, &self.from)?;
+        if !self.has_star {
             return rest.bytes().all(|byte| byte == b'/').then(|| Ok(self.to.clone()));
         }
-        // Decoded and written anew, so that it is one path behind the new place, whatever was sent.
-        let Ok(rest) = target::decode(rest, Empty::Skip) else {
+        // Decoded and encoded anew, so that it stays below the new location, whatever was sent.
+        let Ok(rest) = target::decode(rest, EmptyNames::Skip) else {
             return Some(Err(StatusCode::BAD_REQUEST));
         };
-        let mut place = self.to.trim_end_matches('/').to_owned() + &target::encode(&rest.path);
-        if rest.is_folder && !place.ends_with('/') {
-            place.push('/');
+        let mut location = self.to.trim_end_matches('/').to_owned() + &target::encode(&rest.path);
+        if rest.is_folder && !location.ends_with('/') {
+            location.push('/');
         }
-        Some(Ok(place))
+        Some(Ok(location))
     }
 }
 
@@ -157,24 +160,24 @@ impl<H: Handler> Handler for Redirects<H> {
     fn handle(&self, call: Call<'_>) -> Answer {
         let request = &call.request;
         let path = request.uri().path();
-        let Some(found) = self.rules.iter().find_map(|rule| rule.place(path)) else {
+        let Some(found) = self.rules.iter().find_map(|rule| rule.location(path)) else {
             return self.inner.handle(call);
         };
         match found {
-            Ok(mut place) => {
-                if let Some(query) = request.uri().query().filter(|_| !place.contains('?')) {
-                    place.push('?');
-                    place.push_str(query);
+            Ok(mut location) => {
+                if let Some(query) = request.uri().query().filter(|_| !location.contains('?')) {
+                    location.push('?');
+                    location.push_str(query);
                 }
-                moved(request, place)
+                permanent_redirect(request, location)
             }
             Err(status) => page::refusal(request, status),
         }
     }
 }
 
-/// Sends clients that have come by http to the same address by https, by `308`. Behind a proxy that
-/// speaks TLS for this server, [`Forwarded`](super::Forwarded) goes around it.
+/// A layer that redirects http requests to https, by `308`. Behind a proxy that speaks TLS for this
+/// server, put [`Forwarded`](super::Forwarded) around it.
 #[derive(Debug, Clone)]
 pub struct Https<H> {
     inner: H,
@@ -182,12 +185,12 @@ pub struct Https<H> {
 }
 
 impl<H: Handler> Https<H> {
-    /// To port 443.
+    /// Redirects to port 443.
     pub fn new(inner: H) -> Https<H> {
         Https { inner, port: 443 }
     }
 
-    /// To another port.
+    /// Sets another port.
     #[must_use]
     pub fn port(mut self, port: u16) -> Https<H> {
         self.port = port;
@@ -206,7 +209,7 @@ impl<H: Handler> Handler for Https<H> {
         };
         let host = authority.host();
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-        moved(
+        permanent_redirect(
             request,
             match self.port {
                 443 => format!("https://{host}{path}"),

@@ -1,5 +1,4 @@
-//! From a resource and what a client asks about it to an answer: preconditions (RFC 9110, section
-//! 13), then ranges.
+//! Answers a request from a resource: evaluates preconditions (RFC 9110, section 13), then ranges.
 
 mod multipart;
 mod range;
@@ -22,20 +21,22 @@ use range::Ranges;
 /// Answers `request`, a `GET` or `HEAD`, from `resource`.
 pub(crate) fn answer(request: &http::Request<()>, resource: &Resource) -> Answer {
     let headers = request.headers();
-    match verdict(headers, resource) {
-        Verdict::Failed => return page::refusal(request, StatusCode::PRECONDITION_FAILED),
-        Verdict::NotModified => return not_modified(resource),
-        Verdict::Passed => {}
+    match precondition(headers, resource) {
+        Precondition::Failed => return page::refusal(request, StatusCode::PRECONDITION_FAILED),
+        Precondition::NotModified => return not_modified(resource),
+        Precondition::Passed => {}
     }
     if request.method() == Method::GET
-        && !resource.coding.is_packed()
+        && !resource.coding.is_compressed_here()
         && let Some(field) = headers.get(RANGE).and_then(|field| field.to_str().ok())
-        && headers.get(IF_RANGE).is_none_or(|field| is_same(field, resource, SystemTime::now()))
+        && headers
+            .get(IF_RANGE)
+            .is_none_or(|field| matches_if_range(field, resource, SystemTime::now()))
     {
         match range::parse(field, resource.len()) {
             Ranges::Whole => {}
             Ranges::Unsatisfiable => return unsatisfiable(request, resource),
-            Ranges::Parts(parts) => return partial(request, resource, &parts),
+            Ranges::Satisfiable(ranges) => return partial(request, resource, &ranges),
         }
     }
     let mut answer = Response::new(resource.content());
@@ -43,35 +44,36 @@ pub(crate) fn answer(request: &http::Request<()>, resource: &Resource) -> Answer
     answer
 }
 
+/// The result of a request's preconditions.
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+enum Precondition {
     Passed,
     NotModified,
     Failed,
 }
 
-/// The steps of section 13.2.2, for methods that only read.
-fn verdict(headers: &HeaderMap, resource: &Resource) -> Verdict {
+/// Evaluates the preconditions in the order of section 13.2.2, for methods that only read.
+fn precondition(headers: &HeaderMap, resource: &Resource) -> Precondition {
     let tag = resource.headers.get(ETAG).map_or(&b""[..], HeaderValue::as_bytes);
     if headers.contains_key(IF_MATCH) {
-        if !any_tag(headers, IF_MATCH, |asked| asked == tag && !is_weak(asked)) {
-            return Verdict::Failed;
+        if !any_tag(headers, IF_MATCH, |wanted| wanted == tag && !is_weak(wanted)) {
+            return Precondition::Failed;
         }
     } else if let Some(since) = date(headers, IF_UNMODIFIED_SINCE)
         && resource.modified.is_none_or(|modified| modified > since)
     {
-        return Verdict::Failed;
+        return Precondition::Failed;
     }
     if headers.contains_key(IF_NONE_MATCH) {
-        if any_tag(headers, IF_NONE_MATCH, |asked| opaque(asked) == opaque(tag)) {
-            return Verdict::NotModified;
+        if any_tag(headers, IF_NONE_MATCH, |wanted| opaque(wanted) == opaque(tag)) {
+            return Precondition::NotModified;
         }
     } else if let Some(since) = date(headers, IF_MODIFIED_SINCE)
         && resource.modified.is_some_and(|modified| modified <= since)
     {
-        return Verdict::NotModified;
+        return Precondition::NotModified;
     }
-    Verdict::Passed
+    Precondition::Passed
 }
 
 fn is_weak(tag: &[u8]) -> bool {
@@ -86,9 +88,9 @@ fn date(headers: &HeaderMap, name: HeaderName) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()
 }
 
-/// Whether one of the tags in the fields called `name` fits, or `*` is there. A field's tags are
-/// read as far as they are understood.
-fn any_tag(headers: &HeaderMap, name: HeaderName, mut fits: impl FnMut(&[u8]) -> bool) -> bool {
+/// Tells whether one of the tags in the fields `name` matches, or one is `*`. The rest of a field
+/// behind a malformed tag is ignored.
+fn any_tag(headers: &HeaderMap, name: HeaderName, mut matches: impl FnMut(&[u8]) -> bool) -> bool {
     headers.get_all(name).iter().any(|field| {
         let mut rest = field.as_bytes().trim_ascii();
         if rest == b"*" {
@@ -106,7 +108,7 @@ fn any_tag(headers: &HeaderMap, name: HeaderName, mut fits: impl FnMut(&[u8]) ->
                 return false;
             };
             let (tag, after) = rest.split_at(begin + end + 2);
-            if fits(tag) {
+            if matches(tag) {
                 return true;
             }
             rest = after;
@@ -114,17 +116,17 @@ fn any_tag(headers: &HeaderMap, name: HeaderName, mut fits: impl FnMut(&[u8]) ->
     })
 }
 
-/// What `If-Range` asks: whether it is surely the same, byte for byte.
-fn is_same(field: &HeaderValue, resource: &Resource, now: SystemTime) -> bool {
+/// Evaluates `If-Range`: tells whether the content is certainly the same, byte for byte.
+fn matches_if_range(field: &HeaderValue, resource: &Resource, now: SystemTime) -> bool {
     let bytes = field.as_bytes();
     if bytes.ends_with(b"\"") {
         return !is_weak(bytes) && resource.headers.get(ETAG) == Some(field);
     }
-    // A date tells versions apart only if it is older than its own step (section 8.8.2.2).
-    let asked = field.to_str().ok().and_then(|date| httpdate::parse_http_date(date).ok());
+    // A date is a strong validator only if it is older than its own step (section 8.8.2.2).
+    let wanted = field.to_str().ok().and_then(|date| httpdate::parse_http_date(date).ok());
     resource.modified.is_some_and(|modified| {
         let age = now.duration_since(modified).unwrap_or_default();
-        asked == Some(modified) && age >= Duration::from_secs(2)
+        wanted == Some(modified) && age >= Duration::from_secs(2)
     })
 }
 
@@ -148,32 +150,32 @@ fn unsatisfiable(request: &http::Request<()>, resource: &Resource) -> Answer {
 fn partial(
     request: &http::Request<()>,
     resource: &Resource,
-    parts: &[std::ops::Range<u64>],
+    ranges: &[std::ops::Range<u64>],
 ) -> Answer {
     let len = resource.len();
-    let (content, several) = match parts {
-        [part] => {
+    let (content, multipart_type) = match ranges {
+        [range] => {
             let content = match &resource.body {
-                // A range is within the content, so it fits.
-                Body::Kept(bytes) => {
-                    Content::Bytes(bytes[part.start as usize..part.end as usize].to_vec().into())
+                // A range is within the content, so its bounds fit into usize.
+                Body::Memory(bytes) => {
+                    Content::Bytes(bytes[range.start as usize..range.end as usize].to_vec().into())
                 }
-                Body::Open(file) => Content::File {
+                Body::File(file) => Content::File {
                     file: Arc::clone(file),
-                    offset: part.start,
-                    len: part.end - part.start,
+                    offset: range.start,
+                    len: range.end - range.start,
                 },
             };
             (content, None)
         }
-        _ => match Multipart::new(resource, parts) {
+        _ => match Multipart::new(resource, ranges) {
             Ok(multipart) => {
                 let (kind, len) = (multipart.kind(), multipart.len());
                 let content = Content::Reader { reader: Box::new(multipart), len: Some(len) };
                 (content, Some(kind))
             }
             Err(error) => {
-                tracing::warn!(%error, "a file cannot be opened once more for its parts");
+                tracing::warn!(%error, "cannot duplicate a file's descriptor for several ranges");
                 return page::busy(request);
             }
         },
@@ -181,10 +183,10 @@ fn partial(
     let mut answer = Response::new(content);
     *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
     *answer.headers_mut() = resource.headers.clone();
-    match several {
+    match multipart_type {
         Some(kind) => insert(&mut answer, CONTENT_TYPE, kind),
         None => {
-            let (first, last) = (parts[0].start, parts[0].end - 1);
+            let (first, last) = (ranges[0].start, ranges[0].end - 1);
             insert(&mut answer, CONTENT_RANGE, format!("bytes {first}-{last}/{len}"));
         }
     }

@@ -4,13 +4,13 @@ use std::os::unix::fs::symlink;
 use std::time::{Duration, SystemTime};
 
 use super::super::Files;
-use super::{ask, get, in_every_way, settle};
+use super::{ask, get, wait_for_clock_step, with_every_lookup};
 
 #[test]
-fn a_file_comes_with_its_type_its_tag_and_its_date() {
-    in_every_way(|root, files| {
+fn a_file_has_its_type_its_tag_and_its_date() {
+    with_every_lookup(|root, files| {
         fs::write(root.join("a.css"), "p{}").unwrap();
-        settle();
+        wait_for_clock_step();
         let files = files(root);
         for _ in 0..3 {
             let got = get(&files, "/a.css");
@@ -29,11 +29,11 @@ fn a_file_comes_with_its_type_its_tag_and_its_date() {
 }
 
 #[test]
-fn a_large_file_comes_from_its_descriptor() {
-    in_every_way(|root, files| {
+fn a_large_file_is_sent_from_its_descriptor() {
+    with_every_lookup(|root, files| {
         let content: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
         fs::write(root.join("large.bin"), &content).unwrap();
-        settle();
+        wait_for_clock_step();
         let files = files(root);
         for _ in 0..2 {
             assert!(get(&files, "/large.bin").body == content);
@@ -48,14 +48,14 @@ fn a_large_file_comes_from_its_descriptor() {
 }
 
 #[test]
-fn what_is_changed_replaced_or_removed_is_seen_by_the_next_request() {
-    in_every_way(|root, files| {
+fn the_next_request_notices_a_changed_replaced_or_removed_file() {
+    with_every_lookup(|root, files| {
         let path = root.join("file.txt");
         fs::write(&path, "one").unwrap();
-        settle();
+        wait_for_clock_step();
         let files = files(root);
         let say = |text: &str, why: &str| {
-            // Once to find it, once to find it in the cache.
+            // The second request hits the cache.
             for _ in 0..2 {
                 assert_eq!(get(&files, "/file.txt").text(), text, "{why}");
             }
@@ -63,7 +63,7 @@ fn what_is_changed_replaced_or_removed_is_seen_by_the_next_request() {
         say("one", "at first");
         fs::OpenOptions::new().write(true).open(&path).unwrap().write_all(b"two").unwrap();
         say("two", "written in place");
-        settle();
+        wait_for_clock_step();
         say("two", "written in place");
         let new = root.join("new");
         fs::write(&new, "six").unwrap();
@@ -71,7 +71,7 @@ fn what_is_changed_replaced_or_removed_is_seen_by_the_next_request() {
         fs::File::open(&new).unwrap().set_modified(same).unwrap();
         fs::rename(&new, &path).unwrap();
         say("six", "replaced");
-        settle();
+        wait_for_clock_step();
         say("six", "replaced");
         fs::remove_file(&path).unwrap();
         assert_eq!(get(&files, "/file.txt").status, 404);
@@ -81,14 +81,14 @@ fn what_is_changed_replaced_or_removed_is_seen_by_the_next_request() {
 }
 
 #[test]
-fn a_link_that_is_pointed_elsewhere_is_seen_by_the_next_request() {
-    in_every_way(|root, files| {
+fn the_next_request_notices_a_changed_link() {
+    with_every_lookup(|root, files| {
         for version in ["v1", "v2"] {
             fs::create_dir_all(root.join(version).join("site")).unwrap();
             fs::write(root.join(version).join("site/index.html"), version).unwrap();
         }
         symlink("v1", root.join("current")).unwrap();
-        settle();
+        wait_for_clock_step();
         let (inside, itself) = (files(root), files(&root.join("current")));
         let say = |version: &str| {
             for _ in 0..2 {
@@ -104,8 +104,8 @@ fn a_link_that_is_pointed_elsewhere_is_seen_by_the_next_request() {
 }
 
 #[test]
-fn folders_have_an_index_a_redirect_or_nothing() {
-    in_every_way(|root, files| {
+fn folders_have_an_index_a_redirect_or_a_refusal() {
+    with_every_lookup(|root, files| {
         fs::create_dir_all(root.join("with/sub folder")).unwrap();
         fs::write(root.join("with/index.html"), "index").unwrap();
         let files = files(root);
@@ -124,7 +124,7 @@ fn folders_have_an_index_a_redirect_or_nothing() {
         assert_eq!(get(&files, "/none/").status, 404);
         assert_eq!(get(&files.clone().listing(true), "/").status, 200);
         let files = files.index(["start.txt", "index.html"]);
-        settle();
+        wait_for_clock_step();
         assert_eq!(get(&files, "/with/").text(), "index");
         assert_eq!(get(&files, "/with/").text(), "index");
         fs::write(root.join("with/start.txt"), "start").unwrap();
@@ -133,8 +133,8 @@ fn folders_have_an_index_a_redirect_or_nothing() {
 }
 
 #[test]
-fn only_what_reads_is_allowed() {
-    in_every_way(|root, files| {
+fn only_methods_that_read_are_allowed() {
+    with_every_lookup(|root, files| {
         fs::write(root.join("x"), "text").unwrap();
         let files = files(root).cache_control("no-store".parse().unwrap());
         assert_eq!(ask(&files, "HEAD", "/x", &[]).status, 200);
@@ -148,10 +148,10 @@ fn only_what_reads_is_allowed() {
     });
 }
 
-/// So that a balancer in front of two servers can send a client to either.
+/// Equal tags let a balancer in front of two servers send a client to either.
 #[test]
-fn two_copies_with_one_time_have_one_tag_and_any_change_has_another() {
-    in_every_way(|root, files| {
+fn copies_with_the_same_time_have_the_same_tag_and_any_change_another() {
+    with_every_lookup(|root, files| {
         let modified = SystemTime::UNIX_EPOCH + Duration::from_nanos(1_700_000_000_123_456_789);
         let write = |name: &str, text: &str, at: SystemTime| {
             let path = root.join(name);
@@ -164,7 +164,7 @@ fn two_copies_with_one_time_have_one_tag_and_any_change_has_another() {
         write("two/later.txt", "0123456789", modified + Duration::from_nanos(1));
         write("two/longer.txt", "0123456789a", modified);
         write("two/x.txt.gz", "0123456789", modified);
-        settle();
+        wait_for_clock_step();
         let (one, two) = (files(&root.join("one")), files(&root.join("two")));
         let tag = get(&one, "/x.txt").field("etag").to_owned();
         assert!(tag.starts_with('"'), "{tag} is weak");
@@ -180,17 +180,17 @@ fn two_copies_with_one_time_have_one_tag_and_any_change_has_another() {
     });
 }
 
-/// The clocks of some file systems count seconds, or two of them.
+/// The times of some file systems have a step of one or two seconds.
 #[test]
-fn a_time_in_whole_seconds_makes_a_weak_tag_until_two_have_passed() {
-    in_every_way(|root, files| {
+fn a_time_in_whole_seconds_makes_a_weak_tag_for_two_seconds() {
+    with_every_lookup(|root, files| {
         let tag = |name: &str, ago: i64| {
             let path = root.join(name);
             fs::write(&path, "0123456789").unwrap();
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
             let at = SystemTime::UNIX_EPOCH + Duration::from_secs(now.saturating_add_signed(-ago));
             fs::File::open(&path).unwrap().set_modified(at).unwrap();
-            settle();
+            wait_for_clock_step();
             get(&files(root), &format!("/{name}")).field("etag").to_owned()
         };
         assert!(tag("new.txt", -1).starts_with("W/"));
@@ -199,12 +199,12 @@ fn a_time_in_whole_seconds_makes_a_weak_tag_until_two_have_passed() {
 }
 
 #[test]
-fn texts_are_packed_in_the_coding_that_a_client_likes_best() {
-    in_every_way(|root, files| {
+fn texts_are_compressed_in_the_coding_that_the_client_prefers() {
+    with_every_lookup(|root, files| {
         let text = "<p>packed text</p>\n".repeat(2_000);
         fs::write(root.join("x.html"), &text).unwrap();
         fs::create_dir(root.join("folder")).unwrap();
-        settle();
+        wait_for_clock_step();
         let files = files(root).listing(true);
         let mut tags = Vec::new();
         for (accepted, coding) in [
@@ -232,7 +232,7 @@ fn texts_are_packed_in_the_coding_that_a_client_likes_best() {
         }
         tags.dedup();
         assert_eq!(tags.len(), 4, "each form has a tag of its own: {tags:?}");
-        let plain = files.packing(false);
+        let plain = files.compression(false);
         let got = ask(&plain, "GET", "/x.html", &[("accept-encoding", "br, zstd, gzip")]);
         assert_eq!(got.field("content-encoding"), "");
     });
@@ -252,13 +252,13 @@ fn unpack(coding: &str, bytes: &[u8]) -> Vec<u8> {
 
 /// RFC 9110, section 13.2.2, row by row.
 #[test]
-fn conditions_are_asked_in_the_order_of_the_rfc() {
-    in_every_way(|root, files| {
+fn conditions_are_evaluated_in_the_order_of_the_rfc() {
+    with_every_lookup(|root, files| {
         let path = root.join("x.txt");
         fs::write(&path, "0123456789").unwrap();
         let modified = SystemTime::UNIX_EPOCH + Duration::from_millis(1_000_000_000_500);
         fs::File::open(&path).unwrap().set_modified(modified).unwrap();
-        settle();
+        wait_for_clock_step();
         let files = files(root);
         let tag = get(&files, "/x.txt").field("etag").to_owned();
         let (tag, weak) = (tag.as_str(), format!("W/{tag}"));
@@ -319,8 +319,8 @@ fn conditions_are_asked_in_the_order_of_the_rfc() {
 }
 
 #[test]
-fn ranges_are_parts_of_the_content() {
-    in_every_way(|root, files| {
+fn ranges_select_parts_of_the_content() {
+    with_every_lookup(|root, files| {
         fs::write(root.join("x.txt"), "0123456789").unwrap();
         fs::write(root.join("empty"), "").unwrap();
         let files = files(root);
@@ -345,13 +345,13 @@ fn ranges_are_parts_of_the_content() {
 }
 
 #[test]
-fn the_form_that_a_client_likes_best_is_sent() {
-    in_every_way(|root, files| {
+fn the_precompressed_sibling_that_the_client_prefers_is_sent() {
+    with_every_lookup(|root, files| {
         let text = "packed text ".repeat(1000);
         fs::write(root.join("x.js"), &text).unwrap();
         fs::write(root.join("x.png"), &text).unwrap();
         fs::write(root.join("x.png.gz"), "beside").unwrap();
-        settle();
+        wait_for_clock_step();
         let files = files(root);
         let form = |path: &str, accepted: &str| {
             let got = ask(&files, "GET", path, &[("accept-encoding", accepted)]);
@@ -371,7 +371,7 @@ fn the_form_that_a_client_likes_best_is_sent() {
         assert_eq!(form("/x.png", "gzip").0, "", "pictures are packed already");
         fs::write(root.join("x.js.gz"), "beside").unwrap();
         fs::write(root.join("x.js.zst"), "zst").unwrap();
-        settle();
+        wait_for_clock_step();
         for _ in 0..2 {
             let (coding, got) = form("/x.js", "gzip, br");
             assert_eq!((&*coding, got.text()), ("gzip", "beside"));
@@ -393,8 +393,8 @@ fn the_form_that_a_client_likes_best_is_sent() {
 }
 
 #[test]
-fn a_listing_shows_what_can_be_had_and_nothing_else() {
-    in_every_way(|root, files| {
+fn a_listing_shows_what_is_served_and_nothing_else() {
+    with_every_lookup(|root, files| {
         let site = root.join("site");
         fs::create_dir_all(site.join("folder/.secret")).unwrap();
         fs::create_dir_all(site.join(".well-known")).unwrap();
@@ -431,10 +431,10 @@ fn a_listing_shows_what_can_be_had_and_nothing_else() {
 }
 
 #[test]
-fn of_a_huge_folder_the_first_in_the_order_shown_are_listed_and_the_rest_is_counted() {
+fn a_huge_folder_lists_its_first_entries_and_counts_the_rest() {
     let temp = tempfile::tempdir().unwrap();
     for i in 0..5_050 {
-        // The later a name, the smaller its file.
+        // The later the name in the order, the smaller its file.
         let size = if i < 5_010 { 1 } else { 0 };
         fs::write(temp.path().join(format!("{i:05}")), vec![b'x'; size]).unwrap();
     }
@@ -461,8 +461,8 @@ fn of_a_huge_folder_the_first_in_the_order_shown_are_listed_and_the_rest_is_coun
 }
 
 #[test]
-fn a_name_that_is_too_long_for_its_column_can_be_read() {
-    in_every_way(|root, files| {
+fn a_name_that_is_too_long_for_its_column_has_a_title() {
+    with_every_lookup(|root, files| {
         let name = "long ".repeat(50);
         fs::write(root.join(&name), "").unwrap();
         let page = get(&files(root).listing(true), "/");
@@ -472,7 +472,7 @@ fn a_name_that_is_too_long_for_its_column_can_be_read() {
 
 #[test]
 fn refusals_are_pages_for_browsers_and_lines_for_others() {
-    in_every_way(|root, files| {
+    with_every_lookup(|root, files| {
         let files = files(root);
         let got = ask(&files, "GET", "/x", &[("accept", "text/html,application/xml;q=0.9")]);
         assert_eq!(got.field("content-type"), "text/html; charset=utf-8");

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use super::{Got, ask, get, in_every_way};
+use super::{Got, ask, get, with_every_lookup};
 use crate::peer::Peer;
 use crate::web::files::Files;
 use crate::web::{Call, Handler};
@@ -121,7 +121,7 @@ const STEPS: &[&str] = &[
 
 const SEPARATORS: &[&str] = &["//", "/./", "\\", "%2f", "%5c", ";/", "%2F"];
 
-/// Paths that lead to a file, to begin from.
+/// Paths of existing files, to mutate.
 const BASES: &[&str] =
     &["/a.txt", "/sub/deep/c.txt", "/ins/b.txt", "/sub/b.txt", "/in", "/back%5Cslash", "//sub//in"];
 
@@ -147,7 +147,7 @@ fn path(rng: &mut Rng, temp: &str) -> String {
     if rng.below(3) > 0 {
         path.truncate(path.trim_end_matches('/').len());
     }
-    // A name's letters, escaped.
+    // The letters of a name as escapes.
     if rng.below(4) == 0 {
         path = path.replace('a', "%61").replace("..", "%2e%2E");
     }
@@ -155,17 +155,17 @@ fn path(rng: &mut Rng, temp: &str) -> String {
 }
 
 fn try_path(files: &Files, path: &str) -> Option<Got> {
-    // What is no target of a request at all never comes so far.
+    // A malformed request target does not reach the handler.
     let request = http::Request::get(path).body(()).ok()?;
     Some(Got::of(files.handle(Call::new(request, &mut std::io::empty(), Peer::default()))))
 }
 
 #[test]
-fn h8_no_path_leads_to_the_canary() {
+fn h8_no_path_leads_out_of_the_root() {
     let is_full = std::env::var_os("OVERLAPPED_TORTURE").is_some();
     let paths = if is_full { 10_000 } else { 1_500 };
     let (checks, found) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
-    in_every_way(|temp, files| {
+    with_every_lookup(|temp, files| {
         let root = plant(temp);
         let (strict, open) = (files(&root).listing(true), files(&root).listing(true).hidden(true));
         let place = temp.to_str().unwrap();
@@ -178,7 +178,7 @@ fn h8_no_path_leads_to_the_canary() {
             assert!(matches!(got.status.as_u16(), 200 | 301 | 400 | 404), "{path}: {}", got.status);
             checks.set(checks.get() + 1);
             found.set(found.get() + usize::from(got.status == 200));
-            // Hidden files are shown where that is wanted, others never.
+            // Hidden files are served only if that is enabled, files outside never.
             let got = try_path(&open, &path).unwrap();
             let leaked = got.body.windows(CANARY.len()).any(|window| window == CANARY.as_bytes());
             assert!(!leaked || path.contains(".env") || path.contains(".git"), "{path}");
@@ -190,15 +190,15 @@ fn h8_no_path_leads_to_the_canary() {
 }
 
 #[test]
-fn h8_what_becomes_a_way_out_between_two_requests_is_closed() {
-    in_every_way(|temp, files| {
+fn h8_a_file_replaced_by_a_link_out_of_the_root_is_not_served() {
+    with_every_lookup(|temp, files| {
         let root = plant(temp);
-        super::settle();
+        super::wait_for_clock_step();
         let files = files(&root);
         for _ in 0..2 {
             assert_eq!(get(&files, "/sub/deep/c.txt").text(), "inside");
         }
-        // The same name now leads out.
+        // The same name now leads out of the root.
         fs::write(temp.join("canary-folder/c.txt"), CANARY).unwrap();
         fs::rename(root.join("sub/deep"), root.join("was")).unwrap();
         symlink("../../canary-folder", root.join("sub/deep")).unwrap();
@@ -212,7 +212,7 @@ fn h8_what_becomes_a_way_out_between_two_requests_is_closed() {
 
 #[test]
 fn h8_neither_fifos_nor_devices_nor_sockets_are_served() {
-    in_every_way(|temp, files| {
+    with_every_lookup(|temp, files| {
         let made = std::process::Command::new("mkfifo").arg(temp.join("fifo")).status().unwrap();
         assert!(made.success());
         let _socket = std::os::unix::net::UnixListener::bind(temp.join("socket")).unwrap();
@@ -225,10 +225,10 @@ fn h8_neither_fifos_nor_devices_nor_sockets_are_served() {
     println!("RELIABILITY H8 6 names of FIFOs and sockets");
 }
 
-/// See docs/serve.md: whoever makes such a link gives the file a name that is not hidden.
+/// See docs/serve.md: such a link gives the file a name that is not hidden.
 #[test]
 fn a_hidden_file_is_served_under_the_visible_name_of_a_link_to_it() {
-    in_every_way(|temp, files| {
+    with_every_lookup(|temp, files| {
         let root = plant(temp);
         symlink(".env", root.join("shown")).unwrap();
         symlink(".git", root.join("folder")).unwrap();
@@ -241,8 +241,8 @@ fn a_hidden_file_is_served_under_the_visible_name_of_a_link_to_it() {
 }
 
 #[test]
-fn h8_hidden_files_are_nowhere() {
-    in_every_way(|temp, files| {
+fn h8_hidden_files_are_not_found() {
+    with_every_lookup(|temp, files| {
         let root = plant(temp);
         fs::create_dir_all(root.join(".well-known/acme-challenge")).unwrap();
         fs::write(root.join(".well-known/acme-challenge/token"), "token").unwrap();
@@ -257,9 +257,9 @@ fn h8_hidden_files_are_nowhere() {
 }
 
 #[test]
-fn h11_a_redirect_stays_on_its_site_and_in_its_field() {
+fn h11_a_redirect_stays_on_its_site_and_in_its_header() {
     let checks = std::cell::Cell::new(0);
-    in_every_way(|temp, files| {
+    with_every_lookup(|temp, files| {
         let root = plant(temp);
         for name in ["evil.com", "a\r\nSet-Cookie: x", "back\\evil", "@host", "x?y#z"] {
             fs::create_dir_all(root.join(name)).unwrap();

@@ -1,4 +1,4 @@
-//! The answers of files, in every way to find them.
+//! The answers of files, by every lookup method.
 
 mod answers;
 mod hostile;
@@ -13,7 +13,7 @@ use overlapped_wire::http::{Answer, Content};
 
 use super::Files;
 use crate::peer::Peer;
-use crate::web::beneath::tests::WAYS;
+use crate::web::below::tests::LOOKUPS;
 use crate::web::{Call, Handler};
 
 pub(crate) struct Got {
@@ -67,15 +67,16 @@ pub(crate) fn get(files: &Files, path: &str) -> Got {
     ask(files, "GET", path, &[])
 }
 
-/// Waits until the kernel's clock for files has moved on, so that tags are strong.
-pub(crate) fn settle() {
+/// Waits until the kernel's clock for files has advanced, so that tags are strong.
+pub(crate) fn wait_for_clock_step() {
     overlapped::time::sleep(Duration::from_millis(30));
 }
 
-/// Runs `test` once for each way to find files, each time in a folder of its own.
-pub(crate) fn in_every_way(test: impl Fn(&Path, &dyn Fn(&Path) -> Files)) {
-    for way in WAYS {
+/// Runs `test` once for each lookup method, each time in a folder of its own.
+pub(crate) fn with_every_lookup(test: impl Fn(&Path, &dyn Fn(&Path) -> Files)) {
+    for lookup in LOOKUPS {
         let temp = tempfile::tempdir().unwrap();
-        overlapped::run(|| test(temp.path(), &|root| Files::by(root, way).unwrap())).unwrap();
+        overlapped::run(|| test(temp.path(), &|root| Files::with_lookup(root, lookup).unwrap()))
+            .unwrap();
     }
 }

@@ -1,26 +1,26 @@
-//! Passwords of HTTP (RFC 7617).
+//! Basic authentication (RFC 7617).
 //!
 //! ```text
-//! Authorization ─▶ known already? ──yes──▶ the handler inside
+//! Authorization ─▶ known to be right? ──yes──▶ the inner handler
 //!                     │ no
 //!                     ├─▶ too many failures of this client: 429
-//!                     ├─▶ the same try is under way (tries.rs): what comes of it
-//!                     └─▶ its turn (turns.rs) ─▶ hash it, in the pool ─▶ 401, or known from now on
+//!                     ├─▶ an equal attempt is in progress (attempts.rs): its verdict
+//!                     └─▶ a permit (hash_queue.rs) ─▶ hash, in the pool ─▶ 401, or known from now on
 //! ```
 //!
-//! A client has one turn at a time, and a try is counted in its turn: so tries that wait are not
-//! taken for wrong ones, and not one more than there may be is hashed.
+//! A client has one permit at a time, and an attempt is counted when it has the permit. So waiting
+//! attempts do not count as wrong ones, and not one more than allowed is hashed.
 //!
-//! Hashing a password takes a processor for tens of milliseconds, on purpose. So one that was right
-//! is remembered, as a keyed digest: neither the password nor anything that could be tried offline
-//! stays in memory. And a client has only a few tries, all clients together a few processors, and
-//! their addresses have turns.
+//! Hashing a password takes a processor tens of milliseconds, on purpose. So a right password is
+//! remembered as a keyed digest: neither the password nor anything that could be attacked offline
+//! stays in memory. A client has only a few attempts, all clients together have a few processors,
+//! and the queue for these is fair to addresses.
 //!
-//! Names that were tried are logged as other servers do it: the access log has them in lines whose
-//! status is 401 or 429, and a warning once a second at most names one of them with its address.
+//! Attempted names are logged as by other servers: in the lines of the access log with status 401
+//! or 429, and in a warning, at most once a second, that has one of them with its address.
 
-mod tries;
-mod turns;
+mod attempts;
+mod hash_queue;
 mod users;
 
 use std::collections::HashSet;
@@ -46,59 +46,48 @@ use crate::locks::IgnorePoison;
 use crate::state::client_network;
 use crate::telemetry::RateLimited;
 use crate::web::{Call, Handler, User, page};
-use tries::{Join, Tries};
-use turns::Turns;
+use attempts::{Attempts, Role, Verdict};
+use hash_queue::HashQueue;
 use users::Users;
 
-/// Right passwords that are remembered.
+/// Maximum of right passwords that are remembered.
 const KNOWN_MAX: usize = 1_024;
-/// Failures that a client may have at once.
-const TRIES: u32 = 30;
-/// The time after which it may have one more.
-const TRY_AGAIN: Duration = Duration::from_secs(10);
-/// Longer ones are no passwords, and take long to hash.
+/// Wrong attempts that a client may make at once.
+const ATTEMPTS_MAX: u32 = 30;
+/// The time after which it may make one more.
+const ATTEMPT_PERIOD: Duration = Duration::from_secs(10);
+/// The maximum length of a password; longer ones take long to hash.
 const PASSWORD_MAX: usize = 1_024;
-/// The time that a request waits for its turn, before it is answered `503`.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// The characters of a name that was tried that are logged.
+/// The time that a request waits for a verdict, before it is answered `503`.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+/// The maximum of characters of an attempted name that are logged.
 const NAME_MAX: usize = 64;
 
-/// Answers only those who know a password ("basic authentication"). Passwords go over the
-/// connection as they are, so it must be one with TLS.
+/// A layer that requires a password ("basic authentication"). Clients send passwords unencrypted,
+/// so the connection must have TLS.
 ///
-/// The users are those of a file as `htpasswd -B` or `htpasswd -5` writes it. It is read again when
-/// it has changed; while it cannot be read, the users stay as they were.
+/// The users come from a file of `htpasswd -B` or `htpasswd -5`. It is read again when it has
+/// changed; while it cannot be read, the users stay as they were.
 ///
-/// Tokens of `/.well-known/acme-challenge/` need no password: an authority of certificates, which
-/// has none, asks for them (RFC 8555), and they are for everybody.
+/// Tokens of `/.well-known/acme-challenge/` need no password: a certificate authority, which has
+/// none, requests them (RFC 8555), and they are public.
 pub struct BasicAuth<H> {
     inner: H,
     users: RwLock<Arc<Users>>,
     key: hmac::Key,
     known: Mutex<HashSet<[u8; 32]>>,
     failures: Buckets,
-    turns: Arc<Turns>,
-    tries: Tries,
-    /// About wrong passwords, and about addresses that have tried too many.
-    complaints: Mutex<(RateLimited, RateLimited)>,
-}
-
-/// The verdict on a name and a password.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Right,
-    Wrong,
-    /// Not looked at, for want of time.
-    Busy,
-    /// Not looked at after so many wrong ones, before this time has passed.
-    TooMany(Duration),
+    hash_queue: Arc<HashQueue>,
+    attempts: Attempts,
+    /// The warnings of wrong passwords, and of addresses with too many of them.
+    warnings: Mutex<(RateLimited, RateLimited)>,
 }
 
 impl<H: Handler> BasicAuth<H> {
-    /// The users of this file.
+    /// Reads the users from a file.
     ///
     /// # Errors
-    /// The text names the file, the line, and what helps.
+    /// The message names the file, the line, and a remedy.
     pub fn new(file: impl AsRef<Path>, inner: H) -> io::Result<BasicAuth<H>> {
         let users = Users::read(file.as_ref())?;
         let random = ring::rand::SystemRandom::new();
@@ -107,16 +96,16 @@ impl<H: Handler> BasicAuth<H> {
         Ok(BasicAuth {
             inner,
             users: RwLock::new(Arc::new(users)),
-            key: key.map_err(|_| io::Error::other("no random numbers can be had"))?,
+            key: key.map_err(|_| io::Error::other("the system has no random numbers"))?,
             known: Mutex::default(),
-            failures: Buckets::new(TRIES, TRY_AGAIN),
-            turns: Turns::new(processors.div_ceil(2)),
-            tries: Tries::default(),
-            complaints: Mutex::default(),
+            failures: Buckets::new(ATTEMPTS_MAX, ATTEMPT_PERIOD),
+            hash_queue: HashQueue::new(processors.div_ceil(2)),
+            attempts: Attempts::default(),
+            warnings: Mutex::default(),
         })
     }
 
-    /// The users as they are now.
+    /// Returns the current users; reads a changed file again.
     fn users(&self) -> Arc<Users> {
         let users = Arc::clone(&self.users.read().ignore_poison());
         if users.is_current() {
@@ -125,16 +114,16 @@ impl<H: Handler> BasicAuth<H> {
         let file = users.file().to_owned();
         match unblock(move || Users::read(&file)) {
             Ok(Ok(new)) => {
-                let mut held = self.users.write().ignore_poison();
-                // Another request may have read it meanwhile, and more are known already.
-                if !held.is_same(&new) {
-                    *held = Arc::new(new);
+                let mut current = self.users.write().ignore_poison();
+                // Another request may have read the same version, and passwords are known since.
+                if !current.is_same(&new) {
+                    *current = Arc::new(new);
                     self.known().clear();
                 }
-                Arc::clone(&held)
+                Arc::clone(&current)
             }
             Ok(Err(error)) => {
-                users.look_again_later();
+                users.suspend_checks();
                 tracing::error!("the users stay as they were: {error}");
                 users
             }
@@ -146,9 +135,9 @@ impl<H: Handler> BasicAuth<H> {
         self.known.lock().ignore_poison()
     }
 
-    /// Tells whether the password is right.
+    /// Returns the verdict on a name and a password.
     fn check(&self, address: Option<IpAddr>, name: &str, password: &[u8]) -> Verdict {
-        // Also of passwords that are known already: or they could be guessed without a limit.
+        // Known passwords are limited, too: otherwise they could be guessed without a limit.
         if let Err(wait) = self.failures.peek(address, Instant::now()) {
             return Verdict::TooMany(wait);
         }
@@ -158,31 +147,31 @@ impl<H: Handler> BasicAuth<H> {
         [name.as_bytes(), b":", password].iter().for_each(|part| both.update(part));
         let mut digest = [0; 32];
         digest.copy_from_slice(both.sign().as_ref());
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + WAIT_MAX;
         loop {
             if self.known().contains(&digest) {
                 return Verdict::Right;
             }
-            // A browser sends it several times at once. What comes of it is no news of users that
-            // were read since.
+            // A browser sends it several times at once. The verdict is of these users, not of those
+            // that were read since.
             match self
-                .tries
+                .attempts
                 .join((client_network(address), Arc::as_ptr(&users).addr(), digest), until)
             {
-                Join::Alone(done) => {
-                    let verdict = self.take_turn(address, &users, digest, name, password);
-                    done.tell(verdict);
+                Role::First(guard) => {
+                    let verdict = self.hash(address, &users, digest, name, password);
+                    guard.finish(verdict);
                     return verdict;
                 }
-                Join::Told(verdict) => return verdict,
-                Join::GivenUp if Instant::now() < until => {}
-                Join::GivenUp => return Verdict::Busy,
+                Role::Known(verdict) => return verdict,
+                Role::Abandoned if Instant::now() < until => {}
+                Role::Abandoned => return Verdict::Busy,
             }
         }
     }
 
-    /// Has the password hashed when it is the client's turn.
-    fn take_turn(
+    /// Waits for a permit, and hashes the password in the pool.
+    fn hash(
         &self,
         address: Option<IpAddr>,
         users: &Arc<Users>,
@@ -191,24 +180,24 @@ impl<H: Handler> BasicAuth<H> {
         password: &[u8],
     ) -> Verdict {
         let client = client_network(address);
-        let Some(_turn) = self.turns.take(client, PATIENCE) else { return Verdict::Busy };
-        // Tries of this client that had their turns meanwhile may have been wrong.
+        let Some(_permit) = self.hash_queue.acquire(client, WAIT_MAX) else { return Verdict::Busy };
+        // Other attempts of this client may have failed during the wait.
         if let Err(wait) = self.failures.take(address, Instant::now()) {
             return Verdict::TooMany(wait);
         }
         let (name, password) = (name.to_owned(), password.to_vec());
-        let asked = Arc::clone(users);
-        let hashed = unblock(move || asked.check(&name, &password));
+        let users_for_job = Arc::clone(users);
+        let hashed = unblock(move || users_for_job.check(&name, &password));
         if !matches!(hashed, Ok(false)) {
-            self.failures.give(address);
+            self.failures.give_back(address);
         }
         match hashed {
             Ok(true) => {}
             Ok(false) => return Verdict::Wrong,
             Err(_) => return Verdict::Busy,
         }
-        self.turns.know(client);
-        // Not those of users that were read again meanwhile.
+        self.hash_queue.add_known(client);
+        // The users may have been read again meanwhile.
         if Arc::ptr_eq(users, &self.users.read().ignore_poison()) {
             let mut known = self.known();
             if known.len() >= KNOWN_MAX {
@@ -219,21 +208,21 @@ impl<H: Handler> BasicAuth<H> {
         Verdict::Right
     }
 
-    /// Tells whether the client knows a password, as who.
-    fn judge(&self, call: &Call<'_>) -> Result<Arc<str>, Box<Answer>> {
+    /// Authenticates a request; returns the user's name, or the refusal.
+    fn authenticate(&self, call: &Call<'_>) -> Result<Arc<str>, Box<Answer>> {
         let request = &call.request;
         let Some((name, password)) = credentials(request) else {
-            return Err(Box::new(ask(request)));
+            return Err(Box::new(unauthorized(request)));
         };
         let address = call.peer.remote.map(|remote| remote.ip());
         let refusal = match self.check(address, &name, &password) {
             Verdict::Right => return Ok(name.into()),
             Verdict::Wrong => {
-                self.complain(address, Some(&name));
-                ask(request)
+                self.warn(address, Some(&name));
+                unauthorized(request)
             }
             Verdict::TooMany(wait) => {
-                self.complain(address, None);
+                self.warn(address, None);
                 too_many(request, wait)
             }
             Verdict::Busy => page::busy(request),
@@ -241,30 +230,30 @@ impl<H: Handler> BasicAuth<H> {
         Err(Box::new(with_user(refusal, name)))
     }
 
-    /// Warns, now and then, of a name and a password that are wrong, or of an address that has
-    /// tried too many of them.
-    fn complain(&self, address: Option<IpAddr>, name: Option<&str>) {
-        let more = {
-            let mut complaints = self.complaints.lock().ignore_poison();
-            let (wrong, limited) = &mut *complaints;
+    /// Warns, at a limited rate, of a wrong password for `name`, or (without a name) of an address
+    /// with too many of them.
+    fn warn(&self, address: Option<IpAddr>, name: Option<&str>) {
+        let suppressed = {
+            let mut warnings = self.warnings.lock().ignore_poison();
+            let (wrong, limited) = &mut *warnings;
             if name.is_some() { wrong.allow() } else { limited.allow() }
         };
-        let Some(more) = more else { return };
+        let Some(suppressed) = suppressed else { return };
         let from = address.map_or("a Unix socket".to_owned(), |address| address.to_string());
         let Some(name) = name else {
-            let seconds = TRY_AGAIN.as_secs();
+            let seconds = ATTEMPT_PERIOD.as_secs();
             tracing::warn!(
-                "too many wrong passwords from {from}: after {TRIES} it has one try in {seconds} \
-                 s, its other requests are answered 429{more}"
+                "too many wrong passwords from {from}: after {ATTEMPTS_MAX} it has one attempt in \
+                 {seconds} s, its other requests are answered 429{suppressed}"
             );
             return;
         };
         let name: String = name.chars().take(NAME_MAX).collect();
-        tracing::warn!("wrong name or password: {name:?} from {from}{more}");
+        tracing::warn!("wrong name or password: {name:?} from {from}{suppressed}");
     }
 
-    /// Answers a request for the token of a certificate's authority: with the token, and nothing
-    /// else of the site, no folder and no page of its own.
+    /// Answers the request of a certificate authority: with the token, and nothing else of the
+    /// site, such as a folder or a page.
     fn challenge(&self, call: Call<'_>) -> Answer {
         let request = call.request.clone();
         let answer = self.inner.handle(call);
@@ -274,12 +263,12 @@ impl<H: Handler> BasicAuth<H> {
             | StatusCode::NOT_MODIFIED
             | StatusCode::PERMANENT_REDIRECT => answer,
             StatusCode::NOT_FOUND => page::refusal(&request, StatusCode::NOT_FOUND),
-            _ => ask(&request),
+            _ => unauthorized(&request),
         }
     }
 }
 
-/// `429`, with the time after which to come again.
+/// Returns `429` with `Retry-After`.
 fn too_many(request: &http::Request<()>, wait: Duration) -> Answer {
     let seconds = seconds(wait);
     let hint = format!("too many wrong passwords from this address; try again in {seconds} s.");
@@ -287,13 +276,13 @@ fn too_many(request: &http::Request<()>, wait: Duration) -> Answer {
     with_retry_after(answer, seconds)
 }
 
-/// Tells the access log of a name.
+/// Adds a name for the access log.
 fn with_user(mut answer: Answer, name: String) -> Answer {
     answer.extensions_mut().get_or_insert_default::<ClientIdentity>().user = Some(name);
     answer
 }
 
-/// The name and the password of a request.
+/// Returns the name and the password in a request.
 fn credentials(request: &http::Request<()>) -> Option<(String, Vec<u8>)> {
     let mut fields = request.headers().get_all(header::AUTHORIZATION).iter();
     let (field, None) = (fields.next()?, fields.next()) else { return None };
@@ -308,8 +297,8 @@ fn credentials(request: &http::Request<()>) -> Option<(String, Vec<u8>)> {
     (password.len() <= PASSWORD_MAX && !password.contains(&0)).then_some((name, password))
 }
 
-/// `401`.
-fn ask(request: &http::Request<()>) -> Answer {
+/// Returns `401`, which asks for a password.
+fn unauthorized(request: &http::Request<()>) -> Answer {
     let mut answer = page::refusal(request, StatusCode::UNAUTHORIZED);
     let challenge = HeaderValue::from_static("Basic realm=\"restricted\", charset=\"UTF-8\"");
     answer.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
@@ -323,7 +312,7 @@ impl<H: Handler> Handler for BasicAuth<H> {
         if is_get && is_token(call.request.uri().path()) {
             return self.challenge(call);
         }
-        let name = match self.judge(&call) {
+        let name = match self.authenticate(&call) {
             Ok(name) => name,
             Err(answer) => return *answer,
         };

@@ -1,4 +1,4 @@
-//! Users and the hashes of their passwords, as in a file of `htpasswd`.
+//! Users and their password hashes, from a file of `htpasswd`.
 
 use std::collections::HashMap;
 use std::fs;
@@ -14,31 +14,34 @@ use sha_crypt::{PasswordVerifier, ShaCrypt};
 use crate::locks::IgnorePoison;
 use crate::web::layers::invalid;
 
-/// A larger file is none of users.
+/// The maximum size of a file of users.
 const FILE_MAX: u64 = 4 << 20;
-/// The most that a try may cost: of bcrypt 2^15, of sha-crypt these rounds; seconds of a processor.
+/// The maximum cost of bcrypt, as a power of two; it takes seconds of a processor.
 const COST_MAX: u32 = 15;
+/// The maximum of rounds of SHA-crypt, which take about as long.
 const ROUNDS_MAX: u32 = 5_000_000;
-/// Between two reads of a file that cannot be read.
-const PAUSE: Duration = Duration::from_secs(5);
+/// The time between two attempts to read a file that cannot be read.
+const RETRY_PERIOD: Duration = Duration::from_secs(5);
 
+/// The users of one file.
 pub(super) struct Users {
     file: PathBuf,
     stamp: Stamp,
-    quiet_until: Mutex<Option<Instant>>,
+    unchecked_until: Mutex<Option<Instant>>,
     hashes: HashMap<String, Hash>,
 }
 
-/// The state of the file: device, inode, size, and the time of the last change.
+/// The metadata of the file: device, inode, size, and the time of the last change.
 type Stamp = (u64, u64, u64, i64, i64);
 
+/// A password hash.
 enum Hash {
     Bcrypt(String),
     Sha(String),
 }
 
 impl Users {
-    /// Reads a file, and looks at every hash in it. Blocks the thread.
+    /// Reads a file and validates every hash in it. Blocks the thread.
     pub(super) fn read(file: &Path) -> io::Result<Users> {
         let explain = |error: io::Error| {
             let text = format!("cannot read the users in {}: {error}", file.display());
@@ -59,7 +62,7 @@ impl Users {
             }
             let refuse = |why: &str| {
                 explain(invalid(format!(
-                    "line {} {why}; `htpasswd -B {} NAME` writes a right one",
+                    "line {} {why}; `htpasswd -B {} NAME` writes a valid one",
                     at + 1,
                     file.display()
                 )))
@@ -67,45 +70,45 @@ impl Users {
             let (name, hash) =
                 line.split_once(':').ok_or_else(|| refuse("is not a name and a hash"))?;
             if name.is_empty() || name.contains(char::is_control) {
-                return Err(refuse("has a name that no client can send"));
+                return Err(refuse("has an invalid name"));
             }
             hashes.insert(name.to_owned(), Hash::parse(hash).map_err(refuse)?);
         }
         if hashes.is_empty() {
-            return Err(explain(invalid("it has no users, so nobody could come in".to_owned())));
+            return Err(explain(invalid("it has no users, so no client could log in".to_owned())));
         }
         let (file, stamp) = (file.to_owned(), stamp(&metadata));
-        Ok(Users { file, stamp, quiet_until: Mutex::new(None), hashes })
+        Ok(Users { file, stamp, unchecked_until: Mutex::new(None), hashes })
     }
 
     pub(super) fn file(&self) -> &Path {
         &self.file
     }
 
-    /// Tells whether the file is still what was read, as far as it is to be looked at now.
+    /// Tells whether the file is unchanged. Within the retry period it is not checked.
     pub(super) fn is_current(&self) -> bool {
-        let quiet_until = *self.quiet_until.lock().ignore_poison();
-        quiet_until.is_some_and(|until| Instant::now() < until)
+        let unchecked_until = *self.unchecked_until.lock().ignore_poison();
+        unchecked_until.is_some_and(|until| Instant::now() < until)
             || fs::metadata(&self.file).is_ok_and(|found| stamp(&found) == self.stamp)
     }
 
-    /// Tells whether both were read from the same state of the file.
+    /// Tells whether both were read from the same version of the file.
     pub(super) fn is_same(&self, other: &Users) -> bool {
         self.stamp == other.stamp
     }
 
-    /// Leaves the file alone for a while.
-    pub(super) fn look_again_later(&self) {
-        let until = Instant::now() + PAUSE;
-        *self.quiet_until.lock().ignore_poison() = Some(until);
+    /// Suspends checks of the file for the retry period.
+    pub(super) fn suspend_checks(&self) {
+        let until = Instant::now() + RETRY_PERIOD;
+        *self.unchecked_until.lock().ignore_poison() = Some(until);
     }
 
-    /// Tells whether the password is that of the user. Blocks the thread. For a name that is
-    /// unknown it takes as long as for one that is known.
+    /// Tells whether the password is the user's. Blocks the thread. An unknown name takes as long
+    /// as a known one.
     pub(super) fn check(&self, name: &str, password: &[u8]) -> bool {
         let known = self.hashes.get(name);
         let Some(hash) = known.or_else(|| self.hashes.values().next()) else { return false };
-        let is_right = hash.fits(password);
+        let is_right = hash.matches(password);
         known.is_some() && is_right
     }
 }
@@ -116,19 +119,23 @@ fn stamp(metadata: &fs::Metadata) -> Stamp {
 
 impl Hash {
     fn parse(hash: &str) -> Result<Hash, &'static str> {
-        const TOO_DEAR: &str = "has a hash that takes too long";
+        const TOO_EXPENSIVE: &str = "has a hash that takes too long";
         const MALFORMED: &str = "has a malformed hash";
         if ["$2y$", "$2b$", "$2a$"].iter().any(|kind| hash.starts_with(kind)) {
             let parts: bcrypt::HashParts = hash.parse().map_err(|_| MALFORMED)?;
-            let is_bearable = parts.get_cost() <= COST_MAX;
-            return if is_bearable { Ok(Hash::Bcrypt(hash.to_owned())) } else { Err(TOO_DEAR) };
+            let is_acceptable = parts.get_cost() <= COST_MAX;
+            return if is_acceptable {
+                Ok(Hash::Bcrypt(hash.to_owned()))
+            } else {
+                Err(TOO_EXPENSIVE)
+            };
         }
         if ["$5$", "$6$"].iter().any(|kind| hash.starts_with(kind)) {
             let rounds = hash[3..].strip_prefix("rounds=").and_then(|rest| rest.split('$').next());
             if let Some(rounds) = rounds {
                 let rounds: u32 = rounds.parse().map_err(|_| MALFORMED)?;
                 if rounds > ROUNDS_MAX {
-                    return Err(TOO_DEAR);
+                    return Err(TOO_EXPENSIVE);
                 }
             }
             let tried = ShaCrypt::default().verify_password(b"", hash);
@@ -139,11 +146,11 @@ impl Hash {
                 Err(_) => Err(MALFORMED),
             };
         }
-        Err("has a hash that is neither of bcrypt ($2y$) nor of SHA-crypt ($5$, $6$)")
+        Err("has a hash that is neither bcrypt ($2y$) nor SHA-crypt ($5$, $6$)")
     }
 
-    /// Compares in constant time; both crates do.
-    fn fits(&self, password: &[u8]) -> bool {
+    /// Tells whether the password matches; both crates compare in constant time.
+    fn matches(&self, password: &[u8]) -> bool {
         match self {
             Hash::Bcrypt(hash) => bcrypt::verify(password, hash).unwrap_or(false),
             Hash::Sha(hash) => ShaCrypt::default().verify_password(password, &**hash).is_ok(),
@@ -155,7 +162,7 @@ impl Hash {
 mod tests {
     use super::*;
 
-    /// By `htpasswd -nbB -C 4`, `openssl passwd -5` and `openssl passwd -6`: the password is
+    /// Output of `htpasswd -nbB -C 4`, `openssl passwd -5` and `openssl passwd -6` for the password
     /// `secret`.
     const LINES: [&str; 4] = [
         "alice:$2y$04$HYgepmxyB1jUFd8UadZTyuyiJWpTgAtgcL2n4cPeBbabrllo6GJ1C",
@@ -167,7 +174,7 @@ mod tests {
     ];
 
     #[test]
-    fn hashes_of_other_programs_are_understood() {
+    fn hashes_of_other_programs_are_accepted() {
         let temp = tempfile::tempdir().unwrap();
         let file = temp.path().join("users");
         fs::write(&file, format!("# users\n\n{}\n", LINES.join("\n"))).unwrap();
@@ -181,15 +188,15 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_users_line_is_said_with_its_number() {
+    fn errors_name_the_malformed_line() {
         let temp = tempfile::tempdir().unwrap();
         let file = temp.path().join("users");
         for (line, says) in [
             ("a", "line 2 is not a name"),
-            (":x", "line 2 has a name"),
+            (":x", "line 2 has an invalid name"),
             ("a:plain", "htpasswd -B"),
-            ("a:$apr1$salt$abc", "neither of bcrypt"),
-            ("a:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", "neither of bcrypt"),
+            ("a:$apr1$salt$abc", "neither bcrypt"),
+            ("a:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", "neither bcrypt"),
             ("a:$2y$04$short", "malformed"),
             ("a:$6$nothing", "malformed"),
             ("a:$2y$31$HYgepmxyB1jUFd8UadZTyuyiJWpTgAtgcL2n4cPeBbabrllo6GJ1C", "too long"),

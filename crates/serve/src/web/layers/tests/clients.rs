@@ -18,7 +18,7 @@ fn from(address: &str) -> Peer {
     Peer { remote, ..Peer::default() }
 }
 
-/// Says what a handler sees of the client.
+/// A handler that answers with what it sees of the client.
 fn who(call: Call<'_>) -> overlapped_wire::http::Answer {
     let Peer { remote, secure, .. } = call.peer;
     let user = call.request.extensions().get::<User>().map_or("-", User::name);
@@ -27,7 +27,7 @@ fn who(call: Call<'_>) -> overlapped_wire::http::Answer {
 }
 
 #[test]
-fn networks_hold_their_addresses() {
+fn networks_contain_their_addresses() {
     for (network, inside, outside) in [
         (
             "10.0.0.0/8",
@@ -55,7 +55,7 @@ fn networks_hold_their_addresses() {
 }
 
 #[test]
-fn only_trusted_proxies_tell_who_a_client_is() {
+fn only_trusted_proxies_set_the_clients_address() {
     let trusted = ["10.0.0.0/8", "unix"].map(|text| text.parse().unwrap());
     let site = Forwarded::new(trusted, who);
     let seen = |peer: &str, fields: &[(&str, &str)]| {
@@ -93,7 +93,7 @@ fn only_trusted_proxies_tell_who_a_client_is() {
 }
 
 #[test]
-fn a_client_that_asks_too_often_is_told_when_to_come_again() {
+fn a_client_with_too_many_requests_gets_429_and_retry_after() {
     let site = RequestLimit::new(NonZeroU32::new(2).unwrap(), say("x"));
     let get = |peer: &str| ask_as(&site, from(peer), "GET", "/", &[]);
     let mut refused = 0;
@@ -105,7 +105,7 @@ fn a_client_that_asks_too_often_is_told_when_to_come_again() {
             refused += 1;
         }
     }
-    // Twenty at once, and two more for each second that this took.
+    // A burst of twenty, and two more for each second that this took.
     assert!(refused > 0, "none of 60 was refused");
     assert_eq!(get("192.0.2.2").status, 200, "another client");
 }
@@ -115,7 +115,7 @@ fn basic(both: &str) -> String {
 }
 
 #[test]
-fn only_who_knows_a_password_comes_in() {
+fn only_clients_with_a_password_are_served() {
     let temp = tempfile::tempdir().unwrap();
     let file = temp.path().join("users");
     let write = |users: &[(&str, &str)]| {
@@ -144,7 +144,7 @@ fn only_who_knows_a_password_comes_in() {
         assert_eq!(ask(&site, "GET", "/", &[]).status, 401);
         let two = [("authorization", &*basic("a:b")), ("authorization", &*basic("alice:s:cret"))];
         assert_eq!(ask(&site, "GET", "/", &two).status, 401, "two fields");
-        // The file is read again: a password that was right is not remembered any more.
+        // The file is read again: passwords that were right are forgotten.
         write(&[("alice", "other password"), ("eve", "x")]);
         assert_eq!(got(&basic("alice:s:cret")).status, 401);
         assert_eq!(got(&basic("alice:other password")).status, 200);
@@ -155,7 +155,7 @@ fn only_who_knows_a_password_comes_in() {
 }
 
 #[test]
-fn whoever_guesses_passwords_has_few_tries_and_others_are_not_disturbed() {
+fn a_guessing_client_has_few_attempts_and_others_are_not_disturbed() {
     let temp = tempfile::tempdir().unwrap();
     let file = temp.path().join("users");
     fs::write(&file, format!("alice:{}\n", bcrypt::hash("secret", 4).unwrap())).unwrap();
@@ -171,7 +171,7 @@ fn whoever_guesses_passwords_has_few_tries_and_others_are_not_disturbed() {
             wrong.filter(|status| *status == 429).count()
         };
         assert_eq!(tried(30), 0);
-        // At most one more for each ten seconds.
+        // At most one more attempt per ten seconds.
         assert!(tried(20) > 0);
         let refused = try_it("192.0.2.1", "alice:secret");
         assert_eq!(refused.status, 429, "a right guess among wrong ones is not to be seen");
@@ -184,7 +184,7 @@ fn whoever_guesses_passwords_has_few_tries_and_others_are_not_disturbed() {
 }
 
 #[test]
-fn right_passwords_that_come_at_once_are_no_wrong_ones() {
+fn simultaneous_right_passwords_do_not_count_as_wrong() {
     let temp = tempfile::tempdir().unwrap();
     let file = temp.path().join("users");
     let users = ["alice", "bob"].map(|name| {
@@ -210,16 +210,16 @@ fn right_passwords_that_come_at_once_are_no_wrong_ones() {
         };
         let right = |number: usize| ["alice:secret", "bob:secret"][number % 2].to_owned();
         assert_eq!(at_once(&right), [200; 60], "none is known yet");
-        // It is read again, and none is known any more.
+        // The file is read again, and all known passwords are forgotten.
         fs::write(&file, format!("# changed\n{}", users.concat())).unwrap();
         assert_eq!(at_once(&right), [200; 60], "the file has changed");
-        // The same wrong one at once is hashed, and counted, once.
+        // Equal simultaneous wrong attempts are hashed and counted once.
         assert_eq!(at_once(&|_| "alice:wrong".to_owned()), [401; 60]);
         assert_eq!(at_once(&right), [200; 60]);
         let wrong = at_once(&|number| format!("alice:{number}"));
         let count = |status| wrong.iter().filter(|got| **got == status).count();
         assert_eq!(count(401) + count(429), 60, "{wrong:?}");
-        // One was counted before, and one more may have come back meanwhile.
+        // One was counted before, and one more may have been replenished.
         assert!((29..=31).contains(&count(401)), "{wrong:?}");
         assert!(at_once(&right).contains(&429), "a right one among wrong ones is not to be seen");
     })
@@ -227,7 +227,7 @@ fn right_passwords_that_come_at_once_are_no_wrong_ones() {
 }
 
 #[test]
-fn more_tries_of_an_address_than_may_wait_are_answered_503() {
+fn more_attempts_of_an_address_than_may_wait_are_answered_503() {
     let temp = tempfile::tempdir().unwrap();
     let file = temp.path().join("users");
     fs::write(&file, format!("alice:{}\n", bcrypt::hash("secret", 4).unwrap())).unwrap();
@@ -253,7 +253,7 @@ fn more_tries_of_an_address_than_may_wait_are_answered_503() {
 fn a_first_right_password_does_not_wait_behind_the_guesses_of_another_address() {
     let temp = tempfile::tempdir().unwrap();
     let file = temp.path().join("users");
-    // What takes a processor tens of milliseconds here.
+    // A hash that takes a processor tens of milliseconds here.
     fs::write(&file, format!("alice:{}\n", bcrypt::hash("secret", 9).unwrap())).unwrap();
     overlapped::run(|| {
         let site = BasicAuth::new(&file, say("x")).unwrap();

@@ -8,7 +8,7 @@ use std::path::Path;
 use http::StatusCode;
 use overlapped_wire::http::text;
 
-use super::{Cors, Headers, Hosts, Https, Missing, Redirects};
+use super::{Cors, Headers, Hosts, Https, NotFoundResponse, Redirects};
 use crate::peer::Peer;
 use crate::web::files::tests::{Got, request};
 use crate::web::{Call, Files, Handler, Site};
@@ -32,7 +32,7 @@ fn say(word: &'static str) -> impl Handler {
     move |_: Call<'_>| text(StatusCode::OK, word)
 }
 
-/// A site of files.
+/// Creates a site of files.
 fn with_site(test: impl Fn(Files)) {
     let temp = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {
@@ -56,9 +56,9 @@ fn with_site(test: impl Fn(Files)) {
 }
 
 #[test]
-fn a_path_that_leads_nowhere_has_the_sites_own_page() {
+fn a_missing_path_has_the_sites_own_page() {
     with_site(|files| {
-        let site = Missing::new(files).page("/404.html").unwrap();
+        let site = NotFoundResponse::new(files).page("/404.html").unwrap();
         for fields in [&[][..], &[("if-none-match", "*")], &[("range", "bytes=0-1")]] {
             let got = ask(&site, "GET", "/no/such", fields);
             assert_eq!((got.status.as_u16(), got.text()), (404, "none of ours"), "{fields:?}");
@@ -69,20 +69,24 @@ fn a_path_that_leads_nowhere_has_the_sites_own_page() {
         assert_eq!(ask(&site, "GET", "/.secret.html", &[]).text(), "none of ours");
         assert_eq!(ask(&site, "GET", "/%zz", &[]).status, 400);
         assert_eq!(ask(&site, "POST", "/no", &[]).status, 405);
-        let other = Missing::new(say("x")).page("/404.html").unwrap();
+        let other = NotFoundResponse::new(say("x")).page("/404.html").unwrap();
         assert_eq!(ask(&other, "GET", "/", &[]).text(), "x");
     });
     with_site(|files| {
-        let site = Missing::new(files).page("/none.html").unwrap();
+        let site = NotFoundResponse::new(files).page("/none.html").unwrap();
         let got = ask(&site, "GET", "/no/such", &[]);
         assert_eq!((got.status.as_u16(), got.text().contains("404 Not Found")), (404, true));
     });
 }
 
 #[test]
-fn an_applications_page_stands_for_paths_but_not_for_files_nor_hidden_names() {
+fn the_fallback_is_for_paths_but_not_for_files_or_hidden_names() {
     with_site(|files| {
-        let site = Missing::new(files).fallback("/index.html").unwrap().page("/404.html").unwrap();
+        let site = NotFoundResponse::new(files)
+            .fallback("/index.html")
+            .unwrap()
+            .page("/404.html")
+            .unwrap();
         for path in ["/users/7", "/users/", "/a?b.c"] {
             let got = ask(&site, "GET", path, &[]);
             assert_eq!((got.status.as_u16(), got.text()), (200, "home"), "{path}");
@@ -98,7 +102,7 @@ fn an_applications_page_stands_for_paths_but_not_for_files_nor_hidden_names() {
 }
 
 #[test]
-fn a_page_is_found_without_its_ending() {
+fn a_page_is_found_without_its_extension() {
     with_site(|files| {
         let clean = files.clone().clean_urls(true);
         for (path, status, text) in [
@@ -125,7 +129,7 @@ fn a_page_is_found_without_its_ending() {
 }
 
 #[test]
-fn a_name_that_goes_before_is_seen_by_the_next_request() {
+fn the_next_request_notices_a_file_that_takes_precedence() {
     let temp = tempfile::tempdir().unwrap();
     fs::write(temp.path().join("a.html"), "page").unwrap();
     overlapped::run(|| {
@@ -139,9 +143,9 @@ fn a_name_that_goes_before_is_seen_by_the_next_request() {
 }
 
 #[test]
-fn extra_fields_are_in_every_answer_and_never_two_lines() {
+fn extra_headers_are_in_every_answer_and_have_no_line_breaks() {
     with_site(|files| {
-        let site = Headers::new(Missing::new(files).page("/404.html").unwrap());
+        let site = Headers::new(NotFoundResponse::new(files).page("/404.html").unwrap());
         let site = site.set("X-Frame-Options", "DENY").unwrap().set("Vary", "Cookie").unwrap();
         for (path, status) in [("/", 200), ("/none", 404), ("/folder", 301), ("/%zz", 400)] {
             let got = ask(&site, "GET", path, &[]);
@@ -166,7 +170,7 @@ fn extra_fields_are_in_every_answer_and_never_two_lines() {
 }
 
 #[test]
-fn scripts_of_allowed_origins_may_read_and_ask_first() {
+fn scripts_of_allowed_origins_may_read_answers_and_send_preflights() {
     let listed = Cors::new(["https://a.example", "http://b.example:8080"], say("x")).unwrap();
     let origin = |got: &Got| got.field("access-control-allow-origin").to_owned();
     let got = ask(&listed, "GET", "/", &[("origin", "http://b.example:8080")]);
@@ -193,7 +197,7 @@ fn scripts_of_allowed_origins_may_read_and_ask_first() {
 }
 
 #[test]
-fn each_name_has_its_site() {
+fn each_host_name_has_its_site() {
     let sites = Hosts::new(say("others"));
     let sites = sites.at("a.example", say("a")).unwrap().at("*.example", say("star")).unwrap();
     let sites = sites.at("*.b.example", say("b")).unwrap().at("[::1]", say("six")).unwrap();
@@ -224,7 +228,7 @@ fn each_name_has_its_site() {
 }
 
 #[test]
-fn paths_that_have_moved_lead_to_the_new_place_and_nowhere_else() {
+fn moved_paths_lead_to_the_new_location_and_nowhere_else() {
     let site = Redirects::new(say("x")).from("/old", "/new").unwrap();
     let site = site.from("/blog/*", "https://blog.example/").unwrap();
     let site = site.from("/top/*", "/").unwrap().from("/asked", "/new?a=b").unwrap();
@@ -264,7 +268,7 @@ fn paths_that_have_moved_lead_to_the_new_place_and_nowhere_else() {
 }
 
 #[test]
-fn clients_of_http_are_sent_to_https_and_authorities_of_certificates_are_not() {
+fn http_clients_are_redirected_to_https_and_certificate_authorities_are_not() {
     let site = Https::new(say("x"));
     let place = |fields: &[(&str, &str)], path: &str| {
         let got = ask(&site, "GET", path, fields);
@@ -285,7 +289,7 @@ fn clients_of_http_are_sent_to_https_and_authorities_of_certificates_are_not() {
 }
 
 #[test]
-fn a_site_may_be_inside_of_a_layer() {
+fn a_site_may_be_inside_a_layer() {
     let inner = Site::new().at("/a", say("a")).at("/", say("home"));
     let site = Headers::new(inner).set("X-A", "b").unwrap();
     let got = ask(&site, "GET", "/a/b", &[]);

@@ -1,4 +1,4 @@
-//! Why there is no file, and what is said then.
+//! The reasons why a path has no file, and the answers.
 
 use std::os::fd::OwnedFd;
 
@@ -7,56 +7,57 @@ use http::{HeaderValue, StatusCode};
 use overlapped_wire::http::Answer;
 use rustix::io::Errno;
 
-use super::{Config, listing};
-use crate::web::target::{self, BadTarget};
+use super::config::Config;
+use super::listing;
+use crate::web::target::{self, TargetError};
 use crate::web::{Call, page};
 
-/// Why there is no file.
+/// The reason why a path has no file.
 #[derive(Debug)]
-pub(super) enum Absence {
-    Bad(BadTarget),
-    Refused(Errno),
-    /// A folder, but the path does not end in a slash.
+pub(super) enum NotFound {
+    BadTarget(TargetError),
+    Errno(Errno),
+    /// The path is a folder's, but does not end in a slash.
     NoSlash(Vec<u8>),
-    /// A folder without an index, this one.
+    /// The folder, which is open, has no index file.
     NoIndex(Vec<u8>, OwnedFd),
 }
 
-impl From<BadTarget> for Absence {
-    fn from(bad: BadTarget) -> Absence {
-        Absence::Bad(bad)
+impl From<TargetError> for NotFound {
+    fn from(error: TargetError) -> NotFound {
+        NotFound::BadTarget(error)
     }
 }
 
-impl From<Errno> for Absence {
-    fn from(errno: Errno) -> Absence {
-        Absence::Refused(errno)
+impl From<Errno> for NotFound {
+    fn from(errno: Errno) -> NotFound {
+        NotFound::Errno(errno)
     }
 }
 
-impl Absence {
-    /// The answer where there is no file.
-    pub(super) fn explain(self, call: &Call<'_>, config: &Config) -> Answer {
+impl NotFound {
+    /// Returns the answer: a redirect, a listing, or a refusal.
+    pub(super) fn answer(self, call: &Call<'_>, config: &Config) -> Answer {
         let request = &call.request;
         let status = match self {
-            Absence::Bad(BadTarget::Malformed) => StatusCode::BAD_REQUEST,
-            Absence::Bad(BadTarget::Nowhere) => StatusCode::NOT_FOUND,
-            Absence::NoSlash(path) => return with_slash(call, &path),
-            Absence::NoIndex(path, fd) if config.listing => {
+            NotFound::BadTarget(TargetError::Malformed) => StatusCode::BAD_REQUEST,
+            NotFound::BadTarget(TargetError::NotFound) => StatusCode::NOT_FOUND,
+            NotFound::NoSlash(path) => return redirect_to_folder(call, &path),
+            NotFound::NoIndex(path, fd) if config.listing => {
                 return listing::answer(call, config, path, fd);
             }
-            Absence::NoIndex(..) => StatusCode::FORBIDDEN,
-            Absence::Refused(errno) => match errno {
-                // What is outside is nowhere.
+            NotFound::NoIndex(..) => StatusCode::FORBIDDEN,
+            NotFound::Errno(errno) => match errno {
+                // Files outside the root (EXDEV) do not exist for clients.
                 Errno::NOENT | Errno::NOTDIR | Errno::XDEV | Errno::LOOP | Errno::NAMETOOLONG => {
                     StatusCode::NOT_FOUND
                 }
-                // A socket in the file system.
+                // The file is a Unix socket.
                 Errno::NXIO => StatusCode::NOT_FOUND,
                 Errno::ACCESS | Errno::PERM => StatusCode::FORBIDDEN,
                 errno => {
                     let path = call.rest();
-                    tracing::error!(%errno, ?path, "a file cannot be opened");
+                    tracing::error!(%errno, ?path, "cannot open a file");
                     match errno {
                         Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::TIMEDOUT => {
                             return page::busy(request);
@@ -70,9 +71,9 @@ impl Absence {
     }
 }
 
-/// The same path with a slash at its end. It is made of decoded names, so it is one absolute path
-/// of this site, whatever was sent.
-fn with_slash(call: &Call<'_>, path: &[u8]) -> Answer {
+/// Redirects to the same path with a slash at its end. The location consists of decoded names, so
+/// it is an absolute path of this site, whatever was sent.
+fn redirect_to_folder(call: &Call<'_>, path: &[u8]) -> Answer {
     let mut location = String::new();
     if let Some(prefix) = call.prefix.strip_prefix('/') {
         location += &target::encode(prefix.as_bytes());
@@ -90,7 +91,7 @@ fn with_slash(call: &Call<'_>, path: &[u8]) -> Answer {
         Ok(location) => _ = answer.headers_mut().insert(LOCATION, location),
         Err(_) => *answer.status_mut() = StatusCode::BAD_REQUEST,
     }
-    // Whoever makes a file of the folder is not to be kept from it.
+    // The folder may become a file, which a cached redirect would hide.
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     answer
 }

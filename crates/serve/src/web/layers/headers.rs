@@ -1,4 +1,4 @@
-//! Extra fields in every answer.
+//! Additional headers in every answer.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use overlapped_wire::http::Answer;
 use super::invalid;
 use crate::web::{Call, Handler};
 
-/// Fields whose values belong to each answer, or to the connection: a fixed one would be wrong.
+/// Headers whose values differ per answer, or belong to the connection: a fixed value is wrong.
 const OF_THE_ANSWER: [HeaderName; 14] = [
     header::ACCEPT_RANGES,
     header::CONNECTION,
@@ -26,9 +26,10 @@ const OF_THE_ANSWER: [HeaderName; 14] = [
     header::UPGRADE,
 ];
 
-/// Adds fields to every answer of the handler inside, those of refusals and redirects included. A
-/// field that is set here replaces the answer's own, but for `Vary`, which is added to. Answers to
-/// what was no request come from no handler: [`all`](Headers::all) is for those.
+/// A layer that adds headers to every answer of the inner handler, including refusals and
+/// redirects. A header that is set here replaces the answer's own, except for `Vary`, which is
+/// appended. Answers to malformed requests come from no handler: [`all`](Headers::all) is for
+/// those.
 ///
 /// ```
 /// use overlapped_serve::Peer;
@@ -49,21 +50,21 @@ pub struct Headers<H> {
 }
 
 impl<H: Handler> Headers<H> {
-    /// Without fields yet.
+    /// Creates the layer without headers.
     pub fn new(inner: H) -> Headers<H> {
         Headers { inner, fields: Vec::new() }
     }
 
-    /// Sets a field.
+    /// Sets a header.
     ///
     /// # Errors
-    /// `InvalidInput` for what cannot be the name or the value of a field, line breaks above all,
-    /// and for a field that the server itself must set.
+    /// `InvalidInput` for an invalid name or value (line breaks above all), and for a header that
+    /// the server itself must set.
     pub fn set(mut self, name: &str, value: &str) -> io::Result<Headers<H>> {
         self.add(name, value).map(|()| self)
     }
 
-    /// As [`set`](Headers::set); where it fails, nothing has changed.
+    /// Sets a header as [`set`](Headers::set) does. After an error, nothing has changed.
     ///
     /// # Errors
     /// Those of [`set`](Headers::set).
@@ -72,22 +73,22 @@ impl<H: Handler> Headers<H> {
             (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value))
         else {
             return Err(invalid(format!(
-                "{name:?} and {value:?} are not a field of HTTP: a name has letters, digits and \
-                 hyphens, a value printable ASCII on one line"
+                "{name:?} and {value:?} are not a valid header: a name has letters, digits and \
+                 hyphens, a value has printable ASCII on one line"
             )));
         };
         let is_hop = ["keep-alive", "proxy-connection"].contains(&name.as_str());
         if is_hop || OF_THE_ANSWER.contains(&name) {
             return Err(invalid(format!(
-                "the server itself sets {name}, for each answer: a fixed value would be wrong"
+                "the server itself sets {name} for each answer: a fixed value would be wrong"
             )));
         }
         self.fields.push((name, value));
         Ok(())
     }
 
-    /// The fields, for [`Http::fields`](overlapped_wire::http::Http::fields): answers to what was
-    /// no request come from no handler.
+    /// Returns the headers, for [`Http::fields`](overlapped_wire::http::Http::fields): answers to
+    /// malformed requests come from no handler.
     pub fn all(&self) -> HeaderMap {
         let mut all = HeaderMap::new();
         for (name, value) in &self.fields {

@@ -1,16 +1,16 @@
-//! A script that runs: its output, its end, its last words.
+//! A running script: its output, its end, its final messages.
 //!
 //! ```text
-//! start ─▶ Running ─┬─ output ─▶ Output, the answer's body ─ read to its end ─▶ finish
-//!                   ├─ finish ─▶ a tasklet waits for the end, until the deadline; another one
-//!                   │            reads what it still writes
-//!                   └─ dropped ◀─────────────── everything ends here ───────────┘
+//! start ─▶ RunningScript ─┬─ output ─▶ Output, the answer's body ─ read to its end ─▶ finish
+//!                         ├─ finish ─▶ a tasklet waits for the end, until the deadline; another one
+//!                         │            reads the remaining output
+//!                         └─ dropped ◀───────────── everything ends here ───────────────┘
 //! ```
 //!
-//! Whatever happens, a [`Running`] is dropped once: when the client has gone (which is looked for
-//! while the script is quiet, too), when the tasklet is killed, at a deadline, or after the
-//! script's end. Then its [`Child`] kills the script's group.
-//! That comes before the script is released, so that the group's number is still its own.
+//! Whatever happens, a [`RunningScript`] is dropped once: when the client has left (which is also
+//! checked while the script writes nothing), when the tasklet is killed, at a deadline, or after
+//! the script's end. The drop kills the script's process group, before the script is reaped, so
+//! that the group's number is still its own.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -25,60 +25,60 @@ use overlapped::time::{self, Instant, sleep, timeout};
 use overlapped::{Builder, net};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus};
 
+use super::permits::ScriptPermit;
 use super::script::Script;
-use super::slots::Slot;
-use super::spool::{Input, Room};
+use super::spool::{Input, QuotaShare};
 use super::{explain, groups};
 use crate::state::{is_shortage, retry_at_shortage};
 use crate::stream::client::{ClientMonitor, POLL_PERIOD};
 use crate::telemetry::Visible;
 
-/// Lines of one script that are logged; the others are read and thrown away.
+/// Maximum of lines of one script that are logged; further ones are read and discarded.
 const LINES_MAX: usize = 100;
 
-/// Bytes of one line that are logged.
+/// Maximum of bytes of one line that are logged.
 const LINE_MAX: usize = 1_000;
 
+/// Bytes that are read at a time.
 const PIECE: usize = 16 << 10;
 
-/// The most that a script may still write when nothing more is wanted of it, before its pipe is
-/// closed.
+/// Maximum of bytes that a script may write when its output is not wanted any more, before its pipe
+/// is closed.
 const UNWANTED_MAX: usize = 1 << 20;
 
-/// The time between two looks at what cannot be waited for.
-const STEP: Duration = Duration::from_millis(5);
+/// The time between two polls of a state that cannot be waited for.
+const POLL_STEP: Duration = Duration::from_millis(5);
 
-/// How long after a script's end its last words may still come.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// The time for a script's final messages after its end.
+const FINAL_MESSAGES: Duration = Duration::from_secs(1);
 
-/// A script that has not been released.
-pub(crate) struct Running {
+/// A script that was not reaped.
+pub(crate) struct RunningScript {
     child: Child,
-    /// `None` once it has been read to its end.
+    /// `None` after the end of the output.
     stdout: Option<ChildStdout>,
     deadline: Instant,
     client: ClientMonitor,
-    /// Set when the reader of its standard error has come to the end.
-    silent: Rc<Cell<bool>>,
-    /// Bytes beyond the length that it announced; `None` where it announced none.
+    /// True when standard error was read to its end.
+    stderr_ended: Rc<Cell<bool>>,
+    /// Bytes beyond the announced length; `None` without an announced length.
     surplus: Option<u64>,
     is_killed: bool,
     script: Script,
-    _room: Option<Room>,
-    slot: Slot,
+    _share: Option<QuotaShare>,
+    permit: ScriptPermit,
 }
 
-/// Why no more output has come.
+/// The reason why no output could be read.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
-    Output,
-    Time,
-    /// The client has left.
-    Left,
-    Error,
+pub(crate) enum ReadError {
+    EndOfOutput,
+    TimedOut,
+    ClientLeft,
+    Io,
 }
 
-impl Running {
+impl RunningScript {
     /// Starts `script`.
     ///
     /// # Errors
@@ -88,12 +88,12 @@ impl Running {
         environment: BTreeMap<OsString, OsString>,
         input: Option<Input>,
         deadline: Instant,
-        slot: Slot,
-    ) -> io::Result<Running> {
+        permit: ScriptPermit,
+    ) -> io::Result<RunningScript> {
         let mut command = Command::new(&script.path);
         command.env_clear().envs(environment).process_group(0).kill_on_drop(true);
-        let (stdin, room) = match input {
-            Some(Input { file, room }) => (Stdio::from(file), room),
+        let (stdin, share) = match input {
+            Some(Input { file, share }) => (Stdio::from(file), share),
             None => (Stdio::null(), None),
         };
         command.stdin(stdin);
@@ -103,27 +103,27 @@ impl Running {
         }
         let mut child = retry_at_shortage(|| groups::spawn(&mut command), is_shortage)?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let silent = Rc::new(Cell::new(false));
+        let stderr_ended = Rc::new(Cell::new(false));
         let name = Visible(&script.name.to_string_lossy()).to_string();
-        let running = Running {
+        let running = RunningScript {
             child,
             stdout,
             deadline,
             client: ClientMonitor::default(),
-            silent: Rc::clone(&silent),
+            stderr_ended: Rc::clone(&stderr_ended),
             surplus: None,
             is_killed: false,
             script: script.clone(),
-            _room: room,
-            slot,
+            _share: share,
+            permit,
         };
         if let Some(stderr) = stderr {
-            let left = deadline.duration_since(Instant::now()) + LAST_WORDS;
+            let left = deadline.duration_since(Instant::now()) + FINAL_MESSAGES;
             let log = move || {
-                timeout(left, || log(&name, stderr));
-                silent.set(true);
+                timeout(left, || log_lines(&name, stderr));
+                stderr_ended.set(true);
             };
-            Builder::new().name("a script's errors").spawn(log)?;
+            Builder::new().name("logs a script's errors").spawn(log)?;
         }
         Ok(running)
     }
@@ -136,12 +136,12 @@ impl Running {
         &self.script
     }
 
-    /// Ends it.
+    /// Kills the script and its process group.
     pub(crate) fn kill(&mut self) {
         self.is_killed = true;
-        // An error means that the script has become somebody whom we may not kill.
+        // An error means that the script has changed its user and may not be killed.
         let _ = self.child.kill_process_group();
-        // Also where it has left its group.
+        // The script itself may have left its group.
         let _ = self.child.kill();
     }
 
@@ -150,17 +150,19 @@ impl Running {
         &mut self,
         bytes: &mut Vec<u8>,
         deadline: Instant,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), ReadError> {
         let before = bytes.len();
         bytes.resize(before + 4096, 0);
         let read = self.read(&mut bytes[before..], deadline);
         bytes.truncate(before + *read.as_ref().unwrap_or(&0));
         match read {
-            Ok(0) => Err(Ended::Output),
+            Ok(0) => Err(ReadError::EndOfOutput),
             Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Ended::Time),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => Err(Ended::Left),
-            Err(_) => Err(Ended::Error),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(ReadError::TimedOut),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {
+                Err(ReadError::ClientLeft)
+            }
+            Err(_) => Err(ReadError::Io),
         }
     }
 
@@ -170,13 +172,13 @@ impl Running {
             let left = deadline.duration_since(Instant::now());
             if left.is_zero() || time::expired() {
                 let limit = if left.is_zero() { "--cgi-timeout" } else { "--request-timeout" };
-                let text = format!("has not ended in the time that {limit} gives it");
+                let text = format!("has not ended within the time that {limit} allows");
                 return Err(io::Error::new(io::ErrorKind::TimedOut, text));
             }
             match timeout(left.min(POLL_PERIOD), || stdout.read(buf)) {
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                    if self.client.has_left(self.slot.is_wanted()) {
-                        let text = "was killed, since its client has left";
+                    if self.client.has_left(self.permit.is_contended()) {
+                        let text = "was killed because its client has left";
                         return Err(io::Error::new(io::ErrorKind::ConnectionAborted, text));
                     }
                 }
@@ -189,88 +191,87 @@ impl Running {
         }
     }
 
-    /// Its output, from `first` on.
+    /// Returns the output, which begins with the bytes `first`.
     pub(crate) fn output(self, first: Vec<u8>, max: u64, length: Option<u64>) -> Output {
         let left = max.min(length.unwrap_or(u64::MAX));
-        let is_cut = length.is_none_or(|length| length > max);
+        let is_limited = length.is_none_or(|length| length > max);
         let (first, running) = (io::Cursor::new(first), Some(self));
-        Output { first, running, left, is_cut, missing: length }
+        Output { first, running, left, is_limited, missing: length }
     }
 
-    /// Nothing more is wanted of it: it may come to its end, until the deadline, and is one of
-    /// those that run at once until then. What it still writes is read, or it would be killed by
-    /// the pipe that nobody reads. `has_answered`: its header was right; else its end is said,
-    /// however it was.
+    /// Lets the script run to its end, until the deadline; it keeps its permit. Its remaining
+    /// output is read, because a closed pipe would kill it. With `has_answered`, its header was
+    /// valid; otherwise its end is logged in any case.
     pub(crate) fn finish(mut self, has_answered: bool) {
         let left = self.deadline.duration_since(Instant::now());
         let (script, surplus) = (self.script.path.clone(), self.surplus);
-        let say_surplus = move |more: u64| {
+        let log_surplus = move |more: u64| {
             if let Some(surplus @ 1..) = surplus.map(|surplus| surplus + more) {
                 tracing::warn!(
-                    "the script {} has written more than the Content-Length that it announced: \
-                     {surplus} bytes were not sent",
+                    "the script {} has written more than its Content-Length: {surplus} bytes were \
+                     not sent",
                     script.display()
                 );
             }
         };
         if let Some(mut stdout) = self.stdout.take() {
-            let discard = move || say_surplus(timeout(left, || discard(&mut stdout)));
-            let _ = Builder::new().name("a script's unwanted output").spawn(discard);
+            let discard = move || log_surplus(timeout(left, || discard(&mut stdout)));
+            let _ = Builder::new().name("discards a script's output").spawn(discard);
         } else {
-            say_surplus(0);
+            log_surplus(0);
         }
-        // Where there is no scheduler, or no room in it, the drop is the end.
-        let _ = Builder::new().name("a script's end").spawn(move || self.wait(has_answered));
+        // Without a scheduler, or if that has no room, the drop ends the script.
+        let _ =
+            Builder::new().name("waits for a script's end").spawn(move || self.wait(has_answered));
     }
 
-    /// Waits for the end, and leaves it unreleased.
+    /// Waits for the end, without reaping the script.
     fn wait(&mut self, has_answered: bool) {
         let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) else { return };
-        // Refused before Linux 5.3, and by some filters.
+        // Linux before 5.3, and some filters, refuse it.
         if let Ok(end) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
             let left = self.deadline.duration_since(Instant::now());
             let _ = timeout(left, || net::wait_readable(&end));
         }
-        // The end of a script that is traced is told before it can be asked for.
+        // A pidfd of a traced script becomes readable before waitid(2) reports the end.
         while Instant::now() < self.deadline && status(pid).is_none() {
-            sleep(STEP);
+            sleep(POLL_STEP);
         }
         let script = &self.script.path;
         match status(pid) {
             _ if self.is_killed => {}
-            None => tracing::warn!(
-                ?script,
-                "killed: it has gone on for longer than --cgi-timeout allows"
-            ),
+            None => {
+                tracing::warn!(?script, "killed: it has run for longer than --cgi-timeout allows")
+            }
             Some(end) => {
-                if let Some(said) = explain::end(&end, has_answered, &self.script) {
-                    tracing::error!(?script, "{said}");
+                if let Some(message) = explain::end(&end, has_answered, &self.script) {
+                    tracing::error!(?script, "{message}");
                 }
             }
         }
         self.kill();
-        let late = Instant::now() + LAST_WORDS;
-        while !self.silent.get() && Instant::now() < late {
+        let until = Instant::now() + FINAL_MESSAGES;
+        while !self.stderr_ended.get() && Instant::now() < until {
             sleep(Duration::from_millis(1));
         }
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningScript {
     fn drop(&mut self) {
-        // Before the child is dropped, and its number released.
+        // This precedes the drop of the child, which reaps it.
         self.kill();
-        groups::forget(&self.child);
+        groups::remove(&self.child);
     }
 }
 
-/// The way a child has ended, if it has; it stays unreleased.
+/// Returns how a child has ended, if it has, without reaping it.
 fn status(pid: Pid) -> Option<WaitIdStatus> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
     rustix::process::waitid(WaitId::Pid(pid), options).ok()?
 }
 
-/// Reads what nobody wants, to its end or to the limit; how many bytes.
+/// Reads output to its end or to the limit, and discards it; returns how many bytes.
 fn discard(stdout: &mut ChildStdout) -> u64 {
     let mut piece = vec![0; PIECE];
     let mut read = 0;
@@ -282,17 +283,17 @@ fn discard(stdout: &mut ChildStdout) -> u64 {
     read as u64
 }
 
-/// The content that a script writes.
+/// The output of a script, as the body of the answer.
 pub(crate) struct Output {
-    /// What came together with the header.
+    /// The bytes that were read together with the header.
     first: io::Cursor<Vec<u8>>,
     /// `None` after the end.
-    running: Option<Running>,
-    /// How much more may come.
+    running: Option<RunningScript>,
+    /// Bytes that may still be sent.
     left: u64,
-    /// Whether more than that is too much, and not just more than was announced.
-    is_cut: bool,
-    /// The bytes that are still to come of the length that was announced.
+    /// True if more output exceeds the limit, and not only the announced length.
+    is_limited: bool,
+    /// Bytes of the announced length that are still missing.
     missing: Option<u64>,
 }
 
@@ -302,14 +303,14 @@ impl Read for Output {
         if buf.is_empty() {
             return Ok(0);
         }
-        if self.left == 0 && !self.is_cut {
+        if self.left == 0 && !self.is_limited {
             self.end();
             return Ok(0);
         }
-        // One more than may come, to see the end where it is, or as much as was announced.
-        let most = self.left.saturating_add(u64::from(self.is_cut));
-        let most = buf.len().min(usize::try_from(most).unwrap_or(usize::MAX));
-        let buf = &mut buf[..most];
+        // With a limit, one byte more than allowed, to detect output beyond it.
+        let max = self.left.saturating_add(u64::from(self.is_limited));
+        let max = buf.len().min(usize::try_from(max).unwrap_or(usize::MAX));
+        let buf = &mut buf[..max];
         let count = match self.first.read(buf)? {
             0 => {
                 let deadline = running.deadline;
@@ -326,8 +327,7 @@ impl Read for Output {
                     return Ok(0);
                 }
                 let text = format!(
-                    "the script {} has ended its output {missing} bytes before the Content-Length \
-                     that it announced",
+                    "the script {} has ended its output {missing} bytes before its Content-Length",
                     path.display()
                 );
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
@@ -343,7 +343,7 @@ impl Read for Output {
             }
             Err(error) => error,
         };
-        // Whoever answers says it, with the client and the request.
+        // The session logs it, with the client and the request.
         let text = format!("the script {} {error}", running.script.path.display());
         self.running = None;
         Err(io::Error::new(error.kind(), text))
@@ -361,22 +361,22 @@ impl Output {
 }
 
 impl Drop for Output {
-    /// Ends after the announced length, since a client reads that and no more: the script may have
-    /// more to do, as behind its output's end.
+    /// Lets the script run on if the announced length was sent: it may have more to do, as after
+    /// the end of its output.
     fn drop(&mut self) {
-        if self.left == 0 && !self.is_cut {
+        if self.left == 0 && !self.is_limited {
             self.end();
         }
     }
 }
 
-/// Logs what a script says, line by line, bounded and escaped.
-fn log(script: &str, mut stderr: ChildStderr) {
+/// Logs the standard error of a script line by line, bounded and escaped.
+fn log_lines(script: &str, mut stderr: ChildStderr) {
     let mut piece = vec![0; PIECE];
     let mut line = Vec::new();
     let mut lines = 0;
     while let Ok(count @ 1..) = stderr.read(&mut piece) {
-        // What is not logged is not looked at: it may be hundreds of megabytes.
+        // The rest is not scanned: it may be hundreds of megabytes.
         if lines > LINES_MAX {
             continue;
         }
@@ -385,7 +385,7 @@ fn log(script: &str, mut stderr: ChildStderr) {
             line.extend_from_slice(&part[..part.len().min(room)]);
             if part.ends_with(b"\n") {
                 lines += 1;
-                say(script, &line, lines);
+                log_line(script, &line, lines);
                 line.clear();
             }
             if lines > LINES_MAX {
@@ -395,12 +395,12 @@ fn log(script: &str, mut stderr: ChildStderr) {
         }
     }
     if !line.is_empty() {
-        say(script, &line, lines + 1);
+        log_line(script, &line, lines + 1);
     }
 }
 
-/// Logs the line of this number, counted from 1.
-fn say(script: &str, line: &[u8], number: usize) {
+/// Logs the line with this number, which begins at 1.
+fn log_line(script: &str, line: &[u8], number: usize) {
     if number <= LINES_MAX {
         let line = String::from_utf8_lossy(line);
         tracing::warn!("{script}: {}", Visible(line.trim_end()));

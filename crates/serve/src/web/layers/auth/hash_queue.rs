@@ -1,17 +1,16 @@
-//! Turns in having a password hashed: a few at a time, and fair to addresses.
+//! The queue for hashing passwords: a few at a time, and fair to addresses.
 //!
 //! ```text
-//! known    addresses of which a password was right before ┐ in each lane: networks in turn, of
-//! others   all others                                     ┴ each of them its addresses in turn
+//! known    addresses that sent a right password before ┐ in each lane: networks round robin, and
+//! others   all others                                  ┴ the addresses of each network round robin
 //! ```
 //!
-//! The lanes take turns, too. An address has at most one hash under way, and stands in its lane
-//! once, however many of its requests wait: so one that guesses keeps nobody waiting for more than
-//! one of its guesses. Neither does an owner of many addresses, which are of one network. Many
-//! networks can keep others waiting, but not those who have come in before: half of the turns are
-//! theirs.
+//! The lanes alternate. An address has at most one hash in progress, and is in its lane once,
+//! however many of its requests wait. So an address that guesses delays others by one of its
+//! guesses at most. So does an owner of many addresses in one network. Many networks can delay
+//! others, but not known addresses, which get half of the permits.
 //!
-//! Waiting requests are bounded for each address, and in time.
+//! The number of waiting requests is bounded per address, and so is the wait.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
@@ -23,79 +22,84 @@ use overlapped::sync::Event;
 use crate::locks::IgnorePoison;
 use crate::web::layers::buckets::network_of;
 
-/// Addresses that are remembered as known.
+/// Maximum of addresses that are remembered as known.
 const KNOWN_MAX: usize = 4_096;
 
-/// Requests of an address that wait. More are busy at once.
+/// Maximum of waiting requests per address; further ones are refused at once.
 const WAITING_MAX: usize = 64;
 
-/// Turns of one site.
+/// The hash queue of one site.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(super) struct HashQueue {
     /// Hashes at a time.
-    most: usize,
+    max: usize,
     state: Mutex<State>,
 }
 
+/// The permits in use, and the requests that wait.
 #[derive(Debug, Default)]
 struct State {
-    /// Addresses that have a hash under way.
+    /// Addresses with a hash in progress.
     busy: Vec<IpAddr>,
     known: HashSet<IpAddr>,
     lanes: [Lane; 2],
-    /// The lane that is next, where requests wait in both.
+    /// The lane that is served next, if requests wait in both.
     next: usize,
 }
 
-/// Networks that wait.
+/// The networks that wait in a lane.
 #[derive(Debug, Default)]
 struct Lane {
     order: VecDeque<u64>,
     networks: HashMap<u64, Network>,
 }
 
-/// Addresses of a network that wait, and the requests of each.
+/// The addresses of a network that wait, and the requests of each.
 #[derive(Debug, Default)]
 struct Network {
     order: VecDeque<IpAddr>,
-    /// Each event is set when its owner has the turn.
+    /// Each event is set when its request gets a permit.
     waiting: HashMap<IpAddr, VecDeque<Arc<Event>>>,
 }
 
-impl Turns {
-    pub(super) fn new(most: usize) -> Arc<Turns> {
-        Arc::new(Turns { most, state: Mutex::default() })
+impl HashQueue {
+    pub(super) fn new(max: usize) -> Arc<HashQueue> {
+        Arc::new(HashQueue { max, state: Mutex::default() })
     }
 
-    /// A turn of `client`, waiting for it for at most `time`. `None`: it took longer, or too many
-    /// requests of this client wait.
-    pub(super) fn take(self: &Arc<Turns>, client: IpAddr, time: Duration) -> Option<Turn> {
-        let given = {
+    /// Acquires a permit for `client`, waiting for at most `time`. Returns `None` if that is too
+    /// short, or if too many requests of this client wait.
+    pub(super) fn acquire(
+        self: &Arc<HashQueue>,
+        client: IpAddr,
+        time: Duration,
+    ) -> Option<HashPermit> {
+        let granted = {
             let mut state = self.state();
-            // Only requests of busy addresses wait while there is a turn to be had.
-            if state.busy.len() < self.most && !state.busy.contains(&client) {
+            // While a permit is free, only requests of busy addresses wait.
+            if state.busy.len() < self.max && !state.busy.contains(&client) {
                 state.busy.push(client);
-                return Some(Turn { turns: Arc::clone(self), client });
+                return Some(HashPermit { queue: Arc::clone(self), client });
             }
             if state.waiting(client) >= WAITING_MAX {
                 return None;
             }
-            let given = Arc::new(Event::new());
+            let granted = Arc::new(Event::new());
             let lane = usize::from(!state.known.contains(&client));
-            state.lanes[lane].push(client, Arc::clone(&given));
-            given
+            state.lanes[lane].push(client, Arc::clone(&granted));
+            granted
         };
-        let place = Place { turns: Arc::clone(self), client, given };
-        let is_given = place.given.wait_timeout(time);
-        is_given.then(|| {
-            // The turn has it now; the place has nothing to give back.
-            place.given.clear();
-            Turn { turns: Arc::clone(self), client }
+        let waiter = Waiter { queue: Arc::clone(self), client, granted };
+        let is_granted = waiter.granted.wait_timeout(time);
+        is_granted.then(|| {
+            // The permit is passed on; the waiter has nothing to give back.
+            waiter.granted.clear();
+            HashPermit { queue: Arc::clone(self), client }
         })
     }
 
-    /// Remembers that a password of this client was right.
-    pub(super) fn know(&self, client: IpAddr) {
+    /// Remembers that the client has sent a right password.
+    pub(super) fn add_known(&self, client: IpAddr) {
         let known = &mut self.state().known;
         if known.len() >= KNOWN_MAX {
             known.clear();
@@ -103,25 +107,25 @@ impl Turns {
         known.insert(client);
     }
 
-    /// Ends a turn of `client`, and gives those that may begin.
+    /// Releases the permit of `client`, and grants those that are free.
     fn release(&self, client: IpAddr) {
         let mut state = self.state();
         state.busy.retain(|busy| *busy != client);
-        while state.busy.len() < self.most {
-            let Some((client, given)) = state.pop() else { return };
+        while state.busy.len() < self.max {
+            let Some((client, granted)) = state.pop() else { return };
             state.busy.push(client);
-            given.set();
+            granted.set();
         }
     }
 
-    /// Held for a few instructions only, never across a wait.
+    /// Locks the state. The lock is held for a few instructions only, never across a wait.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().ignore_poison()
     }
 }
 
 impl State {
-    /// The requests of a client that wait.
+    /// Returns the number of waiting requests of a client.
     fn waiting(&self, client: IpAddr) -> usize {
         let network = network_of(client);
         let queues = self.lanes.iter().filter_map(|lane| {
@@ -142,16 +146,17 @@ impl State {
 }
 
 impl Lane {
-    fn push(&mut self, client: IpAddr, given: Arc<Event>) {
+    fn push(&mut self, client: IpAddr, granted: Arc<Event>) {
         let number = network_of(client);
         let network = self.networks.entry(number).or_default();
         if network.order.is_empty() {
             self.order.push_back(number);
         }
-        network.push(client, given);
+        network.push(client, granted);
     }
 
-    /// The first request of the first network that has one whose address has no hash under way.
+    /// Removes the first request whose address has no hash in progress, of the first network with
+    /// one.
     fn pop(&mut self, busy: &[IpAddr]) -> Option<(IpAddr, Arc<Event>)> {
         let Lane { order, networks } = self;
         let (at, popped) = order.iter().enumerate().find_map(|(at, number)| {
@@ -166,10 +171,10 @@ impl Lane {
         Some(popped)
     }
 
-    fn remove(&mut self, client: IpAddr, given: &Arc<Event>) {
+    fn remove(&mut self, client: IpAddr, granted: &Arc<Event>) {
         let number = network_of(client);
         let Some(network) = self.networks.get_mut(&number) else { return };
-        network.remove(client, given);
+        network.remove(client, granted);
         if network.order.is_empty() {
             self.networks.remove(&number);
             self.order.retain(|other| *other != number);
@@ -178,31 +183,31 @@ impl Lane {
 }
 
 impl Network {
-    fn push(&mut self, client: IpAddr, given: Arc<Event>) {
+    fn push(&mut self, client: IpAddr, granted: Arc<Event>) {
         let waiting = self.waiting.entry(client).or_default();
         if waiting.is_empty() {
             self.order.push_back(client);
         }
-        waiting.push_back(given);
+        waiting.push_back(granted);
     }
 
-    /// The first request of the first address that has no hash under way.
+    /// Removes the first request of the first address without a hash in progress.
     fn pop(&mut self, busy: &[IpAddr]) -> Option<(IpAddr, Arc<Event>)> {
         let at = self.order.iter().position(|client| !busy.contains(client))?;
         let client = self.order.remove(at)?;
         let waiting = self.waiting.get_mut(&client)?;
-        let given = waiting.pop_front()?;
+        let granted = waiting.pop_front()?;
         if waiting.is_empty() {
             self.waiting.remove(&client);
         } else {
             self.order.push_back(client);
         }
-        Some((client, given))
+        Some((client, granted))
     }
 
-    fn remove(&mut self, client: IpAddr, given: &Arc<Event>) {
+    fn remove(&mut self, client: IpAddr, granted: &Arc<Event>) {
         let Some(waiting) = self.waiting.get_mut(&client) else { return };
-        waiting.retain(|other| !Arc::ptr_eq(other, given));
+        waiting.retain(|other| !Arc::ptr_eq(other, granted));
         if waiting.is_empty() {
             self.waiting.remove(&client);
             self.order.retain(|other| *other != client);
@@ -210,34 +215,34 @@ impl Network {
     }
 }
 
-/// A turn, until it is dropped.
+/// The permit to hash a password; dropping it releases it.
 #[derive(Debug)]
-pub(super) struct Turn {
-    turns: Arc<Turns>,
+pub(super) struct HashPermit {
+    queue: Arc<HashQueue>,
     client: IpAddr,
 }
 
-impl Drop for Turn {
+impl Drop for HashPermit {
     fn drop(&mut self) {
-        self.turns.release(self.client);
+        self.queue.release(self.client);
     }
 }
 
-/// A request that waits. Whatever ends the wait, it is in no lane then, and a turn that was given
-/// meanwhile goes to the next.
-struct Place {
-    turns: Arc<Turns>,
+/// A waiting request. However the wait ends, dropping it removes it from its lane, and passes on a
+/// permit that was granted meanwhile.
+struct Waiter {
+    queue: Arc<HashQueue>,
     client: IpAddr,
-    given: Arc<Event>,
+    granted: Arc<Event>,
 }
 
-impl Drop for Place {
+impl Drop for Waiter {
     fn drop(&mut self) {
-        let mut state = self.turns.state();
-        state.lanes.iter_mut().for_each(|lane| lane.remove(self.client, &self.given));
+        let mut state = self.queue.state();
+        state.lanes.iter_mut().for_each(|lane| lane.remove(self.client, &self.granted));
         drop(state);
-        if self.given.is_set() {
-            self.turns.release(self.client);
+        if self.granted.is_set() {
+            self.queue.release(self.client);
         }
     }
 }
@@ -256,17 +261,17 @@ mod tests {
         IpAddr::from(number.to_be_bytes())
     }
 
-    /// The order in which requests of these addresses get their turns, having come in this one,
-    /// while `holder` has the only turn.
-    fn order(turns: &Arc<Turns>, holder: u32, requests: &[u32]) -> Vec<u32> {
+    /// Returns the order in which requests of these addresses, queued in this order while `holder`
+    /// has the only permit, get theirs.
+    fn order(queue: &Arc<HashQueue>, holder: u32, requests: &[u32]) -> Vec<u32> {
         let order = RefCell::default();
-        let turn = turns.take(address(holder), LONG).unwrap();
+        let permit = queue.acquire(address(holder), LONG).unwrap();
         run(|| {
             scope(|scope| {
                 for (at, &request) in requests.iter().enumerate() {
                     let order: &RefCell<Vec<u32>> = &order;
                     scope.spawn(move || {
-                        let _turn = turns.take(address(request), LONG).unwrap();
+                        let _permit = queue.acquire(address(request), LONG).unwrap();
                         order.borrow_mut().push(request);
                     });
                     let waiting = |state: &State| {
@@ -274,86 +279,86 @@ mod tests {
                         let queues = networks.flat_map(|network| network.waiting.values());
                         queues.map(VecDeque::len).sum::<usize>()
                     };
-                    while waiting(&turns.state()) <= at {
+                    while waiting(&queue.state()) <= at {
                         yield_now();
                     }
                 }
-                drop(turn);
+                drop(permit);
             });
         })
         .unwrap();
-        let state = turns.state();
+        let state = queue.state();
         assert!(state.busy.is_empty());
         assert!(state.lanes.iter().all(|lane| lane.order.is_empty() && lane.networks.is_empty()));
         order.into_inner()
     }
 
     #[test]
-    fn addresses_have_their_turns_whoever_of_them_asks_most() {
-        let turns = Turns::new(1);
-        assert_eq!(order(&turns, 1, &[1, 1, 1, 1, 2, 3, 3]), [1, 2, 3, 1, 3, 1, 1]);
+    fn addresses_are_served_round_robin_however_many_requests_they_have() {
+        let queue = HashQueue::new(1);
+        assert_eq!(order(&queue, 1, &[1, 1, 1, 1, 2, 3, 3]), [1, 2, 3, 1, 3, 1, 1]);
     }
 
     #[test]
-    fn an_owner_of_many_addresses_keeps_others_waiting_for_one_of_them() {
-        let turns = Turns::new(1);
+    fn an_owner_of_many_addresses_delays_others_by_one_of_them() {
+        let queue = HashQueue::new(1);
         let (owned, other) = (0x0a01_0000, 0x0a02_0000);
         let many: Vec<u32> = (owned..owned + 50).collect();
-        let order = order(&turns, 1, &[&many[..], &[other, other + 1]].concat());
+        let order = order(&queue, 1, &[&many[..], &[other, other + 1]].concat());
         let place = |client| order.iter().position(|other| *other == client).unwrap();
         assert!(place(other) <= 1 && place(other + 1) <= 3, "{order:x?}");
     }
 
     #[test]
-    fn who_has_come_in_before_does_not_wait_for_many_who_have_not() {
-        let turns = Turns::new(1);
-        turns.know(address(99));
-        // Each of a network of its own.
+    fn a_known_address_does_not_wait_for_many_others() {
+        let queue = HashQueue::new(1);
+        queue.add_known(address(99));
+        // Each is in a network of its own.
         let strangers: Vec<u32> = (1..=50).map(|number| number << 16).collect();
-        let order = order(&turns, 100, &[&strangers[..], &[99]].concat());
+        let order = order(&queue, 100, &[&strangers[..], &[99]].concat());
         assert!(order.iter().position(|&client| client == 99).unwrap() <= 1, "{order:?}");
     }
 
     #[test]
-    fn an_address_has_one_at_a_time_although_more_are_to_be_had() {
+    fn an_address_has_one_permit_at_a_time_although_more_are_free() {
         run(|| {
-            let turns = Turns::new(2);
-            let first = turns.take(address(1), LONG).unwrap();
-            assert!(turns.take(address(1), Duration::from_millis(1)).is_none());
-            let other = turns.take(address(2), LONG).unwrap();
-            assert!(turns.take(address(3), Duration::from_millis(1)).is_none());
+            let queue = HashQueue::new(2);
+            let first = queue.acquire(address(1), LONG).unwrap();
+            assert!(queue.acquire(address(1), Duration::from_millis(1)).is_none());
+            let other = queue.acquire(address(2), LONG).unwrap();
+            assert!(queue.acquire(address(3), Duration::from_millis(1)).is_none());
             drop(first);
-            let third = turns.take(address(3), LONG).unwrap();
+            let third = queue.acquire(address(3), LONG).unwrap();
             drop((other, third));
-            assert!(turns.state().busy.is_empty());
+            assert!(queue.state().busy.is_empty());
         })
         .unwrap();
     }
 
     #[test]
-    fn who_is_killed_in_its_lane_passes_on_what_was_given() {
-        for is_given in [false, true] {
+    fn a_waiter_that_is_killed_passes_its_permit_on() {
+        for is_granted in [false, true] {
             run(|| {
-                let turns = Turns::new(1);
-                let turn = turns.take(address(1), LONG).unwrap();
+                let queue = HashQueue::new(1);
+                let permit = queue.acquire(address(1), LONG).unwrap();
                 let wait = |client: u32| {
-                    let turns = Arc::clone(&turns);
+                    let queue = Arc::clone(&queue);
                     let waiter =
-                        overlapped::spawn(move || turns.take(address(client), LONG).is_some());
+                        overlapped::spawn(move || queue.acquire(address(client), LONG).is_some());
                     yield_now();
                     waiter
                 };
                 let (first, second) = (wait(2), wait(3));
-                if is_given {
-                    drop(turn);
+                if is_granted {
+                    drop(permit);
                     first.kill();
                 } else {
                     first.kill();
                     assert!(first.join().is_err());
-                    drop(turn);
+                    drop(permit);
                 }
                 assert!(second.join().unwrap());
-                assert!(turns.state().busy.is_empty(), "given: {is_given}");
+                assert!(queue.state().busy.is_empty(), "granted: {is_granted}");
             })
             .unwrap();
         }

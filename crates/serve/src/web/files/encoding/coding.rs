@@ -1,106 +1,105 @@
-//! Content codings: which of them a client wants (RFC 9110, section 12.5.3).
+//! Content codings, and which of them a client accepts (RFC 9110, section 12.5.3).
 
 use http::HeaderMap;
 use http::header::ACCEPT_ENCODING;
 
-/// A form of a file's content.
+/// The coding of a resource, and its origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Coding {
-    /// As it is.
+    /// The content itself.
     Identity,
-    /// From a file beside it.
+    /// A precompressed sibling.
     Brotli,
-    /// From a file beside it.
+    /// A precompressed sibling.
     Zstd,
-    /// From a file beside it.
+    /// A precompressed sibling.
     Gzip,
-    /// Packed by the server.
-    PackedBrotli,
-    /// Packed by the server.
-    PackedZstd,
-    /// Packed by the server.
-    PackedGzip,
+    /// Compressed by the server.
+    ServerBrotli,
+    /// Compressed by the server.
+    ServerZstd,
+    /// Compressed by the server.
+    ServerGzip,
 }
 
 impl Coding {
-    /// How many there are.
+    /// The number of variants.
     pub(crate) const COUNT: usize = 7;
 
-    /// The mark that tells its entity tag from those of the other forms.
+    /// Returns the suffix of entity tags, which differs for each variant.
     pub(crate) fn tag(self) -> &'static str {
         match self {
             Coding::Identity => "",
             Coding::Brotli => "-br",
             Coding::Zstd => "-zst",
             Coding::Gzip => "-gz",
-            Coding::PackedBrotli => "-brotli",
-            Coding::PackedZstd => "-zstd",
-            Coding::PackedGzip => "-gzip",
+            Coding::ServerBrotli => "-brotli",
+            Coding::ServerZstd => "-zstd",
+            Coding::ServerGzip => "-gzip",
         }
     }
 
-    /// Its name, and what is added to the file's name.
+    /// Returns the name in HTTP, and the extension of siblings.
     pub(crate) fn name(self) -> Option<(&'static str, &'static str)> {
         match self {
             Coding::Identity => None,
-            Coding::Brotli | Coding::PackedBrotli => Some(("br", ".br")),
-            Coding::Zstd | Coding::PackedZstd => Some(("zstd", ".zst")),
-            Coding::Gzip | Coding::PackedGzip => Some(("gzip", ".gz")),
+            Coding::Brotli | Coding::ServerBrotli => Some(("br", ".br")),
+            Coding::Zstd | Coding::ServerZstd => Some(("zstd", ".zst")),
+            Coding::Gzip | Coding::ServerGzip => Some(("gzip", ".gz")),
         }
     }
 
-    /// The same coding as the server makes it; `None` for the content as it is.
-    pub(crate) fn packed(self) -> Option<Coding> {
+    /// Returns the variant for the same coding by the server; `None` for the content itself.
+    pub(crate) fn by_server(self) -> Option<Coding> {
         match self {
             Coding::Identity => None,
-            Coding::Brotli | Coding::PackedBrotli => Some(Coding::PackedBrotli),
-            Coding::Zstd | Coding::PackedZstd => Some(Coding::PackedZstd),
-            Coding::Gzip | Coding::PackedGzip => Some(Coding::PackedGzip),
+            Coding::Brotli | Coding::ServerBrotli => Some(Coding::ServerBrotli),
+            Coding::Zstd | Coding::ServerZstd => Some(Coding::ServerZstd),
+            Coding::Gzip | Coding::ServerGzip => Some(Coding::ServerGzip),
         }
     }
 
-    /// Tells whether the server makes it.
-    pub(crate) fn is_packed(self) -> bool {
-        self.packed() == Some(self)
+    /// Tells whether the server has compressed it.
+    pub(crate) fn is_compressed_here(self) -> bool {
+        self.by_server() == Some(self)
     }
 }
 
-/// The codings to be tried, the best first; [`Coding::Identity`] is always the last, even where the
-/// client says that it does not want it: an answer that it can refuse to read is better than none.
+/// Returns the codings that a client accepts, the best first. [`Coding::Identity`] is always the
+/// last, even if the client excludes it: an answer that the client may reject is better than none.
 ///
-/// Among those that a client wants equally, the one that packs best comes first. One that it
-/// wants less than the content as it is, is left out.
-pub(crate) fn wanted(headers: &HeaderMap) -> impl Iterator<Item = Coding> + use<> {
-    in_order(headers, [Coding::Brotli, Coding::Zstd, Coding::Gzip])
+/// Among codings with equal weights, the one that compresses best comes first. A coding with less
+/// weight than the content itself is left out.
+pub(crate) fn accepted(headers: &HeaderMap) -> impl Iterator<Item = Coding> + use<> {
+    by_weight(headers, [Coding::Brotli, Coding::Zstd, Coding::Gzip])
 }
 
-/// The coding in which the server itself packs; `None` for the content as it is.
+/// Returns the coding in which the server compresses for a client; `None` for the content itself.
 ///
-/// Among those that a client wants equally, zstd comes first: it makes a text as small as gzip
-/// does, in less than half of the time, and brotli takes three times as long as gzip for a tenth
-/// less.
-pub(crate) fn wanted_now(headers: &HeaderMap) -> Option<Coding> {
-    in_order(headers, [Coding::Zstd, Coding::Brotli, Coding::Gzip]).next()?.packed()
+/// Among codings with equal weights, zstd comes first: it compresses a text as well as gzip, in
+/// less than half of the time. Brotli takes three times as long as gzip for a tenth less.
+pub(crate) fn accepted_from_server(headers: &HeaderMap) -> Option<Coding> {
+    by_weight(headers, [Coding::Zstd, Coding::Brotli, Coding::Gzip]).next()?.by_server()
 }
 
-fn in_order(headers: &HeaderMap, codings: [Coding; 3]) -> impl Iterator<Item = Coding> + use<> {
-    let mut asked = Asked::default();
+fn by_weight(headers: &HeaderMap, codings: [Coding; 3]) -> impl Iterator<Item = Coding> + use<> {
+    let mut weights = Weights::default();
     for value in headers.get_all(ACCEPT_ENCODING) {
         if let Ok(value) = value.to_str() {
-            value.split(',').for_each(|item| asked.take(item));
+            value.split(',').for_each(|item| weights.parse(item));
         }
     }
-    let mut found = codings.map(|coding| (coding, asked.weight(coding)));
-    // Stable: equal ones stay in our order.
+    let mut found = codings.map(|coding| (coding, weights.weight(coding)));
+    // The sort is stable: equal weights keep the order of `codings`.
     found.sort_by_key(|(_, weight)| std::cmp::Reverse(*weight));
-    let least = asked.identity.unwrap_or(1).max(1);
+    let least = weights.identity.unwrap_or(1).max(1);
     let better = found.into_iter().filter(move |(_, weight)| *weight >= least);
     better.map(|(coding, _)| coding).chain([Coding::Identity])
 }
 
-/// Weights in thousandths.
+/// The weights in a client's `Accept-Encoding`, in thousandths.
 #[derive(Default)]
-struct Asked {
+struct Weights {
     brotli: Option<u16>,
     zstd: Option<u16>,
     gzip: Option<u16>,
@@ -108,24 +107,24 @@ struct Asked {
     any: Option<u16>,
 }
 
-impl Asked {
+impl Weights {
     fn weight(&self, coding: Coding) -> u16 {
         let own = match coding {
             Coding::Identity => self.identity,
-            Coding::Brotli | Coding::PackedBrotli => self.brotli,
-            Coding::Zstd | Coding::PackedZstd => self.zstd,
-            Coding::Gzip | Coding::PackedGzip => self.gzip,
+            Coding::Brotli | Coding::ServerBrotli => self.brotli,
+            Coding::Zstd | Coding::ServerZstd => self.zstd,
+            Coding::Gzip | Coding::ServerGzip => self.gzip,
         };
         own.or(self.any).unwrap_or(0)
     }
 
-    fn take(&mut self, item: &str) {
+    fn parse(&mut self, item: &str) {
         let mut parts = item.split(';').map(str::trim);
         let name = parts.next().unwrap_or_default();
         let weight = parts
             .find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")))
             .map_or(Some(1000), thousandths);
-        // What is not understood is not wanted.
+        // A malformed weight excludes the coding.
         let weight = Some(weight.unwrap_or(0));
         match name.to_ascii_lowercase().as_str() {
             "br" => self.brotli = weight,
@@ -138,7 +137,7 @@ impl Asked {
     }
 }
 
-/// `0.5` as 500 (section 12.4.2).
+/// Parses a weight, such as `0.5` as 500 (section 12.4.2).
 fn thousandths(weight: &str) -> Option<u16> {
     let (whole, part) = weight.split_once('.').unwrap_or((weight, ""));
     if part.len() > 3 || !part.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -157,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_best_of_what_is_wanted_comes_first() {
+    fn the_best_accepted_coding_comes_first() {
         for (asked, expected) in [
             ("", &[Identity][..]),
             ("gzip", &[Gzip, Identity]),
@@ -177,15 +176,15 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT_ENCODING, asked.parse().unwrap());
-            assert_eq!(wanted(&headers).collect::<Vec<_>>(), expected, "{asked}");
+            assert_eq!(accepted(&headers).collect::<Vec<_>>(), expected, "{asked}");
         }
     }
 
     #[test]
-    fn several_fields_are_one() {
+    fn several_fields_count_as_one() {
         let mut headers = HeaderMap::new();
         headers.append(ACCEPT_ENCODING, "gzip;q=0.3".parse().unwrap());
         headers.append(ACCEPT_ENCODING, "br;q=0.2".parse().unwrap());
-        assert_eq!(wanted(&headers).collect::<Vec<_>>(), [Gzip, Brotli, Identity]);
+        assert_eq!(accepted(&headers).collect::<Vec<_>>(), [Gzip, Brotli, Identity]);
     }
 }

@@ -49,3 +49,8 @@ pub use session::Connection;
 pub use state::{Address, Limits, Totals};
 pub use telemetry::{AccessLog, LogFormat};
 pub use tls::Tls;
+
+/// The README's examples, compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,12 +1,12 @@
-//! What holds for any bytes at all, as functions of bytes, for a fuzzer (`fuzz/`). Not there
-//! otherwise, but the tests take those that are known.
+//! Properties that hold for any bytes, as functions for a fuzzer (`fuzz/`). They are compiled for
+//! fuzzing and for the tests only, which check the seeds.
 
-/// The beginning of a connection that comes from a proxy.
+/// Checks the parser of PROXY headers.
 pub fn proxy(bytes: &[u8]) {
     crate::stream::proxy::check(bytes);
 }
 
-/// What a script writes.
+/// Checks the parser of scripts' headers.
 pub fn cgi(bytes: &[u8]) {
     crate::web::check_script(bytes);
 }
@@ -18,22 +18,22 @@ mod tests {
     #[test]
     fn the_properties_hold_for_the_seeds_and_their_neighbours() {
         let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds");
-        for (name, judge) in [("proxy", proxy as fn(&[u8])), ("cgi", cgi)] {
-            let mut known = 0;
+        for (name, check) in [("proxy", proxy as fn(&[u8])), ("cgi", cgi)] {
+            let mut count = 0;
             for seed in std::fs::read_dir(seeds.join(name)).unwrap() {
                 let mut bytes = std::fs::read(seed.unwrap().path()).unwrap();
-                judge(&bytes);
-                known += 1;
-                // And what is close to it: each byte another one.
+                check(&bytes);
+                count += 1;
+                // Also its neighbours, in which one byte differs.
                 for at in 0..bytes.len() {
                     for other in [0, b'\r', b'\n', b' ', b':', b'0', 0xff] {
                         let byte = std::mem::replace(&mut bytes[at], other);
-                        judge(&bytes);
+                        check(&bytes);
                         bytes[at] = byte;
                     }
                 }
             }
-            assert!(known > 0, "{name} has no seeds");
+            assert!(count > 0, "{name} has no seeds");
         }
     }
 }

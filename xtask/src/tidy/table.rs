@@ -208,7 +208,6 @@ pub const IN_CIRCLES: &[(&str, usize)] = &[
     ("crates/preload/src/record.rs", 1),
     ("crates/preload/src/report.rs", 1),
     ("crates/preload/src/state.rs", 1),
-    ("crates/serve/src/web/", 13),
     ("crates/ureq/src/lib.rs", 1),
     ("crates/ureq/src/resolver.rs", 1),
     ("crates/ureq/src/transport.rs", 1),

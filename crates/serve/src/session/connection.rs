@@ -26,7 +26,7 @@ use crate::stream::tls::TlsSession;
 #[derive(Clone)]
 pub struct Connection(Rc<Shared>);
 
-/// What the handles of one connection share.
+/// The part of a connection that its handles share.
 struct Shared {
     socket: Rc<Socket>,
     tls: Option<Box<TlsSession>>,

@@ -1,4 +1,4 @@
-//! What the connections of one listener share on one thread.
+//! The contexts that connections share: on a thread, and of a listener on a thread.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -20,7 +20,7 @@ pub(crate) struct ClientWarnings {
     pub(crate) plain_http: RateLimited,
 }
 
-/// What the connections of one thread share, whatever their listener.
+/// The context that all connections of one thread share.
 #[derive(Debug, Default)]
 pub(crate) struct ThreadContext {
     pub(crate) state: ThreadState,
@@ -28,7 +28,7 @@ pub(crate) struct ThreadContext {
     pub(crate) write_buffers: WriteBufferPool,
 }
 
-/// What the connections of one listener share on one thread.
+/// The context that the connections of one listener share on one thread.
 #[derive(Debug)]
 pub(crate) struct ListenerContext {
     pub(crate) server: Arc<ServerState>,

@@ -1,4 +1,4 @@
-//! What a session and whoever ends it from outside (a drain, an eviction) share.
+//! The state that a session shares with code that ends it from outside (a drain, an eviction).
 
 use std::cell::{Cell, OnceCell};
 

@@ -1,4 +1,4 @@
-//! What the whole server shares, and what the connections of one of its threads share.
+//! The state that the whole server shares, and that of one of its threads.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -14,6 +14,12 @@ use rustix::net::SendFlags;
 
 use crate::state::{ConnectionState, MinimumRate, Phase, is_deadline};
 
+/// Prevents SIGPIPE. Apple's systems lack the flag; there Rust programs ignore the signal.
+#[cfg(not(target_vendor = "apple"))]
+const NO_SIGPIPE: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const NO_SIGPIPE: SendFlags = SendFlags::empty();
+
 /// An accepted stream of either family.
 #[derive(Debug)]
 pub(crate) enum Stream {
@@ -108,7 +114,7 @@ impl Socket {
     /// These bytes leave at once, while those that go through a ring wait until the other tasklets
     /// have run. The call gives no other tasklet a turn, so it is not for transfers without end.
     pub(crate) fn send_nonblocking(&self, bytes: &[u8], flags: SendFlags) -> usize {
-        let flags = flags | SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let flags = flags | SendFlags::DONTWAIT | NO_SIGPIPE;
         let sent = rustix::net::send(self, bytes, flags).unwrap_or(0);
         self.add_sent(sent);
         sent

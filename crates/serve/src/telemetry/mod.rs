@@ -1,4 +1,4 @@
-//! What a server reports about itself: the access log, the metrics page, warnings.
+//! Reports of a server about itself: the access log, the metrics page, warnings.
 //!
 //! ```text
 //! access_log   the log's queue and its thread      access_line  one line, in either format

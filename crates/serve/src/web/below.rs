@@ -16,18 +16,20 @@
 //! No open waits for another process: `O_NONBLOCK` opens a FIFO at once, and the caller checks the
 //! file's type.
 //!
-//! openat2(2) and `O_PATH` are Linux's; statx(2) stands behind [`stat`] and [`stat_path`] only.
+//! openat2(2), `O_PATH` and statx(2) exist on Linux only. Other systems walk, with ordinary opens.
 
 use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use overlapped::task::{UnblockError, unblock};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
+#[cfg(target_os = "linux")]
+use rustix::fs::ResolveFlags;
+use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::path::Arg;
 
 use crate::state::retry_at_shortage;
 
@@ -38,8 +40,10 @@ const LINKS_MAX: usize = 40;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lookup {
     /// By openat2(2), at first only in the kernel's cache.
+    #[cfg(target_os = "linux")]
     CachedFirst,
     /// By openat2(2) without a look into the cache (before Linux 5.12).
+    #[cfg(target_os = "linux")]
     Openat2,
     /// Name by name.
     Walk,
@@ -47,8 +51,9 @@ pub(crate) enum Lookup {
 
 impl Lookup {
     /// Returns the best method that this machine supports; it is probed once.
+    #[cfg(target_os = "linux")]
     pub(crate) fn best() -> Lookup {
-        static BEST: OnceLock<Lookup> = OnceLock::new();
+        static BEST: std::sync::OnceLock<Lookup> = std::sync::OnceLock::new();
         *BEST.get_or_init(|| {
             let below = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
             let probe = |resolve| {
@@ -64,7 +69,19 @@ impl Lookup {
             }
         })
     }
+
+    /// Returns the only method of this system.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn best() -> Lookup {
+        Lookup::Walk
+    }
 }
+
+/// The flags for a folder, or for a file that is not read.
+#[cfg(target_os = "linux")]
+const PATH_ONLY: OFlags = OFlags::PATH;
+#[cfg(not(target_os = "linux"))]
+const PATH_ONLY: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 /// A root folder. Each call opens its path anew, because the path may be a link that changes.
 #[derive(Debug, Clone)]
@@ -80,7 +97,8 @@ pub(crate) enum Open {
     Read,
     /// Only stat the file.
     Stat,
-    /// Only stat the name itself: a link, not its target.
+    /// Only stat the name itself: a link, not its target. On systems without `O_PATH`, a link is
+    /// an error other than ENOENT.
     StatLink,
 }
 
@@ -88,8 +106,8 @@ impl Open {
     fn flags(self) -> OFlags {
         match self {
             Open::Read => OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC,
-            Open::Stat => OFlags::PATH | OFlags::CLOEXEC,
-            Open::StatLink => OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            Open::Stat => PATH_ONLY | OFlags::CLOEXEC,
+            Open::StatLink => PATH_ONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
         }
     }
 }
@@ -102,7 +120,7 @@ impl Root {
     pub(crate) fn new(path: &Path, lookup: Lookup) -> io::Result<Root> {
         let path = std::path::absolute(path)?;
         let root = Root { path, lookup };
-        root.open_root(ResolveFlags::empty())?;
+        root.open_root()?;
         Ok(root)
     }
 
@@ -129,6 +147,7 @@ impl Root {
     }
 
     fn try_open(&self, name: &[u8], purpose: Open) -> Result<OwnedFd, Errno> {
+        #[cfg(target_os = "linux")]
         if self.lookup == Lookup::CachedFirst {
             match self.openat2(name, purpose, ResolveFlags::CACHED) {
                 // EAGAIN also means a rename during the resolution of `..`.
@@ -163,9 +182,15 @@ impl Root {
     }
 
     fn open_below(&self, name: &[u8], purpose: Open) -> Result<OwnedFd, Errno> {
-        if self.lookup == Lookup::Walk {
-            return self.walk(name, purpose);
+        #[cfg(target_os = "linux")]
+        if self.lookup != Lookup::Walk {
+            return self.openat2_until_quiet(name, purpose);
         }
+        self.walk(name, purpose)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn openat2_until_quiet(&self, name: &[u8], purpose: Open) -> Result<OwnedFd, Errno> {
         // The kernel gives up if something is being renamed. That does not last.
         for _ in 0..1000 {
             match self.openat2(name, purpose, ResolveFlags::empty()) {
@@ -176,23 +201,26 @@ impl Root {
         Err(Errno::AGAIN)
     }
 
-    fn open_root(&self, resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        if resolve.is_empty() {
-            return rustix::fs::openat(CWD, &self.path, flags, Mode::empty());
-        }
-        rustix::fs::openat2(CWD, &self.path, flags, Mode::empty(), resolve)
+    fn open_root(&self) -> Result<OwnedFd, Errno> {
+        let flags = PATH_ONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::openat(CWD, &self.path, flags, Mode::empty())
     }
 
+    #[cfg(target_os = "linux")]
     fn openat2(&self, name: &[u8], purpose: Open, cached: ResolveFlags) -> Result<OwnedFd, Errno> {
-        let root = self.open_root(cached)?;
+        let root = if cached.is_empty() {
+            self.open_root()?
+        } else {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            rustix::fs::openat2(CWD, &self.path, flags, Mode::empty(), cached)?
+        };
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | cached;
         let name = if name.is_empty() { b"." } else { name };
         rustix::fs::openat2(&root, name, purpose.flags(), Mode::empty(), resolve)
     }
 
     fn walk(&self, name: &[u8], purpose: Open) -> Result<OwnedFd, Errno> {
-        let mut folders = vec![self.open_root(ResolveFlags::empty())?];
+        let mut folders = vec![self.open_root()?];
         let mut links = 0;
         // The names still to be resolved, the next one last.
         let mut names: Vec<Vec<u8>> = significant(name).rev().map(<[u8]>::to_vec).collect();
@@ -205,24 +233,27 @@ impl Root {
                 continue;
             }
             let here = folders.last().ok_or(Errno::XDEV)?;
-            let flags = Open::Stat.flags() | OFlags::NOFOLLOW;
-            let found = rustix::fs::openat(here, &*name, flags, Mode::empty())?;
-            match stat(&found)?.file_type() {
+            // Every open below has NOFOLLOW: it fails if the name becomes a link after this stat.
+            match stat_in(here, &*name)?.file_type() {
                 FileType::Symlink if names.is_empty() && purpose == Open::StatLink => {
-                    return Ok(found);
+                    return rustix::fs::openat(here, &*name, purpose.flags(), Mode::empty());
                 }
                 FileType::Symlink => {
                     links += 1;
                     if links > LINKS_MAX {
                         return Err(Errno::LOOP);
                     }
-                    let target = rustix::fs::readlinkat(&found, c"", Vec::new())?;
+                    let target = rustix::fs::readlinkat(here, &*name, Vec::new())?;
                     if target.as_bytes().starts_with(b"/") {
                         return Err(Errno::XDEV);
                     }
                     names.extend(significant(target.as_bytes()).rev().map(<[u8]>::to_vec));
                 }
-                FileType::Directory => folders.push(found),
+                FileType::Directory => {
+                    let flags = Open::Stat.flags() | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+                    let folder = rustix::fs::openat(here, &*name, flags, Mode::empty())?;
+                    folders.push(folder);
+                }
                 _ if !names.is_empty() => return Err(Errno::NOTDIR),
                 _ => {
                     let flags = purpose.flags() | OFlags::NOFOLLOW;
@@ -248,7 +279,7 @@ fn significant(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
 /// The metadata of a file. Two equal values mean that the file has not changed in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileStat {
-    device: (u32, u32),
+    device: u64,
     inode: u64,
     pub(crate) mode: u32,
     pub(crate) size: u64,
@@ -264,10 +295,11 @@ impl FileStat {
     }
 }
 
-impl From<Statx> for FileStat {
-    fn from(stat: Statx) -> FileStat {
+#[cfg(target_os = "linux")]
+impl From<rustix::fs::Statx> for FileStat {
+    fn from(stat: rustix::fs::Statx) -> FileStat {
         FileStat {
-            device: (stat.stx_dev_major, stat.stx_dev_minor),
+            device: u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor),
             inode: stat.stx_ino,
             mode: stat.stx_mode.into(),
             size: stat.stx_size,
@@ -277,24 +309,83 @@ impl From<Statx> for FileStat {
     }
 }
 
+#[cfg(not(target_os = "linux"))]
+impl From<rustix::fs::Stat> for FileStat {
+    fn from(stat: rustix::fs::Stat) -> FileStat {
+        FileStat {
+            device: stat.st_dev as u64,
+            inode: stat.st_ino as u64,
+            mode: stat.st_mode.into(),
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            modified: (stat.st_mtime as i64, stat.st_mtime_nsec as u32),
+            changed: (stat.st_ctime as i64, stat.st_ctime_nsec as u32),
+        }
+    }
+}
+
 /// Returns the metadata of an open file. It never waits for a disk, because the inode of an open
 /// file is in memory.
 pub(crate) fn stat(file: &impl std::os::fd::AsFd) -> Result<FileStat, Errno> {
-    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-    rustix::fs::statx(file, c"", flags, StatxFlags::BASIC_STATS).map(FileStat::from)
+    system::stat(file).map(FileStat::from)
 }
 
 /// Returns the metadata of the file at a path. It may wait for a disk, so it is only for paths that
 /// were used just now.
 pub(crate) fn stat_path(path: &CString) -> Result<FileStat, Errno> {
-    let flags = AtFlags::STATX_DONT_SYNC;
-    rustix::fs::statx(CWD, path, flags, StatxFlags::BASIC_STATS).map(FileStat::from)
+    system::stat_path(path).map(FileStat::from)
 }
 
 /// Returns the metadata of `name` in an open folder, not following a link.
-pub(crate) fn stat_in(folder: &OwnedFd, name: &std::ffi::CStr) -> Result<FileStat, Errno> {
-    let flags = AtFlags::SYMLINK_NOFOLLOW;
-    rustix::fs::statx(folder, name, flags, StatxFlags::BASIC_STATS).map(FileStat::from)
+pub(crate) fn stat_in(folder: &OwnedFd, name: impl Arg) -> Result<FileStat, Errno> {
+    system::stat_in(folder, name).map(FileStat::from)
+}
+
+/// The system's calls for metadata: statx(2), which need not ask a remote file system's server.
+#[cfg(target_os = "linux")]
+mod system {
+    use std::ffi::CString;
+    use std::os::fd::{AsFd, OwnedFd};
+
+    use rustix::fs::{AtFlags, CWD, Statx, StatxFlags, statx};
+    use rustix::io::Errno;
+    use rustix::path::Arg;
+
+    const FIELDS: StatxFlags = StatxFlags::BASIC_STATS;
+
+    pub(super) fn stat(file: &impl AsFd) -> Result<Statx, Errno> {
+        statx(file, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, FIELDS)
+    }
+
+    pub(super) fn stat_path(path: &CString) -> Result<Statx, Errno> {
+        statx(CWD, path, AtFlags::STATX_DONT_SYNC, FIELDS)
+    }
+
+    pub(super) fn stat_in(folder: &OwnedFd, name: impl Arg) -> Result<Statx, Errno> {
+        statx(folder, name, AtFlags::SYMLINK_NOFOLLOW, FIELDS)
+    }
+}
+
+/// The system's calls for metadata: those of POSIX.
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use std::ffi::CString;
+    use std::os::fd::{AsFd, OwnedFd};
+
+    use rustix::fs::{AtFlags, Stat};
+    use rustix::io::Errno;
+    use rustix::path::Arg;
+
+    pub(super) fn stat(file: &impl AsFd) -> Result<Stat, Errno> {
+        rustix::fs::fstat(file)
+    }
+
+    pub(super) fn stat_path(path: &CString) -> Result<Stat, Errno> {
+        rustix::fs::stat(path)
+    }
+
+    pub(super) fn stat_in(folder: &OwnedFd, name: impl Arg) -> Result<Stat, Errno> {
+        rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
+    }
 }
 
 #[cfg(test)]
@@ -305,7 +396,10 @@ pub(crate) mod tests {
     use super::*;
 
     /// All methods.
+    #[cfg(target_os = "linux")]
     pub(crate) const LOOKUPS: [Lookup; 3] = [Lookup::CachedFirst, Lookup::Openat2, Lookup::Walk];
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) const LOOKUPS: [Lookup; 1] = [Lookup::Walk];
 
     #[track_caller]
     fn opens(root: &Root, name: &str, expected: Result<&str, Errno>) {

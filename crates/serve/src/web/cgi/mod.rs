@@ -3,8 +3,8 @@
 //! ```text
 //! path ─▶ script ─▶ spool ─▶ permits ─▶ running ─▶ header ─▶ answer, its output as body
 //!         │         │        │          │  └─ stderr ─▶ the log
-//!         │         │        │          └─ killed and reaped: at its deadlines, when its client has
-//!         │         │        │             left or the answer is dropped, when it has ended
+//!         │         │        │          └─ killed and reaped: at its deadlines, when its client
+//!         │         │        │             has left or the answer is dropped, when it has ended
 //!         │         │        └ a permit to run, or an entry in the queue
 //!         │         └ the whole body: its length is known, and no deadlock is possible
 //!         └ SCRIPT_NAME, PATH_INFO
@@ -17,7 +17,6 @@
 mod config;
 mod environment;
 mod explain;
-mod groups;
 mod header;
 mod permits;
 mod running;
@@ -42,11 +41,11 @@ use super::{Call, Handler, page};
 use crate::peer::Peer;
 use crate::state::is_shortage;
 use config::Config;
-pub use groups::kill_scripts;
 use header::Head;
 #[cfg(any(test, fuzzing))]
 pub(crate) use header::check as check_header;
 use permits::{PermitError, ScriptPermit, ScriptPermits};
+pub use running::kill_scripts;
 use running::{ReadError, RunningScript};
 use script::{Script, ScriptError};
 use spool::{Body, SpoolError, SpoolQuota};

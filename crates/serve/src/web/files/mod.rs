@@ -58,7 +58,7 @@ const METHODS: &str = "GET, HEAD, OPTIONS";
 /// | conditions | `If-Match`, `If-None-Match`, `If-(Un)Modified-Since`, `If-Range` (RFC 9110) |
 /// | entity tags | time of the last change in nanoseconds, and size |
 /// | ranges | one or several, at most 16 |
-/// | content codings | siblings `x.br`, `x.zst`, `x.gz` of `x`, if not older; else texts up to 1 MiB |
+/// | content codings | siblings `x.br`, `x.zst`, `x.gz`, if not older; else texts up to 1 MiB |
 /// | folders | `index.html`; else a [listing](Files::listing), if enabled |
 /// | not served | names that begin with a dot, except `.well-known`; anything but regular files |
 /// | links | those that stay below the folder |

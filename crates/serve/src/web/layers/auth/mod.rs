@@ -5,7 +5,7 @@
 //!                     │ no
 //!                     ├─▶ too many failures of this client: 429
 //!                     ├─▶ an equal attempt is in progress (attempts.rs): its verdict
-//!                     └─▶ a permit (hash_queue.rs) ─▶ hash, in the pool ─▶ 401, or known from now on
+//!                     └─▶ a permit (hash_queue.rs) ─▶ hash in the pool ─▶ 401, or known
 //! ```
 //!
 //! A client has one permit at a time, and an attempt is counted when it has the permit. So waiting

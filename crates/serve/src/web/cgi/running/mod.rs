@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! start ─▶ RunningScript ─┬─ output ─▶ Output, the answer's body ─ read to its end ─▶ finish
-//!                         ├─ finish ─▶ a tasklet waits for the end, until the deadline; another one
-//!                         │            reads the remaining output
+//!                         ├─ finish ─▶ a tasklet waits for the end, until the deadline; another
+//!                         │            one reads the remaining output
 //!                         └─ dropped ◀───────────── everything ends here ───────────────┘
 //! ```
 //!
@@ -12,6 +12,8 @@
 //! the script's end. The drop kills the script's process group, before the script is reaped, so
 //! that the group's number is still its own.
 
+mod groups;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -19,19 +21,21 @@ use std::io::{self, Read};
 use std::rc::Rc;
 use std::time::Duration;
 
+use overlapped::Builder;
 use overlapped::os::unix::process::{ChildExt, CommandExt};
 use overlapped::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use overlapped::time::{self, Instant, sleep, timeout};
-use overlapped::{Builder, net};
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus};
+use rustix::process::{Pid, WaitId, WaitIdOptions, WaitIdStatus};
 
-use super::permits::ScriptPermit;
-use super::script::Script;
-use super::spool::{Input, QuotaShare};
-use super::{explain, groups};
 use crate::state::{is_shortage, retry_at_shortage};
 use crate::stream::client::{ClientMonitor, POLL_PERIOD};
 use crate::telemetry::Visible;
+use crate::web::cgi::explain;
+use crate::web::cgi::permits::ScriptPermit;
+use crate::web::cgi::script::Script;
+use crate::web::cgi::spool::{Input, QuotaShare};
+
+pub use groups::kill_scripts;
 
 /// Maximum of lines of one script that are logged; further ones are read and discarded.
 const LINES_MAX: usize = 100;
@@ -228,10 +232,11 @@ impl RunningScript {
     /// Waits for the end, without reaping the script.
     fn wait(&mut self, has_answered: bool) {
         let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) else { return };
-        // Linux before 5.3, and some filters, refuse it.
-        if let Ok(end) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+        // Linux before 5.3, and some filters, refuse a pidfd; other systems have none.
+        #[cfg(target_os = "linux")]
+        if let Ok(end) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) {
             let left = self.deadline.duration_since(Instant::now());
-            let _ = timeout(left, || net::wait_readable(&end));
+            let _ = timeout(left, || overlapped::net::wait_readable(&end));
         }
         // A pidfd of a traced script becomes readable before waitid(2) reports the end.
         while Instant::now() < self.deadline && status(pid).is_none() {

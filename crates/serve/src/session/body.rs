@@ -23,7 +23,7 @@ pub(super) struct Body<'c> {
     /// Bytes of framing behind those.
     framing: usize,
     progress: Progress,
-    /// The client was told to send the body, or needs not be told.
+    /// The client was told to send the body, or need not be told.
     invited: bool,
     /// Replies that must be sent before a wait.
     unsent: Vec<u8>,

@@ -5,7 +5,7 @@
 //! | the whole server | [`ServerState`]: the stages of its stop, counters of all listeners |
 //! | the connections of a thread | [`ThreadState`]: the stages of the stop, nearer |
 //! | the threads of a listener | [`ListenerState`]: its limits, slots, addresses |
-//! | a session and whoever ends it from outside | [`ConnectionState`] |
+//! | a session, and code that ends it from outside | [`ConnectionState`] |
 
 mod connection;
 mod connection_limit;

@@ -1,4 +1,4 @@
-//! The open sockets of a thread, for whoever ends sessions from outside.
+//! The open sockets of a thread, for code that ends sessions from outside.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -27,7 +27,7 @@ pub(crate) enum Stream {
     Unix(UnixStream),
 }
 
-/// One connection's socket. Its session and whoever ends that from outside share it.
+/// One connection's socket. Its session shares it with code that ends the session from outside.
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: Stream,

@@ -139,7 +139,7 @@ fn an_address_without_a_host_is_refused_with_both_things_that_it_may_mean() {
     for address in [":8090", "8090", "*:8090"] {
         refused(
             &["echo", "--listen", address],
-            &["127.0.0.1:8090", "0.0.0.0:8090", "[::]:8090", "every interface"],
+            &["127.0.0.1:8090", "0.0.0.0:8090", "[::]:8090", "all interfaces"],
         );
     }
 }

@@ -135,7 +135,7 @@ fn every_answer_has_the_fields_that_are_asked_for() {
             }
         },
     );
-    refused("--header", &["X-A", "X-A: b\r\nSet-Cookie: c", "X\nA: b", ": b"], "field");
+    refused("--header", &["X-A", "X-A: b\r\nSet-Cookie: c", "X\nA: b", ": b"], "header");
     refused("--header", &["Content-Length: 0", "Transfer-Encoding: chunked"], "itself sets");
 }
 
@@ -172,7 +172,7 @@ fn what_has_moved_is_redirected() {
     refused(
         "--redirect",
         &["/old", "old=/new", "/old=//evil", "/a=/b\r\nX: y"],
-        "cannot be redirected",
+        "cannot redirect",
     );
 }
 

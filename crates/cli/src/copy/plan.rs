@@ -64,7 +64,7 @@ impl<'a> Written<'a> {
     }
 }
 
-/// Makes the plan, or refuses contradictory arguments. NotFoundResponse sources are reported later, so that
+/// Makes the plan, or refuses contradictory arguments. Missing sources are reported later, so that
 /// the others are copied.
 pub(super) fn plan(sources: &[PathBuf], target: &Path) -> anyhow::Result<Vec<Item>> {
     let into = match fs::metadata(target) {

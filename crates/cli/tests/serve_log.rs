@@ -37,7 +37,7 @@ fn a_scripts_wrong_content_length_is_said_with_the_script_the_client_and_the_req
         let server = Server::serve(port, &usual);
         let (_, client) = get(&server, "/cgi-bin/short?a=1");
         let says = [
-            "6 bytes before the Content-Length",
+            "6 bytes before its Content-Length",
             &format!("{scripts}/short"),
             &client,
             "\"GET /cgi-bin/short?a=1 HTTP/1.1\"",
@@ -50,7 +50,7 @@ fn a_scripts_wrong_content_length_is_said_with_the_script_the_client_and_the_req
             let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
             assert_eq!(body.len(), 3, "{answer}");
             let says =
-                ["more than the Content-Length", &format!("{scripts}/{name}"), "4 bytes were not"];
+                ["more than its Content-Length", &format!("{scripts}/{name}"), "4 bytes were not"];
             server.wait_for_stderr(|said| {
                 said.lines().any(|line| says.iter().all(|word| line.contains(word)))
             });

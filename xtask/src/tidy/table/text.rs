@@ -59,5 +59,12 @@ pub const NOT_FIRST: &[&str] = &[
 
 /// Rooms, folders and files in which no doc comment begins with one of them. It only grows: `cargo
 /// xtask tidy` tells which others could be entered.
-pub const CLEAN: &[&str] =
-    &["crates/cli/", "crates/serve/", "crates/ureq/", "crates/wire/", "examples/", "fuzz/", "xtask/"];
+pub const CLEAN: &[&str] = &[
+    "crates/cli/",
+    "crates/serve/",
+    "crates/ureq/",
+    "crates/wire/",
+    "examples/",
+    "fuzz/",
+    "xtask/",
+];

@@ -1,4 +1,4 @@
-//! What only some systems have, at std's paths.
+//! Items that only some systems have, at std's paths.
 
 /// Descriptors.
 pub mod fd {
@@ -7,7 +7,8 @@ pub mod fd {
 
 /// Unix.
 pub mod unix {
-    /// What files have on Unix only. The traits are std's: they work on this library's types.
+    /// Functions and traits for files on Unix. The traits are std's: they work on this library's
+    /// types.
     pub mod fs {
         pub use std::os::unix::fs::{
             DirBuilderExt, DirEntryExt, FileExt, FileTypeExt, MetadataExt, OpenOptionsExt,
@@ -34,7 +35,7 @@ pub mod unix {
 /// Linux.
 #[cfg(target_os = "linux")]
 pub mod linux {
-    /// What files have on Linux only. The trait is std's: it works on this library's types.
+    /// The trait for files on Linux. It is std's: it works on this library's types.
     pub mod fs {
         pub use std::os::linux::fs::MetadataExt;
     }

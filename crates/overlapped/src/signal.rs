@@ -1,10 +1,10 @@
 //! Signals as events that a tasklet waits for.
 //!
-//! A signal that somebody has asked for does not do what it would do by default any more: Ctrl-C
-//! does not end the process, whatever is in flight. That stays so when the last listener has gone;
-//! the signal does nothing then. Handlers that others have installed before are still called.
+//! A signal that has a listener loses its default effect: Ctrl-C does not end the process any more.
+//! That stays so after the last listener has gone; the signal has no effect then. Handlers that
+//! were installed before are still called.
 //!
-//! Every listener gets every signal. Signals of one kind that come while nobody looks count as one,
+//! Every listener gets every signal. Signals of one kind that come between two looks count as one,
 //! as they do in the system itself (signal(7)). Outside a scheduler, waiting blocks the thread.
 //!
 //! A child of [`Command`](crate::process::Command) starts with the default for every signal.
@@ -39,13 +39,13 @@ pub enum Restart {
 const WITHOUT_RESTART: u8 = 1;
 const WITH_RESTART: u8 = 2;
 
-/// Tells the scheduler of the calling thread that a signal handler runs: waits of its tasklets
-/// inside [`interruptible`] end. To be called by the handler, on the thread where it runs: it is
-/// async-signal-safe. `restart`: of the handler. Tells whether the thread has a scheduler;
-/// elsewhere it does nothing.
+/// Ends the waits of the calling thread's tasklets inside [`interruptible`], because a signal
+/// handler runs. The handler calls it, on the thread where it runs: it is async-signal-safe.
+/// `restart` is that of the handler. Tells whether the thread has a scheduler; elsewhere the call
+/// has no effect.
 ///
-/// All of them end, as if each tasklet were a thread that the signal had been sent to. Waits of
-/// other threads' tasklets go on, and those that begin after the handler has returned.
+/// All of these waits end, as if each tasklet were a thread that the signal had been sent to. Waits
+/// of other threads' tasklets go on, and waits that begin after the handler has returned.
 pub fn interrupt_waits(restart: Restart) -> bool {
     interrupts::interrupt(match restart {
         Restart::Yes => WITH_RESTART,
@@ -53,19 +53,19 @@ pub fn interrupt_waits(restart: Restart) -> bool {
     })
 }
 
-/// Tells whether a handler is one of this library's that has nothing to tell the program: it looks
-/// where a thread is, or interrupts one of the library's own. For code that stands between the
-/// program and sigaction(2).
+/// Tells whether a signal handler is an internal one of this library, of no concern to the program:
+/// it finds out where a thread is, or interrupts one of the library's own. For code that stands
+/// between the program and sigaction(2).
 pub fn is_internal_handler(address: usize) -> bool {
     watchdog::is_handler(address) || offload::is_handler(address)
 }
 
 /// Runs `f` with waits that a signal handler ends, if it calls [`interrupt_waits`]: with an error
-/// of the kind `Interrupted` (`EINTR`), or `UnblockError::Interrupted`. For code that stands in for
-/// calls of C, which signals interrupt; no wait of this library is otherwise ended by one.
+/// of the kind `Interrupted` (`EINTR`), or `UnblockError::Interrupted`. For code that replaces
+/// calls of C, which signals interrupt. No other wait of this library is ended by a signal.
 ///
-/// An operation that ends otherwise meanwhile returns what came of it; the next wait in `f` then
-/// returns the error. Nested, the outer `restart` counts. Waits for locks, channels
+/// An operation that ends by itself meanwhile returns its result; the next wait in `f` then returns
+/// the error. Nested, the outer `restart` counts. Waits for locks, channels
 /// and joins go on; those of [`sync`](crate::sync) that a deadline ends may end as by one, and
 /// [`Event::wait_for_anybody`](crate::sync::Event::wait_for_anybody) has the error. `restart`: of
 /// the calls in `f`.
@@ -94,28 +94,28 @@ pub fn interruptible<T>(restart: Restart, f: impl FnOnce() -> T) -> T {
     task::interruptible(handlers, f)
 }
 
-/// The number of the calling tasklet's scheduler, which names no other one in this process;
-/// `None` outside. Async-signal-safe.
+/// Returns the number of the calling tasklet's scheduler, which is unique in this process; `None`
+/// outside. Async-signal-safe.
 pub fn scheduler_number() -> Option<u64> {
     task::scheduler_number()
 }
 
-/// Sets the function that schedulers call after a [`request`]. False: there is one already, which
-/// stays.
+/// Sets the function that schedulers call after a [`request`]. Returns false if there is one
+/// already, which stays.
 ///
 /// It is called on the scheduler's own stack, or on the stack of a tasklet in the middle of a call:
-/// it must neither wait nor panic, nor call anything of others.
+/// it must neither wait nor panic, nor call foreign code.
 pub fn answer_requests(f: fn()) -> bool {
     interrupts::answer_requests(f)
 }
 
 /// Asks the scheduler of the calling tasklet to call the function of [`answer_requests`] when it
-/// looks outside next: after a few dozen switches, and before it sleeps. False: it will not, for
-/// want of a scheduler or of that function.
+/// looks outside next: after a few dozen switches, and before it sleeps. Returns false if there is
+/// no scheduler or no such function.
 ///
-/// For code that may be a signal handler, and cannot do there what is to be done: it takes no lock
-/// and no memory. It is a promise about this thread only, and costs no system call: a handler that
-/// has interrupted the scheduler itself, which may be about to sleep, is refused.
+/// For code that may be a signal handler, and cannot do its work there: it takes no lock and no
+/// memory. It makes no system call, so it works for this thread only: a handler that has
+/// interrupted the scheduler itself, which may be about to sleep, gets false.
 pub fn request() -> bool {
     task::request()
 }
@@ -128,10 +128,11 @@ pub use libc::{
 /// Waits for the next Ctrl-C (SIGINT).
 ///
 /// From the first call on, Ctrl-C no longer ends the process. One that comes between two calls
-/// goes unseen: to miss none, keep a [`Signals`].
+/// is lost: to miss none, keep a [`Signals`].
 ///
 /// # Errors
-/// `TimedOut` at the deadline set by [`timeout`](crate::time::timeout); for want of descriptors.
+/// `TimedOut` at the deadline set by [`timeout`](crate::time::timeout); an error if no descriptors
+/// are left.
 ///
 /// ```no_run
 /// overlapped::run_until(|| {
@@ -144,10 +145,10 @@ pub fn ctrl_c() -> io::Result<()> {
     Signals::new([SIGINT])?.recv().map(drop)
 }
 
-/// A stream of signals: what has come since it was made.
+/// A stream of the signals that have come since it was made.
 ///
-/// As an iterator it never ends; it gives an error where [`recv`](Signals::recv) does. It is
-/// `Send`: whoever has it, waits.
+/// As an iterator it never ends; it yields an error when [`recv`](Signals::recv) returns one. It is
+/// `Send`: any thread may wait for its signals.
 ///
 /// ```
 /// use overlapped::signal::{SIGUSR1, SIGUSR2, Signals};
@@ -161,16 +162,17 @@ pub fn ctrl_c() -> io::Result<()> {
 #[derive(Debug)]
 pub struct Signals {
     listener: Listener,
-    /// Come, and not yet given.
+    /// The signals that have come and were not returned yet.
     come: VecDeque<i32>,
 }
 
 impl Signals {
-    /// A stream of these signals.
+    /// Creates a stream of these signals.
     ///
     /// # Errors
-    /// `InvalidInput` for what is no signal or cannot be caught (SIGKILL, SIGSTOP) or must not be
-    /// waited for (SIGSEGV, SIGILL, SIGFPE: the fault would come again); for want of descriptors.
+    /// `InvalidInput` for a number that is not a signal, a signal that cannot be caught (SIGKILL,
+    /// SIGSTOP), or one that must not be waited for (SIGSEGV, SIGILL, SIGFPE: the fault would come
+    /// again); an error if no descriptors are left.
     pub fn new(signals: impl IntoIterator<Item = i32>) -> io::Result<Signals> {
         let made = Signals { listener: Listener::new()?, come: VecDeque::new() };
         for signal in signals {
@@ -179,7 +181,7 @@ impl Signals {
         Ok(made)
     }
 
-    /// Takes in one more signal. Nothing where it is in already.
+    /// Adds one more signal. A signal that is in already changes nothing.
     ///
     /// # Errors
     /// As [`new`](Signals::new).
@@ -187,7 +189,7 @@ impl Signals {
         self.listener.add(signal)
     }
 
-    /// Waits for the next signal and gives its number.
+    /// Waits for the next signal and returns its number.
     ///
     /// # Errors
     /// `TimedOut` at the deadline set by [`timeout`](crate::time::timeout). No signal is lost by
@@ -203,7 +205,7 @@ impl Signals {
         }
     }
 
-    /// A signal that has come already. Never waits.
+    /// Returns a signal that has come already. Never waits.
     pub fn try_recv(&mut self) -> Option<i32> {
         if self.come.is_empty() {
             self.come.extend(self.listener.pending());
@@ -220,7 +222,7 @@ impl Iterator for Signals {
     }
 }
 
-/// A signal's name: `"SIGINT"`; `None` for numbers without one.
+/// Returns a signal's name, `"SIGINT"` for instance; `None` for numbers without one.
 pub fn name(signal: i32) -> Option<&'static str> {
     signal::name(signal)
 }

@@ -4,11 +4,13 @@ mod support;
 
 use std::cell::{Cell, RefCell};
 use std::io::{BufWriter, ErrorKind, Read, Write};
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use overlapped::net::{Shutdown, TcpListener, TcpStream};
+use overlapped::os::fd::raw;
 use overlapped::os::unix::net::UnixStream;
 use overlapped::task::{shield, unblock};
 use overlapped::time::{sleep, timeout};
@@ -270,8 +272,7 @@ fn descriptors_waited_for_by_two_schedulers_wake_both() {
     assert_eq!(seen, 10_000, "each byte to one of them");
 }
 
-/// Fills `tx`, then has another tasklet call `shut` while a write waits for room. Returns what the
-/// write says.
+/// Calls `shut` while `write`, in another tasklet, waits for room. Returns the error of the write.
 fn write_across(
     write: impl FnOnce() -> std::io::Result<usize> + 'static,
     shut: impl FnOnce(),
@@ -310,6 +311,39 @@ fn a_waiting_write_ends_when_the_unix_socket_is_shut_down_for_it() {
                     assert_eq!(ended, Some(ErrorKind::BrokenPipe), "{shut_by_peer} {vectored}");
                 }
             }
+        })
+        .unwrap();
+    });
+}
+
+#[test]
+fn a_waiting_transfer_ends_when_the_unix_socket_at_its_end_is_shut_down_for_it() {
+    in_time(Duration::from_secs(20), || {
+        run(|| {
+            let (tx, rx) = UnixStream::pair().unwrap();
+            fill(&tx);
+            let (from, mut feed) = overlapped::io::pipe().unwrap();
+            feed.write_all(b"spliced").unwrap();
+            let transfer = move || Ok(overlapped::io::transfer(&from, &tx)? as usize);
+            let ended = write_across(transfer, || rx.shutdown(Shutdown::Read).unwrap());
+            assert_eq!(ended, Some(ErrorKind::BrokenPipe));
+        })
+        .unwrap();
+    });
+}
+
+#[test]
+fn a_waiting_raw_send_ends_when_the_unix_socket_is_shut_down_for_it() {
+    in_time(Duration::from_secs(20), || {
+        run(|| {
+            let (tx, rx) = UnixStream::pair().unwrap();
+            fill(&tx);
+            let send = move || {
+                // SAFETY: the buffer is a constant.
+                unsafe { raw::send(tx.as_fd(), b"bytes".as_ptr(), 5, 0, None) }
+            };
+            let ended = write_across(send, || rx.shutdown(Shutdown::Read).unwrap());
+            assert_eq!(ended, Some(ErrorKind::BrokenPipe));
         })
         .unwrap();
     });

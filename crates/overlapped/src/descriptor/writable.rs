@@ -1,4 +1,4 @@
-//! Waits for room to send, on sockets that the kernel says too little about.
+//! Waits for room to send, on sockets of which the kernel reports too little.
 //!
 //! A socket of the Unix family can be shut down for writing, by its own side or by the peer (which
 //! shuts down reading). Then a send fails with `EPIPE`, but poll(2) reports the socket as writable

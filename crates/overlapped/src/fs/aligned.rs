@@ -5,8 +5,8 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
-/// Bytes that begin at a multiple of [`AlignedBuf::ALIGNMENT`], as files opened with `O_DIRECT`
-/// want them. (They want lengths and offsets to be multiples of the disk's block, too.)
+/// Memory that begins at a multiple of [`AlignedBuf::ALIGNMENT`], as files opened with `O_DIRECT`
+/// need it. (They need lengths and offsets that are multiples of the disk's block, too.)
 ///
 /// ```
 /// # use overlapped::fs::AlignedBuf;
@@ -19,19 +19,19 @@ pub struct AlignedBuf {
     len: usize,
 }
 
-// SAFETY: it owns its bytes alone, as a boxed slice does.
+// SAFETY: it is the only owner of its bytes, as a boxed slice is.
 unsafe impl Send for AlignedBuf {}
 // SAFETY: as above; a shared reference only reads.
 unsafe impl Sync for AlignedBuf {}
 
 impl AlignedBuf {
-    /// The largest page of a disk that is in use.
+    /// The largest block size of the disks in use.
     pub const ALIGNMENT: usize = 4096;
 
-    /// `len` zeros.
+    /// Allocates `len` zeros.
     ///
     /// # Panics
-    /// Where `len` is more than an allocation can be.
+    /// If `len` is more than an allocation can have.
     #[must_use]
     pub fn new(len: usize) -> AlignedBuf {
         let layout = layout(len);
@@ -43,7 +43,8 @@ impl AlignedBuf {
 }
 
 fn layout(len: usize) -> Layout {
-    Layout::from_size_align(len.max(1), AlignedBuf::ALIGNMENT).expect("no allocation is so large")
+    Layout::from_size_align(len.max(1), AlignedBuf::ALIGNMENT)
+        .expect("an allocation has at most isize::MAX bytes")
 }
 
 impl Drop for AlignedBuf {
@@ -57,14 +58,14 @@ impl Deref for AlignedBuf {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: so many initialised bytes, borrowed with `self`.
+        // SAFETY: the allocation has `len` initialised bytes, which are borrowed with `self`.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
 
 impl DerefMut for AlignedBuf {
     fn deref_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as above, and nobody else has them.
+        // SAFETY: as above; the borrow of `self` is exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
     }
 }

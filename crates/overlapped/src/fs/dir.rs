@@ -1,4 +1,4 @@
-//! Directories: making them, and listing what is in them.
+//! Creates directories, and lists their entries.
 
 use std::collections::VecDeque;
 use std::ffi::{CString, OsString};
@@ -16,7 +16,7 @@ use super::{FileType, Metadata, metadata};
 use crate::sys::file;
 use crate::task::blocking::on_pool;
 
-/// Makes a directory.
+/// Creates a directory.
 ///
 /// # Errors
 /// Those of mkdir(2).
@@ -24,16 +24,16 @@ pub fn create_dir<P: AsRef<Path>>(path: P) -> io::Result<()> {
     DirBuilder::new().create(path)
 }
 
-/// Makes a directory, and those above it that are not there.
+/// Creates a directory, and the missing ones above it.
 ///
 /// # Errors
-/// Those of mkdir(2), except for directories that are there already.
+/// Those of mkdir(2), except for directories that exist already.
 pub fn create_dir_all<P: AsRef<Path>>(path: P) -> io::Result<()> {
     DirBuilder::new().recursive(true).create(path)
 }
 
-/// How directories are to be made; the counterpart of `std::fs::DirBuilder`. std's `DirBuilderExt`
-/// of Unix works on it, too.
+/// A builder of directories; the counterpart of `std::fs::DirBuilder`. std's `DirBuilderExt` for
+/// Unix works on it, too.
 pub struct DirBuilder {
     mode: u32,
     recursive: bool,
@@ -54,19 +54,19 @@ impl Default for DirBuilder {
 }
 
 impl DirBuilder {
-    /// One directory, with the permissions that the process's mask leaves.
+    /// Returns a builder of one directory, with the permissions that the process's mask leaves.
     #[must_use]
     pub fn new() -> DirBuilder {
         DirBuilder { mode: 0o777, recursive: false }
     }
 
-    /// Those above it, too, where they are not there. A directory that is there is no error then.
+    /// Creates the missing directories above it, too. A directory that exists is no error then.
     pub fn recursive(&mut self, recursive: bool) -> &mut Self {
         self.recursive = recursive;
         self
     }
 
-    /// Makes it.
+    /// Creates the directory.
     ///
     /// # Errors
     /// Those of mkdir(2).
@@ -79,7 +79,7 @@ impl DirBuilder {
         OwnedOperation::MakeDir { path: c_path(path)?, mode: self.mode }.run().map(drop)
     }
 
-    /// From the first that is missing downwards.
+    /// Creates the missing directories, the topmost first.
     fn create_all(&self, path: &Path) -> io::Result<()> {
         let mut missing = Vec::new();
         let mut at = Some(path);
@@ -87,7 +87,7 @@ impl DirBuilder {
             match self.make(path) {
                 Ok(()) => break,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => missing.push(path),
-                // Whoever made it meanwhile, or does not let it be written to: it is there.
+                // Another process has created it meanwhile, or its parent is read-only: it exists.
                 Err(_) if metadata(path).is_ok_and(|found| found.is_dir()) => break,
                 Err(error) => return Err(error),
             }
@@ -133,7 +133,7 @@ impl DirBuilderExt for DirBuilder {
 pub fn read_dir<P: AsRef<Path>>(path: P) -> io::Result<ReadDir> {
     let root = path.as_ref().to_owned();
     let path = c_path(&root)?;
-    // The first entries come with the opening: most directories have no more.
+    // The open returns the first entries, too: most directories have no more.
     let (dir, batch) = on_pool("the opening of a directory", move |_| {
         let dir = file::open_listing(&path)?;
         let batch = file::read_batch(&dir);
@@ -152,23 +152,23 @@ struct Folder {
 }
 
 enum State {
-    /// Perhaps there is more than the batch.
+    /// The batch may not be the last one.
     More,
-    /// Ends with this error.
+    /// The listing ends with this error.
     Failed(io::Error),
-    /// Ends with the batch.
+    /// The listing ends with the batch.
     Last,
 }
 
-/// What is in a directory; the counterpart of `std::fs::ReadDir`. Looks for more, a bufferful at a
-/// time, when it is asked for more.
+/// An iterator over the entries of a directory; the counterpart of `std::fs::ReadDir`. It reads one
+/// bufferful at a time, when the last one is used up.
 pub struct ReadDir {
     folder: Arc<Folder>,
     batch: VecDeque<file::Entry>,
     state: State,
 }
 
-/// It keeps an error, which is given to one caller only.
+/// An error that it keeps is returned to one caller only.
 impl UnwindSafe for ReadDir {}
 impl RefUnwindSafe for ReadDir {}
 
@@ -211,7 +211,7 @@ impl fmt::Debug for ReadDir {
     }
 }
 
-/// One entry of a directory; the counterpart of `std::fs::DirEntry`. std's `DirEntryExt` of Unix
+/// An entry of a directory; the counterpart of `std::fs::DirEntry`. std's `DirEntryExt` for Unix
 /// works on it, too.
 pub struct DirEntry {
     folder: Arc<Folder>,
@@ -219,20 +219,20 @@ pub struct DirEntry {
 }
 
 impl DirEntry {
-    /// The path that was given to [`read_dir`], and the name.
+    /// Returns the path that was given to [`read_dir`], joined with the name.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.folder.root.join(&self.entry.name)
     }
 
-    /// The name alone.
+    /// Returns the name alone.
     #[must_use]
     pub fn file_name(&self) -> OsString {
         self.entry.name.clone()
     }
 
-    /// What kind of file it is; of a symbolic link, the link. Most file systems tell it with the
-    /// name, and nothing need be looked up.
+    /// Returns the kind of the file; of a symbolic link, that of the link. Most file systems tell
+    /// it with the name, so that the file need not be looked up.
     ///
     /// # Errors
     /// As [`metadata`](DirEntry::metadata).
@@ -243,10 +243,10 @@ impl DirEntry {
         }
     }
 
-    /// What the kernel says of it; of a symbolic link, the link.
+    /// Returns the metadata of the file; of a symbolic link, that of the link.
     ///
     /// # Errors
-    /// Those of statx(2): `NotFound` where it is gone.
+    /// Those of statx(2): `NotFound` if it is gone.
     pub fn metadata(&self) -> io::Result<Metadata> {
         let name = CString::new(self.entry.name.as_bytes())?;
         stat(Base::Dir(Arc::clone(&self.folder.dir)), name, false).map(Metadata::new)

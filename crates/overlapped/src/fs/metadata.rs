@@ -1,4 +1,4 @@
-//! What the kernel says of a file.
+//! `Metadata` and `FileType`, made from the kernel's status of a file.
 
 use std::fmt;
 use std::fs::Permissions;
@@ -15,12 +15,12 @@ use crate::sys::file::status::{StatBuf, StatTime};
 mod linux;
 
 #[cfg(target_os = "linux")]
-#[expect(deprecated, reason = "what std's `MetadataExt` of Linux gives")]
+#[expect(deprecated, reason = "std's `MetadataExt` for Linux returns it")]
 type RawStat = std::os::linux::raw::stat;
 
-/// Facts about a file; the counterpart of `std::fs::Metadata`, whose values std alone can make.
+/// The metadata of a file; the counterpart of `std::fs::Metadata`, whose values std alone can make.
 ///
-/// std's `MetadataExt` of Unix and that of Linux work on it, too.
+/// std's `MetadataExt` for Unix and the one for Linux work on it, too.
 ///
 /// ```
 /// overlapped::run(|| {
@@ -32,7 +32,7 @@ type RawStat = std::os::linux::raw::stat;
 #[derive(Clone)]
 pub struct Metadata {
     stat: StatBuf,
-    /// Made where somebody asks for it.
+    /// Made on demand.
     #[cfg(target_os = "linux")]
     raw: OnceLock<Box<RawStat>>,
 }
@@ -46,45 +46,45 @@ impl Metadata {
         }
     }
 
-    /// What kind of file it is.
+    /// Returns the kind of the file.
     #[must_use]
     pub fn file_type(&self) -> FileType {
         FileType { mode: self.stat.mode.into() }
     }
 
-    /// Whether it is a directory.
+    /// Tells whether it is a directory.
     #[must_use]
     pub fn is_dir(&self) -> bool {
         self.file_type().is_dir()
     }
 
-    /// Whether it is a regular file.
+    /// Tells whether it is a regular file.
     #[must_use]
     pub fn is_file(&self) -> bool {
         self.file_type().is_file()
     }
 
-    /// Whether it is a symbolic link, which only [`symlink_metadata`](super::symlink_metadata)
-    /// shows.
+    /// Tells whether it is a symbolic link, which only
+    /// [`symlink_metadata`](super::symlink_metadata) shows.
     #[must_use]
     pub fn is_symlink(&self) -> bool {
         self.file_type().is_symlink()
     }
 
-    /// Its size in bytes.
+    /// Returns its size in bytes.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "as std's")]
     pub fn len(&self) -> u64 {
         self.stat.size
     }
 
-    /// Its permissions.
+    /// Returns its permissions.
     #[must_use]
     pub fn permissions(&self) -> Permissions {
         Permissions::from_mode(self.stat.mode.into())
     }
 
-    /// When its contents were last changed.
+    /// Returns the time of the last change of its contents.
     ///
     /// # Errors
     /// `InvalidData` for a time that no `SystemTime` can hold.
@@ -92,7 +92,7 @@ impl Metadata {
         time(self.stat.modified)
     }
 
-    /// When its contents were last read, as far as the file system keeps it.
+    /// Returns the time of the last read of its contents, as far as the file system keeps it.
     ///
     /// # Errors
     /// As [`modified`](Metadata::modified).
@@ -100,10 +100,10 @@ impl Metadata {
         time(self.stat.accessed)
     }
 
-    /// When it was made.
+    /// Returns the time of its creation.
     ///
     /// # Errors
-    /// `Unsupported` where the file system does not keep it.
+    /// `Unsupported` if the file system does not keep it.
     pub fn created(&self) -> io::Result<SystemTime> {
         let Some(created) = self.stat.created() else {
             let text = "creation time is not available for the filesystem";
@@ -194,8 +194,8 @@ impl fmt::Debug for Metadata {
     }
 }
 
-/// A kind of file; the counterpart of `std::fs::FileType`. std's `FileTypeExt` of Unix works on it,
-/// too.
+/// A kind of file; the counterpart of `std::fs::FileType`. std's `FileTypeExt` for Unix works on
+/// it, too.
 #[derive(Clone, Copy)]
 pub struct FileType {
     /// The whole mode, or the bits of its kind.
@@ -211,19 +211,19 @@ impl FileType {
         self.mode & mode::FORMAT
     }
 
-    /// Whether it is a directory.
+    /// Tells whether it is a directory.
     #[must_use]
     pub fn is_dir(&self) -> bool {
         self.bits() == mode::DIRECTORY
     }
 
-    /// Whether it is a regular file.
+    /// Tells whether it is a regular file.
     #[must_use]
     pub fn is_file(&self) -> bool {
         self.bits() == mode::REGULAR
     }
 
-    /// Whether it is a symbolic link.
+    /// Tells whether it is a symbolic link.
     #[must_use]
     pub fn is_symlink(&self) -> bool {
         self.bits() == mode::LINK

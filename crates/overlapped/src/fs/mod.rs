@@ -3,7 +3,7 @@
 //! | here | as in std, and |
 //! |---|---|
 //! | [`File`], [`OpenOptions`] | any number of tasklets may use one file |
-//! | [`Metadata`], [`FileType`] | of this library, because std alone can make its own |
+//! | [`Metadata`], [`FileType`] | types of this library, because std alone can make its own |
 //! | [`Permissions`], [`FileTimes`] | std's own types |
 //! | [`read`], [`write`](write()), [`copy`], [`rename`], … | |
 //! | [`AlignedBuf`] | memory for files opened with `O_DIRECT` |
@@ -11,16 +11,16 @@
 //! The traits of `std::os::unix::fs` (`FileExt`, `OpenOptionsExt`, `MetadataExt` …) work on these
 //! types; its functions are in [`os::unix::fs`](crate::os::unix::fs).
 //!
-//! Who does it: on io_uring the ring, wherever it has the operation; what it has not (listing
-//! directories, reading links, permissions and times), and on readiness everything that may wait
-//! for a disk, a thread of the pool, on memory of its own. What is in the page cache is read in
-//! place. Opens of FIFOs and devices, and waits for locks, may last for ever: they have threads of
-//! their own, so that they hold up nobody else. Outside a scheduler every call blocks the thread,
-//! as std's do.
+//! On io_uring the ring performs an operation if it has it. A thread of the pool, on memory of its
+//! own, performs those that the ring does not have (listing directories, reading links, permissions
+//! and times), and on readiness all that may wait for a disk. Bytes that are in the page cache are
+//! read in place. Opens of FIFOs and devices, and waits for locks, may last for ever: they have
+//! threads of their own, so that they hold up no other call. Outside a scheduler every call blocks
+//! the thread, as std's do.
 //!
-//! What no call can see beforehand: a file system that is a program (FUSE) or a server (NFS) is
-//! asked by the kernel itself when a file is opened and when it is closed. Where its answer takes
-//! long, open and drop such files inside of [`unblock`](crate::task::unblock).
+//! One wait cannot be foreseen: when a file is opened and closed on a file system that is a program
+//! (FUSE) or a server (NFS), the kernel itself asks that program or server. If its answer takes
+//! long, open and drop such files inside [`unblock`](crate::task::unblock).
 
 mod aligned;
 mod dir;

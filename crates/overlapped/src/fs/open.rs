@@ -296,7 +296,7 @@ fn open_from_cache(path: &CStr, flags: i32) -> io::Result<Opened> {
     }
     // SAFETY: path and `how` stand on this frame, and on the caller's, until `perform` returns.
     let result = match unsafe { perform(&op, None) } {
-        // SAFETY: a successful open's result is a new descriptor that nobody else knows.
+        // SAFETY: a successful open's result is a new descriptor that no other code knows.
         Ok(fd) => Ok(unsafe { descriptor::from_value(fd) }),
         Err(error) => Err(error.raw_os_error().ok_or(error)?),
     };

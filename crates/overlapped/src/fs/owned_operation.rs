@@ -123,7 +123,7 @@ impl OwnedOperation {
 
     fn done(self, value: usize) -> Done {
         let opened = matches!(self, OwnedOperation::Open { .. }).then(|| {
-            // SAFETY: a successful open's result is a new descriptor that nobody else knows.
+            // SAFETY: a successful open's result is a new descriptor that no other code knows.
             unsafe { descriptor::from_value(value) }
         });
         Done { opened, operation: self }

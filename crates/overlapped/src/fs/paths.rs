@@ -1,4 +1,4 @@
-//! Names: making, moving, looking up and removing them.
+//! Functions on paths: looking up, renaming, linking and removing.
 
 use std::fs::Permissions;
 use std::io;
@@ -9,7 +9,7 @@ use super::owned_operation::{Base, OwnedOperation, c_path, stat};
 use crate::sys::file;
 use crate::task::blocking::on_pool;
 
-/// What the kernel says of a file; symbolic links are followed.
+/// Returns the metadata of a file; symbolic links are followed.
 ///
 /// # Errors
 /// Those of statx(2): `NotFound` first of all.
@@ -17,7 +17,7 @@ pub fn metadata<P: AsRef<Path>>(path: P) -> io::Result<Metadata> {
     stat(Base::Here, c_path(path.as_ref())?, true).map(Metadata::new)
 }
 
-/// What the kernel says of a file, or of the symbolic link itself.
+/// Returns the metadata of a file, or of the symbolic link itself.
 ///
 /// # Errors
 /// Those of statx(2).
@@ -25,10 +25,10 @@ pub fn symlink_metadata<P: AsRef<Path>>(path: P) -> io::Result<Metadata> {
     stat(Base::Here, c_path(path.as_ref())?, false).map(Metadata::new)
 }
 
-/// Whether there is something under this path; symbolic links are followed.
+/// Tells whether the path exists; symbolic links are followed.
 ///
 /// # Errors
-/// Those of statx(2), except for `NotFound`: it could not be found out.
+/// Those of statx(2) except for `NotFound`: then it is unknown whether the path exists.
 pub fn exists<P: AsRef<Path>>(path: P) -> io::Result<bool> {
     match metadata(path) {
         Ok(_) => Ok(true),
@@ -37,7 +37,7 @@ pub fn exists<P: AsRef<Path>>(path: P) -> io::Result<bool> {
     }
 }
 
-/// Gives a file another name; what has that name is replaced.
+/// Renames a file. A file that has the new name is replaced.
 ///
 /// # Errors
 /// Those of rename(2).
@@ -62,20 +62,20 @@ pub fn remove_dir<P: AsRef<Path>>(path: P) -> io::Result<()> {
     OwnedOperation::Unlink { path: c_path(path.as_ref())?, directory: true }.run().map(drop)
 }
 
-/// Removes a directory and all that is in it. Symbolic links are removed, never followed, also when
-/// somebody puts them in the way meanwhile.
+/// Removes a directory with its contents. Symbolic links are removed and never followed, also if
+/// another process puts them in the way meanwhile.
 ///
-/// The whole removal is one job of the pool. A kill stops it at the next entry; nothing more is
-/// removed after the killed tasklet has ended.
+/// The whole removal is one job of the pool. A kill stops it at the next entry: it removes no file
+/// after the killed tasklet has ended.
 ///
 /// # Errors
-/// The first one; what was removed before stays so.
+/// The first one; the files that were removed before it are gone.
 pub fn remove_dir_all<P: AsRef<Path>>(path: P) -> io::Result<()> {
     let path = c_path(path.as_ref())?;
     on_pool("a removal", move |stop| file::remove_tree(&path, || stop.is_set()))
 }
 
-/// Makes another name for a file (a hard link).
+/// Creates another name for a file (a hard link).
 ///
 /// # Errors
 /// Those of linkat(2).
@@ -84,7 +84,7 @@ pub fn hard_link<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Re
     OwnedOperation::Link { from, to }.run().map(drop)
 }
 
-/// Makes a symbolic link.
+/// Creates a symbolic link.
 ///
 /// # Errors
 /// Those of symlink(2).
@@ -93,19 +93,19 @@ pub fn soft_link<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Re
     super::unix::symlink(original, link)
 }
 
-/// Where a symbolic link leads.
+/// Returns the path that a symbolic link leads to.
 ///
 /// # Errors
-/// Those of readlink(2): `InvalidInput` where it is no link.
+/// Those of readlink(2): `InvalidInput` if it is not a link.
 pub fn read_link<P: AsRef<Path>>(path: P) -> io::Result<PathBuf> {
     let path = path.as_ref().to_owned();
     on_pool("readlink", move |_| file::read_link(&path))
 }
 
-/// The absolute path, without symbolic links and dots.
+/// Returns the absolute path, without symbolic links and dots.
 ///
 /// # Errors
-/// Those of realpath(3): everything on the way must be there.
+/// Those of realpath(3): every component must exist.
 pub fn canonicalize<P: AsRef<Path>>(path: P) -> io::Result<PathBuf> {
     let path = path.as_ref().to_owned();
     on_pool("realpath", move |_| file::canonicalize(&path))

@@ -1,4 +1,4 @@
-//! What std has in `std::os::unix::fs`.
+//! The functions of `std::os::unix::fs`.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -8,7 +8,7 @@ use super::owned_operation::{OwnedOperation, c_path};
 use crate::sys::{descriptor, file};
 use crate::task::blocking::on_pool;
 
-/// Makes a symbolic link.
+/// Creates a symbolic link.
 ///
 /// # Errors
 /// Those of symlink(2).
@@ -17,8 +17,7 @@ pub fn symlink<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Resu
     OwnedOperation::Symlink { target, link }.run().map(drop)
 }
 
-/// Changes the root directory of the process, whoever runs in it. The working directory stays where
-/// it is.
+/// Changes the root directory of the whole process. The working directory stays where it is.
 ///
 /// # Errors
 /// Those of chroot(2).
@@ -50,7 +49,7 @@ pub fn lchown<P: AsRef<Path>>(dir: P, uid: Option<u32>, gid: Option<u32>) -> io:
 /// # Errors
 /// Those of fchown(2).
 pub fn fchown<F: AsFd>(fd: F, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
-    // A killed caller may close his own before the job has ended.
+    // A killed caller may close its own descriptor before the job has ended.
     let fd = descriptor::duplicate(fd.as_fd())?;
     on_pool("fchown", move |_| file::change_owner_of(&fd, (uid, gid)))
 }

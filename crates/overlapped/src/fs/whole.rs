@@ -1,4 +1,4 @@
-//! Whole files in one call.
+//! Functions that read, write or copy a whole file in one call.
 
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -35,14 +35,14 @@ pub fn read<P: AsRef<Path>>(path: P) -> io::Result<Vec<u8>> {
 /// Reads a whole file of UTF-8.
 ///
 /// # Errors
-/// Those of opening and reading; `InvalidData` where it is not UTF-8.
+/// Those of opening and reading; `InvalidData` if it is not UTF-8.
 pub fn read_to_string<P: AsRef<Path>>(path: P) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.read_to_string(&mut text)?;
     Ok(text)
 }
 
-/// Makes `contents` the whole contents of a file, made where it is not there.
+/// Writes `contents` as the whole contents of a file. A missing file is created.
 ///
 /// # Errors
 /// Those of opening and writing.
@@ -50,15 +50,15 @@ pub fn write<P: AsRef<Path>, C: AsRef<[u8]>>(path: P, contents: C) -> io::Result
     File::create(path)?.write_all(contents.as_ref())
 }
 
-/// Copies the contents and the permissions of a file to another, made where it is not there,
-/// emptied where it is. Returns the bytes copied. From 64 KiB on the kernel copies, where it can,
-/// without moving anything through this process; file systems that share blocks share them.
+/// Copies the contents and the permissions of a file to another. A missing target is created, an
+/// existing one is emptied. Returns the bytes copied. From 64 KiB on the kernel copies, if it can,
+/// and the bytes do not pass through this process; file systems that share blocks share them.
 ///
 /// The whole copy is one job of the pool. A kill stops it within some milliseconds, and leaves a
-/// part of the copy behind; nothing more is written after the killed tasklet has ended.
+/// part of the copy behind. The job writes nothing after the killed tasklet has ended.
 ///
 /// # Errors
-/// `InvalidInput` where `from` is no regular file; those of opening, reading and writing.
+/// `InvalidInput` if `from` is not a regular file; those of opening, reading and writing.
 pub fn copy<P: AsRef<Path>, Q: AsRef<Path>>(from: P, to: Q) -> io::Result<u64> {
     let (from, to) = (from.as_ref().to_owned(), to.as_ref().to_owned());
     let job = {
@@ -67,12 +67,12 @@ pub fn copy<P: AsRef<Path>, Q: AsRef<Path>>(from: P, to: Q) -> io::Result<u64> {
     };
     match on_pool("a copy", job)? {
         Copy::Done(count) => Ok(count),
-        Copy::Waits(held) => copy_by_hand(held, &from, &to),
+        Copy::Waits(held) => copy_by_transfers(held, &from, &to),
     }
 }
 
-/// For FIFOs and devices, whose opens and transfers may wait for ever.
-fn copy_by_hand(held: Option<OwnedFd>, from: &Path, to: &Path) -> io::Result<u64> {
+/// Copies from or to a FIFO or a device, whose opens and transfers may wait for ever.
+fn copy_by_transfers(held: Option<OwnedFd>, from: &Path, to: &Path) -> io::Result<u64> {
     let mut source = match held {
         Some(held) => open_held(held, from)?,
         None => File::open(from)?,

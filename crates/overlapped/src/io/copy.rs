@@ -1,14 +1,13 @@
-//! `io::copy` with std's signature, and std's habit of not touching bytes that the kernel can move.
+//! `io::copy` with std's signature. As std's, it has the kernel move the bytes if it can.
 //!
-//! std does it by specialisation, which is not to be had outside of std. Here the types are
-//! compared: `typeid` gives the identity of a type whatever its lifetimes, and where reader and
-//! writer are both known, the descriptors behind them go to [`transfer`](super::transfer).
-//! Everything else, wrappers of others above all, is read and written: nobody knows what they do
-//! with the bytes.
+//! std does this by specialisation, which only std can use. Here the types are compared: `typeid`
+//! returns the identity of a type without its lifetimes. If reader and writer are both known, the
+//! descriptors behind them go to [`transfer`](super::transfer). All other types are read and
+//! written, foreign wrappers above all, since they may change the bytes.
 //!
-//! Rejected: a trait that says what descriptor a reader has, because its bound would make `copy`
-//! refuse what std's takes; and asking through `Read` itself (a read of nothing that the stream
-//! answers on the side), because wrappers that limit, count or decode would pass it on.
+//! Rejected: a trait that returns a reader's descriptor, because its bound would make `copy` refuse
+//! types that std's takes. Rejected, too: asking through `Read` itself (a read of 0 bytes that the
+//! stream answers by other means), because wrappers that limit, count or decode would pass it on.
 
 use std::any::TypeId;
 use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Take, Write};
@@ -22,17 +21,18 @@ use crate::process::{ChildStderr, ChildStdin, ChildStdout};
 /// The loop's first buffer: thousands of copies that wait for silent readers should be small.
 const SIZE: usize = 8 << 10;
 
-/// What it grows to where reads fill it.
+/// The size that it grows to if reads fill it.
 const SIZE_MAX: usize = 64 << 10;
 
-/// Copies everything from a reader to a writer, and returns how many bytes; the counterpart of
+/// Copies all bytes from a reader to a writer, and returns their number; the counterpart of
 /// `std::io::copy`.
 ///
 /// Between this library's files, sockets and pipes the bytes do not pass through user space (see
 /// [`transfer`](super::transfer)); that holds for `&T`, `&mut T`, `BufReader<T>`, `BufWriter<T>`
-/// and `Take<T>`, too. What has left the reader and not reached the writer is up to 1 MiB then, in
-/// a pipe. Everything else is copied through a buffer on the heap, of 8 KiB, up to 64 where reads
-/// fill it: so far it reads ahead. The buffer of a `BufReader` or a `BufWriter` is used up first.
+/// and `Take<T>`, too. Then up to 1 MiB may have left the reader and not reached the writer: it
+/// stands in a pipe. All other types are copied through a buffer on the heap, of 8 KiB, up to 64 if
+/// reads fill it: that is how far it reads ahead. The buffer of a `BufReader` or a `BufWriter` is
+/// used up first.
 ///
 /// Time limits and the non-blocking mode of streams count as in a loop of reads and writes.
 ///
@@ -64,7 +64,7 @@ where
     loop_over(reader, writer)
 }
 
-/// `None`: the streams' modes want reads and writes.
+/// Moves the bytes inside the kernel. `None` if a stream's mode demands reads and writes.
 fn move_in_kernel(source: &mut dyn Source, sink: &mut dyn Sink) -> Option<io::Result<u64>> {
     source.end()?;
     sink.end()?;
@@ -84,7 +84,7 @@ fn move_between(source: &mut dyn Source, sink: &mut dyn Sink) -> io::Result<u64>
         before += written as u64;
     }
     let (Some(from), Some(to)) = (source.end(), sink.end()) else {
-        unreachable!("asked before, and nobody else has the streams")
+        unreachable!("asked before, and the streams are borrowed exclusively")
     };
     match between(from, to, source.limit()) {
         Ok(moved) => {
@@ -126,12 +126,12 @@ trait Source {
         &[]
     }
 
-    /// Takes `bytes` of those.
+    /// Removes the first `bytes` of those.
     fn consume(&mut self, bytes: usize) {
         debug_assert_eq!(bytes, 0);
     }
 
-    /// How many bytes may be taken at most.
+    /// Returns the most bytes that may be taken.
     fn limit(&self) -> u64 {
         u64::MAX
     }
@@ -144,7 +144,7 @@ trait Source {
 
 /// A writer with a descriptor below it.
 trait Sink {
-    /// Has written what it holds.
+    /// Writes the bytes that it holds.
     fn write_own(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -212,21 +212,21 @@ impl<T: Endpoint + Write> Sink for BufWriter<T> {
     }
 }
 
-/// `value`, where its type is `$known` but for lifetimes; else goes on.
+/// Returns `value` if its type is `$known` but for lifetimes; else goes on.
 macro_rules! return_if_is {
     ($value:ident: $type:ty, $($known:ty),*) => {$(
         if typeid::of::<$type>() == TypeId::of::<$known>() {
-            // SAFETY: both are the same type but for lifetimes, so the value is what it is taken
-            // for. Where it holds a reference, that lives at least as long as the borrow of the
-            // value, which the result has; and the result's methods give no reference away that
-            // would live longer, nor put one in.
+            // SAFETY: both are the same type but for lifetimes, so the cast keeps the layout. A
+            // reference inside the value lives at least as long as the borrow of the value, which
+            // the result has; and the result's methods neither return a reference that would live
+            // longer, nor store one.
             return Some(unsafe { &mut *std::ptr::from_mut($value).cast::<$known>() });
         }
     )*};
 }
 
-/// Every known type that reads: these, what is made of them, and of those that are read through
-/// shared references what is made of these.
+/// Lists every known type that reads: the streams, and the wrappers of them; for streams that are
+/// read through shared references, the wrappers of these, too.
 macro_rules! sources {
     ($($stream:ty),*; shared: $($shared:ty),*) => {
         fn source<R: Read + ?Sized>(reader: &mut R) -> Option<&mut dyn Source> {
@@ -241,7 +241,7 @@ macro_rules! sources {
     };
 }
 
-/// Every known type that writes.
+/// Lists every known type that writes.
 macro_rules! sinks {
     ($($stream:ty),*) => {
         fn sink<W: Write + ?Sized>(writer: &mut W) -> Option<&mut dyn Sink> {

@@ -4,10 +4,10 @@
 //! |---|---|
 //! | [`pipe`], [`PipeReader`], [`PipeWriter`] | any number of tasklets may wait on one end |
 //! | [`copy`] | between this library's streams the bytes do not pass through user space |
-//! | [`stdin`], [`stdout`], [`stderr`] | what is shared with other processes keeps its mode |
+//! | [`stdin`], [`stdout`], [`stderr`] | a descriptor shared with other processes keeps its mode |
 //! | [`transfer`], [`transfer_up_to`] | not in std: the same between any two descriptors |
 //!
-//! Everything else is std's own, so that a change of the import is enough: `use overlapped::io`
+//! All other items are std's own, so that a change of the import is enough: `use overlapped::io`
 //! instead of `use std::io`.
 
 mod copy;

@@ -10,7 +10,7 @@ use crate::pipe::{End, Endpoint, Side};
 use crate::sys::socket;
 use crate::time::Duration;
 
-/// What every socket has.
+/// The methods that every socket has.
 macro_rules! handles {
     ($($ours:ident),*) => {$(
         impl $ours {

@@ -106,7 +106,7 @@ impl Socket {
     ///
     /// # Safety
     /// Every pointer in `op` is valid for what the operation does with it until this returns, and
-    /// used by nobody else; its descriptor is this socket's.
+    /// used by no other code; its descriptor is this socket's.
     unsafe fn perform(&self, op: Net, which: Limit) -> io::Result<usize> {
         let op = &Op::Net(op);
         debug_assert_eq!(op.fd(), self.raw());
@@ -143,7 +143,7 @@ impl Socket {
         let op = Net::Accept { fd: self.raw(), addr: &raw mut from, nonblocking: false };
         // SAFETY: `from` stands on this frame.
         let socket = unsafe { self.perform(op, Limit::Read) }?;
-        // SAFETY: the kernel has just made this descriptor for us; nobody else knows it.
+        // SAFETY: the kernel has just made this descriptor, and no other code knows it.
         Ok((unsafe { sys::descriptor::from_value(socket) }, from))
     }
 

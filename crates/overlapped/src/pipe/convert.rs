@@ -1,4 +1,4 @@
-//! To and from std's types and raw descriptors. Conversions only: the mode stays as it is.
+//! Conversions to and from std's types and raw descriptors. The mode stays as it is.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::process::Stdio;
@@ -58,7 +58,8 @@ macro_rules! conversions {
 
         impl FromRawFd for $ours {
             unsafe fn from_raw_fd(fd: RawFd) -> $ours {
-                // SAFETY: handed on to the caller: the descriptor is open and nobody else's.
+                // SAFETY: the caller promises that the descriptor is open and owned by no other
+                // code.
                 unsafe { OwnedFd::from_raw_fd(fd) }.into()
             }
         }

@@ -1,11 +1,11 @@
-//! Anonymous pipes, and the moving of bytes between descriptors.
+//! Anonymous pipes, and transfers of bytes between descriptors.
 //!
 //! The ends are in blocking mode, so that they can be given to a child process or to std as they
 //! are. Nothing here needs `O_NONBLOCK`: the port asks for each operation not to block (pipe ends
 //! that pipe(2) made know `RWF_NOWAIT`), and the ring never minds the mode.
 //!
-//! Below `net`, `fs` and `process`, whose streams end in descriptors, too: `io` stands above them
-//! all, and shows what is public here under std's names.
+//! It stands below `net`, `fs` and `process`, whose streams end in descriptors, too. `io` stands
+//! above them all, and exports the public items under std's names.
 
 mod convert;
 mod transfer;
@@ -21,7 +21,7 @@ use crate::task::wait::perform;
 pub(crate) use transfer::{End, between};
 pub use transfer::{Side, TransferError, transfer, transfer_up_to};
 
-/// An anonymous pipe, close-on-exec; the counterpart of `std::io::pipe`.
+/// Creates an anonymous pipe, close-on-exec; the counterpart of `std::io::pipe`.
 ///
 /// # Errors
 /// Those of pipe(2): no descriptors left.
@@ -43,7 +43,7 @@ pub fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
 
 /// The reading end of a pipe; the counterpart of `std::io::PipeReader`.
 ///
-/// A read blocks only the calling tasklet. 0 bytes: every writing end is closed.
+/// A read blocks only the calling tasklet. It returns 0 bytes when every writing end is closed.
 #[derive(Debug)]
 pub struct PipeReader {
     fd: OwnedFd,
@@ -51,15 +51,15 @@ pub struct PipeReader {
 
 /// The writing end of a pipe; the counterpart of `std::io::PipeWriter`.
 ///
-/// A write blocks only the calling tasklet. Where nobody reads any more it fails with `BrokenPipe`;
-/// inside a scheduler SIGPIPE is never raised, whatever the process does about it.
+/// A write blocks only the calling tasklet. It fails with `BrokenPipe` when every reading end is
+/// closed. Inside a scheduler SIGPIPE is never raised, whatever its disposition is.
 #[derive(Debug)]
 pub struct PipeWriter {
     fd: OwnedFd,
 }
 
 impl PipeReader {
-    /// Another handle to the same end; each byte goes to one of them.
+    /// Returns another handle to the same end; each byte goes to one of them.
     ///
     /// # Errors
     /// Those of fcntl(2): no descriptors left.
@@ -69,7 +69,7 @@ impl PipeReader {
 }
 
 impl PipeWriter {
-    /// Another handle to the same end; the reader sees the end when the last one is closed.
+    /// Returns another handle to the same end; the reader sees the end when the last one is closed.
     ///
     /// # Errors
     /// Those of fcntl(2): no descriptors left.
@@ -80,8 +80,8 @@ impl PipeWriter {
 
 /// A stream with a descriptor, between which and others `io::copy` moves bytes in the kernel.
 pub(crate) trait Endpoint {
-    /// The descriptor, and how to wait for it; `None` where the stream must be read or written
-    /// itself, because it is in non-blocking mode.
+    /// Returns the descriptor, with the limit of its waits. `None` if the stream must be read or
+    /// written itself, because it is in non-blocking mode.
     fn end(&self, side: Side) -> Option<End<'_>>;
 }
 
@@ -118,8 +118,8 @@ pub(crate) fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
     unsafe { perform(&op, None) }
 }
 
-/// Writes to a descriptor at its cursor, blocking the calling tasklet only. No socket: the write
-/// would raise SIGPIPE.
+/// Writes to a descriptor at its cursor, blocking the calling tasklet only. It must not be a
+/// socket: the write would raise SIGPIPE.
 pub(crate) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
     let (fd, len) = (fd.as_raw_fd(), clamp(buf.len()));
     let op = Op::Fs(Fs::Write { fd, buf: buf.as_ptr(), len, offset: None });
@@ -127,7 +127,7 @@ pub(crate) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
     unsafe { perform(&op, None) }
 }
 
-/// As [`read`], into several slices in one call.
+/// Reads as [`read`], into several slices in one call.
 pub(crate) fn read_vectored(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
     let (fd, slices, count) = (fd.as_raw_fd(), bufs.as_ptr().cast(), slice_count(bufs.len()));
     let op = Op::Fs(Fs::ReadVectored { fd, slices, count, offset: None });
@@ -135,8 +135,7 @@ pub(crate) fn read_vectored(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> 
     unsafe { perform(&op, None) }
 }
 
-/// As [`write`], from several slices in one call: what is not longer than `PIPE_BUF` goes as one
-/// piece.
+/// Writes as [`write`], from several slices in one call: up to `PIPE_BUF` bytes go as one piece.
 pub(crate) fn write_vectored(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
     let (fd, slices, count) = (fd.as_raw_fd(), bufs.as_ptr().cast(), slice_count(bufs.len()));
     let op = Op::Fs(Fs::WriteVectored { fd, slices, count, offset: None });
@@ -144,7 +143,8 @@ pub(crate) fn write_vectored(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Re
     unsafe { perform(&op, None) }
 }
 
-/// Further slices are left for the next call, as in std.
+/// Returns the number of slices that one call takes. The others are left for the next call, as in
+/// std.
 fn slice_count(slices: usize) -> u32 {
     slices.min(SLICES_MAX) as u32
 }

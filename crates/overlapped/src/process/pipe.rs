@@ -1,7 +1,7 @@
-//! The near ends of a child's pipes.
+//! This process's ends of a child's pipes.
 //!
 //! As all pipes of this library they are in blocking mode and need no other: the port asks for each
-//! operation not to block. So they leave for std or for another child as they are.
+//! operation not to block. So std or another child can take them as they are.
 
 use std::fmt;
 use std::io;
@@ -15,7 +15,7 @@ use crate::task::wait::perform_now;
 /// The end of a pipe that a child's standard input reads from; the counterpart of
 /// `std::process::ChildStdin`.
 ///
-/// Closed by dropping it, and by waiting for the child. Writing to a child that has ended fails
+/// Dropping it, and waiting for the child, closes it. Writing to a child that has ended fails
 /// with `BrokenPipe`.
 pub struct ChildStdin {
     fd: OwnedFd,
@@ -39,7 +39,7 @@ pipe::reads!(ChildStdout, ChildStderr);
 macro_rules! reads_now {
     ($($ours:ident),*) => {$(
         impl $ours {
-            /// Reads what is there; `WouldBlock` where that is nothing.
+            /// Reads the bytes that are there; `WouldBlock` if there are none.
             pub(super) fn read_now(&self, buf: &mut [u8]) -> io::Result<usize> {
                 let (fd, len) = (self.as_raw_fd(), clamp(buf.len()));
                 let op = Op::Fs(Fs::Read { fd, buf: buf.as_mut_ptr(), len, offset: None });

@@ -1,4 +1,4 @@
-//! Reads of what is in the page cache, by a call that never waits (`RWF_NOWAIT`).
+//! Reads from the page cache, by a call that never waits (`RWF_NOWAIT`).
 
 use std::io;
 use std::os::fd::RawFd;
@@ -20,7 +20,7 @@ pub(super) enum Cached {
     Part(usize),
 }
 
-/// Reads what is in the page cache.
+/// Reads the bytes that are in the page cache.
 ///
 /// # Safety
 /// As for [`File::transfer`](super::File::transfer); the memory is one slice to be written to.

@@ -11,7 +11,7 @@ use super::lock::{Guard, Locked};
 use super::raw::Raw;
 use crate::sys::terminal;
 
-/// As std's.
+/// The capacity of std's buffer.
 const BUFFER: usize = 8 << 10;
 
 fn input() -> &'static Locked<BufReader<Raw>> {
@@ -22,10 +22,10 @@ fn input() -> &'static Locked<BufReader<Raw>> {
     })
 }
 
-/// A handle to standard input; the counterpart of `std::io::stdin`.
+/// Returns a handle to standard input; the counterpart of `std::io::stdin`.
 ///
-/// It has a buffer of its own: what `std::io::stdin` has read ahead is not seen here, and the other
-/// way round. Use one of them.
+/// It has a buffer of its own: bytes that `std::io::stdin` has read ahead are not seen here, and
+/// vice versa. A program uses one of the two.
 ///
 /// ```no_run
 /// overlapped::run(|| {
@@ -43,12 +43,12 @@ pub struct Stdin(());
 
 /// Standard input, locked: [`BufRead`]. The counterpart of `std::io::StdinLock`.
 pub struct StdinLock<'a> {
-    /// Goes before the lock.
+    /// Dropped before the lock.
     value: RefMut<'a, BufReader<Raw>>,
     _guard: Guard<'a, BufReader<Raw>>,
 }
 
-// SAFETY: a shared lock gives the descriptor's number and nothing of the value.
+// SAFETY: a shared reference gives access to the descriptor's number alone, not to the value.
 unsafe impl Sync for StdinLock<'_> {}
 /// A panic leaves the stream as it was, as in std.
 impl UnwindSafe for StdinLock<'_> {}
@@ -58,7 +58,7 @@ impl Stdin {
     /// Waits for the lock, which blocks only the calling tasklet.
     ///
     /// # Panics
-    /// Where the caller has it already, and inside [`no_switch`](crate::task::no_switch) if it
+    /// If the caller has the lock already, and inside [`no_switch`](crate::task::no_switch) if it
     /// would wait. If it would wait in an unwinding tasklet, the process is aborted.
     pub fn lock(&self) -> StdinLock<'static> {
         let guard = input().lock();
@@ -74,12 +74,12 @@ impl Stdin {
         self.lock().read_line(buf)
     }
 
-    /// The lines, without their ends.
+    /// Returns the lines, without their ends.
     pub fn lines(self) -> Lines<StdinLock<'static>> {
         self.lock().lines()
     }
 
-    /// Whether it is a terminal. std has this in the trait `IsTerminal`, which is sealed.
+    /// Tells whether it is a terminal. std has this in the trait `IsTerminal`, which is sealed.
     pub fn is_terminal(&self) -> bool {
         terminal::is_terminal(self.as_fd())
     }
@@ -165,7 +165,7 @@ macro_rules! descriptors {
     ($($ours:ty, $name:literal);*) => {$(
         impl AsFd for $ours {
             fn as_fd(&self) -> BorrowedFd<'_> {
-                // SAFETY: as std takes it, too: the standard streams stay open.
+                // SAFETY: as in std, the standard streams are taken to stay open.
                 unsafe { BorrowedFd::borrow_raw(libc::STDIN_FILENO) }
             }
         }

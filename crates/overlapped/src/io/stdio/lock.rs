@@ -1,14 +1,14 @@
-//! The lock of a standard stream: taken in turns, by tasklets and by plain threads.
+//! The lock of a standard stream, for tasklets and plain threads: first come, first served.
 //!
-//! std's locks stop the thread; a tasklet that waits for a slow terminal with the lock held would
-//! stop it for good. This one lets the tasklet wait. It is handed over in the order of coming, and
-//! whoever has it may take it again, as in std.
+//! std's locks block the thread: if a tasklet waited for a slow terminal with the lock held, a
+//! second one would block the thread for good. This lock lets the tasklet wait. Its owner may take
+//! it again, as in std.
 //!
 //! A guard may outlive the tasklet that took it: as a result, through a channel, in a thread-local.
-//! The lock is released where the guard is dropped, and until then nobody else has it.
+//! The lock is released when the guard is dropped, and not before.
 //!
-//! While a tasklet unwinds it cannot wait: a call that has an error to return returns it, and
-//! `lock()` ends the process with a message.
+//! While a tasklet unwinds it cannot wait: a call that can return an error returns it, and `lock()`
+//! ends the process with a message.
 
 use std::cell::{RefCell, RefMut};
 use std::collections::VecDeque;
@@ -19,32 +19,32 @@ use crate::sys::lock::{Mutex, MutexGuard};
 use crate::task::waiter::{self, Caller, FOR_EVER, Waker, Woken};
 use crate::task::{CannotWait, would_wait_while_unwinding};
 
-/// A value behind such a lock.
+/// A value behind the lock.
 pub(super) struct Locked<T> {
     turns: Mutex<Turns>,
     value: RefCell<T>,
-    /// For dumps and messages.
+    /// The name in dumps and messages.
     name: &'static str,
 }
 
 // SAFETY: the value is reached through a guard only. All guards that exist were made by the owner
-// in `turns`: another one becomes the owner when the last of them is gone, and a `Caller` never
-// names anybody else. An owner, a tasklet or a thread, does not move between threads, nor does a
-// guard, so all of them are on one thread. What one owner did happens before the next one's doings,
-// by the mutex around `turns`.
+// in `turns`: another caller becomes the owner when the last of them is gone, and a `Caller` never
+// names two callers. An owner, a tasklet or a thread, does not move between threads, nor does a
+// guard, so all of them are on one thread. The accesses of one owner happen before those of the
+// next, by the mutex around `turns`.
 unsafe impl<T: Send> Sync for Locked<T> {}
 
-/// Whose turn it is, and who waits.
+/// The owner, and the queue of waiters.
 #[derive(Default)]
 struct Turns {
     owner: Option<Caller>,
-    /// How many guards the owner has made that are not dropped.
+    /// The number of the owner's guards that are not dropped.
     depth: usize,
     waiting: VecDeque<(Caller, Waker)>,
 }
 
 impl Turns {
-    /// Takes a free lock, or one that is the caller's.
+    /// Takes the lock if it is free or the caller's own. Tells whether it did.
     fn take(&mut self, me: Caller) -> bool {
         if self.owner.is_some_and(|owner| owner != me) {
             return false;
@@ -75,7 +75,7 @@ impl<T> Locked<T> {
         match self.lock_or_refuse() {
             Ok(guard) => guard,
             Err(CannotWait::Unwinding) => {
-                let what = format!("the lock of {}, which another one holds", self.name);
+                let what = format!("the lock of {}, which another caller holds", self.name);
                 would_wait_while_unwinding(
                     &what,
                     "Write by the handle instead, which returns an error",
@@ -108,10 +108,10 @@ impl<T> Locked<T> {
         }
     }
 
-    /// `me`, who waits, leaves the queue, and gives the lock up if it has been handed over.
+    /// Removes the waiter `me` from the queue, and releases the lock if it was handed over to `me`.
     fn quit(&self, me: Caller) {
         let mut turns = self.turns();
-        turns.waiting.retain(|(who, _)| *who != me);
+        turns.waiting.retain(|(waiter, _)| *waiter != me);
         let was_handed = turns.owner == Some(me);
         drop(turns);
         if was_handed {
@@ -119,7 +119,8 @@ impl<T> Locked<T> {
         }
     }
 
-    /// The lock if it is free or the caller's; never waits for anything.
+    /// Takes the lock if it is free or the caller's own. Never waits, not for the queue's mutex
+    /// either.
     pub(super) fn try_lock(&self) -> Option<Guard<'_, T>> {
         let mut turns = self.turns.try_lock()?;
         turns.take(waiter::caller()).then(|| self.guard())
@@ -135,11 +136,11 @@ impl<T> Locked<T> {
 }
 
 impl<'a, T> Guard<'a, T> {
-    /// The value.
+    /// Returns the value.
     ///
     /// # Errors
-    /// `ResourceBusy`: it is in use by another guard of the owner's. That one was given to a
-    /// neighbour, which waits with it; or the caller is an observer, in the midst of a call.
+    /// `ResourceBusy` if another guard of the owner's uses it. That guard was given to another
+    /// tasklet, which waits with it; or the caller is an observer, in the midst of a call.
     pub(super) fn value(&self) -> io::Result<RefMut<'a, T>> {
         let value = self.locked.value.try_borrow_mut();
         value.map_err(|_| {

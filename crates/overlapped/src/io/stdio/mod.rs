@@ -6,8 +6,9 @@
 //! stderr()  ─▶ lock ───────────────▶ raw ─▶ the port
 //! ```
 //!
-//! What the three descriptors stand for is shared with other processes: its flags are left alone
-//! (see `raw`). The locks let tasklets wait, too. Outside a scheduler every call blocks the thread.
+//! The open files behind the three descriptors are shared with other processes, so their flags stay
+//! as they are (see `raw`). The locks let tasklets wait, too. Outside a scheduler every call blocks
+//! the thread.
 
 mod input;
 mod lock;

@@ -13,7 +13,7 @@ use crate::sys::process::at_exit;
 use crate::sys::terminal;
 use crate::task::CannotWait;
 
-/// What both write through: lines are kept together, or nothing is kept.
+/// The buffered stream, which keeps lines together, and the unbuffered one.
 type Output = Locked<LineWriter<Raw>>;
 type Errors = Locked<Raw>;
 
@@ -31,11 +31,11 @@ fn errors() -> &'static Errors {
     ERRORS.get_or_init(|| Locked::new("standard error", Raw::new(libc::STDERR_FILENO)))
 }
 
-/// Writes what is kept, unless somebody is in the middle of writing, as std does. What comes later
-/// (other exit handlers) is not kept.
+/// Writes the buffer, unless a tasklet or thread is in the middle of writing, as std does. Bytes
+/// that come later (from other exit handlers) are not buffered.
 extern "C" fn flush_at_exit() {
-    raw::note_exit();
-    // Nobody could be told.
+    raw::begin_exit();
+    // An exit handler has no caller that an error could go to.
     let _ = catch_unwind(AssertUnwindSafe(|| {
         let guard = OUTPUT.get().and_then(Locked::try_lock);
         if let Some(Ok(mut value)) = guard.as_ref().map(Guard::value) {
@@ -45,12 +45,12 @@ extern "C" fn flush_at_exit() {
     }));
 }
 
-/// A handle to standard output; the counterpart of `std::io::stdout`.
+/// Returns a handle to standard output; the counterpart of `std::io::stdout`.
 ///
-/// It keeps what is written until a line is whole, as std's does, until `flush`, or until the
-/// process exits. It has a buffer of its own: whole lines come out in the order in which they and
-/// those of `println!` are written; a line that is begun by the one and ended by the other does
-/// not. `println!` itself blocks the thread where nobody reads.
+/// It buffers bytes until a line is complete, as std's does, until `flush`, or until the process
+/// exits. It has a buffer of its own: complete lines come out in the order in which they and those
+/// of `println!` are written; a line that is begun by the one and ended by the other does not.
+/// `println!` itself blocks the thread while the other side does not read.
 ///
 /// ```
 /// use std::io::Write;
@@ -62,7 +62,7 @@ pub fn stdout() -> Stdout {
     Stdout(())
 }
 
-/// A handle to standard error; the counterpart of `std::io::stderr`. Nothing is kept.
+/// Returns a handle to standard error; the counterpart of `std::io::stderr`. It has no buffer.
 pub fn stderr() -> Stderr {
     Stderr(())
 }
@@ -79,23 +79,23 @@ pub struct Stderr(());
 /// Standard error, locked. The counterpart of `std::io::StderrLock`.
 pub struct StderrLock<'a>(Guard<'a, Raw>);
 
-/// A panic leaves a stream as it was: what was kept is written later, as in std.
+/// A panic leaves a stream as it was: buffered bytes are written later, as in std.
 impl UnwindSafe for StdoutLock<'_> {}
 impl RefUnwindSafe for StdoutLock<'_> {}
 impl UnwindSafe for StderrLock<'_> {}
 impl RefUnwindSafe for StderrLock<'_> {}
 
-/// The error of a write that would wait for the lock, where the caller may not.
+/// Returns the error of a write that would wait for the lock although the caller may not wait.
 fn refused(reason: CannotWait) -> io::Error {
     io::Error::new(io::ErrorKind::WouldBlock, reason.message())
 }
 
-/// What standard output keeps: the capacity of std's `LineWriter`.
+/// The capacity of std's `LineWriter`, which standard output buffers in.
 const KEPT_MAX: usize = 1024;
 
-/// A vectored write with what std's does: lines go out in one call, what comes after them is kept.
-/// `LineWriter` would take the first slice alone, since nobody else's `Write` can tell it that the
-/// stream underneath takes several.
+/// Writes several slices as std does: the lines go out in one call, and the bytes behind them are
+/// buffered. `LineWriter` would take the first slice alone, since a `Write` outside std cannot tell
+/// it that the stream underneath takes several.
 fn write_lines(writer: &mut LineWriter<Raw>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
     let bytes = |bufs: &[IoSlice<'_>], most| -> Vec<u8> {
         bufs.iter().flat_map(|buf| buf.iter().copied()).take(most).collect()
@@ -119,8 +119,8 @@ fn write_lines(writer: &mut LineWriter<Raw>, bufs: &[IoSlice<'_>]) -> io::Result
 macro_rules! writer {
     ($handle:ident, $lock:ident, $locked:ident, $vectored:path, $fd:ident) => {
         impl $handle {
-            /// Waits for the lock, which blocks only the calling tasklet. Whoever has it may take
-            /// it again.
+            /// Waits for the lock, which blocks only the calling tasklet. Its owner may take it
+            /// again.
             ///
             /// # Panics
             /// Inside [`no_switch`](crate::task::no_switch), if it would wait. If it would wait in
@@ -134,7 +134,8 @@ macro_rules! writer {
                 $locked().lock_or_refuse().map($lock).map_err(refused)
             }
 
-            /// Whether it is a terminal. std has this in the trait `IsTerminal`, which is sealed.
+            /// Tells whether it is a terminal. std has this in the trait `IsTerminal`, which is
+            /// sealed.
             pub fn is_terminal(&self) -> bool {
                 terminal::is_terminal(self.as_fd())
             }
@@ -199,10 +200,10 @@ macro_rules! writer {
         }
 
         impl From<$handle> for Stdio {
-            /// The stream itself, for a child.
+            /// Duplicates the stream for a child.
             fn from(_: $handle) -> Stdio {
-                // SAFETY: as std takes it, too: the standard streams stay open. The duplicate is
-                // made from what is there, or fails.
+                // SAFETY: as in std, the standard streams are taken to stay open. If one is closed,
+                // the duplication fails.
                 let fd = unsafe { BorrowedFd::borrow_raw(libc::$fd) };
                 fd.try_clone_to_owned().map_or_else(|_| Stdio::null(), Stdio::from)
             }
@@ -214,7 +215,7 @@ macro_rules! writer {
     (@descriptor $ours:ty, $name:expr, $fd:ident) => {
         impl AsFd for $ours {
             fn as_fd(&self) -> BorrowedFd<'_> {
-                // SAFETY: as std takes it, too: the standard streams stay open.
+                // SAFETY: as in std, the standard streams are taken to stay open.
                 unsafe { BorrowedFd::borrow_raw(libc::$fd) }
             }
         }

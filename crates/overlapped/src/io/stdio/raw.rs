@@ -1,11 +1,12 @@
-//! The three descriptors themselves: reading and writing without a buffer.
+//! Reads and writes the three descriptors themselves, without a buffer.
 //!
-//! Other processes share what is behind them, so no flag is ever set on it. Files, pipes and
-//! sockets do not need it: the port asks for each operation not to block. A terminal is opened once
-//! more; where that is refused, it is asked whether it is ready before each attempt, and a reader
-//! in another process can then still make an attempt block.
+//! Other processes share the open files behind them, so no flag is ever set on those. Files, pipes
+//! and sockets need no flag: the port asks for each operation not to block. A terminal is opened
+//! once more. If that is refused, it is polled for readiness before each attempt, and a reader in
+//! another process can then still make an attempt block.
 //!
-//! A descriptor that is closed reads as an end and swallows what is written, as in std.
+//! A descriptor that is closed reads as the end of input, and bytes written to it are discarded, as
+//! in std.
 
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -19,22 +20,22 @@ use crate::sys::terminal;
 use crate::sys::terminal::Identity;
 use crate::task::wait::{perform, perform_now};
 
-/// The process is exiting: nobody may wait as a tasklet any more.
+/// The process is exiting: a call may not wait as a tasklet any more.
 static EXITING: AtomicBool = AtomicBool::new(false);
 
-/// From now on everything blocks the thread.
-pub(super) fn note_exit() {
+/// Has every call block the thread from now on.
+pub(super) fn begin_exit() {
     EXITING.store(true, Relaxed);
 }
 
-/// One of the three.
+/// One of the three descriptors.
 pub(super) struct Raw {
     fd: RawFd,
-    /// The device that was behind it when it was last looked at, and the terminal that it is.
+    /// The device that was behind it at the last look, and its terminal if it is one.
     device: Option<(Identity, Option<Terminal>)>,
 }
 
-/// The terminal under a description of its own, if that could be had.
+/// A terminal, opened once more if that was possible.
 struct Terminal(Option<OwnedFd>);
 
 impl Raw {
@@ -43,13 +44,13 @@ impl Raw {
     }
 
     fn fd(&self) -> BorrowedFd<'static> {
-        // SAFETY: the standard streams stay open as long as the process, as std takes it, too;
-        // where one is closed all the same, calls on it fail, and nothing here relies on more.
+        // SAFETY: as in std, the standard streams are taken to stay open as long as the process. If
+        // one is closed all the same, calls on it fail, and no code here relies on more.
         unsafe { BorrowedFd::borrow_raw(self.fd) }
     }
 
-    /// The terminal behind the descriptor, if that is one. Looked at anew each time: a program may
-    /// put something else there.
+    /// Returns the terminal behind the descriptor, if there is one. It looks each time: a program
+    /// may put another file there.
     fn terminal(&mut self) -> Option<&Terminal> {
         let found = terminal::candidate(self.fd())?;
         if self.device.as_ref().is_none_or(|(known, _)| *known != found) {
@@ -62,7 +63,7 @@ impl Raw {
     /// Performs the operation that `op` makes for a descriptor.
     ///
     /// # Safety
-    /// The memory in it is valid until this returns, and used by nobody else.
+    /// The memory in the operation is valid until this returns, and used by no other code.
     unsafe fn perform(
         &mut self,
         interest: Interest,
@@ -83,7 +84,7 @@ impl Raw {
             unsafe { perform(&Op::ready(fd, interest), None) }?;
             // SAFETY: the caller's promise.
             match unsafe { perform_now(&op(fd)) } {
-                // Somebody else was quicker.
+                // Another reader or writer was quicker.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 result => return result,
             }
@@ -91,12 +92,12 @@ impl Raw {
     }
 }
 
-/// The bytes of all slices.
+/// Returns the number of bytes in all slices.
 pub(super) fn total_len(bufs: &[IoSlice<'_>]) -> usize {
     bufs.iter().fold(0, |sum, buf| sum.saturating_add(buf.len()))
 }
 
-/// What std makes of a descriptor that is not open.
+/// Replaces the error of a descriptor that is not open by `closed`, as std does.
 fn or_closed<T>(result: io::Result<T>, closed: T) -> io::Result<T> {
     match result {
         Err(error) if error.raw_os_error() == Some(libc::EBADF) => Ok(closed),
@@ -123,7 +124,7 @@ impl Read for Raw {
 impl Write for Raw {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let (len, all) = (clamp(buf.len()), buf.len());
-        // A terminal need not be waited for.
+        // Returns at once: there is no reason to wait for a terminal.
         if all == 0 {
             return Ok(0);
         }
@@ -135,7 +136,7 @@ impl Write for Raw {
 
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let all = total_len(bufs);
-        // A terminal need not be waited for.
+        // Returns at once: there is no reason to wait for a terminal.
         if all == 0 {
             return Ok(0);
         }

@@ -123,7 +123,7 @@ struct Transfer<'a> {
     delivered: u64,
 }
 
-/// How a transfer inside the kernel has ended.
+/// The end of a transfer inside the kernel.
 enum Ended {
     /// It ended with the source, or at the limit.
     Complete,

@@ -1,5 +1,5 @@
-//! What may cross threads and what may not. All of it is checked by the compiler; a type that gains
-//! or loses a trait makes this file fail to build.
+//! Types that may cross threads, and types that may not. The compiler checks all of it: a type that
+//! gains or loses a trait makes this file fail to build.
 
 use std::cell::Cell;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -22,7 +22,7 @@ use overlapped::{
 fn send<T: Send>() {}
 fn sync<T: Sync>() {}
 
-/// Fails to build where the type has the trait: two impls fit then, and the call is ambiguous.
+/// Fails to build if the type has the trait: then two impls fit, and the call is ambiguous.
 macro_rules! lacks {
     ($type:ty: $trait:ident) => {{
         trait Ambiguous<A> {
@@ -36,7 +36,7 @@ macro_rules! lacks {
 }
 
 #[test]
-fn what_belongs_to_one_thread_stays_there() {
+fn types_of_one_thread_stay_on_it() {
     lacks!(Tasklet<()>: Send);
     lacks!(Tasklet<()>: Sync);
     lacks!(ScopedTasklet<'static, ()>: Send);
@@ -57,7 +57,7 @@ fn what_belongs_to_one_thread_stays_there() {
 }
 
 #[test]
-fn what_is_meant_for_other_threads_goes_there() {
+fn types_for_other_threads_may_cross_to_them() {
     send::<Remote>();
     sync::<Remote>();
     send::<TaskletId>();

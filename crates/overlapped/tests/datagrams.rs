@@ -73,7 +73,7 @@ fn many_tasklets_wait_at_one_socket_for_long_and_each_datagram_goes_to_one() {
         let sender = bound();
         for i in 0..DATAGRAMS {
             sender.send_to(&i.to_le_bytes(), to).unwrap();
-            // Everybody waits again: each datagram wakes all of them.
+            // All of them wait again: each datagram wakes all of them.
             while seen.get() <= i {
                 sleep(Duration::from_micros(10));
             }
@@ -83,7 +83,7 @@ fn many_tasklets_wait_at_one_socket_for_long_and_each_datagram_goes_to_one() {
 }
 
 #[test]
-fn who_always_comes_too_late_goes_on_waiting() {
+fn a_waiter_that_always_comes_too_late_goes_on_waiting() {
     run(|| {
         let receiver = bound();
         let to = receiver.local_addr().unwrap();
@@ -101,7 +101,7 @@ fn who_always_comes_too_late_goes_on_waiting() {
             sender.set_nonblocking(true).unwrap();
             sender.send_to(b"stolen", to).unwrap();
             thief.set_nonblocking(true).unwrap();
-            // A busy machine delivers what was sent to itself a little later.
+            // A busy machine delivers a datagram to itself a little later.
             let stolen = loop {
                 match thief.recv(&mut [0; 8]) {
                     Err(error) if error.kind() == ErrorKind::WouldBlock => std::hint::spin_loop(),
@@ -153,7 +153,7 @@ fn a_kill_during_a_receive_loses_no_datagram() {
     .unwrap();
 }
 
-/// An address of the abstract kind that nobody else has.
+/// Returns an abstract address that is not in use.
 fn name(what: &str) -> SocketAddr {
     let name = format!("overlapped datagrams {} {what}", std::process::id());
     SocketAddr::from_abstract_name(name).unwrap()
@@ -180,7 +180,7 @@ fn full_listener(what: &str) -> (UnixListener, SocketAddr, UnixStream) {
 }
 
 #[test]
-fn whoever_waits_for_a_full_queue_can_be_killed_and_timed_out() {
+fn a_sender_that_waits_for_a_full_queue_can_be_killed_and_timed_out() {
     run(|| {
         let (_receiver, to) = full_receiver("full");
         let (_listener, addr, _first) = full_listener("full listener");
@@ -281,7 +281,7 @@ fn a_socket_that_is_shut_down_wakes_its_receivers_and_acceptors() {
 }
 
 #[test]
-fn a_killed_sender_of_many_datagrams_sends_whole_ones_only() {
+fn a_killed_sender_of_many_datagrams_sends_complete_ones_only() {
     run_until(|| {
         let (ours, theirs) = UnixDatagram::pair().unwrap();
         let ours = Rc::new(ours);

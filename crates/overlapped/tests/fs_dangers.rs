@@ -1,4 +1,4 @@
-//! P15: opens that wait for ever hold up nobody else, and can be killed.
+//! P15: opens that wait for ever hold up no other open, and can be killed.
 
 use std::ffi::CString;
 use std::io::{Read, Write};
@@ -24,7 +24,7 @@ fn to_write(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().write(true).open(path)
 }
 
-/// Whether somebody has the FIFO open, or is half way there, to read.
+/// Tells whether a reader has the FIFO open, or is about to.
 fn has_reader(path: &Path) -> bool {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).custom_flags(libc::O_NONBLOCK).open(path).is_ok()
@@ -37,7 +37,7 @@ fn has_writer(path: &Path) -> bool {
     file.read(&mut [0]).is_err()
 }
 
-/// Waits for what comes soon, but not at once.
+/// Waits for a condition that is soon true, but not at once.
 fn soon(mut what: impl FnMut() -> bool) {
     let late = Instant::now() + Duration::from_secs(10);
     while !what() {
@@ -62,7 +62,7 @@ fn p15_a_thousand_opens_that_wait_hold_up_no_other_and_can_be_killed() {
             let waiters: Vec<_> = (0..OPENS)
                 .map(|i| {
                     let path = fifos[i % fifos.len()].clone();
-                    // Of one FIFO all read or all write.
+                    // All tasklets of one FIFO read, or all write.
                     spawn(move || if i % 2 == 0 { File::open(path) } else { to_write(&path) })
                 })
                 .collect();
@@ -74,12 +74,12 @@ fn p15_a_thousand_opens_that_wait_hold_up_no_other_and_can_be_killed() {
             assert_eq!(fs::metadata(&other).unwrap().len(), 5);
             fs::write(folder.path().join("new"), "made").unwrap();
             slowest = slowest.max(begin.elapsed());
-            // All of them have begun: the last ones are seen from outside.
+            // All of them have begun: the last ones can be observed from outside.
             soon(|| has_reader(&fifos[98]) && has_writer(&fifos[99]));
             let begin = Instant::now();
             waiters.iter().for_each(|waiter| waiter.kill());
             for (i, waiter) in waiters.into_iter().enumerate() {
-                // Whoever looked at the last two has met those who wait there.
+                // Opening the last two has let their waiters go on.
                 let may_be_open = i % fifos.len() >= 98;
                 match waiter.join() {
                     Err(JoinError::Killed) => {}
@@ -93,7 +93,7 @@ fn p15_a_thousand_opens_that_wait_hold_up_no_other_and_can_be_killed() {
                 "{:?}",
                 begin.elapsed()
             );
-            // Nobody stays behind in a kernel's queue.
+            // No open is left in a queue of the kernel.
             soon(|| !fifos.iter().step_by(2).any(|fifo| has_reader(fifo)));
             soon(|| !fifos.iter().skip(1).step_by(2).any(|fifo| has_writer(fifo)));
         })
@@ -175,10 +175,10 @@ fn a_writer_that_comes_and_goes_while_a_copy_looks_has_been_met() {
             spawn(move || timeout(Duration::from_secs(20), || fs::copy(path, to)))
         };
         yield_now();
-        // Holds up this thread and so the copy, too, until somebody has the FIFO open. What it
-        // writes would be found there.
+        // Blocks this thread, and so the copy, until a reader has the FIFO open. Bytes that the
+        // copy writes would be found there.
         std::fs::write(&path, "").unwrap();
-        // As std, which waits for a writer and then says what it thinks of FIFOs.
+        // As std, which waits for a writer and then returns its error for FIFOs.
         let error = copying.join().unwrap().unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{error}");
     })
@@ -187,7 +187,7 @@ fn a_writer_that_comes_and_goes_while_a_copy_looks_has_been_met() {
 }
 
 #[test]
-fn an_open_that_waits_obeys_a_deadline_and_leaves_nothing_half_open() {
+fn an_open_that_waits_obeys_a_deadline_and_leaves_no_descriptor_half_open() {
     let folder = tempfile::tempdir().unwrap();
     let path = fifo(folder.path().join("fifo"));
     run(|| {
@@ -209,7 +209,7 @@ fn devices_open_and_are_not_mistaken_for_files() {
         let mut bytes = [1; 100];
         zero.read_exact(&mut bytes).unwrap();
         assert_eq!(bytes, [0; 100]);
-        // Not to be told by its name.
+        // Its name does not tell that it is a device.
         let folder = tempfile::tempdir().unwrap();
         let link = folder.path().join("link");
         std::os::unix::fs::symlink("/dev/zero", &link).unwrap();

@@ -1,5 +1,5 @@
-//! Random programs on files, done by std in one folder and by this library in its twin: the same
-//! bytes, the same errors, and the same tree left behind.
+//! Random programs on files, run by std in one folder and by this library in a second one: the same
+//! bytes, the same errors, and the same tree at the end.
 
 use std::fmt::Debug;
 use std::io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
@@ -12,10 +12,10 @@ use overlapped::{run, spawn};
 mod support;
 use support::Rng;
 
-/// Handles that a program has.
+/// The number of handles that a program has.
 const SLOTS: usize = 4;
 
-/// Names that it uses: few, so that they meet.
+/// The names that it uses: few, so that its steps concern the same files.
 const NAMES: [&str; 12] =
     ["a", "b", "c", "d", "d/a", "d/b", "d/e", "d/e/a", "link", "d/link", "missing/x", "."];
 
@@ -123,10 +123,10 @@ fn random_step(random: &mut Rng) -> Step {
     }
 }
 
-/// What a step came to, in a form that both worlds have.
+/// The outcome of a step, in a form that both worlds have.
 type Came = Result<String, (io::ErrorKind, Option<i32>)>;
 
-/// What std itself refuses it refuses with or without a number, from version to version.
+/// An error that std itself makes has a number or none, depending on std's version.
 fn failed(error: io::Error) -> (io::ErrorKind, Option<i32>) {
     let number = error.raw_os_error().filter(|_| error.kind() != io::ErrorKind::InvalidInput);
     (error.kind(), number)
@@ -136,7 +136,7 @@ fn shown<T: Debug>(result: io::Result<T>) -> Came {
     result.map(|value| format!("{value:?}")).map_err(failed)
 }
 
-/// Bytes are shown short.
+/// Prints bytes in a short form.
 fn bytes(result: io::Result<Vec<u8>>) -> Came {
     shown(result.map(|bytes| {
         let mut sum = 0u64;
@@ -147,7 +147,7 @@ fn bytes(result: io::Result<Vec<u8>>) -> Came {
     }))
 }
 
-/// The same program text over std's names, whichever module has them.
+/// Defines the same program over std's names, of std or of this library.
 macro_rules! world {
     ($world:ident, $fs:path, $symlink:path, $lock:ident) => {
         mod $world {
@@ -164,7 +164,7 @@ macro_rules! world {
             fn facts(metadata: &fs::Metadata) -> impl Debug + use<> {
                 let kind = metadata.file_type();
                 assert!(!kind.is_socket());
-                // A directory's size is the file system's own business.
+                // A directory's size depends on the file system.
                 let len = if kind.is_dir() { 0 } else { metadata.len() };
                 (
                     kind.is_dir(),
@@ -323,7 +323,7 @@ macro_rules! world {
 world!(theirs, std::fs, std::os::unix::fs::symlink, lock_theirs);
 world!(ours, overlapped::fs, overlapped::os::unix::fs::symlink, lock_ours);
 
-/// std has locks since 1.89 only; these are the calls that it makes. `None`: unlock.
+/// Makes the calls of std's locks, which std has since 1.89 only. `None`: unlock.
 fn lock_theirs(file: &std::fs::File, shared: Option<bool>) -> io::Result<()> {
     use rustix::fs::FlockOperation;
     let how = match shared {
@@ -367,7 +367,7 @@ fn slot_of(step: &Step) -> usize {
     }
 }
 
-/// Everything under a folder.
+/// Lists the tree under a folder.
 fn tree(folder: &Path) -> Vec<String> {
     let mut all = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -393,7 +393,7 @@ fn tree(folder: &Path) -> Vec<String> {
     all
 }
 
-/// One program in both worlds; returns its steps that succeeded.
+/// Runs one program in both worlds. Returns the number of steps that succeeded.
 fn program(seed: u64, place: &Path) -> usize {
     let folder = tempfile::tempdir_in(place).unwrap();
     let make = |name: &str| {
@@ -422,7 +422,7 @@ fn program(seed: u64, place: &Path) -> usize {
 
 #[test]
 fn f1_random_programs_do_the_same_as_with_std() {
-    // Readable by root whatever their permissions are; files in memory know no page cache.
+    // Root can read them with any permissions; files in memory have no page cache.
     let disk = std::env::temp_dir();
     let memory = Path::new("/dev/shm");
     if !memory.is_dir() {
@@ -433,7 +433,7 @@ fn f1_random_programs_do_the_same_as_with_std() {
     run(|| {
         let mut seed = 0;
         while checks < programs {
-            // Several at once, so that their operations meet in the port.
+            // Several at the same time, so that their operations are in the port together.
             let batch: Vec<_> = (0..16)
                 .map(|_| {
                     seed += 1;

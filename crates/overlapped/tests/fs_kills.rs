@@ -1,4 +1,4 @@
-//! What a kill may not take from files: bytes, entries, and the order of what is done.
+//! Kills of tasklets that use files: they lose no bytes and no entries, and change no order.
 
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Seek};
@@ -16,10 +16,10 @@ mod support;
 
 const SIZE: usize = 1 << 20;
 
-/// So long a job takes, at most, that has begun before its tasklet was joined.
+/// The longest that a job takes that has begun before its tasklet was joined.
 const LATE: Duration = Duration::from_millis(20);
 
-/// Kills `victim` after a time that grows by `round`; whether it was in time.
+/// Kills `victim` after a time that grows with `round`. Tells whether the kill was in time.
 fn kill_after<T>(victim: Tasklet<T>, round: usize) -> bool {
     yield_now();
     let began = Instant::now();
@@ -64,8 +64,8 @@ fn a_killed_read_at_the_cursor_loses_no_byte() {
         })
         .unwrap();
     }
-    assert!(killed > 0, "void: nobody was killed in time");
-    assert_eq!(lost, 0, "bytes were taken from the cursor and given to nobody; {killed} kills");
+    assert!(killed > 0, "void: no tasklet was killed in time");
+    assert_eq!(lost, 0, "bytes were taken from the cursor and lost; {killed} kills");
 }
 
 #[test]
@@ -93,11 +93,11 @@ fn a_killed_listing_loses_no_entry() {
         })
         .unwrap();
     }
-    assert!(killed > 0, "void: nobody was killed in time");
+    assert!(killed > 0, "void: no tasklet was killed in time");
 }
 
 #[test]
-fn what_a_killed_tasklet_wrote_does_not_come_after_its_end() {
+fn a_killed_tasklet_s_write_does_not_come_after_its_end() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a");
     let file = Rc::new(File::create(&path).unwrap());
@@ -113,15 +113,15 @@ fn what_a_killed_tasklet_wrote_does_not_come_after_its_end() {
             killed += usize::from(kill_after(writer, 50 * (round % 40)));
             let then = std::fs::read(&path).unwrap();
             sleep(LATE);
-            assert!(std::fs::read(&path).unwrap() == then, "somebody who has ended writes on");
+            assert!(std::fs::read(&path).unwrap() == then, "a tasklet that has ended writes on");
         })
         .unwrap();
     }
-    assert!(killed > 0, "void: nobody was killed in time");
+    assert!(killed > 0, "void: no tasklet was killed in time");
 }
 
 #[test]
-fn what_a_killed_tasklet_removed_is_removed_before_its_end() {
+fn a_killed_tasklet_s_removal_is_done_before_its_end() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a");
     let mut killed = 0;
@@ -140,5 +140,5 @@ fn what_a_killed_tasklet_removed_is_removed_before_its_end() {
         .unwrap();
         assert!(path.exists(), "it was removed after the end of the tasklet that removed another");
     }
-    assert!(killed > 0, "void: nobody was killed in time");
+    assert!(killed > 0, "void: no tasklet was killed in time");
 }

@@ -1,5 +1,5 @@
 //! `OpenOptions` against std's, in the same place: every combination of flags on every kind of
-//! file gives the same file, or the same error, and leaves the same behind.
+//! file opens the same file, or fails with the same error, and leaves the same files.
 
 use std::cell::Cell;
 use std::io::{self, Read, Seek, Write};
@@ -13,14 +13,14 @@ use rustix::fs::IFlags;
 
 mod support;
 
-/// How the flags stand: read, write, append, truncate, create, create_new.
+/// The flags: read, write, append, truncate, create, create_new.
 type Flags = [bool; 6];
 
 fn flags_of(number: usize) -> Flags {
     std::array::from_fn(|bit| number >> bit & 1 == 1)
 }
 
-/// Both have the same methods, and no trait in common.
+/// A trait over both, which have the same methods and no trait in common.
 macro_rules! open {
     ($options:ty, $flags:expr, $custom:expr, $mode:expr, $path:expr) => {{
         let [read, write, append, truncate, create, create_new] = $flags;
@@ -37,7 +37,7 @@ macro_rules! open {
     }};
 }
 
-/// What there is to be opened.
+/// The kinds of files to be opened.
 const TARGETS: [&str; 12] = [
     "missing",
     "empty",
@@ -53,7 +53,7 @@ const TARGETS: [&str; 12] = [
     "socket",
 ];
 
-/// Something of each kind. Dropped, it can be deleted.
+/// One file of each kind. After the drop they can be deleted.
 struct Place(PathBuf);
 
 impl Place {
@@ -87,7 +87,7 @@ impl Place {
         Ok(rustix::fs::ioctl_setflags(&file, flags)?)
     }
 
-    /// Names, kinds, permissions, contents.
+    /// Lists names, kinds, permissions, contents.
     fn contents(&self) -> Vec<(String, u32, Vec<u8>)> {
         let mut all: Vec<_> = std::fs::read_dir(&self.0)
             .unwrap()
@@ -113,8 +113,8 @@ impl Drop for Place {
     }
 }
 
-/// What can be compared of an error. What std itself refuses it refuses with other words, and with
-/// or without a number, from version to version.
+/// The part of an error that can be compared. An error that std itself makes has another text, and
+/// a number or none, depending on std's version.
 type Error = (io::ErrorKind, Option<(i32, String)>);
 
 fn shown(error: &io::Error) -> Error {
@@ -122,7 +122,7 @@ fn shown(error: &io::Error) -> Error {
     (error.kind(), number.map(|number| (number, error.to_string())))
 }
 
-/// What came of an open, and of using what it gave.
+/// The outcome of an open, and of the use of the file.
 #[derive(Debug, PartialEq)]
 enum Came {
     Failed(Error),
@@ -137,7 +137,7 @@ fn used<F: Read + Write + Seek + AsFd>(result: io::Result<F>) -> Came {
             // SAFETY: an open descriptor; no pointers.
             let flags = unsafe { libc::fcntl(file.as_fd().as_raw_fd(), libc::F_GETFL) };
             let wrote = file.write(b"new").map_err(errno);
-            // `O_PATH` gives what cannot be moved.
+            // A descriptor of `O_PATH` has no cursor.
             let _ = file.rewind();
             let mut bytes = Vec::new();
             let read = file.read_to_end(&mut bytes).map_err(errno).map(|_| bytes);
@@ -146,7 +146,7 @@ fn used<F: Read + Write + Seek + AsFd>(result: io::Result<F>) -> Came {
     }
 }
 
-/// One combination on everything, there and here.
+/// Tries one combination on every kind, with std and with this library.
 fn compare(number: usize, custom: i32) -> usize {
     let folder = tempfile::tempdir().unwrap();
     let (theirs, ours) = (Place::make(folder.path(), "std"), Place::make(folder.path(), "ours"));
@@ -160,7 +160,7 @@ fn compare(number: usize, custom: i32) -> usize {
     TARGETS.len()
 }
 
-/// While another tasklet is always ready: then opens share calls of the ring.
+/// Runs `f` while another tasklet is always ready: then opens share calls of the ring.
 fn among_others<R>(f: impl FnOnce() -> R) -> R {
     let goes_on = &Cell::new(true);
     scope(|s| {
@@ -169,7 +169,7 @@ fn among_others<R>(f: impl FnOnce() -> R) -> R {
                 yield_now();
             }
         });
-        // Also if `f` panics.
+        // Runs also if `f` panics.
         let _end = Defer(|| goes_on.set(false));
         f()
     })
@@ -184,13 +184,13 @@ impl<F: Fn()> Drop for Defer<F> {
 }
 
 #[test]
-fn all_64_combinations_do_what_stds_do_to_every_kind_of_file() {
+fn all_64_combinations_have_the_effect_of_std_s_on_every_kind_of_file() {
     let all = || (0..64).map(|number| compare(number, 0)).sum::<usize>();
     assert_eq!(run(all).unwrap(), 64 * TARGETS.len());
     assert_eq!(run(|| among_others(all)).unwrap(), 64 * TARGETS.len());
 }
 
-/// A kill that meets an open in the kernel, or just behind it.
+/// A kill that comes while an open is in the kernel, or just after it.
 #[test]
 fn opens_that_are_killed_leave_no_descriptor_open() {
     let folder = tempfile::tempdir().unwrap();
@@ -214,10 +214,10 @@ fn opens_that_are_killed_leave_no_descriptor_open() {
     .unwrap();
 }
 
-/// Root may write to what is read-only: the same again as somebody who may not.
+/// Root may write to read-only files, so the same runs again as a user who may not.
 #[test]
-fn all_64_combinations_do_what_stds_do_without_privileges() {
-    const NAME: &str = "all_64_combinations_do_what_stds_do_without_privileges";
+fn all_64_combinations_have_the_effect_of_std_s_without_privileges() {
+    const NAME: &str = "all_64_combinations_have_the_effect_of_std_s_without_privileges";
     if !rustix::process::geteuid().is_root() || support::asked().is_some() {
         run(|| (0..64).for_each(|number| assert!(compare(number, 0) > 0))).unwrap();
         return;
@@ -234,13 +234,13 @@ fn all_64_combinations_do_what_stds_do_without_privileges() {
         .gid(NOBODY)
         .output();
     match child {
-        Err(error) => eprintln!("SKIPPED: nobody cannot run this program: {error}"),
+        Err(error) => eprintln!("SKIPPED: the user `nobody` cannot run this program: {error}"),
         Ok(output) => assert!(output.status.success(), "{}", support::said(&output)),
     }
 }
 
 #[test]
-fn custom_flags_do_what_stds_do() {
+fn custom_flags_have_the_effect_of_std_s() {
     run(|| {
         let customs = [
             libc::O_NOFOLLOW,
@@ -252,7 +252,7 @@ fn custom_flags_do_what_stds_do() {
             libc::O_APPEND | libc::O_SYNC,
             libc::O_ACCMODE,
         ];
-        // Read, both, made, made anew.
+        // Read; read and write; create; create new.
         for number in [0b1, 0b11, 0b1_0010, 0b10_0010] {
             for custom in customs {
                 compare(number, custom);
@@ -264,13 +264,13 @@ fn custom_flags_do_what_stds_do() {
 }
 
 #[test]
-fn paths_that_name_nothing_are_the_errors_that_std_has() {
+fn paths_that_do_not_exist_give_the_errors_of_std() {
     run(|| {
         for path in
             ["", "\0", "a\0b", "/", ".", "..", "/dev/null/x", "/dev/null/", &"x".repeat(300)]
         {
             for number in 0..64 {
-                // Whatever the working directory is, nothing is to be made in it.
+                // The working directory is not known, so no file may be created in it.
                 let flags = flags_of(number);
                 let there = open!(std::fs::OpenOptions, flags, 0, 0o600, path).map(drop);
                 let here = open!(overlapped::fs::OpenOptions, flags, 0, 0o600, path).map(drop);

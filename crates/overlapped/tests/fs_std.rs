@@ -1,4 +1,4 @@
-//! Files: the same calls with the same results as std's.
+//! Files: calls with the same results as std's.
 
 use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
@@ -7,7 +7,7 @@ use std::path::Path;
 use overlapped::fs::{self, File, OpenOptions};
 use overlapped::run;
 
-/// Runs `test` as a tasklet, and outside of a scheduler, each in a folder of its own.
+/// Runs `test` as a tasklet and outside a scheduler, each in a folder of its own.
 fn everywhere(test: impl Fn(&Path)) {
     let folder = tempfile::tempdir().unwrap();
     test(folder.path());
@@ -43,7 +43,7 @@ fn a_write_appends_where_the_file_ends() {
 }
 
 #[test]
-fn opening_to_read_and_write_creates_nothing() {
+fn opening_to_read_and_write_creates_no_file() {
     everywhere(|folder| {
         let path = folder.join("missing");
         let error = OpenOptions::new().read(true).write(true).open(&path).unwrap_err();
@@ -53,7 +53,7 @@ fn opening_to_read_and_write_creates_nothing() {
 }
 
 #[test]
-fn a_short_read_moves_the_cursor_by_what_came() {
+fn a_short_read_moves_the_cursor_by_the_bytes_read() {
     everywhere(|folder| {
         let path = folder.join("a");
         fs::write(&path, b"0123456789").unwrap();

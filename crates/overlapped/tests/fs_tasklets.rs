@@ -88,7 +88,7 @@ fn a_read_does_not_come_out_short_where_the_page_cache_ends() {
     for at_cursor in [true, false] {
         forget_cache(&path);
         let pages = std::fs::File::open(&path).unwrap();
-        // SAFETY: an open descriptor. Nothing is to be read ahead.
+        // SAFETY: an open descriptor. The call switches reading ahead off.
         unsafe { libc::posix_fadvise(pages.as_raw_fd(), 0, 0, libc::POSIX_FADV_RANDOM) };
         pages.read_exact_at(&mut [0; 2 * 4096], 0).unwrap();
         run(|| {
@@ -118,7 +118,7 @@ fn threads_take_turns_at_one_cursor() {
                         (&*file).write_all(&[thread + 1; 100]).unwrap();
                     }
                 };
-                // Two with a scheduler of their own, two without.
+                // Two threads have a scheduler, two have none.
                 if thread < 2 { run(work).unwrap() } else { work() }
             });
         }
@@ -157,8 +157,8 @@ fn many_reads_at_offsets_are_in_flight_at_once() {
 }
 
 #[test]
-fn who_waits_for_the_cursor_can_be_killed_or_be_too_late_and_holds_up_nobody() {
-    /// `false` where the first write had ended too early for the others to wait for it.
+fn a_waiter_for_the_cursor_can_be_killed_or_time_out_and_holds_up_no_other() {
+    /// Returns false if the first write has ended before the others waited for it.
     fn is_shown(path: &Path, first: Vec<u8>) -> bool {
         let file = Rc::new(File::create(path).unwrap());
         let began = Rc::new(std::cell::Cell::new(0));
@@ -202,7 +202,7 @@ fn who_waits_for_the_cursor_can_be_killed_or_be_too_late_and_holds_up_nobody() {
     let mut file = std::fs::File::open(&path).unwrap();
     file.seek(SeekFrom::Start(96 << 20)).unwrap();
     file.read_to_end(&mut tail).unwrap();
-    assert_eq!(tail, [[3; 10], [5; 10]].concat(), "whoever left the queue wrote nothing");
+    assert_eq!(tail, [[3; 10], [5; 10]].concat(), "a waiter that left the queue wrote nothing");
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn a_killed_tasklet_leaves_its_file_operations_and_no_descriptor() {
     let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     let rounds = support::rounds(40, 1_000);
     for round in 0..rounds {
-        // Other tests of this program open and close files, too: so only what grows is a leak.
+        // Other tests of this program open and close files, too: only a growing number is a leak.
         forget_cache(&path);
         run(|| {
             let workers: Vec<_> = (0..20u64)
@@ -327,7 +327,7 @@ fn a_killed_tasklet_leaves_its_file_operations_and_no_descriptor() {
 }
 
 #[test]
-fn what_becomes_a_std_file_is_whole_even_while_a_job_works_on_it() {
+fn a_file_that_becomes_std_s_is_complete_even_while_a_job_works_on_it() {
     let folder = tempfile::tempdir().unwrap();
     run(|| {
         let path = folder.path().join("a");
@@ -378,7 +378,7 @@ fn a_lock_is_waited_for_by_the_tasklet_alone() {
             .collect();
         sleep(Duration::from_millis(20));
         assert_eq!(got.get(), 0);
-        // Those who are killed get it at that very moment, or never.
+        // A killed waiter gets it at that very moment, or never.
         waiters[..10].iter().for_each(|waiter| waiter.kill());
         holder.unlock().unwrap();
         let mut granted = 0;
@@ -393,7 +393,7 @@ fn a_lock_is_waited_for_by_the_tasklet_alone() {
     .unwrap();
 }
 
-/// A kill can meet the moment in which the lock is given.
+/// A kill can come at the moment in which the lock is granted.
 #[test]
 fn a_lock_that_comes_with_a_kill_is_let_go() {
     let folder = tempfile::tempdir().unwrap();
@@ -405,7 +405,7 @@ fn a_lock_that_comes_with_a_kill_is_let_go() {
         let holder = std::fs::File::open(&path).unwrap();
         rustix::fs::flock(&holder, rustix::fs::FlockOperation::LockExclusive).unwrap();
         // A kill reaches the pool some time after it was asked for: in three of four rounds
-        // the two may meet, in the fourth the kill is surely first.
+        // the two may coincide, in the fourth the kill is surely first.
         let late = if round % 4 == 0 { 20_000_000 } else { 0 };
         let (unlock_after, kill_after) = (late + random.below(400_000), random.below(60_000));
         run(|| {
@@ -434,12 +434,12 @@ fn a_lock_that_comes_with_a_kill_is_let_go() {
                 kept.unlock().unwrap();
             } else {
                 let free = timeout(Duration::from_secs(10), || stranger.lock());
-                free.expect("nobody has the lock, and nobody can get it");
+                free.expect("no caller has the lock, and no call waits for it");
             }
         })
         .unwrap();
     }
-    assert!(killed > 0, "void: nobody was killed in time");
+    assert!(killed > 0, "void: no tasklet was killed in time");
 }
 
 #[test]
@@ -462,7 +462,7 @@ fn waiting_for_files_takes_no_processor_time() {
             })
             .collect();
         sleep(Duration::from_millis(50));
-        // What polls does so in each of the rounds.
+        // A loop that polls would poll in each of the rounds.
         support::in_time(Duration::from_millis(50), || {
             let before = cpu_time();
             sleep(Duration::from_millis(500));
@@ -512,7 +512,7 @@ fn direct_io_takes_aligned_memory() {
         assert!(back[..4096].iter().chain(&back[8192..12288]).all(|&byte| byte == 7));
         assert!(back[4096..8192].iter().all(|&byte| byte == 8));
         assert_eq!(file.read(&mut back).unwrap(), 0);
-        // Each at the cursor that the one before has moved; then at the end, wherever that is.
+        // Each write at the cursor that the last one has moved; then at the end of the file.
         file.rewind().unwrap();
         for byte in [1, 2] {
             buffer.fill(byte);
@@ -547,7 +547,7 @@ fn files_that_do_not_tell_their_size_are_read_to_their_end() {
 }
 
 #[test]
-fn a_copy_has_contents_and_permissions_and_knows_what_it_cannot_copy() {
+fn a_copy_has_contents_and_permissions_and_refuses_other_kinds_of_file() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
@@ -568,7 +568,7 @@ fn a_copy_has_contents_and_permissions_and_knows_what_it_cannot_copy() {
         }
         let into_folder = fs::copy(at("big"), folder.path()).unwrap_err();
         assert_eq!(into_folder.kind(), ErrorKind::IsADirectory);
-        // Neither a kill nor a deadline waits for the whole of it.
+        // Neither a kill nor a deadline waits until all of it is copied.
         let begin = Instant::now();
         let late = timeout(Duration::from_micros(200), || fs::copy(at("big"), at("late")));
         if let Err(error) = late {
@@ -580,7 +580,7 @@ fn a_copy_has_contents_and_permissions_and_knows_what_it_cannot_copy() {
 }
 
 #[test]
-fn big_directories_are_listed_whole_and_deep_ones_removed() {
+fn big_directories_are_listed_completely_and_deep_ones_removed() {
     let folder = tempfile::tempdir_in(if Path::new("/dev/shm").is_dir() {
         Path::new("/dev/shm").to_owned()
     } else {

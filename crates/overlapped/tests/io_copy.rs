@@ -1,4 +1,4 @@
-//! `io::copy`: what std's does, on this library's streams and on everything else.
+//! `io::copy`: the effect of std's, on this library's streams and on all other types.
 
 mod moving;
 mod support;
@@ -19,7 +19,7 @@ use overlapped::time::timeout;
 use overlapped::{Tasklet, run, spawn};
 use support::pair;
 
-/// A socket that gives `bytes` and ends.
+/// Returns a socket from which `bytes` come, and then the end.
 fn feeding(bytes: &[u8]) -> TcpStream {
     let (from, mut peer) = pair();
     let bytes = bytes.to_vec();
@@ -27,7 +27,7 @@ fn feeding(bytes: &[u8]) -> TcpStream {
     from
 }
 
-/// A socket, and everything that is written to it.
+/// Returns a socket, and a tasklet that returns all bytes written to it.
 fn collecting() -> (TcpStream, Tasklet<Vec<u8>>) {
     let (to, mut peer) = pair();
     let reader = spawn(move || {
@@ -39,7 +39,7 @@ fn collecting() -> (TcpStream, Tasklet<Vec<u8>>) {
 }
 
 #[test]
-fn everything_is_copied_whatever_stands_around_the_streams() {
+fn all_bytes_are_copied_with_every_wrapper_around_the_streams() {
     let whole = pattern(500_000);
     type Copying = fn(TcpStream, TcpStream) -> std::io::Result<u64>;
     let ways: [(&str, Copying); 9] = [
@@ -69,7 +69,7 @@ fn everything_is_copied_whatever_stands_around_the_streams() {
 }
 
 #[test]
-fn what_a_buffer_holds_already_comes_first() {
+fn bytes_in_a_buffer_come_first() {
     let whole = pattern(300_000);
     run(|| {
         let (to, collected) = collecting();
@@ -89,7 +89,7 @@ fn what_a_buffer_holds_already_comes_first() {
 }
 
 #[test]
-fn take_ends_a_copy_and_what_is_left_of_it_is_counted() {
+fn take_ends_a_copy_and_its_rest_is_counted() {
     let whole = pattern(300_000);
     run(|| {
         let (mut to, collected) = collecting();

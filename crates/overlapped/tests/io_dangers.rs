@@ -1,4 +1,4 @@
-//! Cutting a transfer short: deadlines, kills, and leaving the scheduler.
+//! Transfers that are interrupted: by deadlines, kills, and the end of the scheduler.
 
 mod moving;
 mod support;
@@ -19,7 +19,7 @@ fn micros(rng: &mut Rng, most: usize) -> Duration {
     Duration::from_micros(rng.below(most) as u64)
 }
 
-/// A reader that takes pieces of random sizes and rests in between.
+/// Reads pieces of random sizes, with pauses in between.
 fn lazy(mut from: impl Read + Send + 'static, seed: u64) -> thread::JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let (mut rng, mut bytes, mut piece) = (Rng(seed), Vec::new(), vec![0; 200_000]);
@@ -101,7 +101,7 @@ fn p17_a_kill_loses_no_byte_and_leaves_nothing() {
     let (mut killed, mut lost) = (0, 0);
     run(|| {
         let mut rng = Rng(7);
-        // What the runtime and the pool open for themselves is open after the first round.
+        // The descriptors of the runtime and of the pool are open after the first round.
         let mut before = 0;
         for round in 0..rounds {
             every_pair(|from, to| {
@@ -174,7 +174,7 @@ fn leaving_the_scheduler_ends_transfers_at_once() {
             spawn(move || transfer(&input, &ours).map(drop));
             let input = source(from, &whole);
             spawn(move || transfer(&input, &out).map(drop));
-            // Nobody reads, and nobody closes.
+            // The reading ends stay open, and are not read.
             std::mem::forget(theirs);
         }
         sleep(Duration::from_millis(3));

@@ -14,7 +14,7 @@ use overlapped::{
 const FOR_EVER: Duration = Duration::from_secs(60);
 
 #[test]
-fn run_gives_way_to_io_errors_that_keep_what_they_were() {
+fn errors_of_run_become_io_errors_that_keep_the_original() {
     fn nested() -> io::Result<u8> {
         Ok(run(|| 1)?)
     }
@@ -33,7 +33,7 @@ fn run_gives_way_to_io_errors_that_keep_what_they_were() {
 }
 
 #[test]
-fn join_gives_way_to_io_errors_that_keep_what_they_were() {
+fn errors_of_join_become_io_errors_that_keep_the_original() {
     fn join(f: impl FnOnce() -> u8 + 'static) -> io::Result<u8> {
         Ok(spawn(f).join()?)
     }
@@ -63,7 +63,7 @@ fn join_gives_way_to_io_errors_that_keep_what_they_were() {
 }
 
 #[test]
-fn spawn_gives_way_to_io_errors_that_keep_what_they_were() {
+fn errors_of_spawn_become_io_errors_that_keep_the_original() {
     fn start() -> io::Result<()> {
         Builder::new().spawn(|| ())?;
         Ok(())
@@ -86,7 +86,7 @@ fn spawn_gives_way_to_io_errors_that_keep_what_they_were() {
 }
 
 #[test]
-fn channels_and_selects_give_way_to_io_errors_that_keep_what_they_were() {
+fn errors_of_channels_and_selects_become_io_errors_that_keep_the_original() {
     fn recv(channel: &Channel<u8>) -> io::Result<u8> {
         Ok(channel.recv()?)
     }

@@ -1,4 +1,4 @@
-//! Pipes: std's ends, with waiting that blocks the tasklet only.
+//! Pipes: std's ends, with waits that block the tasklet only.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
@@ -29,7 +29,7 @@ fn a_read_waits_for_bytes_and_ends_when_every_writer_has_gone() {
 }
 
 #[test]
-fn what_does_not_fit_waits_for_the_reader() {
+fn bytes_that_do_not_fit_wait_for_the_reader() {
     run(|| {
         let (reader, mut writer) = pipe().unwrap();
         let bytes: Vec<u8> = (0..1 << 20).map(|i| (i * 7 % 251) as u8).collect();
@@ -46,7 +46,7 @@ fn what_does_not_fit_waits_for_the_reader() {
 }
 
 #[test]
-fn a_pipe_that_nobody_reads_is_an_error() {
+fn a_write_to_a_pipe_without_a_reader_is_an_error() {
     let write_to_closed = || {
         let (reader, mut writer) = pipe().unwrap();
         drop(reader);
@@ -57,7 +57,7 @@ fn a_pipe_that_nobody_reads_is_an_error() {
 }
 
 #[test]
-fn a_reader_that_waits_can_be_killed_and_timed_out_and_loses_nothing() {
+fn a_reader_that_waits_can_be_killed_and_timed_out_and_loses_no_byte() {
     run(|| {
         let (reader, mut writer) = pipe().unwrap();
         let reader = Rc::new(reader);

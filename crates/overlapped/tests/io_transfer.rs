@@ -1,4 +1,4 @@
-//! Moving bytes between descriptors: every pair, every size, errors and ends.
+//! Transfers between descriptors: every pair, every size, errors and ends.
 
 mod moving;
 mod support;
@@ -118,7 +118,7 @@ fn more_than_four_gibibytes_are_counted_right() {
         assert_eq!(transfer(&from, &ours).unwrap(), length);
         drop(ours);
         assert_eq!(reader.join().unwrap(), length);
-        // A device: through the buffer.
+        // A device: through memory.
         { &from }.rewind().unwrap();
         let null = File::options().write(true).open("/dev/null").unwrap();
         assert_eq!(transfer(&from, &null).unwrap(), length);
@@ -143,11 +143,11 @@ fn a_file_that_tells_no_length_is_read_to_its_end() {
 }
 
 #[test]
-fn a_slow_reader_keeps_nobody_else_waiting() {
+fn a_slow_reader_holds_up_no_other_tasklet() {
     let whole = pattern(3_000_000);
     run(|| {
-        // Nobody reads before this has gone on for a while beside all who wait for it; or, where it
-        // does not, before a minute is over.
+        // The readers begin after this tasklet has run for a while beside all that wait for it; if
+        // it does not run, after a minute.
         let (ticking, ticked) = channel::<()>();
         let ticks = spawn(move || {
             (0..200).for_each(|_| sleep(Duration::from_millis(1)));
@@ -205,7 +205,7 @@ fn a_file_that_may_not_grow_is_the_sink_s_error_and_the_source_goes_back() {
     }
     let whole = pattern(LIMIT);
     run(|| {
-        // The ring's own write, for what cannot be spliced, knows no such limit.
+        // The ring's own write, for files that cannot be spliced, has no such limit.
         for from in ["file", "pipe", "socket"] {
             for to in ["file", "file to append to"] {
                 if from != "file" && to != "file" {
@@ -278,7 +278,7 @@ fn a_source_that_is_reset_is_the_source_s_error() {
 
 #[test]
 fn a_sink_that_goes_away_is_the_sink_s_error_and_no_byte_is_unaccounted_for() {
-    // More than the sockets' buffers may take by themselves.
+    // More bytes than the sockets' buffers can hold.
     let whole = pattern(16_000_000);
     run(|| {
         for from in SOURCES {
@@ -364,7 +364,7 @@ fn datagram_sockets_are_refused() {
 }
 
 #[test]
-fn a_deadline_leaves_a_file_s_cursor_behind_what_was_delivered() {
+fn a_deadline_leaves_a_file_s_cursor_behind_the_delivered_bytes() {
     let whole = pattern(20_000_000);
     run(|| {
         // A machine that stalls may be too late even to fill the sink.

@@ -29,11 +29,11 @@ fn p1_a_cancel_against_a_success_loses_no_byte_and_doubles_none() {
     let _alone = in_order();
     let (rounds, least) = (rounds(6_000, 100_000), rounds(20, 1_000));
     let mut total = 0;
-    // Killed with nothing, killed but given bytes first, given bytes before the kill, late, in
+    // Killed without bytes, killed but given bytes first, given bytes before the kill, late, in
     // time.
     let [nothing, both, bytes_only, late, in_time] = run(|| {
         let (tx, rx) = pair();
-        // The peer is another thread, so that bytes come at any moment of ours.
+        // The peer is another thread, so that bytes come at any moment.
         let (go, told) = std::sync::mpsc::channel::<(u64, u8)>();
         let mut peer = std::net::TcpStream::from(tx);
         peer.set_nodelay(true).unwrap();
@@ -49,8 +49,8 @@ fn p1_a_cancel_against_a_success_loses_no_byte_and_doubles_none() {
         let rx = Rc::new(rx);
         let mut random = Rng(7);
         let mut counts = [0usize; 5];
-        // How often each outcome comes depends on the machine: goes on until it has seen enough of
-        // the rarest one.
+        // The frequency of the outcomes depends on the machine: the loop goes on until the rarest
+        // one was seen often enough.
         for round in 0..rounds * 8 {
             if round >= rounds && counts.iter().all(|&count| count >= least) {
                 break;
@@ -61,7 +61,7 @@ fn p1_a_cancel_against_a_success_loses_no_byte_and_doubles_none() {
             let window = 40_000 * (1 + round as u64 % 4);
             go.send((random.below(window as usize) as u64, byte)).unwrap();
             if round % 2 == 0 {
-                // Who kills first notes whether the reader had its bytes by then.
+                // The first to kill stores whether the reader had its bytes by then.
                 let victim = Rc::new(RefCell::new(None::<overlapped::Tasklet<()>>));
                 let before = Rc::new(Cell::new(None));
                 let strike = {
@@ -73,9 +73,9 @@ fn p1_a_cancel_against_a_success_loses_no_byte_and_doubles_none() {
                         }
                     }
                 };
-                // One killer stands before the reader in the line for the bytes, another one behind
-                // it: whichever the kernel wakes first, one of them often finds the reader with its
-                // bytes, but not yet running.
+                // One killer is before the reader in the queue for the bytes, another one behind
+                // it: in either order of wakes, one of them often finds the reader with its bytes,
+                // but not yet running.
                 let early = (round % 4 == 0).then(|| {
                     let (rx, strike) = (rx.clone(), strike.clone());
                     spawn(move || {
@@ -95,7 +95,7 @@ fn p1_a_cancel_against_a_success_loses_no_byte_and_doubles_none() {
                 });
                 *victim.borrow_mut() = Some(reader);
                 let begin = Instant::now();
-                // Sometimes long after the bytes, also where each call takes long (strace).
+                // Sometimes long after the bytes, also if each call takes long (strace).
                 let patience = if round % 16 == 2 { 8 * window } else { window };
                 let until = Duration::from_nanos(random.below(patience as usize) as u64);
                 if round % 4 == 0 {
@@ -140,7 +140,11 @@ fn p1_a_cancel_against_a_success_loses_no_byte_and_doubles_none() {
             if got.get().is_none() {
                 let mut buf = [0; 4];
                 let n = timeout(Duration::from_secs(5), || (&*rx).read(&mut buf)).unwrap();
-                assert_eq!((n, buf[0]), (1, byte), "round {round}: what nobody saw is still there");
+                assert_eq!(
+                    (n, buf[0]),
+                    (1, byte),
+                    "round {round}: bytes that were not seen are still there"
+                );
             }
         }
         drop(go);
@@ -226,7 +230,7 @@ fn mappings() -> usize {
 }
 
 #[test]
-fn p3_leaving_with_a_thousand_operations_in_flight_takes_less_than_a_second_and_leaves_nothing() {
+fn p3_leaving_with_a_thousand_operations_in_flight_takes_less_than_a_second_and_leaks_no_fd() {
     let _alone = in_order();
     let rounds = rounds(9, 300);
     let leave = |round: usize| {
@@ -281,7 +285,7 @@ fn p3_leaving_with_a_thousand_operations_in_flight_takes_less_than_a_second_and_
     report("P3", rounds * 1_000, &format!("slowest leave {} ms", slowest.as_millis()));
 }
 
-/// A connection whose bytes all say which one it is.
+/// A connection all of whose bytes carry its number.
 trait Connection: Sized + AsRawFd + 'static {
     fn pair() -> (Self, Self);
     fn receive(&self, buf: &mut [u8]) -> std::io::Result<usize>;
@@ -309,7 +313,7 @@ macro_rules! connection {
 connection!(TcpStream, pair());
 connection!(UnixStream, UnixStream::pair().unwrap());
 
-/// Sends what belongs to connection `tag`, in pieces of odd sizes, until it cannot.
+/// Sends the bytes of connection `tag`, in pieces of odd sizes, until a send fails.
 fn send_tagged<S: Connection>(stream: &S, tag: u64, size: usize) {
     let bytes = tag.to_le_bytes().repeat(size / 8 + 2);
     let mut sent = 0;
@@ -319,7 +323,7 @@ fn send_tagged<S: Connection>(stream: &S, tag: u64, size: usize) {
     }
 }
 
-/// Receives until the end; how many bytes were of connection `tag`. All are, or it panics.
+/// Receives until the end. Returns the number of bytes, which all carry `tag`, or panics.
 fn receive_tagged<S: Connection>(stream: &S, tag: u64, count: &Cell<usize>) {
     const SIZE: usize = 3_000;
     let expected = tag.to_le_bytes().repeat(SIZE / 8 + 2);
@@ -334,7 +338,7 @@ fn receive_tagged<S: Connection>(stream: &S, tag: u64, count: &Cell<usize>) {
 }
 
 /// One connection: both of its ends have reads and writes pending when one end is killed, which
-/// closes it. Says which number the killed end had.
+/// closes it. Returns the number of the killed end.
 fn connect_and_kill<S: Connection>(tag: u64, random: &mut Rng, bytes: &Rc<Cell<usize>>) -> i32 {
     let (ours, theirs) = S::pair();
     let number = ours.as_raw_fd();
@@ -396,7 +400,7 @@ fn p4_a_number_used_again_brings_no_foreign_byte() {
 }
 
 #[test]
-fn p10_partial_writes_lose_nothing() {
+fn p10_partial_writes_lose_no_byte() {
     let _alone = in_order();
     let rounds = rounds(24, 200);
     let shorts = run(|| {
@@ -428,7 +432,7 @@ fn p10_partial_writes_lose_nothing() {
             let mut buf = vec![0; size];
             while let n @ 1.. = (&rx).read(&mut buf).unwrap() {
                 seen.extend_from_slice(&buf[..n]);
-                // A reader of single bytes would take minutes: it takes the first 10,000 so.
+                // A reader of single bytes would take minutes: only the first 10,000 are read so.
                 if seen.len() > 10_000 && size < 1_000 {
                     buf.resize(30_000, 0);
                 }

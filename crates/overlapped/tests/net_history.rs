@@ -3,7 +3,7 @@
 //! | bug | test |
 //! |---|---|
 //! | two datagrams to one address merged into one | in `datagrams.rs`: `two_datagrams_…` |
-//! | `getaddrinfo` blocks everybody | in `net_stalls.rs`: `looking_up_a_name_…` |
+//! | `getaddrinfo` blocks all tasklets | in `net_stalls.rs`: `looking_up_a_name_…` |
 //! | a completion is taken for that of an operation which had ended at once | below |
 //! | 50 ms polling | below |
 //! | Ctrl-C kills the process while operations are pending | in `signals.rs`: `ctrl_c_is_…` |
@@ -23,7 +23,7 @@ use overlapped::{run, spawn, yield_now};
 use support::{ms, pair};
 
 #[test]
-fn an_operation_that_ends_at_once_leaves_nothing_for_the_next_one() {
+fn an_operation_that_ends_at_once_has_no_effect_on_the_next_one() {
     run(|| {
         let (mut quick, mut quick_peer) = pair();
         let (mut slow, mut slow_peer) = UnixStream::pair().unwrap();
@@ -31,7 +31,7 @@ fn an_operation_that_ends_at_once_leaves_nothing_for_the_next_one() {
         shut.shutdown(std::net::Shutdown::Write).unwrap();
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let to = socket.local_addr().unwrap();
-        // Answers each byte, some turns later.
+        // Answers each byte, some switches later.
         let echo = spawn(move || {
             let mut byte = [0];
             while slow_peer.read(&mut byte).unwrap() == 1 {
@@ -41,7 +41,7 @@ fn an_operation_that_ends_at_once_leaves_nothing_for_the_next_one() {
         });
         for round in 0..2_000u32 {
             let tag = round as u8;
-            // What ends at once, in all ways: bytes, an error, a number of another size, nothing.
+            // Operations that end at once, in all ways: bytes, an error, another count, 0 bytes.
             match round % 5 {
                 0 => {
                     quick_peer.write_all(&[!tag; 7]).unwrap();
@@ -113,7 +113,7 @@ fn bytes_are_seen_at_once_and_waiting_for_them_takes_no_time() {
             })
             .collect();
         sleep(ms(20));
-        // What polls does so in each of the rounds.
+        // A loop that polls would poll in each of the rounds.
         support::in_time(ms(15), || {
             let before = effort();
             sleep(ms(300));
@@ -132,8 +132,8 @@ fn bytes_are_seen_at_once_and_waiting_for_them_takes_no_time() {
     .unwrap();
 }
 
-/// With std's types no tasklet can close a socket while another one uses it: whoever waits borrows
-/// it or owns a share, and the last owner closes it. What ends the others' waits is `shutdown`.
+/// With std's types no tasklet can close a socket while another one uses it: a waiter borrows it or
+/// owns a share, and the last owner closes it. `shutdown` ends the others' waits.
 #[test]
 fn a_socket_is_not_closed_under_a_waiter_and_shutdown_ends_the_wait() {
     run(|| {
@@ -154,7 +154,7 @@ fn a_socket_is_not_closed_under_a_waiter_and_shutdown_ends_the_wait() {
             ((&clone).read(&mut [0]).unwrap(), first[0])
         });
         yield_now();
-        // One owner lets go: the socket stays open for the others.
+        // One owner drops its share: the socket stays open for the others.
         let last = shared.try_clone().unwrap();
         drop(shared);
         peer.write_all(b"abc").unwrap();

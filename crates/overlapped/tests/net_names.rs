@@ -13,7 +13,7 @@ use overlapped::{run, spawn};
 use socket2::{Domain, Socket, Type};
 use support::ms;
 
-/// A name that has these addresses.
+/// A name with these addresses.
 struct Name(Vec<SocketAddr>);
 
 impl ToSocketAddrs for Name {
@@ -28,7 +28,7 @@ impl ToSocketAddrs for Name {
     }
 }
 
-/// An address that never answers: of a listener that takes no further connection.
+/// Returns an address that never answers, of a listener that takes no further connection.
 struct Silent {
     addr: SocketAddr,
     _sockets: Vec<Socket>,
@@ -54,7 +54,7 @@ fn silent(addr: &str) -> Silent {
     silent
 }
 
-/// An address where nobody listens.
+/// Returns an address without a listener.
 fn refusing(addr: &str) -> SocketAddr {
     std::net::TcpListener::bind(addr).unwrap().local_addr().unwrap()
 }
@@ -65,8 +65,9 @@ fn good(addr: &str) -> (TcpListener, SocketAddr) {
     (listener, addr)
 }
 
-/// How many connects to `addr` are under way (state 02) in this machine. The table is no snapshot:
-/// while others come and go, lines are there twice or not at all. What is read twice holds.
+/// Counts the connects to `addr` that are under way (state 02) in this machine. The table is not a
+/// snapshot: while others come and go, lines are there twice or not at all. A count that is read
+/// twice is right.
 fn under_way(addr: SocketAddr) -> usize {
     let mut last = listed(addr);
     loop {
@@ -85,8 +86,8 @@ fn listed(addr: SocketAddr) -> usize {
     lines.filter(|words| words[2].ends_with(&port) && words[3] == "02").count()
 }
 
-/// Whether exactly so many connects to it are under way, soon: a connect to an address that is
-/// silent goes on for minutes.
+/// Tells whether exactly `count` connects to it are soon under way: a connect to a silent address
+/// goes on for minutes.
 fn settles_at(addr: SocketAddr, count: usize) -> bool {
     let begin = Instant::now();
     while under_way(addr) != count {
@@ -98,7 +99,7 @@ fn settles_at(addr: SocketAddr, count: usize) -> bool {
     true
 }
 
-/// Connects, and says to which address and how long it took.
+/// Connects. Returns the address and the time that it took.
 fn connect(name: Name) -> (SocketAddr, Duration) {
     let begin = Instant::now();
     let stream = TcpStream::connect(name).unwrap();
@@ -121,7 +122,7 @@ fn an_address_that_does_not_answer_costs_a_quarter_of_a_second() {
 }
 
 #[test]
-fn an_address_that_refuses_costs_nothing() {
+fn an_address_that_refuses_costs_no_time() {
     run(|| {
         let (_good, addr) = good("127.0.0.1:0");
         let refusals = [refusing("127.0.0.1:0"), refusing("[::1]:0")];
@@ -163,7 +164,7 @@ fn the_second_family_comes_second() {
 }
 
 #[test]
-fn a_slow_first_address_still_wins_when_nobody_else_answers() {
+fn a_slow_first_address_still_wins_when_no_other_answers() {
     run(|| {
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         listener.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();

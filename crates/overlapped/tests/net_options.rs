@@ -1,4 +1,4 @@
-//! What std has no name for: options before the bind, keepalive, buffer sizes.
+//! Options that std does not have: before the bind, keepalive, buffer sizes.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -31,7 +31,7 @@ fn only_v6_decides_whether_a_listener_hears_v4() {
             // The same port of the other family is free.
             assert_eq!(UdpSocket::bind(addr).is_ok(), only_v6);
         }
-        // It means nothing to the other family.
+        // It has no effect on the other family.
         TcpListener::bind_with("127.0.0.1:0", &BindOptions::new().only_v6(true)).unwrap();
     })
     .unwrap();
@@ -64,7 +64,7 @@ fn sockets_that_all_say_so_share_a_port() {
 }
 
 #[test]
-fn the_backlog_bounds_who_waits_to_be_accepted() {
+fn the_backlog_bounds_the_connections_that_wait_to_be_accepted() {
     run(|| {
         let fits = |options: &BindOptions| {
             let listener = TcpListener::bind_with("127.0.0.1:0", options).unwrap();
@@ -97,7 +97,7 @@ fn buffers_get_the_size_that_was_asked_for() {
         let socket = UdpSocket::bind_with("127.0.0.1:0", &options).unwrap();
         assert_eq!(socket.recv_buffer_size().unwrap(), 40_000);
         assert_eq!(socket.send_buffer_size().unwrap(), 60_000);
-        // A size beyond all limits is the limit, not what is left of its low bits.
+        // A size beyond all limits is set to the limit, and not to its low bits.
         let before = socket.recv_buffer_size().unwrap();
         socket.set_recv_buffer_size(usize::MAX - 5_000).unwrap();
         assert!(socket.recv_buffer_size().unwrap() > before);

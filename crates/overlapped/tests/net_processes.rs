@@ -1,5 +1,5 @@
 //! Dangers that need a process of their own: P8, P9, P12. Each test starts this same test program
-//! again, with an environment variable that says which part to play.
+//! again, with an environment variable that names the part to play.
 
 mod support;
 
@@ -16,12 +16,13 @@ use support::{ms, rounds};
 
 const PART: &str = "OVERLAPPED_TEST_PART";
 
-/// Whether this is the process that plays `part`.
+/// Tells whether this is the process that plays `part`.
 fn plays(part: &str) -> bool {
     std::env::var(PART).is_ok_and(|value| value == part)
 }
 
-/// This program for one test only, under `command` (such as strace with its arguments) or plain.
+/// Returns this program as a command for one test, under `command` (such as strace with its
+/// arguments) or plain.
 fn part(command: &[&str], part: &str, test: &str) -> Command {
     let me = std::env::current_exe().unwrap();
     let mut line: Vec<String> = command.iter().map(|word| word.to_string()).collect();
@@ -34,7 +35,7 @@ fn part(command: &[&str], part: &str, test: &str) -> Command {
     command
 }
 
-/// The child's figures, and its success.
+/// Asserts the child's success, and returns its figures.
 fn figure(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -96,7 +97,7 @@ fn p8_without_descriptors_accept_fails_loses_no_client_and_recovers() {
         println!("\nPORT {}", listener.local_addr().unwrap().port());
         let mut held = Vec::new();
         let (mut starved, mut seen) = (0usize, std::collections::HashSet::new());
-        // Take as many as there are descriptors, then hold them.
+        // Accepts as many as there are descriptors, and holds them.
         let error = loop {
             match timeout(Duration::from_secs(5), || listener.accept()) {
                 Ok((stream, _)) => held.push(stream),
@@ -153,8 +154,8 @@ fn p8_without_descriptors_accept_fails_loses_no_client_and_recovers() {
 }
 
 #[test]
-fn p9_writing_to_what_is_closed_is_an_error_and_not_a_signal() {
-    const NAME: &str = "p9_writing_to_what_is_closed_is_an_error_and_not_a_signal";
+fn p9_writing_to_a_closed_end_is_an_error_and_not_a_signal() {
+    const NAME: &str = "p9_writing_to_a_closed_end_is_an_error_and_not_a_signal";
     if !plays("sigpipe") {
         let figure = figure(&part(&[], "sigpipe", NAME).output().unwrap());
         println!("RELIABILITY P9 {figure}");
@@ -177,7 +178,7 @@ fn p9_writing_to_what_is_closed_is_an_error_and_not_a_signal() {
             checks += 1;
         }
     };
-    // Outside a scheduler, inside, in non-blocking mode, and where the tasklet may not switch.
+    // Outside a scheduler, inside, in non-blocking mode, and if the tasklet may not switch.
     let (stream, _listener) = closed();
     write_all_ways(&stream);
     run(|| {
@@ -216,7 +217,7 @@ fn p9_writing_to_what_is_closed_is_an_error_and_not_a_signal() {
         }
     })
     .unwrap();
-    // The run leaves the thread as it was, and no signal behind.
+    // After the run the thread is as it was, and no signal is pending.
     // SAFETY: both sets are valid places.
     unsafe {
         let mut set = std::mem::zeroed();
@@ -231,7 +232,7 @@ fn p9_writing_to_what_is_closed_is_an_error_and_not_a_signal() {
     );
 }
 
-/// What must work on any backend, quickly.
+/// Runs calls that must work on any backend, quickly.
 fn core_set() -> usize {
     let mut checks = 0;
     run_until(|| {

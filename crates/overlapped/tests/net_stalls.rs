@@ -1,4 +1,5 @@
-//! What may keep nobody waiting: busy neighbours, lingering closes, full peers, slow names.
+//! Waits that must not hold up other tasklets: busy neighbours, lingering closes, full peers, slow
+//! names; and waits that must end at a shutdown.
 
 mod support;
 
@@ -18,10 +19,10 @@ use overlapped::{Config, run, run_until, spawn, yield_now};
 use socket2::SockRef;
 use support::{ms, pair};
 
-/// Those that look at the clock run one at a time.
+/// Tests that measure time run one at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// Runs `f` in a scheduler on a thread of its own, and fails where it does not end in time.
+/// Runs `f` in a scheduler on a thread of its own, and fails if it does not end in time.
 fn in_time(limit: Duration, f: impl FnOnce() + Send + 'static) {
     let (done, wait) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || {
@@ -31,7 +32,7 @@ fn in_time(limit: Duration, f: impl FnOnce() + Send + 'static) {
     match wait.recv_timeout(limit) {
         Err(std::sync::mpsc::RecvTimeoutError::Timeout) => panic!("it hangs"),
         Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => thread.join().unwrap(),
-        // One on which a tasklet was parked for good does not end.
+        // A thread on which a tasklet was parked for good does not end.
         Ok(()) => {}
     }
 }
@@ -109,7 +110,7 @@ fn a_sleeping_scheduler_is_woken_by_other_threads_again_and_again() {
 }
 
 #[test]
-fn the_grace_time_ends_though_nothing_but_a_shielded_accept_is_left() {
+fn the_grace_time_ends_though_a_shielded_accept_is_left() {
     in_time(Duration::from_secs(3), || {
         Config::new()
             .grace(ms(100))
@@ -123,7 +124,7 @@ fn the_grace_time_ends_though_nothing_but_a_shielded_accept_is_left() {
 }
 
 #[test]
-fn closing_a_socket_that_lingers_blocks_nobody_else() {
+fn closing_a_socket_that_lingers_blocks_no_other_tasklet() {
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     run(|| {
         let (tx, rx) = pair();
@@ -159,7 +160,7 @@ impl Write for Counting {
 }
 
 #[test]
-fn p16_unwinding_against_peers_that_do_not_read_delays_nobody() {
+fn p16_unwinding_against_peers_that_do_not_read_delays_no_other_tasklet() {
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let torture = std::env::var_os("OVERLAPPED_TORTURE").is_some_and(|value| value == "1");
     let tasklets = if torture { 1_000 } else { 200 };
@@ -201,7 +202,7 @@ fn p16_unwinding_against_peers_that_do_not_read_delays_nobody() {
         let begin = Instant::now();
         full.iter().for_each(|tasklet| tasklet.kill());
         while !full.iter().all(|tasklet| tasklet.is_finished()) {
-            assert!(begin.elapsed() < support::within(ms(500)), "somebody waits while unwinding");
+            assert!(begin.elapsed() < support::within(ms(500)), "a tasklet waits while unwinding");
             sleep(ms(10));
         }
         drop(peers);
@@ -379,7 +380,7 @@ fn a_waiting_write_ends_when_the_tcp_socket_is_shut_down_for_it() {
 }
 
 #[test]
-fn a_write_that_waits_longer_than_a_look_at_its_socket_takes_no_limit_from_it() {
+fn a_write_that_waits_across_rechecks_gets_no_limit_from_them() {
     run(|| {
         let (tx, mut rx) = UnixStream::pair().unwrap();
         fill(&tx);

@@ -1,6 +1,5 @@
-//! Every call on `TcpListener` and `TcpStream` answers what std's answers.
-//!
-//! How they are compared: `against_std`.
+//! Every call on `TcpListener` and `TcpStream` returns what std's returns. `against_std` compares
+//! them.
 
 #[macro_use]
 mod against_std;
@@ -152,7 +151,7 @@ scenarios! {
                 full => break full,
             }
         };
-        log.note("nobody reads", full);
+        log.note("without a reader", full);
         log.note("get", a.write_timeout());
     }
 
@@ -226,8 +225,8 @@ scenarios! {
     nonblocking_mode |log| {
         let listener = TcpListener::bind(any_v4()).unwrap();
         log.note("set", listener.set_nonblocking(true));
-        log.note("nobody", listener.accept().map(drop));
-        log.note("nobody incoming", listener.incoming().next().unwrap().map(drop));
+        log.note("no client", listener.accept().map(drop));
+        log.note("no client incoming", listener.incoming().next().unwrap().map(drop));
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         sleep(ms(20));
         let (mut server, _) = listener.accept().unwrap();

@@ -1,4 +1,4 @@
-//! Many tasklets and the network: who gets what, what wakes whom, and what nobody may lose.
+//! Many tasklets and the network: each gets its own bytes, each is woken, and none loses a byte.
 
 mod support;
 
@@ -270,11 +270,11 @@ fn a_kill_during_any_call_loses_no_connection_and_no_byte() {
             let client = connecting.join().unwrap();
             let mut server = match accepting.join() {
                 Ok(stream) => stream,
-                // Nobody has taken it, so it is still in the queue.
+                // It was not taken, so it is still in the queue.
                 Err(JoinError::Killed) => timeout(ms(2_000), || listener.accept()).unwrap().0,
                 Err(error) => panic!("{error}"),
             };
-            // On a busy machine, the connection whose connect the last round killed comes late.
+            // On a busy machine, the connection of the last round's killed connect comes late.
             let ours = client.local_addr().unwrap();
             while server.peer_addr().ok() != Some(ours) {
                 server = timeout(ms(2_000), || listener.accept()).unwrap().0;
@@ -371,7 +371,7 @@ fn killing_one_of_several_waiters_leaves_the_others_their_turn() {
 }
 
 #[test]
-fn a_connect_that_nobody_answers_can_be_killed_and_timed_out() {
+fn a_connect_without_an_answer_can_be_killed_and_timed_out() {
     let listener =
         socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     listener.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
@@ -397,7 +397,7 @@ fn a_connect_that_nobody_answers_can_be_killed_and_timed_out() {
 fn receives_are_killed_before_the_port_has_looked_at_them() {
     let killed = || {
         let connections: Vec<_> = (0..40).map(|_| pair()).collect();
-        // More than are tried in vain before readiness leaves receives to the next wait.
+        // More receives than are tried in vain before readiness leaves them to the next wait.
         for _ in 0..3 {
             let readers: Vec<_> = connections
                 .iter()
@@ -406,14 +406,14 @@ fn receives_are_killed_before_the_port_has_looked_at_them() {
                     spawn(move || (&near).read(&mut [0; 8]).map(drop))
                 })
                 .collect();
-            // They run, and nothing is looked at: too few for that.
+            // They are too few for the scheduler to look outside.
             yield_now();
             readers.iter().for_each(|reader| reader.kill());
             for reader in readers {
                 assert!(reader.join().is_err());
             }
         }
-        // Nothing that was killed takes what comes now.
+        // No killed operation takes the bytes that come now.
         for (near, far) in &connections {
             (&*far).write_all(b"here").unwrap();
             let mut bytes = [0; 4];

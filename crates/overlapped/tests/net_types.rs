@@ -1,4 +1,4 @@
-//! Types, conversions and threads: what the sockets promise without being called.
+//! The sockets' types, conversions and threads.
 
 mod support;
 
@@ -15,14 +15,14 @@ use overlapped::{run, spawn, yield_now};
 use support::pair;
 
 fn is_nonblocking(fd: RawFd) -> bool {
-    // SAFETY: F_GETFL only looks.
+    // SAFETY: F_GETFL changes nothing.
     let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
     assert!(flags >= 0);
     flags & libc::O_NONBLOCK != 0
 }
 
 fn is_close_on_exec(fd: RawFd) -> bool {
-    // SAFETY: F_GETFD only looks.
+    // SAFETY: F_GETFD changes nothing.
     unsafe { libc::fcntl(fd, libc::F_GETFD) & libc::FD_CLOEXEC != 0 }
 }
 
@@ -143,7 +143,7 @@ fn a_socket_that_leaves_and_comes_back_under_any_number_is_waited_for() {
             let (stream, byte) = reader.join().unwrap();
             assert_eq!(byte, [round]);
             let theirs = std::net::TcpStream::from(stream);
-            // The same number, another one with the first closed, another one with it open.
+            // The same number; another one with the first closed; another one with it open.
             let duplicate = theirs.try_clone().unwrap();
             ours = match round % 3 {
                 0 => {
@@ -232,7 +232,7 @@ fn a_listener_for_something_else_gives_an_error_and_goes_on() {
     .unwrap();
 }
 
-/// Then the kernel writes no address, and what is in its place must not be looked at.
+/// Then the kernel writes no address, and its memory must not be read.
 #[test]
 fn a_datagram_from_a_sender_without_a_name_is_an_error() {
     run(|| {
@@ -248,7 +248,7 @@ fn a_datagram_from_a_sender_without_a_name_is_an_error() {
 }
 
 #[test]
-fn what_an_accepted_stream_inherits_is_what_std_inherits() {
+fn an_accepted_stream_inherits_the_same_options_as_std_s() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     let limit = Some(Duration::from_millis(100));

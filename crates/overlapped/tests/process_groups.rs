@@ -1,4 +1,4 @@
-//! Children that have started others: the end of a whole group, and what was read before an end.
+//! Children that have started others: the end of a whole group, and the output before it.
 
 mod support;
 
@@ -15,7 +15,7 @@ use overlapped::{JoinError, run, run_until, signal, spawn, yield_now};
 
 const FOR_EVER: Duration = Duration::from_secs(60);
 
-/// Tells whether the process runs: it is there, and no zombie (nobody may be there to release it).
+/// Tells whether the process runs: it exists and is not a zombie, which may stay unreleased.
 fn runs(id: u32) -> bool {
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{id}/stat")) else { return false };
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
@@ -31,8 +31,8 @@ fn ends(id: u32) -> bool {
     !runs(id)
 }
 
-/// A shell in a group of its own that has started a process in the background and says its number,
-/// and then does `last`.
+/// A shell in a group of its own that has started a process in the background, prints its number,
+/// and then runs `last`.
 fn family(last: &str) -> Command {
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("sleep 600 >&- & echo $!; {last}")]);
@@ -40,7 +40,7 @@ fn family(last: &str) -> Command {
     shell
 }
 
-/// The number that a [`family`] says.
+/// Reads the number that a [`family`] prints.
 fn grandchild(child: &mut Child) -> u32 {
     let mut said = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
@@ -50,7 +50,7 @@ fn grandchild(child: &mut Child) -> u32 {
 }
 
 fn kill(id: u32) {
-    // SAFETY: the caller knows that the process runs, and nobody else ends it.
+    // SAFETY: the caller knows that the process runs, and no other code ends it.
     unsafe { libc::kill(id.cast_signed(), libc::SIGKILL) };
 }
 
@@ -134,9 +134,9 @@ fn a_group_is_killed_before_its_leader_is_released_and_never_after() {
 }
 
 #[test]
-fn output_that_meets_a_deadline_gives_what_was_read() {
+fn output_that_meets_a_deadline_returns_the_bytes_read() {
     run(|| {
-        // What a shell needs to write two lines is not known on a busy machine.
+        // The time that a shell needs to write two lines is unknown on a busy machine.
         let mut patience = Duration::from_millis(100);
         loop {
             let mut slow = Command::new("sh");
@@ -159,12 +159,12 @@ fn output_that_meets_a_deadline_gives_what_was_read() {
 }
 
 #[test]
-fn one_stream_and_the_wait_for_the_end_give_what_was_read_too() {
+fn one_stream_and_the_wait_for_the_end_return_the_bytes_read_too() {
     run(|| {
         let mut patience = Duration::from_millis(100);
         loop {
             let mut slow = Command::new("sh");
-            // Its output ends, and it does not.
+            // Its output ends, but the process goes on.
             slow.args(["-c", "echo out; exec >&-; exec sleep 600"]).kill_on_drop(true);
             let child = slow.stdout(Stdio::piped()).spawn().unwrap();
             let error = timeout(patience, || child.wait_with_output()).unwrap_err();
@@ -180,7 +180,7 @@ fn one_stream_and_the_wait_for_the_end_give_what_was_read_too() {
     .unwrap();
 }
 
-/// What the documents show: Ctrl-C ends the tasklets, and with them their children's groups.
+/// The example of the documents: Ctrl-C ends the tasklets, and their children's groups with them.
 fn jobs() {
     run_until(|| {
         let mut interrupts = signal::Signals::new([signal::SIGINT]).unwrap();

@@ -1,4 +1,4 @@
-//! Child processes: as std's, but blocking only the tasklet.
+//! Child processes: as std's, but they block only the tasklet.
 
 mod support;
 
@@ -19,7 +19,7 @@ fn sh(script: &str) -> Command {
     command
 }
 
-/// The state letter of a process in procfs; `None` where it is gone.
+/// Returns the state letter of a process in procfs; `None` if it is gone.
 fn state(id: u32) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     stat.rsplit_once(')')?.1.trim_start().chars().next()
@@ -37,7 +37,7 @@ fn becomes(id: u32, wanted: Option<char>) -> bool {
     true
 }
 
-/// One scenario on std's `Command` and on this library's, with the same result.
+/// Runs one scenario on std's `Command` and on this library's, with the same result.
 macro_rules! as_std {
     ($make:expr) => {{
         let theirs = {
@@ -74,7 +74,7 @@ fn statuses_outputs_and_errors_are_those_of_std() {
         let asked = format!("{:?}{:?}", command.get_current_dir(), command.get_program());
         (command.output().unwrap(), asked, command.get_args().len(), command.get_envs().len())
     });
-    // One command, several children, and the defaults do not stick.
+    // One command starts several children; the defaults of one call do not stay.
     as_std!(|new| {
         let mut command = new("sh");
         command.args(["-c", "cat; echo again"]).stdin(std::process::Stdio::null());
@@ -83,14 +83,14 @@ fn statuses_outputs_and_errors_are_those_of_std() {
         let pipes = (child.stdin.is_some(), child.stdout.is_some(), child.stderr.is_some());
         (first, pipes, child.wait_with_output().unwrap(), command.output().unwrap())
     });
-    // What is chosen for a stream holds for `output`, too.
+    // A choice for a stream holds for `output`, too.
     as_std!(|new| new("echo").arg("gone").stdout(std::process::Stdio::null()).output().unwrap());
 }
 
 #[test]
 fn waiting_for_a_child_blocks_only_the_tasklet() {
     run(|| {
-        // It ends when this tasklet has seen that it goes on itself; else, in vain, after a minute.
+        // It ends when this tasklet has seen itself go on; else it fails after a minute.
         let (rx, tx) = std::io::pipe().unwrap();
         let child = move || {
             let mut cat = Command::new("timeout");
@@ -108,7 +108,7 @@ fn waiting_for_a_child_blocks_only_the_tasklet() {
 }
 
 #[test]
-fn children_run_side_by_side_and_leave_nothing() {
+fn children_run_at_the_same_time_and_leave_no_zombie() {
     let children = support::rounds(50, 500);
     run(|| {
         let begin = Instant::now();
@@ -275,7 +275,7 @@ fn a_dropped_child_runs_on_as_in_std() {
         sleep(ms(20));
         assert!(matches!(state(id), Some('S' | 'R')), "{:?}", state(id));
         drop(stdin);
-        assert!(becomes(id, Some('Z')), "nobody has waited for it");
+        assert!(becomes(id, Some('Z')), "no call has waited for it");
     })
     .unwrap();
 }
@@ -308,7 +308,7 @@ fn kill_on_drop_leaves_neither_a_process_nor_a_zombie() {
         waiter.kill();
         assert!(matches!(waiter.join(), Err(JoinError::Killed)));
         assert!(becomes(id, None), "its waiter was killed");
-        // One that has been waited for is not killed: its number may be another's.
+        // A child that has been waited for is not killed: its number may be another's.
         let mut ended = Command::new("true").kill_on_drop(true).spawn().unwrap();
         assert!(ended.wait().unwrap().success());
         drop(ended);
@@ -332,7 +332,7 @@ fn kill_ends_a_child_and_is_no_error_after_its_end() {
 fn the_output_of_one_child_is_the_input_of_the_next() {
     run(|| {
         let mut first = sh("sleep 0.1; echo through").stdout(Stdio::piped()).spawn().unwrap();
-        // A pipe in non-blocking mode would have cat say that the resource is not available.
+        // With a pipe in non-blocking mode cat would fail: the resource is not available.
         let second = Command::new("cat").stdin(first.stdout.take().unwrap()).output().unwrap();
         assert_eq!((&*second.stdout, &*second.stderr), (&b"through\n"[..], &b""[..]));
         assert!(second.status.success() && first.wait().unwrap().success());
@@ -391,13 +391,13 @@ fn a_connection_can_be_a_childs_streams() {
 
 #[test]
 fn a_child_starts_with_signals_as_std_leaves_them() {
-    // A scheduler's thread holds SIGPIPE off; a program that inherits this never ends in a pipe.
+    // A scheduler's thread blocks SIGPIPE; a program that inherits this never ends in a pipe.
     // (A shell would not do here: it empties the mask itself.)
     let mut theirs = std::process::Command::new("grep");
     let theirs = theirs.args(["^SigBlk", "/proc/self/status"]).output().unwrap();
     assert_eq!(&*theirs.stdout, b"SigBlk:\t0000000000000000\n");
     run(|| {
-        // What a write has left pending must not be let through.
+        // A signal that a write has left pending must not be delivered.
         let (rx, tx) = std::io::pipe().unwrap();
         drop(rx);
         let written = ChildStdin::from(OwnedFd::from(tx)).write(b"x");
@@ -415,7 +415,7 @@ fn a_child_starts_with_signals_as_std_leaves_them() {
 }
 
 #[test]
-fn unix_extensions_do_what_they_do_in_std() {
+fn unix_extensions_have_the_effect_of_std_s() {
     run(|| {
         let mut command = sh("echo $0");
         let mut named = Command::new("sh");
@@ -493,12 +493,12 @@ fn a_wait_while_unwinding_makes_one_attempt() {
 }
 
 #[test]
-fn nothing_stays_open_after_outputs() {
+fn no_descriptor_stays_open_after_outputs() {
     run(|| {
         drop(Command::new("true").output());
         let probe = || std::fs::File::open("/dev/null").unwrap().as_raw_fd();
-        // The lowest free number moves when something stays open. Other tests open and close, so
-        // one round in which it did not move is enough, and a leak would move it in all.
+        // The lowest free number moves if a descriptor stays open. Other tests open and close, too,
+        // so one round in which it did not move is enough; a leak would move it in all.
         let stays = (0..20).any(|_| {
             let before = probe();
             for _ in 0..10 {

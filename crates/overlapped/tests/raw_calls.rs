@@ -1,4 +1,4 @@
-//! Transfers on borrowed descriptors with borrowed memory: in blocking mode, which they keep.
+//! Transfers on borrowed descriptors with borrowed memory. The descriptors stay in blocking mode.
 #![cfg(not(miri))]
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -15,7 +15,7 @@ const MS: Duration = Duration::from_millis(1);
 
 fn recv(fd: impl AsFd, flags: i32, limit: Option<Duration>) -> io::Result<Vec<u8>> {
     let mut buf = [0; 64];
-    // SAFETY: the buffer is this frame's and not touched meanwhile.
+    // SAFETY: the buffer stands on this frame and is not touched meanwhile.
     let n = unsafe { raw::recv(fd.as_fd(), buf.as_mut_ptr(), buf.len(), flags, limit) }?;
     Ok(buf[..n].to_vec())
 }
@@ -25,7 +25,7 @@ fn send(fd: impl AsFd, bytes: &[u8], limit: Option<Duration>) -> io::Result<usiz
     unsafe { raw::send(fd.as_fd(), bytes.as_ptr(), bytes.len(), 0, limit) }
 }
 
-/// The new socket, and the port in the peer's address.
+/// Accepts: returns the new socket, and the port in the peer's address.
 fn accept(fd: &impl AsFd, flags: i32, limit: Option<Duration>) -> io::Result<(OwnedFd, u16)> {
     // SAFETY: all zero is an address.
     let mut from: libc::sockaddr_in = unsafe { std::mem::zeroed() };
@@ -104,14 +104,14 @@ fn a_kill_that_meets_bytes_loses_none() {
     .unwrap();
 }
 
-/// Receives, where the question for the limit is answered by `answer`; how often it was asked.
+/// Receives with `answer` as the limit. Returns how often the limit was asked for, too.
 fn ask(fd: impl AsFd, answer: fn() -> io::Result<Option<Duration>>) -> (io::Result<Vec<u8>>, u32) {
     let (mut buf, mut asked) = ([0; 64], 0);
     let limit = || {
         asked += 1;
         answer()
     };
-    // SAFETY: the buffer is this frame's and not touched meanwhile.
+    // SAFETY: the buffer stands on this frame and is not touched meanwhile.
     let got = unsafe { raw::recv_within(fd.as_fd(), buf.as_mut_ptr(), buf.len(), 0, limit) };
     (got.map(|n| buf[..n].to_vec()), asked)
 }
@@ -137,7 +137,7 @@ fn the_limit_is_asked_for_where_a_receive_would_wait() {
 }
 
 #[test]
-fn a_descriptor_that_is_not_to_be_waited_for_gives_what_there_is() {
+fn a_descriptor_that_is_not_to_be_waited_for_returns_the_bytes_that_are_there() {
     run(|| {
         let not_to_wait = || Err(ErrorKind::WouldBlock.into());
         let (mut tx, rx) = UnixStream::pair().unwrap();
@@ -262,7 +262,7 @@ fn messages_are_sent_and_received_by_their_header() {
                 libc::iovec { iov_base: a.as_mut_ptr().cast(), iov_len: a.len() },
                 libc::iovec { iov_base: b.as_mut_ptr().cast(), iov_len: b.len() },
             ];
-            // SAFETY: all zero is the empty header; what it points to is this frame's.
+            // SAFETY: all zero is the empty header; it points to memory of this frame.
             let n = unsafe {
                 let mut header: libc::msghdr = std::mem::zeroed();
                 (header.msg_iov, header.msg_iovlen) = (slices.as_mut_ptr(), 2);
@@ -291,13 +291,13 @@ fn pipes_are_read_and_written_at_the_cursor() {
         let (rx, tx) = io::pipe().unwrap();
         let reader = spawn(move || {
             let mut buf = [0; 8];
-            // SAFETY: the buffer is this frame's.
+            // SAFETY: the buffer stands on this frame.
             let n = unsafe { raw::read(rx.as_fd(), buf.as_mut_ptr(), buf.len(), None) }.unwrap();
             assert!(is_blocking(rx.as_fd()));
             buf[..n].to_vec()
         });
         yield_now();
-        // SAFETY: the bytes are there for good.
+        // SAFETY: the bytes are a constant.
         let n = unsafe { raw::write(tx.as_fd(), b"hello".as_ptr(), 5, None) }.unwrap();
         assert_eq!((n, &reader.join().unwrap()[..]), (5, &b"hello"[..]));
     })

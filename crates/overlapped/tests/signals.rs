@@ -1,4 +1,4 @@
-//! Signals as events. Those that would end the process are sent to children of this program.
+//! Signals as events. Signals that would end the process are sent to children of this program.
 
 mod support;
 
@@ -20,14 +20,14 @@ fn raise(signal: i32) {
     assert_eq!(unsafe { libc::kill(libc::getpid(), signal) }, 0);
 }
 
-/// This program again, for `test`, with its output to be read line by line.
+/// Starts this program again, for `test`, with its output to be read line by line.
 fn start(test: &str) -> (Child, BufReader<ChildStdout>) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args([test, "--exact", "--nocapture", "--test-threads=1"])
         .env("OVERLAPPED_TEST_CHILD", "child")
         .stdout(Stdio::piped());
-    // What a script runs in the background ignores Ctrl-C, and so would its children.
+    // A program that a script runs in the background ignores Ctrl-C, and so would its children.
     // SAFETY: signal(2) may be called between fork and exec; nothing else is done.
     unsafe {
         command.pre_exec(|| {
@@ -40,7 +40,7 @@ fn start(test: &str) -> (Child, BufReader<ChildStdout>) {
     (child, stdout)
 }
 
-/// The rest of the line that begins with `word`.
+/// Returns the rest of the line that begins with `word`.
 fn line(stdout: &mut BufReader<ChildStdout>, word: &str) -> String {
     let mut line = String::new();
     loop {
@@ -58,8 +58,8 @@ fn send(child: &Child, signal: i32) {
 }
 
 #[test]
-fn ctrl_c_is_an_event_and_what_is_pending_goes_on() {
-    const NAME: &str = "ctrl_c_is_an_event_and_what_is_pending_goes_on";
+fn ctrl_c_is_an_event_and_operations_in_flight_go_on() {
+    const NAME: &str = "ctrl_c_is_an_event_and_operations_in_flight_go_on";
     if support::asked().is_some() {
         return run(|| {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -86,7 +86,7 @@ fn ctrl_c_is_an_event_and_what_is_pending_goes_on() {
             nap.join().unwrap();
             assert!(sleeper.join().unwrap().unwrap().success());
             println!("PENDING {}", accept.join().unwrap());
-            // With nobody waiting it does nothing.
+            // Without a listener it has no effect.
             println!("AGAIN");
             sleep(ms(100));
             println!("STILL there");
@@ -143,7 +143,7 @@ fn every_listener_gets_every_signal() {
 }
 
 #[test]
-fn a_signal_that_came_before_anybody_waited_is_kept() {
+fn a_signal_that_came_before_a_wait_is_kept() {
     run(|| {
         let mut signals = Signals::new([SIGWINCH, SIGURG]).unwrap();
         assert_eq!(signals.try_recv(), None);
@@ -165,7 +165,7 @@ fn a_signal_that_came_before_anybody_waited_is_kept() {
 fn no_signal_is_lost_to_a_kill() {
     const NAME: &str = "no_signal_is_lost_to_a_kill";
     if support::asked().is_none() {
-        // Alone in its process: the signal is one that others raise here, too.
+        // Alone in its process: other tests raise this signal, too.
         let output = support::child(NAME, "alone");
         assert!(output.status.success(), "{}", support::said(&output));
         return;
@@ -209,7 +209,7 @@ fn no_signal_is_lost_to_a_kill() {
 }
 
 #[test]
-fn what_cannot_be_waited_for_is_an_error() {
+fn a_signal_that_cannot_be_waited_for_is_an_error() {
     for signal in [libc::SIGKILL, libc::SIGSTOP, libc::SIGSEGV, 0, -1, 1_000_000] {
         let error = Signals::new([SIGUSR1, signal]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{signal}");
@@ -256,7 +256,7 @@ fn a_handler_ends_the_waits_that_are_inside_interruptible_and_no_others() {
             matches!(ended, Err(UnblockError::Interrupted))
         });
         let deaf = spawn(|| kind(try_sleep(ms(200))));
-        // One that waits again: what came meanwhile ends the second wait, if not the first.
+        // A second wait: a signal that came meanwhile ends it, if not the first.
         let twice = spawn(|| {
             kind(interruptible(Restart::Yes, || {
                 drop(try_sleep(ms(1)));
@@ -274,12 +274,12 @@ fn a_handler_ends_the_waits_that_are_inside_interruptible_and_no_others() {
         assert!(job.join().unwrap());
         assert_eq!(deaf.join().unwrap(), None, "a wait outside");
         drop((tx, TcpStream::connect(address)));
-        // What came before does not count.
+        // Signals that came before do not count.
         interrupt_waits(Restart::No);
         assert_eq!(kind(interruptible(Restart::No, || try_sleep(ms(5)))), None);
     })
     .unwrap();
-    // No scheduler: nobody is meant.
+    // Without a scheduler there are no waits to end.
     interrupt_waits(Restart::No);
 }
 
@@ -360,7 +360,7 @@ fn a_request_is_answered_before_the_scheduler_sleeps() {
             for _ in 0..100 {
                 SET.clear();
                 assert!(request());
-                // Nothing else wakes it.
+                // It is woken by no other event.
                 SET.wait();
             }
             scheduler_number().unwrap()

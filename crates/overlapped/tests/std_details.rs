@@ -1,4 +1,4 @@
-//! Small things of std's, each beside std's own: texts, names, items that are easily forgotten.
+//! Details of std, each beside std's own: texts, names, items that are easily forgotten.
 
 use std::fmt::Debug;
 use std::io::ErrorKind;
@@ -21,7 +21,7 @@ fn the_streams_of_a_child_can_be_moved_out_of_it() {
     assert!(text == "moved\n" || text.is_empty(), "{text}: or it was killed at once");
 }
 
-/// The same expression on std's and ours; both must print the same.
+/// Compares the same expression on std's types and on this library's; both must print the same.
 macro_rules! prints_the_same {
     ($($expression:expr),* $(,)?) => {$({
         let theirs = {
@@ -163,7 +163,7 @@ fn linux_metadata_and_soft_links_are_stds() {
     }
 }
 
-/// In a child, because it is for the whole process.
+/// Runs in a child, because it affects the whole process.
 #[test]
 fn the_root_directory_can_be_changed() {
     use std::os::unix::process::CommandExt;

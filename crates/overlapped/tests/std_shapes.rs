@@ -1,15 +1,15 @@
-//! Everything that std's blocking types have is here, in the same shape, or is a line in
+//! Every item of std's blocking types is here, with the same signature, or is a line in
 //! docs/std.md.
 //!
-//! `docs/std-items.txt` lists what std has. Below, each function of it is given the same type
-//! twice, std's and ours: that is what the compiler checks. The tests hold the lists together.
+//! `docs/std-items.txt` lists std's items. Below, each function is assigned to the same type twice,
+//! std's and this library's: the compiler checks that. The tests compare the lists.
 #![allow(deprecated, reason = "what std deprecates is there, too")]
 #![allow(clippy::type_complexity, reason = "a shape is a type written out")]
 #![allow(clippy::incompatible_msrv, reason = "the list is that of the newest std")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What shapes are made of. Nothing that a room has under the same name.
+/// The types that the signatures are made of. No room has one of the same name.
 #[allow(unused_imports, reason = "not every room needs all")]
 mod words {
     pub(crate) use std::ffi::OsStr;
@@ -23,7 +23,7 @@ mod words {
     pub(crate) use std::time::{Duration, SystemTime};
 }
 
-/// std's rooms that stand in two modules.
+/// The modules of std that stand in two places.
 mod of_std {
     pub(crate) mod process {
         pub(crate) use std::os::unix::process::CommandExt;
@@ -31,7 +31,7 @@ mod of_std {
     }
 }
 
-/// Ours.
+/// The modules of this library.
 mod of_ours {
     pub(crate) mod process {
         pub(crate) use overlapped::os::unix::process::CommandExt;
@@ -313,7 +313,7 @@ rooms! {
 const ITEMS: &str = include_str!("../../../docs/std-items.txt");
 const TABLE: &str = include_str!("../../../docs/std.md");
 
-/// What std has: `Type::method` and `impl Trait for Type`.
+/// Lists std's items: `Type::method` and `impl Trait for Type`.
 fn items() -> BTreeSet<String> {
     let lines = ITEMS.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     let items = lines.map(|line| {
@@ -323,7 +323,7 @@ fn items() -> BTreeSet<String> {
     items.collect()
 }
 
-/// What the compiler has checked here.
+/// Lists the items that the compiler has checked here.
 fn shapes() -> BTreeSet<String> {
     let mut all: BTreeSet<String> = SHAPES.iter().map(|&shape| shape.to_owned()).collect();
     all.extend(TRAITS.iter().map(|(name, implementor)| format!("impl {name} for {implementor}")));
@@ -331,7 +331,7 @@ fn shapes() -> BTreeSet<String> {
     all
 }
 
-/// The rows under "Items" in docs/std.md: the item, and whether it is here.
+/// Lists the rows under "Items" in docs/std.md: each item, and whether it is here.
 fn table() -> BTreeMap<String, String> {
     let (_, section) = TABLE.split_once("\n## Items\n").expect("the section is there");
     let section = section.split("\n## ").next().unwrap_or_default();
@@ -362,7 +362,7 @@ fn all_that_std_has_is_here_or_in_the_table() {
 }
 
 #[test]
-fn the_table_has_no_line_for_what_std_has_not() {
+fn every_line_of_the_table_names_an_item_of_std() {
     let items = items();
     let stale: Vec<_> = table().into_keys().filter(|item| !items.contains(item)).collect();
     assert!(stale.is_empty(), "in docs/std.md, but not in docs/std-items.txt: {stale:#?}");
@@ -371,7 +371,7 @@ fn the_table_has_no_line_for_what_std_has_not() {
 }
 
 #[test]
-fn what_the_table_calls_absent_is_not_here() {
+fn items_that_the_table_calls_absent_do_not_exist_here() {
     let shapes = shapes();
     let absent = table().into_iter().filter(|(_, verdict)| verdict == "absent");
     let here: Vec<_> = absent.filter(|(item, _)| shapes.contains(item)).collect();

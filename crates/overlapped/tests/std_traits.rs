@@ -1,16 +1,16 @@
 //! Auto traits and variance of every public type that has a counterpart in std, beside std's.
 //!
 //! The table asks for each pair of types which of `Send`, `Sync`, `Unpin`, `UnwindSafe` and
-//! `RefUnwindSafe` either has, with values that have all of them, no `Sync`, nothing at all, and so
-//! on. What differs is listed with its reason; a difference that is not listed fails, and so does a
-//! listed one that is gone.
+//! `RefUnwindSafe` either has, with values that have all of them, no `Sync`, none of them, and so
+//! on. Differences are listed with their reasons. A difference that is not listed fails, and so
+//! does a listed one that is gone.
 
 use std::cell::Cell;
 use std::marker::{PhantomData, PhantomPinned};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 
-/// Tells whether a type has a trait: where it has, the method of the type itself is found first.
+/// Tells whether a type has a trait: if it has, the method of the type itself is found first.
 macro_rules! has {
     ($type:ty, $trait:ident) => {{
         struct Probe<T: ?Sized>(PhantomData<T>);
@@ -43,7 +43,7 @@ macro_rules! traits_of {
 
 type Pair = (&'static str, [bool; 5], [bool; 5]);
 
-/// The traits of types of these names, ours and std's.
+/// Compares the traits of the types of these names, this library's and std's.
 macro_rules! pairs {
     ($($type:ty),* $(,)?) => {
         vec![$((
@@ -113,13 +113,13 @@ type Local = Rc<()>;
 type Unsafe = &'static mut Cell<u8>;
 type Pinned = PhantomPinned;
 
-/// Why a type's traits differ.
+/// The reason why a type's traits differ.
 const STAYS: &str = "tasklets stay on their thread, and so does what spawns and joins them";
 const NEED_NOT_SEND: &str = "a closure's result need not be `Send`; the handle is, if it is";
 const MORE: &str =
     "more than std's: what a panic may have left half done is not reached through it";
 
-/// Where the traits differ.
+/// The types whose traits differ.
 const DIFFERENT: &[(&str, &[&str], &str)] = &[
     ("Scope<'static, 'static>", &["Send", "Sync"], STAYS),
     ("ScopedJoinHandle<'static, Plain>", &["Send", "Sync"], STAYS),
@@ -262,8 +262,8 @@ fn auto_traits_are_stds() {
     assert!(listed.is_empty(), "no difference any more: {listed:?}");
 }
 
-/// What std's types are covariant in, ours are, too: each line compiles for both. What must be
-/// invariant is so by a cell in it, and by the compile_fail example of `overlapped::Channel`.
+/// This library's types are covariant in the same parameters as std's: each line compiles for both.
+/// Types that must be invariant have a cell, and the compile_fail example of `overlapped::Channel`.
 macro_rules! covariant {
     ($($name:ident: $long:ty => $short:ty;)*) => {
         mod covariant_here {
@@ -292,7 +292,7 @@ covariant! {
     try_iter: TryIter<'long, u8> => TryIter<'short, u8>;
 }
 
-/// A guard of `'static` where a shorter one is wanted, as the caller sees it.
+/// Passes a guard of `'static` for a shorter one, as a caller does.
 #[test]
 fn a_read_guard_is_covariant_in_its_value() {
     use overlapped::sync::{RwLock, RwLockReadGuard};

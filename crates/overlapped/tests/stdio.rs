@@ -1,5 +1,5 @@
 //! The standard streams. Each test starts this program again as a child whose streams it holds:
-//! pipes that nobody reads, terminals that are stopped, descriptors that are closed.
+//! pipes without a reader, terminals that are stopped, descriptors that are closed.
 
 mod support;
 
@@ -15,7 +15,7 @@ use overlapped::time::sleep;
 use overlapped::{Channel, JoinError, run, run_until, spawn, yield_now};
 use support::ms;
 
-/// This program again, for `test` alone.
+/// Returns this program as a command, for `test` alone.
 fn again(test: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
@@ -27,7 +27,7 @@ fn again(test: &str) -> Command {
     command
 }
 
-/// What comes after `mark` in the child's output, which begins with the test harness's own.
+/// Returns the text behind `mark` in the child's output, which begins with the test harness's own.
 fn after<'a>(text: &'a [u8], mark: &str) -> &'a [u8] {
     let at = text.windows(mark.len()).position(|window| window == mark.as_bytes());
     let at = at.unwrap_or_else(|| panic!("no {mark}: {}", String::from_utf8_lossy(text)));
@@ -39,7 +39,7 @@ fn leave() -> ! {
     std::process::exit(0)
 }
 
-/// Counts on beside the rest, every 5 ms.
+/// Counts every 5 ms while the rest runs.
 fn ticks() -> std::rc::Rc<std::cell::Cell<u32>> {
     let count = std::rc::Rc::new(std::cell::Cell::new(0));
     let theirs = count.clone();
@@ -57,7 +57,7 @@ fn is_nonblocking(fd: i32) -> bool {
     unsafe { libc::fcntl(fd, libc::F_GETFL) & libc::O_NONBLOCK != 0 }
 }
 
-/// A pseudo-terminal: the user's side and the program's.
+/// Opens a pseudo-terminal: the user's side and the program's.
 fn terminal() -> (File, File) {
     let (mut master, mut slave) = (-1, -1);
     // SAFETY: both places are valid; null asks for no name and for default settings.
@@ -116,8 +116,8 @@ fn reading_standard_input_blocks_only_the_tasklet() {
 }
 
 #[test]
-fn writing_where_nobody_reads_blocks_only_the_tasklet() {
-    const NAME: &str = "writing_where_nobody_reads_blocks_only_the_tasklet";
+fn writing_to_a_stream_without_a_reader_blocks_only_the_tasklet() {
+    const NAME: &str = "writing_to_a_stream_without_a_reader_blocks_only_the_tasklet";
     if support::asked().is_some() {
         run_until(|| {
             let ticks = ticks();
@@ -144,7 +144,7 @@ fn writing_where_nobody_reads_blocks_only_the_tasklet() {
     let body = after(&output.stdout, "\nMARK\n");
     assert!(body[..300_000].iter().all(|&byte| byte == b'o'));
     let ticks = String::from_utf8_lossy(after(body, "TICKS ")).trim().parse::<u32>().unwrap();
-    assert!(ticks > 8, "{ticks} ticks while nobody read for 600 ms");
+    assert!(ticks > 8, "{ticks} ticks while the pipe was not read for 600 ms");
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn a_shared_description_keeps_its_mode() {
             let mut line = String::new();
             stdin().read_line(&mut line).unwrap();
             writeln!(stdout(), "MODE {}", is_nonblocking(0) || is_nonblocking(1)).unwrap();
-            // As long as the user likes to look.
+            // The user looks at the stopped output for a while.
             stdin().read_line(&mut line).unwrap();
         })
         .unwrap();
@@ -180,7 +180,7 @@ fn a_shared_description_keeps_its_mode() {
     assert!(child.wait().unwrap().success());
 }
 
-/// The child with its three streams on a terminal, which is its controlling one.
+/// Starts the child with its three streams on a terminal, which is its controlling one.
 fn on_terminal(test: &str, slave: &File) -> Child {
     let mut command = again(test);
     let stream = || Stdio::from(slave.try_clone().unwrap());
@@ -239,7 +239,7 @@ fn a_terminal_blocks_only_the_tasklet() {
     let mut child = on_terminal(NAME, &slave);
     until(&mut master, "TICKED");
     master.write_all(b"an answer\n").unwrap();
-    // With its end, or that would wait in the program for the output to go on.
+    // With the mark's end, else the end would wait in the program for the output to go on.
     until(&mut master, "HEARD an answer\r\n");
     // SAFETY: stops and starts the output of an open terminal.
     assert_eq!(unsafe { libc::tcflow(slave.as_raw_fd(), libc::TCOOFF) }, 0);
@@ -263,7 +263,7 @@ fn output_is_kept_by_lines_and_written_at_the_exit() {
             let mut out = stdout();
             write!(out, "\nMARK\nbegun ").unwrap();
             writeln!(stderr(), "FIRST").unwrap();
-            // A whole line: what was begun comes out with it. std's is a buffer of its own.
+            // A complete line: its beginning comes out with it. std has a buffer of its own.
             println!("by println");
             writeln!(out, "and ended").unwrap();
             write!(out, "flushed ").unwrap();
@@ -286,9 +286,10 @@ fn closed_streams_read_as_an_end_and_swallow() {
     const NAME: &str = "closed_streams_read_as_an_end_and_swallow";
     if support::asked().is_some() {
         let checked = run(|| {
-            // std opens /dev/null for what is closed at the start, so they are closed here.
+            // std opens /dev/null for streams that are closed at the start, so they are closed
+            // here.
             for fd in 0..3 {
-                // SAFETY: nothing relies on the streams of this child any more.
+                // SAFETY: no code relies on the streams of this child any more.
                 unsafe { libc::close(fd) };
             }
             let mut text = String::new();
@@ -309,7 +310,7 @@ fn a_reader_that_is_gone_is_an_error_and_no_signal() {
         // SAFETY: sets a default disposition.
         unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
         run(|| {
-            // Begun here: what the test harness has to say is out by now.
+            // It begins here: the test harness has printed its own text by now.
             println!("\nMARK");
             let error = loop {
                 match stdout().write_all(&[b'\n'; 1000]) {
@@ -362,7 +363,7 @@ fn a_lock_is_handed_on_in_turn_and_never_stops_the_thread() {
             }
             killed.kill();
             assert!(matches!(killed.join(), Err(JoinError::Killed)));
-            // Who may not wait gets an error.
+            // A caller that may not wait gets an error.
             let refused = spawn(|| overlapped::task::no_switch(|| stdout().write(b"x")));
             let refused = refused.join().unwrap().unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::WouldBlock);
@@ -399,7 +400,8 @@ fn outside_a_scheduler_the_streams_are_as_stds() {
     assert_eq!(after(&output.stdout, "\nMARK\n"), b"from a file\nkept");
 }
 
-/// Tasklets that ask for the lock of standard output one after another, and how many have got it.
+/// Has tasklets ask for the lock of standard output one after another. Returns how many have got
+/// it.
 fn contenders(count: u32) -> std::rc::Rc<std::cell::Cell<u32>> {
     let got = std::rc::Rc::new(std::cell::Cell::new(0));
     for _ in 0..count {
@@ -413,8 +415,8 @@ fn contenders(count: u32) -> std::rc::Rc<std::cell::Cell<u32>> {
 }
 
 #[test]
-fn a_lock_that_outlived_its_tasklet_is_nobody_elses() {
-    const NAME: &str = "a_lock_that_outlived_its_tasklet_is_nobody_elses";
+fn a_lock_that_outlived_its_tasklet_belongs_to_no_other() {
+    const NAME: &str = "a_lock_that_outlived_its_tasklet_belongs_to_no_other";
     if support::asked().is_some() {
         // The tasklet has ended, its block is freed, and others are made in its place.
         let mut lock = run_until(|| {
@@ -478,7 +480,7 @@ fn a_lock_is_released_wherever_its_guard_is_dropped() {
             drop(second);
             stdout().lock().flush().unwrap();
             assert_eq!(got.get(), 1);
-            // With the values of the thread, after the run.
+            // Dropped with the thread's values, after the run.
             std::thread::spawn(|| run(|| KEPT.with_borrow_mut(|kept| kept.push(stdout().lock()))))
                 .join()
                 .unwrap()
@@ -498,7 +500,7 @@ fn a_stream_that_is_being_written_to_is_an_error_for_its_owner() {
     const NAME: &str = "a_stream_that_is_being_written_to_is_an_error_for_its_owner";
     if support::asked().is_some() {
         run_until(|| {
-            // The guard is given to another tasklet, which waits in a write: nobody reads.
+            // The guard is given to another tasklet, which waits in a write to a full pipe.
             let mut lock = stderr().lock();
             let writer = spawn(move || lock.write_all(&vec![b'e'; 300_000]));
             yield_now();
@@ -520,12 +522,12 @@ fn a_stream_that_is_being_written_to_is_an_error_for_its_owner() {
 }
 
 #[test]
-fn who_would_wait_for_a_lock_while_unwinding_is_named_and_told_what_helps() {
-    const NAME: &str = "who_would_wait_for_a_lock_while_unwinding_is_named_and_told_what_helps";
+fn a_wait_for_a_lock_while_unwinding_names_the_tasklet_and_the_remedy() {
+    const NAME: &str = "a_wait_for_a_lock_while_unwinding_names_the_tasklet_and_the_remedy";
     struct Writes;
     impl Drop for Writes {
         fn drop(&mut self) {
-            // An error by the handle, the end of the process by its lock.
+            // The handle returns an error; its lock ends the process.
             let error = stdout().write(b"x").unwrap_err();
             assert_eq!(error.kind(), ErrorKind::WouldBlock);
             let _ = stdout().lock();

@@ -1,4 +1,4 @@
-//! Every call on `UdpSocket` answers what std's answers. How they are compared: `against_std`.
+//! Every call on `UdpSocket` returns what std's returns. `against_std` compares them.
 
 #[macro_use]
 mod against_std;
@@ -13,7 +13,7 @@ scenarios! {
     with {
         use net::UdpSocket;
 
-        /// A socket with a limit, so that what is lost is an error and not for ever.
+        /// A socket with a limit: the wait for a lost datagram ends with an error.
         fn bound(addr: &str) -> UdpSocket {
             let socket = UdpSocket::bind(addr).unwrap();
             socket.set_read_timeout(Some(ms(2_000))).unwrap();
@@ -125,7 +125,7 @@ scenarios! {
         log.note("too long to", a.send_to(&vec![0; 65_508], b.local_addr().unwrap()));
     }
 
-    nobody_there |log| {
+    no_receiver |log| {
         let gone = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let a = bound("127.0.0.1:0");
         a.connect(gone).unwrap();
@@ -264,8 +264,8 @@ scenarios! {
         log.note("recv", socket.recv(&mut [0; 4]));
         log.note("recv_from", socket.recv_from(&mut [0; 4]).map(drop));
         log.note("send_to", socket.send_to(b"x", "127.0.0.1:9"));
-        // The sender has a name: where there is none, the kernel writes no address, and std looks
-        // at what was in its memory before (1.95), which may be anything, and then panic.
+        // The sender has a name: without one the kernel writes no address, and std (1.95) reads
+        // uninitialised memory, and may panic.
         let folder = tempfile::tempdir().unwrap();
         let other = std::os::unix::net::UnixDatagram::bind(folder.path().join("name")).unwrap();
         let one = std::os::unix::net::UnixDatagram::bind(folder.path().join("one")).unwrap();

@@ -1,5 +1,5 @@
-//! Every call on `UnixStream`, `UnixListener` and `UnixDatagram` answers what std's answers. How
-//! they are compared: `against_std`.
+//! Every call on `UnixStream`, `UnixListener` and `UnixDatagram` returns what std's returns.
+//! `against_std` compares them.
 
 #[macro_use]
 mod against_std;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use against_std::{Log, ms};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
-/// An abstract name that nobody else has.
+/// Returns an abstract name that is not in use.
 fn fresh_name() -> SocketAddr {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -23,7 +23,7 @@ fn fresh_name() -> SocketAddr {
     SocketAddr::from_abstract_name(name).unwrap()
 }
 
-/// Without what differs between two runs.
+/// Returns an address without the parts that differ between two runs.
 fn plain(addr: io::Result<SocketAddr>) -> io::Result<String> {
     addr.map(|addr| match (addr.as_pathname(), addr.as_abstract_name()) {
         (Some(path), _) => format!("path {:?}", path.file_name()),
@@ -196,7 +196,7 @@ scenarios! {
         b.write_all(b"x").unwrap();
         log.note("in time", a.read(&mut buf));
         log.note("write limit", a.set_write_timeout(Some(ms(40))));
-        log.note("nobody reads", full(&a));
+        log.note("without a reader", full(&a));
         log.note("get", a.write_timeout());
         let name = fresh_name();
         let listener = UnixListener::bind_addr(&name).unwrap();
@@ -212,9 +212,9 @@ scenarios! {
         let name = fresh_name();
         let listener = UnixListener::bind_addr(&name).unwrap();
         log.note("set", listener.set_nonblocking(true));
-        log.note("nobody", listener.accept().map(drop));
-        log.note("nobody incoming", listener.incoming().next().unwrap().map(drop));
-        log.note("nobody in the loop", (&listener).into_iter().next().unwrap().map(drop));
+        log.note("no client", listener.accept().map(drop));
+        log.note("no client incoming", listener.incoming().next().unwrap().map(drop));
+        log.note("no client in the loop", (&listener).into_iter().next().unwrap().map(drop));
         let mut client = UnixStream::connect_addr(&name).unwrap();
         let (mut server, _) = listener.accept().unwrap();
         let helper = spawn(move || { sleep(ms(20)); client.write_all(b"late").unwrap(); client });
@@ -405,7 +405,7 @@ scenarios! {
             sleep(ms(20));
             drop(listener);
         });
-        log.note("until nobody listens", UnixStream::connect_addr(&name).map(drop));
+        log.note("until the listener is gone", UnixStream::connect_addr(&name).map(drop));
         helper.join().unwrap();
     }
 
@@ -437,7 +437,7 @@ scenarios! {
         let client = UnixStream::connect(&path).unwrap();
         let (server, _) = listener.accept().unwrap();
         let datagram = UnixDatagram::unbound().unwrap();
-        // std shows how it keeps the descriptor.
+        // std prints the type that it keeps the descriptor in.
         let plain = |text: String, fd: i32| {
             let text = text.replace(&format!("fd: {fd}"), "fd: N");
             text.replace("FileDesc(OwnedFd { fd: N })", "N").replace(folder, "FOLDER")

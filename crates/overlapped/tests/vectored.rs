@@ -1,5 +1,5 @@
-//! Vectored transfers: the same calls on std's objects in a thread, on ours in tasklets, and on
-//! ours in a thread; every result and every byte compared.
+//! Vectored transfers: the same calls on std's objects in a thread, on this library's in tasklets,
+//! and on this library's in a thread; every result and every byte is compared.
 
 mod against_std;
 
@@ -14,7 +14,7 @@ use overlapped::{JoinError, run, spawn, yield_now};
 /// More slices than one call takes (`IOV_MAX`).
 const MANY: usize = 1025;
 
-/// What is written, each in one call.
+/// The slices of the writes, each written in one call.
 fn writes() -> Vec<(&'static str, Vec<&'static [u8]>)> {
     vec![
         ("two parts", vec![b"ab", b"cd"]),
@@ -73,7 +73,7 @@ fn read_the_rest(log: &mut Log, name: &str, reader: &mut impl Read, left: usize)
     log.note(&format!("{name}: the rest"), reader.read_exact(&mut rest).map(|()| brief(&rest)));
 }
 
-/// Bytes as text, with how often one that is repeated comes.
+/// Returns bytes as text, with the count of repeated ones.
 fn brief(bytes: &[u8]) -> String {
     let runs = bytes.chunk_by(|a, b| a == b);
     runs.map(|run| format!("{}{}", char::from(run[0]), run.len())).collect()
@@ -84,8 +84,8 @@ fn both(log: &mut Log, name: &str, writer: &mut impl Write, reader: &mut impl Re
     read_all_shapes(log, name, reader, total);
 }
 
-/// The error of writing to what nobody reads. A child that another test starts has the reading end,
-/// too, until it runs its program.
+/// Returns the error of a write without a reader. A child that another test starts has the reading
+/// end, too, until it runs its program.
 fn until_nobody_reads(log: &mut Log, writer: &mut impl Write) {
     let parts = [b"a", b"b"].map(|part| IoSlice::new(part));
     let error = loop {
@@ -95,14 +95,14 @@ fn until_nobody_reads(log: &mut Log, writer: &mut impl Write) {
         }
         std::thread::sleep(ms(1));
     };
-    log.note("nobody reads", Err::<(), _>(error));
+    log.note("without a reader", Err::<(), _>(error));
 }
 
-/// A pseudo-terminal in raw mode: what is written to the second comes out of the first.
+/// Opens a pseudo-terminal in raw mode: bytes written to the second end come out of the first.
 fn terminal() -> (OwnedFd, OwnedFd) {
     let (mut master, mut slave) = (-1, -1);
     // SAFETY: the places are valid; null asks for no name and for default settings. The descriptors
-    // are new, and nobody else's.
+    // are new, and owned by no other code.
     unsafe {
         let null = std::ptr::null_mut();
         assert_eq!(libc::openpty(&mut master, &mut slave, null, null.cast(), null.cast()), 0);
@@ -157,7 +157,7 @@ kinds! {
         both(log, "a reference", &mut &writer, &mut &reader);
         drop(reader);
         until_nobody_reads(log, &mut writer);
-        log.note("nothing for nobody", writer.write_vectored(&[IoSlice::new(b"")]));
+        log.note("no bytes without a reader", writer.write_vectored(&[IoSlice::new(b"")]));
     }
 
     children |log| {
@@ -209,7 +209,7 @@ kinds! {
         both(log, "a pipe", &mut writer, &mut reader);
         let (reader, writer) = terminal();
         let (mut reader, mut writer) = (fs::File::from(reader), fs::File::from(writer));
-        // How much a terminal gives at once is a matter of time.
+        // The bytes that a terminal returns at once depend on timing.
         let total = write_all_shapes(log, "a terminal", &mut writer);
         read_the_rest(log, "a terminal", &mut reader, total);
     }
@@ -262,7 +262,7 @@ fn child_with_standard_streams() {
     std::process::exit(0);
 }
 
-/// What a child whose streams are `whose` has noted, and what came out of both streams.
+/// Returns the notes of a child whose streams are `whose`, and the bytes of both streams.
 fn child(whose: &str) -> (String, Vec<u8>, Vec<u8>) {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
@@ -296,7 +296,7 @@ fn standard_streams() {
     }
 }
 
-/// pipe(7): what is not longer than `PIPE_BUF` is not mixed with what others write.
+/// pipe(7): a write of up to `PIPE_BUF` bytes is not mixed with other writes.
 #[test]
 fn a_message_in_parts_goes_through_a_pipe_in_one_piece() {
     const PART: usize = 1000;
@@ -329,7 +329,7 @@ fn a_message_in_parts_goes_through_a_pipe_in_one_piece() {
 }
 
 #[test]
-fn a_vectored_read_that_is_cut_short_loses_nothing() {
+fn a_vectored_read_that_is_cancelled_loses_no_byte() {
     run(|| {
         let (reader, mut writer) = overlapped::io::pipe().unwrap();
         let reader = std::rc::Rc::new(reader);

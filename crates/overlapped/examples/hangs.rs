@@ -11,28 +11,28 @@ use overlapped::{Builder, Channel, RecvError, RunError, run, sync, yield_now};
 
 fn main() -> io::Result<()> {
     match std::env::args().nth(1).as_deref() {
-        Some("deadlock") => deadlock().map(|verdict| println!("{verdict}")),
-        Some("locks") => locks().map(|verdict| println!("{verdict}")),
+        Some("deadlock") => deadlock().map(|report| println!("{report}")),
+        Some("locks") => locks().map(|report| println!("{report}")),
         Some("stall") => stall(),
         Some("server") => server(),
         _ => Err(io::Error::other("which one? deadlock, locks, stall or server")),
     }
 }
 
-/// Two tasklets that each receive before they send; the verdict that the first tasklet gets.
+/// Two tasklets that each receive before they send; the report that the first tasklet gets.
 fn deadlock() -> io::Result<String> {
     run(|| {
         let (orders, bills) = (Channel::<u32>::named("orders"), Channel::named("bills"));
         let (theirs, sent) = (orders.clone(), bills.clone());
         Builder::new().name("kitchen").spawn(move || sent.send(theirs.recv().unwrap_or(0)))?;
         let waiter = Builder::new().name("waiter").spawn(move || bills.recv())?;
-        let Err(RecvError::Deadlock(verdict)) = waiter.join()? else { unreachable!() };
+        let Err(RecvError::Deadlock(report)) = waiter.join()? else { unreachable!() };
         orders.close();
-        Ok(verdict.to_string().replace("; ", "\n"))
+        Ok(report.to_string().replace("; ", "\n"))
     })?
 }
 
-/// Two tasklets that take the same locks in another order; the verdict that `run` returns.
+/// Two tasklets that take the same locks in another order; the report that `run` returns.
 fn locks() -> io::Result<String> {
     let ended: Result<io::Result<()>, RunError> = run(|| {
         let (left, right) = (Rc::new(sync::Mutex::new(0)), Rc::new(sync::Mutex::new(0)));
@@ -83,10 +83,10 @@ fn server() -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_guide_shows_the_verdicts() {
+    fn the_guide_shows_the_reports() {
         let guide = include_str!("../../../docs/guide.md");
-        for verdict in [super::deadlock().unwrap(), super::locks().unwrap()] {
-            assert!(guide.contains(&verdict), "not in docs/guide.md:\n{verdict}");
+        for report in [super::deadlock().unwrap(), super::locks().unwrap()] {
+            assert!(guide.contains(&report), "not in docs/guide.md:\n{report}");
         }
     }
 }

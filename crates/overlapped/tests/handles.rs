@@ -49,7 +49,7 @@ fn what_is_kept_of_runs_and_ports_that_have_ended_keeps_no_descriptor_open() {
                 Ok(handles) => kept.extend(handles),
                 Err(error) => eprintln!("SKIPPED: no {choice:?} here: {error}"),
             }
-            if let Ok(port) = Port::with(choice) {
+            if let Ok(port) = Port::open_with(choice) {
                 kept.push(Box::new(port.notifier()));
             }
         }
@@ -65,7 +65,7 @@ fn a_notifier_may_be_used_while_its_port_ends() {
     for choice in [PortChoice::Uring, PortChoice::Poll] {
         let before = open_descriptors();
         for _ in 0..support::rounds(100, 10_000) {
-            let Ok(mut port) = Port::with(choice) else { continue };
+            let Ok(mut port) = Port::open_with(choice) else { continue };
             let (notifier, over) = (port.notifier(), AtomicBool::new(false));
             thread::scope(|scope| {
                 scope.spawn(|| {

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Runs `test` on every backend that this machine has.
 fn everywhere(test: impl Fn(&mut Port)) {
     for choice in [PortChoice::Uring, PortChoice::Poll] {
-        match Port::with(choice) {
+        match Port::open_with(choice) {
             Ok(mut port) => test(&mut port),
             Err(error) if choice == PortChoice::Uring => {
                 eprintln!("SKIPPED: no io_uring here, not tested on it: {error}");
@@ -304,7 +304,7 @@ fn a_port_dropped_in_the_middle_closes_and_frees_everything() {
 }
 
 fn leave_in_the_middle(choice: PortChoice) {
-    let Ok(mut port) = Port::with(choice) else {
+    let Ok(mut port) = Port::open_with(choice) else {
         eprintln!("SKIPPED: no {choice:?} here");
         return;
     };
@@ -356,7 +356,7 @@ fn a_write_to_a_socket_raises_no_sigpipe() {
 fn a_forgotten_port_leaks_and_harms_nobody() {
     everywhere(|port| {
         let choice = if port.name() == "poll" { PortChoice::Poll } else { PortChoice::Uring };
-        let mut port = Port::with(choice).unwrap();
+        let mut port = Port::open_with(choice).unwrap();
         let (ours, mut peer) = tcp_pair();
         port.submit(0, Request::recv(ours, Vec::with_capacity(4096))).unwrap();
         port.wait(Some(Duration::ZERO), &mut Vec::new()).unwrap();

@@ -52,12 +52,12 @@ pub(crate) fn main(choice: PortChoice, arguments: &Arguments) -> anyhow::Result<
 /// Makes one sentence and the exit code. `used` is the port that `Auto` chooses.
 fn verdict(choice: PortChoice, used: &str) -> (String, ExitCode) {
     if choice != PortChoice::Auto {
-        return match Port::with(choice) {
+        return match Port::open_with(choice) {
             Ok(port) => (format!("--port {}: works here.", port.name()), ExitCode::SUCCESS),
             Err(error) => (format!("--port: refused. {error}"), ExitCode::FAILURE),
         };
     }
-    let uring = Port::with(PortChoice::Uring).is_ok();
+    let uring = Port::open_with(PortChoice::Uring).is_ok();
     let text = match (used, uring) {
         ("uring", _) => "Good: programs use io_uring here.",
         ("poll", true) => {

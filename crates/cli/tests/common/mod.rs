@@ -36,7 +36,7 @@ pub(crate) fn on_each_port(test: impl Fn(&str) + Sync) {
     }
     thread::scope(|scope| {
         scope.spawn(|| test("poll"));
-        match Port::with(PortChoice::Uring) {
+        match Port::open_with(PortChoice::Uring) {
             Ok(_) => test("uring"),
             Err(error) => println!("SKIPPED: the test on io_uring: {error}"),
         }

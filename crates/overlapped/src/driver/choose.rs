@@ -1,4 +1,4 @@
-//! Which backend: asked for in code, by `OVERLAPPED_PORT`, or found out by trying, in this order.
+//! The choice of a backend: by code, by `OVERLAPPED_PORT`, or by trying, in this order.
 //!
 //! Containers often forbid io_uring. Then the readiness backend does the same work with more
 //! system calls, and the reason and the remedy are said once per process, as a warning. Where
@@ -7,16 +7,13 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::Driver;
-use super::poll::Poll;
-use super::uring::{Opcodes, Uring};
 use crate::foreign::quietly;
 
-/// Which backend a port uses.
+/// The backend that a port uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PortChoice {
-    /// What the environment variable `OVERLAPPED_PORT` says (`uring` or `poll`); where it is not
-    /// set, the best one that works here.
+    /// The one that the environment variable `OVERLAPPED_PORT` names (`uring` or `poll`); where it
+    /// is not set, the best one that works here.
     #[default]
     Auto,
     /// io_uring, or an error. Needs Linux 6.1 or later.
@@ -25,7 +22,7 @@ pub enum PortChoice {
     Poll,
 }
 
-/// How a driver is opened.
+/// The settings with which a driver is opened.
 #[derive(Debug, Clone)]
 pub(crate) struct PortConfig {
     pub(crate) choice: PortChoice,
@@ -37,6 +34,20 @@ pub(crate) struct PortConfig {
     pub(crate) without: Opcodes,
 }
 
+/// A set of the ring's opcodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Opcodes(u64);
+
+impl Opcodes {
+    pub(super) fn with(self, code: u8) -> Opcodes {
+        Opcodes(self.0 | 1 << code)
+    }
+
+    pub(super) fn has(self, code: u8) -> bool {
+        self.0 & 1 << code != 0
+    }
+}
+
 impl Default for PortConfig {
     fn default() -> PortConfig {
         let (choice, without) = (PortChoice::Auto, Opcodes::default());
@@ -45,7 +56,7 @@ impl Default for PortConfig {
 }
 
 impl PortConfig {
-    /// The default sizes with `choice`.
+    /// Makes the default sizes with `choice`.
     pub(crate) fn new(choice: PortChoice) -> PortConfig {
         PortConfig { choice, ..PortConfig::default() }
     }
@@ -53,7 +64,7 @@ impl PortConfig {
 
 const VARIABLE: &str = "OVERLAPPED_PORT";
 
-/// What the environment says.
+/// Reads the choice from the environment.
 pub(super) fn from_environment() -> io::Result<PortChoice> {
     match std::env::var_os(VARIABLE) {
         None => Ok(PortChoice::Auto),
@@ -73,45 +84,36 @@ fn parse(value: &str) -> io::Result<PortChoice> {
     }
 }
 
-pub(super) fn open(config: &PortConfig) -> io::Result<Driver> {
-    #[cfg(miri)]
-    if config.choice == PortChoice::Auto {
-        return Ok(Driver::Still(Box::default()));
-    }
-    let choice = match config.choice {
-        PortChoice::Auto => from_environment()?,
-        chosen => chosen,
-    };
-    let refusal = match choice {
-        PortChoice::Poll => return Ok(Driver::Poll(Box::new(Poll::open()?))),
-        PortChoice::Auto | PortChoice::Uring => match Uring::open(config) {
-            Ok(uring) => return Ok(Driver::Uring(Box::new(uring))),
-            Err(error) => error,
-        },
-    };
-    let why = explain(&refusal);
+/// Says that io_uring was `refused`, for the reason in the error, and what to do about it: as an
+/// error where nothing else was allowed; once to the user's subscriber where readiness takes its
+/// place.
+///
+/// # Errors
+/// The refusal, where `choice` allows io_uring only.
+pub(super) fn explain_refusal(choice: PortChoice, refused: &io::Error) -> io::Result<()> {
+    let why = explain(refused);
     if choice == PortChoice::Uring {
-        return Err(io::Error::new(refusal.kind(), why));
+        return Err(io::Error::new(refused.kind(), why));
     }
-    static SAID: AtomicBool = AtomicBool::new(false);
-    say_once(&SAID, || {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    warn_once(&WARNED, || {
         tracing::warn!("{why} Going on with readiness; {VARIABLE}=poll accepts that silently.");
     });
-    Ok(Driver::Poll(Box::new(Poll::open()?)))
+    Ok(())
 }
 
-/// Tells the user's subscriber, the first time. Not by `Once`: the subscriber may open a port
-/// itself, wait, or panic.
-fn say_once(said: &AtomicBool, say: impl FnOnce()) {
-    if !said.swap(true, Ordering::Relaxed) {
-        quietly(say);
+/// Calls `warn` the first time: it tells the user's subscriber. Not by `Once`, because the
+/// subscriber may open a port itself, wait, or panic.
+fn warn_once(warned: &AtomicBool, warn: impl FnOnce()) {
+    if !warned.swap(true, Ordering::Relaxed) {
+        quietly(warn);
     }
 }
 
 /// The sysctl that forbids io_uring, where this kernel has it.
 pub(super) const DISABLED: &str = "/proc/sys/kernel/io_uring_disabled";
 
-/// Why io_uring was refused and what to do about it, in sentences.
+/// Says in sentences why io_uring was refused and what to do about it.
 pub(super) fn explain(error: &io::Error) -> String {
     explain_with(error, std::fs::read_to_string(DISABLED).ok().as_deref())
 }
@@ -167,12 +169,12 @@ mod tests {
     #[test]
     fn a_subscriber_that_is_told_may_open_a_port_itself_and_panic() {
         let (said, mut told) = (AtomicBool::new(false), 0);
-        say_once(&said, || {
-            say_once(&said, || unreachable!("it has been said"));
+        warn_once(&said, || {
+            warn_once(&said, || unreachable!("it has been said"));
             told += 1;
             std::panic::resume_unwind(Box::new("the subscriber's own fault"));
         });
-        say_once(&said, || unreachable!("it has been said"));
+        warn_once(&said, || unreachable!("it has been said"));
         assert_eq!(told, 1);
     }
 

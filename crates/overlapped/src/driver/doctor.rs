@@ -1,4 +1,5 @@
-//! What this machine offers to a port, and what to do about what is missing.
+//! The doctor's report: the facilities of this machine that a port uses, and remedies for those
+//! that are missing.
 
 use std::fmt;
 use std::io;
@@ -13,7 +14,7 @@ use super::uring::{Ring, USED};
 use crate::driver::{Driver, PortConfig};
 use crate::locals;
 
-/// What [`report`] found, line by line. `Display` prints it for people.
+/// The findings of [`report`], line by line. `Display` prints it for people.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Report {
@@ -28,11 +29,11 @@ pub struct Report {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
-    /// What was looked at.
+    /// The facility that was examined.
     pub subject: String,
-    /// What was found.
+    /// Its state.
     pub value: String,
-    /// What to do about it, where something is missing.
+    /// The remedy, where something is missing.
     pub remedy: Option<String>,
 }
 
@@ -58,7 +59,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Looks at this machine. Opens a port and closes it again; changes nothing.
+/// Examines this machine. Opens a port and closes it again; changes nothing.
 pub fn report() -> Report {
     let mut report = Report { port: "none", findings: Vec::new() };
     add_port(&mut report);
@@ -96,7 +97,7 @@ fn add_kernel(report: &mut Report) {
     report.add("kernel", release, remedy);
 }
 
-/// Whether `release` is clearly below `version`.
+/// Tells whether `release` is clearly below `version`.
 fn older_than(release: &str, version: (u32, u32)) -> bool {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
     match (numbers.next(), numbers.next()) {
@@ -191,7 +192,7 @@ fn add_locals(report: &mut Report) {
     }
 }
 
-/// Whether `MADV_GUARD_INSTALL` works here.
+/// Tells whether `MADV_GUARD_INSTALL` works here.
 fn guard_regions() -> io::Result<()> {
     const MADV_GUARD_INSTALL: libc::c_int = 102;
     // The largest page size of any machine; madvise wants whole pages.

@@ -1,20 +1,27 @@
-//! The completion port: a tiny front that chooses a backend and dispatches to it.
+//! The completion port's backends, behind one front: [`Driver`].
 //!
 //! ```text
-//! task, sched ──▶ Driver ──▶ uring | poll          (private: borrowed memory, `Op`)
-//! user        ──▶ Port   ──▶ Driver                (public: owned memory, `Request`)
-//! net, time   ──▶ control, clock                   (calls that never wait, and the time)
-//! sched       ──▶ watch                            (who holds its thread for too long)
-//! process …   ──▶ host                             (children and signals)
-//! fs          ──▶ disk                             (what no port does with files)
+//! task, sched ──▶ Driver ──▶ uring/ | poll/ | null      operations of tasklets: borrowed memory
+//! port        ──▶ Driver                                 requests of users: owned memory
+//! task, io    ──▶ try_now, block_on ──▶ direct/          no driver, or nothing to wait for
+//! any thread  ──▶ Notifier ──▶ the driver's wait
 //! ```
 //!
-//! A driver starts operations, is asked to cancel them, and hands out completions when waited on.
-//! It runs no user code. For every submitted token exactly one completion comes out, unless
-//! `submit` itself says `Submitted::Done`. A cancel decides nothing: the completion does.
+//! A driver starts operations ([`submit`](Driver::submit)), is asked to cancel them
+//! ([`cancel`](Driver::cancel)), and hands out completions ([`wait`](Driver::wait)). It runs no
+//! user code. Exactly one completion comes out for each submitted token, unless `submit` itself
+//! says `Submitted::Done`. A cancel decides nothing: the completion does.
 //!
-//! Shutdown: `Driver::drain` cancels everything and reaps every completion; only then is the
-//! ring or the poller closed, because closing is not a barrier. Dropping a driver drains it.
+//! A completion is the end of its operation. What the system interrupts or gives up in between is
+//! started again in here (`uring/unfinished.rs`); an operation ends as cancelled only if it was
+//! asked to, and has done nothing.
+//!
+//! `direct/` performs operations by plain system calls: one try without waiting, or blocking the
+//! thread. The backends fall back on it, and nobody else names it.
+//!
+//! Shutdown: [`drain`](Driver::drain) cancels everything and reaps every completion; only then is
+//! the ring or the poller closed, because closing is not a barrier. A driver that is dropped drains
+//! itself.
 
 mod choose;
 mod direct;
@@ -37,55 +44,66 @@ mod uring;
 use std::io;
 use std::time::Duration;
 
-use crate::op::{Completion, Op, Outcome, Token};
-use speculative::Eager;
+use crate::op::{Completion, Op, Outcome, Submitted, Token};
+use poll::Poll;
+use speculative::Speculation;
+use uring::Uring;
 
 pub use choose::PortChoice;
 pub(crate) use choose::PortConfig;
 pub use doctor::{Finding, Report, report};
 pub use notifier::Notifier;
 
-/// What came of a submission.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Submitted {
-    /// The completion will come out of [`Driver::wait`].
-    Pending,
-    /// It ended at once; no completion will come.
-    Done(Outcome),
-}
-
 /// One backend, chosen at run time.
 pub(crate) enum Driver {
-    Uring(Box<uring::Uring>),
-    Poll(Box<poll::Poll>),
+    Uring(Box<Uring>),
+    Poll(Box<Poll>),
     #[cfg(miri)]
-    Still(Box<null::Null>),
+    Null(Box<null::Null>),
 }
 
 impl Driver {
     /// Opens the best backend that `config` and this machine allow.
+    ///
+    /// # Errors
+    /// `InvalidInput` where the environment names no backend; the reason why a backend that was
+    /// asked for by name is refused; the system's own.
     pub(crate) fn open(config: &PortConfig) -> io::Result<Driver> {
-        choose::open(config)
+        #[cfg(miri)]
+        if config.choice == PortChoice::Auto {
+            return Ok(Driver::Null(Box::default()));
+        }
+        let choice = match config.choice {
+            PortChoice::Auto => choose::from_environment()?,
+            chosen => chosen,
+        };
+        if choice != PortChoice::Poll {
+            match Uring::open(config) {
+                Ok(uring) => return Ok(Driver::Uring(Box::new(uring))),
+                Err(refusal) => choose::explain_refusal(choice, &refusal)?,
+            }
+        }
+        Ok(Driver::Poll(Box::new(Poll::open()?)))
     }
 
-    /// The backend's name: `"uring"` or `"poll"`, as `OVERLAPPED_PORT` spells it.
+    /// Gives the backend's name: `"uring"` or `"poll"`, as `OVERLAPPED_PORT` spells it.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Driver::Uring(_) => "uring",
             Driver::Poll(_) => "poll",
             #[cfg(miri)]
-            Driver::Still(_) => "still",
+            Driver::Null(_) => "null",
         }
     }
 
-    /// Whether the kernel does `op` meanwhile, where it has to wait for a disk. If not, the calling
-    /// thread waits for the disk.
+    /// Tells whether the kernel performs `op` meanwhile, where it has to wait for a disk. If not,
+    /// the calling thread waits for the disk.
     pub(crate) fn waits_for_disks(&self, op: &Op) -> bool {
         match self {
             Driver::Uring(uring) => uring.does(op),
             Driver::Poll(_) => false,
             #[cfg(miri)]
-            Driver::Still(_) => true,
+            Driver::Null(_) => true,
         }
     }
 
@@ -104,7 +122,7 @@ impl Driver {
             // SAFETY: as above.
             Driver::Poll(poll) => unsafe { poll.submit(token, op) },
             #[cfg(miri)]
-            Driver::Still(still) => still.submit(token),
+            Driver::Null(null) => null.submit(token),
         }
     }
 
@@ -115,12 +133,12 @@ impl Driver {
             Driver::Uring(uring) => uring.has(op),
             Driver::Poll(_) => false,
             #[cfg(miri)]
-            Driver::Still(_) => false,
+            Driver::Null(_) => false,
         }
     }
 
-    /// Starts one try of `op`, with the next batch. It completes at once: with `-EAGAIN` where it
-    /// would have to wait.
+    /// Starts one try of `op`, with the next batch. It completes at once: with *would block* where
+    /// it would have to wait.
     ///
     /// # Safety
     /// As for [`submit`](Driver::submit).
@@ -129,31 +147,9 @@ impl Driver {
             // SAFETY: the caller's promise is exactly the backend's.
             Driver::Uring(uring) => unsafe { uring.start(token, op) },
             // SAFETY: as above.
-            _ => unsafe { self.submit(token, op) },
-        }
-    }
-
-    /// Tells whether a receive is worth a try before it is submitted: `adaptive::eager`. Whoever
-    /// makes the try tells what came of it ([`tried`](Driver::tried)).
-    #[inline]
-    pub(crate) fn wants_try(&mut self) -> bool {
-        self.eager().is_none_or(Eager::is_wanted)
-    }
-
-    /// Takes note of a receive that was tried before it was submitted.
-    #[inline]
-    pub(crate) fn tried(&mut self, found: bool) {
-        if let Some(eager) = self.eager() {
-            eager.tried(found);
-        }
-    }
-
-    fn eager(&mut self) -> Option<&mut Eager> {
-        match self {
-            Driver::Uring(uring) => Some(uring.eager()),
-            Driver::Poll(poll) => Some(poll.eager()),
+            Driver::Poll(poll) => unsafe { poll.submit(token, op) },
             #[cfg(miri)]
-            Driver::Still(_) => None,
+            Driver::Null(null) => null.submit(token),
         }
     }
 
@@ -177,18 +173,45 @@ impl Driver {
         unsafe { direct::try_at_limit(op) }
     }
 
+    /// Tells whether a receive is worth a try before it is submitted (see `speculative`). The
+    /// caller reports the try by [`tried`](Driver::tried).
+    #[inline]
+    pub(crate) fn wants_try(&mut self) -> bool {
+        self.speculation().is_none_or(Speculation::is_worthwhile)
+    }
+
+    /// Records whether a receive that was tried before its submission found something.
+    #[inline]
+    pub(crate) fn tried(&mut self, found: bool) {
+        if let Some(speculation) = self.speculation() {
+            speculation.record(found);
+        }
+    }
+
+    fn speculation(&mut self) -> Option<&mut Speculation> {
+        match self {
+            Driver::Uring(uring) => Some(uring.speculation()),
+            Driver::Poll(poll) => Some(poll.speculation()),
+            #[cfg(miri)]
+            Driver::Null(_) => None,
+        }
+    }
+
     /// Asks to end `token` early. Never lost, never decides: the completion says what happened.
     pub(crate) fn cancel(&mut self, token: Token) {
         match self {
             Driver::Uring(uring) => uring.cancel(token),
             Driver::Poll(poll) => poll.cancel(token),
             #[cfg(miri)]
-            Driver::Still(still) => still.cancel(token),
+            Driver::Null(null) => null.cancel(token),
         }
     }
 
     /// Appends what has completed, waiting for at most `timeout` (`None`: until something
     /// happens; zero: not at all) where nothing has. May return early with nothing.
+    ///
+    /// # Errors
+    /// The backend has failed: there is no telling any more when operations end.
     pub(crate) fn wait(
         &mut self,
         timeout: Option<Duration>,
@@ -198,45 +221,46 @@ impl Driver {
             Driver::Uring(uring) => uring.wait(timeout, out),
             Driver::Poll(poll) => poll.wait(timeout, out),
             #[cfg(miri)]
-            Driver::Still(still) => {
-                still.wait(timeout, out);
+            Driver::Null(null) => {
+                null.wait(timeout, out);
                 Ok(())
             }
         }
     }
 
-    /// Looks at memory for a moment, for at most `timeout`, if that has lately been worth it (see
-    /// `spin`): true as soon as a `wait` has something to do, or `called` says that somebody else
-    /// has. A wait that sleeps does the same by itself, but whoever calls it must ring for that.
+    /// Spins on memory for a moment, for at most `timeout`, if that has lately been worth it (see
+    /// `spin`): true as soon as a `wait` has something to do, or `is_called` says that another
+    /// thread wants this one. (A wait that sleeps spins first, too, but then the other thread has
+    /// to notify it, which costs a system call.)
     #[inline]
-    pub(crate) fn watch(&mut self, timeout: Option<Duration>, called: impl Fn() -> bool) -> bool {
+    pub(crate) fn spin(&mut self, timeout: Option<Duration>, is_called: impl Fn() -> bool) -> bool {
         match self {
-            Driver::Uring(uring) => uring.watch(timeout, called),
+            Driver::Uring(uring) => uring.spin(timeout, is_called),
             Driver::Poll(_) => false,
             #[cfg(miri)]
-            Driver::Still(_) => false,
+            Driver::Null(_) => false,
         }
     }
 
-    /// Whether a `wait(ZERO)` is likely to find something or has something to submit. One or two
-    /// loads, no system call.
+    /// Tells whether a `wait(ZERO)` is likely to find something or has something to submit. One or
+    /// two loads, no system call.
     #[inline]
     pub(crate) fn has_work(&self) -> bool {
         match self {
             Driver::Uring(uring) => uring.has_work(),
             Driver::Poll(poll) => poll.has_work(),
             #[cfg(miri)]
-            Driver::Still(still) => still.has_work(),
+            Driver::Null(null) => null.has_work(),
         }
     }
 
-    /// A handle that ends a `wait` early, from any thread.
+    /// Makes a handle that ends a `wait` early, from any thread.
     pub(crate) fn notifier(&self) -> Notifier {
         match self {
-            Driver::Uring(uring) => uring.notifier(),
-            Driver::Poll(poll) => poll.notifier(),
+            Driver::Uring(uring) => Notifier::from_event(uring.event()),
+            Driver::Poll(poll) => Notifier::from_poller(poll.poller()),
             #[cfg(miri)]
-            Driver::Still(still) => Notifier::of_bell(still.bell()),
+            Driver::Null(null) => Notifier::from_wake(null.wake()),
         }
     }
 
@@ -244,14 +268,14 @@ impl Driver {
     /// slowest operation that cannot be cancelled. Nothing may be submitted afterwards.
     ///
     /// A driver that is dropped drains itself, but then nobody looks at the completions: a
-    /// descriptor accepted at the last moment would stay open. So whoever has operations in
+    /// descriptor accepted at the last moment would stay open. So an owner with operations in
     /// flight calls this and looks.
     pub(crate) fn drain(&mut self, out: &mut Vec<Completion>) {
         match self {
             Driver::Uring(uring) => uring.drain(out),
             Driver::Poll(poll) => poll.drain(out),
             #[cfg(miri)]
-            Driver::Still(still) => still.drain(out),
+            Driver::Null(null) => null.drain(out),
         }
     }
 }

@@ -1,18 +1,21 @@
-//! Ends a wait from another thread.
+//! Notifiers: they end a driver's wait from another thread.
 //!
 //! A notification is a flag, not a count: while one is pending, further ones do nothing, so a
 //! busy sender costs one system call per wake-up of the receiver. The receiver clears the flag
-//! *before* it looks at what the senders left for it; a sender leaves it *before* it notifies. So
+//! *before* it reads what the senders left for it; a sender leaves it *before* it notifies. So
 //! either the receiver sees it, or the sender sees the cleared flag and notifies again.
 //!
 //! A notifier may outlive its port; it then wakes nobody, and keeps nothing of it open. So it is a
-//! weak reference: the port has the only strong one, apart from those who are just notifying it.
+//! weak reference: the port has the only strong one, apart from threads that are just notifying it.
 
 use std::fmt;
 use std::sync::{Arc, Weak};
 
+#[cfg(miri)]
+use super::null;
+use super::poll::Poller;
 #[cfg(target_os = "linux")]
-use super::event::EventFd;
+use super::uring::EventFd;
 
 /// A handle that ends a port's `wait` early, from any thread. Clones wake the same port.
 #[derive(Clone)]
@@ -22,24 +25,24 @@ pub struct Notifier(Kind);
 enum Kind {
     #[cfg(target_os = "linux")]
     Event(Weak<EventFd>),
-    Poller(Weak<crate::driver::poll::Poller>),
+    Poller(Weak<Poller>),
     #[cfg(miri)]
-    Bell(Weak<crate::driver::null::Bell>),
+    Null(Weak<null::Wake>),
 }
 
 impl Notifier {
     #[cfg(target_os = "linux")]
-    pub(super) fn of_event(event: &Arc<EventFd>) -> Notifier {
+    pub(super) fn from_event(event: &Arc<EventFd>) -> Notifier {
         Notifier(Kind::Event(Arc::downgrade(event)))
     }
 
-    pub(super) fn of_poller(poller: &Arc<crate::driver::poll::Poller>) -> Notifier {
+    pub(super) fn from_poller(poller: &Arc<Poller>) -> Notifier {
         Notifier(Kind::Poller(Arc::downgrade(poller)))
     }
 
     #[cfg(miri)]
-    pub(super) fn of_bell(bell: &Arc<crate::driver::null::Bell>) -> Notifier {
-        Notifier(Kind::Bell(Arc::downgrade(bell)))
+    pub(super) fn from_wake(wake: &Arc<null::Wake>) -> Notifier {
+        Notifier(Kind::Null(Arc::downgrade(wake)))
     }
 
     /// Makes the port's present or next `wait` return.
@@ -48,8 +51,8 @@ impl Notifier {
     /// It neither allocates nor panics; what it drops is not the last reference, as long as the
     /// port is there.
     ///
-    /// Ends the process where the port's own descriptor does not work any more, closed by somebody
-    /// else for instance: the port might sleep for ever.
+    /// Ends the process where the port's own descriptor does not work any more, because other code
+    /// has closed it, for instance: the port might sleep for ever.
     pub fn notify(&self) {
         match &self.0 {
             #[cfg(target_os = "linux")]
@@ -68,9 +71,9 @@ impl Notifier {
                 }
             }
             #[cfg(miri)]
-            Kind::Bell(bell) => {
-                if let Some(bell) = bell.upgrade() {
-                    bell.ring();
+            Kind::Null(wake) => {
+                if let Some(wake) = wake.upgrade() {
+                    wake.notify();
                 }
             }
         }
@@ -82,7 +85,7 @@ impl Notifier {
 fn give_up() -> ! {
     const TEXT: &[u8] = b"overlapped: a completion port cannot be notified, since its own \
         descriptor does not work any more: was it closed? aborting\n";
-    // Nobody could be told of an error.
+    // There is no way left to report an error.
     let _ = rustix::io::write(std::io::stderr(), TEXT); // Its number: nothing is locked.
     std::process::abort()
 }

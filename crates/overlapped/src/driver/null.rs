@@ -1,70 +1,73 @@
-//! A port on which nothing ever happens, for Miri, which has neither rings nor pollers: operations
-//! wait until they are cancelled, and waits end by their limits and by notifiers.
+//! The null backend, for Miri, which has neither rings nor pollers: no operation ever happens. It
+//! stays pending until it is cancelled, and a wait ends at its limit or by a notifier.
 
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use super::Submitted;
-use crate::op::{Completion, Outcome, Token};
+use crate::op::{Completion, Outcome, Submitted, Token};
 
-/// Ends a wait from another thread.
+/// A flag that ends a wait from another thread.
 #[derive(Default)]
-pub(super) struct Bell {
-    rung: Mutex<bool>,
-    heard: Condvar,
+pub(super) struct Wake {
+    is_set: Mutex<bool>,
+    changed: Condvar,
 }
 
-impl Bell {
-    pub(super) fn ring(&self) {
-        *self.rung.lock().expect("nobody panics with it") = true;
-        self.heard.notify_one();
+impl Wake {
+    pub(super) fn notify(&self) {
+        *self.lock() = true;
+        self.changed.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.is_set.lock().expect("no thread panics while it holds this lock")
     }
 }
 
 #[derive(Default)]
-pub(crate) struct Still {
-    bell: Arc<Bell>,
-    waiting: Vec<Token>,
+pub(crate) struct Null {
+    wake: Arc<Wake>,
+    pending: Vec<Token>,
     done: Vec<Completion>,
 }
 
-impl Still {
-    pub(super) fn bell(&self) -> &Arc<Bell> {
-        &self.bell
+impl Null {
+    pub(super) fn wake(&self) -> &Arc<Wake> {
+        &self.wake
     }
 
     pub(super) fn submit(&mut self, token: Token) -> Submitted {
-        self.waiting.push(token);
+        self.pending.push(token);
         Submitted::Pending
     }
 
     pub(super) fn cancel(&mut self, token: Token) {
-        if let Some(at) = self.waiting.iter().position(|waiting| *waiting == token) {
-            self.waiting.swap_remove(at);
+        if let Some(at) = self.pending.iter().position(|pending| *pending == token) {
+            self.pending.swap_remove(at);
             self.done.push(Completion { token, outcome: Outcome::CANCELLED });
         }
     }
 
     pub(super) fn wait(&mut self, timeout: Option<Duration>, out: &mut Vec<Completion>) {
-        let mut rung = self.bell.rung.lock().expect("nobody panics with it");
-        if self.done.is_empty() && !*rung && timeout != Some(Duration::ZERO) {
-            rung = match timeout {
-                None => self.bell.heard.wait(rung).expect("nobody panics with it"),
-                Some(limit) => {
-                    self.bell.heard.wait_timeout(rung, limit).expect("nobody panics with it").0
-                }
+        let mut is_set = self.wake.lock();
+        if self.done.is_empty() && !*is_set && timeout != Some(Duration::ZERO) {
+            let poisoned = "no thread panics while it holds this lock";
+            is_set = match timeout {
+                None => self.wake.changed.wait(is_set).expect(poisoned),
+                Some(limit) => self.wake.changed.wait_timeout(is_set, limit).expect(poisoned).0,
             };
         }
-        *rung = false;
+        *is_set = false;
+        drop(is_set);
         out.append(&mut self.done);
     }
 
     pub(super) fn has_work(&self) -> bool {
-        !self.done.is_empty() || *self.bell.rung.lock().expect("nobody panics with it")
+        !self.done.is_empty() || *self.wake.lock()
     }
 
     pub(super) fn drain(&mut self, out: &mut Vec<Completion>) {
-        for token in std::mem::take(&mut self.waiting) {
+        for token in std::mem::take(&mut self.pending) {
             self.done.push(Completion { token, outcome: Outcome::CANCELLED });
         }
         out.append(&mut self.done);

@@ -1,33 +1,34 @@
-//! Whether a receive is worth a try when it is submitted.
+//! Speculative receives: whether a receive is worth a try when it is submitted.
 //!
-//! Whoever has just answered waits for the next question, which is not there yet: a try at once is
-//! a call in vain, and the wait for readiness two more. By the time the port is waited on, many
-//! other tasklets have run, and most of the questions have come. Whoever reads a stream that is
-//! ahead of him finds something at once, and goes on without a switch. So tries are given up for a
-//! while when they find nothing, and taken up again to see.
+//! A client that waits for an answer has not sent its next question when the server submits the
+//! next receive. A try at that moment is a call in vain, and the wait for readiness costs two more.
+//! By the time the port is waited on, many other tasklets have run, and most of the questions have
+//! come. A reader whose peer is ahead of it finds something at once, and goes on without a switch.
+//! So the tries stop for a while when they find nothing, and begin again after a pause.
 //!
 //! ```text
-//!              so many in a row found nothing
-//!   at once ────────────────────────────────▶ later
-//!      ▲  one of them: again                    │
-//!      └──────────── after so many receives ────┘
+//!              MISSES_MAX tries in a row found nothing
+//!   at once ──────────────────────────────────────────▶ later
+//!      ▲  the first one after it finds nothing: again      │
+//!      └───────────────── PAUSE receives later ────────────┘
 //! ```
 
-/// Tries in vain, in a row, that make receives wait for the port.
-const IN_VAIN_MAX: u32 = 8;
+/// Tries in a row that find nothing, after which receives wait for the port.
+const MISSES_MAX: u32 = 8;
 
-/// Receives that are not tried at once then.
+/// The receives that are then submitted without a try.
 const PAUSE: u32 = 64;
 
+/// The recent success of speculative receives.
 #[derive(Debug, Default)]
-pub(crate) struct Eager {
-    in_vain: u32,
+pub(super) struct Speculation {
+    misses: u32,
     pause: u32,
 }
 
-impl Eager {
-    /// Whether the receive that is submitted now is to be tried at once.
-    pub(crate) fn is_wanted(&mut self) -> bool {
+impl Speculation {
+    /// Tells whether the receive that is submitted now should be tried at once.
+    pub(super) fn is_worthwhile(&mut self) -> bool {
         if self.pause == 0 {
             return true;
         }
@@ -35,10 +36,10 @@ impl Eager {
         false
     }
 
-    /// A receive was tried at once.
-    pub(crate) fn tried(&mut self, found: bool) {
-        self.in_vain = if found { 0 } else { (self.in_vain + 1).min(IN_VAIN_MAX) };
-        if self.in_vain == IN_VAIN_MAX {
+    /// Records whether a receive that was tried at once found something.
+    pub(super) fn record(&mut self, found: bool) {
+        self.misses = if found { 0 } else { (self.misses + 1).min(MISSES_MAX) };
+        if self.misses == MISSES_MAX {
             self.pause = PAUSE;
         }
     }
@@ -48,14 +49,14 @@ impl Eager {
 mod tests {
     use super::*;
 
-    /// How many of 10,000 receives were tried at once, when so many of ten find something.
+    /// Counts the tries of 10,000 receives of which `finding` in ten would find something.
     fn tries(finding: usize) -> usize {
-        let mut eager = Eager::default();
+        let mut speculation = Speculation::default();
         let mut tries = 0;
         for receive in 0..10_000 {
-            if eager.is_wanted() {
+            if speculation.is_worthwhile() {
                 tries += 1;
-                eager.tried(receive % 10 < finding);
+                speculation.record(receive % 10 < finding);
             }
         }
         tries

@@ -124,12 +124,21 @@ impl Net {
     }
 }
 
-/// How one operation ended: exactly one per submitted token.
+/// The state of an operation after its submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Submitted {
+    /// The completion will come out of `Driver::wait`.
+    Pending,
+    /// It ended at once; no completion will come.
+    Done(Outcome),
+}
+
+/// The end of one operation: exactly one per token that was [pending](Submitted::Pending).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Completion {
-    /// Which operation.
+    /// The operation.
     pub(crate) token: Token,
-    /// What came of it.
+    /// Its end.
     pub(crate) outcome: Outcome,
 }
 

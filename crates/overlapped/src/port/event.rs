@@ -1,19 +1,28 @@
-//! What comes out of a [`Port`](super::Port).
+//! The events that come out of a [`Port`](super::Port).
 
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
-use super::{Descriptor, OperationId};
+use super::request::Descriptor;
+use crate::op::Token;
+use crate::sys::errno;
 
-/// The end of one request: the only one it has.
+/// Names one operation of one port, for [`Port::cancel`] and in its [`Event`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OperationId {
+    pub(super) port: u64,
+    pub(super) token: Token,
+}
+
+/// The end of one request. Each request has exactly one.
 #[derive(Debug)]
 pub struct Event {
-    /// What was given to [`Port::submit`](super::Port::submit).
+    /// The key that was given to [`Port::submit`](super::Port::submit).
     pub key: u64,
-    /// What [`Port::submit`](super::Port::submit) returned.
+    /// The id that [`Port::submit`](super::Port::submit) returned.
     pub id: OperationId,
-    /// What came of it.
+    /// The operation's value or error.
     pub result: io::Result<Done>,
     /// The request's descriptor.
     pub descriptor: Descriptor,
@@ -23,13 +32,13 @@ pub struct Event {
 }
 
 impl Event {
-    /// Whether the operation ended because it was cancelled, without having done anything.
+    /// Tells whether the operation ended because it was cancelled, without having done anything.
     pub fn is_cancelled(&self) -> bool {
-        matches!(&self.result, Err(error) if error.raw_os_error() == Some(libc::ECANCELED))
+        matches!(&self.result, Err(error) if errno::is_cancel(error))
     }
 }
 
-/// What an operation has achieved.
+/// The value of an operation that succeeded.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Done {
@@ -37,12 +46,12 @@ pub enum Done {
     Accepted {
         /// The connected socket: close-on-exec, non-blocking.
         socket: OwnedFd,
-        /// Who is at the other end; `None` where that has no IP address.
+        /// The peer's address; `None` where that is no IP address.
         peer: Option<SocketAddr>,
     },
     /// The socket is connected.
     Connected,
-    /// So many bytes have been received, sent, read or written.
+    /// The number of bytes that have been received, sent, read or written.
     Transferred(usize),
     /// The descriptor is readable or writable.
     Ready,

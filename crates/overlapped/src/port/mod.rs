@@ -1,15 +1,15 @@
-//! The completion port for everybody: owned things only, no tasklets needed.
+//! The public completion port: owned things only, no tasklets needed.
 //!
 //! ```text
-//! Request ──submit──▶ Held in the table ──▶ Driver ──▶ kernel
-//! Event   ◀──wait──── taken out again   ◀── Driver ◀──
+//! Request ──submit──▶ InFlight in the table ──▶ Driver ──▶ kernel
+//! Event   ◀──wait──── taken out again       ◀── Driver ◀──
 //! ```
 //!
-//! Who owns what: from `submit` until the event, the port holds the descriptor (so that its number
+//! Ownership: from `submit` until the event, the port holds the descriptor (so that its number
 //! cannot be used again) and the memory, as raw parts that nothing else can reach. The event gives
 //! both back. So no safe code can free, move or look at memory that the kernel writes to:
 //!
-//! - an operation ends: the event is built from what was held;
+//! - an operation ends: the event is built from its parts;
 //! - the port is dropped: the driver is drained, the events are built and dropped, which also
 //!   closes sockets accepted at the last moment;
 //! - the port is forgotten: what it holds is leaked, never freed;
@@ -17,11 +17,11 @@
 //!
 //! Transfers at a file's cursor queue, first come first served, one in flight per file (`cursors`).
 //!
-//! Why the port is `!Send`: the ring belongs to the thread that opened it.
+//! The port is `!Send`, because the ring belongs to the thread that opened it.
 
 mod cursors;
 mod event;
-mod held;
+mod in_flight;
 mod request;
 
 use std::io;
@@ -30,30 +30,23 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::driver::{Driver, PortConfig, Submitted};
-use crate::op::{Completion, Outcome, Table, Token};
+use crate::driver::{Driver, PortConfig};
+use crate::op::{Completion, Outcome, Submitted, Table, Token};
 use crate::sys::descriptor;
 
 pub use crate::driver::{Finding, Notifier, PortChoice, Report, report};
 pub use crate::sys::descriptor::raise_fd_limit;
-use cursors::Cursors;
-pub use event::{Done, Event};
-use held::Held;
-use request::Kind;
+use cursors::CursorQueues;
+pub use event::{Done, Event, OperationId};
+use in_flight::InFlight;
+use request::Operation;
 pub use request::{Descriptor, Request};
 
-/// How many operations a port carries at once, unless [`Port::limit`] says otherwise.
+/// The most operations in flight on a port.
 const LIMIT: usize = 1 << 20;
 
 /// Tells ports apart, so that an id of one means nothing to another.
 static PORTS: AtomicU64 = AtomicU64::new(0);
-
-/// Names one operation of one port, for [`Port::cancel`] and in its [`Event`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct OperationId {
-    port: u64,
-    token: Token,
-}
 
 /// A completion port: requests go in, each with a key of your choice; events come out when they
 /// have completed.
@@ -82,16 +75,16 @@ pub struct OperationId {
 /// Cancels what is in flight and waits until the kernel has let go of it. That takes as long as
 /// the slowest operation that cannot be cancelled, such as a read that a disk has begun.
 pub struct Port {
-    /// Before `held`: while it is dropped, the memory is still there.
+    /// Before `in_flight`: while it is dropped, the memory is still there.
     driver: Driver,
-    held: Table<Held>,
+    in_flight: Table<InFlight>,
     limit: usize,
     number: u64,
-    /// Who waits for whom at the cursors of files.
-    cursors: Cursors,
+    /// Requests that wait for their turn at a file's cursor.
+    cursors: CursorQueues,
     /// Requests that ended inside `submit`, or waiting for a cursor.
     ended: Vec<Completion>,
-    /// What the driver hands out; empty between two waits.
+    /// The driver's completions; empty between two waits.
     completions: Vec<Completion>,
     thread: PhantomData<*const ()>,
 }
@@ -103,42 +96,42 @@ impl Port {
     /// `InvalidInput` where the variable `OVERLAPPED_PORT` has a value that is no backend's name.
     /// Otherwise the system's reason: no descriptors or memory left.
     pub fn open() -> io::Result<Port> {
-        Port::with(PortChoice::Auto)
+        Port::open_with(PortChoice::Auto)
     }
 
     /// Opens a port on the chosen backend.
     ///
     /// # Errors
-    /// As for [`Port::open`]; for [`PortChoice::Uring`] also why io_uring was refused, and the
+    /// Those of [`Port::open`]; for [`PortChoice::Uring`] also why io_uring was refused, and the
     /// remedy.
-    pub fn with(choice: PortChoice) -> io::Result<Port> {
-        Port::with_config(&PortConfig::new(choice), LIMIT)
+    pub fn open_with(choice: PortChoice) -> io::Result<Port> {
+        Port::open_with_config(&PortConfig::new(choice), LIMIT)
     }
 
-    pub(crate) fn with_config(config: &PortConfig, limit: usize) -> io::Result<Port> {
+    pub(crate) fn open_with_config(config: &PortConfig, limit: usize) -> io::Result<Port> {
         Ok(Port {
             driver: Driver::open(config)?,
-            held: Table::new(limit),
+            in_flight: Table::new(limit),
             limit,
             number: PORTS.fetch_add(1, Ordering::Relaxed),
-            cursors: Cursors::default(),
+            cursors: CursorQueues::default(),
             ended: Vec::new(),
             completions: Vec::new(),
             thread: PhantomData,
         })
     }
 
-    /// Which backend this is: `"uring"` or `"poll"`.
+    /// Gives the name of the backend: `"uring"` or `"poll"`.
     pub fn name(&self) -> &'static str {
         self.driver.name()
     }
 
-    /// How many requests have been submitted and have not come back as events.
+    /// Counts the requests that have been submitted and have not come back as events.
     pub fn in_flight(&self) -> usize {
-        self.held.len()
+        self.in_flight.len()
     }
 
-    /// How many requests can be in flight at once: 1,048,576.
+    /// Gives the number of requests that can be in flight at once: 1,048,576.
     pub fn limit(&self) -> usize {
         self.limit
     }
@@ -154,13 +147,13 @@ impl Port {
     /// Everything that the operation itself comes to is in the event.
     pub fn submit(&mut self, key: u64, request: Request) -> io::Result<OperationId> {
         request.check()?;
-        let (request, file) = request.settle()?;
+        let (request, file) = request.resolve()?;
         self.prepare_descriptor(&request)?;
-        if self.held.len() == self.limit {
+        if self.in_flight.len() == self.limit {
             let text = "too many operations are in flight: wait for some to complete";
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, text));
         }
-        let Ok(token) = self.held.insert(Held::new(key, request, file)) else {
+        let Ok(token) = self.in_flight.insert(InFlight::new(key, request, file)) else {
             unreachable!("the table has the same limit");
         };
         if file.is_none_or(|file| self.cursors.enter(file, token)) {
@@ -169,32 +162,33 @@ impl Port {
         Ok(OperationId { port: self.number, token })
     }
 
-    /// Hands what is held under `token` to the driver, and whoever waits for its cursor after it,
-    /// as long as they end at once.
+    /// Submits the request `token` to the driver, and then those that wait for the same cursor, as
+    /// long as they end at once.
     fn start(&mut self, token: Token) {
         let mut next = Some(token);
         while let Some(token) = next.take() {
-            let op = self.held.get_mut(token).expect("it was inserted and has not ended").op();
-            // SAFETY: `Held` keeps the descriptor open and its memory valid, and gives nobody else
-            // access, until `finish` takes it out of the table, which happens when the completion
-            // is there. If the port is forgotten, the table is, too. The table made the token.
+            let op = self.in_flight.get_mut(token).expect("it was inserted and has not ended").op();
+            // SAFETY: `InFlight` keeps the descriptor open and its memory valid, and gives no other
+            // code access, until `finish` takes it out of the table, which happens when the
+            // completion is there. If the port is forgotten, the table is, too. The table made the
+            // token.
             if let Submitted::Done(outcome) = unsafe { self.driver.submit(token, &op) } {
                 next = self.end(token, outcome);
             }
         }
     }
 
-    /// Notes the end of `token`, and says who may use its cursor now.
+    /// Notes the end of `token`, and gives the request that may use its cursor now.
     fn end(&mut self, token: Token, outcome: Outcome) -> Option<Token> {
         self.ended.push(Completion { token, outcome });
-        let file = self.held.get_mut(token).expect("it has not been handed out").file?;
+        let file = self.in_flight.get_mut(token).expect("it has not been handed out").file?;
         self.cursors.leave(file, token)
     }
 
     /// `accept` and `connect` know no flag against waiting: for readiness they need `O_NONBLOCK`.
     fn prepare_descriptor(&self, request: &Request) -> io::Result<()> {
-        match (&self.driver, &request.kind) {
-            (Driver::Poll(_), Kind::Accept | Kind::Connect(_)) => {
+        match (&self.driver, &request.operation) {
+            (Driver::Poll(_), Operation::Accept | Operation::Connect(_)) => {
                 descriptor::set_nonblocking(request.descriptor.as_fd(), true)
             }
             _ => Ok(()),
@@ -208,8 +202,8 @@ impl Port {
         if id.port != self.number {
             return;
         }
-        if let Some(held) = self.held.get(id.token) {
-            let file = held.file;
+        if let Some(request) = self.in_flight.get(id.token) {
+            let file = request.file;
             if file.is_some_and(|file| self.cursors.give_up(file, id.token)) {
                 self.ended.push(Completion { token: id.token, outcome: Outcome::CANCELLED });
             } else {
@@ -241,15 +235,15 @@ impl Port {
             out.push(self.finish(completion));
         }
         self.ended = ended;
-        // What has come is handed out even so; the next wait fails again.
+        // The events that have come are handed out all the same; the next wait fails again.
         if count == 0 { waited.map(|()| 0) } else { Ok(count) }
     }
 
     fn finish(&mut self, completion: Completion) -> Event {
-        let held = self.held.remove(completion.token);
-        let held = held.expect("every completion belongs to one request in flight");
+        let request = self.in_flight.remove(completion.token);
+        let request = request.expect("every completion belongs to one request in flight");
         let id = OperationId { port: self.number, token: completion.token };
-        held.finish(id, completion.outcome)
+        request.finish(id, completion.outcome)
     }
 
     /// A handle that ends a [`Port::wait`] early, from any thread.

@@ -1,4 +1,4 @@
-//! What can be asked of a [`Port`](super::Port), with everything it needs.
+//! Requests to a [`Port`](super::Port), with everything that they need.
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,7 +29,7 @@ impl Descriptor {
     /// The descriptor itself, where this is its last clone; otherwise gives the clone back.
     ///
     /// # Errors
-    /// Somebody else holds a clone: another owner, or a request in flight.
+    /// Another owner or a request in flight holds a clone.
     pub fn into_inner(self) -> Result<OwnedFd, Descriptor> {
         Arc::try_unwrap(self.0).map_err(Descriptor)
     }
@@ -99,11 +99,11 @@ from_owners! {
 #[derive(Debug)]
 pub struct Request {
     pub(super) descriptor: Descriptor,
-    pub(super) kind: Kind,
+    pub(super) operation: Operation,
 }
 
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(super) enum Operation {
     Accept,
     Connect(SocketAddr),
     Recv(Vec<u8>),
@@ -120,53 +120,53 @@ impl Request {
     ///
     /// The readiness backend sets `O_NONBLOCK` on the listener.
     pub fn accept(listener: impl Into<Descriptor>) -> Request {
-        Request::new(listener, Kind::Accept)
+        Request::new(listener, Operation::Accept)
     }
 
     /// Connects a socket, such as one from [`Descriptor::stream_for`].
     ///
     /// The readiness backend sets `O_NONBLOCK` on the socket.
     pub fn connect(socket: impl Into<Descriptor>, addr: SocketAddr) -> Request {
-        Request::new(socket, Kind::Connect(addr))
+        Request::new(socket, Operation::Connect(addr))
     }
 
     /// Receives from a socket, appending to `buffer`. 0 bytes: the peer has ended its stream.
     pub fn recv(socket: impl Into<Descriptor>, buffer: Vec<u8>) -> Request {
-        Request::new(socket, Kind::Recv(buffer))
+        Request::new(socket, Operation::Recv(buffer))
     }
 
     /// Sends `buffer[start..]` on a socket. May send less: continue at a later start. Never
     /// raises SIGPIPE.
     pub fn send(socket: impl Into<Descriptor>, buffer: Vec<u8>, start: usize) -> Request {
-        Request::new(socket, Kind::Send(buffer, start))
+        Request::new(socket, Operation::Send(buffer, start))
     }
 
     /// Reads from a pipe, terminal or socket, or at a file's cursor, appending to `buffer`.
     /// 0 bytes: the end.
     ///
-    /// What goes through a file's cursor is done in the order of submission, one at a time: each
-    /// request on the same file waits in the port until the one before has ended. Others do not
-    /// wait, and neither does [`Request::read_at`], of which any number go at once. Another port
-    /// knows nothing of this one's requests: use one port for one cursor. A file opened with
-    /// `O_DIRECT` is refused: use [`Request::read_at`].
+    /// Transfers at a file's cursor are performed in the order of submission, one at a time: each
+    /// request on the same file waits in the port until the one before has ended. Requests on other
+    /// files do not wait, and neither does [`Request::read_at`]: any number of those run at once.
+    /// Another port knows nothing of this one's requests: use one port for one cursor. A file
+    /// opened with `O_DIRECT` is refused: use [`Request::read_at`].
     pub fn read(stream: impl Into<Descriptor>, buffer: Vec<u8>) -> Request {
-        Request::new(stream, Kind::Read(buffer, None))
+        Request::new(stream, Operation::Read(buffer, None))
     }
 
     /// Writes `buffer[start..]` to a pipe, terminal or socket, or at a file's cursor. May write
     /// less: continue at a later start. Files: in order, as [`Request::read`] has it.
     ///
-    /// A pipe that nobody reads raises SIGPIPE, unless the process ignores it, as Rust programs do
+    /// A pipe without a reader raises SIGPIPE, unless the process ignores it, as Rust programs do
     /// by default. Sockets never do.
     pub fn write(stream: impl Into<Descriptor>, buffer: Vec<u8>, start: usize) -> Request {
-        Request::new(stream, Kind::Write(buffer, start, None))
+        Request::new(stream, Operation::Write(buffer, start, None))
     }
 
     /// Reads from a file at `offset`, appending to `buffer`. 0 bytes: the end.
     ///
     /// The readiness backend reads in `submit`, which may wait for the disk.
     pub fn read_at(file: impl Into<Descriptor>, buffer: Vec<u8>, offset: u64) -> Request {
-        Request::new(file, Kind::Read(buffer, Some(offset)))
+        Request::new(file, Operation::Read(buffer, Some(offset)))
     }
 
     /// Writes `buffer[start..]` to a file at `offset`. May write less: continue at a later start
@@ -179,33 +179,37 @@ impl Request {
         start: usize,
         offset: u64,
     ) -> Request {
-        Request::new(file, Kind::Write(buffer, start, Some(offset)))
+        Request::new(file, Operation::Write(buffer, start, Some(offset)))
     }
 
     /// Waits until there is something to read, or the end, or an error; transfers nothing.
     pub fn readable(descriptor: impl Into<Descriptor>) -> Request {
-        Request::new(descriptor, Kind::Ready(Interest::Readable))
+        Request::new(descriptor, Operation::Ready(Interest::Readable))
     }
 
     /// Waits until there is room to write, or an error; transfers nothing.
     pub fn writable(descriptor: impl Into<Descriptor>) -> Request {
-        Request::new(descriptor, Kind::Ready(Interest::Writable))
+        Request::new(descriptor, Operation::Ready(Interest::Writable))
     }
 
-    fn new(descriptor: impl Into<Descriptor>, kind: Kind) -> Request {
-        Request { descriptor: descriptor.into(), kind }
+    fn new(descriptor: impl Into<Descriptor>, operation: Operation) -> Request {
+        Request { descriptor: descriptor.into(), operation }
     }
 
-    /// Whether it makes sense; see [`Port::submit`](super::Port::submit).
+    /// Checks whether it makes sense; see [`Port::submit`](super::Port::submit).
     pub(super) fn check(&self) -> io::Result<()> {
-        match &self.kind {
-            Kind::Recv(buffer) | Kind::Read(buffer, _) if buffer.len() == buffer.capacity() => {
+        match &self.operation {
+            Operation::Recv(buffer) | Operation::Read(buffer, _)
+                if buffer.len() == buffer.capacity() =>
+            {
                 return Err(invalid("the buffer has no room: reserve some, or clear it"));
             }
-            Kind::Send(buffer, start) | Kind::Write(buffer, start, _) if *start > buffer.len() => {
+            Operation::Send(buffer, start) | Operation::Write(buffer, start, _)
+                if *start > buffer.len() =>
+            {
                 return Err(invalid("the start is behind the end of the buffer"));
             }
-            Kind::Read(_, Some(offset)) | Kind::Write(_, _, Some(offset))
+            Operation::Read(_, Some(offset)) | Operation::Write(_, _, Some(offset))
                 if i64::try_from(*offset).is_err() =>
             {
                 return Err(invalid("no file has such an offset"));
@@ -215,29 +219,29 @@ impl Request {
         Ok(())
     }
 
-    /// Makes transfers on sockets what they should be (write(2) on a socket raises SIGPIPE), and
-    /// tells the file whose cursor is to be used, if there is one.
-    pub(super) fn settle(self) -> io::Result<(Request, Option<FileId>)> {
-        let Request { descriptor, kind } = self;
-        if !matches!(kind, Kind::Read(_, None) | Kind::Write(_, _, None)) {
-            return Ok((Request { descriptor, kind }, None));
+    /// Turns reads and writes on sockets into receives and sends (write(2) on a socket raises
+    /// SIGPIPE), and gives the file whose cursor is used, if there is one.
+    pub(super) fn resolve(self) -> io::Result<(Request, Option<FileId>)> {
+        let Request { descriptor, operation } = self;
+        if !matches!(operation, Operation::Read(_, None) | Operation::Write(_, _, None)) {
+            return Ok((Request { descriptor, operation }, None));
         }
         let identity = descriptor::identity(descriptor.as_raw_fd());
         let identity = identity.map_err(io::Error::from_raw_os_error)?;
-        let kind = match (kind, identity.kind) {
-            (Kind::Read(buffer, None), descriptor::Kind::Socket) => Kind::Recv(buffer),
-            (Kind::Write(buffer, start, None), descriptor::Kind::Socket) => {
-                Kind::Send(buffer, start)
+        let operation = match (operation, identity.kind) {
+            (Operation::Read(buffer, None), descriptor::Kind::Socket) => Operation::Recv(buffer),
+            (Operation::Write(buffer, start, None), descriptor::Kind::Socket) => {
+                Operation::Send(buffer, start)
             }
-            (kind, _) => kind,
+            (operation, _) => operation,
         };
         let is_disk = identity.kind.is_disk();
-        // The ring moves no cursor at the end of what the disk has done by itself.
+        // The ring moves no cursor after a transfer past the page cache.
         if is_disk && nonblocking::is_direct(descriptor.as_fd())? {
             return Err(invalid("O_DIRECT goes past the cursor: use read_at, write_at"));
         }
         let file = is_disk.then_some((identity.device, identity.inode));
-        Ok((Request { descriptor, kind }, file))
+        Ok((Request { descriptor, operation }, file))
     }
 }
 

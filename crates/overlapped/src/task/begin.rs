@@ -22,8 +22,8 @@ use std::thread;
 
 use super::cannot_wait::{CannotWait, deadline_passed, interrupted, killed};
 use super::wait::yield_turn;
-use crate::driver::{Driver, Submitted};
-use crate::op::{Full, Op, Outcome, Token};
+use crate::driver::Driver;
+use crate::op::{Full, Op, Outcome, Submitted, Token};
 use crate::sched::{Here, Locals, NEVER, Tcb, WaitNodePtr};
 
 /// The operations that may end at once, one after another, before others get a turn.

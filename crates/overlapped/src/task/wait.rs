@@ -21,8 +21,8 @@ pub(crate) use super::begin::{
 use super::blocking::pays_to_try;
 use super::cannot_wait::{interrupted, killed, timed_out, too_many};
 use super::inspect::trace_myself;
-use crate::driver::{self, Driver, Submitted};
-use crate::op::{Full, Op, Outcome, Token};
+use crate::driver::{self, Driver};
+use crate::op::{Full, Op, Outcome, Submitted, Token};
 use crate::sched::{AbortOnUnwind, Here, NEVER, State, Tcb, Waiting, Wake, here, node_of};
 use crate::switch::Suspender;
 

@@ -63,10 +63,9 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-use super::{Notifier, Submitted};
 use crate::driver::direct;
-use crate::driver::speculative::Eager;
-use crate::op::{Completion, Net, Op, Outcome, Token};
+use crate::driver::speculative::Speculation;
+use crate::op::{Completion, Net, Op, Outcome, Submitted, Token};
 use crate::sys::readiness::Interest;
 use queues::{Queues, Waiter};
 
@@ -87,7 +86,7 @@ pub(crate) struct Poll {
     waiting: FxHashMap<RawFd, Queues>,
     /// Receives that the next wait tries for the first time.
     fresh: Vec<Waiter>,
-    eager: Eager,
+    speculation: Speculation,
     /// Where each waiting token stands.
     places: FxHashMap<Token, (RawFd, Interest)>,
     /// Completions to be handed out by the next wait.
@@ -104,7 +103,7 @@ impl Poll {
             fired: Vec::new(),
             waiting: FxHashMap::default(),
             fresh: Vec::new(),
-            eager: Eager::default(),
+            speculation: Speculation::default(),
             places: FxHashMap::default(),
             done: Vec::new(),
             process: std::process::id(),
@@ -115,7 +114,7 @@ impl Poll {
     /// As for [`Driver::submit`](super::Driver::submit).
     pub(super) unsafe fn submit(&mut self, token: Token, op: &Op) -> Submitted {
         let may_be_left = is_receive(op) && !direct::is_nonblocking(op);
-        if may_be_left && !self.eager.is_wanted() {
+        if may_be_left && !self.speculation.is_worthwhile() {
             self.fresh.push(Waiter { token, op: *op });
             return Submitted::Pending;
         }
@@ -123,7 +122,7 @@ impl Poll {
         let outcome = unsafe { direct::first_try(op) };
         let ended = !direct::is_unfinished(op, outcome);
         if may_be_left {
-            self.eager.tried(ended);
+            self.speculation.record(ended);
         }
         if ended || direct::is_nonblocking(op) {
             return Submitted::Done(outcome);
@@ -160,8 +159,8 @@ impl Poll {
         Ok(())
     }
 
-    pub(super) fn eager(&mut self) -> &mut Eager {
-        &mut self.eager
+    pub(super) fn speculation(&mut self) -> &mut Speculation {
+        &mut self.speculation
     }
 
     pub(super) fn cancel(&mut self, token: Token) {
@@ -289,8 +288,9 @@ impl Poll {
         !self.done.is_empty() || !self.fresh.is_empty() || !self.waiting.is_empty()
     }
 
-    pub(super) fn notifier(&self) -> Notifier {
-        Notifier::of_poller(&self.poller)
+    /// Gives the poller, for notifiers.
+    pub(super) fn poller(&self) -> &Arc<Poller> {
+        &self.poller
     }
 
     pub(super) fn drain(&mut self, out: &mut Vec<Completion>) {

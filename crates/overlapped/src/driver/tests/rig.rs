@@ -5,9 +5,10 @@ use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::driver::uring::{MESSAGE, Opcodes, USED};
-use crate::driver::{Driver, PortChoice, PortConfig, Submitted};
-use crate::op::{Op, Outcome, Table, Token};
+use crate::driver::choose::Opcodes;
+use crate::driver::uring::{MESSAGE, USED};
+use crate::driver::{Driver, PortChoice, PortConfig};
+use crate::op::{Op, Outcome, Submitted, Table, Token};
 
 /// Long enough for any machine; nothing waits for it but a failing test.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);

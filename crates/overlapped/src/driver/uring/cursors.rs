@@ -2,14 +2,13 @@
 //!
 //! A transfer at the cursor that moves some bytes and then fails (no room on the disk, the limit
 //! on the size of files, a bad sector) succeeds, with those bytes; but the kernel moves the cursor
-//! only where the last of its attempts did not fail (`kiocb_done` in io_uring/rw.c). It stays
-//! where it was, and what is written next, behind those bytes as everybody believes, is written
-//! over them: they are lost, and nobody is told. The same happens to what goes past the page cache
-//! (`O_DIRECT`).
+//! only where the last of its attempts did not fail (`kiocb_done` in io_uring/rw.c). The cursor
+//! stays where it was, so the next write overwrites those bytes instead of following them: they
+//! are lost without an error. The same happens to transfers past the page cache (`O_DIRECT`).
 //!
-//! So it is noted where the cursor stands before such a transfer, and if it stands there still
-//! when some bytes have been moved, it is moved here. Others have no turn at the cursor before the
-//! transfer's completion is handed out.
+//! So this room notes the cursor's position before such a transfer. If the cursor still stands
+//! there when some bytes have been moved, this room moves it. Others have no turn at the cursor
+//! before the transfer's completion is handed out.
 
 use std::collections::HashMap;
 use std::io::SeekFrom;
@@ -31,40 +30,41 @@ struct Stand {
 }
 
 impl Cursors {
-    /// Before `op` is submitted.
+    /// Notes the cursor's position, before `op` is submitted.
     #[inline]
     pub(super) fn note(&mut self, token: Token, op: &Op) {
         let Op::Fs(fs) = op else { return };
         let Some((fd, writes)) = at_cursor(fs) else { return };
         // SAFETY: the descriptor is open until the completion, by the submitter's promise.
         let file = unsafe { BorrowedFd::borrow_raw(fd) };
-        // Pipes, sockets and terminals have none.
+        // Pipes, sockets and terminals have no cursor.
         if let Ok(before) = seek(file, SeekFrom::Current(0)) {
             self.0.insert(token, Stand { fd, before, writes });
         }
     }
 
-    /// After the transfer, before its completion is handed out.
+    /// Moves the cursor where the kernel has not, after the transfer and before its completion is
+    /// handed out.
     #[inline]
-    pub(super) fn settle(&mut self, token: Token, result: i32) {
+    pub(super) fn correct(&mut self, token: Token, result: i32) {
         if !self.0.is_empty()
             && let Some(stand) = self.0.remove(&token)
             && result > 0
         {
-            stand.settle(result as u64);
+            stand.correct(result as u64);
         }
     }
 }
 
 impl Stand {
-    fn settle(self, moved: u64) {
+    fn correct(self, moved: u64) {
         let Stand { fd, before, writes } = self;
         // SAFETY: the completion has not been handed out: see `note`.
         let file = unsafe { BorrowedFd::borrow_raw(fd) };
         if seek(file, SeekFrom::Current(0)).is_ok_and(|now| now != before) {
             return;
         }
-        // What is appended ends where the file does.
+        // Appended bytes end where the file does.
         let appends = writes && flags(file).is_ok_and(|flags| flags & libc::O_APPEND != 0);
         let to = if appends { SeekFrom::End(0) } else { SeekFrom::Start(before + moved) };
         // A file that could be asked where it is can also be told.

@@ -8,11 +8,11 @@
 //! the kernel, so a cancel always finds its target started. The backlog is empty unless the
 //! kernel would not take a full queue; it is flushed before anything else is queued.
 //!
-//! Who owns what: the memory in an entry is the submitter's, valid until the completion is in
-//! `out`. Two kinds of entry are the backend's own, recognised by the top bit of their user data:
-//! cancels, and the read of the eventfd through which notifiers end a wait. Both are counted, and
-//! reaped like everything else. Where the kernel has `MSG_RING` without a ring (6.13), notifiers
-//! use that instead, and the read stays in flight, for a day on which a message is refused.
+//! Ownership: the memory in an entry is the submitter's, valid until the completion is in `out`.
+//! Two kinds of entry are the backend's own, recognised by the top bit of their user data: cancels,
+//! and the read of the eventfd through which notifiers end a wait. Both are counted, and reaped
+//! like everything else. Where the kernel has `MSG_RING` without a ring (6.13), notifiers use that
+//! instead, and the read stays in flight, for a day on which a message is refused.
 //!
 //! Operations that the kernel lacks go another way: tried by a plain system call, polled for in
 //! the ring, tried again. So do operations that the kernel gives up (`unfinished`).
@@ -22,47 +22,41 @@
 //! says when it stops writing to borrowed memory, and the process is aborted.
 
 mod cursors;
+mod event;
 mod prepare;
 mod ring;
 mod unfinished;
+mod user_data;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use io_uring::squeue::Entry;
+use rustc_hash::FxHashSet;
 
-use super::event::EventFd;
-use super::{Notifier, PortConfig, Submitted};
+use super::PortConfig;
 use crate::driver::direct;
-use crate::driver::speculative::Eager;
-use crate::op::{Completion, Op, Outcome, Token};
+use crate::driver::speculative::Speculation;
+use crate::op::{Completion, Op, Outcome, Submitted, Token};
 use crate::spin::{Spin, WATCH};
 use crate::sys::{clock, errno};
 
 use cursors::Cursors;
-pub(crate) use ring::Opcodes;
-use ring::send_message;
-pub(super) use ring::{MESSAGE, Ring, USED};
+pub(super) use event::{EventFd, MESSAGE};
+pub(super) use ring::{Ring, USED};
+use user_data::{CANCEL, INTERNAL, NOTIFIED, WAKE};
 
-/// Tokens never have this bit.
-const INTERNAL: u64 = 1 << 63;
-const CANCEL: u64 = INTERNAL;
-const WAKE: u64 = INTERNAL | 1;
-/// What notifiers send from other threads. Not an entry of this ring, so it is not counted.
-const RUNG: u64 = INTERNAL | 2;
-
-/// How long a wait may sleep while the kernel does not take what is queued.
+/// The longest sleep while the kernel does not take what is queued.
 const HELD_BACK: Duration = Duration::from_millis(1);
 
-/// Nanoseconds after which what has been asked to end, and has not, is asked again. (A cancel
-/// misses an operation that a worker is just about to take up.)
+/// Nanoseconds after which an operation that has been asked to end, and has not, is asked again. (A
+/// cancel misses an operation that a worker is just about to take up.)
 const ASK_AGAIN: u64 = 10_000_000;
 
-/// Looks at the ring's memory between two looks at the clock.
-const LOOKS_EACH_TIME: u32 = 8;
+/// Loads of the ring's memory between two readings of the clock.
+const LOADS_PER_CLOCK: u32 = 8;
 
 pub(crate) struct Uring {
     ring: Ring,
@@ -71,54 +65,53 @@ pub(crate) struct Uring {
     in_flight: usize,
     /// The backend's own entries that have not completed.
     internal: usize,
-    /// What is in flight, by the slots of tokens: for operations that are to be started again.
+    /// Operations in flight, by the slots of their tokens, for those that must be started again.
     ops: Vec<Op>,
     /// Operations that the ring only polls for: see [`Uring::submit_polled`].
-    polled: HashSet<Token>,
+    polled: FxHashSet<Token>,
     /// Cancelled and not completed; when they are asked again.
-    asked: HashSet<Token>,
+    asked: FxHashSet<Token>,
     ask_at: u64,
     /// Completions that may not be the end of their operations; empty between two waits.
     unfinished: Vec<(Token, Outcome)>,
-    /// Where files' cursors stood before the transfers in flight.
+    /// The positions of files' cursors before the transfers in flight.
     cursors: Cursors,
     spin: Spin,
-    /// For callers that may try by themselves. The ring's own way is not to.
-    eager: Eager,
+    /// For callers that try receives before they submit them. The ring itself does not.
+    speculation: Speculation,
     wake: Arc<EventFd>,
-    /// Where the kernel puts the eventfd's count. From `Box::into_raw`; freed after the drain.
+    /// The place for the eventfd's count, which the kernel writes. From `Box::into_raw`; freed
+    /// after the drain.
     wake_count: *mut u64,
     closing: bool,
     /// The kernel had no memory for a completion that did not fit: it will never come.
     lost: bool,
-    /// How often completions did not fit into the ring.
+    /// Times when completions did not fit into the ring.
     overflows: u64,
 }
 
-/// Wakes the thread that waits on the ring `fd`.
-fn wake(fd: BorrowedFd<'_>) -> io::Result<()> {
-    send_message(fd, RUNG)
-}
-
 impl Uring {
-    /// The error is the kernel's own, or `Unsupported` and says what is missing.
+    /// Opens a ring.
+    ///
+    /// # Errors
+    /// The kernel's own; `Unsupported`, which says what is missing.
     pub(super) fn open(config: &PortConfig) -> io::Result<Uring> {
         let ring = Ring::open(config)?;
-        let event = Arc::new(EventFd::open(ring.fd(), wake, !ring.missing().has(MESSAGE))?);
+        let wake = Arc::new(EventFd::open(ring.fd(), !ring.missing().has(MESSAGE))?);
         let mut uring = Uring {
             ring,
             backlog: VecDeque::new(),
             in_flight: 0,
             internal: 0,
             ops: Vec::new(),
-            polled: HashSet::new(),
-            asked: HashSet::new(),
+            polled: FxHashSet::default(),
+            asked: FxHashSet::default(),
             ask_at: 0,
             unfinished: Vec::new(),
             cursors: Cursors::default(),
             spin: Spin::default(),
-            eager: Eager::default(),
-            wake: event,
+            speculation: Speculation::default(),
+            wake,
             wake_count: Box::into_raw(Box::new(0)),
             closing: false,
             lost: false,
@@ -128,7 +121,7 @@ impl Uring {
         Ok(uring)
     }
 
-    /// Whether the ring itself does `op`, rather than a system call of this thread.
+    /// Tells whether the ring itself performs `op`, rather than a system call of this thread.
     pub(super) fn does(&self, op: &Op) -> bool {
         !direct::is_nonblocking(op) && self.has(op)
     }
@@ -138,12 +131,15 @@ impl Uring {
         !self.ring.missing().has(prepare::code(op))
     }
 
+    /// Starts `op`, by its opcode or in another way.
+    ///
     /// # Safety
-    /// As for [`Driver::submit`](super::Driver::submit).
+    /// The same as of [`Driver::submit`](super::Driver::submit).
     #[inline]
     pub(super) unsafe fn submit(&mut self, token: Token, op: &Op) -> Submitted {
         debug_assert!(!self.closing, "submitted after the drain");
-        // What must not wait is not worth a round through the ring, which ignores O_NONBLOCK.
+        // The ring ignores O_NONBLOCK, and a call that must not wait gains nothing from a batch of
+        // one.
         if direct::is_nonblocking(op) {
             // SAFETY: the caller's promise covers this call.
             return Submitted::Done(unsafe { direct::try_now(op) });
@@ -159,7 +155,7 @@ impl Uring {
     /// Starts `op` by its opcode, which the ring [has](Uring::has).
     ///
     /// # Safety
-    /// As for [`Driver::submit`](super::Driver::submit).
+    /// The same as of [`Driver::submit`](super::Driver::submit).
     #[inline]
     pub(super) unsafe fn start(&mut self, token: Token, op: &Op) -> Submitted {
         self.remember(token, op);
@@ -179,8 +175,8 @@ impl Uring {
         }
     }
 
-    pub(super) fn eager(&mut self) -> &mut Eager {
-        &mut self.eager
+    pub(super) fn speculation(&mut self) -> &mut Speculation {
+        &mut self.speculation
     }
 
     pub(super) fn cancel(&mut self, token: Token) {
@@ -195,13 +191,14 @@ impl Uring {
         self.asked.insert(token);
     }
 
-    /// A cancel that misses its operation, as happens by chance only.
+    /// Pretends to cancel, as when a cancel misses its operation by chance.
     #[cfg(test)]
     pub(super) fn cancel_in_vain(&mut self, token: Token) {
         self.note_asked(token);
     }
 
-    /// Asks those who have not ended again, where it is time. Says how long a wait may be.
+    /// Asks operations that have not ended again, where it is time; gives the longest wait until
+    /// the next time.
     #[cold]
     fn ask_again(&mut self) -> Duration {
         if clock::until(self.ask_at) == Duration::ZERO {
@@ -226,8 +223,10 @@ impl Uring {
         unsafe { self.push(entry) };
     }
 
+    /// Queues an entry for the kernel.
+    ///
     /// # Safety
-    /// As for [`Ring::push`].
+    /// The same as of [`Ring::push`].
     #[inline]
     unsafe fn push(&mut self, entry: Entry) {
         // SAFETY: the caller's promise.
@@ -278,7 +277,7 @@ impl Uring {
             timeout = Some(timeout.map_or(left, |timeout| timeout.min(left)));
         }
         let sleep = timeout != Some(Duration::ZERO) && !self.ring.has_completions();
-        let result = if sleep { self.sleep(timeout) } else { self.look() };
+        let result = if sleep { self.sleep(timeout) } else { self.poll() };
         self.reap(out);
         match result {
             Ok(()) => Ok(()),
@@ -292,8 +291,8 @@ impl Uring {
         }
     }
 
-    /// Submits what is queued and has produced what is due.
-    fn look(&mut self) -> io::Result<()> {
+    /// Submits what is queued and has the kernel produce what is due, without waiting.
+    fn poll(&mut self) -> io::Result<()> {
         let hints = self.ring.hints();
         self.overflows += u64::from(hints.overflow);
         if hints.queued > 0 || hints.overflow || hints.taskrun {
@@ -309,18 +308,19 @@ impl Uring {
     ///
     /// The kernel queues work for this thread *before* it sets the hint. Where this thread runs
     /// the work in between, the hint comes late and stays, because only running work clears it: a
-    /// busy scheduler would enter the kernel at each look, and a watch would never come to sleep.
-    /// What this thread sends to itself is queued, with its hint set, before the call returns.
+    /// busy scheduler would enter the kernel at each poll, and a spin would always end at once.
+    /// A notification that this thread sends to itself is queued, with its hint set, before the
+    /// call returns.
     #[cold]
     fn clear_hint(&mut self) -> io::Result<()> {
         self.wake.notify()?;
         self.ring.submit_and_get(self.ring.hints().queued, false, None).map(drop)
     }
 
-    /// The same, and waits for at most `timeout` if there is nothing.
+    /// Polls, and waits for at most `timeout` where that finds nothing.
     fn sleep(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        if self.watch(timeout, || false) {
-            return self.look();
+        if self.spin(timeout, || false) {
+            return self.poll();
         }
         let began = clock::nanos();
         let hints = self.ring.hints();
@@ -330,32 +330,32 @@ impl Uring {
         result.map(drop)
     }
 
-    /// Looks at the ring's memory until there is something to do, for a moment, if that is likely
+    /// Spins on the ring's memory for a moment, until there is something to do, if that is likely
     /// to help.
     #[inline]
-    pub(super) fn watch(&mut self, timeout: Option<Duration>, called: impl Fn() -> bool) -> bool {
+    pub(super) fn spin(&mut self, timeout: Option<Duration>, is_called: impl Fn() -> bool) -> bool {
         if !self.spin.is_wanted() {
             return false;
         }
-        // What cannot be submitted now is for the wait that follows to say.
-        if self.look().is_err() {
+        // The wait that follows reports what cannot be submitted now.
+        if self.poll().is_err() {
             return false;
         }
         if self.ring.has_completions() {
             return true;
         }
-        let found = self.is_called(timeout, called);
+        let found = self.spin_until(timeout, is_called);
         self.spin.watched(found);
         found
     }
 
-    fn is_called(&self, timeout: Option<Duration>, called: impl Fn() -> bool) -> bool {
+    fn spin_until(&self, timeout: Option<Duration>, is_called: impl Fn() -> bool) -> bool {
         let time = timeout.map_or(WATCH, |timeout| timeout.min(WATCH));
         let end = clock::nanos() + time.as_nanos() as u64;
         loop {
-            for _ in 0..LOOKS_EACH_TIME {
+            for _ in 0..LOADS_PER_CLOCK {
                 let hints = self.ring.hints();
-                if hints.taskrun || hints.overflow || self.ring.has_completions() || called() {
+                if hints.taskrun || hints.overflow || self.ring.has_completions() || is_called() {
                     return true;
                 }
                 std::hint::spin_loop();
@@ -367,11 +367,11 @@ impl Uring {
     }
 
     fn reap(&mut self, out: &mut Vec<Completion>) {
-        let (mut woken, mut rung) = (false, false);
+        let (mut woken, mut notified) = (false, false);
         for entry in self.ring.completions() {
             let bits = entry.user_data();
-            if bits == RUNG {
-                rung = true;
+            if bits == NOTIFIED {
+                notified = true;
                 continue;
             }
             if bits & INTERNAL != 0 {
@@ -389,14 +389,14 @@ impl Uring {
             if !self.asked.is_empty() {
                 self.asked.remove(&token);
             }
-            self.cursors.settle(token, outcome.raw());
+            self.cursors.correct(token, outcome.raw());
             self.in_flight -= 1;
             out.push(Completion { token, outcome });
         }
         if !self.unfinished.is_empty() {
             self.finish_or_go_on(out);
         }
-        if woken || rung {
+        if woken || notified {
             self.wake.clear();
             if woken && !self.closing {
                 self.arm_wake();
@@ -411,8 +411,9 @@ impl Uring {
         !is_quiet || self.ring.has_completions() || !self.backlog.is_empty()
     }
 
-    pub(super) fn notifier(&self) -> Notifier {
-        Notifier::of_event(&self.wake)
+    /// Gives the ring's shared part, for notifiers.
+    pub(super) fn event(&self) -> &Arc<EventFd> {
+        &self.wake
     }
 
     pub(super) fn drain(&mut self, out: &mut Vec<Completion>) {
@@ -445,15 +446,15 @@ impl Uring {
         self.ring.fd()
     }
 
-    /// How often completions did not fit into the ring.
+    /// Counts the times when completions did not fit into the ring.
     #[cfg(test)]
     pub(super) fn overflows(&self) -> u64 {
         self.overflows
     }
 }
 
-/// Tells whether `outcome` may be that of an operation which has not ended: on the hot path, where
-/// most outcomes are values.
+/// Tells whether `outcome` may be that of an operation which has not ended. This is on the hot
+/// path, where most outcomes are values.
 #[inline]
 fn may_be_unfinished(outcome: Outcome) -> bool {
     let raw = outcome.raw();

@@ -16,13 +16,13 @@ use std::time::Duration;
 
 use io_uring::squeue::Entry;
 use io_uring::types::{SubmitArgs, Timespec};
-use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode, types};
+use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode};
 
-use crate::driver::PortConfig;
+use crate::driver::choose::{Opcodes, PortConfig};
 
-/// Workers for what must be done blocking: on files, which end; and on anything else, which may
-/// not. The kernel's defaults are 4 per CPU and as many as the process limit allows; eight opens
-/// that wait for ever would stop every other create and stat on a small machine.
+/// Workers for blocking operations: on files, which end; and on anything else, which may not end.
+/// The kernel's defaults are 4 per CPU and as many as the process limit allows; eight opens that
+/// wait for ever would stop every other create and stat on a small machine.
 const WORKERS: [u32; 2] = [32, 64];
 
 /// The kernel refuses times that overflow its clock.
@@ -62,21 +62,7 @@ pub(in crate::driver) const USED: [(u8, &str); 23] = [
     (opcode::AsyncCancel::CODE, "ASYNC_CANCEL"),
 ];
 
-/// A set of opcodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Opcodes(u64);
-
-impl Opcodes {
-    pub(in crate::driver) fn with(self, code: u8) -> Opcodes {
-        Opcodes(self.0 | 1 << code)
-    }
-
-    pub(in crate::driver) fn has(self, code: u8) -> bool {
-        self.0 & 1 << code != 0
-    }
-}
-
-/// What an `enter` would find to do, as the submission queue tells without one.
+/// The work of an `enter`, as the submission queue shows it without one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hints {
     /// Entries to submit.
@@ -91,7 +77,7 @@ pub(super) struct Hints {
 pub(in crate::driver) struct Ring {
     /// Taken down by hand: see [`Ring::drop`].
     io: ManuallyDrop<IoUring>,
-    /// Which process opened it. A child of fork(2) must not touch it.
+    /// The process that opened it. A child of fork(2) must not touch it.
     process: u32,
     /// The descriptor as `enter` wants it: registered index or plain number.
     enter_fd: RawFd,
@@ -138,13 +124,13 @@ impl Ring {
         self.io.params()
     }
 
-    /// Where other threads send messages.
+    /// Gives the descriptor to which other threads send messages.
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         // SAFETY: the ring's own descriptor, open as long as the ring is.
         unsafe { BorrowedFd::borrow_raw(self.io.as_raw_fd()) }
     }
 
-    /// Whether this is a copy that fork(2) made.
+    /// Tells whether this is a copy that fork(2) made.
     pub(super) fn is_foreign(&self) -> bool {
         self.process != std::process::id()
     }
@@ -152,8 +138,8 @@ impl Ring {
     /// Queues `entry` for the next `enter`; false where the queue is full.
     ///
     /// # Safety
-    /// As for [`Driver::submit`](crate::driver::Driver::submit): memory and descriptor in `entry`
-    /// stay valid until its completion has been taken.
+    /// The same as of [`Driver::submit`](crate::driver::Driver::submit): memory and descriptor in
+    /// `entry` stay valid until its completion has been taken.
     #[inline]
     pub(super) unsafe fn push(&mut self, entry: &Entry) -> bool {
         // SAFETY: the caller's promise.
@@ -169,14 +155,15 @@ impl Ring {
         Hints { queued, overflow, taskrun: queue.taskrun() }
     }
 
-    /// Whether completions can be taken without a system call.
+    /// Tells whether completions can be taken without a system call.
     #[inline]
     pub(super) fn has_completions(&self) -> bool {
         // SAFETY: as in `hints`, for the other queue.
         !unsafe { self.io.completion_shared() }.is_empty()
     }
 
-    /// The completions to take. What is taken makes room for the kernel when the view ends.
+    /// Gives the completions to take. Those that are taken make room for the kernel when the view
+    /// ends.
     #[inline]
     pub(super) fn completions(&mut self) -> cqueue::CompletionQueue<'_> {
         self.io.completion()
@@ -295,18 +282,6 @@ fn check(io: &IoUring, probe: &Probe) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, text))
 }
 
-/// What [`send_message`] sends.
-pub(in crate::driver) const MESSAGE: u8 = opcode::MsgRingData::CODE;
-
-/// Posts a completion with `user_data` to the ring `fd` of another thread: `MSG_RING` without a
-/// ring of one's own (Linux 6.13, `io_uring_register_sync_msg(3)`).
-pub(in crate::driver) fn send_message(fd: BorrowedFd<'_>, user_data: u64) -> io::Result<()> {
-    const IORING_REGISTER_SEND_MSG_RING: u32 = 31;
-    let ring = types::Fd(fd.as_raw_fd());
-    let mut entry = opcode::MsgRingData::new(ring, 0, user_data, None).build();
-    register(-1, IORING_REGISTER_SEND_MSG_RING, &mut entry)
-}
-
 /// `io_uring_rsrc_update`, as (un)registering a ring descriptor takes it.
 #[repr(C)]
 struct RegisterFd {
@@ -334,7 +309,7 @@ fn unregister_fd(fd: RawFd, argument: &mut RegisterFd) -> io::Result<()> {
     register(fd, IORING_UNREGISTER_RING_FDS, argument)
 }
 
-fn register<T>(fd: RawFd, code: u32, argument: &mut T) -> io::Result<()> {
+pub(super) fn register<T>(fd: RawFd, code: u32, argument: &mut T) -> io::Result<()> {
     let argument = std::ptr::from_mut(argument);
     // SAFETY: the codes take an array of `io_uring_rsrc_update`, here of one, or one submission
     // entry without memory of its own; read and written during the call only.

@@ -18,15 +18,15 @@
 //! polls would be lost.
 
 use super::{Uring, prepare};
-use crate::driver::{Submitted, direct};
-use crate::op::{Completion, Op, Outcome, Token};
+use crate::driver::direct;
+use crate::op::{Completion, Op, Outcome, Submitted, Token};
 
 impl Uring {
     /// Starts what the ring does not do by itself: [`Op::Wait`], whose result is not the
     /// kernel's, and operations whose opcode is missing.
     ///
     /// # Safety
-    /// As for [`Driver::submit`](crate::driver::Driver::submit).
+    /// The same as of [`Driver::submit`](crate::driver::Driver::submit).
     #[cold]
     pub(super) unsafe fn submit_polled(&mut self, token: Token, op: &Op) -> Submitted {
         if !matches!(op, Op::Wait(_)) {
@@ -39,12 +39,12 @@ impl Uring {
         assert!(self.polled.insert(token), "{token:?} is in flight already");
         self.remember(token, op);
         self.in_flight += 1;
-        self.poll(token);
+        self.push_poll(token);
         Submitted::Pending
     }
 
     /// Queues a poll for the descriptor of the operation `token`.
-    fn poll(&mut self, token: Token) {
+    fn push_poll(&mut self, token: Token) {
         let op = &self.ops[token.slot()];
         let entry = prepare::ready(op.fd(), direct::interest(op)).user_data(token.to_bits());
         // SAFETY: a poll has no memory; the descriptor is open until the token's completion.
@@ -68,7 +68,7 @@ impl Uring {
                 Some(outcome) => outcome,
                 None if is_cancelled => Outcome::CANCELLED,
                 None if is_polled => {
-                    self.poll(token);
+                    self.push_poll(token);
                     continue;
                 }
                 None => {
@@ -82,7 +82,7 @@ impl Uring {
             };
             self.polled.remove(&token);
             self.asked.remove(&token);
-            self.cursors.settle(token, outcome.raw());
+            self.cursors.correct(token, outcome.raw());
             self.in_flight -= 1;
             out.push(Completion { token, outcome });
         }

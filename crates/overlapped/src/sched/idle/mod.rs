@@ -101,7 +101,7 @@ impl Sched {
         let until = self.grace_until.get().min(self.timers.borrow().next());
         let left =
             (until != NEVER).then(|| Duration::from_nanos(until.saturating_sub(self.now.get())));
-        self.driver.borrow_mut().watch(left, || self.inbox.is_full())
+        self.driver.borrow_mut().spin(left, || self.inbox.is_full())
     }
 
     fn sleep(&self) {

@@ -17,6 +17,11 @@ pub(crate) fn error(code: i32) -> io::Error {
     io::Error::from_raw_os_error(code)
 }
 
+/// Tells whether `error` is that of an operation that was asked to end early.
+pub(crate) fn is_cancel(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(CANCELLED)
+}
+
 /// Tells whether `result` says that the call would have to wait.
 pub(crate) fn is_would_block(result: i32) -> bool {
     result == -libc::EAGAIN

@@ -16,6 +16,7 @@ pub(super) const AT_CURSOR: u64 = u64::MAX;
 /// The directory in which relative paths begin.
 const HERE: Fd = Fd(libc::AT_FDCWD);
 
+/// Gives the opcode.
 pub(super) fn code(fs: &Fs) -> u8 {
     match fs {
         Fs::Read { .. } => opcode::Read::CODE,
@@ -36,6 +37,7 @@ pub(super) fn code(fs: &Fs) -> u8 {
     }
 }
 
+/// Makes the entry, without its user data.
 #[inline]
 pub(super) fn prepare(fs: &Fs) -> Entry {
     match *fs {

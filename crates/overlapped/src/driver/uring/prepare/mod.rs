@@ -1,4 +1,4 @@
-//! From an [`Op`] to a ring entry: one match per group, which a new operation extends.
+//! Ring entries for operations: one match per group, which a new operation extends.
 
 mod fs;
 mod net;
@@ -10,7 +10,7 @@ use io_uring::{opcode, types};
 use crate::op::{Op, Token, Wait};
 use crate::sys::readiness::{Interest, poll_bits};
 
-/// The opcode that [`prepare`] uses for `op`.
+/// Gives the opcode that [`prepare`] uses for `op`.
 pub(super) fn code(op: &Op) -> u8 {
     match op {
         Op::Net(net) => net::code(net),
@@ -26,7 +26,7 @@ pub(super) fn code(op: &Op) -> u8 {
     }
 }
 
-/// The entry for `op`, without its user data.
+/// Makes the entry for `op`, without its user data.
 ///
 /// # Safety
 /// The address behind a connect is valid for reads now. (Everything else is looked at by the
@@ -41,22 +41,22 @@ pub(super) unsafe fn prepare(op: &Op) -> Entry {
     }
 }
 
-/// A one-shot poll.
+/// Makes a one-shot poll.
 pub(super) fn ready(fd: i32, interest: Interest) -> Entry {
     opcode::PollAdd::new(Fd(fd), poll_bits(interest) as u32).build()
 }
 
-/// Asks to end the operation that carries `token`.
+/// Makes the request to end the operation that carries `token`.
 pub(super) fn cancel(token: Token) -> Entry {
     opcode::AsyncCancel::new(token.to_bits()).build()
 }
 
-/// Asks to end everything in the ring.
+/// Makes the request to end everything in the ring.
 pub(super) fn cancel_all() -> Entry {
     opcode::AsyncCancel2::new(CancelBuilder::any()).build()
 }
 
-/// Reads the eventfd `fd` into the eight bytes at `count`.
+/// Makes the read of the eventfd `fd` into the eight bytes at `count`.
 pub(super) fn wake(fd: i32, count: *mut u64) -> Entry {
     opcode::Read::new(types::Fd(fd), count.cast(), 8).offset(fs::AT_CURSOR).build()
 }

@@ -7,6 +7,7 @@ use io_uring::types::Fd;
 use crate::op::{Net, assert_clamped};
 use crate::sys::message::Message;
 
+/// Gives the opcode.
 pub(super) fn code(net: &Net) -> u8 {
     match net {
         Net::Accept { .. } => opcode::Accept::CODE,
@@ -18,8 +19,10 @@ pub(super) fn code(net: &Net) -> u8 {
     }
 }
 
+/// Makes the entry, without its user data.
+///
 /// # Safety
-/// As for [`prepare`](super::prepare).
+/// The same as of [`prepare`](super::prepare).
 #[inline]
 pub(super) unsafe fn prepare(net: &Net) -> Entry {
     match *net {

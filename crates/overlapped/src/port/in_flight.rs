@@ -1,30 +1,30 @@
-//! A request in flight: memory as raw parts, so that nothing refers to it but the kernel.
+//! Requests in flight: their memory is in raw parts, so that only the kernel refers to it.
 //!
-//! A `Held` has no destructor on purpose: dropped without [`Held::finish`], it
-//! leaks its memory, which is the right thing wherever the kernel may still use it.
+//! An [`InFlight`] has no destructor on purpose: dropped without [`InFlight::finish`], it leaks its
+//! memory, which is right wherever the kernel may still use it.
 
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::AsRawFd;
 
 use super::cursors::FileId;
-use super::request::{Descriptor, Kind, Request};
-use super::{Done, Event, OperationId};
+use super::event::{Done, Event, OperationId};
+use super::request::{Descriptor, Operation, Request};
 use crate::op::{Fs, Net, Op, Outcome, clamp};
 use crate::sys::address::SocketAddrBuf;
 use crate::sys::descriptor;
 use crate::sys::readiness::Interest;
 
-pub(super) struct Held {
+pub(super) struct InFlight {
     key: u64,
     descriptor: ManuallyDrop<Descriptor>,
-    work: Work,
+    operation: RawOperation,
     /// The file whose cursor it uses.
     pub(super) file: Option<FileId>,
 }
 
-/// Raw twins of [`Kind`]. Addresses come from `Box::into_raw`.
-enum Work {
+/// The raw form of [`Operation`]. Addresses come from `Box::into_raw`.
+enum RawOperation {
     Accept(*mut SocketAddrBuf),
     Connect(*mut SocketAddrBuf),
     Recv(RawVec),
@@ -34,7 +34,7 @@ enum Work {
     Ready(Interest),
 }
 
-/// A `Vec<u8>` taken apart. As long as it is, nobody but the kernel uses its memory.
+/// A `Vec<u8>` taken apart. Until it is put together again, only the kernel uses its memory.
 #[derive(Clone, Copy)]
 struct RawVec {
     start: *mut u8,
@@ -74,72 +74,76 @@ impl RawVec {
     }
 }
 
-impl Held {
-    pub(super) fn new(key: u64, request: Request, file: Option<FileId>) -> Held {
-        let Request { descriptor, kind } = request;
-        let work = match kind {
-            Kind::Accept => Work::Accept(Box::into_raw(Box::new(SocketAddrBuf::empty()))),
-            Kind::Connect(addr) => Work::Connect(Box::into_raw(Box::new(addr.into()))),
-            Kind::Recv(buffer) => Work::Recv(RawVec::new(buffer)),
-            Kind::Send(buffer, start) => Work::Send(RawVec::new(buffer), start),
-            Kind::Read(buffer, offset) => Work::Read(RawVec::new(buffer), offset),
-            Kind::Write(buffer, start, offset) => Work::Write(RawVec::new(buffer), start, offset),
-            Kind::Ready(interest) => Work::Ready(interest),
+impl InFlight {
+    pub(super) fn new(key: u64, request: Request, file: Option<FileId>) -> InFlight {
+        let Request { descriptor, operation } = request;
+        let operation = match operation {
+            Operation::Accept => {
+                RawOperation::Accept(Box::into_raw(Box::new(SocketAddrBuf::empty())))
+            }
+            Operation::Connect(addr) => RawOperation::Connect(Box::into_raw(Box::new(addr.into()))),
+            Operation::Recv(buffer) => RawOperation::Recv(RawVec::new(buffer)),
+            Operation::Send(buffer, start) => RawOperation::Send(RawVec::new(buffer), start),
+            Operation::Read(buffer, offset) => RawOperation::Read(RawVec::new(buffer), offset),
+            Operation::Write(buffer, start, offset) => {
+                RawOperation::Write(RawVec::new(buffer), start, offset)
+            }
+            Operation::Ready(interest) => RawOperation::Ready(interest),
         };
-        Held { key, descriptor: ManuallyDrop::new(descriptor), work, file }
+        InFlight { key, descriptor: ManuallyDrop::new(descriptor), operation, file }
     }
 
     /// The operation. Its pointers are valid until `finish`.
     pub(super) fn op(&self) -> Op {
         let fd = self.descriptor.as_raw_fd();
         let nonblocking = false;
-        match self.work {
-            Work::Accept(addr) => Op::Net(Net::Accept { fd, addr, nonblocking }),
-            Work::Connect(addr) => Op::Net(Net::Connect { fd, addr, nonblocking: false }),
-            Work::Recv(buffer) => {
+        match self.operation {
+            RawOperation::Accept(addr) => Op::Net(Net::Accept { fd, addr, nonblocking }),
+            RawOperation::Connect(addr) => Op::Net(Net::Connect { fd, addr, nonblocking: false }),
+            RawOperation::Recv(buffer) => {
                 let (buf, len) = buffer.room();
                 let peek = false;
                 Op::Net(Net::Recv { fd, buf, len, peek, nonblocking })
             }
-            Work::Send(buffer, start) => {
+            RawOperation::Send(buffer, start) => {
                 let (buf, len) = buffer.rest(start);
                 Op::Net(Net::Send { fd, buf, len, nonblocking })
             }
-            Work::Read(buffer, offset) => {
+            RawOperation::Read(buffer, offset) => {
                 let (buf, len) = buffer.room();
                 Op::Fs(Fs::Read { fd, buf, len, offset })
             }
-            Work::Write(buffer, start, offset) => {
+            RawOperation::Write(buffer, start, offset) => {
                 let (buf, len) = buffer.rest(start);
                 Op::Fs(Fs::Write { fd, buf, len, offset })
             }
-            Work::Ready(interest) => Op::ready(fd, interest),
+            RawOperation::Ready(interest) => Op::ready(fd, interest),
         }
     }
 
     /// The event, when the operation has ended with `outcome`.
     pub(super) fn finish(self, id: OperationId, outcome: Outcome) -> Event {
-        let Held { key, descriptor, work, file: _ } = self;
+        let InFlight { key, descriptor, operation, file: _ } = self;
         let done = outcome.result();
         let count = *done.as_ref().unwrap_or(&0);
         let transferred = done.map(Done::Transferred);
-        // SAFETY: the work is taken apart once, because this consumes it.
+        // SAFETY: the operation is taken apart once, because this consumes it.
         // The operation has ended, so the kernel is done with the memory and has written `count`
         // bytes into the room.
         let (result, buffer) = unsafe {
-            match work {
-                Work::Accept(addr) => (accepted(transferred, &Box::from_raw(addr)), None),
-                Work::Connect(addr) => {
+            match operation {
+                RawOperation::Accept(addr) => (accepted(transferred, &Box::from_raw(addr)), None),
+                RawOperation::Connect(addr) => {
                     drop(Box::from_raw(addr));
                     (transferred.map(|_| Done::Connected), None)
                 }
-                Work::Recv(buffer) | Work::Read(buffer, _) => {
+                RawOperation::Recv(buffer) | RawOperation::Read(buffer, _) => {
                     (transferred, Some(buffer.into_vec(count)))
                 }
-                Work::Send(buffer, _) | Work::Write(buffer, _, _) => {
+                RawOperation::Send(buffer, _) | RawOperation::Write(buffer, _, _) => {
                     (transferred, Some(buffer.into_vec(0)))
                 }
-                Work::Ready(_) => (transferred.map(|_| Done::Ready), None),
+                RawOperation::Ready(_) => (transferred.map(|_| Done::Ready), None),
             }
         };
         Event { key, id, result, descriptor: ManuallyDrop::into_inner(descriptor), buffer }

@@ -15,7 +15,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use crate::op::Op;
-use crate::sys::errno::WOULD_BLOCK;
+use crate::sys::errno;
 use crate::sys::readiness::Interest;
 use crate::sys::socket;
 use crate::task::port_does;
@@ -85,5 +85,5 @@ pub(crate) unsafe fn send_on_unix_socket(op: &Op, limit: Option<u64>) -> io::Res
 /// Tells the kernel's "would block" from an error of this library that says that the caller may not
 /// wait: that one has no number.
 fn is_would_block(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(WOULD_BLOCK)
+    errno::says_would_block(error)
 }

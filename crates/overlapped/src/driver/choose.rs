@@ -31,13 +31,16 @@ pub(crate) struct PortConfig {
     /// Room for completions between two waits. More than that is slower, but none is lost.
     pub(crate) cq_entries: u32,
     /// Ring opcodes to treat as missing.
+    #[cfg(target_os = "linux")]
     pub(crate) without: Opcodes,
 }
 
 /// A set of the ring's opcodes.
+#[cfg(target_os = "linux")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Opcodes(u64);
 
+#[cfg(target_os = "linux")]
 impl Opcodes {
     pub(super) fn with(self, code: u8) -> Opcodes {
         Opcodes(self.0 | 1 << code)
@@ -50,8 +53,13 @@ impl Opcodes {
 
 impl Default for PortConfig {
     fn default() -> PortConfig {
-        let (choice, without) = (PortChoice::Auto, Opcodes::default());
-        PortConfig { choice, entries: 256, cq_entries: 4096, without }
+        PortConfig {
+            choice: PortChoice::Auto,
+            entries: 256,
+            cq_entries: 4096,
+            #[cfg(target_os = "linux")]
+            without: Opcodes::default(),
+        }
     }
 }
 

@@ -26,19 +26,15 @@
 mod choose;
 mod direct;
 mod doctor;
-#[cfg(target_os = "linux")]
-mod event;
 mod notifier;
 #[cfg(miri)]
 mod null;
+#[cfg(unix)]
 mod poll;
 mod speculative;
 #[cfg(test)]
 pub(crate) mod tests;
 #[cfg(target_os = "linux")]
-mod uring;
-#[cfg(not(target_os = "linux"))]
-#[path = "no_uring.rs"]
 mod uring;
 
 use std::io;
@@ -47,7 +43,6 @@ use std::time::Duration;
 use crate::op::{Completion, Op, Outcome, Submitted, Token};
 use poll::Poll;
 use speculative::Speculation;
-use uring::Uring;
 
 pub use choose::PortChoice;
 pub(crate) use choose::PortConfig;
@@ -56,7 +51,8 @@ pub use notifier::Notifier;
 
 /// One backend, chosen at run time.
 pub(crate) enum Driver {
-    Uring(Box<Uring>),
+    #[cfg(target_os = "linux")]
+    Uring(Box<uring::Uring>),
     Poll(Box<Poll>),
     #[cfg(miri)]
     Null(Box<null::Null>),
@@ -77,11 +73,16 @@ impl Driver {
             PortChoice::Auto => choose::from_environment()?,
             chosen => chosen,
         };
+        #[cfg(target_os = "linux")]
         if choice != PortChoice::Poll {
-            match Uring::open(config) {
+            match uring::Uring::open(config) {
                 Ok(uring) => return Ok(Driver::Uring(Box::new(uring))),
                 Err(refusal) => choose::explain_refusal(choice, &refusal)?,
             }
+        }
+        #[cfg(not(target_os = "linux"))]
+        if choice == PortChoice::Uring {
+            choose::explain_refusal(choice, &io::ErrorKind::Unsupported.into())?;
         }
         Ok(Driver::Poll(Box::new(Poll::open()?)))
     }
@@ -89,6 +90,7 @@ impl Driver {
     /// Gives the backend's name: `"uring"` or `"poll"`, as `OVERLAPPED_PORT` spells it.
     pub(crate) fn name(&self) -> &'static str {
         match self {
+            #[cfg(target_os = "linux")]
             Driver::Uring(_) => "uring",
             Driver::Poll(_) => "poll",
             #[cfg(miri)]
@@ -100,6 +102,7 @@ impl Driver {
     /// the calling thread waits for the disk.
     pub(crate) fn waits_for_disks(&self, op: &Op) -> bool {
         match self {
+            #[cfg(target_os = "linux")]
             Driver::Uring(uring) => uring.does(op),
             Driver::Poll(_) => false,
             #[cfg(miri)]
@@ -117,6 +120,7 @@ impl Driver {
     #[inline]
     pub(crate) unsafe fn submit(&mut self, token: Token, op: &Op) -> Submitted {
         match self {
+            #[cfg(target_os = "linux")]
             // SAFETY: the caller's promise is exactly the backend's.
             Driver::Uring(uring) => unsafe { uring.submit(token, op) },
             // SAFETY: as above.
@@ -130,6 +134,7 @@ impl Driver {
     /// one batch: [`submit_try`](Driver::submit_try).
     pub(crate) fn batches_tries(&self, op: &Op) -> bool {
         match self {
+            #[cfg(target_os = "linux")]
             Driver::Uring(uring) => uring.has(op),
             Driver::Poll(_) => false,
             #[cfg(miri)]
@@ -144,6 +149,7 @@ impl Driver {
     /// As for [`submit`](Driver::submit).
     pub(crate) unsafe fn submit_try(&mut self, token: Token, op: &Op) -> Submitted {
         match self {
+            #[cfg(target_os = "linux")]
             // SAFETY: the caller's promise is exactly the backend's.
             Driver::Uring(uring) => unsafe { uring.start(token, op) },
             // SAFETY: as above.
@@ -190,6 +196,7 @@ impl Driver {
 
     fn speculation(&mut self) -> Option<&mut Speculation> {
         match self {
+            #[cfg(target_os = "linux")]
             Driver::Uring(uring) => Some(uring.speculation()),
             Driver::Poll(poll) => Some(poll.speculation()),
             #[cfg(miri)]
@@ -200,6 +207,7 @@ impl Driver {
     /// Asks to end `token` early. Never lost, never decides: the completion says what happened.
     pub(crate) fn cancel(&mut self, token: Token) {
         match self {
+            #[cfg(target_os = "linux")]
             Driver::Uring(uring) => uring.cancel(token),
             Driver::Poll(poll) => poll.cancel(token),
             #[cfg(miri)]
@@ -218,6 +226,7 @@ impl Driver {
         out: &mut Vec<Completion>,
     ) -> io::Result<()> {
         match self {
+            #[cfg(target_os = "linux")]
             Driver::Uring(uring) => uring.wait(timeout, out),
             Driver::Poll(poll) => poll.wait(timeout, out),
             #[cfg(miri)]
@@ -235,6 +244,7 @@ impl Driver {
     #[inline]
     pub(crate) fn spin(&mut self, timeout: Option<Duration>, is_called: impl Fn() -> bool) -> bool {
         match self {
+            #[cfg(target_os = "linux")]
             Driver::Uring(uring) => uring.spin(timeout, is_called),
             Driver::Poll(_) => false,
             #[cfg(miri)]
@@ -247,6 +257,7 @@ impl Driver {
     #[inline]
     pub(crate) fn has_work(&self) -> bool {
         match self {
+            #[cfg(target_os = "linux")]
             Driver::Uring(uring) => uring.has_work(),
             Driver::Poll(poll) => poll.has_work(),
             #[cfg(miri)]
@@ -257,6 +268,7 @@ impl Driver {
     /// Makes a handle that ends a `wait` early, from any thread.
     pub(crate) fn notifier(&self) -> Notifier {
         match self {
+            #[cfg(target_os = "linux")]
             Driver::Uring(uring) => Notifier::from_event(uring.event()),
             Driver::Poll(poll) => Notifier::from_poller(poll.poller()),
             #[cfg(miri)]
@@ -272,6 +284,7 @@ impl Driver {
     /// flight calls this and looks.
     pub(crate) fn drain(&mut self, out: &mut Vec<Completion>) {
         match self {
+            #[cfg(target_os = "linux")]
             Driver::Uring(uring) => uring.drain(out),
             Driver::Poll(poll) => poll.drain(out),
             #[cfg(miri)]

@@ -37,6 +37,7 @@ use super::File;
 use super::owned_operation::{Base, OwnedOperation, c_path, stat};
 use crate::op::{Fs, Op};
 use crate::sys::descriptor;
+use crate::sys::errno;
 use crate::sys::file::O_PATH;
 use crate::sys::file::nonblocking::{
     Cached, FileKind, Opened, cached, from_cache, open_cached, opened,
@@ -362,11 +363,7 @@ fn open_now(path: CString, flags: i32, mode: u32) -> io::Result<OwnedFd> {
         return open_disk(path, flags, mode);
     }
     let fd = open_disk(path, flags | libc::O_NONBLOCK, mode).map_err(|error| {
-        match error.raw_os_error() {
-            // A FIFO without a reader.
-            Some(libc::ENXIO) => io::ErrorKind::WouldBlock.into(),
-            _ => error,
-        }
+        if errno::says_no_peer(&error) { io::ErrorKind::WouldBlock.into() } else { error }
     })?;
     descriptor::set_nonblocking(std::os::fd::AsFd::as_fd(&fd), false)?;
     Ok(fd)

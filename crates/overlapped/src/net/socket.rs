@@ -14,6 +14,7 @@ use crate::op::{Net, Op, clamp};
 use crate::pipe::{End, Side};
 use crate::sys;
 use crate::sys::address::SocketAddrBuf;
+use crate::sys::errno;
 use crate::sys::message::Message;
 use crate::sys::socket;
 use crate::task::wait::{perform, perform_now};
@@ -289,5 +290,5 @@ impl AsFd for Socket {
 
 /// Tells the kernel's "would block" from an error that says that the caller may not wait.
 pub(super) fn is_would_block(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(libc::EAGAIN)
+    errno::says_would_block(error)
 }

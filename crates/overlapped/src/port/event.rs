@@ -34,7 +34,7 @@ pub struct Event {
 impl Event {
     /// Tells whether the operation ended because it was cancelled, without having done anything.
     pub fn is_cancelled(&self) -> bool {
-        matches!(&self.result, Err(error) if errno::is_cancel(error))
+        matches!(&self.result, Err(error) if errno::says_cancelled(error))
     }
 }
 

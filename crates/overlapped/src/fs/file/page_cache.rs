@@ -5,6 +5,7 @@ use std::os::fd::RawFd;
 
 use super::memory::Memory;
 use crate::op::clamp;
+use crate::sys::errno;
 use crate::sys::file::transfer::read_cached;
 use crate::task::blocking::in_place;
 use crate::task::wait::perform_now;
@@ -41,11 +42,9 @@ pub(super) unsafe fn read(fd: RawFd, memory: Memory, offset: Option<u64>) -> io:
         // Once there are bytes to be returned, neither a kill nor a deadline may end the call.
         let count = match if done == 0 { in_place(read)? } else { read() } {
             count @ 0.. => count as usize,
-            errno if errno == -libc::EAGAIN || errno == -libc::EOPNOTSUPP => {
-                return Ok(Cached::Part(done));
-            }
+            code if errno::is_not_cached(code) => return Ok(Cached::Part(done)),
             _ if done > 0 => return Ok(Cached::All(done)),
-            errno => return Err(io::Error::from_raw_os_error(-errno)),
+            code => return Err(errno::error(-code)),
         };
         done += count;
         // The cache holds whole pages: a read that ends inside a page has reached the file's end.

@@ -30,7 +30,7 @@ use crate::op::{Fs, Net, Op, clamp};
 use crate::sys::address::SocketAddrBuf;
 use crate::sys::clock;
 use crate::sys::descriptor;
-use crate::sys::errno::WOULD_BLOCK;
+use crate::sys::errno::{self, WOULD_BLOCK};
 use crate::sys::file;
 use crate::sys::readiness::Interest;
 use crate::sys::socket::{self, raw};
@@ -345,7 +345,7 @@ pub unsafe fn connect(
             let ready = Op::ready(fd.as_raw_fd(), Interest::Writable);
             // SAFETY: the borrow keeps the descriptor open; no memory is involved.
             match unsafe { perform(&ready, limit) } {
-                Err(error) if error.raw_os_error() == Some(WOULD_BLOCK) => connected,
+                Err(error) if errno::says_would_block(&error) => connected,
                 Err(error) => Err(error),
                 Ok(_) => raw::connect_now(fd, &to),
             }

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::driver;
 use crate::op::{Fs, Op, clamp};
+use crate::sys::errno;
 use crate::sys::message::SLICES_MAX;
 use crate::sys::readiness::Interest;
 use crate::sys::terminal;
@@ -100,7 +101,7 @@ pub(super) fn total_len(bufs: &[IoSlice<'_>]) -> usize {
 /// Replaces the error of a descriptor that is not open by `closed`, as std does.
 fn or_closed<T>(result: io::Result<T>, closed: T) -> io::Result<T> {
     match result {
-        Err(error) if error.raw_os_error() == Some(libc::EBADF) => Ok(closed),
+        Err(error) if errno::says_not_open(&error) => Ok(closed),
         result => result,
     }
 }

@@ -8,6 +8,7 @@ use super::error::{Failure, Side};
 use crate::descriptor;
 use crate::op::{Fs, Op, clamp};
 use crate::sys;
+use crate::sys::errno;
 use crate::sys::readiness::Interest;
 use crate::sys::signal::sigpipe;
 use crate::sys::splice;
@@ -41,25 +42,16 @@ pub(super) fn splice_step(from: &End<'_>, to: &End<'_>, len: usize) -> Result<St
     match with_cursors([from, to], splice) {
         Ok(moved) => Ok(Step::Moved(moved)),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Step::Blocked),
-        Err(error) => match error.raw_os_error() {
-            // A file to append to, a device, a mode: reading and writing will tell.
-            Some(
-                libc::EINVAL
-                | libc::EOPNOTSUPP
-                | libc::ENOSYS
-                | libc::EBADF
-                | libc::ESPIPE
-                | libc::EXDEV,
-            ) => Ok(Step::Unsupported),
-            errno => Err(Failure::of(side_of(from, errno), error)),
-        },
+        // Reading and writing will tell what is wrong, if anything is.
+        Err(error) if errno::says_no_splice(&error) => Ok(Step::Unsupported),
+        Err(error) => Err(Failure::of(side_of(from, &error), error)),
     }
 }
 
 /// Returns the side that an error is about. A pipe has no error of its own, except that it has no
 /// reader any more.
-fn side_of(from: &End<'_>, errno: Option<i32>) -> Side {
-    if from.kind == Kind::Pipe || errno == Some(libc::EPIPE) { Side::Sink } else { Side::Source }
+fn side_of(from: &End<'_>, error: &io::Error) -> Side {
+    if from.kind == Kind::Pipe || errno::says_no_reader(error) { Side::Sink } else { Side::Source }
 }
 
 fn by_pool(from: &End<'_>, to: &End<'_>, len: usize) -> io::Result<usize> {

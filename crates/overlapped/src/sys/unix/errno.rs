@@ -17,9 +17,52 @@ pub(crate) fn error(code: i32) -> io::Error {
     io::Error::from_raw_os_error(code)
 }
 
-/// Tells whether `error` is that of an operation that was asked to end early.
-pub(crate) fn is_cancel(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(CANCELLED)
+/// Tells whether `error` is the system's own of a call that would have to wait. (An error of this
+/// library that says why a caller may not wait is of the same kind, but has no code.)
+pub(crate) fn says_would_block(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(WOULD_BLOCK)
+}
+
+/// Tells whether `error` says that an operation ended early and has done nothing.
+pub(crate) fn says_cancelled(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(|code| is_cancelled(-code))
+}
+
+/// Tells whether `error` says that a descriptor is not open.
+pub(crate) fn says_not_open(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EBADF)
+}
+
+/// Tells whether `error` says that a pipe or a socket has no reader any more.
+pub(crate) fn says_no_reader(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EPIPE)
+}
+
+/// Tells whether `error` says that the FIFO which was to be opened for writing has no reader.
+pub(crate) fn says_no_peer(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ENXIO)
+}
+
+/// Tells whether `error` says that the kernel cannot splice between two descriptors: a file to
+/// append to, a device, a mode.
+pub(crate) fn says_no_splice(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::EINVAL
+                | libc::EOPNOTSUPP
+                | libc::ENOSYS
+                | libc::EBADF
+                | libc::ESPIPE
+                | libc::EXDEV
+        )
+    )
+}
+
+/// Tells whether `result` says that a read from the page cache found nothing: it would have to wait
+/// for the disk, or the file system cannot tell.
+pub(crate) fn is_not_cached(result: i32) -> bool {
+    result == -libc::EAGAIN || result == -libc::EOPNOTSUPP
 }
 
 /// Tells whether `result` says that the call would have to wait.

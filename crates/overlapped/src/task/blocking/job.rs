@@ -27,7 +27,7 @@ use crate::offload;
 use crate::offload::{Bell, On, Patience};
 use crate::sched::NEVER;
 use crate::sys::clock;
-use crate::sys::errno::is_cancelled;
+use crate::sys::errno;
 use crate::sys::lock::{Mutex, MutexGuard};
 use crate::task::cannot_wait::cancelled_wait;
 use crate::task::waiter::{self, Wait, Waker, Woken};
@@ -176,10 +176,9 @@ impl<T> Shared<T> {
             None => shield(|| self.wait_to_the_end(what, leaving)),
         };
         leaving.armed.set(false);
-        let is_cut = |error: &io::Error| error.raw_os_error().is_some_and(|no| is_cancelled(-no));
         match (woken, result) {
-            (Woken::TimedOut, Err(error)) if is_cut(&error) => Err(cancelled_wait()),
-            (Woken::Killed, Err(error)) if is_cut(&error) => waiter::leave(),
+            (Woken::TimedOut, Err(error)) if errno::says_cancelled(&error) => Err(cancelled_wait()),
+            (Woken::Killed, Err(error)) if errno::says_cancelled(&error) => waiter::leave(),
             (_, result) => result,
         }
     }

@@ -9,17 +9,17 @@ use crate::sys::message::Slice;
 /// Operations on files, pipes and terminals. Paths end in a zero byte.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fs {
-    /// pread(2) at `offset`, or read(2) where there is none. Result: bytes read.
+    /// pread(2) at `offset`, or read(2) without one. Result: bytes read.
     Read { fd: Raw, buf: *mut u8, len: u32, offset: Option<u64> },
-    /// pwrite(2) at `offset`, or write(2) where there is none. Result: bytes written.
+    /// pwrite(2) at `offset`, or write(2) without one. Result: bytes written.
     Write { fd: Raw, buf: *const u8, len: u32, offset: Option<u64> },
     /// preadv(2) or readv(2) into `count` slices, 1,024 at most. Result: bytes read.
     ReadVectored { fd: Raw, slices: *const Slice, count: u32, offset: Option<u64> },
     /// pwritev(2) or writev(2). Result: bytes written.
     WriteVectored { fd: Raw, slices: *const Slice, count: u32, offset: Option<u64> },
     /// splice(2) at the cursors; one side is a pipe. Result: bytes moved, 0 at the end. `EAGAIN`
-    /// where a pipe or a socket is not ready: which one, and waiting for it, is the caller's part.
-    /// `on_disk`: the other side is a file, which a worker shall wait for where the port has any.
+    /// where a pipe or a socket is not ready: the caller finds out which one, and waits for it.
+    /// `on_disk`: the other side is a file, for which a worker waits where the port has any.
     Splice { from: Raw, to: Raw, len: u32, on_disk: bool },
     /// fsync(2), or fdatasync(2). Result 0.
     Sync { fd: Raw, data_only: bool },
@@ -28,7 +28,7 @@ pub(crate) enum Fs {
     /// openat(2), relative to the working directory. Result: the new descriptor.
     Open { path: RawPath, flags: i32, mode: u32 },
     /// openat2(2), relative to the working directory, with `RESOLVE_CACHED` and flags that neither
-    /// make nor empty anything: `EAGAIN` where the kernel's cache of names does not lead there, or
+    /// create nor truncate: `EAGAIN` where the kernel's cache of names does not lead there, or
     /// the open would have to wait; a FIFO does not. Result: the new descriptor.
     OpenCached { path: RawPath, how: *const OpenHow },
     /// statx(2) of everything that [`StatBuf`] holds. Result 0.
@@ -41,12 +41,12 @@ pub(crate) enum Fs {
     MakeDir { path: RawPath, mode: u32 },
     /// link(2). Result 0.
     Link { from: RawPath, to: RawPath },
-    /// symlink(2): `link` shall lead to `target`. Result 0.
+    /// symlink(2): makes `link` lead to `target`. Result 0.
     Symlink { target: RawPath, link: RawPath },
 }
 
 impl Fs {
-    /// A short name for dumps and verdicts.
+    /// Gives a short name for dumps and deadlock reports.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Fs::Read { .. } | Fs::ReadVectored { .. } => "read",
@@ -64,7 +64,7 @@ impl Fs {
         }
     }
 
-    /// The descriptor it works on, or from which its path leads.
+    /// Gives the descriptor on which it works, or from which its path leads.
     pub(super) fn fd(&self) -> Raw {
         match *self {
             Fs::Read { fd, .. }

@@ -1,11 +1,19 @@
-//! What can be asked of a port, as plain data, and the table of what is in flight.
+//! Operations as plain data, and the table of those in flight.
 //!
-//! An [`Op`] names a descriptor, memory and a few flags. It owns nothing: whoever submits it keeps
-//! the descriptor open and the memory valid until the operation's terminal completion (first law).
-//! A backend has one match that prepares an `Op` and one that finishes it, per group, so a new
-//! operation is a few arms and the compiler lists the missing ones.
+//! ```text
+//! Op = Net | Fs | Wait ──submit──▶ Submitted::Done(Outcome)
+//!                            └───▶ Submitted::Pending … Completion { token, outcome }
+//! Table: Token ──▶ the owner, which the completion wakes
+//! ```
 //!
-//! This folder imports no sibling: everything else stands on it.
+//! An [`Op`] names a descriptor, memory and a few flags. It owns nothing: its submitter keeps the
+//! descriptor open and the memory valid until the terminal completion (the first law). A backend
+//! has one match that prepares an `Op` and one that finishes it, per group. None of them has an arm
+//! that catches the rest, so that a new operation is a few arms, and the compiler lists the missing
+//! ones.
+//!
+//! The system's types come from `sys` by aliases; this folder imports nothing else, because
+//! everything else stands on it.
 
 mod fs;
 mod table;
@@ -28,7 +36,7 @@ pub(crate) use wait::Wait;
 /// entry are 32 bits wide: an unclamped 4 GiB would become 0, a false end of file.
 const TRANSFER_MAX: usize = 0x7fff_f000;
 
-/// `len`, clamped to what one operation may transfer.
+/// Clamps `len` to what one operation may transfer.
 pub(crate) fn clamp(len: usize) -> u32 {
     len.min(TRANSFER_MAX) as u32
 }
@@ -79,7 +87,7 @@ impl Op {
         })
     }
 
-    /// A short name for dumps and verdicts.
+    /// Gives a short name for dumps and deadlock reports.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Op::Net(Net::Accept { .. }) => "accept",
@@ -97,7 +105,7 @@ impl Op {
         matches!(self, Op::Net(net) if net.is_transfer())
     }
 
-    /// The descriptor the operation works on.
+    /// Gives the descriptor on which the operation works.
     pub(crate) fn fd(&self) -> Raw {
         match *self {
             Op::Net(

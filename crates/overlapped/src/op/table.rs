@@ -1,7 +1,7 @@
-//! The table of what is in flight: slot + generation = [`Token`].
+//! The table of operations in flight: slot + generation = [`Token`].
 //!
 //! A token is given out when an operation starts and taken back at its terminal completion. A slot
-//! is used again with the next generation, and after its last one never, so a token of the past
+//! is used again with the next generation, and never after its last one, so a token of the past
 //! never names a present owner.
 
 use std::fmt;
@@ -20,12 +20,12 @@ impl Token {
         Token(u64::from(generation) << 32 | u64::from(slot))
     }
 
-    /// The token as the kernel carries it (`user_data`).
+    /// Gives the token as the kernel carries it (`user_data`).
     pub(crate) fn to_bits(self) -> u64 {
         self.0
     }
 
-    /// The token that [`Token::to_bits`] turned into `bits`.
+    /// Gives the token that [`Token::to_bits`] turned into `bits`.
     pub(crate) fn from_bits(bits: u64) -> Token {
         Token(bits)
     }
@@ -53,7 +53,7 @@ pub(crate) struct Full;
 
 enum Entry<O> {
     Used(O),
-    /// The next free slot, or [`NONE`]; of no meaning in a slot that has been used up.
+    /// The next free slot, or [`NONE`]; it has no meaning in a slot that has been used up.
     Free(u32),
 }
 
@@ -73,17 +73,17 @@ pub(crate) struct Table<O> {
 }
 
 impl<O> Table<O> {
-    /// An empty table that holds `limit` owners at most.
+    /// Makes an empty table that holds `limit` owners at most.
     pub(crate) fn new(limit: usize) -> Table<O> {
         Table { slots: Vec::new(), free: NONE, live: 0, limit: limit.min(NONE as usize) }
     }
 
-    /// How many owners it holds.
+    /// Counts its owners.
     pub(crate) fn len(&self) -> usize {
         self.live
     }
 
-    /// The owners, in no order.
+    /// Gives the owners, in no order.
     pub(crate) fn values(&self) -> impl Iterator<Item = &O> {
         self.slots.iter().filter_map(|slot| match &slot.entry {
             Entry::Used(owner) => Some(owner),
@@ -91,7 +91,7 @@ impl<O> Table<O> {
         })
     }
 
-    /// Takes in `owner`, or gives it back where the table is full.
+    /// Adds `owner`, or gives it back where the table is full.
     pub(crate) fn insert(&mut self, owner: O) -> Result<Token, (Full, O)> {
         let is_used_up = self.free == NONE && self.slots.len() == NONE as usize;
         if self.live == self.limit || is_used_up {
@@ -113,7 +113,7 @@ impl<O> Table<O> {
         Ok(Token::new(slot, place.generation))
     }
 
-    /// The owner behind `token`, while it is in flight.
+    /// Gives the owner of `token`, while it is in flight.
     #[inline]
     pub(crate) fn get(&self, token: Token) -> Option<&O> {
         match self.slots.get(token.slot()) {
@@ -126,7 +126,7 @@ impl<O> Table<O> {
         }
     }
 
-    /// The owner behind `token`, to change it.
+    /// Gives the owner of `token`, to change it.
     pub(crate) fn get_mut(&mut self, token: Token) -> Option<&mut O> {
         match self.slots.get_mut(token.slot()) {
             Some(Slot { generation, entry: Entry::Used(owner) })
@@ -154,7 +154,7 @@ impl<O> Table<O> {
         }
     }
 
-    /// Every owner with its token.
+    /// Gives every owner with its token.
     #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Token, &O)> {
         self.slots.iter().enumerate().filter_map(|(slot, place)| match &place.entry {

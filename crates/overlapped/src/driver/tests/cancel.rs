@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::pressure::rounds;
-use super::rig::{everywhere, listener, pair};
+use super::support::{everywhere, listener, pair};
 use crate::op::{Fs, Net, Op};
 use crate::sys::address::SocketAddrBuf;
 use crate::sys::readiness::Interest;
 
 #[test]
 fn whatever_waits_can_be_cancelled() {
-    everywhere(|rig| {
+    everywhere(|harness| {
         let (ours, _peer) = pair();
         let fd = ours.as_raw_fd();
         let listener = listener();
@@ -33,15 +33,15 @@ fn whatever_waits_can_be_cancelled() {
             // At once, and after the kernel has seen it.
             for settled in [false, true] {
                 // SAFETY: descriptors and memory live until the operation's end.
-                let token = unsafe { rig.start(op) };
+                let token = unsafe { harness.start(op) };
                 if settled {
-                    assert!(rig.is_waiting(token));
+                    assert!(harness.is_waiting(token));
                 }
-                rig.driver.cancel(token);
-                assert_eq!(rig.end(token), -libc::ECANCELED, "{}: {op:?}", rig.kind);
+                harness.driver.cancel(token);
+                assert_eq!(harness.end(token), -libc::ECANCELED, "{}: {op:?}", harness.kind);
                 // A cancel that comes too late does nothing.
-                rig.driver.cancel(token);
-                rig.turn(Duration::ZERO);
+                harness.driver.cancel(token);
+                harness.turn(Duration::ZERO);
             }
         }
     });
@@ -49,7 +49,7 @@ fn whatever_waits_can_be_cancelled() {
 
 #[test]
 fn any_number_may_wait_on_one_descriptor_and_each_can_be_cancelled() {
-    everywhere(|rig| {
+    everywhere(|harness| {
         let (ours, mut peer) = pair();
         let fd = ours.as_raw_fd();
         let mut memory = [[0u8; 1]; 100];
@@ -59,17 +59,17 @@ fn any_number_may_wait_on_one_descriptor_and_each_can_be_cancelled() {
             let nonblocking = false;
             let op = Op::Net(Net::Recv { fd, buf, len, peek, nonblocking });
             // SAFETY: `memory` and `ours` live until every operation's end.
-            tokens.push(unsafe { rig.start(op) });
+            tokens.push(unsafe { harness.start(op) });
         }
-        assert!(rig.is_waiting(tokens[0]));
+        assert!(harness.is_waiting(tokens[0]));
         for token in tokens.iter().step_by(2) {
-            rig.driver.cancel(*token);
+            harness.driver.cancel(*token);
         }
         for token in tokens.iter().step_by(2) {
-            assert_eq!(rig.end(*token), -libc::ECANCELED);
+            assert_eq!(harness.end(*token), -libc::ECANCELED);
         }
         peer.write_all(&[5; 50]).unwrap();
-        assert!(rig.end_all().iter().all(|&result| result == 1), "{}", rig.kind);
+        assert!(harness.end_all().iter().all(|&result| result == 1), "{}", harness.kind);
         assert_eq!(memory.iter().filter(|place| place[0] == 5).count(), 50);
     });
 }
@@ -84,10 +84,10 @@ fn reach(step: &AtomicUsize, round: usize) {
 #[test]
 fn no_received_byte_is_lost_to_a_race_with_cancel() {
     let rounds = rounds(2_000, 100_000);
-    everywhere(|rig| {
+    everywhere(|harness| {
         let (ours, mut peer) = pair();
         let fd = ours.as_raw_fd();
-        // What the writer may do, is about to do, and has done.
+        // The steps that the writer may take, is about to take, and has taken.
         let steps = Arc::new([const { AtomicUsize::new(0) }; 3]);
         let writer = std::thread::spawn({
             let steps = Arc::clone(&steps);
@@ -108,8 +108,8 @@ fn no_received_byte_is_lost_to_a_race_with_cancel() {
             let nonblocking = false;
             let op = Op::Net(Net::Recv { fd, buf, len, peek, nonblocking });
             // SAFETY: `byte` and `ours` live until the operation's end.
-            let token = unsafe { rig.start(op) };
-            rig.turn(Duration::ZERO);
+            let token = unsafe { harness.start(op) };
+            harness.turn(Duration::ZERO);
             steps[0].store(round, Ordering::Release);
             // Before, during and after the write; then a few steps this way or that.
             match round / 2 % 4 {
@@ -121,21 +121,21 @@ fn no_received_byte_is_lost_to_a_race_with_cancel() {
                 std::hint::spin_loop();
             }
             if round / 2 % 4 != 2 {
-                rig.turn(Duration::ZERO);
+                harness.turn(Duration::ZERO);
             }
-            rig.driver.cancel(token);
-            match rig.end(token) {
+            harness.driver.cancel(token);
+            match harness.end(token) {
                 1 => {
                     received += 1;
                 }
                 result => {
-                    assert_eq!(result, -libc::ECANCELED, "{}", rig.kind);
+                    assert_eq!(result, -libc::ECANCELED, "{}", harness.kind);
                     assert_eq!(byte, [0; 8], "a cancelled receive has written");
                     cancelled += 1;
-                    // The byte is still to be had.
+                    // The byte is still in the socket.
                     // SAFETY: as above.
-                    let token = unsafe { rig.start(op) };
-                    assert_eq!(rig.end(token), 1);
+                    let token = unsafe { harness.start(op) };
+                    assert_eq!(harness.end(token), 1);
                 }
             }
             seen.push(byte[0]);
@@ -146,15 +146,15 @@ fn no_received_byte_is_lost_to_a_race_with_cancel() {
         let nonblocking = false;
         let op = Op::Net(Net::Recv { fd, buf, len, peek, nonblocking });
         // SAFETY: `rest` and `ours` live until the operation's end.
-        let token = unsafe { rig.start(op) };
-        assert_eq!(rig.end(token), 0, "nothing is left but the end");
+        let token = unsafe { harness.start(op) };
+        assert_eq!(harness.end(token), 0, "nothing is left but the end");
         let sent: Vec<u8> = (1..=rounds).map(|round| round as u8).collect();
-        assert_eq!(seen, sent, "{}: {received} received, {cancelled} cancelled", rig.kind);
+        assert_eq!(seen, sent, "{}: {received} received, {cancelled} cancelled", harness.kind);
         let enough = rounds / 100;
         assert!(
             received >= enough && cancelled >= enough,
             "{}: void, one outcome hardly occurred: {received} to {cancelled}",
-            rig.kind
+            harness.kind
         );
     });
 }
@@ -164,28 +164,28 @@ fn no_received_byte_is_lost_to_a_race_with_cancel() {
 /// seen.
 #[test]
 fn an_operation_that_finds_nothing_time_and_again_does_not_end() {
-    everywhere(|rig| {
+    everywhere(|harness| {
         let listener = listener();
         let addr = listener.local_addr().unwrap();
         let mut from = SocketAddrBuf::empty();
         let (fd, nonblocking) = (listener.as_raw_fd(), false);
         let op = Op::Net(Net::Accept { fd, addr: &raw mut from, nonblocking });
         // SAFETY: the address and the listener live until the operation's end.
-        let token = unsafe { rig.start(op) };
+        let token = unsafe { harness.start(op) };
         let mut is_quicker = true;
         for _ in 0..300 {
             let _client = TcpStream::connect(addr).unwrap();
             is_quicker = listener.accept().is_ok();
             if !is_quicker {
-                break; // A worker of the ring was just looking.
+                break; // A worker of the ring has just tried.
             }
-            rig.turn(Duration::ZERO);
+            harness.turn(Duration::ZERO);
         }
-        assert!(!is_quicker || rig.is_waiting(token), "{}", rig.kind);
+        assert!(!is_quicker || harness.is_waiting(token), "{}", harness.kind);
         let _client = TcpStream::connect(addr).unwrap();
-        let socket = rig.end(token);
-        assert!(socket >= 0, "{}: {socket}", rig.kind);
-        // SAFETY: the accept has just made it, and nobody else knows it.
+        let socket = harness.end(token);
+        assert!(socket >= 0, "{}: {socket}", harness.kind);
+        // SAFETY: the accept has just made it; no other code knows it.
         drop(unsafe { OwnedFd::from_raw_fd(socket) });
     });
 }

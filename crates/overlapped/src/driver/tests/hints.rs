@@ -4,7 +4,7 @@
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-use super::rig::{PATIENCE, everywhere};
+use super::support::{PATIENCE, everywhere};
 use crate::driver::uring::Uring;
 use crate::driver::{Driver, PortChoice};
 use crate::sched::here;
@@ -13,13 +13,13 @@ use crate::time::sleep;
 
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Where the hint stands, counted from the beginning of a ring's memory; its value.
+/// The hint's offset from the beginning of a ring's memory, and its value.
 fn hint() -> (usize, u32) {
     const IORING_SQ_TASKRUN: u32 = 4;
     // `io_uring_params`: at 40 begin the queue's offsets, the fifth of which is that of its flags.
     let mut params = [0u32; 30];
     // SAFETY: zeroes are valid parameters, in memory of their size; the kernel fills them in. The
-    // descriptor, if there is one, is closed and nobody else's.
+    // descriptor, if there is one, is closed and in no other use.
     unsafe {
         let fd = libc::syscall(libc::SYS_io_uring_setup, 1, params.as_mut_ptr());
         assert!(fd >= 0, "rings were opened before");
@@ -28,7 +28,7 @@ fn hint() -> (usize, u32) {
     (params[14] as usize, IORING_SQ_TASKRUN)
 }
 
-/// Sets the hint as the kernel does it when it is late.
+/// Sets the hint, as the kernel does when it is late.
 fn make_stale(uring: &Uring) {
     let (offset, bit) = hint();
     let (length, access) = (4096, libc::PROT_READ | libc::PROT_WRITE);
@@ -45,7 +45,7 @@ fn make_stale(uring: &Uring) {
     }
 }
 
-/// A driver whose waits watch before they sleep, because the last ones were short.
+/// Makes a driver whose waits spin before they sleep, because the last ones were short.
 fn make_watchful(driver: &mut Driver) {
     for _ in 0..3 {
         driver.notifier().notify();
@@ -55,34 +55,34 @@ fn make_watchful(driver: &mut Driver) {
 
 #[test]
 fn a_stale_hint_is_work_once() {
-    everywhere(|rig| {
-        let Driver::Uring(uring) = &rig.driver else { return };
+    everywhere(|harness| {
+        let Driver::Uring(uring) = &harness.driver else { return };
         make_stale(uring);
-        assert!(rig.driver.has_work(), "{}: it may be true", rig.kind);
+        assert!(harness.driver.has_work(), "{}: it may be true", harness.kind);
         for _ in 0..4 {
-            rig.turn(Duration::ZERO);
+            harness.turn(Duration::ZERO);
         }
-        assert!(!rig.driver.has_work(), "{}: it has been looked at", rig.kind);
+        assert!(!harness.driver.has_work(), "{}: it has been looked at", harness.kind);
     });
 }
 
 #[test]
 fn a_stale_hint_does_not_end_all_waits() {
-    everywhere(|rig| {
-        make_watchful(&mut rig.driver);
-        if let Driver::Uring(uring) = &rig.driver {
+    everywhere(|harness| {
+        make_watchful(&mut harness.driver);
+        if let Driver::Uring(uring) = &harness.driver {
             make_stale(uring);
         }
         let (began, mut waits) = (Instant::now(), 0);
         while began.elapsed() < PAUSE {
-            rig.driver.wait(Some(PAUSE), &mut Vec::new()).unwrap();
+            harness.driver.wait(Some(PAUSE), &mut Vec::new()).unwrap();
             waits += 1;
         }
-        assert!(waits < 10, "{}: {waits} waits, and nothing came", rig.kind);
+        assert!(waits < 10, "{}: {waits} waits, and nothing came", harness.kind);
     });
 }
 
-/// Processor time of the calling thread.
+/// Gives the processor time of the calling thread.
 fn processor_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: a place for the result, which lives through the call.
@@ -90,7 +90,7 @@ fn processor_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// The processor time of an idle scheduler with a stale hint.
+/// Measures the processor time of an idle scheduler with a stale hint.
 fn idle_with_stale_hint() -> Duration {
     let here = here().expect("in a scheduler");
     make_watchful(&mut here.driver().borrow_mut());
@@ -105,7 +105,7 @@ fn idle_with_stale_hint() -> Duration {
 #[test]
 fn an_idle_scheduler_sleeps_in_spite_of_a_stale_hint() {
     let (tx, rx) = std::sync::mpsc::channel();
-    // On a thread of its own, which is left behind where it does not end.
+    // This runs on a thread of its own, which is left behind where it does not end.
     std::thread::spawn(move || {
         let run = Config::new()
             .port(PortChoice::Uring)

@@ -7,5 +7,6 @@ mod hints;
 mod ops;
 mod pressure;
 mod registrations;
-mod rig;
 mod splice;
+mod support;
+

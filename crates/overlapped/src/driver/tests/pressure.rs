@@ -5,20 +5,20 @@ use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-use super::rig::{PATIENCE, Rig, everywhere, everywhere_with, listener, pair};
+use super::support::{PATIENCE, Harness, everywhere, everywhere_with, listener, pair};
 use crate::driver::{Driver, PortChoice, PortConfig};
 use crate::op::{Fs, Net, Op, Table};
 use crate::sys::address::SocketAddrBuf;
 use crate::sys::readiness::Interest;
 use testkit::{alone, open_descriptors};
 
-/// `few` in everyday runs, `all` where OVERLAPPED_TORTURE is set.
+/// Gives `few` in everyday runs, `all` where OVERLAPPED_TORTURE is set.
 pub(super) fn rounds(few: usize, all: usize) -> usize {
     if std::env::var_os("OVERLAPPED_TORTURE").is_some() { all } else { few }
 }
 
-fn overflows(rig: &Rig) -> u64 {
-    match &rig.driver {
+fn overflows(harness: &Harness) -> u64 {
+    match &harness.driver {
         Driver::Uring(uring) => uring.overflows(),
         Driver::Poll(_) => 0,
     }
@@ -27,23 +27,23 @@ fn overflows(rig: &Rig) -> u64 {
 #[test]
 fn p5_no_completion_is_lost_when_they_do_not_fit_into_the_ring() {
     let seen = std::cell::Cell::new(0);
-    everywhere_with(8, 16, |rig| {
+    everywhere_with(8, 16, |harness| {
         let (reader, mut writer) = std::io::pipe().unwrap();
         let mut memory = vec![[0u8; 1]; 4_096];
         for place in &mut memory {
             let (fd, buf, len) = (reader.as_raw_fd(), place.as_mut_ptr(), 1);
             // SAFETY: `memory` and the pipe live until every operation's end.
-            unsafe { rig.start(Op::Fs(Fs::Read { fd, buf, len, offset: None })) };
+            unsafe { harness.start(Op::Fs(Fs::Read { fd, buf, len, offset: None })) };
         }
-        assert_eq!(rig.in_flight(), 4_096);
+        assert_eq!(harness.in_flight(), 4_096);
         writer.write_all(&[1; 4_096]).unwrap();
-        let results = rig.end_all();
+        let results = harness.end_all();
         assert_eq!(results.len(), 4_096);
-        assert!(results.iter().all(|&result| result == 1), "{}", rig.kind);
+        assert!(results.iter().all(|&result| result == 1), "{}", harness.kind);
         assert!(memory.iter().all(|place| *place == [1]));
-        if rig.is_uring() {
-            assert!(overflows(rig) >= 1, "{}: void, nothing overflowed", rig.kind);
-            seen.set(seen.get() + overflows(rig));
+        if harness.is_uring() {
+            assert!(overflows(harness) >= 1, "{}: void, nothing overflowed", harness.kind);
+            seen.set(seen.get() + overflows(harness));
         }
     });
     println!("RELIABILITY P5 4096 completions, none lost; overflows seen: {}", seen.get());
@@ -51,47 +51,47 @@ fn p5_no_completion_is_lost_when_they_do_not_fit_into_the_ring() {
 
 #[test]
 fn p6_a_thousand_cancels_get_through_a_queue_of_eight() {
-    everywhere_with(8, 16, |rig| {
+    everywhere_with(8, 16, |harness| {
         let (reader, _writer) = std::io::pipe().unwrap();
         let mut memory = vec![[0u8; 1]; 1_000];
         let mut tokens = Vec::new();
         for place in &mut memory {
             let (fd, buf, len) = (reader.as_raw_fd(), place.as_mut_ptr(), 1);
             // SAFETY: `memory` and the pipe live until every operation's end.
-            tokens.push(unsafe { rig.start(Op::Fs(Fs::Read { fd, buf, len, offset: None })) });
+            tokens.push(unsafe { harness.start(Op::Fs(Fs::Read { fd, buf, len, offset: None })) });
         }
         for token in tokens {
-            rig.driver.cancel(token);
+            harness.driver.cancel(token);
         }
-        let results = rig.end_all();
+        let results = harness.end_all();
         assert_eq!(results.len(), 1_000);
-        assert!(results.iter().all(|&result| result == -libc::ECANCELED), "{}", rig.kind);
+        assert!(results.iter().all(|&result| result == -libc::ECANCELED), "{}", harness.kind);
     });
     println!("RELIABILITY P6 1000 cancels through a queue of 8, all delivered");
 }
 
-/// The operations have become ready, and have not been looked at, when the cancels come.
+/// The operations have become ready, and have not been reaped, when the cancels come.
 #[test]
 fn a_cancel_is_not_lost_between_readiness_and_the_next_try() {
-    everywhere_with(8, 16, |rig| {
+    everywhere_with(8, 16, |harness| {
         let (reader, mut writer) = std::io::pipe().unwrap();
         let mut memory = vec![[0u8; 1]; 100];
         let mut tokens = Vec::new();
         for place in &mut memory {
             let (fd, buf, len) = (reader.as_raw_fd(), place.as_mut_ptr(), 1);
             // SAFETY: `memory` and the pipe live until every operation's end.
-            tokens.push(unsafe { rig.start(Op::Fs(Fs::Read { fd, buf, len, offset: None })) });
+            tokens.push(unsafe { harness.start(Op::Fs(Fs::Read { fd, buf, len, offset: None })) });
         }
-        assert!(rig.is_waiting(tokens[0]));
+        assert!(harness.is_waiting(tokens[0]));
         writer.write_all(&[1]).unwrap();
-        rig.turn(Duration::ZERO);
+        harness.turn(Duration::ZERO);
         for token in tokens {
-            rig.driver.cancel(token);
+            harness.driver.cancel(token);
         }
-        let results = rig.end_all();
-        assert_eq!(results.iter().filter(|&&result| result == 1).count(), 1, "{}", rig.kind);
+        let results = harness.end_all();
+        assert_eq!(results.iter().filter(|&&result| result == 1).count(), 1, "{}", harness.kind);
         let cancelled = results.iter().filter(|&&result| result == -libc::ECANCELED).count();
-        assert_eq!(cancelled, 99, "{}", rig.kind);
+        assert_eq!(cancelled, 99, "{}", harness.kind);
     });
 }
 
@@ -156,16 +156,16 @@ fn leave_in_the_middle(choice: PortChoice) {
 
 #[test]
 fn a_notifier_ends_a_wait_from_another_thread() {
-    everywhere(|rig| {
+    everywhere(|harness| {
         for pause in [0, 20] {
-            let notifier = rig.driver.notifier();
+            let notifier = harness.driver.notifier();
             let waker = std::thread::spawn(move || {
                 std::thread::sleep(Duration::from_millis(pause));
                 notifier.notify();
             });
             let start = Instant::now();
-            rig.driver.wait(Some(PATIENCE), &mut Vec::new()).unwrap();
-            assert!(start.elapsed() < PATIENCE / 2, "{}: not woken", rig.kind);
+            harness.driver.wait(Some(PATIENCE), &mut Vec::new()).unwrap();
+            assert!(start.elapsed() < PATIENCE / 2, "{}: not woken", harness.kind);
             waker.join().unwrap();
         }
     });
@@ -176,11 +176,11 @@ fn a_notifier_ends_a_wait_from_another_thread() {
 fn no_notification_is_lost() {
     use std::sync::atomic::{AtomicUsize, Ordering};
     let rounds = rounds(2_000, 250_000);
-    everywhere(|rig| {
+    everywhere(|harness| {
         let left = std::sync::Arc::new(AtomicUsize::new(0));
         let senders: Vec<_> = (0..4)
             .map(|_| {
-                let (left, notifier) = (left.clone(), rig.driver.notifier());
+                let (left, notifier) = (left.clone(), harness.driver.notifier());
                 std::thread::spawn(move || {
                     for _ in 0..rounds {
                         left.fetch_add(1, Ordering::Relaxed);
@@ -192,8 +192,8 @@ fn no_notification_is_lost() {
         let mut got = 0;
         while got < 4 * rounds {
             let start = Instant::now();
-            rig.driver.wait(Some(PATIENCE), &mut Vec::new()).unwrap();
-            assert!(start.elapsed() < PATIENCE / 2, "{}: {got} of {}", rig.kind, 4 * rounds);
+            harness.driver.wait(Some(PATIENCE), &mut Vec::new()).unwrap();
+            assert!(start.elapsed() < PATIENCE / 2, "{}: {got} of {}", harness.kind, 4 * rounds);
             got += left.swap(0, Ordering::Relaxed);
         }
         for sender in senders {
@@ -204,22 +204,22 @@ fn no_notification_is_lost() {
 
 #[test]
 fn waiting_respects_its_limit() {
-    everywhere(|rig| {
+    everywhere(|harness| {
         // The ring's own first read is submitted here.
-        rig.turn(Duration::ZERO);
+        harness.turn(Duration::ZERO);
         let start = Instant::now();
-        rig.turn(Duration::ZERO);
+        harness.turn(Duration::ZERO);
         assert!(start.elapsed() < PATIENCE / 2);
         let start = Instant::now();
-        rig.turn(Duration::from_millis(30));
+        harness.turn(Duration::from_millis(30));
         let took = start.elapsed();
-        assert!(took >= Duration::from_millis(29), "{}: {took:?}", rig.kind);
+        assert!(took >= Duration::from_millis(29), "{}: {took:?}", harness.kind);
         for limit in [Duration::from_micros(300), Duration::from_micros(1_300)] {
             let start = Instant::now();
-            rig.turn(limit);
-            assert!(start.elapsed() >= limit, "{}: less than {limit:?}", rig.kind);
+            harness.turn(limit);
+            assert!(start.elapsed() >= limit, "{}: less than {limit:?}", harness.kind);
         }
-        assert!(!rig.driver.has_work());
+        assert!(!harness.driver.has_work());
     });
 }
 
@@ -227,7 +227,7 @@ fn waiting_respects_its_limit() {
 #[test]
 fn a_descriptors_number_used_again_gets_no_foreign_bytes() {
     let rounds = rounds(500, 100_000);
-    everywhere(|rig| {
+    everywhere(|harness| {
         for round in 0..rounds {
             let (ours, mut peer) = pair();
             let mut byte = [0u8; 1];
@@ -235,17 +235,17 @@ fn a_descriptors_number_used_again_gets_no_foreign_bytes() {
             let (peek, nonblocking) = (false, false);
             let op = Op::Net(Net::Recv { fd, buf, len, peek, nonblocking });
             // SAFETY: `byte` and `ours` live until the operation's end.
-            let token = unsafe { rig.start(op) };
+            let token = unsafe { harness.start(op) };
             if round % 2 == 0 {
-                rig.turn(Duration::ZERO);
+                harness.turn(Duration::ZERO);
             }
             if round % 3 == 0 {
-                rig.driver.cancel(token);
-                assert_eq!(rig.end(token), -libc::ECANCELED);
+                harness.driver.cancel(token);
+                assert_eq!(harness.end(token), -libc::ECANCELED);
             } else {
                 peer.write_all(&[round as u8]).unwrap();
-                assert_eq!(rig.end(token), 1);
-                assert_eq!(byte[0], round as u8, "{}", rig.kind);
+                assert_eq!(harness.end(token), 1);
+                assert_eq!(byte[0], round as u8, "{}", harness.kind);
             }
         }
     });
@@ -253,19 +253,19 @@ fn a_descriptors_number_used_again_gets_no_foreign_bytes() {
 
 #[test]
 fn a_lot_of_accepts_wait_on_one_listener() {
-    everywhere(|rig| {
+    everywhere(|harness| {
         let listener = listener();
         let mut addrs: Vec<_> = (0..50).map(|_| SocketAddrBuf::empty()).collect();
         for addr in &mut addrs {
             let (fd, addr) = (listener.as_raw_fd(), &raw mut *addr);
             // SAFETY: `addrs` and `listener` live until every operation's end.
-            unsafe { rig.start(Op::Net(Net::Accept { fd, addr, nonblocking: false })) };
+            unsafe { harness.start(Op::Net(Net::Accept { fd, addr, nonblocking: false })) };
         }
-        rig.turn(Duration::ZERO);
+        harness.turn(Duration::ZERO);
         let to = listener.local_addr().unwrap();
         let peers: Vec<_> = (0..50).map(|_| TcpStream::connect(to).unwrap()).collect();
-        for fd in rig.end_all() {
-            assert!(fd >= 0, "{}: {fd}", rig.kind);
+        for fd in harness.end_all() {
+            assert!(fd >= 0, "{}: {fd}", harness.kind);
             // SAFETY: the operation's result is a new descriptor.
             drop(unsafe { <TcpStream as std::os::fd::FromRawFd>::from_raw_fd(fd) });
         }
@@ -276,35 +276,35 @@ fn a_lot_of_accepts_wait_on_one_listener() {
 #[test]
 fn a_childs_copy_of_a_driver_leaves_the_parents_alone() {
     alone("driver::tests::pressure::a_childs_copy_of_a_driver_leaves_the_parents_alone", || {
-        everywhere(|rig| {
+        everywhere(|harness| {
             let (reader, mut writer) = std::io::pipe().unwrap();
             let mut byte = [0u8; 1];
             let (fd, buf, len) = (reader.as_raw_fd(), byte.as_mut_ptr(), 1);
             // SAFETY: `byte` and the pipe live until the operation's end.
-            let token = unsafe { rig.start(Op::Fs(Fs::Read { fd, buf, len, offset: None })) };
-            rig.turn(Duration::ZERO);
+            let token = unsafe { harness.start(Op::Fs(Fs::Read { fd, buf, len, offset: None })) };
+            harness.turn(Duration::ZERO);
             // SAFETY: the other thread of this process waits for this one and holds no lock; the
             // child only drops its copy.
             let child = unsafe { libc::fork() };
             if child == 0 {
-                rig.driver.drain(&mut Vec::new());
+                harness.driver.drain(&mut Vec::new());
                 // SAFETY: the parent's copy is another process's; this one is not used again.
                 unsafe {
-                    std::ptr::drop_in_place(&raw mut rig.driver);
+                    std::ptr::drop_in_place(&raw mut harness.driver);
                     libc::_exit(0);
                 }
             }
             let mut status = 0;
             // SAFETY: a child of ours and a place for its status.
             assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-            assert_eq!(status, 0, "{}: the child died", rig.kind);
+            assert_eq!(status, 0, "{}: the child died", harness.kind);
             writer.write_all(&[1]).unwrap();
-            assert_eq!(rig.end(token), 1);
-            let notifier = rig.driver.notifier();
+            assert_eq!(harness.end(token), 1);
+            let notifier = harness.driver.notifier();
             notifier.notify();
             let start = Instant::now();
-            rig.driver.wait(Some(PATIENCE), &mut Vec::new()).unwrap();
-            assert!(start.elapsed() < PATIENCE / 2, "{}: the notifier is gone", rig.kind);
+            harness.driver.wait(Some(PATIENCE), &mut Vec::new()).unwrap();
+            assert!(start.elapsed() < PATIENCE / 2, "{}: the notifier is gone", harness.kind);
         });
     });
 }

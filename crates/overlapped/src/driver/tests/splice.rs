@@ -1,12 +1,12 @@
-//! Splices: they move, they end, they never wait for a pipe or a socket, and a file they wait for
-//! can be given up.
+//! Splices: they move, they end, they never wait for a pipe or a socket, and their wait for a file
+//! can be cancelled.
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
-use super::rig::{Rig, everywhere, pair};
+use super::support::{Harness, everywhere, pair};
 use crate::op::{Fs, Op};
 
 fn splice(from: impl AsFd, to: impl AsFd, len: u32, on_disk: bool) -> Op {
@@ -14,10 +14,10 @@ fn splice(from: impl AsFd, to: impl AsFd, len: u32, on_disk: bool) -> Op {
     Op::Fs(Fs::Splice { from, to, len, on_disk })
 }
 
-fn whole(rig: &mut Rig, op: Op) -> i32 {
+fn whole(harness: &mut Harness, op: Op) -> i32 {
     // SAFETY: every caller keeps the descriptors until this returns; there is no memory.
-    let token = unsafe { rig.start(op) };
-    rig.end(token)
+    let token = unsafe { harness.start(op) };
+    harness.end(token)
 }
 
 fn file(bytes: &[u8]) -> File {
@@ -29,25 +29,25 @@ fn file(bytes: &[u8]) -> File {
 
 #[test]
 fn a_splice_moves_between_files_and_pipes_at_the_cursors_and_ends() {
-    everywhere(|rig| {
+    everywhere(|harness| {
         let (reader, writer) = std::io::pipe().unwrap();
         let (from, mut to) = (file(b"from file to file"), file(b""));
-        assert_eq!(whole(rig, splice(&from, &writer, 10, true)), 10);
-        assert_eq!(whole(rig, splice(&from, &writer, 100, true)), 7);
-        assert_eq!(whole(rig, splice(&from, &writer, 100, true)), 0, "{}", rig.kind);
-        assert_eq!(whole(rig, splice(&reader, &to, 100, true)), 17);
+        assert_eq!(whole(harness, splice(&from, &writer, 10, true)), 10);
+        assert_eq!(whole(harness, splice(&from, &writer, 100, true)), 7);
+        assert_eq!(whole(harness, splice(&from, &writer, 100, true)), 0, "{}", harness.kind);
+        assert_eq!(whole(harness, splice(&reader, &to, 100, true)), 17);
         let mut text = String::new();
         to.rewind().unwrap();
         to.read_to_string(&mut text).unwrap();
         assert_eq!(text, "from file to file");
         drop(writer);
-        assert_eq!(whole(rig, splice(&reader, &to, 100, true)), 0);
+        assert_eq!(whole(harness, splice(&reader, &to, 100, true)), 0);
     });
 }
 
 #[test]
 fn a_splice_waits_for_no_pipe_and_no_socket() {
-    everywhere(|rig| {
+    everywhere(|harness| {
         let (reader, writer) = std::io::pipe().unwrap();
         let (ours, mut peer) = pair();
         let from = file(&[7; 1 << 20]);
@@ -56,49 +56,49 @@ fn a_splice_waits_for_no_pipe_and_no_socket() {
             (splice(&ours, &writer, 100, false), "the socket is empty"),
             (splice(&reader, &from, 100, true), "the pipe is empty"),
         ] {
-            assert_eq!(whole(rig, op), -libc::EAGAIN, "{}: {because}", rig.kind);
+            assert_eq!(whole(harness, op), -libc::EAGAIN, "{}: {because}", harness.kind);
         }
-        while whole(rig, splice(&from, &writer, 1 << 16, true)) > 0 {}
+        while whole(harness, splice(&from, &writer, 1 << 16, true)) > 0 {}
         let op = splice(&from, &writer, 100, true);
-        assert_eq!(whole(rig, op), -libc::EAGAIN, "{}: the pipe is full", rig.kind);
+        assert_eq!(whole(harness, op), -libc::EAGAIN, "{}: the pipe is full", harness.kind);
         peer.write_all(b"x").unwrap();
-        assert_eq!(whole(rig, splice(&ours, &writer, 100, false)), -libc::EAGAIN);
-        assert_eq!(whole(rig, splice(&reader, &ours, 4096, false)), 4096);
+        assert_eq!(whole(harness, splice(&ours, &writer, 100, false)), -libc::EAGAIN);
+        assert_eq!(whole(harness, splice(&reader, &ours, 4096, false)), 4096);
     });
 }
 
 #[test]
 fn a_splice_that_makes_no_sense_is_an_error() {
-    everywhere(|rig| {
+    everywhere(|harness| {
         let (one, other) = (file(b"x"), file(b"y"));
-        assert_eq!(whole(rig, splice(&one, &other, 1, true)), -libc::EINVAL, "no pipe");
+        assert_eq!(whole(harness, splice(&one, &other, 1, true)), -libc::EINVAL, "no pipe");
         let (reader, writer) = std::io::pipe().unwrap();
-        assert_eq!(whole(rig, splice(&writer, &other, 1, true)), -libc::EBADF);
+        assert_eq!(whole(harness, splice(&writer, &other, 1, true)), -libc::EBADF);
         drop(reader);
-        assert_eq!(whole(rig, splice(&one, &writer, 1, true)), -libc::EPIPE);
+        assert_eq!(whole(harness, splice(&one, &writer, 1, true)), -libc::EPIPE);
     });
 }
 
 #[test]
 fn a_cancelled_splice_has_moved_or_not_and_its_bytes_are_somewhere() {
-    everywhere(|rig| {
+    everywhere(|harness| {
         let (mut reader, writer) = std::io::pipe().unwrap();
         let mut from = file(&[7; 10_000]);
         for round in 0..50u64 {
             // SAFETY: the descriptors live until the operation's end; there is no memory.
-            let token = unsafe { rig.start(splice(&from, &writer, 100, true)) };
+            let token = unsafe { harness.start(splice(&from, &writer, 100, true)) };
             if round % 2 == 0 {
-                rig.turn(Duration::ZERO);
+                harness.turn(Duration::ZERO);
             }
-            rig.driver.cancel(token);
-            let moved = rig.end(token);
+            harness.driver.cancel(token);
+            let moved = harness.end(token);
             let at = from.stream_position().unwrap();
             if moved > 0 {
                 reader.read_exact(&mut [0; 100]).unwrap();
                 assert_eq!((moved, at), (100, 100));
                 from.rewind().unwrap();
             } else {
-                assert_eq!(moved, -libc::ECANCELED, "{}", rig.kind);
+                assert_eq!(moved, -libc::ECANCELED, "{}", harness.kind);
                 assert_eq!(at, 0);
             }
         }

@@ -1,4 +1,4 @@
-//! What every test needs: a driver with a table of tokens, and pairs of descriptors.
+//! Support for the tests: a driver with a table of tokens, and pairs of descriptors.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,29 +10,31 @@ use crate::driver::uring::{MESSAGE, USED};
 use crate::driver::{Driver, PortChoice, PortConfig};
 use crate::op::{Op, Outcome, Submitted, Table, Token};
 
-/// Long enough for any machine; nothing waits for it but a failing test.
+/// The limit of a wait: long enough for any machine; only a failing test waits that long.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A driver and the tokens in flight on it.
-pub(super) struct Rig {
+pub(super) struct Harness {
     pub(super) driver: Driver,
     table: Table<()>,
     ended: HashMap<Token, Outcome>,
     pub(super) kind: &'static str,
 }
 
-impl Rig {
-    pub(super) fn open(kind: &'static str, config: &PortConfig) -> io::Result<Rig> {
+impl Harness {
+    pub(super) fn open(kind: &'static str, config: &PortConfig) -> io::Result<Harness> {
         let driver = Driver::open(config)?;
-        Ok(Rig { driver, table: Table::new(1 << 20), ended: HashMap::new(), kind })
+        Ok(Harness { driver, table: Table::new(1 << 20), ended: HashMap::new(), kind })
     }
 
     pub(super) fn is_uring(&self) -> bool {
         self.driver.name() == "uring"
     }
 
+    /// Starts `op`.
+    ///
     /// # Safety
-    /// As for `Driver::submit`.
+    /// The same as of `Driver::submit`.
     pub(super) unsafe fn start(&mut self, op: Op) -> Token {
         let token = self.table.insert(()).unwrap();
         // SAFETY: the caller's promise; the table made the token.
@@ -56,7 +58,7 @@ impl Rig {
         }
     }
 
-    /// The result of `token`, when it has come.
+    /// Waits for the end of `token` and gives its result.
     pub(super) fn end(&mut self, token: Token) -> i32 {
         self.outcome(token).raw()
     }
@@ -72,7 +74,7 @@ impl Rig {
         }
     }
 
-    /// Whether `token` is still in flight after everything that is due has come.
+    /// Tells whether `token` is still in flight after everything that is due has come.
     pub(super) fn is_waiting(&mut self, token: Token) -> bool {
         for _ in 0..3 {
             self.turn(Duration::from_millis(5));
@@ -95,20 +97,20 @@ impl Rig {
     }
 }
 
-impl Drop for Rig {
+impl Drop for Harness {
     fn drop(&mut self) {
         // Nothing may outlive the test's buffers, even when it fails.
         self.driver.drain(&mut Vec::new());
     }
 }
 
-/// Every ring operation forced to its fallback.
+/// Gives all opcodes, so that every ring operation is forced to its fallback.
 pub(super) fn without_everything() -> Opcodes {
     USED.iter().fold(Opcodes::default().with(MESSAGE), |set, (code, _)| set.with(*code))
 }
 
 /// Runs `test` on every backend that this machine has, with rings of `entries` and `cq_entries`.
-pub(super) fn everywhere_with(entries: u32, cq_entries: u32, test: impl Fn(&mut Rig)) {
+pub(super) fn everywhere_with(entries: u32, cq_entries: u32, test: impl Fn(&mut Harness)) {
     let plain = PortConfig { entries, cq_entries, ..PortConfig::new(PortChoice::Uring) };
     let fallback = PortConfig { without: without_everything(), ..plain.clone() };
     for (kind, config) in [
@@ -116,8 +118,8 @@ pub(super) fn everywhere_with(entries: u32, cq_entries: u32, test: impl Fn(&mut 
         ("uring by fallbacks", fallback),
         ("poll", PortConfig::new(PortChoice::Poll)),
     ] {
-        match Rig::open(kind, &config) {
-            Ok(mut rig) => test(&mut rig),
+        match Harness::open(kind, &config) {
+            Ok(mut harness) => test(&mut harness),
             Err(error) if config.choice == PortChoice::Uring => {
                 eprintln!("SKIPPED: no io_uring here, not tested on {kind}: {error}");
             }
@@ -127,18 +129,18 @@ pub(super) fn everywhere_with(entries: u32, cq_entries: u32, test: impl Fn(&mut 
 }
 
 /// Runs `test` on every backend that this machine has.
-pub(super) fn everywhere(test: impl Fn(&mut Rig)) {
+pub(super) fn everywhere(test: impl Fn(&mut Harness)) {
     everywhere_with(64, 256, test);
 }
 
-/// A listener on the loopback, non-blocking like all of ours.
+/// Makes a listener on the loopback, non-blocking like all of ours.
 pub(super) fn listener() -> TcpListener {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     listener
 }
 
-/// Two connected sockets: ours is non-blocking, the peer blocks.
+/// Makes two connected sockets: ours is non-blocking, the peer blocks.
 pub(super) fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();

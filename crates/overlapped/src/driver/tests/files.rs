@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::support::{PATIENCE, Harness, everywhere};
+use super::support::{Harness, PATIENCE, everywhere};
 use crate::driver::Driver;
 use crate::op::{Fs, Op};
 use crate::sys::errno::is_cancelled;

@@ -9,4 +9,3 @@ mod pressure;
 mod registrations;
 mod splice;
 mod support;
-

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-use super::support::{PATIENCE, Harness, everywhere, everywhere_with, listener, pair};
+use super::support::{Harness, PATIENCE, everywhere, everywhere_with, listener, pair};
 use crate::driver::{Driver, PortChoice, PortConfig};
 use crate::op::{Fs, Net, Op, Table};
 use crate::sys::address::SocketAddrBuf;

@@ -100,6 +100,7 @@ impl Driver {
 
     /// Tells whether the kernel performs `op` meanwhile, where it has to wait for a disk. If not,
     /// the calling thread waits for the disk.
+    #[cfg_attr(not(target_os = "linux"), expect(unused_variables))]
     pub(crate) fn waits_for_disks(&self, op: &Op) -> bool {
         match self {
             #[cfg(target_os = "linux")]
@@ -132,6 +133,7 @@ impl Driver {
 
     /// Tells whether one try of `op`, which is not to wait (`nonblocking`), can go with others in
     /// one batch: [`submit_try`](Driver::submit_try).
+    #[cfg_attr(not(target_os = "linux"), expect(unused_variables))]
     pub(crate) fn batches_tries(&self, op: &Op) -> bool {
         match self {
             #[cfg(target_os = "linux")]
@@ -241,6 +243,7 @@ impl Driver {
     /// `spin`): true as soon as a `wait` has something to do, or `is_called` says that another
     /// thread wants this one. (A wait that sleeps spins first, too, but then the other thread has
     /// to notify it, which costs a system call.)
+    #[cfg_attr(not(target_os = "linux"), expect(unused_variables))]
     #[inline]
     pub(crate) fn spin(&mut self, timeout: Option<Duration>, is_called: impl Fn() -> bool) -> bool {
         match self {

@@ -20,38 +20,38 @@ pub struct Instant {
 }
 
 impl Instant {
-    /// Now.
+    /// Returns the present time.
     pub fn now() -> Instant {
         Instant { nanos: clock::nanos() }
     }
 
-    /// Time since `earlier`, or zero where that is later.
+    /// Returns the time since `earlier`, or zero if that is later.
     pub fn duration_since(&self, earlier: Instant) -> Duration {
         self.saturating_duration_since(earlier)
     }
 
-    /// Time since `earlier`, or `None` where that is later.
+    /// Returns the time since `earlier`, or `None` if that is later.
     pub fn checked_duration_since(&self, earlier: Instant) -> Option<Duration> {
         self.nanos.checked_sub(earlier.nanos).map(Duration::from_nanos)
     }
 
-    /// Time since `earlier`, or zero where that is later.
+    /// Returns the time since `earlier`, or zero if that is later.
     pub fn saturating_duration_since(&self, earlier: Instant) -> Duration {
         self.checked_duration_since(earlier).unwrap_or_default()
     }
 
-    /// Time since this point.
+    /// Returns the time since this point.
     pub fn elapsed(&self) -> Duration {
         Instant::now().duration_since(*self)
     }
 
-    /// The point `duration` later, or `None` beyond the clock's range (584 years).
+    /// Returns the point `duration` later, or `None` beyond the clock's range (584 years).
     pub fn checked_add(&self, duration: Duration) -> Option<Instant> {
         let nanos = self.nanos.checked_add(u64::try_from(duration.as_nanos()).ok()?)?;
         (nanos != NEVER).then_some(Instant { nanos })
     }
 
-    /// The point `duration` earlier, or `None` before the clock's begin.
+    /// Returns the point `duration` earlier, or `None` before the clock's begin.
     pub fn checked_sub(&self, duration: Duration) -> Option<Instant> {
         let nanos = self.nanos.checked_sub(u64::try_from(duration.as_nanos()).ok()?)?;
         Some(Instant { nanos })
@@ -99,13 +99,13 @@ impl Sub<Instant> for Instant {
 }
 
 impl Instant {
-    /// On the port's clock.
+    /// The point on the port's clock.
     pub(crate) fn to_nanos(self) -> u64 {
         self.nanos
     }
 }
 
-/// The deadline `duration` from now on the port's clock; far ones never come.
+/// Returns the deadline `duration` from now, on the port's clock. A far one never comes.
 pub(crate) fn deadline_in(duration: Duration) -> u64 {
     Instant::now().checked_add(duration).map_or(NEVER, |instant| instant.nanos)
 }
@@ -113,7 +113,8 @@ pub(crate) fn deadline_in(duration: Duration) -> u64 {
 /// Blocks the calling tasklet for at least `duration`; outside a scheduler, the thread.
 ///
 /// A deadline set by [`timeout`], or a kill inside [`kill_as_error`], ends it early, and it cannot
-/// say so: a loop that polls and sleeps takes [`try_sleep`]. While unwinding it returns at once.
+/// return that: a loop that polls and sleeps should use [`try_sleep`]. While unwinding it returns
+/// at once.
 ///
 /// # Panics
 /// Inside [`no_switch`](crate::task::no_switch).
@@ -135,7 +136,7 @@ pub fn sleep(duration: Duration) {
     sleep_until(far(Instant::now(), duration));
 }
 
-/// Blocks the calling tasklet until `instant`; as [`sleep`] otherwise.
+/// Blocks the calling tasklet until `instant`, otherwise like [`sleep`].
 ///
 /// # Panics
 /// Inside [`no_switch`](crate::task::no_switch).
@@ -149,10 +150,10 @@ pub fn sleep_until(instant: Instant) {
 /// for loops under a [`timeout`]: it says when the deadline has ended it.
 ///
 /// # Errors
-/// [`Cancelled`](crate::task::Cancelled) where the deadline or, inside
+/// [`Cancelled`](crate::task::Cancelled) if the deadline or, inside
 /// [`kill_as_error`](crate::task::kill_as_error), a kill comes before the end of the sleep, which
-/// ends there then; `WouldBlock` while unwinding and inside
-/// [`no_switch`](crate::task::no_switch), at once.
+/// ends there then; `WouldBlock` while unwinding and inside [`no_switch`](crate::task::no_switch),
+/// at once.
 ///
 /// ```
 /// use overlapped::time::{Duration, timeout, try_sleep};
@@ -175,7 +176,7 @@ pub fn try_sleep(duration: Duration) -> io::Result<()> {
     try_sleep_until(far(Instant::now(), duration))
 }
 
-/// Blocks the calling tasklet until `instant`; as [`try_sleep`] otherwise.
+/// Blocks the calling tasklet until `instant`, otherwise like [`try_sleep`].
 ///
 /// # Errors
 /// As [`try_sleep`].
@@ -187,8 +188,9 @@ pub fn try_sleep_until(instant: Instant) -> io::Result<()> {
     }
 }
 
-/// Sleeps, and tells whether to the end; `false`: to the deadline, or until a kill. It always
-/// parks, also where the time has come: a loop that ignores the deadline lets its neighbours run.
+/// Sleeps. Returns true at the end of the sleep, false if the deadline or a kill ended it. It
+/// always parks, also if the time has come: a loop that ignores the deadline lets its neighbours
+/// run.
 fn sleep_to(until: u64) -> Result<bool, CannotWait> {
     let Some(here) = here() else {
         while let left @ 1.. = until.saturating_sub(clock::nanos()) {
@@ -198,21 +200,21 @@ fn sleep_to(until: u64) -> Result<bool, CannotWait> {
     };
     checkpoint_without_error(here)?;
     let deadline = if is_cancelled(here) { 0 } else { here.me().deadline.get() };
-    // A sleep to the end of time is still a timer that somebody waits for.
+    // A sleep to the end of time is still a timer that a tasklet waits for.
     let woken = park(here, Waiting::Sleep, until.min(deadline).min(NEVER - 1));
     deliver_kill(here);
     Ok(until <= deadline && woken == Wake::Done)
 }
 
 /// Runs `f` with a deadline `duration` from now: calls inside that wait return an error when it has
-/// passed (`TimedOut`, or their own variant). What `f` returns is returned. `recv` and `send` of
+/// passed (`TimedOut`, or their own variant). Returns the result of `f`. `recv` and `send` of
 /// [`mpsc`](crate::sync::mpsc), `mpmc` and `oneshot` have std's errors only, the same as for a
 /// closed channel: ask [`expired`] after them, or call `recv_timeout`.
 ///
-/// Nested deadlines: the earliest counts, whichever is the inner one. Locks and
-/// [`block_on`](crate::task::block_on) are not cut. Tasklets that `f` spawns have no deadline,
-/// except those of a [`scope`](crate::scope()), which it waits for. Outside a scheduler `f` runs
-/// without a deadline.
+/// Of nested deadlines the earliest counts, whichever is the inner one. They do not end waits for
+/// locks and [`block_on`](crate::task::block_on). Tasklets that `f` spawns have no deadline, except
+/// those of a [`scope`](crate::scope()), which it waits for. Outside a scheduler `f` runs without a
+/// deadline.
 ///
 /// ```
 /// use overlapped::{Channel, RecvError, time::{Duration, timeout}};
@@ -223,8 +225,8 @@ fn sleep_to(until: u64) -> Result<bool, CannotWait> {
 /// }).unwrap();
 /// ```
 ///
-/// **A loop that polls** must look whether the deadline has passed, because [`sleep`] ends there
-/// and has no error to return: `while !ready() { sleep(…) }` would go round without a pause. Take
+/// **A loop that polls** must check whether the deadline has passed, because [`sleep`] ends there
+/// and has no error to return: `while !ready() { sleep(…) }` would go round without a pause. Use
 /// [`try_sleep`], or ask [`expired`]:
 ///
 /// ```
@@ -258,7 +260,7 @@ pub fn timeout<T>(duration: Duration, f: impl FnOnce() -> T) -> T {
     f()
 }
 
-/// The deadline that the calling tasklet is under: the earliest of those set by the [`timeout`]s
+/// Returns the deadline of the calling tasklet: the earliest of those set by the [`timeout`]s
 /// around it. `None` without one, and outside a scheduler.
 ///
 /// ```
@@ -276,13 +278,13 @@ pub fn deadline() -> Option<Instant> {
     (nanos != NEVER).then_some(Instant { nanos })
 }
 
-/// Whether the [`deadline`] of the calling tasklet has passed. Calls that wait return their error
-/// from then on. Never waits; a loop that only computes and asks lets no neighbour run.
+/// Tells whether the [`deadline`] of the calling tasklet has passed. Calls that wait return their
+/// error from then on. Never waits; a loop that only computes and asks lets no neighbour run.
 pub fn expired() -> bool {
     deadline().is_some_and(|deadline| deadline <= Instant::now())
 }
 
-/// Puts the outer deadline back.
+/// Restores the outer deadline.
 struct Restore {
     outer: u64,
 }
@@ -295,23 +297,23 @@ impl Drop for Restore {
     }
 }
 
-/// What an [`Interval`] does about ticks that were missed because nobody waited for them. tokio's
-/// names.
+/// The handling of ticks that an [`Interval`] missed because it was not waited for. The names are
+/// tokio's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum MissedTickBehavior {
     /// They come at once, one after another, until the interval has caught up: as many ticks as
     /// periods.
     #[default]
     Burst,
-    /// The late one comes at once, and the next one a whole period after that: never two ticks
+    /// The late tick comes at once, and the next one a whole period after that: two ticks are never
     /// closer together than a period.
     Delay,
-    /// The late one comes at once, the others that were missed do not come at all, and the next one
+    /// The late tick comes at once, the other missed ones do not come at all, and the next one
     /// keeps the old beat.
     Skip,
 }
 
-/// Ticks at a fixed period; see [`interval`].
+/// A source of ticks at a fixed period, made by [`interval`].
 #[derive(Debug)]
 pub struct Interval {
     next: Instant,
@@ -319,11 +321,12 @@ pub struct Interval {
     missed: MissedTickBehavior,
 }
 
-/// An interval whose first tick comes one `period` from now. (tokio's comes at once.) What becomes
-/// of missed ticks says [`set_missed_tick_behavior`](Interval::set_missed_tick_behavior).
+/// Makes an interval whose first tick comes one `period` from now. (tokio's comes at once.)
+/// [`set_missed_tick_behavior`](Interval::set_missed_tick_behavior) says what happens to missed
+/// ticks.
 ///
 /// # Panics
-/// Where `period` is zero.
+/// If `period` is zero.
 ///
 /// ```
 /// use overlapped::time::{Duration, Instant, interval};
@@ -340,13 +343,13 @@ pub fn interval(period: Duration) -> Interval {
     Interval { next: far(Instant::now(), period), period, missed: MissedTickBehavior::default() }
 }
 
-/// The point `duration` later, at most the last one there is.
+/// Returns the point `duration` later, at most the last one there is.
 fn far(instant: Instant, duration: Duration) -> Instant {
     instant.checked_add(duration).unwrap_or(Instant { nanos: NEVER - 1 })
 }
 
 impl Interval {
-    /// Waits for the next tick, and gives the time for which it was meant.
+    /// Waits for the next tick, and returns the time for which it was meant.
     ///
     /// A deadline set by [`timeout`] ends the wait early, as it ends [`sleep`]; the tick has not
     /// come then, and the next call waits for it again.
@@ -373,27 +376,27 @@ impl Interval {
         due
     }
 
-    /// When the next tick comes: for [`Select::at`](crate::chan::Select::at).
+    /// Returns when the next tick comes: for [`Select::at`](crate::chan::Select::at).
     pub fn due(&self) -> Instant {
         self.next
     }
 
-    /// Has the next tick come one period from now.
+    /// Makes the next tick come one period from now.
     pub fn reset(&mut self) {
         self.next = far(Instant::now(), self.period);
     }
 
-    /// The time between two ticks.
+    /// Returns the time between two ticks.
     pub fn period(&self) -> Duration {
         self.period
     }
 
-    /// What becomes of missed ticks.
+    /// Returns the handling of missed ticks.
     pub fn missed_tick_behavior(&self) -> MissedTickBehavior {
         self.missed
     }
 
-    /// Changes what becomes of missed ticks, from the next call of [`tick`](Interval::tick) on.
+    /// Changes the handling of missed ticks, from the next call of [`tick`](Interval::tick) on.
     pub fn set_missed_tick_behavior(&mut self, behavior: MissedTickBehavior) {
         self.missed = behavior;
     }

@@ -1,4 +1,4 @@
-//! The stack that the fault handler runs on.
+//! The alternate stack, on which the fault handler runs.
 //!
 //! After an overflow there is no room on the tasklet's stack, so the handler needs another one. std
 //! gives one to its own threads, but not to threads made by others (a C program that calls a Rust
@@ -6,7 +6,7 @@
 //!
 //! **States.** *Nothing to do*: the thread has a sufficient one. *Installed*: ours, a mapping with
 //! a guard page, in a thread-local. When the thread ends, what was there before is restored and the
-//! mapping goes, unless somebody has replaced it since, who may restore it later: then it stays
+//! mapping goes. If other code has replaced it since, that may restore it later: then it stays
 //! mapped for ever.
 
 use std::cell::RefCell;
@@ -15,11 +15,11 @@ use std::ptr;
 
 use super::sys;
 
-/// Room for our handlers and a predecessor, beside the frame the kernel writes.
+/// The room for our handlers and a predecessor, beside the frame that the kernel writes.
 const ROOM: usize = 64 * 1024;
-/// What an existing alternate stack must have beside that frame, for a few lines.
+/// The room that an existing alternate stack must have beside that frame, for a few lines.
 const ROOM_MIN: usize = 4 * 1024;
-/// The same for a handler that writes what everybody does. std's stacks have less.
+/// The same for a handler that writes all tasklets. std's stacks have less.
 const ROOM_TO_WRITE: usize = 32 * 1024;
 
 /// An alternate stack of ours. It stays on its thread.
@@ -31,31 +31,31 @@ pub(crate) struct Installed {
 }
 
 thread_local! {
-    /// The handler does not look at it, so that it need not be async-signal-safe.
+    /// The handler does not read it, so it need not be async-signal-safe.
     static INSTALLED: RefCell<Option<Installed>> = const { RefCell::new(None) };
 }
 
 /// Makes sure that this thread's fault handler has a stack to run on, until the thread ends.
 ///
-/// Where the system refuses (no memory), an overflow still kills the process, but without a word:
-/// no reason not to run.
+/// If the system refuses (no memory), an overflow still kills the process, but without a message:
+/// that is no reason not to run.
 pub(crate) fn ensure_alt_stack() {
     if cfg!(miri) {
-        return; // It has no signals.
+        return; // Miri has no signals.
     }
     // A thread that is already destroying its thread-locals runs no tasklets.
     _ = INSTALLED.try_with(|installed| {
         if let Ok(Some(new)) = install(ROOM_MIN) {
-            // Somebody replaced the one before by one that is too small: drop keeps it mapped.
+            // Other code replaced the one before by one that is too small: drop keeps it mapped.
             drop(installed.replace(Some(new)));
         }
     });
 }
 
-/// An alternate stack with room for a handler that writes what everybody does, until the result is
-/// dropped; `None` where the thread has one, or the system refuses.
+/// Installs an alternate stack with room for a handler that writes all tasklets, until the result
+/// is dropped. `None` if the thread has one, or the system refuses.
 ///
-/// Not to the thread's end, as std takes its own away before that, and ours would stay mapped.
+/// Not to the thread's end: std removes its own before that, and ours would stay mapped.
 pub(crate) fn alt_stack_to_write_on() -> Option<Installed> {
     if cfg!(miri) {
         return None;
@@ -75,15 +75,15 @@ fn install(room: usize) -> io::Result<Option<Installed>> {
     let len = page + size;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     let rights = libc::PROT_READ | libc::PROT_WRITE;
-    // SAFETY: a new anonymous mapping at an address of the kernel's choice.
+    // SAFETY: this makes a new anonymous mapping at an address of the kernel's choice.
     let mapping = unsafe { libc::mmap(ptr::null_mut(), len, rights, flags, -1, 0) };
     if mapping == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
     let ours = mapping.wrapping_byte_add(page);
     let stack = libc::stack_t { ss_sp: ours, ss_flags: 0, ss_size: size };
-    // SAFETY: the first page of a mapping nobody else knows becomes the guard; the rest is writable
-    // memory that stays mapped for as long as it is the thread's alternate stack.
+    // SAFETY: the first page of a mapping that nothing else knows becomes the guard; the rest is
+    // writable memory that stays mapped for as long as it is the thread's alternate stack.
     let done = unsafe {
         libc::mprotect(mapping, page, libc::PROT_NONE) == 0
             && libc::sigaltstack(&stack, ptr::null_mut()) == 0
@@ -100,9 +100,9 @@ fn install(room: usize) -> io::Result<Option<Installed>> {
 impl Drop for Installed {
     fn drop(&mut self) {
         let still_ours = current().is_ok_and(|now| now.ss_sp == self.ours);
-        // SAFETY: ours is what the thread has, and the value never left its thread, so restoring
-        // undoes exactly what `install` did. It fails while a handler runs on it, and then
-        // it must stay.
+        // SAFETY: the thread has ours installed, and the value never left its thread, so restoring
+        // undoes exactly what `install` did. It fails while a handler runs on it, and then it must
+        // stay.
         if still_ours && unsafe { libc::sigaltstack(&self.before, ptr::null_mut()) } == 0 {
             // SAFETY: the mapping is ours and no thread's alternate stack any more.
             unsafe { libc::munmap(self.mapping, self.len) };
@@ -119,11 +119,11 @@ fn current() -> io::Result<libc::stack_t> {
     }
 }
 
-/// Bytes the kernel writes to deliver a signal: the processor's registers, more than the constant
-/// `MINSIGSTKSZ` where they are wide (AVX-512, AMX).
+/// The bytes that the kernel writes to deliver a signal: the processor's registers, more than the
+/// constant `MINSIGSTKSZ` if they are wide (AVX-512, AMX).
 fn signal_frame_max() -> usize {
     #[cfg(target_os = "linux")]
-    // SAFETY: getauxval only reads; it answers 0 for what it does not know.
+    // SAFETY: getauxval only reads; it returns 0 for what it does not know.
     let told = unsafe { libc::getauxval(libc::AT_MINSIGSTKSZ) } as usize;
     #[cfg(not(target_os = "linux"))]
     let told = 0;

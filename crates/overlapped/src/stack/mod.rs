@@ -1,4 +1,5 @@
-//! Stacks for tasklets: a [`Pool`] lends [`Stack`]s, [`overflow`] names who overran one.
+//! Stacks for tasklets: a [`Pool`] lends [`Stack`]s, and [`overflow`] names the tasklet that
+//! overran one.
 //!
 //! A slab is one large reservation of address space, cut into equal slots. A slot is a stack:
 //!
@@ -9,10 +10,10 @@
 //! ```
 //!
 //! **States of a slot.** *Fresh*: never lent, no guard yet, costs nothing. *Lent*: a [`Stack`]
-//! exists, somebody else owns it. *Pooled*: given back, its pages still committed (hot) or returned
-//! to the kernel by [`Pool::trim`] (clean); its guard stays. *Forgotten*: leaked for ever, because
-//! something on it may still be referred to. A `Stack` that is merely dropped is forgotten too:
-//! memory under a context is never unmapped or lent again by accident.
+//! exists, which is owned outside. *Pooled*: given back, its pages still committed (hot) or
+//! returned to the kernel by [`Pool::trim`] (clean); its guard stays. *Forgotten*: leaked for ever,
+//! because something on it may still be referred to. A `Stack` that is merely dropped is forgotten
+//! too: memory under a context is never unmapped or lent again by accident.
 //!
 //! **Why the guard is 64 KiB and inside the slot.** Rust and C compiled with stack probes touch
 //! every page on the way down, so one page would do for them. C without probes may move the stack
@@ -22,7 +23,7 @@
 //!
 //! **Why guards are not `mprotect`.** Each would split the mapping in two, and a process may have
 //! `vm.max_map_count` (65,530) of them. `MADV_GUARD_INSTALL` (Linux 6.13) marks the page table
-//! instead. Where it is missing or refused, `mprotect` it is; then the count of guards is a limit
+//! instead. If it is missing or refused, `mprotect` is used; then the count of guards is a limit,
 //! which [`TakeError::Limit`] reports and the scheduler turns into waiting.
 //!
 //! **Shutdown.** Dropping the pool unmaps the slabs all of whose stacks came back; a slab with a
@@ -71,7 +72,7 @@ pub enum Guards {
     Mprotect,
 }
 
-/// Why there is no stack to be had.
+/// The reason why there is no stack.
 #[derive(Debug)]
 pub(crate) enum TakeError {
     /// The configured maximum or the system's limit is reached while stacks are lent: try again
@@ -91,7 +92,7 @@ impl From<TakeError> for io::Error {
     }
 }
 
-/// One stack, lent by a [`Pool`]. To drop it is to forget it: it is neither reused nor unmapped.
+/// One stack, lent by a [`Pool`]. Dropping it forgets it: it is neither reused nor unmapped.
 #[must_use = "a dropped stack is leaked; give it back"]
 #[derive(Debug)]
 pub(crate) struct Stack {
@@ -130,14 +131,14 @@ fn colour(slot: usize) -> usize {
 }
 
 impl Stack {
-    /// The stack of slot number `slot` which begins at `low` and has `1 << shift` bytes.
+    /// Makes the stack of slot number `slot`, which begins at `low` and has `1 << shift` bytes.
     fn new(low: NonZeroUsize, shift: u8, slab: u32, slot: usize) -> Stack {
         let end = low.get() + (1 << shift);
         let base = NonZeroUsize::new(end - colour(slot)).expect("a slot is larger than its colour");
         Stack { low, base, slab, shift, not_send: PhantomData }
     }
 
-    /// Bytes of address space, guard included: what a size means everywhere in this module.
+    /// The bytes of address space, guard included: the meaning of a size everywhere in this module.
     pub(crate) fn size(&self) -> usize {
         1 << self.shift
     }
@@ -164,10 +165,9 @@ impl Stack {
     }
 }
 
-/// The high-water mark in bytes, in whole pages, of a stack between `low`, the end of its guard,
-/// and
-/// `top`: from there to the deepest page that is in memory. A recycled stack tells what was
-/// committed since it was last trimmed, whoever did it. Pages that were swapped out do not count.
+/// The high-water mark of a stack between `low`, the end of its guard, and `top`, in bytes, in
+/// whole pages: from `top` to the deepest page that is in memory. A recycled stack shows what was
+/// committed since it was last trimmed, also by others. Pages that were swapped out do not count.
 pub(crate) fn used(low: usize, top: usize) -> usize {
     match sys::first_resident(low..top.next_multiple_of(sys::page_size())) {
         Some(deepest) => top.saturating_sub(deepest),

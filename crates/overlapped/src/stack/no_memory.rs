@@ -1,5 +1,5 @@
-//! In the place of the kernel's side, for Miri: addresses with no memory behind them. There a fiber
-//! is a thread and needs no stack.
+//! A substitute for the kernel's side, for Miri: addresses without memory behind them. Under Miri a
+//! fiber is a thread and needs no stack.
 
 use std::io;
 use std::num::NonZeroUsize;

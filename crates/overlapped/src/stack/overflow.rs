@@ -1,11 +1,11 @@
-//! Who overran a stack: a fault handler that names the tasklet before the process dies.
+//! The report of stack overflows: a fault handler that names the tasklet before the process dies.
 //!
-//! **Flow.** A fault arrives on the thread's alternate stack ([`ensure_alt_stack`]). `lookup` says
-//! whether the address lies in the guard of the tasklet that runs on this thread.
+//! **Flow.** A fault arrives on the thread's alternate stack ([`ensure_alt_stack`]). `lookup`
+//! returns the running tasklet of this thread, if the address lies in its guard.
 //! - It does: one line on standard error, the default disposition is put back, and the handler
 //!   returns. The instruction faults again and the process dies by the signal, so that a core dump
 //!   shows the place.
-//! - It does not: the handler that was there before gets the signal as if we were not.
+//! - It does not: the handler that was there before gets the signal as if ours were not there.
 //!
 //! Nothing here allocates, locks, or formats: between the fault and the end there are `write` and
 //! `sigaction` only. There is no way back: an opt-out is a process that never calls [`install`].
@@ -24,24 +24,25 @@ pub(crate) use super::alt::{Installed, alt_stack_to_write_on, ensure_alt_stack};
 /// The tasklet whose guard was hit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OverflowingTasklet {
-    /// `name_len` bytes, of which the first 256 are shown; null if it has no name.
+    /// The address of `name_len` bytes, of which the first 256 are shown; null if it has no name.
     pub(crate) name: *const u8,
     pub(crate) name_len: usize,
     pub(crate) id: u64,
     /// The bytes that its frames could use.
     pub(crate) usable: usize,
-    /// With the guard: what `Builder::stack_size` counts.
+    /// The same with the guard: the size that `Builder::stack_size` sets.
     pub(crate) stack_size: usize,
 }
 
-/// Says whose guard the address lies in.
+/// The function that finds the tasklet in whose guard an address lies.
 pub(crate) type Lookup = fn(fault: usize) -> Option<OverflowingTasklet>;
 
 /// Guards fault as SIGSEGV on Linux and as SIGBUS on some other systems.
 const SIGNALS: [c_int; 2] = [libc::SIGSEGV, libc::SIGBUS];
 
 static LOOKUP: OnceLock<Lookup> = OnceLock::new();
-/// What each of `SIGNALS` did before; set before our handler can run, and only read by it.
+/// The previous disposition of each of `SIGNALS`. Set before our handler can run, and only read by
+/// it.
 static PREVIOUS: [OnceLock<libc::sigaction>; 2] = [OnceLock::new(), OnceLock::new()];
 
 /// Installs the handler, once per process; later calls keep the first `lookup` and succeed.
@@ -54,7 +55,7 @@ static PREVIOUS: [OnceLock<libc::sigaction>; 2] = [OnceLock::new(), OnceLock::ne
 /// any thread at any instruction, and return names that are readable. It must not unwind.
 pub(crate) unsafe fn install(lookup: Lookup) -> io::Result<()> {
     if cfg!(miri) {
-        return Ok(()); // It has no signals.
+        return Ok(()); // Miri has no signals.
     }
     static INSTALLED: Mutex<[bool; 2]> = Mutex::new([false; 2]);
     let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -70,8 +71,8 @@ pub(crate) unsafe fn install(lookup: Lookup) -> io::Result<()> {
         // SA_RESTART as before: it decides what a signal that is merely sent does to system calls.
         let kept = before.sa_flags & libc::SA_RESTART;
         action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | kept;
-        // SAFETY: the handler has the signature SA_SIGINFO demands and is async-signal-safe, given
-        // the caller's promise about `lookup`; what it reads was initialised above.
+        // SAFETY: the handler has the signature that SA_SIGINFO demands and is async-signal-safe,
+        // given the caller's promise about `lookup`; what it reads was initialised above.
         if unsafe { libc::sigaction(signal, &action, ptr::null_mut()) } != 0 {
             return Err(io::Error::last_os_error());
         }
@@ -90,7 +91,7 @@ fn current_action(signal: c_int) -> libc::sigaction {
     }
 }
 
-/// The handler. Async-signal-safe; errno is left alone because no call in it can fail, except
+/// Handles the fault. Async-signal-safe; errno is left alone because no call in it can fail, except
 /// `write`, after which the process dies.
 extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: under SA_SIGINFO the kernel passes a valid siginfo. For a code that is not positive
@@ -108,7 +109,7 @@ extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut 
     chain(signal, info, context, by_kernel);
 }
 
-/// Does what would have happened without us.
+/// Does what would have happened without our handler.
 fn chain(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void, by_kernel: bool) {
     let index = SIGNALS.iter().position(|known| *known == signal);
     let Some(previous) = index.and_then(|index| PREVIOUS[index].get()) else {
@@ -203,7 +204,7 @@ fn report(overflowing_tasklet: &OverflowingTasklet) {
 
 const NAME_MAX: usize = 256;
 
-/// A line that grows in place; what does not fit is cut.
+/// A line that grows in place; text that does not fit is cut.
 struct Line {
     bytes: [u8; 512],
     len: usize,
@@ -218,7 +219,8 @@ impl Line {
         }
     }
 
-    /// Control characters are shown as `?`: a name must not write a line of its own.
+    /// Appends a name. Control characters are shown as `?`: a name must not write a line of its
+    /// own.
     fn text(&mut self, text: &[u8]) {
         for byte in text {
             self.byte(if byte.is_ascii_control() { b'?' } else { *byte });

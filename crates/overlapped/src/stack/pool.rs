@@ -1,10 +1,10 @@
 //! The pool: lends stacks, takes them back, and keeps them hot.
 //!
 //! Sizes are rounded up to powers of two; each is a class with its own slabs and its own list of
-//! pooled stacks. The list is a stack itself: what came back last, with its lines still in the
-//! cache, is lent next. So what lies deep in the list has been idle longest, and the shortest the
-//! list has been since the last [`Pool::trim`] tells exactly how many stacks nobody needed in that
-//! time: those are trimmed.
+//! pooled stacks. The list is a stack itself: the one that came back last, with its lines still in
+//! the cache, is lent next. So stacks deep in the list have been idle longest, and the shortest
+//! length of the list since the last [`Pool::trim`] tells exactly how many stacks were not needed
+//! in that time: those are trimmed.
 //!
 //! ```text
 //!   pooled:  0 ───── clean ────────── low_water ───────────── len
@@ -20,9 +20,9 @@ use super::{GUARD, Guards, Stack, TakeError};
 
 /// log2 of the smallest slot: guard and stack, 64 KiB each.
 const MIN_SHIFT: u8 = 17;
-/// log2 of the largest slot, 1 TiB: more is a mistake.
+/// log2 of the largest slot, 1 TiB: a larger size is a mistake.
 const MAX_SHIFT: u8 = 40;
-/// The largest stack there is, guard included.
+/// The size of the largest stack, guard included.
 pub(crate) const STACK_MAX: usize = 1 << MAX_SHIFT;
 const CLASSES: usize = (MAX_SHIFT - MIN_SHIFT) as usize + 1;
 
@@ -40,14 +40,14 @@ const HOT: usize = 64;
 /// more than 0.2 ms.
 const TRIM_BATCH: usize = 128;
 
-/// How a [`Pool`] is set up. Sizes are address space including the guard (64 KiB), rounded up to a
-/// power of two, at least 128 KiB.
+/// The configuration of a [`Pool`]. Sizes are address space including the guard (64 KiB), rounded
+/// up to a power of two, at least 128 KiB.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StackConfig {
-    /// Size of a stack when none is asked for.
+    /// The size of a stack if none is asked for.
     pub(crate) size: usize,
     pub(crate) guards: Guards,
-    /// Stacks lent at the same time, but for lost ones and the one that
+    /// The most stacks lent at the same time, without lost ones and the one that
     /// [`Pool::take_beyond`] lends.
     pub(crate) max: usize,
 }
@@ -56,7 +56,8 @@ pub(crate) struct StackConfig {
 #[derive(Debug, Default)]
 struct Class {
     pooled: Vec<Stack>,
-    /// The first so many of `pooled` were trimmed, unless `low_water` is below.
+    /// The number of stacks at the beginning of `pooled` that were trimmed, unless `low_water` is
+    /// less.
     clean: usize,
     /// The shortest that `pooled` has been since the last trim.
     low_water: usize,
@@ -77,7 +78,7 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// A pool that has reserved nothing yet.
+    /// Makes a pool that has reserved nothing yet.
     pub(crate) fn new(config: StackConfig) -> Pool {
         Pool {
             classes: std::array::from_fn(|_| Class::default()),
@@ -103,8 +104,7 @@ impl Pool {
         self.lend(class)
     }
 
-    /// Lends a stack of the default size where the maximum is reached: the first one beyond it, no
-    /// second.
+    /// Lends a stack of the default size if the maximum is reached: one beyond it, and no second.
     #[cold]
     pub(crate) fn take_beyond(&mut self) -> Result<Stack, TakeError> {
         if self.in_use > self.max {
@@ -138,13 +138,15 @@ impl Pool {
         self.classes[usize::from(stack.shift - MIN_SHIFT)].pooled.push(stack);
     }
 
-    /// A stack that was lent never comes back: its place stays as it is, and another may be lent.
+    /// Counts a lent stack that never comes back: its place stays as it is, and another may be
+    /// lent.
     pub(crate) fn lose(&mut self) {
         self.in_use -= 1;
     }
 
-    /// Returns the memory of stacks that nobody took since the last call, except a few; to be
-    /// called now and then (once a second, say). `true`: there are more, call again soon.
+    /// Returns the memory of stacks that were not taken since the last call, except a few; to be
+    /// called from time to time (once a second, say). Returns true if there are more: call again
+    /// soon.
     pub(crate) fn trim(&mut self) -> bool {
         let mut budget = TRIM_BATCH;
         for class in &mut self.classes {
@@ -166,18 +168,19 @@ impl Pool {
         false
     }
 
-    /// Whether [`Pool::trim`] would find enough to be worth a call.
+    /// Tells whether [`Pool::trim`] would find enough to be worth a call.
     pub(crate) fn is_trimmable(&self) -> bool {
         let dirty = |class: &Class| class.pooled.len() - class.clean.min(class.low_water);
         self.classes.iter().any(|class| dirty(class) > HOT)
     }
 
-    /// Stacks that are lent, or were and never came back, unless they are [`lost`](Pool::lose).
+    /// Returns the number of stacks that are lent, or were and never came back, unless they are
+    /// [`lost`](Pool::lose).
     pub(crate) fn in_use(&self) -> usize {
         self.in_use
     }
 
-    /// Stacks that were given back and wait to be lent again.
+    /// Returns the number of stacks that were given back and wait to be lent again.
     #[cfg(test)]
     pub(crate) fn pooled(&self) -> usize {
         self.classes.iter().map(|class| class.pooled.len()).sum()
@@ -204,7 +207,7 @@ impl Pool {
         lent.map_err(|error| self.refused(error))
     }
 
-    /// Every stack of the class is lent, so that no more than `max` allows can be asked for.
+    /// Checks whether every stack of the class is lent and `max` allows no more.
     fn next_slab_slots(&self, class: usize, shift: u8) -> usize {
         let grown = match self.classes[class].current {
             Some(index) => self.slabs[index as usize].slots().saturating_mul(SLAB_GROWTH),
@@ -214,7 +217,7 @@ impl Pool {
         grown.min(SLAB_MAX).min(SLAB_MAX_BYTES >> shift).min(allowed).max(1)
     }
 
-    /// What the system's refusal means for the caller.
+    /// Translates the system's refusal for the caller.
     fn refused(&self, error: io::Error) -> TakeError {
         match is_exhaustion(&error) && self.in_use > 0 {
             true => TakeError::Limit,
@@ -222,7 +225,7 @@ impl Pool {
         }
     }
 
-    /// The maximum is reached.
+    /// Returns the error of a pool at its maximum.
     #[cold]
     fn exhausted(&self) -> TakeError {
         self.refused(io::Error::from_raw_os_error(libc::ENOMEM))
@@ -244,6 +247,7 @@ impl Drop for Pool {
         for (slab, given) in self.slabs.drain(..).zip(given) {
             if given == slab.lent() {
                 // SAFETY: as many stacks came back as were lent, each at most once because a
+                // `Stack` is not `Clone`; they were pooled, so nothing on them is referred to.
                 // `Stack` is not `Clone`; they were pooled, so that nothing on them is referred to.
                 unsafe { slab.unmap() };
             }
@@ -251,7 +255,7 @@ impl Drop for Pool {
     }
 }
 
-/// The class of stacks with at least `size` bytes; `None` if there is none as large.
+/// Returns the class of stacks with at least `size` bytes; `None` if that is too large.
 #[inline]
 fn class_of(size: usize) -> Option<usize> {
     let size = size.max(2 * GUARD).checked_next_power_of_two()?;

@@ -1,7 +1,7 @@
 //! A slab: one reservation, cut into slots that are lent for the first time in ascending order.
 //!
 //! A slot gets its guard when it is first lent, because a guard costs 0.6 µs and a part of a page
-//! table, or two mappings; so a slab that is never used up costs nothing. A guard is never removed.
+//! table, or two mappings. So a slab that is never used up costs nothing. A guard is never removed.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -15,15 +15,16 @@ use super::{GUARD, Guards, Stack};
 /// Guards made by `mprotect` in the whole process: every pool draws from the same mappings.
 static PROTECTED: AtomicUsize = AtomicUsize::new(0);
 
-/// What `PROTECTED` may grow to. A program that has used up its mappings cannot start a thread or
-/// allocate a large block, and usually aborts; so a quarter of them, at most 4,096, is left alone.
+/// Returns the limit of `PROTECTED`. A program that has used up its mappings cannot start a thread
+/// or allocate a large block, and usually aborts; so a quarter of them, at most 4,096, is left
+/// alone.
 static PROTECTED_MAX: LazyLock<usize> = LazyLock::new(|| {
     let limit = sys::mapping_limit();
     (limit - (limit / 4).min(4096)) / 2
 });
 
-/// How the next guard is made. Starts as configured, and goes from `Mark` to `Protect` for good
-/// when the kernel does not have guard marks.
+/// The way in which the next guard is made. It starts as configured, and goes from `Mark` to
+/// `Protect` for good if the kernel does not have guard marks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GuardKind {
     /// To be tried: the first mark is checked.
@@ -49,7 +50,7 @@ pub(super) struct Slab {
     slots: usize,
     /// Slots below this one have been lent at least once.
     lent: usize,
-    /// Guards that count in [`PROTECTED`].
+    /// The number of guards that count in [`PROTECTED`].
     protected: usize,
 }
 
@@ -71,12 +72,12 @@ impl Slab {
         self.slots
     }
 
-    /// How many slots were lent at least once.
+    /// Returns the number of slots that were lent at least once.
     pub(super) fn lent(&self) -> usize {
         self.lent
     }
 
-    /// Whether the stack is one of this slab's: its size is, and it begins in here.
+    /// Tells whether the stack is one of this slab's: it has its size, and begins in here.
     #[inline]
     pub(super) fn contains(&self, stack: &Stack) -> bool {
         let offset = stack.low.get().wrapping_sub(self.mapping.start().get());
@@ -101,10 +102,10 @@ impl Slab {
     /// Makes the guard of the fresh slot at `low`.
     fn guard(&mut self, low: usize, kind: &mut GuardKind) -> io::Result<()> {
         if *kind != GuardKind::Protect {
-            // SAFETY: the slot was never lent, so nobody uses it.
+            // SAFETY: the slot was never lent, so nothing uses it.
             match unsafe { self.mapping.mark_guard(low) } {
                 Ok(()) if *kind == GuardKind::Mark => return Ok(()),
-                // Both ends are looked at, once for each pool.
+                // Both ends are checked, once for each pool.
                 Ok(()) if !sys::is_readable(low) && !sys::is_readable(low + GUARD - 8) => {
                     *kind = GuardKind::Mark;
                     return Ok(());
@@ -137,18 +138,18 @@ impl Slab {
         unsafe { self.mapping.discard(pages) };
     }
 
-    /// Gives the addresses back.
+    /// Returns the addresses to the system.
     ///
     /// # Safety
     /// Every stack that was lent has been given back and is never used again.
     pub(super) unsafe fn unmap(self) {
-        // SAFETY: the caller's promise; slots that were never lent are used by nobody.
+        // SAFETY: the caller's promise; slots that were never lent are used by nothing.
         unsafe { self.mapping.unmap() };
         PROTECTED.fetch_sub(self.protected, Ordering::Relaxed);
     }
 }
 
-/// Whether the error says that there is no room (now), as opposed to "never".
+/// Tells whether the error means that there is no room (now), as opposed to "never".
 pub(super) fn is_exhaustion(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::EAGAIN))
 }

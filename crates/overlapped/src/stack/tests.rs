@@ -1,5 +1,5 @@
-//! One behaviour each. What kills a process happens in a child: the test binary run again, with
-//! [`CASE`] in its environment.
+//! The pool and the faults. A case that kills a process happens in a child: the test binary run
+//! again, with [`CASE`] in its environment.
 
 use std::process::{Command, Output};
 
@@ -8,7 +8,7 @@ mod pool;
 
 const CASE: &str = "OVERLAPPED_STACK_TEST_CASE";
 
-/// The case this process is the child for.
+/// The case for which this process is the child.
 fn case() -> Option<String> {
     std::env::var(CASE).ok()
 }

@@ -1,4 +1,4 @@
-//! Switches by corosensei, for processors without one by hand.
+//! Switches by corosensei, for processors without an implementation of our own.
 
 use std::cell::UnsafeCell;
 
@@ -7,29 +7,29 @@ use corosensei::{Coroutine, CoroutineResult, Yielder};
 use super::{Job, Paused};
 use crate::stack::Stack;
 
-/// Coroutines come back to whoever resumed them.
+/// Coroutines return to the caller that resumed them.
 pub(crate) const HANDS_OVER: bool = false;
 
-/// Where the hub is suspended while fibers run: corosensei knows.
+/// The point where the hub is suspended while fibers run: corosensei keeps it.
 pub(crate) struct Hub(());
 
 impl Hub {
-    /// A hub that no fiber has been resumed by.
+    /// Makes a hub that has resumed no fiber yet.
     pub(crate) const fn new() -> Hub {
         Hub(())
     }
 }
 
-/// Where a fiber is suspended: corosensei knows that, too.
+/// The point where a fiber is suspended: corosensei keeps that, too.
 pub(crate) struct Position(());
 
 impl Position {
-    /// Of a job that has not started.
+    /// Makes the position of a job that has not started.
     pub(crate) const fn new() -> Position {
         Position(())
     }
 
-    /// Near there; not known here.
+    /// An address near there; not known here.
     pub(crate) fn hot(&self) -> *const () {
         std::ptr::null()
     }
@@ -39,7 +39,7 @@ impl Position {
         Mark(())
     }
 
-    /// Not to be had here: see [`HANDS_OVER`].
+    /// Not available here: see [`HANDS_OVER`].
     ///
     /// # Safety
     /// Never called.
@@ -47,7 +47,7 @@ impl Position {
         unreachable!("nobody hands over here");
     }
 
-    /// Not to be had here either.
+    /// Not available here either.
     ///
     /// # Safety
     /// Never called.
@@ -56,10 +56,10 @@ impl Position {
     }
 }
 
-/// The place that a suspended fiber goes on from: corosensei keeps it.
+/// The point from which a suspended fiber goes on: corosensei keeps it.
 pub(crate) struct Mark(());
 
-/// The way onto a fiber that is between two jobs; the same.
+/// The way onto a fiber that is between two jobs: corosensei keeps it.
 pub(crate) struct Entrance(());
 
 /// A job's way back to the hub.
@@ -81,7 +81,7 @@ pub(crate) struct Fiber {
 }
 
 impl Fiber {
-    /// A fiber that calls `entry` for every job it is started with. `entry` must not unwind.
+    /// Makes a fiber that calls `entry` for every job. `entry` must not unwind.
     pub(crate) fn new(stack: Stack, entry: fn(Job, &Suspender)) -> Fiber {
         let guard = stack.guard();
         let guard = (guard.start, guard.end);
@@ -109,21 +109,21 @@ impl Fiber {
     #[inline]
     pub(crate) unsafe fn start(&self, _position: &Position, _hub: &Hub, job: Job) -> Paused {
         debug_assert!(!job.is_null());
-        // SAFETY: it is not running, so nobody else has a reference to its context.
+        // SAFETY: the fiber is not running, so there is no other reference to its context.
         match unsafe { &mut *self.context.get() }.resume(job) {
             CoroutineResult::Yield(paused) => paused,
             CoroutineResult::Return(()) => unreachable!("only retire() ends a fiber"),
         }
     }
 
-    /// Goes on with a job; otherwise as [`Fiber::start`].
+    /// Resumes a job, otherwise like [`Fiber::start`].
     ///
     /// # Safety
     /// The caller is the hub that started this fiber's job, which is suspended in its middle.
     #[inline]
     pub(crate) unsafe fn resume(&self, position: &Position, hub: &Hub) -> Paused {
-        // SAFETY: it is suspended. Coroutines take an argument each time; in the middle of a job
-        // nobody looks at it, it only must not be null, which ends the fiber.
+        // SAFETY: the fiber is suspended. Coroutines take an argument each time; in the middle of a
+        // job it is not read, it only must not be null, which ends the fiber.
         unsafe { self.start(position, hub, std::ptr::dangling()) }
     }
 
@@ -132,7 +132,7 @@ impl Fiber {
         Entrance(())
     }
 
-    /// Ends a fiber that is between two jobs, and gives its stack back.
+    /// Ends a fiber that is between two jobs, and returns its stack.
     pub(crate) fn retire(self) -> Stack {
         let mut context = self.context.into_inner();
         if context.started() {

@@ -1,9 +1,9 @@
 //! Switches for Miri, which runs no assembly: every fiber is a thread, and one of them has a turn.
 //!
-//! The same calls as [by hand](super), hand-overs included, so that Miri sees each reference that
-//! the scheduler and tasklets hold while another fiber runs, and who frees what meanwhile. What
-//! belongs to a thread (errno, std's count of panics, thread-locals) is not the hub's here: the
-//! first thing that a fiber does is to carry over what its owner says.
+//! The calls are the same as on x86-64, hand-overs included, so that Miri sees each reference that
+//! the scheduler and tasklets hold while another fiber runs, and each memory that is freed
+//! meanwhile. The values of a thread (errno, std's count of panics, thread-locals) are not the
+//! hub's here: a fiber first carries over what its owner says.
 
 use std::cell::Cell;
 use std::ptr::NonNull;
@@ -16,7 +16,7 @@ use crate::stack::Stack;
 /// Whether a fiber can hand over to another without going through the hub.
 pub(crate) const HANDS_OVER: bool = true;
 
-/// Where a thread waits for its turn.
+/// The gate at which a thread waits for its turn.
 struct Gate {
     open: Mutex<bool>,
     bell: Condvar,
@@ -30,7 +30,7 @@ impl Gate {
     fn open(&self) {
         let mut open = self.open.lock().expect("nobody panics with it");
         *open = true;
-        // With the lock: afterwards whoever goes on may free the gate.
+        // With the lock: afterwards the thread that goes on may free the gate.
         self.bell.notify_one();
     }
 
@@ -43,56 +43,56 @@ impl Gate {
     }
 }
 
-/// Where the hub is suspended while fibers run, and why the last of them came back to it.
+/// The point where the hub is suspended while fibers run, and why the last of them came back to it.
 pub(crate) struct Hub {
     gate: Gate,
     paused: Cell<Paused>,
 }
 
 impl Hub {
-    /// A hub that no fiber has been resumed by.
+    /// Makes a hub that has resumed no fiber yet.
     pub(crate) const fn new() -> Hub {
         Hub { gate: Gate::new(), paused: Cell::new(Paused::Finished) }
     }
 }
 
-/// Where a fiber is suspended in the middle of its job.
+/// The point where a fiber is suspended in the middle of its job.
 pub(crate) struct Position(Cell<*const Link>);
 
 impl Position {
-    /// Of a job that has not started.
+    /// Makes the position of a job that has not started.
     pub(crate) const fn new() -> Position {
         Position(Cell::new(std::ptr::null()))
     }
 
-    /// Near there; nothing here is asked for in advance.
+    /// An address near there; nothing is prefetched here.
     pub(crate) fn hot(&self) -> *const () {
         std::ptr::null()
     }
 
-    /// Where that is, by value.
+    /// The position, by value.
     pub(crate) fn mark(&self) -> Mark {
         Mark(self.0.get())
     }
 
-    /// As by hand.
+    /// Hands over, as on x86-64.
     ///
     /// # Safety
-    /// As by hand.
+    /// As on x86-64.
     pub(crate) unsafe fn hand_over(&self, next: Mark) {
         let own = self.0.get();
-        // SAFETY: both fibers are in the middle of a job, so both are there; and nobody frees the
-        // own one while this thread stands here.
+        // SAFETY: both fibers are in the middle of a job, so both are there; and the own one is not
+        // freed while this thread stands here.
         unsafe {
             (*next.0).gate.open();
             (*own).gate.pass();
         }
     }
 
-    /// As by hand.
+    /// Hands over to a new job, as on x86-64.
     ///
     /// # Safety
-    /// As by hand.
+    /// As on x86-64.
     pub(crate) unsafe fn start(
         &self,
         entrance: Entrance,
@@ -101,7 +101,7 @@ impl Position {
         job: Job,
     ) {
         let own = self.0.get();
-        // SAFETY: handed on to the caller; the own fiber is in the middle of its job.
+        // SAFETY: the caller's promise; the own fiber is in the middle of its job.
         unsafe {
             entrance.enter(position, hub, job);
             (*own).gate.pass();
@@ -109,7 +109,7 @@ impl Position {
     }
 }
 
-/// The place that a suspended fiber goes on from.
+/// The point from which a suspended fiber goes on.
 #[derive(Clone, Copy)]
 pub(crate) struct Mark(*const Link);
 
@@ -119,11 +119,11 @@ pub(crate) struct Entrance(NonNull<Link>);
 
 impl Entrance {
     /// # Safety
-    /// As for [`Fiber::start`].
+    /// Those of [`Fiber::start`].
     unsafe fn enter(self, position: *const Position, hub: *const Hub, job: Job) {
         debug_assert!(!job.is_null());
         // SAFETY: the fiber is there, and its thread waits for its turn. Its position is where the
-        // caller says, and nobody else's.
+        // caller says, and belongs to it alone.
         unsafe {
             let link = self.0.as_ref();
             link.job.set(job);
@@ -134,11 +134,11 @@ impl Entrance {
     }
 }
 
-/// What a fiber's thread and the others share.
+/// The state that a fiber's thread and the others share.
 struct Link {
     gate: Gate,
     hub: Cell<*const Hub>,
-    /// Null: there is none, and none will come.
+    /// Null: there is no job, and none will come.
     job: Cell<Job>,
 }
 
@@ -153,8 +153,8 @@ impl Suspender {
     }
 
     fn leave(&self, why: Paused) {
-        // SAFETY: `start` has set the hub, which stays in place until the job has ended, and has
-        // no turn before its gate is opened.
+        // SAFETY: `start` has set the hub, which stays in place until the job has ended, and has no
+        // turn before its gate is opened.
         unsafe {
             let hub = self.0.hub.get();
             (*hub).paused.set(why);
@@ -164,14 +164,14 @@ impl Suspender {
     }
 }
 
-/// A stack, which nobody uses, and a thread in its place.
+/// A stack, which is not used, and a thread in its place.
 pub(crate) struct Fiber {
     link: NonNull<Link>,
     thread: JoinHandle<()>,
     stack: Stack,
 }
 
-/// What a fiber's thread is given. The turn goes round by gates: only one of the threads ever uses
+/// The data of a fiber's thread. The turn goes round by gates: only one of the threads ever uses
 /// what is behind these.
 struct Given {
     link: NonNull<Link>,
@@ -179,14 +179,14 @@ struct Given {
     carry_over: Box<dyn FnOnce()>,
 }
 
-// SAFETY: see the type's comment.
+// SAFETY: only the thread that has the turn uses the data, as the type's comment says.
 unsafe impl Send for Given {}
 
 impl Given {
     fn run(self) {
-        // SAFETY: the fiber frees it after this thread's end only.
+        // SAFETY: the fiber frees it only after this thread's end.
         let link = unsafe { self.link.as_ref() };
-        // SAFETY: a transparent wrapper.
+        // SAFETY: `Suspender` is a transparent wrapper.
         let suspender = unsafe { self.link.cast::<Suspender>().as_ref() };
         link.gate.pass();
         (self.carry_over)();
@@ -199,8 +199,8 @@ impl Given {
 }
 
 impl Fiber {
-    /// A fiber that calls `entry` for every job it is started with, and `carry_over` before the
-    /// first. Neither may unwind.
+    /// Makes a fiber that calls `entry` for every job, and `carry_over` before the first. Neither
+    /// may unwind.
     pub(crate) fn new(
         stack: Stack,
         entry: fn(Job, &Suspender),
@@ -213,23 +213,23 @@ impl Fiber {
         Fiber { link, thread, stack }
     }
 
-    /// As by hand.
+    /// Starts a job, as on x86-64.
     ///
     /// # Safety
-    /// As by hand.
+    /// As on x86-64.
     pub(crate) unsafe fn start(&self, position: &Position, hub: &Hub, job: Job) -> Paused {
-        // SAFETY: handed on to the caller.
+        // SAFETY: the caller's promise.
         unsafe { self.entrance().enter(position, hub, job) };
         hub.gate.pass();
         hub.paused.get()
     }
 
-    /// As by hand.
+    /// Resumes a job, as on x86-64.
     ///
     /// # Safety
-    /// As by hand.
+    /// As on x86-64.
     pub(crate) unsafe fn resume(&self, position: &Position, hub: &Hub) -> Paused {
-        // SAFETY: it is suspended in its job, so it is there.
+        // SAFETY: the fiber is suspended in its job, so it is there.
         unsafe { (*position.0.get()).gate.open() };
         hub.gate.pass();
         hub.paused.get()
@@ -248,7 +248,7 @@ impl Fiber {
             self.link.as_ref().gate.open();
         }
         self.thread.join().expect("a fiber does not unwind");
-        // SAFETY: its thread has ended; nobody else knows it between two jobs.
+        // SAFETY: its thread has ended, and between two jobs nothing else points to it.
         drop(unsafe { Box::from_raw(self.link.as_ptr()) });
         self.stack
     }

@@ -1,8 +1,8 @@
 //! Context switches.
 //!
-//! A [`Fiber`] is a stack with a context on it. It runs one job after another: started with a job
-//! it calls `entry` for it, says [`Paused::Finished`] when that returns, and waits for the next. So
-//! a recycled stack needs no set-up, and what a job leaves behind is dropped where it ran.
+//! A [`Fiber`] is a stack with a context on it. It runs one job after another: for each job it
+//! calls `entry`, reports [`Paused::Finished`] when that returns, and waits for the next. So a
+//! recycled stack needs no set-up, and what a job leaves behind is dropped where it ran.
 //!
 //! ```text
 //!   hub (the thread's own stack)          fiber A (a stack from the pool)      fiber B
@@ -14,20 +14,20 @@
 //!   B.retire()                             the stack comes back
 //! ```
 //!
-//! A fiber that is handed over to runs in the place of the one that did it: the hub is still in its
-//! `start` or `resume`, and it is told how *somebody* came back. Who that was, the scheduler knows.
+//! A fiber that is handed over to takes the place of the one that handed over: the hub is still in
+//! its `start` or `resume`, and is told how *some* fiber came back. The scheduler knows which one.
 //!
-//! A fiber that waits in the middle of a job is never unwound by force and never dropped: whoever
-//! owns it resumes it until it finishes, or forgets it with its stack.
+//! A fiber that waits in the middle of a job is never unwound by force and never dropped: its owner
+//! resumes it until it finishes, or forgets it with its stack.
 //!
-//! Three implementations with the same names: by hand for x86-64, corosensei for every other
-//! processor (and here with `--cfg overlapped_portable_switch`, which the tests use), threads that
-//! take turns for Miri.
+//! There are three implementations with the same names: our own for x86-64, corosensei for every
+//! other processor (and here with `--cfg overlapped_portable_switch`, which the tests use), threads
+//! that take turns for Miri.
 //!
-//! Why by hand, where corosensei takes 2 ns: it leaves a stack by `ret` and enters one by `call`,
+//! Why our own, if corosensei takes 2 ns? It leaves a stack by `ret` and enters one by `call`,
 //! which the processor's return predictor likes as long as nothing returns in between. But a
-//! tasklet suspends inside functions (`read`, `recv`), and their returns are what comes next: two
-//! mispredictions for each switch. Measured with corosensei, resume and suspend: 3 ns where the
+//! tasklet suspends inside functions (`read`, `recv`), and their returns come next: two
+//! mispredictions for each switch. Measured with corosensei, resume and suspend: 3 ns if the
 //! suspension is inlined into the coroutine's body, 31 ns one function deep. With jumps instead, a
 //! yield through the whole scheduler went from 35 to 10 ns.
 
@@ -48,11 +48,11 @@ pub(crate) use self::x86_64::{Fiber, HANDS_OVER, Hub, Position, Suspender};
 #[cfg(miri)]
 pub(crate) use miri::{Fiber, HANDS_OVER, Hub, Position, Suspender};
 
-/// Asks for the cache line at `address`, for it will be needed soon. Any address will do.
+/// Prefetches the cache line at `address`. Any address will do.
 #[inline(always)]
 pub(crate) fn prefetch(address: *const ()) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
-    // SAFETY: a hint; it never faults.
+    // SAFETY: this is a hint, and never faults.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         _mm_prefetch::<_MM_HINT_T0>(address.cast());
@@ -61,10 +61,10 @@ pub(crate) fn prefetch(address: *const ()) {
     let _ = address;
 }
 
-/// What a fiber runs; opaque here, never null.
+/// The argument of a fiber's `entry`; opaque here, never null.
 pub(crate) type Job = *const ();
 
-/// Why a fiber came back to the hub.
+/// The way in which a fiber came back to the hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Paused {

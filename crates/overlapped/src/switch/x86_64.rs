@@ -1,8 +1,8 @@
 //! Switches for x86-64 in the System V ABI.
 //!
-//! Three ways lead from stack to stack, all by the same few instructions: save the position, load
-//! the other, jump. The compiler saves what it needs of the other registers, since all of them are
-//! declared as overwritten.
+//! There are three ways from stack to stack, all by the same few instructions: save the position,
+//! load the other, jump. All other registers are declared as overwritten, so the compiler saves
+//! what it needs of them.
 //!
 //! ```text
 //!   hub ──start, resume──▶ fiber     the hub's position is in `Hub`,
@@ -10,8 +10,8 @@
 //!   fiber ───hand_over───▶ fiber     the hub stays where it is
 //! ```
 //!
-//! At the top of every stack stands a [`Link`], which only the beginning and the end of a job and
-//! `suspend` look at; a fiber that hands over touches no line of memory for its own sake.
+//! A [`Link`] stands at the top of every stack. Only the beginning and the end of a job and
+//! `suspend` read it; a fiber that hands over touches no memory for its own sake.
 //!
 //! ```text
 //!   base ─▶ ┌──────────────┐
@@ -23,8 +23,8 @@
 //!           │ frames …     │
 //! ```
 //!
-//! The control words of the x87 and of SSE are left alone: the ABI has them preserved by every
-//! function, so each side finds them as all sides left them.
+//! The control words of the x87 and of SSE are left alone: the ABI makes every function preserve
+//! them, so each side finds them as all sides left them.
 
 use std::arch::asm;
 use std::cell::Cell;
@@ -38,58 +38,58 @@ use crate::stack::Stack;
 /// Whether a fiber can hand over to another without going through the hub.
 pub(crate) const HANDS_OVER: bool = true;
 
-/// Where the hub is suspended while fibers run, and why the last of them came back to it.
+/// The point where the hub is suspended while fibers run, and why the last of them came back to it.
 pub(crate) struct Hub {
     position: Cell<usize>,
     paused: Cell<Paused>,
 }
 
 impl Hub {
-    /// A hub that no fiber has been resumed by.
+    /// Makes a hub that has resumed no fiber yet.
     pub(crate) const fn new() -> Hub {
         Hub { position: Cell::new(0), paused: Cell::new(Paused::Finished) }
     }
 }
 
-/// Where a fiber is suspended in the middle of its job. Kept by whoever started it.
+/// The point where a fiber is suspended in the middle of its job. The caller of `start` keeps it.
 pub(crate) struct Position(Cell<usize>);
 
 impl Position {
-    /// Of a job that has not started.
+    /// Makes the position of a job that has not started.
     pub(crate) const fn new() -> Position {
         Position(Cell::new(0))
     }
 
-    /// Near there: what the fiber touches first when it goes on.
+    /// The address that the fiber touches first when it goes on.
     #[inline(always)]
     pub(crate) fn hot(&self) -> *const () {
         std::ptr::without_provenance(self.0.get())
     }
 
-    /// Where that is, by value: who has handed over may be suspended for longer than the other
-    /// tasklet lives, so what it has been given must not be a reference.
+    /// The position, by value. A fiber that has handed over may be suspended for longer than the
+    /// other tasklet lives, so what it was given must not be a reference.
     #[inline(always)]
     pub(crate) fn mark(&self) -> Mark {
         Mark(self.0.get())
     }
 
-    /// Leaves the fiber that this is the position of for another; returns when the first one is
-    /// resumed or handed over to.
+    /// Leaves the fiber of this position for another. Returns when this one is resumed or handed
+    /// over to.
     ///
     /// # Safety
-    /// The caller runs on the one fiber, in its job. `next` is the mark of another one of the same
-    /// hub, which is suspended there, in the middle of its job.
+    /// The caller runs on this position's fiber, in its job. `next` is the mark of another fiber of
+    /// the same hub, which is suspended there, in the middle of its job.
     #[inline(always)]
     pub(crate) unsafe fn hand_over(&self, next: Mark) {
-        // SAFETY: that is where the other one is suspended.
+        // SAFETY: the other fiber is suspended at that position.
         unsafe { switch(self.0.as_ptr(), next.0, std::ptr::null()) };
     }
 
-    /// The same, to begin a job on a fiber that is between two.
+    /// Leaves the fiber for another that is between two jobs, and begins a job there.
     ///
     /// # Safety
-    /// The caller runs on this position's fiber, in its job. Of the other one, what
-    /// [`Fiber::start`] says.
+    /// The caller runs on this position's fiber, in its job. For the other fiber, the conditions of
+    /// [`Fiber::start`] hold.
     #[inline(always)]
     pub(crate) unsafe fn start(
         &self,
@@ -98,22 +98,22 @@ impl Position {
         hub: &Hub,
         job: Job,
     ) {
-        // SAFETY: handed on to the caller.
+        // SAFETY: the caller's promise.
         unsafe { entrance.enter(&self.0, position, hub, job) };
     }
 }
 
-/// The place that a suspended fiber goes on from.
+/// The point from which a suspended fiber goes on.
 #[derive(Clone, Copy)]
 pub(crate) struct Mark(usize);
 
-/// The way onto a fiber that is between two jobs; by value, for the reason that a [`Mark`] has.
+/// The way onto a fiber that is between two jobs; by value, for the same reason as a [`Mark`].
 #[derive(Clone, Copy)]
 pub(crate) struct Entrance(NonNull<Link>);
 
 impl Entrance {
     /// # Safety
-    /// As for [`Fiber::start`]; `save` is where the caller's position belongs.
+    /// Those of [`Fiber::start`]; `save` is where the caller's position belongs.
     #[inline(always)]
     unsafe fn enter(self, save: &Cell<usize>, position: *const Position, hub: &Hub, job: Job) {
         debug_assert!(!job.is_null());
@@ -123,16 +123,16 @@ impl Entrance {
         link.hub.set(hub);
         link.position.set(position);
         // SAFETY: between two jobs a fiber rests in `main`, or on the frame that `new` made, which
-        // wants the link.
+        // expects the link.
         unsafe { switch(save.as_ptr(), link.rest.get(), (&raw const *link).cast()) };
     }
 }
 
-/// What stands at the top of a fiber's stack.
+/// The data at the top of a fiber's stack.
 struct Link {
-    /// Where it is suspended between two jobs.
+    /// The point where it is suspended between two jobs.
     rest: Cell<usize>,
-    /// Where its position is kept, from a job's start to its end.
+    /// The place of its position, from a job's start to its end.
     position: Cell<*const Position>,
     hub: Cell<*const Hub>,
     job: Cell<Job>,
@@ -147,8 +147,8 @@ impl Suspender {
     /// Leaves the fiber for the hub; returns when it is resumed or handed over to.
     #[inline(always)]
     pub(crate) fn suspend(&self) {
-        // SAFETY: a suspender is reached from its own running fiber only, in a job, until whose end
-        // the position stays where `start` was told it is.
+        // SAFETY: only its own running fiber reaches a suspender, in a job, until whose end the
+        // position stays where `start` was told it is.
         self.leave(Paused::Waiting, unsafe { &(*self.0.position.get()).0 });
     }
 
@@ -171,7 +171,7 @@ pub(crate) struct Fiber {
 }
 
 impl Fiber {
-    /// A fiber that calls `entry` for every job it is started with. `entry` must not unwind.
+    /// Makes a fiber that calls `entry` for every job. `entry` must not unwind.
     pub(crate) fn new(stack: Stack, entry: fn(Job, &Suspender)) -> Fiber {
         let base = stack.base().get();
         let link = (base - size_of::<Link>()) & !15;
@@ -197,27 +197,27 @@ impl Fiber {
     }
 
     /// Runs a new job until a fiber of this hub comes back to it: this one, or one that it has
-    /// handed over to. Says how that one came back.
+    /// handed over to. Returns how that one came back.
     ///
     /// # Safety
     /// The caller is the hub, on its thread; this fiber is between two jobs. Until its job has
-    /// ended, `position` and the hub stay where they are in memory, and nobody else uses that
+    /// ended, `position` and the hub stay where they are in memory, and nothing else uses that
     /// position.
     #[inline(always)]
     pub(crate) unsafe fn start(&self, position: &Position, hub: &Hub, job: Job) -> Paused {
-        // SAFETY: handed on to the caller.
+        // SAFETY: the caller's promise.
         unsafe { self.entrance().enter(&hub.position, position, hub, job) };
         hub.paused.get()
     }
 
-    /// Goes on with a job; otherwise as [`Fiber::start`].
+    /// Resumes a job, otherwise like [`Fiber::start`].
     ///
     /// # Safety
     /// The caller is the hub that started this fiber's job, with this position; it is suspended in
     /// its middle.
     #[inline(always)]
     pub(crate) unsafe fn resume(&self, position: &Position, hub: &Hub) -> Paused {
-        // SAFETY: it is suspended, so its position is one that it has saved.
+        // SAFETY: the fiber is suspended, so its position is one that it has saved.
         unsafe { switch(hub.position.as_ptr(), position.0.get(), std::ptr::null()) };
         hub.paused.get()
     }
@@ -247,7 +247,7 @@ impl Fiber {
 extern "C" fn main(link: *const Link) -> ! {
     // SAFETY: the first start passes the link at the top of this stack, which stays there.
     let link = unsafe { &*link };
-    // SAFETY: a transparent wrapper.
+    // SAFETY: `Suspender` is a transparent wrapper.
     let suspender = unsafe { &*(&raw const *link).cast::<Suspender>() };
     loop {
         (link.entry)(link.job.get(), suspender);
@@ -257,7 +257,7 @@ extern "C" fn main(link: *const Link) -> ! {
 }
 
 /// Saves the present position in `save` and goes on at `to`, with `argument` as the first argument
-/// of a function that begins there. Returns when somebody switches to the saved position.
+/// of a function that begins there. Returns when the saved position is switched to.
 ///
 /// # Safety
 /// `to` is a position that this function saved, and nothing has run on that stack since, or one

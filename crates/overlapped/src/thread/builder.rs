@@ -1,4 +1,4 @@
-//! Spawning.
+//! Spawns of tasklets as std spawns threads.
 
 use std::io;
 
@@ -11,7 +11,7 @@ use crate::task;
 /// nor its result need be `Send`; with a result that is not, the handle is not either.
 ///
 /// # Panics
-/// Where [`Builder::spawn`] returns an error: outside a scheduler, to begin with.
+/// If [`Builder::spawn`] returns an error, as it does outside a scheduler.
 ///
 /// ```
 /// overlapped::run(|| {
@@ -31,7 +31,7 @@ where
     }
 }
 
-/// `std::thread::Builder`: names a tasklet and sizes its stack.
+/// The configuration of a tasklet, as `std::thread::Builder`: its name and its stack size.
 #[must_use = "must eventually spawn the thread"]
 #[derive(Debug, Default)]
 pub struct Builder {
@@ -39,11 +39,11 @@ pub struct Builder {
     stack_size: Option<usize>,
 }
 
-/// The least stack behind a guard, as std asks the system for no less.
+/// The least stack behind a guard: std asks the system for no less, either.
 const STACK_MIN: usize = 16 * 1024;
 
 impl Builder {
-    /// A tasklet without a name, on a stack of the scheduler's default size.
+    /// Makes a builder of a tasklet without a name, on a stack of the scheduler's default size.
     pub fn new() -> Builder {
         Builder::default()
     }
@@ -55,7 +55,7 @@ impl Builder {
         self
     }
 
-    /// The usable size of its stack, in bytes: at least so many. Its guard is added, and the sum is
+    /// Sets the least usable size of its stack, in bytes. Its guard is added, and the sum is
     /// rounded up to a power of two; memory is committed page by page as it is used. Default: the
     /// scheduler's ([`Config::stack_size`](crate::Config::stack_size)).
     pub fn stack_size(mut self, size: usize) -> Builder {

@@ -1,8 +1,9 @@
 //! The handle of a tasklet that any thread may join.
 //!
-//! Why not [`Tasklet`](crate::Tasklet): programs keep std's handles in statics, send them to other
-//! threads and join them there. So the result goes through a [`oneshot`] instead of the tasklet's
-//! own block, and the handle is `Send` and `Sync` if the result is `Send`, as std's always is.
+//! [`Tasklet`](crate::Tasklet) would not do: programs keep std's handles in statics, send them to
+//! other threads and join them there. So the result goes through a [`oneshot`] instead of the
+//! tasklet's own block, and the handle is `Send` and `Sync` if the result is `Send`, as std's
+//! always is.
 
 use std::any::Any;
 use std::fmt;
@@ -13,7 +14,7 @@ use super::this::{Identity, Thread};
 use crate::sync::oneshot::{self, Nothing};
 use crate::task::{self, JoinError, SpawnError, TaskletExit, waiter};
 
-/// `std::thread::JoinHandle`. Dropping it detaches the tasklet.
+/// The handle of a tasklet, as `std::thread::JoinHandle`. Dropping it detaches the tasklet.
 pub struct JoinHandle<T> {
     result: oneshot::Receiver<super::Result<T>>,
     thread: Thread,
@@ -36,7 +37,7 @@ where
     let body = move || {
         identity.assume();
         let ended = catch_unwind(AssertUnwindSafe(f));
-        // As of a thread that is joined, nothing of it is left.
+        // As of a joined thread, nothing of it is left.
         task::drop_locals();
         match ended {
             Err(payload) if payload.is::<TaskletExit>() => {
@@ -57,16 +58,15 @@ impl<T> JoinHandle<T> {
         &self.thread
     }
 
-    /// Waits until the tasklet has ended, and gives its result. From any thread; a tasklet that
-    /// calls it blocks itself only.
+    /// Waits until the tasklet has ended, and returns its result. Any thread may call it; a tasklet
+    /// that calls it blocks itself only.
     ///
     /// # Errors
-    /// What the tasklet panicked with. If there is no result for another reason, the payload is a
-    /// [`JoinError`]: `Killed` (or it never ran), `Abandoned`; `TimedOut` at a deadline of
+    /// The payload of the tasklet's panic. If there is no result for another reason, the payload is
+    /// a [`JoinError`]: `Killed` (or it never ran), `Abandoned`; `TimedOut` at a deadline of
     /// [`timeout`](crate::time::timeout), `Cancelled` by a kill of the caller inside
-    /// [`kill_as_error`](crate::task::kill_as_error), and `WouldBlock` where the caller may not
-    /// wait (unwinding, inside [`no_switch`](crate::task::no_switch)): the tasklet is detached
-    /// then.
+    /// [`kill_as_error`](crate::task::kill_as_error), and `WouldBlock` if the caller may not wait
+    /// (unwinding, inside [`no_switch`](crate::task::no_switch)): the tasklet is detached then.
     pub fn join(self) -> super::Result<T> {
         let failed = |error: JoinError| -> Box<dyn Any + Send> { Box::new(error) };
         match self.result.recv_until(waiter::deadline()) {
@@ -77,7 +77,7 @@ impl<T> JoinHandle<T> {
         }
     }
 
-    /// Whether it has ended. Never waits.
+    /// Tells whether it has ended. Never waits.
     pub fn is_finished(&self) -> bool {
         self.result.is_ready()
     }

@@ -11,7 +11,7 @@
 //! | [`panicking`], [`available_parallelism`] | std's own |
 //! | [`LocalKey`], `thread_local!` | std's own: one value for each *thread*, see below |
 //!
-//! What is not the same:
+//! The differences:
 //!
 //! - Closures need not be `Send`, since a tasklet does not change thread. So there is no
 //!   parallelism either: a computation stops the others until it waits or calls [`yield_now`].
@@ -21,8 +21,8 @@
 //!   of their own](crate::Builder::own_thread_locals); [`task::Local`](crate::task::Local) is one
 //!   value for each tasklet. ([`panicking`] is right all the same: a tasklet that unwinds never
 //!   switches.)
-//! - There is no preemption: a loop that never waits keeps the thread. Of the calls in such loops,
-//!   those that could have waited let others run every few hundred times (the failing `try_…` of
+//! - There is no preemption: a loop that never waits keeps the thread. Calls that could have waited
+//!   let others run every few hundred times in such a loop (the failing `try_…` of
 //!   [`sync`](crate::sync), `send` of [`mpsc`](crate::sync::mpsc)); loops over atomics need
 //!   [`yield_now`].
 //! - Names are the tasklets' own: the system's thread keeps its name (pthread_getname_np(3)). The
@@ -30,10 +30,10 @@
 //! - Outside a scheduler [`spawn`] panics and [`Builder::spawn`] is an error.
 //! - [`run`](crate::run()) waits for every tasklet, also for detached ones;
 //!   [`run_until`](crate::run_until) kills them, as the end of `main` does with threads.
-//! - A tasklet can be killed. Who joins it gets a [`JoinError`](crate::JoinError) as the payload.
+//! - A tasklet can be killed. A join of it gets a [`JoinError`](crate::JoinError) as the payload.
 //! - The stack is the scheduler's, 192 KiB by default, not 2 MiB; see [`Builder::stack_size`].
 //! - While a tasklet waits in [`JoinHandle::join`] or [`park`] there is no deadlock report: any
-//!   thread may end the wait. ([`Tasklet::join`](crate::Tasklet::join) gives deadlock reports.)
+//!   thread may end the wait. ([`Tasklet::join`](crate::Tasklet::join) returns deadlock reports.)
 //!
 //! ```
 //! use overlapped::thread; // Was: std::thread.

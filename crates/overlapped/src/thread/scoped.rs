@@ -9,14 +9,15 @@ use super::builder::Builder;
 use super::this::{Identity, Thread};
 use crate::task::{self, JoinError};
 
-/// Where scoped tasklets are spawned; see [`scope`].
+/// The place where scoped tasklets are spawned, made by [`scope`].
 #[repr(transparent)]
 pub struct Scope<'scope, 'env>(task::Scope<'scope, 'env>);
 
-/// A scope's counts are right at any time, as std's.
+/// The fields of a scope are consistent at any time, as std's are.
 impl RefUnwindSafe for Scope<'_, '_> {}
 
-/// `std::thread::ScopedJoinHandle`. It stays on its thread: so do all tasklets that could use it.
+/// The handle of a scoped tasklet, as `std::thread::ScopedJoinHandle`. It stays on its thread: so
+/// do all tasklets that could use it.
 pub struct ScopedJoinHandle<'scope, T> {
     tasklet: task::ScopedTasklet<'scope, T>,
     thread: Thread,
@@ -48,8 +49,8 @@ where
 {
     task::scope_or_panic("a scoped thread panicked", |inner| {
         let scope = std::ptr::from_ref(inner).cast::<Scope<'_, 'env>>();
-        // SAFETY: a `Scope` is nothing but what it stands for (`repr(transparent)`), and the
-        // reference lives as long as the one that it was made of.
+        // SAFETY: `Scope` is a transparent wrapper (`repr(transparent)`), and the reference lives
+        // as long as the one from which it was made.
         f(unsafe { &*scope })
     })
 }
@@ -89,11 +90,11 @@ impl<'scope, T> ScopedJoinHandle<'scope, T> {
         &self.thread
     }
 
-    /// Waits until the tasklet has ended, and gives its result.
+    /// Waits until the tasklet has ended, and returns its result.
     ///
     /// # Errors
-    /// What the tasklet panicked with. If there is no result for another reason, the payload is a
-    /// [`JoinError`].
+    /// The payload of the tasklet's panic. If there is no result for another reason, the payload is
+    /// a [`JoinError`].
     pub fn join(self) -> super::Result<T> {
         self.tasklet.join().map_err(|error| -> Box<dyn Any + Send> {
             match error {
@@ -103,7 +104,7 @@ impl<'scope, T> ScopedJoinHandle<'scope, T> {
         })
     }
 
-    /// Whether it has ended. Never waits.
+    /// Tells whether it has ended. Never waits.
     pub fn is_finished(&self) -> bool {
         self.tasklet.handle().is_finished()
     }

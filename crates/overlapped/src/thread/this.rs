@@ -30,21 +30,21 @@ enum Id {
     Plain(std::thread::ThreadId),
 }
 
-/// What a tasklet is known by in other threads. It stays with the tasklet to its very end.
+/// The identity by which other threads know a tasklet. It stays with the tasklet to its very end.
 pub(super) struct Identity {
     id: u64,
     name: Option<String>,
     token: Mutex<Token>,
 }
 
-/// std's token: there is one or there is none.
+/// std's token: it is there or not.
 #[derive(Default)]
 struct Token {
     is_there: bool,
     waker: Option<Waker>,
 }
 
-/// The next tasklet's number. One that nobody asks for has none.
+/// The next tasklet's number. A tasklet gets one when it is first asked for.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 impl Identity {
@@ -53,15 +53,15 @@ impl Identity {
         Arc::new(Identity { id, name, token: Mutex::default() })
     }
 
-    /// The calling tasklet is known by this from now on.
+    /// Makes the calling tasklet known by this identity from now on.
     pub(super) fn assume(self: Arc<Identity>) {
         task::identity(|_| self);
     }
 
-    /// The calling tasklet's.
+    /// Returns the identity of the calling tasklet.
     fn here() -> Option<Arc<Identity>> {
         let identity = task::identity(|name| {
-            // The first one stands for the thread that called `run`.
+            // The first tasklet stands for the thread that called `run`.
             let thread = || std::thread::current().name().map(str::to_owned);
             Identity::new(name.or_else(|| thread().filter(|_| task::is_first())))
         })?;
@@ -114,7 +114,7 @@ impl Thread {
         Thread(Kind::Tasklet(identity))
     }
 
-    /// Gives the token, if it is not there, and so ends one [`park`], now or later.
+    /// Makes the token available, if it is not, and so ends one [`park`], now or later.
     pub fn unpark(&self) {
         match &self.0 {
             Kind::Tasklet(identity) => identity.unpark(),
@@ -139,7 +139,7 @@ impl Thread {
     }
 }
 
-/// The calling tasklet; outside a scheduler, the thread.
+/// Returns the calling tasklet; outside a scheduler, the thread.
 #[must_use]
 pub fn current() -> Thread {
     Thread(match Identity::here() {
@@ -148,11 +148,11 @@ pub fn current() -> Thread {
     })
 }
 
-/// Blocks the calling tasklet until its token is there, and takes it; see `std::thread::park`.
+/// Blocks the calling tasklet until its token is there, and takes it, as `std::thread::park` does.
 /// Outside a scheduler it blocks the thread. It may return without a token.
 ///
-/// A deadline of [`timeout`](crate::time::timeout) does not cut it. While unwinding it returns at
-/// once.
+/// A deadline of [`timeout`](crate::time::timeout) does not end the wait. While unwinding it
+/// returns at once.
 ///
 /// # Panics
 /// If it would have to wait inside [`no_switch`](crate::task::no_switch).
@@ -173,7 +173,8 @@ pub fn park() {
     }
 }
 
-/// As [`park`], for `dur` at most. As [`sleep`](super::sleep), a deadline ends it early.
+/// Parks as [`park`] does, for `dur` at most. A deadline ends it early, as it ends
+/// [`sleep`](super::sleep).
 ///
 /// # Panics
 /// As [`park`].

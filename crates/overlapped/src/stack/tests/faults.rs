@@ -1,4 +1,4 @@
-//! What kills a process, and what uses up its mappings: each test runs itself again as a child.
+//! Cases that kill a process, or use up its mappings: each test runs itself again as a child.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -17,7 +17,7 @@ thread_local! {
     static GUARD_NOW: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
 }
 
-/// What the scheduler's will be like.
+/// A lookup like the scheduler's.
 fn lookup(fault: usize) -> Option<OverflowingTasklet> {
     let (start, end) = GUARD_NOW.get();
     let name = "parser\n7";
@@ -58,7 +58,7 @@ fn assert_died(output: &Output, named: bool) {
 }
 
 fn write_to(address: usize) {
-    // SAFETY: only called with guard addresses, in a child that is to die of it.
+    // SAFETY: it is only called with guard addresses, in a child that is to die of it.
     unsafe { std::ptr::with_exposed_provenance_mut::<u8>(address).write_volatile(1) };
 }
 
@@ -94,7 +94,7 @@ fn recursion_in_a_tasklet_dies_by_sigsegv_and_names_it() {
         "locked" => {
             // The kernel refuses guard marks in locked memory; without the right to lock any, this
             // is the first case again.
-            // SAFETY: it only concerns where pages are kept.
+            // SAFETY: the call only concerns where pages are kept.
             unsafe { libc::mlockall(libc::MCL_FUTURE | libc::MCL_ONFAULT) };
             overflow(Guards::Auto);
         }

@@ -48,7 +48,7 @@ impl Instant {
 fn touch(stack: &Stack, below: usize) {
     let address = stack.base().get() - below;
     assert!(stack.usable().contains(&address));
-    // SAFETY: the address lies in the usable part of a stack that nobody else uses.
+    // SAFETY: the address lies in the usable part of a stack that nothing else uses.
     unsafe { std::ptr::with_exposed_provenance_mut::<u8>(address).write_volatile(1) };
 }
 
@@ -158,7 +158,7 @@ fn without_address_space_there_is_a_limit_and_then_an_error() {
 fn dropping_the_pool_unmaps_what_came_back_and_keeps_what_did_not() {
     let test = "dropping_the_pool_unmaps_what_came_back_and_keeps_what_did_not";
     if case().is_none() {
-        // Alone in a process, so that nobody else maps something at the addresses looked at.
+        // Alone in a process, so that nothing else maps memory at the addresses that are checked.
         let output = child(module_path!(), test, "child");
         return assert!(output.status.success(), "{output:?}");
     }

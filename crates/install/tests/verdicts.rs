@@ -205,7 +205,7 @@ fn a_deadlock_on_locks_of_std_or_c_ends_the_run_with_a_verdict_that_names_them()
         let text = in_a_child(|| ended(run(case)));
         assert!(text.contains("deadlock:") && text.contains(words), "{name}: {text:?}");
         assert!(!text.contains("grace time"), "{name}: {text:?}");
-        let ends = text.contains("nobody can end the wait of the first tasklet");
+        let ends = text.contains("nothing can end the wait of the first tasklet");
         assert!(ends && text.contains(&format!("{words} ")), "{name}: {text:?}");
         assert!(!text.contains("src/spawn.rs"), "{name}: {text:?}");
     }

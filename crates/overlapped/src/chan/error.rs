@@ -55,10 +55,10 @@ impl<T> fmt::Display for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             SendError::Closed(_) => "sending on a closing channel",
-            SendError::TimedOut(_) => "the deadline passed before anybody received",
-            SendError::Cancelled(_) => "a kill of the caller came before anybody received",
+            SendError::TimedOut(_) => "the deadline passed before a receiver took the value",
+            SendError::Cancelled(_) => "a kill of the caller came before a receiver took the value",
             SendError::Deadlock(_, report) => return report.fmt(f),
-            SendError::WouldBlock(_) => "nobody waits to receive, and the caller may not wait",
+            SendError::WouldBlock(_) => "no receiver waits, and the caller may not wait",
         })
     }
 }
@@ -86,10 +86,10 @@ impl fmt::Display for RecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             RecvError::Closed => "receiving on a closing channel",
-            RecvError::TimedOut => "the deadline passed before anybody sent",
-            RecvError::Cancelled => "a kill of the caller came before anybody sent",
+            RecvError::TimedOut => "the deadline passed before a value was sent",
+            RecvError::Cancelled => "a kill of the caller came before a value was sent",
             RecvError::Deadlock(report) => return report.fmt(f),
-            RecvError::WouldBlock => "nobody waits to send, and the caller may not wait",
+            RecvError::WouldBlock => "no sender waits, and the caller may not wait",
         })
     }
 }

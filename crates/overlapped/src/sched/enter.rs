@@ -168,7 +168,7 @@ impl Sched {
         // word; names stay where they are from a tasklet's first run to its end.
         // `observer/describe` says why the rest is sound.
         let watched = unsafe { watchdog::register(&self.pulse, limit, on_stall, LOOKUP) };
-        let complain = |error| quietly(|| tracing::warn!("nobody looks for stalls: {error}"));
+        let complain = |error| quietly(|| tracing::warn!("no watchdog looks for stalls: {error}"));
         watched.map_err(complain).ok().map(|watched| (Shown::new(self, watched), room))
     }
 }

@@ -44,7 +44,7 @@ impl Position {
     /// # Safety
     /// Never called.
     pub(crate) unsafe fn hand_over(&self, _: Mark) {
-        unreachable!("nobody hands over here");
+        unreachable!("this implementation does not hand over");
     }
 
     /// Not available here either.
@@ -52,7 +52,7 @@ impl Position {
     /// # Safety
     /// Never called.
     pub(crate) unsafe fn start(&self, _: Entrance, _: *const Position, _: &Hub, _: Job) {
-        unreachable!("nobody hands over here");
+        unreachable!("this implementation does not hand over");
     }
 }
 

@@ -28,16 +28,16 @@ impl Gate {
     }
 
     fn open(&self) {
-        let mut open = self.open.lock().expect("nobody panics with it");
+        let mut open = self.open.lock().expect("no thread panics with it");
         *open = true;
         // With the lock: afterwards the thread that goes on may free the gate.
         self.bell.notify_one();
     }
 
     fn pass(&self) {
-        let mut open = self.open.lock().expect("nobody panics with it");
+        let mut open = self.open.lock().expect("no thread panics with it");
         while !*open {
-            open = self.bell.wait(open).expect("nobody panics with it");
+            open = self.bell.wait(open).expect("no thread panics with it");
         }
         *open = false;
     }

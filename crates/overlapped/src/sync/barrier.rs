@@ -52,17 +52,17 @@ impl Barrier {
     /// # Panics
     /// If it would have to wait inside [`no_switch`](crate::task::no_switch).
     pub fn wait(&self) -> BarrierWaitResult {
-        let held = self.gathering.hold();
-        if held.waiting() + 1 >= self.n {
-            held.release_all();
+        let queue = self.gathering.lock();
+        if queue.waiting() + 1 >= self.n {
+            queue.release_all();
             return BarrierWaitResult(true);
         }
-        drop(held);
+        drop(queue);
         // Preparing to wait may let others run, and the others may complete the round but for this
         // one.
-        match self.gathering.join(|held| held.waiting() + 1 < self.n) {
-            Ok(Some(place)) => {
-                let released = place.wait(WHAT, NEVER);
+        match self.gathering.join(|queue| queue.waiting() + 1 < self.n) {
+            Ok(Some(entry)) => {
+                let released = entry.wait(WHAT, NEVER);
                 assert!(released, "nothing but the last to come ends the wait");
                 BarrierWaitResult(false)
             }

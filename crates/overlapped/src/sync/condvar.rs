@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{LockResult, PoisonError};
 use std::time::Duration;
 
-use super::base::gathering::{Gathering, Place};
+use super::base::gathering::{Entry, Gathering};
 use super::base::lock::refuse;
 use super::mutex::{MutexGuard, Suspended};
 use crate::sched::NEVER;
@@ -160,7 +160,7 @@ impl Condvar {
 
     /// Wakes all that wait.
     pub fn notify_all(&self) {
-        self.gathering.hold().release_all();
+        self.gathering.lock().release_all();
     }
 
     /// Waits without the lock, takes it again, and returns whether there was a notification.
@@ -170,14 +170,14 @@ impl Condvar {
         suspended: Suspended<'a, T>,
         until: u64,
     ) -> Result<Ended<'a, T>, (Suspended<'a, T>, CannotWait)> {
-        let place = match self.gathering.join(|_| true) {
-            Ok(place) => place.expect("it always joins"),
+        let entry = match self.gathering.join(|_| true) {
+            Ok(entry) => entry.expect("it always joins"),
             Err(reason) => return Err((suspended, reason)),
         };
-        let mut waiter = Waiter { condvar: self, place, passes_on: true };
+        let mut waiter = Waiter { condvar: self, entry, passes_on: true };
         let mutex = suspended.unlock();
         let (notified, locked) = waiter::with_cleanup(&|| waiter.abandon(), || {
-            let notified = waiter.place.wait_within(WHAT, until);
+            let notified = waiter.entry.wait_within(WHAT, until);
             (notified, mutex.lock())
         });
         waiter.passes_on = false;
@@ -191,14 +191,14 @@ type Ended<'a, T> = (LockResult<MutexGuard<'a, T>>, bool);
 /// A waiter, which passes its notification on if it is unwound.
 struct Waiter<'a> {
     condvar: &'a Condvar,
-    place: Place<'a>,
+    entry: Entry<'a>,
     passes_on: bool,
 }
 
 impl Waiter<'_> {
     /// Passes the notification on if the waiter is parked for good.
     fn abandon(&self) {
-        if self.place.leave() {
+        if self.entry.leave() {
             self.condvar.notify_one();
         }
     }
@@ -206,7 +206,7 @@ impl Waiter<'_> {
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        if self.passes_on && self.place.is_released() {
+        if self.passes_on && self.entry.is_released() {
             self.condvar.notify_one();
         }
     }

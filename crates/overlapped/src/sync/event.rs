@@ -44,9 +44,9 @@ impl Event {
 
     /// Sets the flag and wakes all that wait. What was written before is seen after the wait.
     pub fn set(&self) {
-        let held = self.gathering.hold();
+        let queue = self.gathering.lock();
         self.set.store(true, Ordering::Release);
-        held.release_all();
+        queue.release_all();
     }
 
     /// Clears the flag: from now on [`wait`](Event::wait) waits.
@@ -109,7 +109,7 @@ impl Event {
         let (look, limit) = (until(look_after), until(limit));
         let awaited = Awaited { what, at };
         match self.gathering.join(|_| !self.is_set()) {
-            Ok(Some(place)) => place.wait_for_threads(awaited, look.min(limit), limit == NEVER),
+            Ok(Some(entry)) => entry.wait_for_threads(awaited, look.min(limit), limit == NEVER),
             Ok(None) => true,
             Err(reason) => refuse(reason, what, (&raw const *self).cast()),
         }
@@ -138,7 +138,7 @@ impl Event {
         }
         let until = limit.map_or(NEVER, time::deadline_in).min(waiter::past_deadlines());
         let is_set = match self.gathering.join(|_| !self.is_set()) {
-            Ok(Some(place)) => place.wait(what, until),
+            Ok(Some(entry)) => entry.wait(what, until),
             Ok(None) => true,
             Err(reason) => refuse(reason, what, (&raw const *self).cast()),
         };
@@ -153,7 +153,7 @@ impl Event {
             return Ok(true);
         }
         match self.gathering.join(|_| !self.is_set())? {
-            Some(place) => Ok(place.wait(WHAT, until)),
+            Some(entry) => Ok(entry.wait(WHAT, until)),
             None => Ok(true),
         }
     }

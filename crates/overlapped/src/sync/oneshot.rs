@@ -6,7 +6,7 @@ use std::time::Duration;
 
 pub use std::sync::mpsc::{RecvError, RecvTimeoutError, SendError, TryRecvError};
 
-pub(crate) use super::mpsc::Nothing;
+pub(crate) use super::mpsc::NotReceived;
 use super::mpsc::Shared;
 use crate::task::waiter;
 use crate::time;
@@ -89,7 +89,7 @@ impl<T> Receiver<T> {
     }
 
     /// Waits for the value until the port's clock shows `until`.
-    pub(crate) fn recv_until(&self, until: u64) -> Result<T, Nothing> {
+    pub(crate) fn recv_until(&self, until: u64) -> Result<T, NotReceived> {
         self.shared.recv(None, until)
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::base::lock::refuse;
-use super::base::permits::{Ask, PERMITS_MAX, Permits, Without};
+use super::base::permits::{NotAcquired, PERMITS_MAX, Permits, Request};
 use super::base::rt::Mutex;
 use crate::sched::NEVER;
 use crate::task::{count_busy_call, waiter};
@@ -72,8 +72,11 @@ impl Semaphore {
     /// # Panics
     /// Beyond [`Semaphore::MAX_PERMITS`].
     pub const fn new(permits: usize) -> Semaphore {
-        let word = AtomicUsize::new(Permits::word(permits));
-        Semaphore { permits: Permits::of(word, Mutex::new(None)), all: AtomicUsize::new(permits) }
+        let state = AtomicUsize::new(Permits::initial_state(permits));
+        Semaphore {
+            permits: Permits::from_parts(state, Mutex::new(None)),
+            all: AtomicUsize::new(permits),
+        }
     }
 
     /// Returns the number of free permits.
@@ -161,16 +164,16 @@ impl Semaphore {
     fn wait_for(&self, permits: usize) {
         match self.wait_until(permits, NEVER) {
             Ok(()) => {}
-            Err(Without::Refused(reason)) => refuse(reason, WHAT, (&raw const *self).cast()),
-            Err(Without::TimedOut) => unreachable!("it waits as long as it takes"),
+            Err(NotAcquired::Refused(reason)) => refuse(reason, WHAT, (&raw const *self).cast()),
+            Err(NotAcquired::TimedOut) => unreachable!("it waits as long as it takes"),
         }
     }
 
-    fn wait_until(&self, permits: usize, until: u64) -> Result<(), Without> {
+    fn wait_until(&self, permits: usize, until: u64) -> Result<(), NotAcquired> {
         if self.permits.try_acquire(permits) {
             return Ok(());
         }
-        self.permits.acquire(&Ask { permits, exclusive: false, what: WHAT, lock: None, until })
+        self.permits.acquire(&Request { permits, exclusive: false, what: WHAT, lock: None, until })
     }
 }
 

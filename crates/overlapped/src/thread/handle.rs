@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use super::this::{Identity, Thread};
-use crate::sync::oneshot::{self, Nothing};
+use crate::sync::oneshot::{self, NotReceived};
 use crate::task::{self, JoinError, SpawnError, TaskletExit, waiter};
 
 /// The handle of a tasklet, as `std::thread::JoinHandle`. Dropping it detaches the tasklet.
@@ -71,9 +71,9 @@ impl<T> JoinHandle<T> {
         let failed = |error: JoinError| -> Box<dyn Any + Send> { Box::new(error) };
         match self.result.recv_until(waiter::deadline()) {
             Ok(result) => result,
-            Err(Nothing::Disconnected) => Err(failed(JoinError::Killed)),
-            Err(Nothing::TimedOut) => Err(failed(JoinError::from_cancelled_wait())),
-            Err(Nothing::Empty | Nothing::Refused) => Err(failed(JoinError::WouldBlock)),
+            Err(NotReceived::Disconnected) => Err(failed(JoinError::Killed)),
+            Err(NotReceived::TimedOut) => Err(failed(JoinError::from_cancelled_wait())),
+            Err(NotReceived::Empty | NotReceived::Refused) => Err(failed(JoinError::WouldBlock)),
         }
     }
 

@@ -65,7 +65,11 @@ impl Identity {
             let thread = || std::thread::current().name().map(str::to_owned);
             Identity::new(name.or_else(|| thread().filter(|_| task::is_first())))
         })?;
-        Some(identity.downcast().unwrap_or_else(|_| unreachable!("nobody else gives identities")))
+        Some(
+            identity
+                .downcast()
+                .unwrap_or_else(|_| unreachable!("only this module makes identities")),
+        )
     }
 
     fn token(&self) -> MutexGuard<'_, Token> {

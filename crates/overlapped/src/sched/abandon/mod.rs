@@ -61,7 +61,7 @@ impl Sched {
             // The tasklets were killed and wait for each other: no time has passed.
             match self.grace_until.get() {
                 0 => eprintln!(
-                    "overlapped: nobody can end the wait of the first tasklet, and it cannot be \
+                    "overlapped: nothing can end the wait of the first tasklet, and it cannot be \
                      unwound ({main}); aborting"
                 ),
                 _ => eprintln!(

@@ -205,7 +205,7 @@ fn member(group: &Group, index: usize, inbox: &Inbox, bed: &Bed) -> usize {
             count += 1;
             if left.to_bits() > 0 {
                 let next = Message::Wake(token(left.to_bits() - 1));
-                assert!(group.post(1 - index, next).is_ok(), "closed while somebody is up");
+                assert!(group.post(1 - index, next).is_ok(), "closed while a member is busy");
             }
         }
         if inbox.fall_asleep() {

@@ -17,15 +17,15 @@ pub(in crate::sync) struct Gathering {
 }
 
 /// The queue, locked.
-pub(in crate::sync) struct Held<'a>(MutexGuard<'a, Option<Box<Queue<()>>>>);
+pub(in crate::sync) struct LockedQueue<'a>(MutexGuard<'a, Option<Box<Queue<()>>>>);
 
 impl Gathering {
     pub(in crate::sync) const fn new() -> Gathering {
         Gathering { queue: Mutex::new(None) }
     }
 
-    pub(in crate::sync) fn hold(&self) -> Held<'_> {
-        Held(lock(&self.queue))
+    pub(in crate::sync) fn lock(&self) -> LockedQueue<'_> {
+        LockedQueue(lock(&self.queue))
     }
 
     /// Queues the caller, if `stay` returns true under the gathering's lock; else returns `None`.
@@ -33,27 +33,27 @@ impl Gathering {
     /// Preparing to wait is a suspension point: a pending kill unwinds here.
     pub(in crate::sync) fn join(
         &self,
-        stay: impl FnOnce(&mut Held<'_>) -> bool,
-    ) -> Result<Option<Place<'_>>, CannotWait> {
+        stay: impl FnOnce(&mut LockedQueue<'_>) -> bool,
+    ) -> Result<Option<Entry<'_>>, CannotWait> {
         let (wait, waker) = waiter::prepare()?;
-        let mut held = self.hold();
-        if !stay(&mut held) {
+        let mut queue = self.lock();
+        if !stay(&mut queue) {
             return Ok(None);
         }
-        let key = held.0.get_or_insert_with(|| Box::new(Queue::new())).push((), waker);
-        Ok(Some(Place { gathering: self, key, wait: Cell::new(Some(wait)) }))
+        let key = queue.0.get_or_insert_with(|| Box::new(Queue::new())).push((), waker);
+        Ok(Some(Entry { gathering: self, key, wait: Cell::new(Some(wait)) }))
     }
 
     /// Releases the first waiter.
     pub(in crate::sync) fn release_one(&self) {
-        let mut held = self.hold();
-        let waker = held.0.as_mut().and_then(|queue| queue.grant_first());
-        drop(held);
+        let mut queue = self.lock();
+        let waker = queue.0.as_mut().and_then(|queue| queue.grant_first());
+        drop(queue);
         wake_all(waker);
     }
 }
 
-impl Held<'_> {
+impl LockedQueue<'_> {
     pub(in crate::sync) fn waiting(&self) -> usize {
         self.0.as_ref().map_or(0, |queue| queue.waiting())
     }
@@ -67,13 +67,13 @@ impl Held<'_> {
 }
 
 /// A waiter's entry in the queue. The waiter leaves when it is dropped.
-pub(in crate::sync) struct Place<'a> {
+pub(in crate::sync) struct Entry<'a> {
     gathering: &'a Gathering,
     key: Key,
     wait: Cell<Option<Wait>>,
 }
 
-impl Place<'_> {
+impl Entry<'_> {
     /// Waits. Returns whether the caller was released before the port's clock showed `until`.
     pub(in crate::sync) fn wait(&self, what: &'static str, until: u64) -> bool {
         let cleanup = || {
@@ -87,14 +87,14 @@ impl Place<'_> {
         &self,
         awaited: Awaited,
         until: u64,
-        looks: bool,
+        polls: bool,
     ) -> bool {
         let cleanup = || {
             self.leave();
         };
         waiter::with_cleanup(&cleanup, || {
-            let wait = self.wait.take().expect("a place is waited in once");
-            if wait.park_for_threads(awaited, until, looks) == Woken::Killed {
+            let wait = self.wait.take().expect("an entry waits once");
+            if wait.park_for_threads(awaited, until, polls) == Woken::Killed {
                 waiter::leave();
             }
             self.is_released()
@@ -103,7 +103,7 @@ impl Place<'_> {
 
     /// Waits inside the caller's own cleanup, which removes the entry.
     pub(in crate::sync) fn wait_within(&self, what: &'static str, until: u64) -> bool {
-        let wait = self.wait.take().expect("a place is waited in once");
+        let wait = self.wait.take().expect("an entry waits once");
         if wait.park(what, until) == Woken::Killed {
             waiter::leave();
         }
@@ -112,19 +112,19 @@ impl Place<'_> {
 
     /// Removes the entry, once. Returns whether the waiter had been released.
     pub(in crate::sync) fn leave(&self) -> bool {
-        let mut held = self.gathering.hold();
-        let queue = held.0.as_mut().expect("it was made when the first waiter came");
+        let mut queue = self.gathering.lock();
+        let queue = queue.0.as_mut().expect("it was made when the first waiter came");
         let ((), released) = queue.remove(self.key);
         released
     }
 
     pub(in crate::sync) fn is_released(&self) -> bool {
-        let held = self.gathering.hold();
-        held.0.as_ref().is_some_and(|queue| queue.is_granted(self.key))
+        let queue = self.gathering.lock();
+        queue.0.as_ref().is_some_and(|queue| queue.is_granted(self.key))
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Entry<'_> {
     fn drop(&mut self) {
         self.leave();
     }

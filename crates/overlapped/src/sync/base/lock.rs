@@ -4,7 +4,7 @@
 //! if a destructor comes to a lock that a neighbour on its own thread holds, that could never be
 //! released, and the process is aborted with a message that names both tasklets. Before that
 //! everything else is tried: a lock that was handed over to a waiter that has not run since is
-//! taken back, and a holder in another thread is given [`PATIENCE`], for which the thread is
+//! taken back, and a holder in another thread is given [`UNWINDING_WAIT_MAX`], for which the thread is
 //! blocked. Inside `no_switch` it is a panic, as for every call that has no error to return.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use std::sync::{PoisonError, TryLockError, TryLockResult};
 use std::thread;
 use std::time::Duration;
 
-use super::permits::{Ask, Permits, Without};
+use super::permits::{NotAcquired, Permits, Request};
 use super::rt::Mutex;
 use crate::sched::{Holder, LockKind, LockWait, NEVER, here};
 use crate::sys::clock;
@@ -20,9 +20,9 @@ use crate::task::wait::checkpoint_without_error;
 use crate::task::{CannotWait, count_busy_call, would_wait_while_unwinding};
 
 /// The time that a holder in another thread has, while a tasklet unwinds.
-const PATIENCE: Duration = Duration::from_millis(20);
+const UNWINDING_WAIT_MAX: Duration = Duration::from_millis(20);
 /// The time between two tries meanwhile.
-const ASK_EVERY: Duration = Duration::from_micros(20);
+const UNWINDING_TRY_EVERY: Duration = Duration::from_micros(20);
 
 /// The number of tries before the caller waits for a holder in another thread. About a microsecond.
 const SPINS: u32 = 32;
@@ -49,9 +49,9 @@ impl Panicking {
 
 impl<const ALL: usize> Lock<ALL> {
     pub(in crate::sync) const fn new() -> Lock<ALL> {
-        let word = const { Permits::word(ALL) };
+        let state = const { Permits::initial_state(ALL) };
         Lock {
-            permits: Permits::of(AtomicUsize::new(word), Mutex::new(None)),
+            permits: Permits::from_parts(AtomicUsize::new(state), Mutex::new(None)),
             holder: Holder::nobody(),
             poisoned: AtomicBool::new(false),
         }
@@ -161,27 +161,30 @@ impl<const ALL: usize> Lock<ALL> {
         }
         let lock = LockWait { kind, holder: &self.holder };
         let what = kind.name();
-        let ask = Ask { permits, exclusive: permits == ALL, what, lock: Some(lock), until: NEVER };
-        match self.permits.acquire(&ask) {
+        let request =
+            Request { permits, exclusive: permits == ALL, what, lock: Some(lock), until: NEVER };
+        match self.permits.acquire(&request) {
             Ok(()) => {}
-            Err(Without::Refused(CannotWait::Unwinding)) => self.seize(permits, what),
-            Err(Without::Refused(reason)) => {
+            Err(NotAcquired::Refused(CannotWait::Unwinding)) => {
+                self.take_past_waiters(permits, what)
+            }
+            Err(NotAcquired::Refused(reason)) => {
                 panic!("{what} {}", reason.message());
             }
-            Err(Without::TimedOut) => unreachable!("locks have no time limit"),
+            Err(NotAcquired::TimedOut) => unreachable!("locks have no time limit"),
         }
     }
 
     /// Takes the lock for a tasklet that unwinds, or aborts.
     #[cold]
-    fn seize(&self, permits: usize, what: &'static str) {
-        let until = clock::nanos() + PATIENCE.as_nanos() as u64;
-        while !self.permits.seize(permits) {
+    fn take_past_waiters(&self, permits: usize, what: &'static str) {
+        let until = clock::nanos() + UNWINDING_WAIT_MAX.as_nanos() as u64;
+        while !self.permits.take_past_waiters(permits) {
             if self.holder.is_here() || clock::nanos() >= until {
                 let lock = format!("{what} at {:p}, {}", &raw const *self, self.holder.describe());
                 would_wait_while_unwinding(&lock, INSTEAD);
             }
-            thread::sleep(ASK_EVERY);
+            thread::sleep(UNWINDING_TRY_EVERY);
         }
     }
 }

@@ -7,12 +7,15 @@ use loom::thread::{self, JoinHandle};
 use super::model;
 use super::monitor::{Monitor, Unseen};
 use super::rt::Life;
-use super::shared::{Nothing, Shared};
+use super::shared::{NotReceived, Shared};
 
 const FOR_EVER: u64 = u64::MAX;
 
 /// Receives once, in a thread of its own.
-fn receiver(channel: &Arc<Shared<u32>>, life: Option<&Life>) -> JoinHandle<Result<u32, Nothing>> {
+fn receiver(
+    channel: &Arc<Shared<u32>>,
+    life: Option<&Life>,
+) -> JoinHandle<Result<u32, NotReceived>> {
     let (channel, life) = (channel.clone(), life.cloned());
     thread::spawn(move || {
         if let Some(life) = life {
@@ -104,7 +107,7 @@ fn loom_the_last_sender_ends_all_waits() {
         channel.remove_sender();
         let mut received = receivers.map(|receiver| receiver.join().unwrap());
         received.sort_by_key(|received| received.is_err());
-        assert_eq!(received, [Ok(1), Err(Nothing::Disconnected)]);
+        assert_eq!(received, [Ok(1), Err(NotReceived::Disconnected)]);
     });
 }
 

@@ -7,7 +7,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 
-use self::permits::{Ask, Permits, Without};
+use self::permits::{NotAcquired, Permits, Request};
 use self::rt::{AtomicUsize, Life, Mutex};
 
 #[path = "loom_channels.rs"]
@@ -129,9 +129,10 @@ mod rt {
     }
 }
 
-const EXCLUSIVE: Ask<'_> =
-    Ask { permits: ALL, exclusive: true, what: "", lock: None, until: u64::MAX };
-const SHARED: Ask<'_> = Ask { permits: 1, exclusive: false, what: "", lock: None, until: u64::MAX };
+const EXCLUSIVE: Request<'_> =
+    Request { permits: ALL, exclusive: true, what: "", lock: None, until: u64::MAX };
+const SHARED: Request<'_> =
+    Request { permits: 1, exclusive: false, what: "", lock: None, until: u64::MAX };
 const ALL: usize = 2;
 
 /// A lock with two readers at most, and the value that it protects.
@@ -142,13 +143,17 @@ struct Guarded {
 
 impl Guarded {
     fn new() -> Arc<Guarded> {
-        let word = AtomicUsize::new(Permits::word(ALL));
-        let permits = Permits::of(word, Mutex::new(None));
+        let state = AtomicUsize::new(Permits::initial_state(ALL));
+        let permits = Permits::from_parts(state, Mutex::new(None));
         Arc::new(Guarded { permits, value: UnsafeCell::new(0) })
     }
 
-    fn acquire(&self, ask: &Ask<'_>) -> Result<(), Without> {
-        if self.permits.try_acquire(ask.permits) { Ok(()) } else { self.permits.acquire(ask) }
+    fn acquire(&self, request: &Request<'_>) -> Result<(), NotAcquired> {
+        if self.permits.try_acquire(request.permits) {
+            Ok(())
+        } else {
+            self.permits.acquire(request)
+        }
     }
 
     /// Accesses the value, for a thread that has all permits. Loom finds any other access.
@@ -174,7 +179,7 @@ impl Guarded {
     }
 }
 
-/// Tries every order with at most three preemptions. With two, some mistakes in `seize` are missed.
+/// Tries every order with at most three preemptions. With two, some mistakes in `take_past_waiters` are missed.
 fn model(f: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);
@@ -242,12 +247,16 @@ fn loom_readers_and_a_writer() {
 
 /// Starts a thread that asks for permits and may be killed, while the caller has the lock. Returns
 /// 1 if the thread got them; as an owner it makes a change then.
-fn victim(lock: &Arc<Guarded>, life: &Life, ask: Ask<'static>) -> thread::JoinHandle<usize> {
+fn victim(
+    lock: &Arc<Guarded>,
+    life: &Life,
+    request: Request<'static>,
+) -> thread::JoinHandle<usize> {
     let (lock, life) = (lock.clone(), life.clone());
     thread::spawn(move || {
         life.begin();
-        let acquired = lock.acquire(&ask).is_ok();
-        match ask.exclusive {
+        let acquired = lock.acquire(&request).is_ok();
+        match request.exclusive {
             true if acquired => lock.change(),
             false if acquired => drop(lock.read()),
             _ => {}
@@ -318,7 +327,7 @@ fn loom_what_is_seized_from_one_who_has_not_come_is_given_to_it_later() {
             lock.change();
             changes += 1;
         }
-        if lock.permits.seize(ALL) {
+        if lock.permits.take_past_waiters(ALL) {
             lock.change();
             changes += 1;
         }

@@ -70,8 +70,8 @@ impl<S> Monitor<S> {
             }
             let key = inner.waiting.push((), waker);
             drop(inner);
-            let place = Place { monitor: self, key };
-            with_cleanup(&|| place.leave(), || match wait.park(what, until) {
+            let entry = Entry { monitor: self, key };
+            with_cleanup(&|| entry.leave(), || match wait.park(what, until) {
                 Woken::Yes => {}
                 Woken::TimedOut => is_late = true,
                 Woken::Killed => leave(),
@@ -81,18 +81,18 @@ impl<S> Monitor<S> {
 }
 
 /// A waiter's entry. The waiter leaves when it is dropped.
-struct Place<'a, S> {
+struct Entry<'a, S> {
     monitor: &'a Monitor<S>,
     key: Key,
 }
 
-impl<S> Place<'_, S> {
+impl<S> Entry<'_, S> {
     fn leave(&self) {
         lock(&self.monitor.inner).waiting.remove(self.key);
     }
 }
 
-impl<S> Drop for Place<'_, S> {
+impl<S> Drop for Entry<'_, S> {
     fn drop(&mut self) {
         self.leave();
     }

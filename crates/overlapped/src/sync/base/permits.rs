@@ -43,7 +43,7 @@ pub(in crate::sync) type Waiters = Option<Box<Queue<Want>>>;
 /// The permits, and the queue of waiters.
 pub(in crate::sync) struct Permits {
     /// The number of free permits, and [`CLOSED`].
-    word: AtomicUsize,
+    state: AtomicUsize,
     queue: Mutex<Waiters>,
 }
 
@@ -61,7 +61,7 @@ pub(in crate::sync) struct Want {
 
 /// The request of a caller.
 #[derive(Clone, Copy)]
-pub(in crate::sync) struct Ask<'a> {
+pub(in crate::sync) struct Request<'a> {
     pub(in crate::sync) permits: usize,
     pub(in crate::sync) exclusive: bool,
     /// For dumps.
@@ -74,7 +74,7 @@ pub(in crate::sync) struct Ask<'a> {
 
 /// The reason why a caller has got no permits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sync) enum Without {
+pub(in crate::sync) enum NotAcquired {
     TimedOut,
     /// It would have to wait and may not.
     Refused(CannotWait),
@@ -83,26 +83,26 @@ pub(in crate::sync) enum Without {
 impl Permits {
     /// Makes permits of parts that the caller makes, so that this can be `const` with std's types
     /// and be compiled with loom's.
-    pub(in crate::sync) const fn of(word: AtomicUsize, queue: Mutex<Waiters>) -> Permits {
-        Permits { word, queue }
+    pub(in crate::sync) const fn from_parts(state: AtomicUsize, queue: Mutex<Waiters>) -> Permits {
+        Permits { state, queue }
     }
 
     /// The state with this number of free permits.
-    pub(in crate::sync) const fn word(permits: usize) -> usize {
+    pub(in crate::sync) const fn initial_state(permits: usize) -> usize {
         assert!(permits <= PERMITS_MAX, "too many permits");
         permits * ONE
     }
 
     /// Returns the number of free permits.
     pub(in crate::sync) fn free(&self) -> usize {
-        self.word.load(Ordering::Relaxed) / ONE
+        self.state.load(Ordering::Relaxed) / ONE
     }
 
     /// Takes all of `all` permits, if all are free and nothing waits.
     #[inline]
     pub(in crate::sync) fn take_all(&self, all: usize) -> bool {
         let (free, acquire) = (all * ONE, Ordering::Acquire);
-        self.word.compare_exchange(free, 0, acquire, Ordering::Relaxed).is_ok()
+        self.state.compare_exchange(free, 0, acquire, Ordering::Relaxed).is_ok()
     }
 
     /// Takes permits, if there are enough and newcomers may.
@@ -120,11 +120,11 @@ impl Permits {
     /// Takes permits, if at least `free` are free and newcomers may.
     #[inline]
     fn try_take(&self, permits: usize, free: usize) -> bool {
-        let mut word = self.word.load(Ordering::Relaxed);
-        while word & CLOSED == 0 && word / ONE >= free {
-            match self.swap(word, word - permits * ONE) {
+        let mut state = self.state.load(Ordering::Relaxed);
+        while state & CLOSED == 0 && state / ONE >= free {
+            match self.swap(state, state - permits * ONE) {
                 Ok(()) => return true,
-                Err(now) => word = now,
+                Err(now) => state = now,
             }
         }
         false
@@ -132,39 +132,39 @@ impl Permits {
 
     /// Tells whether a waiter waits for what is returned next.
     pub(in crate::sync) fn is_closed(&self) -> bool {
-        self.word.load(Ordering::Relaxed) & CLOSED != 0
+        self.state.load(Ordering::Relaxed) & CLOSED != 0
     }
 
     /// Returns permits.
     #[inline]
     pub(in crate::sync) fn release(&self, permits: usize) {
-        let word = self.word.fetch_add(permits * ONE, Ordering::Release);
-        if word & CLOSED != 0 {
+        let state = self.state.fetch_add(permits * ONE, Ordering::Release);
+        if state & CLOSED != 0 {
             self.serve();
         }
     }
 
     /// Waits for permits. A suspension point: a kill unwinds out of it.
-    pub(in crate::sync) fn acquire(&self, ask: &Ask<'_>) -> Result<(), Without> {
-        let (wait, waker) = rt::prepare().map_err(Without::Refused)?;
-        let Some(key) = self.take_or_queue(ask, waker) else { return Ok(()) };
-        let place = Place { permits: self, key };
-        let ended = rt::with_cleanup(&|| place.abandon(), || place.wait(wait, ask));
+    pub(in crate::sync) fn acquire(&self, request: &Request<'_>) -> Result<(), NotAcquired> {
+        let (wait, waker) = rt::prepare().map_err(NotAcquired::Refused)?;
+        let Some(key) = self.take_or_queue(request, waker) else { return Ok(()) };
+        let waiter = QueuedWaiter { permits: self, key };
+        let ended = rt::with_cleanup(&|| waiter.abandon(), || waiter.wait(wait, request));
         // The waiter has left the queue.
-        std::mem::forget(place);
+        std::mem::forget(waiter);
         ended
     }
 
     /// Takes permits past all waiters, even permits that have been handed over to a waiter that has
     /// not run since: for a caller that cannot wait.
-    pub(in crate::sync) fn seize(&self, permits: usize) -> bool {
+    pub(in crate::sync) fn take_past_waiters(&self, permits: usize) -> bool {
         let mut waiters = lock(&self.queue);
-        let mut word = self.word.load(Ordering::Acquire);
+        let mut state = self.state.load(Ordering::Acquire);
         loop {
-            if word / ONE >= permits {
-                match self.swap(word, word - permits * ONE) {
+            if state / ONE >= permits {
+                match self.swap(state, state - permits * ONE) {
                     Ok(()) => return true,
-                    Err(now) => word = now,
+                    Err(now) => state = now,
                 }
                 continue;
             }
@@ -174,41 +174,41 @@ impl Permits {
             let want = queue.want(key);
             (want.late, want.on_its_way) = (true, false);
             let back = want.permits;
-            self.word.fetch_or(CLOSED, Ordering::Relaxed);
-            word = self.word.fetch_add(back * ONE, Ordering::AcqRel) + back * ONE;
+            self.state.fetch_or(CLOSED, Ordering::Relaxed);
+            state = self.state.fetch_add(back * ONE, Ordering::AcqRel) + back * ONE;
         }
     }
 
     fn swap(&self, old: usize, new: usize) -> Result<(), usize> {
         let swapped =
-            self.word.compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Acquire);
+            self.state.compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Acquire);
         swapped.map(drop)
     }
 
     /// Takes permits, or queues the caller and closes the state, in one step as far as a release
     /// can see.
-    fn take_or_queue(&self, ask: &Ask<'_>, waker: Waker) -> Option<Key> {
+    fn take_or_queue(&self, request: &Request<'_>, waker: Waker) -> Option<Key> {
         let mut waiters = lock(&self.queue);
         let queue = waiters.get_or_insert_with(|| Box::new(Queue::new()));
-        let mut word = self.word.load(Ordering::Relaxed);
+        let mut state = self.state.load(Ordering::Relaxed);
         loop {
-            let open = word & CLOSED == 0;
-            let swapped = if open && word / ONE >= ask.permits {
-                match self.swap(word, word - ask.permits * ONE) {
+            let open = state & CLOSED == 0;
+            let swapped = if open && state / ONE >= request.permits {
+                match self.swap(state, state - request.permits * ONE) {
                     Ok(()) => return None,
                     Err(now) => Err(now),
                 }
             } else if open && queue.waiting() == 0 {
-                self.swap(word, word | CLOSED)
+                self.swap(state, state | CLOSED)
             } else {
                 Ok(()) // Closed already, or the first is on its way and will see to it.
             };
             match swapped {
                 Ok(()) => break,
-                Err(now) => word = now,
+                Err(now) => state = now,
             }
         }
-        let Ask { permits, exclusive, .. } = *ask;
+        let Request { permits, exclusive, .. } = *request;
         Some(queue.push(Want { permits, exclusive, on_its_way: false, late: false }, waker))
     }
 
@@ -226,10 +226,10 @@ impl Permits {
     /// first is not on its way.
     fn serve_queue(&self, queue: &mut Queue<Want>) -> Vec<Waker> {
         let mut wakers = Vec::new();
-        let mut word = self.word.load(Ordering::Acquire);
+        let mut state = self.state.load(Ordering::Acquire);
         loop {
             let Some(key) = queue.first() else {
-                self.word.fetch_and(!CLOSED, Ordering::Relaxed);
+                self.state.fetch_and(!CLOSED, Ordering::Relaxed);
                 return wakers;
             };
             let want = queue.want(key);
@@ -237,47 +237,47 @@ impl Permits {
                 return wakers;
             }
             let (permits, waits_first) = (want.permits, want.exclusive && !want.late);
-            let swapped = if word / ONE < permits {
-                match self.swap(word, word | CLOSED) {
+            let swapped = if state / ONE < permits {
+                match self.swap(state, state | CLOSED) {
                     Ok(()) => return wakers,
                     Err(now) => Err(now),
                 }
             } else if waits_first {
                 want.on_its_way = true;
                 wakers.extend(queue.take_waker(key));
-                self.word.fetch_and(!CLOSED, Ordering::Relaxed);
+                self.state.fetch_and(!CLOSED, Ordering::Relaxed);
                 return wakers;
             } else {
-                let left = word - permits * ONE;
-                self.swap(word, left).map(|()| {
+                let left = state - permits * ONE;
+                self.swap(state, left).map(|()| {
                     wakers.extend(queue.grant(key));
                     left
                 })
             };
-            word = swapped.unwrap_or_else(|now| now);
+            state = swapped.unwrap_or_else(|now| now);
         }
     }
 }
 
 /// A waiter's entry in the queue. If it is unwound, it passes on what it was offered.
-struct Place<'a> {
+struct QueuedWaiter<'a> {
     permits: &'a Permits,
     key: Key,
 }
 
-impl Place<'_> {
+impl QueuedWaiter<'_> {
     /// Waits until the permits are there, and leaves the queue, with them or without.
-    fn wait(&self, mut wait: Wait, ask: &Ask<'_>) -> Result<(), Without> {
+    fn wait(&self, mut wait: Wait, request: &Request<'_>) -> Result<(), NotAcquired> {
         loop {
-            let woken = match ask.lock {
-                Some(lock) => wait.park_for_lock(lock, ask.until),
-                None => wait.park(ask.what, ask.until),
+            let woken = match request.lock {
+                Some(lock) => wait.park_for_lock(lock, request.until),
+                None => wait.park(request.what, request.until),
             };
             match woken {
                 Woken::Yes if self.arrive() => return Ok(()),
                 Woken::Yes => {}
                 Woken::TimedOut => {
-                    return if self.quit(true) { Ok(()) } else { Err(Without::TimedOut) };
+                    return if self.quit(true) { Ok(()) } else { Err(NotAcquired::TimedOut) };
                 }
                 Woken::Killed => rt::leave(),
             }
@@ -285,7 +285,7 @@ impl Place<'_> {
                 Ok(prepared) => prepared,
                 Err(reason) => {
                     self.quit(false);
-                    return Err(Without::Refused(reason));
+                    return Err(NotAcquired::Refused(reason));
                 }
             };
             if self.renew(waker) {
@@ -310,18 +310,18 @@ impl Place<'_> {
             return true;
         }
         let wanted = queue.want(self.key).permits;
-        let mut word = self.permits.word.load(Ordering::Relaxed);
+        let mut state = self.permits.state.load(Ordering::Relaxed);
         loop {
-            let enough = word / ONE >= wanted;
-            let new = if enough { word - wanted * ONE } else { word | CLOSED };
-            match self.permits.swap(word, new) {
+            let enough = state / ONE >= wanted;
+            let new = if enough { state - wanted * ONE } else { state | CLOSED };
+            match self.permits.swap(state, new) {
                 Ok(()) if enough => break,
                 Ok(()) => {
                     let want = queue.want(self.key);
                     (want.on_its_way, want.late) = (false, true);
                     return false;
                 }
-                Err(now) => word = now,
+                Err(now) => state = now,
             }
         }
         queue.remove(self.key);
@@ -355,7 +355,7 @@ impl Place<'_> {
             return true;
         }
         if granted {
-            self.permits.word.fetch_add(want.permits * ONE, Ordering::Release);
+            self.permits.state.fetch_add(want.permits * ONE, Ordering::Release);
         }
         let wakers = self.permits.serve_queue(queue);
         drop(waiters);
@@ -364,7 +364,7 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueuedWaiter<'_> {
     fn drop(&mut self) {
         self.quit(false);
     }

@@ -77,7 +77,7 @@ impl<T> Sender<T> {
             }
             Err(value) => {
                 let value = Arc::into_inner(value);
-                Err(SendError(value.expect("nobody has got a value that was not sent")))
+                Err(SendError(value.expect("a value that was not sent has one owner")))
             }
         }
     }

@@ -37,7 +37,7 @@ pub use std::sync::mpsc::{RecvError, RecvTimeoutError, SendError, TryRecvError, 
 
 pub(in crate::sync) use iter::iterators;
 use shared::Ahead;
-pub(crate) use shared::Nothing;
+pub(crate) use shared::NotReceived;
 pub(in crate::sync) use shared::{Shared, Unsent};
 
 use super::base::{queue, rt};
@@ -181,9 +181,9 @@ impl<T> Shared<T> {
     /// Receives as [`Shared::try_recv`] does, for users: a call that finds nothing counts as a busy
     /// call.
     pub(in crate::sync) fn recv_now(&self, ahead: Option<&Ahead<T>>) -> Result<T, TryRecvError> {
-        self.try_recv(ahead).map_err(|nothing| match nothing {
-            Nothing::Disconnected => TryRecvError::Disconnected,
-            Nothing::Empty | Nothing::TimedOut | Nothing::Refused => {
+        self.try_recv(ahead).map_err(|reason| match reason {
+            NotReceived::Disconnected => TryRecvError::Disconnected,
+            NotReceived::Empty | NotReceived::TimedOut | NotReceived::Refused => {
                 count_busy_call();
                 TryRecvError::Empty
             }

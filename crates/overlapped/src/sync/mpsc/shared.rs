@@ -76,7 +76,7 @@ impl<T> Ahead<T> {
 
 /// The reason why nothing was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Nothing {
+pub(crate) enum NotReceived {
     /// Not yet.
     Empty,
     /// No sender is left.
@@ -95,11 +95,13 @@ pub(in crate::sync) enum Unsent<T> {
     Disconnected(T),
 }
 
-impl From<Nothing> for RecvTimeoutError {
-    fn from(nothing: Nothing) -> RecvTimeoutError {
-        match nothing {
-            Nothing::Disconnected => RecvTimeoutError::Disconnected,
-            Nothing::Empty | Nothing::TimedOut | Nothing::Refused => RecvTimeoutError::Timeout,
+impl From<NotReceived> for RecvTimeoutError {
+    fn from(reason: NotReceived) -> RecvTimeoutError {
+        match reason {
+            NotReceived::Disconnected => RecvTimeoutError::Disconnected,
+            NotReceived::Empty | NotReceived::TimedOut | NotReceived::Refused => {
+                RecvTimeoutError::Timeout
+            }
         }
     }
 }
@@ -145,7 +147,7 @@ impl<T> State<T> {
     }
 
     /// Returns the oldest value, or why there is none. Values taken out `ahead` are older.
-    fn look(&mut self, ahead: Option<&Ahead<T>>) -> Result<(T, Wakers), Nothing> {
+    fn look(&mut self, ahead: Option<&Ahead<T>>) -> Result<(T, Wakers), NotReceived> {
         let taken = match ahead {
             Some(ahead) => {
                 if ahead.is_empty() {
@@ -156,7 +158,7 @@ impl<T> State<T> {
             }
             None => self.take(),
         };
-        let over = if self.senders == 0 { Nothing::Disconnected } else { Nothing::Empty };
+        let over = if self.senders == 0 { NotReceived::Disconnected } else { NotReceived::Empty };
         taken.ok_or(over)
     }
 
@@ -231,7 +233,7 @@ impl<T> Shared<T> {
 
     /// Receives without waiting.
     #[inline]
-    pub(in crate::sync) fn try_recv(&self, ahead: Option<&Ahead<T>>) -> Result<T, Nothing> {
+    pub(in crate::sync) fn try_recv(&self, ahead: Option<&Ahead<T>>) -> Result<T, NotReceived> {
         if let Some(value) = ahead.and_then(Ahead::pop) {
             return Ok(value);
         }
@@ -242,15 +244,19 @@ impl<T> Shared<T> {
     }
 
     /// Receives, and waits until the port's clock shows `until`.
-    pub(in crate::sync) fn recv(&self, ahead: Option<&Ahead<T>>, until: u64) -> Result<T, Nothing> {
+    pub(in crate::sync) fn recv(
+        &self,
+        ahead: Option<&Ahead<T>>,
+        until: u64,
+    ) -> Result<T, NotReceived> {
         let mut late = false;
         loop {
             match self.try_recv(ahead) {
-                Err(Nothing::Empty) if late => return Err(Nothing::TimedOut),
-                Err(Nothing::Empty) => {}
+                Err(NotReceived::Empty) if late => return Err(NotReceived::TimedOut),
+                Err(NotReceived::Empty) => {}
                 ended => return ended,
             }
-            let (wait, waker) = prepare().map_err(|_| Nothing::Refused)?;
+            let (wait, waker) = prepare().map_err(|_| NotReceived::Refused)?;
             let mut state = lock(&self.state);
             if let Ok((value, wakers)) = state.look(ahead) {
                 drop(state);
@@ -258,7 +264,7 @@ impl<T> Shared<T> {
                 return Ok(value);
             }
             if state.senders == 0 {
-                return Err(Nothing::Disconnected);
+                return Err(NotReceived::Disconnected);
             }
             let key = state.waiting.push((), waker);
             drop(state);

@@ -362,7 +362,7 @@ mod tests {
             let shared = rx.recv().unwrap();
             waiter.kill();
             assert!(matches!(waiter.join(), Err(JoinError::Killed)));
-            assert!(shared.run(|_| unreachable!("nobody waits for it")).is_none());
+            assert!(shared.run(|_| unreachable!("its waiter has left")).is_none());
         })
         .unwrap();
     }

@@ -12,9 +12,9 @@ use crate::offload::Bell;
 use crate::op::Token;
 
 /// The port as far as the inbox knows it: a place to sleep, and a way to be woken there.
-struct Bed(loom::sync::Notify);
+struct SleepingPlace(loom::sync::Notify);
 
-impl Bed {
+impl SleepingPlace {
     fn notify(&self) {
         self.0.notify();
     }
@@ -32,15 +32,15 @@ fn model(f: impl Fn() + Sync + Send + 'static) {
     builder.check(f);
 }
 
-fn inbox() -> (Arc<Inbox>, Arc<Bed>) {
-    let bed = Arc::new(Bed(loom::sync::Notify::new()));
-    let own = bed.clone();
-    (Arc::new(Inbox::new(move || own.notify())), bed)
+fn inbox() -> (Arc<Inbox>, Arc<SleepingPlace>) {
+    let port = Arc::new(SleepingPlace(loom::sync::Notify::new()));
+    let own = port.clone();
+    (Arc::new(Inbox::new(move || own.notify())), port)
 }
 
 /// Polls and sleeps as the scheduler does when no tasklet is ready. Loom reports a deadlock if it
 /// sleeps for ever.
-fn until(inbox: &Inbox, bed: &Bed, mut enough: impl FnMut(&[Message]) -> bool) {
+fn until(inbox: &Inbox, port: &SleepingPlace, mut enough: impl FnMut(&[Message]) -> bool) {
     let mut seen = Vec::new();
     loop {
         inbox.drain(&mut seen, &mut Vec::new(), 0);
@@ -53,7 +53,7 @@ fn until(inbox: &Inbox, bed: &Bed, mut enough: impl FnMut(&[Message]) -> bool) {
                 inbox.wake_up();
                 return;
             }
-            bed.sleep();
+            port.sleep();
             inbox.wake_up();
         }
     }
@@ -66,12 +66,12 @@ fn token(bits: u64) -> Token {
 #[test]
 fn loom_no_wake_is_lost() {
     model(|| {
-        let (inbox, bed) = inbox();
+        let (inbox, port) = inbox();
         let posters = [1, 2].map(|bits| {
             let inbox = inbox.clone();
             thread::spawn(move || inbox.post(Message::Wake(token(bits))).unwrap())
         });
-        until(&inbox, &bed, |seen| seen.len() == 2);
+        until(&inbox, &port, |seen| seen.len() == 2);
         posters.into_iter().for_each(|poster| poster.join().unwrap());
     });
 }
@@ -79,7 +79,7 @@ fn loom_no_wake_is_lost() {
 #[test]
 fn loom_no_message_that_was_left_is_lost() {
     model(|| {
-        let (inbox, bed) = inbox();
+        let (inbox, port) = inbox();
         let posters = [1, 2].map(|bits| {
             let inbox = inbox.clone();
             thread::spawn(move || {
@@ -90,14 +90,14 @@ fn loom_no_message_that_was_left_is_lost() {
                 }
             })
         });
-        until(&inbox, &bed, |seen| seen.len() == 2);
+        until(&inbox, &port, |seen| seen.len() == 2);
         posters.into_iter().for_each(|poster| poster.join().unwrap());
     });
 }
 
 /// Spins for a while before it sleeps, as the scheduler does, and is not notified meanwhile.
 #[test]
-fn loom_what_comes_while_the_scheduler_watches_needs_no_bell() {
+fn loom_a_message_to_a_spinning_scheduler_needs_no_notification() {
     loom::model(|| {
         let (inbox, _) = inbox();
         let own = inbox.clone();
@@ -118,14 +118,14 @@ fn loom_what_comes_while_the_scheduler_watches_needs_no_bell() {
 #[test]
 fn loom_the_last_handle_wakes_the_scheduler() {
     model(|| {
-        let (inbox, bed) = inbox();
+        let (inbox, port) = inbox();
         let link = Arc::new(RemoteLink::new(inbox.clone(), token(1)));
         let holders = [(); 2].map(|()| {
             link.add_handle();
             let link = link.clone();
             thread::spawn(move || link.remove_handle())
         });
-        until(&inbox, &bed, |_| inbox.handles() == 0);
+        until(&inbox, &port, |_| inbox.handles() == 0);
         holders.into_iter().for_each(|holder| holder.join().unwrap());
         assert_eq!(inbox.handles(), 0);
     });
@@ -134,7 +134,7 @@ fn loom_the_last_handle_wakes_the_scheduler() {
 #[test]
 fn loom_handles_are_uncounted_once_when_the_tasklet_ends_meanwhile() {
     loom::model(|| {
-        let (inbox, bed) = inbox();
+        let (inbox, port) = inbox();
         let link = Arc::new(RemoteLink::new(inbox.clone(), token(1)));
         link.add_handle();
         let own = link.clone();
@@ -144,7 +144,7 @@ fn loom_handles_are_uncounted_once_when_the_tasklet_ends_meanwhile() {
             own.remove_handle();
         });
         link.close();
-        until(&inbox, &bed, |_| inbox.handles() == 0);
+        until(&inbox, &port, |_| inbox.handles() == 0);
         holder.join().unwrap();
         assert_eq!(inbox.handles(), 0);
     });
@@ -153,7 +153,7 @@ fn loom_handles_are_uncounted_once_when_the_tasklet_ends_meanwhile() {
 #[test]
 fn loom_a_kill_that_meets_another_one_is_not_lost() {
     model(|| {
-        let (inbox, bed) = inbox();
+        let (inbox, port) = inbox();
         let link = Arc::new(RemoteLink::new(inbox.clone(), token(1)));
         let meant = Arc::new([AtomicBool::new(false), AtomicBool::new(false)]);
         let killers = [0, 1].map(|i| {
@@ -166,7 +166,7 @@ fn loom_a_kill_that_meets_another_one_is_not_lost() {
         // Each killer's write must be visible to the read that serves its kill.
         let mut read = 0;
         let mut served = [false; 2];
-        until(&inbox, &bed, |seen| {
+        until(&inbox, &port, |seen| {
             for _ in read..seen.len() {
                 link.acknowledge_kill();
                 for (served, meant) in served.iter_mut().zip(meant.iter()) {
@@ -196,7 +196,7 @@ fn loom_a_closed_inbox_refuses_and_is_quiet() {
 
 /// Acts as a member of a group. Each message says how often it is still to be passed on. Returns
 /// the number of messages that came.
-fn member(group: &Group, index: usize, inbox: &Inbox, bed: &Bed) -> usize {
+fn member(group: &Group, index: usize, inbox: &Inbox, port: &SleepingPlace) -> usize {
     let (mut seen, mut count) = (Vec::new(), 0);
     loop {
         inbox.drain(&mut seen, &mut Vec::new(), 0);
@@ -211,7 +211,7 @@ fn member(group: &Group, index: usize, inbox: &Inbox, bed: &Bed) -> usize {
         if inbox.fall_asleep() {
             let outcome = group.set_idle(index, false);
             if outcome == IdleOutcome::Sleep {
-                bed.sleep();
+                port.sleep();
                 group.set_busy(index);
             }
             inbox.wake_up();
@@ -223,13 +223,13 @@ fn member(group: &Group, index: usize, inbox: &Inbox, bed: &Bed) -> usize {
 }
 
 #[test]
-fn loom_a_group_is_over_when_all_rest_and_nothing_is_on_its_way() {
+fn loom_a_group_is_over_when_all_are_idle_and_no_message_is_on_its_way() {
     model(|| {
         let group = Arc::new(Group::new(2, 1));
         let members = [0, 1].map(|index| {
-            let (inbox, bed) = inbox();
+            let (inbox, port) = inbox();
             group.enter(index, inbox.clone());
-            (inbox, bed)
+            (inbox, port)
         });
         group.post(0, Message::Wake(token(2))).unwrap_or_else(|_| unreachable!());
         let [first, second] = members;

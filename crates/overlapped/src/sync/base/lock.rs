@@ -4,8 +4,8 @@
 //! if a destructor comes to a lock that a neighbour on its own thread holds, that could never be
 //! released, and the process is aborted with a message that names both tasklets. Before that
 //! everything else is tried: a lock that was handed over to a waiter that has not run since is
-//! taken back, and a holder in another thread is given [`UNWINDING_WAIT_MAX`], for which the thread is
-//! blocked. Inside `no_switch` it is a panic, as for every call that has no error to return.
+//! taken back, and a holder in another thread is given [`UNWINDING_WAIT_MAX`], for which the thread
+//! is blocked. Inside `no_switch` it is a panic, as for every call that has no error to return.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{PoisonError, TryLockError, TryLockResult};

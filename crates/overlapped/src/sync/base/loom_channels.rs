@@ -123,7 +123,7 @@ fn watcher(monitor: &Arc<Monitor<u32>>, life: Option<&Life>) -> JoinHandle<Resul
 }
 
 #[test]
-fn loom_everybody_sees_what_a_monitor_has_changed_to() {
+fn loom_all_see_what_a_monitor_has_changed_to() {
     model(|| {
         let monitor = Arc::new(Monitor::new(0));
         let watchers = [0; 2].map(|_| watcher(&monitor, None));
@@ -133,7 +133,7 @@ fn loom_everybody_sees_what_a_monitor_has_changed_to() {
 }
 
 #[test]
-fn loom_one_who_is_killed_at_a_monitor_leaves_the_others_alone() {
+fn loom_a_killed_waiter_at_a_monitor_leaves_the_others_alone() {
     model(|| {
         let monitor = Arc::new(Monitor::new(1));
         let life = Life::new();

@@ -179,7 +179,8 @@ impl Guarded {
     }
 }
 
-/// Tries every order with at most three preemptions. With two, some mistakes in `take_past_waiters` are missed.
+/// Tries every order with at most three preemptions. With two, some mistakes in `take_past_waiters`
+/// are missed.
 fn model(f: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);
@@ -197,7 +198,7 @@ fn three(lock: &Arc<Guarded>, part: fn(usize, &Guarded)) {
 }
 
 #[test]
-fn loom_an_owner_is_alone_and_nobody_is_forgotten() {
+fn loom_an_owner_is_alone_and_no_waiter_is_forgotten() {
     model(|| {
         let lock = Guarded::new();
         three(&lock, |_, lock| {
@@ -209,7 +210,7 @@ fn loom_an_owner_is_alone_and_nobody_is_forgotten() {
 }
 
 #[test]
-fn loom_one_who_comes_again_and_again_does_not_keep_another_out() {
+fn loom_a_caller_that_comes_again_and_again_keeps_no_other_out() {
     model(|| {
         let lock = Guarded::new();
         let other = {
@@ -266,7 +267,7 @@ fn victim(
 }
 
 #[test]
-fn loom_who_is_killed_passes_on_what_it_was_offered() {
+fn loom_a_killed_waiter_passes_on_what_it_was_offered() {
     model(|| {
         let lock = Guarded::new();
         lock.acquire(&EXCLUSIVE).unwrap();
@@ -308,7 +309,7 @@ fn loom_a_killed_reader_gives_its_permit_back() {
 }
 
 #[test]
-fn loom_what_is_seized_from_one_who_has_not_come_is_given_to_it_later() {
+fn loom_a_grant_that_was_taken_back_is_given_again_later() {
     model(|| {
         let lock = Guarded::new();
         lock.acquire(&EXCLUSIVE).unwrap();

@@ -39,7 +39,7 @@ use crate::foreign::quietly;
 use crate::locals;
 
 thread_local! {
-    /// Whether a scheduler has begun on this thread and has not been taken apart.
+    /// True while this thread has a scheduler that has begun and has not been taken apart.
     static OCCUPIED: Cell<bool> = const { Cell::new(false) };
 }
 

@@ -11,7 +11,7 @@ pub(crate) struct ScopeState {
     pub(crate) first: Cell<Option<TcbPtr>>,
     /// The tasklet that waits for them in `Waiting::Scope`.
     pub(crate) owner: Cell<Option<TcbPtr>>,
-    /// Whether one of them panicked and was not joined.
+    /// Set when a tasklet panicked that was not joined.
     pub(crate) panicked: Cell<bool>,
 }
 

@@ -37,11 +37,11 @@ pub(crate) struct SchedConfig {
     pub(crate) tasklets_max: usize,
     pub(crate) operations_max: usize,
     pub(crate) grace_ns: u64,
-    /// How long a tasklet may hold its thread before the watchdog warns.
+    /// The time for which a tasklet may hold its thread before the watchdog warns.
     pub(crate) stall: Option<Duration>,
     /// The function that is told of stalls.
     pub(crate) on_stall: Option<OnStall>,
-    /// Whether a signal shows all tasklets, or the program may ask for the running one.
+    /// Set if a signal shows all tasklets, or the program may ask for the running one.
     pub(crate) shown: bool,
 }
 
@@ -68,7 +68,7 @@ pub(crate) struct Sched {
     pub(super) ready: Queue<Tcb>,
     /// Tasklets that have not begun and wait for a free stack. The hub; a kill takes one out.
     pub(super) waiting_for_stack: Queue<Tcb>,
-    /// Whether those have tried again since the last stack came back. The hub only.
+    /// Set when those have tried again since the last stack came back. The hub only.
     pub(super) retried_stack_waiters: Cell<bool>,
 
     // The living.
@@ -107,16 +107,16 @@ pub(crate) struct Sched {
     pub(super) late: Cell<bool>,
     /// The closure of such a tasklet is being dropped, by the tasklet that spawned it.
     pub(super) drops_late: Cell<bool>,
-    /// When the grace time ends, on the port's clock; [`NEVER`] before the shutdown, 0 where
-    /// nothing is left that could end it.
+    /// The end of the grace time, on the port's clock; [`NEVER`] before the shutdown, 0 if nothing
+    /// is left that could end it.
     pub(super) grace_until: Cell<u64>,
 
     // Time.
-    /// When idle stacks are trimmed next. The hub only.
+    /// The time of the next trim of idle stacks. The hub only.
     pub(super) trim_at: Cell<u64>,
     /// The port's clock as it was last read: enough for what need not be exact.
     pub(super) now: Cell<u64>,
-    /// How many times a tasklet has parked: the order of waits.
+    /// The number of parks so far: the order of waits.
     pub(super) order: Cell<u64>,
     /// The state of [`Sched::next_random`].
     pub(super) random: Cell<u64>,
@@ -154,18 +154,18 @@ pub(crate) struct Sched {
     pub(super) number: u64,
     /// The number of this thread, as the holder of a lock that it took outside of all runs.
     pub(super) thread: u64,
-    /// What other threads ask of this scheduler. Shared.
+    /// The requests of other threads. Shared.
     pub(super) inbox: Arc<Inbox>,
     /// Messages and closures that are being read; empty between two reads. The hub only.
     pub(super) messages: RefCell<(Vec<Message>, Vec<Job>)>,
     /// Tasklets that wait for a wake from another thread. Such a tasklet inserts itself and removes
     /// itself; a wake removes it before.
     pub(super) remote_waits: RefCell<Table<TcbPtr>>,
-    /// How many of these wait for a lock. The waiter counts, around its park.
+    /// The number of these that wait for a lock. The waiter counts, around its park.
     pub(super) lock_waits: Cell<usize>,
-    /// How many of these a thread of this process must end. The waiter counts.
+    /// The number of these that a thread of this process must end. The waiter counts.
     pub(super) thread_waits: Cell<usize>,
-    /// How many of those have a time only in order to poll again. The waiter counts.
+    /// The number of those that have a time only in order to poll again. The waiter counts.
     pub(super) thread_polls: Cell<usize>,
     /// Tasklets that have handles for other threads, each with what it shares with them. Tasklets
     /// insert; a tasklet's end removes.
@@ -174,7 +174,7 @@ pub(crate) struct Sched {
     // Deadlocks. The hub, unless said otherwise.
     /// A wait for a lock has begun since lock cycles were last searched. Set by the waiter.
     pub(super) lock_wait_began: Cell<bool>,
-    /// When lock cycles are searched next; 0: no search is due.
+    /// The time of the next search for lock cycles; 0: no search is due.
     pub(super) search_cycles_at: Cell<u64>,
     /// The least id in each cycle that has been told of.
     pub(super) told_cycles: RefCell<Vec<u64>>,
@@ -544,19 +544,19 @@ impl Sched {
 
 /// Facts that the rooms above read.
 impl Sched {
-    /// What making a tasklet takes from this scheduler.
+    /// The part of this scheduler that making a tasklet needs.
     #[inline(always)]
     pub(crate) fn intake(&self) -> &Intake {
         &self.intake
     }
 
-    /// Whether the shutdown has begun.
+    /// Tells whether the shutdown has begun.
     #[inline(always)]
     pub(crate) fn is_ending(&self) -> bool {
         self.ending.get()
     }
 
-    /// Whether there is an observer.
+    /// Tells whether there is an observer.
     #[inline(always)]
     pub(crate) fn is_observed(&self) -> bool {
         self.observer.is_some()

@@ -59,7 +59,7 @@ const CACHE_LINE: usize = 64;
 /// The most that a stack's base is lowered by.
 pub(crate) const COLOUR_MAX: usize = COLOURS * CACHE_LINE;
 
-/// How stacks are protected against overflow.
+/// The way in which stacks are protected against overflow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Guards {
     /// Guard regions inside one large mapping where the kernel has them (Linux 6.13 and later),
@@ -106,7 +106,7 @@ pub(crate) struct Stack {
     not_send: PhantomData<*mut ()>,
 }
 
-/// How far below its slot's end the base of the slot's stack lies.
+/// The distance of a stack's base from the end of its slot.
 ///
 /// Without it the hot lines of all stacks have the same page offset and compete for the same few
 /// sets of the caches. Nanoseconds per resume of n parked corosensei coroutines in random order, on

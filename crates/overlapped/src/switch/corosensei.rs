@@ -34,7 +34,7 @@ impl Position {
         std::ptr::null()
     }
 
-    /// Of no use here: see [`HANDS_OVER`].
+    /// Not used here: see [`HANDS_OVER`].
     pub(crate) fn mark(&self) -> Mark {
         Mark(())
     }
@@ -127,7 +127,7 @@ impl Fiber {
         unsafe { self.start(position, hub, std::ptr::dangling()) }
     }
 
-    /// Of no use here: see [`HANDS_OVER`].
+    /// Not used here: see [`HANDS_OVER`].
     pub(crate) fn entrance(&self) -> Entrance {
         Entrance(())
     }

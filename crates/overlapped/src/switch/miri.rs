@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use super::{Job, Paused};
 use crate::stack::Stack;
 
-/// Whether a fiber can hand over to another without going through the hub.
+/// True: a fiber can hand over to another without going through the hub.
 pub(crate) const HANDS_OVER: bool = true;
 
 /// The gate at which a thread waits for its turn.

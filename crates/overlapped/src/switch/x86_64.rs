@@ -35,7 +35,7 @@ use corosensei::stack::Stack as _;
 use super::{Job, Paused};
 use crate::stack::Stack;
 
-/// Whether a fiber can hand over to another without going through the hub.
+/// True: a fiber can hand over to another without going through the hub.
 pub(crate) const HANDS_OVER: bool = true;
 
 /// The point where the hub is suspended while fibers run, and why the last of them came back to it.

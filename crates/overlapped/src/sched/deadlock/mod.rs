@@ -28,7 +28,7 @@ const CANDIDATES_MIN: usize = 1_024;
 /// The time between two checks for other threads, while all waits depend on them.
 const CHECK_THREADS_NS: u64 = 1_000_000_000;
 
-/// Whether anything can still wake.
+/// The search for anything that can still wake a tasklet.
 impl Sched {
     /// Tells whether something that a tasklet waits for can still happen.
     pub(super) fn something_can_wake(&self) -> bool {
@@ -111,7 +111,7 @@ impl Sched {
         self.block(tcb).parked_at.get()
     }
 
-    /// When the last living tasklet was parked.
+    /// Returns when the last living tasklet was parked.
     fn last_parked(&self) -> u64 {
         let mut last = 0;
         self.each(|tcb, _| last = last.max(self.parked_at(tcb)));

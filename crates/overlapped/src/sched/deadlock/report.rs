@@ -24,7 +24,7 @@ pub struct Waiter {
     pub id: u64,
     /// Its name, if it has one.
     pub name: Option<String>,
-    /// What it waits for.
+    /// The object of its wait, in words.
     pub on: String,
     /// The call that spawned it; for the first tasklet of a run, the call of [`run`](crate::run()).
     pub spawned_at: &'static Location<'static>,

@@ -45,7 +45,7 @@ pub(crate) struct Group {
     members: Box<[Member]>,
     state: Mutex<State>,
     placed_max: usize,
-    /// Whether the shutdown has begun: no tasklet is placed any more.
+    /// Set when the shutdown begins: no tasklet is placed any more.
     ending: AtomicBool,
 }
 

@@ -237,8 +237,7 @@ pub(crate) struct RemoteLink {
     inbox: Arc<Inbox>,
     token: Token,
     over: AtomicBool,
-    /// Whether a kill has been posted and not been read yet, so that a storm of kills is one
-    /// message.
+    /// Set while a posted kill has not been read, so that a storm of kills is one message.
     asked: AtomicBool,
     /// Changed under the inbox's lock, and counted there, too, while the tasklet lives.
     handles: AtomicUsize,

@@ -26,7 +26,7 @@ use crate::switch::prefetch;
 /// The time between two trims of idle stacks, in nanoseconds.
 const TRIM_EVERY_NS: u64 = 1_000_000_000;
 
-/// How many completions ahead a tasklet's block is prefetched.
+/// The distance, in completions, at which a tasklet's block is prefetched.
 const PREFETCH_AHEAD: usize = 4;
 
 /// The most closures from the inbox that have been taken in and have not begun.

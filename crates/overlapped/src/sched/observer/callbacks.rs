@@ -8,9 +8,9 @@ pub struct ChannelEvent {
     pub channel: usize,
     /// The id of the tasklet that acts.
     pub tasklet: u64,
-    /// Whether it sends; else it receives.
+    /// True for a send, false for a receive.
     pub sending: bool,
-    /// Whether it blocks, because no partner waits.
+    /// True if it blocks, because no partner waits.
     pub will_block: bool,
 }
 

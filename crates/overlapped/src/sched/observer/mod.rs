@@ -1,5 +1,5 @@
-//! What others see of the scheduler: the observer's callbacks, and what dumps, the watchdog and the
-//! report of stack overflows read of tasklets.
+//! The view of the scheduler from outside: the observer's callbacks, and what dumps, the watchdog
+//! and the report of stack overflows read of tasklets.
 
 mod callbacks;
 mod describe;

@@ -89,7 +89,7 @@ pub(crate) enum State {
     Done,
 }
 
-/// What a suspended tasklet waits for.
+/// The object of a suspended tasklet's wait.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Waiting {
     /// Nothing: it runs or is ready.
@@ -230,9 +230,9 @@ pub(crate) struct Tcb {
     pub(crate) node: WaitNode,
     pub(crate) state: Cell<State>,
     pub(crate) wake: Cell<Wake>,
-    /// Whether a kill was requested and has not been delivered.
+    /// Set while a requested kill has not been delivered.
     pub(crate) killed: Cell<bool>,
-    /// Whether the pending operation was asked to end, by a kill or a deadline.
+    /// Set when the pending operation was asked to end, by a kill or a deadline.
     pub(crate) cancel_requested: Cell<bool>,
     /// The depth of `shield`: kills are held off.
     pub(crate) shields: Cell<u16>,
@@ -264,11 +264,11 @@ pub(crate) struct Tcb {
     pub(crate) kill_errors: Cell<u16>,
     /// The signal handlers that end its waits, as bits.
     pub(crate) interruptible: Cell<u8>,
-    /// Whether a signal handler has ended its wait.
+    /// Set when a signal handler has ended its wait.
     pub(crate) interrupted: Cell<bool>,
-    /// Whether the handle is gone: the tasklet drops its own result.
+    /// Set when the handle is gone: the tasklet drops its own result.
     pub(crate) detached: Cell<bool>,
-    /// Whether it waits in `Sched::waiting_for_stack`.
+    /// Set while it waits in `Sched::waiting_for_stack`.
     pub(crate) waits_for_stack: Cell<bool>,
     /// The node that waits for its end in `join`.
     pub(crate) joiner: JoinWaiter,
@@ -277,9 +277,9 @@ pub(crate) struct Tcb {
     /// The other tasklets of its scope.
     pub(crate) scope_next: Cell<Option<TcbPtr>>,
     pub(crate) scope_prev: Cell<Option<TcbPtr>>,
-    /// Whether its closure is done, or never ran, and its leftovers are being dropped.
+    /// Set when its closure is done, or never ran, and its leftovers are being dropped.
     pub(crate) last_drops: Cell<bool>,
-    /// Whether it was given a kill already and lives on.
+    /// Set when it was given a kill already and lives on.
     pub(crate) outlived_kill: Cell<bool>,
     /// Its neighbours in the list of the scheduler's living tasklets.
     pub(crate) all_next: Cell<Option<TcbPtr>>,
@@ -292,9 +292,9 @@ pub(crate) struct Tcb {
     pub(in crate::sched) cleanups: Cleanups,
     /// Rarely used parts, made when first needed.
     pub(crate) extra: UnsafeCell<Option<Box<Extra>>>,
-    /// Whether it was given a name, before its first run.
+    /// Set if it was given a name, before its first run.
     pub(crate) is_named: Cell<bool>,
-    /// Whether the stack that it asked for could not be made.
+    /// Set if the stack that it asked for could not be made.
     pub(crate) no_stack: Cell<bool>,
     /// The stack size that it asked for, in bytes; 0 for the default.
     pub(crate) stack_size: Cell<usize>,

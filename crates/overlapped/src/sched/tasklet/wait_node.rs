@@ -31,7 +31,7 @@ pub(crate) type WaitNodePtr = NonNull<WaitNode>;
 #[repr(C)]
 pub(crate) struct WaitNode {
     links: Links,
-    /// Where a channel partner puts or finds the value: an `Option<T>`.
+    /// The place of the value for a channel partner: an `Option<T>`.
     pub(crate) slot: Cell<*mut ()>,
     in_select: bool,
 }
@@ -95,7 +95,7 @@ pub(crate) enum Registration {
 pub(crate) struct Alternative {
     pub(crate) node: WaitNode,
     pub(crate) registration: Cell<Registration>,
-    /// What its operation returned.
+    /// The outcome of its operation.
     pub(crate) outcome: Cell<Outcome>,
     select: Cell<Option<NonNull<SelectState>>>,
     next: Cell<Option<NonNull<Alternative>>>,

@@ -34,8 +34,8 @@ pub(in crate::sync) struct Lock<const ALL: usize> {
     poisoned: AtomicBool,
 }
 
-/// Whether the thread was panicking when a guard was made. A panic that began since poisons the
-/// lock when the guard is dropped.
+/// The state of the thread when a guard was made: panicking or not. A panic that began since
+/// poisons the lock when the guard is dropped.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::sync) struct Panicking(bool);
 

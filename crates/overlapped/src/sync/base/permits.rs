@@ -50,12 +50,12 @@ pub(in crate::sync) struct Permits {
 /// The request of one waiter.
 pub(in crate::sync) struct Want {
     permits: usize,
-    /// Whether it wants all of a lock's permits: it is woken first, and handed them only after it
+    /// Set if it wants all of a lock's permits: it is woken first, and handed them only after it
     /// came too late.
     exclusive: bool,
-    /// Whether it has been woken and may find enough. Only the first is ever on its way.
+    /// Set while it has been woken and may find enough. Only the first is ever on its way.
     on_its_way: bool,
-    /// Whether it has come too late once.
+    /// Set when it has come too late once.
     late: bool,
 }
 

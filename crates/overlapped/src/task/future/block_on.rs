@@ -52,7 +52,7 @@ pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
 
 /// The target of the future's wakers.
 struct Signal {
-    /// Whether it was woken since the last poll began.
+    /// Set when it was woken since the last poll began.
     woken: AtomicBool,
     /// The waker of the present wait.
     waiter: Mutex<Option<waiter::Waker>>,

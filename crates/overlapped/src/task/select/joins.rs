@@ -6,7 +6,7 @@ use crate::task::{JoinError, ScopedTasklet, Tasklet};
 
 /// The handles that can be waited for: [`Tasklet`] and [`ScopedTasklet`].
 pub trait Joinable: sealed::Handle<Self::Output> {
-    /// What the tasklet returns.
+    /// The type that the tasklet returns.
     type Output;
 }
 

@@ -78,7 +78,7 @@ pub(crate) trait SelectSource {
 /// The options of a select.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SelectOptions {
-    /// Whether the first ready one is taken; else any of them, each as likely as the others.
+    /// True: the first ready one is taken; false: any of them, each as likely as the others.
     pub(crate) biased: bool,
     /// The end of the wait, on the port's clock; `None`: no wait at all.
     pub(crate) until: Option<u64>,

@@ -102,7 +102,7 @@ pub(crate) struct Readiness<D> {
     alternative: Alternative,
     fd: RawFd,
     interest: Interest,
-    /// Whether there was no room for the operation.
+    /// Set if there was no room for the operation.
     refused: Cell<bool>,
     /// The value from which `fd` was borrowed. It is not touched until it is dropped, so it keeps
     /// `fd` open: a type that lends its descriptor through a shared reference cannot tell whether
